@@ -21,7 +21,7 @@ def timesteps_of(t: Any, x: Tensor, count: int) -> Tensor:
     if not isinstance(t, Tensor) or t.ndim == 0:
         return torch.full((len(x),), whole(t, "t", 0, count - 1), device=x.device)
     if t.is_floating_point() or t.dtype == torch.bool or t.shape != (len(x),):
-        raise UserError(f"t must be one whole number, or {len(x)}, one an image, not {shown(t)}")
+        raise UserError(f"t must be one whole number, or {len(x)}, one per image, not {shown(t)}")
     if len(t) and not 0 <= int(t.min()) <= int(t.max()) < count:
         wrong = next(int(value) for value in t if not 0 <= int(value) < count)
         raise UserError(f"t must be from 0 to {count - 1}, not {wrong}")

@@ -1,4 +1,4 @@
-"""Systems: models behind one protocol.
+"""Systems: models behind one interface.
 
     systems.load("diffae", path)                        a registered system, ready to use
     systems.load("my_vae:MyVAE", path)                  a class or function by its address, package.module:factory

@@ -62,11 +62,11 @@ def _found(thing: object, device: torch.device, title: str | None) -> System:
     if isinstance(thing, str | Path):
         return _named(thing, device)
     if isinstance(thing, checked.Checked):
-        return thing.again()
+        return thing.refreshed()
     if isinstance(thing, System):
         name = checked.name_of(thing, registry.slug(type(thing).__name__) or "system")
         found = checked.Checked(name, thing, device)
-        return found.again() if found.learns_from_data else found
+        return found.refreshed() if found.learns_from_data else found
     if isinstance(thing, DiffusionAutoencoder | DDIM):
         known = DDIMSystem.of(thing) if isinstance(thing, DDIM) else DiffAESystem.of(thing)
         return checked.Checked(known.name, known, device)
@@ -102,7 +102,7 @@ def _image_size(thing: object) -> int:
     if (size := _stated(owners, ("image_size", "sample_size"))) is not None:
         return size
     raise UserError(
-        f"{kind(thing)}: does not say for which images it is (image_size); say it: "
+        f"{kind(thing)}: has no image_size; give it: "
         "benchmarks.systems.wrap(model, image_size=64, title=...)"
     )
 
@@ -126,11 +126,11 @@ def _attribute(thing: object, name: str) -> Any:
 
 def _refuse_what_cannot(thing: object) -> None:
     if isinstance(thing, type):
-        raise UserError(f"{thing.__name__}: is a class; give a model made of it")
+        raise UserError(f"{thing.__name__}: is a class; give an instance")
     for method in ("encode", "decode"):
         if not callable(_attribute(thing, method)):
             raise UserError(
-                f"{kind(thing)}: is no model that can be measured: it has no method {method}; see "
+                f"{kind(thing)}: cannot be measured: it has no method {method}; see "
                 "benchmarks.systems.wrap, or benchmarks.systems.System for one that does less"
             )
 

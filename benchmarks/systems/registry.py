@@ -44,7 +44,7 @@ DEFAULT = ("diffae", "ddim", "pixels-pca", "random-encoder")
 
 
 def _own(target: str) -> Own:
-    """An entry of ours.
+    """A system of this package.
 
     Its description is the first line of its docstring, read from the file without importing it.
     """
@@ -68,8 +68,8 @@ def load(
 ) -> "System":
     """Load the system `name` from the checkpoint `path`, `checked`.
 
-    `path` None is the packaged checkpoint, if there is one. Raises UserError if there is no such
-    system or its checkpoint cannot be used, SystemFailed if the system does not keep the protocol.
+    `path=None` loads the packaged checkpoint, if there is one. Raises UserError if there is no such
+    system or its checkpoint cannot be used, SystemFailed if the system fails or is invalid.
     """
     import torch
 
@@ -82,7 +82,7 @@ def factory(name: str) -> Callable[..., Any]:
     """The function that makes the system of that name from a path and a device.
 
     A name is a registered one, "timm:MODEL", or "package.module:attribute", the address of a class
-    (or a function) of the user's. Raises UserError if there is nothing of that name.
+    (or a function) of the user. Raises UserError if there is nothing of that name.
     """
     place, separator, attribute = name.partition(":")
     if not separator:

@@ -81,7 +81,7 @@ class Studio:
         solver: str,
         seed: int | None = None,
     ) -> Shown:
-        """Encode and edit the picture at `path`. Raises UserError if it is no picture.
+        """Encode and edit the picture at `path`. Raises UserError if it is not a picture.
 
         If `seed` is None, x_T is inverted from the picture; else it is drawn.
         """

@@ -153,8 +153,8 @@ def check_state(state: dict[str, Tensor], expected: dict[str, Tensor], source: s
     faults = {
         "missing": sorted(expected.keys() - state.keys()),
         "not part of the model": sorted(state.keys() - expected.keys()),
-        "of another shape": sorted(k for k in shared if state[k].shape != expected[k].shape),
-        "of another dtype than float16, bfloat16, float32 or float64": sorted(shared - floats),
+        "of a different shape": sorted(k for k in shared if state[k].shape != expected[k].shape),
+        "of a dtype other than float16, bfloat16, float32 or float64": sorted(shared - floats),
         "not finite": sorted(k for k in floats if not torch.isfinite(state[k].float()).all()),
     }
     faults[f"of more than {LARGEST:g}, with which float32 cannot compute"] = sorted(

@@ -116,7 +116,7 @@ def _faults(config: ModelConfig, shapes: Shapes) -> dict[str, list[str]]:
     return {
         "missing": sorted(expected.keys() - found.keys()),
         "not part of the model": sorted(found.keys() - expected.keys()),
-        "of another shape": [
+        "of a different shape": [
             f"{n} {list(found[n])} instead of {list(expected[n])}"
             for n in sorted(expected.keys() & found.keys())
             if found[n] != expected[n]

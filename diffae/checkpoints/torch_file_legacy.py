@@ -30,7 +30,7 @@ class LegacyTorchFile(SavedFile):
     """A file of the old `torch.save`.
 
     `stream` may be an open file or bytes in memory (`io.BytesIO`), and stays open as long as
-    tensors are read. Raises UserError, naming `path`, if it is no such file or is damaged.
+    tensors are read. Raises UserError, naming `path`, if it is not such a file or is damaged.
     """
 
     def __init__(self, path: Path, stream: IO[bytes] | None = None):

@@ -59,8 +59,8 @@ def open_dataset(
     """Open a prepared copy, CelebA's or CelebA-HQ's layout, the authors' LMDB, IDX, a folder, a zip.
 
     `image_size` is the side of the square images that come out; `crop` is "center", "d2c", "none",
-    or None for the format's own; `seed` makes the split where the data has none. Raises `UserError`
-    if the data is faulty.
+    or None for the default of the format; `seed` makes the split if the data has none. Raises
+    `UserError` if the data is faulty.
     """
     try:
         dataset = find_reader(Path(path)).open(Path(path), image_size, crop, seed)
@@ -87,7 +87,7 @@ def open_for_model(
 
 
 def native_side(dataset: Dataset) -> int:
-    """Pixels a side, before resizing, of the first image that can be read.
+    """Side in px, before resizing, of the square that is cut out of the first readable image.
 
     Raises UserError if none can.
     """
@@ -101,7 +101,7 @@ def native_side(dataset: Dataset) -> int:
 
 
 def find_reader(path: Path) -> Reader:
-    """The format of `path`; `UserError` if it is none that is known."""
+    """The format of `path`; `UserError` if it is not known."""
     if not path.exists():
         raise UserError(f"{path}: no such folder or zip file")
     if path.is_dir():
@@ -111,17 +111,20 @@ def find_reader(path: Path) -> Reader:
         except PermissionError:
             raise UserError(f"{path}: no permission to read this folder") from None
     else:
-        file_size(path)  # a pipe or a device is none of them
+        file_size(path)  # refuses a pipe or a device
     for reader in READERS:
         if reader.recognises(path):
             return reader
-    raise UserError(f"{path}: a file, not a folder or a zip file; give what holds the images")
+    raise UserError(
+        f"{path}: a file, not a folder or a zip file; give the folder that holds the images"
+    )
 
 
 def open_portraits(count: int, image_size: int, seed: int = 0) -> Dataset:
     """`count` procedural portraits, drawn on first use, with 40 attributes and identities.
 
-    Several processes draw. Raises UserError if one dies.
+    Several helper processes draw; a script needs no `if __name__ == "__main__":` for this. Raises
+    UserError if one dies.
     """
     from diffae.data import portraits
 

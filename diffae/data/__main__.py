@@ -34,11 +34,13 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def check_dataset(arguments: list[str]) -> None:
-    """Print what a data set is taken for, decode a sample, and read all files: status 2 if one is damaged."""
+    """Print the format of a data set, decode a sample, and read all files: status 2 if one is damaged."""
     parser = cli.Parser(f"{cli.prog('diffae.data')} check", check_dataset.__doc__)
     parser.add_argument("path", type=cli.path, help="folder or zip file, as for --data")
     parser.add_argument(
-        "--size", type=cli.positive, help="pixels a side (default: 64; of a prepared copy, its own)"
+        "--size",
+        type=cli.positive,
+        help="side of the images in px (default: 64, or that of a prepared copy)",
     )
     parser.add_argument("--crop", choices=CROPS, help="default: the format's own")
     parser.add_argument(
@@ -64,20 +66,22 @@ def check_dataset(arguments: list[str]) -> None:
 
 
 def prepare_copy(arguments: list[str]) -> None:
-    """Copy a data set to squares of one size in one file: what --data takes, without decoding and resizing.
+    """Copy a data set to one file of squares of one size: --data takes it, without decoding and resizing.
 
     At its own size the copy gives the numbers of the data set itself, to the bit. A damaged image is left out and named.
     """
     parser = cli.Parser(f"{cli.prog('diffae.data')} prepare", prepare_copy.__doc__)
     parser.add_argument("source", metavar="SRC", type=cli.path, help="data set, as for --data")
     parser.add_argument("out", metavar="OUT", type=cli.path, help="folder to write")
-    parser.add_argument("--size", type=cli.positive, required=True, help="pixels a side")
+    parser.add_argument("--size", type=cli.positive, required=True, help="side of the images in px")
     parser.add_argument("--crop", choices=CROPS, help="default: the format's own")
     parser.add_argument(
         "--workers", type=cli.positive, default=os.cpu_count(), help="processes (default: all CPUs)"
     )
     parser.add_argument(
-        "--strict", action="store_true", help="a damaged image is an error, and not left out"
+        "--strict",
+        action="store_true",
+        help="a damaged image is an error instead of being left out",
     )
     args = parser.parse(arguments)
     data = open_dataset(args.source, args.size, args.crop)
@@ -94,7 +98,9 @@ def make_portraits(arguments: list[str]) -> None:
         "--out", type=cli.path, required=True, help="folder to write, in CelebA's layout"
     )
     parser.add_argument("--count", type=cli.positive, required=True, help="number of pictures")
-    parser.add_argument("--size", type=cli.positive, default=64, help="pixels a side (default: 64)")
+    parser.add_argument(
+        "--size", type=cli.positive, default=64, help="side of the pictures in px (default: 64)"
+    )
     parser.add_argument("--seed", type=cli.natural, default=0)
     parser.add_argument("--workers", type=cli.positive, default=os.cpu_count())
     args = parser.parse(arguments)

@@ -84,12 +84,12 @@ def describe_identities(data: Dataset) -> str:
 
 
 def describe_copies(pixels: np.ndarray) -> str:
-    """The number of images (uint8 N x S x S x 3) that repeat another.
+    """The number of images (uint8 N x S x S x 3) that repeat an earlier one.
 
     A copy may be in both the training and the test split.
     """
     copies = len(pixels) - len({image.tobytes() for image in pixels})
-    return f"{copies} of these have the pixels of another" if copies else "none among these"
+    return f"{copies} of these have the pixels of an earlier one" if copies else "none among these"
 
 
 def sample_indices(count: int) -> np.ndarray:

@@ -42,7 +42,7 @@ class ImageSource(Surveyed, Protocol):
         """Image `index` as 8-bit RGB at its own size; `UserError` if it cannot be decoded."""
 
     def where(self, index: int) -> str:
-        """The place of image `index`, for messages: a full path."""
+        """The place of image `index`, for messages: a full path, or e.g. "faces.zip, val/0007.png"."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,7 @@ class Dataset:
 
     @cached_property
     def survey(self) -> Survey:
-        """The survey of every byte; it is kept, and repeated when a file has changed."""
+        """The survey of every byte; it is stored, and made again when a file has changed."""
         return survey(self.source)
 
     @property
@@ -96,7 +96,7 @@ class Dataset:
         return self.survey.fingerprint
 
     def name_of(self, index: int) -> str:
-        """The name of image `index` in the data set: its relative path, or another unique name."""
+        """The name of image `index` in the data set: e.g. its relative path, "val/0007.png"."""
         return self.source.where(index).removeprefix(str(self.root)).lstrip("/, ")
 
     def indices(self, split: str) -> np.ndarray:
@@ -110,7 +110,7 @@ class Dataset:
     def images(self, indices: Indices) -> np.ndarray:
         """Images, uint8 B x S x S x 3.
 
-        Raises TypeError for indices that are no integers, such as a mask.
+        Raises TypeError for indices that are not integers, such as a mask.
         """
         size = self.image_size
         if np.asarray(indices).dtype == np.bool_:  # NumPy before 2.4 takes a mask for 0 and 1
@@ -137,7 +137,7 @@ class Dataset:
 def load_all(read: Callable[[slice], np.ndarray], count: int, size: int, name: str) -> np.ndarray:
     """Images, uint8 `count` x size x size x 3, which `read` gives in parts.
 
-    They are read in threads, since Pillow releases the lock.
+    They are read in threads (Pillow releases the GIL while decoding).
     """
     out = np.empty((count, size, size, 3), np.uint8)
     parts = [slice(start, start + CHUNK) for start in range(0, count, CHUNK)]

@@ -28,7 +28,7 @@ from diffae.data.transforms import DECODING_ERRORS, FORMATS
 from diffae.system.errors import UserError
 from diffae.system.files import cache_root, read_file, write_whole
 
-VERSION = "1"  # of the survey: another version invalidates those that were kept
+VERSION = "1"  # of the survey: a change invalidates those that are stored
 WORKERS, CHUNK = 4, 64
 # Seconds: a file that was changed later may change again within one tick of its clock.
 SETTLED = 2.0
@@ -39,7 +39,7 @@ class Oddity(NamedTuple):
     """How an image file departs from 8-bit RGB in a respect that readers treat differently."""
 
     transparent: bool = False  # an alpha channel, or one transparent colour
-    deep: bool = False  # 16 bits a channel
+    deep: bool = False  # 16 bits per channel
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Survey:
         """E.g. "3 of 600 images have transparency, laid on white"; empty if none."""
         told = {
             "have transparency, laid on white": self.transparent,
-            "have 16 bits a channel, scaled to 8": self.deep,
+            "have 16 bits per channel, scaled to 8": self.deep,
         }
         return "; ".join(f"{n} of {self.images} images {what}" for what, n in told.items() if n)
 
@@ -65,7 +65,10 @@ class Surveyed(Protocol):
     """The part of an `ImageSource` that a survey needs."""
 
     def files(self) -> Iterable[tuple[str, Path]]:
-        """Every file of the data set, labels included, by its name; none if `look` is cheap."""
+        """Every file of the data set, labels included, by its name.
+
+        Empty if the source is in memory, so that `look` costs nothing.
+        """
 
     def look(self) -> Survey:
         """Read everything, labels included.
@@ -75,7 +78,7 @@ class Surveyed(Protocol):
 
 
 def survey(source: Surveyed) -> Survey:
-    """The survey of `source` that was kept, if its files have not changed; else a new one."""
+    """The survey of `source` that was stored, if its files have not changed; else a new one."""
     before = _note_of(source)
     if before is None:
         return source.look()

@@ -1,8 +1,8 @@
 """Make a prepared copy of a data set (`prepared.py` describes it), in several processes.
 
 Chunks of images are written to their position in one file of all pixels; the header, which makes
-the folder a copy, is written last. A run that was killed starts anew. If images are skipped, the
-pixels are written once more, without their rows.
+the folder a copy, is written last. A run that was killed starts from the beginning. If images are
+skipped, the pixels are written once more, without their rows.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ CHUNK, CHUNK_BYTES = 64, 1 << 24
 WORTH_PROCESSES = 4  # chunks: fewer are read before other processes have started
 PORTRAITS_NOTE = "portraits.json"  # by which a training recognises portraits
 DEAD_PROCESS = (
-    "prepare: a process that reads images died; make memory free or use fewer --workers, then run"
+    "prepare: a process that reads images died; free some memory or use fewer --workers, then run"
     " the same command again"
 )
 
@@ -102,7 +102,7 @@ def finished(data: Dataset, out: Path, state: str, strict: bool) -> Header:
     header = Header.read(out)
     if header.transform != asdict(data.transform) or header.state != state:
         raise UserError(
-            f"{out}: holds a copy of other data, of another size or crop, or from before the data changed; "
+            f"{out}: holds a copy of other data, of a different size or crop, or from before the data changed; "
             "choose another folder, or remove this one"
         )
     if strict and header.skipped:
@@ -224,8 +224,8 @@ def refuse_changed(data: Dataset, state: str) -> None:
     again = open_dataset(data.root, data.image_size, data.transform.crop)
     if state_of(again.source) != state:
         raise UserError(
-            f"{data.root}: files were changed, added or taken out while it was copied; "
-            "run the same command again, it starts anew"
+            f"{data.root}: files were changed, added or removed while it was copied; "
+            "run the same command again; it starts from the beginning"
         )
 
 

@@ -73,7 +73,7 @@ class Header:
 
     @staticmethod
     def read(folder: Path) -> Header:
-        """Read a header. Raises UserError if the file is damaged, or of another version."""
+        """Read a header. Raises UserError if the file is damaged, or of a different version."""
         path = folder / HEADER
         try:
             content = unsealed(read_file(path, LARGEST_HEADER))
@@ -89,7 +89,7 @@ class Header:
         except (TypeError, AttributeError):
             known = False
         if not known:
-            raise UserError(f"{path}: written by another version; {AGAIN}")
+            raise UserError(f"{path}: written by a different version; {AGAIN}")
         return header
 
 
@@ -149,7 +149,7 @@ class PreparedImages:
     def look(self) -> Survey:
         """The survey of the data set that was copied, after checking the pixels' SHA-256."""
         if digest_file(self.root / PIXELS) != self.header.sha256[PIXELS]:
-            raise UserError(f"{self.root / PIXELS}: not what was written there; {AGAIN}")
+            raise UserError(f"{self.root / PIXELS}: damaged (checksum does not match); {AGAIN}")
         return Survey(**self.header.survey)
 
 
@@ -252,7 +252,7 @@ def part(path: Path, name: str, header: Header) -> bytes:
     """Read a small file of the copy. Raises UserError unless it is the one that was written."""
     content = read_file(path / name, LARGEST_PART)
     if hashlib.sha256(content).hexdigest() != header.sha256[name]:
-        raise UserError(f"{path / name}: not what was written there; {AGAIN}")
+        raise UserError(f"{path / name}: damaged (checksum does not match); {AGAIN}")
     return content
 
 

@@ -80,7 +80,7 @@ class Transform:
         return np.asarray(center_crop(image, self.image_size))
 
     def native_side(self, width: int, height: int) -> int:
-        """Pixels a side that a file of this size has for a model, before resizing."""
+        """Side in px of the square that is cut out of an image of this size, before resizing."""
         if self.crop == "d2c":
             left, top, right, bottom = D2C_BOX
             return min(right - left, bottom - top)
@@ -102,7 +102,7 @@ def refuse_strip(image: Image.Image, size: int, where: str) -> None:
     if max(image.size) * size**2 > min(image.size) * LARGEST_RESIZED:
         raise UserError(
             f"{where}: {image.width} x {image.height} is too long and narrow for {size} px; "
-            "crop it or take it out"
+            "crop it or remove it"
         )
 
 
@@ -131,7 +131,7 @@ def center_crop(image: Image.Image, size: int) -> Image.Image:
 def decode(path: Path) -> Image.Image:
     """Read an image file as 8-bit RGB, upright; a damaged file is a `UserError` that names it.
 
-    Of an animation this is the first frame.
+    For an animation: the first frame.
     """
     return _open(path, str(path), to_rgb)
 
@@ -139,7 +139,7 @@ def decode(path: Path) -> Image.Image:
 def decode_plainly(path: Path) -> Image.Image:
     """Read an image as pytorch-fid does, with Pillow's conversion to RGB.
 
-    It drops alpha, clips 16-bit grey and does not turn.
+    It drops alpha, clips 16-bit grey and ignores the orientation.
     """
     return _open(path, str(path), lambda image: image.convert("RGB"))
 
@@ -157,7 +157,7 @@ def _open(
     `UserError` naming `where` if it cannot be decoded.
     """
     if isinstance(file, Path) and file.exists() and not file.is_file():  # a pipe would block
-        raise UserError(f"{where}: cannot read this image (not a regular file); take it out")
+        raise UserError(f"{where}: cannot read this image (not a regular file); remove it")
     try:
         with Image.open(file, formats=FORMATS) as image:
             image.load()
@@ -166,10 +166,10 @@ def _open(
         if isinstance(error, UnidentifiedImageError) and (kind := foreign_format(file)):
             raise UserError(
                 f"{where}: a {kind} file, whatever its name says, and that format is not read; "
-                "convert it to PNG or take it out"
+                "convert it to PNG or remove it"
             ) from None
         raise UserError(
-            f"{where}: cannot read this image ({reason(error)}); replace it or take it out"
+            f"{where}: cannot read this image ({reason(error)}); replace it or remove it"
         ) from error
 
 

@@ -78,7 +78,7 @@ def _check(points: Points, image: Image.Image, where: str) -> None:
     mouth = np.hypot(*((points[3] + points[4] - points[0] - points[1]) / 2))
     if (points < low).any() or (points > high).any() or min(eyes, mouth) < 1:
         raise UserError(
-            f"{where}: its landmarks are no face in a picture of {image.width} x {image.height}; they are left eye, "
+            f"{where}: its landmarks are not those of a face in a picture of {image.width} x {image.height}; they are left eye, "
             "right eye, nose, left and right corner of the mouth, x y each"
         )
 

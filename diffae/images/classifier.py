@@ -115,7 +115,7 @@ class Classifier:
             )
         if self.checkpoint and fingerprint and self.checkpoint != fingerprint:
             raise UserError(
-                f"{where}: learnt on another checkpoint (SHA-256 {self.checkpoint[:12]}..., this is "
+                f"{where}: trained on a different checkpoint (SHA-256 {self.checkpoint[:12]}..., this is "
                 f"{fingerprint[:12]}...); learn one for this: python -m diffae.images learn"
             )
 
@@ -158,7 +158,9 @@ def _of_file(path: Path) -> Classifier:
         and all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values())
     )
     if form != FORM or not fits:
-        raise UserError(f"{path}: a damaged classifier, or one of another version; learn it anew")
+        raise UserError(
+            f"{path}: a damaged classifier, or one of a different version; train it again (learn)"
+        )
     return Classifier(names, probe, made_on, made)
 
 

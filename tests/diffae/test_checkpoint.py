@@ -64,7 +64,7 @@ def test_half_precision_files_give_single_precision_models(folder):
     [
         (lambda s: {k: v for k, v in s.items() if k != "z_mean"}, "tensors missing: z_mean"),
         (lambda s: s | {"extra": torch.zeros(1)}, "not part of the model: extra"),
-        (lambda s: s | {"z_mean": torch.zeros(1, 7)}, "of another shape: z_mean"),
+        (lambda s: s | {"z_mean": torch.zeros(1, 7)}, "of a different shape: z_mean"),
         (
             lambda s: s | {"z_mean": torch.full_like(s["z_mean"], float("nan"))},
             "not finite: z_mean",
@@ -164,10 +164,10 @@ def test_only_named_tensors_of_the_right_shape_count(folder):
         (1e300, torch.float64, "not finite: z_mean"),
         (3e38, torch.float32, "more than 1e.18, with which float32 cannot compute: z_mean"),
         (-1e19, torch.float64, "more than 1e.18, with which float32 cannot compute: z_mean"),
-        (1, torch.int64, "of another dtype than .*: z_mean"),
-        (1, torch.bool, "of another dtype than .*: z_mean"),
-        (1, torch.complex64, "of another dtype than .*: z_mean"),
-        (1, torch.float8_e4m3fn, "of another dtype than .*: z_mean"),
+        (1, torch.int64, "of a dtype other than .*: z_mean"),
+        (1, torch.bool, "of a dtype other than .*: z_mean"),
+        (1, torch.complex64, "of a dtype other than .*: z_mean"),
+        (1, torch.float8_e4m3fn, "of a dtype other than .*: z_mean"),
     ],
 )
 def test_numbers_that_are_no_weights_are_named(folder, value, dtype, message):

@@ -207,7 +207,7 @@ def test_a_folder_with_a_run_json_of_its_own_is_data(folder):
 
 def test_a_run_folder_is_refused_and_its_pictures_may_be_asked_for(tmp_path, capsys):
     run = write_run(tmp_path / "run", "records.csv")
-    assert f"{run}: a run folder of this software" in refusal(main, capsys, "check", run)
+    assert f"{run}: this is a run folder of diffae-bench" in refusal(main, capsys, "check", run)
     assert len(open_dataset(run / "pictures", 16)) == 2
 
 

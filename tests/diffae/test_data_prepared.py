@@ -307,7 +307,7 @@ def test_data_that_changes_under_the_run_makes_no_copy(folder, tmp_path, monkeyp
 
     monkeypatch.setattr(module._Job, "__call__", call)
     with pytest.raises(
-        UserError, match=r"photos: files were changed, added or taken out|cannot read"
+        UserError, match=r"photos: files were changed, added or removed|cannot read"
     ):
         prepare(open_dataset(folder, 32), tmp_path / "copy")
     assert not (tmp_path / "copy" / HEADER).exists()
@@ -377,7 +377,9 @@ def test_places_that_are_refused(folder, tmp_path, capsys):
 def test_another_copy_in_the_same_folder_is_refused(folder, tmp_path):
     out = tmp_path / "copy"
     prepare(open_dataset(folder, 32), out)
-    with pytest.raises(UserError, match="holds a copy of other data, of another size or crop, or"):
+    with pytest.raises(
+        UserError, match="holds a copy of other data, of a different size or crop, or"
+    ):
         prepare(open_dataset(folder, 16), out)
     tile(20).save(folder / "deep" / "0.png")
     with pytest.raises(UserError, match="from before the data changed"):
@@ -421,7 +423,7 @@ def test_a_header_of_another_version_is_refused(folder, tmp_path):
     out = tmp_path / "copy"
     header = prepare(open_dataset(folder, 32), out)
     (out / HEADER).write_bytes(dataclasses.replace(header, version=2).to_bytes())
-    with pytest.raises(UserError, match="written by another version"):
+    with pytest.raises(UserError, match="written by a different version"):
         open_dataset(out, 32)
     whole = json.loads(header.to_bytes())
     whole["content"]["images"] = 9
@@ -440,7 +442,7 @@ def test_a_header_with_other_names_or_types_is_refused(folder, tmp_path):
     others += [content | {name: content[name] | more} for name in ("transform", "survey", "sha256")]
     for other in others:
         (out / HEADER).write_bytes(prepared.sealed(other))
-        with pytest.raises(UserError, match=rf"^{out / HEADER}: written by another version"):
+        with pytest.raises(UserError, match=rf"^{out / HEADER}: written by a different version"):
             open_dataset(out, 32)
 
 

@@ -260,7 +260,7 @@ def write_odd(folder: Path) -> Path:
     return folder
 
 
-NOTE = "3 of 10 images have transparency, laid on white; 1 of 10 images have 16 bits a channel, scaled to 8"
+NOTE = "3 of 10 images have transparency, laid on white; 1 of 10 images have 16 bits per channel, scaled to 8"
 
 
 def test_odd_files_are_counted(tmp_path):

@@ -144,7 +144,7 @@ def test_copies_are_kept_and_counted(tmp_path, capsys):
     (folder / "f.png").symlink_to(folder / "b.png")
     assert len(open_dataset(folder, 16)) == 6
     main(["check", str(folder), "--size", "16"])
-    assert "copies       3 of these have the pixels of another" in capsys.readouterr().out
+    assert "copies       3 of these have the pixels of an earlier one" in capsys.readouterr().out
 
 
 # ----------------------------------------------------------------------------------------------
@@ -189,7 +189,7 @@ def test_a_hostile_image_is_one_line(tmp_path, capsys, name):
     assert line.startswith(f"error: {folder / name}: ")
     with pytest.raises(UserError, match=message):
         open_dataset(folder, 64).load_all(range(4))
-    assert "take it out" in line
+    assert "remove it" in line
 
 
 def test_a_named_pipe_is_refused_not_waited_for(tmp_path, capsys):

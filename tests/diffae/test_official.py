@@ -183,7 +183,7 @@ def test_latent_pkl(tmp_path):
         (lambda s: s.update({"surprise": torch.zeros(1)}), "not part of the model: surprise$"),
         (
             lambda s: s.update({"ema_model.encoder.out.3.bias": torch.zeros(3)}),
-            r"of another shape: ema_model\.encoder\.out\.3\.bias \[3\] instead of \[64\]$",
+            r"of a different shape: ema_model\.encoder\.out\.3\.bias \[3\] instead of \[64\]$",
         ),
         (
             lambda s: s.update(

@@ -71,7 +71,7 @@ def test_hours_are_those_that_the_authors_report():
     text = dry_run.report(PRESETS["ffhq128-72m"], 70_000, how)
     hours = float(re.search(r"^([\d,.]+) hours in all", text, re.M)[1].replace(",", ""))
     assert hours == pytest.approx(5 * 24, rel=0.05)
-    assert "device of another machine" in text and "memory here" not in text
+    assert "device of a different machine" in text and "memory here" not in text
     assert re.search(
         r"\| image +\| 32 +\| 2\.57 +\| 17\.3\d ", text
     )  # 0.454 GB an image in bfloat16

@@ -64,7 +64,7 @@ class D2CSystem(Opened):
             raise UserError(f"{path}: latent_mod: a standard deviation of codes is not above zero")
         return read_configuration(tensors, path), tensors
 
-    def _count(self, config: D2CConfig) -> None:
+    def _set_sizes(self, config: D2CConfig) -> None:
         self.stride, self.image_size = config.stride, config.image_size
         self.latent_dim = config.latent_channels * config.latent_side**2
         self.semantic_parts = (map_of(config.latent_channels),)

@@ -1,10 +1,10 @@
 """The small D2C: `python -m diffae.train d2c-portraits`.
 
 As published: an autoencoder by the likelihood of its images and a contrastive loss, no noise in its
-code; then a DDIM of the standardised codes by noise prediction. Otherwise: the contrastive loss is
+code; then a DDIM of the standardised codes by noise prediction. Differences: the contrastive loss is
 InfoNCE between the images of a batch (Chen et al., 2020, SimCLR) in place of MoCo's queue and
 momentum encoder, with crops of a few pixels, mirrors and light as augmentations; 8-bit images,
-three logistics a pixel; codes are standardised by the training images without their mirrors.
+three logistics per pixel; codes are standardised by the training images without their mirrors.
 """
 
 import numpy as np

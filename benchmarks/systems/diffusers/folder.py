@@ -146,7 +146,7 @@ def _class_name(config: Config, folder: Path) -> str:
         raise UserError(f"{folder}: no model of diffusers: no {CONFIG} with a _class_name{hint}")
     if name not in KINDS:
         raise UserError(
-            f"{folder}: {name:.60} is no autoencoder of images that can be measured; supported are "
+            f"{folder}: {name:.60} is not an autoencoder of images that can be measured; supported are "
             f"{', '.join(KINDS)}"
         )
     return name

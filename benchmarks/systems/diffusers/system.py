@@ -75,7 +75,7 @@ class DiffusersSystem(Maps):
         version = library.diffusers("").__version__
         chosen = ",".join(f"{name}={value}" for name, value in options.items())
         self.fingerprint = f"{found.fingerprint()}-{chosen}-{version}"
-        self._count()
+        self._set_sizes()
 
     def _dtype(self) -> torch.dtype:
         name = self.options["dtype"]
@@ -87,7 +87,7 @@ class DiffusersSystem(Maps):
             )
         return getattr(torch, name)
 
-    def _count(self) -> None:
+    def _set_sizes(self) -> None:
         config = self.model.config
         self.stride = self.kind.stride(config)
         self.image_size = self._size(config.get("sample_size"))
@@ -147,8 +147,8 @@ class DiffusersSystem(Maps):
 class QuantisedModel(OneCodebook, DiffusersSystem):
     """VQModel: its `encode` gives the map before quantisation, and its `decode` would quantise"""
 
-    def _count(self) -> None:
-        super()._count()
+    def _set_sizes(self) -> None:
+        super()._set_sizes()
         self.code_bits = self._places() * math.log2(self.model.config["num_vq_embeddings"])
 
     def describe(self) -> Mapping[str, Any]:
@@ -166,7 +166,7 @@ class QuantisedModel(OneCodebook, DiffusersSystem):
 class RepresentationModel(DiffusersSystem):
     """AutoencoderRAE: images in [0, 1], of one size"""
 
-    def _count(self) -> None:
+    def _set_sizes(self) -> None:
         config, model = self.model.config, self.model
         self.stride, self.image_size = None, model.decoder_image_size  # type: ignore[assignment]
         if self.options["size"] not in ("default", str(self.image_size)):
@@ -179,7 +179,7 @@ class RepresentationModel(DiffusersSystem):
         self.semantic_parts = (Part((width, side, side)),)
         if not config["reshape_to_2d"]:
             raise UserError(
-                f"{self.source}: reshape_to_2d: false is not supported: its code is no map"
+                f"{self.source}: reshape_to_2d: false is not supported: its code is not a map"
             )
 
     def encode_semantic(self, images: Tensor) -> Tensor:

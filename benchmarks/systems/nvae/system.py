@@ -65,7 +65,7 @@ class NVAESystem(Opened, Maps):
             tensors = containers.take(file, state, path)
         return read_arguments(arguments.values, tensors, path), tensors
 
-    def _count(self, config: NVAEConfig) -> None:
+    def _set_sizes(self, config: NVAEConfig) -> None:
         """Count the numbers of the z of all groups; probes read a part that they can be fitted to."""
         self.image_size = config.image_size
         self.semantic_parts = tuple(Part(shape) for shape in config.latent_shapes())

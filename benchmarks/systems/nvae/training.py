@@ -1,8 +1,9 @@
 """The small NVAE: `python -m diffae.train nvae-portraits`.
 
-As published: the ELBO, its KL weighed from 0 to 1 over the first part of the training, and balanced
-between groups while it is. Otherwise: AdamW with a clipped gradient and a moving average for
-Adamax, no spectral regularisation, no flows, 8-bit images, three logistics a pixel.
+As published: the ELBO, with the weight of its KL rising from 0 to 1 over the first part of the
+training, during which the KL is balanced between groups. Differences: AdamW with gradient clipping
+and a moving average instead of Adamax, no spectral regularisation, no flows, 8-bit images, three
+logistics per pixel.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""The base class of systems: one protocol, so that every benchmark measures all models alike.
+"""The base class of systems: one interface, so that every benchmark measures all models alike.
 
 A system lists what it can do in `capabilities`; a benchmark states what it needs. To write a system
 of your own in fifteen lines, subclass `System`, set the fields, and write the methods that its
@@ -22,7 +22,7 @@ from diffae.system.errors import UserError
 ENCODE, DECODE, SEMANTIC, STOCHASTIC, SAMPLE, SAMPLE_LATENTS, PREDICT_X0 = (
     "encode",  # images -> code
     "decode",  # code -> images
-    "semantic",  # the code has a part that a probe can read and an edit can move
+    "semantic",  # the code has a part that a probe can read and an edit can change
     "stochastic",  # the code has x_T, which can be inverted from an image or drawn at random
     "sample",  # new images
     "sample_latents",  # new semantic codes
@@ -75,24 +75,24 @@ class System:
     title         its name in tables, as in the paper if it has one there, such as "DiffAE"
     capabilities  what it can do: words of the list above
     image_size    S; None if it takes images of any size
-    stride        if it takes images of any size that is a multiple of this; it is measured at `image_size`
-    latent_dim    how many numbers a code has in all, as papers count them
-    semantic_dim  how many numbers the semantic part has. 0: it has no such part; or, if the system has no x_T, it has
-                  all of `latent_dim`
+    stride        if set, images may have any side that is a multiple of it; the system is measured at `image_size`
+    latent_dim    numbers in a code in all, as papers count them
+    semantic_dim  numbers in the semantic part, 0 if there is none. A system without x_T need not set it: it is then
+                  `latent_dim`
     semantic_parts  the shapes of the tensors of the semantic part, and how a probe reads them (parts.py). None: one
-                  vector N x semantic_dim. Where they are given, `semantic_dim` can be left out
-    code_bits     how many bits a code has, for a system that quantises. None: the bits of its tokens, if it has any
-    fingerprint   a text that changes whenever the outputs may change: results are stored under it. A plug-in's need
-                  only tell its weights apart, because its source is added
-    iterative     whether it uses `steps`, the number of network calls in each direction
-    solver        the solver, if it has a choice of several (see `solving`). None: it has no choice
-    computes_in_float64  whether `decode` of float64 codes computes in float64 throughout, once its `networks()` are
-                  float64. Path lengths are exact then; in float32 the third digit is wrong
-    reference     whether its rows are a scale for the others, not a contender
-    random        whether it returns different results for the same images on purpose. If not, its rows get a note
+                  vector N x semantic_dim. If they are set, `semantic_dim` need not be
+    code_bits     bits of a code, for a system that quantises. None: the bits of its tokens, if it has any
+    fingerprint   a text that changes whenever the outputs may change: results are stored under it. For a plug-in a
+                  hash of the weights is enough; a hash of its source is added
+    iterative     whether its methods use their argument `steps` (T)
+    solver        the solver, if it can use several (see `solving`). None: it has no choice
+    computes_in_float64  True if `decode` computes in float64 once the modules of `networks()` have been converted.
+                  Path lengths are then computed in float64; in float32 their third digit is wrong
+    reference     whether its rows are only for reference, and never the best of a table
+    random        True if results differ between calls by design. Otherwise the rows of such a system get a note
     trained_on    the record of its training, if there is one
-    live          a module that belongs to the caller and may learn further. It is in evaluation mode during calls
-                  only, and a digest of its state is added to `fingerprint`
+    live          a module that belongs to the caller and may be trained further. It is in evaluation mode during
+                  calls only, and a digest of its state is added to `fingerprint`
 
     `systems.load` puts every system behind `checked.Checked`: methods are called without gradients,
     with copies of tensors on the device that `__init__` was given (`fit`: on the CPU), and what
@@ -123,20 +123,20 @@ class System:
         return type(self).fit is not System.fit
 
     def describe(self) -> Mapping[str, Any]:
-        """The properties of the model that matter for reading its numbers, by name: "model" in protocols."""
+        """Properties of the model that its numbers depend on, by name: "model" in protocols."""
         return {}
 
     def solving(self, solver: str) -> "System":
-        """The same system, with steps by the solver of that name (diffae.diffusion.scheme).
+        """A copy of the system, with the same weights, that uses this solver (diffae.diffusion.scheme).
 
-        The weights are the same too. The system itself is returned if it has only steps of its own.
+        A system with its own sampler does not override this, and returns itself.
         """
         return self
 
     def fit(self, batches: Iterable[Tensor]) -> None:
-        """Learn from training images before anything else, in batches of which one fits in memory.
+        """Learn from training images, in batches; called before any other method.
 
-        Only systems that learn from data need it.
+        Only systems that learn from data override it.
         """
 
     def encode(self, images: Tensor, steps: int = 100) -> Code:
@@ -156,10 +156,10 @@ class System:
         return parts.read(parts_of(self), semantic)
 
     def move(self, semantic: Semantic, delta: Tensor) -> Semantic:
-        """The semantic code, in its own shape, whose features are `delta` [N, d] further.
+        """The semantic code, in its own shape, with `delta` [N, d] added to its features (see `read`).
 
-        Raises NotAvailable for tokens, between which there is no direction: a system that knows the
-        vectors of its tokens may have a `read` and a `move` of its own.
+        Raises NotAvailable for tokens, which cannot be edited along a direction. A system that knows
+        the vectors of its tokens may override `read` and `move`.
         """
         return parts.move(parts_of(self), semantic, delta)
 
@@ -180,7 +180,7 @@ class System:
         raise self._cannot("encode a stochastic code")
 
     def decode(self, code: Code, steps: int = 100) -> Tensor:
-        """Images of codes: N x 3 x S x S in [-1, 1]."""
+        """Decode codes to images: N x 3 x S x S in [-1, 1]."""
         raise self._cannot("decode")
 
     def sample_latents(self, indices: Sequence[int], seed: int, steps: int) -> Semantic:
@@ -202,7 +202,7 @@ class System:
         raise self._cannot("predict an image from a noised one")
 
     def networks(self) -> dict[str, nn.Module]:
-        """The networks by their role, for counting; empty: not applicable."""
+        """The networks by their role, to count parameters and operations; may be empty."""
         return {}
 
     def random_x_T(self, indices: Sequence[int], seed: int) -> Tensor:
@@ -215,7 +215,7 @@ class System:
 
 
 def parts_of(system: System) -> tuple[Part, ...]:
-    """The parts of a semantic code: one vector, unless the system states others."""
+    """The parts of a semantic code: one vector, unless the system has `semantic_parts`."""
     return system.semantic_parts or (Part((system.semantic_dim,)),)
 
 
@@ -229,7 +229,7 @@ def reading_of(system: System) -> dict[str, str]:
 
 
 def why_immovable(system: System) -> str:
-    """The reason why no edit can move the semantic code; empty if one can."""
+    """The reason why the semantic code cannot be edited; empty if it can."""
     stuck = parts.has_tokens(parts_of(system)) and not has_own(system, "move")
     return parts.NO_DIRECTION if stuck else ""
 

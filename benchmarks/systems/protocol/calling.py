@@ -19,7 +19,7 @@ from diffae.system.errors import UserError, words
 T = TypeVar("T")
 FEW_STEPS = 2  # for a check that only compares two calls
 SAME = 1e-4  # of the mean value: the tolerance for rounding on a GPU
-RANDOM = "random: gives another result for the same images each time"
+RANDOM = "not deterministic: gives different results for the same images"
 TRAINING = "computes in training mode"
 
 
@@ -52,9 +52,9 @@ def raised(error: BaseException) -> str:
 
 
 def unsteady(name: str, system: System, capabilities: frozenset[str], images: Tensor) -> str:
-    """A note on a system with changing results, or with networks that switch to training mode.
+    """A note if two calls give different results, or if a network is in training mode.
 
-    Empty if it does neither, if it declares itself random, or if it fails here.
+    Empty otherwise, if the system declares itself random, or if it fails here.
     """
 
     def ask() -> str:

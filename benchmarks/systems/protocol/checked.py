@@ -1,6 +1,6 @@
 """Checks of a system's arguments and results, the same for every system.
 
-`systems.load` returns a `Checked`. Whatever a system does (raise, return another shape, nan, images of
+`systems.load` returns a `Checked`. Whatever a system does (raise, return a wrong shape, nan, images in
 0..255), the outcome is either one `SystemFailed` that names system and method, or tensors that a benchmark can rely on:
 float32 (float64 if a system computes in it), on the run's device, without gradients, finite, of the promised
 shape, and images within [-1, 1].
@@ -41,8 +41,9 @@ def build(
 ) -> "Checked":
     """Make the system of `factory`, checked.
 
-    Raises SystemFailed if that fails or its fields are invalid. UserError and NotAvailable pass:
-    they are messages of the system to the user.
+    A system given by its address (my_vae:MyVAE) is called by its own `name`, or else by its class's.
+    Raises SystemFailed if the factory fails or the fields are invalid. UserError and NotAvailable
+    are passed on: they are messages of the system to the user.
     """
     try:
         system = calling(name, "__init__", lambda: factory(path, device))
@@ -55,7 +56,7 @@ def build(
         raise SystemFailed.at(
             name, "__init__", f"{kind(system)} is not a benchmarks.systems.System"
         )
-    if ":" in name:  # an address, which is no name for files and the store
+    if ":" in name:  # an address, which cannot be a file's name
         last = re.sub(r"[^A-Za-z0-9._-]", "-", name.rpartition(":")[2]).lstrip("._-")
         name = name_of(system, last or "system")
     return Checked(name, system, device)
@@ -67,14 +68,14 @@ def name_of(system: System, otherwise: str) -> str:
     return own if isinstance(own, str) and NAME.fullmatch(own) else otherwise
 
 
-def verb(check: Callable[..., T]) -> Callable[..., T]:
+def checked_method(check: Callable[..., T]) -> Callable[..., T]:
     """Decorate a check: call the system's method of the same name, then check its result.
 
     The method gets copies of its arguments, in as many calls as `batches` makes. `check` gets the
     result of a call and its arguments, and returns what a benchmark can rely on.
 
-    The first argument has one row per image, and so has every other that is made of tensors or is a
-    row of numbers; each row of the result must depend on the same row of these only.
+    The first argument has one row per image, as has every other that consists of tensors or is a
+    sequence of numbers. Each row of the result may depend only on the same row of these.
     """
     name = check.__name__
 
@@ -143,10 +144,10 @@ class Checked(System):
         self.title = fields["title"]
         self._take(fields)
 
-    def again(self) -> "Checked":
-        """A copy with a name and title of its own, in the present state.
+    def refreshed(self) -> "Checked":
+        """A copy that reads the system's fields again: a live model may have been trained since.
 
-        A live model may have learned since. The inner system of one that learns from data is copied
+        Its name and title can be changed. The inner system of one that learns from data is copied
         too: the copy's `fit` does not change this one.
         """
         inner = copy.copy(self.inner) if self.learns_from_data else self.inner
@@ -166,7 +167,7 @@ class Checked(System):
         return found
 
     def _take(self, fields: dict[str, Any]) -> None:
-        """Set the fields that the system states; the title is the run's."""
+        """Set the fields as the system has them, except the title, which a run may change."""
         fields["fingerprint"] += self._source
         self._description, self._learns = fields.pop("describe"), fields.pop("learns_from_data")
         vars(self).update(fields | {"title": self.title})
@@ -192,7 +193,7 @@ class Checked(System):
         return self._description
 
     # ------------------------------------------------------------------------------------------
-    # The verbs
+    # The methods of a system
 
     def fit(self, batches: Iterable[Tensor]) -> None:
         """Fit the system. An error of `batches`, such as an unreadable image, is raised again as it is."""
@@ -213,7 +214,7 @@ class Checked(System):
             raise
         self._take(self._guard("fit", lambda: contract.read_fields(self.inner, self.name)))
 
-    @verb
+    @checked_method
     def encode(self, found: Returned, images: Tensor, steps: int = 100) -> Code:
         """A code with the parts that the capabilities promise, and `latent_dim` numbers per image in all."""
         code, count = found.value, len(images)
@@ -234,48 +235,48 @@ class Checked(System):
         same_for_any = self.semantic_parts is None or numbers(self.semantic_parts) is not None
         if count and size != self.latent_dim and same_for_any:
             raise found.wrong(
-                f"returned {size} numbers an image, but latent_dim is {self.latent_dim}"
+                f"returned {size} numbers per image, but latent_dim is {self.latent_dim}"
             )
         return Code(semantic, x_T)
 
-    @verb
+    @checked_method
     def encode_semantic(self, found: Returned, images: Tensor) -> Semantic:
         return found.semantic(parts_of(self), len(images))
 
-    @verb
+    @checked_method
     def encode_stochastic(
         self, found: Returned, images: Tensor, semantic: Semantic | None, steps: int
     ) -> Tensor:
         return found.numbers(tuple(images.shape))
 
-    @verb
+    @checked_method
     def decode(self, found: Returned, code: Code, steps: int = 100) -> Tensor:
         given = (*tensors(code.semantic), *tensors(code.x_T))
         wide = any(one.dtype == torch.float64 for one in given)
         dtype = torch.float64 if wide and self.computes_in_float64 else torch.float32
         return self._images(found, rows(code), dtype)
 
-    @verb
+    @checked_method
     def sample_latents(
         self, found: Returned, indices: Sequence[int], seed: int, steps: int
     ) -> Semantic:
         return found.semantic(parts_of(self), len(indices))
 
-    @verb
+    @checked_method
     def sample(self, found: Returned, indices: Sequence[int], seed: int, steps: int) -> Tensor:
         return self._images(found, len(indices))
 
-    @verb
+    @checked_method
     def add_noise(self, found: Returned, images: Tensor, t: int, eps: Tensor) -> Tensor:
         return found.tensor(tuple(images.shape))
 
-    @verb
+    @checked_method
     def predict_x0(
         self, found: Returned, images_noised: Tensor, t: int, semantic: Semantic | None
     ) -> Tensor:
         return self._images(found, len(images_noised))
 
-    @verb
+    @checked_method
     def random_x_T(self, found: Returned, indices: Sequence[int], seed: int) -> Tensor:
         size = self.image_size
         if size is None:
@@ -291,7 +292,7 @@ class Checked(System):
             return super().tokens(code)
         found, sizes = self._call("tokens", code), self.codebooks.values()
         if not isinstance(found.value, tuple) or len(found.value) != len(sizes):
-            raise found.wrong(f"must return {len(sizes)} tensors, one of each codebook")
+            raise found.wrong(f"must return {len(sizes)} tensors, one for each codebook")
         pairs = zip(found.value, sizes, strict=True)
         return tuple(found.part(one).tokens(None, size) for one, size in pairs)
 
@@ -324,7 +325,7 @@ class Checked(System):
             isinstance(part, str) and isinstance(network, nn.Module)
             for part, network in parts.items()
         ):
-            raise found.wrong("returned something else than torch modules by name")
+            raise found.wrong("must return torch modules by name")
         return parts
 
     # ------------------------------------------------------------------------------------------

@@ -28,7 +28,8 @@ from diffae.system.cli import did_you_mean
 LONGEST = 200  # characters of a title or a fingerprint
 LARGEST = 2**31  # numbers in a code, pixels of a side: larger values are mistakes
 
-# The methods of which a system must have written one of its own to be capable of something: that of the same name, but for
+# For each capability, the methods of which a system must override at least one. A capability that is not listed needs the
+# method of its own name.
 METHODS = {
     ENCODE: ("encode", "encode_semantic", "encode_stochastic"),
     SEMANTIC: ("encode_semantic",),
@@ -50,7 +51,7 @@ def _is_number(value: object, least: float) -> bool:
 
 
 class Rule(NamedTuple):
-    """A rule for a field: a check of its value, and the requirement in words."""
+    """A rule for a field: a check of its value, and the requirement as text for an error message."""
 
     holds: Callable[[Any], bool]
     words: str
@@ -123,12 +124,14 @@ def read_fields(system: System, name: str) -> dict[str, Any]:
     if found["semantic_parts"] is not None:
         found["semantic_parts"] = tuple(found["semantic_parts"])
         if not {SEMANTIC, SAMPLE_LATENTS} & found["capabilities"]:
-            raise wrong("semantic_parts", f"are given, but {SEMANTIC!r} is no capability")
+            raise wrong(
+                "semantic_parts", f"are given, but {SEMANTIC!r} is not among the capabilities"
+            )
         if found["code_bits"] is None:
             found["code_bits"] = parts.bits(found["semantic_parts"])
     draws = STOCHASTIC in found["capabilities"] and not _overrides(system, "random_x_T")
     if found["image_size"] is None and draws:
-        raise wrong("image_size", "must be a whole number where x_T is drawn at random, not None")
+        raise wrong("image_size", "must be a whole number if x_T is drawn at random, not None")
     found["semantic_dim"] = _semantic_dim(found, wrong)
     value = system.describe()
     if not isinstance(value, Mapping) or not all(
@@ -148,7 +151,7 @@ def _capabilities(system: System, value: Iterable[Any], wrong: Wrong) -> frozens
             hint = did_you_mean(str(word)[:LONGEST], IN_WORDS)
             raise wrong("capabilities", f"unknown: {brief(word)}{hint}")
     if not value:
-        raise wrong("capabilities", f"there are none; there are: {', '.join(IN_WORDS)}")
+        raise wrong("capabilities", f"must not be empty; there are: {', '.join(IN_WORDS)}")
     for word in sorted(value):
         methods = METHODS.get(word, (word,))
         if not any(_overrides(system, method) for method in methods):
@@ -158,9 +161,9 @@ def _capabilities(system: System, value: Iterable[Any], wrong: Wrong) -> frozens
 
 
 def _semantic_dim(found: Mapping[str, Any], wrong: Wrong) -> int:
-    """The numbers of the semantic part, which need not always be given.
+    """`semantic_dim`, which a system need not set in two cases.
 
-    Without x_T it is the whole code; with `semantic_parts` it is counted.
+    Without x_T it is `latent_dim`; with `semantic_parts` it is counted.
     """
     capabilities, latent_dim = found["capabilities"], found["latent_dim"]
     count = found["semantic_dim"]
@@ -170,9 +173,11 @@ def _semantic_dim(found: Mapping[str, Any], wrong: Wrong) -> int:
     count = counted or count
     if SEMANTIC not in capabilities:
         if count and SAMPLE_LATENTS not in capabilities:
-            raise wrong("semantic_dim", f"is {count}, but {SEMANTIC!r} is no capability")
+            raise wrong(
+                "semantic_dim", f"is {count}, but {SEMANTIC!r} is not among the capabilities"
+            )
         if not count and SAMPLE_LATENTS in capabilities:
-            raise wrong("semantic_dim", f"must say how large what is sampled is: {count}")
+            raise wrong("semantic_dim", f"must be the size of a sampled code, not {count}")
         return count
     if not count and STOCHASTIC not in capabilities:
         return latent_dim

@@ -1,8 +1,8 @@
 """The arithmetic of semantic codes: reading, moving, joining and counting them.
 
 A semantic code is a tensor N x ... in the model's own shape, or a tuple of such (the levels of a
-hierarchy, the coarsest first or in the model's order). `Part` describes one image's share of each
-tensor:
+hierarchy, the coarsest first or in the model's order). A `Part` describes each tensor, for one
+image:
 
     Part((64,))                                     a vector
     Part((4, 8, 8), reading=POOLED)                 a map of 4 features, read by its mean over positions
@@ -30,18 +30,18 @@ Semantic = Tensor | tuple[Tensor, ...]
 FLAT, POOLED, HISTOGRAM = "flat", "pooled", "histogram"
 MOST = 2**31  # numbers of a part, tokens of a codebook
 
-NO_DIRECTION = "the code is made of tokens: a direction in whole numbers moves nothing"
-NOTHING_BETWEEN = "the code is made of tokens: there is nothing between two of them"
+NO_DIRECTION = "the code consists of tokens: tokens cannot be edited along a direction"
+NOTHING_BETWEEN = "the code consists of tokens: tokens cannot be interpolated"
 
 
 @dataclass(frozen=True)
 class Part:
     """One tensor of a semantic code.
 
-    `shape` is one image's; None in it is an axis whose length depends on the image. With `codebook`
-    the part is tokens (int64), integers from 0 to below it, each of which stands for `width`
-    numbers, as papers count. `reading` is how a probe reads it; `axis` (of `shape`) is that of the
-    features if it is POOLED.
+    `shape` is the shape for one image; None stands for an axis whose length depends on the image's
+    size. With `codebook` the part consists of tokens, int64 from 0 to `codebook` - 1, and papers
+    count each of them as `width` numbers. `reading` is how a probe reads the part: FLAT, POOLED or
+    HISTOGRAM. If it is POOLED, `axis` is the axis of `shape` that holds the features.
     """
 
     shape: tuple[int | None, ...]
@@ -102,7 +102,7 @@ class Part:
         if self.reading == POOLED and self.axis not in range(-len(self.shape), len(self.shape)):
             return f"there is no axis {self.axis!r} in {self.shape!r}"
         if self.width != 1 and self.codebook is None:
-            return "width says for how many numbers a token stands; this part has no codebook"
+            return "width is the numbers that a token counts as, but this part has no codebook"
         return ""
 
 
@@ -124,7 +124,7 @@ def numbers(parts: Parts) -> int | None:
 
 
 def kept(parts: Parts) -> int | None:
-    """Numbers stored per image: a token is one."""
+    """Numbers stored per image; a token counts as one."""
     return _sum([part.places for part in parts])
 
 
@@ -152,7 +152,7 @@ def _sum(counts: Sequence[int | None]) -> int | None:
 
 
 # ----------------------------------------------------------------------------------------------
-# The same for every tensor
+# One operation on every tensor of a code
 
 
 def tensors(semantic: Semantic | None) -> tuple[Tensor, ...]:
@@ -249,9 +249,9 @@ def _shares(tokens: Tensor, codebook: int) -> Tensor:
 
 
 def move(parts: Parts, semantic: Semantic, delta: Tensor) -> Semantic:
-    """The code whose reading is `delta` [N, d] further.
+    """The code with `delta` [N, d] added to its reading.
 
-    It is added to a flat part, and at every position to a pooled one. Raises NotAvailable for
+    It is added to a flat part, and at every position of a pooled one. Raises NotAvailable for
     tokens.
     """
     if has_tokens(parts):

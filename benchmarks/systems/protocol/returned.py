@@ -15,8 +15,8 @@ from benchmarks.systems.protocol.contract import kind
 from benchmarks.systems.protocol.parts import Part, Semantic
 
 ROUNDING = 1e-5  # beyond -1 and 1: not yet an overshoot
-# Images beyond this have another range (0..255, logits); an overshoot of a few standard deviations of the data
-# stays below. Clamping them would give meaningless numbers.
+# Larger values mean a different range (0..255, logits), and clamping would give meaningless numbers. An overshoot of a few
+# standard deviations of the data stays below.
 FARTHEST = 5.0
 WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 LARGEST_CODE = 1e18  # squares of larger numbers are infinite in float32
@@ -26,7 +26,7 @@ Shape = tuple[int | None, ...]  # None: any side
 
 @dataclass(frozen=True)
 class Returned:
-    """The result of `method` of a system, which belongs on `device`. Every method raises SystemFailed."""
+    """The result of `method` of a system, which belongs on `device`. A wrong one raises SystemFailed."""
 
     system: str
     method: str
@@ -35,7 +35,7 @@ class Returned:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of the result; () if it is no tensor."""
+        """The shape of the result; () if it is not a tensor."""
         return tuple(self.value.shape) if isinstance(self.value, Tensor) else ()
 
     def part(self, value: object) -> "Returned":
@@ -69,7 +69,7 @@ class Returned:
     ) -> Tensor:
         """Images N x 3 x size x size (None: any square) within [-1, 1].
 
-        Small overshoots are clamped and counted, another range is refused.
+        Small overshoots are clamped and counted; a different range is an error.
         """
         any_side = self.shape[-1] if len(self.shape) == 4 else None
         side = any_side if size is None else size
@@ -79,8 +79,8 @@ class Returned:
         low, high = (float(bound) for bound in images.aminmax())
         if low < -FARTHEST or high > FARTHEST:
             raise self.wrong(
-                f"returned values from {low:.4g} to {high:.4g}; images are in [-1, 1], and what goes beyond "
-                f"{FARTHEST:g} is of another range (clamp it yourself if it is meant)"
+                f"returned values from {low:.4g} to {high:.4g}; images are in [-1, 1], and values beyond "
+                f"{FARTHEST:g} mean a different range (if they are intended, clamp them yourself)"
             )
         outside = 0
         if low < -1 or high > 1:

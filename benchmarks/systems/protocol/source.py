@@ -1,7 +1,7 @@
 """Additions to a fingerprint: the source of a plug-in, and the state of a live model.
 
-Changed code makes another system, as changed weights do. Our own systems need no source: their
-results are stored under the version of this package.
+A system whose code changed is measured again, as after a change of its weights. Our own systems
+need no source: their results are stored under the version of this package.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ ELSEWHERE = {"benchmarks", "diffae", "probes", "reports", "torch", "builtins", "
 def source_digest(system: type) -> str:
     """The suffix of a fingerprint for a plug-in's source: "-source-" and a digest.
 
-    For our own systems it is "". It covers the file of the class, or all Python files of its
+    It is "" for our own systems. It covers the file of the class, or all Python files of its
     package (its networks will be there), and the files of its base classes. What these import from
     elsewhere is not covered.
     """
@@ -58,7 +58,7 @@ def state_digest(module: nn.Module) -> str:
 
     That is its tensors and, for each of its modules, the type and the plain values (a scale, a
     stride); for classes written in a notebook also the code of their methods. Other state (tensors
-    that are no buffers, the content of other objects) is not covered.
+    that are not buffers, the content of other objects) is not covered.
     """
     digest = hashlib.sha256()
     for name, tensor in module.state_dict(keep_vars=True).items():

@@ -1,4 +1,4 @@
-"""The nearest code of a codebook, as VQ-VAE and VQ-GAN choose it, and codes that nothing chooses."""
+"""The nearest code of a codebook, as VQ-VAE and VQ-GAN choose it, and replacing unused codes."""
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ def nearest(maps: Tensor, codebook: Tensor) -> Tensor:
     """The index of the nearest code: N x C x h x w, K x C -> N x h x w (int64).
 
     Squared distances |z|^2 + |e|^2 - 2 z.e in float32 whatever the precision of the caller; the
-    first of equal ones. Half precision chooses other codes.
+    first of equal ones. Half precision would choose different codes.
     """
     with torch.autocast(maps.device.type, enabled=False):
         vectors = maps.movedim(1, -1)
@@ -35,8 +35,10 @@ def look_up(indices: Tensor, codebook: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def begin_anew(codes: Tensor, usage: Tensor, vectors: Tensor, noise: np.random.Generator) -> None:
-    """Replace codes K x C that hardly anything chooses, by `usage` K, in place.
+def replace_dead_codes(
+    codes: Tensor, usage: Tensor, vectors: Tensor, noise: np.random.Generator
+) -> None:
+    """Replace the codes (K x C) whose `usage` (K) is below DEAD, in place.
 
     They become some of the `vectors` M x C, drawn by `noise`.
     """

@@ -55,7 +55,7 @@ def entries(content: Any) -> dict[str, Any]:
 
 
 def refuse_other_kind(content: Any, path: Path, system: str, lacks: str) -> NoReturn:
-    """Raise UserError saying that `content` is no file of `system`, and of which kind it is.
+    """Raise UserError saying that `content` is not a file of `system`, and what kind it is.
 
     If it is of the same system, the message says what it `lacks`.
     """
@@ -75,7 +75,7 @@ def refuse_other_kind(content: Any, path: Path, system: str, lacks: str) -> NoRe
 def take(file: TorchFile | LegacyTorchFile, state: Any, path: Path) -> dict[str, Tensor]:
     """The tensors of a state dict in memory.
 
-    Raises UserError naming the first entry that is no tensor.
+    Raises UserError naming the first entry that is not a tensor.
     """
     found = entries(state)
     for name, value in found.items():

@@ -1,4 +1,4 @@
-"""Systems with weights from the authors' file, from a folder of this project, or with the package."""
+"""Systems whose weights come from the authors' file, a folder of our format, or the package."""
 
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,12 +13,12 @@ from diffae.checkpoints import trained_on
 
 
 class Opened(System):
-    """Base class of systems with a network from a file.
+    """Base class of systems whose weights come from a file.
 
-    `choices` are its options, of which `choices_of_ours` have other defaults for a folder of this
-    project; `example` is a file of the authors', `config_class` the network's dataclass, `network`
-    makes the network of it. A subclass counts the numbers of its code from the configuration
-    (`_count`), and reads the authors' file (`_read`).
+    `choices` are its options; `choices_of_ours` are those with different defaults for a folder of
+    our format. `example` is the name of a file of the authors, `config_class` the dataclass of the
+    network's configuration, `network` the network's class. A subclass reads the authors' file
+    (`_read`) and sets the fields that follow from the configuration (`_set_sizes`).
     """
 
     choices: ClassVar[Choices] = {}
@@ -40,12 +40,12 @@ class Opened(System):
         else:
             config, tensors = self._read(self.source)
             file, digest = self.source, containers.sha256(self.source)
-        with torch.device("meta"):  # no memory for weights: those of the file come in their place
+        with torch.device("meta"):  # no memory for weights: those of the file replace them
             self.model: Any = self._build(config)
         containers.give(self.model, tensors, file)
         self.fingerprint = "-".join((digest, *self.options.values()))
         self.trained_on = trained_on.read(self.source)
-        self._count(config)
+        self._set_sizes(config)
         self.model.to(device)
 
     def _read(self, path: Path) -> tuple[Any, dict[str, Tensor]]:
@@ -55,7 +55,7 @@ class Opened(System):
     def _build(self, config: Any) -> nn.Module:
         return self.network(config)
 
-    def _count(self, config: Any) -> None:
+    def _set_sizes(self, config: Any) -> None:
         """Set the fields that follow from the configuration."""
         raise NotImplementedError
 

@@ -18,7 +18,7 @@ from diffae.train.stages import state_path
 from diffae.train.trainer import Run, fit
 from diffae.train.types import Adam, Loss, Outcome, Schedule, Stage
 
-# The same for all: a rate that falls along a cosine, and a moving average that warms up.
+# The same for all: cosine decay of the learning rate, and a moving average that warms up.
 schedule = partial(Schedule, decay="cosine", ema_warmup=True)
 
 

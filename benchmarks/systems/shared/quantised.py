@@ -1,9 +1,9 @@
 """Common base of systems whose codes are maps: VQ-VAE-2, VQ-GAN, NVAE and the models of diffusers.
 
 A quantised code is here the code vectors, N x C x h x w, which papers count and which have
-directions; their numbers in the codebook are `indices`. A code that was moved or interpolated is
-decoded unchanged, without quantising it again: otherwise an interpolation would have steps, and a
-small edit no effect.
+directions; `indices` are their indices in the codebook. A code that was edited or interpolated is
+decoded as it is, not quantised again: otherwise an interpolation would have steps, and a small edit
+no effect.
 """
 
 import math
@@ -28,9 +28,9 @@ MOST_READ = 4096  # numbers of a map that a probe reads
 class Maps(System):
     """A system whose code is maps.
 
-    Probes read each map whole if it has no more than `most_read` numbers, and else the means over
-    equal cells: positions say as much about a face as features do, and 327,680 numbers are too many
-    to fit. An edit moves all of a cell alike.
+    A probe reads a map as it is if it has at most `most_read` numbers. A larger map is averaged over
+    a grid of equal cells: a linear classifier on 327,680 numbers cannot be fitted well, and the mean
+    over all positions would lose where a feature is. An edit changes all positions of a cell alike.
     """
 
     capabilities = frozenset({"encode", "decode", "semantic"})
@@ -42,7 +42,7 @@ class Maps(System):
         return {"read": f"means over as many equal cells as give no more than {most} numbers a map"}
 
     def read(self, semantic: Semantic) -> Tensor:
-        found = [_read(one.float(), self.most_read) for one in tensors(semantic)]
+        found = [_cell_means(one.float(), self.most_read) for one in tensors(semantic)]
         return torch.cat(found, dim=1)
 
     def move(self, semantic: Semantic, delta: Tensor) -> Semantic:
@@ -50,7 +50,7 @@ class Maps(System):
         for one in tensors(semantic):
             cells, channels = cells_of(one, self.most_read), one.shape[1]
             part = delta[:, start : start + channels * cells**2]
-            moved.append(one + _spread(part.reshape(-1, channels, cells, cells), one).to(one))
+            moved.append(one + _over_cells(part.reshape(-1, channels, cells, cells), one).to(one))
             start += channels * cells**2
         return moved[0] if isinstance(semantic, Tensor) else tuple(moved)
 
@@ -75,7 +75,7 @@ class OneCodebook(Maps):
 
     def indices(self, images: Tensor) -> Tensor:
         """Indices of the codes: N x h x w, int64."""
-        with full_precision():  # anything less chooses other codes
+        with full_precision():  # lower precision chooses different codes
             before = self.model.encode(images.to(self.device, self.model.dtype)).latents
             return codebook.nearest(before, self.codebook)
 
@@ -108,14 +108,14 @@ def cells_of(maps: Tensor, most: int = MOST_READ) -> int:
     return max(fit, default=1)
 
 
-def _read(maps: Tensor, most: int) -> Tensor:
+def _cell_means(maps: Tensor, most: int) -> Tensor:
     """The means over cells: N x C x h x w -> N x (C cells cells)."""
     cells = cells_of(maps, most)
     height, width = (side // cells for side in maps.shape[2:])
     return maps.unfold(2, height, height).unfold(3, width, width).mean((-2, -1)).flatten(1)
 
 
-def _spread(cells: Tensor, maps: Tensor) -> Tensor:
+def _over_cells(cells: Tensor, maps: Tensor) -> Tensor:
     """Numbers of cells N x C x n x n, repeated over the positions of each cell of `maps`."""
     height, width = (side // cells.shape[2] for side in maps.shape[2:])
     return cells.repeat_interleave(height, 2).repeat_interleave(width, 3)

@@ -256,7 +256,7 @@ def _number(stated: Stated, name: str, default: float, path: Path) -> float:
     if (value := stated.get(name)) is None:
         return default
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < LARGEST:
-        raise UserError(f"{path}: {name}: {brief(value)} is no positive number")
+        raise UserError(f"{path}: {name}: {brief(value)} is not a positive number")
     return float(value)
 
 
@@ -292,5 +292,5 @@ def _without_filters(tensors: State, pattern: str, expected: Tensor, path: Path)
     for name in filters:
         found = tensors[name].float()
         if found.shape != expected.shape or not torch.allclose(found, expected, atol=1e-5):
-            raise UserError(f"{path}: {name} is another filter than {FIR} in both directions")
+            raise UserError(f"{path}: {name} is not the filter {FIR} in both directions")
     return {name: tensor for name, tensor in tensors.items() if name not in filters}

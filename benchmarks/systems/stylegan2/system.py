@@ -60,7 +60,7 @@ class _StyleGAN2(Opened):
         self.noise_maps, self.w_avg = found.noise_maps, found.w_avg
         return found.config, found.state
 
-    def _count(self, config: StyleGAN2Config) -> None:
+    def _set_sizes(self, config: StyleGAN2Config) -> None:
         if self.w_avg == files.ESTIMATED:
             self.model.mapping.w_avg.copy_(inversion.statistics(self.model.mapping).average)
         self.loss = inversion_loss.find(self.options["distance"], self.device)

@@ -2,8 +2,9 @@
 
 The paper's losses: the non-saturating loss, R1 on real images every 16 steps, path length
 regularisation every 4 steps, style mixing, and the moving average of the generator's weights.
-Otherwise: one Adam for both players, whose losses and regularisers are summed and so take the same
-step; narrow channels, a mapping of two layers, and a rate that decays, for two cores.
+Differences, so that two cores can train it: one Adam for generator and discriminator, whose losses
+and regularisers are summed and so take the same step; narrow channels, a mapping of two layers, and
+learning-rate decay.
 """
 
 import math

@@ -28,7 +28,7 @@ LARGEST_SIDE = 1024  # px of an image: four times the largest that it was publis
 MOST = 1 << 20  # bytes of a yaml, and the largest number in one
 NUMBERS = ("n_embed", "embed_dim", "ch", "num_res_blocks", "resolution", "z_channels")
 ROWS = ("ch_mult", "attn_resolutions")
-DEFAULTS = {"resamp_with_conv": True, "double_z": False, "in_channels": 3, "out_ch": 3}
+ONLY_SUPPORTED = {"resamp_with_conv": True, "double_z": False, "in_channels": 3, "out_ch": 3}
 
 
 class VQGANSystem(Opened, OneCodebook, Quantised):
@@ -55,7 +55,7 @@ class VQGANSystem(Opened, OneCodebook, Quantised):
     def _build(self, config: VQGANConfig) -> nn.Module:
         return build(config, str(self.source))
 
-    def _count(self, config: VQGANConfig) -> None:
+    def _set_sizes(self, config: VQGANConfig) -> None:
         """Count as the paper does: the numbers of the map of vectors, at the size of training."""
         if not folder.is_folder(self.source):
             # The tensors show the whole configuration except the level of attention and the image size.
@@ -92,7 +92,7 @@ def read_first_stage(path: Path) -> dict[str, Tensor]:
             }
         if "quantize.proj.weight" in state or "quantize.embed.weight" in state:
             raise UserError(
-                f"{path}: a VQ-GAN with a Gumbel quantiser (quantize.proj, quantize.embed), which is another "
+                f"{path}: a VQ-GAN with a Gumbel quantiser (quantize.proj, quantize.embed), which is a different "
                 "network and not supported; give one with a nearest-code quantiser (f16)"
             )
         if "quantize.embedding.weight" not in state:
@@ -164,7 +164,7 @@ def _parsed(path: Path) -> Any:
 def _mapping(content: Any, name: str, path: Path) -> Mapping[str, Any]:
     found = content.get(name) if isinstance(content, dict) else None
     if not isinstance(found, dict):
-        raise UserError(f"{path}: no taming-transformers configuration: it has no {name!r}")
+        raise UserError(f"{path}: not a taming-transformers configuration: it has no {name!r}")
     return found
 
 
@@ -172,7 +172,7 @@ def _config(params: Mapping[str, Any], path: Path) -> VQGANConfig:
     network = _mapping(params, "ddconfig", path)
     if params.get("remap") is not None:
         raise UserError(f"{path}: remap is not supported")
-    for name, only in DEFAULTS.items():
+    for name, only in ONLY_SUPPORTED.items():
         if network.get(name, only) != only:
             raise UserError(f"{path}: {name}: {network[name]!r:.40} is not supported, only {only}")
     given = {**params, **network}

@@ -1,10 +1,11 @@
 """The small VQ-GAN: `python -m diffae.train vqgan-portraits`.
 
-The paper's loss: absolute and perceptual distance, the codebook's two terms, and after some time a
-discriminator of patches with a hinge loss, weighed by the gradients at the last layer. The ratio of
-numbers in a code to numbers in an image is the paper's at 256 px. Otherwise: EfficientNet's
-distance for LPIPS, seen at 32 px; one optimiser for both players, with a clipped gradient, a rate
-that decays and a moving average; codes that nothing chooses become vectors of the batch.
+The loss is the paper's: absolute and perceptual distance, the two codebook terms, and, after 40 % of
+the steps, a patch discriminator with hinge loss, whose weight balances the gradients at the last
+layer (eq. 7). The ratio of numbers in a code to numbers in an image is the paper's at 256 px.
+Differences: EfficientNet features at 32 px instead of LPIPS; one optimiser for generator and
+discriminator, with gradient clipping, cosine decay and a moving average of the weights; codes that
+are hardly used are replaced by encoder outputs of the current batch.
 """
 
 from typing import Any
@@ -25,17 +26,17 @@ from diffae.train.images import Images
 from diffae.train.types import Adam, Loss
 from reports.records.metrics import EFFNET
 
-USAGE = 0.99  # decay of how often a code is chosen
+USAGE = 0.99  # decay of the moving average of how often a code is chosen
 
 
 # ----------------------------------------------------------------------------------------------
 # The critics (paper, Section 3.1): a perceptual distance that is cheap enough to train by, and pix2pix's discriminator of
 # patches (Isola et al., 2017)
 
-SEEN_AT = 32  # px; the metric uses 128 px, which takes sixteen times as long
+PERCEPTUAL_SIZE = 32  # px; the metric uses 128 px, which takes sixteen times as long
 
 
-class Eye:
+class PerceptualLoss:
     """EfficientNet-lite0's distance between images, with gradients: the mean over images.
 
     Images are N x 3 x S x S in [-1, 1].
@@ -46,15 +47,15 @@ class Eye:
         self.network = effnet_distance(path, torch.device(device)).module.network
 
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
-        # Its depthwise convolutions are faster so.
+        # Its depthwise convolutions are faster in float32.
         with torch.autocast(a.device.type, enabled=False):
             with torch.no_grad():
-                sought = self._stages(b.float())
-            pairs = zip(self._stages(a.float()), sought, strict=True)
+                target = self._stages(b.float())
+            pairs = zip(self._stages(a.float()), target, strict=True)
             return torch.stack([normalised_distance(*pair) for pair in pairs]).mean()
 
     def _stages(self, images: Tensor) -> list[Tensor]:
-        large = resize(images, SEEN_AT).contiguous(memory_format=torch.channels_last)
+        large = resize(images, PERCEPTUAL_SIZE).contiguous(memory_format=torch.channels_last)
         return self.network.forward_intermediates(large, intermediates_only=True)  # type: ignore[operator, union-attr]
 
 
@@ -132,30 +133,36 @@ class Learner(nn.Module):
         z = self.network.encode(x).latents.float()
         table = self.network.quantize.embedding.weight
         indices = codebook.nearest(z.detach(), table.detach())
-        self._begin_anew(z.detach().movedim(1, -1).flatten(0, 2), indices, noise)
+        self._replace_dead_codes(z.detach().movedim(1, -1).flatten(0, 2), indices, noise)
         vectors = codebook.look_up(indices, table)
         loss = F.mse_loss(vectors, z.detach()) + 0.25 * F.mse_loss(z, vectors.detach())
         through = z + (vectors - z).detach()
         return self.network.decode(through, force_not_quantize=True).sample.float(), loss
 
     @torch.no_grad()
-    def _begin_anew(self, vectors: Tensor, indices: Tensor, noise: np.random.Generator) -> None:
+    def _replace_dead_codes(
+        self, vectors: Tensor, indices: Tensor, noise: np.random.Generator
+    ) -> None:
         """Update the usage of codes, and replace codes that are hardly used by vectors of this batch."""
         if not torch.isfinite(vectors).all():
             return  # the step will not be taken
         count = torch.bincount(indices.flatten(), minlength=len(self.usage))
         self.usage.lerp_(count.float(), 1 - USAGE)
-        codebook.begin_anew(self.network.quantize.embedding.weight, self.usage, vectors, noise)
+        codebook.replace_dead_codes(
+            self.network.quantize.embedding.weight, self.usage, vectors, noise
+        )
 
 
-def loss_of(learner: Learner, data: Images, eye: Eye, weights: dict[str, float]) -> Loss:
+def loss_of(
+    learner: Learner, data: Images, perceptual: PerceptualLoss, weights: dict[str, float]
+) -> Loss:
     last = learner.network.decoder.conv_out.weight
     start = weights["discriminator_start"]
 
     def loss(indices: Tensor, noise: np.random.Generator) -> Tensor:
         x = data.batch(indices, noise)
         found, of_codes = learner(x, noise)
-        distance = F.l1_loss(found, x) + weights["perceptual"] * eye(found, x)
+        distance = F.l1_loss(found, x) + weights["perceptual"] * perceptual(found, x)
         learner.steps += 1
         if int(learner.steps) <= start:
             return distance + weights["codebook"] * of_codes + 0 * _of_all(learner.critic)
@@ -180,7 +187,7 @@ def train(stages: Stages) -> nn.Module:
     weights = preset.weights | {
         "discriminator_start": preset.weights["discriminator_start"] * steps
     }
-    loss = loss_of(learner, stages.data, Eye(device), weights)
+    loss = loss_of(learner, stages.data, PerceptualLoss(device), weights)
     stages.fit("autoencoder", learner, loss, Adam(betas=(0.5, 0.9)))
     return learner.network
 

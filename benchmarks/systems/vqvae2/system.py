@@ -40,7 +40,7 @@ class VQVAE2System(Opened, Quantised):
     def _build(self, config: VQVAE2Config) -> VQVAE2:
         return VQVAE2(config, self.options["block"] == "relu-skip")
 
-    def _count(self, config: VQVAE2Config) -> None:
+    def _set_sizes(self, config: VQVAE2Config) -> None:
         """Count as the paper does: the numbers of the vectors of both maps, at the size of training."""
         side = config.image_size // STRIDE
         places = side**2 + (2 * side) ** 2

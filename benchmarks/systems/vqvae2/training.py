@@ -2,7 +2,8 @@
 
 The loss of the public code: mean squared error, 0.25 of the distance of the encoder's maps from
 their codes, and codes that are moving averages. The ratio of numbers in a code to numbers in an
-image is the paper's. Otherwise: narrower, a rate that decays, dead codes that begin anew.
+image is the paper's. Differences: a narrower network, learning-rate decay, and unused codes that
+are replaced.
 """
 
 import numpy as np
@@ -10,15 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.systems.shared.codebook import begin_anew
+from benchmarks.systems.shared.codebook import replace_dead_codes
 from benchmarks.systems.shared.preset import SmallPreset, Stages, schedule
 from benchmarks.systems.vqvae2.network import VQVAE2, Codebook, VQVAE2Config
 from diffae.train.images import Images
 from diffae.train.types import Loss
 
 # ----------------------------------------------------------------------------------------------
-# How codebooks learn: by moving averages of the vectors that chose each code, and dead codes begin anew (van den Oord et al.,
-# "Neural discrete representation learning", 2017, Appendix A.1)
+# How codebooks learn: codes are moving averages of the vectors that chose them (van den Oord et al., "Neural discrete
+# representation learning", 2017, Appendix A.1), and unused codes are replaced
 
 DECAY, SMOOTHING = 0.99, 1e-5
 
@@ -53,7 +54,7 @@ def learn(codebook: Codebook, vectors: Tensor, indices: Tensor, noise: np.random
     total = torch.zeros_like(codebook.embed.T).index_add_(0, indices, vectors).T
     codebook.cluster_size.lerp_(count, 1 - DECAY)
     codebook.embed_avg.lerp_(total, 1 - DECAY)
-    begin_anew(codebook.embed_avg.T, codebook.cluster_size, vectors, noise)
+    replace_dead_codes(codebook.embed_avg.T, codebook.cluster_size, vectors, noise)
     whole = codebook.cluster_size.sum()
     smoothed = (codebook.cluster_size + SMOOTHING) / (whole + len(count) * SMOOTHING) * whole
     codebook.embed.copy_(codebook.embed_avg / smoothed)

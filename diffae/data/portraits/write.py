@@ -29,7 +29,9 @@ BLUR_RADIUS = 4.5  # in units of the drawing
 
 NOTE = "portraits.json"
 CHUNK = 64
-DEAD_PROCESS = "portraits: a process that draws died; make memory free; run again, it goes on"
+DEAD_PROCESS = (
+    "portraits: a process that draws died; free some memory and run the command again to resume"
+)
 LARGEST_NOTE, LEFT_FOR_GOOD = 10_000, 3600  # bytes, seconds
 WORTH_PROCESSES = 8  # chunks: fewer are drawn before other processes have started
 

@@ -20,12 +20,12 @@ from diffae.system.errors import UserError
 from diffae.system.files import cache_root, read_file
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-# Formats of pictures that are not read, by suffix: they are counted, for they may have been meant.
+# Formats of pictures that are not read, by suffix. They are counted, as the user may expect to have them read.
 UNREAD = {
     **{name: name for name in ("gif", "avif", "jxl", "jp2", "psd", "svg", "tga", "exr", "dng")},
     **{"tif": "tiff", "tiff": "tiff", "heic": "heic", "heif": "heic", "jfif": "jfif"},
     **{"pbm": "pnm", "pgm": "pnm", "ppm": "pnm", "pnm": "pnm"},
-    **{name: name for name in ("tar", "parquet")},  # of fewer images than lie beside them
+    **{name: name for name in ("tar", "parquet")},  # if they hold fewer images than lie beside them
 }
 
 
@@ -90,7 +90,7 @@ def find_images(root: Path) -> Found:
     """The images below `root`; hidden files are left out. Raises UserError if there are none."""
     if is_run_folder(os.listdir(root)):
         raise UserError(
-            f"{root}: a run folder of this software; its pictures are results and no data, give the folder of yours"
+            f"{root}: this is a run folder of diffae-bench: its pictures are results, not data; give the folder of your own images"
         )
     names, suffixes, runs = [], [], 0
     for folder, files in walk(root):
@@ -136,7 +136,7 @@ def is_run_folder(files: Iterable[str]) -> bool:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file is left out, by its path: hidden files, and macOS's double of every file."""
+    """Whether a file is left out, by its path: hidden files, macOS's `._NAME` among them."""
     return any(part.startswith(".") and part != ".." for part in PurePosixPath(name).parts)
 
 

@@ -80,7 +80,7 @@ class ZipImages(EncodedImages):
         entry = self.entries[index]
         if entry.file_size > LARGEST_IMAGE:
             raise UserError(
-                f"{self.where(index)}: {entry.file_size} bytes, too large for an image; take it out"
+                f"{self.where(index)}: {entry.file_size} bytes, too large for an image; remove it"
             )
         try:
             # A read of so many bytes unpacks no more than that, whatever the entry holds.

@@ -272,7 +272,7 @@ def test_missing_extra_and_odd_tensors_are_named(tmp_path):
     unet["mid.attn_1.q.bias"] = torch.zeros(3)
     line = refuse(d2c_files.write(tmp_path / "a.ckpt", parts))
     for words in ("missing: autoencoder.dec0.weight", "not part of the model: autoencoder.more.weight",
-                  "not finite: diffusion.conv_out.bias", "of another shape: diffusion.mid.attn_1.q.bias"):  # fmt: skip
+                  "not finite: diffusion.conv_out.bias", "of a different shape: diffusion.mid.attn_1.q.bias"):  # fmt: skip
         assert words in line
 
 

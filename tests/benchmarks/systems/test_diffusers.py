@@ -323,7 +323,7 @@ def test_a_pipeline_whose_vae_is_code(kl, capsys, tmp_path):
     ("fields", "words"),
     [
         ({"auto_map": {"AutoModel": "my_vae.MyVAE"}}, "custom code (auto_map)"),
-        ({"_class_name": "AutoencoderKLWan"}, "AutoencoderKLWan is no autoencoder of images"),
+        ({"_class_name": "AutoencoderKLWan"}, "AutoencoderKLWan is not an autoencoder of images"),
         ({"_class_name": None}, "no model of diffusers"),
         ({"_class_name": None, "system": "vqgan"}, "--ckpt vqgan="),
         ({"in_channels": 4}, "in_channels is 4"),

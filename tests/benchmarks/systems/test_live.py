@@ -180,7 +180,7 @@ def test_another_reading_is_another_system():
     [
         ({"image_size": "8"}, "image_size must be a whole number from 1"),
         ({"image_size": 8, "reading": "mean"}, "reading must be flat, pooled or histogram"),
-        ({"image_size": 8, "width": 2}, "width says for how many numbers a token stands"),
+        ({"image_size": 8, "width": 2}, "width is the numbers that a token counts as"),
     ],
 )  # fmt: skip
 def test_options_that_do_not_fit_are_refused(options, words):
@@ -242,10 +242,10 @@ class Rude:
 
 
 REFUSED = [
-    (NoDecoder(), "NoDecoder: is no model that can be measured: it has no method decode"),
-    (3, "int: is no model that can be measured: it has no method encode"),
-    (Linear, "Linear: is a class; give a model made of it"),
-    (SimpleNamespace(encode=len, decode=len), "SimpleNamespace: does not say for which images"),
+    (NoDecoder(), "NoDecoder: cannot be measured: it has no method decode"),
+    (3, "int: cannot be measured: it has no method encode"),
+    (Linear, "Linear: is a class; give an instance"),
+    (SimpleNamespace(encode=len, decode=len), "SimpleNamespace: has no image_size; give it"),
     ("diffea", "unknown system 'diffea'; did you mean diffae?"),
     (Path("nowhere/model"), "nowhere/model: no such checkpoint"),
     (returning(3), "encode: gave int; a code is a tensor, a tuple of tensors or a"),

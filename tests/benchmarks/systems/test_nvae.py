@@ -358,7 +358,7 @@ def test_missing_extra_and_odd_tensors_are_named(state, tmp_path):
     broken["stem.bias"] = torch.zeros(3)
     line = refuse(nvae_files.write(tmp_path / "a.pt", broken, nvae_files.tiny_arguments()))
     for words in ("missing: stem.weight", "not part of the model: head.weight", "not finite: enc0.1.bias",
-                  "of another shape: stem.bias"):  # fmt: skip
+                  "of a different shape: stem.bias"):  # fmt: skip
         assert words in line
 
 

@@ -77,9 +77,9 @@ def test_a_pooled_part_moves_everywhere_alike():
 
 def test_tokens_neither_move_nor_have_anything_between_them():
     tokens = torch.zeros(2, 4, dtype=torch.int64)
-    with pytest.raises(NotAvailable, match="tokens: a direction in whole numbers moves nothing"):
+    with pytest.raises(NotAvailable, match="tokens cannot be edited along a direction"):
         parts.move([Part.of_tokens((4,), 3)], tokens, torch.zeros(2, 3))
-    with pytest.raises(NotAvailable, match="nothing between two of them"):
+    with pytest.raises(NotAvailable, match="tokens cannot be interpolated"):
         parts.lerp(tokens, tokens, torch.tensor([0.5, 0.5]))
 
 

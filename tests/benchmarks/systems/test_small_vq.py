@@ -175,10 +175,12 @@ def test_vqgan_s_two_players_each_learn_by_their_own_loss():
     torch.manual_seed(0)
     data = Images(portraits(), False, "cpu")
     learner = vqgan.Learner(TINY["vqgan"], 8)
-    learner.usage.fill_(1.0)  # no code begins anew
+    learner.usage.fill_(1.0)  # no code is replaced
     weights = vqgan.PRESET.weights | {"discriminator_start": 0}
-    eye = vqgan.Eye("cpu")
-    vqgan.loss_of(learner, data, eye, weights)(torch.arange(4), generator(0, "x", 0)).backward()
+    perceptual = vqgan.PerceptualLoss("cpu")
+    vqgan.loss_of(learner, data, perceptual, weights)(
+        torch.arange(4), generator(0, "x", 0)
+    ).backward()
     grads = [parameter.grad.clone() for parameter in learner.critic.parameters()]
     x = data.batch(torch.arange(4))
     fake = learner(x, generator(0, "x", 0))[0].detach()
@@ -196,7 +198,10 @@ def test_the_discriminator_waits_for_its_time():
     data = Images(portraits(), False, "cpu")
     learner = vqgan.Learner(TINY["vqgan"], 8)
     loss = vqgan.loss_of(
-        learner, data, vqgan.Eye("cpu"), vqgan.PRESET.weights | {"discriminator_start": 2}
+        learner,
+        data,
+        vqgan.PerceptualLoss("cpu"),
+        vqgan.PRESET.weights | {"discriminator_start": 2},
     )
     training = Training(learner, tiny("vqgan", 3).schedules["autoencoder"], 0, adam=Adam())
     before = [parameter.clone() for parameter in learner.critic.parameters()]

@@ -153,7 +153,7 @@ THEIR_NAMES = {
 
 @pytest.mark.parametrize("kind", WRITERS)
 @pytest.mark.parametrize("which", [0, 1])
-@pytest.mark.parametrize("fault", ["missing", "of another shape", "not finite"])
+@pytest.mark.parametrize("fault", ["missing", "of a different shape", "not finite"])
 def test_a_tensor_that_cannot_be_is_named_as_the_file_names_it(tmp_path, state, kind, which, fault):
     name = THEIR_NAMES["pytorch"][which]
     changed = dict(state)
@@ -194,7 +194,7 @@ def test_a_file_that_is_cut_short_is_refused(tmp_path, state, kind):
         ),
         ({"synthesis_kwargs": {"resample_filter": [1, 1]}}, "resample_filter"),
         ({"mapping_kwargs": {"activation": "relu"}}, "its activation is 'relu'"),
-        ({"synthesis_kwargs": {"conv_clamp": -1}}, "conv_clamp: -1 is no positive number"),
+        ({"synthesis_kwargs": {"conv_clamp": -1}}, "conv_clamp: -1 is not a positive number"),
         ({"img_resolution": 64}, "end at 32 px, but it says that its images have 64"),
     ],
 )

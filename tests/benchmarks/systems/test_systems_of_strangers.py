@@ -204,7 +204,9 @@ def test_ctrl_c_is_nobodys_failure():
 
 def test_numbers_in_a_code_are_counted():
     system = build(type("Short", (Good,), {"latent_dim": 99}))
-    with pytest.raises(SystemFailed, match="encode: returned 3080 numbers an image, but latent_di"):
+    with pytest.raises(
+        SystemFailed, match="encode: returned 3080 numbers per image, but latent_di"
+    ):
         call(system, "encode")
 
 
@@ -380,14 +382,14 @@ FIELDS = [
     (saying(capabilities=None), "capabilities: must be a set of words, not None"),
     (saying(capabilities={"decod"}), "capabilities: unknown: 'decod'; did you mean decode?"),
     (saying(capabilities={3}), "capabilities: unknown: 3"),
-    (saying(capabilities=set()), "capabilities: there are none"),
+    (saying(capabilities=set()), "capabilities: must not be empty"),
     (saying(latent_dim=None), "latent_dim: must be a whole number from 1, not None"),
     (saying(latent_dim="8"), "latent_dim: must be a whole number from 1, not '8'"),
     (saying(latent_dim=-8), "latent_dim: must be a whole number from 1, not -8"),
     (saying(latent_dim=8.0), "latent_dim: must be a whole number from 1, not 8.0"),
     (saying(latent_dim=True), "latent_dim: must be a whole number from 1, not True"),
     (saying(image_size="32"), "image_size: must be a whole number from 1 or None, not '32'"),
-    (saying(image_size=None), "image_size: must be a whole number where x_T is drawn"),
+    (saying(image_size=None), "image_size: must be a whole number if x_T is drawn"),
     (saying(semantic_dim=10**4), "semantic_dim: must be from 1 to latent_dim 3080, not 10000"),
     (saying(semantic_dim=0), "semantic_dim: must be from 1 to latent_dim 3080, not 0"),
     (saying(trained_on="faces"), "trained_on: must be a diffae.checkpoints.trained_on.TrainedOn or None, not 'faces'"),

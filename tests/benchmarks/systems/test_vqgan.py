@@ -186,7 +186,7 @@ def refused(path, capsys) -> str:
         ),
         ("n_embed: 64", "n_embed: many", "n_embed must be a whole number"),
         ("n_embed: 64", "n_embed: 65", "quantize.embedding.weight"),
-        ("z_channels: 6", "z_channels: 7", "of another shape"),
+        ("z_channels: 6", "z_channels: 7", "of a different shape"),
         ("ddconfig", "config", "it has no 'ddconfig'"),
         ("model:", "model: [", "not a yaml"),
         ("model:", "other: !!python/object/apply:os.system ['touch ran']\nmodel:", "not a yaml"),

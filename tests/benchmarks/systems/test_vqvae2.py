@@ -124,7 +124,7 @@ def test_interpolation_is_in_the_space_of_vectors(system):
     ("changed", "words"),
     [
         ({"extra.weight": torch.zeros(2)}, "not part of the model: extra.weight"),
-        ({"dec.blocks.6.bias": torch.zeros(4)}, "of another shape: dec.blocks.6.bias"),
+        ({"dec.blocks.6.bias": torch.zeros(4)}, "of a different shape: dec.blocks.6.bias"),
         ({"enc_t.blocks.0.bias": torch.full((64,), torch.nan)}, "not finite: enc_t.blocks.0.bias"),
         ({"quantize_t.embed": torch.zeros(2)}, "quantize_t.embed is of shape"),
         ({"epoch": 560}, "holds epoch, which is not a tensor"),

@@ -68,6 +68,6 @@ def test_measure_says_how_it_reads(tmp_path, capsys):
     said = capsys.readouterr()
     assert float(said.out.split()[-1]) > 0.01 and "read as by" not in said.out
     assert said.err == (
-        f"warning: {odd}: 2 of 5 images have transparency, laid on white; 1 of 5 images have 16 bits a channel, "
+        f"warning: {odd}: 2 of 5 images have transparency, laid on white; 1 of 5 images have 16 bits per channel, "
         "scaled to 8; see --reading\n"
     )

@@ -129,7 +129,7 @@ def test_a_file_is_read_as_it_was_written(model, tmp_path):
 def test_a_classifier_of_another_checkpoint_is_refused(model):
     known = Classifier.load(PACKAGED / "portraits")
     known.check(model, known.checkpoint, "here")
-    with pytest.raises(UserError, match="here: learnt on another checkpoint"):
+    with pytest.raises(UserError, match="here: trained on a different checkpoint"):
         known.check(model, "0" * 64, "here")
 
 

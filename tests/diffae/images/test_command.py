@@ -276,7 +276,7 @@ EDIT = ("edit", "FACES", "--out", "o", "--attribute", "Male")
         ((*EDIT, "--attribute", "123"), "no attribute '123'; there are: 5_o_Clock_Shadow, Arched"),
         ((*EDIT, "--attribute", "male"), "--attribute Male: given twice"),
         ((*EDIT, "--with", "FACES"), "--with and --without: one is given without the other"),
-        ((*EDIT, "--classifier", "other.safetensors"), "learnt on another checkpoint"),
+        ((*EDIT, "--classifier", "other.safetensors"), "trained on a different checkpoint"),
         ((*EDIT, "--classifier", "text.png"), "text.png: not a classifier"),
         ((*EDIT, "--strip", ",".join(["0"] * 100_000)), "--strip: 100,000 strengths; give at most 100"),
         ((*EDIT, "--strip", "0,1", "--strength", "1"), "--strength and --strip: one strength or several"),
