@@ -117,7 +117,7 @@ def test_no_output_is_an_input_or_takes_the_place_of_anothers_file(case, flag, l
     before = lie()
     for path in wrong:
         line = told(case, {flag: path}, capsys)
-        assert f"{flag or 'OUT'} {path}: is" in line and "choose another" in line, line
+        assert f"{flag or 'OUT'} {path}: " in line and "choose a different path" in line, line
         assert lie() == before
 
 
