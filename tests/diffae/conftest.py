@@ -1,9 +1,15 @@
-"""A full-size file of the authors' layout, shared by several tests."""
+"""What several tests share: a file of the authors' layout, the packaged model, images to train on."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from official_files import state_dict, write_lightning
+from tiny_preset import TINY, pictures
+from tiny_training import write_pictures
+
+from diffae import DiffusionAutoencoder
+from diffae.train.presets import PRESETS
 
 
 @pytest.fixture(scope="session")
@@ -11,3 +17,16 @@ def celeba64_latent(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A full-size `last.ckpt` of celeba64d2c_autoenc_latent."""
     path = tmp_path_factory.mktemp("official") / "last.ckpt"
     return write_lightning(path, state_dict("celeba64d2c_autoenc_latent", 64))
+
+
+@pytest.fixture(scope="session")
+def model() -> DiffusionAutoencoder:
+    """The packaged model of portraits, which no test may change."""
+    return DiffusionAutoencoder.from_pretrained("portraits")
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of twenty images of noise, on all of which `diffae.train tiny` trains."""
+    monkeypatch.setitem(PRESETS, "tiny", replace(TINY, split="all", data_hint="x"))
+    return write_pictures(tmp_path / "data", pictures(20))

@@ -1,13 +1,17 @@
 """Our checkpoints: a written file loads again, and every fault of a file is named."""
 
 import json
+import math
+import re
 import shutil
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
+from refusal import refused_file
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -59,34 +63,6 @@ def test_half_precision_files_give_single_precision_models(folder):
     assert torch.allclose(half.state_dict()[name], model.state_dict()[name], atol=1e-3)
 
 
-@pytest.mark.parametrize(
-    "change, message",
-    [
-        (lambda s: {k: v for k, v in s.items() if k != "z_mean"}, "tensors missing: z_mean"),
-        (lambda s: s | {"extra": torch.zeros(1)}, "not part of the model: extra"),
-        (lambda s: s | {"z_mean": torch.zeros(1, 7)}, "of a different shape: z_mean"),
-        (
-            lambda s: s | {"z_mean": torch.full_like(s["z_mean"], float("nan"))},
-            "not finite: z_mean",
-        ),
-    ],
-)
-def test_faulty_tensors_are_named(folder, change, message):
-    edit(folder, change)
-    with pytest.raises(UserError, match=message):
-        DiffusionAutoencoder.from_pretrained(folder)
-
-
-def test_a_damaged_file_is_named(folder):
-    path = folder / "model.safetensors"
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(UserError, match=r"model\.safetensors"):
-        DiffusionAutoencoder.from_pretrained(folder)
-    (folder / "config.json").write_text("{")
-    with pytest.raises(UserError, match=r"config\.json"):
-        DiffusionAutoencoder.from_pretrained(folder)
-
-
 def test_a_model_of_another_kind_is_refused(folder):
     with pytest.raises(UserError, match="holds a diffusion_autoencoder, not a ddim"):
         DDIM.from_pretrained(folder)
@@ -103,9 +79,7 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
         DiffusionAutoencoder.from_pretrained(tmp_path / "file")
 
 
-def test_sampling_latents_needs_a_latent_ddim(tmp_path):
-    from dataclasses import replace
-
+def test_sampling_latents_needs_a_latent_ddim():
     model = DiffusionAutoencoder(replace(PRESETS["smoke"].model, latent=None))
     with pytest.raises(UserError, match="no latent DDIM"):
         model.sample_latents(2)
@@ -145,38 +119,35 @@ LYING = {
 @pytest.mark.parametrize("lie", LYING)
 def test_a_header_that_lies_is_one_line(folder, lie):
     (folder / "model.safetensors").write_bytes(LYING[lie])
-    with pytest.raises(UserError, match="download it again") as error:
-        DiffusionAutoencoder.from_pretrained(folder)
-    assert str(error.value).startswith(f"{folder / 'model.safetensors'}: not readable as safetens")
-    assert "\n" not in str(error.value) and not (folder / "evil").exists()
+    path = folder / "model.safetensors"
+    line = refused_file(lambda _: DiffusionAutoencoder.from_pretrained(folder), path)
+    assert line.startswith(f"{path}: not readable as safetensors") and "download it again" in line
+    assert not (folder / "evil").exists()
 
 
-def test_only_named_tensors_of_the_right_shape_count(folder):
-    (folder / "model.safetensors").write_bytes(raw({"a": tensor(0, 16)}, bytes(16)))
-    with pytest.raises(UserError, match="tensors missing: "):
-        DiffusionAutoencoder.from_pretrained(folder)
+def full(value, dtype=torch.float32):
+    return torch.full((1, 256), value, dtype=torch.float64).to(dtype)
 
 
 @pytest.mark.parametrize(
-    ("value", "dtype", "message"),
+    ("name", "tensor", "message"),
     [
-        (float("-inf"), torch.float32, "not finite: z_mean"),
-        (1e300, torch.float64, "not finite: z_mean"),
-        (3e38, torch.float32, "more than 1e.18, with which float32 cannot compute: z_mean"),
-        (-1e19, torch.float64, "more than 1e.18, with which float32 cannot compute: z_mean"),
-        (1, torch.int64, "of a dtype other than .*: z_mean"),
-        (1, torch.bool, "of a dtype other than .*: z_mean"),
-        (1, torch.complex64, "of a dtype other than .*: z_mean"),
-        (1, torch.float8_e4m3fn, "of a dtype other than .*: z_mean"),
+        ("z_mean", None, "tensors missing: z_mean"),
+        ("extra", torch.zeros(1), "not part of the model: extra"),
+        ("z_mean", torch.zeros(1, 7), "of a different shape: z_mean"),
+        ("z_mean", full(math.nan), "not finite: z_mean"),
+        ("z_mean", full(-math.inf), "not finite: z_mean"),
+        ("z_mean", full(1e300, torch.float64), "not finite: z_mean"),
+        ("z_mean", full(3e38), "more than 1e.18, with which float32 cannot compute: z_mean"),
+        ("z_mean", full(-1e19, torch.float64), "more than 1e.18, with which float32 cannot .*: z_"),
+        ("z_mean", full(1, torch.int64), "of a dtype other than .*: z_mean"),
+        ("z_mean", full(1, torch.bool), "of a dtype other than .*: z_mean"),
+        ("z_mean", full(1, torch.complex64), "of a dtype other than .*: z_mean"),
+        ("z_mean", full(1, torch.float8_e4m3fn), "of a dtype other than .*: z_mean"),
     ],
 )
-def test_numbers_that_are_no_weights_are_named(folder, value, dtype, message):
-    edit(
-        folder,
-        lambda s: (
-            s | {"z_mean": torch.full(s["z_mean"].shape, value, dtype=torch.float64).to(dtype)}
-        ),
-    )
+def test_faulty_tensors_are_named(folder, name, tensor, message):
+    edit(folder, lambda s: {n: t for n, t in (s | {name: tensor}).items() if t is not None})
     with pytest.raises(UserError, match=message):
         DiffusionAutoencoder.from_pretrained(folder)
 
@@ -232,10 +203,7 @@ CONFIGS = [
     ({"latent": {"layers": 3}}, r"latent: unknown field\(s\) layers"),
     ({"latent": {"time_channels": 63}}, "time_channels 63 must be even"),
     ({"latent": {"num_layers": -1}}, "num_layers: must be at least 1, not -1"),
-    (
-        {f"field {i}": 0 for i in range(9)},
-        r"unknown field\(s\) field 0, field 1, field 2 and 6 more",
-    ),
+    ({f"field {i}": 0 for i in range(9)}, r"unknown field\(s\) field 0, .* field 2 and 6 more"),
 ]
 
 
@@ -243,9 +211,8 @@ CONFIGS = [
 def test_a_configuration_that_makes_no_network_is_refused(folder, change, message):
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(UserError, match=message) as error:
-        open_checkpoint(folder)
-    assert str(error.value).startswith(f"{path}: config: ")
+    line = refused_file(lambda _: open_checkpoint(folder), path)
+    assert re.match(rf"{path}: config: .*{message}", line)
 
 
 def test_a_fingerprint_is_of_configuration_and_weights(folder):
@@ -260,10 +227,8 @@ def test_a_fingerprint_is_of_configuration_and_weights(folder):
 def test_what_a_configuration_lacks_is_named(folder):
     path = folder / "config.json"
     path.write_text(json.dumps({"channel_mult": [1]}))
-    with pytest.raises(UserError) as error:
-        open_checkpoint(folder)
-    text = f"{path}: config: missing field(s) kind, image_size, model_channels"
-    assert str(error.value) == text
+    line = refused_file(lambda _: open_checkpoint(folder), path)
+    assert line == f"{path}: config: missing field(s) kind, image_size, model_channels"
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "1" * 5000, "[]", '"\ud800"', "\ufeff[]", ""])

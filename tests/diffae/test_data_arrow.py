@@ -1,6 +1,5 @@
 """Parquet files and folders of `datasets.save_to_disk`, written with pyarrow."""
 
-import io
 import json
 import os
 import sys
@@ -9,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from data_files import refuses
 from photo_tiles import encoded, tile
 
 from diffae.data import open_dataset
@@ -34,15 +34,19 @@ def table(numbers, **change):
     return pa.table(columns).replace_schema_metadata(metadata)
 
 
+def write_stream(path, content, rows=None, **options):
+    with pa.ipc.new_stream(path, content.schema, **options) as writer:
+        writer.write_table(content, max_chunksize=rows)
+    return path
+
+
 def save_split(folder, numbers, shards=2):
     """`Dataset.save_to_disk`: Arrow streams, and a state that names them."""
     folder.mkdir(parents=True)
     names = []
     for shard, part in enumerate(np.array_split(numbers, shards)):
         names.append(f"data-{shard:05d}-of-{shards:05d}.arrow")
-        content = table(part.tolist())
-        with pa.ipc.new_stream(folder / names[-1], content.schema) as writer:
-            writer.write_table(content, max_chunksize=2)
+        write_stream(folder / names[-1], table(part.tolist()), rows=2)
     state = {"_data_files": [{"filename": name} for name in names], "_split": None}
     (folder / "state.json").write_text(json.dumps(state))
     (folder / "dataset_info.json").write_text(json.dumps({"features": FEATURES}))
@@ -141,18 +145,11 @@ def test_bad_tables_are_named(tmp_path):
     path = write_parquet(tmp_path / "a.parquet", range(4))
     content = path.read_bytes()
     (tmp_path / "cut.parquet").write_bytes(content[:-20])
-    with pytest.raises(UserError, match=r"^\S+cut\.parquet: cannot read this file \(.*complete\?$"):
-        open_dataset(tmp_path / "cut.parquet", 48)
+    refuses(tmp_path / "cut.parquet", r"^\S+cut\.parquet: cannot read this file \(.*complete\?$")
     path = write_parquet(tmp_path / "none.parquet", range(2), image=None)
-    with pytest.raises(
-        UserError, match=r"none\.parquet: no column of images \(there are: colour, old\)"
-    ):
-        open_dataset(path, 48)
+    refuses(path, r"none\.parquet: no column of images \(there are: colour, old\)")
     pq.write_table(pa.table({"a": [b"x"], "b": [b"y"]}), tmp_path / "two.parquet")
-    with pytest.raises(
-        UserError, match=r"two\.parquet: several columns may be images: a, b; rename"
-    ):
-        open_dataset(tmp_path / "two.parquet", 48)
+    refuses(tmp_path / "two.parquet", r"two\.parquet: several columns may be images: a, b; rename")
     outside = [{"bytes": None, "path": "/photos/1.png"}]
     path = write_parquet(
         tmp_path / "path.parquet", [1], image=pa.array(outside, table([1])["image"].type)
@@ -162,24 +159,18 @@ def test_bad_tables_are_named(tmp_path):
     ):
         open_dataset(path, 48, "center").images([0])
     pq.write_table(table([0]).slice(0, 0), tmp_path / "empty.parquet")
-    with pytest.raises(UserError, match=r"empty\.parquet: no rows in these files"):
-        open_dataset(tmp_path / "empty.parquet", 48)
+    refuses(tmp_path / "empty.parquet", r"empty\.parquet: no rows in these files")
 
 
 def test_bad_folders_are_named(tmp_path):
     folder = save_split(tmp_path / "photos", range(6))
     (folder / "data-00001-of-00002.arrow").write_bytes(b"\0" * 100)
-    with pytest.raises(UserError, match=r"data-00001-of-00002\.arrow: cannot read this file"):
-        open_dataset(folder, 48)
+    refuses(folder, r"data-00001-of-00002\.arrow: cannot read this file")
     os.unlink(folder / "data-00001-of-00002.arrow")
-    with pytest.raises(UserError, match=r"data-00001-of-00002\.arrow: no such file"):
-        open_dataset(folder, 48)
+    refuses(folder, r"data-00001-of-00002\.arrow: no such file")
     for text in ("{", "{}", '{"_data_files": [{"filename": "../secret.arrow"}]}'):
         (folder / "state.json").write_text(text)
-        with pytest.raises(
-            UserError, match=r"state\.json: (damaged|names no files of this folder); copy the"
-        ):
-            open_dataset(folder, 48)
+        refuses(folder, r"state\.json: (damaged|names no files of this folder); copy the")
 
 
 # ---------------------------------------------------------------------------------------------
@@ -212,8 +203,7 @@ def test_an_arrow_stream_that_was_cut_between_two_batches(tmp_path):
         except (pa.ArrowInvalid, OSError):
             continue
         path.write_bytes(whole[:end])
-        with pytest.raises(UserError, match=rf"^{path}: has no mark of its end.*copy it again"):
-            open_dataset(path.parent, 48)
+        refuses(path.parent, rf"^{path}: has no mark of its end.*copy it again")
     assert set(ends) == {12, *range(0, 12, 2)}
 
 
@@ -221,25 +211,20 @@ def test_an_arrow_stream_that_was_cut_between_two_batches(tmp_path):
 def test_a_compressed_arrow_stream_is_refused(tmp_path, codec):
     """74 kB of it may be 5 GB."""
     path = save_split(tmp_path / "photos", range(4), shards=1) / "data-00000-of-00001.arrow"
-    content, options = table(range(4)), pa.ipc.IpcWriteOptions(compression=codec)
+    content, message = table(range(4)), rf"^{path}: compressed; save it again without"
     named = content.append_column("colours", pa.array(["red"] * 4).dictionary_encode())
-    for written in (content, named):
-        with pa.ipc.new_stream(path, written.schema, options=options) as writer:
-            writer.write_table(written)
-        with pytest.raises(UserError, match=rf"^{path}: compressed; save it again without"):
-            open_dataset(path.parent, 48)
-    with pa.ipc.new_stream(whole := io.BytesIO(), named.schema) as writer:
-        writer.write_table(named)
-    path.write_bytes(whole.getvalue())
+    options = pa.ipc.IpcWriteOptions(compression=codec)
+    write_stream(path, content, options=options)
+    refuses(path.parent, message)
+    packed = write_stream(path, named, options=options).read_bytes()
+    refuses(path.parent, message)
+    whole = write_stream(path, named).read_bytes()
     assert len(open_dataset(path.parent, 48)) == 4
-    with pa.ipc.new_stream(packed := io.BytesIO(), named.schema, options=options) as writer:
-        writer.write_table(named)
-    parts = [list(pa.ipc.MessageReader.open_stream(f.getvalue())) for f in (packed, whole)]
+    parts = [list(pa.ipc.MessageReader.open_stream(content)) for content in (packed, whole)]
     (schema, dictionary, _), (*_, batch) = parts
     assert dictionary.type == "dictionary"
     path.write_bytes(b"".join(part.serialize() for part in (schema, dictionary, batch)))
-    with pytest.raises(UserError, match=rf"^{path}: compressed; save it again without"):
-        open_dataset(path.parent, 48)
+    refuses(path.parent, message)
 
 
 def test_an_image_that_comes_again_is_held_once(tmp_path):
@@ -262,37 +247,32 @@ def test_what_would_take_too_much_memory_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "a.parquet"
     empty = pa.array([None], pa.struct({"bytes": pa.binary(), "path": pa.string()}))
     pq.write_table(pa.table({"image": empty.take(pa.array([0] * 100_000))}), path)
-    with pytest.raises(UserError, match=rf"^{path}: 100,000 rows in [\d,]+ bytes, which hold no"):
-        open_dataset(path, 48)
+    refuses(path, rf"^{path}: 100,000 rows in [\d,]+ bytes, which hold no")
     write_parquet(path, range(6))
     monkeypatch.setattr(arrow_files, "LARGEST_GROUP", 1000)
-    with pytest.raises(
-        UserError, match=rf"^{path}, row group 0: [\d,]+ bytes of images, and at most"
-    ):
-        open_dataset(path, 48)
+    refuses(path, rf"^{path}, row group 0: [\d,]+ bytes of images, and at most")
 
 
-def with_names(names):
-    features = FEATURES | {"colour": {"names": names, "_type": "ClassLabel"}}
+def with_names(path, names):
+    """A Parquet file of four images whose classes have these names."""
+    features = FEATURES | {"colour": {"names": list(names), "_type": "ClassLabel"}}
     metadata = {"huggingface": json.dumps({"info": {"features": features}})}
-    return table(range(4)).replace_schema_metadata(metadata)
+    pq.write_table(table(range(4)).replace_schema_metadata(metadata), path)
+    return path
 
 
 def test_class_names_that_come_twice_are_told_apart(tmp_path):
     """ "crane" is two classes of ImageNet: the bird and the machine."""
-    pq.write_table(with_names(["crane", "owl", "crane"]), tmp_path / "a.parquet")
-    data = open_dataset(tmp_path / "a.parquet", 48)
+    data = open_dataset(with_names(tmp_path / "a.parquet", ["crane", "owl", "crane"]), 48)
     assert data.attribute_names == ("crane (0)", "owl", "crane (2)", "old")
     assert data.attributes[:, :3].argmax(1).tolist() == [0, 1, 2, 0]
-    pq.write_table(with_names(["old", "new", "green"]), tmp_path / "a.parquet")
-    data = open_dataset(tmp_path / "a.parquet", 48)
+    data = open_dataset(with_names(tmp_path / "a.parquet", ["old", "new", "green"]), 48)
     assert data.attributes is None
     assert data.left_out == ("all attributes: several are called old",)
 
 
 def test_a_million_classes_are_no_attributes(tmp_path):
-    pq.write_table(with_names([str(i) for i in range(1001)]), tmp_path / "a.parquet")
-    data = open_dataset(tmp_path / "a.parquet", 48)
+    data = open_dataset(with_names(tmp_path / "a.parquet", map(str, range(1001))), 48)
     assert data.attribute_names == ("old",)
     assert data.left_out == ("the column colour: 1,001 classes, and at most 1,000 are read",)
 
@@ -301,12 +281,10 @@ def test_names_that_come_twice_are_refused(tmp_path):
     """Images would come twice, and in training and test."""
     folder = save_splits(tmp_path / "photos")
     (folder / "dataset_dict.json").write_text(json.dumps({"splits": ["train", "test", "train"]}))
-    with pytest.raises(UserError, match=r"dataset_dict\.json: name train is listed 2 times"):
-        open_dataset(folder, 48)
+    refuses(folder, r"dataset_dict\.json: name train is listed 2 times")
     state = folder / "train" / "state.json"
     state.write_text(json.dumps({"_data_files": [{"filename": "data-00000-of-00002.arrow"}] * 3}))
-    with pytest.raises(UserError, match=r"train/state\.json: name data-0\S+ is listed 3 times"):
-        open_dataset(folder / "train", 48)
+    refuses(folder / "train", r"train/state\.json: name data-0\S+ is listed 3 times")
 
 
 def test_what_stands_beside_the_bytes_is_not_read(tmp_path):
@@ -323,20 +301,13 @@ def test_what_stands_beside_the_bytes_is_not_read(tmp_path):
     inner = pa.StructArray.from_arrays([count], ["bytes"])
     nested = pa.StructArray.from_arrays([inner], ["bytes"])
     pq.write_table(pa.table({"image": nested}), tmp_path / "nested.parquet")
-    with pytest.raises(UserError, match=r"nested\.parquet: no column of images \(there are: image"):
-        open_dataset(tmp_path / "nested.parquet", 48)
+    refuses(tmp_path / "nested.parquet", r"nested\.parquet: no column of images \(there are: image")
     twice = pa.Table.from_arrays([count, count], names=["image", "image"])
     pq.write_table(twice, tmp_path / "twice.parquet")
-    with pytest.raises(
-        UserError, match=r"twice\.parquet: several columns are called image; rename"
-    ):
-        open_dataset(tmp_path / "twice.parquet", 48)
+    refuses(tmp_path / "twice.parquet", r"twice\.parquet: several columns are called image; rename")
 
 
 def test_without_pyarrow_the_extra_is_named(tmp_path, monkeypatch):
     path = write_parquet(tmp_path / "a.parquet", range(2))
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(
-        UserError, match=r"a\.parquet: .*needs a package; pip install 'diffae-bench\[arrow\]'"
-    ):
-        open_dataset(path, 48)
+    refuses(path, r"a\.parquet: .*needs a package; pip install 'diffae-bench\[arrow\]'")

@@ -1,11 +1,9 @@
 """`python -m diffae.data check`: what it prints, its contact sheet, its exit status."""
 
-import struct
-import subprocess
-import sys
-
+import in_process
 import numpy as np
 import pytest
+from data_files import write_idx, write_rows
 from PIL import Image
 from refusal import refusal
 
@@ -68,14 +66,11 @@ def test_people_in_several_splits_are_counted(portraits, tmp_path, capsys):
     images.mkdir()
     for name in names:
         (images / name).symlink_to(portraits / "img_align_celeba" / name)
-    rows = [f"{name} 1" for name in names]
-    (tmp_path / "list_attr_celeba.txt").write_text("\n".join(["4", "Male", *rows]))
-    for file, values in (("list_eval_partition", "0012"), ("identity_CelebA", "7789")):
-        rows = [f"{name} {value}" for name, value in zip(names, values, strict=True)]
-        (tmp_path / f"{file}.txt").write_text("\n".join(rows))
-    assert printed(capsys, tmp_path)["identities"].startswith("3, 0 of them")
-    (tmp_path / "identity_CelebA.txt").write_text("\n".join(f"{n} 7" for n in names))
-    assert printed(capsys, tmp_path)["identities"].startswith("1, 1 of them")
+    write_rows(tmp_path / "list_attr_celeba.txt", [4, "Male", *(f"{name} 1" for name in names)])
+    write_rows(tmp_path / "list_eval_partition.txt", map("{} {}".format, names, "0012"))
+    for identities, told in (("7789", "3, 0 of them"), ("7777", "1, 1 of them")):
+        write_rows(tmp_path / "identity_CelebA.txt", map("{} {}".format, names, identities))
+        assert printed(capsys, tmp_path)["identities"].startswith(told)
 
 
 def test_images_without_labels(folder, capsys):
@@ -88,22 +83,19 @@ def test_images_without_labels(folder, capsys):
 
 
 def test_padding_is_told(tmp_path, capsys):
-    for part, count in (("train", 20), ("t10k", 10)):
-        header = struct.pack(">4B3I", 0, 0, 8, 3, count, 28, 28)
-        (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(header + bytes(28 * 28 * count))
-        header = struct.pack(">4BI", 0, 0, 8, 1, count)
-        (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(header + bytes(count))
+    part = np.zeros((10, 28, 28)), np.zeros(10)
+    write_idx(tmp_path, train=part, t10k=part)
     rows = printed(capsys, tmp_path, "--size", 64)
     assert (rows["format"], rows["first image"]) == ("IDX", "28 x 28")
     assert rows["crop"] == "padded to 32, center, then 64 x 64"
     assert rows["attributes"].startswith("10: class 0=1.000, class 1=0.000")
 
 
-def test_a_damaged_image_of_the_sample_is_named(folder):
+def test_a_damaged_image_of_the_sample_is_named(folder, tmp_path_factory):
     path = folder / f"{sample_indices(300)[100]:03d}.bmp"
     path.write_bytes(b"BM")
-    command = [sys.executable, "-m", "diffae.data", "check", str(folder), "--size", "8"]
-    result = subprocess.run(command, capture_output=True, text=True)
+    cache = tmp_path_factory.mktemp("cache")
+    result = in_process.command(main, "check", folder, "--size", 8, cache=cache)
     assert result.returncode == 2
     assert result.stderr.splitlines()[-1].startswith(f"error: {path}: cannot read this image")
     assert "folder of images" in result.stdout and "decoded" not in result.stdout

@@ -1,8 +1,6 @@
 """IDX files written exactly to the format, with torchvision as the reference."""
 
 import gzip
-import os
-import struct
 import tracemalloc
 from pathlib import Path
 
@@ -10,29 +8,21 @@ import numpy as np
 import pytest
 import torchvision
 import torchvision.transforms as T
+from data_files import NO_FILES, idx_bytes, put_in_place_of, refuses, write_idx
 from PIL import Image
+from refusal import refused_file
 
 from diffae.data import open_dataset
-from diffae.system.errors import UserError
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 TRAIN, TEST = 40, 7
 
 
-def idx_bytes(array):
-    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
-    return header + array.astype(np.uint8).tobytes()
-
-
-def write_folder(folder, seed=0, side=28):
-    """`TRAIN` + `TEST` random images with labels 0 to 9, as torchvision unpacks them."""
-    folder.mkdir(parents=True)
-    rng = np.random.default_rng(seed)
-    for part, count in (("train", TRAIN), ("t10k", TEST)):
-        images = rng.integers(0, 256, (count, side, side))
-        (folder / f"{part}-images-idx3-ubyte").write_bytes(idx_bytes(images))
-        (folder / f"{part}-labels-idx1-ubyte").write_bytes(idx_bytes(np.arange(count) % 10))
-    return folder
+def write_folder(folder, side=28):
+    """`TRAIN` + `TEST` random images with labels 0 to 9."""
+    images = np.random.default_rng(0).integers(0, 256, (TRAIN + TEST, side, side))
+    train, t10k = ((part, np.arange(len(part)) % 10) for part in np.split(images, [TRAIN]))
+    return write_idx(folder, train=train, t10k=t10k)
 
 
 @pytest.fixture
@@ -141,8 +131,7 @@ DAMAGE = [
 def test_damaged_files_are_named(folder, name, damage, message):
     path = folder / name
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(UserError, match=f"^{path}: .*{message}"):
-        open_dataset(folder, 32)
+    refuses(folder, f"^{path}: .*{message}", 32)
 
 
 def test_no_more_is_unpacked_than_the_header_promises(folder):
@@ -150,8 +139,7 @@ def test_no_more_is_unpacked_than_the_header_promises(folder):
     path = folder / IMAGES
     path.write_bytes(gzip.compress(path.read_bytes() + bytes(100_000_000), 1))
     tracemalloc.start()
-    with pytest.raises(UserError, match=f"^{path}: .* promises 31360 bytes, but more follow"):
-        open_dataset(folder, 32)
+    refuses(folder, f"^{path}: .* promises 31360 bytes, but more follow", 32)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 10_000_000
@@ -159,8 +147,7 @@ def test_no_more_is_unpacked_than_the_header_promises(folder):
 
 def test_a_missing_file_is_named(folder):
     (folder / "t10k-labels-idx1-ubyte").unlink()
-    with pytest.raises(UserError, match=r"t10k-labels-idx1-ubyte\[\.gz\] is missing"):
-        open_dataset(folder, 32)
+    refuses(folder, r"t10k-labels-idx1-ubyte\[\.gz\] is missing", 32)
 
 
 @pytest.mark.skipif(not DEBIAN.is_dir(), reason="apt-get install dataset-fashion-mnist")
@@ -172,20 +159,9 @@ def test_debians_fashion_mnist():
     np.testing.assert_array_equal(data.attributes[60000:].sum(axis=0), 1000)
 
 
-@pytest.mark.parametrize("kind", ["a link to nothing", "a pipe", "a folder"])
-def test_a_part_that_is_no_file_is_refused_by_name(folder, kind):
+@pytest.mark.parametrize("name", ["train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"])
+@pytest.mark.parametrize("kind", NO_FILES)
+def test_a_part_that_is_no_file_is_refused_by_name(folder, name, kind):
     """Without its first file the folder was none of IDX, and opened as one of images."""
-    for name in ("train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"):
-        path = folder / name
-        content = path.read_bytes()
-        path.unlink()
-        if kind == "a link to nothing":
-            path.symlink_to(folder / "nothing")
-        elif kind == "a pipe":
-            os.mkfifo(path)
-        else:
-            path.mkdir()
-        with pytest.raises(UserError, match=rf"^{path}: "):
-            open_dataset(folder, 32)
-        path.rmdir() if kind == "a folder" else path.unlink()
-        path.write_bytes(content)
+    put_in_place_of(folder / name, kind)
+    refused_file(lambda _: open_dataset(folder, 32), folder / name)

@@ -1,11 +1,8 @@
 """LMDB files written as the authors' scripts write them: keys, zeros, encoders, transactions."""
 
 import io
-import os
-import re
 import shutil
 import struct
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,8 +11,10 @@ from types import SimpleNamespace
 import lmdb
 import numpy as np
 import pytest
+from data_files import NO_FILES, put_in_place_of, refuses, write_lmdb, write_rows
+from photo_tiles import tile
 from PIL import Image
-from sklearn.datasets import load_sample_images
+from refusal import refused_file
 
 from diffae.data import dataset, open_dataset
 from diffae.data.readers import lmdb_folder
@@ -25,27 +24,10 @@ COUNT = 30
 HQ_ANNOTATION, CELEBA_ANNOTATION = "CelebAMask-HQ-attribute-anno.txt", "list_attr_celeba.txt"
 
 
-def tile(index, width=64, height=64):
-    photo = Image.fromarray(load_sample_images().images[0])
-    return photo.crop((10 * index, 5 * index, 10 * index + width, 5 * index + height))
-
-
-def encode(image, kind, quality=100):
+def encode(image, kind):
     buffer = io.BytesIO()
-    image.save(buffer, format=kind, quality=quality)
+    image.save(buffer, format=kind, quality=100)
     return buffer.getvalue()
-
-
-def write_lmdb(path, values, length=None):
-    """One transaction an image, the length in one of its own, at the end."""
-    with lmdb.open(str(path), map_size=2**27, readahead=False, sync=False) as env:
-        for key, value in values.items():
-            with env.begin(write=True) as transaction:
-                transaction.put(key.encode(), value)
-        if length is not None:
-            with env.begin(write=True) as transaction:
-                transaction.put(b"length", str(length).encode())
-    return path
 
 
 def write_images(path, template, kind, count=COUNT, size=(64, 64)):
@@ -128,14 +110,6 @@ def test_a_read_only_folder_without_lock_file(faces):
     assert not (faces / "lock.mdb").exists()
 
 
-def test_fingerprint_follows_the_bytes(original, faces, tmp_path):
-    fingerprint = open_dataset(original, 64).fingerprint
-    assert open_dataset(faces, 32, seed=5).fingerprint == fingerprint
-    values = {f"256-{i:05d}": encode(tile(i), "jpeg", quality=99) for i in range(COUNT)}
-    other = write_lmdb(tmp_path / "other.lmdb", values, COUNT)
-    assert open_dataset(other, 64).fingerprint != fingerprint
-
-
 # ---------------------------------------------------------------------------------------------
 # labels beside the file
 
@@ -143,7 +117,7 @@ def test_fingerprint_follows_the_bytes(original, faces, tmp_path):
 def write_annotation(path, names):
     signs = np.random.default_rng(1).choice([-1, 1], (len(names), 2))
     rows = [f"{name}  {a} {b}" for name, (a, b) in zip(names, signs, strict=True)]
-    path.write_text("\n".join([str(len(names)), "Male Young", *rows]))
+    write_rows(path, [len(names), "Male Young", *rows])
     return signs == 1
 
 
@@ -174,7 +148,7 @@ def test_celebas_partition_and_identities_come_along(faces):
     write_annotation(faces.parent / CELEBA_ANNOTATION, CELEBA_NAMES)
     for file, values in (("list_eval_partition.txt", [2, 0]), ("identity_CelebA.txt", [5, 77])):
         rows = [f"{name} {values[i % 2]}" for i, name in enumerate(CELEBA_NAMES)]
-        (faces.parent / file).write_text("\n".join(rows))
+        write_rows(faces.parent / file, rows)
     data = open_dataset(faces, 64)
     np.testing.assert_array_equal(data.indices("test"), range(0, COUNT, 2))
     np.testing.assert_array_equal(data.identities[:3], [5, 77, 5])
@@ -191,8 +165,7 @@ def test_an_annotation_of_other_length_belongs_to_another_file(faces):
 )
 def test_rows_in_another_order_are_refused(faces, file, names):
     write_annotation(faces.parent / file, [names[0], names[2], names[1], *names[3:]])
-    with pytest.raises(UserError, match=rf"{file}: line 4: {names[2]} where .* belongs"):
-        open_dataset(faces, 64)
+    refuses(faces, rf"{file}: line 4: {names[2]} where .* belongs", 64)
 
 
 def test_part_of_celeba_does_not_pass_for_it(tmp_path):
@@ -220,8 +193,7 @@ def test_thirty_thousand_with_the_annotation_are_celeba_hq(tmp_path):
 @pytest.mark.parametrize("length", [None, "many", "0", 2**63, "9" * 500])
 def test_an_incomplete_file_has_no_length(tmp_path, length):
     path = write_lmdb(tmp_path / "a.lmdb", {"256-00000": b"x"}, length)
-    with pytest.raises(UserError, match=r"a\.lmdb: no number .* 'length'; the download is incom"):
-        open_dataset(path, 64)
+    refuses(path, r"a\.lmdb: no number .* 'length'; the download is incom", 64)
 
 
 def test_a_truncated_file_is_refused_before_it_kills_the_process(faces):
@@ -231,15 +203,13 @@ def test_a_truncated_file_is_refused_before_it_kills_the_process(faces):
         file.truncate(size - 4096)
     message = rf"data\.mdb: {size - 4096} bytes of {size}; the download is incomplete"
     for _ in range(2):
-        with pytest.raises(UserError, match=message):
-            open_dataset(faces, 64)
+        refuses(faces, message, 64)
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>quota exceeded</html>" * 999, b"\0" * 99_999])
 def test_what_is_no_lmdb_file_is_named(faces, content):
     (faces / "data.mdb").write_bytes(content)
-    with pytest.raises(UserError, match=rf"^{faces}/data.mdb: cannot open this LMDB file"):
-        open_dataset(faces, 64)
+    refuses(faces, rf"^{faces}/data.mdb: cannot open this LMDB file", 64)
 
 
 def test_missing_keys_are_named(tmp_path):
@@ -247,8 +217,9 @@ def test_missing_keys_are_named(tmp_path):
     data = open_dataset(write_lmdb(tmp_path / "hole.lmdb", values, 5), 64)
     with pytest.raises(UserError, match=r"hole\.lmdb, key 256-00003: missing among 5 images"):
         data.images(range(5))
-    with pytest.raises(UserError, match="key 256-00007: missing among 8 images"):
-        open_dataset(write_lmdb(tmp_path / "short.lmdb", values, 8), 64)
+    refuses(
+        write_lmdb(tmp_path / "short.lmdb", values, 8), "key 256-00007: missing among 8 images", 64
+    )
 
 
 def test_an_image_that_cannot_be_decoded_is_named(tmp_path):
@@ -260,38 +231,19 @@ def test_an_image_that_cannot_be_decoded_is_named(tmp_path):
 
 def test_other_peoples_lmdb_files_are_refused(tmp_path):
     lsun = write_lmdb(tmp_path / "bedroom_val_lmdb", {"0a1b2c": encode(tile(0), "webp")})
-    with pytest.raises(UserError, match="not an LMDB file of DiffAE's authors"):
-        open_dataset(lsun, 64)
-    with pytest.raises(UserError, match="no keys like 256-00000"):
-        open_dataset(write_lmdb(tmp_path / "other", {"image-a": b"x"}, 1), 64)
+    refuses(lsun, "not an LMDB file of DiffAE's authors", 64)
+    refuses(write_lmdb(tmp_path / "other", {"image-a": b"x"}, 1), "no keys like 256-00000", 64)
 
 
-def test_without_the_package_the_extra_is_named(original):
-    """In a Python of its own, where importing lmdb fails as it does when it is not installed."""
-    script = f"""
-import sys
-sys.modules["lmdb"] = None
-from diffae.system import cli
-from diffae.data import dataset, open_dataset
-cli.run(lambda: open_dataset({str(original)!r}, 64))
-"""
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert result.returncode == 2
-    assert re.search(r"^error: .*ffhq256\.lmdb.* pip install 'diffae-bench\[lmdb\]'", result.stderr)
+def test_without_the_package_the_extra_is_named(original, monkeypatch):
+    monkeypatch.setitem(sys.modules, "lmdb", None)
+    refuses(original, r"ffhq256\.lmdb.* pip install 'diffae-bench\[lmdb\]'", 64)
 
 
-@pytest.mark.parametrize("kind", ["a link to nothing", "a pipe", "a folder"])
+@pytest.mark.parametrize("kind", NO_FILES)
 def test_a_data_file_that_is_no_file_is_refused_by_name(faces, kind):
-    path = faces / "data.mdb"
-    path.unlink()
-    if kind == "a link to nothing":
-        path.symlink_to(faces / "nothing")
-    elif kind == "a pipe":
-        os.mkfifo(path)
-    else:
-        path.mkdir()
-    with pytest.raises(UserError, match=rf"^{path}: "):
-        open_dataset(faces, 64)
+    put_in_place_of(faces / "data.mdb", kind)
+    refused_file(lambda _: open_dataset(faces, 64), faces / "data.mdb")
 
 
 @pytest.mark.parametrize("offset, kind, number", [(16 + 24, "<I", 0), (16 + 120, "<Q", 10**9)])
@@ -303,8 +255,7 @@ def test_numbers_of_the_header_that_cannot_be(faces, offset, kind, number, monke
         struct.pack_into(kind, content, page + offset, number)
     path.write_bytes(content)
     monkeypatch.setattr(lmdb, "open", None)
-    with pytest.raises(UserError, match=rf"^{path}: "):
-        open_dataset(faces, 64)
+    refuses(faces, rf"^{path}: ", 64)
 
 
 def test_what_the_library_finds_wrong_is_one_line(faces, monkeypatch):

@@ -1,24 +1,22 @@
 """Prepared copies: the data set's own pixels, even after a kill, and refused if they differ."""
 
-import dataclasses
 import errno
 import json
 import os
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import time
-import zipfile
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
-from photo_tiles import tile
+from data_files import refuses, write_idx, write_rows, write_zip
+from photo_tiles import encoded, tile
 from PIL import Image
-from refusal import refusal
+from refusal import refusal, refused_file
 
 from diffae.checkpoints.trained_on import TrainedOn
 from diffae.data import __main__ as command
@@ -50,36 +48,21 @@ def celeba(path):
     names = [f"{index + 1:06d}.jpg" for index in range(COUNT)]
     for index, name in enumerate(names):
         tile(index, 178, 218).save(path / "img_align_celeba" / name)
-    rows = {
-        "list_attr_celeba.txt": [
-            str(COUNT), "Male Young", *(f"{n} {(-1) ** i} 1" for i, n in enumerate(names)),
-        ],
-        "list_eval_partition.txt": [f"{n} {i % 3}" for i, n in enumerate(names)],
-        "identity_CelebA.txt": [f"{n} {i // 2}" for i, n in enumerate(names)],
-    }  # fmt: skip
-    for name, lines in rows.items():
-        (path / name).write_text("\n".join(lines) + "\n")
+    attributes = [f"{n} {(-1) ** i} 1" for i, n in enumerate(names)]
+    write_rows(path / "list_attr_celeba.txt", [COUNT, "Male Young", *attributes])
+    write_rows(path / "list_eval_partition.txt", [f"{n} {i % 3}" for i, n in enumerate(names)])
+    write_rows(path / "identity_CelebA.txt", [f"{n} {i // 2}" for i, n in enumerate(names)])
     return path
 
 
 def idx(path):
-    path.mkdir()
-    for part in ("train", "t10k"):
-        grey = np.stack([np.asarray(tile(i, 28, 28).convert("L")) for i in range(COUNT)])
-        head = struct.pack(">4B3I", 0, 0, 8, 3, COUNT, 28, 28)
-        (path / f"{part}-images-idx3-ubyte").write_bytes(head + grey.tobytes())
-        labels = struct.pack(">4BI", 0, 0, 8, 1, COUNT) + bytes(range(10))
-        (path / f"{part}-labels-idx1-ubyte").write_bytes(labels)
-    return path
+    grey = np.stack([np.asarray(tile(i, 28, 28).convert("L")) for i in range(COUNT)])
+    return write_idx(path, train=(grey, np.arange(COUNT)), t10k=(grey, np.arange(COUNT)))
 
 
 def zipped(path):
-    path.mkdir()
-    with zipfile.ZipFile(path / "faces.zip", "w") as archive:
-        for index in range(COUNT):
-            with archive.open(f"a/{index}.png", "w") as file:
-                tile(index).save(file, "png")
-    return path / "faces.zip"
+    entries = ((f"a/{index}.png", encoded(index)) for index in range(COUNT))
+    return write_zip(path / "faces.zip", entries)
 
 
 def contents(out):
@@ -111,19 +94,15 @@ def test_a_copy_is_its_data_set(tmp_path, make, size, crop):
     np.testing.assert_array_equal(np.load(out / PIXELS, mmap_mode="r"), data.images(every))
 
 
-def test_what_was_trained_on_a_copy_is_known_on_the_data_set(folder, tmp_path):
+def test_what_was_trained_on_a_copy_is_known_on_the_data_set(folder, copied):
+    trained = TrainedOn.describe("small", open_dataset(copied, 32), "train", 0)
     data = open_dataset(folder, 32)
-    prepare(data, tmp_path / "copy")
-    copy = open_dataset(tmp_path / "copy", 32)
-    trained = TrainedOn.describe("small", copy, "train", 0)
     assert trained.saw(data, "train") and not trained.saw(data, "test")
 
 
-def test_a_smaller_size_is_another_protocol(folder, tmp_path):
+def test_a_smaller_size_is_another_protocol(folder, copied):
     """Resampled twice: as Pillow scales the squares of the copy, and not the files."""
-    data, out = open_dataset(folder, 32), tmp_path / "copy"
-    prepare(data, out)
-    copy = open_dataset(out, 16)
+    data, copy = open_dataset(folder, 32), open_dataset(copied, 16)
     twice = [
         np.asarray(Image.fromarray(square).resize((16, 16), Image.Resampling.BILINEAR))
         for square in data.images(range(COUNT))
@@ -134,20 +113,16 @@ def test_a_smaller_size_is_another_protocol(folder, tmp_path):
     assert not np.array_equal(copy.images([0]), data.at(16).images([0]))
 
 
-def test_what_a_copy_cannot_give_is_refused(folder, tmp_path, capsys):
-    out = tmp_path / "copy"
-    prepare(open_dataset(folder, 32), out)
-    with pytest.raises(
-        UserError, match=r"copy: a copy of 32 px gives no images of 64 px; .*--size 64"
-    ):
-        open_dataset(out, 64)
-    with pytest.raises(UserError, match=r"a copy of 32 px gives no images of 64 px"):
-        open_dataset(out, 32).at(64)
+def test_what_a_copy_cannot_give_is_refused(copied, tmp_path, capsys):
+    too_large = "a copy of 32 px gives no images of 64 px; .*--size 64"
+    refuses(copied, f"copy: {too_large}", 64)
+    with pytest.raises(UserError, match=too_large):
+        open_dataset(copied, 32).at(64)
     with pytest.raises(UserError, match=r"were cut with crop center; leave out --crop d2c"):
-        open_dataset(out, 32, "d2c")
+        open_dataset(copied, 32, "d2c")
     with pytest.raises(IndexError):
-        open_dataset(out, 32).images([COUNT])
-    line = refusal(command.main, capsys, "prepare", out, tmp_path / "again", "--size", 16)
+        open_dataset(copied, 32).images([COUNT])
+    line = refusal(command.main, capsys, "prepare", copied, tmp_path / "again", "--size", 16)
     assert "a prepared copy already; give what it was made of" in line
 
 
@@ -158,9 +133,15 @@ def test_what_a_copy_cannot_give_is_refused(folder, tmp_path, capsys):
 @pytest.fixture
 def damaged(folder):
     for index in (0, 4):
-        path = folder / "deep" / f"{index}.png"
-        path.write_bytes(path.read_bytes()[:200])
+        os.truncate(folder / "deep" / f"{index}.png", 200)
     return folder
+
+
+@pytest.fixture
+def copied(folder, tmp_path):
+    """A copy of the folder's images at 32 px."""
+    prepare(open_dataset(folder, 32), tmp_path / "copy")
+    return tmp_path / "copy"
 
 
 def test_damaged_images_are_left_out_and_named(damaged, tmp_path, capsys):
@@ -179,31 +160,28 @@ def test_damaged_images_are_left_out_and_named(damaged, tmp_path, capsys):
 
 
 def test_strict_refuses_a_damaged_image_and_goes_on_when_it_is_mended(damaged, tmp_path, capsys):
-    out, words = tmp_path / "copy", ["--size", "32", "--workers", "1"]
-    line = refusal(command.main, capsys, "prepare", damaged, out, *words, "--strict")
+    words = ["prepare", str(damaged), str(tmp_path / "copy"), "--size", "32", "--workers", "1"]
+    line = refusal(command.main, capsys, *words, "--strict")
     assert f"{damaged}/deep/0.png: cannot read this image" in line
     for index in (0, 4):
         tile(index).save(damaged / "deep" / f"{index}.png")
-    command.main(["prepare", str(damaged), str(out), *words, "--strict"])
-    data = open_dataset(damaged, 32)
-    np.testing.assert_array_equal(open_dataset(out, 32).images(range(10)), data.images(range(10)))
+    command.main([*words, "--strict"])
+    data, copy = open_dataset(damaged, 32), open_dataset(tmp_path / "copy", 32)
+    np.testing.assert_array_equal(copy.images(range(10)), data.images(range(10)))
 
 
-def test_strict_refuses_a_finished_copy_that_left_images_out(damaged, tmp_path, capsys):
-    out, words = tmp_path / "copy", ["--size", "32", "--workers", "1"]
-    command.main(["prepare", str(damaged), str(out), *words])
-    capsys.readouterr()
-    line = refusal(command.main, capsys, "prepare", damaged, out, *words, "--strict")
-    assert f"{out}: without 2 damaged images (deep/0.png: cannot read this image" in line
-    command.main(["prepare", str(damaged), str(out), *words])  # found finished
+def test_strict_refuses_a_finished_copy_that_left_images_out(damaged, copied, capsys):
+    words = ["prepare", str(damaged), str(copied), "--size", "32", "--workers", "1"]
+    line = refusal(command.main, capsys, *words, "--strict")
+    assert f"{copied}: without 2 damaged images (deep/0.png: cannot read this image" in line
+    command.main(words)  # found finished
 
 
 def test_a_damaged_entry_of_a_zip_file_is_left_out(tmp_path):
     """Its bytes cannot be had, so that the file as such has no fingerprint; the copy has."""
     path = zipped(tmp_path / "source")
-    with zipfile.ZipFile(path) as archive:
-        offset = archive.getinfo("a/3.png").header_offset
     content = bytearray(path.read_bytes())
+    offset = content.index(b"a/3.png") - 30  # of its local header
     content[offset + 200] ^= 255
     path.write_bytes(content)
     header = prepare(open_dataset(path, 32), tmp_path / "copy")
@@ -281,17 +259,17 @@ def test_a_kill_at_any_moment_costs_nothing_but_time(source, tmp_path, small_chu
             assert moment > 8
             break
         if not (out / HEADER).exists() and (out / UNFINISHED).exists():
-            with pytest.raises(UserError, match="a copy that is not finished; run its `prepare`"):
-                open_dataset(out, 32)
+            refuses(out, "a copy that is not finished; run its `prepare`", 32)
         prepare(open_dataset(source, 32), out)
         assert contents(out) == expected
         shutil.rmtree(out)
 
 
-def test_what_was_copied_is_not_copied_again(folder, tmp_path, monkeypatch):
-    header = prepare(open_dataset(folder, 32), tmp_path / "copy")
+def test_what_was_copied_is_not_copied_again(folder, copied, monkeypatch):
     monkeypatch.setattr(module, "_copy", None)
-    assert prepare(open_dataset(folder, 32), tmp_path / "copy") == header
+    before = contents(copied)
+    prepare(open_dataset(folder, 32), copied)
+    assert contents(copied) == before
 
 
 @pytest.mark.parametrize("change", ["written to", "added", "taken out"])
@@ -374,24 +352,20 @@ def test_places_that_are_refused(folder, tmp_path, capsys):
     assert not (tmp_path / "copy").exists()
 
 
-def test_another_copy_in_the_same_folder_is_refused(folder, tmp_path):
-    out = tmp_path / "copy"
-    prepare(open_dataset(folder, 32), out)
+def test_another_copy_in_the_same_folder_is_refused(folder, copied):
     with pytest.raises(
         UserError, match="holds a copy of other data, of a different size or crop, or"
     ):
-        prepare(open_dataset(folder, 16), out)
+        prepare(open_dataset(folder, 16), copied)
     tile(20).save(folder / "deep" / "0.png")
     with pytest.raises(UserError, match="from before the data changed"):
-        prepare(open_dataset(folder, 32), out)
+        prepare(open_dataset(folder, 32), copied)
 
 
 @pytest.mark.parametrize("name", [HEADER, LABELS, NAMES, PIXELS])
 @pytest.mark.parametrize("how", ["a byte", "cut short", "gone"])
-def test_a_damaged_copy_is_named(folder, tmp_path, name, how):
-    out = tmp_path / "copy"
-    prepare(open_dataset(folder, 32), out)
-    path = out / name
+def test_a_damaged_copy_is_named(copied, name, how):
+    path = copied / name
     content = bytearray(path.read_bytes())
     if how == "a byte":
         content[len(content) // 2] ^= 1
@@ -401,49 +375,34 @@ def test_a_damaged_copy_is_named(folder, tmp_path, name, how):
     else:
         path.unlink()
     if (name, how) == (HEADER, "gone"):
-        assert not prepared.is_prepared(out)  # nothing says that this was a copy
+        assert not prepared.is_prepared(copied)  # nothing says that this was a copy
         return
-    with pytest.raises(UserError, match=f"^{path}: ") as raised:
-        _ = open_dataset(out, 32).fingerprint  # for which every byte is read
-    assert "\n" not in str(raised.value)
+    refused_file(lambda _: open_dataset(copied, 32).fingerprint, path)  # every byte is read
 
 
-def test_a_copy_that_is_cut_short_under_the_run_is_an_error(folder, tmp_path):
+def test_a_copy_that_is_cut_short_under_the_run_is_an_error(copied):
     """With a mapped file it would be the end of the process."""
-    out = tmp_path / "copy"
-    prepare(open_dataset(folder, 32), out)
-    copy = open_dataset(out, 32)
+    copy = open_dataset(copied, 32)
     copy.images([0])
-    os.truncate(out / PIXELS, 5000)
+    os.truncate(copied / PIXELS, 5000)
     with pytest.raises(UserError, match=r"pixels\.npy: ends before image 9; prepare it again"):
         copy.images([0, 9])
 
 
-def test_a_header_of_another_version_is_refused(folder, tmp_path):
-    out = tmp_path / "copy"
-    header = prepare(open_dataset(folder, 32), out)
-    (out / HEADER).write_bytes(dataclasses.replace(header, version=2).to_bytes())
-    with pytest.raises(UserError, match="written by a different version"):
-        open_dataset(out, 32)
-    whole = json.loads(header.to_bytes())
-    whole["content"]["images"] = 9
-    (out / HEADER).write_text(json.dumps(whole))
-    with pytest.raises(UserError, match="damaged, or not ours"):
-        open_dataset(out, 32)
-
-
-def test_a_header_with_other_names_or_types_is_refused(folder, tmp_path):
+def test_a_header_that_is_not_sealed_or_has_other_values_names_or_types_is_refused(copied):
     """Sealed as ours are, for another version of this software may write it."""
-    out = tmp_path / "copy"
-    content = json.loads(prepare(open_dataset(folder, 32), out).to_bytes())["content"]
-    more = {"mirrored": True}
-    others = [content | more, {k: v for k, v in content.items() if k != "state"}]
+    path = copied / HEADER
+    whole = json.loads(path.read_text())
+    content, more = whole["content"], {"mirrored": True}
+    others = [content | more, content | {"version": 2}]
+    others += [{k: v for k, v in content.items() if k != "state"}]
     others += [content | {name: None} for name in content]
     others += [content | {name: content[name] | more} for name in ("transform", "survey", "sha256")]
     for other in others:
-        (out / HEADER).write_bytes(prepared.sealed(other))
-        with pytest.raises(UserError, match=rf"^{out / HEADER}: written by a different version"):
-            open_dataset(out, 32)
+        path.write_bytes(prepared.sealed(other))
+        refuses(copied, rf"^{path}: written by a different version", 32)
+    path.write_text(json.dumps(whole | {"content": content | {"images": 9}}))
+    refuses(copied, "damaged, or not ours", 32)
 
 
 def test_a_full_disk_is_one_line(folder, tmp_path, monkeypatch):
@@ -461,8 +420,7 @@ def test_a_full_disk_is_one_line(folder, tmp_path, monkeypatch):
         prepare(open_dataset(folder, 32), tmp_path / "copy")
 
 
-def test_check_looks_at_a_copy_at_its_own_size(folder, tmp_path, capsys):
-    prepare(open_dataset(folder, 32), tmp_path / "copy")
-    command.main(["check", str(tmp_path / "copy")])
+def test_check_looks_at_a_copy_at_its_own_size(copied, capsys):
+    command.main(["check", str(copied)])
     told = capsys.readouterr().out
     assert "prepared copy" in told and "center, then 32 x 32" in told

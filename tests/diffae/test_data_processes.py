@@ -4,21 +4,18 @@ Every format is read alike in forked and in spawned processes, also while anothe
 and the helper processes of `distributed.mapped` answer any program, and end with it.
 """
 
-import io
 import os
 import pickle
 import signal
 import subprocess
 import sys
-import tarfile
-import zipfile
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
-import lmdb
 import numpy as np
 import pyarrow.parquet
 import pytest
+from data_files import write_lmdb, write_tar, write_zip
 from photo_tiles import encoded
 
 from diffae.data import open_dataset
@@ -30,29 +27,23 @@ from diffae.system.files import file_size
 COUNT = 24
 
 
+FILES = {f"{index:02d}.png": encoded(index, 64, 64) for index in range(COUNT)}
+
+
 def as_folder(path):
     path.mkdir()
-    for index in range(COUNT):
-        (path / f"{index:02d}.png").write_bytes(encoded(index, 64, 64))
+    for name, content in FILES.items():
+        (path / name).write_bytes(content)
     return path
 
 
 def as_zip(path):
-    with zipfile.ZipFile(path, "w") as archive:
-        for index in range(COUNT):
-            archive.writestr(f"{index:02d}.png", encoded(index, 64, 64))
-    return path
+    return write_zip(path, FILES.items())
 
 
 def as_lmdb(path):
-    with (
-        lmdb.open(str(path), map_size=1 << 24) as environment,
-        environment.begin(write=True) as all_,
-    ):
-        all_.put(b"length", str(COUNT).encode())
-        for index in range(COUNT):
-            all_.put(f"64-{index:05d}".encode(), encoded(index, 64, 64))
-    return path
+    images = {f"64-{index:05d}": content for index, content in enumerate(FILES.values())}
+    return write_lmdb(path, images, COUNT)
 
 
 def as_copy(path):
@@ -61,25 +52,20 @@ def as_copy(path):
 
 
 def as_shards(path):
-    path.mkdir()
-    with tarfile.open(path / "0.tar", "w") as archive:
-        for index in range(COUNT):
-            info = tarfile.TarInfo(f"{index:02d}.png")
-            info.size = len(encoded(index, 64, 64))
-            archive.addfile(info, io.BytesIO(encoded(index, 64, 64)))
-    return path
+    return write_tar(path / "0.tar", FILES.items()).parent
 
 
 def as_parquet(path):
-    images = [{"bytes": encoded(index, 64, 64), "path": None} for index in range(COUNT)]
-    table = pyarrow.table({"image": images})
+    table = pyarrow.table(
+        {"image": [{"bytes": content, "path": None} for content in FILES.values()]}
+    )
     pyarrow.parquet.write_table(table, path.with_suffix(".parquet"), row_group_size=5)
     return path.with_suffix(".parquet")
 
 
 def as_arrow(path):
     path.mkdir()
-    table = pyarrow.table({"image": [{"bytes": encoded(index, 64, 64)} for index in range(COUNT)]})
+    table = pyarrow.table({"image": [{"bytes": content} for content in FILES.values()]})
     with pyarrow.ipc.new_stream(path / "data.arrow", table.schema) as writer:
         writer.write_table(table)
     (path / "dataset_info.json").write_text("{}")
@@ -94,9 +80,9 @@ MAKERS = [as_folder, as_zip, as_lmdb, as_copy, as_shards, as_parquet, as_arrow]
 def opened(tmp_path_factory):
     """Each open here, and read from already."""
     root = tmp_path_factory.mktemp("formats")
-    os.environ["DIFFAE_CACHE"], before = str(root / "cache"), os.environ.get("DIFFAE_CACHE")
-    sets = [open_dataset(make(root / make.__name__), 32) for make in MAKERS]
-    os.environ.pop("DIFFAE_CACHE") if before is None else os.environ.update(DIFFAE_CACHE=before)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DIFFAE_CACHE", str(root / "cache"))
+        sets = [open_dataset(make(root / make.__name__), 32) for make in MAKERS]
     return [(data, data.images(range(COUNT))) for data in sets]
 
 
@@ -108,8 +94,8 @@ def read_forked(which, seed):
 
 
 def read(data, seed):
-    """All images, many times, in an order of the process's own."""
-    order = np.random.default_rng(seed).permutation(np.tile(np.arange(COUNT), 10))
+    """All images, several times, in an order of the process's own."""
+    order = np.random.default_rng(seed).permutation(np.tile(np.arange(COUNT), 5))
     return order, data.images(order)
 
 
@@ -183,14 +169,9 @@ def test_helpers_hear_no_signal_and_end_with_their_parent(number):
         "with mapped(abs, [-1, -2], 2, 'died') as found:\n"
         "    print(*found, flush=True)\n    time.sleep(60)\n"
     )
-    pipe = subprocess.PIPE
-    with subprocess.Popen(
-        [sys.executable, "-c", program],
-        stdout=pipe,
-        stderr=pipe,
-        text=True,
-        start_new_session=True,
-    ) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, **pipes, start_new_session=True) as process:
         assert process.stdout.readline() == "1 2\n"
         os.killpg(process.pid, number)
         _, errors = process.communicate(timeout=30)  # until the helpers, too, have let go of it

@@ -9,7 +9,6 @@ import torch
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.networks.config import ARCHITECTURES, DDIM_BASELINE, VELOCITY, ModelConfig
 from diffae.networks.nn import timestep_embedding
-from diffae.system.errors import UserError
 from diffae.train.presets import PRESETS
 
 KEYS = Path(__file__).parents[1] / "data" / "keys"
@@ -40,19 +39,6 @@ def test_every_key_file_is_tested():
 @pytest.mark.parametrize("path", sorted(KEYS.glob("*.txt")), ids=lambda path: path.stem)
 def test_parameters_are_the_authors(path):
     assert ours(ARCHITECTURES[path.stem]) == theirs(path.stem)
-
-
-@pytest.mark.parametrize(
-    "name, parameters",
-    [
-        ("ffhq256_autoenc", 168_492_291),
-        ("bedroom128_autoenc_latent", 245_651_331),
-        ("ffhq64_ddpm", 67_841_539),
-    ],
-)
-def test_parameter_counts(name, parameters):
-    shapes = ours(ARCHITECTURES[name])
-    assert sum(torch.Size(shape).numel() for shape in shapes.values()) == parameters
 
 
 def test_timestep_embedding_is_cosines_then_sines():
@@ -95,14 +81,6 @@ def test_results_do_not_depend_on_the_batch(small):
     assert torch.allclose(together, alone, atol=1e-4)
 
 
-def test_z_and_time_reach_the_output(small):
-    x = torch.randn(2, 3, 32, 32)
-    z = torch.randn(2, small.latent_dim)
-    base = small.predict_noise(x, 10, z)
-    assert not torch.allclose(base, small.predict_noise(x, 900, z), atol=1e-4)
-    assert not torch.allclose(base, small.predict_noise(x, 10, -z), atol=1e-4)
-
-
 def test_a_velocity_network_predicts_noise_all_the_same(small):
     """Whatever the network says, eps = sqrt(1 - a) x_t + sqrt(a) v."""
     x, z, t = torch.randn(2, 3, 32, 32), torch.randn(2, small.latent_dim), torch.tensor([250, 700])
@@ -124,18 +102,6 @@ def test_a_latent_net_that_predicts_velocity_does_so_by_its_own_schedule(small):
     a = (0.992 ** (t.double() + 1)).float()[:, None]
     expected = (1 - a).sqrt() * z + a.sqrt() * v
     torch.testing.assert_close(model.predict_latent_noise(z, t), expected, rtol=1e-4, atol=1e-5)
-
-
-def test_bad_configurations_name_the_field():
-    good = PRESETS["portraits"].model
-    with pytest.raises(UserError, match="unknown field"):
-        ModelConfig.from_json(good.to_json() | {"colour": "red"})
-    with pytest.raises(UserError, match="missing"):
-        ModelConfig.from_json({"kind": "ddim"})
-    with pytest.raises(UserError, match="cannot be halved"):
-        replace(good, image_size=20)
-    with pytest.raises(UserError, match="neither"):
-        replace(good, kind="vae")
 
 
 def test_config_survives_json():

@@ -9,12 +9,12 @@ import zlib
 
 import numpy as np
 import pytest
+from data_files import write_zip
 from PIL import Image
 from refusal import refusal
 
 from diffae.data import open_dataset
 from diffae.data.__main__ import main
-from diffae.data.readers.folder import find_images
 from diffae.data.transforms import Transform, decode
 from diffae.system import cli
 from diffae.system.cli import printable
@@ -30,13 +30,8 @@ def chunk(kind, data):
 def png(width, height, depth, colour, rows, *more):
     """A PNG to the letter of the format: what Pillow would not write."""
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    parts = [
-        chunk(b"IHDR", header),
-        *more,
-        chunk(b"IDAT", zlib.compress(rows)),
-        chunk(b"IEND", b""),
-    ]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+    end = (chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join([chunk(b"IHDR", header), *more, *end])
 
 
 def write_images(folder, names=("a.png", "b.png", "c.png")):
@@ -58,14 +53,15 @@ def seen(path):
 @pytest.mark.parametrize(
     ("colour", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)], ids=["grey", "rgb", "la", "rgba"]
 )
-def test_16_bit_of_every_kind_is_scaled(tmp_path, colour, channels):
-    values = np.array([0x0000, 0x0100, 0x8000, 0xFEFF, 0xFFFF], ">u2")
+def test_16_bit_of_every_kind_is_scaled_not_clipped(tmp_path, colour, channels):
+    values = np.array([0, 257, 256, 0x8000, 0xFEFE, 0xFFFF], ">u2")
     rows = np.repeat(values[:, None], channels, axis=1)
     if colour in (4, 6):
         rows[:, -1] = 0xFFFF
-    (tmp_path / "deep.png").write_bytes(png(5, 1, 16, colour, b"\0" + rows.tobytes()))
+    (tmp_path / "deep.png").write_bytes(png(6, 1, 16, colour, b"\0" + rows.tobytes()))
     pixels = np.asarray(decode(tmp_path / "deep.png"))
-    np.testing.assert_allclose(pixels[0, :, 0], [0, 1, 128, 254, 255], atol=1)
+    tolerance = 1 if channels > 1 else 0
+    np.testing.assert_allclose(pixels[0, :, 0], [0, 1, 1, 128, 254, 255], atol=tolerance)
     assert (pixels == pixels[..., :1]).all()
 
 
@@ -74,13 +70,6 @@ def test_the_transparent_grey_of_a_16_bit_image_becomes_white(tmp_path):
     transparent = chunk(b"tRNS", struct.pack(">H", 0x80FF))
     (tmp_path / "a.png").write_bytes(png(3, 1, 16, 0, rows, transparent))
     np.testing.assert_array_equal(np.asarray(decode(tmp_path / "a.png"))[0, :, 0], [0, 255, 128])
-
-
-def test_grey_with_alpha_is_put_on_white(tmp_path):
-    Image.new("LA", (4, 4), (100, 51)).save(tmp_path / "a.png")
-    np.testing.assert_allclose(
-        np.asarray(decode(tmp_path / "a.png")), 0.2 * 100 + 0.8 * 255, atol=1
-    )
 
 
 @pytest.mark.parametrize("suffix", ["png", "webp", "gif", "mpo"])
@@ -151,16 +140,6 @@ def test_copies_are_kept_and_counted(tmp_path, capsys):
 # Hostile, and refused
 
 
-def bomb():
-    """A PNG of 20,000 x 20,000 black pixels in 50 kB."""
-    rows = zlib.compressobj()
-    packed = b"".join(rows.compress(bytes(2501 * 1000)) for _ in range(20)) + rows.flush()
-    header = struct.pack(">IIBBBBB", 20_000, 20_000, 1, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        [chunk(b"IHDR", header), chunk(b"IDAT", packed), chunk(b"IEND", b"")]
-    )
-
-
 def jpeg(tmp_path):
     Image.effect_noise((64, 64), 50).save(tmp_path / "whole.jpg")
     return (tmp_path / "whole.jpg").read_bytes()
@@ -172,7 +151,10 @@ HOSTILE = {
     "nothing.png": (lambda tmp: b"", "empty, damaged or not an image"),
     "text.png": (lambda tmp: b"<html>404</html>", "empty, damaged or not an image"),
     "program.png": (lambda tmp: POSTSCRIPT, "a PostScript file, whatever its name says"),
-    "bomb.png": (lambda tmp: bomb(), r"400000000 pixels\) exceeds limit"),
+    "bomb.png": (
+        lambda tmp: png(20_000, 20_000, 1, 0, bytes(2501 * 20_000)),  # in 50 kB
+        r"400000000 pixels\) exceeds limit",
+    ),
     "strip.png": (
         lambda tmp: png(1, 2_000_000, 1, 0, bytes(4_000_000)),
         "1 x 2000000 is too long and narrow for 64 px",
@@ -199,17 +181,6 @@ def test_a_named_pipe_is_refused_not_waited_for(tmp_path, capsys):
     assert f"{folder / 'pipe.png'}: cannot read this image (not a regular file)" in line
 
 
-def test_loops_of_links_end(tmp_path, capsys):
-    folder = write_images(tmp_path / "set")
-    (folder / "inside").symlink_to(folder)
-    (folder / "up").symlink_to(tmp_path)
-    assert find_images(folder).names == ("a.png", "b.png", "c.png")
-    (folder / "self.png").symlink_to(folder / "self.png")
-    assert f"{folder / 'self.png'}: cannot read this image" in refusal(
-        main, capsys, "check", folder
-    )
-
-
 def test_an_enormous_size_is_refused(tmp_path, capsys):
     folder = write_images(tmp_path / "set")
     line = refusal(main, capsys, "check", folder, "--size", "100000000")
@@ -218,33 +189,19 @@ def test_an_enormous_size_is_refused(tmp_path, capsys):
         open_dataset(folder, 100_000_000)
 
 
-def write_zip(path, entries):
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in entries:
-            archive.writestr(name, content)
-    return path
-
-
-def test_an_entry_that_unpacks_to_gigabytes_is_refused(tmp_path, capsys):
-    path = write_zip(tmp_path / "a.zip", [("a.png", bytes(1000))])
+@pytest.mark.parametrize(
+    ("size", "said", "message"),
+    [(1000, 1 << 31, "2147483648 bytes, too large"), (50_000_000, 1000, "damaged, .*CRC")],
+)
+def test_an_entry_that_unpacks_to_gigabytes_or_to_more_than_it_says(tmp_path, size, said, message):
+    entries = [("a.png", bytes(size))]
+    path = write_zip(tmp_path / "a.zip", entries, zipfile.ZIP_DEFLATED)
     content = bytearray(path.read_bytes())
     directory = content.rindex(b"PK\1\2")
-    content[directory + 24 : directory + 28] = struct.pack("<I", 1 << 31)
+    content[directory + 24 : directory + 28] = struct.pack("<I", said)
     path.write_bytes(content)
-    assert f"{path}, entry a.png: 2147483648 bytes, too large" in refusal(
-        main, capsys, "check", path
-    )
-
-
-def test_an_entry_unpacks_to_no_more_than_it_says(tmp_path):
-    path = write_zip(tmp_path / "a.zip", [("a.png", bytes(50_000_000))])
-    content = bytearray(path.read_bytes())
-    directory = content.rindex(b"PK\1\2")
-    content[directory + 24 : directory + 28] = struct.pack("<I", 1000)
-    path.write_bytes(content)
-    data = open_dataset(path, 16)
-    with pytest.raises(UserError, match=r"entry a\.png: damaged, .*CRC"):
-        data.images([0])
+    with pytest.raises(UserError, match=rf"^{path}, entry a\.png: {message}"):
+        open_dataset(path, 16).images([0])
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")

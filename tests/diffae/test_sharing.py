@@ -1,11 +1,14 @@
 """A step in parts and by several processes: the result is the same."""
 
+import contextlib
+import io
 import json
 import math
 import multiprocessing
 import os
 import pickle
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,10 +20,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors import safe_open
-from safetensors.torch import load_file
 from tiny_preset import SCHEDULE, TINY, pictures
+from tiny_training import same, trained, weights, words, write_pictures
 
 from benchmarks.core.runner import provenance
 from diffae.data import open_dataset
@@ -29,8 +31,11 @@ from diffae.model import DiffusionAutoencoder
 from diffae.networks.nn import Dropout
 from diffae.system import distributed
 from diffae.system.errors import UserError
+from diffae.train import __main__ as command
 from diffae.train import stages, state, trainer
+from diffae.train.callbacks import progress
 from diffae.train.images import Images, OnDisk
+from diffae.train.presets import PRESETS
 from diffae.train.sharing import Sharing, gathered, union
 from diffae.train.stages import image_loss, train
 from diffae.train.trainer import Run, Training, batch_indices
@@ -62,19 +67,11 @@ def gradients(steps: Steps, ahead: bool = False) -> list[torch.Tensor]:
     return [training.optimiser.state[p]["exp_avg"] for p in training.parameters]
 
 
-@pytest.mark.parametrize("part", [1, 3, 8, 100])
-def test_a_batch_in_parts_is_the_batch(part):
+@pytest.mark.parametrize("steps", [*map(Steps, (1, 3, 8, 100)), Steps(recompute=True)], ids=str)
+def test_a_batch_in_parts_and_with_activations_computed_again_is_the_batch(steps):
     whole = gradients(Steps(by_example=True))
-    parts = gradients(Steps(part, by_example=True))
-    for a, b in zip(whole, parts, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-4, atol=2e-6)
-
-
-def test_activations_computed_again_change_nothing():
-    whole = gradients(Steps(by_example=True))
-    again = gradients(Steps(recompute=True, by_example=True))
-    for a, b in zip(whole, again, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-4, atol=2e-6)
+    found = gradients(replace(steps, by_example=True))
+    torch.testing.assert_close(found, whole, rtol=1e-4, atol=2e-6)
 
 
 def test_noise_belongs_to_an_example():
@@ -136,10 +133,7 @@ def test_a_loss_of_whole_batches_is_not_cut():
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A folder of twenty images."""
-    found = tmp_path_factory.mktemp("images")
-    for i, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3))):
-        Image.fromarray(pixels.astype(np.uint8)).save(found / f"{i:02d}.png")
-    return found
+    return write_pictures(tmp_path_factory.mktemp("images") / "noise", pictures(20))
 
 
 def on_disk(folder):
@@ -157,8 +151,7 @@ def test_workers_read_what_is_asked_for(folder):
 
 
 def test_a_damaged_image_is_named_by_a_worker_as_it_is_without(folder, tmp_path):
-    for path in folder.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     images = Images(on_disk(tmp_path), False, "cpu", 1)
     (tmp_path / "07.png").write_bytes(b"no image")
     orders = [torch.tensor([i]) for i in range(20)]
@@ -169,12 +162,10 @@ def test_a_damaged_image_is_named_by_a_worker_as_it_is_without(folder, tmp_path)
 
 
 def test_a_training_reads_from_disk_as_from_memory(folder, tmp_path):
-    source = on_disk(folder)
-    (tmp_path / "disk").mkdir(), (tmp_path / "memory").mkdir()
-    train(TINY, source, tmp_path / "disk", Run(0, "me", workers=2), "cpu")
-    train(TINY, source[range(20)], tmp_path / "memory", Run(0, "me"), "cpu")
-    a, b = (load_file(tmp_path / name / "model.safetensors") for name in ("disk", "memory"))
-    assert all(torch.equal(a[name], b[name]) for name in a)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    train(TINY, on_disk(folder), disk, Run(0, "me", workers=2), "cpu")
+    assert same(weights(disk), weights(trained(tmp_path / "memory", 20)))
 
 
 # ----------------------------------------------------------------------------------------------
@@ -191,21 +182,15 @@ def launched(folder, out, processes: int) -> subprocess.Popen:
     return subprocess.Popen(program, env=environment, stderr=subprocess.PIPE, text=True)
 
 
-def weights(out) -> dict[str, torch.Tensor]:
-    return load_file(out / "model.safetensors")
-
-
-def ended(process: subprocess.Popen) -> str:
-    _, errors = process.communicate(timeout=600)
-    assert process.returncode == 0, errors
-    return errors
-
-
-def told(out: Path, errors: str) -> tuple[list[str], list[float], list[int]]:
-    """What a training says of every step, the stage and its images, and the loss; and of each
-    stage's images in the end.
+def told(folder, out) -> tuple[list[str], list[float], list[int]]:
+    """What a training of the tiny preset in this process says of every step, the stage and its
+    images, and the loss; and of each stage's images in the end.
     """
-    lines = re.findall(r"(.*: [\d,]+ of [\d,]+ images), loss ([\d.]+), skipped 0", errors)
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(io.StringIO()) as said:
+        patch.setattr(progress, "LINE_SECONDS", 0)
+        patch.setitem(PRESETS, "tiny", replace(TINY, split="all", data_hint="x", flip=True))
+        command.main(words("tiny", folder, out))
+    lines = re.findall(r"(.*: [\d,]+ of [\d,]+ images), loss ([\d.]+), skipped 0", said.getvalue())
     stages = json.loads((out / "training.json").read_text())["stages"]
     seen = [stage["examples"] for stage in stages.values()]
     return [where for where, _ in lines], [float(loss) for _, loss in lines], seen
@@ -215,8 +200,8 @@ def told(out: Path, errors: str) -> tuple[list[str], list[float], list[int]]:
 def alone(folder, tmp_path_factory):
     """The weights of a training in one process, and what it said."""
     out = tmp_path_factory.mktemp("one") / "out"
-    errors = ended(launched(folder, out, 1))
-    return weights(out), told(out, errors)
+    found = told(folder, out)
+    return weights(out), found
 
 
 @pytest.fixture
@@ -226,11 +211,8 @@ def one(alone):
 
 def test_two_processes_train_the_model_of_one_and_tell_its_losses(folder, alone, tmp_path):
     one, (steps, losses, seen) = alone
-    found = told(tmp_path / "out", ended(launched(folder, tmp_path / "out", 2)))
-    two = weights(tmp_path / "out")
-    assert one.keys() == two.keys()
-    for name in one:
-        torch.testing.assert_close(one[name], two[name], rtol=2e-3, atol=2e-5)
+    found, _ = together(lambda: told(folder, tmp_path / "out"), tmp_path)
+    torch.testing.assert_close(weights(tmp_path / "out"), one, rtol=2e-3, atol=2e-5)
     assert found[0] == steps and len(steps) == 12
     assert found[1] == pytest.approx(losses, rel=2e-3)
     assert found[2] == seen == [24, 24]
@@ -246,10 +228,10 @@ def test_a_killed_run_goes_on_in_another_number_of_processes(folder, one, tmp_pa
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=600)
-    ended(launched(folder, out, then))
-    found = weights(out)
-    for name in one:
-        torch.testing.assert_close(one[name], found[name], rtol=2e-3, atol=2e-5)
+    process = launched(folder, out, then)
+    _, errors = process.communicate(timeout=600)
+    assert process.returncode == 0, errors
+    torch.testing.assert_close(weights(out), one, rtol=2e-3, atol=2e-5)
 
 
 def together(work, tmp_path, world: int = 2) -> list:
@@ -373,25 +355,19 @@ def test_so_many_states_stay_as_are_asked_for(tmp_path):
 
 
 def test_a_training_that_goes_on_does_not_encode_again(tmp_path, monkeypatch):
-    images = pictures(12)
-    train(TINY, images, tmp_path, Run(0, "me"), "cpu")
-    first = load_file(tmp_path / "model.safetensors")
+    first = weights(trained(tmp_path))
     before = (tmp_path / "training-image.safetensors").stat().st_mtime_ns
     monkeypatch.setattr(stages, "encode_all", None)
-    train(TINY, images, tmp_path, Run(0, "me"), "cpu")
-    again = load_file(tmp_path / "model.safetensors")
-    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert same(weights(trained(tmp_path)), first)
     assert (tmp_path / "training-image.safetensors").stat().st_mtime_ns == before
 
 
 def test_codes_of_another_training_or_damaged_are_made_anew(tmp_path):
-    images = pictures(12)
-    train(TINY, images, tmp_path, Run(0, "me"), "cpu")
-    path = tmp_path / stages.CODES
+    path = trained(tmp_path) / stages.CODES
     whole = path.read_bytes()
     for content in (whole[:-5], b"", whole.replace(b'"me"', b'"yo"')):
         path.write_bytes(content)
-        train(TINY, images, tmp_path, Run(0, "me"), "cpu")
+        trained(tmp_path)
         assert path.read_bytes() == whole
 
 

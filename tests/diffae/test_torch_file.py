@@ -1,15 +1,16 @@
 """Malicious or damaged files of torch.save: no code runs, and one line says what is wrong."""
 
 import io
-import os
 import pickle
+import re
 import zipfile
 from pathlib import Path
 from pickle import UnpicklingError
 
 import pytest
 import torch
-from official_files import tiny_state, write_lightning
+from official_files import Payload, tiny_state, write_lightning
+from refusal import refused_file
 
 from diffae import DiffusionAutoencoder
 from diffae.checkpoints import torch_file
@@ -23,50 +24,23 @@ def tiny(tmp_path: Path) -> Path:
     return write_lightning(tmp_path / "last.ckpt", tiny_state())
 
 
-class Payload:
-    """Creates a file when it is unpickled by a loader that trusts it."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.path),)
-
-
-@pytest.mark.parametrize("where", ["callbacks", "hyper_parameters", "state_dict"])
-def test_a_hostile_pickle_runs_nothing(tiny, where):
-    proof = tiny.parent / "it ran"
-    more = {where: {"x": Payload(proof)}}
-    if where == "state_dict":
-        more = {where: tiny_state() | {"x": Payload(proof)}}
-    write_lightning(tiny, tiny_state(), **more)
-    if where == "state_dict":
-        with pytest.raises(UserError, match="holds x, which is not a tensor"):
-            DiffusionAutoencoder.from_pretrained(tiny)
-    else:
+def test_a_hostile_pickle_runs_nothing(tmp_path):
+    """Also where a payload is the key of a dictionary, as Lightning's callback classes are."""
+    tiny, payload = tmp_path / "last.ckpt", Payload(tmp_path / "it ran")
+    more = {"callbacks": {payload: {"nested": [payload]}}, "hyper_parameters": {"x": payload}}
+    DiffusionAutoencoder.from_pretrained(write_lightning(tiny, tiny_state(), **more))
+    write_lightning(tiny, tiny_state() | {"x": payload})
+    with pytest.raises(UserError, match="holds x, which is not a tensor"):
         DiffusionAutoencoder.from_pretrained(tiny)
-    assert not proof.exists()
+    assert not payload.path.exists()
 
 
 def test_the_payload_would_have_run(tmp_path):
     """The test above can fail: a loader that trusts the file does run it."""
-    torch.save({"x": Payload(tmp_path / "it ran")}, tmp_path / "file")
+    payload = Payload(tmp_path / "it ran")
+    torch.save({"x": payload}, tmp_path / "file")
     torch.load(tmp_path / "file", weights_only=False)
-    assert (tmp_path / "it ran").exists()
-
-
-class Keyed(Payload):
-    """A payload that is the key of a dictionary, as Lightning's callback classes are."""
-
-    def __hash__(self):
-        return 0
-
-
-def test_a_payload_in_a_key_runs_nothing(tiny):
-    proof = tiny.parent / "it ran"
-    write_lightning(tiny, tiny_state(), callbacks={Keyed(proof): {"nested": [Payload(proof)]}})
-    DiffusionAutoencoder.from_pretrained(tiny)
-    assert not proof.exists()
+    assert payload.path.exists()
 
 
 def text(value: str) -> bytes:
@@ -75,35 +49,24 @@ def text(value: str) -> bytes:
 
 def gadgets(proof: Path) -> dict[str, bytes]:
     """Pickles by hand, one for each way in which an opcode gets something called or changed."""
-    command = text(f"touch {proof}")
+    command, write = text(f"touch {proof}"), text(f"open({str(proof)!r}, 'w')")
     popen = b"subprocess\nPopen\n" + text("touch") + text(str(proof)) + b"\x86\x85"
+    update, defaults, system = map(text, ("update", "__defaults__", "system"))
     return {
         "REDUCE": b"\x80\x02cos\nsystem\n" + command + b"\x85R.",
-        "REDUCE eval": b"\x80\x02cbuiltins\neval\n"
-        + text(f"open({str(proof)!r}, 'w')")
-        + b"\x85R.",
+        "REDUCE eval": b"\x80\x02cbuiltins\neval\n" + write + b"\x85R.",
         "INST": b"(" + command + b"ios\nsystem\n.",
         "OBJ": b"(cos\nsystem\n" + command + b"o.",
         "NEWOBJ": b"\x80\x02c" + popen + b"\x81.",
         "NEWOBJ_EX": b"\x80\x04c" + popen + b"}\x92.",
-        "STACK_GLOBAL": b"\x80\x04" + text("os") + text("system") + b"\x93" + command + b"\x85R.",
-        "a dotted name": b"\x80\x04"
-        + text("torch")
-        + text("os.system")
-        + b"\x93"
-        + command
-        + b"\x85R.",
-        "getattr": b"\x80\x02cbuiltins\ngetattr\ncos\n__dict__\n"
-        + text("system")
-        + b"\x86R"
-        + command
-        + b"\x85R.",
+        "STACK_GLOBAL": b"\x80\x04" + text("os") + system + b"\x93" + command + b"\x85R.",
+        "a dotted name": b"\x80\x04%b\x93%b\x85R." % (text("torch") + text("os.system"), command),
+        "getattr": b"\x80\x02cbuiltins\ngetattr\ncos\n__dict__\n%b\x86R%b\x85R."
+        % (system, command),
         "torch.load": b"\x80\x02ctorch.serialization\nload\n" + text(str(proof)) + b"\x85R.",
-        "BUILD": b"\x80\x02ccollections\nOrderedDict\n)RN}"
-        + text("update")
-        + b"cos\nsystem\ns\x86b.",
+        "BUILD": b"\x80\x02ccollections\nOrderedDict\n)RN}" + update + b"cos\nsystem\ns\x86b.",
         "BUILD on a function": b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\nN}"
-        + text("__defaults__")
+        + defaults
         + b"(K\x01K\x02ts\x86b.",
         "persistent id": b"\x80\x02(cos\nsystem\n" + command + b"tQ.",
     }
@@ -140,6 +103,11 @@ def with_pickle(data: bytes):
     return lambda entries: {n: data if n.endswith("data.pkl") else d for n, d in entries.items()}
 
 
+def halved(entries):
+    """With half of every tensor."""
+    return {n: d if n.endswith("data.pkl") else d[: len(d) // 2] for n, d in entries.items()}
+
+
 @pytest.mark.parametrize(
     "damage, message",
     [
@@ -147,35 +115,21 @@ def with_pickle(data: bytes):
         (lambda p: p.write_bytes(b""), "not a zip archive"),
         (lambda p: p.write_bytes(b"not a checkpoint"), "not a zip archive"),
         (lambda p: rewrite(p, lambda e: {"readme": b""}), "not one that torch.save wrote"),
-        (
-            lambda p: rewrite(p, lambda e: {"../" + n: d for n, d in e.items()}),
-            "not one that torch",
-        ),
+        (lambda p: rewrite(p, lambda e: {"../" + n: e[n] for n in e}), "not one that torch"),
         (lambda p: rewrite(p, with_pickle(b"\x80\x02garbage")), "its pickle does not load"),
         (lambda p: rewrite(p, with_pickle(b"")), r"its pickle does not load \(EOFError\)"),
         (lambda p: rewrite(p, with_pickle(pickle.dumps([1, 2]))), "it has no state_dict"),
         (lambda p: rewrite(p, with_pickle(b"r\xff\xff\xff\xff.")), "its pickle does not load"),
         (
-            lambda p: rewrite(p, lambda e: {n: d for n, d in e.items() if "data/1" not in n}),
+            lambda p: rewrite(p, lambda e: {n: e[n] for n in e if "data/1" not in n}),
             "does not read",
         ),
-        (
-            lambda p: rewrite(
-                p,
-                lambda e: (
-                    {n: d[: len(d) // 2] for n, d in e.items() if 1}
-                    | {n: d for n, d in e.items() if n.endswith("data.pkl")}
-                ),
-            ),
-            "plain bytes",
-        ),
+        (lambda p: rewrite(p, halved), "plain bytes"),
     ],
 )
 def test_a_damaged_file_is_one_line(tiny, damage, message):
     damage(tiny)
-    with pytest.raises(UserError, match=message) as error:
-        DiffusionAutoencoder.from_pretrained(tiny)
-    assert str(tiny) in str(error.value) and "\n" not in str(error.value)
+    assert re.search(message, refused_file(DiffusionAutoencoder.from_pretrained, tiny))
 
 
 AMPLIFIED = {

@@ -2,11 +2,11 @@
 
 import argparse
 import io
-import os
 from collections import OrderedDict
 
 import pytest
 import torch
+from official_files import Payload
 
 from diffae.checkpoints.torch_file import Arguments
 from diffae.checkpoints.torch_file_legacy import LegacyTorchFile, is_legacy, open_torch_file
@@ -58,14 +58,6 @@ def test_the_attributes_of_a_namespace_are_kept(tmp_path, new):
         found = file.content["args"]
     assert isinstance(found, Arguments)
     assert found.values == {"dataset": "ffhq", "num_x_bits": 5, "use_se": True}
-
-
-class Payload:
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.path),)
 
 
 def test_a_payload_runs_nothing(tmp_path, tensors):

@@ -2,7 +2,6 @@
 
 import io
 import math
-import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,14 +9,13 @@ from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 
+import in_process
 import pytest
-import torch
-from PIL import Image
 from programs import extra
 from refusal import refusal
-from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_preset import SCHEDULE, TINY, pictures
+from tiny_training import same, trained, weights, write_pictures
 from torch import nn
 
 from diffae.system import distributed
@@ -26,13 +24,16 @@ from diffae.train import trainer
 from diffae.train.callbacks import curves, flags, progress
 from diffae.train.callbacks.curves import Curves, TensorBoard, WeightsAndBiases
 from diffae.train.presets import PRESETS
-from diffae.train.stages import train
 from diffae.train.trainer import Run, fit, learning_rate
 from diffae.train.types import Outcome, Stage
 
 ROOT = Path(__file__).parents[2]
 LONG = replace(SCHEDULE, samples=40, warmup_samples=20)  # ten steps
 NAMES = ["gradient norm", "images per second", "learning rate", "loss", "skipped steps"]
+
+
+class Kill(Exception):
+    """What ends a training as if it was killed."""
 
 
 class Slope:
@@ -82,9 +83,6 @@ def test_a_killed_run_goes_on_in_its_curve_without_a_gap_or_a_doubled_point(tmp_
     watched(Slope(), tmp_path / "whole", tmp_path / "a")
     monkeypatch.setattr(trainer, "SAVE_EVERY_SECONDS", -1)
     monkeypatch.setattr(trainer, "SAVING", 1e9)  # after every step, however long it takes
-
-    class Kill(Exception):
-        pass
 
     def kill(step):
         if step == 3:
@@ -213,18 +211,11 @@ def test_one_run_of_weights_and_biases_has_all_stages_on_ascending_steps(tmp_pat
 @pytest.mark.slow
 def test_weights_and_biases_offline_for_real(tmp_path):
     extra("wandb", "watch] wandb; pip install -e '.[watch")
-    folder = tmp_path / "data"
-    folder.mkdir()
-    for i, pixels in enumerate(pictures(20)):
-        Image.fromarray(pixels).save(folder / f"{i:02d}.png")
+    folder = write_pictures(tmp_path / "data", pictures(20))
     program = [sys.executable, str(ROOT / "tests/helpers/train_tiny.py"), str(folder)]
-    environment = os.environ | {"WANDB_MODE": "offline", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [*program, str(tmp_path / "out"), "--wandb", "mine"],
-        env=environment | {"DIFFAE_CACHE": str(tmp_path / "cache")},
-        capture_output=True,
-        text=True,
-    )
+    words = [*program, str(tmp_path / "out"), "--wandb", "mine"]
+    environment = in_process.environment(tmp_path / "cache") | {"WANDB_MODE": "offline"}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     (file,) = (tmp_path / "out" / "logs" / "wandb").glob("offline-run-*/*.wandb")
     content = file.read_bytes()
@@ -258,15 +249,10 @@ def test_only_the_main_process_logs(tmp_path, monkeypatch):
 
 
 def test_a_training_that_is_watched_is_the_training(tmp_path):
-    images = pictures(12)
-    for name in ("plain", "watched"):
-        callbacks = [TensorBoard(tmp_path / "logs")] if name == "watched" else []
-        (tmp_path / name).mkdir()
-        train(TINY, images, tmp_path / name, Run(0, "me", callbacks=callbacks), "cpu")
-        for callback in callbacks:
-            callback.close()
-    a, b = (load_file(tmp_path / name / "model.safetensors") for name in ("plain", "watched"))
-    assert all(torch.equal(a[name], b[name]) for name in a)
+    callback = TensorBoard(tmp_path / "logs")
+    plain, seen = trained(tmp_path / "plain"), trained(tmp_path / "seen", callbacks=[callback])
+    callback.close()
+    assert same(weights(plain), weights(seen))
     assert {path.name for path in (tmp_path / "logs").iterdir()} == {"image", "latent"}
 
 
@@ -294,8 +280,7 @@ def said(monkeypatch, terminal: bool, rank: int = 0) -> str:
 
 
 def test_a_terminal_has_a_bar_with_loss_rate_and_time_left(monkeypatch):
-    text = said(monkeypatch, terminal=True)
-    last = text.split("\r")[-1]
+    last = said(monkeypatch, terminal=True).split("\r")[-1]
     assert "tiny: autoencoder" in last and "40.0/40.0" in last and "loss=0.5000" in last
     assert "image/s" in last and "<" in last and "skipped=2" in last
 
@@ -324,9 +309,6 @@ def test_a_line_tells_the_late_loss_and_the_rate_since_a_training_went_on(
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(trainer, "SAVE_EVERY_SECONDS", -1)
     monkeypatch.setattr(trainer, "SAVING", 1e9)
-
-    class Kill(Exception):
-        pass
 
     def pace(step: int) -> int:
         return 1 if step < 5 else 2

@@ -8,11 +8,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import torch
-from PIL import Image
 from refusal import refusal
-from safetensors.torch import load_file
 from tiny_preset import TINY, pictures
+from tiny_training import same, weights, words, write_pictures
+from tiny_training import trained as trained_with
 
 from diffae.system import distributed
 from diffae.system.errors import Terminated, UserError
@@ -21,8 +20,6 @@ from diffae.train import stages
 from diffae.train.callbacks import evaluations
 from diffae.train.callbacks.evaluations import Evaluations
 from diffae.train.presets import PRESETS
-from diffae.train.stages import train
-from diffae.train.trainer import Run
 from diffae.train.types import Stage
 
 FLAGS = ("--profile", "smoke", "--device", "cpu")
@@ -40,16 +37,14 @@ def told(tmp_path, monkeypatch):
 
 
 def trained(out, watched=True, every=12):
-    """The tiny preset on twelve pictures, six steps of four images in each stage."""
+    """The tiny preset, six steps of four images in each stage."""
     out.mkdir(exist_ok=True)
     (out / "training.json").write_text("{}")
     spacing = {"image": every, "latent": every}
     callback = Evaluations(
         out / "evaluations", out / "training.json", spacing, TASKS, "diffae", FLAGS
     )
-    run = Run(0, "me", callbacks=[callback] if watched else [])
-    train(TINY, pictures(12), out, run, "cpu")
-    return out
+    return trained_with(out, callbacks=[callback] if watched else [])
 
 
 def asked(told):
@@ -67,20 +62,16 @@ def test_the_averaged_model_is_measured_after_so_many_images_and_at_the_end(told
     given = ["--systems", "diffae", "--ckpt", *FLAGS]
     assert [w for w in first if w in given] == given and first[:2] == list(TASKS)
     assert last[0] == "unconditional" and "reconstruction" not in last  # it changes samples only
-    final, exported = (load_file(f / "model.safetensors") for f in (told / "3", out))
-    assert all(torch.equal(final[name], exported[name]) for name in exported)
-    image = load_file(
-        told / "1" / "model.safetensors"
-    )  # a latent DDIM that is not trained is not measured
-    assert image.keys() == {n for n in exported if n.startswith(("unet.", "encoder."))}
-    assert all(torch.equal(image[name], exported[name]) for name in image)
+    exported = weights(out)
+    assert same(weights(told / "3"), exported)
+    image = {n: t for n, t in exported.items() if n.startswith(("unet.", "encoder."))}
+    assert same(weights(told / "1"), image)  # a latent DDIM that is not trained is not measured
     assert (told / "0" / "training.json").read_text() == "{}"
 
 
 def test_a_training_that_is_measured_is_the_training(told, tmp_path):
     plain, measured = trained(tmp_path / "a", watched=False), trained(tmp_path / "b", every=8)
-    a, b = (load_file(out / "model.safetensors") for out in (plain, measured))
-    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert same(weights(plain), weights(measured))
     assert len(asked(told)) == 6
 
 
@@ -168,10 +159,7 @@ def test_what_the_harness_would_refuse_is_refused_at_once(tasks, given, said, tm
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    found = tmp_path_factory.mktemp("images")
-    for i, pixels in enumerate(pictures(40)):
-        Image.fromarray(pixels).save(found / f"{i:02d}.png")
-    return found
+    return write_pictures(tmp_path_factory.mktemp("images") / "noise", pictures(40))
 
 
 @pytest.mark.parametrize(
@@ -198,8 +186,7 @@ def test_bad_flags_are_one_line_and_nothing_is_written(
 def test_the_command_measures_what_the_data_holds_out(told, folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(PRESETS, "tiny", replace(TINY, data_hint="x"))
     monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
-    words = ["tiny", "--data", str(folder), "--out", str(tmp_path / "out"), "--device", "cpu"]
-    command.main([*words, "--evaluate-every", "100", "--precision", "float32"])
+    command.main(words("tiny", folder, tmp_path / "out", "--evaluate-every", 100))
     (arguments,) = asked(told)  # reconstruction, at the end of the autoencoder
     assert arguments[0] == "reconstruction"
     assert arguments[-8:-2] == ["--profile", "smoke", "--device", "cpu", "--data", str(folder)]

@@ -6,10 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from refusal import refusal
-from safetensors.torch import load_file
 from tiny_preset import TINY, pictures
+from tiny_training import same, trained, weights, write_pictures
 
 from diffae.checkpoints.trained_on import TrainedOn
 from diffae.data import open_dataset
@@ -21,8 +20,6 @@ from diffae.train import __main__ as command
 from diffae.train.callbacks import flags, sheets
 from diffae.train.callbacks.curves import Curves
 from diffae.train.callbacks.sheets import SHARE, SOLVER, STEPS, Sheets
-from diffae.train.stages import train
-from diffae.train.trainer import Run
 from diffae.train.types import Stage
 from reports.records.sheets import read_sheet
 
@@ -45,13 +42,6 @@ def drawn(folder, every: int | None = 8, curves=()) -> Sheets:
     return Sheets(folder, "tiny", lambda: IMAGES, "Images of noise", by_stage, curves)
 
 
-def trained(out, *callbacks, preset=TINY):
-    """The tiny preset on twelve pictures, six steps of four images in each stage."""
-    out.mkdir(exist_ok=True)
-    train(preset, pictures(12), out, Run(0, "me", callbacks=callbacks), "cpu")
-    return out
-
-
 def rows(path) -> dict[str, np.ndarray]:
     """The rows of a sheet by their captions, uint8 n x S x S x 3."""
     sheet = read_sheet(path)
@@ -71,7 +61,7 @@ def names(folder):
 
 def test_a_sheet_has_what_the_averaged_model_makes_of_the_images_and_the_noise(tmp_path):
     """Those of the end of a stage, against the checkpoint that is written after it."""
-    out = trained(tmp_path / "out", drawn(tmp_path / "sheets"))
+    out = trained(tmp_path / "out", callbacks=[drawn(tmp_path / "sheets")])
     model = DiffusionAutoencoder.from_pretrained(out)
     x_T = normal(0, "sheet", range(3), (3, 8, 8))
     z = model.encode(IMAGES)
@@ -96,7 +86,7 @@ def test_a_sheet_has_what_the_averaged_model_makes_of_the_images_and_the_noise(t
 def test_a_sheet_of_the_baseline_has_reconstructions_and_samples(tmp_path):
     of_ddim = replace(TINY.model, kind="ddim", encoder_channel_mult=(), latent=None)
     preset = replace(TINY, model=of_ddim, latent=None)
-    out = trained(tmp_path / "out", drawn(tmp_path / "sheets"), preset=preset)
+    out = trained(tmp_path / "out", preset=preset, callbacks=[drawn(tmp_path / "sheets")])
     model = DDIM.from_pretrained(out)
     samples = model.decode(normal(0, "sheet", range(3), (3, 8, 8)), STEPS, SOLVER)
     inverted = model.decode(model.encode_stochastic(IMAGES, STEPS, SOLVER), STEPS, SOLVER)
@@ -108,7 +98,7 @@ def test_a_sheet_of_the_baseline_has_reconstructions_and_samples(tmp_path):
 
 def test_the_encoder_s_start_shows_its_pixel_decoder(tmp_path):
     preset = replace(TINY, encoder=replace(TINY.image, learning_rate=0.02), latent=None)
-    trained(tmp_path / "out", drawn(tmp_path / "sheets", every=4), preset=preset)
+    trained(tmp_path / "out", preset=preset, callbacks=[drawn(tmp_path / "sheets", every=4)])
     first, last = (rows(tmp_path / f"sheets/encoder/0000000000{n}.png") for n in ("04", "24"))
     assert list(last) == ["image", "pixel decoder"]
     errors = [abs(found["pixel decoder"].astype(int) - found["image"]).mean() for found in (first, last)]  # fmt: skip
@@ -120,15 +110,14 @@ def test_the_encoder_s_start_shows_its_pixel_decoder(tmp_path):
 def test_a_training_with_sheets_is_the_training(tmp_path):
     """It has dropout, and is shown after every step."""
     plain = trained(tmp_path / "plain")
-    shown = trained(tmp_path / "shown", drawn(tmp_path / "sheets", every=4))
-    a, b = (load_file(out / "model.safetensors") for out in (plain, shown))
-    assert all(torch.equal(a[name], b[name]) for name in a)
+    shown = trained(tmp_path / "shown", callbacks=[drawn(tmp_path / "sheets", every=4)])
+    assert same(weights(plain), weights(shown))
     assert len(names(tmp_path / "sheets")) == 12
 
 
 def test_a_sheet_is_drawn_whenever_so_many_images_were_seen_and_at_the_end(tmp_path):
     told = Told()
-    trained(tmp_path / "out", drawn(tmp_path / "sheets", every=10, curves=[told]))
+    trained(tmp_path / "out", callbacks=[drawn(tmp_path / "sheets", every=10, curves=[told])])
     assert [path.name for path in told.paths] == [f"{n:012}.png" for n in (12, 20, 24)] * 2
     about = read_sheet(told.paths[0]).about
     assert (about["stage"], about["images_seen"]) == ("image", 12)
@@ -137,10 +126,10 @@ def test_a_sheet_is_drawn_whenever_so_many_images_were_seen_and_at_the_end(tmp_p
 
 def test_a_training_that_goes_on_draws_no_sheet_again(tmp_path):
     """Nor does it miss one that was not finished when it was killed, at the very step of its state."""
-    trained(tmp_path / "out", drawn(tmp_path / "sheets"))
+    trained(tmp_path / "out", callbacks=[drawn(tmp_path / "sheets")])
     (tmp_path / "sheets/image/000000000024.png").unlink()
     told = Told()
-    trained(tmp_path / "out", drawn(tmp_path / "sheets", curves=[told]))
+    trained(tmp_path / "out", callbacks=[drawn(tmp_path / "sheets", curves=[told])])
     assert [path.parent.name + path.name for path in told.paths] == ["image000000000024.png"]
 
 
@@ -182,7 +171,7 @@ def test_one_process_draws_and_all_wait(tmp_path, monkeypatch, rank):
 
 def test_a_disk_that_takes_no_sheet_does_not_end_the_training(tmp_path, capsys):
     (tmp_path / "sheets").write_text("mine")
-    out = trained(tmp_path / "out", drawn(tmp_path / "sheets"))
+    out = trained(tmp_path / "out", callbacks=[drawn(tmp_path / "sheets")])
     assert (out / "model.safetensors").exists()
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 6 and all("no sheet (" in line and "continues" in line for line in lines)
@@ -194,9 +183,7 @@ def test_a_disk_that_takes_no_sheet_does_not_end_the_training(tmp_path, capsys):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("images")
-    for i, pixels in enumerate(pictures(40)):
-        Image.fromarray(pixels).save(folder / f"{i:02d}.png")
+    folder = write_pictures(tmp_path_factory.mktemp("images") / "noise", pictures(40))
     return open_dataset(folder, 8)
 
 

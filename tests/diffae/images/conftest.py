@@ -1,4 +1,4 @@
-"""The packaged model and a few pictures, for the tests of pictures."""
+"""A few pictures, for the tests of pictures."""
 
 from pathlib import Path
 
@@ -7,14 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from diffae import DiffusionAutoencoder
 from diffae.data import portraits
 from diffae.images import reading
-
-
-@pytest.fixture(scope="session")
-def model():
-    return DiffusionAutoencoder.from_pretrained("portraits")
 
 
 @pytest.fixture(scope="session")
