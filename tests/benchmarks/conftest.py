@@ -7,12 +7,13 @@ folders of images with weights of metric networks, for `benchmarks.measure`.
 import inspect
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from lone_context import small_context
-from metric_weights import write_onnx, write_random_weights
+from metric_weights import vgg16_trunk, write_onnx, write_random_weights
 from PIL import Image
 from scipy import linalg
 from skimage import data
@@ -108,6 +109,22 @@ def weights_dir(tmp_path_factory) -> Path:
     folder = write_random_weights(tmp_path_factory.mktemp("home") / "hub" / "checkpoints")
     write_onnx(folder / "w600k_r50.onnx")
     return folder
+
+
+@pytest.fixture
+def empty(tmp_path, monkeypatch) -> Path:
+    """A machine without Inception's and AlexNet's weights: torch.hub's cache is an empty folder."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def light_vgg16():
+    """torchvision's `vgg16` with the convolutions only, of which lpips keeps them: faster by seconds."""
+    light = SimpleNamespace(features=vgg16_trunk())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("torchvision.models.vgg16", lambda pretrained=False: light)
+        yield
 
 
 @pytest.fixture

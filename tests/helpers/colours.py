@@ -7,10 +7,10 @@ benchmark draws, keeps and compares can then be counted by hand.
 from dataclasses import replace
 
 import numpy as np
+import reference_metrics
 import torch
 from lone_context import small_context
 from PIL import Image
-from scipy.linalg import sqrtm
 
 from benchmarks.metrics.features import FeatureNetwork
 from benchmarks.systems.protocol.base import (
@@ -94,12 +94,8 @@ class Painter(System):
 
 
 def frechet(a: np.ndarray, b: np.ndarray) -> float:
-    """Heusel et al., eq. 6, by the matrix square root, of colours uint8 [n, 3] and [m, 3]."""
-    a, b = a / 255.0, b / 255.0
-    s, t = np.cov(a.T), np.cov(b.T)
-    return float(
-        np.square(a.mean(0) - b.mean(0)).sum() + np.trace(s + t - 2 * np.real(sqrtm(s @ t)))
-    )
+    """The Frechet distance of colours uint8 [n, 3] and [m, 3]."""
+    return reference_metrics.frechet(a / 255, b / 255)
 
 
 def context_of(images, folder, changes):

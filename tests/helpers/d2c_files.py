@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import nvae_files
+import parity_files
 import torch
 
 from benchmarks.systems.d2c.network import D2C, D2CConfig
@@ -31,8 +31,8 @@ SMALL = D2CConfig(
 def fill(name: str, shape: tuple[int, ...]) -> torch.Tensor:
     """Values by the recipe for a name within its part; the deviations of codes are positive."""
     if name == "std":
-        return torch.from_numpy(1 + 0.1 * np.abs(nvae_files.normal(name, shape))).float()
-    return nvae_files.fill(name, shape)
+        return torch.from_numpy(1 + 0.1 * np.abs(parity_files.normal(name, shape))).float()
+    return parity_files.fill(name, shape)
 
 
 def empty(config: D2CConfig) -> D2C:

@@ -6,48 +6,41 @@ from typing import Any
 import pytest
 import torch
 
-LEVELS: dict[str, Any] = {
+BLOCKS: dict[str, Any] = {
     "down_block_types": ("DownEncoderBlock2D",) * 2,
     "up_block_types": ("UpDecoderBlock2D",) * 2,
-    "block_out_channels": (8, 16),
     "norm_num_groups": 4,
     "sample_size": 32,
 }
+LEVELS = BLOCKS | {"block_out_channels": (8, 16)}
 FACTORS = {"scaling_factor": 0.25, "shift_factor": 3.0}  # that must not be applied
+
+
+def both(**fields: Any) -> dict[str, Any]:
+    """The fields of the encoder, and the same of the decoder."""
+    return {f"{side}_{k}": v for side in ("encoder", "decoder") for k, v in fields.items()}
+
 
 # By class: what it is made with.
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "AutoencoderKL": LEVELS | FACTORS | {"latent_channels": 3},
-    "AsymmetricAutoencoderKL": {
-        "down_block_types": LEVELS["down_block_types"],
-        "up_block_types": LEVELS["up_block_types"],
+    "AsymmetricAutoencoderKL": BLOCKS
+    | {
         "down_block_out_channels": (8, 16),
         "up_block_out_channels": (8, 16),
-        "norm_num_groups": 4,
-        "sample_size": 32,
         "latent_channels": 3,
         "scaling_factor": 0.25,
     },
-    "AutoencoderTiny": {
-        "encoder_block_out_channels": (8, 8),
-        "decoder_block_out_channels": (8, 8),
-        "num_encoder_blocks": (1, 1),
-        "num_decoder_blocks": (1, 1),
-        **FACTORS,
-    },
-    "AutoencoderDC": {
-        "latent_channels": 4,
-        "attention_head_dim": 4,
-        "encoder_block_types": ("ResBlock", "EfficientViTBlock"),
-        "decoder_block_types": ("ResBlock", "EfficientViTBlock"),
-        "encoder_block_out_channels": (8, 8),
-        "decoder_block_out_channels": (8, 8),
-        "encoder_layers_per_block": (1, 1),
-        "decoder_layers_per_block": (1, 1),
-        "encoder_qkv_multiscales": ((), (5,)),
-        "decoder_qkv_multiscales": ((), (5,)),
-        "scaling_factor": 0.25,
-    },
+    "AutoencoderTiny": both(block_out_channels=(8, 8))
+    | FACTORS
+    | {"num_encoder_blocks": (1, 1), "num_decoder_blocks": (1, 1)},
+    "AutoencoderDC": both(
+        block_types=("ResBlock", "EfficientViTBlock"),
+        block_out_channels=(8, 8),
+        layers_per_block=(1, 1),
+        qkv_multiscales=((), (5,)),
+    )
+    | {"latent_channels": 4, "attention_head_dim": 4, "scaling_factor": 0.25},
     "AutoencoderRAE": {
         "encoder_type": "mae",
         "encoder_hidden_size": 64,
@@ -79,16 +72,11 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
         "ch_mult": (1, 2),
         "sample_size": 32,
     },
-    "ConsistencyDecoderVAE": {
-        "encoder_block_out_channels": (8, 16),
+    "ConsistencyDecoderVAE": both(block_out_channels=(8, 16), norm_num_groups=4, layers_per_block=1)
+    | {
         "encoder_down_block_types": LEVELS["down_block_types"],
-        "encoder_norm_num_groups": 4,
-        "encoder_layers_per_block": 1,
-        "decoder_block_out_channels": (8, 16),
         "decoder_down_block_types": ("ResnetDownsampleBlock2D",) * 2,
         "decoder_up_block_types": ("ResnetUpsampleBlock2D",) * 2,
-        "decoder_layers_per_block": 1,
-        "decoder_norm_num_groups": 4,
         "sample_size": 32,
     },
     "VQModel": LEVELS | {"latent_channels": 3, "num_vq_embeddings": 16, "vq_embed_dim": 4},

@@ -1,7 +1,6 @@
 """Random weights of metric networks under their published names, and a small face recogniser."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -22,14 +21,14 @@ def write_random_weights(folder: Path) -> Path:
     folder.mkdir(parents=True)
     torch.manual_seed(0)
     torch.save(_random_state(_fid_inception_v3()), folder / weights.KNOWN["inception"].filename)
-    trunks = {"alexnet": torchvision.models.alexnet(weights=None).features, "vgg16": _vgg16_trunk()}
+    trunks = {"alexnet": torchvision.models.alexnet(weights=None).features, "vgg16": vgg16_trunk()}
     for name, trunk in trunks.items():
         state = {f"features.{key}": value for key, value in _random_state(trunk).items()}
         torch.save(state, folder / weights.KNOWN[name].filename)
     return folder
 
 
-def _vgg16_trunk() -> torch.nn.Module:
+def vgg16_trunk() -> torch.nn.Module:
     """The convolutions of VGG16 (configuration D), without the 120 M numbers of its classifier."""
     return torchvision.models.vgg.make_layers(torchvision.models.vgg.cfgs["D"])
 
@@ -40,27 +39,6 @@ def _random_state(network: torch.nn.Module) -> dict[str, torch.Tensor]:
         if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
             torch.nn.init.kaiming_normal_(module.weight)
     return network.state_dict()
-
-
-def vgg16_without_classifier(pretrained: bool = False) -> SimpleNamespace:
-    """A replacement of torchvision's `vgg16`, of which lpips keeps the convolutions: faster by seconds."""
-    return SimpleNamespace(features=_vgg16_trunk())
-
-
-def vgg16(folder: Path) -> SimpleNamespace:
-    """The parts of torchvision's VGG16 that lpips uses, with the trunk of `write_random_weights`."""
-    trunk = _vgg16_trunk()
-    state = torch.load(folder / weights.KNOWN["vgg16"].filename)
-    trunk.load_state_dict({key.removeprefix("features."): value for key, value in state.items()})
-    return SimpleNamespace(features=trunk)
-
-
-def alexnet(folder: Path) -> torch.nn.Module:
-    """torchvision's AlexNet with the trunk of `write_random_weights`, in place of lpips' download."""
-    network = torchvision.models.AlexNet()
-    trunk = torch.load(folder / weights.KNOWN["alexnet"].filename)
-    network.load_state_dict(network.state_dict() | trunk)
-    return network
 
 
 FILTERS = np.random.default_rng(0).standard_normal((64, 3, 16, 16)).astype(np.float32) / 16

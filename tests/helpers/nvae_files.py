@@ -1,9 +1,7 @@
 """Files of NVlabs' layout with weights filled by the parity file's recipe."""
 
 import argparse
-import gzip
 import json
-import zlib
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -11,34 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from official_files import adam
-
-DATA = Path(__file__).parents[1] / "data" / "systems"
-
-
-def shapes(name: str) -> dict[str, tuple[int, ...]]:
-    """The tensors of a published network: name -> shape."""
-    lines = gzip.decompress((DATA / f"{name}.keys.gz").read_bytes()).decode().splitlines()
-    found = (line.split("\t") for line in lines)
-    return {key: tuple(int(n) for n in shape.strip("()").split(",") if n) for key, shape in found}
-
-
-def normal(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    return np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape)
-
-
-def fill(name: str, shape: tuple[int, ...]) -> torch.Tensor:
-    """Values by the parity file's recipe, from name and shape alone; a second name has the first's."""
-    if name.endswith("num_batches_tracked"):
-        return torch.zeros((), dtype=torch.long)
-    name = name.replace(".weight_normalized", ".weight")
-    v = normal(name, shape)
-    if name.endswith(".running_var"):
-        v = 1 + 0.1 * np.abs(v)
-    elif len(shape) >= 2 and not name.endswith(".log_weight_norm"):
-        v = v / np.sqrt(np.prod(shape[1:]))
-    else:
-        v = 1 + 0.1 * v if name.endswith("weight") else 0.1 * v
-    return torch.from_numpy(v.astype(np.float32))
+from parity_files import fill, parity, shapes
 
 
 def state(name: str) -> dict[str, torch.Tensor]:
@@ -48,7 +19,7 @@ def state(name: str) -> dict[str, torch.Tensor]:
 
 
 def tiny_arguments() -> dict[str, Any]:
-    return json.loads(str(np.load(DATA / "nvae_tiny64.npz")["args"]))
+    return json.loads(str(parity("nvae_tiny64")["args"]))
 
 
 def checkpoint(state: dict[str, torch.Tensor], arguments: dict[str, Any] | None) -> dict[str, Any]:

@@ -3,30 +3,19 @@
 import os
 import sys
 import types
-import zlib
 from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
+from parity_files import fill
 
 from diffae.checkpoints.official import expected_shapes
 from diffae.networks.config import ARCHITECTURES, ModelConfig
 
 KEYS = Path(__file__).parents[1] / "data" / "keys"
-
-
-def fill(name: str, shape: list[int]) -> torch.Tensor:
-    """Values by the parity file's recipe, from name and shape alone."""
-    value = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(tuple(shape))
-    if len(shape) >= 2:
-        value = value / np.sqrt(np.prod(shape[1:]))
-    else:
-        value = 1 + 0.1 * value if name.endswith("weight") else 0.1 * value
-    return torch.from_numpy(value.astype(np.float32))
 
 
 def network(configuration: str) -> dict[str, torch.Tensor]:
@@ -102,21 +91,14 @@ class Payload:
 
 
 def write_lightning(path: Path, state: dict[str, Any], **more: Any) -> Path:
-    """Write a Lightning 1.4.5 checkpoint around a state dict.
-
-    Its `callbacks` are keyed by a class of a package that is gone by the time the file is read.
-    """
+    """Write a Lightning 1.4.5 checkpoint around a state dict."""
     state = OrderedDict(state)
     state._metadata = OrderedDict({"": {"version": 1}})  # type: ignore[attr-defined]
-    module = types.ModuleType("pytorch_lightning.callbacks.model_checkpoint")
-    callback = type("ModelCheckpoint", (), {"__module__": module.__name__})
-    module.ModelCheckpoint = callback  # type: ignore[attr-defined]
     content = {
         "epoch": 1,
         "global_step": 1_015_625,
         "pytorch-lightning_version": "1.4.5",
         "state_dict": state,
-        "callbacks": {callback: {"monitor": "loss", "best_model_score": torch.tensor(0.5)}},
         "optimizer_states": [adam(state)],
         "native_amp_scaling_state": {"scale": 65536.0, "_growth_tracker": 3},
         "lr_schedulers": [],
@@ -124,9 +106,21 @@ def write_lightning(path: Path, state: dict[str, Any], **more: Any) -> Path:
         "hyper_parameters": {"img_size": 128, "name": "x"},
         **more,
     }
+    return save_with_callbacks(path, content, {"monitor": "loss"})
+
+
+def save_with_callbacks(path: Path, content: dict[str, Any], kept: dict[str, Any]) -> Path:
+    """Save `content` with the `callbacks` of Lightning, which has `kept` the best score.
+
+    They are keyed by a class of a package that is gone by the time the file is read.
+    """
+    module = types.ModuleType("pytorch_lightning.callbacks.model_checkpoint")
+    callback = type("ModelCheckpoint", (), {"__module__": module.__name__})
+    module.ModelCheckpoint = callback  # type: ignore[attr-defined]
+    callbacks = {callback: kept | {"best_model_score": torch.tensor(0.5)}}
     with pytest.MonkeyPatch.context() as patch:
         for package in ("pytorch_lightning", "pytorch_lightning.callbacks"):
             patch.setitem(sys.modules, package, types.ModuleType(package))
         patch.setitem(sys.modules, module.__name__, module)
-        torch.save(content, path)
+        torch.save({"callbacks": callbacks} | content, path)
     return path

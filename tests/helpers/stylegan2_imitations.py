@@ -7,7 +7,6 @@ when it is read.
 import pickle
 import sys
 import types
-import zlib
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from parity_files import normal, shapes
 from torch import Tensor
-
-DATA = Path(__file__).parents[1] / "data" / "systems"
 
 TINY = {
     "z_dim": 512,
@@ -32,18 +30,9 @@ TINY = {
 State = dict[str, Tensor]
 
 
-def shapes(keys: str) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a list of keys, such as "tiny32" or "ffhq1024_tf"."""
-    lines = (DATA / f"keys_stylegan2_{keys}.txt").read_text().splitlines()
-    rows = [line.split("\t") for line in lines if not line.startswith("#")]
-    return {
-        name: tuple(int(n) for n in shape.strip("()").split(",") if n) for name, shape, _ in rows
-    }
-
-
 def fill(name: str, shape: tuple[int, ...]) -> Tensor:
     """Values by the recipe, from name and shape alone."""
-    value = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape)
+    value = normal(name, shape)
     if name.startswith("mapping.fc"):
         value = value / 0.01 if name.endswith("weight") else 0.1 * value / 0.01
     elif name.endswith("affine.bias"):
@@ -58,7 +47,10 @@ def state(keys: str = "tiny32", w_dim: int = 512) -> State:
 
     `w_dim` in place of 512.
     """
-    found = {k: tuple(w_dim if n == 512 else n for n in s) for k, s in shapes(keys).items()}
+    found = {
+        k: tuple(w_dim if n == 512 else n for n in s)
+        for k, s in shapes(f"stylegan2_{keys}").items()
+    }
     return {name: fill(name, s) for name, s in found.items() if not name.endswith("_filter")}
 
 

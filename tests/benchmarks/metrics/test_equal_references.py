@@ -1,42 +1,34 @@
 """Every metric equals the program that defines it: one test for each row of this table.
 
-    FID features and distance     `python -m pytorch_fid A B` on the same PNG folders    1e-3 relative (slow; the fast test has
-                                  pytorch-fid's features and a closed form)
+    FID                           pytorch-fid's features of the same PNG folders,        1e-3 relative
+                                  and the distance in closed form
     LPIPS                         `lpips.LPIPS(net="alex")`                              1e-5
     ssim                          its definition by a direct convolution in float64      1e-5
     ssim_valid                    `piq.ssim(downsample=False)`                           1e-5
-    AUROC, AP                     scikit-learn                                           1e-9
-    DeLong's standard errors      a bootstrap with 2,000 resamples                       5 %
     PPL                           a linear decoder with a squared-error distance         1e-3
     identity                      insightface's `get_feat` on the same ONNX file         1e-5
+
+That the distance is pytorch-fid's too is in test_frechet.py; AUROC, AP and DeLong's standard errors
+are in tests/probes/test_scores.py.
 
 The published weights cannot be had in a test: seeded random ones stand under their names, in
 torch.hub's cache and in --weights-dir.
 """
 
-import sys
-import warnings
 from pathlib import Path
 
-import lpips
 import numpy as np
 import piq
 import pytest
+import reference_metrics
 import torch
-import torchvision
 from insightface.model_zoo import get_model
-from metric_weights import alexnet
 from PIL import Image
 from pytorch_fid import fid_score
 from pytorch_fid.inception import InceptionV3
-from scipy.stats import rankdata
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from benchmarks.measure import main
-from benchmarks.metrics.networks import MetricNetworks
 from benchmarks.metrics.path_length import path_length
-from probes import auroc, influences
-from probes.scores import average_precision
 
 ALLOW = "--allow-unknown-weights"
 
@@ -49,32 +41,10 @@ def their_inception(weights_dir) -> InceptionV3:
         return InceptionV3([3]).eval()
 
 
-@pytest.fixture
-def pytorch_fid(their_inception, scipy_of_pytorch_fid, monkeypatch, capsys):
-    """`python -m pytorch_fid`, in this process and with its network built once."""
-    monkeypatch.setattr(fid_score, "InceptionV3", network := lambda blocks: their_inception)
-    network.BLOCK_INDEX_BY_DIM = InceptionV3.BLOCK_INDEX_BY_DIM
-
-    def run(*paths: Path) -> float:
-        flags = ["--device", "cpu", "--num-workers", "0", "--batch-size", "4"]
-        monkeypatch.setattr(sys, "argv", ["pytorch_fid", *map(str, paths), *flags])
-        fid_score.main()
-        return float(capsys.readouterr().out.split()[-1])
-
-    return run
-
-
 def load(folder: Path) -> torch.Tensor:
     """float64 N x 3 x 64 x 64 in [0, 1]."""
     images = [np.asarray(Image.open(path)) for path in sorted(folder.iterdir())]
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).double() / 255
-
-
-@pytest.mark.slow  # its square root of a 2048 x 2048 matrix takes 20 s
-def test_fid_is_pytorch_fid_s(measure, pytorch_fid, folders):
-    theirs = pytorch_fid(*folders)
-    assert theirs > 1
-    assert measure("fid", *folders) == pytest.approx(theirs, rel=1e-3)
 
 
 @pytest.fixture(scope="module")
@@ -84,13 +54,8 @@ def their_features(their_inception, folders):
 
 
 def test_fid(measure, their_features, folders):
-    """Of pytorch-fid's own features, in closed form: of n < d images the trace of the root is a
-    nuclear norm.
-    """
-    a, b = their_features
-    root = np.linalg.norm((a - a.mean(0)) @ (b - b.mean(0)).T, "nuc") / (len(a) - 1)
-    spread = np.trace(np.cov(a.T)) + np.trace(np.cov(b.T))
-    expected = np.square(a.mean(0) - b.mean(0)).sum() + spread - 2 * root
+    """Of pytorch-fid's own features, in closed form."""
+    expected = reference_metrics.frechet(*their_features)
     assert expected > 1
     assert measure("fid", *folders) == pytest.approx(expected, rel=1e-3)
 
@@ -106,21 +71,8 @@ def test_pytorch_fid_reads_our_statistics(their_features, folders, weights_dir, 
         np.testing.assert_allclose(ours, their_own, rtol=1e-3, atol=1e-4 * scale)
 
 
-def test_fid_features(folders, their_inception, weights_dir, monkeypatch):
-    monkeypatch.setenv("TORCH_HOME", str(weights_dir.parents[1]))  # found in the cache as well
-    images = (load(folders[0])[:2] * 255).round().byte()
-    ours = MetricNetworks(None, True, torch.device("cpu"), "").features(images)
-    with torch.inference_mode():
-        theirs = their_inception(images.float() / 255)[0].flatten(1)
-    assert ours.std() > 1e-3
-    torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4 * float(theirs.abs().max()))
-
-
 def test_lpips(measure, folders, weights_dir):
-    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
-        warnings.simplefilter("ignore", UserWarning)
-        patch.setattr(torchvision.models, "alexnet", lambda pretrained: alexnet(weights_dir))
-        theirs = lpips.LPIPS(net="alex", verbose=False)
+    theirs = reference_metrics.lpips_package("alex", weights_dir)
     a, b = (load(folder).float() * 2 - 1 for folder in folders)
     with torch.inference_mode():
         expected = float(theirs(a, b).double().mean())
@@ -129,19 +81,7 @@ def test_lpips(measure, folders, weights_dir):
 
 
 def test_ssim(measure, folders):
-    """11 x 11 Gaussian, sigma 1.5, zero padding, [0, 1]: a direct convolution in float64."""
-    x = torch.arange(11, dtype=torch.float64) - 5
-    line = torch.exp(-(x**2) / (2 * 1.5**2))
-    window = (line[:, None] * line / line.sum() ** 2).expand(3, 1, 11, 11)
-
-    def local(images: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.conv2d(images, window, padding=5, groups=3)
-
-    a, b = map(load, folders)
-    ma, mb = local(a), local(b)
-    va, vb, vab = local(a * a) - ma**2, local(b * b) - mb**2, local(a * b) - ma * mb
-    top = (2 * ma * mb + 1e-4) * (2 * vab + 9e-4)
-    expected = float((top / ((ma**2 + mb**2 + 1e-4) * (va + vb + 9e-4))).mean())
+    expected = float(reference_metrics.ssim(*map(load, folders)).mean())
     assert measure("ssim", *folders) == pytest.approx(expected, abs=1e-5)
     assert abs(expected - measure("ssim_valid", *folders)) > 1e-3  # the two must not be mixed up
 
@@ -150,33 +90,6 @@ def test_ssim_valid(measure, folders):
     a, b = map(load, folders)
     expected = float(piq.ssim(a, b, data_range=1.0, downsample=False))
     assert measure("ssim_valid", *folders) == pytest.approx(expected, abs=1e-5)
-
-
-@pytest.fixture(scope="module")
-def scores() -> tuple[np.ndarray, np.ndarray]:
-    """Scores with ties and labels of 1,000 images, one attribute rare and one common."""
-    rng = np.random.default_rng(0)
-    labels = rng.random((1000, 3)) < (0.1, 0.5, 0.9)
-    return (rng.normal(size=(1000, 3)) + labels * (1.5, 0.3, 0.8)).round(2), labels
-
-
-def test_auroc_and_ap(scores):
-    for s, y in zip(scores[0].T, scores[1].T, strict=True):
-        assert auroc(s, y) == pytest.approx(roc_auc_score(y, s), abs=1e-9)
-        assert average_precision(s, y) == pytest.approx(average_precision_score(y, s), abs=1e-9)
-
-
-def test_delong(scores):
-    values, labels = scores
-    rng = np.random.default_rng(1)
-    resampled = np.empty((2000, 3))
-    for r in range(2000):
-        index = rng.integers(0, len(values), len(values))
-        y, ranks = labels[index], rankdata(values[index], axis=0)
-        m, n = y.sum(0), (~y).sum(0)
-        resampled[r] = ((ranks * y).sum(0) - m * (m + 1) / 2) / (m * n)
-    stderr = np.sqrt((influences(values, labels)["auroc"] ** 2).sum(0))
-    np.testing.assert_allclose(stderr, resampled.std(0, ddof=1), rtol=0.05)
 
 
 def test_ppl():

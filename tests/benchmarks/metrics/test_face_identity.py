@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from insightface.model_zoo import get_model
-from metric_weights import FILTERS, write_onnx
+from metric_weights import write_onnx
 from safetensors.torch import save_file
 
 from benchmarks.commands.train_identity import (
@@ -37,11 +37,7 @@ from diffae.data.portraits.attributes import TEST, partition
 from diffae.system.errors import UserError
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True)
-def empty_hub(tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+pytestmark = pytest.mark.usefixtures("empty")
 
 
 @pytest.fixture
@@ -51,7 +47,7 @@ def faces() -> torch.Tensor:
     return levels / 127.5 - 1
 
 
-def test_arcface_equals_insightface_and_torch(tmp_path, faces):
+def test_arcface_equals_insightface(tmp_path, faces):
     path = write_onnx(tmp_path / "w600k_r50.onnx")
     embedding = arcface(path, CPU)
     ours = embedding(faces)
@@ -59,13 +55,7 @@ def test_arcface_equals_insightface_and_torch(tmp_path, faces):
     recogniser = get_model(str(path), providers=["CPUExecutionProvider"])
     theirs = recogniser.get_feat([np.ascontiguousarray(image[..., ::-1]) for image in rgb])
     np.testing.assert_allclose(ours.numpy(), theirs, atol=1e-6)
-    maps = torch.nn.functional.conv2d(faces, torch.from_numpy(FILTERS), stride=16)
-    torch.testing.assert_close(ours, maps.mean((2, 3)), atol=1e-4, rtol=1e-4)
     assert embedding.metric_name == "arcface"
-
-
-def test_arcface_sees_images_of_any_size(tmp_path, faces):
-    embedding = arcface(write_onnx(tmp_path / "w600k_r50.onnx"), CPU)
     assert embedding(faces[..., :64, :64]).shape == (3, 64)
 
 

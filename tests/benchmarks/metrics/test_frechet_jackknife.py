@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from reference_metrics import frechet
 
-from benchmarks.metrics.frechet import Moments, frechet_distance
 from benchmarks.metrics.frechet_jackknife import (
     BLOCKS,
     Side,
@@ -20,50 +20,24 @@ def jackknife(samples, reference, sample_blocks, reference_blocks):
     return between(Side.of(samples, sample_blocks), Side.of(reference, reference_blocks))
 
 
-def direct(a, b):
-    return frechet_distance(Moments.from_features(a), Moments.from_features(b))
-
-
-@pytest.mark.parametrize(("n", "m"), [(40, 300), (300, 40), (40, 60), (300, 400), (30, 30)])
-def test_left_out_distances_are_those_of_the_rest(n, m):
-    rng = np.random.default_rng(1)
-    mix = rng.normal(size=(64, 64)) * np.exp(-np.arange(64) / 8)
-    a, b = rng.normal(size=(n, 64)) @ mix, rng.normal(size=(m, 64)) @ mix + 0.1
-    blocks_a, blocks_b = rng.integers(0, BLOCKS, n), blocks_of(m)
-    found = jackknife(a.astype(np.float32), b.astype(np.float32), blocks_a, blocks_b)
-    a, b = a.astype(np.float32), b.astype(np.float32)
-    assert found.value == pytest.approx(direct(a, b), rel=1e-6)
-    for block in (0, 7, BLOCKS - 1):
-        rest_a, rest_b = a[blocks_a != block], b[blocks_b != block]
-        assert found.without_samples[block] == pytest.approx(direct(rest_a, b), rel=1e-6)
-        assert found.without_reference[block] == pytest.approx(direct(a, rest_b), rel=1e-6)
-
-
-@pytest.mark.parametrize(("n", "m"), [(70, 67), (66, 300), (40, 300), (64, 65), (200, 90)])
+@pytest.mark.parametrize(
+    ("n", "m"), [(70, 67), (66, 300), (40, 300), (300, 40), (30, 30), (64, 65), (200, 90)]
+)
 @pytest.mark.parametrize("dead", [0, 9])
 def test_every_block_left_out_is_worth_nine_digits(n, m, dead):
     """Of 64 dimensions, some of which may be constant: more rows than that, less without a block,
-    or less at all. The distance of the rest is by the singular values of the product of the centred
-    rows, of which none is squared.
+    or less at all.
     """
     rng = np.random.default_rng(11)
-    a, b = rng.normal(size=(n, 64)), rng.normal(0.3, 1.2, size=(m, 64))
+    a, b = rng.normal(size=(n, 64)).astype(np.float32), rng.normal(0.3, 1.2, size=(m, 64))
     a[:, :dead], b[:, :dead] = 0.5, 0.25
     blocks_a, blocks_b = rng.integers(0, BLOCKS, n), rng.integers(0, BLOCKS, m)
     found = jackknife(a, b, blocks_a, blocks_b)
-
-    def distance(x, y):
-        s, t = (rows - rows.mean(0) for rows in (x, y))
-        s, t = s / np.sqrt(len(s) - 1), t / np.sqrt(len(t) - 1)
-        roots = np.linalg.svd(s @ t.T, compute_uv=False).sum()
-        means = np.square(x.mean(0) - y.mean(0)).sum()
-        return means + np.square(s).sum() + np.square(t).sum() - 2 * roots
-
     blocks = range(BLOCKS)
-    of_a = [distance(a[blocks_a != block], b) for block in blocks]
-    of_b = [distance(a, b[blocks_b != block]) for block in blocks]
+    of_a = [frechet(a[blocks_a != block], b) for block in blocks]
+    of_b = [frechet(a, b[blocks_b != block]) for block in blocks]
     digits = 1e-8 if dead else 1e-9  # roots are taken of the rounding noise of constant dimensions
-    np.testing.assert_allclose(found.value, distance(a, b), rtol=digits)
+    np.testing.assert_allclose(found.value, frechet(a, b), rtol=digits)
     np.testing.assert_allclose(found.without_samples, of_a, rtol=digits)
     np.testing.assert_allclose(found.without_reference, of_b, rtol=digits)
 
@@ -90,30 +64,10 @@ def test_an_empty_block_changes_nothing():
     assert (np.delete(found.without_samples, 3) != found.value).all()
 
 
-@pytest.mark.parametrize("d", [8, 80])
-def test_standard_error_is_that_of_new_draws(d):
-    """Seed to seed, with new samples and with a new reference, in both regimes (n above and below d)."""
-    rng = np.random.default_rng(3)
-    n = 60
-    reference = rng.normal(size=(400, d))
-    drawn = [rng.normal(0.2, 1.2, size=(n, d)) for _ in range(60)]
-    true = np.std([direct(a, reference) for a in drawn], ddof=1)
-    estimates = []
-    for a in drawn[:20]:
-        found = jackknife(a, reference, blocks_of(n), blocks_of(400)).of_samples
-        estimates.append(np.sqrt(np.square(found).sum()))
-    assert np.median(estimates) == pytest.approx(true, rel=0.35)
-
-
 def test_blocks_are_dealt_in_turn():
     """So that the first of a pool that are accepted lie in all blocks, however few they are."""
-    assert blocks_of(3 * BLOCKS)[[0, 1, BLOCKS - 1, BLOCKS, BLOCKS + 5]].tolist() == [
-        0,
-        1,
-        19,
-        0,
-        5,
-    ]
+    some = blocks_of(3 * BLOCKS)[[0, 1, BLOCKS - 1, BLOCKS, BLOCKS + 5]]
+    assert some.tolist() == [0, 1, 19, 0, 5]
     assert np.bincount(blocks_of(47)[:30], minlength=BLOCKS).max() == 2
 
 

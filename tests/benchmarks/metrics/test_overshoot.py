@@ -6,8 +6,6 @@ highlights: each metric gives its perfect value.
 
 import pytest
 import torch
-import torchvision
-from metric_weights import vgg16_without_classifier
 
 from benchmarks.core.images import thumbnails
 from benchmarks.metrics.diversity import pixel_std, ring_distance
@@ -21,13 +19,6 @@ from benchmarks.metrics.weights import KNOWN, load_path
 from diffae.eight_bit import to_uint8
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def light_vgg16():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torchvision.models, "vgg16", vgg16_without_classifier)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +71,7 @@ def test_identity(weights_dir, seen_and_decoded, name):
     assert torch.cosine_similarity(image, decoded).tolist() == pytest.approx([1, 1], abs=1e-6)
 
 
-def test_features_and_thumbnails(tmp_path, monkeypatch, seen_and_decoded):
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+def test_features_and_thumbnails(empty, seen_and_decoded):
     network = MetricNetworks(None, False, CPU, "").features
     image, decoded = seen_and_decoded
     assert torch.equal(network(to_uint8(image)), network(to_uint8(decoded)))

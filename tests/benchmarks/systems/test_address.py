@@ -32,22 +32,22 @@ def test_a_file_with_a_mark_in_its_name_is_found(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "words", "choices"),
     [
-        ("x.pt#blok=relu-skip", "x.pt#blok=relu-skip: no option 'blok'; did you mean block?"),
-        ("x.pt#block=skip", "block is one of relu-skip, input-skip, not 'skip'"),
-        ("x.pt#block", "not ''"),
+        (
+            "x.pt#blok=relu-skip",
+            "x.pt#blok=relu-skip: no option 'blok'; did you mean block?",
+            CHOICES,
+        ),
+        ("x.pt#block=skip", "block is one of relu-skip, input-skip, not 'skip'", CHOICES),
+        ("x.pt#block", "not ''", CHOICES),
+        ("x.pt#a=b", "this system has none", {}),
     ],
 )
-def test_bad_options_are_one_line_with_the_path(text, words):
+def test_bad_options_are_one_line_with_the_path(text, words, choices):
     with pytest.raises(UserError) as error:
-        read_address(text, CHOICES)
+        read_address(text, choices)
     assert words in str(error.value) and "x.pt" in str(error.value)
-
-
-def test_a_system_without_options_says_so():
-    with pytest.raises(UserError, match="this system has none"):
-        read_address("x.pt#a=b", {})
 
 
 def test_a_whole_number_may_be_an_option():

@@ -3,13 +3,12 @@
 import os
 import sys
 
-import in_process
 import pytest
 import timm
 import torch
 from safetensors.torch import save_file
 
-from benchmarks import evaluate, run, systems
+from benchmarks import evaluate, systems
 from benchmarks.commands import options
 from diffae.system.errors import UserError
 
@@ -94,20 +93,6 @@ def test_timm_looks_for_its_file_before_it_builds(tmp_path, monkeypatch, suffix)
         assert str(error.value) == f"{path}: {reason}"
 
 
-def test_the_command_takes_both_with_checkpoints(module, portraits, tmp_path):
-    weights = tmp_path / "weights.pth"
-    torch.manual_seed(0)
-    torch.save(timm.create_model("resnet10t").state_dict(), weights)
-    done = in_process.command(
-        run.main, "reconstruction", "probes", "--profile", "smoke", "--data", portraits,
-        "--systems", f"{module}:Blocks,timm:resnet10t", "--ckpt", f"{module}:Blocks=a/path",
-        "--ckpt", f"timm:resnet10t={weights}", "--out", tmp_path / "run", "--dry-run",
-        cache=tmp_path,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "Blocks" in done.stdout and "resnet10t" in done.stdout
-
-
 @pytest.mark.parametrize(
     ("typed", "expected"),
     [
@@ -132,20 +117,15 @@ def test_what_a_checkpoint_may_have_meant_is_said(tmp_path, monkeypatch):
     """
     monkeypatch.chdir(tmp_path)
     torch.save({"a": torch.zeros(1)}, "weights.pt")
-    hub = (
-        "hf download stabilityai/sd-vae-ft-mse --local-dir sd-vae-ft-mse, then --ckpt sd-vae-ft-mse"
-    )
+    name = "stabilityai/sd-vae-ft-mse"
+    hub = f"hf download {name} --local-dir sd-vae-ft-mse, then --ckpt sd-vae-ft-mse"
     own = "--ckpt NAME=weights.pt (`list` has the names), or your own class: --ckpt module:Class=weights.pt"
-    for given, words in (
-        ("stabilityai/sd-vae-ft-mse", hub),
-        ("weights.pt", own),
-        ("nothing.pt", ""),
-    ):
+    for given, words in ((name, hub), ("weights.pt", own), ("nothing.pt", "")):
         with pytest.raises(UserError) as error:
             options.parse(["reconstruction", "--ckpt", given], None)
         assert words in str(error.value) and ("hf download" in str(error.value)) == (words == hub)
-    with pytest.raises(UserError, match="hf download stabilityai/sd-vae-ft-mse --local-dir"):
-        systems.load("diffusers", "stabilityai/sd-vae-ft-mse")
+    with pytest.raises(UserError, match=f"hf download {name} --local-dir"):
+        systems.load("diffusers", name)
 
 
 def test_a_class_that_needs_its_path_is_told_that_it_is_none(tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import stylegan2_imitations as imitations
 import torch
-from metric_weights import vgg16_without_classifier, write_random_weights
+from parity_files import parity
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -21,8 +21,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def published():
-    with np.load(imitations.DATA / "stylegan2_tiny32_projector.npz") as file:
-        return {name: file[name] for name in file.files}
+    return parity("stylegan2_tiny32_projector")
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +33,7 @@ def tiny():
 
 
 def close(found, expected, atol: float = 1e-4) -> None:
-    np.testing.assert_allclose(np.asarray(found), expected, rtol=0, atol=atol)
+    np.testing.assert_allclose(np.asarray(found), np.asarray(expected), rtol=0, atol=atol)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -76,8 +75,8 @@ def test_normalised_maps_are_the_authors(tiny, published):
 
 @pytest.mark.parametrize(("layers", "name"), [(1, "grad_w"), (8, "grad_wplus")])
 def test_mean_squared_error_and_its_gradient_are_the_authors(tiny, published, layers, name):
-    w = torch.from_numpy(published["w_avg"]).repeat(1, layers, 1).requires_grad_()
-    distance = inversion_loss.find("mse", CPU).to(torch.from_numpy(published["target"]))
+    w = published["w_avg"].repeat(1, layers, 1).requires_grad_()
+    distance = inversion_loss.find("mse", CPU).to(published["target"])
     with torch.enable_grad():
         loss = distance(tiny.synthesis(w.expand(-1, 8, -1), tiny.synthesis.noise_maps()))
     close(loss.detach(), published["mse"])
@@ -111,6 +110,7 @@ def made(generator: Generator, w: Tensor) -> Tensor:
 
 
 MEAN_SQUARE = inversion_loss.find("mse", CPU)
+NOTHING = inversion_loss.InversionLoss("none", "", lambda target: lambda x: 0 * x.mean((1, 2, 3)))
 
 
 @pytest.mark.parametrize("layers", [1, 4])
@@ -119,7 +119,7 @@ def test_a_code_is_found_again(small, start, layers):
     torch.manual_seed(1)
     w = small.mapping(torch.randn(2 * layers, 16)).reshape(2, layers, 16)
     images = made(small, w)
-    found = made(small, Inversion(small, MEAN_SQUARE, start, layers, 200)(images))
+    found = made(small, Inversion(small, MEAN_SQUARE, start, layers, 120)(images))
     at_start = made(small, start.average.expand(2, 1, -1))
     before, after = ((x - images).square().mean((1, 2, 3)) for x in (at_start, found))
     assert (after < 0.1 * before).all()
@@ -130,23 +130,20 @@ def test_w_plus_comes_nearer_than_w(small, start):
     images = F.interpolate(torch.randn(3, 3, 4, 4), size=8).tanh()
     errors = {}
     for layers in (1, 4):
-        w = Inversion(small, MEAN_SQUARE, start, layers, 150)(images)
+        w = Inversion(small, MEAN_SQUARE, start, layers, 60)(images)
         assert w.shape == (3, layers, 16)
         errors[layers] = float((made(small, w) - images).square().mean())
-    assert (
-        errors[4]
-        < errors[1]
-        < float((made(small, start.average[None, None]) - images).square().mean())
-    )
+    at_start = (made(small, start.average[None, None]) - images).square().mean()
+    assert errors[4] < errors[1] < float(at_start)
 
 
 @pytest.mark.parametrize("layers", [1, 4])
 def test_a_code_is_the_same_to_the_bit_whatever_is_encoded_beside_it(small, start, layers):
     torch.manual_seed(3)
     images = torch.rand(GROUP + 3, 3, 8, 8) * 2 - 1
-    together = Inversion(small, MEAN_SQUARE, start, layers, 40)(images)
+    together = Inversion(small, MEAN_SQUARE, start, layers, 12)(images)
     for some in ([0], [9, 2, 10], list(range(10, 0, -1))):
-        found = Inversion(small, MEAN_SQUARE, start, layers, 40)(images[some])
+        found = Inversion(small, MEAN_SQUARE, start, layers, 12)(images[some])
         assert torch.equal(found, together[some])
     assert len({tuple(w.flatten().tolist()) for w in together}) == len(images)
 
@@ -157,32 +154,15 @@ def test_noise_is_an_image_s_own(small):
     assert (first == again).all() and (first != other).all()
 
 
-def test_the_first_step_goes_nowhere(small, start):
-    """The learning rate begins at 0, so one step returns the start itself."""
-    found = Inversion(small, MEAN_SQUARE, start, 1, 1)(torch.zeros(1, 3, 8, 8))
-    assert torch.equal(found[0, 0], start.average)
-
-
 def test_the_code_that_is_returned_is_without_the_noise_of_the_search(small, start):
     """Where nothing is to be gained, nothing moves, however much noise is added to w on the way."""
-    none = inversion_loss.InversionLoss("none", "", lambda target: lambda x: 0 * x.mean((1, 2, 3)))
-    found = Inversion(small, none, start, 1, 3)(torch.zeros(1, 3, 8, 8))
+    found = Inversion(small, NOTHING, start, 1, 3)(torch.zeros(1, 3, 8, 8))
     assert torch.equal(found[0, 0], start.average)
 
 
 def test_no_images_have_no_codes(small, start):
-    assert Inversion(small, MEAN_SQUARE, start, 4, 5)(torch.zeros(0, 3, 8, 8)).shape == (
-        0,
-        4,
-        16,
-    )
-
-
-def test_a_step_is_one_pass_of_the_generator(small, start, monkeypatch):
-    passes = []
-    small.synthesis.register_forward_hook(lambda *_: passes.append(1))
-    Inversion(small, MEAN_SQUARE, start, 1, 7)(torch.zeros(1, 3, 8, 8))
-    assert len(passes) == 7
+    found = Inversion(small, MEAN_SQUARE, start, 4, 5)(torch.zeros(0, 3, 8, 8))
+    assert found.shape == (0, 4, 16)
 
 
 def test_the_operations_of_a_search_can_be_counted(small, start):
@@ -196,9 +176,8 @@ def test_the_operations_of_a_search_can_be_counted(small, start):
 def test_a_weight_of_the_mean_squared_error_is_added(small, start):
     torch.manual_seed(4)
     images = F.interpolate(torch.randn(2, 3, 4, 4), size=8).tanh()
-    none = inversion_loss.InversionLoss("none", "", lambda target: lambda x: 0 * x.mean((1, 2, 3)))
-    still = Inversion(small, none, start, 1, 20)(images)
-    moved = Inversion(small, none, start, 1, 20, mse=1.0)(images)
+    still = Inversion(small, NOTHING, start, 1, 20)(images)
+    moved = Inversion(small, NOTHING, start, 1, 20, mse=1.0)(images)
     error = [(made(small, w) - images).square().mean() for w in (still, moved)]
     assert error[1] < error[0]
 
@@ -216,9 +195,8 @@ def test_the_stand_in_is_the_harness_s_distance():
     close(found.to(a)(b), expected(a, b), 1e-6)
 
 
-def test_lpips_is_what_its_package_gives(tmp_path, monkeypatch):
-    monkeypatch.setattr("torchvision.models.vgg16", vgg16_without_classifier)
-    path = write_random_weights(tmp_path / "weights") / weights.KNOWN["vgg16"].filename
+def test_lpips_is_what_its_package_gives(weights_dir, light_vgg16):
+    path = weights_dir / weights.KNOWN["vgg16"].filename
     torch.manual_seed(6)
     a, b = torch.rand(2, 2, 3, 32, 32) * 2 - 1
     expected = perceptual.lpips_vgg16(path, CPU)(a, b)

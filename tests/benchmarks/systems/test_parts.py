@@ -239,9 +239,3 @@ def test_a_map_may_be_as_large_as_the_image_makes_it():
         assert system.read(code.semantic).shape == (2, 3)
     assert system.semantic_dim == 48 and math.isfinite(system.latent_dim)
     assert system.decode(Code(torch.zeros(1, 3, 5, 5))).shape == (1, 3, 10, 10)
-
-
-def test_tokens_are_read_as_their_shares_among_those_of_an_image():
-    tokens = torch.tensor([[0, 3, 3, 1], [2, 2, 2, 2]])
-    found = parts.read([Part.of_tokens((4,), 8)], tokens)
-    assert found.tolist() == [[0.25, 0.25, 0, 0.5, 0, 0, 0, 0], [0, 0, 1, 0, 0, 0, 0, 0]]

@@ -1,11 +1,11 @@
 """The trainings of the small NVAE and D2C: losses against closed forms, and files of a short one."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from small_trainings import small
 from torch import distributions, nn
 
 from benchmarks import systems
@@ -19,31 +19,14 @@ from diffae.diffusion.gaussian import linear_alphas
 from diffae.diffusion.noise import generator
 from diffae.networks.config import EPSILON
 from diffae.train.images import Images
-from diffae.train.presets import find_preset
 from diffae.train.stages import noised
 from diffae.train.trainer import Run
 
-SMALL_NVAE = replace(
-    nvae.PRESET,
-    config=replace(
-        nvae.PRESET.config, image_size=16, channels_enc=4, channels_dec=4, groups=(2, 1)
-    ),
-    schedules={
-        "autoencoder": replace(
-            nvae.PRESET.schedules["autoencoder"], samples=80, batch_size=8, warmup_samples=0
-        )
-    },
-    image_size=16,
-)
-SMALL_D2C = replace(
-    d2c.PRESET,
-    config=replace(d2c.PRESET.config, channels=8, latent_side=4, unet_mult=(1, 1), unet_blocks=1),
-    schedules={
-        name: replace(schedule, samples=32, batch_size=8)
-        for name, schedule in d2c.PRESET.schedules.items()
-    },
-    image_size=16,
-)
+SIZE = {"image_size": 16}
+NARROW = {"channels_enc": 4, "channels_dec": 4, "groups": (2, 1)}
+SMALL_NVAE = small("nvae", 80, NARROW | SIZE, **SIZE)
+SHALLOW = {"channels": 8, "latent_side": 4, "unet_mult": (1, 1), "unet_blocks": 1}
+SMALL_D2C = small("d2c", 32, SHALLOW, **SIZE)
 
 
 @pytest.fixture
@@ -167,8 +150,3 @@ def test_a_short_training_of_d2c_writes_a_system(tmp_path, images):
     torch.testing.assert_close(standard.mean((0, 2, 3)), torch.zeros(8), atol=1e-2, rtol=0)
     torch.testing.assert_close(standard.std((0, 2, 3)), torch.ones(8), atol=1e-2, rtol=0)
     assert system.sample([0], 0, 1).shape == (1, 3, 16, 16)
-
-
-@pytest.mark.parametrize("name", ["nvae-portraits", "d2c-portraits"])
-def test_presets_are_found_by_name(name):
-    assert find_preset(name).name == name

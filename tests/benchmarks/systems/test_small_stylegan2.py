@@ -1,21 +1,18 @@
 """The training of the small StyleGAN2: each term of its losses against its definition."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
+from small_trainings import small
 from torch import nn
 from torch.nn import functional as F
 
 from benchmarks import systems
 from benchmarks.systems.stylegan2 import training as stylegan2
-from benchmarks.systems.stylegan2.critic import Convolution, Discriminator, with_deviation
+from benchmarks.systems.stylegan2.critic import Convolution, with_deviation
 from benchmarks.systems.stylegan2.network import StyleGAN2Config
 from benchmarks.systems.stylegan2.training import Learner
-from diffae.train.presets import find_preset
 from diffae.train.trainer import Run
-from diffae.train.types import Schedule
 
 TINY = StyleGAN2Config(channels=(8, 8), z_dim=8, w_dim=8, mapping_layers=2, mapping_width=8)
 
@@ -126,17 +123,9 @@ def test_halvings_keep_what_is_constant_and_begin_at_the_first_pixel():
     assert Convolution(1, 1, 3, stride=2)(ramp).shape == (1, 1, 8, 8)
 
 
-def test_the_critic_gives_a_number_an_image():
-    critic = Discriminator((8, 8, 4))
-    assert critic(torch.zeros(5, 3, 16, 16)).shape == (5,)
-
-
 def test_the_preset_trains_and_both_systems_read_what_it_writes(tmp_path):
-    preset = replace(
-        find_preset("stylegan2-portraits"),
-        config=replace(TINY, channels=(8, 8, 8, 8)),
-        schedules={"adversarial": Schedule(samples=16, batch_size=8, learning_rate=2e-3)},
-    )
+    narrow = {"channels": (8, 8, 8, 8), "z_dim": 8, "w_dim": 8, "mapping_width": 8}
+    preset = small("stylegan2", 16, narrow)
     images = noise().integers(0, 256, (16, 32, 32, 3), dtype=np.uint8)
     outcome = preset.train(images, tmp_path, Run(0, "test"), "cpu")["adversarial"]
     assert outcome.examples == 16 and outcome.skipped == 0

@@ -5,16 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from small_trainings import small
 from torch.nn import functional as F
 
 from benchmarks import systems
 from benchmarks.systems.vqgan import training as vqgan
-from benchmarks.systems.vqgan.network import VQGANConfig
 from benchmarks.systems.vqvae2 import training as vqvae2
-from benchmarks.systems.vqvae2.network import VQVAE2, Codebook, VQVAE2Config
+from benchmarks.systems.vqvae2.network import VQVAE2, Codebook
 from diffae.diffusion.noise import generator
 from diffae.train.images import Images
-from diffae.train.presets import find_preset
 from diffae.train.trainer import Run, Training
 from diffae.train.types import Adam
 
@@ -116,33 +115,30 @@ def test_fooling_the_discriminator_does_not_teach_it():
 # Whole trainings
 
 TINY = {
-    "vqvae2": VQVAE2Config(
-        channel=8, res_blocks=1, res_channel=4, embed_dim=4, n_embed=16, image_size=32
-    ),
-    "vqgan": VQGANConfig(
-        n_embed=16,
-        embed_dim=4,
-        ch=8,
-        ch_mult=(1, 1, 1),
-        num_res_blocks=1,
-        attn_resolutions=(),
-        resolution=32,
-        z_channels=4,
-        norm_groups=4,
-    ),
+    "vqvae2": {"channel": 8, "res_blocks": 1, "res_channel": 4, "embed_dim": 4, "n_embed": 16},
+    "vqgan": {"ch": 8, "ch_mult": (1, 1, 1), "embed_dim": 4, "n_embed": 16, "norm_groups": 4}
+    | {"attn_resolutions": (), "z_channels": 4},
 }
 
 
 def tiny(name: str, steps: int):
-    preset = find_preset(f"{name}-portraits")
-    schedule = replace(
-        preset.schedules["autoencoder"], samples=8 * steps, batch_size=8, warmup_samples=0
-    )
-    return replace(preset, config=TINY[name], schedules={"autoencoder": schedule})
+    return small(name, 8 * steps, TINY[name])
+
+
+@pytest.fixture
+def data() -> Images:
+    return Images(portraits(), False, "cpu")
+
+
+@pytest.fixture
+def learner():
+    pytest.importorskip("diffusers")
+    torch.manual_seed(0)
+    return vqgan.Learner(tiny("vqgan", 3).config, 8)
 
 
 @pytest.mark.parametrize("name", TINY)
-def test_a_training_gives_a_folder_that_is_a_system(name, tmp_path):
+def test_a_training_gives_a_folder_that_is_a_system(name, data, tmp_path):
     """Twice the same, as all of its randomness is of its seed."""
     if name == "vqgan":
         pytest.importorskip("diffusers")
@@ -151,15 +147,16 @@ def test_a_training_gives_a_folder_that_is_a_system(name, tmp_path):
         (tmp_path / out).mkdir()
         tiny(name, 2).train(portraits(), tmp_path / out, Run(0, "a test"), "cpu")
         system = systems.load(name, tmp_path / out)
-        x = Images(portraits(), False, "cpu").batch(torch.arange(4))
+        x = data.batch(torch.arange(4))
         found.append(system.decode(system.encode(x)))
     assert found[0].shape == (4, 3, 32, 32) and torch.equal(*found)
 
 
-def test_vqvae2_learns_and_uses_its_codes():
+def test_vqvae2_learns_and_uses_its_codes(data):
     torch.manual_seed(0)
-    network, data = VQVAE2(TINY["vqvae2"]), Images(portraits(), False, "cpu")
-    schedule = replace(tiny("vqvae2", 40).schedules["autoencoder"], learning_rate=5e-3)
+    preset = tiny("vqvae2", 40)
+    network = VQVAE2(preset.config)
+    schedule = replace(preset.schedules["autoencoder"], learning_rate=5e-3)
     training = Training(network, schedule, 0)
     loss = vqvae2.loss_of(network, data, 0.25)
     losses = [training.advance(loss, torch.arange(16)) for _ in range(40)]
@@ -167,14 +164,10 @@ def test_vqvae2_learns_and_uses_its_codes():
     assert len(network.encode(data.batch(torch.arange(16)))[1].unique()) >= 4
 
 
-def test_vqgan_s_two_players_each_learn_by_their_own_loss():
+def test_vqgan_s_two_players_each_learn_by_their_own_loss(data, learner):
     """Of one scalar: the critic's gradient is that of the hinge, and the network's is not changed
     by it.
     """
-    pytest.importorskip("diffusers")
-    torch.manual_seed(0)
-    data = Images(portraits(), False, "cpu")
-    learner = vqgan.Learner(TINY["vqgan"], 8)
     learner.usage.fill_(1.0)  # no code is replaced
     weights = vqgan.PRESET.weights | {"discriminator_start": 0}
     perceptual = vqgan.PerceptualLoss("cpu")
@@ -192,17 +185,9 @@ def test_vqgan_s_two_players_each_learn_by_their_own_loss():
     assert learner.network.quantize.embedding.weight.grad.abs().max() > 0
 
 
-def test_the_discriminator_waits_for_its_time():
-    pytest.importorskip("diffusers")
-    torch.manual_seed(0)
-    data = Images(portraits(), False, "cpu")
-    learner = vqgan.Learner(TINY["vqgan"], 8)
-    loss = vqgan.loss_of(
-        learner,
-        data,
-        vqgan.PerceptualLoss("cpu"),
-        vqgan.PRESET.weights | {"discriminator_start": 2},
-    )
+def test_the_discriminator_waits_for_its_time(data, learner):
+    weights = vqgan.PRESET.weights | {"discriminator_start": 2}
+    loss = vqgan.loss_of(learner, data, vqgan.PerceptualLoss("cpu"), weights)
     training = Training(learner, tiny("vqgan", 3).schedules["autoencoder"], 0, adam=Adam())
     before = [parameter.clone() for parameter in learner.critic.parameters()]
     moved = []

@@ -1,6 +1,5 @@
 """The three kinds of files of StyleGAN2: the same generator from each, and safe refusals."""
 
-import os
 import pickle
 from argparse import Namespace
 from functools import partial
@@ -9,10 +8,11 @@ import numpy as np
 import pytest
 import stylegan2_imitations as imitations
 import torch
-from refusal import refusal as refusal_of
-from refusal import refused_file
+from official_files import Payload
+from parity_files import shapes
+from refusal import refused_checkpoint, refused_file
 
-from benchmarks import run, systems
+from benchmarks import systems
 from benchmarks.systems.shared import containers, inversion
 from benchmarks.systems.stylegan2 import files as stylegan2_files
 from benchmarks.systems.stylegan2 import names as stylegan2_names
@@ -65,9 +65,9 @@ def test_pickles_of_every_protocol_are_read(tmp_path, state, kind, protocol):
 def test_names_are_those_of_the_lists_and_changed_they_have_the_network_s_shapes(
     names, keys, levels
 ):
-    suffix = {"rosinality": "rosinality", "tensorflow": "tf"}[names]
-    ours = {k: s for k, s in imitations.shapes(keys).items() if not k.endswith("_filter")}
-    theirs = imitations.shapes(f"{keys}_{suffix}")
+    suffix = "tf" if names == "tensorflow" else names
+    ours = {k: s for k, s in shapes(f"stylegan2_{keys}").items() if not k.endswith("_filter")}
+    theirs = shapes(f"stylegan2_{keys}_{suffix}")
     found = getattr(stylegan2_names, names)(levels, 8)
     beside = {"latent_avg": (512,)} if names == "rosinality" else {}
     kept = {k: s for k, s in theirs.items() if not k.endswith(".kernel")} | beside
@@ -78,24 +78,19 @@ def test_names_are_those_of_the_lists_and_changed_they_have_the_network_s_shapes
 
 
 @pytest.mark.parametrize(
-    ("keys", "side", "base"),
+    ("keys", "channels"),
     [
-        ("tiny32", 32, None),
-        ("ffhq256_paper256", 256, 16384),
-        ("ffhq256_cb32768", 256, 32768),
-        ("ffhq1024", 1024, 32768),
+        ("tiny32", (32, 512, 64)),
+        ("ffhq256_paper256", (256, 16384, 512)),
+        ("ffhq256_cb32768", (256, 32768, 512)),
+        ("ffhq1024", (1024, 32768, 512)),
     ],
 )
-def test_the_network_has_the_tensors_of_the_lists(keys, side, base):
-    channels = (
-        imitations.channels_of(side, base, 512) if base else imitations.channels_of(32, 512, 64)
-    )
+def test_the_network_has_the_tensors_of_the_lists(keys, channels):
     with torch.device("meta"):
-        found = Generator(StyleGAN2Config(channels)).state_dict()
-    listed = imitations.shapes(keys)
-    assert {k: tuple(v.shape) for k, v in found.items()} == {
-        k: s for k, s in listed.items() if not k.endswith("_filter")
-    }
+        found = Generator(StyleGAN2Config(imitations.channels_of(*channels))).state_dict()
+    listed = {k: s for k, s in shapes(f"stylegan2_{keys}").items() if not k.endswith("_filter")}
+    assert {k: tuple(v.shape) for k, v in found.items()} == listed
 
 
 # ----------------------------------------------------------------------------------------------
@@ -188,10 +183,7 @@ def test_a_file_that_is_cut_short_is_refused(tmp_path, state, kind):
     [
         ({"c_dim": 10}, "its c_dim is 10"),
         ({"img_channels": 1}, "its img_channels is 1"),
-        (
-            {"synthesis_kwargs": {"architecture": "resnet"}},
-            "its architecture is 'resnet', not 'skip'",
-        ),
+        ({"synthesis_kwargs": {"architecture": "resnet"}}, "its architecture is 'resnet', not 's"),
         ({"synthesis_kwargs": {"resample_filter": [1, 1]}}, "resample_filter"),
         ({"mapping_kwargs": {"activation": "relu"}}, "its activation is 'relu'"),
         ({"synthesis_kwargs": {"conv_clamp": -1}}, "conv_clamp: -1 is not a positive number"),
@@ -250,27 +242,15 @@ def test_other_systems_say_that_it_is_a_stylegan(tmp_path, state, kind):
 @pytest.mark.parametrize("name", ["stylegan2-w", "stylegan2-wplus"])
 def test_a_command_says_it_in_one_line(tmp_path, state, capsys, name):
     path = tmp_path / "a.pkl"
-    options = ("reconstruction", "--dry-run", "--systems", name, "--ckpt")
     imitations.write_pytorch(path, {k: v for k, v in state.items() if ".b8." not in k})
-    assert f"{path}: tensors missing: synthesis.b8" in refusal_of(
-        run.main, capsys, *options, f"{name}={path}"
-    )
+    line = refused_checkpoint(name, path, capsys)
+    assert f"{path}: tensors missing: synthesis.b8" in line
     path.write_bytes(b"")
-    assert str(path) in refusal_of(run.main, capsys, *options, f"{name}={path}")
-    line = refusal_of(run.main, capsys, *options, f"{name}={path}#steps=none")
-    assert f"{path}#steps=none: steps is a whole number from 1 to 100000" in line
+    assert str(path) in refused_checkpoint(name, path, capsys)
 
 
 # ----------------------------------------------------------------------------------------------
 # Nothing is run
-
-
-class Payload:
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.path),)
 
 
 def test_a_payload_in_a_pickle_is_not_run(tmp_path, state):

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from lone_context import NoDistance
 from torch import nn
 from torch.distributed import HashStore
 
@@ -81,29 +82,28 @@ def images(count=4):
     return torch.rand(count, 3, SIZE, SIZE) * 2 - 1
 
 
+ARGUMENTS = {
+    "encode": lambda x, z: (x, 2),
+    "encode_semantic": lambda x, z: (x,),
+    "encode_stochastic": lambda x, z: (x, z, 2),
+    "decode": lambda x, z: (Code(z, x), 2),
+    "sample_latents": lambda x, z: (range(4), 0, 2),
+    "sample": lambda x, z: (range(4), 0, 2),
+    "predict_x0": lambda x, z: (x, 10, z),
+    "add_noise": lambda x, z: (x, 10, x),
+    "random_x_T": lambda x, z: (range(4), 0),
+    "networks": lambda x, z: (),
+    "fit": lambda x, z: ([x],),
+}
+
+
 def call(system: System, method: str) -> object:
-    x, z = images(), torch.zeros(4, DIM)
-    arguments = {
-        "encode": (x, 2),
-        "encode_semantic": (x,),
-        "encode_stochastic": (x, z, 2),
-        "decode": (Code(z, x), 2),
-        "sample_latents": (range(4), 0, 2),
-        "sample": (range(4), 0, 2),
-        "predict_x0": (x, 10, z),
-        "add_noise": (x, 10, x),
-        "random_x_T": (range(4), 0),
-        "networks": (),
-        "fit": ([x],),
-    }
-    return getattr(system, method)(*arguments[method])
+    return getattr(system, method)(*ARGUMENTS[method](images(), torch.zeros(4, DIM)))
 
 
 def test_a_good_system_gets_through():
     system = build(Good)
-    for method in ("encode", "encode_semantic", "encode_stochastic", "decode", "sample_latents"):
-        call(system, method)
-    for method in ("sample", "predict_x0", "add_noise", "random_x_T", "networks", "fit"):
+    for method in ARGUMENTS:
         call(system, method)
     code = system.encode(images())
     assert code.semantic.shape == (4, DIM) and code.x_T.shape == (4, 3, SIZE, SIZE)
@@ -131,6 +131,11 @@ def raising(error: BaseException):
     return change
 
 
+class Unspeakable(Exception):
+    def __str__(self):
+        raise RuntimeError("not even that")
+
+
 def with_one(value: float):
     def change(tensor):
         tensor = tensor.clone()
@@ -143,11 +148,8 @@ def with_one(value: float):
 RETURNED = [
     ("decode", lambda x: x.permute(0, 2, 3, 1), "returned 4 x 32 x 32 x 3, not 4 x 3 x 32 x 32"),
     ("decode", lambda x: None, "returned None, not a tensor"),
-    ("decode", lambda x: 3, "returned int, not a tensor"),
     ("decode", lambda x: [x], "returned list, not a tensor"),
-    ("decode", lambda x: x.numpy(), "returned ndarray, not a tensor"),
     ("decode", lambda x: x.long(), "returned int64, not floating point"),
-    ("decode", lambda x: x > 0, "returned bool, not floating point"),
     ("decode", lambda x: x.to(torch.complex64), "returned complex64, not floating point"),
     ("decode", lambda x: x.to_sparse(), "without ordinary values"),
     ("decode", lambda x: x.to("meta"), "without ordinary values"),
@@ -162,9 +164,10 @@ RETURNED = [
     ("decode", with_one(3e38), "to 3e+38; images are in [-1, 1]"),
     ("decode", with_one(-6.0), "returned values from -6 to"),
     ("decode", raising(RuntimeError("two\nlines")), "raised RuntimeError: two lines (test_"),
-    ("decode", raising(KeyError("z")), "raised KeyError: 'z'"),
     ("decode", raising(MemoryError()), "raised MemoryError (test_"),
     ("decode", raising(SystemExit(0)), "raised SystemExit: 0"),
+    ("decode", raising(GeneratorExit()), "raised GeneratorExit"),
+    ("decode", raising(Unspeakable()), "raised Unspeakable"),
     ("decode", raising(UserError("no such layer")), "no such layer"),
     ("sample", lambda x: 200 * (x + 1), "returned values from 200 to 200"),
     ("sample", lambda x: x[0], "returned 3 x 32 x 32, not 4 x 3 x 32 x 32"),
@@ -173,7 +176,6 @@ RETURNED = [
     ("encode", lambda code: (code.semantic, code.x_T), "returned tuple, not a Code"),
     ("encode", lambda code: replace(code, semantic=None), "returned None, not a tensor"),
     ("encode", lambda code: replace(code, x_T=code.x_T[..., :16]), "returned 4 x 3 x 32 x 16, not"),
-    ("encode_semantic", lambda z: z.numpy(), "returned ndarray, not a tensor"),
     ("encode_semantic", lambda z: z[:, :5], "returned 4 x 5, not 4 x 8"),
     ("encode_semantic", lambda z: z[0], "returned 8, not 4 x 8"),
     ("encode_semantic", with_one(torch.nan), "returned 1 of 32 values not finite"),
@@ -335,19 +337,6 @@ def test_rows_say_what_was_clamped_whoever_computed_it(context):
         assert mse == pytest.approx(float(clamped.square().mean()), rel=1e-5)
 
 
-class NoDistance:
-    """In place of a perceptual distance, which would take most of the time."""
-
-    name = metric_name = "pd_effnet"
-    network = "efficientnet-lite0"
-
-    def describe(self):
-        return {"perceptual": "none"}
-
-    def __call__(self, a, b):
-        return torch.zeros(len(a))
-
-
 # ----------------------------------------------------------------------------------------------
 # What systems say of themselves
 
@@ -454,18 +443,16 @@ def test_an_image_that_cannot_be_read_is_not_the_systems_fault():
 
 def test_a_system_that_fails_is_a_row_and_the_others_go_on(context):
     context.networks.perceptual = NoDistance()
-    wrong = build(returning("decode", lambda x: x.permute(0, 2, 3, 1)))
+    wrong = build(returning("decode", raising(GeneratorExit())))
     good = checked.build("dummy-perfect", Perfect, None, CPU)
     found = list(rows(reconstruction.BENCHMARK, context, [wrong, good]))
-    (failed,) = [record for record in found if record.system == "My model"]
-    assert (failed.metric, failed.table, failed.value) == ("ssim", "table1_reconstruction", None)
-    assert (
-        failed.note.startswith("system 'mine', decode: returned ")
-        and "x 32 x 3, not" in failed.note
-    )
+    (failed,) = [record for record in found if record.failed]
+    assert (failed.system, failed.table, failed.metric, failed.value) == (
+        "My model", "table1_reconstruction", "ssim", None,
+    )  # fmt: skip
+    assert failed.note.startswith("system 'mine', decode: raised GeneratorExit")
     (ssim,) = [r for r in found if r.metric == "ssim" and r.system == "dummy: perfect"]
     assert ssim.value == pytest.approx(1)
-    assert [row.system for row in found if row.failed] == ["My model"]
 
 
 def test_our_own_benchmarks_faults_go_through(context):
@@ -520,29 +507,8 @@ def test_a_dry_run_says_what_fails(context, monkeypatch):
     monkeypatch.setattr(dry_run, "_metric_costs", lambda context: {})
     wrong = build(returning("decode", raising(RuntimeError("no kernel"))))
     report = dry_run.report(context, ("reconstruction",), [wrong])
-    assert (
-        "not run: all benchmarks: My model: system 'mine', decode: raised RuntimeError"
-        in " ".join(report.split())
-    )
-
-
-class Unspeakable(Exception):
-    def __str__(self):
-        raise RuntimeError("not even that")
-
-
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [(GeneratorExit(), "raised GeneratorExit"), (Unspeakable(), "raised Unspeakable")],
-)
-def test_whatever_a_system_raises_is_a_row_and_the_others_go_on(context, error, words):
-    broken = build(returning("decode", raising(error)))
-    broken.title = "broken"
-    context.networks.perceptual = NoDistance()
-    found = list(rows(reconstruction.BENCHMARK, context, [broken, build(Good)]))
-    (failure,) = (row for row in found if row.failed)
-    assert failure.system == "broken" and words in failure.note
-    assert any(row.value is not None and row.system == Good.title for row in found)
+    words = "not run: all benchmarks: My model: system 'mine', decode: raised RuntimeError"
+    assert words in " ".join(report.split())
 
 
 def of_random_code(self, images):

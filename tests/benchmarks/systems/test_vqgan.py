@@ -4,10 +4,12 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import parity_files
 import pytest
 import torch
 import vq_files
 from refusal import refused_checkpoint
+from vq_files import SMALL
 
 from benchmarks import systems
 from benchmarks.systems.protocol.base import Code
@@ -16,16 +18,6 @@ from benchmarks.systems.vqgan.network import VQGANConfig, build, their_name
 from diffae.system.errors import UserError
 
 F16 = VQGANConfig(n_embed=16384)
-SMALL = VQGANConfig(
-    n_embed=64,
-    embed_dim=4,
-    ch=32,
-    ch_mult=(1, 2, 2),
-    num_res_blocks=1,
-    attn_resolutions=(16, 8),
-    resolution=32,
-    z_channels=6,
-)
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +34,10 @@ def images(side: int = 32, n: int = 2) -> torch.Tensor:
     return torch.rand(n, 3, side, side, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
+def close(found, expected):
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+
+
 # ------------------------------------------------------------------------------------------------
 # The authors' numbers
 
@@ -50,34 +46,29 @@ def images(side: int = 32, n: int = 2) -> torch.Tensor:
 def public(tmp_path_factory):
     """76 million weights of f16 with 16,384 codes."""
     path = tmp_path_factory.mktemp("vqgan") / "last.ckpt"
-    yield systems.load("vqgan", vq_files.vqgan(path, F16, vq_files.state("keys_vqgan_f16_16384")))
+    yield systems.load("vqgan", vq_files.vqgan(path, F16, vq_files.state("vqgan_f16_16384")))
     path.unlink()
 
 
 def test_numbers_are_the_authors(public):
-    expected = vq_files.parity("vqgan_f16_16384")
+    expected = parity_files.parity("vqgan_f16_16384")
     before = public.inner.model.encode(expected["x"]).latents
-    assert torch.allclose(before, expected["z_pre_quant"], rtol=0, atol=1e-4)
+    close(before, expected["z_pre_quant"])
     found = public.indices(expected["x"])
     assert found.dtype == torch.int64 and torch.equal(found, expected["indices"])
     code = public.encode(expected["x"])
-    assert torch.allclose(code.semantic, expected["z_quant"], rtol=0, atol=1e-4)
+    close(code.semantic, expected["z_quant"])
     assert torch.equal(public.tokens(code)[0], expected["indices"])
     assert public.codebooks == {"codebook": 16_384}
-    recon = expected["recon"].clamp(-1, 1)
-    assert torch.allclose(public.decode(code), recon, rtol=0, atol=1e-4)
-    assert torch.allclose(
-        public.decode_indices(expected["indices"]),
-        expected["recon_from_indices"].clamp(-1, 1),
-        rtol=0,
-        atol=1e-4,
-    )
+    close(public.decode(code), expected["recon"].clamp(-1, 1))
+    found = public.decode_indices(expected["indices"])
+    close(found, expected["recon_from_indices"].clamp(-1, 1))
     # As the paper counts, at 256 px.
     assert (public.latent_dim, public.image_size, public.code_bits) == (65_536, 256, 256 * 14)
 
 
 def test_every_name_is_the_one_that_it_has_in_taming_transformers():
-    lines = (vq_files.SYSTEMS / "vqgan_to_diffusers_keys.txt").read_text().splitlines()
+    lines = (parity_files.DATA / "vqgan_to_diffusers_keys.txt").read_text().splitlines()
     pairs = [line.split("\t") for line in lines if not line.startswith("#")]
     assert len(pairs) == 343
     for theirs, ours, *_ in pairs:
@@ -118,10 +109,7 @@ def test_a_training_s_folders_and_what_only_a_training_needs(tmp_path, small, sm
 def test_the_first_stage_of_a_transformer_s_file(tmp_path, small, small_state):
     state = {f"first_stage_model.{name}": value for name, value in small_state.items()}
     state |= {f"cond_stage_model.{name}": value + 1 for name, value in small_state.items()}
-    state |= {
-        "transformer.tok_emb.weight": torch.zeros(4, 4),
-        "transformer.head": torch.full((2,), torch.nan),
-    }
+    state["transformer.head"] = torch.full((2,), torch.nan)
     path = vq_files.lightning(state, tmp_path / "transformer" / "last.ckpt")
     lines = vq_files.vqgan_yaml(SMALL).splitlines()[1:]
     inner = "\n".join(f"    {line}" for line in lines if "base_learning_rate" not in line)
@@ -179,11 +167,7 @@ def refused(path, capsys) -> str:
         ("ch: 32", "ch: 48", "ch must be a multiple of 32"),
         ("ch_mult: [1, 2, 2]", "ch_mult: [2, 2, 2]", "ch_mult: [2, 2, 2] is not supported"),
         ("ch_mult: [1, 2, 2]", "ch_mult: 4", "ch_mult must be a list"),
-        (
-            "resolution: 32",
-            "resolution: 4096",
-            "resolution must be a multiple of 4, and at most 1,024",
-        ),
+        ("resolution: 32", "resolution: 4096", "must be a multiple of 4, and at most 1,024"),
         ("n_embed: 64", "n_embed: many", "n_embed must be a whole number"),
         ("n_embed: 64", "n_embed: 65", "quantize.embedding.weight"),
         ("z_channels: 6", "z_channels: 7", "of a different shape"),
@@ -202,29 +186,25 @@ def test_configurations_that_cannot_be(old, new, words, small, capsys, tmp_path,
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("name", "tensor", "words"),
     [
-        (
-            lambda s: s | {"decoder.up.0.attn.0.q.bias": torch.zeros(2)},
-            "not part of the model: decoder.up.0.attn",
-        ),
-        (
-            lambda s: {k: v for k, v in s.items() if k != "encoder.mid.attn_1.q.weight"},
-            "missing: encoder.mid.attn_1.q",
-        ),
-        (
-            lambda s: s | {"decoder.conv_out.bias": torch.full((3,), torch.inf)},
-            "not finite: decoder.conv_out.bias",
-        ),
-        (lambda s: s | {"quantize.proj.weight": torch.zeros(2)}, "Gumbel quantiser"),
-        (lambda s: {"quantize_t.embed": torch.zeros(2, 2)}, "looks like a VQ-VAE-2"),
+        ("decoder.up.0.attn.0.q.bias", torch.zeros(2), "not part of the model: decoder.up.0.attn"),
+        ("encoder.mid.attn_1.q.weight", None, "missing: encoder.mid.attn_1.q"),
+        ("decoder.conv_out.bias", torch.full((3,), torch.inf), "not finite: decoder.conv_out.bias"),
+        ("quantize.proj.weight", torch.zeros(2), "Gumbel quantiser"),
     ],
 )
 def test_tensors_that_do_not_fit_are_named_as_they_are_there(
-    change, words, tmp_path, small_state, capsys
+    name, tensor, words, tmp_path, small_state, capsys
 ):
-    path = vq_files.vqgan(tmp_path / "last.ckpt", SMALL, change(small_state))
-    assert words in refused(path, capsys)
+    changed = {k: v for k, v in (small_state | {name: tensor}).items() if v is not None}
+    assert words in refused(vq_files.vqgan(tmp_path / "last.ckpt", SMALL, changed), capsys)
+
+
+def test_a_file_of_another_system_is_named(tmp_path, capsys):
+    state = {"quantize_t.embed": torch.zeros(2, 2)}
+    path = vq_files.vqgan(tmp_path / "last.ckpt", SMALL, state)
+    assert "looks like a VQ-VAE-2" in refused(path, capsys)
 
 
 def test_a_missing_yaml(small, capsys, tmp_path):

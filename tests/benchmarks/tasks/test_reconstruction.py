@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from lone_context import NoDistance
 from skimage.metrics import structural_similarity
 
 from benchmarks.core import store
@@ -51,18 +52,6 @@ class Scaled(System):
 
     def decode(self, code: Code, steps=100):
         return self.a * code.semantic.reshape(-1, *SHAPE)
-
-
-class NoDistance:
-    """In place of the perceptual distance, which takes seconds and is tested elsewhere."""
-
-    metric_name = "pd_effnet"
-
-    def describe(self):
-        return {"perceptual": "none"}
-
-    def __call__(self, a, b):
-        return torch.zeros(len(a))
 
 
 @pytest.fixture
