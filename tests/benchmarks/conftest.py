@@ -6,12 +6,14 @@ folders of images with weights of metric networks, for `benchmarks.measure`.
 
 import inspect
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from colours import SquaredError, features
 from lone_context import small_context
 from metric_weights import vgg16_trunk, write_onnx, write_random_weights
 from PIL import Image
@@ -19,11 +21,30 @@ from scipy import linalg
 from skimage import data
 
 from benchmarks.measure import main
+from benchmarks.metrics.networks import DISTANCES, EFFNET, FEATURES
 from diffae.data import open_dataset
 from diffae.data.portraits import write_dataset
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.networks import bfloat16
 from diffae.train.presets import PRESETS
+
+
+@pytest.fixture(scope="session", autouse=True)
+def effnet_once():
+    """EfficientNet-lite0, by which nearly every run measures, is loaded once for all tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for networks in (FEATURES, DISTANCES):
+            patch.setitem(networks, EFFNET, cache(networks[EFFNET]))
+        yield
+
+
+@pytest.fixture(scope="module")
+def no_effnet():
+    """Networks that cost nothing in place of EfficientNet-lite0, for the tests of a module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(FEATURES, EFFNET, lambda *_: features())
+        patch.setitem(DISTANCES, EFFNET, lambda *_: SquaredError())
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,8 @@ from diffae import DiffusionAutoencoder
 from diffae.system.errors import UserError
 from reports.records.record import COLUMNS, read_records
 
+pytestmark = pytest.mark.usefixtures("no_effnet")
+
 
 class Half(System):
     """Its code is half of the image, and so is its picture."""
@@ -33,6 +35,18 @@ class Half(System):
         return code.semantic.reshape(-1, 3, 32, 32)
 
 
+@pytest.fixture(scope="module")
+def half(patches):
+    return evaluate(Half(), "reconstruction", patches, "smoke")
+
+
+@pytest.fixture(scope="module")
+def two(patches):
+    """A model, and one whose own x_T is perfect and no other."""
+    models = {"one": Half(), "two": "dummy-stochastic"}
+    return evaluate(models, "reconstruction", patches, "smoke")
+
+
 def files(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
@@ -40,21 +54,16 @@ def files(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path_factory, monkeypatch):
     monkeypatch.chdir(tmp_path_factory.mktemp("here"))
+    monkeypatch.setattr(sys, "argv", ["x", "--no-such-flag"])  # which nothing reads
     monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
 def test_the_rows_are_those_of_the_command(patches, tmp_path):
     out = tmp_path / "run"
-    arguments = ["reconstruction", "memorisation", "--systems", "dummy-perfect,dummy-constant"]
-    arguments += ["--data", str(patches.root), "--profile", "smoke", "--out", str(out)]
-    run.main([*arguments, "--limit", "12"])
-    results = evaluate(
-        ["dummy-perfect", "dummy-constant"],
-        ["reconstruction", "memorisation"],
-        patches,
-        "smoke",
-        limit=12,
-    )
+    tasks, models = ["reconstruction", "memorisation"], ["dummy-perfect", "dummy-constant"]
+    arguments = [*tasks, "--systems", ",".join(models), "--limit", "12"]
+    run.main([*arguments, "--data", str(patches.root), "--profile", "smoke", "--out", str(out)])
+    results = evaluate(models, tasks, patches, "smoke", limit=12)
     expected = read_records(out / "records.csv")
     assert len(expected) > 20
     frame = results.frame()
@@ -70,21 +79,22 @@ def test_the_rows_are_those_of_the_command(patches, tmp_path):
 def test_nothing_is_written_without_out(patches, monkeypatch):
     _ = patches.fingerprint  # which is kept
     before = files(Path.cwd()), files(Path(os.environ["DIFFAE_CACHE"]))
-    results = evaluate("dummy-constant", data=patches, profile="smoke")
+    results = evaluate("dummy-constant", data=patches, profile="smoke", limit=12)
     assert (files(Path.cwd()), files(Path(os.environ["DIFFAE_CACHE"]))) == before
     assert {row.benchmark for row in results.rows} == set(REGISTRY.own)
     assert {row.benchmark for row in results.times} == {"cost"}
 
 
 def test_out_is_a_run_folder_like_the_commands(patches, tmp_path):
-    results = evaluate("dummy-perfect", "reconstruction", patches, "smoke", tmp_path / "run")
-    assert [vars(r) for r in read_records(tmp_path / "run" / "records.csv")] == [
+    out = tmp_path / "run"
+    results = evaluate(Half(), "reconstruction", patches, "smoke", out)
+    assert [vars(r) for r in read_records(out / "records.csv")] == [
         {name: getattr(row, name) for name in COLUMNS} for row in results.rows
     ]
-    note = json.loads((tmp_path / "run" / "run.json").read_text())
+    note = json.loads((out / "run.json").read_text())
     assert note["complete"] and note["protocols"] == results.protocols
-    assert (tmp_path / "run" / "pictures" / "reconstruction-dummy-perfect.png").exists()
-    assert set(results.compare(tmp_path / "run")["verdict"]) == {"same"}
+    assert (out / "pictures" / "reconstruction-half.png").exists()
+    assert set(results.compare(out)["verdict"]) == {"same"}
 
 
 def test_rows_come_while_they_are_measured(patches):
@@ -106,57 +116,49 @@ def test_rows_come_while_they_are_measured(patches):
     assert asked and {row.system for row in rest} == {"half", "late"}
 
 
-def test_samples_are_the_scores_of_each_image(patches):
-    results = evaluate(Half(), "reconstruction", patches, "smoke")
-    samples = results.samples()
+def test_samples_are_the_scores_of_each_image(patches, half):
+    samples = half.samples()
     assert len(samples) == 16 and samples["image"].is_unique
     for _, sample in samples.iterrows():
         image = patches.batch([sample["image"]]).double()
         error = float(((image / 4) ** 2).mean())  # half of it, in [0, 1]
         assert sample["mse"] == pytest.approx(error, rel=1e-5)
         assert Path(sample["file"]).samefile(patches.source.where(sample["image"]))
-    frame = results.frame().set_index(["table", "metric"])
+    frame = half.frame().set_index(["table", "metric"])
     expected = frame.loc[("table1_reconstruction", "mse"), "value"]
     assert samples["mse"].mean() == pytest.approx(expected, rel=1e-6)
 
 
-def test_tables_are_as_they_are_printed(patches):
-    models = {"one": Half(), "two": "dummy-stochastic"}  # whose own x_T is perfect, and no other
-    results = evaluate(models, "reconstruction", patches, "smoke")
-    table = results.table("table1_reconstruction")
+def test_tables_are_as_they_are_printed(two):
+    table = two.table("table1_reconstruction")
     assert list(dict.fromkeys(table["system"])) == ["one", "two"]
-    value = results.frame().query("metric == 'mse' and system == 'one'")["value"].iloc[0]
+    value = two.frame().query("metric == 'mse' and system == 'one'")["value"].iloc[0]
     assert table["MSE ↓"].iloc[0].startswith(f"{value:.4f}"[:6])
-    assert "one" in results._repr_markdown_() and "two" in repr(results)
-    benchmark, metric, _, one, two = results.summary().splitlines()
+    assert "one" in two._repr_markdown_() and "two" in repr(two)
+    benchmark, metric, _, first, second = two.summary().splitlines()
     assert benchmark.split()[0] == "reconstruction" and "MSE ↓" in metric
-    assert one.startswith("one") and f"{value:.4f} ± " in one
-    assert two.startswith("two  1.0000 ± ")
+    assert first.startswith("one") and f"{value:.4f} ± " in first
+    assert second.startswith("two  1.0000 ± ")
     with pytest.raises(UserError, match=r"no table 'table1_recnstruction'; did you mean"):
-        results.table("table1_recnstruction")
+        two.table("table1_recnstruction")
 
 
-@pytest.fixture(scope="module")
-def half(patches):
-    return evaluate(Half(), "reconstruction", patches, "smoke")
-
-
-def test_a_worse_model_is_a_regression(patches, half):
+def test_a_worse_model_is_a_regression(patches, half, two):
     class Worse(Half):
         def decode(self, code, steps=100):
             return super().decode(code) / 2
 
-    found = evaluate(Worse(), "reconstruction", patches, "smoke").compare(half)
-    verdicts = found.set_index("metric")["verdict"]
+    models = [Worse(), "dummy-perfect"]
+    both = evaluate(models, "reconstruction", patches, "smoke")
+    found = both.compare(half)
+    verdicts = found[found["system"] == "half"].set_index("metric")["verdict"]
     assert verdicts["mse"] == "regression" and verdicts["latent_dim"] == "same"
     assert found["verdict"].iloc[0] == "regression" and found["paired"].any()
-    both = evaluate([Half(), "dummy-perfect"], "reconstruction", patches, "smoke")
-    assert both.compare(half).attrs == {"base": repr(half), "new": repr(both)}
+    assert found.attrs == {"base": repr(half), "new": repr(both)}
     with pytest.raises(UserError, match="alpha must be between 0 and 1, not 5"):
         half.compare(half, alpha=5)
-    perfect = evaluate("dummy-perfect", "reconstruction", patches, "smoke")
     with pytest.raises(UserError, match="these results and the base have no number in common"):
-        perfect.compare(half)
+        two.compare(half)
 
 
 def test_p_is_of_the_paired_t_test_above_the_margin(patches, half):
@@ -182,7 +184,7 @@ def test_a_system_that_fails_is_a_row(patches):
         def decode(self, code, steps=100):
             raise ZeroDivisionError("no")
 
-    results = evaluate([Half(), Broken()], "reconstruction", patches, "smoke")
+    results = evaluate([Half(), Broken()], "reconstruction", patches, "smoke", limit=4)
     (failure,) = results.failures
     assert failure.system == "broken" and "ZeroDivisionError: no" in failure.note
     assert [row for row in results.rows if row.system == "half"]
@@ -207,7 +209,7 @@ class Net(Half, nn.Module):
         return {"all": self}
 
 
-def test_a_model_in_training_is_left_as_it_was(patches):
+def test_a_model_in_training_is_left_as_it_was(patches, half):
     net = Net().train()
     net.frozen.eval()
     net.layer(torch.ones(1, 1)).backward()
@@ -224,25 +226,22 @@ def test_a_model_in_training_is_left_as_it_was(patches):
     assert torch.equal(torch.rand(2), expected)
     assert (torch.backends.cuda.matmul.allow_tf32, torch.get_default_dtype()) == switches
     assert all(torch.equal(p.grad, before[name]) for name, p in net.layer.named_parameters())
-    mse = {row.value for row in rows if row.metric == "mse"}
-    assert mse == {
-        r.value
-        for r in evaluate_iter(Half(), "reconstruction", patches, "smoke")
-        if r.metric == "mse"
-    }
+    mse, theirs = ({row.value for row in of if row.metric == "mse"} for of in (rows, half.rows))
+    assert mse == theirs
     net.layer(torch.ones(1, 1)).backward()  # and it goes on learning
 
 
 def test_a_reader_who_stops_leaves_no_trace(patches, tmp_path):
-    net = Net().train()
-    rows = evaluate_iter(net, "reconstruction", patches, "smoke", tmp_path / "run")
+    net, out = Net().train(), tmp_path / "run"
+    given = (net, "reconstruction", patches, "smoke", out)
+    rows = evaluate_iter(*given, limit=4)
     next(rows)
     rows.close()
     assert net.dropout.training
-    assert read_records(tmp_path / "run" / "records.csv")
-    assert json.loads((tmp_path / "run" / "run.json").read_text())["complete"] is False
-    evaluate(net, "reconstruction", patches, "smoke", tmp_path / "run")  # the folder is not locked
-    assert json.loads((tmp_path / "run" / "run.json").read_text())["complete"] is True
+    assert read_records(out / "records.csv")
+    assert json.loads((out / "run.json").read_text())["complete"] is False
+    evaluate(*given, limit=4)  # the folder is not locked
+    assert json.loads((out / "run.json").read_text())["complete"] is True
 
 
 def test_help_has_every_keyword_with_its_type_default_and_meaning():
@@ -327,8 +326,9 @@ def test_a_data_set_of_another_size_is_refused(patches):
 
 def test_a_system_that_was_measured_is_as_before(patches):
     system = systems.load("dummy-perfect")
-    two = evaluate({"one": system, "other": system}, "reconstruction", patches, "smoke")
-    assert set(two.frame()["system"]) == {"one", "other"}
+    models = {"one": system, "other": system}
+    found = evaluate(models, "reconstruction", patches, "smoke", limit=4)
+    assert set(found.frame()["system"]) == {"one", "other"}
     assert (system.title, system.name) == ("dummy: perfect", "dummy-perfect")
 
 
@@ -337,7 +337,7 @@ def test_a_system_that_learns_from_data_is_the_same_run_again(patches, tmp_path)
         before, runs = system.fingerprint, []
         for _ in range(2):
             out = tmp_path / type(system).__name__
-            runs.append(evaluate(system, "reconstruction", patches, "smoke", out))
+            runs.append(evaluate(system, "reconstruction", patches, "smoke", out, limit=4))
         assert system.fingerprint == before == "unfitted"
         assert not runs[0].failures and runs[0].rows == runs[1].rows
 
@@ -362,11 +362,6 @@ def test_an_object_that_cannot_be_asked_lies_where_others_do():
     assert api._device(Rude(), None) == api._device("diffae", None)
 
 
-def test_it_reads_no_command_line_and_ends_no_process(patches, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["x", "--no-such-flag"])
-    assert len(evaluate("dummy-constant", "reconstruction", patches, "smoke").frame()) > 5
-
-
 class Plain(nn.Module):
     """What people have: a module with encode and decode, and no idea of this package."""
 
@@ -381,12 +376,14 @@ class Plain(nn.Module):
         return code.reshape(-1, 3, 32, 32)
 
 
-def test_any_object_with_encode_and_decode(patches):
+def test_any_object_with_encode_and_decode(patches, half):
     wrapped = systems.wrap(Plain(), image_size=32, title="plain")
-    results = evaluate({"plain": wrapped, "half": Half()}, "reconstruction", patches, "smoke")
-    frame = results.frame().query("table == 'table1_reconstruction'")
-    numbers = frame.pivot(index="metric", columns="system", values="value")
-    assert (numbers["plain"] == numbers["half"]).all() and len(numbers) == 8
+    results = evaluate(wrapped, "reconstruction", patches, "smoke")
+    plain, theirs = (
+        {row.metric: row.value for row in found.rows if row.table == "table1_reconstruction"}
+        for found in (results, half)
+    )
+    assert plain == theirs and len(plain) == 8
     with pytest.raises(UserError, match=r"wrap\(model, image_size=64, title"):
         evaluate(Plain(), data=patches)
 
@@ -396,7 +393,7 @@ def test_a_model_that_has_learned_is_measured_anew(patches):
     wrapped = systems.wrap(model, image_size=32, title="plain")
 
     def mse():
-        rows = evaluate_iter(wrapped, "reconstruction", patches, "smoke", cache=True)
+        rows = evaluate_iter(wrapped, "reconstruction", patches, "smoke", cache=True, limit=4)
         return next(row.value for row in rows if row.metric == "mse")
 
     first = mse()
@@ -410,26 +407,19 @@ def test_a_model_in_memory_has_the_numbers_of_its_checkpoint(patches, untrained)
     model = DiffusionAutoencoder.from_pretrained(untrained / "diffae")
     live = {"DiffAE": model.train() if isinstance(model, nn.Module) else model}
     tasks = ["reconstruction", "interpolation"]
-    found = evaluate(
-        live, tasks, patches, "smoke", settings={"reconstruction.images": 4}, steps=[2]
+    settings = {"reconstruction.images": 4, "interpolation.pairs": 2}
+    found, kept = (
+        evaluate(one, tasks, patches, "smoke", settings=settings, steps=[2])
+        for one in (live, str(untrained / "diffae"))
     )
-    kept = evaluate(
-        str(untrained / "diffae"),
-        tasks,
-        patches,
-        "smoke",
-        settings={"reconstruction.images": 4},
-        steps=[2],
-    )
-    assert [(r.metric, r.setting, r.value) for r in found.rows] == [
-        (r.metric, r.setting, r.value) for r in kept.rows
-    ]
+    ours, theirs = ([(r.metric, r.setting, r.value) for r in of.rows] for of in (found, kept))
+    assert ours == theirs
     assert not found.failures and len(found.rows) > 12
     assert {p.dtype for p in model.unet.parameters()} == {torch.float32}
 
 
 def test_two_checkpoints_of_one_kind(patches, untrained):
-    two = {"one": str(untrained / "ddim"), "other": f"ddim={untrained / 'ddim'}"}
-    results = evaluate(two, "reconstruction", patches, "smoke", steps=[2])
+    models = {"one": str(untrained / "ddim"), "other": f"ddim={untrained / 'ddim'}"}
+    results = evaluate(models, "reconstruction", patches, "smoke", steps=[2], limit=4)
     frame = results.frame()
     assert set(frame["system"]) == {"one", "other"} and frame["value"].notna().all()

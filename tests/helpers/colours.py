@@ -4,7 +4,7 @@ The images have one colour, the feature is the mean colour, and so is the code o
 benchmark draws, keeps and compares can then be counted by hand.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import reference_metrics
@@ -96,6 +96,30 @@ class Painter(System):
 def frechet(a: np.ndarray, b: np.ndarray) -> float:
     """The Frechet distance of colours uint8 [n, 3] and [m, 3]."""
     return reference_metrics.frechet(a / 255, b / 255)
+
+
+@dataclass(frozen=True)
+class SquaredError:
+    """|a - b|^2 of images, under the name of the perceptual distance."""
+
+    metric_name: str = "pd_effnet"
+    network: str = "efficientnet-lite0"
+    batches: object = None
+
+    def __call__(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return (a.double() - b.double()).square().flatten(1).sum(1)
+
+    def in_float64(self) -> "SquaredError":
+        return self
+
+    def describe(self) -> dict[str, str]:
+        return {"perceptual_network": "squared error"}
+
+
+def without_effnet(context):
+    """The context with networks that cost nothing: `features` and `SquaredError`."""
+    context.networks.features, context.networks.perceptual = features(), SquaredError()
+    return context
 
 
 def context_of(images, folder, changes):

@@ -12,7 +12,6 @@ import pytest
 from refusal import refusal
 
 from benchmarks import console, run
-from benchmarks.commands import doctor
 from reports.records.record import read_records
 
 ROOT = Path(__file__).parents[3]
@@ -91,10 +90,9 @@ def test_a_folder_called_benchmarks_is_not_taken_for_ours(tmp_path):
 
 
 def test_the_default_run_works_where_a_folder_has_a_packaged_models_name(
-    tmp_path, monkeypatch, capsys
+    no_effnet, tmp_path, monkeypatch, capsys
 ):
     """docs/data.md makes a folder `portraits`; it is no checkpoint, and the packaged models are meant."""
-    monkeypatch.setattr(doctor, "weights_report", lambda folder: [])  # it hashes them all
     monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     for name in ("portraits", "portraits-ddim", "benchmarks", "runs"):

@@ -1,6 +1,5 @@
 """A dry run leaves no trace: no picture is drawn, no file is written."""
 
-import dataclasses
 import re
 from contextlib import closing
 from types import SimpleNamespace
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import run, systems
-from benchmarks.commands import doctor, dry_run, progress
+from benchmarks.commands import dry_run, progress
 from benchmarks.core.plan import Calls, Work
 from diffae.data import open_dataset, open_portraits
 from diffae.data.portraits import write_dataset
@@ -21,7 +20,6 @@ from reports.tables.numbers import duration
 @pytest.fixture
 def nowhere(tmp_path, monkeypatch):
     """An empty folder to work in, with the cache in it."""
-    monkeypatch.setattr(doctor, "weights_report", lambda folder: [])  # it hashes them all
     monkeypatch.setattr(dry_run, "_cost", lambda context, call: dry_run.Cost(1.0, 1.0))
     monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
@@ -112,6 +110,4 @@ def test_planned_portraits_are_the_ones_that_would_be_drawn(tmp_path):
 
 def test_planned_portraits_have_the_name_of_drawn_ones(tmp_path, monkeypatch):
     monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path))
-    drawn = dataclasses.asdict(open_portraits(9, 32).transform)
-    assert dataclasses.asdict(planned(9, 32).transform) == drawn
     assert planned(9, 32).name == open_portraits(9, 32).name

@@ -10,6 +10,8 @@ from benchmarks import evaluate, measure
 from benchmarks.run import main
 from diffae.system.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("no_effnet")
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
@@ -49,29 +51,6 @@ def test_the_files_measure_as_the_run_did(run, capsys):
         assert float(value) == pytest.approx(constant[name], rel=2e-3, abs=1e-4)
     measure.main(["mse", str(inputs), str(run / "images" / "dummy-perfect")])
     assert capsys.readouterr().out.splitlines()[-1] == "mse 0"
-
-
-def test_several_metrics_are_those_of_one_at_a_time(run, capsys):
-    folders = [str(run / "images" / name) for name in ("inputs", "dummy-constant")]
-    measure.main(["fd_effnet,mse,ssim", *folders])
-    together = capsys.readouterr().out
-    apart = []
-    for name in ("fd_effnet", "mse", "ssim"):
-        measure.main([name, *folders])
-        apart.append(capsys.readouterr().out)
-    assert together == "".join(apart)
-
-
-@pytest.mark.parametrize(
-    ("names", "said"),
-    [
-        ("ssim,msee", "unknown metric 'msee'; did you mean"),
-        ("ssim,", "unknown metric ''"),
-    ],
-)
-def test_a_name_that_is_none_is_refused(names, said, run):
-    with pytest.raises(UserError, match=said):
-        measure.main([names, str(run), str(run)])
 
 
 def test_python_needs_a_folder_to_keep_them_in():

@@ -1,19 +1,14 @@
 """Batches: their sizes, splitting and joining, and halving when memory runs out."""
 
 import json
-import sys
 from itertools import chain
 
 import numpy as np
 import pytest
 import torch
-from plug_ins import offer
-from refusal import refusal
 
-from benchmarks import systems
-from benchmarks.commands.options import parse
+from benchmarks import evaluate, systems
 from benchmarks.core.store import CHUNK, Store
-from benchmarks.run import main
 from benchmarks.runtime.batches import LARGEST, Batches, images_together
 from benchmarks.runtime.errors import SystemFailed
 from benchmarks.runtime.overshoot import PREFIX
@@ -24,6 +19,7 @@ from benchmarks.systems.protocol.checked import join, undivided
 from benchmarks.systems.protocol.parts import tensors
 from reports.records.record import read_records
 
+pytestmark = pytest.mark.usefixtures("no_effnet")
 CPU = torch.device("cpu")
 
 
@@ -109,18 +105,6 @@ def test_auto_is_large_on_a_gpu_alone():
     assert images_together("auto", torch.device("cuda")) == LARGEST
     assert images_together("auto", CPU) == images_together(None, CPU) == 1
     assert images_together(192, CPU) == 192
-
-
-@pytest.mark.parametrize(
-    ("given", "reason"),
-    [
-        ("0", "must be at least 1, not 0"),
-        ("many", "'many' is not a whole number"),
-    ],
-)
-def test_what_is_no_batch_size_is_refused(given, reason, capsys):
-    line = refusal(lambda words: parse(words, None), capsys, "all", "--batch-size", given)
-    assert f"--batch-size: {reason}" in line
 
 
 # ----------------------------------------------------------------------------------------------
@@ -334,47 +318,29 @@ def test_what_is_not_a_row_a_position_is_refused(wrong, tmp_path):
 # A run
 
 
-PLUG_IN = """
-import torch
-from benchmarks.systems.dummy import Perfect
-
 class Small(Perfect):
-    name, title = "small", "small"
+    """It decodes no more than nine images at once."""
+
+    name = title = "small"
+    image_size = 32
 
     def decode(self, code, steps=100):
         if len(code.semantic) > 9:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return super().decode(code, steps)
-"""
 
 
-@pytest.fixture
-def small(tmp_path, monkeypatch):
-    """A system that decodes no more than nine images at once."""
-    (tmp_path / "small_memory.py").write_text(PLUG_IN)
-    monkeypatch.syspath_prepend(tmp_path)
-    offer(monkeypatch, "diffae.systems", {"small": "small_memory:Small"})
-    monkeypatch.setattr(systems.REGISTRY, "_warned", set())
-    yield
-    sys.modules.pop("small_memory", None)
+def test_auto_goes_on_with_half_as_many(patches, tmp_path):
+    def measure(out, batch_size):
+        given = (Small(None, CPU), "reconstruction", patches, "smoke", tmp_path / out)
+        evaluate(*given, batch_size=batch_size, cache=False)
+        return (tmp_path / out / "records.csv").read_bytes()
 
-
-def run(out, patches, *more):
-    main(
-        ["reconstruction", "--systems", "small", "--profile", "smoke", "--data", str(patches.root),
-         "--out", str(out), *more]
-    )  # fmt: skip
-
-
-def test_auto_goes_on_with_half_as_many(small, patches, tmp_path, monkeypatch):
-    monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path))
-    run(tmp_path / "auto", patches, "--batch-size", "auto")
+    records = measure("auto", "auto")
     about = json.loads((tmp_path / "auto" / "run.json").read_text())
     assert about["batch_size"] == "auto"
     assert "batch_size" not in json.dumps([about["settings"], about["protocols"]])
-    run(tmp_path / "auto", patches, "--batch-size", "5")  # the same run: it is in no key
-    records = (tmp_path / "auto" / "records.csv").read_bytes()
-    run(tmp_path / "five", patches, "--fresh", "--batch-size", "5")
-    assert (tmp_path / "five" / "records.csv").read_bytes() == records
+    assert measure("auto", 5) == records  # the same run: it is in no key
+    assert measure("five", 5) == records
     (ssim,) = [r for r in read_records(tmp_path / "five" / "records.csv") if r.metric == "ssim"]
     assert ssim.value == pytest.approx(1)

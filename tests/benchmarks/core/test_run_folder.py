@@ -15,7 +15,6 @@ import torch
 
 import diffae
 from benchmarks import run
-from benchmarks.commands import doctor
 from benchmarks.core.runner import provenance, run_folder
 from benchmarks.core.store import Store
 from benchmarks.metrics.networks import MetricNetworks
@@ -26,23 +25,13 @@ from reports.page.head import facts
 from reports.records.record import read_records
 from reports.tables.merging import read
 
-CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="session")
-def networks():
-    """Metric networks, loaded once."""
-    found = MetricNetworks(None, False, CPU, "patches")
-    return {"perceptual": found.perceptual, "features": found.features}
+pytestmark = pytest.mark.usefixtures("no_effnet")
 
 
 @pytest.fixture
-def arguments(patches, networks, tmp_path, monkeypatch):
+def arguments(patches, tmp_path, monkeypatch):
     """A run of a second, in a store and a folder of its own."""
     monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(doctor, "weights_report", lambda folder: [])  # it hashes them all
-    for name, network in networks.items():
-        monkeypatch.setattr(MetricNetworks, name, network)
     sizes = ["--set", "reconstruction.images=4", "--set", "data.fit_images=40"]
     return [
         "reconstruction", "--systems", "dummy-constant", "--profile", "smoke", *sizes,
@@ -222,7 +211,9 @@ def test_every_setting_that_differs_is_named():
 def test_a_run_json_that_is_none_is_one_line(content, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").write_text(content, encoding="latin-1")
-    with pytest.raises(UserError, match=r"run\.json: (damaged|of no schema|byte 0 is not)"):
+    with pytest.raises(
+        UserError, match=r"run\.json: (damaged; choose another --out|of no schema|byte 0 is not)"
+    ):
         run_folder.claim(tmp_path / "run", {"seed": 0})
 
 
@@ -267,6 +258,12 @@ def test_only_our_own_leftovers_are_removed(tmp_path):
     run_folder.claim(out, {"seed": 0}).close()
     assert not any(path.exists() for path in ours)
     assert all(path.exists() for path in theirs)
+
+
+def test_a_folder_of_a_run_that_was_killed_before_it_had_begun_is_taken(tmp_path):
+    (tmp_path / "lock").touch()
+    (tmp_path / "run.json.0a1b2c3d.partial").write_text("{")
+    run_folder.claim(tmp_path, {"seed": 0}).close()
 
 
 def test_a_lock_that_is_a_link_does_not_empty_its_target(tmp_path):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from colours import without_effnet
 
 from benchmarks.commands.options import parse
 from benchmarks.core.profiles import PROFILES
@@ -39,6 +40,11 @@ class Sampler(System):
 
 
 @pytest.fixture
+def context(context):
+    return without_effnet(context)
+
+
+@pytest.fixture
 def diffae(untrained):
     return load("diffae", untrained / "diffae")
 
@@ -69,6 +75,17 @@ def test_each_solver_takes_its_own_steps_in_every_direction(diffae):
         assert torch.equal(system.sample_latents([4, 7], 0, 3), sampled)
     assert not torch.equal(diffae.encode(images, 3).x_T, fast.encode(images, 3).x_T)
     assert not torch.equal(diffae.sample_latents([0], 0, 3), fast.sample_latents([0], 0, 3))
+
+
+def test_a_new_code_is_of_the_noise_of_its_index_whatever_its_place(diffae):
+    """Index 70 alone, after 3, and in another chunk than 6: always the model's code of the same noise."""
+    model = diffae.inner.model
+    expected = model.sample_latents(normal(5, "latent", [70], (model.latent_dim,)), steps=2)
+    for indices in ([70], [3, 70], [70, 6]):
+        found = diffae.sample_latents(indices, 5, 2)[indices.index(70)]
+        torch.testing.assert_close(found, expected[0], rtol=1e-4, atol=1e-4)
+    other = diffae.sample_latents([70], 6, 2)[0]
+    assert (other - expected[0]).abs().mean() > 0.1
 
 
 def test_codes_are_filed_under_the_solver_and_semantic_codes_are_not(context, diffae):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from colours import features
+from colours import features, without_effnet
 from PIL import Image
 from scipy.spatial.distance import cdist
 
@@ -100,13 +100,6 @@ def test_the_error_of_a_ratio_is_the_spread_over_new_distances():
     assert 0.87 < np.sqrt(np.mean(np.square(stated))) / np.std(values, ddof=1) < 1.2
 
 
-def test_ratio():
-    value, error = ratio_and_stderr((2.0, 0.06), (4.0, 0.16))
-    assert value == 0.5
-    assert error == pytest.approx(0.5 * np.hypot(0.03, 0.04))
-    assert ratio_and_stderr((2.0, 0.06), (0.0, 0.1)) == (None, None)
-
-
 def test_a_system_that_copies_is_found_out(context):
     found = values(context, Copier(context.select("train", 90)))
     for metric in ("nn_effnet", "nn_pixels", "nn_ratio_effnet", "nn_ratio_pixels"):
@@ -142,6 +135,7 @@ def test_what_is_not_known_of_the_training_images_is_said(context):
 
 
 def test_distance_of_grey_and_of_held_out_pixels(context):
+    without_effnet(context)
     found = values(context, load("dummy-constant"))
     train, test = (
         thumbnails(context.select(split, n).batch(np.arange(n))).astype(float) / 255

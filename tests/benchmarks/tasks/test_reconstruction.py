@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from lone_context import NoDistance
+from colours import without_effnet
 from skimage.metrics import structural_similarity
 
 from benchmarks.core import store
@@ -56,7 +56,7 @@ class Scaled(System):
 
 @pytest.fixture
 def context(context, monkeypatch):
-    context.networks.perceptual = NoDistance()
+    without_effnet(context)
     monkeypatch.setattr(store, "CHUNK", 16)
     context.profile = context.profile.changed_by(
         {"reconstruction.images": COUNT, "reconstruction.steps": (4, 8)}
