@@ -1,9 +1,11 @@
-"""Run a command in this process: PyTorch is imported already, which saves seconds."""
+"""Run a command in this process, where PyTorch is imported already, or in a real one."""
 
 import contextlib
 import io
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -45,3 +47,18 @@ def environment(cache: Path) -> dict[str, str]:
     """The environment of a real process: this tree's packages, one thread, and `cache` as DIFFAE_CACHE."""
     paths = {"DIFFAE_CACHE": str(cache), "PYTHONPATH": str(Path(__file__).parents[2])}
     return os.environ | paths | {"OMP_NUM_THREADS": "1"}
+
+
+def start(*arguments: object, cache: Path, processes: int = 1) -> subprocess.Popen[str]:
+    """Start `python -m benchmarks.run` in a real process, or in several under torchrun."""
+    launch = [sys.executable, "-m"]
+    if processes > 1:
+        launch += ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
+    return subprocess.Popen(
+        [*launch, "benchmarks.run", *map(str, arguments)],
+        env=environment(cache),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=cache,
+    )

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from metric_weights import write_onnx
 
-from benchmarks import systems
+from benchmarks import run, systems
 from benchmarks.commands import announce, doctor
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.metrics import weights
@@ -19,7 +19,7 @@ def empty_hub(tmp_path, monkeypatch):
 
 
 def test_every_weight_has_its_source_hash_licence_and_place(tmp_path, capsys):
-    doctor.examine(["--weights-dir", str(tmp_path)])
+    run.main(["doctor", "--weights-dir", str(tmp_path)])
     printed = capsys.readouterr().out
     for weight in weights.KNOWN.values():
         for text in (weight.published_at, f"SHA-256 {weight.sha256}", f"licence: {weight.licence}"):

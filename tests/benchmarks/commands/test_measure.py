@@ -59,11 +59,12 @@ def test_the_network_of_fid_is_named_and_a_singular_covariance_is_told(folders, 
     assert "so few images (12 for 1,280 dimensions)" in output.err
 
 
+def pixels(folder):
+    return np.stack([np.asarray(Image.open(path)) for path in sorted(folder.iterdir())]) / 255
+
+
 def test_mse_and_psnr_are_their_definitions(measure, folders):
-    a, b = (
-        np.stack([np.asarray(Image.open(path)) for path in sorted(folder.iterdir())]) / 255
-        for folder in folders
-    )
+    a, b = map(pixels, folders)
     errors = torch.from_numpy(a - b).square().flatten(1).mean(1)
     assert measure("mse", *folders) == pytest.approx(float(errors.mean()), rel=1e-5)
     expected = float((-10 * errors.log10()).mean())
@@ -72,10 +73,7 @@ def test_mse_and_psnr_are_their_definitions(measure, folders):
 
 
 def test_the_error_of_a_mean_over_pairs_is_printed(folders, capsys):
-    a, b = (
-        np.stack([np.asarray(Image.open(path)) for path in sorted(folder.iterdir())]) / 255
-        for folder in folders
-    )
+    a, b = map(pixels, folders)
     main(["mse", *map(str, folders)])
     expected = sem(np.square(a - b).mean((1, 2, 3)))
     assert f"pairs: 12, standard error {expected:.3g}\n" in capsys.readouterr().out
@@ -141,6 +139,8 @@ def test_bad_input_is_one_line_and_exit_2(folders, tmp_path, capsys):
     empty.mkdir()
     for arguments, message in (
         (["ssin", *folders], "did you mean ssim"),
+        (["ssim,msee", *folders], "unknown metric 'msee'; did you mean"),
+        (["ssim,", *folders], "unknown metric ''"),
         (["ssim", folders[0]], "needs two folders"),
         (["ssim", folders[0], empty], "no images in this folder"),
         (["ssim", folders[0], tmp_path / "nowhere"], "no such folder"),

@@ -3,7 +3,6 @@
 Signals and file systems are real; so are processes in tests of signals and full disks.
 """
 
-import os
 import signal
 import subprocess
 import sys
@@ -12,24 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from in_process import command
+from in_process import command, environment, start
 
 from benchmarks.run import main
 
+pytestmark = pytest.mark.usefixtures("no_effnet")
 ROOT = Path(__file__).parents[3]
 LINES = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
-
-
-def start(*arguments, cache):
-    environment = os.environ | {"DIFFAE_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.run", *map(str, arguments)],
-        env=environment | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-    )
 
 
 def finish(process):
@@ -124,22 +112,13 @@ def arguments(patches, out):
     ]  # fmt: skip
 
 
-def dummies(patches, out, cache):
-    return start(*arguments(patches, out), cache=cache)
-
-
-def dummies_here(patches, out, cache):
-    """The same in this process: (status, the last line on stderr)."""
-    result = command(main, *arguments(patches, out), cache=cache)
-    return result.returncode, (result.stderr.strip().splitlines() or [""])[-1]
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("which", "size"), [("store", "450k"), ("run", "12k")])
 def test_a_full_disk_is_one_line_and_the_run_goes_on(which, size, patches, tmp_path):
-    out = tmp_path / "run"
+    out, other = tmp_path / "run", tmp_path / "other"
+    other.mkdir()
     with mounted(tmp_path / which, f"size={size}"):
-        status, line = finish(dummies(patches, out, tmp_path))
+        status, line = finish(start(*arguments(patches, out), cache=tmp_path))
         assert status == 2
         assert line.startswith(f"error: {tmp_path / which}")  # or a folder in it
         assert ": No space left on device; make room or " in line
@@ -147,41 +126,25 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on(which, size, patches, tmp_p
         finished = {path: path.stat().st_mtime_ns for path in tmp_path.glob("store/*/*.npz")}
         assert finished
         subprocess.run(["mount", "-o", "remount,size=20m", str(tmp_path / which)], check=True)
-        assert finish(dummies(patches, out, tmp_path))[0] == 0
+        assert finish(start(*arguments(patches, out), cache=tmp_path))[0] == 0
         assert finished.items() <= {p: p.stat().st_mtime_ns for p in finished}.items()
         records = (out / "records.csv").read_bytes()
         assert not list(tmp_path.rglob("*.partial"))
-    assert finish(dummies(patches, tmp_path / "undisturbed", tmp_path / "other"))[0] == 0
+    assert finish(start(*arguments(patches, tmp_path / "undisturbed"), cache=other))[0] == 0
     assert (tmp_path / "undisturbed" / "records.csv").read_bytes() == records
 
 
 @pytest.mark.parametrize("which", ["store", "run"])
 def test_a_read_only_folder_is_one_line(which, patches, tmp_path):
     with mounted(tmp_path / which, "ro"):
-        status, line = dummies_here(patches, tmp_path / "run", tmp_path)
-    assert status == 2
+        result = command(main, *arguments(patches, tmp_path / "run"), cache=tmp_path)
+    line = result.stderr.strip().splitlines()[-1]
+    assert result.returncode == 2
     assert line.startswith(f"error: {tmp_path / which}: Read-only file system; make it writable or")
 
 
 # ----------------------------------------------------------------------------------------------
 # What a killed process leaves behind
-
-
-def test_a_run_that_was_killed_before_it_had_begun_goes_on(patches, tmp_path):
-    out = tmp_path / "run"
-    out.mkdir()
-    (out / "lock").touch()
-    (out / "run.json.0a1b2c3d.partial").write_text("{")
-    assert dummies_here(patches, out, tmp_path)[0] == 0
-
-
-def test_a_damaged_run_json_is_one_line(patches, tmp_path):
-    out = tmp_path / "run"
-    out.mkdir()
-    (out / "run.json").write_text('{"settings": {')
-    status, line = dummies_here(patches, out, tmp_path)
-    assert status == 2
-    assert line.startswith(f"error: {out / 'run.json'}: damaged; choose another --out")
 
 
 @pytest.mark.slow
@@ -193,7 +156,7 @@ def test_a_run_that_is_killed_four_times_gives_the_same_bytes(tmp_path):
     script = ROOT / "docs" / "results" / "interruption.py"
     result = subprocess.run(
         [sys.executable, script, "--kills", "4"],
-        env=os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)},
+        env=environment(tmp_path) | {"TMPDIR": str(tmp_path)},
         capture_output=True,
         text=True,
     )

@@ -116,12 +116,18 @@ def test_one_image_has_no_frechet_distance(tmp_path, capsys, patches):
         ("reconstruction.split=tset", "no choice 'tset'; did you mean test?"),
         ("fewshot.acceptance=treshold", "no choice 'treshold'; did you mean threshold?"),
         ("fewshot.acceptance=", "no choice ''; there are: probability, threshold, reject"),
+        ("samples.coun=3", "did you mean count"),
+        ("samples.count", "expected TASK.NAME=VALUE"),
+        ("fewshots.pool=3", "did you mean fewshot"),
+        ("samples.count=many", "'many' is not a whole number"),
+        ("probes.adam_paper=1", "true or false"),
+        ("name=paper", "no such setting"),
     ],
 )
-def test_a_setting_out_of_range_is_refused_before_the_run(text, message):
+def test_a_wrong_setting_is_refused_before_the_run(text, message):
     with pytest.raises(UserError) as error:
         override(PROFILES["quick"], text)
-    assert str(error.value) == f"--set {text}: {message}" or message in str(error.value)
+    assert message in str(error.value)
 
 
 def test_a_value_that_is_there_twice_counts_once():
@@ -139,13 +145,24 @@ def test_the_acceptance_rules_are_those_that_there_are():
     ("arguments", "message"),
     [
         (["--steps", "0"], "--steps: must be at least 1, not 0"),
-        (["--steps", "1001"], "must be at most 1000, not 1001"),
+        (["--steps", "10,1001"], "must be at most 1000, not 1001"),
+        (["--steps", "ten"], "--steps"),
         (["nosuch"], "unknown benchmark 'nosuch'"),
+        (["reconstrution"], "did you mean reconstruction?"),
+        (["--systems", "difae"], "did you mean diffae?"),
+        (["--systems", ","], "--systems: no name given"),
+        (["--profil", "smoke"], "did you mean --profile?"),
+        (["--profile", "quik"], "did you mean quick?"),
+        (["--ckpt", "/nowhere"], "/nowhere: no such checkpoint"),
+        (["--weights-dir", "/nowhere"], "--weights-dir /nowhere"),
         (["--attributes", ","], "--attributes: no name given"),
         (["--attributes", ""], "--attributes: no name given"),
         (["--data", ""], "--data: is empty; give a path"),
         (["--out", ""], "--out: is empty; give a path"),
         (["--weights-dir", ""], "--weights-dir: is empty; give a path"),
+        (["--precision", "float16"], "--precision: invalid choice: 'float16'"),
+        (["--batch-size", "0"], "--batch-size: must be at least 1, not 0"),
+        (["--batch-size", "many"], "--batch-size: 'many' is not a whole number"),
         (["--seed", "-1"], "--seed: must be at least 0, not -1"),
         (["--device", "gpu"], "--device: 'gpu' is neither cpu nor cuda nor cuda:N"),
         (["--device", "cuda:99"], "--device: cuda:99: no such GPU here; use cpu"),
@@ -177,7 +194,9 @@ def test_a_run_does_not_become_its_own_data(tmp_path, monkeypatch, data, out):
     (tmp_path / "link").symlink_to("set")
     monkeypatch.chdir(tmp_path)
     place = [Target("--out", Path(out), Path.is_dir)]
-    with pytest.raises(UserError, match=rf"--out {out}: is (inside |around |){re.escape(data)}, "):
+    with pytest.raises(
+        UserError, match=rf"--out {out}: (is|is inside|contains) {re.escape(data)}, "
+    ):
         refuse_outputs(place, [data])
     if data == "set":
         with pytest.raises(UserError):
@@ -186,18 +205,12 @@ def test_a_run_does_not_become_its_own_data(tmp_path, monkeypatch, data, out):
     refuse_outputs(place, [None])
 
 
-def test_two_systems_of_one_title_are_refused(tmp_path):
-    DDIM.from_pretrained("portraits-ddim").save_pretrained(tmp_path / "model")
-    ours = ["--systems", "ddim", "--ckpt", f"ddim={tmp_path / 'model'}"]
+def test_two_systems_of_one_title_are_refused(untrained):
+    ours = ["--systems", "ddim", "--ckpt", f"ddim={untrained / 'ddim'}"]
     for title in ("DDIM", "ddim"):
-        more = ["--ckpt", f"ddim:{title}={tmp_path / 'model'}"]
-        with pytest.raises(UserError, match="two systems would be called 'DDIM|ddim'"):
+        more = ["--ckpt", f"ddim:{title}={untrained / 'ddim'}"]
+        with pytest.raises(UserError, match=r"would be called '(DDIM|ddim)'; give one a diff"):
             load_systems(parse(["all", *ours, *more], None))
-
-
-def test_an_unknown_metric_is_one_line(tmp_path, capsys):
-    line = refusal(measure.main, capsys, "ssmi", tmp_path, tmp_path)
-    assert "unknown metric 'ssmi'; did you mean ssim?" in line
 
 
 def test_a_hostile_checkpoint_ends_the_command_in_one_line(tmp_path, capsys):

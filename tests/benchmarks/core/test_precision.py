@@ -12,7 +12,6 @@ import torch
 
 from benchmarks import evaluate, run, systems
 from benchmarks.commands import running
-from benchmarks.commands.options import parse
 from benchmarks.core.store import Store
 from benchmarks.runtime.choices import PRECISIONS
 from benchmarks.runtime.precision import full_precision, of_networks, precision
@@ -103,11 +102,6 @@ def test_settings_come_back_after_an_error():
     assert tf32() == before
     with of_networks():
         assert not tf32()["matrix products"]
-
-
-def test_an_unknown_precision_is_refused():
-    with pytest.raises(UserError, match="--precision.*float16"):
-        parse(["all", "--precision", "float16"], None)
 
 
 @pytest.mark.parametrize(

@@ -56,14 +56,9 @@ class Cancelling(Plain):
     title, offset = "Cancelling", 200.0
 
 
-def evaluation(context, *systems, precision="bfloat16"):
-    context = replace(context, precision=precision)
-    return Evaluation(context, [Checked(system.name, system, CPU) for system in systems])
-
-
 def guarded(context, system, tasks=("reconstruction",), precision="bfloat16"):
     """The deviations of one system, and why it is refused, "" where it is not."""
-    run = evaluation(context, system, precision=precision)
+    run = Evaluation(replace(context, precision=precision), [Checked(system.name, system, CPU)])
     run.guard(tasks, lambda line: None)
     return run.deviations.get(system.name), str(run.missing.get(system.title, ""))
 

@@ -5,32 +5,16 @@ That they give the same bytes as one process is tested in test_run.py.
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from in_process import start
 
 from diffae.networks import bfloat16
 from diffae.system.lock import lock_folder
 
-ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.slow
-
-
-def start(*arguments, cache, processes=2):
-    launch = [sys.executable, "-m"]
-    if processes > 1:
-        launch += ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
-    return subprocess.Popen(
-        [*launch, "benchmarks.run", *map(str, arguments)],
-        env=os.environ | {"DIFFAE_CACHE": str(cache), "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-    )
 
 
 def sampling(patches, tmp_path, processes):
@@ -76,17 +60,25 @@ def test_a_folder_in_use_ends_all_processes_in_one_line(patches, tmp_path):
     assert ours == [f"error: {tmp_path / 'run'}: another process is running in this folder"]
 
 
-def test_a_fit_that_cannot_be_made_leaves_processes_in_step(tmp_path):
-    arguments = ["probes", "--profile", "smoke", "--set", "probes.valid=1"]
-    records = []
-    for processes in (1, 2):
+def by_one_and_by_two(tmp_path, statuses, *arguments):
+    """Records and messages of the same run by one process and by two."""
+    found = []
+    for processes, status in enumerate(statuses, start=1):
         out, cache = tmp_path / f"run-{processes}", tmp_path / f"cache-{processes}"
-        process = start(*arguments, "--out", out, cache=cache, processes=processes)
+        cache.mkdir()
+        words = (*arguments, "--profile", "smoke", "--out", out)
+        process = start(*words, cache=cache, processes=processes)
         _, errors = process.communicate(timeout=600)
-        assert process.returncode == 0, errors
-        records.append((out / "records.csv").read_bytes())
-    assert b"no attribute has both classes in the validation split" in records[0]
-    assert records[0] == records[1]
+        assert process.returncode == status, errors
+        found.append(((out / "records.csv").read_bytes(), errors))
+    return found
+
+
+def test_a_fit_that_cannot_be_made_leaves_processes_in_step(tmp_path):
+    words = ("probes", "--set", "probes.valid=1")
+    (alone, _), (together, _) = by_one_and_by_two(tmp_path, (0, 0), *words)
+    assert b"no attribute has both classes in the validation split" in alone
+    assert alone == together
 
 
 @pytest.mark.skipif(not bfloat16.support("cpu")[0], reason="no bfloat16 here")
@@ -94,21 +86,13 @@ def test_processes_agree_on_what_bfloat16_breaks(patches, tmp_path):
     """timm's features move further than is tolerated; the others are measured, by one process and
     by two alike.
     """
-    records = []
-    for processes in (1, 2):
-        out, cache = tmp_path / f"run-{processes}", tmp_path / f"cache-{processes}"
-        process = start(
-            "reconstruction", "--systems", "ddim,timm", "--profile", "smoke", "--precision", "bfloat16",
-            "--data", patches.root, "--out", out, cache=cache, processes=processes,
-        )  # fmt: skip
-        _, errors = process.communicate(timeout=600)
-        assert process.returncode == (2 if processes == 1 else 1), errors
-        assert (
-            errors.count("system 'timm', bfloat16: deviates from float32: semantic codes by") == 2
-        )
-        records.append((out / "records.csv").read_bytes())
-    assert b"from float32; use --precision float32" in records[0] and b"DDIM" in records[0]
-    assert records[0] == records[1]
+    words = ("reconstruction", "--systems", "ddim,timm", "--precision", "bfloat16")
+    found = by_one_and_by_two(tmp_path, (2, 1), *words, "--data", patches.root)
+    (alone, _), (together, _) = found
+    for _, errors in found:
+        assert errors.count("system 'timm', bfloat16: moves semantic codes by") == 2
+    assert b"from float32; use --precision float32" in alone and b"DDIM" in alone
+    assert alone == together
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes through /proc")

@@ -1,6 +1,5 @@
 """Processes that connect to each other: they meet, or say in one line why not."""
 
-import os
 import signal
 import socket
 import subprocess
@@ -9,11 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
+from in_process import environment
 from refusal import refusal
 
 from diffae.system import distributed
 
-ROOT = Path(__file__).parents[3]
 SCRIPT = """
 from diffae.system import cli, distributed
 
@@ -63,10 +62,10 @@ def test_one_process_needs_nobody(monkeypatch):
 def start(tmp_path, rank, port, seconds="60"):
     (tmp_path / "main.py").write_text(SCRIPT)
     variables = {"WORLD_SIZE": "2", "RANK": str(rank), "DIFFAE_RENDEZVOUS_SECONDS": seconds}
-    variables |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "PYTHONPATH": str(ROOT)}
+    variables |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     return subprocess.Popen(
         [sys.executable, tmp_path / "main.py"],
-        env=os.environ | variables,
+        env=environment(tmp_path) | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

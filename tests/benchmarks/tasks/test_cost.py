@@ -2,7 +2,6 @@
 
 import gc
 import math
-from dataclasses import replace
 from functools import partial
 from itertools import takewhile
 
@@ -15,19 +14,15 @@ from benchmarks.core.runner.rows import rows
 from benchmarks.metrics import counting
 from benchmarks.systems import load
 from benchmarks.tasks import cost as benchmark
-from diffae.model import DDIM, DiffusionAutoencoder
+from diffae.model import DiffusionAutoencoder
 from diffae.networks.config import ARCHITECTURES
-from diffae.train.presets import PRESETS
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def ddim(tmp_path):
-    torch.manual_seed(0)
-    narrow = {"model_channels": 16, "channel_mult": (1, 1), "attention_resolutions": ()}
-    DDIM(replace(PRESETS["portraits-ddim"].model, **narrow)).save_pretrained(tmp_path / "ddim")
-    return load("ddim", tmp_path / "ddim")
+def ddim(untrained):
+    return load("ddim", untrained / "ddim")
 
 
 def run(context, system):
@@ -111,12 +106,9 @@ def test_the_rows_of_a_system(context, ddim):
     assert {metric for metric, _, _ in found} == {"parameters", "gflops", "network_calls"}
 
 
-def test_the_parts_of_a_system_add_up(context, tmp_path):
-    """The packaged architecture: a semantic encoder, a UNet and a latent network, each called by
-    its own verb.
-    """
-    DiffusionAutoencoder(PRESETS["smoke"].model).save_pretrained(tmp_path / "diffae")
-    system = load("diffae", tmp_path / "diffae")
+def test_the_parts_of_a_system_add_up(context, untrained):
+    """A semantic encoder, a UNet and a latent network, each called by its own verb."""
+    system = load("diffae", untrained / "diffae")
     parts = {name: counting.parameters([network]) for name, network in system.networks().items()}
     found = counted(context, system)
     assert len(parts) == 3 and min(parts.values()) > 0
