@@ -164,14 +164,14 @@ def listed(words: Sequence[str]) -> str:
 
 
 def apart(rivals: Sequence[Record], held: Contest, found: Merged) -> list[str]:
-    """A sentence on systems that are not compared: those of another n, or measured in another way."""
+    """A sentence on systems that are not compared: those of a different n or protocol."""
     said = []
     if held.of_other_n:
         counts = [f"{r.system} (n = {r.n:,})" for r in held.of_other_n]
         metric, n = metric_label(held.best.metric, found.known), held.best.n
         said.append(f"Not compared, for {metric} depends on n, here {n:,}: {listed(counts)}.")
     if any(contest_of(r) and is_measured(r) and not r.reference for r in rivals):
-        said.append("Others were measured by another protocol and are not compared.")
+        said.append("Others were measured by a different protocol and are not compared.")
     return said
 
 

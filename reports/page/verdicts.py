@@ -136,7 +136,7 @@ def _sentence(
 
 
 def _by_others(first: Contest, others: Sequence[tuple[str, Contest]], found: Merged) -> list[str]:
-    """Which of the other headline metrics have another best system."""
+    """Which of the other headline metrics have a different best system."""
     said = []
     for metric, held in others:
         if held.best.system != first.best.system and held.others:

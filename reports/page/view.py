@@ -176,7 +176,7 @@ def details(record: Record, known: Metrics) -> dict[str, str]:
         "runs": f"{record.runs:,}, their mean" if is_pooled(record) else "",
         "metric": f"{metric.title} ({metric.reference})" if metric else record.metric,
         "data": ", ".join(part for part in (record.dataset, record.split) if part),
-        "network calls an image": "" if record.calls is None else f"{record.calls:,}",
+        "network calls per image": "" if record.calls is None else f"{record.calls:,}",
         "published": f"{published}, {record.published_source}" if published else "",
         "comparable": ("no: " + record.not_comparable if record.not_comparable else "yes")
         if published

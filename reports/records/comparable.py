@@ -2,7 +2,7 @@
 
 `PROTOCOLS` says how the paper measured each of its tables, in the fields of our protocols. A name
 only decides which data set is meant, and a profile decides nothing: 60 images in a folder called
-`ffhq` are not FFHQ, and a run of another profile is comparable if its fields are the paper's.
+`ffhq` are not FFHQ, and a run of a different profile is comparable if its fields are the paper's.
 """
 
 import re

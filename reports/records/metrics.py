@@ -94,7 +94,7 @@ METRICS: dict[str, Metric] = {
         label="code", digits=0),
     "bits_per_pixel": Metric(
         NEITHER, "bit", "Bits of a quantised code for each pixel", "code_bits / S^2",
-        label="bits a pixel", digits=4),
+        label="bits per pixel", digits=4),
     "compression": Metric(
         NEITHER, "", "Values of the image for each number of the code", "3 S^2 / latent_dim",
         label="pixel values per number of the code", digits=2),
@@ -117,14 +117,14 @@ METRICS: dict[str, Metric] = {
         between=PAIRS),
     "psnr": Metric(
         HIGHER, "dB", "Peak signal-to-noise ratio", "10 log10(1 / MSE)",
-        label="PSNR", digits=2, margin=Margin(0.01, "what 0.2 % of MSE are in dB"), between=PAIRS),
+        label="PSNR", digits=2, margin=Margin(0.01, "0.2 % of the MSE in dB"), between=PAIRS),
     "lpips": Metric(
         LOWER, "", "LPIPS (AlexNet, v0.1)", "Zhang et al. 2018",
         label="LPIPS", digits=4, paper_digits=3, margin=Margin(0.0005, LAST_DIGIT), network="alexnet",
         between=PAIRS),
     "pd_effnet": Metric(
         LOWER, "", "Perceptual distance (EfficientNet-lite0)", "Zhang et al. 2018, eq. 1, equal weights",
-        digits=4, paper_digits=3, margin=Margin(0.005, "as lpips at 0.1", is_share=True), network=EFFNET,
+        digits=4, paper_digits=3, margin=Margin(0.005, "0.0005 of an LPIPS of 0.1", is_share=True), network=EFFNET,
         stands_in_for="lpips", between=PAIRS),
     "fid": Metric(
         LOWER, "", "Frechet Inception distance", "Heusel et al. 2017; pytorch-fid",
@@ -132,7 +132,7 @@ METRICS: dict[str, Metric] = {
         depends_on_n=True),
     "fd_effnet": Metric(
         LOWER, "", "Frechet distance (EfficientNet-lite0)", "Heusel et al. 2017, eq. 6",
-        digits=2, margin=Margin(0.0005, "as fid at 10", is_share=True), network=EFFNET, stands_in_for="fid",
+        digits=2, margin=Margin(0.0005, "0.005 of a FID of 10", is_share=True), network=EFFNET, stands_in_for="fid",
         between=SETS, depends_on_n=True),
     "rfid": Metric(
         LOWER, "", "FID of reconstructions", "Heusel et al. 2017, to the originals of the same images",
@@ -152,7 +152,7 @@ METRICS: dict[str, Metric] = {
     "ppl": Metric(
         LOWER, "", "Perceptual path length (LPIPS, VGG16)", "Karras et al. 2019, eq. 2",
         label="PPL", digits=2,
-        margin=Margin(0.01, "ten times what other kernels' rounding does at a step of 1e-4", is_share=True),
+        margin=Margin(0.01, "ten times the rounding differences of kernels, at a step of 1e-4", is_share=True),
         network="vgg16"),
     "ppl_alex": Metric(
         LOWER, "", "Perceptual path length (LPIPS, AlexNet)", "Karras et al. 2019, eq. 2",
@@ -188,7 +188,7 @@ METRICS: dict[str, Metric] = {
         label="LPIPS between draws", digits=4, network="alexnet"),
     "diversity_effnet": Metric(
         NEITHER, "", "Mean perceptual distance between two draws (EfficientNet-lite0)",
-        "Zhu et al. 2017 (BicycleGAN), Section 5, another network",
+        "Zhu et al. 2017 (BicycleGAN), Section 5, with a different network",
         label="pd_effnet between draws", digits=4, network=EFFNET, stands_in_for="diversity_lpips"),
     "pixel_std": Metric(
         NEITHER, "", "Standard deviation of a pixel in [0, 1]", "Preechakul et al. 2022, Fig. 3",
@@ -245,7 +245,7 @@ def seen_through(metric: str, network: str, known: Metrics = METRICS) -> str:
     for name in alternatives(metric, known):
         if name in known and known[name].network == network:
             return name
-    raise KeyError(f"nothing stands for {metric} through {network}")
+    raise KeyError(f"no variant of {metric} uses {network}")
 
 
 def published_name(metric: str, known: Metrics = METRICS) -> str:
@@ -254,7 +254,7 @@ def published_name(metric: str, known: Metrics = METRICS) -> str:
 
 
 def comparable_n(number: Record, known: Metrics = METRICS) -> int | None:
-    """The n that another number must have to be compared with this one; None if any n will do."""
+    """The n that a number must have to be compared with this one; None if n does not matter."""
     return number.n if number.metric in known and known[number.metric].depends_on_n else None
 
 

@@ -29,7 +29,7 @@ def metrics_in(path: Path, notes: Mapping[str, Any]) -> dict[str, Metric]:
     """
     rows = notes.get("metrics", {})
     if not isinstance(rows, dict):
-        raise UserError(f"{path}: metrics is no object")
+        raise UserError(f"{path}: metrics is not an object")
     found = {}
     for name, row in rows.items():
         if not NAME.fullmatch(name):
@@ -43,7 +43,7 @@ def tables_in(path: Path, notes: Mapping[str, Any]) -> tuple[TableSpec, ...]:
     """The tables in a run.json. Raises UserError naming the file and what is wrong in it."""
     specs = notes.get("tables", [])
     if not isinstance(specs, list):
-        raise UserError(f"{path}: tables is no list")
+        raise UserError(f"{path}: tables is not a list")
     return tuple(_made(TableSpec, spec, f"{path}: tables") for spec in specs)
 
 

@@ -100,8 +100,9 @@ def lookup(
     """The paper's value for a cell, by the harness's names, or None if the paper has none.
 
     `dataset` matters to Table 4 only. If the paper gives a cell at one T alone (Tables 1 and 3:
-    T = 100), that value is returned whatever `steps` is: compare `Published.steps`. A stand-in
-    finds the value of the metric that it stands in for, named by `Published.metric`.
+    T = 100), that value is returned whatever `steps` is: compare `Published.steps`. For a
+    stand-in metric such as fd_effnet the value of the original (fid) is returned, and
+    `Published.metric` names the original.
     """
     theirs, their_setting = _their_names(table, system, setting)
     key = (table, theirs, their_setting, published_name(metric))
@@ -117,7 +118,7 @@ def attach(record: R, protocol: Mapping[str, Any]) -> R:
 
     `protocol` holds the fields that the record was measured by, with the `transform` and number
     (`dataset_images`) of the data set's images. `not_comparable` lists the differences from the
-    paper's protocol, and is empty only if there are none: a missing field counts as another value.
+    paper's protocol, and is empty only if there are none: a missing field counts as a difference.
     """
     data = paper_dataset(record.dataset, protocol)
     found = lookup(

@@ -60,7 +60,7 @@ class Record:
 
 
 COLUMNS = tuple(field.name for field in fields(Record))
-FAST = "ab2-v"  # the `solver` of rows measured with `--solver fast`
+FAST_SOLVER = "ab2-v"  # the `solver` of rows measured with `--solver fast`
 _INTEGERS = ("steps", "n", "calls")
 _FLOATS = ("value", "stderr", "ci_low", "ci_high", "published")
 LONGEST_CELL, LARGEST_INTEGER = 10_000, 10**15
@@ -99,14 +99,16 @@ class RecordFile:
         self._writer.writerow(COLUMNS)
 
     def add(self, record: Record) -> None:
-        """Add a record. Raises UserError if its key is there already: the two could not be distinguished."""
+        """Add a record. Raises UserError if its key occurs twice: the two could not be distinguished."""
         self._count += 1
         self._distinct.add(record, f"row {self._count}")
         self._writer.writerow([_cell(getattr(record, name)) for name in COLUMNS])
 
     def flush(self) -> None:
-        """Write the new rows: at the first call the whole file, later whole rows at its end or none
-        of them.
+        """Write the rows added since the last call.
+
+        The first call replaces the file, later ones append to it. A write that fails leaves the file
+        as it was.
         """
         text = self._waiting.getvalue().encode()
         if not self._begun:
@@ -159,7 +161,9 @@ def read_csv(path: Path, header: tuple[str, ...]) -> list[tuple[list[str], str]]
         raise UserError(f"{path}, line {reader.line_num}: not CSV: {error}") from None
     if not rows:
         expected = short(",".join(header), 40)
-        raise UserError(f"{path}: not of this version: its first line is not {expected}")
+        raise UserError(
+            f"{path}: not in the format of this version: its first line is not {expected}"
+        )
     return rows
 
 
@@ -172,13 +176,13 @@ class Distinct:
         self._tables: set[tuple[object, ...]] = set()
 
     def add(self, record: Record, where: str) -> None:
-        """Raise UserError if the key is there already; in another table it may be, with the same number."""
+        """Raise UserError if the key occurs twice; a different table may repeat it with the same number."""
         key = _identity(record)
         other, there = self._first.setdefault(key, (record, where))
         same = repr((record.value, record.stderr)) == repr((other.value, other.stderr))
         if (record.table, key) in self._tables or not same:
             raise UserError(
-                f"{self.path}, {where}: the number of {there} again: {short(list(key), 200)}"
+                f"{self.path}, {where}: repeats the number of {there}: {short(list(key), 200)}"
             )
         self._tables.add((record.table, key))
 

@@ -84,7 +84,7 @@ def read_run(folder: Path, label: str = "") -> Run:
     if not isinstance(protocols, dict) or not all(isinstance(p, dict) for p in protocols.values()):
         raise UserError(f"{folder / RUN}: no protocols; give the folder of a finished run")
     if not isinstance(settings, dict):
-        raise UserError(f"{folder / RUN}: settings is no object")
+        raise UserError(f"{folder / RUN}: settings is not an object")
     for record, where in numbered:
         if record.protocol and record.protocol not in protocols:
             known = f"{RUN} has no protocol {short(record.protocol, 40)}"
@@ -112,7 +112,7 @@ def _check_errors(
     path: Path, records: Mapping[str, Record], uncertainties: Mapping[str, Uncertainty]
 ) -> None:
     """Raise UserError if influences do not give the standard error of their record: they belong to
-    another run.
+    a different run.
     """
     for key, uncertainty in uncertainties.items():
         ours, record = error(uncertainty), records.get(key)
@@ -126,7 +126,7 @@ def _check_errors(
         stderr = record.stderr
         if stderr is None or abs(ours.stderr - stderr) > SAME_ERROR * max(ours.stderr, stderr):
             raise UserError(
-                f"{path}: not of this records.csv: a standard error of {ours.stderr:.3g} where "
+                f"{path}: does not belong to this records.csv: a standard error of {ours.stderr:.3g} where "
                 f"the row has {stderr if stderr is None else f'{stderr:.3g}'} ({short(key, 200)})"
             )
 
@@ -152,7 +152,7 @@ def read_margins(
     for (name, size, of, why), at in read_csv(path, ("metric", "margin", "of", "why"))[1:]:
         where = f"{path}, {at}"
         if name in found:
-            raise UserError(f"{where}: {name} is there twice")
+            raise UserError(f"{where}: {name} occurs twice")
         if name not in {*ours, *measured}:
             raise UserError(f"{where}: no metric {short(name, 40)!r} was measured")
         try:

@@ -39,8 +39,8 @@ Floats = NDArray[np.floating]
 class Influence:
     """The influence of each of k independent units on a number, `values` [k].
 
-    `units` identifies the units: equal only if they are the same ones in the same order. `df` is
-    the degrees of freedom of the variance, k - 1 by default.
+    `units` identifies the units: equal only if they are the same ones in the same order. `df`, the
+    degrees of freedom of the variance, is k - 1.
     """
 
     units: str
@@ -173,9 +173,7 @@ def difference_error(base: Uncertainty, new: Uncertainty) -> Error | None:
 
 @dataclass(frozen=True)
 class WithoutOne:
-    """A difference without its most influential unit: the position of that among the `units`, and
-    what remains.
-    """
+    """A difference without its most influential unit: `place` is the position of that unit."""
 
     place: int
     units: str
@@ -189,14 +187,16 @@ class WithoutOne:
 
 
 def carried_by_one(difference: float, base: Uncertainty, new: Uncertainty) -> WithoutOne | None:
-    """What remains of a paired difference, new - base, that depends on one unit alone.
+    """What remains of a paired difference, new - base, without the one unit that it depends on.
 
-    None if it does not.
+    None if it does not depend on one unit. It does in either of two cases:
 
-    It does if removing the unit changes the difference by more than half, or takes it below the 5 %
-    level, and chance does not explain it: the difference is significant with the unit or without,
-    or the unit makes more than half of the variance. With d_i the differences of k units, u_i =
-    (d_i - d) / sqrt(k (k - 1)) their influences and V = sum u_i^2,
+    1. the difference is significant at the 5 % level with the unit and not without it;
+    2. removing the unit changes the difference by more than half, and the difference is significant
+       with or without the unit, or the unit makes more than half of the variance.
+
+    With d_i the differences of k units, u_i = (d_i - d) / sqrt(k (k - 1)) their influences and V =
+    sum u_i^2,
 
         d without i = d - u_i sqrt(k / (k - 1)),      V without i = k / (k - 2) (V - u_i^2 k / (k - 1)),
 
@@ -296,8 +296,8 @@ def _index(arrays: Mapping[str, np.ndarray]) -> list[tuple[str, str]]:
     """The (key, units) of each array, in order."""
     index = json.loads(str(arrays["index"]))
     if not isinstance(index, list):
-        raise ValueError("its index is no list")
+        raise ValueError("its index is not a list")
     for entry in index:
         if not (isinstance(entry, list) and [type(part) for part in entry] == [str, str]):
-            raise ValueError("its index is no list of pairs of text")
+            raise ValueError("its index is not a list of pairs of text")
     return [(key, units) for key, units in index]

@@ -279,7 +279,9 @@ def _competes(record: Record) -> bool:
 
 
 def _spread_missing(records: Sequence[Record], fields: Sequence[str]) -> list[Record]:
-    """Records that could not run, and so have no metric or T, copied to every column that others fill."""
+    """Repeat the rows of systems that could not be measured in every column that other systems fill:
+    they have no metric or T.
+    """
     cell = ("system", "dataset", "split", "setting", "steps", "solver", "calls", "metric")
     spread = list(records)
     for field in fields:

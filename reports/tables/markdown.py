@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from tabulate import tabulate
 
-from reports.records.record import FAST, Record
+from reports.records.record import FAST_SOLVER, Record
 from reports.tables.layout import LABEL, REFERENCE, Cell, Panel, Table
 from reports.tables.numbers import difference_text, footnote, value_note
 from reports.tables.run_record import contest_of, is_pooled
@@ -38,7 +38,7 @@ def facts(records: Sequence[Record]) -> dict[str, str]:
         "n": " to ".join(dict.fromkeys(counts[:1] + counts[-1:])),
         "T": _listed(map(str, sorted({r.steps for r in records if r.steps is not None}))),
         "solver": _listed(r.solver for r in records),
-        "network calls an image": _listed(map(str, sorted({r.calls for r in records if r.calls}))),
+        "network calls per image": _listed(map(str, sorted({r.calls for r in records if r.calls}))),
         "protocol": _listed(r.protocol for r in records),
         "published": _listed(r.published_source for r in records),
     }
@@ -86,9 +86,9 @@ def legend(table: Table) -> str:
     if table.best:
         alike = ", among those measured alike" if any(map(contest_of, records)) else ""
         parts.append(f"Bold: the best of the systems measured here{alike}.")
-    if any(r.solver == FAST for r in records):
+    if any(r.solver == FAST_SOLVER for r in records):
         parts.append(
-            f"{FAST}: the solver that flags and settings call fast (diffae-bench docs solvers)."
+            f"{FAST_SOLVER}: the solver that flags and settings call fast (diffae-bench docs solvers)."
         )
     if any(r.value is not None and r.stderr is not None and not is_pooled(r) for r in records):
         parts.append("±: one standard error.")

@@ -131,7 +131,7 @@ def _metrics(sources: Sequence[Run]) -> dict[str, Metric]:
         for name, metric in source.metrics.items():
             if found.setdefault(name, metric) != metric:
                 raise UserError(
-                    f"{source.folder}: metric {name} is another one than in a run before it"
+                    f"{source.folder}: metric {name} is defined differently in an earlier run"
                 )
     return found
 

@@ -96,7 +96,7 @@ def _flat(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
     for name, value in fields.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")
-        elif value is not None:  # a field that another version does not know
+        elif value is not None:  # a field that a different version does not know
             yield prefix + name, str(value)
 
 
@@ -117,6 +117,6 @@ def _field(name: str, ours: Mapping[str, str], theirs: Mapping[str, str]) -> str
     if name == "data_sha256":
         return "other images"
     if name.endswith("_sha256"):
-        return f"another {words.removesuffix(' sha256')} network"
+        return f"a different {words.removesuffix(' sha256')} network"
     a, b = (short(fields.get(name, "none"), 40) for fields in (ours, theirs))
     return f"{words} {a} against {b}"

@@ -174,8 +174,8 @@ def _check_repeated(run_group: RunGroup) -> None:
         for other in run_group.sources[:i]:
             if source.settings and source.settings == other.settings:
                 raise UserError(
-                    f"{source.folder}: has the settings, weights and seed of {other.folder}; it is no other run of "
-                    f"{short(run_group.name or 'it', 40)}, leave it out or give it another name"
+                    f"{source.folder}: has the settings, weights and seed of {other.folder}, so it is not a further run of "
+                    f"{short(run_group.name or 'it', 40)}; leave it out or give it a different name"
                 )
 
 

@@ -11,7 +11,8 @@ from reports.records.record import Record
 class RunRecord(Record):
     """A record with its `run`.
 
-    A number measured differently from the first run's is in another `contest`.
+    `contest` is empty for a number that was measured as in the first run, else the name of the
+    first run that measured it in the same way: only numbers of one `contest` are compared.
 
     For several runs `value` is the mean of `runs` of them, `spread` the standard deviation between
     them (None: only one has it), and `stderr` the standard error within one run, the root mean

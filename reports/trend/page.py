@@ -208,7 +208,7 @@ COMMITS = Axis(
     "trend",
     "Bars are the 95 % interval of each number alone. Runs of one seed have their images in common, so a change that is "
     "smaller than the bars can be real: the gate compares them in pairs. A line is broken where numbers were measured by "
-    "another protocol, or are of another n on which they depend.",
+    "a different protocol, or depend on n and have a different n.",
     "commit",
     ("date", "commit"),
     _cells,

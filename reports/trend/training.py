@@ -76,7 +76,7 @@ IMAGES = Axis(
     "training",
     "Of the moving average of the weights, on the same images always; bars are the 95 % interval of each number alone, so that a "
     "change that is smaller than they are can be real. Images are counted by stage. A line is broken where numbers were "
-    "measured by another protocol.",
+    "measured by a different protocol.",
     "images seen",
     ("images seen", "measured"),
     _cells,

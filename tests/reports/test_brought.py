@@ -44,7 +44,7 @@ def test_only_what_differs_from_the_defaults_is_written():
 @pytest.mark.parametrize(
     ("notes", "reason"),
     [
-        ({"metrics": []}, "metrics is no object"),
+        ({"metrics": []}, "metrics is not an object"),
         ({"metrics": {"a b": {}}}, "'a b' cannot be a metric's name"),
         ({"metrics": {"mine": 1}}, "metric mine: not an object but 1"),
         ({"metrics": {"mine": {}}}, "metric mine: no direction"),
@@ -57,7 +57,7 @@ def test_only_what_differs_from_the_defaults_is_written():
         ({"margin": {"size": "big"}}, "size: must be a number, not 'big'"),
         ({"margin": {"size": 10**400}}, "size: must be a number, not 1000"),
         ({"margin": {"size": float("nan")}}, "size: must be a finite number"),
-        ({"tables": {}}, "tables is no list"),
+        ({"tables": {}}, "tables is not a list"),
         ({"tables": [1]}, "tables: not an object but 1"),
         ({"rows": "system"}, "rows: must be a list, not 'system'"),
         ({"rows": [1]}, "rows: must be a text, not 1"),

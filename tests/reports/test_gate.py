@@ -259,7 +259,10 @@ def test_influences_of_another_run_are_refused(base, tmp_path, command):
     other = write_run(tmp_path / "other", {KEY: SSIM})
     (new / "influences.npz").write_bytes((other / "influences.npz").read_bytes())
     result = command(base, new)
-    assert result.returncode == 2 and "influences.npz: not of this records.csv" in result.stderr
+    assert (
+        result.returncode == 2
+        and "influences.npz: does not belong to this records.csv" in result.stderr
+    )
 
 
 # ----------------------------------------------------------------------------------------------
@@ -269,7 +272,7 @@ def test_influences_of_another_run_are_refused(base, tmp_path, command):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda lines: [*lines, lines[1]], "line 4: the number of line 2 again"),
+        (lambda lines: [*lines, lines[1]], "line 4: repeats the number of line 2"),
         (
             lambda lines: [*lines, lines[1].replace(",table,", ",t2,").replace("0.95", "0.96")],
             "again",
@@ -299,7 +302,7 @@ def test_influences_of_another_run_are_refused(base, tmp_path, command):
             "run.json has no protocol p7",
         ),
         (lambda lines: lines[:1], "records.csv: no rows"),
-        (lambda lines: [], "records.csv: not of this version: its first line"),
+        (lambda lines: [], "records.csv: not in the format of this version: its first line"),
     ],
 )
 def test_rows_that_are_none_are_refused_by_line(base, tmp_path, command, change, reason):
@@ -314,7 +317,7 @@ def test_rows_that_are_none_are_refused_by_line(base, tmp_path, command, change,
 
 def test_two_rows_for_one_number_are_not_written(tmp_path):
     (record,) = make_run({KEY: SSIM}).records.values()
-    with pytest.raises(UserError, match="row 2: the number of row 1 again"):
+    with pytest.raises(UserError, match="row 2: repeats the number of row 1"):
         write_records(tmp_path / "records.csv", [record, replace(record, value=0.5)])
     assert not list(tmp_path.iterdir())
 
@@ -383,7 +386,7 @@ def test_an_alpha_that_is_none(base, command, value):
     ("lines", "reason"),
     [
         (["ssim,0.1,value,", "sssim,0.1,value,"], "line 3: no metric 'sssim' was measured"),
-        (["ssim,0.1,value,", "ssim,0.2,value,"], "line 3: ssim is there twice"),
+        (["ssim,0.1,value,", "ssim,0.2,value,"], "line 3: ssim occurs twice"),
         (["ssim,0.1,value"], "line 2: 3 cells, not 4"),
         (["ssim,nan,value,"], "line 2: a margin is a number from 0 up"),
     ],

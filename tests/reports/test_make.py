@@ -158,7 +158,10 @@ def test_a_list_of_files_that_is_not_ours_removes_nothing(files, run, tmp_path, 
     [
         (lambda run: (run / "records.csv").unlink(), "records.csv: no such file"),
         (lambda run: (run / "run.json").write_text("{"), "run.json: not JSON"),
-        (lambda run: (run / "records.csv").write_text("a,b\n"), "records.csv: not of this version"),
+        (
+            lambda run: (run / "records.csv").write_text("a,b\n"),
+            "records.csv: not in the format of this version",
+        ),
         (lambda run: (run / "run.json").write_text("{}"), "run.json: of no schema"),
         (
             lambda run: (run / "run.json").write_text('{"schema": 1, "complete": false}'),
@@ -168,7 +171,7 @@ def test_a_list_of_files_that_is_not_ours_removes_nothing(files, run, tmp_path, 
             lambda run: (run / "run.json").write_text(
                 '{"schema": 1, "complete": true, "protocols": {"p0": {}}, "settings": []}'
             ),
-            "settings is no object",
+            "settings is not an object",
         ),
     ],
 )

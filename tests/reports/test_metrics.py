@@ -65,10 +65,10 @@ def test_a_stand_in_measures_the_same_thing_in_the_same_unit_through_another_net
 
 def test_names_follow_the_network():
     effnet = METRICS[seen_through("fid", "efficientnet-lite0")]
-    assert effnet.margin == Margin(0.0005, "as fid at 10", is_share=True)
+    assert effnet.margin == Margin(0.0005, "0.005 of a FID of 10", is_share=True)
     assert seen_through("fid", "inception") == "fid"
     assert seen_through("ppl", "alexnet") == "ppl_alex" and seen_through("ppl", "vgg16") == "ppl"
-    with pytest.raises(KeyError, match="nothing stands for fid through vgg16"):
+    with pytest.raises(KeyError, match="no variant of fid uses vgg16"):
         seen_through("fid", "vgg16")
 
 

@@ -42,7 +42,7 @@ def test_a_number_that_is_there_is_refused_across_flushes(tmp_path):
     file = RecordFile(tmp_path / "r.csv")
     file.add(ROW)
     file.flush()
-    with pytest.raises(UserError, match="row 2: the number of row 1 again"):
+    with pytest.raises(UserError, match="row 2: repeats the number of row 1"):
         file.add(replace(ROW, value=0.6))
 
 

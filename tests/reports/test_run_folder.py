@@ -79,7 +79,7 @@ def test_a_file_of_terabytes_is_refused(folder, file):
         ('{"schema": 1, "complete": true, "protocols": {"a": 1}}', "no protocols"),
         (
             '{"schema": 1, "complete": true, "protocols": {}, "settings": []}',
-            "settings is no object",
+            "settings is not an object",
         ),
         ("[" * 100_000, "nested too deeply"),
         ('{"a": ' * 100_000, "nested too deeply"),
@@ -91,7 +91,7 @@ def test_a_file_of_terabytes_is_refused(folder, file):
 )
 def test_a_run_json_that_is_none(folder, text, reason):
     (folder / "run.json").write_bytes(text.encode("utf-8", "surrogateescape"))
-    if reason in ("no protocols", "settings is no object"):
+    if reason in ("no protocols", "settings is not an object"):
         (folder / "records.csv").write_text(
             (folder / "records.csv").read_text().replace(",p0,", ",,")
         )

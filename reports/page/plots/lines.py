@@ -45,12 +45,12 @@ def by_steps(found: Merged) -> Iterator[Plot]:
 def by_calls(found: Merged) -> Iterator[Plot]:
     """The same against network calls, including solvers other than the paper's."""
     for metric in ("ssim", "lpips"):
-        yield from _against(found, CALLS, metric, "network calls an image", NETWORK_CALLS)
+        yield from _against(found, CALLS, metric, "network calls per image", NETWORK_CALLS)
 
 
 def samples_by_steps(found: Merged) -> Iterator[Plot]:
     """Table 4: FID (or its stand-in) against T and against network calls, if there are several T."""
-    for label, x in (("T (steps)", STEPS), ("network calls an image", NETWORK_CALLS)):
+    for label, x in (("T (steps)", STEPS), ("network calls per image", NETWORK_CALLS)):
         yield from _against(found, "table4_unconditional_fid", "fid", label, x)
 
 
@@ -72,7 +72,7 @@ def by_cost(found: Merged) -> Iterator[Plot]:
     gflops = {(r.system, r.setting): r.value or 0.0 for r in counted}
     records = numbers_of(found, TABLE1) + numbers_of(found, CALLS)
     operations = partial(_operations, gflops=gflops)
-    yield from _against(found, COST, "ssim", "GFLOP an image", operations, marks=records)
+    yield from _against(found, COST, "ssim", "GFLOP per image", operations, marks=records)
 
 
 def _row(record: Record) -> tuple[object, ...]:
