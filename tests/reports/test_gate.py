@@ -275,7 +275,7 @@ def test_influences_of_another_run_are_refused(base, tmp_path, command):
         (lambda lines: [*lines, lines[1]], "line 4: repeats the number of line 2"),
         (
             lambda lines: [*lines, lines[1].replace(",table,", ",t2,").replace("0.95", "0.96")],
-            "again",
+            "line 4: repeats the number of line 2",
         ),
         (lambda lines: [lines[0], lines[1][:60], lines[2]], "line 2: 9 cells, not 24"),
         (lambda lines: [lines[0], lines[1] + ",x", lines[2]], "line 2: 25 cells, not 24"),
