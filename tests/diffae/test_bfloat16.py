@@ -95,12 +95,5 @@ def test_a_gpu_that_emulates_it_does_not_have_it(has, monkeypatch):
     assert bfloat16.support("cuda:1")[0] == has and asked == ["cuda:1"]
 
 
-def test_the_reason_is_what_makes_it_fast(monkeypatch):
-    """AMX, which multiplies matrices; a processor that has it has AVX512's vectors too."""
-    monkeypatch.setattr(bfloat16, "capabilities", lambda: {"avx512_bf16", "amx_bf16"})
-    monkeypatch.setattr(bfloat16, "LIMITS", ())
-    assert bfloat16.support("cpu") == (True, "this processor has amx_bf16")
-
-
 def test_no_other_device_is_known_to_have_it():
     assert bfloat16.support("mps") == (False, "mps is not known to multiply it")

@@ -1,14 +1,15 @@
 """Training losses in closed form: with networks of known output and known error."""
 
-import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from known_networks import Knows
 from safetensors.torch import load_file
 from scipy import stats
 from tiny_preset import SCHEDULE, TINY, pictures
+from tiny_training import same, trained, weights
 from torch import nn
 
 from diffae.diffusion import noise
@@ -33,24 +34,6 @@ LATENT = torch.from_numpy(0.992 ** np.arange(1, 1001))
 MISS = 2.0
 
 
-class Oracle(nn.Module):
-    """Works out the noise, or the velocity, of x_t from x_0 itself, and misses it by MISS everywhere."""
-
-    def __init__(self, alphas, prediction, x_0=None):
-        super().__init__()
-        self.alphas, self.prediction, self.x_0 = alphas, prediction, x_0
-        self.config = replace(TINY.model.latent, prediction=prediction)
-        self.seen: list[int] = []
-
-    def forward(self, x_t, t, z=None):
-        self.seen += t.tolist()
-        x_0 = z.view_as(x_t) if self.x_0 is None else self.x_0.expand_as(x_t)
-        a = self.alphas[t].view(-1, *[1] * (x_t.ndim - 1))
-        eps = (x_t - a.sqrt() * x_0) / (1 - a).sqrt()
-        answer = eps if self.prediction == EPSILON else a.sqrt() * eps - (1 - a).sqrt() * x_0
-        return answer.float() + MISS
-
-
 class Pixels(nn.Module):
     """Gives back the images that `nn.Flatten` made a code of, too bright by a half."""
 
@@ -61,7 +44,7 @@ class Pixels(nn.Module):
 def known(prediction, flip=True):
     """An autoencoder whose z_sem is the image itself, and its images."""
     model = DiffusionAutoencoder(replace(TINY.model, prediction=prediction))
-    model.encoder, model.unet = nn.Flatten(), Oracle(IMAGE, prediction)
+    model.encoder, model.unet = nn.Flatten(), Knows(None, IMAGE, prediction, MISS)
     return model, Images(pictures(40), flip, "cpu")
 
 
@@ -85,7 +68,7 @@ def test_the_baseline_s_loss_is_the_squared_error(prediction):
     model = DDIM(replace(config, prediction=prediction))
     image = pictures(1)
     data = Images(image, False, "cpu")
-    model.unet = Oracle(IMAGE, prediction, data.batch(torch.tensor([0])))
+    model.unet = Knows(data.batch(torch.tensor([0])), IMAGE, prediction, MISS)
     loss = image_loss(model, data)
     losses = [value(loss, 1, seed) for seed in range(5)]
     assert losses == pytest.approx([MISS**2] * 5, rel=1e-3)
@@ -95,7 +78,7 @@ def test_the_baseline_s_loss_is_the_squared_error(prediction):
 def test_the_latent_loss_is_the_absolute_error(prediction):
     model = DiffusionAutoencoder(TINY.model)
     z = torch.tensor([[0.5, -1.0, 2.0, 0.0]]).repeat(40, 1)
-    model.latent_net = Oracle(LATENT, prediction, z[:1])
+    model.latent_net = Knows(z[:1], LATENT, prediction, MISS)
     assert value(latent_loss(model, z)) == pytest.approx(MISS, rel=1e-3)
 
 
@@ -137,11 +120,11 @@ def test_images_are_scaled_and_half_of_them_mirrored():
     mirrored = (batch == upright.flip(-1)).flatten(1).all(1)
     assert ((batch == upright).flatten(1).all(1) | mirrored).all()
     assert 440 < mirrored.sum() < 560
-    for same in (
+    for unchanged in (
         halves(1000, False).batch(torch.arange(1000), noise.generator(0, "test", 0)),
         halves(1000, True).batch(torch.arange(1000)),
     ):
-        assert (same == upright).all()
+        assert (unchanged == upright).all()
 
 
 def test_codes_are_those_of_the_images_upright_and_without_dropout():
@@ -328,24 +311,19 @@ def test_seeds_of_any_size_begin_with_weights_of_their_own(staged, monkeypatch):
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_what_is_exported_is_the_moving_average_that_was_saved(dtype, tmp_path):
-    train(replace(TINY, dtype=dtype, flip=True), pictures(12), tmp_path, Run(0, "me"), "cpu")
-    exported = load_file(tmp_path / "model.safetensors")
+    exported = weights(trained(tmp_path, preset=replace(TINY, dtype=dtype, flip=True)))
     image = load_file(tmp_path / "training-image.safetensors")
     latent = load_file(tmp_path / "training-latent.safetensors")
     averages = {name[4:]: t for name, t in image.items() if name.startswith("ema.")}
     averages |= {f"latent_net.{n[4:]}": t for n, t in latent.items() if n.startswith("ema.")}
-    assert exported.keys() == {*averages, "z_mean", "z_std"}
-    for name, average in averages.items():
-        assert torch.equal(exported[name], average.to(getattr(torch, dtype))), name
-    raw = image["model.unet.out.2.weight"]
-    assert not torch.equal(raw, averages["unet.out.2.weight"])
-    assert math.isfinite(float(exported["z_std"].sum()))
+    moments = [exported.pop("z_mean"), exported.pop("z_std")]
+    assert same(exported, {n: t.to(getattr(torch, dtype)) for n, t in averages.items()})
+    assert not torch.equal(image["model.unet.out.2.weight"], averages["unet.out.2.weight"])
+    assert all(torch.isfinite(found).all() for found in moments)
 
 
 def test_a_baseline_is_exported_so_too(tmp_path):
     config = replace(TINY.model, kind=DDIM_BASELINE, encoder_channel_mult=(), latent=None)
-    preset = replace(TINY, model=config, latent=None)
-    train(preset, pictures(12), tmp_path, Run(0, "me"), "cpu")
-    exported = load_file(tmp_path / "model.safetensors")
+    exported = weights(trained(tmp_path, preset=replace(TINY, model=config, latent=None)))
     saved = load_file(tmp_path / "training-image.safetensors")
     assert all(torch.equal(tensor, saved[f"ema.{n[5:]}"]) for n, tensor in exported.items())

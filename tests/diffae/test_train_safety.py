@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from safetensors import safe_open
 from safetensors.torch import load_file
 from tiny_preset import SCHEDULE, TINY, pictures
+from tiny_training import same, trained, weights, words, write_pictures
 from torch import nn
 
 from diffae.checkpoints import checkpoint
@@ -27,7 +26,7 @@ from diffae.train import __main__ as command
 from diffae.train import stages, state, trainer
 from diffae.train.note import Note
 from diffae.train.presets import PRESETS
-from diffae.train.stages import set_moments, train
+from diffae.train.stages import set_moments
 from diffae.train.trainer import Run, Training, batch_indices, choose_precision, fit
 from diffae.train.types import Stage
 
@@ -117,20 +116,17 @@ def two_states(path):
 def test_a_damaged_state_gives_way_to_the_one_before(damage, tmp_path, capsys):
     path = tmp_path / "state"
     two_states(path)
-    if damage == "cut":
-        path.write_bytes(path.read_bytes()[:-3])
-    elif damage == "foreign":
+    content = path.read_bytes()
+    if damage == "foreign":
         checkpoint.write_tensors({"x": torch.zeros(1)}, path, {"identity": "me"})
     elif damage == "no step":
-        with safe_open(path, "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-        checkpoint.write_tensors(tensors, path, {"identity": "me"})
-    elif damage == "step":
-        path.write_bytes(path.read_bytes().replace(b'"step":"2"', b'"step":"6"'))
-    elif damage == "identity":
-        path.write_bytes(path.read_bytes().replace(b'"identity":"me"', b'"identity":"mf"'))
-    else:
+        checkpoint.write_tensors(load_file(path), path, {"identity": "me"})
+    elif damage == "removed":
         path.unlink()
+    else:
+        change = {"cut": (content, content[:-3]), "step": (b'"step":"2"', b'"step":"6"')}
+        change |= {"identity": (b'"identity":"me"', b'"identity":"mf"')}
+        path.write_bytes(content.replace(*change[damage]))
     training = Training(Slope([1.0]), SCHEDULE, 0)
     training.load(path, "me")
     assert training.step == 1
@@ -148,10 +144,8 @@ def test_a_training_with_a_damaged_state_ends_as_one_that_nothing_happened_to(
     """
     monkeypatch.setattr(trainer, "SAVE_EVERY_SECONDS", -1)
     monkeypatch.setattr(trainer, "SAVING", 1e9)  # saves after every step
-    whole, stopped, save = tmp_path / "whole", tmp_path / "stopped", state.save
-    whole.mkdir()
-    stopped.mkdir()
-    train(TINY, pictures(8), whole, Run(0, "me"), "cpu")
+    preset, stopped, save = replace(TINY, latent=None), tmp_path / "stopped", state.save
+    whole = trained(tmp_path / "whole", preset=preset)
 
     def until_the_fourth(path, now, *more):
         save(path, now, *more)
@@ -160,7 +154,7 @@ def test_a_training_with_a_damaged_state_ends_as_one_that_nothing_happened_to(
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(state, "save", until_the_fourth)
-        train(TINY, pictures(8), stopped, Run(0, "me"), "cpu")
+        trained(stopped, preset=preset)
     content = stages.state_path(stopped, "image").read_bytes()
     for damaged in (content[: len(content) // 2], content[:-1] + bytes([content[-1] ^ 1])):
         out = tmp_path / str(len(damaged))
@@ -168,7 +162,7 @@ def test_a_training_with_a_damaged_state_ends_as_one_that_nothing_happened_to(
         newest = stages.state_path(out, "image")
         assert (state.step_on_disk(newest), state.step_on_disk(state.previous(newest))) == (4, 3)
         newest.write_bytes(damaged)
-        train(TINY, pictures(8), out, Run(0, "me"), "cpu")
+        trained(out, preset=preset)
         assert f"{newest}: damaged" in capsys.readouterr().err
         for name in ("model.safetensors", "config.json"):
             assert (out / name).read_bytes() == (whole / name).read_bytes()
@@ -256,17 +250,15 @@ def test_the_pixel_decoder_is_built_only_where_it_is_used(tmp_path, monkeypatch)
             super().__init__(config)
 
     monkeypatch.setattr(stages, "PixelDecoder", Spy)
-    train(TINY, pictures(8), tmp_path, Run(0, "me"), "cpu")
-    assert not built
-    for used in ({"pixel_weight": 1.0}, {"encoder": SCHEDULE}):
-        (tmp_path / str(used)).mkdir()
-        train(replace(TINY, **used), pictures(8), tmp_path / str(used), Run(0, "me"), "cpu")
-    assert len(built) == 2
+    step = replace(SCHEDULE, samples=4)
+    for used, count in (({}, 0), ({"pixel_weight": 1.0}, 1), ({"encoder": step}, 2)):
+        trained(tmp_path / str(count), preset=replace(TINY, image=step, latent=None, **used))
+        assert len(built) == count
 
 
 def test_one_training_image_is_refused_at_once(tmp_path):
     with pytest.raises(UserError, match="at least 2 training images, not 1"):
-        train(TINY, pictures(1), tmp_path, Run(0, "me"), "cpu")
+        trained(tmp_path, 1)
 
 
 def test_images_that_are_all_one_are_refused():
@@ -278,7 +270,7 @@ def test_images_that_are_all_one_are_refused():
 def test_files_have_the_permissions_of_any_new_file(tmp_path):
     before = os.umask(0o027)
     try:
-        train(TINY, pictures(8), tmp_path, Run(0, "me"), "cpu")
+        trained(tmp_path)
     finally:
         os.umask(before)
     modes = {path.name: oct(path.stat().st_mode & 0o777) for path in tmp_path.iterdir()}
@@ -410,17 +402,15 @@ def test_float16_goes_on_with_its_scale(tmp_path):
 
 
 def test_a_checkpoint_has_the_weights_of_a_training_in_the_dtype_of_its_preset(tmp_path):
-    found = {}
-    for dtype in ("float32", "float16"):
-        (tmp_path / dtype).mkdir()
-        train(replace(TINY, dtype=dtype), pictures(8), tmp_path / dtype, Run(0, "me"), "cpu")
-        found[dtype] = load_file(tmp_path / dtype / "model.safetensors")
-    for name, whole in found["float32"].items():
-        half = found["float16"][name]
-        assert (whole.dtype, half.dtype) == (torch.float32, torch.float16)
-        assert torch.equal(half, whole.half())
-    read = DiffusionAutoencoder.from_pretrained(tmp_path / "float16")
-    assert torch.equal(read.state_dict()[name], half.float())
+    whole, half = (
+        weights(trained(tmp_path / dtype, preset=replace(TINY, dtype=dtype)))
+        for dtype in ("float32", "float16")
+    )
+    assert {tensor.dtype for tensor in whole.values()} == {torch.float32}
+    assert {tensor.dtype for tensor in half.values()} == {torch.float16}
+    assert same(half, {name: tensor.half() for name, tensor in whole.items()})
+    read = DiffusionAutoencoder.from_pretrained(tmp_path / "float16").state_dict()
+    assert same(read, {name: tensor.float() for name, tensor in half.items()})
 
 
 @pytest.mark.parametrize(("before", "then"), [("float16", "float32"), ("float32", "float16")])
@@ -440,40 +430,20 @@ def test_a_state_of_float16_and_one_of_float32_take_each_other_s_place(before, t
 # What a checkpoint was trained on
 
 
-@pytest.fixture
-def trained(tmp_path, monkeypatch):
-    """A folder of a training on twenty pictures: `(preset's split, folder, data)`."""
-    data = tmp_path / "data"
-    data.mkdir()
-    for i, pixels in enumerate(pictures(20)):
-        Image.fromarray(pixels).save(data / f"{i:02d}.png")
-
-    def run(split: str):
-        monkeypatch.setitem(PRESETS, "tiny", replace(TINY, split=split, data_hint="x"))
-        out = tmp_path / split
-        words = [
-            "tiny",
-            "--data",
-            data,
-            "--out",
-            out,
-            "--precision",
-            "float32",
-            "--sheet-every",
-            "0",
-        ]
-        command.main(list(map(str, words)))
-        return out, open_dataset(data, 8)
-
-    return run
+def trained_on(split: str, data, monkeypatch):
+    """The folder of a training on a split of the images of a folder."""
+    monkeypatch.setitem(PRESETS, "tiny", replace(TINY, split=split, data_hint="x"))
+    command.main(words("tiny", data, out := data.parent / split))
+    return out
 
 
 @pytest.mark.parametrize(
     ("split", "saw", "did_not_see"),
     [("train", ("train", "all"), ("test", "valid")), ("all", ("train", "test", "all"), ())],
 )
-def test_a_checkpoint_says_what_it_was_trained_on(split, saw, did_not_see, trained, tmp_path):
-    out, data = trained(split)
+def test_a_checkpoint_says_what_it_was_trained_on(split, saw, did_not_see, data, monkeypatch):
+    folder, out = data, trained_on(split, data, monkeypatch)
+    data = open_dataset(folder, 8)
     known = checkpoint.trained_on(out)
     assert known == checkpoint.trained_on(out / "model.safetensors")
     assert (known.preset, known.data, known.split, known.seed) == ("tiny", data.name, split, 0)
@@ -481,11 +451,9 @@ def test_a_checkpoint_says_what_it_was_trained_on(split, saw, did_not_see, train
     assert known.count == len(data.indices(split)) == {"all": 20}.get(split, known.count)
     assert all(known.saw(data, other) for other in saw)
     assert not any(known.saw(data, other) for other in did_not_see)
-    elsewhere = tmp_path / "other"
-    elsewhere.mkdir()
-    Image.fromarray(pictures(1)[0]).save(elsewhere / "a.png")
+    elsewhere = write_pictures(folder.parent / "other", pictures(1))
     assert not known.saw(open_dataset(elsewhere, 8), "all")
-    assert known.saw(open_dataset(tmp_path / "data", 8, seed=1), "test")  # another split of them
+    assert known.saw(open_dataset(folder, 8, seed=1), "test")  # another split of them
     stages_of = json.loads((out / "training.json").read_text())["stages"]
     seconds = stages_of["image"].pop("seconds")
     assert stages_of["image"] == {"precision": "float32", "skipped": 0, "examples": 24}
@@ -505,13 +473,12 @@ def test_the_packaged_models_know_their_portraits(tmp_path, monkeypatch):
     assert not known.saw(open_dataset(tmp_path / "q", 8), "train")
 
 
-def test_a_checkpoint_without_a_record_or_with_a_damaged_one(trained, tmp_path):
-    out, _ = trained("train")
+def test_a_checkpoint_without_a_record_or_with_a_damaged_one(tmp_path):
+    out = trained(tmp_path)
+    assert checkpoint.trained_on(out) is None
     (out / "training.json").write_text('{"trained_on": {"preset": 1}}')
     with pytest.raises(UserError, match=r"training\.json: not the record of a training"):
         checkpoint.trained_on(out)
-    (out / "training.json").unlink()
-    assert checkpoint.trained_on(out) is None
 
 
 def test_presets_of_data_without_a_split_train_on_all_of_it_in_float32():

@@ -3,13 +3,14 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
-from PIL import Image
 from refusal import refusal
 from tiny_preset import TINY, pictures
+from tiny_training import same, weights, words, write_pictures
 
 from diffae.train import __main__ as command
-from diffae.train import stages
+from diffae.train import dry_run, stages
 from diffae.train.overrides import override
 from diffae.train.presets import PRESETS
 from diffae.train.types import Schedule
@@ -40,21 +41,21 @@ def test_a_schedule_of_fewer_examples_warms_up_in_proportion():
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path, monkeypatch):
     """Seven photographs, of which four are to train on."""
-    for i, pixels in enumerate(pictures(7)):
-        for split in ("train", "train", "train", "train", "test", "test", "valid")[i : i + 1]:
-            (tmp_path / "data" / split).mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels).save(tmp_path / "data" / split / f"{i}.png")
+    monkeypatch.setitem(PRESETS, "tiny", SIZED)
+    for split, pixels in zip(
+        ("train", "test", "valid"), np.split(pictures(7), [4, 6]), strict=True
+    ):
+        write_pictures(tmp_path / "data" / split, pixels)
     return tmp_path / "data"
 
 
-def test_the_record_says_what_was_trained(folder, tmp_path, monkeypatch, capsys):
+def test_the_record_says_what_was_trained(folder, tmp_path, capsys):
     """Four images, three epochs: twelve examples in place of 24. A folder of fewer epochs is
     another training.
     """
-    monkeypatch.setitem(PRESETS, "tiny", SIZED)
-    arguments = ["tiny", "--data", str(folder), "--out", str(tmp_path / "out"), "--precision", "float32"]  # fmt: skip
+    arguments = words("tiny", folder, tmp_path / "out")
     command.main(arguments)
     note = json.loads((tmp_path / "out" / "training.json").read_text())
     assert [note["stages"][s]["examples"] for s in ("encoder", "image", "latent")] == [12, 12, 24]
@@ -68,36 +69,23 @@ def test_the_record_says_what_was_trained(folder, tmp_path, monkeypatch, capsys)
 
 def test_a_killed_training_of_a_sized_preset_goes_on(folder, tmp_path, monkeypatch):
     """The second run finds the states of the first, which have its identity."""
-    monkeypatch.setitem(PRESETS, "tiny", SIZED)
-    arguments = [
-        "tiny",
-        "--data",
-        str(folder),
-        "--precision",
-        "float32",
-        "--sheet-every",
-        "0",
-        "--out",
-    ]
-    command.main([*arguments, str(tmp_path / "whole")])
+    whole, out = tmp_path / "whole", tmp_path / "killed"
+    command.main(words("tiny", folder, whole))
 
     def killed(*_):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(stages, "_codes", killed)
-        command.main([*arguments, str(tmp_path / "killed")])
-    command.main([*arguments, str(tmp_path / "killed")])
-    whole, again = (tmp_path / name / "model.safetensors" for name in ("whole", "killed"))
-    assert whole.read_bytes() == again.read_bytes()
+        command.main(words("tiny", folder, out))
+    command.main(words("tiny", folder, out))
+    assert same(weights(whole), weights(out))
 
 
-def test_a_latent_ddim_goes_on_a_sized_autoencoder(folder, tmp_path, monkeypatch):
+def test_a_latent_ddim_goes_on_a_sized_autoencoder(folder, tmp_path):
     """It is finished after three epochs, and not after the examples of the preset."""
-    monkeypatch.setitem(PRESETS, "tiny", SIZED)
-    arguments = ["tiny", "--data", str(folder), "--out", str(tmp_path / "out"), "--stages"]
-    command.main([*arguments, "autoencoder"])
-    command.main([*arguments, "latent"])
+    for stage in ("autoencoder", "latent"):
+        command.main(words("tiny", folder, tmp_path / "out", "--stages", stage))
     note = json.loads((tmp_path / "out" / "training.json").read_text())
     assert note["stages"]["latent"]["examples"] == 24
 
@@ -109,8 +97,8 @@ def test_the_number_of_examples_may_be_asked_for():
     assert override(PRESETS["small"], ["epochs=200"]).sized(100).image.samples == 20_000
 
 
-def test_the_dry_run_is_of_the_images_that_there_are(folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(PRESETS, "tiny", SIZED)
+def test_the_dry_run_is_of_the_images_that_there_are(folder, monkeypatch, capsys):
+    monkeypatch.setattr(dry_run, "seconds", lambda *_: (0.01, 0.01))
     command.main(["tiny", "--data", str(folder), "--dry-run"])
     rows = [line.split("|") for line in capsys.readouterr().out.splitlines() if "|" in line]
     assert {row[1].strip(): row[4].strip() for row in rows[2:5]} == {

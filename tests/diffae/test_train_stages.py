@@ -2,18 +2,19 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import pytest
-import torch
-from PIL import Image
 from refusal import refusal
 from safetensors.torch import load_file
-from tiny_preset import SCHEDULE, TINY, pictures
+from tiny_preset import SCHEDULE, TINY
+from tiny_training import same, weights
+from tiny_training import words as words_of
 
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.networks.config import read_config
 from diffae.train import __main__ as command
-from diffae.train import chain, state, trainer
+from diffae.train import chain, dry_run, state, trainer
 from diffae.train.overrides import override
 from diffae.train.presets import OTHER_PRESETS, PRESETS, Preset, find_preset
 from diffae.train.stages import state_path
@@ -21,28 +22,7 @@ from diffae.train.stages import state_path
 STATES = {"training-image.safetensors", "training-latent.safetensors"}
 
 
-@pytest.fixture
-def data(tmp_path, monkeypatch):
-    """A folder of twenty pictures of noise, and the tiny preset in the table."""
-    monkeypatch.setitem(PRESETS, "tiny", replace(TINY, split="all", data_hint="x"))
-    folder = tmp_path / "data"
-    folder.mkdir()
-    for i, pixels in enumerate(pictures(20)):
-        Image.fromarray(pixels).save(folder / f"{i:02d}.png")
-    return folder
-
-
-def words(data, out, *more):
-    common = ["--precision", "float32", "--device", "cpu", "--sheet-every", "0"]
-    return list(map(str, ["tiny", "--data", data, "--out", out, *common, *more]))
-
-
-def weights(folder):
-    return load_file(folder / "model.safetensors")
-
-
-def same(a, b):
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+words = partial(words_of, "tiny")
 
 
 def test_stages_one_after_the_other_end_where_all_at_once_do(data, tmp_path):
@@ -81,7 +61,7 @@ def test_the_baseline_is_a_checkpoint_of_its_own(data, tmp_path, monkeypatch):
         TINY.model, kind="ddim", encoder_channel_mult=(), latent=None
     )
     monkeypatch.setitem(PRESETS, "tiny-ddim", chain.baseline_of(PRESETS["tiny"]))
-    command.main(["tiny-ddim", *words(data, alone)[1:]])
+    command.main(words_of("tiny-ddim", data, alone))
     assert same(weights(baseline), weights(alone))
     notes = [json.loads((folder / "training.json").read_text()) for folder in (baseline, alone)]
     assert notes[0]["identity"] == notes[1]["identity"]
@@ -125,11 +105,15 @@ def test_a_baseline_that_has_no_place_is_refused_before_anything_is_trained(data
         ("ffhq128-ddim", "autoencoder", "no stage 'autoencoder'; there are: baseline"),
         ("vqgan-portraits", "autoencoder", "not for vqgan-portraits, only for DiffAE"),
         ("tiny", "latent", "is at step 0 of 6: train it first (--stages autoencoder,latent)"),
-        ("tiny", "latent,baseline", "(--stages autoencoder,latent,baseline), or give one"),
+        (
+            "tiny",
+            "latent,baseline",
+            "(--stages autoencoder,latent,baseline), or give a trained one",
+        ),
     ],
 )
 def test_a_stage_that_cannot_be_is_one_line(preset, text, told, data, tmp_path, capsys):
-    arguments = [preset, *words(data, tmp_path / "out", "--stages", text)[1:]]
+    arguments = words_of(preset, data, tmp_path / "out", "--stages", text)
     line = refusal(command.main, capsys, *arguments)
     assert "--stages" in line and told in line
     assert not (tmp_path / "out").exists()
@@ -183,7 +167,8 @@ def test_what_is_trained_where_nothing_is_chosen():
     assert all(chain.chosen(find_preset(name), None) == () for name in OTHER_PRESETS)
 
 
-def test_a_dry_run_is_of_the_stages_that_are_asked_for(data, capsys):
+def test_a_dry_run_is_of_the_stages_that_are_asked_for(data, monkeypatch, capsys):
+    monkeypatch.setattr(dry_run, "seconds", lambda *_: (0.01, 0.01))
     shown = {}
     for stages in ("autoencoder", "latent,baseline"):
         command.main(["tiny", "--dry-run", "--device", "cpu", "--stages", stages])

@@ -6,66 +6,36 @@ import re
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import in_process
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from refusal import refusal
-from safetensors.torch import load_file
-from tiny_preset import SCHEDULE, TINY, pictures
+from tiny_preset import SCHEDULE, pictures
+from tiny_training import same, trained, weights, write_pictures
+from tiny_training import words as words_of
 
 from diffae.data import open_dataset, open_for_model
 from diffae.system.errors import UserError
 from diffae.train import __main__ as command
 from diffae.train import images as images_module
-from diffae.train import stages, state
+from diffae.train import state
 from diffae.train.images import Images, OnDisk, source_of
-from diffae.train.presets import PRESETS
 from diffae.train.trainer import Run, TooLittleMemory, Training, fit, needing_memory
 from diffae.train.types import Stage
 
 ROOT = Path(__file__).parents[2]
 TWENTY = pictures(20)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def preset():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(PRESETS, "tiny", replace(TINY, split="all", data_hint="x"))
-        yield
-
-
-@pytest.fixture
-def data(tmp_path):
-    folder = tmp_path / "data"
-    folder.mkdir()
-    for i, pixels in enumerate(TWENTY):
-        Image.fromarray(pixels).save(folder / f"{i:02d}.png")
-    return folder
+words = partial(words_of, "tiny")
 
 
 @pytest.fixture
 def from_disk(monkeypatch):
     monkeypatch.setattr(images_module, "IN_MEMORY", 0)
-
-
-def words(data, out, *more):
-    common = ["--precision", "float32", "--device", "cpu", "--sheet-every", "0"]
-    return list(map(str, ["tiny", "--data", data, "--out", out, *common, *more]))
-
-
-def trained_on(pixels, out):
-    """The weights that the same training makes of pixels in memory."""
-    out.mkdir()
-    stages.train(replace(TINY, split="all"), pixels, out, Run(0, "me"), "cpu")
-    return load_file(out / "model.safetensors")
-
-
-def same(a, b):
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 def content(folder):
@@ -76,36 +46,27 @@ def content(folder):
 # Images that cannot be read
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
-def test_a_damaged_image_is_an_error_or_skipped(workers, data, tmp_path, capsys, from_disk):
-    (data / "07.png").write_bytes(b"no image")
-    (data / "08.png").write_bytes(b"nor this")
-    out = tmp_path / "out"
-    flags = ["--workers", workers]
-    with pytest.raises(UserError, match=r"0[78]\.png: cannot read this image"):
+@pytest.mark.parametrize("workers", ["0", "2", "in memory"])
+def test_a_damaged_image_is_an_error_or_skipped(workers, data, tmp_path, capsys, request):
+    """The next image stands in for it; for the last one, the first."""
+    flags = [] if workers == "in memory" else ["--workers", workers]
+    if flags:
+        request.getfixturevalue("from_disk")
+    names, out = ["07.png", "08.png", "19.png"], tmp_path / "out"
+    for name in names:
+        (data / name).write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"(07|08|19)\.png: cannot read this image"):
         command.main(words(data, out, *flags))
     command.main(words(data, out, *flags, "--damaged", "skip"))
     told = capsys.readouterr().err
-    for name in ("07.png", "08.png"):
+    for name in names:
         assert len(re.findall(rf"^skipped: .*{name}: cannot read", told, re.MULTILINE)) == 1
-    assert f"tiny: 2 of 20 images were skipped, see {out / 'training.json'}" in told
+    assert f"tiny: 3 of 20 images were skipped, see {out / 'training.json'}" in told
     damaged = json.loads((out / "training.json").read_text())["damaged"]
-    assert [Path(line.split(": ")[0]).name for line in damaged] == ["07.png", "08.png"]
+    assert [Path(line.split(": ")[0]).name for line in damaged] == names
     expected = TWENTY.copy()
-    expected[7] = expected[8] = TWENTY[9]
-    assert same(load_file(out / "model.safetensors"), trained_on(expected, tmp_path / "array"))
-
-
-def test_damaged_images_in_memory_are_skipped_too(data, tmp_path, capsys):
-    (data / "19.png").write_bytes(b"no image")
-    out = tmp_path / "out"
-    with pytest.raises(UserError, match=r"19\.png: cannot read this image"):
-        command.main(words(data, out))
-    command.main(words(data, out, "--damaged", "skip"))
-    assert "19.png: cannot read this image" in capsys.readouterr().err
-    expected = TWENTY.copy()
-    expected[19] = TWENTY[0]
-    assert same(load_file(out / "model.safetensors"), trained_on(expected, tmp_path / "array"))
+    expected[7], expected[8], expected[19] = TWENTY[9], TWENTY[9], TWENTY[0]
+    assert same(weights(out), weights(trained(tmp_path / "array", expected)))
 
 
 def test_an_epoch_that_ends_at_a_damaged_image_is_gone_on_with(
@@ -126,15 +87,14 @@ def test_an_epoch_that_ends_at_a_damaged_image_is_gone_on_with(
                 path.write_bytes(b"no image")
         return value
 
-    monkeypatch.setattr(Training, "advance", breaking)
-    with pytest.raises(UserError, match="cannot read this image"):
+    with monkeypatch.context() as patch, pytest.raises(UserError, match="cannot read this image"):
+        patch.setattr(Training, "advance", breaking)
         command.main(words(data, out, *alone))
-    monkeypatch.undo()
     assert state.step_on_disk(out / "training-image.safetensors") == 3
     for name, bytes_of in good.items():
         (data / name).write_bytes(bytes_of)
-    command.main(words(data, out))
-    assert same(load_file(whole / "model.safetensors"), load_file(out / "model.safetensors"))
+    command.main(words(data, out, *alone))
+    assert same(weights(whole), weights(out))
 
 
 def test_a_disk_that_is_gone_is_no_damaged_image(data, monkeypatch):
@@ -217,36 +177,30 @@ def test_images_that_changed_between_two_runs_are_noticed(change, told, data, tm
     command.main(words(data, out))
 
 
-@pytest.mark.parametrize(
-    ("more", "told"),
-    [
-        (["--seed", "1"], "(seed is 0 there and 1 here)"),
-        (["--set", "image.batch_size=2"], "image.batch_size is 4 there and 2 here"),
-    ],
-)
-def test_another_training_in_the_folder_is_named(more, told, data, tmp_path, capsys):
+def test_another_training_in_the_folder_is_named(data, tmp_path, capsys):
     out = tmp_path / "out"
     command.main(words(data, out))
     before = content(out)
     capsys.readouterr()
-    assert told in refusal(command.main, capsys, *words(data, out, *more))
-    assert content(out) == before
+    for more, told in (
+        (["--seed", "1"], "(seed is 0 there and 1 here)"),
+        (["--set", "image.batch_size=2"], "image.batch_size is 4 there and 2 here"),
+    ):
+        assert told in refusal(command.main, capsys, *words(data, out, *more))
+        assert content(out) == before
 
 
-@pytest.mark.parametrize("change", [gone, another])
+@pytest.mark.parametrize("change", [gone, another, None])
 def test_images_that_change_meanwhile_are_told_of(change, data, tmp_path, monkeypatch, capsys):
-    train = stages.train
-
-    def changing(*arguments):
-        change(data)
-        return train(*arguments)
+    def changing(*_):
+        if change:
+            change(data)
+        return {}
 
     monkeypatch.setattr(command, "train", changing)
     command.main(words(data, tmp_path / "out"))
-    assert "data: its files have changed since this command began" in capsys.readouterr().err
-    monkeypatch.undo()
-    command.main(words(data, tmp_path / "other"))
-    assert "have changed" not in capsys.readouterr().err
+    told = "data: its files have changed since this command began" in capsys.readouterr().err
+    assert told == bool(change)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -299,27 +253,22 @@ def test_a_step_that_takes_too_much_memory_says_what_to_try(tmp_path):
 @pytest.mark.slow
 def test_what_is_said_to_try_helps(tmp_path):
     """A real limit: a batch of 256 that does not fit at once does in parts, in the same folder."""
-    folder = tmp_path / "data"
-    folder.mkdir()
-    for i in range(40):
-        Image.new("RGB", (32, 32), (i, 2 * i, 255 - i)).save(folder / f"{i}.png")
+    folder = write_pictures(tmp_path / "data", np.zeros((40, 32, 32, 3), np.uint8))
     settings = ["image.batch_size=256", "image.samples=256", "encoder=none", "latent=none"]
     flags = [word for setting in settings for word in ("--set", setting)]
-    common = ["smoke", "--data", folder, "--out", tmp_path / "out", "--device", "cpu", *flags]
     program = [sys.executable, str(ROOT / "tests/helpers/train_in_little_memory.py"), "1000"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
-    def trained(*more):
-        return subprocess.run(
-            [*program, *map(str, [*common, *more])], env=environment, capture_output=True, text=True
-        )
+    def limited(*more):
+        command = [*program, *words_of("smoke", folder, tmp_path / "out", *flags, *more)]
+        environment = in_process.environment(tmp_path)
+        return subprocess.run(command, env=environment, capture_output=True, text=True)
 
-    found = trained("--precision", "float32")
+    found = limited()
     assert found.returncode == 2, found.stderr
     line = found.stderr.splitlines()[-1]
     assert line.startswith("error: smoke: autoencoder: 256 examples at a time: not enough memory")
     assert "try --micro-batch 128, --recompute or" in line
-    found = trained("--precision", "float32", "--micro-batch", "32")
+    found = limited("--micro-batch", "32")
     assert found.returncode == 0, found.stderr
     assert (tmp_path / "out/model.safetensors").exists()
 
@@ -332,9 +281,9 @@ def test_what_is_said_to_try_helps(tmp_path):
 def test_one_of_two_processes_that_cannot_read_an_image_ends_both_with_one_line(data, tmp_path):
     (data / "07.png").write_bytes(b"no image")
     out = tmp_path / "out"
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     helper = str(ROOT / "tests/helpers/train_tiny.py")
     program = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    environment = in_process.environment(tmp_path)
     launch = partial(subprocess.run, env=environment, capture_output=True, text=True, timeout=300)
     found = launch([*program, helper, str(data), str(out), "--from-disk"])
     assert found.returncode == 1
