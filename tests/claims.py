@@ -30,11 +30,6 @@ def found(request: pytest.FixtureRequest) -> Merged:
     return read([folder])
 
 
-@pytest.fixture
-def records(found: Merged) -> list[Record]:
-    return list(found.records)
-
-
 # ----------------------------------------------------------------------------------------------
 # The sentences of docs/models.md
 
@@ -124,50 +119,30 @@ def test_what_readme_says_is_what_the_page_says(found, sentence):
 # Further expectations
 
 
-def value(records: list[Record], **fields: object) -> float:
-    found = [r for r in records if all(getattr(r, name) == v for name, v in fields.items())]
-    assert len(found) == 1, f"{len(found)} records with {fields}"
-    assert found[0].value is not None, found[0].note
-    return found[0].value
-
-
-def reconstruction(records: list[Record], system: str, steps: int, metric: str) -> float:
-    return value(
-        records,
-        table="table2_ablation",
-        system=system,
-        setting="x_T inverted",
-        steps=steps,
-        metric=metric,
-    )
-
-
-def test_more_steps_reconstruct_better(records):
-    for system in ("DiffAE", "DDIM"):
-        mse = [reconstruction(records, system, steps, "mse") for steps in (10, 20, 50, 100)]
+def test_more_steps_reconstruct_better(found):
+    for system in PAIR:
+        fields = SSIM | {"metric": "mse", "system": system}
+        mse = [one(found, **fields, steps=steps).value for steps in (10, 20, 50, 100)]
         assert mse == sorted(mse, reverse=True)
 
 
-def test_a_hundred_steps_reconstruct_nearly_everything(records):
-    assert reconstruction(records, "DiffAE", 100, "ssim") >= 0.98
+def test_a_hundred_steps_reconstruct_nearly_everything(found):
+    assert one(found, **SSIM, system="DiffAE", steps=100).value >= 0.98
 
 
-def test_z_sem_knows_most_attributes(records):
-    assert value(records, system="DiffAE", metric="auroc", setting="mean") >= 0.90
+def test_z_sem_knows_most_attributes(found):
+    assert one(found, system="DiffAE", metric="auroc", setting="mean").value >= 0.90
 
 
-def test_a_stronger_edit_moves_the_logit_further(records):
+def test_a_stronger_edit_moves_the_logit_further(found):
     for attribute in ("Male", "Smiling", "Wavy_Hair", "Young"):
-        moved = [
-            value(
-                records, system="DiffAE", setting=f"{attribute} {strength}", metric="logit_change"
-            )
-            for strength in ("0", "0.15", "0.3", "0.8")
-        ]
+        settings = [f"{attribute} {strength}" for strength in ("0", "0.15", "0.3", "0.8")]
+        fields = {"system": "DiffAE", "metric": "logit_change"}
+        moved = [one(found, **fields, setting=setting).value for setting in settings]
         assert moved == sorted(moved)
 
 
-def test_everything_was_measured(records):
-    missing = {(r.benchmark, r.system, r.note) for r in records if r.value is None}
+def test_everything_was_measured(found):
+    missing = {(r.benchmark, r.system, r.note) for r in found.records if r.value is None}
     allowed = {"DDIM", "pixels + PCA", "random encoder"}
     assert {system for _, system, _ in missing} <= allowed, missing

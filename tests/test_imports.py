@@ -32,30 +32,26 @@ FRONTS = ("diffae/images", "diffae/app")
 
 
 @cache
-def imported(path: Path) -> set[str]:
-    """The modules that a file imports, those inside functions too: `a.b` of `from a import b` where
-    it may be one.
-    """
+def imports(path: Path) -> set[tuple[str, str]]:
+    """What a file imports, inside functions too: (a, "") of `import a`, (a, a.b) of `from a import b`."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            found |= {(alias.name, "") for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.module and not node.level, f"{path}: a relative import"
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            found |= {(node.module, f"{node.module}.{alias.name}") for alias in node.names}
     return found
+
+
+def imported(path: Path) -> set[str]:
+    """The modules that a file imports: `a.b` of `from a import b` where it may be one."""
+    return {name for pair in imports(path) for name in pair if name}
 
 
 def used_by(path: Path, modules: Collection[str]) -> set[str]:
     """Those modules that a file imports: `from a import b` of a module b is no use of the package a."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {name if name in modules else str(node.module) for name in names}
-    return found & set(modules)
+    return {name if name in modules else module for module, name in imports(path)} & set(modules)
 
 
 def lies_in(module: str, package: str) -> bool:

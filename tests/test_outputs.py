@@ -4,7 +4,6 @@ A command refuses before it works, so the inputs here are just files that would 
 """
 
 import itertools
-import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import pytest
 from gate_runs import KEY, SSIM, write_run
 from PIL import Image
 from refusal import refusal
+from run_folders import change_notes
 
 import benchmarks.run
 from benchmarks import measure
@@ -140,9 +140,8 @@ def test_the_gate_on_a_pull_request_makes_no_folder_in_what_it_compares(lie, cap
 def test_what_a_command_made_it_makes_again(tmp_path, monkeypatch):
     """An empty file, as mktemp makes it, may be replaced too."""
     monkeypatch.chdir(tmp_path)
-    run = str(write_run(Path("run"), {KEY: SSIM}))
-    notes = json.loads(Path(run, "run.json").read_text())
-    Path(run, "run.json").write_text(json.dumps(notes | {"ended": "2026-01-01T00:00:00+00:00"}))
+    folder = write_run(Path("run"), {KEY: SSIM})
+    run = str(change_notes(folder, ended="2026-01-01T00:00:00+00:00"))
     told = ["--junit", "gate.xml", "--page", "gate.md", "--json", "gate.json"]
     trend = ["--page", "trend.html", "--badge", "badge.json", "--github-action-benchmark", "x"]
     Path("gate.json").touch()

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -17,6 +17,17 @@ from diffae.system import cli
 Main = Callable[[list[str]], int | None]
 
 
+@contextlib.contextmanager
+def signals_kept() -> Iterator[None]:
+    """Restore what a command that runs here makes of signals."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
 def command(main: Main, *arguments: object, cache: Path) -> CompletedProcess[str]:
     """Run `main` as `python -m` would, in the folder `cache` and with it as DIFFAE_CACHE: status
     and output.
@@ -24,22 +35,19 @@ def command(main: Main, *arguments: object, cache: Path) -> CompletedProcess[str
     An exception that would end a real process with a traceback is raised here too.
     """
     words = list(map(str, arguments))
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     out, err = io.StringIO(), io.StringIO()
     with (
         pytest.MonkeyPatch.context() as patch,
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
         contextlib.chdir(cache),
+        signals_kept(),
     ):
         patch.setitem(os.environ, "DIFFAE_CACHE", str(cache))
         try:
             cli.run(lambda: main(words))
         except SystemExit as ended:
             status = int(ended.code or 0)
-        finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
     return CompletedProcess(words, status, out.getvalue(), err.getvalue())
 
 

@@ -1,10 +1,10 @@
 """Check that a command refuses bad input: status 2, and one line on standard error alone."""
 
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from in_process import signals_kept
 
 from diffae.system import cli
 from diffae.system.errors import UserError
@@ -12,13 +12,8 @@ from diffae.system.errors import UserError
 
 def refusal(main: Callable[[list[str]], object], capsys, *arguments: object) -> str:
     """Run a command that must refuse its input and return its error line."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        with pytest.raises(SystemExit) as ended:
-            cli.run(lambda: main(list(map(str, arguments))))
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+    with signals_kept(), pytest.raises(SystemExit) as ended:
+        cli.run(lambda: main(list(map(str, arguments))))
     line = capsys.readouterr().err
     assert ended.value.code == 2, line
     assert line.startswith("error: ") and line.count("\n") == 1 and line.endswith("\n"), line

@@ -2,9 +2,12 @@
 
 import json
 import re
+import shutil
+from dataclasses import replace
 
 import pytest
 from gate_runs import KEY, SSIM, make_run, write_run
+from run_folders import change_notes, write_folder
 
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.tables import specs
@@ -14,7 +17,7 @@ from reports.records.metrics import METRICS, Margin, Metric
 from reports.records.plain import from_plain, to_plain
 from reports.records.plugin_metadata import metrics_in, tables_in
 from reports.records.record import LOWER, Record, write_records
-from reports.records.run_folder import SCHEMA, read_run
+from reports.records.run_folder import read_run
 from reports.records.specs import TableSpec
 from reports.tables.build import build_tables
 from reports.tables.markdown import render
@@ -97,18 +100,8 @@ def run(tmp_path):
         Record("b", "t", system, "d", "test", "", None, "mine", value, direction=LOWER, unit="m")
         for system, value in (("A", 1234.56), ("B", 7.0))
     ]
-    folder = tmp_path / "run"
-    folder.mkdir()
-    write_records(folder / "records.csv", records)
-    notes = {
-        "schema": SCHEMA,
-        "complete": True,
-        "metrics": {"mine": to_plain(MINE)},
-        "tables": [to_plain(SPEC)],
-        "protocols": {},
-    }
-    (folder / "run.json").write_text(json.dumps(notes))
-    return folder
+    notes = {"metrics": {"mine": to_plain(MINE)}, "tables": [to_plain(SPEC)], "protocols": {}}
+    return write_folder(tmp_path / "run", records, **notes)
 
 
 def test_tables_are_made_of_the_folder_alone(run):
@@ -131,42 +124,33 @@ def test_times_are_tables_too(run):
 
 def test_the_margin_of_the_folder_decides(run, tmp_path, capsys):
     """A loss of 0.4, where 0.5 does not matter; then the margin is gone."""
-    worse = copy_of(run, tmp_path / "worse", {"7.0": "7.4"})
+    worse = copy_of(run, tmp_path / "worse", "7.4")
     assert compare.main([str(run), str(worse)]) == 0
     for folder in (run, worse):
-        path = folder / "run.json"
-        notes = json.loads(path.read_text())
-        del notes["metrics"]["mine"]["margin"]
-        path.write_text(json.dumps(notes))
+        change_notes(folder, metrics={"mine": to_plain(replace(MINE, margin=None))})
     assert compare.main([str(run), str(worse)]) == 1
     assert "mine" in capsys.readouterr().out
 
 
 def test_the_baseline_has_the_last_word_on_a_margin(run, tmp_path):
     """A new run cannot widen its own margin."""
-    worse = copy_of(run, tmp_path / "worse", {"7.0": "7.6"})
-    notes = json.loads((worse / "run.json").read_text())
-    notes["metrics"]["mine"]["margin"]["size"] = 9.0
-    (worse / "run.json").write_text(json.dumps(notes))
+    worse = copy_of(run, tmp_path / "worse", "7.6")
+    change_notes(worse, metrics={"mine": to_plain(replace(MINE, margin=Margin(9.0, "why")))})
     assert compare.main([str(run), str(worse)]) == 1
     assert compare.main([str(worse), str(run)]) == 0
 
 
-def copy_of(folder, to, cells):
-    """A copy of a run folder with other numbers."""
-    to.mkdir()
+def copy_of(folder, to, value):
+    """A copy of a run folder with another number of B."""
+    shutil.copytree(folder, to)
     text = (folder / "records.csv").read_text()
-    for old, new in cells.items():
-        assert text.count(old) == 1
-        text = text.replace(old, new)
-    (to / "records.csv").write_text(text)
-    (to / "run.json").write_text((folder / "run.json").read_text())
+    assert text.count("7.0") == 1
+    (to / "records.csv").write_text(text.replace("7.0", value))
     return to
 
 
 def test_tables_that_cannot_be_made_are_refused(run):
-    notes = json.loads((run / "run.json").read_text())
-    (run / "run.json").write_text(json.dumps(notes | {"tables": [notes["tables"][0]] * 2}))
+    change_notes(run, tables=[to_plain(SPEC)] * 2)
     with pytest.raises(UserError, match="two tables would be written to one file: overview, t, t"):
         _ = read([run]).tables
 

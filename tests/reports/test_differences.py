@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from report_runs import PROTOCOL, SETTINGS, number, write_run
+from run_folders import change_notes
 from scipy import stats
 
 from diffae.system.errors import UserError
@@ -126,7 +127,6 @@ def test_a_table_of_that_name_is_refused(tmp_path):
     source = run(tmp_path / "a", {"A": SCORES["A"]})
     notes = json.loads((source.folder / "run.json").read_text())
     spec = next(s for s in notes["tables"] if s["name"] == "table1_reconstruction")
-    notes["tables"] = [spec | {"name": "differences"}]
-    (source.folder / "run.json").write_text(json.dumps(notes))
+    change_notes(source.folder, tables=[spec | {"name": "differences"}])
     with pytest.raises(UserError, match="'differences'"):
         main([str(source.folder), "--out", str(tmp_path / "out")])

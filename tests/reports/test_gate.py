@@ -15,7 +15,6 @@ from scipy import stats
 from reports import compare as command_line
 from reports.gate.verdicts import (
     Run,
-    UserError,
     compare,
     degrees_of_freedom,
     holm,
@@ -153,12 +152,12 @@ def test_holm_is_the_textbooks():
 
 @pytest.mark.parametrize("paired", [True, False], ids=["paired", "other images"])
 def test_false_alarms_are_rarer_than_alpha(paired):
-    """400 comparisons of runs that differ by chance alone, 40 attributes and a mean each, no margin."""
+    """400 comparisons of runs that differ by chance alone, 12 attributes and a mean each, no margin."""
     rng = np.random.default_rng(7)
     alarms = 0
     for i in range(400):
         shared = rng.normal(size=(60, 1))
-        base, new = (shared * paired + rng.normal(size=(60, 40)) for _ in range(2))
+        base, new = (shared * paired + rng.normal(size=(60, 12)) for _ in range(2))
         a = make_run(as_attributes(base))
         b = make_run(as_attributes(new), seed=0 if paired else i + 1)
         found = compare(a, b, {}, 0.05)
@@ -272,54 +271,32 @@ def test_influences_of_another_run_are_refused(base, tmp_path, command):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda lines: [*lines, lines[1]], "line 4: repeats the number of line 2"),
+        (lambda line: f"{line}\n{line}", "line 3: repeats the number of line 2"),
         (
-            lambda lines: [*lines, lines[1].replace(",table,", ",t2,").replace("0.95", "0.96")],
-            "line 4: repeats the number of line 2",
+            lambda line: f"{line}\n{line.replace(',table,', ',t2,').replace('0.95', '0.96')}",
+            "line 3: repeats the number of line 2",
         ),
-        (lambda lines: [lines[0], lines[1][:60], lines[2]], "line 2: 9 cells, not 24"),
-        (lambda lines: [lines[0], lines[1] + ",x", lines[2]], "line 2: 25 cells, not 24"),
-        (
-            lambda lines: [lines[0], lines[1] + '"', lines[2][:-1] + '"'],
-            "line 3: a quote that an earlier line opened",
-        ),
-        (lambda lines: [lines[0], lines[1] + '"', lines[2]], "not CSV: unexpected end of data"),
-        (lambda lines: [lines[0], lines[1].replace("higher", "up"), lines[2]], "direction is 'up'"),
-        (
-            lambda lines: [lines[0], lines[1].replace(",200,", ",2e2,"), lines[2]],
-            "n is '2e2', not a",
-        ),
-        (
-            lambda lines: [lines[0], lines[1].replace(",200,", f",{'9' * 5000},"), lines[2]],
-            "99 ...'",
-        ),
-        (
-            lambda lines: [lines[0], lines[1] + "x" * 200_000, lines[2]],
-            "line 2: not CSV: field larger",
-        ),
-        (
-            lambda lines: [lines[0], lines[1].replace("p0", "p7"), lines[2]],
-            "run.json has no protocol p7",
-        ),
-        (lambda lines: lines[:1], "records.csv: no rows"),
-        (lambda lines: [], "records.csv: not in the format of this version: its first line"),
+        (lambda line: line[:60], "line 2: 9 cells, not 24"),
+        (lambda line: line + ",x", "line 2: 25 cells, not 24"),
+        (lambda line: f'{line}"\n{line[:-1]}"', "line 3: a quote that an earlier line opened"),
+        (lambda line: line + '"', "not CSV: unexpected end of data"),
+        (lambda line: line.replace("higher", "up"), "direction is 'up'"),
+        (lambda line: line.replace(",200,", ",2e2,"), "n is '2e2', not a"),
+        (lambda line: line.replace(",200,", f",{'9' * 5000},"), "99 ...'"),
+        (lambda line: line + "x" * 200_000, "line 2: not CSV: field larger"),
+        (lambda line: line.replace("p0", "p7"), "run.json has no protocol p7"),
+        (None, "records.csv: no rows"),
     ],
 )
-def test_rows_that_are_none_are_refused_by_line(base, tmp_path, command, change, reason):
-    new = write_run(tmp_path / "new", {KEY: SSIM, ("DDIM", "", "ssim"): SSIM})
-    lines = (new / "records.csv").read_text().splitlines()
-    (new / "records.csv").write_text("\n".join(change(lines)) + "\n")
+def test_a_row_that_is_none_is_refused_by_line(base, tmp_path, command, change, reason):
+    new = write_run(tmp_path / "new", {KEY: SSIM})
+    head, line = (new / "records.csv").read_text().splitlines()[:2]
+    rows = [change(line), line.replace("DiffAE", "DDIM")] if change else []
+    (new / "records.csv").write_text("\n".join([head, *rows, ""]))
     result = command(base, new)
     assert result.returncode == 2 and result.stdout == ""
     assert reason in result.stderr and str(new / "records.csv") in result.stderr
     assert len(result.stderr) < 600 and result.stderr.count("\n") == 1
-
-
-def test_two_rows_for_one_number_are_not_written(tmp_path):
-    (record,) = make_run({KEY: SSIM}).records.values()
-    with pytest.raises(UserError, match="row 2: repeats the number of row 1"):
-        write_records(tmp_path / "records.csv", [record, replace(record, value=0.5)])
-    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("side", ["base", "new"])
@@ -370,7 +347,9 @@ def test_a_refusal_says_first_what_a_person_changed(tmp_path, command, settings,
     more = {"data": "portraits"} | settings
     seed = more.pop("seed", 0)
     new = write_run(tmp_path / "new", {KEY: SSIM}, protocol={"n": 16}, seed=seed, **more)
-    line = command(base, new).stderr
+    result = command(base, new)
+    line = result.stderr
+    assert result.returncode == 2 and result.stdout == ""
     assert said in line and f"differ in n: None in {base}, 16 in {new}" in line
     assert line.count("\n") == 1
 
@@ -389,6 +368,9 @@ def test_an_alpha_that_is_none(base, command, value):
         (["ssim,0.1,value,", "ssim,0.2,value,"], "line 3: ssim occurs twice"),
         (["ssim,0.1,value"], "line 2: 3 cells, not 4"),
         (["ssim,nan,value,"], "line 2: a margin is a number from 0 up"),
+        (["ssim,-1,value,"], "line 2: a margin is a number from 0 up"),
+        (["ssim,minus,value,"], "line 2:"),
+        (["ssim,1,percent,"], "line 2:"),
     ],
 )
 def test_margins_are_refused_by_line(base, tmp_path, command, lines, reason):
@@ -396,38 +378,6 @@ def test_margins_are_refused_by_line(base, tmp_path, command, lines, reason):
     path.write_text("\n".join(["metric,margin,of,why", *lines]) + "\n")
     result = command(base, base, "--margins", path)
     assert result.returncode == 2 and f"margins.csv, {reason}" in result.stderr
-
-
-def test_another_protocol_is_refused_and_the_field_named(base, tmp_path, command):
-    new = write_run(tmp_path / "new", {KEY: SSIM}, protocol={"ssim": "valid windows"}, seed=1)
-    result = command(base, new)
-    assert result.returncode == 2 and result.stdout == ""
-    assert "the protocols differ in ssim: 'zero padding' in" in result.stderr
-    assert len(result.stderr.strip().splitlines()) == 1
-
-
-@pytest.mark.parametrize("file", ["records.csv", "run.json", "influences.npz"])
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[1, 2]"])
-def test_a_damaged_folder_is_refused_by_name(base, tmp_path, file, content):
-    new = write_run(tmp_path / "new", {KEY: SSIM})
-    (new / file).write_bytes(content)
-    with pytest.raises(UserError, match=str(new)):
-        read_run(new)
-
-
-def test_folders_that_are_none(base, tmp_path, command):
-    result = command(base, tmp_path / "nowhere")
-    assert result.returncode == 2
-    assert "nowhere" in result.stderr and "no such file" in result.stderr
-    assert "Traceback" not in result.stderr
-
-
-@pytest.mark.parametrize("line", ["ssim,minus,value,", "ssim,-1,value,", "ssim,1,percent,", "ssim"])
-def test_margins_that_are_none(tmp_path, line):
-    path = tmp_path / "margins.csv"
-    path.write_text(f"metric,margin,of,why\n{line}\n")
-    with pytest.raises(UserError, match=r"margins\.csv"):
-        read_margins(path)
 
 
 def test_every_metric_with_a_better_side_has_a_margin():

@@ -57,6 +57,21 @@ def test_what_is_no_file_is_refused_and_not_waited_for(folder, file, kind):
     assert expected in refusal(folder)
 
 
+@pytest.mark.parametrize(
+    ("file", "content", "reason"),
+    [
+        ("records.csv", b"\xff\xfe", "byte 0 is not UTF-8 text"),
+        ("records.csv", b"", "not in the format of this version"),
+        ("influences.npz", b"", "not the influences"),
+        ("influences.npz", b"PK\x03\x04 cut", "not the influences"),
+        ("influences.npz", b"text", "not the influences"),
+    ],
+)
+def test_another_file_is_named(folder, file, content, reason):
+    (folder / file).write_bytes(content)
+    assert f"{file}: {reason}" in refusal(folder)
+
+
 @pytest.mark.parametrize("text", ["ab," * 5_000_000, ",\n" * 5_000_000, "ab\n" * 5_000_000])
 def test_a_table_that_is_all_cells_takes_no_gigabyte(folder, text):
     (folder / "records.csv").write_text(text)

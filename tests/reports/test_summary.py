@@ -4,10 +4,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from page_runs import SCORES, harmful, measured, number, two_systems, write_run
+from page_runs import (
+    SCORES,
+    fid,
+    harmful,
+    measured,
+    number,
+    two_systems,
+    write_measured,
+    write_run,
+)
 
 from reports.page.summary import FILES, LINES, SYSTEM, WIDTH, summary
-from reports.records.record import HIGHER, record_key
+from reports.records.record import HIGHER
 from reports.tables.merging import read
 
 TABLE = "table1_reconstruction"
@@ -32,15 +41,12 @@ def test_a_difference_that_chance_explains_is_within_noise(tmp_path):
 
 def test_a_setting_that_flatters_is_not_chosen(tmp_path):
     """DiffAE's x_T inverted stands for it, though a random one scores more here."""
-    inverted, u = measured(
-        number(TABLE, "ssim", None, setting="x_T inverted", steps=4), SCORES - 0.2
-    )
-    random, v = measured(number(TABLE, "ssim", None, setting="x_T random", steps=4), SCORES)
-    folder = write_run(
-        tmp_path / "run", [inverted, random], {record_key(inverted): u, record_key(random): v}
-    )
-    line, rest = lines(folder)
-    assert f"{inverted.value:.4f}" in line and rest == "T = 4"
+    pairs = [
+        measured(number(TABLE, "ssim", None, setting=f"x_T {x_T}", steps=4), scores)
+        for x_T, scores in (("inverted", SCORES - 0.2), ("random", SCORES))
+    ]
+    line, rest = lines(write_measured(tmp_path / "run", pairs))
+    assert f"{pairs[0][0].value:.4f}" in line and rest == "T = 4"
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -63,13 +69,9 @@ def test_an_edit_is_told_by_its_largest_strength(tmp_path, order):
 
 
 def test_the_scale_stands_below(tmp_path):
-    ours, u = measured(number(TABLE, "ssim", None), SCORES)
-    folder = write_run(
-        tmp_path / "run",
-        [ours, number(TABLE, "ssim", 0.95, system="pixels", reference=True)],
-        {record_key(ours): u},
-    )
-    first, second = lines(folder)
+    pixels = number(TABLE, "ssim", 0.95, system="pixels", reference=True)
+    pairs = [measured(number(TABLE, "ssim", None), SCORES), (pixels, ())]
+    first, second = lines(write_measured(tmp_path / "run", pairs))
     assert "pixels" in second and second.endswith("  better, for reference")
     assert first.endswith("no rival here")
 
@@ -114,16 +116,8 @@ def test_numbers_of_another_n_are_not_ranked(tmp_path):
     """A Frechet distance of 2,048 images is lower than that of 128 whatever the system: two have
     128, and compare.
     """
-    table = "table4_unconditional_fid"
-    found = lines(
-        write_run(
-            tmp_path / "run",
-            [
-                number(table, "fid", value, system=system, n=n, benchmark="unconditional")
-                for system, value, n in (("A", 90.0, 128), ("B", 80.0, 128), ("C", 9.0, 2_048))
-            ],
-        )
-    )
+    rows = (("A", 90.0, 128), ("B", 80.0, 128), ("C", 9.0, 2_048))
+    found = lines(write_run(tmp_path / "run", [fid(s, value, n=n) for s, value, n in rows]))
     assert found[0].startswith("unconditional: FID ↓  B") and found[1].split()[0] == "A"
     assert found[0].endswith("best") and found[2].endswith("not compared: n = 2,048")
 

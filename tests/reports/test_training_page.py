@@ -1,10 +1,9 @@
 """Evaluations of a training over images seen, on a page."""
 
-import json
-
 import pytest
 from gate_runs import KEY, SSIM, write_run
 from refusal import refusal
+from run_folders import change_notes
 
 from reports import training
 from reports.trend.page import figures
@@ -15,9 +14,7 @@ BASELINE = ("DDIM", "", "ssim")
 
 def evaluated(folder, images, scores, stage="image"):
     run = write_run(folder / "evaluations" / stage / f"{images:012}", scores)
-    notes = json.loads((run / "run.json").read_text()) | {"ended": "2026-01-01T10:00:00+00:00"}
-    (run / "run.json").write_text(json.dumps(notes))
-    return run
+    return change_notes(run, ended="2026-01-01T10:00:00+00:00")
 
 
 @pytest.fixture

@@ -116,16 +116,8 @@ def test_sheets_come_by_system_and_the_worst_last(run):
 
 def test_names_on_a_sheet_stay_text(run):
     name = "<script>alert(1)</script>"
-    sheet_of(
-        run,
-        "a.png",
-        [images(1, 8)],
-        title=name,
-        caption=name,
-        rows=(name,),
-        columns=(name,),
-        notes=[[name]],
-    )
+    texts = {"title": name, "caption": name, "rows": (name,), "columns": (name,)}
+    sheet_of(run, "a.png", [images(1, 8)], notes=[[name]], **texts)
     write(run / "report.html", [run])
     text = (run / "report.html").read_text(encoding="utf-8")
     assert name not in text and text.count("&lt;script&gt;alert(1)") >= 6

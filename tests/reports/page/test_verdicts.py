@@ -2,12 +2,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from page_runs import SCORES, measured, number, two_systems, write_run
+from page_runs import SCORES, fid, measured, number, two_systems, write_measured, write_run
 from scipy import stats
 
 from reports.page.contest import ALONE, CLEAR, LEVEL, NOTHING
 from reports.page.verdicts import verdicts
-from reports.records.record import record_key
 from reports.tables.merging import read
 
 RNG = np.random.default_rng(1)
@@ -49,11 +48,7 @@ def test_equal_systems_are_said_to_be_the_same(tmp_path):
 
 
 def test_lower_is_better_where_it_is(tmp_path):
-    records = [
-        number("table4_unconditional_fid", "fid", value, system=system, benchmark="unconditional")
-        for system, value in (("A", 12.0), ("B", 9.0))
-    ]
-    found = verdict_of(write_run(tmp_path / "run", records))
+    found = verdict_of(write_run(tmp_path / "run", [fid("A", 12.0), fid("B", 9.0)]))
     assert found.text.startswith(
         "B draws the samples that are nearest to the data: FID 9.00. A follows with 12.00"
     )
@@ -61,11 +56,7 @@ def test_lower_is_better_where_it_is(tmp_path):
 
 
 def test_rows_of_a_scale_never_win(tmp_path):
-    table = "table4_unconditional_fid"
-    records = [
-        number(table, "fid", 9.0, benchmark="unconditional"),
-        number(table, "fid", 1.0, system="real images", benchmark="unconditional", reference=True),
-    ]
+    records = [fid("DiffAE", 9.0), fid("real images", 1.0, reference=True)]
     found = verdict_of(write_run(tmp_path / "run", records))
     assert found.kind == ALONE
     assert (
@@ -97,11 +88,7 @@ def test_numbers_that_depend_on_n_compare_at_one_n(tmp_path):
     """
     rows = (("A", 90.0, 128, False), ("B", 80.0, 128, False), ("C", 9.0, 2_048, False))
     rows += (("real, 2,048", 1.0, 2_048, True), ("real, 128", 50.0, 128, True))
-    table = "table4_unconditional_fid"
-    records = [
-        number(table, "fid", v, system=s, n=n, benchmark="unconditional", reference=reference)
-        for s, v, n, reference in rows
-    ]
+    records = [fid(s, v, n=n, reference=reference) for s, v, n, reference in rows]
     text = verdict_of(write_run(tmp_path / "run", records)).text
     assert text.startswith(
         "Of B and A, B draws the samples that are nearest to the data: FID 80.00. A follows"
@@ -133,17 +120,15 @@ def test_samples_of_a_class_are_held_against_as_many_real_images(tmp_path):
 
 def test_one_class_that_is_sure_is_a_clear_verdict(tmp_path):
     """DDIM is 20 behind in one class, and 0.1 in the other, where chance is 3."""
-    records, uncertainties = [], {}
+    pairs = []
     for setting, behind in (("binary/Male", 20.0), ("binary/Young", 0.1)):
         for system, more in (("DiffAE", 0.0), ("DDIM", behind)):
             kept = {"benchmark": "fewshot", "setting": setting, "system": system}
             values = 300 + more + RNG.normal(0, 15, 50)
             values += 300 + more - values.mean()
             record, found = measured(number("table3_fewshot_fid", "fid", None, **kept), values)
-            (part,) = found
-            records.append(record)
-            uncertainties[record_key(record)] = (replace(part, units=f"blocks of {system}"),)
-    found = verdict_of(write_run(tmp_path / "run", records, uncertainties))
+            pairs.append((record, (replace(found[0], units=f"blocks of {system}"),)))
+    found = verdict_of(write_measured(tmp_path / "run", pairs))
     assert found.kind == CLEAR
     assert found.text.startswith(
         "DiffAE is nearest in 2 of 2 classes by FID (in 1 of them within noise)."
@@ -201,6 +186,4 @@ def test_another_best_by_another_metric_is_said(tmp_path):
     for system, ssim, mse in (("A", 0.0, 0.3), ("B", 0.1, 0.2)):
         pairs.append(measured(number(table, "ssim", None, system=system), SCORES - ssim))
         pairs.append(measured(number(table, "mse", None, system=system), SCORES * mse))
-    records = [record for record, _ in pairs]
-    run = write_run(tmp_path / "run", records, {record_key(r): u for r, u in pairs})
-    assert "By MSE it is B" in verdict_of(run).text
+    assert "By MSE it is B" in verdict_of(write_measured(tmp_path / "run", pairs)).text
