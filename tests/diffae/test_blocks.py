@@ -1,12 +1,13 @@
 """The building blocks against their formulas, and the model's methods with known networks."""
 
-import math
 from dataclasses import replace
 
+import plain_blocks
 import pytest
 import torch
+from known_networks import Knows
+from plain_blocks import awake, norm
 from tiny_preset import TINY
-from torch import nn
 from torch.nn import functional as F
 
 from diffae.diffusion.gaussian import constant_alphas, linear_alphas
@@ -17,38 +18,14 @@ from diffae.networks.nn import AttentionBlock, GroupNorm, ResBlock, resample
 from diffae.networks.unet import SemanticEncoder
 
 
-def awake(module: nn.Module) -> nn.Module:
-    """With weights of one size everywhere: the layers that start at zero count too."""
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.normal_(std=0.5)
-    return module.eval()
-
-
-def grouped(x, layer, groups):
-    """Group normalisation by its definition."""
-    parts = x.reshape(len(x), groups, -1)
-    mean, variance = parts.mean(-1, keepdim=True), parts.var(-1, keepdim=True, unbiased=False)
-    normal = ((parts - mean) / (variance + 1e-5).sqrt()).reshape(x.shape)
-    shape = (1, -1, *[1] * (x.ndim - 2))
-    return normal * layer.weight.view(shape) + layer.bias.view(shape)
-
-
 @pytest.mark.parametrize("direction", [None, "down", "up"])
 @pytest.mark.parametrize("listens", [True, False])
 def test_a_residual_block_is_equation_7(direction, listens):
-    block = awake(ResBlock(8, 12, 4, 0.5, 6, 5 if listens else None, direction))
-    x, emb, z = torch.randn(2, 8, 4, 4), torch.randn(2, 6), torch.randn(2, 5)
-    h = resample(F.silu(grouped(x, block.in_layers[0], 4)), direction)
-    h = grouped(block.in_layers[2](h), block.out_layers[0], 4)
-    t_s, t_b = block.emb_layers[1](F.silu(emb)).chunk(2, 1)
-    h = (1 + t_s)[:, :, None, None] * h + t_b[:, :, None, None]
-    if listens:
-        h = (1 + block.cond_emb_layers[1](F.silu(z)))[:, :, None, None] * h
-    expected = block.skip_connection(resample(x, direction)) + block.out_layers[3](F.silu(h))
+    block = awake(ResBlock(8, 12, 4, 0.5, 6, 5 if listens else None, direction)).eval()
+    x, emb = torch.randn(2, 8, 4, 4), torch.randn(2, 6)
+    z = torch.randn(2, 5) if listens else None
     with torch.no_grad():
-        found = block(x, emb, z if listens else None)
+        found, expected = block(x, emb, z), plain_blocks.residual(block, x, emb, z)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
@@ -59,13 +36,10 @@ def test_resampling_is_the_mean_of_four_and_four_of_one():
 
 
 def test_attention_has_one_head_over_all_pixels():
-    block = awake(AttentionBlock(8, 4))
+    block = awake(AttentionBlock(8, 4)).eval()
     x = torch.randn(2, 8, 3, 3)
-    q, k, v = block.qkv(grouped(x, block.norm, 4).flatten(2)).chunk(3, dim=1)
-    weights = torch.softmax(torch.einsum("nci,ncj->nij", q, k) / math.sqrt(8), dim=-1)
-    attended = block.proj_out(torch.einsum("nij,ncj->nci", weights, v))
     with torch.no_grad():
-        torch.testing.assert_close(block(x), x + attended.reshape(x.shape), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(block(x), plain_blocks.attention(block, x), atol=1e-4, rtol=1e-4)
 
 
 def test_norms_of_half_precision_are_computed_in_single():
@@ -74,12 +48,12 @@ def test_norms_of_half_precision_are_computed_in_single():
 
 
 def test_the_encoder_is_the_mean_over_pixels_of_what_its_blocks_say():
-    encoder = awake(SemanticEncoder(replace(TINY.model, encoder_channel_mult=(1, 2))))
+    encoder = awake(SemanticEncoder(replace(TINY.model, encoder_channel_mult=(1, 2)))).eval()
     x = torch.randn(2, 3, 8, 8)
     h = x
     for stage in (*encoder.input_blocks, encoder.middle_block):
         h = stage(h)
-    pooled = F.silu(grouped(h, encoder.out[0], 4)).mean((2, 3))
+    pooled = F.silu(norm(h, encoder.out[0])).mean((2, 3))
     expected = pooled @ encoder.out[3].weight[:, :, 0, 0].T + encoder.out[3].bias
     with torch.no_grad():
         torch.testing.assert_close(encoder(x), expected, atol=1e-4, rtol=1e-4)
@@ -87,7 +61,7 @@ def test_the_encoder_is_the_mean_over_pixels_of_what_its_blocks_say():
 
 
 def test_the_latent_net_is_layers_with_skips_from_the_input():
-    net = awake(LatentNet(LatentConfig(num_layers=3, hidden_channels=8, time_channels=4), 5))
+    net = awake(LatentNet(LatentConfig(num_layers=3, hidden_channels=8, time_channels=4), 5)).eval()
     z, t = torch.randn(2, 5), torch.tensor([3, 700])
     angles = t[:, None] * torch.tensor([1.0, 0.01])
     emb = torch.cat([angles.cos(), angles.sin()], 1)
@@ -107,29 +81,12 @@ def test_the_latent_net_is_layers_with_skips_from_the_input():
 # Verbs
 
 
-class Knows(nn.Module):
-    """Says the noise, or the velocity, that belongs to x_t if x_0 is what it knows."""
-
-    def __init__(self, x_0, alphas, prediction, inner=None):
-        super().__init__()
-        self.x_0, self.alphas, self.prediction, self.inner = x_0, alphas, prediction, inner
-        self.out = None if inner is None else inner.out  # for its device
-        self.config = replace(TINY.model.latent, prediction=prediction)
-        self.times: list[int] = []
-
-    def forward(self, x_t, t, z=None):
-        self.times.append(int(t[0]))
-        a = self.alphas[t].view(-1, *[1] * (x_t.ndim - 1)).float()
-        eps = (x_t - a.sqrt() * self.x_0) / (1 - a).sqrt()
-        return eps if self.prediction == EPSILON else a.sqrt() * eps - (1 - a).sqrt() * self.x_0
-
-
 def models(prediction, x_0):
     config = replace(TINY.model, prediction=prediction)
     model = DiffusionAutoencoder(config).eval()
     ddim = DDIM(replace(config, kind=DDIM_BASELINE, encoder_channel_mult=(), latent=None)).eval()
     for network in (model, ddim):
-        network.unet = Knows(x_0, linear_alphas(), prediction, network.unet)
+        network.unet = Knows(x_0, linear_alphas(), prediction, out=network.unet.out)
     return model, ddim
 
 
@@ -140,9 +97,8 @@ def test_decoding_ends_at_what_the_network_knows(prediction):
     x_T = torch.randn(2, 3, 8, 8)
     torch.testing.assert_close(model.decode(torch.zeros(2, 4), x_T, 5), x_0, atol=1e-3, rtol=0)
     torch.testing.assert_close(ddim.decode(x_T, 5), x_0, atol=1e-3, rtol=0)
-    assert ddim.unet.times == [800, 600, 400, 200, 0]
-    bright = Knows(2 * torch.ones(2, 3, 8, 8), linear_alphas(), prediction, ddim.unet.inner)
-    ddim.unet = bright  # images are clipped
+    assert ddim.unet.seen[::2] == [800, 600, 400, 200, 0]
+    ddim.unet.x_0 = 2 * torch.ones(2, 3, 8, 8)  # images are clipped
     assert torch.equal(ddim.decode(x_T, 5), torch.ones(2, 3, 8, 8))
 
 
@@ -151,7 +107,7 @@ def test_encoding_goes_to_the_noise_that_decodes_to_the_image(prediction):
     x_0 = torch.rand(2, 3, 8, 8) * 1.6 - 0.8
     model, ddim = models(prediction, 0.5 * x_0)
     x_T = ddim.encode_stochastic(x_0, 5)
-    assert ddim.unet.times == [0, 200, 400, 600, 800]
+    assert ddim.unet.seen[::2] == [0, 200, 400, 600, 800]
     # At t = 0 the image counts as x_t; what is not 0.5 x_0 of it is noise, kept to the end.
     a = float(linear_alphas()[0])
     first = (x_0 - a**0.5 * 0.5 * x_0) / (1 - a) ** 0.5

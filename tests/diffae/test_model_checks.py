@@ -1,5 +1,7 @@
 """Inputs that the methods of a model accept and refuse, and what a user may do with the outputs."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -42,19 +44,15 @@ def outputs(model, ddim):
 def test_what_comes_out_are_tensors_to_learn_from(model, ddim):
     for output in outputs(model, ddim):
         probe = nn.Linear(output.flatten(1).shape[1], 1)
-        probe(
-            output.flatten(1)
-        ).sum().backward()  # "Inference tensors cannot be saved for backward"
+        probe(output.flatten(1)).sum().backward()  # not so with tensors of inference_mode
         assert probe.weight.grad is not None and not output.requires_grad
 
 
 def calls(model, ddim):
     """What is wrong, the call, and what must be said of it."""
     x, z = images(), torch.zeros(2, model.latent_dim)
-    big, text = (
-        images(size=64),
-        r"images must be a tensor N x 3 x 32 x 32, not a tensor 2 x 3 x 64 x 64",
-    )
+    big = images(size=64)
+    text = "images must be a tensor N x 3 x 32 x 32, not a tensor 2 x 3 x 64 x 64"
     yield text, lambda: model.encode(big)
     yield text, lambda: model.encode_stochastic(big, z)
     yield text, lambda: ddim.encode_stochastic(big)
@@ -64,10 +62,8 @@ def calls(model, ddim):
     yield "images must be a tensor N x 3 x 32 x 32", lambda: model.encode(x.permute(0, 2, 3, 1))
     yield "images must be a tensor N x 3 x 32 x 32, not array", lambda: model.encode(x.numpy())
     yield "images must be of floating point, not torch.uint8", lambda: model.encode(x.byte())
-    yield (
-        r"images must be in \[-1, 1\]; these go from .* 8 bits",
-        lambda: model.encode(127 * x + 128),
-    )
+    text = r"images must be in \[-1, 1\]; these go from .* 8 bits"
+    yield text, lambda: model.encode(127 * x + 128)
     yield "images: on meta, the model on cpu", lambda: model.encode(x.to("meta"))
     yield "z must be a tensor N x 256, not a tensor 2 x 7", lambda: model.decode(z[:, :7], x)
     yield "z and x_T must be as many, not 1 and 2", lambda: model.decode(z[:1], x)
@@ -78,16 +74,13 @@ def calls(model, ddim):
         yield "t must be a whole number from 0 to 999", lambda t=t: model.predict_noise(x, t, z)
         yield "t must be a whole number from 0 to 999", lambda t=t: ddim.predict_noise(x, t)
         yield "t must be a whole number", lambda t=t: model.predict_latent_noise(z, t)
-    yield "t must be from 0 to 999, not -1", lambda: ddim.predict_noise(x, torch.tensor([5, -1]))
-    yield (
-        "t must be from 0 to 999, not 1000",
-        lambda: ddim.predict_noise(x, torch.tensor([1000, 0])),
-    )
-    yield "t must be one whole number, or 2", lambda: ddim.predict_noise(x, torch.tensor([1, 2, 3]))
-    yield (
-        "t must be one whole number, or 2",
-        lambda: ddim.predict_noise(x, torch.tensor([1.0, 2.0])),
-    )
+    for t, said in (
+        ([5, -1], "from 0 to 999, not -1"),
+        ([1000, 0], "from 0 to 999, not 1000"),
+        ([1, 2, 3], "one whole number, or 2"),
+        ([1.0, 2.0], "one whole number, or 2"),
+    ):
+        yield f"t must be {said}", lambda t=t: ddim.predict_noise(x, torch.tensor(t))
     for steps in (0, 1001, 2.0, "10", None, True, torch.tensor(-5)):
         yield "steps must be a whole number from 1", lambda s=steps: model.decode(z, x, s)
         yield "steps must be a whole number from 1", lambda s=steps: model.sample_latents(2, s)
@@ -127,13 +120,8 @@ def test_a_packaged_name_means_the_package_wherever_it_is_said(tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     (tmp_path / "portraits").mkdir()  # the data, as docs/data.md makes it
     here = checkpoint.PACKAGED / "portraits"
-    assert checkpoint.open_checkpoint("portraits").path == here
-    assert (
-        checkpoint.open_checkpoint(
-            tmp_path.joinpath("x").with_name("portraits").relative_to(tmp_path)
-        ).path
-        == here
-    )
+    for name in ("portraits", Path("portraits")):
+        assert checkpoint.open_checkpoint(name).path == here
     with pytest.raises(UserError, match=r"\./portraits: not a checkpoint"):
         checkpoint.open_checkpoint("./portraits")
 

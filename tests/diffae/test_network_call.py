@@ -1,92 +1,56 @@
 """Optimisations of a network call do not change its result: kernels, memory formats, reused memory."""
 
 import copy
-import math
 import runpy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import plain_blocks
 import pytest
 import torch
+from plain_blocks import awake
 from tiny_preset import TINY
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from diffae.diffusion.solve import decode_steps
 from diffae.diffusion.trajectory import last
 from diffae.model import DiffusionAutoencoder
-from diffae.networks.nn import AttentionBlock, GroupNorm, ResBlock, resample
+from diffae.networks.nn import AttentionBlock, GroupNorm, ResBlock
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def model() -> DiffusionAutoencoder:
-    return DiffusionAutoencoder.from_pretrained("portraits")
-
-
-def in_float64(module: nn.Module) -> nn.Module:
-    """With weights of one size everywhere: the layers that start at zero count too."""
-    torch.manual_seed(0)
-    for parameter in module.parameters():
-        nn.init.normal_(parameter, std=0.5)
-    return module.double()
-
-
-def norm(x: Tensor, layer: nn.Module) -> Tensor:
-    return F.group_norm(x, 4, layer.weight, layer.bias)
-
-
-def plain_residual(block: ResBlock, x: Tensor, emb: Tensor, z: Tensor) -> Tensor:
-    h = block.in_layers[2](resample(F.silu(norm(x, block.in_layers[0])), block.direction))
-    t_scale, t_shift = block.emb_layers(emb)[:, :, None, None].chunk(2, dim=1)
-    h = norm(h, block.out_layers[0]) * (1 + t_scale) + t_shift
-    h = h * (1 + block.cond_emb_layers(z)[:, :, None, None])
-    return block.skip_connection(resample(x, block.direction)) + block.out_layers[3](F.silu(h))
-
-
-def plain_attention(block: AttentionBlock, x: Tensor) -> Tensor:
-    q, k, v = block.qkv(norm(x, block.norm).flatten(2)).chunk(3, dim=1)
-    weights = torch.softmax(q.transpose(1, 2) @ k / math.sqrt(q.shape[1]), dim=-1)
-    return x + block.proj_out(v @ weights.transpose(1, 2)).reshape(x.shape)
-
-
 def gradients(output: Tensor, sources: list[Tensor]) -> tuple[Tensor, ...]:
-    return torch.autograd.grad(
-        (
-            output
-            * torch.linspace(-1, 1, output[0].numel(), dtype=output.dtype).reshape(output[0].shape)
-        ).sum(),
-        sources,
-    )
+    shares = torch.linspace(-1, 1, output[0].numel(), dtype=output.dtype)
+    return torch.autograd.grad((output.flatten(1) @ shares).sum(), sources)
 
 
 @pytest.mark.parametrize("direction", [None, "down", "up"])
 def test_a_residual_block_has_the_gradients_of_its_formula(direction):
-    block = in_float64(ResBlock(8, 12, 4, 0.0, 6, 5, direction))
+    block = awake(ResBlock(8, 12, 4, 0.0, 6, 5, direction)).double()
     given = [torch.randn(2, *shape, dtype=torch.float64) for shape in ((8, 4, 4), (6,), (5,))]
     sources = [x.requires_grad_() for x in given] + list(block.parameters())
     found = gradients(block(*given), sources)
-    torch.testing.assert_close(found, gradients(plain_residual(block, *given), sources))
+    torch.testing.assert_close(found, gradients(plain_blocks.residual(block, *given), sources))
 
 
 def test_attention_has_the_gradients_of_its_formula():
-    block = in_float64(AttentionBlock(8, 4))
+    block = awake(AttentionBlock(8, 4)).double()
     x = torch.randn(2, 8, 3, 3, dtype=torch.float64).requires_grad_()
     sources = [x, *block.parameters()]
     found = gradients(block(x), sources)
-    torch.testing.assert_close(found, gradients(plain_attention(block, x), sources))
+    torch.testing.assert_close(found, gradients(plain_blocks.attention(block, x), sources))
 
 
 def test_one_weight_that_learns_is_enough_to_keep_what_its_gradient_needs():
     """A network all frozen but for one weight of a scale: what is kept for it must not be written over."""
-    block = in_float64(ResBlock(8, 8, 4, 0.0, 6, 5)).requires_grad_(False)
+    block = awake(ResBlock(8, 8, 4, 0.0, 6, 5)).double().requires_grad_(False)
     given = [torch.randn(2, *shape, dtype=torch.float64) for shape in ((8, 4, 4), (6,), (5,))]
     weight = block.cond_emb_layers[1].weight.requires_grad_()
     found = gradients(block(*given), [weight])
-    torch.testing.assert_close(found, gradients(plain_residual(block, *given), [weight]))
+    torch.testing.assert_close(found, gradients(plain_blocks.residual(block, *given), [weight]))
 
 
 def test_a_call_leaves_what_it_is_given_as_it_was(model):
@@ -155,7 +119,9 @@ def test_a_model_is_channels_last_on_every_device():
 
 @pytest.mark.slow  # the compiler takes seconds to start
 def test_a_network_is_one_graph_to_the_compiler():
-    network = in_float64(DiffusionAutoencoder(replace(TINY.model, channel_mult=(1, 2))).unet).eval()
+    network = (
+        awake(DiffusionAutoencoder(replace(TINY.model, channel_mult=(1, 2))).unet).double().eval()
+    )
     given = torch.randn(2, 3, 8, 8).double(), torch.tensor([3, 700]), torch.randn(2, 4).double()
     with torch.no_grad():
         expected = network(*given)

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from programs import extra, program
 
-from diffae import DiffusionAutoencoder, images
+from diffae import images
 from diffae.app import __main__ as command
 from diffae.app.studio import Studio, as_map
 from diffae.checkpoints.packaged import PACKAGED
@@ -22,11 +22,6 @@ from diffae.data import portraits
 from diffae.system.errors import UserError
 
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture(scope="module")
-def model():
-    return DiffusionAutoencoder.from_pretrained("portraits")
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +165,7 @@ def address(made, tmp_path, monkeypatch, outside):
     served.close(verbose=False)
 
 
-def test_the_page_in_a_browser(address, face, tmp_path, outside):
+def test_the_page_in_a_browser(address, model, face, tmp_path, outside):
     """A picture is dropped, a slider moved, the result changes and is downloaded with its marks; no
     word to anybody else.
     """
@@ -198,9 +193,7 @@ def test_the_page_in_a_browser(address, face, tmp_path, outside):
         browser.close()
     mark = images.read_mark(tmp_path / "kept.png")
     assert mark["edit"] == {"Male": 0.4} and mark["steps"] == 10
-    expected = images.edit(
-        DiffusionAutoencoder.from_pretrained("portraits"), images.read(face, 32), {"Male": 0.4}
-    )
+    expected = images.edit(model, images.read(face, 32), {"Male": 0.4})
     assert np.abs(pixels(tmp_path / "kept.png") - images.to_pil(expected)[0]).max() <= 1
     strangers = [url for url in asked if not url.startswith((address, "data:", "blob:"))]
     assert not errors and not strangers and not outside

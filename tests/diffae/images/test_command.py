@@ -23,18 +23,25 @@ from diffae.images.classifier import Classifier, classifier_of
 from diffae.system.errors import Terminated
 from reports.records.sheets import read_sheet
 
-FEW = ("--steps", "2")
+FEW = "--steps 2"
 
 
 @pytest.fixture
 def command(tmp_path):
-    """Run the command in a folder of its own."""
-    return lambda *words: in_process.command(main, *words, cache=tmp_path)
+    """Run a command line in a folder of its own."""
+    return lambda line: in_process.command(main, *line.split(), cache=tmp_path)
 
 
-def made(done):
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+@pytest.fixture
+def made(command):
+    """What a command line prints with --json."""
+
+    def run(line):
+        done = command(f"{line} --json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return run
 
 
 def pixels(path):
@@ -42,19 +49,15 @@ def pixels(path):
 
 
 def test_an_edited_picture_of_one_s_own(command, faces, model, tmp_path):
-    done = command(
-        "edit", faces / "a.png", "--attribute", "smiling", "--strength", "-0.3", "--out", "o", *FEW
-    )
+    done = command(f"edit {faces}/a.png --attribute smiling --strength -0.3 --out o {FEW}")
     assert done.returncode == 0 and done.stderr == ""
     assert done.stdout == "o: 1 picture; look at o/sheet.png\n"
-    assert sorted(path.name for path in (tmp_path / "o").iterdir()) == [
-        "a-Smiling-0.3.png",
-        "sheet.png",
-    ]
+    edited, sheet = sorted((tmp_path / "o").iterdir())
+    assert (edited.name, sheet.name) == ("a-Smiling-0.3.png", "sheet.png")
     x = images.read(faces / "a.png", 32)
     expected = images.to_pil(images.edit(model, x, {"Smiling": -0.3}, steps=2))[0]
-    assert np.array_equal(Image.open(tmp_path / "o" / "a-Smiling-0.3.png"), expected)
-    mark = images.read_mark(tmp_path / "o" / "a-Smiling-0.3.png")
+    assert np.array_equal(Image.open(edited), expected)
+    mark = images.read_mark(edited)
     known = classifier_of(model)
     assert mark["checkpoint_sha256"] == known.checkpoint and mark["classifier"] == known.made
     assert mark.items() >= {
@@ -62,20 +65,15 @@ def test_an_edited_picture_of_one_s_own(command, faces, model, tmp_path):
         "edit": {"Smiling": -0.3}, "cut": "center",
     }.items()  # fmt: skip
     assert mark["digital_source_type"].endswith("compositeWithTrainedAlgorithmicMedia")
-    assert images.read_mark(tmp_path / "o" / "sheet.png")["verb"] == "edit"
+    assert images.read_mark(sheet)["verb"] == "edit"
 
 
-def test_an_edit_of_strength_0_is_none(command, faces, tmp_path):
+def test_an_edit_of_strength_0_is_none(command, made, faces, tmp_path):
     """0 is a strength, not a missing one."""
-    still, own = (
-        made(command("edit", faces / "a.png", *how, "--json", "--out", out, *FEW))
-        for out, how in (
-            ("still", ("--attribute", "Smiling", "--strength", "0")),
-            ("own", ("--attribute", "Smiling=0")),
-        )
-    )
+    still = made(f"edit {faces}/a.png --attribute Smiling --strength 0 --out still {FEW}")
+    own = made(f"edit {faces}/a.png --attribute Smiling=0 --out own {FEW}")
     assert [file["edit"] for file in (*still["files"], *own["files"])] == 2 * [{"Smiling": 0.0}]
-    command("reconstruct", faces / "a.png", "--out", "r", *FEW)
+    command(f"reconstruct {faces}/a.png --out r {FEW}")
     edited, plain = pixels(tmp_path / "still" / "a-Smiling0.png"), pixels(tmp_path / "r" / "a.png")
     assert torch.equal(edited, plain)
 
@@ -83,14 +81,14 @@ def test_an_edit_of_strength_0_is_none(command, faces, tmp_path):
 def test_a_question_mark_lists_the_attributes(command, model, tmp_path):
     """Without pictures or --out, and nothing is written."""
     before = set(tmp_path.iterdir())
-    for words in (["edit", "--attribute", "?"], ["sample-class", "--attribute=?"]):
-        done = command(*words)
+    for line in ("edit --attribute ?", "sample-class --attribute=?"):
+        done = command(line)
         assert (done.returncode, done.stderr) == (0, "")
         assert tuple(done.stdout.split("\n")[:-1]) == classifier_of(model).names
     assert {path for path in tmp_path.iterdir() if path.name != "cache"} <= before
 
 
-def test_no_picture_takes_the_place_of_another_or_of_the_sheet(command, faces, tmp_path):
+def test_no_picture_takes_the_place_of_another_or_of_the_sheet(made, faces, tmp_path):
     """Not by its name, by its suffix, by its folder, by capitals, or by strengths that are alike in
     six digits.
     """
@@ -98,45 +96,27 @@ def test_no_picture_takes_the_place_of_another_or_of_the_sheet(command, faces, t
     given = ["sheet.png", "a.png", "a.jpg", "b/A.png"]
     for path, face in zip(given, "abcd", strict=True):
         Image.open(faces / f"{face}.png").save(tmp_path / path)
-    result = made(command("reconstruct", *given, "--out", "o", "--json", *FEW))
+    result = made(f"reconstruct {' '.join(given)} --out o {FEW}")
     files = [path["file"].removeprefix("o/") for path in result["files"]]
     assert files == ["sheet-2.png", "a.png", "a-2.png", "A-3.png"]
     assert {path.name for path in (tmp_path / "o").iterdir()} == {"sheet.png", *files}
     assert len({(tmp_path / "o" / name).read_bytes() for name in files}) == 4
     assert len(read_sheet(tmp_path / "o" / "sheet.png").rows) == 4
-    strip = ("--attribute", "Smiling", "--strip", "0.3,0.30000001,-0.3")
-    result = made(command("edit", "a.png", *strip, "--out", "e", "--json", *FEW))
+    result = made(f"edit a.png --attribute Smiling --strip 0.3,0.30000001,-0.3 --out e {FEW}")
     assert [path["edit"]["Smiling"] for path in result["files"]] == [0.3, 0.30000001, -0.3]
     assert len(list((tmp_path / "e").iterdir())) == 4
 
 
-def test_a_strip_over_strengths_holds_the_other_attribute(command, faces, model, tmp_path):
-    result = made(
-        command(
-            *(
-                "edit",
-                faces,
-                "--attribute",
-                "Male",
-                "--attribute",
-                "Young=-0.2",
-                "--strip",
-                "-0.3,0,0.3",
-            ),
-            *("--out", "o", "--json", "--batch-size", "3", *FEW),
-        )
-    )
+def test_a_strip_over_strengths_holds_the_other_attribute(made, faces, tmp_path):
+    edit = "--attribute Male --attribute Young=-0.2 --strip -0.3,0,0.3"
+    result = made(f"edit {faces} {edit} --out o --batch-size 3 {FEW}")
     assert len(result["files"]) == 12
     assert [one["edit"] for one in result["files"][:3]] == [
         {"Male": strength, "Young": -0.2} for strength in (-0.3, 0, 0.3)
     ]
     sheet = read_sheet(tmp_path / "o" / "sheet.png")
-    assert list(sheet.columns) == [
-        "input",
-        "Male -0.3, Young -0.2",
-        "Male 0, Young -0.2",
-        "Male +0.3, Young -0.2",
-    ]
+    edited = [f"Male {strength}, Young -0.2" for strength in ("-0.3", "0", "+0.3")]
+    assert list(sheet.columns) == ["input", *edited]
     assert list(sheet.rows) == ["a", "b", "c", "d"]
     kept = Image.open(tmp_path / "o" / "d-Male+0.3_Young-0.2.png")
     assert np.array_equal(sheet.cell(3, 3), kept)
@@ -144,47 +124,28 @@ def test_a_strip_over_strengths_holds_the_other_attribute(command, faces, model,
 
 def test_the_batch_size_changes_nothing(command, faces, tmp_path):
     for size in ("1", "4"):
-        command("reconstruct", faces, "--out", size, "--batch-size", size, *FEW)
+        command(f"reconstruct {faces} --out {size} --batch-size {size} {FEW}")
     for name in ("a", "d"):
         one, other = (pixels(tmp_path / size / f"{name}.png") for size in ("1", "4"))
         assert float((one - other).abs().max()) <= 2 / 127.5
 
 
-def test_from_one_picture_to_another(command, faces, tmp_path):
-    result = made(
-        command(
-            "interpolate",
-            faces / "a.png",
-            faces / "b.png",
-            "--count",
-            "3",
-            "--out",
-            "o",
-            "--json",
-            *FEW,
-        )
-    )
+def test_from_one_picture_to_another(command, made, faces, tmp_path):
+    result = made(f"interpolate {faces}/a.png {faces}/b.png --count 3 --out o {FEW}")
     assert [one.get("t") for one in result["files"]] == [None, None, 0.0, 0.5, 1.0]
     strip = np.asarray(Image.open(tmp_path / "o" / "a-b-strip.png"))
     assert np.array_equal(strip[:, 32:64], Image.open(tmp_path / "o" / "a-b-2.png"))
-    command("reconstruct", faces / "a.png", "--out", "r", *FEW)
+    command(f"reconstruct {faces}/a.png --out r {FEW}")
     ends = pixels(tmp_path / "r" / "a.png"), pixels(tmp_path / "o" / "a-b-1.png")
     assert float((ends[0] - ends[1]).abs().max()) <= 2 / 127.5
     assert images.read_mark(tmp_path / "o" / "a-b.gif")["source"] == ["a.png", "b.png"]
 
 
-def test_variations_and_samples(command, faces, tmp_path):
-    result = made(
-        command(
-            "vary", faces / "a.png", "--count", "2", "--seed", "4", "--out", "v", "--json", *FEW
-        )
-    )
-    assert [one["variation"] for one in result["files"]] == [1, 2] and result["settings"][
-        "seed"
-    ] == 4
-    result = made(
-        command("sample", "--count", "10", "--batch-size", "4", "--out", "s", "--json", *FEW)
-    )
+def test_variations_and_samples(made, faces, tmp_path):
+    result = made(f"vary {faces}/a.png --count 2 --seed 4 --out v {FEW}")
+    assert [one["variation"] for one in result["files"]] == [1, 2]
+    assert result["settings"]["seed"] == 4
+    result = made(f"sample --count 10 --batch-size 4 --out s {FEW}")
     assert result["digital_source_type"].endswith("/trainedAlgorithmicMedia")
     sheet = read_sheet(tmp_path / "s" / "sheet.png")
     assert [sheet.note(i // 8, i % 8) for i in range(10)] == [str(i) for i in range(10)]
@@ -192,62 +153,39 @@ def test_variations_and_samples(command, faces, tmp_path):
     assert np.array_equal(sheet.cell(1, 1), Image.open(tmp_path / "s" / "sample-0009.png"))
 
 
-def test_samples_of_a_class_from_one_s_own_folders(command, faces, tmp_path):
+def test_samples_of_a_class_from_one_s_own_folders(command, made, faces, tmp_path):
     """The classifier is kept, and used again it accepts the same."""
-    words = ("sample-class", "--attribute", "Mine", "--count", "3", "--json", *FEW)
-    for name in "abcd":
-        (tmp_path / ("yes" if name in "ab" else "no")).mkdir(exist_ok=True)
-        shutil.copy(faces / f"{name}.png", tmp_path / ("yes" if name in "ab" else "no"))
-    first = made(
-        command(
-            *words,
-            "--with",
-            "yes",
-            "--without",
-            "no",
-            "--save-classifier",
-            "c.safetensors",
-            "--out",
-            "1",
-        )
-    )
-    again = made(command(*words, "--classifier", "c.safetensors", "--out", "2"))
+    sample = f"sample-class --attribute Mine --count 3 {FEW}"
+    for folder, names in (("yes", "ab"), ("no", "cd")):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            shutil.copy(faces / f"{name}.png", tmp_path / folder)
+    first = made(f"{sample} --with yes --without no --save-classifier c.safetensors --out 1")
+    again = made(f"{sample} --classifier c.safetensors --out 2")
     assert [one["number"] for one in first["files"]] == [one["number"] for one in again["files"]]
     assert all(one["probability"] > 0.5 for one in first["files"])
     known = Classifier.load(tmp_path / "c.safetensors")
     assert known.names == ("Mine",) and known.made == "2 images with and 2 without"
-    edited = command(
-        "edit", faces, "--attribute", "Mine", "--classifier", "c.safetensors", "--out", "3", *FEW
-    )
-    assert edited.returncode == 0
+    own = "--attribute Mine --classifier c.safetensors"
+    assert command(f"edit {faces} {own} --out 3 {FEW}").returncode == 0
 
 
 def test_photographs_are_cut_and_it_is_said_once(command, tmp_path):
     rng = np.random.default_rng(0)
-    for name, shape in (("a.jpg", (40, 64)), ("b.jpg", (64, 40)), ("c.jpg", (20, 20))):
-        Image.fromarray(rng.integers(0, 256, (*shape, 3), np.uint8)).save(tmp_path / name)
     (tmp_path / "in").mkdir()
-    for path in tmp_path.glob("*.jpg"):
-        path.rename(tmp_path / "in" / path.name)
+    for name, shape in (("a.jpg", (40, 64)), ("b.jpg", (64, 40)), ("c.jpg", (20, 20))):
+        Image.fromarray(rng.integers(0, 256, (*shape, 3), np.uint8)).save(tmp_path / "in" / name)
     (tmp_path / "in" / "d.heic").write_bytes(b"")
-    done = command("reconstruct", "in", "--out", "o", *FEW)
+    done = command(f"reconstruct in --out o {FEW}")
     assert done.stderr.splitlines() == [
         "in: 1 file of a format that is not read: heic 1",
         "2 pictures (a.jpg of 64 x 40, ...): cut to the middle square; --landmarks or --points aligns a face",
         "c.jpg: smaller than the model's 32 px, and enlarged",
     ]
-    aligned = command(
-        "reconstruct", "in/a.jpg", "--points", "20,15,40,15,30,20,23,30,37,30", "--out", "p", *FEW
-    )
+    points = "20,15,40,15,30,20,23,30,37,30"
+    aligned = command(f"reconstruct in/a.jpg --points {points} --out p {FEW}")
     assert aligned.returncode == 0 and "cut" not in aligned.stderr
     assert images.read_mark(tmp_path / "p" / "a.png")["cut"] == "aligned"
-
-
-def test_pictures_of_one_name_are_kept_apart(command, faces, tmp_path):
-    (tmp_path / "other").mkdir()
-    shutil.copy(faces / "b.png", tmp_path / "other" / "a.png")
-    command("reconstruct", faces / "a.png", "other", "--out", "o", *FEW)
-    assert (tmp_path / "o" / "a-2.png").is_file()
 
 
 EDIT = ("edit", "FACES", "--out", "o", "--attribute", "Male")
@@ -287,7 +225,7 @@ EDIT = ("edit", "FACES", "--out", "o", "--attribute", "Male")
         (("learn", "--out", "text.png"), "--out text.png: exists"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_a_line_and_nothing_is_left(command, faces, tmp_path, words, said):
+def test_what_is_wrong_is_a_line_and_nothing_is_left(faces, tmp_path, words, said):
     (tmp_path / "text.png").write_text("no image")
     (tmp_path / "empty").mkdir()
     (tmp_path / "full").mkdir()
@@ -298,7 +236,8 @@ def test_what_is_wrong_is_a_line_and_nothing_is_left(command, faces, tmp_path, w
     if "bare" in words:
         without_latents(tmp_path / "bare")
     before = sorted(tmp_path.rglob("*"))
-    done = command(*(faces if word == "FACES" else word for word in words))
+    given = (faces if word == "FACES" else word for word in words)
+    done = in_process.command(main, *given, cache=tmp_path)
     assert done.returncode == 2 and done.stdout == ""
     assert re.fullmatch(r"error: [^\n]+\n", done.stderr) and said in done.stderr
     assert sorted(tmp_path.rglob("*")) == before
@@ -317,14 +256,14 @@ def without_latents(folder):
 
 def test_help_needs_no_torch(command):
     assert "usage: python -m diffae.images VERB" in command("--help").stdout
-    done = command("edit", "--help")
+    done = command("edit --help")
     assert done.returncode == 0 and "--attribute NAME[=STRENGTH]" in done.stdout
 
 
 def test_pictures_are_enlarged_by_whole_pixels(command, faces, tmp_path):
-    words = ("interpolate", faces / "a.png", faces / "b.png", "--count", "2", *FEW)
-    command(*words, "--out", "1")
-    command(*words, "--out", "5", "--enlarge", "5")
+    line = f"interpolate {faces}/a.png {faces}/b.png --count 2 {FEW}"
+    command(f"{line} --out 1")
+    command(f"{line} --out 5 --enlarge 5")
     small, large = (np.asarray(Image.open(tmp_path / n / "a-b-1.png")) for n in "15")
     assert np.array_equal(large, small.repeat(5, 0).repeat(5, 1))
     assert images.read_mark(tmp_path / "5" / "a-b-1.png")["enlarged"] == 5
@@ -347,19 +286,15 @@ def test_pictures_are_read_as_the_evaluation_reads_them(tmp_path):
     torch.testing.assert_close(images.read(tmp_path, 32), expected, rtol=0, atol=0)
 
 
-def test_odd_names_are_taken(command, faces, tmp_path):
+def test_odd_names_are_taken(made, faces, tmp_path):
     names = ["=1+1.png", "-x.png", "<b>&,\"'|%_$\n.png", "Zoë 😀.png", "." + "x" * 200 + ".png"]
     folder = os.fsencode(tmp_path / "odd")
     os.mkdir(folder)
     for name in [*map(os.fsencode, names), b"not-\xff-utf8.png"]:
         shutil.copy(faces / "a.png", os.path.join(folder, name))
-    result = made(command("reconstruct", "odd", "--out", "o", "--json", *FEW))
+    result = made(f"reconstruct odd --out o {FEW}")
     assert len(result["files"]) == 5  # a hidden file is none
-    assert all(
-        images.read_mark(path)["source"]
-        for path in (tmp_path / "o").glob("*.png")
-        if path.name != "sheet.png"
-    )
+    assert all(images.read_mark(tmp_path / one["file"])["source"] for one in result["files"])
 
 
 def test_sigterm_leaves_nothing(faces, tmp_path, monkeypatch):
@@ -381,9 +316,10 @@ def test_sigterm_leaves_nothing(faces, tmp_path, monkeypatch):
 
 def test_what_is_kept_is_not_written_over(command, faces, tmp_path):
     (tmp_path / "c.safetensors").write_text("mine")
-    words = ("edit", faces, "--with", faces, "--without", faces, "--out", "o", "--save-classifier")
-    done = command(*words, "c.safetensors")
-    assert done.returncode == 2 and "--save-classifier c.safetensors: exists" in done.stderr
+    own = f"--with {faces} --without {faces} --save-classifier c.safetensors"
+    done = command(f"edit {faces} {own} --out o")
+    assert done.returncode == 2
+    assert "--save-classifier c.safetensors: exists" in done.stderr
     assert (tmp_path / "c.safetensors").read_text() == "mine" and not (tmp_path / "o").exists()
 
 
@@ -404,40 +340,26 @@ def test_the_authors_classifier_is_taken(tmp_path):
     torch.testing.assert_close(found.move({"Smiling": 0.3})[0], expected)
 
 
-def test_the_authors_checkpoint_is_taken(command, faces, tmp_path):
+def test_the_authors_checkpoint_is_taken(command, made, faces, tmp_path):
     """A small `last.ckpt`: samples, an edit by one's own folders, and one by a classifier beside it."""
     (tmp_path / "theirs").mkdir()
     write_lightning(tmp_path / "theirs" / "last.ckpt", tiny_state())
-    words = ("--ckpt", "theirs/last.ckpt", "--json", *FEW)
-    sampled = made(command("sample", "--count", "2", "--out", "1", *words))
+    theirs = f"--ckpt theirs/last.ckpt {FEW}"
+    sampled = made(f"sample --count 2 --out 1 {theirs}")
     assert sampled["settings"]["checkpoint"] == "theirs"
-    own = ("--with", faces / "a.png", "--without", faces)
-    kept = ("--save-classifier", "theirs/classifier.safetensors")
-    first = made(
-        command("edit", faces / "b.png", "--attribute", "A", "--out", "2", *own, *kept, *words)
-    )
-    again = made(command("edit", faces / "b.png", "--attribute", "A", "--out", "3", *words))
+    own = f"--with {faces}/a.png --without {faces} --save-classifier theirs/classifier.safetensors"
+    first = made(f"edit {faces}/b.png --attribute A --out 2 {own} {theirs}")
+    again = made(f"edit {faces}/b.png --attribute A --out 3 {theirs}")
     assert first["files"][0]["edit"] == again["files"][0]["edit"] == {"A": 0.3}
     assert np.array_equal(*(Image.open(tmp_path / n / "b-A+0.3.png") for n in "23"))
-    refused = command(
-        "edit",
-        faces,
-        "--attribute",
-        "A",
-        "--out",
-        "4",
-        "--ckpt",
-        "portraits",
-        "--classifier",
-        "theirs",
-    )
+    refused = command(f"edit {faces} --attribute A --out 4 --ckpt portraits --classifier theirs")
     assert refused.returncode == 2 and "for a z_sem of 64 numbers" in refused.stderr
 
 
-def test_a_classifier_is_learnt_from_labelled_data(command, faces, model, tmp_path):
+def test_a_classifier_is_learnt_from_labelled_data(command, made, model, tmp_path):
     """In CelebA's layout: by `learn` of all attributes, by `sample-class` from a few of one."""
     portraits.write_dataset(tmp_path / "set", 60, 32, 0, 1)
-    result = made(command("learn", "--data", "set", "--out", "c.safetensors", "--json"))
+    result = made("learn --data set --out c.safetensors")
     known = Classifier.load(tmp_path / "c.safetensors")
     data = open_dataset(tmp_path / "set", 32)
     test = data.indices("test")
@@ -445,22 +367,10 @@ def test_a_classifier_is_learnt_from_labelled_data(command, faces, model, tmp_pa
     logits = known.logits(model.encode(data.batch(test))).numpy()[:, known.index("Male")]
     theirs = roc_auc_score(data.attributes[test, known.index("Male")], logits)
     assert result["auroc"]["Male"] == pytest.approx(theirs, abs=2e-4)
-    words = (
-        "sample-class",
-        "--attribute",
-        "male",
-        "--count",
-        "2",
-        "--data",
-        "set",
-        "--shots",
-        "5",
-        "--json",
-        *FEW,
-    )
-    for number, more in enumerate(((), ("--unlabelled",), ("--absent", "--accept", "probability"))):
-        shown = made(command(*words, *more, "--out", str(number)))
+    sample = f"sample-class --attribute male --count 2 --data set {FEW}"
+    for number, more in enumerate(("", "--unlabelled", "--absent --accept probability")):
+        shown = made(f"{sample} --shots 5 {more} --out {number}")
         assert shown["settings"]["class"] == ("not Male" if "--absent" in more else "Male")
         assert len(shown["files"]) == 2
-    few = command(*words[:-3], "--out", "9", "--shots", "50")
+    few = command(f"{sample} --out 9 --shots 50")
     assert few.returncode == 2 and "Male: 50 positive images needed, but there are" in few.stderr
