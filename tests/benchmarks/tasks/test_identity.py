@@ -20,6 +20,7 @@ from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, System
 from benchmarks.tasks import identity
 from benchmarks.tasks.identity import DIFFERENT, OTHER_IMAGES, SAME, edit_scores, references
 from probes import LinearProbe
+from reports.records.uncertainty import error
 
 DIM = 12
 
@@ -172,6 +173,18 @@ def test_images_of_nobody_in_particular_are_only_different(known):
     angles = angle(known.dataset.batch(known.select("test", 1000).order)).numpy()
     cosines = np.cos(angles[:, None] - angles)[~np.eye(len(angles), dtype=bool)]
     assert row.n == len(angles) and row.value == pytest.approx(cosines.mean(), abs=1e-6)
+
+
+def test_the_error_of_different_people_is_the_spread_over_people():
+    """Every pair counts two people, so pairs are not independent: 400 draws of 40 people."""
+    rng = np.random.default_rng(0)
+    values, stated = [], []
+    for _ in range(400):
+        angles = rng.normal(0, 0.6, 40)
+        others = identity._similarity_to_others(np.stack([np.cos(angles), np.sin(angles)], 1))
+        values.append(others.mean())
+        stated.append(error(identity.of_mean(2 * others, "people")).stderr)
+    assert 0.85 < np.sqrt(np.mean(np.square(stated))) / np.std(values, ddof=1) < 1.2
 
 
 def test_without_an_embedding_or_attributes_there_is_no_range(known, context):

@@ -74,6 +74,11 @@ def lengths_by_hand(context: Context) -> np.ndarray:
     return np.array(lengths)
 
 
+def test_images_that_do_not_change_have_no_path(exact):
+    found = run(exact, systems.load("dummy-constant"))
+    assert {row.value for row in found if "ppl" in row.metric or "path" in row.metric} == {0}
+
+
 @pytest.mark.parametrize("chunk", [64, 4])
 def test_path_length_of_a_linear_decoder(exact, monkeypatch, chunk):
     """Whether the pairs lie in one chunk or in two, whose images lie in three."""

@@ -54,6 +54,12 @@ def test_a_fit_is_made_once_for_the_same_data(fit, labelled, monkeypatch):
         fit(labelled, system)
 
 
+def test_codes_that_know_nothing_have_auroc_one_half(labelled):
+    found = rows(probes.BENCHMARK, labelled, [Constant(None, torch.device("cpu"))])
+    aurocs = {row.value for row in found if row.metric == "auroc" and row.system == Constant.title}
+    assert aurocs == {0.5}
+
+
 # ----------------------------------------------------------------------------------------------
 # Values, by scikit-learn on the same splits
 
