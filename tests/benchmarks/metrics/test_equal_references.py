@@ -1,20 +1,20 @@
 """Every metric equals the program that defines it: one test for each row of this table.
 
-    FID                           pytorch-fid's features of the same PNG folders,        1e-3 relative
-                                  and the distance in closed form
+    FID                           `python -m pytorch_fid A B` on the same PNG folders    1e-3 relative (slow; the fast test has
+                                  pytorch-fid's features and a closed form)
     LPIPS                         `lpips.LPIPS(net="alex")`                              1e-5
     ssim                          its definition by a direct convolution in float64      1e-5
     ssim_valid                    `piq.ssim(downsample=False)`                           1e-5
     PPL                           a linear decoder with a squared-error distance         1e-3
     identity                      insightface's `get_feat` on the same ONNX file         1e-5
 
-That the distance is pytorch-fid's too is in test_frechet.py; AUROC, AP and DeLong's standard errors
-are in tests/probes/test_scores.py.
+AUROC, AP and DeLong's standard errors are in tests/probes/test_scores.py.
 
 The published weights cannot be had in a test: seeded random ones stand under their names, in
 torch.hub's cache and in --weights-dir.
 """
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -41,10 +41,32 @@ def their_inception(weights_dir) -> InceptionV3:
         return InceptionV3([3]).eval()
 
 
+@pytest.fixture
+def pytorch_fid(their_inception, scipy_of_pytorch_fid, monkeypatch, capsys):
+    """`python -m pytorch_fid`, in this process and with its network built once."""
+    monkeypatch.setattr(fid_score, "InceptionV3", network := lambda blocks: their_inception)
+    network.BLOCK_INDEX_BY_DIM = InceptionV3.BLOCK_INDEX_BY_DIM
+
+    def run(*paths: Path) -> float:
+        flags = ["--device", "cpu", "--num-workers", "0", "--batch-size", "4"]
+        monkeypatch.setattr(sys, "argv", ["pytorch_fid", *map(str, paths), *flags])
+        fid_score.main()
+        return float(capsys.readouterr().out.split()[-1])
+
+    return run
+
+
 def load(folder: Path) -> torch.Tensor:
     """float64 N x 3 x 64 x 64 in [0, 1]."""
     images = [np.asarray(Image.open(path)) for path in sorted(folder.iterdir())]
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).double() / 255
+
+
+@pytest.mark.slow  # its square root of a 2048 x 2048 matrix takes 20 s
+def test_fid_is_pytorch_fid_s(measure, pytorch_fid, folders):
+    theirs = pytorch_fid(*folders)
+    assert theirs > 1
+    assert measure("fid", *folders) == pytest.approx(theirs, rel=1e-3)
 
 
 @pytest.fixture(scope="module")

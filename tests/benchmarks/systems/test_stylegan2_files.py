@@ -215,7 +215,7 @@ def test_another_arch_of_rosinality_is_refused(tmp_path, state):
 def test_another_filter_is_refused(tmp_path, state, monkeypatch):
     monkeypatch.setattr(imitations, "resample_filter", lambda: torch.full((4, 4), 1 / 16))
     for kind in ("rosinality", "pytorch"):
-        assert "another filter" in refusal(WRITERS[kind](tmp_path / kind, state))
+        assert "is not the filter" in refusal(WRITERS[kind](tmp_path / kind, state))
 
 
 def test_files_of_others_are_named_as_what_they_look_like(tmp_path, state):
