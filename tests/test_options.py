@@ -41,67 +41,64 @@ class Like(NamedTuple):
     flags: str = ""
 
 
+IMAGES = "diffae.images.__main__"
 MODEL = "--ckpt {ckpt} --steps 1 --solver ddim --out {out}"
 DIRECTION = "--classifier {classifier}"
-# The view of a command, its words without a flag, and its flags.
+# The view of a command, its module (and verb), its words without a flag, and its flags.
 BASES = {
-    "run": (run, "reconstruction", "--systems dummy-perfect --profile smoke --data {faces}"),
-    "list": (plain("benchmarks.run", "list"), "", ""),
-    "doctor": (plain("benchmarks.run", "doctor"), "", ""),
-    "measure": (plain("benchmarks.measure"), "mse {two} {two}", ""),
-    "settings": (plain("benchmarks.commands.settings_table"), "", "--out {out}"),
-    "identity": (plain("benchmarks.commands.train_identity"), "", "--data {faces} --out {out}"),
-    "presets": (plain("diffae.train.presets_table"), "", "--out {out}"),
-    "train": (train, "tiny", "--data {pictures} --out {out} --precision float32 --device cpu --sheet-every 0"),
-    "convert": (plain("diffae.convert"), "{ckpt}/last.ckpt {out}", ""),
-    "check": (data("check"), "{faces}", ""),
-    "prepare": (data("prepare"), "{faces} {out}", "--size 8 --workers 1"),
-    "portraits": (data("portraits"), "", "--out {out} --count 2 --size 8 --workers 1"),
-    "app": (plain("diffae.app.__main__"), "", ""),
-    "reconstruct": (images("reconstruct"), "{two}", MODEL),
-    "vary": (images("vary"), "{two}", f"--count 2 {MODEL}"),
-    "interpolate": (images("interpolate"), "{two}/00.png {two}/01.png", f"--count 3 {MODEL}"),
-    "edit": (images("edit"), "{two}", f"--attribute Smiling {DIRECTION} {MODEL}"),
-    "sample": (images("sample"), "", f"--count 2 {MODEL}"),
-    "sample-class": (images("sample-class"), "", f"--attribute Male --count 2 {DIRECTION} {MODEL}"),
-    "learn": (images("learn"), "", "--data {faces} --ckpt {ckpt} --out {out}"),
-    "compare": (plain("reports.compare"), "{base} {worse}", ""),
-    "make": (plain("reports.make"), "{base}", "--out {out}"),
-    "history": (plain("reports.history"), "{base}", "--file {out}"),
-    "training": (plain("reports.training"), "{ckpt}", "--out {out}"),
-    "action": (gate_inputs, "", ""),
+    "run": (run, "benchmarks.run all", "reconstruction", "--systems dummy-perfect --profile smoke --data {faces}"),
+    "list": (plain, "benchmarks.run list", "", ""),
+    "doctor": (plain, "benchmarks.run doctor", "", ""),
+    "measure": (plain, "benchmarks.measure", "mse {two} {two}", ""),
+    "settings": (plain, "benchmarks.commands.settings_table", "", "--out {out}"),
+    "identity": (plain, "benchmarks.commands.train_identity", "", "--data {faces} --out {out}"),
+    "presets": (plain, "diffae.train.presets_table", "", "--out {out}"),
+    "train": (train, "diffae.train.__main__", "tiny", "--data {pictures} --out {out} --precision float32 --device cpu --sheet-every 0"),
+    "convert": (plain, "diffae.convert", "{ckpt}/last.ckpt {out}", ""),
+    "check": (data, "diffae.data.__main__ check", "{faces}", ""),
+    "prepare": (data, "diffae.data.__main__ prepare", "{faces} {out}", "--size 8 --workers 1"),
+    "portraits": (data, "diffae.data.__main__ portraits", "", "--out {out} --count 2 --size 8 --workers 1"),
+    "app": (plain, "diffae.app.__main__", "", ""),
+    "reconstruct": (images, f"{IMAGES} reconstruct", "{two}", MODEL),
+    "vary": (images, f"{IMAGES} vary", "{two}", f"--count 2 {MODEL}"),
+    "interpolate": (images, f"{IMAGES} interpolate", "{two}/00.png {two}/01.png", f"--count 3 {MODEL}"),
+    "edit": (images, f"{IMAGES} edit", "{two}", f"--attribute Smiling {DIRECTION} {MODEL}"),
+    "sample": (images, f"{IMAGES} sample", "", f"--count 2 {MODEL}"),
+    "sample-class": (images, f"{IMAGES} sample-class", "", f"--attribute Male --count 2 {DIRECTION} {MODEL}"),
+    "learn": (images, f"{IMAGES} learn", "", "--data {faces} --ckpt {ckpt} --out {out}"),
+    "compare": (plain, "reports.compare", "{base} {worse}", ""),
+    "make": (plain, "reports.make", "{base}", "--out {out}"),
+    "history": (plain, "reports.history", "{base}", "--file {out}"),
+    "training": (plain, "reports.training", "{ckpt}", "--out {out}"),
+    "action": (gate_inputs, "reports.action", "", ""),
 }  # fmt: skip
 VERBS = ("reconstruct", "vary", "interpolate", "edit", "sample", "sample-class", "learn")
 
-# The command (one of the verbs of diffae.images that share an option), the option, its value, and the effect.
-TABLE: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
+# Commands (one of the verbs of diffae.images that share an option), options, the value of each, and the effect.
+OPTIONS: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("run", "WHAT", "''", "unknown benchmark ''"),
     ("run", "WHAT", "reconstruction probes", {"benchmarks": ("reconstruction", "probes")}),
-    ("run", "--config", "''", EMPTY),
-    ("run", "--ckpt", "''", EMPTY),
+    ("run", "--config --ckpt --data --out --weights-dir", "''", EMPTY),
     ("run", "--ckpt", "diffae=", "expected SYSTEM=PATH"),
     ("run", "--systems", "''", "--systems: no name given"),
     ("run", "--systems", ",", "--systems: no name given"),
     ("run", "--systems", "dummy-constant", {"key": OTHER, "titles": ["dummy: constant"], "order": SAME}),
-    ("run", "--data", "''", EMPTY),
     ("run", "--data", "{larger}", {"fields": OTHER, "key": OTHER}),
-    ("run", "--crop", "''", "invalid choice"),
+    ("run", "--crop --precision", "''", "invalid choice"),
     ("run", "--crop", "none", {"crop": "none", "key": OTHER}),
     ("run", "--profile", "''", "unknown profile ''"),
     ("run", "--profile", "quick", {"settings": OTHER}),
-    ("run", "--out", "''", EMPTY),
     ("run", "--out", "x", {"out": Path("x"), "key": SAME}),
-    ("run", "--steps", "''", "a number is missing"),
-    ("run", "--steps", "0", "must be at least 1"),
+    ("run", "--steps --batch-size", "''", "a number is missing"),
+    ("run", "--steps --limit --batch-size", "0", "at least 1"),
     ("run", "--steps", "1", {"settings.reconstruction.steps": (1,)}),
     ("run", "--steps", "1000,1", {"settings.reconstruction.steps": (1, 1000)}),
-    ("run", "--solver", "''", "no solver ''"),
+    ("run reconstruct", "--solver", "''", "no solver ''"),
     ("run", "--solver", "ab2-v", {"settings.reconstruction.solver": "ab2-v"}),
     ("run", "--set", "''", "expected TASK.NAME=VALUE"),
     ("run", "--set", "reconstruction.images=", "a number is missing"),
-    ("run", "--set", "reconstruction.images=0", "must be at least 1"),
+    ("run", "--set", "reconstruction.images=0", "at least 1"),
     ("run", "--set", "reconstruction.images=1", {"settings.reconstruction.images": 1}),
-    ("run", "--limit", "0", "at least 1"),
     ("run", "--limit", "1", {"settings.reconstruction.images": 1, "settings.reconstruction.steps": SAME}),
     ("run", "--limit", "1000000000", {"settings": SAME}),
     ("run", "--attributes", "''", "--attributes: no name given"),
@@ -110,15 +107,11 @@ TABLE: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("run", "--seed", "0", {"fields": SAME, "key": SAME, "order": SAME}),
     ("run", "--seed", "1", {"fields": OTHER, "key": OTHER, "order": OTHER}),
     ("run", "--seed", f"{10**20 - 1}", {"fields": OTHER, "key": OTHER, "order": OTHER}),
-    ("run", "--seed", "-1", "at least 0"),
-    ("run", "--device", "''", "neither cpu nor cuda"),
+    ("run identity portraits learn", "--seed", "-1", "at least 0"),
+    ("run measure train reconstruct app", "--device", "''", "neither cpu nor cuda"),
     ("run", "--device", "cpu", {"key": SAME}),
-    ("run", "--precision", "''", "invalid choice"),
     ("run", "--precision", "tf32", {"key": OTHER, "fields": OTHER}),
-    ("run", "--batch-size", "''", "a number is missing"),
-    ("run", "--batch-size", "0", "at least 1"),
     ("run", "--batch-size", "1", {"together": 1, "key": SAME, "fields": SAME}),
-    ("run", "--weights-dir", "''", EMPTY),
     ("run", "--weights-dir", "{two}", {"weights_dir": OTHER}),
     ("run", "--allow-unknown-weights", "", {"allow_unknown_weights": True}),
     ("run", "--fresh", "", {"fresh": True, "key": SAME}),
@@ -128,178 +121,119 @@ TABLE: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("measure", "METRIC", "'' {two} {two}", "unknown metric ''"),
     ("measure", "A", "mse '' {two}", EMPTY),
     ("measure", "B", "mse {two} ''", EMPTY),
-    ("measure", "--save", "''", EMPTY),
-    ("measure", "--weights-dir", "''", EMPTY),
-    ("measure", "--device", "''", "neither cpu nor cuda"),
+    ("measure", "--save --weights-dir", "''", EMPTY),
     ("measure", "--reading", "''", "invalid choice"),
     ("measure", "--reading", "pytorch-fid", {"stdout": OTHER}),
     ("measure", "--batch-size", "0", "at least 1"),
     ("measure", "--batch-size", "1", {"stdout": SAME}),
-    ("settings", "--out", "''", EMPTY),
-    ("presets", "--out", "''", EMPTY),
-    ("identity", "--data", "''", EMPTY),
-    ("identity", "--out", "''", EMPTY),
-    ("identity", "--steps", "0", "at least 1"),
-    ("identity", "--size", "0", "at least 1"),
-    ("identity", "--seed", "-1", "at least 0"),
+    ("settings presets portraits", "--out", "''", EMPTY),
+    ("identity", "--data --out", "''", EMPTY),
+    ("identity", "--steps --size", "0", "at least 1"),
     ("identity", "--device", "''", "invalid choice"),
     ("convert", "CHECKPOINT", "'' {out}", EMPTY),
     ("convert", "OUT", "{ckpt} ''", EMPTY),
     # ---- training
     ("train", "PRESET", "''", "unknown preset ''"),
-    ("train", "--data", "''", EMPTY),
-    ("train", "--crop", "''", "invalid choice"),
-    ("train", "--out", "''", EMPTY),
-    ("train", "--seed", "0", {"weights": SAME}),
+    ("train", "--data --out --init --wandb", "''", EMPTY),
+    ("train", "--crop --precision --damaged", "''", "invalid choice"),
+    ("train", "--seed --workers", "0", {"weights": SAME}),
     ("train", "--seed", "1", {"weights": OTHER}),
     ("train", "--seed", f"{10**20 - 1}", {"weights": OTHER}),
-    ("train", "--seed", "-1", "at least 0"),
-    ("train", "--device", "''", "neither cpu nor cuda"),
-    ("train", "--precision", "''", "invalid choice"),
+    ("train", "--seed --workers", "-1", "at least 0"),
     ("train", "--set", "''", "expected NAME=VALUE"),
     ("train", "--set", "model.dropout=", "must be a number"),
     ("train", "--set", "model.dropout=0", {"weights": OTHER}),
     ("train", "--set", "image.learning_rate=0", "learning_rate"),
     ("train", "--set", "image.samples=1", "less than one batch of 4"),
     ("train", "--stages", "''", "has no stage ''"),
-    ("train", "--init", "''", EMPTY),
     ("train", "--init", "{ckpt}", {"weights": OTHER}),
-    ("train", "--micro-batch", "0", "at least 1"),
+    ("train", "--micro-batch --keep --evaluate-every", "0", "at least 1"),
     ("train", "--micro-batch", "1", {"weights": SAME}),
     ("train", "--recompute", "", {"weights": SAME}),
-    ("train", "--workers", "0", {"weights": SAME}),
-    ("train", "--workers", "-1", "at least 0"),
-    ("train", "--damaged", "''", "invalid choice"),
     ("train", "--damaged", "skip", {"weights": SAME}),
-    ("train", "--keep", "0", "at least 1"),
     ("train", "--keep", "1", {"weights": SAME, "states": OTHER}),
     ("train", "--dry-run", "--tflops 1", {"stdout": OTHER}),
-    ("train", "--gpus", "0 --dry-run", "at least 1"),
+    ("train", "--gpus --tflops", "0 --dry-run", "at least 1"),
     ("train", "--gpus", "1 --dry-run --tflops 1", {"stdout": Like("train", ONE_GPU)}),
-    ("train", "--gpus", "1", "only with --dry-run"),
-    ("train", "--tflops", "0 --dry-run", "at least 1"),
-    ("train", "--tflops", "1", "only with --dry-run"),
-    ("train", "--wandb", "''", EMPTY),
+    ("train", "--gpus --tflops", "1", "only with --dry-run"),
     ("train", "--sheet-every", "0", {"names": SAME}),
     ("train", "--sheet-every", "1", {"weights": SAME, "names": OTHER}),
-    ("train", "--evaluate-every", "0", "at least 1"),
-    ("train", "--evaluate", "'' --evaluate-every 8", EMPTY),
+    ("train", "--evaluate --evaluate-profile --evaluate-data", "'' --evaluate-every 8", EMPTY),
     ("train", "--evaluate", "probes, --evaluate-every 8", EMPTY),
     ("train", "--evaluate", "probes", "needs --evaluate-every N"),
-    ("train", "--evaluate-profile", "'' --evaluate-every 8", EMPTY),
-    ("train", "--evaluate-data", "'' --evaluate-every 8", EMPTY),
     # ---- data
-    ("check", "PATH", "''", EMPTY),
+    ("check", "PATH --sheet", "''", EMPTY),
     ("check", "--size", "0", "at least 1"),
     ("check", "--size", "8", {"stdout": OTHER}),
     ("check", "--size", "1025", "use 1024 or less"),
-    ("check", "--crop", "''", "invalid choice"),
-    ("check", "--sheet", "''", EMPTY),
+    ("check prepare reconstruct", "--crop", "''", "invalid choice"),
     ("prepare", "SOURCE", "'' {out}", EMPTY),
     ("prepare", "OUT", "{faces} ''", EMPTY),
-    ("prepare", "--size", "0", "at least 1"),
+    ("prepare", "--size --workers", "0", "at least 1"),
     ("prepare", "--size", "9", {"content": OTHER}),
-    ("prepare", "--crop", "''", "invalid choice"),
-    ("prepare", "--workers", "0", "at least 1"),
     ("prepare", "--strict", "", {"content": SAME}),
-    ("portraits", "--out", "''", EMPTY),
-    ("portraits", "--count", "0", "at least 1"),
+    ("portraits", "--count --size --workers", "0", "at least 1"),
     ("portraits", "--count", "1", {"count": 1}),
-    ("portraits", "--size", "0", "at least 1"),
     ("portraits", "--size", "4097", "8 to 4096"),
     ("portraits", "--seed", "0", {"content": SAME}),
     ("portraits", "--seed", "1", {"content": OTHER}),
-    ("portraits", "--seed", "-1", "at least 0"),
-    ("portraits", "--workers", "0", "at least 1"),
     # ---- pictures
-    ("reconstruct", "PICTURES", "''", EMPTY),
-    ("reconstruct", "--crop", "''", "invalid choice"),
-    ("reconstruct", "--landmarks", "''", EMPTY),
-    ("reconstruct", "--points", "''", EMPTY),
-    ("reconstruct", "--steps", "0", "at least 1"),
+    ("reconstruct", "PICTURES --landmarks --points --out --ckpt", "''", EMPTY),
+    ("reconstruct", "--steps --enlarge --batch-size", "0", "at least 1"),
     ("reconstruct", "--steps", "2", {"first": OTHER}),
     ("reconstruct", "--steps", "1001", "at most 1,000"),
-    ("reconstruct", "--solver", "''", "no solver ''"),
-    ("reconstruct", "--enlarge", "0", "at least 1"),
     ("reconstruct", "--enlarge", "1", {"first": SAME}),
     ("reconstruct", "--enlarge", "64", {"first": OTHER}),
-    ("reconstruct", "--out", "''", EMPTY),
-    ("reconstruct", "--ckpt", "''", EMPTY),
-    ("reconstruct", "--device", "''", "neither cpu nor cuda"),
-    ("reconstruct", "--batch-size", "0", "at least 1"),
     ("reconstruct", "--batch-size", "1", {"first": SAME, "names": SAME}),
     ("reconstruct", "--json", "", {"first": SAME, "stdout": OTHER}),
     ("vary", "--count", "0", "at least 1"),
     ("vary", "--count", "1", {"first": SAME, "count": 2}),
-    ("vary", "--seed", "0", {"first": SAME}),
-    ("vary", "--seed", "1", {"first": OTHER}),
+    ("vary sample sample-class", "--seed", "0", {"first": SAME}),
+    ("vary sample sample-class", "--seed", "1", {"first": OTHER}),
     ("interpolate", "--count", "1", "argument --count: must be at least 2"),
     ("interpolate", "--count", "2", {"count": 3}),
     ("edit", "--attribute", "''", "a name is missing"),
     ("edit", "--attribute", "Smiling=0", "given twice"),
     ("edit", "--attribute", "Male=0", {"first": SAME}),
     ("edit", "--attribute", "Male=", "is not a strength"),
-    ("edit", "--strength", "0", {"first": Like("reconstruct")}),
+    ("edit", "--strength --strip", "0", {"first": Like("reconstruct")}),
     ("edit", "--strength", "-100", {"first": OTHER}),
     ("edit", "--strength", "101", "is not a strength"),
     ("edit", "--strip", "''", "is not a strength"),
-    ("edit", "--strip", "0", {"first": Like("reconstruct")}),
     ("edit", "--strip", "0.3 --strength 0", "not both"),
-    ("edit", "--classifier", "''", EMPTY),
+    ("edit", "--classifier --save-classifier", "''", EMPTY),
     ("edit", "--with", "'' --without {two}", EMPTY),
     ("edit", "--without", "'' --with {two}", EMPTY),
-    ("edit", "--save-classifier", "''", EMPTY),
-    ("sample", "--count", "1", {"first": SAME, "count": 1}),
-    ("sample", "--seed", "0", {"first": SAME}),
-    ("sample", "--seed", "1", {"first": OTHER}),
+    ("sample sample-class", "--count", "1", {"first": SAME, "count": 1}),
     ("sample", "--seed", f"{10**20 - 1}", {"first": OTHER}),
     ("sample-class", "--attribute", "''", "no attribute ''"),
     ("sample-class", "--absent", "", {"first": OTHER}),
     ("sample-class", "--accept", "''", "invalid choice"),
-    ("sample-class", "--count", "1", {"first": SAME, "count": 1}),
-    ("sample-class", "--seed", "0", {"first": SAME}),
-    ("sample-class", "--seed", "1", {"first": OTHER}),
-    ("sample-class", "--pool", "0", "at least 1"),
+    ("sample-class", "--pool --shots", "0", "at least 1"),
     ("sample-class", "--pool", "1 --seed 1", "none of 1 samples"),
-    ("sample-class", "--shots", "0", "at least 1"),
     ("sample-class", "--shots", "1", "belongs to labelled data"),
     ("sample-class", "--unlabelled", "", "belongs to labelled data"),
-    ("sample-class", "--data", "''", EMPTY),
-    ("learn", "--data", "''", EMPTY),
-    ("learn", "--seed", "-1", "at least 0"),
-    ("app", "--ckpt", "''", EMPTY),
-    ("app", "--classifier", "''", EMPTY),
-    ("app", "--device", "''", "neither cpu nor cuda"),
-    ("app", "--host", "''", EMPTY),
+    ("sample-class learn", "--data", "''", EMPTY),
+    ("app", "--ckpt --classifier --host", "''", EMPTY),
     ("app", "--port", "0", "at least 1"),
     ("app", "--port", "65536", "at most 65,535"),
     # ---- reports
     ("compare", "BASE", "'' {worse}", EMPTY),
     ("compare", "NEW", "{base} ''", EMPTY),
-    ("compare", "--junit", "''", EMPTY),
-    ("compare", "--page", "''", EMPTY),
-    ("compare", "--json", "''", EMPTY),
+    ("compare", "--junit --page --json --margins", "''", EMPTY),
     ("compare", "--names", "'' b", EMPTY),
     ("compare", "--names", "a b", {"status": 1, "stdout": OTHER}),
-    ("compare", "--margins", "''", EMPTY),
     ("compare", "--alpha", "0", "not a number between 0 and 1"),
     ("compare", "--alpha", "1", "not a number between 0 and 1"),
     ("compare", "--alpha", "1e-300", {"status": 0}),
     ("compare", "--allow-missing", "", {"status": 1}),
     ("compare", "--all", "", {"status": 1, "stdout": OTHER}),
-    ("make", "RUNS", "''", EMPTY),
+    ("make", "RUNS --out", "''", EMPTY),
     ("make", "RUNS", "={base}", "not NAME=RUN"),
-    ("make", "--out", "''", EMPTY),
-    ("history", "RUNS", "''", EMPTY),
-    ("history", "--file", "''", EMPTY),
+    ("history", "RUNS --file --page --badge --github-action-benchmark", "''", EMPTY),
     ("history", "--commit", "''", "not a commit's hash"),
-    ("history", "--page", "''", EMPTY),
-    ("history", "--badge", "''", EMPTY),
-    ("history", "--badge-metric", "''", {"files": SAME}),
-    ("history", "--badge-system", "''", {"files": SAME}),
-    ("history", "--github-action-benchmark", "''", EMPTY),
-    ("training", "FOLDER", "''", EMPTY),
-    ("training", "--out", "''", EMPTY),
+    ("history", "--badge-metric --badge-system", "''", {"files": SAME}),
+    ("training", "FOLDER --out", "''", EMPTY),
     ("action", "GATE_ARGUMENTS", "", {"arguments": ("all",)}),
     ("action", "GATE_ARGUMENTS", "a", {"arguments": ("a",)}),
     ("action", "GATE_RUN", "", {"run": ""}),
@@ -315,6 +249,14 @@ TABLE: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("action", "GATE_ACCEPT", "yes", "give true or false"),
 )  # fmt: skip
 
+
+TABLE = [
+    (command, option, *rest)
+    for commands, options, *rest in OPTIONS
+    for command in commands.split()
+    for option in options.split()
+]
+
 # Options without a value that need a run, a browser or a package: the test of each.
 ELSEWHERE = {
     ("run", "--verify-data"): "tests/diffae/test_data_survey.py",
@@ -322,24 +264,6 @@ ELSEWHERE = {
     ("measure", "--allow-unknown-weights"): "tests/benchmarks/conftest.py",
     ("train", "--tensorboard"): "tests/diffae/test_train_curves.py",
     ("make", "--pdf"): "tests/reports/test_make.py",
-}
-PARSERS = {
-    "run": ("benchmarks.run", "all"),
-    "list": ("benchmarks.run", "list"),
-    "doctor": ("benchmarks.run", "doctor"),
-    "measure": ("benchmarks.measure",),
-    "settings": ("benchmarks.commands.settings_table",),
-    "identity": ("benchmarks.commands.train_identity",),
-    "presets": ("diffae.train.presets_table",),
-    "train": ("diffae.train.__main__",),
-    "convert": ("diffae.convert",),
-    **{name: ("diffae.data.__main__", name) for name in ("check", "prepare", "portraits")},
-    "app": ("diffae.app.__main__",),
-    **{name: ("diffae.images.__main__", name) for name in VERBS},
-    "compare": ("reports.compare",),
-    "make": ("reports.make",),
-    "history": ("reports.history",),
-    "training": ("reports.training",),
 }
 OWN = {"--attribute", "--count", "--seed", "--data"}  # of several verbs, but not the same option
 OF_VERBS = {(verb, option) for verb in VERBS for option in OWN}
@@ -361,10 +285,10 @@ def view(ground, tmp_path_factory):
 
     @cache
     def look(command: str, words: str | None = None, flags: str = "") -> Mapping[str, Any]:
-        kind, own_words, own_flags = BASES[command]
+        kind, module, own_words, own_flags = BASES[command]
         out = tmp_path_factory.mktemp("out") / OUT.get(command, "out")
         line = shlex.split(f"{own_words if words is None else words} {own_flags} {flags}")
-        return kind([word.format(out=out, **ground) for word in line], out)
+        return kind(module.split(), [word.format(out=out, **ground) for word in line], out)
 
     return look
 
@@ -402,10 +326,11 @@ def there_are() -> set[tuple[str, str]]:
     """Every option of every command; an option shared by the verbs of diffae.images belongs to the
     first of them.
     """
-    found = {("action", name) for name in gate_options()}
+    found: set[tuple[str, str]] = set()
     shared: set[str] = set()
-    for command, (module, *first) in PARSERS.items():
-        names = options_of(parser_of(module, *first))
+    for command, (_, module, *_) in BASES.items():
+        reads_environment = command == "action"
+        names = gate_options() if reads_environment else options_of(parser_of(*module.split()))
         if command in VERBS:
             names, shared = names - (shared - OWN), shared | names
         found |= {(command, name) for name in names}
@@ -424,22 +349,16 @@ def test_what_is_seen_elsewhere_is(option, place):
 
 
 @pytest.mark.parametrize(
-    ("view_of", "words", "message"),
+    ("command", "words", "message"),
     [
-        (run, ["reconstruction", "--crop", "d2c"], "--crop: says how --data is cut"),
-        (images("edit"), ["x.png", "--attribute=Male=0", "--strength=0"], "--strength: every attribute has"),
-        (images("edit"), ["x.png", "--attribute=Male=0", "--strip=0"], "--strip: every attribute has"),
+        ("run", ["reconstruction", "--crop", "d2c"], "--crop: says how --data is cut"),
+        ("edit", ["{two}", "--attribute=Male=0", "--strength=0"], "--strength: every attribute has"),
+        ("edit", ["{two}", "--attribute=Male=0", "--strip=0"], "--strip: every attribute has"),
     ],
 )  # fmt: skip
-def test_an_option_that_would_decide_nothing_is_refused(ground, tmp_path, view_of, words, message):
-    model = [
-        "--ckpt",
-        ground["ckpt"],
-        "--classifier",
-        ground["classifier"],
-        "--out",
-        tmp_path / "o",
-    ]
-    words = [word.replace("x.png", ground["two"]) for word in words]
-    more = [] if view_of is run else list(map(str, model))
-    assert message in view_of([*words, *more], tmp_path)[REFUSED]
+def test_an_option_that_would_decide_nothing_is_refused(ground, tmp_path, command, words, message):
+    kind, module, *_ = BASES[command]
+    flags = "" if command == "run" else f"{DIRECTION} {MODEL}"
+    line = [*words, *flags.split()]
+    line = [word.format(out=tmp_path / "o", **ground) for word in line]
+    assert message in kind(module.split(), line, tmp_path)[REFUSED]

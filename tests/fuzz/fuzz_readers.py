@@ -39,6 +39,7 @@ import vq_inputs
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from safetensors.torch import save
+from vq_inputs import JSON
 
 from benchmarks.core.profiles import PROFILES, override
 from benchmarks.core.profiles import find as find_profile
@@ -289,13 +290,6 @@ def read_npz(folder: Path, content: bytes) -> None:
 # ----------------------------------------------------------------------------------------------
 # Configuration
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-2, 10**20) | st.floats() | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
-    ),
-    max_leaves=6,
-)
 MODELS = [asdict(preset.model) for preset in PRESETS.values()]
 LATENT = sorted(field.name for field in fields(LatentConfig))
 SIZES = st.integers(-1, 70) | st.sampled_from([256, 4096, 10**6, 10**12, 64.0, True])
@@ -432,11 +426,7 @@ def run_notes(draw) -> object:
     fields_of_protocol = draw(
         st.dictionaries(st.sampled_from(["seed", "n", "x"]), JSON, max_size=2)
     )
-    notes = {
-        "schema": SCHEMA,
-        "protocols": {"p": fields_of_protocol},
-        "complete": True,
-    }
+    notes = {"schema": SCHEMA, "protocols": {"p": fields_of_protocol}, "complete": True}
     profile = draw(
         st.dictionaries(st.sampled_from(["name", "changed", "sections"]), JSON, max_size=3)
     )
@@ -587,7 +577,8 @@ TARGETS = {
     "webdataset": Target(or_damaged(shard_inputs.tar_file()), shard_inputs.read_tar),
     "parquet": Target(or_damaged(shard_inputs.parquet_file()), shard_inputs.read_parquet),
     "arrow": Target(
-        st.tuples(or_damaged(shard_inputs.arrow_file()), or_damaged(shard_inputs.state_file())),
+        st.tuples(shard_inputs.arrow_file(), shard_inputs.state_file())
+        | st.tuples(or_damaged(shard_inputs.arrow_file()), or_damaged(shard_inputs.state_file())),
         shard_inputs.read_saved,
     ),
     "landmarks": Target(or_damaged(picture_inputs.landmarks_file()), picture_inputs.read_marks),

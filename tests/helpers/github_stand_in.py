@@ -78,21 +78,13 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self):
-        self._take("GET")
-
-    def do_POST(self):
-        self._take("POST")
-
-    def do_PATCH(self):
-        self._take("PATCH")
-
-    def _take(self, method):
-        held, path = self.held, urlsplit(self.path)
+        held, path, method = self.held, urlsplit(self.path), self.command
         held.seen.append((method, self.path))
         held.tokens.setdefault(path.path, []).append(self.headers.get("Authorization"))
         length = int(self.headers.get("Content-Length") or 0)
         body = json.loads(self.rfile.read(length)) if length else None
-        first = (held.answers.get(method) or [None]).pop(0) if held.answers.get(method) else None
+        queue = held.answers.get(method)
+        first = queue.pop(0) if queue else None
         if first == "drop":
             return self.connection.close()
         if first == "late":
@@ -101,6 +93,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(first, {"message": "no"})
         status, content, headers = self._work(method, path.path, parse_qs(path.query), body)
         return self._answer(502 if first == "done" else status, content, headers)
+
+    do_POST = do_PATCH = do_GET
 
     def _work(self, method, path, query, body):
         held = self.held
@@ -118,11 +112,8 @@ class _Handler(BaseHTTPRequestHandler):
             named = [a for a in held.artifacts if a["name"] == query["name"][0]]
             return 200, {"total_count": len(named), "artifacts": named[part]}, {}
         if found := re.fullmatch(r"/repos/me/mine/actions/artifacts/(\d+)/zip", path):
-            return (
-                302,
-                b"",
-                {"Location": f"{held.url.replace('127.0.0.1', 'localhost')}/blob/{found[1]}?sig=x"},
-            )
+            elsewhere = held.url.replace("127.0.0.1", "localhost")
+            return 302, b"", {"Location": f"{elsewhere}/blob/{found[1]}?sig=x"}
         if found := re.fullmatch(r"/blob/(\d+)", path):
             return 200, held.files[int(found[1])], {}
         return 404, {"message": "Not Found"}, {}

@@ -1,17 +1,16 @@
 """Effects of the options of a command as comparable values: a view for each command.
 
-A view takes the words of a command line and returns its effects by name; a refusal is under
-REFUSED. The files of a command are in a folder of its own, `{out}` in its words.
+A view takes a command's module (and verb) and the words of a command line, and returns their effects
+by name; a refusal is under REFUSED. The files of a command are in a folder of its own, `{out}` in its words.
 """
 
 import contextlib
 import hashlib
 import inspect
 import io
-import json
 import re
 from argparse import ArgumentParser
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -22,6 +21,7 @@ import pytest
 import torch
 from gate_runs import KEY, RNG, SSIM, write_run
 from PIL import Image
+from run_folders import change_notes
 from safetensors.numpy import load_file
 from tiny_preset import TINY, pictures
 
@@ -42,7 +42,7 @@ SHORT = {"samples": 8, "batch_size": 4}
 WORSE = SSIM - 0.01 + RNG.normal(0, 0.05, 200)  # by 3 standard errors and less than 6
 
 Seen = dict[str, Any]
-View = Callable[[Sequence[str], Path], Seen]
+Words = Sequence[str]
 
 
 def make_ground(root: Path) -> dict[str, str]:
@@ -56,21 +56,11 @@ def make_ground(root: Path) -> dict[str, str]:
         for i, pixels in enumerate(pictures(count)):
             Image.fromarray(pixels).resize((size, size)).save(root / folder / f"{i:02d}.png")
     write_dataset(root / "faces", 16, 32, workers=1)
-    training.main(
-        [
-            "tiny",
-            "--data",
-            str(root / "pictures"),
-            "--out",
-            str(root / "ckpt"),
-            "--sheet-every",
-            "0",
-        ]
-    )
+    words = ["tiny", "--data", root / "pictures", "--out", root / "ckpt", "--sheet-every", 0]
+    training.main(list(map(str, words)))
     for folder, scores in (("base", SSIM), ("worse", WORSE)):
-        notes = write_run(root / folder, {KEY: scores}) / "run.json"
-        ended = {"ended": "2026-01-01T00:00:00+00:00"}
-        notes.write_text(json.dumps(json.loads(notes.read_text()) | ended))
+        run_folder = write_run(root / folder, {KEY: scores})
+        change_notes(run_folder, ended="2026-01-01T00:00:00+00:00")
     weight = torch.tensor([[1.0, 0.0, -1.0, 0.5], [0.0, 1.0, 0.5, -1.0]])
     probe = LinearProbe(weight, torch.zeros(2), torch.zeros(4), torch.full((4,), 1e3))
     Classifier(("Smiling", "Male"), probe).save(root / "classifier.safetensors")
@@ -85,12 +75,13 @@ def short_preset(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(trainer, "SAVE_EVERY_SECONDS", -1)
 
 
-def called(module: str, words: Sequence[str]) -> Seen:
+def called(command: Words, words: Words) -> Seen:
     """A command in this process: its output, its status, and its refusal."""
+    module, *verb = command
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            status = import_module(module).main(list(words)) or 0
+            status = import_module(module).main([*verb, *words]) or 0
         except UserError as error:
             return {REFUSED: str(error)}
         except SystemExit as ended:
@@ -110,7 +101,7 @@ def files(out: Path) -> Seen:
 # The views
 
 
-def run(words: Sequence[str], out: Path) -> Seen:
+def run(_: Words, words: Words, out: Path) -> Seen:
     """benchmarks.run: the parsed request, and what a benchmark is given."""
     try:
         options = parse(list(words), None)
@@ -132,9 +123,9 @@ def run(words: Sequence[str], out: Path) -> Seen:
     }
 
 
-def train(words: Sequence[str], out: Path) -> Seen:
+def train(command: Words, words: Words, out: Path) -> Seen:
     """diffae.train: the weights, and the other files of its folder."""
-    seen = called("diffae.train.__main__", words)
+    seen = called(command, words)
     if REFUSED in seen or not out.exists():
         return seen
     weights = [v.ravel() for _, v in sorted(load_file(out / "model.safetensors").items())]
@@ -142,31 +133,23 @@ def train(words: Sequence[str], out: Path) -> Seen:
     return {**seen, **files(out), "weights": np.concatenate(weights), "states": states}
 
 
-def images(verb: str) -> View:
+def images(command: Words, words: Words, out: Path) -> Seen:
     """diffae.images: the pictures, or the file of `learn`."""
-
-    def view(words: Sequence[str], out: Path) -> Seen:
-        seen = called("diffae.images.__main__", [verb, *words])
-        if out.is_file():
-            return {**seen, "weight": load_file(out)["weight"]}
-        return {**seen, **files(out)} if out.exists() else seen
-
-    return view
+    seen = called(command, words)
+    if out.is_file():
+        return {**seen, "weight": load_file(out)["weight"]}
+    return {**seen, **files(out)} if out.exists() else seen
 
 
-def data(command: str) -> View:
+def data(command: Words, words: Words, out: Path) -> Seen:
     """diffae.data: the output, and the written files."""
-
-    def view(words: Sequence[str], out: Path) -> Seen:
-        seen = called("diffae.data.__main__", [command, *words])
-        content = sorted(path for path in out.rglob("*") if path.is_file())
-        digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in content]
-        return {**seen, **files(out), "content": digests} if out.exists() else seen
-
-    return view
+    seen = called(command, words)
+    content = sorted(path for path in out.rglob("*") if path.is_file())
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in content]
+    return {**seen, **files(out), "content": digests} if out.exists() else seen
 
 
-def gate_inputs(words: Sequence[str], out: Path) -> Seen:
+def gate_inputs(_: Words, words: Words, out: Path) -> Seen:
     """reports.action: its inputs, given as words NAME=VALUE of the environment."""
     try:
         return vars(read_inputs(Job(dict(word.split("=", 1) for word in words))))
@@ -174,14 +157,10 @@ def gate_inputs(words: Sequence[str], out: Path) -> Seen:
         return {REFUSED: str(reason)}
 
 
-def plain(module: str, *first: str) -> View:
+def plain(command: Words, words: Words, out: Path) -> Seen:
     """A command with its output and the names of its files."""
-
-    def view(words: Sequence[str], out: Path) -> Seen:
-        seen = called(module, [*first, *words])
-        return {**seen, "files": sorted(path.name for path in out.parent.iterdir())}
-
-    return view
+    seen = called(command, words)
+    return {**seen, "files": sorted(path.name for path in out.parent.iterdir())}
 
 
 # ----------------------------------------------------------------------------------------------
