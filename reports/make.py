@@ -17,10 +17,13 @@ from diffae.system.errors import UserError
 from diffae.system.files import Target, refuse_outputs, writing
 from reports.records.reading import short
 
+PAGE = "report.html"
+
 
 def main(arguments: list[str] | None = None) -> None:
     args = _parser().parse(arguments)
     # Imported here: pandas takes half a second, which --help does not need.
+    from reports import page
     from reports.records.run_folder import read_run
     from reports.tables.make_files import write_files
     from reports.tables.merging import merge
@@ -31,6 +34,7 @@ def main(arguments: list[str] | None = None) -> None:
     merged = merge([read_run(folder, label) for label, folder in runs])
     with writing(args.out, "or choose another --out"), made_whole(args.out) as folder:
         count = write_files(folder, merged, pdf=args.pdf)
+        page.write_merged(folder / PAGE, merged)
     for remark in merged.remarks:
         print(f"note: {remark}", file=sys.stderr)
     of = f"{count} tables of {len(runs)} run{'s' * (len(runs) > 1)}"

@@ -4,7 +4,7 @@
 the parts of `diffae` without torch, for files and errors, serve `reports` and `probes` too.
 `diffae.images` and `diffae.app` are user-facing: they import `probes` too, and nothing else of
 `diffae` imports them. Within `benchmarks` the order is commands, tasks, core, systems, metrics,
-runtime, and no task imports another.
+runtime, and no task imports another; within `reports` it is gate or trend, page, tables, records.
 """
 
 import ast
@@ -25,9 +25,19 @@ ALLOWED = {
 }
 # What `reports` and `probes` may use of diffae.
 SYSTEM = {"diffae.system"}
-# Within benchmarks, each may import those before it.
-LAYERS = ("runtime", "metrics", "systems", "core", "tasks")
+# Within a package, each may import those before it.
+LAYERS = {
+    "benchmarks": ("runtime", "metrics", "systems", "core", "tasks"),
+    "reports": ("records", "tables", "page", "trend"),
+}
+ABOVE = [
+    (package, layer, layers[i:])
+    for package, layers in LAYERS.items()
+    for i, layer in enumerate(layers, 1)
+]
+# What one runs, and what Python calls.
 ENTRIES = ("api", "run", "measure", "console", "commands", "evaluate", "evaluate_iter", "Results")
+ENTRIES += ("make", "compare", "history", "training", "action")
 FRONTS = ("diffae/images", "diffae/app")
 
 
@@ -88,11 +98,14 @@ def test_the_model_does_not_know_its_fronts():
         assert not wrong, file
 
 
-@pytest.mark.parametrize("layer", LAYERS)
-def test_the_layers_of_the_harness_know_only_those_below(layer):
-    above = (*LAYERS[LAYERS.index(layer) + 1 :], *ENTRIES)
-    for file in files(f"benchmarks/{layer}"):
-        wrong = {m for m in imported(file) for name in above if lies_in(m, f"benchmarks.{name}")}
+@pytest.mark.parametrize(
+    ("package", "layer", "above"),
+    [*ABOVE, ("reports", "tables", ("gate",)), ("reports", "gate", ("page", "trend"))],
+)
+def test_the_layers_of_a_package_know_only_those_below(package, layer, above):
+    for file in files(f"{package}/{layer}"):
+        upper = [f"{package}.{name}" for name in (*above, *ENTRIES)]
+        wrong = {m for m in imported(file) for name in upper if lies_in(m, name)}
         assert not wrong, file
 
 

@@ -25,8 +25,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from scipy.optimize import brentq
-
 from diffae.system.errors import UserError
 from reports.records.comparable import OF_N
 from reports.records.metrics import METRICS, Margin, Metrics, comparable_n
@@ -36,11 +34,10 @@ from reports.records.run_folder import Run, read_margins, read_run
 from reports.records.settings import changes
 from reports.records.uncertainty import (
     Error,
-    combined,
     difference_error,
     paired,
-    t_quantile,
     t_tail,
+    unpaired_error,
 )
 
 __all__ = ["Run", "UserError", "compare", "read_margins", "read_run"]
@@ -58,7 +55,6 @@ MEANS = ("mean", "prevalence-weighted mean")
 FREE_FIELDS = {"seed", "model"}
 
 NO_MARGIN = Margin(0.0)
-MANY = 1e5  # degrees of freedom that are treated as infinite
 
 
 @dataclass(frozen=True)
@@ -221,31 +217,6 @@ def _without_base(found: Comparison) -> Comparison:
     if found.base is not None:
         return replace(found, verdict=NOT_COMPARED, note="not a finite number in the baseline")
     return replace(found, verdict=SAME if found.new is None else NEW)
-
-
-def unpaired_error(was: Record, now: Record) -> Error | None:
-    """The error from the standard errors in the records, if influences are unknown.
-
-    If one is missing, the other is used for both.
-    """
-    known = [r for r in (was, now) if r.stderr is not None]
-    if not known:
-        return None
-    pair = (known[0], known[-1])
-    return combined([((r.stderr or 0.0) ** 2, degrees_of_freedom(r)) for r in pair])
-
-
-def degrees_of_freedom(record: Record) -> float:
-    """Degrees of freedom of a record's standard error: from its 95 % interval, else n - 1, else 1."""
-    if record.stderr and None not in (record.ci_low, record.ci_high):
-        assert record.ci_low is not None and record.ci_high is not None
-        quantile = (record.ci_high - record.ci_low) / (2 * record.stderr)
-        if quantile >= t_quantile(0.975, 1):
-            return 1.0
-        if quantile <= t_quantile(0.975, MANY):
-            return math.inf
-        return float(brentq(lambda df: t_quantile(0.975, df) - quantile, 1, MANY))
-    return max(record.n - 1.0, 1.0) if record.n is not None else 1.0
 
 
 def judge(found: Sequence[Comparison], alpha: float) -> list[Comparison]:

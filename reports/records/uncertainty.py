@@ -27,12 +27,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
+from scipy.optimize import brentq
 
 from diffae.system.errors import UserError
 from diffae.system.files import read_file, write_whole
 from reports.records.reading import MEBIBYTE, short
+from reports.records.record import Record
 
 Floats = NDArray[np.floating]
+MANY = 1e5  # degrees of freedom that are treated as infinite
 
 
 @dataclass(frozen=True, eq=False)
@@ -301,3 +304,28 @@ def _index(arrays: Mapping[str, np.ndarray]) -> list[tuple[str, str]]:
         if not (isinstance(entry, list) and [type(part) for part in entry] == [str, str]):
             raise ValueError("its index is not a list of pairs of text")
     return [(key, units) for key, units in index]
+
+
+def unpaired_error(was: Record, now: Record) -> Error | None:
+    """The error from the standard errors in the records, if influences are unknown.
+
+    If one is missing, the other is used for both.
+    """
+    known = [r for r in (was, now) if r.stderr is not None]
+    if not known:
+        return None
+    pair = (known[0], known[-1])
+    return combined([((r.stderr or 0.0) ** 2, degrees_of_freedom(r)) for r in pair])
+
+
+def degrees_of_freedom(record: Record) -> float:
+    """Degrees of freedom of a record's standard error: from its 95 % interval, else n - 1, else 1."""
+    if record.stderr and None not in (record.ci_low, record.ci_high):
+        assert record.ci_low is not None and record.ci_high is not None
+        quantile = (record.ci_high - record.ci_low) / (2 * record.stderr)
+        if quantile >= t_quantile(0.975, 1):
+            return 1.0
+        if quantile <= t_quantile(0.975, MANY):
+            return math.inf
+        return float(brentq(lambda df: t_quantile(0.975, df) - quantile, 1, MANY))
+    return max(record.n - 1.0, 1.0) if record.n is not None else 1.0

@@ -6,10 +6,9 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from reports.gate.verdicts import unpaired_error
 from reports.records.metrics import Metrics
 from reports.records.record import Record
-from reports.records.uncertainty import Error, difference_error, paired
+from reports.records.uncertainty import Error, difference_error, paired, unpaired_error
 from reports.tables.build import headlines
 from reports.tables.layout import Cell, Panel, Table, choose, contests, label
 from reports.tables.merging import Merged

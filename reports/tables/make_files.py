@@ -1,4 +1,4 @@
-"""The files of `reports.make`: every table in every format, from run folders."""
+"""The tables of `reports.make` in every format, from run folders."""
 
 import shutil
 import subprocess
@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from diffae.system.errors import UserError
-from reports import page
 from reports.records.reading import part_of, short
 from reports.records.run_folder import Run
 from reports.tables import latex
@@ -17,13 +16,12 @@ from reports.tables.layout import Table
 from reports.tables.merging import Merged
 
 TABLES, LATEX, DOCUMENT = "tables", "latex", "tables.tex"
-PAGE = "report.html"
 LONGEST_RUN = 120  # seconds of pdflatex
 AGAIN = 2  # runs, the second to resolve the labels
 
 
 def write_files(folder: Path, merged: Merged, pdf: bool = False) -> int:
-    """Write all files into `folder` and return the number of tables.
+    """Write the tables into `folder`, as CSV, Markdown and LaTeX, and return their number.
 
     Raises UserError if no table can be made.
     """
@@ -41,7 +39,6 @@ def write_files(folder: Path, merged: Merged, pdf: bool = False) -> int:
     write_latex(folder / LATEX, tables, title, context)
     if pdf:
         compile_latex(folder / LATEX)
-    page.write_merged(folder / PAGE, merged)
     return len(tables)
 
 

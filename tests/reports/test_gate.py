@@ -13,17 +13,13 @@ from gate_runs import KEY, RNG, SSIM, make_run, write_run
 from scipy import stats
 
 from reports import compare as command_line
-from reports.gate.verdicts import (
-    Run,
-    compare,
-    degrees_of_freedom,
-    holm,
-    read_margins,
-    read_run,
-    unpaired_error,
-)
+from reports.gate.verdicts import Run, compare, holm, read_margins, read_run
 from reports.records.record import NEITHER, write_records
-from reports.records.uncertainty import write_uncertainties
+from reports.records.uncertainty import (
+    degrees_of_freedom,
+    unpaired_error,
+    write_uncertainties,
+)
 
 
 def verdicts(base: Path, new: Path, alpha: float = 0.05) -> dict:
