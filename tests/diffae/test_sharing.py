@@ -1,7 +1,5 @@
 """A step in parts and by several processes: the result is the same."""
 
-import contextlib
-import io
 import json
 import math
 import multiprocessing
@@ -22,7 +20,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from tiny_preset import SCHEDULE, TINY, pictures
-from tiny_training import same, trained, weights, words, write_pictures
+from tiny_training import same, trained, weights, write_pictures
 
 from benchmarks.core.runner import provenance
 from diffae.data import open_dataset
@@ -31,11 +29,8 @@ from diffae.model import DiffusionAutoencoder
 from diffae.networks.nn import Dropout
 from diffae.system import distributed
 from diffae.system.errors import UserError
-from diffae.train import __main__ as command
 from diffae.train import stages, state, trainer
-from diffae.train.callbacks import progress
 from diffae.train.images import Images, OnDisk
-from diffae.train.presets import PRESETS
 from diffae.train.sharing import Sharing, gathered, union
 from diffae.train.stages import image_loss, train
 from diffae.train.trainer import Run, Training, batch_indices
@@ -182,15 +177,17 @@ def launched(folder, out, processes: int) -> subprocess.Popen:
     return subprocess.Popen(program, env=environment, stderr=subprocess.PIPE, text=True)
 
 
-def told(folder, out) -> tuple[list[str], list[float], list[int]]:
-    """What a training of the tiny preset in this process says of every step, the stage and its
-    images, and the loss; and of each stage's images in the end.
+def ended(process: subprocess.Popen) -> str:
+    _, errors = process.communicate(timeout=600)
+    assert process.returncode == 0, errors
+    return errors
+
+
+def told(out: Path, errors: str) -> tuple[list[str], list[float], list[int]]:
+    """What a training says of every step, the stage and its images, and the loss; and of each
+    stage's images in the end.
     """
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(io.StringIO()) as said:
-        patch.setattr(progress, "LINE_SECONDS", 0)
-        patch.setitem(PRESETS, "tiny", replace(TINY, split="all", data_hint="x", flip=True))
-        command.main(words("tiny", folder, out))
-    lines = re.findall(r"(.*: [\d,]+ of [\d,]+ images), loss ([\d.]+), skipped 0", said.getvalue())
+    lines = re.findall(r"(.*: [\d,]+ of [\d,]+ images), loss ([\d.]+), skipped 0", errors)
     stages = json.loads((out / "training.json").read_text())["stages"]
     seen = [stage["examples"] for stage in stages.values()]
     return [where for where, _ in lines], [float(loss) for _, loss in lines], seen
@@ -200,8 +197,8 @@ def told(folder, out) -> tuple[list[str], list[float], list[int]]:
 def alone(folder, tmp_path_factory):
     """The weights of a training in one process, and what it said."""
     out = tmp_path_factory.mktemp("one") / "out"
-    found = told(folder, out)
-    return weights(out), found
+    errors = ended(launched(folder, out, 1))
+    return weights(out), told(out, errors)
 
 
 @pytest.fixture
@@ -211,7 +208,7 @@ def one(alone):
 
 def test_two_processes_train_the_model_of_one_and_tell_its_losses(folder, alone, tmp_path):
     one, (steps, losses, seen) = alone
-    found, _ = together(lambda: told(folder, tmp_path / "out"), tmp_path)
+    found = told(tmp_path / "out", ended(launched(folder, tmp_path / "out", 2)))
     torch.testing.assert_close(weights(tmp_path / "out"), one, rtol=2e-3, atol=2e-5)
     assert found[0] == steps and len(steps) == 12
     assert found[1] == pytest.approx(losses, rel=2e-3)
@@ -228,9 +225,7 @@ def test_a_killed_run_goes_on_in_another_number_of_processes(folder, one, tmp_pa
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=600)
-    process = launched(folder, out, then)
-    _, errors = process.communicate(timeout=600)
-    assert process.returncode == 0, errors
+    ended(launched(folder, out, then))
     torch.testing.assert_close(weights(out), one, rtol=2e-3, atol=2e-5)
 
 

@@ -95,7 +95,7 @@ def test_what_is_wrong_is_one_line_that_names_the_file(config, text, said):
 
 
 def test_without_benchmarks_it_says_what_to_do(config):
-    with pytest.raises(UserError, match="name benchmarks, or all"):
+    with pytest.raises(UserError, match="no benchmark given: name some, or all"):
         parse(config("seed = 1"), None)
-    with pytest.raises(UserError, match="name benchmarks, or all"):
+    with pytest.raises(UserError, match="no benchmark given: name some, or all"):
         parse([], None)
