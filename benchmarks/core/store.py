@@ -78,9 +78,8 @@ class Store:
             for leftover in filter(is_partial, self.root.glob("*/*.partial")):
                 if FOLDER.fullmatch(leftover.parent.name):
                     leftover.unlink(missing_ok=True)
-        except (
-            OSError
-        ):  # another run uses the store, or there are no locks: partial files do no harm
+        except OSError:
+            # Another run uses the store, or there are no locks: partial files do no harm.
             pass
         with suppress(OSError):
             fcntl.flock(self._in_use, fcntl.LOCK_SH)  # until this process ends
