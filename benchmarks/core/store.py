@@ -189,20 +189,22 @@ class Store:
         one more chunk.
         """
         found: Arrays = {}
+        filled: dict[str, int] = {}
         chunks = zip(_pieces(0, count), self.chunks(key, count, compute), strict=True)
         for (start, stop), chunk in chunks:
             for name in chunk if names is None else names:
                 part = chunk[name]
-                if start == 0:
-                    rows = count if len(part) == stop else len(part)  # fewer rows: a preview
-                    found[name] = np.empty((rows, *part.shape[1:]), part.dtype)
-                place = found[name][start:stop]
+                if start == 0:  # a preview has rows for the first positions only
+                    rows = count if len(part) == stop else len(part)
+                    found[name], filled[name] = np.empty((rows, *part.shape[1:]), part.dtype), 0
+                place = found[name][filled[name] : filled[name] + len(part)]
                 if (place.shape, place.dtype) != (part.shape, part.dtype):
                     raise ValueError(
                         f"{name}: {part.shape} {part.dtype} for {stop - start} positions"
                     )
                 place[...] = part
-        return found
+                filled[name] += len(part)
+        return {name: array[: filled[name]] for name, array in found.items()}
 
     def once(self, key: dict[str, Any], compute: Callable[[], Arrays]) -> Arrays:
         """Work that is not a list of positions: computed by the first rank, read by all.

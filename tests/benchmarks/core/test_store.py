@@ -28,19 +28,19 @@ def test_positions_come_back_in_order(store):
 
 
 def test_arrays_are_joined_as_numpy_joins_them(store):
-    """One with a row a position, and a preview of the first few."""
+    """One row per position, and previews of the first few, in one chunk and in two."""
 
     def compute(positions):
-        late = positions[0] >= CHUNK
         return {
             "row": np.stack([positions, positions + 0.5], axis=1),
-            "preview": positions[: 0 if late else 5],
+            "preview": positions[positions < 5],
+            "long preview": positions[positions < CHUNK + 5],
         }
 
     count = 3 * CHUNK + 5
     found = store.arrays({"work": "test"}, count, compute)
     chunks = list(store.chunks({"work": "test"}, count, compute))
-    assert set(found) == {"row", "preview"}
+    assert set(found) == {"row", "preview", "long preview"}
     for name, array in found.items():
         expected = np.concatenate([chunk[name] for chunk in chunks])
         assert array.dtype == expected.dtype
@@ -49,11 +49,13 @@ def test_arrays_are_joined_as_numpy_joins_them(store):
 
 
 def test_an_array_that_changes_on_the_way_is_an_error(store):
+    """Its type does, or it has fewer rows than positions first, and then as many."""
+
     def compute(positions):
         late = positions[0] >= CHUNK
         return {
             "type": positions.astype(np.float64 if late else np.float32),
-            "rows": positions[int(late) :],
+            "rows": positions[int(not late) :],
         }
 
     for name in ("type", "rows"):
