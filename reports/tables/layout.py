@@ -293,8 +293,10 @@ def _spread_missing(records: Sequence[Record], fields: Sequence[str]) -> list[Re
 def _spread(records: Sequence[Record], field: str) -> Iterator[Record]:
     filled = list(dict.fromkeys(getattr(r, field) for r in records if not _is_open(r, field)))
     for record in records:
-        values = filled if filled and _is_open(record, field) else [getattr(record, field)]
-        yield from (replace(record, **{field: value}) for value in values)
+        if filled and _is_open(record, field):
+            yield from (replace(record, **{field: value}) for value in filled)
+        else:
+            yield record  # not a copy: from Python 3.13 on, records with nan equal only themselves
 
 
 def _is_open(record: Record, field: str) -> bool:

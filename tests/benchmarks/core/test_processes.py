@@ -90,7 +90,7 @@ def test_processes_agree_on_what_bfloat16_breaks(patches, tmp_path):
     found = by_one_and_by_two(tmp_path, (2, 1), *words, "--data", patches.root)
     (alone, _), (together, _) = found
     for _, errors in found:
-        assert errors.count("system 'timm', bfloat16: moves semantic codes by") == 2
+        assert errors.count("system 'timm', bfloat16: deviates from float32") == 2
     assert b"from float32; use --precision float32" in alone and b"DDIM" in alone
     assert alone == together
 
