@@ -42,10 +42,10 @@ def test_readings():
         pooled = parts.read([Part((4, 3, 2), reading=POOLED, axis=axis)], z)
         torch.testing.assert_close(pooled, z.mean((1, 2)))
     tokens = torch.tensor([[[0, 2], [2, 2]], [[1, 0], [1, 2]]])
-    shares = parts.read([Part.of_tokens((2, 2), 4)], tokens)
-    assert shares.tolist() == [[0.25, 0, 0.75, 0], [0.25, 0.5, 0.25, 0]]
+    shares = parts.read([Part.of_tokens((2, 2), 5)], tokens)  # a codebook of more than the tokens
+    assert shares.tolist() == [[0.25, 0, 0.75, 0, 0], [0.25, 0.5, 0.25, 0, 0]]
     several = parts.read(
-        [Part((4, 3, 2), reading=POOLED), Part.of_tokens((2, 2), 4)], (z[:2], tokens)
+        [Part((4, 3, 2), reading=POOLED), Part.of_tokens((2, 2), 5)], (z[:2], tokens)
     )
     torch.testing.assert_close(several, torch.cat([z[:2].mean((2, 3)), shares], dim=1))
 
