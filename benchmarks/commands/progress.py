@@ -37,9 +37,8 @@ class ProgressBar(Callback):
             key = (benchmark, title)
             self.costs[key] = self.costs.get(key, BESIDES) + _cost(work)
         *before, self.total = accumulate(self.costs.values(), initial=0.0)
-        self.before = dict(
-            zip(self.costs, before, strict=True)
-        )  # the costs of all that comes earlier
+        # The costs of all that comes earlier.
+        self.before = dict(zip(self.costs, before, strict=True))
         self.started, self.done = monotonic(), 0.0
         self.bar = tqdm(
             total=self.total,
