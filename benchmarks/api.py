@@ -33,7 +33,7 @@ from benchmarks.core.runner.results import Results
 from benchmarks.core.runner.setup import open_data
 from benchmarks.core.sizes import LARGEST
 from benchmarks.core.store import MemoryStore, Store, default_root
-from benchmarks.runtime.choices import PRECISIONS
+from benchmarks.runtime.choices import PRECISIONS, NetworkChoice
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.runtime.precision import precision, refuse_what_cannot_be
 from benchmarks.systems.protocol.base import System
@@ -64,6 +64,8 @@ class Settings(TypedDict, total=False):
     device: str | None
     precision: str
     batch_size: int | str | None
+    features: str | Sequence[str]
+    stand_ins: bool
     weights_dir: str | Path | None
     allow_unknown_weights: bool
     save_images: bool
@@ -77,6 +79,8 @@ DEFAULTS = Settings(
     seed=0,
     attributes=(),
     precision="float32",
+    features=(),
+    stand_ins=False,
     allow_unknown_weights=False,
     save_images=False,
 )
@@ -130,7 +134,9 @@ def evaluate(
     device      "cpu", "cuda" or "cuda:N"; default: that of a model that is given, else a GPU where there is one
     precision   numeric precision of the systems' networks: "float32", "tf32" or "bfloat16"
     batch_size  images that a network is given at once, or "auto"; no number depends on it
-    weights_dir  a folder of the weights of metrics' networks, see `python -m benchmarks.run doctor`
+    features    networks of all metrics on features, by name; default: FID's Inception, or its stand-in
+    stand_ins   leave out all metric weights but those of packages: the same numbers on every machine
+    weights_dir  a folder of the weights of metrics' networks, see `python -m benchmarks.run weights`
     allow_unknown_weights  use weights whose SHA-256 is not known
     save_images  keep the reconstructions of Table 1 and their inputs as PNG, in `out`
     cache       keep finished work in the store on disk, as the command does; default: where `out` is given
@@ -275,8 +281,12 @@ def _options(
         attributes=_several(settings["attributes"]),
         seed=whole(settings["seed"], "seed", 0, LARGEST_SEED),
         device=str(device),
-        weights_dir=None if weights_dir is None else Path(weights_dir),
-        allow_unknown_weights=settings["allow_unknown_weights"],
+        networks=NetworkChoice(
+            features=_several(settings["features"]),
+            stand_ins=settings["stand_ins"],
+            weights_dir=None if weights_dir is None else Path(weights_dir),
+            allow_unknown=settings["allow_unknown_weights"],
+        ),
         out=None if out is None else Path(out),
         precision=how,
         batch_size=settings["batch_size"],

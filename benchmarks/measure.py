@@ -22,8 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.metrics import METRICS, identity, pixel, ssim, weights
-from benchmarks.metrics.features import FeatureNetwork
+from benchmarks import weights
+from benchmarks.metrics import METRICS, pixel, ssim
 from benchmarks.metrics.frechet import (
     Moments,
     bias_note,
@@ -32,8 +32,10 @@ from benchmarks.metrics.frechet import (
     read_statistics,
     write_statistics,
 )
-from benchmarks.metrics.networks import DISTANCES, FEATURES
-from benchmarks.metrics.perceptual import PerceptualDistance
+from benchmarks.metrics.networks import faces
+from benchmarks.metrics.networks.chosen import DISTANCES, FEATURES
+from benchmarks.metrics.networks.features import FeatureNetwork
+from benchmarks.metrics.networks.perceptual import PerceptualDistance
 from benchmarks.runtime.precision import full_precision
 from diffae.data.fingerprint import note_of_files
 from diffae.data.readers.folder import find_images
@@ -145,7 +147,7 @@ def _weights(metric: str, args: Namespace) -> tuple[Path, torch.device]:
     return path, torch.device(args.device)
 
 
-def _network(seen: FeatureNetwork | PerceptualDistance | identity.FaceEmbedding) -> str:
+def _network(seen: FeatureNetwork | PerceptualDistance | faces.FaceEmbedding) -> str:
     """The name and weights of a network, with a note if they are not the published ones."""
     odd = [text for name, text in seen.describe().items() if name.endswith("_weights")]
     return ", ".join([seen.name, f"sha256 {seen.sha256}", *map(str, odd)])
@@ -210,10 +212,10 @@ def _pair_metric(metric: str, args: Namespace) -> tuple[PairMetric, str]:
     if not network:
         return PLAIN[metric], METRICS[metric].title
     if published_name(metric) == "arcface":
-        if network == identity.PORTRAITS:
-            face = identity.id_portraits(identity.PACKAGED, torch.device(args.device))
+        if network == faces.PORTRAITS:
+            face = faces.id_portraits(faces.PACKAGED, torch.device(args.device))
         else:
-            face = identity.arcface(*_weights(metric, args))
+            face = faces.arcface(*_weights(metric, args))
         return lambda a, b: torch.cosine_similarity(face(a), face(b)), _network(face)
     distance = DISTANCES[network](*_weights(metric, args))
     return distance, _network(distance)

@@ -9,6 +9,9 @@ import pytest
 # the suite runs in processes of one thread (`-n 2`).
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# What a person has fetched or computed does not decide tests.
+os.environ.setdefault("DIFFAE_CACHE", str(Path.home() / ".cache" / "diffae-tests"))
+
 
 def pytest_configure(config: pytest.Config) -> None:
     # pytest-xdist would start with the files of many tests; the slowest files have few, and would run last.

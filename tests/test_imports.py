@@ -4,7 +4,7 @@
 the parts of `diffae` without torch, for files and errors, serve `reports` and `probes` too.
 `diffae.images` and `diffae.app` are user-facing: they import `probes` too, and nothing else of
 `diffae` imports them. Within `benchmarks` the order is commands, tasks, core, systems, metrics,
-runtime, and no task imports another; within `reports` it is gate or trend, page, tables, records.
+weights, runtime, and no task imports another; within `reports` it is gate or trend, page, tables, records.
 """
 
 import ast
@@ -27,7 +27,7 @@ ALLOWED = {
 SYSTEM = {"diffae.system"}
 # Within a package, each may import those before it.
 LAYERS = {
-    "benchmarks": ("runtime", "metrics", "systems", "core", "tasks"),
+    "benchmarks": ("runtime", "weights", "metrics", "systems", "core", "tasks"),
     "reports": ("records", "tables", "page", "trend"),
 }
 ABOVE = [

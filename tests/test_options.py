@@ -28,6 +28,8 @@ from option_views import (
     train,
 )
 
+from benchmarks.runtime.choices import NetworkChoice
+
 ROOT = Path(__file__).parents[1]
 ONE_GPU = "--dry-run --tflops 1"
 SAME, OTHER = "as without it", "another than without it"
@@ -112,8 +114,13 @@ OPTIONS: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("run", "--device", "cpu", {"key": SAME}),
     ("run", "--precision", "tf32", {"key": OTHER, "fields": OTHER}),
     ("run", "--batch-size", "1", {"together": 1, "key": SAME, "fields": SAME}),
-    ("run", "--weights-dir", "{two}", {"weights_dir": OTHER}),
-    ("run", "--allow-unknown-weights", "", {"allow_unknown_weights": True}),
+    ("run", "--weights-dir", "{two}", {"networks": OTHER}),
+    ("run", "--allow-unknown-weights", "", {"networks": NetworkChoice(allow_unknown=True)}),
+    ("run", "--features", "''", "--features: no name given"),
+    ("run", "--features", "inceptoin", "did you mean inception?"),
+    ("run", "--features", "inception", {"networks": NetworkChoice(features=("inception",))}),
+    ("run", "--features", "inception --stand-ins", "stand-ins alone leave out"),
+    ("run", "--stand-ins", "", {"networks": NetworkChoice(stand_ins=True)}),
     ("run", "--fresh", "", {"fresh": True, "key": SAME}),
     ("run", "--dry-run", "", {"dry_run": True, "key": SAME}),
     ("doctor", "--weights-dir", "''", EMPTY),

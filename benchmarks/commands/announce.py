@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from benchmarks import weights
 from benchmarks.core.context import Context
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.runner.evaluation import Evaluation
-from benchmarks.metrics import weights
 from benchmarks.runtime.errors import NotAvailable
 from diffae.system import cli
 from reports.records.metrics import METRICS, published_name
@@ -26,7 +26,8 @@ def announce(evaluation: Evaluation, benchmarks: Sequence[str]) -> None:
 
 def _networks(context: Context) -> str:
     """The available metric networks by their metrics, and the metric that each stand-in replaces."""
-    names = [context.networks.perceptual.metric_name, context.networks.features.metric_name]
+    names = [context.networks.perceptual.metric_name]
+    names += [network.metric_name for network in context.networks.features]
     try:
         names.append(context.networks.face.metric_name)
         absent = ""
@@ -42,7 +43,9 @@ def _stands_for(metric: str) -> str:
 
 def _weights(context: Context) -> list[str]:
     """One line on the weights that are missing; `doctor` gives the details."""
-    absent = [name for name in weights.KNOWN if weights.find(name, context.weights_dir) is None]
+    absent = [
+        name for name in weights.KNOWN if weights.find(name, context.choice.weights_dir) is None
+    ]
     where = "(`python -m benchmarks.run doctor` says where they go)"
     return [f"missing metric weights: {', '.join(absent)} {where}"] if absent else []
 

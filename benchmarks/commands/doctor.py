@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from benchmarks import weights
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.store import default_root
-from benchmarks.metrics import METRICS, weights
+from benchmarks.metrics import METRICS
 from diffae.checkpoints.packaged import packaged_names
 from diffae.system import cli
 from reports.records.metrics import alternatives
@@ -36,7 +37,7 @@ def weights_report(folder: Path | None) -> list[str]:
             f"    for {', '.join(metrics)}",
             f"    {_state(weight, folder)}",
             f"    published: {weight.published_at}",
-            f"    SHA-256 {weight.sha256}",
+            *(f"    SHA-256 of {file.filename}: {file.sha256}" for file in weight.files),
             f"    licence: {weight.licence}",
         ]
     lines.append("Reported with what is here:")
@@ -45,15 +46,14 @@ def weights_report(folder: Path | None) -> list[str]:
 
 
 def _state(weight: weights.Weight, folder: Path | None) -> str:
-    path = weights.find(weight.name, folder)
-    if path is None:
-        places = f"{folder or 'the folder given by --weights-dir'}, or into {weights.hub_folder()}"
-        return f"missing: put {weight.filename} ({weight.size_mb:g} MB) into {places}"
-    if not path.is_file():
-        return f"a folder where a file belongs: {path}"
-    if weights.sha256(path) == weight.sha256:
-        return f"verified: {path}"
-    return f"not the published file: {path} (needs --allow-unknown-weights)"
+    found = weights.find_file(weight.name, folder)
+    if found is None:
+        return f"missing: {weights.how_to_get(weight.name, folder)}"
+    if not found.path.is_file():
+        return f"a folder where a file belongs: {found.path}"
+    if found.is_published:
+        return f"verified: {found.path}"
+    return f"not the published file: {found.path} (needs --allow-unknown-weights)"
 
 
 def _reported(benchmark: Benchmark, folder: Path | None) -> str:

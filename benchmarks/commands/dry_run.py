@@ -30,7 +30,6 @@ from benchmarks.systems.protocol.base import (
 )
 from benchmarks.systems.protocol.calling import raised
 from diffae.data.dataset import SPLITS
-from diffae.eight_bit import to_uint8
 from diffae.system import cli
 from reports.tables.numbers import duration
 
@@ -190,7 +189,7 @@ def _metric_costs(context: Context) -> Costs:
     size = context.dataset.image_size
     images = torch.rand(_batch(context), 3, size, size) * 2 - 1
     costs = {
-        "features": _cost(context, lambda: context.networks.features(to_uint8(images))),
+        "features": _cost(context, lambda: context.codes.embed(images)),
         "perceptual": _cost(context, lambda: context.networks.perceptual(images, -images)),
     }
     with suppress(NotAvailable):

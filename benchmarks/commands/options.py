@@ -16,7 +16,7 @@ from benchmarks.core.profiles import BUILT_IN, DEFAULT, Profile, find, for_run, 
 from benchmarks.core.registry import chosen
 from benchmarks.core.runner.request import Options
 from benchmarks.core.sizes import Solver, Steps, typed
-from benchmarks.runtime.choices import AUTO, PRECISIONS
+from benchmarks.runtime.choices import AUTO, FEATURES, PRECISIONS, NetworkChoice
 from benchmarks.systems import slug
 from benchmarks.systems.shared import recognised
 from diffae.data.transforms import CROPS
@@ -26,7 +26,7 @@ from diffae.system.errors import UserError
 from diffae.system.signals import importing
 
 # The options whose values are those of their flags.
-AS_GIVEN = "crop seed weights_dir allow_unknown_weights out precision batch_size".split()
+AS_GIVEN = "crop seed out precision batch_size".split()
 AS_GIVEN += "fresh dry_run verify_data save_images".split()
 BY_FOLDER = "diffusers"  # the system whose checkpoints have titles of their own
 PROFILE_HELP = f"{', '.join(BUILT_IN)}, or a TOML file (default: {DEFAULT})"
@@ -37,6 +37,12 @@ def parse(arguments: list[str] | None, description: str | None) -> Options:
     args = _read(_parser(description), arguments)
     if args.weights_dir is not None and not args.weights_dir.is_dir():
         raise UserError(f"--weights-dir {args.weights_dir}: no such folder")
+    networks = NetworkChoice(
+        features=() if args.features is None else _names("--features", args.features),
+        stand_ins=args.stand_ins,
+        weights_dir=args.weights_dir,
+        allow_unknown=args.allow_unknown_weights,
+    )
     if args.crop is not None and args.data is None:
         raise UserError("--crop: says how --data is cut, and there is no --data")
     benchmarks = chosen(args.what)
@@ -49,6 +55,7 @@ def parse(arguments: list[str] | None, description: str | None) -> Options:
         profile=_profile(args, benchmarks),
         attributes=() if args.attributes is None else _names("--attributes", args.attributes),
         device=args.device or cli.default_device(),
+        networks=networks,
         arguments=tuple(sys.argv[1:] if arguments is None else arguments),
         **{name: getattr(args, name) for name in AS_GIVEN},
     )
@@ -150,7 +157,18 @@ def _parser(description: str | None) -> cli.Parser:
         metavar=f"N|{AUTO}",
         help="images that a network is given at once (default: 64); auto: what fits on a GPU; no number depends on it",
     )
-    add("--weights-dir", type=cli.path, help="folder of metric weights, see doctor")
+    add(
+        "--features",
+        metavar="NAME,...",
+        help="networks of all metrics on features (default: inception, or its stand-in): "
+        + ", ".join(FEATURES),
+    )
+    add(
+        "--stand-ins",
+        action="store_true",
+        help="leave out all metric weights but those of packages: the same numbers on every machine",
+    )
+    add("--weights-dir", type=cli.path, help="folder of metric weights, see weights")
     add("--fresh", action="store_true", help="compute everything again, whatever the store holds")
     add("--dry-run", action="store_true", help="say what would be computed, and compute nothing")
     add("--allow-unknown-weights", action="store_true", help="use weights whose hash is not known")

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from benchmarks.core.selection import Selection
 from benchmarks.core.store import Arrays, Store
-from benchmarks.metrics.networks import MetricNetworks
+from benchmarks.metrics.networks.chosen import MetricNetworks
+from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.systems.protocol import parts
 from benchmarks.systems.protocol.base import Code, System, parts_of, reading_of
 from benchmarks.systems.protocol.parts import Semantic
@@ -83,20 +84,29 @@ class Codes:
         x_T = torch.from_numpy(arrays["x_T"]) if "x_T" in arrays else None
         return Code(parts.from_arrays(arrays, SEMANTIC), x_T)
 
-    def real_features(self, selection: Selection) -> np.ndarray:
+    def real_features(self, selection: Selection, network: FeatureNetwork) -> np.ndarray:
         """Features of real images for Frechet distances: float32 N x d."""
         if not len(selection):
-            return np.zeros((0, self.networks.features.dim), np.float32)
+            return np.zeros((0, network.dim), np.float32)
         return self.store.array(
-            self.key("features", None, selection) | self.networks.features.describe(),
+            self.key("features", None, selection) | network.describe(),
             len(selection),
-            lambda positions: {"features": self.embed(selection.batch(positions))},
+            lambda positions: {"features": embedded(selection.batch(positions), network)},
             "features",
         )
 
-    def embed(self, images: Tensor) -> np.ndarray:
-        """Features of images in [-1, 1], after rounding to 8 bits as if they had been saved."""
-        return self.networks.features(to_uint8(images)).cpu().numpy()
+    def embed(self, images: Tensor) -> Arrays:
+        """Features of images in [-1, 1] by all networks, each N x d under `FeatureNetwork.array`."""
+        return {network.array: embedded(images, network) for network in self.networks.features}
+
+    def described(self) -> dict[str, Any]:
+        """The descriptions of all networks of `embed`, for keys of the store."""
+        return {network.network: network.describe() for network in self.networks.features}
+
+
+def embedded(images: Tensor, network: FeatureNetwork) -> np.ndarray:
+    """Features of images in [-1, 1], after rounding to 8 bits as if they had been saved."""
+    return network(to_uint8(images)).cpu().numpy()
 
 
 def _semantic(system: System, selection: Selection, positions: np.ndarray) -> Arrays:

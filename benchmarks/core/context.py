@@ -4,7 +4,7 @@ networks and rows.
 context.sizes(Sizes)                             settings of the profile (profiles.py)
 context.select("test", 100)                      images by position (selection.py)
 context.codes.semantic(system, selection)        codes and features, from the store (codes.py)
-context.networks.perceptual                      metric networks (metrics/networks.py)
+context.networks.perceptual                      metric networks (metrics/networks/chosen.py)
 context.record(..., protocol=context.protocol(...))     rows (rows.py)
 """
 
@@ -22,10 +22,10 @@ from benchmarks.core.profiles import Profile, S
 from benchmarks.core.rows import Protocol, Row, make_row
 from benchmarks.core.selection import Selection, select
 from benchmarks.core.store import Store
-from benchmarks.metrics.features import resize
-from benchmarks.metrics.networks import MetricNetworks
+from benchmarks.metrics.networks.chosen import MetricNetworks
+from benchmarks.metrics.networks.features import resize
 from benchmarks.runtime.batches import Batches
-from benchmarks.runtime.choices import BatchSize
+from benchmarks.runtime.choices import BatchSize, NetworkChoice
 from benchmarks.systems.protocol.base import System
 from diffae.data import Dataset
 from diffae.sheet import Sheet, write
@@ -41,7 +41,8 @@ class Context:
 
     `pictures` is the folder of their pictures (None: draw none), `images` the folder of
     reconstructions as single files (None: keep none). `model` describes the system that is being
-    measured (`for_system`). `networks` are made from the other fields unless given.
+    measured (`for_system`). `choice` says which metric networks are used;
+    `networks` are made from it unless given.
     """
 
     dataset: Dataset
@@ -50,8 +51,7 @@ class Context:
     device: torch.device
     store: Store
     pictures: Path | None
-    weights_dir: Path | None = None
-    allow_unknown_weights: bool = False
+    choice: NetworkChoice = field(default_factory=NetworkChoice)
     attributes: tuple[str, ...] = ()
     precision: str = "float32"  # of the systems' networks, see precision.py
     batch_size: BatchSize = None  # of all networks, see batches.py
@@ -61,8 +61,8 @@ class Context:
 
     def __post_init__(self) -> None:
         if self.networks is None:
-            given = self.weights_dir, self.allow_unknown_weights, self.device, self.dataset.name
-            self.networks = MetricNetworks(*given, Batches.of(self.batch_size))
+            batches = Batches.of(self.batch_size)
+            self.networks = MetricNetworks(self.choice, self.device, self.dataset.name, batches)
 
     def for_system(self, system: System) -> "Context":
         """A copy for one system: protocols then contain `System.describe`, and the size at which

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from benchmarks.metrics.features import resize
+from benchmarks.metrics.networks.features import resize
 from benchmarks.metrics.pixel import seen
 from diffae.eight_bit import to_uint8
 from diffae.system import distributed

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.metrics import features, weights
+from benchmarks import weights
+from benchmarks.metrics.networks.efficientnet import efficientnet_lite0
 from benchmarks.runtime.digest import digest
 from benchmarks.systems.protocol.base import Code, System, needed
 from benchmarks.systems.shared import containers, folder
@@ -107,7 +108,7 @@ class TimmEncoder(System):
                 "--ckpt timm:MODEL=PATH with --systems timm:MODEL"
             )
         weights_path = weights.load_path("efficientnet-lite0", None, allow_unknown=False)
-        self.network = features.efficientnet_lite0(weights_path, device)
+        self.network = efficientnet_lite0(weights_path, device)
         self.fingerprint = f"timm-{self.network.sha256}"
 
     @torch.inference_mode()

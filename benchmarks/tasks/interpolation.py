@@ -21,8 +21,8 @@ from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, InvertingSolver, Steps
 from benchmarks.core.solving import Taken
 from benchmarks.core.store import CHUNK, Arrays
+from benchmarks.metrics.networks.perceptual import PerceptualDistance
 from benchmarks.metrics.path_length import TRIMMED, path_length, statistics
-from benchmarks.metrics.perceptual import PerceptualDistance
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.runtime.precision import full_precision
 from benchmarks.systems.protocol import parts

@@ -22,6 +22,7 @@ from benchmarks.core.sizes import Count
 from benchmarks.core.solving import Taken
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.nearest import nearest, quantile_and_stderr, ratio_and_stderr
+from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.runtime.digest import digest
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import SAMPLE, SAMPLE_LATENTS, System
@@ -63,17 +64,23 @@ class Space:
     protocol: dict[str, Any]
 
 
-def spaces(context: Context) -> tuple[Space, Space]:
-    """The features of the available network, and pixels: root mean square over thumbnails in [0, 1]."""
-    features = context.networks.features
-    metric = seen_through("nn_inception", features.network)
-    ratio = seen_through("nn_ratio_inception", features.network)
+def spaces(context: Context) -> list[Space]:
+    """The features of each network, and pixels: root mean square over thumbnails in [0, 1]."""
     pixels = {"space": f"pixels at {THUMBNAIL} px, bilinear, antialiased, in [0, 1]"}
     scale = 1 / 255 / np.sqrt(3 * THUMBNAIL**2)
     real = partial(real_pixels, context)
-    return (
-        Space(metric, ratio, "features", context.codes.real_features, 1.0, features.describe()),
-        Space("nn_pixels", "nn_ratio_pixels", "pixels", real, scale, pixels),
+    by_pixels = Space("nn_pixels", "nn_ratio_pixels", "pixels", real, scale, pixels)
+    return [*(_of_features(context, network) for network in context.networks.features), by_pixels]
+
+
+def _of_features(context: Context, network: FeatureNetwork) -> Space:
+    return Space(
+        seen_through("nn_inception", network.network),
+        seen_through("nn_ratio_inception", network.network),
+        network.array,
+        partial(context.codes.real_features, network=network),
+        1.0,
+        network.describe(),
     )
 
 
@@ -95,9 +102,9 @@ def run(context: Context, system: System) -> Iterator[Record]:
     system = system.solving(sizes.solver)
     steps = sizes.steps[-1] if system.iterative else None
     taken = Taken(system, steps, latents=SAMPLE_LATENTS in system.capabilities)
-    new = samples(context, system, steps, sizes.count, ("features", "pixels"))
-    training = _training(context, system)
-    for space in spaces(context):
+    searched, training = spaces(context), _training(context, system)
+    new = samples(context, system, steps, sizes.count, [space.samples for space in searched])
+    for space in searched:
         corpus = space.real(_train(context))
         ours = neighbours(context, space, new[space.samples], corpus)
         theirs = neighbours(context, space, space.real(_held_out(context)), corpus)
@@ -109,7 +116,7 @@ def run(context: Context, system: System) -> Iterator[Record]:
             none = "held-out images are at distance 0: no ratio"
             note = none if found[0] is None else training
             yield row(space.ratio, setting, len(ours["distance"]), found, note)
-        if space.samples == "features":
+        if space is searched[0]:
             _save_nearest(context, system, steps, ours)
 
 
@@ -243,7 +250,7 @@ def _save_nearest(context: Context, system: System, steps: int | None, found: Ar
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:
-    sizes, dim = context.sizes(SampleSizes), context.networks.features.dim
+    sizes, dim = context.sizes(SampleSizes), context.networks.feature_dim
     system = system.solving(sizes.solver)
     steps = sizes.steps[-1] if system.iterative else None
     yield new_images(system, sizes.count, steps, dim)

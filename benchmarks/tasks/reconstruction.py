@@ -143,12 +143,12 @@ def _settings(system: System) -> tuple[str, ...]:
 def score(context: Context, way: Way, selection: Selection) -> Arrays:
     """Scores per image, [N] each, and the first few reconstructions under "preview".
 
-    For Table 1 also the "features" N x d of the reconstructions, for a Frechet distance.
+    For Table 1 also features N x d of the reconstructions by each network, for Frechet distances.
     """
     system, steps, setting, features = way.system, way.steps, way.setting, TABLE1 in way.tables
     names: dict[str, Any] = dict(context.networks.perceptual.describe())
     if features:
-        names |= context.networks.features.describe()
+        names["features"] = context.codes.described()
     keeps = features and context.images is not None
     key = context.codes.key("reconstruction", system, selection) | {
         **({KEPT: "uint8"} if keeps else {}),
@@ -176,7 +176,7 @@ def score(context: Context, way: Way, selection: Selection) -> Arrays:
         found = {name: value.cpu().numpy() for name, value in arrays.items()}
         if keeps:
             found[KEPT] = to_uint8(output).numpy()
-        return found | ({"features": context.codes.embed(output)} if features else {})
+        return found | (context.codes.embed(output) if features else {})
 
     chunks = []
     for first, chunk in enumerate(context.store.chunks(key, len(selection), compute)):
@@ -200,20 +200,21 @@ def _records(context: Context, way: Way, selection: Selection, scores: Arrays) -
     )
     fields = {**of, "setting": setting, **taken.row}
     if TABLE1 in way.tables and len(selection) > 1:
-        network, blocks = context.networks.features, selection.blocks(BLOCKS)
-        originals = context.codes.real_features(selection)
-        found = paired_distance(context, scores["features"], originals, blocks)
-        yield context.record(
-            "reconstruction",
-            TABLE1,
-            system.title,
-            seen_through("rfid", network.network),
-            found.value,
-            **fields,
-            uncertainty=of_influences(found.influences, selection.units("blocks")),
-            protocol=protocol(originals="the same images", **network.describe()),
-            note=bias_note(len(selection), network.dim),
-        )
+        for network in context.networks.features:
+            originals = context.codes.real_features(selection, network)
+            decoded, blocks = scores[network.array], selection.blocks(BLOCKS)
+            found = paired_distance(context, decoded, originals, blocks)
+            yield context.record(
+                "reconstruction",
+                TABLE1,
+                system.title,
+                seen_through("rfid", network.network),
+                found.value,
+                **fields,
+                uncertainty=of_influences(found.influences, selection.units("blocks")),
+                protocol=protocol(originals="the same images", **network.describe()),
+                note=bias_note(len(selection), network.dim),
+            )
     names = ("ssim", "ssim_valid", perceptual.metric_name, "mse", "psnr")
     sizes = _sizes(context, system, setting)
     for table in way.tables:
@@ -297,7 +298,7 @@ def _save_inputs(folder: Path, selection: Selection) -> None:
 def plan(context: Context, system: System) -> Iterator[Work]:
     sizes = context.sizes(Sizes)
     count = len(context.select(sizes.split, sizes.images))
-    yield real_features(sizes.split, count, context.networks.features.dim)
+    yield real_features(sizes.split, count, context.networks.feature_dim)
     for way in _ways(sizes, system):
         yield codes(way.system, sizes.split, count, way.steps)
         embedded, decode = int(TABLE1 in way.tables), network_calls(way.system, way.steps)

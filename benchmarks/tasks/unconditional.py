@@ -5,7 +5,7 @@ both), and DiffAE + autoencoding from z_sem of held-out images and a random x_T,
 the latent DDIM.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +20,7 @@ from benchmarks.core.solving import Taken
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.frechet import bias_note
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Side, blocks_of
+from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.systems.protocol.base import (
     DECODE,
     SAMPLE,
@@ -55,14 +56,17 @@ class Sizes:
 
 def run(context: Context, system: System) -> Iterator[Record]:
     sizes = context.sizes(SampleSizes)
-    reference = _real(context, _reference_images(context), "blocks of reference")
+    networks, images = context.networks.features, _reference_images(context)
+    references = [_real(context, network, images, "blocks of reference") for network in networks]
     count, system = sizes.count, system.solving(sizes.solver)
     for steps in sizes.steps if system.iterative else (None,):
-        new = samples(context, system, steps, count, ("features", "preview"))
+        names = (*(network.array for network in networks), "preview")
+        new = samples(context, system, steps, count, names)
         units = units_of("samples", context.seed, count)
-        ours = Side.of(new["features"], blocks_of(count), f"blocks of {units}")
         taken = Taken(system, steps, latents=SAMPLE_LATENTS in system.capabilities)
-        yield _record(context, system.title, taken, ours, reference)
+        for network, reference in zip(networks, references, strict=True):
+            ours = Side.of(new[network.array], blocks_of(count), f"blocks of {units}")
+            yield _record(context, network, system.title, taken, ours, reference)
         sheet = Sheet(
             f"{system.title}: samples" + (f", T = {steps}" if steps else ""),
             torch.from_numpy(new["preview"]).split(8),
@@ -71,17 +75,19 @@ def run(context: Context, system: System) -> Iterator[Record]:
         )
         context.save_sheet(f"samples-{system.name}-{steps}.png", sheet)
         if {SEMANTIC, STOCHASTIC, DECODE} <= system.capabilities:
-            yield _autoencoding(context, system, steps, reference)
+            yield from _autoencoding(context, system, steps, references)
 
 
-def _autoencoding(context: Context, system: System, steps: int | None, reference: Side) -> Record:
-    """Held-out images decoded from their codes.
+def _autoencoding(
+    context: Context, system: System, steps: int | None, references: Sequence[Side]
+) -> Iterator[Record]:
+    """Held-out images decoded from their codes, against the reference of each feature network.
 
-    The row says how many there are, and whether the reference contains them.
+    The rows say how many there are, and whether the reference contains them.
     """
     sampled, held_out = context.sizes(SampleSizes).count, _held_out(context)
     decoded = autoencoded(context, system, steps, held_out)
-    ours = Side.of(decoded, held_out.blocks(BLOCKS), held_out.units("blocks of decoded"))
+    blocks, units = held_out.blocks(BLOCKS), held_out.units("blocks of decoded")
     notes = [BOUND]
     if len(held_out) < sampled:
         notes.append(f"{len(held_out):,} images, not the {sampled:,} that are sampled")
@@ -90,23 +96,27 @@ def _autoencoding(context: Context, system: System, steps: int | None, reference
         notes.append(f"{shared:,} of the images themselves are in the reference")
     title, taken = f"{system.title} + autoencoding", Taken(system, steps)
     split, note = context.sizes(Sizes).autoencoding_split, "; ".join(notes)
-    record = _record(context, title, taken, ours, reference, note, autoencoding_split=split)
-    return replace(record, reference=True)
+    for network, reference in zip(context.networks.features, references, strict=True):
+        sides = Side.of(decoded[network.array], blocks, units), reference
+        row = _record(context, network, title, taken, *sides, note, autoencoding_split=split)
+        yield replace(row, reference=True)
 
 
 def references(context: Context) -> Iterator[Record]:
     """Held-out real images against others: the best distance that a model can reach at this size."""
     images = context.select("test", context.sizes(SampleSizes).count)
-    ours = _real(context, images, "blocks of test")
     whole, kept = apart(context, images)
     shared = np.isin(_reference_images(context).groups, images.groups).any()
     note = "the reference is taken without these images" if shared else ""
     units = units_of("blocks of reference", whole.units("reference"), kept)
-    features, blocks = context.codes.real_features(whole), whole.blocks(BLOCKS)[kept]
-    theirs = Side(features, kept, blocks, units)
     without = "the images of the row" if note else None
     title, taken = "real images (test)", Taken(System(), None)
-    yield _record(context, title, taken, ours, theirs, note, reference_without=without)
+    for network in context.networks.features:
+        ours = _real(context, network, images, "blocks of test")
+        features = context.codes.real_features(whole, network)
+        theirs = Side(features, kept, whole.blocks(BLOCKS)[kept], units)
+        sides = ours, theirs
+        yield _record(context, network, title, taken, *sides, note, reference_without=without)
 
 
 def apart(context: Context, images: Selection) -> tuple[Selection, np.ndarray]:
@@ -126,8 +136,8 @@ def _reference_images(context: Context) -> Selection:
     return context.select(sizes.reference_split, sizes.reference)
 
 
-def _real(context: Context, images: Selection, kind: str) -> Side:
-    features = context.codes.real_features(images)
+def _real(context: Context, network: FeatureNetwork, images: Selection, kind: str) -> Side:
+    features = context.codes.real_features(images, network)
     return Side.of(features, images.blocks(BLOCKS), images.units(kind))
 
 
@@ -138,26 +148,28 @@ def _held_out(context: Context) -> Selection:
 
 def autoencoded(
     context: Context, system: System, steps: int | None, selection: Selection
-) -> np.ndarray:
-    """Features of images decoded from their z_sem and a random x_T: N x d."""
+) -> Arrays:
+    """Features of images decoded from their z_sem and a random x_T: N x d by each network."""
+    networks = context.networks.features
     if not len(selection):
-        return np.zeros((0, context.networks.features.dim), np.float32)
+        return {network.array: np.zeros((0, network.dim), np.float32) for network in networks}
     key = context.codes.key("autoencoded", system, selection) | {
         "steps": steps,
         "seed": context.seed,
-        "features": context.networks.features.describe(),
+        "features": context.codes.described(),
     }
 
     def compute(positions: np.ndarray) -> Arrays:
         semantic = system.encode_semantic(selection.seen_by(system).batch(positions))
         images = decode_latents(context, system, semantic, positions.tolist(), steps)
-        return {"features": context.codes.embed(images)}
+        return context.codes.embed(images)
 
-    return context.store.array(key, len(selection), compute, "features")
+    return context.store.arrays(key, len(selection), compute)
 
 
 def _record(
     context: Context,
+    network: FeatureNetwork,
     title: str,
     taken: Taken,
     ours: Side,
@@ -170,7 +182,7 @@ def _record(
     The reference images are a source of error of their own, which two runs of one seed have in
     common.
     """
-    network, fewest = context.networks.features, min(len(ours), len(reference))
+    fewest = min(len(ours), len(reference))
     value, uncertainty = None, UNKNOWN
     reason = f"a Frechet distance needs two images on each side, not {fewest}"
     if fewest > 1:
@@ -204,7 +216,7 @@ def _record(
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:
-    sizes, dim = context.sizes(SampleSizes), context.networks.features.dim
+    sizes, dim = context.sizes(SampleSizes), context.networks.feature_dim
     reference, images = _reference_images(context), context.select("test", sizes.count)
     yield real_features(reference.split, max(len(reference), len(apart(context, images)[0])), dim)
     yield real_features("test", len(images), dim)
@@ -219,7 +231,7 @@ def plan(context: Context, system: System) -> Iterator[Work]:
 BENCHMARK = Benchmark(
     name="unconditional",
     table=TABLE,
-    headline=lambda context: context.networks.features.metric_name,
+    headline=lambda context: context.networks.features[0].metric_name,
     needs=frozenset({SAMPLE}),
     run=run,
     plan=plan,

@@ -28,8 +28,9 @@ from measure import in_turn, ratio, table
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.metrics import features, weights
-from benchmarks.metrics.folding import without_batch_norms
+from benchmarks import weights
+from benchmarks.metrics.networks import efficientnet, features, inception
+from benchmarks.metrics.networks.folding import without_batch_norms
 from benchmarks.runtime.precision import of_networks, precision
 from diffae.model import DiffusionAutoencoder
 from diffae.networks.config import ARCHITECTURES, ModelConfig
@@ -37,7 +38,7 @@ from diffae.networks.nn import AttentionBlock, ResBlock, timestep_embedding
 from reports.records.metrics import EFFNET
 
 CLOSE = 1e-5  # of float32: what the order of sums may change
-METRIC = {"inception": features.INCEPTION_SIZE, EFFNET: features.EFFNET_SIZE}
+METRIC = {"inception": inception.INCEPTION_SIZE, EFFNET: efficientnet.EFFNET_SIZE}
 PRECISIONS = ("float32", "bfloat16")
 CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 
@@ -130,10 +131,10 @@ def metric_network(name: str) -> nn.Module:
     """A metric network as its file has it, with batch norms."""
     if name == "inception":
         torch.manual_seed(0)
-        network = features._fid_inception_v3()
+        network = inception._fid_inception_v3()
         network.fc = nn.Identity()
         return network
-    network = features.effnet_lite0(weights.load_path(name, None, allow_unknown=False))
+    network = efficientnet.effnet_lite0(weights.load_path(name, None, allow_unknown=False))
     network.reset_classifier(0)  # type: ignore[operator]
     return network
 
@@ -143,7 +144,7 @@ def metric_ways(name: str, batch: int) -> dict[str, Call]:
     size.
     """
     plain = metric_network(name).eval().requires_grad_(False)
-    ours = features._frozen(without_batch_norms(copy.deepcopy(plain)), torch.device("cpu"))
+    ours = features.frozen(without_batch_norms(copy.deepcopy(plain)), torch.device("cpu"))
     x = torch.rand(batch, 3, METRIC[name], METRIC[name])
     rows_last = x.contiguous(memory_format=torch.channels_last)
     return {"plain": lambda: plain(x), "float32": lambda: ours(rows_last)}

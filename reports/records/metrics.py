@@ -11,7 +11,7 @@ which a run folder keeps in its run.json.
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 
 from reports.records.record import HIGHER, LOWER, NEITHER, Record
 
@@ -47,8 +47,8 @@ class Metric:
     `label` is its heading in tables if that is not its name; `digits` are the decimals of our
     numbers and `paper_digits` those of published ones if they differ; without digits numbers have
     four significant ones. A loss up to `margin` does not count. `network` names the pretrained
-    weights that it uses, and `stands_in_for` the metric that it replaces if only that network is
-    available; `only_on` the only data set that it is offered for, if there is just one. `between`
+    weights that it uses, and `stands_in_for` the metric that it replaces, or stands beside, with
+    another network than the published one; `only_on` the only data set that it is offered for, if there is just one. `between`
     says that two folders can be compared by it, as two sets of images or as pairs. A metric that
     `depends_on_n` changes with the count of images, as a Frechet distance does: only numbers of one
     n are compared (`comparable_n`).
@@ -226,6 +226,72 @@ METRICS: dict[str, Metric] = {
         label="peak memory", digits=0),
 }
 # fmt: on
+
+
+def _on_features(network: str, title: str) -> dict[str, Metric]:
+    """The metrics on the features of one more network, which --features chooses."""
+    distance = Metric(
+        LOWER,
+        "",
+        f"Frechet distance ({title})",
+        "Heusel et al. 2017, eq. 6",
+        label=f"FD ({title})",
+        digits=2,
+        margin=Margin(0.0005, "as fd_effnet", is_share=True),
+        network=network,
+        stands_in_for="fid",
+        between=SETS,
+        depends_on_n=True,
+    )
+    spread = {"digits": 2, "network": network, "stands_in_for": "fid_seed_std"}
+    near = {"digits": 3, "network": network}
+    return {
+        f"fd_{network}": distance,
+        f"rfd_{network}": replace(
+            distance,
+            title=f"Frechet distance of reconstructions ({title})",
+            reference="Heusel et al. 2017, eq. 6, to the originals of the same images",
+            label=f"rFD ({title})",
+            stands_in_for="rfid",
+            between="",
+        ),
+        f"fd_{network}_seed_std": Metric(
+            NEITHER,
+            "",
+            f"Standard deviation of fd_{network} over seeds",
+            "as fid_seed_std",
+            label=f"sd of FD ({title}) over seeds",
+            **spread,
+        ),
+        f"nn_{network}": Metric(
+            NEITHER,
+            "",
+            f"Distance to the nearest training image ({title})",
+            "Euclidean",
+            label=f"{title} distance",
+            stands_in_for="nn_inception",
+            **near,
+        ),
+        f"nn_ratio_{network}": Metric(
+            NEITHER,
+            "",
+            f"nn_{network} over that of held-out images",
+            "below 1: nearer than new images",
+            label=f"{title} ratio",
+            stands_in_for="nn_ratio_inception",
+            **near,
+        ),
+    }
+
+
+# Networks that --features can choose, besides those above, by the names of their weights.
+FEATURE_NETWORKS = {
+    "dinov2_vitl14": "DINOv2 ViT-L/14",
+    "dinov2_vitb14": "DINOv2 ViT-B/14",
+    "clip_vitl14_336": "CLIP ViT-L/14 at 336 px",
+}
+for _network, _title in FEATURE_NETWORKS.items():
+    METRICS |= _on_features(_network, _title)
 
 SHIPPED = frozenset(METRICS)
 

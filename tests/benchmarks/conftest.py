@@ -21,7 +21,7 @@ from scipy import linalg
 from skimage import data
 
 from benchmarks.measure import main
-from benchmarks.metrics.networks import DISTANCES, EFFNET, FEATURES
+from benchmarks.metrics.networks.chosen import DISTANCES, EFFNET, FEATURES
 from diffae.data import open_dataset
 from diffae.data.portraits import write_dataset
 from diffae.model import DDIM, DiffusionAutoencoder

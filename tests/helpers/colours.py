@@ -12,7 +12,7 @@ import torch
 from lone_context import small_context
 from PIL import Image
 
-from benchmarks.metrics.features import FeatureNetwork
+from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.systems.protocol.base import (
     DECODE,
     SAMPLE,
@@ -118,12 +118,12 @@ class SquaredError:
 
 def without_effnet(context):
     """The context with networks that cost nothing: `features` and `SquaredError`."""
-    context.networks.features, context.networks.perceptual = features(), SquaredError()
+    context.networks.features, context.networks.perceptual = (features(),), SquaredError()
     return context
 
 
 def context_of(images, folder, changes):
     """A small context whose features are `features`."""
     found = small_context(images, folder, changes)
-    found.networks.features = features()
+    found.networks.features = (features(),)
     return found

@@ -8,8 +8,8 @@ import torch
 import torchvision
 from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks.metrics import weights
-from benchmarks.metrics.features import _fid_inception_v3
+from benchmarks import weights
+from benchmarks.metrics.networks.inception import _fid_inception_v3
 
 
 def write_random_weights(folder: Path) -> Path:
@@ -20,11 +20,13 @@ def write_random_weights(folder: Path) -> Path:
     """
     folder.mkdir(parents=True)
     torch.manual_seed(0)
-    torch.save(_random_state(_fid_inception_v3()), folder / weights.KNOWN["inception"].filename)
+    torch.save(
+        _random_state(_fid_inception_v3()), folder / weights.KNOWN["inception"].files[-1].filename
+    )
     trunks = {"alexnet": torchvision.models.alexnet(weights=None).features, "vgg16": vgg16_trunk()}
     for name, trunk in trunks.items():
         state = {f"features.{key}": value for key, value in _random_state(trunk).items()}
-        torch.save(state, folder / weights.KNOWN[name].filename)
+        torch.save(state, folder / weights.KNOWN[name].files[-1].filename)
     return folder
 
 

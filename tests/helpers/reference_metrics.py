@@ -13,7 +13,7 @@ from metric_weights import vgg16_trunk
 from torch import Tensor
 from torch.nn.functional import conv2d
 
-from benchmarks.metrics.weights import KNOWN
+from benchmarks.weights import KNOWN
 
 
 def ssim(a: Tensor, b: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ def lpips_package(net: str, folder: Path) -> lpips.LPIPS:
         "alex": ("alexnet", models.AlexNet().features),
         "vgg": ("vgg16", vgg16_trunk()),
     }[net]
-    state = torch.load(folder / KNOWN[name].filename)
+    state = torch.load(folder / KNOWN[name].files[-1].filename)
     trunk.load_state_dict({key.removeprefix("features."): value for key, value in state.items()})
     with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
         warnings.simplefilter("ignore", UserWarning)

@@ -49,4 +49,4 @@ def test_every_run_of_the_page_parses(files):
         options = parse([{"cuda": "cpu"}.get(a, a) for a in arguments], None)
         assert options.profile.name == "paper" and options.profile.changed == ()
         assert set(options.checkpoints) >= EXPECTED[arguments[0]]
-        assert options.weights_dir == Path("weights")
+        assert options.networks.weights_dir == Path("weights")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.core.profiles import Profile
-from benchmarks.runtime.choices import BatchSize
+from benchmarks.runtime.choices import BatchSize, NetworkChoice
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,7 @@ class Options:
     attributes: tuple[str, ...]
     seed: int
     device: str
-    weights_dir: Path | None
-    allow_unknown_weights: bool
+    networks: NetworkChoice
     out: Path | None
     precision: str = "float32"
     batch_size: BatchSize = None

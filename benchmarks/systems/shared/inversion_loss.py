@@ -1,7 +1,7 @@
 """Distances between images, with gradients, which an inversion minimises.
 
     lpips     LPIPS with VGG16, as in StyleGAN2's projector, if VGG16's published weights are in torch.hub's cache
-    effnet    the harness's stand-in for it, by EfficientNet-lite0 (benchmarks/metrics/perceptual.py)
+    effnet    the harness's stand-in for it, by EfficientNet-lite0 (benchmarks/metrics/networks/perceptual.py)
     mse       the mean squared error
 
 Images of more than 256 px are averaged to 256 px before a network gets them, as in the projector's
@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.metrics import weights
-from benchmarks.metrics.perceptual import effnet_distance, lpips_vgg16, normalised_distance
+from benchmarks import weights
+from benchmarks.metrics.networks.perceptual import effnet_distance, lpips_vgg16, normalised_distance
 from diffae.system.errors import UserError
 from reports.records.metrics import EFFNET
 
@@ -61,11 +61,10 @@ def find(name: str, device: torch.device) -> InversionLoss:
 
 def _published(network: str) -> Path:
     """The file of a network's published weights. Others of that name are not accepted here."""
-    path = weights.find(network, None)
-    known = weights.KNOWN[network].sha256
-    if path is not None and path.is_file() and weights.sha256(path) != known:
+    found = weights.find_file(network, None)
+    if found is not None and found.path.is_file() and not found.is_published:
         raise UserError(
-            f"{path}: not the published weights of {network}: get the file again, or choose another "
+            f"{found.path}: not the published weights of {network}: get the file again, or choose another "
             f"distance with #distance={MSE}"
         )
     return weights.load_path(network, None, allow_unknown=False)

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from benchmarks.metrics import weights
-from benchmarks.metrics.features import resize
-from benchmarks.metrics.perceptual import effnet_distance, normalised_distance
+from benchmarks import weights
+from benchmarks.metrics.networks.features import resize
+from benchmarks.metrics.networks.perceptual import effnet_distance, normalised_distance
 from benchmarks.systems.shared import codebook
 from benchmarks.systems.shared.preset import SmallPreset, Stages, schedule
 from benchmarks.systems.vqgan.network import VQGANConfig, build

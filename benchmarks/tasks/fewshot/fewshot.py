@@ -36,16 +36,22 @@ TABLE = "table3_fewshot_fid"
 
 def run(context: Context, system: System) -> Iterator[Record]:
     system = system.solving(context.sizes(Sizes).solver)
-    real, pool = Real(context), Pool(context, system)
+    reals, pool = _reals(context), Pool(context, system)
     rules = context.sizes(Sizes).acceptance
     for rule, scenario, target in product(rules, SCENARIOS, targets(context)):
         first = rule == rules[0]
         title = system.title if first else f"{system.title}, {rule} rule"
         setup = Setup(scenario, RULES[rule], target)
-        yield from _one_class(real, pool, title, setup, picture=first)
+        yield from _one_class(reals, pool, title, setup, picture=first)
 
 
-def _one_class(real: Real, pool: Pool, title: str, setup: Setup, picture: bool) -> Iterator[Record]:
+def _reals(context: Context) -> list[Real]:
+    return [Real(context, network) for network in context.networks.features]
+
+
+def _one_class(
+    reals: Sequence[Real], pool: Pool, title: str, setup: Setup, picture: bool
+) -> Iterator[Record]:
     """The rows of one class; one row with the reason if it has too few images or samples."""
     context, sizes = pool.context, pool.context.sizes(Sizes)
     row = partial(context.record, "fewshot", TABLE, title, split="all", setting=setup.setting)
@@ -53,13 +59,17 @@ def _one_class(real: Real, pool: Pool, title: str, setup: Setup, picture: bool) 
         accepted = [accepted_by(pool, setup, seed) for seed in range(sizes.seeds)]
         # A distance depends on the number of images: all seeds use as many as the seed with the fewest.
         count = min(sizes.samples, *map(len, accepted))
-        results = [held_against(real, pool, setup.target, one, count) for one in accepted]
+        results = {
+            real: [held_against(real, pool, setup.target, one, count) for one in accepted]
+            for real in reals
+        }
     except NotAvailable as reason:
-        yield row(context.networks.features.metric_name, None, note=str(reason))
+        yield row(reals[0].network.metric_name, None, note=str(reason))
         return
-    yield from _records(context, pool.system, row, setup, results, count)
+    for real, found in results.items():
+        yield from _records(pool, row, setup, real, found, count, acceptance=real is reals[0])
     if picture:
-        pool.save_picture(f"{setup.scenario}-{setup.target.name}", results[0].accepted)
+        pool.save_picture(f"{setup.scenario}-{setup.target.name}", accepted[0])
 
 
 def references(context: Context) -> Iterator[Record]:
@@ -69,8 +79,7 @@ def references(context: Context) -> Iterator[Record]:
     """
     if not _of_all(context):
         return
-    real = Real(context)
-    for target, scenario in product(targets(context), SCENARIOS):
+    for real, target, scenario in product(_reals(context), targets(context), SCENARIOS):
         sides = (real.everything, real.side(target))
         yield _scale(context, real, NAIVE_OF_ALL, f"{scenario}/{target.name}", sides)
 
@@ -86,11 +95,14 @@ def beside(context: Context, measured: Sequence[Record]) -> Iterator[Record]:
     One is of all images, the other of the class itself: no sampler can do better. Both are compared
     with the class's other images, so that no image is on both sides, as for samples.
     """
-    metric = context.networks.features.metric_name
-    cells = [r for r in measured if r.metric == metric and r.value is not None]
-    if not cells:
-        return
-    real = Real(context)
+    for network in context.networks.features:
+        metric = network.metric_name
+        if cells := [r for r in measured if r.metric == metric and r.value is not None]:
+            yield from _beside(context, Real(context, network), cells)
+
+
+def _beside(context: Context, real: Real, cells: Sequence[Record]) -> Iterator[Record]:
+    """The scales for the cells of one feature network."""
     for scenario, target in product(SCENARIOS, targets(context)):
         setting = f"{scenario}/{target.name}"
         counts = sorted({r.n for r in cells if r.setting == setting and r.n}, reverse=True)
@@ -124,13 +136,13 @@ def _scale(
         reference_row=scale_name(title),
         images=len(real.images),
         samples=context.sizes(Sizes).samples,
-        **context.networks.features.describe(),
+        **real.network.describe(),
     )
     return context.record(
         "fewshot",
         TABLE,
         title,
-        context.networks.features.metric_name,
+        real.network.metric_name,
         value,
         split="all",
         setting=setting,
@@ -142,18 +154,21 @@ def _scale(
 
 
 def _records(
-    context: Context,
-    system: System,
+    pool: Pool,
     row: Callable[..., Record],
     setup: Setup,
+    real: Real,
     results: list[Result],
     count: int,
+    acceptance: bool,
 ) -> Iterator[Record]:
-    """Distance and acceptance, as means over seeds; and the distance's standard deviation over seeds.
+    """The distance by one feature network as a mean over seeds, and its standard deviation over seeds.
 
-    The latter is the paper's ±: between seeds only the labelled images differ.
+    The latter is the paper's ±: between seeds only the labelled images differ. `acceptance` adds the
+    mean share of accepted latents, which depends on no feature network.
     """
-    sizes, network = context.sizes(Sizes), context.networks.features
+    context, system, network = pool.context, pool.system, real.network
+    sizes = context.sizes(Sizes)
     taken = Taken(system, sizes.steps if system.iterative else None, latents=True)
     protocol = context.protocol(
         "fewshot",
@@ -172,10 +187,10 @@ def _records(
     )
     row = partial(row, **taken.row, protocol=protocol)
     short = f"only {count} of {sizes.samples} samples accepted"
-    for metric, found in (
-        (network.metric_name, [result.distance for result in results]),
-        ("acceptance_rate", [result.acceptance for result in results]),
-    ):
+    means = {network.metric_name: [result.distance for result in results]}
+    if acceptance:
+        means["acceptance_rate"] = [result.acceptance for result in results]
+    for metric, found in means.items():
         yield row(
             metric,
             float(np.mean([one.value for one in found])),
@@ -207,7 +222,7 @@ def _uncertainty(context: Context, found: list[Jackknife]) -> Uncertainty:
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:
-    sizes, dim = context.sizes(Sizes), context.networks.features.dim
+    sizes, dim = context.sizes(Sizes), context.networks.feature_dim
     system = system.solving(sizes.solver)
     steps = sizes.steps if system.iterative else None
     train = context.select("train", context.sizes(ProbeSizes).train)
@@ -233,7 +248,7 @@ def plan(context: Context, system: System) -> Iterator[Work]:
 BENCHMARK = Benchmark(
     name="fewshot",
     table=TABLE,
-    headline=lambda context: context.networks.features.metric_name,
+    headline=lambda context: context.networks.features[0].metric_name,
     needs=frozenset({SEMANTIC, DECODE, SAMPLE_LATENTS}),
     run=run,
     plan=plan,

@@ -14,6 +14,7 @@ from benchmarks.core.context import Context
 from benchmarks.core.images import file_name
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Jackknife, Side, blocks_of, shares_of
+from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.runtime.digest import digest
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import System, reading_of
@@ -28,11 +29,14 @@ PREVIEW = 16
 
 
 class Real:
-    """The real images that samples are compared with: all of them, and those of a class; read once."""
+    """The real images that samples are compared with by one network's features: all of them, and those
+    of a class. They are read once.
+    """
 
-    def __init__(self, context: Context):
+    def __init__(self, context: Context, network: FeatureNetwork):
+        self.network = network
         self.images = context.select("all", context.sizes(Sizes).reference)
-        features = context.codes.real_features(self.images)
+        features = context.codes.real_features(self.images, network)
         self.everything = Side.of(features, self.images.blocks(BLOCKS))
         self._sides: dict[Target, Side] = {}
 
@@ -51,16 +55,19 @@ class Real:
 
 
 class Pool:
-    """Latents of the latent DDIM and the features of their images, the same for every scenario; and the
-    codes of the training images that classifiers learn from. All are read once.
+    """Latents of the latent DDIM and the features of their images by each network, the same for every
+    scenario; and the codes of the training images that classifiers learn from. All are read once.
     """
 
     def __init__(self, context: Context, system: System):
         self.context, self.system = context, system
         sizes = context.sizes(Sizes)
         self.steps = sizes.steps if system.iterative else None
-        new = samples(context, system, self.steps, sizes.pool, ("latents", "features"))
-        self.latents, self.features = torch.from_numpy(new["latents"]), new["features"]
+        networks = context.networks.features
+        names = ("latents", *(network.array for network in networks))
+        new = samples(context, system, self.steps, sizes.pool, names)
+        self.latents = torch.from_numpy(new["latents"])
+        self.features = {network.network: new[network.array] for network in networks}
         self.training = context.select("train", context.sizes(ProbeSizes).train)
         self.codes = context.codes.features(system, self.training)
         self._digests = {"latents": digest(new["latents"]), "codes": digest(self.codes.numpy())}
@@ -151,8 +158,8 @@ def held_against(
     members = len(real.side(target))
     if members < 2:
         raise NotAvailable(f"class {target.name}: {members} real images to compare with")
-    wanted, pool_blocks = accepted[:count], blocks_of(len(pool.features))
-    ours = Side(pool.features, wanted, pool_blocks[wanted])
+    wanted, pool_blocks = accepted[:count], blocks_of(len(pool.latents))
+    ours = Side(pool.features[real.network.network], wanted, pool_blocks[wanted])
     found = distance(pool.context, ours, real.side(target))
     # The number of real images of the class is random too: a new draw would be one of all images.
     found = replace(found, reference_shares=real.everything.shares)

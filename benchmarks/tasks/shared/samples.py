@@ -38,14 +38,14 @@ def samples(
 ) -> Arrays:
     """`count` new images: the parts called `names`, or all.
 
-    "features" N x d, "pixels" N x d'' (`images.thumbnails`), a "preview", and if there are any
-    "latents" N x d', as a probe reads them. Sample i depends on (seed, i) alone, so a larger set
+    Features N x d by each network (`FeatureNetwork.array`), "pixels" N x d'' (`images.thumbnails`),
+    a "preview", and if there are any "latents" N x d', as a probe reads them. Sample i depends on (seed, i) alone, so a larger set
     begins with a smaller one.
     """
     key = context.codes.key("sample", system, None) | {
         "steps": steps,
         "seed": context.seed,
-        "features": context.networks.features.describe(),
+        "features": context.codes.described(),
         "pixels": THUMBNAIL,
     }
 
@@ -53,8 +53,9 @@ def samples(
         indices = positions.tolist()
         images, latents = draw(context, system, indices, steps)
         arrays = {} if latents is None else {"latents": system.read(latents).cpu().numpy()}
-        return arrays | {
-            "features": context.codes.embed(images),
+        return {
+            **arrays,
+            **context.codes.embed(images),
             "pixels": thumbnails(images),
             "preview": images[: PREVIEW if indices[0] == 0 else 0].numpy(),
         }

@@ -27,7 +27,8 @@ from sklearn.datasets import load_sample_images
 from torch import Tensor
 
 from benchmarks.core.selection import Selection, select
-from benchmarks.metrics.networks import MetricNetworks
+from benchmarks.metrics.networks.chosen import MetricNetworks
+from benchmarks.runtime.choices import NetworkChoice
 from diffae import DDIM, DiffusionAutoencoder
 from diffae.checkpoints.checkpoint import open_checkpoint
 from diffae.data import open_dataset, open_portraits
@@ -36,6 +37,7 @@ from diffae.diffusion.interpolation import slerp
 from diffae.eight_bit import to_uint8
 from diffae.networks.config import AUTOENCODER
 from probes import LinearProbe, fit_lbfgs
+from reports.records.metrics import EFFNET
 
 SEED = 7  # of portraits, choices, noise and crops; our choices were made with other seeds
 PORTRAITS = 3_000
@@ -82,8 +84,9 @@ def noises(purpose: str, *shape: int) -> Tensor:
 
 def features(images: Tensor) -> np.ndarray:
     """What the Frechet distance compares."""
-    networks = MetricNetworks(None, False, torch.device("cpu"), "portraits")
-    return networks.features(to_uint8(images)).numpy()
+    choice = NetworkChoice(features=(EFFNET,))
+    (network,) = MetricNetworks(choice, torch.device("cpu"), "portraits").features
+    return network(to_uint8(images)).numpy()
 
 
 # ----------------------------------------------------------------------------------------------

@@ -5,10 +5,9 @@ from dataclasses import replace
 import pytest
 from metric_weights import write_onnx
 
-from benchmarks import run, systems
+from benchmarks import run, systems, weights
 from benchmarks.commands import announce, doctor
 from benchmarks.core.runner.evaluation import Evaluation
-from benchmarks.metrics import weights
 from benchmarks.systems import dummy
 from diffae.checkpoints.trained_on import TrainedOn
 
@@ -22,10 +21,10 @@ def test_every_weight_has_its_source_hash_licence_and_place(tmp_path, capsys):
     run.main(["doctor", "--weights-dir", str(tmp_path)])
     printed = capsys.readouterr().out
     for weight in weights.KNOWN.values():
-        for text in (weight.published_at, f"SHA-256 {weight.sha256}", f"licence: {weight.licence}"):
+        hashes = [file.sha256 for file in weight.files]
+        for text in (weight.published_at, *hashes, f"licence: {weight.licence}"):
             assert text in printed
-    place = f"into {tmp_path}, or into {weights.hub_folder()}"
-    assert f"missing: put w600k_r50.onnx (174.4 MB) {place}" in printed
+    assert f"missing: {weights.how_to_get('arcface', tmp_path)}" in printed
     assert "verified: " in printed  # the network that ships as a package
 
 
@@ -51,7 +50,7 @@ def test_every_benchmark_says_what_it_will_and_will_not_report(line):
 
 
 def test_a_weight_that_is_here_changes_what_is_reported(tmp_path):
-    path = write_onnx(tmp_path / weights.KNOWN["arcface"].filename)
+    path = write_onnx(tmp_path / weights.KNOWN["arcface"].files[-1].filename)
     report = doctor.weights_report(tmp_path)
     assert "  identity: arcface, logit_change" in report
     unknown = f"not the published file: {path} (needs --allow-unknown-weights)"

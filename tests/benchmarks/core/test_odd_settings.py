@@ -11,13 +11,12 @@ import torch
 from refusal import refusal
 from safetensors.torch import load_file, save_file
 
-from benchmarks import measure, run
+from benchmarks import measure, run, weights
 from benchmarks.commands.options import parse
 from benchmarks.core.images import file_name
 from benchmarks.core.profiles import PROFILES, override
 from benchmarks.core.runner.rows import rows
 from benchmarks.core.runner.setup import load_systems
-from benchmarks.metrics import weights
 from benchmarks.systems.dummy import Perfect
 from benchmarks.tasks import probes, unconditional
 from benchmarks.tasks.fewshot import classes as fewshot_classes

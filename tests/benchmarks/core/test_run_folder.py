@@ -17,7 +17,7 @@ import diffae
 from benchmarks import run
 from benchmarks.core.runner import provenance, run_folder
 from benchmarks.core.store import Store
-from benchmarks.metrics.networks import MetricNetworks
+from benchmarks.metrics.networks.chosen import MetricNetworks
 from benchmarks.systems.dummy import Constant
 from diffae.system.errors import Terminated, UserError
 from diffae.system.lock import foreign, open_lock

@@ -9,6 +9,7 @@ from insightface.model_zoo import get_model
 from metric_weights import write_onnx
 from safetensors.torch import save_file
 
+from benchmarks import weights
 from benchmarks.commands.train_identity import (
     MARGIN,
     SCALE,
@@ -22,15 +23,15 @@ from benchmarks.commands.train_identity import (
     train,
     verification,
 )
-from benchmarks.metrics import weights
-from benchmarks.metrics.identity import (
+from benchmarks.metrics.networks.chosen import MetricNetworks
+from benchmarks.metrics.networks.faces import (
     NET_DIM,
     PACKAGED,
     IdentityNet,
     arcface,
     id_portraits,
 )
-from benchmarks.metrics.networks import MetricNetworks
+from benchmarks.runtime.choices import NetworkChoice
 from benchmarks.runtime.errors import NotAvailable
 from diffae.data.portraits import portrait, render
 from diffae.data.portraits.attributes import TEST, partition
@@ -79,11 +80,13 @@ def test_what_is_no_recogniser_is_refused(tmp_path):
 
 def test_which_embedding_is_used(tmp_path, faces):
     with pytest.raises(NotAvailable, match="w600k_r50.onnx"):
-        _ = MetricNetworks(tmp_path, False, CPU, "celeba").face
-    write_onnx(tmp_path / weights.KNOWN["arcface"].filename)
+        _ = MetricNetworks(NetworkChoice(weights_dir=tmp_path), CPU, "celeba").face
+    write_onnx(tmp_path / weights.KNOWN["arcface"].files[-1].filename)
     with pytest.raises(UserError, match="--allow-unknown-weights"):
-        _ = MetricNetworks(tmp_path, False, CPU, "celeba").face
-    found = MetricNetworks(tmp_path, True, CPU, "celeba").face
+        _ = MetricNetworks(NetworkChoice(weights_dir=tmp_path), CPU, "celeba").face
+    found = MetricNetworks(
+        NetworkChoice(weights_dir=tmp_path, allow_unknown=True), CPU, "celeba"
+    ).face
     assert found.metric_name == "arcface"
     assert "--allow-unknown-weights" in found.describe()["identity_weights"]
 

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.metrics import weights
-from benchmarks.metrics.features import _fid_inception_v3, effnet_lite0
-from benchmarks.metrics.folding import without_batch_norms
+from benchmarks import weights
+from benchmarks.metrics.networks.efficientnet import effnet_lite0
+from benchmarks.metrics.networks.folding import without_batch_norms
+from benchmarks.metrics.networks.inception import _fid_inception_v3
 
 
 def inception() -> nn.Module:

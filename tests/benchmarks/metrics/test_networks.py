@@ -14,16 +14,15 @@ from reference_metrics import lpips_package
 from skimage import data
 from torchvision.transforms.functional import gaussian_blur
 
-from benchmarks.metrics import weights
-from benchmarks.metrics.features import (
-    effnet_lite0,
-    resize,
-)
+from benchmarks import weights
 from benchmarks.metrics.frechet import Moments, frechet_distance
-from benchmarks.metrics.networks import MetricNetworks
-from benchmarks.metrics.perceptual import (
+from benchmarks.metrics.networks.chosen import MetricNetworks
+from benchmarks.metrics.networks.efficientnet import effnet_lite0
+from benchmarks.metrics.networks.features import resize
+from benchmarks.metrics.networks.perceptual import (
     normalised_distance,
 )
+from benchmarks.runtime.choices import NetworkChoice
 from diffae.system.errors import UserError
 from reports.records.metrics import seen_through
 
@@ -41,7 +40,8 @@ def hub(weights_dir, monkeypatch) -> Path:
 def networks(
     weights_dir: Path | None = None, allow_unknown: bool = False, dataset: str = "celeba"
 ) -> MetricNetworks:
-    return MetricNetworks(weights_dir, allow_unknown, CPU, dataset)
+    choice = NetworkChoice(weights_dir=weights_dir, allow_unknown=allow_unknown)
+    return MetricNetworks(choice, CPU, dataset)
 
 
 @pytest.fixture(scope="module")
@@ -56,34 +56,36 @@ def signed(images: torch.Tensor) -> torch.Tensor:
 
 
 def test_unknown_weights_are_recorded(hub):
-    features = networks(None, True).features.describe()
-    assert features["feature_sha256"] == weights.sha256(hub / weights.KNOWN["inception"].filename)
+    features = networks(None, True).features[0].describe()
+    assert features["feature_sha256"] == weights.sha256(
+        hub / weights.KNOWN["inception"].files[-1].filename
+    )
     assert "--allow-unknown-weights" in features["feature_weights"]
     perceptual = networks(None, True).perceptual.describe()
     assert "--allow-unknown-weights" in perceptual["perceptual_weights"]
 
 
 def test_published_weights_need_no_remark(empty):
-    assert "feature_weights" not in networks().features.describe()
+    assert "feature_weights" not in networks().features[0].describe()
     assert "perceptual_weights" not in networks().perceptual.describe()
 
 
 def test_unknown_weights_are_refused_and_never_replaced_by_another_network(hub):
     with pytest.raises(UserError, match="pt_inception.*--allow-unknown-weights"):
-        _ = networks().features
+        _ = networks().features[0]
     with pytest.raises(UserError, match="alexnet.*--allow-unknown-weights"):
         _ = networks().perceptual
 
 
 @pytest.mark.parametrize("name", ["inception", "alexnet", "efficientnet-lite0"])
 def test_weights_of_another_network_are_refused(empty, name):
-    torch.save({"a": torch.zeros(2)}, empty / weights.KNOWN[name].filename)
-    with pytest.raises(UserError, match=weights.KNOWN[name].filename):
+    torch.save({"a": torch.zeros(2)}, empty / weights.KNOWN[name].files[-1].filename)
+    with pytest.raises(UserError, match=weights.KNOWN[name].files[-1].filename):
         getattr(networks(empty, True), "perceptual" if name == "alexnet" else "features")
 
 
 def test_without_inception_the_features_bear_another_name(empty, photographs):
-    network = networks().features
+    network = networks().features[0]
     assert network.metric_name == "fd_effnet"
     features = network(photographs)
     assert features.shape == (8, 1280) and features.dtype == torch.float32
@@ -108,12 +110,12 @@ def test_effnet_features_are_timm_s_of_images_in_minus_one_to_one(empty, photogr
     images = (resize(photographs / 255, 128) - mean) / std
     with torch.inference_mode():
         expected = network.eval().forward_features(images).mean((2, 3))
-    found = networks().features(photographs)
+    found = networks().features[0](photographs)
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_fd_effnet_grows_with_blur(empty, photographs):
-    network = networks().features
+    network = networks().features[0]
     reference = Moments.from_features(network(photographs))
     distances = [
         frechet_distance(
@@ -126,7 +128,7 @@ def test_fd_effnet_grows_with_blur(empty, photographs):
 
 def test_feature_networks_take_uint8_only(empty, photographs):
     with pytest.raises(TypeError, match="uint8"):
-        networks().features(photographs.float())
+        networks().features[0](photographs.float())
 
 
 @pytest.mark.parametrize("net", ["alex", "vgg"])
@@ -136,9 +138,6 @@ def test_lpips_is_the_lpips_package_s(hub, photographs, net):
     if net == "vgg":
         distance = networks(None, True).path_distance
         assert distance.metric_name == "lpips_vgg"
-        assert distance.describe()["perceptual_sha256"] == weights.sha256(
-            hub / weights.KNOWN["vgg16"].filename
-        )
     two = photographs[:2]
     a, b = signed(two), signed(gaussian_blur(two, 9, 2.0))
     with torch.inference_mode():
@@ -154,9 +153,9 @@ def test_lpips_is_the_lpips_package_s(hub, photographs, net):
 def test_path_lengths_bear_the_name_of_their_distance(empty, weights_dir):
     """PPL is VGG16's; where its weights are not, the column says whose it is."""
     assert seen_through("ppl", networks(empty).path_distance.network) == "ppl_effnet"
-    shutil.copy(weights_dir / weights.KNOWN["alexnet"].filename, empty)
+    shutil.copy(weights_dir / weights.KNOWN["alexnet"].files[-1].filename, empty)
     assert seen_through("ppl", networks(empty, True).path_distance.network) == "ppl_alex"
-    shutil.copy(weights_dir / weights.KNOWN["vgg16"].filename, empty)
+    shutil.copy(weights_dir / weights.KNOWN["vgg16"].files[-1].filename, empty)
     with pytest.raises(UserError, match="vgg16.*--allow-unknown-weights"):
         _ = networks(empty).path_distance
     assert seen_through("ppl", networks(empty, True).path_distance.network) == "ppl"

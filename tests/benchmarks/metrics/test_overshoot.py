@@ -9,13 +9,14 @@ import torch
 
 from benchmarks.core.images import thumbnails
 from benchmarks.metrics.diversity import pixel_std, ring_distance
-from benchmarks.metrics.identity import PACKAGED, arcface, id_portraits
-from benchmarks.metrics.networks import MetricNetworks
+from benchmarks.metrics.networks.chosen import MetricNetworks
+from benchmarks.metrics.networks.faces import PACKAGED, arcface, id_portraits
+from benchmarks.metrics.networks.perceptual import effnet_distance, lpips_alexnet, lpips_vgg16
 from benchmarks.metrics.path_length import path_length
-from benchmarks.metrics.perceptual import effnet_distance, lpips_alexnet, lpips_vgg16
 from benchmarks.metrics.pixel import mse, psnr
 from benchmarks.metrics.ssim import ssim, ssim_valid
-from benchmarks.metrics.weights import KNOWN, load_path
+from benchmarks.runtime.choices import NetworkChoice
+from benchmarks.weights import KNOWN, load_path
 from diffae.eight_bit import to_uint8
 
 CPU = torch.device("cpu")
@@ -35,8 +36,8 @@ def seen_and_decoded() -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.fixture(scope="module")
 def distances(weights_dir, light_vgg16):
     return {
-        "lpips": lpips_alexnet(weights_dir / KNOWN["alexnet"].filename, CPU),
-        "lpips_vgg": lpips_vgg16(weights_dir / KNOWN["vgg16"].filename, CPU),
+        "lpips": lpips_alexnet(weights_dir / KNOWN["alexnet"].files[-1].filename, CPU),
+        "lpips_vgg": lpips_vgg16(weights_dir / KNOWN["vgg16"].files[-1].filename, CPU),
         "pd_effnet": effnet_distance(load_path("efficientnet-lite0", None, False), CPU),
     }
 
@@ -62,7 +63,7 @@ def test_perceptual_distances_and_path_length(distances, seen_and_decoded, name)
 @pytest.mark.parametrize("name", ["arcface", "id_portraits"])
 def test_identity(weights_dir, seen_and_decoded, name):
     embed = (
-        arcface(weights_dir / KNOWN["arcface"].filename, CPU)
+        arcface(weights_dir / KNOWN["arcface"].files[-1].filename, CPU)
         if name == "arcface"
         else id_portraits(PACKAGED, CPU)
     )
@@ -72,7 +73,7 @@ def test_identity(weights_dir, seen_and_decoded, name):
 
 
 def test_features_and_thumbnails(empty, seen_and_decoded):
-    network = MetricNetworks(None, False, CPU, "").features
+    network = MetricNetworks(NetworkChoice(), CPU, "").features[0]
     image, decoded = seen_and_decoded
     assert torch.equal(network(to_uint8(image)), network(to_uint8(decoded)))
     assert (thumbnails(image) == thumbnails(decoded)).all()

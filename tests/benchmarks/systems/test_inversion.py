@@ -8,8 +8,9 @@ from parity_files import parity
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks import systems
-from benchmarks.metrics import counting, perceptual, weights
+from benchmarks import systems, weights
+from benchmarks.metrics import counting
+from benchmarks.metrics.networks import perceptual
 from benchmarks.systems.protocol.base import Code
 from benchmarks.systems.shared import inversion, inversion_loss
 from benchmarks.systems.shared.inversion import GROUP, Inversion, Statistics
@@ -196,7 +197,7 @@ def test_the_stand_in_is_the_harness_s_distance():
 
 
 def test_lpips_is_what_its_package_gives(weights_dir, light_vgg16):
-    path = weights_dir / weights.KNOWN["vgg16"].filename
+    path = weights_dir / weights.KNOWN["vgg16"].files[-1].filename
     torch.manual_seed(6)
     a, b = torch.rand(2, 2, 3, 32, 32) * 2 - 1
     expected = perceptual.lpips_vgg16(path, CPU)(a, b)
@@ -206,10 +207,10 @@ def test_lpips_is_what_its_package_gives(weights_dir, light_vgg16):
 def test_lpips_is_taken_where_its_weights_are(tmp_path, monkeypatch):
     monkeypatch.setattr(weights, "hub_folder", lambda: tmp_path)
     assert inversion_loss.find("auto", CPU).name == "effnet"
-    (tmp_path / weights.KNOWN["vgg16"].filename).write_bytes(b"other")
+    (tmp_path / weights.KNOWN["vgg16"].files[-1].filename).write_bytes(b"other")
     with pytest.raises(UserError, match="not the published weights of vgg16"):
         inversion_loss.find("auto", CPU)
-    monkeypatch.setattr(weights, "sha256", lambda path: weights.KNOWN["vgg16"].sha256)
+    monkeypatch.setattr(weights, "sha256", lambda path: weights.KNOWN["vgg16"].files[-1].sha256)
     assert inversion_loss.find("auto", CPU).name == "lpips"
 
 

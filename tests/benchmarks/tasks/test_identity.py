@@ -13,7 +13,7 @@ import torch
 from torch.nn.functional import avg_pool2d, interpolate
 
 from benchmarks.core.context import Context
-from benchmarks.metrics.identity import FaceEmbedding
+from benchmarks.metrics.networks.faces import FaceEmbedding
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol import checked
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, System

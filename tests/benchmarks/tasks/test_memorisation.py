@@ -81,7 +81,7 @@ def test_a_quantile_of_few_values_has_no_error(q, fewest):
 
 
 def test_a_row_without_an_error_says_why(context):
-    context.networks.features = features()  # 20 held-out images
+    context.networks.features = (features(),)  # 20 held-out images
     found = values(context, load("dummy-constant"))
     note = "no error: too few images for that of a 5th percentile"
     for (_, metric, setting), row in found.items():
@@ -114,7 +114,7 @@ def test_what_is_not_known_of_the_training_images_is_said(context):
     """By the packaged checkpoint's own kind of record: none, of other images, of these, of the test
     images too.
     """
-    context.networks.features, copier = features(), Copier(context.select("train", 90))
+    context.networks.features, copier = (features(),), Copier(context.select("train", 90))
     told = TrainedOn.describe("preset", context.dataset, "train", 0)
     for known, note in (
         (None, "not known to be trained on these images: what copier copied may lie elsewhere"),
@@ -168,7 +168,7 @@ def test_too_few_images_are_rows_with_the_reason(context, tmp_path, count):
 
 
 def test_held_out_images_that_are_copies_of_training_images_give_no_ratio(context, monkeypatch):
-    context.networks.features = features()
+    context.networks.features = (features(),)
     monkeypatch.setattr(module, "_distances", lambda a, b: np.zeros(len(a)))
     row = values(context, load("dummy-constant"))["dummy: constant", "nn_ratio_pixels", "median"]
     assert (row.value, row.note) == (None, "held-out images are at distance 0: no ratio")

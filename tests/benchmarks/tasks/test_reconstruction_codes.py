@@ -12,6 +12,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from benchmarks import systems
 from benchmarks.core import store
+from benchmarks.core.codes import embedded
 from benchmarks.core.runner.rows import rows
 from benchmarks.metrics.frechet_jackknife import BLOCKS, influences, shares_of
 from benchmarks.metrics.frechet_pairs import paired_jackknife
@@ -125,7 +126,7 @@ def test_the_distance_of_reconstructions_is_that_of_heusel_et_al(context):
     selection = context.select("test", COUNT)
     images = selection.batch(np.arange(COUNT))
     ours, theirs = (
-        context.codes.embed(some).astype(np.float64)
+        embedded(some, context.networks.features[0]).astype(np.float64)
         for some in (system.decode(system.encode(images)), images)
     )
     (mean, cov), (other_mean, other_cov) = (

@@ -24,9 +24,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from benchmarks.metrics import weights
-from benchmarks.metrics.features import EFFNET_SIZE, effnet_lite0, frozen, resize
-from benchmarks.metrics.folding import without_batch_norms
+from benchmarks import weights
+from benchmarks.metrics.networks.efficientnet import EFFNET_SIZE, effnet_lite0
+from benchmarks.metrics.networks.features import frozen, resize
+from benchmarks.metrics.networks.folding import without_batch_norms
 from benchmarks.metrics.pixel import seen
 from benchmarks.runtime.batches import Batches
 from diffae.system.errors import UserError
@@ -38,7 +39,8 @@ class PerceptualDistance:
     """d(a, b) for pairs of images, N x 3 x H x W in [-1, 1] -> [N] in `dtype` on `device`.
 
     Images are clamped first, as for every metric (`pixel.seen`). `network` is the name of its
-    weights. The distance is only reported under `metric_name`.
+    weights, `published` whether they are the published ones. The distance is only reported under
+    `metric_name`.
     """
 
     name: str
@@ -48,6 +50,7 @@ class PerceptualDistance:
     sha256: str
     device: torch.device
     module: nn.Module
+    published: bool = True
     dtype: torch.dtype = torch.float32
     batches: Batches = field(default_factory=Batches, compare=False)
 
@@ -70,7 +73,7 @@ class PerceptualDistance:
             "perceptual_sha256": self.sha256,
             "perceptual_resize": self.resize,
             "perceptual_dtype": str(self.dtype).removeprefix("torch."),
-            **weights.unpublished("perceptual", self.sha256),
+            **weights.unpublished("perceptual", self.published),
         }
 
 
@@ -94,7 +97,8 @@ def _lpips(
         metric_name=metric_name,
         network=network,
         resize="none",
-        sha256=weights.sha256(path),
+        sha256=weights.tensors_sha256(trunk),
+        published=weights.is_published(path),
         device=device,
         module=module.eval().requires_grad_(False).to(device),
     )
@@ -140,6 +144,7 @@ def effnet_distance(path: Path, device: torch.device) -> PerceptualDistance:
         network=EFFNET,
         resize=f"bilinear, antialiased, {EFFNET_SIZE} px",
         sha256=weights.sha256(path),
+        published=weights.is_published(path),
         device=device,
         module=frozen(_EffNetDistance(network), device),
     )

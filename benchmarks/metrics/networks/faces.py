@@ -22,8 +22,8 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from benchmarks.metrics import weights
-from benchmarks.metrics.features import resize
+from benchmarks import weights
+from benchmarks.metrics.networks.features import resize
 from benchmarks.metrics.pixel import seen, to_unit
 from benchmarks.runtime.batches import Batches
 from diffae.system.errors import UserError
@@ -53,6 +53,7 @@ class FaceEmbedding:
     input_size: int
     sha256: str
     embed: Callable[[Tensor], Tensor]
+    published: bool = True
     batches: Batches = field(default_factory=Batches, compare=False)
 
     @torch.no_grad()
@@ -64,16 +65,14 @@ class FaceEmbedding:
 
     def describe(self) -> dict[str, str | int]:
         """The protocol's description: two similarities are comparable only if all of it is equal."""
-        described: dict[str, str | int] = {
+        return {
             "identity_network": self.name,
             "identity_sha256": self.sha256,
             "identity_input_size": self.input_size,
             "identity_resize": "bilinear, antialiased",
             "identity_alignment": "none",
+            **weights.unpublished("identity", self.published),
         }
-        if self.metric_name == "arcface":
-            described |= weights.unpublished("identity", self.sha256)
-        return described
 
 
 # ----------------------------------------------------------------------------------------------
@@ -92,6 +91,7 @@ def arcface(path: Path, device: torch.device) -> FaceEmbedding:
         metric_name="arcface",
         input_size=ARCFACE_SIZE,
         sha256=weights.sha256(path),
+        published=weights.is_published(path),
         embed=embed,
     )
 

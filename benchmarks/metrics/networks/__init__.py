@@ -1,0 +1,1 @@
+"""The networks that metrics look through, each named by its weights."""

