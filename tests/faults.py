@@ -47,6 +47,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FAULTS = "tests/faults"
+CRASHES = (signal.SIGBUS, signal.SIGSEGV)  # what reading beyond the end of a mapped file does
 PAGE = """# Planted faults
 
 Each line is a fault that `python tests/faults.py` puts into a copy of the tree, one at a time, and the fast test
@@ -203,7 +204,7 @@ def _pytest_here(tree: Path, tests: Sequence[str], stop: bool, scratch: Path) ->
 
 @dataclass(frozen=True)
 class Result:
-    """The outcome of a run of tests; `finished` is false if it was stopped or died.
+    """The outcome of a run of tests; `finished` is false if it was stopped or died, of `signal` if any.
 
     `status` is pytest's: 0 all passed, 1 some failed, anything else: they could not be run.
     """
@@ -214,14 +215,15 @@ class Result:
     failed: Sequence[str] = ()
     uncollected: Sequence[str] = ()
     log: str = ""
+    signal: int = 0
 
 
-def _result(scratch: Path) -> Result:
+def _result(scratch: Path, signal: int = 0) -> Result:
     log = scratch / "log.txt"
     said = log.read_text(errors="replace") if log.exists() else ""
     path = scratch / "result.json"
     if not path.exists():
-        return Result(False, log=said)
+        return Result(False, log=said, signal=signal)
     return Result(True, log=said, **json.loads(path.read_text()))
 
 
@@ -259,7 +261,7 @@ class Runner:
                 done = running.pop(process)
                 shutil.copy(self.root / done.fault.file, done.tree / done.fault.file)
                 free.append(done.tree)
-                yield done.fault, _result(done.scratch)
+                yield done.fault, _result(done.scratch, -(process.exitcode or 0))
                 shutil.rmtree(done.scratch, ignore_errors=True)
 
     def _folder(self, name: str) -> Path:
@@ -300,6 +302,8 @@ class _Running:
 
 def verdict(fault: Fault, result: Result) -> tuple[bool, str]:
     """Whether the fault was caught, and by which test, or why not."""
+    if result.signal in CRASHES:
+        return True, f"its tests end with {signal.Signals(result.signal).name}"
     if not result.finished:
         return fault.hangs, "time limit" if fault.hangs else "its tests did not end"
     if result.uncollected:

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import re
 import shutil
 import struct
 from pathlib import Path
@@ -175,7 +176,7 @@ def test_what_was_changed_a_moment_ago_is_not_kept(tmp_path, monkeypatch, cache)
 DAMAGES = {
     "empty": lambda text: "",
     "cut short": lambda text: text[:-9],
-    "another fingerprint": lambda text: text.replace('"fingerprint": "', '"fingerprint": "0', 1),
+    "another fingerprint": lambda text: re.sub(r"[0-9a-f]{64}", "0" * 64, text, count=1),
     "no JSON": lambda text: "\n".join(["[" * 500, "x"]),
     "huge": lambda text: text + " " * 5000,
     "not text": lambda text: "\udcff",
