@@ -126,6 +126,10 @@ METRICS: dict[str, Metric] = {
         LOWER, "", "Perceptual distance (EfficientNet-lite0)", "Zhang et al. 2018, eq. 1, equal weights",
         digits=4, paper_digits=3, margin=Margin(0.005, "0.0005 of an LPIPS of 0.1", is_share=True), network=EFFNET,
         stands_in_for="lpips", between=PAIRS),
+    "lpips_vgg": Metric(
+        LOWER, "", "LPIPS (VGG16, v0.1)", "Zhang et al. 2018",
+        label="LPIPS (VGG16)", digits=4, paper_digits=3, margin=Margin(0.0005, "as lpips"), network="vgg16",
+        between=PAIRS),
     "fid": Metric(
         LOWER, "", "Frechet Inception distance", "Heusel et al. 2017; pytorch-fid",
         label="FID", digits=2, margin=Margin(0.005, LAST_DIGIT), network="inception", between=SETS,
@@ -228,68 +232,37 @@ METRICS: dict[str, Metric] = {
 # fmt: on
 
 
-def _on_features(network: str, title: str) -> dict[str, Metric]:
-    """The metrics on the features of one more network, which --features chooses."""
-    distance = Metric(
-        LOWER,
-        "",
-        f"Frechet distance ({title})",
-        "Heusel et al. 2017, eq. 6",
-        label=f"FD ({title})",
-        digits=2,
-        margin=Margin(0.0005, "as fd_effnet", is_share=True),
-        network=network,
-        stands_in_for="fid",
-        between=SETS,
-        depends_on_n=True,
-    )
-    spread = {"digits": 2, "network": network, "stands_in_for": "fid_seed_std"}
-    near = {"digits": 3, "network": network}
-    return {
-        f"fd_{network}": distance,
-        f"rfd_{network}": replace(
-            distance,
-            title=f"Frechet distance of reconstructions ({title})",
-            reference="Heusel et al. 2017, eq. 6, to the originals of the same images",
-            label=f"rFD ({title})",
-            stands_in_for="rfid",
-            between="",
-        ),
-        f"fd_{network}_seed_std": Metric(
-            NEITHER,
-            "",
-            f"Standard deviation of fd_{network} over seeds",
-            "as fid_seed_std",
-            label=f"sd of FD ({title}) over seeds",
-            **spread,
-        ),
-        f"nn_{network}": Metric(
-            NEITHER,
-            "",
-            f"Distance to the nearest training image ({title})",
-            "Euclidean",
-            label=f"{title} distance",
-            stands_in_for="nn_inception",
-            **near,
-        ),
-        f"nn_ratio_{network}": Metric(
-            NEITHER,
-            "",
-            f"nn_{network} over that of held-out images",
-            "below 1: nearer than new images",
-            label=f"{title} ratio",
-            stands_in_for="nn_ratio_inception",
-            **near,
-        ),
-    }
-
-
-# Networks that --features can choose, besides those above, by the names of their weights.
+# More networks that --features can choose, by the names of their weights, with their titles.
 FEATURE_NETWORKS = {
     "dinov2_vitl14": "DINOv2 ViT-L/14",
     "dinov2_vitb14": "DINOv2 ViT-B/14",
     "clip_vitl14_336": "CLIP ViT-L/14 at 336 px",
 }
+
+
+def _on_features(network: str, title: str) -> dict[str, Metric]:
+    """The metrics on the features of one more network: as those on EfficientNet-lite0's."""
+
+    def renamed(text: str) -> str:
+        text = text.replace("EfficientNet-lite0", title).replace("EfficientNet", title)
+        return text.replace("effnet", network)
+
+    return {
+        renamed(name): replace(
+            row, title=renamed(row.title), label=renamed(row.label), network=network
+        )
+        for name, row in METRICS.items()
+        if name in ON_EFFNET_FEATURES
+    }
+
+
+ON_EFFNET_FEATURES = (
+    "fd_effnet",
+    "rfd_effnet",
+    "fd_effnet_seed_std",
+    "nn_effnet",
+    "nn_ratio_effnet",
+)
 for _network, _title in FEATURE_NETWORKS.items():
     METRICS |= _on_features(_network, _title)
 

@@ -6,6 +6,7 @@ import pytest
 
 from reports.gate.verdicts import read_margins
 from reports.records.metrics import (
+    FEATURE_NETWORKS,
     METRICS,
     NAME,
     PAIRS,
@@ -26,6 +27,7 @@ MARGINS = [
     ("mse", 0.002, True),
     ("psnr", 0.01, False),
     ("lpips", 0.0005, False),
+    ("lpips_vgg", 0.0005, False),
     ("pd_effnet", 0.005, True),
     ("auroc", 0.0005, False),
     ("ap", 0.0005, False),
@@ -39,6 +41,11 @@ MARGINS = [
     ("ppl_effnet", 0.01, True),
     ("arcface", 0.0005, False),
     ("id_portraits", 0.0001, False),
+    *(
+        (f"{kind}_{network}", 0.0005, True)
+        for kind in ("fd", "rfd")
+        for network in FEATURE_NETWORKS
+    ),
 ]
 
 
@@ -55,7 +62,7 @@ def test_a_margin_is_a_size_or_a_share():
 
 def test_a_stand_in_measures_the_same_thing_in_the_same_unit_through_another_network():
     stand_ins = {name: row for name, row in METRICS.items() if row.stands_in_for}
-    assert len(stand_ins) == 10
+    assert len(stand_ins) == 10 + 5 * len(FEATURE_NETWORKS)
     for name, row in stand_ins.items():
         published = METRICS[row.stands_in_for]
         assert published_name(name) == row.stands_in_for and not published.stands_in_for

