@@ -267,6 +267,7 @@ TABLE = [
 # Options without a value that need a run, a browser or a package: the test of each.
 ELSEWHERE = {
     ("run", "--verify-data"): "tests/diffae/test_data_survey.py",
+    ("reconstruct", "--align"): "tests/diffae/images/test_faces.py",
     ("run", "--save-images"): "tests/benchmarks/commands/test_save_images.py",
     ("measure", "--allow-unknown-weights"): "tests/benchmarks/conftest.py",
     ("train", "--tensorboard"): "tests/diffae/test_train_curves.py",

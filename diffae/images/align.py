@@ -2,15 +2,16 @@
 
 The recipe is that of the data set (Karras et al., 2019; `recreate_aligned_images` in
 NVlabs/ffhq-dataset), which the authors of DiffAE apply to photographs too. It needs the centres of
-the eyes and the corners of the mouth only. Theirs come from dlib's 68 landmarks; here the user
-gives them, in CelebA's own file (`list_landmarks_celeba.txt`, for the images in the wild) or as
-numbers.
+the eyes and the corners of the mouth only. Theirs come from dlib's 68 landmarks, and so do those of
+--align (`diffae.images.faces`); else the user gives them, in CelebA's own file
+(`list_landmarks_celeba.txt`, for the images in the wild) or as numbers.
 """
 
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from diffae.data.readers.label_files import read_rows
 from diffae.system.errors import UserError
@@ -18,7 +19,7 @@ from diffae.system.errors import UserError
 # Left eye, right eye, nose, left and right corner of the mouth, as they are seen in the picture: (x, y) in pixels each.
 Points = np.ndarray
 FIVE = (5, 2)
-OVERSAMPLED = 4  # pixels that the turned square is drawn with, a side, for each of the result's
+OVERSAMPLED = 4  # FFHQ draws the turned square with 4096 pixels a side and keeps 1024
 
 
 def square_of(points: Points) -> np.ndarray:
@@ -39,24 +40,19 @@ def square_of(points: Points) -> np.ndarray:
 
 
 def aligned(image: Image.Image, points: Points, size: int, where: str) -> np.ndarray:
-    """The face's square as uint8 size x size x 3; beyond the picture, its edge is repeated, mirrored.
+    """The face's square as uint8 size x size x 3, as the data set's recipe cuts it.
 
+    Beyond the picture its edge is repeated, mirrored, blurred and fades to its median colour.
     Raises UserError naming `where` for points that do not form a face within the picture.
     """
     _check(points, image, where)
     square = square_of(points)
-    side = float(np.hypot(*(square[3] - square[0])))
-    pad = _beyond(square, image.size)
-    if max(pad) > 4 * max(image.size):
+    if max(_beyond(square, image.size)) > 4 * max(image.size):
         raise UserError(f"{where}: the landmarks describe a face far larger than the picture")
-    pixels = np.asarray(image)
-    if max(pad):
-        left, top, right, bottom = pad
-        pixels = np.pad(pixels, ((top, bottom), (left, right), (0, 0)), mode="symmetric")
-        square = square + np.array([left, top])
-    drawn = min(max(OVERSAMPLED * size, size), max(size, round(side)))
-    turned = Image.fromarray(pixels).transform(
-        (drawn, drawn),
+    image, square = _shrunk(image, square, size)
+    image, square = _padded(*_cropped(image, square))
+    turned = image.transform(
+        (OVERSAMPLED * size, OVERSAMPLED * size),
         Image.Transform.QUAD,
         tuple((square + 0.5).flatten()),
         Image.Resampling.BILINEAR,
@@ -64,19 +60,79 @@ def aligned(image: Image.Image, points: Points, size: int, where: str) -> np.nda
     return np.asarray(turned.resize((size, size), Image.Resampling.LANCZOS))
 
 
-def _beyond(square: np.ndarray, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Pixels by which the square reaches beyond a picture: left, top, right, bottom."""
-    low, high = np.floor(square.min(0)) - 1, np.ceil(square.max(0)) + 1
-    width, height = size
-    left, top, right, bottom = -low[0], -low[1], high[0] - width, high[1] - height
-    return max(int(left), 0), max(int(top), 0), max(int(right), 0), max(int(bottom), 0)
+Cut = tuple[Image.Image, np.ndarray]  # a picture and the square in it
+
+
+def _shrunk(image: Image.Image, square: np.ndarray, size: int) -> Cut:
+    """A picture whose square has four times the result's side or more, reduced by a whole factor."""
+    factor = int(_side(square) / size * 0.5)
+    if factor <= 1:
+        return image, square
+    width, height = (int(np.rint(side / factor)) for side in image.size)
+    return image.resize((width, height), Image.Resampling.LANCZOS), square / factor
+
+
+def _cropped(image: Image.Image, square: np.ndarray) -> Cut:
+    """The part of a picture around the square, with a margin."""
+    margin = _margin(square)
+    left, top = np.maximum(np.floor(square.min(0)) - margin, 0).astype(int).tolist()
+    right, bottom = (np.ceil(square.max(0)) + margin).astype(int).tolist()
+    box = (left, top, min(right, image.width), min(bottom, image.height))
+    return image.crop(box), square - np.array([left, top])
+
+
+def _padded(image: Image.Image, square: np.ndarray) -> Cut:
+    """A picture that the square reaches beyond, made larger: mirrored, blurred, fading to its median."""
+    margin, side = _margin(square), _side(square)
+    if max(_beyond(square, image.size, margin)) <= margin - 4:
+        return image, square
+    least = int(np.rint(0.3 * side))
+    left, top, right, bottom = (max(n, least) for n in _beyond(square, image.size, margin))
+    pixels = np.asarray(image, np.float32)
+    pixels = np.pad(pixels, ((top, bottom), (left, right), (0, 0)), mode="reflect")
+    outside = _outside(pixels.shape[0], top, bottom)[:, None, None]
+    outside = np.maximum(outside, _outside(pixels.shape[1], left, right)[:, None])
+    sigma = 0.02 * side
+    blurred = gaussian_filter(pixels, (sigma, sigma, 0))
+    pixels += (blurred - pixels) * np.clip(3 * outside + 1, 0, 1)
+    pixels += (np.median(pixels, (0, 1)) - pixels) * np.clip(outside, 0, 1)
+    padded = Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))
+    return padded, square + np.array([left, top])
+
+
+def _outside(length: int, before: int, after: int) -> np.ndarray:
+    """For `length` pixels of which the first and the last are added: 1 at the ends, 0 where the
+    picture begins, negative within it; float32.
+    """
+    place = np.arange(length, dtype=np.float32)
+    return 1 - np.minimum(place / np.float32(before), place[::-1] / np.float32(after))
+
+
+def _side(square: np.ndarray) -> float:
+    return float(np.hypot(*(square[3] - square[0])))
+
+
+def _margin(square: np.ndarray) -> int:
+    return max(int(np.rint(0.1 * _side(square))), 3)
+
+
+def _beyond(
+    square: np.ndarray, size: tuple[int, int], margin: int = 0
+) -> tuple[int, int, int, int]:
+    """Pixels by which the square and a margin reach beyond a picture: left, top, right, bottom."""
+    low, high = np.floor(square.min(0)), np.ceil(square.max(0))
+    reach = np.concatenate([-low, high - size]).astype(int) + margin
+    left, top, right, bottom = np.maximum(reach, 0).tolist()
+    return left, top, right, bottom
 
 
 def _check(points: Points, image: Image.Image, where: str) -> None:
-    low, high = -np.array(image.size), 2 * np.array(image.size)
+    low, high, centre = -np.array(image.size), 2 * np.array(image.size), points.mean(0)
+    elsewhere = (points < low).any() or (points > high).any()
+    elsewhere = elsewhere or (centre < 0).any() or (centre > image.size).any()
     eyes = np.hypot(*(points[1] - points[0]))
     mouth = np.hypot(*((points[3] + points[4] - points[0] - points[1]) / 2))
-    if (points < low).any() or (points > high).any() or min(eyes, mouth) < 1:
+    if elsewhere or min(eyes, mouth) < 1:
         raise UserError(
             f"{where}: its landmarks are not those of a face in a picture of {image.width} x {image.height}; they are left eye, "
             "right eye, nose, left and right corner of the mouth, x y each"

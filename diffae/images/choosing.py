@@ -50,9 +50,10 @@ def _codes(args: Namespace, model: DiffusionAutoencoder, folder: Path) -> torch.
     """z_sem [N, d] of a folder's pictures."""
     transform = Transform(model.image_size, getattr(args, "crop", reading.CENTRE))
     found, _ = reading.find([folder])
+    landmarks = reading.find_faces(found) if getattr(args, "align", False) else None
     parts = [
         model.encode(reading.to_tensor([one.pixels for one in reads]).to(model.device)).cpu()
-        for reads in reading.batches(found, transform, args.batch_size)
+        for reads in reading.batches(found, transform, args.batch_size, landmarks)
     ]
     return torch.cat(parts)
 

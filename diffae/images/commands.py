@@ -5,7 +5,7 @@ The functions are in `verbs`.
 
 import re
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
@@ -50,10 +50,13 @@ class Work:
         return found
 
     @cached_property
-    def landmarks(self) -> Mapping[str, align.Points]:
-        """Five points by file name."""
+    def landmarks(self) -> Mapping[Picture, align.Points]:
+        """Five points of each picture that is aligned."""
         if self.args.points:
-            return {self.pictures[0].path.name: align.five_points(self.args.points, "--points")}
+            return {self.pictures[0]: align.five_points(self.args.points, "--points")}
+        if self.args.align:
+            with bar(len(self.pictures), "faces") as progress:
+                return reading.find_faces(_counted(self.pictures, progress))
         if self.args.landmarks is None:
             return {}
         known = align.read_landmarks(self.args.landmarks)
@@ -63,7 +66,7 @@ class Work:
                 f"--landmarks {self.args.landmarks}: has no row for {len(missing)} of {len(self.pictures)} pictures, "
                 f"first {missing[0]}"
             )
-        return known
+        return {one: known[one.path.name] for one in self.pictures}
 
     def batches(self) -> Iterator[tuple[list[Read], Tensor]]:
         """The pictures, `--batch-size` at a time, as read and as images on the model's device."""
@@ -84,6 +87,12 @@ class Work:
 def bar(total: int, what: str) -> tqdm:
     """A progress bar on standard error, if that is a terminal and the work takes more than a moment."""
     return tqdm(total=total, desc=what, unit="picture", delay=1, disable=None)
+
+
+def _counted(pictures: Iterable[Picture], progress: tqdm) -> Iterator[Picture]:
+    for one in pictures:
+        yield one
+        progress.update()
 
 
 def input_cell(read: Read) -> Cell:
@@ -252,7 +261,7 @@ def notices(work: Work) -> Iterator[str]:
     if cut:
         first = f"{cut[0].picture.path.name} of {cut[0].size[0]} x {cut[0].size[1]}"
         which = first if len(cut) == 1 else f"{len(cut)} pictures ({first}, ...)"
-        yield f"{which}: cut to the middle square; --landmarks or --points aligns a face"
+        yield f"{which}: cut to the middle square; --align, --landmarks or --points aligns a face"
     if any(one.size == ALIGNED_CELEBA for one in cut):
         yield "pictures of 178 x 218, as CelebA's aligned ones: --crop d2c takes the face, as models of CelebA 64 px have seen it"
     if small:

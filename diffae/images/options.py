@@ -85,6 +85,10 @@ def _pictures(parser: cli.Parser, nargs: str | int = "+") -> None:
     parser.add_argument("pictures", type=cli.word, nargs=nargs, metavar="PICTURE", help=files)
     parser.add_argument("--crop", choices=CROPS, default="center", help=crop)
     where = parser.add_mutually_exclusive_group()
+    finds = (
+        "find the face of each picture and align it as FFHQ's (pip install 'diffae-bench[faces]')"
+    )
+    where.add_argument("--align", action="store_true", help=finds)
     where.add_argument(
         "--landmarks",
         type=cli.path,

@@ -6,7 +6,7 @@ are known, to the face as FFHQ is aligned (`diffae.images.align`).
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from diffae.data.readers.folder import UNREAD, find_images, suffix_of
 from diffae.data.transforms import Transform, decode
+from diffae.images import faces
 from diffae.images.align import Points, aligned
 from diffae.system.errors import UserError
 
@@ -94,13 +95,28 @@ def batches(
     pictures: Sequence[Picture],
     transform: Transform,
     size: int,
-    landmarks: Mapping[str, Points] | None = None,
+    landmarks: Mapping[Picture, Points] | None = None,
 ) -> Iterator[list[Read]]:
-    """Yield `size` pictures at a time. Those whose file name is in `landmarks` are aligned."""
+    """Yield `size` pictures at a time. Those in `landmarks` are aligned."""
     known = landmarks or {}
     for start in range(0, len(pictures), size):
         chunk = pictures[start : start + size]
-        yield [read_one(one, transform, known.get(one.path.name)) for one in chunk]
+        yield [read_one(one, transform, known.get(one)) for one in chunk]
+
+
+def find_faces(pictures: Iterable[Picture]) -> dict[Picture, Points]:
+    """Five points of the largest face of each picture, by dlib (`diffae.images.faces`).
+
+    Raises UserError if dlib is not installed, or naming a picture in which no face is found.
+    """
+    finder = faces.FaceFinder(faces.model_file(faces.LANDMARKS_68, "--align"), "--align")
+    found = {one: finder(np.asarray(decode(one.path))) for one in pictures}
+    if missing := [one.path for one, face in found.items() if face is None]:
+        more = f" (and none in {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise UserError(
+            f"{missing[0]}: --align found no face{more}; give --points, or leave it out"
+        )
+    return {one: faces.five_points(face) for one, face in found.items() if face is not None}
 
 
 def to_tensor(pixels: Sequence[np.ndarray]) -> Tensor:
@@ -114,13 +130,18 @@ def read(
     image_size: int,
     crop: str = CENTRE,
     landmarks: Mapping[str, Points] | None = None,
+    align: bool = False,
 ) -> Tensor:
     """Read files and folders of images for a model of `image_size` px: N x 3 x S x S in [-1, 1].
 
     `crop` is "center", "d2c" (of a 178 x 218 aligned CelebA image) or "none" (it is square);
-    `landmarks` has five points of a face by file name (`align.read_landmarks`). Raises UserError
-    naming a file that cannot be read.
+    `landmarks` has five points of a face by file name (`align.read_landmarks`); `align` finds the
+    face of each with dlib. Raises UserError naming a file that cannot be read or has no face.
     """
     found, _ = find([paths] if isinstance(paths, str | Path) else paths)
-    [reads] = batches(found, Transform(image_size, crop), len(found), landmarks)
+    given = landmarks or {}
+    known = {one: given[one.path.name] for one in found if one.path.name in given}
+    if align:
+        known = find_faces(found)
+    [reads] = batches(found, Transform(image_size, crop), len(found), known)
     return to_tensor([one.pixels for one in reads])

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from PIL import Image
+from skimage import data
 
 from diffae.images import align, reading
 from diffae.system.errors import UserError
@@ -58,6 +59,40 @@ def test_what_lies_beyond_the_picture_is_mirrored():
     assert int(pixels[0, 16, 1]) > int(pixels[16, 16, 1]) - 80 and pixels[0, 0].any()
 
 
+ASTRONAUT = np.array([[201, 113], [243, 108], [226, 134], [207, 151], [247, 147]], float)
+# Sixteen pixels of the crop of skimage's astronaut by `recreate_aligned_images` of NVlabs/ffhq-dataset
+# (193deb6), with output_size S and transform_size 4 S: the face within the picture; the same with the
+# picture reduced first; a face that the corner of the picture cuts.
+PUBLISHED = {
+    (64, 0, 0): [
+        [[186, 176, 167], [149, 129, 96], [114, 89, 39], [118, 98, 54]],
+        [[67, 48, 14], [100, 76, 54], [191, 157, 129], [71, 52, 13]],
+        [[222, 216, 219], [155, 109, 85], [194, 154, 125], [214, 203, 200]],
+        [[0, 0, 0], [195, 173, 142], [134, 112, 85], [218, 209, 207]],
+    ],
+    (16, 0, 0): [
+        [[115, 97, 62], [121, 96, 55], [165, 143, 103], [104, 87, 51]],
+        [[70, 51, 29], [162, 131, 107], [159, 134, 115], [68, 52, 12]],
+        [[113, 105, 113], [217, 180, 164], [186, 153, 120], [213, 202, 196]],
+        [[13, 8, 5], [100, 88, 70], [77, 71, 76], [221, 209, 205]],
+    ],
+    (64, -190, -60): [
+        [[119, 110, 113], [173, 167, 167], [163, 155, 151], [177, 173, 172]],
+        [[82, 72, 91], [39, 29, 84], [193, 182, 171], [183, 177, 176]],
+        [[68, 60, 74], [37, 25, 80], [15, 2, 37], [177, 167, 155]],
+        [[75, 59, 98], [42, 29, 88], [182, 171, 166], [185, 175, 168]],
+    ],
+}
+
+
+@pytest.mark.parametrize("case", PUBLISHED)
+def test_the_crop_is_that_of_the_data_set(case):
+    size, *move = case
+    pixels = align.aligned(Image.fromarray(data.astronaut()), ASTRONAUT + move, size, "here")
+    some = pixels[size // 8 :: size // 4, size // 8 :: size // 4].astype(int)
+    np.testing.assert_allclose(some, PUBLISHED[case], atol=1)
+
+
 CELEBA = """2
 lefteye_x lefteye_y righteye_x righteye_y nose_x nose_y leftmouth_x leftmouth_y rightmouth_x rightmouth_y
 a.png 40 50  60 50  50 60  43 72  57 72
@@ -90,7 +125,7 @@ def test_other_files_are_refused(tmp_path, text):
         align.read_landmarks(tmp_path / "marks.txt")
 
 
-@pytest.mark.parametrize("points", [UPRIGHT * 0 + 50, UPRIGHT + 1000, UPRIGHT * 1e7])
+@pytest.mark.parametrize("points", [UPRIGHT * 0 + 50, UPRIGHT + 60, UPRIGHT + 1000, UPRIGHT * 1e7])
 def test_points_that_are_no_face_are_refused(points):
     with pytest.raises(
         UserError, match="here: its landmarks are not those of a face in a picture of 100 x 100"

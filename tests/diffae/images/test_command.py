@@ -179,7 +179,7 @@ def test_photographs_are_cut_and_it_is_said_once(command, tmp_path):
     done = command(f"reconstruct in --out o {FEW}")
     assert done.stderr.splitlines() == [
         "in: 1 file of a format that is not read: heic 1",
-        "2 pictures (a.jpg of 64 x 40, ...): cut to the middle square; --landmarks or --points aligns a face",
+        "2 pictures (a.jpg of 64 x 40, ...): cut to the middle square; --align, --landmarks or --points aligns a face",
         "c.jpg: smaller than the model's 32 px, and enlarged",
     ]
     points = "20,15,40,15,30,20,23,30,37,30"
