@@ -34,6 +34,7 @@ class Command:
 COMMANDS: Mapping[str, Command] = {
     "run": Command("measure systems: every table from one command", "benchmarks.run"),
     "list": Command("benchmarks, systems, data sets, profiles", "benchmarks.run", ("list",)),
+    "weights": Command("fetch the weights that metrics use", "benchmarks.run", ("weights",)),
     "doctor": Command("which metric weights are present or missing", "benchmarks.run", ("doctor",)),
     "docs": Command("pages of the documentation", "benchmarks.run", ("docs",)),
     "measure": Command("one metric between two folders of images", "benchmarks.measure"),

@@ -5,7 +5,8 @@
     python -m benchmarks.run reconstruction probes        only these benchmarks
     python -m benchmarks.run list                         benchmarks, systems, data sets, profiles
     python -m benchmarks.run all --dry-run                what would be computed, and how long it would take
-    python -m benchmarks.run doctor                       which weights are present, and where to put the others
+    python -m benchmarks.run weights                      the weights that metrics use; with names, fetch them
+    python -m benchmarks.run doctor                       which weights are here, and what can be measured with them
     python -m benchmarks.run docs                         the pages of the documentation
 
 Results are in --out: report.html (all of it, for a browser), records.csv (one row per number), influences.npz (how
@@ -28,6 +29,7 @@ from diffae.system import distributed
 # Commands of their own among the names of benchmarks: "module:function", imported when it is called.
 COMMANDS = {
     "list": "benchmarks.commands.listing:list_everything",
+    "weights": "benchmarks.commands.weights:main",
     "doctor": "benchmarks.commands.doctor:examine",
     "docs": "benchmarks.commands.pages:print_page",
 }

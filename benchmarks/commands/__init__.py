@@ -1,1 +1,1 @@
-"""The commands: options, `list`, `doctor`, `docs`, `--dry-run`, training of a metric network."""
+"""The commands: options, `list`, `weights`, `doctor`, `docs`, `--dry-run`, training of a metric network."""

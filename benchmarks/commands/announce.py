@@ -8,7 +8,7 @@ from benchmarks.core.registry import REGISTRY
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.runtime.errors import NotAvailable
 from diffae.system import cli
-from reports.records.metrics import METRICS, published_name
+from reports.records.metrics import FEATURE_NETWORKS, METRICS, published_name
 
 
 def announce(evaluation: Evaluation, benchmarks: Sequence[str]) -> None:
@@ -42,12 +42,17 @@ def _stands_for(metric: str) -> str:
 
 
 def _weights(context: Context) -> list[str]:
-    """One line on the weights that are missing; `doctor` gives the details."""
-    absent = [
-        name for name in weights.KNOWN if weights.find(name, context.choice.weights_dir) is None
-    ]
-    where = "(`python -m benchmarks.run doctor` says where they go)"
-    return [f"missing metric weights: {', '.join(absent)} {where}"] if absent else []
+    """One line on the weights that are missing, or left out, and what to do about it."""
+    if context.choice.stand_ins:
+        return ["metric weights: only those that packages hold (--stand-ins)"]
+    absent = [name for name in weights.KNOWN if _is_missed(name, context)]
+    how = "(`python -m benchmarks.run weights NAME` fetches; `... doctor` says what each is for)"
+    return [f"missing metric weights: {', '.join(absent)} {how}"] if absent else []
+
+
+def _is_missed(name: str, context: Context) -> bool:
+    """Whether weights that a run uses by default are not here."""
+    return name not in FEATURE_NETWORKS and weights.find(name, context.choice.weights_dir) is None
 
 
 def _without_labels(context: Context, benchmarks: Sequence[str]) -> list[str]:

@@ -1,8 +1,9 @@
-"""`doctor`: which metric weights are present, which are missing, and where to put them."""
+"""`doctor`: which metric weights are here, where to put the others, and what can be measured."""
 
 from pathlib import Path
 
 from benchmarks import weights
+from benchmarks.commands.weights import table
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.store import default_root
@@ -13,10 +14,7 @@ from reports.records.metrics import alternatives
 
 
 def examine(arguments: list[str]) -> None:
-    """Print for every metric weight whether it is present and verified, else where it belongs.
-
-    The end lists what the benchmarks can therefore report.
-    """
+    """Print the table of metric weights, their hashes, and what the benchmarks can therefore report."""
     parser = cli.Parser(cli.prog("benchmarks.run doctor"), None)
     parser.add_argument("--weights-dir", type=cli.path)
     folder = parser.parse(arguments).weights_dir
@@ -28,32 +26,30 @@ def examine(arguments: list[str]) -> None:
 
 
 def weights_report(folder: Path | None) -> list[str]:
-    """Every metric weight, and what the benchmarks will and will not report with those present."""
-    lines = ["Metric weights (nothing is downloaded):"]
-    for weight in weights.KNOWN.values():
-        metrics = [name for name, metric in METRICS.items() if metric.network == weight.name]
-        lines += [
-            f"  {weight.name}: {weight.what_for}",
-            f"    for {', '.join(metrics)}",
-            f"    {_state(weight, folder)}",
-            f"    published: {weight.published_at}",
-            *(f"    SHA-256 of {file.filename}: {file.sha256}" for file in weight.files),
-            f"    licence: {weight.licence}",
-        ]
-    lines.append("Reported with what is here:")
+    """The table of weights, the hash of every file, and what the benchmarks will and will not report."""
     names = REGISTRY.usable()
-    return lines + [f"  {name}: {_reported(REGISTRY.get(name), folder)}" for name in names]
+    return [
+        *table(folder),
+        "",
+        "Files and their SHA-256; `python -m benchmarks.run weights NAME...` fetches those of a network,",
+        f"or put one of them into {folder or 'the folder given by --weights-dir'} or into",
+        f"{weights.folder()}:",
+        *(line for weight in weights.KNOWN.values() for line in _hashes(weight)),
+        "",
+        "Reported with what is here:",
+        *(f"  {name}: {_reported(REGISTRY.get(name), folder)}" for name in names),
+    ]
 
 
-def _state(weight: weights.Weight, folder: Path | None) -> str:
-    found = weights.find_file(weight.name, folder)
-    if found is None:
-        return f"missing: {weights.how_to_get(weight.name, folder)}"
-    if not found.path.is_file():
-        return f"a folder where a file belongs: {found.path}"
-    if found.is_published:
-        return f"verified: {found.path}"
-    return f"not the published file: {found.path} (needs --allow-unknown-weights)"
+def _hashes(weight: weights.Weight) -> list[str]:
+    return [
+        line
+        for file in weight.files
+        for line in (
+            f"  {weight.name}: {file.filename}, {file.size_mb} MB",
+            f"    {file.sha256 or 'not known'}",
+        )
+    ]
 
 
 def _reported(benchmark: Benchmark, folder: Path | None) -> str:

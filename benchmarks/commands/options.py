@@ -87,7 +87,7 @@ def _read(parser: cli.Parser, arguments: list[str] | None) -> argparse.Namespace
 def _parser(description: str | None) -> cli.Parser:
     parser = cli.Parser(cli.prog("benchmarks.run"), description)
     add = parser.add_argument
-    add("what", nargs="*", help="all, names of benchmarks, or one of list, doctor, docs")
+    add("what", nargs="*", help="all, names of benchmarks, or one of list, weights, doctor, docs")
     add(
         "--config",
         type=cli.path,

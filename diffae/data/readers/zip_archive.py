@@ -24,7 +24,7 @@ from diffae.system.errors import UserError
 
 ENCRYPTED = 0x1  # bit of an entry's flags
 
-_READING_ERRORS = (
+READING_ERRORS = (
     OSError,
     EOFError,
     RuntimeError,  # zipfile's words for a password and, as NotImplementedError, a rare compression
@@ -87,7 +87,7 @@ class ZipImages(EncodedImages):
             archive, lock = self._opened()
             with lock, archive.open(entry) as file:
                 return file.read(entry.file_size)
-        except _READING_ERRORS as error:
+        except READING_ERRORS as error:
             raise UserError(
                 f"{self.where(index)}: damaged, cannot be unpacked ({error})"
             ) from error
@@ -117,7 +117,7 @@ def open_archive(path: Path) -> zipfile.ZipFile:
         return zipfile.ZipFile(path)
     except PermissionError:
         raise
-    except _READING_ERRORS as error:
+    except READING_ERRORS as error:
         raise UserError(
             f"{path}: cannot read this zip file ({error}); is the download complete?"
         ) from error

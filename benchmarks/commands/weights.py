@@ -1,0 +1,218 @@
+"""The pretrained weights of metric networks: a table of them, or fetch some.
+
+    python -m benchmarks.run weights                        every network, and whether its weights are here
+    python -m benchmarks.run weights alexnet vgg16          fetch these, verify them, and keep them
+    python -m benchmarks.run weights all                    fetch all, without those whose terms are not accepted
+    python -m benchmarks.run weights --from Downloads/      take what is there already; nothing is downloaded
+
+They are kept in $DIFFAE_CACHE/weights. $DIFFAE_WEIGHTS_MIRROR, an address or a folder that holds the files of the
+table under their names, is tried first. Proxies are those of the environment; pip has settings of its own.
+"""
+
+import textwrap
+from argparse import Namespace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from benchmarks import weights
+from benchmarks.metrics import METRICS
+from benchmarks.weights import fetch, given
+from diffae.system import cli
+from diffae.system.errors import UserError
+
+ALL = "all"
+WIDTH = 100  # characters of a line of the table
+HOW = (
+    "`python -m benchmarks.run weights NAME...` fetches; `... doctor` has the SHA-256 of every file"
+)
+UNVERIFIABLE = "; never fetched, as no published SHA-256 is known"
+COLUMNS = "{:20}{:10}{:>9}  {:10}{}"
+
+
+def main(arguments: list[str]) -> None:
+    """Print the table, or put weights into `weights.folder()`."""
+    args = _parse(arguments)
+    if args.given is not None:
+        _take(args.given, args.names)
+    elif args.names:
+        _fetch(args.names, args.accept_licence)
+    else:
+        print("\n".join([*table(None), "", HOW]))
+
+
+def _parse(arguments: list[str]) -> Namespace:
+    parser = cli.Parser(cli.prog("benchmarks.run weights"), __doc__)
+    add = parser.add_argument
+    add("names", nargs="*", metavar="NAME", help="network whose weights to fetch, or all")
+    add(
+        "--from",
+        dest="given",
+        type=cli.path,
+        metavar="FILE|FOLDER",
+        help="take the weights from a file, recognised by its content, or from the files in a folder",
+    )
+    add(
+        "--accept-licence",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="accept the terms of the network NAME, which are printed; may be repeated",
+    )
+    args = parser.parse(arguments, intermixed=True)
+    _check(args)
+    return args
+
+
+def _check(args: Namespace) -> None:
+    """Raise UserError for a name that is not in the table, or a consent that nothing needs."""
+    for name in args.names:
+        if name not in weights.KNOWN and name != ALL:
+            raise UserError(f"no network {name!r}{cli.did_you_mean(name, [*weights.KNOWN, ALL])}")
+    with_terms = [name for name, weight in weights.KNOWN.items() if weight.terms]
+    for name in args.accept_licence:
+        if name not in with_terms:
+            near = cli.did_you_mean(name, with_terms)
+            raise UserError(f"--accept-licence: no network {name!r} has terms to accept{near}")
+        if name not in args.names and ALL not in args.names:
+            raise UserError(f"--accept-licence {name}: also name {name} among those to fetch")
+
+
+# ----------------------------------------------------------------------------------------------
+# Fetching
+
+
+def _fetch(names: Sequence[str], accepted: Sequence[str]) -> None:
+    """Fetch what is not here yet."""
+    missing = [name for name in _named(names) if not _is_here(name)]
+    wanted = [name for name in missing if _is_wanted(name, accepted, explicit=name in names)]
+    if wanted:
+        with fetch.opened() as fetching:
+            _each(wanted, lambda name: fetching.fetch(weights.KNOWN[name]))
+
+
+def _named(names: Iterable[str]) -> list[str]:
+    return list(weights.KNOWN) if ALL in names else list(dict.fromkeys(names))
+
+
+def _is_here(name: str) -> bool:
+    """Whether the weights are here, verified; then their path is printed."""
+    found = weights.find_file(name, None)
+    if found is None or not found.is_published:
+        return False
+    print(f"{name}: verified: {found.path}")
+    return True
+
+
+def _is_wanted(name: str, accepted: Sequence[str], explicit: bool) -> bool:
+    """Whether to fetch it. If it is only part of `all`, it may be left out.
+
+    Raises UserError for terms that are not accepted.
+    """
+    weight = weights.KNOWN[name]
+    if weight.terms and name not in accepted:
+        refused = f"{name}: {weight.terms} To accept this: --accept-licence {name}"
+        if explicit:
+            raise UserError(refused)
+        cli.say(f"left out: {refused}")
+        return False
+    if not explicit and not any(fetch.sources_of(weight)):
+        cli.say(f"left out: {name}: nothing to fetch it from ({weight.published_at})")
+        return False
+    return True
+
+
+def _has_a_known_name(path: Path) -> bool:
+    return any(path.name == f.filename for w in weights.KNOWN.values() for f in w.files)
+
+
+def _each(names: Sequence[str], get: Callable[[str], Path]) -> None:
+    """Get one network after the other; one that fails does not stop the others."""
+    failed = []
+    for name in names:
+        if terms := weights.KNOWN[name].terms:
+            cli.say(f"{name}: {terms}")
+        try:
+            print(f"{name}: verified: {get(name)}", flush=True)
+        except UserError as error:
+            if len(names) == 1:
+                raise
+            cli.say(cli.printable(str(error)))
+            failed.append(name)
+    if failed:
+        raise UserError(f"not here: {', '.join(failed)}; the lines above say why")
+
+
+def _take(path: Path, names: Sequence[str]) -> None:
+    """Take from a file or folder what is not here yet: all that is in it, unless `names` says what."""
+    files = given.candidates(path)
+    known = [file for file in files if given.is_known(file)]
+    for file in files:
+        if file not in known and path.is_dir() and _has_a_known_name(file):
+            cli.say(f"{file}: not the published file (its SHA-256 is {weights.sha256(file)})")
+    if not known:
+        one = "no file in this folder is one of the table"
+        if not path.is_dir():
+            one = f"not a file of the table (its SHA-256 is {weights.sha256(path)})"
+        raise UserError(f"--from {path}: {one}")
+    if not names or ALL in names:
+        names = [name for name, weight in weights.KNOWN.items() if given.held(known, weight)]
+    wanted = [name for name in _named(names) if not _is_here(name)]
+    if wanted:
+        with fetch.opened() as fetching:
+            _each(wanted, lambda name: given.take(fetching, weights.KNOWN[name], known))
+
+
+# ----------------------------------------------------------------------------------------------
+# The table
+
+
+def table(folder: Path | None) -> list[str]:
+    """Every network, in lines of at most `WIDTH` characters except for long paths.
+
+    `folder` is searched for weights first.
+    """
+    lines = [COLUMNS.format("network", "here", "size", "SHA-256", "licence")]
+    for weight in weights.KNOWN.values():
+        found = weights.find_file(weight.name, folder)
+        file = found.file if found else weight.files[0]
+        short = file.sha256[:8] or "unknown"
+        row = (weight.name, _state(found), f"{file.size_mb} MB", short, weight.licence)
+        notes = [line for note in _notes(weight) for line in _indented(note)]
+        lines += [COLUMNS.format(*row), *notes, *([f"    {_where(found)}"] if found else [])]
+    return lines
+
+
+def _state(found: weights.Found | None) -> str:
+    if found is None:
+        return "no"
+    return "verified" if found.is_published else "differs"
+
+
+def _notes(weight: weights.Weight) -> Iterator[str]:
+    """What a network is, which metrics use it, where its weights come from, and their terms."""
+    yield weight.what_for
+    if names := [name for name, metric in METRICS.items() if metric.network == weight.name]:
+        yield f"for {', '.join(names)}"
+    yield f"from {weight.published_at}{'' if weight.verifiable else UNVERIFIABLE}"
+    if weight.terms:
+        yield f"{weight.terms} (--accept-licence {weight.name})"
+
+
+def _where(found: weights.Found) -> str:
+    if found.is_published:
+        return f"here: {found.path}"
+    if found.path.is_file():
+        return f"not the published file: {found.path} (needs --allow-unknown-weights)"
+    return f"a folder where a file belongs: {found.path}"
+
+
+def _indented(text: str) -> list[str]:
+    indent = "    "
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

