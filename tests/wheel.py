@@ -20,9 +20,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("diffae", "probes", "benchmarks", "reports")
-COMMANDS = (
-    "run list doctor docs measure compare report history train training data convert images app"
-)
+COMMANDS = "run list weights doctor docs measure compare report history train training data convert images app"
 
 
 def check(*words: object, cwd: Path = ROOT) -> str:

@@ -26,7 +26,7 @@ HOW = (
     "`python -m benchmarks.run weights NAME...` fetches; `... doctor` has the SHA-256 of every file"
 )
 UNVERIFIABLE = "; never fetched, as no published SHA-256 is known"
-COLUMNS = "{:20}{:10}{:>9}  {:10}{}"
+COLUMNS = "{:19}{:9}{:>9}  {:9}{}"
 
 
 def main(arguments: list[str]) -> None:

@@ -110,6 +110,10 @@ class _Handler(BaseHTTPRequestHandler):
     def give_slow(self, _):
         time.sleep(self.held.nap)
 
+    def give_late(self, _):
+        time.sleep(self.held.nap)
+        self.answer(self.held.content)
+
     def give_stalled(self, _):
         self.answer(self.held.content[:1000], Content_Length=len(self.held.content))
         time.sleep(self.held.nap)

