@@ -1,12 +1,13 @@
 """The pretrained weights of metric networks: a table of them, or fetch some.
 
-    python -m benchmarks.run weights                        every network, and whether its weights are here
-    python -m benchmarks.run weights alexnet vgg16          fetch these, verify them, and keep them
-    python -m benchmarks.run weights all                    fetch all, without those whose terms are not accepted
-    python -m benchmarks.run weights --from Downloads/      take what is there already; nothing is downloaded
+    python -m benchmarks.run weights                      every network, and whether it is here
+    python -m benchmarks.run weights alexnet vgg16        fetch these, verify them, and keep them
+    python -m benchmarks.run weights all                  all but those whose terms are not accepted
+    python -m benchmarks.run weights --from Downloads/    what is there already; nothing is downloaded
 
-They are kept in $DIFFAE_CACHE/weights. $DIFFAE_WEIGHTS_MIRROR, an address or a folder that holds the files of the
-table under their names, is tried first. Proxies are those of the environment; pip has settings of its own.
+They are kept in $DIFFAE_CACHE/weights. $DIFFAE_WEIGHTS_MIRROR, an address or a folder that holds
+the files under the names that `doctor` prints, is tried first. Proxies are those of the
+environment; pip has settings of its own.
 """
 
 import textwrap

@@ -46,9 +46,8 @@ def _download(distribution: Distribution, folder: Path) -> Path:
     requirements = folder / "requirements.txt"
     requirements.write_text(hashed)
     name = distribution.requirement.partition("==")[0]
-    pip = [sys.executable, "-P", "-m", "pip", *DOWNLOAD, name, "-r", requirements, "-d", folder]
     ended = subprocess.run(
-        pip,
+        [sys.executable, "-P", "-m", "pip", *DOWNLOAD, name, "-r", requirements, "-d", folder],
         env=os.environ | {"TMPDIR": str(folder)},  # nothing of it is left behind
         stdin=subprocess.DEVNULL,
         stdout=2 if sys.stderr.isatty() else subprocess.DEVNULL,  # its progress

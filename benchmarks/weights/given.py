@@ -42,12 +42,13 @@ def _may_hold(path: Path) -> bool:
     """Whether a file is worth hashing: by its name, its size, or as an archive."""
     files = [file for weight in KNOWN.values() for file in weight.files]
     sources = [source for file in files for source in file.sources]
-    distributions = [source for source in sources if isinstance(source, Distribution)]
+    sizes = [file.size_mb for file in files]
+    sizes += [source.size_mb for source in sources if isinstance(source, Distribution)]
     members = [source.member for source in sources if isinstance(source, Url) and source.member]
-    size = path.stat().st_size
+    found = path.stat().st_size
     return (
         path.name in {file.filename for file in files}
-        or any(abs(size - one.size_mb * 1e6) <= ROUNDING for one in [*files, *distributions])
+        or any(abs(found - size * 1e6) <= ROUNDING for size in sizes)
         or any(has_member(path, member) for member in members)
     )
 

@@ -102,12 +102,12 @@ def _piece(response: HTTPResponse) -> bytes:
 
 
 def _reason(error: Exception) -> str:
-    cause = error.reason if type(error) is URLError else error
+    cause = error.reason if isinstance(error, URLError) else error
     if isinstance(cause, TimeoutError):
         return f"no answer for {SILENCE} seconds"
     if isinstance(cause, OSError) and cause.strerror:
         return f"no connection: {cause.strerror}"
-    return reason(cause) if isinstance(cause, Exception) else cause
+    return reason(cause) if isinstance(cause, BaseException) else cause
 
 
 def read(path: Path, most: int) -> Iterator[bytes]:
