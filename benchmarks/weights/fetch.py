@@ -135,11 +135,14 @@ def sources_of(weight: Weight) -> Iterator[tuple[WeightFile, Source]]:
 
 
 def _in_mirror(mirror: str, filename: str) -> Source:
-    parts = urlsplit(mirror)
+    try:
+        parts = urlsplit(mirror)
+    except ValueError as error:
+        raise UserError(f"{MIRROR} {mirror}: not an address: {error}") from None
     if parts.scheme in ("http", "https"):
         return Url(f"{mirror.rstrip('/')}/{filename}")
     path = url2pathname(parts.path) if parts.scheme == "file" else mirror
-    return Path(path).expanduser() / filename
+    return Path(path) / filename
 
 
 def _in_words(source: Source) -> str:

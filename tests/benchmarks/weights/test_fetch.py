@@ -163,6 +163,12 @@ def test_a_mirror_comes_first_and_is_verified_too(server, tmp_path, monkeypatch)
     assert f"{tmp_path / 'nowhere' / NAME}: no such file" in refused(of(f"{server.url}/absent"))
 
 
+def test_a_mirror_that_is_no_address_is_one_line(server, monkeypatch):
+    for wrong in ("http://[", "http://127.0.0.1:port", "https://"):
+        monkeypatch.setenv(fetch.MIRROR, wrong)
+        assert wrong in refused(of(f"{server.url}/absent"))
+
+
 def test_a_password_goes_to_its_own_server_alone_and_is_not_printed(server, monkeypatch, capsys):
     with serving(Served(CONTENT)) as other:
         base = server.url.replace("://", "://me:s%3Acret@")
