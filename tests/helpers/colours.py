@@ -12,7 +12,7 @@ import torch
 from lone_context import small_context
 from PIL import Image
 
-from benchmarks.metrics.networks.features import FeatureNetwork
+from benchmarks.metrics.networks.features import FeatureNetwork, from_zero_to_one
 from benchmarks.systems.protocol.base import (
     DECODE,
     SAMPLE,
@@ -36,7 +36,7 @@ def features() -> FeatureNetwork:
     """uint8 images -> mean colours in [0, 1], under the name of the replaced network."""
     cpu = torch.device("cpu")
     names = "colour", "fd_effnet", "efficientnet-lite0"
-    return FeatureNetwork(*names, 3, SIZE, "none", "0" * 64, cpu, MeanColour())
+    return FeatureNetwork(*names, 3, SIZE, "none", "0" * 64, cpu, MeanColour(), from_zero_to_one)
 
 
 def colours(count: int, red: bool, rng) -> np.ndarray:

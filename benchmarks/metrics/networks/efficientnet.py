@@ -3,14 +3,19 @@
 It ships as a package. Its distances have a different scale and name and must not be read as FID.
 """
 
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from benchmarks import weights
-from benchmarks.metrics.networks.features import FeatureNetwork, Prepared, frozen, resize
+from benchmarks.metrics.networks.features import (
+    FeatureNetwork,
+    from_zero_to_one,
+    frozen,
+    resize,
+)
 from benchmarks.metrics.networks.folding import without_batch_norms
 from diffae.system.errors import UserError
 from reports.records.metrics import EFFNET, seen_through
@@ -25,7 +30,6 @@ def efficientnet_lite0(path: Path, device: torch.device) -> FeatureNetwork:
     """EfficientNet-lite0 with the weights of the file `path`: features before its classifier."""
     network = effnet_lite0(path)
     network.reset_classifier(0)  # type: ignore[operator]
-    prepare = partial(resize, size=EFFNET_SIZE)
     return FeatureNetwork(
         name="efficientnet-lite0 (ImageNet-1k)",
         metric_name=seen_through("fid", EFFNET),
@@ -36,8 +40,13 @@ def efficientnet_lite0(path: Path, device: torch.device) -> FeatureNetwork:
         sha256=weights.sha256(path),
         published=weights.is_published(path),
         device=device,
-        module=frozen(Prepared(without_batch_norms(network), prepare), device),
+        module=frozen(without_batch_norms(network), device),
+        prepare=_prepare,
     )
+
+
+def _prepare(images: Tensor) -> Tensor:
+    return 2 * resize(from_zero_to_one(images), EFFNET_SIZE) - 1
 
 
 def effnet_lite0(path: Path) -> nn.Module:

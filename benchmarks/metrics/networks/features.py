@@ -1,8 +1,8 @@
 """Networks whose features Frechet distances are computed on.
 
 Each network has a module: `inception.py` (the one of FID), `efficientnet.py` (the stand-in without
-Inception's weights). Distances over the features of different networks have different scales and
-names (`reports.records.metrics`).
+Inception's weights), `vision_transformers.py` (DINOv2 and CLIP). Distances over the features of
+different networks have different scales and names (`reports.records.metrics`).
 
 Images enter as uint8, as if read from files: a distance to a data set of files is only fair after
 the same rounding.
@@ -25,8 +25,10 @@ CPU_BATCH = 16  # more images at once do not fit the cache and take half as long
 class FeatureNetwork:
     """Maps images to features: uint8 N x 3 x H x W -> float32 [N, dim] on `device`.
 
-    `network` is the name of its weights, `published` whether they are the published ones. A
-    distance over these features is only reported under `metric_name`.
+    `prepare` makes the input of `module` of uint8 images: resized to `input_size` px and scaled, as
+    the network's authors do. `network` is the name of its weights, `published` whether they are the
+    published ones. A distance over these features is only reported under `metric_name`.
+    `position_embedding` says how that of a transformer was made to fit `input_size`, if it was.
     """
 
     name: str
@@ -38,7 +40,9 @@ class FeatureNetwork:
     sha256: str
     device: torch.device
     module: nn.Module
+    prepare: Callable[[Tensor], Tensor]
     published: bool = True
+    position_embedding: str = ""
     batches: Batches = field(default_factory=Batches, compare=False)
 
     @property
@@ -53,14 +57,14 @@ class FeatureNetwork:
         at_once = CPU_BATCH if self.device.type == "cpu" else max(len(images_uint8), 1)
 
         def features(place: slice) -> Tensor:
-            images = images_uint8[place].to(self.device).float().div(255)
-            images = images.contiguous(memory_format=torch.channels_last)
-            return torch.cat([self.module(part) for part in images.split(at_once)])
+            parts = images_uint8[place].to(self.device).split(at_once)
+            return torch.cat([self.module(self.prepare(part).to(self.device)) for part in parts])
 
         return torch.cat(self.batches.each(self.metric_name, len(images_uint8), features))
 
     def describe(self) -> dict[str, str | int]:
         """The protocol's description: two distances are comparable only if all of it is equal."""
+        embedding = self.position_embedding
         return {
             "feature_network": self.name,
             "feature_sha256": self.sha256,
@@ -68,19 +72,14 @@ class FeatureNetwork:
             "feature_input_size": self.input_size,
             "feature_resize": self.resize,
             "feature_dtype": "float32",
+            **({"feature_position_embedding": embedding} if embedding else {}),
             **weights.unpublished("feature", self.published),
         }
 
 
-class Prepared(nn.Module):
-    """A network of images in [-1, 1], for images in [0, 1], which `prepare` resizes."""
-
-    def __init__(self, network: nn.Module, prepare: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.network, self.prepare = network, prepare
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.network(2 * self.prepare(images) - 1)
+def from_zero_to_one(images: Tensor) -> Tensor:
+    """uint8 images -> float32 in [0, 1], with the memory layout that convolutions are fastest in."""
+    return images.float().div(255).contiguous(memory_format=torch.channels_last)
 
 
 def resize(images: Tensor, size: int) -> Tensor:

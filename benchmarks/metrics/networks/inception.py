@@ -1,14 +1,13 @@
 """Inception-v3 of Heusel et al., 2017, in pytorch-fid's port, with pytorch-fid's preprocessing: `fid`."""
 
-from functools import partial
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from benchmarks import weights
-from benchmarks.metrics.networks.features import FeatureNetwork, Prepared, frozen
+from benchmarks.metrics.networks.features import FeatureNetwork, from_zero_to_one, frozen
 from benchmarks.metrics.networks.folding import without_batch_norms
 from diffae.system.errors import UserError
 from reports.records.metrics import seen_through
@@ -28,9 +27,6 @@ def inception(path: Path, device: torch.device) -> FeatureNetwork:
         first_line = str(error).strip().splitlines()[0]
         raise UserError(f"{path}: not the weights of FID's Inception-v3: {first_line}") from None
     network.fc = nn.Identity()
-    prepare = partial(
-        F.interpolate, size=(INCEPTION_SIZE, INCEPTION_SIZE), mode="bilinear", align_corners=False
-    )
     return FeatureNetwork(
         name="inception-v3 (pytorch-fid)",
         metric_name=seen_through("fid", "inception"),
@@ -41,8 +37,15 @@ def inception(path: Path, device: torch.device) -> FeatureNetwork:
         sha256=weights.sha256(path),
         published=weights.is_published(path),
         device=device,
-        module=frozen(Prepared(without_batch_norms(network), prepare), device),
+        module=frozen(without_batch_norms(network), device),
+        prepare=_prepare,
     )
+
+
+def _prepare(images: Tensor) -> Tensor:
+    size = (INCEPTION_SIZE, INCEPTION_SIZE)
+    images = F.interpolate(from_zero_to_one(images), size, mode="bilinear", align_corners=False)
+    return 2 * images - 1
 
 
 def _fid_inception_v3() -> nn.Module:
