@@ -103,8 +103,9 @@ class Fetching:
         return found
 
     def target(self, file: WeightFile) -> Path:
-        """The path of a file. Raises UserError if a different file is there."""
+        """The path of a file, whose folder is made. Raises UserError if a different file is there."""
         path = self.place / file.filename
+        path.parent.mkdir(exist_ok=True)
         if path.exists() and not Found(path, file).is_published:
             raise UserError(f"{path}: not the published file; move it away, then fetch again")
         return path
@@ -120,7 +121,7 @@ def opened() -> Iterator[Fetching]:
     with writing(place, "or set DIFFAE_CACHE to another folder"), ExitStack() as stack:
         place.mkdir(parents=True, exist_ok=True)
         stack.enter_context(lock_folder(place, "fetching weights"))
-        for path in filter(is_partial, place.iterdir()):
+        for path in filter(is_partial, place.rglob("*")):
             path.unlink()
         for path in place.glob(f"{PREFIX}*.partial"):
             shutil.rmtree(path)

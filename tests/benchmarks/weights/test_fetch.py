@@ -67,6 +67,17 @@ def test_a_file_is_kept_under_its_name(path, server, place):
     assert kept(place) == [NAME]
 
 
+def test_a_file_may_be_kept_in_a_folder(server, place):
+    weight = of(f"{server.url}/whole")
+    file = replace(weight.files[0], filename="net-large/model.bin")
+    (place / "net-large").mkdir(parents=True)
+    left = place / "net-large" / "model.bin.0123abcd.partial"  # by a killed fetch
+    left.write_bytes(b"half")
+    assert got(replace(weight, files=(file,))) == CONTENT
+    assert [path.name for path in (place / "net-large").iterdir()] == ["model.bin"]
+    assert kept(place) == ["net-large"]
+
+
 @pytest.mark.parametrize(
     ("path", "reason"),
     [

@@ -61,6 +61,16 @@ def test_each_form_is_recognised_under_any_name(name, content, table, place, tmp
     assert path.read_bytes() == content
 
 
+def test_a_file_is_kept_in_the_folder_of_its_name(place, tmp_path, monkeypatch):
+    file = WeightFile("net-large/model.bin", hashlib.sha256(CONTENT).hexdigest(), 0.3)
+    monkeypatch.setitem(
+        KNOWN, "net", Weight("net", "a test", "MIT", "the releases of net", (file,))
+    )
+    (tmp_path / "model.bin").write_bytes(CONTENT)
+    assert take("net", tmp_path) == place / "net-large" / "model.bin"
+    assert weights.find("net", None) == place / "net-large" / "model.bin"
+
+
 def test_a_distribution_gives_each_network(table, place):
     for name, layers in (("alex", 5), ("vgg", 13)):
         found = load_file(take(name, table))
