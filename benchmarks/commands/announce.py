@@ -33,12 +33,12 @@ def _networks(context: Context) -> str:
         absent = ""
     except NotAvailable as reason:
         absent = f"; no identity: {reason}"
-    return f"metrics: {', '.join(map(_stands_for, names))}{absent}"
+    return f"metrics: {', '.join(_stands_for(name, names) for name in names)}{absent}"
 
 
-def _stands_for(metric: str) -> str:
+def _stands_for(metric: str, measured: Sequence[str]) -> str:
     published = published_name(metric)
-    return metric if published == metric else f"{metric} (in place of {METRICS[published].label})"
+    return metric if published in measured else f"{metric} (in place of {METRICS[published].label})"
 
 
 def _weights(context: Context) -> list[str]:

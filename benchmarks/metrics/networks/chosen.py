@@ -29,6 +29,11 @@ from benchmarks.metrics.networks.perceptual import (
     lpips_alexnet,
     lpips_vgg16,
 )
+from benchmarks.metrics.networks.vision_transformers import (
+    clip_vitl14_336,
+    dinov2_vitb14,
+    dinov2_vitl14,
+)
 from benchmarks.runtime.batches import Batches
 from benchmarks.runtime.choices import NetworkChoice
 from benchmarks.runtime.errors import NotAvailable
@@ -40,6 +45,9 @@ N = TypeVar("N", PerceptualDistance, FeatureNetwork, FaceEmbedding)
 FEATURES: dict[str, Callable[[Path, torch.device], FeatureNetwork]] = {
     "inception": inception,
     EFFNET: efficientnet_lite0,
+    "dinov2_vitl14": dinov2_vitl14,
+    "dinov2_vitb14": dinov2_vitb14,
+    "clip_vitl14_336": clip_vitl14_336,
 }
 DISTANCES: dict[str, Callable[[Path, torch.device], PerceptualDistance]] = {
     "alexnet": lpips_alexnet,
