@@ -7,6 +7,7 @@ then runs the build script of that file, which is why the hash is part of the ta
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -65,8 +66,8 @@ def _reason(said: str, requirement: str) -> str:
     for phrase, reason in REASONS.items():
         if phrase.format(requirement=requirement) in said:
             return reason.format(python=sys.executable)
-    errors = [line for line in said.splitlines() if line.startswith("ERROR: ")]
-    return f"pip says: {errors[-1].removeprefix('ERROR: ')}" if errors else "pip failed"
+    errors = re.findall(r"^\s*ERROR: (.+)$", said, re.MULTILINE)  # indented: of a build
+    return f"pip says: {errors[-1]}" if errors else "pip failed"
 
 
 def converted(archive: Path, distribution: Distribution) -> Iterator[bytes]:
