@@ -242,8 +242,8 @@ KNOWN = {
             name="clip_vitl14_336",
             what_for="embeddings of images trained with text (CMMD): OpenAI's CLIP ViT-L/14 at 336 px",
             licence="MIT (openai/CLIP)",
-            published_at="on Hugging Face openai/clip-vit-large-patch14-336 and "
-            "timm/vit_large_patch14_clip_336.openai, each in a folder of its name",
+            published_at="openai/clip-vit-large-patch14-336 and timm/vit_large_patch14_clip_336.openai "
+            "on Hugging Face, each in a folder of its name",
             files=(
                 WeightFile(
                     filename="clip-vit-large-patch14-336/pytorch_model.bin",
