@@ -32,10 +32,11 @@ from benchmarks.metrics.frechet import (
     read_statistics,
     write_statistics,
 )
-from benchmarks.metrics.networks import faces
-from benchmarks.metrics.networks.chosen import DISTANCES, FEATURES
+from benchmarks.metrics.networks.chosen import DISTANCES, FEATURES, face_embedding
+from benchmarks.metrics.networks.faces import FaceEmbedding, without_face
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.networks.perceptual import PerceptualDistance
+from benchmarks.runtime.choices import NetworkChoice
 from benchmarks.runtime.precision import full_precision
 from diffae.data.fingerprint import note_of_files
 from diffae.data.readers.folder import find_images
@@ -56,7 +57,8 @@ MOMENTS_CHUNK = 1024  # features are summed this many at a time: memory does not
 # The metrics without a network.
 PLAIN = {"ssim": ssim.ssim, "ssim_valid": ssim.ssim_valid, "mse": pixel.mse, "psnr": pixel.psnr}
 
-PairMetric = Callable[[Tensor, Tensor], Tensor]  # images in [-1, 1], N x 3 x H x W twice -> [N]
+# Images in [-1, 1], N x 3 x H x W twice -> [N], NaN for a pair in which no face is found.
+PairMetric = Callable[[Tensor, Tensor], Tensor]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -137,17 +139,24 @@ def _weights(metric: str, args: Namespace) -> tuple[Path, torch.device]:
 
     Raises UserError, naming the stand-in, if the file is missing.
     """
-    try:
+    with _naming_stand_in(metric):
         network = METRICS[metric].network
         path = weights.load_path(network, args.weights_dir, args.allow_unknown_weights)
-    except UserError as error:
-        others = alternatives(metric)[1:]
-        hint = f"; {others[0]} stands in for it" if others else ""
-        raise UserError(f"{error}{hint}") from None
     return path, torch.device(args.device)
 
 
-def _network(seen: FeatureNetwork | PerceptualDistance | faces.FaceEmbedding) -> str:
+@contextmanager
+def _naming_stand_in(metric: str) -> Iterator[None]:
+    """For a block that loads a metric's network: an error names the stand-in of the metric."""
+    try:
+        yield
+    except UserError as error:
+        others = [name for name in alternatives(metric)[1:] if not METRICS[name].only_on]
+        hint = f"; {others[0]} stands in for it" if others else ""
+        raise UserError(f"{error}{hint}") from None
+
+
+def _network(seen: FeatureNetwork | PerceptualDistance | FaceEmbedding) -> str:
     """The name and weights of a network, with a note if they are not the published ones."""
     odd = [text for name, text in seen.describe().items() if name.endswith("_weights")]
     return ", ".join([seen.name, f"sha256 {seen.sha256}", *map(str, odd)])
@@ -212,11 +221,12 @@ def _pair_metric(metric: str, args: Namespace) -> tuple[PairMetric, str]:
     if not network:
         return PLAIN[metric], METRICS[metric].title
     if published_name(metric) == "arcface":
-        if network == faces.PORTRAITS:
-            face = faces.id_portraits(faces.PACKAGED, torch.device(args.device))
-        else:
-            face = faces.arcface(*_weights(metric, args))
-        return lambda a, b: torch.cosine_similarity(face(a), face(b)), _network(face)
+        choice = NetworkChoice(
+            weights_dir=args.weights_dir, allow_unknown=args.allow_unknown_weights
+        )
+        with _naming_stand_in(metric):
+            face = face_embedding(network, choice, torch.device(args.device))
+        return lambda a, b: face.compare(face(a), face(b)), _network(face)
     distance = DISTANCES[network](*_weights(metric, args))
     return distance, _network(distance)
 
@@ -235,9 +245,15 @@ def _measure_pairs(
     found = {}
     for metric, (_, name) in compare.items():
         values, error = torch.cat(scores[metric]).double().numpy(), ""
+        values = values[~np.isnan(values)]
+        lacking = without_face(len(pairs) - len(values), len(pairs), "pairs")
+        if not len(values):
+            raise UserError(lacking)
         if len(values) > 1 and np.isfinite(values).all():
             error = f", standard error {np.std(values, ddof=1) / np.sqrt(len(values)):.3g}"
-        told = [f"measured by: {name}", *_reading(args), f"pairs: {len(pairs)}{error}"]
+        left_out = [f"{lacking}: left out"] if lacking else []
+        told = [f"measured by: {name}", *_reading(args), *left_out]
+        told.append(f"pairs: {len(values)}{error}")
         found[metric] = [*told, f"{metric} {np.mean(values):.8g}"]
     return found
 

@@ -51,8 +51,9 @@ def _weights(context: Context) -> list[str]:
 
 
 def _is_missed(name: str, context: Context) -> bool:
-    """Whether weights that a run uses by default are not here."""
-    return name not in FEATURE_NETWORKS and weights.find(name, context.choice.weights_dir) is None
+    """Whether weights that a run uses by default, and that can be fetched, are not here."""
+    usual = weights.KNOWN[name].is_fetched and name not in FEATURE_NETWORKS
+    return usual and weights.find(name, context.choice.weights_dir) is None
 
 
 def _without_labels(context: Context, benchmarks: Sequence[str]) -> list[str]:

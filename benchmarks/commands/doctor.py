@@ -59,25 +59,30 @@ def _reported(benchmark: Benchmark, folder: Path | None) -> str:
     if not metrics:
         return "it does not say what"
     found = {metric: at_hand(metric, folder) for metric in metrics}
-    text = ", ".join(name for name in found.values() if name)
-    only = {METRICS[name].only_on for name in found.values() if name in METRICS} - {""}
+    text = ", ".join(name for names in found.values() for name in names)
+    lasts = [names[-1] for names in found.values() if names]
+    only = {METRICS[name].only_on for name in lasts if name in METRICS} - {""}
     text += "".join(f", on the data set {name} only" for name in only)
     missing: dict[str, list[str]] = {}
-    for metric, name in found.items():
-        if name != metric:
+    for metric, names in found.items():
+        if metric not in names:
             missing.setdefault(METRICS[metric].network, []).append(metric)
     return text + "".join(
         f"; not {', '.join(lacking)}: {network} is missing" for network, lacking in missing.items()
     )
 
 
-def at_hand(metric: str, folder: Path | None) -> str:
-    """`metric`, or its stand-in, depending on which weights are present.
+def at_hand(metric: str, folder: Path | None) -> list[str]:
+    """`metric`, or its stand-in, depending on which weights are present; empty if neither can be
+    measured.
 
-    An empty string if neither can be measured.
+    A stand-in for one data set only is followed by that for the others.
     """
+    found = []
     for name in alternatives(metric):
         network = METRICS[name].network if name in METRICS else ""
         if network not in weights.KNOWN or weights.find(network, folder) is not None:
-            return name
-    return ""
+            found.append(name)
+            if name not in METRICS or not METRICS[name].only_on:
+                break
+    return found

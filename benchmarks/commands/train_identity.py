@@ -27,7 +27,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from benchmarks.metrics.networks.faces import IdentityNet
+from benchmarks.metrics.networks.portraits import IdentityNet
 from diffae.data import Dataset, open_dataset
 from diffae.system import cli
 from diffae.system.errors import UserError

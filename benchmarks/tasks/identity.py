@@ -5,16 +5,18 @@ attribute's present value:
 
     z' = z + s sqrt(d) w / |w|
 
-and decodes it with the image's own inverted x_T. The cosine similarity of face embeddings before
-and after is compared with the effect of the edit: the change of the probe's logit when the edited
-image is encoded again.
+and decodes it with the image's own inverted x_T. Face embeddings before and after are compared, by
+their cosine or by the distance of the network (`FaceEmbedding.compare`), beside the effect of the
+edit: the change of the probe's logit when the edited image is encoded again.
 
-A cosine has no scale of its own. `references` measures one with the same embedding on real images:
-the similarity of two pictures of one person, the most that an edit can be expected to keep, and
-that of two different people.
+Neither has a scale of its own. `references` measures one with the same embedding on real images:
+two pictures of one person, the most that an edit can be expected to keep, and two different people.
+
+An embedding that looks for a face may find none. Such images are left out of the mean and counted in
+the note of the row.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -31,6 +33,7 @@ from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, InvertingSolver, Steps
 from benchmarks.core.solving import Taken
 from benchmarks.core.store import Arrays
+from benchmarks.metrics.networks.faces import FaceEmbedding, without_face
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import (
     DECODE,
@@ -101,9 +104,9 @@ def run(context: Context, system: System) -> Iterator[Record]:
         for strength in (0.0, *sizes.strengths):
             scores = edit_scores(context, system, selection, probe, attribute, strength, steps)
             strips.append(torch.from_numpy(scores["preview"]))
-            found = {face.metric_name: scores["similarity"], "logit_change": scores["logit_change"]}
-            setting = f"{attribute} {strength:g}"
-            yield from means(row, selection, found, setting=setting, **taken.row, protocol=protocol)
+            edit = partial(row, setting=f"{attribute} {strength:g}", **taken.row, protocol=protocol)
+            yield from identity_kept(edit, selection, face, scores["identity"])
+            yield from means(edit, selection, {"logit_change": scores["logit_change"]})
         originals = selection.batch(np.arange(len(strips[0])))
         present = selection.labels[: len(originals), column]
         about = {"benchmark": "identity", "system": system.title, "setting": attribute}
@@ -111,6 +114,22 @@ def run(context: Context, system: System) -> Iterator[Record]:
             [originals, *strips], sizes.strengths, present, {**about, "steps": steps}
         )
         context.save_sheet(f"edit-{system.name}-{file_name(attribute)}.png", sheet)
+
+
+def identity_kept(
+    row: Callable[..., Record],
+    selection: Selection,
+    face: FaceEmbedding,
+    values: np.ndarray,
+) -> Iterator[Record]:
+    """The mean of the comparisons [N] of images before and after, over those with a face in both."""
+    found = ~np.isnan(values)
+    note = without_face(int((~found).sum()), len(values), "pairs")
+    if not found.any():
+        yield row(face.metric_name, None, note=note)
+        return
+    seen = replace(selection, order=selection.order[found])
+    yield from means(row, seen, {face.metric_name: values[found]}, note=note)
 
 
 def _asked(context: Context, system: System) -> tuple[System, Selection, int | None]:
@@ -148,7 +167,7 @@ def edited_sheet(
     )
 
 
-def _similarity(context: Context) -> str:
+def _metric(context: Context) -> str:
     """The metric's name with the available network; the paper's name if there is none."""
     try:
         return context.networks.face.metric_name
@@ -177,10 +196,10 @@ def edit_scores(
     strength: float,
     steps: int | None,
 ) -> Arrays:
-    """Similarity and logit change per image, [N] each, and the first few edited images ("preview").
+    """Identity and logit change per image, [N] each, and the first few edited images ("preview").
 
-    Strength 0 is the reconstruction, which all attributes share: no edit can keep more than its
-    similarity.
+    The identity is NaN where no face is found. Strength 0 is the reconstruction, which all attributes
+    share: no edit can keep more than it does.
     """
     column = context.dataset.attribute_names.index(attribute)
     towards = 1 - 2 * selection.labels[:, column].astype(np.float32)
@@ -205,11 +224,9 @@ def edit_scores(
         before = probe.logits(system.read(semantic).cpu())
         after = probe.logits(system.read(system.encode_semantic(edited)).cpu())
         edited = context.resized(edited)
-        similarity = torch.cosine_similarity(
-            context.networks.face(images), context.networks.face(edited)
-        )
+        face = context.networks.face
         return {
-            "similarity": similarity.cpu().numpy(),
+            "identity": face.compare(face(images), face(edited)).cpu().numpy(),
             "logits_change": (after - before).numpy(),  # of all attributes
             "preview": edited[: PREVIEW if positions[0] == 0 else 0].numpy(),
         }
@@ -219,11 +236,12 @@ def edit_scores(
 
 
 def references(context: Context) -> Iterator[Record]:
-    """The range of the similarity: real images of the same person and of different people.
+    """The range of the metric: real images of the same person and of different people.
 
     People, one picture each, are compared with all others, and with a second picture of themselves
     if the images contain one. Data that does not identify persons has no pairs of one person, and
-    each of its images counts as a person.
+    each of its images counts as a person: any two of them may still show the same one, and the row is
+    called "different images".
     """
     try:
         face, _ = context.networks.face, _attributes(context)
@@ -233,26 +251,32 @@ def references(context: Context) -> Iterator[Record]:
     if not len(selection):
         return
     known = context.dataset.identities is not None
-    first, second = _two_pictures(selection.groups)
-    embeddings = _embeddings(context, selection)
-    of_one = np.flatnonzero(second >= 0)
     protocol = context.protocol(
         "identity", n=len(selection), pairs="real images", **face.describe()
     )
+    embeddings = _embeddings(context, selection)
+    found = ~np.isnan(embeddings).any(1)
+    note = without_face(int((~found).sum()), len(found), "images")
+    seen = replace(selection, order=selection.order[found])
+    faces = torch.from_numpy(embeddings[found])
+    first, second = _two_pictures(seen.groups)
+    of_one = np.flatnonzero(second >= 0)
 
     row = partial(context.record, "identity", TABLE, "real images (test)", face.metric_name)
-    row = partial(row, protocol=protocol, reference=True)
+    row = partial(row, protocol=protocol, reference=True, note=note)
     if known and len(of_one):
-        same = (embeddings[first[of_one]] * embeddings[second[of_one]]).sum(1)
-        uncertainty = of_mean(same, selection.units("persons with two pictures"))
+        same = face.compare(faces[first[of_one]], faces[second[of_one]]).numpy()
+        uncertainty = of_mean(same, seen.units("persons with two pictures"))
         yield row(float(same.mean()), setting=SAME, uncertainty=uncertainty, n=len(same))
     if len(first) > 1:
-        with_others = _similarity_to_others(embeddings[first])
+        with_others = face.with_others(faces[first]).numpy()
         mean, setting = float(with_others.mean()), DIFFERENT if known else OTHER_IMAGES
         # each pair counts for both of its people, so a person's influence is twice their own mean
         influence = mean + 2 * (with_others - mean)
-        uncertainty = of_mean(influence, selection.units("persons, a picture each"))
+        uncertainty = of_mean(influence, seen.units("persons, a picture each"))
         yield row(mean, setting=setting, uncertainty=uncertainty, n=len(influence))
+    if not found.any():
+        yield row(None, setting=DIFFERENT if known else OTHER_IMAGES)
 
 
 def _two_pictures(people: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -264,20 +288,14 @@ def _two_pictures(people: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return order[starts], second
 
 
-def _similarity_to_others(embeddings: np.ndarray) -> np.ndarray:
-    """The mean cosine of each of K unit embeddings [K, d] with the K - 1 others: [K]."""
-    return (embeddings @ embeddings.sum(0) - 1) / (len(embeddings) - 1)
-
-
 def _embeddings(context: Context, selection: Selection) -> np.ndarray:
-    """Unit embeddings of real images, from the store: float64 N x d."""
+    """Embeddings of real images, from the store: float64 N x d, NaN where no face is found."""
 
     def compute(positions: np.ndarray) -> Arrays:
         return {"face": context.networks.face(selection.batch(positions)).cpu().numpy()}
 
     key = context.codes.key("faces", None, selection) | {"face": context.networks.face.describe()}
-    found = context.store.array(key, len(selection), compute, "face").astype(np.float64)
-    return found / np.linalg.norm(found, axis=1, keepdims=True)
+    return context.store.array(key, len(selection), compute, "face").astype(np.float64)
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:
@@ -296,7 +314,7 @@ def plan(context: Context, system: System) -> Iterator[Work]:
 BENCHMARK = Benchmark(
     name="identity",
     table=TABLE,
-    headline=_similarity,
+    headline=_metric,
     needs=frozenset({ENCODE, DECODE, SEMANTIC}),
     run=run,
     plan=plan,
@@ -308,9 +326,10 @@ BENCHMARK = Benchmark(
             name=TABLE,
             title="Appendix G: identity under manipulation",
             caption=(
-                "Cosine similarity of face embeddings before and after an edit, by attribute and "
-                "strength, and how far the edit moved the attribute's logit: an edit that changes "
-                "nothing keeps the identity too. The rows of real images are the range of the similarity."
+                "Cosine similarity of face embeddings before and after an edit (id_dlib: their "
+                "distance, where lower is better), by attribute and strength, and how far the edit "
+                "moved the attribute's logit: an edit that changes nothing keeps the identity too. "
+                "The rows of real images are the metric's range."
             ),
             rows=("setting",),
             setting_header="edit",

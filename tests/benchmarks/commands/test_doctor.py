@@ -10,6 +10,7 @@ from benchmarks.commands import announce, doctor
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.systems import dummy
 from diffae.checkpoints.trained_on import TrainedOn
+from reports.records.metrics import DLIB
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +55,15 @@ def test_a_weight_that_is_here_changes_what_is_reported(tmp_path):
     assert "  identity: arcface, logit_change" in report
     unknown = f"not the published file: {path} (needs --allow-unknown-weights)"
     assert f"    {unknown}" in report
+
+
+def test_dlib_serves_photographs_beside_the_portraits_own(tmp_path, monkeypatch):
+    """Whatever package reads the file: here one that is always installed."""
+    entry = replace(weights.KNOWN[DLIB], reader="numpy")
+    monkeypatch.setitem(weights.KNOWN, DLIB, entry)
+    (tmp_path / entry.files[0].filename).write_bytes(b"")
+    expected = "  identity: id_portraits, id_dlib, logit_change; not arcface: arcface is missing"
+    assert expected in doctor.weights_report(tmp_path)
 
 
 @pytest.mark.parametrize(("split", "said"), [("all", True), ("test", True), ("train", False)])

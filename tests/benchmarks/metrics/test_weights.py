@@ -76,3 +76,21 @@ def test_the_published_names_hold_the_first_digits_of_the_published_hashes():
         _, dash, digits = file.filename.removesuffix(".pth").rpartition("-")
         if dash and file.filename.endswith(".pth"):
             assert file.sha256.startswith(digits)
+
+
+@pytest.mark.parametrize("reader", ["numpy", "no_such_package"])
+def test_a_file_of_a_package_is_found_without_running_its_code(tmp_path, monkeypatch, reader):
+    """And only where the package that reads it is installed."""
+    (tmp_path / "models_in_here" / "models").mkdir(parents=True)
+    (tmp_path / "models_in_here" / "__init__.py").write_text("raise RuntimeError")
+    path = tmp_path / "models_in_here" / "models" / "a.dat"
+    path.write_bytes(b"weights")
+    monkeypatch.syspath_prepend(tmp_path)
+    file = weights.WeightFile("a.dat", weights.sha256(path), 0.1, package="models_in_here")
+    one = weights.Weight("one", "", "", "", (file,), extra="some", reader=reader)
+    monkeypatch.setitem(weights.KNOWN, "one", one)
+    if reader == "numpy":
+        assert weights.load_path("one", None, allow_unknown=False) == path
+    else:
+        with pytest.raises(UserError, match=r"missing: pip install 'diffae-bench\[some\]'"):
+            weights.load_path("one", None, allow_unknown=False)

@@ -6,6 +6,7 @@ the red channel.
 """
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -87,7 +88,7 @@ def test_an_edit_moves_the_logit_away_from_the_present_value(known, probe, stren
     z = Quarters().encode_semantic(images).double()
     step = strength * DIM**0.5 * weight / weight.norm() * probe.std.double()
     turned = 3 * (z + towards[:, None] * step)[:, :4].mean(1) - angle(images)
-    np.testing.assert_allclose(scores["similarity"], turned.cos(), atol=1e-5)
+    np.testing.assert_allclose(scores["identity"], turned.cos(), atol=1e-5)
     shown = torch.from_numpy(scores["preview"])  # the first few edited images
     moved = probe.logits(Quarters().encode_semantic(shown))[:, 1] - probe.logits(z.float())[:8, 1]
     np.testing.assert_allclose(moved, expected * towards[:8], atol=1e-4)
@@ -166,6 +167,69 @@ def jackknife(context: Context, count: int) -> float:
     return float(np.sqrt((k - 1) / k * np.sum(np.square(left_out - np.mean(left_out)))))
 
 
+def only_bright(images: torch.Tensor) -> torch.Tensor:
+    """The same embedding, with no face in dark images."""
+    dark = images[:, 1].mean((1, 2)) < -0.01
+    return torch.where(dark[:, None], torch.nan, embed(images))
+
+
+@pytest.fixture
+def by_distance(known):
+    """A context in which faces are looked for, and compared by their distance."""
+    networks = replace(known.networks)
+    networks.face = FaceEmbedding("angle", "id_dlib", 32, "0" * 64, only_bright)
+    return replace(known, networks=networks)
+
+
+def test_the_range_of_a_distance_is_of_the_images_with_a_face(by_distance):
+    """Of angles a and b on the circle the distance is 2 |sin((a - b) / 2)|."""
+    count = identity.RANGE * by_distance.sizes(identity.Sizes).images
+    selection = by_distance.select("test", count)
+    images = selection.batch(np.arange(len(selection)))
+    bright = ~only_bright(images).isnan().any(1).numpy()
+    assert 0 < bright.sum() < len(bright)
+    pictures: dict[int, list[float]] = {}
+    seen = zip(selection.groups[bright].tolist(), angle(images)[bright].tolist(), strict=True)
+    for person, value in seen:
+        pictures.setdefault(person, []).append(value)
+    first = np.array([found[0] for found in pictures.values()])
+    apart = 2 * np.abs(np.sin((first[:, None] - first) / 2))[~np.eye(len(first), dtype=bool)]
+    pairs = np.array([found[:2] for found in pictures.values() if len(found) > 1])
+    same = 2 * np.abs(np.sin((pairs[:, 0] - pairs[:, 1]) / 2))
+    rows = {row.setting: row for row in references(by_distance)}
+    assert rows[SAME].value == pytest.approx(same.mean(), abs=1e-6)
+    assert rows[DIFFERENT].value == pytest.approx(apart.mean(), abs=1e-6)
+    assert (rows[SAME].n, rows[DIFFERENT].n) == (len(same), len(first))
+    for row in rows.values():
+        assert (row.metric, row.direction) == ("id_dlib", "lower") and row.stderr > 0
+        assert row.note == f"no face found in {(~bright).sum()} of {len(bright)} images"
+
+
+def test_pairs_without_a_face_are_left_out_and_counted(by_distance):
+    selection = by_distance.select("test", 5)
+    row = partial(by_distance.record, "identity", identity.TABLE, "a system", setting="Male 0.3")
+    face = by_distance.networks.face
+    values = np.array([0.2, np.nan, 0.4, 0.3, np.nan])
+    (some,) = identity.identity_kept(row, selection, face, values)
+    assert (some.value, some.n) == (pytest.approx(0.3), 3)
+    assert some.note == "no face found in 2 of 5 pairs"
+    assert some.per_image.images.tolist() == selection.order[[0, 2, 3]].tolist()
+    (none,) = identity.identity_kept(row, selection, face, np.full(5, np.nan))
+    assert none.value is None and none.note == "no face found in 5 of 5 pairs"
+    (every,) = identity.identity_kept(row, selection, face, np.full(5, 0.5))
+    assert every.n == 5 and every.note == ""
+
+
+def test_edits_are_compared_as_the_network_does(by_distance, probe):
+    """Of a reconstruction by the mean colour of quarters, whose angle is that of the image."""
+    selection = by_distance.select("test", 20)
+    system = checked.Checked("quarters", Quarters(), torch.device("cpu"))
+    scores = edit_scores(by_distance, system, selection, probe, "Male", 0.0, None)
+    dark = only_bright(selection.batch(np.arange(20))).isnan().any(1).numpy()
+    assert 0 < dark.sum() < 20
+    np.testing.assert_allclose(scores["identity"], np.where(dark, np.nan, 0), atol=1e-3)
+
+
 def test_images_of_nobody_in_particular_are_only_different(known):
     known.dataset = replace(known.dataset, identities=None)
     (row,) = references(known)
@@ -181,7 +245,9 @@ def test_the_error_of_different_people_is_the_spread_over_people():
     values, stated = [], []
     for _ in range(400):
         angles = rng.normal(0, 0.6, 40)
-        others = identity._similarity_to_others(np.stack([np.cos(angles), np.sin(angles)], 1))
+        face = FaceEmbedding("angle", "id_portraits", 32, "0" * 64, embed)
+        on_circle = torch.from_numpy(np.stack([np.cos(angles), np.sin(angles)], 1))
+        others = face.with_others(on_circle).numpy()
         values.append(others.mean())
         stated.append(error(identity.of_mean(2 * others, "people")).stderr)
     assert 0.85 < np.sqrt(np.mean(np.square(stated))) / np.std(values, ddof=1) < 1.2

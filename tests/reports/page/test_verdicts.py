@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -7,6 +8,8 @@ from scipy import stats
 
 from reports.page.contest import ALONE, CLEAR, LEVEL, NOTHING
 from reports.page.verdicts import verdicts
+from reports.records.metrics import METRICS
+from reports.records.record import LOWER, NEITHER
 from reports.tables.merging import read
 
 RNG = np.random.default_rng(1)
@@ -187,3 +190,32 @@ def test_another_best_by_another_metric_is_said(tmp_path):
         pairs.append(measured(number(table, "ssim", None, system=system), SCORES - ssim))
         pairs.append(measured(number(table, "mse", None, system=system), SCORES * mse))
     assert "By MSE it is B" in verdict_of(write_measured(tmp_path / "run", pairs)).text
+
+
+@pytest.mark.parametrize(
+    ("metric", "words"), [("arcface", "kept (ArcFace)"), ("id_dlib", "lost (id_dlib)")]
+)
+def test_an_edit_is_said_to_keep_or_to_lose_the_person(tmp_path, metric, words):
+    """By a similarity or by a distance; the logit is neither."""
+    row = partial(
+        number, "appendix_g_identity", benchmark="identity", direction=METRICS[metric].direction
+    )
+    records = [
+        row(metric, 0.25, setting="Male 0.3"),
+        row(metric, 0.75, setting="Male 0.8"),
+        row("logit_change", 2.0, setting="Male 0.8", direction=NEITHER),
+        row(metric, 0.5, setting="different people", system="real images (test)", reference=True),
+    ]
+    (said,) = verdicts(read([write_run(tmp_path / "run", records)]))
+    assert f"Identity {words} by an edit of strength 0.8, on average: DiffAE 0.7500" in said.text
+    assert "For reference: different people 0.5000." in said.text
+
+
+def test_an_edit_after_which_no_face_is_found(tmp_path):
+    row = partial(number, "appendix_g_identity", benchmark="identity", setting="Male 0.8")
+    records = [
+        row("id_dlib", None, direction=LOWER, note="no face found in 8 of 8 pairs"),
+        row("logit_change", 2.0, direction=NEITHER),
+    ]
+    (said,) = verdicts(read([write_run(tmp_path / "run", records)]))
+    assert said.text.startswith("No edit could be measured.")

