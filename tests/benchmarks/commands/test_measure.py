@@ -92,7 +92,7 @@ def test_unknown_weights_need_a_flag(measure, folders, metric):
 @pytest.mark.parametrize("metric", ["fid", "lpips", "identity"])
 def test_a_missing_weight_is_never_replaced(folders, tmp_path, monkeypatch, metric):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.raises(UserError, match="is missing: get it from"):
+    with pytest.raises(UserError, match="are missing: run `python -m benchmarks.run weights "):
         main([metric, *map(str, folders)])
 
 
@@ -101,15 +101,14 @@ def test_of_several_metrics_each_that_can_be_had_is_printed(
 ):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
     expected = {name: measure(name, *folders) for name in ("fd_effnet", "ssim")}
-    with pytest.raises(UserError, match=r"^fid: pt_inception.*; fd_effnet stands in for it$"):
+    with pytest.raises(UserError, match=r"^fid: .* pt_inception.*; fd_effnet stands in for it$"):
         main(["fd_effnet,lpips,ssim,fid", *map(str, folders)])
     told = capsys.readouterr()
     values = [line.split() for line in told.out.splitlines() if ":" not in line]
     assert {name: float(value) for name, value in values} == expected
     (error,) = (line for line in told.err.splitlines() if line.startswith("error: "))
-    assert error.startswith("error: lpips: alexnet") and error.endswith(
-        "pd_effnet stands in for it"
-    )
+    assert error.startswith("error: lpips: the weights of alexnet are missing: ")
+    assert error.endswith("; pd_effnet stands in for it")
 
 
 def test_sets_need_no_pairs(folders, tmp_path, capsys, measure):
