@@ -91,7 +91,7 @@ def how_to_get(name: str, weights_dir: Path | None = None) -> str:
     weight = KNOWN[name]
     if weight.extra:
         return f"pip install 'diffae-bench[{weight.extra}]'"
-    names = " or ".join(file.filename for file in weight.files)
+    names = " or ".join(file.filename for file in weight.files if not file.is_converted)
     fetched = f"run `python -m benchmarks.run weights {name}`, or " if weight.is_fetched else ""
     return (
         f"{fetched}get {names} ({weight.published_at}) and put it into "

@@ -41,6 +41,11 @@ class WeightFile:
     sources: tuple[Url | Distribution, ...] = ()
     package: str = ""
 
+    @property
+    def is_converted(self) -> bool:
+        """Whether only `benchmarks.run weights` makes this file: nobody publishes it."""
+        return any(isinstance(source, Distribution) for source in self.sources)
+
 
 @dataclass(frozen=True)
 class Weight:
