@@ -56,8 +56,8 @@ def _places(name: str, weights_dir: Path | None) -> Iterator[Found]:
         yield from (Found(place / file.filename, file) for file in files)
     for file in files:
         if file.package and (package := importlib.util.find_spec(file.package)):
-            for place in package.submodule_search_locations or ():
-                yield Found(Path(place) / "models" / file.filename, file)
+            for inside in package.submodule_search_locations or ():
+                yield Found(Path(inside) / "models" / file.filename, file)
 
 
 def load_path(name: str, weights_dir: Path | None, allow_unknown: bool) -> Path:
