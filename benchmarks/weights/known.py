@@ -249,8 +249,8 @@ KNOWN = {
             name="dinov2_vitl14",
             what_for="self-supervised features of images (FD-DINOv2): ViT-L/14, LVD-142M",
             licence="Apache-2.0",
-            published_at="facebookresearch/dinov2 (torch.hub); on Hugging Face facebook/dinov2-large "
-            "and timm/vit_large_patch14_dinov2.lvd142m, each in a folder of its name",
+            published_at="facebookresearch/dinov2, or facebook/dinov2-large and "
+            "timm/vit_large_patch14_dinov2.lvd142m on Hugging Face, each in a folder of its name",
             files=(
                 WeightFile(
                     filename="dinov2_vitl14_pretrain.pth",
@@ -274,8 +274,8 @@ KNOWN = {
             name="dinov2_vitb14",
             what_for="the same as dinov2_vitl14, smaller: ViT-B/14",
             licence="Apache-2.0",
-            published_at="facebookresearch/dinov2 (torch.hub); on Hugging Face facebook/dinov2-base "
-            "and timm/vit_base_patch14_dinov2.lvd142m, each in a folder of its name",
+            published_at="facebookresearch/dinov2, or facebook/dinov2-base and "
+            "timm/vit_base_patch14_dinov2.lvd142m on Hugging Face, each in a folder of its name",
             files=(
                 WeightFile(
                     filename="dinov2_vitb14_pretrain.pth",

@@ -63,7 +63,7 @@ def clip(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if name in named:
             named[name] = torch.atleast_2d(named[name])[None]
     if "head.weight" in named:
-        named["head.bias"] = torch.zeros(len(named["head.weight"]))
+        named["head.bias"] = torch.zeros(named["head.weight"].shape[:1])
     return named
 
 
@@ -76,7 +76,8 @@ def _renamed(state: Mapping[str, Tensor], table: Mapping[str, str]) -> dict[str,
         named[name] = tensor
     for query in [name for name in named if QUERY in name]:
         parts = [query.replace(QUERY, part) for part in (QUERY, KEY, VALUE)]
-        if all(part in named and named[part].shape == named[query].shape for part in parts):
+        shape = named[query].shape
+        if shape and all(part in named and named[part].shape == shape for part in parts):
             named[query.replace(QUERY, JOINED)] = torch.cat([named.pop(part) for part in parts])
     return named
 

@@ -103,6 +103,15 @@ def test_a_run_says_in_few_lines_what_it_will_measure_by(context, capsys):
     assert "missing" not in said
 
 
+def test_a_network_beside_that_of_fid_is_in_place_of_nothing(context, capsys):
+    [network] = context.networks.features
+    fid = replace(network, metric_name="fid", network="inception")
+    context.networks.features = (fid, network)
+    announce.announce(Evaluation(context, []), ["reconstruction"])
+    said = capsys.readouterr().err
+    assert ", fid, fd_effnet" in said and "in place of FID" not in said
+
+
 def test_images_without_labels_are_told_once(context, capsys):
     context.dataset = replace(context.dataset, attributes=None, attribute_names=())
     announce.announce(Evaluation(context, []), ["reconstruction", "probes", "identity", "cost"])

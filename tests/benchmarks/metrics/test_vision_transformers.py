@@ -231,6 +231,14 @@ def test_a_clip_in_part_is_refused(clip_files, tmp_path, missing, message):
     assert str(path) in str(error.value)
 
 
+def test_numbers_in_place_of_tensors_are_refused(clip_files, tmp_path):
+    state = load_file(clip_files[1] / file_of("clip_vitl14_336", "336/model.safetensors"))
+    path = tmp_path / "model.safetensors"
+    save_file({name: torch.tensor(1.0) for name in state}, path)
+    with pytest.raises(UserError, match=r"without blocks.0.attn.qkv.bias and 1 more"):
+        clip(path, CPU)
+
+
 def test_measured_by_name(dinov2_files, folders, monkeypatch, capsys, tmp_path):
     """The Frechet distance of what transformers computes, from a folder of transformers."""
     monkeypatch.setitem(FEATURES, "dinov2_vitl14", dinov2)
