@@ -63,19 +63,19 @@ class Architecture:
         return f"{crop}Pillow's bicubic of 8-bit images, antialiased"
 
     def build(self) -> nn.Module:
-        """The network without memory for its weights, which are assigned to it."""
+        """The network, whose weights mean nothing yet."""
         import timm
 
-        with torch.device("meta"):
-            return timm.create_model(
-                self.timm_name,
-                pretrained=False,
-                img_size=self.size,
-                embed_dim=self.width,
-                depth=self.depth,
-                num_heads=self.heads,
-                num_classes=self.dim if self.has_head else 0,
-            )
+        return timm.create_model(
+            self.timm_name,
+            pretrained=False,
+            img_size=self.size,
+            embed_dim=self.width,
+            depth=self.depth,
+            num_heads=self.heads,
+            num_classes=self.dim if self.has_head else 0,
+            weight_init="skip",
+        )
 
 
 def _dinov2(size: str, width: int, depth: int, heads: int) -> Architecture:
@@ -126,7 +126,7 @@ def dinov2(architecture: Architecture, path: Path, device: torch.device) -> Feat
     state = transformer_names.checked(read, expected, path, architecture.title)
     patches = architecture.size // PATCH
     resampled = resampled_positions(state["pos_embed"], patches)
-    network.load_state_dict(state | {"pos_embed": resampled}, assign=True)
+    network.load_state_dict(state | {"pos_embed": resampled})
     scale = f"({patches} + {OFFSET}) / {DINOV2_GRID}"
     words = f"bicubic without antialiasing by {scale}, as in DINOv2's own code"
     return _features(architecture, network, state, path, device, words)
@@ -142,7 +142,7 @@ def clip(architecture: Architecture, path: Path, device: torch.device) -> Featur
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     read = transformer_names.clip(weights.read_state(path))
     state = transformer_names.checked(read, expected, path, architecture.title)
-    network.load_state_dict(state, assign=True)
+    network.load_state_dict(state)
     return _features(architecture, network, state, path, device)
 
 
