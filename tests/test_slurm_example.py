@@ -107,7 +107,7 @@ def test_a_training_that_is_terminated_saves_and_ends_with_143(launcher, status,
     found = terminated([*program, *LONG], out, ENVIRONMENT)
     assert found.returncode == status, found.stderr
     assert found.stderr.count("terminated: run the same command again to resume\n") == 1
-    reached = state.reached(out / "training-image.safetensors")
+    reached = state.step_on_disk(out / "training-image.safetensors")
     assert 0 < reached < 10_000
     assert not (out / "model.safetensors").exists()
 
@@ -120,7 +120,7 @@ def test_a_job_that_is_pre_empted_is_queued_again_and_goes_on(data, job, tmp_pat
     found = terminated(program, out, environment, signal.SIGUSR1)
     assert found.returncode != 0
     assert calls.read_text() == PRE_EMPTED, found.stderr
-    assert 0 < state.reached(out / "training-image.safetensors") < 100
+    assert 0 < state.step_on_disk(out / "training-image.safetensors") < 100
     again = subprocess.run(program, env=environment, stderr=subprocess.PIPE, text=True, timeout=300)
     assert again.returncode == 0, again.stderr
     assert calls.read_text() == PRE_EMPTED

@@ -10,7 +10,7 @@ from torch.nn.functional import conv2d
 
 from benchmarks import systems
 from benchmarks.core.selection import select
-from benchmarks.metrics.networks import faces
+from benchmarks.metrics.networks.portraits import PACKAGED
 from benchmarks.systems.shared import folder
 from benchmarks.systems.vqvae2.network import VQVAE2Config
 from diffae.checkpoints import packaged
@@ -41,7 +41,7 @@ def test_all_of_them_are_small():
 
 
 def test_the_page_of_models_says_what_the_packaged_models_take():
-    ours = [*packaged.PACKAGED.rglob("*.safetensors"), faces.PACKAGED]
+    ours = [*packaged.PACKAGED.rglob("*.safetensors"), PACKAGED]
     size = sum(path.stat().st_size for path in ours) / 1e6
     assert f"Together the three take {size:.1f} MB." in (ROOT / "docs/models.md").read_text()
 
