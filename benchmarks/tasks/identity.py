@@ -201,19 +201,19 @@ def edit_scores(
     The identity is NaN where no face is found. Strength 0 is the reconstruction, which all attributes
     share: no edit can keep more than it does.
     """
-    column = context.dataset.attribute_names.index(attribute)
+    column, face = context.dataset.attribute_names.index(attribute), context.networks.face
+    originals = torch.from_numpy(_embeddings(context, len(selection)))
     towards = 1 - 2 * selection.labels[:, column].astype(np.float32)
-    key = context.codes.key("edit", system, selection) | {
+    key = context.codes.key("edited", system, selection) | {
         "attribute": attribute if strength else None,
         "strength": strength,
         "steps": steps,
         "probe": ADAM,
         "probe_train": context.sizes(ProbeSizes).train,
-        "face": context.networks.face.describe(),
+        "face": face.describe(),
     }
 
     def compute(positions: np.ndarray) -> Arrays:
-        images = selection.batch(positions)
         code = context.codes.full(system, selection, positions, steps or 1)
         if (semantic := code.semantic) is None:
             raise NotAvailable(f"{system.title} encodes no semantic part beside its other code")
@@ -224,9 +224,8 @@ def edit_scores(
         before = probe.logits(system.read(semantic).cpu())
         after = probe.logits(system.read(system.encode_semantic(edited)).cpu())
         edited = context.resized(edited)
-        face = context.networks.face
         return {
-            "identity": face.compare(face(images), face(edited)).cpu().numpy(),
+            "identity": face.compare(originals[positions], face(edited).cpu().double()).numpy(),
             "logits_change": (after - before).numpy(),  # of all attributes
             "preview": edited[: PREVIEW if positions[0] == 0 else 0].numpy(),
         }
@@ -254,7 +253,7 @@ def references(context: Context) -> Iterator[Record]:
     protocol = context.protocol(
         "identity", n=len(selection), pairs="real images", **face.describe()
     )
-    embeddings = _embeddings(context, selection)
+    embeddings = _embeddings(context, len(selection))
     found = ~np.isnan(embeddings).any(1)
     note = without_face(int((~found).sum()), len(found), "images")
     seen = replace(selection, order=selection.order[found])
@@ -288,14 +287,20 @@ def _two_pictures(people: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return order[starts], second
 
 
-def _embeddings(context: Context, selection: Selection) -> np.ndarray:
-    """Embeddings of real images, from the store: float64 N x d, NaN where no face is found."""
+def _embeddings(context: Context, count: int) -> np.ndarray:
+    """Embeddings of the first test images, from the store: float64 count x d, NaN where no face is found.
+
+    Those of the range are computed, which all edits of all systems share.
+    """
+    at_least = RANGE * context.sizes(Sizes).images
+    selection = context.select("test", max(count, at_least))
 
     def compute(positions: np.ndarray) -> Arrays:
         return {"face": context.networks.face(selection.batch(positions)).cpu().numpy()}
 
     key = context.codes.key("faces", None, selection) | {"face": context.networks.face.describe()}
-    return context.store.array(key, len(selection), compute, "face").astype(np.float64)
+    found = context.store.array(key, len(selection), compute, "face")
+    return found[:count].astype(np.float64)
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:
@@ -305,7 +310,7 @@ def plan(context: Context, system: System) -> Iterator[Work]:
     yield from plan_fit(context, system)
     yield codes(system, "test", count, steps)
     edits = 1 + len(_attributes(context)) * len(sizes.strengths)
-    calls = Calls(encoder=1, decoder=network_calls(system, steps), face=2).times(edits)
+    calls = Calls(encoder=1, decoder=network_calls(system, steps), face=1).times(edits)
     yield Work(f"{edits} edits an image{by(system)}", count, calls, steps)
     real = len(context.select("test", RANGE * sizes.images))
     yield Work("faces of test", real, Calls(face=1), shared="faces test", real=True)
