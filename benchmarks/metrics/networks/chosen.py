@@ -133,6 +133,10 @@ class MetricNetworks:
             name = PORTRAITS
         elif self._has(DLIB) and self._has(LANDMARKS):
             name = DLIB
+        elif self.choice.stand_ins:
+            raise NotAvailable(
+                "no stand-in knows the faces of photographs; run without --stand-ins"
+            )
         else:
             raise NotAvailable(
                 f"no face recognition weights: {weights.how_to_get(DLIB)} for id_dlib, or for ArcFace "

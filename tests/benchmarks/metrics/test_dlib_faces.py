@@ -140,7 +140,7 @@ def test_when_it_is_used(with_dlib):
         (file,) = weights.KNOWN[name].files
         assert file.sha256 in found.describe().values()
     assert MetricNetworks(NetworkChoice(), CPU, "portraits").face.metric_name == "id_portraits"
-    with pytest.raises(NotAvailable):
+    with pytest.raises(NotAvailable, match="run without --stand-ins"):
         _ = MetricNetworks(NetworkChoice(stand_ins=True), CPU, "celeba").face
 
 
