@@ -12,6 +12,8 @@ edit: the change of the probe's logit when the edited image is encoded again.
 Neither has a scale of its own. `references` measures one with the same embedding on real images:
 two pictures of one person, the most that an edit can be expected to keep, and two different people.
 
+Without labels nothing is edited: the reconstruction alone is compared with the image.
+
 An embedding that looks for a face may find none. Such images are left out of the mean and counted in
 the note of the row.
 """
@@ -38,6 +40,7 @@ from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import (
     DECODE,
     ENCODE,
+    IN_WORDS,
     SEMANTIC,
     STOCHASTIC,
     System,
@@ -58,6 +61,7 @@ ATTRIBUTES = ("Male", "Smiling", "Wavy_Hair", "Young")  # the paper's
 PREVIEW = 8
 SAME, DIFFERENT = "the same person, another picture", "different people"
 OTHER_IMAGES = "different images"  # for data without identities
+RECONSTRUCTED = "reconstruction"  # the row of data without labels
 RANGE = 16  # images of the range per edited image: they only pass through the embedding
 
 
@@ -77,6 +81,35 @@ class Sizes:
 
 
 def run(context: Context, system: System) -> Iterator[Record]:
+    if context.dataset.attributes is None:
+        yield from _reconstructed(context, system)
+    else:
+        yield from _edited(context, system)
+
+
+def _reconstructed(context: Context, system: System) -> Iterator[Record]:
+    """The row of the reconstruction, for data without labels to edit by."""
+    system, selection, steps = _solved(context, system)
+    face = context.networks.face
+    taken = Taken(system, steps, inverts=STOCHASTIC in system.capabilities)
+    key = context.codes.key("reconstructed faces", system, selection)
+    key |= {"steps": steps, "face": face.describe()}
+    originals = torch.from_numpy(_embeddings(context, len(selection)))
+
+    def compute(positions: np.ndarray) -> Arrays:
+        code = context.codes.full(system, selection, positions, steps or 1)
+        decoded = face(context.resized(system.decode(code, steps or 1).cpu())).cpu().double()
+        return {"identity": face.compare(originals[positions], decoded).numpy()}
+
+    values = context.store.array(key, len(selection), compute, "identity")
+    fields = {"n": len(selection), "before": "the real image", **taken.protocol}
+    protocol = context.protocol("identity", edit="none", **fields, **face.describe())
+    row = partial(context.record, "identity", TABLE, system.title, setting=RECONSTRUCTED)
+    yield from identity_kept(partial(row, **taken.row, protocol=protocol), selection, face, values)
+
+
+def _edited(context: Context, system: System) -> Iterator[Record]:
+    """The rows of each attribute and strength."""
     system, selection, steps = _asked(context, system)
     attributes, face = _attributes(context), context.networks.face
     probe, labels = fit_adam(context, system), selections(context)[0].labels
@@ -135,10 +168,17 @@ def identity_kept(
 def _asked(context: Context, system: System) -> tuple[System, Selection, int | None]:
     """The system with its solver, the images and T.
 
-    Raises NotAvailable if its codes cannot be moved.
+    Raises NotAvailable if it has no semantic codes, or they cannot be moved.
     """
+    if SEMANTIC not in system.capabilities:
+        raise NotAvailable(f"{system.title} cannot {IN_WORDS[SEMANTIC]}")
     if reason := why_immovable(system):
         raise NotAvailable(reason)
+    return _solved(context, system)
+
+
+def _solved(context: Context, system: System) -> tuple[System, Selection, int | None]:
+    """The system with its solver, the images and T."""
     sizes = context.sizes(Sizes)
     selection, steps = context.select("test", sizes.images), sizes.steps
     return system.solving(sizes.solver), selection, steps if system.iterative else None
@@ -243,7 +283,8 @@ def references(context: Context) -> Iterator[Record]:
     called "different images".
     """
     try:
-        face, _ = context.networks.face, _attributes(context)
+        face = context.networks.face
+        _ = context.dataset.attributes is None or _attributes(context)
     except NotAvailable:
         return  # every system's row reports it
     selection = context.select("test", RANGE * context.sizes(Sizes).images)
@@ -304,14 +345,19 @@ def _embeddings(context: Context, count: int) -> np.ndarray:
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:
-    system, selection, steps = _asked(context, system)
+    sizes, labelled = context.sizes(Sizes), context.dataset.attributes is not None
+    system, selection, steps = (_asked if labelled else _solved)(context, system)
     _ = context.networks.face  # raises NotAvailable without a face embedding
-    sizes, count = context.sizes(Sizes), len(selection)
-    yield from plan_fit(context, system)
+    count, decode = len(selection), network_calls(system, steps)
+    if labelled:
+        yield from plan_fit(context, system)
     yield codes(system, "test", count, steps)
-    edits = 1 + len(_attributes(context)) * len(sizes.strengths)
-    calls = Calls(encoder=1, decoder=network_calls(system, steps), face=1).times(edits)
-    yield Work(f"{edits} edits an image{by(system)}", count, calls, steps)
+    if labelled:
+        edits = 1 + len(_attributes(context)) * len(sizes.strengths)
+        calls = Calls(encoder=1, decoder=decode, face=1).times(edits)
+        yield Work(f"{edits} edits an image{by(system)}", count, calls, steps)
+    else:
+        yield Work(f"decode{by(system)}", count, Calls(decoder=decode, face=1), steps)
     real = len(context.select("test", RANGE * sizes.images))
     yield Work("faces of test", real, Calls(face=1), shared="faces test", real=True)
 
@@ -320,11 +366,10 @@ BENCHMARK = Benchmark(
     name="identity",
     table=TABLE,
     headline=_metric,
-    needs=frozenset({ENCODE, DECODE, SEMANTIC}),
+    needs=frozenset({ENCODE, DECODE}),
     run=run,
     plan=plan,
     sizes=Sizes,
-    labelled=True,
     references=references,
     tables=(
         TableSpec(
@@ -334,6 +379,7 @@ BENCHMARK = Benchmark(
                 "Cosine similarity of face embeddings before and after an edit (id_dlib: their "
                 "distance, where lower is better), by attribute and strength, and how far the edit "
                 "moved the attribute's logit: an edit that changes nothing keeps the identity too. "
+                "Images without labels are not edited: their reconstructions are compared. "
                 "The rows of real images are the metric's range."
             ),
             rows=("setting",),

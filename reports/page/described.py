@@ -29,28 +29,41 @@ from reports.tables.numbers import metric_label, number_text, value_text
 
 def _identity(records: list[Record], found: Merged) -> tuple[str, str]:
     """How well an edit preserves the identity, and how far it moves the attribute: means over
-    attributes.
+    attributes. Of images without labels, how well the reconstruction does.
     """
     edits = [(r, *strength_of(r)) for r in records]
     strengths = [s for r, _, s in edits if s is not None and not r.reference]
     first = next((r for r in records if r.direction != NEITHER), None)
-    if not strengths or first is None:
+    ours = [r for r in records if is_measured(r) and not r.reference]
+    if first is None or not ours:
         return NOTHING, "No edit could be measured."
-    largest, texts = max(strengths), list[str]()
+    if strengths:
+        by = f"an edit of strength {max(strengths):g}, on average"
+        texts = _of_edits(edits, max(strengths), first.metric, found)
+    else:
+        by, texts = "the reconstruction", [f"{r.system} {value_text(r, found.known)}" for r in ours]
+    people = (r for r, _, strength in edits if strength is None and r.reference)
+    scale = [f"{r.setting} {value_text(r, found.known)}" for r in people]
+    label = metric_label(first.metric, found.known)
+    change = "kept" if first.direction == HIGHER else "lost"
+    text = f"Identity {change} ({label}) by {by}: {'; '.join(texts)}."
+    return SAID, text + (f" For reference: {listed(scale)}." if scale else "")
+
+
+def _of_edits(
+    edits: Sequence[tuple[Record, str, float | None]], largest: float, metric: str, found: Merged
+) -> list[str]:
+    """Means over attributes at the largest strength, by system: the identity and the logit's move."""
+    texts = []
     for system in dict.fromkeys(r.system for r, _, s in edits if s == largest):
         ours = [r for r, _, s in edits if s == largest and r.system == system]
-        kept = [r for r in ours if r.metric == first.metric]
+        kept = [r for r in ours if r.metric == metric]
         moved = [r for r in ours if r.metric == "logit_change"]
         if kept and moved:
             texts.append(
                 f"{system} {_mean(kept, found)} (the logit moves by {_mean(moved, found)})"
             )
-    people = (r for r, _, strength in edits if strength is None and r.reference)
-    scale = [f"{r.setting} {value_text(r, found.known)}" for r in people]
-    label = metric_label(first.metric, found.known)
-    change = "kept" if first.direction == HIGHER else "lost"
-    text = f"Identity {change} ({label}) by an edit of strength {largest:g}, on average: {'; '.join(texts)}."
-    return SAID, text + (f" For reference: {listed(scale)}." if scale else "")
+    return texts
 
 
 def strength_of(record: Record) -> tuple[str, float | None]:

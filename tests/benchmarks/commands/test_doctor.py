@@ -116,4 +116,4 @@ def test_images_without_labels_are_told_once(context, capsys):
     context.dataset = replace(context.dataset, attributes=None, attribute_names=())
     announce.announce(Evaluation(context, []), ["reconstruction", "probes", "identity", "cost"])
     said = capsys.readouterr().err
-    assert "no labels, which probes, identity need; measured: reconstruction, cost" in said
+    assert "no labels, which probes need; measured: reconstruction, identity, cost" in said

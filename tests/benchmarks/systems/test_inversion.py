@@ -15,6 +15,7 @@ from benchmarks.systems.protocol.base import Code
 from benchmarks.systems.shared import inversion, inversion_loss
 from benchmarks.systems.shared.inversion import GROUP, Inversion, Statistics
 from benchmarks.systems.stylegan2.network import Generator, StyleGAN2Config
+from benchmarks.weights import files
 from diffae.system.errors import UserError
 
 CPU = torch.device("cpu")
@@ -205,12 +206,12 @@ def test_lpips_is_what_its_package_gives(weights_dir, light_vgg16):
 
 
 def test_lpips_is_taken_where_its_weights_are(tmp_path, monkeypatch):
-    monkeypatch.setattr(weights, "hub_folder", lambda: tmp_path)
+    monkeypatch.setattr(files, "hub_folder", lambda: tmp_path)
     assert inversion_loss.find("auto", CPU).name == "effnet"
     (tmp_path / weights.KNOWN["vgg16"].files[-1].filename).write_bytes(b"other")
     with pytest.raises(UserError, match="not the published weights of vgg16"):
         inversion_loss.find("auto", CPU)
-    monkeypatch.setattr(weights, "sha256", lambda path: weights.KNOWN["vgg16"].files[-1].sha256)
+    monkeypatch.setattr(files, "sha256", lambda path: weights.KNOWN["vgg16"].files[-1].sha256)
     assert inversion_loss.find("auto", CPU).name == "lpips"
 
 

@@ -239,6 +239,25 @@ def test_images_of_nobody_in_particular_are_only_different(known):
     assert row.n == len(angles) and row.value == pytest.approx(cosines.mean(), abs=1e-6)
 
 
+def test_without_labels_the_reconstruction_is_compared(known):
+    """Of a decoder that makes everything a little brighter, which turns every face by one angle."""
+
+    class Brighter(Quarters):
+        fingerprint = "brighter-1"
+
+        def decode(self, code, steps=100):
+            return super().decode(code) + 0.1
+
+    known.dataset = replace(known.dataset, attribute_names=(), attributes=None, identities=None)
+    system = checked.Checked("brighter", Brighter(), torch.device("cpu"))
+    (row,) = identity.run(known, system)
+    assert (row.setting, row.metric, row.n) == ("reconstruction", "id_portraits", 8)
+    assert row.value == pytest.approx(np.cos(0.3), abs=1e-3)  # white is clipped in some images
+    assert [one.setting for one in references(known)] == [OTHER_IMAGES]
+    work = list(identity.plan(known, system))
+    assert sum(one.calls.face * one.images for one in work if not one.real) == 8
+
+
 def test_the_error_of_different_people_is_the_spread_over_people():
     """Every pair counts two people, so pairs are not independent: 400 draws of 40 people."""
     rng = np.random.default_rng(0)

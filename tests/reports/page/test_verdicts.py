@@ -211,6 +211,17 @@ def test_an_edit_is_said_to_keep_or_to_lose_the_person(tmp_path, metric, words):
     assert "For reference: different people 0.5000." in said.text
 
 
+def test_a_reconstruction_is_said_to_keep_the_person_where_nothing_is_edited(tmp_path):
+    row = partial(number, "appendix_g_identity", benchmark="identity", direction=LOWER)
+    records = [
+        row("id_dlib", 0.25, setting="reconstruction"),
+        row("id_dlib", 0.5, setting="different images", system="real images", reference=True),
+    ]
+    (said,) = verdicts(read([write_run(tmp_path / "run", records)]))
+    assert said.text.startswith("Identity lost (id_dlib) by the reconstruction: DiffAE 0.2500")
+    assert "For reference: different images 0.5000." in said.text
+
+
 def test_an_edit_after_which_no_face_is_found(tmp_path):
     row = partial(number, "appendix_g_identity", benchmark="identity", setting="Male 0.8")
     records = [
