@@ -22,6 +22,7 @@ from reports.page.contest import (
     with_error,
 )
 from reports.records.comparable import NAIVE, scale_name
+from reports.records.metrics import with_stand_ins
 from reports.records.record import HIGHER, LOWER, NEITHER, Record
 from reports.tables.merging import Merged
 from reports.tables.numbers import metric_label, number_text, value_text
@@ -100,12 +101,13 @@ def _variation(records: list[Record], found: Merged) -> tuple[str, str]:
 
 def _memorisation(records: list[Record], found: Merged) -> tuple[str, str]:
     """Whether samples are nearer to the training images than new images are."""
-    ratios = [r for r in records if r.metric.startswith("nn_ratio") and r.setting == "median"]
-    texts = [f"{r.system} {with_error(r, found)} ({_nearness(r)})" for r in ratios]
-    if not texts:
+    names = with_stand_ins(("nn_ratio_inception", "nn_ratio_pixels"), found.known)
+    medians = [r for r in records if r.setting == "median"]
+    metric = next((name for name in names if any(r.metric == name for r in medians)), "")
+    if not metric:
         return NOTHING, "No system could be measured."
-    metric = ratios[0].metric
-    texts = [text for text, r in zip(texts, ratios, strict=True) if r.metric == metric]
+    ratios = [r for r in medians if r.metric == metric]
+    texts = [f"{r.system} {with_error(r, found)} ({_nearness(r)})" for r in ratios]
     label = metric_label(metric, found.known)
     return SAID, (
         f"The distance of samples to the nearest training image, over that of new images "

@@ -33,7 +33,7 @@ TITLES = {
     "fewshot": "Samples of a class from a few labels",
     "unconditional": "Samples",
     "interpolation": "Interpolation",
-    "identity": "Identity under edits",
+    "identity": "Identity",
     "variation": "What each part of the code decides",
     "denoising": "Predicted images over t",
     "memorisation": "Nearest training images",

@@ -110,7 +110,8 @@ class MetricNetworks:
     def features(self) -> tuple[FeatureNetwork, ...]:
         """The networks asked for; else Inception if its weights are found, else EfficientNet-lite0.
 
-        `metric_name` of each says which it is. The first one names the headlines.
+        `metric_name` of each says which it is. A row that says why a system could not be measured is
+        under that of the first.
         """
         default = "inception" if self._has("inception") else EFFNET
         return tuple(self._load(name, FEATURES) for name in self.choice.features or (default,))

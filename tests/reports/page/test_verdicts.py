@@ -211,6 +211,13 @@ def test_an_edit_is_said_to_keep_or_to_lose_the_person(tmp_path, metric, words):
     assert "For reference: different people 0.5000." in said.text
 
 
+def test_of_several_feature_networks_the_published_one_is_quoted(tmp_path):
+    row = partial(number, "appendix_c_memorisation", benchmark="memorisation", setting="median")
+    records = [row("nn_ratio_effnet", 0.5), row("nn_ratio_inception", 0.75)]
+    (said,) = verdicts(read([write_run(tmp_path / "run", records)]))
+    assert "(Inception ratio, median): DiffAE 0.750" in said.text and "0.5" not in said.text
+
+
 def test_a_reconstruction_is_said_to_keep_the_person_where_nothing_is_edited(tmp_path):
     row = partial(number, "appendix_g_identity", benchmark="identity", direction=LOWER)
     records = [
