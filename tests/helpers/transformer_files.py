@@ -88,7 +88,8 @@ def write_clip(folder: Path) -> CLIPVisionModelWithProjection:
     both = randomised(CLIPModel(CLIPConfig(**configs, projection_dim=CLIP.dim)))
     path = folder / file_of("clip_vitl14_336", ".bin")
     both.save_pretrained(path.parent)
-    state = load_file(path.parent / "model.safetensors")
+    # copies: the tensors are views of the file, which is written again below
+    state = {n: t.clone() for n, t in load_file(path.parent / "model.safetensors").items()}
     # files of 2022 hold the indices of positions too
     indices = {
         f"{part}_model.embeddings.position_ids": torch.arange(9) for part in ("text", "vision")
