@@ -36,7 +36,17 @@ ABOVE = [
     for i, layer in enumerate(layers, 1)
 ]
 # What one runs, and what Python calls.
-ENTRIES = ("api", "run", "measure", "console", "commands", "evaluate", "evaluate_iter", "Results")
+ENTRIES = (
+    "api",
+    "run",
+    "measure",
+    "measuring",
+    "console",
+    "commands",
+    "evaluate",
+    "evaluate_iter",
+    "Results",
+)
 ENTRIES += ("make", "compare", "history", "training", "action")
 FRONTS = ("diffae/images", "diffae/app")
 

@@ -138,6 +138,8 @@ OPTIONS: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("measure", "A", "mse '' {two}", EMPTY),
     ("measure", "B", "mse {two} ''", EMPTY),
     ("measure", "--save --weights-dir", "''", EMPTY),
+    ("measure", "--subsets", "''", "is not COUNTxSIZE"),
+    ("measure", "--subsets", "2x3", "mse is no kernel distance"),
     ("measure", "--reading", "''", "invalid choice"),
     ("measure", "--reading", "pytorch-fid", {"stdout": OTHER}),
     ("measure", "--batch-size", "0", "at least 1"),

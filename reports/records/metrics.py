@@ -138,6 +138,15 @@ METRICS: dict[str, Metric] = {
         LOWER, "", "Frechet distance (EfficientNet-lite0)", "Heusel et al. 2017, eq. 6",
         digits=2, margin=Margin(0.0005, "0.005 of a FID of 10", is_share=True), network=EFFNET, stands_in_for="fid",
         between=SETS, depends_on_n=True),
+    "kid": Metric(
+        LOWER, "", "Kernel Inception distance, not times 1,000", "Binkowski et al. 2018",
+        label="KID", digits=6,
+        margin=Margin(0.000005, "half a unit of the last digit where papers print 1,000 times as much with two"),
+        network="inception", between=SETS),
+    "kd_effnet": Metric(
+        LOWER, "", "Kernel distance (EfficientNet-lite0), not times 1,000", "Binkowski et al. 2018, with a different network",
+        digits=6, margin=Margin(0.0005, "0.000005 of a KID of 0.01", is_share=True), network=EFFNET,
+        stands_in_for="kid", between=SETS),
     "rfid": Metric(
         LOWER, "", "FID of reconstructions", "Heusel et al. 2017, to the originals of the same images",
         label="rFID", digits=2, margin=Margin(0.005, "as fid"), network="inception", depends_on_n=True),
@@ -261,6 +270,7 @@ def _on_features(network: str, title: str) -> dict[str, Metric]:
 
 ON_EFFNET_FEATURES = (
     "fd_effnet",
+    "kd_effnet",
     "rfd_effnet",
     "fd_effnet_seed_std",
     "nn_effnet",

@@ -34,6 +34,8 @@ MARGINS = [
     ("accuracy", 0.0005, False),
     ("fid", 0.005, False),
     ("fd_effnet", 0.0005, True),
+    ("kid", 0.000005, False),
+    ("kd_effnet", 0.0005, True),
     ("rfid", 0.005, False),
     ("rfd_effnet", 0.0005, True),
     ("ppl", 0.01, True),
@@ -44,7 +46,7 @@ MARGINS = [
     ("id_dlib", 0.0005, False),
     *(
         (f"{kind}_{network}", 0.0005, True)
-        for kind in ("fd", "rfd")
+        for kind in ("fd", "kd", "rfd")
         for network in FEATURE_NETWORKS
     ),
 ]
@@ -63,7 +65,7 @@ def test_a_margin_is_a_size_or_a_share():
 
 def test_a_stand_in_measures_the_same_thing_in_the_same_unit_through_another_network():
     stand_ins = {name: row for name, row in METRICS.items() if row.stands_in_for}
-    assert len(stand_ins) == 11 + 5 * len(FEATURE_NETWORKS)
+    assert len(stand_ins) == 12 + 6 * len(FEATURE_NETWORKS)
     for name, row in stand_ins.items():
         published = METRICS[row.stands_in_for]
         assert published_name(name) == row.stands_in_for and not published.stands_in_for

@@ -13,9 +13,16 @@ import torch
 from PIL import Image
 from refusal import refusal
 from scipy.stats import sem
+from sklearn.metrics.pairwise import polynomial_kernel
 
+from benchmarks import weights
 from benchmarks.measure import main
+from benchmarks.measuring import sets
+from benchmarks.measuring.images import read
+from benchmarks.metrics import kernel
 from benchmarks.metrics.frechet import Moments, read_statistics
+from benchmarks.metrics.frechet_jackknife import Side, blocks_of
+from benchmarks.metrics.networks.chosen import EFFNET, FEATURES
 from diffae.system.errors import UserError
 
 
@@ -35,7 +42,7 @@ def test_statistics_are_those_of_all_images_however_many_are_summed_at_once(
 ):
     """12 images summed 5, 5 and 2 at a time, as a folder of thousands is by 1,024."""
     main(["fd_effnet", str(folders[0]), "--save", str(tmp_path / "at-once.npz")])
-    monkeypatch.setattr("benchmarks.measure.MOMENTS_CHUNK", 5)
+    monkeypatch.setattr("benchmarks.measuring.sets.MOMENTS_CHUNK", 5)
     apart = tmp_path / "apart.npz"
     main(["fd_effnet", str(folders[0]), "--save", str(apart), "--batch-size", "5"])
     with np.load(tmp_path / "at-once.npz") as expected, np.load(apart) as found:
@@ -57,6 +64,56 @@ def test_the_network_of_fid_is_named_and_a_singular_covariance_is_told(folders, 
     output = capsys.readouterr()
     assert "measured by: efficientnet-lite0" in output.out
     assert "so few images (12 for 1,280 dimensions)" in output.err
+
+
+@pytest.fixture
+def features(folders):
+    """EfficientNet-lite0's of both folders [12, 1280]."""
+    network = FEATURES[EFFNET](weights.load_path(EFFNET, None, False), torch.device("cpu"))
+    images = (torch.from_numpy(255 * pixels(f)).round().byte() for f in folders)
+    return [network(batch.permute(0, 3, 1, 2)).double().numpy() for batch in images]
+
+
+def test_the_kernel_distance_and_its_error(folders, features, capsys):
+    main(["kd_effnet", *map(str, folders)])
+    told, value = capsys.readouterr().out.splitlines()[-2:]
+    a, b = features
+    within = [polynomial_kernel(x)[~np.eye(12, dtype=bool)].mean() for x in (a, b)]
+    expected = sum(within) - 2 * polynomial_kernel(a, b).mean()
+    assert float(value.removeprefix("kd_effnet ")) == pytest.approx(expected, rel=1e-4)
+    found = kernel.between(*(Side.of(x, blocks_of(12)) for x in (a, b)))
+    error = np.sqrt(np.square([found.of_samples, found.of_reference]).sum())
+    assert told.startswith("images: 12 images and 12 images, standard error ")
+    assert float(told.split()[-1]) == pytest.approx(error, rel=0.01)
+
+
+def test_a_kernel_distance_over_subsets(folders, features, tmp_path, capsys):
+    """A is torch-fidelity's input 1."""
+    shutil.copytree(folders[1], tmp_path / "b")
+    (tmp_path / "b" / "000.png").unlink()
+    main(["kd_effnet", str(folders[0]), str(tmp_path / "b"), "--subsets", "20x5"])
+    told, value = capsys.readouterr().out.splitlines()[-2:]
+    expected, spread = kernel.over_subsets(features[0], features[1][1:], 20, 5)
+    assert float(value.removeprefix("kd_effnet ")) == pytest.approx(expected, rel=1e-4)
+    start = "images: 12 images and 11 images, 20 subsets of 5, standard deviation over them "
+    assert float(told.removeprefix(start)) == pytest.approx(spread, rel=0.01)
+
+
+def test_metrics_of_one_network_share_a_pass(measure, folders, monkeypatch, capsys):
+    alone = [f"{name} {measure(name, *folders):.8g}" for name in ("fd_effnet", "kd_effnet")]
+    seen = []
+    monkeypatch.setattr(sets, "read", lambda path, args: seen.append(path) or read(path, args))
+    main(["kd_effnet,mse,fd_effnet", *map(str, folders)])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line in alone] == alone[::-1]
+    assert len(seen) == len(set(seen)) == 24
+
+
+def test_a_kernel_distance_needs_features(folders, tmp_path, capsys):
+    main(["fd_effnet", str(folders[0]), "--save", str(tmp_path / "a.npz")])
+    with pytest.raises(UserError, match=r"^kd_effnet: .*a\.npz: statistics hold no features"):
+        main(["kd_effnet,fd_effnet", str(tmp_path / "a.npz"), str(folders[1])])
+    assert capsys.readouterr().out.splitlines()[-1].startswith("fd_effnet ")
 
 
 def pixels(folder):
@@ -144,6 +201,11 @@ def test_bad_input_is_one_line_and_exit_2(folders, tmp_path, capsys):
         (["ssim", folders[0], empty], "no images in this folder"),
         (["ssim", folders[0], tmp_path / "nowhere"], "no such folder"),
         (["ssim", *folders, "--save", tmp_path / "x.npz"], "--save: ssim compares pairs"),
+        (["kid", *folders, "--save", tmp_path / "x.npz"], "--save: kid needs features"),
+        (["kd_effnet", *folders, "--subsets", "2x13"], "subsets of 13 images cannot be drawn from"),
+        (["mse", *folders, "--subsets", "2x3"], "--subsets: mse is no kernel distance"),
+        (["kd_effnet", *folders, "--subsets", "100"], "is not COUNTxSIZE"),
+        (["kd_effnet", *folders, "--subsets", "100x1"], "must be at least 2"),
     ):
         assert message in refusal(main, capsys, *arguments)
 

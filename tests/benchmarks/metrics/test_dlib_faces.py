@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 from skimage import data
 
-from benchmarks import measure, weights
+from benchmarks import weights
 from benchmarks.measure import main
+from benchmarks.measuring import pairs
 from benchmarks.metrics.networks.chosen import MetricNetworks, face_embedding
 from benchmarks.metrics.networks.faces import FaceEmbedding
 from benchmarks.runtime.choices import NetworkChoice
@@ -72,7 +73,7 @@ def test_measure_leaves_out_and_counts_pairs_without_a_face(
         return torch.where(red < 0.01, torch.nan, red)
 
     face = FaceEmbedding("red", "id_dlib", 32, "0" * 64, embed)
-    monkeypatch.setattr(measure, "face_embedding", lambda *_: face)
+    monkeypatch.setattr(pairs, "face_embedding", lambda *_: face)
     reds = {"a": (0, 51, 102) if lacking else (51, 51, 102), "b": (102, 102, 178)}
     for folder, levels in reds.items():
         (tmp_path / folder).mkdir()
@@ -88,7 +89,7 @@ def test_measure_leaves_out_and_counts_pairs_without_a_face(
 
 def test_measure_says_that_no_pair_has_a_face(tmp_path, monkeypatch):
     face = FaceEmbedding("none", "id_dlib", 32, "0" * 64, lambda x: x[:, :1, 0, 0] * torch.nan)
-    monkeypatch.setattr(measure, "face_embedding", lambda *_: face)
+    monkeypatch.setattr(pairs, "face_embedding", lambda *_: face)
     Image.new("RGB", (8, 8)).save(tmp_path / "0.png")
     with pytest.raises(UserError, match=r"^id_dlib: no face found in 1 of 1 pairs$"):
         main(["id_dlib", str(tmp_path), str(tmp_path)])

@@ -1,0 +1,105 @@
+"""Metrics of pairs of images: files of the same name in two folders."""
+
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.measuring.images import batches, names_of, read, reading
+from benchmarks.measuring.networks import described, load_weights, naming_stand_in
+from benchmarks.metrics import METRICS, pixel, ssim
+from benchmarks.metrics.networks.chosen import DISTANCES, face_embedding
+from benchmarks.metrics.networks.faces import without_face
+from benchmarks.runtime.choices import NetworkChoice
+from diffae.system.errors import UserError
+from reports.records.metrics import published_name
+
+NAMES = {"identity": "arcface"}  # the command's name of a metric: its name in the table
+
+# The metrics without a network.
+PLAIN = {"ssim": ssim.ssim, "ssim_valid": ssim.ssim_valid, "mse": pixel.mse, "psnr": pixel.psnr}
+
+# Images in [-1, 1], N x 3 x H x W twice -> [N], NaN for a pair in which no face is found.
+PairMetric = Callable[[Tensor, Tensor], Tensor]
+
+
+def pair_metric(metric: str, args: Namespace) -> tuple[PairMetric, str]:
+    """The metric as a function of pairs of images, and the name of its network."""
+    metric = NAMES.get(metric, metric)
+    network = METRICS[metric].network
+    if not network:
+        return PLAIN[metric], METRICS[metric].title
+    if published_name(metric) == "arcface":
+        choice = NetworkChoice(
+            weights_dir=args.weights_dir, allow_unknown=args.allow_unknown_weights
+        )
+        with naming_stand_in(metric):
+            face = face_embedding(network, choice, torch.device(args.device))
+        return lambda a, b: face.compare(face(a), face(b)), described(face)
+    distance = DISTANCES[network](*load_weights(metric, args=args))
+    return distance, described(distance)
+
+
+def measure_pairs(
+    compare: Mapping[str, tuple[PairMetric, str]], args: Namespace
+) -> dict[str, list[str]]:
+    """The lines of all given metrics; the images are read once for all."""
+    pairs = _pairs(args)
+    scores: dict[str, list[Tensor]] = {metric: [] for metric in compare}
+    joined = (_read_pair(first, second, args) for first, second in pairs)
+    for batch in batches(joined, args.batch_size):
+        first, second = (images.float() / 127.5 - 1 for images in batch.unbind(1))
+        for metric, (function, _) in compare.items():
+            scores[metric].append(function(first, second).cpu())
+    found = {}
+    for metric, (_, name) in compare.items():
+        values, error = torch.cat(scores[metric]).double().numpy(), ""
+        values = values[~np.isnan(values)]
+        lacking = without_face(len(pairs) - len(values), len(pairs), "pairs")
+        if not len(values):
+            raise UserError(lacking)
+        if len(values) > 1 and np.isfinite(values).all():
+            error = f", standard error {np.std(values, ddof=1) / np.sqrt(len(values)):.3g}"
+        left_out = [f"{lacking}: left out"] if lacking else []
+        told = [f"measured by: {name}", *reading(args), *left_out]
+        told.append(f"pairs: {len(values)}{error}")
+        found[metric] = [*told, f"{metric} {np.mean(values):.8g}"]
+    return found
+
+
+def _pairs(args: Namespace) -> list[tuple[Path, Path]]:
+    """Files of the same name in both folders, whatever their suffix."""
+    sides = [_by_name(folder, args) for folder in (args.a, args.b)]
+    for here, there, folder in ((sides[0], sides[1], args.b), (sides[1], sides[0], args.a)):
+        if alone := sorted(here.keys() - there.keys()):
+            raise UserError(
+                f"{folder}: no image named {alone[0]} (of {len(alone)} without a partner): "
+                "pairs are files of the same name"
+            )
+    return [(path, sides[1][name]) for name, path in sides[0].items()]
+
+
+def _by_name(folder: Path, args: Namespace) -> dict[str, Path]:
+    """The images of a folder by their name without the suffix."""
+    images: dict[str, Path] = {}
+    for name in names_of(folder, args):
+        bare = str(PurePosixPath(name).with_suffix(""))
+        if bare in images:
+            raise UserError(
+                f"{folder / name}: has the name of {images[bare].name}, and pairs are files of the "
+                "same name; take one of the two out"
+            )
+        images[bare] = folder / name
+    return images
+
+
+def _read_pair(a: Path, b: Path, args: Namespace) -> Tensor:
+    """A pair of images: uint8 2 x 3 x H x W."""
+    first, second = read(a, args), read(b, args)
+    if first.shape != second.shape:
+        sizes = " and ".join(f"{x.shape[2]} x {x.shape[1]}" for x in (first, second))
+        raise UserError(f"{b}: differs in size from {a} ({sizes})")
+    return torch.stack([first, second])

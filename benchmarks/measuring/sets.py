@@ -1,0 +1,206 @@
+"""Metrics between two sets of images, which the features of a network stand for."""
+
+from argparse import ArgumentTypeError, Namespace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, reduce
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchmarks.measuring.images import batches, names_of, read, reading
+from benchmarks.measuring.networks import described, load_weights
+from benchmarks.metrics import METRICS, kernel
+from benchmarks.metrics.frechet import (
+    Moments,
+    bias_note,
+    frechet_distance,
+    read_statistics,
+    write_statistics,
+)
+from benchmarks.metrics.frechet_jackknife import Jackknife, Side, blocks_of
+from benchmarks.metrics.networks.chosen import FEATURES
+from benchmarks.metrics.networks.features import FeatureNetwork
+from diffae.system import cli
+from diffae.system.errors import UserError
+from diffae.system.files import writing
+from reports.records.metrics import published_name
+
+MOMENTS_CHUNK = 1024  # features are summed this many at a time: memory does not grow with the set
+
+Features = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """One of the two sets: its features [n, d], or else only their moments."""
+
+    path: Path
+    features: Features | None = None
+    summed: Moments | None = None
+
+    @cached_property
+    def moments(self) -> Moments:
+        if self.summed is not None:
+            return self.summed
+        assert self.features is not None
+        return Moments.from_features(self.features)
+
+    @property
+    def n(self) -> int:
+        return self.moments.n if self.features is None else len(self.features)
+
+    def __str__(self) -> str:
+        return f"{self.n} images" if self.n else "an unknown number of images"
+
+
+@dataclass(frozen=True)
+class Sets:
+    """The reference and the set that is compared with it; only the former where it is saved."""
+
+    network: FeatureNetwork
+    reference: ImageSet
+    samples: ImageSet | None
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A number, and what the line on the images says of it, such as its standard error."""
+
+    value: float
+    remark: str = ""
+
+
+# ----------------------------------------------------------------------------------------------
+# What compares
+
+
+def family(metric: str) -> str:
+    """The metric by which a stand-in compares: kid of kd_effnet."""
+    return published_name(metric)
+
+
+def _frechet(reference: ImageSet, samples: ImageSet) -> Compared:
+    for side in (reference, samples):
+        if side.n == 1:
+            raise UserError(f"{side.path}: one image; a Frechet distance needs at least two")
+        if note := bias_note(side.n, len(side.moments.mean)):
+            cli.say(f"warning: {side.path}: {note}")
+    return Compared(frechet_distance(reference.moments, samples.moments))
+
+
+def _kernel(reference: Features, samples: Features, args: Namespace) -> Compared:
+    if args.subsets is not None:
+        count, size = args.subsets
+        value, spread = kernel.over_subsets(reference, samples, count, size)
+        over = f"{count:,} subsets of {size:,}"
+        return Compared(value, f"{over}, standard deviation over them {spread:.3g}")
+    sides = (Side.of(features, blocks_of(len(features))) for features in (samples, reference))
+    found = kernel.between(*sides)
+    return Compared(found.value, _standard_error(found))
+
+
+def _standard_error(found: Jackknife) -> str:
+    """That of the draw of both sets; empty if there are too few images to tell."""
+    error = np.linalg.norm([found.of_samples, found.of_reference])
+    return f"standard error {error:.3g}" if np.isfinite(error) else ""
+
+
+MOMENTS = "fid"  # the family that moments are enough for
+# The other families: what compares the features [n, d] of the reference with those [m, d] of the samples.
+ON_FEATURES: dict[str, Callable[[Features, Features, Namespace], Compared]] = {"kid": _kernel}
+
+
+def subsets(text: str) -> tuple[int, int]:
+    """The number of subsets and the size of each, of "100x1000"."""
+    count, cross, size = text.partition("x")
+    if not cross:
+        raise ArgumentTypeError(f"{text!r} is not COUNTxSIZE, such as 100x1000")
+    return cli.positive(count), cli.between(2)(size)
+
+
+# ----------------------------------------------------------------------------------------------
+# Measuring
+
+
+def by_network(metrics: Iterable[str]) -> list[list[str]]:
+    """The metrics that see through one network together, so that each image goes through it once."""
+    of: dict[str, list[str]] = {}
+    for metric in metrics:
+        of.setdefault(METRICS[metric].network, []).append(metric)
+    return list(of.values())
+
+
+def read_sets(metrics: Sequence[str], args: Namespace) -> Sets:
+    """Both sets as some metrics of one network need them; the statistics of A are saved if asked for.
+
+    Raises UserError if weights, images or statistics cannot be read.
+    """
+    network = FEATURES[METRICS[metrics[0]].network](*load_weights(*metrics, args=args))
+    keep = any(family(metric) != MOMENTS for metric in metrics)
+    reference = _read_set(args.a, network, keep, args)
+    if args.save is not None:
+        with writing(args.save, "choose another --save"):
+            write_statistics(args.save, reference.moments)
+    samples = None if args.b is None else _read_set(args.b, network, keep, args)
+    return Sets(network, reference, samples)
+
+
+def measure_sets(metric: str, sets: Sets, args: Namespace) -> list[str]:
+    """The lines of a metric. Raises UserError if it cannot be measured on these sets."""
+    reference, samples = sets.reference, sets.samples
+    if samples is None:
+        return [f"{args.save}: mu, sigma and n of {reference}"]
+    found = _compared(metric, reference, samples, args)
+    remark = f", {found.remark}" if found.remark else ""
+    return [
+        f"measured by: {described(sets.network)}",
+        *reading(args),
+        f"images: {reference} and {samples}{remark}",
+        f"{metric} {found.value:.8g}",
+    ]
+
+
+def _compared(metric: str, reference: ImageSet, samples: ImageSet, args: Namespace) -> Compared:
+    if family(metric) == MOMENTS:
+        return _frechet(reference, samples)
+    for side in (reference, samples):
+        if side.features is None:
+            raise UserError(
+                f"{side.path}: statistics hold no features, which {metric} needs; give the folder of the images"
+            )
+    assert reference.features is not None and samples.features is not None
+    return ON_FEATURES[family(metric)](reference.features, samples.features, args)
+
+
+def _read_set(path: Path, network: FeatureNetwork, keep: bool, args: Namespace) -> ImageSet:
+    """A folder's images or a statistics file. With `keep`, the features of images are held: n x d x
+    4 bytes.
+    """
+    if path.suffix == ".npz":
+        return ImageSet(path, summed=_statistics(path, network))
+    names = names_of(path, args)
+    rows = _features((path / name for name in names), network, args)
+    if keep:
+        row = np.dtype((np.float32, network.dim))
+        return ImageSet(path, features=np.fromiter(rows, row, len(names)))
+    chunks = map(Moments.from_features, batches(rows, MOMENTS_CHUNK))
+    return ImageSet(path, summed=reduce(Moments.merge, chunks))
+
+
+def _features(paths: Iterable[Path], network: FeatureNetwork, args: Namespace) -> Iterator[Tensor]:
+    images = (read(path, args) for path in paths)
+    return (row for batch in batches(images, args.batch_size) for row in network(batch).cpu())
+
+
+def _statistics(path: Path, network: FeatureNetwork) -> Moments:
+    if path.exists() and not path.is_file():  # reading a pipe would wait for a writer
+        raise UserError(f"{path}: must be a file of statistics, not a folder, pipe or device")
+    moments = read_statistics(path)
+    if len(moments.mean) != network.dim:
+        raise UserError(
+            f"{path}: statistics of {len(moments.mean)} features, not of {network.name}'s {network.dim}"
+        )
+    return moments

@@ -1,0 +1,142 @@
+"""The kernel distance against scikit-learn's kernel, torch-fidelity, the same without a block, and new draws."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics.pairwise import polynomial_kernel
+
+from benchmarks.metrics import kernel
+from benchmarks.metrics.frechet_jackknife import BLOCKS, Side, blocks_of
+from diffae.system.errors import UserError
+
+
+def expected_distance(x, y):
+    """The sum over all pairs, with scikit-learn's kernel: (x.y / d + 1)^3 by default."""
+    n, m = len(x), len(y)
+    xx, yy, xy = (polynomial_kernel(*pair, degree=3) for pair in ((x, x), (y, y), (x, y)))
+    own = [k[~np.eye(len(k), dtype=bool)].sum() / (len(k) * (len(k) - 1)) for k in (xx, yy)]
+    return sum(own) - 2 * xy.sum() / (n * m)
+
+
+def between(x, y):
+    return kernel.between(Side.of(x, blocks_of(len(x))), Side.of(y, blocks_of(len(y))))
+
+
+@pytest.fixture
+def few_rows(monkeypatch):
+    """The kernel in parts of 16 rows, as it is in parts of 2,048 for thousands of images."""
+    monkeypatch.setattr(kernel, "ROWS", 16)
+
+
+@pytest.mark.parametrize(("n", "m"), [(70, 67), (66, 40), (30, 300), (16, 32), (2, 3)])
+def test_the_distance_and_every_block_left_out(n, m, few_rows):
+    rng = np.random.default_rng(n)
+    x, y = rng.normal(size=(n, 12)).astype(np.float32), rng.normal(0.4, 1.3, size=(m, 12))
+    of_x, of_y = rng.integers(0, BLOCKS, n), rng.integers(0, BLOCKS, m)
+    found = kernel.between(Side.of(x, of_x), Side.of(y, of_y))
+    x = x.astype(np.float64)
+    assert found.value == pytest.approx(expected_distance(x, y), rel=1e-11)
+    for block in range(BLOCKS):
+        for without, rest in (
+            (found.without_samples, (x[of_x != block], y)),
+            (found.without_reference, (x, y[of_y != block])),
+        ):
+            if min(map(len, rest)) > 1:
+                assert without[block] == pytest.approx(expected_distance(*rest), rel=1e-10)
+            else:
+                assert np.isnan(without[block])
+
+
+def test_some_rows_of_many_are_a_side_and_an_empty_block_changes_nothing(few_rows):
+    rng = np.random.default_rng(12)
+    pool, other = rng.normal(size=(90, 5)).astype(np.float32), rng.normal(size=(40, 5))
+    rows, blocks = rng.permutation(90)[:50], np.where(blocks_of(50) == 3, 4, blocks_of(50))
+    reference = Side.of(other, blocks_of(40))
+    found = kernel.between(Side(pool, rows, blocks), reference)
+    copied = kernel.between(Side.of(pool[rows], blocks), reference)
+    assert found.value == copied.value and found.without_samples[3] == found.value
+    np.testing.assert_array_equal(found.of_samples, copied.of_samples)
+
+
+def test_no_matrix_of_all_pairs_is_held(few_rows):
+    x = np.random.default_rng(0).normal(size=(800, 4)).astype(np.float32)
+    tracemalloc.start()
+    between(x, x)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100_000 < 800 * 800 * 8 / 50
+
+
+def test_it_has_no_bias():
+    """Of two sets of one distribution the mean is zero; with the diagonals it is not."""
+    rng = np.random.default_rng(3)
+    draws = rng.normal(size=(400, 2, 30, 10))
+    values = np.array([between(x, y).value for x, y in draws])
+    error = values.std(ddof=1) / np.sqrt(len(values))
+    assert abs(values.mean()) < 3 * error
+    kept = [
+        polynomial_kernel(x).trace() / 30**2 + polynomial_kernel(y).trace() / 30**2
+        for x, y in draws
+    ]
+    assert np.mean(kept) > 100 * error
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_the_standard_error_is_the_spread_of_new_draws(both):
+    """Of both sides, and of the samples against one reference; features are ReLUs, as Inception's."""
+    rng = np.random.default_rng(4)
+
+    def drawn(n, shift):
+        return np.maximum(rng.normal(shift, 1, size=(n, 20)), 0)
+
+    fixed, values, variances = drawn(120, 0), [], []
+    for _ in range(200):
+        found = between(drawn(80, 0.4), drawn(120, 0) if both else fixed)
+        influence = [found.of_samples, found.of_reference if both else [0]]
+        values.append(found.value)
+        variances.append(sum(np.square(part).sum() for part in influence))
+    ratio = np.sqrt(np.mean(variances)) / np.std(values, ddof=1)
+    assert 0.85 < ratio < 1.2
+
+
+# ----------------------------------------------------------------------------------------------
+# torch-fidelity's subsets
+
+
+# Mean and standard deviation by its `kid_features_to_metric`, over 100 subsets of 100.
+BY_TORCH_FIDELITY = (0.16284651324370628, 0.026991354372141525)
+
+
+def two_sets():
+    rng = np.random.RandomState(7)
+    return np.abs(rng.normal(size=(300, 64))), np.abs(rng.normal(0.2, 1.1, size=(240, 64)))
+
+
+def test_subsets_are_those_of_torch_fidelity_0_4():
+    found = kernel.over_subsets(*two_sets(), count=100, size=100)
+    np.testing.assert_allclose(found, BY_TORCH_FIDELITY, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("count", "size"), [(100, 100), (3, 240), (1, 7)])
+def test_subsets_equal_torch_fidelity(count, size):
+    theirs = pytest.importorskip("torch_fidelity.metric_kid").kid_features_to_metric
+    first, second = two_sets()
+    found = kernel.over_subsets(first, second, count, size)
+    for dtype, within in ((torch.float64, 1e-12), (torch.float32, 1e-6)):
+        features = (torch.from_numpy(x).to(dtype) for x in (first, second))
+        flags = {"kid_subsets": count, "kid_subset_size": size, "verbose": False}
+        expected = list(theirs(*features, **flags).values())
+        np.testing.assert_allclose(found, expected, rtol=0, atol=within)
+
+
+# ----------------------------------------------------------------------------------------------
+# What is refused
+
+
+def test_too_few_images_are_refused():
+    with pytest.raises(UserError, match="two images"):
+        between(np.zeros((1, 4)), np.zeros((9, 4)))
+    with pytest.raises(UserError, match="subsets of 8 images cannot be drawn from 7"):
+        kernel.over_subsets(np.zeros((9, 4)), np.zeros((7, 4)), 2, 8)
