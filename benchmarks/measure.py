@@ -112,7 +112,12 @@ def _parser() -> cli.Parser:
     parser = cli.Parser(cli.prog("benchmarks.measure"), __doc__)
     add = parser.add_argument
     add("metric", metavar="METRIC[,METRIC...]", help=", ".join((*SETS, *PAIRS)))
-    add("a", metavar="A", type=cli.path, help="folder of images; for sets also statistics (.npz)")
+    add(
+        "a",
+        metavar="A",
+        type=cli.path,
+        help="folder of images; for Frechet distances also statistics (.npz)",
+    )
     add("b", metavar="B", type=cli.path, nargs="?", help="the folder to compare with")
     add(
         "--save", type=cli.path, metavar="FILE.npz", help="write the statistics of A (mu, sigma, n)"
