@@ -2,6 +2,7 @@
 
     FID                           `python -m pytorch_fid A B` on the same PNG folders    1e-3 relative (slow; the fast test has
                                   pytorch-fid's features and a closed form)
+    KID                           scikit-learn's kernel on pytorch-fid's features        1e-3 relative (test_kernel.py has torch-fidelity)
     LPIPS                         `lpips.LPIPS(net="alex")`                              1e-5
     ssim                          its definition by a direct convolution in float64      1e-5
     ssim_valid                    `piq.ssim(downsample=False)`                           1e-5
@@ -26,6 +27,7 @@ from insightface.model_zoo import get_model
 from PIL import Image
 from pytorch_fid import fid_score
 from pytorch_fid.inception import InceptionV3
+from sklearn.metrics.pairwise import polynomial_kernel
 
 from benchmarks.measure import main
 from benchmarks.metrics.path_length import path_length
@@ -75,11 +77,16 @@ def their_features(their_inception, folders):
     return [fid_score.get_activations(sorted(f.iterdir()), their_inception, 4) for f in folders]
 
 
-def test_fid(measure, their_features, folders):
+def test_fid_and_kid(their_features, folders, weights_dir, capsys):
     """Of pytorch-fid's own features, in closed form."""
-    expected = reference_metrics.frechet(*their_features)
-    assert expected > 1
-    assert measure("fid", *folders) == pytest.approx(expected, rel=1e-3)
+    main(["fid,kid", *map(str, folders), "--weights-dir", str(weights_dir), ALLOW])
+    lines = map(str.split, capsys.readouterr().out.splitlines())
+    found = {words[0]: float(words[1]) for words in lines if words[0] in ("fid", "kid")}
+    a, b = their_features
+    within = [polynomial_kernel(x)[~np.eye(12, dtype=bool)].mean() for x in (a, b)]
+    fid, kid = reference_metrics.frechet(a, b), sum(within) - 2 * polynomial_kernel(a, b).mean()
+    assert fid > 1 and abs(kid) > 1e-3
+    assert found == pytest.approx({"fid": fid, "kid": kid}, rel=1e-3)
 
 
 def test_pytorch_fid_reads_our_statistics(their_features, folders, weights_dir, tmp_path):
