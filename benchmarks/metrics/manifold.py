@@ -1,0 +1,269 @@
+"""Precision and recall, density and coverage: how two sets of features overlap.
+
+The ball of a point reaches to the k-th nearest other point of its own set. With A the reference and
+B the samples,
+
+    precision = share of B that lies in a ball of A         (Kynkaanniemi et al., 2019)
+    recall    = share of A that lies in a ball of B
+    density   = balls of A that hold a sample, mean over B, divided by k    (Naeem et al., 2020)
+    coverage  = share of the balls of A that hold a sample
+
+Defaults are those of the code of each. Precision and recall have k = 3 and `<=` (StyleGAN3, ADM,
+torch-fidelity; its versions before 0.4 had the two exchanged). Density and coverage have k = 5 and
+`<` (prdc). All four depend on the size of both sets.
+
+A squared distance is |x|^2 + |y|^2 - 2 x.y in float64, rounded to the features' float32 before its
+root is taken, as in scikit-learn, which prdc calls; where rounding noise is all that is left it is
+0. Equal distances are then equal numbers, on which `<` and `<=` depend, and equal points are at
+distance 0. In float32 alone, as torch-fidelity takes it of float32 features, the formula does not
+tell near points from equal ones.
+
+Sets are compared a block of each at a time: memory does not grow with the product of their sizes.
+
+Standard errors come from balanced half-samples (McCarthy, 1969). Both sets are dealt to 20 blocks
+and halved in 19 ways, in which every two blocks are on one side as often as apart. Each number is
+computed again on one half of both sets and on the other, with the balls that these points have
+alone. Half of the mean squared difference is the variance at half the size, and half of that the
+variance at the whole size. For a mean this is exactly its usual standard error. A jackknife over
+blocks counts what depends on several points at once, as a ball does, once for each of them: on
+simulated features its errors are 1.2 to 2.1 times the spread over fresh draws, and these 0.X to X.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchmarks.metrics.frechet_jackknife import BLOCKS, blocks_of
+from diffae.system.errors import UserError
+
+PAPER_K, PRDC_K = 3, 5  # of precision and recall; of density and coverage
+MOST = 1 << 24  # distances at a time
+SAME = 1e-12  # squared distances below this share of the squared norms are rounding noise
+
+
+def _splits() -> NDArray[np.bool_]:
+    """Which blocks [19, 20] each split puts in its first half: a design of Plackett and Burman.
+
+    Its rows are shifts of the squares modulo 19 (Paley, 1933); the last block is always in.
+    """
+    squares = np.isin(np.arange(19), np.square(np.arange(1, 19)) % 19)
+    shifted = np.stack([np.roll(squares, shift) for shift in range(19)])
+    return np.column_stack([shifted, np.ones(19, dtype=bool)])
+
+
+# The blocks [39, 20] in each part: all, the first half of each split, and the second of each.
+PARTS = np.concatenate([np.ones((1, BLOCKS), dtype=bool), _splits(), ~_splits()])
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number, and its values [19, 2] on both halves of each split; nan where it has none."""
+
+    value: float
+    halves: NDArray[np.float64]
+
+    @property
+    def influences(self) -> NDArray[np.float64]:
+        """The influence [19] of each split: the sum of their squares is the variance."""
+        return (self.halves[:, 0] - self.halves[:, 1]) / (2 * math.sqrt(len(self.halves)))
+
+
+@dataclass(frozen=True, eq=False)
+class Manifold:
+    """A set of features [n, d], on any device, in the order of the blocks [n] of its points."""
+
+    features: Tensor
+    blocks: NDArray[np.int64]
+
+    @staticmethod
+    def of(
+        features: Tensor | NDArray[np.floating], blocks: NDArray[np.int64] | None = None
+    ) -> "Manifold":
+        """Features [n, d]; the rows are dealt to blocks in turn if none are given.
+
+        Raises UserError if there are none, or if one is infinite or NaN.
+        """
+        features = torch.as_tensor(features)
+        features = features if features.dtype == torch.float64 else features.float()
+        if not len(features) or not features.isfinite().all():
+            raise UserError("features to compare: none, or one that is infinite or NaN")
+        blocks = blocks_of(len(features)) if blocks is None else blocks
+        order = np.argsort(blocks, kind="stable")
+        return Manifold(features[torch.from_numpy(order).to(features.device)], blocks[order])
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """The points [BLOCKS] in each block."""
+        return np.bincount(self.blocks, minlength=BLOCKS)
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """The points [39] in each of `PARTS`."""
+        return PARTS @ self.counts
+
+    @cached_property
+    def slices(self) -> list[slice]:
+        """Where each block lies."""
+        ends = np.cumsum(self.counts)
+        return [slice(int(e - n), int(e)) for e, n in zip(ends, self.counts, strict=True)]
+
+    @cached_property
+    def nearest(self) -> Tensor:
+        """The distances [n, BLOCKS, k] of each point to its nearest others in each block.
+
+        They ascend; where a block has fewer others the rest is infinite.
+        """
+        return self._nearest(max(PAPER_K, PRDC_K))
+
+    def _nearest(self, k: int) -> Tensor:
+        found = self.features.new_full((len(self), BLOCKS, k), torch.inf)
+        for rows, columns, _, distances in _tiles(self, self):
+            own = torch.arange(rows.start, rows.stop) - columns.start
+            inside = ((own >= 0) & (own < distances.shape[1])).nonzero().squeeze(1)
+            distances[inside, own[inside]] = torch.inf  # a point is not its own neighbour
+            few = min(k, distances.shape[1])
+            block = self.blocks[columns.start]
+            found[rows, block, :few] = distances.topk(few, largest=False).values
+        return found
+
+    def radii(self, k: int) -> Tensor:
+        """The radii [n, 39] of the balls among the points of each of `PARTS`.
+
+        Infinite where it has fewer than k others.
+        """
+        nearest = self.nearest if k <= self.nearest.shape[2] else self._nearest(k)
+        kept = torch.from_numpy(PARTS).to(nearest.device)
+        return torch.stack([nearest[:, part].flatten(1).kthvalue(k).values for part in kept], 1)
+
+
+def precision(reference: Manifold, samples: Manifold, k: int = PAPER_K) -> Estimate:
+    """The share of the samples that lie in a ball of the reference, border included.
+
+    Raises UserError if the reference has no more than k points, as do density and coverage.
+    """
+    _need("precision", "reference", reference, k)
+    inside = _in_a_ball(reference, samples, k)
+    return _estimate(inside, samples, reference, samples, k)
+
+
+def recall(reference: Manifold, samples: Manifold, k: int = PAPER_K) -> Estimate:
+    """The share of the reference that lies in a ball of the samples, border included.
+
+    Raises UserError if there are no more than k samples.
+    """
+    _need("recall", "samples", samples, k)
+    inside = _in_a_ball(samples, reference, k)
+    return _estimate(inside, reference, samples, reference, k)
+
+
+def density(reference: Manifold, samples: Manifold, k: int = PRDC_K) -> Estimate:
+    """The number of balls of the reference that hold a sample, border excluded, over k.
+
+    It may exceed 1.
+    """
+    _need("density", "reference", reference, k)
+    balls = _balls(reference, samples, k) / k
+    return _estimate(balls, samples, reference, samples, k)
+
+
+def coverage(reference: Manifold, samples: Manifold, k: int = PRDC_K) -> Estimate:
+    """The share of the balls of the reference that hold a sample, border excluded."""
+    _need("coverage", "reference", reference, k)
+    covered = _nearest_samples(reference, samples) < reference.radii(k)
+    return _estimate(_sums(covered, reference), reference, reference, samples, k)
+
+
+def _estimate(
+    sums: NDArray[np.float64], over: Manifold, balls: Manifold, points: Manifold, k: int
+) -> Estimate:
+    """The mean of sums [39] over the points of a set in each of `PARTS`.
+
+    nan where a part has no points, or so few balls that there is no k-th neighbour.
+    """
+    means = sums / over.sizes.clip(min=1)
+    known = np.where((balls.sizes > k) & (points.sizes > 0), means, math.nan)
+    return Estimate(float(known[0]), known[1:].reshape(2, -1).T)
+
+
+def _need(metric: str, name: str, side: Manifold, k: int) -> None:
+    if len(side) <= k:
+        raise UserError(
+            f"{metric} with k = {k} needs at least {k + 1} images in the {name}, which has {len(side)}"
+        )
+
+
+# ----------------------------------------------------------------------------------------------
+# Balls and the points in them, for each of PARTS
+
+
+def _in_a_ball(balls: Manifold, points: Manifold, k: int) -> NDArray[np.float64]:
+    """The points [39] that lie in a ball."""
+    radii = balls.radii(k)
+    found = torch.zeros(len(points), len(PARTS), dtype=torch.bool, device=radii.device)
+    for rows, columns, parts, distances in _tiles(balls, points):
+        for part in parts:
+            found[columns, part] |= (distances <= radii[rows, part, None]).any(0)
+    return _sums(found, points)
+
+
+def _balls(balls: Manifold, points: Manifold, k: int) -> NDArray[np.float64]:
+    """The balls [39] that hold a point, summed over the points."""
+    radii = balls.radii(k)
+    found = np.zeros(len(PARTS))
+    for rows, _, parts, distances in _tiles(balls, points):
+        for part in parts:
+            found[part] += int((distances < radii[rows, part, None]).sum())
+    return found
+
+
+def _nearest_samples(reference: Manifold, samples: Manifold) -> Tensor:
+    """The distance [m, 39] of each point of the reference to the nearest sample."""
+    found = reference.features.new_full((len(reference), len(PARTS)), torch.inf)
+    for rows, _, parts, distances in _tiles(reference, samples):
+        nearest = distances.amin(1)
+        for part in parts:
+            found[rows, part] = torch.minimum(found[rows, part], nearest)
+    return found
+
+
+def _sums(which: Tensor, points: Manifold) -> NDArray[np.float64]:
+    """How many [39] points of each part have a truth value [n, 39] of that part."""
+    own = torch.from_numpy(PARTS[:, points.blocks].T).to(which.device)
+    return (which & own).sum(0).double().cpu().numpy()
+
+
+# ----------------------------------------------------------------------------------------------
+# Distances
+
+
+def _tiles(a: Manifold, b: Manifold) -> Iterator[tuple[slice, slice, list[int], Tensor]]:
+    """All distances, of some rows of one block of a and one block of b at a time.
+
+    Yields the rows of a, those of b, the `PARTS` that both blocks are in, and the distances.
+    """
+    most = max(MOST // int(b.counts.max()), 1)
+    for own, here in enumerate(a.slices):
+        for start in range(here.start, here.stop, most):
+            rows = slice(start, min(start + most, here.stop))
+            for block in np.flatnonzero(b.counts):
+                parts = np.flatnonzero(PARTS[:, own] & PARTS[:, block]).tolist()
+                columns = b.slices[block]
+                yield rows, columns, parts, distances(a.features[rows], b.features[columns])
+
+
+def distances(x: Tensor, y: Tensor) -> Tensor:
+    """Euclidean distances [n, m] of points [n, d] and [m, d], rounded to the type of both."""
+    kind = torch.promote_types(x.dtype, y.dtype)
+    x, y = x.double(), y.double()
+    norms = x.square().sum(1, keepdim=True) + y.square().sum(1)
+    squared = torch.addmm(norms, x, y.T, alpha=-2)
+    return squared.masked_fill_(squared <= SAME * norms, 0).to(kind).sqrt()
