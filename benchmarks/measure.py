@@ -5,15 +5,17 @@
     python -m benchmarks.measure fid real/ --save real.npz      save statistics for later
     python -m benchmarks.measure kid,fid real/ samples/      both from one pass over the images
     python -m benchmarks.measure kid real/ samples/ --subsets 100x1000     as torch-fidelity
+    python -m benchmarks.measure precision,recall real/ samples/
     python -m benchmarks.measure ssim originals/ reconstructions/
     python -m benchmarks.measure ssim,lpips,mse,fid runs/RUN/images/inputs runs/RUN/images/diffae     several at once
 
-Frechet distances, as fid, and kernel distances, as kid, compare two sets; A is the reference. The
-others compare pairs: files of the same name, whatever their suffix, and the mean over them is
-printed. The last line on stdout is METRIC VALUE; the lines before say how it was measured, and the
-standard error where there is one: of a kernel distance that of the draw of both sets. Several
-metrics are printed one after the other, in the given order. A metric whose weights are missing is
-never replaced by another: it gives a line on stderr and exit status 2, and the others are printed.
+Frechet distances, as fid, kernel distances, as kid, and precision, recall, density and coverage
+compare two sets; A is the reference. The others compare pairs: files of the same name, whatever
+their suffix, and the mean over them is printed. The last line on stdout is METRIC VALUE; the lines
+before say how it was measured, and the standard error where there is one: that of the draw of both
+sets, or of the mean over pairs. Several metrics are printed one after the other, in the given
+order. A metric whose weights are missing is never replaced by another: it gives a line on stderr
+and exit status 2, and the others are printed.
 """
 
 from argparse import Namespace

@@ -7,12 +7,13 @@ from functools import cached_property, reduce
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.measuring.images import batches, names_of, read, reading
 from benchmarks.measuring.networks import described, load_weights
-from benchmarks.metrics import METRICS, kernel
+from benchmarks.metrics import METRICS, kernel, manifold
 from benchmarks.metrics.frechet import (
     Moments,
     bias_note,
@@ -20,7 +21,8 @@ from benchmarks.metrics.frechet import (
     read_statistics,
     write_statistics,
 )
-from benchmarks.metrics.frechet_jackknife import Jackknife, Side, blocks_of
+from benchmarks.metrics.frechet_jackknife import Side, blocks_of
+from benchmarks.metrics.manifold import Manifold
 from benchmarks.metrics.networks.chosen import FEATURES
 from benchmarks.metrics.networks.features import FeatureNetwork
 from diffae.system import cli
@@ -73,6 +75,9 @@ class Compared:
     remark: str = ""
 
 
+OnFeatures = Callable[[Features, Features, Namespace], Compared]
+
+
 # ----------------------------------------------------------------------------------------------
 # What compares
 
@@ -99,18 +104,35 @@ def _kernel(reference: Features, samples: Features, args: Namespace) -> Compared
         return Compared(value, f"{over}, standard deviation over them {spread:.3g}")
     sides = (Side.of(features, blocks_of(len(features))) for features in (samples, reference))
     found = kernel.between(*sides)
-    return Compared(found.value, _standard_error(found))
+    return Compared(found.value, _standard_error([found.of_samples, found.of_reference]))
 
 
-def _standard_error(found: Jackknife) -> str:
+def _standard_error(influences: Sequence[NDArray[np.float64]]) -> str:
     """That of the draw of both sets; empty if there are too few images to tell."""
-    error = np.linalg.norm([found.of_samples, found.of_reference])
+    error = np.linalg.norm(np.concatenate(influences))
     return f"standard error {error:.3g}" if np.isfinite(error) else ""
+
+
+def _overlap(metric: str) -> OnFeatures:
+    """Precision, recall, density or coverage."""
+
+    def compare(reference: Features, samples: Features, args: Namespace) -> Compared:
+        on = torch.device(args.device)
+        sides = (Manifold.of(torch.from_numpy(x).to(on)) for x in (reference, samples))
+        overlap = manifold.OVERLAPS[metric]
+        found = overlap.between(*sides)
+        error = _standard_error([found.influences]) if found.varies else ""
+        return Compared(found.value, ", ".join(filter(None, [overlap.convention, error])))
+
+    return compare
 
 
 MOMENTS = "fid"  # the family that moments are enough for
 # The other families: what compares the features [n, d] of the reference with those [m, d] of the samples.
-ON_FEATURES: dict[str, Callable[[Features, Features, Namespace], Compared]] = {"kid": _kernel}
+ON_FEATURES: dict[str, OnFeatures] = {
+    "kid": _kernel,
+    **{metric: _overlap(metric) for metric in manifold.OVERLAPS},
+}
 
 
 def subsets(text: str) -> tuple[int, int]:

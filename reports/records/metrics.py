@@ -147,6 +147,38 @@ METRICS: dict[str, Metric] = {
         LOWER, "", "Kernel distance (EfficientNet-lite0), not times 1,000", "Binkowski et al. 2018, with a different network",
         digits=6, margin=Margin(0.0005, "0.000005 of a KID of 0.01", is_share=True), network=EFFNET,
         stands_in_for="kid", between=SETS),
+    "precision": Metric(
+        HIGHER, "", "Precision (Inception-v3; k = 3, <=)", "Kynkaanniemi et al. 2019",
+        digits=4, margin=Margin(0.0005, "half a unit of the third digit"), network="inception", between=SETS,
+        depends_on_n=True),
+    "precision_effnet": Metric(
+        HIGHER, "", "Precision (EfficientNet-lite0; k = 3, <=)", "Kynkaanniemi et al. 2019, with a different network",
+        digits=4, margin=Margin(0.0005, "as precision"), network=EFFNET, stands_in_for="precision", between=SETS,
+        depends_on_n=True),
+    "recall": Metric(
+        HIGHER, "", "Recall (Inception-v3; k = 3, <=)", "Kynkaanniemi et al. 2019",
+        digits=4, margin=Margin(0.0005, "as precision"), network="inception", between=SETS,
+        depends_on_n=True),
+    "recall_effnet": Metric(
+        HIGHER, "", "Recall (EfficientNet-lite0; k = 3, <=)", "Kynkaanniemi et al. 2019, with a different network",
+        digits=4, margin=Margin(0.0005, "as precision"), network=EFFNET, stands_in_for="recall", between=SETS,
+        depends_on_n=True),
+    "density": Metric(
+        HIGHER, "", "Density (Inception-v3; k = 5, <)", "Naeem et al. 2020",
+        digits=4, margin=Margin(0.0005, "as precision"), network="inception", between=SETS,
+        depends_on_n=True),
+    "density_effnet": Metric(
+        HIGHER, "", "Density (EfficientNet-lite0; k = 5, <)", "Naeem et al. 2020, with a different network",
+        digits=4, margin=Margin(0.0005, "as precision"), network=EFFNET, stands_in_for="density", between=SETS,
+        depends_on_n=True),
+    "coverage": Metric(
+        HIGHER, "", "Coverage (Inception-v3; k = 5, <)", "Naeem et al. 2020",
+        digits=4, margin=Margin(0.0005, "as precision"), network="inception", between=SETS,
+        depends_on_n=True),
+    "coverage_effnet": Metric(
+        HIGHER, "", "Coverage (EfficientNet-lite0; k = 5, <)", "Naeem et al. 2020, with a different network",
+        digits=4, margin=Margin(0.0005, "as precision"), network=EFFNET, stands_in_for="coverage", between=SETS,
+        depends_on_n=True),
     "rfid": Metric(
         LOWER, "", "FID of reconstructions", "Heusel et al. 2017, to the originals of the same images",
         label="rFID", digits=2, margin=Margin(0.005, "as fid"), network="inception", depends_on_n=True),
@@ -271,6 +303,10 @@ def _on_features(network: str, title: str) -> dict[str, Metric]:
 ON_EFFNET_FEATURES = (
     "fd_effnet",
     "kd_effnet",
+    "precision_effnet",
+    "recall_effnet",
+    "density_effnet",
+    "coverage_effnet",
     "rfd_effnet",
     "fd_effnet_seed_std",
     "nn_effnet",

@@ -36,6 +36,11 @@ MARGINS = [
     ("fd_effnet", 0.0005, True),
     ("kid", 0.000005, False),
     ("kd_effnet", 0.0005, True),
+    *(
+        (metric + suffix, 0.0005, False)
+        for metric in ("precision", "recall", "density", "coverage")
+        for suffix in ("", "_effnet", *(f"_{network}" for network in FEATURE_NETWORKS))
+    ),
     ("rfid", 0.005, False),
     ("rfd_effnet", 0.0005, True),
     ("ppl", 0.01, True),
@@ -65,7 +70,7 @@ def test_a_margin_is_a_size_or_a_share():
 
 def test_a_stand_in_measures_the_same_thing_in_the_same_unit_through_another_network():
     stand_ins = {name: row for name, row in METRICS.items() if row.stands_in_for}
-    assert len(stand_ins) == 12 + 6 * len(FEATURE_NETWORKS)
+    assert len(stand_ins) == 16 + 10 * len(FEATURE_NETWORKS)
     for name, row in stand_ins.items():
         published = METRICS[row.stands_in_for]
         assert published_name(name) == row.stands_in_for and not published.stands_in_for
@@ -93,7 +98,14 @@ def test_stand_ins_stand_behind_what_they_stand_for():
 
 
 def test_what_compares_two_folders():
-    assert {row.direction for row in map(METRICS.get, comparing(SETS))} == {"lower"}
+    higher = {name for name in comparing(SETS) if METRICS[name].direction == "higher"}
+    assert {published_name(name) for name in higher} == {
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+    }
+    assert {METRICS[name].direction for name in {*comparing(SETS)} - higher} == {"lower"}
     assert set(comparing(PAIRS)) >= {"ssim", "ssim_valid", "mse", "psnr", "lpips", "arcface"}
     assert not set(comparing(PAIRS)) & set(comparing(SETS))
 

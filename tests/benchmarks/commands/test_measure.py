@@ -6,6 +6,7 @@ That its metrics equal reference programs is tested in test_equal_references.py.
 import os
 import shutil
 import signal
+from argparse import Namespace
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from benchmarks.measuring.images import read
 from benchmarks.metrics import kernel
 from benchmarks.metrics.frechet import Moments, read_statistics
 from benchmarks.metrics.frechet_jackknife import Side, blocks_of
+from benchmarks.metrics.manifold import OVERLAPS, Manifold
 from benchmarks.metrics.networks.chosen import EFFNET, FEATURES
 from diffae.system.errors import UserError
 
@@ -116,6 +118,34 @@ def test_a_kernel_distance_needs_features(folders, tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[-1].startswith("fd_effnet ")
 
 
+def test_how_two_sets_overlap(folders, features, capsys):
+    """A is the reference; the convention is told, and an error where halves are large enough."""
+    names = ["precision_effnet", "recall_effnet", "density_effnet", "coverage_effnet"]
+    main([",".join(names), str(folders[1]), str(folders[0])])
+    lines = capsys.readouterr().out.splitlines()
+    sides = [Manifold.of(x.astype(np.float32)) for x in features[::-1]]
+    for i, name in enumerate(names):
+        overlap = OVERLAPS[name.removesuffix("_effnet")]
+        told, value = lines[3 * i + 1 : 3 * i + 3]
+        assert float(value.removeprefix(f"{name} ")) == pytest.approx(
+            overlap.between(*sides).value, rel=1e-6
+        )
+        start = "images: 12 images and 12 images, "
+        assert told.startswith(f"{start}k = 3 with <=" if i < 2 else f"{start}k = 5 with <")
+
+
+def test_the_error_of_how_two_sets_overlap(capsys):
+    """That of balanced half-samples; none where every half has the same number."""
+    a, b = np.random.default_rng(0).normal(size=(2, 60, 4)).astype(np.float32)
+    args = Namespace(device="cpu")
+    for name, overlap in OVERLAPS.items():
+        influences = overlap.between(Manifold.of(a), Manifold.of(b)).influences
+        told = sets.ON_FEATURES[name](a, b, args).remark
+        error = float(told.partition(", standard error ")[2])
+        assert error == pytest.approx(np.linalg.norm(influences), rel=0.01)
+        assert "error" not in sets.ON_FEATURES[name](a, b + 1000, args).remark
+
+
 def pixels(folder):
     return np.stack([np.asarray(Image.open(path)) for path in sorted(folder.iterdir())]) / 255
 
@@ -193,6 +223,10 @@ def test_pairs_must_be_pairs(folders, tmp_path):
 def test_bad_input_is_one_line_and_exit_2(folders, tmp_path, capsys):
     empty = tmp_path / "empty"
     empty.mkdir()
+    few = tmp_path / "few"
+    few.mkdir()
+    for path in sorted(folders[1].iterdir())[:2]:
+        shutil.copy(path, few)
     for arguments, message in (
         (["ssin", *folders], "did you mean ssim"),
         (["ssim,msee", *folders], "unknown metric 'msee'; did you mean"),
@@ -201,6 +235,10 @@ def test_bad_input_is_one_line_and_exit_2(folders, tmp_path, capsys):
         (["ssim", folders[0], empty], "no images in this folder"),
         (["ssim", folders[0], tmp_path / "nowhere"], "no such folder"),
         (["ssim", *folders, "--save", tmp_path / "x.npz"], "--save: ssim compares pairs"),
+        (
+            ["recall_effnet", folders[0], few],
+            "recall_effnet: recall with k = 3 needs at least 4 images in the samples, which has 2",
+        ),
         (["kid", *folders, "--save", tmp_path / "x.npz"], "--save: kid needs features"),
         (["kd_effnet", *folders, "--subsets", "2x13"], "subsets of 13 images cannot be drawn from"),
         (["mse", *folders, "--subsets", "2x3"], "--subsets: mse is no kernel distance"),

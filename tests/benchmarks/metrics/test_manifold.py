@@ -1,0 +1,202 @@
+"""Precision, recall, density and coverage: prdc, torch-fidelity, closed forms, new draws."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.distance import cdist
+
+from benchmarks.metrics import manifold
+from benchmarks.metrics.frechet_jackknife import BLOCKS, blocks_of
+from benchmarks.metrics.manifold import (
+    PARTS,
+    Estimate,
+    Manifold,
+    coverage,
+    density,
+    precision,
+    recall,
+)
+from diffae.system.errors import UserError
+
+
+def overlap(a, b, **k):
+    """The four numbers of a reference and samples, with the k of each, or with one k."""
+    sides = Manifold.of(a), Manifold.of(b)
+    return [of(*sides, **k).value for of in (precision, recall, density, coverage)]
+
+
+def defined(a, b, k=3, wide=5):
+    """The four numbers by their definitions, from matrices of all distances."""
+    aa, bb, ab = cdist(a, a), cdist(b, b), cdist(a, b)
+    near, far = (np.sort(aa, 1)[:, i, None] for i in (k, wide))  # place 0 is the point itself
+    return [
+        (ab <= near).any(0).mean(),
+        (ab <= np.sort(bb, 1)[:, k]).any(1).mean(),
+        (ab < far).sum(0).mean() / wide,
+        (ab < far).any(1).mean(),
+    ]
+
+
+def two_sets(kind=np.float64, n=130, m=90, d=6):
+    rng = np.random.default_rng(3)
+    return rng.normal(size=(n, d)).astype(kind), rng.normal(0.3, 0.9, size=(m, d)).astype(kind)
+
+
+def lattice():
+    """Points of which many are equal, and more equally far apart; all distances are exact."""
+    rng = np.random.default_rng(4)
+    return rng.integers(0, 4, (120, 3)).astype(float), rng.integers(1, 5, (80, 3)).astype(float)
+
+
+def copies():
+    """Samples of which some are images of the reference, as of a model that memorises."""
+    a, b = two_sets(np.float32)
+    return a, np.concatenate([b[:60], a[:30]])
+
+
+# ----------------------------------------------------------------------------------------------
+# The programs that define them
+
+SETS = pytest.mark.parametrize(
+    "sets", [two_sets(), two_sets(np.float32), two_sets(np.float32, 150, 200, 64), lattice()]
+)
+
+
+@SETS
+@pytest.mark.parametrize("k", [1, 5])
+def test_density_and_coverage_equal_prdc(sets, k, capsys):
+    """Ties included: it counts strictly."""
+    theirs = pytest.importorskip("prdc").compute_prdc(*sets, nearest_k=k)
+    found = overlap(*sets, k=k)[2:]
+    np.testing.assert_allclose(found, [theirs["density"], theirs["coverage"]], rtol=1e-12)
+
+
+@SETS
+@pytest.mark.parametrize("k", [1, 3])
+def test_precision_and_recall_equal_torch_fidelity(sets, k):
+    """Ties included. Its input 1 is the samples; its shares are float32."""
+    theirs = pytest.importorskip("torch_fidelity.metric_prc").prc_features_to_metric
+    a, b = (torch.from_numpy(x).double() for x in sets)
+    flags = {"prc_neighborhood": k, "prc_batch_size": 64, "save_cpu_ram": True}
+    expected = theirs(b, a, **flags, verbose=False)
+    found = overlap(*sets, k=k)[:2]
+    np.testing.assert_allclose(found, [expected["precision"], expected["recall"]], rtol=1e-7)
+
+
+# precision and recall by torch-fidelity 0.4.0, density and coverage by prdc 0.2
+BY_LIBRARIES = [85 / 90, 99 / 130, 489 / 450, 117 / 130]
+
+
+def test_the_numbers_of_the_libraries():
+    np.testing.assert_allclose(overlap(*two_sets()), BY_LIBRARIES, rtol=1e-12)
+
+
+# ----------------------------------------------------------------------------------------------
+# Closed forms
+
+
+@pytest.mark.parametrize("offset", [0, 100])
+def test_equal_sets(offset):
+    """A ball holds its centre and k - 1 others, so that the density is 1; far from zero too."""
+    a = two_sets(np.float32)[0] + np.float32(offset)
+    assert overlap(a, a[::-1].copy()) == [1, 1, 1, 1]
+
+
+def test_sets_far_apart():
+    a, b = two_sets()
+    assert overlap(a, b + 1000) == [0, 0, 0, 0]
+
+
+def test_samples_are_one_half_of_the_reference():
+    """On a line with steps of 1, balls of k = 3 reach 2, and 3 at the last sample; balls of k = 5
+    hold the 5 points up to 2 away, also at the ends.
+    """
+    a = np.arange(100.0)[:, None]
+    assert overlap(a, a[:50]) == [1, 0.53, 1, 0.52]
+
+
+def test_the_border_of_a_ball():
+    """It belongs to the balls of precision and recall, not to those of density and coverage."""
+    a, at_border = np.array([[0.0], [1], [2], [3]]), np.full((4, 1), 6.0)
+    assert precision(*map(Manifold.of, (a, at_border)), k=3).value == 1
+    assert density(*map(Manifold.of, (a, at_border)), k=3).value == 0
+    assert coverage(*map(Manifold.of, (a, at_border)), k=3).value == 0
+    assert recall(*map(Manifold.of, (at_border, a)), k=3).value == 1
+
+
+def test_equal_points_have_a_ball_of_radius_zero():
+    """Though the formula of the distance gives rounding noise for them."""
+    point = np.random.default_rng(0).normal(50, 1, size=(1, 500)).astype(np.float32)
+    same = np.repeat(point, 9, 0)
+    assert overlap(same, same[:7]) == [1, 1, 0, 0]
+
+
+# ----------------------------------------------------------------------------------------------
+# The computation
+
+
+@pytest.mark.parametrize(
+    ("sets", "most"), [(two_sets(), 30), (lattice(), 1 << 22), (copies(), 1 << 22)]
+)
+def test_the_number_and_both_halves_of_every_split(sets, most, monkeypatch):
+    """However few distances are held at a time."""
+    monkeypatch.setattr(manifold, "MOST", most)
+    rng = np.random.default_rng(7)
+    of_a, of_b = (rng.integers(0, BLOCKS, len(x)) for x in sets)
+    sides = Manifold.of(sets[0], of_a), Manifold.of(sets[1], of_b)
+    found = [of(*sides) for of in (precision, recall, density, coverage)]
+    np.testing.assert_allclose([one.value for one in found], defined(*sets), rtol=1e-12)
+    for i in (0, 8, 18):
+        for half, blocks in enumerate((PARTS[1 + i], PARTS[20 + i])):
+            expected = defined(sets[0][blocks[of_a]], sets[1][blocks[of_b]])
+            np.testing.assert_allclose([one.halves[i, half] for one in found], expected, rtol=1e-12)
+
+
+def test_splits_are_balanced():
+    """Every half has ten blocks, the halves of a split share none, and the influences of a mean
+    have its usual standard error.
+    """
+    assert (PARTS[1:].sum(1) == 10).all() and (PARTS[1:20] ^ PARTS[20:]).all()
+    x = np.random.default_rng(1).normal(size=BLOCKS)
+    halves = (PARTS[1:] @ x / 10).reshape(2, -1).T
+    error = np.linalg.norm(Estimate(x.mean(), halves).influences)
+    assert error == pytest.approx(x.std(ddof=1) / np.sqrt(BLOCKS), rel=1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n", "m", "d", "shift"), [(200, 200, 8, 0.0), (300, 100, 16, 0.2)])
+def test_the_standard_error_is_the_spread_of_new_draws(n, m, d, shift):
+    rng = np.random.default_rng(5)
+    values, variances = [], []
+    for _ in range(150):
+        sides = Manifold.of(rng.normal(size=(n, d))), Manifold.of(rng.normal(shift, 1, (m, d)))
+        found = [of(*sides) for of in (precision, recall, density, coverage)]
+        values.append([one.value for one in found])
+        variances.append([np.square(one.influences).sum() for one in found])
+    ratio = np.sqrt(np.mean(variances, 0)) / np.std(values, 0, ddof=1)
+    assert (ratio > 0.85).all() and (ratio < 1.2).all()
+
+
+def test_there_is_no_error_where_a_half_has_too_few_points():
+    a, b = two_sets()
+    few = Manifold.of(a[:9])
+    assert np.isnan(precision(few, Manifold.of(b)).influences).any()
+    assert np.isnan(recall(Manifold.of(b), few).influences).any()
+    assert np.isfinite(recall(few, Manifold.of(b)).influences).all()
+    one = Manifold.of(b[:1], blocks_of(1))
+    for of in (precision, density, coverage):
+        assert np.isnan(of(Manifold.of(a), one).influences).any()
+
+
+def test_too_few_images_are_refused():
+    a, b = map(Manifold.of, (np.zeros((3, 2)), np.zeros((5, 2))))
+    for of, sides, message in (
+        (precision, (a, b), "precision with k = 3 needs at least 4 images in the reference"),
+        (recall, (b, a), "recall with k = 3 needs at least 4 images in the samples, which has 3"),
+        (density, (b, a), "density with k = 5 needs at least 6 images in the reference"),
+        (coverage, (b, a), "coverage with k = 5 needs at least 6 images in the reference"),
+    ):
+        with pytest.raises(UserError, match=message):
+            of(*sides)
+    with pytest.raises(UserError, match="infinite or NaN"):
+        Manifold.of(np.array([[1.0], [np.nan]]))
