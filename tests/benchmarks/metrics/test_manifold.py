@@ -126,8 +126,11 @@ def test_the_border_of_a_ball():
 
 def test_equal_points_have_a_ball_of_radius_zero():
     """Though the formula of the distance gives rounding noise for them."""
-    point = np.random.default_rng(0).normal(50, 1, size=(1, 500)).astype(np.float32)
-    same = np.repeat(point, 9, 0)
+    points = np.random.default_rng(0).normal(50, 1, size=(9, 500)).astype(np.float32)
+    x = torch.from_numpy(points)
+    assert (manifold.distances(x, x).diagonal() == 0).all()
+    np.testing.assert_allclose(manifold.distances(x, x), cdist(points, points), rtol=1e-6)
+    same = np.repeat(points[:1], 9, 0)
     assert overlap(same, same[:7]) == [1, 1, 0, 0]
 
 
