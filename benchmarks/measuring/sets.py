@@ -121,7 +121,7 @@ def _overlap(metric: str) -> OnFeatures:
         sides = (Manifold.of(torch.from_numpy(x).to(on)) for x in (reference, samples))
         overlap = manifold.OVERLAPS[metric]
         found = overlap.between(*sides)
-        error = _standard_error([found.influences]) if found.varies else ""
+        error = _standard_error([found.influences]) if found.has_error else ""
         return Compared(found.value, ", ".join(filter(None, [overlap.convention, error])))
 
     return compare

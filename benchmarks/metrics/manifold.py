@@ -25,15 +25,15 @@ and halved in 19 ways, of which any two blocks are in one half in 9. Each number
 on one half of both sets and on the other, with the balls that these points have alone. Half of the
 mean squared difference is the variance at half the size, and half of that the variance at the whole
 size. For a mean this is exactly its usual standard error. On simulated features these errors are
-0.88 to 1.12 times the spread over fresh draws (0.83 to 0.98 with 40 images), and 0.4 to 0.6 times
-where all but one or two points are inside. A jackknife over blocks counts what depends on several
+0.88 to 1.12 times the spread over fresh draws (0.83 to 0.98 with 40 images). Where all but one or
+two points are inside they are 0.4 to 0.6 times it (`Estimate.has_error`). A jackknife over blocks counts what depends on several
 points at once, as a ball does, once for each of them: its errors were 1.2 to 2.1 times the spread
 (200 points against 200 in 8 dimensions).
 """
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -46,6 +46,7 @@ from diffae.system.errors import UserError
 
 PAPER_K, PRDC_K = 3, 5  # of precision and recall; of density and coverage
 MOST = 1 << 22  # distances at a time
+FEWEST = 5  # points on either side of a share that has an error
 SAME = 1e-12  # squared distances below this share of the squared norms are rounding noise
 
 
@@ -65,10 +66,14 @@ PARTS = np.concatenate([np.ones((1, BLOCKS), dtype=bool), _splits(), ~_splits()]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number, and its values [19, 2] on both halves of each split; nan where it has none."""
+    """A number, and its values [19, 2] on both halves of each split; nan where it has none.
+
+    `of` is the number of points of which it is a share; None if it is no share.
+    """
 
     value: float
     halves: NDArray[np.float64]
+    of: int | None = None
 
     @property
     def influences(self) -> NDArray[np.float64]:
@@ -76,9 +81,12 @@ class Estimate:
         return (self.halves[:, 0] - self.halves[:, 1]) / (2 * math.sqrt(len(self.halves)))
 
     @property
-    def varies(self) -> bool:
-        """Whether the halves differ: if not, as where all are 1, they say nothing of the error."""
-        return bool(np.any(self.influences))
+    def has_error(self) -> bool:
+        """Whether the halves tell the error: they differ, and a share has `FEWEST` points or more on
+        either side. Of fewer the error would be too small.
+        """
+        fewest = FEWEST if self.of is None else self.of * min(self.value, 1 - self.value)
+        return bool(np.any(self.influences)) and fewest > FEWEST - 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +167,7 @@ def precision(reference: Manifold, samples: Manifold, k: int = PAPER_K) -> Estim
     """
     _need("precision", "reference", reference, k)
     inside = _in_a_ball(reference, samples, k)
-    return _estimate(inside, samples, reference, samples, k)
+    return replace(_estimate(inside, samples, reference, samples, k), of=len(samples))
 
 
 def recall(reference: Manifold, samples: Manifold, k: int = PAPER_K) -> Estimate:
@@ -169,7 +177,7 @@ def recall(reference: Manifold, samples: Manifold, k: int = PAPER_K) -> Estimate
     """
     _need("recall", "samples", samples, k)
     inside = _in_a_ball(samples, reference, k)
-    return _estimate(inside, reference, samples, reference, k)
+    return replace(_estimate(inside, reference, samples, reference, k), of=len(reference))
 
 
 def density(reference: Manifold, samples: Manifold, k: int = PRDC_K) -> Estimate:
@@ -186,7 +194,8 @@ def coverage(reference: Manifold, samples: Manifold, k: int = PRDC_K) -> Estimat
     """The share of the balls of the reference that hold a sample, border excluded."""
     _need("coverage", "reference", reference, k)
     covered = _nearest_samples(reference, samples) < reference.radii(k)
-    return _estimate(_sums(covered, reference), reference, reference, samples, k)
+    found = _estimate(_sums(covered, reference), reference, reference, samples, k)
+    return replace(found, of=len(reference))
 
 
 @dataclass(frozen=True)

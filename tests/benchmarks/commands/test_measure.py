@@ -137,6 +137,7 @@ def test_how_two_sets_overlap(folders, features, capsys):
 def test_the_error_of_how_two_sets_overlap(capsys):
     """That of balanced half-samples; none where every half has the same number."""
     a, b = np.random.default_rng(0).normal(size=(2, 60, 4)).astype(np.float32)
+    b += 1  # so that some are inside and some are outside
     args = Namespace(device="cpu")
     for name, overlap in OVERLAPS.items():
         influences = overlap.between(Manifold.of(a), Manifold.of(b)).influences

@@ -134,6 +134,16 @@ def test_equal_points_have_a_ball_of_radius_zero():
     assert overlap(same, same[:7]) == [1, 1, 0, 0]
 
 
+@pytest.mark.parametrize(("outside", "has_error"), [(0, False), (4, False), (5, True), (23, True)])
+def test_a_share_of_almost_all_has_no_error(outside, has_error):
+    """Precision, of 80 samples of which some are far away; the other shares are of all."""
+    a, b = (np.random.default_rng(seed).normal(size=(80, 2)) for seed in (0, 0))
+    b[:outside] += 1000
+    found = precision(Manifold.of(a), Manifold.of(b))
+    assert found.value == 1 - outside / 80
+    assert found.has_error == has_error
+
+
 # ----------------------------------------------------------------------------------------------
 # The computation
 
