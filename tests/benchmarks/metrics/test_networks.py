@@ -161,6 +161,23 @@ def test_path_lengths_bear_the_name_of_their_distance(empty, weights_dir):
     assert seen_through("ppl", networks(empty, True).path_distance.network) == "ppl"
 
 
+def test_stand_ins_alone_leave_out_what_is_there(hub):
+    """All published names are in `hub`, ArcFace's too."""
+    usual, alone = (
+        MetricNetworks(NetworkChoice(stand_ins=only, allow_unknown=True), CPU, "portraits")
+        for only in (False, True)
+    )
+    for networks, names in (
+        (usual, ["lpips", "lpips_vgg", "fid", "arcface"]),
+        (alone, ["pd_effnet", "pd_effnet", "fd_effnet", "id_portraits"]),
+    ):
+        found = networks.perceptual, networks.path_distance, networks.features[0], networks.face
+        assert [network.metric_name for network in found] == names
+    described = alone.describe()
+    assert described["stand_ins"] and described["vgg16"] is None
+    assert described != usual.describe()
+
+
 def test_normalised_distance_of_orthogonal_features():
     a, b = torch.zeros(1, 4, 3, 3), torch.zeros(1, 4, 3, 3)
     a[:, 0], b[:, 1] = 5.0, 0.1
