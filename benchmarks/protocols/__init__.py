@@ -1,0 +1,1 @@
+"""Protocols of other evaluation codes as TOML files; benchmarks/metrics/protocols/schema.py reads them."""
