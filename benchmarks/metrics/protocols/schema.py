@@ -35,8 +35,9 @@ class Pixels:
 
     crop        how an image of a data set becomes square, as --crop names it; a folder that is
                 measured holds crops already
-    scaling     the numbers that stand for pixels x of 0 to 255; float32, so that a level of an
-                image that is scaled, scaled back and truncated may fall by one
+    scaling     the numbers that stand for pixels x of 0 to 255, in float32, so that a level of an
+                image that is scaled, scaled back and truncated may fall by one. "x / 127.5 - 1" is
+                NumPy's: computed in float64, then rounded once
     posterior   which code of a posterior distribution is decoded
     """
 
@@ -88,8 +89,11 @@ class Psnr:
 
 @dataclass(frozen=True)
 class Ssim:
-    """SSIM of pixels in [0, 1], averaged over windows and channels.
+    """SSIM, averaged over windows and channels.
 
+    pixels      the numbers that it is computed of: their mean enters it, so that it is another
+                number in [-1, 1]
+    clamped     whether what a decoder gives beyond them is cut off
     window      weights of the local moments: an 11 x 11 Gaussian of sigma 1.5, or 7 x 7 equal ones
     padding     of the image: zeros, its reflection, or none ("valid": windows inside the image)
     range       the number that the stabilising constants are multiples of; "of the batch": the
@@ -100,6 +104,8 @@ class Ssim:
 
     rounding: Rounding = "none"
     rounded: Rounded = "both"
+    pixels: Literal["[0, 1]", "[-1, 1]"] = "[0, 1]"
+    clamped: bool = True
     window: Literal["gaussian 11", "uniform 7"] = "gaussian 11"
     padding: Literal["zero", "reflect", "valid"] = "zero"
     range: Literal["1", "2", "of the batch"] = "1"
