@@ -1,8 +1,8 @@
-"""From an image file to square RGB pixels, as torchvision's `Resize` and `CenterCrop` do it.
+"""From an image file to square RGB pixels.
 
-The authors of DiffAE train on `Resize` (bilinear, antialiased) then `CenterCrop`, and on CelebA64
-with the crop of D2C. The choice moves a published number, so `Transform.describe()` goes into the
-protocol.
+The authors of DiffAE train on torchvision's `Resize` (bilinear, antialiased) then `CenterCrop`, and
+on CelebA64 with the crop of D2C; others cut otherwise (`crops.py`). The choice moves a published
+number, so `Transform.describe()` goes into the protocol.
 """
 
 import io
@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from diffae.data.crops import CROPS
 from diffae.system.errors import UserError
 
-CROPS = ("center", "d2c", "none")
 ALIGNED_CELEBA = (178, 218)
 D2C_BOX = (25, 57, 153, 185)
 SMALLEST_SIZE, LARGEST_SIZE = 8, 4096
@@ -50,10 +50,10 @@ DECODING_ERRORS = (
 class Transform:
     """Any image to `image_size` x `image_size` pixels: pad, crop, resize.
 
-    `pad_to` puts the image in the middle of a black square of that many pixels. `crop` is "center"
-    (shorter side to `image_size`, then the middle), "d2c" (the 128 x 128 face of a 178 x 218
-    aligned CelebA image, then resized; Sinha et al., NeurIPS 2021) or "none" (the image is square
-    already). An image that has the right size is not resampled.
+    `pad_to` puts the image in the middle of a black square of that many pixels. `crop` is one of
+    `crops.CROPS`: "d2c" is the 128 x 128 face of a 178 x 218 aligned CelebA image, then resized
+    (Sinha et al., NeurIPS 2021), "none" an image that is square already, the others resize the
+    shorter side to `image_size` and cut out the middle. An image of the right size is not resampled.
     """
 
     image_size: int
@@ -76,8 +76,7 @@ class Transform:
         elif self.crop == "none":
             require(image.width == image.height, image, where, "crop none needs square images")
         refuse_strip(image, self.image_size, where)
-        image = resize_shorter_side(image, self.image_size)
-        return np.asarray(center_crop(image, self.image_size))
+        return CROPS[self.crop].cut(image, self.image_size)
 
     def native_side(self, width: int, height: int) -> int:
         """Side in px of the square that is cut out of an image of this size, before resizing."""
@@ -88,7 +87,9 @@ class Transform:
 
     def describe(self) -> dict[str, str | int | bool | None]:
         """Everything that two runs must share to see the same pixels: every field, and the resampler."""
-        return {**asdict(self), "filter": "bilinear", "resampler": "PIL", "antialias": True}
+        how = CROPS[self.crop]
+        told = {"filter": how.filter, "resampler": how.resampler, "antialias": how.antialias}
+        return {**asdict(self), **told}
 
 
 def require(fits: bool, image: Image.Image, where: str, what: str) -> None:
@@ -111,21 +112,6 @@ def pad(image: Image.Image, size: int) -> Image.Image:
     square = Image.new("RGB", (size, size))
     square.paste(image, ((size - image.width) // 2, (size - image.height) // 2))
     return square
-
-
-def resize_shorter_side(image: Image.Image, size: int) -> Image.Image:
-    """torchvision's `Resize(size)`, bilinear: shorter side to `size`, the longer side rounded down."""
-    shorter = min(image.size)
-    width, height = (int(size * side / shorter) for side in image.size)
-    if (width, height) == image.size:
-        return image
-    return image.resize((width, height), Image.Resampling.BILINEAR)
-
-
-def center_crop(image: Image.Image, size: int) -> Image.Image:
-    """torchvision's `CenterCrop(size)`, for an image no smaller than that."""
-    left, top = round((image.width - size) / 2), round((image.height - size) / 2)
-    return image.crop((left, top, left + size, top + size))
 
 
 def decode(path: Path) -> Image.Image:
