@@ -1,4 +1,4 @@
-"""Unconditional samples: Table 4 of the paper, the Frechet distance by T.
+"""Unconditional samples: Table 4 of the paper, the Frechet distance by T, and the kernel distance.
 
 DDIM samples from x_T alone, DiffAE from z_sem of the latent DDIM and a random x_T (the same T for
 both), and DiffAE + autoencoding from z_sem of held-out images and a random x_T, an upper bound for
@@ -7,6 +7,7 @@ the latent DDIM.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -29,7 +30,7 @@ from benchmarks.systems.protocol.base import (
     STOCHASTIC,
     System,
 )
-from benchmarks.tasks.shared.distances import distance
+from benchmarks.tasks.shared.distances import TITLES, distance, metrics_of
 from benchmarks.tasks.shared.samples import Sizes as SampleSizes
 from benchmarks.tasks.shared.samples import decode_latents, samples
 from diffae.sheet import Sheet
@@ -66,7 +67,7 @@ def run(context: Context, system: System) -> Iterator[Record]:
         taken = Taken(system, steps, latents=SAMPLE_LATENTS in system.capabilities)
         for network, reference in zip(networks, references, strict=True):
             ours = Side.of(new[network.array], blocks_of(count), f"blocks of {units}")
-            yield _record(context, network, system.title, taken, ours, reference)
+            yield from _records(context, network, system.title, taken, ours, reference)
         sheet = Sheet(
             f"{system.title}: samples" + (f", T = {steps}" if steps else ""),
             torch.from_numpy(new["preview"]).split(8),
@@ -98,8 +99,8 @@ def _autoencoding(
     split, note = context.sizes(Sizes).autoencoding_split, "; ".join(notes)
     for network, reference in zip(context.networks.features, references, strict=True):
         sides = Side.of(decoded[network.array], blocks, units), reference
-        row = _record(context, network, title, taken, *sides, note, autoencoding_split=split)
-        yield replace(row, reference=True)
+        rows = _records(context, network, title, taken, *sides, note, autoencoding_split=split)
+        yield from (replace(row, reference=True) for row in rows)
 
 
 def references(context: Context) -> Iterator[Record]:
@@ -116,7 +117,7 @@ def references(context: Context) -> Iterator[Record]:
         features = context.codes.real_features(whole, network)
         theirs = Side(features, kept, whole.blocks(BLOCKS)[kept], units)
         sides = ours, theirs
-        yield _record(context, network, title, taken, *sides, note, reference_without=without)
+        yield from _records(context, network, title, taken, *sides, note, reference_without=without)
 
 
 def apart(context: Context, images: Selection) -> tuple[Selection, np.ndarray]:
@@ -167,7 +168,7 @@ def autoencoded(
     return context.store.arrays(key, len(selection), compute)
 
 
-def _record(
+def _records(
     context: Context,
     network: FeatureNetwork,
     title: str,
@@ -176,20 +177,12 @@ def _record(
     reference: Side,
     note: str = "",
     **fields: str | None,
-) -> Record:
-    """The row of a distance, with `fields` of its protocol.
+) -> Iterator[Record]:
+    """The rows of the distances, with `fields` of their protocol.
 
     The reference images are a source of error of their own, which two runs of one seed have in
     common.
     """
-    fewest = min(len(ours), len(reference))
-    value, uncertainty = None, UNKNOWN
-    reason = f"a Frechet distance needs two images on each side, not {fewest}"
-    if fewest > 1:
-        found = distance(context, ours, reference)
-        theirs = of_influences(found.of_reference, reference.units)
-        value, uncertainty = found.value, of_influences(found.of_samples, ours.units) + theirs
-        reason = bias_note(fewest, network.dim)
     given = {"reference_without": None, "autoencoding_split": None, **fields}
     protocol = context.protocol(
         "unconditional",
@@ -200,19 +193,18 @@ def _record(
         **taken.protocol,
         **network.describe(),
     )
-    return context.record(
-        "unconditional",
-        TABLE,
-        title,
-        network.metric_name,
-        value,
-        uncertainty=uncertainty,
-        split="",
-        **taken.row,
-        n=len(ours),
-        protocol=protocol,
-        note="; ".join(filter(None, (note, reason))),
-    )
+    row = partial(context.record, "unconditional", TABLE, title, split="", **taken.row)
+    fewest = min(len(ours), len(reference))
+    for metric, name in metrics_of(network).items():
+        value, uncertainty = None, UNKNOWN
+        reason = f"a {TITLES[metric]} distance needs two images on each side, not {fewest}"
+        if fewest > 1:
+            found = distance(context, metric, ours, reference)
+            theirs = of_influences(found.of_reference, reference.units)
+            value, uncertainty = found.value, of_influences(found.of_samples, ours.units) + theirs
+            reason = bias_note(fewest, network.dim) if metric == "fid" else ""
+        notes = "; ".join(filter(None, (note, reason)))
+        yield row(name, value, uncertainty=uncertainty, n=len(ours), protocol=protocol, note=notes)
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:
@@ -249,7 +241,7 @@ BENCHMARK = Benchmark(
             ),
             rows=("steps", "solver", "calls"),
             columns=("metric", "system"),
-            metrics=("fid",),
+            metrics=("kid", "fid"),
             headline=("fid",),
             order=50,
         ),

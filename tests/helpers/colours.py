@@ -98,6 +98,11 @@ def frechet(a: np.ndarray, b: np.ndarray) -> float:
     return reference_metrics.frechet(a / 255, b / 255)
 
 
+def kernel(a: np.ndarray, b: np.ndarray) -> float:
+    """The kernel distance of the same."""
+    return reference_metrics.kernel(a / 255, b / 255)
+
+
 @dataclass(frozen=True)
 class SquaredError:
     """|a - b|^2 of images, under the name of the perceptual distance."""

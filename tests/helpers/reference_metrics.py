@@ -1,4 +1,4 @@
-"""SSIM and the Frechet distance as they are defined, in float64, and the distances of package lpips."""
+"""SSIM, the Frechet and the kernel distance as they are defined, in float64, and the distances of package lpips."""
 
 import warnings
 from pathlib import Path
@@ -10,6 +10,7 @@ import pytest
 import torch
 import torchvision
 from metric_weights import vgg16_trunk
+from sklearn.metrics.pairwise import polynomial_kernel
 from torch import Tensor
 from torch.nn.functional import conv2d
 
@@ -42,6 +43,14 @@ def frechet(x: np.ndarray, y: np.ndarray) -> float:
     roots = np.linalg.svd(s @ t.T, compute_uv=False).sum()
     means = np.square(x.mean(0) - y.mean(0)).sum()
     return float(means + np.square(s).sum() + np.square(t).sum() - 2 * roots)
+
+
+def kernel(x: np.ndarray, y: np.ndarray) -> float:
+    """The unbiased squared MMD of features [n, d] and [m, d] with scikit-learn's (x.y / d + 1)^3."""
+    n, m = len(x), len(y)
+    xx, yy, xy = (polynomial_kernel(*pair, degree=3) for pair in ((x, x), (y, y), (x, y)))
+    own = [k[~np.eye(len(k), dtype=bool)].sum() / (len(k) * (len(k) - 1)) for k in (xx, yy)]
+    return float(sum(own) - 2 * xy.sum() / (n * m))
 
 
 def lpips_package(net: str, folder: Path) -> lpips.LPIPS:

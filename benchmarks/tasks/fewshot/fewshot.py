@@ -23,7 +23,7 @@ from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import DECODE, SAMPLE_LATENTS, SEMANTIC, System, reading_of
 from benchmarks.tasks.fewshot.classes import RULES, SCENARIOS, Setup, Sizes, labelled, targets
 from benchmarks.tasks.fewshot.sampling import Pool, Real, Result, accepted_by, held_against
-from benchmarks.tasks.shared.distances import distance
+from benchmarks.tasks.shared.distances import distance, metrics_of
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from reports.records.comparable import NAIVE, NAIVE_OF_ALL, OF_CLASS, OF_N, scale_name
 from reports.records.metrics import seen_through
@@ -52,7 +52,7 @@ def _reals(context: Context) -> list[Real]:
 def _one_class(
     reals: Sequence[Real], pool: Pool, title: str, setup: Setup, picture: bool
 ) -> Iterator[Record]:
-    """The rows of one class; one row with the reason if it has too few images or samples."""
+    """The rows of one class; rows with the reason if it has too few images or samples."""
     context, sizes = pool.context, pool.context.sizes(Sizes)
     row = partial(context.record, "fewshot", TABLE, title, split="all", setting=setup.setting)
     try:
@@ -64,7 +64,8 @@ def _one_class(
             for real in reals
         }
     except NotAvailable as reason:
-        yield row(reals[0].network.metric_name, None, note=str(reason))
+        for name in metrics_of(reals[0].network).values():
+            yield row(name, None, note=str(reason))
         return
     for real, found in results.items():
         yield from _records(pool, row, setup, real, found, count, acceptance=real is reals[0])
@@ -81,7 +82,7 @@ def references(context: Context) -> Iterator[Record]:
         return
     for real, target, scenario in product(_reals(context), targets(context), SCENARIOS):
         sides = (real.everything, real.side(target))
-        yield _scale(context, real, NAIVE_OF_ALL, f"{scenario}/{target.name}", sides)
+        yield from _scale(context, real, NAIVE_OF_ALL, f"{scenario}/{target.name}", sides)
 
 
 def _of_all(context: Context) -> bool:
@@ -112,25 +113,17 @@ def _beside(context: Context, real: Real, cells: Sequence[Record]) -> Iterator[R
             # The run's order of images is random: its first n are a draw of n from all.
             of_all = (real.part(np.arange(n)), real.part(members[members >= n]))
             of_class = (real.part(members[:n]), real.part(members[n:]))
-            yield _scale(context, real, f"{NAIVE}{of_n}", setting, of_all)
-            yield _scale(context, real, f"{OF_CLASS}{of_n}", setting, of_class)
+            yield from _scale(context, real, f"{NAIVE}{of_n}", setting, of_all)
+            yield from _scale(context, real, f"{OF_CLASS}{of_n}", setting, of_class)
 
 
 def _scale(
     context: Context, real: Real, title: str, setting: str, sides: tuple[Side, Side]
-) -> Record:
-    """The distance of real images to real images; a row with the reason if there are too few."""
+) -> Iterator[Record]:
+    """The distances of real images to real images; rows with the reason if there are too few."""
     one, other = sides
-    value, uncertainty = None, UNKNOWN
-    note = f"against {len(other):,} images"
-    if min(map(len, sides)) < 2:
-        note = f"{len(one)} and {len(other)} images are too few"
-    else:
-        found = distance(context, one, other)
-        found = replace(found, reference_shares=real.everything.shares)
-        # The same persons' images are on both sides: a block is left out of both at once.
-        both = found.of_samples + found.of_reference
-        value, uncertainty = found.value, of_influences(both, real.images.units("blocks"))
+    too_few = min(map(len, sides)) < 2
+    note = f"{len(one)} and {len(other)} images are too few" if too_few else ""
     protocol = context.protocol(
         "fewshot",
         reference_row=scale_name(title),
@@ -138,19 +131,27 @@ def _scale(
         samples=context.sizes(Sizes).samples,
         **real.network.describe(),
     )
-    return context.record(
-        "fewshot",
-        TABLE,
-        title,
-        real.network.metric_name,
-        value,
-        split="all",
-        setting=setting,
-        uncertainty=uncertainty,
-        n=len(one),
-        protocol=protocol,
-        note=note,
-    )
+    for metric, name in metrics_of(real.network).items():
+        value, uncertainty = None, UNKNOWN
+        if not too_few:
+            found = distance(context, metric, one, other)
+            found = replace(found, reference_shares=real.everything.shares)
+            # The same persons' images are on both sides: a block is left out of both at once.
+            both = found.of_samples + found.of_reference
+            value, uncertainty = found.value, of_influences(both, real.images.units("blocks"))
+        yield context.record(
+            "fewshot",
+            TABLE,
+            title,
+            name,
+            value,
+            split="all",
+            setting=setting,
+            uncertainty=uncertainty,
+            n=len(one),
+            protocol=protocol,
+            note=note or f"against {len(other):,} images",
+        )
 
 
 def _records(
@@ -162,7 +163,8 @@ def _records(
     count: int,
     acceptance: bool,
 ) -> Iterator[Record]:
-    """The distance by one feature network as a mean over seeds, and its standard deviation over seeds.
+    """The distances by one feature network as means over seeds, and the standard deviation over seeds
+    of the Frechet distance.
 
     The latter is the paper's ±: between seeds only the labelled images differ. `acceptance` adds the
     mean share of accepted latents, which depends on no feature network.
@@ -187,7 +189,7 @@ def _records(
     )
     row = partial(row, **taken.row, protocol=protocol)
     short = f"only {count} of {sizes.samples} samples accepted"
-    means = {network.metric_name: [result.distance for result in results]}
+    means = {name: [r.distances[name] for r in results] for name in metrics_of(network).values()}
     if acceptance:
         means["acceptance_rate"] = [result.acceptance for result in results]
     for metric, found in means.items():
@@ -198,7 +200,8 @@ def _records(
             n=count,
             note=short if count < sizes.samples else "",
         )
-    values, spread, stderr = [result.distance.value for result in results], None, None
+    values = [one.value for one in means[network.metric_name]]
+    spread = stderr = None
     if len(values) > 1:
         spread = float(np.std(values, ddof=1))
         stderr = spread / math.sqrt(2 * (len(values) - 1))  # for normal values
@@ -272,7 +275,7 @@ BENCHMARK = Benchmark(
             rows=("setting",),
             setting_header="class",
             columns=("metric", "system"),
-            metrics=("fid", "fid_seed_std", "acceptance_rate"),
+            metrics=("kid", "fid", "fid_seed_std", "acceptance_rate"),
             headline=("fid",),
             order=40,
         ),

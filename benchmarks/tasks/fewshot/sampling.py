@@ -19,7 +19,7 @@ from benchmarks.runtime.digest import digest
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import System, reading_of
 from benchmarks.tasks.fewshot.classes import Setup, Sizes, Target, classifier, labelled
-from benchmarks.tasks.shared.distances import distance
+from benchmarks.tasks.shared.distances import distance, metrics_of
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from benchmarks.tasks.shared.samples import decode_latents, draw, samples
 from diffae.diffusion import noise
@@ -117,12 +117,12 @@ class Pool:
 
 @dataclass(frozen=True)
 class Result:
-    """One seed's distance and share of accepted latents.
+    """One seed's distances, by the name of the metric, and share of accepted latents.
 
     Each comes with the influences of blocks of the pool.
     """
 
-    distance: Jackknife
+    distances: dict[str, Jackknife]
     acceptance: Jackknife
     accepted: np.ndarray
 
@@ -151,7 +151,7 @@ def accepted_by(pool: Pool, setup: Setup, seed: int) -> np.ndarray:
 def held_against(
     real: Real, pool: Pool, target: Target, accepted: np.ndarray, count: int
 ) -> Result:
-    """The distance of the first `count` accepted samples to the images of the class.
+    """The distances of the first `count` accepted samples to the images of the class.
 
     Raises NotAvailable if there are too few of these.
     """
@@ -160,11 +160,14 @@ def held_against(
         raise NotAvailable(f"class {target.name}: {members} real images to compare with")
     wanted, pool_blocks = accepted[:count], blocks_of(len(pool.latents))
     ours = Side(pool.features[real.network.network], wanted, pool_blocks[wanted])
-    found = distance(pool.context, ours, real.side(target))
     # The number of real images of the class is random too: a new draw would be one of all images.
-    found = replace(found, reference_shares=real.everything.shares)
+    shares = {"reference_shares": real.everything.shares}
     if count < pool.context.sizes(Sizes).samples:  # so is the number of accepted latents
-        found = replace(found, sample_shares=shares_of(pool_blocks))
+        shares["sample_shares"] = shares_of(pool_blocks)
+    found = {
+        name: replace(distance(pool.context, metric, ours, real.side(target)), **shares)
+        for metric, name in metrics_of(real.network).items()
+    }
     return Result(found, _acceptance(accepted, pool_blocks), accepted)
 
 

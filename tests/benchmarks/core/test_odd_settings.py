@@ -74,10 +74,12 @@ def test_attributes_of_one_class_everywhere_are_a_row_with_the_reason(context):
 
 def test_fewer_images_than_dimensions_are_told_in_the_row(context):
     found = list(rows(unconditional.BENCHMARK, context, [sampler()]))
-    assert len(found) == 2
+    told = "with so few images (20 for 1,280 dimensions)"
+    assert len(found) == 4
     for record in found:
         assert np.isfinite(record.value) and record.n == 20
-        assert record.note.startswith("with so few images (20 for 1,280 dimensions)")
+        assert record.note.startswith(told if record.metric == "fd_effnet" else "")
+        assert (record.metric == "fd_effnet") == bool(record.note)
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -86,7 +88,8 @@ def test_the_fewest_samples_are_a_number_or_a_reason(context, count):
     for record in rows(unconditional.BENCHMARK, context, [sampler()]):
         assert (record.value is None) == (count < 2)
         if count < 2:
-            assert record.note == "a Frechet distance needs two images on each side, not 1"
+            kind = "kernel" if record.metric == "kd_effnet" else "Frechet"
+            assert record.note == f"a {kind} distance needs two images on each side, not 1"
 
 
 def test_one_image_has_no_frechet_distance(tmp_path, capsys, patches):

@@ -22,8 +22,15 @@ from reports.records.record import Record
 pytestmark = pytest.mark.usefixtures("no_effnet")
 BENCHMARKS = ["reconstruction", "unconditional", "memorisation", "fewshot"]
 METRICS_OF = {
-    "inception": {"rfid", "fid", "fid_seed_std", "nn_inception", "nn_ratio_inception"},
-    EFFNET: {"rfd_effnet", "fd_effnet", "fd_effnet_seed_std", "nn_effnet", "nn_ratio_effnet"},
+    "inception": {"rfid", "kid", "fid", "fid_seed_std", "nn_inception", "nn_ratio_inception"},
+    EFFNET: {
+        "rfd_effnet",
+        "kd_effnet",
+        "fd_effnet",
+        "fd_effnet_seed_std",
+        "nn_effnet",
+        "nn_ratio_effnet",
+    },
 }
 PLACE = ("benchmark", "table", "system", "setting", "steps", "metric")
 Place = tuple[object, ...]

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from colours import Painter, colours_of, context_of, dataset, frechet
+from colours import Painter, colours_of, context_of, dataset, frechet, kernel
 
 from benchmarks.core.runner.rows import rows
 from benchmarks.core.store import Store
@@ -106,6 +106,10 @@ def test_the_first_accepted_are_held_against_the_images_of_the_class(
             assert (row.n, row.note) == (WANTED, "")
             assert found[title, row.setting, "acceptance_rate"].value == 0.5
             assert found[title, row.setting, "fd_effnet_seed_std"].value == pytest.approx(0)
+            row = found[title, f"{scenario}/{name}", "kd_effnet"]
+            expected_kernel = kernel(painted(red, WANTED), real(context, red))
+            assert row.value == pytest.approx(expected_kernel, rel=1e-5)
+            assert (row.n, row.note) == (WANTED, "")
 
 
 @pytest.mark.parametrize(("name", "red"), [("Male", True), ("Female", False)])
@@ -121,6 +125,11 @@ def test_the_two_scales_of_a_class(context, monkeypatch, name, red):
     row = found["real images of the class", f"pu/{name}", "fd_effnet"]
     assert row.value == pytest.approx(frechet(members[:WANTED], members[WANTED:]), rel=1e-5)
     assert row.n == WANTED and row.note == f"against {len(members) - WANTED} images"
+    for title, ours in (("naive", real(context)), ("real images of the class", members)):
+        row = found[title, f"binary/{name}", "kd_effnet"]
+        theirs = others if title == "naive" else members[WANTED:]
+        assert row.value == pytest.approx(kernel(ours[:WANTED], theirs), rel=1e-4)
+        assert row.n == WANTED and row.note == f"against {len(theirs)} images"
 
 
 def test_every_cell_has_real_images_of_its_n_beside_it(context, monkeypatch):
@@ -177,11 +186,11 @@ def test_how_many_images_are_of_the_class_is_part_of_the_error(context, monkeypa
     def influences(without):
         return (np.mean(without) - without) * np.sqrt(19 / 20)
 
-    without = [frechet(reds, colours[of_class & (block != k)]) for k in range(20)]
-    (part,) = (
-        p for p in found["painter", "pu/Male", "fd_effnet"].uncertainty if "reference" in p.units
-    )
-    np.testing.assert_allclose(part.values, influences(without), atol=1e-7)
+    for metric, between in (("fd_effnet", frechet), ("kd_effnet", kernel)):
+        without = [between(reds, colours[of_class & (block != k)]) for k in range(20)]
+        row = found["painter", "pu/Male", metric]
+        (part,) = (p for p in row.uncertainty if "reference" in p.units)
+        np.testing.assert_allclose(part.values, influences(without), atol=1e-7)
     drawn = np.arange(len(order)) < WANTED
     others = of_class & ~drawn
     whole = frechet(colours[drawn], colours[others])
@@ -228,7 +237,9 @@ def test_the_spread_over_seeds_is_that_of_their_distances(context, monkeypatch):
     assert mean.value == pytest.approx(np.mean(values), rel=1e-5)
     parts = [row for row in found.values() if len(row.uncertainty) == 3]
     (seeds,) = (part for part in mean.uncertainty if "seeds" in part.units)
-    assert len(parts) == 8 and seeds.variance == pytest.approx(np.var(values, ddof=1) / 5, rel=1e-4)
+    assert len(parts) == 12 and seeds.variance == pytest.approx(
+        np.var(values, ddof=1) / 5, rel=1e-4
+    )
     assert mean.stderr**2 == pytest.approx(sum(part.variance for part in mean.uncertainty))
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from colours import Painter, colours_of, context_of, dataset, frechet
+from colours import Painter, colours_of, context_of, dataset, frechet, kernel
 
 from benchmarks.core.runner.rows import rows
 from benchmarks.tasks.unconditional import BENCHMARK
@@ -32,8 +32,9 @@ class Blue(Painter):
         return Painter.colour(2 * index + 1, seed)
 
 
-def measured(context, system=None):
-    return {r.system: r for r in rows(BENCHMARK, context, [system or Painter()])}
+def measured(context, system=None, metric="fd_effnet"):
+    found = rows(BENCHMARK, context, [system or Painter()])
+    return {r.system: r for r in found if r.metric == metric}
 
 
 def split(context, name, count):
@@ -56,6 +57,27 @@ def test_samples_are_held_against_the_training_images(context):
     # a code that is the colour decodes to the image itself
     for title in ("painter + autoencoding", "real images (test)"):
         assert found[title].value == pytest.approx(frechet(test, reference), rel=1e-5)
+
+
+def test_kernel_distances_have_the_samples_and_the_error_of_frechet_distances(context):
+    """With the plain jackknife over blocks of the samples and of the reference, by hand."""
+    kernels, frechets = measured(context, metric="kd_effnet"), measured(context)
+    reference, test = split(context, "train", REFERENCE), split(context, "test", SAMPLES)
+    painted_ones = painted(SAMPLES)
+    row = kernels["painter"]
+    assert row.value == pytest.approx(kernel(painted_ones, reference), rel=1e-5)
+    for title in ("painter + autoencoding", "real images (test)"):
+        assert kernels[title].value == pytest.approx(kernel(test, reference), rel=1e-4)
+    for title, row in kernels.items():
+        beside = frechets[title]
+        assert (row.n, row.note, row.reference) == (beside.n, beside.note, beside.reference)
+        assert row.measured_by == beside.measured_by
+    block = np.arange(SAMPLES) % 20
+    left_out = [kernel(painted_ones[block != k], reference) for k in range(20)]
+    (part,) = (p for p in kernels["painter"].uncertainty if "samples" in p.units)
+    expected = (np.mean(left_out) - left_out) * np.sqrt(19 / 20)
+    np.testing.assert_allclose(part.values, expected, atol=1e-7)
+    assert len(kernels["painter"].uncertainty) == 2
 
 
 def test_the_error_holds_the_samples_and_the_reference(context):
@@ -133,7 +155,8 @@ class Brighter(Painter):
 
 def test_every_T_has_samples_of_its_own(context):
     context.profile = context.profile.changed_by({"samples.steps": (2, 30)})
-    found = [r for r in rows(BENCHMARK, context, [Brighter()]) if r.system == "painter"]
+    measured_rows = rows(BENCHMARK, context, [Brighter()])
+    found = [r for r in measured_rows if (r.system, r.metric) == ("painter", "fd_effnet")]
     assert [row.steps for row in found] == [2, 30]
     reference = split(context, "train", REFERENCE)
     for row in found:
@@ -154,8 +177,9 @@ def test_too_few_images_are_rows_with_the_reason(context, tmp_path, count):
     folder = tmp_path / "few"
     folder.mkdir()
     context.dataset = dataset(folder, np.full(count, True))
-    found = measured(context)
-    assert set(found) == {"painter", "painter + autoencoding", "real images (test)"}
-    assert all(
-        r.value is not None or "needs two images on each side" in r.note for r in found.values()
-    )
+    for metric in ("kd_effnet", "fd_effnet"):
+        found = measured(context, metric=metric)
+        assert set(found) == {"painter", "painter + autoencoding", "real images (test)"}
+        assert all(
+            r.value is not None or "needs two images on each side" in r.note for r in found.values()
+        )
