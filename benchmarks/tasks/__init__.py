@@ -18,11 +18,11 @@ LINES = {
     "memorisation": "nearest training images of samples and of held-out images (Appendix C)",
     "cost": "parameters, operations, network calls, and times (Section 5.5)",
 }
-MODULES = {"fewshot": "fewshot.fewshot"}  # where the module has another name
+FOLDERS = ("fewshot", "reconstruction")  # benchmarks of several modules
 
 REGISTRY.own.update(
     {
-        name: Own(f"benchmarks.tasks.{MODULES.get(name, name)}:BENCHMARK", line)
+        name: Own(f"benchmarks.tasks.{name}{f'.{name}' * (name in FOLDERS)}:BENCHMARK", line)
         for name, line in LINES.items()
     }
 )

@@ -12,7 +12,7 @@ from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.profiles import BUILT_IN, FOLDER, PROFILES, described, find, override
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.sizes import Count, Split, Steps, checked, fault_of, is_capped, typed
-from benchmarks.tasks.reconstruction import Sizes
+from benchmarks.tasks.reconstruction.reconstruction import Sizes
 from diffae.data.dataset import SPLITS
 from diffae.system.errors import UserError
 

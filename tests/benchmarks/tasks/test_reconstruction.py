@@ -11,7 +11,13 @@ from skimage.metrics import structural_similarity
 from benchmarks.core import store
 from benchmarks.core.runner.rows import rows
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, Code, System
-from benchmarks.tasks.reconstruction import BENCHMARK, INVERTED, RANDOM, TABLE1, TABLE2
+from benchmarks.tasks.reconstruction.reconstruction import (
+    BENCHMARK,
+    INVERTED,
+    RANDOM,
+    TABLE1,
+    TABLE2,
+)
 
 COUNT = 45  # test images of `patches`, in three chunks
 SHAPE = (3, 32, 32)

@@ -18,7 +18,7 @@ from benchmarks.metrics.frechet_jackknife import BLOCKS, influences, shares_of
 from benchmarks.metrics.frechet_pairs import paired_jackknife
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, Code, System
 from benchmarks.systems.protocol.parts import Part
-from benchmarks.tasks.reconstruction import BENCHMARK, CODEBOOKS, TABLE1
+from benchmarks.tasks.reconstruction.reconstruction import BENCHMARK, CODEBOOKS, TABLE1
 from benchmarks.tasks.shared.codebook_use import Use, _counts, uses
 from reports.records.record import Distinct
 from reports.records.uncertainty import error

@@ -1,0 +1,1 @@
+"""Reconstruction (Tables 1 and 2), measured by `reconstruction`."""
