@@ -1,6 +1,7 @@
 """Protocol files: what they hold, and what is refused."""
 
 import dataclasses
+import re
 
 import pytest
 
@@ -63,3 +64,90 @@ def test_the_source_of_each_field_is_in_the_repository_of_the_code():
         protocol = schema.named(name)
         for field, source in protocol.sources.items():
             assert source.startswith(protocol.code.split(" ")[0]), (name, field)
+
+
+PUBLISHED = (
+    "diffae",
+    "taming",
+    "llamagen",
+    "seed-voken",
+    "dc-ae",
+    "titok",
+    "maskbit",
+    "lightningdit",
+    "rae",
+    "vtp",
+    "eq-vae",
+    "adm",
+    "pytorch-fid",
+    "clean-fid",
+    "torch-fidelity",
+    "torchmetrics-1.8",
+    "torchmetrics-1.7",
+)
+SECOND_HAND = "(second-hand: tokenizer tables, not read)"
+
+
+def test_the_protocols_that_ship():
+    assert set(schema.names()) == {"plain", *PUBLISHED}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_field_names_the_line_that_says_so(name):
+    protocol = schema.named(name)
+    assert re.fullmatch(r"\S+@\S+ \S+", protocol.code)
+    for field, source in protocol.sources.items():
+        assert re.search(r" l\.\d+", source), field
+    second_hand = any(SECOND_HAND in source for source in protocol.sources.values())
+    assert second_hand == ("second-hand" in protocol.note)
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "value"),
+    [
+        ("diffae", "ssim.padding", "zero"),
+        ("diffae", "rfid.reference", "training images"),
+        ("taming", "pixels.crop", "cv2"),
+        ("llamagen", "ssim.range", "2"),
+        ("llamagen", "ssim.pixels", "[0, 1]"),
+        ("llamagen", "psnr.rounded", "reconstruction"),
+        ("seed-voken", "psnr.rounding", "truncated"),
+        ("seed-voken", "psnr.rounded", "both"),
+        ("seed-voken", "rfid.rounding", "none"),
+        ("dc-ae", "rfid.rounding", "half up"),
+        ("dc-ae", "lpips.rounding", "half up"),
+        ("titok", "rfid.dtype", "float64"),
+        ("titok", "pixels.crop", "center-bicubic"),
+        ("maskbit", "rfid.rounding", "truncated"),
+        ("maskbit", "psnr.equal_images", "100 dB"),
+        ("lightningdit", "pixels.crop", "center-tensor"),
+        ("lightningdit", "pixels.posterior", "sample"),
+        ("lightningdit", "lpips.clamped", False),
+        ("lightningdit", "lpips.batch", 8),
+        ("lightningdit", "ssim.pixels", "[-1, 1]"),
+        ("rae", "rfid.rounding", "truncated"),
+        ("vtp", "pixels.scaling", "ImageNet's mean and std"),
+        ("vtp", "ssim.batch", 32),
+        ("eq-vae", "ssim.range", "of the batch"),
+        ("eq-vae", "ssim.clamped", False),
+        ("adm", "rfid.reference", "ADM's statistics"),
+        ("clean-fid", "rfid.resize", "clean-fid"),
+        ("torch-fidelity", "rfid.resize", "tensorflow"),
+        ("torchmetrics-1.8", "rfid.resize", "antialiased"),
+        ("torchmetrics-1.7", "rfid.resize", "tensorflow"),
+        ("torchmetrics-1.7", "psnr.of", "all"),
+    ],
+)
+def test_what_sets_a_protocol_apart(name, field, value):
+    section, key = field.split(".")
+    assert getattr(getattr(schema.named(name), section), key) == value
+
+
+def test_a_metric_that_a_code_lacks_has_no_section():
+    lacks = {
+        name: [m for m in schema.METRICS if getattr(schema.named(name), m) is None]
+        for name in PUBLISHED
+    }
+    assert lacks["llamagen"] == ["lpips"]
+    assert lacks["titok"] == lacks["adm"] == lacks["clean-fid"] == ["psnr", "ssim", "lpips"]
+    assert lacks["diffae"] == lacks["torchmetrics-1.8"] == []
