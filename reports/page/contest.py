@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from reports.records.metrics import comparable_n
+from reports.records.comparable import is_floor
+from reports.records.metrics import comparable_n, with_stand_ins
 from reports.records.record import HIGHER, NEITHER, Record
 from reports.records.specs import TableSpec
 from reports.records.uncertainty import difference_error
@@ -78,6 +79,19 @@ def headlined(found: Merged) -> Iterator[tuple[TableSpec, list[Record]]]:
         if records and spec.headline and records[0].benchmark not in seen:
             seen.add(records[0].benchmark)
             yield spec, records
+
+
+def headline_metric(found: Merged, table: str, records: Iterable[Record]) -> str:
+    """The first headline metric of `table` that was measured; empty if none was."""
+    wanted = next((spec.headline for spec in found.specs if spec.source == table), ())
+    return first_metric(found, records, *wanted)
+
+
+def first_metric(found: Merged, records: Iterable[Record], *wanted: str) -> str:
+    """The first of `wanted`, or of its stand-ins, that was measured; empty if none was."""
+    measured = {record.metric for record in records}
+    names = with_stand_ins(filter(None, wanted), found.known)
+    return next((name for name in names if name in measured), "")
 
 
 def contest(records: Iterable[Record], found: Merged) -> Contest | None:
@@ -176,14 +190,22 @@ def apart(rivals: Sequence[Record], held: Contest, found: Merged) -> list[str]:
 
 
 def for_reference(held: Contest, found: Merged) -> list[str]:
-    """The values of references, such as real images, and which of them are better than the best system."""
+    """The values of references, such as real images, and how they compare with the best system."""
     if len({r.system for r in held.scale}) < len(held.scale):
         return []
+    real_first = sorted(held.scale, key=is_floor, reverse=True)
     each = [
-        f"{r.system} {with_error(r, found)}{' (better)' * held.is_behind(r)}"
-        for r in held.scale[:MOST_REFERENCES]
+        f"{r.system} {with_error(r, found)}{_held_against(r, held, found)}"
+        for r in real_first[:MOST_REFERENCES]
     ]
     return [f"For reference: {listed(each)}."] if each else []
+
+
+def _held_against(reference: Record, held: Contest, found: Merged) -> str:
+    """` (better)`, ` (within noise)` or nothing."""
+    if gap_between(held.best, reference, found).within_noise:
+        return " (within noise)"
+    return " (better)" if held.is_behind(reference) else ""
 
 
 def of_whom(held: Contest) -> str:

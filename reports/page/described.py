@@ -17,13 +17,14 @@ from reports.page.contest import (
     apart,
     contest,
     gap_between,
+    headline_metric,
     is_measured,
     listed,
     with_error,
 )
-from reports.records.comparable import NAIVE, scale_name
+from reports.records.comparable import NAIVE, is_floor, scale_name
 from reports.records.metrics import with_stand_ins
-from reports.records.record import HIGHER, LOWER, NEITHER, Record
+from reports.records.record import HIGHER, NEITHER, Record
 from reports.tables.merging import Merged
 from reports.tables.numbers import metric_label, number_text, value_text
 
@@ -152,14 +153,16 @@ def _fewshot(records: list[Record], found: Merged) -> tuple[str, str]:
 
     For a single system, the comparison with equally many real images.
     """
-    distances = [r for r in records if r.direction == LOWER]
+    metric = headline_metric(found, "table3_fewshot_fid", records)
+    distances = [r for r in records if r.metric == metric]
     settings = list(dict.fromkeys(r.setting for r in distances if not r.reference))
     contests = [contest([r for r in distances if r.setting == s], found) for s in settings]
     held = [one for one in contests if one is not None]
     if not held:
         return NOTHING, "No system could be measured."
-    label = metric_label(held[0].best.metric, found.known)
-    more = list(dict.fromkeys(text for one in held for text in apart(distances, one, found)))
+    label = metric_label(metric, found.known)
+    more = _against_real(held, found)
+    more += dict.fromkeys(text for one in held for text in apart(distances, one, found))
     if any(one.others for one in held):
         kind, text = _wins(held, label)
         return kind, " ".join([text, *more])
@@ -190,11 +193,26 @@ def _level_in(ones: Sequence[Contest]) -> str:
     return f" (in {level} of them within noise)" if level else ""
 
 
+def _against_real(held: Iterable[Contest], found: Merged) -> list[str]:
+    """What as many real images of the class have, and in how many classes samples cannot be told
+    apart from them.
+    """
+    gaps = [
+        gap_between(one.best, real, found) for one in held for real in one.scale if is_floor(real)
+    ]
+    if not gaps:
+        return []
+    low, high = (f((gap.record for gap in gaps), key=lambda r: r.value or 0) for f in (min, max))
+    level = sum(gap.within_noise for gap in gaps)
+    return [
+        f"As many real images of the class have {value_text(low, found.known)} to "
+        f"{value_text(high, found.known)}; samples are within noise of them in {level} of {len(gaps)}."
+    ]
+
+
 def _against_naive(held: Iterable[Contest], found: Merged) -> list[str]:
     """In how many classes samples are nearer to the real images of the class than equally many
     images of all classes are.
-
-    Real images of the class are compared with fewer others, which raises their distance too.
     """
     gaps = [
         gap_between(one.best, real, found)

@@ -16,9 +16,16 @@ from textwrap import wrap
 
 from tabulate import tabulate
 
-from reports.page.contest import Contest, contest, headlined, is_measured, with_error
+from reports.page.contest import (
+    Contest,
+    contest,
+    first_metric,
+    headlined,
+    is_measured,
+    with_error,
+)
 from reports.page.described import strength_of
-from reports.records.metrics import with_stand_ins
+from reports.records.comparable import is_floor
 from reports.records.reading import short
 from reports.records.record import Record
 from reports.records.specs import TableSpec
@@ -59,8 +66,7 @@ def _lines(spec: TableSpec, records: Sequence[Record], found: Merged) -> list[Li
     measured.
     """
     measured = [r for r in records if is_measured(r)]
-    metrics = with_stand_ins(spec.headline, found.known)
-    metric = next((m for m in metrics if any(r.metric == m for r in measured)), "")
+    metric = first_metric(found, measured, *spec.headline)
     rivals = [r for r in measured if r.metric == metric]
     prefix = next((s for s in spec.headline_settings if any(_begins(r, s) for r in rivals)), "")
     if prefix:  # "Male " of an edit: its largest strength
@@ -73,8 +79,11 @@ def _lines(spec: TableSpec, records: Sequence[Record], found: Merged) -> list[Li
 
 
 def _scale(held: Contest, rivals: Sequence[Record], found: Merged) -> list[Line]:
-    """The best reference; one with the best system's setting if there is any."""
+    """The best reference, of real images if there are any; one with the best system's setting if
+    there is any.
+    """
     kept = [r for r in rivals if r in held.scale]
+    kept = [r for r in kept if is_floor(r)] or kept
     beside = [r for r in kept if r.setting == held.best.setting] or kept
     best = contest([replace(r, reference=False) for r in beside], found)
     if best is None:

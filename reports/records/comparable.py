@@ -25,6 +25,7 @@ CROPS = ("center", "none")  # give the paper's pixels, and are equal for square 
 CROPS_OF = {"CelebA": ("d2c",)}
 # Rows of Table 3 that are not systems: the paper's naive distance, of all images, and two with as many images as a cell.
 NAIVE_OF_ALL, NAIVE, OF_CLASS = "naive (all images)", "naive", "real images of the class"
+REAL = "real images"  # how the names of rows of real images against others begin
 OF_N = ", n = "  # follows a name if the cells of one class have several n
 # The letters of the names that readers and folders give them. A name alone proves nothing: the images are counted.
 DATA_SET_NAMES = {
@@ -162,6 +163,11 @@ def _of_networks(protocol: Mapping[str, Any], part: str) -> Iterator[str]:
 def scale_name(system: str) -> str:
     """`naive` of "naive, n = 118"."""
     return system.partition(OF_N)[0]
+
+
+def is_floor(record: Record) -> bool:
+    """Whether a record is of real images against real images: what no sampler is expected to surpass."""
+    return record.reference and record.system.startswith(REAL)
 
 
 def _kind_of_row(record: Record) -> str:

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from diffae.system.errors import UserError
+from reports.records.headline import with_headlines
 from reports.records.metrics import METRICS, Margin, Metric, Metrics
 from reports.records.plugin_metadata import metrics_in, tables_in
-from reports.records.reading import read_json, short
+from reports.records.reading import part_of, read_json, short
 from reports.records.record import Record, numbered_records, read_csv, read_records, record_key
 from reports.records.specs import TableSpec
 from reports.records.uncertainty import Uncertainty, error, read_uncertainties
@@ -30,8 +31,9 @@ SAME_ERROR = 1e-3  # a standard error from influences in float32 against the one
 class Run:
     """The contents of a run folder.
 
-    `settings` are the user's settings by name; `metrics` those of plug-ins and `specs` its tables,
-    as the run folder describes them; `times` the numbers of the machine, `notes` its run.json.
+    `settings` are the user's settings by name; `metrics` those of plug-ins, as the run folder
+    describes them; `specs` its tables, with the headlines that suit its numbers; `times` the
+    numbers of the machine, `notes` its run.json.
 
     `label` is the user's name for the run, if there is one.
     """
@@ -89,18 +91,21 @@ def read_run(folder: Path, label: str = "") -> Run:
         if record.protocol and record.protocol not in protocols:
             known = f"{RUN} has no protocol {short(record.protocol, 40)}"
             raise UserError(f"{folder / RECORDS}, {where}: {known}")
+    rows = tuple(record for record, _ in numbered)
+    base = part_of(settings, "profile").get("base")
+    specs = with_headlines(tables_in(folder / RUN, notes), rows, protocols, base)
     times, influences = folder / TIMES, folder / INFLUENCES
     has_influences = os.path.lexists(influences)
     run = Run(
         folder,
-        tuple(record for record, _ in numbered),
+        rows,
         read_uncertainties(influences) if has_influences else {},
         protocols,
         settings,
         has_influences,
         metrics_in(folder / RUN, notes),
         tuple(read_records(times)) if os.path.lexists(times) else (),
-        tables_in(folder / RUN, notes),
+        specs,
         label,
         notes,
     )

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reports.records.headline import of_like_n
 from reports.records.metrics import METRICS, Metrics, with_stand_ins
 from reports.records.record import COLUMNS, Record
 from reports.records.specs import TableSpec
@@ -173,9 +174,15 @@ def headlines(spec: TableSpec, chosen: Sequence[Record], known: Metrics) -> list
     metrics = with_stand_ins(spec.headline, known)
     if not metrics:
         return []
-    # One without a metric or a setting could not run at all, and is a headline.
-    ours = (r for r in at_largest_steps(chosen) if r.metric in ("", *metrics))
-    return [r for r in ours if not r.setting or r.setting.startswith(spec.headline_settings)]
+    measured = {r.system for r in chosen if r.value is not None}
+    # A system that could not run at all has a headline, by whichever metric its row names.
+    ours = (
+        r
+        for r in at_largest_steps(chosen)
+        if r.metric in ("", *metrics) or (not r.setting and r.system not in measured)
+    )
+    found = (r for r in ours if not r.setting or r.setting.startswith(spec.headline_settings))
+    return of_like_n(list(found), known)
 
 
 def _difference(record: Record) -> float | None:

@@ -19,6 +19,7 @@ from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
 from reports.gate import page
 from reports.gate import verdicts as gate
+from reports.records.headline import with_headlines
 from reports.records.metrics import Metrics
 from reports.records.record import COLUMNS, Distinct, Record, record_key
 from reports.records.specs import TableSpec
@@ -55,6 +56,8 @@ class Results:
         context, distinct = evaluation.context, Distinct(Path("results"))
         for count, row in enumerate(kept, 1):
             distinct.add(row, f"row {count}")
+        protocols = {row.protocol: row.measured_by for row in kept}
+        specs = table_specs(about["benchmarks"])
         return cls(
             tuple(row for row in kept if not row.of_machine),
             tuple(row for row in kept if row.of_machine),
@@ -62,7 +65,7 @@ class Results:
             context.profile.title,
             context.seed,
             about,
-            table_specs(about["benchmarks"]),
+            with_headlines(specs, kept, protocols, context.profile.base),
             evaluation.deviations,
         )
 

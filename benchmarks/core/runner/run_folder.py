@@ -27,6 +27,7 @@ from diffae.system.errors import UserError
 from diffae.system.files import is_partial, read_text, write_whole, writing
 from diffae.system.lock import foreign, lock_folder
 from reports import page
+from reports.records.headline import with_headlines
 from reports.records.plugin_metadata import described
 from reports.records.record import RecordFile, record_key, write_records
 from reports.records.run_folder import SCHEMA, check_schema
@@ -254,14 +255,15 @@ class RunFolder:
         """Write influences.npz, samples.csv, times.csv and the tables."""
         context = self.evaluation.context
         title, foot = tables.heading(context.dataset.name, context.profile.title, context.seed)
+        specs = with_headlines(self._specs, self.rows, self._protocols, context.profile.base)
         with writing(self.out, ANOTHER_OUT):
             write_uncertainties(self.out / INFLUENCES, self._uncertainties)
             write_samples(self.out / SAMPLES, self.rows, context.dataset)
-            write_tables(self.rows, self.out / TABLES, title, foot, self._specs)
+            write_tables(self.rows, self.out / TABLES, title, foot, specs)
             if self.times:
                 write_records(self.out / TIMES, self.times)
                 machine = {name: str(self.times[0].measured_by[name]) for name in MACHINE}
-                for table in build_tables(self.times, self._specs)[1:]:  # the first is the overview
+                for table in build_tables(self.times, specs)[1:]:  # the first is the overview
                     write_table(table, self.out / TABLES, title, machine)
 
     def _write_run(self, ending: dict[str, Any] | None = None) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from reports.page.plots.drawing import draw
-from reports.records.metrics import with_stand_ins
 from reports.records.record import Record
 from reports.records.uncertainty import t_quantile
 from reports.tables.merging import Merged
@@ -66,13 +65,6 @@ def numbers_of(found: Merged, table: str) -> list[Record]:
 
 def is_drawable(record: Record) -> bool:
     return record.value is not None and abs(record.value) < LARGEST
-
-
-def first_metric(found: Merged, records: Iterable[Record], *wanted: str) -> str:
-    """The first of `wanted`, or of its stand-ins, that was measured; empty if none was."""
-    measured = {record.metric for record in records}
-    names = with_stand_ins(wanted, found.known)
-    return next((name for name in names if name in measured), "")
 
 
 def point(x: float, record: Record) -> Point:

@@ -5,11 +5,11 @@ from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from reports.page.contest import first_metric, headline_metric
 from reports.page.plots.data import (
     Plot,
     Series,
     are_few,
-    first_metric,
     grouped,
     numbers_of,
     plot_of,
@@ -17,6 +17,7 @@ from reports.page.plots.data import (
 )
 from reports.page.plots.drawing import SOFT, place, plain_axes
 from reports.page.plots.lines import paint_series
+from reports.records.headline import of_like_n
 from reports.records.record import Record
 from reports.tables.layout import at_largest_steps
 from reports.tables.merging import Merged
@@ -40,7 +41,8 @@ def by_attribute(found: Merged) -> Iterator[Plot]:
 def by_class(found: Merged) -> Iterator[Plot]:
     """Table 3: the distance of accepted samples to each class."""
     table = "table3_fewshot_fid"
-    yield from _rows(found, numbers_of(found, table), table, "fid")
+    records = numbers_of(found, table)
+    yield from _rows(found, records, table, headline_metric(found, table, records))
 
 
 def samples(found: Merged) -> Iterator[Plot]:
@@ -48,7 +50,8 @@ def samples(found: Merged) -> Iterator[Plot]:
     table = "table4_unconditional_fid"
     records = numbers_of(found, table)
     if len({r.steps for r in records if r.steps is not None}) <= 1:
-        yield from _rows(found, records, table, "fid", field="system")
+        metric = headline_metric(found, table, records)
+        yield from _rows(found, records, table, metric, field="system")
 
 
 def path_length(found: Merged) -> Iterator[Plot]:
@@ -74,12 +77,14 @@ def _rows(
     ordered: bool = False,
     mark: float | None = None,
 ) -> Iterator[Plot]:
-    """A plot of one metric with a row for each value of `field`; `mark` is a value to compare with.
+    """A plot of one metric (empty: none was measured) with a row for each value of `field`; `mark` is
+    a value to compare with.
 
     Returns no plot for few points, unless there is a mark.
     """
     metric = first_metric(found, records, wanted)
-    ours = at_largest_steps([r for r in records if r.metric == metric])
+    alike = of_like_n([r for r in records if r.metric == metric], found.known)
+    ours = at_largest_steps(alike)
     if not ours:
         return
     row: Callable[[Record], str] = attrgetter(field)

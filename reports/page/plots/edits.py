@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from reports.page.contest import first_metric
 from reports.page.described import strength_of
 from reports.page.plots.data import (
     Plot,
     Series,
-    first_metric,
     grouped,
     in_words,
     numbers_of,

@@ -7,18 +7,20 @@ from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from reports.page.contest import first_metric, headline_metric
 from reports.page.plots.data import (
     Plot,
     Series,
     are_few,
-    first_metric,
     grouped,
     in_words,
     numbers_of,
     plot_of,
     series_of,
 )
-from reports.page.plots.drawing import DASHES, SHAPES, place, plain_axes, series
+from reports.page.plots.drawing import DASHES, SHAPES, SOFT, place, plain_axes, series
+from reports.records.comparable import is_floor
+from reports.records.headline import of_like_n
 from reports.records.record import Record
 from reports.tables.layout import at_largest_steps
 from reports.tables.merging import Merged
@@ -49,9 +51,11 @@ def by_calls(found: Merged) -> Iterator[Plot]:
 
 
 def samples_by_steps(found: Merged) -> Iterator[Plot]:
-    """Table 4: FID (or its stand-in) against T and against network calls, if there are several T."""
+    """Table 4: its headline against T and against network calls, if there are several T."""
+    table = "table4_unconditional_fid"
+    metric = headline_metric(found, table, numbers_of(found, table))
     for label, x in (("T (steps)", STEPS), ("network calls per image", NETWORK_CALLS)):
-        yield from _against(found, "table4_unconditional_fid", "fid", label, x)
+        yield from _against(found, table, metric, label, x)
 
 
 def by_size(found: Merged) -> Iterator[Plot]:
@@ -110,14 +114,16 @@ def _against(
     log: bool = True,
     marks: Sequence[Record] = (),
 ) -> Iterator[Plot]:
-    """A plot of one metric of `table`; none if no series has two points.
+    """A plot of one metric of `table`; none if no series has two points. Real images have no `x` and
+    are a dashed level.
 
     With `marks`, which are single points: none if they are few, or if fewer than two positions on
     the axis are known.
     """
-    records = marks or [r for r in numbers_of(found, table) if x(r) is not None]
-    metric = first_metric(found, records, wanted)
-    ours = [r for r in records if r.metric == metric]
+    records = marks or numbers_of(found, table)
+    metric = first_metric(found, (r for r in records if x(r) is not None), wanted)
+    ours = of_like_n([r for r in records if r.metric == metric], found.known)
+    levels = [r for r in ours if is_floor(r) and x(r) is None]
     lines = series_of(found, grouped(ours, key, x))
     places = [{p.x for p in line.points} for line in lines]
     if marks and (are_few(lines) or len(set().union(*places)) < 2):
@@ -126,6 +132,9 @@ def _against(
         return
     ylabel = heading(metric, ours, found.known)
     title, text = f"{ylabel} against {xlabel}", f"{in_words(lines)}."
+    for level in levels:
+        title += f"; dashed: {level.system}"
+        text += f" {level.system}: {level.value:.4g}."
     values = sorted(set().union(*places))
     ticks = spaced(values) if log else values
     if marks:
@@ -135,6 +144,8 @@ def _against(
         axes = figure.add_subplot()
         if log:
             axes.set_xscale("log")
+        for level in levels:
+            axes.axhline(level.value, color=SOFT, linewidth=1, linestyle=(0, (3, 2)))
         for line in lines:
             paint_series(axes, line)
         axes.set_xticks(ticks, minor=False)
