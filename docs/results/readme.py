@@ -22,6 +22,8 @@ from safetensors.numpy import load_file
 
 from benchmarks import systems
 from benchmarks.systems.shared import folder as packages
+from reports.records.metrics import with_stand_ins
+from reports.records.run_folder import RUN, read_run
 from reports.tables.numbers import error_digits, number_text
 
 ROOT = Path(__file__).parents[2]
@@ -112,10 +114,7 @@ def in_short(folder: Path) -> str:
     probed = numbers.query("table == @PROBE and system == 'DiffAE'")
     attributes = set(probed["setting"]) - {"mean", "prevalence-weighted mean", ""}
     steps, solver, _ = largest(numbers, SAMPLES)
-    real, _, _ = one(numbers, REAL, SAMPLES, "fd_effnet").partition(" ± ")
-    beside = f" (real images: {real})" if real else ""
     at = {t: (TABLE2, "ssim", INVERTED, t) for t in (10, 20, 50, 100)}
-    samples = f"samples (`fd_effnet`), {solver}T = {steps}{beside}"
     rows: list[Row] = [
         ("SSIM, T = 10 / 20", [at[10], at[20]], (TABLE1, "ssim")),
         ("SSIM, T = 50 / 100", [at[50], at[100]]),
@@ -123,9 +122,21 @@ def in_short(folder: Path) -> str:
         ("SSIM, z_sem alone (x_T random), T = 100", [(TABLE2, "ssim", RANDOM, 100)]),
         (f"mean AUROC, {len(attributes)} attributes", [(PROBE, "auroc", "mean")]),
         paths(numbers),
-        (samples, [(SAMPLES, "fd_effnet", "", steps)]),
+        samples(folder, numbers, solver, steps),
     ]
     return by_systems(numbers, rows, SYSTEMS)
+
+
+def samples(folder: Path, numbers: pd.DataFrame, solver: str, *steps: int) -> Row:
+    """The headline of Table 4, with that of real images in its name."""
+    specs = read_run(folder).specs if (folder / RUN).exists() else ()
+    wanted = next((spec.headline for spec in specs if spec.name == SAMPLES), ("fid",))
+    measured = set(numbers.query("table == @SAMPLES")["metric"])
+    metric = next(name for name in with_stand_ins(wanted) if name in measured)
+    real, _, _ = one(numbers, REAL, SAMPLES, metric).partition(" ± ")
+    at = f"T = {' / '.join(map(str, steps))}"
+    name = f"samples (`{metric}`), {solver}{at} (real images: {real})"
+    return name, [(SAMPLES, metric, "", t) for t in steps]
 
 
 def paths(numbers: pd.DataFrame) -> Row:
@@ -172,12 +183,11 @@ def of_recipes(folder: Path) -> str:
     steps = sorted(own["steps"].unique().astype(int))
     named = " / ".join(map(str, steps))
     inverted, alone = ([(TABLE2, "ssim", x_T, t) for t in steps] for x_T in (INVERTED, RANDOM))
-    samples = [(SAMPLES, "fd_effnet", "", t) for t in steps]
     rows: list[Row] = [
         (f"SSIM of (z_sem, x_T), T = {named}", inverted, (TABLE1, "ssim")),
         (f"SSIM of z_sem alone (x_T random), T = {named}", alone),
         ("mean AUROC, 40 attributes", [(PROBE, "auroc", "mean")]),
-        (f"samples (`fd_effnet`), `fast`, T = {named}", samples),
+        samples(folder, numbers, "`fast`, ", *steps),
     ]
     return by_systems(numbers, rows, [*own["system"], "pixels + PCA", "random encoder"])
 

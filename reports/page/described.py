@@ -4,7 +4,7 @@ They are on what an edit keeps, what each part of a code decides, whether sample
 cost, and in how many classes a system is best. Each is made of the measured records of its table.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from reports.page.contest import (
     ALONE,
@@ -22,7 +22,7 @@ from reports.page.contest import (
     listed,
     with_error,
 )
-from reports.records.comparable import NAIVE, is_floor, scale_name
+from reports.records.comparable import NAIVE, OF_CLASS, scale_name
 from reports.records.metrics import with_stand_ins
 from reports.records.record import HIGHER, NEITHER, Record
 from reports.tables.merging import Merged
@@ -193,36 +193,40 @@ def _level_in(ones: Sequence[Contest]) -> str:
     return f" (in {level} of them within noise)" if level else ""
 
 
-def _against_real(held: Iterable[Contest], found: Merged) -> list[str]:
-    """What as many real images of the class have, and in how many classes samples cannot be told
-    apart from them.
+def _against_real(held: Sequence[Contest], found: Merged) -> list[str]:
+    """The distances of as many real images of the class, and in how many classes samples cannot be
+    told apart from these.
     """
-    gaps = [
-        gap_between(one.best, real, found) for one in held for real in one.scale if is_floor(real)
-    ]
+    gaps = _gaps_to(OF_CLASS, held, found)
     if not gaps:
         return []
-    low, high = (f((gap.record for gap in gaps), key=lambda r: r.value or 0) for f in (min, max))
-    level = sum(gap.within_noise for gap in gaps)
-    return [
-        f"As many real images of the class have {value_text(low, found.known)} to "
-        f"{value_text(high, found.known)}; samples are within noise of them in {level} of {len(gaps)}."
-    ]
+    ordered = sorted((gap.record for gap in gaps), key=lambda r: r.value or 0)
+    ends = dict.fromkeys(value_text(r, found.known) for r in (ordered[0], ordered[-1]))
+    said = f"As many real images of the class have {' to '.join(ends)}"
+    if all(gap.noise is not None for gap in gaps):
+        level = sum(gap.within_noise for gap in gaps)
+        said += f", and samples are within noise of these in {level} of {len(gaps)}"
+    return [f"{said}."]
 
 
-def _against_naive(held: Iterable[Contest], found: Merged) -> list[str]:
+def _against_naive(held: Sequence[Contest], found: Merged) -> list[str]:
     """In how many classes samples are nearer to the real images of the class than equally many
     images of all classes are.
     """
-    gaps = [
-        gap_between(one.best, real, found)
-        for one in held
-        for real in one.scale
-        if scale_name(real.system) == NAIVE
-    ]
+    gaps = _gaps_to(NAIVE, held, found)
     nearer = sum(gap.behind > 0 for gap in gaps)
     said = f"Nearer to the class than as many of all images (naive) in {nearer} of {len(gaps)}"
     return [f"{said}{_within_noise(gaps)}."] if gaps else []
+
+
+def _gaps_to(scale: str, held: Sequence[Contest], found: Merged) -> list[Gap]:
+    """How far the rows of real images called `scale` are behind the best of each contest."""
+    return [
+        gap_between(one.best, real, found)
+        for one in held
+        for real in one.scale
+        if scale_name(real.system) == scale
+    ]
 
 
 def _within_noise(gaps: Sequence[Gap]) -> str:

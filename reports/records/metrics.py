@@ -140,12 +140,12 @@ METRICS: dict[str, Metric] = {
         between=SETS, depends_on_n=True),
     "kid": Metric(
         LOWER, "", "Kernel Inception distance, not times 1,000", "Binkowski et al. 2018",
-        label="KID", digits=6,
+        label="KID", digits=5,
         margin=Margin(0.000005, "half a unit of the last digit where papers print 1,000 times as much with two"),
         network="inception", between=SETS),
     "kd_effnet": Metric(
         LOWER, "", "Kernel distance (EfficientNet-lite0), not times 1,000", "Binkowski et al. 2018, with a different network",
-        digits=6, margin=Margin(0.0005, "0.000005 of a KID of 0.01", is_share=True), network=EFFNET,
+        digits=4, margin=Margin(0.0005, "0.000005 of a KID of 0.01", is_share=True), network=EFFNET,
         stands_in_for="kid", between=SETS),
     "precision": Metric(
         HIGHER, "", "Precision (Inception-v3; k = 3, <=)", "Kynkaanniemi et al. 2019",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any
 
+from reports.records.headline import of_like_n
 from reports.records.metrics import METRICS, Metrics, comparable_n, with_stand_ins
 from reports.records.record import HIGHER, LOWER, Record
 from reports.records.specs import TableSpec
@@ -176,8 +177,10 @@ def _panel(
     metrics = with_stand_ins(spec.metrics, known)
     columns = _group(_sort(records, spec.columns, metrics), spec.columns)
     with_reference = {_key(r, spec.columns) for r in records if r.published is not None}
+    alike = frozenset(of_like_n(records, known))
     for key, column in columns.items():
-        headers.append(_column_header(spec, column, known))
+        other = "" if alike.intersection(column) else f", n = {column[0].n:,}"
+        headers.append(_column_header(spec, column, known) + other)
         if key in with_reference:
             headers.append(reference_header(column, known))
     body = []

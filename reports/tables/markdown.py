@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from tabulate import tabulate
 
+from reports.records.metrics import published_name
 from reports.records.record import FAST_SOLVER, Record
 from reports.tables.layout import LABEL, REFERENCE, Cell, Panel, Table
 from reports.tables.numbers import difference_text, footnote, value_note
@@ -80,7 +81,7 @@ def _cell(cell: Cell, notes: dict[str, int]) -> str:
 
 
 def legend(table: Table) -> str:
-    """The meaning of bold type, ±, differences and parentheses, as far as `table` has them."""
+    """The meaning of bold type, ±, values below 0, differences and parentheses, as far as `table` has them."""
     records = table.records
     parts = []
     if table.best:
@@ -92,6 +93,12 @@ def legend(table: Table) -> str:
         )
     if any(r.value is not None and r.stderr is not None and not is_pooled(r) for r in records):
         parts.append("±: one standard error.")
+    if any(
+        r.value is not None and r.value < 0 for r in records if published_name(r.metric) == "kid"
+    ):
+        parts.append(
+            "A kernel distance has no bias: that of equal sets is below 0 every second time."
+        )
     if pooled := sorted({r.runs for r in records if is_pooled(r)}):
         several = " to ".join(dict.fromkeys(map(str, (pooled[0], pooled[-1]))))
         parts.append(
