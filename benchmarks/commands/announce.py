@@ -59,7 +59,7 @@ def _is_missed(name: str, context: Context) -> bool:
 def _without_labels(context: Context, benchmarks: Sequence[str]) -> list[str]:
     """The benchmarks that need labels when the data has none."""
     labelled = [name for name in benchmarks if REGISTRY.get(name).labelled]
-    if context.dataset.attributes is not None or not labelled:
+    if context.dataset.labelled or not labelled:
         return []
     others = [name for name in benchmarks if name not in labelled]
     measured = f"; measured: {', '.join(others)}" if others else ""

@@ -122,7 +122,7 @@ def collect(
         benchmark = REGISTRY.get(name)
         for system in systems:
             try:
-                if benchmark.labelled and context.dataset.attributes is None:
+                if benchmark.labelled and not context.dataset.labelled:
                     raise NotAvailable(f"{context.dataset.name} has no attributes")
                 if lacks := benchmark.lacking(system):
                     raise NotAvailable(f"cannot {lacks}")

@@ -48,9 +48,9 @@ class Selection:
     @property
     def labels(self) -> np.ndarray:
         """Attributes, bool N x A. Raises NotAvailable if the data has none."""
-        if self.dataset.attributes is None:
+        if not self.dataset.labelled:
             raise NotAvailable(f"{self.dataset.name} has no attributes")
-        return self.dataset.attributes[self.order]
+        return self.dataset.labels(self.order)
 
     @property
     def groups(self) -> np.ndarray:

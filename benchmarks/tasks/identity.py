@@ -81,7 +81,7 @@ class Sizes:
 
 
 def run(context: Context, system: System) -> Iterator[Record]:
-    if context.dataset.attributes is None:
+    if not context.dataset.labelled:
         yield from _reconstructed(context, system)
     else:
         yield from _edited(context, system)
@@ -284,7 +284,7 @@ def references(context: Context) -> Iterator[Record]:
     """
     try:
         face = context.networks.face
-        _ = context.dataset.attributes is None or _attributes(context)
+        _ = not context.dataset.labelled or _attributes(context)
     except NotAvailable:
         return  # every system's row reports it
     selection = context.select("test", RANGE * context.sizes(Sizes).images)
@@ -345,7 +345,7 @@ def _embeddings(context: Context, count: int) -> np.ndarray:
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:
-    sizes, labelled = context.sizes(Sizes), context.dataset.attributes is not None
+    sizes, labelled = context.sizes(Sizes), context.dataset.labelled
     system, selection, steps = (_asked if labelled else _solved)(context, system)
     _ = context.networks.face  # raises NotAvailable without a face embedding
     count, decode = len(selection), network_calls(system, steps)

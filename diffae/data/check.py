@@ -21,6 +21,7 @@ SEED = 0
 LABEL_WIDTH = 13
 NAMED = 10  # damaged images that a copy is without, at most
 LINE_WIDTH = 100
+LISTED = 40  # attributes, at most: CelebA's
 MARK, MADE_BY = "Software", "python -m diffae.data check"
 
 
@@ -67,11 +68,20 @@ def row(label: str, text: str) -> str:
 
 
 def describe_attributes(data: Dataset) -> str:
-    """Their number, and the share of images that have each."""
-    if data.attributes is None:
+    """Their number, and the share of images that have each; of many, the rarest and the commonest."""
+    names = data.attribute_names
+    if data.attributes is not None:
+        counts = data.attributes.sum(axis=0)
+    elif data.classes is not None:
+        counts = np.bincount(data.classes, minlength=len(names))
+    else:
         return "none"
-    shares = zip(data.attribute_names, data.attributes.mean(axis=0), strict=True)
-    return f"{len(data.attribute_names)}: " + ", ".join(f"{n}={share:.3f}" for n, share in shares)
+    if len(names) <= LISTED:
+        shares = zip(names, counts / len(data), strict=True)
+        return f"{len(names)}: " + ", ".join(f"{name}={share:.3f}" for name, share in shares)
+    ends = f"{len(names):,}, {names[0]} to {names[-1]}"
+    few, many = int(counts.argmin()), int(counts.argmax())
+    return f"{ends}; {counts[few]:,} images of {names[few]} to {counts[many]:,} of {names[many]}"
 
 
 def describe_identities(data: Dataset) -> str:

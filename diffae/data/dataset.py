@@ -29,6 +29,12 @@ TRAIN, VALID, TEST = 0, 1, 2
 SPLITS = {"train": TRAIN, "valid": VALID, "test": TEST}
 WORKERS, CHUNK = 2, 64  # threads that read, and images that each reads at once
 SEEDED_FRACTIONS = (0.6, 0.1, 0.3)
+LABEL_FIELDS = (
+    "partition",
+    "attributes",
+    "classes",
+    "identities",
+)  # fields of `Dataset` with N rows
 
 Indices = Sequence[int] | np.ndarray
 
@@ -49,8 +55,10 @@ class ImageSource(Surveyed, Protocol):
 class Dataset:
     """N images with optional labels, and the split that they are evaluated by.
 
-    `attributes` is bool N x A with the columns of `attribute_names`, `identities` int64 N,
-    `partition` int8 N (0 train, 1 valid, 2 test); `partition_source` says where that comes from.
+    `attributes` is bool N x A with the columns of `attribute_names`, or instead `classes` is int N,
+    the column of the only one that an image has (1,000 of a million images would fill the memory);
+    `labels` reads either. `identities` is int64 N, `partition` int8 N (0 train, 1 valid, 2 test);
+    `partition_source` says where that comes from.
     `left_out` names, one line each, files of the folder that are not part of the data set.
     """
 
@@ -62,11 +70,12 @@ class Dataset:
     partition_source: str
     attribute_names: tuple[str, ...] = ()
     attributes: np.ndarray | None = None
+    classes: np.ndarray | None = None
     identities: np.ndarray | None = None
     left_out: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for field in ("partition", "attributes", "identities"):
+        for field in LABEL_FIELDS:
             labels = getattr(self, field)
             if labels is not None and len(labels) != len(self.source):
                 raise ValueError(f"{field}: {len(labels)} rows for {len(self.source)} images")
@@ -98,6 +107,19 @@ class Dataset:
     def name_of(self, index: int) -> str:
         """The name of image `index` in the data set: e.g. its relative path, "val/0007.png"."""
         return self.source.where(index).removeprefix(str(self.root)).lstrip("/, ")
+
+    @property
+    def labelled(self) -> bool:
+        """Whether its images have attributes."""
+        return self.attributes is not None or self.classes is not None
+
+    def labels(self, indices: Indices) -> np.ndarray:
+        """The attributes of images, bool B x A. Raises ValueError for data without any."""
+        if self.attributes is not None:
+            return self.attributes[np.asarray(indices)]
+        if self.classes is None:
+            raise ValueError(f"{self.name} has no attributes")
+        return self.classes[np.asarray(indices), None] == np.arange(len(self.attribute_names))
 
     def indices(self, split: str) -> np.ndarray:
         """Ascending indices (int64) of "train", "valid", "test" or "all"."""

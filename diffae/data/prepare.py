@@ -20,7 +20,7 @@ from numpy.lib.format import open_memmap
 from tqdm import tqdm
 
 from diffae.data import native_side, open_dataset, prepared
-from diffae.data.dataset import Dataset
+from diffae.data.dataset import LABEL_FIELDS, Dataset
 from diffae.data.fingerprint import Survey, digest_parts, state_of
 from diffae.data.prepared import (
     HEADER,
@@ -231,7 +231,7 @@ def refuse_changed(data: Dataset, state: str) -> None:
 
 def _labels(data: Dataset, kept: np.ndarray) -> bytes:
     """An npz file of the rows `kept` of all labels."""
-    columns = {name: getattr(data, name) for name in ("partition", "attributes", "identities")}
+    columns = {name: getattr(data, name) for name in LABEL_FIELDS}
     file = io.BytesIO()
     np.savez(file, **{name: c[kept] for name, c in columns.items() if c is not None})  # type: ignore[arg-type]
     return file.getvalue()

@@ -63,8 +63,7 @@ def _of_few(args: Namespace, model: DiffusionAutoencoder) -> Classifier:
     data = labelled(args, model, FEW_PORTRAITS)
     column = find_name(args.attribute, data.attribute_names)
     indices = data.indices("train")
-    assert data.attributes is not None
-    labels = data.attributes[indices, column] != args.absent
+    labels = data.labels(indices)[:, column] != args.absent
     return learn_from_few(
         model,
         lambda chosen: codes_of(model, data, indices[chosen], args.batch_size),
@@ -87,7 +86,7 @@ def labelled(args: Namespace, model: DiffusionAutoencoder, portraits: int) -> Da
         raise UserError(
             "--data: labelled images are needed; or give --with FOLDER and --without FOLDER"
         )
-    if data.attributes is None or not data.attribute_names:
+    if not data.labelled or not data.attribute_names:
         raise UserError(
             f"--data {args.data}: has no attributes (`diffae-bench docs data` says how they must look)"
         )

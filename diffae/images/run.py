@@ -95,15 +95,14 @@ def learn(args: Namespace) -> dict[str, Any]:
     _refuse_outputs(args)
     model = load(args)
     data = choosing.labelled(args, model, choosing.PORTRAITS)
-    assert data.attributes is not None
     train, test = data.indices("train"), data.indices("test")
     if not len(train):
         raise UserError(f"--data {args.data}: no images in its split train")
     z = codes_of(model, data, train, args.batch_size)
-    found = learn_classifier(model, z, data.attributes[train], data.attribute_names, args.seed)
+    found = learn_classifier(model, z, data.labels(train), data.attribute_names, args.seed)
     found.save(args.out)
     logits = found.logits(codes_of(model, data, test, args.batch_size)).numpy()
-    labels = data.attributes[test]
+    labels = data.labels(test)
     return {
         "verb": "learn",
         "out": str(args.out),

@@ -46,12 +46,14 @@ from benchmarks.core.profiles import find as find_profile
 from benchmarks.core.sizes import checked, settings_of
 from benchmarks.metrics.frechet import frechet_distance, read_statistics
 from diffae.checkpoints.checkpoint import CONFIG, WEIGHTS, open_checkpoint
+from diffae.data.readers import classes
 from diffae.data.readers.celeba import (
     ATTRIBUTE_FILE,
     IDENTITY_FILE,
     PARTITION_FILE,
     read_celeba_labels,
 )
+from diffae.data.readers.classes import SOLUTION, read_solution
 from diffae.data.readers.idx import read_both
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.networks.config import AUTOENCODER, DDIM_BASELINE, LatentConfig, ModelConfig
@@ -174,6 +176,17 @@ def read_labels(folder: Path, files: Files) -> None:
     assert found["attributes"].shape == (count, len(set(found["attribute_names"]))) and count > 0
     assert found["partition"].shape == (count,) and set(found["partition"]) <= {0, 1, 2}
     assert found["identities"] is None or found["identities"].shape == (count,)
+
+
+SOLUTIONS = [f"ILSVRC2012_val_{i:08},n0{i} 1 2 3 4" for i in range(3)]
+
+
+def read_classes(folder: Path, content: bytes) -> None:
+    (folder / SOLUTION).write_bytes(content)
+    listed = read_solution(folder / SOLUTION)
+    images = [f"val/{name}.JPEG" for name in listed if "/" not in name and "\0" not in name]
+    found = classes.read_classes(folder, (*images, "val/a/b.JPEG", "val/b/b.JPEG"))
+    assert len(found.fields.get("classes", found.images)) == len(found.images)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -552,6 +565,9 @@ def read_weights(folder: Path, content: bytes) -> None:
 
 TARGETS = {
     "attributes": Target(label_folder(), read_labels),
+    "classes": Target(
+        or_damaged(text_file(["ImageId,PredictionString", *SOLUTIONS])), read_classes
+    ),
     "idx": Target(idx_folder(), read_idx_folder),
     "statistics": Target(or_damaged(npz_file()), read_npz),
     "configuration": Target(CONFIGURATION, read_configuration),

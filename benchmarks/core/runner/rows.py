@@ -33,7 +33,7 @@ class Measurement:
     def rows(self, systems: Sequence[System]) -> Iterator[Row]:
         """Its rows of these systems, then its reference rows."""
         dataset = self.context.dataset
-        if self.benchmark.labelled and dataset.attributes is None:
+        if self.benchmark.labelled and not dataset.labelled:
             yield self.not_run("all systems", f"{dataset.name} has no attributes")
             return
         measured: list[Row] = []

@@ -35,9 +35,9 @@ from diffae.data.readers.arrow_files import (
     read_parquet,
     rows_of,
 )
+from diffae.data.readers.classes import MOST_CLASSES
 from diffae.data.readers.label_files import refuse_duplicates
 from diffae.data.readers.shards import (
-    MOST_CLASSES,
     classes_as_attributes,
     describe_beside,
     find_shards,

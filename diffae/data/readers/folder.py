@@ -1,4 +1,4 @@
-"""A folder of image files, without labels: FFHQ as PNG, LSUN exported, or one's own pictures.
+"""A folder of image files: FFHQ as PNG, LSUN exported, ImageNet, COCO, or one's own pictures.
 
 Output of this software is not data: run folders with their pictures, and the cache, are left out.
 """
@@ -6,13 +6,14 @@ Output of this software is not data: run folders with their pictures, and the ca
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
 from PIL import Image
 
 from diffae.data.dataset import Dataset
+from diffae.data.readers.classes import name_of_test, read_classes
 from diffae.data.readers.sources import EncodedImages, unlabelled
 from diffae.data.readers.splits import partition_of_folders
 from diffae.data.transforms import LARGEST_IMAGE, decode
@@ -60,12 +61,18 @@ class ImageFiles(EncodedImages):
 def open_image_folder(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
     """Open all images below `path`, sorted by relative path.
 
-    The split is that of folders called train and test, else seeded by image.
+    The split is that of folders called train and test, else seeded by image; folders below these
+    are classes, if every image is in one.
     """
     found = find_images(path)
-    split = partition_of_folders(found.names, seed)
-    source = ImageFiles(path, found.names)
-    return unlabelled(path, source, image_size, crop, split, left_out=found.left_out)
+    classes = read_classes(path, found.names)
+    root = path.resolve().name
+    split = partition_of_folders(classes.images, seed, root, spread=bool(classes.fields))
+    source = ImageFiles(path, classes.images, classes.files)
+    left_out = (*found.left_out, *classes.left_out)
+    data = unlabelled(path, source, image_size, crop, split, left_out=left_out, **classes.fields)
+    test = [classes.images[index] for index in data.indices("test")]
+    return replace(data, name=name_of_test(test, root))
 
 
 def nothing_in(path: Path, kind: str, left_out: Iterable[str]) -> str:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from diffae.data.readers.classes import MOST_CLASSES
 from diffae.data.readers.folder import IMAGE_SUFFIXES
 from diffae.data.readers.splits import NAMES
 
 FOLDERS = {"data", *NAMES}  # where shards lie, in any case, below the folder that is given
-MOST_CLASSES = 1000
 
 
 def find_shards(path: Path, suffix: str) -> list[Path]:

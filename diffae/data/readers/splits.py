@@ -10,7 +10,8 @@ from diffae.data.dataset import SEEDED_FRACTIONS, TEST, TRAIN, VALID, seeded_par
 
 NAMES = {
     **{"train": TRAIN, "test": TEST},
-    **{name: VALID for name in ("validation", "valid", "val", "dev")},
+    **{name: VALID for name in ("validation", "valid", "val", "dev", "val2017", "val2014")},
+    **{"train2017": TRAIN, "train2014": TRAIN, "test2017": TEST},  # COCO's folders
 }
 SPLIT = re.compile(rf"(?:^|[-_.])({'|'.join(NAMES)})(?=[-_.]|$)", re.IGNORECASE)
 
@@ -26,26 +27,37 @@ def split_of(path: Path) -> int | None:
     return None
 
 
-def partition_of_folders(names: Sequence[str], seed: int) -> tuple[np.ndarray, str]:
-    """As `partition_of`, for images by relative path.
+def partition_of_folders(
+    names: Sequence[str], seed: int, root: str = "", spread: bool = False
+) -> tuple[np.ndarray, str]:
+    """As `partition_of`, for images by relative path: the outermost folder of a split decides.
 
-    The outermost folder with the name of a split decides.
+    All images are test if they lie in val or test folders only, or, without any folder of a split,
+    in one that is called `root` itself, such as val2017.
     """
-    splits = []
-    for name in names:
-        folders = PurePosixPath(name).parts[:-1]
-        splits.append(next((NAMES[f.lower()] for f in folders if f.lower() in NAMES), None))
-    return partition_of(splits, [1] * len(names), seed)
+    splits = [split for split, _ in map(split_folder, names)]
+    if set(splits) == {None} and NAMES.get(root.lower()) == VALID:
+        splits = [VALID] * len(names)
+    if set(splits) in ({VALID}, {TEST}):
+        return np.full(len(names), TEST, np.int8), "all images as test, by their folder"
+    return partition_of(splits, [1] * len(names), seed, spread)
+
+
+def split_folder(name: str) -> tuple[int | None, tuple[str, ...]]:
+    """The split of an image by its relative path, and the folders below that of the split."""
+    folders = PurePosixPath(name).parts[:-1]
+    place = next((i for i, folder in enumerate(folders) if folder.lower() in NAMES), None)
+    return (None, ()) if place is None else (NAMES[folders[place].lower()], folders[place + 1 :])
 
 
 def partition_of(
-    splits: Sequence[int | None], counts: Sequence[int], seed: int
+    splits: Sequence[int | None], counts: Sequence[int], seed: int, spread: bool = False
 ) -> tuple[np.ndarray, str]:
     """The partition (int8) of all images and its source, from the number and split of each part.
 
     If a part has no split, or all have the same, it is seeded by image. Without a test split, valid
-    becomes test; without a valid split, the last tenth of train becomes valid. A part without
-    images does not count.
+    becomes test; without a valid split, the last tenth of train becomes valid, or with `spread`
+    every tenth image, so that each class has some. A part without images does not count.
     """
     of_each = [split for split, count in zip(splits, counts, strict=True) for _ in range(count)]
     known = set(of_each)
@@ -58,8 +70,8 @@ def partition_of(
         source += ", validation as test"
     train = np.flatnonzero(partition == TRAIN)
     if VALID not in partition and len(train) >= 10:
-        partition[train[-(len(train) // 10) :]] = VALID
-        source += ", last 10 % of train as valid"
+        partition[train[9::10] if spread else train[-(len(train) // 10) :]] = VALID
+        source += f", {'every tenth image' if spread else 'last 10 %'} of train as valid"
     return partition, source
 
 

@@ -1,0 +1,131 @@
+"""Classes of images by their folders, as ImageNet is unpacked, or by Kaggle's list of them.
+
+    train/n01440764/n01440764_10026.JPEG
+    val/n01440764/ILSVRC2012_val_00000293.JPEG      or val/ILSVRC2012_val_00000293.JPEG
+    LOC_val_solution.csv                            the classes of the latter
+
+As in torchvision's `ImageFolder` a class is a folder below that of the split, in sorted order.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from diffae.data.dataset import TEST, TRAIN, VALID
+from diffae.data.readers.label_files import honest_name, read_rows
+from diffae.data.readers.splits import split_folder
+from diffae.system.cli import printable
+from diffae.system.errors import UserError
+
+SOLUTION, HEADER = "LOC_val_solution.csv", ["ImageId", "PredictionString"]
+KAGGLE = ("ILSVRC", "Data", "CLS-LOC")  # where train/ and val/ are in Kaggle's archive
+MOST_CLASSES = 1000
+# Sets that numbers are printed of: how many images they have, and their file names.
+HELD_OUT = {
+    "imagenet-val": (50_000, re.compile(r"ILSVRC2012_val_\d{8}")),
+    "coco-val2017": (5_000, re.compile(r"\d{12}")),
+}
+
+
+class Classes(NamedTuple):
+    """Images of a folder by relative path, and their classes, as `fields` of `Dataset`.
+
+    The `files` that were read for them, and what was left out; no fields if not all have a class.
+    """
+
+    images: tuple[str, ...]
+    fields: dict[str, Any] = {}
+    files: tuple[Path, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+class Place(NamedTuple):
+    """The split and the class of an image, each None if unknown."""
+
+    split: int | None
+    label: str | None
+
+
+def read_classes(root: Path, images: tuple[str, ...]) -> Classes:
+    """The classes of images, by relative path.
+
+    Test images without any are left out beside labelled validation images, as those of ImageNet.
+    """
+    files = find_solution(root)
+    listed = read_solution(files[0]) if files else {}
+    found = {name: place_of(name, listed) for name in images}
+    splits = {place.split for place in found.values() if place.label}
+    if VALID in splits and TEST not in splits:
+        found = {name: place for name, place in found.items() if place.split != TEST}
+    labels = sorted({place.label for place in found.values() if place.label})
+    if len(labels) < 2:
+        return Classes(images)
+    why_not = list(refusals(list(found.values()), labels))
+    if why_not:
+        return Classes(images, left_out=tuple(f"the classes: {why}" for why in why_not))
+    number = {label: i for i, label in enumerate(labels)}
+    classes = np.array([number[place.label] for place in found.values() if place.label], np.int16)
+    fields = {"attribute_names": tuple(map(printable, labels)), "classes": classes}
+    without = len(images) - len(found)
+    left_out = (f"{without:,} test images without a class",) if without else ()
+    return Classes(tuple(found), fields, files, left_out)
+
+
+def refusals(places: Sequence[Place], labels: Sequence[str]) -> Iterator[str]:
+    """Why images are read without their classes, in words; nothing of a folder that has few."""
+    missing = sum(place.label is None for place in places)
+    if missing:
+        if 2 * missing < len(places):
+            yield f"{missing:,} of {len(places):,} images have none"
+        return
+    train = {place.label for place in places if place.split == TRAIN}
+    lacking = [label for label in labels if label not in train]
+    if train and lacking:
+        more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+        yield f"train has no image of {printable(lacking[0])}{more}"
+    if len(labels) > MOST_CLASSES:
+        yield f"{len(labels):,}, and at most {MOST_CLASSES:,} are read"
+
+
+def place_of(name: str, listed: dict[str, str]) -> Place:
+    """The split of an image, and its class by the folder below that of the split, else as listed."""
+    split, folders = split_folder(name)
+    if split is None or folders:
+        return Place(split, folders[0] if folders else None)
+    return Place(split, listed.get(PurePosixPath(name).stem))
+
+
+def find_solution(root: Path) -> tuple[Path, ...]:
+    """Kaggle's list of the classes of the validation images: in `root`, or above it as in its archive."""
+    folders = [root, *([root.resolve().parents[2]] if root.resolve().parts[-3:] == KAGGLE else [])]
+    return tuple(path for folder in folders if os.path.lexists(path := folder / SOLUTION))[:1]
+
+
+def read_solution(path: Path) -> dict[str, str]:
+    """The class of each image by its name without suffix, from "ImageId,PredictionString" rows.
+
+    The prediction begins with the class; boxes follow. Raises UserError for another file.
+    """
+    header, *rows = read_rows(path) or [[]]
+    if header != HEADER:
+        raise UserError(f"{path}: expected a line {','.join(HEADER)}, then rows")
+    listed = {}
+    for line, row in enumerate(rows, start=2):
+        if len(row) != 2 or not row[1].split():
+            raise UserError(f"{path}: line {line}: expected an image and its class")
+        listed[row[0]] = row[1].split()[0]
+    return listed
+
+
+def name_of_test(images: Sequence[str], folder: str) -> str:
+    """The name of a data set whose test images these are: that of a known set, else its folder's."""
+    for known, (count, pattern) in HELD_OUT.items():
+        complete = len(images) == count and all(
+            pattern.fullmatch(PurePosixPath(name).stem) for name in images
+        )
+        folder = honest_name(known, complete, folder)
+    return folder
