@@ -1,4 +1,4 @@
-"""Structural similarity, in the two conventions that published numbers follow.
+"""Structural similarity, in the conventions that published numbers follow.
 
 Wang et al., "Image quality assessment: from error visibility to structural similarity", 2004:
 
@@ -6,61 +6,108 @@ Wang et al., "Image quality assessment: from error visibility to structural simi
     SSIM = ---------------------------------------------------
            (mu_a^2 + mu_b^2 + C1) (sigma_a^2 + sigma_b^2 + C2)
 
-with local moments under an 11 x 11 Gaussian window. `ssim` pads the images with zeros, as the code
-behind the paper's Tables 1 and 2 does; `ssim_valid` keeps to windows that lie inside the image, as
-MATLAB, scikit-image and piq do. They differ by a few hundredths on noisy images: never compare one
-with the other.
+with local moments under a window, C1 = (0.01 L)^2 and C2 = (0.03 L)^2 for numbers of a range L.
+
+`ssim` and `ssim_valid` have the paper's window, an 11 x 11 Gaussian of sigma 1.5. `ssim` pads the
+images with zeros, as the code behind the paper's Tables 1 and 2 does; `ssim_valid` keeps to windows
+that lie inside the image, as MATLAB, scikit-image and piq do. They differ by a few hundredths on
+noisy images: never compare one with the other. `similarity` has the other conventions too.
+
+The variances are small differences of large numbers: in float32 a bright flat background alone is
+wrong by 1e-4, so all of this is float64.
 """
 
 import math
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from benchmarks.metrics.pixel import to_unit
+from diffae.system.errors import UserError
 
 RADIUS, SIGMA = 5, 1.5
-C1, C2 = 0.01**2, 0.03**2
-
-
-def _window(size: int, device: torch.device) -> Tensor:
-    """The Gaussian along one side of an image, as a matrix [size, size]; zeros lie outside."""
-    x = torch.arange(size, dtype=torch.float64, device=device)
-    offset = x[:, None] - x
-    normaliser = sum(math.exp(-(k**2) / (2 * SIGMA**2)) for k in range(-RADIUS, RADIUS + 1))
-    weights = torch.exp(-offset.square() / (2 * SIGMA**2)) / normaliser
-    return weights.where(offset.abs() <= RADIUS, 0.0)
+K1, K2 = 0.01, 0.03
+GAUSSIAN, UNIFORM = "gaussian 11", "uniform 7"
+ZERO, REFLECT, VALID = "zero", "reflect", "valid"
 
 
 def ssim(a: Tensor, b: Tensor) -> Tensor:
     """SSIM per image in the paper's convention: zero padding, mean over map and channels.
 
-    Takes N x 3 x H x W in [-1, 1], compared in [0, 1], and returns float64 [N] in [-1, 1]. The
-    variances are small differences of large numbers: in float32 a bright flat background alone is
-    wrong by 1e-4, so this is float64.
+    Takes N x 3 x H x W in [-1, 1], compared in [0, 1], and returns float64 [N] in [-1, 1].
     """
-    a, b = to_unit(a.double()), to_unit(b.double())
-    rows, columns = (_window(size, a.device) for size in a.shape[-2:])
+    return similarity(to_unit(a.double()), to_unit(b.double()))
+
+
+def ssim_valid(a: Tensor, b: Tensor) -> Tensor:
+    """SSIM per image over the windows inside the image, equal to scikit-image's to 1e-9.
+
+    Takes N x 3 x H x W in [-1, 1] and returns float64 [N] in [-1, 1]. Raises UserError for images
+    of less than 11 px.
+    """
+    return similarity(to_unit(a.double()), to_unit(b.double()), padding=VALID)
+
+
+def similarity(
+    a: Tensor,
+    b: Tensor,
+    window: str = GAUSSIAN,
+    padding: str = ZERO,
+    span: float = 1.0,
+    sample: bool = False,
+) -> Tensor:
+    """SSIM per image of numbers N x C x H x W with a range of `span`, float64 [N].
+
+    `window` is GAUSSIAN or UNIFORM (7 x 7), `padding` ZERO, REFLECT or VALID (none). With `sample`,
+    variances and covariance are divided by the number of a window's pixels less one, as by
+    scikit-image unless told otherwise. Raises UserError for images that are too small for the
+    window.
+    """
+    a, b = a.double(), b.double()
+    sides = (_local(window, padding, size, a.device) for size in a.shape[-2:])
+    rows, columns = next(sides), next(sides).T.contiguous()
 
     def local_mean(images: Tensor) -> Tensor:
         return rows @ images @ columns
 
+    pixels = len(_weights(window)) ** 2
+    scale = pixels / (pixels - 1) if sample else 1.0
+    c1, c2 = (K1 * span) ** 2, (K2 * span) ** 2
     mean_a, mean_b = local_mean(a), local_mean(b)
-    variance_a = local_mean(a * a) - mean_a * mean_a
-    variance_b = local_mean(b * b) - mean_b * mean_b
-    covariance = local_mean(a * b) - mean_a * mean_b
-    luminance = (2 * mean_a * mean_b + C1) / (mean_a * mean_a + mean_b * mean_b + C1)
-    structure = (2 * covariance + C2) / (variance_a + variance_b + C2)
+    variance_a = (local_mean(a * a) - mean_a * mean_a) * scale
+    variance_b = (local_mean(b * b) - mean_b * mean_b) * scale
+    covariance = (local_mean(a * b) - mean_a * mean_b) * scale
+    luminance = (2 * mean_a * mean_b + c1) / (mean_a * mean_a + mean_b * mean_b + c1)
+    structure = (2 * covariance + c2) / (variance_a + variance_b + c2)
     return (luminance * structure).flatten(1).mean(1)
 
 
-def ssim_valid(a: Tensor, b: Tensor) -> Tensor:
-    """SSIM per image over the windows inside the image: piq's, without its downsampling.
+def _weights(window: str) -> Tensor:
+    """The window along one side of an image; they sum to 1."""
+    if window == UNIFORM:
+        return torch.full((7,), 1 / 7, dtype=torch.float64)
+    offset = torch.arange(-RADIUS, RADIUS + 1, dtype=torch.float64)
+    normaliser = sum(math.exp(-(k**2) / (2 * SIGMA**2)) for k in range(-RADIUS, RADIUS + 1))
+    return torch.exp(-offset.square() / (2 * SIGMA**2)) / normaliser
 
-    Takes N x 3 x H x W in [-1, 1] with H, W >= 11 and returns float64 [N] in [-1, 1]: float64 for
-    the reason that `ssim` gives, and equal to scikit-image's to 1e-9.
-    """
-    from piq import ssim as piq_ssim
 
-    a, b = to_unit(a.double()), to_unit(b.double())
-    return piq_ssim(a, b, data_range=1.0, downsample=False, reduction="none")
+def _local(window: str, padding: str, size: int, device: torch.device) -> Tensor:
+    """The local means along one side of an image, as a matrix [places, size]."""
+    weights = _weights(window)
+    radius = len(weights) // 2
+    smallest = {ZERO: 1, REFLECT: radius + 1, VALID: len(weights)}[padding]
+    if size < smallest:
+        raise UserError(
+            f"images of {size} px: SSIM with a window of {len(weights)} px ({padding}) needs "
+            f"{smallest} px or more"
+        )
+    places = size - 2 * radius if padding == VALID else size
+    band = torch.zeros(places, places + 2 * radius, dtype=torch.float64)
+    for k, weight in enumerate(weights):
+        band.diagonal(k).fill_(weight)
+    if padding == ZERO:
+        band = band[:, radius:-radius]
+    elif padding == REFLECT:
+        band = band @ pad(torch.eye(size, dtype=torch.float64), (radius, radius), "reflect").T
+    return band.contiguous().to(device)

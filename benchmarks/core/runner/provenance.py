@@ -25,7 +25,6 @@ PACKAGES = (
     "numpy",
     "pandas",
     "lpips",
-    "piq",
 )
 SECONDS_FOR_GIT = 10
 

@@ -5,7 +5,7 @@ Inception's weights), `vision_transformers.py` (DINOv2 and CLIP). Distances over
 different networks have different scales and names (`reports.records.metrics`).
 
 Images enter as uint8, as if read from files: a distance to a data set of files is only fair after
-the same rounding.
+the same rounding. Protocols that do not round give floats to Inception, which takes both.
 """
 
 from collections.abc import Callable
@@ -23,9 +23,10 @@ CPU_BATCH = 16  # more images at once do not fit the cache and take half as long
 
 @dataclass(frozen=True)
 class FeatureNetwork:
-    """Maps images to features: uint8 N x 3 x H x W -> float32 [N, dim] on `device`.
+    """Maps images to features: uint8 N x 3 x H x W -> [N, dim] in `dtype` on `device`.
 
-    `prepare` makes the input of `module` of uint8 images: resized to `input_size` px and scaled, as
+    `takes` are the types of images: floats are in [0, 255] too. `prepare` makes the input of
+    `module` of them: resized to `input_size` px and scaled, as
     the network's authors do. `network` is the name of its weights, `published` whether they are the
     published ones. A distance over these features is only reported under `metric_name`.
     `position_embedding` says how that of a transformer was made to fit `input_size`, if it was.
@@ -43,6 +44,8 @@ class FeatureNetwork:
     prepare: Callable[[Tensor], Tensor]
     published: bool = True
     position_embedding: str = ""
+    dtype: torch.dtype = torch.float32
+    takes: tuple[torch.dtype, ...] = (torch.uint8,)
     batches: Batches = field(default_factory=Batches, compare=False)
 
     @property
@@ -51,16 +54,16 @@ class FeatureNetwork:
         return f"features.{self.network}"
 
     @torch.no_grad()
-    def __call__(self, images_uint8: Tensor) -> Tensor:
-        if images_uint8.dtype != torch.uint8:
-            raise TypeError(f"feature networks take uint8 images, not {images_uint8.dtype}")
-        at_once = CPU_BATCH if self.device.type == "cpu" else max(len(images_uint8), 1)
+    def __call__(self, images: Tensor) -> Tensor:
+        if images.dtype not in self.takes:
+            raise TypeError(f"{self.network} takes {self.takes} images, not {images.dtype}")
+        at_once = CPU_BATCH if self.device.type == "cpu" else max(len(images), 1)
 
         def features(place: slice) -> Tensor:
-            parts = images_uint8[place].to(self.device).split(at_once)
+            parts = images[place].to(self.device).split(at_once)
             return torch.cat([self.module(self.prepare(part).to(self.device)) for part in parts])
 
-        return torch.cat(self.batches.each(self.metric_name, len(images_uint8), features))
+        return torch.cat(self.batches.each(self.metric_name, len(images), features))
 
     def describe(self) -> dict[str, str | int]:
         """The protocol's description: two distances are comparable only if all of it is equal."""
@@ -71,15 +74,15 @@ class FeatureNetwork:
             "feature_dim": self.dim,
             "feature_input_size": self.input_size,
             "feature_resize": self.resize,
-            "feature_dtype": "float32",
+            "feature_dtype": str(self.dtype).removeprefix("torch."),
             **({"feature_position_embedding": embedding} if embedding else {}),
             **weights.unpublished("feature", self.published),
         }
 
 
-def from_zero_to_one(images: Tensor) -> Tensor:
-    """uint8 images -> float32 in [0, 1], with the memory layout that convolutions are fastest in."""
-    return images.float().div(255).contiguous(memory_format=torch.channels_last)
+def from_zero_to_one(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Images in [0, 255] -> in [0, 1], with the memory layout that convolutions are fastest in."""
+    return images.to(dtype).div(255).contiguous(memory_format=torch.channels_last)
 
 
 def resize(images: Tensor, size: int) -> Tensor:

@@ -38,8 +38,8 @@ from reports.records.metrics import EFFNET, seen_through
 class PerceptualDistance:
     """d(a, b) for pairs of images, N x 3 x H x W in [-1, 1] -> [N] in `dtype` on `device`.
 
-    Images are clamped first, as for every metric (`pixel.seen`). `network` is the name of its
-    weights, `published` whether they are the published ones. The distance is only reported under
+    Images are clamped first, as for every metric (`pixel.seen`), unless a protocol does not (not
+    `clamped`). `network` is the name of its weights, `published` whether they are the published ones. The distance is only reported under
     `metric_name`.
     """
 
@@ -55,10 +55,10 @@ class PerceptualDistance:
     batches: Batches = field(default_factory=Batches, compare=False)
 
     @torch.no_grad()
-    def __call__(self, a: Tensor, b: Tensor) -> Tensor:
+    def __call__(self, a: Tensor, b: Tensor, clamped: bool = True) -> Tensor:
         def distance(place: slice) -> Tensor:
-            pair = (seen(images[place].to(self.device, self.dtype)) for images in (a, b))
-            return self.module(*pair).flatten()
+            pair = (images[place].to(self.device, self.dtype) for images in (a, b))
+            return self.module(*(map(seen, pair) if clamped else pair)).flatten()
 
         return torch.cat(self.batches.each(self.metric_name, len(a), distance))
 

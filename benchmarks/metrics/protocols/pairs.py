@@ -1,0 +1,151 @@
+"""PSNR, SSIM and LPIPS of reconstructions by a protocol: numbers of images, and their average."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchmarks.metrics.frechet_jackknife import influences
+from benchmarks.metrics.networks.perceptual import PerceptualDistance
+from benchmarks.metrics.protocols.pixels import of_side
+from benchmarks.metrics.protocols.schema import Protocol, Psnr, Ssim
+from benchmarks.metrics.ssim import similarity
+
+Floats = NDArray[np.float64]
+SMALLEST_ERROR = 1e-10  # of codes by which equal images have 100 dB
+
+
+# ----------------------------------------------------------------------------------------------
+# Of images
+
+
+def of_images(
+    metric: str,
+    protocol: Protocol,
+    made: Tensor,
+    originals: Tensor,
+    distance: PerceptualDistance | None = None,
+) -> Tensor:
+    """What `average` needs of each pair of images, float64 [N] on the CPU.
+
+    For "psnr" the mean squared error, for "ssim" SSIM, for "lpips" the distance by `distance`.
+    `made` and `originals` are N x 3 x H x W, as `pixels.from_zero_to_one` takes them. Under an SSIM
+    range "of the batch" N must be a multiple of the protocol's batch, but for the last images of
+    all. Raises UserError for images that are too small for SSIM's window.
+    """
+    a = of_side(made, protocol, metric, originals=False)
+    b = of_side(originals, protocol, metric, originals=True)
+    if metric == "psnr":
+        assert protocol.psnr is not None
+        found = _squared_error(a, b, protocol.psnr)
+    elif metric == "ssim":
+        assert protocol.ssim is not None
+        found = _similarity(a, b, protocol.ssim)
+    else:
+        assert protocol.lpips is not None and distance is not None
+        found = distance(2 * a - 1, 2 * b - 1, clamped=protocol.lpips.clamped)
+    return found.double().cpu()
+
+
+def _squared_error(a: Tensor, b: Tensor, psnr: Psnr) -> Tensor:
+    difference = a.double() - b.double()
+    if psnr.error == "halved":
+        difference = difference / 2
+    return difference.square().flatten(1).mean(1)
+
+
+def _similarity(a: Tensor, b: Tensor, ssim: Ssim) -> Tensor:
+    if ssim.pixels == "[-1, 1]":
+        a, b = 2 * a - 1, 2 * b - 1
+    of_batch = ssim.range == "of the batch"
+    parts = zip(*(x.split(ssim.batch if of_batch else len(x)) for x in (a, b)), strict=True)
+    return torch.cat(
+        [
+            similarity(
+                *pair,
+                window=ssim.window,
+                padding=ssim.padding,
+                span=max(map(_extent, pair)) if of_batch else float(ssim.range),
+                sample=ssim.covariance == "sample",
+            )
+            for pair in parts
+        ]
+    )
+
+
+def _extent(images: Tensor) -> float:
+    return float(images.max() - images.min())
+
+
+# ----------------------------------------------------------------------------------------------
+# Over images
+
+
+@dataclass(frozen=True, eq=False)
+class Average:
+    """A number of a set of images.
+
+    The squares of `influences` sum to its variance by the draw of the images. They are of its
+    `units`: of the N images, or of the batches, where a batch has one error. All are nan if the
+    variance is unknown: of a single unit, or of a value that is not finite.
+    """
+
+    value: float
+    influences: Floats
+    units: Literal["images", "batches"] = "images"
+
+
+def average(metric: str, protocol: Protocol, values: Tensor) -> Average:
+    """The number that a protocol prints, from `of_images` of all images [N] in their order.
+
+    Equal images make a PSNR infinite where the protocol says so; so is then their mean.
+    """
+    section = getattr(protocol, metric)
+    x = values.double().numpy()
+    starts = np.arange(0, len(x), section.batch)
+    sizes = np.diff(starts, append=len(x))
+    shares = np.repeat(1 / (len(sizes) * sizes), sizes)
+    if metric != "psnr":
+        return _mean(x, shares)
+    if section.of == "all":
+        return _of_all(x, section)
+    if section.of == "batch":
+        errors = np.add.reduceat(x, starts) / sizes
+        equal = np.full(len(sizes), 1 / len(sizes))
+        return replace(_mean(_decibels(errors, section), equal), units="batches")
+    return _mean(_decibels(x, section), shares)
+
+
+def _mean(x: Floats, shares: Floats) -> Average:
+    """The mean of x [k] weighted by `shares`, which sum to 1.
+
+    The influences f (x - mean) are scaled so that their squares have the variance as expectation
+    for independent x of one variance; those of equal shares are of_mean's of reports.
+    """
+    mean = float(shares @ x)
+    if not np.isfinite(mean) or len(x) < 2:
+        return Average(mean, np.full(len(x), np.nan))
+    squares = np.square(shares)
+    expected = squares @ (1 - 2 * shares + squares.sum())
+    return Average(mean, shares * (x - mean) * np.sqrt(squares.sum() / expected))
+
+
+def _of_all(errors: Floats, psnr: Psnr) -> Average:
+    """PSNR of the mean of all squared errors, with influences by leaving out one image at a time."""
+    count = len(errors)
+    value = float(_decibels(errors.mean(), psnr))
+    if not np.isfinite(value) or count < 2:
+        return Average(value, np.full(count, np.nan))
+    without = _decibels((errors.sum() - errors) / (count - 1), psnr)
+    return Average(value, influences(value, without, np.full(count, 1 / count)))
+
+
+def _decibels(error: Floats, psnr: Psnr) -> Floats:
+    """PSNR at peak 1 of mean squared errors."""
+    if psnr.equal_images == "100 dB":
+        error = np.maximum(error, SMALLEST_ERROR)
+    with np.errstate(divide="ignore"):
+        return -10 * np.log10(error)
