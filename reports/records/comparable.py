@@ -108,7 +108,7 @@ def differences(
         yield "no protocol recorded"
         return
     yield from _of_data(record.dataset, protocol, theirs.data or dataset)
-    yield from _of_fields({**protocol, "n": record.n}, theirs.fields)
+    yield from of_fields({**protocol, "n": record.n}, theirs.fields)
     yield from _of_steps(record.steps, steps, protocol)
     yield from _of_networks(protocol, _PARTS.get(record.metric, ""))
 
@@ -130,10 +130,11 @@ def _of_data(name: str, protocol: Mapping[str, Any], theirs: str) -> Iterator[st
         yield f"crop {crop}, published with {crops[0]}"
 
 
-def _of_fields(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[str]:
+def of_fields(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[str]:
+    """The fields of `theirs` that differ in `ours`; a name ends with the part after its last dot."""
     for name, value in theirs.items():
         if ours.get(name) != value:
-            words = name.replace("_", " ")
+            words = name.rpartition(".")[2].replace("_", " ")
             yield f"{words} {_text(ours.get(name))}, published with {_text(value)}"
 
 

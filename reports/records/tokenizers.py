@@ -1,0 +1,98 @@
+"""Published numbers of image autoencoders, each with what is known of how it was measured.
+
+    published_for("sd-vae-ft-ema", "rfid")      every number printed for this checkpoint
+
+Codes print different numbers for one checkpoint, so a number is comparable only if its protocol is
+known and agrees. A checkpoint is recognised by its name alone.
+"""
+
+import csv
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from reports.records.comparable import of_fields
+from reports.records.metrics import published_name
+from reports.records.record import Record
+
+# The names that readers give to whole data sets.
+SETS = {"imagenet-val": "ImageNet-1k val", "coco-val2017": "COCO 2017 val"}
+SECOND_HAND = "S"
+NAMES = {"lpips_vgg": "lpips"}  # a metric that papers print under another name
+
+
+@dataclass(frozen=True)
+class Number:
+    """A published number; what is not stated is empty or None.
+
+    protocol    the name of one of ours that its code follows
+    reference   of an rFID, as in protocols
+    spread      what is printed after ±
+    mark        P: read on the project's own page; S: second-hand
+    """
+
+    checkpoint: str
+    set: str
+    n: int | None
+    resolution: int | None
+    reference: str
+    protocol: str
+    metric: str
+    value: float
+    spread: float | None
+    source: str
+    mark: str
+
+
+def published_for(checkpoint: str, metric: str) -> tuple[Number, ...]:
+    """The published numbers of a checkpoint; those of the original for a stand-in metric."""
+    original = published_name(metric)
+    return tuple(
+        number
+        for number in published()
+        if _plain(number.checkpoint) == _plain(checkpoint)
+        and number.metric == NAMES.get(original, original)
+    )
+
+
+def differences(
+    number: Number, record: Record, ours: Mapping[str, Any], theirs: Mapping[str, Any]
+) -> Iterator[str]:
+    """The differences between `record` and a published number, in words.
+
+    `ours` and `theirs` hold the fields of the two protocols by "section.field", `theirs` nothing if
+    the number's protocol is unknown; `ours` also has the "resolution" in pixels.
+    """
+    if published_name(record.metric) != record.metric:
+        yield "another feature network"
+    if number.mark == SECOND_HAND:
+        yield "second-hand"
+    fields = {"set": number.set, "n": number.n, "resolution": number.resolution, **theirs}
+    if not theirs:
+        yield "protocol unknown"
+        fields |= {"rfid.reference": number.reference} if number.metric == "rfid" else {}
+    stated = {name: value for name, value in fields.items() if value not in ("", None)}
+    yield from (f"{name.rpartition('.')[2]} not stated" for name in fields if name not in stated)
+    measured = {**ours, "set": SETS.get(record.dataset, record.dataset), "n": record.n}
+    yield from of_fields(measured, stated)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+@cache
+def published() -> tuple[Number, ...]:
+    """Every published number, in the order of the file."""
+    path = resources.files("reports").joinpath("published", "tokenizers.csv")
+    with path.open(encoding="utf-8", newline="") as file:
+        return tuple(map(_parse, csv.DictReader(file)))
+
+
+def _parse(row: dict[str, Any]) -> Number:
+    numbers = {name: int(row[name]) if row[name] else None for name in ("n", "resolution")}
+    spread = float(row["spread"]) if row["spread"] else None
+    return Number(**(row | numbers | {"value": float(row["value"]), "spread": spread}))

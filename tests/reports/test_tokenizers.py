@@ -1,0 +1,84 @@
+"""Published numbers of image autoencoders."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from reports.records.record import Record
+from reports.records.tokenizers import differences, published, published_for
+
+FILE = Path(__file__).parents[2] / "reports" / "published" / "tokenizers.csv"
+
+
+def values(checkpoint, metric):
+    return [(number.value, number.mark) for number in published_for(checkpoint, metric)]
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "metric", "numbers"),
+    [
+        ("sd-vae-ft-ema", "rfid", [(4.42, "P")]),
+        ("SD_VAE_ft_MSE", "psnr", [(24.5, "P")]),
+        ("kl-f8", "psim", [(1.01, "P"), (1.02, "P")]),
+        ("vq_ds16_c2i", "rfid", [(2.19, "P"), (2.11, "P"), (4.28, "P")]),
+        ("vq_ds16_t2i", "ssim", [(0.54, "P"), (0.55, "P")]),
+        ("dc-ae-f64c128-in-1.0", "lpips", [(0.0802, "P")]),
+        ("eq-vae", "lpips_vgg", [(0.141, "P")]),
+        ("vavae-imagenet256-f16d32-dinov2", "rfid", [(0.28, "S"), (0.3438, "P"), (0.28, "S"), (0.3, "S")]),
+        ("tokenizer_titok_l32_imagenet", "rfd_effnet", [(2.21, "P")]),
+        ("tokenizer_titok_l32_imagenet", "psnr", []),
+        ("sd-vae", "rfid", []),
+    ],
+)  # fmt: skip
+def test_numbers_of_a_checkpoint(checkpoint, metric, numbers):
+    assert values(checkpoint, metric) == numbers
+
+
+def test_the_file():
+    """Numbers as printed, none twice, none from memory."""
+    rows = list(csv.DictReader(FILE.open(encoding="utf-8", newline="")))
+    assert len(rows) == len(published())
+    assert {row["mark"] for row in rows} == {"P", "S"}
+    assert {row["metric"] for row in rows} == {"rfid", "psnr", "ssim", "lpips", "psim"}
+    assert all(row["source"] for row in rows)
+    keys = [tuple(row[name] for name in row if name not in ("value", "spread")) for row in rows]
+    assert len(set(keys)) == len(keys)
+
+
+def test_a_spread_is_kept():
+    (number,) = published_for("sdxl-vae", "psnr")[:1]
+    assert (number.value, number.spread, number.n) == (24.7, 3.9, 5_000)
+
+
+ROW = Record("reconstruction", "reconstruction_by_protocol", "vq", "imagenet-val", "test", "adm",
+             None, "rfid", 4.3, n=50_000)  # fmt: skip
+
+
+def words(number, ours, theirs):
+    return list(differences(number, ROW, {"resolution": 256, **ours}, theirs))
+
+
+def test_an_unknown_protocol_is_a_difference_beside_the_known_reference():
+    _, by_clean_fid, of_training = published_for("vq_ds16_c2i", "rfid")
+    ours = {"rfid.reference": "ADM's statistics"}
+    assert words(of_training, ours, {}) == ["protocol unknown"]
+    assert words(by_clean_fid, ours, {}) == ["protocol unknown", "reference not stated"]
+
+
+def test_what_is_not_stated_is_a_difference():
+    number = published_for("sdxl-vae", "lpips")[0]
+    unstated = ["protocol unknown", *(f"{name} not stated" for name in ("set", "n", "resolution"))]
+    assert words(number, {}, {}) == unstated
+
+
+def test_a_field_that_differs_is_named():
+    number = published_for("vq_ds16_c2i", "rfid")[0]
+    theirs = {"rfid.rounding": "half up", "pixels.crop": "adm"}
+    assert words(number, theirs, theirs) == []
+    assert words(number, theirs | {"rfid.rounding": "none"}, theirs) == [
+        "rounding none, published with half up"
+    ]
+    assert words(number, {"pixels.crop": "adm"}, theirs) == [
+        "rounding not recorded, published with half up"
+    ]
