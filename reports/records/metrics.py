@@ -51,7 +51,8 @@ class Metric:
     another network than the published one; `only_on` the only data set that it is offered for, if there is just one. `between`
     says that two folders can be compared by it, as two sets of images or as pairs. A metric that
     `depends_on_n` changes with the count of images, as a Frechet distance does: only numbers of one
-    n are compared (`comparable_n`).
+    n are compared (`comparable_n`). An `unbiased` one is 0 for equal sets but for chance, and may be
+    below 0.
     """
 
     direction: str
@@ -68,6 +69,7 @@ class Metric:
     only_on: str = ""
     between: str = ""
     depends_on_n: bool = False
+    unbiased: bool = False
 
     def __post_init__(self) -> None:
         if self.direction not in (HIGHER, LOWER, NEITHER):
@@ -142,11 +144,11 @@ METRICS: dict[str, Metric] = {
         LOWER, "", "Kernel Inception distance, not times 1,000", "Binkowski et al. 2018",
         label="KID", digits=5,
         margin=Margin(0.000005, "half a unit of the last digit where papers print 1,000 times as much with two"),
-        network="inception", between=SETS),
+        network="inception", between=SETS, unbiased=True),
     "kd_effnet": Metric(
         LOWER, "", "Kernel distance (EfficientNet-lite0), not times 1,000", "Binkowski et al. 2018, with a different network",
         digits=4, margin=Margin(0.0005, "0.000005 of a KID of 0.01", is_share=True), network=EFFNET,
-        stands_in_for="kid", between=SETS),
+        stands_in_for="kid", between=SETS, unbiased=True),
     "precision": Metric(
         HIGHER, "", "Precision (Inception-v3; k = 3, <=)", "Kynkaanniemi et al. 2019",
         digits=4, margin=Margin(0.0005, "half a unit of the third digit"), network="inception", between=SETS,

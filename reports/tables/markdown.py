@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from tabulate import tabulate
 
-from reports.records.metrics import published_name
 from reports.records.record import FAST_SOLVER, Record
 from reports.tables.layout import LABEL, REFERENCE, Cell, Panel, Table
 from reports.tables.numbers import difference_text, footnote, value_note
@@ -93,11 +92,10 @@ def legend(table: Table) -> str:
         )
     if any(r.value is not None and r.stderr is not None and not is_pooled(r) for r in records):
         parts.append("±: one standard error.")
-    if any(
-        r.value is not None and r.value < 0 for r in records if published_name(r.metric) == "kid"
-    ):
+    signed = [r for r in records if r.metric in table.known and table.known[r.metric].unbiased]
+    if any(r.value is not None and r.value < 0 for r in signed):
         parts.append(
-            "A kernel distance has no bias: that of equal sets is below 0 every second time."
+            "Below 0: chance; an estimate without bias is so every second time for two equal sets."
         )
     if pooled := sorted({r.runs for r in records if is_pooled(r)}):
         several = " to ".join(dict.fromkeys(map(str, (pooled[0], pooled[-1]))))

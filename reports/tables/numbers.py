@@ -127,7 +127,8 @@ def footnote(notes: dict[str, int], text: str) -> int:
 
 
 def number_text(number: float, metric: str, known: Metrics = METRICS) -> str:
-    """`number` with the decimals of `metric`, scientific if they would show one digit or none.
+    """`number` with the decimals of `metric`, scientific if they would show one digit or none and
+    the metric is not `unbiased`, whose numbers near 0 are chance.
 
     A metric without digits of its own gets four significant ones, whole numbers all of theirs.
     """
@@ -137,9 +138,9 @@ def number_text(number: float, metric: str, known: Metrics = METRICS) -> str:
     if digits is None:
         whole = number == int(number) or abs(number) >= 1e4
         return f"{number:,.0f}" if whole and abs(number) < 1e15 else f"{number:.4g}"
-    if _is_scientific(number, digits):
+    if _is_scientific(number, metric, known):
         return f"{number:.2e}"
-    return f"{number:,.{digits}f}"
+    return f"{round(number, digits) + 0.0:,.{digits}f}"  # no -0.00
 
 
 def to_error(value: float, error: float) -> str:
@@ -172,8 +173,11 @@ def detectable_change(stderr: float | None) -> float | None:
     return None if stderr is None else (Z_95 + Z_80) * math.sqrt(2) * stderr
 
 
-def _is_scientific(number: float, decimals: int) -> bool:
-    return decimals > 0 and 0 < abs(number) < 10 ** (1 - decimals)
+def _is_scientific(number: float, metric: str, known: Metrics) -> bool:
+    row = known.get(metric)
+    if row is None or not row.digits or row.unbiased:
+        return False
+    return 0 < abs(number) < 10 ** (1 - row.digits)
 
 
 def _digits(metric: str, known: Metrics) -> int | None:
@@ -184,7 +188,7 @@ def error_digits(stderr: float, value: float, metric: str, known: Metrics = METR
     digits = _digits(metric, known)
     if digits is None or not math.isfinite(stderr):
         return f"{stderr:.2g}"
-    if _is_scientific(value, digits):
+    if _is_scientific(value, metric, known):
         return f"{stderr:.1e}"
     fixed = f"{stderr:,.{digits}f}"
     return f"{stderr:.0e}" if stderr and not float(fixed.replace(",", "")) else fixed
