@@ -57,17 +57,16 @@ def _is_of_few(record: Record, protocol: Mapping[str, Any]) -> bool:
 
 
 def of_like_n(records: Sequence[Record], known: Metrics) -> list[Record]:
-    """`records` without the references that no system can be held against, for their metric depends
-    on n and no system beside them has theirs.
+    """The records of a table without the references that no system can be held against: their metric
+    depends on n, and no system has theirs.
     """
-    counts: dict[tuple[str, str], set[int | None]] = {}
+    counts: dict[str, set[int | None]] = {}
     for r in records:
         if not r.reference and r.value is not None:
-            counts.setdefault((r.metric, r.setting), set()).add(comparable_n(r, known))
-    return [
-        r
-        for r in records
-        if not r.reference
-        or (n := comparable_n(r, known)) is None
-        or n in counts.get((r.metric, r.setting), {n})
-    ]
+            counts.setdefault(r.metric, set()).add(comparable_n(r, known))
+
+    def is_alike(r: Record) -> bool:
+        n = comparable_n(r, known)
+        return not r.reference or n is None or n in counts.get(r.metric, {n})
+
+    return list(filter(is_alike, records))

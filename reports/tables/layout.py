@@ -140,10 +140,12 @@ def build(spec: TableSpec, chosen: Sequence[Record], known: Metrics = METRICS) -
     metrics = with_stand_ins(spec.metrics, known)
     ordered = _sort(records, (*blocks, *rows, *spec.columns), metrics)
     best = _best(ordered, spec.columns if "system" in rows else (*rows, *spec.columns), known)
-    blocks_of = _group(ordered, blocks).values()
-    panels = tuple(_panel(spec, block, rows, best, known) for block in blocks_of)
-    every = (*ordered, *absent)
-    return Table(spec.name, spec.title, spec.caption, panels, every, best, known, tuple(absent))
+    alike = of_like_n(ordered, known)
+    panels = [_panel(spec, part, rows, best, known) for part in _group(alike, blocks).values()]
+    if apart := [r for r in ordered if r not in frozenset(alike)]:
+        panels.append(replace(_panel(spec, apart, rows, best, known), heading=_of_n(apart)))
+    every, named = (*ordered, *absent), (spec.name, spec.title, spec.caption)
+    return Table(*named, tuple(panels), every, best, known, tuple(absent))
 
 
 def shown_fields(records: Sequence[Record], fields: Sequence[str]) -> list[str]:
@@ -177,10 +179,8 @@ def _panel(
     metrics = with_stand_ins(spec.metrics, known)
     columns = _group(_sort(records, spec.columns, metrics), spec.columns)
     with_reference = {_key(r, spec.columns) for r in records if r.published is not None}
-    alike = frozenset(of_like_n(records, known))
     for key, column in columns.items():
-        other = "" if alike.intersection(column) else f", n = {column[0].n:,}"
-        headers.append(_column_header(spec, column, known) + other)
+        headers.append(_column_header(spec, column, known))
         if key in with_reference:
             headers.append(reference_header(column, known))
     body = []
@@ -195,6 +195,12 @@ def _panel(
         body.append(tuple(line))
     title = heading(records[0].metric, records, known) if spec.panels else ""
     return Panel(title, tuple(headers), tuple(body))
+
+
+def _of_n(records: Sequence[Record]) -> str:
+    """The heading of references that no system can be held against."""
+    counts = [f"{n:,}" for n in sorted({r.n for r in records if r.n is not None})]
+    return f"Of {', '.join(counts)} images, which no system has: not to be compared with the numbers above"
 
 
 def _labels(record: Record, fields: Sequence[str]) -> list[str]:
