@@ -44,9 +44,9 @@ def _led(metric: str, measured: Sequence[Record], protocols: Protocols) -> str:
     kernel = KERNEL.get(metric)
     if kernel is None or not any(r.metric in alternatives(kernel) for r in rivals):
         return metric
-    frechet = (r for r in rivals if r.metric in alternatives(metric))
+    frechet = [r for r in rivals if r.metric in alternatives(metric)]
     few = any(_is_of_few(r, protocols.get(r.protocol, {})) for r in frechet)
-    return kernel if few else metric
+    return kernel if few or not frechet else metric
 
 
 def _is_of_few(record: Record, protocol: Mapping[str, Any]) -> bool:

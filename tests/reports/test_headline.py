@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
-from page_runs import fid, write_run
+from page_runs import fid, measured, write_measured, write_run
 
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.tables import specs
@@ -12,10 +13,15 @@ from reports.page.summary import summary
 from reports.page.verdicts import verdicts
 from reports.records.headline import of_like_n, with_headlines
 from reports.records.metrics import METRICS
+from reports.tables.build import build_tables
+from reports.tables.markdown import legend
 from reports.tables.merging import read
+from reports.tables.numbers import error_text, value_text
 from reports.trend.entries import entry_of
 
 DIM = 2_048
+RNG = np.random.default_rng(0)
+DRAWS, NOISE = RNG.normal(0.001, 0.01, 50), RNG.normal(0, 0.01, 50)
 TABLE3, TABLE4 = "table3_fewshot_fid", "table4_unconditional_fid"
 
 
@@ -179,3 +185,49 @@ def test_references_of_no_systems_n_are_left_out():
     assert of_like_n([other], METRICS) == [other]
     kernel = kid("real, more", 1.0, n=2_048, reference=True)
     assert of_like_n([kid("A", 1.0, n=128), kernel], METRICS)[1] == kernel
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "printed"),
+    [
+        (0.000502, 0.0026, "0.0005 ± 0.0026"),
+        (-0.00003, 0.0026, "0.0000 ± 0.0026"),
+        (-0.0356, 0.0378, "-0.0356 ± 0.0378"),
+    ],
+)
+def test_a_kernel_distance_near_0_has_the_decimals_of_the_others(value, error, printed):
+    near = replace(kid("real images (test)", value, stderr=error), metric="kd_effnet")
+    assert value_text(near) + error_text(near) == printed
+
+
+def test_the_legend_says_what_a_distance_below_0_is():
+    for value, there in ((-0.001, True), (0.001, False)):
+        table = build_tables([kid("A", value)], specs(["unconditional"]))[1]
+        assert ("Below 0: chance" in legend(table)) == there
+
+
+def test_real_images_are_told_before_other_references(tmp_path):
+    """Though others are better, and the verdict has no room for all."""
+    scale = [
+        fid(f"{name} + autoencoding", 1.0 + i, reference=True) for i, name in enumerate("CDEF")
+    ]
+    real = fid("real images (test)", 5.0, reference=True)
+    found = read([run_of(tmp_path / "run", [fid("A", 9.0), *scale, real], "paper")])
+    (verdict,) = verdicts(found)
+    assert "For reference: real images (test) 5.00 (better), C + autoencoding 1.00" in verdict.text
+    assert "real images (test)" in summary(found)[1]
+
+
+def test_a_reference_within_noise_of_the_best_is_said_to_be_so(tmp_path):
+    pairs = [
+        measured(kid("A", None), DRAWS),
+        measured(kid("real images (test)", None, reference=True), DRAWS + NOISE),
+    ]
+    (verdict,) = verdicts(read([write_measured(tmp_path / "run", pairs)]))
+    assert verdict.text.endswith(" (within noise).")
+
+
+def test_without_a_frechet_distance_the_kernel_distance_leads():
+    for more in ([], [fid("A", None, n=50_000)]):
+        (spec,) = with_headlines(specs(["unconditional"]), [kid("A", 0.1), *more], {}, "quick")
+        assert spec.headline == ("kid",)

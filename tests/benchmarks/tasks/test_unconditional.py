@@ -1,11 +1,13 @@
 """Table 4 with images of known colours: comparisons, their uncertainty, and the rows."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from colours import Painter, colours_of, context_of, dataset, frechet, kernel
 
+from benchmarks.core.runner.results import Results
 from benchmarks.core.runner.rows import rows
 from benchmarks.tasks.unconditional import BENCHMARK
 
@@ -183,3 +185,16 @@ def test_too_few_images_are_rows_with_the_reason(context, tmp_path, count):
         assert all(
             r.value is not None or "needs two images on each side" in r.note for r in found.values()
         )
+
+
+@pytest.mark.parametrize(("count", "leads"), [(14, "kd_effnet"), (15, "fd_effnet")])
+def test_the_headline_in_memory_is_by_five_samples_for_each_of_three_dimensions(
+    context, count, leads
+):
+    context.profile = context.profile.changed_by({"samples.count": count})
+    evaluation = SimpleNamespace(context=context, deviations={})
+    found = Results.of(
+        evaluation, {"benchmarks": ["unconditional"]}, rows(BENCHMARK, context, [Painter()])
+    )
+    assert {row.metric for row in found.tables["overview"].records} == {leads}
+    assert f"{leads} ↓" in found.summary() and "real images (test)" in found.summary()
