@@ -55,7 +55,7 @@ class PerceptualDistance:
     batches: Batches = field(default_factory=Batches, compare=False)
 
     @torch.no_grad()
-    def __call__(self, a: Tensor, b: Tensor, clamped: bool = True) -> Tensor:
+    def __call__(self, a: Tensor, b: Tensor, *, clamped: bool = True) -> Tensor:
         def distance(place: slice) -> Tensor:
             pair = (images[place].to(self.device, self.dtype) for images in (a, b))
             return self.module(*(map(seen, pair) if clamped else pair)).flatten()

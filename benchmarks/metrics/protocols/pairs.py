@@ -61,17 +61,18 @@ def _similarity(a: Tensor, b: Tensor, ssim: Ssim) -> Tensor:
     if ssim.pixels == "[-1, 1]":
         a, b = 2 * a - 1, 2 * b - 1
     of_batch = ssim.range == "of the batch"
-    parts = zip(*(x.split(ssim.batch if of_batch else len(x)) for x in (a, b)), strict=True)
+    parts = (x.split(ssim.batch if of_batch else len(x)) for x in (a, b))
     return torch.cat(
         [
             similarity(
-                *pair,
+                x,
+                y,
                 window=ssim.window,
                 padding=ssim.padding,
-                span=max(map(_extent, pair)) if of_batch else float(ssim.range),
+                span=max(_extent(x), _extent(y)) if of_batch else float(ssim.range),
                 sample=ssim.covariance == "sample",
             )
-            for pair in parts
+            for x, y in zip(*parts, strict=True)
         ]
     )
 
