@@ -5,6 +5,7 @@ filter, and so in every metric of reconstruction: `CROPS` names them for `--crop
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -28,8 +29,9 @@ def center_bicubic(image: Image.Image, size: int) -> np.ndarray:
     return np.asarray(center_crop(resize_shorter_side(image, size, BICUBIC), size))
 
 
-def center_tensor(image: Image.Image, size: int) -> np.ndarray:
-    """torchvision's `ToTensor`, `Resize(size)` (bilinear, antialiased) and `CenterCrop(size)`.
+def center_tensor(image: Image.Image, size: int, antialias: bool = True) -> np.ndarray:
+    """torchvision's `ToTensor`, `Resize(size)` (bilinear) and `CenterCrop(size)`; before torchvision
+    0.17 this resize had no antialiasing.
 
     hustvl/LightningDiT@2725fed evaluate_tokenizer.py lines 59-61. The floats are rounded half up,
     as that script rounds its reference images; its model sees them before rounding, which moves
@@ -37,7 +39,7 @@ def center_tensor(image: Image.Image, size: int) -> np.ndarray:
     """
     from torchvision.transforms import functional as F
 
-    resized = F.resize(F.to_tensor(image), [size], antialias=True)
+    resized = F.resize(F.to_tensor(image), [size], antialias=antialias)
     scaled = (F.center_crop(resized, [size]) - 0.5) / 0.5 * 127.5 + 128  # in its order: ties count
     return scaled.clamp(0, 255).byte().permute(1, 2, 0).numpy()
 
@@ -97,12 +99,16 @@ class Crop(NamedTuple):
     antialias: bool = True
 
 
+ON_FLOATS = "torchvision on floats, rounded half up"
 CROPS = {
     "center": Crop(center),
     "d2c": Crop(center),  # of the face that `Transform` cuts out first
     "none": Crop(center),  # of an image that is square already
     "center-bicubic": Crop(center_bicubic, "bicubic"),
-    "center-tensor": Crop(center_tensor, resampler="torchvision on floats, rounded half up"),
+    "center-tensor": Crop(center_tensor, resampler=ON_FLOATS),
+    "center-tensor-aliased": Crop(
+        partial(center_tensor, antialias=False), resampler=ON_FLOATS, antialias=False
+    ),
     "adm": Crop(adm, "box halvings, then bicubic"),
     "cv2": Crop(opencv, resampler="OpenCV", antialias=False),
 }

@@ -1,6 +1,7 @@
 """Crops of public evaluation codes, each against the library or the recipe that it comes from."""
 
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -43,10 +44,10 @@ def torchvision_bicubic(image):
     return np.asarray(T.Compose([T.Resize(S, bicubic), T.CenterCrop(S)])(image))
 
 
-def torchvision_tensor(image):
+def torchvision_tensor(image, antialias=True):
     """As LightningDiT makes its reference images."""
-    normalised = T.Normalize([0.5] * 3, [0.5] * 3)
-    x = T.Compose([T.ToTensor(), T.Resize(S), T.CenterCrop(S), normalised])(image)
+    resize, normalised = T.Resize(S, antialias=antialias), T.Normalize([0.5] * 3, [0.5] * 3)
+    x = T.Compose([T.ToTensor(), resize, T.CenterCrop(S), normalised])(image)
     return torch.clamp(127.5 * x + 128.0, 0, 255).permute(1, 2, 0).to(torch.uint8).numpy()
 
 
@@ -57,6 +58,7 @@ def torchvision_tensor(image):
         ("adm", guided_diffusion),
         ("center-bicubic", torchvision_bicubic),
         ("center-tensor", torchvision_tensor),
+        ("center-tensor-aliased", partial(torchvision_tensor, antialias=False)),
     ],
 )
 def test_a_crop_has_the_pixels_of_its_library(photo, size, crop, oracle):
@@ -94,14 +96,29 @@ def test_cv2_without_opencv_names_the_package(photo, monkeypatch):
 def test_what_an_untouched_image_becomes(photo):
     """A square of the right size is itself under every crop."""
     image = photo.crop((40, 40, 40 + S, 40 + S))
-    for crop in ("center", "none", "center-bicubic", "center-tensor", "adm", "cv2"):
+    for crop in (
+        "center",
+        "none",
+        "center-bicubic",
+        "center-tensor",
+        "center-tensor-aliased",
+        "adm",
+        "cv2",
+    ):
         np.testing.assert_array_equal(cut(image, crop), np.asarray(image), err_msg=crop)
 
 
 def test_crops_are_described_by_how_they_resample():
     told = {
         crop: tuple(Transform(S, crop).describe()[name] for name in ("filter", "resampler"))
-        for crop in ("center", "center-bicubic", "center-tensor", "adm", "cv2")
+        for crop in (
+            "center",
+            "center-bicubic",
+            "center-tensor",
+            "center-tensor-aliased",
+            "adm",
+            "cv2",
+        )
     }
     assert len(set(told.values())) == 5
     assert told["center"] == ("bilinear", "PIL")

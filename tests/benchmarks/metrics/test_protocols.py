@@ -130,6 +130,8 @@ def test_a_field_names_the_line_that_says_so(name):
         ("vtp", "ssim.batch", 32),
         ("eq-vae", "ssim.range", "of the batch"),
         ("eq-vae", "ssim.clamped", False),
+        ("eq-vae", "ssim.padding", "valid"),
+        ("eq-vae", "pixels.crop", "center-tensor-aliased"),
         ("adm", "rfid.reference", "ADM's statistics"),
         ("clean-fid", "rfid.resize", "clean-fid"),
         ("torch-fidelity", "rfid.resize", "tensorflow"),

@@ -1,0 +1,175 @@
+"""The tables of docs/protocols.md, made of the protocols' files and of the published numbers.
+
+PYTHONPATH=. python tests/helpers/protocol_tables.py        writes them anew, between their markers
+"""
+
+import csv
+import inspect
+import re
+from dataclasses import fields
+from itertools import groupby
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+from benchmarks.metrics.protocols import schema
+from reports.records.tokenizers import SECOND_HAND
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "protocols.md"
+FILE = ROOT / "reports" / "published" / "tokenizers.csv"
+METRICS = {"rfid": "rFID", "psnr": "PSNR", "ssim": "SSIM", "lpips": "LPIPS", "psim": "PSIM"}
+NO_VALUE = "–"
+
+
+def _table(rows, heads):
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(re.sub(" +", " ", f"| {' | '.join(line)} |") for line in lines)
+
+
+# ----------------------------------------------------------------------------------------------
+# Fields
+
+
+def meanings(kind):
+    """The meaning of each field, from the docstring of its section; it may go on over lines."""
+    found, name = {}, ""
+    for line in inspect.cleandoc(kind.__doc__).splitlines():
+        if match := re.match(r"(\w+) {2,}(.+)", line):
+            name = match[1]
+            found[name] = match[2]
+        elif name and line.startswith("  "):
+            found[name] += " " + line.strip()
+        else:
+            name = ""
+    return found
+
+
+def of_fields():
+    """Every field with its values, plain's first."""
+    rows = []
+    for section, kind in schema.SECTIONS.items():
+        meaning, hints = meanings(kind), get_type_hints(kind)
+        for one in fields(kind):
+            values = list(get_args(hints[one.name])) or [one.default]
+            if hints[one.name] is bool:
+                values = [True, False]
+            ordered = sorted(values, key=lambda value: value != one.default)
+            text = ", ".join(f"`{str(v).lower() if isinstance(v, bool) else v}`" for v in ordered)
+            rows.append([f"`{section}.{one.name}`", text, meaning.get(one.name, "")])
+    return _table(rows, ["field", "values, that of plain first", ""])
+
+
+# ----------------------------------------------------------------------------------------------
+# Protocols
+
+WORDS = {
+    "posterior": "a sample of the posterior",
+    "reference": "against {}",
+    "resize": "resize {}",
+    "of": "one error of {}",
+    "error": "of halved errors",
+    "equal_images": "at most 100 dB",
+    "batch": "means of batches of {}",
+    "window": "window {}",
+    "padding": "{} padding",
+    "range": "range {}",
+    "covariance": "{} covariance",
+    "pixels": "of pixels in {}",
+    "clamped": "not clamped",
+    "trunk": "{}",
+}
+TEXTS = {("rounding", "none"): "not rounded", ("padding", "valid"): "no padding"}
+SIDE = {"reconstruction": " (reconstruction only)", "both": ""}
+
+
+def cell(section, plain):
+    """What sets a section apart from that of plain."""
+    if section is None:
+        return NO_VALUE
+    words = []
+    for one in fields(section):
+        value = getattr(section, one.name)
+        if one.name in ("rounded", "scaling") or value == getattr(plain, one.name):
+            continue
+        text = TEXTS.get((one.name, value), WORDS.get(one.name, "{}").format(value))
+        words.append(text + SIDE[section.rounded] if one.name == "rounding" else text)
+    return ", ".join(words) or "as plain"
+
+
+def of_protocols():
+    plain = schema.named(schema.PLAIN)
+    rows = []
+    for name in schema.names():
+        one = schema.named(name)
+        cells = [cell(getattr(one, part), getattr(plain, part)) for part in schema.SECTIONS]
+        rows.append([f"`{name}`", one.title, *(["plain"] * 5 if one == plain else cells)])
+    heads = ["protocol", "whose", "pixels", *(METRICS[name] for name in schema.METRICS)]
+    return _table(rows, heads)
+
+
+def of_traps():
+    notes = ((name, schema.named(name)) for name in schema.names())
+    return "\n".join(f"- `{name}` (`{one.code}`): {one.note}" for name, one in notes if one.note)
+
+
+# ----------------------------------------------------------------------------------------------
+# Published numbers
+
+
+def _value(row):
+    reference = row["reference"] if row["reference"] not in ("", "the same crops") else ""
+    spread = f" ± {row['spread']}" if row["spread"] else ""
+    return row["value"] + spread + (f" ({reference})" if reference else "")
+
+
+def _where(row):
+    size = f", {row['resolution']} px" if row["resolution"] else ""
+    return f"{row['set']}, {int(row['n']):,}{size}" if row["set"] else "not stated"
+
+
+def of_numbers():
+    """A row for each source of a checkpoint's numbers on a set; numbers as the file has them."""
+
+    def key(row):
+        return row["checkpoint"], _where(row), row["protocol"], row["source"], row["mark"]
+
+    lines = []
+    with FILE.open(encoding="utf-8", newline="") as file:
+        for (checkpoint, where, protocol, source, mark), found in groupby(
+            csv.DictReader(file), key
+        ):
+            rows = list(found)
+            cells = [
+                ", ".join(_value(row) for row in rows if row["metric"] == metric)
+                for metric in METRICS
+            ]
+            said = source + " (**second-hand**)" * (mark == SECOND_HAND)
+            lines.append([checkpoint, where, *cells, f"`{protocol}`" if protocol else "", said])
+    return _table(lines, ["checkpoint", "images", *METRICS.values(), "protocol", "source"])
+
+
+TABLES = {
+    "fields": of_fields,
+    "protocols": of_protocols,
+    "traps": of_traps,
+    "numbers": of_numbers,
+}
+
+
+def between(text, name):
+    """A page's text before, between and after the markers of a table."""
+    before, begin, rest = text.partition(f"<!-- {name} -->\n")
+    made, end, after = rest.partition(f"<!-- end of {name} -->")
+    assert begin and end, f"{PAGE}: no markers of {name}"
+    return before + begin, made, end + after
+
+
+def renewed(text):
+    for name, make in TABLES.items():
+        before, _, after = between(text, name)
+        text = f"{before}\n{make()}\n\n{after}"
+    return text
+
+
+if __name__ == "__main__":
+    PAGE.write_text(renewed(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

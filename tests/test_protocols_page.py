@@ -1,0 +1,55 @@
+"""docs/protocols.md against the protocols' files and the published numbers."""
+
+import csv
+import re
+
+import protocol_tables
+import pytest
+
+from benchmarks.metrics.protocols import schema
+
+PAGE = protocol_tables.PAGE.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", protocol_tables.TABLES)
+def test_no_table_is_stale(name):
+    """To update them: PYTHONPATH=. python tests/helpers/protocol_tables.py"""
+    _, made, _ = protocol_tables.between(PAGE, name)
+    assert made.strip("\n") == protocol_tables.TABLES[name]()
+
+
+def rows(name):
+    lines = protocol_tables.between(PAGE, name)[1].splitlines()
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if "|" in line][2:]
+
+
+def test_every_protocol_has_a_row_with_what_sets_it_apart():
+    found = {row[0].strip("`"): row[2:] for row in rows("protocols")}
+    assert tuple(found) == schema.names()
+    pixels, _, psnr, ssim, lpips = found["lightningdit"]
+    assert (pixels, psnr) == ("center-tensor, a sample of the posterior", "half up")
+    assert "range 2" in ssim and "of pixels in [-1, 1]" in ssim
+    assert lpips == "vgg16, not clamped, means of batches of 8"
+    assert found["titok"][1:] == ["resize tensorflow, float64", "–", "–", "–"]
+    assert found["torchmetrics-1.8"][1] == "truncated, resize antialiased"
+
+
+def test_every_number_of_the_file_is_on_the_page_and_second_hand_ones_say_so():
+    file = list(csv.DictReader(protocol_tables.FILE.open(encoding="utf-8", newline="")))
+    cells = [cell for row in rows("numbers") for cell in row[2:7]]
+    printed = [part for cell in cells for part in re.split(r", (?=\d)", cell) if part]
+    assert sorted(part.split(" ")[0] for part in printed) == sorted(row["value"] for row in file)
+    sources = {row["source"]: row["mark"] for row in file}
+    assert len(sources) == len({(row["source"], row["mark"]) for row in file})
+    for row in rows("numbers"):
+        source = row[-1].removesuffix(" (**second-hand**)")
+        assert (source != row[-1]) == (sources[source] == "S")
+
+
+def test_the_example_of_a_protocol_is_one(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(re.search(r"```toml\n(.+?)```", PAGE, re.DOTALL)[1], encoding="utf-8")
+    mine = schema.named(str(path))
+    assert (mine.psnr.of, mine.psnr.batch, mine.ssim) == ("batch", 16, None)
+    assert mine.pixels == schema.named("plain").pixels
+    assert mine.sources["psnr.of"] == "ours/autoencoders@1f2e3d4 evaluate.py l.91"
