@@ -223,7 +223,7 @@ def plan(context: Context, system: System) -> Iterator[Work]:
 BENCHMARK = Benchmark(
     name="unconditional",
     table=TABLE,
-    headline=lambda context: context.networks.features[0].metric_name,
+    headline=lambda context: metrics_of(context.networks.features[0])["kid"],
     needs=frozenset({SAMPLE}),
     run=run,
     plan=plan,

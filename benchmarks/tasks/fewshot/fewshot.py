@@ -260,7 +260,7 @@ def plan(context: Context, system: System) -> Iterator[Work]:
 BENCHMARK = Benchmark(
     name="fewshot",
     table=TABLE,
-    headline=lambda context: context.networks.features[0].metric_name,
+    headline=lambda context: metrics_of(context.networks.features[0])["kid"],
     needs=frozenset({SEMANTIC, DECODE, SAMPLE_LATENTS}),
     run=run,
     plan=plan,
@@ -278,8 +278,9 @@ BENCHMARK = Benchmark(
                 "labelled images. ± covers the labels, the samples and the real images; the standard deviation "
                 "over seeds alone, the paper's ±, stands beside it. "
                 "naive: as many of all images as there are samples, against those of the class, no model; real images of "
-                "the class: as many of these, against the rest of them. Distances of different numbers of images are "
-                "not comparable, so none is with naive of all images (the paper's)."
+                "the class: as many of these, against the rest of them. With few images a Frechet distance is too high for "
+                "every model: hold it against that of as many real images, and never against naive of all images (the "
+                "paper's)."
             ),
             rows=("setting",),
             setting_header="class",
