@@ -88,7 +88,7 @@ def _plain(name: str) -> str:
 def published() -> tuple[Number, ...]:
     """Every published number, in the order of the file."""
     path = resources.files("reports").joinpath("published", "tokenizers.csv")
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8") as file:
         return tuple(map(_parse, csv.DictReader(file)))
 
 
