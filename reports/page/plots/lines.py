@@ -123,7 +123,7 @@ def _against(
     records = marks or numbers_of(found, table)
     metric = first_metric(found, (r for r in records if x(r) is not None), wanted)
     ours = of_like_n([r for r in records if r.metric == metric], found.known)
-    levels = [r for r in ours if is_floor(r) and x(r) is None]
+    levels = {r.system: r.value or 0.0 for r in ours if is_floor(r) and x(r) is None}
     lines = series_of(found, grouped(ours, key, x))
     places = [{p.x for p in line.points} for line in lines]
     if marks and (are_few(lines) or len(set().union(*places)) < 2):
@@ -132,9 +132,9 @@ def _against(
         return
     ylabel = heading(metric, ours, found.known)
     title, text = f"{ylabel} against {xlabel}", f"{in_words(lines)}."
-    for level in levels:
-        title += f"; dashed: {level.system}"
-        text += f" {level.system}: {level.value:.4g}."
+    for name, level in levels.items():
+        title += f"; dashed: {name}"
+        text += f" {name}: {level:.4g}."
     values = sorted(set().union(*places))
     ticks = spaced(values) if log else values
     if marks:
@@ -144,8 +144,8 @@ def _against(
         axes = figure.add_subplot()
         if log:
             axes.set_xscale("log")
-        for level in levels:
-            axes.axhline(level.value, color=SOFT, linewidth=1, linestyle=(0, (3, 2)))
+        for level in levels.values():
+            axes.axhline(level, color=SOFT, linewidth=1, linestyle=(0, (3, 2)))
         for line in lines:
             paint_series(axes, line)
         axes.set_xticks(ticks, minor=False)

@@ -36,12 +36,12 @@ def test_every_weight_has_its_source_hash_licence_and_place(tmp_path, capsys):
         "identity: id_portraits, logit_change, on the data set portraits only; "
         "not arcface: arcface is missing",
         "interpolation: ppl_effnet; not ppl: vgg16 is missing",
-        "fewshot: fd_effnet, fd_effnet_seed_std, acceptance_rate; not fid, fid_seed_std: "
-        "inception is missing",
+        "fewshot: kd_effnet, fd_effnet, fd_effnet_seed_std, acceptance_rate; not kid, fid, "
+        "fid_seed_std: inception is missing",
         "memorisation: nn_effnet, nn_pixels, nn_ratio_effnet, nn_ratio_pixels; "
         "not nn_inception, nn_ratio_inception: inception is missing",
         "variation: diversity_effnet, pixel_std; not diversity_lpips: alexnet is missing",
-        "unconditional: fd_effnet; not fid: inception is missing",
+        "unconditional: kd_effnet, fd_effnet; not kid, fid: inception is missing",
         "denoising: mse, ssim",
     ],
 )
