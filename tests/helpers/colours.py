@@ -111,7 +111,7 @@ class SquaredError:
     network: str = "efficientnet-lite0"
     batches: object = None
 
-    def __call__(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    def __call__(self, a: torch.Tensor, b: torch.Tensor, *, clamped: bool = True) -> torch.Tensor:
         return (a.double() - b.double()).square().flatten(1).sum(1)
 
     def in_float64(self) -> "SquaredError":

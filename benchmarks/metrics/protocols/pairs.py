@@ -1,7 +1,7 @@
 """PSNR, SSIM and LPIPS of reconstructions by a protocol: numbers of images, and their average."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -38,15 +38,14 @@ def of_images(
     """
     a = of_side(made, protocol, metric, originals=False)
     b = of_side(originals, protocol, metric, originals=True)
+    section: Any = getattr(protocol, metric)
     if metric == "psnr":
-        assert protocol.psnr is not None
-        found = _squared_error(a, b, protocol.psnr)
+        found = _squared_error(a, b, section)
     elif metric == "ssim":
-        assert protocol.ssim is not None
-        found = _similarity(a, b, protocol.ssim)
+        found = _similarity(a, b, section)
     else:
-        assert protocol.lpips is not None and distance is not None
-        found = distance(2 * a - 1, 2 * b - 1, clamped=protocol.lpips.clamped)
+        assert distance is not None
+        found = distance(2 * a - 1, 2 * b - 1, clamped=section.clamped)
     return found.double().cpu()
 
 
