@@ -22,6 +22,7 @@ from probes.fewshot import (
 )
 from probes.linear import LinearProbe, fit_adam_paper, fit_best, fit_lbfgs
 from probes.scores import auroc, influences, summarise
+from probes.softmax import fit_best_softmax, is_exclusive, top_hits
 
 __all__ = [
     "LinearProbe",
@@ -32,10 +33,13 @@ __all__ = [
     "binary_split",
     "fit_adam_paper",
     "fit_best",
+    "fit_best_softmax",
     "fit_binary",
     "fit_lbfgs",
     "fit_pu",
     "influences",
+    "is_exclusive",
     "pu_split",
     "summarise",
+    "top_hits",
 ]

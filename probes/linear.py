@@ -98,6 +98,10 @@ def check_labels(labels: Tensor, n_features: int) -> Tensor:
 # L-BFGS ------------------------------------------------------------------------------------------
 
 
+# Of weights [d + 1, A], features [N, d], labels [N, A] and the penalty: the loss, and its gradient.
+Loss = Callable[[Tensor, Tensor, Tensor, float], tuple[Tensor, Tensor]]
+
+
 def logistic_loss(
     weights: Tensor, features: Tensor, labels: Tensor, penalty: float
 ) -> tuple[Tensor, Tensor]:
@@ -111,10 +115,15 @@ def logistic_loss(
     w, b = weights[:-1], weights[-1]
     logits = torch.addmm(b, features, w)
     residual = (torch.sigmoid(logits) - labels) / len(features)
-    gradient = torch.cat([features.T @ residual + penalty * w, residual.sum(0, keepdim=True)])
     # A float32 total would drown the last decreases that the line search compares.
     log_loss = (softplus(logits) - labels * logits).sum(dtype=torch.float64) / len(features)
-    return log_loss + penalty / 2 * w.double().square().sum(), gradient
+    value = log_loss + penalty / 2 * w.double().square().sum()
+    return value, gradient_of(w, features, residual, penalty)
+
+
+def gradient_of(w: Tensor, features: Tensor, residual: Tensor, penalty: float) -> Tensor:
+    """Gradient [d + 1, A] of a penalised loss whose gradient by the logits is `residual` [N, A]."""
+    return torch.cat([features.T @ residual + penalty * w, residual.sum(0, keepdim=True)])
 
 
 def principal_axes(features: Tensor) -> tuple[Tensor, Tensor]:
@@ -125,9 +134,9 @@ def principal_axes(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _minimise(
-    features: Tensor, labels: Tensor, penalty: float, max_iter: int, tol: float
+    loss_of: Loss, features: Tensor, labels: Tensor, penalty: float, max_iter: int, tol: float
 ) -> Tensor:
-    """The minimiser [d + 1, A] of `logistic_loss`, from zero weights and a bias of the log odds.
+    """The minimiser [d + 1, A] of a loss, from zero weights and a bias of the log odds.
 
     L-BFGS is slow on correlated features and rare or frequent attributes. It works on u
     instead, w = axes (scale * u): along principal axes, which leaves the penalty unchanged, and
@@ -160,7 +169,7 @@ def _minimise(
 
     @torch.no_grad()
     def loss() -> Tensor:
-        value, gradient = logistic_loss(scale * u, features, labels, penalty)
+        value, gradient = loss_of(scale * u, features, labels, penalty)
         u.grad = scale * gradient * two_classes
         return value
 
@@ -182,6 +191,7 @@ def fit_lbfgs(
     max_iter: int = 1000,
     tol: float = 1e-5,
     dtype: torch.dtype = torch.float32,
+    loss: Loss = logistic_loss,
 ) -> LinearProbe:
     """Fit all attributes to convergence by one joint L-BFGS; deterministic.
 
@@ -190,7 +200,7 @@ def fit_lbfgs(
     on the same normalised features. `labels` [N, A] are boolean or 0/1. `tol` bounds the largest
     gradient of the objective divided by C * N, as there, along the features' principal axes;
     float32 may end slightly above 1e-5, and a gradient above 10 * tol gives a warning.
-    `dtype=torch.float64` computes in double precision.
+    `dtype=torch.float64` computes in double precision. `softmax.softmax_loss` is another `loss`.
 
     An attribute with a single class in `labels` has no finite optimum: its weight is zero and its
     bias the log odds of its counts plus a half.
@@ -199,7 +209,7 @@ def fit_lbfgs(
     y = check_labels(labels, len(features)).to(dtype)
     mean, std = feature_moments(features)
     x = normalise(features.to(dtype), mean.to(dtype), std.to(dtype))
-    weights = _minimise(x, y, 1 / (C * len(x)), max_iter, tol).float()
+    weights = _minimise(loss, x, y, 1 / (C * len(x)), max_iter, tol).float()
     return LinearProbe(weights[:-1].T.contiguous(), weights[-1], mean, std)
 
 
@@ -217,9 +227,11 @@ def fit_best(
     valid_features: Tensor,
     valid_labels: Tensor,
     grid: Sequence[float] = (1e-3, 1e-2, 1e-1, 1.0),
+    loss: Loss = logistic_loss,
+    score: Callable[[LinearProbe, Tensor, Tensor], float] = mean_auroc,
 ) -> tuple[LinearProbe, float]:
-    """Fit with each C of `grid`; return the probe with the best mean AUROC on the validation split,
-    and its C.
+    """Fit with each C of `grid`; return the probe with the best `score` (mean AUROC) on the
+    validation split, and its C.
 
     Attributes with one class among the validation labels are skipped; of equal values the first
     wins. Raises ValueError if no attribute has both.
@@ -227,8 +239,8 @@ def fit_best(
     truth = check_labels(valid_labels, len(valid_features))
     if not (truth != truth[:1]).any():
         raise ValueError("no attribute has both classes in the validation split")
-    fits = [(fit_lbfgs(features, labels, C=C), C) for C in grid]
-    return max(fits, key=lambda fit: mean_auroc(fit[0], valid_features, truth))
+    fits = [(fit_lbfgs(features, labels, C=C, loss=loss), C) for C in grid]
+    return max(fits, key=lambda fit: score(fit[0], valid_features, truth))
 
 
 # Adam --------------------------------------------------------------------------------------------

@@ -1,10 +1,12 @@
 """Linear probes: what a code contains about the attributes (paper, Section 5.3 and Appendix E).
 
 One logistic regression per attribute, all fitted jointly on the training split; the regularisation
-is chosen on the validation split and the scores are taken on the test split.
+is chosen on the validation split and the scores are taken on the test split. Where the attributes
+are exclusive classes, also one multinomial logistic regression of all, by its top-1 accuracy.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from torch import Tensor
@@ -17,22 +19,28 @@ from benchmarks.core.selection import Selection
 from benchmarks.systems.protocol.base import SEMANTIC, System, reading_of
 from benchmarks.tasks.shared.probe_fits import (
     ADAM,
-    GRID,
+    BINARY,
     MEAN,
+    SOFTMAX,
     WEIGHTED,
     Sizes,
     fit,
     fit_adam,
     means,
+    of_classes,
     plan_fit,
     selections,
 )
-from probes import LinearProbe, influences, summarise
+from benchmarks.tasks.shared.rows import means as mean_rows
+from probes import LinearProbe, influences, summarise, top_hits
+from probes.scores import AttributeScore
 from reports.records.record import Record
 from reports.records.specs import TableSpec
 from reports.records.uncertainty import UNKNOWN
 
 TABLE = "section5.3_probe"
+LISTED = 40  # exclusive classes with rows of their own, at most; of more only the means have rows
+TOP = (1, 5)  # k of top-k accuracy
 
 
 def run(context: Context, system: System) -> Iterator[Record]:
@@ -42,10 +50,12 @@ def run(context: Context, system: System) -> Iterator[Record]:
     reading = reading_of(system)
 
     probe = fit(context, system)
-    protocol = context.protocol(
-        "probes", probe=f"joint L-BFGS, C of {GRID} by validation", **sizes, **reading
-    )
+    protocol = context.protocol("probes", probe=BINARY, **sizes, **reading)
     yield from _records(context, probe, features, test, protocol, system.title)
+    if of_classes(context):
+        probe = fit(context, system, exclusive=True)
+        protocol = context.protocol("probes", probe=SOFTMAX, **sizes, **reading)
+        yield from _top(context, probe, features, protocol, system.title)
     if context.sizes(Sizes).adam_paper:
         probe = fit_adam(context, system)
         protocol = context.protocol("probes", probe=ADAM, **sizes, **reading)
@@ -63,51 +73,96 @@ def _records(
 ) -> Iterator[Record]:
     names, logits = context.dataset.attribute_names, probe.logits(features).numpy()
     summary = summarise(logits, test.labels, names)
-    influence = influences(logits, test.labels)
-    excluded = f"undefined: {', '.join(summary.excluded)}" if summary.excluded else ""
-
-    def row(metric: str, value: float, setting: str, moved: np.ndarray, note: str = "") -> Record:
-        known = np.isfinite(value)
-        return context.record(
-            "probes",
-            TABLE,
-            title,
-            metric,
-            value if known else None,
-            setting=setting,
-            uncertainty=test.uncertainty(moved) if known else UNKNOWN,
-            n=len(test),
-            protocol=protocol,
-            note=note,
-        )
-
-    defined = np.array([score.name not in summary.excluded for score in summary.attributes])
-    weights = np.array([score.prevalence for score in summary.attributes])
-    for metric, value, setting, weight in (
+    scores, row = summary.attributes, partial(_row, context, test, protocol, title)
+    defined = np.array([score.name not in summary.excluded for score in scores])
+    weights = np.array([score.prevalence for score in scores])
+    means = (
         ("auroc", summary.mean_auroc, MEAN, 1.0 * defined),
         ("auroc", summary.weighted_auroc, WEIGHTED, weights * defined),
         ("ap", summary.mean_ap, MEAN, 1.0 * defined),
         ("accuracy", summary.mean_accuracy, MEAN, np.ones(len(names))),
-    ):
-        yield row(metric, value, setting, _weighted(influence[metric], weight), excluded)
-    for column, score in enumerate(summary.attributes):
+    )
+    listed = len(names) <= LISTED or not of_classes(context)
+    moved, of_each = np.zeros((len(means), len(test))), []
+    for start in range(0, len(names), LISTED):  # the influences of 1,000 classes fill the memory
+        part = slice(start, start + LISTED)
+        influence = influences(logits[:, part], test.labels[:, part])
+        for total, (metric, _, _, weight) in zip(moved, means, strict=True):
+            total += _weighted(influence[metric], weight, part)
+        of_each += [*_of_each(row, scores[part], influence)] if listed else []
+    undefined = ", ".join(summary.excluded) if listed else f"{len(summary.excluded)} classes"
+    excluded = f"undefined: {undefined}" if summary.excluded else ""
+    for (metric, value, setting, _), total in zip(means, moved, strict=True):
+        yield row(metric, value, setting, total, excluded)
+    yield from of_each
+
+
+def _row(
+    context: Context,
+    test: Selection,
+    protocol: Protocol,
+    title: str,
+    metric: str,
+    value: float,
+    setting: str,
+    moved: np.ndarray,
+    note: str = "",
+) -> Record:
+    known = np.isfinite(value)
+    return context.record(
+        "probes",
+        TABLE,
+        title,
+        metric,
+        value if known else None,
+        setting=setting,
+        uncertainty=test.uncertainty(moved) if known else UNKNOWN,
+        n=len(test),
+        protocol=protocol,
+        note=note,
+    )
+
+
+def _of_each(
+    row: Callable[..., Record],
+    scores: Sequence[AttributeScore],
+    influence: Mapping[str, np.ndarray],
+) -> Iterator[Record]:
+    """The scores of single attributes, with the influence [N, A] of each image on them."""
+    for column, score in enumerate(scores):
         one_class = "" if np.isfinite(score.auroc) else "only one class in the test split"
         yield row("auroc", score.auroc, score.name, influence["auroc"][:, column], one_class)
         yield row("ap", score.ap, score.name, influence["ap"][:, column], one_class)
         yield row("accuracy", score.accuracy, score.name, influence["accuracy"][:, column])
 
 
-def _weighted(influence: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Influence [N] on the weighted mean of attributes, from that [N, A] on each.
+def _weighted(influence: np.ndarray, weights: np.ndarray, part: slice) -> np.ndarray:
+    """The share of some attributes in the influence [N] on a weighted mean of all.
 
-    Weight 0 leaves an attribute out.
+    `influence` [N, part] is that on each of them, `weights` [A] are those of all. Weight 0 leaves
+    an attribute out.
     """
-    kept = weights > 0
-    return influence[:, kept] @ (weights[kept] / weights[kept].sum())
+    kept = weights[part] > 0
+    return influence[:, kept] @ (weights[part][kept] / weights[weights > 0].sum())
+
+
+def _top(
+    context: Context, probe: LinearProbe, features: Tensor, protocol: Protocol, title: str
+) -> Iterator[Record]:
+    """Top-k accuracy of exclusive classes, with a note where classes have too few training images."""
+    train, _, test = selections(context)
+    logits = probe.logits(features).numpy()
+    hits = {f"top{k}": top_hits(logits, test.labels, k) for k in TOP if k < logits.shape[1]}
+    few = int((train.labels.sum(axis=0) < 2).sum())
+    note = f"{few} classes have fewer than two of the {len(train):,} training images" if few else ""
+    row = partial(context.record, "probes", TABLE, title, protocol=protocol, note=note)
+    yield from mean_rows(row, test, hits)
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:
     yield from plan_fit(context, system)
+    if of_classes(context):
+        yield Work("fit: softmax, L-BFGS; top-1 accuracy", len(selections(context)[0]), Calls())
     if context.sizes(Sizes).adam_paper:
         train, _, _ = selections(context)
         yield Work(f"fit: Adam, 9,375 steps of 32; {means(context)}", len(train), Calls())
@@ -126,12 +181,15 @@ BENCHMARK = Benchmark(
         TableSpec(
             name=TABLE,
             title="Section 5.3: linear probes",
-            caption="Linear classifiers of the attributes on each code, scored on held-out images.",
+            caption=(
+                "Linear classifiers of the attributes on each code, scored on held-out images; of "
+                "exclusive classes also the accuracy of one classifier of all."
+            ),
             rows=("system",),
             columns=("metric", "setting"),
-            metrics=("auroc", "ap", "accuracy"),
+            metrics=("auroc", "top1", "top5", "ap", "accuracy"),
             settings=("", MEAN, WEIGHTED),
-            headline=("auroc",),
+            headline=("auroc", "top1"),
             headline_settings=(MEAN, WEIGHTED),
             order=30,
         ),

@@ -81,6 +81,8 @@ def describe_attributes(data: Dataset) -> str:
         return f"{len(names)}: " + ", ".join(f"{name}={share:.3f}" for name, share in shares)
     ends = f"{len(names):,}, {names[0]} to {names[-1]}"
     few, many = int(counts.argmin()), int(counts.argmax())
+    if counts[few] == counts[many]:
+        return f"{ends}; {counts[few]:,} images of each"
     return f"{ends}; {counts[few]:,} images of {names[few]} to {counts[many]:,} of {names[many]}"
 
 

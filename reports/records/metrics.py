@@ -216,6 +216,12 @@ METRICS: dict[str, Metric] = {
     "accuracy": Metric(
         HIGHER, "", "Accuracy", "share of labels predicted right",
         digits=4, paper_digits=3, margin=Margin(0.0005, "as auroc")),
+    "top1": Metric(
+        HIGHER, "", "Top-1 accuracy", "share of images whose class is ranked first by one linear classifier of all",
+        label="top-1", digits=4, paper_digits=3, margin=Margin(0.0005, "as auroc")),
+    "top5": Metric(
+        HIGHER, "", "Top-5 accuracy", "as top1: among the first five",
+        label="top-5", digits=4, paper_digits=3, margin=Margin(0.0005, "as auroc")),
     "arcface": Metric(
         HIGHER, "", "Identity similarity (ArcFace)", "Deng et al. 2019",
         label="ArcFace", digits=4, margin=Margin(0.0005, "half a unit of the third digit"), network="arcface",

@@ -17,9 +17,11 @@ from benchmarks.core.store import Arrays
 from benchmarks.runtime.digest import digest
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import System
-from probes import LinearProbe, fit_adam_paper, fit_best
+from probes import LinearProbe, fit_adam_paper, fit_best, fit_best_softmax, is_exclusive
 
 GRID = (1e-2, 1e-1, 1.0, 10.0)
+BINARY = f"joint L-BFGS, C of {GRID} by validation"
+SOFTMAX = f"softmax of all classes, L-BFGS, C of {GRID} by top-1 accuracy of validation"
 ADAM = "Adam 1e-3, batch 32, 9375 steps (the authors', without their flips)"
 MEAN, WEIGHTED = "mean", "prevalence-weighted mean"
 
@@ -51,9 +53,13 @@ def selections(context: Context) -> tuple[Selection, Selection, Selection]:
     return train, valid, test
 
 
-def fit(context: Context, system: System) -> LinearProbe:
-    """The probe of a system's semantic code, with the C that scores best on the validation split."""
+def fit(context: Context, system: System, exclusive: bool = False) -> LinearProbe:
+    """The probe of a system's semantic code, with the C that scores best on the validation split.
+
+    Of exclusive classes one for all (`SOFTMAX`), else one for each attribute (`BINARY`).
+    """
     train, valid, _ = selections(context)
+    best = fit_best_softmax if exclusive else fit_best
     data = {
         "features": context.codes.features(system, train),
         "labels": torch.from_numpy(train.labels),
@@ -61,9 +67,8 @@ def fit(context: Context, system: System) -> LinearProbe:
         "valid_labels": torch.from_numpy(valid.labels),
     }
     try:
-        return _kept(
-            context, {"probe": "L-BFGS", "grid": GRID}, data, lambda: fit_best(**data, grid=GRID)[0]
-        )
+        settings = {"probe": "softmax, L-BFGS" if exclusive else "L-BFGS", "grid": GRID}
+        return _kept(context, settings, data, lambda: best(**data, grid=GRID)[0])
     except ValueError as error:
         raise NotAvailable(f"{context.dataset.name}: {error}") from None
 
@@ -104,6 +109,11 @@ def plan_fit(context: Context, system: System) -> Iterator[Work]:
         yield read_codes(system, selection.split, len(selection))
     what = f"fit: joint L-BFGS, C of {len(GRID)} values; {means(context)}"
     yield Work(what, len(parts[0]), Calls(), shared=what)
+
+
+def of_classes(context: Context) -> bool:
+    """Whether the attributes are classes, of which every image of the probes has exactly one."""
+    return all(is_exclusive(selection.labels) for selection in selections(context))
 
 
 def means(context: Context) -> str:

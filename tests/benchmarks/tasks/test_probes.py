@@ -116,13 +116,13 @@ def mean_auroc(logits, labels):
 
 def best(logits, labels):
     """The C with the best mean AUROC, of logits by C, and how much better than the next it is."""
-    values = [mean_auroc(logits[C], labels) for C in probes.GRID]
-    return probes.GRID[int(np.argmax(values))], np.diff(np.sort(values))[-1]
+    values = [mean_auroc(logits[C], labels) for C in probe_fits.GRID]
+    return probe_fits.GRID[int(np.argmax(values))], np.diff(np.sort(values))[-1]
 
 
 @pytest.fixture
 def by_C(learnable):
-    return {C: scikit_learn(learnable, C) for C in probes.GRID}
+    return {C: scikit_learn(learnable, C) for C in probe_fits.GRID}
 
 
 @pytest.fixture
@@ -242,3 +242,77 @@ def test_the_authors_probe_is_fitted_to_the_training_split(learnable, monkeypatc
         assert record.value == pytest.approx(expected, abs=1e-3)
     protocol = record.measured_by
     assert protocol["probe"] == probes.ADAM and protocol["n_train"] == 90
+
+
+# ----------------------------------------------------------------------------------------------
+# Exclusive classes
+
+
+def with_classes(context, count, share=0.7):
+    """Classes of the 150 images, which a share of the colours' clusters tells, as numbers."""
+    colours = Colours(None, torch.device("cpu")).encode_semantic(context.dataset.batch(range(150)))
+    rng = np.random.default_rng(5)
+    nearest = (colours.numpy() @ rng.normal(size=(12, count))).argmax(1)
+    classes = np.where(rng.random(150) < share, nearest, rng.integers(0, count, 150))
+    names = tuple(f"c{i}" for i in range(count))
+    context.dataset = replace(
+        context.dataset, attribute_names=names, classes=classes, attributes=None
+    )
+    return context
+
+
+def test_top1_is_that_of_scikit_learns_softmax(context):
+    """With a binomial error over test images, and the same labels as the binary probes."""
+    with_classes(context, 6)
+    found = {
+        (r.metric, r.setting): r
+        for r in rows(probes.BENCHMARK, context, [Colours(None, torch.device("cpu"))])
+    }
+    (x, y), (x_valid, y_valid), (x_test, y_test) = (
+        split(context, name) for name in ("train", "valid", "test")
+    )
+    z = lambda features: (features - x.mean(0)) / x.std(0, ddof=1)  # noqa: E731
+    models = [
+        LogisticRegression(C=C, tol=1e-8, max_iter=5000).fit(z(x), y.argmax(1))
+        for C in probe_fits.GRID
+    ]
+    chosen = max(models, key=lambda model: model.score(z(x_valid), y_valid.argmax(1)))
+    p, n = chosen.score(z(x_test), y_test.argmax(1)), len(y_test)
+    top1 = found["top1", ""]
+    assert top1.value == pytest.approx(p) and 0.3 < p < 0.9
+    assert top1.stderr == pytest.approx(np.sqrt(p * (1 - p) / (n - 1)))
+    order = np.argsort(chosen.decision_function(z(x_test)), axis=1)[:, -5:]
+    expected = (order == y_test.argmax(1)[:, None]).any(1).mean()
+    assert found["top5", ""].value == pytest.approx(expected)
+    assert top1.measured_by["probe"] == probes.SOFTMAX
+    assert found["auroc", probes.MEAN].value > 0.6 and ("auroc", "c0") in found
+
+
+def test_attributes_that_are_no_classes_have_no_top1(learnable):
+    found = rows(probes.BENCHMARK, learnable, [Colours(None, torch.device("cpu"))])
+    assert "top1" not in {row.metric for row in found}
+
+
+def test_of_many_classes_only_the_means_have_rows(context, monkeypatch):
+    """And these are the same as with a row for each class."""
+    monkeypatch.setattr(probes, "LISTED", 4)
+    with_classes(context, 6)
+    many = list(rows(probes.BENCHMARK, context, [Colours(None, torch.device("cpu"))]))
+    monkeypatch.setattr(probes, "LISTED", 6)
+    few = list(rows(probes.BENCHMARK, context, [Colours(None, torch.device("cpu"))]))
+    assert {row.setting for row in many} == {"", probes.MEAN, probes.WEIGHTED}
+    means = [row for row in few if row.setting in ("", probes.MEAN, probes.WEIGHTED)]
+    for one, same in zip(many, means, strict=True):
+        assert (one.metric, one.setting, one.value) == (same.metric, same.setting, same.value)
+        assert one.stderr == pytest.approx(same.stderr, rel=1e-12)
+
+
+def test_classes_with_too_few_training_images_are_counted(context):
+    with_classes(context, 6)
+    classes = context.dataset.classes.copy()
+    train = context.dataset.indices("train")
+    classes[train[classes[train] == 2][1:]] = 1
+    context.dataset = replace(context.dataset, classes=classes)
+    found = rows(probes.BENCHMARK, context, [Colours(None, torch.device("cpu"))])
+    [row] = [row for row in found if row.metric == "top1"]
+    assert row.value and row.note == ("1 classes have fewer than two of the 90 training images")
