@@ -118,12 +118,14 @@ def logistic_loss(
     # A float32 total would drown the last decreases that the line search compares.
     log_loss = (softplus(logits) - labels * logits).sum(dtype=torch.float64) / len(features)
     value = log_loss + penalty / 2 * w.double().square().sum()
-    return value, gradient_of(w, features, residual, penalty)
+    return value, gradient_of(weights, features, residual, penalty)
 
 
-def gradient_of(w: Tensor, features: Tensor, residual: Tensor, penalty: float) -> Tensor:
+def gradient_of(weights: Tensor, features: Tensor, residual: Tensor, penalty: float) -> Tensor:
     """Gradient [d + 1, A] of a penalised loss whose gradient by the logits is `residual` [N, A]."""
-    return torch.cat([features.T @ residual + penalty * w, residual.sum(0, keepdim=True)])
+    of_logits = torch.cat([features.T @ residual, residual.sum(0, keepdim=True)])
+    of_logits[:-1] += penalty * weights[:-1]
+    return of_logits
 
 
 def principal_axes(features: Tensor) -> tuple[Tensor, Tensor]:

@@ -29,7 +29,7 @@ def softmax_loss(
     residual = (log_p.exp() - labels) / len(features)
     log_loss = -(labels * log_p).sum(dtype=torch.float64) / len(features)
     value = log_loss + penalty / 2 * w.double().square().sum()
-    return value, gradient_of(w, features, residual, penalty)
+    return value, gradient_of(weights, features, residual, penalty)
 
 
 def is_exclusive(labels: NDArray[np.bool_]) -> bool:
