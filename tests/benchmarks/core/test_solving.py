@@ -15,7 +15,8 @@ from benchmarks.runtime.errors import SystemFailed
 from benchmarks.systems import load
 from benchmarks.systems.protocol.base import DECODE, SAMPLE, Code, System
 from benchmarks.systems.protocol.checked import Checked
-from benchmarks.tasks import reconstruction, unconditional
+from benchmarks.tasks import unconditional
+from benchmarks.tasks.reconstruction import reconstruction
 from diffae.diffusion.noise import normal
 from diffae.diffusion.scheme import find
 from diffae.system.errors import UserError

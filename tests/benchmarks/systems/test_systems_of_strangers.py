@@ -25,7 +25,7 @@ from benchmarks.systems.protocol.base import (
     SEMANTIC,
     STOCHASTIC,
 )
-from benchmarks.tasks import reconstruction
+from benchmarks.tasks.reconstruction import reconstruction
 from diffae.system import distributed
 from diffae.system.errors import UserError
 

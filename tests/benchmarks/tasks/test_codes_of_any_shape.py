@@ -24,7 +24,8 @@ from benchmarks.systems.protocol.parts import (
     tensors,
     to_arrays,
 )
-from benchmarks.tasks import denoising, interpolation, reconstruction, variation
+from benchmarks.tasks import denoising, interpolation, variation
+from benchmarks.tasks.reconstruction import reconstruction
 from diffae.data import open_dataset
 from diffae.diffusion.interpolation import lerp
 
