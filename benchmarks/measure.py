@@ -6,11 +6,12 @@
     python -m benchmarks.measure kid,fid real/ samples/      both from one pass over the images
     python -m benchmarks.measure kid real/ samples/ --subsets 100x1000     as torch-fidelity
     python -m benchmarks.measure precision,recall real/ samples/
-    python -m benchmarks.measure ssim originals/ reconstructions/
+    python -m benchmarks.measure cmmd real/ samples/
+    python -m benchmarks.measure ssim,ms_ssim originals/ reconstructions/
     python -m benchmarks.measure ssim,lpips,mse,fid runs/RUN/images/inputs runs/RUN/images/diffae     several at once
 
-Frechet distances, as fid, kernel distances, as kid, and precision, recall, density and coverage
-compare two sets; A is the reference. The others compare pairs: files of the same name, whatever
+Frechet distances, as fid, kernel distances, as kid, CMMD, and precision, recall, density and
+coverage compare two sets; A is the reference. The others compare pairs: files of the same name, whatever
 their suffix, and the mean over them is printed. The last line on stdout is METRIC VALUE; the lines
 before say how it was measured, and the standard error where there is one: that of the draw of both
 sets, or of the mean over pairs. Several metrics are printed one after the other, in the given
@@ -90,7 +91,7 @@ def _measured(
             compare[name] = pair_metric(name, args)
     if compare:
         with noting(*compare):
-            found |= measure_pairs(compare, args)
+            found |= measure_pairs(compare, args, noting)
     for names in by_network(sets):
         with noting(*names):
             both = read_sets(names, args)

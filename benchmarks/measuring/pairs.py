@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -20,7 +21,13 @@ from reports.records.metrics import published_name
 NAMES = {"identity": "arcface"}  # the command's name of a metric: its name in the table
 
 # The metrics without a network.
-PLAIN = {"ssim": ssim.ssim, "ssim_valid": ssim.ssim_valid, "mse": pixel.mse, "psnr": pixel.psnr}
+PLAIN = {
+    "ssim": ssim.ssim,
+    "ssim_valid": ssim.ssim_valid,
+    "ms_ssim": ssim.ms_ssim,
+    "mse": pixel.mse,
+    "psnr": pixel.psnr,
+}
 
 # Images in [-1, 1], N x 3 x H x W twice -> [N], NaN for a pair in which no face is found.
 PairMetric = Callable[[Tensor, Tensor], Tensor]
@@ -44,19 +51,28 @@ def pair_metric(metric: str, args: Namespace) -> tuple[PairMetric, str]:
 
 
 def measure_pairs(
-    compare: Mapping[str, tuple[PairMetric, str]], args: Namespace
+    compare: Mapping[str, tuple[PairMetric, str]],
+    args: Namespace,
+    noting: Callable[..., AbstractContextManager[None]],
 ) -> dict[str, list[str]]:
-    """The lines of all given metrics; the images are read once for all."""
+    """The lines of all given metrics; the images are read once for all.
+
+    `noting(metric)` is for a block that may find that a metric cannot be measured.
+    """
     pairs = _pairs(args)
     scores: dict[str, list[Tensor]] = {metric: [] for metric in compare}
     joined = (_read_pair(first, second, args) for first, second in pairs)
     for batch in batches(joined, args.batch_size):
         first, second = (images.float() / 127.5 - 1 for images in batch.unbind(1))
-        for metric, (function, _) in compare.items():
-            scores[metric].append(function(first, second).cpu())
+        for metric in tuple(scores):
+            with noting(metric):
+                scores[metric].append(compare[metric][0](first, second).cpu())
+                continue
+            del scores[metric]
     found = {}
-    for metric, (_, name) in compare.items():
-        values, error = torch.cat(scores[metric]).double().numpy(), ""
+    for metric, parts in scores.items():
+        name = compare[metric][1]
+        values, error = torch.cat(parts).double().numpy(), ""
         values = values[~np.isnan(values)]
         lacking = without_face(len(pairs) - len(values), len(pairs), "pairs")
         if not len(values):

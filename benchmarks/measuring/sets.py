@@ -21,7 +21,7 @@ from benchmarks.metrics.frechet import (
     read_statistics,
     write_statistics,
 )
-from benchmarks.metrics.frechet_jackknife import Side, blocks_of
+from benchmarks.metrics.frechet_jackknife import Jackknife, Side, blocks_of
 from benchmarks.metrics.manifold import Manifold
 from benchmarks.metrics.networks.chosen import FEATURES
 from benchmarks.metrics.networks.features import FeatureNetwork
@@ -102,8 +102,18 @@ def _kernel(reference: Features, samples: Features, args: Namespace) -> Compared
         value, spread = kernel.over_subsets(reference, samples, count, size)
         over = f"{count:,} subsets of {size:,}"
         return Compared(value, f"{over}, standard deviation over them {spread:.3g}")
+    return _of_kernel(kernel.between, reference, samples)
+
+
+def _cmmd(reference: Features, samples: Features, args: Namespace) -> Compared:
+    return _of_kernel(kernel.cmmd, reference, samples)
+
+
+def _of_kernel(
+    between: Callable[[Side, Side], Jackknife], reference: Features, samples: Features
+) -> Compared:
     sides = (Side.of(features, blocks_of(len(features))) for features in (samples, reference))
-    found = kernel.between(*sides)
+    found = between(*sides)
     return Compared(found.value, _standard_error([found.of_samples, found.of_reference]))
 
 
@@ -131,6 +141,7 @@ MOMENTS = "fid"  # the family that moments are enough for
 # The other families: what compares the features [n, d] of the reference with those [m, d] of the samples.
 ON_FEATURES: dict[str, OnFeatures] = {
     "kid": _kernel,
+    "cmmd": _cmmd,
     **{metric: _overlap(metric) for metric in manifold.OVERLAPS},
 }
 

@@ -165,7 +165,7 @@ def precision(reference: Manifold, samples: Manifold, k: int = PAPER_K) -> Estim
 
     Raises UserError if the reference has no more than k points, as do density and coverage.
     """
-    _need("precision", "reference", reference, k)
+    _need("precision", reference, samples, k)
     inside = _in_a_ball(reference, samples, k)
     return replace(_estimate(inside, samples, reference, samples, k), of=len(samples))
 
@@ -175,7 +175,7 @@ def recall(reference: Manifold, samples: Manifold, k: int = PAPER_K) -> Estimate
 
     Raises UserError if there are no more than k samples.
     """
-    _need("recall", "samples", samples, k)
+    _need("recall", reference, samples, k)
     inside = _in_a_ball(samples, reference, k)
     return replace(_estimate(inside, reference, samples, reference, k), of=len(reference))
 
@@ -185,14 +185,14 @@ def density(reference: Manifold, samples: Manifold, k: int = PRDC_K) -> Estimate
 
     It may exceed 1.
     """
-    _need("density", "reference", reference, k)
+    _need("density", reference, samples, k)
     balls = _balls(reference, samples, k) / k
     return _estimate(balls, samples, reference, samples, k)
 
 
 def coverage(reference: Manifold, samples: Manifold, k: int = PRDC_K) -> Estimate:
     """The share of the balls of the reference that hold a sample, border excluded."""
-    _need("coverage", "reference", reference, k)
+    _need("coverage", reference, samples, k)
     covered = _nearest_samples(reference, samples) < reference.radii(k)
     found = _estimate(_sums(covered, reference), reference, reference, samples, k)
     return replace(found, of=len(reference))
@@ -200,18 +200,31 @@ def coverage(reference: Manifold, samples: Manifold, k: int = PRDC_K) -> Estimat
 
 @dataclass(frozen=True)
 class Overlap:
-    """One of the four numbers, and the convention of its default in words."""
+    """One of the four numbers, with the convention of its default."""
 
     between: Callable[[Manifold, Manifold], Estimate]
-    convention: str
+    k: int
+    border: str
+
+    @property
+    def convention(self) -> str:
+        return f"k = {self.k} with {self.border}"
 
 
 OVERLAPS = {
-    "precision": Overlap(precision, f"k = {PAPER_K} with <="),
-    "recall": Overlap(recall, f"k = {PAPER_K} with <="),
-    "density": Overlap(density, f"k = {PRDC_K} with <"),
-    "coverage": Overlap(coverage, f"k = {PRDC_K} with <"),
+    "precision": Overlap(precision, PAPER_K, "<="),
+    "recall": Overlap(recall, PAPER_K, "<="),
+    "density": Overlap(density, PRDC_K, "<"),
+    "coverage": Overlap(coverage, PRDC_K, "<"),
 }
+
+
+def lacking(metric: str, reference: int, samples: int, k: int) -> str:
+    """Why sets of these sizes do not have one of `OVERLAPS`; empty if they do."""
+    name, n = ("samples", samples) if metric == "recall" else ("reference", reference)
+    if n <= k:
+        return f"{metric} with k = {k} needs at least {k + 1} images in the {name}, which has {n}"
+    return "" if min(reference, samples) else f"{metric} needs images on both sides"
 
 
 def _estimate(
@@ -226,11 +239,9 @@ def _estimate(
     return Estimate(float(known[0]), known[1:].reshape(2, -1).T)
 
 
-def _need(metric: str, name: str, side: Manifold, k: int) -> None:
-    if len(side) <= k:
-        raise UserError(
-            f"{metric} with k = {k} needs at least {k + 1} images in the {name}, which has {len(side)}"
-        )
+def _need(metric: str, reference: Manifold, samples: Manifold, k: int) -> None:
+    if reason := lacking(metric, len(reference), len(samples), k):
+        raise UserError(reason)
 
 
 # ----------------------------------------------------------------------------------------------

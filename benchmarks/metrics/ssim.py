@@ -11,7 +11,8 @@ with local moments under a window, C1 = (0.01 L)^2 and C2 = (0.03 L)^2 for numbe
 `ssim` and `ssim_valid` have the paper's window, an 11 x 11 Gaussian of sigma 1.5. `ssim` pads the
 images with zeros, as the code behind the paper's Tables 1 and 2 does; `ssim_valid` keeps to windows
 that lie inside the image, as MATLAB, scikit-image and piq do. They differ by a few hundredths on
-noisy images: never compare one with the other. `similarity` has the other conventions too.
+noisy images: never compare one with the other. `similarity` has the other conventions too, `ms_ssim`
+is of several scales.
 
 The variances are small differences of large numbers: in float32 a bright flat background alone is
 wrong by 1e-4, so all of this is float64.
@@ -21,12 +22,14 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
+from torch.nn.functional import avg_pool2d, pad
 
 from benchmarks.metrics.pixel import to_unit
 from diffae.system.errors import UserError
 
 RADIUS, SIGMA = 5, 1.5
+# The powers of MS-SSIM's five scales, the finest first; its window still fits a side of 161 px at the last.
+POWERS, SMALLEST = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333), 161
 K1, K2 = 0.01, 0.03
 GAUSSIAN, UNIFORM = "gaussian 11", "uniform 7"
 ZERO, REFLECT, VALID = "zero", "reflect", "valid"
@@ -64,7 +67,53 @@ def similarity(
     scikit-image unless told otherwise. Raises UserError for images that are too small for the
     window.
     """
-    a, b = a.double(), b.double()
+    luminance, structure = _terms(a.double(), b.double(), window, padding, span, sample)
+    return (luminance * structure).flatten(1).mean(1)
+
+
+def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
+    """MS-SSIM per image, with five scales and windows inside the image, equal to piq's.
+
+    Wang, Simoncelli and Bovik, "Multi-scale structural similarity for image quality assessment",
+    2003, eq. 7: the mean structure of the four finer scales and the mean SSIM of the last, each to
+    its power, multiplied; the mean over channels. A negative mean counts as 0. Takes N x 3 x H x W
+    in [-1, 1] and returns float64 [N] in [0, 1]. Raises UserError if H or W is below 161.
+    """
+    if reason := too_small(*a.shape[-2:]):
+        raise UserError(reason)
+    a, b = to_unit(a.double()), to_unit(b.double())
+    product = torch.ones(a.shape[:2], dtype=torch.float64, device=a.device)
+    for scale, power in enumerate(POWERS):
+        if scale:
+            a, b = _halved(a), _halved(b)
+        luminance, structure = _terms(a, b, padding=VALID)
+        term = structure if scale < len(POWERS) - 1 else luminance * structure
+        product *= term.mean((2, 3)).clamp(min=0) ** power
+    return product.mean(1)
+
+
+def too_small(height: int, width: int) -> str:
+    """Why images of this size have no MS-SSIM; empty if they have one."""
+    if min(height, width) >= SMALLEST:
+        return ""
+    return f"MS-SSIM needs images of {SMALLEST} px or more, not {width} x {height}"
+
+
+def _halved(images: Tensor) -> Tensor:
+    """Images at half the size, by means of 2 x 2 pixels; an odd size is padded as by piq."""
+    odd = max(size % 2 for size in images.shape[-2:])
+    return avg_pool2d(pad(images, (odd, 0, odd, 0), "replicate"), 2)
+
+
+def _terms(
+    a: Tensor,
+    b: Tensor,
+    window: str = GAUSSIAN,
+    padding: str = ZERO,
+    span: float = 1.0,
+    sample: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """The luminance and the structure (with the contrast) at each place, as `similarity` takes them."""
     sides = (_local(window, padding, size, a.device) for size in a.shape[-2:])
     rows, columns = next(sides), next(sides).T.contiguous()
 
@@ -80,7 +129,7 @@ def similarity(
     covariance = (local_mean(a * b) - mean_a * mean_b) * scale
     luminance = (2 * mean_a * mean_b + c1) / (mean_a * mean_a + mean_b * mean_b + c1)
     structure = (2 * covariance + c2) / (variance_a + variance_b + c2)
-    return (luminance * structure).flatten(1).mean(1)
+    return luminance, structure
 
 
 def _weights(window: str) -> Tensor:

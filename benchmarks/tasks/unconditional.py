@@ -21,6 +21,7 @@ from benchmarks.core.solving import Taken
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.frechet import bias_note
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Side, blocks_of
+from benchmarks.metrics.manifold import OVERLAPS
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.systems.protocol.base import (
     DECODE,
@@ -30,7 +31,7 @@ from benchmarks.systems.protocol.base import (
     STOCHASTIC,
     System,
 )
-from benchmarks.tasks.shared.distances import TITLES, distance, metrics_of
+from benchmarks.tasks.shared.distances import TITLES, distance, metrics_of, overlap_rows
 from benchmarks.tasks.shared.samples import Sizes as SampleSizes
 from benchmarks.tasks.shared.samples import decode_latents, samples
 from diffae.sheet import Sheet
@@ -38,7 +39,7 @@ from reports.records.record import Record
 from reports.records.specs import TableSpec
 from reports.records.uncertainty import UNKNOWN, of_influences, units_of
 
-TABLE = "table4_unconditional_fid"
+TABLE, OVERLAP = "table4_unconditional_fid", "unconditional_overlap"
 BOUND = "no new codes: those of held-out images, with a random x_T; a bound for samples of the latent DDIM"
 
 
@@ -176,14 +177,14 @@ def _records(
     ours: Side,
     reference: Side,
     note: str = "",
-    **fields: str | None,
+    **given: str | None,
 ) -> Iterator[Record]:
-    """The rows of the distances, with `fields` of their protocol.
+    """The rows of the distances and of the overlap, with what is `given` of their protocol.
 
     The reference images are a source of error of their own, which two runs of one seed have in
     common.
     """
-    given = {"reference_without": None, "autoencoding_split": None, **fields}
+    given = {"reference_without": None, "autoencoding_split": None, **given}
     protocol = context.protocol(
         "unconditional",
         n=len(ours),
@@ -193,18 +194,21 @@ def _records(
         **taken.protocol,
         **network.describe(),
     )
-    row = partial(context.record, "unconditional", TABLE, title, split="", **taken.row)
+    fields = {"split": "", **taken.row, "protocol": protocol}
+    row = partial(context.record, "unconditional", TABLE, title, **fields)
     fewest = min(len(ours), len(reference))
     for metric, name in metrics_of(network).items():
         value, uncertainty = None, UNKNOWN
-        reason = f"a {TITLES[metric]} distance needs two images on each side, not {fewest}"
+        reason = f"{TITLES[metric]} needs two images on each side, not {fewest}"
         if fewest > 1:
             found = distance(context, metric, ours, reference)
             theirs = of_influences(found.of_reference, reference.units)
             value, uncertainty = found.value, of_influences(found.of_samples, ours.units) + theirs
             reason = bias_note(fewest, network.dim) if metric == "fid" else ""
         notes = "; ".join(filter(None, (note, reason)))
-        yield row(name, value, uncertainty=uncertainty, n=len(ours), protocol=protocol, note=notes)
+        yield row(name, value, uncertainty=uncertainty, n=len(ours), note=notes)
+    row = partial(context.record, "unconditional", OVERLAP, title, **fields)
+    yield from overlap_rows(context, row, network, tuple(OVERLAPS), ours, reference, note)
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:
@@ -241,9 +245,23 @@ BENCHMARK = Benchmark(
             ),
             rows=("steps", "solver", "calls"),
             columns=("metric", "system"),
-            metrics=("kid", "fid"),
+            metrics=("kid", "cmmd", "fid"),
             headline=("fid",),
             order=50,
+        ),
+        TableSpec(
+            name=OVERLAP,
+            title="Unconditional samples: precision, recall, density, coverage",
+            caption=(
+                "How the samples of Table 4 overlap with its reference. A ball reaches from an image to its k-th nearest "
+                "neighbour. Precision: the share of samples in a ball of the reference; recall: the share of the reference "
+                "in a ball of the samples (k = 3). Density: the balls of the reference that hold a sample, over k = 5; "
+                "coverage: the share of them that hold any. Numbers of different n are not comparable."
+            ),
+            rows=("system", "steps", "solver", "calls"),
+            columns=("metric",),
+            metrics=tuple(OVERLAPS),
+            order=51,
         ),
     ),
 )

@@ -11,8 +11,8 @@ better),
     changed        a number for which neither direction is better has changed
     missing        the baseline has the number and the new run has not
     new            the new run has the number and the baseline has not
-    not compared   `note` says why: different seeds without an uncertainty, a different n, or a
-                   baseline that is not finite
+    not compared   `note` says why: no uncertainty and different seeds, or a metric of samples; a
+                   different n; or a baseline that is not finite
 
 The error of a difference is paired over the units that both runs have
 (`reports.records.uncertainty`). The probability that a run is falsely called worse is at most
@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 
 from diffae.system.errors import UserError
 from reports.records.comparable import OF_N
-from reports.records.metrics import METRICS, Margin, Metrics, comparable_n
+from reports.records.metrics import METRICS, Margin, Metrics, comparable_n, is_of_sample
 from reports.records.reading import short
 from reports.records.record import HIGHER, NEITHER, Record
 from reports.records.run_folder import Run, read_margins, read_run
@@ -150,6 +150,7 @@ def check_uncertainty(base: Run, new: Run, key: str) -> None:
         what = "has no" if new.has_influences else "is missing, and with it the"
         raise UserError(
             f"{where}: {what} uncertainty of {_named(was)}, which {base.folder} has; give a complete run folder"
+            f"{_changed(base, new)}"
         )
 
 
@@ -192,9 +193,13 @@ def _differ(base: Run, new: Run, key: str, margins: Mapping[str, Margin]) -> Com
     found = replace(found, loss=loss, margin=margin, error=error, paired=paired(a, b))
     if error is not None:
         return replace(found, pairing_lost=bool(same and known and not found.paired))
-    if same:  # the difference is not due to chance
-        return replace(found, error=Error(0.0, math.inf), paired=True)
-    return replace(found, verdict=NOT_COMPARED, note="different seeds, and no uncertainty is known")
+    if not same:
+        note = "different seeds, and no uncertainty is known"
+        return replace(found, verdict=NOT_COMPARED, note=note)
+    if loss and is_of_sample(was, METRICS | new.metrics):
+        note = "no uncertainty is known: the difference may be chance"
+        return replace(found, verdict=NOT_COMPARED, note=note)
+    return replace(found, error=Error(0.0, math.inf), paired=True)  # it is not due to chance
 
 
 def _of_other_n(was: Record, now: Record, known: Metrics) -> str:

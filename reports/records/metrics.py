@@ -112,6 +112,9 @@ METRICS: dict[str, Metric] = {
     "ssim_valid": Metric(
         HIGHER, "", "SSIM (windows inside the image)", "Wang et al. 2004; piq",
         label="SSIM (valid)", digits=4, paper_digits=3, margin=Margin(0.0005, "as ssim"), between=PAIRS),
+    "ms_ssim": Metric(
+        HIGHER, "", "MS-SSIM (5 scales, windows inside the image)", "Wang et al. 2003; piq",
+        label="MS-SSIM", digits=4, margin=Margin(0.0005, "as ssim"), between=PAIRS),
     "mse": Metric(
         LOWER, "", "Mean squared error in [0, 1]", "Preechakul et al. 2022",
         label="MSE", digits=4, paper_digits=3,
@@ -149,6 +152,10 @@ METRICS: dict[str, Metric] = {
         LOWER, "", "Kernel distance (EfficientNet-lite0), not times 1,000", "Binkowski et al. 2018, with a different network",
         digits=4, margin=Margin(0.0005, "0.000005 of a KID of 0.01", is_share=True), network=EFFNET,
         stands_in_for="kid", between=SETS, unbiased=True),
+    "cmmd": Metric(
+        LOWER, "", "CMMD (CLIP ViT-L/14 at 336 px), biased as published", "Jayasumana et al. 2024; cmmd-pytorch",
+        label="CMMD (biased)", digits=3, margin=Margin(0.0005, "half a unit of the third digit, which papers print"),
+        network="clip_vitl14_336", between=SETS, depends_on_n=True),
     "precision": Metric(
         HIGHER, "", "Precision (Inception-v3; k = 3, <=)", "Kynkaanniemi et al. 2019",
         digits=4, margin=Margin(0.0005, "half a unit of the third digit"), network="inception", between=SETS,
@@ -181,6 +188,14 @@ METRICS: dict[str, Metric] = {
         HIGHER, "", "Coverage (EfficientNet-lite0; k = 5, <)", "Naeem et al. 2020, with a different network",
         digits=4, margin=Margin(0.0005, "as precision"), network=EFFNET, stands_in_for="coverage", between=SETS,
         depends_on_n=True),
+    "rkid": Metric(
+        LOWER, "", "KID of reconstructions, not times 1,000", "Gretton et al. 2012, eq. 4, to the originals of the same images",
+        label="rKID", digits=5, margin=Margin(0.000005, "as kid"), network="inception", unbiased=True),
+    "rkd_effnet": Metric(
+        LOWER, "", "Kernel distance of reconstructions (EfficientNet-lite0), not times 1,000",
+        "Gretton et al. 2012, eq. 4, to the originals of the same images",
+        digits=4, margin=Margin(0.0005, "as kd_effnet", is_share=True), network=EFFNET, stands_in_for="rkid",
+        unbiased=True),
     "rfid": Metric(
         LOWER, "", "FID of reconstructions", "Heusel et al. 2017, to the originals of the same images",
         label="rFID", digits=2, margin=Margin(0.005, "as fid"), network="inception", depends_on_n=True),
@@ -315,6 +330,7 @@ ON_EFFNET_FEATURES = (
     "recall_effnet",
     "density_effnet",
     "coverage_effnet",
+    "rkd_effnet",
     "rfd_effnet",
     "fd_effnet_seed_std",
     "nn_effnet",
@@ -352,6 +368,12 @@ def published_name(metric: str, known: Metrics = METRICS) -> str:
 def comparable_n(number: Record, known: Metrics = METRICS) -> int | None:
     """The n that a number must have to be compared with this one; None if n does not matter."""
     return number.n if number.metric in known and known[number.metric].depends_on_n else None
+
+
+def is_of_sample(number: Record, known: Metrics = METRICS) -> bool:
+    """Whether another draw of as many images would change a number, and one direction is better."""
+    row = known.get(number.metric)
+    return row is not None and row.depends_on_n and row.direction != NEITHER
 
 
 def comparing(kind: str) -> tuple[str, ...]:

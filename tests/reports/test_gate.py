@@ -126,6 +126,17 @@ def test_a_number_without_uncertainty_is_exact_with_the_same_seed_and_unknown_wi
     assert verdicts(base, other) == {KEY: "not compared"}
 
 
+@pytest.mark.parametrize("metric", ["fd_effnet", "precision_effnet"])
+def test_a_number_of_samples_without_uncertainty_is_never_worse(tmp_path, metric):
+    """Of another draw it would be another number: what differs may be chance."""
+    key = ("DiffAE", "", metric)
+    base = write_run(tmp_path / "base", {key: 0.5})
+    assert verdicts(base, write_run(tmp_path / "a", {key: 0.5})) == {key: "same"}
+    for number, value in enumerate((0.1, 0.9)):
+        new = write_run(tmp_path / str(number), {key: value})
+        assert verdicts(base, new) == {key: "not compared"}
+
+
 def test_a_lost_number_fails_and_a_new_one_does_not(base, tmp_path, command):
     lost = write_run(tmp_path / "lost", {KEY: None, ("DDIM", "", "ssim"): SSIM})
     assert verdicts(base, lost) == {KEY: "missing", ("DDIM", "", "ssim"): "new"}

@@ -24,6 +24,7 @@ from reports.records.metrics import (
 MARGINS = [
     ("ssim", 0.0005, False),
     ("ssim_valid", 0.0005, False),
+    ("ms_ssim", 0.0005, False),
     ("mse", 0.002, True),
     ("psnr", 0.01, False),
     ("lpips", 0.0005, False),
@@ -36,6 +37,9 @@ MARGINS = [
     ("fd_effnet", 0.0005, True),
     ("kid", 0.000005, False),
     ("kd_effnet", 0.0005, True),
+    ("rkid", 0.000005, False),
+    ("rkd_effnet", 0.0005, True),
+    ("cmmd", 0.0005, False),
     *(
         (metric + suffix, 0.0005, False)
         for metric in ("precision", "recall", "density", "coverage")
@@ -51,7 +55,7 @@ MARGINS = [
     ("id_dlib", 0.0005, False),
     *(
         (f"{kind}_{network}", 0.0005, True)
-        for kind in ("fd", "kd", "rfd")
+        for kind in ("fd", "kd", "rfd", "rkd")
         for network in FEATURE_NETWORKS
     ),
 ]
@@ -70,7 +74,7 @@ def test_a_margin_is_a_size_or_a_share():
 
 def test_a_stand_in_measures_the_same_thing_in_the_same_unit_through_another_network():
     stand_ins = {name: row for name, row in METRICS.items() if row.stands_in_for}
-    assert len(stand_ins) == 16 + 10 * len(FEATURE_NETWORKS)
+    assert len(stand_ins) == 17 + 11 * len(FEATURE_NETWORKS)
     for name, row in stand_ins.items():
         published = METRICS[row.stands_in_for]
         assert published_name(name) == row.stands_in_for and not published.stands_in_for

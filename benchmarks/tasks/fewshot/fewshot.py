@@ -285,7 +285,7 @@ BENCHMARK = Benchmark(
             rows=("setting",),
             setting_header="class",
             columns=("metric", "system"),
-            metrics=("kid", "fid", "fid_seed_std", "acceptance_rate"),
+            metrics=("kid", "cmmd", "fid", "fid_seed_std", "acceptance_rate"),
             headline=("fid",),
             order=40,
         ),

@@ -3,12 +3,13 @@
 Every image is encoded and decoded with the same number of steps T; x_T is inverted from the image,
 or drawn at random, which shows what z_sem alone retains. Scores are kept per image. A second
 solver (`beside`) is measured at its own T; a table by network calls compares it with the paper's
-DDIM. For the decodes of Table 1 there are also the Frechet distance to their originals, the first
-column in papers on tokenizers, and for quantised codes the use of their codebooks.
+DDIM. For the decodes of Table 1 there are also the distances to their originals as sets, of which
+the Frechet distance is the first column in papers on tokenizers, and for quantised codes the use of
+their codebooks.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,17 +23,19 @@ from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
 from benchmarks.core.images import save_images
 from benchmarks.core.plan import Calls, Work, by, codes, network_calls, real_features
+from benchmarks.core.rows import Protocol
 from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, InvertingSolver, Split, Steps
 from benchmarks.core.solving import Taken
 from benchmarks.core.store import CHUNK, Arrays
 from benchmarks.metrics import pixel, ssim
 from benchmarks.metrics.frechet import bias_note
-from benchmarks.metrics.frechet_jackknife import BLOCKS
+from benchmarks.metrics.frechet_jackknife import BLOCKS, Side
+from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, Code, System
 from benchmarks.systems.protocol.checked import cut, join
 from benchmarks.tasks.shared.codebook_use import uses
-from benchmarks.tasks.shared.distances import paired_distance
+from benchmarks.tasks.shared.distances import PAIRED, TITLES, overlap_rows, paired_distance
 from benchmarks.tasks.shared.rows import SSIM, means
 from diffae.eight_bit import to_uint8
 from diffae.sheet import Sheet
@@ -45,7 +48,8 @@ TABLE1, TABLE2, BY_CALLS = "table1_reconstruction", "table2_ablation", "table2_b
 CODEBOOKS = "codebooks"
 SIZES = ("latent_dim", "compression", "code_bits", "bits_per_pixel")  # of a code
 SCORES = ("ssim", "ssim_valid", "lpips", "mse", "psnr")  # of an image
-METRICS = (*SIZES, "rfid", *SCORES)
+OVERLAP = ("precision", "recall")
+METRICS = (*SIZES, *PAIRED, *OVERLAP, *SCORES, "ms_ssim")
 # The metrics that each table shows.
 SHOWN = {
     TABLE1: METRICS,
@@ -143,15 +147,19 @@ def _settings(system: System) -> tuple[str, ...]:
 def score(context: Context, way: Way, selection: Selection) -> Arrays:
     """Scores per image, [N] each, and the first few reconstructions under "preview".
 
-    For Table 1 also features N x d of the reconstructions by each network, for Frechet distances.
+    For Table 1 also MS-SSIM, of images that are large enough, and features N x d of the
+    reconstructions by each network.
     """
-    system, steps, setting, features = way.system, way.steps, way.setting, TABLE1 in way.tables
+    system, steps, setting, first_table = way.system, way.steps, way.setting, TABLE1 in way.tables
+    side = context.dataset.image_size
     names: dict[str, Any] = dict(context.networks.perceptual.describe())
-    if features:
+    if first_table:
         names["features"] = context.codes.described()
-    keeps = features and context.images is not None
+    of_scales = {"ms_ssim": ssim.ms_ssim} if first_table and not ssim.too_small(side, side) else {}
+    keeps = first_table and context.images is not None
     key = context.codes.key("reconstruction", system, selection) | {
         **({KEPT: "uint8"} if keeps else {}),
+        **({"scales": list(of_scales)} if of_scales else {}),
         "setting": setting,
         "steps": steps,
         "seed": context.seed,
@@ -171,12 +179,13 @@ def score(context: Context, way: Way, selection: Selection) -> Arrays:
             context.networks.perceptual.metric_name: context.networks.perceptual(output, images),
             "mse": pixel.mse(output, images),
             "psnr": pixel.psnr(output, images),
+            **{name: score(output, images) for name, score in of_scales.items()},
         }
         arrays["preview"] = output[: PREVIEW if positions[0] == 0 else 0]
         found = {name: value.cpu().numpy() for name, value in arrays.items()}
         if keeps:
             found[KEPT] = to_uint8(output).numpy()
-        return found | (context.codes.embed(output) if features else {})
+        return found | (context.codes.embed(output) if first_table else {})
 
     chunks = []
     for first, chunk in enumerate(context.store.chunks(key, len(selection), compute)):
@@ -199,31 +208,66 @@ def _records(context: Context, way: Way, selection: Selection, scores: Arrays) -
         **perceptual.describe(),
     )
     fields = {**of, "setting": setting, **taken.row}
-    if TABLE1 in way.tables and len(selection) > 1:
-        for network in context.networks.features:
-            originals = context.codes.real_features(selection, network)
-            decoded, blocks = scores[network.array], selection.blocks(BLOCKS)
-            found = paired_distance(context, decoded, originals, blocks)
-            yield context.record(
-                "reconstruction",
-                TABLE1,
-                system.title,
-                seen_through("rfid", network.network),
-                found.value,
-                **fields,
-                uncertainty=of_influences(found.influences, selection.units("blocks")),
-                protocol=protocol(originals="the same images", **network.describe()),
-                note=bias_note(len(selection), network.dim),
-            )
     names = ("ssim", "ssim_valid", perceptual.metric_name, "mse", "psnr")
     sizes = _sizes(context, system, setting)
     for table in way.tables:
         row = partial(context.record, "reconstruction", table, system.title, **fields)
+        if table == TABLE1:
+            yield from _of_table1(context, row, selection, scores, protocol)
         shown = {name: scores[name] for name in names if published_name(name) in SHOWN[table]}
         yield from means(row, selection, shown, protocol=of_images)
         for name, value in sizes.items():
             if name in SHOWN[table]:
                 yield row(name, value, protocol=of_images)
+        if table == TABLE1 and "bits_per_pixel" not in sizes:
+            note = "not quantised: its code is of real numbers"
+            yield row("bits_per_pixel", None, protocol=of_images, note=note)
+
+
+def _of_table1(
+    context: Context,
+    row: Callable[..., Record],
+    selection: Selection,
+    scores: Arrays,
+    protocol: Callable[..., Protocol],
+) -> Iterator[Record]:
+    """The rows that Table 1 has beyond those of Table 2."""
+    for network in context.networks.features:
+        of = protocol(originals="the same images", **network.describe())
+        yield from _of_features(context, partial(row, protocol=of), selection, network, scores)
+    of_scales = protocol(ms_ssim="5 scales, 11 x 11 Gaussian, sigma 1.5, valid windows")
+    if "ms_ssim" in scores:
+        shown = {"ms_ssim": scores["ms_ssim"]}
+        yield from means(row, selection, shown, protocol=of_scales)
+    else:
+        side = context.dataset.image_size
+        yield row("ms_ssim", None, protocol=of_scales, note=ssim.too_small(side, side))
+
+
+def _of_features(
+    context: Context,
+    row: Callable[..., Record],
+    selection: Selection,
+    network: FeatureNetwork,
+    scores: Arrays,
+) -> Iterator[Record]:
+    """Distances and overlap of the reconstructions and their originals, by one network's features.
+
+    Both sides are of the same images, so a block is left out of both at once.
+    """
+    n, blocks, units = len(selection), selection.blocks(BLOCKS), selection.units("blocks")
+    of_originals = context.codes.real_features(selection, network)
+    decoded, originals = (Side.of(x, blocks, units) for x in (scores[network.array], of_originals))
+    for metric in PAIRED:
+        name = seen_through(metric, network.network)
+        if n < 2:
+            yield row(name, None, note=f"{TITLES[metric]} needs two images, not {n}")
+            continue
+        found = paired_distance(context, metric, decoded, originals)
+        error = of_influences(found.influences, units)
+        note = bias_note(n, network.dim) if metric == "rfid" else ""
+        yield row(name, found.value, uncertainty=error, note=note)
+    yield from overlap_rows(context, row, network, OVERLAP, decoded, originals)
 
 
 def _sizes(context: Context, system: System, setting: str) -> dict[str, float]:

@@ -1,21 +1,29 @@
-"""Distances of sets of features with their jackknife, from the store.
+"""Distances of sets of features, and how far they overlap, with their errors, from the store."""
 
-Kernel and Frechet distances are measured on the same features. The benchmarks of samples share them.
-"""
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
+import torch
 
 from benchmarks.core.context import Context
 from benchmarks.core.store import Arrays
 from benchmarks.metrics import METRICS, frechet_jackknife, kernel
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Jackknife, Side, shares_of
 from benchmarks.metrics.frechet_pairs import PairedJackknife, paired_jackknife
+from benchmarks.metrics.manifold import OVERLAPS, Estimate, Manifold, lacking
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.runtime.digest import digest
-from reports.records.metrics import alternatives
+from reports.records.metrics import alternatives, seen_through
+from reports.records.record import Record
+from reports.records.uncertainty import UNKNOWN, of_influences, units_of
 
-BETWEEN = {"kid": kernel.between, "fid": frechet_jackknife.between}  # by the published metric
-TITLES = {"kid": "kernel", "fid": "Frechet"}
+# By the published metric.
+BETWEEN = {"kid": kernel.between, "cmmd": kernel.cmmd, "fid": frechet_jackknife.between}
+PAIRED = {"rkid": kernel.paired, "rfid": paired_jackknife}
+TITLES = {"kid": "a kernel distance", "cmmd": "CMMD", "fid": "a Frechet distance"}
+FEW = "no error: too few images inside a ball, or outside"
+TITLES |= {"rkid": TITLES["kid"], "rfid": TITLES["fid"]}
 
 
 def metrics_of(network: FeatureNetwork) -> dict[str, str]:
@@ -42,16 +50,7 @@ def distance(context: Context, metric: str, samples: Side, reference: Side) -> J
             "without_reference": found.without_reference,
         }
 
-    key = {
-        "work": "distance",
-        "metric": metric,
-        "blocks": BLOCKS,
-        "samples": samples.digest,
-        "sample_blocks": digest(samples.blocks),
-        "reference": reference.digest,
-        "reference_blocks": digest(reference.blocks),
-    }
-    found = context.store.once(key, compute)
+    found = context.store.once(_key("distance", samples, reference, metric=metric), compute)
     return Jackknife(
         float(found["value"]),
         found["without_samples"],
@@ -61,23 +60,84 @@ def distance(context: Context, metric: str, samples: Side, reference: Side) -> J
     )
 
 
-def paired_distance(
-    context: Context, made: np.ndarray, originals: np.ndarray, blocks: np.ndarray
-) -> PairedJackknife:
-    """The distance between features [n, d] of images and of their originals, row by row.
-
-    The rows lie in the blocks [n].
-    """
+def paired_distance(context: Context, metric: str, made: Side, originals: Side) -> PairedJackknife:
+    """The distance of images to their originals, row by row, by one of `PAIRED`."""
 
     def compute() -> Arrays:
-        found = paired_jackknife(made, originals, blocks)
+        sides = (side.features[side.rows] for side in (made, originals))
+        found = PAIRED[metric](*sides, made.blocks)
         return {"value": np.array(found.value), "without": found.without}
 
-    key = {
-        "work": "paired distance",
-        "blocks": digest(blocks),
-        "made": digest(made),
-        "originals": digest(originals),
+    found = context.store.once(_key("paired distance", made, originals, metric=metric), compute)
+    return PairedJackknife(float(found["value"]), found["without"], shares_of(made.blocks))
+
+
+def overlap_rows(
+    context: Context,
+    row: Callable[..., Record],
+    network: FeatureNetwork,
+    metrics: Sequence[str],
+    samples: Side,
+    reference: Side,
+    note: str = "",
+) -> Iterator[Record]:
+    """The rows of some of `OVERLAPS`; one without a value says how many images it needs.
+
+    `row` is `context.record` with the arguments before the metric. The blocks of both sides are
+    halved together.
+    """
+    sizes = len(reference), len(samples)
+    reasons = {metric: lacking(metric, *sizes, OVERLAPS[metric].k) for metric in metrics}
+    found = _overlaps(context, [m for m in metrics if not reasons[m]], samples, reference)
+    units = units_of("blocks, halved", samples.units, reference.units)
+    for metric, reason in reasons.items():
+        value, error = None, UNKNOWN
+        if metric in found:
+            one = found[metric]
+            value = one.value
+            error = of_influences(one.influences, units) if one.has_error else UNKNOWN
+            reason = "" if error else FEW
+        notes = "; ".join(filter(None, (note, reason)))
+        name = seen_through(metric, network.network)
+        yield row(name, value, uncertainty=error, n=len(samples), note=notes)
+
+
+def _overlaps(
+    context: Context, metrics: Sequence[str], samples: Side, reference: Side
+) -> dict[str, Estimate]:
+    def compute() -> Arrays:
+        sides = [
+            Manifold.of(torch.from_numpy(side.features[side.rows]).to(context.device), side.blocks)
+            for side in (reference, samples)
+        ]
+        found = {metric: OVERLAPS[metric].between(*sides) for metric in metrics}
+        return {
+            f"{metric}.{name}": np.array(value)
+            for metric, one in found.items()
+            for name, value in (("value", one.value), ("halves", one.halves), ("of", one.of or 0))
+        }
+
+    of = {"metrics": list(metrics), "device": context.device.type}
+    key = _key("overlap", samples, reference, **of)
+    found = context.store.once(key, compute) if metrics else {}
+    return {
+        metric: Estimate(
+            float(found[f"{metric}.value"]),
+            found[f"{metric}.halves"],
+            int(found[f"{metric}.of"]) or None,
+        )
+        for metric in metrics
     }
-    found = context.store.once(key, compute)
-    return PairedJackknife(float(found["value"]), found["without"], shares_of(blocks))
+
+
+def _key(work: str, samples: Side, reference: Side, **fields: Any) -> dict[str, Any]:
+    """The key of what is computed of two sides."""
+    return {
+        "work": work,
+        "blocks": BLOCKS,
+        "samples": samples.digest,
+        "sample_blocks": digest(samples.blocks),
+        "reference": reference.digest,
+        "reference_blocks": digest(reference.blocks),
+        **fields,
+    }

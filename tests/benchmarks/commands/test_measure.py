@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from piq import multi_scale_ssim
 from refusal import refusal
 from scipy.stats import sem
 from sklearn.metrics.pairwise import polynomial_kernel
@@ -145,6 +146,31 @@ def test_the_error_of_how_two_sets_overlap(capsys):
         error = float(told.partition(", standard error ")[2])
         assert error == pytest.approx(np.linalg.norm(influences), rel=0.01)
         assert "error" not in sets.ON_FEATURES[name](a, b + 1000, args).remark
+
+
+def test_cmmd_and_its_error(capsys):
+    """The weights of CLIP are too large for a test: of features in their place."""
+    a, b = np.random.default_rng(0).normal(size=(2, 40, 8)).astype(np.float32)
+    found = sets.ON_FEATURES["cmmd"](a, b, Namespace())
+    expected = kernel.cmmd(Side.of(b, blocks_of(40)), Side.of(a, blocks_of(40)))
+    assert found.value == pytest.approx(expected.value, rel=1e-9)
+    error = np.hypot(*map(np.linalg.norm, (expected.of_samples, expected.of_reference)))
+    assert found.remark == f"standard error {error:.3g}"
+
+
+def test_ms_ssim_refuses_small_images_and_the_others_are_printed(
+    measure, folders, tmp_path, capsys
+):
+    with pytest.raises(UserError, match=r"^ms_ssim: MS-SSIM needs images of 161 px or more"):
+        main(["ms_ssim,mse", *map(str, folders)])
+    assert capsys.readouterr().out.splitlines()[-1].startswith("mse ")
+    sides = np.random.default_rng(1).integers(0, 256, (2, 170, 180, 3)).astype(np.uint8)
+    for folder, image in zip("ab", sides, strict=True):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(image).save(tmp_path / folder / "one.png")
+    a, b = (torch.from_numpy(x).permute(2, 0, 1)[None].double() / 255 for x in sides)
+    expected = float(multi_scale_ssim(a, b, data_range=1.0))
+    assert measure("ms_ssim", tmp_path / "a", tmp_path / "b") == pytest.approx(expected, rel=1e-6)
 
 
 def pixels(folder):

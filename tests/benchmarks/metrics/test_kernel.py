@@ -139,3 +139,100 @@ def test_too_few_images_are_refused():
         between(np.zeros((1, 4)), np.zeros((9, 4)))
     with pytest.raises(UserError, match="subsets of 8 images cannot be drawn from 7"):
         kernel.over_subsets(np.zeros((9, 4)), np.zeros((7, 4)), 2, 8)
+
+
+# ----------------------------------------------------------------------------------------------
+# Images and their reconstructions; CMMD
+
+
+def pairs_of(n, d, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, d)).astype(np.float32)
+    return x, (0.8 * x + rng.normal(0.1, 0.4, size=(n, d))).astype(np.float32)
+
+
+def expected_paired(x, y):
+    """Gretton et al. 2012, eq. 4, with scikit-learn's kernel."""
+    x, y = x.astype(np.float64), y.astype(np.float64)
+    h = (
+        sum(polynomial_kernel(z) for z in (x, y))
+        - polynomial_kernel(x, y)
+        - polynomial_kernel(y, x)
+    )
+    return h[~np.eye(len(x), dtype=bool)].mean()
+
+
+@pytest.mark.parametrize("n", [50, 21, 3])
+def test_a_distance_of_pairs_and_every_block_left_out_of_both_sides(n, few_rows):
+    x, y = pairs_of(n, 7, seed=n)
+    blocks = np.random.default_rng(1).integers(0, BLOCKS, n)
+    found = kernel.paired(y, x, blocks)
+    assert found.value == pytest.approx(expected_paired(x, y), rel=1e-10)
+    for block in range(BLOCKS):
+        kept = blocks != block
+        if kept.sum() > 1:
+            expected = expected_paired(x[kept], y[kept])
+            assert found.without[block] == pytest.approx(expected, rel=1e-9)
+        else:
+            assert np.isnan(found.without[block])
+
+
+def test_equal_images_are_at_no_distance_and_one_has_none():
+    x, _ = pairs_of(40, 9, seed=0)
+    found = kernel.paired(x, x, blocks_of(40))
+    assert found.value == 0 and not found.without.any()
+    with pytest.raises(UserError, match="at least two"):
+        kernel.paired(x[:1], x[:1], blocks_of(1))
+
+
+def test_a_distance_of_pairs_has_no_bias_and_its_error_is_their_spread():
+    """Against that of 4,000 pairs; the estimate for two independent sets counts each image with its
+    own reconstruction, and is lower.
+    """
+    x, y = pairs_of(4000, 6, seed=5)
+    truth = expected_paired(x, y)
+    draws = [pairs_of(60, 6, seed=1000 + i) for i in range(300)]
+    found = [kernel.paired(b, a, blocks_of(60)) for a, b in draws]
+    values = np.array([one.value for one in found])
+    spread = values.std(ddof=1)
+    assert abs(values.mean() - truth) < 4 * spread / np.sqrt(300)
+    stated = np.sqrt(np.mean([np.square(one.influences).sum() for one in found]))
+    assert 0.85 < stated / spread < 1.3
+    apart = np.mean([between(b, a).value for a, b in draws])
+    assert apart < truth - 10 * spread / np.sqrt(300)
+
+
+def expected_cmmd(x, y):
+    """As cmmd-pytorch's distance.py: of embeddings of length 1, all pairs, with the diagonals."""
+    x, y = (z / np.linalg.norm(z, axis=1, keepdims=True) for z in (x, y))
+
+    def mean(a, b):
+        squared = -2 * a @ b.T + np.square(a).sum(1)[:, None] + np.square(b).sum(1)
+        return np.mean(np.exp(-squared / (2 * 10**2)))
+
+    return 1000 * (mean(x, x) + mean(y, y) - 2 * mean(x, y))
+
+
+def test_cmmd_is_that_of_cmmd_pytorch(few_rows):
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(47, 16)), rng.normal(0.3, 1.5, size=(39, 16))
+    of_x, of_y = rng.integers(0, BLOCKS, 47), rng.integers(0, BLOCKS, 39)
+    found = kernel.cmmd(Side.of(x, of_x), Side.of(y, of_y))
+    assert found.value == pytest.approx(expected_cmmd(x, y), rel=1e-8)
+    longer = kernel.cmmd(Side.of(5 * x, of_x), Side.of(y, of_y))
+    assert longer.value == pytest.approx(found.value, rel=1e-9)
+    for block in range(BLOCKS):
+        expected = expected_cmmd(x[of_x != block], y)
+        assert found.without_samples[block] == pytest.approx(expected, rel=1e-8)
+        expected = expected_cmmd(x, y[of_y != block])
+        assert found.without_reference[block] == pytest.approx(expected, rel=1e-8)
+
+
+def test_cmmd_is_biased_upwards():
+    """Of two sets of one distribution: 1,000 (1 - E k) (1 / n + 1 / m), here nearly 10 (2 / n)."""
+    rng = np.random.default_rng(4)
+    sides = (
+        Side.of(x, blocks_of(30)) for x in rng.normal(size=(100, 2, 30, 64)).reshape(-1, 30, 64)
+    )
+    values = [kernel.cmmd(a, b).value for a, b in zip(sides, sides, strict=True)]
+    assert np.mean(values) == pytest.approx(10 * 2 / 30, rel=0.03)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from colours import without_effnet
+from piq import multi_scale_ssim
 from scipy.linalg import sqrtm
 from scipy.stats import entropy
 from torch.nn.functional import avg_pool2d, interpolate
@@ -14,8 +15,10 @@ from benchmarks import systems
 from benchmarks.core import store
 from benchmarks.core.codes import embedded
 from benchmarks.core.runner.rows import rows
+from benchmarks.metrics import kernel
 from benchmarks.metrics.frechet_jackknife import BLOCKS, influences, shares_of
 from benchmarks.metrics.frechet_pairs import paired_jackknife
+from benchmarks.metrics.manifold import OVERLAPS, Manifold
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, Code, System
 from benchmarks.systems.protocol.parts import Part
 from benchmarks.tasks.reconstruction.reconstruction import BENCHMARK, CODEBOOKS, TABLE1
@@ -35,7 +38,8 @@ def context(context):
 def run(context, system):
     """Rows by (table, setting, metric)."""
     found = list(rows(BENCHMARK, context, [system]))
-    assert not any(row.value is None and row.note != "the value is infinite" for row in found)
+    without = [row for row in found if row.value is None and row.note != "the value is infinite"]
+    assert {row.metric for row in without} <= {"ms_ssim", "bits_per_pixel"}
     return {(row.table, row.setting, row.metric): row for row in found}
 
 
@@ -116,7 +120,8 @@ def test_the_error_of_a_perplexity_has_each_image_in_its_block_whatever_the_chun
 def test_a_system_without_codebooks_has_no_such_rows(context):
     found = run(context, systems.load("dummy-map"))
     assert not any(table == CODEBOOKS for table, *_ in found)
-    assert (TABLE1, "", "bits_per_pixel") not in found
+    bits = found[TABLE1, "", "bits_per_pixel"]
+    assert (bits.value, bits.note) == (None, "not quantised: its code is of real numbers")
     assert found[TABLE1, "", "compression"].value == 16
 
 
@@ -141,8 +146,81 @@ def test_the_distance_of_reconstructions_is_that_of_heusel_et_al(context):
 
 
 def test_perfect_reconstructions_are_at_no_distance(context):
-    row = run(context, systems.load("dummy-perfect"))[TABLE1, "", "rfd_effnet"]
-    assert row.value == pytest.approx(0, abs=1e-4)
+    """By the kernel distance exactly: no image is paired with its own reconstruction."""
+    found = run(context, systems.load("dummy-perfect"))
+    assert found[TABLE1, "", "rfd_effnet"].value == pytest.approx(0, abs=1e-4)
+    assert found[TABLE1, "", "rkd_effnet"].value == 0
+    assert found[TABLE1, "", "rkd_effnet"].stderr == 0
+    for metric in ("precision_effnet", "recall_effnet"):
+        row = found[TABLE1, "", metric]
+        assert (row.value, row.stderr) == (1, None) and row.note.startswith("no error: too few")
+
+
+def test_reconstructions_are_held_against_their_originals_as_two_sets(context):
+    """Kernel distance, precision and recall of the mean colours."""
+    found, selection = run(context, Halves()), context.select("test", COUNT)
+    network = context.networks.features[0]
+    images = selection.batch(np.arange(COUNT))
+    ours = embedded(Halves().decode(Halves().encode(images)), network)
+    theirs, blocks = embedded(images, network), selection.blocks(BLOCKS)
+    pairs, row = kernel.paired(ours, theirs, blocks), found[TABLE1, "", "rkd_effnet"]
+    assert row.value == pytest.approx(pairs.value, rel=1e-6)
+    assert row.stderr == pytest.approx(np.linalg.norm(pairs.influences), rel=1e-6)
+    sides = Manifold.of(theirs, blocks), Manifold.of(ours, blocks)
+    for metric in ("precision", "recall"):
+        row = found[TABLE1, "", f"{metric}_effnet"]
+        expected = OVERLAPS[metric].between(*sides)
+        assert row.value == expected.value and row.n == COUNT
+        if expected.has_error:
+            assert row.stderr == pytest.approx(np.linalg.norm(expected.influences), rel=1e-6)
+            assert row.uncertainty[0].units.startswith("blocks")
+
+
+@pytest.mark.parametrize(
+    ("count", "reasons"),
+    [
+        (1, {"rkd_effnet": "a kernel distance needs two images, not 1"}),
+        (1, {"rfd_effnet": "a Frechet distance needs two images, not 1"}),
+        (3, {"precision_effnet": "precision with k = 3 needs at least 4 images in the reference"}),
+        (3, {"recall_effnet": "recall with k = 3 needs at least 4 images in the samples"}),
+    ],
+)
+def test_too_few_images_are_rows_that_say_how_many_are_needed(context, count, reasons):
+    context.profile = context.profile.changed_by({"reconstruction.images": count})
+    found = {row.metric: row for row in rows(BENCHMARK, context, [Halves()])}
+    for metric, reason in reasons.items():
+        assert found[metric].value is None and found[metric].note.startswith(reason)
+
+
+class Large(System):
+    """At a size that MS-SSIM is defined for; only halves the contrast."""
+
+    name = title = fingerprint = "large"
+    capabilities = frozenset({ENCODE, DECODE, SEMANTIC})
+    image_size, latent_dim, semantic_dim = 176, 3 * 176**2, 3 * 176**2
+
+    def encode_semantic(self, images):
+        return images.flatten(1)
+
+    def decode(self, code, steps=100):
+        return code.semantic.reshape(-1, 3, 176, 176) / 2
+
+
+def test_ms_ssim_needs_images_of_161_px(context):
+    """The mean over images of piq's; of small ones a row with the reason."""
+    row = run(context, Halves())[TABLE1, "", "ms_ssim"]
+    assert row.value is None and row.note == "MS-SSIM needs images of 161 px or more, not 32 x 32"
+    context.dataset = context.dataset.at(176)
+    context.profile = context.profile.changed_by({"reconstruction.images": 3})
+    found = {(r.table, r.metric): r for r in rows(BENCHMARK, context, [Large()])}
+    row = found[TABLE1, "ms_ssim"]
+    images = context.select("test", 3).batch(np.arange(3))
+    made = Large().decode(Large().encode(images))
+    unit = [(x.clamp(-1, 1).double() + 1) / 2 for x in (made, images)]
+    expected = multi_scale_ssim(*unit, data_range=1.0, reduction="none")
+    assert row.value == pytest.approx(float(expected.mean()), rel=1e-6)
+    assert row.stderr == pytest.approx(float(expected.std() / 3**0.5), rel=1e-6)
+    assert "ms_ssim" not in {metric for table, metric in found if table != TABLE1}
 
 
 # ----------------------------------------------------------------------------------------------

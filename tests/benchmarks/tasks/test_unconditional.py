@@ -5,10 +5,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from colours import Painter, colours_of, context_of, dataset, frechet, kernel
+import torch
+from colours import SIZE, Painter, colours_of, context_of, dataset, features, frechet, kernel
 
 from benchmarks.core.runner.results import Results
 from benchmarks.core.runner.rows import rows
+from benchmarks.metrics.frechet_jackknife import BLOCKS, Side, blocks_of
+from benchmarks.metrics.kernel import cmmd
+from benchmarks.metrics.manifold import OVERLAPS, Manifold
 from benchmarks.tasks.unconditional import BENCHMARK
 
 COUNT, SAMPLES, REFERENCE = 120, 40, 50  # 72 to train on, 36 to test on
@@ -47,6 +51,11 @@ def painted(count):
     return np.array([Painter.colour(i, 0) for i in range(count)])
 
 
+def seen(colours):
+    """The features [n, 3] of images of these colours, to the last bit: many distances are equal."""
+    return features()(torch.from_numpy(colours)[:, :, None, None].expand(-1, -1, SIZE, SIZE))
+
+
 def test_samples_are_held_against_the_training_images(context):
     found = measured(context)
     reference, test = split(context, "train", REFERENCE), split(context, "test", SAMPLES)
@@ -80,6 +89,43 @@ def test_kernel_distances_have_the_samples_and_the_error_of_frechet_distances(co
     expected = (np.mean(left_out) - left_out) * np.sqrt(19 / 20)
     np.testing.assert_allclose(part.values, expected, atol=1e-7)
     assert len(kernels["painter"].uncertainty) == 2
+
+
+def test_cmmd_stands_where_clip_is_among_the_networks(context):
+    clip = {"network": "clip_vitl14_336", "metric_name": "fd_clip_vitl14_336"}
+    context.networks.features = (replace(context.networks.features[0], **clip),)
+    row = measured(context, metric="cmmd")["painter"]
+    sides = [
+        Side.of(x / 255, blocks_of(len(x)))
+        for x in (painted(SAMPLES), split(context, "train", REFERENCE))
+    ]
+    assert row.value == pytest.approx(cmmd(*sides).value, rel=1e-4) and row.stderr is not None
+    for metric in ("kd_clip_vitl14_336", "fd_clip_vitl14_336"):
+        assert measured(context, metric=metric)["painter"].value is not None
+
+
+def test_how_the_samples_overlap_with_the_reference(context):
+    """Those of `manifold` on the colours; too few samples are a row that says how many are needed."""
+    held_out, sides = split(context, "test", SAMPLES), {}
+    sides["painter"] = painted(SAMPLES)
+    sides["painter + autoencoding"] = sides["real images (test)"] = held_out
+    reference = context.select("train", REFERENCE)
+    theirs = Manifold.of(
+        seen(colours_of(context.dataset, reference.order)), reference.blocks(BLOCKS)
+    )
+    for metric, overlap in OVERLAPS.items():
+        found = measured(context, metric=f"{metric}_effnet")
+        assert set(found) == set(sides)
+        assert found["painter + autoencoding"].reference and found["real images (test)"].reference
+        for title, ours in sides.items():
+            row = found[title]
+            assert row.table == "unconditional_overlap" and row.n == len(ours)
+            expected = overlap.between(theirs, Manifold.of(seen(ours))).value
+            assert row.value == pytest.approx(expected, abs=1e-6)
+    context.profile = context.profile.changed_by({"samples.count": 3})
+    row = measured(context, metric="recall_effnet")["painter"]
+    assert row.value is None
+    assert row.note == "recall with k = 3 needs at least 4 images in the samples, which has 3"
 
 
 def test_the_error_holds_the_samples_and_the_reference(context):
