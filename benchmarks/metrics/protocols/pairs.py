@@ -137,9 +137,9 @@ def _of_all(errors: Floats, psnr: Psnr) -> Average:
     """PSNR of the mean of all squared errors, with influences by leaving out one image at a time."""
     count = len(errors)
     value = float(_decibels(errors.mean(), psnr))
-    if not np.isfinite(value) or count < 2:
+    without = _decibels((errors.sum() - errors) / max(count - 1, 1), psnr)
+    if not np.isfinite(without).all():  # one image alone has an error
         return Average(value, np.full(count, np.nan))
-    without = _decibels((errors.sum() - errors) / (count - 1), psnr)
     return Average(value, influences(value, without, np.full(count, 1 / count)))
 
 

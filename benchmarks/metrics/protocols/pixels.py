@@ -31,9 +31,9 @@ def from_zero_to_one(images: Tensor, pixels: Pixels, rounding: str, clamped: boo
     """Pixels in [0, 1], float32 N x 3 x H x W, as the evaluation code sees them.
 
     `images` are uint8, of files, or floats in [-1, 1], what a decoder gives, possibly beyond. Files
-    are scaled by `pixels.scaling` and back; floats are only scaled back. With a `rounding` other
-    than "none" the pixels are multiples of 1/255. Without `clamped` and rounding they may lie beyond
-    [0, 1].
+    are scaled by `pixels.scaling` and back; floats are only scaled back, so that originals must be
+    files to lose the levels that they lose there. With a `rounding` other than "none" the pixels are
+    multiples of 1/255. Without `clamped` and rounding they may lie beyond [0, 1].
     """
     of_decoder = images.is_floating_point()
     scaled = images.float() if of_decoder else _scaled(images, pixels.scaling)

@@ -238,6 +238,7 @@ def test_the_mean_of_batches_of_which_the_last_is_small():
     assert of_batch.units == "batches" and len(of_batch.influences) == 3
 
 
+@pytest.mark.filterwarnings("error")
 def test_equal_images():
     errors = torch.tensor([0.0, 1e-2, 1e-4], dtype=torch.float64)
     for fields in ({}, {"batch": 2}, {"of": "batch"}):
@@ -249,6 +250,8 @@ def test_equal_images():
     assert one_error.value == pytest.approx(-10 * math.log10(1.01e-2 / 3))
     all_equal = average("psnr", by("psnr", of="all"), torch.zeros(3))
     assert all_equal.value == math.inf and np.isnan(all_equal.influences).all()
+    all_but_one = average("psnr", by("psnr", of="all"), torch.tensor([0.0, 0.0, 3e-2]))
+    assert all_but_one.value == pytest.approx(20) and np.isnan(all_but_one.influences).all()
 
 
 @pytest.mark.parametrize("of", ["image", "batch", "all"])
