@@ -193,19 +193,18 @@ def for_reference(held: Contest, found: Merged) -> list[str]:
     """The values of references, such as real images, and how they compare with the best system."""
     if len({r.system for r in held.scale}) < len(held.scale):
         return []
-    real_first = sorted(held.scale, key=is_floor, reverse=True)
-    each = [
-        f"{r.system} {with_error(r, found)}{_held_against(r, held, found)}"
-        for r in real_first[:MOST_REFERENCES]
-    ]
+    each = []
+    for r in sorted(held.scale, key=is_floor, reverse=True)[:MOST_REFERENCES]:
+        word = against_best(r, held, found)
+        each.append(f"{r.system} {with_error(r, found)}{f' ({word})' if word else ''}")
     return [f"For reference: {listed(each)}."] if each else []
 
 
-def _held_against(reference: Record, held: Contest, found: Merged) -> str:
-    """` (better)`, ` (within noise)` or nothing."""
+def against_best(reference: Record, held: Contest, found: Merged) -> str:
+    """`within noise` of the best system, `better` than it, or nothing."""
     if gap_between(held.best, reference, found).within_noise:
-        return " (within noise)"
-    return " (better)" if held.is_behind(reference) else ""
+        return LEVEL
+    return "better" if held.is_behind(reference) else ""
 
 
 def of_whom(held: Contest) -> str:

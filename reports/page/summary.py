@@ -18,6 +18,7 @@ from tabulate import tabulate
 
 from reports.page.contest import (
     Contest,
+    against_best,
     contest,
     first_metric,
     headlined,
@@ -34,11 +35,10 @@ from reports.tables.numbers import heading, number_text
 
 LINES, WIDTH = 25, 100  # of a terminal
 FILES = 4  # of these, for the locations of files and the count of numbers left out
-WHAT, SYSTEM = 28, 24  # columns of a benchmark and of a name, which are wrapped there
+WHAT, SYSTEM = 26, 24  # columns of a benchmark and of a name, which are wrapped there
 LONGEST_NAME = 3 * SYSTEM
 JOIN = "\N{NO-BREAK SPACE}"  # where a line must not break
 BEST, NOISE, ALONE, SCALE = "best", "within noise", "no rival here", "for reference"
-BETTER = "better, for reference"
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,8 @@ def _scale(held: Contest, rivals: Sequence[Record], found: Merged) -> list[Line]
     best = contest([replace(r, reference=False) for r in beside], found)
     if best is None:
         return []
-    return [Line(best.best, BETTER if held.is_behind(best.best) else SCALE)]
+    word = against_best(best.best, held, found)
+    return [Line(best.best, f"{word}, {SCALE}" if word else SCALE)]
 
 
 def _first_settings(rivals: Sequence[Record]) -> list[Record]:
@@ -118,8 +119,8 @@ def _ranked(held: Contest, found: Merged) -> list[Line]:
 def _fitted(
     parts: Sequence[Sequence[Line]], room: int, found: Merged
 ) -> tuple[list[list[Line]], int]:
-    """As many lines as fit, and the number left out: the best of each benchmark, references that are
-    better, the other systems in turns, then references.
+    """As many lines as fit, and the number left out: the best of each benchmark, references that it
+    does not surpass, the other systems in turns, then references.
     """
     turns = ((place, turn) for place, lines in enumerate(parts) for turn in range(len(lines)))
     chosen: list[set[int]] = [set() for _ in parts]
@@ -132,8 +133,9 @@ def _fitted(
 
 def _urgency(lines: Sequence[Line], turn: int) -> int:
     """The priority of a line; 0 comes first."""
-    if turn and lines[turn].judgement in (BETTER, SCALE):
-        return 1 if lines[turn].judgement == BETTER else len(lines) + 1
+    judgement = lines[turn].judgement
+    if turn and judgement.endswith(SCALE):
+        return len(lines) + 1 if judgement == SCALE else 1
     return turn and turn + 1
 
 
@@ -146,7 +148,9 @@ def _block(lines: Sequence[Line], found: Merged) -> list[tuple[str, str, str, st
     if not lines:
         return []
     what = f"{lines[0].record.benchmark}: {_what(lines, found)}"
-    left = [part.replace(JOIN, " ") for part in wrap(what.replace(" = ", f"{JOIN}={JOIN}"), WHAT)]
+    for together in (" = ", " ↓", " ↑"):
+        what = what.replace(together, together.replace(" ", JOIN))
+    left = [part.replace(JOIN, " ") for part in wrap(what, WHAT)]
     right: list[tuple[str, str, str]] = []
     for line in lines:
         name, *rest = wrap(short(_who(line.record, lines), LONGEST_NAME), SYSTEM) or [""]

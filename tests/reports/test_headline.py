@@ -102,7 +102,7 @@ def test_terminal_verdict_overview_and_trend_have_one_headline(tmp_path, base, f
     found = read([run])
     metric = "kid" if base == "quick" else "fid"
     best, _, below = (" ".join(line.split()) for line in summary(found))
-    assert best == f"unconditional: {metric.upper()} ↓, T = 10 {first} best"
+    assert best == f"unconditional: {metric.upper()} ↓, {first} best"
     assert below == f"real images (test) {real} better, for reference"
     (verdict,) = verdicts(found)
     name, value = first.split()
@@ -223,8 +223,10 @@ def test_a_reference_within_noise_of_the_best_is_said_to_be_so(tmp_path):
         measured(kid("A", None), DRAWS),
         measured(kid("real images (test)", None, reference=True), DRAWS + NOISE),
     ]
-    (verdict,) = verdicts(read([write_measured(tmp_path / "run", pairs)]))
+    found = read([write_measured(tmp_path / "run", pairs)])
+    (verdict,) = verdicts(found)
     assert verdict.text.endswith(" (within noise).")
+    assert summary(found)[1].endswith("  within noise, for reference")
 
 
 def test_without_a_frechet_distance_the_kernel_distance_leads():
