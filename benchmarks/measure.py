@@ -8,11 +8,14 @@
     python -m benchmarks.measure precision,recall real/ samples/
     python -m benchmarks.measure cmmd real/ samples/
     python -m benchmarks.measure ssim,ms_ssim originals/ reconstructions/
+    python -m benchmarks.measure psnr,ssim originals/ reconstructions/ --protocol llamagen
+    python -m benchmarks.measure --explain originals/ reconstructions/ --out explained
     python -m benchmarks.measure ssim,lpips,mse,fid runs/RUN/images/inputs runs/RUN/images/diffae     several at once
 
 Frechet distances, as fid, kernel distances, as kid, CMMD, and precision, recall, density and
-coverage compare two sets; A is the reference. The others compare pairs: files of the same name, whatever
-their suffix, and the mean over them is printed. The last line on stdout is METRIC VALUE; the lines
+coverage compare two sets; A is the reference. The others compare pairs: files of the same name,
+whatever their suffix, and the mean over them is printed. Images are folders, or npz files as ADM's
+(`arr_0`), whose pairs are in order. The last line on stdout is METRIC VALUE; the lines
 before say how it was measured, and the standard error where there is one: that of the draw of both
 sets, or of the mean over pairs. Several metrics are printed one after the other, in the given
 order. A metric whose weights are missing is never replaced by another: it gives a line on stderr
@@ -22,9 +25,11 @@ and exit status 2, and the others are printed.
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
+from benchmarks.measuring.by_protocol import explain_pairs, measure_by, write
 from benchmarks.measuring.images import OURS, READINGS
 from benchmarks.measuring.pairs import NAMES, PairMetric, measure_pairs, pair_metric
 from benchmarks.measuring.sets import (
@@ -36,10 +41,13 @@ from benchmarks.measuring.sets import (
     subsets,
 )
 from benchmarks.metrics.frechet import is_statistics
+from benchmarks.metrics.protocols.schema import named
+from benchmarks.metrics.protocols.schema import names as protocol_names
 from benchmarks.runtime.precision import full_precision
 from diffae.system import cli
 from diffae.system.errors import UserError
 from diffae.system.files import Target, refuse_outputs
+from reports.page import protocols
 from reports.records import metrics
 from reports.records.metrics import comparing
 
@@ -49,6 +57,11 @@ PAIRS = (*comparing(metrics.PAIRS), *NAMES)
 
 def main(arguments: list[str] | None = None) -> None:
     args = _parser().parse(arguments)
+    if args.explain:
+        _explain(args)
+        return
+    if args.a is None or args.out is not None:
+        raise UserError("--out: for --explain only" if args.out else "give METRIC, A and B")
     names = list(dict.fromkeys(args.metric.split(",")))
     if unknown := [name for name in names if name not in (*SETS, *PAIRS)]:
         near = cli.did_you_mean(unknown[0], (*SETS, *PAIRS))
@@ -58,6 +71,8 @@ def main(arguments: list[str] | None = None) -> None:
         _refuse_save(sets, pairs)
     if args.subsets is not None and "kid" not in map(family, names):
         raise UserError(f"--subsets: {args.metric} is no kernel distance")
+    if args.protocol is not None and (args.save is not None or args.subsets is not None):
+        raise UserError("--protocol: not with --save or --subsets")
     if args.b is None and args.save is None:
         raise UserError(f"{args.metric} needs two folders, A and B")
     refuse_outputs([Target("--save", args.save, is_statistics)], (args.a, args.b))
@@ -78,6 +93,7 @@ def _measured(
     found: dict[str, list[str]] = {}
     refused: list[str] = []
     compare: dict[str, tuple[PairMetric, str]] = {}
+    protocol = None if args.protocol is None else named(args.protocol)
 
     @contextmanager
     def noting(*names: str) -> Iterator[None]:
@@ -86,6 +102,11 @@ def _measured(
         except UserError as error:
             refused.append(f"{', '.join(names)}: {error}")
 
+    if protocol is not None:
+        for name in (*sets, *pairs):
+            with noting(name):
+                found[name] = measure_by(protocol, name, args)
+        return found, refused
     for name in pairs:
         with noting(name):
             compare[name] = pair_metric(name, args)
@@ -99,6 +120,20 @@ def _measured(
                 with noting(name):
                     found[name] = measure_sets(name, both, args)
     return found, refused
+
+
+def _explain(args: Namespace) -> None:
+    """`--explain A B`: the first two arguments are the folders."""
+    if args.b is not None or args.a is None or args.save or args.subsets:
+        raise UserError("--explain: takes A and B, and neither METRIC, --save nor --subsets")
+    args.a, args.b = cli.path(args.metric), args.a
+    refuse_outputs([Target("--out", args.out, Path.is_dir)], (args.a, args.b))
+    with full_precision():
+        sections = explain_pairs(args)
+    print(protocols.text(sections), flush=True)
+    if args.out is not None:
+        for path in write(args.out, sections, args):
+            print(path)
 
 
 def _refuse_save(sets: Sequence[str], pairs: Sequence[str]) -> None:
@@ -119,7 +154,8 @@ def _parser() -> cli.Parser:
         "a",
         metavar="A",
         type=cli.path,
-        help="folder of images; for Frechet distances also statistics (.npz)",
+        nargs="?",
+        help="folder of images or npz file with arr_0; for Frechet distances also statistics (.npz)",
     )
     add("b", metavar="B", type=cli.path, nargs="?", help="the folder to compare with")
     add(
@@ -131,6 +167,19 @@ def _parser() -> cli.Parser:
         metavar="COUNTxSIZE",
         help="kernel distances as the mean over random subsets, such as 100x1000 (torch-fidelity's), "
         "not over all pairs of images",
+    )
+    add(
+        "--protocol",
+        metavar="NAME|FILE.toml",
+        help=f"measure fid, psnr, ssim or lpips as another code does: {', '.join(protocol_names())}, or a file",
+    )
+    add(
+        "--explain",
+        action="store_true",
+        help="A and B by every protocol, and why the numbers differ (in place of METRIC)",
+    )
+    add(
+        "--out", type=cli.path, metavar="DIR", help="of --explain: keep it as page, picture, tables"
     )
     add("--weights-dir", type=cli.path, help="folder of metric weights, see benchmarks.run doctor")
     add("--allow-unknown-weights", action="store_true", help="use weights whose hash is not known")

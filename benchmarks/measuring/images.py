@@ -1,13 +1,14 @@
-"""The images of a folder, as `benchmarks.measure` reads them."""
+"""The images of a folder or of an npz file, as `benchmarks.measure` reads them."""
 
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.measuring.archive import Archive, is_archive
 from diffae.data.fingerprint import note_of_files
 from diffae.data.readers.folder import find_images
 from diffae.data.transforms import decode, decode_plainly
@@ -34,6 +35,15 @@ def names_of(folder: Path, args: Namespace) -> tuple[str, ...]:
     return found.names
 
 
+def images_of(path: Path, args: Namespace) -> tuple[int, Iterator[Tensor]]:
+    """The number of images of a folder or an npz file, and each of them: uint8 3 x H x W."""
+    if is_archive(path):
+        archive = Archive.open(path)
+        return len(archive), iter(archive)
+    names = names_of(path, args)
+    return len(names), (read(path / name, args) for name in names)
+
+
 def reading(args: Namespace) -> list[str]:
     """A line on how images are read, if not as for the tables."""
     return [] if args.reading == OURS else [f"images read as by {args.reading}"]
@@ -54,3 +64,80 @@ def batches(images: Iterable[Tensor], batch_size: int) -> Iterator[Tensor]:
         held.append(image)
     if held:
         yield torch.stack(held)
+
+
+# ----------------------------------------------------------------------------------------------
+# Pairs
+
+
+def are_pairs(args: Namespace) -> bool:
+    """Whether A and B are folders with the same names, or npz files of as many images."""
+    packed = [is_archive(path) for path in (args.a, args.b)]
+    if any(packed):
+        return all(packed) and len(Archive.open(args.a)) == len(Archive.open(args.b))
+    if not (args.a.is_dir() and args.b.is_dir()):
+        return False
+    first, second = (
+        {PurePosixPath(name).with_suffix("") for name in find_images(folder).names}
+        for folder in (args.a, args.b)
+    )
+    return first == second
+
+
+def pairs_of(args: Namespace) -> tuple[int, Iterator[Tensor]]:
+    """The number of pairs of images of A and B, and each of them: uint8 2 x 3 x H x W.
+
+    Two folders: files of the same name, whatever their suffix. Two npz files: images in order.
+    Raises UserError if an image has no partner, or one of another size.
+    """
+    packed = [is_archive(path) for path in (args.a, args.b)]
+    if all(packed):
+        first, second = Archive.open(args.a), Archive.open(args.b)
+        if len(first) != len(second):
+            raise UserError(
+                f"{args.b}: {len(second):,} images, {args.a} has {len(first):,}: pairs are images in order"
+            )
+        both = zip(first, second, strict=True)
+        where = f"{args.b}: its images"
+        return len(first), (_pair(a, b, where, str(args.a)) for a, b in both)
+    if any(packed):
+        raise UserError(
+            f"{args.b if packed[0] else args.a}: a folder has names and an npz file has none: "
+            "pairs need two of a kind"
+        )
+    paths = _paths(args)
+    pairs = ((read(a, args), read(b, args), a, b) for a, b in paths)
+    return len(paths), (_pair(x, y, str(b), str(a)) for x, y, a, b in pairs)
+
+
+def _pair(a: Tensor, b: Tensor, where: str, other: str) -> Tensor:
+    if a.shape != b.shape:
+        sizes = " and ".join(f"{x.shape[2]} x {x.shape[1]}" for x in (a, b))
+        raise UserError(f"{where}: differs in size from {other} ({sizes})")
+    return torch.stack([a, b])
+
+
+def _paths(args: Namespace) -> list[tuple[Path, Path]]:
+    """Files of the same name in both folders, whatever their suffix."""
+    sides = [_by_name(folder, args) for folder in (args.a, args.b)]
+    for here, there, folder in ((sides[0], sides[1], args.b), (sides[1], sides[0], args.a)):
+        if alone := sorted(here.keys() - there.keys()):
+            raise UserError(
+                f"{folder}: no image named {alone[0]} (of {len(alone)} without a partner): "
+                "pairs are files of the same name"
+            )
+    return [(path, sides[1][name]) for name, path in sides[0].items()]
+
+
+def _by_name(folder: Path, args: Namespace) -> dict[str, Path]:
+    """The images of a folder by their name without the suffix."""
+    images: dict[str, Path] = {}
+    for name in names_of(folder, args):
+        bare = str(PurePosixPath(name).with_suffix(""))
+        if bare in images:
+            raise UserError(
+                f"{folder / name}: has the name of {images[bare].name}, and pairs are files of the "
+                "same name; take one of the two out"
+            )
+        images[bare] = folder / name
+    return images

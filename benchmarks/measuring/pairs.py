@@ -3,13 +3,12 @@
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.measuring.images import batches, names_of, read, reading
+from benchmarks.measuring.images import batches, pairs_of, reading
 from benchmarks.measuring.networks import described, load_weights, naming_stand_in
 from benchmarks.metrics import METRICS, pixel, ssim
 from benchmarks.metrics.networks.chosen import DISTANCES, face_embedding
@@ -59,10 +58,9 @@ def measure_pairs(
 
     `noting(metric)` is for a block that may find that a metric cannot be measured.
     """
-    pairs = _pairs(args)
+    count, pairs = pairs_of(args)
     scores: dict[str, list[Tensor]] = {metric: [] for metric in compare}
-    joined = (_read_pair(first, second, args) for first, second in pairs)
-    for batch in batches(joined, args.batch_size):
+    for batch in batches(pairs, args.batch_size):
         first, second = (images.float() / 127.5 - 1 for images in batch.unbind(1))
         for metric in tuple(scores):
             with noting(metric):
@@ -74,7 +72,7 @@ def measure_pairs(
         name = compare[metric][1]
         values, error = torch.cat(parts).double().numpy(), ""
         values = values[~np.isnan(values)]
-        lacking = without_face(len(pairs) - len(values), len(pairs), "pairs")
+        lacking = without_face(count - len(values), count, "pairs")
         if not len(values):
             raise UserError(lacking)
         if len(values) > 1 and np.isfinite(values).all():
@@ -84,38 +82,3 @@ def measure_pairs(
         told.append(f"pairs: {len(values)}{error}")
         found[metric] = [*told, f"{metric} {np.mean(values):.8g}"]
     return found
-
-
-def _pairs(args: Namespace) -> list[tuple[Path, Path]]:
-    """Files of the same name in both folders, whatever their suffix."""
-    sides = [_by_name(folder, args) for folder in (args.a, args.b)]
-    for here, there, folder in ((sides[0], sides[1], args.b), (sides[1], sides[0], args.a)):
-        if alone := sorted(here.keys() - there.keys()):
-            raise UserError(
-                f"{folder}: no image named {alone[0]} (of {len(alone)} without a partner): "
-                "pairs are files of the same name"
-            )
-    return [(path, sides[1][name]) for name, path in sides[0].items()]
-
-
-def _by_name(folder: Path, args: Namespace) -> dict[str, Path]:
-    """The images of a folder by their name without the suffix."""
-    images: dict[str, Path] = {}
-    for name in names_of(folder, args):
-        bare = str(PurePosixPath(name).with_suffix(""))
-        if bare in images:
-            raise UserError(
-                f"{folder / name}: has the name of {images[bare].name}, and pairs are files of the "
-                "same name; take one of the two out"
-            )
-        images[bare] = folder / name
-    return images
-
-
-def _read_pair(a: Path, b: Path, args: Namespace) -> Tensor:
-    """A pair of images: uint8 2 x 3 x H x W."""
-    first, second = read(a, args), read(b, args)
-    if first.shape != second.shape:
-        sizes = " and ".join(f"{x.shape[2]} x {x.shape[1]}" for x in (first, second))
-        raise UserError(f"{b}: differs in size from {a} ({sizes})")
-    return torch.stack([first, second])

@@ -1,7 +1,7 @@
 """Metrics between two sets of images, which the features of a network stand for."""
 
 from argparse import ArgumentTypeError, Namespace
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from pathlib import Path
@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from benchmarks.measuring.images import batches, names_of, read, reading
+from benchmarks.measuring.archive import has_statistics, is_archive
+from benchmarks.measuring.images import batches, images_of, reading
 from benchmarks.measuring.networks import described, load_weights
 from benchmarks.metrics import METRICS, kernel, manifold
 from benchmarks.metrics.frechet import (
@@ -87,7 +87,8 @@ def family(metric: str) -> str:
     return published_name(metric)
 
 
-def _frechet(reference: ImageSet, samples: ImageSet) -> Compared:
+def frechet(reference: ImageSet, samples: ImageSet) -> Compared:
+    """The Frechet distance of two sets. Raises UserError if one has a single image."""
     for side in (reference, samples):
         if side.n == 1:
             raise UserError(f"{side.path}: one image; a Frechet distance needs at least two")
@@ -173,11 +174,11 @@ def read_sets(metrics: Sequence[str], args: Namespace) -> Sets:
     """
     network = FEATURES[METRICS[metrics[0]].network](*load_weights(*metrics, args=args))
     keep = any(family(metric) != MOMENTS for metric in metrics)
-    reference = _read_set(args.a, network, keep, args)
+    reference = read_set(args.a, network, keep, args)
     if args.save is not None:
         with writing(args.save, "choose another --save"):
             write_statistics(args.save, reference.moments)
-    samples = None if args.b is None else _read_set(args.b, network, keep, args)
+    samples = None if args.b is None else read_set(args.b, network, keep, args)
     return Sets(network, reference, samples)
 
 
@@ -198,7 +199,7 @@ def measure_sets(metric: str, sets: Sets, args: Namespace) -> list[str]:
 
 def _compared(metric: str, reference: ImageSet, samples: ImageSet, args: Namespace) -> Compared:
     if family(metric) == MOMENTS:
-        return _frechet(reference, samples)
+        return frechet(reference, samples)
     for side in (reference, samples):
         if side.features is None:
             raise UserError(
@@ -208,24 +209,21 @@ def _compared(metric: str, reference: ImageSet, samples: ImageSet, args: Namespa
     return ON_FEATURES[family(metric)](reference.features, samples.features, args)
 
 
-def _read_set(path: Path, network: FeatureNetwork, keep: bool, args: Namespace) -> ImageSet:
-    """A folder's images or a statistics file. With `keep`, the features of images are held: n x d x
-    4 bytes.
+def read_set(path: Path, network: FeatureNetwork, keep: bool, args: Namespace) -> ImageSet:
+    """The images of a folder or an npz file, or statistics. With `keep`, the features of images are
+    held: n x d x 4 bytes.
+
+    Of a file with both, the statistics are taken where they are enough, as ADM's evaluator does.
     """
-    if path.suffix == ".npz":
+    if path.suffix == ".npz" and not (is_archive(path) and (keep or not has_statistics(path))):
         return ImageSet(path, summed=_statistics(path, network))
-    names = names_of(path, args)
-    rows = _features((path / name for name in names), network, args)
+    count, images = images_of(path, args)
+    rows = (row for batch in batches(images, args.batch_size) for row in network(batch).cpu())
     if keep:
         row = np.dtype((np.float32, network.dim))
-        return ImageSet(path, features=np.fromiter(rows, row, len(names)))
+        return ImageSet(path, features=np.fromiter(rows, row, count))
     chunks = map(Moments.from_features, batches(rows, MOMENTS_CHUNK))
     return ImageSet(path, summed=reduce(Moments.merge, chunks))
-
-
-def _features(paths: Iterable[Path], network: FeatureNetwork, args: Namespace) -> Iterator[Tensor]:
-    images = (read(path, args) for path in paths)
-    return (row for batch in batches(images, args.batch_size) for row in network(batch).cpu())
 
 
 def _statistics(path: Path, network: FeatureNetwork) -> Moments:

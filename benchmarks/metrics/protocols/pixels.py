@@ -20,9 +20,13 @@ SIGNED = ("x / 127.5 - 1", "(x / 255 - 0.5) / 0.5")
 def of_side(images: Tensor, protocol: Protocol, metric: str, *, originals: bool) -> Tensor:
     """Pixels in [0, 1] of one side, as `from_zero_to_one` gives them, rounded and clamped as the
     protocol says for this metric.
+
+    A code that rounds reconstructions alone does so where it saves them: uint8 reconstructions are
+    such files, and are not rounded again.
     """
     section: Any = getattr(protocol, metric)
-    untouched = originals and section.rounded == "reconstruction"
+    from_file = originals or not images.is_floating_point()
+    untouched = from_file and section.rounded == "reconstruction"
     rounding = "none" if untouched else section.rounding
     return from_zero_to_one(images, protocol.pixels, rounding, getattr(section, "clamped", True))
 

@@ -190,6 +190,16 @@ def named(name: str) -> Protocol:
     return read(Path(name))
 
 
+def asked(given: tuple[str, ...], explain: bool) -> tuple[str, ...]:
+    """The names that are `given`; to explain, those of the package too, `plain` first.
+
+    Raises UserError if one cannot be read.
+    """
+    for name in given:
+        named(name)
+    return tuple(dict.fromkeys((*names(), *given))) if explain else given
+
+
 def read(path: Path) -> Protocol:
     """The protocol of a file. Raises UserError naming the file."""
     found = read_toml(path)

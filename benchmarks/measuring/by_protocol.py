@@ -1,0 +1,158 @@
+"""Metrics under the protocols of other evaluation codes: `--protocol` and `--explain`."""
+
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchmarks.measuring.images import are_pairs, batches, pairs_of, reading
+from benchmarks.measuring.networks import described
+from benchmarks.measuring.sets import frechet, read_set
+from benchmarks.metrics.protocols import explain, schema
+from benchmarks.metrics.protocols.cases import (
+    AT_ONCE,
+    MADE,
+    ORIGINAL,
+    Arrays,
+    Case,
+    Networks,
+    compute,
+    measured,
+)
+from benchmarks.metrics.protocols.explain import Explained
+from benchmarks.metrics.protocols.schema import Protocol
+from benchmarks.runtime.choices import NetworkChoice
+from diffae.system.cli import did_you_mean
+from diffae.system.errors import UserError
+from diffae.system.files import write_whole, writing
+from reports.page import protocols
+from reports.page.protocols import Line, Section
+from reports.tables.numbers import number_text
+
+NAMES = {"fid": "rfid"}  # the command's name of a metric: the protocols'
+PAGE, PICTURE, TABLE, MARKDOWN = (f"protocols.{suffix}" for suffix in ("html", "png", "csv", "md"))
+
+
+# ----------------------------------------------------------------------------------------------
+# One protocol
+
+
+def measure_by(protocol: Protocol, metric: str, args: Namespace) -> list[str]:
+    """The lines of a metric under a protocol. Raises UserError if it cannot be measured."""
+    section = NAMES.get(metric, metric)
+    if section not in schema.METRICS:
+        raise UserError(f"no protocol defines it{did_you_mean(section, schema.METRICS)}")
+    if getattr(protocol, section) is None:
+        raise UserError(f"the protocol {protocol.name} has none")
+    case, networks = Case(section, protocol), networks_of(args)
+    network = networks.of(case)
+    if section == "rfid" and not are_pairs(args):
+        images, value = _of_sets(case, networks, args)
+    else:
+        found = measured(case, arrays_of([case], networks, args))
+        error = "" if found.stderr is None else f", standard error {found.stderr:.3g}"
+        images, value = f"pairs: {found.n}{error}", found.value
+    how = "; ".join(f"{name} {value}" for name, value in case.fields.items())
+    seen = [] if network is None else [f"measured by: {described(network)}"]
+    told = [f"protocol {protocol.name}, {protocol.code}: {how}", *seen, *reading(args), images]
+    return [*told, f"{metric} {value:.8g}"]
+
+
+def _of_sets(case: Case, networks: Networks, args: Namespace) -> tuple[str, float]:
+    """The Frechet distance of B to a reference A that does not hold its originals."""
+    assert case.protocol.rfid is not None
+    network = networks.inception(case.protocol.rfid.resize, case.protocol.rfid.dtype)
+    sides = []
+    for path, side in ((args.a, ORIGINAL), (args.b, MADE)):
+        see = partial(_prepared, case=case, side=side, prepare=network.prepare)
+        sides.append(read_set(path, replace(network, prepare=see), False, args))
+    return f"images: {sides[0]} and {sides[1]}", frechet(*sides).value
+
+
+def _prepared(images: Tensor, case: Case, side: str, prepare: Callable[[Tensor], Tensor]) -> Tensor:
+    """The network's input of uint8 images, as the protocol's code makes it."""
+    return prepare(case.pixels(images, side))
+
+
+# ----------------------------------------------------------------------------------------------
+# All protocols
+
+
+def explain_pairs(args: Namespace) -> list[Section]:
+    """Every metric under every protocol on the pairs of A and B, with the causes of differences."""
+    networks, every = networks_of(args), list(map(schema.named, protocols_of(args)))
+    cases = explain.needed(every[0], every, networks)
+    arrays = arrays_of(cases, networks, args)
+    found = explain.explain(every[0], every, networks, lambda case: measured(case, arrays))
+    count = max(map(len, arrays.values()))
+    return [
+        _section(metric, count, [one for one in found if one.case.metric == metric])
+        for metric in schema.METRICS
+    ]
+
+
+def _section(metric: str, count: int, found: Sequence[Explained]) -> Section:
+    """One metric: protocols whose numbers and causes look the same share a line, the first is ours."""
+    lines: dict[tuple[object, ...], Line] = {}
+    missing: dict[str, tuple[str, ...]] = {}
+    for one in sorted(found, key=lambda one: one.case.protocol.name != schema.PLAIN):
+        name = one.case.protocol.name
+        if one.found is None:
+            missing[one.reason] = (*missing.get(one.reason, ()), name)
+            continue
+        causes = tuple((cause.text, cause.difference) for cause in one.causes)
+        looks = number_text(one.found.value, metric), tuple(text for text, _ in causes)
+        line = lines.get(looks) or Line(
+            (), one.found.value, one.found.stderr, one.difference, causes
+        )
+        lines[looks] = replace(line, protocols=(*line.protocols, name))
+    reasons = tuple((names, why) for why, names in missing.items())
+    return Section(metric, count, tuple(lines.values()), reasons)
+
+
+def protocols_of(args: Namespace) -> tuple[str, ...]:
+    """Those that ship with the package, `plain` first, and a file that --protocol names."""
+    own = () if args.protocol is None or args.protocol in schema.names() else (args.protocol,)
+    return (*schema.names(), *own)
+
+
+def write(folder: Path, sections: Sequence[Section], args: Namespace) -> list[Path]:
+    """Write the page, the picture and the tables of an explanation; return their paths."""
+    title = f"{args.b.name} against {args.a.name}, by protocol"
+    facts = [("A, the originals", str(args.a)), ("B", str(args.b))]
+    files = {
+        PAGE: protocols.page(title, facts, sections).encode(),
+        PICTURE: protocols.picture(title, sections),
+        TABLE: protocols.table(sections).encode(),
+        MARKDOWN: protocols.markdown(sections).encode(),
+    }
+    with writing(folder, "choose another --out"):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            write_whole(folder / name, content)
+    return [folder / name for name in files]
+
+
+# ----------------------------------------------------------------------------------------------
+# Shared
+
+
+def networks_of(args: Namespace) -> Networks:
+    choice = NetworkChoice(weights_dir=args.weights_dir, allow_unknown=args.allow_unknown_weights)
+    return Networks(choice, torch.device(args.device))
+
+
+def arrays_of(cases: Sequence[Case], networks: Networks, args: Namespace) -> Arrays:
+    """The scores and features of all pairs; the images are read once."""
+    parts: dict[str, list[NDArray]] = {}
+    for batch in batches(pairs_of(args)[1], AT_ONCE):
+        originals, made = batch.unbind(1)
+        for name, array in compute(cases, networks, made, originals).items():
+            parts.setdefault(name, []).append(array)
+    return {name: np.concatenate(arrays) for name, arrays in parts.items()}

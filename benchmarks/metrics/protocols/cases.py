@@ -1,0 +1,182 @@
+"""Metrics under protocols, for many pairs of images at once.
+
+    cases = [Case("psnr", named("llamagen")), Case("rfid", named("titok"))]
+    arrays = compute(cases, networks, made, originals)     for each batch of pairs
+    measured(case, arrays)                                 of the arrays of all batches together
+
+Cases that agree in all that they compute share their arrays.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchmarks import weights
+from benchmarks.metrics.frechet_jackknife import blocks_of
+from benchmarks.metrics.frechet_pairs import paired_jackknife
+from benchmarks.metrics.networks.chosen import DISTANCES
+from benchmarks.metrics.networks.features import FeatureNetwork
+from benchmarks.metrics.networks.inception import inception
+from benchmarks.metrics.networks.perceptual import PerceptualDistance
+from benchmarks.metrics.protocols import pairs
+from benchmarks.metrics.protocols.pixels import of_side
+from benchmarks.metrics.protocols.schema import METRICS, Protocol
+from benchmarks.runtime.batches import Batches
+from benchmarks.runtime.choices import NetworkChoice
+from diffae.system.errors import UserError
+
+# Fields that say which images are measured, not how.
+OF_DATA = ("pixels.crop", "pixels.posterior", "rfid.reference")
+MADE, ORIGINAL = "made", "original"
+AT_ONCE = 64  # pairs; most evaluation codes' batches divide it
+
+Arrays = dict[str, NDArray]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A metric of METRICS under a protocol that defines it."""
+
+    metric: str
+    protocol: Protocol
+
+    @cached_property
+    def fields(self) -> Mapping[str, Any]:
+        """All that its computation depends on, by "section.field"."""
+        every = self.protocol.describe(self.metric)
+        return {name: value for name, value in every.items() if name not in OF_DATA}
+
+    @cached_property
+    def key(self) -> str:
+        return f"{self.metric}.{_short(self.fields)}"
+
+    def features_key(self, side: str) -> str:
+        """The name of the features of one side of a Frechet distance."""
+        rfid, scaling = self.protocol.rfid, self.protocol.pixels.scaling
+        assert rfid is not None
+        as_they_are = side == ORIGINAL and rfid.rounded == "reconstruction"
+        how = (scaling, "none" if as_they_are else rfid.rounding, rfid.resize, rfid.dtype)
+        return f"features.{_short(how)}.{side}"
+
+    def pixels(self, images: Tensor, side: str) -> Tensor:
+        """The pixels of one side of a Frechet distance in [0, 255], as Inception is given them."""
+        return 255 * of_side(images, self.protocol, "rfid", originals=side == ORIGINAL)
+
+
+def _short(plain: Any) -> str:
+    """A name for plain values, equal for equal ones."""
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def cases_of(protocols: Iterable[Protocol], metrics: Iterable[str] = METRICS) -> list[Case]:
+    """The metrics that each protocol defines."""
+    metrics = list(metrics)
+    return [Case(m, p) for p in protocols for m in metrics if getattr(p, m) is not None]
+
+
+@dataclass
+class Networks:
+    """The networks of cases, each loaded at its first use."""
+
+    choice: NetworkChoice
+    device: torch.device
+    batches: Batches = field(default_factory=Batches)
+    _loaded: dict[Any, Any] = field(default_factory=dict)
+
+    def perceptual(self, trunk: str) -> PerceptualDistance:
+        """LPIPS. Raises UserError if the trunk's weights are missing."""
+        if trunk not in self._loaded:
+            self._loaded[trunk] = DISTANCES[trunk](self._path(trunk), self.device)
+        return replace(self._loaded[trunk], batches=self.batches)
+
+    def inception(self, resize: str, dtype: str) -> FeatureNetwork:
+        """FID's network. Raises UserError if its weights are missing."""
+        if (resize, dtype) not in self._loaded:
+            found = inception(self._path("inception"), self.device, resize, dtype)
+            self._loaded[resize, dtype] = replace(found, batches=self.batches)
+        return self._loaded[resize, dtype]
+
+    def _path(self, name: str) -> Any:
+        if self.choice.stand_ins:
+            raise UserError(f"{name}: --stand-ins leaves its weights out")
+        return weights.load_path(name, self.choice.weights_dir, self.choice.allow_unknown)
+
+    def of(self, case: Case) -> PerceptualDistance | FeatureNetwork | None:
+        """The network of a case, None without any. Raises UserError if its weights are missing."""
+        if case.metric == "rfid":
+            assert case.protocol.rfid is not None
+            return self.inception(case.protocol.rfid.resize, case.protocol.rfid.dtype)
+        if case.metric == "lpips":
+            assert case.protocol.lpips is not None
+            return self.perceptual(case.protocol.lpips.trunk)
+        return None
+
+    def lacking(self, case: Case) -> str:
+        """Why the case cannot be computed; "" if it can."""
+        try:
+            self.of(case)
+        except UserError as error:
+            return str(error)
+        return ""
+
+
+def compute(cases: Iterable[Case], networks: Networks, made: Tensor, originals: Tensor) -> Arrays:
+    """Scores [N] and features [N, d] of pairs of images by name.
+
+    Images are uint8 N x 3 x H x W, as in files, or float32 in [-1, 1], as a decoder gives them.
+    Raises UserError if weights are missing.
+    """
+    found: Arrays = {}
+    for case in cases:
+        network = networks.of(case)
+        if isinstance(network, FeatureNetwork):
+            for side, images in ((MADE, made), (ORIGINAL, originals)):
+                if (key := case.features_key(side)) not in found:
+                    found[key] = network(case.pixels(images, side)).cpu().numpy()
+        elif case.key not in found:
+            scores = pairs.of_images(case.metric, case.protocol, made, originals, network)
+            found[case.key] = scores.numpy()
+    return found
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A number over n pairs of images, and the influences on it of its `units`. Their squares sum to
+    its variance; nan if there are too few to tell.
+    """
+
+    value: float
+    influences: NDArray[np.float64]
+    n: int
+    units: Literal["images", "batches", "blocks"]
+
+    @property
+    def stderr(self) -> float | None:
+        found = float(np.sqrt(np.square(self.influences).sum()))
+        return found if np.isfinite(found) else None
+
+
+def measured(
+    case: Case, arrays: Mapping[str, NDArray], blocks: NDArray[np.int64] | None = None
+) -> Measured:
+    """The number of a case from the arrays of all pairs.
+
+    `blocks` [N] are left out in turn for the error of a Frechet distance. Raises UserError if there
+    are too few pairs.
+    """
+    if case.metric == "rfid":
+        made, originals = (arrays[case.features_key(side)] for side in (MADE, ORIGINAL))
+        n = len(made)
+        found = paired_jackknife(made, originals, blocks_of(n) if blocks is None else blocks)
+        return Measured(found.value, found.influences, n, "blocks")
+    scores = torch.from_numpy(arrays[case.key])
+    average = pairs.average(case.metric, case.protocol, scores)
+    return Measured(average.value, average.influences, len(scores), average.units)

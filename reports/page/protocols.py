@@ -1,0 +1,210 @@
+"""Metrics of the same images by the protocols of several evaluation codes, and why they differ:
+as text, as CSV, as a page and as a picture.
+"""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from textwrap import fill, wrap
+from typing import TYPE_CHECKING
+
+import numpy as np
+from markupsafe import Markup
+from tabulate import tabulate
+
+from reports.page.html import filled
+from reports.page.plots.drawing import INK, SOFT, draw, place, plain_axes
+from reports.records.metrics import METRICS
+from reports.tables.numbers import ARROWS, error_digits, metric_label, number_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+ROW, FRAME, CHARACTER = 0.17, 0.75, 0.082  # inches
+PROTOCOLS, CAUSES = 34, 60  # columns of a terminal
+HEADERS = ("protocol", "value", "difference", "cause")
+COLUMNS = ("metric", "protocol", "value", "stderr", "n", "difference", "causes", "not_computed")
+Z_95 = 1.96
+
+
+@dataclass(frozen=True)
+class Line:
+    """A number that one or several protocols agree on; `difference` is that from the first line's
+    protocol, and `causes` are its parts, each a text and a number (None: not known).
+    """
+
+    protocols: tuple[str, ...]
+    value: float
+    stderr: float | None
+    difference: float | None
+    causes: tuple[tuple[str, float | None], ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A metric on n pairs: its lines, the first that with which the others are compared; and the
+    protocols for which it could not be computed, each group with the reason.
+    """
+
+    metric: str
+    n: int
+    lines: tuple[Line, ...]
+    missing: tuple[tuple[tuple[str, ...], str], ...] = ()
+
+    @property
+    def label(self) -> str:
+        unit = METRICS[self.metric].unit
+        arrow = ARROWS.get(METRICS[self.metric].direction, "")
+        return metric_label(self.metric) + (f" ({unit})" if unit else "") + arrow
+
+    def value(self, line: Line) -> str:
+        return number_text(line.value, self.metric) + self.error(line)
+
+    def error(self, line: Line) -> str:
+        if line.stderr is None:
+            return ""
+        return f" ± {error_digits(line.stderr, line.value, self.metric)}"
+
+    def signed(self, difference: float | None) -> str:
+        """A difference with three significant digits; empty if it is unknown or none."""
+        if not difference:
+            return ""
+        return np.format_float_positional(difference, 3, fractional=False, sign=True, trim="k")
+
+    def causes(self, line: Line) -> str:
+        """`range 2 instead of range 1: +0.11; ...`, the largest first."""
+        if len(line.causes) == 1:
+            return line.causes[0][0]
+        parts = (f"{text}: {self.signed(part) or 'not known'}" for text, part in line.causes)
+        return "; ".join(parts)
+
+    def rows(self) -> list[list[str]]:
+        """The cells of each line, under HEADERS."""
+        return [
+            [", ".join(x.protocols), self.value(x), self.signed(x.difference), self.causes(x)]
+            for x in self.lines
+        ]
+
+
+def text(sections: Sequence[Section]) -> str:
+    """The tables for a terminal."""
+    return "\n\n".join(map(_text, sections))
+
+
+def _text(section: Section) -> str:
+    rows = [
+        [
+            fill(protocols, PROTOCOLS, break_on_hyphens=False),
+            value,
+            difference,
+            fill(causes, CAUSES),
+        ]
+        for protocols, value, difference, causes in section.rows()
+    ]
+    table = tabulate(rows, HEADERS, tablefmt="simple", disable_numparse=True) if rows else ""
+    said = [f"not computed: {', '.join(names)}: {why}" for names, why in section.missing]
+    return "\n".join(filter(None, [f"{section.label}, {section.n:,} pairs", table, *said]))
+
+
+def markdown(sections: Sequence[Section]) -> str:
+    """The same in Markdown."""
+    parts = []
+    for section in sections:
+        parts.append(f"### {section.label}, {section.n:,} pairs")
+        if section.lines:
+            parts.append(tabulate(section.rows(), HEADERS, tablefmt="pipe", disable_numparse=True))
+        parts += [f"Not computed: {', '.join(names)}: {why}." for names, why in section.missing]
+    return "\n\n".join(parts) + "\n"
+
+
+def table(sections: Sequence[Section]) -> str:
+    """CSV with a row for each metric and protocol."""
+    file = io.StringIO()
+    write = csv.writer(file, lineterminator="\n").writerow
+    write(COLUMNS)
+    for section in sections:
+        for line in section.lines:
+            numbers = (line.value, line.stderr, section.n, line.difference, section.causes(line))
+            for name in line.protocols:
+                write([section.metric, name, *numbers, ""])
+        for names, why in section.missing:
+            for name in names:
+                write([section.metric, name, "", "", section.n, "", "", why])
+    return file.getvalue()
+
+
+def page(title: str, facts: Sequence[tuple[str, str]], sections: Sequence[Section]) -> str:
+    """A self-contained page."""
+    plots = {section.metric: _plot(section) for section in sections if section.lines}
+    return filled(
+        "protocols.html.j2",
+        "",
+        title=title,
+        facts=facts,
+        sections=sections,
+        plots=plots,
+        headers=HEADERS,
+    )
+
+
+def picture(title: str, sections: Sequence[Section]) -> bytes:
+    """A PNG with a panel for each metric: its value by each protocol, with 95 % intervals."""
+    from matplotlib import style
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    shown = [section for section in sections if section.lines]
+    heights = [_height(section) for section in shown]
+    buffer = io.BytesIO()
+    with style.context(["default", {"font.size": 9}]):
+        figure = Figure(figsize=(8, sum(heights) + 0.5), layout="constrained")
+        FigureCanvasAgg(figure)
+        figure.suptitle(title)
+        panels = figure.subplots(len(shown), 1, height_ratios=heights, squeeze=False)[:, 0]
+        for axes, section in zip(panels, shown, strict=True):
+            _paint(axes, section, "black", "grey")
+        figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _height(section: Section) -> float:
+    return FRAME + ROW * sum(map(_room, section.lines))
+
+
+def _room(line: Line) -> float:
+    """The rows of text that a line takes, with the space around them."""
+    return len(_wrapped(line)) + 0.6
+
+
+def _wrapped(line: Line) -> list[str]:
+    return wrap(", ".join(line.protocols), PROTOCOLS, break_on_hyphens=False)
+
+
+def _plot(section: Section) -> Markup:
+    longest = max(len(text) for line in section.lines for text in _wrapped(line))
+
+    def paint(figure: "Figure") -> None:
+        _paint(figure.add_subplot(), section, INK, SOFT)
+        place(figure, 0.15 + CHARACTER * longest, top=0.1)
+
+    said = "; ".join(f"{', '.join(x.protocols)}: {section.value(x)}" for x in section.lines)
+    title = f"{section.label} by protocol, with 95 % intervals"
+    return draw(_height(section), title, f"{said}.", paint)
+
+
+def _paint(axes: "Axes", section: Section, ink: str, soft: str) -> None:
+    """The value of each line as a dot with its interval; a rule at the first line's value."""
+    ends = list(accumulate(map(_room, section.lines)))
+    places = [end - _room(line) / 2 for end, line in zip(ends, section.lines, strict=True)]
+    values = [line.value for line in section.lines]
+    errors = [Z_95 * (line.stderr or 0.0) for line in section.lines]
+    axes.axvline(values[0], color=soft, linewidth=1, linestyle=(0, (3, 2)))
+    axes.errorbar(
+        values, places, xerr=errors, fmt="o", color=ink, ecolor=ink, elinewidth=1, markersize=4
+    )
+    axes.set_yticks(places, ["\n".join(_wrapped(line)) for line in section.lines])
+    axes.set_ylim(ends[-1], 0)
+    plain_axes(axes, section.label, "")

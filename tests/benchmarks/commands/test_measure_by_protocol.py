@@ -1,0 +1,225 @@
+"""`benchmarks.measure --protocol` and `--explain`, and images in npz files."""
+
+import csv
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from benchmarks.measure import main
+from diffae.system.errors import UserError
+
+KINDS = ("originals", "made")
+
+
+@pytest.fixture(scope="module")
+def arrays():
+    """Originals and reconstructions, uint8 N x H x W x 3: noise, and the same with more noise."""
+    draw = np.random.default_rng(0)
+    smooth = draw.integers(0, 256, (9, 6, 6, 3)).repeat(8, 1).repeat(8, 2)
+    strengths = np.linspace(5, 30, 9)[:, None, None, None]  # of unlike images, unlike means
+    made = smooth + draw.normal(size=smooth.shape) * strengths
+    return smooth.astype(np.uint8), made.clip(0, 255).round().astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def pair(arrays, tmp_path_factory):
+    """The same as two folders."""
+    root = tmp_path_factory.mktemp("pair")
+    for kind, images in zip(KINDS, arrays, strict=True):
+        (root / kind).mkdir()
+        for number, image in enumerate(images):
+            Image.fromarray(image).save(root / kind / f"{number:03}.png")
+    return root / KINDS[0], root / KINDS[1]
+
+
+@pytest.fixture(scope="module")
+def archives(arrays, tmp_path_factory):
+    """The same as two npz files, as ADM keeps images; one is compressed."""
+    root = tmp_path_factory.mktemp("archives")
+    np.savez(root / "originals.npz", arrays[0])
+    np.savez_compressed(root / "made.npz", arrays[1])
+    return root / "originals.npz", root / "made.npz"
+
+
+@pytest.fixture
+def values(capsys):
+    def measure(*arguments) -> dict[str, float]:
+        main([str(argument) for argument in arguments])
+        lines = (line.split() for line in capsys.readouterr().out.splitlines())
+        return {words[0]: float(words[1]) for words in lines if len(words) == 2}
+
+    return measure
+
+
+def means(score, arrays) -> float:
+    return float(np.mean([score(a, b) for a, b in zip(*arrays, strict=True)]))
+
+
+def test_llamagens_numbers_are_scikit_images(pair, arrays, values):
+    """Its code: skimage with data_range 1 and 2 on pixels in [0, 1]."""
+    unit = [images / 255.0 for images in arrays]
+    found = values("psnr,ssim", *pair, "--protocol", "llamagen")
+    psnr = means(lambda a, b: peak_signal_noise_ratio(a, b, data_range=1), unit)
+    ssim = means(lambda a, b: structural_similarity(a, b, data_range=2, channel_axis=-1), unit)
+    assert found["psnr"] == pytest.approx(psnr, rel=1e-6)
+    assert found["ssim"] == pytest.approx(ssim, rel=1e-6)
+
+
+def test_seed_vokens_numbers_are_of_truncated_images_and_means_of_batch_means(pair, arrays, values):
+    unit = [((x / 127.5 - 1).astype(np.float32) + np.float32(1)) / 2 for x in arrays]
+    levels = [(np.float32(255) * x).astype(np.uint8) for x in unit]
+    assert (levels[0] != arrays[0]).mean() > 0.2  # untouched images fall by a level
+    each = [peak_signal_noise_ratio(a, b) for a, b in zip(*levels, strict=True)]
+    of_batches = [np.mean(each[start : start + 4]) for start in range(0, 9, 4)]
+    found = values("psnr", *pair, "--protocol", "seed-voken")
+    assert found["psnr"] == pytest.approx(np.mean(of_batches), rel=1e-6)
+
+
+def test_plain_is_what_is_measured_without_a_protocol(pair, values):
+    plain = values("psnr,ssim", *pair)
+    assert values("psnr,ssim", *pair, "--protocol", "plain") == pytest.approx(plain, rel=1e-6)
+
+
+def test_the_protocol_and_the_error_are_told(pair, capsys):
+    main(["psnr", *map(str, pair), "--protocol", "torchmetrics-1.8"])
+    told = capsys.readouterr().out
+    assert told.startswith("protocol torchmetrics-1.8, ")
+    assert "psnr.of all" in told and "pairs: 9, standard error" in told
+
+
+def test_pairs_of_npz_files_are_their_images_in_order(pair, archives, values):
+    of_folders = values("ssim,psnr", *pair)
+    assert values("ssim,psnr", *archives) == of_folders
+    by = ("--protocol", "llamagen")
+    assert values("ssim", *archives, *by) == values("ssim", *pair, *by)
+
+
+def test_sets_of_npz_files_are_their_images(pair, archives, values):
+    expected = values("fd_effnet,kd_effnet", *pair)
+    assert values("fd_effnet,kd_effnet", archives[0], pair[1]) == pytest.approx(expected, rel=1e-9)
+
+
+def test_of_a_file_with_images_and_statistics_the_statistics_are_taken(
+    pair, archives, values, tmp_path
+):
+    """As ADM's evaluator does; a kernel distance, which needs images, is of the images."""
+    main(["fd_effnet", str(pair[1]), "--save", str(tmp_path / "other.npz")])
+    with np.load(tmp_path / "other.npz") as other, np.load(archives[0]) as images:
+        np.savez(tmp_path / "both.npz", arr_0=images["arr_0"], mu=other["mu"], sigma=other["sigma"])
+    both = tmp_path / "both.npz"
+    assert values("fd_effnet", both, pair[1])["fd_effnet"] == pytest.approx(0, abs=1e-2)
+    of_images = values("kd_effnet", *pair)["kd_effnet"]
+    assert values("kd_effnet", both, pair[1])["kd_effnet"] == pytest.approx(of_images, rel=1e-9)
+
+
+def test_faults_of_npz_files_are_named(pair, archives, arrays, tmp_path):
+    def refused(words, *arguments):
+        with pytest.raises(UserError, match=words):
+            main([str(argument) for argument in arguments])
+
+    def saved(name, array):
+        np.savez(tmp_path / name, array)
+        return tmp_path / name
+
+    refused("a folder has names and an npz file has none", "mse", archives[0], pair[1])
+    few = saved("few.npz", arrays[0][:4])
+    refused(r"few\.npz: 4 images, .*originals\.npz has 9", "mse", archives[0], few)
+    floats = saved("floats.npz", arrays[0] / 255)
+    refused(r"floats\.npz: arr_0 is float64 .*, not images", "mse", floats, archives[1])
+    small = saved("small.npz", arrays[0][:, :32])
+    refused(r"small\.npz: its images: differs in size from", "mse", archives[0], small)
+    cut = tmp_path / "cut.npz"
+    cut.write_bytes(archives[0].read_bytes()[:-2000])
+    refused("cut.npz", "fd_effnet", cut, pair[1])
+    broken = bytearray(archives[0].read_bytes())
+    broken[len(broken) // 2] ^= 255
+    (tmp_path / "broken.npz").write_bytes(broken)
+    refused(r"broken\.npz: image .* cannot be read", "mse", archives[0], tmp_path / "broken.npz")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["mse", "--protocol", "llamagen"], "mse: no protocol defines it"),
+        (["lpips", "--protocol", "llamagen"], "lpips: the protocol llamagen has none"),
+        (["psnr", "--protocol", "lamagen"], "no protocol 'lamagen'; did you mean llamagen?"),
+        (["fid", "--protocol", "plain", "--save", "s.npz"], "--protocol: not with --save"),
+        (["psnr", "--out", "d"], "--out: for --explain only"),
+    ],
+)
+def test_bad_arguments(pair, arguments, words):
+    with pytest.raises(UserError) as refused:
+        main([arguments[0], *map(str, pair), *arguments[1:]])
+    assert words in str(refused.value)
+
+
+def test_explain_takes_two_folders(pair):
+    with pytest.raises(UserError, match="--explain: takes A and B"):
+        main(["--explain", "psnr", *map(str, pair)])
+    with pytest.raises(UserError, match="--explain: takes A and B"):
+        main(["--explain", str(pair[0])])
+
+
+@pytest.fixture(scope="module")
+def explained(pair, tmp_path_factory):
+    """The rows of protocols.csv, by metric and protocol; and the folder."""
+    out = tmp_path_factory.mktemp("explained") / "out"
+    main(["--explain", *map(str, pair), "--out", str(out), "--weights-dir", str(out.parent)])
+    with open(out / "protocols.csv", encoding="utf-8", newline="") as file:
+        rows = {(row["metric"], row["protocol"]): row for row in csv.DictReader(file)}
+    return rows, out
+
+
+def test_an_explanation_has_the_number_of_each_protocol(explained, pair, values):
+    rows, _ = explained
+    for protocol in ("llamagen", "maskbit", "torchmetrics-1.8", "seed-voken"):
+        found = values("psnr,ssim", *pair, "--protocol", protocol)
+        for metric, value in found.items():
+            assert float(rows[metric, protocol]["value"]) == pytest.approx(value, abs=5e-3)
+
+
+def test_the_causes_are_the_ingredients_and_sum_to_the_difference(explained):
+    rows, _ = explained
+    row = rows["ssim", "llamagen"]
+    causes = dict(part.rsplit(": ", 1) for part in row["causes"].split("; "))
+    assert next(iter(causes)) == "range 2 instead of range 1"
+    assert "a 7 x 7 uniform window instead of an 11 x 11 Gaussian window" in causes
+    sizes = [abs(float(part)) for part in causes.values()]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sum(map(float, causes.values())) == pytest.approx(float(row["difference"]), abs=3e-4)
+    plain = float(rows["ssim", "plain"]["value"])
+    assert float(row["value"]) - plain == pytest.approx(float(row["difference"]), abs=1e-9)
+
+
+def test_a_missing_network_is_named_for_each_protocol(explained):
+    rows, _ = explained
+    for protocol in ("plain", "adm", "titok", "clean-fid"):
+        assert "inception" in rows["rfid", protocol]["not_computed"]
+        assert rows["rfid", protocol]["value"] == ""
+    assert "vgg16" in rows["lpips", "lightningdit"]["not_computed"]
+
+
+def test_the_page_and_the_picture(explained):
+    _, out = explained
+    page = (out / "protocols.html").read_text(encoding="utf-8")
+    assert "VGG16" not in page and "uniform window instead of an" in page and "<svg" in page
+    assert "src=" not in page and "href=" not in page.replace('href="#', "")  # self-contained
+    with Image.open(out / "protocols.png") as picture:
+        assert picture.width > 800
+    assert (out / "protocols.md").read_text(encoding="utf-8").startswith("### rFID")
+
+
+def test_a_protocol_of_ones_own_is_explained_too(pair, tmp_path, capsys):
+    from benchmarks.metrics.protocols.schema import FOLDER
+
+    shutil.copy(FOLDER / "plain.toml", tmp_path / "mine.toml")
+    text = (tmp_path / "mine.toml").read_text(encoding="utf-8")
+    text = text.replace('error = ["of pixels in [0, 1]"', 'error = ["halved"')
+    (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
+    folders = [*map(str, pair), "--weights-dir", str(tmp_path)]
+    main(["--explain", *folders, "--protocol", str(tmp_path / "mine.toml")])
+    told = capsys.readouterr().out
+    assert "halved errors instead of errors of pixels in [0, 1]" in told and "+6.02" in told
