@@ -33,6 +33,7 @@ from benchmarks.core.runner.results import Results
 from benchmarks.core.runner.setup import open_data
 from benchmarks.core.sizes import LARGEST
 from benchmarks.core.store import MemoryStore, Store, default_root
+from benchmarks.metrics.protocols import schema
 from benchmarks.runtime.choices import PRECISIONS, NetworkChoice
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.runtime.precision import precision, refuse_what_cannot_be
@@ -66,6 +67,8 @@ class Settings(TypedDict, total=False):
     batch_size: int | str | None
     features: str | Sequence[str]
     stand_ins: bool
+    protocol: str | Sequence[str]
+    explain: bool
     weights_dir: str | Path | None
     allow_unknown_weights: bool
     save_images: bool
@@ -81,6 +84,8 @@ DEFAULTS = Settings(
     precision="float32",
     features=(),
     stand_ins=False,
+    protocol=(),
+    explain=False,
     allow_unknown_weights=False,
     save_images=False,
 )
@@ -136,6 +141,8 @@ def evaluate(
     batch_size  images that a network is given at once, or "auto"; no number depends on it
     features    networks of all metrics on features, by name; default: FID's Inception, or its stand-in
     stand_ins   leave out all metric weights but those of packages: the same numbers on every machine
+    protocol    protocols of other evaluation codes by which reconstructions are measured too, by name or file.toml
+    explain     reconstructions by every protocol, and why the numbers differ
     weights_dir  a folder of the weights of metrics' networks, see `python -m benchmarks.run weights`
     allow_unknown_weights  use weights whose SHA-256 is not known
     save_images  keep the reconstructions of Table 1 and their inputs as PNG, in `out`
@@ -228,7 +235,7 @@ def _prepare(
 
 def _refuse_odd(settings: Mapping[str, object]) -> None:
     """Raise UserError for a switch that is not a bool, and for `settings` that are not a dictionary."""
-    for name in ("cache", "allow_unknown_weights", "save_images", "progress"):
+    for name in ("cache", "allow_unknown_weights", "save_images", "explain", "progress"):
         if settings[name] is not DEFAULTS.get(name) and not isinstance(settings[name], bool):
             raise UserError(f"{name} {settings[name]!r}: must be True or False")
     if not isinstance(settings["settings"], Mapping):
@@ -291,6 +298,8 @@ def _options(
         precision=how,
         batch_size=settings["batch_size"],
         save_images=settings["save_images"],
+        protocols=schema.asked(_several(settings["protocol"]), settings["explain"]),
+        explain=settings["explain"],
     )
 
 

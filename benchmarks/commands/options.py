@@ -16,6 +16,7 @@ from benchmarks.core.profiles import BUILT_IN, DEFAULT, Profile, find, for_run, 
 from benchmarks.core.registry import chosen
 from benchmarks.core.runner.request import Options
 from benchmarks.core.sizes import Solver, Steps, typed
+from benchmarks.metrics.protocols import schema as protocols
 from benchmarks.runtime.choices import AUTO, FEATURES, PRECISIONS, NetworkChoice
 from benchmarks.systems import slug
 from benchmarks.systems.shared import recognised
@@ -27,7 +28,7 @@ from diffae.system.signals import importing
 
 # The options whose values are those of their flags.
 AS_GIVEN = "crop seed out precision batch_size".split()
-AS_GIVEN += "fresh dry_run verify_data save_images".split()
+AS_GIVEN += "fresh dry_run verify_data save_images explain".split()
 BY_FOLDER = "diffusers"  # the system whose checkpoints have titles of their own
 PROFILE_HELP = f"{', '.join(BUILT_IN)}, or a TOML file (default: {DEFAULT})"
 
@@ -56,6 +57,9 @@ def parse(arguments: list[str] | None, description: str | None) -> Options:
         attributes=() if args.attributes is None else _names("--attributes", args.attributes),
         device=args.device or cli.default_device(),
         networks=networks,
+        protocols=protocols.asked(
+            () if args.protocol is None else _names("--protocol", args.protocol), args.explain
+        ),
         arguments=tuple(sys.argv[1:] if arguments is None else arguments),
         **{name: getattr(args, name) for name in AS_GIVEN},
     )
@@ -162,6 +166,17 @@ def _parser(description: str | None) -> cli.Parser:
         metavar="NAME,...",
         help="networks of all metrics on features (default: inception, or its stand-in): "
         + ", ".join(FEATURES),
+    )
+    add(
+        "--protocol",
+        metavar="NAME|FILE.toml,...",
+        help="measure reconstructions also as other evaluation codes do: "
+        + ", ".join(protocols.names()),
+    )
+    add(
+        "--explain",
+        action="store_true",
+        help="reconstructions by every protocol, and why the numbers differ",
     )
     add(
         "--stand-ins",

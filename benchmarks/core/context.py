@@ -58,6 +58,8 @@ class Context:
     model: Mapping[str, Any] = field(default_factory=dict)
     networks: MetricNetworks = None  # type: ignore[assignment]
     images: Path | None = None
+    protocols: tuple[str, ...] = ()  # of reconstructions, see metrics/protocols/schema.py
+    explain: bool = False  # how their numbers differ
 
     def __post_init__(self) -> None:
         if self.networks is None:

@@ -112,4 +112,6 @@ def make_context(options: Options, dataset: Dataset, store: Store) -> Context:
         attributes=options.attributes,
         precision=options.precision,
         batch_size=options.batch_size,
+        protocols=options.protocols,
+        explain=options.explain,
     )

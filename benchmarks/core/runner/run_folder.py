@@ -68,6 +68,7 @@ def settings(options: Options, evaluation: Evaluation) -> Settings:
         "seed": options.seed,
         "device": options.device,
         "precision": options.precision,
+        **({"protocols": [*options.protocols, options.explain]} if options.protocols else {}),
     }
     return json.loads(json.dumps(parts))
 

@@ -111,7 +111,7 @@ def open_data(options: Options, loaded: list[System], given: Dataset | None = No
         with writing(default_root().parent, ELSEWHERE):
             dataset = open_portraits(portraits, largest).at(size)
     else:
-        dataset = open_for_model(options.data, largest, options.crop).at(size)
+        dataset = open_for_model(options.data, largest, options.cropped).at(size)
         if not len(dataset.indices("test")):
             raise UserError(f"{options.data}: no images in the test split")
     for name in options.attributes:

@@ -34,6 +34,8 @@ from benchmarks.metrics.frechet_jackknife import BLOCKS, Side
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, Code, System
 from benchmarks.systems.protocol.checked import cut, join
+from benchmarks.tasks.reconstruction.by_protocol import SPEC as BY_PROTOCOL
+from benchmarks.tasks.reconstruction.by_protocol import ByProtocol
 from benchmarks.tasks.shared.codebook_use import uses
 from benchmarks.tasks.shared.distances import PAIRED, TITLES, overlap_rows, paired_distance
 from benchmarks.tasks.shared.rows import SSIM, means
@@ -103,9 +105,14 @@ def run(context: Context, system: System) -> Iterator[Record]:
     if context.images is not None:
         _save_inputs(context.images / INPUTS, selection)
     shown: dict[str, Tensor] = {}
+    by_protocol = ByProtocol(context)
     for way in _ways(sizes, system):
-        scores = score(context, way, selection)
+        first = not shown and TABLE1 in way.tables
+        scores = score(context, way, selection, by_protocol if first else None)
         yield from _records(context, way, selection, scores)
+        if first:
+            taken = Taken(way.system, way.steps, inverts=way.setting == INVERTED)
+            yield from by_protocol.records(way.system, taken, selection, scores)
         if TABLE1 in way.tables:
             shown[way.setting] = torch.from_numpy(scores["preview"])
             if way.setting != RANDOM:
@@ -144,11 +151,13 @@ def _settings(system: System) -> tuple[str, ...]:
     return (INVERTED,)  # without z_sem a random x_T reconstructs nothing
 
 
-def score(context: Context, way: Way, selection: Selection) -> Arrays:
+def score(
+    context: Context, way: Way, selection: Selection, by_protocol: ByProtocol | None = None
+) -> Arrays:
     """Scores per image, [N] each, and the first few reconstructions under "preview".
 
-    For Table 1 also MS-SSIM, of images that are large enough, and features N x d of the
-    reconstructions by each network.
+    For Table 1 also MS-SSIM, of images that are large enough, features N x d of the reconstructions
+    by each network, and what protocols need.
     """
     system, steps, setting, first_table = way.system, way.steps, way.setting, TABLE1 in way.tables
     side = context.dataset.image_size
@@ -164,6 +173,7 @@ def score(context: Context, way: Way, selection: Selection) -> Arrays:
         "steps": steps,
         "seed": context.seed,
         "perceptual": names,
+        **(by_protocol.key if by_protocol else {}),
     }
 
     def compute(positions: np.ndarray) -> Arrays:
@@ -185,6 +195,8 @@ def score(context: Context, way: Way, selection: Selection) -> Arrays:
         found = {name: value.cpu().numpy() for name, value in arrays.items()}
         if keeps:
             found[KEPT] = to_uint8(output).numpy()
+        if by_protocol:
+            found |= by_protocol.compute(output, images)
         return found | (context.codes.embed(output) if first_table else {})
 
     chunks = []
@@ -366,6 +378,7 @@ TABLES = (
         headline=("ssim", "lpips", "mse"),
         order=10,
     ),
+    BY_PROTOCOL,
     TableSpec(
         name=CODEBOOKS,
         title="Codebooks",

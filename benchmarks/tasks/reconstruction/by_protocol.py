@@ -1,0 +1,182 @@
+"""Reconstructions measured by the protocols of other evaluation codes: `--protocol`, `--explain`.
+
+The decodes are those of Table 1. A protocol changes how they are compared; what it says about the
+images themselves (crop, posterior, reference) is a note where the run has it otherwise.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from benchmarks.core.context import Context
+from benchmarks.core.selection import Selection
+from benchmarks.core.solving import Taken
+from benchmarks.core.store import Arrays
+from benchmarks.metrics.frechet_jackknife import BLOCKS
+from benchmarks.metrics.protocols import schema
+from benchmarks.metrics.protocols.cases import Case, Measured, Networks, cases_of, compute, measured
+from benchmarks.metrics.protocols.explain import Explained, explain, needed
+from benchmarks.metrics.protocols.published import BY_PROTOCOL, names_of
+from benchmarks.systems.protocol.base import System
+from diffae.eight_bit import to_uint8
+from reports.records.record import Record
+from reports.records.specs import TableSpec
+from reports.records.uncertainty import Uncertainty, of_influences
+
+SAME = "the same crops"
+
+
+@dataclass(frozen=True)
+class ByProtocol:
+    """The protocols of a run, and what they compute of each image; nothing without --protocol."""
+
+    context: Context
+
+    @cached_property
+    def networks(self) -> Networks:
+        of = self.context.networks
+        return Networks(of.choice, of.device, of.batches)
+
+    @cached_property
+    def protocols(self) -> list[schema.Protocol]:
+        return list(map(schema.named, self.context.protocols))
+
+    @cached_property
+    def cases(self) -> list[Case]:
+        """What is computed: each case once, and not those whose network is missing."""
+        if self.context.explain:
+            return needed(self.protocols[0], self.protocols, self.networks)
+        every = {case.key: case for case in cases_of(self.protocols) if _reason(case) == ""}
+        return [case for case in every.values() if not self.networks.lacking(case)]
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """A part of the key of a chunk in the store."""
+        described = {case.key: self._network(case) for case in self.cases}
+        return {"protocols": described} if described else {}
+
+    def _network(self, case: Case) -> Mapping[str, Any]:
+        network = self.networks.of(case)
+        return {} if network is None else network.describe()
+
+    def compute(self, made: Tensor, originals: Tensor) -> Arrays:
+        """Scores and features of decoded images and originals, N x 3 x S x S in [-1, 1]."""
+        return compute(self.cases, self.networks, made, to_uint8(originals))
+
+    def records(
+        self, system: System, taken: Taken, selection: Selection, arrays: Arrays
+    ) -> Iterator[Record]:
+        """A row for each protocol and metric that it defines."""
+        if not self.protocols:
+            return
+        blocks = selection.blocks(BLOCKS)
+
+        def number(case: Case) -> Measured:
+            return measured(case, arrays, blocks)
+
+        if self.context.explain:
+            found = explain(self.protocols[0], self.protocols, self.networks, number)
+        else:
+            found = [self._plainly(case, number) for case in cases_of(self.protocols)]
+        for one in found:
+            yield self._record(system, taken, selection, one)
+
+    def _plainly(self, case: Case, number: Any) -> Explained:
+        reason = _reason(case) or self.networks.lacking(case)
+        return Explained(case, None if reason else number(case), reason, None, ())
+
+    def _record(self, system: System, taken: Taken, selection: Selection, one: Explained) -> Record:
+        case, found, context = one.case, one.found, self.context
+        reason = _reason(case) or one.reason
+        of: dict[str, Any] = {"split": selection.split, "n": len(selection)}
+        fields = {**case.protocol.describe(case.metric), **self._network_of(one)}
+        if isinstance(source := getattr(system, "source", None), Path):
+            fields["checkpoint"] = names_of(source)
+        protocol = context.protocol(
+            "reconstruction", by=case.protocol.name, **of, **taken.protocol, **fields
+        )
+        said = [] if reason else [*_causes(one), *_departures(case, system, context)]
+        return context.record(
+            "reconstruction",
+            BY_PROTOCOL,
+            system.title,
+            _metric(case),
+            None if reason or found is None else found.value,
+            setting=case.protocol.name,
+            uncertainty=_uncertainty(found, selection) if found and not reason else (),
+            protocol=protocol,
+            note="; ".join(said) or reason,
+            **of,
+            **taken.row,
+        )
+
+    def _network_of(self, one: Explained) -> Mapping[str, Any]:
+        return {} if one.found is None else self._network(one.case)
+
+
+def _reason(case: Case) -> str:
+    """Why a run cannot compute the case, whatever networks there are; "" if it can."""
+    rfid = case.protocol.rfid
+    if case.metric != "rfid" or rfid is None or rfid.reference == SAME:
+        return ""
+    return (
+        f"its reference: {rfid.reference}; keep the images (--save-images) and compare them by "
+        f"`benchmarks.measure fid REFERENCE IMAGES --protocol {case.protocol.name}`"
+    )
+
+
+def _metric(case: Case) -> str:
+    """The name in the table of metrics."""
+    lpips = case.protocol.lpips
+    vgg = case.metric == "lpips" and lpips is not None and lpips.trunk == "vgg16"
+    return "lpips_vgg" if vgg else case.metric
+
+
+def _uncertainty(found: Measured, selection: Selection) -> Uncertainty:
+    if found.units == "images":
+        return selection.uncertainty(found.influences)
+    return of_influences(found.influences, selection.units(found.units))
+
+
+def _causes(one: Explained) -> list[str]:
+    """How far the number is from that of `plain`, and why."""
+    if not one.causes:
+        return []
+    parts = (f"{c.text} {c.difference:+.3g}" if c.difference else c.text for c in one.causes)
+    return [f"{one.difference:+.3g} from {schema.PLAIN}: {', '.join(parts)}"]
+
+
+def _departures(case: Case, system: System, context: Context) -> list[str]:
+    """In what the run's images are not those of the protocol's code."""
+    pixels, ours = case.protocol.pixels, context.dataset.transform.crop
+    said = []
+    if pixels.crop != ours:
+        said.append(f"its code crops by {pixels.crop}, this run by {ours}")
+    posterior = system.describe().get("posterior", pixels.posterior)
+    if posterior != pixels.posterior:
+        said.append(
+            f"its code decodes the posterior's {pixels.posterior}, this run its {posterior}: add "
+            f"#posterior={pixels.posterior} to the checkpoint"
+        )
+    return said
+
+
+SPEC = TableSpec(
+    name=BY_PROTOCOL,
+    title="Reconstruction by protocol",
+    caption=(
+        "The reconstructions of Table 1 (x_T inverted), measured as the evaluation codes of others measure "
+        "them; `diffae-bench docs protocols` describes each."
+    ),
+    rows=("setting",),
+    setting_header="protocol",
+    columns=("system",),
+    panels=True,
+    metrics=("rfid", "psnr", "ssim", "lpips", "lpips_vgg"),
+    largest_steps=True,
+    order=12,
+)

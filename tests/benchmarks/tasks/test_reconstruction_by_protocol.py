@@ -1,0 +1,141 @@
+"""`reconstruction --protocol` and `--explain`: the same numbers as `benchmarks.measure` of the images."""
+
+import json
+
+import pytest
+
+from benchmarks import evaluate, measure
+from benchmarks.core.runner.request import Options
+from benchmarks.run import main
+from benchmarks.systems.protocol.base import System
+from diffae.system.errors import UserError
+from reports.records.record import Record
+
+TABLE = "reconstruction_by_protocol"
+
+
+class Coarse(System):
+    """Keeps three bits of each pixel, and overshoots."""
+
+    name, title, image_size, latent_dim = "coarse", "Coarse", 32, 3072
+    capabilities = frozenset({"encode", "decode", "semantic"})
+    fingerprint = "coarse"
+
+    def encode_semantic(self, images):
+        return ((images * 4).round() / 4).flatten(1)
+
+    def decode(self, code, steps=100):
+        return 1.1 * code.semantic.view(-1, 3, 32, 32)
+
+
+def by_protocol(rows) -> dict[tuple[str, str], Record]:
+    return {(r.metric, r.setting): r for r in rows if r.table == TABLE}
+
+
+@pytest.fixture(scope="module")
+def explained(tmp_path_factory):
+    """The results of a run that explains and keeps its images, and its folder."""
+    out = tmp_path_factory.mktemp("runs") / "run"
+    found = evaluate(
+        Coarse(),
+        "reconstruction",
+        profile="smoke",
+        out=out,
+        settings={"reconstruction.images": 12, "data.portraits": 60},
+        explain=True,
+        stand_ins=True,
+        save_images=True,
+        progress=False,
+    )
+    return found, out
+
+
+def test_a_run_has_the_numbers_of_each_protocol(explained, capsys):
+    """The decoder's floats are not the 8 bits of the kept images: numbers agree roughly."""
+    found, out = explained
+    rows = by_protocol(found.rows)
+    folders = [str(out / "images" / name) for name in ("inputs", "coarse")]
+    for protocol in ("llamagen", "dc-ae", "torchmetrics-1.8", "maskbit"):
+        measure.main(["psnr,ssim", *folders, "--protocol", protocol])
+        lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+        expected = {words[0]: float(words[1]) for words in lines if len(words) == 2}
+        for metric, value in expected.items():
+            assert rows[metric, protocol].value == pytest.approx(value, rel=5e-3)
+            assert rows[metric, protocol].stderr > 0
+
+
+def test_plain_is_the_number_of_table_1(explained):
+    found, _ = explained
+    rows = by_protocol(found.rows)
+    for metric in ("psnr", "ssim"):
+        (table1,) = (
+            r for r in found.rows if r.table == "table1_reconstruction" and r.metric == metric
+        )
+        plain = rows[metric, "plain"]
+        assert plain.value == pytest.approx(table1.value, rel=1e-6)
+        assert plain.stderr == pytest.approx(table1.stderr, rel=1e-6)
+        assert "from plain" not in plain.note and "crops" not in plain.note
+
+
+def test_the_causes_are_noted_and_what_the_run_has_otherwise(explained):
+    rows = by_protocol(explained[0].rows)
+    note = rows["ssim", "llamagen"].note
+    assert "range 2 instead of range 1 +" in note
+    assert "its code crops by adm, this run by center" in note
+    assert "crops" not in rows["ssim", "torchmetrics-1.8"].note
+
+
+def test_what_cannot_be_computed_says_why(explained):
+    rows = by_protocol(explained[0].rows)
+    assert rows["rfid", "plain"].value is None
+    assert "inception: --stand-ins leaves its weights out" in rows["rfid", "plain"].note
+    assert "vgg16" in rows["lpips_vgg", "lightningdit"].note
+    assert "fid REFERENCE IMAGES --protocol adm" in rows["rfid", "adm"].note
+
+
+def test_the_protocols_fields_are_those_of_the_row(explained):
+    found, out = explained
+    row = by_protocol(found.rows)["ssim", "llamagen"]
+    fields = found.protocols[row.protocol]
+    assert fields["ssim.range"] == "2" and fields["by"] == "llamagen"
+    assert json.loads((out / "run.json").read_text())["protocols"][row.protocol] == fields
+    assert "plain" in found.markdown(TABLE)
+
+
+def test_one_protocol_alone_has_the_same_numbers(explained):
+    found = evaluate(
+        Coarse(),
+        "reconstruction",
+        profile="smoke",
+        settings={"reconstruction.images": 12, "data.portraits": 60},
+        protocol=["llamagen", "vtp"],
+        stand_ins=True,
+        progress=False,
+    )
+    rows, expected = by_protocol(found.rows), by_protocol(explained[0].rows)
+    assert {setting for _, setting in rows} == {"llamagen", "vtp"}
+    for key, row in rows.items():
+        assert row.value == expected[key].value, key
+        assert " from plain" not in row.note
+
+
+def test_a_run_cannot_have_protocols_without_reconstruction():
+    with pytest.raises(UserError, match="--protocol, --explain: are of reconstruction"):
+        main(["probes", "--protocol", "llamagen"])
+    with pytest.raises(UserError, match="no protocol 'lamagen'; did you mean llamagen"):
+        main(["reconstruction", "--protocol", "lamagen"])
+
+
+@pytest.mark.parametrize(
+    ("protocols", "crop", "expected"),
+    [
+        (("llamagen",), None, "adm"),
+        (("llamagen",), "none", "none"),
+        (("llamagen", "dc-ae"), None, None),
+        (("plain",), None, None),
+        ((), None, None),
+    ],
+)
+def test_data_are_cropped_as_a_single_protocol_says(protocols, crop, expected):
+    values = dict.fromkeys(Options.__dataclass_fields__) | {"benchmarks": ("reconstruction",)}
+    assert Options(**values | {"protocols": protocols, "crop": crop}).cropped == expected
