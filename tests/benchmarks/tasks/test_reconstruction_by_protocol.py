@@ -119,6 +119,29 @@ def test_one_protocol_alone_has_the_same_numbers(explained):
         assert " from plain" not in row.note
 
 
+def test_of_an_inverted_and_a_random_x_T_the_inverted_is_measured():
+    found = evaluate(
+        "diffae",
+        "reconstruction",
+        profile="smoke",
+        settings={
+            "reconstruction.images": 4,
+            "reconstruction.beside": "ddim",
+            "data.portraits": 60,
+        },
+        steps=2,
+        protocol="plain",
+        stand_ins=True,
+        progress=False,
+    )
+    (table1,) = (
+        r.value
+        for r in found.rows
+        if r.table == "table1_reconstruction" and r.metric == "psnr" and r.setting == "x_T inverted"
+    )
+    assert by_protocol(found.rows)["psnr", "plain"].value == pytest.approx(table1, rel=1e-6)
+
+
 def test_a_run_cannot_have_protocols_without_reconstruction():
     with pytest.raises(UserError, match="--protocol, --explain: are of reconstruction"):
         main(["probes", "--protocol", "llamagen"])
