@@ -33,6 +33,8 @@ MARGINS = [
     ("auroc", 0.0005, False),
     ("ap", 0.0005, False),
     ("accuracy", 0.0005, False),
+    ("top1", 0.0005, False),
+    ("top5", 0.0005, False),
     ("fid", 0.005, False),
     ("fd_effnet", 0.0005, True),
     ("kid", 0.000005, False),
