@@ -183,16 +183,21 @@ class Store:
         return self.arrays(key, count, compute, (name,))[name]
 
     def arrays(
-        self, key: dict[str, Any], count: int, compute: Compute, names: Iterable[str] | None = None
+        self,
+        key: dict[str, Any],
+        count: int,
+        compute: Compute,
+        names: Iterable[str] | None = None,
+        without: Iterable[str] = (),
     ) -> Arrays:
-        """The arrays called `names` (None: all) of all chunks, joined. Memory holds the result and
-        one more chunk.
+        """The arrays called `names` (None: all) of all chunks, `without` some, joined. Memory holds
+        the result and one more chunk.
         """
         found: Arrays = {}
         filled: dict[str, int] = {}
         chunks = zip(_pieces(0, count), self.chunks(key, count, compute), strict=True)
         for (start, stop), chunk in chunks:
-            for name in chunk if names is None else names:
+            for name in [n for n in (chunk if names is None else names) if n not in without]:
                 part = chunk[name]
                 if start == 0:  # a preview has rows for the first positions only
                     rows = count if len(part) == stop else len(part)

@@ -72,20 +72,28 @@ def _few(made: Floats, originals: Floats, blocks: NDArray[np.int64]) -> Iterator
 
 
 def _many(made: Floats, originals: Floats, blocks: NDArray[np.int64]) -> Iterator[float]:
-    """For more images than dimensions: from the moments of the blocks."""
-    of_blocks = {
-        number: [Moments.from_features(side[blocks == number]) for side in (made, originals)]
-        for number in np.unique(blocks)
-    }
-    a, b = (reduce(Moments.merge, side) for side in zip(*of_blocks.values(), strict=True))
+    """For more images than dimensions: from the moments of the blocks.
+
+    They are computed twice, as those of all blocks [20, 2, d, d] would be many.
+    """
+
+    def of_block(number: int) -> list[Moments]:
+        return [Moments.from_features(side[blocks == number]) for side in (made, originals)]
+
+    numbers = np.unique(blocks).tolist()
+    a, b = reduce(_merge, map(of_block, numbers))
     value = frechet_distance(a, b)
     yield value
     for number in range(BLOCKS):
-        if number in of_blocks:
-            of_a, of_b = of_blocks[number]
+        if number in numbers:
+            of_a, of_b = of_block(number)
             yield frechet_distance(a.without(of_a), b.without(of_b))
         else:
             yield value
+
+
+def _merge(sides: list[Moments], others: list[Moments]) -> list[Moments]:
+    return [one.merge(other) for one, other in zip(sides, others, strict=True)]
 
 
 def _spread(rows: NDArray[np.float64]) -> float:

@@ -16,6 +16,7 @@ values. `over_subsets` is the mean over random subsets that torch-fidelity and o
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,7 @@ SIGMA, SCALE = 10.0, 1_000.0  # of CMMD
 
 Sums = NDArray[np.float64]
 Kernel = Callable[[Sums, Sums], Sums]  # rows [n, d] and [m, d] -> [n, m]
+Parts = Iterator[tuple[Sums, Sums]]
 
 
 def polynomial(x: Sums, y: Sums) -> Sums:
@@ -82,7 +84,8 @@ def paired(made: Floats, originals: Floats, blocks: NDArray[np.int64]) -> Paired
     """
     if len(made) < 2:
         raise UserError("a kernel distance needs at least two images on each side")
-    sums = _within(Side.of(np.hstack([made, originals]), blocks), _of_pairs)
+    sides = Side.of(made, blocks), Side.of(originals, blocks)
+    sums = _within(partial(_pairs, *sides), _of_pairs)
     value = float(sums.sum()) / (len(made) * (len(made) - 1))
     left = _two(len(made) - np.bincount(blocks, minlength=BLOCKS))
     return PairedJackknife(value, _rest(sums) / (left * (left - 1)), shares_of(blocks))
@@ -114,7 +117,7 @@ def _jackknife(
     """A distance, by the sums of a kernel within each side and across, and without each block."""
     if min(len(samples), len(reference)) < 2:
         raise UserError("a kernel distance needs at least two images on each side")
-    xx, yy = _within(samples, kernel), _within(reference, kernel)
+    xx, yy = (_within(partial(_parts, side), kernel) for side in (samples, reference))
     xy = _across(samples, reference, kernel)
     n, m = (np.bincount(side.blocks, minlength=BLOCKS) for side in (samples, reference))
     value = distance(xx.sum(), yy.sum(), xy.sum(), n.sum(), m.sum())
@@ -160,22 +163,28 @@ def _across(a: Side, b: Side, kernel: Kernel) -> Sums:
     return sums
 
 
-def _within(side: Side, kernel: Kernel) -> Sums:
-    """The same of one side with itself, without the pairs of a row with itself."""
+def _within(parts: Callable[[int], Parts], kernel: Kernel) -> Sums:
+    """The same of one side with itself, by its `parts`, without the pairs of a row with itself."""
     sums = np.zeros((BLOCKS, BLOCKS))
-    for start, (x, of_x) in enumerate(_parts(side)):
+    for start, (x, of_x) in enumerate(parts(0)):
         own = kernel(x, x)
         np.fill_diagonal(own, 0)
         sums += of_x.T @ own @ of_x
-        for y, of_y in _parts(side, start + 1):
+        for y, of_y in parts(start + 1):
             part = of_x.T @ kernel(x, y) @ of_y
             sums += part + part.T
     return sums
 
 
-def _parts(side: Side, start: int = 0) -> Iterator[tuple[NDArray[np.float64], Sums]]:
+def _parts(side: Side, start: int = 0) -> Parts:
     """The rows, ROWS at a time from the part `start` on, and which block each lies in [rows, BLOCKS]."""
     for first in range(start * ROWS, len(side), ROWS):
         place = slice(first, first + ROWS)
         rows = side.features[side.rows[place]].astype(np.float64)
         yield rows, np.eye(BLOCKS)[side.blocks[place]]
+
+
+def _pairs(made: Side, originals: Side, start: int = 0) -> Parts:
+    """The rows of both sides beside each other [rows, 2 d], in the same parts."""
+    for (x, of_x), (y, _) in zip(_parts(made, start), _parts(originals, start), strict=True):
+        yield np.hstack([x, y]), of_x

@@ -199,14 +199,12 @@ def score(
             found |= by_protocol.compute(output, images)
         return found | (context.codes.embed(output) if first_table else {})
 
-    chunks = []
-    for first, chunk in enumerate(context.store.chunks(key, len(selection), compute)):
-        if KEPT in chunk and context.images is not None:  # one chunk at a time: they may be many
+    if keeps and context.images is not None:  # one chunk at a time: they may be many
+        kept = context.images / f"{system.name}{'-random' if setting == RANDOM else ''}"
+        for first, chunk in enumerate(context.store.chunks(key, len(selection), compute)):
             indices = selection.order[first * CHUNK :][: len(chunk[KEPT])].tolist()
-            kept = context.images / f"{system.name}{'-random' if setting == RANDOM else ''}"
-            save_images(kept, chunk.pop(KEPT), indices)
-        chunks.append(chunk)
-    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+            save_images(kept, chunk[KEPT], indices)
+    return context.store.arrays(key, len(selection), compute, without=(KEPT,))
 
 
 def _records(context: Context, way: Way, selection: Selection, scores: Arrays) -> Iterator[Record]:
