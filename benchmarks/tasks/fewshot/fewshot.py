@@ -139,7 +139,7 @@ def _scale(
         **real.network.describe(),
     )
     for metric, name in metrics_of(real.network).items():
-        if metric == "kid" and not kernel:
+        if metric != "fid" and not kernel:
             continue
         value, uncertainty = None, UNKNOWN
         if not too_few:
