@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from reports.page.contest import Contest, contest, gap_between
+from reports.page.contest import Contest, contest, gap_between, headline_metric
 from reports.page.verdicts import carried
 from reports.records.record import Record
 from reports.tables.merging import Merged, read
@@ -62,7 +62,9 @@ def probe_is_better(found: Merged) -> bool:
 
 
 def reconstructs_better_with_few_steps(found: Merged) -> bool:
-    samples = between(found, table="table4_unconditional_fid", metric="fd_effnet")
+    table = "table4_unconditional_fid"
+    metric = headline_metric(found, table, of(found, table=table))
+    samples = between(found, table=table, metric=metric)
     few = [between(found, **SSIM, steps=steps) for steps in (10, 20)]
     return not any(held.level for held in (samples, *few))
 

@@ -75,7 +75,7 @@ def test_without_a_kernel_distance_the_frechet_distance_leads():
     protocols = {"p0": {"feature_dim": DIM, "reference_n": 2_048}}
     for kernel in ([], [kid("A", None)], [kid("real images (test)", 0.0, reference=True)]):
         records = [fid("A", 9.0, n=128), *kernel]
-        (spec,) = with_headlines(specs(["unconditional"]), records, protocols, "quick")
+        spec, *_ = with_headlines(specs(["unconditional"]), records, protocols, "quick")
         assert spec.headline == ("fid",)
 
 
@@ -231,5 +231,5 @@ def test_a_reference_within_noise_of_the_best_is_said_to_be_so(tmp_path):
 
 def test_without_a_frechet_distance_the_kernel_distance_leads():
     for more in ([], [fid("A", None, n=50_000)]):
-        (spec,) = with_headlines(specs(["unconditional"]), [kid("A", 0.1), *more], {}, "quick")
+        spec, *_ = with_headlines(specs(["unconditional"]), [kid("A", 0.1), *more], {}, "quick")
         assert spec.headline == ("kid",)
