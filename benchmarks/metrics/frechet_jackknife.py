@@ -134,11 +134,12 @@ class Side:
         return centred.T / math.sqrt(len(self) - 1)
 
 
-def between(samples: Side, reference: Side) -> Jackknife:
+def between(samples: Side, reference: Side, leaves_out: bool = True) -> Jackknife:
     """The Frechet distance of two sides.
 
-    Blocks are numbered from 0 to BLOCKS - 1; leaving out an empty one changes nothing. Raises
-    UserError if either side has fewer than two rows.
+    Blocks are numbered from 0 to BLOCKS - 1; leaving out an empty one changes nothing. Each takes
+    the eigenvalues of a matrix: unless the distance `leaves_out` blocks, the values without them
+    are nan. Raises UserError if either side has fewer than two rows.
     """
     swapped = len(reference) < len(samples)
     small, large = (reference, samples) if swapped else (samples, reference)
@@ -146,6 +147,9 @@ def between(samples: Side, reference: Side) -> Jackknife:
         raise UserError("a Frechet distance needs at least two images on each side")
     seen = _Seen.through(small, large)
     value = seen.distance()
+    if not leaves_out:
+        unknown = np.full(BLOCKS, math.nan)
+        return Jackknife(value, unknown, unknown, samples.shares, reference.shares)
     of_large = _left_out(large, value, lambda out: seen.without(large.taken(out)).distance())
     of_small = _left_out_of_small(small, large, seen, value)
     of_samples, of_reference = (of_large, of_small) if swapped else (of_small, of_large)

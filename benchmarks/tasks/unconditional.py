@@ -31,15 +31,23 @@ from benchmarks.systems.protocol.base import (
     STOCHASTIC,
     System,
 )
-from benchmarks.tasks.shared.distances import TITLES, distance, metrics_of, overlap_rows
+from benchmarks.tasks.shared.distances import (
+    TITLES,
+    distance,
+    metrics_of,
+    overlap_rows,
+    without_error,
+)
 from benchmarks.tasks.shared.samples import Sizes as SampleSizes
 from benchmarks.tasks.shared.samples import decode_latents, samples
 from diffae.sheet import Sheet
+from reports.records.comparable import OF_N
 from reports.records.record import Record
 from reports.records.specs import TableSpec
 from reports.records.uncertainty import UNKNOWN, of_influences, units_of
 
 TABLE, OVERLAP = "table4_unconditional_fid", "unconditional_overlap"
+REAL = "real images (test)"
 BOUND = "no new codes: those of held-out images, with a random x_T; a bound for samples of the latent DDIM"
 
 
@@ -49,11 +57,13 @@ class Sizes:
     reference            real images on the other side of a distance
     reference_split      where they are taken from
     autoencoding_split   where the images of DiffAE + autoencoding are taken from, as many as are sampled
+    frechet_error        give Frechet distances a standard error: each is computed 40 times more
     """
 
     reference: Count = 2_048
     reference_split: Split = "train"
     autoencoding_split: Split = "test"
+    frechet_error: bool = False
 
 
 def run(context: Context, system: System) -> Iterator[Record]:
@@ -104,15 +114,36 @@ def _autoencoding(
         yield from (replace(row, reference=True) for row in rows)
 
 
-def references(context: Context) -> Iterator[Record]:
-    """Held-out real images against others: the best distance that a model can reach at this size."""
-    images = context.select("test", context.sizes(SampleSizes).count)
+def beside(context: Context, measured: Sequence[Record]) -> Iterator[Record]:
+    """Held-out real images, as many as each row has, against others: the best that a model can reach.
+
+    If there are fewer, a row says so, and those that there are have rows of their own n.
+    """
+    counts = {r.n for r in measured if r.n}
+    most = max(counts, default=0)
+    images = context.select("test", most)
+    for n in sorted(counts | {len(images)} - {0}, reverse=True):
+        title = REAL if n == most else f"{REAL}{OF_N}{n:,}"
+        if n <= len(images):
+            yield from _of_real(context, title, context.select("test", n))
+            continue
+        note = f"the test split has {len(images):,} of the {n:,} images that are needed"
+        row = partial(context.record, "unconditional", TABLE, title, split="", n=n, note=note)
+        yield from (
+            row(name, None) for of in context.networks.features for name in metrics_of(of).values()
+        )
+
+
+def _of_real(context: Context, title: str, images: Selection) -> Iterator[Record]:
+    """The rows of test images, against a reference without them."""
     whole, kept = apart(context, images)
     shared = np.isin(_reference_images(context).groups, images.groups).any()
     note = "the reference is taken without these images" if shared else ""
+    if len(kept) < len(_reference_images(context)):
+        note += f", of which only {len(kept):,} are left"
     units = units_of("blocks of reference", whole.units("reference"), kept)
     without = "the images of the row" if note else None
-    title, taken = "real images (test)", Taken(System(), None)
+    taken = Taken(System(), None)
     for network in context.networks.features:
         ours = _real(context, network, images, "blocks of test")
         features = context.codes.real_features(whole, network)
@@ -196,15 +227,16 @@ def _records(
     )
     fields = {"split": "", **taken.row, "protocol": protocol}
     row = partial(context.record, "unconditional", TABLE, title, **fields)
-    fewest = min(len(ours), len(reference))
+    fewest, errors = min(len(ours), len(reference)), context.sizes(Sizes).frechet_error
     for metric, name in metrics_of(network).items():
         value, uncertainty = None, UNKNOWN
         reason = f"{TITLES[metric]} needs two images on each side, not {fewest}"
         if fewest > 1:
-            found = distance(context, metric, ours, reference)
+            found = distance(context, metric, ours, reference, errors)
             theirs = of_influences(found.of_reference, reference.units)
             value, uncertainty = found.value, of_influences(found.of_samples, ours.units) + theirs
-            reason = bias_note(fewest, network.dim) if metric == "fid" else ""
+            few = bias_note(fewest, network.dim) if metric == "fid" else ""
+            reason = "; ".join(filter(None, (few, without_error("unconditional", metric, errors))))
         notes = "; ".join(filter(None, (note, reason)))
         yield row(name, value, uncertainty=uncertainty, n=len(ours), note=notes)
     row = partial(context.record, "unconditional", OVERLAP, title, **fields)
@@ -233,7 +265,7 @@ BENCHMARK = Benchmark(
     plan=plan,
     sizes=Sizes,
     shared=("samples",),
-    references=references,
+    beside=beside,
     tables=(
         TableSpec(
             name=TABLE,
@@ -241,7 +273,7 @@ BENCHMARK = Benchmark(
             caption=(
                 "Distance between samples and the data set, by the number of steps T. A system + autoencoding draws no new "
                 "codes: it decodes those of held-out images with a random x_T, which no sampler of codes is expected to "
-                "surpass. It gives a scale, as real images do, and does not compete."
+                "surpass. It gives a scale, as real images do, as many as there are samples, and does not compete."
             ),
             rows=("steps", "solver", "calls"),
             columns=("metric", "system"),

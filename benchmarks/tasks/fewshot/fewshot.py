@@ -23,7 +23,7 @@ from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import DECODE, SAMPLE_LATENTS, SEMANTIC, System, reading_of
 from benchmarks.tasks.fewshot.classes import RULES, SCENARIOS, Setup, Sizes, labelled, targets
 from benchmarks.tasks.fewshot.sampling import Pool, Real, Result, accepted_by, held_against
-from benchmarks.tasks.shared.distances import distance, metrics_of
+from benchmarks.tasks.shared.distances import distance, metrics_of, without_error
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from reports.records.comparable import NAIVE, NAIVE_OF_ALL, OF_CLASS, OF_N, scale_name
 from reports.records.metrics import seen_through
@@ -129,13 +129,13 @@ def _scale(
 ) -> Iterator[Record]:
     """The distances of real images to real images; rows with the reason if there are too few."""
     one, other = sides
-    too_few = min(map(len, sides)) < 2
+    sizes, too_few = context.sizes(Sizes), min(map(len, sides)) < 2
     note = f"{len(one)} and {len(other)} images are too few" if too_few else ""
     protocol = context.protocol(
         "fewshot",
         reference_row=scale_name(title),
         images=len(real.images),
-        samples=context.sizes(Sizes).samples,
+        samples=sizes.samples,
         **real.network.describe(),
     )
     for metric, name in metrics_of(real.network).items():
@@ -143,7 +143,7 @@ def _scale(
             continue
         value, uncertainty = None, UNKNOWN
         if not too_few:
-            found = distance(context, metric, one, other)
+            found = distance(context, metric, one, other, sizes.frechet_error)
             found = replace(found, reference_shares=real.everything.shares)
             # The same persons' images are on both sides: a block is left out of both at once.
             both = found.of_samples + found.of_reference
@@ -159,7 +159,7 @@ def _scale(
             uncertainty=uncertainty,
             n=len(one),
             protocol=protocol,
-            note=note or f"against {len(other):,} images",
+            note=note or _noted(sizes, name, f"against {len(other):,} images"),
         )
 
 
@@ -207,7 +207,7 @@ def _records(
             float(np.mean([one.value for one in found])),
             uncertainty=_uncertainty(context, found),
             n=count,
-            note=short if count < sizes.samples else "",
+            note=_noted(sizes, metric, short if count < sizes.samples else ""),
         )
     values = [one.value for one in means[network.metric_name]]
     spread = stderr = None
@@ -220,7 +220,7 @@ def _records(
 
 
 def _uncertainty(context: Context, found: list[Jackknife]) -> Uncertainty:
-    """The uncertainty of a mean over seeds.
+    """The uncertainty of a mean over seeds; unknown if that of a seed's distance is.
 
     Its sources are the labelled images, the drawn latents and the real images.
     """
@@ -229,8 +229,14 @@ def _uncertainty(context: Context, found: list[Jackknife]) -> Uncertainty:
     seeds = of_mean([one.value for one in found], units_of("seeds", context.seed, len(found)))
     pool = units_of("blocks of a pool, dealt in turn", context.seed, sizes.pool)
     drawn = of_influences(np.mean([one.of_samples for one in found], axis=0), pool)
-    real = np.mean([one.of_reference for one in found], axis=0)
-    return seeds + drawn + of_influences(real, everything.units("blocks of reference"))
+    influence = np.mean([one.of_reference for one in found], axis=0)
+    real = of_influences(influence, everything.units("blocks of reference"))
+    return seeds + drawn + real if drawn and real else UNKNOWN
+
+
+def _noted(sizes: Sizes, metric: str, note: str) -> str:
+    """`note`, and how to get the standard error of a distance that has none."""
+    return "; ".join(filter(None, (note, without_error("fewshot", metric, sizes.frechet_error))))
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:

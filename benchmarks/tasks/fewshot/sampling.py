@@ -164,8 +164,9 @@ def held_against(
     shares = {"reference_shares": real.everything.shares}
     if count < pool.context.sizes(Sizes).samples:  # so is the number of accepted latents
         shares["sample_shares"] = shares_of(pool_blocks)
+    errors = pool.context.sizes(Sizes).frechet_error
     found = {
-        name: replace(distance(pool.context, metric, ours, real.side(target)), **shares)
+        name: replace(distance(pool.context, metric, ours, real.side(target), errors), **shares)
         for metric, name in metrics_of(real.network).items()
     }
     return Result(found, _acceptance(accepted, pool_blocks), accepted)

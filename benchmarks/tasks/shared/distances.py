@@ -1,6 +1,7 @@
 """Distances of sets of features, and how far they overlap, with their errors, from the store."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from benchmarks.metrics.frechet_pairs import PairedJackknife, paired_jackknife
 from benchmarks.metrics.manifold import OVERLAPS, Estimate, Manifold, lacking
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.runtime.digest import digest
-from reports.records.metrics import alternatives, seen_through
+from reports.records.metrics import alternatives, published_name, seen_through
 from reports.records.record import Record
 from reports.records.uncertainty import UNKNOWN, of_influences, units_of
 
@@ -36,21 +37,26 @@ def metrics_of(network: FeatureNetwork) -> dict[str, str]:
     }
 
 
-def distance(context: Context, metric: str, samples: Side, reference: Side) -> Jackknife:
-    """The distance of two sides by one of `BETWEEN`.
+def distance(
+    context: Context, metric: str, samples: Side, reference: Side, frechet_error: bool
+) -> Jackknife:
+    """The distance of two sides by one of `BETWEEN`; a Frechet distance perhaps without its error.
 
     A side of several comparisons should be the same `Side` object in all of them.
     """
+    known = frechet_error or metric != "fid"
+    between = BETWEEN[metric] if known else partial(frechet_jackknife.between, leaves_out=False)
 
     def compute() -> Arrays:
-        found = BETWEEN[metric](samples, reference)
+        found = between(samples, reference)
         return {
             "value": np.array(found.value),
             "without_samples": found.without_samples,
             "without_reference": found.without_reference,
         }
 
-    found = context.store.once(_key("distance", samples, reference, metric=metric), compute)
+    key = _key("distance", samples, reference, metric=metric, error=known)
+    found = context.store.once(key, compute)
     return Jackknife(
         float(found["value"]),
         found["without_samples"],
@@ -58,6 +64,13 @@ def distance(context: Context, metric: str, samples: Side, reference: Side) -> J
         samples.shares,
         reference.shares,
     )
+
+
+def without_error(task: str, metric: str, frechet_error: bool) -> str:
+    """A note on a Frechet distance that has no standard error; empty for other numbers."""
+    if frechet_error or published_name(metric) != "fid":
+        return ""
+    return f"no standard error: --set {task}.frechet_error=true gives one"
 
 
 def paired_distance(context: Context, metric: str, made: Side, originals: Side) -> PairedJackknife:

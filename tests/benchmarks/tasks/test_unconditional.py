@@ -15,7 +15,7 @@ from benchmarks.metrics.kernel import cmmd
 from benchmarks.metrics.manifold import OVERLAPS, Manifold
 from benchmarks.tasks.unconditional import BENCHMARK
 
-COUNT, SAMPLES, REFERENCE = 120, 40, 50  # 72 to train on, 36 to test on
+COUNT, SAMPLES, REFERENCE = 140, 40, 50  # 84 to train on, 42 to test on
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +27,7 @@ def images(tmp_path_factory):
 @pytest.fixture
 def context(images, tmp_path):
     changes = {"samples.count": SAMPLES, "unconditional.reference": REFERENCE}
+    changes["unconditional.frechet_error"] = True
     return context_of(images, tmp_path, changes)
 
 
@@ -184,11 +185,14 @@ def test_other_pictures_of_the_persons_are_kept_out_too(context):
 
 
 def test_a_reference_that_is_all_in_the_row_is_none(context):
-    context.profile = context.profile.changed_by({"unconditional.reference_split": "test"})
+    context.profile = context.profile.changed_by(
+        {"unconditional.reference_split": "test", "samples.count": 42}
+    )
     row = measured(context)["real images (test)"]
     assert row.value is None
     assert row.note == (
-        "the reference is taken without these images; a Frechet distance needs two images on each side, not 0"
+        "the reference is taken without these images, of which only 0 are left; "
+        "a Frechet distance needs two images on each side, not 0"
     )
 
 
@@ -199,6 +203,41 @@ class Brighter(Painter):
 
     def sample_latents(self, indices, seed, steps):
         return super().sample_latents(indices, seed, steps) + steps / 127.5
+
+
+def test_every_n_has_real_images_beside_it_or_a_row_that_says_why_not(context):
+    """60 samples, and 42 test images that are decoded: the latter have real images at their n."""
+    context.profile = context.profile.changed_by({"samples.count": 60})
+    for metric in ("kd_effnet", "fd_effnet"):
+        found = measured(context, metric=metric)
+        counts = {title: row.n for title, row in found.items()}
+        assert counts == {
+            "painter": 60,
+            "painter + autoencoding": 42,
+            "real images (test)": 60,
+            "real images (test), n = 42": 42,
+        }
+        row = found["real images (test)"]
+        assert (
+            row.value is None
+            and row.note == "the test split has 42 of the 60 images that are needed"
+        )
+        between, ours = (kernel, frechet)[metric == "fd_effnet"], split(context, "test", 42)
+        expected = between(ours, split(context, "train", REFERENCE))
+        assert found["real images (test), n = 42"].value == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_frechet_distance_without_its_error_says_how_to_get_it(context):
+    """The value stays; the kernel distance has an error."""
+    with_error = measured(context)
+    context.profile = context.profile.changed_by({"unconditional.frechet_error": False})
+    for title, row in measured(context).items():
+        assert row.value == pytest.approx(with_error[title].value, rel=1e-9)
+        assert (row.stderr, row.uncertainty) == (None, ()) and with_error[title].stderr > 0
+        note = "no standard error: --set unconditional.frechet_error=true gives one"
+        assert row.note == "; ".join(filter(None, (with_error[title].note, note)))
+    for row in measured(context, metric="kd_effnet").values():
+        assert row.stderr > 0 and "standard error" not in row.note
 
 
 def test_every_T_has_samples_of_its_own(context):
@@ -215,9 +254,9 @@ def test_every_T_has_samples_of_its_own(context):
 def test_fewer_held_out_images_than_samples_are_said(context):
     context.profile = context.profile.changed_by({"samples.count": 60})
     row = measured(context)["painter + autoencoding"]
-    assert row.n == 36 and row.measured_by["n"] == 36
+    assert row.n == 42 and row.measured_by["n"] == 42
     assert row.note.startswith("no new codes: those of held-out images")
-    assert row.note.endswith("36 images, not the 60 that are sampled") and row.reference
+    assert row.note.endswith("42 images, not the 60 that are sampled") and row.reference
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
@@ -227,10 +266,13 @@ def test_too_few_images_are_rows_with_the_reason(context, tmp_path, count):
     context.dataset = dataset(folder, np.full(count, True))
     for metric in ("kd_effnet", "fd_effnet"):
         found = measured(context, metric=metric)
-        assert set(found) == {"painter", "painter + autoencoding", "real images (test)"}
-        assert all(
-            r.value is not None or "needs two images on each side" in r.note for r in found.values()
-        )
+        titles = {title.partition(", n =")[0] for title in found}
+        assert titles == {"painter", "painter + autoencoding", "real images (test)"}
+        few = f"the test split has {count // 2} of the 40 images that are needed"
+        assert found["real images (test)"].note == few
+        reasons = "needs two images on each side", few
+        for row in found.values():
+            assert row.value is not None or any(reason in row.note for reason in reasons)
 
 
 @pytest.mark.parametrize(("count", "leads"), [(14, "kd_effnet"), (15, "fd_effnet")])
