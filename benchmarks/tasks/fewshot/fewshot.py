@@ -23,7 +23,7 @@ from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import DECODE, SAMPLE_LATENTS, SEMANTIC, System, reading_of
 from benchmarks.tasks.fewshot.classes import RULES, SCENARIOS, Setup, Sizes, labelled, targets
 from benchmarks.tasks.fewshot.sampling import Pool, Real, Result, accepted_by, held_against
-from benchmarks.tasks.shared.distances import distance, metrics_of, without_error
+from benchmarks.tasks.shared.distances import distance, metrics_of
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from reports.records.comparable import NAIVE, NAIVE_OF_ALL, OF_CLASS, OF_N, scale_name
 from reports.records.metrics import seen_through
@@ -159,7 +159,7 @@ def _scale(
             uncertainty=uncertainty,
             n=len(one),
             protocol=protocol,
-            note=note or _noted(sizes, name, f"against {len(other):,} images"),
+            note=note or f"against {len(other):,} images",
         )
 
 
@@ -207,7 +207,7 @@ def _records(
             float(np.mean([one.value for one in found])),
             uncertainty=_uncertainty(context, found),
             n=count,
-            note=_noted(sizes, metric, short if count < sizes.samples else ""),
+            note=short if count < sizes.samples else "",
         )
     values = [one.value for one in means[network.metric_name]]
     spread = stderr = None
@@ -232,11 +232,6 @@ def _uncertainty(context: Context, found: list[Jackknife]) -> Uncertainty:
     influence = np.mean([one.of_reference for one in found], axis=0)
     real = of_influences(influence, everything.units("blocks of reference"))
     return seeds + drawn + real if drawn and real else UNKNOWN
-
-
-def _noted(sizes: Sizes, metric: str, note: str) -> str:
-    """`note`, and how to get the standard error of a distance that has none."""
-    return "; ".join(filter(None, (note, without_error("fewshot", metric, sizes.frechet_error))))
 
 
 def plan(context: Context, system: System) -> Iterator[Work]:
@@ -282,7 +277,8 @@ BENCHMARK = Benchmark(
                 "Samples accepted by a classifier trained on a few labels (binary) or on positive and "
                 "unlabelled images (pu), against the images of the class: the mean over seeds, which draw the "
                 "labelled images. ± covers the labels, the samples and the real images; the standard deviation "
-                "over seeds alone, the paper's ±, stands beside it. "
+                "over seeds alone, the paper's ±, stands beside it. Frechet distances have a ± where "
+                "fewshot.frechet_error is on, as in standard and paper. "
                 "naive: as many of all images as there are samples, against those of the class, no model; real images of "
                 "the class: as many of these, against the rest of them. With few images a Frechet distance is too high for "
                 "every model: hold it against that of as many real images, and never against naive of all images (the "

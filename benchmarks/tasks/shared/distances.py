@@ -15,7 +15,7 @@ from benchmarks.metrics.frechet_pairs import PairedJackknife, paired_jackknife
 from benchmarks.metrics.manifold import OVERLAPS, Estimate, Manifold, lacking
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.runtime.digest import digest
-from reports.records.metrics import alternatives, published_name, seen_through
+from reports.records.metrics import alternatives, seen_through
 from reports.records.record import Record
 from reports.records.uncertainty import UNKNOWN, of_influences, units_of
 
@@ -64,13 +64,6 @@ def distance(
         samples.shares,
         reference.shares,
     )
-
-
-def without_error(task: str, metric: str, frechet_error: bool) -> str:
-    """A note on a Frechet distance that has no standard error; empty for other numbers."""
-    if frechet_error or published_name(metric) != "fid":
-        return ""
-    return f"no standard error: --set {task}.frechet_error=true gives one"
 
 
 def paired_distance(context: Context, metric: str, made: Side, originals: Side) -> PairedJackknife:
