@@ -45,6 +45,7 @@ from benchmarks.metrics.protocols.schema import named
 from benchmarks.metrics.protocols.schema import names as protocol_names
 from benchmarks.runtime.precision import full_precision
 from diffae.system import cli
+from diffae.system.allocation import keep_freed_memory
 from diffae.system.errors import UserError
 from diffae.system.files import Target, refuse_outputs
 from reports.page import protocols
@@ -128,6 +129,7 @@ def _explain(args: Namespace) -> None:
         raise UserError("--explain: takes A and B, and neither METRIC, --save nor --subsets")
     args.a, args.b = cli.path(args.metric), args.a
     refuse_outputs([Target("--out", args.out, Path.is_dir)], (args.a, args.b))
+    keep_freed_memory()
     with full_precision():
         sections = explain_pairs(args)
     print(protocols.text(sections), flush=True)

@@ -33,8 +33,9 @@ from benchmarks.runtime.batches import Batches
 from benchmarks.runtime.choices import NetworkChoice
 from diffae.system.errors import UserError
 
-# Fields that say which images are measured, not how.
+# Fields that say which images are measured, not how; and those of the average over images.
 OF_DATA = ("pixels.crop", "pixels.posterior", "rfid.reference")
+OF_AVERAGE = ("psnr.of", "psnr.equal_images", "psnr.batch", "ssim.batch", "lpips.batch")
 MADE, ORIGINAL = "made", "original"
 AT_ONCE = 64  # pairs; most evaluation codes' batches divide it
 
@@ -57,6 +58,13 @@ class Case:
     @cached_property
     def key(self) -> str:
         return f"{self.metric}.{_short(self.fields)}"
+
+    @cached_property
+    def scores_key(self) -> str:
+        """The name of its scores of images, which cases share that average them differently."""
+        by_batch = self.fields.get("ssim.range") == "of the batch"
+        of_images = {n: v for n, v in self.fields.items() if by_batch or n not in OF_AVERAGE}
+        return f"scores.{_short(of_images)}"
 
     def features_key(self, side: str) -> str:
         """The name of the features of one side of a Frechet distance."""
@@ -141,9 +149,9 @@ def compute(cases: Iterable[Case], networks: Networks, made: Tensor, originals: 
             for side, images in ((MADE, made), (ORIGINAL, originals)):
                 if (key := case.features_key(side)) not in found:
                     found[key] = network(case.pixels(images, side)).cpu().numpy()
-        elif case.key not in found:
+        elif case.scores_key not in found:
             scores = pairs.of_images(case.metric, case.protocol, made, originals, network)
-            found[case.key] = scores.numpy()
+            found[case.scores_key] = scores.numpy()
     return found
 
 
@@ -177,6 +185,6 @@ def measured(
         n = len(made)
         found = paired_jackknife(made, originals, blocks_of(n) if blocks is None else blocks)
         return Measured(found.value, found.influences, n, "blocks")
-    scores = torch.from_numpy(arrays[case.key])
+    scores = torch.from_numpy(arrays[case.scores_key])
     average = pairs.average(case.metric, case.protocol, scores)
     return Measured(average.value, average.influences, len(scores), average.units)
