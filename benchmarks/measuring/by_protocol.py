@@ -14,6 +14,7 @@ from torch import Tensor
 from benchmarks.measuring.images import are_pairs, batches, pairs_of, reading
 from benchmarks.measuring.networks import described
 from benchmarks.measuring.sets import frechet, read_set
+from benchmarks.metrics import METRICS
 from benchmarks.metrics.protocols import explain, schema
 from benchmarks.metrics.protocols.cases import (
     AT_ONCE,
@@ -101,7 +102,7 @@ def _section(metric: str, count: int, found: Sequence[Explained]) -> Section:
     """One metric: protocols whose numbers and causes look the same share a line, the first is ours."""
     lines: dict[tuple[object, ...], Line] = {}
     missing: dict[str, tuple[str, ...]] = {}
-    for one in sorted(found, key=lambda one: one.case.protocol.name != schema.PLAIN):
+    for one in sorted(found, key=_place):
         name = one.case.protocol.name
         if one.found is None:
             missing[one.reason] = (*missing.get(one.reason, ()), name)
@@ -116,6 +117,16 @@ def _section(metric: str, count: int, found: Sequence[Explained]) -> Section:
     return Section(metric, count, tuple(lines.values()), reasons)
 
 
+def _place(one: Explained) -> tuple[bool, float, str]:
+    """Ours first, then by the size of the difference, then by name."""
+    digits = METRICS[one.case.metric].digits
+    return (
+        one.case.protocol.name != schema.PLAIN,
+        -round(abs(one.difference or 0.0), digits),
+        one.case.protocol.name,
+    )
+
+
 def protocols_of(args: Namespace) -> tuple[str, ...]:
     """Those that ship with the package, `plain` first, and a file that --protocol names."""
     own = () if args.protocol is None or args.protocol in schema.names() else (args.protocol,)
@@ -125,7 +136,7 @@ def protocols_of(args: Namespace) -> tuple[str, ...]:
 def write(folder: Path, sections: Sequence[Section], args: Namespace) -> list[Path]:
     """Write the page, the picture and the tables of an explanation; return their paths."""
     title = f"{args.b.name} against {args.a.name}, by protocol"
-    facts = [("A, the originals", str(args.a)), ("B", str(args.b))]
+    facts = [("A, the originals", str(args.a)), ("B, the reconstructions", str(args.b))]
     files = {
         PAGE: protocols.page(title, facts, sections).encode(),
         PICTURE: protocols.picture(title, sections),
