@@ -4,7 +4,8 @@ The decodes are those of Table 1. A protocol changes how they are compared; what
 images themselves (crop, posterior, reference) is a note where the run has it otherwise.
 """
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,12 +14,22 @@ from typing import Any
 from torch import Tensor
 
 from benchmarks.core.context import Context
+from benchmarks.core.plan import Calls, Work
 from benchmarks.core.selection import Selection
 from benchmarks.core.solving import Taken
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.frechet_jackknife import BLOCKS
 from benchmarks.metrics.protocols import schema
-from benchmarks.metrics.protocols.cases import Case, Measured, Networks, cases_of, compute, measured
+from benchmarks.metrics.protocols.cases import (
+    MADE,
+    ORIGINAL,
+    Case,
+    Measured,
+    Networks,
+    cases_of,
+    compute,
+    measured,
+)
 from benchmarks.metrics.protocols.explain import Explained, explain, needed
 from benchmarks.metrics.protocols.published import BY_PROTOCOL, names_of
 from benchmarks.systems.protocol.base import System
@@ -63,6 +74,18 @@ class ByProtocol:
         network = self.networks.of(case)
         return {} if network is None else network.describe()
 
+    def plan(self, images: int) -> Iterator[Work]:
+        """The work on so many images."""
+        arrays = {
+            case.features_key(side) if case.metric == "rfid" else case.scores_key: case.metric
+            for case in self.cases
+            for side in (MADE, ORIGINAL)
+        }
+        used = Counter(arrays.values())
+        if used:
+            calls = Calls(features=used["rfid"], perceptual=used["lpips"])
+            yield Work(f"measures by {len(self.protocols)} protocols", images, calls)
+
     def compute(self, made: Tensor, originals: Tensor) -> Arrays:
         """Scores and features of decoded images and originals, N x 3 x S x S in [-1, 1]."""
         return compute(self.cases, self.networks, made, to_uint8(originals))
@@ -85,7 +108,7 @@ class ByProtocol:
         for one in found:
             yield self._record(system, taken, selection, one)
 
-    def _plainly(self, case: Case, number: Any) -> Explained:
+    def _plainly(self, case: Case, number: Callable[[Case], Measured]) -> Explained:
         reason = _reason(case) or self.networks.lacking(case)
         return Explained(case, None if reason else number(case), reason, None, ())
 

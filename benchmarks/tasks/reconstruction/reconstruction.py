@@ -359,6 +359,7 @@ def plan(context: Context, system: System) -> Iterator[Work]:
         calls = Calls(decoder=decode, perceptual=1, features=embedded)
         what = f"decode, {way.setting}" if way.setting else "decode"
         yield Work(what + by(way.system), count, calls, way.steps)
+    yield from ByProtocol(context).plan(count)
 
 
 TABLES = (

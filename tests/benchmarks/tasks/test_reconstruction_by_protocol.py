@@ -1,13 +1,20 @@
 """`reconstruction --protocol` and `--explain`: the same numbers as `benchmarks.measure` of the images."""
 
 import json
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
 from benchmarks import evaluate, measure
+from benchmarks.core.plan import Calls
 from benchmarks.core.runner.request import Options
+from benchmarks.metrics.networks.chosen import MetricNetworks
+from benchmarks.metrics.protocols.cases import Networks
 from benchmarks.run import main
+from benchmarks.runtime.choices import NetworkChoice
 from benchmarks.systems.protocol.base import System
+from benchmarks.tasks.reconstruction.by_protocol import ByProtocol
 from diffae.system.errors import UserError
 from reports.records.record import Record
 
@@ -162,3 +169,14 @@ def test_a_run_cannot_have_protocols_without_reconstruction():
 def test_data_are_cropped_as_a_single_protocol_says(protocols, crop, expected):
     values = dict.fromkeys(Options.__dataclass_fields__) | {"benchmarks": ("reconstruction",)}
     assert Options(**values | {"protocols": protocols, "crop": crop}).cropped == expected
+
+
+def test_a_dry_run_counts_the_networks_of_protocols(monkeypatch):
+    """LPIPS by two trunks; Inception sees both sides, by three ways to make its input."""
+    monkeypatch.setattr(Networks, "lacking", lambda self, case: "")
+    of = partial(
+        SimpleNamespace, explain=False, networks=MetricNetworks(NetworkChoice(), "cpu", "")
+    )
+    (work,) = ByProtocol(of(protocols=("plain", "clean-fid", "maskbit"))).plan(7)
+    assert (work.images, work.calls) == (7, Calls(features=6, perceptual=2))
+    assert list(ByProtocol(of(protocols=())).plan(7)) == []
