@@ -86,3 +86,20 @@ def test_a_dataset_is_frozen_and_its_labels_must_fit(data):
         data.name = "other"
     with pytest.raises(ValueError, match="identities: 3 rows for 150 images"):
         replace(data, identities=np.arange(3))
+
+
+def test_images_are_read_once_as_far_as_memory_goes(tmp_path, monkeypatch):
+    """Of five images two are kept; a copy at another size reads its own."""
+    rng = np.random.default_rng(0)
+    for index in range(5):
+        Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(tmp_path / f"{index}.png")
+    found, read = open_dataset(tmp_path, 8), []
+    source = type(found.source).read
+    monkeypatch.setattr(
+        type(found.source), "read", lambda self, i: read.append(i) or source(self, i)
+    )
+    monkeypatch.setattr(dataset, "KEPT", 2 * 8 * 8 * 3)
+    first = found.images(range(5))
+    np.testing.assert_array_equal(found.images(range(5)), first)
+    assert read == [0, 1, 2, 3, 4, 2, 3, 4]
+    assert found.at(16).images([0]).shape == (1, 16, 16, 3) and read[-1] == 0

@@ -115,14 +115,22 @@ class _EffNetDistance(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
+        self._last: tuple[Tensor, list[Tensor]] | None = None
 
     def stages(self, images: Tensor) -> list[Tensor]:
         images = resize(images, EFFNET_SIZE).contiguous(memory_format=torch.channels_last)
         return self.network.forward_intermediates(images, intermediates_only=True)  # type: ignore[operator]
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        stages = zip(self.stages(a), self.stages(b), strict=True)
+        """Distances of `a` to `b`, whose stages are kept for other images that are compared with it."""
+        if self._last is None or not _same(self._last[0], b):
+            self._last = b, self.stages(b)
+        stages = zip(self.stages(a), self._last[1], strict=True)
         return torch.stack([normalised_distance(*pair) for pair in stages]).mean(0)
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    return (a.shape, a.dtype, a.device) == (b.shape, b.dtype, b.device) and torch.equal(a, b)
 
 
 def normalised_distance(a: Tensor, b: Tensor) -> Tensor:

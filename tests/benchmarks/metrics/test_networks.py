@@ -196,3 +196,25 @@ def test_pd_effnet_grows_with_blur_and_noise(empty, photographs):
     )
     assert (blurred.diff(dim=0) > 0).all()
     assert (noisy.diff(dim=0) > 0).all()
+
+
+def test_images_that_several_are_compared_with_are_seen_once(monkeypatch):
+    """The same numbers as alone, and a batch that differs in one pixel is another one."""
+    distance, seen = (
+        MetricNetworks(NetworkChoice(stand_ins=True), torch.device("cpu"), "").perceptual,
+        [],
+    )
+    stages = type(distance.module).stages
+    monkeypatch.setattr(
+        type(distance.module), "stages", lambda self, x: seen.append(len(x)) or stages(self, x)
+    )
+    generator = torch.Generator().manual_seed(0)
+    a, b, c = torch.rand(3, 4, 3, 32, 32, generator=generator).mul(2).sub(1)
+    first, second = distance(a, c), distance(b, c)
+    assert len(seen) == 3
+    other = c.clone()
+    other[2, 1, 5, 5] = -other[2, 1, 5, 5]
+    third = distance(a, other)
+    assert len(seen) == 5 and third[2] != first[2]
+    torch.testing.assert_close(distance(a, c), first, rtol=0, atol=0)
+    torch.testing.assert_close(distance(b, c), second, rtol=0, atol=0)
