@@ -6,6 +6,7 @@ import re
 import protocol_tables
 import pytest
 
+from benchmarks.measure import main
 from benchmarks.metrics.protocols import schema
 
 PAGE = protocol_tables.PAGE.read_text(encoding="utf-8")
@@ -53,3 +54,24 @@ def test_the_example_of_a_protocol_is_one(tmp_path):
     assert (mine.psnr.of, mine.psnr.batch, mine.ssim) == ("batch", 16, None)
     assert mine.pixels == schema.named("plain").pixels
     assert mine.sources["psnr.of"] == "ours/autoencoders@1f2e3d4 evaluate.py l.91"
+
+
+@pytest.mark.slow
+def test_the_explanation_of_the_shipped_pair_is_that_of_the_page(tmp_path, monkeypatch):
+    """Its PSNR and SSIM; LPIPS needs weights that are not here."""
+    monkeypatch.chdir(protocol_tables.PAGE.parents[1])
+    pair = [f"examples/protocols/{name}" for name in ("originals", "jpeg")]
+    main(["--explain", *pair, "--out", str(tmp_path / "out"), "--weights-dir", str(tmp_path)])
+    made = (tmp_path / "out" / "protocols.md").read_text(encoding="utf-8")
+    told = protocol_tables.between(PAGE, "explained")[1]
+
+    def cells(text):
+        start, end = text.index("### PSNR"), text.index("### LPIPS")
+        lines = text[start:end].splitlines()
+        return [
+            [c.strip() for c in line.split("|")]
+            for line in lines
+            if not re.search(r"-{3}|:-", line)
+        ]
+
+    assert cells(told) == cells(made)
