@@ -67,7 +67,8 @@ def fit(context: Context, system: System, exclusive: bool = False) -> LinearProb
         "valid_labels": torch.from_numpy(valid.labels),
     }
     try:
-        settings = {"probe": "softmax, L-BFGS" if exclusive else "L-BFGS", "grid": GRID}
+        named = "softmax, L-BFGS" if exclusive else "L-BFGS"
+        settings: dict[str, object] = {"probe": named, "grid": GRID}
         return _kept(context, settings, data, lambda: best(**data, grid=GRID)[0])
     except ValueError as error:
         raise NotAvailable(f"{context.dataset.name}: {error}") from None
