@@ -102,6 +102,10 @@ class Side:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def first(self, count: int) -> "Side":
+        """The first rows, `count` of them or all."""
+        return replace(self, rows=self.rows[:count], blocks=self.blocks[:count])
+
     @property
     def shares(self) -> NDArray[np.float64]:
         """The share [BLOCKS] of the rows that lies in each block."""

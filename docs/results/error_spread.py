@@ -34,8 +34,8 @@ SETTINGS = """
     identity.images=20 identity.strengths=0.3 identity.steps=2
     interpolation.pairs=20 interpolation.steps=2
     fewshot.reference=250 fewshot.pool=160 fewshot.samples=40 fewshot.seeds=2 fewshot.steps=2
-    fewshot.binary_k=20 fewshot.pu_positives=20 fewshot.pu_unlabeled=200
-    unconditional.reference=200
+    fewshot.binary_k=20 fewshot.pu_positives=20 fewshot.pu_unlabeled=200 fewshot.frechet_error=true
+    unconditional.reference=200 unconditional.frechet_error=true
     variation.images=12 variation.draws=4 variation.steps=2
     denoising.images=64 denoising.timesteps=100,500
     memorisation.train=200

@@ -123,6 +123,14 @@ def test_how_the_samples_overlap_with_the_reference(context):
             assert row.table == "unconditional_overlap" and row.n == len(ours)
             expected = overlap.between(theirs, Manifold.of(seen(ours))).value
             assert row.value == pytest.approx(expected, abs=1e-6)
+    context.profile = context.profile.changed_by({"unconditional.overlap": 30})
+    row = measured(context, metric="coverage_effnet")["painter"]
+    theirs = seen(colours_of(context.dataset, reference.order[:30])), reference.blocks(BLOCKS)[:30]
+    expected = OVERLAPS["coverage"].between(Manifold.of(*theirs), Manifold.of(seen(painted(30))))
+    assert (row.n, row.measured_by["n"], row.measured_by["reference_n"]) == (30, 30, 30)
+    assert row.value == pytest.approx(expected.value, abs=1e-6)
+    found = measured(context)
+    assert set(found) == set(sides) and found["painter"].n == SAMPLES
     context.profile = context.profile.changed_by({"samples.count": 3})
     row = measured(context, metric="recall_effnet")["painter"]
     assert row.value is None
