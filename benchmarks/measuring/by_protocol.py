@@ -160,9 +160,19 @@ def networks_of(args: Namespace) -> Networks:
 
 
 def arrays_of(cases: Sequence[Case], networks: Networks, args: Namespace) -> Arrays:
-    """The scores and features of all pairs; the images are read once."""
+    """The scores and features of all pairs; the images are read once.
+
+    Raises UserError if they are not all of one size: evaluation codes stack them.
+    """
     parts: dict[str, list[NDArray]] = {}
+    shape: torch.Size | None = None
     for batch in batches(pairs_of(args)[1], AT_ONCE):
+        if shape not in (None, batch.shape[2:]):
+            sizes = " and ".join(f"{s[2]} x {s[1]}" for s in (shape, batch.shape[2:]) if s)
+            raise UserError(
+                f"{args.a}: images of {sizes}: protocols are of images of one size; crop them first"
+            )
+        shape = batch.shape[2:]
         originals, made = batch.unbind(1)
         for name, array in compute(cases, networks, made, originals).items():
             parts.setdefault(name, []).append(array)

@@ -156,6 +156,16 @@ def test_bad_arguments(pair, arguments, words):
     assert words in str(refused.value)
 
 
+def test_images_of_unlike_size_are_refused(pair, tmp_path):
+    for kind, folder in zip(KINDS, pair, strict=True):
+        shutil.copytree(folder, tmp_path / kind)
+        Image.new("RGB", (32, 40)).save(tmp_path / kind / "last.png")
+    words = "originals: images of 48 x 48 and 32 x 40: protocols are of images of one size"
+    for arguments in (["psnr", "--protocol", "plain"], ["--explain"]):
+        with pytest.raises(UserError, match=words):
+            main([*arguments, *(str(tmp_path / kind) for kind in KINDS)])
+
+
 def test_explain_takes_two_folders(pair):
     with pytest.raises(UserError, match="--explain: takes A and B"):
         main(["--explain", "psnr", *map(str, pair)])
