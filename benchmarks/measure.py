@@ -57,7 +57,7 @@ PAIRS = (*comparing(metrics.PAIRS), *NAMES)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    args = _parser().parse(arguments)
+    args = _parser().parse(arguments, intermixed=True)
     if args.explain:
         _explain(args)
         return
