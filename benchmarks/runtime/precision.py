@@ -79,12 +79,12 @@ def _autocast(on: bool) -> Iterator[None]:
 @contextmanager
 def _products(mode: str) -> Iterator[None]:
     """Compute products of float32 numbers in `mode` on GPUs, and exactly on the CPU."""
-    before = _read_switches()
-    _turn_switches((mode, mode, mode, EXACT, EXACT))
+    matmul, before = _matmul_precision(), _read_switches()
+    _turn_switches("high" if mode == TF32 else "highest", (mode, mode, mode, EXACT, EXACT))
     try:
         yield
     finally:
-        _turn_switches(before)
+        _turn_switches(matmul, before)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -102,6 +102,14 @@ def _switches() -> tuple[Any, ...]:
     return backends.cuda.matmul, cudnn.conv, cudnn.rnn, mkldnn.matmul, mkldnn.conv
 
 
+def _matmul_precision() -> str:
+    """What `torch.set_float32_matmul_precision` set: "highest", "high" or "medium"."""
+    try:
+        return torch.get_float32_matmul_precision()
+    except RuntimeError:  # a new switch was set alone, and PyTorch refuses to read the two
+        return "highest"
+
+
 def _read_switches() -> tuple[str, ...]:
     if switches := _switches():
         return tuple(switch.fp32_precision for switch in switches)
@@ -109,11 +117,11 @@ def _read_switches() -> tuple[str, ...]:
     return tuple(TF32 if on else EXACT for on in old)
 
 
-def _turn_switches(modes: tuple[str, ...]) -> None:
+def _turn_switches(matmul: str, modes: tuple[str, ...]) -> None:
     """Set the old switches, then the new ones: the last one set counts, and PyTorch refuses to read
-    two that differ.
+    two that differ. `matmul` is a word of `torch.set_float32_matmul_precision`.
     """
-    backends.cuda.matmul.allow_tf32 = modes[0] == TF32
+    torch.set_float32_matmul_precision(matmul)
     backends.cudnn.allow_tf32 = modes[1] == TF32
     for switch, mode in zip(_switches(), modes, strict=False):
         switch.fp32_precision = mode

@@ -104,6 +104,39 @@ def test_settings_come_back_after_an_error():
         assert not tf32()["matrix products"]
 
 
+def switches():
+    """All of PyTorch's settings of products, as words and truth values."""
+    backends = torch.backends
+    named = [backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn]
+    named += [backends.mkldnn.matmul, backends.mkldnn.conv]
+    words = [getattr(switch, "fp32_precision", None) for switch in named]
+    return [torch.get_float32_matmul_precision(), backends.cudnn.allow_tf32, *words]
+
+
+@pytest.mark.parametrize("asked", ["highest", "high", "medium"])
+@pytest.mark.parametrize("name", PRECISIONS)
+def test_the_callers_products_are_as_before(asked, name, careless):
+    torch.set_float32_matmul_precision(asked)
+    before = switches()
+    with precision(name), of_networks():
+        assert torch.get_float32_matmul_precision() == ("high" if name == "tf32" else "highest")
+    assert switches() == before and before[0] == asked
+
+
+@pytest.mark.skipif(
+    not hasattr(torch.backends.cuda.matmul, "fp32_precision"), reason="no such switch before 2.9"
+)
+def test_a_switch_that_was_set_alone_is_as_before():
+    switch = torch.backends.cuda.matmul
+    before, switch.fp32_precision = switch.fp32_precision, "tf32"
+    try:
+        with precision("float32"):
+            assert switch.fp32_precision == "ieee"
+        assert switch.fp32_precision == "tf32"
+    finally:
+        switch.fp32_precision = before
+
+
 @pytest.mark.parametrize(
     ("value", "contradicts"), [("1", {"float32", "bfloat16"}), ("0", {"tf32"})]
 )
