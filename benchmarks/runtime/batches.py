@@ -12,6 +12,7 @@ from typing import TypeVar
 import torch
 
 from benchmarks.runtime.choices import AUTO, BatchSize
+from diffae.memory import is_refusal
 from diffae.system.errors import UserError
 
 LARGEST = 512  # images that `auto` begins with on a GPU: more fill it no better, and the host holds them too
@@ -46,7 +47,7 @@ class Batches:
                 results.append(call(slice(start, stop)))
                 start = stop
             except Exception as error:
-                if not (self.shrinks and stop - start > 1 and out_of_memory(error)):
+                if not (self.shrinks and stop - start > 1 and is_refusal(error)):
                     raise
                 self.found[method] = (stop - start) // 2
             if start < stop:  # here nothing holds what the failed call had in memory
@@ -59,13 +60,6 @@ def images_together(batch_size: BatchSize, device: torch.device) -> int:
     if batch_size == AUTO:
         return LARGEST if device.type == "cuda" else 1
     return _number(batch_size) or 1
-
-
-def out_of_memory(error: BaseException | None) -> bool:
-    """Whether an error, or what it was raised from, says that the device has no memory left."""
-    while error is not None and not isinstance(error, torch.OutOfMemoryError):
-        error = error.__cause__
-    return error is not None
 
 
 def _number(batch_size: BatchSize) -> int | None:

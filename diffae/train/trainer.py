@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from diffae.diffusion.noise import ExampleNoise, Noise, NoiseAhead, generator
+from diffae.memory import is_refusal
 from diffae.networks import bfloat16
 from diffae.networks.nn import Dropout, evaluating
 from diffae.networks.unet import recompute
@@ -440,16 +441,6 @@ def _saving_on_failure(training: Training, path: Path, run: Run) -> Iterator[Non
         raise
 
 
-# The text of a RuntimeError when PyTorch's allocator on a CPU, oneDNN or cuBLAS gets no memory.
-REFUSED = (
-    "can't allocate memory",
-    "not enough memory",
-    "bad_alloc",
-    "could not create a memory",
-    "ALLOC_FAILED",
-)
-
-
 class TooLittleMemory(UserError):
     """Memory ran out, perhaps while weights were updated, so that they must not be saved."""
 
@@ -460,8 +451,7 @@ def needing_memory(what: str, remedy: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        known = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if not known and not any(words in str(error) for words in REFUSED):
+        if not is_refusal(error):
             raise
         raise TooLittleMemory(f"{what}: not enough memory; {remedy}") from None
 

@@ -13,6 +13,7 @@ import in_process
 import numpy as np
 import pytest
 import torch
+from memory_errors import CPU, MEMORY_ERRORS
 from PIL import Image
 from refusal import refusal
 from tiny_preset import SCHEDULE, pictures
@@ -206,19 +207,8 @@ def test_images_that_change_meanwhile_are_told_of(change, data, tmp_path, monkey
 # ----------------------------------------------------------------------------------------------
 # Too little memory
 
-CPU = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 64 bytes. Error code 12 (Cannot allocate memory)"
-GPU = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.11 GiB"
 
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        MemoryError(),
-        RuntimeError(CPU),
-        torch.OutOfMemoryError(GPU),
-        RuntimeError("could not create a memory object"),
-    ],
-)
+@pytest.mark.parametrize("error", MEMORY_ERRORS)
 def test_too_little_memory_is_one_line(error):
     with pytest.raises(TooLittleMemory) as found, needing_memory("work", "wait"):
         raise error

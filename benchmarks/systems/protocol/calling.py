@@ -8,11 +8,11 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from benchmarks.runtime.batches import out_of_memory
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.runtime.precision import of_networks
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, Code, System
 from benchmarks.systems.protocol.parts import tensors
+from diffae.memory import is_refusal
 from diffae.networks.nn import evaluating
 from diffae.system.errors import UserError, words
 
@@ -39,7 +39,7 @@ def calling(name: str, method: str, call: Callable[[], T]) -> T:
             raise
         raise SystemFailed.at(name, method, words(error)) from error
     except BaseException as error:  # SystemExit and GeneratorExit are failures of the system too
-        hint = "; a smaller --batch-size may help" if out_of_memory(error) else ""
+        hint = "; a smaller --batch-size may help" if is_refusal(error) else ""
         raise SystemFailed.at(name, method, raised(error) + hint) from error
 
 

@@ -6,6 +6,7 @@ from itertools import chain
 import numpy as np
 import pytest
 import torch
+from memory_errors import MEMORY_ERRORS
 
 from benchmarks import evaluate, systems
 from benchmarks.core.store import CHUNK, Store
@@ -63,6 +64,18 @@ def test_what_does_not_fit_is_halved_and_remembered_by_method():
     roomy = Device(100)
     batches.each("encode", 16, roomy)
     assert roomy.tried == [16]
+
+
+@pytest.mark.parametrize("error", MEMORY_ERRORS)
+def test_whatever_says_that_memory_ran_out_is_halved(error):
+    def call(place):
+        if place.stop - place.start > 2:
+            raise SystemFailed("decode") from error
+        return list(range(place.start, place.stop))
+
+    batches = Batches.of("auto")
+    assert list(chain(*batches.each("decode", 8, call))) == list(range(8))
+    assert batches.found == {"decode": 2}
 
 
 def test_batches_that_are_done_are_not_done_again():
