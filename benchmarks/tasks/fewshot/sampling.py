@@ -5,6 +5,7 @@ all real images of the class.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -161,7 +162,7 @@ def held_against(
     wanted, pool_blocks = accepted[:count], blocks_of(len(pool.latents))
     ours = Side(pool.features[real.network.network], wanted, pool_blocks[wanted])
     # The number of real images of the class is random too: a new draw would be one of all images.
-    shares = {"reference_shares": real.everything.shares}
+    shares: dict[str, Any] = {"reference_shares": real.everything.shares}
     if count < pool.context.sizes(Sizes).samples:  # so is the number of accepted latents
         shares["sample_shares"] = shares_of(pool_blocks)
     errors = pool.context.sizes(Sizes).frechet_error

@@ -70,8 +70,8 @@ def paired_distance(context: Context, metric: str, made: Side, originals: Side) 
     """The distance of images to their originals, row by row, by one of `PAIRED`."""
 
     def compute() -> Arrays:
-        sides = (side.features[side.rows] for side in (made, originals))
-        found = PAIRED[metric](*sides, made.blocks)
+        ours, theirs = (side.features[side.rows] for side in (made, originals))
+        found = PAIRED[metric](ours, theirs, made.blocks)
         return {"value": np.array(found.value), "without": found.without}
 
     found = context.store.once(_key("paired distance", made, originals, metric=metric), compute)
