@@ -21,6 +21,7 @@ from reports.tables.merging import read
 
 def run_or_plan(options: Options) -> None:
     """Execute `python -m benchmarks.run` with the options that were read."""
+    distributed.take_gpu(options.device)
     refuse_what_cannot_be(options.precision, options.device)
     place = options.out or run_folder.RUNS / "DATA-PROFILE-ID"
     refuse_outputs([Target("--out", place, Path.is_dir)], [options.data])

@@ -71,7 +71,6 @@ def init() -> None:
     if rank >= world:
         raise UserError(f"RANK={rank}: of WORLD_SIZE={world} the last rank is {world - 1}")
     with importing():
-        import torch
         from torch.distributed.rendezvous import rendezvous
 
     def join() -> _Group:
@@ -79,8 +78,27 @@ def init() -> None:
         return _Group(*next(rendezvous("env://", timeout=longer)))
 
     _group = _within(patience, join, f"RANK={rank}: {world} processes")
-    if torch.cuda.is_available():
-        torch.cuda.set_device(_number("LOCAL_RANK", 0, default=rank))
+
+
+def take_gpu(device: str) -> None:
+    """Make "cuda" this process's own GPU, that of its LOCAL_RANK, if there are several processes.
+
+    `device` is that of the command. Raises UserError for "cuda:N", which all processes would share,
+    and if this machine has more processes than GPUs.
+    """
+    if _group is None or device == "cpu":
+        return
+    import torch
+
+    if device != "cuda":
+        raise UserError(f"--device {device}: every process needs a GPU of its own; use cuda")
+    number, there = _number("LOCAL_RANK", 0, default=_group.rank), torch.cuda.device_count()
+    if number >= there:
+        raise UserError(
+            f"LOCAL_RANK={number}: this machine has {there} GPU{'s' * (there != 1)}; start one "
+            "process for each (--nproc-per-node), or use --device cpu"
+        )
+    torch.cuda.set_device(number)
 
 
 def _number(name: str, least: int, default: int | None = None) -> int:

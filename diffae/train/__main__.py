@@ -48,6 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = _parser()
     distributed.init()
     args = parser.parse(arguments)
+    distributed.take_gpu(args.device)
     preset = find_preset(args.preset)
     out = args.out or Path("runs") / preset.name
     refuse_outputs([Target("--out", out, Path.is_dir)], (args.data, args.evaluate_data))

@@ -8,10 +8,13 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from in_process import environment
 from refusal import refusal
 
+from benchmarks import run
 from diffae.system import distributed
+from diffae.train import __main__ as train
 
 SCRIPT = """
 from diffae.system import cli, distributed
@@ -57,6 +60,55 @@ def test_one_process_needs_nobody(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "1")
     distributed.init()
     assert distributed.world() == 1 and distributed.is_main()
+
+
+@pytest.fixture
+def two_gpus(monkeypatch):
+    """The GPUs that are set on a machine with two, by the fourth of eight processes."""
+    taken = []
+    group = distributed._Group(torch.distributed.HashStore(), rank=3, world=8)
+    monkeypatch.setattr(distributed, "_group", group)
+    monkeypatch.setattr(distributed, "barrier", lambda: pytest.fail("it went on"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    return taken
+
+
+@pytest.mark.parametrize(
+    ("device", "local", "taken"), [("cuda", "1", [1]), ("cuda", "0", [0]), ("cpu", "3", [])]
+)
+def test_a_process_takes_the_gpu_of_its_local_rank(device, local, taken, two_gpus, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", local)
+    distributed.take_gpu(device)
+    assert two_gpus == taken
+
+
+@pytest.mark.parametrize(
+    ("main", "words"),
+    [(run.main, ["probes"]), (train.main, ["smoke"])],
+    ids=["evaluation", "training"],
+)
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("cuda", "LOCAL_RANK=2: this machine has 2 GPUs; start one process for each"),
+        ("cuda:1", "--device cuda:1: every process needs a GPU of its own; use cuda"),
+    ],
+)
+def test_processes_do_not_share_a_gpu(
+    device, message, main, words, two_gpus, monkeypatch, tmp_path, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    assert message in refusal(main, capsys, *words, "--device", device)
+    assert two_gpus == [] and not list(tmp_path.iterdir())
+
+
+def test_one_process_may_have_any_gpu(two_gpus, monkeypatch):
+    monkeypatch.setattr(distributed, "_group", None)
+    distributed.take_gpu("cuda:1")
+    assert two_gpus == []
 
 
 def start(tmp_path, rank, port, seconds="60"):
