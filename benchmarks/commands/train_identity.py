@@ -192,7 +192,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--steps", type=cli.positive, default=600, help="batches of 64 people")
     parser.add_argument("--size", type=cli.positive, default=32, help="image size in pixels")
     parser.add_argument("--seed", type=cli.natural, default=0)
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--device", type=cli.device, default="cpu")
     return parser.parse(argv)
 
 
