@@ -16,6 +16,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -215,7 +216,8 @@ def seconds(stage: Stage, part: int, precision: str) -> tuple[float, float]:
 
 
 def _timed(work: Callable[[], object], device: torch.device) -> float:
-    ready = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    """Seconds of `work`, with what a GPU still computes when it returns."""
+    ready = partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
     ready()
     start = time.perf_counter()
     work()

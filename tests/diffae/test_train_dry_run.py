@@ -141,6 +141,13 @@ def test_a_pass_is_timed_of_as_many_examples_as_take_a_while(launch, largest, mo
     assert each == pytest.approx(launch / largest + 1e-5) and step == launch
 
 
+def test_a_gpu_is_waited_for_before_and_after_what_is_timed(monkeypatch):
+    events, second = [], torch.device("cuda:1")
+    monkeypatch.setattr(torch.cuda, "synchronize", events.append)
+    assert dry_run._timed(lambda: events.append("work"), second) >= 0
+    assert events == [second, "work", second]
+
+
 def test_it_says_what_and_writes_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
