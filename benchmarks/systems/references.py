@@ -78,8 +78,8 @@ class RandomEncoder(System):
         config = checkpoint.open_checkpoint(path or "portraits").config
         if not config.encoder_channel_mult:
             raise UserError("random-encoder: needs the checkpoint of an autoencoder for its shape")
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
+        with torch.random.fork_rng([]):
+            torch.default_generator.manual_seed(0)  # the weights are drawn on the CPU
             self.encoder = SemanticEncoder(config).eval().requires_grad_(False).to(device)
         self.device = device
         self.image_size, self.latent_dim = config.image_size, config.z_channels

@@ -1,7 +1,9 @@
 """Noise that a system draws for an image depends on the image's content and on its purpose."""
 
 import hashlib
+import warnings
 
+import pytest
 import torch
 
 from benchmarks.systems.references import RandomEncoder
@@ -34,3 +36,15 @@ def test_the_random_encoder_is_the_same_whatever_was_drawn_before():
         encoder = RandomEncoder(None, torch.device("cpu"))
         codes.append(encoder.encode_semantic(torch.zeros(1, 3, 32, 32)))
     assert torch.equal(*codes)
+
+
+def test_the_random_encoder_leaves_generators_as_they_were(monkeypatch):
+    """Those of GPUs too: with two of them, PyTorch warns if the states of all are to be kept."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: pytest.fail("GPUs are seeded"))
+    torch.default_generator.manual_seed(1)
+    before = torch.get_rng_state()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        RandomEncoder(None, torch.device("cpu"))
+    assert torch.equal(torch.get_rng_state(), before)
