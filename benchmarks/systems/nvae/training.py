@@ -66,14 +66,17 @@ def terms(network: NVAE, images: Tensor, noise: np.random.Generator) -> tuple[Te
 
 
 def loss_of(learner: Learner, data: Images, warm_up: int) -> Loss:
-    """The negative ELBO in nats per value of the image, its KL weighted by min(steps / `warm_up`, 1)."""
+    """The negative ELBO in nats per value of the image, its KL weighted by min(steps / `warm_up`, 1).
+
+    Without warm-up it has its full weight at once.
+    """
     shapes = learner.network.configuration.latent_shapes()
     sizes = torch.tensor([float(np.prod(shape)) for shape in shapes])
 
     def loss(indices: Tensor, noise: np.random.Generator) -> Tensor:
         x = data.batch(indices, noise)
         kls, log_likelihood = terms(learner.network, x, noise)
-        weight = min(1.0, int(learner.steps) / warm_up)
+        weight = min(1.0, int(learner.steps) / warm_up) if warm_up else 1.0
         learner.steps += 1
         kls = kls * balance(kls, sizes.to(x)) if weight < 1 else kls
         return (weight * kls.sum(1) - log_likelihood).mean() / x[0].numel()

@@ -61,6 +61,8 @@ def test_the_loss_is_the_negative_elbo_once_warm(images):
     cold, warm = (loss(indices, generator(0, "a", 0)) for _ in range(2))
     torch.testing.assert_close(warm, -elbo.mean() / 768)
     torch.testing.assert_close(cold, -log_likelihood.mean() / 768)
+    at_once = nvae.loss_of(nvae.Learner(learner.network), data, warm_up=0)
+    torch.testing.assert_close(at_once(indices, generator(0, "a", 0)), warm)
 
 
 def test_a_new_weight_norm_is_the_convolution_it_was_made_with():
