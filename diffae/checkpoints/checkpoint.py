@@ -169,13 +169,15 @@ def write_tensors(
 ) -> None:
     """Write a safetensors file, whole or not at all, with the permissions of any new file.
 
-    (safetensors itself would make it readable by its owner only.)
+    (safetensors itself would make it readable by its owner only.) Tensors on a GPU are copied to
+    the CPU first, so that the GPU needs no memory for it.
     """
     partial = path.with_name(f"{path.name}.partial")
     try:
         with open(partial, "wb") as file:
             mode = os.fstat(file.fileno()).st_mode
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, notes)
+        here = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+        save_file(here, partial, notes)
         partial.chmod(mode & 0o777)
         os.replace(partial, path)
     finally:
@@ -186,5 +188,5 @@ def save(model: nn.Module, config: ModelConfig, folder: Path, dtype: torch.dtype
     """Write the two files of a checkpoint, the weights last."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG).write_text(json.dumps(config.to_json(), indent=2) + "\n", encoding="utf-8")
-    state = {name: tensor.to(dtype) for name, tensor in model.state_dict().items()}
+    state = {name: tensor.cpu().to(dtype) for name, tensor in model.state_dict().items()}
     write_tensors(state, folder / WEIGHTS)

@@ -6,6 +6,7 @@ import os
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from tiny_preset import SCHEDULE, TINY, pictures
 from tiny_training import same, trained, weights, words, write_pictures
 from torch import nn
 
+from benchmarks.systems.shared.folder import write as write_system
 from diffae.checkpoints import checkpoint
 from diffae.checkpoints.trained_on import TrainedOn
 from diffae.data import open_dataset, portraits
@@ -98,6 +100,42 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path):
     with pytest.raises(UserError, match="weight is not finite at step 0"):
         training.save(tmp_path / "state", "me")
     assert not (tmp_path / "state").exists()
+
+
+class OnFullGPU(torch.Tensor):
+    """A tensor of a GPU without memory, of which nothing can be made but a copy on the CPU."""
+
+    @staticmethod
+    def __new__(cls, values):
+        like = {"strides": values.stride(), "dtype": values.dtype, "device": "cuda:0"}
+        return torch.Tensor._make_wrapper_subclass(cls, values.shape, **like)
+
+    def __init__(self, values):
+        self.values = values
+
+    @classmethod
+    def __torch_dispatch__(cls, function, types, args=(), kwargs=None):
+        if function is torch.ops.aten.detach.default:
+            return cls(args[0].values)
+        copied = function is torch.ops.aten._to_copy.default
+        if copied and kwargs["device"].type == "cpu" and kwargs["dtype"] == args[0].dtype:
+            return args[0].values.clone()
+        raise torch.OutOfMemoryError(str(function))
+
+
+def test_a_gpu_needs_no_memory_for_a_state_or_a_checkpoint(tmp_path):
+    """Weights in channels_last, as in a training, and an export in float16."""
+    values = torch.rand(2, 3, 4, 4).contiguous(memory_format=torch.channels_last)
+    model = SimpleNamespace(state_dict=lambda: {"w": OnFullGPU(values)})
+    with pytest.raises(RuntimeError):
+        OnFullGPU(values).contiguous()
+    state.save(tmp_path / "state", state.State({"w": OnFullGPU(values)}, 1, 0, "float32", 0), "me")
+    assert torch.equal(state.load(tmp_path / "state", "me").tensors["w"], values)
+    checkpoint.save(model, TINY.model, tmp_path / "ours", torch.float16)
+    (tmp_path / "other").mkdir()
+    write_system(model, "dummy", TINY.image, tmp_path / "other")
+    for name in ("ours", "other"):
+        assert torch.equal(load_file(tmp_path / name / checkpoint.WEIGHTS)["w"], values.half())
 
 
 # ----------------------------------------------------------------------------------------------

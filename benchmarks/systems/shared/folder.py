@@ -52,7 +52,7 @@ def write(
 ) -> None:
     """Write configuration (a dataclass) and weights, each file whole or not at all."""
     state = {
-        name: tensor.to(dtype) if tensor.is_floating_point() else tensor
+        name: tensor.cpu().to(dtype) if tensor.is_floating_point() else tensor
         for name, tensor in network.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
