@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from refusal import refusal
 from tiny_preset import TINY, pictures
 from tiny_training import same, weights, words, write_pictures
@@ -124,6 +125,19 @@ def test_the_process_knows_nothing_of_the_launcher(told, tmp_path, monkeypatch):
     trained(tmp_path / "out", every=100)
     names = json.loads((told / "0" / "words.json").read_text())[1]
     assert "STAND_IN_TOLD" in names and not set(names) & set(evaluations.LAUNCHER)
+
+
+def test_a_gpu_s_unused_memory_is_given_back_before_the_process_starts(tmp_path, monkeypatch):
+    """After the export, which may cache memory too."""
+    done = []
+    callback = Evaluations(tmp_path, tmp_path, {"image": 4}, TASKS, "diffae", FLAGS)
+    monkeypatch.setattr(callback, "_export", lambda *_: done.append("exported"))
+    monkeypatch.setattr(callback, "_run", lambda *_: done.append("measured"))
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: done.append("given back"))
+    training = SimpleNamespace(step=1, seen=4, schedule=TINY.image)
+    stage = Stage("image", "", None, TINY.image, None, export=lambda folder: None)
+    callback.begins(training, stage, lambda: 0)
+    assert done == ["exported", "given back", "measured"]
 
 
 @pytest.mark.parametrize("rank", [0, 1])

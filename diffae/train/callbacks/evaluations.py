@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pkgutil import resolve_name
 
+import torch
+
 from diffae.checkpoints.trained_on import NOTE
 from diffae.system.cli import say
 from diffae.system.errors import UserError
@@ -72,6 +74,7 @@ class Evaluations(Periodic):
         with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=path.parent) as partial:
             checkpoint, out, log = (Path(partial) / n for n in (CHECKPOINT, RUN, "log.txt"))
             self._export(checkpoint)
+            torch.cuda.empty_cache()  # the process may be on the same GPU; without one: nothing
             status = self._run(self._arguments(tasks, checkpoint, out), log)
             if self._stop():
                 return
