@@ -81,5 +81,6 @@ def _git(root: Path, *command: str) -> str | None:
 
 def _device(device: torch.device) -> str:
     if device.type == "cuda":
-        return f"{device}: {torch.cuda.get_device_name(device)}"
+        capability = "{}.{}".format(*torch.cuda.get_device_capability(device))
+        return f"{device}: {torch.cuda.get_device_name(device)}, capability {capability}"
     return f"{device}: {platform.processor() or platform.machine()}, {os.cpu_count()} logical cores"

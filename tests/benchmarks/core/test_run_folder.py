@@ -149,6 +149,14 @@ def test_a_checkout_without_git_has_no_commit(tmp_path, monkeypatch):
     assert provenance.checkout(tmp_path) == {"commit": None, "dirty": None}
 
 
+def test_the_kind_of_gpu_is_recorded(monkeypatch):
+    """Its name alone may not tell which kernels it runs."""
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"Card {device.index}")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, device.index))
+    found = provenance.describe([], torch.device("cuda:6"), None)["device"]
+    assert found == "cuda:6: Card 6, capability 8.6"
+
+
 # ----------------------------------------------------------------------------------------------
 # Another run's folder
 
