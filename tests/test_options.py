@@ -111,7 +111,7 @@ OPTIONS: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("run", "--seed", "1", {"fields": OTHER, "key": OTHER, "order": OTHER}),
     ("run", "--seed", f"{10**20 - 1}", {"fields": OTHER, "key": OTHER, "order": OTHER}),
     ("run identity portraits learn", "--seed", "-1", "at least 0"),
-    ("run measure train reconstruct app", "--device", "''", "neither cpu nor cuda"),
+    ("run measure train reconstruct app identity", "--device", "''", "neither cpu nor cuda"),
     ("run", "--device", "cpu", {"key": SAME}),
     ("run", "--precision", "tf32", {"key": OTHER, "fields": OTHER}),
     ("run", "--batch-size", "1", {"together": 1, "key": SAME, "fields": SAME}),
@@ -156,7 +156,6 @@ OPTIONS: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("settings presets portraits", "--out", "''", EMPTY),
     ("identity", "--data --out", "''", EMPTY),
     ("identity", "--steps --size", "0", "at least 1"),
-    ("identity", "--device", "''", "invalid choice"),
     ("convert", "CHECKPOINT", "'' {out}", EMPTY),
     ("convert", "OUT", "{ckpt} ''", EMPTY),
     # ---- training
