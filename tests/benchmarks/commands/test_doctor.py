@@ -31,17 +31,22 @@ def test_every_weight_has_its_source_hash_licence_and_place(tmp_path, capsys):
 @pytest.mark.parametrize(
     "line",
     [
-        "reconstruction: latent_dim, compression, code_bits, bits_per_pixel, rfd_effnet, ssim, ssim_valid, pd_effnet, mse, psnr, codebook_use, perplexity; not rfid: inception is missing; not lpips: alexnet is missing",
-        "probes: auroc, ap, accuracy",
+        "reconstruction: latent_dim, compression, code_bits, bits_per_pixel, rkd_effnet, rfd_effnet, "
+        "precision_effnet, recall_effnet, ssim, ssim_valid, pd_effnet, mse, psnr, ms_ssim, codebook_use, "
+        "perplexity; not rkid, rfid, precision, recall: inception is missing; not lpips: alexnet is "
+        "missing; not lpips_vgg: vgg16 is missing",
+        "probes: auroc, top1, top5, ap, accuracy",
         "identity: id_portraits, logit_change, on the data set portraits only; "
         "not arcface: arcface is missing",
         "interpolation: ppl_effnet; not ppl: vgg16 is missing",
         "fewshot: kd_effnet, fd_effnet, fd_effnet_seed_std, acceptance_rate; not kid, fid, "
-        "fid_seed_std: inception is missing",
+        "fid_seed_std: inception is missing; not cmmd: clip_vitl14_336 is missing",
         "memorisation: nn_effnet, nn_pixels, nn_ratio_effnet, nn_ratio_pixels; "
         "not nn_inception, nn_ratio_inception: inception is missing",
         "variation: diversity_effnet, pixel_std; not diversity_lpips: alexnet is missing",
-        "unconditional: kd_effnet, fd_effnet; not kid, fid: inception is missing",
+        "unconditional: kd_effnet, fd_effnet, precision_effnet, recall_effnet, density_effnet, "
+        "coverage_effnet; not kid, fid, precision, recall, density, coverage: inception is missing; not "
+        "cmmd: clip_vitl14_336 is missing",
         "denoising: mse, ssim",
     ],
 )
