@@ -140,9 +140,14 @@ def check_protocols(base: Run, new: Run, key: str) -> None:
 def check_uncertainty(base: Run, new: Run, key: str) -> None:
     """Raise UserError if the new run lacks the uncertainty of a number: without it no regression
     can be shown.
+
+    A share of images, such as precision, has an error only where enough of them are on either
+    side: a run may have one and another none, and that of the other counts for both.
     """
     was, now = base.records[key], new.records[key]
     if now.value is None or not math.isfinite(now.value):
+        return
+    if now.stderr is None and new.has_influences and is_of_sample(now, METRICS | new.metrics):
         return
     lost_error = was.stderr is not None and now.stderr is None
     if lost_error or (key in base.uncertainties and key not in new.uncertainties):

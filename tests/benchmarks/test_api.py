@@ -383,7 +383,9 @@ def test_any_object_with_encode_and_decode(patches, half):
         {row.metric: row.value for row in found.rows if row.table == "table1_reconstruction"}
         for found in (results, half)
     )
-    assert plain == theirs and len(plain) == 8
+    assert plain.keys() == theirs.keys() and len(plain) == 13
+    for metric, value in theirs.items():
+        assert plain[metric] == (value if value is None else pytest.approx(value, rel=1e-9))
     with pytest.raises(UserError, match=r"wrap\(model, image_size=64, title"):
         evaluate(Plain(), data=patches)
 
@@ -422,4 +424,7 @@ def test_two_checkpoints_of_one_kind(patches, untrained):
     models = {"one": str(untrained / "ddim"), "other": f"ddim={untrained / 'ddim'}"}
     results = evaluate(models, "reconstruction", patches, "smoke", steps=[2], limit=4)
     frame = results.frame()
-    assert set(frame["system"]) == {"one", "other"} and frame["value"].notna().all()
+    measured = frame[
+        ~frame["metric"].isin(["ms_ssim", "bits_per_pixel"])
+    ]  # of 32 px, not quantised
+    assert set(measured["system"]) == {"one", "other"} and measured["value"].notna().all()

@@ -14,7 +14,7 @@ from scipy import stats
 
 from reports import compare as command_line
 from reports.gate.verdicts import Run, compare, holm, read_margins, read_run
-from reports.records.record import NEITHER, write_records
+from reports.records.record import NEITHER, record_key, write_records
 from reports.records.uncertainty import (
     degrees_of_freedom,
     unpaired_error,
@@ -219,6 +219,24 @@ def edit(folder: Path, old: str, new: str, file: str = "records.csv") -> None:
 DAMAGED = {
     ("DiffAE", f"attribute {a}", "auroc"): RNG.normal(0.9 - 0.02 * a, 0.05, 300) for a in range(10)
 }
+
+
+def test_a_share_without_an_error_is_compared_by_that_of_the_other_run():
+    """A precision of almost all images has none; an SSIM that lost its own is refused."""
+    key = ("DiffAE", "", "precision_effnet")
+    hits = (RNG.random(200) < 0.8).astype(float)
+    base, new = make_run({key: hits, KEY: SSIM}), make_run({key: hits / 2, KEY: SSIM})
+    stated = next(row for row in new.rows if row.metric == key[2])
+    rows = tuple(replace(row, stderr=None) if row is stated else row for row in new.rows)
+    kept = {name: u for name, u in new.uncertainties.items() if name != record_key(stated)}
+    (found,) = (
+        one
+        for one in compare(base, replace(new, rows=rows, uncertainties=kept), {})
+        if one.record.metric == key[2]
+    )
+    error = float(np.std(hits, ddof=1) / np.sqrt(len(hits)))
+    assert found.verdict == "regression"
+    assert found.error.stderr == pytest.approx(np.sqrt(2) * error, rel=1e-6)
 
 
 def test_a_run_that_lost_its_influences_is_refused(tmp_path, command):
