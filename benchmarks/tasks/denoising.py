@@ -40,7 +40,7 @@ class Sizes:
     timesteps   t that they are noised to
     """
 
-    images: Count = 512
+    images: Count = 384
     timesteps: tuple[Timestep, ...] = (100, 300, 500, 700, 900)
 
 

@@ -78,7 +78,7 @@ class Sizes:
     beside_steps   T of the second solver
     """
 
-    images: Count = 20
+    images: Count = 16
     split: Split = "test"
     steps: tuple[Steps, ...] = (10, 20, 50, 100)
     solver: InvertingSolver = "ddim"
