@@ -40,7 +40,7 @@ class Sizes:
     timesteps   t that they are noised to
     """
 
-    images: Count = 384
+    images: Count = 256
     timesteps: tuple[Timestep, ...] = (100, 300, 500, 700, 900)
 
 

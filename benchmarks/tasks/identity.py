@@ -74,7 +74,7 @@ class Sizes:
     solver      solver that takes these steps
     """
 
-    images: Count = 24
+    images: Count = 20
     strengths: tuple[float, ...] = (0.15, 0.3, 0.8)
     steps: Steps = 10
     solver: InvertingSolver = "fast"
