@@ -186,7 +186,7 @@ def named(name: str) -> Protocol:
     if name in names():
         return read(FOLDER / f"{name}.toml")
     if not name.endswith(".toml"):
-        raise UserError(f"no protocol {name!r}{did_you_mean(name, names())}; or give a file.toml")
+        raise UserError(f"no protocol {name!r}{did_you_mean(name, names())}")
     return read(Path(name))
 
 
