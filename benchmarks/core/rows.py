@@ -12,7 +12,6 @@ import numpy as np
 
 from benchmarks.core.selection import Selection
 from benchmarks.metrics import METRICS
-from benchmarks.metrics.protocols import published as by_protocol
 from diffae.data import Dataset
 from reports.records.published import attach
 from reports.records.record import Record
@@ -128,6 +127,4 @@ def make_row(
         per_image=None if per_image is None else PerImage(per_image[0].order, per_image[1]),
         of_machine=of_machine,
     )
-    if table == by_protocol.BY_PROTOCOL:
-        return by_protocol.attach(row, row.measured_by)
     return attach(row, row.measured_by)

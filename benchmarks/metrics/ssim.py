@@ -86,7 +86,7 @@ def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
     for scale, power in enumerate(POWERS):
         if scale:
             a, b = _halved(a), _halved(b)
-        luminance, structure = _terms(a, b, padding=VALID)
+        luminance, structure = _terms(a, b, GAUSSIAN, VALID, span=1.0, sample=False)
         term = structure if scale < len(POWERS) - 1 else luminance * structure
         product *= term.mean((2, 3)).clamp(min=0) ** power
     return product.mean(1)
@@ -106,12 +106,7 @@ def _halved(images: Tensor) -> Tensor:
 
 
 def _terms(
-    a: Tensor,
-    b: Tensor,
-    window: str = GAUSSIAN,
-    padding: str = ZERO,
-    span: float = 1.0,
-    sample: bool = False,
+    a: Tensor, b: Tensor, window: str, padding: str, span: float, sample: bool
 ) -> tuple[Tensor, Tensor]:
     """The luminance and the structure (with the contrast) at each place, as `similarity` takes them."""
     sides = (_local(window, padding, size, a.device) for size in a.shape[-2:])

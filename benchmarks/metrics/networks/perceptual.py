@@ -39,8 +39,8 @@ class PerceptualDistance:
     """d(a, b) for pairs of images, N x 3 x H x W in [-1, 1] -> [N] in `dtype` on `device`.
 
     Images are clamped first, as for every metric (`pixel.seen`), unless a protocol does not (not
-    `clamped`). `network` is the name of its weights, `published` whether they are the published ones. The distance is only reported under
-    `metric_name`.
+    `clamped`). `network` is the name of its weights, `published` whether they are the published
+    ones. The distance is only reported under `metric_name`.
     """
 
     name: str

@@ -31,7 +31,7 @@ from benchmarks.metrics.protocols.cases import (
     measured,
 )
 from benchmarks.metrics.protocols.explain import Explained, explain, needed
-from benchmarks.metrics.protocols.published import BY_PROTOCOL, names_of
+from benchmarks.metrics.protocols.published import BY_PROTOCOL, attach, names_of
 from benchmarks.systems.protocol.base import System
 from diffae.eight_bit import to_uint8
 from reports.records.record import Record
@@ -123,7 +123,7 @@ class ByProtocol:
             "reconstruction", by=case.protocol.name, **of, **taken.protocol, **fields
         )
         said = [] if reason else [*_causes(one), *_departures(case, system, context)]
-        return context.record(
+        row = context.record(
             "reconstruction",
             BY_PROTOCOL,
             system.title,
@@ -136,6 +136,7 @@ class ByProtocol:
             **of,
             **taken.row,
         )
+        return attach(row, protocol.fields)
 
     def _network_of(self, one: Explained) -> Mapping[str, Any]:
         return {} if one.found is None else self._network(one.case)

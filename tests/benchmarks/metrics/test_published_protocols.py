@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.core.rows import Protocol, make_row
 from benchmarks.metrics.protocols import schema
-from benchmarks.metrics.protocols.published import names_of
+from benchmarks.metrics.protocols.published import attach, names_of
 from diffae.system.errors import UserError
 from reports.records.tokenizers import published
 
@@ -22,11 +22,12 @@ def row(name, checkpoint, metric, *, crop=None, dataset="imagenet-val", n=50_000
         "precision": "float32",
         "transform": {"image_size": size, "crop": crop or protocol.pixels.crop},
     }
-    return make_row(
+    made = make_row(
         SimpleNamespace(name=dataset, survey=SimpleNamespace(note="")),
         "reconstruction", "reconstruction_by_protocol", "mine", metric, 1.0, setting=name, n=n,
         protocol=Protocol(fields | more),
     )  # fmt: skip
+    return attach(made, made.measured_by)
 
 
 def test_a_number_by_the_same_protocol_is_comparable():
@@ -68,7 +69,7 @@ def test_another_network_is_a_difference():
         "reconstruction", "reconstruction_by_protocol", "mine", "rfd_effnet", 1.0, setting="titok",
         n=50_000, protocol=Protocol(fields),
     )  # fmt: skip
-    assert stand_in.not_comparable == "another feature network"
+    assert attach(stand_in, fields).not_comparable == "another feature network"
 
 
 def test_of_several_numbers_the_nearest_is_shown():

@@ -109,6 +109,23 @@ def test_the_protocols_fields_are_those_of_the_row(explained):
     assert "plain" in found.markdown(TABLE)
 
 
+def test_the_published_number_of_a_checkpoint_stands_beside_ours(tmp_path):
+    system = Coarse()
+    system.source = tmp_path / "sd-vae-ft-mse"
+    found = evaluate(
+        system,
+        "reconstruction",
+        profile="smoke",
+        settings={"reconstruction.images": 4, "data.portraits": 60},
+        protocol="llamagen",
+        stand_ins=True,
+        progress=False,
+    )
+    row = by_protocol(found.rows)["psnr", "llamagen"]
+    assert row.published == 24.5
+    assert "published with COCO 2017 val" in row.not_comparable
+
+
 def test_one_protocol_alone_has_the_same_numbers(explained):
     found = evaluate(
         Coarse(),
