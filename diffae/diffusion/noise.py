@@ -2,7 +2,7 @@
 
 The noise of image i comes from its own generator, keyed by (seed, purpose, i). Results therefore do
 not depend on batch size, number of processes or the order of work, and an interrupted run resumes
-exactly.
+with the same noise.
 
 The generator is Philox (Salmon et al., 2011) with a key of 128 bits. torch's own generator on the
 CPU takes the low 32 bits of a seed; among 50,000 images two share those with a probability of 25 %.

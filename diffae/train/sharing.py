@@ -76,17 +76,19 @@ class Sharing:
         assert isinstance(self._step, DistributedDataParallel)
         return self._step.no_sync()
 
-    def mean(self, value: Tensor) -> float:
+    def mean(self, value: Tensor) -> Tensor:
         """The mean of a number over the processes, the same in each of them."""
         if self.world == 1:
-            return float(value)
+            return value
         total = value.detach().float().clone()
         dist.all_reduce(total)
-        return float(total) / self.world
+        return total / self.world
 
     def any(self, here: bool) -> bool:
-        """Whether it is true in any of the processes."""
-        return self.mean(torch.tensor(float(here), device=self._device)) > 0
+        """Whether it is true in any of the processes. One alone does not wait for its GPU."""
+        if self.world == 1:
+            return here
+        return bool(self.mean(torch.tensor(float(here), device=self._device)) > 0)
 
 
 def gathered(own: Tensor, count: int) -> Tensor:

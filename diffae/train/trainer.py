@@ -1,8 +1,9 @@
-"""The training loop: one network, one schedule, exact resume.
+"""The training loop: one network, one schedule, exact resume on a CPU.
 
 A step is a function of the weights, the optimiser's state and (seed, step) alone: which examples it
 sees, its noise and its dropout all come from generators seeded by these two. So a run that is
-killed and started again continues as if it had not been interrupted. If noise and dropout are drawn
+killed and started again continues as if it had not been interrupted. On a GPU the same holds up to
+rounding, because some of its kernels sum in no fixed order. If noise and dropout are drawn
 per example, the number of processes and of parts makes no difference either, except for the
 rounding of sums.
 """
@@ -167,9 +168,10 @@ class Training:
             group["lr"] = learning_rate(self.schedule, self.step)
         self.optimiser.zero_grad()
         recompute(self.network, self.steps.recompute)
-        value = self.sharing.mean(self._gradients(loss_of, indices))
+        loss = self.sharing.mean(self._gradients(loss_of, indices))
         self.scaler.unscale_(self.optimiser)
-        self.norm = float(nn.utils.clip_grad_norm_(self.parameters, self.adam.largest_norm))
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.adam.largest_norm)
+        value, self.norm = torch.stack([loss, norm]).tolist()  # the one wait for a GPU in a step
         self.step += 1
         if math.isfinite(value) and math.isfinite(self.norm):
             self.scaler.step(self.optimiser)

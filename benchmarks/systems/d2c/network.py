@@ -150,7 +150,8 @@ class D2C(nn.Module):
         """
         path = [-1, *timesteps]
         for t, after in zip(path[:0:-1], path[-2::-1], strict=True):
-            a, b = self.alphas[t + 1].to(z), self.alphas[after + 1].to(z)
+            # They stay on the CPU: a number without dimensions is passed to a GPU without a copy.
+            a, b = (self.alphas[s + 1].to(z.dtype) for s in (t, after))
             eps = self.predict_noise(z, torch.full((len(z),), t, device=z.device))
             x_0 = (z - (1 - a).sqrt() * eps) / a.sqrt()
             z = b.sqrt() * x_0 + (1 - b).sqrt() * eps
@@ -158,5 +159,5 @@ class D2C(nn.Module):
 
     def add_noise(self, z: Tensor, t: int, eps: Tensor) -> Tensor:
         """Standardised z, noised to timestep t."""
-        a = self.alphas[t + 1].to(z)
+        a = self.alphas[t + 1].to(z.dtype)
         return a.sqrt() * z + (1 - a).sqrt() * eps

@@ -3,8 +3,10 @@
 It becomes tensors that a benchmark can rely on, or SystemFailed with the reason.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,8 +57,8 @@ class Returned:
 
     def numbers(self, shape: Shape) -> Tensor:
         """A part of a code: float32 of that shape, small enough to compute with."""
-        code = self.tensor(shape)
-        if code.numel() and float(code.abs().max()) > LARGEST_CODE:
+        code, low, high = self._bounded(shape)
+        if max(-low, high) > LARGEST_CODE:
             raise self.wrong(f"returned numbers beyond {LARGEST_CODE:g}")
         return code
 
@@ -73,10 +75,9 @@ class Returned:
         """
         any_side = self.shape[-1] if len(self.shape) == 4 else None
         side = any_side if size is None else size
-        images = self.tensor((count, 3, side, side), dtype)
+        images, low, high = self._bounded((count, 3, side, side), dtype)
         if not images.numel():
             return images
-        low, high = (float(bound) for bound in images.aminmax())
         if low < -FARTHEST or high > FARTHEST:
             raise self.wrong(
                 f"returned values from {low:.4g} to {high:.4g}; images are in [-1, 1], and values beyond "
@@ -91,11 +92,21 @@ class Returned:
 
     def tensor(self, shape: Shape, dtype: torch.dtype = torch.float32) -> Tensor:
         """A tensor of that shape and `dtype`, finite, on the device, without gradients."""
+        return self._bounded(shape, dtype)[0]
+
+    def _bounded(
+        self, shape: Shape, dtype: torch.dtype = torch.float32
+    ) -> tuple[Tensor, float, float]:
+        """The tensor of `tensor`, its least and its largest value (0 if it is empty).
+
+        Both are read at once, so that the host waits for a GPU once.
+        """
         found = self._ordinary(self._of_shape(shape, floating=True), dtype)
-        if found.numel() and not all(torch.isfinite(bound) for bound in found.aminmax()):
+        low, high = _bounds(found)
+        if not (math.isfinite(low) and math.isfinite(high)):  # nan is a bound wherever it is
             count = int((~torch.isfinite(found)).sum())
             raise self.wrong(f"returned {count:,} of {found.numel():,} values not finite")
-        return found
+        return found, low, high
 
     def tokens(self, shape: Shape | None, codebook: int) -> Tensor:
         """Integers from 0 to below `codebook`, as int64; None as shape allows any shape."""
@@ -103,10 +114,10 @@ class Returned:
         if tokens.dtype not in WHOLE:
             raise self.wrong(f"returned {dtype_name(tokens)} for tokens, not whole numbers")
         tokens = self._ordinary(tokens, torch.int64)
-        low, high = tokens.aminmax() if tokens.numel() else (0, 0)
+        low, high = _bounds(tokens)
         if low < 0 or high >= codebook:
             raise self.wrong(
-                f"returned tokens from {int(low)} to {int(high)}; the codebook goes from 0 to {codebook - 1}"
+                f"returned tokens from {low} to {high}; the codebook goes from 0 to {codebook - 1}"
             )
         return tokens
 
@@ -135,6 +146,11 @@ class Returned:
 
     def wrong(self, reason: str) -> SystemFailed:
         return SystemFailed.at(self.system, self.method, reason)
+
+
+def _bounds(values: Tensor) -> tuple[Any, Any]:
+    """The least and the largest value, numbers of Python; 0 of an empty tensor."""
+    return tuple(torch.stack(values.aminmax()).tolist()) if values.numel() else (0, 0)  # type: ignore[return-value]
 
 
 def in_words(shape: Sequence[int | None]) -> str:

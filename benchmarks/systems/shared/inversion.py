@@ -140,13 +140,15 @@ class Inversion:
         own = [generator_of(image) for image in images]
         maps = [_normals(own, (1, *m.shape), images) for m in self.generator.synthesis.noise_maps()]
         w = self.start.average.repeat(len(images), self.layers, 1)
+        scales = [noise_of_w(step, self.steps, self.start.spread) for step in range(self.steps)]
+        # All at once: a copy to a GPU in every step would wait for the step before.
+        of_steps = _normals(own, (sum(s > 0 for s in scales), *w.shape[1:]), images)
         sought = [tensor.requires_grad_() for tensor in (w, *maps)]
         adam = torch.optim.Adam(sought, betas=(0.9, 0.999), foreach=False)
         distance = self._distance(images)
-        for step in range(self.steps):
+        for step, scale in enumerate(scales):
             adam.param_groups[0]["lr"] = learning_rate(step, self.steps)
-            scale = noise_of_w(step, self.steps, self.start.spread)
-            moved = w + scale * _normals(own, w.shape[1:], images) if scale else w
+            moved = w + scale * of_steps[:, step] if scale else w
             ws = moved.expand(-1, self.generator.config.num_ws, -1)
             made = self.generator.synthesis(ws, maps)
             loss = distance(made) + MAPS_WEIGHT * dependence(maps)

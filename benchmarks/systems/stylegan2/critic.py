@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.systems.stylegan2.network import GAIN, SLOPE, START, Linear, filtered
+from benchmarks.systems.stylegan2.network import GAIN, SLOPE, START, Linear, filtered, fir_filter
 
 ALIKE = 4  # images whose deviation is taken together
 
@@ -38,19 +38,22 @@ class Discriminator(nn.Module):
 class Convolution(nn.Module):
     """A convolution whose weights are stored at N(0, 1).
 
-    It has a bias and leaky ReLU unless it is `linear`.
+    It has a bias and leaky ReLU unless it is `linear`; the filter precedes a stride.
     """
+
+    fir: Tensor | None
 
     def __init__(self, inputs: int, outputs: int, side: int, stride: int = 1, linear: bool = False):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs, side, side))
         self.bias = None if linear else nn.Parameter(torch.zeros(outputs))
         self.scale, self.stride = 1 / math.sqrt(inputs * side**2), stride
+        self.register_buffer("fir", fir_filter() if stride > 1 else None, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         side = self.weight.shape[2]
-        if self.stride > 1:  # the filter's output has one more row for 3 x 3
-            x = filtered(x, padding=2 if side == 3 else 1)
+        if self.fir is not None:  # its output has one more row for 3 x 3
+            x = filtered(x, self.fir, padding=2 if side == 3 else 1)
         padding = side // 2 if self.stride == 1 else 0
         x = F.conv2d(x, self.weight * self.scale, self.bias, self.stride, padding)
         return x if self.bias is None else F.leaky_relu(x, SLOPE) * GAIN

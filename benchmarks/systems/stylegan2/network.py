@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 FIR = (1.0, 3.0, 3.0, 1.0)  # the filter of upsampling, in each direction
+UPSAMPLING = 4  # the gain of the filter where three of four pixels are zeros
 SLOPE, GAIN = 0.2, math.sqrt(2)  # of leaky ReLU, and the gain that keeps the variance
 EPSILON = 1e-8
 START = 4  # px, of the constant
@@ -50,7 +51,7 @@ class StyleGAN2Config:
 
 def fir_filter() -> Tensor:
     """The two-dimensional filter, 4 x 4, of sum 1."""
-    row = torch.tensor(FIR)
+    row = torch.tensor(FIR, device="cpu")  # also while a network is built without memory
     return torch.outer(row, row) / row.sum().square()
 
 
@@ -155,6 +156,8 @@ class Block(nn.Module):
     The first has a constant as its input.
     """
 
+    fir: Tensor
+
     def __init__(self, inputs: int, channels: int, side: int, config: StyleGAN2Config):
         super().__init__()
         self.first = not inputs
@@ -162,6 +165,7 @@ class Block(nn.Module):
             self.const = nn.Parameter(torch.randn(channels, side, side))
         else:
             self.conv0 = Layer(inputs, channels, side, config, up=True)
+            self.register_buffer("fir", UPSAMPLING * fir_filter(), persistent=False)
         self.conv1 = Layer(channels, channels, side, config)
         self.torgb = ToRGB(channels, config)
 
@@ -179,27 +183,30 @@ class Block(nn.Module):
         for i, layer in enumerate(self.layers()):
             x = layer(x, ws[:, i], next(maps))
         more = self.torgb(x, ws[:, -1])
-        return x, more if image is None else upsampled(image) + more
+        return x, more if image is None else upsampled(image, self.fir) + more
 
 
 class Layer(nn.Module):
     """A modulated 3 x 3 convolution, noise, bias, leaky ReLU."""
 
     noise_const: Tensor
+    fir: Tensor | None
 
     def __init__(
         self, inputs: int, outputs: int, side: int, config: StyleGAN2Config, up: bool = False
     ):
         super().__init__()
-        self.up, self.clamp = up, config.conv_clamp
+        self.clamp = config.conv_clamp
         self.affine = Linear(config.w_dim, inputs, 1.0)
         self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
         self.noise_strength = nn.Parameter(torch.zeros(()))
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.register_buffer("noise_const", torch.randn(side, side))
+        fir = UPSAMPLING * fir_filter() if up else None
+        self.register_buffer("fir", fir, persistent=False)
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
-        x = modulated(x, self.weight, self.affine(w), self.up)
+        x = modulated(x, self.weight, self.affine(w), self.fir)
         if noise is not None:
             x = x + self.noise_strength * noise
         x = F.leaky_relu(x + self.bias[:, None, None], SLOPE) * GAIN
@@ -222,37 +229,32 @@ class ToRGB(nn.Module):
         return image.clamp(-self.clamp, self.clamp) if self.clamp else image
 
 
-def modulated(x: Tensor, weight: Tensor, style: Tensor, up: bool) -> Tensor:
+def modulated(x: Tensor, weight: Tensor, style: Tensor, fir: Tensor | None) -> Tensor:
     """Convolve with weights times `style` [N, inputs], divided by their norm (paper, eq. 1 and 3).
 
     The factors are applied to the input and to the output, so that one convolution serves the whole
-    batch.
+    batch. With a filter `fir` the side is doubled.
     """
     squares = weight.square().sum((2, 3))
     norm = (style.square() @ squares.T + EPSILON).rsqrt()
     x = x * style[:, :, None, None]
-    x = doubled(x, weight) if up else F.conv2d(x, weight, padding=1)
+    x = F.conv2d(x, weight, padding=1) if fir is None else doubled(x, weight, fir)
     return x * norm[:, :, None, None]
 
 
-def doubled(x: Tensor, weight: Tensor) -> Tensor:
+def doubled(x: Tensor, weight: Tensor, fir: Tensor) -> Tensor:
     """A convolution to twice the side: transposed with stride 2 (2 H + 1), then the filter."""
     x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
-    return F.conv2d(x, _each_channel(x), padding=1, groups=x.shape[1])
+    return filtered(x, fir, padding=1)
 
 
-def filtered(x: Tensor, padding: int) -> Tensor:
-    """Convolve with the filter of sum 1, as before halving the side."""
-    return F.conv2d(x, _each_channel(x) / 4, padding=padding, groups=x.shape[1])
+def filtered(x: Tensor, fir: Tensor, padding: int) -> Tensor:
+    """Convolve each channel with the filter."""
+    channels = x.shape[1]
+    return F.conv2d(x, fir.expand(channels, 1, -1, -1), padding=padding, groups=channels)
 
 
-def upsampled(image: Tensor) -> Tensor:
+def upsampled(image: Tensor, fir: Tensor) -> Tensor:
     """An image at twice the side: zeros between its pixels, then the filter."""
-    return F.conv_transpose2d(
-        image, _each_channel(image), stride=2, padding=1, groups=image.shape[1]
-    )
-
-
-def _each_channel(x: Tensor) -> Tensor:
-    """The filter for each channel of x, of gain 4 for the zeros between: C x 1 x 4 x 4."""
-    return (4 * fir_filter()).to(x).expand(x.shape[1], 1, -1, -1)
+    kernel = fir.expand(image.shape[1], 1, -1, -1)
+    return F.conv_transpose2d(image, kernel, stride=2, padding=1, groups=image.shape[1])
