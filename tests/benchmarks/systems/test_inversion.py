@@ -156,6 +156,23 @@ def test_noise_is_an_image_s_own(small):
     assert (first == again).all() and (first != other).all()
 
 
+def test_every_step_adds_noise_of_its_own_to_w(small, start):
+    """Where nothing is to be gained, w stays the average: the rest is the noise of an image's generator."""
+    seen: list[Tensor] = []
+    hook = small.synthesis.register_forward_pre_hook(lambda _, given: seen.append(given[0][0, 0]))
+    images, steps = torch.zeros(1, 3, 8, 8), 8
+    Inversion(small, NOTHING, start, 1, steps)(images)
+    hook.remove()
+    own = inversion.generator_of(images[0])
+    for one in small.synthesis.noise_maps():
+        own.standard_normal((1, *one.shape), dtype=np.float32)
+    for step in range(6):  # there is none in the last quarter
+        noise = torch.from_numpy(own.standard_normal((1, 16), dtype=np.float32))[0]
+        scale = inversion.noise_of_w(step, steps, start.spread)
+        close(seen[step], start.average + scale * noise, 1e-6)
+    assert len(seen) == steps and torch.equal(seen[6], start.average)
+
+
 def test_the_code_that_is_returned_is_without_the_noise_of_the_search(small, start):
     """Where nothing is to be gained, nothing moves, however much noise is added to w on the way."""
     found = Inversion(small, NOTHING, start, 1, 3)(torch.zeros(1, 3, 8, 8))
