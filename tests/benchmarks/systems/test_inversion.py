@@ -159,7 +159,9 @@ def test_noise_is_an_image_s_own(small):
 def test_every_step_adds_noise_of_its_own_to_w(small, start):
     """Where nothing is to be gained, w stays the average: the rest is the noise of an image's generator."""
     seen: list[Tensor] = []
-    hook = small.synthesis.register_forward_pre_hook(lambda _, given: seen.append(given[0][0, 0]))
+    hook = small.synthesis.register_forward_pre_hook(
+        lambda _, given: seen.append(given[0][0, 0].detach())
+    )
     images, steps = torch.zeros(1, 3, 8, 8), 8
     Inversion(small, NOTHING, start, 1, steps)(images)
     hook.remove()
