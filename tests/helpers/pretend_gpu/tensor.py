@@ -1,0 +1,208 @@
+"""Tensors on the pretend GPU, and what its operations refuse, wait for and compute.
+
+Every operation comes to `run`: a tensor of the GPU's by `GPUTensor`, the making of a new one by
+`OnGPU`. It is checked, counted, and computed on the CPU's memory within.
+"""
+
+from typing import Any, NoReturn
+
+import torch
+from pretend_gpu.counts import NUMBER, SIZE, TO_CPU, TO_GPU, TO_GPU_LATER, count
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+aten = torch.ops.aten
+GPU = torch.device("cuda:0")
+
+COPYING = {aten.copy_.default, aten._to_copy.default}  # may have tensors of two devices
+INDEXING = {"index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index"}
+PRODUCTS = {"mm", "bmm", "addmm", "baddbmm", "addbmm", "dot", "mv", "addmv"}
+RESIZING = ("upsample_bi", "_upsample_bi")
+NOT_IN_CUDA = {"histogram", "histogramdd", "_histogramdd_bin_edges"}
+WAITING = {
+    "_local_scalar_dense": NUMBER,
+    "equal": NUMBER,
+    "_linalg_check_errors": NUMBER,
+    "linalg_eig": NUMBER,
+    "nonzero": SIZE,
+    "masked_select": SIZE,
+    "unique_dim": SIZE,
+    "_unique2": SIZE,
+    "unique_consecutive": SIZE,
+    "bincount": SIZE,
+}
+
+
+class GPUTensor(Tensor):
+    """A tensor on the pretend GPU; `inner` is the one on the CPU that has its numbers."""
+
+    inner: Tensor
+    __torch_function__ = torch._C._disabled_torch_function_impl
+
+    @staticmethod
+    def __new__(cls, inner: Tensor, requires_grad: bool = False) -> "GPUTensor":
+        found = Tensor._make_wrapper_subclass(
+            cls,
+            inner.size(),
+            strides=inner.stride(),
+            storage_offset=inner.storage_offset(),
+            dtype=inner.dtype,
+            device=GPU,
+            requires_grad=requires_grad,
+        )
+        found.inner = inner
+        return found
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return run(func, args, kwargs or {})
+
+    def __repr__(self) -> str:
+        return f"{self.inner!r} on {GPU}"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "GPUTensor":
+        if id(self) not in memo:
+            found = GPUTensor(self.inner.detach().clone(), self.requires_grad)
+            if isinstance(self, torch.nn.Parameter):
+                found._is_param = True
+            memo[id(self)] = found
+        return memo[id(self)]
+
+    def untyped_storage(self) -> torch.UntypedStorage:
+        return self.inner.untyped_storage()
+
+    def data_ptr(self) -> int:
+        return self.inner.data_ptr()
+
+    def tolist(self) -> Any:
+        count(TO_CPU)
+        return self.inner.tolist()
+
+    def numpy(self, *, force: bool = False) -> Any:
+        if not force:
+            raise TypeError(
+                "can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first."
+            )
+        return self.detach().cpu().numpy()
+
+
+class OnGPU(TorchDispatchMode):
+    """Within it, operations with `device="cuda"` make tensors on the pretend GPU."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return run(func, args, kwargs or {})
+
+
+class Room:
+    """How many examples of a batch fit; more in a convolution raise `error`."""
+
+    examples: int | None = None
+    error: Exception = torch.OutOfMemoryError()
+
+
+def run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """An operation of PyTorch, as on a computer with a GPU."""
+    tensors = [one for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor)]
+    inputs = [one for one in tensors if isinstance(one, GPUTensor)]
+    name = func.name().removeprefix("aten::").partition(".")[0]
+    device = kwargs.get("device")
+    if name in ("_fused_sdp_choice", "is_pinned") and inputs:
+        return 0  # attention written out; not pinned
+    to_gpu = bool(inputs) if device is None else torch.device(device).type == "cuda"
+    if func is aten.copy_.default:
+        to_gpu = isinstance(args[0], GPUTensor)
+    if inputs:
+        _refuse(func, name, args, tensors)
+    if inputs or to_gpu:
+        _count(func, name, args, kwargs, to_gpu, bool(inputs))
+        _fit(name, tensors)
+    result = _computed(func, args, kwargs, to_gpu)
+    of_input = {id(one.inner): one for one in inputs}
+    if any(one.shape != one.inner.shape for one in inputs):
+        raise NotImplementedError(f"pretend GPU: {func} changes a shape in place")
+
+    def outer(value: Tensor) -> Tensor:
+        known = of_input.get(id(value), value)
+        return GPUTensor(known) if to_gpu and not isinstance(known, GPUTensor) else known
+
+    return tree_map_only(Tensor, outer, result)
+
+
+def _computed(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], to_gpu: bool) -> Any:
+    """The result on the CPU. Generators of the GPU lend their state to one of the CPU."""
+    lent: list[tuple[torch.Generator, torch.Generator]] = []
+
+    def lend(of_gpu: torch.Generator) -> torch.Generator:
+        if (of_gpu.device.type == "cuda") != to_gpu:
+            kind = GPU.type if to_gpu else "cpu"
+            raise RuntimeError(
+                f"Expected a '{kind}' device type for generator but found '{of_gpu.device.type}'"
+            )
+        if not to_gpu:
+            return of_gpu
+        own = torch.Generator()
+        own.set_state(of_gpu.get_state())
+        lent.append((of_gpu, own))
+        return own
+
+    args, kwargs = tree_map_only(torch.Generator, lend, (args, kwargs))
+    args, kwargs = tree_map_only(GPUTensor, lambda one: one.inner, (args, kwargs))
+    if to_gpu and kwargs.get("device") is not None:
+        if torch.device(kwargs["device"]).index not in (None, 0):
+            raise RuntimeError("CUDA error: invalid device ordinal")
+        kwargs |= {"device": torch.device("cpu")}
+    result = func(*args, **kwargs | ({"pin_memory": False} if kwargs.get("pin_memory") else {}))
+    for of_gpu, own in lent:
+        of_gpu.set_state(own.get_state())
+    return result
+
+
+def _refuse(func: Any, name: str, args: tuple[Any, ...], tensors: list[Tensor]) -> None:
+    """Raise what a GPU raises for operands that it does not take."""
+    dtype = tensors[0].dtype
+    if name in NOT_IN_CUDA:
+        raise NotImplementedError(f"Could not run 'aten::{name}' with arguments from the 'CUDA' backend.")
+    if name in PRODUCTS and not (dtype.is_floating_point or dtype.is_complex):
+        raise RuntimeError(f'"addmm_cuda" not implemented for {dtype}')
+    if name.startswith(RESIZING) and dtype == torch.uint8:
+        raise RuntimeError(f'"{name}_out_frame" not implemented for \'Byte\'')
+    if func in COPYING:
+        return
+    if name in INDEXING:  # a tensor on the GPU may have indices on the CPU, which are copied
+        if not isinstance(args[0], GPUTensor):
+            raise RuntimeError("indices should be either on cpu or on the same device as the indexed tensor (cpu)")
+        tensors = [one for one in args[2:3] if isinstance(one, Tensor)]
+    # A number in a tensor without dimensions may be on the CPU.
+    if any(one.ndim for one in tensors if not isinstance(one, GPUTensor)):
+        _two_devices(func)
+
+
+def _two_devices(func: Any) -> NoReturn:
+    raise RuntimeError(
+        f"Expected all tensors to be on the same device, but found at least two devices, cuda:0 and cpu! ({func})"
+    )
+
+
+def _count(
+    func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], to_gpu: bool, from_gpu: bool
+) -> None:
+    """Count what an operation waits for or copies."""
+    if func in COPYING:
+        source = args[1] if func is aten.copy_.default else args[0]
+        if isinstance(source, GPUTensor) != to_gpu:
+            later = kwargs.get("non_blocking") or (name == "copy_" and len(args) > 2 and args[2])
+            count(TO_CPU if not to_gpu else TO_GPU_LATER if later else TO_GPU)
+    elif name in INDEXING:
+        for index in filter(lambda one: isinstance(one, Tensor), args[1]):
+            if not isinstance(index, GPUTensor):
+                count(TO_GPU)
+            if index.dtype in (torch.bool, torch.uint8):
+                count(SIZE)
+    elif name in WAITING or func is aten.repeat_interleave.Tensor:
+        count(WAITING.get(name, SIZE))
+
+
+def _fit(name: str, tensors: list[Tensor]) -> None:
+    if name == "convolution" and Room.examples is not None and len(tensors[0]) > Room.examples:
+        raise Room.error
