@@ -8,15 +8,20 @@ CUDA = "CUDA error: out of memory\nCUDA kernel errors might be asynchronously re
 INDICES = "Expected canUse32BitIndexMath(input) && canUse32BitIndexMath(output) to be true, but got false."
 NEAREST = "upsample_nearest2d only supports output tensors with less than INT_MAX elements, but got [512, 256, 128, 128]"
 
+OF_A_GPU = {
+    "allocator": torch.OutOfMemoryError(GPU),
+    "cuda": getattr(torch, "AcceleratorError", RuntimeError)(CUDA),  # since 2.8
+    "cublas": RuntimeError(
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"
+    ),
+    "cudnn": RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+    "indices": RuntimeError(INDICES),
+}
 MEMORY_ERRORS = [
     MemoryError(),
     RuntimeError(CPU),
     RuntimeError("could not create a memory object"),
-    torch.OutOfMemoryError(GPU),
-    getattr(torch, "AcceleratorError", RuntimeError)(CUDA),  # since 2.8
-    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    *OF_A_GPU.values(),
     RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
-    RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
-    RuntimeError(INDICES),
     RuntimeError(NEAREST),
 ]

@@ -13,7 +13,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="pretend_gpu", allow_abbrev=False)
     parser.add_argument("--counts", type=Path, help="write kinds, places and times of waits (JSON)")
     parser.add_argument("--room", type=int, help="examples in a batch that fit into memory")
-    parser.add_argument("--error", default="allocator", help="what more of them raise (memory_errors.py)")
+    parser.add_argument(
+        "--error", default="allocator", help="what more of them raise (memory_errors.py)"
+    )
     parser.add_argument("module")
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     args = parser.parse_args()

@@ -1,4 +1,4 @@
-"""What a program did that makes the host wait for the GPU, or copies between the two."""
+"""What a program did that makes the host wait for the GPU or copies between the two, by line."""
 
 import json
 import re
@@ -6,10 +6,12 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-# Kinds. All but the second wait.
-TO_GPU, TO_GPU_LATER, TO_CPU = "copy to the GPU", "copy to the GPU, not waited for", "copy to the CPU"
-NUMBER, SIZE, SYNCHRONIZE = "number read", "size read", "synchronize"
-COPIES = (TO_GPU, TO_GPU_LATER, TO_CPU)
+TO_GPU, TO_CPU = "copy to the GPU", "copy to the CPU"
+TO_GPU_LATER = "copy to the GPU, not waited for"
+NUMBER, SIZE, SYNCHRONIZE = "numbers read", "size read", "synchronize"
+NO_MEMORY = "memory error"
+COPIES = (TO_GPU, TO_CPU, TO_GPU_LATER)
+WAITS = (TO_GPU, TO_CPU, NUMBER, SIZE, SYNCHRONIZE)
 
 COUNTS: Counter[tuple[str, str]] = Counter()  # by kind and by file:line of the project
 OURS = re.compile(r".*/((?:diffae|probes|benchmarks|reports)/.*)")
@@ -21,8 +23,11 @@ def count(kind: str) -> None:
 
 def totals() -> tuple[int, int]:
     """Waits and copies so far."""
-    waits = sum(times for (kind, _), times in COUNTS.items() if kind != TO_GPU_LATER)
-    return waits, sum(times for (kind, _), times in COUNTS.items() if kind in COPIES)
+    waits, copies = (
+        sum(times for (kind, _), times in COUNTS.items() if kind in kinds)
+        for kinds in (WAITS, COPIES)
+    )
+    return waits, copies
 
 
 def write(path: Path) -> None:

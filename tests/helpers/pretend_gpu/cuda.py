@@ -13,6 +13,7 @@ for name in (torch_folder() / "lib/libc10.so", torch_folder() / "lib/libtorch_cp
     ctypes.CDLL(str(name), mode=ctypes.RTLD_GLOBAL)
 
 import torch  # noqa: E402
+
 from pretend_gpu.counts import SYNCHRONIZE, count  # noqa: E402
 from pretend_gpu.tensor import OnGPU  # noqa: E402
 

@@ -4,13 +4,14 @@ Every operation comes to `run`: a tensor of the GPU's by `GPUTensor`, the making
 `OnGPU`. It is checked, counted, and computed on the CPU's memory within.
 """
 
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any
 
 import torch
-from pretend_gpu.counts import NUMBER, SIZE, TO_CPU, TO_GPU, TO_GPU_LATER, count
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map_only
+
+from pretend_gpu.counts import NO_MEMORY, NUMBER, SIZE, TO_CPU, TO_GPU, TO_GPU_LATER, count
 
 aten = torch.ops.aten
 GPU = torch.device("cuda:0")
@@ -76,7 +77,7 @@ class GPUTensor(Tensor):
         return self.inner.data_ptr()
 
     def tolist(self) -> Any:
-        count(TO_CPU)
+        count(NUMBER)
         return self.inner.tolist()
 
     def numpy(self, *, force: bool = False) -> Any:
@@ -90,6 +91,10 @@ class GPUTensor(Tensor):
 class OnGPU(TorchDispatchMode):
     """Within it, operations with `device="cuda"` make tensors on the pretend GPU."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # would import the compiler
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return run(func, args, kwargs or {})
 
@@ -101,9 +106,21 @@ class Room:
     error: Exception = torch.OutOfMemoryError()
 
 
+def changed(kind: type, change: Callable[[Any], Any], value: Any) -> Any:
+    """Arguments or results of an operation, with `change` of what is of a kind in them."""
+    if isinstance(value, kind):
+        return change(value)
+    if isinstance(value, tuple | list):
+        return type(value)(changed(kind, change, one) for one in value)
+    if isinstance(value, dict):
+        return {name: changed(kind, change, one) for name, one in value.items()}
+    return value
+
+
 def run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """An operation of PyTorch, as on a computer with a GPU."""
-    tensors = [one for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor)]
+    tensors: list[Tensor] = []
+    changed(Tensor, tensors.append, (args, kwargs))
     inputs = [one for one in tensors if isinstance(one, GPUTensor)]
     name = func.name().removeprefix("aten::").partition(".")[0]
     device = kwargs.get("device")
@@ -123,10 +140,10 @@ def run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         raise NotImplementedError(f"pretend GPU: {func} changes a shape in place")
 
     def outer(value: Tensor) -> Tensor:
-        known = of_input.get(id(value), value)
-        return GPUTensor(known) if to_gpu and not isinstance(known, GPUTensor) else known
+        known = of_input.get(id(value))
+        return known if known is not None else GPUTensor(value) if to_gpu else value
 
-    return tree_map_only(Tensor, outer, result)
+    return changed(Tensor, outer, result)
 
 
 def _computed(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], to_gpu: bool) -> Any:
@@ -146,8 +163,8 @@ def _computed(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], to_gpu: 
         lent.append((of_gpu, own))
         return own
 
-    args, kwargs = tree_map_only(torch.Generator, lend, (args, kwargs))
-    args, kwargs = tree_map_only(GPUTensor, lambda one: one.inner, (args, kwargs))
+    args, kwargs = changed(torch.Generator, lend, (args, kwargs))
+    args, kwargs = changed(GPUTensor, lambda one: one.inner, (args, kwargs))
     if to_gpu and kwargs.get("device") is not None:
         if torch.device(kwargs["device"]).index not in (None, 0):
             raise RuntimeError("CUDA error: invalid device ordinal")
@@ -162,30 +179,35 @@ def _refuse(func: Any, name: str, args: tuple[Any, ...], tensors: list[Tensor]) 
     """Raise what a GPU raises for operands that it does not take."""
     dtype = tensors[0].dtype
     if name in NOT_IN_CUDA:
-        raise NotImplementedError(f"Could not run 'aten::{name}' with arguments from the 'CUDA' backend.")
+        raise NotImplementedError(
+            f"Could not run 'aten::{name}' with arguments from the 'CUDA' backend."
+        )
     if name in PRODUCTS and not (dtype.is_floating_point or dtype.is_complex):
         raise RuntimeError(f'"addmm_cuda" not implemented for {dtype}')
     if name.startswith(RESIZING) and dtype == torch.uint8:
-        raise RuntimeError(f'"{name}_out_frame" not implemented for \'Byte\'')
+        raise RuntimeError(f"\"{name}_out_frame\" not implemented for 'Byte'")
     if func in COPYING:
         return
     if name in INDEXING:  # a tensor on the GPU may have indices on the CPU, which are copied
         if not isinstance(args[0], GPUTensor):
-            raise RuntimeError("indices should be either on cpu or on the same device as the indexed tensor (cpu)")
+            raise RuntimeError(
+                "indices should be either on cpu or on the same device as the indexed tensor (cpu)"
+            )
         tensors = [one for one in args[2:3] if isinstance(one, Tensor)]
     # A number in a tensor without dimensions may be on the CPU.
     if any(one.ndim for one in tensors if not isinstance(one, GPUTensor)):
-        _two_devices(func)
-
-
-def _two_devices(func: Any) -> NoReturn:
-    raise RuntimeError(
-        f"Expected all tensors to be on the same device, but found at least two devices, cuda:0 and cpu! ({func})"
-    )
+        raise RuntimeError(
+            f"Expected all tensors to be on the same device, but found at least two devices, cuda:0 and cpu! ({func})"
+        )
 
 
 def _count(
-    func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], to_gpu: bool, from_gpu: bool
+    func: Any,
+    name: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    to_gpu: bool,
+    from_gpu: bool,
 ) -> None:
     """Count what an operation waits for or copies."""
     if func in COPYING:
@@ -205,4 +227,5 @@ def _count(
 
 def _fit(name: str, tensors: list[Tensor]) -> None:
     if name == "convolution" and Room.examples is not None and len(tensors[0]) > Room.examples:
+        count(NO_MEMORY)
         raise Room.error

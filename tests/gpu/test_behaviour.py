@@ -1,0 +1,35 @@
+"""The pretend GPU refuses what a GPU refuses, and memory errors make batches smaller."""
+
+import json
+
+import pytest
+from memory_errors import OF_A_GPU
+
+REFUSED = {
+    "two devices": "RuntimeError: Expected all tensors to be on the same device",
+    "an index on the GPU": "RuntimeError: indices should be either on cpu or",
+    "numpy": "TypeError: can't convert cuda:0 device type tensor to numpy",
+    "a generator of the CPU": "RuntimeError: Expected a 'cuda' device type for generator",
+    "a product of integers": 'RuntimeError: "addmm_cuda" not implemented for',
+    "resized bytes": 'RuntimeError: "upsample_bilinear2d_out_frame" not implemented',
+    "a second GPU": "RuntimeError: CUDA error: invalid device ordinal",
+}
+
+
+@pytest.fixture(scope="module")
+def found(on_gpu):
+    ended = on_gpu("gpu_behaviour")
+    assert ended.returncode == 0, ended.stderr
+    return json.loads(ended.stdout)
+
+
+@pytest.mark.parametrize("work", REFUSED)
+def test_what_a_gpu_refuses_is_refused(work, found):
+    assert found["refused"][work].startswith(REFUSED[work])
+
+
+@pytest.mark.parametrize("error", OF_A_GPU)
+def test_a_batch_that_does_not_fit_is_halved_and_gives_the_same_numbers(error, found):
+    halved = found["halved"][error]
+    assert halved["found"] == {"encode": 2, "decode": 2}
+    assert halved["difference"] < 1e-5
