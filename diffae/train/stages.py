@@ -197,10 +197,12 @@ def noised(
 
     t is drawn uniformly; the target is eps or the velocity.
     """
-    t = torch.from_numpy(noise.integers(len(alphas), size=len(x_0)))
-    eps = normals(noise, x_0.shape).to(x_0.device)
-    target = velocity(x_0, eps, alphas[t]) if prediction == VELOCITY else eps
-    return add_noise(x_0, eps, alphas[t]), t.to(x_0.device), target
+    drawn = torch.from_numpy(noise.integers(len(alphas), size=len(x_0)))
+    parts = (drawn, alphas[drawn], normals(noise, x_0.shape))
+    # Without waiting for the GPU, which may still compute the part of the batch before.
+    t, a, eps = (part.to(x_0.device, non_blocking=True) for part in parts)
+    target = velocity(x_0, eps, a) if prediction == VELOCITY else eps
+    return add_noise(x_0, eps, a), t, target
 
 
 def image_loss(

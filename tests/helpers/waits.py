@@ -38,15 +38,20 @@ Found = dict[str, tuple[float, float]]
 def waits(work: Callable[[], object]) -> tuple[int, int]:
     """Waits and copies of work that was done once before."""
     work()
-    before = counts.totals()
-    work()
-    return counts.totals()[0] - before[0], counts.totals()[1] - before[1]
+    return _counted(work)
 
 
 def of_a_step(work: Callable[[int], object]) -> tuple[float, float]:
     """Waits and copies of a further step of `work`."""
-    few, more = (waits(partial(work, steps)) for steps in (FEW, MORE))
+    few, more = waits(lambda: work(FEW)), _counted(lambda: work(MORE))
     return (more[0] - few[0]) / (MORE - FEW), (more[1] - few[1]) / (MORE - FEW)
+
+
+def _counted(work: Callable[[], object]) -> tuple[int, int]:
+    before = counts.totals()
+    work()
+    after = counts.totals()
+    return after[0] - before[0], after[1] - before[1]
 
 
 def known() -> Found:
