@@ -7,6 +7,7 @@
     python -m benchmarks.run all --dry-run                what would be computed, and how long it would take
     python -m benchmarks.run weights                      the weights that metrics use; with names, fetch them
     python -m benchmarks.run doctor                       which weights are here, and what can be measured with them
+    python -m benchmarks.run doctor --gpu                 checks of the GPU, as a block to paste into an issue
     python -m benchmarks.run docs                         the pages of the documentation
 
 Results are in --out: report.html (all of it, for a browser), records.csv (one row per number), influences.npz (how
@@ -35,18 +36,18 @@ COMMANDS = {
 }
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments: list[str] | None = None) -> int | None:
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] and arguments[0] in COMMANDS:
         with importing():
             command = load(COMMANDS[arguments[0]])
-        command(arguments[1:])
-        return
+        return command(arguments[1:])
     distributed.init()
     options = parse(arguments, __doc__)
     with importing():
         from benchmarks.commands import running
     running.run_or_plan(options)
+    return None
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""`doctor`: which metric weights are here, where to put the others, and what can be measured."""
+"""`doctor`: which metric weights are here, where to put the others, and what can be measured; with
+`--gpu`, checks of the GPU.
+"""
 
 from pathlib import Path
 
@@ -10,14 +12,43 @@ from benchmarks.core.store import default_root
 from benchmarks.metrics import METRICS
 from diffae.checkpoints.packaged import packaged_names
 from diffae.system import cli
+from diffae.system.errors import UserError
+from diffae.system.signals import importing
 from reports.records.metrics import alternatives
 
 
-def examine(arguments: list[str]) -> None:
-    """Print the table of metric weights, their hashes, and what the benchmarks can therefore report."""
+def examine(arguments: list[str]) -> int:
+    """Print the table of metric weights, their hashes, and what the benchmarks can therefore report;
+    with --gpu, the checks of a GPU instead.
+
+    Returns the exit status: 1 if a check of the GPU failed. Raises UserError if there is no GPU.
+    """
     parser = cli.Parser(cli.prog("benchmarks.run doctor"), None)
     parser.add_argument("--weights-dir", type=cli.path)
-    folder = parser.parse(arguments).weights_dir
+    parser.add_argument("--gpu", action="store_true", help="check the GPU, in about a minute")
+    parser.add_argument("--device", type=cli.device, help="with --gpu: cuda or cuda:N")
+    args = parser.parse(arguments)
+    if args.gpu:
+        return _examine_gpu(args.device or cli.default_device(), args.weights_dir)
+    if args.device is not None:
+        raise UserError("--device: only with --gpu")
+    _examine_weights(args.weights_dir)
+    return 0
+
+
+def _examine_gpu(device: str, folder: Path | None) -> int:
+    if folder is not None:
+        raise UserError("--weights-dir: not with --gpu, whose checks need no weights")
+    if device == "cpu":
+        raise UserError("--gpu: needs a GPU, and PyTorch finds none here")
+    with importing():
+        import torch
+
+        from benchmarks.commands import doctor_gpu
+    return doctor_gpu.examine(torch.device(device))
+
+
+def _examine_weights(folder: Path | None) -> None:
     print("\n".join(weights_report(folder)))
     print(f"packaged checkpoints: {', '.join(packaged_names()) or 'none'}")
     root = default_root()

@@ -81,7 +81,7 @@ WORDS: Mapping[str, str] = {
 }
 
 Deviations = dict[str, dict[str, float]]  # by the steps ("T = 10, ddim"), then by what is compared
-Outputs = dict[str, Semantic]
+Outputs = Mapping[str, Semantic]
 Asked = tuple[str | None, int]  # a solver by name (None: the system's own way) and T
 
 
