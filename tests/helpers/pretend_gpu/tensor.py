@@ -132,7 +132,7 @@ def run(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if inputs:
         _refuse(func, name, args, tensors)
     if inputs or to_gpu:
-        _count(func, name, args, kwargs, to_gpu, bool(inputs))
+        _count(func, name, args, kwargs, to_gpu)
         _fit(name, tensors)
     result = _computed(func, args, kwargs, to_gpu)
     of_input = {id(one.inner): one for one in inputs}
@@ -202,12 +202,7 @@ def _refuse(func: Any, name: str, args: tuple[Any, ...], tensors: list[Tensor]) 
 
 
 def _count(
-    func: Any,
-    name: str,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    to_gpu: bool,
-    from_gpu: bool,
+    func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], to_gpu: bool
 ) -> None:
     """Count what an operation waits for or copies."""
     if func in COPYING:
