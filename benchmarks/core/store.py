@@ -84,13 +84,16 @@ class Store:
         with suppress(OSError):
             fcntl.flock(self._in_use, fcntl.LOCK_SH)  # until this process ends
 
-    def chunks(self, key: dict[str, Any], count: int, compute: Compute) -> Iterator[Arrays]:
-        """Yield the chunks of positions 0..count-1 in order. The ranks divide the missing ones
-        among them; then every rank reads all, one by one.
+    def chunks(
+        self, key: dict[str, Any], count: int, compute: Compute, chunk: int | None = None
+    ) -> Iterator[Arrays]:
+        """Yield the chunks of positions 0..count-1 in order, of `chunk` positions (None: of CHUNK
+        images). The ranks divide the missing ones among them; then every rank reads all, one by
+        one.
 
         `key["work"]` names the kind of work in the folder's name and on the progress bar.
         """
-        pieces = _pieces(0, count)
+        pieces = _pieces(0, count, chunk)
         todo = [group for mine in self._mine(pieces) for group in self._missing(key, mine)]
         failure = None
         if todo:
@@ -98,7 +101,11 @@ class Store:
             total = sum(group[-1][1] - group[0][0] for group in todo)
             quiet = not distributed.is_main()
             with tqdm(
-                total=total, desc=title, unit="image", leave=False, disable=quiet or None
+                total=total,
+                desc=title,
+                unit="part" if chunk else "image",
+                leave=False,
+                disable=quiet or None,
             ) as bar:
                 try:
                     for group in todo:
@@ -189,16 +196,17 @@ class Store:
         compute: Compute,
         names: Iterable[str] | None = None,
         without: Iterable[str] = (),
+        chunk: int | None = None,
     ) -> Arrays:
         """The arrays called `names` (None: all) of all chunks, `without` some, joined. Memory holds
         the result and one more chunk.
         """
         found: Arrays = {}
         filled: dict[str, int] = {}
-        chunks = zip(_pieces(0, count), self.chunks(key, count, compute), strict=True)
-        for (start, stop), chunk in chunks:
-            for name in [n for n in (chunk if names is None else names) if n not in without]:
-                part = chunk[name]
+        chunks = self.chunks(key, count, compute, chunk)
+        for (start, stop), arrays in zip(_pieces(0, count, chunk), chunks, strict=True):
+            for name in [n for n in (arrays if names is None else names) if n not in without]:
+                part = arrays[name]
                 if start == 0:  # a preview has rows for the first positions only
                     rows = count if len(part) == stop else len(part)
                     found[name], filled[name] = np.empty((rows, *part.shape[1:]), part.dtype), 0
@@ -265,8 +273,9 @@ class MemoryStore(Store):
         return None if kept is None else {name: array.copy() for name, array in kept.items()}
 
 
-def _pieces(start: int, stop: int) -> list[Piece]:
-    return [(a, min(a + CHUNK, stop)) for a in range(start, stop, CHUNK)]
+def _pieces(start: int, stop: int, chunk: int | None = None) -> list[Piece]:
+    size = chunk or CHUNK
+    return [(a, min(a + size, stop)) for a in range(start, stop, size)]
 
 
 def _neighbours(pieces: list[Piece], most: int) -> list[list[Piece]]:

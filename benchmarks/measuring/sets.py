@@ -21,7 +21,7 @@ from benchmarks.metrics.frechet import (
     read_statistics,
     write_statistics,
 )
-from benchmarks.metrics.frechet_jackknife import Jackknife, Side, blocks_of
+from benchmarks.metrics.frechet_jackknife import InParts, Jackknife, Side, blocks_of
 from benchmarks.metrics.manifold import Manifold
 from benchmarks.metrics.networks.chosen import FEATURES
 from benchmarks.metrics.networks.features import FeatureNetwork
@@ -111,10 +111,10 @@ def _cmmd(reference: Features, samples: Features, args: Namespace) -> Compared:
 
 
 def _of_kernel(
-    between: Callable[[Side, Side], Jackknife], reference: Features, samples: Features
+    between: Callable[[Side, Side], InParts[Jackknife]], reference: Features, samples: Features
 ) -> Compared:
     sides = (Side.of(features, blocks_of(len(features))) for features in (samples, reference))
-    found = between(*sides)
+    found = between(*sides).whole()
     return Compared(found.value, _standard_error([found.of_samples, found.of_reference]))
 
 

@@ -34,22 +34,19 @@ Array = NDArray[np.floating]
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Moments of a set of features in float64, as a Frechet distance needs them.
+    """Moments of a set of features in float64, on the device of the features.
 
     `n` is the number of images, `mean` [d] and `scatter` [d, d] the sum of centred outer products.
     If n is UNKNOWN (statistics that others saved), `scatter` holds the covariance itself.
     """
 
     n: int
-    mean: Array
-    scatter: Array
+    mean: Tensor
+    scatter: Tensor
 
     @staticmethod
     def from_features(features: Tensor | Array) -> Moments:
-        """Moments of N x d features.
-
-        The sums are taken in float64 on the features' own device, ROWS rows at a time.
-        """
+        """Moments of N x d features, ROWS rows at a time."""
         starts = range(0, max(len(features), 1), ROWS)
         return reduce(Moments.merge, (_moments(features[i : i + ROWS]) for i in starts))
 
@@ -60,7 +57,7 @@ class Moments:
         n = self.n + other.n
         delta = other.mean - self.mean
         mean = self.mean + delta * (other.n / n)
-        between = np.outer(delta, delta) * (self.n * other.n / n)
+        between = torch.outer(delta, delta) * (self.n * other.n / n)
         return Moments(n, mean, self.scatter + other.scatter + between)
 
     def without(self, block: Moments) -> Moments:
@@ -69,7 +66,7 @@ class Moments:
             raise ValueError(f"cannot take {block.n} images out of {self.n}")
         return self.merge(Moments(-block.n, block.mean, -block.scatter))
 
-    def covariance(self) -> Array:
+    def covariance(self) -> Tensor:
         """The unbiased covariance (divided by n - 1), as in NumPy and pytorch-fid."""
         if self.n == UNKNOWN:
             return self.scatter
@@ -83,34 +80,25 @@ class Moments:
         return self.n == UNKNOWN or self.n > len(self.mean)
 
     @cached_property
-    def factor(self) -> Array:
+    def factor(self) -> Tensor:
         """L [d, r] with L L' = covariance: Cholesky where it exists, else from the eigenvectors."""
         covariance = self.covariance()
         if self.full_rank:
             try:
-                return np.linalg.cholesky(covariance)
-            except np.linalg.LinAlgError:
+                return torch.linalg.cholesky(covariance)
+            except torch.linalg.LinAlgError:
                 pass
-        values, vectors = np.linalg.eigh(covariance)
+        values, vectors = torch.linalg.eigh(covariance)
         # without the null space of a singular covariance, which is rounding noise
-        kept = values > values[-1] * len(values) * np.finfo(np.float64).eps
-        return vectors[:, kept] * np.sqrt(values[kept])
+        kept = values > values[-1] * len(values) * torch.finfo(values.dtype).eps
+        return vectors[:, kept] * values[kept].sqrt()
 
 
 def _moments(rows: Tensor | Array) -> Moments:
     x = (rows if isinstance(rows, Tensor) else torch.tensor(rows)).double()
     mean = x.mean(0)
     centred = x - mean
-    scatter = centred.T @ centred
-    return Moments(len(x), mean.cpu().numpy(), scatter.cpu().numpy())
-
-
-def eigenvalues(symmetric: Array) -> Array:
-    """The eigenvalues, ascending, of a matrix [d, d].
-
-    PyTorch's LAPACK takes half the time of NumPy's at d = 2,048.
-    """
-    return torch.linalg.eigvalsh(torch.from_numpy(symmetric)).numpy()
+    return Moments(len(x), mean, centred.T @ centred)
 
 
 def frechet_distance(a: Moments, b: Moments) -> float:
@@ -122,15 +110,16 @@ def frechet_distance(a: Moments, b: Moments) -> float:
     if not a.full_rank and (b.full_rank or a.n < b.n):
         a, b = b, a
     covariance = a.covariance()
-    roots = np.sqrt(eigenvalues(b.factor.T @ covariance @ b.factor).clip(min=0))
+    roots = torch.linalg.eigvalsh(b.factor.T @ covariance @ b.factor).clamp(min=0).sqrt()
     delta = a.mean - b.mean
-    traces = np.trace(covariance) + np.trace(b.covariance())
+    traces = covariance.trace() + b.covariance().trace()
     return float(delta @ delta + traces - 2 * roots.sum())
 
 
 def write_statistics(path: Path, moments: Moments) -> None:
     """Write `mu` and `sigma`, which pytorch-fid and others read, and `n` if it is known."""
-    arrays: dict[str, Any] = {"mu": moments.mean, "sigma": moments.covariance()}
+    mean, covariance = moments.mean.cpu().numpy(), moments.covariance().cpu().numpy()
+    arrays: dict[str, Any] = {"mu": mean, "sigma": covariance}
     if moments.n != UNKNOWN:
         arrays["n"] = moments.n
     with open(path, "wb") as file:
@@ -167,7 +156,8 @@ def read_statistics(path: Path) -> Moments:
         raise UserError(f"{path}: sigma is not a covariance: not symmetric, or negative variances")
     if n != UNKNOWN and not (n.is_integer() and 1 <= n < 1e15):
         raise UserError(f"{path}: n is {n:g}, no number of images")
-    return Moments(int(n), mean, covariance if n == UNKNOWN else covariance * (n - 1))
+    scatter = covariance if n == UNKNOWN else covariance * (n - 1)
+    return Moments(int(n), torch.from_numpy(mean), torch.from_numpy(scatter))
 
 
 def bias_note(n: int, dim: int) -> str:

@@ -18,17 +18,37 @@ eigenvalues are those of a part of the n x n matrix.
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property, reduce
+from functools import cache, cached_property, partial, reduce
+from typing import Generic, TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from benchmarks.metrics.frechet import ROWS, Moments, eigenvalues
+from benchmarks.metrics.frechet import ROWS, Moments
 from benchmarks.runtime.digest import digest
 from diffae.system.errors import UserError
 
 Floats = NDArray[np.floating]
+T = TypeVar("T")
 BLOCKS = 20
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class InParts(Generic[T]):
+    """A computation in `count` independent parts, for several processes to share: `part(i)` is an
+    array, of one shape for all i, and `joined` takes all of them [count, ...].
+    """
+
+    count: int
+    part: Callable[[int], NDArray[np.float64]]
+    joined: Callable[[NDArray[np.float64]], T]
+
+    def whole(self) -> T:
+        """The result, computed here."""
+        return self.joined(np.stack([self.part(i) for i in range(self.count)]))
 
 
 @dataclass(frozen=True)
@@ -86,18 +106,21 @@ class Side:
     `units` names the blocks, by which two runs can be compared.
 
     What is computed from it is cached, so that a side of many comparisons is reduced once. The rows
-    are copied and processed in float64, a few at a time.
+    are copied to `device` and processed there in float64, a few at a time.
     """
 
     features: Floats
     rows: NDArray[np.int64]
     blocks: NDArray[np.int64]
     units: str = ""
+    device: torch.device = CPU
 
     @staticmethod
-    def of(features: Floats, blocks: NDArray[np.int64], units: str = "") -> "Side":
+    def of(
+        features: Floats, blocks: NDArray[np.int64], units: str = "", device: torch.device = CPU
+    ) -> "Side":
         """A side of all rows of features [n, d]."""
-        return Side(features, np.arange(len(features)), blocks, units)
+        return Side(features, np.arange(len(features)), blocks, units, device)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -121,63 +144,60 @@ class Side:
         """SHA-256 of the rows."""
         return digest(*self.parts())
 
-    def taken(self, which: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Some of the rows in float64."""
-        return self.features[self.rows[which]].astype(np.float64)
+    def taken(self, which: NDArray[np.bool_] | slice) -> Tensor:
+        """Some of the rows, in float64 on the device."""
+        return torch.from_numpy(self.features[self.rows[which]]).to(self.device).double()
 
     @cached_property
     def moments(self) -> Moments:
-        return reduce(Moments.merge, map(Moments.from_features, self.parts()))
+        parts = (torch.from_numpy(part).to(self.device) for part in self.parts())
+        return reduce(Moments.merge, map(Moments.from_features, parts))
 
     @cached_property
-    def factor(self) -> Floats:
+    def factor(self) -> Tensor:
         """L [d, r] with L L' = covariance."""
         if self.moments.full_rank:
             return self.moments.factor
-        centred = self.features[self.rows].astype(np.float64) - self.moments.mean
-        return centred.T / math.sqrt(len(self) - 1)
+        return (self.taken(slice(None)) - self.moments.mean).T / math.sqrt(len(self) - 1)
 
 
-def between(samples: Side, reference: Side, leaves_out: bool = True) -> Jackknife:
-    """The Frechet distance of two sides.
+def between(samples: Side, reference: Side, leaves_out: bool = True) -> InParts[Jackknife]:
+    """The Frechet distance of two sides, in parts: first its value, then those without each block.
 
-    Blocks are numbered from 0 to BLOCKS - 1; leaving out an empty one changes nothing. Each takes
-    the eigenvalues of a matrix: unless the distance `leaves_out` blocks, the values without them
-    are nan. Raises UserError if either side has fewer than two rows.
+    Blocks are numbered from 0 to BLOCKS - 1; leaving out an empty one changes nothing, and a value
+    is nan if fewer than two rows remain. Each takes the eigenvalues of a matrix: unless the
+    distance `leaves_out` blocks, the values without them are nan. Raises UserError if either side
+    has fewer than two rows.
     """
     swapped = len(reference) < len(samples)
     small, large = (reference, samples) if swapped else (samples, reference)
     if len(small) < 2:
         raise UserError("a Frechet distance needs at least two images on each side")
-    seen = _Seen.through(small, large)
-    value = seen.distance()
-    if not leaves_out:
-        unknown = np.full(BLOCKS, math.nan)
-        return Jackknife(value, unknown, unknown, samples.shares, reference.shares)
-    of_large = _left_out(large, value, lambda out: seen.without(large.taken(out)).distance())
-    of_small = _left_out_of_small(small, large, seen, value)
-    of_samples, of_reference = (of_large, of_small) if swapped else (of_small, of_large)
-    return Jackknife(value, of_samples, of_reference, samples.shares, reference.shares)
+    seen, other = (cache(partial(_Seen.through, *s)) for s in ((small, large), (large, small)))
 
+    def without(of_large: bool, block: int) -> float:
+        out = (large if of_large else small).blocks == block
+        if not out.any():
+            return seen().distance()
+        if (~out).sum() < 2:
+            return math.nan
+        if of_large:
+            return seen().without(large.taken(out)).distance()
+        if small.moments.full_rank:
+            return other().without(small.taken(out)).distance()
+        return seen().by_rest(small, out).distance()
 
-def _left_out_of_small(small: Side, large: Side, seen: "_Seen", value: float) -> NDArray:
-    if small.moments.full_rank:
-        other = _Seen.through(large, small)
-        return _left_out(small, value, lambda out: other.without(small.taken(out)).distance())
-    return _left_out(small, value, lambda out: seen.by_rest(small, out).distance())
+    def part(number: int) -> NDArray[np.float64]:
+        of_reference, block = divmod(number - 1, BLOCKS)
+        return np.array(without(swapped != of_reference, block) if number else seen().distance())
 
+    def joined(values: NDArray[np.float64]) -> Jackknife:
+        unknown = np.full(2 * BLOCKS, math.nan)
+        of_samples, of_reference = np.split(values[1:] if leaves_out else unknown, 2)
+        shares = samples.shares, reference.shares
+        return Jackknife(float(values[0]), of_samples, of_reference, *shares)
 
-def _left_out(side: Side, value: float, without: Callable[[NDArray], float]) -> NDArray[np.float64]:
-    """`without` called with the rows of each block.
-
-    `value` for an empty block, nan if fewer than two rows remain.
-    """
-    return np.array(
-        [
-            value if not rows.any() else without(rows) if (~rows).sum() > 1 else math.nan
-            for rows in (side.blocks == block for block in range(BLOCKS))
-        ]
-    )
+    return InParts(1 + 2 * BLOCKS * leaves_out, part, joined)
 
 
 @dataclass(frozen=True)
@@ -185,19 +205,19 @@ class _Spread:
     """Count and mean of some rows, and the sum of their squared distances from the mean."""
 
     count: int
-    mean: Floats
+    mean: Tensor
     squares: float
 
     @staticmethod
     def of(moments: Moments) -> "_Spread":
-        return _Spread(moments.n, moments.mean, float(np.trace(moments.scatter)))
+        return _Spread(moments.n, moments.mean, float(moments.scatter.trace()))
 
-    def without(self, block: Floats) -> "_Spread":
+    def without(self, block: Tensor) -> "_Spread":
         """The same without some of the rows (as `Moments.without`)."""
         rest, mean = self.count - len(block), block.mean(0)
         delta = mean - self.mean
         between = self.count * len(block) / rest * float(delta @ delta)
-        squares = self.squares - float(np.square(block - mean).sum()) - between
+        squares = self.squares - float((block - mean).square().sum()) - between
         return _Spread(rest, self.mean - delta * (len(block) / rest), squares)
 
 
@@ -205,10 +225,10 @@ class _Spread:
 class _Seen:
     """One side projected by the other's factor L [d, r]: `gram` [r, r] is L' scatter L."""
 
-    factor: Floats
+    factor: Tensor
     by: _Spread
     side: _Spread
-    gram: Floats
+    gram: Tensor
 
     @staticmethod
     def through(by: Side, side: Side) -> "_Seen":
@@ -216,21 +236,19 @@ class _Seen:
         gram = factor.T @ moments.scatter @ factor
         return _Seen(factor, _Spread.of(by.moments), _Spread.of(moments), gram)
 
-    def without(self, block: Floats) -> "_Seen":
+    def without(self, block: Tensor) -> "_Seen":
         """The same without some of the side's rows."""
         rest = self.side.without(block)
         mean = block.mean(0)
         seen, along = (block - mean) @ self.factor, (mean - self.side.mean) @ self.factor
         between = self.side.count * len(block) / rest.count
-        gram = self.gram - seen.T @ seen - between * np.outer(along, along)
+        gram = self.gram - seen.T @ seen - between * torch.outer(along, along)
         return replace(self, side=rest, gram=gram)
 
     def by_rest(self, by: Side, out: NDArray[np.bool_]) -> "_Seen":
         """The same with some rows of `by`, from which the factor is made, left out."""
         rest = self.by.without(by.taken(out))
-        part = self.gram[np.ix_(~out, ~out)]
-        centred = part - part.mean(0) - part.mean(1, keepdims=True) + part.mean()
-        gram = centred * ((self.by.count - 1) / (rest.count - 1))
+        gram = centred(self.gram, ~out) * ((self.by.count - 1) / (rest.count - 1))
         return replace(self, by=rest, gram=gram)
 
     def distance(self) -> float:
@@ -240,6 +258,13 @@ class _Seen:
         """
         n, m = self.by.count, self.side.count
         rank = min(n - 1, m - 1, len(self.side.mean))
-        roots = np.sqrt(eigenvalues(self.gram / (m - 1))[-rank:].clip(min=0)).sum()
+        roots = torch.linalg.eigvalsh(self.gram / (m - 1))[-rank:].clamp(min=0).sqrt().sum()
         traces = self.by.squares / (n - 1) + self.side.squares / (m - 1)
-        return float(np.square(self.by.mean - self.side.mean).sum() + traces - 2 * roots)
+        return float((self.by.mean - self.side.mean).square().sum() + traces - 2 * roots)
+
+
+def centred(inner: Tensor, kept: NDArray[np.bool_]) -> Tensor:
+    """The inner products of some of the rows of both sides, with their own means subtracted."""
+    which = torch.from_numpy(kept).to(inner.device)
+    part = inner[which][:, which]
+    return part - part.mean(0) - part.mean(1, keepdim=True) + part.mean()

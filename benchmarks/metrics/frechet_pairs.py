@@ -4,18 +4,25 @@ Both sides come from the same images, so a block is left out of both at once. Le
 side alone would raise the distance even of unchanged images.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import reduce
+from functools import cache, reduce
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from benchmarks.metrics.frechet import Moments, frechet_distance
-from benchmarks.metrics.frechet_jackknife import BLOCKS, influences, shares_of
+from benchmarks.metrics.frechet_jackknife import (
+    BLOCKS,
+    InParts,
+    Side,
+    centred,
+    influences,
+)
 from diffae.system.errors import UserError
 
-Floats = NDArray[np.floating]
 ROUNDING = 1e-12  # of the traces: a smaller distance is zero
 
 
@@ -33,68 +40,77 @@ class PairedJackknife:
         return influences(self.value, self.without, self.shares)
 
 
-def paired_jackknife(made: Floats, originals: Floats, blocks: NDArray[np.int64]) -> PairedJackknife:
-    """The distance between features [n, d] of images and of their originals, row by row.
+def paired_jackknife(made: Side, originals: Side) -> InParts[PairedJackknife]:
+    """The distance between features of images and of their originals, row by row, in parts: first
+    its value, then those without each block.
 
-    The rows lie in the blocks [n]. A value is nan if fewer than two images remain without the
+    Both sides lie in the same blocks. A value is nan if fewer than two images remain without the
     block. Raises UserError if there are fewer than two.
     """
     if len(made) < 2:
         raise UserError("a Frechet distance needs at least two images on each side")
-    of = _few if len(made) <= made.shape[1] else _many
-    value, *without = of(made, originals, blocks)
-    return PairedJackknife(value, np.array(without), shares_of(blocks))
+    without = (_few if len(made) <= made.features.shape[1] else _many)(made, originals)
+
+    def joined(values: NDArray[np.float64]) -> PairedJackknife:
+        return PairedJackknife(float(values[0]), values[1:], made.shares)
+
+    return InParts(1 + BLOCKS, lambda number: np.array(without(number - 1)), joined)
 
 
-def _few(made: Floats, originals: Floats, blocks: NDArray[np.int64]) -> Iterator[float]:
-    """For no more images than dimensions.
+def _few(made: Side, originals: Side) -> Callable[[int], float]:
+    """The distance without a block (-1: of all), for no more images than dimensions.
 
     With rows A and B of centred features over sqrt(n - 1), tr sqrt(S_a S_b) is the sum of the
     singular values of A B' [n, n]. No square root is taken, so that equal sides are at distance
     zero.
     """
-    mean = originals.mean(0, dtype=np.float64)  # centred, so that little cancels
-    a, b = (side.astype(np.float64) - mean for side in (made, originals))
-    inner = a @ b.T
-    for left_out in range(-1, BLOCKS):  # all rows, then all but those of each block in turn
-        kept = blocks != left_out
+
+    @cache
+    def products() -> tuple[Tensor, Tensor, Tensor]:
+        a, b = (side.taken(slice(None)) for side in (made, originals))
+        mean = b.mean(0)  # subtracted, so that little cancels
+        return a - mean, b - mean, (a - mean) @ (b - mean).T
+
+    def without(block: int) -> float:
+        kept = made.blocks != block
         n = int(kept.sum())
         if n < 2:
-            yield float("nan")
-            continue
-        part = inner[np.ix_(kept, kept)]
-        centred = part - part.mean(0) - part.mean(1, keepdims=True) + part.mean()
-        roots = np.linalg.svd(centred, compute_uv=False).sum() / (n - 1)
-        traces = (_spread(a[kept]) + _spread(b[kept])) / (n - 1)
-        means = np.square(a[kept].mean(0) - b[kept].mean(0)).sum()
-        distance = float(means + traces - 2 * roots)
-        yield distance if distance > ROUNDING * traces else 0.0
+            return float("nan")
+        a, b, inner = products()
+        roots = torch.linalg.svdvals(centred(inner, kept)).sum() / (n - 1)
+        a, b = (rows[torch.from_numpy(kept).to(rows.device)] for rows in (a, b))
+        traces = (_spread(a) + _spread(b)) / (n - 1)
+        distance = float((a.mean(0) - b.mean(0)).square().sum() + traces - 2 * roots)
+        return distance if distance > ROUNDING * traces else 0.0
+
+    return without
 
 
-def _many(made: Floats, originals: Floats, blocks: NDArray[np.int64]) -> Iterator[float]:
-    """For more images than dimensions: from the moments of the blocks.
+def _many(made: Side, originals: Side) -> Callable[[int], float]:
+    """The same for more images than dimensions: from the moments of the blocks.
 
     They are computed twice, as those of all blocks [20, 2, d, d] would be many.
     """
 
     def of_block(number: int) -> list[Moments]:
-        return [Moments.from_features(side[blocks == number]) for side in (made, originals)]
+        which = made.blocks == number
+        return [Moments.from_features(side.taken(which)) for side in (made, originals)]
 
-    numbers = np.unique(blocks).tolist()
-    a, b = reduce(_merge, map(of_block, numbers))
-    value = frechet_distance(a, b)
-    yield value
-    for number in range(BLOCKS):
-        if number in numbers:
-            of_a, of_b = of_block(number)
-            yield frechet_distance(a.without(of_a), b.without(of_b))
-        else:
-            yield value
+    numbers = np.unique(made.blocks).tolist()
+    whole = cache(lambda: reduce(_merge, map(of_block, numbers)))
+
+    def without(block: int) -> float:
+        sides = whole()
+        if block in numbers:
+            sides = [of.without(out) for of, out in zip(sides, of_block(block), strict=True)]
+        return frechet_distance(*sides)
+
+    return without
 
 
 def _merge(sides: list[Moments], others: list[Moments]) -> list[Moments]:
     return [one.merge(other) for one, other in zip(sides, others, strict=True)]
 
 
-def _spread(rows: NDArray[np.float64]) -> float:
-    return float(np.square(rows - rows.mean(0)).sum())
+def _spread(rows: Tensor) -> float:
+    return float((rows - rows.mean(0)).square().sum())

@@ -15,19 +15,22 @@ values. `over_subsets` is the mean over random subsets that torch-fidelity and o
 `paired` is for images and their reconstructions, `cmmd` for the embeddings of CLIP.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from benchmarks.metrics.frechet_jackknife import (
     BLOCKS,
     Floats,
+    InParts,
     Jackknife,
     Side,
     blocks_of,
-    shares_of,
 )
 from benchmarks.metrics.frechet_pairs import PairedJackknife
 from diffae.system.errors import UserError
@@ -36,25 +39,26 @@ ROWS = 2048  # the kernel is computed for so many rows of either side at once
 SEED = 2020  # of torch-fidelity's subsets
 SIGMA, SCALE = 10.0, 1_000.0  # of CMMD
 
+T = TypeVar("T")
 Sums = NDArray[np.float64]
-Kernel = Callable[[Sums, Sums], Sums]  # rows [n, d] and [m, d] -> [n, m]
-Parts = Iterator[tuple[Sums, Sums]]
+Kernel = Callable[[Tensor, Tensor], Tensor]  # rows [n, d] and [m, d] -> [n, m]
+# The rows, ROWS at a time, and which block each lies in [rows, BLOCKS].
+Rows = Callable[[int], tuple[Tensor, Tensor]]
 
 
-def polynomial(x: Sums, y: Sums) -> Sums:
+def polynomial(x: Tensor, y: Tensor) -> Tensor:
     """(x.y / d + 1)^3 of each row of [n, d] with each of [m, d]: [n, m]."""
-    inner = x @ y.T / x.shape[1] + 1
-    return inner * inner * inner
+    return (x @ y.T).div_(x.shape[1]).add_(1).pow_(3)
 
 
-def gaussian(x: Sums, y: Sums) -> Sums:
+def gaussian(x: Tensor, y: Tensor) -> Tensor:
     """exp(-|x - y|^2 / (2 sigma^2)) of the rows of [n, d] and [m, d], each divided by its length."""
-    x, y = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (x, y))
-    return np.exp((x @ y.T - 1) / SIGMA**2)
+    x, y = (rows / rows.norm(dim=1, keepdim=True) for rows in (x, y))
+    return ((x @ y.T - 1) / SIGMA**2).exp()
 
 
-def between(samples: Side, reference: Side) -> Jackknife:
-    """The kernel distance of two sides, in float64.
+def between(samples: Side, reference: Side) -> InParts[Jackknife]:
+    """The kernel distance of two sides, in float64 on their device.
 
     Blocks are numbered from 0 to BLOCKS - 1; leaving out an empty one changes nothing, and a value
     is nan if fewer than two rows remain. Memory beyond the features is that of ROWS rows of either
@@ -63,7 +67,7 @@ def between(samples: Side, reference: Side) -> Jackknife:
     return _jackknife(samples, reference, polynomial, _unbiased)
 
 
-def cmmd(samples: Side, reference: Side) -> Jackknife:
+def cmmd(samples: Side, reference: Side) -> InParts[Jackknife]:
     """CMMD of two sides of CLIP's image embeddings, in the same way.
 
     Jayasumana et al., "Rethinking FID", 2024; sayakpaul/cmmd-pytorch@f7673a9 distance.py: 1,000
@@ -73,22 +77,28 @@ def cmmd(samples: Side, reference: Side) -> Jackknife:
     return _jackknife(samples, reference, gaussian, _biased)
 
 
-def paired(made: Floats, originals: Floats, blocks: NDArray[np.int64]) -> PairedJackknife:
-    """The kernel distance between features [n, d] of images and of their originals, row by row.
+def paired(made: Side, originals: Side) -> InParts[PairedJackknife]:
+    """The kernel distance between features of images and of their originals, row by row.
 
     Gretton et al., "A kernel two-sample test", 2012, eq. 4: the mean over i != j of k(x_i, x_j) +
     k(y_i, y_j) - k(x_i, y_j) - k(x_j, y_i). No image is paired with itself or with its original,
     so there is no bias although the sides depend on each other, and equal sides are at distance 0.
-    The rows lie in the blocks [n]. A value is nan if fewer than two images remain without the
+    Both sides lie in the same blocks. A value is nan if fewer than two images remain without the
     block. Raises UserError if there are fewer than two.
     """
     if len(made) < 2:
         raise UserError("a kernel distance needs at least two images on each side")
-    sides = Side.of(made, blocks), Side.of(originals, blocks)
-    sums = _within(partial(_pairs, *sides), _of_pairs)
-    value = float(sums.sum()) / (len(made) * (len(made) - 1))
-    left = _two(len(made) - np.bincount(blocks, minlength=BLOCKS))
-    return PairedJackknife(value, _rest(sums) / (left * (left - 1)), shares_of(blocks))
+
+    def pairs(number: int) -> tuple[Tensor, Tensor]:
+        (x, of_x), (y, _) = _rows(made, number), _rows(originals, number)
+        return torch.hstack([x, y]), of_x
+
+    def joined(sums: Sequence[Sums]) -> PairedJackknife:
+        value = float(sums[0].sum()) / (len(made) * (len(made) - 1))
+        left = _two(len(made) - np.bincount(made.blocks, minlength=BLOCKS))
+        return PairedJackknife(value, _rest(sums[0]) / (left * (left - 1)), made.shares)
+
+    return _in_parts([(pairs, len(made))], _of_pairs, joined)
 
 
 def over_subsets(first: Floats, second: Floats, count: int, size: int) -> tuple[float, float]:
@@ -107,23 +117,27 @@ def over_subsets(first: Floats, second: Floats, count: int, size: int) -> tuple[
     values = []
     for _ in range(count):
         sides = [Side(x, draw.choice(len(x), size, replace=False), blocks) for x in (first, second)]
-        values.append(between(*sides).value)
+        values.append(between(*sides).whole().value)
     return float(np.mean(values)), float(np.std(values))
 
 
 def _jackknife(
     samples: Side, reference: Side, kernel: Kernel, distance: Callable[..., Sums]
-) -> Jackknife:
+) -> InParts[Jackknife]:
     """A distance, by the sums of a kernel within each side and across, and without each block."""
     if min(len(samples), len(reference)) < 2:
         raise UserError("a kernel distance needs at least two images on each side")
-    xx, yy = (_within(partial(_parts, side), kernel) for side in (samples, reference))
-    xy = _across(samples, reference, kernel)
     n, m = (np.bincount(side.blocks, minlength=BLOCKS) for side in (samples, reference))
-    value = distance(xx.sum(), yy.sum(), xy.sum(), n.sum(), m.sum())
-    of_samples = distance(_rest(xx), yy.sum(), xy.sum() - xy.sum(1), n.sum() - n, m.sum())
-    of_reference = distance(xx.sum(), _rest(yy), xy.sum() - xy.sum(0), n.sum(), m.sum() - m)
-    return Jackknife(float(value), of_samples, of_reference, samples.shares, reference.shares)
+
+    def joined(sums: Sequence[Sums]) -> Jackknife:
+        xx, xy, yy = sums
+        value = distance(xx.sum(), yy.sum(), xy.sum(), n.sum(), m.sum())
+        of_samples = distance(_rest(xx), yy.sum(), xy.sum() - xy.sum(1), n.sum() - n, m.sum())
+        of_reference = distance(xx.sum(), _rest(yy), xy.sum() - xy.sum(0), n.sum(), m.sum() - m)
+        return Jackknife(float(value), of_samples, of_reference, samples.shares, reference.shares)
+
+    sides = [(partial(_rows, side), len(side)) for side in (samples, reference)]
+    return _in_parts(sides, kernel, joined)
 
 
 def _unbiased(xx: Floats, yy: Floats, xy: Floats, n: NDArray, m: NDArray) -> Sums:
@@ -143,9 +157,9 @@ def _two(n: NDArray) -> Sums:
     return np.where(n > 1, n, np.nan)
 
 
-def _of_pairs(u: Sums, v: Sums) -> Sums:
+def _of_pairs(u: Tensor, v: Tensor) -> Tensor:
     """The summand of `paired` [n, m] for rows (x, y) of [n, 2 d] and [m, 2 d]."""
-    (x, y), (a, b) = (np.split(rows, 2, axis=1) for rows in (u, v))
+    (x, y), (a, b) = (rows.chunk(2, dim=1) for rows in (u, v))
     return polynomial(x, a) + polynomial(y, b) - polynomial(x, b) - polynomial(y, a)
 
 
@@ -154,37 +168,41 @@ def _rest(within: Sums) -> Sums:
     return within.sum() - 2 * within.sum(1) + within.diagonal()
 
 
-def _across(a: Side, b: Side, kernel: Kernel) -> Sums:
-    """The kernel summed over the pairs of each block of `a` with each of `b` [BLOCKS, BLOCKS]."""
-    sums = np.zeros((BLOCKS, BLOCKS))
-    for x, of_x in _parts(a):
-        for y, of_y in _parts(b):
-            sums += of_x.T @ kernel(x, y) @ of_y
-    return sums
+def _in_parts(
+    sides: Sequence[tuple[Rows, int]], kernel: Kernel, joined: Callable[[list[Sums]], T]
+) -> InParts[T]:
+    """A part is of ROWS rows of a side and all of another, or those of the same from there on.
+
+    `joined` takes the kernel, summed over the pairs of each block of one side with each of another
+    [BLOCKS, BLOCKS]: within the first, across, and within the second. Within a side no row is
+    paired with itself.
+    """
+    counts = [-(-count // ROWS) for _, count in sides]
+    parts = [
+        (x, y, i) for x in range(len(sides)) for y in range(x, len(sides)) for i in range(counts[x])
+    ]
+
+    def part(number: int) -> Sums:
+        x, y, i = parts[number]
+        rows, of_rows = sides[x][0](i)
+        sums = torch.zeros(BLOCKS, BLOCKS, dtype=rows.dtype, device=rows.device)
+        for j in range(i if x == y else 0, counts[y]):
+            others, of_others = sides[y][0](j)
+            values = kernel(rows, others)
+            if own := (x, i) == (y, j):
+                values.fill_diagonal_(0)
+            found = of_rows.T @ values @ of_others
+            sums += found if x != y or own else found + found.T
+        return sums.cpu().numpy()
+
+    def summed(found: Sums) -> T:
+        of = np.array([x + y for x, y, _ in parts])
+        return joined([found[of == which].sum(0) for which in np.unique(of)])
+
+    return InParts(len(parts), part, summed)
 
 
-def _within(parts: Callable[[int], Parts], kernel: Kernel) -> Sums:
-    """The same of one side with itself, by its `parts`, without the pairs of a row with itself."""
-    sums = np.zeros((BLOCKS, BLOCKS))
-    for start, (x, of_x) in enumerate(parts(0)):
-        own = kernel(x, x)
-        np.fill_diagonal(own, 0)
-        sums += of_x.T @ own @ of_x
-        for y, of_y in parts(start + 1):
-            part = of_x.T @ kernel(x, y) @ of_y
-            sums += part + part.T
-    return sums
-
-
-def _parts(side: Side, start: int = 0) -> Parts:
-    """The rows, ROWS at a time from the part `start` on, and which block each lies in [rows, BLOCKS]."""
-    for first in range(start * ROWS, len(side), ROWS):
-        place = slice(first, first + ROWS)
-        rows = side.features[side.rows[place]].astype(np.float64)
-        yield rows, np.eye(BLOCKS)[side.blocks[place]]
-
-
-def _pairs(made: Side, originals: Side, start: int = 0) -> Parts:
-    """The rows of both sides beside each other [rows, 2 d], in the same parts."""
-    for (x, of_x), (y, _) in zip(_parts(made, start), _parts(originals, start), strict=True):
-        yield np.hstack([x, y]), of_x
+def _rows(side: Side, number: int) -> tuple[Tensor, Tensor]:
+    place = slice(number * ROWS, (number + 1) * ROWS)
+    eye = torch.eye(BLOCKS, dtype=torch.float64, device=side.device)
+    return side.taken(place), eye[torch.from_numpy(side.blocks[place]).to(side.device)]

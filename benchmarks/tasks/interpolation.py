@@ -46,7 +46,7 @@ from reports.records.specs import TableSpec
 TABLE = "appendix_f_smoothness"
 EPSILON = 1e-4
 STRIPS, POINTS = 4, 9
-AT_ONCE = 4  # pairs: convolutions in float64 are slower in large batches on a CPU
+AT_ONCE = 4  # pairs on a CPU: convolutions in float64 are slower in large batches there
 ALL_KEPT = (
     "with so few pairs nothing is trimmed: a single pair can decide this mean; read the median"
 )
@@ -156,6 +156,7 @@ def path_lengths(
         a, b = _endpoints(context, system, selection, positions, steps)
         draws = [noise.generator(context.seed, "t", int(p)).random() for p in positions]
         t = torch.tensor(draws, dtype=torch.float64) * (1 - EPSILON)
+        at_once = AT_ONCE if context.device.type == "cpu" else CHUNK
         with in_float64(system):
             lengths = [
                 path_length(
@@ -167,7 +168,7 @@ def path_lengths(
                     EPSILON,
                     interpolate,
                 )
-                for place in torch.arange(len(positions)).split(AT_ONCE)
+                for place in torch.arange(len(positions)).split(at_once)
             ]
         return {"length": torch.cat(lengths).cpu().numpy()}
 

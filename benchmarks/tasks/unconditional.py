@@ -78,7 +78,8 @@ def run(context: Context, system: System) -> Iterator[Record]:
         units = units_of("samples", context.seed, count)
         taken = Taken(system, steps, latents=SAMPLE_LATENTS in system.capabilities)
         for network, reference in zip(networks, references, strict=True):
-            ours = Side.of(new[network.array], blocks_of(count), f"blocks of {units}")
+            of_samples = blocks_of(count), f"blocks of {units}", context.device
+            ours = Side.of(new[network.array], *of_samples)
             yield from _records(context, network, system.title, taken, ours, reference)
         sheet = Sheet(
             f"{system.title}: samples" + (f", T = {steps}" if steps else ""),
@@ -110,7 +111,7 @@ def _autoencoding(
     title, taken = f"{system.title} + autoencoding", Taken(system, steps)
     split, note = context.sizes(Sizes).autoencoding_split, "; ".join(notes)
     for network, reference in zip(context.networks.features, references, strict=True):
-        sides = Side.of(decoded[network.array], blocks, units), reference
+        sides = Side.of(decoded[network.array], blocks, units, context.device), reference
         rows = _records(context, network, title, taken, *sides, note, autoencoding_split=split)
         yield from (replace(row, reference=True) for row in rows)
 
@@ -148,7 +149,7 @@ def _of_real(context: Context, title: str, images: Selection) -> Iterator[Record
     for network in context.networks.features:
         ours = _real(context, network, images, "blocks of test")
         features = context.codes.real_features(whole, network)
-        theirs = Side(features, kept, whole.blocks(BLOCKS)[kept], units)
+        theirs = Side(features, kept, whole.blocks(BLOCKS)[kept], units, context.device)
         sides = ours, theirs
         yield from _records(context, network, title, taken, *sides, note, reference_without=without)
 
@@ -172,7 +173,7 @@ def _reference_images(context: Context) -> Selection:
 
 def _real(context: Context, network: FeatureNetwork, images: Selection, kind: str) -> Side:
     features = context.codes.real_features(images, network)
-    return Side.of(features, images.blocks(BLOCKS), images.units(kind))
+    return Side.of(features, images.blocks(BLOCKS), images.units(kind), context.device)
 
 
 def _held_out(context: Context) -> Selection:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks import weights
-from benchmarks.metrics.frechet_jackknife import blocks_of
+from benchmarks.metrics.frechet_jackknife import Side, blocks_of
 from benchmarks.metrics.frechet_pairs import paired_jackknife
 from benchmarks.metrics.networks.chosen import DISTANCES
 from benchmarks.metrics.networks.features import FeatureNetwork
@@ -181,9 +181,10 @@ def measured(
     are too few pairs.
     """
     if case.metric == "rfid":
-        made, originals = (arrays[case.features_key(side)] for side in (MADE, ORIGINAL))
-        n = len(made)
-        found = paired_jackknife(made, originals, blocks_of(n) if blocks is None else blocks)
+        both = [arrays[case.features_key(side)] for side in (MADE, ORIGINAL)]
+        n = len(both[0])
+        blocks = blocks_of(n) if blocks is None else blocks
+        found = paired_jackknife(*(Side.of(features, blocks) for features in both)).whole()
         return Measured(found.value, found.influences, n, "blocks")
     scores = torch.from_numpy(arrays[case.scores_key])
     average = pairs.average(case.metric, case.protocol, scores)

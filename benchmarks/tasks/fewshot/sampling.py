@@ -38,7 +38,8 @@ class Real:
         self.network = network
         self.images = context.select("all", context.sizes(Sizes).reference)
         features = context.codes.real_features(self.images, network)
-        self.everything = Side.of(features, self.images.blocks(BLOCKS))
+        blocks = self.images.blocks(BLOCKS)
+        self.everything = Side.of(features, blocks, device=context.device)
         self._sides: dict[Target, Side] = {}
 
     def members(self, target: Target) -> np.ndarray:
@@ -46,7 +47,7 @@ class Real:
         return np.flatnonzero(target.members(self.images.labels))
 
     def part(self, members: np.ndarray) -> Side:
-        return Side(self.everything.features, members, self.everything.blocks[members])
+        return replace(self.everything, rows=members, blocks=self.everything.blocks[members])
 
     def side(self, target: Target) -> Side:
         """The images of a class as a `Side`, cached: the same object at every call."""
@@ -160,7 +161,8 @@ def held_against(
     if members < 2:
         raise NotAvailable(f"class {target.name}: {members} real images to compare with")
     wanted, pool_blocks = accepted[:count], blocks_of(len(pool.latents))
-    ours = Side(pool.features[real.network.network], wanted, pool_blocks[wanted])
+    features, device = pool.features[real.network.network], pool.context.device
+    ours = Side(features, wanted, pool_blocks[wanted], device=device)
     # The number of real images of the class is random too: a new draw would be one of all images.
     shares: dict[str, Any] = {"reference_shares": real.everything.shares}
     if count < pool.context.sizes(Sizes).samples:  # so is the number of accepted latents

@@ -267,7 +267,8 @@ def _of_features(
     """
     n, blocks, units = len(selection), selection.blocks(BLOCKS), selection.units("blocks")
     of_originals = context.codes.real_features(selection, network)
-    decoded, originals = (Side.of(x, blocks, units) for x in (scores[network.array], of_originals))
+    both = scores[network.array], of_originals
+    decoded, originals = (Side.of(x, blocks, units, context.device) for x in both)
     for metric in PAIRED:
         name = seen_through(metric, network.network)
         if n < 2:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ import torch
 from benchmarks.core.context import Context
 from benchmarks.core.store import Arrays
 from benchmarks.metrics import METRICS, frechet_jackknife, kernel
-from benchmarks.metrics.frechet_jackknife import BLOCKS, Jackknife, Side, shares_of
+from benchmarks.metrics.frechet_jackknife import BLOCKS, InParts, Jackknife, Side
 from benchmarks.metrics.frechet_pairs import PairedJackknife, paired_jackknife
 from benchmarks.metrics.manifold import OVERLAPS, Estimate, Manifold, lacking
 from benchmarks.metrics.networks.features import FeatureNetwork
@@ -19,6 +19,8 @@ from reports.records.metrics import alternatives, seen_through
 from reports.records.record import Record
 from reports.records.uncertainty import UNKNOWN, of_influences, units_of
 
+T = TypeVar("T")
+SHARES = 16  # files of a distance at most: so many processes can share it
 # By the published metric.
 BETWEEN = {"kid": kernel.between, "cmmd": kernel.cmmd, "fid": frechet_jackknife.between}
 PAIRED = {"rkid": kernel.paired, "rfid": paired_jackknife}
@@ -46,36 +48,27 @@ def distance(
     """
     known = frechet_error or metric != "fid"
     between = BETWEEN[metric] if known else partial(frechet_jackknife.between, leaves_out=False)
-
-    def compute() -> Arrays:
-        found = between(samples, reference)
-        return {
-            "value": np.array(found.value),
-            "without_samples": found.without_samples,
-            "without_reference": found.without_reference,
-        }
-
-    key = _key("distance", samples, reference, metric=metric, error=known)
-    found = context.store.once(key, compute)
-    return Jackknife(
-        float(found["value"]),
-        found["without_samples"],
-        found["without_reference"],
-        samples.shares,
-        reference.shares,
-    )
+    found = between(samples, reference)
+    return _shared(context, "distance", samples, reference, found, metric=metric, error=known)
 
 
 def paired_distance(context: Context, metric: str, made: Side, originals: Side) -> PairedJackknife:
     """The distance of images to their originals, row by row, by one of `PAIRED`."""
+    found = PAIRED[metric](made, originals)
+    return _shared(context, "paired distance", made, originals, found, metric=metric)
 
-    def compute() -> Arrays:
-        ours, theirs = (side.features[side.rows] for side in (made, originals))
-        found = PAIRED[metric](ours, theirs, made.blocks)
-        return {"value": np.array(found.value), "without": found.without}
 
-    found = context.store.once(_key("paired distance", made, originals, metric=metric), compute)
-    return PairedJackknife(float(found["value"]), found["without"], shares_of(made.blocks))
+def _shared(
+    context: Context, work: str, one: Side, other: Side, found: InParts[T], **fields: Any
+) -> T:
+    """A result from its parts, which the processes divide among them as they do chunks of images."""
+
+    def compute(positions: np.ndarray) -> Arrays:
+        return {"parts": np.stack([found.part(int(i)) for i in positions])}
+
+    key = _key(f"{work} in parts", one, other, device=context.device.type, **fields)
+    chunk = -(-found.count // SHARES)
+    return found.joined(context.store.arrays(key, found.count, compute, chunk=chunk)["parts"])
 
 
 def overlap_rows(

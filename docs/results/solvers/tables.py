@@ -138,7 +138,7 @@ def _of_samples(name: str, cells: dict[str, Arrays]) -> Iterator[tuple[str, Valu
 def _frechet(cell: Arrays, real: Arrays) -> Jackknife:
     features = cell["features"]
     ours = Side.of(features, blocks_of(len(features)))
-    return between(ours, Side.of(real["features"], real["blocks"]))
+    return between(ours, Side.of(real["features"], real["blocks"])).whole()
 
 
 def _stderr(one: Jackknife, without: Jackknife | None = None) -> float:

@@ -84,7 +84,7 @@ def test_the_kernel_distance_and_its_error(folders, features, capsys):
     within = [polynomial_kernel(x)[~np.eye(12, dtype=bool)].mean() for x in (a, b)]
     expected = sum(within) - 2 * polynomial_kernel(a, b).mean()
     assert float(value.removeprefix("kd_effnet ")) == pytest.approx(expected, rel=1e-4)
-    found = kernel.between(*(Side.of(x, blocks_of(12)) for x in (a, b)))
+    found = kernel.between(*(Side.of(x, blocks_of(12)) for x in (a, b))).whole()
     error = np.sqrt(np.square([found.of_samples, found.of_reference]).sum())
     assert told.startswith("images: 12 images and 12 images, standard error ")
     assert float(told.split()[-1]) == pytest.approx(error, rel=0.01)
@@ -152,7 +152,7 @@ def test_cmmd_and_its_error(capsys):
     """The weights of CLIP are too large for a test: of features in their place."""
     a, b = np.random.default_rng(0).normal(size=(2, 40, 8)).astype(np.float32)
     found = sets.ON_FEATURES["cmmd"](a, b, Namespace())
-    expected = kernel.cmmd(Side.of(b, blocks_of(40)), Side.of(a, blocks_of(40)))
+    expected = kernel.cmmd(Side.of(b, blocks_of(40)), Side.of(a, blocks_of(40))).whole()
     assert found.value == pytest.approx(expected.value, rel=1e-9)
     error = np.hypot(*map(np.linalg.norm, (expected.of_samples, expected.of_reference)))
     assert found.remark == f"standard error {error:.3g}"

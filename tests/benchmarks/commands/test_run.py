@@ -173,14 +173,24 @@ def test_the_same_command_again_gives_the_same_bytes(run, cache, everything):
     assert [path.read_bytes() for path in files] == before
 
 
+@pytest.fixture(scope="session")
+def with_errors(run, cache, everything):
+    """The words of a run whose Frechet distances have errors, and its folder."""
+    words = ("--set", "fewshot.frechet_error=true", "--set", "unconditional.frechet_error=true")
+    words, out = (*words, *everything), cache / "with-errors"
+    assert command(*words, out, cache=cache).returncode == 0
+    return words, out
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2, 3])
-def test_any_number_of_processes_gives_the_same_bytes(processes, run, tmp_path, everything):
-    out, _ = run
-    process = in_process.start(*everything, tmp_path / "run", cache=tmp_path, processes=processes)
+def test_any_number_of_processes_gives_the_same_bytes(processes, with_errors, tmp_path):
+    words, out = with_errors
+    process = in_process.start(*words, tmp_path / "run", cache=tmp_path, processes=processes)
     _, errors = process.communicate()
     assert process.returncode == 0, errors
-    assert (tmp_path / "run" / "records.csv").read_bytes() == (out / "records.csv").read_bytes()
+    for name in ("records.csv", "influences.npz"):
+        assert (tmp_path / "run" / name).read_bytes() == (out / name).read_bytes()
     assert errors.count("data: ") == len(re.findall(r"^cost: \d+ s", errors, re.M)) == 1
 
 

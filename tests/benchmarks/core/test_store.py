@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.core.store import CHUNK, MemoryStore, Store
+from diffae.system import distributed
 
 
 @pytest.fixture
@@ -25,6 +26,18 @@ def squares(log):
 def test_positions_come_back_in_order(store):
     values = store.array({"work": "test"}, 3 * CHUNK + 5, squares([]), "square")
     assert np.array_equal(values, np.arange(3 * CHUNK + 5.0) ** 2)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_two_processes_share_parts_in_chunks_of_any_size(store, rank, monkeypatch):
+    """Each computes every second chunk, and reads those of the other: here, computes them then."""
+    monkeypatch.setattr(distributed, "rank", lambda: rank)
+    monkeypatch.setattr(distributed, "world", lambda: 2)
+    log = []
+    found = store.arrays({"work": "test"}, 10, squares(log), chunk=3)["square"]
+    chunks = [(0, 3), (3, 6), (6, 9), (9, 10)]
+    assert log == chunks[rank::2] + chunks[1 - rank :: 2]
+    assert np.array_equal(found, np.arange(10.0) ** 2)
 
 
 def test_arrays_are_joined_as_numpy_joins_them(store):

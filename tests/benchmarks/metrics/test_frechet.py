@@ -47,7 +47,8 @@ def test_distance_equals_the_definition_and_pytorch_fid(condition, scipy_of_pyto
 def test_distance_of_diagonal_gaussians():
     rng = np.random.default_rng(0)
     (m1, m2), (v1, v2) = rng.standard_normal((2, 40)), rng.random((2, 40))
-    a, b = (Moments(UNKNOWN, m, np.diag(v)) for m, v in ((m1, v1), (m2, v2)))
+    pairs = (map(torch.from_numpy, pair) for pair in ((m1, v1), (m2, v2)))
+    a, b = (Moments(UNKNOWN, m, v.diag()) for m, v in pairs)
     expected = ((m1 - m2) ** 2 + (np.sqrt(v1) - np.sqrt(v2)) ** 2).sum()
     assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-10)
 

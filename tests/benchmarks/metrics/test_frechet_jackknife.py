@@ -17,7 +17,8 @@ from diffae.system.errors import UserError
 
 
 def jackknife(samples, reference, sample_blocks, reference_blocks):
-    return between(Side.of(samples, sample_blocks), Side.of(reference, reference_blocks))
+    sides = Side.of(samples, sample_blocks), Side.of(reference, reference_blocks)
+    return between(*sides).whole()
 
 
 @pytest.mark.parametrize(
@@ -48,8 +49,8 @@ def test_some_rows_of_many_are_a_side():
     pool, other = rng.normal(size=(90, 5)).astype(np.float32), rng.normal(size=(40, 5))
     rows, blocks = rng.permutation(90)[:50], rng.integers(0, BLOCKS, 50)
     reference = Side.of(other, blocks_of(40))
-    found = between(Side(pool, rows, blocks), reference)
-    expected = between(Side.of(pool[rows], blocks), reference)
+    found = between(Side(pool, rows, blocks), reference).whole()
+    expected = between(Side.of(pool[rows], blocks), reference).whole()
     assert found.value == expected.value
     np.testing.assert_array_equal(found.of_samples, expected.of_samples)
     np.testing.assert_array_equal(found.of_reference, expected.of_reference)

@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 from reference_metrics import frechet
 
-from benchmarks.metrics.frechet_jackknife import BLOCKS, blocks_of
-from benchmarks.metrics.frechet_pairs import paired_jackknife
+from benchmarks.metrics import frechet_pairs
+from benchmarks.metrics.frechet_jackknife import BLOCKS, Side, blocks_of
 from diffae.system.errors import UserError
+
+
+def paired_jackknife(made, originals, blocks):
+    sides = Side.of(made, blocks), Side.of(originals, blocks)
+    return frechet_pairs.paired_jackknife(*sides).whole()
 
 
 def draw(rng, n, d):

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from benchmarks import systems
 from benchmarks.core import store
 from benchmarks.core.context import Context
-from benchmarks.core.store import Store
+from benchmarks.core.store import MemoryStore, Store
 from benchmarks.metrics.path_length import MEAN, MEDIAN, TRIMMED, statistics, within_percentiles
 from benchmarks.runtime.precision import precision
 from benchmarks.systems.protocol import checked
@@ -95,6 +95,16 @@ def test_path_length_of_a_linear_decoder(exact, monkeypatch, chunk):
     for setting, (_, uncertainty, _) in statistics(expected, "pairs").items():
         assert rows[setting].stderr == pytest.approx(error(uncertainty).stderr, rel=1e-5)
     assert rows["mean"].n == PAIRS and "so few pairs" in rows["trimmed mean"].note
+
+
+def test_pairs_have_the_same_length_however_many_are_decoded_together(exact, monkeypatch):
+    """A GPU is given more of them at once than a CPU."""
+    found = []
+    for together in (1, 4, 64):
+        monkeypatch.setattr(interpolation, "AT_ONCE", together)
+        records = run(replace(exact, store=MemoryStore()), Linear())
+        found.append([record.value for record in records])
+    np.testing.assert_allclose(found[1:], 2 * found[:1], rtol=1e-9)
 
 
 class Rounding(Linear):

@@ -16,7 +16,7 @@ from benchmarks.core import store
 from benchmarks.core.codes import embedded
 from benchmarks.core.runner.rows import rows
 from benchmarks.metrics import kernel
-from benchmarks.metrics.frechet_jackknife import BLOCKS, influences, shares_of
+from benchmarks.metrics.frechet_jackknife import BLOCKS, Side, influences, shares_of
 from benchmarks.metrics.frechet_pairs import paired_jackknife
 from benchmarks.metrics.manifold import OVERLAPS, Manifold
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, Code, System
@@ -140,7 +140,8 @@ def test_the_distance_of_reconstructions_is_that_of_heusel_et_al(context):
     root = sqrtm(cov @ other_cov + 1e-12 * np.eye(len(cov))).real
     expected = np.square(mean - other_mean).sum() + np.trace(cov + other_cov - 2 * root)
     assert row.value == pytest.approx(expected, rel=1e-3)
-    pairs = paired_jackknife(ours, theirs, selection.blocks(BLOCKS))
+    blocks = selection.blocks(BLOCKS)
+    pairs = paired_jackknife(Side.of(ours, blocks), Side.of(theirs, blocks)).whole()
     assert row.stderr == pytest.approx(np.linalg.norm(pairs.influences), rel=1e-3)
     assert "with so few images" in row.note
 
@@ -163,7 +164,8 @@ def test_reconstructions_are_held_against_their_originals_as_two_sets(context):
     images = selection.batch(np.arange(COUNT))
     ours = embedded(Halves().decode(Halves().encode(images)), network)
     theirs, blocks = embedded(images, network), selection.blocks(BLOCKS)
-    pairs, row = kernel.paired(ours, theirs, blocks), found[TABLE1, "", "rkd_effnet"]
+    pairs = kernel.paired(Side.of(ours, blocks), Side.of(theirs, blocks)).whole()
+    row = found[TABLE1, "", "rkd_effnet"]
     assert row.value == pytest.approx(pairs.value, rel=1e-6)
     assert row.stderr == pytest.approx(np.linalg.norm(pairs.influences), rel=1e-6)
     sides = Manifold.of(theirs, blocks), Manifold.of(ours, blocks)
