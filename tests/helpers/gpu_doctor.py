@@ -16,11 +16,11 @@ from pathlib import Path
 import torch
 from pretend_gpu.tensor import Room
 from tiny_preset import TINY
-from torch import Tensor, nn
+from tiny_training import untrained
+from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.commands import doctor_gpu
-from diffae.model import DiffusionAutoencoder
 from diffae.train.presets import PRESETS
 
 CROWD, ROOM = 8, 4  # images that are decoded at once, and those that fit into a part of the memory
@@ -30,7 +30,9 @@ MODEL = replace(TINY.model, image_size=16, dropout=0.0)
 def main(kind: str, folder: Path) -> int:
     sound = kind == "sound"
     PRESETS["tiny"] = replace(TINY, model=MODEL)
-    sizes = doctor_gpu.Sizes(write(folder), 3, 1, CROWD, "tiny", (2,) if sound else (2, 4), 8)
+    sizes = doctor_gpu.Sizes(
+        str(untrained(folder, MODEL)), 3, 1, CROWD, "tiny", (2,) if sound else (2, 4), 8
+    )
     F.conv2d = unsteady(F.conv2d, 1e-6 if sound else 0.1, while_training=sound)
     if sound:
         torch.cuda.set_per_process_memory_fraction = allow
@@ -40,17 +42,6 @@ def main(kind: str, folder: Path) -> int:
     status = doctor_gpu.examine(torch.device("cuda"), sizes)
     print("memory:", "all" if Room.examples is None else Room.examples)
     return status
-
-
-def write(folder: Path) -> str:
-    """A checkpoint of random weights, none of them zero."""
-    torch.manual_seed(0)
-    model = DiffusionAutoencoder(MODEL)
-    for weight in model.parameters():
-        if not weight.any():
-            nn.init.normal_(weight, std=0.05)
-    model.save_pretrained(folder)
-    return str(folder)
 
 
 def unsteady(conv: Callable[..., Tensor], by: float, while_training: bool) -> Callable[..., Tensor]:

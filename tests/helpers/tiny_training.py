@@ -8,7 +8,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 from tiny_preset import TINY, pictures
+from torch import nn
 
+from diffae.model import DiffusionAutoencoder
+from diffae.networks.config import ModelConfig
 from diffae.train.presets import Preset
 from diffae.train.stages import train
 from diffae.train.trainer import Run
@@ -30,6 +33,17 @@ def trained(
     images = pictures(pixels) if isinstance(pixels, int) else pixels
     train(preset, images, out, Run(0, "me", callbacks=callbacks), "cpu")
     return out
+
+
+def untrained(folder: Path, config: ModelConfig) -> Path:
+    """The folder of a checkpoint with random weights, none of them zero."""
+    torch.manual_seed(0)
+    model = DiffusionAutoencoder(config)
+    for weight in model.parameters():
+        if not weight.any():
+            nn.init.normal_(weight, std=0.05)
+    model.save_pretrained(folder)
+    return folder
 
 
 def words(preset: str, data: object, out: object, *more: object) -> list[str]:

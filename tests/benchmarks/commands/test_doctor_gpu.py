@@ -9,7 +9,7 @@ import pytest
 import torch
 from pytorch_fid.fid_score import calculate_frechet_distance
 from tiny_preset import TINY
-from torch import nn
+from tiny_training import untrained
 
 from benchmarks import run
 from benchmarks.commands import doctor_gpu
@@ -29,14 +29,7 @@ MODEL = replace(TINY.model, dropout=0.0, image_size=16)
 
 @pytest.fixture(scope="module")
 def sizes(tmp_path_factory):
-    """A tiny model of random weights, none of them zero."""
-    torch.manual_seed(0)
-    model = DiffusionAutoencoder(MODEL)
-    for weight in model.parameters():
-        if not weight.any():
-            nn.init.normal_(weight, std=0.05)
-    folder = tmp_path_factory.mktemp("tiny")
-    model.save_pretrained(folder)
+    folder = untrained(tmp_path_factory.mktemp("tiny"), MODEL)
     return doctor_gpu.Sizes(str(folder), 3, 1, 8, "tiny", (2, 4))
 
 
