@@ -11,6 +11,7 @@ LINES = {
     "probes": "AUROC, AP and accuracy of linear probes for every attribute (Section 5.3, Appendix E)",
     "identity": "face similarity before and after an edit, by attribute and strength (Appendix G)",
     "interpolation": "path length between the codes of two images, and strips of pictures (Fig. 4, Appendix F)",
+    "latent": "codes halfway to others, moved by noise, rounded, and their spectrum (iFID, pFID)",
     "fewshot": "Frechet distance of few-shot class-conditional samples by rejection (Table 3)",
     "unconditional": "Frechet distance of new samples by T (Table 4)",
     "variation": "how much of an image z_sem and x_T decide (Fig. 3)",
@@ -18,7 +19,7 @@ LINES = {
     "memorisation": "nearest training images of samples and of held-out images (Appendix C)",
     "cost": "parameters, operations, network calls, and times (Section 5.5)",
 }
-FOLDERS = ("fewshot", "reconstruction")  # benchmarks of several modules
+FOLDERS = ("fewshot", "latent", "reconstruction")  # benchmarks of several modules
 
 REGISTRY.own.update(
     {

@@ -204,6 +204,9 @@ METRICS: dict[str, Metric] = {
         "Heusel et al. 2017, eq. 6, to the originals of the same images",
         digits=2, margin=Margin(0.0005, "as fd_effnet", is_share=True), network=EFFNET, stands_in_for="rfid",
         depends_on_n=True),
+    "spectrum_kl": Metric(
+        LOWER, "", "KL divergence of the spectrum of a map of codes from its image's",
+        "Ning et al. 2026, arXiv 2603.14645", label="spectrum KL", digits=4),
     "fid_seed_std": Metric(
         NEITHER, "", "Standard deviation of the FID over seeds",
         "Preechakul et al. 2022, Table 3: seeds draw the labelled images",
@@ -299,6 +302,23 @@ METRICS: dict[str, Metric] = {
 # fmt: on
 
 
+def _moved(prefix: str, whose: str, source: str) -> dict[str, Metric]:
+    """The distances of images decoded from codes that were moved: as those of reconstructions."""
+    return {
+        prefix + name[1:]: replace(
+            METRICS[name],
+            title=METRICS[name].title.replace("of reconstructions", f"of {whose}"),
+            reference=source,
+            label=METRICS[name].label.replace("r", prefix, 1),
+            stands_in_for=METRICS[name].stands_in_for.replace("r", prefix, 1),
+        )
+        for name in ("rfid", "rkid", "rfd_effnet", "rkd_effnet")
+    }
+
+
+METRICS |= _moved("i", "codes halfway to a training code", "Xu et al. 2026, arXiv 2603.05630")
+METRICS |= _moved("p", "perturbed tokens", "Qiu et al. 2025, arXiv 2503.08354")
+
 # More networks that --features can choose, by the names of their weights, with their titles.
 FEATURE_NETWORKS = {
     "dinov2_vitl14": "DINOv2 ViT-L/14",
@@ -332,6 +352,10 @@ ON_EFFNET_FEATURES = (
     "coverage_effnet",
     "rkd_effnet",
     "rfd_effnet",
+    "ikd_effnet",
+    "ifd_effnet",
+    "pkd_effnet",
+    "pfd_effnet",
     "fd_effnet_seed_std",
     "nn_effnet",
     "nn_ratio_effnet",

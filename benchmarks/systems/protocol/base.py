@@ -151,6 +151,14 @@ class System:
         """The semantic code alone: N x d, or in the shapes of `semantic_parts`."""
         raise self._cannot("encode a semantic code")
 
+    def encode_ranked(self, images: Tensor, ranks: Tensor) -> Semantic:
+        """The semantic code with other tokens than the nearest, for pFID: of one codebook.
+
+        `ranks` N x ..., int64, has one for each token: 0 takes the code nearest to the encoder's
+        output, 1 the next one, and so on. Only systems with one codebook override it.
+        """
+        raise self._cannot("choose other codes of its codebook")
+
     def read(self, semantic: Semantic) -> Tensor:
         """The features that a probe reads from a semantic code: N x d, each part by its `reading`."""
         return parts.read(parts_of(self), semantic)

@@ -244,6 +244,10 @@ class Checked(System):
         return found.semantic(parts_of(self), len(images))
 
     @checked_method
+    def encode_ranked(self, found: Returned, images: Tensor, ranks: Tensor) -> Semantic:
+        return found.semantic(parts_of(self), len(images))
+
+    @checked_method
     def encode_stochastic(
         self, found: Returned, images: Tensor, semantic: Semantic | None, steps: int
     ) -> Tensor:

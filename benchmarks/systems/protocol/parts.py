@@ -166,6 +166,19 @@ def each(change: Callable[..., Tensor], *codes: Semantic) -> Semantic:
     return tuple(change(*of_one) for of_one in zip(*map(tensors, codes), strict=True))
 
 
+def flat(semantic: Semantic) -> Tensor:
+    """All numbers of a code, N x d float32. Raises NotAvailable for tokens."""
+    if not all(part.is_floating_point() for part in tensors(semantic)):
+        raise NotAvailable(NOTHING_BETWEEN)
+    return torch.cat([part.flatten(1).float() for part in tensors(semantic)], dim=1)
+
+
+def shaped(numbers: Tensor, like: Semantic) -> Semantic:
+    """A code in the shape of `like` from all of its numbers, the reverse of `flat`."""
+    pieces = iter(numbers.split([part[0].numel() for part in tensors(like)], dim=1))
+    return each(lambda part: next(pieces).reshape(-1, *part.shape[1:]), like)
+
+
 def index(semantic: Semantic, where: np.ndarray | Tensor | slice) -> Semantic:
     """The codes of some images."""
     return each(lambda part: part[where], semantic)

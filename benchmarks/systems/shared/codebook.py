@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from diffae.system.errors import UserError
+
 PIECE = 4096  # vectors at once: with 16,384 codes their distances take 256 MiB
 DEAD = 0.05  # vectors per step that choose a code, on average, below which it is replaced
 
@@ -14,19 +16,37 @@ def nearest(maps: Tensor, codebook: Tensor) -> Tensor:
     Squared distances |z|^2 + |e|^2 - 2 z.e in float32 whatever the precision of the caller; the
     first of equal ones. Half precision would choose different codes.
     """
-    with torch.autocast(maps.device.type, enabled=False):
-        vectors = maps.movedim(1, -1)
-        codes = codebook.float()
-        found = [
-            _nearest(piece, codes) for piece in vectors.reshape(-1, maps.shape[1]).split(PIECE)
-        ]
-    return torch.cat(found).reshape(vectors.shape[:-1])
+    found = [_distances(piece, codebook).argmin(1) for piece in _vectors(maps).split(PIECE)]
+    return torch.cat(found).reshape(maps.movedim(1, -1).shape[:-1])
 
 
-def _nearest(vectors: Tensor, codes: Tensor) -> Tensor:
-    vectors = vectors.float()
-    lengths = vectors.square().sum(1, keepdim=True) + codes.square().sum(1)
-    return torch.argmin(lengths - 2 * vectors @ codes.T, dim=1)
+def of_rank(maps: Tensor, codebook: Tensor, ranks: Tensor) -> Tensor:
+    """The index of the code that is nearest but for `ranks` [N, h, w] others: N x h x w (int64).
+
+    Raises UserError if a rank is not below the number of codes.
+    """
+    most = int(ranks.max()) if ranks.numel() else 0
+    if most >= len(codebook):
+        raise UserError(f"there is no code of rank {most}: the codebook has {len(codebook)}")
+    pairs = zip(_vectors(maps).split(PIECE), ranks.reshape(-1, 1).split(PIECE), strict=True)
+    found = [
+        _distances(piece, codebook).topk(most + 1, largest=False).indices.gather(1, some)
+        for piece, some in pairs
+    ]
+    return torch.cat(found).reshape(ranks.shape)
+
+
+def _vectors(maps: Tensor) -> Tensor:
+    """N x C x h x w -> (N h w) x C."""
+    return maps.movedim(1, -1).reshape(-1, maps.shape[1])
+
+
+def _distances(vectors: Tensor, codebook: Tensor) -> Tensor:
+    """Squared distances of vectors M x C from all codes: M x K."""
+    with torch.autocast(vectors.device.type, enabled=False):
+        vectors, codes = vectors.float(), codebook.float()
+        lengths = vectors.square().sum(1, keepdim=True) + codes.square().sum(1)
+        return lengths - 2 * vectors @ codes.T
 
 
 def look_up(indices: Tensor, codebook: Tensor) -> Tensor:

@@ -76,8 +76,16 @@ class OneCodebook(Maps):
     def indices(self, images: Tensor) -> Tensor:
         """Indices of the codes: N x h x w, int64."""
         with full_precision():  # lower precision chooses different codes
-            before = self.model.encode(images.to(self.device, self.model.dtype)).latents
-            return codebook.nearest(before, self.codebook)
+            return codebook.nearest(self._before(images), self.codebook)
+
+    def _before(self, images: Tensor) -> Tensor:
+        """The encoder's output, not yet quantised: N x C x h x w."""
+        return self.model.encode(images.to(self.device, self.model.dtype)).latents
+
+    def encode_ranked(self, images: Tensor, ranks: Tensor) -> Semantic:
+        with full_precision():
+            found = codebook.of_rank(self._before(images), self.codebook, ranks.to(self.device))
+        return codebook.look_up(found, self.codebook).float()
 
     def decode_indices(self, indices: Tensor) -> Tensor:
         """Images from indices of codes."""

@@ -29,7 +29,6 @@ from benchmarks.core.sizes import Count, InvertingSolver, Split, Steps
 from benchmarks.core.solving import Taken
 from benchmarks.core.store import CHUNK, Arrays
 from benchmarks.metrics import pixel, ssim
-from benchmarks.metrics.frechet import bias_note
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Side
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, Code, System
@@ -37,14 +36,14 @@ from benchmarks.systems.protocol.checked import cut, join
 from benchmarks.tasks.reconstruction.by_protocol import SPEC as BY_PROTOCOL
 from benchmarks.tasks.reconstruction.by_protocol import ByProtocol
 from benchmarks.tasks.shared.codebook_use import uses
-from benchmarks.tasks.shared.distances import PAIRED, TITLES, overlap_rows, paired_distance
+from benchmarks.tasks.shared.distances import PAIRED, overlap_rows, paired_rows
 from benchmarks.tasks.shared.rows import SSIM, means
 from diffae.eight_bit import to_uint8
 from diffae.sheet import Sheet
 from reports.records.metrics import published_name, seen_through
 from reports.records.record import Record
 from reports.records.specs import TableSpec
-from reports.records.uncertainty import UNKNOWN, of_influences
+from reports.records.uncertainty import UNKNOWN
 
 TABLE1, TABLE2, BY_CALLS = "table1_reconstruction", "table2_ablation", "table2_by_calls"
 CODEBOOKS = "codebooks"
@@ -265,19 +264,12 @@ def _of_features(
 
     Both sides are of the same images, so a block is left out of both at once.
     """
-    n, blocks, units = len(selection), selection.blocks(BLOCKS), selection.units("blocks")
+    blocks, units = selection.blocks(BLOCKS), selection.units("blocks")
     of_originals = context.codes.real_features(selection, network)
     both = scores[network.array], of_originals
     decoded, originals = (Side.of(x, blocks, units, context.device) for x in both)
-    for metric in PAIRED:
-        name = seen_through(metric, network.network)
-        if n < 2:
-            yield row(name, None, note=f"{TITLES[metric]} needs two images, not {n}")
-            continue
-        found = paired_distance(context, metric, decoded, originals)
-        error = of_influences(found.influences, units)
-        note = bias_note(n, network.dim) if metric == "rfid" else ""
-        yield row(name, found.value, uncertainty=error, note=note)
+    names = {metric: seen_through(metric, network.network) for metric in PAIRED}
+    yield from paired_rows(context, row, names, decoded, originals)
     yield from overlap_rows(context, row, network, OVERLAP, decoded, originals)
 
 

@@ -1,6 +1,6 @@
 """Distances of sets of features, and how far they overlap, with their errors, from the store."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -10,6 +10,7 @@ import torch
 from benchmarks.core.context import Context
 from benchmarks.core.store import Arrays
 from benchmarks.metrics import METRICS, frechet_jackknife, kernel
+from benchmarks.metrics.frechet import bias_note
 from benchmarks.metrics.frechet_jackknife import BLOCKS, InParts, Jackknife, Side
 from benchmarks.metrics.frechet_pairs import PairedJackknife, paired_jackknife
 from benchmarks.metrics.manifold import OVERLAPS, Estimate, Manifold, lacking
@@ -50,6 +51,28 @@ def distance(
     between = BETWEEN[metric] if known else partial(frechet_jackknife.between, leaves_out=False)
     found = between(samples, reference)
     return _shared(context, "distance", samples, reference, found, metric=metric, error=known)
+
+
+def paired_rows(
+    context: Context,
+    row: Callable[..., Record],
+    names: Mapping[str, str],
+    made: Side,
+    originals: Side,
+) -> Iterator[Record]:
+    """The rows of the distances of images to their originals, by the names of some of `PAIRED`.
+
+    `row` is `context.record` with the arguments before the metric.
+    """
+    n = len(made)
+    for metric, name in names.items():
+        if n < 2:
+            yield row(name, None, note=f"{TITLES[metric]} needs two images, not {n}")
+            continue
+        found = paired_distance(context, metric, made, originals)
+        error = of_influences(found.influences, made.units)
+        note = bias_note(n, made.features.shape[1]) if metric == "rfid" else ""
+        yield row(name, found.value, uncertainty=error, note=note)
 
 
 def paired_distance(context: Context, metric: str, made: Side, originals: Side) -> PairedJackknife:

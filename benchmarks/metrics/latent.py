@@ -1,0 +1,94 @@
+"""Numbers of a space of codes that are said to predict how well a generator of codes will do.
+
+iFID (Xu et al., 2026, arXiv 2603.05630; tongdaxu/Making-rFID-Predictive-of-Diffusion-gFID@0842fdf
+evalvae.py lines 246-336): a code is moved halfway to a code of a training image, which is drawn
+from its nearest ones. `nearest`, `drawn` and `halfway` are these three steps.
+
+Spectrum matching (Ning et al., 2026, arXiv 2603.14645; forever208/SpectrumMatching@2dc7340
+utils_DCT.py): the power of a map of codes by frequency, compared with that of the image.
+
+Codes are flattened here: N x d, float32.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.fft import dctn
+from scipy.ndimage import gaussian_filter
+from torch import Tensor
+from torch.nn import functional as F
+
+from diffae.diffusion.interpolation import lerp, slerp
+
+CANDIDATES = 10  # training codes, of which one is drawn
+RANGE = 3.0  # standard deviations on either side of the mean that a quantised number can have
+BINS = 16  # of frequencies
+BLUR, RADIUS = 1.2, 3  # of an image before it gets the size of a map, in pixels
+TINY = 1e-8
+
+Floats = NDArray[np.floating]
+
+
+def nearest(codes: Tensor, training: Tensor, spherical: bool, count: int = CANDIDATES) -> Tensor:
+    """Indices N x count of the nearest of the codes M x d of training images, the nearest first.
+
+    The nearest have the largest cosine, or where not `spherical` the least squared distance.
+    """
+    if spherical:
+        closeness = F.normalize(codes, dim=1) @ F.normalize(training, dim=1).T
+    else:
+        closeness = 2 * codes @ training.T - training.square().sum(1)
+    return closeness.topk(count, dim=1).indices
+
+
+def drawn(codes: Tensor, candidates: Tensor, uniform: Tensor) -> Tensor:
+    """The candidate of each code, N x d of N x k x d: drawn by `uniform` numbers [N] from [0, 1).
+
+    Its probability is a softmax over minus the mean squared difference from the code.
+    """
+    shares = torch.softmax(-(codes[:, None] - candidates).square().mean(2), dim=1)
+    chosen = (shares.cumsum(1) <= uniform[:, None]).sum(1).clamp(max=candidates.shape[1] - 1)
+    return candidates[torch.arange(len(codes)), chosen]
+
+
+def halfway(codes: Tensor, others: Tensor, spherical: bool) -> Tensor:
+    """The middle between each two codes, on the great circle over all of their numbers or on a line."""
+    half = torch.full((len(codes),), 0.5)
+    return slerp(codes, others, half) if spherical else lerp(codes, others, half)
+
+
+def quantised(codes: Tensor, mean: Tensor, deviation: Tensor, bits: int) -> Tensor:
+    """Codes whose numbers take 2^bits values each, evenly spaced over `mean` +- 3 `deviation` [d]."""
+    steps = 2**bits - 1
+    scaled = (codes - mean) / deviation.clamp(min=TINY)
+    level = ((scaled.clamp(-RANGE, RANGE) + RANGE) / (2 * RANGE) * steps).round()
+    return mean + (level / steps * 2 * RANGE - RANGE) * deviation
+
+
+def spectrum(maps: Floats) -> Floats:
+    """The shares N x 16 of bands of frequency in the power of maps N x C x h x w.
+
+    DCT-II of the maps without their means, squared, averaged over channels and over the frequencies
+    of a band (bands are of equal width in sqrt(u^2 + v^2)), log(1 + power), divided by the sum.
+    """
+    centred = maps - maps.mean((2, 3), keepdims=True, dtype=np.float64)
+    power = np.square(dctn(centred, type=2, norm="ortho", axes=(2, 3))).mean(1)
+    power[:, 0, 0] = 0
+    radius = np.hypot(*np.indices(power.shape[1:]))
+    band = np.minimum(radius / max(radius.max(), 1.0) * BINS, BINS - 1).astype(int).ravel()
+    counts = np.bincount(band, minlength=BINS).clip(min=1)
+    sums = np.stack([np.bincount(band, one, BINS) for one in power.reshape(len(power), -1)])
+    found = np.log1p(sums / counts)
+    return np.asarray(found / (found.sum(1, keepdims=True) + TINY))
+
+
+def spectrum_divergence(images: Tensor, maps: Tensor) -> Floats:
+    """KL(image || map) of the spectra of images N x 3 x S x S in [-1, 1] and of their maps: [N].
+
+    Images are blurred (sigma 1.2 over 7 pixels, zeros beyond the edge) and resized to the maps' side
+    bicubically, as published.
+    """
+    blurred = gaussian_filter(images.numpy(), BLUR, radius=RADIUS, mode="constant", axes=(2, 3))
+    small = F.interpolate(torch.from_numpy(blurred), tuple(maps.shape[2:]), mode="bicubic")
+    ours, theirs = (spectrum(x.double().numpy()) for x in (small, maps))
+    return np.asarray((ours * np.log((ours + TINY) / (theirs + TINY))).sum(1))

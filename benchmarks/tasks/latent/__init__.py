@@ -1,0 +1,1 @@
+"""The benchmark `latent`: the space of codes, apart from how well an image comes back from its own."""

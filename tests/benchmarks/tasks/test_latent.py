@@ -1,0 +1,215 @@
+"""The benchmark `latent` with systems whose decoders are known."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from colours import without_effnet
+from torch.nn import functional as F
+
+from benchmarks import systems
+from benchmarks.core.runner.rows import rows
+from benchmarks.core.store import Store
+from benchmarks.metrics import kernel
+from benchmarks.metrics.frechet_jackknife import BLOCKS
+from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, System
+from benchmarks.systems.protocol.parts import Part
+from benchmarks.systems.shared import codebook
+from benchmarks.systems.shared.quantised import Quantised
+from benchmarks.tasks.latent.latent import (
+    BENCHMARK,
+    BETWEEN,
+    LINEAR,
+    ROBUST,
+    SPECTRUM,
+    SPHERICAL,
+    TOKENS,
+    UNMOVED,
+)
+from benchmarks.tasks.latent.moves import Codes
+from diffae.diffusion import noise
+
+IMAGES, TRAINING, MOVED = 30, 40, 12
+CPU = torch.device("cpu")
+
+
+class SquaredError:
+    """In place of a perceptual distance: the mean squared error."""
+
+    name = metric_name = "pd_effnet"
+    network = "efficientnet-lite0"
+
+    def describe(self):
+        return {"perceptual": "mse"}
+
+    def __call__(self, a, b):
+        return (a - b).square().mean((1, 2, 3))
+
+
+@pytest.fixture
+def context(context):
+    sizes = {"images": IMAGES, "training": TRAINING, "moved": MOVED, "bits": (2, 6)}
+    sizes |= {"noise": (0.1, 1.0), "neighbours": (1, 3)}
+    found = without_effnet(context)
+    found.profile = found.profile.changed_by({f"latent.{k}": v for k, v in sizes.items()})
+    found.networks.perceptual = SquaredError()
+    return found
+
+
+class Pixels(System):
+    """The image, at a quarter of its range, is its own code: nothing is clamped."""
+
+    name = title = fingerprint = "pixels"
+    capabilities = frozenset({ENCODE, DECODE, SEMANTIC})
+    image_size, latent_dim = 32, 3 * 32**2
+    semantic_parts = (Part((3, 32, 32)),)
+
+    def encode_semantic(self, images):
+        return 10 * images + 1
+
+    def decode(self, code, steps=100):
+        return ((code.semantic - 1) / 10).clamp(-1, 1)
+
+
+class Tokens(Quantised):
+    """Every 8 x 8 pixels, averaged, become the nearest of six colours."""
+
+    name = title = fingerprint = "tokens"
+    capabilities = frozenset({ENCODE, DECODE, SEMANTIC})
+    image_size, latent_dim = 32, 3 * 16
+    semantic_parts = (Part((3, 4, 4)),)
+    book = torch.rand(6, 3, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    codebooks = {"colours": 6}
+
+    def encode_semantic(self, images):
+        return self.encode_ranked(images, torch.zeros(len(images), 4, 4, dtype=torch.int64))
+
+    def encode_ranked(self, images, ranks):
+        return codebook.look_up(
+            codebook.of_rank(F.avg_pool2d(images, 8), self.book, ranks), self.book
+        )
+
+    def tokens(self, code):
+        return (codebook.nearest(code.semantic, self.book),)
+
+    def decode(self, code, steps=100):
+        return F.interpolate(code.semantic, scale_factor=8)
+
+
+def measured(context, system):
+    found = list(rows(BENCHMARK, context, [systems.as_system(system)]))
+    return {(row.table, row.setting, row.metric): row for row in found}
+
+
+def codes_of(context, system):
+    images, training = context.select("test", IMAGES), context.select("train", TRAINING)
+    return Codes.of(context, systems.as_system(system), images, training)
+
+
+def images_of(selection):
+    return selection.batch(np.arange(len(selection)))
+
+
+def test_halfway_on_a_line_is_the_mean_of_two_images_one_of_ten_near_ones(context):
+    codes, everything = codes_of(context, Pixels()), np.arange(IMAGES)
+    ours, theirs = (images_of(s).flatten(1) for s in (codes.images, codes.training))
+    middles = (codes.halfway(False)(everything).flatten(1) - 1) / 10
+    others = 2 * middles - ours
+    apart = torch.cdist(others, theirs)
+    chosen = apart.argmin(1)
+    assert apart.min(1).values.max() < 0.05
+    ranks = torch.cdist(ours, theirs).argsort(1).argsort(1)[everything, chosen]
+    assert ranks.max() < 10 and len(set(ranks.tolist())) > 3
+    for index, rank in zip(codes.images.order[:5], range(5), strict=True):
+        draw = noise.generator(0, "latent neighbour", int(index)).random()
+        near = torch.cdist(ours[rank : rank + 1], theirs)[0].argsort()[:10]
+        cost = 100 * (ours[rank] - theirs[near]).square().mean(1)
+        expected = near[int((torch.softmax(-cost, 0).cumsum(0) <= draw).sum())]
+        assert chosen[rank] == expected
+
+
+def test_the_distances_are_those_of_the_decoded_images_to_the_originals(context):
+    found = measured(context, Pixels())
+    network = context.networks.features[0]
+    codes = codes_of(context, Pixels())
+    originals = context.codes.real_features(codes.images, network)
+    blocks = codes.images.blocks(BLOCKS)
+    for setting, spherical in ((SPHERICAL, True), (LINEAR, False)):
+        semantic = codes.halfway(spherical)(np.arange(IMAGES))
+        made = context.codes.embed(((semantic - 1) / 10).clamp(-1, 1))[network.array]
+        row = found[BETWEEN, setting, "ikd_effnet"]
+        expected = kernel.paired(made, originals, blocks)
+        assert row.value == pytest.approx(expected.value, rel=1e-4)
+        assert row.n == IMAGES and row.stderr > 0
+        assert row.measured_by["training"] == TRAINING and row.measured_by["candidates"] == 10
+    assert found[BETWEEN, UNMOVED, "ikd_effnet"].value == pytest.approx(0, abs=1e-6)
+    assert found[BETWEEN, UNMOVED, "ifd_effnet"].value == pytest.approx(0, abs=1e-3)
+
+
+def test_noise_moves_an_image_by_its_level_times_the_deviation_over_training_images(context):
+    found = measured(context, Pixels())
+    codes = codes_of(context, Pixels())
+    deviation = images_of(codes.training).std(0)
+    eps = noise.normal(0, "latent noise", codes.images.order[:MOVED].tolist(), (3 * 32**2,))
+    ours = images_of(codes.images)[:MOVED]
+    moved = ours + 0.1 * deviation * eps.reshape(ours.shape)
+    expected = (moved.clamp(-1, 1) - ours).square().mean()
+    row = found[ROBUST, "noise 0.1", "pd_effnet"]
+    assert row.value == pytest.approx(float(expected), rel=1e-3) and row.n == MOVED
+    assert 5 * row.value < found[ROBUST, "noise 1", "pd_effnet"].value
+    coarse, fine = (found[ROBUST, f"{bits} bits", "pd_effnet"].value for bits in (2, 6))
+    step = 6 * deviation / 63
+    assert fine == pytest.approx(float((step**2 / 12).mean()), rel=0.5) and fine < coarse / 50
+
+
+def test_perturbed_tokens_are_drawn_from_the_nearest_by_image(context):
+    codes = codes_of(context, Tokens())
+    everything = np.arange(IMAGES)
+    for neighbours, changed in ((1, 0.0), (3, 0.5 * 2 / 3)):
+        moved = codes.perturbed(0.5, neighbours)(everything)
+        differs = (moved != codes.unmoved(everything)).any(1).float().mean()
+        assert float(differs) == pytest.approx(changed, abs=0.06)
+    again = codes.perturbed(0.5, 3)(everything[7:9])
+    assert torch.equal(again, codes.perturbed(0.5, 3)(everything)[7:9])
+    order = torch.cdist(
+        F.avg_pool2d(images_of(codes.images), 8).movedim(1, -1).reshape(-1, 3), Tokens.book
+    ).argsort(1)
+    moved = codes.perturbed(1.0, 3)(everything).movedim(1, -1).reshape(-1, 1, 3)
+    rank = (Tokens.book[order] == moved).all(2).float().argmax(1)
+    assert sorted(set(rank.tolist())) == [0, 1, 2]
+    assert np.bincount(rank) / len(rank) == pytest.approx([1 / 3] * 3, abs=0.06)
+
+
+def test_every_number_that_a_code_cannot_have_is_a_row_with_the_reason(context):
+    found = measured(context, Pixels())
+    assert found[TOKENS, "3 nearest", "pkd_effnet"].note == "its code has no tokens"
+    found = measured(context, systems.load("dummy-constant", CPU))
+    assert (
+        found[BETWEEN, SPHERICAL, "ikd_effnet"].note == "70 codes have norm 0, and so no direction"
+    )
+    assert found[BETWEEN, LINEAR, "ikd_effnet"].value is not None
+    assert found[SPECTRUM, "", "spectrum_kl"].note == "its code is no map of numbers"
+    few = context.profile.changed_by({"latent.training": 9, "latent.neighbours": (7,)})
+    found = measured(replace(context, profile=few), Tokens())
+    note = "9 training images, iFID needs 10 candidates"
+    assert found[BETWEEN, LINEAR, "ifd_effnet"].note == note
+    assert found[TOKENS, "7 nearest", "pkd_effnet"].note == "the codebook has 6 codes"
+    one = context.profile.changed_by({"latent.images": 1, "latent.training": 1, "latent.moved": 1})
+    found = measured(replace(context, profile=one), Tokens())
+    assert "needs two images, not 1" in found[BETWEEN, UNMOVED, "ikd_effnet"].note
+    assert "a deviation needs two" in found[ROBUST, "noise 1", "pd_effnet"].note
+
+
+def test_a_spectrum_is_measured_of_every_map(context):
+    found = measured(context, systems.load("dummy-map", CPU))
+    row = found[SPECTRUM, "", "spectrum_kl"]
+    assert row.value > 0 and row.stderr > 0 and row.n == IMAGES
+
+
+def test_results_are_of_the_image_and_not_of_the_batch(context, tmp_path, monkeypatch):
+    together = measured(context, Tokens())
+    monkeypatch.setattr("benchmarks.core.store.CHUNK", 7)
+    apart = measured(replace(context, store=Store(tmp_path / "other")), Tokens())
+    for key, row in together.items():
+        assert apart[key].value == pytest.approx(row.value, rel=1e-5, abs=1e-7), key
