@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "protocols.md"
 FILE = ROOT / "reports" / "published" / "tokenizers.csv"
 METRICS = {"rfid": "rFID", "psnr": "PSNR", "ssim": "SSIM", "lpips": "LPIPS", "psim": "PSIM"}
+OF_CODES = {"ifid": "iFID", "gfid": "gFID"}
 NO_VALUE = "–"
 
 
@@ -141,11 +142,13 @@ def of_numbers():
             rows = list(found)
             cells = [
                 ", ".join(_value(row) for row in rows if row["metric"] == metric)
-                for metric in METRICS
+                for metric in METRICS | OF_CODES
             ]
             said = source + " (**second-hand**)" * (mark == SECOND_HAND)
             lines.append([checkpoint, where, *cells, f"`{protocol}`" if protocol else "", said])
-    return _table(lines, ["checkpoint", "images", *METRICS.values(), "protocol", "source"])
+    return _table(
+        lines, ["checkpoint", "images", *METRICS.values(), *OF_CODES.values(), "protocol", "source"]
+    )
 
 
 TABLES = {

@@ -40,7 +40,15 @@ def test_the_file():
     rows = list(csv.DictReader(FILE.open(encoding="utf-8", newline="")))
     assert len(rows) == len(published())
     assert {row["mark"] for row in rows} == {"P", "S"}
-    assert {row["metric"] for row in rows} == {"rfid", "psnr", "ssim", "lpips", "psim"}
+    assert {row["metric"] for row in rows} == {
+        "rfid",
+        "psnr",
+        "ssim",
+        "lpips",
+        "psim",
+        "ifid",
+        "gfid",
+    }
     assert all(row["source"] for row in rows)
     keys = [tuple(row[name] for name in row if name not in ("value", "spread")) for row in rows]
     assert len(set(keys)) == len(keys)

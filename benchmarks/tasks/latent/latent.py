@@ -13,6 +13,7 @@ moved. The method of each number is cited in `benchmarks.metrics.latent` and bel
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -34,6 +35,7 @@ from benchmarks.core.solving import Taken
 from benchmarks.core.store import CHUNK, Arrays
 from benchmarks.metrics import latent
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Side
+from benchmarks.metrics.protocols.published import attach, names_of
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import DECODE, SEMANTIC, System
 from benchmarks.systems.protocol.parts import tensors
@@ -204,25 +206,19 @@ def _decoded(
 def _row(
     codes: Codes, steps: int | None, table: str, move: str, fields: Mapping[str, Any]
 ) -> Callable[..., Record]:
-    """`context.record` with the arguments before the metric."""
-    taken, of = Taken(codes.system, steps), {"n": len(codes.images)}
-    protocol = codes.context.protocol(
-        "latent",
-        **of,
-        training=len(codes.training),
-        move=move,
-        x_T="random",
-        **taken.protocol,
-        **fields,
-    )
-    of |= {"split": codes.images.split, "setting": move, "protocol": protocol, **taken.row}
-    return partial(_record, codes.context, table, codes.system.title, of)
+    """`context.record` with the arguments before the metric, and the published iFID beside ours."""
+    taken, context, n = Taken(codes.system, steps), codes.context, len(codes.images)
+    about = {"training": len(codes.training), "move": move, "x_T": "random", **fields}
+    if isinstance(source := getattr(codes.system, "source", None), Path):
+        about["checkpoint"] = names_of(source)
+    protocol = context.protocol("latent", n=n, **taken.protocol, **about)
+    of = {"split": codes.images.split, "setting": move, "n": n, "protocol": protocol, **taken.row}
 
+    def row(*given: Any, **named: Any) -> Record:
+        record = context.record("latent", table, codes.system.title, *given, **{**of, **named})
+        return attach(record, protocol.fields) if move == SPHERICAL else record
 
-def _record(
-    context: Context, table: str, title: str, of: Mapping[str, Any], *given: Any, **fields: Any
-) -> Record:
-    return context.record("latent", table, title, *given, **{**of, **fields})
+    return row
 
 
 def _spectrum(codes: Codes) -> Iterator[Record]:
