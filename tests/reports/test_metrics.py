@@ -49,6 +49,9 @@ MARGINS = [
     ),
     ("rfid", 0.005, False),
     ("rfd_effnet", 0.0005, True),
+    *((f"{moved}fid", 0.005, False) for moved in "ip"),
+    *((f"{moved}kid", 0.000005, False) for moved in "ip"),
+    *((f"{moved}{kind}_effnet", 0.0005, True) for moved in "ip" for kind in ("fd", "kd")),
     ("ppl", 0.01, True),
     ("ppl_alex", 0.01, True),
     ("ppl_effnet", 0.01, True),
@@ -57,7 +60,7 @@ MARGINS = [
     ("id_dlib", 0.0005, False),
     *(
         (f"{kind}_{network}", 0.0005, True)
-        for kind in ("fd", "kd", "rfd", "rkd")
+        for kind in ("fd", "kd", "rfd", "rkd", "ifd", "ikd", "pfd", "pkd")
         for network in FEATURE_NETWORKS
     ),
 ]
@@ -76,7 +79,7 @@ def test_a_margin_is_a_size_or_a_share():
 
 def test_a_stand_in_measures_the_same_thing_in_the_same_unit_through_another_network():
     stand_ins = {name: row for name, row in METRICS.items() if row.stands_in_for}
-    assert len(stand_ins) == 17 + 11 * len(FEATURE_NETWORKS)
+    assert len(stand_ins) == 21 + 15 * len(FEATURE_NETWORKS)
     for name, row in stand_ins.items():
         published = METRICS[row.stands_in_for]
         assert published_name(name) == row.stands_in_for and not published.stands_in_for

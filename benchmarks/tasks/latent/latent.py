@@ -237,7 +237,7 @@ def _spectrum(codes: Codes) -> Iterator[Record]:
     pieces = np.array_split(np.arange(len(images)), -(-len(images) // CHUNK))
     for number, one in enumerate(maps, 1):
         scores = [latent.spectrum_divergence(seen.batch(of), one[of]) for of in pieces]
-        setting = f"map {number}, {one.shape[2]} px" if len(maps) > 1 else ""
+        setting = f"{number}, {one.shape[2]} px" if len(maps) > 1 else ""
         yield from means(row, images, {"spectrum_kl": np.concatenate(scores)}, setting=setting)
 
 
@@ -263,12 +263,14 @@ def _headline(context: Context) -> str:
 
 
 def _spec(name: str, title: str, caption: str, metrics: tuple[str, ...], order: int) -> TableSpec:
+    of_maps = name == SPECTRUM
     return TableSpec(
         name=name,
         title=title,
         caption=caption,
-        rows=("system", "steps", "solver", "calls"),
-        columns=("metric", "setting"),
+        rows=("system", "setting") if of_maps else ("system", "steps", "solver", "calls"),
+        columns=("metric",) if of_maps else ("metric", "setting"),
+        setting_header="map",
         metrics=metrics,
         headline=metrics[:1],
         headline_settings=(SPHERICAL,) if name == BETWEEN else ("noise 0.3", "8 nearest", ""),
