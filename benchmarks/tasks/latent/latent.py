@@ -128,17 +128,18 @@ def _distances(
     found = _decoded(
         codes, steps, table, ready, lambda made, _: context.codes.embed(made), described
     )
-    blocks, units = images.blocks(BLOCKS), images.units("blocks")
+    of = {"blocks": images.blocks(BLOCKS), "units": images.units("blocks")}
+    side = partial(Side.of, **of, device=context.device)
     for network in context.networks.features:
         names = {of: seen_through(name, network.network) for of, name in metrics.items()}
-        originals = Side.of(context.codes.real_features(images, network), blocks, units)
+        originals = side(context.codes.real_features(images, network))
         about = {**fields, "originals": "the same images", **network.describe()}
         for move in moves:
             row = _row(codes, steps, table, move, about)
             if move in reasons:
                 yield from (row(name, None, note=reasons[move]) for name in names.values())
             else:
-                made = Side.of(found[f"{move} {network.array}"], blocks, units)
+                made = side(found[f"{move} {network.array}"])
                 yield from paired_rows(context, row, names, made, originals)
 
 

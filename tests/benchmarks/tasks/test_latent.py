@@ -12,7 +12,7 @@ from benchmarks import systems
 from benchmarks.core.runner.rows import rows
 from benchmarks.core.store import Store
 from benchmarks.metrics import kernel
-from benchmarks.metrics.frechet_jackknife import BLOCKS
+from benchmarks.metrics.frechet_jackknife import BLOCKS, Side
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, System
 from benchmarks.systems.protocol.parts import Part
 from benchmarks.systems.shared import codebook
@@ -148,7 +148,7 @@ def test_the_distances_are_those_of_the_decoded_images_to_the_originals(context)
         semantic = codes.halfway(spherical)(np.arange(IMAGES))
         made = context.codes.embed(((semantic - 1) / 10).clamp(-1, 1))[network.array]
         row = found[BETWEEN, setting, "ikd_effnet"]
-        expected = kernel.paired(made, originals, blocks)
+        expected = kernel.paired(Side.of(made, blocks), Side.of(originals, blocks)).whole()
         assert row.value == pytest.approx(expected.value, rel=1e-4)
         assert row.n == IMAGES and row.stderr > 0
         assert row.measured_by["training"] == TRAINING and row.measured_by["candidates"] == 10
