@@ -68,7 +68,7 @@ class Contest:
 
     def is_behind(self, reference: Record) -> bool:
         """Whether a reference has a better number than the best system."""
-        return _loss(reference) < _loss(self.best)
+        return loss(reference) < loss(self.best)
 
 
 def headlined(found: Merged) -> Iterator[tuple[TableSpec, list[Record]]]:
@@ -105,7 +105,7 @@ def contest(records: Iterable[Record], found: Merged) -> Contest | None:
         return None
     n = _n_of_most(rivals, found)
     own = _own_best(r for r in rivals if comparable_n(r, found.known) == n)
-    best, *others = sorted(own, key=_loss)
+    best, *others = sorted(own, key=loss)
     present = {best.system, *(r.system for r in others)}
     apart = _own_best(r for r in rivals if r.system not in present)
     scale = (r for r in alike if r.reference and comparable_n(r, found.known) == n)
@@ -126,7 +126,7 @@ def _own_best(records: Iterable[Record]) -> list[Record]:
     """The best number of each system."""
     best: dict[str, Record] = {}
     for record in records:
-        best[record.system] = min(best.get(record.system, record), record, key=_loss)
+        best[record.system] = min(best.get(record.system, record), record, key=loss)
     return list(best.values())
 
 
@@ -134,7 +134,8 @@ def is_measured(record: Record) -> bool:
     return record.value is not None and not math.isnan(record.value)
 
 
-def _loss(record: Record) -> float:
+def loss(record: Record) -> float:
+    """The value with the sign with which lower is better; NaN if there is none."""
     value = math.nan if record.value is None else record.value
     return -value if record.direction == HIGHER else value
 
@@ -143,7 +144,7 @@ def gap_between(best: Record, other: Record, found: Merged) -> Gap:
     """How far `other` is behind `best`; negative if it is better."""
     a, b = found.uncertainty(best), found.uncertainty(other)
     error = difference_error(a, b)
-    behind = _loss(other) - _loss(best)
+    behind = loss(other) - loss(best)
     if math.isnan(behind):  # both are infinite
         behind = 0.0
     noise = error.quantile(TWO_SIDED) if error else None

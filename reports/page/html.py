@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports.page import head, view
+from reports.page import aspects, head, view
 from reports.page.pictures import pictures_of
 from reports.tables.merging import Merged
 
@@ -40,6 +40,7 @@ def render(found: Merged, beside: Path) -> str:
         failures=head.failures(found),
         overview=overview,
         sections=sections,
+        kept=aspects.panels_of(found, numbers),
         other_figures=[figure for figure in pictures if figure.id not in placed],
         left_out=left_out,
         protocols={name: view.protocol_rows(found.protocols[name]) for name in used},

@@ -172,5 +172,6 @@ for (const details of document.querySelectorAll("details.table")) {
     makeOpenable(table);
   }
 }
+for (const cell of document.querySelectorAll(".kept [data-number]")) buttonIn(cell, () => open(Number(cell.dataset.number)));
 document.querySelectorAll(".scroll").forEach(makeEdgesShow);
 unfold(document.getElementById(location.hash.slice(1)));
