@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-__version__ = "0.6.0"
+__version__ = "0.7.0.dev0"  # RELEASING.md says when it changes
 __all__ = ["DDIM", "DiffusionAutoencoder"]
 
 if TYPE_CHECKING:

@@ -22,3 +22,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--run-folder", type=Path, help="folder of a finished quick run, for claims.py"
     )
+    parser.addoption(
+        "--dist-folder", type=Path, help="empty folder in which wheel.py leaves what it built"
+    )

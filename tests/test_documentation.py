@@ -36,7 +36,8 @@ from diffae.train.presets import find_preset
 from reports.records.record import read_records
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TOP = ("README.md", "CONTRIBUTING.md", "RELEASING.md", "SECURITY.md")
+PAGES = [*(ROOT / page for page in TOP), *sorted((ROOT / "docs").rglob("*.md"))]
 COMMANDS = (
     "benchmarks.run benchmarks.measure benchmarks.commands.settings_table benchmarks.commands.train_identity "
     "diffae.app diffae.convert diffae.data diffae.images diffae.train diffae.train.presets_table "

@@ -2,12 +2,12 @@
 
     pytest tests/wheel.py          (or: tox -e wheel)
 
-Not collected by default: it installs all dependencies again, in a minute or two. Needs build and
-twine.
+Not collected by default: it installs all dependencies again, in a minute or two. Needs build, twine
+and check-wheel-contents. `--dist-folder dist` keeps what was built and tried, for a release.
 """
 
 import csv
-import email
+import email.message
 import os
 import re
 import subprocess
@@ -35,9 +35,11 @@ def check(*words: object, cwd: Path = ROOT) -> str:
 
 
 @pytest.fixture(scope="module")
-def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def dist(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the source distribution, and of the wheel that was built from it."""
-    folder = tmp_path_factory.mktemp("dist")
+    asked: Path | None = request.config.getoption("--dist-folder")
+    folder = asked.resolve() if asked else tmp_path_factory.mktemp("dist")
+    assert not folder.exists() or not any(folder.iterdir()), f"{folder}: not empty"
     check(sys.executable, "-m", "build", "--outdir", folder, ROOT)
     return folder
 
@@ -70,11 +72,20 @@ def test_every_file_of_the_packages_is_in_the_wheel(wheel):
     assert held == ours | pages
 
 
-def test_the_description_can_be_shown(dist, wheel):
-    check(sys.executable, "-m", "twine", "check", "--strict", *dist.iterdir())
+def test_the_wheel_has_no_usual_fault(wheel):
+    check(sys.executable, "-m", "check_wheel_contents", wheel)
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel: Path) -> email.message.Message:
     archive = zipfile.ZipFile(wheel)
     (name,) = (name for name in archive.namelist() if name.endswith("/METADATA"))
-    told = email.message_from_bytes(archive.read(name)).get_payload()
+    return email.message_from_bytes(archive.read(name))
+
+
+def test_the_description_can_be_shown(dist, metadata):
+    check(sys.executable, "-m", "twine", "check", "--strict", *dist.iterdir())
+    told = metadata.get_payload()
     assert told.startswith("# DiffAE bench") and not re.search(r"\]\((?!https?://|#)", told)
 
 
@@ -84,9 +95,9 @@ def test_the_packages_are_those_of_the_wheel(installed, folder):
     assert all(Path(file).is_relative_to(installed.parent) for file in files)
 
 
-def test_commands_that_need_nothing_answer(installed, folder):
+def test_commands_that_need_nothing_answer(installed, folder, metadata):
     bench = installed / "diffae-bench"
-    assert re.fullmatch(r"diffae-bench \d+\.\d+\.\d+\n", check(bench, "--version", cwd=folder))
+    assert check(bench, "--version", cwd=folder) == f"diffae-bench {metadata['Version']}\n"
     usage = check(bench, "--help", cwd=folder)
     assert re.findall(r"^  (\w+) ", usage, re.M) == COMMANDS.split()
     assert "portraits-ddim" in check(bench, "list", cwd=folder)

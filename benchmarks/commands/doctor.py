@@ -2,7 +2,9 @@
 `--gpu`, checks of the GPU.
 """
 
+from importlib.metadata import version
 from pathlib import Path
+from platform import platform, python_version
 
 from benchmarks import weights
 from benchmarks.commands.weights import table
@@ -10,6 +12,7 @@ from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.store import default_root
 from benchmarks.metrics import METRICS
+from diffae import __version__
 from diffae.checkpoints.packaged import packaged_names
 from diffae.system import cli
 from diffae.system.errors import UserError
@@ -18,8 +21,8 @@ from reports.records.metrics import alternatives
 
 
 def examine(arguments: list[str]) -> int:
-    """Print the table of metric weights, their hashes, and what the benchmarks can therefore report;
-    with --gpu, the checks of a GPU instead.
+    """Print versions, the table of metric weights, their hashes, and what the benchmarks can
+    therefore report; with --gpu, the checks of a GPU instead.
 
     Returns the exit status: 1 if a check of the GPU failed. Raises UserError if there is no GPU.
     """
@@ -49,6 +52,8 @@ def _examine_gpu(device: str, folder: Path | None) -> int:
 
 
 def _examine_weights(folder: Path | None) -> None:
+    software = f"diffae-bench {__version__}, torch {version('torch')}, Python {python_version()}"
+    print(f"{software}, {platform()}\n")
     print("\n".join(weights_report(folder)))
     print(f"packaged checkpoints: {', '.join(packaged_names()) or 'none'}")
     root = default_root()

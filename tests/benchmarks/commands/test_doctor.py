@@ -1,10 +1,12 @@
 """Reports on metric weights, by `doctor` and at the start of a run."""
 
 from dataclasses import replace
+from importlib.metadata import version
 
 import pytest
 from metric_weights import write_onnx
 
+import diffae
 from benchmarks import run, systems, weights
 from benchmarks.commands import announce, doctor
 from benchmarks.core.runner.evaluation import Evaluation
@@ -20,7 +22,9 @@ def empty_hub(tmp_path, monkeypatch):
 
 def test_every_weight_has_its_source_hash_licence_and_place(tmp_path, capsys):
     run.main(["doctor", "--weights-dir", str(tmp_path)])
-    printed = " ".join(capsys.readouterr().out.split())
+    out = capsys.readouterr().out
+    assert out.startswith(f"diffae-bench {diffae.__version__}, torch {version('torch')}, Python 3.")
+    printed = " ".join(out.split())
     for weight in weights.KNOWN.values():
         files = [text for file in weight.files for text in (file.filename, file.sha256)]
         assert all(text in printed for text in (weight.published_at, weight.licence, *files))
