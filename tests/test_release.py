@@ -142,7 +142,7 @@ def test_workflows_name_environments_of_tox_and_the_pythons_of_the_package():
     named = {one["environment"] for one in matrix}
     assert {*tests, "lint", "types", "wheel", "benchmark"} <= named <= known
     runs = "\n".join(step["run"] for step in steps() if "run" in step)
-    assert set(re.findall(r"tox run -e (\w+)", runs)) == {"wheel"}
+    assert {"wheel"} <= set(re.findall(r"tox (?:run )?-e (\w+)", runs)) <= known
     supported = {one.rpartition(" ")[2] for one in PROJECT["project"]["classifiers"] if "3." in one}
     of_tests = [one for one in matrix if one["environment"] in tests]
     assert {one["python"] for one in of_tests} == supported
