@@ -103,7 +103,7 @@ def test_a_release_tells_the_changes_of_its_section(changes):
 def test_the_changelog_of_this_repository_can_be_released(changes):
     number = HEADING.search(CHANGELOG)[1]
     ended, told = changes(
-        f"v{number}", number, HEADING.sub(rf"## {number} (2026-12-01)", CHANGELOG)
+        f"v{number}", number, HEADING.sub(rf"## {number} (2026-12-01)", CHANGELOG, 1)
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert told.strip() == re.split(r"^## .*\n", CHANGELOG, flags=re.M)[1].strip()
