@@ -12,7 +12,8 @@ edit: the change of the probe's logit when the edited image is encoded again.
 Neither has a scale of its own. `references` measures one with the same embedding on real images:
 two pictures of one person, the most that an edit can be expected to keep, and two different people.
 
-Without labels nothing is edited: the reconstruction alone is compared with the image.
+Without labels nothing is edited: the reconstruction alone is compared with the image; by the size of
+the face too where the embedding looks for it (after Wu et al. 2025, TokBench, arXiv 2505.18142).
 
 An embedding that looks for a face may find none. Such images are left out of the mean and counted in
 the note of the row.
@@ -21,6 +22,8 @@ the note of the row.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -62,6 +65,8 @@ PREVIEW = 8
 SAME, DIFFERENT = "the same person, another picture", "different people"
 OTHER_IMAGES = "different images"  # for data without identities
 RECONSTRUCTED = "reconstruction"  # the row of data without labels
+# Shares of an image's side: TokBench's at 256 px (wjf5203/TokBench@a77070c, compute_all_metrics.py).
+FACE_SIDES = (0.0, 0.1, 0.2, inf)
 RANGE = 16  # images of the range per edited image: they only pass through the embedding
 
 
@@ -105,7 +110,10 @@ def _reconstructed(context: Context, system: System) -> Iterator[Record]:
     fields = {"n": len(selection), "before": "the real image", **taken.protocol}
     protocol = context.protocol("identity", edit="none", **fields, **face.describe())
     row = partial(context.record, "identity", TABLE, system.title, setting=RECONSTRUCTED)
-    yield from identity_kept(partial(row, **taken.row, protocol=protocol), selection, face, values)
+    row = partial(row, **taken.row, protocol=protocol)
+    yield from identity_kept(row, selection, face, values)
+    if face.sides:
+        yield from _by_size(context, row, selection, face.sides, values)
 
 
 def _edited(context: Context, system: System) -> Iterator[Record]:
@@ -163,6 +171,30 @@ def identity_kept(
         return
     seen = replace(selection, order=selection.order[found])
     yield from means(row, seen, {face.metric_name: values[found]}, note=note)
+
+
+def _by_size(
+    context: Context,
+    row: Callable[..., Record],
+    selection: Selection,
+    measure: Callable[[Tensor], Tensor],
+    values: np.ndarray,
+) -> Iterator[Record]:
+    """The mean comparison [N] of images and reconstructions by the size of the face in the image."""
+    face, image_side = context.networks.face, context.dataset.image_size
+
+    def compute(positions: np.ndarray) -> Arrays:
+        return {"sides": measure(selection.batch(positions)).numpy()}
+
+    key = context.codes.key("sides of faces", None, selection) | {"face": face.describe()}
+    sides = context.store.array(key, len(selection), compute, "sides")
+    for low, high in pairwise(image_side * np.array(FACE_SIDES)):
+        inside = np.flatnonzero((low <= sides) & (sides < high))
+        if len(inside):
+            seen = replace(selection, order=selection.order[inside])
+            width = f"{low:.0f} {f'to {high:.0f}' if high < inf else 'or more'} px"
+            setting = f"{RECONSTRUCTED}, face {width}"
+            yield from identity_kept(partial(row, setting=setting), seen, face, values[inside])
 
 
 def _asked(context: Context, system: System) -> tuple[System, Selection, int | None]:
@@ -379,7 +411,8 @@ BENCHMARK = Benchmark(
                 "Cosine similarity of face embeddings before and after an edit (id_dlib: their "
                 "distance, where lower is better), by attribute and strength, and how far the edit "
                 "moved the attribute's logit: an edit that changes nothing keeps the identity too. "
-                "Images without labels are not edited: their reconstructions are compared. "
+                "Images without labels are not edited: their reconstructions are compared; by the "
+                "side of the square in which the face is found too, where it is looked for. "
                 "The rows of real images are the metric's range."
             ),
             rows=("setting",),

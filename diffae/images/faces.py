@@ -52,6 +52,11 @@ class Face:
         found = np.array([(part.x, part.y) for part in self.landmarks.parts()], np.float64)
         return (found + 0.5) / self.scale - 0.5
 
+    @property
+    def side(self) -> float:
+        """The side of the square that the detector found, in pixels of the picture itself."""
+        return float(self.landmarks.rect.width()) / self.scale
+
 
 class FaceFinder:
     """Finds the largest face of a picture and its landmarks, by the file of a shape predictor.

@@ -22,7 +22,7 @@ from reports.page.contest import (
     listed,
     with_error,
 )
-from reports.records.comparable import NAIVE, OF_CLASS, scale_name
+from reports.records.comparable import NAIVE, OF_CLASS, is_floor, scale_name
 from reports.records.metrics import with_stand_ins
 from reports.records.record import HIGHER, NEITHER, Record
 from reports.tables.merging import Merged
@@ -39,13 +39,16 @@ def _identity(records: list[Record], found: Merged) -> tuple[str, str]:
     ours = [r for r in records if is_measured(r) and not r.reference]
     if first is None or not ours:
         return NOTHING, "No edit could be measured."
+    whole = [r for r in ours if r.setting == ours[0].setting]  # not by the size of the face
     if strengths:
         by = f"an edit of strength {max(strengths):g}, on average"
         texts = _of_edits(edits, max(strengths), first.metric, found)
     else:
-        by, texts = "the reconstruction", [f"{r.system} {value_text(r, found.known)}" for r in ours]
-    people = (r for r, _, strength in edits if strength is None and r.reference)
-    scale = [f"{r.setting} {value_text(r, found.known)}" for r in people]
+        by, texts = (
+            "the reconstruction",
+            [f"{r.system} {value_text(r, found.known)}" for r in whole],
+        )
+    scale = [f"{r.setting} {value_text(r, found.known)}" for r in filter(is_floor, records)]
     label = metric_label(first.metric, found.known)
     change = "kept" if first.direction == HIGHER else "lost"
     text = f"Identity {change} ({label}) by {by}: {'; '.join(texts)}."

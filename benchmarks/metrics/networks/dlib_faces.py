@@ -48,8 +48,12 @@ def dlib_faces(network: Path, landmarks: Path) -> FaceEmbedding:
         face = find(pixels)
         return face and dlib.get_face_chip(face.pixels, face.landmarks, CHIP, PADDING)
 
+    def sides(images: Tensor) -> Tensor:
+        found = [find(one) for one in _pixels(images)]
+        return torch.tensor([face.side if face else torch.nan for face in found])
+
     def embed(images: Tensor) -> Tensor:
-        pixels = to_uint8(images).permute(0, 2, 3, 1).cpu().contiguous().numpy()
+        pixels = _pixels(images)
         chips = {i: found for i, one in enumerate(pixels) if (found := chip(one)) is not None}
         embeddings = torch.full((len(images), DIM), torch.nan)
         if chips:
@@ -63,6 +67,7 @@ def dlib_faces(network: Path, landmarks: Path) -> FaceEmbedding:
         input_size=CHIP,
         sha256=weights.sha256(network),
         embed=embed,
+        sides=sides,
         published=weights.is_published(network) and weights.is_published(landmarks),
         preparation={
             "identity_detector": "dlib frontal (HOG), the largest face; again at twice the size where none is found",
@@ -71,3 +76,8 @@ def dlib_faces(network: Path, landmarks: Path) -> FaceEmbedding:
             "identity_landmarks_sha256": weights.sha256(landmarks),
         },
     )
+
+
+def _pixels(images: Tensor) -> np.ndarray:
+    """uint8 N x H x W x 3."""
+    return to_uint8(images).permute(0, 2, 3, 1).cpu().contiguous().numpy()

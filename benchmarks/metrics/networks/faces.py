@@ -28,7 +28,9 @@ class FaceEmbedding:
 
     Images are clamped first, as for every metric (`pixel.seen`). The embedding of an image in which
     no face is found is NaN, and so is every comparison with it. Comparisons are only reported under
-    `metric_name`. `preparation` describes how an image becomes the network's input.
+    `metric_name`. `preparation` describes how an image becomes the network's input. `sides`, of one
+    that looks for the face, gives the side of the square in which it found one, in pixels: [N], NaN
+    without a face.
     """
 
     name: str
@@ -38,6 +40,7 @@ class FaceEmbedding:
     embed: Callable[[Tensor], Tensor]
     published: bool = True
     preparation: Mapping[str, Any] = field(default_factory=lambda: AS_IT_IS)
+    sides: Callable[[Tensor], Tensor] | None = None
     batches: Batches = field(default_factory=Batches, compare=False)
 
     @torch.no_grad()

@@ -124,6 +124,18 @@ def test_an_embedding_is_dlib_s_own(embedding):
     ]
 
 
+def test_the_side_of_a_face_is_that_of_dlib_s_square(embedding):
+    """In pixels of the image: half as many in an image of half the size, which is searched enlarged."""
+    import dlib
+
+    picture = data.astronaut()
+    (box,) = dlib.get_frontal_face_detector()(picture, 0)
+    small = np.array(Image.fromarray(picture).resize((256, 256), Image.Resampling.BICUBIC))
+    sides = embedding.sides(signed(np.zeros_like(picture), picture))
+    assert sides[0].isnan() and sides[1] == box.width() == box.height()
+    assert embedding.sides(signed(small)).item() == pytest.approx(box.width() / 2, rel=0.1)
+
+
 def test_one_person_is_near_at_every_size(embedding):
     """The astronaut against her picture in fewer pixels, which is enlarged for the detector."""
     whole = Image.fromarray(data.astronaut()).crop((150, 30, 300, 180))

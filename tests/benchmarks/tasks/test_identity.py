@@ -258,6 +258,39 @@ def test_without_labels_the_reconstruction_is_compared(known):
     assert sum(one.calls.face * one.images for one in work if not one.real) == 8
 
 
+def widths(images: torch.Tensor) -> torch.Tensor:
+    """A face as wide as its image is bright, up to a third of it; none in the dark."""
+    share = (images.mean((1, 2, 3)) + 1) / 2 / 3
+    return torch.where(share > 0.1, share * images.shape[-1], torch.nan)
+
+
+def test_reconstructions_are_compared_by_the_size_of_the_face(known, monkeypatch):
+    """Each image in the bin of its own face: rows of a decoder that turns some faces more than others."""
+
+    class Darker(Quarters):
+        fingerprint = "darker-1"
+
+        def decode(self, code, steps=100):
+            return super().decode(code) * 0.5
+
+    known.networks.face = replace(known.networks.face, sides=widths)
+    monkeypatch.setattr(identity, "FACE_SIDES", (0.0, 0.16, 0.17, np.inf))
+    known.dataset = replace(known.dataset, attribute_names=(), attributes=None, identities=None)
+    system = checked.Checked("darker", Darker(), torch.device("cpu"))
+    rows = {r.setting: r for r in identity.run(known, system)}
+    selection = known.select("test", known.sizes(identity.Sizes).images)
+    images = selection.batch(np.arange(len(selection)))
+    shares, turned = widths(images).numpy() / 32, (angle(images) / 2).cos().numpy()
+    bins = {"0 to 5 px": shares < 0.16, "5 or more px": shares >= 0.17}
+    bins["5 to 5 px"] = ~bins["0 to 5 px"] & ~bins["5 or more px"] & ~np.isnan(shares)
+    expected = {f"reconstruction, face {name}": turned[of] for name, of in bins.items() if of.any()}
+    assert len(expected) >= 2
+    assert set(rows) == {"reconstruction", *expected}
+    for setting, cosines in expected.items():
+        assert rows[setting].value == pytest.approx(cosines.mean(), abs=1e-4)
+        assert (rows[setting].n, rows[setting].metric) == (len(cosines), "id_portraits")
+
+
 def test_the_error_of_different_people_is_the_spread_over_people():
     """Every pair counts two people, so pairs are not independent: 400 draws of 40 people."""
     rng = np.random.default_rng(0)

@@ -222,10 +222,12 @@ def test_a_reconstruction_is_said_to_keep_the_person_where_nothing_is_edited(tmp
     row = partial(number, "appendix_g_identity", benchmark="identity", direction=LOWER)
     records = [
         row("id_dlib", 0.25, setting="reconstruction"),
+        row("id_dlib", 0.125, setting="reconstruction, face 6 or more px"),
+        row("id_dlib", 0.75, setting="reconstruction", system="pixels + PCA", reference=True),
         row("id_dlib", 0.5, setting="different images", system="real images", reference=True),
     ]
     (said,) = verdicts(read([write_run(tmp_path / "run", records)]))
-    assert said.text.startswith("Identity lost (id_dlib) by the reconstruction: DiffAE 0.2500")
+    assert said.text.startswith("Identity lost (id_dlib) by the reconstruction: DiffAE 0.2500.")
     assert "For reference: different images 0.5000." in said.text
 
 
