@@ -119,35 +119,35 @@ def evaluate(
 ) -> Results:
     """Measure a model, or several of them, and return their numbers.
 
-    model       a registered name ("diffae"), "NAME=PATH", the path of a checkpoint, a `System`, a model of `diffae`, or
-                any object with `encode(images)`, `decode(code)` and `image_size` (see `systems.wrap`); a list of such,
-                or a dictionary whose keys are their titles in the tables
-    tasks       benchmarks by name, or "all"
-    data        a path as --data takes it, an open `Dataset` of `diffae.data`, or None for the portraits
-    profile     the sizes of the work: "smoke", "quick", "standard", "paper", a TOML file or a `Profile`
-    out         a run folder as the command makes it; without it nothing is written
+        model       a registered name ("diffae"), "NAME=PATH", the path of a checkpoint, a `System`, a model of `diffae`, or
+                    any object with `encode(images)`, `decode(code)` and `image_size` (see `systems.wrap`); a list of such,
+                    or a dictionary whose keys are their titles in the tables
+        tasks       benchmarks by name, or "all"
+        data        a path as --data takes it, an open `Dataset` of `diffae.data`, or None for the portraits
+        profile     the sizes of the work: "smoke", "quick", "standard", "paper", a TOML file or a `Profile`
+        out         a run folder as the command makes it; without it nothing is written
 
     The rest is by keyword:
 
-    settings    settings that differ from the profile, by name: {"reconstruction.images": 64}
-    limit       the most of every count of images, pairs and samples
-    steps       T of Tables 1, 2 and 4: a number or several
-    solver      solver of all benchmarks that use one: "ddim", "fast", ... (`diffae-bench docs solvers`)
-    seed        of the order of images, of noise and of labelled examples; from 0
-    attributes  those that `identity` edits, by name; default: the paper's that the data has
-    crop        how the images of `data` are cropped, where it is a path; default: the format's own
-    device      "cpu", "cuda" or "cuda:N"; default: that of a model that is given, else a GPU where there is one
-    precision   numeric precision of the systems' networks: "float32", "tf32" or "bfloat16"
-    batch_size  images that a network is given at once, or "auto"; no number depends on it
-    features    networks of all metrics on features, by name; default: FID's Inception, or its stand-in
-    stand_ins   leave out all metric weights but those of packages: the same numbers on every machine
-    protocol    protocols of other evaluation codes by which reconstructions are measured too, by name or file.toml
-    explain     reconstructions by every protocol, and why the numbers differ
-    weights_dir  a folder of the weights of metrics' networks, see `python -m benchmarks.run weights`
-    allow_unknown_weights  use weights whose SHA-256 is not known
-    save_images  keep the reconstructions of Table 1 and their inputs as PNG, in `out`
-    cache       keep finished work in the store on disk, as the command does; default: where `out` is given
-    progress    a bar on stderr where that is a terminal or a notebook's; default: in `evaluate`, not in `evaluate_iter`
+        settings    settings that differ from the profile, by name: {"reconstruction.images": 64}
+        limit       the most of every count of images, pairs and samples
+        steps       T of Tables 1, 2 and 4: a number or several
+        solver      solver of all benchmarks that use one: "ddim", "fast", ... (`diffae-bench docs solvers`)
+        seed        of the order of images, of noise and of labelled examples; from 0
+        attributes  those that `identity` edits, by name; default: the paper's that the data has
+        crop        how the images of `data` are cropped, where it is a path; default: the format's own
+        device      "cpu", "cuda" or "cuda:N"; default: that of a model that is given, else a GPU where there is one
+        precision   numeric precision of the systems' networks: "float32", "tf32" or "bfloat16"
+        batch_size  images that a network is given at once, or "auto"; no number depends on it
+        features    networks of all metrics on features, by name; default: FID's Inception, or its stand-in
+        stand_ins   leave out all metric weights but those of packages: the same numbers on every machine
+        protocol    protocols of other evaluation codes by which reconstructions are measured too, by name or file.toml
+        explain     reconstructions by every protocol, and why the numbers differ
+        weights_dir  a folder of the weights of metrics' networks, see `python -m benchmarks.run weights`
+        allow_unknown_weights  use weights whose SHA-256 is not known
+        save_images  keep the reconstructions of Table 1 and their inputs as PNG, in `out`
+        cache       keep finished work in the store on disk, as the command does; default: where `out` is given
+        progress    a bar on stderr where that is a terminal or a notebook's; default: in `evaluate`, not in `evaluate_iter`
 
     The mode of a model and its gradients are left unchanged.
 

@@ -185,7 +185,12 @@ def _parser() -> cli.Parser:
     )
     add("--weights-dir", type=cli.path, help="folder of metric weights, see benchmarks.run doctor")
     add("--allow-unknown-weights", action="store_true", help="use weights whose hash is not known")
-    add("--device", type=cli.device, default="cuda" if torch.cuda.is_available() else "cpu")
+    add(
+        "--device",
+        type=cli.device,
+        default="cuda" if torch.cuda.is_available() else "cpu",
+        help="cpu, cuda or cuda:N (default: a GPU if there is one)",
+    )
     add(
         "--reading",
         choices=READINGS,
@@ -193,7 +198,7 @@ def _parser() -> cli.Parser:
         help="how images with alpha or 16 bits are read: laid on white and scaled (default), or as pytorch-fid "
         "does, which drops alpha, clips, and does not turn what EXIF says",
     )
-    add("--batch-size", type=cli.positive, default=32)
+    add("--batch-size", type=cli.positive, default=32, help="images at once (default: 32)")
     return parser
 
 

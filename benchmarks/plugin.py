@@ -1,13 +1,13 @@
 """All that a package of your own needs to add a system, a benchmark, a metric or a table.
 
-A system          System, Code, Part; SystemFailed and NotAvailable say why it cannot do something
-A benchmark       Benchmark, and what its `run` is given: Context, Selection, Arrays (what is kept in the store)
-  its settings    Count, Number, Steps, Split, Solver, InvertingSolver: the types of the fields of its `sizes`
-  its numbers     Record, Row; Taken: solver and steps behind a number; Uncertainty: its error
-  its plan        Work, Calls, and the work that benchmarks share: codes, semantic_codes, new_images, real_features
-A metric          MetricInfo (`Metric` in reports.records.metrics), Margin, HIGHER, LOWER
-A table           TableSpec
-A data set        open_dataset, open_portraits; UserError is one line for the person at the command line
+    A system          System, Code, Part; SystemFailed and NotAvailable say why it cannot do something
+    A benchmark       Benchmark, and what its `run` is given: Context, Selection, Arrays (what is kept in the store)
+      its settings    Count, Number, Steps, Split, Solver, InvertingSolver: the types of the fields of its `sizes`
+      its numbers     Record, Row; Taken: solver and steps behind a number; Uncertainty: its error
+      its plan        Work, Calls, and the work that benchmarks share: codes, semantic_codes, new_images, real_features
+    A metric          MetricInfo (`Metric` in reports.records.metrics), Margin, HIGHER, LOWER
+    A table           TableSpec
+    A data set        open_dataset, open_portraits; UserError is one line for the person at the command line
 
 They are registered by the entry points `diffae.systems` and `diffae.benchmarks`; `examples/` has a
 package of each.

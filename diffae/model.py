@@ -136,6 +136,7 @@ class DiffusionAutoencoder(_Model):
 
     @property
     def latent_dim(self) -> int:
+        """Size d of z_sem."""
         return self.config.z_channels
 
     @torch.no_grad()
@@ -216,6 +217,7 @@ class DiffusionAutoencoder(_Model):
         return (z - self.z_mean) / self.z_std
 
     def denormalise(self, z: Tensor) -> Tensor:
+        """The inverse of `normalise`: N x d -> N x d."""
         self._latent_net()
         return z * self.z_std + self.z_mean
 

@@ -33,6 +33,7 @@ from diffae.checkpoints import checkpoint
 from diffae.networks.config import AUTOENCODER, DDIM_BASELINE
 from diffae.system import cli
 from diffae.train.presets import find_preset
+from reports.records.metrics import METRICS
 from reports.records.record import read_records
 
 ROOT = Path(__file__).parents[1]
@@ -54,6 +55,7 @@ OTHERS = {
     "mypy",
     "venv",
     "git",
+    "hf",
     "sbatch",
     "tensorboard",
 }
@@ -302,6 +304,15 @@ def test_the_docstring_of_a_large_package_names_its_modules(package):
 def test_the_page_of_profiles_is_made_of_them():
     """To update it: python -m benchmarks.commands.settings_table --out docs/profiles.md"""
     assert (ROOT / "docs" / "profiles.md").read_text() == settings_table.page()
+
+
+def test_every_metric_is_on_the_page_of_metrics():
+    """Those on features of other networks are described with the published one."""
+    page = (ROOT / "docs" / "metrics.md").read_text()
+    published = {name for name, row in METRICS.items() if not row.stands_in_for}
+    assert not {name for name in published if f"`{name}`" not in page}
+    oracles = set(re.findall(r"`(tests/[\w/]+\.py)`", page))
+    assert len(oracles) > 8 and all((ROOT / path).is_file() for path in oracles)
 
 
 def test_every_setting_is_described_by_its_task():

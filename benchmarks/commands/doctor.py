@@ -27,7 +27,7 @@ def examine(arguments: list[str]) -> int:
     Returns the exit status: 1 if a check of the GPU failed. Raises UserError if there is no GPU.
     """
     parser = cli.Parser(cli.prog("benchmarks.run doctor"), None)
-    parser.add_argument("--weights-dir", type=cli.path)
+    parser.add_argument("--weights-dir", type=cli.path, help="folder of metric weights")
     parser.add_argument("--gpu", action="store_true", help="check the GPU, in about a minute")
     parser.add_argument("--device", type=cli.device, help="with --gpu: cuda or cuda:N")
     args = parser.parse(arguments)

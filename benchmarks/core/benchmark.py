@@ -20,27 +20,29 @@ from reports.records.specs import NAME, TableSpec
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
-    """One benchmark.
+    """One benchmark. Fields without a default are required.
 
-    run(context, system)    yields the rows of one system
-    references(context)     yields rows that belong to no system, such as those of real images
-    beside(context, rows)   yields reference rows that depend on the measured `rows`, such as the
-                            Frechet distance of as many real images
-    plan(context, system)   yields the work that `run` would do, for --dry-run
-    headline(context)       the metric of the row that says why a system could not be measured,
-                            named after the networks at hand
-    table       the table of that row
-    title, paper    what `list` prints of a plug-in; those of ours are in tasks/__init__.py
-    needs       the capabilities that a system must have
-    labelled    whether the data must have attributes
-    of_images   whether the numbers are computed from decoded images; rows then say how many
-                values had to be clamped
-    sizes       the dataclass of its settings (sizes.py); `context.sizes` gives the run's instance
-    profiles    of a plug-in: the settings that are not the defaults, by built-in profile
-    shared      sections of settings that it shares with other benchmarks
-    tables      how its numbers are laid out; without them, in a plain table
-    infos       of a plug-in: its own metrics, under the names that they have with the published
-                networks
+    Functions are given the `Context` of the run:
+
+        run(context, system)    yields the rows of one system
+        references(context)     yields rows that belong to no system, such as those of real images
+        beside(context, rows)   yields reference rows that depend on the measured `rows`, such as
+                                the Frechet distance of as many real images
+        plan(context, system)   yields the work that `run` would do, for --dry-run
+        headline(context)       the metric of the row that says why a system could not be measured,
+                                named after the networks at hand
+        table       the table of that row
+        title, paper    what `list` prints of a plug-in; those of ours are in tasks/__init__.py
+        needs       the capabilities that a system must have
+        labelled    whether the data must have attributes
+        of_images   whether the numbers are computed from decoded images; rows then say how many
+                    values had to be clamped
+        sizes       the dataclass of its settings (sizes.py); `context.sizes` gives the run's instance
+        profiles    of a plug-in: the settings that are not the defaults, by built-in profile
+        shared      sections of settings that it shares with other benchmarks
+        tables      how its numbers are laid out; without them, in a plain table
+        infos       of a plug-in: its own metrics, under the names that they have with the published
+                    networks
     """
 
     name: str
@@ -63,6 +65,7 @@ class Benchmark:
 
     @property
     def is_ours(self) -> bool:
+        """Whether it is one of this package's, and none of a plug-in."""
         return self.name in REGISTRY.own
 
     def lacking(self, system: System) -> str:

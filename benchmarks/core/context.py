@@ -98,6 +98,7 @@ class Context:
 
     @property
     def codes(self) -> Codes:
+        """The codes of images, which are kept in the store."""
         return Codes(self.store, self.networks, self.device, self.precision)
 
     # ------------------------------------------------------------------------------------------

@@ -31,9 +31,11 @@ class Calls:
     face: int = 0
 
     def times(self, count: int) -> "Calls":
+        """Each number times `count`."""
         return Calls(*(count * getattr(self, field.name) for field in fields(self)))
 
     def plus(self, other: "Calls") -> "Calls":
+        """Each number plus that of `other`."""
         return Calls(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
 

@@ -14,4 +14,5 @@ class SystemFailed(UserError):
 
     @classmethod
     def at(cls, system: str, method: str, reason: str) -> Self:
+        """The error of a method of a system."""
         return cls(f"system {system!r}, {method}: {reason}")

@@ -152,11 +152,11 @@ def wrap(
     taken); `decode` gets the same, for `diffusers` the tensor. The parts of a code are found by
     encoding one image; integers are tokens.
 
-    reading   how a probe reads the parts, see `parts.Part`: "flat" (default), "pooled" (with the
-              features on `axis` of an image's part), or, for tokens, "histogram"
-    codebook  number of different tokens, if the object has none of codebook_size, n_embed and
-              num_embeddings
-    width     numbers for which a token stands, as papers count
+        reading   how a probe reads the parts, see `parts.Part`: "flat" (default), "pooled" (with
+                  the features on `axis` of an image's part), or, for tokens, "histogram"
+        codebook  number of different tokens, if the object has none of codebook_size, n_embed and
+                  num_embeddings
+        width     numbers for which a token stands, as papers count
 
     A `torch.nn.Module` is not copied; it is in evaluation mode only during calls, and results are
     stored under its weights. Results of any other object are stored for this object only. Raises

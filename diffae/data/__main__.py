@@ -24,13 +24,12 @@ USAGE = """Look at a data set, or make one.
 def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     command, *rest = arguments or ["--help"]
-    commands = {"check": check_dataset, "prepare": prepare_copy, "portraits": make_portraits}
     if command in ("-h", "--help"):
         print(USAGE.format(prog=cli.prog("diffae.data")))  # no docstring: python -OO has none
-    elif command in commands:
-        commands[command](rest)
+    elif command in COMMANDS:
+        COMMANDS[command](rest)
     else:
-        raise UserError(f"unknown command {command!r}{cli.did_you_mean(command, commands)}")
+        raise UserError(f"unknown command {command!r}{cli.did_you_mean(command, COMMANDS)}")
 
 
 def check_dataset(arguments: list[str]) -> None:
@@ -101,13 +100,17 @@ def make_portraits(arguments: list[str]) -> None:
     parser.add_argument(
         "--size", type=cli.positive, default=64, help="side of the pictures in px (default: 64)"
     )
-    parser.add_argument("--seed", type=cli.natural, default=0)
-    parser.add_argument("--workers", type=cli.positive, default=os.cpu_count())
+    parser.add_argument("--seed", type=cli.natural, default=0, help="of the faces (default: 0)")
+    parser.add_argument(
+        "--workers", type=cli.positive, default=os.cpu_count(), help="processes (default: all CPUs)"
+    )
     args = parser.parse(arguments)
     refuse_outputs([Target("--out", args.out, Path.is_dir)], ())
     write_dataset(args.out, args.count, args.size, args.seed, args.workers)
     print(args.out)
 
+
+COMMANDS = {"check": check_dataset, "prepare": prepare_copy, "portraits": make_portraits}
 
 if __name__ == "__main__":
     cli.run(main)

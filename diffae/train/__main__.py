@@ -94,7 +94,12 @@ def _parser() -> cli.Parser:
         default=0,
         help="seed of the weights, the order of the images, noise and dropout (default: 0)",
     )
-    parser.add_argument("--device", type=cli.device, default=cli.default_device())
+    parser.add_argument(
+        "--device",
+        type=cli.device,
+        default=cli.default_device(),
+        help="cpu, cuda or cuda:N (default: a GPU if there is one)",
+    )
     parser.add_argument(
         "--precision",
         choices=(AUTO, BFLOAT16, FLOAT16, FLOAT32),

@@ -35,6 +35,7 @@ class Margin:
             raise ValueError("a margin is a finite number from 0 up")
 
     def at(self, value: float) -> float:
+        """The margin in the metric's unit, for a baseline of `value`."""
         return self.size * abs(value) if self.is_share else self.size
 
 

@@ -1,4 +1,4 @@
-"""The code of docs/python.md and of the notebook runs from the first line to the last."""
+"""The code of docs/python.md, of docs/diffusers.md and of the notebook runs from the first line to the last."""
 
 import copy
 import os
@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import diffusers_models
 import nbformat
 import pytest
 from nbclient import NotebookClient
@@ -15,6 +16,7 @@ pytestmark = pytest.mark.slow  # 20 s each; .ci/run has them run
 
 ROOT = Path(__file__).parents[2]
 PAGE, NOTEBOOK = ROOT / "docs" / "python.md", ROOT / "examples" / "evaluate.ipynb"
+DIFFUSERS = ROOT / "docs" / "diffusers.md"
 
 
 @pytest.fixture
@@ -43,6 +45,23 @@ def test_the_page_runs(cache, monkeypatch, tmp_path, capsys):
     assert re.search(r"DiffAE, T = 2, x_T inverted: 0\.\d{3} ± 0\.\d{3}", told)
     assert "unknown system 'difae'" in told and "did you mean diffae" in told
     assert not list(Path.cwd().iterdir())  # nothing is written
+
+
+def test_the_page_of_diffusers_runs(cache, monkeypatch, tmp_path, capsys):
+    """On a small model in the folder that the page downloads; of 256 px it would take a minute."""
+    pytest.importorskip("diffusers")
+    monkeypatch.setenv("DIFFAE_CACHE", str(cache))
+    monkeypatch.chdir(tmp_path)
+    diffusers_models.save(tmp_path / "sd-vae-ft-mse", "AutoencoderKL")
+    (block,) = re.findall(
+        r"^```python\n(.*?)^```$", DIFFUSERS.read_text(), re.DOTALL | re.MULTILINE
+    )
+    names: dict[str, object] = {}
+    exec(compile(block.replace("image_size=256", "image_size=32"), str(DIFFUSERS), "exec"), names)
+    mse = names["found"].frame().query("metric == 'mse'").groupby("system")["value"].first()
+    assert set(mse.index) == {"tuned", "sd-vae-ft-mse (AutoencoderKL)"}
+    assert mse.nunique() == 1  # one model, in memory and from its folder
+    assert "tuned" in capsys.readouterr().out
 
 
 def test_the_notebook_runs_and_shows_what_it_gives(cache, monkeypatch):

@@ -71,28 +71,28 @@ def several(part: Semantic | None, what: str) -> tuple[Tensor, ...]:
 class System:
     """Base class of systems. Images are N x 3 x S x S in [-1, 1].
 
-    name          its name in commands, such as "diffae"; a plug-in's is the name of its entry point
-    title         its name in tables, as in the paper if it has one there, such as "DiffAE"
-    capabilities  what it can do: words of the list above
-    image_size    S; None if it takes images of any size
-    stride        if set, images may have any side that is a multiple of it; the system is measured at `image_size`
-    latent_dim    numbers in a code in all, as papers count them
-    semantic_dim  numbers in the semantic part, 0 if there is none. A system without x_T need not set it: it is then
-                  `latent_dim`
-    semantic_parts  the shapes of the tensors of the semantic part, and how a probe reads them (parts.py). None: one
-                  vector N x semantic_dim. If they are set, `semantic_dim` need not be
-    code_bits     bits of a code, for a system that quantises. None: the bits of its tokens, if it has any
-    fingerprint   a text that changes whenever the outputs may change: results are stored under it. For a plug-in a
-                  hash of the weights is enough; a hash of its source is added
-    iterative     whether its methods use their argument `steps` (T)
-    solver        the solver, if it can use several (see `solving`). None: it has no choice
-    computes_in_float64  True if `decode` computes in float64 once the modules of `networks()` have been converted.
-                  Path lengths are then computed in float64; in float32 their third digit is wrong
-    reference     whether its rows are only for reference, and never the best of a table
-    random        True if results differ between calls by design. Otherwise the rows of such a system get a note
-    trained_on    the record of its training, if there is one
-    live          a module that belongs to the caller and may be trained further. It is in evaluation mode during
-                  calls only, and a digest of its state is added to `fingerprint`
+        name          its name in commands, such as "diffae"; a plug-in's is the name of its entry point
+        title         its name in tables, as in the paper if it has one there, such as "DiffAE"
+        capabilities  what it can do: words of the list above
+        image_size    S; None if it takes images of any size
+        stride        if set, images may have any side that is a multiple of it; the system is measured at `image_size`
+        latent_dim    numbers in a code in all, as papers count them
+        semantic_dim  numbers in the semantic part, 0 if there is none. A system without x_T need not set it: it is then
+                      `latent_dim`
+        semantic_parts  the shapes of the tensors of the semantic part, and how a probe reads them (parts.py). None: one
+                      vector N x semantic_dim. If they are set, `semantic_dim` need not be
+        code_bits     bits of a code, for a system that quantises. None: the bits of its tokens, if it has any
+        fingerprint   a text that changes whenever the outputs may change: results are stored under it. For a plug-in a
+                      hash of the weights is enough; a hash of its source is added
+        iterative     whether its methods use their argument `steps` (T)
+        solver        the solver, if it can use several (see `solving`). None: it has no choice
+        computes_in_float64  True if `decode` computes in float64 once the modules of `networks()` have been converted.
+                      Path lengths are then computed in float64; in float32 their third digit is wrong
+        reference     whether its rows are only for reference, and never the best of a table
+        random        True if results differ between calls by design. Otherwise the rows of such a system get a note
+        trained_on    the record of its training, if there is one
+        live          a module that belongs to the caller and may be trained further. It is in evaluation mode during
+                      calls only, and a digest of its state is added to `fingerprint`
 
     `systems.load` puts every system behind `checked.Checked`: methods are called without gradients,
     with copies of tensors on the device that `__init__` was given (`fit`: on the CPU), and what

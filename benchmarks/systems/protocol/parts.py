@@ -56,10 +56,12 @@ class Part:
 
     @classmethod
     def of_tokens(cls, shape: tuple[int | None, ...], codebook: int, width: int = 1) -> Self:
+        """Tokens, which a probe reads as how often each occurs."""
         return cls(shape, codebook, width, HISTOGRAM)
 
     @property
     def dtype(self) -> torch.dtype:
+        """float32, or int64 of tokens."""
         return torch.float32 if self.codebook is None else torch.int64
 
     @property
