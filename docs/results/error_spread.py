@@ -39,6 +39,7 @@ SETTINGS = """
     variation.images=12 variation.draws=4 variation.steps=2
     denoising.images=64 denoising.timesteps=100,500
     memorisation.train=200
+    latent.images=40 latent.training=100 latent.moved=40 latent.noise=0.3 latent.bits=3 latent.neighbours=3 latent.steps=2
 """
 MEANS = ("mean", "prevalence-weighted mean")
 FEWEST = 3  # replicates needed for a spread

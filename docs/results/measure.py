@@ -11,7 +11,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 Call = Callable[[], object]
-BENCHMARKS = "reconstruction probes identity interpolation fewshot unconditional variation denoising memorisation"
+BENCHMARKS = "reconstruction probes identity interpolation latent fewshot unconditional variation denoising memorisation"
 
 
 def in_turn(
