@@ -207,7 +207,8 @@ METRICS: dict[str, Metric] = {
         depends_on_n=True),
     "spectrum_kl": Metric(
         LOWER, "", "KL divergence of the spectrum of a map of codes from its image's",
-        "Ning et al. 2026, arXiv 2603.14645", label="spectrum KL", digits=4),
+        "Ning et al. 2026, arXiv 2603.14645", label="spectrum KL", digits=4,
+        margin=Margin(0.0005, "half a unit of the third digit")),
     "fid_seed_std": Metric(
         NEITHER, "", "Standard deviation of the FID over seeds",
         "Preechakul et al. 2022, Table 3: seeds draw the labelled images",

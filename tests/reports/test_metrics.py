@@ -52,6 +52,7 @@ MARGINS = [
     *((f"{moved}fid", 0.005, False) for moved in "ip"),
     *((f"{moved}kid", 0.000005, False) for moved in "ip"),
     *((f"{moved}{kind}_effnet", 0.0005, True) for moved in "ip" for kind in ("fd", "kd")),
+    ("spectrum_kl", 0.0005, False),
     ("ppl", 0.01, True),
     ("ppl_alex", 0.01, True),
     ("ppl_effnet", 0.01, True),

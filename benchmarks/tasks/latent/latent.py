@@ -51,7 +51,7 @@ BETWEEN, TOKENS = "latent_interpolation", "latent_tokens"
 ROBUST, SPECTRUM = "latent_robustness", "latent_spectrum"
 IFID, PFID = ({"rkid": f"{p}kid", "rfid": f"{p}fid"} for p in "ip")
 UNMOVED = "as encoded"
-SPHERICAL, LINEAR = "slerp, by cosine", "linear, by distance"
+SPHERICAL, LINEAR = "slerp", "linear"
 
 Share = Annotated[float, Range(0, 1)]
 Level = Annotated[float, Range(0, 1000)]
@@ -96,7 +96,7 @@ def run(context: Context, system: System) -> Iterator[Record]:
 
 def _between(codes: Codes, steps: int | None) -> Iterator[Record]:
     """iFID: on a great circle to the nearest by cosine, as its code does by default, and on a line."""
-    moves = {
+    moves: dict[str, Callable[[], Move]] = {
         UNMOVED: lambda: codes.unmoved,
         SPHERICAL: partial(codes.halfway, True),
         LINEAR: partial(codes.halfway, False),
@@ -128,8 +128,11 @@ def _distances(
     found = _decoded(
         codes, steps, table, ready, lambda made, _: context.codes.embed(made), described
     )
-    of = {"blocks": images.blocks(BLOCKS), "units": images.units("blocks")}
-    side = partial(Side.of, **of, device=context.device)
+    blocks, units = images.blocks(BLOCKS), images.units("blocks")
+
+    def side(features: np.ndarray) -> Side:
+        return Side.of(features, blocks, units, context.device)
+
     for network in context.networks.features:
         names = {of: seen_through(name, network.network) for of, name in metrics.items()}
         originals = side(context.codes.real_features(images, network))

@@ -168,7 +168,8 @@ def decoded(
             return decode_latents(context, system, move(positions), indices, steps)
 
         unmoved = made(codes.unmoved)
-        found, rows = {}, [images.batch(positions), unmoved]
+        found: Arrays = {}
+        rows = [images.batch(positions), unmoved]
         for name, move in moves.items():
             rows.append(unmoved if move == codes.unmoved else made(move))
             scores = score(rows[-1], unmoved)

@@ -91,7 +91,15 @@ def test_every_number_that_chance_has_a_part_in_has_an_error_and_its_interval(ru
 
 def test_every_benchmark_takes_its_steps_by_the_solver_of_its_profile(run):
     taken = {(r.benchmark, r.solver) for r in read_records(run[0] / "records.csv") if r.steps}
-    ours = ("identity", "interpolation", "fewshot", "unconditional", "variation", "memorisation")
+    ours = (
+        "identity",
+        "interpolation",
+        "latent",
+        "fewshot",
+        "unconditional",
+        "variation",
+        "memorisation",
+    )
     assert taken == {
         *((name, "ab2-v") for name in (*ours, "reconstruction")),
         *((name, "ddim") for name in ("reconstruction", "cost")),
