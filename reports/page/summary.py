@@ -33,7 +33,7 @@ from reports.records.specs import TableSpec
 from reports.tables.merging import Merged
 from reports.tables.numbers import heading, number_text
 
-LINES, WIDTH = 25, 100  # of a terminal
+LINES, WIDTH = 28, 100  # of a terminal
 FILES = 4  # of these, for the locations of files and the count of numbers left out
 WHAT, SYSTEM = 26, 24  # columns of a benchmark and of a name, which are wrapped there
 LONGEST_NAME = 3 * SYSTEM
