@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from programs import program
 
 import benchmarks
 from benchmarks.console import COMMANDS
@@ -85,8 +86,33 @@ def test_the_search_knows_the_words_of_the_pages(site):
     assert "numbers.html#uncertainty-of-a-number" in found
 
 
-def test_a_browser_fetches_nothing_from_elsewhere(site):
-    fetched = re.compile(
-        r'(?:<script[^>]* src|<img[^>]* src|<link rel="(?:stylesheet|preconnect)" href)="(?:https?:)?//'
-    )
-    assert not [page for page in site.rglob("*.html") if fetched.search(page.read_text())]
+@pytest.fixture(scope="module")
+def phone(site):
+    """A page of a browser of 400 px without a network."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        path = program("chromium")
+        with play.chromium.launch(executable_path=path, args=["--no-sandbox"]) as browser:
+            viewport = {"width": 400, "height": 800}
+            yield browser.new_context(viewport=viewport, offline=True).new_page()
+
+
+def test_pages_opened_as_files_fit_a_phone_and_need_no_network(site, phone):
+    failed = []
+    phone.on("requestfailed", lambda request: failed.append(request.url))
+    phone.on("pageerror", lambda error: failed.append(str(error)))
+    wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+    broken = "[...document.images].some(image => !image.naturalWidth)"
+    for page in set(site.rglob("*.html")) - {site / "404.html"}:  # whose paths are a server's
+        phone.goto(page.as_uri())
+        assert not phone.evaluate(f"{wide} || {broken}"), page
+    assert not failed
+
+
+def test_the_search_of_a_page_opened_as_a_file_finds_words(site, phone):
+    phone.goto((site / "commands" / "run.html").as_uri())
+    phone.click("label[for=__search]:visible")
+    phone.locator(".md-search__input").press_sequentially("winsorised")
+    found = phone.locator(".md-search-result__link").first
+    assert "numbers.html" in found.get_attribute("href")
