@@ -94,10 +94,12 @@ class _Model(nn.Module):
 
     @property
     def image_size(self) -> int:
+        """Side S of the images in px."""
         return self.config.image_size
 
     @property
     def device(self) -> torch.device:
+        """Where the weights are."""
         return self._reference_weight.device
 
     def _pixels(self, value: Tensor, name: str) -> Tensor:

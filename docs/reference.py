@@ -28,6 +28,7 @@ from reports.records.metrics import METRICS
 ROOT = Path(__file__).parents[1]
 OUTSIDE = {path.name: path.name.lower() for path in ROOT.glob("*.md")} | {"README.md": "index.md"}
 API = "benchmarks benchmarks.systems benchmarks.plugin diffae diffae.images diffae.data".split()
+OURS = ("benchmarks", "diffae", "reports")  # whose inherited methods are shown
 WORDS = {"images": VERBS, "data": DATA}  # the commands that have subcommands
 LINK = re.compile(r"(!?\[[^]]*\])\((?!\w+:|#)([^)#\s]+)(#[^)]*)?\)")
 
@@ -89,8 +90,9 @@ def api_page(module: str) -> str:
     found = importlib.import_module(module)
     public = {name: getattr(found, name) for name in found.__all__}
     for name, thing in list(public.items()):
-        methods = vars(thing) if inspect.isclass(thing) else {}
-        public |= {f"{name}.{method}": methods[method] for method in methods if method[0] != "_"}
+        bases = inspect.getmro(thing)[::-1] if inspect.isclass(thing) else ()
+        for base in [base for base in bases if base.__module__.startswith(OURS)]:
+            public |= {f"{name}.{m}": method for m, method in vars(base).items() if m[0] != "_"}
     for name, thing in public.items():
         thing = getattr(thing, "__func__", thing)  # of a class method
         if (inspect.isroutine(thing) or isinstance(thing, type | property)) and not thing.__doc__:
