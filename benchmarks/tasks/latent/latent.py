@@ -199,8 +199,8 @@ def _decoded(
     sheet = Sheet(
         f"{title}: moved codes",
         torch.from_numpy(found["preview"]).unbind(),
-        columns=("input", "code as it is", *moves),
-        caption="What is decoded from the codes of the first test images, each with one x_T.",
+        columns=("input", UNMOVED, *(name for name in moves if name != UNMOVED)),
+        caption="What is decoded from the codes of the first test images after each move.",
         about={"benchmark": "latent", "system": title, "steps": steps},
     )
     codes.context.save_sheet(f"{table}-{codes.system.name}.png", sheet)

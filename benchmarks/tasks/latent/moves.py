@@ -150,7 +150,7 @@ def decoded(
 
     Each image has the x_T of its index. `score` takes the images of moved codes and those of the
     codes as they are; `described` is what moves and scores depend on. "preview" has the first
-    images, each followed by those decoded from its code.
+    images, each followed by what is decoded from its code as it is and from the moved ones.
     """
     context, system, images = codes.context, codes.system, codes.images
     key = context.codes.key("latent", system, images) | {
@@ -171,8 +171,9 @@ def decoded(
         found: Arrays = {}
         rows = [images.batch(positions), unmoved]
         for name, move in moves.items():
-            rows.append(unmoved if move == codes.unmoved else made(move))
-            scores = score(rows[-1], unmoved)
+            if move != codes.unmoved:
+                rows.append(made(move))
+            scores = score(unmoved if move == codes.unmoved else rows[-1], unmoved)
             found |= {f"{name} {of}": values for of, values in scores.items()}
         first = PREVIEW if positions[0] == 0 else 0
         return found | {"preview": torch.stack(rows, 1)[:first].numpy()}
