@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
+from latent.analysis import tables as correlations
 from measure import table
 from safetensors.numpy import load_file
 
@@ -248,6 +249,7 @@ def pages() -> dict[Path, Callable[[], str]]:
         "paper-recipe": of_recipes,
         "sizes-of-z": lambda folder: by_steps(folder, "ssim", "mse"),
         "all-systems": every_system,
+        "latent": correlations,
     }
     return {
         ROOT / "README.md": lambda: in_short(BASELINE),
