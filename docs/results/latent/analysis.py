@@ -63,7 +63,7 @@ def read() -> pd.DataFrame:
     asked["copies"] = (GENERATORS[0], *COPIES)
     columns = {}
     for name, (generator, table, metric, setting) in asked.items():
-        place = (generator, table, metric)
+        place = [generator, table, metric]
         ours = records[(records[["generator", "table", "metric"]] == place).all(axis=1)]
         ours = ours[ours["setting"].isin([setting, ""])]
         columns[name] = ours.set_index("system")["value"]
@@ -114,8 +114,12 @@ def tables(folder: Path) -> str:
     ]
     wide = found.pivot(index="candidate", columns="systems", values="text").fillna("")
     wide = wide.loc[found["candidate"].unique(), found["systems"].unique()]
-    parts = [wide, read().map(lambda value: "" if np.isnan(value) else f"{value:.3g}")]
+    parts = [wide, read().map(_shown)]
     return "\n\n".join(tabulate(part, "keys", "pipe", disable_numparse=True) for part in parts)
+
+
+def _shown(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:,.0f}" if value > 99 else f"{value:.3g}"
 
 
 def draw(numbers: pd.DataFrame, path: Path) -> None:
