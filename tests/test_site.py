@@ -99,15 +99,16 @@ def phone(site):
 
 
 def test_pages_opened_as_files_fit_a_phone_and_need_no_network(site, phone):
-    failed = []
-    phone.on("requestfailed", lambda request: failed.append(request.url))
-    phone.on("pageerror", lambda error: failed.append(str(error)))
+    asked, errors = [], []
+    phone.on("request", lambda request: asked.append(request.url))
+    phone.on("pageerror", lambda error: errors.append(str(error)))
     wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
     broken = "[...document.images].some(image => !image.naturalWidth)"
     for page in set(site.rglob("*.html")) - {site / "404.html"}:  # whose paths are a server's
         phone.goto(page.as_uri())
         assert not phone.evaluate(f"{wide} || {broken}"), page
-    assert not failed
+    assert not errors and asked
+    assert not [url for url in asked if not url.startswith(("file:", "data:"))]
 
 
 def test_the_search_of_a_page_opened_as_a_file_finds_words(site, phone):
