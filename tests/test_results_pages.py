@@ -4,12 +4,15 @@ import ast
 import csv
 import importlib
 import importlib.util
+import itertools
 import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
+from scipy import stats
 
 from reports.tables.merging import read
 
@@ -84,6 +87,18 @@ def test_every_script_and_folder_of_results_is_in_the_index():
     for name in found - {"README.md", "readme.py", "measure.py"}:
         assert f"| [{name}](" in index, name
         assert (RESULTS / name).is_file() or (RESULTS / name / "README.md").is_file()
+
+
+def test_a_rank_correlation_of_the_study_of_codes_is_that_of_scipy():
+    """Its p-value is near that of all 720 orders."""
+    analysis = script(RESULTS / "latent" / "analysis.py")
+    x, y = np.array([3.0, 1, 4, 1, 5, 9]), np.array([2.0, 7, 1, 8, 0.5, 0.1])
+    rho, low, high, p = analysis.correlation(x, y)
+    assert rho == pytest.approx(stats.spearmanr(x, y).statistic)
+    half = 1.959964 * np.sqrt((1 + rho**2 / 2) / 3)
+    assert np.arctanh([low, high]) == pytest.approx(np.arctanh(rho) + np.array([-half, half]))
+    orders = [stats.spearmanr(order, y).statistic for order in itertools.permutations(x)]
+    assert p == pytest.approx(np.mean(np.abs(orders) >= abs(rho) - 1e-9), abs=0.01)
 
 
 def test_a_page_without_markers_is_an_error(readme, tmp_path):

@@ -26,9 +26,9 @@ CANDIDATES = {
     "rKD": (TABLE1, "rkd_effnet", "x_T random"),
     "perceptual distance": (TABLE1, "pd_effnet", "x_T random"),
     "PSNR": (TABLE1, "psnr", "x_T random"),
-    "iFD, slerp": (BETWEEN, "ifd_effnet", "slerp, by cosine"),
-    "iKD, slerp": (BETWEEN, "ikd_effnet", "slerp, by cosine"),
-    "iKD, linear": (BETWEEN, "ikd_effnet", "linear, by distance"),
+    "iFD, slerp": (BETWEEN, "ifd_effnet", "slerp"),
+    "iKD, slerp": (BETWEEN, "ikd_effnet", "slerp"),
+    "iKD, linear": (BETWEEN, "ikd_effnet", "linear"),
     "spectrum": ("latent_spectrum", "spectrum_kl", ""),
     "noise 0.1": (ROBUST, "pd_effnet", "noise 0.1"),
     "noise 0.3": (ROBUST, "pd_effnet", "noise 0.3"),
@@ -40,7 +40,7 @@ CANDIDATES = {
 HIGHER = ("PSNR", "AUROC")  # is better; of all others lower is
 RUNS = {"codes": "", "samples-1": "one Gaussian", "samples-10": "ten Gaussians"}
 GENERATORS = ("ten Gaussians", "one Gaussian")
-COLUMNS = "table system setting metric value stderr n direction protocol note".split()
+COLUMNS = "table system setting metric value stderr n direction".split()
 
 
 def taken(runs: Path) -> pd.DataFrame:
