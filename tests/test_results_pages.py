@@ -92,13 +92,13 @@ def test_every_script_and_folder_of_results_is_in_the_index():
 def test_a_rank_correlation_of_the_study_of_codes_is_that_of_scipy():
     """Its p-value is near that of all 720 orders."""
     analysis = script(RESULTS / "latent" / "analysis.py")
-    x, y = np.array([3.0, 1, 4, 1, 5, 9]), np.array([2.0, 7, 1, 8, 0.5, 0.1])
+    x, y = np.array([3.0, 1, 4, 1, 5, 9]), np.array([2.0, 0.1, 7, 1, 8, 0.5])
     rho, low, high, p = analysis.correlation(x, y)
     assert rho == pytest.approx(stats.spearmanr(x, y).statistic)
     half = 1.959964 * np.sqrt((1 + rho**2 / 2) / 3)
     assert np.arctanh([low, high]) == pytest.approx(np.arctanh(rho) + np.array([-half, half]))
     orders = [stats.spearmanr(order, y).statistic for order in itertools.permutations(x)]
-    assert p == pytest.approx(np.mean(np.abs(orders) >= abs(rho) - 1e-9), abs=0.01)
+    assert p == pytest.approx(np.mean(np.abs(orders) >= abs(rho) - 1e-9), abs=0.02)
 
 
 def test_a_page_without_markers_is_an_error(readme, tmp_path):
