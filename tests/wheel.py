@@ -8,8 +8,10 @@ and check-wheel-contents. `--dist-folder dist` keeps what was built and tried, f
 
 import csv
 import email.message
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import venv
@@ -115,3 +117,24 @@ def test_a_run_has_its_weights_its_profile_its_page_and_the_papers_numbers(insta
     assert "<svg" in (folder / "run" / "report.html").read_text()
     check(bench, "report", "run", "--out", "tables", cwd=folder)
     assert (folder / "tables" / "report.html").is_file()
+
+
+def shown(cell: dict) -> list[set[str]]:
+    """The kinds of data that each output of a cell has; text on stderr does not count."""
+    outputs = [one for one in cell.get("outputs", []) if one.get("name") != "stderr"]
+    return [set(one.get("data", ["text"])) for one in outputs]
+
+
+def test_the_notebook_runs_and_shows_what_the_committed_one_shows(installed, folder):
+    """The last test: it adds Jupyter to the environment, and the notebook adds diffusers."""
+    check(installed / "pip", "install", "-q", "ipykernel", "nbclient")
+    copy = shutil.copy(ROOT / "examples" / "evaluate.ipynb", folder)
+    committed = json.loads(Path(copy).read_text())["cells"]
+    assert len(committed) == 10
+    check(installed / "jupyter-execute", "--inplace", copy, cwd=folder)
+    cells = json.loads(Path(copy).read_text())["cells"]
+    assert [shown(cell) for cell in cells] == [shown(cell) for cell in committed]
+    (table,) = cells[-1]["outputs"][-1:]
+    assert "regression" in "".join(table["data"]["text/plain"])
+    for run in ("packaged", "before", "after"):
+        assert (folder / run / "report.html").is_file()

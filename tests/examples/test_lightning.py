@@ -1,0 +1,125 @@
+"""The callback of docs/python.md in a training by Lightning."""
+
+import logging
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+from benchmarks import evaluate, systems
+from diffae.system.errors import UserError
+
+pytestmark = pytest.mark.slow  # importing Lightning takes seconds
+
+PAGE = Path(__file__).parents[2] / "docs" / "python.md"
+
+
+@pytest.fixture(scope="module")
+def pl():
+    """Lightning, imported on use: it takes seconds."""
+    found = pytest.importorskip("pytorch_lightning", reason="needs pytorch-lightning (extra test)")
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    return found
+
+
+class Blur:
+    """Its code is the image at 8 px, times a weight that is learned."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.tensor(0.5))
+
+    def encode(self, images):
+        return self.weight * torch.nn.functional.avg_pool2d(images, 4)
+
+    def decode(self, code):
+        return torch.nn.functional.interpolate(code, scale_factor=4)
+
+    def training_step(self, batch, batch_idx):
+        images = batch["image"] if isinstance(batch, dict) else batch[0]
+        images = images.reshape(-1, 3, 32, 32)
+        noise = torch.rand_like(images)  # of the global generator, which must not be moved
+        return (self.decode(self.encode(images)) - images + 0.1 * noise).square().mean()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+@pytest.fixture
+def callback(pl):
+    """The callback of the page, after every second epoch."""
+    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    (block,) = (block for block in blocks if "pytorch_lightning" in block)
+    names = {"evaluate": evaluate, "systems": systems}  # of the blocks before it
+    exec(compile(block, str(PAGE), "exec"), names)
+    made = names["Evaluation"]()
+    made.every = 2
+    return made
+
+
+def train(pl, loader, *callbacks):
+    """Train for four epochs of two steps. Returns the module, and after each epoch what is logged
+    and the weight.
+    """
+    epochs = []
+
+    class Kept(pl.Callback):
+        def on_train_epoch_end(self, trainer, module):
+            epochs.append((dict(trainer.callback_metrics), module.weight.item()))
+            assert module.training
+
+    torch.manual_seed(0)
+    module = type("Blur", (Blur, pl.LightningModule), {})()
+    trainer = pl.Trainer(
+        max_epochs=4,
+        accelerator="cpu",
+        callbacks=[*callbacks, Kept()],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(module, loader)
+    return module, epochs
+
+
+def images(collate=None):
+    torch.manual_seed(1)
+    return DataLoader(TensorDataset(torch.rand(16, 3, 32, 32)), batch_size=8, collate_fn=collate)
+
+
+def test_it_logs_what_evaluate_gives_and_leaves_the_training_as_it_is(pl, callback):
+    _, alone = train(pl, images())
+    module, measured = train(pl, images(), callback)
+    assert [weight for _, weight in measured] == [weight for _, weight in alone]
+    first, second, third, last = (logged.get("ssim") for logged, _ in measured)
+    assert first is None and second == third != last  # a value stays until there is a new one
+    direct = evaluate(
+        systems.wrap(module, image_size=32, title="Blur"), "reconstruction", profile="smoke"
+    )
+    frame = direct.frame().set_index("metric")
+    for metric in ("mse", "ssim", "psnr"):
+        expected = frame.loc[metric, "value"]
+        assert measured[3][0][metric].item() == pytest.approx(expected, rel=1e-6)
+        assert measured[1][0][metric].item() != pytest.approx(expected, rel=1e-6)
+
+
+def named(items):
+    return {"label": torch.zeros(len(items)), "image": torch.stack([image for (image,) in items])}
+
+
+def flat(items):
+    return [torch.stack([image for (image,) in items]).flatten(1)]
+
+
+def test_images_are_found_by_name(pl, callback):
+    _, measured = train(pl, images(named), callback)
+    assert "ssim" in measured[3][0]
+
+
+def test_a_batch_without_images_is_one_line(pl, callback):
+    with pytest.raises(UserError) as error:
+        train(pl, images(flat), callback)
+    assert str(error.value) == "Blur: there are no images N x 3 x S x S in its batch"
