@@ -40,7 +40,7 @@ SETTINGS = {
 class Samples(System):
     """Images decoded from new codes: a mixture of Gaussians of the codes of training images
 
-    Ghosh et al., "From variational to deterministic autoencoders", 2020, Section 4: ten Gaussians
+    Ghosh et al., "From variational to deterministic autoencoders", 2020: ten Gaussians
     of full covariance, fitted to the codes of an autoencoder that is trained already.
     """
 
