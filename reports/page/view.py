@@ -33,6 +33,7 @@ TITLES = {
     "fewshot": "Samples of a class from a few labels",
     "unconditional": "Samples",
     "interpolation": "Interpolation",
+    "latent": "The space of codes",
     "identity": "Identity",
     "variation": "What each part of the code decides",
     "denoising": "Predicted images over t",
