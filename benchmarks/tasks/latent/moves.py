@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ class Codes:
 
     def halfway(self, spherical: bool) -> Move:
         """To the middle between each code and one of its nearest among those of training images."""
-        codes, training = parts.flat(self.of_images), parts.flat(self.of_training)
+        codes, training = self._numbers, self._training_numbers
         if len(training) < latent.CANDIDATES:
             raise NotAvailable(
                 f"{len(training)} training images, iFID needs {latent.CANDIDATES} candidates"
@@ -78,7 +79,7 @@ class Codes:
 
     def noised(self, level: float) -> Move:
         """With normal noise of `level` times the standard deviation of each number."""
-        codes, (_, deviation) = parts.flat(self.of_images), self._moments()
+        codes, (_, deviation) = self._numbers, self._moments
 
         def moved(positions: np.ndarray) -> Semantic:
             indices = self.images.order[positions].tolist()
@@ -90,7 +91,7 @@ class Codes:
 
     def rounded(self, bits: int) -> Move:
         """With 2^bits values for each number."""
-        codes, moments = parts.flat(self.of_images), self._moments()
+        codes, moments = self._numbers, self._moments
 
         def moved(positions: np.ndarray) -> Semantic:
             found = latent.quantised(codes[positions], *moments, bits)
@@ -131,9 +132,18 @@ class Codes:
         ]
         return torch.tensor(draws)
 
+    @cached_property
+    def _numbers(self) -> Tensor:
+        return parts.flat(self.of_images)
+
+    @cached_property
+    def _training_numbers(self) -> Tensor:
+        return parts.flat(self.of_training)
+
+    @cached_property
     def _moments(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of each number over the training images."""
-        training = parts.flat(self.of_training)
+        training = self._training_numbers
         if len(training) < 2:
             raise NotAvailable(f"{len(training)} training images: a deviation needs two")
         return training.mean(0), training.std(0)

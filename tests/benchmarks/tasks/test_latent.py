@@ -1,6 +1,7 @@
 """The benchmark `latent` with systems whose decoders are known."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from torch.nn import functional as F
 from benchmarks import systems
 from benchmarks.core.runner.rows import rows
 from benchmarks.core.store import Store
-from benchmarks.metrics import kernel
+from benchmarks.metrics import kernel, latent
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Side
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, System
 from benchmarks.systems.protocol.parts import Part
@@ -212,8 +213,26 @@ def test_every_number_that_a_code_cannot_have_is_a_row_with_the_reason(context):
 
 def test_a_spectrum_is_measured_of_every_map(context):
     found = measured(context, systems.load("dummy-map", CPU))
-    row = found[SPECTRUM, "", "spectrum_kl"]
-    assert row.value > 0 and row.stderr > 0 and row.n == IMAGES
+    row, images = found[SPECTRUM, "", "spectrum_kl"], images_of(context.select("test", IMAGES))
+    expected = latent.spectrum_divergence(images, F.avg_pool2d(images, 4))
+    assert row.value == pytest.approx(expected.mean(), rel=1e-6)
+    assert row.stderr > 0 and row.n == IMAGES
+
+
+class Published(Pixels):
+    """A checkpoint that is called as one of the published table's."""
+
+    name = title = fingerprint = "published"
+    source = Path("RAE.pt")
+
+
+def test_the_published_number_stands_beside_what_was_moved_as_published(context):
+    found = measured(context, Published())
+    row = found[BETWEEN, SPHERICAL, "ifd_effnet"]
+    assert (row.published, row.published_metric) == (7.68, "ifid")
+    assert "another feature network" in row.not_comparable
+    for setting in (UNMOVED, LINEAR):
+        assert found[BETWEEN, setting, "ifd_effnet"].published is None
 
 
 def test_results_are_of_the_image_and_not_of_the_batch(context, tmp_path, monkeypatch):
