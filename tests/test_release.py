@@ -71,10 +71,13 @@ def changes(tmp_path):
     (tmp_path / "bin" / "python").symlink_to(sys.executable)
     (tmp_path / "diffae").mkdir()
     environ = os.environ | {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
+    environ["PYTHONDONTWRITEBYTECODE"] = "1"  # bytecode of a version of the same second is taken
 
     def run(tag, version, changelog):
         (tmp_path / "diffae" / "__init__.py").write_text(f'__version__ = "{version}"\n')
         (tmp_path / "CHANGELOG.md").write_text(changelog)
+        written = tmp_path / "changes.md"
+        written.unlink(missing_ok=True)
         ended = subprocess.run(
             ["bash", "-e", "-c", step["run"]],
             cwd=tmp_path,
@@ -82,7 +85,6 @@ def changes(tmp_path):
             capture_output=True,
             text=True,
         )
-        written = tmp_path / "changes.md"
         return ended, written.read_text() if written.exists() else None
 
     return run
