@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from page_runs import HARMFUL, harmful
+from playwright.sync_api import expect
 
 from diffae.sheet import Sheet
 from diffae.sheet import write as write_sheet
@@ -184,7 +185,7 @@ def test_a_link_to_a_folded_table_unfolds_it(visit):
     folded = visit.page.locator("#t-table2_ablation")
     assert not folded.evaluate("details => details.open")
     visit.page.evaluate("location.hash = 't-table2_ablation'")
-    visit.page.wait_for_function("document.getElementById('t-table2_ablation').open")
+    expect(folded).to_have_attribute("open", "")
 
 
 def test_the_page_has_its_landmarks_and_named_tables(visit):
@@ -201,12 +202,12 @@ def test_what_is_wider_than_the_page_says_so_and_fades_where_it_goes_on(browser,
     edge = "e => [e.scrollWidth > e.clientWidth, getComputedStyle(e).maskImage != 'none',"
     edge += " getComputedStyle(e, '::after').content.includes('scroll sideways')]"
     regions = visit.page.locator(".scroll")
-    visit.page.wait_for_function("document.querySelector('#t-overview .wider')")
+    expect(visit.page.locator("#t-overview .wider")).not_to_have_count(0)
     found = [tuple(region.evaluate(edge)) for region in regions.all()]
     assert set(found) == {(True, True, True), (False, False, False)}
     wide = visit.page.locator(f"{TABLE1} .scroll")
     wide.evaluate("e => { e.scrollLeft = e.scrollWidth }")
-    visit.page.wait_for_function("!document.querySelector('#t-table1_reconstruction .more-right')")
+    expect(visit.page.locator(f"{TABLE1} .more-right")).to_have_count(0)
     assert wide.evaluate(edge) == [True, False, True]
     visit.page.close()
 
