@@ -14,7 +14,7 @@ from diffae.train.types import Schedule
 
 HEAD = """# Presets
 
-Made by `python -m diffae.train.presets_table --out docs/presets.md`; the values are those of `diffae/train/presets.py`. How one is trained, and how its settings
+Made by `python -m diffae.train.presets_table --out docs/presets.md`; the values are those of `diffae/train/presets.toml`. How one is trained, and how its settings
 are changed, is in [training.md](training.md); `--dry-run` says what it takes on a machine."""
 
 COSTS = """## What a step costs
