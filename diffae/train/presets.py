@@ -138,9 +138,9 @@ def _merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
 
 def _preset(name: str, row: dict[str, Any]) -> Preset:
     architecture = row.pop("architecture", None)
-    model = ARCHITECTURES[architecture].to_json() if architecture else {}
+    base = ARCHITECTURES[architecture].to_json() if architecture else {}
+    model = ModelConfig.from_json(base | row.get("model", {}))
     schedules = {key: Schedule(**row[key]) for key in SCHEDULES if key in row}
-    model = ModelConfig.from_json(model | row.get("model", {}))
     return Preset(name, **row | schedules | {"model": model})
 
 

@@ -7,52 +7,15 @@ is exactly the difference between the two protocols.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from benchmarks.metrics import METRICS as METRICS_TABLE
 from benchmarks.metrics.protocols.cases import Case, Measured, Networks
 from benchmarks.metrics.protocols.schema import METRICS, Protocol
+from diffae.system.files import read_toml
 
-# A value of a field in words, where the value itself says too little.
-WORDS: dict[tuple[str, Any], str] = {
-    ("rounding", "none"): "no rounding to 8 bits",
-    ("rounding", "half up"): "rounding to 8 bits",
-    ("rounding", "half to even"): "rounding to 8 bits",
-    ("rounding", "truncated"): "truncation to 8 bits",
-    ("rounded", "both"): "rounding both sides",
-    ("rounded", "reconstruction"): "rounding the reconstruction alone",
-    ("scaling", "x / 127.5 - 1"): "pixels as x / 127.5 - 1",
-    ("scaling", "x / 255"): "pixels as x / 255",
-    ("scaling", "(x / 255 - 0.5) / 0.5"): "pixels as (x / 255 - 0.5) / 0.5",
-    ("scaling", "ImageNet's mean and std"): "pixels by ImageNet's mean and standard deviation",
-    ("resize", "pytorch-fid"): "bilinear resizing",
-    ("resize", "tensorflow"): "TensorFlow 1's resizing",
-    ("resize", "clean-fid"): "clean-fid's bicubic resizing with antialiasing",
-    ("resize", "antialiased"): "bilinear resizing with antialiasing",
-    ("of", "image"): "one error for each image",
-    ("of", "batch"): "one error for each batch",
-    ("of", "all"): "one error for all images",
-    ("error", "of pixels in [0, 1]"): "errors of pixels in [0, 1]",
-    ("error", "halved"): "halved errors",
-    ("equal_images", "infinite"): "equal images as infinite",
-    ("equal_images", "100 dB"): "equal images as 100 dB",
-    ("window", "gaussian 11"): "an 11 x 11 Gaussian window",
-    ("window", "uniform 7"): "a 7 x 7 uniform window",
-    ("pixels", "[0, 1]"): "pixels in [0, 1]",
-    ("pixels", "[-1, 1]"): "pixels in [-1, 1]",
-    ("padding", "zero"): "zero padding",
-    ("padding", "reflect"): "reflected padding",
-    ("padding", "valid"): "windows inside the image",
-    ("range", "1"): "range 1",
-    ("range", "2"): "range 2",
-    ("range", "of the batch"): "the range of the batch",
-    ("covariance", "population"): "population covariance",
-    ("covariance", "sample"): "sample covariance",
-    ("trunk", "alexnet"): "AlexNet",
-    ("trunk", "vgg16"): "VGG16",
-    ("clamped", True): "clamped pixels",
-    ("clamped", False): "pixels as decoded, not clamped",
-}
+WORDS = read_toml(Path(__file__).with_name("words.toml"))
 
 
 def in_words(field: str, value: Any) -> str:
@@ -60,7 +23,8 @@ def in_words(field: str, value: Any) -> str:
     name = field.partition(".")[2]
     if name == "batch":
         return "a mean over images" if value == 1 else f"a mean over batches of {value}"
-    return WORDS.get((name, value), f"{name} {value}")
+    key = str(value).lower() if isinstance(value, bool) else value
+    return WORDS.get(name, {}).get(key, f"{name} {value}")
 
 
 @dataclass(frozen=True)
