@@ -2,11 +2,13 @@
 
     python -m reports.make RUN [RUN ...] --out DIR       run folders; several stand side by side in each table
     python -m reports.make base=RUN mine=RUN --out DIR   with names for systems that both have
+    python -m reports.make ENTRY [ENTRY ...] --out DIR   entries of a board: DIR gets board.html, too
+    python -m reports.make --check ENTRY [ENTRY ...]     is an entry complete, and do its numbers follow from its scores?
 
 DIR gets `tables/` (one CSV and one Markdown file per table), `latex/` (one file per table for \\input, and tables.tex, a
 complete document, which --pdf compiles) and report.html, one page for a browser. Runs whose settings differ in nothing but
 the seed, and runs of one NAME, become means with the spread between them. DIR is written whole or not at all; a DIR of an
-earlier call is replaced. `diffae-bench docs reports` says more.
+earlier call is replaced. An entry is a run folder with a card.yaml. `diffae-bench docs reports` says more.
 """
 
 import sys
@@ -17,30 +19,51 @@ from diffae.system.errors import UserError
 from diffae.system.files import Target, refuse_outputs, writing
 from reports.records.reading import short
 
-PAGE = "report.html"
+PAGE, BOARD = "report.html", "board.html"
 
 
 def main(arguments: list[str] | None = None) -> None:
     args = _parser().parse(arguments)
+    if args.check:
+        return _check([Path(text) for text in args.runs])
+    if args.out is None:
+        raise UserError("--out DIR is missing: the folder to write")
     # Imported here: pandas takes half a second, which --help does not need.
     from reports import page
+    from reports.records.entries import is_entry, read_entries
     from reports.records.run_folder import read_run
     from reports.tables.make_files import write_files
     from reports.tables.merging import merge
     from reports.tables.output import made_whole
 
-    runs = [_named(text) for text in args.runs]
-    refuse_outputs([Target("--out", args.out, Path.is_dir)], (folder for _, folder in runs))
-    merged = merge([read_run(folder, label) for label, folder in runs])
+    named = [_named(text) for text in args.runs]
+    folders = [folder for _, folder in named]
+    refuse_outputs([Target("--out", args.out, Path.is_dir)], folders)
+    entries = read_entries(folders) if any(map(is_entry, folders)) else []
+    if labels := [label for label, _ in named if entries and label]:
+        raise UserError(f"{labels[0]}=: an entry is named by its folder; rename that")
+    runs = [entry.run for entry in entries] or [read_run(folder, label) for label, folder in named]
+    merged = merge(runs)
     with writing(args.out, "or choose another --out"), made_whole(args.out) as folder:
         count = write_files(folder, merged, pdf=args.pdf)
         page.write_merged(folder / PAGE, merged)
+        if entries:
+            page.write_board(folder / BOARD, entries, args.out)
     for remark in merged.remarks:
         print(f"note: {remark}", file=sys.stderr)
     of = f"{count} tables of {len(runs)} run{'s' * (len(runs) > 1)}"
-    print(
-        f"{args.out}: {of}, as tables/ (CSV, Markdown), latex/ (tables.tex has all) and report.html"
-    )
+    pages = f"{PAGE} and {BOARD}" if entries else PAGE
+    print(f"{args.out}: {of}, as tables/ (CSV, Markdown), latex/ (tables.tex has all) and {pages}")
+
+
+def _check(folders: list[Path]) -> None:
+    from reports.records.entries import check, read_entries
+
+    for entry in read_entries(folders):
+        taken, count = check(entry), len(entry.run.rows)
+        print(
+            f"{entry.run.folder}: {count} rows, {taken} of them means taken again from their scores"
+        )
 
 
 def _named(text: str) -> tuple[str, Path]:
@@ -56,9 +79,14 @@ def _named(text: str) -> tuple[str, Path]:
 def _parser() -> Parser:
     parser = Parser(prog("reports.make"), __doc__)
     parser.add_argument(
-        "runs", nargs="+", type=word, metavar="[NAME=]RUN", help="the folder of a finished run"
+        "runs",
+        nargs="+",
+        type=word,
+        metavar="[NAME=]RUN",
+        help="the folder of a finished run, or an entry",
     )
-    parser.add_argument("--out", type=path, required=True, metavar="DIR", help="a new folder")
+    parser.add_argument("--out", type=path, metavar="DIR", help="a new folder")
+    parser.add_argument("--check", action="store_true", help="check entries and write nothing")
     parser.add_argument("--pdf", action="store_true", help="compile latex/tables.pdf with pdflatex")
     return parser
 

@@ -1,6 +1,5 @@
 """Rows: a number with its uncertainty, its protocol and the scores of single images."""
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from benchmarks.core.selection import Selection
 from benchmarks.metrics import METRICS
 from diffae.data import Dataset
 from reports.records.published import attach
-from reports.records.record import Record
+from reports.records.record import Record, protocol_id
 from reports.records.uncertainty import UNKNOWN, Error, Uncertainty
 from reports.records.uncertainty import error as standard_error
 
@@ -23,12 +22,11 @@ class Protocol:
     """How a number was measured: plain values by name. `id` is their hash, which a record carries."""
 
     def __init__(self, fields: Mapping[str, Any]):
-        self._text = json.dumps(fields, sort_keys=True)
-        self.fields: Mapping[str, Any] = json.loads(self._text)
+        self.fields: Mapping[str, Any] = json.loads(json.dumps(fields, sort_keys=True))
 
     @cached_property
     def id(self) -> str:
-        return hashlib.sha256(self._text.encode()).hexdigest()[:12]
+        return protocol_id(self.fields)
 
 
 class PerImage(NamedTuple):

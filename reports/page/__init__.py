@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from diffae.system.files import write_whole
+from reports.records.entries import Entry
 from reports.tables.merging import Merged, read
 
 
@@ -32,3 +33,13 @@ def write_merged(path: Path, merged: Merged) -> None:
     from reports.page.html import render
 
     write_whole(path, render(merged, path.parent).encode())
+
+
+def write_board(path: Path, entries: Sequence[Entry], folder: Path) -> None:
+    """Write the board of `entries` to the file `path`; its links are relative to `folder`.
+
+    Raises OSError if the file cannot be written.
+    """
+    from reports.page.board import render
+
+    write_whole(path, render(entries, folder).encode())

@@ -16,7 +16,7 @@ MOST_NOTES = 4
 
 def facts(found: Merged) -> tuple[tuple[str, str], ...]:
     """What was measured, by name: for several runs what they share, and what differs."""
-    rows = [dict(_facts(folder)) for folder in found.folders]
+    rows = [dict(facts_of(folder)) for folder in found.folders]
     names = dict.fromkeys(name for row in rows for name in row)
     systems = dict.fromkeys(r.system for r in found.records if not r.reference)
     shared = tuple((name, _shared(name, rows, found.folders)) for name in names)
@@ -44,7 +44,8 @@ def lede(found: Merged) -> str:
     return f"{listed(systems) or 'No system'}, by {count} benchmark{'s' * (count != 1)}."
 
 
-def _facts(folder: Run) -> Iterator[tuple[str, str]]:
+def facts_of(folder: Run) -> Iterator[tuple[str, str]]:
+    """How one run was made, by name."""
     notes = folder.notes
     settings = part_of(notes, "settings")
     yield "Data", _text(settings.get("data"))

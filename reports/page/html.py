@@ -32,7 +32,7 @@ def render(found: Merged, beside: Path) -> str:
     used = dict.fromkeys(r.protocol for r in found.records if r.protocol in found.protocols)
     return filled(
         "page.html.j2",
-        _source("page.js"),
+        source("page.js"),
         title=head.title(found),
         lede=head.lede(found),
         facts=head.facts(found),
@@ -59,7 +59,7 @@ def filled(template: str, script: str, **content: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters["unbroken"] = _unbroken
-    styles = _source("page.css")
+    styles = source("page.css")
     inlined = {"styles": Markup(styles), "script": Markup(script), "policy": policy(styles, script)}
     return environment.get_template(template).render(**inlined, **content)
 
@@ -96,7 +96,7 @@ def _unbroken(text: str) -> Markup:
     )
 
 
-def _source(name: str) -> str:
+def source(name: str) -> str:
     return (HERE / name).read_text(encoding="utf-8")
 
 

@@ -6,13 +6,11 @@ The sentence names the best system by the headline of the benchmark's first tabl
 may be chance (from the difference on the images that both share), and what could not be measured.
 """
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
 from diffae.system.errors import UserError
-from diffae.system.files import read_text
 from reports.page.contest import (
     ALONE,
     CLEAR,
@@ -36,10 +34,8 @@ from reports.page.described import DESCRIBED
 from reports.records.metrics import with_stand_ins
 from reports.records.reading import short
 from reports.records.record import HIGHER, Record
-from reports.records.run_folder import SAMPLES, Run
 from reports.records.specs import TableSpec
 from reports.records.uncertainty import carried_by_one
-from reports.tables.build import safe_cell
 from reports.tables.merging import Merged
 from reports.tables.numbers import metric_label, value_text
 
@@ -176,26 +172,17 @@ def _outlying_image(found: Merged, units: int, *pair: Record) -> str:
     Empty if the file does not say, or if the number of its images is not that of the units of the
     difference.
     """
-    a, b = ({} if len(found.folders) > 1 else _scores(found.folders[0], r) for r in pair)
+    if len(found.folders) > 1:
+        return ""
+    try:
+        a, b = (dict(found.folders[0].scores_of(record)) for record in pair)
+    except UserError:
+        return ""
     differences = {name: b[name] - a[name] for name in a if name in b}
     if len(differences) != units:
         return ""
     mean = fmean(differences.values())
     return short(max(differences, key=lambda name: abs(differences[name] - mean)))
-
-
-def _scores(folder: Run, record: Record) -> dict[str, float]:
-    """The scores of a record's images by their file names; empty if there are none."""
-    what = ("benchmark", "system", "dataset", "split", "setting", "steps", "solver")
-    wanted = [
-        safe_cell("" if getattr(record, n) is None else str(getattr(record, n))) for n in what
-    ]
-    try:
-        rows = csv.DictReader(read_text(folder.folder / SAMPLES).splitlines())
-        ours = [row for row in rows if [row[name] for name in what] == wanted]
-        return {row["file"]: float(row[record.metric]) for row in ours}
-    except (UserError, KeyError, ValueError, TypeError, csv.Error):
-        return {}
 
 
 def _scale_only(records: Sequence[Record], found: Merged) -> tuple[str, str]:

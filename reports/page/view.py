@@ -94,14 +94,15 @@ class CellView:
     notes: tuple[int, ...] = ()
 
 
-def table_view(table: Table, numbers: Numbers) -> View:
+def table_view(table: Table, numbers: Numbers, prefix: str = "t") -> View:
     """`table` as the page shows it: its panels, then notes by number, how to read it, and what its
-    numbers share.
+    numbers share. Its id on the page begins with `prefix`.
     """
     notes: dict[str, int] = {}
     panels = [_panel(panel, numbers, notes) for panel in table.panels]
     shared = {name: text for name, text in facts(table.records).items() if name != "protocol"}
     return {
+        "id": f"{prefix}-{table.name}",
         "table": table,
         "panels": panels,
         "notes": list(notes),

@@ -7,7 +7,7 @@ reasons come from comparing the record's protocol with the paper's (`reports.rec
 
 import csv
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
@@ -30,6 +30,16 @@ SOURCES = {
     "table4_unconditional_fid": "Preechakul et al. 2022, Table 4",
     "appendix_f_smoothness": "Preechakul et al. 2022, Appendix F",
     "appendix_g_identity": "Preechakul et al. 2022, Appendix G",
+}
+
+BENCHMARKS = {
+    "table1_reconstruction": "reconstruction",
+    "table2_ablation": "reconstruction",
+    "section5.3_probe": "probes",
+    "table3_fewshot_fid": "fewshot",
+    "table4_unconditional_fid": "unconditional",
+    "appendix_f_smoothness": "interpolation",
+    "appendix_g_identity": "identity",
 }
 
 # Table 4 is given by data set. A data set of ours that is none of them is shown beside this one.
@@ -174,23 +184,52 @@ def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
+def published_records() -> list[Record]:
+    """Every number of the paper, in its own names, as records without a protocol of ours."""
+    return [
+        Record(
+            benchmark=BENCHMARKS[row["table"]],
+            table=row["table"],
+            system=row["system"],
+            dataset=row["dataset"],
+            split="",
+            setting=row["setting"],
+            steps=int(row["steps"]) if row["steps"] else None,
+            metric=row["metric"],
+            value=float(row["value"]),
+            direction=METRICS[row["metric"]].direction,
+            unit=METRICS[row["metric"]].unit,
+            note="; ".join(filter(None, (_source(row), row["std"] and f"printed ± {row['std']}"))),
+        )
+        for row in _rows()
+    ]
+
+
 @cache
 def _published() -> dict[Key, tuple[Published, ...]]:
     values: dict[Key, tuple[Published, ...]] = {}
-    for name in FILES:
-        with resources.files("reports").joinpath("published", name).open(encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                key = (row["table"], row["system"], row["setting"], row["metric"])
-                values[key] = (*values.get(key, ()), _parse(row))
+    for row in _rows():
+        key = (row["table"], row["system"], row["setting"], row["metric"])
+        values[key] = (*values.get(key, ()), _parse(row))
     return values
 
 
+def _rows() -> Iterator[dict[str, str]]:
+    for name in FILES:
+        with resources.files("reports").joinpath("published", name).open(encoding="utf-8") as file:
+            yield from csv.DictReader(file)
+
+
 def _parse(row: dict[str, str]) -> Published:
-    label = row.get("source", "")
     return Published(
         value=float(row["value"]),
         dataset=row["dataset"],
         steps=int(row["steps"]) if row["steps"] else None,
         metric=row["metric"],
-        source=SOURCES[row["table"]] + (f" ({label})" if label else ""),
+        source=_source(row),
     )
+
+
+def _source(row: Mapping[str, str]) -> str:
+    label = row.get("source", "")
+    return SOURCES[row["table"]] + (f" ({label})" if label else "")

@@ -6,13 +6,15 @@ by, and the published value that it may or may not be compared with.
 """
 
 import csv
+import hashlib
 import io
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 from diffae.system.errors import UserError
 from diffae.system.files import append, read_text, write_whole
@@ -75,6 +77,12 @@ _identity = attrgetter(
 def record_key(record: Record) -> str:
     """What a record measures, independent of its value and table: the same in every run."""
     return json.dumps([_one_line(v) if isinstance(v, str) else v for v in _identity(record)])
+
+
+def protocol_id(fields: Mapping[str, Any]) -> str:
+    """The id of the protocol with these fields, which its records carry: a hash of their JSON."""
+    text = json.dumps(fields, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:
@@ -185,6 +193,17 @@ class Distinct:
                 f"{self.path}, {where}: repeats the number of {there}: {short(list(key), 200)}"
             )
         self._tables.add((record.table, key))
+
+
+def safe_cell(value: object) -> object:
+    """Prefix text that a spreadsheet would run as a formula with an apostrophe.
+
+    A carriage return alone would end the row: the CSV writer quotes line feeds only.
+    """
+    if not isinstance(value, str):
+        return value
+    text = value.replace("\r\n", "\n").replace("\r", "\n")
+    return "'" + text if text.lstrip().startswith(tuple("=+-@")) else text
 
 
 def _cell(value: str | float | None) -> str:

@@ -4,6 +4,8 @@ A folder that is damaged, unfinished or lacks a part is refused, since a number 
 cannot fail the gate.
 """
 
+import csv
+import io
 import math
 import os
 from collections.abc import Collection, Mapping
@@ -13,17 +15,27 @@ from pathlib import Path
 from typing import Any
 
 from diffae.system.errors import UserError
+from diffae.system.files import read_text
 from reports.records.headline import with_headlines
 from reports.records.metrics import METRICS, Margin, Metric, Metrics
 from reports.records.plugin_metadata import metrics_in, tables_in
 from reports.records.reading import part_of, read_json, short
-from reports.records.record import Record, numbered_records, read_csv, read_records, record_key
+from reports.records.record import (
+    Record,
+    numbered_records,
+    read_csv,
+    read_records,
+    record_key,
+    safe_cell,
+)
 from reports.records.specs import TableSpec
 from reports.records.uncertainty import Uncertainty, error, read_uncertainties
 
 RECORDS, TIMES, INFLUENCES = "records.csv", "times.csv", "influences.npz"
 RUN, SAMPLES = "run.json", "samples.csv"
 SCHEMA = 1  # of a run folder: raised when the meaning of its files changes
+# What tells the rows of samples.csv apart, besides the image.
+SAMPLE = ("benchmark", "system", "dataset", "split", "setting", "steps", "solver")
 SAME_ERROR = 1e-3  # a standard error from influences in float32 against the one in records.csv
 
 
@@ -54,6 +66,29 @@ class Run:
     def records(self) -> dict[str, Record]:
         """The rows by `record_key`."""
         return {record_key(record): record for record in self.rows}
+
+    def scores_of(self, record: Record) -> list[tuple[str, float]]:
+        """The score of each image behind a record, after the image's file name; none if it is no mean
+        over images.
+
+        Raises UserError naming samples.csv if it is missing or damaged.
+        """
+        cells = (getattr(record, name) for name in SAMPLE)
+        what = tuple(str(safe_cell("" if cell is None else str(cell))) for cell in cells)
+        return self._scores.get((*what, record.metric), [])
+
+    @cached_property
+    def _scores(self) -> dict[tuple[str, ...], list[tuple[str, float]]]:
+        path, found = self.folder / SAMPLES, dict[tuple[str, ...], list[tuple[str, float]]]()
+        try:
+            for row in csv.DictReader(io.StringIO(read_text(path), newline="")):
+                what, file = [row.pop(name) for name in SAMPLE], row.pop("file")
+                for metric, score in row.items():
+                    if score:
+                        found.setdefault((*what, metric), []).append((file, float(score)))
+        except (KeyError, ValueError, TypeError, csv.Error) as error:
+            raise UserError(f"{path}: not the scores of a run: {short(error)}") from None
+        return found
 
 
 def read_notes(folder: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from reports.records.headline import of_like_n
 from reports.records.metrics import METRICS, Metrics, with_stand_ins
-from reports.records.record import COLUMNS, Record
+from reports.records.record import COLUMNS, Record, safe_cell
 from reports.records.specs import TableSpec
 from reports.tables import markdown
 from reports.tables.layout import (
@@ -115,17 +115,6 @@ def printed(table: Table) -> "pd.DataFrame":
         if panel.heading:
             frames[-1].insert(0, "metric", panel.heading)
     return pd.concat(frames, ignore_index=True)
-
-
-def safe_cell(value: object) -> object:
-    """Prefix text that a spreadsheet would run as a formula with an apostrophe.
-
-    A carriage return alone would end the row: the CSV writer quotes line feeds only.
-    """
-    if not isinstance(value, str):
-        return value
-    text = value.replace("\r\n", "\n").replace("\r", "\n")
-    return "'" + text if text.lstrip().startswith(tuple("=+-@")) else text
 
 
 def _other_specs(records: Sequence[Record], specs: Sequence[TableSpec]) -> list[TableSpec]:

@@ -1,0 +1,220 @@
+"""The board: one page of many entries, by data and protocol.
+
+Runs that measured everything alike share a group, so that no column has unlike protocols; the paper's
+own numbers are the last group. Within a group each metric is ranked, with the error of each pair's
+difference on the images that both share. The page's script (board.js) chooses, ranks and draws.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+from reports.page.head import facts_of, title
+from reports.page.html import embedded, filled, source
+from reports.page.plots.data import COLOURS, colour_of, is_drawable, point
+from reports.page.view import Numbers, View, details, protocol_rows, table_view
+from reports.records.entries import Entry
+from reports.records.metrics import METRICS, comparable_n, with_stand_ins
+from reports.records.published import published_records
+from reports.records.record import HIGHER, Record
+from reports.records.run_folder import INFLUENCES, RECORDS, RUN, SAMPLES, Run
+from reports.records.uncertainty import difference_error, paired, unpaired_error
+from reports.tables.layout import choose, contests, field_text
+from reports.tables.merging import Merged, merge
+from reports.tables.numbers import error_text, heading, steps_text, value_text
+from reports.tables.run_record import RunRecord, contest_of
+
+TWO_SIDED = 0.975  # quantile of a two-sided test at the 5 % level
+# What an entry trades for its quality: metrics of its codes, and their headings.
+TRADED = {"latent_dim": "numbers in the code", "bits_per_pixel": "bits per pixel"}
+CALLS = "network calls per image"
+FILES = (RECORDS, SAMPLES, INFLUENCES, RUN)
+
+
+def render(entries: Sequence[Entry], beside: Path) -> str:
+    """The page of `entries` as text; links to their files are relative to the folder `beside`."""
+    groups = groups_of([entry.run for entry in entries])
+    groups.append(_published(groups))
+    numbers: Numbers = {}
+    shown = [_group(i, found, numbers) for i, found in enumerate(groups)]
+    known = {name: m for found in groups[::-1] for name, m in found.known.items()}
+    data = {
+        "numbers": [details(number, known) for number in numbers],
+        "groups": [{"contests": list(_contests(found, numbers))} for found in groups],
+        "traded": [*TRADED.values(), CALLS],
+    }
+    protocols = {key: fields for found in groups for key, fields in found.protocols.items()}
+    used = dict.fromkeys(r.protocol for r in numbers if r.protocol in protocols)
+    return filled(
+        "board.html.j2",
+        source("page.js") + source("board.js"),
+        groups=shown,
+        entries=[_entry(entry, beside) for entry in entries],
+        protocols={name: protocol_rows(protocols[name]) for name in used},
+        data=embedded(data),
+    )
+
+
+def groups_of(runs: Sequence[Run]) -> list[Merged]:
+    """Runs on the same data in groups within which no number was measured otherwise than another."""
+    groups: list[Merged] = []
+    for run in runs:
+        for i, group in enumerate(groups):
+            joined = merge([*group.sources, run])
+            alike = not any(contest_of(record) for record in joined.rows)
+            if alike and _datasets(group.rows) == _datasets(run.rows):
+                groups[i] = joined
+                break
+        else:
+            groups.append(merge([run]))
+    return groups
+
+
+def _datasets(rows: Sequence[Record]) -> set[str]:
+    return {record.dataset for record in rows}
+
+
+def _published(groups: Sequence[Merged]) -> Merged:
+    """The paper's numbers, in the tables of the entries, with no more digits than it prints."""
+    specs = {spec.name: spec for found in groups for spec in found.specs}
+    run = Run(Path("published"), tuple(published_records()), {}, {}, specs=tuple(specs.values()))
+    as_printed = {name: replace(metric, digits=None) for name, metric in METRICS.items()}
+    return replace(merge([run]), known=as_printed)
+
+
+def _group(index: int, found: Merged, numbers: Numbers) -> View:
+    """A group as the page shows it: its tables, and what its runs do not share."""
+    names = [run.label for run in found.sources if run.label]
+    return {
+        "id": f"g{index}",
+        "title": title(found) if names else "As published: Preechakul et al. 2022",
+        "entries": names,
+        "remarks": found.remarks,
+        "tables": [table_view(table, numbers, f"g{index}") for table in found.tables[1:]],
+    }
+
+
+def _entry(entry: Entry, beside: Path) -> View:
+    """An entry's card, how it was run, and links to its files."""
+
+    def link(path: Path) -> str:
+        return Path(os.path.relpath(path, beside)).as_posix()
+
+    files = [entry.run.folder / name for name in FILES]
+    return {
+        "name": entry.name,
+        "card": entry.card,
+        "facts": list(facts_of(entry.run)),
+        "files": [(link(path), path.name) for path in files if path.exists()],
+        "pictures": [(link(path), path.stem) for path in entry.pictures],
+    }
+
+
+# ----------------------------------------------------------------------------------------------
+# Contests: the numbers that compete with each other
+
+
+def _contests(found: Merged, numbers: Numbers) -> Iterator[View]:
+    """Each metric of each table: who competes, in reading order, and the errors of all differences."""
+    traded = _traded(found)
+    for spec in sorted(found.specs, key=lambda spec: spec.order):
+        chosen = choose(spec, found.rows)
+        order = with_stand_ins(spec.metrics, found.known)
+        ours = contests(spec, chosen, found.known)
+        ours.sort(key=lambda rivals: (*order, rivals[0].metric).index(rivals[0].metric))
+        for rivals, name in zip(ours, _names(ours, found), strict=True):
+            everyone = [r for r in (*rivals, *_references(rivals, chosen, found)) if is_drawable(r)]
+            labels = _labels(everyone)
+            yield {
+                "name": name,
+                "table": spec.title,
+                "higher": rivals[0].direction == HIGHER,
+                "rivals": [
+                    _rival(r, text, traded, found) | {"number": numbers.setdefault(r, len(numbers))}
+                    for r, text in zip(everyone, labels, strict=True)
+                ],
+                "pairs": [_pair(a, b, found) for i, b in enumerate(everyone) for a in everyone[:i]],
+            }
+
+
+def _names(ours: Sequence[Sequence[Record]], found: Merged) -> list[str]:
+    """The metric of each contest, and what tells it from the table's others of that metric."""
+    names = [heading(rivals[0].metric, rivals, found.known) for rivals in ours]
+    for field in ("dataset", "setting", "steps"):
+        values = [{field_text(r, field) for r in rivals} for rivals in ours]
+        for i, own in enumerate(values):
+            alike = [
+                other
+                for other, rivals in zip(values, ours, strict=True)
+                if rivals[0].metric == ours[i][0].metric
+            ]
+            if len(own) == 1 and any(other != own for other in alike):
+                names[i] += ", " + (steps_text(ours[i][0]) if field == "steps" else min(own))
+    return names
+
+
+def _references(rivals: Sequence[Record], chosen: Sequence[Record], found: Merged) -> list[Record]:
+    """The references that give a contest its scale, such as real images, of as many images."""
+    same = attrgetter("metric", "dataset", "split")
+    first = rivals[0]
+    settings, steps = {r.setting for r in rivals}, {r.steps for r in rivals}
+    return [
+        r
+        for r in chosen
+        if r.reference
+        and same(r) == same(first)
+        and comparable_n(r, found.known) == comparable_n(first, found.known)
+        and (r.setting in settings or len(settings) > 1)
+        and (r.steps is None or r.steps in steps)
+    ]
+
+
+def _labels(records: Sequence[Record]) -> list[str]:
+    """Each record's system, with its setting and T if those differ."""
+    settings, steps = (len({getattr(r, f) for r in records}) > 1 for f in ("setting", "steps"))
+    parts = [(r.system, r.setting * settings, steps_text(r) * steps) for r in records]
+    return [", ".join(filter(None, part)) for part in parts]
+
+
+def _rival(record: Record, label: str, traded: dict[str, dict[Any, float]], found: Merged) -> View:
+    own = point(0, record)
+    return {
+        "label": label,
+        "system": record.system,
+        "reference": record.reference,
+        "entry": record.run if isinstance(record, RunRecord) else found.sources[0].label,
+        "colour": colour_of(found, record.system) % COLOURS,
+        "text": value_text(record, found.known),
+        "error": error_text(record, found.known),
+        "at": [own.low, own.y, own.high],
+        "traded": [*(_of_code(record, sizes) for sizes in traded.values()), record.calls],
+    }
+
+
+def _traded(found: Merged) -> dict[str, dict[Any, float]]:
+    """The sizes of codes by system and setting, and by system alone where it has one."""
+    sizes: dict[str, dict[Any, float]] = {name: {} for name in TRADED}
+    for r in found.rows:
+        if r.metric in sizes and r.value:
+            sizes[r.metric][r.system, r.setting] = r.value
+    return sizes
+
+
+def _of_code(record: Record, sizes: dict[Any, float]) -> float | None:
+    own = {value for (system, _), value in sizes.items() if system == record.system}
+    return sizes.get((record.system, record.setting), own.pop() if len(own) == 1 else None)
+
+
+def _pair(a: Record, b: Record, found: Merged) -> list[float] | None:
+    """The standard error of a difference, the noise up to which it may be chance, and whether it is
+    paired (1 or 0); None if unknown.
+    """
+    theirs, ours = found.uncertainty(a), found.uncertainty(b)
+    error = difference_error(theirs, ours) or unpaired_error(a, b)
+    if error is None:
+        return None
+    noise = error.quantile(TWO_SIDED)
+    return [float(f"{error.stderr:.3g}"), float(f"{noise:.3g}"), int(paired(theirs, ours))]

@@ -1,0 +1,244 @@
+"""The board: what shares a group, the errors of differences, and the page in a browser."""
+
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from board_entries import FIELDS, TABLE1, write_card, write_entry
+from page_runs import HARMFUL
+from playwright.sync_api import expect
+from run_folders import number
+from scipy import stats
+
+from reports.page import write_board
+from reports.page.board import _contests, groups_of
+from reports.records.entries import read_entries
+from reports.records.record import LOWER
+
+rng = np.random.default_rng(0)
+SCORES, OTHERS = rng.normal(0.9, 0.02, 50), rng.normal(0.8, 0.02, 40)
+SIZES = {"DiffAE": 10.0, "DDIM": 100.0, "VQ-GAN": 1000.0}
+
+
+def sizes(of=SIZES):
+    return tuple(
+        number(TABLE1, "latent_dim", size, system=name, direction="neither", n=None)
+        for name, size in of.items()
+    )
+
+
+@pytest.fixture(scope="module")
+def entries(tmp_path_factory) -> list[Path]:
+    """Two on one data set by one protocol, one by another, and one on other data."""
+    folder = tmp_path_factory.mktemp("entries")
+    three = {"DiffAE": SCORES, "DDIM": SCORES - 0.001, "VQ-GAN": SCORES - rng.normal(0.1, 0.02, 50)}
+    real = number(TABLE1, "ssim", 0.97, stderr=0.01, system="real images", reference=True)
+    return [
+        write_entry(folder / "ours", three, others=(*sizes(), real)),
+        write_entry(folder / "theirs", {"NVAE": OTHERS}, units="others"),
+        write_entry(folder / "valid", {"NVAE": OTHERS}, FIELDS | {"ssim": "valid"}),
+        write_entry(folder / "clothes", {"DiffAE": OTHERS}, dataset="fashion-mnist"),
+    ]
+
+
+def groups(folders):
+    return groups_of([entry.run for entry in read_entries(folders)])
+
+
+def test_only_what_was_measured_alike_shares_a_group(entries):
+    names = [[run.label for run in found.sources] for found in groups(entries)]
+    assert names == [["ours", "theirs"], ["valid"], ["clothes"]]
+
+
+def test_a_distance_of_another_n_makes_another_group(tmp_path):
+    def run(name, n, metric):
+        distance = number(TABLE1, metric, 5.0, stderr=0.1, direction=LOWER, n=n)
+        return write_entry(tmp_path / name, {name: SCORES}, others=(distance,))
+
+    alike = [run("a", 100, "rfid"), run("b", 100, "rfid"), run("c", 300, "rfid")]
+    names = [[run.label for run in found.sources] for found in groups(alike)]
+    assert names == [["a", "b"], ["c"]]
+
+
+def test_errors_of_differences_are_those_of_paired_means(entries):
+    found = groups(entries)[0]
+    (contest,) = _contests(found, {})
+    labels = [rival["label"] for rival in contest["rivals"]]
+    assert labels == ["DiffAE", "DDIM", "VQ-GAN", "NVAE", "real images"]
+
+    def pair(a, b):
+        j, i = sorted((labels.index(a), labels.index(b)))
+        return contest["pairs"][i * (i - 1) // 2 + j]
+
+    change = SCORES - rng_of_vqgan(entries[0])
+    stderr = change.std(ddof=1) / math.sqrt(50)
+    noise = stats.t.ppf(0.975, 49) * stderr
+    assert pair("DiffAE", "VQ-GAN") == [pytest.approx(stderr, 0.01), pytest.approx(noise, 0.01), 1]
+    errors = [x.std(ddof=1) / math.sqrt(len(x)) for x in (SCORES, OTHERS)]
+    stderr, _, paired = pair("NVAE", "DiffAE")
+    assert (stderr, paired) == (pytest.approx(math.hypot(*errors), 0.01), 0)
+    assert len(contest["pairs"]) == 10
+
+
+def rng_of_vqgan(folder):
+    rows = [line.split(",") for line in (folder / "samples.csv").read_text().splitlines()]
+    system, score = rows[0].index("system"), rows[0].index("ssim")
+    return np.array([float(row[score]) for row in rows if row[system] == "VQ-GAN"])
+
+
+def test_references_of_another_n_give_no_scale(tmp_path):
+    fid = number(TABLE1, "rfid", 5.0, stderr=0.1, direction=LOWER, n=50)
+    real = replace(fid, system="real images", reference=True)
+    others = (fid, real, replace(real, n=500, setting="more"))
+    (found,) = groups([write_entry(tmp_path / "a", {"DiffAE": SCORES}, others=others)])
+    (distance,) = [c for c in _contests(found, {}) if c["name"].startswith("rFID")]
+    assert [rival["label"] for rival in distance["rivals"]] == ["DiffAE", "real images"]
+
+
+# ----------------------------------------------------------------------------------------------
+# In a browser
+
+
+@pytest.fixture(scope="module")
+def board(entries, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("board") / "board.html"
+    write_board(path, read_entries(entries), path.parent)
+    return path
+
+
+@pytest.fixture
+def visit(browser, board):
+    page, said = browser.new_page(viewport={"width": 1400, "height": 900}), []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(board.as_uri())
+    yield page
+    page.close()
+    assert not said
+
+
+def choose(page, box, text):
+    names = page.locator(f"#{box} option").all_inner_texts()
+    page.locator(f"#{box}").select_option(index=next(i for i, n in enumerate(names) if text in n))
+
+
+def rows(page, section):
+    return [
+        [cell.inner_text() for cell in row.locator("th, td").all()]
+        for row in page.locator(f"#{section} tbody tr").all()
+    ]
+
+
+def test_a_metric_is_ranked_with_the_difference_to_the_best(visit):
+    shown = rows(visit, "ranking")
+    assert [row[:2] for row in shown] == [
+        ["real images", ""], ["DiffAE", "1"], ["DDIM", "2"], ["VQ-GAN", "3"], ["NVAE", "4"],
+    ]  # fmt: skip
+    by_name = {row[0]: row for row in shown}
+    assert by_name["DDIM"][4].startswith("0.001") and by_name["DDIM"][5] == "paired, beyond noise"
+    assert by_name["NVAE"][5] == "unpaired, beyond noise"
+    assert by_name["real images"][4].startswith("better by ")
+    assert by_name["DDIM"][6] == "100" and by_name["NVAE"][7] == "theirs"
+
+
+def test_data_and_protocol_decide_what_is_shown(visit):
+    choose(visit, "group", "clothes")
+    assert [row[0] for row in rows(visit, "ranking")] == ["DiffAE"]
+    shown = [group.is_visible() for group in visit.locator(".group").all()]
+    assert shown == [False, False, True, False]
+    choose(visit, "group", "As published")
+    choose(visit, "metric", "LPIPS")
+    best = rows(visit, "ranking")[0]
+    assert best[0].startswith("NVAE") and best[2] == "0.001"
+    assert rows(visit, "ranking")[1][5] == "error unknown"
+
+
+def test_two_systems_are_compared_in_every_metric_that_both_have(visit):
+    choose(visit, "first", "NVAE")
+    choose(visit, "second", "DiffAE")
+    (row,) = rows(visit, "compare")
+    assert row[0].startswith("SSIM") and row[5:] == ["DiffAE", "unpaired, beyond noise"]
+    size = abs(SCORES.mean() - OTHERS.mean())
+    assert float(row[4].split(" ")[0]) == pytest.approx(size, abs=1e-3)
+
+
+def test_a_trade_off_has_a_logarithmic_axis(visit):
+    marks = visit.locator("#trade-plot circle")
+    at = {m.locator("title").text_content().split(":")[0]: m for m in marks.all()}
+    x, y = ({name: float(m.get_attribute(c)) for name, m in at.items()} for c in ("cx", "cy"))
+    assert set(at) == set(SIZES)  # NVAE's size is not known
+    assert x["DDIM"] - x["DiffAE"] == pytest.approx(x["VQ-GAN"] - x["DDIM"])
+    assert y["DiffAE"] < y["DDIM"] < y["VQ-GAN"]
+    choose(visit, "traded", "network calls")
+    expect(visit.locator("#trade-caption")).to_contain_text("no entry says")
+    assert marks.count() == 0
+
+
+def test_numbers_are_sorted_and_opened(visit):
+    visit.locator("#ranking thead").get_by_role("button", name="value").click()
+    assert rows(visit, "ranking")[0][0] == "NVAE"
+    visit.locator("#ranking [data-number] button").first.click()
+    dialog = visit.get_by_role("dialog")
+    assert "SSIM: NVAE" in dialog.inner_text() and "zero padding" in dialog.inner_text()
+    visit.keyboard.press("Escape")
+    assert not dialog.is_visible()
+
+
+def test_an_entry_has_its_card_command_and_files(visit, entries, board):
+    card = visit.locator("#e-ours")
+    assert "Small models, measured for a test." in card.inner_text()
+    links = [link.get_attribute("href") for link in card.locator(".files a").all()]
+    assert [Path(link).name for link in links] == [
+        "records.csv", "samples.csv", "influences.npz", "run.json",
+    ]  # fmt: skip
+    assert all((board.parent / link).resolve().is_file() for link in links)
+
+
+def test_without_scripts_every_number_is_there(browser, board):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(board.as_uri())
+    assert page.locator(".group").count() == 4
+    assert all(group.is_visible() for group in page.locator(".group").all())
+    assert not page.locator("#choice").is_visible()
+    context.close()
+
+
+@pytest.mark.parametrize("width", [320, 1400])
+def test_the_page_never_scrolls_sideways(browser, board, width):
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto(board.as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.close()
+
+
+def test_names_that_mean_harm_do_none(browser, tmp_path):
+    entry = write_entry(tmp_path / "a", dict.fromkeys(HARMFUL, SCORES), dataset=HARMFUL[0])
+    write_card(entry, title="'a' | b % {{ 7 * 7 }} & \"c\"")
+    write_board(tmp_path / "board.html", read_entries([entry]), tmp_path)
+    page, asked = browser.new_page(), []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto((tmp_path / "board.html").as_uri())
+    assert page.title().startswith("Board") and page.locator("img").count() == 0
+    assert {row[0] for row in rows(page, "ranking")} == set(HARMFUL)
+    assert "{{ 7 * 7 }}" in page.locator("#e-a h3").inner_text()
+    assert len(asked) == 1 and re.search("default-src 'none'", page.content())
+    page.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_that_keeps_people_out(browser, board, scheme):
+    axe = pytest.importorskip("axe_playwright_python")
+    context = browser.new_context(bypass_csp=True, color_scheme=scheme, reduced_motion="reduce")
+    page = context.new_page()
+    page.goto(board.as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
+    page.add_script_tag(path=str(Path(axe.__file__).parent / "axe.min.js"))
+    found = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
+    assert [(rule["id"], rule["nodes"][0]["html"]) for rule in found] == []
+    context.close()
