@@ -93,7 +93,7 @@ function barCell(rival, low, high) {
 }
 
 function rank() {
-  const contest = chosenContest(), order = ranked(contest), best = competing(contest)[0];
+  const contest = chosenContest(), order = ranked(contest), best = competing(contest)[0] ?? order[0];
   const low = Math.min(...order.map((rival) => rival.at[0])), high = Math.max(...order.map((rival) => rival.at[2]));
   const traded = data.traded.flatMap((_, i) => (order.some((rival) => rival.traded[i] !== null) ? [i] : []));
   let place = 0;

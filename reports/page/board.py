@@ -6,11 +6,10 @@ difference on the images that both share. The page's script (board.js) chooses, 
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 from reports.page.head import facts_of, title
 from reports.page.html import embedded, filled, source
@@ -31,6 +30,7 @@ TWO_SIDED = 0.975  # quantile of a two-sided test at the 5 % level
 # What an entry trades for its quality: metrics of its codes, and their headings.
 TRADED = {"latent_dim": "numbers in the code", "bits_per_pixel": "bits per pixel"}
 CALLS = "network calls per image"
+Sizes = dict[str, dict[tuple[str, str], float]]  # by metric, then by system and setting
 FILES = (RECORDS, SAMPLES, INFLUENCES, RUN)
 
 
@@ -118,7 +118,7 @@ def _entry(entry: Entry, beside: Path) -> View:
 
 
 def _contests(found: Merged, numbers: Numbers) -> Iterator[View]:
-    """Each metric of each table: who competes, in reading order, and the errors of all differences."""
+    """Each metric of each table that something competes in."""
     traded = _traded(found)
     for spec in sorted(found.specs, key=lambda spec: spec.order):
         chosen = choose(spec, found.rows)
@@ -126,18 +126,22 @@ def _contests(found: Merged, numbers: Numbers) -> Iterator[View]:
         ours = contests(spec, chosen, found.known)
         ours.sort(key=lambda rivals: (*order, rivals[0].metric).index(rivals[0].metric))
         for rivals, name in zip(ours, _names(ours, found), strict=True):
-            everyone = [r for r in (*rivals, *_references(rivals, chosen, found)) if is_drawable(r)]
-            labels = _labels(everyone)
-            yield {
-                "name": name,
-                "table": spec.title,
-                "higher": rivals[0].direction == HIGHER,
-                "rivals": [
-                    _rival(r, text, traded, found) | {"number": numbers.setdefault(r, len(numbers))}
-                    for r, text in zip(everyone, labels, strict=True)
-                ],
-                "pairs": [_pair(a, b, found) for i, b in enumerate(everyone) for a in everyone[:i]],
-            }
+            everyone = [*rivals, *_references(rivals, chosen, found)]
+            if drawn := [r for r in everyone if is_drawable(r)]:
+                about = {"name": name, "table": spec.title}
+                yield about | _contest(drawn, traded, found, numbers)
+
+
+def _contest(everyone: Sequence[Record], traded: Sizes, found: Merged, numbers: Numbers) -> View:
+    """Who competes, in reading order, and the errors of all their differences."""
+    return {
+        "higher": everyone[0].direction == HIGHER,
+        "rivals": [
+            _rival(r, label, traded, found) | {"number": numbers.setdefault(r, len(numbers))}
+            for r, label in zip(everyone, _labels(everyone), strict=True)
+        ],
+        "pairs": [_pair(a, b, found) for i, b in enumerate(everyone) for a in everyone[:i]],
+    }
 
 
 def _names(ours: Sequence[Sequence[Record]], found: Merged) -> list[str]:
@@ -179,7 +183,7 @@ def _labels(records: Sequence[Record]) -> list[str]:
     return [", ".join(filter(None, part)) for part in parts]
 
 
-def _rival(record: Record, label: str, traded: dict[str, dict[Any, float]], found: Merged) -> View:
+def _rival(record: Record, label: str, traded: Sizes, found: Merged) -> View:
     own = point(0, record)
     return {
         "label": label,
@@ -194,16 +198,16 @@ def _rival(record: Record, label: str, traded: dict[str, dict[Any, float]], foun
     }
 
 
-def _traded(found: Merged) -> dict[str, dict[Any, float]]:
-    """The sizes of codes by system and setting, and by system alone where it has one."""
-    sizes: dict[str, dict[Any, float]] = {name: {} for name in TRADED}
+def _traded(found: Merged) -> Sizes:
+    sizes: Sizes = {name: {} for name in TRADED}
     for r in found.rows:
         if r.metric in sizes and r.value:
             sizes[r.metric][r.system, r.setting] = r.value
     return sizes
 
 
-def _of_code(record: Record, sizes: dict[Any, float]) -> float | None:
+def _of_code(record: Record, sizes: Mapping[tuple[str, str], float]) -> float | None:
+    """The size of the code of a record: that of its system and setting, or the only one of its system."""
     own = {value for (system, _), value in sizes.items() if system == record.system}
     return sizes.get((record.system, record.setting), own.pop() if len(own) == 1 else None)
 
