@@ -61,6 +61,8 @@ function fill(section, headings, rows) {
   table.replaceWith(made);
   makeSortable(made);
   makeOpenable(made);
+  for (const tools of section.querySelectorAll(".tools:has([type=search])")) tools.remove();
+  makeFilterable(section);
 }
 
 const shortest = (number) => number.toLocaleString("en", { maximumSignificantDigits: 6 });

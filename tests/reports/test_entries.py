@@ -53,9 +53,9 @@ def test_a_number_that_is_not_the_mean_of_its_scores_is_refused(entry, capsys):
     assert f"{(SCORES - 0.01).mean():.8g} of 50" in line
 
 
-def test_a_score_that_was_taken_out_is_noticed(entry, capsys):
+def test_scores_of_more_images_are_noticed_even_with_the_same_mean(entry, capsys):
     lines = (entry / "samples.csv").read_text().splitlines()
-    (entry / "samples.csv").write_text("\n".join([lines[0], *lines[2:]]))
+    (entry / "samples.csv").write_text("\n".join([*lines, *lines[1:]]))
     assert "of 50 images, and by samples.csv" in refusal(main, capsys, "--check", entry)
 
 

@@ -177,7 +177,14 @@ def test_a_trade_off_has_a_logarithmic_axis(visit):
     assert marks.count() == 0
 
 
-def test_numbers_are_sorted_and_opened(visit):
+def test_numbers_are_filtered_sorted_and_opened(visit):
+    boxes = visit.locator("#ranking").get_by_role("searchbox")
+    boxes.fill("theirs")
+    assert [row.inner_text()[:4] for row in visit.locator("#ranking tbody tr:visible").all()] == [
+        "NVAE"
+    ]
+    choose(visit, "metric", "SSIM")
+    assert boxes.count() == 1 and visit.locator("#ranking tbody tr:visible").count() == 5
     visit.locator("#ranking thead").get_by_role("button", name="value").click()
     assert rows(visit, "ranking")[0][0] == "NVAE"
     visit.locator("#ranking [data-number] button").first.click()
