@@ -5,7 +5,15 @@ from collections.abc import Callable, Iterator
 from reports.page.plots.data import Plot
 from reports.page.plots.dots import by_attribute, by_class, nearest, path_length, samples
 from reports.page.plots.edits import identity
-from reports.page.plots.lines import by_calls, by_cost, by_size, by_steps, over_t, samples_by_steps
+from reports.page.plots.lines import (
+    by_calls,
+    by_cost,
+    by_size,
+    by_steps,
+    over_t,
+    robustness,
+    samples_by_steps,
+)
 from reports.tables.merging import Merged
 
 OF: dict[str, tuple[Callable[[Merged], Iterator[Plot]], ...]] = {
@@ -15,6 +23,7 @@ OF: dict[str, tuple[Callable[[Merged], Iterator[Plot]], ...]] = {
     "unconditional": (samples_by_steps, samples),
     "interpolation": (path_length,),
     "identity": (identity,),
+    "latent": (robustness,),
     "denoising": (over_t,),
     "memorisation": (nearest,),
 }

@@ -37,6 +37,10 @@ STEPS, NETWORK_CALLS = attrgetter("steps"), attrgetter("calls")
 _SERIES = attrgetter("system", "setting", "solver")
 
 
+def _system(record: Record) -> tuple[str, ...]:
+    return (record.system,)
+
+
 def by_steps(found: Merged) -> Iterator[Plot]:
     """Table 2: SSIM and LPIPS (or its stand-in) against T."""
     key = attrgetter("system", "setting")
@@ -94,13 +98,22 @@ def _operations(record: Record, gflops: dict[tuple[str, str], float]) -> float |
 
 def over_t(found: Merged) -> Iterator[Plot]:
     """Figure 6: the error of the predicted image against the t of its noise."""
-    yield from _against(
-        found, "figure6_denoising", "mse", "t", _noised_to, lambda r: (r.system,), log=False
-    )
+    at = partial(_in_setting, r"t = (\d{1,6})")
+    yield from _against(found, "figure6_denoising", "mse", "t", at, _system, log=False)
 
 
-def _noised_to(record: Record) -> float | None:
-    match = re.fullmatch(r"t = (\d{1,6})", record.setting)
+def robustness(found: Merged) -> Iterator[Plot]:
+    """How far images move with noise in their codes, and with numbers of a few bits."""
+    noise, bits = (partial(_in_setting, p) for p in (r"noise (\d[\d.]{0,6})", r"(\d{1,3}) bits"))
+    label = "noise in the code, in standard deviations"
+    yield from _against(found, "latent_robustness", "lpips", label, noise, _system)
+    label = "bits of each number of the code"
+    yield from _against(found, "latent_robustness", "lpips", label, bits, _system, log=False)
+
+
+def _in_setting(pattern: str, record: Record) -> float | None:
+    """The number that a setting names."""
+    match = re.fullmatch(pattern, record.setting)
     return float(match[1]) if match else None
 
 

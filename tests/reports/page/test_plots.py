@@ -58,7 +58,7 @@ def test_the_paper_s_figures_are_drawn(plots):
     for wanted in (
         "SSIM ↑ against T", "pd_effnet ↓ against T", "SSIM ↑ against network calls", "against GFLOP",
         "AUROC ↑ of each attribute", "against the strength of the edit", "ppl_effnet", "EfficientNet ratio",
-        "MSE ↓ against t",
+        "MSE ↓ against t", "against noise in the code", "against bits of each number of the code",
     ):  # fmt: skip
         assert any(wanted in title for title in titles), wanted
 
@@ -68,6 +68,19 @@ def test_points_stand_where_their_values_are(tmp_path):
     (x0, y0), (x1, y1), (x2, y2) = markers(plot, "DiffAE")
     assert x1 - x0 == pytest.approx(x2 - x1, abs=0.01) and x1 > x0  # decades of T
     assert y0 - y1 == pytest.approx(y1 - y2, abs=0.01) and y0 > y1  # steps of 0.1
+
+
+def test_robustness_is_drawn_against_noise_and_against_bits(tmp_path):
+    settings = ("noise 0.1", "noise 1", "noise 10", "2 bits", "4 bits", "6 bits", "as encoded")
+    records = [
+        number("latent_robustness", "lpips", 0.1 + i, setting=setting, benchmark="latent")
+        for i, setting in enumerate(settings)
+    ]
+    noise, bits = drawn(tmp_path, records, "latent")
+    for plot, ys in ((noise, (0.1, 1.1, 2.1)), (bits, (3.1, 4.1, 5.1))):
+        assert [p.y for p in plot.key[0].points] == pytest.approx(ys)
+        first, second, third = (x for x, _ in markers(plot, "DiffAE"))
+        assert second - first == pytest.approx(third - second, abs=0.01)
 
 
 def test_an_interval_is_that_of_the_record_or_of_its_error(tmp_path):
