@@ -73,7 +73,7 @@ def test_errors_of_differences_are_those_of_paired_means(entries):
         j, i = sorted((labels.index(a), labels.index(b)))
         return contest["pairs"][i * (i - 1) // 2 + j]
 
-    change = SCORES - rng_of_vqgan(entries[0])
+    change = SCORES - scores_of_vqgan(entries[0])
     stderr = change.std(ddof=1) / math.sqrt(50)
     noise = stats.t.ppf(0.975, 49) * stderr
     assert pair("DiffAE", "VQ-GAN") == [pytest.approx(stderr, 0.01), pytest.approx(noise, 0.01), 1]
@@ -83,7 +83,7 @@ def test_errors_of_differences_are_those_of_paired_means(entries):
     assert len(contest["pairs"]) == 10
 
 
-def rng_of_vqgan(folder):
+def scores_of_vqgan(folder):
     rows = [line.split(",") for line in (folder / "samples.csv").read_text().splitlines()]
     system, score = rows[0].index("system"), rows[0].index("ssim")
     return np.array([float(row[score]) for row in rows if row[system] == "VQ-GAN"])
@@ -163,6 +163,16 @@ def test_two_systems_are_compared_in_every_metric_that_both_have(visit):
     assert row[0].startswith("SSIM") and row[5:] == ["DiffAE", "unpaired, beyond noise"]
     size = abs(SCORES.mean() - OTHERS.mean())
     assert float(row[4].split(" ")[0]) == pytest.approx(size, abs=1e-3)
+
+
+def test_each_pair_has_its_own_error(visit, entries):
+    choose(visit, "first", "VQ-GAN")
+    choose(visit, "second", "DDIM")
+    (row,) = rows(visit, "compare")
+    change = SCORES - 0.001 - scores_of_vqgan(entries[0])
+    size, error = map(float, row[4].split(" ± "))
+    assert size == pytest.approx(change.mean(), abs=1e-4)
+    assert error == pytest.approx(change.std(ddof=1) / math.sqrt(50), rel=0.02)
 
 
 def test_a_trade_off_has_a_logarithmic_axis(visit):
