@@ -34,16 +34,13 @@ def ratio(slow: Sequence[float], fast: Sequence[float]) -> str:
     return f"{middle:.2f} ({low:.2f} to {high:.2f})"
 
 
-def command(*words: object, processes: int = 1) -> list[str]:
-    """A Python program, in so many processes of torch.distributed, as subprocess takes it."""
-    launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    return [sys.executable, *(launch if processes > 1 else []), *map(str, words)]
-
-
 def program(*words: object, processes: int = 1, **variables: str) -> str:
-    """The output of a Python program that runs with one thread a process."""
+    """The output of a Python program that runs with one thread a process, in so many processes of
+    torch.distributed.
+    """
+    launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     return subprocess.run(
-        command(*words, processes=processes),
+        [sys.executable, *(launch if processes > 1 else []), *map(str, words)],
         env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"} | variables,
         stdout=subprocess.PIPE,
         text=True,

@@ -34,7 +34,7 @@ from benchmarks.metrics.networks.folding import without_batch_norms
 from benchmarks.runtime.precision import of_networks, precision
 from diffae.model import DiffusionAutoencoder
 from diffae.networks.config import ARCHITECTURES, ModelConfig
-from diffae.networks.nn import AttentionBlock, ResBlock, timestep_embedding
+from diffae.networks.nn import AttentionBlock, ResBlock, resample, timestep_embedding
 from reports.records.metrics import EFFNET
 
 CLOSE = 1e-5  # of float32: what the order of sums may change
@@ -80,23 +80,17 @@ def normalised(x: Tensor, norm: nn.GroupNorm) -> Tensor:
     return F.group_norm(x, norm.num_groups, norm.weight, norm.bias, norm.eps)
 
 
-def resampled(x: Tensor, direction: str | None) -> Tensor:
-    if direction == "up":
-        return F.interpolate(x, scale_factor=2, mode="nearest")
-    return F.avg_pool2d(x, 2) if direction == "down" else x
-
-
 def residual(block: ResBlock, x: Tensor, emb: Tensor, z: Tensor) -> Tensor:
     """AdaGN(h, t, z) = (1 + z_s) ((1 + t_s) GroupNorm(h) + t_b) between two convolutions (paper,
     Eq. 7).
     """
     h = F.silu(normalised(x, block.in_layers[0]))
-    h = block.in_layers[2](resampled(h, block.direction))
+    h = block.in_layers[2](resample(h, block.direction))
     t_scale, t_shift = block.emb_layers(emb)[:, :, None, None].chunk(2, dim=1)
     h = normalised(h, block.out_layers[0]) * (1 + t_scale) + t_shift
     h = h * (1 + block.cond_emb_layers(z)[:, :, None, None])
     h = block.out_layers[3](F.silu(h))
-    return block.skip_connection(resampled(x, block.direction)) + h
+    return block.skip_connection(resample(x, block.direction)) + h
 
 
 def attention(block: AttentionBlock, x: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import IO
 
 import pytest
 
@@ -57,7 +58,9 @@ def environment(cache: Path) -> dict[str, str]:
     return os.environ | paths | {"OMP_NUM_THREADS": "1"}
 
 
-def start(*arguments: object, cache: Path, processes: int = 1) -> subprocess.Popen[str]:
+def start(
+    *arguments: object, cache: Path, processes: int = 1, output: int | IO[str] = subprocess.PIPE
+) -> subprocess.Popen[str]:
     """Start `python -m benchmarks.run` in a real process, or in several under torchrun."""
     launch = [sys.executable, "-m"]
     if processes > 1:
@@ -65,8 +68,8 @@ def start(*arguments: object, cache: Path, processes: int = 1) -> subprocess.Pop
     return subprocess.Popen(
         [*launch, "benchmarks.run", *map(str, arguments)],
         env=environment(cache),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stdout=output,
+        stderr=output,
         text=True,
         cwd=cache,
     )

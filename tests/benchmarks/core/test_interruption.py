@@ -10,8 +10,9 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import interruption
 import pytest
-from in_process import command, environment, start
+from in_process import command, start
 
 from benchmarks.run import main
 
@@ -153,16 +154,6 @@ def test_a_run_that_is_killed_four_times_gives_the_same_bytes(tmp_path):
     """The experiment of docs/scale.md, with fewer kills; it fails if bytes differ or work was done
     twice.
     """
-    script = ROOT / "docs" / "results" / "interruption.py"
-    result = subprocess.run(
-        [sys.executable, script, "--kills", "4"],
-        env=environment(tmp_path) | {"TMPDIR": str(tmp_path)},
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stderr
-    rows = [[cell.strip() for cell in line.split("|")[1:4]] for line in result.stdout.splitlines()]
-    table = {row[0]: row[1:] for row in rows if row}
-    assert table["of these killed"] == ["0", "4"]
-    assert table["finished chunks computed again"] == ["0", "0"]
-    assert table["half-written files left at the end"] == ["0", "0"]
+    whole, killed = interruption.compared(tmp_path, kills=4)
+    assert (whole.kills, killed.kills) == (0, 4)
+    assert not whole.again and not whole.partial() and not killed.partial()

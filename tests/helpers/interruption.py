@@ -1,6 +1,6 @@
 """Kill a run at 25 random moments, resume it, and compare its numbers with an uninterrupted run.
 
-    python docs/results/interruption.py [--kills 25]
+    python tests/helpers/interruption.py [--kills 25]
 
 The moments are spread over the whole run: the k-th kill comes after a randomly drawn number of
 finished chunks and a random fraction of a second, so that it interrupts work. Every second launch
@@ -22,7 +22,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from measure import command, table
+from in_process import start
+from tabulate import tabulate
 
 LONGEST_PAUSE = 0.5  # seconds between the last chunk and the kill
 
@@ -36,7 +37,8 @@ class Run:
         self.seconds = self.startup = 0.0  # of these before the first benchmark
         self.seen: dict[Path, tuple[int, int]] = {}
         self.again: set[Path] = set()
-        root.mkdir()
+        self.cache = root / "cache"
+        self.cache.mkdir(parents=True)
 
     @property
     def records(self) -> bytes:
@@ -44,34 +46,28 @@ class Run:
 
     def chunks(self) -> dict[Path, tuple[int, int]]:
         """The finished chunks, with what changes when one is written again."""
-        found = ((path, path.stat()) for path in (self.root / "cache" / "store").glob("*/*.npz"))
+        found = ((path, path.stat()) for path in (self.cache / "store").glob("*/*.npz"))
         return {path: (status.st_ino, status.st_mtime_ns) for path, status in found}
 
     def partial(self) -> int:
-        return sum(1 for _ in (self.root / "cache" / "store").rglob("*.partial"))
+        return sum(1 for _ in (self.cache / "store").rglob("*.partial"))
 
     def launch(self, processes: int, moment: float = float("inf"), pause: float = 0) -> None:
         """Start the command; kill it `pause` seconds after `moment` chunks are finished."""
         log, killed, began = self.root / f"log-{self.launches:02}.txt", False, 0.0
-        words = ["-m", "benchmarks.run", "all", "--profile", "smoke", "--out", self.root / "run"]
-        settings = {"DIFFAE_CACHE": str(self.root / "cache"), "OMP_NUM_THREADS": "1"}
-        start = time.monotonic()
+        words = ["all", "--profile", "smoke", "--out", self.root / "run"]
+        beginning = time.monotonic()
         with open(log, "w") as file:
-            process = subprocess.Popen(
-                command(*words, processes=processes),
-                env=os.environ | settings,
-                stdout=file,
-                stderr=file,
-            )
+            process = start(*words, cache=self.cache, processes=processes, output=file)
         while process.poll() is None:
             if not began and "systems: " in log.read_text():  # announced before the first one
-                began = time.monotonic() - start
+                began = time.monotonic() - beginning
             if len(self.chunks()) >= moment:
                 time.sleep(pause)
                 killed = kill(process)
                 break
             time.sleep(0.02)
-        seconds = time.monotonic() - start
+        seconds = time.monotonic() - beginning
         if not killed and process.returncode != 0:
             sys.exit(f"{log}: ended with status {process.returncode}\n{log.read_text()[-2000:]}")
         self.launches += 1
@@ -100,7 +96,7 @@ class Run:
         }
 
 
-def kill(process: subprocess.Popen[bytes]) -> bool:
+def kill(process: subprocess.Popen[str]) -> bool:
     """Send SIGKILL to the process and all of its children. Returns False if it had ended already."""
     if process.poll() is not None:
         return False
@@ -118,24 +114,29 @@ def kill(process: subprocess.Popen[bytes]) -> bool:
     return True
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--kills", type=int, default=25)
-    args = parser.parse_args()
-    root = Path(tempfile.mkdtemp(prefix="interruption-"))  # stays if the check fails
+def compared(root: Path, kills: int) -> tuple[Run, Run]:
+    """An undisturbed run, and one that was killed. Their bytes are equal, and no work was done twice."""
     whole, killed = Run(root / "whole"), Run(root / "killed")
     whole.launch(1)
     rng, total = random.Random(0), len(whole.seen)
-    for k, moment in enumerate(sorted(rng.uniform(0, total - 2) for _ in range(args.kills))):
+    for k, moment in enumerate(sorted(rng.uniform(0, total - 2) for _ in range(kills))):
         reached = len(killed.seen) >= moment  # so the kill falls into the start, or soon after
         longest = 1.5 * whole.startup if reached else LONGEST_PAUSE
         killed.launch(1 + k % 2, moment, rng.uniform(0, longest))
     killed.launch(1)
-    one, other = whole.column(), killed.column()
-    rows = [[name, cell, other[name]] for name, cell in one.items()]
-    print(table(rows, ["", "undisturbed", "killed and resumed"]))
     assert killed.records == whole.records, f"records.csv differ, see {root}"
     assert not killed.again, f"computed twice: {sorted(killed.again)}"
+    return whole, killed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--kills", type=int, default=25)
+    root = Path(tempfile.mkdtemp(prefix="interruption-"))  # stays if the check fails
+    one, other = (run.column() for run in compared(root, parser.parse_args().kills))
+    rows = [[name, cell, other[name]] for name, cell in one.items()]
+    heads = ["", "undisturbed", "killed and resumed"]
+    print(tabulate(rows, heads, "pipe", disable_numparse=True))
     shutil.rmtree(root)
 
 
