@@ -105,7 +105,7 @@ def test_a_page_without_markers_is_an_error(readme, tmp_path):
     page = tmp_path / "page.md"
     page.write_text("no table")
     with pytest.raises(SystemExit, match="page.md"):
-        readme.renewed(page, "a table")
+        readme.renewed(page, {"results": lambda: "a table"})
 
 
 def test_the_picture_is_made_of_the_packaged_model_by_the_script_beside_it():

@@ -1,10 +1,10 @@
-"""Write the tables of results in README.md, docs/systems.md and docs/results, and the index of docs/results, from committed files.
+"""Write the tables of results in README.md, docs and docs/results, and the index of docs/results, from committed files.
 
     python docs/results/readme.py            lists the pages that are stale: exit status 1 if any is
     python docs/results/readme.py --write    writes them again, between their markers
 
-README.md uses `benchmarks/baseline/records.csv`, the page of a folder here the CSV files in it, the table of small systems
-the packaged files, the index the first lines of scripts and pages. The text of a page explains its numbers; nothing between
+README.md uses `benchmarks/baseline/records.csv`, the page of a folder here the CSV files in it, docs/solvers.md those of solvers,
+the table of small systems the packaged files, the index the first lines of scripts and pages. The text of a page explains its numbers; nothing between
 the markers is typed by hand.
 """
 
@@ -12,7 +12,7 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +20,7 @@ import pandas as pd
 from latent.analysis import tables as correlations
 from measure import table
 from safetensors.numpy import load_file
+from solvers import tables as of_solvers
 
 from benchmarks import systems
 from benchmarks.systems.shared import folder as packages
@@ -240,8 +241,8 @@ HELPERS = ("README", "readme", "measure")
 # Pages
 
 
-def pages() -> dict[Path, Callable[[], str]]:
-    """Every page with results between markers, and the functions that write them."""
+def pages() -> dict[Path, dict[str, Callable[[], str]]]:
+    """Every page with results, and the functions that write what is between markers of a name."""
     of_folders: dict[str, Callable[[Path], str]] = {
         "fashion-mnist": in_short,
         "small": of_photographs,
@@ -251,25 +252,37 @@ def pages() -> dict[Path, Callable[[], str]]:
         "all-systems": every_system,
         "latent": correlations,
     }
-    return {
+    results: dict[Path, Callable[[], str]] = {
         ROOT / "README.md": lambda: in_short(BASELINE),
         ROOT / "docs" / "systems.md": small_systems,
         HERE / "README.md": index,
-    } | {HERE / name / "README.md": partial(make, HERE / name) for name, make in of_folders.items()}
+    }
+    results |= {
+        HERE / name / "README.md": partial(f, HERE / name) for name, f in of_folders.items()
+    }
+    rows = of_solvers.read()
+    solvers = {name: partial(make, rows) for name, make in of_solvers.TABLES.items()}
+    return {page: {"results": make} for page, make in results.items()} | {
+        HERE / "solvers" / "README.md": solvers,
+        ROOT / "docs" / "solvers.md": {"twenty": solvers["twenty"]},
+    }
 
 
-def renewed(page: Path, made: str) -> str:
-    """The text of `page` with `made` between its markers."""
-    before, begin, rest = page.read_text(encoding="utf-8").partition("<!-- results -->\n")
-    _, end, after = rest.partition("<!-- end of results -->")
-    if not begin or not end:
-        raise SystemExit(f"{page}: no {begin} ... <!-- end of results -->")
-    return f"{before}{begin}\n{made}\n\n{end}{after}"
+def renewed(page: Path, made: Mapping[str, Callable[[], str]]) -> str:
+    """The text of `page` with each of `made` between the markers of its name."""
+    text = page.read_text(encoding="utf-8")
+    for name, make in made.items():
+        before, begin, rest = text.partition(f"<!-- {name} -->\n")
+        _, end, after = rest.partition(f"<!-- end of {name} -->")
+        if not begin or not end:
+            raise SystemExit(f"{page}: no <!-- {name} --> ... <!-- end of {name} -->")
+        text = f"{before}{begin}\n{make()}\n\n{end}{after}"
+    return text
 
 
 def stale() -> dict[Path, str]:
     """The pages that are not up to date, with their new text."""
-    made = {page: renewed(page, make()) for page, make in pages().items()}
+    made = {page: renewed(page, parts) for page, parts in pages().items()}
     return {page: text for page, text in made.items() if text != page.read_text(encoding="utf-8")}
 
 

@@ -3,10 +3,10 @@
     python docs/results/solvers/solvers.py                                  the packaged models on portraits
     python docs/results/solvers/solvers.py --model portraits-noise=runs/noise
     python docs/results/solvers/solvers.py --model fashion-mnist=runs/fashion --data /usr/share/datasets/fashion-mnist
-    python docs/results/solvers/solvers.py --tables                         solvers.csv and README.md, measuring nothing
 
 The results of a cell are a file in `--out`, so that the same command continues after an interruption; solvers.csv has the
-numbers of all files there, and the tables of README.md those of solvers.csv. Set OMP_NUM_THREADS=1 if something else runs.
+numbers of all files there. Then `python docs/results/readme.py --write` writes the tables of the pages. Set OMP_NUM_THREADS=1
+if something else runs.
 """
 
 import argparse
@@ -239,18 +239,16 @@ def main() -> None:
     parser.add_argument("--model", action="append", metavar="NAME[=PATH]", default=[])
     parser.add_argument("--data", help="images of these models; portraits unless given")
     parser.add_argument("--out", type=Path, default=Path("runs/solvers"))
-    parser.add_argument("--tables", action="store_true")
     args = parser.parse_args()
-    if not args.tables:
-        data = open_dataset(args.data, 32) if args.data else open_portraits(PORTRAITS, 32, SEED)
-        held_out = select(data, "test", REFERENCE, SEED)
-        for given in args.model or ("portraits", "portraits-ddim"):
-            name, _, path = given.partition("=")
-            autoencoder = open_checkpoint(path or name).config.kind == AUTOENCODER
-            kind = DiffusionAutoencoder if autoencoder else DDIM
-            bench = Bench(name, kind.from_pretrained(path or name), held_out, args.out / name)
-            for place, cell in plan(autoencoder):
-                bench.measured(place, cell)
+    data = open_dataset(args.data, 32) if args.data else open_portraits(PORTRAITS, 32, SEED)
+    held_out = select(data, "test", REFERENCE, SEED)
+    for given in args.model or ("portraits", "portraits-ddim"):
+        name, _, path = given.partition("=")
+        autoencoder = open_checkpoint(path or name).config.kind == AUTOENCODER
+        kind = DiffusionAutoencoder if autoencoder else DDIM
+        bench = Bench(name, kind.from_pretrained(path or name), held_out, args.out / name)
+        for place, cell in plan(autoencoder):
+            bench.measured(place, cell)
     tables.write(args.out)
 
 

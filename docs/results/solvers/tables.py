@@ -1,6 +1,6 @@
 """Compute solvers.csv from the files of cells, and from it the tables of the pages on solvers.
 
-solvers.csv has one row per number.
+solvers.csv has one row per number. `python docs/results/readme.py --write` writes the pages.
 
 `ssim`, `mse` (in [0, 1] units) and `logit` are means over images with their standard errors; `ssim
 gain` and `mse gain` are the differences to the paper's DDIM with T = 100 on the same images, with
@@ -26,9 +26,7 @@ from benchmarks.metrics.pixel import mse
 from benchmarks.metrics.ssim import ssim
 from diffae.diffusion.scheme import find
 
-HERE = Path(__file__).parent
-CSV = HERE / "solvers.csv"
-PAGES = (HERE / "README.md", HERE.parents[1] / "solvers.md")
+CSV = Path(__file__).with_name("solvers.csv")
 PLACE = "model data what solver grid steps encode_calls decode_calls".split()
 COLUMNS = [*PLACE, "metric", "value", "stderr", "n"]
 PAPER, CONVERGED = "trip-ddim-100", "trip-ab2-v-50"  # cells that others are compared with
@@ -37,15 +35,9 @@ Values = dict[str, tuple[float, float, int]]  # metric: value, its standard erro
 
 
 def write(out: Path) -> None:
-    """Write solvers.csv from the cells in `out`, if there are any, and the pages' tables from
-    solvers.csv.
-    """
-    if out.is_dir():
-        frame = pd.DataFrame(numbers(out), columns=COLUMNS).sort_values(COLUMNS[:9])
-        frame.to_csv(CSV, index=False, float_format="%.5g", na_rep="nan", lineterminator="\n")
-    found = read()
-    for page in PAGES:
-        page.write_text(filled(page.read_text(), found))
+    """Write solvers.csv from the cells in `out`."""
+    frame = pd.DataFrame(numbers(out), columns=COLUMNS).sort_values(COLUMNS[:9])
+    frame.to_csv(CSV, index=False, float_format="%.5g", na_rep="nan", lineterminator="\n")
 
 
 # ----------------------------------------------------------------------------------------------
@@ -194,16 +186,6 @@ def round_trips(found: list[Row]) -> dict[Pair, dict[How, Row]]:
     rows = [row for row in found if row["what"] == "round trip"]
     pairs = dict.fromkeys((row["model"], row["data"]) for row in rows)
     return {pair: by_how(rows, "round trip", pair) for pair in pairs}
-
-
-def filled(page: str, found: list[Row]) -> str:
-    """A page with new tables between its marks."""
-    for name, make in TABLES.items():
-        before, begin, rest = page.partition(f"<!-- {name} -->\n")
-        if begin:
-            _, end, after = rest.partition("<!-- end -->")
-            page = f"{before}{begin}\n{make(found)}\n\n{end}{after}"
-    return page
 
 
 # ----------------------------------------------------------------------------------------------
