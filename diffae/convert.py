@@ -1,15 +1,19 @@
-"""Convert the authors' checkpoint: last.ckpt -> model.safetensors + config.json.
+"""Convert a checkpoint into a folder for the Hugging Face Hub: weights, configuration, model card.
 
     python -m diffae.convert last.ckpt OUT
+    python -m diffae.convert runs/mine OUT --run runs/mine-standard --licence mit
 
-Only the EMA weights are kept, in float32: about a quarter of the file (0.5 GB instead of 2 GB for FFHQ128).
-The result gives the same outputs, loads faster and holds no pickle.
+Of the authors' last.ckpt only the EMA weights are kept, in float32: about a quarter of the file (0.5 GB
+instead of 2 GB for FFHQ128). The result gives the same outputs, loads faster and holds no pickle. The
+files of a checkpoint of ours are copied as they are.
 """
 
 import shutil
+from pathlib import Path
 
 from safetensors import SafetensorError
 
+from diffae.checkpoints import hub
 from diffae.system import cli
 from diffae.system.errors import UserError
 from diffae.system.files import Target, amount, refuse_outputs
@@ -17,23 +21,41 @@ from diffae.system.files import Target, amount, refuse_outputs
 
 def main(arguments: list[str] | None = None) -> None:
     parser = cli.Parser(cli.prog("diffae.convert"), __doc__)
-    parser.add_argument("checkpoint", type=cli.path, metavar="last.ckpt", help="the authors' file")
-    parser.add_argument(
-        "out", type=cli.path, metavar="OUT", help="folder to write, which must not exist"
+    add = parser.add_argument
+    add(
+        "checkpoint",
+        type=cli.word,
+        metavar="CKPT",
+        help="the authors' last.ckpt, a folder of ours, hf://OWNER/NAME, or a packaged name",
     )
+    add("out", type=cli.path, metavar="OUT", help="folder to write, which must not exist")
+    add("--run", type=cli.path, help="run folder that measured CKPT, for the card's results")
+    add("--licence", type=cli.word, metavar="ID", help="of the weights, as the Hub names it: mit")
     args = parser.parse(arguments)
 
     from diffae import DDIM, DiffusionAutoencoder
-    from diffae.checkpoints.checkpoint import open_checkpoint
+    from diffae.checkpoints import card
+    from diffae.checkpoints.checkpoint import FILES, Folder, open_checkpoint
     from diffae.networks.config import AUTOENCODER
 
-    refuse_outputs([Target("OUT", args.out)], [args.checkpoint])
-    kind = open_checkpoint(args.checkpoint).config.kind
+    place = hub.local(args.checkpoint)
+    refuse_outputs([Target("OUT", args.out)], [place, args.run])
+    found = open_checkpoint(place)
+    kind = found.config.kind
+    rows = [] if args.run is None else card.measured(args.run, found.fingerprint())
     model_class = DiffusionAutoencoder if kind == AUTOENCODER else DDIM
-    model = model_class.from_pretrained(args.checkpoint)
+    model = model_class.from_pretrained(place)
+    parameters = sum(tensor.numel() for tensor in model.parameters())
+    text = card.render(args.out.name, found, parameters, rows, args.licence)
     partial = args.out.with_name(f"{args.out.name}.partial")  # whole or not at all
     try:
-        model.save_pretrained(partial)
+        if isinstance(found, Folder):
+            partial.mkdir(parents=True)
+            for file in filter(Path.is_file, (found.path / name for name in FILES)):
+                shutil.copyfile(file, partial / file.name)
+        else:
+            model.save_pretrained(partial)
+        (partial / "README.md").write_text(text, encoding="utf-8")
         partial.rename(args.out)
     except (OSError, SafetensorError) as error:
         raise UserError(f"{args.out}: cannot be written ({error})") from None

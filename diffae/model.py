@@ -75,7 +75,7 @@ class _Model(nn.Module):
     def from_pretrained(cls, path: str | Path, device: str | torch.device = "cpu") -> Self:
         """Load a folder of our format, the authors' `last.ckpt` (its EMA weights), or a packaged model.
 
-        Nothing in the file is executed. Raises UserError if there is no such model, if it is of
+        The first two may be on the Hugging Face Hub: hf://OWNER/NAME[@REVISION][/PATH]. Nothing in the file is executed. Raises UserError if there is no such model, if it is of
         a different kind, or if tensors are missing, left over, misshapen or not finite; each is
         named.
         """

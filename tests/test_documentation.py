@@ -29,7 +29,7 @@ from benchmarks.commands import running, settings_table
 from benchmarks.core.profiles import PROFILES
 from benchmarks.core.sizes import settings_of
 from diffae import train
-from diffae.checkpoints import checkpoint
+from diffae.checkpoints import checkpoint, hub
 from diffae.networks.config import AUTOENCODER, DDIM_BASELINE
 from diffae.system import cli
 from diffae.train.presets import find_preset
@@ -190,6 +190,7 @@ def parse(monkeypatch, tmp_path):
     for name in ("run", "prepare"):
         monkeypatch.setattr(running, name, reached)
     monkeypatch.setattr(checkpoint, "open_checkpoint", opened)
+    monkeypatch.setattr(hub, "find", lambda path: (path, ""))
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(
         ROOT / "examples" / "system_plugin"

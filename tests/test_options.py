@@ -160,6 +160,7 @@ OPTIONS: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("identity", "--steps --size", "0", "at least 1"),
     ("convert", "CHECKPOINT", "'' {out}", EMPTY),
     ("convert", "OUT", "{ckpt} ''", EMPTY),
+    ("convert", "--run --licence", "''", EMPTY),
     # ---- training
     ("train", "PRESET", "''", "unknown preset ''"),
     ("train", "--data --out --init --wandb", "''", EMPTY),

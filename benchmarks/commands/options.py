@@ -104,7 +104,7 @@ def _parser(description: str | None) -> cli.Parser:
         action="append",
         default=[],
         metavar="[SYSTEM[:TITLE]=]PATH",
-        help="checkpoint of a system; without SYSTEM= the file shows which; may be repeated, with a "
+        help="checkpoint of a system, a path or hf://OWNER/NAME; without SYSTEM= the file shows which; may be repeated, with a "
         "TITLE for each further checkpoint of the same system",
     )
     known = f"default: {','.join(systems.DEFAULT)}, or those of --ckpt"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.runtime.registry import Own, Registry, found_at
+from diffae.checkpoints import hub
 
 if TYPE_CHECKING:
     import torch
@@ -68,14 +69,19 @@ def load(
 ) -> "System":
     """Load the system `name` from the checkpoint `path`, `checked`.
 
-    `path=None` loads the packaged checkpoint, if there is one. Raises UserError if there is no such
-    system or its checkpoint cannot be used, SystemFailed if the system fails or is invalid.
+    `path` may be one on the Hub, hf://OWNER/NAME. `path=None` loads the packaged checkpoint, if
+    there is one. Raises UserError if there is no such system or its checkpoint cannot be used,
+    SystemFailed if the system fails or is invalid.
     """
     import torch
 
     from benchmarks.systems.protocol import checked
 
-    return checked.build(name, factory(name), path, torch.device(device))
+    make = factory(name)
+    place, origin = hub.find(path)
+    system = checked.build(name, make, place, torch.device(device))
+    system.origin = origin
+    return system
 
 
 def factory(name: str) -> Callable[..., Any]:

@@ -6,7 +6,6 @@ Nothing in either is ever executed.
 import hashlib
 import json
 import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,9 +14,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from diffae.checkpoints import hub
 from diffae.checkpoints.official import OfficialCheckpoint
 from diffae.checkpoints.packaged import CONFIG, PACKAGED, packaged_names
-from diffae.checkpoints.trained_on import TrainedOn
+from diffae.checkpoints.trained_on import NOTE, TrainedOn
 from diffae.checkpoints.trained_on import read as trained_on_record
 from diffae.networks.config import ModelConfig, read_config
 from diffae.system.errors import UserError, name_all
@@ -25,6 +25,7 @@ from diffae.system.files import file_size
 
 WEIGHTS = "model.safetensors"
 OFFICIAL = "last.ckpt"
+FILES = (CONFIG, WEIGHTS, NOTE, "classifier.safetensors")  # of a folder of ours
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 GROUP = 1 << 24  # bytes of a file that are in memory twice while it is read
 LARGEST = 1e18  # of a weight: the square of ten times as much is more than float32 holds
@@ -64,17 +65,19 @@ class Folder:
 def open_checkpoint(path: str | Path) -> Folder | OfficialCheckpoint:
     """Open a checkpoint: our folder, the authors' `last.ckpt` (or its folder), or a packaged name.
 
+    Each of the first two may be on the Hub: `hf://OWNER/NAME`, `hf://OWNER/NAME/last.ckpt` (hub.py).
     A bare name of a packaged model always means the packaged model, even if a folder of that name
     exists; `./portraits` is the folder. A `Path`, which drops the "./", is a folder if that holds a
     checkpoint. The configuration is read, the weights are not. Raises UserError.
     """
+    path = hub.local(path)
     place = Path(path)
     if str(path) in packaged_names() and not (isinstance(path, Path) and _holds_checkpoint(place)):
         return Folder(PACKAGED / str(path))
     if not place.exists():
         raise UserError(
             f"{path}: no such checkpoint: give a folder with {WEIGHTS} and {CONFIG}, the authors' "
-            f"{OFFICIAL}, or the name of a packaged model ({', '.join(packaged_names()) or 'none here'}){of_hub(path)}"
+            f"{OFFICIAL}, or the name of a packaged model ({', '.join(packaged_names()) or 'none here'}){hub.hint(path)}"
         )
     if place.name in (WEIGHTS, CONFIG):
         place = place.parent
@@ -89,14 +92,6 @@ def open_checkpoint(path: str | Path) -> Folder | OfficialCheckpoint:
             f"{OFFICIAL}"
         )
     return Folder(place)
-
-
-def of_hub(path: str | Path) -> str:
-    """Advice for a name that looks like one of the Hugging Face Hub and is no folder here; else ""."""
-    match = re.fullmatch(r"[\w-][\w.-]*/([\w-][\w.-]*)", str(path))
-    if match is None:
-        return ""
-    return f"; of a model on the Hub, its folder: hf download {path} --local-dir {match[1]}, then --ckpt {match[1]}"
 
 
 def _holds_checkpoint(folder: Path) -> bool:

@@ -62,7 +62,7 @@ def attribute(text: str) -> tuple[str, float | None]:
 
 
 def _model(parser: cli.Parser) -> None:
-    ckpt = "a checkpoint of ours, the authors' last.ckpt, or a packaged name (default: portraits)"
+    ckpt = "a checkpoint of ours, the authors' last.ckpt, hf://OWNER/NAME, or a packaged name (default: portraits)"
     parser.add_argument("--ckpt", type=cli.word, default="portraits", help=ckpt)
     device = "cpu, cuda or cuda:N (default: a GPU if there is one)"
     parser.add_argument("--device", type=cli.device, help=device)

@@ -123,7 +123,7 @@ def _parser() -> cli.Parser:
         "--init",
         type=cli.word,
         metavar="CHECKPOINT",
-        help="start from the weights of a trained model (a folder, the authors' last.ckpt, a packaged name); with --stages latent "
+        help="start from the weights of a trained model (a folder, the authors' last.ckpt, hf://OWNER/NAME, a packaged name); with --stages latent "
         "they are kept, and only a new latent DDIM is trained",
     )
     parser.add_argument(

@@ -216,7 +216,8 @@ def test_a_converted_model_gives_identical_outputs(tiny, tmp_path, capsys):
     out = tmp_path / "converted"
     convert.main([str(tiny), str(out)])
     assert "diffusion_autoencoder, 32 px" in capsys.readouterr().out
-    assert sorted(file.name for file in out.iterdir()) == ["config.json", "model.safetensors"]
+    names = sorted(file.name for file in out.iterdir())
+    assert names == ["README.md", "config.json", "model.safetensors"]
     a, b = (DiffusionAutoencoder.from_pretrained(p) for p in (tiny, out))
     images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
 

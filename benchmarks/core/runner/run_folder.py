@@ -180,6 +180,8 @@ class RunFolder:
             "schema": SCHEMA,
             "settings": ours,
             "models": {system.name: dict(system.describe()) for system in systems},
+            "titles": {system.name: system.title for system in systems},
+            "hub": {system.name: system.origin for system in systems if system.origin},
             "seen_in_training": evaluation.seen_in_training(),
             "precision": context.precision,
             "started": provenance.now(),

@@ -1,7 +1,7 @@
 """Model folders of diffusers: find the folder of a path, refuse unsupported ones, load the model.
 
-Only `config.json` and `*.safetensors` are read. No code of a folder is run, no pickle is opened, no
-network is used.
+Only `config.json` and `*.safetensors` are read. No code of a folder is run, no pickle is opened. A folder
+on the Hub is downloaded before (diffae/checkpoints/hub.py), and no network is used here.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from torch import nn
 
 from benchmarks.systems.shared import containers, library
 from benchmarks.systems.shared.recognised import CONFIG, PIPELINE, read_json
-from diffae.checkpoints.checkpoint import of_hub
+from diffae.checkpoints import hub
 from diffae.system.errors import UserError, name_all
 from diffae.system.files import file_size
 
@@ -93,7 +93,7 @@ def find(path: Path) -> Found:
     if not path.is_dir():
         what = "is a file; give its folder" if path.exists() else "no such folder"
         needed = f"of diffusers: with {CONFIG} and {WEIGHTS}.safetensors"
-        raise UserError(f"{path}: {what} ({needed}){'' if path.exists() else of_hub(path)}")
+        raise UserError(f"{path}: {what} ({needed}){'' if path.exists() else hub.hint(path)}")
     _refuse_code(path)
     folder = _of_pipeline(path) if (path / PIPELINE).is_file() else path
     _refuse_code(folder)
@@ -105,7 +105,7 @@ def find(path: Path) -> Found:
                 f"{folder}: {name} is {config[name]!r:.20}: images have 3 channels here"
             )
     _refuse_without_safetensors(folder)
-    return Found(folder, f"{path.absolute().name} ({class_name})", class_name)
+    return Found(folder, f"{hub.title(path)} ({class_name})", class_name)
 
 
 def _refuse_code(folder: Path) -> None:

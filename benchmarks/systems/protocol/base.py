@@ -91,6 +91,7 @@ class System:
         reference     whether its rows are only for reference, and never the best of a table
         random        True if results differ between calls by design. Otherwise the rows of such a system get a note
         trained_on    the record of its training, if there is one
+        origin        set by `systems.load`: the address on the Hub that its checkpoint came from, with the commit
         live          a module that belongs to the caller and may be trained further. It is in evaluation mode during
                       calls only, and a digest of its state is added to `fingerprint`
 
@@ -116,6 +117,7 @@ class System:
     random: bool = False
     trained_on: TrainedOn | None = None
     live: nn.Module | None = None
+    origin: str = ""
 
     @property
     def learns_from_data(self) -> bool:

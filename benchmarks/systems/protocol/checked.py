@@ -152,7 +152,7 @@ class Checked(System):
         """
         inner = copy.copy(self.inner) if self.learns_from_data else self.inner
         found = Checked(self.name, inner, self.device)
-        found.title = self.title
+        found.title, found.origin = self.title, self.origin
         return found
 
     def solving(self, solver: str) -> "Checked":

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from diffae.checkpoints import hub
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
 
@@ -35,6 +36,7 @@ def read_address(text: str | Path | None, choices: Choices) -> tuple[Path | None
     unknown option or an invalid value.
     """
     options = {name: _default(values) for name, values in choices.items()}
+    text = hub.local(text)
     if text is None or Path(text).exists():
         return None if text is None else Path(text), options
     place, _, rest = str(text).partition("#")

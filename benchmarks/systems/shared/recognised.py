@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from diffae.checkpoints import hub
 from diffae.system.errors import UserError, reason
 from diffae.system.files import read_text
 
@@ -16,6 +17,7 @@ def system_of(text: str | Path) -> str | None:
 
     None if the path does not show it: a packaged name, a file, a folder of DiffAE's or DDIM's.
     """
+    text = hub.local(text)
     folder = Path(str(text).partition("#")[0]) if not Path(text).exists() else Path(text)
     if (folder / PIPELINE).is_file():
         return "diffusers"

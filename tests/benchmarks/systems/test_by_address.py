@@ -112,19 +112,19 @@ def test_a_checkpoint_says_its_system(tmp_path, monkeypatch, typed, expected):
 
 
 def test_what_a_checkpoint_may_have_meant_is_said(tmp_path, monkeypatch):
-    """A name of the Hub is a folder to download; a file of another system, or of one's own class,
+    """A name of the Hub has a prefix; a file of another system, or of one's own class,
     is named with it.
     """
     monkeypatch.chdir(tmp_path)
     torch.save({"a": torch.zeros(1)}, "weights.pt")
     name = "stabilityai/sd-vae-ft-mse"
-    hub = f"hf download {name} --local-dir sd-vae-ft-mse, then --ckpt sd-vae-ft-mse"
+    hub = f"a model on the Hub is hf://{name}"
     own = "--ckpt NAME=weights.pt (`list` has the names), or your own class: --ckpt module:Class=weights.pt"
     for given, words in ((name, hub), ("weights.pt", own), ("nothing.pt", "")):
         with pytest.raises(UserError) as error:
             options.parse(["reconstruction", "--ckpt", given], None)
-        assert words in str(error.value) and ("hf download" in str(error.value)) == (words == hub)
-    with pytest.raises(UserError, match=f"hf download {name} --local-dir"):
+        assert words in str(error.value) and ("on the Hub" in str(error.value)) == (words == hub)
+    with pytest.raises(UserError, match=hub):
         systems.load("diffusers", name)
 
 

@@ -1,0 +1,103 @@
+"""Checkpoints on the Hugging Face Hub: hf://OWNER/NAME[@REVISION][/PATH], as its own library writes them.
+
+PATH is a file or a folder there. What is needed is downloaded into the Hub's cache, once for each
+commit. HF_HOME, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE are those of the library. This module does
+not need PyTorch.
+"""
+
+import re
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tqdm import tqdm
+
+from diffae.system.cli import bar_is_seen
+from diffae.system.errors import UserError, needed, reason
+from diffae.system.files import REFUSALS
+
+SCHEME = "hf:/"  # a `Path` drops the second slash
+ADDRESS = re.compile(
+    r"hf://?([\w.-]+/[\w.-]+)(?:@(refs/pr/\d+|[\w.-]+))?((?:/(?!\.)[\w.=+-]+)*)(#.*)?"
+)
+SNAPSHOT = re.compile(r"/models--[^/]+--([^/]+)/snapshots/[0-9a-f]{40}$")  # in the cache
+# What is downloaded: texts, and weights in safetensors by the names that the readers know, of a
+# folder and of the autoencoder in a pipeline. Any other file, such as a pickle, only as PATH.
+TEXTS = ("*.json", "*.yaml", "*.md", "*.txt", "LICENSE*")
+WEIGHTS = ("model.safetensors", "classifier.safetensors", "diffusion_pytorch_model*.safetensors")
+PARTS = ("", "vae/", "vqvae/")
+
+P = TypeVar("P", bound=str | Path | None)
+
+
+def find(path: P) -> tuple[P | str, str]:
+    """Where a checkpoint is on this machine, and its address with the commit: "" if `path` is none.
+
+    What is on the Hub is downloaded if it is not in the cache. Options after a # are kept. Raises
+    UserError, naming the address.
+    """
+    text = str(path)
+    if not text.startswith(SCHEME):
+        return path, ""
+    if (match := ADDRESS.fullmatch(text)) is None:
+        raise UserError(f"{text}: not an address of the Hub: hf://OWNER/NAME[@REVISION][/PATH]")
+    name, revision, inside, options = match.groups("")
+    snapshot = _download(text, name, revision or "main", inside[1:])
+    place = snapshot / inside[1:]
+    if not place.is_file() and not any(place.rglob("*.safetensors")):
+        raise UserError(
+            f"{text}: no such file, and no folder with {WEIGHTS[0]} or {WEIGHTS[-1]}; another file of weights "
+            "is read if it is named: hf://OWNER/NAME/FILE"
+        )
+    return f"{place}{options}", f"hf://{name}@{snapshot.name}{inside}{options}"
+
+
+def local(path: P) -> P | str:
+    """Where a checkpoint is on this machine, as `find` says."""
+    return find(path)[0]
+
+
+def title(folder: Path) -> str:
+    """The name of a folder; of a commit in the Hub's cache, that of its repository."""
+    found = SNAPSHOT.search(folder.absolute().as_posix())
+    return found[1] if found else folder.absolute().name
+
+
+def hint(path: str | Path) -> str:
+    """Advice for a name that looks like one of the Hub and is no folder here; else ""."""
+    is_name = re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", str(path))
+    return f"; a model on the Hub is hf://{path}" if is_name else ""
+
+
+class _Bar(tqdm):  # type: ignore[type-arg]
+    """A progress bar that is shown where ours are."""
+
+    def __init__(self, *args: Any, **given: Any):
+        super().__init__(*args, **{**given, "disable": not bar_is_seen()})
+
+
+def _download(text: str, name: str, revision: str, inside: str) -> Path:
+    """The folder of a commit in the cache, whose name is the commit."""
+    library = needed("huggingface_hub", text, "'diffae-bench[hub]'")
+    errors = needed("huggingface_hub.errors", text, "'diffae-bench[hub]'")
+    wanted = [f"{inside}/{part}{file}".lstrip("/") for part in PARTS for file in WEIGHTS]
+    wanted += [*TEXTS, inside or WEIGHTS[0]]
+    try:
+        options = {"revision": revision, "allow_patterns": wanted, "tqdm_class": _Bar}
+        return Path(library.snapshot_download(name, **options))
+    except (OSError, errors.HFValidationError, errors.HTTPError) as error:
+        if isinstance(error, OSError) and error.errno in REFUSALS:
+            raise
+        raise UserError(f"{text}: {_why(error, errors, revision)}") from None
+
+
+def _why(error: BaseException, errors: Any, revision: str) -> str:
+    known = {
+        errors.GatedRepoError: "gated: accept its terms on its page, and set HF_TOKEN to a token of yours",
+        errors.RepositoryNotFoundError: "not on the Hub, or private: check the name; for a private one set "
+        "HF_TOKEN to a token that may read it",
+        errors.RevisionNotFoundError: f"has no revision {revision}: give a branch, a tag or a commit",
+        errors.LocalEntryNotFoundError: "not in the cache, and the Hub cannot be reached "
+        f"({reason(error.__cause__ or error):.200})",
+    }
+    texts = (text for kind, text in known.items() if isinstance(error, kind))
+    return next(texts, f"{reason(error):.300}")
