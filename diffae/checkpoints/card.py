@@ -57,7 +57,7 @@ def _number(value: str, stderr: str) -> str:
 def render(
     name: str, found: Folder | OfficialCheckpoint, parameters: int, rows: Rows, licence: str | None
 ) -> str:
-    """The README.md of a checkpoint: with the `rows` that a run measured of it, if any.
+    """The card of a checkpoint: with the `rows` that a run measured of it, if any.
 
     `licence` is the Hub's id of one; without it, that of the package for its own models, else
     "unknown".
@@ -66,7 +66,7 @@ def render(
     licence = licence or ("mit" if found.path.parent == PACKAGED else "unknown")
     front: dict[str, Any] = {"license": licence, "library_name": "diffae-bench"}
     front["tags"] = ["diffusion", "representation-learning", "arxiv:2111.15640"]
-    stages = {}
+    stages: Any = {}
     if record is not None:
         front["datasets"] = [record.data]
         stages = json.loads(read_text(found.path / NOTE)).get("stages") or {}
