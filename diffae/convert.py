@@ -21,13 +21,8 @@ from diffae.system.files import Target, amount, refuse_outputs
 
 def main(arguments: list[str] | None = None) -> None:
     parser = cli.Parser(cli.prog("diffae.convert"), __doc__)
-    add = parser.add_argument
-    add(
-        "checkpoint",
-        type=cli.word,
-        metavar="CKPT",
-        help="the authors' last.ckpt, a folder of ours, hf://OWNER/NAME, or a packaged name",
-    )
+    add, kinds = parser.add_argument, "the authors' last.ckpt, a folder of ours, or a packaged name"
+    add("checkpoint", type=cli.word, metavar="CKPT", help=f"{kinds}; also hf://OWNER/NAME")
     add("out", type=cli.path, metavar="OUT", help="folder to write, which must not exist")
     add("--run", type=cli.path, help="run folder that measured CKPT, for the card's results")
     add("--licence", type=cli.word, metavar="ID", help="of the weights, as the Hub names it: mit")

@@ -17,7 +17,6 @@ from diffae.checkpoints.official import OfficialCheckpoint
 from diffae.checkpoints.packaged import PACKAGED
 from diffae.checkpoints.trained_on import NOTE
 from diffae.checkpoints.trained_on import read as read_record
-from diffae.networks.config import AUTOENCODER
 from diffae.system.cli import plain
 from diffae.system.errors import UserError
 from diffae.system.files import read_text
@@ -62,7 +61,7 @@ def render(
     `licence` is the Hub's id of one; without it, that of the package for its own models, else
     "unknown".
     """
-    record, config = read_record(found.path), found.config
+    record = read_record(found.path)
     licence = licence or ("mit" if found.path.parent == PACKAGED else "unknown")
     front: dict[str, Any] = {"license": licence, "library_name": "diffae-bench"}
     front["tags"] = ["diffusion", "representation-learning", "arxiv:2111.15640"]
@@ -72,10 +71,8 @@ def render(
         stages = json.loads(read_text(found.path / NOTE)).get("stages") or {}
     if rows:
         front["model-index"] = [{"name": name, "results": [_result(row) for row in rows]}]
-    about = {"name": name, "config": config, "parameters": parameters, "rows": rows}
+    about = {"name": name, "config": found.config, "parameters": parameters, "rows": rows}
     about |= {"record": record, "stages": stages, "licence": licence}
-    about["pixels"] = 3 * config.image_size**2
-    about["kind"] = "DiffusionAutoencoder" if config.kind == AUTOENCODER else "DDIM"
     about["of_authors"] = isinstance(found, OfficialCheckpoint)
     about["front"] = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
     template = Path(__file__).with_name("card.md.j2").read_text(encoding="utf-8")

@@ -44,10 +44,8 @@ def find(path: P) -> tuple[P | str, str]:
     snapshot = _download(text, name, revision or "main", inside[1:])
     place = snapshot / inside[1:]
     if not place.is_file() and not any(place.rglob("*.safetensors")):
-        raise UserError(
-            f"{text}: no such file, and no folder with {WEIGHTS[0]} or {WEIGHTS[-1]}; another file of weights "
-            "is read if it is named: hf://OWNER/NAME/FILE"
-        )
+        known = f"no such file, and no folder with {WEIGHTS[0]} or {WEIGHTS[-1]}"
+        raise UserError(f"{text}: {known}; name any other file: hf://OWNER/NAME/FILE")
     return f"{place}{options}", f"hf://{name}@{snapshot.name}{inside}{options}"
 
 
