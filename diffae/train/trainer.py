@@ -49,9 +49,8 @@ from diffae.train.types import (
 )
 
 SAVE_EVERY_SECONDS = 120.0
-SAVING = (
-    0.02  # at most this share of the time is spent on saving: a large state is saved less often
-)
+# At most this share of the time is spent on saving: a large state is saved less often.
+SAVING = 0.02
 PATIENCE = 100  # steps in a row without a finite gradient after which a training fails
 # Multiplies vectors of bfloat16, not matrices: a step takes 1.5 times as long as in float32 (docs/results/training_speed.py).
 VECTORS, MATRICES = "avx512_bf16", "amx_bf16"

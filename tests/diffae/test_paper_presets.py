@@ -42,6 +42,8 @@ def test_schedules_are_the_authors(name, steps, layers, latent_steps):
     if preset.model.latent is not None:
         assert preset.model.latent.num_layers == layers
         assert preset.latent.steps == latent_steps
+        decay = 0.0 if preset.data_hint.startswith("LSUN") else 0.01  # Adam there, AdamW elsewhere
+        assert preset.latent.weight_decay == decay
     else:
         assert layers is None
 

@@ -59,9 +59,8 @@ SHOWN = {
 }
 INVERTED, RANDOM = "x_T inverted", "x_T random"
 PREVIEW, KEPT = 8, "decoded"
-WORST = (
-    4  # images that are reconstructed worst, decoded again for a picture: a mean does not show them
-)
+# Images that are reconstructed worst, decoded again for a picture: a mean does not show them.
+WORST = 4
 NOTED = {"ssim": "SSIM {:.3f}", "mse": "MSE {:.2g}"}
 INPUTS = "inputs"  # the folder of --save-images with which the others are compared
 

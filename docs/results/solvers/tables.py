@@ -159,9 +159,8 @@ ORDERS = {
 }
 How = tuple[str, str, int]
 Pair = tuple[str, str]  # model and data
-Row = dict[
-    str, Any
-]  # the columns of PLACE, and of each metric "METRIC", "METRIC stderr", "METRIC n"
+# The columns of PLACE, and of each metric "METRIC", "METRIC stderr", "METRIC n".
+Row = dict[str, Any]
 
 
 def read() -> list[Row]:
