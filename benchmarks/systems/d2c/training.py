@@ -16,7 +16,7 @@ from benchmarks.systems.d2c.network import D2C, Autoencoder, D2CConfig
 from benchmarks.systems.nvae.cells import start_norms, to_bits
 from benchmarks.systems.shared.batch_norms import settle
 from benchmarks.systems.shared.logistic_mixture import LogisticMixture
-from benchmarks.systems.shared.preset import SmallPreset, Stages, schedule
+from benchmarks.systems.shared.preset import Stages, small_preset
 from diffae.diffusion.gaussian import linear_alphas
 from diffae.diffusion.noise import uniforms
 from diffae.networks.config import EPSILON
@@ -148,28 +148,4 @@ def build(stages: Stages) -> nn.Module:
     return model
 
 
-PRESET = SmallPreset(
-    "d2c-portraits",
-    config=D2CConfig(
-        channels=12,
-        pre=(0,),
-        enc=(1, 2),
-        dec=(1, 1),
-        post=(0,),
-        latent_channels=8,
-        mixtures=3,
-        squeeze=True,
-        bits=8,
-        latent_side=8,
-        unet_channels=32,
-        unet_mult=(1, 2),
-        unet_blocks=1,
-        unet_attends=(1, 0),
-    ),
-    schedules={
-        "autoencoder": schedule(20_000, 32, 6e-3, 1_000, ema_decay=0.99),
-        "latent": schedule(640_000, 64, 2e-3, 4_000, ema_decay=0.998),
-    },
-    build=build,
-    weights={"contrastive": 0.05, "temperature": 0.2, "floor": 0.01},
-)
+PRESET = small_preset("d2c-portraits", D2CConfig, build)

@@ -14,7 +14,7 @@ from benchmarks.systems.nvae.cells import start_norms, to_bits
 from benchmarks.systems.nvae.network import NVAE, Gaussian, NVAEConfig
 from benchmarks.systems.shared.batch_norms import settle
 from benchmarks.systems.shared.logistic_mixture import LogisticMixture
-from benchmarks.systems.shared.preset import SmallPreset, Stages, schedule
+from benchmarks.systems.shared.preset import Stages, small_preset
 from diffae.diffusion.noise import generator, normals
 from diffae.train.images import Images
 from diffae.train.types import Loss
@@ -97,26 +97,4 @@ def build(stages: Stages) -> nn.Module:
     return network
 
 
-PRESET = SmallPreset(
-    "nvae-portraits",
-    config=NVAEConfig(
-        image_size=32,
-        channels_enc=16,
-        channels_dec=8,
-        blocks=1,
-        cells_pre=1,
-        cells_post=1,
-        groups=(3, 2),
-        latent_channels=10,
-        cells_enc=1,
-        cells_dec=1,
-        flows=0,
-        bits=8,
-        mixtures=3,
-        squeeze=True,
-        residual_posterior=True,
-    ),
-    schedules={"autoencoder": schedule(32_000, 16, 8e-3, 1_000, ema_decay=0.998)},
-    build=build,
-    weights={"warm_up": 0.3},
-)
+PRESET = small_preset("nvae-portraits", NVAEConfig, build)

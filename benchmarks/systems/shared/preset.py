@@ -1,8 +1,10 @@
-"""A training preset of another system: configuration, schedules, and training function."""
+"""A training preset of another system: configuration, schedules, and training function.
+
+All but the function is in presets.toml: a section for each preset.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,15 +13,13 @@ from torch import nn
 
 from benchmarks.systems.shared import folder
 from diffae.diffusion.noise import generator
+from diffae.system.files import read_toml
 from diffae.system.settings import Range
 from diffae.train.images import Images, Source
 from diffae.train.presets import AnyPreset
 from diffae.train.stages import state_path
 from diffae.train.trainer import Run, fit
 from diffae.train.types import Adam, Loss, Outcome, Schedule, Stage
-
-# The same for all: cosine decay of the learning rate, and a moving average that warms up.
-schedule = partial(Schedule, decay="cosine", ema_warmup=True)
 
 
 @dataclass(frozen=True)
@@ -70,3 +70,13 @@ class SmallPreset(AnyPreset):
         system = self.name.partition("-")[0]
         folder.write(self.build(stages), system, self.config, out)
         return stages.outcomes
+
+
+def small_preset(name: str, config: type[Any], build: Callable[[Stages], nn.Module]) -> SmallPreset:
+    """The preset of that name, whose network has a configuration of that dataclass."""
+    row = read_toml(Path(__file__).with_name("presets.toml"))[name]
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in row["config"].items()}
+    schedules = {stage: Schedule(**own) for stage, own in row["schedules"].items()}
+    return SmallPreset(
+        name, config=config(**values), schedules=schedules, build=build, weights=row["weights"]
+    )

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.systems.shared import inversion
-from benchmarks.systems.shared.preset import SmallPreset, Stages, schedule
+from benchmarks.systems.shared.preset import Stages, small_preset
 from benchmarks.systems.stylegan2.critic import Discriminator
 from benchmarks.systems.stylegan2.network import Generator, StyleGAN2Config
 from diffae.diffusion.noise import normals
@@ -130,10 +130,4 @@ def train(stages: Stages) -> nn.Module:
     return generator
 
 
-PRESET = SmallPreset(
-    "stylegan2-portraits",
-    config=StyleGAN2Config(channels=(64, 64, 32, 16), mapping_layers=2),
-    schedules={"adversarial": schedule(64_000, 16, 2e-3, ema_decay=0.998)},
-    build=train,
-    weights={"r1": 0.1, "r1_every": 16, "path": 2.0, "path_every": 4},
-)
+PRESET = small_preset("stylegan2-portraits", StyleGAN2Config, train)

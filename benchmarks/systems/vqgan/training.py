@@ -20,7 +20,7 @@ from benchmarks import weights
 from benchmarks.metrics.networks.features import resize
 from benchmarks.metrics.networks.perceptual import effnet_distance, normalised_distance
 from benchmarks.systems.shared import codebook
-from benchmarks.systems.shared.preset import SmallPreset, Stages, schedule
+from benchmarks.systems.shared.preset import Stages, small_preset
 from benchmarks.systems.vqgan.network import VQGANConfig, build
 from diffae.train.images import Images
 from diffae.train.types import Adam, Loss
@@ -192,26 +192,4 @@ def train(stages: Stages) -> nn.Module:
     return learner.network
 
 
-PRESET = SmallPreset(
-    "vqgan-portraits",
-    config=VQGANConfig(
-        n_embed=512,
-        embed_dim=16,
-        ch=24,
-        ch_mult=(1, 2, 2),
-        num_res_blocks=1,
-        attn_resolutions=(8,),
-        resolution=32,
-        z_channels=16,
-        norm_groups=8,
-    ),
-    schedules={"autoencoder": schedule(32_000, 32, 8e-4, 2_000, ema_decay=0.998, bfloat16=True)},
-    build=train,
-    weights={
-        "perceptual": 1.0,
-        "codebook": 1.0,
-        "discriminator": 0.75,
-        "discriminator_start": 0.4,  # of the steps
-        "discriminator_channels": 32.0,
-    },
-)
+PRESET = small_preset("vqgan-portraits", VQGANConfig, train)

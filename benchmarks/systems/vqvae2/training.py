@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.systems.shared.codebook import replace_dead_codes
-from benchmarks.systems.shared.preset import SmallPreset, Stages, schedule
+from benchmarks.systems.shared.preset import Stages, small_preset
 from benchmarks.systems.vqvae2.network import VQVAE2, Codebook, VQVAE2Config
 from diffae.train.images import Images
 from diffae.train.types import Loss
@@ -81,10 +81,4 @@ def build(stages: Stages) -> nn.Module:
     return network
 
 
-PRESET = SmallPreset(
-    "vqvae2-portraits",
-    config=VQVAE2Config(channel=64, res_blocks=2, res_channel=32, image_size=32),
-    schedules={"autoencoder": schedule(300_000, 64, 1e-3, 8_000, ema_decay=0.995, bfloat16=True)},
-    build=build,
-    weights={"commitment": 0.25},
-)
+PRESET = small_preset("vqvae2-portraits", VQVAE2Config, build)
