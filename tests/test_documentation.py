@@ -236,6 +236,17 @@ def test_a_command_that_a_page_tells_to_type_is_one(words, parse):
         assert set(extras.split(",")) <= set(project()["optional-dependencies"])
 
 
+def test_pages_install_the_package_by_its_name():
+    """A reader of the site has no checkout: beside the name, -e is a package of the reader's own."""
+    told = [
+        (page.name, *match.groups())
+        for page in PAGES[len(TOP) :]
+        for match in re.finditer(r"pip install ([^`\n]*)", page.read_text(encoding="utf-8"))
+    ]
+    assert len(told) > 10
+    assert not [one for one in told if "-e" in one[1].split() and "diffae-bench" not in one[1]]
+
+
 def project():
     return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 

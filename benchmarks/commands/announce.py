@@ -15,21 +15,23 @@ def announce(evaluation: Evaluation, benchmarks: Sequence[str]) -> None:
     """Print on stderr, before anything is computed, what the run will and will not report."""
     context, dataset = evaluation.context, evaluation.context.dataset
     say = [
-        f"data: {dataset.name}, {len(dataset):,} images, {dataset.image_size} px; split by {dataset.partition_source}"
+        f"data: {dataset.name}, {len(dataset):,} images, {dataset.image_size} px; split: {dataset.partition_source}"
     ]
     say += [f"left out: {line}" for line in dataset.left_out]
     say.append(f"systems: {', '.join(system.title for system in evaluation.systems)}")
     say += [f"not run: {title}: {reason}" for title, reason in evaluation.missing.items()]
-    say += [_networks(context), *_weights(context), *_without_labels(context, benchmarks)]
+    say += [_networks(context, benchmarks), *_weights(context)]
+    say += _without_labels(context, benchmarks)
     cli.say("\n".join(say))
 
 
-def _networks(context: Context) -> str:
+def _networks(context: Context, benchmarks: Sequence[str]) -> str:
     """The available metric networks by their metrics, and the metric that each stand-in replaces."""
     names = [context.networks.perceptual.metric_name]
     names += [network.metric_name for network in context.networks.features]
     try:
-        names.append(context.networks.face.metric_name)
+        if "identity" in benchmarks:
+            names.append(context.networks.face.metric_name)
         absent = ""
     except NotAvailable as reason:
         absent = f"; no identity: {reason}"

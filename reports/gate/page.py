@@ -196,8 +196,9 @@ def _remarks(findings: Findings) -> Iterator[str]:
         by_verdict[c.verdict].append(c)
     if lost := sum(c.pairing_lost for c in found):
         yield (
-            f"**The pairing is lost** for {lost:,} numbers: both runs have the same protocol and seed, but the base has no "
-            "influences of the same images. Their errors are those of independent runs, and only a large loss is detected."
+            f"**The pairing is lost** for {lost:,} number{'s' * (lost != 1)}: both runs have the same "
+            "protocol and seed, but one of them has no influences of the same images. Their errors are those of "
+            "independent runs, and only a large loss is detected."
         )
     unresolved = by_verdict[UNRESOLVED]
     if near := [c for c in unresolved if c.p < NEAR]:
