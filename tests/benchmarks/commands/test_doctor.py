@@ -102,7 +102,7 @@ def test_a_run_says_in_few_lines_what_it_will_measure_by(context, capsys):
     announce.announce(Evaluation(context, []), ["reconstruction", "probes"])
     said = capsys.readouterr().err
     assert "fd_effnet (in place of FID)" in said and "LPIPS" in said
-    assert "id_portraits" not in said and "; split: " in said
+    assert "identity" not in said and "id_portraits" not in said and "; split: " in said
     assert "missing metric weights: inception, alexnet, vgg16, arcface" in said and "doctor" in said
     assert "`python -m benchmarks.run weights NAME` fetches" in said
     assert len(said.splitlines()) <= 6
