@@ -157,11 +157,15 @@ function trade() {
   plot.append(label((LEFT + RIGHT) / 2, BOTTOM + 38, name, "middle"));
   for (const rival of drawn) {
     const [from, own, to] = rival.at.map(y), across = x(rival.traded[which]);
+    const crowded = drawn.some((other) => {
+      const [right, up] = [x(other.traded[which]) - across, y(value(other)) - own];
+      return other !== rival && right >= 0 && right < 30 && Math.abs(up) < 10;
+    });
     plot.append(element(
       "svg:g", { class: rival.reference ? "fill-soft stroke-soft" : `fill-s${rival.colour} stroke-s${rival.colour}` },
       element("svg:line", { x1: across, x2: across, y1: from, y2: to, "stroke-width": 1.5 }),
       element("svg:circle", { class: "stroke-paper", cx: across, cy: own, r: 5 }, element("svg:title", {}, `${rival.label}: ${rival.text}${rival.error}`)),
-      label(across + 8, own + 4, rival.reference ? rival.system : `${places.indexOf(rival) + 1}`, "start"),
+      label(across + (crowded ? -8 : 8), own + 4, rival.reference ? rival.system : `${places.indexOf(rival) + 1}`, crowded ? "end" : "start"),
     ));
   }
 }
