@@ -54,12 +54,19 @@ def on_page_markdown(text: str, page: Page, config: MkDocsConfig, files: Files) 
         path = normpath(f"{dirname(file) or '.'}/{target}")
         if path in OUTSIDE or path.startswith("docs/"):
             place = OUTSIDE.get(path, path.removeprefix("docs/"))
+            if re.fullmatch(r"\[[\w./-]+\.md\]", words):  # a reader of the site sees no files
+                words = f"[{title_of(ROOT / path)}]"
             return f"{words}({relpath(place, dirname(here) or '.')}{anchor})"
         if not (ROOT / path).exists():
             return link[0]  # MkDocs reports it
         return f"{words}({config.repo_url}/blob/HEAD/{path})" if config.repo_url else words[1:-1]
 
     return LINK.sub(moved, text)
+
+
+def title_of(file: Path) -> str:
+    """The first heading of a page."""
+    return re.search("^# (.+)", file.read_text(encoding="utf-8"), re.M)[1]
 
 
 def command_page(name: str) -> str:

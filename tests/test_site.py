@@ -80,6 +80,11 @@ def test_pages_are_made_of_readme_parsers_docstrings_and_the_table_of_metrics(si
     )
 
 
+def test_links_have_the_titles_of_pages_and_not_the_names_of_files(site):
+    start = (site / "index.html").read_text()
+    assert ">What the numbers mean</a>" in start and ">docs/" not in start
+
+
 def test_the_search_knows_the_words_of_the_pages(site):
     index = json.loads((site / "search" / "search_index.json").read_text())
     found = [one["location"] for one in index["docs"] if "winsorised" in one["text"]]

@@ -15,6 +15,10 @@ DATASETS = {
     "FFHQ, LSUN": "folder or zip of images; or the LMDB files that DiffAE's authors publish",
     "LMDB": "folder with data.mdb, from DiffAE's authors; label files beside it are used",
     "Fashion-MNIST": "folder with IDX files, train-images-idx3-ubyte(.gz) and so on",
+    "ImageNet": "folder with val/ or train/, which have class folders such as n01440764/",
+    "COCO": "folder with val2017/",
+    "parquet": "folder in the Hub's layout, what `datasets` saves, or one .parquet file",
+    "WebDataset": "folder of .tar shards",
     "images": "any folder or zip of images, at any depth; no attributes, a seeded split",
 }
 
