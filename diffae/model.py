@@ -75,9 +75,9 @@ class _Model(nn.Module):
     def from_pretrained(cls, path: str | Path, device: str | torch.device = "cpu") -> Self:
         """Load a folder of our format, the authors' `last.ckpt` (its EMA weights), or a packaged model.
 
-        The first two may be on the Hugging Face Hub: hf://OWNER/NAME[@REVISION][/PATH]. Nothing in the file is executed. Raises UserError if there is no such model, if it is of
-        a different kind, or if tensors are missing, left over, misshapen or not finite; each is
-        named.
+        The first two may be on the Hugging Face Hub: `hf://OWNER/NAME[@REVISION][/PATH]`. Nothing in
+        the file is executed. Raises UserError if there is no such model, if it is of a different
+        kind, or if tensors are missing, left over, misshapen or not finite; each is named.
         """
         found = checkpoint.open_checkpoint(path)
         with torch.device("meta"):  # the weights are read in place, never held twice
