@@ -14,6 +14,8 @@ import pytest
 from PIL import Image
 from scipy import stats
 
+from reports.page.board import render
+from reports.records.entries import check, read_entries, read_entry
 from reports.tables.merging import read
 
 ROOT = Path(__file__).parents[1]
@@ -132,3 +134,15 @@ def test_what_a_script_imports_exists(path):
         for name in [one.name for one in node.names] if ours else ():
             found = hasattr(importlib.import_module(node.module), name)
             assert found or importlib.util.find_spec(f"{node.module}.{name}"), name
+
+
+@pytest.mark.parametrize("entry", sorted((ROOT / "docs/entries").iterdir()), ids=lambda e: e.name)
+def test_an_entry_of_the_board_follows_from_its_scores(entry):
+    assert check(read_entry(entry)) > 100
+
+
+def test_the_board_is_made_of_its_entries():
+    """To update it: python -m reports.make docs/entries/* --out docs/board"""
+    board = ROOT / "docs" / "board" / "board.html"
+    entries = read_entries(sorted((ROOT / "docs/entries").iterdir()))
+    assert render(entries, board.parent) == board.read_text(encoding="utf-8")
