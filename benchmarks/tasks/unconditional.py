@@ -87,7 +87,8 @@ def run(context: Context, system: System) -> Iterator[Record]:
             caption="New samples, the first that were drawn, none chosen (Table 4).",
             about={"benchmark": "unconditional", "system": system.title, "steps": steps},
         )
-        context.save_sheet(f"samples-{system.name}-{steps}.png", sheet)
+        at = f"-{steps}" if steps else ""
+        context.save_sheet(f"samples-{system.name}{at}.png", sheet)
         if {SEMANTIC, STOCHASTIC, DECODE} <= system.capabilities:
             yield from _autoencoding(context, system, steps, references)
 
