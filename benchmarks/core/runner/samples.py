@@ -28,6 +28,7 @@ def frame_of(rows: Iterable[Row], dataset: Dataset) -> "pd.DataFrame":
     for row in rows:
         if row.per_image is not None:
             column = pd.Series(row.per_image.scores, index=row.per_image.images)
+            column = column + 0.0  # hits and misses are numbers
             scores.setdefault(tuple(getattr(row, name) for name in WHAT), {})[row.metric] = column
     parts = []
     for what, columns in scores.items():

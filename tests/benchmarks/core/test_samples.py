@@ -74,3 +74,13 @@ def test_solvers_with_equal_steps_are_apart(run):
     found = frame_of(rows, results.dataset)
     assert found.groupby("solver").mse.mean().to_dict() == {"ddim": 1.0, "fast": 2.0}
     assert len(found) == 2 * len(selection)
+
+
+def test_hits_are_numbers(run):
+    """A share of images, such as top-1 accuracy, is the mean of ones and zeros."""
+    results, _ = run
+    selection = select(results.dataset, "test", 4, 0)
+    hits = np.arange(len(selection)) % 2 == 0
+    where = (results.dataset, "probes", "section5.3_probe", "DiffAE", "top1", hits.mean())
+    found = frame_of([make_row(*where, per_image=(selection, hits))], results.dataset)
+    assert set(found.top1) == {0.0, 1.0} and found.top1.dtype == float
