@@ -95,7 +95,7 @@ def _command(notes: Mapping[str, Any]) -> str:
     arguments = notes.get("arguments")
     if not isinstance(arguments, list) or not arguments:
         return "from Python"
-    return short("python -m benchmarks.run " + " ".join(map(str, arguments)), 300)
+    return short("python -m benchmarks.run " + " ".join(map(str, arguments)), 1000)
 
 
 # ----------------------------------------------------------------------------------------------
