@@ -294,6 +294,7 @@ ELSEWHERE = {
     ("measure", "--allow-unknown-weights"): "tests/benchmarks/conftest.py",
     ("measure", "--explain"): "tests/benchmarks/commands/test_measure_by_protocol.py",
     ("train", "--tensorboard"): "tests/diffae/test_train_curves.py",
+    ("make", "--check"): "tests/reports/test_entries.py",
     ("make", "--pdf"): "tests/reports/test_make.py",
 }
 OWN = {"--attribute", "--count", "--seed", "--data"}  # of several verbs, but not the same option
