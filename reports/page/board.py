@@ -40,10 +40,11 @@ def render(entries: Sequence[Entry], beside: Path) -> str:
     groups.append(_published(groups))
     numbers: Numbers = {}
     shown = [_group(i, found, numbers) for i, found in enumerate(groups)]
+    ranked = [{"contests": list(_contests(found, numbers))} for found in groups]
     known = {name: m for found in groups[::-1] for name, m in found.known.items()}
     data = {
         "numbers": [details(number, known) for number in numbers],
-        "groups": [{"contests": list(_contests(found, numbers))} for found in groups],
+        "groups": ranked,
         "traded": [*TRADED.values(), CALLS],
     }
     protocols = {key: fields for found in groups for key, fields in found.protocols.items()}
