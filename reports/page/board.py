@@ -20,7 +20,7 @@ from reports.records.metrics import METRICS, comparable_n, with_stand_ins
 from reports.records.published import published_records
 from reports.records.record import HIGHER, Record
 from reports.records.run_folder import INFLUENCES, RECORDS, RUN, SAMPLES, Run
-from reports.records.uncertainty import difference_error, paired, unpaired_error
+from reports.records.uncertainty import Uncertainty, difference_error, paired, unpaired_error
 from reports.tables.layout import choose, contests, field_text
 from reports.tables.merging import Merged, merge
 from reports.tables.numbers import error_text, heading, steps_text, value_text
@@ -63,10 +63,10 @@ def groups_of(runs: Sequence[Run]) -> list[Merged]:
     """Runs on the same data in groups within which no number was measured otherwise than another."""
     groups: list[Merged] = []
     for run in runs:
-        for i, group in enumerate(groups):
-            joined = merge([*group.sources, run])
-            alike = not any(contest_of(record) for record in joined.rows)
-            if alike and _datasets(group.rows) == _datasets(run.rows):
+        on_same = (i for i, g in enumerate(groups) if _datasets(g.rows) == _datasets(run.rows))
+        for i in on_same:
+            joined = merge([*groups[i].sources, run])
+            if not any(contest_of(record) for record in joined.rows):
                 groups[i] = joined
                 break
         else:
@@ -135,13 +135,14 @@ def _contests(found: Merged, numbers: Numbers) -> Iterator[View]:
 
 def _contest(everyone: Sequence[Record], traded: Sizes, found: Merged, numbers: Numbers) -> View:
     """Who competes, in reading order, and the errors of all their differences."""
+    known = [(r, found.uncertainty(r)) for r in everyone]
     return {
         "higher": everyone[0].direction == HIGHER,
         "rivals": [
             _rival(r, label, traded, found) | {"number": numbers.setdefault(r, len(numbers))}
             for r, label in zip(everyone, _labels(everyone), strict=True)
         ],
-        "pairs": [_pair(a, b, found) for i, b in enumerate(everyone) for a in everyone[:i]],
+        "pairs": [_pair(a, b) for i, b in enumerate(known) for a in known[:i]],
     }
 
 
@@ -213,11 +214,13 @@ def _of_code(record: Record, sizes: Mapping[tuple[str, str], float]) -> float | 
     return sizes.get((record.system, record.setting), own.pop() if len(own) == 1 else None)
 
 
-def _pair(a: Record, b: Record, found: Merged) -> list[float] | None:
+def _pair(
+    first: tuple[Record, Uncertainty], second: tuple[Record, Uncertainty]
+) -> list[float] | None:
     """The standard error of a difference, the noise up to which it may be chance, and whether it is
     paired (1 or 0); None if unknown.
     """
-    theirs, ours = found.uncertainty(a), found.uncertainty(b)
+    (a, theirs), (b, ours) = first, second
     error = difference_error(theirs, ours) or unpaired_error(a, b)
     if error is None:
         return None

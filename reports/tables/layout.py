@@ -141,8 +141,9 @@ def build(spec: TableSpec, chosen: Sequence[Record], known: Metrics = METRICS) -
     ordered = _sort(records, (*blocks, *rows, *spec.columns), metrics)
     best = _best(ordered, spec.columns if "system" in rows else (*rows, *spec.columns), known)
     alike = of_like_n(ordered, known)
+    kept = frozenset(alike)
     panels = [_panel(spec, part, rows, best, known) for part in _group(alike, blocks).values()]
-    if apart := [r for r in ordered if r not in frozenset(alike)]:
+    if apart := [r for r in ordered if r not in kept]:
         panels.append(replace(_panel(spec, apart, rows, best, known), heading=_of_n(apart)))
     every, named = (*ordered, *absent), (spec.name, spec.title, spec.caption)
     return Table(*named, tuple(panels), every, best, known, tuple(absent))

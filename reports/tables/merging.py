@@ -49,6 +49,12 @@ class Merged:
     def records(self) -> tuple[Record, ...]:
         return (*self.rows, *self.times)
 
+    @cached_property
+    def systems(self) -> tuple[str, ...]:
+        """The systems of all records, those that are only references last."""
+        competing = (r.system for r in self.records if not r.reference)
+        return tuple(dict.fromkeys((*competing, *(r.system for r in self.records))))
+
     @property
     def sources(self) -> list[Run]:
         return [source for run_group in self.run_groups for source in run_group.sources]

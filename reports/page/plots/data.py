@@ -80,9 +80,7 @@ def point(x: float, record: Record) -> Point:
 
 def colour_of(found: Merged, system: str) -> int:
     """The index of a system among all on the page: it has the same colour in every plot."""
-    systems = dict.fromkeys(r.system for r in found.records if not r.reference)
-    systems |= dict.fromkeys(r.system for r in found.records)
-    return list(systems).index(system)
+    return found.systems.index(system)
 
 
 def series_of(

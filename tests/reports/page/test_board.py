@@ -1,5 +1,6 @@
 """The board: what shares a group, the errors of differences, and the page in a browser."""
 
+import json
 import math
 import re
 from dataclasses import replace
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from axe_rules import violations
 from board_entries import FIELDS, TABLE1, write_card, write_entry
 from page_runs import HARMFUL
 from playwright.sync_api import expect
@@ -96,6 +98,16 @@ def test_references_of_another_n_give_no_scale(tmp_path):
     (found,) = groups([write_entry(tmp_path / "a", {"DiffAE": SCORES}, others=others)])
     (distance,) = [c for c in _contests(found, {}) if c["name"].startswith("rFID")]
     assert [rival["label"] for rival in distance["rivals"]] == ["DiffAE", "real images"]
+
+
+def test_a_number_of_a_ranking_opens_its_own_details(board):
+    text = re.search(r'id="data">(.*?)</script>', board.read_text())[1]
+    data = json.loads(text)
+    rivals = [r for g in data["groups"] for c in g["contests"] for r in c["rivals"]]
+    assert len(rivals) > 100
+    for rival in rivals:
+        details = data["numbers"][rival["number"]]
+        assert float(details["in full"]) == rival["at"][1] and rival["system"] in details["name"]
 
 
 # ----------------------------------------------------------------------------------------------
@@ -251,12 +263,9 @@ def test_names_that_mean_harm_do_none(browser, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_that_keeps_people_out(browser, board, scheme):
-    axe = pytest.importorskip("axe_playwright_python")
     context = browser.new_context(bypass_csp=True, color_scheme=scheme, reduced_motion="reduce")
     page = context.new_page()
     page.goto(board.as_uri())
     page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
-    page.add_script_tag(path=str(Path(axe.__file__).parent / "axe.min.js"))
-    found = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
-    assert [(rule["id"], rule["nodes"][0]["html"]) for rule in found] == []
+    assert violations(page) == []
     context.close()
