@@ -3,13 +3,14 @@
 import io
 import json
 import re
-import threading
 import time
 import zipfile
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
+
+import local_server
 
 TOKEN = "ghs_secret"
 HOME, FORK = 11, 12  # ids of the repository and of a fork of it
@@ -60,15 +61,7 @@ def zipped(folder: Path) -> bytes:
 
 def serve(github: GitHub) -> ThreadingHTTPServer:
     """A server that answers from `github`, in a thread; `shutdown` ends it."""
-
-    class Handler(_Handler):
-        held = github
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    github.url = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    return server
+    return local_server.serve(_Handler, github)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -6,11 +6,12 @@ The answers and their headers are those of huggingface.co, as `huggingface_hub` 
 import hashlib
 import json
 import re
-import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+import local_server
 
 TOKEN = "hf_secret"
 Files = dict[str, bytes]
@@ -48,15 +49,7 @@ class Hub:
 
 def serve(hub: Hub) -> ThreadingHTTPServer:
     """A server that answers from `hub`, in a thread; `shutdown` ends it."""
-
-    class Handler(_Handler):
-        held = hub
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    hub.url = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    return server
+    return local_server.serve(_Handler, hub)
 
 
 class _Handler(BaseHTTPRequestHandler):

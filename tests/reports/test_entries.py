@@ -40,8 +40,7 @@ def test_an_entry_is_read_and_checked(entry, capsys):
     assert check(found) == 2
 
 
-def test_every_row_of_a_real_run_that_has_scores_is_taken_again(tmp_path):
-    """Scores are printed in full, so means agree to the last digits."""
+def test_scores_are_read_to_their_last_digit(tmp_path):
     found = read_entry(write_entry(tmp_path / "a", {"A": SCORES}))
     assert [score for _, score in found.run.scores_of(found.run.rows[0])] == list(SCORES)
 
