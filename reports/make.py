@@ -57,13 +57,11 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _check(folders: list[Path]) -> None:
-    from reports.records.entries import check, read_entries
+    from reports.records.entries import read_entries
 
     for entry in read_entries(folders):
-        taken, count = check(entry), len(entry.run.rows)
-        print(
-            f"{entry.run.folder}: {count} rows, {taken} of them means taken again from their scores"
-        )
+        taken, count = len(entry.taken), len(entry.run.records)
+        print(f"{entry.run.folder}: {count} numbers, {taken} taken again from scores of images")
 
 
 def _named(text: str) -> tuple[str, Path]:

@@ -18,7 +18,7 @@ from reports.page.view import Numbers, View, details, protocol_rows, table_view
 from reports.records.entries import Entry
 from reports.records.metrics import METRICS, comparable_n, with_stand_ins
 from reports.records.published import published_records
-from reports.records.record import HIGHER, Record
+from reports.records.record import HIGHER, Record, record_key
 from reports.records.run_folder import INFLUENCES, RECORDS, RUN, SAMPLES, Run
 from reports.records.uncertainty import Uncertainty, difference_error, paired, unpaired_error
 from reports.tables.layout import choose, contests, field_text
@@ -42,8 +42,9 @@ def render(entries: Sequence[Entry], beside: Path) -> str:
     shown = [_group(i, found, numbers) for i, found in enumerate(groups)]
     ranked = [{"contests": list(_contests(found, numbers))} for found in groups]
     known = {name: m for found in groups[::-1] for name, m in found.known.items()}
+    again = _taken_again(groups, entries)
     data = {
-        "numbers": [details(number, known) for number in numbers],
+        "numbers": [details(number, known) | again.get(number, {}) for number in numbers],
         "groups": ranked,
         "traded": [*TRADED.values(), CALLS],
     }
@@ -57,6 +58,22 @@ def render(entries: Sequence[Entry], beside: Path) -> str:
         protocols={name: protocol_rows(protocols[name]) for name in used},
         data=embedded(data),
     )
+
+
+def _taken_again(
+    groups: Sequence[Merged], entries: Sequence[Entry]
+) -> dict[Record, dict[str, str]]:
+    """What of each number was taken again from the scores of its images, for its details."""
+    taken = {entry.name: entry.taken for entry in entries}
+    found = {}
+    for group in groups:
+        for r in group.rows:
+            run, key = group.sources[0].label, record_key(r)
+            if isinstance(r, RunRecord):
+                run, key = r.run, r.origin
+            if run in taken and r.value is not None:
+                found[r] = {"taken again": taken[run].get(key, "no")}
+    return found
 
 
 def groups_of(runs: Sequence[Run]) -> list[Merged]:
@@ -108,10 +125,18 @@ def _entry(entry: Entry, beside: Path) -> View:
     return {
         "name": entry.name,
         "card": entry.card,
-        "facts": list(facts_of(entry.run)),
+        "facts": [*facts_of(entry.run), *_again(entry)],
         "files": [(link(path), path.name) for path in files if path.exists()],
         "pictures": [(link(path), path.stem) for path in entry.pictures],
     }
+
+
+def _again(entry: Entry) -> Iterator[tuple[str, str]]:
+    """Which of an entry's numbers were taken again, and which nobody can without measuring."""
+    numbers = {key: r for key, r in entry.run.records.items() if r.value is not None}
+    others = dict.fromkeys(r.metric for key, r in numbers.items() if key not in entry.taken)
+    yield "Taken again", f"{len(entry.taken):,} of {len(numbers):,} numbers, from {SAMPLES}"
+    yield "Only by measuring again", ", ".join(others)
 
 
 # ----------------------------------------------------------------------------------------------

@@ -14,24 +14,54 @@ The card says what the entry is and whose:
 import math
 import os
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
+import numpy as np
 import yaml
 
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
 from diffae.system.files import read_text
+from reports.records.metrics import METRICS
+from reports.records.published import attach
 from reports.records.reading import short
-from reports.records.record import protocol_id
-from reports.records.run_folder import INFLUENCES, RECORDS, RUN, SAMPLES, Run, read_run
+from reports.records.record import Record, protocol_id, record_key
+from reports.records.run_folder import (
+    INFLUENCES,
+    RECORDS,
+    RUN,
+    SAME_ERROR,
+    SAMPLES,
+    Run,
+    read_run,
+)
+from reports.records.tokenizers import BY_PROTOCOL, published
+from reports.records.uncertainty import (
+    UNKNOWN,
+    Error,
+    Floats,
+    Uncertainty,
+    error,
+    of_mean,
+)
 
 CARD, PICTURES = "card.yaml", "pictures"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 LARGEST_CARD, LONGEST = 2**16, 600  # bytes of a card, characters of a field
 SAME = 1e-6  # relative: a number against the mean of the scores that samples.csv prints
+# Our benchmarks whose means over images have their scores in samples.csv.
+SCORED = ("reconstruction", "probes", "identity", "latent", "denoising")
+# What `published.attach` writes into a record, and what is there before.
+BARE: dict[str, Any] = {
+    "published": None,
+    "published_metric": "",
+    "published_source": "",
+    "not_comparable": "",
+}
 
 
 @dataclass(frozen=True)
@@ -47,10 +77,14 @@ class Card:
 
 @dataclass(frozen=True)
 class Entry:
-    """A finished run, which is labelled with the entry's name, and its card."""
+    """A finished run, which is labelled with the entry's name, and its card.
+
+    `taken` says what of each number was taken again by `check`.
+    """
 
     run: Run
     card: Card
+    taken: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -77,7 +111,7 @@ def read_entries(folders: Iterable[Path]) -> list[Entry]:
 
 
 def read_entry(folder: Path) -> Entry:
-    """Read one entry. Raises UserError naming the file that is wrong."""
+    """Read one entry and check its numbers. Raises UserError naming the file that is wrong."""
     name = folder.resolve().name
     if not NAME.fullmatch(name):
         raise UserError(f"{folder}: name the folder with letters, digits and . _ - only")
@@ -85,7 +119,7 @@ def read_entry(folder: Path) -> Entry:
     if not run.has_influences:
         why = "without it systems cannot be compared in pairs; copy it from the run"
         raise UserError(f"{folder / INFLUENCES}: no such file; {why}")
-    return Entry(run, card)
+    return Entry(run, card, check(run))
 
 
 def read_card(path: Path) -> Card:
@@ -94,7 +128,7 @@ def read_card(path: Path) -> Card:
         content = yaml.safe_load(read_text(path, LARGEST_CARD))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: not YAML: {short(' '.join(str(error).split()))}") from None
-    known = {field.name: field.default for field in fields(Card)}
+    known = {one.name: one.default for one in fields(Card)}
     if not isinstance(content, dict):
         raise UserError(f"{path}: not a card; it has the fields {', '.join(known)}")
     for name, text in content.items():
@@ -121,34 +155,111 @@ def _wrong(name: str, text: object) -> str:
     return ""
 
 
-def check(entry: Entry) -> int:
-    """Check that an entry's numbers follow from what is beside them, and return how many means were
-    taken again.
+# ----------------------------------------------------------------------------------------------
+# Do the numbers follow from what is beside them?
 
-    Every protocol has the hash of its fields, every number a protocol, and every mean over images
-    in samples.csv is that of its scores. (`read_run` checks the schema, and standard errors against
-    influences.)
+
+def check(run: Run) -> dict[str, str]:
+    """Check the numbers of an entry's run.
+
+    Returns what of each number was taken again from the scores of its images, by `record_key`.
+    Every number has a protocol, which has the hash of its fields; its direction, unit and range are
+    those of the table of metrics; what was published, and why it must not be compared, is looked up
+    again; its interval is that of its standard error, and the standard error that of influences.npz
+    (which `read_run` compares). A mean over images is that of its scores in samples.csv, and so is
+    its error, unless the pictures of a person count as one.
 
     Raises UserError naming the file and the number that is wrong.
     """
-    folder = entry.run.folder
-    for name, described in entry.run.protocols.items():
+    taken = dict[str, str]()
+    for name, described in run.protocols.items():
         if protocol_id(described) != name:
-            raise UserError(f"{folder / RUN}: protocol {short(name, 40)} was changed by hand")
-    taken = 0
-    for record in entry.run.rows:
-        if record.value is None:
-            continue
-        where = f"{short(record.system, 40)}, {short(record.setting, 40)}, {record.metric}"
-        if not record.protocol:
-            raise UserError(f"{folder / RECORDS}: no protocol for {where}")
-        if scores := [score for _, score in entry.run.scores_of(record)]:
-            mean = fmean(scores)
-            if len(scores) != record.n or not math.isclose(mean, record.value, rel_tol=SAME):
-                says = f"{record.value:.8g} of {record.n} images"
-                taken_again = f"{mean:.8g} of {len(scores)}"
-                raise UserError(
-                    f"{folder / RECORDS}: {where} is {says}, and by {SAMPLES} {taken_again}"
-                )
-            taken += 1
+            raise UserError(f"{run.folder / RUN}: protocol {short(name, 40)} was changed by hand")
+    for record in run.rows:
+        key = record_key(record)
+        known = run.uncertainties.get(key, UNKNOWN)
+        wrong = _against_table(record, run) or _against_published(record, run)
+        if record.value is not None and not wrong:
+            scores = np.array([score for _, score in run.scores_of(record)])
+            wrong = _against_error(record, known) or _against_scores(record, scores, known)
+            if len(scores) and not wrong:
+                both = known and len(known[0].values) == len(scores)
+                taken[key] = "value and error" if both else "value"
+        if wrong:
+            where = f"{short(record.system, 40)}, {short(record.setting, 40)}, {record.metric}"
+            raise UserError(f"{run.folder / RECORDS}: {where}: {wrong}")
     return taken
+
+
+def _against_table(record: Record, run: Run) -> str:
+    """What the table of metrics contradicts; empty if nothing."""
+    metric = METRICS.get(record.metric) or run.metrics.get(record.metric)
+    if metric is None:
+        return "no such metric"
+    for name in ("direction", "unit"):
+        if (ours := getattr(record, name)) != (theirs := getattr(metric, name)):
+            return f"{name} is {short(repr(ours), 40)}, not {theirs!r}"
+    if record.value is None:
+        numbers = (record.stderr, record.ci_low, record.ci_high)
+        return "an error without a value" if any(x is not None for x in numbers) else ""
+    low, high = metric.within
+    if not low - SAME <= record.value <= high + SAME:
+        return f"{record.value:.8g} is not from {low:g} to {high:g}"
+    return "" if record.protocol else "no protocol"
+
+
+def _against_published(record: Record, run: Run) -> str:
+    """What does not agree with the tables of published numbers."""
+    if record.table == BY_PROTOCOL:
+        ours = (record.published, record.published_metric)
+        printed = {(number.value, number.metric) for number in published()}
+        return "" if ours in printed | {(None, "")} else f"published: nobody printed {ours[0]}"
+    bare = replace(record, **BARE)
+    again = attach(bare, run.protocols.get(record.protocol, {}))
+    for name in BARE:
+        if (ours := getattr(record, name)) != (theirs := getattr(again, name)):
+            return f"{name} is {short(repr(ours), 80)}, not {short(repr(theirs), 80)}"
+    return ""
+
+
+def _against_error(record: Record, known: Uncertainty) -> str:
+    """What does not agree between the standard error, its influences and the interval."""
+    stderr, ends = record.stderr, (record.ci_low, record.ci_high)
+    if stderr is None:
+        return "an interval without a standard error" if ends != (None, None) else ""
+    ours = METRICS.get(record.metric)
+    if not known and ours is not None and not ours.error_alone:
+        return f"a standard error without its influences in {INFLUENCES}"
+    half = (error(known) or Error(stderr, math.inf)).quantile(0.975)
+    assert record.value is not None
+    for end, theirs in zip(ends, (record.value - half, record.value + half), strict=True):
+        if end is None or abs(end - theirs) > SAME_ERROR * half + SAME * abs(record.value):
+            return f"its interval is {ends[0]} to {ends[1]}, not {record.value:.8g} ± {half:.3g}"
+    return ""
+
+
+def _against_scores(record: Record, scores: Floats, known: Uncertainty) -> str:
+    """What does not agree with the scores of the images."""
+    if not len(scores):
+        return f"a mean over images without their scores in {SAMPLES}" * _needs_scores(record)
+    mean, value = fmean(scores), record.value
+    assert value is not None
+    if len(scores) != record.n or not math.isclose(mean, value, rel_tol=SAME):
+        taken_again = f"{mean:.8g} of {len(scores)}"
+        return f"is {value:.8g} of {record.n} images, and by {SAMPLES} {taken_again}"
+    each = of_mean(scores, "images")
+    if not (known and each) or len(known[0].values) != len(scores):
+        return ""
+    ours, theirs = np.sort(known[0].values), np.sort(each[0].values)
+    if not np.allclose(ours, theirs, rtol=0, atol=SAME_ERROR * np.abs(theirs).max()):
+        return f"the influences in {INFLUENCES} are not those of its scores"
+    return ""
+
+
+def _needs_scores(record: Record) -> bool:
+    """Whether our benchmarks write the scores behind this number to samples.csv."""
+    if record.benchmark not in SCORED or record.table == BY_PROTOCOL:
+        return False
+    if record.benchmark == "identity" and record.reference:  # of persons, not of images
+        return False
+    return record.metric in METRICS and METRICS[record.metric].of_images

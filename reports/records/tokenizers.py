@@ -21,6 +21,9 @@ from reports.records.record import Record
 # The names that readers give to whole data sets.
 SETS = {"imagenet-val": "ImageNet-1k val", "coco-val2017": "COCO 2017 val"}
 SECOND_HAND = "S"
+BY_PROTOCOL = (
+    "reconstruction_by_protocol"  # the table that has them; a row's setting is the protocol
+)
 NAMES = {"lpips_vgg": "lpips"}  # a metric that papers print under another name
 
 

@@ -17,8 +17,6 @@ from reports.records.tokenizers import SECOND_HAND, Number, differences, publish
 
 R = TypeVar("R", bound=Record)
 
-BY_PROTOCOL = "reconstruction_by_protocol"  # a table; the setting of its rows is the protocol
-
 
 def names_of(checkpoint: Path) -> list[str]:
     """What a checkpoint may be called: a folder's name and the `_name_or_path` of its config.json,

@@ -31,11 +31,12 @@ from benchmarks.metrics.protocols.cases import (
     measured,
 )
 from benchmarks.metrics.protocols.explain import Explained, explain, needed
-from benchmarks.metrics.protocols.published import BY_PROTOCOL, attach, names_of
+from benchmarks.metrics.protocols.published import attach, names_of
 from benchmarks.systems.protocol.base import System
 from diffae.eight_bit import to_uint8
 from reports.records.record import Record
 from reports.records.specs import TableSpec
+from reports.records.tokenizers import BY_PROTOCOL
 from reports.records.uncertainty import Uncertainty, of_influences
 
 SAME = "the same crops"

@@ -225,6 +225,16 @@ def test_an_entry_has_its_card_command_and_files(visit, entries, board):
         "records.csv", "samples.csv", "influences.npz", "run.json",
     ]  # fmt: skip
     assert all((board.parent / link).resolve().is_file() for link in links)
+    facts = dict(zip(card.locator("dt").all_inner_texts(), card.locator("dd").all_inner_texts()))
+    assert facts["Taken again"] == "4 of 7 numbers, from samples.csv"
+    assert facts["Only by measuring again"] == "latent_dim"
+
+
+def test_the_details_of_a_number_say_what_of_it_was_taken_again(board):
+    text = re.search(r'id="data">(.*?)</script>', board.read_text())[1]
+    said = {(row["name"], row.get("taken again")) for row in json.loads(text)["numbers"]}
+    assert {("SSIM: DDIM", "value and error"), ("latent size: DDIM", "no")} <= said
+    assert ("SSIM: NVAE", None) in said and ("SSIM: NVAE", "no") not in said  # None: printed
 
 
 def test_without_scripts_every_number_is_there(browser, board):
