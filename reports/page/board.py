@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
+from urllib.parse import quote
 
 from reports.page.head import facts_of, title
 from reports.page.html import embedded, filled, source
@@ -119,7 +120,7 @@ def _entry(entry: Entry, beside: Path) -> View:
     """An entry's card, how it was run, and links to its files."""
 
     def link(path: Path) -> str:
-        return Path(os.path.relpath(path, beside)).as_posix()
+        return quote(Path(os.path.relpath(path, beside)).as_posix())
 
     files = [entry.run.folder / name for name in FILES]
     return {

@@ -181,22 +181,28 @@ def names() -> tuple[str, ...]:
 def named(name: str) -> Protocol:
     """A protocol by its name, or by the path of a file of one's own.
 
-    Raises UserError naming the file for an unknown name, section, field or value.
+    Raises UserError naming the file for an unknown name, section, field or value, and for a file
+    that is called as one of ours: results name their protocol.
     """
     if name in names():
         return read(FOLDER / f"{name}.toml")
     if not name.endswith(".toml"):
         raise UserError(f"no protocol {name!r}{did_you_mean(name, names())}")
+    if Path(name).stem in names():
+        raise UserError(f"{name}: {Path(name).stem} is a protocol of ours; rename the file")
     return read(Path(name))
 
 
 def asked(given: tuple[str, ...], explain: bool) -> tuple[str, ...]:
     """The names that are `given`; to explain, those of the package too, `plain` first.
 
-    Raises UserError if one cannot be read.
+    Raises UserError if one cannot be read, or if two files have one name.
     """
+    files: dict[str, str] = {}
     for name in given:
-        named(name)
+        other = files.setdefault(named(name).name, name)
+        if other != name:
+            raise UserError(f"{name}: {other} is called {Path(name).stem} too; rename one")
     return tuple(dict.fromkeys((*names(), *given))) if explain else given
 
 

@@ -54,6 +54,22 @@ def test_a_fault_in_a_file_is_named(tmp_path, old, new, words):
     assert words in str(refused.value)
 
 
+def test_two_protocols_never_share_a_name(tmp_path):
+    mine = plain_with(tmp_path)
+    (tmp_path / "sub").mkdir()
+    other = tmp_path / "sub" / "mine.toml"
+    ours = mine.with_name("llamagen.toml")
+    for copy in (other, ours):
+        copy.write_bytes(mine.read_bytes())
+    assert schema.asked((str(mine), str(mine)), explain=True)[-1] == str(mine)
+    with pytest.raises(UserError, match=f"^{other}: {mine} is called mine too; rename one$"):
+        schema.asked((str(mine), str(other)), explain=False)
+    with pytest.raises(
+        UserError, match=f"^{ours}: llamagen is a protocol of ours; rename the file"
+    ):
+        schema.named(str(ours))
+
+
 def test_an_unknown_protocol():
     with pytest.raises(UserError, match=r"no protocol 'plian'; did you mean plain\?"):
         schema.named("plian")

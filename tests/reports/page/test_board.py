@@ -5,6 +5,7 @@ import math
 import re
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote, urljoin, urlsplit
 
 import numpy as np
 import pytest
@@ -225,7 +226,8 @@ def test_an_entry_has_its_card_command_and_files(visit, entries, board):
         "records.csv", "samples.csv", "influences.npz", "run.json",
     ]  # fmt: skip
     assert all((board.parent / link).resolve().is_file() for link in links)
-    facts = dict(zip(card.locator("dt").all_inner_texts(), card.locator("dd").all_inner_texts()))
+    names, texts = (card.locator(tag).all_inner_texts() for tag in ("dt", "dd"))
+    facts = dict(zip(names, texts, strict=True))
     assert facts["Taken again"] == "4 of 7 numbers, from samples.csv"
     assert facts["Only by measuring again"] == "latent_dim"
 
@@ -235,6 +237,18 @@ def test_the_details_of_a_number_say_what_of_it_was_taken_again(board):
     said = {(row["name"], row.get("taken again")) for row in json.loads(text)["numbers"]}
     assert {("SSIM: DDIM", "value and error"), ("latent size: DDIM", "no")} <= said
     assert ("SSIM: NVAE", None) in said and ("SSIM: NVAE", "no") not in said  # None: printed
+
+
+def test_links_to_files_are_encoded(browser, tmp_path):
+    folder = write_entry(tmp_path / "50 % of #1?" / "mine", {"A": SCORES})
+    write_board(tmp_path / "board.html", read_entries([folder]), tmp_path)
+    page = browser.new_page()
+    page.goto((tmp_path / "board.html").as_uri())
+    links = [link.get_attribute("href") for link in page.locator(".files a").all()]
+    page.close()
+    assert len(links) == 4
+    for link in links:
+        assert Path(unquote(urlsplit(urljoin((tmp_path / "b").as_uri(), link)).path)).is_file()
 
 
 def test_without_scripts_every_number_is_there(browser, board):
