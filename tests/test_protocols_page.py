@@ -35,6 +35,15 @@ def test_every_protocol_has_a_row_with_what_sets_it_apart():
     assert found["torchmetrics-1.8"][1] == "truncated, resize antialiased"
 
 
+def test_every_protocol_has_the_commit_and_the_day_of_its_reading():
+    found = {row[0].strip("`"): row[1:] for row in rows("read")}
+    assert tuple(found) == schema.names()[1:]
+    for name, (repository, commit, day, _) in found.items():
+        link = rf"\[[0-9a-f]{{7}}\]\(https://github.com/{repository}/tree/[0-9a-f]{{40}}\)"
+        assert re.fullmatch(link, commit), name
+        assert schema.named(name).code.startswith(f"{repository}@") and day >= "2026-11-29"
+
+
 def test_every_number_of_the_file_is_on_the_page_and_second_hand_ones_say_so():
     file = list(csv.DictReader(protocol_tables.FILE.open(encoding="utf-8", newline="")))
     cells = [cell for row in rows("numbers") for cell in row[2:9]]

@@ -1,11 +1,11 @@
 """Numbers of a space of codes that are said to predict how well a generator of codes will do.
 
 iFID (Xu et al., 2026, arXiv 2603.05630; tongdaxu/Making-rFID-Predictive-of-Diffusion-gFID@0842fdf
-evalvae.py lines 246-336): a code is moved halfway to a code of a training image, which is drawn
+evalvae.py, main, lines 225-336): a code is moved halfway to a code of a training image, which is drawn
 from its nearest ones. `nearest`, `drawn` and `halfway` are these three steps.
 
 Spectrum matching (Ning et al., 2026, arXiv 2603.14645; forever208/SpectrumMatching@2dc7340
-utils_DCT.py): the power of a map of codes by frequency, compared with that of the image.
+utils_DCT.py, latent_spectral_reg_dct): the power of a map of codes by frequency, compared with that of the image.
 
 Codes are flattened here: N x d, float32.
 """

@@ -113,6 +113,19 @@ def of_traps():
     return "\n".join(f"- `{name}` (`{one.code}`): {one.note}" for name, one in notes if one.note)
 
 
+def of_reading():
+    """Where and when the code of each protocol was read, and what could not be."""
+    rows = []
+    for name in schema.names():
+        one = schema.named(name)
+        if name != schema.PLAIN:
+            repository = one.code.split("@")[0]
+            url = f"https://github.com/{repository}/tree/{one.commit}"
+            commit = f"[{one.commit[:7]}]({url})"
+            rows.append([f"`{name}`", repository, commit, one.read, one.unread])
+    return _table(rows, ["protocol", "repository", "commit", "read on", "not read"])
+
+
 # ----------------------------------------------------------------------------------------------
 # Published numbers
 
@@ -155,6 +168,7 @@ TABLES = {
     "fields": of_fields,
     "protocols": of_protocols,
     "traps": of_traps,
+    "read": of_reading,
     "numbers": of_numbers,
 }
 

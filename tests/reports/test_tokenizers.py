@@ -26,6 +26,9 @@ def values(checkpoint, metric):
         ("dc-ae-f64c128-in-1.0", "lpips", [(0.0802, "P")]),
         ("eq-vae", "lpips_vgg", [(0.141, "P")]),
         ("vavae-imagenet256-f16d32-dinov2", "rfid", [(0.28, "S"), (0.3438, "P"), (0.28, "S"), (0.3, "S")]),
+        ("RAE DINOv2-B, ViT-XL decoder", "rfid", [(0.49, "S")]),
+        ("RAE DINOv2-B, ViT-XL decoder, trained with noise", "rfid", [(0.57, "P"), (0.54, "P"), (0.5776, "P"), (1.9, "P")]),
+        ("kl16", "rfid", [(1.22, "S"), (0.53, "S"), (0.5735, "P")]),
         ("tokenizer_titok_l32_imagenet", "rfd_effnet", [(2.21, "P")]),
         ("tokenizer_titok_l32_imagenet", "psnr", []),
         ("sd-vae", "rfid", []),
@@ -52,6 +55,12 @@ def test_the_file():
     assert all(row["source"] for row in rows)
     keys = [tuple(row[name] for name in row if name not in ("value", "spread")) for row in rows]
     assert len(set(keys)) == len(keys)
+
+
+def test_a_number_that_a_user_measured_follows_no_protocol():
+    """Whoever opens an issue because a number differs has measured it in a way of one's own."""
+    users = [number for number in published() if " issue " in number.source and number.mark == "P"]
+    assert users and not any(number.protocol for number in users)
 
 
 def test_a_spread_is_kept():

@@ -2,11 +2,11 @@
 
     protocol = named("llamagen")
     protocol.ssim.range                     "2"
-    protocol.sources["ssim.range"]          "FoundationVision/LlamaGen@ce98ec4 .../reconstruction_vq_ddp.py l.146"
+    protocol.sources["ssim.range"]          "FoundationVision/LlamaGen@5a50452 .../reconstruction_vq_ddp.py l.146 in main"
 
 A protocol is a TOML file with a section for each metric that it defines. Every field is a pair: the
 value, and where its code says so. The source is a line of the file that `code` names, or a file and
-line of the same repository.
+line of the same repository. Those that ship name the function too.
 """
 
 from collections.abc import Mapping
@@ -143,7 +143,10 @@ METRICS = ("rfid", "psnr", "ssim", "lpips")
 class Protocol:
     """A protocol. A metric is None if the evaluation code does not compute it.
 
-    `sources` has where the code says so, by "section.field".
+    commit   of the repository that `code` names, in full
+    read     the date on which its code was read there
+    unread   what could not be read
+    sources  where the code says so, by "section.field"
     """
 
     name: str
@@ -155,6 +158,9 @@ class Protocol:
     ssim: Ssim | None = None
     lpips: Lpips | None = None
     note: str = ""
+    commit: str = ""
+    read: str = ""
+    unread: str = ""
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def describe(self, metric: str) -> dict[str, Any]:
@@ -168,7 +174,8 @@ class Protocol:
         }
 
 
-HEAD = ("title", "code", "note")
+NEEDED = ("title", "code")
+HEAD = (*NEEDED, "note", "commit", "read", "unread")
 
 
 @cache
@@ -214,7 +221,7 @@ def read(path: Path) -> Protocol:
         raise UserError(f"{path}: no section {unknown[0]!r}{near}")
     head = {key: found.get(key, "") for key in HEAD}
     for key, text in head.items():
-        if not isinstance(text, str) or not (text or key == "note"):
+        if not isinstance(text, str) or not (text or key not in NEEDED):
             raise UserError(f"{path}: {key} must be a text")
     sources: dict[str, str] = {}
     sections = {

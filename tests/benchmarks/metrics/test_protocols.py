@@ -1,8 +1,13 @@
 """Protocol files: what they hold, and what is refused."""
 
 import dataclasses
+import importlib.metadata
+import importlib.util
 import re
+from datetime import date
+from pathlib import Path
 
+import protocol_sources
 import pytest
 
 from benchmarks.metrics.protocols import schema
@@ -109,13 +114,68 @@ def test_the_protocols_that_ship():
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_a_field_names_the_line_that_says_so(name):
+def test_a_field_names_the_line_that_says_so_and_its_function(name):
     protocol = schema.named(name)
-    assert re.fullmatch(r"\S+@\S+ \S+", protocol.code)
-    for field, source in protocol.sources.items():
-        assert re.search(r" l\.\d+", source), field
+    version = re.fullmatch(r"[\w-]+/[\w-]+@(\S+) \S+", protocol.code)[1]
+    assert re.fullmatch("[0-9a-f]{40}", protocol.commit)
+    assert re.fullmatch(r"\d+\.\d+\.\d+", version) or protocol.commit.startswith(version)
+    assert date.fromisoformat(protocol.read)
+    for source in protocol.sources.values():
+        protocol_sources.parts(source)
     second_hand = any(SECOND_HAND in source for source in protocol.sources.values())
     assert second_hand == ("second-hand" in protocol.note)
+
+
+@pytest.mark.parametrize("name", ["pytorch-fid", "torch-fidelity"])
+def test_the_lines_of_an_installed_package_stand_in_the_functions_named(name):
+    """Those of the other codes: tests/helpers/protocol_sources.py, with clones of them."""
+    if f"@{importlib.metadata.version(name)} " not in schema.named(name).code:
+        pytest.skip("another version is installed")
+    package = Path(importlib.util.find_spec(name.replace("-", "_")).origin).parent.parent
+    assert not list(
+        protocol_sources.faults(
+            name, lambda part: (package / part.file.removeprefix("src/")).read_text("utf-8")
+        )
+    )
+
+
+SCRIPT = """\
+import torch
+
+class Model:
+    def encode(self, x):
+        def half(y):
+            return y / 2
+
+        return half(x)
+"""
+
+
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [
+        ("l.1 at module level", ""),
+        ("l.4, l.8 in Model.encode", ""),
+        ("l.5-6 in Model.encode.half", ""),
+        ('l.1 "import torch"', ""),
+        ("l.5-8 in Model.encode.half", "in Model.encode"),
+        ("l.8 at module level", "not at module level"),
+        ("l.9 in Model.encode", "has 8 lines"),
+        ('l.2 "import torch"', "no "),
+    ],
+)
+def test_a_line_that_stands_elsewhere_is_told(where, words):
+    (part,) = protocol_sources.parts(f"ours/code@1f2e3d4 model.py {where} (a remark)")
+    assert words in protocol_sources.wrong(part, SCRIPT)
+    assert bool(words) == bool(protocol_sources.wrong(part, SCRIPT))
+
+
+@pytest.mark.parametrize(
+    "where", ["l.4", "model.py", "model.py l.4-", "l.4 in f", "model.py l.4 in"]
+)
+def test_a_source_without_file_line_or_function_is_refused(where):
+    with pytest.raises(ValueError, match="not FILE l.LINE in FUNCTION"):
+        protocol_sources.parts(f"ours/code@1f2e3d4 {where}")
 
 
 @pytest.mark.parametrize(
