@@ -35,11 +35,10 @@ from diffae.data.readers.arrow_files import (
     read_parquet,
     rows_of,
 )
-from diffae.data.readers.classes import MOST_CLASSES
+from diffae.data.readers.folder import beside
 from diffae.data.readers.label_files import refuse_duplicates
 from diffae.data.readers.shards import (
     classes_as_attributes,
-    describe_beside,
     find_shards,
     holds,
     name_in,
@@ -53,7 +52,7 @@ from diffae.system.files import read_text
 if TYPE_CHECKING:
     import pyarrow
 
-DICT, STATE = "dataset_dict.json", "state.json"
+DICT, STATE, INFO = "dataset_dict.json", "state.json", "dataset_info.json"
 PREFERRED = ("image", "img", "jpg", "png", "picture")
 KEPT = 4  # row groups of parquet that stay in memory: threads read as many at once
 LARGEST_NOTE = 1 << 24  # bytes of a JSON file
@@ -157,7 +156,7 @@ class Tables:
 def is_saved(path: Path) -> bool:
     if os.path.lexists(path / DICT):
         return True
-    return all(os.path.lexists(path / name) for name in (STATE, "dataset_info.json"))
+    return all(os.path.lexists(path / name) for name in (STATE, INFO))
 
 
 def is_parquet(path: Path) -> bool:
@@ -181,8 +180,17 @@ def open_saved(path: Path, image_size: int, crop: str | None, seed: int) -> Data
 
 
 def files_of(folder: Path) -> list[Path]:
-    """The arrow files of one split, in their order."""
-    named = note(folder / STATE).get("_data_files")
+    """The arrow files of one split, in their order.
+
+    Raises UserError for a selection of their rows, as early versions of `datasets` saved it.
+    """
+    state = note(folder / STATE)
+    if state.get("_indices_data_files") or state.get("_indices_files"):
+        raise UserError(
+            f"{folder / STATE}: a selection of rows (_indices_data_files), and all would be read; save them "
+            "alone: datasets.load_from_disk(OLD).flatten_indices().save_to_disk(NEW)"
+        )
+    named = state.get("_data_files")
     items = named if isinstance(named, list) else []
     names = [item.get("filename") for item in items if isinstance(item, dict)]
     return [folder / name for name in checked_names(folder / STATE, names)]
@@ -246,6 +254,8 @@ def open_tables(
     if attributes is not None:
         digest.update(attributes.tobytes())
     source = TableImages(path, tuple(pieces), length, column, digest.hexdigest())
+    notes = [file.with_name(name) for file in files for name in (STATE, INFO)]
+    own = {path / DICT, *notes, *files}
     return unlabelled(
         path,
         source,
@@ -254,7 +264,7 @@ def open_tables(
         partition_of(list(map(split_of, files)), counts, seed),
         attribute_names=names,
         attributes=attributes,
-        left_out=(*left_out, *describe_beside(path)),
+        left_out=(*left_out, *more_columns(schemas[0], column), *beside(path, own)),
     )
 
 
@@ -280,6 +290,13 @@ def image_column(path: Path, schema: pyarrow.Schema) -> str:
     return found[0] if len(found) == 1 else called[0]
 
 
+def more_columns(schema: pyarrow.Schema, column: str) -> Iterator[str]:
+    """A line for each other column of images."""
+    for field in schema:
+        if holds_bytes(field.type) and field.name != column:
+            yield f"the column {field.name}: may hold images too, and those of {column} are read"
+
+
 def read_attributes(
     files: list[Path], schema: pyarrow.Schema
 ) -> tuple[tuple[str, ...], np.ndarray | None, tuple[str, ...]]:
@@ -294,18 +311,15 @@ def read_attributes(
         if not is_bool and field.name not in classes:
             continue
         values = read_column(files, field.name)
-        if is_bool and (values >= 0).all():
-            names.append(field.name)
-            columns.append(values[:, None] == 1)
-            continue
         known = features.get(field.name, {}).get("names")
         known = list(map(str, known)) if isinstance(known, list) else []
-        found = None if is_bool else classes_as_attributes(values, known)
-        if found is None:
-            why = "not every image has a class in it"
-            if len(known) > MOST_CLASSES:
-                why = f"{len(known):,} classes, and at most {MOST_CLASSES:,} are read"
-            left_out.append(f"the column {field.name}: {why}")
+        found = classes_as_attributes(values, ["false", "true"] if is_bool else known)
+        if isinstance(found, str):
+            left_out.append(f"the column {field.name}: {found}")
+            continue
+        if is_bool:
+            names.append(field.name)
+            columns.append(found[1][:, 1:])
             continue
         prefix = f"{field.name}: " if len(classes) > 1 else ""
         names += [prefix + name for name in found[0]]
@@ -327,7 +341,7 @@ def is_class(field: pyarrow.Field, features: dict[str, dict[str, Any]]) -> bool:
 
 
 def read_column(files: list[Path], name: str) -> np.ndarray:
-    """Integers or booleans (1 for true) as int64 N; -1 if a value is missing or does not fit."""
+    """Integers or booleans (1 for true) as int64 N; -1 if a value is missing."""
     import pyarrow.compute
 
     parts = []
@@ -335,5 +349,4 @@ def read_column(files: list[Path], name: str) -> np.ndarray:
         table = read_arrow(file) if file.suffix == ".arrow" else read_parquet(file, [name])
         values = table[name].cast(pyarrow.int64(), safe=False)
         parts.append(pyarrow.compute.fill_null(values, -1).to_numpy())
-    found = np.concatenate(parts)
-    return np.where(found < 1 << 31, found, -1)
+    return np.concatenate(parts)

@@ -7,12 +7,14 @@ once.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from diffae.data.readers.shards import only_zeros
 from diffae.system.errors import UserError, needed
 from diffae.system.files import file_size
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 LARGEST_GROUP = 1 << 30  # bytes of a column in a row group, and of all groups that stay in memory
+END_AND_START = b"PAR1PAR1"  # of two parquet files
 STREAM_END = b"\xff\xff\xff\xff\0\0\0\0"
 
 
@@ -54,7 +57,7 @@ def read_arrow(path: Path) -> pyarrow.Table:
 
 
 def refuse_stream(path: Path, file: pyarrow.MemoryMappedFile, pa: Any) -> None:
-    """Raise UserError if a stream has no end mark or is compressed.
+    """Raise UserError if a stream is compressed, has no end mark, or goes on after it.
 
     A compressed one may need any amount of memory.
     """
@@ -67,6 +70,11 @@ def refuse_stream(path: Path, file: pyarrow.MemoryMappedFile, pa: Any) -> None:
     mark = file.read(len(STREAM_END))
     if mark != STREAM_END and mark[:4] != bytes(4):  # the second is that of files before Arrow 0.15
         raise UserError(f"{path}: has no mark of its end, so it was cut short; copy it again")
+    file.seek(end + (len(mark) if mark == STREAM_END else 4))
+    if not only_zeros(file):
+        raise UserError(
+            f"{path}: goes on after the mark of its end: damaged, or several files in one; save it again"
+        )
 
 
 def is_compressed(message: pyarrow.Message) -> bool:
@@ -160,6 +168,8 @@ def rows_of(path: Path) -> tuple[pyarrow.Schema, list[int]]:
             with pa.parquet.ParquetFile(path) as file:
                 schema = file.schema_arrow
                 rows = group_rows(path, schema, file.metadata)
+                refuse_more(path, file.metadata, sum(rows))
+        list(map(holds_bytes, schema.types))  # an error here, if a name is not UTF-8
         twins = [name for name, count in Counter(schema.names).items() if count > 1]
     if twins:
         raise UserError(f"{path}: several columns are called {twins[0]}; rename them")
@@ -186,3 +196,28 @@ def group_rows(
                     "are read at once; write it with smaller row groups"
                 )
     return [group.num_rows for group in groups]
+
+
+def refuse_more(path: Path, metadata: pyarrow.parquet.FileMetaData, rows: int) -> None:
+    """Raise UserError if a parquet file has more rows than those of its row groups.
+
+    The footer counts them too. Of several files that were put together the last footer is read,
+    and its places, counted from the beginning, lie in the first: what is between them is as long as
+    all files but the last, with the indexes of pages that a single file may have there.
+    """
+    if metadata.num_rows != rows:
+        raise UserError(
+            f"{path}: its footer counts {metadata.num_rows:,} rows, and its row groups have {rows:,}; "
+            "download it again"
+        )
+    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+    columns = [group.column(i) for group in groups for i in range(group.num_columns)]
+    ends = [
+        (column.dictionary_page_offset or column.data_page_offset) + column.total_compressed_size
+        for column in columns
+    ]
+    with path.open("rb") as file:
+        footer = file.seek(-8, os.SEEK_END) - metadata.serialized_size
+        file.seek(0)
+        if END_AND_START in file.read(max(0, footer - max(ends, default=0)) + 4):
+            raise UserError(f"{path}: several parquet files in one; download it again")

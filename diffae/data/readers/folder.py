@@ -4,10 +4,11 @@ Output of this software is not data: run folders with their pictures, and the ca
 """
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NoReturn
 
 from PIL import Image
@@ -17,17 +18,30 @@ from diffae.data.readers.classes import name_of_test, read_classes
 from diffae.data.readers.sources import EncodedImages, unlabelled
 from diffae.data.readers.splits import partition_of_folders
 from diffae.data.transforms import LARGEST_IMAGE, decode
+from diffae.system.cli import printable
 from diffae.system.errors import UserError
 from diffae.system.files import cache_root, read_file
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-# Formats of pictures that are not read, by suffix. They are counted, as the user may expect to have them read.
+# Pictures of other formats, by suffix, and files that may hold pictures. They are told apart from
+# other files, as the user may expect to have them read.
 UNREAD = {
     **{name: name for name in ("gif", "avif", "jxl", "jp2", "psd", "svg", "tga", "exr", "dng")},
     **{"tif": "tiff", "tiff": "tiff", "heic": "heic", "heif": "heic", "jfif": "jfif"},
     **{"pbm": "pnm", "pgm": "pnm", "ppm": "pnm", "pnm": "pnm"},
-    **{name: name for name in ("tar", "parquet")},  # if they hold fewer images than lie beside them
 }
+PACKED = {
+    **{name: name for name in ("tar", "parquet", "arrow", "zip", "rar", "7z", "npz", "mdb", "h5")},
+    **{"tgz": "tar.gz", "gz": "gz", "bz2": "bz2", "xz": "xz", "zst": "zst", "tfrecord": "tfrecord"},
+}
+# Files that say nothing of the images.
+NOISE = re.compile(
+    r"(readme|licen[cs]e|copying|citation|changelog)(\.(md|rst|txt|html|pdf|bib|cff))?"
+    r"|thumbs\.db|desktop\.ini|lock\.mdb"
+)
+LABELS = {"csv", "tsv", "json", "jsonl", "txt", "xml", "mat", "npy", "pkl", "xlsx"}
+LABELS_HINT = " (labels are read from class folders and from CelebA's layout only: `diffae-bench docs data`)"
+MOST_KINDS = 6  # of files that are not read, named in a message
 
 
 @dataclass(frozen=True)
@@ -66,6 +80,8 @@ def open_image_folder(path: Path, image_size: int, crop: str | None, seed: int) 
     """
     found = find_images(path)
     classes = read_classes(path, found.names)
+    used = {os.path.relpath(file, path) for file in classes.files}
+    found = replace(found, others=tuple(name for name in found.others if name not in used))
     root = path.resolve().name
     split = partition_of_folders(classes.images, seed, root, spread=bool(classes.fields))
     source = ImageFiles(path, classes.images, classes.files)
@@ -87,10 +103,18 @@ def nothing_in(path: Path, kind: str, left_out: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class Found:
-    """The images below a folder, by relative path, sorted; and what was left out, one line each."""
+    """The images below a folder, by relative path, sorted; all other files, and how many run folders."""
 
     names: tuple[str, ...]
-    left_out: tuple[str, ...]
+    others: tuple[str, ...] = ()
+    runs: int = 0
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """What a user should hear of the other files, one line for each kind."""
+        some = f"{self.runs} run folder{'s' if self.runs > 1 else ''}"
+        runs = (f"the pictures of {some} of this software",) if self.runs else ()
+        return (*left_out_of(self.others), *runs)
 
 
 def find_images(root: Path) -> Found:
@@ -99,41 +123,86 @@ def find_images(root: Path) -> Found:
         raise UserError(
             f"{root}: this is a run folder of diffae-bench: its pictures are results, not data; give the folder of your own images"
         )
-    names, suffixes, runs = [], [], 0
+    found = find_files(root)
+    if not found.names:
+        raise UserError(nothing_in(root, "folder", found.left_out))
+    return found
+
+
+def find_files(root: Path) -> Found:
+    """As `find_images`, but there may be none."""
+    names: list[str] = []
+    runs = 0
     for folder, files in walk(root):
         if is_run_folder(files):
             runs += 1
             continue
-        visible = [file for file in files if not file.startswith(".")]
-        suffixes += [suffix_of(file) for file in visible]
-        names += [
-            (folder / file).relative_to(root).as_posix()
-            for file in visible
-            if file.lower().endswith(IMAGE_SUFFIXES)
-        ]
-    left_out = unread(suffixes)
-    if runs:
-        some = f"{runs} run folder{'s' if runs > 1 else ''}"
-        left_out = (*left_out, f"the pictures of {some} of this software")
-    if not names:
-        raise UserError(nothing_in(root, "folder", left_out))
-    return Found(tuple(sorted(names)), left_out)
+        place = folder.relative_to(root).as_posix()
+        names += files if place == "." else (f"{place}/{file}" for file in files)
+    images = sorted(filter(is_image, names))
+    return Found(tuple(images), tuple(name for name in names if not is_image(name)), runs)
+
+
+def beside(path: Path, own: Iterable[Path]) -> tuple[str, ...]:
+    """What else is in a folder whose images are in the files `own`: a line for each kind of file."""
+    if not path.is_dir():
+        return ()
+    read = {file.relative_to(path).as_posix() for file in own}
+    found = find_files(path)
+    images = counted(len(found.names), "image file") if found.names else ""
+    told = (f"{images} beside the files that hold the images",) if images else ()
+    others = tuple(name for name in found.others if name not in read)
+    return (*told, *replace(found, others=others).left_out)
+
+
+def is_image(name: str) -> bool:
+    """Whether a file is an image to be read, by its relative path."""
+    return name.lower().endswith(IMAGE_SUFFIXES) and not is_hidden(name)
 
 
 def suffix_of(name: str) -> str:
     return name.lower().rpartition(".")[2]
 
 
-def unread(suffixes: Iterable[str]) -> tuple[str, ...]:
-    """E.g. "12 files of formats that are not read: tiff 10, gif 2"; empty if none."""
-    counts = Counter(UNREAD[suffix] for suffix in suffixes if suffix in UNREAD)
-    each = ", ".join(f"{name} {count}" for name, count in counts.most_common())
-    files = (
-        "1 file of a format that is"
-        if counts.total() == 1
-        else f"{counts.total()} files of formats that are"
-    )
-    return (f"{files} not read: {each}",) if counts else ()
+def left_out_of(names: Iterable[str]) -> tuple[str, ...]:
+    """A line for each kind of files that are not read, by their relative paths; none for `NOISE`.
+
+    E.g. "12 files of formats that are not read: tiff 10, gif 2".
+    """
+    unread, others, hidden = Counter[str](), Counter[str](), 0
+    for name in names:
+        base = name.rpartition("/")[2].lower()
+        suffix = suffix_of(base) if "." in base else "without a suffix"
+        if is_hidden(name):  # macOS's `._NAME` holds no image
+            hidden += base.endswith(IMAGE_SUFFIXES) and not base.startswith("._")
+        elif NOISE.fullmatch(base):
+            continue
+        elif kind := (UNREAD | PACKED).get(suffix):
+            unread[kind] += 1
+        else:
+            others[printable(suffix)] += 1
+    lines = []
+    if unread:
+        are = "a format that is" if unread.total() == 1 else "formats that are"
+        lines.append(f"{counted(unread.total(), 'file')} of {are} not read: {kinds(unread)}")
+    if others:
+        line = f"{counted(others.total(), 'other file')}: {kinds(others)}"
+        lines.append(line + (LABELS_HINT if LABELS & set(others) else ""))
+    if hidden:
+        lines.append(counted(hidden, "hidden image"))
+    return tuple(lines)
+
+
+def kinds(counts: Counter[str]) -> str:
+    """E.g. "tiff 10, gif 2", the commonest first."""
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    each = [f"{kind} {count:,}" for kind, count in ranked[:MOST_KINDS]]
+    return ", ".join([*each, "..."] if len(ranked) > MOST_KINDS else each)
+
+
+def counted(count: int, what: str) -> str:
+    """E.g. "1 file" or "1,200 files"."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def is_run_folder(files: Iterable[str]) -> bool:
@@ -144,7 +213,7 @@ def is_run_folder(files: Iterable[str]) -> bool:
 
 def is_hidden(name: str) -> bool:
     """Whether a file is left out, by its path: hidden files, macOS's `._NAME` among them."""
-    return any(part.startswith(".") and part != ".." for part in PurePosixPath(name).parts)
+    return any(part.startswith(".") and part not in (".", "..") for part in name.split("/"))
 
 
 def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:

@@ -1,0 +1,252 @@
+"""No image is lost without a word: images there = images read + images told as left out.
+
+Or the data set is refused. Archives are damaged at random, and their images counted apart from
+their readers: PNG files begin with eight bytes that nothing else has, and none is compressed.
+"""
+
+import io
+import json
+import os
+import re
+import shutil
+import tarfile
+import zipfile
+import zlib
+from pathlib import Path
+
+import data_files
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from data_files import refuses, write_rows
+from PIL import Image
+
+from diffae.data import Dataset, find_reader, open_dataset
+from diffae.data.prepare import prepare
+from diffae.system.errors import UserError
+
+SIDE, COUNT, DAMAGES = 8, 8, 105
+PNG = re.compile(rb"\x89PNG\r\n\x1a\n(?:(?!\x89PNG).)*?IEND\xaeB`\x82", re.DOTALL)
+
+
+def picture(index: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (SIDE, SIDE), (index, 0, 0)).save(file, "png")
+    return file.getvalue()
+
+
+PICTURES = [picture(index) for index in range(COUNT)]
+FILES = [(f"{index}.png", content) for index, content in enumerate(PICTURES)]
+LABELS = [(f"{index}.cls", b"%d" % (index % 2)) for index in range(COUNT)]
+
+
+# ---------------------------------------------------------------------------------------------
+# Damaged archives
+
+
+def write_tar(folder: Path) -> Path:
+    return data_files.write_tar(folder / "a.tar", sorted(FILES + LABELS))
+
+
+def write_pax(folder: Path) -> Path:
+    """Each name stands in a header of its own, without a checksum."""
+    named = [(f"é{name}", content) for name, content in FILES]
+    return data_files.write_tar(folder / "a.tar", named, tarfile.PAX_FORMAT)
+
+
+def write_zip(folder: Path) -> Path:
+    with zipfile.ZipFile(folder / "a.zip", "w") as archive:
+        for name, content in FILES:
+            archive.writestr(zipfile.ZipInfo(name), content)  # of 1980, so that it is always the same
+    return folder / "a.zip"
+
+
+def table(indices: range = range(COUNT)) -> pa.Table:
+    kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    rows = [{"bytes": PICTURES[index], "path": None} for index in indices]
+    return pa.table({"image": pa.array(rows, kind), "label": [index % 2 for index in indices]})
+
+
+def write_parquet(folder: Path) -> Path:
+    options = {"compression": "none", "use_dictionary": False, "write_statistics": False}
+    pq.write_table(table(), folder / "a.parquet", row_group_size=3, **options)
+    return folder / "a.parquet"
+
+
+def write_arrow(folder: Path, name: str = "a.arrow") -> Path:
+    with pa.ipc.new_stream(folder / name, table().schema) as writer:
+        for indices in (range(3), range(3, 6), range(6, COUNT)):
+            writer.write_table(table(indices))
+    (folder / "dataset_info.json").write_text("{}")
+    write_state(folder)
+    return folder / name
+
+
+def write_state(folder: Path, **more: object) -> None:
+    state = {"_data_files": [{"filename": "a.arrow"}], "_split": None} | more
+    (folder / "state.json").write_text(json.dumps(state))
+
+
+def somewhere(rng: np.random.Generator, content: bytes) -> int:
+    return int(rng.integers(len(content)))
+
+
+def change_bytes(rng: np.random.Generator, content: bytes) -> bytes:
+    """One byte or two, outside of the images, where an archive says what it holds."""
+    inside = [range(*match.span()) for match in PNG.finditer(content)]
+    places = sorted(set(range(len(content))).difference(*inside))
+    out = bytearray(content)
+    for place in rng.choice(places, rng.integers(1, 3)):
+        out[place] = rng.choice([0, 255, out[place] ^ 1 << rng.integers(8)])
+    return bytes(out)
+
+
+def cut_end(rng: np.random.Generator, content: bytes) -> bytes:
+    return content[: somewhere(rng, content)]
+
+
+def cut_middle(rng: np.random.Generator, content: bytes) -> bytes:
+    start = somewhere(rng, content)
+    return content[:start] + content[start + rng.integers(1, 600) :]
+
+
+def insert_zeros(rng: np.random.Generator, content: bytes) -> bytes:
+    step = rng.choice([1, 8, 512])
+    place = somewhere(rng, content) // step * step
+    return content[:place] + bytes(rng.choice([4, 8, 512, 1024])) + content[place:]
+
+
+def add_garbage(rng: np.random.Generator, content: bytes) -> bytes:
+    return content + rng.bytes(rng.integers(1, 2000))
+
+
+def put_together(rng: np.random.Generator, content: bytes) -> bytes:
+    """The file and a part of it, or all, before or after it."""
+    part = content[: rng.choice([len(content), somewhere(rng, content)])]
+    return content + part if rng.integers(2) else part + content
+
+
+DAMAGE = [change_bytes, change_bytes, cut_end, cut_middle, insert_zeros, add_garbage, put_together]
+
+
+@pytest.mark.parametrize("write", [write_tar, write_pax, write_zip, write_parquet, write_arrow])
+def test_a_damaged_archive_hides_no_image(tmp_path, write):
+    path = write(tmp_path)
+    whole, rng = path.read_bytes(), np.random.default_rng(zlib.crc32(write.__name__.encode()))
+    given = tmp_path if path.suffix == ".arrow" else path
+    assert images_in(given) == (COUNT, 0)
+    outcomes = {"read": 0, "refused": 0}
+    for number in range(DAMAGES):
+        damage = DAMAGE[number % len(DAMAGE)]
+        content = damage(rng, whole)
+        path.unlink()  # what is mapped must not be written over
+        path.write_bytes(content)
+        try:
+            read, told = images_in(given)
+        except UserError as error:
+            assert "\n" not in str(error)
+            outcomes["refused"] += 1
+            continue
+        outcomes["read"] += 1
+        assert read + told >= len(PNG.findall(content)), (damage.__name__, number)
+    assert min(outcomes.values()) >= 10, outcomes
+
+
+def images_in(path: Path) -> tuple[int, int]:
+    """The images that are read, each of them decoded, and those that are told as left out."""
+    data = open_dataset(path, SIDE)
+    assert data.images(range(len(data))).shape == (len(data), SIDE, SIDE, 3)
+    return len(data), told(data)
+
+
+def told(data: Dataset) -> int:
+    """The files that are told as left out, by the number that each line begins with."""
+    numbers = (line.partition(" ")[0].replace(",", "") for line in data.left_out)
+    return sum(int(number) for number in numbers if number.isdigit())
+
+
+# ---------------------------------------------------------------------------------------------
+# What is beside the images
+
+
+def write_folder(folder: Path) -> Path:
+    for name, content in FILES:
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def write_celeba(folder: Path) -> Path:
+    (folder / "img_align_celeba").mkdir()
+    write_folder(folder / "img_align_celeba")
+    rows = [COUNT, "Male", *(f"{name} 1" for name, _ in FILES)]
+    return write_rows(folder / "list_attr_celeba.txt", rows).parent
+
+
+def write_celebahq(folder: Path) -> Path:
+    (folder / "CelebA-HQ-img").mkdir()
+    write_folder(folder / "CelebA-HQ-img")
+    rows = [COUNT, "Male", *(f"{name} 1" for name, _ in FILES)]
+    return write_rows(folder / "CelebAMask-HQ-attribute-anno.txt", rows).parent
+
+
+def write_lmdb(folder: Path) -> Path:
+    values = {f"8-{index:05d}": content for index, content in enumerate(PICTURES)}
+    return data_files.write_lmdb(folder, values, COUNT)
+
+
+def write_idx(folder: Path) -> Path:
+    part = np.zeros((COUNT // 2, SIDE, SIDE)), np.zeros(COUNT // 2)
+    return data_files.write_idx(folder, train=part, t10k=part)
+
+
+def write_copy(folder: Path) -> Path:
+    (folder.parent / "original").mkdir()
+    prepare(open_dataset(write_folder(folder.parent / "original"), SIDE), folder)
+    return folder
+
+
+def in_folder(write):
+    return lambda folder: write(folder).parent
+
+
+FOLDERS = {
+    "folder of images": write_folder,
+    "CelebA": write_celeba,
+    "CelebA-HQ": write_celebahq,
+    "LMDB": write_lmdb,
+    "IDX": write_idx,
+    "prepared copy": write_copy,
+    "WebDataset": in_folder(write_tar),
+    "parquet": in_folder(write_parquet),
+    "Hugging Face datasets": in_folder(write_arrow),
+}
+
+
+@pytest.mark.parametrize("kind", FOLDERS)
+def test_images_beside_those_of_a_format_are_told(tmp_path, kind):
+    """By os.walk: as many images more as before, read or told; other files too, but for noise."""
+    root = tmp_path / "set"
+    root.mkdir()
+    FOLDERS[kind](root)
+    before = open_dataset(root, SIDE)
+    assert find_reader(root).title == kind and before.left_out == ()
+    for name in ("deep/er/x.PNG", "img_align_celeba/y.png", "z.jpeg"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(PICTURES[0])
+    for name in ("README.md", "LICENSE", "Thumbs.db", ".DS_Store", "._z.jpeg", ".git/a.png"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_bytes(PICTURES[0])
+    data = open_dataset(root, SIDE)
+    assert len(data) + told(data) == COUNT + 3, data.left_out
+    if kind.startswith("CelebA"):
+        return
+    for name in ("more.tar.gz", "old.arrow", ".z.png", "labels.csv"):
+        (root / name).write_bytes(PICTURES[0])
+    data = open_dataset(root, SIDE)
+    assert data.left_out[-3:] == (
+        "2 files of formats that are not read: arrow 1, gz 1",
+        "1 other file: csv 1 (labels are read from class folders and from CelebA's layout only: "
+        "`diffae-bench docs data`)",
+        "1 hidden image",
+    )
