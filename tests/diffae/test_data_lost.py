@@ -6,9 +6,9 @@ their readers: PNG files begin with eight bytes that nothing else has, and none 
 
 import io
 import json
-import os
 import re
 import shutil
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -24,6 +24,7 @@ from PIL import Image
 
 from diffae.data import Dataset, find_reader, open_dataset
 from diffae.data.prepare import prepare
+from diffae.data.readers import zip_archive
 from diffae.system.errors import UserError
 
 SIDE, COUNT, DAMAGES = 8, 8, 105
@@ -164,6 +165,132 @@ def told(data: Dataset) -> int:
     """The files that are told as left out, by the number that each line begins with."""
     numbers = (line.partition(" ")[0].replace(",", "") for line in data.left_out)
     return sum(int(number) for number in numbers if number.isdigit())
+
+
+def test_what_follows_the_end_of_a_tar_file_is_not_hidden(tmp_path):
+    """GNU tar reads on after one block of zeros; `cat` makes one file of several."""
+    path = write_pax(tmp_path)
+    whole = path.read_bytes()
+    with tarfile.open(path) as archive:
+        fourth = archive.getmembers()[3].offset
+    for content in (whole[:fourth] + bytes(512) + whole[fourth:], whole + whole):
+        path.write_bytes(content)
+        with tarfile.open(path, ignore_zeros=True) as archive:
+            assert len(archive.getmembers()) > len(tarfile.open(path).getmembers())
+        refuses(path, rf"^{path}: goes on after the mark of its end.*--ignore-zeros", SIDE)
+    path.write_bytes(whole + bytes(1 << 21))
+    assert images_in(path) == (COUNT, 0)
+
+
+def test_a_length_in_the_directory_of_a_zip_file(tmp_path):
+    """Python's zipfile lists the first entry alone, and says nothing."""
+    path = write_zip(tmp_path)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\1\2") + 33] = 2  # of its comment: 512 bytes
+    path.write_bytes(content)
+    with zipfile.ZipFile(path) as archive:
+        assert archive.namelist() == ["0.png"]
+    refuses(path, rf"^{path}: its end counts 8 entries, and its directory lists 1: damaged", SIDE)
+
+
+@pytest.mark.parametrize("first", ["whole", "with many bytes before it", "an entry"])
+def test_a_zip_file_that_is_not_listed(tmp_path, first, monkeypatch):
+    monkeypatch.setattr(zip_archive, "PIECE", 1000)  # the names of entries lie across pieces
+    path = write_zip(tmp_path)
+    whole = path.read_bytes()
+    parts = {"whole": whole, "with many bytes before it": bytes(5000) + whole, "an entry": whole[:104]}
+    path.write_bytes(parts[first] + whole)
+    with zipfile.ZipFile(path) as archive:
+        assert len(archive.namelist()) == COUNT
+    refuses(path, rf"^{path}: its directory does not list 0\.png: damaged, or several", SIDE)
+
+
+def test_a_zip_file_that_unpacks_itself_is_read(tmp_path):
+    path = write_zip(tmp_path)
+    path.write_bytes(b"a program" * 999 + path.read_bytes())
+    assert images_in(path) == (COUNT, 0)
+
+
+@pytest.mark.slow
+def test_more_entries_than_the_end_of_a_zip_file_counts(tmp_path):
+    """Of 65,535 on, another record counts them; old programs count on from zero."""
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for index in range((1 << 16) + 1):
+            archive.writestr(zipfile.ZipInfo(f"{index}.png"), b"")
+    content = path.read_bytes()
+    assert len(zip_archive.ZipImages(path)) == (1 << 16) + 1
+    end, record = content.rindex(b"PK\5\6"), content.rindex(b"PK\6\6")
+    path.write_bytes(content[: record + 32] + b"\2" + content[record + 33 :])
+    refuses(path, r"its end counts 65,538 entries, and its directory lists 65,537", SIDE)
+    old = bytearray(content[:record] + content[end:])
+    struct.pack_into("<2HLL", old, record + 8, 1, 1, record - start_of(path), start_of(path))
+    path.write_bytes(old)
+    assert len(zip_archive.ZipImages(path)) == (1 << 16) + 1
+
+
+def start_of(path: Path) -> int:
+    with zipfile.ZipFile(path) as archive:
+        return archive.start_dir
+
+
+def test_a_selection_of_saved_rows_is_refused(tmp_path):
+    path = write_arrow(tmp_path)
+    write_state(tmp_path, _indices_data_files=[{"filename": "indices.arrow"}])
+    refuses(tmp_path, r"state\.json: a selection of rows .*flatten_indices\(\)", SIDE)
+    write_state(tmp_path, _indices_data_files=None)
+    shutil.copy(path, tmp_path / "cache-1.arrow")
+    data = open_dataset(tmp_path, SIDE)
+    assert len(data) == COUNT
+    assert data.left_out == ("1 file of a format that is not read: arrow 1",)
+
+
+def test_a_second_column_of_images_is_told(tmp_path):
+    masks = table().append_column("mask", table()["image"])
+    pq.write_table(masks, tmp_path / "a.parquet")
+    [line] = open_dataset(tmp_path / "a.parquet", SIDE).left_out
+    assert line == "the column mask: may hold images too, and those of image are read"
+
+
+def test_one_class_beyond_the_last_is_told(tmp_path):
+    """It took the classes of all others with it."""
+    entries = sorted([*FILES, *LABELS[1:], ("0.cls", b"1000")])
+    path = data_files.write_tar(tmp_path / "a.tar", entries)
+    data = open_dataset(path, SIDE)
+    why = "1 of 8 images have numbers up to 1,000, and 0 to 999 are read"
+    assert data.attributes is None and data.left_out == (f"the classes: {why}",)
+    labels = pa.array([1 << 40, *[1] * (COUNT - 1)])
+    pq.write_table(table().set_column(1, "label", labels), tmp_path / "a.parquet")
+    [line] = open_dataset(tmp_path / "a.parquet", SIDE).left_out
+    assert line == f"the column label: {why}".replace("1,000", f"{1 << 40:,}")
+
+
+def test_entries_that_are_not_read_are_told(tmp_path):
+    entries = [*FILES, (".a.png", PICTURES[0]), ("._b.png", b""), ("x/c.gif", b""), ("0.txt", b"")]
+    archives = [
+        data_files.write_tar(tmp_path / "a.tar", sorted(entries)),
+        data_files.write_zip(tmp_path / "a.zip", entries),
+    ]
+    found = [open_dataset(path, SIDE).left_out for path in archives]
+    told = ("1 file of a format that is not read: gif 1", "1 hidden image")
+    assert found[0] == ("1 sample without an image", *told)
+    assert (found[1][0], found[1][-1]) == told and found[1][1].startswith("1 other file: txt 1 (")
+
+
+def test_images_that_the_length_of_an_lmdb_file_does_not_count(tmp_path):
+    values = {f"8-{index:05d}": content for index, content in enumerate(PICTURES)}
+    data = open_dataset(data_files.write_lmdb(tmp_path / "a.lmdb", values, 5), SIDE)
+    more = "3 of 9 entries: not among the 5 images of size 8 that its length counts"
+    assert len(data) == 5 and data.left_out == (more,)
+
+
+def test_images_that_no_list_of_celeba_has_are_told(tmp_path):
+    root = write_celeba(tmp_path)
+    write_rows(root / "list_attr_celeba.txt", [2, "Male", "0.png 1", "1.png -1"])
+    shutil.copytree(root / "img_align_celeba", root / "more" / "deep")
+    where = "more 8, img_align_celeba 6"
+    line = f"14 images that list_attr_celeba.txt does not list: {where}"
+    assert open_dataset(root, SIDE).left_out == (line,)
 
 
 # ---------------------------------------------------------------------------------------------
