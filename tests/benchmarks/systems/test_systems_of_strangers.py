@@ -359,9 +359,13 @@ def complaining(self):
 
 FIELDS = [
     (without("title"), "title: is missing"),
-    (without("capabilities"), "capabilities: is missing"),
+    (without("capabilities"), "capabilities: is missing; set it to a set of words"),
     (without("latent_dim"), "latent_dim: is missing"),
-    (without("fingerprint"), "fingerprint: is missing"),
+    (
+        without("fingerprint"),
+        "fingerprint: is missing; set it to one printable line of 1 to 200 characters, such as the "
+        "SHA-256 of the file of its weights",
+    ),
     (saying(title="two\nlines"), "title: must be one printable line"),
     (saying(title="red \x1b[31m"), "title: must be one printable line"),
     (saying(title=" "), "title: must be one printable line"),
