@@ -59,7 +59,9 @@ def write_pax(folder: Path) -> Path:
 def write_zip(folder: Path) -> Path:
     with zipfile.ZipFile(folder / "a.zip", "w") as archive:
         for name, content in FILES:
-            archive.writestr(zipfile.ZipInfo(name), content)  # of 1980, so that it is always the same
+            archive.writestr(
+                zipfile.ZipInfo(name), content
+            )  # of 1980, so that it is always the same
     return folder / "a.zip"
 
 
@@ -198,7 +200,11 @@ def test_a_zip_file_that_is_not_listed(tmp_path, first, monkeypatch):
     monkeypatch.setattr(zip_archive, "PIECE", 1000)  # the names of entries lie across pieces
     path = write_zip(tmp_path)
     whole = path.read_bytes()
-    parts = {"whole": whole, "with many bytes before it": bytes(5000) + whole, "an entry": whole[:104]}
+    parts = {
+        "whole": whole,
+        "with many bytes before it": bytes(5000) + whole,
+        "an entry": whole[:104],
+    }
     path.write_bytes(parts[first] + whole)
     with zipfile.ZipFile(path) as archive:
         assert len(archive.namelist()) == COUNT

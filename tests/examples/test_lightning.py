@@ -112,7 +112,10 @@ def named(items):
 
 def masked(items):
     """A mask and a map of labels, larger than the images, come before them."""
-    masks = {"mask": torch.zeros(len(items), 1, 64, 64), "map": torch.zeros(len(items), 3, 64, 64).byte()}
+    masks = {
+        "mask": torch.zeros(len(items), 1, 64, 64),
+        "map": torch.zeros(len(items), 3, 64, 64).byte(),
+    }
     return masks | named(items)
 
 

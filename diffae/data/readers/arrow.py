@@ -17,7 +17,7 @@ import json
 import os
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -233,8 +233,8 @@ def open_tables(
     path: Path, files: list[Path], image_size: int, crop: str | None, seed: int
 ) -> Dataset:
     """Open all rows of the files; the split is that of their names, else seeded by image."""
-    pieces, counts, length = [], [], 0
-    schemas = []
+    pieces, schemas, length = [], [], 0
+    counts: dict[Path, int] = {}
     for file in files:
         schema, rows = rows_of(file)
         schemas.append(schema)
@@ -242,14 +242,14 @@ def open_tables(
             if count:
                 pieces.append(Piece(file, -1 if file.suffix == ".arrow" else group, length))
             length += count
-        counts.append(sum(rows))
+        counts[file] = sum(rows)
     if not length:
         raise UserError(f"{path}: no rows in these files")
     column = image_column(path, schemas[0])
     for file, schema in zip(files, schemas, strict=True):
         if schema.types != schemas[0].types or schema.names != schemas[0].names:
             raise UserError(f"{file}: has other columns than {files[0].name}; take one of them out")
-    names, attributes, left_out = read_attributes(files, schemas[0])
+    names, attributes, left_out = read_attributes(counts, schemas[0])
     digest = hashlib.sha256(repr(names).encode())
     if attributes is not None:
         digest.update(attributes.tobytes())
@@ -261,7 +261,7 @@ def open_tables(
         source,
         image_size,
         crop,
-        partition_of(list(map(split_of, files)), counts, seed),
+        partition_of(list(map(split_of, files)), list(counts.values()), seed),
         attribute_names=names,
         attributes=attributes,
         left_out=(*left_out, *more_columns(schemas[0], column), *beside(path, own)),
@@ -298,7 +298,7 @@ def more_columns(schema: pyarrow.Schema, column: str) -> Iterator[str]:
 
 
 def read_attributes(
-    files: list[Path], schema: pyarrow.Schema
+    files: Mapping[Path, int], schema: pyarrow.Schema
 ) -> tuple[tuple[str, ...], np.ndarray | None, tuple[str, ...]]:
     """Names, bool N x A and what was left out, of the columns of classes and of booleans."""
     features = features_of(schema)
@@ -340,13 +340,20 @@ def is_class(field: pyarrow.Field, features: dict[str, dict[str, Any]]) -> bool:
     return named or features.get(field.name, {}).get("_type") == "ClassLabel"
 
 
-def read_column(files: list[Path], name: str) -> np.ndarray:
-    """Integers or booleans (1 for true) as int64 N; -1 if a value is missing."""
+def read_column(files: Mapping[Path, int], name: str) -> np.ndarray:
+    """Integers or booleans (1 for true) as int64 N; -1 if a value is missing.
+
+    Raises UserError if a file has not as many of them as rows, as `files` gives these.
+    """
     import pyarrow.compute
 
     parts = []
-    for file in files:
+    for file, count in files.items():
         table = read_arrow(file) if file.suffix == ".arrow" else read_parquet(file, [name])
         values = table[name].cast(pyarrow.int64(), safe=False)
         parts.append(pyarrow.compute.fill_null(values, -1).to_numpy())
+        if len(parts[-1]) != count:
+            raise UserError(
+                f"{file}: the column {name} has not a value for each row; copy it again"
+            )
     return np.concatenate(parts)

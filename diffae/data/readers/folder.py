@@ -40,7 +40,9 @@ NOISE = re.compile(
     r"|thumbs\.db|desktop\.ini|lock\.mdb"
 )
 LABELS = {"csv", "tsv", "json", "jsonl", "txt", "xml", "mat", "npy", "pkl", "xlsx"}
-LABELS_HINT = " (labels are read from class folders and from CelebA's layout only: `diffae-bench docs data`)"
+LABELS_HINT = (
+    " (labels are read from class folders and from CelebA's layout only: `diffae-bench docs data`)"
+)
 MOST_KINDS = 6  # of files that are not read, named in a message
 
 

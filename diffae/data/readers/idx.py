@@ -24,7 +24,9 @@ from diffae.system.errors import UserError
 from diffae.system.files import file_size
 
 UNSIGNED_BYTE = 8
-FILES = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
+FILES = [
+    f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
+]
 CLASSES = 10
 PADDED_SIZE = 32
 LARGEST, PIECE = 1 << 31, 1 << 20  # bytes: a small gzip file may unpack to any size
