@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from diffae.data.dataset import SPLITS, Dataset
-from diffae.data.readers.folder import ImageFiles, counted, find_files, kinds
+from diffae.data.readers.folder import ImageFiles, counted, find_files, kinds, without
 from diffae.data.readers.label_files import (
     CELEBA_ATTRIBUTES,
     Labels,
@@ -71,14 +71,14 @@ def labelled(
         root=path,
         source=ImageFiles(folder, names, labels.files),
         transform=Transform(image_size, crop or default_crop(decode(folder / names[0]))),
-        left_out=tuple(unlisted(path, {folder / name for name in names}, labels.files[0].name)),
+        left_out=tuple(unlisted(path, [folder / name for name in names], labels.files[0].name)),
         **labels.fields,
     )
 
 
-def unlisted(path: Path, listed: set[Path], file: str) -> Iterator[str]:
+def unlisted(path: Path, listed: list[Path], file: str) -> Iterator[str]:
     """E.g. "3 images that list_attr_celeba.txt does not list: img_align_celeba 3", by folder."""
-    others = [name for name in find_files(path).names if path / name not in listed]
+    others = list(without(find_files(path).names, path, listed))
     if others:
         folders = Counter(name.rpartition("/")[0].partition("/")[0] or "." for name in others)
         yield f"{counted(len(others), 'image')} that {file} does not list: {kinds(folders)}"

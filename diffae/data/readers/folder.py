@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
@@ -29,19 +30,12 @@ UNREAD = {
     **{name: name for name in ("gif", "avif", "jxl", "jp2", "psd", "svg", "tga", "exr", "dng")},
     **{"tif": "tiff", "tiff": "tiff", "heic": "heic", "heif": "heic", "jfif": "jfif"},
     **{"pbm": "pnm", "pgm": "pnm", "ppm": "pnm", "pnm": "pnm"},
+    **{name: name for name in ("tar", "gz", "bz2", "xz", "zst", "zip", "rar", "7z", "npz", "mdb")},
+    **{"parquet": "parquet", "arrow": "arrow", "h5": "h5", "tfrecord": "tfrecord", "tgz": "gz"},
 }
-PACKED = {
-    **{name: name for name in ("tar", "parquet", "arrow", "zip", "rar", "7z", "npz", "mdb", "h5")},
-    **{"tgz": "tar.gz", "gz": "gz", "bz2": "bz2", "xz": "xz", "zst": "zst", "tfrecord": "tfrecord"},
-}
-# Files that say nothing of the images.
-NOISE = re.compile(
+NOISE = re.compile(  # files that say nothing of the images
     r"(readme|licen[cs]e|copying|citation|changelog)(\.(md|rst|txt|html|pdf|bib|cff))?"
     r"|thumbs\.db|desktop\.ini|lock\.mdb"
-)
-LABELS = {"csv", "tsv", "json", "jsonl", "txt", "xml", "mat", "npy", "pkl", "xlsx"}
-LABELS_HINT = (
-    " (labels are read from class folders and from CelebA's layout only: `diffae-bench docs data`)"
 )
 MOST_KINDS = 6  # of files that are not read, named in a message
 
@@ -82,8 +76,7 @@ def open_image_folder(path: Path, image_size: int, crop: str | None, seed: int) 
     """
     found = find_images(path)
     classes = read_classes(path, found.names)
-    used = {os.path.relpath(file, path) for file in classes.files}
-    found = replace(found, others=tuple(name for name in found.others if name not in used))
+    found = replace(found, others=tuple(without(found.others, path, classes.files)))
     root = path.resolve().name
     split = partition_of_folders(classes.images, seed, root, spread=bool(classes.fields))
     source = ImageFiles(path, classes.images, classes.files)
@@ -149,12 +142,24 @@ def beside(path: Path, own: Iterable[Path]) -> tuple[str, ...]:
     """What else is in a folder whose images are in the files `own`: a line for each kind of file."""
     if not path.is_dir():
         return ()
-    read = {file.relative_to(path).as_posix() for file in own}
     found = find_files(path)
     images = counted(len(found.names), "image file") if found.names else ""
     told = (f"{images} beside the files that hold the images",) if images else ()
-    others = tuple(name for name in found.others if name not in read)
+    others = tuple(without(found.others, path, own))
     return (*told, *replace(found, others=others).left_out)
+
+
+def without(names: Iterable[str], root: Path, own: Iterable[Path]) -> Iterator[str]:
+    """Those of `names`, relative to `root`, that are none of the files `own` of the data set.
+
+    A folder may be reached by several links.
+    """
+    real = cache(os.path.realpath)
+    places = {(real(file.parent), file.name) for file in own}
+    for name in names:
+        folder, _, base = name.rpartition("/")
+        if (real(f"{root}/{folder}"), base) not in places:
+            yield name
 
 
 def is_image(name: str) -> bool:
@@ -179,7 +184,7 @@ def left_out_of(names: Iterable[str]) -> tuple[str, ...]:
             hidden += base.endswith(IMAGE_SUFFIXES) and not base.startswith("._")
         elif NOISE.fullmatch(base):
             continue
-        elif kind := (UNREAD | PACKED).get(suffix):
+        elif kind := UNREAD.get(suffix):
             unread[kind] += 1
         else:
             others[printable(suffix)] += 1
@@ -188,8 +193,7 @@ def left_out_of(names: Iterable[str]) -> tuple[str, ...]:
         are = "a format that is" if unread.total() == 1 else "formats that are"
         lines.append(f"{counted(unread.total(), 'file')} of {are} not read: {kinds(unread)}")
     if others:
-        line = f"{counted(others.total(), 'other file')}: {kinds(others)}"
-        lines.append(line + (LABELS_HINT if LABELS & set(others) else ""))
+        lines.append(f"{counted(others.total(), 'other file')}: {kinds(others)}")
     if hidden:
         lines.append(counted(hidden, "hidden image"))
     return tuple(lines)

@@ -26,7 +26,6 @@ import numpy as np
 from diffae.data.dataset import Dataset
 from diffae.data.readers.folder import (
     IMAGE_SUFFIXES,
-    PACKED,
     UNREAD,
     beside,
     counted,
@@ -218,7 +217,7 @@ def read_index(shard: Path) -> Index:
     return Index(
         entries=[Entry(shard, name, *place) for name, place in seen if place],
         lost=sum(not place and name.lower().endswith(IMAGE_SUFFIXES) for name, place in seen),
-        others=[name for name, _ in found if is_hidden(name) or suffix_of(name) in UNREAD | PACKED],
+        others=[name for name, _ in found if is_hidden(name) or suffix_of(name) in UNREAD],
     )
 
 
