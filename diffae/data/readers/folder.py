@@ -6,11 +6,10 @@ Output of this software is not data: run folders with their pictures, and the ca
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import NoReturn
 
 from PIL import Image
 
@@ -98,44 +97,56 @@ def nothing_in(path: Path, kind: str, left_out: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class Found:
-    """The images below a folder, by relative path, sorted; all other files, and how many run folders."""
+    """The images below a folder, by relative path, sorted, and what else is there.
+
+    All other files, how many run folders, and the errors of folders that cannot be listed.
+    """
 
     names: tuple[str, ...]
     others: tuple[str, ...] = ()
     runs: int = 0
+    closed: tuple[OSError, ...] = ()
 
     @property
     def left_out(self) -> tuple[str, ...]:
         """What a user should hear of the other files, one line for each kind."""
         some = f"{self.runs} run folder{'s' if self.runs > 1 else ''}"
         runs = (f"the pictures of {some} of this software",) if self.runs else ()
-        return (*left_out_of(self.others), *runs)
+        closed = f"{counted(len(self.closed), 'folder')} that cannot be listed"
+        return (*left_out_of(self.others), *runs, *([closed] if self.closed else []))
 
 
 def find_images(root: Path) -> Found:
-    """The images below `root`; hidden files are left out. Raises UserError if there are none."""
+    """The images below `root`; hidden files are left out.
+
+    Raises UserError if there are none, or if a folder cannot be listed.
+    """
     if is_run_folder(os.listdir(root)):
         raise UserError(
             f"{root}: this is a run folder of diffae-bench: its pictures are results, not data; give the folder of your own images"
         )
     found = find_files(root)
+    for error in found.closed:
+        raise UserError(f"{error.filename}: cannot list this folder ({error.strerror})") from error
     if not found.names:
         raise UserError(nothing_in(root, "folder", found.left_out))
     return found
 
 
 def find_files(root: Path) -> Found:
-    """As `find_images`, but there may be none."""
-    names: list[str] = []
+    """As `find_images`, but there may be no images, and folders that cannot be listed."""
+    closed: list[OSError] = []
+    images: list[str] = []
+    others: list[str] = []
     runs = 0
-    for folder, files in walk(root):
+    for folder, files in walk(root, closed.append):
         if is_run_folder(files):
             runs += 1
             continue
         place = folder.relative_to(root).as_posix()
-        names += files if place == "." else (f"{place}/{file}" for file in files)
-    images = sorted(filter(is_image, names))
-    return Found(tuple(images), tuple(name for name in names if not is_image(name)), runs)
+        for name in files if place == "." else (f"{place}/{file}" for file in files):
+            (images if is_image(name) else others).append(name)
+    return Found(tuple(sorted(images)), tuple(others), runs, tuple(closed))
 
 
 def beside(path: Path, own: Iterable[Path]) -> tuple[str, ...]:
@@ -222,13 +233,14 @@ def is_hidden(name: str) -> bool:
     return any(part.startswith(".") and part not in (".", "..") for part in name.split("/"))
 
 
-def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
+def walk(root: Path, failed: Callable[[OSError], None]) -> Iterator[tuple[Path, list[str]]]:
     """Each folder below `root` once, with its files; links are followed, loops of links end.
 
-    Run folders and the cache are not entered, unless `root` is within one.
+    Run folders and the cache are not entered, unless `root` is within one. `failed` gets the errors
+    of folders that cannot be listed.
     """
     seen = {identity_of(path) for path in [cache_root()] if path.is_dir()} - {identity_of(root)}
-    for folder, subfolders, files in os.walk(root, onerror=refuse, followlinks=True):
+    for folder, subfolders, files in os.walk(root, onerror=failed, followlinks=True):
         if identity_of(folder) in seen:
             subfolders.clear()
             continue
@@ -242,7 +254,3 @@ def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
 def identity_of(folder: Path | str) -> tuple[int, int]:
     status = os.stat(folder)
     return status.st_dev, status.st_ino
-
-
-def refuse(error: OSError) -> NoReturn:
-    raise UserError(f"{error.filename}: cannot list this folder ({error.strerror})") from error
