@@ -371,9 +371,11 @@ FIELDS = [
     (saying(title=" "), "title: must be one printable line"),
     (saying(title="x" * 10**6), "title: must be one printable line"),
     (saying(title=3), "title: must be one printable line of 1 to 200 characters, not 3"),
-    (saying(fingerprint=None), "fingerprint: must be one printable line of 1 to 200 characters, not None"),
+    (saying(fingerprint=None), "fingerprint: must be one printable line of 1 to 200 characters, such as the "
+        "SHA-256 of the file of its weights, not None"),
     (saying(fingerprint=""), "fingerprint: must be one printable line"),
-    (saying(fingerprint=b"abc"), "fingerprint: must be one printable line of 1 to 200 characters, not bytes"),
+    (saying(fingerprint=b"abc"), "fingerprint: must be one printable line of 1 to 200 characters, such as the "
+        "SHA-256 of the file of its weights, not bytes"),
     (saying(capabilities="decode"), "capabilities: must be a set of words, not 'decode'"),
     (saying(capabilities=None), "capabilities: must be a set of words, not None"),
     (saying(capabilities={"decod"}), "capabilities: unknown: 'decod'; did you mean decode?"),
