@@ -21,6 +21,7 @@ SEED = 0
 LABEL_WIDTH = 13
 NAMED = 10  # damaged images that a copy is without, at most
 LINE_WIDTH = 100
+LABELS = "none; labels are read from class folders, and from files in CelebA's layout (`diffae-bench docs data`)"
 LISTED = 40  # attributes, at most: CelebA's
 MARK, MADE_BY = "Software", "python -m diffae.data check"
 
@@ -75,7 +76,7 @@ def describe_attributes(data: Dataset) -> str:
     elif data.classes is not None:
         counts = np.bincount(data.classes, minlength=len(names))
     else:
-        return "none"
+        return LABELS
     if len(names) <= LISTED:
         shares = zip(names, counts / len(data), strict=True)
         return f"{len(names)}: " + ", ".join(f"{name}={share:.3f}" for name, share in shares)

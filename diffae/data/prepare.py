@@ -27,6 +27,7 @@ from diffae.data.prepared import (
     LABELS,
     NAMES,
     PIXELS,
+    PORTRAITS_NOTE,
     UNFINISHED,
     Header,
     PreparedTransform,
@@ -41,7 +42,6 @@ from diffae.system.lock import foreign, lock_folder
 ROWS = "pixels.unfinished"  # the file of all pixels, skipped ones too, until the copy is finished
 CHUNK, CHUNK_BYTES = 64, 1 << 24
 WORTH_PROCESSES = 4  # chunks: fewer are read before other processes have started
-PORTRAITS_NOTE = "portraits.json"  # by which a training recognises portraits
 DEAD_PROCESS = (
     "prepare: a process that reads images died; free some memory or use fewer --workers, then run"
     " the same command again"

@@ -33,13 +33,16 @@ from PIL import Image
 
 from diffae.data.dataset import Dataset
 from diffae.data.fingerprint import Survey, sealed, unsealed
+from diffae.data.readers.folder import beside
 from diffae.data.transforms import Transform
 from diffae.system.errors import UserError
 from diffae.system.files import file_size, read_file
+from diffae.system.lock import LOCK
 
 VERSION = 1
 HEADER, UNFINISHED = "diffae-prepared.json", "diffae-unfinished"
 PIXELS, LABELS, NAMES = "pixels.npy", "labels.npz", "names.json"
+PORTRAITS_NOTE = "portraits.json"  # by which a training recognises portraits
 LARGEST_HEADER, LARGEST_PART = 1 << 26, 1 << 31  # bytes
 AGAIN = "prepare it again in another folder"
 
@@ -231,6 +234,7 @@ def open_prepared(path: Path, image_size: int, crop: str | None, seed: int) -> D
     with np.load(io.BytesIO(part(path, LABELS, header)), allow_pickle=False) as columns:
         labels = dict(columns)
     names = tuple(json.loads(part(path, NAMES, header)))
+    own = [path / name for name in (HEADER, PIXELS, LABELS, NAMES, PORTRAITS_NOTE, LOCK)]
     settings = header.transform | {"image_size": image_size, "prepared": header.side}
     try:
         transform = PreparedTransform(**settings)
@@ -243,7 +247,7 @@ def open_prepared(path: Path, image_size: int, crop: str | None, seed: int) -> D
         transform=transform,
         partition_source=header.partition_source,
         attribute_names=tuple(header.attribute_names),
-        left_out=(*header.left_out, *describe_skipped(header.skipped)),
+        left_out=(*header.left_out, *describe_skipped(header.skipped), *beside(path, own)),
         **labels,
     )
 

@@ -131,7 +131,7 @@ def test_classes_that_some_lack_are_left_out(tmp_path):
     )
     data = open_dataset(path, 48)
     assert data.attributes is None and len(data.left_out) == 2
-    assert data.left_out[0] == "the column colour: not every image has a class in it"
+    assert data.left_out[0] == "the column colour: 1 of 4 images have none"
 
 
 def test_the_fingerprint_follows_bytes_and_labels(tmp_path):

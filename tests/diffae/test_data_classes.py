@@ -129,6 +129,10 @@ def test_images_without_a_class_leave_all_without(imagenet):
     data = open_dataset(imagenet, 16)
     assert not data.labelled and len(data.indices("test")) == len(FLAT)
     assert data.left_out == ("the classes: 6 of 27 images have none",)
+    for index in range(30):
+        write(imagenet / "train" / f"{index}.JPEG")
+    data = open_dataset(imagenet, 16)
+    assert not data.labelled and data.left_out == ("the classes: 36 of 57 images have none",)
 
 
 def test_a_class_that_train_lacks_leaves_all_without(imagenet):

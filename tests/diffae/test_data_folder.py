@@ -136,11 +136,12 @@ def test_formats_that_are_not_read_are_counted(folder, capsys):
     for name in ("a.gif", "a/b.gif", ".hidden.gif"):
         (folder / name).touch()
     line = "12 files of formats that are not read: tiff 10, gif 2"
-    assert open_dataset(folder, 16).left_out == (line,)
+    lines = (line, "1 other file: txt 1")
+    assert open_dataset(folder, 16).left_out == lines
     main(["check", str(folder), "--size", "16"])
-    assert f"left out     {line}" in capsys.readouterr().out
+    assert f"left out     {line}; 1 other file" in capsys.readouterr().out
     archive = shutil.make_archive(folder, "zip", folder)
-    assert open_dataset(archive, 16).left_out == (line,)
+    assert open_dataset(archive, 16).left_out == (*lines, "1 hidden image")
 
 
 def write_run(folder, *more):
@@ -160,7 +161,7 @@ def test_pictures_of_runs_are_no_data(folder, begun):
         write_run(folder / run, begun)
     data = open_dataset(folder, 16)
     assert find_images(folder).names == names and len(data) == len(names)
-    assert data.left_out == ("the pictures of 2 run folders of this software",)
+    assert data.left_out[1:] == ("the pictures of 2 run folders of this software",)
 
 
 def test_a_folder_with_a_run_json_of_its_own_is_data(folder):

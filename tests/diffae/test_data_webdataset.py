@@ -75,7 +75,7 @@ def test_json_labels_and_what_is_no_image(tmp_path):
         ("2.txt", b"a caption alone"), ("._0.png", b"a fork"),
     ]  # fmt: skip
     data = open_dataset(write_tar(tmp_path / "few.tar", entries), 48)
-    assert (len(data), data.name, data.left_out) == (2, "few", ("1 samples without an image",))
+    assert (len(data), data.name, data.left_out) == (2, "few", ("1 sample without an image",))
     np.testing.assert_array_equal(data.attributes, [[False, True], [True, False]])
 
 

@@ -6,10 +6,11 @@ import struct
 import tempfile
 import zipfile
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
-from data_files import write_zip
+from data_files import refuses, write_tar, write_zip
 from PIL import Image
 from refusal import refusal
 
@@ -280,3 +281,17 @@ def test_a_folder_without_permission_is_named_itself(capsys, nobody):
         line = refusal(main, capsys, "check", folder)
         assert line == f"error: {folder}: no permission to read this folder\n"
         os.chmod(folder, 0o700)
+
+
+def test_a_folder_beside_shards_that_cannot_be_listed(nobody, monkeypatch):
+    """Such as the `lost+found` of a disk; in a folder of images it is refused, as images may be there."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        monkeypatch.setenv("DIFFAE_CACHE", str(folder / "cache"))
+        shard = write_tar(folder / "a.tar", [("a.png", png(1, 1, 8, 2, b"\0\xff\0\0"))])
+        (folder / "lost+found").mkdir(0o000)
+        data = open_dataset(folder, 16)
+        assert len(data) == 1 and data.left_out == ("1 folder that cannot be listed",)
+        shard.unlink()
+        refuses(folder, r"lost\+found: cannot list this folder \(Permission denied\)", 16)
+        (folder / "lost+found").chmod(0o700)

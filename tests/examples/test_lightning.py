@@ -110,13 +110,24 @@ def named(items):
     return {"label": torch.zeros(len(items)), "image": torch.stack([image for (image,) in items])}
 
 
+def masked(items):
+    """A mask and a map of labels, larger than the images, come before them."""
+    masks = {
+        "mask": torch.zeros(len(items), 1, 64, 64),
+        "map": torch.zeros(len(items), 3, 64, 64).byte(),
+    }
+    return masks | named(items)
+
+
 def flat(items):
     return [torch.stack([image for (image,) in items]).flatten(1)]
 
 
-def test_images_are_found_by_name(pl, callback):
-    _, measured = train(pl, images(named), callback)
-    assert "ssim" in measured[3][0]
+@pytest.mark.parametrize("collate", [named, masked])
+def test_images_are_found_by_name(pl, callback, collate):
+    _, plain = train(pl, images(), callback)
+    _, measured = train(pl, images(collate), callback)
+    assert measured[3][0]["ssim"] == plain[3][0]["ssim"]
 
 
 def test_a_batch_without_images_is_one_line(pl, callback):

@@ -78,7 +78,7 @@ RULES = {
         lambda value: isinstance(value, frozenset | set | list | tuple), "a set of words"
     ),
     "title": LINE,
-    "fingerprint": LINE,
+    "fingerprint": Rule(is_line, f"{LINE.words}, such as the SHA-256 of the file of its weights"),
     "latent_dim": _whole(1),
     "semantic_dim": _whole(0),
     "iterative": FLAG,
@@ -110,10 +110,10 @@ def read_fields(system: System, name: str) -> dict[str, Any]:
 
     found: dict[str, Any] = {}
     for field in (*RULES, *OR_NONE):
-        if not hasattr(system, field):
-            raise wrong(field, "is missing")
-        found[field] = value = getattr(system, field)
         rule = RULES.get(field) or OR_NONE[field]
+        if not hasattr(system, field):
+            raise wrong(field, f"is missing; set it to {rule.words}")
+        found[field] = value = getattr(system, field)
         may_be_none = value is None and field in OR_NONE
         if not may_be_none and not rule.holds(value):
             or_none = " or None" if field in OR_NONE else ""

@@ -17,7 +17,7 @@ import json
 import os
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -35,11 +35,10 @@ from diffae.data.readers.arrow_files import (
     read_parquet,
     rows_of,
 )
-from diffae.data.readers.classes import MOST_CLASSES
+from diffae.data.readers.folder import beside
 from diffae.data.readers.label_files import refuse_duplicates
 from diffae.data.readers.shards import (
     classes_as_attributes,
-    describe_beside,
     find_shards,
     holds,
     name_in,
@@ -53,7 +52,7 @@ from diffae.system.files import read_text
 if TYPE_CHECKING:
     import pyarrow
 
-DICT, STATE = "dataset_dict.json", "state.json"
+DICT, STATE, INFO = "dataset_dict.json", "state.json", "dataset_info.json"
 PREFERRED = ("image", "img", "jpg", "png", "picture")
 KEPT = 4  # row groups of parquet that stay in memory: threads read as many at once
 LARGEST_NOTE = 1 << 24  # bytes of a JSON file
@@ -157,7 +156,7 @@ class Tables:
 def is_saved(path: Path) -> bool:
     if os.path.lexists(path / DICT):
         return True
-    return all(os.path.lexists(path / name) for name in (STATE, "dataset_info.json"))
+    return all(os.path.lexists(path / name) for name in (STATE, INFO))
 
 
 def is_parquet(path: Path) -> bool:
@@ -181,8 +180,17 @@ def open_saved(path: Path, image_size: int, crop: str | None, seed: int) -> Data
 
 
 def files_of(folder: Path) -> list[Path]:
-    """The arrow files of one split, in their order."""
-    named = note(folder / STATE).get("_data_files")
+    """The arrow files of one split, in their order.
+
+    Raises UserError for a selection of their rows, as early versions of `datasets` saved it.
+    """
+    state = note(folder / STATE)
+    if state.get("_indices_data_files") or state.get("_indices_files"):
+        raise UserError(
+            f"{folder / STATE}: a selection of rows (_indices_data_files), and all would be read; save them "
+            "alone: datasets.load_from_disk(OLD).flatten_indices().save_to_disk(NEW)"
+        )
+    named = state.get("_data_files")
     items = named if isinstance(named, list) else []
     names = [item.get("filename") for item in items if isinstance(item, dict)]
     return [folder / name for name in checked_names(folder / STATE, names)]
@@ -225,8 +233,8 @@ def open_tables(
     path: Path, files: list[Path], image_size: int, crop: str | None, seed: int
 ) -> Dataset:
     """Open all rows of the files; the split is that of their names, else seeded by image."""
-    pieces, counts, length = [], [], 0
-    schemas = []
+    pieces, schemas, length = [], [], 0
+    counts: dict[Path, int] = {}
     for file in files:
         schema, rows = rows_of(file)
         schemas.append(schema)
@@ -234,27 +242,29 @@ def open_tables(
             if count:
                 pieces.append(Piece(file, -1 if file.suffix == ".arrow" else group, length))
             length += count
-        counts.append(sum(rows))
+        counts[file] = sum(rows)
     if not length:
         raise UserError(f"{path}: no rows in these files")
     column = image_column(path, schemas[0])
     for file, schema in zip(files, schemas, strict=True):
         if schema.types != schemas[0].types or schema.names != schemas[0].names:
             raise UserError(f"{file}: has other columns than {files[0].name}; take one of them out")
-    names, attributes, left_out = read_attributes(files, schemas[0])
+    names, attributes, left_out = read_attributes(counts, schemas[0])
     digest = hashlib.sha256(repr(names).encode())
     if attributes is not None:
         digest.update(attributes.tobytes())
     source = TableImages(path, tuple(pieces), length, column, digest.hexdigest())
+    notes = [file.with_name(name) for file in files for name in (STATE, INFO)]
+    own = {path / DICT, *notes, *files}
     return unlabelled(
         path,
         source,
         image_size,
         crop,
-        partition_of(list(map(split_of, files)), counts, seed),
+        partition_of(list(map(split_of, files)), list(counts.values()), seed),
         attribute_names=names,
         attributes=attributes,
-        left_out=(*left_out, *describe_beside(path)),
+        left_out=(*left_out, *more_columns(schemas[0], column), *beside(path, own)),
     )
 
 
@@ -280,8 +290,15 @@ def image_column(path: Path, schema: pyarrow.Schema) -> str:
     return found[0] if len(found) == 1 else called[0]
 
 
+def more_columns(schema: pyarrow.Schema, column: str) -> Iterator[str]:
+    """A line for each other column of images."""
+    for field in schema:
+        if holds_bytes(field.type) and field.name != column:
+            yield f"the column {field.name}: may hold images too, and those of {column} are read"
+
+
 def read_attributes(
-    files: list[Path], schema: pyarrow.Schema
+    files: Mapping[Path, int], schema: pyarrow.Schema
 ) -> tuple[tuple[str, ...], np.ndarray | None, tuple[str, ...]]:
     """Names, bool N x A and what was left out, of the columns of classes and of booleans."""
     features = features_of(schema)
@@ -294,18 +311,15 @@ def read_attributes(
         if not is_bool and field.name not in classes:
             continue
         values = read_column(files, field.name)
-        if is_bool and (values >= 0).all():
-            names.append(field.name)
-            columns.append(values[:, None] == 1)
-            continue
         known = features.get(field.name, {}).get("names")
         known = list(map(str, known)) if isinstance(known, list) else []
-        found = None if is_bool else classes_as_attributes(values, known)
-        if found is None:
-            why = "not every image has a class in it"
-            if len(known) > MOST_CLASSES:
-                why = f"{len(known):,} classes, and at most {MOST_CLASSES:,} are read"
-            left_out.append(f"the column {field.name}: {why}")
+        found = classes_as_attributes(values, ["false", "true"] if is_bool else known)
+        if isinstance(found, str):
+            left_out.append(f"the column {field.name}: {found}")
+            continue
+        if is_bool:
+            names.append(field.name)
+            columns.append(found[1][:, 1:])
             continue
         prefix = f"{field.name}: " if len(classes) > 1 else ""
         names += [prefix + name for name in found[0]]
@@ -326,14 +340,20 @@ def is_class(field: pyarrow.Field, features: dict[str, dict[str, Any]]) -> bool:
     return named or features.get(field.name, {}).get("_type") == "ClassLabel"
 
 
-def read_column(files: list[Path], name: str) -> np.ndarray:
-    """Integers or booleans (1 for true) as int64 N; -1 if a value is missing or does not fit."""
+def read_column(files: Mapping[Path, int], name: str) -> np.ndarray:
+    """Integers or booleans (1 for true) as int64 N; -1 if a value is missing.
+
+    Raises UserError if a file has not as many of them as rows, as `files` gives these.
+    """
     import pyarrow.compute
 
     parts = []
-    for file in files:
+    for file, count in files.items():
         table = read_arrow(file) if file.suffix == ".arrow" else read_parquet(file, [name])
         values = table[name].cast(pyarrow.int64(), safe=False)
         parts.append(pyarrow.compute.fill_null(values, -1).to_numpy())
-    found = np.concatenate(parts)
-    return np.where(found < 1 << 31, found, -1)
+        if len(parts[-1]) != count:
+            raise UserError(
+                f"{file}: the column {name} has not a value for each row; copy it again"
+            )
+    return np.concatenate(parts)

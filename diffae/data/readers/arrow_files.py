@@ -7,12 +7,16 @@ once.
 
 from __future__ import annotations
 
+import mmap
+import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from diffae.data.readers.shards import only_zeros
 from diffae.system.errors import UserError, needed
 from diffae.system.files import file_size
 
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 LARGEST_GROUP = 1 << 30  # bytes of a column in a row group, and of all groups that stay in memory
+START = re.compile(rb"PAR1\x15[\0\4\6]\x15")  # of a parquet file: its mark, and that of a page
 STREAM_END = b"\xff\xff\xff\xff\0\0\0\0"
 
 
@@ -54,7 +59,7 @@ def read_arrow(path: Path) -> pyarrow.Table:
 
 
 def refuse_stream(path: Path, file: pyarrow.MemoryMappedFile, pa: Any) -> None:
-    """Raise UserError if a stream has no end mark or is compressed.
+    """Raise UserError if a stream is compressed, has no end mark, or goes on after it.
 
     A compressed one may need any amount of memory.
     """
@@ -67,6 +72,11 @@ def refuse_stream(path: Path, file: pyarrow.MemoryMappedFile, pa: Any) -> None:
     mark = file.read(len(STREAM_END))
     if mark != STREAM_END and mark[:4] != bytes(4):  # the second is that of files before Arrow 0.15
         raise UserError(f"{path}: has no mark of its end, so it was cut short; copy it again")
+    file.seek(end + (len(mark) if mark == STREAM_END else 4))
+    if not only_zeros(file):
+        raise UserError(
+            f"{path}: goes on after the mark of its end: damaged, or several files in one; save it again"
+        )
 
 
 def is_compressed(message: pyarrow.Message) -> bool:
@@ -159,7 +169,10 @@ def rows_of(path: Path) -> tuple[pyarrow.Schema, list[int]]:
         else:
             with pa.parquet.ParquetFile(path) as file:
                 schema = file.schema_arrow
-                rows = group_rows(path, schema, file.metadata)
+            groups = groups_of(path)
+            refuse_large(path, schema, groups)
+            rows = [group.rows for group in groups]
+        list(map(holds_bytes, schema.types))  # an error here, if a name is not UTF-8
         twins = [name for name, count in Counter(schema.names).items() if count > 1]
     if twins:
         raise UserError(f"{path}: several columns are called {twins[0]}; rename them")
@@ -168,21 +181,105 @@ def rows_of(path: Path) -> tuple[pyarrow.Schema, list[int]]:
     return schema, rows
 
 
-def group_rows(
-    path: Path, schema: pyarrow.Schema, metadata: pyarrow.parquet.FileMetaData
-) -> list[int]:
-    """The rows of each row group.
+# ----------------------------------------------------------------------------------------------
+# The footer of a parquet file. pyarrow ends the process where columns of a damaged one are asked for.
 
-    Raises UserError if the images of one, by its declared size, are too large to be read at once.
+
+class Group(NamedTuple):
+    """A row group: its rows, the unpacked bytes of each column by its path, and where it ends."""
+
+    rows: int
+    sizes: dict[str, int]
+    end: int
+
+
+class Thrift:
+    """Values of Thrift's compact protocol, a struct as a dict by the numbers of its fields."""
+
+    def __init__(self, content: bytes):
+        self.content, self.place = content, 0
+
+    def take(self, count: int) -> bytes:
+        self.place += count
+        return self.content[self.place - count : self.place]
+
+    def number(self) -> int:
+        value, shift = 0, 0
+        while (byte := self.take(1)[0]) > 127 and shift < 64:
+            value, shift = value | (byte & 127) << shift, shift + 7
+        return value | byte << shift
+
+    def signed(self) -> int:
+        value = self.number()
+        return value >> 1 ^ -(value & 1)
+
+    def value(self, kind: int, inside: bool = False) -> Any:
+        """A value of a type by its number; `inside` a list a boolean has a byte of its own."""
+        if kind in (1, 2):
+            return self.take(1) == b"\1" if inside else kind == 1
+        if kind in (4, 5, 6):
+            return self.signed()
+        if kind in (3, 7):
+            return self.take(1 if kind == 3 else 8)
+        if kind == 8:
+            return self.take(self.number())
+        if kind in (9, 10):
+            head = self.take(1)[0]
+            count = head >> 4 if head >> 4 < 15 else self.number()
+            return [self.value(head & 15, inside=True) for _ in range(count)]
+        if kind != 12:  # a map, which no footer has
+            raise ValueError("its footer is damaged")
+        fields: dict[int, Any] = {}
+        number = 0
+        while head := self.take(1)[0]:
+            number = number + (head >> 4) if head >> 4 else self.signed()
+            fields[number] = self.value(head & 15)
+        return fields
+
+
+def groups_of(path: Path) -> list[Group]:
+    """The row groups of a parquet file, by the numbers of parquet.thrift.
+
+    Raises UserError if there are more rows than those of its row groups. The footer counts them
+    too. Of several files that were put together the last footer is read, and its places, counted
+    from the beginning, lie in the first: what is between them and it is as long as all files but
+    the last, with the indexes of pages that a single file may have there.
     """
+    with path.open("rb") as file:
+        file.seek(-8, os.SEEK_END)
+        start = file.seek(-8 - int.from_bytes(file.read(4), "little"), os.SEEK_END)
+        footer = file.read()
+        try:
+            found = Thrift(footer).value(12)
+            groups = [group_of(group) for group in found[4]]
+        except (IndexError, TypeError, KeyError, RecursionError):
+            raise ValueError("its footer is damaged") from None
+        if (rows := sum(group.rows for group in groups)) != found[3]:
+            raise ValueError(
+                f"its footer counts {found[3]:,} rows, and its row groups have {rows:,}"
+            )
+        between = start - max((group.end for group in groups), default=start)
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            several = START.search(content, 1, max(0, between) + 7)
+        if several:
+            raise UserError(f"{path}: several parquet files in one; download it again")
+    return groups
+
+
+def group_of(group: dict[int, Any]) -> Group:
+    columns = [column[3] for column in group[1]]
+    sizes = {b".".join(column[3]).decode(): column[6] for column in columns}
+    end = max(column.get(11, column[9]) + column[7] for column in columns)
+    return Group(group[3], sizes, end)
+
+
+def refuse_large(path: Path, schema: pyarrow.Schema, groups: list[Group]) -> None:
+    """Raise UserError if the images of a row group, by its declared size, cannot be read at once."""
     leaves = {leaf_of(field) for field in schema if holds_bytes(field.type)}
-    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
     for number, group in enumerate(groups):
-        for column in map(group.column, range(group.num_columns)):
-            size = column.total_uncompressed_size
-            if size > LARGEST_GROUP and column.path_in_schema in leaves:
-                raise UserError(
-                    f"{path}, row group {number}: {size:,} bytes of images, and at most {LARGEST_GROUP:,} "
-                    "are read at once; write it with smaller row groups"
-                )
-    return [group.num_rows for group in groups]
+        size = max((size for leaf, size in group.sizes.items() if leaf in leaves), default=0)
+        if size > LARGEST_GROUP:
+            raise UserError(
+                f"{path}, row group {number}: {size:,} bytes of images, and at most {LARGEST_GROUP:,} "
+                "are read at once; write it with smaller row groups"
+            )

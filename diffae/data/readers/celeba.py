@@ -7,16 +7,18 @@
 
 or as Kaggle has it, with list_attr_celeba.csv, list_eval_partition.csv and the images in
 img_align_celeba/img_align_celeba/. The attribute file defines the data set: images that it does not
-list are left out.
+list are left out and counted.
 """
 
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from diffae.data.dataset import SPLITS, Dataset
-from diffae.data.readers.folder import ImageFiles
+from diffae.data.readers.folder import ImageFiles, counted, find_files, kinds, without
 from diffae.data.readers.label_files import (
     CELEBA_ATTRIBUTES,
     Labels,
@@ -69,8 +71,17 @@ def labelled(
         root=path,
         source=ImageFiles(folder, names, labels.files),
         transform=Transform(image_size, crop or default_crop(decode(folder / names[0]))),
+        left_out=tuple(unlisted(path, [folder / name for name in names], labels.files[0].name)),
         **labels.fields,
     )
+
+
+def unlisted(path: Path, listed: list[Path], file: str) -> Iterator[str]:
+    """E.g. "3 images that list_attr_celeba.txt does not list: img_align_celeba 3", by folder."""
+    others = list(without(find_files(path).names, path, listed))
+    if others:
+        folders = Counter(name.rpartition("/")[0].partition("/")[0] or "." for name in others)
+        yield f"{counted(len(others), 'image')} that {file} does not list: {kinds(folders)}"
 
 
 def default_crop(first_image: Image.Image) -> str:

@@ -76,11 +76,10 @@ def read_classes(root: Path, images: tuple[str, ...]) -> Classes:
 
 
 def refusals(places: Sequence[Place], labels: Sequence[str]) -> Iterator[str]:
-    """Why images are read without their classes, in words; nothing of a folder that has few."""
+    """Why images are read without their classes, in words."""
     missing = sum(place.label is None for place in places)
     if missing:
-        if 2 * missing < len(places):
-            yield f"{missing:,} of {len(places):,} images have none"
+        yield f"{missing:,} of {len(places):,} images have none"
         return
     train = {place.label for place in places if place.split == TRAIN}
     lacking = [label for label in labels if label not in train]

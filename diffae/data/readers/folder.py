@@ -4,11 +4,12 @@ Output of this software is not data: run folders with their pictures, and the ca
 """
 
 import os
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
-from typing import NoReturn
+from functools import cache
+from pathlib import Path
 
 from PIL import Image
 
@@ -17,17 +18,25 @@ from diffae.data.readers.classes import name_of_test, read_classes
 from diffae.data.readers.sources import EncodedImages, unlabelled
 from diffae.data.readers.splits import partition_of_folders
 from diffae.data.transforms import LARGEST_IMAGE, decode
+from diffae.system.cli import printable
 from diffae.system.errors import UserError
 from diffae.system.files import cache_root, read_file
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-# Formats of pictures that are not read, by suffix. They are counted, as the user may expect to have them read.
+# Pictures of other formats, by suffix, and files that may hold pictures. They are told apart from
+# other files, as the user may expect to have them read.
 UNREAD = {
     **{name: name for name in ("gif", "avif", "jxl", "jp2", "psd", "svg", "tga", "exr", "dng")},
     **{"tif": "tiff", "tiff": "tiff", "heic": "heic", "heif": "heic", "jfif": "jfif"},
     **{"pbm": "pnm", "pgm": "pnm", "ppm": "pnm", "pnm": "pnm"},
-    **{name: name for name in ("tar", "parquet")},  # if they hold fewer images than lie beside them
+    **{name: name for name in ("tar", "gz", "bz2", "xz", "zst", "zip", "rar", "7z", "npz", "mdb")},
+    **{"parquet": "parquet", "arrow": "arrow", "h5": "h5", "tfrecord": "tfrecord", "tgz": "gz"},
 }
+NOISE = re.compile(  # files that say nothing of the images
+    r"(readme|licen[cs]e|copying|citation|changelog)(\.(md|rst|txt|html|pdf|bib|cff))?"
+    r"|thumbs\.db|desktop\.ini|lock\.mdb"
+)
+MOST_KINDS = 6  # of files that are not read, named in a message
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,7 @@ def open_image_folder(path: Path, image_size: int, crop: str | None, seed: int) 
     """
     found = find_images(path)
     classes = read_classes(path, found.names)
+    found = replace(found, others=tuple(without(found.others, path, classes.files)))
     root = path.resolve().name
     split = partition_of_folders(classes.images, seed, root, spread=bool(classes.fields))
     source = ImageFiles(path, classes.images, classes.files)
@@ -87,53 +97,129 @@ def nothing_in(path: Path, kind: str, left_out: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class Found:
-    """The images below a folder, by relative path, sorted; and what was left out, one line each."""
+    """The images below a folder, by relative path, sorted, and what else is there.
+
+    All other files, how many run folders, and the errors of folders that cannot be listed.
+    """
 
     names: tuple[str, ...]
-    left_out: tuple[str, ...]
+    others: tuple[str, ...] = ()
+    runs: int = 0
+    closed: tuple[OSError, ...] = ()
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """What a user should hear of the other files, one line for each kind."""
+        some = f"{self.runs} run folder{'s' if self.runs > 1 else ''}"
+        runs = (f"the pictures of {some} of this software",) if self.runs else ()
+        closed = f"{counted(len(self.closed), 'folder')} that cannot be listed"
+        return (*left_out_of(self.others), *runs, *([closed] if self.closed else []))
 
 
 def find_images(root: Path) -> Found:
-    """The images below `root`; hidden files are left out. Raises UserError if there are none."""
+    """The images below `root`; hidden files are left out.
+
+    Raises UserError if there are none, or if a folder cannot be listed.
+    """
     if is_run_folder(os.listdir(root)):
         raise UserError(
             f"{root}: this is a run folder of diffae-bench: its pictures are results, not data; give the folder of your own images"
         )
-    names, suffixes, runs = [], [], 0
-    for folder, files in walk(root):
+    found = find_files(root)
+    for error in found.closed:
+        raise UserError(f"{error.filename}: cannot list this folder ({error.strerror})") from error
+    if not found.names:
+        raise UserError(nothing_in(root, "folder", found.left_out))
+    return found
+
+
+def find_files(root: Path) -> Found:
+    """As `find_images`, but there may be no images, and folders that cannot be listed."""
+    closed: list[OSError] = []
+    images: list[str] = []
+    others: list[str] = []
+    runs = 0
+    for folder, files in walk(root, closed.append):
         if is_run_folder(files):
             runs += 1
             continue
-        visible = [file for file in files if not file.startswith(".")]
-        suffixes += [suffix_of(file) for file in visible]
-        names += [
-            (folder / file).relative_to(root).as_posix()
-            for file in visible
-            if file.lower().endswith(IMAGE_SUFFIXES)
-        ]
-    left_out = unread(suffixes)
-    if runs:
-        some = f"{runs} run folder{'s' if runs > 1 else ''}"
-        left_out = (*left_out, f"the pictures of {some} of this software")
-    if not names:
-        raise UserError(nothing_in(root, "folder", left_out))
-    return Found(tuple(sorted(names)), left_out)
+        place = folder.relative_to(root).as_posix()
+        for name in files if place == "." else (f"{place}/{file}" for file in files):
+            (images if is_image(name) else others).append(name)
+    return Found(tuple(sorted(images)), tuple(others), runs, tuple(closed))
+
+
+def beside(path: Path, own: Iterable[Path]) -> tuple[str, ...]:
+    """What else is in a folder whose images are in the files `own`: a line for each kind of file."""
+    if not path.is_dir():
+        return ()
+    found = find_files(path)
+    images = counted(len(found.names), "image file") if found.names else ""
+    told = (f"{images} beside the files that hold the images",) if images else ()
+    others = tuple(without(found.others, path, own))
+    return (*told, *replace(found, others=others).left_out)
+
+
+def without(names: Iterable[str], root: Path, own: Iterable[Path]) -> Iterator[str]:
+    """Those of `names`, relative to `root`, that are none of the files `own` of the data set.
+
+    A folder may be reached by several links.
+    """
+    real = cache(os.path.realpath)
+    places = {(real(file.parent), file.name) for file in own}
+    for name in names:
+        folder, _, base = name.rpartition("/")
+        if (real(f"{root}/{folder}"), base) not in places:
+            yield name
+
+
+def is_image(name: str) -> bool:
+    """Whether a file is an image to be read, by its relative path."""
+    return name.lower().endswith(IMAGE_SUFFIXES) and not is_hidden(name)
 
 
 def suffix_of(name: str) -> str:
     return name.lower().rpartition(".")[2]
 
 
-def unread(suffixes: Iterable[str]) -> tuple[str, ...]:
-    """E.g. "12 files of formats that are not read: tiff 10, gif 2"; empty if none."""
-    counts = Counter(UNREAD[suffix] for suffix in suffixes if suffix in UNREAD)
-    each = ", ".join(f"{name} {count}" for name, count in counts.most_common())
-    files = (
-        "1 file of a format that is"
-        if counts.total() == 1
-        else f"{counts.total()} files of formats that are"
-    )
-    return (f"{files} not read: {each}",) if counts else ()
+def left_out_of(names: Iterable[str]) -> tuple[str, ...]:
+    """A line for each kind of files that are not read, by their relative paths; none for `NOISE`.
+
+    E.g. "12 files of formats that are not read: tiff 10, gif 2".
+    """
+    unread, others, hidden = Counter[str](), Counter[str](), 0
+    for name in names:
+        base = name.rpartition("/")[2].lower()
+        suffix = suffix_of(base) if "." in base else "without a suffix"
+        if is_hidden(name):  # macOS's `._NAME` holds no image
+            hidden += base.endswith(IMAGE_SUFFIXES) and not base.startswith("._")
+        elif NOISE.fullmatch(base):
+            continue
+        elif kind := UNREAD.get(suffix):
+            unread[kind] += 1
+        else:
+            others[printable(suffix)] += 1
+    lines = []
+    if unread:
+        are = "a format that is" if unread.total() == 1 else "formats that are"
+        lines.append(f"{counted(unread.total(), 'file')} of {are} not read: {kinds(unread)}")
+    if others:
+        lines.append(f"{counted(others.total(), 'other file')}: {kinds(others)}")
+    if hidden:
+        lines.append(counted(hidden, "hidden image"))
+    return tuple(lines)
+
+
+def kinds(counts: Counter[str]) -> str:
+    """E.g. "tiff 10, gif 2", the commonest first."""
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    each = [f"{kind} {count:,}" for kind, count in ranked[:MOST_KINDS]]
+    return ", ".join([*each, "..."] if len(ranked) > MOST_KINDS else each)
+
+
+def counted(count: int, what: str) -> str:
+    """E.g. "1 file" or "1,200 files"."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def is_run_folder(files: Iterable[str]) -> bool:
@@ -144,16 +230,17 @@ def is_run_folder(files: Iterable[str]) -> bool:
 
 def is_hidden(name: str) -> bool:
     """Whether a file is left out, by its path: hidden files, macOS's `._NAME` among them."""
-    return any(part.startswith(".") and part != ".." for part in PurePosixPath(name).parts)
+    return any(part.startswith(".") and part not in (".", "..") for part in name.split("/"))
 
 
-def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
+def walk(root: Path, failed: Callable[[OSError], None]) -> Iterator[tuple[Path, list[str]]]:
     """Each folder below `root` once, with its files; links are followed, loops of links end.
 
-    Run folders and the cache are not entered, unless `root` is within one.
+    Run folders and the cache are not entered, unless `root` is within one. `failed` gets the errors
+    of folders that cannot be listed.
     """
     seen = {identity_of(path) for path in [cache_root()] if path.is_dir()} - {identity_of(root)}
-    for folder, subfolders, files in os.walk(root, onerror=refuse, followlinks=True):
+    for folder, subfolders, files in os.walk(root, onerror=failed, followlinks=True):
         if identity_of(folder) in seen:
             subfolders.clear()
             continue
@@ -167,7 +254,3 @@ def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
 def identity_of(folder: Path | str) -> tuple[int, int]:
     status = os.stat(folder)
     return status.st_dev, status.st_ino
-
-
-def refuse(error: OSError) -> NoReturn:
-    raise UserError(f"{error.filename}: cannot list this folder ({error.strerror})") from error

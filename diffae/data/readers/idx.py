@@ -18,11 +18,15 @@ from PIL import Image
 
 from diffae.data.dataset import TEST, TRAIN, VALID, Dataset
 from diffae.data.fingerprint import Survey, digest_parts
+from diffae.data.readers.folder import beside
 from diffae.data.transforms import Transform
 from diffae.system.errors import UserError
 from diffae.system.files import file_size
 
 UNSIGNED_BYTE = 8
+FILES = [
+    f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
+]
 CLASSES = 10
 PADDED_SIZE = 32
 LARGEST, PIECE = 1 << 31, 1 << 20  # bytes: a small gzip file may unpack to any size
@@ -77,6 +81,7 @@ def open_idx(path: Path, image_size: int, crop: str | None, seed: int) -> Datase
     pixels, labels, (train, test) = read_both(path)
     counts = [train - train // 10, train // 10, test]
     fashion = "fashion" in path.resolve().name.lower()
+    own = [path / f"{name}{suffix}" for name in FILES for suffix in ("", ".gz")]
     side = max(pixels.shape[1:])
     pad_to = PADDED_SIZE if side < PADDED_SIZE and image_size != side else None
     return Dataset(
@@ -88,6 +93,7 @@ def open_idx(path: Path, image_size: int, crop: str | None, seed: int) -> Datase
         partition_source="IDX t10k as test, last 10 % of train as valid",
         attribute_names=FASHION_CLASSES if fashion else tuple(f"class {i}" for i in range(CLASSES)),
         attributes=labels[:, None] == np.arange(CLASSES),
+        left_out=beside(path, own),
     )
 
 

@@ -22,6 +22,7 @@ from diffae.data.dataset import Dataset
 from diffae.data.readers import celeba, celebahq
 from diffae.data.readers.celeba import default_crop, read_celeba_labels
 from diffae.data.readers.celebahq import read_celebahq_labels
+from diffae.data.readers.folder import beside, counted
 from diffae.data.readers.label_files import (
     LONGEST_NUMBER,
     Labels,
@@ -103,19 +104,34 @@ def open_lmdb(path: Path, image_size: int, crop: str | None, seed: int) -> Datas
     """
     source = find_images(path)
     name = path.resolve().name.removesuffix(".lmdb")
-    beside = Path(os.path.abspath(path)).parent  # of a link too, if the folder is one
+    parent = Path(os.path.abspath(path)).parent  # of a link too, if the folder is one
     partition, partition_source = seeded(len(source), seed)
     fields: dict[str, Any] = {"partition": partition, "partition_source": partition_source}
-    if labelled := find_labels(beside, len(source), seed):
+    if labelled := find_labels(parent, len(source), seed):
         known, complete, labels = labelled
         name = honest_name(known, complete, name)
         source = replace(source, label_files=labels.files)
         fields = labels.fields
     if crop is None:
         crop = default_crop(source.read(0)) if source.resolution == "None" else "center"
+    left_out = (*unread(source), *beside(path, [path / DATA_FILE]))
     return Dataset(
-        name=name, root=path, source=source, transform=Transform(image_size, crop), **fields
+        name=name,
+        root=path,
+        source=source,
+        transform=Transform(image_size, crop),
+        left_out=left_out,
+        **fields,
     )
+
+
+def unread(source: LmdbImages) -> Iterator[str]:
+    """A line on the images of other sizes, and on those beyond the number that the file gives."""
+    with reading(source.root, "the keys"):
+        entries = _open_once(source.root.resolve()).stat()["entries"]
+    if (more := entries - 1 - len(source)) > 0:
+        images = counted(len(source), "image")
+        yield f"{more:,} of {entries:,} entries: not among the {images} of size {source.resolution} that its length counts"
 
 
 def find_images(root: Path) -> LmdbImages:

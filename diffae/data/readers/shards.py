@@ -1,17 +1,18 @@
 """Shared by formats of shards: where the files are, and classes as attributes."""
 
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from diffae.data.readers.classes import MOST_CLASSES
-from diffae.data.readers.folder import IMAGE_SUFFIXES
+from diffae.data.readers.folder import find_files
 from diffae.data.readers.splits import NAMES
 
+PIECE = 1 << 20  # bytes that are read at once
 FOLDERS = {"data", *NAMES}  # where shards lie, in any case, below the folder that is given
 
 
@@ -33,38 +34,37 @@ def holds(path: Path, suffix: str, images_in: Callable[[Path], int]) -> bool:
 
     They hold at least as many images as lie beside them, such as a banner.
     """
-    if not path.is_dir():
-        return False
-    shards, beside = find_shards(path, suffix), images_beside(path)
+    shards = find_shards(path, suffix) if path.is_dir() else []
+    beside = len(find_files(path).names) if shards else 0
     if not beside:
         return bool(shards)
     return any(total >= beside for total in accumulate(map(images_in, shards)))
 
 
-def images_beside(path: Path) -> int:
-    """The number of image files in a folder of shards itself, which are not part of the data set."""
-    names = os.listdir(path) if path.is_dir() else []
-    return sum(name.lower().endswith(IMAGE_SUFFIXES) for name in names)
-
-
-def describe_beside(path: Path) -> tuple[str, ...]:
-    """E.g. "1 image file beside the files that hold the images"; empty if none."""
-    count = images_beside(path)
-    files = "1 image file" if count == 1 else f"{count:,} image files"
-    return (f"{files} beside the files that hold the images",) if count else ()
+def only_zeros(file: Any) -> bool:
+    """Whether nothing but zero bytes follows in an open file, Python's or pyarrow's."""
+    while piece := file.read(PIECE):
+        if piece.strip(b"\0"):
+            return False
+    return True
 
 
 def classes_as_attributes(
     labels: np.ndarray, names: Sequence[str] = ()
-) -> tuple[tuple[str, ...], np.ndarray] | None:
-    """Names, and bool N x classes, of int64 N; None unless all images have a class from 0 to 999.
+) -> tuple[tuple[str, ...], np.ndarray] | str:
+    """Names, and bool N x classes, of int64 N; or in words why there are none.
 
-    Classes of the same name are distinguished by their numbers.
+    All images must have a class from 0 to 999, or one of `names`. Classes of the same name are
+    distinguished by their numbers.
     """
-    if not len(labels) or labels.min() < 0 or len(names) > MOST_CLASSES:
-        return None
-    if labels.max() >= (len(names) or MOST_CLASSES):
-        return None
+    most = len(names) or MOST_CLASSES
+    if most > MOST_CLASSES:
+        return f"{most:,} classes, and at most {MOST_CLASSES:,} are read"
+    if missing := int((labels < 0).sum()):
+        return f"{missing:,} of {len(labels):,} images have none"
+    if beyond := int((labels >= most).sum()):
+        of = f"{beyond:,} of {len(labels):,} images have numbers up to {labels.max():,}"
+        return f"{of}, and 0 to {most - 1} are read"
     count = len(names) or int(labels.max()) + 1
     times = Counter(names)
     called = [f"{name} ({i})" if times[name] > 1 else name for i, name in enumerate(names)]

@@ -24,13 +24,21 @@ from typing import NamedTuple
 import numpy as np
 
 from diffae.data.dataset import Dataset
-from diffae.data.readers.folder import IMAGE_SUFFIXES, is_hidden
+from diffae.data.readers.folder import (
+    IMAGE_SUFFIXES,
+    UNREAD,
+    beside,
+    counted,
+    is_hidden,
+    left_out_of,
+    suffix_of,
+)
 from diffae.data.readers.shards import (
     classes_as_attributes,
-    describe_beside,
     find_shards,
     holds,
     name_in,
+    only_zeros,
 )
 from diffae.data.readers.sources import EncodedImages, unlabelled
 from diffae.data.readers.splits import partition_of, split_of
@@ -65,6 +73,17 @@ class Entry(NamedTuple):
     @property
     def is_image(self) -> bool:
         return self.name.lower().endswith(IMAGE_SUFFIXES)
+
+
+class Index(NamedTuple):
+    """The files of a tar file that are not hidden; how many links to images point nowhere.
+
+    And the names of hidden files and of those of formats that are not read.
+    """
+
+    entries: list[Entry]
+    lost: int
+    others: list[str]
 
 
 class Sample(NamedTuple):
@@ -122,7 +141,7 @@ def read_entry(entry: Entry) -> bytes:
 def is_webdataset(path: Path) -> bool:
     if path.is_file():
         return path.suffix.lower() == ".tar"
-    return holds(path, ".tar", lambda shard: sum(e.is_image for e in read_index(shard)[0]))
+    return holds(path, ".tar", lambda shard: sum(e.is_image for e in read_index(shard).entries))
 
 
 def open_webdataset(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
@@ -132,9 +151,8 @@ def open_webdataset(path: Path, image_size: int, crop: str | None, seed: int) ->
     """
     shards = tuple(find_shards(path, ".tar"))
     indexed = [read_index(shard) for shard in shards]
-    parts = [list(read_samples(entries)) for entries, _ in indexed]
+    parts = [list(read_samples(index.entries)) for index in indexed]
     without = sum(sample is None for part in parts for sample in part)
-    lost = sum(count for _, count in indexed)
     kept = [[sample for sample in part if sample] for part in parts]
     samples = tuple(sample for part in kept for sample in part)
     if not samples:
@@ -146,7 +164,9 @@ def open_webdataset(path: Path, image_size: int, crop: str | None, seed: int) ->
     if count > 1:
         raise UserError(f"{twin[0]}, entry {twin[1]}: {count} times in this file; pack it again")
     labels = np.array([sample.label for sample in samples], np.int64)
-    names, attributes = classes_as_attributes(labels) or ((), None)
+    classes = classes_as_attributes(labels)
+    names, attributes = ((), None) if isinstance(classes, str) else classes
+    why = [f"the classes: {classes}"] if isinstance(classes, str) and labels.max() >= 0 else []
     return unlabelled(
         path,
         ShardImages(path, shards, samples),
@@ -155,18 +175,16 @@ def open_webdataset(path: Path, image_size: int, crop: str | None, seed: int) ->
         partition_of(list(map(split_of, shards)), list(map(len, kept)), seed),
         attribute_names=names,
         attributes=attributes,
-        left_out=(*left_out(without, lost, labels), *describe_beside(path)),
+        left_out=(*left_out(without, indexed), *why, *beside(path, shards)),
     )
 
 
-def left_out(without: int, lost: int, labels: np.ndarray) -> Iterator[str]:
+def left_out(without: int, indexed: list[Index]) -> Iterator[str]:
     if without:
-        yield f"{without:,} samples without an image"
-    if lost:
+        yield f"{counted(without, 'sample')} without an image"
+    if lost := sum(index.lost for index in indexed):
         yield f"{lost:,} entries that are links to no file of their tar file, or devices"
-    missing = int((labels < 0).sum())
-    if 0 < missing < len(labels):
-        yield f"the classes: {missing:,} of {len(labels):,} images have none"
+    yield from left_out_of(name for index in indexed for name in index.others)
 
 
 def read_samples(entries: list[Entry]) -> Iterator[Sample | None]:
@@ -182,11 +200,8 @@ def read_samples(entries: list[Entry]) -> Iterator[Sample | None]:
         yield Sample(images[0], read_label(of_one)) if images else None
 
 
-def read_index(shard: Path) -> tuple[list[Entry], int]:
-    """The files of a tar file that are not hidden, and how many links to images point nowhere.
-
-    A link has the bytes of the file that it points to.
-    """
+def read_index(shard: Path) -> Index:
+    """What a tar file has. A link has the bytes of the file that it points to."""
     found, links = [], {}
     for member in read_members(shard):
         place = (member.offset_data, member.size) if member.isreg() else None
@@ -199,8 +214,11 @@ def read_index(shard: Path) -> tuple[list[Entry], int]:
     files = {normpath(name): place for name, place in found if place} if links else {}
     places = [(name, place or follow(name, links, files)) for name, place in found]
     seen = [(name, place) for name, place in places if not is_hidden(name)]
-    entries = [Entry(shard, name, *place) for name, place in seen if place]
-    return entries, sum(not place and name.lower().endswith(IMAGE_SUFFIXES) for name, place in seen)
+    return Index(
+        entries=[Entry(shard, name, *place) for name, place in seen if place],
+        lost=sum(not place and name.lower().endswith(IMAGE_SUFFIXES) for name, place in seen),
+        others=[name for name, _ in found if is_hidden(name) or suffix_of(name) in UNREAD],
+    )
 
 
 def follow(
@@ -267,7 +285,8 @@ def read_members(path: Path) -> Iterator[tarfile.TarInfo]:
     """The entries of a tar file by their headers.
 
     Raises UserError unless everything that the headers describe lies in the file, and an end mark
-    follows: Python's reader takes a file that was cut between two entries for a whole one.
+    follows, with nothing but zeros after it: Python's reader takes a file that was cut between two
+    entries for a whole one, and the first of several that were put together for all.
     """
     end = file_size(path)
     try:
@@ -288,9 +307,15 @@ def read_members(path: Path) -> Iterator[tarfile.TarInfo]:
             mark = file.read(BLOCK)
             if any(mark):
                 raise tarfile.ReadError("a damaged header")
+            whole = only_zeros(file)
     except (tarfile.TarError, OSError, ValueError, IndexError, RecursionError) as error:
         raise UserError(
             f"{path}: cannot read this tar file ({error}); a compressed one must be unpacked to .tar"
         ) from None
     if len(mark) < BLOCK:
         raise UserError(f"{path}: has no mark of its end, so it was cut short; copy it again")
+    if not whole:
+        raise UserError(
+            f"{path}: goes on after the mark of its end: damaged, or several tar files in one; unpack "
+            "it with `tar --ignore-zeros` and pack it again"
+        )

@@ -7,22 +7,31 @@ from __future__ import annotations
 
 import lzma
 import os
+import re
 import struct
 import threading
 import zipfile
 import zlib
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from diffae.data.dataset import Dataset
-from diffae.data.readers.folder import IMAGE_SUFFIXES, is_hidden, nothing_in, suffix_of, unread
+from diffae.data.readers.folder import is_image, left_out_of, nothing_in
 from diffae.data.readers.sources import EncodedImages, unlabelled
 from diffae.data.readers.splits import partition_of_folders
 from diffae.data.transforms import LARGEST_IMAGE
+from diffae.system.cli import printable
 from diffae.system.errors import UserError
 
 ENCRYPTED = 0x1  # bit of an entry's flags
+# The record at the end, whose fifth field counts the entries, and the header before each of them.
+END = struct.Struct("<4s4H2LH")
+LOCAL, LOCAL_SIZE = re.compile(rb"PK\x03\x04.{22}(..)..", re.DOTALL), 30
+MANY, END64, LOCATOR64 = 0xFFFF, 56, 20  # that many or more are counted in other records before it
+LONGEST_COMMENT, LONGEST_NAME, PIECE = 1 << 16, 1 << 17, 1 << 20  # bytes, or somewhat more
+SMALLEST = 90  # bytes of a header and an image: less between two entries holds no third
 
 READING_ERRORS = (
     OSError,
@@ -46,9 +55,10 @@ class ZipImages(EncodedImages):
         self.root = path
         self._own: dict[int, tuple[zipfile.ZipFile, threading.Lock]] = {}
         archive, _ = self._opened()
-        visible = [name for name in archive.namelist() if not is_hidden(name)]
-        names = sorted(name for name in visible if name.lower().endswith(IMAGE_SUFFIXES))
-        self.left_out = unread(map(suffix_of, visible))
+        refuse_unlisted(path, archive)
+        entries = [e.filename for e in archive.infolist() if e.file_size or not e.is_dir()]
+        names = sorted(filter(is_image, entries))
+        self.left_out = left_out_of(name for name in entries if not is_image(name))
         for name, following in pairwise(names):
             if name == following:
                 raise UserError(f"{path}, entry {name}: twice in this zip file; pack it again")
@@ -121,3 +131,60 @@ def open_archive(path: Path) -> zipfile.ZipFile:
         raise UserError(
             f"{path}: cannot read this zip file ({error}); is the download complete?"
         ) from error
+
+
+def refuse_unlisted(path: Path, archive: zipfile.ZipFile) -> None:
+    """Raise UserError if a zip file has images that its directory does not list.
+
+    A damaged length in the directory hides the entries that follow, and of several zip files that
+    were put together only the last is listed.
+    """
+    with path.open("rb") as file:
+        start = max(0, file.seek(0, os.SEEK_END) - END.size - LONGEST_COMMENT)
+        file.seek(start)
+        tail = file.read()
+        end = tail.rfind(b"PK\5\6")
+        counted, found = count_at(tail, end), len(archive.infolist())
+        if counted != found and (counted > MANY or counted != found % (MANY + 1)):
+            raise UserError(
+                f"{path}: its end counts {counted:,} entries, and its directory lists {found:,}: damaged; copy "
+                "it again, or repair it with `zip -FF`"
+            )
+        for first, last in [*unlisted(archive), (start + end, start + len(tail))]:
+            if name := find_entry(file, first, last):
+                raise UserError(
+                    f"{path}: its directory does not list {name}: damaged, or several zip files in one; "
+                    "unpack each and give the folder, or repair it with `zip -FF`"
+                )
+
+
+def count_at(tail: bytes, end: int) -> int:
+    """The number of entries by the record at `end`, or by the one before it that is for many."""
+    place = end - LOCATOR64
+    if (count := END.unpack_from(tail, end)[4]) < MANY or tail[place : place + 4] != b"PK\6\7":
+        return count
+    return int.from_bytes(tail[place - END64 + 32 : place - END64 + 40], "little")
+
+
+def unlisted(archive: zipfile.ZipFile) -> Iterator[tuple[int, int]]:
+    """The parts of a zip file before, between and after its entries that may hold another."""
+    place = 0
+    for entry in sorted(archive.infolist(), key=lambda entry: entry.header_offset):
+        if entry.header_offset - place >= SMALLEST:
+            yield place, entry.header_offset
+        size = LOCAL_SIZE + len(entry.orig_filename) + entry.compress_size
+        place = max(place, entry.header_offset + size)
+    yield place, archive.start_dir
+
+
+def find_entry(file: BinaryIO, start: int, end: int) -> str:
+    """The name of the first image whose entry begins in a part of a zip file; empty without any."""
+    for place in range(start, end, PIECE):
+        file.seek(place)
+        piece = file.read(PIECE + LONGEST_NAME)
+        for match in LOCAL.finditer(piece):
+            size = int.from_bytes(match[1], "little")
+            name = piece[match.end() : match.end() + size].decode(errors="replace")
+            if place + match.start() < end and is_image(name):
+                return printable(name)
+    return ""

@@ -359,17 +359,23 @@ def complaining(self):
 
 FIELDS = [
     (without("title"), "title: is missing"),
-    (without("capabilities"), "capabilities: is missing"),
+    (without("capabilities"), "capabilities: is missing; set it to a set of words"),
     (without("latent_dim"), "latent_dim: is missing"),
-    (without("fingerprint"), "fingerprint: is missing"),
+    (
+        without("fingerprint"),
+        "fingerprint: is missing; set it to one printable line of 1 to 200 characters, such as the "
+        "SHA-256 of the file of its weights",
+    ),
     (saying(title="two\nlines"), "title: must be one printable line"),
     (saying(title="red \x1b[31m"), "title: must be one printable line"),
     (saying(title=" "), "title: must be one printable line"),
     (saying(title="x" * 10**6), "title: must be one printable line"),
     (saying(title=3), "title: must be one printable line of 1 to 200 characters, not 3"),
-    (saying(fingerprint=None), "fingerprint: must be one printable line of 1 to 200 characters, not None"),
+    (saying(fingerprint=None), "fingerprint: must be one printable line of 1 to 200 characters, such as the "
+        "SHA-256 of the file of its weights, not None"),
     (saying(fingerprint=""), "fingerprint: must be one printable line"),
-    (saying(fingerprint=b"abc"), "fingerprint: must be one printable line of 1 to 200 characters, not bytes"),
+    (saying(fingerprint=b"abc"), "fingerprint: must be one printable line of 1 to 200 characters, such as the "
+        "SHA-256 of the file of its weights, not bytes"),
     (saying(capabilities="decode"), "capabilities: must be a set of words, not 'decode'"),
     (saying(capabilities=None), "capabilities: must be a set of words, not None"),
     (saying(capabilities={"decod"}), "capabilities: unknown: 'decod'; did you mean decode?"),

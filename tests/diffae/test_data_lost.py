@@ -1,0 +1,398 @@
+"""No image is lost without a word: images there = images read + images told as left out.
+
+Or the data set is refused. Archives are damaged at random, and their images counted apart from
+their readers: PNG files begin with eight bytes that nothing else has, and none is compressed.
+"""
+
+import io
+import json
+import re
+import shutil
+import struct
+import tarfile
+import zipfile
+import zlib
+from pathlib import Path
+
+import data_files
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from data_files import refuses, write_rows
+from PIL import Image
+
+from diffae.data import Dataset, find_reader, open_dataset
+from diffae.data.prepare import prepare
+from diffae.data.readers import zip_archive
+from diffae.system.errors import UserError
+
+SIDE, COUNT, DAMAGES = 8, 8, 105
+PNG = re.compile(rb"\x89PNG\r\n\x1a\n(?:(?!\x89PNG).)*?IEND\xaeB`\x82", re.DOTALL)
+
+
+def picture(index: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (SIDE, SIDE), (index, 0, 0)).save(file, "png")
+    return file.getvalue()
+
+
+PICTURES = [picture(index) for index in range(COUNT)]
+FILES = [(f"{index}.png", content) for index, content in enumerate(PICTURES)]
+LABELS = [(f"{index}.cls", b"%d" % (index % 2)) for index in range(COUNT)]
+
+
+# ---------------------------------------------------------------------------------------------
+# Damaged archives
+
+
+def write_tar(folder: Path) -> Path:
+    return data_files.write_tar(folder / "a.tar", sorted(FILES + LABELS))
+
+
+def write_pax(folder: Path) -> Path:
+    """Each name stands in a header of its own, without a checksum."""
+    named = [(f"é{name}", content) for name, content in FILES]
+    return data_files.write_tar(folder / "a.tar", named, tarfile.PAX_FORMAT)
+
+
+def write_zip(folder: Path) -> Path:
+    with zipfile.ZipFile(folder / "a.zip", "w") as archive:
+        for name, content in FILES:
+            archive.writestr(
+                zipfile.ZipInfo(name), content
+            )  # of 1980, so that it is always the same
+    return folder / "a.zip"
+
+
+def table(indices: range = range(COUNT)) -> pa.Table:
+    kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    rows = [{"bytes": PICTURES[index], "path": None} for index in indices]
+    return pa.table({"image": pa.array(rows, kind), "label": [index % 2 for index in indices]})
+
+
+def write_parquet(folder: Path) -> Path:
+    options = {"compression": "none", "use_dictionary": False, "write_statistics": False}
+    pq.write_table(table(), folder / "a.parquet", row_group_size=3, **options)
+    return folder / "a.parquet"
+
+
+def write_arrow(folder: Path, name: str = "a.arrow") -> Path:
+    with pa.ipc.new_stream(folder / name, table().schema) as writer:
+        for indices in (range(3), range(3, 6), range(6, COUNT)):
+            writer.write_table(table(indices))
+    (folder / "dataset_info.json").write_text("{}")
+    write_state(folder)
+    return folder / name
+
+
+def write_state(folder: Path, **more: object) -> None:
+    state = {"_data_files": [{"filename": "a.arrow"}], "_split": None} | more
+    (folder / "state.json").write_text(json.dumps(state))
+
+
+def somewhere(rng: np.random.Generator, content: bytes) -> int:
+    return int(rng.integers(len(content)))
+
+
+def change_bytes(rng: np.random.Generator, content: bytes) -> bytes:
+    """One byte or two, outside of the images, where an archive says what it holds."""
+    inside = [range(*match.span()) for match in PNG.finditer(content)]
+    places = sorted(set(range(len(content))).difference(*inside))
+    out = bytearray(content)
+    for place in rng.choice(places, rng.integers(1, 3)):
+        out[place] = rng.choice([0, 255, out[place] ^ 1 << rng.integers(8)])
+    return bytes(out)
+
+
+def cut_end(rng: np.random.Generator, content: bytes) -> bytes:
+    return content[: somewhere(rng, content)]
+
+
+def cut_middle(rng: np.random.Generator, content: bytes) -> bytes:
+    start = somewhere(rng, content)
+    return content[:start] + content[start + rng.integers(1, 600) :]
+
+
+def insert_zeros(rng: np.random.Generator, content: bytes) -> bytes:
+    step = rng.choice([1, 8, 512])
+    place = somewhere(rng, content) // step * step
+    return content[:place] + bytes(rng.choice([4, 8, 512, 1024])) + content[place:]
+
+
+def add_garbage(rng: np.random.Generator, content: bytes) -> bytes:
+    return content + rng.bytes(rng.integers(1, 2000))
+
+
+def put_together(rng: np.random.Generator, content: bytes) -> bytes:
+    """The file and a part of it, or all, before or after it."""
+    part = content[: rng.choice([len(content), somewhere(rng, content)])]
+    return content + part if rng.integers(2) else part + content
+
+
+DAMAGE = [change_bytes, change_bytes, cut_end, cut_middle, insert_zeros, add_garbage, put_together]
+
+
+@pytest.mark.parametrize("write", [write_tar, write_pax, write_zip, write_parquet, write_arrow])
+def test_a_damaged_archive_hides_no_image(tmp_path, write):
+    path = write(tmp_path)
+    whole, rng = path.read_bytes(), np.random.default_rng(zlib.crc32(write.__name__.encode()))
+    given = tmp_path if path.suffix == ".arrow" else path
+    assert images_in(given) == (COUNT, 0)
+    outcomes = {"read": 0, "refused": 0}
+    for number in range(DAMAGES):
+        damage = DAMAGE[number % len(DAMAGE)]
+        content = damage(rng, whole)
+        path.unlink()  # what is mapped must not be written over
+        path.write_bytes(content)
+        try:
+            read, told = images_in(given)
+        except UserError as error:
+            assert "\n" not in str(error)
+            outcomes["refused"] += 1
+            continue
+        outcomes["read"] += 1
+        assert read + told >= len(PNG.findall(content)), (damage.__name__, number)
+    assert min(outcomes.values()) >= 10, outcomes
+
+
+def images_in(path: Path) -> tuple[int, int]:
+    """The images that are read, each of them decoded, and those that are told as left out."""
+    data = open_dataset(path, SIDE)
+    assert data.images(range(len(data))).shape == (len(data), SIDE, SIDE, 3)
+    return len(data), told(data)
+
+
+def told(data: Dataset) -> int:
+    """The files that are told as left out, by the number that each line begins with."""
+    numbers = (line.partition(" ")[0].replace(",", "") for line in data.left_out)
+    return sum(int(number) for number in numbers if number.isdigit())
+
+
+def test_what_follows_the_end_of_a_tar_file_is_not_hidden(tmp_path):
+    """GNU tar reads on after one block of zeros; `cat` makes one file of several."""
+    path = write_pax(tmp_path)
+    whole = path.read_bytes()
+    with tarfile.open(path) as archive:
+        fourth = archive.getmembers()[3].offset
+    for content in (whole[:fourth] + bytes(512) + whole[fourth:], whole + whole):
+        path.write_bytes(content)
+        with tarfile.open(path, ignore_zeros=True) as archive:
+            assert len(archive.getmembers()) > len(tarfile.open(path).getmembers())
+        refuses(path, rf"^{path}: goes on after the mark of its end.*--ignore-zeros", SIDE)
+    path.write_bytes(whole + bytes(1 << 21))
+    assert images_in(path) == (COUNT, 0)
+
+
+def test_a_length_in_the_directory_of_a_zip_file(tmp_path):
+    """Python's zipfile lists the first entry alone, and says nothing."""
+    path = write_zip(tmp_path)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\1\2") + 33] = 2  # of its comment: 512 bytes
+    path.write_bytes(content)
+    with zipfile.ZipFile(path) as archive:
+        assert archive.namelist() == ["0.png"]
+    refuses(path, rf"^{path}: its end counts 8 entries, and its directory lists 1: damaged", SIDE)
+
+
+@pytest.mark.parametrize("first", ["whole", "with many bytes before it", "an entry"])
+def test_a_zip_file_that_is_not_listed(tmp_path, first, monkeypatch):
+    monkeypatch.setattr(zip_archive, "PIECE", 1000)  # the names of entries lie across pieces
+    path = write_zip(tmp_path)
+    whole = path.read_bytes()
+    parts = {
+        "whole": whole,
+        "with many bytes before it": bytes(5000) + whole,
+        "an entry": whole[:104],
+    }
+    path.write_bytes(parts[first] + whole)
+    with zipfile.ZipFile(path) as archive:
+        assert len(archive.namelist()) == COUNT
+    refuses(path, rf"^{path}: its directory does not list 0\.png: damaged, or several", SIDE)
+
+
+def test_a_zip_file_that_unpacks_itself_is_read(tmp_path):
+    path = write_zip(tmp_path)
+    path.write_bytes(b"a program" * 999 + path.read_bytes())
+    assert images_in(path) == (COUNT, 0)
+
+
+@pytest.mark.slow
+def test_more_entries_than_the_end_of_a_zip_file_counts(tmp_path):
+    """Of 65,535 on, another record counts them; old programs count on from zero."""
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for index in range((1 << 16) + 1):
+            archive.writestr(zipfile.ZipInfo(f"{index}.png"), b"")
+    content = path.read_bytes()
+    assert len(zip_archive.ZipImages(path)) == (1 << 16) + 1
+    end, record = content.rindex(b"PK\5\6"), content.rindex(b"PK\6\6")
+    path.write_bytes(content[: record + 32] + b"\2" + content[record + 33 :])
+    refuses(path, r"its end counts 65,538 entries, and its directory lists 65,537", SIDE)
+    old = bytearray(content[:record] + content[end:])
+    struct.pack_into("<2HLL", old, record + 8, 1, 1, record - start_of(path), start_of(path))
+    path.write_bytes(old)
+    assert len(zip_archive.ZipImages(path)) == (1 << 16) + 1
+
+
+def start_of(path: Path) -> int:
+    with zipfile.ZipFile(path) as archive:
+        return archive.start_dir
+
+
+def test_a_selection_of_saved_rows_is_refused(tmp_path):
+    path = write_arrow(tmp_path)
+    write_state(tmp_path, _indices_data_files=[{"filename": "indices.arrow"}])
+    refuses(tmp_path, r"state\.json: a selection of rows .*flatten_indices\(\)", SIDE)
+    write_state(tmp_path, _indices_data_files=None)
+    shutil.copy(path, tmp_path / "cache-1.arrow")
+    data = open_dataset(tmp_path, SIDE)
+    assert len(data) == COUNT
+    assert data.left_out == ("1 file of a format that is not read: arrow 1",)
+
+
+def test_a_second_column_of_images_is_told(tmp_path):
+    masks = table().append_column("mask", table()["image"])
+    pq.write_table(masks, tmp_path / "a.parquet")
+    [line] = open_dataset(tmp_path / "a.parquet", SIDE).left_out
+    assert line == "the column mask: may hold images too, and those of image are read"
+
+
+def test_one_class_beyond_the_last_is_told(tmp_path):
+    """It took the classes of all others with it."""
+    entries = sorted([*FILES, *LABELS[1:], ("0.cls", b"1000")])
+    path = data_files.write_tar(tmp_path / "a.tar", entries)
+    data = open_dataset(path, SIDE)
+    why = "1 of 8 images have numbers up to 1,000, and 0 to 999 are read"
+    assert data.attributes is None and data.left_out == (f"the classes: {why}",)
+    labels = pa.array([1 << 40, *[1] * (COUNT - 1)])
+    pq.write_table(table().set_column(1, "label", labels), tmp_path / "a.parquet")
+    [line] = open_dataset(tmp_path / "a.parquet", SIDE).left_out
+    assert line == f"the column label: {why}".replace("1,000", f"{1 << 40:,}")
+
+
+def test_entries_that_are_not_read_are_told(tmp_path):
+    entries = [*FILES, (".a.png", PICTURES[0]), ("._b.png", b""), ("x/c.gif", b""), ("0.txt", b"")]
+    archives = [
+        data_files.write_tar(tmp_path / "a.tar", sorted(entries)),
+        data_files.write_zip(tmp_path / "a.zip", entries),
+    ]
+    found = [open_dataset(path, SIDE).left_out for path in archives]
+    gif, hidden = "1 file of a format that is not read: gif 1", "1 hidden image"
+    assert found == [
+        ("1 sample without an image", gif, hidden),
+        (gif, "1 other file: txt 1", hidden),
+    ]
+
+
+def test_images_that_the_length_of_an_lmdb_file_does_not_count(tmp_path):
+    values = {f"8-{index:05d}": content for index, content in enumerate(PICTURES)}
+    data = open_dataset(data_files.write_lmdb(tmp_path / "a.lmdb", values, 5), SIDE)
+    more = "3 of 9 entries: not among the 5 images of size 8 that its length counts"
+    assert len(data) == 5 and data.left_out == (more,)
+
+
+def test_images_that_no_list_of_celeba_has_are_told(tmp_path):
+    root = write_celeba(tmp_path)
+    write_rows(root / "list_attr_celeba.txt", [2, "Male", "0.png 1", "1.png -1"])
+    shutil.copytree(root / "img_align_celeba", root / "more" / "deep")
+    where = "more 8, img_align_celeba 6"
+    line = f"14 images that list_attr_celeba.txt does not list: {where}"
+    assert open_dataset(root, SIDE).left_out == (line,)
+
+
+# ---------------------------------------------------------------------------------------------
+# What is beside the images
+
+
+def write_folder(folder: Path) -> Path:
+    for name, content in FILES:
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def write_celeba(folder: Path) -> Path:
+    (folder / "img_align_celeba").mkdir()
+    write_folder(folder / "img_align_celeba")
+    rows = [COUNT, "Male", *(f"{name} 1" for name, _ in FILES)]
+    return write_rows(folder / "list_attr_celeba.txt", rows).parent
+
+
+def write_celebahq(folder: Path) -> Path:
+    (folder / "CelebA-HQ-img").mkdir()
+    write_folder(folder / "CelebA-HQ-img")
+    rows = [COUNT, "Male", *(f"{name} 1" for name, _ in FILES)]
+    return write_rows(folder / "CelebAMask-HQ-attribute-anno.txt", rows).parent
+
+
+def write_lmdb(folder: Path) -> Path:
+    values = {f"8-{index:05d}": content for index, content in enumerate(PICTURES)}
+    return data_files.write_lmdb(folder, values, COUNT)
+
+
+def write_idx(folder: Path) -> Path:
+    part = np.zeros((COUNT // 2, SIDE, SIDE)), np.zeros(COUNT // 2)
+    return data_files.write_idx(folder, train=part, t10k=part)
+
+
+def write_copy(folder: Path) -> Path:
+    (folder.parent / "original").mkdir()
+    prepare(open_dataset(write_folder(folder.parent / "original"), SIDE), folder)
+    return folder
+
+
+def in_folder(write):
+    return lambda folder: write(folder).parent
+
+
+FOLDERS = {
+    "folder of images": write_folder,
+    "CelebA": write_celeba,
+    "CelebA-HQ": write_celebahq,
+    "LMDB": write_lmdb,
+    "IDX": write_idx,
+    "prepared copy": write_copy,
+    "WebDataset": in_folder(write_tar),
+    "parquet": in_folder(write_parquet),
+    "Hugging Face datasets": in_folder(write_arrow),
+}
+
+
+@pytest.mark.parametrize("kind", FOLDERS)
+def test_images_beside_those_of_a_format_are_told(tmp_path, kind):
+    """By os.walk: as many images more as before, read or told; other files too, but for noise."""
+    root = tmp_path / "set"
+    root.mkdir()
+    FOLDERS[kind](root)
+    before = open_dataset(root, SIDE)
+    assert find_reader(root).title == kind and before.left_out == ()
+    for name in ("deep/er/x.PNG", "img_align_celeba/y.png", "z.jpeg"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(PICTURES[0])
+    for name in ("README.md", "LICENSE", "Thumbs.db", ".DS_Store", "._z.jpeg", ".git/a.png"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_bytes(PICTURES[0])
+    data = open_dataset(root, SIDE)
+    assert len(data) + told(data) == COUNT + 3, data.left_out
+    if kind.startswith("CelebA"):
+        return
+    for name in ("more.tar.gz", "old.arrow", ".z.png", "labels.csv"):
+        (root / name).write_bytes(PICTURES[0])
+    data = open_dataset(root, SIDE)
+    assert data.left_out[-3:] == (
+        "2 files of formats that are not read: arrow 1, gz 1",
+        "1 other file: csv 1",
+        "1 hidden image",
+    )
+
+
+@pytest.mark.parametrize("kind", ["CelebA", "WebDataset"])
+def test_another_link_to_the_same_folder_is_no_other_image(tmp_path, kind):
+    root = FOLDERS[kind](tmp_path)
+    if kind == "WebDataset":
+        (root / "train").mkdir()
+        (root / "a.tar").rename(root / "train" / "a.tar")
+    name = "train" if kind == "WebDataset" else "img_align_celeba"
+    (root / "Another").symlink_to(root / name)
+    data = open_dataset(root, SIDE)
+    assert len(data) == COUNT and data.left_out == ()
