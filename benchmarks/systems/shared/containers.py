@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from torch import Tensor, nn
 
-from benchmarks.systems.protocol.contract import kind
+from benchmarks.systems.protocol import contract
 from diffae.checkpoints.checkpoint import check_state
 from diffae.checkpoints.torch_file import StoredTensor, TorchFile
 from diffae.checkpoints.torch_file_legacy import LegacyTorchFile, open_torch_file
@@ -62,7 +62,7 @@ def part(content: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]:
     """
     value = content.get(name)
     if value is not None and not isinstance(value, dict):
-        raise UserError(f"{path}: damaged: its {name} is {kind(value)}, not a dictionary")
+        raise UserError(f"{path}: damaged: its {name} is {contract.kind(value)}, not a dictionary")
     return entries(value)
 
 

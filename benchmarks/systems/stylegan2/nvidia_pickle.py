@@ -115,7 +115,9 @@ class Network:
         pairs = self.state.get("variables") or ()
         if not isinstance(pairs, list | tuple) or not all(map(_is_named, pairs)):
             raise UserError(f"{path}: damaged: the variables of a network are no pairs with names")
-        return {f"{prefix}{name}": _variable(value, f"{prefix}{name}", path) for name, value in pairs}
+        return {
+            f"{prefix}{name}": _variable(value, f"{prefix}{name}", path) for name, value in pairs
+        }
 
 
 @dataclass(frozen=True)

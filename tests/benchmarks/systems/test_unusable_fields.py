@@ -66,9 +66,11 @@ def tensorflow(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], P
             def changed(networks, **named):
                 state = networks[-1].__getstate__()
                 change(state)
-                networks[-1].__class__.__getstate__ = lambda self, own=networks[-1], f=(
-                    networks[-1].__class__.__getstate__
-                ): state if self is own else f(self)
+                networks[-1].__class__.__getstate__ = (
+                    lambda self, own=networks[-1], f=(networks[-1].__class__.__getstate__): (
+                        state if self is own else f(self)
+                    )
+                )
                 return dumps(networks, **named)
 
             patch.setattr(pickle, "dumps", changed)
