@@ -1,17 +1,15 @@
 """What a few images show of a foreign system: another range of images, results that depend on the batch."""
 
+import diffusers_models
 import numpy as np
 import pytest
 import torch
-from colours import SquaredError
 from torch import nn
 from torch.nn import functional as F
 
 from benchmarks import evaluate, systems
-from benchmarks.core.runner.rows import rows
-from benchmarks.systems import Part, System, SystemFailed
+from benchmarks.systems import Code, Part, System, SystemFailed
 from benchmarks.systems.protocol import ranges, trial
-from benchmarks.tasks.reconstruction import reconstruction
 from diffae.system.errors import UserError
 
 SIZE = 32
@@ -97,41 +95,44 @@ def as_plug_in(kind, own):
 GIVEN = [as_object, as_live_module, as_plug_in]
 
 
-def measured(context, system):
-    """The numbers of a system's reconstructions by metric, and the note of the first row."""
-    context.networks.perceptual = SquaredError()
-    found = list(rows(reconstruction.BENCHMARK, context, [systems.as_system(system, CPU)]))
-    own = [row for row in found if row.system == "Mine"]
-    return {row.metric: row.value for row in own if row.value is not None}, own[0].note
+def said(system) -> str:
+    """What the rows of a system are noted with; SystemFailed if it is not measured."""
+    return systems.as_system(system, CPU).try_on(lambda count: photographs()[:count])
 
 
 @pytest.mark.parametrize("given", GIVEN)
 @pytest.mark.parametrize("kind", [Decodes01, BelowZero, Clipped])
-def test_images_that_seem_to_be_in_another_range_are_an_error(context, kind, given):
-    values, note = measured(context, given(kind, None))
-    assert not values and note.startswith("system 'mine', decode: returned values from ")
-    assert "seem to be in [0, 1], not in [-1, 1]; say range=(0, 1), to wrap or as an" in note
+def test_images_that_seem_to_be_in_another_range_are_an_error(kind, given):
+    with pytest.raises(SystemFailed) as error:
+        said(given(kind, None))
+    assert str(error.value).startswith("system 'mine', decode: returned values from ")
+    assert "seem to be in [0, 1], not in [-1, 1]; say range=(0, 1), to wrap" in str(error.value)
 
 
 @pytest.mark.parametrize("given", GIVEN)
 @pytest.mark.parametrize(("kind", "own"), [(Unit, (0, 1)), (Bytes, [0, 255]), (Half, (-1, 1))])
-def test_a_range_that_is_said_changes_no_number(context, kind, own, given):
-    expected, _ = measured(context, as_object(Half, None))
-    values, note = measured(context, given(kind, own))
-    assert "ssim" in values and not note
-    assert values == pytest.approx(expected, rel=1e-4, abs=1e-6)
+def test_a_range_that_is_said_is_converted_both_ways(kind, own, given):
+    system, x = systems.as_system(given(kind, own), CPU), photographs()
+    assert said(system) == ""
+    code = system.encode_semantic(x)
+    low, high = own
+    torch.testing.assert_close(code, (low + (x + 1) / 2 * (high - low))[:, :, ::2, ::2])
+    torch.testing.assert_close(system.encode(images=x).semantic, code)
+    expected = F.interpolate(x[:, :, ::2, ::2], scale_factor=2, mode="bilinear")
+    torch.testing.assert_close(system.decode(Code(code)), expected, rtol=0, atol=2e-6)
 
 
 @pytest.mark.parametrize("kind", [Decodes01, Clipped])
-def test_who_says_that_it_is_meant_is_measured(context, kind):
-    values, note = measured(context, as_plug_in(kind, (-1, 1)))
-    assert "mse" in values and not note
+def test_who_says_that_it_is_meant_is_measured(kind):
+    assert said(as_plug_in(kind, (-1, 1))) == ""
 
 
-def test_images_of_0_to_255_are_told_what_to_say(context):
-    _, note = measured(context, as_plug_in(ToBytes, None))
-    assert "values beyond 5 mean a different range: say range=(0, 255), to wrap or as an" in note
-    with pytest.raises(SystemFailed, match=r"range=\(0, 255\)"):
+def test_images_of_0_to_255_are_told_what_to_say():
+    words = r"values beyond 5 mean a different range: say range=\(0, 255\), to wrap or as an attr"
+    system = systems.as_system(as_plug_in(ToBytes, None), CPU)
+    with pytest.raises(SystemFailed, match=words):
+        system.decode(system.encode(photographs()))
+    with pytest.raises(SystemFailed, match=words):
         as_object(ToBytes, None)  # when it is made, as a grey image is 127
 
 
@@ -141,6 +142,17 @@ def test_a_failure_leaves_the_other_models_of_a_call_measured(patches):
     assert [row.system for row in found.failures] == ["Mine"]
     assert "range=(0, 1)" in found.failures[0].note
     assert "Half" in set(found.frame().dropna(subset="value")["system"])
+
+
+def test_a_folder_of_diffusers_is_tried_too(patches, tmp_path):
+    """Anybody may have trained it, and in any range."""
+    diffusers_models.save(tmp_path / "vae", "AutoencoderKL")
+    system = systems.load("diffusers", tmp_path / "vae")
+    x = patches.batch(np.arange(4))
+    assert system.try_on(lambda count: x) == ""
+    system.inner.decode = lambda code, steps: (x[: len(code.semantic)] + 1) / 2
+    with pytest.raises(SystemFailed, match=r"system 'diffusers', decode: .* range=\(0, 1\)"):
+        system.refreshed().try_on(lambda count: x)
 
 
 @pytest.mark.parametrize("own", [(1, 0), (0, 0), (0,), "01", (0, float("nan")), (0, True), 1])
@@ -340,16 +352,16 @@ class InHalf(Alone):
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "note"),
     [
         *((kind, trial.BATCH) for kind in (OfBatch, Flipped, ByPosition, EncodesFlipped, NotAlone)),
         *((kind, "") for kind in (Alone, Rounds, TiesFlip, InHalf)),
     ],
 )
-def test_rows_say_that_an_image_depends_on_its_batch(context, kind, said):
+def test_rows_say_that_an_image_depends_on_its_batch(kind, note):
     made = systems.wrap(TiesFlip() if kind is TiesFlip else Alone(), image_size=SIZE, title="Mine")
     made.module = made.live = kind()  # of which `wrap` refuses the one that fails with one image
-    assert measured(context, made)[1] == said
+    assert said(made) == note
 
 
 def test_a_random_system_is_not_said_to_depend_on_its_batch():
