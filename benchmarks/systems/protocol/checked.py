@@ -203,8 +203,7 @@ class Checked(System):
         if {kind.__module__.partition(".")[0] for kind in kinds} <= OURS:
             return ""
         if self._trial is None:
-            given = images(trial.IMAGES).to(self.device)
-            self._trial = trial.tried(self.name, self.inner, given)
+            self._trial = trial.tried(self, images(trial.IMAGES).to(self.device))
         if self._trial.mistaken:
             raise SystemFailed.at(self.name, DECODE, self._trial.mistaken)
         return self._trial.note

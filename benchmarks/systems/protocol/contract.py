@@ -91,6 +91,7 @@ RULES = {
     "iterative": FLAG,
     "computes_in_float64": FLAG,
     "reference": FLAG,
+    "random": FLAG,
     "learns_from_data": FLAG,
 }
 # Fields that may be None.

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from benchmarks import evaluate, systems
+from benchmarks.runtime.batches import Batches
 from benchmarks.systems import Code, Part, System, SystemFailed
 from benchmarks.systems.protocol import ranges, trial
 from diffae.system.errors import UserError
@@ -233,6 +234,8 @@ def test_no_honest_system_is_suspected(name):
         "negated": -x,
         "another image": x.roll(1, 0),
         "two levels": x.sign(),
+        "a little above 0": 0.1 + 0.02 * torch.rand_like(x),
+        "a little of it above 0": 0.3 + 0.02 * x,
     }
     for side in (2, 4, 8, 16):
         decoded[f"blurred {side}"] = F.interpolate(F.avg_pool2d(x, side), scale_factor=side)
@@ -267,8 +270,7 @@ DUMMIES = ("perfect", "constant", "map", "levels", "layers", "tokens", "stochast
 def test_our_own_systems_stand_the_trial_of_foreign_ones(name):
     system = systems.load(name)
     x = F.interpolate(photographs()[:4], size=system.image_size, mode="bilinear")
-    found = trial.tried(name, system.inner, x)
-    assert found == trial.Trial()
+    assert trial.tried(system, x) == trial.Trial()
 
 
 # ----------------------------------------------------------------------------------------------
@@ -347,8 +349,13 @@ class TiesFlip(Alone):
 class InHalf(Alone):
     """In bfloat16, whose last place differs by the size of the batch."""
 
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones((), dtype=torch.bfloat16))
+
     def decode(self, code):
-        return F.interpolate(code.bfloat16() * (1 + 2**-7 * (len(code) % 2)), SIZE)
+        weight = self.weight * (1 + 2**-7 * (len(code) % 2))
+        return F.interpolate(code.bfloat16() * weight, SIZE)
 
 
 @pytest.mark.parametrize(
@@ -366,11 +373,11 @@ def test_rows_say_that_an_image_depends_on_its_batch(kind, note):
 
 def test_a_random_system_is_not_said_to_depend_on_its_batch():
     made = as_plug_in(Half, None)
-    made.decode = lambda code, steps=100: torch.rand(len(code.semantic), 3, SIZE, SIZE) * 2 - 1
-    assert trial.tried("mine", made, photographs()[:4]).note == trial.RANDOM
+    made.decode = lambda code, steps: torch.rand(len(code.semantic), 3, SIZE, SIZE) * 2 - 1
+    assert said(made) == trial.RANDOM
 
 
-def test_a_trial_costs_nine_images_once_in_a_run(patches):
+def test_a_trial_is_of_nine_images_once_in_a_run(patches):
     counts = []
 
     class Counted(Half):
@@ -378,8 +385,15 @@ def test_a_trial_costs_nine_images_once_in_a_run(patches):
             counts.append(len(images))
             return super().encode(images)
 
-    system = systems.as_system(systems.wrap(Counted(), image_size=SIZE, title="Mine"))
-    counts.clear()
-    for _ in range(2):
-        assert system.try_on(lambda count: patches.batch(np.arange(count))) == ""
-    assert counts == [4, 1, 1, 3]
+    def tried(batches: Batches, there: int) -> list[int]:
+        """The numbers of images that the system is given in two benchmarks of a run."""
+        system = systems.as_system(systems.wrap(Counted(), image_size=SIZE, title="Mine"))
+        system.batches = batches
+        counts.clear()
+        for _ in range(2):
+            assert system.try_on(lambda count: patches.batch(np.arange(min(count, there)))) == ""
+        return list(counts)
+
+    assert tried(Batches(), 45) == [4, 1, 1, 3]
+    assert tried(Batches(2), 45) == [2, 2, 1, 1, 2, 1]  # --batch-size holds here too
+    assert tried(Batches(), 1) == [1, 1, 1]
