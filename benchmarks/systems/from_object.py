@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from benchmarks.systems import registry
 from benchmarks.systems.diffusion import DDIMSystem, DiffAESystem
-from benchmarks.systems.protocol import calling, checked
+from benchmarks.systems.protocol import calling, checked, ranges
 from benchmarks.systems.protocol.base import Code, System, needed
-from benchmarks.systems.protocol.contract import LARGEST, LONGEST, is_line, kind
+from benchmarks.systems.protocol.contract import LARGEST, LONGEST, RANGE, is_line, kind
 from benchmarks.systems.protocol.parts import (
     FLAT,
     HISTOGRAM,
@@ -23,6 +23,7 @@ from benchmarks.systems.protocol.parts import (
     numbers,
     tensors,
 )
+from benchmarks.systems.protocol.ranges import Range
 from benchmarks.systems.shared import recognised
 from diffae import DDIM, DiffusionAutoencoder
 from diffae.checkpoints import checkpoint
@@ -144,10 +145,11 @@ def wrap(
     axis: int = 0,
     codebook: int | None = None,
     width: int = 1,
+    range: Range | None = None,
 ) -> System:
     """Make a system of any object with `encode(images)`, which gives a code, and `decode(code)`.
 
-    Images are N x 3 x image_size x image_size in [-1, 1]. A code is a tensor N x ..., a tuple of
+    Images are N x 3 x image_size x image_size in [-1, 1], unless `range` says otherwise. A code is a tensor N x ..., a tuple of
     such, a `Code`, or a result of `diffusers` (`latents`, or a distribution, of which the mode is
     taken); `decode` gets the same, for `diffusers` the tensor. The parts of a code are found by
     encoding one image; integers are tokens.
@@ -157,6 +159,9 @@ def wrap(
         codebook  number of different tokens, if the object has none of codebook_size, n_embed and
                   num_embeddings
         width     numbers for which a token stands, as papers count
+        range     the lowest and the highest value of the object's images, such as (0, 1): it is given
+                  images in it, and what it decodes is converted back. By default (-1, 1), which is
+                  checked with the first images; say (-1, 1) for an object that means it
 
     A `torch.nn.Module` is not copied; it is in evaluation mode only during calls, and results are
     stored under its weights. Results of any other object are stored for this object only. Raises
@@ -165,31 +170,31 @@ def wrap(
     _refuse_what_cannot(module)
     _refuse_title(title)
     size = whole(image_size, "image_size", 1, LARGEST_SIDE)
-    made = Wrapped(module, size, title)
+    if range is not None and not RANGE.holds(range):
+        raise UserError(f"wrap: range {range!r:.60}: must be {RANGE.words}")
+    made, grey = Wrapped(module, size, title, range), torch.zeros(1, 3, size, size)
     with evaluating(made.live):
-        code = calling.calling(made.name, "encode", lambda: made.encode(made.grey()))
+        in_its_range = ranges.into(grey, range)
+        code = calling.calling(made.name, "encode", lambda: made.encode(in_its_range))
     given = tensors(code.semantic)
     if codebook is not None and all(one.is_floating_point() for one in given):
         raise UserError(f"wrap: codebook {codebook!r}: encode gave no whole numbers, so no tokens")
     made.take(code, tuple(_part(module, one, reading, axis, codebook, width) for one in given))
     trial = checked.Checked(made.name, made, made.device)
-    trial.decode(trial.encode(made.grey()))
+    trial.decode(trial.encode(grey))
     return made
 
 
 class Wrapped(System):
     """A model in memory: what its `encode` gives is its code"""
 
-    def __init__(self, module: Any, image_size: int, title: str):
+    def __init__(self, module: Any, image_size: int, title: str, range: Range | None):
         self.module, self.image_size, self.title = module, image_size, title
+        self.range = range
         self.name = registry.slug(title) or "model"
         self.live = module if isinstance(module, nn.Module) else None
         weights = () if self.live is None else self.live.parameters()
         self.device = next((weight.device for weight in weights), torch.device("cpu"))
-
-    def grey(self) -> Tensor:
-        """One grey image."""
-        return torch.zeros(1, 3, self.image_size or 1, self.image_size or 1)
 
     def take(self, code: Code, found: tuple[Part, ...]) -> None:
         """Set the fields that follow from the code of one image."""

@@ -168,11 +168,11 @@ class TimmNamed(System):
 
 
 def _same_size_as(path: str | Path | None) -> int:
-    """The size of z_sem of the autoencoder at `path`, for a fair comparison."""
-    try:
-        config = checkpoint.open_checkpoint(path or "portraits").config
-    except UserError:
-        return DEFAULT_DIM
+    """The size of z_sem of the autoencoder at `path`, for a fair comparison.
+
+    Raises UserError if there is none at the path.
+    """
+    config = checkpoint.open_checkpoint(path or "portraits").config
     return config.z_channels if config.encoder_channel_mult else DEFAULT_DIM
 
 

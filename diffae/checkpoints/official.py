@@ -220,7 +220,9 @@ def _channel_mult(bare: Shapes, part: str, per_level: int, model_channels: int) 
 def _image_size(shapes: Shapes, attended: list[int]) -> int:
     """The image size, from the authors' sample noise (x_T) or the level of the 16 x 16 attention."""
     x_T = shapes.get("x_T")
-    if x_T is not None and len(x_T) == 4 and x_T[2] == x_T[3] and x_T[3] > 0:
+    if x_T is not None:
+        if len(x_T) != 4 or x_T[1] != 3 or x_T[2] != x_T[3] or not x_T[3]:
+            raise UserError(f"tensors of a different shape: x_T {list(x_T)}, not N x 3 x S x S")
         return int(x_T[3])
     if not attended:
         raise UserError("tensors missing: x_T, which tells the size of the images")

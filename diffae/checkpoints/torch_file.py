@@ -101,8 +101,9 @@ class Arguments(_StandIn):
     values: dict[str, Any] = {}
 
     def __setstate__(self, state: Any) -> None:
-        if isinstance(state, dict):
-            self.values = {str(name): value for name, value in state.items()}
+        if not isinstance(state, dict):
+            raise pickle.UnpicklingError("settings of a training that are no dictionary")
+        self.values = {str(name): value for name, value in state.items()}
 
 
 class Unpickler(pickle._Unpickler):

@@ -11,6 +11,7 @@ from typing import Any
 from diffae.data import Dataset
 from diffae.system.errors import UserError
 from diffae.system.files import read_text
+from diffae.system.settings import check
 
 NOTE = "training.json"
 PORTRAITS_NOTE = "portraits.json"
@@ -107,9 +108,10 @@ def read(folder: Path) -> TrainedOn | None:
     note = folder / NOTE
     if not note.is_file():
         return None
+    text = read_text(note)
     try:
-        return _from_json(json.loads(read_text(note))["trained_on"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+        return _from_json(json.loads(text)["trained_on"])
+    except (UserError, ValueError, KeyError, TypeError, RecursionError):
         raise UserError(
             f"{note}: not the record of a training; move it away if the checkpoint is yours"
         ) from None
@@ -118,7 +120,11 @@ def read(folder: Path) -> TrainedOn | None:
 def _from_json(known: dict[str, Any]) -> TrainedOn:
     """The inverse of `asdict`; the packaged models' records have no `before`."""
     before = known.get("before")
-    return TrainedOn(**{**known, "before": None if before is None else _from_json(before)})
+    found = TrainedOn(**{**known, "before": None if before is None else _from_json(before)})
+    check(found)
+    if not all(isinstance(value, dict | None) for value in (found.transform, found.portraits)):
+        raise TypeError("transform and portraits are dictionaries")
+    return found
 
 
 def _generator(dataset: Dataset) -> dict[str, Any] | None:

@@ -59,7 +59,7 @@ def callback(pl):
     return made
 
 
-def train(pl, loader, *callbacks):
+def train(pl, loader, *callbacks, kind=Blur):
     """Train for four epochs of two steps. Returns the module, and after each epoch what is logged
     and the weight.
     """
@@ -71,7 +71,7 @@ def train(pl, loader, *callbacks):
             assert module.training
 
     torch.manual_seed(0)
-    module = type("Blur", (Blur, pl.LightningModule), {})()
+    module = type("Blur", (kind, pl.LightningModule), {})()
     trainer = pl.Trainer(
         max_epochs=4,
         accelerator="cpu",
@@ -104,6 +104,25 @@ def test_it_logs_what_evaluate_gives_and_leaves_the_training_as_it_is(pl, callba
         expected = frame.loc[metric, "value"]
         assert measured[3][0][metric].item() == pytest.approx(expected, rel=1e-6)
         assert measured[1][0][metric].item() != pytest.approx(expected, rel=1e-6)
+
+
+class Halved(Blur):
+    """Its images are in [0, 1]."""
+
+    def decode(self, code):
+        return (super().decode(code) / self.weight + 1) / 2
+
+
+class Bytes(Blur):
+    def decode(self, code):
+        return (super().decode(code) + 1) * 127.5
+
+
+@pytest.mark.parametrize(("kind", "said"), [(Halved, "(0, 1)"), (Bytes, "(0, 255)")])
+def test_images_of_another_range_are_a_warning_and_the_training_goes_on(pl, callback, kind, said):
+    with pytest.warns(UserWarning, match=re.escape(f"say range={said}")):
+        _, measured = train(pl, images(), callback, kind=kind)
+    assert len(measured) == 4 and not any("mse" in logged for logged, _ in measured)
 
 
 def named(items):

@@ -2,6 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
+
+import numpy as np
+from torch import Tensor
 
 from benchmarks.core.benchmark import Benchmark, is_table
 from benchmarks.core.context import Context
@@ -20,6 +24,11 @@ from reports.records.record import Record, record_key
 def rows(benchmark: Benchmark, context: Context, systems: Sequence[System]) -> Iterator[Row]:
     """All rows of a benchmark: what cannot run is a row with the reason, never left out."""
     return Measurement(benchmark, context).rows(systems)
+
+
+def _first_images(context: Context, system: System, count: int) -> Tensor:
+    selection = context.select("test", count).seen_by(system)
+    return selection.batch(np.arange(len(selection)))
 
 
 class Measurement:
@@ -66,7 +75,7 @@ class Measurement:
         context, overshoot, said = self.context, self.context.store.overshoot, ""
         if isinstance(system, Checked):
             system.overshoot = overshoot
-            said = system.unsteady(context.dataset.image_size)
+            said = system.try_on(partial(_first_images, context, system))
         found = self._checked(self.benchmark.run(context.for_system(system), system))
         known = system.trained_on
         seen_of = {} if known is None else {s: known.remark(context.dataset, s) for s in SPLITS}

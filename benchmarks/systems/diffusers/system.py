@@ -109,7 +109,12 @@ class DiffusersSystem(Maps):
             if size % self.stride:
                 raise UserError(f"{self.source}: size={size}: must be a multiple of {self.stride}")
             return size
-        own = configured if isinstance(configured, int) and configured > 0 else USUAL_SIZE
+        own = USUAL_SIZE if configured is None else configured
+        if type(own) is not int or own < 1:
+            raise UserError(
+                f"{self.source / CONFIG}: sample_size: {own!r:.40} is not the side of an image; give one: "
+                f"--ckpt diffusers={self.source}#size={USUAL_SIZE}"
+            )
         return max(min(own, USUAL_SIZE) // self.stride, 1) * self.stride
 
     def describe(self) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from benchmarks.systems.protocol import parts
 from benchmarks.systems.protocol.parts import Part, Semantic
+from benchmarks.systems.protocol.ranges import Range
 from diffae.checkpoints.trained_on import TrainedOn
 from diffae.diffusion import noise
 from diffae.diffusion.gaussian import add_noise, linear_alphas
@@ -69,7 +70,7 @@ def several(part: Semantic | None, what: str) -> tuple[Tensor, ...]:
 
 
 class System:
-    """Base class of systems. Images are N x 3 x S x S in [-1, 1].
+    """Base class of systems. Images are N x 3 x S x S in [-1, 1], unless `range` says otherwise.
 
         name          its name in commands, such as "diffae"; a plug-in's is the name of its entry point
         title         its name in tables, as in the paper if it has one there, such as "DiffAE"
@@ -89,6 +90,9 @@ class System:
         computes_in_float64  True if `decode` computes in float64 once the modules of `networks()` have been converted.
                       Path lengths are then computed in float64; in float32 their third digit is wrong
         reference     whether its rows are only for reference, and never the best of a table
+        range         the lowest and the highest value of an image, if they are others than -1 and 1: (0, 1) or (0, 255).
+                      The methods are then given images in it, and what they return is taken to be in it. (-1, 1) says
+                      that images are as they should be; None is the same, but the first decoded images are checked
         random        True if results differ between calls by design. Otherwise the rows of such a system get a note
         trained_on    the record of its training, if there is one
         origin        set by `systems.load`: the address on the Hub that its checkpoint came from, with the commit
@@ -114,6 +118,7 @@ class System:
     solver: Scheme | None = None
     computes_in_float64: bool = False
     reference: bool = False
+    range: Range | None = None
     random: bool = False
     trained_on: TrainedOn | None = None
     live: nn.Module | None = None

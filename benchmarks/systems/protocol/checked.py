@@ -7,6 +7,7 @@ shape, and images within [-1, 1].
 """
 
 import copy
+import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,16 +23,25 @@ from benchmarks.runtime.batches import Batches
 from benchmarks.runtime.errors import SystemFailed
 from benchmarks.runtime.overshoot import Overshoot
 from benchmarks.runtime.registry import NAME
-from benchmarks.systems.protocol import contract, parts
-from benchmarks.systems.protocol.base import SEMANTIC, STOCHASTIC, Code, System, has_own, parts_of
-from benchmarks.systems.protocol.calling import calling, unsteady
+from benchmarks.systems.protocol import contract, parts, ranges, trial
+from benchmarks.systems.protocol.base import (
+    DECODE,
+    SEMANTIC,
+    STOCHASTIC,
+    Code,
+    System,
+    has_own,
+    parts_of,
+)
+from benchmarks.systems.protocol.calling import calling
 from benchmarks.systems.protocol.contract import kind
 from benchmarks.systems.protocol.parts import Semantic, numbers, tensors
 from benchmarks.systems.protocol.returned import Returned, dtype_name, in_words
 from benchmarks.systems.protocol.source import source_digest, state_digest
-from diffae.diffusion import noise
 from diffae.networks.nn import evaluating
 from diffae.system.errors import UserError
+
+OURS = {"benchmarks", "diffae"}
 
 T = TypeVar("T")
 
@@ -78,6 +88,7 @@ def checked_method(check: Callable[..., T]) -> Callable[..., T]:
     sequence of numbers. Each row of the result may depend only on the same row of these.
     """
     name = check.__name__
+    takes_images = "images" in inspect.signature(check).parameters
 
     @wraps(check)
     def guarded(system: "Checked", *given: Any, **named: Any) -> T:
@@ -89,6 +100,11 @@ def checked_method(check: Callable[..., T]) -> Callable[..., T]:
         first = [*given, *named.values()][0]
         if isinstance(first, Tensor):
             system._refuse_other_images(name, first)
+        if takes_images:
+            first = ranges.into(first, system.range)
+            given, named = (
+                ((first, *given[1:]), named) if given else ((), named | {"images": first})
+            )
         return join(system.batches.each(name, rows(first), call))
 
     return guarded
@@ -136,7 +152,7 @@ class Checked(System):
         self.name, self.inner, self.device = name, inner, device
         self.overshoot = Overshoot()
         self.batches = Batches()
-        self._unsteady: str | None = None
+        self._trial: trial.Trial | None = None
         fields = calling(name, "fields", lambda: contract.read_fields(inner, name))
         self._source = source_digest(type(inner))
         if (live := fields["live"]) is not None:
@@ -168,7 +184,7 @@ class Checked(System):
 
     def _take(self, fields: dict[str, Any]) -> None:
         """Set the fields as the system has them, except the title, which a run may change."""
-        fields["fingerprint"] += self._source
+        fields["fingerprint"] += self._source + ranges.suffix(fields["range"])
         self._description, self._learns = fields.pop("describe"), fields.pop("learns_from_data")
         vars(self).update(fields | {"title": self.title})
 
@@ -176,18 +192,21 @@ class Checked(System):
     def learns_from_data(self) -> bool:
         return self._learns
 
-    def unsteady(self, image_size: int) -> str:
-        """The note of `calling.unsteady` on a foreign model, computed once. Our own are covered by tests."""
-        model = getattr(self.inner, "module", self.inner)
-        if type(model).__module__.partition(".")[0] == "benchmarks":
+    def try_on(self, images: Callable[[int], Tensor]) -> str:
+        """What the rows of a foreign model must say, by a trial on so many `images` (trial.py).
+
+        Our own are covered by tests, but not what others have trained with the classes of diffusers.
+        Raises SystemFailed if its images are of another range than it says.
+        """
+        held = vars(self.inner)
+        kinds = {type(self.inner), type(held.get("module", held.get("model", self.inner)))}
+        if {kind.__module__.partition(".")[0] for kind in kinds} <= OURS:
             return ""
-        if self._unsteady is None:
-            side = self.image_size or image_size
-            images = noise.normal(0, "unsteady", range(2), (3, side, side)).clamp(-1, 1)
-            self._unsteady = unsteady(
-                self.name, self.inner, self.capabilities, images.to(self.device)
-            )
-        return self._unsteady
+        if self._trial is None:
+            self._trial = trial.tried(self, images(trial.IMAGES).to(self.device))
+        if self._trial.mistaken:
+            raise SystemFailed.at(self.name, DECODE, self._trial.mistaken)
+        return self._trial.note
 
     def describe(self) -> Mapping[str, Any]:
         return self._description
@@ -201,7 +220,8 @@ class Checked(System):
 
         def shown() -> Iterator[Tensor]:
             try:
-                yield from batches
+                for images in batches:
+                    yield ranges.into(images, self.range)
             except Exception as error:
                 errors.append(error)
                 raise
@@ -372,7 +392,7 @@ class Checked(System):
             )
 
     def _images(self, found: Returned, count: int, dtype: torch.dtype = torch.float32) -> Tensor:
-        return found.images(count, self._only_size, dtype, self.overshoot)
+        return found.images(count, self._only_size, dtype, self.overshoot, self.range)
 
 
 @contextmanager

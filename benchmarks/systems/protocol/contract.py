@@ -71,7 +71,14 @@ def _are_parts(value: object) -> bool:
     return several and all(isinstance(one, Part) for one in value)  # type: ignore[attr-defined]
 
 
+def _is_range(value: object) -> bool:
+    pair = isinstance(value, tuple | list) and len(value) == 2
+    numbers = pair and all(_is_number(one, -LARGEST) and one == one for one in value)  # type: ignore[attr-defined]
+    return bool(numbers and value[0] < value[1])  # type: ignore[index]
+
+
 LINE = Rule(is_line, f"one printable line of 1 to {LONGEST} characters")
+RANGE = Rule(_is_range, "two numbers, the lowest and the highest value of an image")
 FLAG = Rule(lambda value: isinstance(value, bool), "True or False")
 RULES = {
     "capabilities": Rule(
@@ -84,6 +91,7 @@ RULES = {
     "iterative": FLAG,
     "computes_in_float64": FLAG,
     "reference": FLAG,
+    "random": FLAG,
     "learns_from_data": FLAG,
 }
 # Fields that may be None.
@@ -92,6 +100,7 @@ OR_NONE = {
     "stride": _whole(1),
     "semantic_parts": Rule(_are_parts, "a tuple of one Part or more"),
     "code_bits": Rule(lambda value: value != 0 and _is_number(value, 0), "a positive number"),
+    "range": RANGE,
     "trained_on": _of_class(TrainedOn, "a diffae.checkpoints.trained_on.TrainedOn"),
     "solver": _of_class(Scheme, "a diffae.diffusion.scheme.Scheme"),
     "live": _of_class(nn.Module, "a torch.nn.Module"),
@@ -133,6 +142,8 @@ def read_fields(system: System, name: str) -> dict[str, Any]:
     if found["image_size"] is None and draws:
         raise wrong("image_size", "must be a whole number if x_T is drawn at random, not None")
     found["semantic_dim"] = _semantic_dim(found, wrong)
+    if found["range"] is not None:
+        found["range"] = (float(found["range"][0]), float(found["range"][1]))
     value = system.describe()
     if not isinstance(value, Mapping) or not all(
         isinstance(k, str) and isinstance(v, str | int | float | None) for k, v in value.items()

@@ -181,7 +181,7 @@ def shaped(numbers: Tensor, like: Semantic) -> Semantic:
     return each(lambda part: next(pieces).reshape(-1, *part.shape[1:]), like)
 
 
-def index(semantic: Semantic, where: np.ndarray | Tensor | slice) -> Semantic:
+def index(semantic: Semantic, where: np.ndarray | Tensor | slice | list[int]) -> Semantic:
     """The codes of some images."""
     return each(lambda part: part[where], semantic)
 

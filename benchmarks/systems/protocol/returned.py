@@ -13,13 +13,12 @@ from torch import Tensor
 
 from benchmarks.runtime.errors import SystemFailed
 from benchmarks.runtime.overshoot import Overshoot
+from benchmarks.systems.protocol import ranges
 from benchmarks.systems.protocol.contract import kind
 from benchmarks.systems.protocol.parts import Part, Semantic
+from benchmarks.systems.protocol.ranges import FARTHEST
 
 ROUNDING = 1e-5  # beyond -1 and 1: not yet an overshoot
-# Larger values mean a different range (0..255, logits), and clamping would give meaningless numbers. An overshoot of a few
-# standard deviations of the data stays below.
-FARTHEST = 5.0
 WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 LARGEST_CODE = 1e18  # squares of larger numbers are infinite in float32
 
@@ -67,22 +66,25 @@ class Returned:
         return self.numbers((count, *self.shape[1:]))
 
     def images(
-        self, count: int, size: int | None, dtype: torch.dtype, overshoot: Overshoot
+        self,
+        count: int,
+        size: int | None,
+        dtype: torch.dtype,
+        overshoot: Overshoot,
+        own: ranges.Range | None,
     ) -> Tensor:
-        """Images N x 3 x size x size (None: any square) within [-1, 1].
+        """Images N x 3 x size x size (None: any square) within [-1, 1], from those in the range `own`.
 
         Small overshoots are clamped and counted; a different range is an error.
         """
         any_side = self.shape[-1] if len(self.shape) == 4 else None
         side = any_side if size is None else size
-        images, low, high = self._bounded((count, 3, side, side), dtype)
+        images, least, largest = self._bounded((count, 3, side, side), dtype)
         if not images.numel():
             return images
+        images, low, high = (ranges.out_of(value, own) for value in (images, least, largest))
         if low < -FARTHEST or high > FARTHEST:
-            raise self.wrong(
-                f"returned values from {low:.4g} to {high:.4g}; images are in [-1, 1], and values beyond "
-                f"{FARTHEST:g} mean a different range (if they are intended, clamp them yourself)"
-            )
+            raise self.wrong(ranges.beyond(least, largest, own))
         outside = 0
         if low < -1 or high > 1:
             outside = int((images.abs() > 1 + ROUNDING).sum())

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from torch import Tensor, nn
 
+from benchmarks.systems.protocol import contract
 from diffae.checkpoints.checkpoint import check_state
 from diffae.checkpoints.torch_file import StoredTensor, TorchFile
 from diffae.checkpoints.torch_file_legacy import LegacyTorchFile, open_torch_file
@@ -52,6 +53,17 @@ def entries(content: Any) -> dict[str, Any]:
     """The entries of a file's dictionary by name; none for anything else."""
     found = content if isinstance(content, dict) else {}
     return {name: value for name, value in found.items() if isinstance(name, str)}
+
+
+def part(content: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]:
+    """The entries of the dictionary that a file has under `name`; none if it has nothing there.
+
+    Raises UserError if it is something else, from which no entry can be had.
+    """
+    value = content.get(name)
+    if value is not None and not isinstance(value, dict):
+        raise UserError(f"{path}: damaged: its {name} is {contract.kind(value)}, not a dictionary")
+    return entries(value)
 
 
 def refuse_other_kind(content: Any, path: Path, system: str, lacks: str) -> NoReturn:

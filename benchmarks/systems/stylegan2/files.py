@@ -29,7 +29,6 @@ from benchmarks.systems.stylegan2.network import (
     fir_filter,
 )
 from benchmarks.systems.stylegan2.nvidia_pickle import (
-    Array,
     Network,
     Persistent,
     is_pickle,
@@ -104,7 +103,9 @@ def _read_rosinality(path: Path) -> Found:
 def _stated_by_training(content: Mapping[str, Any], path: Path) -> Stated:
     """What the arguments of a training state; converted files have none."""
     args = content.get("args")
-    values = args.values if isinstance(args, Arguments) else {}
+    if args is not None and not isinstance(args, Arguments):
+        raise UserError(f"{path}: its args are {brief(args)}, not the arguments of a training")
+    values = {} if args is None else args.values
     if (kind := values.get("arch", "stylegan2")) != "stylegan2":
         raise UserError(f"{path}: not {WANTED}: its arch is {brief(kind)}")
     return {"image_size": values.get("size")}
@@ -143,9 +144,9 @@ ONLY: dict[str, tuple[Any, ...]] = {
 
 
 def _read_pytorch(module: Persistent, path: Path) -> Found:
-    settings = containers.entries(module.state.get("_init_kwargs"))
-    mapping = containers.entries(settings.get("mapping_kwargs"))
-    synthesis = containers.entries(settings.get("synthesis_kwargs"))
+    settings = containers.part(module.state, "_init_kwargs", path)
+    mapping = containers.part(settings, "mapping_kwargs", path)
+    synthesis = containers.part(settings, "synthesis_kwargs", path)
     stored = module.tensors(path)
     _refuse_other_generator(module, stored, path)
     for some in (settings, mapping, synthesis):
@@ -169,12 +170,9 @@ def _refuse_other_generator(module: Persistent, tensors: Iterable[str], path: Pa
 
 
 def _read_tensorflow(network: Network, path: Path) -> Found:
-    settings = containers.entries(network.state.get("static_kwargs"))
-    tensors = {
-        name: value.read() if isinstance(value, Array) else torch.tensor(float(value))
-        for name, value in network.variables().items()
-        if isinstance(value, Array | float) and name != "lod"
-    }
+    settings = containers.part(network.state, "static_kwargs", path)
+    tensors = network.tensors(path)
+    tensors.pop("lod", None)
     if not any(name.startswith("synthesis/4x4/") for name in tensors):
         some = ", ".join(sorted(tensors)[:4]) or "nothing by name"
         raise UserError(f"{path}: not {WANTED}: the last of its networks holds {some:.200}")

@@ -16,7 +16,6 @@ import mmap
 import pickle
 import re
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.systems.shared.containers import entries
+from benchmarks.systems.shared import containers
 from diffae.checkpoints.torch_file import (
     MOST_PICKLE,
     Storage,
@@ -75,7 +74,10 @@ class Persistent:
     __setstate__ = refuse_state
 
     def tensors(self, path: Path) -> "dict[str, NestedTensor]":
-        """Parameters and buffers by name, those of submodules included, named as in `state_dict`."""
+        """Parameters and buffers by name, those of submodules included, named as in `state_dict`.
+
+        Raises UserError for one that is no tensor.
+        """
         met = 0
         found: dict[str, NestedTensor] = {}
         waiting = [("", self)]
@@ -85,10 +87,9 @@ class Persistent:
             if met > MOST_MODULES:
                 raise UserError(f"{path}: damaged: modules within modules without end")
             for part in ("_parameters", "_buffers"):
-                own = _of_kind(module.state.get(part), NestedTensor)
-                found |= {f"{prefix}{name}": tensor for name, tensor in own.items()}
-            children = _of_kind(module.state.get("_modules"), Persistent)
-            waiting += [(f"{prefix}{name}.", child) for name, child in children.items()]
+                found |= _all_of(NestedTensor, module.state, part, prefix, path)
+            children = _all_of(Persistent, module.state, "_modules", prefix, path)
+            waiting += [(f"{name}.", child) for name, child in children.items()]
         return found
 
 
@@ -98,15 +99,25 @@ class Network:
     state: dict[str, Any] = {}
 
     def __setstate__(self, state: Any) -> None:
-        self.state = entries(state)
+        self.state = containers.entries(state)
 
-    def variables(self) -> dict[str, Any]:
-        """Its arrays and numbers by name; those of components follow the component's name and a slash."""
-        found = dict(_pairs(self.state.get("variables")))
-        for part, network in _of_kind(self.state.get("components"), Network).items():
-            pairs = _pairs(network.state.get("variables"))
-            found |= {f"{part}/{name}": value for name, value in pairs}
+    def tensors(self, path: Path) -> dict[str, Tensor]:
+        """Its variables by name; those of components follow the component's name and a slash.
+
+        Raises UserError for one that is neither an array nor a number.
+        """
+        found = self._variables("", path)
+        for name, network in _all_of(Network, self.state, "components", "", path).items():
+            found |= network._variables(f"{name}/", path)
         return found
+
+    def _variables(self, prefix: str, path: Path) -> dict[str, Tensor]:
+        pairs = self.state.get("variables") or ()
+        if not isinstance(pairs, list | tuple) or not all(map(_is_named, pairs)):
+            raise UserError(f"{path}: damaged: the variables of a network are no pairs with names")
+        return {
+            f"{prefix}{name}": _variable(value, f"{prefix}{name}", path) for name, value in pairs
+        }
 
 
 @dataclass(frozen=True)
@@ -148,15 +159,35 @@ class Array:
         return torch.from_numpy(self.numbers.astype(native, order="C"))
 
 
-def _of_kind(value: Any, kind: type[T]) -> dict[str, T]:
-    """The entries of a type in a dictionary, by name; none if `value` is something else."""
-    return {name: one for name, one in entries(value).items() if isinstance(one, kind)}
+def _all_of(
+    kind: type[T], state: dict[str, Any], name: str, prefix: str, path: Path
+) -> dict[str, T]:
+    """The entries of a dictionary in `state`, by name after `prefix`, without those that are None.
+
+    Raises UserError for one that is not of the kind.
+    """
+    found: dict[str, T] = {}
+    for own, one in containers.part(state, name, path).items():
+        if isinstance(one, kind):
+            found[f"{prefix}{own}"] = one
+        elif one is not None:  # None is how PyTorch says that a module has no such tensor
+            raise UserError(f"{path}: holds {prefix}{own:.80}, which is not {WORDS[kind]}")
+    return found
 
 
-def _pairs(value: Any) -> Iterator[tuple[str, Any]]:
-    for pair in value if isinstance(value, list | tuple) else ():
-        if isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str):
-            yield pair
+def _is_named(pair: Any) -> bool:
+    return isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str)
+
+
+def _variable(value: Any, name: str, path: Path) -> Tensor:
+    if isinstance(value, Array):
+        return value.read()
+    if isinstance(value, int | float):
+        return torch.tensor(float(value))
+    raise UserError(f"{path}: holds {name:.80}, which is not a tensor")
+
+
+WORDS: dict[type, str] = {NestedTensor: "a tensor", Persistent: "a module", Network: "a network"}
 
 
 # ----------------------------------------------------------------------------------------------
@@ -201,7 +232,7 @@ def _as_array(raw: Any, dtype: Any, shape: Any, fortran: bool) -> np.ndarray:
 
 @inert
 def _persistent(meta: Any) -> Persistent:
-    return Persistent(str(meta.get("class_name")), entries(meta.get("state")))
+    return Persistent(str(meta.get("class_name")), containers.entries(meta.get("state")))
 
 
 @inert

@@ -28,7 +28,16 @@ LARGEST_SIDE = 1024  # px of an image: four times the largest that it was publis
 MOST = 1 << 20  # bytes of a yaml, and the largest number in one
 NUMBERS = ("n_embed", "embed_dim", "ch", "num_res_blocks", "resolution", "z_channels")
 ROWS = ("ch_mult", "attn_resolutions")
-ONLY_SUPPORTED = {"resamp_with_conv": True, "double_z": False, "in_channels": 3, "out_ch": 3}
+ONLY_SUPPORTED = {
+    "resamp_with_conv": True,
+    "double_z": False,
+    "in_channels": 3,
+    "out_ch": 3,
+    "give_pre_end": False,  # ends before the last convolution
+    "tanh_out": False,  # these three are of latent-diffusion's copy of the network
+    "use_linear_attn": False,
+    "attn_type": "vanilla",
+}
 
 
 class VQGANSystem(Opened, OneCodebook, Quantised):

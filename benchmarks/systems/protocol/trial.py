@@ -1,0 +1,137 @@
+"""What a few images show of a foreign system before it is measured.
+
+They are encoded and decoded together, the first one alone, twice, and the others in another order:
+nine images with few steps, once in a run.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from benchmarks.runtime.errors import SystemFailed
+from benchmarks.runtime.precision import full_precision
+from benchmarks.systems.protocol import parts, ranges
+from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, Code, System
+from benchmarks.systems.protocol.parts import tensors
+from diffae.networks.nn import evaluating
+
+IMAGES = 4
+FEW_STEPS = 2  # for a check that only compares calls
+SAME = 1e-4  # of the mean value: the tolerance for rounding on a GPU, of two calls that are alike
+# Of the range of images, or of a code's largest number: kernels round differently for another batch
+# size. With weights in half precision `UNITS` in the last place are more.
+NEAR, UNITS = 1e-3, 16
+FLIPPED = (
+    0.05  # the share of numbers that may be further away: a token at a tie between two codes flips
+)
+
+RANDOM = "not deterministic: gives different results for the same images"
+BATCH = "depends on its batch: gives other results for an image alone or in another order"
+TRAINING = "computes in training mode"
+
+Places = list[int]  # of images in the batch
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A `note` for the system's rows, and why it must not be measured: its range is `mistaken`."""
+
+    note: str = ""
+    mistaken: str = ""
+
+
+def tried(system: System, images: Tensor) -> Trial:
+    """Try a system, checked, on images N x 3 x S x S in [-1, 1].
+
+    A system that declares itself random is not compared with itself; one that says its range is not
+    suspected of another. The trial of a system that fails here is empty: the benchmarks report it.
+    """
+    devices = [images.device] if images.is_cuda else []
+    try:
+        with evaluating(system.live), full_precision(), torch.random.fork_rng(devices):
+            found, mistaken = _Results(system, images), ""
+            if system.range is None and found.decodes:
+                mistaken = ranges.mistaken(images, found.tensors[-1])
+            notes = [] if mistaken or system.random else [_of_results(found)]
+            networks = system.networks().values()
+            if any(part.training for network in networks for part in network.modules()):
+                notes.append(TRAINING)
+            return Trial("; ".join(filter(None, notes)), mistaken)
+    except SystemFailed:
+        return Trial()
+
+
+def _of_results(together: "_Results") -> str:
+    first, *others = range(len(together.images))
+    try:
+        alone, again = together.of([first]), together.of([first])
+        if not all(map(_alike, alone, again)):
+            return RANDOM
+        near = together.are_near([first], alone)
+        if others:
+            other_order = [*others[1:], *others[:1]]
+            near = near and together.are_near(other_order, together.of(other_order))
+    except SystemFailed:  # it can encode and decode all of them together
+        near = False
+    return "" if near else BATCH
+
+
+class _Results:
+    """The tensors of the codes of images, and last the images that these are decoded to."""
+
+    def __init__(self, system: System, images: Tensor):
+        self.system, self.images = system, images
+        self.decodes = {ENCODE, DECODE} <= system.capabilities
+        self.code = self._code(images)
+        self.tensors = self._tensors(self.code, list(range(len(images))))
+
+    def of(self, places: Places) -> list[Tensor]:
+        """The same for some of the images in a batch of their own, in the order of `places`.
+
+        Decoded are their codes of the large batch, in which no token has flipped.
+        """
+        return self._tensors(self._code(self.images[places]), places)
+
+    def are_near(self, places: Places, others: list[Tensor]) -> bool:
+        """Whether the results at these places are those of `of`."""
+        weights = [w for part in self.system.networks().values() for w in part.parameters()]
+        units = [UNITS * torch.finfo(w.dtype).eps for w in weights if w.is_floating_point()]
+        tolerance = max([NEAR, *units])
+        for number, (one, other) in enumerate(zip(self.tensors, others, strict=True), 1):
+            images = self.decodes and number == len(others)
+            size = 2.0 if images else float(one.double().abs().max())
+            if not _near(one[places].double(), other.double(), tolerance * size):
+                return False
+        return True
+
+    def _code(self, images: Tensor) -> Code:
+        if ENCODE in self.system.capabilities:
+            return self.system.encode(images, FEW_STEPS)
+        if SEMANTIC in self.system.capabilities:
+            return Code(self.system.encode_semantic(images))
+        return Code()
+
+    def _tensors(self, code: Code, places: Places) -> list[Tensor]:
+        found = [*tensors(code.semantic), *tensors(code.x_T)]
+        if self.decodes:
+            semantic, x_T = (
+                None if part is None else parts.index(part, places)
+                for part in (self.code.semantic, self.code.x_T)
+            )
+            found.append(self.system.decode(Code(semantic, x_T), FEW_STEPS))
+        return found
+
+
+def _alike(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and torch.allclose(
+        a.double(), b.double(), 0, SAME * float(a.double().abs().mean())
+    )
+
+
+def _near(a: Tensor, b: Tensor, tolerance: float) -> bool:
+    """Whether all numbers but one, or but the share of FLIPPED, are as near as `tolerance`."""
+    if a.shape != b.shape:
+        return False
+    further = int(((a - b).abs() > tolerance).sum())
+    return further <= max(1, FLIPPED * a.numel())
