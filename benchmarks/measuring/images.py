@@ -37,7 +37,7 @@ def names_of(folder: Path, args: Namespace) -> tuple[str, ...]:
 
 def images_of(path: Path, args: Namespace) -> tuple[int, Iterator[Tensor]]:
     """The number of images of a folder or an npz file, and each of them: uint8 3 x H x W."""
-    if is_archive(path):
+    if path.is_file():
         archive = Archive.open(path)
         return len(archive), iter(archive)
     names = names_of(path, args)
@@ -90,7 +90,7 @@ def pairs_of(args: Namespace) -> tuple[int, Iterator[Tensor]]:
     Two folders: files of the same name, whatever their suffix. Two npz files: images in order.
     Raises UserError if an image has no partner, or one of another size.
     """
-    packed = [is_archive(path) for path in (args.a, args.b)]
+    packed = [path.is_file() for path in (args.a, args.b)]
     if all(packed):
         first, second = Archive.open(args.a), Archive.open(args.b)
         if len(first) != len(second):

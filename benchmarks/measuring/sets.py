@@ -17,6 +17,7 @@ from benchmarks.metrics import METRICS, kernel, manifold
 from benchmarks.metrics.frechet import (
     Moments,
     bias_note,
+    dimensions,
     frechet_distance,
     read_statistics,
     write_statistics,
@@ -229,9 +230,8 @@ def read_set(path: Path, network: FeatureNetwork, keep: bool, args: Namespace) -
 def _statistics(path: Path, network: FeatureNetwork) -> Moments:
     if path.exists() and not path.is_file():  # reading a pipe would wait for a writer
         raise UserError(f"{path}: must be a file of statistics, not a folder, pipe or device")
-    moments = read_statistics(path)
-    if len(moments.mean) != network.dim:
+    if (found := dimensions(path)) != network.dim:  # before they are unpacked
         raise UserError(
-            f"{path}: statistics of {len(moments.mean)} features, not of {network.name}'s {network.dim}"
+            f"{path}: statistics of {found} features, not of {network.name}'s {network.dim}"
         )
-    return moments
+    return read_statistics(path)
