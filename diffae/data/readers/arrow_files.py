@@ -33,6 +33,8 @@ def reading(path: Path) -> Iterator[Any]:
         yield pyarrow
     except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:
         text = " ".join(str(error).split())[:200]
+        if isinstance(error, UnicodeDecodeError):
+            text = "the name of a column is not UTF-8"
         raise UserError(
             f"{path}: cannot read this file ({text}); is the download complete?"
         ) from error
@@ -160,6 +162,7 @@ def rows_of(path: Path) -> tuple[pyarrow.Schema, list[int]]:
             with pa.parquet.ParquetFile(path) as file:
                 schema = file.schema_arrow
                 rows = group_rows(path, schema, file.metadata)
+        list(map(holds_bytes, schema.types))  # decodes the names of a struct's fields
         twins = [name for name, count in Counter(schema.names).items() if count > 1]
     if twins:
         raise UserError(f"{path}: several columns are called {twins[0]}; rename them")
