@@ -31,6 +31,7 @@ from diffae.system.errors import UserError
 from diffae.system.files import writing
 from reports.records.metrics import published_name
 
+MOST_SUBSETS = 10_000  # torch-fidelity takes 100; the distance over all pairs is what more would tend to
 MOMENTS_CHUNK = 1024  # features are summed this many at a time: memory does not grow with the set
 
 Features = NDArray[np.float32]
@@ -153,7 +154,7 @@ def subsets(text: str) -> tuple[int, int]:
     count, cross, size = text.partition("x")
     if not cross:
         raise ArgumentTypeError(f"{text!r} is not COUNTxSIZE, such as 100x1000")
-    return cli.positive(count), cli.between(2)(size)
+    return cli.between(1, MOST_SUBSETS)(count), cli.between(2)(size)
 
 
 # ----------------------------------------------------------------------------------------------
