@@ -31,7 +31,9 @@ from diffae.system.errors import UserError
 from diffae.system.files import writing
 from reports.records.metrics import published_name
 
-MOST_SUBSETS = 10_000  # torch-fidelity takes 100; the distance over all pairs is what more would tend to
+MOST_SUBSETS = (
+    10_000  # torch-fidelity takes 100; the distance over all pairs is what more would tend to
+)
 MOMENTS_CHUNK = 1024  # features are summed this many at a time: memory does not grow with the set
 
 Features = NDArray[np.float32]

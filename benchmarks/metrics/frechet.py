@@ -172,7 +172,9 @@ def dimensions(path: Path) -> int:
     if len(mean) != 1 or covariance != 2 * mean:
         raise UserError(f"{path}: mu {mean} and sigma {covariance} do not belong together")
     if not 0 < mean[0] <= MOST_FEATURES:
-        raise UserError(f"{path}: statistics of {mean[0]:,} features; at most {MOST_FEATURES:,} are read")
+        raise UserError(
+            f"{path}: statistics of {mean[0]:,} features; at most {MOST_FEATURES:,} are read"
+        )
     if prod(shapes.get("n", ())) != 1:
         raise UserError(f"{path}: n has the shape {shapes['n']}, and is one number")
     return mean[0]

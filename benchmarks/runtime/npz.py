@@ -68,9 +68,7 @@ def opened(path: Path, name: str) -> Iterator[tuple[Header, IO[bytes]]]:
         with reading(path, f"{name} cannot be read"):
             entry = archive.getinfo(f"{name}.npy")
             if entry.compress_type not in COMPRESSIONS:
-                raise ValueError(
-                    f"compressed by method {entry.compress_type}; save it by np.savez"
-                )
+                raise ValueError(f"compressed by method {entry.compress_type}; save it by np.savez")
             file = archive.open(entry)
             header = _header(file, entry.file_size)
         with file:

@@ -28,7 +28,9 @@ def npy(array, shape: str = "", version: int = 1) -> bytes:
     content = file.getvalue()
     if shape:
         true = str(array.shape).encode()
-        content = content.replace(true + b", }" + b" " * (len(shape) - len(true)), shape.encode() + b", }", 1)
+        content = content.replace(
+            true + b", }" + b" " * (len(shape) - len(true)), shape.encode() + b", }", 1
+        )
         assert shape.encode() in content
     return content
 
