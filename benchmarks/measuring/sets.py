@@ -31,9 +31,7 @@ from diffae.system.errors import UserError
 from diffae.system.files import writing
 from reports.records.metrics import published_name
 
-MOST_SUBSETS = (
-    10_000  # torch-fidelity takes 100; the distance over all pairs is what more would tend to
-)
+MOST_SUBSETS = 10_000  # torch-fidelity takes 100; more come near to the distance over all pairs
 MOMENTS_CHUNK = 1024  # features are summed this many at a time: memory does not grow with the set
 
 Features = NDArray[np.float32]

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from tqdm import tqdm
 
@@ -59,5 +59,5 @@ def _so_far(done: int, unit: str, total: float | None, seconds: float) -> str:
     if total is None or not done:
         return text(done)
     first = text(done) if unit == BYTES else f"{done:,}"
-    left: Any = tqdm.format_interval(max(total - done, 0) * seconds / done)
+    left = tqdm.format_interval(max(total - done, 0) * seconds / done)
     return f"{first} of {text(total)}, {left} left"
