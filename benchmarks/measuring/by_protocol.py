@@ -1,9 +1,10 @@
 """Metrics under the protocols of other evaluation codes: `--protocol` and `--explain`."""
 
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,6 @@ from benchmarks.measuring.sets import frechet, read_set
 from benchmarks.metrics import METRICS
 from benchmarks.metrics.protocols import explain, schema
 from benchmarks.metrics.protocols.cases import (
-    AT_ONCE,
     MADE,
     ORIGINAL,
     Arrays,
@@ -25,13 +25,16 @@ from benchmarks.metrics.protocols.cases import (
     Networks,
     compute,
     measured,
+    together,
 )
 from benchmarks.metrics.protocols.explain import Explained
 from benchmarks.metrics.protocols.schema import Protocol
+from benchmarks.runtime.batches import Batches
 from benchmarks.runtime.choices import NetworkChoice
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
 from diffae.system.files import write_whole, writing
+from diffae.system.progress import shown
 from reports.page import protocols
 from reports.page.protocols import Line, Section
 from reports.tables.numbers import number_text
@@ -56,7 +59,7 @@ def measure_by(protocol: Protocol, metric: str, args: Namespace) -> list[str]:
     if section == "rfid" and not are_pairs(args):
         images, value = _of_sets(case, networks, args)
     else:
-        found = measured(case, arrays_of([case], networks, args))
+        found = measured(case, arrays_of([case], networks, pairs_of(args)[1], args))
         error = "" if found.stderr is None else f", standard error {found.stderr:.3g}"
         images, value = f"pairs: {found.n}{error}", found.value
     how = "; ".join(f"{name} {value}" for name, value in case.fields.items())
@@ -87,11 +90,14 @@ def _prepared(images: Tensor, case: Case, side: str, prepare: Callable[[Tensor],
 
 def explain_pairs(args: Namespace) -> list[Section]:
     """Every metric under every protocol on the pairs of A and B, with the causes of differences."""
-    networks, every = networks_of(args), list(map(schema.named, protocols_of(args)))
+    every = list(map(schema.named, protocols_of(args)))
+    count, pairs = pairs_of(args)
+    first = next(pairs)
+    networks = replace(networks_of(args), size=(first.shape[-2], first.shape[-1]))
     cases = explain.needed(every[0], every, networks)
-    arrays = arrays_of(cases, networks, args)
-    found = explain.explain(every[0], every, networks, lambda case: measured(case, arrays))
-    count = max(map(len, arrays.values()))
+    arrays = arrays_of(cases, networks, chain([first], pairs), args)
+    watched = partial(shown, title="metrics by protocol", unit="numbers", total=len(cases))
+    found = explain.explain(every[0], every, networks, arrays, watched=watched)
     return [
         _section(metric, count, [one for one in found if one.case.metric == metric])
         for metric in schema.METRICS
@@ -107,10 +113,10 @@ def _section(metric: str, count: int, found: Sequence[Explained]) -> Section:
         if one.found is None:
             missing[one.reason] = (*missing.get(one.reason, ()), name)
             continue
-        causes = tuple((cause.text, cause.difference) for cause in one.causes)
+        causes = tuple((cause.text, cause.difference) for cause in one.told)
         looks = number_text(one.found.value, metric), tuple(text for text, _ in causes)
         line = lines.get(looks) or Line(
-            (), one.found.value, one.found.stderr, one.difference, causes
+            (), one.found.value, one.found.stderr, one.difference, causes, one.left_out
         )
         lines[looks] = replace(line, protocols=(*line.protocols, name))
     reasons = tuple((names, why) for why, names in missing.items())
@@ -156,17 +162,19 @@ def write(folder: Path, sections: Sequence[Section], args: Namespace) -> list[Pa
 
 def networks_of(args: Namespace) -> Networks:
     choice = NetworkChoice(weights_dir=args.weights_dir, allow_unknown=args.allow_unknown_weights)
-    return Networks(choice, torch.device(args.device))
+    return Networks(choice, torch.device(args.device), Batches(args.batch_size))
 
 
-def arrays_of(cases: Sequence[Case], networks: Networks, args: Namespace) -> Arrays:
-    """The scores and features of all pairs; the images are read once.
+def arrays_of(
+    cases: Sequence[Case], networks: Networks, pairs: Iterable[Tensor], args: Namespace
+) -> Arrays:
+    """The scores and features of all pairs, as `pairs_of` gives them.
 
     Raises UserError if they are not all of one size: evaluation codes stack them.
     """
     parts: dict[str, list[NDArray]] = {}
     shape: torch.Size | None = None
-    for batch in batches(pairs_of(args)[1], AT_ONCE):
+    for batch in batches(pairs, together(cases, args.batch_size)):
         if shape not in (None, batch.shape[2:]):
             sizes = " and ".join(f"{s[2]} x {s[1]}" for s in (shape, batch.shape[2:]) if s)
             raise UserError(

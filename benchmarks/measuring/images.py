@@ -14,6 +14,7 @@ from diffae.data.readers.folder import find_images
 from diffae.data.transforms import decode, decode_plainly
 from diffae.system import cli
 from diffae.system.errors import UserError
+from diffae.system.progress import shown
 
 OURS = "diffae"
 READINGS = {OURS: decode, "pytorch-fid": decode_plainly}
@@ -37,11 +38,13 @@ def names_of(folder: Path, args: Namespace) -> tuple[str, ...]:
 
 def images_of(path: Path, args: Namespace) -> tuple[int, Iterator[Tensor]]:
     """The number of images of a folder or an npz file, and each of them: uint8 3 x H x W."""
-    if is_archive(path):
+    if path.is_file():
         archive = Archive.open(path)
-        return len(archive), iter(archive)
-    names = names_of(path, args)
-    return len(names), (read(path / name, args) for name in names)
+        count, images = len(archive), iter(archive)
+    else:
+        names = names_of(path, args)
+        count, images = len(names), (read(path / name, args) for name in names)
+    return count, shown(images, str(path), "images", count)
 
 
 def reading(args: Namespace) -> list[str]:
@@ -90,24 +93,24 @@ def pairs_of(args: Namespace) -> tuple[int, Iterator[Tensor]]:
     Two folders: files of the same name, whatever their suffix. Two npz files: images in order.
     Raises UserError if an image has no partner, or one of another size.
     """
-    packed = [is_archive(path) for path in (args.a, args.b)]
+    packed = [path.is_file() for path in (args.a, args.b)]
     if all(packed):
         first, second = Archive.open(args.a), Archive.open(args.b)
         if len(first) != len(second):
             raise UserError(
                 f"{args.b}: {len(second):,} images, {args.a} has {len(first):,}: pairs are images in order"
             )
-        both = zip(first, second, strict=True)
-        where = f"{args.b}: its images"
-        return len(first), (_pair(a, b, where, str(args.a)) for a, b in both)
+        where, count = f"{args.b}: its images", len(first)
+        pairs = (_pair(a, b, where, str(args.a)) for a, b in zip(first, second, strict=True))
+        return count, shown(pairs, str(args.b), "pairs", count)
     if any(packed):
         raise UserError(
             f"{args.b if packed[0] else args.a}: a folder has names and an npz file has none: "
             "pairs need two of a kind"
         )
     paths = _paths(args)
-    pairs = ((read(a, args), read(b, args), a, b) for a, b in paths)
-    return len(paths), (_pair(x, y, str(b), str(a)) for x, y, a, b in pairs)
+    pairs = (_pair(read(a, args), read(b, args), str(b), str(a)) for a, b in paths)
+    return len(paths), shown(pairs, str(args.b), "pairs", len(paths))
 
 
 def _pair(a: Tensor, b: Tensor, where: str, other: str) -> Tensor:

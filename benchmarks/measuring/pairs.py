@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.measuring.images import batches, pairs_of, reading
@@ -58,7 +59,7 @@ def measure_pairs(
 
     `noting(metric)` is for a block that may find that a metric cannot be measured.
     """
-    count, pairs = pairs_of(args)
+    _, pairs = pairs_of(args)
     scores: dict[str, list[Tensor]] = {metric: [] for metric in compare}
     for batch in batches(pairs, args.batch_size):
         first, second = (images.float() / 127.5 - 1 for images in batch.unbind(1))
@@ -69,16 +70,19 @@ def measure_pairs(
             del scores[metric]
     found = {}
     for metric, parts in scores.items():
-        name = compare[metric][1]
-        values, error = torch.cat(parts).double().numpy(), ""
-        values = values[~np.isnan(values)]
-        lacking = without_face(count - len(values), count, "pairs")
-        if not len(values):
-            raise UserError(lacking)
-        if len(values) > 1 and np.isfinite(values).all():
-            error = f", standard error {np.std(values, ddof=1) / np.sqrt(len(values)):.3g}"
-        left_out = [f"{lacking}: left out"] if lacking else []
-        told = [f"measured by: {name}", *reading(args), *left_out]
-        told.append(f"pairs: {len(values)}{error}")
-        found[metric] = [*told, f"{metric} {np.mean(values):.8g}"]
+        with noting(metric):
+            told = [f"measured by: {compare[metric][1]}", *reading(args)]
+            found[metric] = [*told, *_averaged(metric, torch.cat(parts).double().numpy())]
     return found
+
+
+def _averaged(metric: str, scores: NDArray[np.float64]) -> list[str]:
+    """The lines on the pairs and the mean of their scores. Raises UserError if none has one."""
+    values, error = scores[~np.isnan(scores)], ""
+    lacking = without_face(len(scores) - len(values), len(scores), "pairs")
+    if not len(values):
+        raise UserError(lacking)
+    if len(values) > 1 and np.isfinite(values).all():
+        error = f", standard error {np.std(values, ddof=1) / np.sqrt(len(values)):.3g}"
+    left_out = [f"{lacking}: left out"] if lacking else []
+    return [*left_out, f"pairs: {len(values)}{error}", f"{metric} {np.mean(values):.8g}"]

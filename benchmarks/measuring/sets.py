@@ -17,6 +17,7 @@ from benchmarks.metrics import METRICS, kernel, manifold
 from benchmarks.metrics.frechet import (
     Moments,
     bias_note,
+    dimensions,
     frechet_distance,
     read_statistics,
     write_statistics,
@@ -30,6 +31,7 @@ from diffae.system.errors import UserError
 from diffae.system.files import writing
 from reports.records.metrics import published_name
 
+MOST_SUBSETS = 10_000  # torch-fidelity takes 100; more come near to the distance over all pairs
 MOMENTS_CHUNK = 1024  # features are summed this many at a time: memory does not grow with the set
 
 Features = NDArray[np.float32]
@@ -152,7 +154,7 @@ def subsets(text: str) -> tuple[int, int]:
     count, cross, size = text.partition("x")
     if not cross:
         raise ArgumentTypeError(f"{text!r} is not COUNTxSIZE, such as 100x1000")
-    return cli.positive(count), cli.between(2)(size)
+    return cli.between(1, MOST_SUBSETS)(count), cli.between(2)(size)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -229,9 +231,8 @@ def read_set(path: Path, network: FeatureNetwork, keep: bool, args: Namespace) -
 def _statistics(path: Path, network: FeatureNetwork) -> Moments:
     if path.exists() and not path.is_file():  # reading a pipe would wait for a writer
         raise UserError(f"{path}: must be a file of statistics, not a folder, pipe or device")
-    moments = read_statistics(path)
-    if len(moments.mean) != network.dim:
+    if (found := dimensions(path)) != network.dim:  # before they are unpacked
         raise UserError(
-            f"{path}: statistics of {len(moments.mean)} features, not of {network.name}'s {network.dim}"
+            f"{path}: statistics of {found} features, not of {network.name}'s {network.dim}"
         )
-    return moments
+    return read_statistics(path)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, reduce
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmarks.runtime import npz
 from diffae.system.errors import UserError
 
 UNKNOWN = 0
 ROWS = 4096  # converted to float64 at once
 LARGEST = 1e100  # the largest number accepted from a file
+MOST_FEATURES = 8192  # of statistics in a file: no network here has more than 2,048
 
 Array = NDArray[np.floating]
 
@@ -127,9 +130,9 @@ def write_statistics(path: Path, moments: Moments) -> None:
 
 
 def is_statistics(path: Path) -> bool:
-    """Whether `path` is a file of statistics that can be read."""
+    """Whether `path` is a file of statistics, by the headers of its arrays."""
     try:
-        read_statistics(path)
+        dimensions(path)
     except UserError:
         return False
     return True
@@ -137,18 +140,9 @@ def is_statistics(path: Path) -> bool:
 
 def read_statistics(path: Path) -> Moments:
     """Read statistics written here or by others. Raises UserError naming the file."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            mean, covariance = (np.asarray(file[name], np.float64) for name in ("mu", "sigma"))
-            n = float(file["n"]) if "n" in file else float(UNKNOWN)
-    except Exception as error:  # a damaged archive can raise whatever it likes
-        raise UserError(
-            f"{path}: not statistics of features (an npz with mu and sigma): {error}"
-        ) from None
-    if mean.ndim != 1 or not len(mean) or covariance.shape != (len(mean), len(mean)):
-        raise UserError(
-            f"{path}: mu {mean.shape} and sigma {covariance.shape} do not belong together"
-        )
+    dimensions(path)
+    mean, covariance = (npz.array(path, name).astype(np.float64) for name in ("mu", "sigma"))
+    n = float(npz.array(path, "n").item()) if "n" in npz.names(path) else float(UNKNOWN)
     if not (np.abs(mean).max() < LARGEST and np.abs(covariance).max() < LARGEST):
         raise UserError(f"{path}: mu or sigma hold numbers that are not finite or far too large")
     asymmetry, variances = np.abs(covariance - covariance.T).max(), covariance.diagonal()
@@ -158,6 +152,32 @@ def read_statistics(path: Path) -> Moments:
         raise UserError(f"{path}: n is {n:g}, no number of images")
     scatter = covariance if n == UNKNOWN else covariance * (n - 1)
     return Moments(int(n), torch.from_numpy(mean), torch.from_numpy(scatter))
+
+
+def dimensions(path: Path) -> int:
+    """The number of features that a file of statistics is of, by the headers of its arrays.
+
+    Raises UserError naming the file if they are not of statistics.
+    """
+    held = npz.names(path)
+    if not {"mu", "sigma"} <= held:
+        raise UserError(f"{path}: not statistics of features: an npz file with mu and sigma")
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name in {"mu", "sigma", "n"} & held:
+        with npz.opened(path, name) as (header, _):
+            shapes[name] = header.shape
+        if header.dtype.kind not in "fiu":
+            raise UserError(f"{path}: {name} is {header}, and statistics are real numbers")
+    mean, covariance = shapes["mu"], shapes["sigma"]
+    if len(mean) != 1 or covariance != 2 * mean:
+        raise UserError(f"{path}: mu {mean} and sigma {covariance} do not belong together")
+    if not 0 < mean[0] <= MOST_FEATURES:
+        raise UserError(
+            f"{path}: statistics of {mean[0]:,} features; at most {MOST_FEATURES:,} are read"
+        )
+    if prod(shapes.get("n", ())) != 1:
+        raise UserError(f"{path}: n has the shape {shapes['n']}, and is one number")
+    return mean[0]
 
 
 def bias_note(n: int, dim: int) -> str:

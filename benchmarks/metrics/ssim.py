@@ -99,6 +99,18 @@ def too_small(height: int, width: int) -> str:
     return f"MS-SSIM needs images of {SMALLEST} px or more, not {width} x {height}"
 
 
+def too_small_for(window: str, padding: str, height: int, width: int) -> str:
+    """Why images of this size have no SSIM with a window; empty if they have one."""
+    length = len(_weights(window))
+    smallest = {ZERO: 1, REFLECT: length // 2 + 1, VALID: length}[padding]
+    if min(height, width) >= smallest:
+        return ""
+    return (
+        f"images of {width} x {height} px: SSIM with a window of {length} px ({padding}) needs "
+        f"{smallest} px or more"
+    )
+
+
 def _halved(images: Tensor) -> Tensor:
     """Images at half the size, by means of 2 x 2 pixels; an odd size is padded as by piq."""
     odd = max(size % 2 for size in images.shape[-2:])
@@ -109,11 +121,11 @@ def _terms(
     a: Tensor, b: Tensor, window: str, padding: str, span: float, sample: bool
 ) -> tuple[Tensor, Tensor]:
     """The luminance and the structure (with the contrast) at each place, as `similarity` takes them."""
-    sides = (_local(window, padding, size, a.device) for size in a.shape[-2:])
-    rows, columns = next(sides), next(sides).T.contiguous()
+    if reason := too_small_for(window, padding, *a.shape[-2:]):
+        raise UserError(reason)
 
     def local_mean(images: Tensor) -> Tensor:
-        return rows @ images @ columns
+        return _local_mean(images, window, padding)
 
     pixels = len(_weights(window)) ** 2
     scale = pixels / (pixels - 1) if sample else 1.0
@@ -136,22 +148,17 @@ def _weights(window: str) -> Tensor:
     return torch.exp(-offset.square() / (2 * SIGMA**2)) / normaliser
 
 
-def _local(window: str, padding: str, size: int, device: torch.device) -> Tensor:
-    """The local means along one side of an image, as a matrix [places, size]."""
-    weights = _weights(window)
+def _local_mean(images: Tensor, window: str, padding: str) -> Tensor:
+    """The mean of the window at each place: a sum of shifted images along each side."""
+    weights = _weights(window).tolist()
     radius = len(weights) // 2
-    smallest = {ZERO: 1, REFLECT: radius + 1, VALID: len(weights)}[padding]
-    if size < smallest:
-        raise UserError(
-            f"images of {size} px: SSIM with a window of {len(weights)} px ({padding}) needs "
-            f"{smallest} px or more"
-        )
-    places = size - 2 * radius if padding == VALID else size
-    band = torch.zeros(places, places + 2 * radius, dtype=torch.float64)
-    for k, weight in enumerate(weights):
-        band.diagonal(k).fill_(weight)
-    if padding == ZERO:
-        band = band[:, radius:-radius]
-    elif padding == REFLECT:
-        band = band @ pad(torch.eye(size, dtype=torch.float64), (radius, radius), "reflect").T
-    return band.contiguous().to(device)
+    if padding != VALID:
+        mode = "constant" if padding == ZERO else "reflect"
+        images = pad(images, (radius,) * 4, mode)
+    for side in (-2, -1):
+        places = images.shape[side] - 2 * radius
+        total = images.narrow(side, 0, places) * weights[0]
+        for k, weight in enumerate(weights[1:], 1):
+            total.add_(images.narrow(side, k, places), alpha=weight)
+        images = total
+    return images

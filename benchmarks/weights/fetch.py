@@ -17,8 +17,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from tqdm import tqdm
-
 from benchmarks.weights.distribution import PREFIX, by_pip, converted
 from benchmarks.weights.files import Found, folder
 from benchmarks.weights.known import Distribution, Url, Weight, WeightFile
@@ -29,7 +27,7 @@ from benchmarks.weights.sources import (
     read_member,
     without_user,
 )
-from diffae.system import cli
+from diffae.system import cli, progress
 from diffae.system.errors import UserError
 from diffae.system.files import amount, is_partial, writing
 from diffae.system.lock import lock_folder
@@ -201,10 +199,5 @@ def _refuse_page(path: Path) -> None:
 
 
 def shown(pieces: Iterable[bytes], name: str, total: float | None = None) -> Iterator[bytes]:
-    """`pieces`, with a progress bar on a terminal."""
-    with tqdm(
-        desc=name, total=total, unit="B", unit_scale=True, leave=False, delay=1, disable=None
-    ) as bar:
-        for piece in pieces:
-            yield piece
-            bar.update(len(piece))
+    """`pieces`, while their progress is shown."""
+    return progress.shown(pieces, name, progress.BYTES, total, len)

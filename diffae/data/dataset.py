@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from diffae.data.fingerprint import Survey, Surveyed, survey
 from diffae.data.transforms import Transform
 from diffae.system.errors import UserError
+from diffae.system.progress import shown
 
 if TYPE_CHECKING:
     import torch
@@ -153,7 +153,7 @@ class Dataset:
         return pixels.permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
 
     def load_all(self, indices: Indices) -> np.ndarray:
-        """`images(indices)` by several threads, with a progress bar."""
+        """`images(indices)` by several threads, while their progress is shown."""
         count, size = len(indices), self.image_size
         return load_all(lambda part: self.images(indices[part]), count, size, self.name)
 
@@ -174,13 +174,10 @@ def load_all(read: Callable[[slice], np.ndarray], count: int, size: int, name: s
     """
     out = np.empty((count, size, size, 3), np.uint8)
     parts = [slice(start, start + CHUNK) for start in range(0, count, CHUNK)]
-    with (
-        ThreadPoolExecutor(WORKERS) as pool,
-        tqdm(total=count, desc=f"reading {name}", unit="img", delay=1, disable=None) as bar,
-    ):
-        for part, pixels in zip(parts, pool.map(read, parts), strict=True):
+    with ThreadPoolExecutor(WORKERS) as pool:
+        chunks = shown(pool.map(read, parts), f"reading {name}", "images", count, len)
+        for part, pixels in zip(parts, chunks, strict=True):
             out[part] = pixels
-            bar.update(len(pixels))
     return out
 
 

@@ -26,14 +26,25 @@ if TYPE_CHECKING:
 ROW, FRAME, CHARACTER = 0.17, 0.75, 0.082  # inches
 PROTOCOLS, CAUSES = 34, 60  # columns of a terminal
 HEADERS = ("protocol", "value", "difference", "cause")
-COLUMNS = ("metric", "protocol", "value", "stderr", "n", "difference", "causes", "not_computed")
+COLUMNS = (
+    "metric",
+    "protocol",
+    "value",
+    "stderr",
+    "n",
+    "difference",
+    "causes",
+    "not_computed",
+    "left_out",
+)
 Z_95 = 1.96
 
 
 @dataclass(frozen=True)
 class Line:
     """A number that one or several protocols agree on; `difference` is that from the first line's
-    protocol, and `causes` are its parts, each a text and a number (None: not known).
+    protocol, and `causes` are its parts, each a text and a number (None: not known). Both leave out
+    `left_out` pairs, whose images are equal.
     """
 
     protocols: tuple[str, ...]
@@ -41,6 +52,7 @@ class Line:
     stderr: float | None
     difference: float | None
     causes: tuple[tuple[str, float | None], ...]
+    left_out: int = 0
 
 
 @dataclass(frozen=True)
@@ -78,8 +90,21 @@ class Section:
         """`range 2 instead of range 1: +0.11; ...`, the largest first."""
         if len(line.causes) == 1:
             return line.causes[0][0]
-        parts = (f"{text}: {self.signed(part) or 'not known'}" for text, part in line.causes)
-        return "; ".join(parts)
+        parts = (
+            (text, "not known" if part is None else self.signed(part)) for text, part in line.causes
+        )
+        return "; ".join(": ".join(filter(None, part)) for part in parts)
+
+    @property
+    def left_out(self) -> str:
+        """What differences and causes leave out, and in which lines; empty if nothing."""
+        lines = [line for line in self.lines if line.left_out]
+        if not lines:
+            return ""
+        names = ", ".join(name for line in lines for name in line.protocols)
+        of = "" if len(lines) == len(self.lines) else f" of {names}"
+        pairs = f"{lines[0].left_out:,} of {self.n:,} pairs"
+        return f"left out of differences and causes{of}: {pairs}, of equal images (infinite {metric_label(self.metric)})"
 
     def rows(self) -> list[list[str]]:
         """The cells of each line, under HEADERS."""
@@ -105,7 +130,8 @@ def _text(section: Section) -> str:
         for protocols, value, difference, causes in section.rows()
     ]
     table = tabulate(rows, HEADERS, tablefmt="simple", disable_numparse=True) if rows else ""
-    said = [f"not computed: {', '.join(names)}: {why}" for names, why in section.missing]
+    said = [section.left_out] if section.left_out else []
+    said += [f"not computed: {', '.join(names)}: {why}" for names, why in section.missing]
     return "\n".join(filter(None, [f"{section.label}, {section.n:,} pairs", table, *said]))
 
 
@@ -116,6 +142,8 @@ def markdown(sections: Sequence[Section]) -> str:
         parts.append(f"### {section.label}, {section.n:,} pairs")
         if section.lines:
             parts.append(tabulate(section.rows(), HEADERS, tablefmt="pipe", disable_numparse=True))
+        if section.left_out:
+            parts.append(f"{section.left_out}.")
         parts += [f"Not computed: {', '.join(names)}: {why}." for names, why in section.missing]
     return "\n\n".join(parts) + "\n"
 
@@ -129,10 +157,10 @@ def table(sections: Sequence[Section]) -> str:
         for line in section.lines:
             numbers = (line.value, line.stderr, section.n, line.difference, section.causes(line))
             for name in line.protocols:
-                write([section.metric, name, *numbers, ""])
+                write([section.metric, name, *numbers, "", line.left_out])
         for names, why in section.missing:
             for name in names:
-                write([section.metric, name, "", "", section.n, "", "", why])
+                write([section.metric, name, "", "", section.n, "", "", why, ""])
     return file.getvalue()
 
 
@@ -205,6 +233,17 @@ def _paint(axes: "Axes", section: Section, ink: str, soft: str) -> None:
     axes.errorbar(
         values, places, xerr=errors, fmt="o", color=ink, ecolor=ink, elinewidth=1, markersize=4
     )
+    for y, line in zip(places, section.lines, strict=True):
+        if not np.isfinite(line.value):  # at the right edge, as text
+            axes.text(
+                0.99,
+                y,
+                section.value(line),
+                color=ink,
+                ha="right",
+                va="center",
+                transform=axes.get_yaxis_transform(),
+            )
     axes.set_yticks(places, ["\n".join(_wrapped(line)) for line in section.lines])
     axes.set_ylim(ends[-1], 0)
     plain_axes(axes, section.label, "")

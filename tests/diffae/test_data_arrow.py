@@ -162,6 +162,20 @@ def test_bad_tables_are_named(tmp_path):
     refuses(tmp_path / "empty.parquet", r"empty\.parquet: no rows in these files")
 
 
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_name_that_is_not_text_is_told(tmp_path, inside):
+    """Of a column, and of a field within one."""
+    odd = {"beside": [{"QQQQ": 1}]} if inside else {"QQQQ": [1]}
+    content = pa.table({"image": [{"bytes": encoded(0)}], **odd})
+    folder = save_split(tmp_path / "saved", [0], shards=1)
+    (stream,) = folder.glob("*.arrow")
+    write_stream(stream, content)
+    pq.write_table(content, tmp_path / "a.parquet")
+    for file, data in ((stream, folder), (tmp_path / "a.parquet", tmp_path / "a.parquet")):
+        file.write_bytes(file.read_bytes().replace(b"QQQQ", b"Q\xffQQ"))
+        refuses(data, f"{file.name}: cannot read this file .the name of a column is not UTF-8")
+
+
 def test_bad_folders_are_named(tmp_path):
     folder = save_split(tmp_path / "photos", range(6))
     (folder / "data-00001-of-00002.arrow").write_bytes(b"\0" * 100)

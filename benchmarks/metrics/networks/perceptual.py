@@ -40,7 +40,8 @@ class PerceptualDistance:
 
     Images are clamped first, as for every metric (`pixel.seen`), unless a protocol does not (not
     `clamped`). `network` is the name of its weights, `published` whether they are the published
-    ones. The distance is only reported under `metric_name`.
+    ones. The distance is only reported under `metric_name`. Raises UserError for images with a side
+    of less than `smallest` px.
     """
 
     name: str
@@ -52,10 +53,20 @@ class PerceptualDistance:
     module: nn.Module
     published: bool = True
     dtype: torch.dtype = torch.float32
+    smallest: int = 1
     batches: Batches = field(default_factory=Batches, compare=False)
+
+    def too_small(self, height: int, width: int) -> str:
+        """Why images of this size have no distance; empty if they have one."""
+        if min(height, width) >= self.smallest:
+            return ""
+        return f"images of {width} x {height} px: {self.name} needs {self.smallest} px or more"
 
     @torch.no_grad()
     def __call__(self, a: Tensor, b: Tensor, *, clamped: bool = True) -> Tensor:
+        if reason := self.too_small(*a.shape[-2:]):
+            raise UserError(reason)
+
         def distance(place: slice) -> Tensor:
             pair = (images[place].to(self.device, self.dtype) for images in (a, b))
             return self.module(*(map(seen, pair) if clamped else pair)).flatten()
@@ -78,7 +89,7 @@ class PerceptualDistance:
 
 
 def _lpips(
-    net: str, network: str, metric_name: str, path: Path, device: torch.device
+    net: str, network: str, metric_name: str, smallest: int, path: Path, device: torch.device
 ) -> PerceptualDistance:
     import lpips
 
@@ -97,6 +108,7 @@ def _lpips(
         metric_name=metric_name,
         network=network,
         resize="none",
+        smallest=smallest,
         sha256=weights.tensors_sha256(trunk),
         published=weights.is_published(path),
         device=device,
@@ -106,9 +118,9 @@ def _lpips(
 
 Load = Callable[[Path, torch.device], PerceptualDistance]
 
-# LPIPS v0.1 over the AlexNet trunk in a file (images of 31 px or more, unresized), or over VGG16's (of 16 px or more).
-lpips_alexnet: Load = partial(_lpips, "alex", "alexnet", "lpips")
-lpips_vgg16: Load = partial(_lpips, "vgg", "vgg16", "lpips_vgg")
+# LPIPS v0.1 over the trunk in a file; images are not resized, and smaller ones leave a pooling nothing.
+lpips_alexnet: Load = partial(_lpips, "alex", "alexnet", "lpips", 31)
+lpips_vgg16: Load = partial(_lpips, "vgg", "vgg16", "lpips_vgg", 16)
 
 
 class _EffNetDistance(nn.Module):

@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import lcm
 from typing import Any, Literal
 
 import numpy as np
@@ -29,6 +30,7 @@ from benchmarks.metrics.networks.perceptual import PerceptualDistance
 from benchmarks.metrics.protocols import pairs
 from benchmarks.metrics.protocols.pixels import of_side
 from benchmarks.metrics.protocols.schema import METRICS, Protocol
+from benchmarks.metrics.ssim import too_small_for
 from benchmarks.runtime.batches import Batches
 from benchmarks.runtime.choices import NetworkChoice
 from diffae.system.errors import UserError
@@ -37,7 +39,6 @@ from diffae.system.errors import UserError
 OF_DATA = ("pixels.crop", "pixels.posterior", "rfid.reference")
 OF_AVERAGE = ("psnr.of", "psnr.equal_images", "psnr.batch", "ssim.batch", "lpips.batch")
 MADE, ORIGINAL = "made", "original"
-AT_ONCE = 64  # pairs; most evaluation codes' batches divide it
 
 Arrays = dict[str, NDArray]
 
@@ -92,11 +93,12 @@ def cases_of(protocols: Iterable[Protocol], metrics: Iterable[str] = METRICS) ->
 
 @dataclass
 class Networks:
-    """The networks of cases, each loaded at its first use."""
+    """The networks of cases, each loaded at its first use; `size` is the images' height and width."""
 
     choice: NetworkChoice
     device: torch.device
     batches: Batches = field(default_factory=Batches)
+    size: tuple[int, int] | None = None
     _loaded: dict[Any, Any] = field(default_factory=dict)
 
     def perceptual(self, trunk: str) -> PerceptualDistance:
@@ -128,12 +130,26 @@ class Networks:
         return None
 
     def lacking(self, case: Case) -> str:
-        """Why the case cannot be computed; "" if it can."""
+        """Why the case cannot be computed, of images of this size too; "" if it can."""
         try:
-            self.of(case)
+            network = self.of(case)
         except UserError as error:
             return str(error)
-        return ""
+        if self.size is None:
+            return ""
+        if isinstance(network, PerceptualDistance):
+            return network.too_small(*self.size)
+        ssim = case.protocol.ssim if case.metric == "ssim" else None
+        return too_small_for(ssim.window, ssim.padding, *self.size) if ssim else ""
+
+
+def together(cases: Iterable[Case], batch_size: int) -> int:
+    """How many pairs `compute` is given at once: `batch_size`, or the nearest number of whole batches
+    of the protocols whose scores depend on the batch.
+    """
+    sections = [case.protocol.ssim for case in cases if case.metric == "ssim"]
+    whole = lcm(*(ssim.batch for ssim in sections if ssim and ssim.range == "of the batch"))
+    return max(batch_size // whole, 1) * whole
 
 
 def compute(cases: Iterable[Case], networks: Networks, made: Tensor, originals: Tensor) -> Arrays:
@@ -189,3 +205,8 @@ def measured(
     scores = torch.from_numpy(arrays[case.scores_key])
     average = pairs.average(case.metric, case.protocol, scores)
     return Measured(average.value, average.influences, len(scores), average.units)
+
+
+def equal_pairs(case: Case, arrays: Mapping[str, NDArray]) -> NDArray[np.bool_] | None:
+    """The pairs [N] of equal images, which make a PSNR infinite; None for other metrics."""
+    return arrays[case.scores_key] == 0 if case.metric == "psnr" else None

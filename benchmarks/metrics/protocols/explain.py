@@ -3,15 +3,22 @@
 From `plain` to another protocol the fields that differ are changed one after the other, in the
 order in which they are applied. What a change does depends on the changes before it; the sum of all
 is exactly the difference between the two protocols.
+
+Equal images make a PSNR infinite, and then no difference is a number. Where that happens on the way
+from `plain` to a protocol, difference and causes are those of the other pairs.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from benchmarks.metrics import METRICS as METRICS_TABLE
-from benchmarks.metrics.protocols.cases import Case, Measured, Networks
+from benchmarks.metrics.protocols.cases import Case, Measured, Networks, equal_pairs, measured
 from benchmarks.metrics.protocols.schema import METRICS, Protocol
 from diffae.system.files import read_toml
 
@@ -56,20 +63,22 @@ def steps(start: Case, end: Protocol) -> Iterator[Step]:
 
 @dataclass(frozen=True)
 class Cause:
-    """A change of ingredients in words, and how far it moved the metric; None if it is not known."""
+    """A change of ingredients in words, and how far it moved the metric; None if it is not known.
+
+    With `jumps` it made an infinite number finite or a finite one infinite, and `text` says so.
+    """
 
     text: str
     difference: float | None
-
-    def is_small(self, case: Case) -> bool:
-        """Whether it is below half a unit of the last digit that is printed."""
-        return abs(self.difference or 0.0) < 0.5 * 10.0 ** -(METRICS_TABLE[case.metric].digits or 4)
+    jumps: bool = False
 
 
 @dataclass(frozen=True)
 class Explained:
     """A metric under a protocol: its number, or the reason why there is none; its difference from
-    the same metric under `plain`, and the causes that printed digits show, the largest first.
+    the same metric under `plain`, and its causes in the order of the steps.
+
+    `left_out` pairs of equal images are in the number, and not in the difference and the causes.
     """
 
     case: Case
@@ -77,6 +86,17 @@ class Explained:
     reason: str
     difference: float | None
     causes: tuple[Cause, ...]
+    left_out: int = 0
+
+    @property
+    def told(self) -> list[Cause]:
+        """The causes that printed digits show, those that jump or are not known; jumps first, then
+        the largest.
+        """
+        half = 0.5 * 10.0 ** -(METRICS_TABLE[self.case.metric].digits or 4)
+        sizes = {c: math.inf if c.jumps else abs(c.difference or 0.0) for c in self.causes}
+        shown = [c for c in self.causes if c.difference is None or sizes[c] >= half]
+        return sorted(shown, key=lambda cause: -sizes[cause])
 
 
 def needed(start: Protocol, protocols: Sequence[Protocol], networks: Networks) -> list[Case]:
@@ -101,20 +121,24 @@ def explain(
     start: Protocol,
     protocols: Sequence[Protocol],
     networks: Networks,
-    number: Callable[[Case], Measured],
+    arrays: Mapping[str, NDArray],
+    blocks: NDArray[np.int64] | None = None,
+    watched: Callable[[Sequence[Case]], Iterable[Case]] = iter,
 ) -> list[Explained]:
     """Each metric under each protocol, by metric, those nearest to `start` last.
 
-    `number` gives the number of a case of `needed`.
+    `arrays` are those of `needed`, and `blocks` as `measured` takes them. `watched` iterates over
+    cases while their numbers are computed.
     """
+    cases = needed(start, protocols, networks)
+    numbers = Numbers(cases, arrays, {c.key: measured(c, arrays, blocks) for c in watched(cases)})
     found: list[Explained] = []
-    known: dict[str, Measured] = {c.key: number(c) for c in needed(start, protocols, networks)}
     for metric in METRICS:
         if getattr(start, metric) is None:
             continue
         first = Case(metric, start)
         lines = [
-            _explained(first, protocol, known, networks)
+            _explained(first, protocol, numbers, networks)
             for protocol in protocols
             if getattr(protocol, metric) is not None
         ]
@@ -122,23 +146,57 @@ def explain(
     return found
 
 
-def _explained(
-    first: Case, protocol: Protocol, known: dict[str, Measured], networks: Networks
-) -> Explained:
-    case = Case(first.metric, protocol)
+@dataclass(frozen=True)
+class Numbers:
+    """The numbers of cases by their keys, of all pairs."""
+
+    cases: Sequence[Case]
+    arrays: Mapping[str, NDArray]
+    of_all: Mapping[str, Measured]
+
+    def comparable(self, cases: Sequence[Case]) -> tuple[Mapping[str, Measured], int]:
+        """Numbers of which differences can be taken, and how many pairs they leave out: if one of
+        `cases` is infinite, those whose images are equal under any case of the metric.
+        """
+        values = [self.of_all[case.key].value for case in cases if case.key in self.of_all]
+        if not np.isinf(values).any():
+            return self.of_all, 0
+        some = [case for case in self.cases if case.metric == cases[0].metric]
+        masks = [equal_pairs(case, self.arrays) for case in some]
+        equal = np.any([mask for mask in masks if mask is not None], axis=0)
+        if equal.all():
+            return {}, len(equal)
+        kept = {case.scores_key: self.arrays[case.scores_key][~equal] for case in some}
+        return {case.key: measured(case, kept) for case in some}, int(equal.sum())
+
+
+def _explained(first: Case, protocol: Protocol, numbers: Numbers, networks: Networks) -> Explained:
+    case, known = Case(first.metric, protocol), numbers.of_all
     if case.key not in known:
         return Explained(case, None, networks.lacking(case), None, ())
     here = known[case.key]
     if first.key not in known:
         return Explained(case, here, "", None, ())
-    causes = [_cause(step, known) for step in steps(first, protocol)]
-    told = [cause for cause in causes if cause.difference is None or not cause.is_small(case)]
-    told.sort(key=lambda cause: -abs(cause.difference or 0))
-    return Explained(case, here, "", here.value - known[first.key].value, tuple(told))
+    way = list(steps(first, protocol))
+    known, left_out = numbers.comparable([first, *(step.after for step in way)])
+    causes = [_cause(step, known, numbers.of_all) for step in way]
+    if not known:  # all pairs are equal
+        causes = [cause for cause in causes if cause.jumps]
+    return Explained(case, here, "", _difference(first, case, known), tuple(causes), left_out)
 
 
-def _cause(step: Step, known: dict[str, Measured]) -> Cause:
-    if step.before.key in known and step.after.key in known:
-        difference = known[step.after.key].value - known[step.before.key].value
+def _cause(step: Step, known: Mapping[str, Measured], of_all: Mapping[str, Measured]) -> Cause:
+    difference = _difference(step.before, step.after, known)
+    if not {step.before.key, step.after.key} <= of_all.keys():
+        return Cause(str(step), None)
+    was, now = (math.isinf(of_all[case.key].value) for case in (step.before, step.after))
+    if was == now:
         return Cause(str(step), difference)
-    return Cause(str(step), None)
+    return Cause(f"{step} ({'now' if now else 'no longer'} infinite)", difference, jumps=True)
+
+
+def _difference(before: Case, after: Case, known: Mapping[str, Measured]) -> float | None:
+    """How far one number is from another; None if either is not known."""
+    if before.key not in known or after.key not in known:
+        return None
+    return known[after.key].value - known[before.key].value

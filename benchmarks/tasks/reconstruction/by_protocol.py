@@ -50,8 +50,8 @@ class ByProtocol:
 
     @cached_property
     def networks(self) -> Networks:
-        of = self.context.networks
-        return Networks(of.choice, of.device, of.batches)
+        of, side = self.context.networks, self.context.dataset.image_size
+        return Networks(of.choice, of.device, of.batches, (side, side))
 
     @cached_property
     def protocols(self) -> list[schema.Protocol]:
@@ -103,7 +103,7 @@ class ByProtocol:
             return measured(case, arrays, blocks)
 
         if self.context.explain:
-            found = explain(self.protocols[0], self.protocols, self.networks, number)
+            found = explain(self.protocols[0], self.protocols, self.networks, arrays, blocks)
         else:
             found = [self._plainly(case, number) for case in cases_of(self.protocols)]
         for one in found:
@@ -169,10 +169,12 @@ def _uncertainty(found: Measured, selection: Selection) -> Uncertainty:
 
 def _causes(one: Explained) -> list[str]:
     """How far the number is from that of `plain`, and why."""
-    if not one.causes:
+    if not one.told:
         return []
-    parts = (f"{c.text} {c.difference:+.3g}" if c.difference else c.text for c in one.causes)
-    return [f"{one.difference:+.3g} from {schema.PLAIN}: {', '.join(parts)}"]
+    parts = (f"{c.text} {c.difference:+.3g}" if c.difference else c.text for c in one.told)
+    without = f", without {one.left_out:,} equal images" if one.left_out else ""
+    by = "infinitely far" if one.difference is None else f"{one.difference:+.3g}"
+    return [f"{by} from {schema.PLAIN}{without}: {', '.join(parts)}"]
 
 
 def _departures(case: Case, system: System, context: Context) -> list[str]:

@@ -38,6 +38,8 @@ def reading(path: Path) -> Iterator[Any]:
         yield pyarrow
     except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:
         text = " ".join(str(error).split())[:200]
+        if isinstance(error, UnicodeDecodeError):
+            text = "the name of a column is not UTF-8"
         raise UserError(
             f"{path}: cannot read this file ({text}); is the download complete?"
         ) from error

@@ -11,9 +11,8 @@ from tqdm import tqdm
 
 from diffae.system import distributed
 from diffae.system.cli import say
+from diffae.system.progress import LINE_SECONDS
 from diffae.train.types import Schedule
-
-LINE_SECONDS = 60.0  # between two lines, without a terminal
 
 
 class Progress(AbstractContextManager["Progress"]):

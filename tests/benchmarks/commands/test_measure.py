@@ -271,6 +271,7 @@ def test_bad_input_is_one_line_and_exit_2(folders, tmp_path, capsys):
         (["mse", *folders, "--subsets", "2x3"], "--subsets: mse is no kernel distance"),
         (["kd_effnet", *folders, "--subsets", "100"], "is not COUNTxSIZE"),
         (["kd_effnet", *folders, "--subsets", "100x1"], "must be at least 2"),
+        (["kd_effnet", *folders, "--subsets", "99999999999x2"], "must be at most 10,000"),
     ):
         assert message in refusal(main, capsys, *arguments)
 

@@ -5,10 +5,13 @@ import shutil
 
 import numpy as np
 import pytest
+from lpips import LPIPS
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from benchmarks.measure import main
+from benchmarks.weights import KNOWN
+from diffae.system import progress
 from diffae.system.errors import UserError
 
 KINDS = ("originals", "made")
@@ -233,3 +236,84 @@ def test_a_protocol_of_ones_own_is_explained_too(pair, tmp_path, capsys):
     main(["--explain", *folders, "--protocol", str(tmp_path / "mine.toml")])
     told = capsys.readouterr().out
     assert "halved errors instead of errors of pixels in [0, 1]" in told and "+6.02" in told
+
+
+# ----------------------------------------------------------------------------------------------
+# Equal images, small images, and many
+
+
+def saved(folder, images):
+    folder.mkdir(parents=True)
+    for number, image in enumerate(images):
+        Image.fromarray(image).save(folder / f"{number:03}.png")
+    return str(folder)
+
+
+def test_an_explanation_says_how_many_equal_pairs_are_left_out(arrays, tmp_path, capsys):
+    originals, made = arrays
+    equal = np.concatenate([originals[:1], made[1:]])
+    folders = [saved(tmp_path / k, x) for k, x in zip(KINDS, (originals, equal), strict=True)]
+    out = tmp_path / "out"
+    main(["--explain", *folders, "--weights-dir", str(tmp_path), "--out", str(out)])
+    told = capsys.readouterr().out
+    said = "left out of differences and causes: 1 of 9 pairs, of equal images (infinite PSNR)"
+    assert said in told and "nan" not in told and "(no longer infinite)" in " ".join(told.split())
+    for name in ("protocols.md", "protocols.html"):
+        text = (out / name).read_text(encoding="utf-8")
+        assert said in text and ">inf<" in text.replace("| inf ", ">inf<")
+    with open(out / "protocols.csv", encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["metric"] == "psnr"]
+    assert {row["left_out"] for row in rows} == {"1"}
+    assert all(np.isfinite(float(row["difference"])) for row in rows)
+
+
+@pytest.fixture(scope="module")
+def trunks(tmp_path_factory, weights_dir, light_vgg16):
+    """The weights of LPIPS's trunks, without Inception's, which takes long."""
+    folder = tmp_path_factory.mktemp("trunks")
+    for name in ("alexnet", "vgg16"):
+        filename = KNOWN[name].files[-1].filename
+        (folder / filename).symlink_to(weights_dir / filename)
+    return ["--weights-dir", str(folder), "--allow-unknown-weights"]
+
+
+def test_what_is_too_small_is_a_reason_of_its_row(arrays, trunks, tmp_path, capsys):
+    """At 10 px no LPIPS and not every window fits; at 20 px AlexNet does not."""
+    for size in (10, 20):
+        root = tmp_path / str(size)
+        folders = [saved(root / k, x[:3, :size, :size]) for k, x in zip(KINDS, arrays, strict=True)]
+        main(["--explain", *folders, *trunks, "--out", str(root / "out")])
+        with open(root / "out" / "protocols.csv", encoding="utf-8", newline="") as file:
+            rows = {(row["metric"], row["protocol"]): row for row in csv.DictReader(file)}
+        why = {key: row["not_computed"] for key, row in rows.items() if key[0] != "rfid"}
+        small = f"images of {size} x {size} px: "
+        assert why["lpips", "plain"] == f"{small}lpips 0.1 (alexnet) needs 31 px or more"
+        assert bool(why["lpips", "vtp"]) == bool(why["ssim", "eq-vae"]) == (size == 10)
+        assert not any(w for (metric, name), w in why.items() if metric == "psnr")
+        assert not why["ssim", "plain"] and not why["ssim", "llamagen"]
+    capsys.readouterr()
+    folders = [str(tmp_path / "20" / kind) for kind in KINDS]
+    with pytest.raises(UserError, match=r"^lpips: images of 20 x 20 px: lpips 0\.1 \(alexnet\)"):
+        main(["lpips,mse,ssim_valid,lpips_vgg", *folders, *trunks])
+    values = [line.split()[0] for line in capsys.readouterr().out.splitlines() if ":" not in line]
+    assert values == ["mse", "ssim_valid", "lpips_vgg"]
+
+
+def test_networks_are_given_as_many_images_as_asked_for(arrays, trunks, tmp_path, monkeypatch):
+    """`--explain` gave them 64, whatever was asked for."""
+    folders = [saved(tmp_path / k, x[:5, :32, :32]) for k, x in zip(KINDS, arrays, strict=True)]
+    seen, forward = [], LPIPS.forward
+    monkeypatch.setattr(
+        LPIPS, "forward", lambda self, a, b: seen.append(len(a)) or forward(self, a, b)
+    )
+    main(["--explain", *folders, *trunks, "--batch-size", "2"])
+    assert seen and max(seen) == 2
+
+
+def test_a_log_has_the_progress_of_measuring(pair, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
+    main(["mse", *map(str, pair)])
+    assert f"{pair[1]}: 8 of 9 pairs, 00:0" in capsys.readouterr().err
+    main(["--explain", *map(str, pair), "--weights-dir", str(pair[0])])
+    told = capsys.readouterr().err
+    assert f"{pair[1]}: 8 of 9 pairs, " in told and "metrics by protocol: " in told

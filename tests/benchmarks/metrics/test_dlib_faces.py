@@ -157,6 +157,12 @@ def test_when_it_is_used(with_dlib):
         _ = MetricNetworks(NetworkChoice(stand_ins=True), CPU, "celeba").face
 
 
+def test_without_a_face_the_other_metrics_are_still_measured(with_dlib, folders, capsys):
+    with pytest.raises(UserError, match="id_dlib: no face found in 12 of 12 pairs"):
+        main(["id_dlib,mse", *map(str, folders[:1] * 2)])
+    assert capsys.readouterr().out.endswith("mse 0\n")
+
+
 @pytest.mark.parametrize("name", [DLIB, "dlib_landmarks5"])
 def test_other_files_are_refused(name, with_dlib, tmp_path):
     path = tmp_path / weights.KNOWN[name].files[0].filename

@@ -9,7 +9,7 @@ import torch
 from skimage.metrics import structural_similarity
 
 from benchmarks.metrics.pixel import mse, psnr
-from benchmarks.metrics.ssim import ssim, ssim_valid
+from benchmarks.metrics.ssim import REFLECT, VALID, ZERO, similarity, ssim, ssim_valid
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +57,20 @@ def test_ssim_valid_equals_scikit_image(pair):
             use_sample_covariance=False,
         )
         assert ssim_valid(a[None], b[None]).item() == pytest.approx(expected, abs=1e-8)
+
+
+def test_the_memory_of_ssim_grows_with_the_pixels_not_with_the_square_of_a_side():
+    """A matrix over this side would take 320 GB. SSIM of constant images is its luminance term."""
+    a, b, c1 = 0.75, 0.5, 0.01**2
+    images = (torch.full((1, 1, 11, 200_000), 2 * x - 1) for x in (a, b))
+    expected = (2 * a * b + c1) / (a * a + b * b + c1)
+    assert ssim_valid(*images).item() == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("padding", [ZERO, REFLECT, VALID])
+def test_gradients_of_ssim_are_those_of_finite_differences(padding):
+    generator = torch.Generator().manual_seed(2)
+    a, b = torch.rand(2, 1, 1, 12, 13, generator=generator, dtype=torch.float64)
+    assert torch.autograd.gradcheck(
+        lambda x: similarity(x, b, padding=padding), a.requires_grad_(), fast_mode=True
+    )

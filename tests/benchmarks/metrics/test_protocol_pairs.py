@@ -178,6 +178,15 @@ def test_lpips_of_what_a_decoder_gave(originals, decoded, weights_dir, light_vgg
     load, trunk = {"alex": (lpips_alexnet, "alexnet"), "vgg": (lpips_vgg16, "vgg16")}[net]
     distance = load(weights_dir / KNOWN[trunk].files[-1].filename, torch.device("cpu"))
     theirs = lpips_package(net, weights_dir)
+    for side in (distance.smallest, distance.smallest - 1):
+        images = torch.zeros(1, 3, 40, side)
+        if side == distance.smallest:  # the network itself says what the least size is
+            assert distance(images, images).item() == 0
+            continue
+        with pytest.raises(RuntimeError, match="too small"):
+            distance.module(images, images)
+        with pytest.raises(UserError, match=f"images of {side} x 40 px: lpips .* needs {side + 1}"):
+            distance(images, images)
     signed = originals.float() / 127.5 - 1
     for clamped, made in ((True, decoded.clamp(-1, 1)), (False, decoded)):
         protocol = by("lpips", trunk=trunk, clamped=clamped)

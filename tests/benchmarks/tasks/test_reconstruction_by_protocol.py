@@ -192,7 +192,10 @@ def test_a_dry_run_counts_the_networks_of_protocols(monkeypatch):
     """LPIPS by two trunks; Inception sees both sides, by three ways to make its input."""
     monkeypatch.setattr(Networks, "lacking", lambda self, case: "")
     of = partial(
-        SimpleNamespace, explain=False, networks=MetricNetworks(NetworkChoice(), "cpu", "")
+        SimpleNamespace,
+        explain=False,
+        networks=MetricNetworks(NetworkChoice(), "cpu", ""),
+        dataset=SimpleNamespace(image_size=64),
     )
     (work,) = ByProtocol(of(protocols=("plain", "clean-fid", "maskbit"))).plan(7)
     assert (work.images, work.calls) == (7, Calls(features=6, perceptual=2))
