@@ -158,13 +158,14 @@ def compute(cases: Iterable[Case], networks: Networks, made: Tensor, originals: 
 @dataclass(frozen=True)
 class Measured:
     """A number over n pairs of images, and the influences on it of its `units`. Their squares sum to
-    its variance; nan if there are too few to tell.
+    its variance; nan if there are too few to tell. `reason` says why a value is nan.
     """
 
     value: float
     influences: NDArray[np.float64]
     n: int
     units: Literal["images", "batches", "blocks"]
+    reason: str = ""
 
     @property
     def stderr(self) -> float | None:
@@ -188,4 +189,5 @@ def measured(
         return Measured(found.value, found.influences, n, "blocks")
     scores = torch.from_numpy(arrays[case.scores_key])
     average = pairs.average(case.metric, case.protocol, scores)
-    return Measured(average.value, average.influences, len(scores), average.units)
+    reason = pairs.lacking(scores)
+    return Measured(average.value, average.influences, len(scores), average.units, reason)

@@ -129,6 +129,8 @@ def _explained(
     if case.key not in known:
         return Explained(case, None, networks.lacking(case), None, ())
     here = known[case.key]
+    if here.reason:
+        return Explained(case, None, here.reason, None, ())
     if first.key not in known:
         return Explained(case, here, "", None, ())
     causes = [_cause(step, known) for step in steps(first, protocol)]

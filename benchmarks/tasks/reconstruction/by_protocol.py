@@ -110,7 +110,8 @@ class ByProtocol:
 
     def _plainly(self, case: Case, number: Callable[[Case], Measured]) -> Explained:
         reason = _reason(case) or self.networks.lacking(case)
-        return Explained(case, None if reason else number(case), reason, None, ())
+        found = None if reason else number(case)
+        return Explained(case, found, found.reason if found else reason, None, ())
 
     def _record(self, system: System, taken: Taken, selection: Selection, one: Explained) -> Record:
         case, found, context = one.case, one.found, self.context
