@@ -231,17 +231,20 @@ def _spectrum(codes: Codes) -> Iterator[Record]:
     fields = {
         "bins": latent.BINS,
         "power": "DCT-II of mean-centred maps, without the constant; log(1 + mean of a bin)",
-        "images": f"blurred (sigma {latent.BLUR:g}, 7 px), bicubic to the map's side",
     }
-    row = _row(codes, None, SPECTRUM, "", fields)
+    blurred, sharp = (
+        _row(codes, None, SPECTRUM, "", {**fields, "images": f"{how}, bicubic to the map's side"})
+        for how in (f"blurred (sigma {latent.BLUR:g}, 7 px)", "not blurred")
+    )
     if not maps or not maps[0].is_floating_point():
-        yield row("spectrum_kl", None, note="its code is no map of numbers")
+        yield blurred("spectrum_kl", None, note="its code is no map of numbers")
         return
     seen = images.seen_by(codes.system)
     pieces = np.array_split(np.arange(len(images)), -(-len(images) // CHUNK))
     for number, one in enumerate(maps, 1):
         scores = [latent.spectrum_divergence(seen.batch(of), one[of]) for of in pieces]
         setting = f"{number}, {one.shape[2]} px" if len(maps) > 1 else ""
+        row = blurred if latent.blurs(one) else sharp
         yield from means(row, images, {"spectrum_kl": np.concatenate(scores)}, setting=setting)
 
 

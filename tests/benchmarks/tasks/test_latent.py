@@ -217,6 +217,12 @@ def test_a_spectrum_is_measured_of_every_map(context):
     expected = latent.spectrum_divergence(images, F.avg_pool2d(images, 4))
     assert row.value == pytest.approx(expected.mean(), rel=1e-6)
     assert row.stderr > 0 and row.n == IMAGES
+    assert row.measured_by["images"].startswith("blurred (sigma 1.2, 7 px)")
+    sharp = measured(context, Pixels())[SPECTRUM, "", "spectrum_kl"]  # a map of 32 px
+    p, q = (latent.spectrum(x.double().numpy()) for x in (images, 10 * images))
+    expected = (p * np.log((p + 1e-8) / (q + 1e-8))).sum(1)
+    assert sharp.value == pytest.approx(expected.mean(), rel=1e-5)
+    assert sharp.measured_by["images"].startswith("not blurred")
 
 
 class Published(Pixels):
