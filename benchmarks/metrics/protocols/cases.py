@@ -66,6 +66,11 @@ class Case:
         of_images = {n: v for n, v in self.fields.items() if by_batch or n not in OF_AVERAGE}
         return f"scores.{_short(of_images)}"
 
+    @property
+    def clamped(self) -> bool:
+        """Whether it is of what a decoder gives cut to [-1, 1]."""
+        return getattr(getattr(self.protocol, self.metric), "clamped", True)
+
     def features_key(self, side: str) -> str:
         """The name of the features of one side of a Frechet distance."""
         rfid, scaling = self.protocol.rfid, self.protocol.pixels.scaling

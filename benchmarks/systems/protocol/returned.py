@@ -28,12 +28,16 @@ Shape = tuple[int | None, ...]  # None: any side
 
 @dataclass(frozen=True)
 class Returned:
-    """The result of `method` of a system, which belongs on `device`. A wrong one raises SystemFailed."""
+    """The result of `method` of a system, which belongs on `device`. A wrong one raises SystemFailed.
+
+    Images that are not `clamped` may lie outside [-1, 1].
+    """
 
     system: str
     method: str
     value: object
     device: torch.device
+    clamped: bool = True
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -71,14 +75,15 @@ class Returned:
     ) -> Tensor:
         """Images N x 3 x size x size (None: any square) within [-1, 1].
 
-        Small overshoots are clamped and counted; a different range is an error.
+        Small overshoots are clamped and counted; a different range is an error. Those that are not
+        `clamped` are counted only.
         """
         any_side = self.shape[-1] if len(self.shape) == 4 else None
         side = any_side if size is None else size
         images, low, high = self._bounded((count, 3, side, side), dtype)
         if not images.numel():
             return images
-        if low < -FARTHEST or high > FARTHEST:
+        if self.clamped and (low < -FARTHEST or high > FARTHEST):
             raise self.wrong(
                 f"returned values from {low:.4g} to {high:.4g}; images are in [-1, 1], and values beyond "
                 f"{FARTHEST:g} mean a different range (if they are intended, clamp them yourself)"
@@ -86,8 +91,8 @@ class Returned:
         outside = 0
         if low < -1 or high > 1:
             outside = int((images.abs() > 1 + ROUNDING).sum())
-            images = images.clamp(-1, 1)
-        overshoot.add(self.method, outside, images.numel())
+            images = images.clamp(-1, 1) if self.clamped else images
+        overshoot.add(self.method, outside, images.numel(), self.clamped)
         return images
 
     def tensor(self, shape: Shape, dtype: torch.dtype = torch.float32) -> Tensor:

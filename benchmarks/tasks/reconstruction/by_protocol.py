@@ -68,7 +68,8 @@ class ByProtocol:
     def key(self) -> dict[str, Any]:
         """A part of the key of a chunk in the store."""
         described = {case.key: self._network(case) for case in self.cases}
-        return {"protocols": described} if described else {}
+        as_decoded = {"as decoded": True} if self.unclamped else {}
+        return {"protocols": described, **as_decoded} if described else {}
 
     def _network(self, case: Case) -> Mapping[str, Any]:
         network = self.networks.of(case)
@@ -86,9 +87,21 @@ class ByProtocol:
             calls = Calls(features=used["rfid"], perceptual=used["lpips"])
             yield Work(f"measures by {len(self.protocols)} protocols", images, calls)
 
-    def compute(self, made: Tensor, originals: Tensor) -> Arrays:
-        """Scores and features of decoded images and originals, N x 3 x S x S in [-1, 1]."""
-        return compute(self.cases, self.networks, made, to_uint8(originals))
+    @property
+    def unclamped(self) -> bool:
+        """Whether a case is of what a decoder gives beyond [-1, 1], too."""
+        return not all(case.clamped for case in self.cases)
+
+    def compute(self, made: Tensor, as_decoded: Tensor, originals: Tensor) -> Arrays:
+        """Scores and features of decoded images and originals, N x 3 x S x S in [-1, 1].
+
+        `as_decoded` are the decoded images that are not clamped.
+        """
+        found: Arrays = {}
+        for clamped, images in ((True, made), (False, as_decoded)):
+            cases = [case for case in self.cases if case.clamped == clamped]
+            found |= compute(cases, self.networks, images, to_uint8(originals))
+        return found
 
     def records(
         self, system: System, taken: Taken, selection: Selection, arrays: Arrays

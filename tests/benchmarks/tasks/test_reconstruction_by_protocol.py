@@ -5,12 +5,16 @@ from functools import partial
 from types import SimpleNamespace
 
 import pytest
+import torch
+from torchvision.io import read_image
 
 from benchmarks import evaluate, measure
 from benchmarks.core.plan import Calls
 from benchmarks.core.runner.request import Options
 from benchmarks.metrics.networks.chosen import MetricNetworks
 from benchmarks.metrics.protocols.cases import Networks
+from benchmarks.metrics.protocols.pairs import average, of_images
+from benchmarks.metrics.protocols.schema import named
 from benchmarks.run import main
 from benchmarks.runtime.choices import NetworkChoice
 from benchmarks.systems.protocol.base import System
@@ -69,6 +73,28 @@ def test_a_run_has_the_numbers_of_each_protocol(explained, capsys):
         for metric, value in expected.items():
             assert rows[metric, protocol].value == pytest.approx(value, rel=5e-3)
             assert rows[metric, protocol].stderr > 0
+
+
+@pytest.mark.parametrize("protocol", ["eq-vae", "vtp"])
+def test_what_a_decoder_gives_beyond_the_range_counts_where_the_code_does_not_clamp(
+    explained, protocol
+):
+    """EQ-VAE's SSIM is of it, and of its range."""
+    found, out = explained
+    row = by_protocol(found.rows)["ssim", protocol]
+    files = sorted((out / "images" / "inputs").iterdir())
+    images = torch.stack([read_image(str(file)) for file in files])
+    originals = images.float() / 127.5 - 1
+    decoded = 1.1 * (originals * 4).round() / 4
+    assert decoded.max() > 1.05
+    of = named(protocol)
+    cut, expected = (
+        average("ssim", of, of_images("ssim", of, made, images)).value
+        for made in (decoded.clamp(-1, 1), decoded)
+    )
+    assert (abs(cut - expected) > 1e-4) == (protocol == "eq-vae")
+    assert row.value == pytest.approx(expected, rel=1e-6)
+    assert "and were clamped, unless the protocol says otherwise" in row.note
 
 
 def test_plain_is_the_number_of_table_1(explained):
