@@ -96,11 +96,11 @@ class Codes:
         )
 
     def embed(self, images: Tensor, as_decoded: bool = False) -> Arrays:
-        """Features of images in [-1, 1] by all networks, each N x d under `FeatureNetwork.array`."""
-        return {
-            network.array: embedded(images, network, as_decoded)
-            for network in self.networks.features
-        }
+        """Features of images in [-1, 1] by all networks, each N x d under `FeatureNetwork.array`.
+
+        `as_decoded` is that of `embedded`.
+        """
+        return {n.array: embedded(images, n, as_decoded) for n in self.networks.features}
 
     def described(self) -> dict[str, Any]:
         """The descriptions of all networks of `embed`, for keys of the store."""
