@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from PIL import Image
 from torchvision.io import read_image
 
 from benchmarks import evaluate, measure
@@ -124,6 +125,29 @@ def test_what_cannot_be_computed_says_why(explained):
     assert "inception: --stand-ins leaves its weights out" in rows["rfid", "plain"].note
     assert "vgg16" in rows["lpips_vgg", "lightningdit"].note
     assert "fid REFERENCE IMAGES --protocol adm" in rows["rfid", "adm"].note
+
+
+@pytest.mark.parametrize("explain", [True, False])
+def test_images_of_one_grey_level_have_no_ssim_by_their_own_range_and_the_row_says_why(
+    tmp_path, explain
+):
+    for level in range(0, 240, 20):
+        Image.new("RGB", (32, 32), (level, level, level)).save(tmp_path / f"{level:03}.png")
+    found = evaluate(
+        Coarse(),
+        "reconstruction",
+        data=tmp_path,
+        profile="smoke",
+        settings={"reconstruction.images": 3},
+        protocol=["torchmetrics-1.8", "plain"],
+        explain=explain,
+        stand_ins=True,
+        progress=False,
+    )
+    rows = by_protocol(found.rows)
+    row = rows["ssim", "torchmetrics-1.8"]
+    assert row.value is None and row.note.startswith("3 of 3 pairs are of a single grey level each")
+    assert rows["ssim", "plain"].value > 0.9 and rows["psnr", "torchmetrics-1.8"].value > 20
 
 
 def test_the_protocols_fields_are_those_of_the_row(explained):
