@@ -16,9 +16,7 @@ from reports.records.record import Record
 R = TypeVar("R", bound=Record)
 Arrays = dict[str, np.ndarray]
 PREFIX = "outside [-1, 1]: "  # of the names that counts have in the store
-KEPT = (
-    ", unless the protocol says otherwise"  # after a method's name: of images that were not clamped
-)
+KEPT = ", unless the protocol says otherwise"  # after the method of images that were not clamped
 
 
 @dataclass

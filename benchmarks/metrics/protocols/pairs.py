@@ -15,9 +15,7 @@ from benchmarks.metrics.protocols.schema import Protocol, Psnr, Ssim
 from benchmarks.metrics.ssim import similarity
 
 Floats = NDArray[np.float64]
-SMALLEST_ERROR = (
-    1e-10  # of codes by which equal images have 100 dB: the least error, or added to each
-)
+SMALLEST_ERROR = 1e-10  # where equal images have 100 dB: the least error, or added to each
 
 
 # ----------------------------------------------------------------------------------------------

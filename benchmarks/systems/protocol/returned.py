@@ -20,6 +20,7 @@ ROUNDING = 1e-5  # beyond -1 and 1: not yet an overshoot
 # Larger values mean a different range (0..255, logits), and clamping would give meaningless numbers. An overshoot of a few
 # standard deviations of the data stays below.
 FARTHEST = 5.0
+MANY = 0.05  # of all values, beyond FARTHEST: a different range even of images that are not clamped
 WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 LARGEST_CODE = 1e18  # squares of larger numbers are infinite in float32
 
@@ -75,15 +76,16 @@ class Returned:
     ) -> Tensor:
         """Images N x 3 x size x size (None: any square) within [-1, 1].
 
-        Small overshoots are clamped and counted; a different range is an error. Those that are not
-        `clamped` are counted only.
+        Small overshoots are clamped and counted; a different range is an error. Those of images that
+        are not `clamped` are counted only, and single values may be large.
         """
         any_side = self.shape[-1] if len(self.shape) == 4 else None
         side = any_side if size is None else size
         images, low, high = self._bounded((count, 3, side, side), dtype)
         if not images.numel():
             return images
-        if self.clamped and (low < -FARTHEST or high > FARTHEST):
+        far = low < -FARTHEST or high > FARTHEST
+        if far and (self.clamped or (images.abs() > FARTHEST).double().mean() > MANY):
             raise self.wrong(
                 f"returned values from {low:.4g} to {high:.4g}; images are in [-1, 1], and values beyond "
                 f"{FARTHEST:g} mean a different range (if they are intended, clamp them yourself)"
