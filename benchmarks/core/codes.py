@@ -95,18 +95,26 @@ class Codes:
             "features",
         )
 
-    def embed(self, images: Tensor) -> Arrays:
-        """Features of images in [-1, 1] by all networks, each N x d under `FeatureNetwork.array`."""
-        return {network.array: embedded(images, network) for network in self.networks.features}
+    def embed(self, images: Tensor, as_decoded: bool = False) -> Arrays:
+        """Features of images in [-1, 1] by all networks, each N x d under `FeatureNetwork.array`.
+
+        `as_decoded` is that of `embedded`.
+        """
+        return {n.array: embedded(images, n, as_decoded) for n in self.networks.features}
 
     def described(self) -> dict[str, Any]:
         """The descriptions of all networks of `embed`, for keys of the store."""
         return {network.network: network.describe() for network in self.networks.features}
 
 
-def embedded(images: Tensor, network: FeatureNetwork) -> np.ndarray:
-    """Features of images in [-1, 1], after rounding to 8 bits as if they had been saved."""
-    return network(to_uint8(images)).cpu().numpy()
+def embedded(images: Tensor, network: FeatureNetwork, as_decoded: bool = False) -> np.ndarray:
+    """Features of images in [-1, 1], after rounding to 8 bits as if they had been saved.
+
+    With `as_decoded` a network that takes floats is given them as they are, also beyond [-1, 1].
+    """
+    floats = as_decoded and network.takes_floats
+    seen = images.float().add(1).mul(127.5) if floats else to_uint8(images)
+    return network(seen).cpu().numpy()
 
 
 def _semantic(system: System, selection: Selection, positions: np.ndarray) -> Arrays:

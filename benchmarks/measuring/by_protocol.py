@@ -60,6 +60,8 @@ def measure_by(protocol: Protocol, metric: str, args: Namespace) -> list[str]:
         images, value = _of_sets(case, networks, args)
     else:
         found = measured(case, arrays_of([case], networks, pairs_of(args)[1], args))
+        if found.reason:
+            raise UserError(found.reason)
         error = "" if found.stderr is None else f", standard error {found.stderr:.3g}"
         images, value = f"pairs: {found.n}{error}", found.value
     how = "; ".join(f"{name} {value}" for name, value in case.fields.items())

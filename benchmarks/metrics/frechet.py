@@ -49,7 +49,7 @@ class Moments:
 
     @staticmethod
     def from_features(features: Tensor | Array) -> Moments:
-        """Moments of N x d features, ROWS rows at a time."""
+        """Moments of N x d features, ROWS rows at a time. Raises UserError if one is not finite."""
         starts = range(0, max(len(features), 1), ROWS)
         return reduce(Moments.merge, (_moments(features[i : i + ROWS]) for i in starts))
 
@@ -97,8 +97,16 @@ class Moments:
         return vectors[:, kept] * values[kept].sqrt()
 
 
+def refuse_not_finite(features: Tensor | Array) -> None:
+    """Raises UserError if features [n, d] hold a number that is infinite or NaN."""
+    finite = features.isfinite() if isinstance(features, Tensor) else np.isfinite(features)
+    if not finite.all():
+        raise UserError("features to compare: one is infinite or NaN")
+
+
 def _moments(rows: Tensor | Array) -> Moments:
     x = (rows if isinstance(rows, Tensor) else torch.tensor(rows)).double()
+    refuse_not_finite(x)
     mean = x.mean(0)
     centred = x - mean
     return Moments(len(x), mean, centred.T @ centred)

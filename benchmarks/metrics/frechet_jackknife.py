@@ -26,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.metrics.frechet import ROWS, Moments
+from benchmarks.metrics.frechet import ROWS, Moments, refuse_not_finite
 from benchmarks.runtime.digest import digest
 from diffae.system.errors import UserError
 
@@ -106,7 +106,8 @@ class Side:
     `units` names the blocks, by which two runs can be compared.
 
     What is computed from it is cached, so that a side of many comparisons is reduced once. The rows
-    are copied to `device` and processed there in float64, a few at a time.
+    are copied to `device` and processed there in float64, a few at a time. Raises UserError if one
+    of them is not finite.
     """
 
     features: Floats
@@ -114,6 +115,10 @@ class Side:
     blocks: NDArray[np.int64]
     units: str = ""
     device: torch.device = CPU
+
+    def __post_init__(self) -> None:
+        for part in self.parts():
+            refuse_not_finite(part)
 
     @staticmethod
     def of(

@@ -24,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmarks.metrics.frechet import refuse_not_finite
 from benchmarks.metrics.frechet_jackknife import (
     BLOCKS,
     Floats,
@@ -106,8 +107,11 @@ def over_subsets(first: Floats, second: Floats, count: int, size: int) -> tuple[
     its standard deviation over them.
 
     The subsets, without replacement, are those of torch-fidelity 0.4 for inputs 1 and 2. Raises
-    UserError if either side [n, d] has fewer rows than a subset.
+    UserError if either side [n, d] has fewer rows than a subset, or a row that is not finite,
+    whether it is drawn or not.
     """
+    for features in (first, second):
+        refuse_not_finite(features)
     if size > (least := min(len(first), len(second))):
         raise UserError(
             f"subsets of {size:,} images cannot be drawn from {least:,}; take smaller ones"

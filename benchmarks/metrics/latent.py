@@ -24,6 +24,7 @@ CANDIDATES = 10  # training codes, of which one is drawn
 RANGE = 3.0  # standard deviations on either side of the mean that a quantised number can have
 BINS = 16  # of frequencies
 BLUR, RADIUS = 1.2, 3  # of an image before it gets the size of a map, in pixels
+SHARP = 32  # px: the height of the maps for which images are not blurred
 TINY = 1e-8
 
 Floats = NDArray[np.floating]
@@ -82,13 +83,21 @@ def spectrum(maps: Floats) -> Floats:
     return np.asarray(found / (found.sum(1, keepdims=True) + TINY))
 
 
+def blurs(maps: Tensor) -> bool:
+    """Whether images are blurred before they are resized to the side of maps N x C x h x w."""
+    return maps.shape[2] != SHARP
+
+
 def spectrum_divergence(images: Tensor, maps: Tensor) -> Floats:
     """KL(image || map) of the spectra of images N x 3 x S x S in [-1, 1] and of their maps: [N].
 
-    Images are blurred (sigma 1.2 over 7 pixels, zeros beyond the edge) and resized to the maps' side
-    bicubically, as published.
+    Images are blurred (sigma 1.2 over 7 pixels, zeros beyond the edge) unless the maps are 32 px
+    high, whatever the size of the images, and resized to the maps' side bicubically, as published
+    (lines 243-247).
     """
-    blurred = gaussian_filter(images.numpy(), BLUR, radius=RADIUS, mode="constant", axes=(2, 3))
-    small = F.interpolate(torch.from_numpy(blurred), tuple(maps.shape[2:]), mode="bicubic")
+    if blurs(maps):
+        seen = gaussian_filter(images.numpy(), BLUR, radius=RADIUS, mode="constant", axes=(2, 3))
+        images = torch.from_numpy(seen)
+    small = F.interpolate(images, tuple(maps.shape[2:]), mode="bicubic")
     ours, theirs = (spectrum(x.double().numpy()) for x in (small, maps))
     return np.asarray((ours * np.log((ours + TINY) / (theirs + TINY))).sum(1))

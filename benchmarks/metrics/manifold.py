@@ -41,6 +41,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmarks.metrics.frechet import refuse_not_finite
 from benchmarks.metrics.frechet_jackknife import BLOCKS, blocks_of
 from diffae.system.errors import UserError
 
@@ -106,8 +107,9 @@ class Manifold:
         """
         features = torch.as_tensor(features)
         features = features if features.dtype == torch.float64 else features.float()
-        if not len(features) or not features.isfinite().all():
-            raise UserError("features to compare: none, or one that is infinite or NaN")
+        if not len(features):
+            raise UserError("features to compare: none")
+        refuse_not_finite(features)
         blocks = blocks_of(len(features)) if blocks is None else blocks
         order = np.argsort(blocks, kind="stable")
         return Manifold(features[torch.from_numpy(order).to(features.device)], blocks[order])

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from benchmarks.metrics.frechet import refuse_not_finite
+
 ROWS, COLUMNS = 1024, 8192  # queries and corpus vectors compared at once
 
 
@@ -15,8 +17,11 @@ def nearest(
 
     Takes N x d and M x d of any number type; returns Euclidean distances (float64 [N]) and indices
     (int64 [N]). The search multiplies matrices in float32, block by block, on centred vectors. The
-    distance of the pair found is computed again in float64, so that a copy is at distance 0.
+    distance of the pair found is computed again in float64, so that a copy is at distance 0. Raises
+    UserError if a vector is not finite.
     """
+    for vectors in (queries, corpus):
+        refuse_not_finite(vectors)
     centre = corpus.mean(0, dtype=np.float64).astype(np.float32)
     best = torch.full((len(queries),), torch.inf, device=device)
     index = torch.zeros(len(queries), dtype=torch.int64, device=device)

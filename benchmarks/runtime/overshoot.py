@@ -1,4 +1,5 @@
 """Values outside [-1, 1] in images that systems make: they are clamped, counted, and noted in rows.
+What a protocol wants as it was decoded is counted and noted alike.
 
 The counts are stored beside what was computed from the images, so that a row has the same note
 whoever computed them.
@@ -15,22 +16,27 @@ from reports.records.record import Record
 R = TypeVar("R", bound=Record)
 Arrays = dict[str, np.ndarray]
 PREFIX = "outside [-1, 1]: "  # of the names that counts have in the store
+KEPT = ", unless the protocol says otherwise"  # after the method of images that were not clamped
 
 
 @dataclass
 class Overshoot:
-    """By method of a system: how many values were outside [-1, 1], and of how many."""
+    """By method of a system, with KEPT or without: how many values were outside [-1, 1], and of how
+    many.
+    """
 
     counts: dict[str, tuple[int, int]] = field(default_factory=dict)
 
-    def add(self, method: str, outside: int, total: int) -> None:
+    def add(self, method: str, outside: int, total: int, clamped: bool = True) -> None:
+        method += "" if clamped else KEPT
         before = self.counts.get(method, (0, 0))
         self.counts[method] = (before[0] + outside, before[1] + total)
 
     def note(self) -> str:
         """The note for a row; "" if all values were within [-1, 1]."""
         return "; ".join(
-            f"{_percent(outside / total)} of the values of {method} lay outside [-1, 1] and were clamped"
+            f"{_percent(outside / total)} of the values of {method.removesuffix(KEPT)} lay outside [-1, 1] and were "
+            f"clamped{KEPT * method.endswith(KEPT)}"
             for method, (outside, total) in sorted(self.counts.items())
             if outside
         )

@@ -65,7 +65,7 @@ class PixelsPCA(System):
         semantic = needed(code.semantic, "components")
         components, mean = (part.to(semantic.dtype) for part in (self.components, self.mean))
         flat = semantic @ components + mean
-        return flat.reshape(-1, *self.shape).clamp(-1, 1)
+        return self.cut(flat.reshape(-1, *self.shape))
 
 
 class RandomEncoder(System):

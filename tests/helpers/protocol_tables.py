@@ -79,7 +79,11 @@ WORDS = {
     "clamped": "not clamped",
     "trunk": "{}",
 }
-TEXTS = {("rounding", "none"): "not rounded", ("padding", "valid"): "no padding"}
+TEXTS = {
+    ("rounding", "none"): "not rounded",
+    ("padding", "valid"): "no padding",
+    ("equal_images", "100 dB, 1e-10 added"): "1e-10 added to errors",
+}
 SIDE = {"reconstruction": " (reconstruction only)", "both": ""}
 
 

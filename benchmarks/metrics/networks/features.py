@@ -49,6 +49,11 @@ class FeatureNetwork:
     batches: Batches = field(default_factory=Batches, compare=False)
 
     @property
+    def takes_floats(self) -> bool:
+        """Whether images need not be rounded to 8 bits, nor lie in [0, 255]."""
+        return torch.float32 in self.takes
+
+    @property
     def array(self) -> str:
         """The name of its features among the arrays of a chunk of the store."""
         return f"features.{self.network}"

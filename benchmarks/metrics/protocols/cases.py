@@ -67,6 +67,11 @@ class Case:
         of_images = {n: v for n, v in self.fields.items() if by_batch or n not in OF_AVERAGE}
         return f"scores.{_short(of_images)}"
 
+    @property
+    def clamped(self) -> bool:
+        """Whether it is of what a decoder gives cut to [-1, 1]."""
+        return getattr(getattr(self.protocol, self.metric), "clamped", True)
+
     def features_key(self, side: str) -> str:
         """The name of the features of one side of a Frechet distance."""
         rfid, scaling = self.protocol.rfid, self.protocol.pixels.scaling
@@ -174,13 +179,14 @@ def compute(cases: Iterable[Case], networks: Networks, made: Tensor, originals: 
 @dataclass(frozen=True)
 class Measured:
     """A number over n pairs of images, and the influences on it of its `units`. Their squares sum to
-    its variance; nan if there are too few to tell.
+    its variance; nan if there are too few to tell. `reason` says why a value is nan.
     """
 
     value: float
     influences: NDArray[np.float64]
     n: int
     units: Literal["images", "batches", "blocks"]
+    reason: str = ""
 
     @property
     def stderr(self) -> float | None:
@@ -204,7 +210,8 @@ def measured(
         return Measured(found.value, found.influences, n, "blocks")
     scores = torch.from_numpy(arrays[case.scores_key])
     average = pairs.average(case.metric, case.protocol, scores)
-    return Measured(average.value, average.influences, len(scores), average.units)
+    reason = pairs.lacking(scores)
+    return Measured(average.value, average.influences, len(scores), average.units, reason)
 
 
 def equal_pairs(case: Case, arrays: Mapping[str, NDArray]) -> NDArray[np.bool_] | None:

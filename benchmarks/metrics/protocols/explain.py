@@ -175,6 +175,8 @@ def _explained(first: Case, protocol: Protocol, numbers: Numbers, networks: Netw
     if case.key not in known:
         return Explained(case, None, networks.lacking(case), None, ())
     here = known[case.key]
+    if here.reason:
+        return Explained(case, None, here.reason, None, ())
     if first.key not in known:
         return Explained(case, here, "", None, ())
     way = list(steps(first, protocol))

@@ -15,7 +15,7 @@ from benchmarks.metrics.protocols.schema import Protocol, Psnr, Ssim
 from benchmarks.metrics.ssim import similarity
 
 Floats = NDArray[np.float64]
-SMALLEST_ERROR = 1e-10  # of codes by which equal images have 100 dB
+SMALLEST_ERROR = 1e-10  # where equal images have 100 dB: the least error, or added to each
 
 
 # ----------------------------------------------------------------------------------------------
@@ -34,7 +34,8 @@ def of_images(
     For "psnr" the mean squared error, for "ssim" SSIM, for "lpips" the distance by `distance`.
     `made` and `originals` are N x 3 x H x W, as `pixels.from_zero_to_one` takes them. Under an SSIM
     range "of the batch" N must be a multiple of the protocol's batch, but for the last images of
-    all. Raises UserError for images that are too small for SSIM's window.
+    all; SSIM is nan in a batch whose range is 0. Raises UserError for images that are too small for
+    SSIM's window.
     """
     a = of_side(made, protocol, metric, originals=False)
     b = of_side(originals, protocol, metric, originals=True)
@@ -61,23 +62,33 @@ def _similarity(a: Tensor, b: Tensor, ssim: Ssim) -> Tensor:
         a, b = 2 * a - 1, 2 * b - 1
     of_batch = ssim.range == "of the batch"
     parts = (x.split(ssim.batch if of_batch else len(x)) for x in (a, b))
-    return torch.cat(
-        [
-            similarity(
-                x,
-                y,
-                window=ssim.window,
-                padding=ssim.padding,
-                span=max(_extent(x), _extent(y)) if of_batch else float(ssim.range),
-                sample=ssim.covariance == "sample",
-            )
-            for x, y in zip(*parts, strict=True)
-        ]
-    )
+    found = []
+    for x, y in zip(*parts, strict=True):
+        span = max(_extent(x), _extent(y)) if of_batch else float(ssim.range)
+        similar = similarity(
+            x,
+            y,
+            window=ssim.window,
+            padding=ssim.padding,
+            span=span,
+            sample=ssim.covariance == "sample",
+        )
+        found.append(similar if span else torch.full_like(similar, torch.nan))
+    return torch.cat(found)
 
 
 def _extent(images: Tensor) -> float:
     return float(images.max() - images.min())
+
+
+def lacking(values: Tensor) -> str:
+    """Why numbers of images by `of_images` have no average; "" if they have one."""
+    if not (flat := int(values.isnan().sum())):
+        return ""
+    return (
+        f"{flat} of {len(values)} pairs are of a single grey level each: their range is 0, and SSIM with the range "
+        "of the batch is 0 / 0 (the code prints rounding noise or nan); leave them out"
+    )
 
 
 # ----------------------------------------------------------------------------------------------
@@ -147,5 +158,7 @@ def _decibels(error: Floats, psnr: Psnr) -> Floats:
     """PSNR at peak 1 of mean squared errors."""
     if psnr.equal_images == "100 dB":
         error = np.maximum(error, SMALLEST_ERROR)
+    elif psnr.equal_images == "100 dB, 1e-10 added":
+        error = error + SMALLEST_ERROR
     with np.errstate(divide="ignore"):
         return -10 * np.log10(error)

@@ -75,7 +75,8 @@ class Psnr:
 
     of            what has one mean squared error: an image, a batch, or all images together
     error         "halved": of pixels mapped to [0, 1] once more, (x + 1) / 2, which adds 6.02 dB
-    equal_images  the PSNR of equal images
+    equal_images  the PSNR of equal images: "100 dB" if errors below 1e-10 count as 1e-10, or if
+                  1e-10 is added to each error
     batch         images of a batch; a mean over images is that of the means of batches
     """
 
@@ -83,7 +84,7 @@ class Psnr:
     rounded: Rounded = "both"
     of: Literal["image", "batch", "all"] = "image"
     error: Literal["of pixels in [0, 1]", "halved"] = "of pixels in [0, 1]"
-    equal_images: Literal["infinite", "100 dB"] = "infinite"
+    equal_images: Literal["infinite", "100 dB", "100 dB, 1e-10 added"] = "infinite"
     batch: Batch = 1
 
 
@@ -97,7 +98,7 @@ class Ssim:
     window      weights of the local moments: an 11 x 11 Gaussian of sigma 1.5, or 7 x 7 equal ones
     padding     of the image: zeros, its reflection, or none ("valid": windows inside the image)
     range       the number that the stabilising constants are multiples of; "of the batch": the
-                larger of the two sides' largest minus smallest pixel
+                larger of the two sides' largest minus smallest pixel (no number where that is 0)
     covariance  divided by the number of a window's pixels ("population"), or by one less
     batch       as for PSNR
     """

@@ -137,7 +137,7 @@ class DiffusersSystem(Maps):
         return mean + output.std.float() * eps.to(mean)
 
     def decode(self, code: Code, steps: int = 100) -> Tensor:
-        return self._decoded(needed(code.semantic, "latents")).clamp(-1, 1)
+        return self.cut(self._decoded(needed(code.semantic, "latents")))
 
     def networks(self) -> dict[str, nn.Module]:
         return {self.class_name: self.model}
@@ -210,4 +210,4 @@ class ConsistencyModel(DiffusersSystem):
         latents = needed(code.semantic, "latents")
         marks = torch.zeros(len(latents), 2) if code.x_T is None else code.x_T
         found = self.model.decode(self._in(latents), generator=own_noise.generators(marks))
-        return found.sample.float().clamp(-1, 1)
+        return self.cut(found.sample.float())

@@ -5,6 +5,7 @@ of your own in fifteen lines, subclass `System`, set the fields, and write the m
 capabilities need.
 """
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -93,6 +94,7 @@ class System:
         range         the lowest and the highest value of an image, if they are others than -1 and 1: (0, 1) or (0, 255).
                       The methods are then given images in it, and what they return is taken to be in it. (-1, 1) says
                       that images are as they should be; None is the same, but the first decoded images are checked
+        clamped       whether what it decodes is cut to [-1, 1] (see `unclamped`)
         random        True if results differ between calls by design. Otherwise the rows of such a system get a note
         trained_on    the record of its training, if there is one
         origin        set by `systems.load`: the address on the Hub that its checkpoint came from, with the commit
@@ -119,6 +121,7 @@ class System:
     computes_in_float64: bool = False
     reference: bool = False
     range: Range | None = None
+    clamped: bool = True
     random: bool = False
     trained_on: TrainedOn | None = None
     live: nn.Module | None = None
@@ -139,6 +142,20 @@ class System:
         A system with its own sampler does not override this, and returns itself.
         """
         return self
+
+    def unclamped(self) -> "System":
+        """A copy of the system, with the same weights, that keeps what lies outside [-1, 1].
+
+        For metrics whose published code does not clamp. A system that clamps itself does so by
+        `cut`.
+        """
+        found = copy.copy(self)
+        vars(found)["clamped"] = False  # of a frozen dataclass too
+        return found
+
+    def cut(self, images: Tensor) -> Tensor:
+        """Images cut to [-1, 1]; those of an `unclamped` system as they are."""
+        return images.clamp(-1, 1) if self.clamped else images
 
     def fit(self, batches: Iterable[Tensor]) -> None:
         """Learn from training images, in batches; called before any other method.

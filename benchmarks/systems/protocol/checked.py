@@ -182,6 +182,11 @@ class Checked(System):
         found.solver = contract.read_fields(found.inner, self.name)["solver"]
         return found
 
+    def unclamped(self) -> "Checked":
+        found = copy.copy(self)  # shares the batches and the count of overshoots
+        found.clamped, found.inner = False, self._guard("unclamped", self.inner.unclamped)
+        return found
+
     def _take(self, fields: dict[str, Any]) -> None:
         """Set the fields as the system has them, except the title, which a run may change."""
         fields["fingerprint"] += self._source + ranges.suffix(fields["range"])
@@ -363,7 +368,7 @@ class Checked(System):
         own = [self._copy(value) for value in given]
         more = {name: self._copy(value) for name, value in named.items()}
         value = self._guard(method, lambda: getattr(self.inner, method)(*own, **more))
-        return Returned(self.name, method, value, self.device)
+        return Returned(self.name, method, value, self.device, self.clamped)
 
     def _copy(self, value: Any) -> Any:
         if isinstance(value, Tensor):

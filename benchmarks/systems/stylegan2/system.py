@@ -116,7 +116,7 @@ class _StyleGAN2(Opened):
 
     def decode(self, code: Code, steps: int = 100) -> Tensor:
         w = needed(code.semantic, "w")
-        return self.synthesis(w, self.options["noise"]).clamp(-1, 1)
+        return self.cut(self.synthesis(w, self.options["noise"]))
 
     def sample_latents(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
         z = noise.normal(seed, "latent", indices, (self.model.config.z_dim,))

@@ -77,7 +77,7 @@ class VQGANSystem(Opened, OneCodebook, Quantised):
 
     def decode(self, code: Code, steps: int = 100) -> Tensor:
         vectors = needed(code.semantic, "map of code vectors").to(self.device)
-        return self.model.decode(vectors, force_not_quantize=True).sample.clamp(-1, 1)
+        return self.cut(self.model.decode(vectors, force_not_quantize=True).sample)
 
 
 # ----------------------------------------------------------------------------------------------

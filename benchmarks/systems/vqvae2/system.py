@@ -79,7 +79,7 @@ class VQVAE2System(Opened, Quantised):
 
     def decode(self, code: Code, steps: int = 100) -> Tensor:
         top, bottom = (level.to(self.device) for level in several(code.semantic, "two maps"))
-        return self.model.decode(top, bottom).clamp(-1, 1)
+        return self.cut(self.model.decode(top, bottom))
 
     def networks(self) -> dict[str, nn.Module]:
         return {"VQ-VAE-2": self.model}

@@ -10,8 +10,8 @@ Each image keeps its x_T, which is drawn at random, as for new samples: only the
 moved. The method of each number is cited in `benchmarks.metrics.latent` and below.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -51,6 +51,7 @@ BETWEEN, TOKENS = "latent_interpolation", "latent_tokens"
 ROBUST, SPECTRUM = "latent_robustness", "latent_spectrum"
 IFID, PFID = ({"rkid": f"{p}kid", "rfid": f"{p}fid"} for p in "ip")
 UNMOVED = "as encoded"
+AS_DECODED = "as decoded: neither clamped nor rounded to 8 bits"
 SPHERICAL, LINEAR = "slerp", "linear"
 
 Share = Annotated[float, Range(0, 1)]
@@ -95,7 +96,15 @@ def run(context: Context, system: System) -> Iterator[Record]:
 
 
 def _between(codes: Codes, steps: int | None) -> Iterator[Record]:
-    """iFID: on a great circle to the nearest by cosine, as its code does by default, and on a line."""
+    """iFID: on a great circle to the nearest by cosine, as its code does by default, and on a line.
+
+    As in its code, Inception is given what is decoded neither clamped nor rounded to 8 bits.
+    """
+    floats = [
+        network.network for network in codes.context.networks.features if network.takes_floats
+    ]
+    if floats:
+        codes = replace(codes, system=codes.system.unclamped())
     moves: dict[str, Callable[[], Move]] = {
         UNMOVED: lambda: codes.unmoved,
         SPHERICAL: partial(codes.halfway, True),
@@ -103,7 +112,7 @@ def _between(codes: Codes, steps: int | None) -> Iterator[Record]:
     }
     drawn = "one, by a softmax of minus the mean squared difference"
     fields = {"candidates": latent.CANDIDATES, "drawn": drawn, "place": 0.5}
-    yield from _distances(codes, steps, BETWEEN, IFID, moves, fields)
+    yield from _distances(codes, steps, BETWEEN, IFID, moves, fields, floats)
 
 
 def _tokens(codes: Codes, steps: int | None, sizes: Sizes) -> Iterator[Record]:
@@ -120,13 +129,24 @@ def _distances(
     metrics: Mapping[str, str],
     moves: Mapping[str, Callable[[], Move]],
     fields: Mapping[str, Any],
+    floats: Sequence[str] = (),
 ) -> Iterator[Record]:
-    """The distances of what is decoded after each move to the originals, by every network."""
+    """The distances of what is decoded after each move to the originals, by every network.
+
+    The networks `floats` are given what is decoded as it is, the others 8 bits.
+    """
     context, images = codes.context, codes.images
     ready, reasons = _ready(moves)
     described = {"features": context.codes.described(), **fields}
+    if floats:
+        described["as decoded"] = list(floats)
     found = _decoded(
-        codes, steps, table, ready, lambda made, _: context.codes.embed(made), described
+        codes,
+        steps,
+        table,
+        ready,
+        lambda made, _: context.codes.embed(made, bool(floats)),
+        described,
     )
     blocks, units = images.blocks(BLOCKS), images.units("blocks")
 
@@ -137,6 +157,8 @@ def _distances(
         names = {of: seen_through(name, network.network) for of, name in metrics.items()}
         originals = side(context.codes.real_features(images, network))
         about = {**fields, "originals": "the same images", **network.describe()}
+        if network.network in floats:
+            about["images"] = AS_DECODED
         for move in moves:
             row = _row(codes, steps, table, move, about)
             if move in reasons:
@@ -231,17 +253,20 @@ def _spectrum(codes: Codes) -> Iterator[Record]:
     fields = {
         "bins": latent.BINS,
         "power": "DCT-II of mean-centred maps, without the constant; log(1 + mean of a bin)",
-        "images": f"blurred (sigma {latent.BLUR:g}, 7 px), bicubic to the map's side",
     }
-    row = _row(codes, None, SPECTRUM, "", fields)
+    blurred, sharp = (
+        _row(codes, None, SPECTRUM, "", {**fields, "images": f"{how}, bicubic to the map's side"})
+        for how in (f"blurred (sigma {latent.BLUR:g}, 7 px)", "not blurred")
+    )
     if not maps or not maps[0].is_floating_point():
-        yield row("spectrum_kl", None, note="its code is no map of numbers")
+        yield blurred("spectrum_kl", None, note="its code is no map of numbers")
         return
     seen = images.seen_by(codes.system)
     pieces = np.array_split(np.arange(len(images)), -(-len(images) // CHUNK))
     for number, one in enumerate(maps, 1):
         scores = [latent.spectrum_divergence(seen.batch(of), one[of]) for of in pieces]
         setting = f"{number}, {one.shape[2]} px" if len(maps) > 1 else ""
+        row = blurred if latent.blurs(one) else sharp
         yield from means(row, images, {"spectrum_kl": np.concatenate(scores)}, setting=setting)
 
 

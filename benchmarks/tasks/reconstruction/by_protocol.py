@@ -69,7 +69,8 @@ class ByProtocol:
     def key(self) -> dict[str, Any]:
         """A part of the key of a chunk in the store."""
         described = {case.key: self._network(case) for case in self.cases}
-        return {"protocols": described} if described else {}
+        as_decoded = {"as decoded": True} if self.unclamped else {}
+        return {"protocols": described, **as_decoded} if described else {}
 
     def _network(self, case: Case) -> Mapping[str, Any]:
         network = self.networks.of(case)
@@ -87,9 +88,21 @@ class ByProtocol:
             calls = Calls(features=used["rfid"], perceptual=used["lpips"])
             yield Work(f"measures by {len(self.protocols)} protocols", images, calls)
 
-    def compute(self, made: Tensor, originals: Tensor) -> Arrays:
-        """Scores and features of decoded images and originals, N x 3 x S x S in [-1, 1]."""
-        return compute(self.cases, self.networks, made, to_uint8(originals))
+    @property
+    def unclamped(self) -> bool:
+        """Whether a case is of what a decoder gives beyond [-1, 1], too."""
+        return not all(case.clamped for case in self.cases)
+
+    def compute(self, made: Tensor, as_decoded: Tensor, originals: Tensor) -> Arrays:
+        """Scores and features of decoded images and originals, N x 3 x S x S in [-1, 1].
+
+        `as_decoded` are the decoded images that are not clamped.
+        """
+        found: Arrays = {}
+        for clamped, images in ((True, made), (False, as_decoded)):
+            cases = [case for case in self.cases if case.clamped == clamped]
+            found |= compute(cases, self.networks, images, to_uint8(originals))
+        return found
 
     def records(
         self, system: System, taken: Taken, selection: Selection, arrays: Arrays
@@ -111,7 +124,8 @@ class ByProtocol:
 
     def _plainly(self, case: Case, number: Callable[[Case], Measured]) -> Explained:
         reason = _reason(case) or self.networks.lacking(case)
-        return Explained(case, None if reason else number(case), reason, None, ())
+        found = None if reason else number(case)
+        return Explained(case, found, found.reason if found else reason, None, ())
 
     def _record(self, system: System, taken: Taken, selection: Selection, one: Explained) -> Record:
         case, found, context = one.case, one.found, self.context

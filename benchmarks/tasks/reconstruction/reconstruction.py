@@ -180,7 +180,9 @@ def score(
         if setting == RANDOM:
             indices = selection.order[positions]
             code = replace(code, x_T=system.random_x_T(indices.tolist(), context.seed))
-        output = context.resized(system.decode(code, steps or 1).cpu())
+        decoder = system.unclamped() if by_protocol and by_protocol.unclamped else system
+        as_decoded = decoder.decode(code, steps or 1).cpu()
+        output = context.resized(as_decoded.clamp(-1, 1))
         arrays = {
             "ssim": ssim.ssim(output, images),
             "ssim_valid": ssim.ssim_valid(output, images),
@@ -194,7 +196,7 @@ def score(
         if keeps:
             found[KEPT] = to_uint8(output).numpy()
         if by_protocol:
-            found |= by_protocol.compute(output, images)
+            found |= by_protocol.compute(output, context.resized(as_decoded), images)
         return found | (context.codes.embed(output) if first_table else {})
 
     if keeps and context.images is not None:  # one chunk at a time: they may be many

@@ -5,11 +5,14 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from lpips import LPIPS
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from torchmetrics.functional.image import structural_similarity_index_measure
 
 from benchmarks.measure import main
+from benchmarks.metrics.protocols.schema import named, names
 from benchmarks.weights import KNOWN
 from diffae.system import progress
 from diffae.system.errors import UserError
@@ -91,6 +94,40 @@ def test_the_protocol_and_the_error_are_told(pair, capsys):
     told = capsys.readouterr().out
     assert told.startswith("protocol torchmetrics-1.8, ")
     assert "psnr.of all" in told and "pairs: 9, standard error" in told
+
+
+BY_BATCH = [name for name in names() if (of := named(name).ssim) and of.range == "of the batch"]
+
+
+def test_pairs_of_one_grey_level_have_no_ssim_by_their_own_range_and_say_why(
+    arrays, tmp_path, capsys
+):
+    """The codes print rounding noise over rounding noise: 0, 0.4, 1, nan or -inf."""
+    files = []
+    for kind, images, levels in zip(KINDS, arrays, ([0, 90, 0, 77], [2, 93, 255, 77]), strict=True):
+        flat = [np.full((48, 48, 3), level, np.uint8) for level in levels]
+        np.savez(tmp_path / f"{kind}.npz", np.stack([*images[:3], *flat]))
+        files.append(str(tmp_path / f"{kind}.npz"))
+    for name in BY_BATCH:
+        with pytest.raises(UserError, match="^ssim: 4 of 7 pairs are of a single grey level each"):
+            main(["psnr,ssim", *files, "--protocol", name])
+        assert capsys.readouterr().out.splitlines()[-1].startswith("psnr ")
+    main(["--explain", *files])
+    said = capsys.readouterr().out
+    assert f"{', '.join(BY_BATCH)}: 4 of 7 pairs are of a single grey level each" in said
+    assert "nan" not in said.partition("SSIM")[2].replace("noise or nan", "")
+
+
+def test_a_pair_with_one_flat_image_has_the_range_of_the_other(arrays, tmp_path, values):
+    flat = np.full_like(arrays[0][:1], 128)
+    np.savez(tmp_path / "flat.npz", flat)
+    np.savez(tmp_path / "other.npz", arrays[0][:1])
+    found = values(
+        "ssim", tmp_path / "flat.npz", tmp_path / "other.npz", "--protocol", "torchmetrics-1.8"
+    )
+    a, b = (torch.from_numpy(x[:1]).movedim(-1, 1).double() / 255 for x in (flat, arrays[0]))
+    expected = float(structural_similarity_index_measure(b, a))
+    assert found["ssim"] == pytest.approx(expected, rel=1e-6)
 
 
 def test_pairs_of_npz_files_are_their_images_in_order(pair, archives, values):

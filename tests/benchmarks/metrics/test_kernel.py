@@ -6,8 +6,10 @@ import reference_metrics
 import torch
 from sklearn.metrics.pairwise import polynomial_kernel
 
-from benchmarks.metrics import kernel
+from benchmarks.metrics import frechet, frechet_jackknife, kernel, manifold
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Side, blocks_of
+from benchmarks.metrics.frechet_pairs import paired_jackknife
+from benchmarks.metrics.nearest import nearest
 from diffae.system.errors import UserError
 
 
@@ -142,6 +144,36 @@ def test_too_few_images_are_refused():
         between(np.zeros((1, 4)), np.zeros((9, 4)))
     with pytest.raises(UserError, match="subsets of 8 images cannot be drawn from 7"):
         kernel.over_subsets(np.zeros((9, 4)), np.zeros((7, 4)), 2, 8)
+
+
+def of_sides(distance):
+    return lambda x, y: distance(*(Side.of(z, blocks_of(len(z))) for z in (x, y))).whole().value
+
+
+OF_FEATURES = {
+    "kernel": of_sides(kernel.between),
+    "cmmd": of_sides(kernel.cmmd),
+    "paired": of_sides(kernel.paired),
+    "subsets": lambda x, y: kernel.over_subsets(x, y, 2, 5)[0],
+    "frechet": lambda x, y: frechet.frechet_distance(*map(frechet.Moments.from_features, (x, y))),
+    "frechet, jackknife": of_sides(frechet_jackknife.between),
+    "frechet, paired": of_sides(paired_jackknife),
+    "precision": lambda x, y: manifold.precision(*map(manifold.Manifold.of, (x, y))).value,
+    "nearest": lambda x, y: nearest(x, y)[0].max(),
+}
+
+
+@pytest.mark.parametrize("name", OF_FEATURES)
+def test_a_row_that_is_not_finite_is_refused_by_all_that_compares_features(name):
+    """On either side, whether or not it is among the rows that are drawn or found."""
+    sides = np.random.default_rng(0).normal(size=(2, 60, 8)).astype(np.float32)
+    assert np.isfinite(OF_FEATURES[name](*sides))
+    for side in (0, 1):
+        for bad in (np.nan, np.inf):
+            spoilt = sides.copy()
+            spoilt[side, 59, 3] = bad
+            with pytest.raises(UserError, match="one is infinite or NaN"):
+                OF_FEATURES[name](*spoilt)
 
 
 # ----------------------------------------------------------------------------------------------

@@ -98,15 +98,18 @@ def test_a_wave_has_all_of_its_power_in_its_band():
     assert shares[band] == pytest.approx(1, abs=1e-6) and shares.sum() == pytest.approx(1, abs=1e-6)
 
 
-def test_the_divergence_of_the_blurred_small_image_itself_is_zero_and_of_others_the_formula_s():
+@pytest.mark.parametrize("size", [(8, 8), (16, 32), (32, 32), (32, 16), (64, 64)])
+def test_the_divergence_of_the_blurred_small_image_itself_is_zero_and_of_others_the_formula_s(size):
+    """Not blurred for maps that are 32 px high, whatever the images' size: `if hz == 32`, line 243."""
     source = torch.Generator().manual_seed(1)
-    images = torch.rand(3, 3, 32, 32, generator=source) * 2 - 1
+    images = torch.rand(3, 3, 64, 64, generator=source) * 2 - 1
     taps = torch.exp(-(torch.arange(-3.0, 4) ** 2) / (2 * 1.2**2))
     kernel = torch.outer(taps, taps) / taps.sum() ** 2
     blurred = F.conv2d(images, kernel.expand(3, 1, 7, 7), padding=3, groups=3)
-    small = F.interpolate(blurred, (8, 8), mode="bicubic", align_corners=False)
+    seen = images if size[0] == 32 else blurred
+    small = F.interpolate(seen, size, mode="bicubic", align_corners=False)
     assert latent.spectrum_divergence(images, small) == pytest.approx(np.zeros(3), abs=1e-9)
-    maps = torch.randn(3, 4, 8, 8, generator=source)
+    maps = torch.randn(3, 4, *size, generator=source)
     p, q = (spectrum_written_out(x.double().numpy()) for x in (small, maps))
     expected = (p * np.log((p + 1e-8) / (q + 1e-8))).sum(1)
     assert latent.spectrum_divergence(images, maps) == pytest.approx(expected, rel=1e-5)

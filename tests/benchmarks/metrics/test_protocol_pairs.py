@@ -255,6 +255,13 @@ def test_equal_images():
         assert found.value == math.inf and np.isnan(found.influences).all()
     found = average("psnr", by("psnr", equal_images="100 dB"), errors)
     assert found.value == pytest.approx(160 / 3) and np.isfinite(found.influences).all()
+    small = torch.tensor([0.0, 1e-11, 3e-10, 1e-4], dtype=torch.float64)
+    for name, least in (
+        ("maskbit", [1e-10, 1.1e-10, 4e-10, 1e-4 + 1e-10]),  # 1e-10 added
+        ("rae", [1e-10, 1e-10, 3e-10, 1e-4]),  # torch.clamp(min=1e-10)
+    ):
+        found = average("psnr", named(name), small)
+        assert found.value == pytest.approx(np.mean(-10 * np.log10(least)), rel=1e-12)
     one_error = average("psnr", by("psnr", of="all"), errors)
     assert one_error.value == pytest.approx(-10 * math.log10(1.01e-2 / 3))
     all_equal = average("psnr", by("psnr", of="all"), torch.zeros(3))

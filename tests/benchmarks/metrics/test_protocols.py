@@ -99,6 +99,7 @@ PUBLISHED = (
     "rae",
     "vtp",
     "eq-vae",
+    "eq-vae-unpinned",
     "adm",
     "pytorch-fid",
     "clean-fid",
@@ -195,7 +196,8 @@ def test_a_source_without_file_line_or_function_is_refused(where):
         ("titok", "rfid.dtype", "float64"),
         ("titok", "pixels.crop", "center-bicubic"),
         ("maskbit", "rfid.rounding", "truncated"),
-        ("maskbit", "psnr.equal_images", "100 dB"),
+        ("maskbit", "psnr.equal_images", "100 dB, 1e-10 added"),
+        ("rae", "psnr.equal_images", "100 dB"),
         ("lightningdit", "pixels.crop", "center-tensor"),
         ("lightningdit", "pixels.posterior", "sample"),
         ("lightningdit", "lpips.clamped", False),
@@ -208,6 +210,8 @@ def test_a_source_without_file_line_or_function_is_refused(where):
         ("eq-vae", "ssim.clamped", False),
         ("eq-vae", "ssim.padding", "valid"),
         ("eq-vae", "pixels.crop", "center-tensor-aliased"),
+        ("eq-vae-unpinned", "ssim.padding", "reflect"),
+        ("eq-vae-unpinned", "pixels.crop", "center-tensor"),
         ("adm", "rfid.reference", "ADM's statistics"),
         ("clean-fid", "rfid.resize", "clean-fid"),
         ("torch-fidelity", "rfid.resize", "tensorflow"),
@@ -219,6 +223,19 @@ def test_a_source_without_file_line_or_function_is_refused(where):
 def test_what_sets_a_protocol_apart(name, field, value):
     section, key = field.split(".")
     assert getattr(getattr(schema.named(name), section), key) == value
+
+
+def test_eq_vae_has_two_protocols_that_differ_in_what_its_libraries_do_alone():
+    exported, unpinned = (schema.named(name) for name in ("eq-vae", "eq-vae-unpinned"))
+    differ = {
+        field
+        for metric in schema.METRICS
+        for field, value in exported.describe(metric).items()
+        if unpinned.describe(metric)[field] != value
+    }
+    assert differ == {"pixels.crop", "ssim.padding"}
+    for one, other in ((exported, "eq-vae-unpinned"), (unpinned, "eq-vae")):
+        assert f"`{other}`" in one.note and "cannot be known" in one.note
 
 
 def test_a_metric_that_a_code_lacks_has_no_section():

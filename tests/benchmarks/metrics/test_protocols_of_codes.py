@@ -96,6 +96,13 @@ def eq_vae(decoded, files):
     return psnr, float(torch.cat(maps)[..., 5:-5, 5:-5].mean())
 
 
+def eq_vae_unpinned(decoded, files):
+    """By the torchmetrics that is installed, newer than 1.4.2."""
+    originals = normalize(tensors(files), HALF, HALF)
+    psnr = of_peak_255(cast(decoded), cast(originals))
+    return psnr, by_torchmetrics(decoded, originals, 1, None)
+
+
 def dc_ae(decoded, files):
     made = (255 * ((decoded + 1) / 2) + 0.5).clamp(0, 255).to(torch.uint8)
     return of_peak_255(made, files), by_torchmetrics(made, files, 1, (0.0, 255.0))
@@ -139,6 +146,7 @@ CODES = {
     "seed-voken": seed_voken,
     "lightningdit": lightningdit,
     "eq-vae": eq_vae,
+    "eq-vae-unpinned": eq_vae_unpinned,
     "dc-ae": dc_ae,
     "maskbit": maskbit,
     "rae": rae,

@@ -67,14 +67,18 @@ def kl(tmp_path):
 @pytest.mark.parametrize("class_name", CODES)
 @torch.no_grad()
 def test_code_and_images_are_what_diffusers_gives(class_name, tmp_path):
-    """Without the configuration's scaling factor and shift, and clamped."""
+    """Without the configuration's scaling factor and shift, and clamped unless told otherwise."""
     model = diffusers_models.save(tmp_path / "model", class_name)
     system = systems.as_system(tmp_path / "model")
     code = system.encode(images())
     expected = CODES[class_name](model.encode(images()))
     assert torch.allclose(code.semantic, expected, atol=1e-6)
-    decoded = model.decode(expected).sample.clamp(-1, 1)
-    assert torch.allclose(system.decode(code), decoded, atol=1e-6)
+    decoded = model.decode(expected).sample
+    assert torch.allclose(system.decode(code), decoded.clamp(-1, 1), atol=1e-6)
+    far = Code(8 * code.semantic)
+    beyond = model.decode(far.semantic).sample
+    assert beyond.abs().max() > 1
+    assert torch.allclose(system.unclamped().decode(far), beyond, atol=1e-5)
     assert system.describe()["class"] == class_name
     # As the paper counts, at the size that it is measured at.
     at_its_size = system.encode(images(system.image_size, 1)).semantic

@@ -66,6 +66,8 @@ def test_synthesis_of_w_plus_is_the_authors(in_w, in_wplus, tiny):
 def test_decoding_clamps(in_w, in_wplus, tiny):
     assert tiny["img_const"].abs().max() > 1
     close(in_w.decode(Code(tiny["w"])), tiny["img_const"].clamp(-1, 1))
+    assert tiny["img_const"].abs().max() > 1
+    close(in_w.unclamped().decode(Code(tiny["w"])), tiny["img_const"])
     close(in_wplus.decode(Code(tiny["wp"])), tiny["img_wp_const"].clamp(-1, 1))
 
 

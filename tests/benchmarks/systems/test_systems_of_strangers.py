@@ -305,6 +305,19 @@ def test_a_little_outside_is_clamped_and_counted(method):
     assert system.overshoot.note() == note
 
 
+def test_what_lies_outside_is_kept_where_it_is_asked_for_and_another_range_is_still_refused():
+    system = build(returning("decode", lambda x: overshooting(x) * 4))
+    output = call(system.unclamped(), "decode")
+    assert output.max() == 6 and output.min() == pytest.approx(-4.8)
+    note = "2 % of the values of decode lay outside [-1, 1] and were clamped, unless the protocol says otherwise"
+    assert system.overshoot.note() == note
+    with pytest.raises(SystemFailed, match="returned values from -4.8 to 6"):
+        call(system, "decode")
+    bytes_ = build(returning("decode", lambda x: 127.5 * (x.clamp(-1, 1) + 1)))
+    with pytest.raises(SystemFailed, match="mean a different range"):
+        call(bytes_.unclamped(), "decode")
+
+
 def test_rounding_is_no_overshoot():
     system = build(returning("sample", lambda x: x + 1 + 1e-6))
     assert call(system, "sample").max() == 1 and system.overshoot.note() == ""

@@ -61,6 +61,8 @@ def test_numbers_are_the_authors(public):
     assert torch.equal(public.tokens(code)[0], expected["indices"])
     assert public.codebooks == {"codebook": 16_384}
     close(public.decode(code), expected["recon"].clamp(-1, 1))
+    assert expected["recon"].abs().max() > 1
+    close(public.unclamped().decode(code), expected["recon"])
     found = public.decode_indices(expected["indices"])
     close(found, expected["recon_from_indices"].clamp(-1, 1))
     # As the paper counts, at 256 px.

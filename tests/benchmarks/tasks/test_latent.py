@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import reference_metrics
 import torch
 from colours import without_effnet
 from torch.nn import functional as F
@@ -157,6 +158,39 @@ def test_the_distances_are_those_of_the_decoded_images_to_the_originals(context)
     assert found[BETWEEN, UNMOVED, "ifd_effnet"].value == pytest.approx(0, abs=1e-3)
 
 
+class Loud(Pixels):
+    """Decoded at ten times the contrast: a part of each image lies beyond [-1, 1]."""
+
+    name = title = fingerprint = "loud"
+
+    def decode(self, code, steps=100):
+        return self.cut(code.semantic - 1)
+
+
+@pytest.mark.parametrize("floats", [True, False])
+def test_a_network_that_takes_floats_is_given_what_is_decoded_as_it_is(context, floats):
+    """evalvae.py lines 339-341 and 391-393: (image + 1) / 2, neither clamped nor rounded, of which
+    Inception takes floats; others are given 8 bits.
+    """
+    network = replace(context.networks.features[0], takes=(torch.uint8, torch.float32))
+    context.networks.features = (network if floats else context.networks.features[0],)
+    found, codes = measured(context, Loud()), codes_of(context, Loud())
+    originals = ((images_of(codes.images) + 1) / 2).mean((2, 3)).numpy()
+    for setting in (UNMOVED, SPHERICAL):
+        semantic = codes.halfway(True)(np.arange(IMAGES)) if setting == SPHERICAL else None
+        moved = images_of(codes.images) if semantic is None else (semantic - 1) / 10
+        seen = (10 * moved + 1) / 2
+        if not floats:
+            seen = (255 * seen.clamp(0, 1)).round() / 255
+        row = found[BETWEEN, setting, "ifd_effnet"]
+        expected = reference_metrics.frechet(seen.mean((2, 3)).numpy(), originals)
+        assert row.value == pytest.approx(expected, rel=1e-4)
+        how = "as decoded: neither clamped nor rounded to 8 bits" if floats else None
+        assert row.measured_by.get("images") == how
+        assert ("clamped, unless the protocol says otherwise" in row.note) == floats
+    assert found[ROBUST, "noise 1", "pd_effnet"].note == ""
+
+
 def test_noise_moves_an_image_by_its_level_times_the_deviation_over_training_images(context):
     found = measured(context, Dim())
     codes = codes_of(context, Dim())
@@ -217,6 +251,12 @@ def test_a_spectrum_is_measured_of_every_map(context):
     expected = latent.spectrum_divergence(images, F.avg_pool2d(images, 4))
     assert row.value == pytest.approx(expected.mean(), rel=1e-6)
     assert row.stderr > 0 and row.n == IMAGES
+    assert row.measured_by["images"].startswith("blurred (sigma 1.2, 7 px)")
+    sharp = measured(context, Pixels())[SPECTRUM, "", "spectrum_kl"]  # a map of 32 px
+    p, q = (latent.spectrum(x.double().numpy()) for x in (images, 10 * images))
+    expected = (p * np.log((p + 1e-8) / (q + 1e-8))).sum(1)
+    assert sharp.value == pytest.approx(expected.mean(), rel=1e-5)
+    assert sharp.measured_by["images"].startswith("not blurred")
 
 
 class Published(Pixels):

@@ -5,12 +5,17 @@ from functools import partial
 from types import SimpleNamespace
 
 import pytest
+import torch
+from PIL import Image
+from torchvision.io import read_image
 
 from benchmarks import evaluate, measure
 from benchmarks.core.plan import Calls
 from benchmarks.core.runner.request import Options
 from benchmarks.metrics.networks.chosen import MetricNetworks
 from benchmarks.metrics.protocols.cases import Networks
+from benchmarks.metrics.protocols.pairs import average, of_images
+from benchmarks.metrics.protocols.schema import named
 from benchmarks.run import main
 from benchmarks.runtime.choices import NetworkChoice
 from benchmarks.systems.protocol.base import System
@@ -71,6 +76,28 @@ def test_a_run_has_the_numbers_of_each_protocol(explained, capsys):
             assert rows[metric, protocol].stderr > 0
 
 
+@pytest.mark.parametrize("protocol", ["eq-vae", "vtp"])
+def test_what_a_decoder_gives_beyond_the_range_counts_where_the_code_does_not_clamp(
+    explained, protocol
+):
+    """EQ-VAE's SSIM is of it, and of its range."""
+    found, out = explained
+    row = by_protocol(found.rows)["ssim", protocol]
+    files = sorted((out / "images" / "inputs").iterdir())
+    images = torch.stack([read_image(str(file)) for file in files])
+    originals = images.float() / 127.5 - 1
+    decoded = 1.1 * (originals * 4).round() / 4
+    assert decoded.max() > 1.05
+    of = named(protocol)
+    cut, expected = (
+        average("ssim", of, of_images("ssim", of, made, images)).value
+        for made in (decoded.clamp(-1, 1), decoded)
+    )
+    assert (abs(cut - expected) > 1e-4) == (protocol == "eq-vae")
+    assert row.value == pytest.approx(expected, rel=1e-6)
+    assert "and were clamped, unless the protocol says otherwise" in row.note
+
+
 def test_plain_is_the_number_of_table_1(explained):
     found, _ = explained
     rows = by_protocol(found.rows)
@@ -98,6 +125,29 @@ def test_what_cannot_be_computed_says_why(explained):
     assert "inception: --stand-ins leaves its weights out" in rows["rfid", "plain"].note
     assert "vgg16" in rows["lpips_vgg", "lightningdit"].note
     assert "fid REFERENCE IMAGES --protocol adm" in rows["rfid", "adm"].note
+
+
+@pytest.mark.parametrize("explain", [True, False])
+def test_images_of_one_grey_level_have_no_ssim_by_their_own_range_and_the_row_says_why(
+    tmp_path, explain
+):
+    for level in range(0, 240, 20):
+        Image.new("RGB", (32, 32), (level, level, level)).save(tmp_path / f"{level:03}.png")
+    found = evaluate(
+        Coarse(),
+        "reconstruction",
+        data=tmp_path,
+        profile="smoke",
+        settings={"reconstruction.images": 3},
+        protocol=["torchmetrics-1.8", "plain"],
+        explain=explain,
+        stand_ins=True,
+        progress=False,
+    )
+    rows = by_protocol(found.rows)
+    row = rows["ssim", "torchmetrics-1.8"]
+    assert row.value is None and row.note.startswith("3 of 3 pairs are of a single grey level each")
+    assert rows["ssim", "plain"].value > 0.9 and rows["psnr", "torchmetrics-1.8"].value > 20
 
 
 def test_the_protocols_fields_are_those_of_the_row(explained):
