@@ -234,7 +234,7 @@ def counted(records: Iterable[Record]) -> str:
 
     Empty if no n is known, and of what does not depend on images, such as parameters.
     """
-    estimated = (r for r in records if r.direction != NEITHER or r.stderr is not None)
-    counts = sorted({r.n for r in estimated if r.n is not None and is_measured(r)})
+    measured = [r for r in records if is_measured(r) and r.n is not None]
+    counts = sorted({r.n or 0 for r in measured if r.direction != NEITHER or r.n != 1})
     ends = dict.fromkeys((*counts[:1], *counts[-1:]))
     return f"n = {' to '.join(f'{n:,}' for n in ends)}" if ends else ""
