@@ -7,6 +7,7 @@ call these functions, so that they name the same settings, values and difference
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from reports.records.metrics import Metrics, comparable_n, with_stand_ins
 from reports.records.record import HIGHER, LOWER, Record
@@ -15,6 +16,7 @@ from reports.records.uncertainty import UNKNOWN, Uncertainty, error_between
 from reports.tables.run_record import contest_of
 
 TWO_SIDED = 0.975  # quantile of a two-sided test at the 5 % level
+R = TypeVar("R", bound=Record)
 UncertaintyOf = Callable[[Record], Uncertainty]
 
 
@@ -73,9 +75,9 @@ def strength_of(setting: str) -> tuple[str, float | None]:
         return setting, None
 
 
-def own_best(records: Iterable[Record]) -> list[Record]:
+def own_best(records: Iterable[R]) -> list[R]:
     """The best number of each system, of records of one metric: the setting at which it is taken."""
-    best: dict[str, Record] = {}
+    best: dict[str, R] = {}
     for record in records:
         best[record.system] = min(best.get(record.system, record), record, key=loss)
     return list(best.values())
@@ -95,8 +97,8 @@ def own_headlines(
         groups.setdefault((record.table, record.metric), []).append(record)
     found: list[Record] = []
     for (table, _), records in groups.items():
-        spec = by_source.get(table)
-        found += own_best(of_headline(spec, records, known) if spec else records)
+        own = by_source.get(table)
+        found += own_best(of_headline(own, records, known) if own else records)
     return found
 
 

@@ -147,8 +147,7 @@ def build(
     rows = _row_fields(spec, records)
     metrics = with_stand_ins(spec.metrics, known)
     ordered = _sort(records, (*blocks, *rows, *spec.columns), metrics)
-    fields = spec.columns if "system" in rows else (*rows, *spec.columns)
-    rivals = groups_of(ordered, fields, known)
+    rivals = groups_of(ordered, _apart(spec, rows), known)
     best = frozenset(r for ours in rivals for r in leading(ours, uncertainty))
     alike = of_like_n(ordered, known)
     kept = frozenset(alike)
@@ -267,8 +266,12 @@ def contests(
     spec: TableSpec, chosen: Sequence[Record], known: Metrics = METRICS
 ) -> list[list[Record]]:
     """The numbers of a table that compete with each other, in reading order."""
-    rows = _row_fields(spec, chosen)
-    return groups_of(chosen, spec.columns if "system" in rows else (*rows, *spec.columns), known)
+    return groups_of(chosen, _apart(spec, _row_fields(spec, chosen)), known)
+
+
+def _apart(spec: TableSpec, rows: tuple[str, ...]) -> tuple[str, ...]:
+    """The fields in which numbers that compete agree: those of a column, or of a row of systems."""
+    return spec.columns if "system" in rows else (*rows, *spec.columns)
 
 
 def _spread_missing(records: Sequence[Record], fields: Sequence[str]) -> list[Record]:
