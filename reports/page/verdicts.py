@@ -107,8 +107,8 @@ def _sentence(
     """The best system, its value, and how far behind the next one is."""
     best = held.best
     label = metric_label(best.metric, found.known)
-    n = f" ({counted([best])})" if counted([best]) else ""
-    value = f"{label}{at} {with_error(best, found)}{n}"
+    n = counted([best])
+    value = f"{label}{at} {with_error(best, found)}{n and f' ({n})'}"
     name = best.system + how(best, rivals)
     if not held.others:
         is_only = not held.of_other_n and not any(contest_of(r) for r in rivals if not r.reference)

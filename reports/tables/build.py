@@ -74,8 +74,8 @@ def build_tables(
     """The overview, then each table of `records`, ready for any renderer: by `specs`, plain without
     one.
 
-    `known` defines the metrics, and `uncertainty` gives what decides on bold type. Raises ValueError if two records claim one cell, or two tables one
-    name.
+    `known` defines the metrics, and `uncertainty` gives what decides on bold type. Raises ValueError
+    if two records claim one cell, or two tables one name.
     """
     specs = sorted(specs, key=lambda spec: spec.order)
     chosen = [(s, choose(s, records)) for s in (*specs, *_other_specs(records, specs))]

@@ -41,9 +41,9 @@ LABEL, VALUE, REFERENCE = "label", "value", "reference"
 class Cell:
     """A cell as plain text, and what its number needs.
 
-    A LABEL names a row or describes it. A VALUE is a measured number, perhaps `best`: the
-    best of its contest, or within noise of it: `error` follows ±, and `within` is in brackets. A REFERENCE is the published number
-    beside it. Without a `record` nothing was measured.
+    A LABEL names a row or describes it. A VALUE is a measured number: `error` follows ±, `within`
+    is in brackets, and it is `best` if it is the best of its contest or within noise of it. A
+    REFERENCE is the published number beside it. Without a `record` nothing was measured.
     """
 
     kind: str
