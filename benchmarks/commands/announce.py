@@ -9,6 +9,7 @@ from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.runtime.errors import NotAvailable
 from diffae.system import cli
 from reports.records.metrics import FEATURE_NETWORKS, METRICS, published_name
+from reports.records.reading import named
 
 
 def announce(evaluation: Evaluation, benchmarks: Sequence[str]) -> None:
@@ -19,7 +20,7 @@ def announce(evaluation: Evaluation, benchmarks: Sequence[str]) -> None:
     ]
     say += [f"left out: {line}" for line in dataset.left_out]
     say.append(f"systems: {', '.join(system.title for system in evaluation.systems)}")
-    say += [f"not run: {title}: {reason}" for title, reason in evaluation.missing.items()]
+    say += [f"not run: {named(title, str(reason))}" for title, reason in evaluation.missing.items()]
     say += [_networks(context, benchmarks), *_weights(context)]
     say += _without_labels(context, benchmarks)
     cli.say("\n".join(say))

@@ -31,6 +31,7 @@ from benchmarks.systems.protocol.base import (
 from benchmarks.systems.protocol.calling import raised
 from diffae.data.dataset import SPLITS
 from diffae.system import cli
+from reports.records.reading import named
 from reports.tables.numbers import duration
 
 BATCH = {"cpu": 4, "cuda": 64}
@@ -78,7 +79,9 @@ def report(context: Context, names: tuple[str, ...], systems: list[System]) -> s
     counts = asdict(total.calls).items()
     calls = ", ".join(f"{name} {count:,}" for name, count in counts if count) or "none"
     kept = _amount(total.bytes / 1e9) or 0
-    lines = [f"not run: {benchmark}: {title}: {reason}" for benchmark, title, reason in refused]
+    lines = [
+        f"not run: {benchmark}: {named(title, reason)}" for benchmark, title, reason in refused
+    ]
     lines += [
         f"calls: {calls}; TFLOP: 10^12 multiplications and additions; GB: kept in the store",
         f"times: extrapolated from one batch of {_batch(context)} on {context.device}; fitting of "
@@ -125,7 +128,7 @@ def collect(
                 if benchmark.labelled and not context.dataset.labelled:
                     raise NotAvailable(f"{context.dataset.name} has no attributes")
                 if lacks := benchmark.lacking(system):
-                    raise NotAvailable(f"cannot {lacks}")
+                    raise NotAvailable(f"{system.title} cannot {lacks}")
                 if benchmark.plan is None:
                     raise NotAvailable("this benchmark has no plan, so its work is not estimated")
                 planned += [(name, system.title, work) for work in benchmark.plan(context, system)]

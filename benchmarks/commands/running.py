@@ -16,6 +16,7 @@ from diffae.system.allocation import keep_freed_memory
 from diffae.system.errors import UserError
 from diffae.system.files import Target, refuse_outputs
 from reports.page.summary import summary
+from reports.records.reading import named
 from reports.tables.merging import read
 
 
@@ -84,7 +85,7 @@ def _tell_failures(folder: run_folder.RunFolder) -> None:
     for failure in folder.failures:
         benchmarks.setdefault((failure.system, failure.note), []).append(failure.benchmark)
     for (system, reason), names in benchmarks.items():
-        cli.say(cli.printable(f"failed: {system}: {reason} ({', '.join(names)})"))
+        cli.say(cli.printable(f"failed: {named(system, reason)} ({', '.join(names)})"))
     if count := len(folder.failures):
         distributed.barrier()
         failed = f"{count} measurement{'s' * (count > 1)} failed"

@@ -15,6 +15,7 @@ from benchmarks.core.solving import decode_calls, encode_calls
 from benchmarks.systems.protocol import parts
 from benchmarks.systems.protocol.base import SEMANTIC, STOCHASTIC, System, parts_of, reading_of
 from diffae.diffusion.scheme import find
+from reports.tables.numbers import solver_name
 
 PAPERS = find("ddim")
 
@@ -63,7 +64,7 @@ def network_calls(system: System, steps: int | None) -> int:
 
 def by(system: System) -> str:
     """Text for the description of work that is done by a solver that is not the paper's."""
-    return f", by {system.solver}" if system.solver not in (None, PAPERS) else ""
+    return f", by {solver_name(str(system.solver))}" if system.solver not in (None, PAPERS) else ""
 
 
 def codes(system: System, split: str, images: int, steps: int | None) -> Work:

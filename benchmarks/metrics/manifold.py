@@ -89,6 +89,16 @@ class Estimate:
         fewest = FEWEST if self.of is None else self.of * min(self.value, 1 - self.value)
         return bool(np.any(self.influences)) and fewest > FEWEST - 0.5
 
+    @property
+    def why_no_error(self) -> str:
+        """The reason, in words, where no error can be told from the halves."""
+        inside = 0 if self.of is None else round(self.value * self.of)
+        if self.of is not None and min(inside, self.of - inside) < FEWEST:
+            return f"no error: the share is {inside:,} of {self.of:,}, and an error needs {FEWEST} or more on either side"
+        if np.isfinite(self.influences).all():
+            return "no error: all halves of the images give the same number"
+        return "no error: half of the images is too few for a ball"
+
 
 @dataclass(frozen=True, eq=False)
 class Manifold:

@@ -82,6 +82,11 @@ class Scheme:
         )
 
     @property
+    def spoken(self) -> str:
+        """Its name in messages, also the one that settings have for it: `fast (ab2-v)`."""
+        return f"{FAST} ({self})" if self == find(FAST) else str(self)
+
+    @property
     def inverts(self) -> bool:
         return METHODS[self.method].encode_calls is not None
 
@@ -89,7 +94,9 @@ class Scheme:
         """The timesteps of `steps` steps, ascending. Raises UserError if the steps are too few."""
         method = METHODS[self.method]
         if whole(steps, "steps", 1, NUM_TIMESTEPS) < method.least:
-            raise UserError(f"solver {self}: needs at least {method.least} steps, not {steps}")
+            raise UserError(
+                f"solver {self.spoken}: needs at least {method.least} steps, not {steps}"
+            )
         if self.grid == UNIFORM:
             return grids.uniform(steps)
         exponent = float(self.grid.removeprefix("power-"))

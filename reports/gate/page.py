@@ -26,7 +26,16 @@ from reports.gate.verdicts import (
     VERDICTS,
     Comparison,
 )
-from reports.gate.words import groups, name, p_text, sentence, sentences, subject, two_digits
+from reports.gate.words import (
+    OTHERS,
+    groups,
+    name,
+    p_text,
+    sentence,
+    sentences,
+    subject,
+    two_digits,
+)
 from reports.records.metrics import Metrics
 from reports.tables.markdown import escape
 from reports.tables.numbers import number_text, to_error
@@ -43,6 +52,7 @@ WORDS = {verdict: verdict for verdict in VERDICTS} | {
     CHANGED: "changed (neither better nor worse)",
     SAME: "the same",
 }
+MOST_IMAGES = 1_000  # times as many images as a run has, which a larger run may have
 NEAR = 0.05  # an unresolved number with a smaller p gets a remark
 
 
@@ -194,11 +204,11 @@ def _remarks(findings: Findings) -> Iterator[str]:
     by_verdict: dict[str, list[Comparison]] = {verdict: [] for verdict in VERDICTS}
     for c in found:
         by_verdict[c.verdict].append(c)
-    if lost := sum(c.pairing_lost for c in found):
+    if lost := [c for c in found if c.pairing_lost]:
         yield (
-            f"**The pairing is lost** for {lost:,} number{'s' * (lost != 1)}: both runs have the same "
-            "protocol and seed, but one of them has no influences of the same images. Their errors are those of "
-            "independent runs, and only a large loss is detected."
+            f"**The pairing is lost** for {len(lost):,} number{'s' * (len(lost) != 1)} ({_named(lost)}): both runs have "
+            "the same protocol and seed, but one of them has no influences of the same images. Their errors are those "
+            "of independent runs, and only a large loss is detected."
         )
     unresolved = by_verdict[UNRESOLVED]
     if near := [c for c in unresolved if c.p < NEAR]:
@@ -216,6 +226,13 @@ def _remarks(findings: Findings) -> Iterator[str]:
         yield f"Changed, neither better nor worse: {len(seen):,}; the largest change: {text}."
     if unresolved:
         yield _help(unresolved)
+
+
+def _named(comparisons: Sequence[Comparison]) -> str:
+    """The first numbers by name, and how many more there are."""
+    names = [escape(subject(c.record)) for c in comparisons[:OTHERS]]
+    more = len(comparisons) - len(names)
+    return "; ".join([*names, f"{more:,} more"] if more else names)
 
 
 def _is_printed(c: Comparison, known: Metrics) -> bool:
@@ -237,17 +254,23 @@ def _help(unresolved: Sequence[Comparison]) -> str:
     count = f"{len(unresolved):,} numbers are" if len(unresolved) > 1 else "1 number is"
     return (
         f"{count} unresolved: this run is too small to show or to exclude a loss above the margin. The least certain is "
-        f"{escape(subject(worst.record))}: a loss of up to {loss} cannot be excluded (margin {margin}). More images help "
-        f"(a larger profile{_more_images(possible, worst.margin)}), or wider --margins."
+        f"{escape(subject(worst.record))}: a loss of up to {loss} cannot be excluded (margin {margin}). "
+        f"{_remedy(possible, worst.margin)}"
     )
 
 
-def _more_images(possible: float, margin: float) -> str:
+def _remedy(possible: float, margin: float) -> str:
     """How many times as many images would show a loss of the margin: the error falls with the square
-    root of their number.
+    root of their number. Where that is over `MOST_IMAGES`, a margin that would do.
     """
     times = (possible / margin) ** 2 if margin else math.inf
-    return f"; about {float(f'{times:.2g}'):,.0f} times as many for this one" if times < 1e9 else ""
+    if times <= MOST_IMAGES:
+        about = f"{float(f'{times:.2g}'):,.0f}"
+        return f"More images help (a larger profile; about {about} times as many for this one), or wider --margins."
+    return (
+        f"More images help (a larger profile), but this one would take over {MOST_IMAGES:,} times as many: give it a "
+        f"margin of {two_digits(possible)} or more (--margins)."
+    )
 
 
 def _possible(c: Comparison) -> float:

@@ -34,10 +34,9 @@ from reports.records.run_folder import Run, read_margins, read_run
 from reports.records.settings import changes
 from reports.records.uncertainty import (
     Error,
-    difference_error,
+    error_between,
     paired,
     t_tail,
-    unpaired_error,
 )
 
 __all__ = ["Run", "UserError", "compare", "read_margins", "read_run"]
@@ -194,7 +193,7 @@ def _differ(base: Run, new: Run, key: str, margins: Mapping[str, Margin]) -> Com
     a, b = base.uncertainties.get(key, ()), new.uncertainties.get(key, ())
     margin = margins.get(was.metric, NO_MARGIN).at(was.value)
     same, known = _same_images_and_noise(base, new, key), a or b or not base.has_influences
-    error = difference_error(a, b) or unpaired_error(was, now)
+    error = error_between(was, now, a, b)
     found = replace(found, loss=loss, margin=margin, error=error, paired=paired(a, b))
     if error is not None:
         return replace(found, pairing_lost=bool(same and known and not found.paired))

@@ -8,11 +8,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from reports.page.contest import first_metric, gap_between, gap_text, loss
+from reports.page.contest import first_metric, gap_between, gap_text
 from reports.page.plots.data import COLOURS, MARKERS, colour_of, numbers_of, point
 from reports.page.view import Numbers, View
 from reports.records.comparable import is_floor
 from reports.records.record import LOWER, Record
+from reports.tables.contests import loss, of_headline, own_best
 from reports.tables.layout import at_largest_steps
 from reports.tables.merging import Merged
 from reports.tables.numbers import error_text, heading, steps_text, value_text
@@ -23,7 +24,8 @@ from reports.tables.run_record import contest_of
 class Number:
     """A number of an aspect: its table, and its metric, or the first stand-in that was measured.
 
-    `settings` are patterns: of a system's settings, the first that fits the first of them is shown.
+    `settings` are patterns: of a system's settings that fit the first of them, the one at which the
+    table's headline takes it is shown, else the first.
     `words` describe it better than its setting.
     """
 
@@ -67,13 +69,23 @@ def _records(number: Number, found: Merged) -> list[Record]:
     """One record of each system and reference, and all of real images."""
     measured = at_largest_steps(numbers_of(found, number.table))
     metric = first_metric(found, measured, number.metric)
+    taken = _taken(number.table, measured, found)
     ours = [r for r in measured if r.metric == metric]
+    ours.sort(key=lambda r: r.setting != taken.get(r.system))
     chosen: dict[str, Record] = {}
     for setting in number.settings:
         for r in ours:
             if re.fullmatch(setting, r.setting):
                 chosen.setdefault(r.system, r)
     return [*chosen.values(), *filter(is_floor, ours)]
+
+
+def _taken(table: str, records: Sequence[Record], found: Merged) -> dict[str, str]:
+    """The setting at which each system of a table is taken, by its headline."""
+    spec = next((spec for spec in found.specs if spec.source == table), None)
+    told = of_headline(spec, records, found.known) if spec else []
+    metric = first_metric(found, told, *(spec.headline if spec else ()))
+    return {r.system: r.setting for r in own_best(r for r in told if r.metric == metric)}
 
 
 def _panel(

@@ -21,13 +21,13 @@ from reports.records.metrics import METRICS, comparable_n, with_stand_ins
 from reports.records.published import published_records
 from reports.records.record import HIGHER, Record, record_key
 from reports.records.run_folder import INFLUENCES, RECORDS, RUN, SAMPLES, Run
-from reports.records.uncertainty import Uncertainty, difference_error, paired, unpaired_error
+from reports.records.uncertainty import Uncertainty, error_between, paired
+from reports.tables.contests import TWO_SIDED
 from reports.tables.layout import choose, contests, field_text
 from reports.tables.merging import Merged, merge
 from reports.tables.numbers import error_text, heading, steps_text, value_text
 from reports.tables.run_record import RunRecord, contest_of
 
-TWO_SIDED = 0.975  # quantile of a two-sided test at the 5 % level
 # What an entry trades for its quality: metrics of its codes, and their headings.
 TRADED = {"latent_dim": "numbers in the code", "bits_per_pixel": "bits per pixel"}
 CALLS = "network calls per image"
@@ -247,7 +247,7 @@ def _pair(
     paired (1 or 0); None if unknown.
     """
     (a, theirs), (b, ours) = first, second
-    error = difference_error(theirs, ours) or unpaired_error(a, b)
+    error = error_between(a, b, theirs, ours)
     if error is None:
         return None
     noise = error.quantile(TWO_SIDED)

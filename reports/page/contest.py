@@ -3,16 +3,16 @@
 Two systems are compared on the images that both share.
 """
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from reports.records.comparable import is_floor
 from reports.records.metrics import comparable_n, with_stand_ins
-from reports.records.record import HIGHER, NEITHER, Record
+from reports.records.record import NEITHER, Record
 from reports.records.specs import TableSpec
-from reports.records.uncertainty import difference_error
+from reports.tables import contests
+from reports.tables.contests import Gap, is_measured, loss, of_headline, own_best
 from reports.tables.layout import at_largest_steps, choose
 from reports.tables.merging import Merged
 from reports.tables.numbers import (
@@ -25,26 +25,10 @@ from reports.tables.numbers import (
 )
 from reports.tables.run_record import contest_of
 
-# How sure a verdict is, in a word.
+# How sure a verdict is, in a word or two.
 CLEAR, LEVEL, ALONE, SAID, NOTHING = "clear", "within noise", "alone", "described", "not measured"
+BEHIND, BELOW_NAIVE = "behind a reference", "worse than naive"
 MOST_REFERENCES, MOST_NAMES = 3, 4  # in a sentence
-TWO_SIDED = 0.975  # quantile of a two-sided test at the 5 % level
-
-
-@dataclass(frozen=True)
-class Gap:
-    """How far `record` is behind the best: `stderr` of the difference (None: unknown), and the
-    `noise`, up to which chance may explain it.
-    """
-
-    record: Record
-    behind: float
-    stderr: float | None
-    noise: float | None
-
-    @property
-    def within_noise(self) -> bool:
-        return self.noise is not None and abs(self.behind) <= self.noise
 
 
 @dataclass(frozen=True)
@@ -53,7 +37,7 @@ class Contest:
     from it.
 
     `of_other_n` are not ranked: their metric depends on n, and their n differs. `scale` are
-    references shown beside the best.
+    references shown beside the best, each once.
     """
 
     best: Record
@@ -66,9 +50,18 @@ class Contest:
         """The systems that cannot be distinguished from the best."""
         return [gap for gap in self.others if gap.within_noise]
 
+    @property
+    def systems(self) -> list[Record]:
+        """The best system and the others."""
+        return [self.best, *(gap.record for gap in self.others)]
+
     def is_behind(self, reference: Record) -> bool:
         """Whether a reference has a better number than the best system."""
         return loss(reference) < loss(self.best)
+
+    def beats_one(self, reference: Record) -> bool:
+        """Whether a reference has a better number than any of the systems."""
+        return any(loss(reference) < loss(system) for system in self.systems)
 
 
 def headlined(found: Merged) -> Iterator[tuple[TableSpec, list[Record]]]:
@@ -81,6 +74,16 @@ def headlined(found: Merged) -> Iterator[tuple[TableSpec, list[Record]]]:
             yield spec, records
 
 
+def headline_contests(
+    spec: TableSpec, records: Iterable[Record], found: Merged
+) -> tuple[list[Record], list[Contest]]:
+    """The records of a table's headline, and the contest of each of its metrics that has one."""
+    rivals = of_headline(spec, records, found.known)
+    metrics = with_stand_ins(spec.headline, found.known)
+    held = (contest([r for r in rivals if r.metric == metric], found) for metric in metrics)
+    return rivals, [one for one in held if one is not None]
+
+
 def headline_metric(found: Merged, table: str, records: Iterable[Record]) -> str:
     """The first headline metric of `table` that was measured; empty if none was."""
     wanted = next((spec.headline for spec in found.specs if spec.source == table), ())
@@ -89,9 +92,7 @@ def headline_metric(found: Merged, table: str, records: Iterable[Record]) -> str
 
 def first_metric(found: Merged, records: Iterable[Record], *wanted: str) -> str:
     """The first of `wanted`, or of its stand-ins, that was measured; empty if none was."""
-    measured = {record.metric for record in records}
-    names = with_stand_ins(filter(None, wanted), found.known)
-    return next((name for name in names if name in measured), "")
+    return contests.first_metric(records, wanted, found.known)
 
 
 def contest(records: Iterable[Record], found: Merged) -> Contest | None:
@@ -104,14 +105,20 @@ def contest(records: Iterable[Record], found: Merged) -> Contest | None:
     if not rivals:
         return None
     n = _n_of_most(rivals, found)
-    own = _own_best(r for r in rivals if comparable_n(r, found.known) == n)
+    own = own_best(r for r in rivals if comparable_n(r, found.known) == n)
     best, *others = sorted(own, key=loss)
     present = {best.system, *(r.system for r in others)}
-    apart = _own_best(r for r in rivals if r.system not in present)
-    scale = (r for r in alike if r.reference and comparable_n(r, found.known) == n)
-    return Contest(
-        best, tuple(gap_between(best, r, found) for r in others), tuple(apart), tuple(scale)
-    )
+    apart = own_best(r for r in rivals if r.system not in present)
+    scale = [r for r in alike if r.reference and comparable_n(r, found.known) == n]
+    gaps = (gap_between(best, r, found) for r in others)
+    return Contest(best, tuple(gaps), tuple(apart), tuple(_references(scale, best)))
+
+
+def _references(records: Sequence[Record], best: Record) -> Iterator[Record]:
+    """Each reference once: at the best system's setting if it has that, else at its own best."""
+    for system in dict.fromkeys(r.system for r in records):
+        ours = [r for r in records if r.system == system]
+        yield from own_best([r for r in ours if r.setting == best.setting] or ours)
 
 
 def _n_of_most(rivals: Iterable[Record], found: Merged) -> int | None:
@@ -122,33 +129,9 @@ def _n_of_most(rivals: Iterable[Record], found: Merged) -> int | None:
     return max(systems, key=lambda n: (systems[n], n or 0))
 
 
-def _own_best(records: Iterable[Record]) -> list[Record]:
-    """The best number of each system."""
-    best: dict[str, Record] = {}
-    for record in records:
-        best[record.system] = min(best.get(record.system, record), record, key=loss)
-    return list(best.values())
-
-
-def is_measured(record: Record) -> bool:
-    return record.value is not None and not math.isnan(record.value)
-
-
-def loss(record: Record) -> float:
-    """The value with the sign with which lower is better; NaN if there is none."""
-    value = math.nan if record.value is None else record.value
-    return -value if record.direction == HIGHER else value
-
-
 def gap_between(best: Record, other: Record, found: Merged) -> Gap:
     """How far `other` is behind `best`; negative if it is better."""
-    a, b = found.uncertainty(best), found.uncertainty(other)
-    error = difference_error(a, b)
-    behind = loss(other) - loss(best)
-    if math.isnan(behind):  # both are infinite
-        behind = 0.0
-    noise = error.quantile(TWO_SIDED) if error else None
-    return Gap(other, behind, error.stderr if error else None, noise)
+    return contests.gap_between(best, other, found.uncertainty)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -160,10 +143,14 @@ def with_error(record: Record, found: Merged) -> str:
 
 
 def how(record: Record, others: Sequence[Record]) -> str:
-    """The setting and steps of a record in parentheses, if its system has others in the table."""
-    same = {(r.setting, r.steps) for r in others if r.system == record.system and is_measured(r)}
-    parts = [part for part in (record.setting, steps_text(record)) if part]
-    return f" ({', '.join(parts)})" if len(same) > 1 and parts else ""
+    """The setting of a record in parentheses, if the table has several; with the steps, if its
+    system has others there.
+    """
+    measured = [r for r in others if is_measured(r)]
+    same = {(r.setting, r.steps) for r in measured if r.system == record.system}
+    several = len({r.setting for r in measured}) > 1
+    parts = [record.setting * several, steps_text(record) * (len(same) > 1)]
+    return f" ({', '.join(filter(None, parts))})" if any(parts) else ""
 
 
 def gap_text(gap: Gap, found: Merged) -> str:
@@ -191,26 +178,63 @@ def apart(rivals: Sequence[Record], held: Contest, found: Merged) -> list[str]:
 
 
 def for_reference(held: Contest, found: Merged) -> list[str]:
-    """The values of references, such as real images, and how they compare with the best system."""
-    if len({r.system for r in held.scale}) < len(held.scale):
-        return []
+    """The values of references, such as real images, and how they compare with the systems: all that
+    are better than one of them, and others up to `MOST_REFERENCES`.
+    """
+    ordered = sorted(held.scale, key=is_floor, reverse=True)
+    better = [r for r in ordered if held.beats_one(r)]
+    more = [r for r in ordered if r not in better][: max(MOST_REFERENCES - len(better), 0)]
     each = []
-    for r in sorted(held.scale, key=is_floor, reverse=True)[:MOST_REFERENCES]:
-        word = against_best(r, held, found)
+    for r in [r for r in ordered if r in (*better, *more)]:
+        word = against(r, held, found)
         each.append(f"{r.system} {with_error(r, found)}{f' ({word})' if word else ''}")
     return [f"For reference: {listed(each)}."] if each else []
 
 
-def against_best(reference: Record, held: Contest, found: Merged) -> str:
-    """`within noise` of the best system, `better` than it, or nothing."""
-    if gap_between(held.best, reference, found).within_noise:
-        return LEVEL
-    return "better" if held.is_behind(reference) else ""
+def against(reference: Record, held: Contest, found: Merged) -> str:
+    """How a reference compares with the systems: `better` (than the best and so than all), `within
+    noise` of the best, `better than DDIM`; empty if it is behind all of them.
+    """
+    level = gap_between(held.best, reference, found).within_noise
+    if held.is_behind(reference) and not level:
+        return "better"
+    worse = [r.system for r in surpassed(reference, held, found)]
+    names = listed(worse) if len(worse) <= MOST_NAMES else f"{len(worse)} systems"
+    return ", ".join([LEVEL] * level + [f"better than {names}"] * bool(worse))
+
+
+def surpassed(reference: Record, held: Contest, found: Merged) -> list[Record]:
+    """The systems than which a reference is better beyond noise."""
+    return [
+        r
+        for r in held.systems
+        if loss(reference) < loss(r) and not gap_between(reference, r, found).within_noise
+    ]
+
+
+def is_surpassed(held: Contest, found: Merged) -> bool:
+    """Whether a reference other than real images is better than the best system, beyond noise."""
+    return any(
+        held.best in surpassed(reference, held, found)
+        for reference in held.scale
+        if not is_floor(reference)
+    )
 
 
 def of_whom(held: Contest) -> str:
     """`Of A and B, ` if a reference is better: then the best of the systems is not the best of all."""
     if not any(map(held.is_behind, held.scale)):
         return ""
-    names = [held.best.system, *(gap.record.system for gap in held.others)]
+    names = [r.system for r in held.systems]
     return f"Of {listed(names)}, " if len(names) <= MOST_NAMES else f"Of {len(names)} systems, "
+
+
+def counted(records: Iterable[Record]) -> str:
+    """`n = 16`, or `n = 8 to 16`: the images, or other units, behind numbers.
+
+    Empty if no n is known, and of what does not depend on images, such as parameters.
+    """
+    measured = [r for r in records if is_measured(r) and r.n is not None]
+    counts = sorted({r.n or 0 for r in measured if r.direction != NEITHER or r.n != 1})
+    ends = dict.fromkeys((*counts[:1], *counts[-1:]))
+    return f"n = {' to '.join(f'{n:,}' for n in ends)}" if ends else ""

@@ -8,23 +8,24 @@ from collections.abc import Callable, Sequence
 
 from reports.page.contest import (
     ALONE,
+    BELOW_NAIVE,
     CLEAR,
     LEVEL,
     NOTHING,
     SAID,
     Contest,
-    Gap,
     apart,
     contest,
+    counted,
     gap_between,
     headline_metric,
-    is_measured,
     listed,
     with_error,
 )
 from reports.records.comparable import NAIVE, OF_CLASS, is_floor, scale_name
 from reports.records.metrics import with_stand_ins
 from reports.records.record import HIGHER, NEITHER, Record
+from reports.tables.contests import Gap, is_measured, strength_of
 from reports.tables.merging import Merged
 from reports.tables.numbers import metric_label, number_text, value_text
 
@@ -33,7 +34,7 @@ def _identity(records: list[Record], found: Merged) -> tuple[str, str]:
     """How well an edit preserves the identity, and how far it moves the attribute: means over
     attributes. Of images without labels, how well the reconstruction does.
     """
-    edits = [(r, *strength_of(r)) for r in records]
+    edits = [(r, *strength_of(r.setting)) for r in records]
     strengths = [s for r, _, s in edits if s is not None and not r.reference]
     first = next((r for r in records if r.direction != NEITHER), None)
     ours = [r for r in records if is_measured(r) and not r.reference]
@@ -50,8 +51,9 @@ def _identity(records: list[Record], found: Merged) -> tuple[str, str]:
         )
     scale = [f"{r.setting} {value_text(r, found.known)}" for r in filter(is_floor, records)]
     label = metric_label(first.metric, found.known)
+    n = counted(r for r in ours if r.metric == first.metric)
     change = "kept" if first.direction == HIGHER else "lost"
-    text = f"Identity {change} ({label}) by {by}: {'; '.join(texts)}."
+    text = f"Identity {change} ({', '.join(filter(None, (label, n)))}) by {by}: {'; '.join(texts)}."
     return SAID, text + (f" For reference: {listed(scale)}." if scale else "")
 
 
@@ -69,15 +71,6 @@ def _of_edits(
                 f"{system} {_mean(kept, found)} (the logit moves by {_mean(moved, found)})"
             )
     return texts
-
-
-def strength_of(record: Record) -> tuple[str, float | None]:
-    """`("Male", 0.3)` of the setting "Male 0.3"; no strength if the setting is not an edit."""
-    attribute, _, number = record.setting.rpartition(" ")
-    try:
-        return attribute, float(number)
-    except ValueError:
-        return record.setting, None
 
 
 def _mean(records: Sequence[Record], found: Merged) -> str:
@@ -98,7 +91,7 @@ def _variation(records: list[Record], found: Merged) -> tuple[str, str]:
         texts.append(
             f"{system}: a new x_T changes an image by {with_error(noise, found)}, a new z_sem by "
             f"{with_error(meaning, found)}, {meaning.value / noise.value:.1f} times as much "
-            f"({metric_label(metric, found.known)})"
+            f"({', '.join(filter(None, (metric_label(metric, found.known), counted([noise, meaning]))))})"
         )
     return (SAID, f"{'. '.join(texts)}.") if texts else (NOTHING, "Nothing could be varied.")
 
@@ -115,7 +108,7 @@ def _memorisation(records: list[Record], found: Merged) -> tuple[str, str]:
     label = metric_label(metric, found.known)
     return SAID, (
         f"The distance of samples to the nearest training image, over that of new images "
-        f"({label}, median): {'; '.join(texts)}."
+        f"({', '.join(filter(None, (label, 'median', counted(ratios))))}): {'; '.join(texts)}."
     )
 
 
@@ -152,9 +145,8 @@ def _speeds(found: Merged) -> list[str]:
 
 
 def _fewshot(records: list[Record], found: Merged) -> tuple[str, str]:
-    """In how many classes each system is nearest.
-
-    For a single system, the comparison with equally many real images.
+    """In how many classes each system is nearest, and the comparison with equally many images of
+    all classes (naive) and of the class.
     """
     metric = headline_metric(found, "table3_fewshot_fid", records)
     distances = [r for r in records if r.metric == metric]
@@ -163,22 +155,28 @@ def _fewshot(records: list[Record], found: Merged) -> tuple[str, str]:
     held = [one for one in contests if one is not None]
     if not held:
         return NOTHING, "No system could be measured."
-    label = metric_label(metric, found.known)
-    more = _against_real(held, found)
+    kind, text = _wins(held, found) if any(one.others for one in held) else _alone(held, found)
+    naive = _gaps_to(NAIVE, held, found)
+    if 2 * sum(gap.behind < 0 and not gap.within_noise for gap in naive) > len(naive):
+        kind = BELOW_NAIVE
+    more = _against_naive(naive) + _against_real(held, found)
     more += dict.fromkeys(text for one in held for text in apart(distances, one, found))
-    if any(one.others for one in held):
-        kind, text = _wins(held, label)
-        return kind, " ".join([text, *more])
+    return kind, " ".join([text, *more])
+
+
+def _alone(held: Sequence[Contest], found: Merged) -> tuple[str, str]:
     values = [one.best for one in held]
     low, high = (f(values, key=lambda r: r.value or 0) for f in (min, max))
-    text = (
-        f"{low.system} has no rival here: {label} from {with_error(low, found)} ({low.setting}) to "
-        f"{with_error(high, found)} ({high.setting})."
+    label, n = metric_label(low.metric, found.known), counted(values)
+    ends = [f"{with_error(r, found)} ({r.setting})" for r in (low, high)]
+    return ALONE, (
+        f"{low.system} has {label} from {' to '.join(ends)}{n and ', '}{n}; no other system was measured."
     )
-    return ALONE, " ".join([text, *_against_naive(held, found), *more])
 
 
-def _wins(held: Sequence[Contest], label: str) -> tuple[str, str]:
+def _wins(held: Sequence[Contest], found: Merged) -> tuple[str, str]:
+    values = [one.best for one in held]
+    label = ", ".join(filter(None, (metric_label(values[0].metric, found.known), counted(values))))
     wins: dict[str, list[Contest]] = {}
     for one in held:
         wins.setdefault(one.best.system, []).append(one)
@@ -212,13 +210,13 @@ def _against_real(held: Sequence[Contest], found: Merged) -> list[str]:
     return [f"{said}."]
 
 
-def _against_naive(held: Sequence[Contest], found: Merged) -> list[str]:
+def _against_naive(gaps: Sequence[Gap]) -> list[str]:
     """In how many classes samples are nearer to the real images of the class than equally many
-    images of all classes are.
+    images of all classes are, or farther from them if that is so in more classes.
     """
-    gaps = _gaps_to(NAIVE, held, found)
-    nearer = sum(gap.behind > 0 for gap in gaps)
-    said = f"Nearer to the class than as many of all images (naive) in {nearer} of {len(gaps)}"
+    nearer, farther = (sum(sign * gap.behind > 0 for gap in gaps) for sign in (1, -1))
+    words, count = ("Worse", farther) if farther > nearer else ("Nearer to the class", nearer)
+    said = f"{words} than as many of all images (naive) in {count} of {len(gaps)}"
     return [f"{said}{_within_noise(gaps)}."] if gaps else []
 
 

@@ -5,20 +5,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from reports.page.contest import listed
+from reports.page.contest import counted, listed
+from reports.records.headline import SMOKE
 from reports.records.reading import part_of, short
 from reports.records.run_folder import Run
 from reports.tables.merging import Merged
 from reports.tables.numbers import duration
 
 MOST_NOTES = 4
+MEANINGLESS = "The profile {} only shows that everything runs: its numbers mean nothing{}."
 
 
 def facts(found: Merged) -> tuple[tuple[str, str], ...]:
     """What was measured, by name: for several runs what they share, and what differs."""
     rows = [dict(facts_of(folder)) for folder in found.folders]
     names = dict.fromkeys(name for row in rows for name in row)
-    systems = dict.fromkeys(r.system for r in found.records if not r.reference)
+    systems = _systems(found)
     shared = tuple((name, _shared(name, rows, found.folders)) for name in names)
     return (("Systems", ", ".join(map(_text, systems)) or "none"), *shared)
 
@@ -39,9 +41,17 @@ def title(found: Merged) -> str:
 
 def lede(found: Merged) -> str:
     """The subject of the page in a sentence."""
-    systems = list(dict.fromkeys(r.system for r in found.records if not r.reference))
-    count = len({r.benchmark for r in found.records})
-    return f"{listed(systems) or 'No system'}, by {count} benchmark{'s' * (count != 1)}."
+    systems, count = _systems(found), len({r.benchmark for r in found.records})
+    benchmarks = f"{count} benchmark{'s' * (count != 1)}"
+    n = counted(r for r in found.rows if not r.reference)
+    said = f" Images or other units behind each number: {n}." if n else ""
+    return f"{listed(systems) or 'No system'}, by {benchmarks}.{said}"
+
+
+def _systems(found: Merged) -> list[str]:
+    """The systems that compete: a reference that was not measured everywhere is none."""
+    references = {r.system for r in found.records if r.reference}
+    return [name for name in found.systems if name not in references]
 
 
 def facts_of(folder: Run) -> Iterator[tuple[str, str]]:
@@ -118,8 +128,10 @@ def failures(found: Merged) -> tuple[str, ...]:
 
 
 def warnings(found: Merged) -> tuple[str, ...]:
-    """Reasons for caution: models trained on these images, precision, caveats that many numbers share."""
-    said = list(found.remarks)
+    """Reasons for caution: a profile whose numbers mean nothing, models trained on these images,
+    precision, caveats that many numbers share.
+    """
+    said = [*said_of_profiles(found), *found.remarks]
     for folder in found.folders:
         seen = part_of(folder.notes, "seen_in_training")
         said += [f"{_text(system)}: {_text(text)}" for system, text in seen.items()]
@@ -128,12 +140,26 @@ def warnings(found: Merged) -> tuple[str, ...]:
     return (*dict.fromkeys(said), *_caveats(found))
 
 
+def said_of_profiles(found: Merged) -> list[str]:
+    """That the numbers of runs of the profile `smoke`, or of one made from it, mean nothing."""
+    runs = [run for run in found.folders if _base(run.notes) == SMOKE]
+    named = f" ({listed([run.label for run in runs])})" if len(found.folders) > 1 else ""
+    return [MEANINGLESS.format(SMOKE, named)] if runs else []
+
+
+def _base(notes: Mapping[str, Any]) -> object:
+    """The built-in profile that a run's was made from."""
+    profile = part_of(part_of(notes, "settings"), "profile")
+    return profile.get("base", profile.get("name"))
+
+
 def _caveats(found: Merged) -> Iterator[str]:
-    """The notes of systems' numbers, the most frequent first."""
-    told = (r for r in found.records if r.value is not None and not r.reference)
-    counts = Counter(r.note for r in told if r.note)
+    """The notes of systems' numbers, the most frequent first, with the benchmarks that have them."""
+    told = [r for r in found.records if r.value is not None and not r.reference and r.note]
+    counts = Counter(r.note for r in told)
     for note, count in counts.most_common(MOST_NOTES):
-        yield f"{note} ({count} number{'s' * (count > 1)})"
+        of = listed(list(dict.fromkeys(r.benchmark for r in told if r.note == note)))
+        yield f"{note} ({count} number{'s' * (count > 1)} of {of})"
     if len(counts) > MOST_NOTES:
         yield f"{len(counts) - MOST_NOTES} more notes stand under the tables."
 

@@ -19,7 +19,7 @@ from reports.page.pictures import pictures_of
 from reports.tables.merging import Merged
 
 HERE = Path(__file__).parent
-NUMBER = re.compile(r"(-?\d[\d.,]*(?:e[-+]\d+)?(?: ± \d[\d.]*(?:e[-+]\d+)?)?(?!\w))")
+NUMBER = re.compile(r"((?:\bn = )?-?\d[\d.,]*(?:e[-+]\d+)?(?: ± \d[\d.]*(?:e[-+]\d+)?)?(?!\w))")
 
 
 def render(found: Merged, beside: Path) -> str:

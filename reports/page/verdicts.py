@@ -13,6 +13,7 @@ from statistics import fmean
 from diffae.system.errors import UserError
 from reports.page.contest import (
     ALONE,
+    BEHIND,
     CLEAR,
     LEVEL,
     MOST_REFERENCES,
@@ -20,24 +21,26 @@ from reports.page.contest import (
     SAID,
     Contest,
     apart,
-    contest,
+    counted,
     for_reference,
     gap_text,
+    headline_contests,
     headlined,
     how,
-    is_measured,
+    is_surpassed,
     listed,
     of_whom,
     with_error,
 )
 from reports.page.described import DESCRIBED
-from reports.records.metrics import with_stand_ins
 from reports.records.reading import short
 from reports.records.record import HIGHER, Record
 from reports.records.specs import TableSpec
 from reports.records.uncertainty import carried_by_one
+from reports.tables.contests import is_measured
 from reports.tables.merging import Merged
 from reports.tables.numbers import metric_label, value_text
+from reports.tables.run_record import contest_of
 
 # The verb for the best of a table.
 WORDS = {
@@ -85,33 +88,32 @@ def _left_out(records: Sequence[Record]) -> list[str]:
 
 
 def _of_headline(spec: TableSpec, records: list[Record], found: Merged) -> tuple[str, str]:
-    metrics = with_stand_ins(spec.headline, found.known)
-    shown = [r for r in records if r.metric in metrics]
-    setting = next((s for s in spec.headline_settings if any(r.setting == s for r in shown)), None)
-    rivals = [r for r in shown if setting is None or not setting or r.setting == setting]
-    contests = [
-        (metric, contest([r for r in rivals if r.metric == metric], found)) for metric in metrics
-    ]
-    held = [(metric, one) for metric, one in contests if one is not None]
+    rivals, held = headline_contests(spec, records, found)
     if not held:
         return _scale_only(rivals, found)
-    (_, first), *others = held
-    kind, text = _sentence(WORDS.get(spec.source, "is best"), first, rivals, found, setting)
+    first, *others = held
+    settings = {r.setting for r in rivals}
+    at = f" ({settings.pop()})" if len(settings) == 1 and settings != {""} else ""
+    kind, text = _sentence(WORDS.get(spec.source, "is best"), first, rivals, found, at)
+    if is_surpassed(first, found):
+        kind = BEHIND
     more = [*carried(first, found), *_by_others(first, others, found), *apart(rivals, first, found)]
     return kind, " ".join([text, *more, *for_reference(first, found)])
 
 
 def _sentence(
-    words: str, held: Contest, rivals: Sequence[Record], found: Merged, setting: str | None
+    words: str, held: Contest, rivals: Sequence[Record], found: Merged, at: str
 ) -> tuple[str, str]:
     """The best system, its value, and how far behind the next one is."""
     best = held.best
-    at = f" ({setting})" if setting else ""
     label = metric_label(best.metric, found.known)
-    value = f"{label}{at} {with_error(best, found)}"
+    n = counted([best])
+    value = f"{label}{at} {with_error(best, found)}{n and f' ({n})'}"
     name = best.system + how(best, rivals)
     if not held.others:
-        return ALONE, f"{name} has {value}, and no rival here."
+        is_only = not held.of_other_n and not any(contest_of(r) for r in rivals if not r.reference)
+        what = "was measured" if is_only else "can be compared with it"
+        return ALONE, f"{name} has {value}; no other system {what}."
     if held.level:
         level = listed([gap.record.system + how(gap.record, rivals) for gap in held.level])
         gap = held.level[-1]
@@ -131,15 +133,13 @@ def _sentence(
     return CLEAR, f"{of_whom(held)}{name} {words}: {value}. {behind}{doubt}."
 
 
-def _by_others(first: Contest, others: Sequence[tuple[str, Contest]], found: Merged) -> list[str]:
+def _by_others(first: Contest, others: Sequence[Contest], found: Merged) -> list[str]:
     """Which of the other headline metrics have a different best system."""
     said = []
-    for metric, held in others:
+    for held in others:
         if held.best.system != first.best.system and held.others:
-            value = with_error(held.best, found)
-            said.append(
-                f"By {metric_label(metric, found.known)} it is {held.best.system} ({value})."
-            )
+            value, label = with_error(held.best, found), metric_label(held.best.metric, found.known)
+            said.append(f"By {label} it is {held.best.system} ({value}).")
     return said
 
 

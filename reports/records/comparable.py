@@ -88,9 +88,14 @@ def paper_dataset(name: str, protocol: Mapping[str, Any]) -> str:
 
     Its own name if the paper has no such data set.
     """
-    title = DATA_SET_NAMES.get(re.sub(r"[^a-z]", "", name.lower()), "")
+    title = DATA_SET_NAMES.get(letters(name), "")
     size = _transform(protocol).get("image_size")
     return f"{title} {size}" if title and size else name
+
+
+def letters(name: str) -> str:
+    """The letters of a data set's name, as in `DATA_SET_NAMES`."""
+    return re.sub(r"[^a-z]", "", name.lower())
 
 
 def differences(

@@ -14,6 +14,7 @@ from reports.records.specs import TableSpec
 
 ENOUGH = 5  # images for each dimension of the features, on the smaller side
 PUBLISHED = "paper"  # the profile in which the published metrics lead
+SMOKE = "smoke"  # the profile that only shows that everything runs
 KERNEL = {"fid": "kid"}  # by what a Frechet distance is replaced
 
 Protocols = Mapping[str, Mapping[str, Any]]

@@ -39,6 +39,11 @@ def short(value: object, most: int = 80) -> str:
     return printable(text if len(text) <= most else f"{text[: most - 4]} ...")
 
 
+def named(system: str, reason: str) -> str:
+    """`reason` with the name of the system that it is about, once."""
+    return reason if reason.startswith(system) else f"{system}: {reason}"
+
+
 def for_xml(text: str) -> str:
     """`text` without the control characters that XML 1.0 cannot represent."""
     return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "?", text)

@@ -62,7 +62,7 @@ class Record:
 
 
 COLUMNS = tuple(field.name for field in fields(Record))
-FAST_SOLVER = "ab2-v"  # the `solver` of rows measured with `--solver fast`
+FAST, FAST_SOLVER = "fast", "ab2-v"  # of `--solver fast`, and the `solver` of its rows
 _INTEGERS = ("steps", "n", "calls")
 _FLOATS = ("value", "stderr", "ci_low", "ci_high", "published")
 LONGEST_CELL, LARGEST_INTEGER = 10_000, 10**15

@@ -306,6 +306,13 @@ def _index(arrays: Mapping[str, np.ndarray]) -> list[tuple[str, str]]:
     return [(key, units) for key, units in index]
 
 
+def error_between(was: Record, now: Record, base: Uncertainty, new: Uncertainty) -> Error | None:
+    """The standard error of now - was: paired where the influences of both are known, else from
+    their own standard errors. None where nothing is known.
+    """
+    return difference_error(base, new) or unpaired_error(was, now)
+
+
 def unpaired_error(was: Record, now: Record) -> Error | None:
     """The error from the standard errors in the records, if influences are unknown.
 

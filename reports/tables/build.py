@@ -17,6 +17,7 @@ from reports.records.metrics import METRICS, Metrics, with_stand_ins
 from reports.records.record import COLUMNS, Record, safe_cell
 from reports.records.specs import TableSpec
 from reports.tables import markdown
+from reports.tables.contests import UncertaintyOf, unknown
 from reports.tables.layout import (
     FIELD_LABELS,
     Cell,
@@ -44,6 +45,7 @@ def write_tables(
     title: str,
     context: Mapping[str, str],
     specs: Iterable[TableSpec] = (),
+    uncertainty: UncertaintyOf = unknown,
 ) -> None:
     """Write `overview` and each table of `records` to `out`, as NAME.md and NAME.csv.
 
@@ -52,7 +54,7 @@ def write_tables(
     cell.
     """
     out.mkdir(parents=True, exist_ok=True)
-    for table in build_tables(records, specs):
+    for table in build_tables(records, specs, uncertainty=uncertainty):
         write_table(table, out, title, context)
 
 
@@ -64,17 +66,23 @@ def write_table(table: Table, out: Path, title: str, context: Mapping[str, str])
 
 
 def build_tables(
-    records: Sequence[Record], specs: Iterable[TableSpec] = (), known: Metrics = METRICS
+    records: Sequence[Record],
+    specs: Iterable[TableSpec] = (),
+    known: Metrics = METRICS,
+    uncertainty: UncertaintyOf = unknown,
 ) -> list[Table]:
     """The overview, then each table of `records`, ready for any renderer: by `specs`, plain without
     one.
 
-    `known` defines the metrics. Raises ValueError if two records claim one cell, or two tables one
-    name.
+    `known` defines the metrics, and `uncertainty` gives what decides on bold type. Raises ValueError
+    if two records claim one cell, or two tables one name.
     """
     specs = sorted(specs, key=lambda spec: spec.order)
     chosen = [(s, choose(s, records)) for s in (*specs, *_other_specs(records, specs))]
-    tables = [_overview(chosen, known), *(build(s, some, known) for s, some in chosen if some)]
+    tables = [
+        _overview(chosen, known),
+        *(build(s, some, known, uncertainty) for s, some in chosen if some),
+    ]
     names = [table.name for table in tables]
     if len(set(names)) < len(names):
         raise ValueError(f"two tables would be written to one file: {', '.join(sorted(names))}")

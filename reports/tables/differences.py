@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 
 from reports.records.metrics import Metrics
 from reports.records.record import Record
-from reports.records.uncertainty import Error, difference_error, paired, unpaired_error
+from reports.records.uncertainty import Error, error_between, paired
 from reports.tables.build import headlines
+from reports.tables.contests import own_best
 from reports.tables.layout import Cell, Panel, Table, choose, contests, label
 from reports.tables.merging import Merged
 from reports.tables.numbers import heading, number_text, steps_text, to_error
@@ -19,7 +20,8 @@ from reports.tables.run_record import RunRecord
 NAME = "differences"
 HEADERS = ("benchmark", "number", "A", "B", "B − A", "95 % interval", "how")
 CAPTION = (
-    "The headline of each benchmark, B minus A, ± the standard error of the difference. Paired: both are of the same "
+    "The headline of each benchmark, B minus A, ± the standard error of the difference. Within a run each system is "
+    "taken at its best setting. Paired: both are of the same "
     "images and noise, whose part cancels; partly: some of it is shared (the real images of a Frechet distance, say); "
     "else they are independent. An interval without 0 is a difference at the 5 % level, taken alone: of twenty that are "
     "none, one looks like one."
@@ -60,21 +62,24 @@ def _differences(merged: Merged) -> Iterator[Difference]:
 
 
 def _pairs(rivals: list[RunRecord]) -> Iterator[tuple[RunRecord, RunRecord]]:
-    """Each number with the same one of an earlier run; if there is none, with the first of all."""
+    """Each number with the same one of an earlier run. Of those that no earlier run has, each system
+    at its best setting with the first system at its own.
+    """
     first: dict[str, RunRecord] = {}
+    taken = own_best(rivals)
     for rival in rivals:
         twin = first.setdefault(rival.origin, rival)
-        if rival is not rivals[0]:
-            yield (rivals[0] if twin is rival else twin), rival
+        if twin is not rival:
+            yield twin, rival
+        elif rival in taken[1:]:
+            yield taken[0], rival
 
 
 def _difference(a: RunRecord, b: RunRecord, merged: Merged) -> Difference:
     """B minus A, paired over what both share."""
     assert a.value is not None and b.value is not None
     ours = [merged.uncertainty(r) for r in (a, b)]
-    error = difference_error(*ours)
-    if error is None:
-        return Difference(a, b, b.value - a.value, unpaired_error(a, b), "independent")
+    error = error_between(a, b, *ours)
     units = [{part.units for part in uncertainty} for uncertainty in ours]
     how = "paired" if paired(*ours) else "partly" if units[0] & units[1] else "independent"
     return Difference(a, b, b.value - a.value, error, how)

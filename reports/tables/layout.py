@@ -4,16 +4,16 @@ A `TableSpec` says which record fields name a row and which a column; `build` pi
 Cells keep the records themselves, so a renderer only decides how a number is formatted.
 """
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any
 
 from reports.records.headline import of_like_n
-from reports.records.metrics import METRICS, Metrics, comparable_n, with_stand_ins
-from reports.records.record import HIGHER, LOWER, Record
+from reports.records.metrics import METRICS, Metrics, with_stand_ins
+from reports.records.record import Record
 from reports.records.specs import TableSpec
+from reports.tables.contests import UncertaintyOf, groups_of, leading, unknown
 from reports.tables.numbers import (
     error_texts,
     heading,
@@ -21,10 +21,10 @@ from reports.tables.numbers import (
     metric_label,
     reference_note,
     reference_text,
+    solver_name,
     value_note,
     value_text,
 )
-from reports.tables.run_record import contest_of
 
 FIELD_LABELS = {"steps": "T", "dataset": "data set"}
 # Fields that distinguish records if a table's own keys do not, in the order in which they are tried.
@@ -41,9 +41,9 @@ LABEL, VALUE, REFERENCE = "label", "value", "reference"
 class Cell:
     """A cell as plain text, and what its number needs.
 
-    A LABEL names a row or describes it. A VALUE is a measured number, perhaps the best of its
-    contest: `error` follows ±, and `within` is in brackets. A REFERENCE is the published number
-    beside it. Without a `record` nothing was measured.
+    A LABEL names a row or describes it. A VALUE is a measured number: `error` follows ±, `within`
+    is in brackets, and it is `best` if it is the best of its contest or within noise of it. A
+    REFERENCE is the published number beside it. Without a `record` nothing was measured.
     """
 
     kind: str
@@ -123,8 +123,16 @@ def at_largest_steps(records: Sequence[Record]) -> list[Record]:
     return [replace(r, steps=largest.get(series(r))) for r in kept]
 
 
-def build(spec: TableSpec, chosen: Sequence[Record], known: Metrics = METRICS) -> Table:
-    """Pivot the records that `choose` picked. Raises ValueError if two of them claim one cell."""
+def build(
+    spec: TableSpec,
+    chosen: Sequence[Record],
+    known: Metrics = METRICS,
+    uncertainty: UncertaintyOf = unknown,
+) -> Table:
+    """Pivot the records that `choose` picked. Raises ValueError if two of them claim one cell.
+
+    `uncertainty` gives the influences that decide which numbers are within noise of the best.
+    """
     shown, absent = list(chosen), list[Record]()
     if "system" in spec.columns:  # a column without a number is left out
         measured = {r.system for r in chosen if r.value is not None}
@@ -139,7 +147,8 @@ def build(spec: TableSpec, chosen: Sequence[Record], known: Metrics = METRICS) -
     rows = _row_fields(spec, records)
     metrics = with_stand_ins(spec.metrics, known)
     ordered = _sort(records, (*blocks, *rows, *spec.columns), metrics)
-    best = _best(ordered, spec.columns if "system" in rows else (*rows, *spec.columns), known)
+    rivals = groups_of(ordered, _apart(spec, rows), known)
+    best = frozenset(r for ours in rivals for r in leading(ours, uncertainty))
     alike = of_like_n(ordered, known)
     kept = frozenset(alike)
     panels = [_panel(spec, part, rows, best, known) for part in _group(alike, blocks).values()]
@@ -157,7 +166,7 @@ def shown_fields(records: Sequence[Record], fields: Sequence[str]) -> list[str]:
 def field_text(record: Record, field: str) -> str:
     """A record's field as text; empty where it does not apply."""
     value = getattr(record, field)
-    return "" if value is None else str(value)
+    return "" if value is None else solver_name(value) if field == "solver" else str(value)
 
 
 def reference_header(records: Sequence[Record], known: Metrics = METRICS) -> str:
@@ -257,35 +266,12 @@ def contests(
     spec: TableSpec, chosen: Sequence[Record], known: Metrics = METRICS
 ) -> list[list[Record]]:
     """The numbers of a table that compete with each other, in reading order."""
-    rows = _row_fields(spec, chosen)
-    return _contests(chosen, spec.columns if "system" in rows else (*rows, *spec.columns), known)
+    return groups_of(chosen, _apart(spec, _row_fields(spec, chosen)), known)
 
 
-def _contests(
-    records: Sequence[Record], fields: Sequence[str], known: Metrics
-) -> list[list[Record]]:
-    """Records that agree in metric, data and `fields`, differ in the system, and may be compared."""
-    same = ("metric", "dataset", "split", *(field for field in fields if field != "system"))
-    found: dict[Key, list[Record]] = {}
-    for record in filter(_competes, records):
-        alike = (contest_of(record), comparable_n(record, known))
-        found.setdefault((*alike, *_key(record, same)), []).append(record)
-    return list(found.values())
-
-
-def _best(records: Sequence[Record], fields: Sequence[str], known: Metrics) -> frozenset[Record]:
-    """The best of each contest that has more than one record."""
-    found: set[Record] = set()
-    for rivals in _contests(records, fields, known):
-        values = [r.value for r in rivals if r.value is not None]
-        best = max(values) if rivals[0].direction == HIGHER else min(values)
-        found |= {r for r in rivals if r.value == best and len(rivals) > 1}
-    return frozenset(found)
-
-
-def _competes(record: Record) -> bool:
-    measured = record.value is not None and math.isfinite(record.value)
-    return not record.reference and measured and record.direction in (HIGHER, LOWER)
+def _apart(spec: TableSpec, rows: tuple[str, ...]) -> tuple[str, ...]:
+    """The fields in which numbers that compete agree: those of a column, or of a row of systems."""
+    return spec.columns if "system" in rows else (*rows, *spec.columns)
 
 
 def _spread_missing(records: Sequence[Record], fields: Sequence[str]) -> list[Record]:

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from tabulate import tabulate
 
-from reports.records.record import FAST_SOLVER, Record
+from reports.records.reading import named
+from reports.records.record import FAST, FAST_SOLVER, Record
 from reports.tables.layout import LABEL, REFERENCE, Cell, Panel, Table
-from reports.tables.numbers import difference_text, footnote, value_note
+from reports.tables.numbers import footnote, reference_difference, solver_name, value_note
 from reports.tables.run_record import contest_of, is_pooled
 
 
@@ -37,7 +38,7 @@ def facts(records: Sequence[Record]) -> dict[str, str]:
         "split": _listed(r.split for r in records),
         "n": " to ".join(dict.fromkeys(counts[:1] + counts[-1:])),
         "T": _listed(map(str, sorted({r.steps for r in records if r.steps is not None}))),
-        "solver": _listed(r.solver for r in records),
+        "solver": _listed(solver_name(r.solver) for r in records),
         "network calls per image": _listed(map(str, sorted({r.calls for r in records if r.calls}))),
         "protocol": _listed(r.protocol for r in records),
         "published": _listed(r.published_source for r in records),
@@ -85,10 +86,13 @@ def legend(table: Table) -> str:
     parts = []
     if table.best:
         alike = ", among those measured alike" if any(map(contest_of, records)) else ""
-        parts.append(f"Bold: the best of the systems measured here{alike}.")
+        parts.append(
+            f"Bold: the best of the systems measured here{alike}, and those that chance (95 %) may have put behind it; "
+            "none where chance may explain all differences."
+        )
     if any(r.solver == FAST_SOLVER for r in records):
         parts.append(
-            f"{FAST_SOLVER}: the solver that flags and settings call fast (diffae-bench docs solvers)."
+            f"{FAST}: the solver of that name (diffae-bench docs solvers), {FAST_SOLVER} in CSV files."
         )
     if any(r.value is not None and r.stderr is not None and not is_pooled(r) for r in records):
         parts.append("±: one standard error.")
@@ -103,7 +107,7 @@ def legend(table: Table) -> str:
             f"With brackets: the mean of {several} runs ± the standard deviation between them, and in brackets the "
             "standard error of one run."
         )
-    if any(difference_text(r, table.known) for r in records):
+    if any(reference_difference(r, table.known) for r in records):
         parts.append("After a published value: ours minus it.")
     if any(r.published is not None and r.not_comparable for r in records):
         parts.append("In parentheses: published, not to be compared, for the reason in the note.")
@@ -115,8 +119,7 @@ def legend(table: Table) -> str:
 
 def _reason(record: Record) -> str:
     """Why a system has no number, with its name."""
-    note = value_note(record)
-    return note if note.startswith(record.system) else f"{record.system}: {note}"
+    return named(record.system, value_note(record))
 
 
 def _facts(pairs: Mapping[str, str]) -> str:

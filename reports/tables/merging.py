@@ -82,10 +82,13 @@ class Merged:
         Raises UserError if none can be made.
         """
         try:
-            overview, *tables = build_tables(self.rows, self.specs, self.known)
-            return [overview, *tables, *build_tables(self.times, self.specs, self.known)[1:]]
+            overview, *tables = self._built(self.rows)
+            return [overview, *tables, *self._built(self.times)[1:]]
         except ValueError as error:
             raise UserError(f"{self.where}: {short(error, 200)}") from None
+
+    def _built(self, records: Sequence[Record]) -> list[Table]:
+        return build_tables(records, self.specs, self.known, self.uncertainty)
 
     def uncertainty(self, record: Record) -> Uncertainty:
         """The uncertainty of a number; empty if unknown, and for a mean over several runs."""

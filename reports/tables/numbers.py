@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable
 
 from reports.records.metrics import METRICS, Metrics
-from reports.records.record import HIGHER, LOWER, Record
+from reports.records.record import FAST, FAST_SOLVER, HIGHER, LOWER, Record
 from reports.tables.run_record import is_pooled
 
 MISSING = "n/a"
@@ -34,8 +34,13 @@ def steps_text(record: Record) -> str:
     """T, and the solver if it is not the paper's DDIM; empty if T does not apply."""
     if record.steps is None:
         return ""
-    by = "" if record.solver in ("", "ddim") else f" by {record.solver}"
+    by = "" if record.solver in ("", "ddim") else f" by {solver_name(record.solver)}"
     return f"T = {record.steps}{by}"
+
+
+def solver_name(solver: str) -> str:
+    """The name of a solver as flags and settings have it: `fast` of a record's "ab2-v"."""
+    return FAST if solver == FAST_SOLVER else solver
 
 
 def value_text(record: Record, known: Metrics = METRICS) -> str:
@@ -100,11 +105,16 @@ def difference_text(record: Record, known: Metrics = METRICS) -> str:
 def reference_text(record: Record, known: Metrics = METRICS) -> str:
     """The published value and the difference to it: `0.991, +0.005`.
 
-    In parentheses if it is not comparable.
+    Without the difference, in parentheses, if the two must not be compared: `(0.991)`.
     """
-    parts = (published_text(record, known), difference_text(record, known))
+    parts = (published_text(record, known), reference_difference(record, known))
     text = ", ".join(part for part in parts if part)
     return f"({text})" if text and record.not_comparable else text
+
+
+def reference_difference(record: Record, known: Metrics = METRICS) -> str:
+    """`difference_text` if the two may be compared."""
+    return "" if record.not_comparable else difference_text(record, known)
 
 
 def value_note(record: Record) -> str:

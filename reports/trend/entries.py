@@ -23,6 +23,7 @@ from reports.records.plain import from_plain, to_plain
 from reports.records.reading import part_of, short
 from reports.records.record import HIGHER, LOWER, NEITHER, Record
 from reports.records.run_folder import RUN, read_run
+from reports.tables.contests import own_headlines
 from reports.tables.merging import merge
 from reports.tables.numbers import metric_label
 
@@ -79,6 +80,8 @@ def entry_of(folder: Path, commit: str = "") -> Entry:
     run = read_run(folder)
     overview, notes = merge([run]).tables[0], run.notes
     headlines = [r for r in overview.records if r.metric and not r.reference]
+    taken = set(own_headlines(headlines, run.specs, overview.known))
+    headlines.sort(key=lambda r: r not in taken)  # a badge shows the first of a system
     measured = (r for r in headlines if r.value is not None and math.isfinite(r.value))
     numbers = tuple(_number(r, overview.known) for r in measured)
     if not numbers:

@@ -1,6 +1,7 @@
 """Grids, names and solvers against closed forms. Orders are in test_solver_order.py."""
 
 import math
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -158,10 +159,8 @@ def test_every_method_has_its_functions():
 
 @pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.least == 2])
 def test_a_solver_of_two_steps_refuses_one(name):
-    x = torch.zeros(1, 1)
-    with pytest.raises(
-        UserError, match=f"solver {name.replace('+', '.')}: needs at least 2 steps, not 1"
-    ):
+    x, said = torch.zeros(1, 1), "fast (ab2-v)" if name == "ab2-v" else name
+    with pytest.raises(UserError, match=re.escape(f"solver {said}: needs at least 2 steps, not 1")):
         decode_steps(lambda x, t: x, x, linear_alphas(), 1, solver=name)
 
 

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -259,7 +260,9 @@ def test_a_baseline_without_influences_still_fails_a_damaged_model_and_says_the_
     assert set(verdicts(base, new).values()) == {"regression"} and len(verdicts(base, new)) == 10
     result = command(base, new)
     assert result.returncode == 1
-    assert "**The pairing is lost** for 10 numbers" in result.stdout
+    said = " ".join(result.stdout.split())
+    named = re.search(r"\*\*The pairing is lost\*\* for 10 numbers \((.*?); 7 more\)", said)
+    assert named[1].count("DiffAE: AUROC of reconstruction, ") == 3
     slight = write_run(tmp_path / "slight", {key: v - 0.001 for key, v in DAMAGED.items()})
     assert set(verdicts(base, slight).values()) == {"unresolved"}
 

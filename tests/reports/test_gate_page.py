@@ -158,6 +158,15 @@ def test_the_least_certain_is_named_with_what_would_help(large):
     assert float(found[3].replace(",", "")) == pytest.approx(times, rel=0.05)
 
 
+def test_a_loss_that_no_number_of_images_would_show_asks_for_a_margin(large):
+    """Its error is 2,000 times the margin: four million times as many images."""
+    c = next(c for c in large if c.verdict == "unresolved")
+    vast = replace(c, loss=0.0, error=Error(1.0, math.inf), margin=1 / 2_000)
+    page = " ".join(terminal(findings([vast])).split())
+    assert "this one would take over 1,000 times as many: give it a margin of 2 or more" in page
+    assert not re.search(r"\d,\d{3},\d{3}", page)
+
+
 def test_a_cost_that_moved_below_the_printed_digits_is_no_news(large):
     for page in pages(large):
         assert "latent size" not in page.split("<details>")[0]

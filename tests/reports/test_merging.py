@@ -35,8 +35,8 @@ def table(tmp_path, *sources, table=TABLE1):
 
 
 def test_a_run_of_one_system_stands_beside_a_run_of_another(tmp_path):
-    a = run(tmp_path / "a", [number("DiffAE", "ssim", 0.95, stderr=0.01)])
-    b = run(tmp_path / "b", [number("Mine", "ssim", 0.97, stderr=0.01, setting="")], weights="w1")
+    a = run(tmp_path / "a", [number("DiffAE", "ssim", 0.95, stderr=0.001)])
+    b = run(tmp_path / "b", [number("Mine", "ssim", 0.97, stderr=0.001, setting="")], weights="w1")
     page, frame = table(tmp_path, a, b)
     assert dict(zip(frame["system"], frame["value"], strict=True)) == {"DiffAE": 0.95, "Mine": 0.97}
     assert dict(zip(frame["system"], frame["best"], strict=True)) == {"DiffAE": False, "Mine": True}

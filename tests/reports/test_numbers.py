@@ -1,11 +1,23 @@
+from dataclasses import replace
+
 import pytest
 
-from reports.records.record import Record
-from reports.tables.numbers import error_text, number_text, published_text
+from diffae.diffusion.scheme import find
+from reports.records.record import FAST_SOLVER, Record
+from reports.tables.numbers import error_text, number_text, published_text, steps_text
 
 
 def record(metric, value, stderr=None, published=None):
     return Record("b", "t", "s", "d", "test", "", None, metric, value, stderr, published=published)
+
+
+@pytest.mark.parametrize(
+    ("solver", "text"),
+    [("ddim", "T = 4"), ("ab2-v", "T = 4 by fast"), ("ab2-v:power-3", "T = 4 by ab2-v:power-3")],
+)
+def test_a_solver_has_the_name_that_is_typed(solver, text):
+    assert str(find("fast")) == FAST_SOLVER
+    assert steps_text(replace(record("ssim", 0.5), steps=4, solver=solver)) == text
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from benchmarks.tasks.probes import ADAM
 from reports.records.comparable import PROTOCOLS, STEPS
 from reports.records.published import attach, lookup
 from reports.records.record import Record
+from reports.tables.numbers import reference_text
 
 
 def record(**changes):
@@ -76,6 +77,19 @@ def test_table_4_goes_by_data_set(dataset, fid, theirs):
     )
     assert (found.value, found.dataset) == (fid, theirs)
     assert found.source == "Preechakul et al. 2022, Table 4"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "there"),
+    [("portraits", True), ("celeba-hq", True), ("CelebA 64", True), ("fashion-mnist", False)],
+)
+def test_the_mean_over_celeba_s_attributes_is_beside_no_mean_of_other_classes(dataset, there):
+    row = record(
+        table="section5.3_probe", metric="auroc", setting="mean", dataset=dataset, steps=None
+    )
+    found = attach(row, FULL)
+    assert (found.published is not None) == there
+    assert reference_text(found) == ("(0.925)" if there else "")  # not compared: no difference
 
 
 @pytest.mark.parametrize(

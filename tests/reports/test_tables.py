@@ -3,13 +3,16 @@ import math
 import re
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 from page_runs import number
+from scipy import stats
 from scipy.stats import norm
 
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.tables import specs
+from reports.records.uncertainty import of_mean
 from reports.tables.build import build_tables, write_tables
 from reports.tables.layout import build
 
@@ -84,6 +87,47 @@ def test_the_best_real_system_is_bold_by_direction(tmp_path):
     assert "**" not in "".join(cells(markdown, "DDIM", "x_T inverted", "20"))
     assert "**" not in "".join(cells(markdown, "dummy: perfect", "", "20"))
     assert set(frame[frame["best"]]["system"]) == {"DiffAE"}
+
+
+@pytest.mark.parametrize(
+    ("shifts", "bold"),
+    [
+        ((0.0, -0.01, -0.02), {0}),  # each behind on every image, by less than the images' spread
+        ((0.0, 0.0, -0.02), {0, 1}),  # a tie
+        ((0.0, 0.0, 0.0), set()),  # three recalls of 0
+        ((0.0, "chance", -0.02), {0, 1}),
+        ((0.0, "chance", "chance"), set()),
+    ],
+)
+def test_bold_is_what_chance_may_not_have_put_first(shifts, bold):
+    """By the paired error, as SciPy's paired t-test has it."""
+    (spec,) = (spec for spec in SPECS if spec.name == "table1_reconstruction")
+    rng = np.random.default_rng(2)
+    images = rng.normal(0.5, 0.1, 40)
+    scores = [
+        images + (rng.normal(-0.001, 0.02, 40) if shift == "chance" else shift) for shift in shifts
+    ]
+    levels = {
+        i
+        for i, x in enumerate(scores)
+        if x is scores[0] or not stats.ttest_rel(scores[0], x).pvalue < 0.05
+    }
+    assert levels == (bold or set(range(3)))
+    records = [
+        record(spec.name, f"system {i}", "", 10, "ssim", x.mean()) for i, x in enumerate(scores)
+    ]
+    known = {r: of_mean(x, "images") for r, x in zip(records, scores, strict=True)}
+    assert build(spec, records, uncertainty=known.get).best == {records[i] for i in bold}
+
+
+def test_without_influences_bold_goes_by_the_errors_of_the_numbers():
+    (spec,) = (spec for spec in SPECS if spec.name == "table1_reconstruction")
+    for error, others in ((0.001, 0), (0.01, 1), (None, 0)):
+        records = [
+            record(spec.name, name, "", 10, "ssim", value, stderr=error)
+            for name, value in (("A", 0.9), ("B", 0.89), ("C", 0.5))
+        ]
+        assert build(spec, records).best == set(records[: 1 + others])
 
 
 @pytest.mark.parametrize("elsewhere", [{"split": "valid"}, {"dataset": "CelebA 32"}])

@@ -19,6 +19,7 @@ from benchmarks.runtime.errors import SystemFailed
 from benchmarks.systems.protocol.base import System
 from benchmarks.systems.protocol.checked import Checked
 from diffae.data import Dataset
+from reports.records.reading import named
 
 FIT_BATCH = 512  # at least so many images at a time, if there are
 
@@ -70,7 +71,7 @@ class Evaluation:
                 precision_guard.refuse_beyond(found, system, name)
                 say(f"{system.title} in {name} deviates: {precision_guard.summary(found)}")
             except SystemFailed as failure:
-                say(f"not run: {system.title}: {failure}")
+                say(f"not run: {named(system.title, str(failure))}")
                 self._drop(system, failure)
 
     def _drop(self, system: System, failure: SystemFailed) -> None:

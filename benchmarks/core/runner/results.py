@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from benchmarks.core.rows import Row
+from benchmarks.core.rows import Row, uncertainty_of
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.precision_guard import Deviations
 from benchmarks.core.runner.samples import frame_of
@@ -25,6 +25,7 @@ from reports.records.record import COLUMNS, Distinct, Record, record_key
 from reports.records.specs import TableSpec
 from reports.tables import markdown, numbers
 from reports.tables.build import build_tables, printed
+from reports.tables.contests import own_headlines
 from reports.tables.layout import Table
 
 if TYPE_CHECKING:
@@ -117,23 +118,23 @@ class Results:
     @cached_property
     def tables(self) -> dict[str, Table]:
         """The tables that these rows make, by name; "overview" has the headlines of all."""
-        return {table.name: table for table in build_tables(self.rows, self.specs)}
+        built = build_tables(self.rows, self.specs, uncertainty=uncertainty_of)
+        return {table.name: table for table in built}
 
     def summary(self) -> str:
         """One line per model, to be printed: the headline of each benchmark at the largest T, ±
         its standard error.
 
-        If a benchmark has several settings, the first is shown, such as x_T inverted. "-" means not
-        measured; `frame` gives the reason.
+        Each model is taken at its best setting, as on the page. "-" means not measured; `frame`
+        gives the reason.
         """
         known = self.tables["overview"].known
         headlines = self.tables["overview"].records
         systems = dict.fromkeys(record.system for record in headlines)
         columns: dict[str, dict[str, Record]] = {}
-        for record in headlines:
-            if record.value is not None:
-                rivals = columns.setdefault(f"{record.benchmark}: {record.metric}", {})
-                rivals.setdefault(record.system, record)
+        for record in own_headlines(headlines, self.specs, known):
+            rivals = columns.setdefault(f"{record.benchmark}: {record.metric}", {})
+            rivals.setdefault(record.system, record)
         headers = [_column(list(rivals.values()), known) for rivals in columns.values()]
         rows = [
             [system, *(_cell(rivals.get(system), known) for rivals in columns.values())]

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from benchmarks.core import tables
 from benchmarks.core.context import Context
-from benchmarks.core.rows import Row
+from benchmarks.core.rows import Row, uncertainty_of
 from benchmarks.core.runner import precision_guard, provenance
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.request import Options
@@ -262,11 +262,12 @@ class RunFolder:
         with writing(self.out, ANOTHER_OUT):
             write_uncertainties(self.out / INFLUENCES, self._uncertainties)
             write_samples(self.out / SAMPLES, self.rows, context.dataset)
-            write_tables(self.rows, self.out / TABLES, title, foot, specs)
+            write_tables(self.rows, self.out / TABLES, title, foot, specs, uncertainty_of)
             if self.times:
                 write_records(self.out / TIMES, self.times)
                 machine = {name: str(self.times[0].measured_by[name]) for name in MACHINE}
-                for table in build_tables(self.times, specs)[1:]:  # the first is the overview
+                built = build_tables(self.times, specs, uncertainty=uncertainty_of)
+                for table in built[1:]:  # the first is the overview
                     write_table(table, self.out / TABLES, title, machine)
 
     def _write_run(self, ending: dict[str, Any] | None = None) -> None:

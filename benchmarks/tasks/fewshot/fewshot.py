@@ -289,6 +289,7 @@ BENCHMARK = Benchmark(
             columns=("metric", "system"),
             metrics=("kid", "cmmd", "fid", "fid_seed_std", "acceptance_rate"),
             headline=("fid",),
+            headline_settings=("binary/", "pu/"),
             order=40,
         ),
     ),

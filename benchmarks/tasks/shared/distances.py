@@ -26,7 +26,6 @@ SHARES = 16  # files of a distance at most: so many processes can share it
 BETWEEN = {"kid": kernel.between, "cmmd": kernel.cmmd, "fid": frechet_jackknife.between}
 PAIRED = {"rkid": kernel.paired, "rfid": paired_jackknife}
 TITLES = {"kid": "a kernel distance", "cmmd": "CMMD", "fid": "a Frechet distance"}
-FEW = "no error: too few images inside a ball, or outside"
 TITLES |= {"rkid": TITLES["kid"], "rfid": TITLES["fid"]}
 
 
@@ -118,7 +117,7 @@ def overlap_rows(
             one = found[metric]
             value = one.value
             error = of_influences(one.influences, units) if one.has_error else UNKNOWN
-            reason = "" if error else FEW
+            reason = "" if error else one.why_no_error
         notes = "; ".join(filter(None, (note, reason)))
         name = seen_through(metric, network.network)
         yield row(name, value, uncertainty=error, n=len(samples), note=notes)

@@ -11,6 +11,7 @@ from reports.page.plots.drawing import draw
 from reports.records.record import Record
 from reports.records.uncertainty import t_quantile
 from reports.tables.merging import Merged
+from reports.tables.numbers import solver_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -98,7 +99,7 @@ def series_of(
         marker = (own + own // COLOURS + 3 * solver + 5 * setting) % MARKERS
         distinct = dict.fromkeys(points)  # a number may be in two tables
         ordered = tuple(sorted(distinct, key=lambda p: p.x))
-        name = ", ".join(filter(None, key))
+        name = ", ".join(filter(None, (*key[:2], *map(solver_name, key[2:]))))
         made.append(Series(name, ordered, own % COLOURS, marker, setting % DASHES))
     return tuple(made)
 

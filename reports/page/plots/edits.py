@@ -6,7 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from reports.page.contest import first_metric
-from reports.page.described import strength_of
 from reports.page.plots.data import (
     Plot,
     Series,
@@ -19,6 +18,7 @@ from reports.page.plots.data import (
 from reports.page.plots.drawing import SOFT, place
 from reports.page.plots.lines import LEFT, paint_series
 from reports.records.record import Record
+from reports.tables.contests import strength_of
 from reports.tables.merging import Merged
 from reports.tables.numbers import heading
 
@@ -39,14 +39,14 @@ def identity(found: Merged) -> Iterator[Plot]:
     records = numbers_of(found, TABLE)
     metric = first_metric(found, records, "arcface")
     ours = [r for r in records if r.metric == metric]
-    edits = [(r, *strength_of(r)) for r in ours]
+    edits = [(r, *strength_of(r.setting)) for r in ours]
     attributes = list(dict.fromkeys(a for _, a, s in edits if s is not None))
     if not attributes:
         return
     panels: Panels = {}
     for attribute in attributes[:MOST]:
         edited = [r for r, a, _ in edits if a == attribute]
-        points = grouped(edited, lambda r: (r.system,), lambda r: strength_of(r)[1])
+        points = grouped(edited, lambda r: (r.system,), lambda r: strength_of(r.setting)[1])
         panels[attribute] = series_of(found, points)
     scale = [r for r, _, s in edits if s is None and r.setting.startswith("the same person")]
     label = heading(metric, ours, found.known)

@@ -221,7 +221,10 @@ def test_solver_sets_every_benchmark_that_takes_steps():
             "reconstruction.solver: solver heun cannot encode an image; ddim",
         ),
         (["identity", "--set", "identity.solver=nosuch"], "no solver 'nosuch'"),
-        (["all", "--steps", "1"], "samples.steps: solver ab2-v: needs at least 2 steps, not 1"),
+        (
+            ["all", "--steps", "1"],
+            "samples.steps: solver fast (ab2-v): needs at least 2 steps, not 1",
+        ),
         (
             ["reconstruction", "--set", "reconstruction.beside_steps=1"],
             "reconstruction.beside_steps",

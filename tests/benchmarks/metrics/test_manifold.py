@@ -142,6 +142,16 @@ def test_a_share_of_almost_all_has_no_error(outside, has_error):
     found = precision(Manifold.of(a), Manifold.of(b))
     assert found.value == 1 - outside / 80
     assert found.has_error == has_error
+    if not has_error:
+        said = f"the share is {80 - outside} of 80, and an error needs 5 or more on either side"
+        assert found.why_no_error == f"no error: {said}"
+
+
+def test_a_number_without_an_error_says_what_the_halves_lack():
+    same = Estimate(0.5, np.full((19, 2), 0.5), 80)
+    few = Estimate(0.5, np.full((19, 2), np.nan), 80)
+    assert same.why_no_error == "no error: all halves of the images give the same number"
+    assert few.why_no_error == "no error: half of the images is too few for a ball"
 
 
 # ----------------------------------------------------------------------------------------------

@@ -172,7 +172,7 @@ def test_appendix_f_takes_pairs_of_held_out_images(planned):
 
 def test_what_cannot_be_reported_is_said(planned):
     assert re.search(r"not run: identity: DiffAE: no face recognition weights: ", planned.text)
-    assert "not run: probes: DDIM: cannot encode a semantic code" in planned.text
+    assert "not run: probes: DDIM cannot encode a semantic code" in planned.text
 
 
 @pytest.mark.slow  # 9 s; .ci/run has it run

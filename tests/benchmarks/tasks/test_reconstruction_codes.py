@@ -154,7 +154,11 @@ def test_perfect_reconstructions_are_at_no_distance(context):
     assert found[TABLE1, "", "rkd_effnet"].stderr == 0
     for metric in ("precision_effnet", "recall_effnet"):
         row = found[TABLE1, "", metric]
-        assert (row.value, row.stderr) == (1, None) and row.note.startswith("no error: too few")
+        assert (row.value, row.stderr) == (1, None)
+        assert (
+            row.note
+            == f"no error: the share is {COUNT} of {COUNT}, and an error needs 5 or more on either side"
+        )
 
 
 def test_reconstructions_are_held_against_their_originals_as_two_sets(context):

@@ -15,6 +15,7 @@ from page_runs import HARMFUL, SCORES, harmful, number, two_systems, write_run
 from diffae.sheet import Sheet
 from diffae.sheet import write as write_sheet
 from reports.page import write
+from reports.page.summary import summary
 from reports.records.record import read_records
 from reports.records.uncertainty import difference_error
 from reports.tables.merging import read
@@ -127,7 +128,31 @@ def test_what_failed_comes_first(tmp_path):
     assert said < max(i for i, text in enumerate(page.texts) if text == "In short")
 
 
-def test_it_begins_with_pictures_and_conclusions_and_ends_with_how_it_was_measured(tmp_path):
+@pytest.mark.parametrize(
+    ("profile", "said"),
+    [
+        ({"name": "smoke", "base": "smoke"}, True),
+        ({"name": "mine", "base": "smoke"}, True),
+        ({"name": "smoke", "base": "quick"}, False),
+        ({"name": "quick"}, False),
+    ],
+)
+def test_a_page_of_smoke_says_that_its_numbers_mean_nothing(tmp_path, profile, said):
+    """And so does the terminal. Before all verdicts, beside the number of images."""
+    run = two_systems(tmp_path / "run", SCORES * 0.1, settings={"profile": profile})
+    texts = page_of(run, out=tmp_path).texts
+    assert ("Before you believe these numbers" in texts) == said
+    words = "The profile smoke only shows that everything runs: its numbers mean nothing."
+    assert (words in texts) == (summary(read([run]))[0] == words) == said
+    n, first = (
+        texts.index(next(t for t in texts if name in t)) for name in ("n = 50.", "In short")
+    )
+    assert n < first and (not said or n < texts.index(words))
+
+
+def test_it_begins_with_warnings_pictures_and_conclusions_and_ends_with_how_it_was_measured(
+    tmp_path,
+):
     run = two_systems(tmp_path / "run", SCORES * 0.1, seen_in_training={"DiffAE": "saw the images"})
     rows = ("input", "x_T inverted", "x_T random")
     notes = [["", ""], ["MSE 6.1e-05", ""], ["", ""]]
@@ -144,7 +169,7 @@ def test_it_begins_with_pictures_and_conclusions_and_ends_with_how_it_was_measur
     facts, known, verdict, lead = (
         next(i for i, text in enumerate(page.texts) if name in text) for name in names
     )
-    assert lead < verdict < known < facts
+    assert known < lead < verdict < facts
     assert page.texts[lead].endswith(", ".join(rows))
     assert "6.1e-05" in page.texts  # in an element of its own, where no line ends
     first = [tag for tag, _ in page.elements]

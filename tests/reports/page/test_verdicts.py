@@ -6,7 +6,8 @@ import pytest
 from page_runs import SCORES, fid, measured, number, two_systems, write_measured, write_run
 from scipy import stats
 
-from reports.page.contest import ALONE, CLEAR, LEVEL, NOTHING
+from reports.page.contest import ALONE, BEHIND, BELOW_NAIVE, CLEAR, LEVEL, NOTHING
+from reports.page.summary import summary
 from reports.page.verdicts import verdicts
 from reports.records.metrics import METRICS
 from reports.records.record import LOWER, NEITHER
@@ -53,7 +54,7 @@ def test_equal_systems_are_said_to_be_the_same(tmp_path):
 def test_lower_is_better_where_it_is(tmp_path):
     found = verdict_of(write_run(tmp_path / "run", [fid("A", 12.0), fid("B", 9.0)]))
     assert found.text.startswith(
-        "B draws the samples that are nearest to the data: FID 9.00. A follows with 12.00"
+        "B draws the samples that are nearest to the data: FID 9.00 (n = 50). A follows with 12.00"
     )
     assert "no error of this difference is known" in found.text
 
@@ -64,16 +65,20 @@ def test_rows_of_a_scale_never_win(tmp_path):
     assert found.kind == ALONE
     assert (
         found.text
-        == "DiffAE has FID 9.00, and no rival here. For reference: real images 1.00 (better)."
+        == "DiffAE has FID 9.00 (n = 50); no other system was measured. For reference: real images 1.00 (better)."
     )
 
 
 def test_nobody_is_best_of_all_beside_a_better_reference(tmp_path):
     table, best = (
         "appendix_f_smoothness",
-        "A interpolates most smoothly: PPL 8.00. B follows with 9.00, 1.00 behind",
+        "A interpolates most smoothly: PPL 8.00 (n = 50). B follows with 9.00, 1.00 behind",
     )
-    for value, whom, more in ((7.0, "Of A and B, ", " (better)"), (8.5, "", "")):
+    for value, whom, more in (
+        (7.0, "Of A and B, ", " (better)"),
+        (8.5, "", " (better than B)"),
+        (9.5, "", ""),
+    ):
         records = [
             number(table, "ppl", 8.0, system="A", benchmark="interpolation"),
             number(table, "ppl", 9.0, system="B", benchmark="interpolation"),
@@ -85,6 +90,40 @@ def test_nobody_is_best_of_all_beside_a_better_reference(tmp_path):
         )
 
 
+@pytest.mark.parametrize("others", [(), ("My VAE",)])
+def test_every_reference_that_is_better_than_a_system_is_named(tmp_path, others):
+    """Here by an AUROC on the same images: four are better than the best system, one is better than
+    My VAE alone, which is behind by 0.02, and one than none. On the terminal too.
+    """
+    better = ["random encoder", "pixels", "timm", "raw pixels"]
+    shifts = {"DiffAE": 0.0, **dict.fromkeys(others, -0.02)}
+    scale = {**dict.fromkeys(better, 0.019), "half": -0.01, "noise": -0.3}
+    pairs = [
+        measured(
+            number(
+                "section5.3_probe", "auroc", None, system=system, setting="mean",
+                benchmark="probes", reference=system in scale,
+            ),
+            SCORES + shift + RNG.normal(0, 1e-3, 50),
+        )
+        for system, shift in {**shifts, **scale}.items()
+    ]  # fmt: skip
+    run = write_measured(tmp_path / "run", pairs)
+    found = verdict_of(run)
+    assert found.kind == BEHIND
+    said = found.text.partition("For reference: ")[2]
+    for name in better:
+        assert f"{name} " in said and said.count("(better)") == len(better)
+    assert ("half" in said, "(better than My VAE)" in said) == (bool(others), bool(others))
+    assert "noise" not in said
+    lines = summary(read([run]))
+    told = dict.fromkeys(better, "reference, better")
+    told["half"] = "reference, better than 1 of 2" if others else "reference"
+    for name, words in told.items():
+        assert [line for line in lines if f" {name} " in line and line.endswith(f"  {words}")]
+    assert lines[0].endswith("  best system" if others else "  the only system")
+
+
 def test_numbers_that_depend_on_n_compare_at_one_n(tmp_path):
     """Two systems have 128 samples and compare; a third and real images of 2,048 do not, whatever
     they have.
@@ -94,7 +133,7 @@ def test_numbers_that_depend_on_n_compare_at_one_n(tmp_path):
     records = [fid(s, v, n=n, reference=reference) for s, v, n, reference in rows]
     text = verdict_of(write_run(tmp_path / "run", records)).text
     assert text.startswith(
-        "Of B and A, B draws the samples that are nearest to the data: FID 80.00. A follows"
+        "Of B and A, B draws the samples that are nearest to the data: FID 80.00 (n = 128). A follows"
     )
     assert "Not compared, for FID depends on n, here 128: C (n = 2,048)." in text
     assert text.endswith("For reference: real, 128 50.00 (better).")
@@ -116,9 +155,33 @@ def test_samples_of_a_class_are_held_against_as_many_real_images(tmp_path):
         ]
     text = verdict_of(write_run(tmp_path / "run", records)).text
     assert text.startswith(
-        "DiffAE has no rival here: FID from 300.00 (binary/Male) to 320.00 (pu/Male)."
+        "DiffAE has FID from 300.00 (binary/Male) to 320.00 (pu/Male), n = 128; no other system was measured."
     )
     assert text.endswith("Nearer to the class than as many of all images (naive) in 1 of 2.")
+
+
+@pytest.mark.parametrize(("behind", "kind"), [(20.0, BELOW_NAIVE), (0.1, ALONE), (-20.0, ALONE)])
+@pytest.mark.parametrize("rival", [False, True])
+def test_samples_that_are_worse_than_naive_are_said_to_be_so(tmp_path, behind, kind, rival):
+    """In each of eight classes by `behind`, where chance is 3; a system that is worse still does not
+    make them good.
+    """
+    pairs = []
+    for i in range(8):
+        row = partial(
+            number, "table3_fewshot_fid", "kid", None, setting=f"binary/{i}", benchmark="fewshot"
+        )
+        for system, more in (("naive", 0.0), ("DiffAE", behind), ("DDIM", behind + 90)):
+            values = RNG.normal(0, 15 / np.sqrt(2), 50)
+            values += 300 + more - values.mean()
+            if rival or system != "DDIM":
+                record = row(system=system, reference=system == "naive")
+                pairs.append(measured(record, values, units=f"blocks of {system}, {i}"))
+    found = verdict_of(write_measured(tmp_path / "run", pairs))
+    assert found.kind == (CLEAR if rival and kind == ALONE else kind)
+    words = "Worse" if behind > 0 else "Nearer to the class"
+    noise = "; 8 of the 8 are within noise" * (abs(behind) < 1)
+    assert f" {words} than as many of all images (naive) in 8 of 8{noise}." in found.text
 
 
 def test_one_class_that_is_sure_is_a_clear_verdict(tmp_path):
@@ -134,7 +197,7 @@ def test_one_class_that_is_sure_is_a_clear_verdict(tmp_path):
     found = verdict_of(write_measured(tmp_path / "run", pairs))
     assert found.kind == CLEAR
     assert found.text.startswith(
-        "DiffAE is nearest in 2 of 2 classes by FID (in 1 of them within noise)."
+        "DiffAE is nearest in 2 of 2 classes by FID, n = 50 (in 1 of them within noise)."
     )
 
 
@@ -193,7 +256,8 @@ def test_another_best_by_another_metric_is_said(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("metric", "words"), [("arcface", "kept (ArcFace)"), ("id_dlib", "lost (id_dlib)")]
+    ("metric", "words"),
+    [("arcface", "kept (ArcFace, n = 50)"), ("id_dlib", "lost (id_dlib, n = 50)")],
 )
 def test_an_edit_is_said_to_keep_or_to_lose_the_person(tmp_path, metric, words):
     """By a similarity or by a distance; the logit is neither."""
@@ -215,7 +279,7 @@ def test_of_several_feature_networks_the_published_one_is_quoted(tmp_path):
     row = partial(number, "appendix_c_memorisation", benchmark="memorisation", setting="median")
     records = [row("nn_ratio_effnet", 0.5), row("nn_ratio_inception", 0.75)]
     (said,) = verdicts(read([write_run(tmp_path / "run", records)]))
-    assert "(Inception ratio, median): DiffAE 0.750" in said.text and "0.5" not in said.text
+    assert "(Inception ratio, median, n = 50): DiffAE 0.750" in said.text and "0.5" not in said.text
 
 
 def test_a_reconstruction_is_said_to_keep_the_person_where_nothing_is_edited(tmp_path):
@@ -227,7 +291,9 @@ def test_a_reconstruction_is_said_to_keep_the_person_where_nothing_is_edited(tmp
         row("id_dlib", 0.5, setting="different images", system="real images", reference=True),
     ]
     (said,) = verdicts(read([write_run(tmp_path / "run", records)]))
-    assert said.text.startswith("Identity lost (id_dlib) by the reconstruction: DiffAE 0.2500.")
+    assert said.text.startswith(
+        "Identity lost (id_dlib, n = 50) by the reconstruction: DiffAE 0.2500."
+    )
     assert "For reference: different images 0.5000." in said.text
 
 

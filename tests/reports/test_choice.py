@@ -1,0 +1,121 @@
+"""Terminal, page, bold type, differences, history, `Results.summary` and gate name the same settings,
+values and differences of one run folder.
+"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from page_runs import SCORES, measured, number, write_measured
+from scipy import stats
+
+from benchmarks.core.rows import Row
+from benchmarks.core.runner.results import Results
+from reports.gate.verdicts import compare, read_margins, read_run
+from reports.gate.words import sentence
+from reports.page.aspects import panels_of
+from reports.page.summary import summary
+from reports.page.verdicts import verdicts
+from reports.tables.differences import table_of_differences
+from reports.tables.merging import merge, read
+from reports.trend.entries import entry_of
+from reports.trend.exports import badge
+
+RNG = np.random.default_rng(3)
+HARD = SCORES - 0.05
+# (system, setting, T) -> SSIM of each image. My VAE's is behind DiffAE's best by some 0.165.
+OURS, VAE = ("DiffAE", "x_T random", 100), ("My VAE", "", None)
+RUN = {
+    ("DiffAE", "x_T inverted", 4): HARD + 0.02,
+    ("DiffAE", "x_T random", 4): HARD + 0.01,
+    ("DiffAE", "x_T inverted", 100): HARD - 0.1 + RNG.normal(0, 0.01, 50),
+    OURS: HARD + RNG.normal(0, 0.01, 50),
+    VAE: HARD - 0.165 + RNG.normal(0, 0.01, 50),
+}
+
+
+def pairs(scores):
+    fields = {"table": "table1_reconstruction", "metric": "ssim", "value": None}
+    return [
+        measured(number(**fields, system=system, setting=setting, steps=steps), values)
+        for (system, setting, steps), values in scores.items()
+    ]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("choice") / "run"
+    return write_measured(folder, pairs(RUN), ended="2026-11-27T10:00:00+00:00")
+
+
+def test_terminal_page_table_and_differences_take_a_system_at_its_best(run):
+    found = read([run])
+    test = stats.ttest_rel(RUN[OURS], RUN[VAE])
+    ours, vae = (RUN[key].mean() for key in (OURS, VAE))
+    behind, error = ours - vae, (ours - vae) / test.statistic
+
+    first, second = (" ".join(line.split()) for line in summary(found))
+    assert first == f"reconstruction: SSIM ↑, DiffAE, x_T random {_with_error(OURS)} best"
+    assert second == f"T = 100, n = 50 My VAE {_with_error(VAE)} {behind:.4f} behind"
+
+    (verdict,) = verdicts(found)
+    assert verdict.text.startswith("DiffAE (x_T random, T = 100) reconstructs best: SSIM ")
+    assert f"best: SSIM {_with_error(OURS)} (n = 50). My VAE follows with {vae:.4f}" in verdict.text
+    assert f", {behind:.4f} ± {error:.4f} behind." in verdict.text
+
+    (best,) = found.tables[1].best
+    assert (best.system, best.setting, best.steps) == OURS
+
+    (difference,) = table_of_differences(merge([read_run(run)])).panels[0].rows
+    texts = [cell.text for cell in difference]
+    assert texts[2:4] == ["DiffAE, x_T random, T = 100", "My VAE"] and texts[-1] == "paired"
+    assert texts[4] == f"-{behind:.4f} ± {error:.4f}"
+
+    panels = {one["system"]: one["aspects"]["structure"] for one in panels_of(found, {})["panels"]}
+    assert panels["DiffAE"][0]["words"] == "x_T random, T = 100"
+    assert panels["My VAE"][0]["against"] == f"{behind:.4f} ± {error:.4f} behind DiffAE"
+
+
+def _with_error(key) -> str:
+    return f"{RUN[key].mean():.4f} ± {stats.sem(RUN[key]):.4f}"
+
+
+def test_the_badge_and_the_summary_of_results_have_these_numbers(run):
+    assert json.loads(badge(entry_of(run)))["message"] == _with_error(OURS)
+    rows = tuple(Row(**vars(r), uncertainty=found) for r, found in pairs(RUN))
+    results = Results(rows, (), None, "quick", 0, {}, read_run(run).specs)
+    _, _, _, ours, vae = results.summary().splitlines()
+    assert ours.split("  ")[-1].strip() == _with_error(OURS)
+    assert vae.split("  ")[-1].strip() == _with_error(VAE)
+    assert {r.value for r in results.tables["table1_reconstruction"].best} == {RUN[OURS].mean()}
+
+
+def test_the_gate_finds_the_same_difference(run, tmp_path):
+    """Where DiffAE's number became that of My VAE."""
+    other = write_measured(tmp_path / "new", pairs({**RUN, OURS: RUN[VAE]}))
+    found = compare(read_run(run), read_run(other), read_margins())
+    (one,) = (c for c in found if c.verdict == "regression")
+    test = stats.ttest_rel(RUN[OURS], RUN[VAE])
+    behind = RUN[OURS].mean() - RUN[VAE].mean()
+    assert one.loss == pytest.approx(behind)
+    assert one.error.stderr == pytest.approx(behind / test.statistic, rel=1e-4)
+    assert sentence(one).startswith("DiffAE: SSIM of reconstruction, x_T random, at T = 100 fell")
+
+
+def test_what_two_runs_have_is_compared_at_each_of_its_settings(run, tmp_path):
+    """Not the best setting of one with that of the other."""
+    other = write_measured(tmp_path / "new", pairs({key: RUN[key] - 0.01 for key in RUN}))
+    a, b = (replace(read_run(folder), label=name) for folder, name in ((run, "a"), (other, "b")))
+    rows = table_of_differences(merge([a, b])).panels[0].rows
+    names = {
+        tuple(cell.text.replace(" (a)", "").replace(" (b)", "") for cell in row[2:4])
+        for row in rows
+    }
+    at = [", x_T inverted, T = 100", ", x_T random, T = 100"]
+    assert names == {
+        *((f"DiffAE{one}", f"DiffAE{one}") for one in at),
+        ("My VAE", "My VAE"),
+        (f"DiffAE{at[1]}", "My VAE"),
+    }
