@@ -34,7 +34,8 @@ from benchmarks.runtime.errors import SystemFailed
 from benchmarks.runtime.overshoot import Overshoot, is_count, share_of_counts
 from diffae.system import cli, distributed
 from diffae.system.errors import UserError
-from diffae.system.files import cache_root, is_partial, write_whole, writing
+from diffae.system.files import cache_root, writing
+from diffae.system.whole import sweep, write_whole
 from diffae.system.lock import LOCK, open_lock
 
 CHUNK = 64  # also the batch size of every network, unless --batch-size says otherwise
@@ -75,9 +76,8 @@ class Store:
             self._in_use = open_lock(self.root / LOCK)
         try:
             fcntl.flock(self._in_use, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for leftover in filter(is_partial, self.root.glob("*/*.partial")):
-                if FOLDER.fullmatch(leftover.parent.name):
-                    leftover.unlink(missing_ok=True)
+            partial = self.root.glob("*/*.partial")
+            sweep(path for path in partial if FOLDER.fullmatch(path.parent.name))
         except OSError:
             # Another run uses the store, or there are no locks: partial files do no harm.
             pass

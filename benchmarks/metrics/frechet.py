@@ -13,6 +13,7 @@ instead.
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from pathlib import Path
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diffae.system.errors import UserError
+from diffae.system.whole import write_whole
 
 UNKNOWN = 0
 ROWS = 4096  # converted to float64 at once
@@ -122,8 +124,9 @@ def write_statistics(path: Path, moments: Moments) -> None:
     arrays: dict[str, Any] = {"mu": mean, "sigma": covariance}
     if moments.n != UNKNOWN:
         arrays["n"] = moments.n
-    with open(path, "wb") as file:
-        np.savez(file, **arrays)
+    content = io.BytesIO()
+    np.savez(content, **arrays)
+    write_whole(path, content.getvalue())
 
 
 def is_statistics(path: Path) -> bool:

@@ -13,7 +13,7 @@ from diffae.data.dataset import SPLITS, Dataset
 from diffae.data.prepared import HEADER, Header, PreparedTransform
 from diffae.data.transforms import DECODING_ERRORS, Transform
 from diffae.system.errors import UserError
-from diffae.system.files import write_whole
+from diffae.system.whole import write_whole
 
 DECODED = 256
 SHEET_SIDE = 8

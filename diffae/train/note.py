@@ -9,7 +9,8 @@ from typing import IO, Any
 
 from diffae.checkpoints.trained_on import NOTE, TrainedOn
 from diffae.system.errors import UserError
-from diffae.system.files import read_text, write_whole, writing
+from diffae.system.files import read_text, writing
+from diffae.system.whole import sweep, write_whole
 from diffae.system.lock import foreign, lock_folder
 from diffae.train.init import Init
 from diffae.train.overrides import differences
@@ -53,6 +54,7 @@ class Note:
         with writing(self.out, "or choose another --out"):
             self.out.mkdir(parents=True, exist_ok=True)
             lock = lock_folder(self.out, "training")
+            sweep(self.out.glob("*.partial"))
             if known is None:
                 self._write()
         return lock

@@ -20,7 +20,7 @@ from benchmarks.systems.shared import containers
 from benchmarks.systems.shared.recognised import CONFIG, PACKAGED, read_json
 from diffae.checkpoints.checkpoint import write_tensors
 from diffae.system.errors import UserError
-from diffae.system.files import write_whole
+from diffae.system.whole import write_whole
 
 WEIGHTS = "model.safetensors"
 

@@ -255,11 +255,12 @@ def test_two_fetches_do_not_meet(server, place):
 def test_what_a_killed_fetch_left_is_removed_and_nothing_else(server, place):
     place.mkdir(parents=True)
     (place / f"{NAME}.0123abcd.partial").write_bytes(CONTENT[:1000])
-    (place / "pip-x1.partial").mkdir()
-    (place / "pip-x1.partial" / "requirements.txt").write_text("x")
+    for folder in (".pip.0123abcd.partial", "pip-notes.partial"):
+        (place / folder).mkdir()
+        (place / folder / "requirements.txt").write_text("x")
     (place / "mine.partial").write_bytes(b"of somebody")
     assert got(of(f"{server.url}/whole")) == CONTENT
-    assert kept(place) == ["mine.partial", NAME]
+    assert kept(place) == ["mine.partial", NAME, "pip-notes.partial"]
 
 
 def test_a_different_file_under_the_name_is_not_overwritten(server, place):
