@@ -134,7 +134,7 @@ def is_sheet(path: Path) -> bool:
 
 def save_sheet(path: Path, pixels: np.ndarray) -> None:
     """Write the contact sheet, marked as one, so that the next may replace it."""
-    mark, content = PngInfo(), io.BytesIO()
+    content, mark = io.BytesIO(), PngInfo()
     mark.add_text(MARK, MADE_BY)
     contact_sheet(pixels).save(content, format="PNG", pnginfo=mark)
     try:
