@@ -175,6 +175,7 @@ LIBRARIES = set(
     "memmap open_memmap extractall SummaryWriter FileHandler mkdtemp mkstemp NamedTemporaryFile "
     "TemporaryDirectory TemporaryFile".split()
 )
+NAMES = METHODS | FUNCTIONS | LIBRARIES | {"open", "ZipFile"}
 OURS = "a function of these packages, which calls the helper"
 COPY = "the folder of an unfinished copy, under its lock: pixels at their places, from several processes"
 PARTIAL = "a partial file of the helper, or a file in such a folder"
@@ -219,7 +220,7 @@ EXPLAINED = {
 def writes(call, buffers):
     """Whether a call may write to a file; `buffers` are names of files in memory."""
     name = getattr(call.func, "attr", getattr(call.func, "id", ""))
-    if name not in METHODS | FUNCTIONS | LIBRARIES | {"open", "ZipFile"}:
+    if name not in NAMES:
         return False
     where = ast.unparse(call.func).rpartition(".")[0]
     first = ast.unparse(call.args[0]) if call.args else ""
@@ -239,11 +240,14 @@ def writes(call, buffers):
 
 def writers():
     """Each call outside the helper that may write, as "file: call"."""
+    words = re.compile(rf"\b({'|'.join(NAMES)})\(")
     for path in sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py")):
-        name, tree = path.relative_to(ROOT).as_posix(), ast.parse(path.read_text())
-        memory = re.findall(r"(\w+)(?:, \w+)* = io\.(?:Bytes|String)IO\(", path.read_text())
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and name != HELPER and writes(node, memory):
+        name, text = path.relative_to(ROOT).as_posix(), path.read_text()
+        if name == HELPER or not words.search(text):
+            continue
+        memory = re.findall(r"(\w+)(?:, \w+)* = io\.(?:Bytes|String)IO\(", text)
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Call) and writes(node, memory):
                 yield f"{name}: {ast.unparse(node)}"
 
 
