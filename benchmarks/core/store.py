@@ -3,7 +3,7 @@ depend on.
 
 Work is a list of positions, cut into chunks of a fixed size. A key names everything that decides
 the result (weights, data, transform, steps, seed, metric networks ...). Its hash names a folder,
-and a finished chunk is one npz file in it, written whole or not at all. So a killed run resumes, a
+and a finished chunk is one npz file in it, written whole or not at all, with a seal. So a killed run resumes, a
 second run computes nothing twice, and any number of processes can share the work: chunk i belongs
 to rank i mod world. Neighbouring chunks may be computed together to fill a GPU; then every few
 neighbours belong to a rank, and each chunk still has a file of its own. A damaged file is computed
@@ -40,6 +40,7 @@ from diffae.system.lock import LOCK, open_lock
 
 CHUNK = 64  # also the batch size of every network, unless --batch-size says otherwise
 FOLDER = re.compile(r".+-[0-9a-f]{24}")  # one key's
+SEAL = "seal"  # the name of an array in each file
 ELSEWHERE = "or set DIFFAE_CACHE to another folder"
 
 Arrays = dict[str, np.ndarray]
@@ -168,7 +169,7 @@ class Store:
 
     def _put(self, path: Path, arrays: Arrays, key: dict[str, Any]) -> None:
         buffer = io.BytesIO()
-        np.savez(buffer, **arrays)  # type: ignore[arg-type]
+        np.savez(buffer, **arrays, **{SEAL: _seal(path, arrays)})  # type: ignore[arg-type]
         with writing(self.root, ELSEWHERE):
             path.parent.mkdir(parents=True, exist_ok=True)
             note = path.parent / "key.json"
@@ -177,10 +178,13 @@ class Store:
             write_whole(path, buffer.getvalue())
 
     def _get(self, path: Path) -> Arrays | None:
-        """The arrays of a chunk's file, or None if it is damaged."""
+        """The arrays of a chunk's file, or None if it is damaged or another's."""
         try:
             with np.load(path, allow_pickle=False) as file:
-                return {name: file[name] for name in file.files}
+                arrays = {name: file[name] for name in file.files}
+            if not np.array_equal(arrays.pop(SEAL), _seal(path, arrays)):
+                raise ValueError("another chunk")
+            return arrays
         except (OSError, EOFError, ValueError, KeyError, RuntimeError, BadZipFile, zlib.error):
             cli.say(f"{path}: damaged, computing it again")
             return None
@@ -271,6 +275,16 @@ class MemoryStore(Store):
     def _get(self, path: Path) -> Arrays | None:
         kept = self._kept.get(path)
         return None if kept is None else {name: array.copy() for name, array in kept.items()}
+
+
+def _seal(path: Path, arrays: Arrays) -> np.ndarray:
+    """A hash of a chunk's key and positions, and of the names, types and shapes of its arrays.
+
+    A file that was moved here, or whose arrays are others, does not match it.
+    """
+    forms = {name: (str(array.dtype), array.shape) for name, array in arrays.items()}
+    text = json.dumps([path.parent.name, path.name, forms], sort_keys=True)
+    return np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8)
 
 
 def _pieces(start: int, stop: int, chunk: int | None = None) -> list[Piece]:

@@ -11,6 +11,7 @@ from typing import Any
 from diffae.data import Dataset
 from diffae.system.errors import UserError
 from diffae.system.files import read_text
+from diffae.system.settings import check
 
 NOTE = "training.json"
 PORTRAITS_NOTE = "portraits.json"
@@ -109,16 +110,25 @@ def read(folder: Path) -> TrainedOn | None:
         return None
     try:
         return _from_json(json.loads(read_text(note))["trained_on"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, RecursionError, UserError) as error:
+        why = f" ({error})" if isinstance(error, UserError) else ""
         raise UserError(
-            f"{note}: not the record of a training; move it away if the checkpoint is yours"
+            f"{note}: not the record of a training{why}; move it away if the checkpoint is yours"
         ) from None
 
 
 def _from_json(known: dict[str, Any]) -> TrainedOn:
-    """The inverse of `asdict`; the packaged models' records have no `before`."""
-    before = known.get("before")
-    return TrainedOn(**{**known, "before": None if before is None else _from_json(before)})
+    """The inverse of `asdict`; the packaged models' records have no `before`.
+
+    Raises UserError naming a field of a wrong type.
+    """
+    before = dict(known).get("before")
+    found = TrainedOn(**{**known, "before": None if before is None else _from_json(before)})
+    check(found)
+    for name in ("transform", "portraits"):
+        if not isinstance(value := getattr(found, name), dict | None):
+            raise UserError(f"{name}: must be an object or null, not {value!r:.40}")
+    return found
 
 
 def _generator(dataset: Dataset) -> dict[str, Any] | None:

@@ -79,6 +79,9 @@ class Note:
             raise UserError(
                 f"{self.path}: damaged, or written by a different version; choose another --out"
             ) from None
+        for name in ("trained_on", "settings", "init", "stages"):
+            if not isinstance(content.get(name), dict | None):
+                raise UserError(f"{self.path}: {name} must be an object; choose another --out")
         if theirs != self.identity:
             raise UserError(f"{self.out}: {self._why_another(content)}")
         return content
@@ -89,7 +92,8 @@ class Note:
         lines = differences(theirs.get("settings"), ours["settings"])
         lines += differences(_start(theirs.get("init")), _start(ours["init"]), "--init")
         decides = self.trained_on.decides.keys()
-        there, here = ({n: of["trained_on"].get(n) for n in decides} for of in (theirs, ours))
+        records = (of.get("trained_on") or {} for of in (theirs, ours))
+        there, here = ({n: of.get(n) for n in decides} for of in records)
         hidden = {"fingerprint": ""}  # 64 digits, which mean nothing to a reader
         data = differences(there | hidden, here | hidden)
         if not data and there != here:
@@ -121,5 +125,5 @@ def _start(init: dict[str, Any] | None) -> str:
     """An --init in words, for `_why_another`."""
     if init is None:
         return "nothing"
-    kept = ", whose autoencoder is kept," if init["kept"] else ""
-    return f"{init['checkpoint']} ({init['sha256']:.8}){kept}"
+    kept = ", whose autoencoder is kept," if init.get("kept") else ""
+    return f"{init.get('checkpoint')} ({init.get('sha256')!s:.8}){kept}"
