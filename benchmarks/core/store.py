@@ -35,8 +35,8 @@ from benchmarks.runtime.overshoot import Overshoot, is_count, share_of_counts
 from diffae.system import cli, distributed
 from diffae.system.errors import UserError
 from diffae.system.files import cache_root, writing
-from diffae.system.whole import sweep, write_whole
 from diffae.system.lock import LOCK, open_lock
+from diffae.system.whole import sweep, write_whole
 
 CHUNK = 64  # also the batch size of every network, unless --batch-size says otherwise
 FOLDER = re.compile(r".+-[0-9a-f]{24}")  # one key's

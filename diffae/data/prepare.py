@@ -36,8 +36,8 @@ from diffae.data.prepared import (
 from diffae.system.distributed import mapped
 from diffae.system.errors import UserError
 from diffae.system.files import Target, amount, refuse_outputs, writing
-from diffae.system.whole import copy_whole, put, sweep, whole_file, write_whole
 from diffae.system.lock import foreign, lock_folder
+from diffae.system.whole import copy_whole, put, sweep, whole_file, write_whole
 
 ROWS = "pixels.unfinished"  # the file of all pixels, skipped ones too, until the copy is finished
 CHUNK, CHUNK_BYTES = 64, 1 << 24

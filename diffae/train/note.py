@@ -10,8 +10,8 @@ from typing import IO, Any
 from diffae.checkpoints.trained_on import NOTE, TrainedOn
 from diffae.system.errors import UserError
 from diffae.system.files import read_text, writing
-from diffae.system.whole import sweep, write_whole
 from diffae.system.lock import foreign, lock_folder
+from diffae.system.whole import sweep, write_whole
 from diffae.train.init import Init
 from diffae.train.overrides import differences
 from diffae.train.types import Outcome

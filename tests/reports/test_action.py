@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from gate_runs import KEY, RNG, SSIM, write_run
 from file_server import Served, serving
+from gate_runs import KEY, RNG, SSIM, write_run
 from github_stand_in import TOKEN, GitHub, serve
 
 from diffae.system.errors import UserError

@@ -25,8 +25,8 @@ from benchmarks.core.runner.samples import write_samples
 from diffae.system import distributed
 from diffae.system.errors import UserError
 from diffae.system.files import read_text, writing
-from diffae.system.whole import sweep, write_whole
 from diffae.system.lock import foreign, lock_folder
+from diffae.system.whole import sweep, write_whole
 from reports import page
 from reports.records.headline import with_headlines
 from reports.records.plugin_metadata import described
