@@ -3,11 +3,11 @@ depend on.
 
 Work is a list of positions, cut into chunks of a fixed size. A key names everything that decides
 the result (weights, data, transform, steps, seed, metric networks ...). Its hash names a folder,
-and a finished chunk is one npz file in it, written whole or not at all, with a seal. So a killed run resumes, a
+and a finished chunk is one npz file in it, written whole or not at all. So a killed run resumes, a
 second run computes nothing twice, and any number of processes can share the work: chunk i belongs
 to rank i mod world. Neighbouring chunks may be computed together to fill a GPU; then every few
-neighbours belong to a rank, and each chunk still has a file of its own. A damaged file is computed
-again.
+neighbours belong to a rank, and each chunk still has a file of its own. A file that is damaged, or
+that is another's by its seal, is computed again.
 
 A fresh store (`--fresh`) uses nothing from before the run: it computes every chunk again and
 replaces its file, so that other runs read either the old or the new one. A fresh run that was

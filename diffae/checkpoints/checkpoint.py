@@ -179,7 +179,7 @@ def write_tensors_to(
     here = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     try:
         save_file(here, partial, notes)
-    except SafetensorError as error:  # it hides the error of the disk in a text
+    except SafetensorError as error:  # the number of a disk error is in its text
         number = re.search(r"os error (\d+)", str(error))
         if number is None:
             raise

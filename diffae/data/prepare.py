@@ -61,12 +61,12 @@ def prepare(data: Dataset, out: Path, workers: int = 1, strict: bool = False) ->
     with writing(out, "or choose another folder"):
         out.mkdir(parents=True, exist_ok=True)
         with lock_folder(out, "preparing data"):
+            sweep(out.glob("*.partial"))  # which may take the room that is needed
             state = state_of(data.source)
             if os.path.lexists(out / HEADER):
                 header = finished(data, out, state, strict)
             else:
                 header = _finish(data, out, *_copy(data, out, workers, strict), state)
-            sweep(out.glob("*.partial"))
             for path in (out / ROWS, out / UNFINISHED):
                 path.unlink(missing_ok=True)
             return header

@@ -64,7 +64,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     with scratch_file(target) as partial:
         mode = (target if target.exists() else partial).stat().st_mode
         yield partial
-        if partial.stat().st_mode != mode:  # safetensors makes a file of its own
+        if partial.stat().st_mode != mode:  # the old file's, or safetensors made another
             partial.chmod(stat.S_IMODE(mode))
         put(partial, target)
 
