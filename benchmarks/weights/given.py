@@ -55,8 +55,9 @@ def _sizes() -> list[float]:
     """Bytes of every file and distribution of the table."""
     files = [file for weight in KNOWN.values() for file in weight.files]
     sources = [source for file in files for source in file.sources]
-    named = [*files, *(source for source in sources if isinstance(source, Distribution))]
-    return [one.size_mb * 1e6 for one in named]
+    sizes = [file.size_mb for file in files]
+    sizes += [source.size_mb for source in sources if isinstance(source, Distribution)]
+    return [size * 1e6 for size in sizes]
 
 
 def largest() -> float:
