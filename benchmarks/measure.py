@@ -29,7 +29,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.measuring.by_protocol import explain_pairs, measure_by, write
+from benchmarks.measuring.by_protocol import EXPLAIN, explain_pairs, measure_by, write
 from benchmarks.measuring.images import OURS, READINGS
 from benchmarks.measuring.pairs import NAMES, PairMetric, measure_pairs, pair_metric
 from benchmarks.measuring.sets import (
@@ -51,6 +51,7 @@ from diffae.system.files import Target, refuse_outputs
 from reports.page import protocols
 from reports.records import metrics
 from reports.records.metrics import comparing
+from reports.tables.output import made_before
 
 SETS = comparing(metrics.SETS)
 PAIRS = (*comparing(metrics.PAIRS), *NAMES)
@@ -129,6 +130,8 @@ def _explain(args: Namespace) -> None:
         raise UserError("--explain: takes A and B, and neither METRIC, --save nor --subsets")
     args.a, args.b = cli.path(args.metric), args.a
     refuse_outputs([Target("--out", args.out, Path.is_dir)], (args.a, args.b))
+    if args.out is not None:
+        made_before(args.out, EXPLAIN)  # anything else is refused before the work
     keep_freed_memory()
     with full_precision():
         sections = explain_pairs(args)

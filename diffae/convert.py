@@ -8,15 +8,12 @@ instead of 2 GB for FFHQ128). The result gives the same outputs, loads faster an
 files of a checkpoint of ours are copied as they are.
 """
 
-import shutil
 from pathlib import Path
-
-from safetensors import SafetensorError
 
 from diffae.checkpoints import hub
 from diffae.system import cli
-from diffae.system.errors import UserError
-from diffae.system.files import Target, amount, refuse_outputs
+from diffae.system.files import Target, amount, refuse_outputs, writing
+from diffae.system.whole import copy_whole, whole_folder, write_whole
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -42,20 +39,13 @@ def main(arguments: list[str] | None = None) -> None:
     model = model_class.from_pretrained(place)
     parameters = sum(tensor.numel() for tensor in model.parameters())
     text = card.render(args.out.name, found, parameters, rows, args.licence)
-    partial = args.out.with_name(f"{args.out.name}.partial")  # whole or not at all
-    try:
+    with writing(args.out, "or choose another OUT"), whole_folder(args.out) as partial:
         if isinstance(found, Folder):
-            partial.mkdir(parents=True)
             for file in filter(Path.is_file, (found.path / name for name in FILES)):
-                shutil.copyfile(file, partial / file.name)
+                copy_whole(file, partial / file.name)
         else:
             model.save_pretrained(partial)
-        (partial / "README.md").write_text(text, encoding="utf-8")
-        partial.rename(args.out)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{args.out}: cannot be written ({error})") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        write_whole(partial / "README.md", text.encode())
     size = sum(file.stat().st_size for file in args.out.iterdir())
     print(f"{args.out}: {kind}, {model.image_size} px, {amount(size)}")
 

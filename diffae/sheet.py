@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 from torch import Tensor
 
 from diffae.eight_bit import to_uint8
-from diffae.system.files import write_whole
+from diffae.system.whole import write_whole
 
 CHUNK = "sheet"  # the name of the PNG's text chunk
 SHOWN = 96  # pixels: how wide a small image is drawn, about

@@ -24,6 +24,7 @@ from pathlib import Path
 from diffae.system.cli import Parser, path, printable, prog, run, say, word
 from diffae.system.errors import UserError, words
 from diffae.system.files import Target, always, begins, json_with, refuse_outputs, writing
+from diffae.system.whole import append, write_whole
 
 FAILED = 3
 
@@ -111,10 +112,10 @@ def _write(args: argparse.Namespace, junit: bytes, page: str, verdict: dict[str,
     for where, content in ((args.junit, junit), (args.page, text), (args.json, plain)):
         if where:
             with writing(where, "or choose another"):
-                where.write_bytes(content)
+                write_whole(where, content)
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with writing(Path(summary), "or unset GITHUB_STEP_SUMMARY"), open(summary, "ab") as file:
-            file.write(text)
+        with writing(Path(summary), "or unset GITHUB_STEP_SUMMARY"):
+            append(Path(summary), text)
 
 
 # ----------------------------------------------------------------------------------------------

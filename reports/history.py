@@ -21,15 +21,8 @@ from typing import Any
 
 from diffae.system.cli import Parser, path, prog, run, word
 from diffae.system.errors import UserError
-from diffae.system.files import (
-    Target,
-    always,
-    begins,
-    json_with,
-    refuse_outputs,
-    write_whole,
-    writing,
-)
+from diffae.system.files import Target, always, begins, json_with, refuse_outputs, writing
+from diffae.system.whole import write_whole
 from reports.records.reading import short
 from reports.records.record import HIGHER, LOWER
 

@@ -20,6 +20,7 @@ from diffae.system.files import Target, refuse_outputs, writing
 from reports.records.reading import short
 
 PAGE, BOARD = "report.html", "board.html"
+COMMAND = "reports.make"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -44,7 +45,7 @@ def main(arguments: list[str] | None = None) -> None:
         raise UserError(f"{labels[0]}=: an entry is named by its folder; rename that")
     runs = [entry.run for entry in entries] or [read_run(folder, label) for label, folder in named]
     merged = merge(runs)
-    with writing(args.out, "or choose another --out"), made_whole(args.out) as folder:
+    with writing(args.out, "or choose another --out"), made_whole(args.out, COMMAND) as folder:
         count = write_files(folder, merged, pdf=args.pdf)
         page.write_merged(folder / PAGE, merged)
         if entries:

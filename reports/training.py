@@ -5,7 +5,8 @@ python -m reports.training DIR --out training.html             draws them, also 
 """
 
 from diffae.system.cli import Parser, path, prog, run
-from diffae.system.files import Target, begins, refuse_outputs, write_whole, writing
+from diffae.system.files import Target, begins, refuse_outputs, writing
+from diffae.system.whole import write_whole
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -11,7 +11,8 @@ from tabulate import tabulate
 from benchmarks.core.profiles import BUILT_IN, PROFILES, described
 from benchmarks.core.sizes import is_capped, settings_of
 from diffae.system import cli
-from diffae.system.files import Target, begins, refuse_outputs, write_whole, writing
+from diffae.system.files import Target, begins, refuse_outputs, writing
+from diffae.system.whole import write_whole
 
 HEAD = """# Profiles
 

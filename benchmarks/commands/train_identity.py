@@ -31,7 +31,8 @@ from benchmarks.metrics.networks.portraits import IdentityNet
 from diffae.data import Dataset, open_dataset
 from diffae.system import cli
 from diffae.system.errors import UserError
-from diffae.system.files import Target, refuse_outputs, write_whole
+from diffae.system.files import Target, refuse_outputs
+from diffae.system.whole import write_whole
 
 MARGIN, SCALE = 0.2, 24.0
 PEOPLE, LEARNING_RATE, WEIGHT_DECAY = 64, 2e-3, 1e-4  # people in a batch, with two pictures each

@@ -21,6 +21,7 @@ from benchmarks.metrics import METRICS
 from benchmarks.weights import fetch, given
 from diffae.system import cli
 from diffae.system.errors import UserError
+from diffae.system.files import amount
 
 ALL = "all"
 WIDTH = 100  # characters of a line of the table
@@ -136,6 +137,14 @@ def _has_a_known_name(path: Path) -> bool:
     return any(path.name == f.filename for w in weights.KNOWN.values() for f in w.files)
 
 
+def _seen(path: Path) -> str:
+    """What tells a file from those of the table: its size, if that is larger, or its SHA-256."""
+    size = path.stat().st_size
+    if size > given.largest():
+        return f"it has {amount(size)}, and the largest of them {amount(round(given.largest()))}"
+    return f"its SHA-256 is {weights.sha256(path)}"
+
+
 def _each(names: Sequence[str], get: Callable[[str], Path]) -> None:
     """Get one network after the other; one that fails does not stop the others."""
     failed = []
@@ -163,7 +172,7 @@ def _take(path: Path, names: Sequence[str]) -> None:
     if not known:
         one = "no file in this folder is one of the table"
         if not path.is_dir():
-            one = f"not a file of the table (its SHA-256 is {weights.sha256(path)})"
+            one = f"not a file of the table ({_seen(path)})"
         raise UserError(f"--from {path}: {one}")
     if not names or ALL in names:
         names = [name for name, weight in weights.KNOWN.items() if given.held(known, weight)]

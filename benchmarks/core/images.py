@@ -13,7 +13,8 @@ from benchmarks.metrics.networks.features import resize
 from benchmarks.metrics.pixel import seen
 from diffae.eight_bit import to_uint8
 from diffae.system import distributed
-from diffae.system.files import write_whole, writing
+from diffae.system.files import writing
+from diffae.system.whole import write_whole
 
 THUMBNAIL = 32
 

@@ -6,8 +6,8 @@ the result (weights, data, transform, steps, seed, metric networks ...). Its has
 and a finished chunk is one npz file in it, written whole or not at all. So a killed run resumes, a
 second run computes nothing twice, and any number of processes can share the work: chunk i belongs
 to rank i mod world. Neighbouring chunks may be computed together to fill a GPU; then every few
-neighbours belong to a rank, and each chunk still has a file of its own. A damaged file is computed
-again.
+neighbours belong to a rank, and each chunk still has a file of its own. A file that is damaged, or
+that is another's by its seal, is computed again.
 
 A fresh store (`--fresh`) uses nothing from before the run: it computes every chunk again and
 replaces its file, so that other runs read either the old or the new one. A fresh run that was
@@ -34,11 +34,13 @@ from benchmarks.runtime.errors import SystemFailed
 from benchmarks.runtime.overshoot import Overshoot, is_count, share_of_counts
 from diffae.system import cli, distributed
 from diffae.system.errors import UserError
-from diffae.system.files import cache_root, is_partial, write_whole, writing
+from diffae.system.files import cache_root, writing
 from diffae.system.lock import LOCK, open_lock
+from diffae.system.whole import sweep, write_whole
 
 CHUNK = 64  # also the batch size of every network, unless --batch-size says otherwise
 FOLDER = re.compile(r".+-[0-9a-f]{24}")  # one key's
+SEAL = "seal"  # the name of an array in each file
 ELSEWHERE = "or set DIFFAE_CACHE to another folder"
 
 Arrays = dict[str, np.ndarray]
@@ -75,9 +77,8 @@ class Store:
             self._in_use = open_lock(self.root / LOCK)
         try:
             fcntl.flock(self._in_use, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for leftover in filter(is_partial, self.root.glob("*/*.partial")):
-                if FOLDER.fullmatch(leftover.parent.name):
-                    leftover.unlink(missing_ok=True)
+            partial = self.root.glob("*/*.partial")
+            sweep(path for path in partial if FOLDER.fullmatch(path.parent.name))
         except OSError:
             # Another run uses the store, or there are no locks: partial files do no harm.
             pass
@@ -168,7 +169,7 @@ class Store:
 
     def _put(self, path: Path, arrays: Arrays, key: dict[str, Any]) -> None:
         buffer = io.BytesIO()
-        np.savez(buffer, **arrays)  # type: ignore[arg-type]
+        np.savez(buffer, **arrays, **{SEAL: _seal(path, arrays)})  # type: ignore[arg-type]
         with writing(self.root, ELSEWHERE):
             path.parent.mkdir(parents=True, exist_ok=True)
             note = path.parent / "key.json"
@@ -177,10 +178,13 @@ class Store:
             write_whole(path, buffer.getvalue())
 
     def _get(self, path: Path) -> Arrays | None:
-        """The arrays of a chunk's file, or None if it is damaged."""
+        """The arrays of a chunk's file, or None if it is damaged or another's."""
         try:
             with np.load(path, allow_pickle=False) as file:
-                return {name: file[name] for name in file.files}
+                arrays = {name: file[name] for name in file.files}
+            if not np.array_equal(arrays.pop(SEAL), _seal(path, arrays)):
+                raise ValueError("another chunk")
+            return arrays
         except (OSError, EOFError, ValueError, KeyError, RuntimeError, BadZipFile, zlib.error):
             cli.say(f"{path}: damaged, computing it again")
             return None
@@ -271,6 +275,16 @@ class MemoryStore(Store):
     def _get(self, path: Path) -> Arrays | None:
         kept = self._kept.get(path)
         return None if kept is None else {name: array.copy() for name, array in kept.items()}
+
+
+def _seal(path: Path, arrays: Arrays) -> np.ndarray:
+    """A hash of a chunk's key and positions, and of the names, types and shapes of its arrays.
+
+    A file that was moved here, or whose arrays are others, does not match it.
+    """
+    forms = {name: (str(array.dtype), array.shape) for name, array in arrays.items()}
+    text = json.dumps([path.parent.name, path.name, forms], sort_keys=True)
+    return np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8)
 
 
 def _pieces(start: int, stop: int, chunk: int | None = None) -> list[Piece]:

@@ -33,12 +33,15 @@ from benchmarks.runtime.batches import Batches
 from benchmarks.runtime.choices import NetworkChoice
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
-from diffae.system.files import write_whole, writing
+from diffae.system.files import writing
 from diffae.system.progress import shown
+from diffae.system.whole import write_whole
 from reports.page import protocols
 from reports.page.protocols import Line, Section
 from reports.tables.numbers import number_text
+from reports.tables.output import made_whole
 
+EXPLAIN = "benchmarks.measure --explain"  # what a folder is said to be made by
 NAMES = {"fid": "rfid"}  # the command's name of a metric: the protocols'
 PAGE, PICTURE, TABLE, MARKDOWN = (f"protocols.{suffix}" for suffix in ("html", "png", "csv", "md"))
 
@@ -142,7 +145,10 @@ def protocols_of(args: Namespace) -> tuple[str, ...]:
 
 
 def write(folder: Path, sections: Sequence[Section], args: Namespace) -> list[Path]:
-    """Write the page, the picture and the tables of an explanation; return their paths."""
+    """Write the page, the picture and the tables of an explanation; return their paths.
+
+    Raises UserError if the folder holds anything but an earlier explanation.
+    """
     title = f"{args.b.name} against {args.a.name}, by protocol"
     facts = [("A, the originals", str(args.a)), ("B, the reconstructions", str(args.b))]
     files = {
@@ -151,10 +157,9 @@ def write(folder: Path, sections: Sequence[Section], args: Namespace) -> list[Pa
         TABLE: protocols.table(sections).encode(),
         MARKDOWN: protocols.markdown(sections).encode(),
     }
-    with writing(folder, "choose another --out"):
-        folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder, "choose another --out"), made_whole(folder, EXPLAIN) as made:
         for name, content in files.items():
-            write_whole(folder / name, content)
+            write_whole(made / name, content)
     return [folder / name for name in files]
 
 

@@ -13,6 +13,7 @@ instead.
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from math import prod
@@ -26,6 +27,7 @@ from torch import Tensor
 
 from benchmarks.runtime import npz
 from diffae.system.errors import UserError
+from diffae.system.whole import write_whole
 
 UNKNOWN = 0
 ROWS = 4096  # converted to float64 at once
@@ -133,8 +135,9 @@ def write_statistics(path: Path, moments: Moments) -> None:
     arrays: dict[str, Any] = {"mu": mean, "sigma": covariance}
     if moments.n != UNKNOWN:
         arrays["n"] = moments.n
-    with open(path, "wb") as file:
-        np.savez(file, **arrays)
+    content = io.BytesIO()
+    np.savez(content, **arrays)
+    write_whole(path, content.getvalue())
 
 
 def is_statistics(path: Path) -> bool:

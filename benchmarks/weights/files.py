@@ -19,7 +19,10 @@ from torch import Tensor
 
 from benchmarks.weights.known import KNOWN, WeightFile
 from diffae.system.errors import UserError
-from diffae.system.files import cache_root
+from diffae.system.files import cache_root, file_size
+
+ROUNDING = 1e5  # bytes by which a size in the table may be wrong
+MOST = 2**33  # bytes of a file that are read; the largest of the table has 1.7 GB
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,11 @@ class Found:
 
     @property
     def is_published(self) -> bool:
-        return self.path.is_file() and sha256(self.path) == self.file.sha256
+        """Whether it is the file of the table. One of another size is not read for that."""
+        if not self.path.is_file():
+            return False
+        other = abs(self.path.stat().st_size - self.file.size_mb * 1e6) > ROUNDING
+        return not other and sha256(self.path) == self.file.sha256
 
 
 def find(name: str, weights_dir: Path | None) -> Path | None:
@@ -109,7 +116,11 @@ def hub_folder() -> Path:
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file in hex, cached until its size or modification time changes."""
+    """The SHA-256 of a file in hex, cached until its size or modification time changes.
+
+    Raises UserError if it has more than `MOST` bytes.
+    """
+    file_size(path, MOST)
     status = path.stat()
     return _sha256(path.resolve(), status.st_size, status.st_mtime_ns)
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.weights.distribution import converted, converted_member
-from benchmarks.weights.fetch import ROUNDING, Fetching, at_most, keep
-from benchmarks.weights.files import sha256
+from benchmarks.weights.fetch import Fetching, at_most, keep
+from benchmarks.weights.files import ROUNDING, sha256
 from benchmarks.weights.known import KNOWN, Distribution, Url, Weight, WeightFile
 from benchmarks.weights.sources import SourceError, has_member, read, read_member
 from diffae.system.errors import UserError
@@ -42,15 +42,27 @@ def _may_hold(path: Path) -> bool:
     """Whether a file is worth hashing: by its name, its size, or as an archive."""
     files = [file for weight in KNOWN.values() for file in weight.files]
     sources = [source for file in files for source in file.sources]
-    sizes = [file.size_mb for file in files]
-    sizes += [source.size_mb for source in sources if isinstance(source, Distribution)]
     members = [source.member for source in sources if isinstance(source, Url) and source.member]
     found = path.stat().st_size
     return (
-        path.name in {file.filename for file in files}
-        or any(abs(found - size * 1e6) <= ROUNDING for size in sizes)
+        (path.name in {file.filename for file in files} and found <= largest())
+        or any(abs(found - size) <= ROUNDING for size in _sizes())
         or any(has_member(path, member) for member in members)
     )
+
+
+def _sizes() -> list[float]:
+    """Bytes of every file and distribution of the table."""
+    files = [file for weight in KNOWN.values() for file in weight.files]
+    sources = [source for file in files for source in file.sources]
+    sizes = [file.size_mb for file in files]
+    sizes += [source.size_mb for source in sources if isinstance(source, Distribution)]
+    return [size * 1e6 for size in sizes]
+
+
+def largest() -> float:
+    """Bytes that no file of the table exceeds: a larger one is not hashed."""
+    return max(_sizes()) + ROUNDING
 
 
 def held(paths: Iterable[Path], weight: Weight) -> list[Given]:
@@ -82,7 +94,7 @@ def take(fetching: Fetching, weight: Weight, paths: Sequence[Path]) -> Path:
 
 
 def _held(path: Path, weight: Weight) -> Iterator[Given]:
-    digest = sha256(path)
+    digest = sha256(path) if path.stat().st_size <= largest() else ""
     for file in weight.verifiable:
         if digest == file.sha256:
             yield Given(path, file, read(path, at_most(file)))

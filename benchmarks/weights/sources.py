@@ -4,7 +4,6 @@ Nothing that comes is trusted: its size is bounded, and the caller checks its SH
 """
 
 import base64
-import time
 import zipfile
 from collections.abc import Iterator
 from http.client import HTTPException, HTTPResponse
@@ -18,6 +17,7 @@ from diffae import __version__
 from diffae.data.readers.zip_archive import READING_ERRORS
 from diffae.system.errors import UserError, reason, words
 from diffae.system.files import amount, file_size
+from diffae.system.within import within
 
 PIECE = 2**16  # bytes
 SILENCE = 30  # seconds without a byte after which a server is given up
@@ -48,8 +48,19 @@ def download(address: str, most: int) -> Iterator[bytes]:
     """The body of an http or https address. Proxies are those of the environment.
 
     Raises SourceError if the server cannot be reached, is silent for `SILENCE` seconds, is slower
-    than a piece in `SLOWEST` seconds, breaks off, or sends more than `most` bytes.
+    than a piece in `SLOWEST` seconds (headers and redirects are part of the first), breaks off, or
+    sends more than `most` bytes.
     """
+    pieces = _download(address, most)
+    try:
+        while piece := within(SLOWEST, lambda: next(pieces, b"")):
+            yield piece
+    except TimeoutError:
+        slow = f"too slow: less than {amount(PIECE)} in {SLOWEST} seconds"
+        raise SourceError(slow) from None
+
+
+def _download(address: str, most: int) -> Iterator[bytes]:
     try:
         with build_opener(_Redirects).open(_request(address), timeout=SILENCE) as response:
             yield from _body(response, most)
@@ -81,24 +92,13 @@ def _body(response: HTTPResponse, most: int) -> Iterator[bytes]:
     if declared is not None and declared > most:
         raise SourceError(f"it announces {amount(declared)}, more than the file has")
     total = 0
-    while piece := _piece(response):
+    while piece := response.read(PIECE):
         total += len(piece)
         if total > most:
             raise SourceError(f"it sends more than the file has: {amount(total)} and no end")
         yield piece
     if declared is not None and total < declared:
         raise SourceError(f"cut off after {amount(total)} of {amount(declared)}")
-
-
-def _piece(response: HTTPResponse) -> bytes:
-    """The next `PIECE` bytes, or fewer at the end."""
-    end, parts, left = time.monotonic() + SLOWEST, [], PIECE
-    while left and (part := response.read1(left)):
-        if time.monotonic() > end:
-            raise SourceError(f"too slow: less than {amount(PIECE)} in {SLOWEST} seconds")
-        parts.append(part)
-        left -= len(part)
-    return b"".join(parts)
 
 
 def _reason(error: Exception) -> str:

@@ -20,7 +20,7 @@ from diffae.images.classifier import Classifier, beside, fingerprint_of
 from diffae.images.run import checkpoint_name
 from diffae.model import DiffusionAutoencoder
 from diffae.system import cli
-from diffae.system.files import write_whole
+from diffae.system.whole import write_whole
 
 KEPT = 4  # encoded pictures, so that a slider decodes only
 

@@ -6,6 +6,7 @@ Nothing in either is ever executed.
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from diffae.checkpoints.trained_on import read as trained_on_record
 from diffae.networks.config import ModelConfig, read_config
 from diffae.system.errors import UserError, name_all
 from diffae.system.files import file_size
+from diffae.system.whole import whole_file, write_whole
 
 WEIGHTS = "model.safetensors"
 OFFICIAL = "last.ckpt"
@@ -162,26 +164,32 @@ def check_state(state: dict[str, Tensor], expected: dict[str, Tensor], source: s
 def write_tensors(
     tensors: dict[str, Tensor], path: Path, notes: dict[str, str] | None = None
 ) -> None:
-    """Write a safetensors file, whole or not at all, with the permissions of any new file.
+    """Write a safetensors file, whole or not at all. Raises OSError.
 
-    (safetensors itself would make it readable by its owner only.) Tensors on a GPU are copied to
-    the CPU first, so that the GPU needs no memory for it.
+    Tensors on a GPU are copied to the CPU first, so that the GPU needs no memory for it.
     """
-    partial = path.with_name(f"{path.name}.partial")
+    with whole_file(path) as partial:
+        write_tensors_to(partial, tensors, notes)
+
+
+def write_tensors_to(
+    partial: Path, tensors: dict[str, Tensor], notes: dict[str, str] | None = None
+) -> None:
+    """Write a safetensors file to the partial file of a `whole_file`. Raises OSError."""
+    here = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     try:
-        with open(partial, "wb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-        here = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
         save_file(here, partial, notes)
-        partial.chmod(mode & 0o777)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    except SafetensorError as error:  # the number of a disk error is in its text
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(partial)) from None
 
 
 def save(model: nn.Module, config: ModelConfig, folder: Path, dtype: torch.dtype) -> None:
     """Write the two files of a checkpoint, the weights last."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / CONFIG).write_text(json.dumps(config.to_json(), indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(config.to_json(), indent=2) + "\n"
+    write_whole(folder / CONFIG, text.encode())
     state = {name: tensor.cpu().to(dtype) for name, tensor in model.state_dict().items()}
     write_tensors(state, folder / WEIGHTS)

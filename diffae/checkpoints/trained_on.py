@@ -111,19 +111,24 @@ def read(folder: Path) -> TrainedOn | None:
     text = read_text(note)
     try:
         return _from_json(json.loads(text)["trained_on"])
-    except (UserError, ValueError, KeyError, TypeError, RecursionError):
+    except (UserError, ValueError, KeyError, TypeError, RecursionError) as error:
+        why = f" ({error})" if isinstance(error, UserError) else ""
         raise UserError(
-            f"{note}: not the record of a training; move it away if the checkpoint is yours"
+            f"{note}: not the record of a training{why}; move it away if the checkpoint is yours"
         ) from None
 
 
 def _from_json(known: dict[str, Any]) -> TrainedOn:
-    """The inverse of `asdict`; the packaged models' records have no `before`."""
-    before = known.get("before")
+    """The inverse of `asdict`; the packaged models' records have no `before`.
+
+    Raises UserError naming a field of a wrong type.
+    """
+    before = dict(known).get("before")
     found = TrainedOn(**{**known, "before": None if before is None else _from_json(before)})
     check(found)
-    if not all(isinstance(value, dict | None) for value in (found.transform, found.portraits)):
-        raise TypeError("transform and portraits are dictionaries")
+    for name in ("transform", "portraits"):
+        if not isinstance(value := getattr(found, name), dict | None):
+            raise UserError(f"{name}: must be an object or null, not {value!r:.40}")
     return found
 
 

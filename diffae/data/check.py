@@ -13,7 +13,7 @@ from diffae.data.dataset import SPLITS, Dataset
 from diffae.data.prepared import HEADER, Header, PreparedTransform
 from diffae.data.transforms import DECODING_ERRORS, Transform
 from diffae.system.errors import UserError
-from diffae.system.files import write_whole
+from diffae.system.whole import write_whole
 
 DECODED = 256
 SHEET_SIDE = 8
@@ -135,7 +135,7 @@ def is_sheet(path: Path) -> bool:
 
 def save_sheet(path: Path, pixels: np.ndarray) -> None:
     """Write the contact sheet, marked as one, so that the next may replace it."""
-    mark, content = PngInfo(), io.BytesIO()
+    content, mark = io.BytesIO(), PngInfo()
     mark.add_text(MARK, MADE_BY)
     contact_sheet(pixels).save(content, format="PNG", pnginfo=mark)
     try:

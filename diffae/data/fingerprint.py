@@ -26,7 +26,8 @@ from tqdm import tqdm
 
 from diffae.data.transforms import DECODING_ERRORS, FORMATS
 from diffae.system.errors import UserError
-from diffae.system.files import cache_root, read_file, write_whole
+from diffae.system.files import cache_root, read_file
+from diffae.system.whole import write_whole
 
 VERSION = "1"  # of the survey: a change invalidates those that are stored
 WORKERS, CHUNK = 4, 64

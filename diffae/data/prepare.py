@@ -36,8 +36,9 @@ from diffae.data.prepared import (
 )
 from diffae.system.distributed import mapped
 from diffae.system.errors import UserError
-from diffae.system.files import Target, amount, is_partial, refuse_outputs, write_whole, writing
+from diffae.system.files import Target, amount, refuse_outputs, writing
 from diffae.system.lock import foreign, lock_folder
+from diffae.system.whole import copy_whole, put, sweep, whole_file, write_whole
 
 ROWS = "pixels.unfinished"  # the file of all pixels, skipped ones too, until the copy is finished
 CHUNK, CHUNK_BYTES = 64, 1 << 24
@@ -60,12 +61,13 @@ def prepare(data: Dataset, out: Path, workers: int = 1, strict: bool = False) ->
     with writing(out, "or choose another folder"):
         out.mkdir(parents=True, exist_ok=True)
         with lock_folder(out, "preparing data"):
+            sweep(out.glob("*.partial"))  # which may take the room that is needed
             state = state_of(data.source)
             if os.path.lexists(out / HEADER):
                 header = finished(data, out, state, strict)
             else:
                 header = _finish(data, out, *_copy(data, out, workers, strict), state)
-            for path in (out / ROWS, out / UNFINISHED, *filter(is_partial, out.glob("*.partial"))):
+            for path in (out / ROWS, out / UNFINISHED):
                 path.unlink(missing_ok=True)
             return header
 
@@ -214,7 +216,7 @@ def _finish(data: Dataset, out: Path, damaged: dict[int, str], enlarged: int, st
     )
     note = Path(data.root) / PORTRAITS_NOTE
     if note.is_file():
-        shutil.copyfile(note, out / PORTRAITS_NOTE)
+        copy_whole(note, out / PORTRAITS_NOTE)
     write_whole(out / HEADER, header.to_bytes())
     return header
 
@@ -242,9 +244,9 @@ def _write_pixels(out: Path, kept: np.ndarray) -> None:
     rows = open_memmap(out / ROWS, "r+")
     if len(kept) == len(rows):
         rows.flush()
-        os.replace(out / ROWS, out / PIXELS)
+        put(out / ROWS, out / PIXELS)
         return
-    with (out / PIXELS).open("wb") as file:
+    with whole_file(out / PIXELS) as partial, partial.open("wb") as file:
         file.write(prepared.npy_header(len(kept), rows.shape[1]))
         for begin in range(0, len(kept), CHUNK):
             file.write(rows[kept[begin : begin + CHUNK]].tobytes())

@@ -22,7 +22,7 @@ from PIL.PngImagePlugin import PngInfo
 import diffae
 from diffae.data.transforms import DECODING_ERRORS
 from diffae.system.errors import UserError
-from diffae.system.files import write_whole
+from diffae.system.whole import write_whole
 
 SOFTWARE = "diffae-bench"
 SETTINGS, XMP = "diffae", "XML:com.adobe.xmp"

@@ -1,8 +1,6 @@
 """The folder of a command: pictures with their marks and a contact sheet, whole or not at all."""
 
 import os
-import secrets
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +13,8 @@ from PIL import Image
 from diffae import sheet
 from diffae.images import marks
 from diffae.images.reading import to_tensor, unlike
-from diffae.system.files import Target, empty_folder, refuse_outputs, write_whole, writing
+from diffae.system.files import Target, empty_folder, refuse_outputs, writing
+from diffae.system.whole import whole_folder, write_whole
 
 SHEET = "sheet.png"
 SHEET_ROWS = 24  # of the contact sheet; further pictures are in the folder
@@ -101,13 +100,6 @@ def making(out: Path) -> Iterator[Path]:
 
     It becomes `out` when the block succeeds, else it is removed.
     """
-    partial = out.absolute().with_name(f".{out.absolute().name}.{secrets.token_hex(4)}.partial")
-    with writing(out, "or choose another --out"):
-        partial.mkdir(parents=True)
-    try:
+    with writing(out, "or choose another --out"), whole_folder(out) as partial:
         yield partial
         refuse_outputs([Target("--out", out, empty_folder)], ())  # it may exist by now
-        with writing(out, "or choose another --out"):
-            os.replace(partial, out)  # an empty folder may exist there
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

@@ -183,13 +183,15 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 def run(main: Callable[[], int | None]) -> NoReturn:
     """Run a command and exit. Every exit status is decided here.
 
-    It is 0 or what the command returned; 2, with one line on standard error, for an error; 130 for
+    It is 0 or what the command returned; 2, with one line on standard error, for an error (a closed
+    standard output is one); 130 for
     Ctrl-C, 143 for SIGTERM, 141 if the reader of standard output has gone. Both signals count in a
     background job too, where a shell ignores Ctrl-C. Of several processes the first to fail prints
     its line, and the others end quietly.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _terminate)
+    _open_streams()
     warnings.filterwarnings("ignore", module="PIL")  # problems with images are reported by us
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be Unicode
@@ -216,6 +218,22 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         raise
     _let_go(sys.stdout)
     sys.exit(status)
+
+
+def _open_streams() -> None:
+    """Give a standard stream that is closed something to be.
+
+    Else the next file that is opened would be it, and get what is printed. Standard output is left
+    out: what belongs there would be lost, so the command stops.
+    """
+    nothing = {"stdin": "r", "stdout": "w", "stderr": "w"}
+    closed = [name for name in nothing if getattr(sys, name) is None]
+    for name in closed:  # in order, for each takes the lowest free number
+        stream = open(os.devnull, nothing[name])
+        os.set_inheritable(stream.fileno(), True)
+        setattr(sys, name, stream)
+    if "stdout" in closed:
+        sys.exit(_give_up(2, "error: standard output is closed; give it a file, or /dev/null"))
 
 
 def _give_up(status: int, line: str) -> int:

@@ -1,14 +1,12 @@
-"""Read files from outside with suspicion, and write ours whole, never over other files.
+"""Read files from outside with suspicion, and write ours, never over other files.
 
 A path from a user may be a pipe without a writer, an endless device, or a file of terabytes:
-`read_file` checks type and size before it opens it.
+`read_file` checks type and size before it opens it. (`whole.py` writes files.)
 """
 
 import errno
 import json
 import os
-import re
-import secrets
 import stat
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from diffae.system.errors import UserError
+from diffae.system.whole import is_stream
 
 # Errors of a disk, and what to do about them.
 REFUSALS = {
@@ -30,8 +29,11 @@ REFUSALS = {
     errno.ENOTDIR: "give a folder",
     errno.EEXIST: "give a folder",
     errno.EISDIR: "move the folder away",
-    errno.ELOOP: "give a folder",
+    errno.ELOOP: "give a path that is no circle of links",
     errno.ENAMETOOLONG: "give a shorter name",
+    errno.ENXIO: "give a file",
+    errno.EBUSY: "give a file that is not mounted",
+    errno.ENOTEMPTY: "give an empty folder",
 }
 # Errors that mean the same only while writing.
 UNMADE = {errno.ENOENT: "give a folder that can be made"}
@@ -125,42 +127,6 @@ def cache_root() -> Path:
         return Path(folder).expanduser()
     except RuntimeError:
         raise UserError(f"{folder}: no home folder here; set DIFFAE_CACHE to a folder") from None
-
-
-PARTIAL = re.compile(r".+\.[0-9a-f]{8}\.partial", re.DOTALL)
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write `path` so that a reader finds all of it or nothing, even if two processes write at once."""
-    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
-    try:
-        partial.write_bytes(data)
-        os.replace(partial, path)
-    except OSError:
-        with suppress(OSError):
-            partial.unlink()
-        raise
-
-
-def append(path: Path, content: bytes) -> None:
-    """Add `content` to the file `path`.
-
-    If the disk takes only a part of it, the file is restored.
-    """
-    with open(path, "ab", buffering=0) as file:
-        end = os.fstat(file.fileno()).st_size
-        try:
-            written = file.write(content)
-            while written < len(content):  # a disk that is nearly full takes a part
-                written += file.write(content[written:])
-        except OSError:
-            os.ftruncate(file.fileno(), end)
-            raise
-
-
-def is_partial(path: Path) -> bool:
-    """Whether `path` is, by its name, a file that `write_whole` leaves behind when it is killed."""
-    return bool(PARTIAL.fullmatch(path.name)) and path.is_file() and not path.is_symlink()
 
 
 @contextmanager
@@ -259,13 +225,15 @@ def _is_a_name_of(path: Path, others: Iterable[Path]) -> bool:
 def _holds_something(path: Path) -> bool:
     """Whether what is at `path` could be lost, or be an obstacle.
 
-    False for nothing, an empty file, a pipe or a terminal.
+    False for nothing, a link to nothing, an empty file, and what is written to as a stream.
     """
     try:
         status = os.stat(path)
+    except FileNotFoundError:
+        return False
     except OSError:
         return os.path.lexists(path)
-    return stat.S_ISDIR(status.st_mode) or (stat.S_ISREG(status.st_mode) and status.st_size > 0)
+    return stat.S_ISDIR(status.st_mode) or (status.st_size > 0 and not is_stream(path))
 
 
 def begins(start: bytes, holding: bytes = b"") -> Callable[[Path], bool]:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import IO
 
 from diffae.system.errors import UserError
-from diffae.system.files import is_partial, writing
+from diffae.system.files import writing
+from diffae.system.whole import is_partial
 
 LOCK = "lock"  # an empty file
 

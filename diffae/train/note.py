@@ -9,8 +9,9 @@ from typing import IO, Any
 
 from diffae.checkpoints.trained_on import NOTE, TrainedOn
 from diffae.system.errors import UserError
-from diffae.system.files import read_text, write_whole, writing
+from diffae.system.files import read_text, writing
 from diffae.system.lock import foreign, lock_folder
+from diffae.system.whole import sweep, write_whole
 from diffae.train.init import Init
 from diffae.train.overrides import differences
 from diffae.train.types import Outcome
@@ -53,6 +54,7 @@ class Note:
         with writing(self.out, "or choose another --out"):
             self.out.mkdir(parents=True, exist_ok=True)
             lock = lock_folder(self.out, "training")
+            sweep(self.out.glob("*.partial"))
             if known is None:
                 self._write()
         return lock
@@ -77,6 +79,9 @@ class Note:
             raise UserError(
                 f"{self.path}: damaged, or written by a different version; choose another --out"
             ) from None
+        for name in ("trained_on", "settings", "init", "stages"):
+            if not isinstance(content.get(name), dict | None):
+                raise UserError(f"{self.path}: {name} must be an object; choose another --out")
         if theirs != self.identity:
             raise UserError(f"{self.out}: {self._why_another(content)}")
         return content
@@ -87,7 +92,8 @@ class Note:
         lines = differences(theirs.get("settings"), ours["settings"])
         lines += differences(_start(theirs.get("init")), _start(ours["init"]), "--init")
         decides = self.trained_on.decides.keys()
-        there, here = ({n: of["trained_on"].get(n) for n in decides} for of in (theirs, ours))
+        records = (of.get("trained_on") or {} for of in (theirs, ours))
+        there, here = ({n: of.get(n) for n in decides} for of in records)
         hidden = {"fingerprint": ""}  # 64 digits, which mean nothing to a reader
         data = differences(there | hidden, here | hidden)
         if not data and there != here:
@@ -119,5 +125,5 @@ def _start(init: dict[str, Any] | None) -> str:
     """An --init in words, for `_why_another`."""
     if init is None:
         return "nothing"
-    kept = ", whose autoencoder is kept," if init["kept"] else ""
-    return f"{init['checkpoint']} ({init['sha256']:.8}){kept}"
+    kept = ", whose autoencoder is kept," if init.get("kept") else ""
+    return f"{init.get('checkpoint')} ({init.get('sha256')!s:.8}){kept}"

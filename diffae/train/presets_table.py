@@ -6,7 +6,8 @@ python -m diffae.train.presets_table --out docs/presets.md
 from tabulate import tabulate
 
 from diffae.system import cli
-from diffae.system.files import Target, begins, refuse_outputs, write_whole, writing
+from diffae.system.files import Target, begins, refuse_outputs, writing
+from diffae.system.whole import write_whole
 from diffae.train.dry_run import counted
 from diffae.train.presets import OTHER_PRESETS, PRESETS, Preset
 from diffae.train.stages import ENCODER, LATENT

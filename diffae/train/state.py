@@ -6,7 +6,6 @@ not match, because a disk or a copy has damaged it, the previous one is used.
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from itertools import count, takewhile
 from pathlib import Path
@@ -15,9 +14,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from diffae.checkpoints.checkpoint import write_tensors
+from diffae.checkpoints.checkpoint import write_tensors_to
 from diffae.system.cli import say
 from diffae.system.errors import UserError
+from diffae.system.whole import put, whole_file
 
 DIGEST = "sha256"  # of a state, in the metadata of its file
 PREVIOUS = ".previous"  # the state before; the one before that is .previous-2, and so on
@@ -46,15 +46,13 @@ def save(path: Path, state: State, identity: str, keep: int = 2) -> None:
     progress = {name: str(value) for name, value in vars(state).items() if name != "tensors"}
     notes = {**progress, "identity": identity}
     notes[DIGEST] = digest(state.tensors, notes)
-    partial = path.with_name(path.name + ".partial")
     try:
-        write_tensors(state.tensors, partial, notes)
-        for age in range(keep - 1, 0, -1):
-            if (newer := previous(path, age - 1)).exists():
-                os.replace(newer, previous(path, age))
-        os.replace(partial, path)
+        with whole_file(path) as partial:
+            write_tensors_to(partial, state.tensors, notes)
+            for age in range(keep - 1, 0, -1):
+                if (newer := previous(path, age - 1)).exists():
+                    put(newer, previous(path, age))
     except (OSError, SafetensorError) as error:
-        partial.unlink(missing_ok=True)
         raise UserError(
             f"{path.parent}: cannot save ({error}); make room, then run the same command again to resume"
         ) from None

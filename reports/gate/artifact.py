@@ -1,12 +1,12 @@
 """A baseline as a single file: the three files of a run folder that the gate reads, in a zip."""
 
 import io
-import shutil
 import zipfile
 import zlib
 from pathlib import Path
 
 from diffae.system.errors import UserError
+from diffae.system.whole import copy_whole, write_whole
 from reports.records.reading import short
 
 BASELINE_FILES = ("records.csv", "run.json", "influences.npz")
@@ -34,7 +34,7 @@ def unpack(content: bytes, folder: Path) -> Path:
         )
     folder.mkdir()
     for name, data in found.items():
-        (folder / name).write_bytes(data)
+        write_whole(folder / name, data)
     return folder
 
 
@@ -43,7 +43,7 @@ def copy_baseline(run: Path, folder: Path) -> Path:
     folder.mkdir()
     for name in BASELINE_FILES:
         if (run / name).is_file():
-            shutil.copyfile(run / name, folder / name)
+            copy_whole(run / name, folder / name)
     return folder
 
 

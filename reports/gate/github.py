@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from diffae.system.within import within
 from reports.records.reading import short
 
 ATTEMPTS, PAUSE = 3, 2.0  # attempts of a request, and seconds before the second one
@@ -122,8 +123,10 @@ class Api:
         called = f"{method} {_safe(url.split('?')[0].removeprefix(self.url))}"
         try:
             request = urllib.request.Request(url, data, headers, method=method)
-            with urllib.request.build_opener(_NoRedirect).open(request, timeout=TIMEOUT) as answer:
-                return self._read(answer, largest, called)
+            return within(LONGEST, lambda: self._get(request, largest, called))
+        except TimeoutError as error:
+            limit = str(error) or f"not all of it in {LONGEST:g} s"
+            raise RequestFailed(f"{called}: {limit}") from None
         except urllib.error.HTTPError as error:
             where = error.headers.get("Location", "")
             if error.code in REDIRECTS and where:
@@ -133,17 +136,17 @@ class Api:
             reason = getattr(error, "reason", None) or error
             raise RequestFailed(f"{called}: {short(reason or type(error).__name__)}") from None
 
+    def _get(self, request: urllib.request.Request, largest: int, called: str) -> bytes:
+        with urllib.request.build_opener(_NoRedirect).open(request, timeout=TIMEOUT) as answer:
+            return self._read(answer, largest, called)
+
     def _read(self, answer: http.client.HTTPResponse, largest: int, called: str) -> bytes:
-        """Read all of an answer within the total time: one that trickles in never exceeds the
-        timeout of a single read.
-        """
-        content, end = bytearray(), time.monotonic() + LONGEST
+        """Read all of an answer."""
+        content = bytearray()
         while chunk := answer.read1(CHUNK):
             content += chunk
             if len(content) > largest:
                 raise RequestFailed(f"{called}: more than {largest:,} bytes", 413)
-            if time.monotonic() > end:
-                raise RequestFailed(f"{called}: not all of it in {LONGEST:g} s")
         if answer.length:
             raise RequestFailed(f"{called}: the answer broke off")
         return bytes(content)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from diffae.system.errors import UserError
+from diffae.system.whole import append
 from reports.gate.github import Api
 from reports.gate.page import of_command
 from reports.records.reading import part_of, read_json, short
@@ -105,8 +106,7 @@ class Job:
 
     def _append(self, name: str, text: str) -> None:
         if path := self.get(name):
-            with open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
-                file.write(text)
+            append(Path(path), text.encode(errors="backslashreplace"))
 
 
 def read_job(environ: Mapping[str, str]) -> Job:

@@ -11,7 +11,7 @@ and its content security policy allows nothing else.
 from collections.abc import Sequence
 from pathlib import Path
 
-from diffae.system.files import write_whole
+from diffae.system.whole import write_whole
 from reports.records.entries import Entry
 from reports.tables.merging import Merged, read
 

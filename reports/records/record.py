@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from diffae.system.errors import UserError
-from diffae.system.files import append, read_text, write_whole
+from diffae.system.files import read_text
+from diffae.system.whole import append, write_whole
 from reports.records.reading import LARGEST_TEXT, short
 
 HIGHER, LOWER, NEITHER = "higher", "lower", "neither"

@@ -30,7 +30,8 @@ from scipy import special
 from scipy.optimize import brentq
 
 from diffae.system.errors import UserError
-from diffae.system.files import read_file, write_whole
+from diffae.system.files import read_file
+from diffae.system.whole import write_whole
 from reports.records.reading import MEBIBYTE, short
 from reports.records.record import Record
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from diffae.system.whole import write_whole
 from reports.records.headline import of_like_n
 from reports.records.metrics import METRICS, Metrics, with_stand_ins
 from reports.records.record import COLUMNS, Record, safe_cell
@@ -61,8 +62,9 @@ def write_tables(
 def write_table(table: Table, out: Path, title: str, context: Mapping[str, str]) -> None:
     """Write one table to the folder `out`, as NAME.md and NAME.csv."""
     page = markdown.render(table, title, context)
-    (out / f"{table.name}.md").write_text(page, encoding="utf-8")
-    to_frame(table).to_csv(out / f"{table.name}.csv", index=False, lineterminator="\n")
+    cells = to_frame(table).to_csv(index=False, lineterminator="\n")
+    write_whole(out / f"{table.name}.md", page.encode())
+    write_whole(out / f"{table.name}.csv", cells.encode())
 
 
 def build_tables(

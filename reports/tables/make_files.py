@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from diffae.system.errors import UserError
+from diffae.system.whole import copy_whole, write_whole
 from reports.records.reading import part_of, short
 from reports.records.run_folder import Run
 from reports.tables import latex
@@ -92,8 +93,8 @@ def write_latex(
         names.append(f"{table.name}.tex")
         if names[-1] == DOCUMENT:
             raise UserError(f"a table {table.name!r} would be written over {DOCUMENT}")
-        (folder / names[-1]).write_text(latex.render(table, title, context), encoding="utf-8")
-    (folder / DOCUMENT).write_text(latex.document(names, title), encoding="utf-8")
+        write_whole(folder / names[-1], latex.render(table, title, context).encode())
+    write_whole(folder / DOCUMENT, latex.document(names, title).encode())
 
 
 def compile_latex(folder: Path) -> None:
@@ -116,7 +117,7 @@ def compile_latex(folder: Path) -> None:
             )
             if done.returncode:
                 raise UserError(f"--pdf: pdflatex failed: {_reason(done.stdout)}")
-        shutil.copy(Path(work) / "tables.pdf", folder / "tables.pdf")
+        copy_whole(Path(work) / "tables.pdf", folder / "tables.pdf")
 
 
 def _reason(log: bytes) -> str:

@@ -2,9 +2,9 @@
 
 Files of others in it stay.
 
-    with made_whole(out) as folder:      files are written into `folder`, beside `out`, which becomes `out` at the end
+    with made_whole(out, COMMAND) as folder:      files are written into `folder`, beside `out`, which becomes `out` at the end
 
-Its `made.json` has the SHA-256 of each file that was made, which says what may be replaced.
+Its `made.json` has the command that made it and the SHA-256 of each file, which say what may be replaced.
 """
 
 import contextlib
@@ -12,13 +12,11 @@ import hashlib
 import json
 import os
 import re
-import secrets
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from diffae.system.errors import UserError
-from diffae.system.files import write_whole
+from diffae.system.whole import put, scratch_folder, write_whole
 from reports.records.reading import read_json
 
 MARK = "made.json"
@@ -26,41 +24,39 @@ NAME = re.compile(r"(\w[\w.-]{0,60}/)?\w[\w.-]{0,200}", re.ASCII)  # of a file t
 
 
 @contextlib.contextmanager
-def made_whole(out: Path) -> Iterator[Path]:
+def made_whole(out: Path, command: str) -> Iterator[Path]:
     """A folder to write into.
 
     If the block succeeds, its files replace those of `out`, else `out` is unchanged.
 
-    Raises UserError before the block if `out` was not made by this function, or if a file of it was
-    changed by hand.
+    Raises UserError before the block if `out` was not made by this function for the same `command`,
+    or if a file of it was changed by hand.
     """
-    before = _made_before(out)
-    parents = [path for path in out.absolute().parents if not path.exists()]
-    stage = out.parent / f".{out.name}.{secrets.token_hex(4)}.partial"
-    try:
-        stage.mkdir(parents=True)
+    before = made_before(out, command)
+    with scratch_folder(out) as stage:
         yield stage
         files = sorted(path for path in stage.rglob("*") if path.is_file())
         made = {path.relative_to(stage).as_posix(): _sha256(path) for path in files}
         for name in made.keys() - before.keys():
             if os.path.lexists(out / name):
                 raise UserError(f"{out / name}: was not made by this command; choose another --out")
-        _mark(stage, made)
-        _put_in_place(stage, out, made, before)
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
-        for path in parents:  # the nearest first: those that are still empty are not needed
-            with contextlib.suppress(OSError):
-                path.rmdir()
+        _mark(stage, made, command)
+        _put_in_place(stage, out, made, before, command)
 
 
-def _made_before(out: Path) -> dict[str, str]:
-    """The files that an earlier call made in `out`, with their SHA-256."""
+def made_before(out: Path, command: str) -> dict[str, str]:
+    """The files that an earlier call made in `out`, with their SHA-256.
+
+    Raises UserError as `made_whole` does.
+    """
     if not os.path.lexists(out) or (out.is_dir() and not any(out.iterdir())):
         return {}
     if not out.is_dir() or not (out / MARK).is_file():
         raise UserError(f"--out {out}: exists, and was not made by this command; choose another")
-    files = read_json(out / MARK).get("files")
+    mark = read_json(out / MARK)
+    files = mark.get("files")
+    if mark.get("made_by") != command:
+        raise UserError(f"--out {out}: was made by another command; choose another")
     if not isinstance(files, dict) or not all(map(NAME.fullmatch, files)):
         raise UserError(f"{out / MARK}: damaged; choose another --out")
     for name, digests in files.items():
@@ -73,26 +69,27 @@ def _made_before(out: Path) -> dict[str, str]:
 
 
 def _put_in_place(
-    stage: Path, out: Path, made: Mapping[str, str], before: Mapping[str, str]
+    stage: Path, out: Path, made: Mapping[str, str], before: Mapping[str, str], command: str
 ) -> None:
     """Move the files to `out`. Those of an earlier call are replaced one by one.
 
     A call that is killed between them leaves a made.json that knows both.
     """
     if not before:
-        os.rename(stage, out)  # replaces an empty folder, too
+        put(stage, out)
         return
-    _mark(out, {k: f"{before.get(k, '')} {made.get(k, '')}".strip() for k in {*before, *made}})
+    both = {k: f"{before.get(k, '')} {made.get(k, '')}".strip() for k in {*before, *made}}
+    _mark(out, both, command)
     for name in made:
         (out / name).parent.mkdir(parents=True, exist_ok=True)
-        os.replace(stage / name, out / name)
+        put(stage / name, out / name)
     for name in before.keys() - made.keys():
         (out / name).unlink(missing_ok=True)
-    _mark(out, made)
+    _mark(out, made, command)
 
 
-def _mark(folder: Path, files: Mapping[str, str]) -> None:
-    content = json.dumps({"made_by": "reports.make", "files": files}, indent=1, sort_keys=True)
+def _mark(folder: Path, files: Mapping[str, str], command: str) -> None:
+    content = json.dumps({"made_by": command, "files": files}, indent=1, sort_keys=True)
     write_whole(folder / MARK, f"{content}\n".encode())
 
 

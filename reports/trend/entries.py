@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from diffae.system.errors import UserError
-from diffae.system.files import append, read_file
+from diffae.system.files import read_file
+from diffae.system.whole import append
 from reports.records.metrics import Metrics
 from reports.records.plain import from_plain, to_plain
 from reports.records.reading import part_of, short

@@ -134,6 +134,9 @@ def main():
     cli.say("progress")
     if "bad" in sys.argv:
         raise UserError("bad input")
+    if "opens" in sys.argv:
+        with open(sys.argv[0].replace("main.py", "number"), "w") as file:
+            file.write(str(file.fileno()))
     print("results\\n" * 10_000)
 
 cli.run(main)
@@ -158,6 +161,21 @@ def test_a_full_standard_output_is_one_line(tmp_path):
     assert ended.returncode == 2
     assert ended.stderr.startswith("progress\nerror: a full disk: No space left on device")
     assert ended.stderr.count("\n") == 2
+
+
+def test_a_closed_standard_output_is_one_line_before_anything_is_done(tmp_path):
+    ended = shell("COMMAND >&-", tmp_path)
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert ended.stderr.startswith("error: standard output is closed; give it a file")
+    assert shell("COMMAND >&- 2>&-", tmp_path).returncode == 2
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "<&-", "<&- 2>&-"])
+def test_another_closed_stream_is_as_dev_null(closed, tmp_path):
+    """No file takes its number, and standard output has the results alone."""
+    ended = shell(f"COMMAND opens {closed}", tmp_path)
+    assert ended.returncode == 0 and set(ended.stdout.split()) == {"results"}
+    assert int((tmp_path / "number").read_text()) > 2
 
 
 def test_a_reader_that_has_gone_is_no_error(tmp_path):

@@ -237,7 +237,7 @@ def test_a_conversion_that_fails_leaves_nothing(tiny, tmp_path, capsys):
         line = refusal(convert.main, capsys, tiny, tmp_path / "new")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert line.startswith(f"error: {tmp_path / 'new'}: cannot be written")
+    assert line.startswith(f"error: {tmp_path / 'new'}: File too large")
     assert [path.name for path in tmp_path.iterdir()] == [tiny.name]
 
 

@@ -80,7 +80,7 @@ def test_going_on_measures_nothing_twice_and_what_a_kill_has_cut_short_once(told
     out = trained(tmp_path / "out")
     (out / "evaluations/latent/000000000024/run.json").unlink()
     (out / "evaluations/latent/000000000024").rmdir()
-    (out / "evaluations/latent/partial-killed").mkdir()
+    (out / "evaluations/latent/.000000000064.0a1b2c3d.partial").mkdir()
     trained(out)
     assert len(asked(told)) == 5
     assert sorted(p.name for p in (out / "evaluations/latent").iterdir()) == ["000000000012", "000000000024"]  # fmt: skip

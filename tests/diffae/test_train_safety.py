@@ -517,6 +517,28 @@ def test_a_checkpoint_without_a_record_or_with_a_damaged_one(tmp_path):
     (out / "training.json").write_text('{"trained_on": {"preset": 1}}')
     with pytest.raises(UserError, match=r"training\.json: not the record of a training"):
         checkpoint.trained_on(out)
+    fields = {"preset": "p", "data": "d", "split": "train", "count": 3, "seed": 0}
+    for name, wrong in {"count": "zz", "data": [], "portraits": "zz", "transform": 3.0}.items():
+        (out / "training.json").write_text(json.dumps({"trained_on": fields | {name: wrong}}))
+        with pytest.raises(UserError, match=rf"not the record of a training \({name}: must be "):
+            checkpoint.trained_on(out)
+    for content in ("zz", {"trained_on": "zz"}, {"trained_on": fields | {"before": "zz"}}):
+        (out / "training.json").write_text(json.dumps(content))
+        with pytest.raises(UserError, match="not the record of a training"):
+            checkpoint.trained_on(out)
+
+
+@pytest.mark.parametrize("name", ["trained_on", "settings", "init", "stages"])
+def test_a_record_with_a_field_of_a_wrong_type_is_refused_before_training(name, tmp_path):
+    note = Note(tmp_path / "out", TrainedOn("p", "d", "train", 3, 0), {"steps": 1}, [])
+    note.claim().close()
+    content = json.loads(note.path.read_text())
+    note.path.write_text(json.dumps(content | {name: "zz"}))
+    with pytest.raises(UserError, match=rf"training\.json: {name} must be an object"):
+        note.claim()
+    note.path.write_text(json.dumps(content | {name: None, "identity": "another"}))
+    with pytest.raises(UserError, match="holds a different training|images are not those"):
+        note.claim()
 
 
 def test_presets_of_data_without_a_split_train_on_all_of_it_in_float32():

@@ -14,7 +14,7 @@ from run_folders import change_notes
 from scipy.stats import t
 
 from diffae.system.errors import UserError
-from diffae.system.files import append
+from diffae.system.whole import append
 from reports import history
 from reports.records.record import LOWER
 from reports.trend.entries import add, entry_of, read_history

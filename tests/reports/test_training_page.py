@@ -29,7 +29,7 @@ def folder(tmp_path):
     for images in (30_000, 60_000):
         evaluated(out / "ddim", images, {BASELINE: SSIM - 0.1})
     (out / "evaluations/image/000000009000.log").write_text("what an evaluation said that failed")
-    (out / "evaluations/image/partial-x").mkdir()
+    (out / "evaluations/image/.000000000064.0a1b2c3d.partial").mkdir()
     return out
 
 

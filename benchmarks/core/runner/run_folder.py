@@ -24,8 +24,9 @@ from benchmarks.core.runner.request import Options
 from benchmarks.core.runner.samples import write_samples
 from diffae.system import distributed
 from diffae.system.errors import UserError
-from diffae.system.files import is_partial, read_text, write_whole, writing
+from diffae.system.files import read_text, writing
 from diffae.system.lock import foreign, lock_folder
+from diffae.system.whole import sweep, write_whole
 from reports import page
 from reports.records.headline import with_headlines
 from reports.records.plugin_metadata import described
@@ -116,8 +117,7 @@ def claim(out: Path, ours: Settings) -> IO[str]:
         out.mkdir(parents=True, exist_ok=True)
         lock = lock_folder(out, "running")
         for folder in (out, out / TABLES, out / PICTURES) if known else ():
-            for leftover in filter(is_partial, folder.glob("*.partial")):
-                leftover.unlink()
+            sweep(folder.glob("*.partial"))
     return lock
 
 

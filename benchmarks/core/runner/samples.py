@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.core.rows import Row
 from diffae.data import Dataset
-from diffae.system.files import write_whole
+from diffae.system.whole import write_whole
 from reports.records.record import safe_cell
 
 if TYPE_CHECKING:

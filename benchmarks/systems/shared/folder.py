@@ -20,7 +20,8 @@ from benchmarks.systems.shared import containers
 from benchmarks.systems.shared.recognised import CONFIG, PACKAGED, read_json
 from diffae.checkpoints.checkpoint import write_tensors
 from diffae.system.errors import UserError
-from diffae.system.files import write_whole
+from diffae.system.settings import check
+from diffae.system.whole import write_whole
 
 WEIGHTS = "model.safetensors"
 
@@ -64,7 +65,7 @@ def write(
 def read_config(folder: Path, system: str, kind: type[C]) -> C:
     """The configuration of a folder, a dataclass `kind`.
 
-    Raises UserError, naming the file, if it is not one of `system`.
+    Raises UserError, naming the file and the field, if it is not one of `system`.
     """
     path = folder / CONFIG
     found = read_json(path)
@@ -77,7 +78,9 @@ def read_config(folder: Path, system: str, kind: type[C]) -> C:
     known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
     if odd := sorted(known ^ found.keys()):
         raise UserError(f"{path}: fields missing or not known: {', '.join(odd)}")
-    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in found.items()})
+    config = kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in found.items()})
+    check(config, f"{path}: ")
+    return config
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:

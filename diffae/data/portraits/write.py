@@ -3,9 +3,7 @@
 import io
 import json
 import os
-import time
 from collections.abc import Iterable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +19,8 @@ from diffae.data.transforms import LARGEST_SIZE, SMALLEST_SIZE
 from diffae.system import cli
 from diffae.system.distributed import mapped
 from diffae.system.errors import UserError
-from diffae.system.files import cache_root, is_partial, read_text, write_whole
+from diffae.system.files import cache_root, read_text
+from diffae.system.whole import is_partial, sweep, write_whole
 
 PORTRAITS_VERSION = "1"
 LARGEST_COUNT = 1_000_000
@@ -132,10 +131,7 @@ def _sweep(images: Path) -> None:
 
     Recent ones may belong to others that draw now.
     """
-    for leftover in filter(is_partial, images.glob("*.partial")):
-        with suppress(OSError):
-            if time.time() - leftover.stat().st_mtime > LEFT_FOR_GOOD:
-                leftover.unlink()
+    sweep(images.glob("*.partial"), older=LEFT_FOR_GOOD)
 
 
 def _write_labels(out: Path, count: int, seed: int) -> None:

@@ -14,7 +14,8 @@ import numpy as np
 from PIL import Image
 
 from diffae.system.errors import UserError, needed
-from diffae.system.files import read_text, write_whole
+from diffae.system.files import read_text
+from diffae.system.whole import write_whole
 from diffae.train.trainer import Callback, Training, learning_rate
 from diffae.train.types import Stage
 

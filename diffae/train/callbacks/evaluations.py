@@ -7,10 +7,8 @@ only. A failure of that process does not affect the training, which waits for it
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +19,7 @@ import torch
 from diffae.checkpoints.trained_on import NOTE
 from diffae.system.cli import say
 from diffae.system.errors import UserError
+from diffae.system.whole import copy_whole, put, scratch_folder, sweep
 from diffae.train.callbacks.base import Periodic
 from diffae.train.stages import LATENT
 
@@ -28,7 +27,7 @@ COMMAND = "benchmarks.run"
 # Parses the words after the command; raises UserError where it refuses them.
 OPTIONS = "benchmarks.commands.options:parse"
 SAMPLED = ("unconditional", "memorisation")  # the tasks that the latent DDIM affects
-CHECKPOINT, RUN, PARTIAL = "checkpoint", "run", "partial-"
+CHECKPOINT, RUN = "checkpoint", "run"
 NAP = 0.1  # seconds between two looks at the process
 LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE")  # torchrun's, which the command must not see
 
@@ -69,20 +68,19 @@ class Evaluations(Periodic):
         if self._stage.export is None or not tasks:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        for killed in path.parent.glob(f"{PARTIAL}*"):
-            shutil.rmtree(killed, ignore_errors=True)
-        with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=path.parent) as partial:
-            checkpoint, out, log = (Path(partial) / n for n in (CHECKPOINT, RUN, "log.txt"))
+        sweep(path.parent.iterdir())
+        with scratch_folder(path) as partial:
+            checkpoint, out, log = (partial / n for n in (CHECKPOINT, RUN, "log.txt"))
             self._export(checkpoint)
             torch.cuda.empty_cache()  # the process may be on the same GPU; without one: nothing
             status = self._run(self._arguments(tasks, checkpoint, out), log)
             if self._stop():
                 return
             if _complete(out / "run.json"):
-                os.replace(out, path)
+                put(out, path)
             if status:
                 kept = path.with_suffix(".log")
-                shutil.copyfile(log, kept)
+                copy_whole(log, kept)
                 lines = log.read_text(errors="replace").split("\n")
                 last = next((line for line in reversed(lines) if line.strip()), f"status {status}")
                 say(
@@ -93,7 +91,7 @@ class Evaluations(Periodic):
         assert self._stage.export is not None
         with self._training.averaged():
             self._stage.export(folder)
-        shutil.copyfile(self._note, folder / NOTE)
+        copy_whole(self._note, folder / NOTE)
 
     def _run(self, arguments: Sequence[str], log: Path) -> int:
         """The exit status of the command. A signal that ends the training ends it first."""

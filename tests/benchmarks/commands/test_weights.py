@@ -187,6 +187,27 @@ def test_a_folder_without_weights_is_one_line(known, tmp_path, capsys):
     )
 
 
+@pytest.fixture
+def huge(tmp_path):
+    """10 TB of holes, under the name of a network's file."""
+    path = tmp_path / "Downloads" / "free.pth"
+    path.parent.mkdir()
+    with open(path, "wb") as file:
+        file.truncate(10**13)
+    return path
+
+
+def test_a_file_of_terabytes_is_not_read(huge, known, place, capsys):
+    line = refused(capsys, "--from", huge)
+    assert f"--from {huge}: not a file of the table (it has 10000.0 GB, and the largest" in line
+    assert "no file in this folder is one of the table" in refused(capsys, "--from", huge.parent)
+    place.mkdir(parents=True)
+    huge.rename(place / "free.pth")
+    assert any("differs" in row for row in table(None))
+    with pytest.raises(UserError, match=r"free\.pth: 10,000,000,000,000 bytes, and at most"):
+        weights.load_path("free", None, allow_unknown=True) and weights.sha256(place / "free.pth")
+
+
 # ----------------------------------------------------------------------------------------------
 # Processes
 

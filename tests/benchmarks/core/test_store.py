@@ -155,6 +155,45 @@ def test_a_damaged_file_is_computed_anew(damage, store, tmp_path, capsys):
     assert len(log) == 3
 
 
+def rewritten(path, change):
+    """Write the arrays of an npz file anew, changed."""
+    with np.load(path) as file:
+        arrays = change(dict(file))
+    np.savez(path, **arrays)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda arrays: {f"{name}s": array for name, array in arrays.items()},
+        lambda arrays: {"squares": arrays.pop("square"), **arrays},
+        lambda arrays: arrays | {"square": arrays["square"][:-1]},
+        lambda arrays: arrays | {"square": arrays["square"].astype(str)},
+        lambda arrays: arrays | {"more": np.zeros(2)},
+        lambda arrays: {},
+    ],
+)
+def test_a_file_with_other_arrays_is_computed_anew(change, store, tmp_path, capsys):
+    log = []
+    before = store.array({"work": "test"}, 3, squares(log), "square")
+    path = next(tmp_path.rglob("*.npz"))
+    rewritten(path, change)
+    assert np.array_equal(store.array({"work": "test"}, 3, squares(log), "square"), before)
+    assert len(log) == 2 and f"{path}: damaged, computing it again" in capsys.readouterr().err
+
+
+def test_a_file_of_another_key_is_computed_anew(store, tmp_path):
+    """The same names and shapes: without a seal they would be numbers of other work."""
+    log = []
+    for steps in (10, 20):
+        store.array({"work": "test", "steps": steps}, 3, squares(log), "square")
+    one, other = tmp_path.rglob("*.npz")
+    other.write_bytes(one.read_bytes())
+    for steps in (10, 20):
+        store.array({"work": "test", "steps": steps}, 3, squares(log), "square")
+    assert len(log) == 3
+
+
 def test_every_flipped_byte_is_noticed(store, tmp_path):
     """A power cut may damage any part of a file: no part of it is read as if nothing had happened."""
     log = []

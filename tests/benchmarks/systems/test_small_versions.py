@@ -1,5 +1,6 @@
 """The small versions that ship: they load without a path, and resemble their families."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from benchmarks.systems.shared import folder
 from benchmarks.systems.vqvae2.network import VQVAE2Config
 from diffae.checkpoints import packaged
 from diffae.data import open_dataset
+from diffae.system.errors import UserError
 
 ROOT = Path(__file__).parents[3]
 NAMES = ("vqgan", "vqvae2", "nvae", "d2c", "stylegan2-w", "stylegan2-wplus")
@@ -33,6 +35,25 @@ def test_it_loads_without_a_path_and_saw_training_portraits_only(name):
     known = system.trained_on
     assert system.image_size == 32
     assert (known.data, known.split, known.portraits["seed"]) == ("portraits", "train", 0)
+
+
+@pytest.mark.parametrize("name", (*NAMES[:5], "diffae", "ddim"))
+def test_a_field_of_a_wrong_type_is_named(name, tmp_path):
+    packaged_as = {"diffae": "portraits", "ddim": "portraits-ddim", "stylegan2-w": "stylegan2"}
+    place = folder.PACKAGED if name not in ("diffae", "ddim") else packaged.PACKAGED
+    place = place / packaged_as.get(name, name)
+    (tmp_path / "model.safetensors").symlink_to(place / "model.safetensors")
+    config = json.loads((place / "config.json").read_text())
+    fields = [field for field in config if field not in ("system", "latent")]
+    assert len(fields) >= 6
+    for field in fields:
+        like = [float(config[field]), True] if type(config[field]) is int else []
+        for wrong in (*like, "zz", None, {}, [1.5]):
+            text = json.dumps(config | {field: wrong})
+            (tmp_path / "config.json").write_text(text)
+            with pytest.raises(UserError, match=rf"config\.json: .*\b{field}\b") as error:
+                systems.load(name, tmp_path)
+            assert "\n" not in str(error.value)
 
 
 def test_all_of_them_are_small():

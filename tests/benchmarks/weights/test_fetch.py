@@ -4,6 +4,7 @@ import hashlib
 import io
 import resource
 import subprocess
+import time
 import zipfile
 from contextlib import contextmanager
 from dataclasses import replace
@@ -113,11 +114,24 @@ def test_what_a_server_does_wrong_is_said_and_nothing_is_kept(
     assert kept(place) == []
 
 
-def test_a_server_that_drips_is_given_up(place, monkeypatch):
-    monkeypatch.setattr(sources, "SLOWEST", 0.1)
+@pytest.mark.parametrize("what", ["", "_of_headers", "_of_chunks", "_of_a_redirect"])
+def test_a_server_that_drips_is_given_up(what, place, monkeypatch):
+    """No single read of it takes long."""
+    monkeypatch.setattr(sources, "SLOWEST", 0.2)
     with serving(Served(CONTENT, nap=0.01)) as served:
-        assert "too slow: less than 65.5 kB in 0.1 seconds" in refused(of(f"{served.url}/drip"))
+        begun = time.monotonic()
+        line = refused(of(f"{served.url}/drip{what}"))
+        assert "too slow: less than 65.5 kB in 0.2 seconds" in line
+        assert time.monotonic() - begun < 5
     assert kept(place) == []
+
+
+def test_a_fetch_says_how_far_it_is_where_no_bar_is_seen(server, place, monkeypatch, capsys):
+    monkeypatch.setattr(fetch, "EVERY", 0)
+    assert got(of(f"{server.url}/whole")) == CONTENT
+    said = capsys.readouterr().err.splitlines()[1:]
+    assert said[0] == f"{NAME}: 65.5 kB of 300.0 kB"
+    assert said[-1] == f"{NAME}: 300.0 kB of 300.0 kB"
 
 
 def test_sources_are_tried_in_order_and_each_is_named(server, place, monkeypatch, capsys):
@@ -255,11 +269,12 @@ def test_two_fetches_do_not_meet(server, place):
 def test_what_a_killed_fetch_left_is_removed_and_nothing_else(server, place):
     place.mkdir(parents=True)
     (place / f"{NAME}.0123abcd.partial").write_bytes(CONTENT[:1000])
-    (place / "pip-x1.partial").mkdir()
-    (place / "pip-x1.partial" / "requirements.txt").write_text("x")
+    for folder in (".pip.0123abcd.partial", "pip-notes.partial"):
+        (place / folder).mkdir()
+        (place / folder / "requirements.txt").write_text("x")
     (place / "mine.partial").write_bytes(b"of somebody")
     assert got(of(f"{server.url}/whole")) == CONTENT
-    assert kept(place) == ["mine.partial", NAME]
+    assert kept(place) == ["mine.partial", NAME, "pip-notes.partial"]
 
 
 def test_a_different_file_under_the_name_is_not_overwritten(server, place):
