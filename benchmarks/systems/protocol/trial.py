@@ -23,7 +23,7 @@ SAME = 1e-4  # of the mean value: the tolerance for rounding on a GPU, of two ca
 # size. With weights in half precision `UNITS` in the last place are more.
 NEAR, UNITS = 1e-3, 16
 FLIPPED = (
-    0.05  # the share of numbers that may be further away: a token at a tie between two codes flips
+    0.05  # the share of numbers that may be further away: at a tie between two codes a token flips
 )
 
 RANDOM = "not deterministic: gives different results for the same images"
