@@ -23,7 +23,6 @@ from benchmarks.systems.protocol.parts import (
     numbers,
     tensors,
 )
-from benchmarks.systems.protocol.ranges import Range
 from benchmarks.systems.shared import recognised
 from diffae import DDIM, DiffusionAutoencoder
 from diffae.checkpoints import checkpoint
@@ -145,14 +144,14 @@ def wrap(
     axis: int = 0,
     codebook: int | None = None,
     width: int = 1,
-    range: Range | None = None,
+    range: ranges.Range | None = None,
 ) -> System:
     """Make a system of any object with `encode(images)`, which gives a code, and `decode(code)`.
 
-    Images are N x 3 x image_size x image_size in [-1, 1], unless `range` says otherwise. A code is a tensor N x ..., a tuple of
-    such, a `Code`, or a result of `diffusers` (`latents`, or a distribution, of which the mode is
-    taken); `decode` gets the same, for `diffusers` the tensor. The parts of a code are found by
-    encoding one image; integers are tokens.
+    Images are N x 3 x image_size x image_size in [-1, 1], unless `range` says otherwise. A code is a
+    tensor N x ..., a tuple of such, a `Code`, or a result of `diffusers` (`latents`, or a
+    distribution, of which the mode is taken); `decode` gets the same, for `diffusers` the tensor.
+    The parts of a code are found by encoding one image; integers are tokens.
 
         reading   how a probe reads the parts, see `parts.Part`: "flat" (default), "pooled" (with
                   the features on `axis` of an image's part), or, for tokens, "histogram"
@@ -188,7 +187,7 @@ def wrap(
 class Wrapped(System):
     """A model in memory: what its `encode` gives is its code"""
 
-    def __init__(self, module: Any, image_size: int, title: str, range: Range | None):
+    def __init__(self, module: Any, image_size: int, title: str, range: ranges.Range | None):
         self.module, self.image_size, self.title = module, image_size, title
         self.range = range
         self.name = registry.slug(title) or "model"

@@ -22,9 +22,8 @@ SAME = 1e-4  # of the mean value: the tolerance for rounding on a GPU, of two ca
 # Of the range of images, or of a code's largest number: kernels round differently for another batch
 # size. With weights in half precision `UNITS` in the last place are more.
 NEAR, UNITS = 1e-3, 16
-FLIPPED = (
-    0.05  # the share of numbers that may be further away: a token at a tie between two codes flips
-)
+# The share of numbers that may be further away: a token at a tie between two codes flips.
+FLIPPED = 0.05
 
 RANDOM = "not deterministic: gives different results for the same images"
 BATCH = "depends on its batch: gives other results for an image alone or in another order"

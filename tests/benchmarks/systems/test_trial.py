@@ -371,6 +371,11 @@ def test_rows_say_that_an_image_depends_on_its_batch(kind, note):
     assert said(made) == note
 
 
+def test_images_of_another_size_than_the_originals_are_not_compared():
+    x = photographs()
+    assert ranges.mistaken(x, F.interpolate((x + 1) / 2, scale_factor=2)) == ""
+
+
 def test_a_random_system_is_not_said_to_depend_on_its_batch():
     made = as_plug_in(Half, None)
     made.decode = lambda code, steps: torch.rand(len(code.semantic), 3, SIZE, SIZE) * 2 - 1
