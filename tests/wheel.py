@@ -106,7 +106,7 @@ def test_commands_that_need_nothing_answer(installed, folder, metadata):
     assert "efficientnet" in check(bench, "doctor", cwd=folder)
     for page, file in (("solvers", "docs/solvers.md"), ("README", "README.md")):
         assert check(bench, "docs", page, cwd=folder) == (ROOT / file).read_text()
-    named = re.search(r"^The examples/ .* are in (.*)\.$", check(bench, "docs", cwd=folder), re.M)
+    named = re.search(r"^The examples/ .* are in (.*)$", check(bench, "docs", cwd=folder), re.M)
     assert Path(named[1]).is_relative_to(installed.parent)
     assert (Path(named[1]) / "examples/slurm/train.sbatch").is_file()
 

@@ -18,7 +18,7 @@ def print_page(arguments: list[str]) -> None:
     if name is None:
         width = max(map(len, known))
         print("\n".join(f"{page:{width}}  {_title(path)}" for page, path in known.items()))
-        print(f"\nThe examples/ that pages name are in {_home()}.")
+        print(f"\nThe examples/ that pages name are in {_home()}")
     elif name in known:
         print(known[name].read_text(encoding="utf-8"), end="")
     else:
