@@ -42,7 +42,9 @@ def test_without_the_packages_a_line_says_what_to_install(absent, monkeypatch, t
     )
     monkeypatch.setitem(sys.modules, "dlib", None)
     Image.fromarray(data.astronaut()).save(tmp_path / "a.png")
-    with pytest.raises(UserError, match=r"^--align: needs a package; pip install 'dlib-bin>=20' 'face.*'$"):
+    with pytest.raises(
+        UserError, match=r"^--align: needs a package; pip install 'dlib-bin>=20' 'face.*'$"
+    ):
         images.read(tmp_path / "a.png", 32, align=True)
 
 
