@@ -1,4 +1,4 @@
-"""Build steps beyond pyproject.toml: docs/ is packaged, and README's links work elsewhere."""
+"""Build steps beyond pyproject.toml: pages and examples are packaged, and README's links work elsewhere."""
 
 import re
 import tomllib
@@ -10,15 +10,26 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).parent
 
 
+def beside_the_packages() -> list[Path]:
+    """What goes into benchmarks/ too: the pages of `diffae-bench docs`, and the examples they name."""
+    files = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*")]
+    hidden = {"__pycache__", "build"}  # what Python and pip leave beside an example
+    return sorted(
+        file
+        for file in (path.relative_to(ROOT) for path in files if path.is_file())
+        if not any(part in hidden or part.endswith(".egg-info") for part in file.parts)
+    )
+
+
 class WithPages(build_py):
-    """Build the packages, with the pages of `diffae-bench docs` as benchmarks/docs/."""
+    """Build the packages, with the pages and examples in benchmarks/ at the places they have here."""
 
     def run(self) -> None:
         super().run()
-        for page in [] if self.editable_mode else sorted((ROOT / "docs").rglob("*.md")):
-            copy = Path(self.build_lib, "benchmarks", page.relative_to(ROOT))
+        for file in [] if self.editable_mode else beside_the_packages():
+            copy = Path(self.build_lib, "benchmarks", file)
             copy.parent.mkdir(parents=True, exist_ok=True)
-            self.copy_file(str(page), str(copy))
+            self.copy_file(str(ROOT / file), str(copy))
 
 
 def description(text: str, address: str | None) -> str:

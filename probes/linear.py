@@ -201,8 +201,9 @@ def fit_lbfgs(
     on `features` [N, d] normalised by their own moments: scikit-learn's `LogisticRegression(C=C)`
     on the same normalised features. `labels` [N, A] are boolean or 0/1. `tol` bounds the largest
     gradient of the objective divided by C * N, as there, along the features' principal axes;
-    float32 may end slightly above 1e-5, and a gradient above 10 * tol gives a warning.
-    `dtype=torch.float64` computes in double precision. `softmax.softmax_loss` is another `loss`.
+    float32 may end slightly above 1e-5, float64 near 1e-7, and a gradient above 10 * tol gives a
+    warning. `dtype=torch.float64` computes in double precision. `softmax.softmax_loss` is another
+    `loss`.
 
     An attribute with a single class in `labels` has no finite optimum: its weight is zero and its
     bias the log odds of its counts plus a half.

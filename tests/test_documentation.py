@@ -30,6 +30,7 @@ from benchmarks.core.profiles import PROFILES
 from benchmarks.core.sizes import settings_of
 from diffae import train
 from diffae.checkpoints import checkpoint, hub
+from diffae.networks import bfloat16
 from diffae.networks.config import AUTOENCODER, DDIM_BASELINE
 from diffae.system import cli
 from diffae.train.presets import find_preset
@@ -189,6 +190,7 @@ def parse(monkeypatch, tmp_path):
     monkeypatch.setattr(cli.Parser, "parse", read)
     for name in ("run", "prepare"):
         monkeypatch.setattr(running, name, reached)
+    monkeypatch.setattr(bfloat16, "support", lambda device: (True, ""))  # whatever runs the tests
     monkeypatch.setattr(checkpoint, "open_checkpoint", opened)
     monkeypatch.setattr(hub, "find", lambda path: (path, ""))
     monkeypatch.chdir(tmp_path)
@@ -236,8 +238,8 @@ def test_a_command_that_a_page_tells_to_type_is_one(words, parse):
         assert set(extras.split(",")) <= set(project()["optional-dependencies"])
 
 
-def test_pages_install_the_package_by_its_name():
-    """A reader of the site has no checkout: beside the name, -e is a package of the reader's own."""
+def test_pages_install_no_checkout():
+    """A reader of the site has none: -e, beside the package's address, is one of the reader's own."""
     told = [
         (page.name, *match.groups())
         for page in PAGES[len(TOP) :]

@@ -1,4 +1,4 @@
-"""The installed package: typed packages, pages that messages name, a description whose links work.
+"""The installed package: typed packages, pages that messages name, how it is installed, its description.
 
 `pytest tests/wheel.py` builds the package, installs it and tries it.
 """
@@ -13,6 +13,7 @@ import pytest
 from refusal import refusal
 
 from benchmarks.commands import pages
+from diffae.system.errors import EXTRAS, pip_install
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("diffae", "probes", "benchmarks", "reports")
@@ -56,6 +57,97 @@ def test_pages_are_listed_and_printed(capsys):
     )
 
 
+def project():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def test_messages_install_what_the_extras_are():
+    ours = {"docs", "lint", "test"}  # of those who change this package
+    extras = project()["optional-dependencies"]
+    assert {name: list(packages) for name, packages in EXTRAS.items()} == {
+        name: packages for name, packages in extras.items() if name not in ours
+    }
+    assert pip_install("app") == "pip install 'gradio>=6'"
+    assert pip_install("opencv-python-headless") == "pip install opencv-python-headless"
+
+
+# The name alone, or with extras or a version, is looked up on PyPI; a path or an address is not.
+FROM_AN_INDEX = re.compile(
+    r"""\b(?:pipx?\d? install|uv add)\b[^`\n&;]*[\s'"]diffae[-_.]bench(?![\w/@.-])"""
+    r"""|diffae[-_.]bench(?:\[[a-z]|[=~<>!]=)|dependencies\s*=\s*\[[^]]*diffae[-_.]bench"""
+)
+SAY_HOW = {".ipynb", ".j2", ".md", ".py", ".sbatch", ".toml", ".yaml", ".yml"}
+
+
+def told():
+    """Every file that may say how something is installed, but RELEASING.md: a release's own steps."""
+    files = [*ROOT.glob("*.md"), *ROOT.glob("*.yml"), *ROOT.glob("*.toml")]
+    for folder in ("docs", "examples", ".github", *PACKAGES):
+        files += [file for file in (ROOT / folder).rglob("*") if file.suffix in SAY_HOW]
+    return [file for file in files if file.name != "RELEASING.md"]
+
+
+def from_an_index(text):
+    return [match[0] for match in FROM_AN_INDEX.finditer(re.sub(r"\n(?=\S)", " ", text))]
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("`pip install -q diffae-bench`", 1),
+        ("(`pip install\n'diffae-bench[hub]'`)", 1),
+        ('%pip install \\"diffae-bench\\"', 1),
+        ("uv add diffae_bench", 1),
+        ("`harness: diffae-bench==0.7.0`", 1),
+        ('dependencies = ["torch", "diffae-bench"]', 1),
+        ("pip install git+https://github.com/OWNER/diffae-bench@VERSION -e .", 0),
+        ("pip install -q path/to/diffae_bench-*.whl && .venv/bin/diffae-bench run all", 0),
+        ("pip install -e . && diffae-bench run all", 0),
+    ],
+)
+def test_what_asks_an_index_for_the_package(text, count):
+    assert len(from_an_index(text)) == count
+
+
+def test_nobody_is_sent_to_an_index_for_the_package_before_its_first_release():
+    """A stranger could register its name there. The first dated heading of CHANGELOG.md is a release."""
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    is_released = re.search(r"^## [\d.]+ \(\d{4}-\d\d-\d\d\)$", changes, re.M) is not None
+    found = {
+        (str(file.relative_to(ROOT)), text)
+        for file in told()
+        for text in from_an_index(file.read_text(encoding="utf-8"))
+    }
+    if is_released:
+        assert {name for name, _ in found} >= {"README.md", "docs/ci.md", "examples/evaluate.ipynb"}
+    else:
+        assert not found
+
+
+@pytest.fixture
+def set_up(monkeypatch):
+    """The names of setup.py."""
+    setuptools = pytest.importorskip("setuptools")
+    monkeypatch.setattr(setuptools, "setup", lambda **told: None)
+    return runpy.run_path(str(ROOT / "setup.py"))
+
+
+def test_what_installed_pages_name_is_installed(set_up):
+    """Pages as arguments of `docs`, files of examples/ as paths and as links."""
+    installed = {file.as_posix() for file in set_up["beside_the_packages"]()}
+    folders = {parent.as_posix() for file in installed for parent in Path(file).parents}
+    shown = [file for file in installed if file.endswith(".md")]
+    assert {ROOT / file for file in shown} == set(pages.pages().values())
+    named, examples = set(), set()
+    for file in shown:
+        text = (ROOT / file).read_text(encoding="utf-8")
+        named |= {(page, file) for page in re.findall(r"-bench docs ([A-Za-z][\w/-]*)", text)}
+        examples |= {(path.rstrip("."), file) for path in re.findall(r"\bexamples/[\w/.]*\w", text)}
+    assert named and len(examples) > 8
+    assert not {(page, file) for page, file in named if page not in pages.pages()}
+    assert not {(path, file) for path, file in examples if path not in installed | folders}
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_type_checker_reads_the_package(package):
     data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"][
@@ -65,11 +157,9 @@ def test_a_type_checker_reads_the_package(package):
 
 
 @pytest.fixture
-def description(monkeypatch):
+def description(set_up):
     """The function of setup.py that makes the long description."""
-    setuptools = pytest.importorskip("setuptools")
-    monkeypatch.setattr(setuptools, "setup", lambda **told: None)
-    return runpy.run_path(str(ROOT / "setup.py"))["description"]
+    return set_up["description"]
 
 
 TEXT = """![A face](docs/a.png)

@@ -69,9 +69,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_file_of_the_packages_is_in_the_wheel(wheel):
     tracked = check("git", "ls-files", *PACKAGES).splitlines()
     ours = {name for name in tracked if not name.startswith("benchmarks/baseline/")}
-    pages = {f"benchmarks/{page}" for page in check("git", "ls-files", "docs/*.md").split()}
+    shown = check("git", "ls-files", "README.md", "docs/*.md", "examples").splitlines()
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    assert held == ours | pages
+    assert held == ours | {f"benchmarks/{file}" for file in shown}
 
 
 def test_the_wheel_has_no_usual_fault(wheel):
@@ -104,7 +104,11 @@ def test_commands_that_need_nothing_answer(installed, folder, metadata):
     assert re.findall(r"^  (\w+) ", usage, re.M) == COMMANDS.split()
     assert "portraits-ddim" in check(bench, "list", cwd=folder)
     assert "efficientnet" in check(bench, "doctor", cwd=folder)
-    assert check(bench, "docs", "solvers", cwd=folder) == (ROOT / "docs/solvers.md").read_text()
+    for page, file in (("solvers", "docs/solvers.md"), ("README", "README.md")):
+        assert check(bench, "docs", page, cwd=folder) == (ROOT / file).read_text()
+    named = re.search(r"^The examples/ .* are in (.*)$", check(bench, "docs", cwd=folder), re.M)
+    assert Path(named[1]).is_relative_to(installed.parent)
+    assert (Path(named[1]) / "examples/slurm/train.sbatch").is_file()
 
 
 def test_a_run_has_its_weights_its_profile_its_page_and_the_papers_numbers(installed, folder):

@@ -5,8 +5,8 @@ from pathlib import Path
 from diffae.system import cli
 from diffae.system.errors import UserError
 
-INSTALLED = Path(__file__).parents[1] / "docs"  # setup.py copies them there
-CHECKOUT = Path(__file__).parents[2] / "docs"
+INSTALLED = Path(__file__).parents[1]  # setup.py copies pages and examples there
+CHECKOUT = Path(__file__).parents[2]
 
 
 def print_page(arguments: list[str]) -> None:
@@ -18,6 +18,7 @@ def print_page(arguments: list[str]) -> None:
     if name is None:
         width = max(map(len, known))
         print("\n".join(f"{page:{width}}  {_title(path)}" for page, path in known.items()))
+        print(f"\nThe examples/ that pages name are in {_home()}")
     elif name in known:
         print(known[name].read_text(encoding="utf-8"), end="")
     else:
@@ -27,15 +28,20 @@ def print_page(arguments: list[str]) -> None:
 def pages() -> dict[str, Path]:
     """The file of every page by its name.
 
-    `solvers` is docs/solvers.md, `results/small` docs/results/small/README.md.
+    `README` is README.md, `solvers` docs/solvers.md, `results/small` docs/results/small/README.md.
     """
-    folder = INSTALLED if INSTALLED.is_dir() else CHECKOUT
+    folder = _home() / "docs"
     files = {path.relative_to(folder).with_suffix(""): path for path in folder.rglob("*.md")}
-    by_name = {
+    by_name = {"README": _home() / "README.md"} | {
         (name.parent if name.name == "README" else name).as_posix(): path
         for name, path in files.items()
     }
     return dict(sorted(by_name.items(), key=lambda item: (item[0].count("/"), item[0])))
+
+
+def _home() -> Path:
+    """The folder that README.md, docs/ and examples/ are in."""
+    return INSTALLED if (INSTALLED / "docs").is_dir() else CHECKOUT
 
 
 def _title(path: Path) -> str:

@@ -150,8 +150,9 @@ class Side:
         return digest(*self.parts())
 
     def taken(self, which: NDArray[np.bool_] | slice) -> Tensor:
-        """Some of the rows, in float64 on the device."""
-        return torch.from_numpy(self.features[self.rows[which]]).to(self.device).double()
+        """Some of the rows, in float64 on the device: a copy, which is aligned as NumPy's are not."""
+        found = torch.from_numpy(self.features[self.rows[which]])
+        return found.to(self.device).to(torch.float64, copy=True)
 
     @cached_property
     def moments(self) -> Moments:

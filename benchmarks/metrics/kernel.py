@@ -163,7 +163,8 @@ def _two(n: NDArray) -> Sums:
 
 def _of_pairs(u: Tensor, v: Tensor) -> Tensor:
     """The summand of `paired` [n, m] for rows (x, y) of [n, 2 d] and [m, 2 d]."""
-    (x, y), (a, b) = (rows.chunk(2, dim=1) for rows in (u, v))
+    # Copies lie alike in memory, so that equal images have products that are equal to the bit.
+    (x, y), (a, b) = ([half.contiguous() for half in rows.chunk(2, dim=1)] for rows in (u, v))
     return polynomial(x, a) + polynomial(y, b) - polynomial(x, b) - polynomial(y, a)
 
 

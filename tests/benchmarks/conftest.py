@@ -43,11 +43,13 @@ def effnet_once():
         yield
 
 
-@pytest.fixture(autouse=True)
-def without_dlib(monkeypatch):
+@pytest.fixture(autouse=True, scope="module")
+def without_dlib():
     """As on a machine without the extra `faces`, wherever the tests run; see `with_dlib`."""
-    for name in OF_DLIB:
-        monkeypatch.setitem(weights.KNOWN, name, replace(weights.KNOWN[name], reader="no package"))
+    with pytest.MonkeyPatch.context() as patch:
+        for name in OF_DLIB:
+            patch.setitem(weights.KNOWN, name, replace(weights.KNOWN[name], reader="no package"))
+        yield
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ def with_dlib(monkeypatch, without_dlib):
     """The faces that dlib finds, where it is installed."""
     for package in ("dlib", MODELS):
         if not importlib.util.find_spec(package):
-            pytest.skip("pip install 'diffae-bench[faces]'")
+            pytest.skip("pip install -e '.[faces]'")
     for name in OF_DLIB:
         monkeypatch.setitem(weights.KNOWN, name, replace(weights.KNOWN[name], reader="dlib"))
 

@@ -324,4 +324,4 @@ def test_what_stands_beside_the_bytes_is_not_read(tmp_path):
 def test_without_pyarrow_the_extra_is_named(tmp_path, monkeypatch):
     path = write_parquet(tmp_path / "a.parquet", range(2))
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    refuses(path, r"a\.parquet: .*needs a package; pip install 'diffae-bench\[arrow\]'")
+    refuses(path, r"a\.parquet: .*needs a package; pip install 'pyarrow>=18'")

@@ -112,26 +112,26 @@ class SqueezeExcite(nn.Module):
 
 
 class FactorizedReduce(nn.Module):
-    """Half the side, by four 1 x 1 convolutions of stride 2.
+    """Half the side, by four 1 x 1 convolutions, whose outputs are concatenated.
 
-    Each takes one position of a 2 x 2 square; their outputs are concatenated.
+    Each takes one position of every 2 x 2 square. Slices take the place of a stride of 2: with AVX2
+    and fewer than 8 channels oneDNN writes the gradient of a strided 1 x 1 convolution beyond its
+    memory (uxlfoundation/oneDNN#6035).
     """
 
     def __init__(self, c_in: int, c_out: int):
         super().__init__()
         quarter = c_out // 4
-        self.conv_1, self.conv_2, self.conv_3 = (
-            WeightNormConv(c_in, quarter, 1, stride=2) for _ in range(3)
-        )
-        self.conv_4 = WeightNormConv(c_in, c_out - 3 * quarter, 1, stride=2)
+        self.conv_1, self.conv_2, self.conv_3 = (WeightNormConv(c_in, quarter, 1) for _ in range(3))
+        self.conv_4 = WeightNormConv(c_in, c_out - 3 * quarter, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.silu(x)
         seen = (
-            self.conv_1(x),
-            self.conv_2(x[:, :, 1:, 1:]),
-            self.conv_3(x[:, :, :, 1:]),
-            self.conv_4(x[:, :, 1:, :]),
+            self.conv_1(x[:, :, ::2, ::2]),
+            self.conv_2(x[:, :, 1::2, 1::2]),
+            self.conv_3(x[:, :, ::2, 1::2]),
+            self.conv_4(x[:, :, 1::2, ::2]),
         )
         return torch.cat(seen, dim=1)
 

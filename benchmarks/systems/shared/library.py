@@ -4,12 +4,10 @@ import importlib
 import importlib.util
 from types import ModuleType
 
-from diffae.system.errors import UserError
+from diffae.system.errors import UserError, pip_install
 
 PACKAGE = "diffusers"
-MISSING = (
-    f"needs the package {PACKAGE}, which is not installed: pip install 'diffae-bench[{PACKAGE}]'"
-)
+MISSING = f"needs the package {PACKAGE}, which is not installed: {pip_install(PACKAGE)}"
 
 
 def is_installed() -> bool:

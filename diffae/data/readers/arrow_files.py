@@ -31,7 +31,7 @@ STREAM_END = b"\xff\xff\xff\xff\0\0\0\0"
 @contextmanager
 def reading(path: Path) -> Iterator[Any]:
     """pyarrow; any error of it within the block becomes a UserError that names `path`."""
-    needed("pyarrow.parquet", path, "'diffae-bench[arrow]'")
+    needed("pyarrow.parquet", path, "arrow")
     import pyarrow
 
     try:

@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     import lmdb
 
 DATA_FILE = "data.mdb"
-PACKAGE = "'diffae-bench[lmdb]'"
 KEY = re.compile(r"(None|\d+)-(\d+)")
 # Of a meta page: the magic number, bytes of a page (in the first of its trees), number of the last page, transaction.
 META, MAGIC = struct.Struct("<16xI20xI92xQQ"), 0xBEEFC0DE
@@ -206,7 +205,7 @@ def reading(root: Path, what: str) -> Iterator["lmdb.Transaction"]:
 
     Any error of the library within the block becomes a UserError that names `what`.
     """
-    lmdb = needed("lmdb", root, PACKAGE)
+    lmdb = needed("lmdb", root, "lmdb")
     try:
         with _OPENING:
             opened = _open_once(root.resolve())

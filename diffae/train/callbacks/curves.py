@@ -91,7 +91,7 @@ class TensorBoard(Curves):
     """
 
     def __init__(self, folder: Path):
-        package = needed("torch.utils.tensorboard", "--tensorboard", "'diffae-bench[watch]'")
+        package = needed("torch.utils.tensorboard", "--tensorboard", "watch")
         self._summary: type[SummaryWriter] = package.SummaryWriter
         self._folder = folder
         self._writer: SummaryWriter | None = None

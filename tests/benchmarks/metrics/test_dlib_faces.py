@@ -98,7 +98,7 @@ def test_measure_says_that_no_pair_has_a_face(tmp_path, monkeypatch):
 def test_without_dlib_there_is_a_line(tmp_path):
     with pytest.raises(UserError, match=r"^id_dlib: the weights of dlib_face are missing: pip"):
         main(["id_dlib", str(tmp_path), str(tmp_path)])
-    with pytest.raises(NotAvailable, match=r"pip install 'diffae-bench\[faces\]' for id_dlib"):
+    with pytest.raises(NotAvailable, match=r"pip install 'dlib-bin>=20' 'face.*' for id_dlib"):
         _ = MetricNetworks(NetworkChoice(), CPU, "celeba").face
 
 

@@ -87,10 +87,10 @@ def test_a_file_of_a_package_is_found_without_running_its_code(tmp_path, monkeyp
     path.write_bytes(b"weights")
     monkeypatch.syspath_prepend(tmp_path)
     file = weights.WeightFile("a.dat", weights.sha256(path), 0.1, package="models_in_here")
-    one = weights.Weight("one", "", "", "", (file,), extra="some", reader=reader)
+    one = weights.Weight("one", "", "", "", (file,), extra="hub", reader=reader)
     monkeypatch.setitem(weights.KNOWN, "one", one)
     if reader == "numpy":
         assert weights.load_path("one", None, allow_unknown=False) == path
     else:
-        with pytest.raises(UserError, match=r"missing: pip install 'diffae-bench\[some\]'"):
+        with pytest.raises(UserError, match=r"missing: pip install 'huggingface_hub>="):
             weights.load_path("one", None, allow_unknown=False)

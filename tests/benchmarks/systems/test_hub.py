@@ -142,7 +142,7 @@ def test_without_the_hub_or_the_library(hub, monkeypatch):
         our_hub.find("hf://me/model")
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(
-        UserError, match=r"^hf://me/model: needs.*pip install 'diffae-bench\[hub\]'$"
+        UserError, match=r"^hf://me/model: needs.*pip install 'huggingface_hub>=[\d.]+'$"
     ):
         our_hub.find("hf://me/model")
 

@@ -1,5 +1,9 @@
 """The trainings of the small NVAE and D2C: losses against closed forms, and files of a short one."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,6 +26,7 @@ from diffae.train.images import Images
 from diffae.train.stages import noised
 from diffae.train.trainer import Run
 
+ROOT = Path(__file__).parents[3]
 SIZE = {"image_size": 16}
 NARROW = {"channels_enc": 4, "channels_dec": 4, "groups": (2, 1)}
 SMALL_NVAE = small("nvae", 80, NARROW | SIZE, **SIZE)
@@ -152,3 +157,24 @@ def test_a_short_training_of_d2c_writes_a_system(tmp_path, images):
     torch.testing.assert_close(standard.mean((0, 2, 3)), torch.zeros(8), atol=1e-2, rtol=0)
     torch.testing.assert_close(standard.std((0, 2, 3)), torch.ones(8), atol=1e-2, rtol=0)
     assert system.sample([0], 0, 1).shape == (1, 3, 16, 16)
+
+
+HALVING = """
+import torch
+from benchmarks.systems.nvae.cells import FactorizedReduce
+
+halve = FactorizedReduce(4, 32)
+x = torch.randn(32, 4, 32, 32).contiguous(memory_format=torch.channels_last).requires_grad_()
+halve(x).square().sum().backward()
+found = [p.grad.double() for p in halve.parameters()]
+halve.double().zero_grad()
+halve(x.detach().double()).square().sum().backward()
+for gradient, p in zip(found, halve.parameters(), strict=True):
+    torch.testing.assert_close(gradient, p.grad, rtol=1e-4, atol=1e-2)
+"""
+
+
+def test_the_gradient_of_a_narrow_halving_is_right_on_a_processor_with_avx2():
+    """There oneDNN writes that of a strided 1 x 1 convolution beyond its memory."""
+    settings = {"ONEDNN_MAX_CPU_ISA": "AVX2", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-c", HALVING], env=os.environ | settings, check=True)

@@ -102,7 +102,7 @@ def test_without_gradio_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr(command.importlib.util, "find_spec", lambda name: None)
     done = in_process.command(command.main, cache=tmp_path)
     assert done.returncode == 2 and done.stdout == ""
-    assert done.stderr == "error: the page needs gradio: pip install 'diffae-bench[app]'\n"
+    assert done.stderr == "error: the page needs gradio: pip install 'gradio>=6'\n"
 
 
 @pytest.mark.parametrize(
