@@ -20,7 +20,7 @@ ROUNDING = 1e-5  # beyond -1 and 1: not yet an overshoot
 # Larger values mean a different range (0..255, logits), and clamping would give meaningless numbers. An overshoot of a few
 # standard deviations of the data stays below.
 FARTHEST = 5.0
-MANY = 0.05  # of all values, beyond FARTHEST: a different range even of images that are not clamped
+MANY = 0.5  # of all values, beyond FARTHEST: a different range even of images that are not clamped
 WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 LARGEST_CODE = 1e18  # squares of larger numbers are infinite in float32
 
