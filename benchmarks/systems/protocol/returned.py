@@ -19,7 +19,7 @@ from benchmarks.systems.protocol.parts import Part, Semantic
 from benchmarks.systems.protocol.ranges import FARTHEST
 
 ROUNDING = 1e-5  # beyond -1 and 1: not yet an overshoot
-MANY = 0.05  # of all values, beyond FARTHEST: a different range even of images that are not clamped
+MANY = 0.5  # of all values, beyond FARTHEST: a different range even of images that are not clamped
 WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 LARGEST_CODE = 1e18  # squares of larger numbers are infinite in float32
 
