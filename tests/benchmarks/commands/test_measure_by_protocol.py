@@ -12,7 +12,8 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from benchmarks.measure import main
-from benchmarks.metrics.protocols.schema import named, names
+from benchmarks.metrics.protocols import cases
+from benchmarks.metrics.protocols.schema import FOLDER, named, names
 from benchmarks.weights import KNOWN
 from diffae.system import progress
 from diffae.system.errors import UserError
@@ -263,8 +264,6 @@ def test_the_page_and_the_picture(explained):
 
 
 def test_a_protocol_of_ones_own_is_explained_too(pair, tmp_path, capsys):
-    from benchmarks.metrics.protocols.schema import FOLDER
-
     shutil.copy(FOLDER / "plain.toml", tmp_path / "mine.toml")
     text = (tmp_path / "mine.toml").read_text(encoding="utf-8")
     text = text.replace('error = ["of pixels in [0, 1]"', 'error = ["halved"')
@@ -336,15 +335,30 @@ def test_what_is_too_small_is_a_reason_of_its_row(arrays, trunks, tmp_path, caps
     assert values == ["mse", "ssim_valid", "lpips_vgg"]
 
 
-def test_networks_are_given_as_many_images_as_asked_for(arrays, trunks, tmp_path, monkeypatch):
-    """`--explain` gave them 64, whatever was asked for."""
-    folders = [saved(tmp_path / k, x[:5, :32, :32]) for k, x in zip(KINDS, arrays, strict=True)]
-    seen, forward = [], LPIPS.forward
+def spied(monkeypatch, owner, name, argument) -> list[int]:
+    """The number of images of every call, in the given argument."""
+    seen, called = [], getattr(owner, name)
     monkeypatch.setattr(
-        LPIPS, "forward", lambda self, a, b: seen.append(len(a)) or forward(self, a, b)
+        owner, name, lambda *x, **y: seen.append(len(x[argument])) or called(*x, **y)
     )
-    main(["--explain", *folders, *trunks, "--batch-size", "2"])
-    assert seen and max(seen) == 2
+    return seen
+
+
+def test_as_many_images_are_computed_at_once_as_asked_for(arrays, trunks, tmp_path, monkeypatch):
+    """`--explain` took 64, whatever was asked for; a protocol's own batches stay whole, for it alone."""
+    folders = [saved(tmp_path / k, x[:5, :32, :32]) for k, x in zip(KINDS, arrays, strict=True)]
+    pairs = spied(monkeypatch, cases.pairs, "of_images", 2)
+    main(["ssim", *folders, "--protocol", "plain", "--batch-size", "2"])
+    assert max(pairs) == 2
+    before, section, rest = (FOLDER / "plain.toml").read_text(encoding="utf-8").partition("[ssim]")
+    rest = rest.replace('range = ["1"', 'range = ["of the batch"').replace(
+        "batch = [1", "batch = [4", 1
+    )
+    (tmp_path / "mine.toml").write_text(before + section + rest, encoding="utf-8")
+    seen = spied(monkeypatch, LPIPS, "forward", 1)
+    mine = ["--protocol", str(tmp_path / "mine.toml"), "--batch-size", "2"]
+    main(["--explain", *folders, *trunks, *mine])
+    assert (max(pairs), max(seen)) == (4, 2)
 
 
 def test_a_log_has_the_progress_of_measuring(pair, monkeypatch, capsys):
