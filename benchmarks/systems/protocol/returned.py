@@ -88,7 +88,8 @@ class Returned:
         images, least, largest = self._bounded((count, 3, side, side), dtype)
         if not images.numel():
             return images
-        images, low, high = (ranges.out_of(value, own) for value in (images, least, largest))
+        images = ranges.out_of(images, own)
+        low, high = ranges.out_of(least, own), ranges.out_of(largest, own)
         far = low < -FARTHEST or high > FARTHEST
         if far and (self.clamped or (images.abs() > FARTHEST).double().mean() > MANY):
             raise self.wrong(ranges.beyond(least, largest, own))

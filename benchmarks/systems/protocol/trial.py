@@ -114,11 +114,12 @@ class _Results:
     def _tensors(self, code: Code, places: Places) -> list[Tensor]:
         found = [*tensors(code.semantic), *tensors(code.x_T)]
         if self.decodes:
-            semantic, x_T = (
-                None if part is None else parts.index(part, places)
-                for part in (self.code.semantic, self.code.x_T)
+            semantic, x_T = self.code.semantic, self.code.x_T
+            some = Code(
+                None if semantic is None else parts.index(semantic, places),
+                None if x_T is None else x_T[places],
             )
-            found.append(self.system.decode(Code(semantic, x_T), FEW_STEPS))
+            found.append(self.system.decode(some, FEW_STEPS))
         return found
 
 
