@@ -20,6 +20,7 @@ from diffae.data.portraits import write_dataset
 from diffae.model import DDIM
 from diffae.system.lock import lock_folder
 from diffae.train.presets import PRESETS
+from reports.page.summary import LINES
 from reports.records.record import Record, read_records
 
 command = partial(in_process.command, main)
@@ -144,7 +145,7 @@ def test_the_end_of_a_run_fits_a_terminal(run):
     """Every benchmark in a line or two, and where the rest is."""
     out, result = run
     lines = result.stdout.splitlines()
-    assert len(lines) <= 28 and max(map(len, lines[:-2])) <= 100
+    assert len(lines) <= LINES + 3 and max(map(len, lines[:-2])) <= 100
     assert {line.split(":")[0] for line in lines} >= set(REGISTRY.own)
     assert (
         str(out / "report.html") in lines[-2] and str(out / "tables" / "overview.md") in lines[-1]
