@@ -91,5 +91,7 @@ def array(path: Path, name: str) -> NDArray:
     """A whole array; check its header first."""
     with opened(path, name) as (header, file), reading(path, f"{name} cannot be read"):
         content = file.read(prod(header.shape) * header.dtype.itemsize)
-        order = "F" if header.by_column else "C"
-        return np.frombuffer(content, header.dtype).reshape(header.shape, order=order)
+        numbers = np.frombuffer(content, header.dtype)
+        if header.by_column:
+            return numbers.reshape(header.shape[::-1]).T
+        return numbers.reshape(header.shape)
