@@ -100,6 +100,15 @@ def test_statistics_survive_a_file(tmp_path):
     assert_same(read_statistics(tmp_path / "own.npz"), moments)
 
 
+def test_statistics_may_be_of_any_order_and_precision(tmp_path):
+    x = features(90, 12, 15)
+    sigma = np.cov(x, rowvar=False).astype(np.float32)
+    np.savez_compressed(tmp_path / "a.npz", mu=x.mean(0), sigma=np.asfortranarray(sigma), n=[90.0])
+    found = read_statistics(tmp_path / "a.npz")
+    assert found.n == 90
+    np.testing.assert_allclose(found.covariance(), sigma, rtol=1e-12)
+
+
 def test_statistics_of_others_have_no_count(tmp_path):
     x, y = features(200, 12, 16), features(300, 12, 17)
     np.savez(tmp_path / "theirs.npz", mu=x.mean(0), sigma=np.cov(x, rowvar=False))
