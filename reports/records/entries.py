@@ -202,9 +202,10 @@ def _against_table(record: Record, run: Run) -> str:
     if record.value is None:
         numbers = (record.stderr, record.ci_low, record.ci_high)
         return "an error without a value" if any(x is not None for x in numbers) else ""
-    low, high = metric.within
-    if not low - SAME <= record.value <= high + SAME:
-        return f"{record.value:.8g} is not from {low:g} to {high:g}"
+    if metric.least is not None and record.value < metric.least - SAME:
+        return f"{record.value:.8g} is below {metric.least:g}"
+    if metric.most is not None and record.value > metric.most + SAME:
+        return f"{record.value:.8g} is above {metric.most:g}"
     return "" if record.protocol else "no protocol"
 
 

@@ -110,7 +110,8 @@ def test_a_signal_ends_the_evaluation_and_the_state_is_saved(told, tmp_path, mon
         if list(told.glob("*/words.json")):
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(evaluations.time, "sleep", nap)
+    # Of this module alone: other threads sleep too, also after the training has ended.
+    monkeypatch.setattr(evaluations, "time", SimpleNamespace(sleep=nap))
     with pytest.raises(Terminated):
         trained(tmp_path / "out")
     assert not list((tmp_path / "out/evaluations/image").iterdir())

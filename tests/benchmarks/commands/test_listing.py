@@ -36,7 +36,7 @@ print(sorted(sys.modules.keys() & {HEAVY}), file=sys.stderr)
         ("benchmarks.console --help", "usage: diffae-bench"),
         ("benchmarks.console list", "Benchmarks"),
         ("benchmarks.console --version", f"diffae-bench {diffae.__version__}\n"),
-        ("benchmarks.console docs", "board "),
+        ("benchmarks.console docs", "README "),
         ("benchmarks.console run --help", "usage: diffae-bench run"),
     ],
 )
