@@ -128,7 +128,7 @@ def test_subsets_equal_torch_fidelity(count, size):
     theirs = pytest.importorskip("torch_fidelity.metric_kid").kid_features_to_metric
     first, second = two_sets()
     found = kernel.over_subsets(first, second, count, size)
-    for dtype, within in ((torch.float64, 1e-12), (torch.float32, 1e-6)):
+    for dtype, within in ((torch.float64, 1e-12), (torch.float32, 1e-5)):
         features = (torch.from_numpy(x).to(dtype) for x in (first, second))
         flags = {"kid_subsets": count, "kid_subset_size": size, "verbose": False}
         expected = list(theirs(*features, **flags).values())

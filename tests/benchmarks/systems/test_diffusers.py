@@ -72,13 +72,13 @@ def test_code_and_images_are_what_diffusers_gives(class_name, tmp_path):
     system = systems.as_system(tmp_path / "model")
     code = system.encode(images())
     expected = CODES[class_name](model.encode(images()))
-    assert torch.allclose(code.semantic, expected, atol=1e-6)
+    assert torch.allclose(code.semantic, expected, atol=1e-5)
     decoded = model.decode(expected).sample
-    assert torch.allclose(system.decode(code), decoded.clamp(-1, 1), atol=1e-6)
+    assert torch.allclose(system.decode(code), decoded.clamp(-1, 1), atol=1e-5)
     far = Code(8 * code.semantic)
     beyond = model.decode(far.semantic).sample
     assert beyond.abs().max() > 1
-    assert torch.allclose(system.unclamped().decode(far), beyond, atol=1e-5)
+    assert torch.allclose(system.unclamped().decode(far), beyond, atol=1e-4)
     assert system.describe()["class"] == class_name
     # As the paper counts, at the size that it is measured at.
     at_its_size = system.encode(images(system.image_size, 1)).semantic

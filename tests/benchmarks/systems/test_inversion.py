@@ -140,13 +140,18 @@ def test_w_plus_comes_nearer_than_w(small, start):
 
 
 @pytest.mark.parametrize("layers", [1, 4])
-def test_a_code_is_the_same_to_the_bit_whatever_is_encoded_beside_it(small, start, layers):
+def test_a_code_is_the_same_whatever_is_encoded_beside_it(small, start, layers):
+    """All groups are of one size. With AVX2 a convolution rounds by an image's place in it."""
+    sizes = set()
+    hook = small.synthesis.register_forward_pre_hook(lambda _, given: sizes.add(len(given[0])))
     torch.manual_seed(3)
     images = torch.rand(GROUP + 3, 3, 8, 8) * 2 - 1
     together = Inversion(small, MEAN_SQUARE, start, layers, 12)(images)
     for some in ([0], [9, 2, 10], list(range(10, 0, -1))):
         found = Inversion(small, MEAN_SQUARE, start, layers, 12)(images[some])
-        assert torch.equal(found, together[some])
+        torch.testing.assert_close(found, together[some], rtol=0, atol=1e-5)
+    hook.remove()
+    assert sizes == {GROUP}
     assert len({tuple(w.flatten().tolist()) for w in together}) == len(images)
 
 
