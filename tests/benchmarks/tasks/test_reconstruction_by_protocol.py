@@ -189,7 +189,8 @@ def test_one_protocol_alone_has_the_same_numbers(explained):
     rows, expected = by_protocol(found.rows), by_protocol(explained[0].rows)
     assert {setting for _, setting in rows} == {"llamagen", "vtp"}
     for key, row in rows.items():
-        assert row.value == expected[key].value, key
+        value = expected[key].value  # of some there is none, for lack of a network
+        assert row.value == (value and pytest.approx(value, rel=1e-12)), key
         assert " from plain" not in row.note
 
 
