@@ -202,6 +202,8 @@ def _against_table(record: Record, run: Run) -> str:
     if record.value is None:
         numbers = (record.stderr, record.ci_low, record.ci_high)
         return "an error without a value" if any(x is not None for x in numbers) else ""
+    if not math.isfinite(record.value):
+        return f"{record.value} is not finite"
     if metric.least is not None and record.value < metric.least - SAME:
         return f"{record.value:.8g} is below {metric.least:g}"
     if metric.most is not None and record.value > metric.most + SAME:

@@ -68,6 +68,7 @@ FORGERIES = {
     "a direction": ({"direction": "lower"}, "direction is 'lower', not 'higher'"),
     "a unit": ({"unit": "dB"}, "unit is 'dB', not ''"),
     "a range": (AP | {"value": "1.7"}, "1.7 is above 1"),
+    "not a number": ({"value": "nan"}, "nan is not finite"),
     "below a range": (AP | {"value": "-0.1"}, "-0.1 is below 0"),
     "a metric": ({"metric": "auroc2"}, "no such metric"),
     "no value": ({"value": ""}, "an error without a value"),
