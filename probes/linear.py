@@ -48,6 +48,12 @@ class LinearProbe:
     mean: Tensor
     std: Tensor
 
+    @classmethod
+    def unfitted(cls, features: int, attributes: int) -> "LinearProbe":
+        """A probe of the right form that was fitted to nothing, for counting what uses one."""
+        ones = torch.ones(features)
+        return cls(torch.ones(attributes, features), torch.zeros(attributes), 0 * ones, ones)
+
     def logits(self, features: Tensor) -> Tensor:
         """Logits [N, A] of raw features [N, d]."""
         normalised = normalise(features.to(self.weight.dtype), self.mean, self.std)

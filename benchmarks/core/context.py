@@ -55,6 +55,7 @@ class Context:
     attributes: tuple[str, ...] = ()
     precision: str = "float32"  # of the systems' networks, see precision.py
     batch_size: BatchSize = None  # of all networks, see batches.py
+    benchmark: str = ""  # the one that is being measured
     model: Mapping[str, Any] = field(default_factory=dict)
     networks: MetricNetworks = None  # type: ignore[assignment]
     images: Path | None = None

@@ -24,6 +24,11 @@ def thumbnails(images: Tensor) -> np.ndarray:
     return to_uint8(resize(seen(images), THUMBNAIL)).flatten(1).cpu().numpy()
 
 
+def preview(positions: np.ndarray, images: Tensor, most: int) -> np.ndarray:
+    """The first few images of all, from the chunk at these positions: empty but for the first chunk."""
+    return images[: most if positions[0] == 0 else 0].cpu().numpy()
+
+
 def file_name(text: str) -> str:
     """`text` from outside, such as the name of an attribute, made safe as part of a file name."""
     return re.sub(r"[^\w .+-]", "_", text)[:100]

@@ -20,8 +20,9 @@ import io
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 from zipfile import BadZipFile
@@ -48,6 +49,23 @@ Arrays = dict[str, np.ndarray]
 # positions only: it is empty for the others.
 Compute = Callable[[np.ndarray], Arrays]
 Piece = tuple[int, int]  # the positions of a chunk, from the first to before the second
+
+
+@dataclass(frozen=True)
+class Computation:
+    """Arrays with a row for each of `count` units, such as images or pairs, kept in the store by chunk.
+
+    `what` describes it in a dry run, with `steps` as T. `key` holds everything that decides the
+    arrays. `names` are the arrays that are read (None: all but those in `without`).
+    """
+
+    what: str
+    key: Mapping[str, Any]
+    count: int
+    compute: Compute
+    steps: int | None = None
+    names: tuple[str, ...] | None = None
+    without: tuple[str, ...] = ()
 
 
 def default_root() -> Path:
@@ -189,6 +207,10 @@ class Store:
             cli.say(f"{path}: damaged, computing it again")
             return None
 
+    def read(self, of: Computation) -> Arrays:
+        """The arrays of a computation; what is missing is computed."""
+        return self.arrays(dict(of.key), of.count, of.compute, of.names, of.without)
+
     def array(self, key: dict[str, Any], count: int, compute: Compute, name: str) -> np.ndarray:
         """One array of all chunks, joined: count x ..."""
         return self.arrays(key, count, compute, (name,))[name]
@@ -223,8 +245,15 @@ class Store:
                 filled[name] += len(part)
         return {name: array[: filled[name]] for name, array in found.items()}
 
-    def once(self, key: dict[str, Any], compute: Callable[[], Arrays]) -> Arrays:
+    def once(
+        self,
+        key: dict[str, Any],
+        compute: Callable[[], Arrays],
+        unfitted: Callable[[], Arrays] | None = None,
+    ) -> Arrays:
         """Work that is not a list of positions: computed by the first rank, read by all.
+
+        A dry run takes `unfitted` in its place, so that nothing is fitted there.
 
         A ValueError of `compute` means wrong data: every rank raises it.
         """

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
-from benchmarks.core.plan import Calls, Work, network_calls
+from benchmarks.core.measurement import Cell, Measurement
 from benchmarks.core.sizes import Number, Steps
 from benchmarks.core.solving import solver_of
-from benchmarks.core.store import Arrays
+from benchmarks.core.store import Arrays, Computation
 from benchmarks.metrics import counting
 from benchmarks.systems.protocol.base import (
     DECODE,
@@ -93,7 +93,7 @@ VERBS = (
 )
 
 
-def run(context: Context, system: System) -> Iterator[Record]:
+def run(context: Context, system: System) -> Iterator[Measurement]:
     yield from _counts(context, system)
     yield from times(context, system)
 
@@ -109,84 +109,84 @@ def _size(context: Context, system: System) -> int:
 
 
 def _once(
-    context: Context,
+    cell: Cell,
     system: System,
     what: str,
     verb: Verb,
     steps: int | None,
     counted: Callable[[counting.Work], Mapping[str, float]],
     batch: int = 1,
-    **setup: str,
-) -> Arrays:
-    """What `counted` finds of the operation on `batch` grey images, from the store.
+) -> Computation:
+    """What `counted` finds of the operation on `batch` grey images.
 
-    Costs do not depend on the content of the images. `setup` is what else they depend on.
+    Costs do not depend on the content of the images.
     """
-    size = _size(context, system)
+    size = _size(cell.context, system)
 
-    def compute() -> Arrays:
+    def compute(_: np.ndarray) -> Arrays:
         images = torch.zeros(batch, 3, size, size)
         code = system.encode(images, 1) if ENCODE in system.capabilities else Code()
         work = partial(verb.run, system, images, code, steps or 1)
-        return {name: np.array(value) for name, value in counted(work).items()}
+        return {name: np.array([value]) for name, value in counted(work).items()}
 
-    key = {"verb": verb.name, "steps": steps, "image_size": size}
-    return context.store.once(context.codes.key(what, system, None) | setup | key, compute)
+    more = {"verb": verb.name, "steps": steps, "image_size": size}
+    return cell.computation(what, f"{what}: {verb.name}", None, compute, 1, **more)
 
 
 # ----------------------------------------------------------------------------------------------
 # Counts that do not depend on the machine
 
 
-def _counts(context: Context, system: System) -> Iterator[Record]:
+def _counts(context: Context, system: System) -> Iterator[Measurement]:
     """Parameters of each network and of all, operations of each verb, and its network calls."""
-    protocol = context.protocol(
-        "cost",
-        image_size=_size(context, system),
-        batch_size=1,
-        flops="convolutions and matrix products, 2 per multiply-add, one step (T = 1)",
-    )
-    record = partial(context.record, "cost", TABLE, system.title, split="", n=1)
-    row, parts = partial(record, protocol=protocol), system.networks()
-    for part, network in parts.items():
-        yield row("parameters", float(counting.parameters([network])), setting=part)
-    if parts:
-        yield row("parameters", float(counting.parameters(parts.values())), setting="total")
-    else:
-        note = f"{system.title} names no networks"
-        yield record("parameters", None, setting="total", note=note)
-    for verb in verbs(system):
-        found = _once(
-            context, system, "flops", verb, 1, lambda work: {"flops": counting.flops(work)}
-        )
-        yield row("gflops", int(found["flops"]) / 1e9, setting=verb.name)
+    flops = "convolutions and matrix products, 2 per multiply-add, one step (T = 1)"
+    fields = {"image_size": _size(context, system), "batch_size": 1, "flops": flops}
+    cell, parts = Cell(context, TABLE, system, split="", fields=fields), system.networks()
+
+    def parameters() -> Iterator[Record]:
+        for part, network in parts.items():
+            yield cell.row("parameters", float(counting.parameters([network])), setting=part, n=1)
+        if parts:
+            total = float(counting.parameters(parts.values()))
+            yield cell.row("parameters", total, setting="total", n=1)
+        else:
+            none, note = cell.but(fields={}), f"{system.title} names no networks"
+            yield none.row("parameters", None, setting="total", n=1, note=note)
+
+    def operations(work: counting.Work) -> dict[str, float]:
+        return {"flops": counting.flops(work)}
 
     def called(work: counting.Work) -> dict[str, float]:
         return {"calls": counting.network_calls(work, parts.values())}
 
+    yield Measurement([], parameters)
+    for verb in verbs(system):
+        found = _once(cell, system, "flops", verb, 1, operations)
+        row = partial(cell.row, "gflops", setting=verb.name, n=1)
+        yield Measurement([found], lambda found, row=row: [row(int(found["flops"][0]) / 1e9)])
     for verb in verbs(system) if parts else ():
         for steps in verb.steps(system, context.sizes(Sizes).steps):
-            calls = float(_once(context, system, "calls", verb, steps, called)["calls"])
-            solver = solver_of(system, steps)
-            yield row("network_calls", calls, setting=verb.name, steps=steps, solver=solver)
+            found = _once(cell, system, "calls", verb, steps, called)
+            taken = {"steps": steps, "solver": solver_of(system, steps)}
+            row = partial(cell.row, "network_calls", setting=verb.name, n=1, **taken)
+            yield Measurement([found], lambda found, row=row: [row(float(found["calls"][0]))])
 
 
 # ----------------------------------------------------------------------------------------------
 # Times and memory on this machine
 
 
-def times(context: Context, system: System) -> Iterator[Record]:
+def times(context: Context, system: System) -> Iterator[Measurement]:
     """Images per second and peak memory of each verb, measured once on this machine."""
-    sizes = context.sizes(Sizes)
+    sizes, on_gpu = context.sizes(Sizes), context.device.type == "cuda"
     setup = {
         "device_name": counting.device_name(context.device),
         "torch": torch.__version__,
         "threads": str(torch.get_num_threads()),
         "batch_size": str(sizes.batch),
         "repeats": str(sizes.repeats),
+        "memory": "allocated on the device" if on_gpu else "resident set of the process",
     }
-    on_gpu = context.device.type == "cuda"
-    memory = "allocated on the device" if on_gpu else "resident set of the process"
 
     def measured(work: counting.Work) -> dict[str, float]:
         with undivided(system):
@@ -196,34 +196,19 @@ def times(context: Context, system: System) -> Iterator[Record]:
 
     for verb in verbs(system):
         (steps,) = verb.steps(system, (sizes.timed_steps,))
-        protocol = context.protocol("cost", **setup, steps=steps, memory=memory)
-        found = _once(context, system, "times", verb, steps, measured, sizes.batch, **setup)
-        for metric, value in found.items():
-            known = np.isfinite(value)
-            yield context.record(
-                "cost",
-                TIMES,
-                system.title,
-                metric,
-                float(value) if known else None,
-                setting=verb.name,
-                steps=steps,
-                solver=solver_of(system, steps),
-                split="",
-                n=sizes.batch,
-                protocol=protocol,
-                note="" if known else "not measured on this platform",
-                of_machine=True,
-            )
+        fields, taken = setup | {"steps": steps}, {"steps": steps, "solver": solver_of(system, steps)}
+        cell = Cell(context, TIMES, system, setting=verb.name, split="", fields=fields)
+        found = _once(cell, system, "times", verb, steps, measured, sizes.batch)
+        row = partial(cell.row, n=sizes.batch, of_machine=True, **taken)
+        yield Measurement([found], partial(_of_machine, row))
 
 
-def plan(context: Context, system: System) -> Iterator[Work]:
-    """The timed repetitions, and for each operation a run for warming up and one that measures memory."""
-    sizes = context.sizes(Sizes)
-    for verb in verbs(system):
-        (steps,) = verb.steps(system, (sizes.timed_steps,))
-        calls = Calls(**{verb.network: network_calls(system, steps)})
-        yield Work(f"time: {verb.name}", (sizes.repeats + 2) * sizes.batch, calls, steps)
+def _of_machine(row: Callable[..., Record], found: Arrays) -> Iterator[Record]:
+    for metric, (value,) in found.items():
+        if np.isfinite(value):
+            yield row(metric, float(value))
+        else:
+            yield row(metric, None, note="not measured on this platform")
 
 
 BENCHMARK = Benchmark(
@@ -232,7 +217,6 @@ BENCHMARK = Benchmark(
     headline=lambda context: "parameters",
     needs=frozenset(),
     run=run,
-    plan=plan,
     sizes=Sizes,
     of_images=False,
     tables=(

@@ -8,23 +8,21 @@ from the true x_t.)
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
 
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
-from benchmarks.core.plan import Calls, Work, semantic_codes
+from benchmarks.core.images import preview
+from benchmarks.core.measurement import Cell, Measurement
 from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, Timestep
-from benchmarks.core.store import Arrays
+from benchmarks.core.store import Arrays, Computation
 from benchmarks.metrics import pixel, ssim
 from benchmarks.systems.protocol.base import PREDICT_X0, SEMANTIC, System
 from benchmarks.systems.protocol.parts import index
-from benchmarks.tasks.shared.rows import SSIM, means
 from diffae.diffusion import noise
-from diffae.sheet import Sheet
 from reports.records.record import Record
 from reports.records.specs import TableSpec
 
@@ -44,68 +42,60 @@ class Sizes:
     timesteps: tuple[Timestep, ...] = (100, 300, 500, 700, 900)
 
 
-def run(context: Context, system: System) -> Iterator[Record]:
+def run(context: Context, system: System) -> Iterator[Measurement]:
     sizes = context.sizes(Sizes)
-    selection = context.select("test", sizes.images)
-    row = partial(context.record, "denoising", TABLE, system.title)
-    previews = []
-    for t in sizes.timesteps:
-        scores = score(context, system, selection, t)
-        protocol = context.protocol(
-            "denoising",
-            split=selection.split,
-            n=len(selection),
-            t=t,
-            semantic="of the image itself" if SEMANTIC in system.capabilities else None,
-            x_0="clipped to [-1, 1]",
-            ssim=SSIM,
+    images = context.select("test", sizes.images)
+    cells = [_cell(context, system, images, t) for t in sizes.timesteps]
+
+    def reduce(*found: Arrays) -> Iterator[Record]:
+        for cell, scores in zip(cells, found, strict=True):
+            yield from cell.means(images, {name: scores[name] for name in METRICS})
+        previews = [torch.from_numpy(scores["preview"]) for scores in found]
+        originals = images.batch(np.arange(len(previews[0])))
+        Cell(context, TABLE, system).draw(
+            "denoising-{}",
+            "the x_0 predicted at t",
+            torch.stack([originals, *previews], dim=1).unbind(),
+            columns=("input", *(cell.setting for cell in cells)),
+            caption="Held-out images with noise up to t, and what one network call makes of them (Fig. 6).",
         )
-        found = {name: scores[name] for name in METRICS}
-        yield from means(row, selection, found, setting=f"t = {t}", protocol=protocol)
-        previews.append(torch.from_numpy(scores["preview"]))
-    originals = selection.batch(np.arange(len(previews[0])))
-    sheet = Sheet(
-        f"{system.title}: the x_0 predicted at t",
-        torch.stack([originals, *previews], dim=1).unbind(),
-        columns=("input", *(f"t = {t}" for t in sizes.timesteps)),
-        caption="Held-out images with noise up to t, and what one network call makes of them (Fig. 6).",
-        about={"benchmark": "denoising", "system": system.title},
-    )
-    context.save_sheet(f"denoising-{system.name}.png", sheet)
+
+    yield Measurement([_predicted(cell, system, images) for cell in cells], reduce)
 
 
-def score(context: Context, system: System, selection: Selection, t: int) -> Arrays:
+def _cell(context: Context, system: System, images: Selection, t: int) -> Cell:
+    fields = {
+        "split": images.split,
+        "t": t,
+        "semantic": "of the image itself" if SEMANTIC in system.capabilities else None,
+        "x_0": "clipped to [-1, 1]",
+        "ssim": ssim.DESCRIBED,
+    }
+    return Cell(context, TABLE, system, setting=f"t = {t}", n=len(images), fields=fields)
+
+
+def _predicted(cell: Cell, system: System, images: Selection) -> Computation:
     """Scores per image, [N] each, and the first few predictions under "preview"."""
-    semantic = None
+    context, t, codes = cell.context, cell.fields["t"], None
     if SEMANTIC in system.capabilities:
-        semantic = context.codes.semantic(system, selection)
-    key = context.codes.key("denoising", system, selection) | {"t": t, "seed": context.seed}
+        codes = context.codes.semantic(system, images)
 
     def compute(positions: np.ndarray) -> Arrays:
-        images, seen = selection.batch(positions), selection.seen_by(system)
-        given_to = images if seen.dataset is selection.dataset else seen.batch(positions)
-        indices = selection.order[positions].tolist()
+        originals, seen = images.batch(positions), images.seen_by(system)
+        given_to = originals if seen.dataset is images.dataset else seen.batch(positions)
+        indices = images.order[positions].tolist()
         # The same noise at every t and for every system, so that only the prediction differs.
         eps = noise.normal(context.seed, "denoising", indices, given_to.shape[1:])
-        given = None if semantic is None else index(semantic, positions)
+        given = None if codes is None else index(codes, positions)
         x_t = system.add_noise(given_to, t, eps)
         output = context.resized(system.predict_x0(x_t, t, given).cpu())
         return {
-            "mse": pixel.mse(output, images).numpy(),
-            "ssim": ssim.ssim(output, images).numpy(),
-            "preview": output[: PREVIEW if positions[0] == 0 else 0].numpy(),
+            "mse": pixel.mse(output, originals).numpy(),
+            "ssim": ssim.ssim(output, originals).numpy(),
+            "preview": preview(positions, output, PREVIEW),
         }
 
-    return context.store.arrays(key, len(selection), compute)
-
-
-def plan(context: Context, system: System) -> Iterator[Work]:
-    sizes = context.sizes(Sizes)
-    count = len(context.select("test", sizes.images))
-    if SEMANTIC in system.capabilities:
-        yield semantic_codes(system, "test", count)
-    times = len(sizes.timesteps)
-    yield Work(f"predict x_0 at {times} timesteps", count, Calls(decoder=times))
+    return cell.computation("denoising", f"predict x_0 at t = {t}", images, compute)
 
 
 BENCHMARK = Benchmark(
@@ -114,7 +104,6 @@ BENCHMARK = Benchmark(
     headline=lambda context: "mse",
     needs=frozenset({PREDICT_X0}),
     run=run,
-    plan=plan,
     sizes=Sizes,
     tables=(
         TableSpec(

@@ -19,7 +19,7 @@ An embedding that looks for a face may find none. Such images are left out of th
 the note of the row.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -32,12 +32,11 @@ from torch import Tensor
 
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
-from benchmarks.core.images import file_name
-from benchmarks.core.plan import Calls, Work, by, codes, network_calls
+from benchmarks.core.images import file_name, preview
+from benchmarks.core.measurement import Cell, Measurement, Solved
 from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, InvertingSolver, Steps
-from benchmarks.core.solving import Taken
-from benchmarks.core.store import Arrays
+from benchmarks.core.store import Arrays, Computation
 from benchmarks.metrics.networks.faces import FaceEmbedding, without_face
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import (
@@ -45,15 +44,12 @@ from benchmarks.systems.protocol.base import (
     ENCODE,
     IN_WORDS,
     SEMANTIC,
-    STOCHASTIC,
     System,
     reading_of,
     why_immovable,
 )
-from benchmarks.tasks.shared.probe_fits import ADAM, fit_adam, plan_fit, selections
+from benchmarks.tasks.shared.probe_fits import ADAM, fit_adam, selections
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
-from benchmarks.tasks.shared.rows import means
-from diffae.sheet import Sheet
 from probes import LinearProbe
 from reports.records.record import Record
 from reports.records.specs import TableSpec
@@ -62,6 +58,7 @@ from reports.records.uncertainty import of_mean
 TABLE = "appendix_g_identity"
 ATTRIBUTES = ("Male", "Smiling", "Wavy_Hair", "Young")  # the paper's
 PREVIEW = 8
+REAL = "real images (test)"
 SAME, DIFFERENT = "the same person, another picture", "different people"
 OTHER_IMAGES = "different images"  # for data without identities
 RECONSTRUCTED = "reconstruction"  # the row of data without labels
@@ -85,158 +82,181 @@ class Sizes:
     solver: InvertingSolver = "fast"
 
 
-def run(context: Context, system: System) -> Iterator[Record]:
+def run(context: Context, system: System) -> Iterator[Measurement]:
+    sizes = context.sizes(Sizes)
+    images = context.select("test", sizes.images)
+    at = Solved.of(context, system, sizes.solver, sizes.steps)
     if not context.dataset.labelled:
-        yield from _reconstructed(context, system)
-    else:
-        yield from _edited(context, system)
-
-
-def _reconstructed(context: Context, system: System) -> Iterator[Record]:
-    """The row of the reconstruction, for data without labels to edit by."""
-    system, selection, steps = _solved(context, system)
-    face = context.networks.face
-    taken = Taken(system, steps, inverts=STOCHASTIC in system.capabilities)
-    key = context.codes.key("reconstructed faces", system, selection)
-    key |= {"steps": steps, "face": face.describe()}
-    originals = torch.from_numpy(_embeddings(context, len(selection)))
-
-    def compute(positions: np.ndarray) -> Arrays:
-        code = context.codes.full(system, selection, positions, steps or 1)
-        decoded = face(context.resized(system.decode(code, steps or 1).cpu())).cpu().double()
-        return {"identity": face.compare(originals[positions], decoded).numpy()}
-
-    values = context.store.array(key, len(selection), compute, "identity")
-    fields = {"n": len(selection), "before": "the real image", **taken.protocol}
-    protocol = context.protocol("identity", edit="none", **fields, **face.describe())
-    row = partial(context.record, "identity", TABLE, system.title, setting=RECONSTRUCTED)
-    row = partial(row, **taken.row, protocol=protocol)
-    yield from identity_kept(row, selection, face, values)
-    if face.sides:
-        yield from _by_size(context, row, selection, face.sides, values)
-
-
-def _edited(context: Context, system: System) -> Iterator[Record]:
-    """The rows of each attribute and strength."""
-    system, selection, steps = _asked(context, system)
+        yield _reconstructed(at, images)
+        return
+    if SEMANTIC not in system.capabilities:
+        raise NotAvailable(f"{system.title} cannot {IN_WORDS[SEMANTIC]}")
+    if reason := why_immovable(system):
+        raise NotAvailable(reason)
     attributes, face = _attributes(context), context.networks.face
     probe, labels = fit_adam(context, system), selections(context)[0].labels
-    sizes = context.sizes(Sizes)
-    taken = Taken(system, steps, inverts=STOCHASTIC in system.capabilities)
-    row = partial(context.record, "identity", TABLE, system.title)
-    protocol = context.protocol(
-        "identity",
-        n=len(selection),
-        edit="z + s sqrt(d) w / |w| on normalised z, away from the present value",
-        before="the real image",
-        **taken.protocol,
-        probe=ADAM,
-        probe_train=context.sizes(ProbeSizes).train,
+    fields = {
+        "edit": "z + s sqrt(d) w / |w| on normalised z, away from the present value",
+        "before": "the real image",
+        "probe": ADAM,
+        "probe_train": context.sizes(ProbeSizes).train,
         **reading_of(system),
         **face.describe(),
-    )
+    }
+    cell = Cell(context, TABLE, at, n=len(images), fields=fields)
     for attribute in attributes:
         column = context.dataset.attribute_names.index(attribute)
         if labels[:, column].all() or not labels[:, column].any():
             note = f"{attribute}: only one class among the probe's training images"
-            yield row(face.metric_name, None, setting=attribute, note=note)
+            none = Cell(context, TABLE, title=system.title, setting=attribute, note=note)
+            yield Measurement([], partial(_why_not, none, face.metric_name))
             continue
+        yield _edited(cell.but(setting=attribute), at, images, probe, column, sizes.strengths)
+
+
+def _why_not(cell: Cell, metric: str) -> Iterator[Record]:
+    yield cell.row(metric, None)
+
+
+def _reconstructed(at: Solved, images: Selection) -> Measurement:
+    """The row of the reconstruction, for data without labels to edit by."""
+    context, face = at.context, at.context.networks.face
+    fields = {"edit": "none", "before": "the real image", **face.describe()}
+    cell = Cell(context, TABLE, at, setting=RECONSTRUCTED, n=len(images), fields=fields)
+    originals = torch.from_numpy(_embeddings(context, len(images)))
+
+    def compute(positions: np.ndarray) -> Arrays:
+        decoded = face(at.decode(at.codes(images, positions))).cpu().double()
+        return {"identity": face.compare(originals[positions], decoded).numpy()}
+
+    def reduce(found: Arrays) -> Iterator[Record]:
+        yield from identity_kept(cell, images, face, found["identity"])
+        if face.sides:
+            yield from _by_size(cell, images, face.sides, found["identity"])
+
+    return Measurement([cell.computation("reconstructed faces", "decode", images, compute)], reduce)
+
+
+def _edited(
+    cell: Cell,
+    at: Solved,
+    images: Selection,
+    probe: LinearProbe,
+    column: int,
+    strengths: Sequence[float],
+) -> Measurement:
+    """The rows of an attribute: of the reconstruction, and of the edit of each strength."""
+    attribute, face = cell.setting, cell.context.networks.face
+    towards = 1 - 2 * images.labels[:, column].astype(np.float32)
+
+    def reduce(*found: Arrays) -> Iterator[Record]:
         strips = []
-        for strength in (0.0, *sizes.strengths):
-            scores = edit_scores(context, system, selection, probe, attribute, strength, steps)
+        for strength, scores in zip((0.0, *strengths), found, strict=True):
             strips.append(torch.from_numpy(scores["preview"]))
-            edit = partial(row, setting=f"{attribute} {strength:g}", **taken.row, protocol=protocol)
-            yield from identity_kept(edit, selection, face, scores["identity"])
-            yield from means(edit, selection, {"logit_change": scores["logit_change"]})
-        originals = selection.batch(np.arange(len(strips[0])))
-        present = selection.labels[: len(originals), column]
-        about = {"benchmark": "identity", "system": system.title, "setting": attribute}
-        sheet = edited_sheet(
-            [originals, *strips], sizes.strengths, present, {**about, "steps": steps}
+            edit = cell.but(setting=f"{attribute} {strength:g}")
+            yield from identity_kept(edit, images, face, scores["identity"])
+            changes = scores["logits_change"][:, column] * towards
+            yield from edit.means(images, {"logit_change": changes})
+        originals = images.batch(np.arange(len(strips[0])))
+        present = images.labels[: len(originals), column]
+        cell.draw(
+            f"edit-{{}}-{file_name(attribute)}",
+            f"{attribute}, edited",
+            [originals, *strips],
+            **captions(attribute, strengths, present),
         )
-        context.save_sheet(f"edit-{system.name}-{file_name(attribute)}.png", sheet)
+
+    edits = [
+        _edit(cell, at, images, probe, column, strength, torch.from_numpy(towards))
+        for strength in (0.0, *strengths)
+    ]
+    return Measurement(edits, reduce)
+
+
+def _edit(
+    cell: Cell,
+    at: Solved,
+    images: Selection,
+    probe: LinearProbe,
+    column: int,
+    strength: float,
+    towards: Tensor,
+) -> Computation:
+    """Identity and logit change per image, [N] each, and the first few edited images ("preview").
+
+    The identity is NaN where no face is found. Strength 0 is the reconstruction, which all attributes
+    share: no edit can keep more than it does.
+    """
+    system, face = at.system, cell.context.networks.face
+    originals = torch.from_numpy(_embeddings(cell.context, len(images)))
+
+    def compute(positions: np.ndarray) -> Arrays:
+        code = at.codes(images, positions)
+        if (semantic := code.semantic) is None:
+            raise NotAvailable(f"{system.title} encodes no semantic part beside its other code")
+        if strength:
+            by = probe.move(column, strength * towards[positions])
+            code = replace(code, semantic=system.move(semantic, by))
+        edited = system.decode(code, at.T).cpu()
+        before = probe.logits(system.read(semantic).cpu())
+        after = probe.logits(system.read(system.encode_semantic(edited)).cpu())
+        edited = cell.context.resized(edited)
+        return {
+            "identity": face.compare(originals[positions], face(edited).cpu().double()).numpy(),
+            "logits_change": (after - before).numpy(),  # of all attributes
+            "preview": preview(positions, edited, PREVIEW),
+        }
+
+    of = cell if strength else cell.but(setting="")
+    return of.computation("edited", "edit", images, compute, strength=strength)
 
 
 def identity_kept(
-    row: Callable[..., Record],
-    selection: Selection,
-    face: FaceEmbedding,
-    values: np.ndarray,
+    cell: Cell, images: Selection, face: FaceEmbedding, values: np.ndarray
 ) -> Iterator[Record]:
     """The mean of the comparisons [N] of images before and after, over those with a face in both."""
     found = ~np.isnan(values)
     note = without_face(int((~found).sum()), len(values), "pairs")
     if not found.any():
-        yield row(face.metric_name, None, note=note)
+        yield cell.row(face.metric_name, None, n=None, note=note)
         return
-    seen = replace(selection, order=selection.order[found])
-    yield from means(row, seen, {face.metric_name: values[found]}, note=note)
+    seen = replace(images, order=images.order[found])
+    yield from cell.means(seen, {face.metric_name: values[found]}, note=note)
 
 
 def _by_size(
-    context: Context,
-    row: Callable[..., Record],
-    selection: Selection,
-    measure: Callable[[Tensor], Tensor],
-    values: np.ndarray,
+    cell: Cell, images: Selection, measure: Callable[[Tensor], Tensor], values: np.ndarray
 ) -> Iterator[Record]:
     """The mean comparison [N] of images and reconstructions by the size of the face in the image."""
-    face, image_side = context.networks.face, context.dataset.image_size
+    context, face = cell.context, cell.context.networks.face
 
     def compute(positions: np.ndarray) -> Arrays:
-        return {"sides": measure(selection.batch(positions)).numpy()}
+        return {"sides": measure(images.batch(positions)).numpy()}
 
-    key = context.codes.key("sides of faces", None, selection) | {"face": face.describe()}
-    sides = context.store.array(key, len(selection), compute, "sides")
-    for low, high in pairwise(image_side * np.array(FACE_SIDES)):
+    key = context.codes.key("sides of faces", None, images) | {"face": face.describe()}
+    sides = context.store.array(key, len(images), compute, "sides")
+    for low, high in pairwise(context.dataset.image_size * np.array(FACE_SIDES)):
         inside = np.flatnonzero((low <= sides) & (sides < high))
         if len(inside):
-            seen = replace(selection, order=selection.order[inside])
+            seen = replace(images, order=images.order[inside])
             width = f"{low:.0f} {f'to {high:.0f}' if high < inf else 'or more'} px"
-            setting = f"{RECONSTRUCTED}, face {width}"
-            yield from identity_kept(partial(row, setting=setting), seen, face, values[inside])
+            of = cell.but(setting=f"{RECONSTRUCTED}, face {width}")
+            yield from identity_kept(of, seen, face, values[inside])
 
 
-def _asked(context: Context, system: System) -> tuple[System, Selection, int | None]:
-    """The system with its solver, the images and T.
+def captions(
+    attribute: str, strengths: Sequence[float], present: np.ndarray
+) -> dict[str, Any]:
+    """Captions of a sheet of faces, their reconstructions and their edits by each of `strengths`.
 
-    Raises NotAvailable if it has no semantic codes, or they cannot be moved.
+    `present` [N] says whether each face has the attribute, and so in which direction it is edited.
     """
-    if SEMANTIC not in system.capabilities:
-        raise NotAvailable(f"{system.title} cannot {IN_WORDS[SEMANTIC]}")
-    if reason := why_immovable(system):
-        raise NotAvailable(reason)
-    return _solved(context, system)
-
-
-def _solved(context: Context, system: System) -> tuple[System, Selection, int | None]:
-    """The system with its solver, the images and T."""
-    sizes = context.sizes(Sizes)
-    selection, steps = context.select("test", sizes.images), sizes.steps
-    return system.solving(sizes.solver), selection, steps if system.iterative else None
-
-
-def edited_sheet(
-    rows: Sequence[Tensor],
-    strengths: Sequence[float],
-    present: np.ndarray,
-    about: Mapping[str, Any],
-) -> Sheet:
-    """Faces, their reconstructions and their edits by each of `strengths`.
-
-    `present` [N] says whether each face has the attribute `about["setting"]`, and so in which
-    direction it is edited.
-    """
-    attribute = about["setting"]
-    return Sheet(
-        f"{about['system']}: {attribute}, edited",
-        rows,
-        rows=("input", "reconstruction", *(f"strength {s:g}" for s in strengths)),
-        columns=[f"{'away from' if has else 'towards'} {attribute}" for has in present],
-        caption="Codes moved along the direction of the probe for the attribute (Fig. 5): towards it where a face "
-        "has it not, else away from it.",
-        about=about,
-    )
+    return {
+        "rows": ("input", "reconstruction", *(f"strength {s:g}" for s in strengths)),
+        "columns": [f"{'away from' if has else 'towards'} {attribute}" for has in present],
+        "caption": "Codes moved along the direction of the probe for the attribute (Fig. 5): towards it where a "
+        "face has it not, else away from it.",
+    }
 
 
 def _metric(context: Context) -> str:
@@ -259,53 +279,6 @@ def _attributes(context: Context) -> list[str]:
     return known
 
 
-def edit_scores(
-    context: Context,
-    system: System,
-    selection: Selection,
-    probe: LinearProbe,
-    attribute: str,
-    strength: float,
-    steps: int | None,
-) -> Arrays:
-    """Identity and logit change per image, [N] each, and the first few edited images ("preview").
-
-    The identity is NaN where no face is found. Strength 0 is the reconstruction, which all attributes
-    share: no edit can keep more than it does.
-    """
-    column, face = context.dataset.attribute_names.index(attribute), context.networks.face
-    originals = torch.from_numpy(_embeddings(context, len(selection)))
-    towards = 1 - 2 * selection.labels[:, column].astype(np.float32)
-    key = context.codes.key("edited", system, selection) | {
-        "attribute": attribute if strength else None,
-        "strength": strength,
-        "steps": steps,
-        "probe": ADAM,
-        "probe_train": context.sizes(ProbeSizes).train,
-        "face": face.describe(),
-    }
-
-    def compute(positions: np.ndarray) -> Arrays:
-        code = context.codes.full(system, selection, positions, steps or 1)
-        if (semantic := code.semantic) is None:
-            raise NotAvailable(f"{system.title} encodes no semantic part beside its other code")
-        if strength:
-            by = probe.move(column, strength * torch.from_numpy(towards[positions]))
-            code = replace(code, semantic=system.move(semantic, by))
-        edited = system.decode(code, steps or 1).cpu()
-        before = probe.logits(system.read(semantic).cpu())
-        after = probe.logits(system.read(system.encode_semantic(edited)).cpu())
-        edited = context.resized(edited)
-        return {
-            "identity": face.compare(originals[positions], face(edited).cpu().double()).numpy(),
-            "logits_change": (after - before).numpy(),  # of all attributes
-            "preview": edited[: PREVIEW if positions[0] == 0 else 0].numpy(),
-        }
-
-    scores = context.store.arrays(key, len(selection), compute)
-    return scores | {"logit_change": scores["logits_change"][:, column] * towards}
-
-
 def references(context: Context) -> Iterator[Record]:
     """The range of the metric: real images of the same person and of different people.
 
@@ -319,36 +292,35 @@ def references(context: Context) -> Iterator[Record]:
         _ = not context.dataset.labelled or _attributes(context)
     except NotAvailable:
         return  # every system's row reports it
-    selection = context.select("test", RANGE * context.sizes(Sizes).images)
-    if not len(selection):
+    images = context.select("test", RANGE * context.sizes(Sizes).images)
+    if not len(images):
         return
     known = context.dataset.identities is not None
-    protocol = context.protocol(
-        "identity", n=len(selection), pairs="real images", **face.describe()
-    )
-    embeddings = _embeddings(context, len(selection))
+    embeddings = _embeddings(context, len(images))
     found = ~np.isnan(embeddings).any(1)
     note = without_face(int((~found).sum()), len(found), "images")
-    seen = replace(selection, order=selection.order[found])
+    seen = replace(images, order=images.order[found])
     faces = torch.from_numpy(embeddings[found])
     first, second = _two_pictures(seen.groups)
     of_one = np.flatnonzero(second >= 0)
 
-    row = partial(context.record, "identity", TABLE, "real images (test)", face.metric_name)
-    row = partial(row, protocol=protocol, reference=True, note=note)
+    fields = {"pairs": "real images", **face.describe()}
+    cell = Cell(context, TABLE, title=REAL, n=len(images), note=note, fields=fields)
+    row = partial(cell.row, face.metric_name, reference=True)
     if known and len(of_one):
         same = face.compare(faces[first[of_one]], faces[second[of_one]]).numpy()
-        uncertainty = of_mean(same, seen.units("persons with two pictures"))
-        yield row(float(same.mean()), setting=SAME, uncertainty=uncertainty, n=len(same))
+        error = of_mean(same, seen.units("persons with two pictures"))
+        yield row(float(same.mean()), error, setting=SAME, n=len(same))
+    other = DIFFERENT if known else OTHER_IMAGES
     if len(first) > 1:
         with_others = face.with_others(faces[first]).numpy()
-        mean, setting = float(with_others.mean()), DIFFERENT if known else OTHER_IMAGES
+        mean = float(with_others.mean())
         # each pair counts for both of its people, so a person's influence is twice their own mean
         influence = mean + 2 * (with_others - mean)
-        uncertainty = of_mean(influence, seen.units("persons, a picture each"))
-        yield row(mean, setting=setting, uncertainty=uncertainty, n=len(influence))
+        error = of_mean(influence, seen.units("persons, a picture each"))
+        yield row(mean, error, setting=other, n=len(influence))
     if not found.any():
-        yield row(None, setting=DIFFERENT if known else OTHER_IMAGES)
+        yield row(None, setting=other, n=None)
 
 
 def _two_pictures(people: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -376,31 +348,12 @@ def _embeddings(context: Context, count: int) -> np.ndarray:
     return found[:count].astype(np.float64)
 
 
-def plan(context: Context, system: System) -> Iterator[Work]:
-    sizes, labelled = context.sizes(Sizes), context.dataset.labelled
-    system, selection, steps = (_asked if labelled else _solved)(context, system)
-    _ = context.networks.face  # raises NotAvailable without a face embedding
-    count, decode = len(selection), network_calls(system, steps)
-    if labelled:
-        yield from plan_fit(context, system)
-    yield codes(system, "test", count, steps)
-    if labelled:
-        edits = 1 + len(_attributes(context)) * len(sizes.strengths)
-        calls = Calls(encoder=1, decoder=decode, face=1).times(edits)
-        yield Work(f"{edits} edits an image{by(system)}", count, calls, steps)
-    else:
-        yield Work(f"decode{by(system)}", count, Calls(decoder=decode, face=1), steps)
-    real = len(context.select("test", RANGE * sizes.images))
-    yield Work("faces of test", real, Calls(face=1), shared="faces test", real=True)
-
-
 BENCHMARK = Benchmark(
     name="identity",
     table=TABLE,
     headline=_metric,
     needs=frozenset({ENCODE, DECODE}),
     run=run,
-    plan=plan,
     sizes=Sizes,
     references=references,
     tables=(

@@ -16,7 +16,7 @@ import torch
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
 from benchmarks.core.images import THUMBNAIL, thumbnails
-from benchmarks.core.plan import Work, new_images, real_features
+from benchmarks.core.measurement import Cell, Measurement, Solved
 from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count
 from benchmarks.core.solving import Taken
@@ -27,8 +27,7 @@ from benchmarks.runtime.digest import digest
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import SAMPLE, SAMPLE_LATENTS, System
 from benchmarks.tasks.shared.samples import Sizes as SampleSizes
-from benchmarks.tasks.shared.samples import draw, samples
-from diffae.sheet import Sheet
+from benchmarks.tasks.shared.samples import samples
 from reports.records.metrics import seen_through
 from reports.records.record import Record
 from reports.records.specs import TableSpec
@@ -94,44 +93,46 @@ def real_pixels(context: Context, selection: Selection) -> np.ndarray:
     )
 
 
-def run(context: Context, system: System) -> Iterator[Record]:
+def run(context: Context, system: System) -> Iterator[Measurement]:
     if reason := _lacking(context):
         raise NotAvailable(reason)
     # the samples of `unconditional`, so that they are drawn once
-    sizes = context.sizes(SampleSizes)
-    system = system.solving(sizes.solver)
-    steps = sizes.steps[-1] if system.iterative else None
-    taken = Taken(system, steps, latents=SAMPLE_LATENTS in system.capabilities)
+    sizes, latents = context.sizes(SampleSizes), SAMPLE_LATENTS in system.capabilities
+    at = Solved.of(
+        context, system, sizes.solver, sizes.steps[-1], inverts=False, latents=latents
+    )
     searched, training = spaces(context), _training(context, system)
-    new = samples(context, system, steps, sizes.count, [space.samples for space in searched])
-    for space in searched:
-        corpus = space.real(_train(context))
-        ours = neighbours(context, space, new[space.samples], corpus)
-        theirs = neighbours(context, space, space.real(_held_out(context)), corpus)
-        row = partial(_record, context, space, system.title, taken)
-        yield from _quantiles(row, space.metric, ours["distance"], training)
-        for setting, q in QUANTILES.items():
-            sides = (quantile_and_stderr(one["distance"], q) for one in (ours, theirs))
-            found = ratio_and_stderr(*sides)
-            none = "held-out images are at distance 0: no ratio"
-            note = none if found[0] is None else training
-            yield row(space.ratio, setting, len(ours["distance"]), found, note)
-        if space is searched[0]:
-            _save_nearest(context, system, steps, ours)
+    real = [(space.real(_train(context)), space.real(_held_out(context))) for space in searched]
+
+    def reduce(new: Arrays) -> Iterator[Record]:
+        for space, (corpus, held_out) in zip(searched, real, strict=True):
+            ours = neighbours(context, space, new[space.samples], corpus)
+            theirs = neighbours(context, space, held_out, corpus)
+            cell = _cell(context, space, at, len(ours["distance"]), note=training)
+            yield from _quantiles(cell, space.metric, ours["distance"])
+            for setting, q in QUANTILES.items():
+                sides = (quantile_and_stderr(one["distance"], q) for one in (ours, theirs))
+                found = ratio_and_stderr(*sides)
+                none = "held-out images are at distance 0: no ratio"
+                yield _row(cell if found[0] is not None else cell.but(note=none), space.ratio, setting, found)
+            if space is searched[0]:
+                _save_nearest(cell, at, ours)
+
+    names = (space.samples for space in searched)
+    yield Measurement([samples(at, sizes.count, *names)], reduce)
 
 
 def references(context: Context) -> Iterator[Record]:
     """Held-out images: the distance of images that no model has seen."""
     if reason := _lacking(context):
-        given = "memorisation", TABLE, REAL, spaces(context)[0].metric, None
-        for setting in QUANTILES:
-            yield context.record(*given, setting=setting, split="", note=reason)
+        none = Cell(context, TABLE, title=REAL, split="", note=reason)
+        yield from (none.row(spaces(context)[0].metric, None, setting=name) for name in QUANTILES)
         return
     for space in spaces(context):
         held_out, corpus = space.real(_held_out(context)), space.real(_train(context))
-        found = neighbours(context, space, held_out, corpus)
-        row = partial(_record, context, space, REAL, Taken(System(), None))
-        yield from _quantiles(row, space.metric, found["distance"])
+        distance = neighbours(context, space, held_out, corpus)["distance"]
+        cell = _cell(context, space, Taken(System(), None), len(distance), title=REAL)
+        yield from _quantiles(cell, space.metric, distance)
 
 
 def _training(context: Context, system: System) -> str:
@@ -180,82 +181,44 @@ def neighbours(context: Context, space: Space, queries: np.ndarray, corpus: np.n
     return context.store.once(key, compute)
 
 
-def _quantiles(
-    row: Callable[..., Record], metric: str, distance: np.ndarray, note: str = ""
-) -> Iterator[Record]:
+def _cell(context: Context, space: Space, taken: Taken, n: int, **given: str) -> Cell:
+    fields = {"train_n": len(_train(context)), "test_n": len(_held_out(context))}
+    fields |= {"distance": "Euclidean, to the nearest training image", **space.protocol}
+    return Cell(context, TABLE, taken, n=n, split="", fields=fields, **given)
+
+
+def _quantiles(cell: Cell, metric: str, distance: np.ndarray) -> Iterator[Record]:
     for setting, q in QUANTILES.items():
-        yield row(metric, setting, len(distance), quantile_and_stderr(distance, q), note)
+        yield _row(cell, metric, setting, quantile_and_stderr(distance, q))
 
 
-def _record(
-    context: Context,
-    space: Space,
-    title: str,
-    taken: Taken,
-    metric: str,
-    setting: str,
-    n: int,
-    found: tuple[float | None, float | None],
-    note: str,
+def _row(
+    cell: Cell, metric: str, setting: str, found: tuple[float | None, float | None]
 ) -> Record:
-    protocol = context.protocol(
-        "memorisation",
-        n=n,
-        train_n=len(_train(context)),
-        test_n=len(_held_out(context)),
-        distance="Euclidean, to the nearest training image",
-        **taken.protocol,
-        **space.protocol,
-    )
-    few = found[0] is not None and found[1] is None
+    value, stderr = found
+    few = value is not None and stderr is None
     unknown = f"no error: too few images for that of a {setting}" if few else ""
-    return context.record(
-        "memorisation",
-        TABLE,
-        title,
-        metric,
-        found[0],
-        setting=setting,
-        **taken.row,
-        stderr=found[1],
-        split="",
-        n=n,
-        protocol=protocol,
-        note="; ".join(filter(None, (note, unknown))),
-    )
+    note = "; ".join(filter(None, (cell.note, unknown)))
+    return cell.row(metric, value, setting=setting, stderr=stderr, note=note)
 
 
-def _save_nearest(context: Context, system: System, steps: int | None, found: Arrays) -> None:
+def _save_nearest(cell: Cell, at: Solved, found: Arrays) -> None:
     """Save the samples nearest to a training image above these images, the nearest first."""
     first = np.argsort(found["distance"], kind="stable")[:SHOWN]
 
     def compute() -> Arrays:
-        return {"images": draw(context, system, first.tolist(), steps)[0].numpy()}
+        return {"images": at.draw(first.tolist())[0].numpy()}
 
-    key = context.codes.key("sampled", system, None) | {
-        "steps": steps,
-        "seed": context.seed,
-        "indices": first.tolist(),
-    }
-    images = torch.from_numpy(context.store.once(key, compute)["images"])
-    training = _train(context).batch(found["position"][first])
-    sheet = Sheet(
-        f"{system.title}: samples nearest to the training images",
+    key = cell.key("sampled", None, indices=first.tolist())
+    images = torch.from_numpy(cell.context.store.once(key, compute)["images"])
+    training = _train(cell.context).batch(found["position"][first])
+    cell.draw(
+        "memorisation-{}",
+        "samples nearest to the training images",
         [images, training],
         rows=("sample", "nearest training image"),
         caption="The samples that are nearest to a training image, the nearest first (Appendix C).",
-        about={"benchmark": "memorisation", "system": system.title, "steps": steps},
     )
-    context.save_sheet(f"memorisation-{system.name}.png", sheet)
-
-
-def plan(context: Context, system: System) -> Iterator[Work]:
-    sizes, dim = context.sizes(SampleSizes), context.networks.feature_dim
-    system = system.solving(sizes.solver)
-    steps = sizes.steps[-1] if system.iterative else None
-    yield new_images(system, sizes.count, steps, dim)
-    for selection in (_held_out(context), _train(context)):
-        yield real_features(selection.split, len(selection), dim)
 
 
 BENCHMARK = Benchmark(
@@ -264,7 +227,6 @@ BENCHMARK = Benchmark(
     headline=lambda context: spaces(context)[0].ratio,
     needs=frozenset({SAMPLE}),
     run=run,
-    plan=plan,
     sizes=Sizes,
     shared=("samples",),
     references=references,

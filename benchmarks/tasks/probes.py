@@ -13,8 +13,7 @@ from torch import Tensor
 
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
-from benchmarks.core.plan import Calls, Work
-from benchmarks.core.rows import Protocol
+from benchmarks.core.measurement import Cell, Measurement
 from benchmarks.core.selection import Selection
 from benchmarks.systems.protocol.base import SEMANTIC, System, reading_of
 from benchmarks.tasks.shared.probe_fits import (
@@ -26,54 +25,45 @@ from benchmarks.tasks.shared.probe_fits import (
     Sizes,
     fit,
     fit_adam,
-    means,
     of_classes,
-    plan_fit,
     selections,
 )
-from benchmarks.tasks.shared.rows import means as mean_rows
 from probes import LinearProbe, influences, summarise, top_hits
 from probes.scores import AttributeScore
 from reports.records.record import Record
 from reports.records.specs import TableSpec
-from reports.records.uncertainty import UNKNOWN
 
 TABLE = "section5.3_probe"
 LISTED = 40  # exclusive classes with rows of their own, at most; of more only the means have rows
 TOP = (1, 5)  # k of top-k accuracy
 
 
-def run(context: Context, system: System) -> Iterator[Record]:
+def run(context: Context, system: System) -> Iterator[Measurement]:
     train, valid, test = selections(context)
-    features = context.codes.features(system, test)
     sizes = {"n_train": len(train), "n_valid": len(valid), "n_test": len(test)}
-    reading = reading_of(system)
+    cell = Cell(context, TABLE, system, fields={**sizes, **reading_of(system)})
+    for images in (train, valid):  # what probes are fitted on, so that a dry run counts it
+        context.codes.features(system, images)
+    features = context.codes.features(system, test)
 
-    probe = fit(context, system)
-    protocol = context.protocol("probes", probe=BINARY, **sizes, **reading)
-    yield from _records(context, probe, features, test, protocol, system.title)
-    if of_classes(context):
-        probe = fit(context, system, exclusive=True)
-        protocol = context.protocol("probes", probe=SOFTMAX, **sizes, **reading)
-        yield from _top(context, probe, features, protocol, system.title)
-    if context.sizes(Sizes).adam_paper:
-        probe = fit_adam(context, system)
-        protocol = context.protocol("probes", probe=ADAM, **sizes, **reading)
-        title = f"{system.title}, Adam probe"
-        yield from _records(context, probe, features, test, protocol, title)
+    def reduce() -> Iterator[Record]:
+        yield from _scores(cell.also(probe=BINARY), fit(context, system), features, test)
+        if of_classes(context):
+            probe = fit(context, system, exclusive=True)
+            yield from _top(cell.also(probe=SOFTMAX), probe, features)
+        if context.sizes(Sizes).adam_paper:
+            ours = cell.also(probe=ADAM).but(title=f"{system.title}, Adam probe")
+            yield from _scores(ours, fit_adam(context, system), features, test)
+
+    yield Measurement([], reduce)
 
 
-def _records(
-    context: Context,
-    probe: LinearProbe,
-    features: Tensor,
-    test: Selection,
-    protocol: Protocol,
-    title: str,
+def _scores(
+    cell: Cell, probe: LinearProbe, features: Tensor, test: Selection
 ) -> Iterator[Record]:
-    names, logits = context.dataset.attribute_names, probe.logits(features).numpy()
+    names, logits = cell.context.dataset.attribute_names, probe.logits(features).numpy()
     summary = summarise(logits, test.labels, names)
-    scores, row = summary.attributes, partial(_row, context, test, protocol, title)
+    scores, row = summary.attributes, partial(_row, cell, test)
     defined = np.array([score.name not in summary.excluded for score in scores])
     weights = np.array([score.prevalence for score in scores])
     means = (
@@ -82,7 +72,7 @@ def _records(
         ("ap", summary.mean_ap, MEAN, 1.0 * defined),
         ("accuracy", summary.mean_accuracy, MEAN, np.ones(len(names))),
     )
-    listed = len(names) <= LISTED or not of_classes(context)
+    listed = len(names) <= LISTED or not of_classes(cell.context)
     moved, of_each = np.zeros((len(means), len(test))), []
     for start in range(0, len(names), LISTED):  # the influences of 1,000 classes fill the memory
         part = slice(start, start + LISTED)
@@ -98,29 +88,16 @@ def _records(
 
 
 def _row(
-    context: Context,
+    cell: Cell,
     test: Selection,
-    protocol: Protocol,
-    title: str,
     metric: str,
     value: float,
     setting: str,
     moved: np.ndarray,
     note: str = "",
 ) -> Record:
-    known = np.isfinite(value)
-    return context.record(
-        "probes",
-        TABLE,
-        title,
-        metric,
-        value if known else None,
-        setting=setting,
-        uncertainty=test.uncertainty(moved) if known else UNKNOWN,
-        n=len(test),
-        protocol=protocol,
-        note=note,
-    )
+    known, of = np.isfinite(value), {"setting": setting, "n": len(test), "note": note}
+    return cell.row(metric, value, test.uncertainty(moved), **of) if known else cell.row(metric, None, **of)
 
 
 def _of_each(
@@ -146,26 +123,14 @@ def _weighted(influence: np.ndarray, weights: np.ndarray, part: slice) -> np.nda
     return influence[:, kept] @ (weights[part][kept] / weights[weights > 0].sum())
 
 
-def _top(
-    context: Context, probe: LinearProbe, features: Tensor, protocol: Protocol, title: str
-) -> Iterator[Record]:
+def _top(cell: Cell, probe: LinearProbe, features: Tensor) -> Iterator[Record]:
     """Top-k accuracy of exclusive classes, with a note where classes have too few training images."""
-    train, _, test = selections(context)
+    train, _, test = selections(cell.context)
     logits = probe.logits(features).numpy()
     hits = {f"top{k}": top_hits(logits, test.labels, k) for k in TOP if k < logits.shape[1]}
     few = int((train.labels.sum(axis=0) < 2).sum())
     note = f"{few} classes have fewer than two of the {len(train):,} training images" if few else ""
-    row = partial(context.record, "probes", TABLE, title, protocol=protocol, note=note)
-    yield from mean_rows(row, test, hits)
-
-
-def plan(context: Context, system: System) -> Iterator[Work]:
-    yield from plan_fit(context, system)
-    if of_classes(context):
-        yield Work("fit: softmax, L-BFGS; top-1 accuracy", len(selections(context)[0]), Calls())
-    if context.sizes(Sizes).adam_paper:
-        train, _, _ = selections(context)
-        yield Work(f"fit: Adam, 9,375 steps of 32; {means(context)}", len(train), Calls())
+    yield from cell.means(test, hits, note=note)
 
 
 BENCHMARK = Benchmark(
@@ -174,7 +139,6 @@ BENCHMARK = Benchmark(
     headline=lambda context: "auroc",
     needs=frozenset({SEMANTIC}),
     run=run,
-    plan=plan,
     sizes=Sizes,
     labelled=True,
     tables=(

@@ -5,16 +5,15 @@ both), and DiffAE + autoencoding from z_sem of held-out images and a random x_T,
 the latent DDIM.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import torch
 
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
-from benchmarks.core.plan import Calls, Work, by, network_calls, new_images, real_features
+from benchmarks.core.measurement import Cell, Measurement, Solved
 from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, Split
 from benchmarks.core.solving import Taken
@@ -31,15 +30,9 @@ from benchmarks.systems.protocol.base import (
     STOCHASTIC,
     System,
 )
-from benchmarks.tasks.shared.distances import (
-    TITLES,
-    distance,
-    metrics_of,
-    overlap_rows,
-)
+from benchmarks.tasks.shared.distances import TITLES, distance, metrics_of, overlap_rows
 from benchmarks.tasks.shared.samples import Sizes as SampleSizes
-from benchmarks.tasks.shared.samples import decode_latents, samples
-from diffae.sheet import Sheet
+from benchmarks.tasks.shared.samples import samples
 from reports.records.comparable import OF_N
 from reports.records.record import Record
 from reports.records.specs import TableSpec
@@ -67,54 +60,77 @@ class Sizes:
     frechet_error: bool = False
 
 
-def run(context: Context, system: System) -> Iterator[Record]:
+def run(context: Context, system: System) -> Iterator[Measurement]:
     sizes = context.sizes(SampleSizes)
     networks, images = context.networks.features, _reference_images(context)
     references = [_real(context, network, images, "blocks of reference") for network in networks]
-    count, system = sizes.count, system.solving(sizes.solver)
+    for selection in _beside_these(context):  # so that a dry run counts them
+        for network in networks:
+            context.codes.real_features(selection, network)
+    can = system.capabilities
     for steps in sizes.steps if system.iterative else (None,):
-        names = (*(network.array for network in networks), "preview")
-        new = samples(context, system, steps, count, names)
-        units = units_of("samples", context.seed, count)
-        taken = Taken(system, steps, latents=SAMPLE_LATENTS in system.capabilities)
+        latents = SAMPLE_LATENTS in can
+        at = Solved.of(context, system, sizes.solver, steps, inverts=False, latents=latents)
+        yield _sampled(at, sizes.count, references)
+        if {SEMANTIC, STOCHASTIC, DECODE} <= can:
+            yield _autoencoded(replace(at, latents=False), references)
+
+
+def _sampled(at: Solved, count: int, references: Sequence[Side]) -> Measurement:
+    """New images against the reference of each feature network."""
+    context, networks = at.context, at.context.networks.features
+    cell = Cell(context, TABLE, at, split="")
+
+    def reduce(new: Arrays) -> Iterator[Record]:
+        units = f"blocks of {units_of('samples', context.seed, count)}"
         for network, reference in zip(networks, references, strict=True):
-            of_samples = blocks_of(count), f"blocks of {units}", context.device
-            ours = Side.of(new[network.array], *of_samples)
-            yield from _records(context, network, system.title, taken, ours, reference)
-        sheet = Sheet(
-            f"{system.title}: samples" + (f", T = {steps}" if steps else ""),
+            ours = Side.of(new[network.array], blocks_of(count), units, context.device)
+            yield from _rows(cell, network, ours, reference)
+        cell.draw(
+            f"samples-{{}}-{at.steps}" if at.steps else "samples-{}",
+            "samples" + (f", T = {at.steps}" if at.steps else ""),
             torch.from_numpy(new["preview"]).split(8),
             caption="New samples, the first that were drawn, none chosen (Table 4).",
-            about={"benchmark": "unconditional", "system": system.title, "steps": steps},
         )
-        at = f"-{steps}" if steps else ""
-        context.save_sheet(f"samples-{system.name}{at}.png", sheet)
-        if {SEMANTIC, STOCHASTIC, DECODE} <= system.capabilities:
-            yield from _autoencoding(context, system, steps, references)
+
+    names = (*(network.array for network in networks), "preview")
+    return Measurement([samples(at, count, *names)], reduce)
 
 
-def _autoencoding(
-    context: Context, system: System, steps: int | None, references: Sequence[Side]
-) -> Iterator[Record]:
-    """Held-out images decoded from their codes, against the reference of each feature network.
+def _autoencoded(at: Solved, references: Sequence[Side]) -> Measurement:
+    """Held-out images, decoded from their z_sem and a random x_T, against each reference.
 
     The rows say how many there are, and whether the reference contains them.
     """
-    sampled, held_out = context.sizes(SampleSizes).count, _held_out(context)
-    decoded = autoencoded(context, system, steps, held_out)
-    blocks, units = held_out.blocks(BLOCKS), held_out.units("blocks of decoded")
+    context, sampled = at.context, at.context.sizes(SampleSizes).count
+    split = context.sizes(Sizes).autoencoding_split
+    images = context.select(split, sampled)
     notes = [BOUND]
-    if len(held_out) < sampled:
-        notes.append(f"{len(held_out):,} images, not the {sampled:,} that are sampled")
-    shared = np.isin(held_out.order, _reference_images(context).order).sum()
+    if len(images) < sampled:
+        notes.append(f"{len(images):,} images, not the {sampled:,} that are sampled")
+    shared = np.isin(images.order, _reference_images(context).order).sum()
     if shared:
         notes.append(f"{shared:,} of the images themselves are in the reference")
-    title, taken = f"{system.title} + autoencoding", Taken(system, steps)
-    split, note = context.sizes(Sizes).autoencoding_split, "; ".join(notes)
-    for network, reference in zip(context.networks.features, references, strict=True):
-        sides = Side.of(decoded[network.array], blocks, units, context.device), reference
-        rows = _records(context, network, title, taken, *sides, note, autoencoding_split=split)
-        yield from (replace(row, reference=True) for row in rows)
+    title, fields = f"{at.system.title} + autoencoding", {"autoencoding_split": split}
+    cell = Cell(context, TABLE, at, title, split="", note="; ".join(notes), fields=fields)
+
+    def compute(positions: np.ndarray) -> Arrays:
+        semantic = at.system.encode_semantic(images.seen_by(at.system).batch(positions))
+        return context.codes.embed(at.decode(at.random(semantic, positions.tolist())))
+
+    def reduce(decoded: Arrays) -> Iterator[Record]:
+        blocks, units = images.blocks(BLOCKS), images.units("blocks of decoded")
+        for network, reference in zip(context.networks.features, references, strict=True):
+            features = decoded.get(network.array, np.zeros((0, network.dim), np.float32))
+            ours = Side.of(features, blocks, units, context.device)
+            for row in _rows(cell, network, ours, reference):
+                yield replace(row, reference=True)
+
+    described = context.codes.described()
+    found = cell.computation(
+        "autoencoded", "autoencoding", images, compute, features=described
+    )
+    return Measurement([found], reduce)
 
 
 def beside(context: Context, measured: Sequence[Record]) -> Iterator[Record]:
@@ -131,10 +147,9 @@ def beside(context: Context, measured: Sequence[Record]) -> Iterator[Record]:
             yield from _of_real(context, title, context.select("test", n))
             continue
         note = f"the test split has {len(images):,} of the {n:,} images that are needed"
-        row = partial(context.record, "unconditional", TABLE, title, split="", n=n, note=note)
-        yield from (
-            row(name, None) for of in context.networks.features for name in metrics_of(of).values()
-        )
+        cell = Cell(context, TABLE, title=title, split="", n=n, note=note)
+        for network in context.networks.features:
+            yield from (cell.row(name, None) for name in metrics_of(network).values())
 
 
 def _of_real(context: Context, title: str, images: Selection) -> Iterator[Record]:
@@ -145,14 +160,20 @@ def _of_real(context: Context, title: str, images: Selection) -> Iterator[Record
     if len(kept) < len(_reference_images(context)):
         note += f", of which only {len(kept):,} are left"
     units = units_of("blocks of reference", whole.units("reference"), kept)
-    without = "the images of the row" if note else None
-    taken = Taken(System(), None)
+    fields = {"reference_without": "the images of the row" if note else None}
+    none = Taken(System(), None)
+    cell = Cell(context, TABLE, none, title, split="", note=note, fields=fields)
     for network in context.networks.features:
         ours = _real(context, network, images, "blocks of test")
         features = context.codes.real_features(whole, network)
         theirs = Side(features, kept, whole.blocks(BLOCKS)[kept], units, context.device)
-        sides = ours, theirs
-        yield from _records(context, network, title, taken, *sides, note, reference_without=without)
+        yield from _rows(cell, network, ours, theirs)
+
+
+def _beside_these(context: Context) -> tuple[Selection, Selection]:
+    """The images of `beside` where there are as many as samples: those of the row, and of its reference."""
+    images = context.select("test", context.sizes(SampleSizes).count)
+    return images, apart(context, images)[0]
 
 
 def apart(context: Context, images: Selection) -> tuple[Selection, np.ndarray]:
@@ -177,91 +198,32 @@ def _real(context: Context, network: FeatureNetwork, images: Selection, kind: st
     return Side.of(features, images.blocks(BLOCKS), images.units(kind), context.device)
 
 
-def _held_out(context: Context) -> Selection:
-    count = context.sizes(SampleSizes).count
-    return context.select(context.sizes(Sizes).autoencoding_split, count)
-
-
-def autoencoded(
-    context: Context, system: System, steps: int | None, selection: Selection
-) -> Arrays:
-    """Features of images decoded from their z_sem and a random x_T: N x d by each network."""
-    networks = context.networks.features
-    if not len(selection):
-        return {network.array: np.zeros((0, network.dim), np.float32) for network in networks}
-    key = context.codes.key("autoencoded", system, selection) | {
-        "steps": steps,
-        "seed": context.seed,
-        "features": context.codes.described(),
-    }
-
-    def compute(positions: np.ndarray) -> Arrays:
-        semantic = system.encode_semantic(selection.seen_by(system).batch(positions))
-        images = decode_latents(context, system, semantic, positions.tolist(), steps)
-        return context.codes.embed(images)
-
-    return context.store.arrays(key, len(selection), compute)
-
-
-def _records(
-    context: Context,
-    network: FeatureNetwork,
-    title: str,
-    taken: Taken,
-    ours: Side,
-    reference: Side,
-    note: str = "",
-    **given: str | None,
-) -> Iterator[Record]:
-    """The rows of the distances and of the overlap, with what is `given` of their protocol.
+def _rows(cell: Cell, network: FeatureNetwork, ours: Side, reference: Side) -> Iterator[Record]:
+    """The rows of the distances and of the overlap.
 
     The reference images are a source of error of their own, which two runs of one seed have in
     common.
     """
-    sizes = context.sizes(Sizes)
-    given = {"reference_without": None, "autoencoding_split": None, **given}
+    sizes = cell.context.sizes(Sizes)
 
-    def rows_in(table: str, ours: Side, reference: Side) -> Callable[..., Record]:
-        protocol = context.protocol(
-            "unconditional",
-            n=len(ours),
-            reference_split=sizes.reference_split,
-            reference_n=len(reference),
-            **given,
-            **taken.protocol,
-            **network.describe(),
-        )
-        fields = {"split": "", **taken.row, "protocol": protocol}
-        return partial(context.record, "unconditional", table, title, **fields)
+    def of(table: str, ours: Side, reference: Side) -> Cell:
+        fields = {"reference_split": sizes.reference_split, "reference_n": len(reference)}
+        fields |= {"reference_without": None, "autoencoding_split": None}
+        fields |= {**cell.fields, **network.describe()}
+        return cell.but(table=table, n=len(ours), fields=fields)
 
-    row = rows_in(TABLE, ours, reference)
-    fewest, errors = min(len(ours), len(reference)), sizes.frechet_error
+    here, fewest = of(TABLE, ours, reference), min(len(ours), len(reference))
     for metric, name in metrics_of(network).items():
         value, uncertainty = None, UNKNOWN
         reason = f"{TITLES[metric]} needs two images on each side, not {fewest}"
         if fewest > 1:
-            found = distance(context, metric, ours, reference, errors)
+            found = distance(cell.context, metric, ours, reference, sizes.frechet_error)
             theirs = of_influences(found.of_reference, reference.units)
             value, uncertainty = found.value, of_influences(found.of_samples, ours.units) + theirs
             reason = bias_note(fewest, network.dim) if metric == "fid" else ""
-        notes = "; ".join(filter(None, (note, reason)))
-        yield row(name, value, uncertainty=uncertainty, n=len(ours), note=notes)
-    ours, reference = (side.first(sizes.overlap) for side in (ours, reference))
-    row = rows_in(OVERLAP, ours, reference)
-    yield from overlap_rows(context, row, network, tuple(OVERLAPS), ours, reference, note)
-
-
-def plan(context: Context, system: System) -> Iterator[Work]:
-    sizes, dim = context.sizes(SampleSizes), context.networks.feature_dim
-    reference, images = _reference_images(context), context.select("test", sizes.count)
-    yield real_features(reference.split, max(len(reference), len(apart(context, images)[0])), dim)
-    yield real_features("test", len(images), dim)
-    held_out, system = len(_held_out(context)), system.solving(sizes.solver)
-    for steps in sizes.steps if system.iterative else (None,):
-        yield new_images(system, sizes.count, steps, dim)
-        if {SEMANTIC, STOCHASTIC, DECODE} <= system.capabilities:
-            calls = Calls(encoder=1, decoder=network_calls(system, steps), features=1)
-            yield Work(f"autoencoding{by(system)}", held_out, calls, steps, 4 * dim)
+        yield here.row(name, value, uncertainty, note="; ".join(filter(None, (cell.note, reason))))
+    sides = [side.first(sizes.overlap) for side in (ours, reference)]
+    yield from overlap_rows(of(OVERLAP, *sides), network, tuple(OVERLAPS), *sides)
 
 
 BENCHMARK = Benchmark(
@@ -270,7 +232,6 @@ BENCHMARK = Benchmark(
     headline=lambda context: metrics_of(context.networks.features[0])["kid"],
     needs=frozenset({SAMPLE}),
     run=run,
-    plan=plan,
     sizes=Sizes,
     shared=("samples",),
     beside=beside,

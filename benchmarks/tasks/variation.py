@@ -14,16 +14,15 @@ from torch import Tensor
 
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
-from benchmarks.core.plan import Calls, Work, by, network_calls, semantic_codes
+from benchmarks.core.images import preview
+from benchmarks.core.measurement import Cell, Measurement, Solved
 from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, Number, Solver, Steps
-from benchmarks.core.solving import Taken
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.diversity import pixel_std, ring_distance, std_image
 from benchmarks.runtime.errors import NotAvailable
-from benchmarks.systems.protocol.base import DECODE, SEMANTIC, STOCHASTIC, Code, System
+from benchmarks.systems.protocol.base import DECODE, SEMANTIC, STOCHASTIC, System
 from benchmarks.systems.protocol.parts import index
-from diffae.sheet import Sheet
 from reports.records.metrics import seen_through
 from reports.records.record import Record
 from reports.records.specs import TableSpec
@@ -50,48 +49,14 @@ class Sizes:
     solver: Solver = "fast"
 
 
-def run(context: Context, system: System) -> Iterator[Record]:
-    system, selection, steps = _asked(context, system)
-    draws, taken = context.sizes(Sizes).draws, Taken(system, steps)
-    for setting in (VARY_X_T, VARY_Z_SEM):
-        scores = score(context, system, selection, setting, steps)
-        n = len(scores["pixel_std"])
-        protocol = context.protocol(
-            "variation",
-            n=n,
-            varies=setting,
-            draws=draws,
-            pairs="consecutive draws, cyclically",
-            **taken.protocol,
-            **context.networks.perceptual.describe(),
-        )
-        for metric in (_diversity(context), "pixel_std"):
-            yield context.record(
-                "variation",
-                TABLE,
-                system.title,
-                metric,
-                float(np.mean(scores[metric], dtype=np.float64)),
-                setting=setting,
-                **taken.row,
-                uncertainty=of_mean(scores[metric], selection.units(f"groups of {draws}")),
-                n=n,
-                protocol=protocol,
-            )
-        _save_preview(context, system, selection, setting, scores)
-
-
-def _asked(context: Context, system: System) -> tuple[System, Selection, int | None]:
-    """The system with its solver, the images and T.
-
-    Raises NotAvailable if there are too few images.
-    """
+def run(context: Context, system: System) -> Iterator[Measurement]:
     sizes = context.sizes(Sizes)
-    selection = context.select("test", sizes.images * sizes.draws)
-    if len(selection) < sizes.draws:
-        raise NotAvailable(f"{len(selection)} test images, {sizes.draws} are needed")
-    steps = sizes.steps if system.iterative else None
-    return system.solving(sizes.solver), selection, steps
+    images = context.select("test", sizes.images * sizes.draws)
+    if len(images) < sizes.draws:
+        raise NotAvailable(f"{len(images)} test images, {sizes.draws} are needed")
+    at = Solved.of(context, system, sizes.solver, sizes.steps, inverts=False)
+    for varies in (VARY_X_T, VARY_Z_SEM):
+        yield _varied(context, at, images, sizes.draws, varies)
 
 
 def _diversity(context: Context) -> str:
@@ -99,60 +64,57 @@ def _diversity(context: Context) -> str:
     return seen_through("diversity_lpips", context.networks.perceptual.network)
 
 
-def score(
-    context: Context, system: System, selection: Selection, setting: str, steps: int | None
-) -> Arrays:
-    """Scores of each group of images, [G] each, and the first few groups' decodes under "preview".
+def _varied(
+    context: Context, at: Solved, images: Selection, draws: int, varies: str
+) -> Measurement:
+    """The mean distances of decodes of groups of images.
 
     Positions K g to K g + K - 1 are group g: its first image is the one that varies, and the codes
     that it is given are those of the group, so that no two groups have anything in common.
     """
-    draws = context.sizes(Sizes).draws
-    semantic = context.codes.semantic(system, selection)
-    metric = _diversity(context)
-    key = context.codes.key("variation", system, selection) | {
-        "setting": setting,
-        "draws": draws,
-        "steps": steps,
-        "seed": context.seed,
-        "perceptual": context.networks.perceptual.describe(),
-    }
+    distance, metric = context.networks.perceptual, _diversity(context)
+    fields = {"varies": varies, "draws": draws, "pairs": "consecutive draws, cyclically"}
+    fields |= distance.describe()
+    groups = len(images) // draws
+    cell = Cell(context, TABLE, at, setting=varies, n=groups, fields=fields)
+    semantic = context.codes.semantic(at.system, images)
 
     def compute(groups: np.ndarray) -> Arrays:
-        first = groups * draws
-        columns = []
+        first, columns = groups * draws, []
         for k in range(draws):
-            z_of, x_T_of = (first, first + k) if setting == VARY_X_T else (first + k, first)
-            x_T = system.random_x_T(selection.order[x_T_of].tolist(), context.seed)
-            decoded = system.decode(Code(index(semantic, z_of), x_T), steps or 1)
-            columns.append(context.resized(decoded.cpu()))
-        images = torch.stack(columns)
+            z_of, x_T_of = (first, first + k) if varies == VARY_X_T else (first + k, first)
+            columns.append(at.decode(at.random(index(semantic, z_of), images.order[x_T_of].tolist())))
+        decodes = torch.stack(columns)
         return {
-            metric: ring_distance(images, context.networks.perceptual).cpu().numpy(),
-            "pixel_std": pixel_std(images).numpy(),
-            "preview": images.transpose(0, 1)[: PREVIEW if groups[0] == 0 else 0].numpy(),
+            metric: ring_distance(decodes, distance).cpu().numpy(),
+            "pixel_std": pixel_std(decodes).numpy(),
+            "preview": preview(groups, decodes.transpose(0, 1), PREVIEW),
         }
 
-    return context.store.arrays(key, len(selection) // draws, compute)
+    def reduce(scores: Arrays) -> Iterator[Record]:
+        units = images.units(f"groups of {draws}")
+        for name in (metric, "pixel_std"):
+            mean = float(np.mean(scores[name], dtype=np.float64))
+            yield cell.row(name, mean, of_mean(scores[name], units))
+        _save_preview(cell, images, scores["preview"])
+
+    what = f"{draws} decodes an image, {varies}"
+    return Measurement([cell.computation("variation", what, images, compute, groups)], reduce)
 
 
-def _save_preview(
-    context: Context, system: System, selection: Selection, setting: str, scores: Arrays
-) -> None:
+def _save_preview(cell: Cell, images: Selection, shown: np.ndarray) -> None:
     """One row per image: the original, its decodes, their mean and their standard deviation in grey."""
-    preview = torch.from_numpy(scores["preview"])
-    originals = selection.batch(np.arange(len(preview)) * context.sizes(Sizes).draws)
-    rows = [_row(original, decodes) for original, decodes in zip(originals, preview, strict=True)]
-    fixed, free = ("z_sem", "x_T") if setting == VARY_X_T else ("x_T", "z_sem")
-    draws = (f"{free} {k}" for k in range(1, preview.shape[1] + 1))
-    sheet = Sheet(
-        f"{system.title}: {free} varies, {fixed} stays",
-        rows,
-        columns=("input", *draws, "mean", "standard deviation"),
+    decodes, draws = torch.from_numpy(shown), shown.shape[1]
+    originals = images.batch(np.arange(len(decodes)) * draws)
+    fixed, free = ("z_sem", "x_T") if cell.setting == VARY_X_T else ("x_T", "z_sem")
+    drawn = (f"{free} {k}" for k in range(1, draws + 1))
+    cell.draw(
+        f"variation-{{}}-{free}",
+        f"{free} varies, {fixed} stays",
+        [_row(*one) for one in zip(originals, decodes, strict=True)],
+        columns=("input", *drawn, "mean", "standard deviation"),
         caption=f"Decodes of the {fixed} of the input with other {free}, and how much pixels differ (Fig. 3).",
-        about={"benchmark": "variation", "system": system.title, "setting": setting},
     )
-    context.save_sheet(f"variation-{system.name}-{free}.png", sheet)
 
 
 def _row(original: Tensor, decodes: Tensor) -> Tensor:
@@ -162,22 +124,12 @@ def _row(original: Tensor, decodes: Tensor) -> Tensor:
     return torch.cat([original[None], decodes, mean, deviation / STD_WHITE * 2 - 1])
 
 
-def plan(context: Context, system: System) -> Iterator[Work]:
-    system, selection, steps = _asked(context, system)
-    count, draws = len(selection), context.sizes(Sizes).draws
-    yield semantic_codes(system, "test", count)
-    calls = Calls(decoder=draws * network_calls(system, steps), perceptual=draws)
-    for setting in (VARY_X_T, VARY_Z_SEM):
-        yield Work(f"{draws} decodes an image, {setting}{by(system)}", count // draws, calls, steps)
-
-
 BENCHMARK = Benchmark(
     name="variation",
     table=TABLE,
     headline=_diversity,
     needs=frozenset({SEMANTIC, STOCHASTIC, DECODE}),
     run=run,
-    plan=plan,
     sizes=Sizes,
     tables=(
         TableSpec(

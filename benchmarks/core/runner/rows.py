@@ -9,6 +9,7 @@ from torch import Tensor
 
 from benchmarks.core.benchmark import Benchmark, is_table
 from benchmarks.core.context import Context
+from benchmarks.core.measurement import Measurement as Measured
 from benchmarks.core.rows import Row, as_row
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.runtime.overshoot import with_note
@@ -36,7 +37,8 @@ class Measurement:
 
     def __init__(self, benchmark: Benchmark, context: Context):
         self.benchmark = benchmark
-        self.context = replace(context, profile=context.profile.including(benchmark))
+        profile = context.profile.including(benchmark)
+        self.context = replace(context, profile=profile, benchmark=benchmark.name)
         self.keys: set[str] = set()  # of the numbers of a plug-in
 
     def rows(self, systems: Sequence[System]) -> Iterator[Row]:
@@ -76,10 +78,10 @@ class Measurement:
         if isinstance(system, Checked):
             system.overshoot = overshoot
             said = system.try_on(partial(_first_images, context, system))
-        found = self._checked(self.benchmark.run(context.for_system(system), system))
+        found = self._checked(self._measured(self.benchmark.run(context.for_system(system), system)))
         known = system.trained_on
         seen_of = {} if known is None else {s: known.remark(context.dataset, s) for s in SPLITS}
-        for row in overshoot.annotate(found) if self.benchmark.of_images else found:
+        for row in found:
             row = replace(row, reference=row.reference or system.reference)
             if row.value is not None:
                 row = with_note(with_note(row, seen_of.get(row.split, "")), said)
@@ -88,9 +90,28 @@ class Measurement:
     def _scales(self, measured: Sequence[Row]) -> Iterator[Record]:
         """The reference rows: the benchmark's own, and those that depend on what was measured."""
         if self.benchmark.references is not None:
-            yield from self.benchmark.references(self.context)
+            yield from self._measured(self.benchmark.references(self.context))
         if self.benchmark.beside is not None:
-            yield from self.benchmark.beside(self.context, measured)
+            yield from self._measured(self.benchmark.beside(self.context, measured))
+
+    def _measured(self, found: Iterator[Record | Measured]) -> Iterator[Record]:
+        """The rows of measurements, each with a note on the images behind it; rows of a plug-in that
+        computes them itself have one on all images so far.
+        """
+        store = self.context.store
+        store.overshoot.counts.clear()
+        for one in found:
+            if not isinstance(one, Measured):
+                yield self._noted(one, store.overshoot.note())
+                continue
+            store.overshoot.counts.clear()
+            arrays = one.arrays(store)
+            said = store.overshoot.note()
+            yield from (self._noted(row, said) for row in one.reduce(*arrays))
+
+    def _noted(self, row: Record, said: str) -> Record:
+        of_images = self.benchmark.of_images and isinstance(row, Record) and row.value is not None
+        return with_note(row, said) if of_images else row
 
     def _guarded(self, title: str, found: Iterator[Row]) -> Iterator[Row]:
         """The rows, and where they end early one that says why: a system failed, or the benchmark

@@ -7,17 +7,16 @@ latents, decoded once.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import product
 
 import numpy as np
 
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
-from benchmarks.core.plan import Calls, Work, new_images, read_codes, real_features
-from benchmarks.core.solving import Taken
+from benchmarks.core.measurement import Cell, Measurement, Solved
+from benchmarks.core.store import Arrays
 from benchmarks.metrics.frechet_jackknife import Jackknife, Side
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import DECODE, SAMPLE_LATENTS, SEMANTIC, System, reading_of
@@ -34,19 +33,23 @@ from reports.records.uncertainty import UNKNOWN, Uncertainty, of_influences, of_
 TABLE = "table3_fewshot_fid"
 
 
-def run(context: Context, system: System) -> Iterator[Record]:
-    system = system.solving(context.sizes(Sizes).solver)
-    reals, pool = _reals(context), Pool(context, system)
-    rules = context.sizes(Sizes).acceptance
-    for rule, scenario, target in product(rules, SCENARIOS, targets(context)):
-        first = rule == rules[0]
-        title = system.title if first else f"{system.title}, {rule} rule"
-        setup = Setup(scenario, RULES[rule], target)
-        yield from _one_class(reals, pool, title, setup, picture=first)
+def run(context: Context, system: System) -> Iterator[Measurement]:
+    sizes = context.sizes(Sizes)
+    at = Solved.of(context, system, sizes.solver, sizes.steps, inverts=False, latents=True)
+    reals = [Real(context, network) for network in context.networks.features]
+    training = context.select("train", context.sizes(ProbeSizes).train)
+    codes = context.codes.features(system, training)
 
+    def reduce(new: Arrays) -> Iterator[Record]:
+        pool, rules = Pool(at, new, training, codes), sizes.acceptance
+        for rule, scenario, target in product(rules, SCENARIOS, targets(context)):
+            setup, title = Setup(scenario, RULES[rule], target), system.title
+            if rule == rules[0]:
+                yield from _one_class(reals, pool, title, setup, picture=True)
+            else:
+                yield from _one_class(reals, pool, f"{title}, {rule} rule", setup, picture=False)
 
-def _reals(context: Context) -> list[Real]:
-    return [Real(context, network) for network in context.networks.features]
+    yield Measurement([Pool.needed(at, sizes.pool)], reduce)
 
 
 def _one_class(
@@ -54,7 +57,7 @@ def _one_class(
 ) -> Iterator[Record]:
     """The rows of one class; rows with the reason if it has too few images or samples."""
     context, sizes = pool.context, pool.context.sizes(Sizes)
-    row = partial(context.record, "fewshot", TABLE, title, split="all", setting=setup.setting)
+    cell = Cell(context, TABLE, title=title, split="all", setting=setup.setting)
     try:
         accepted = [accepted_by(pool, setup, seed) for seed in range(sizes.seeds)]
         # A distance depends on the number of images: all seeds use as many as the seed with the fewest.
@@ -65,10 +68,11 @@ def _one_class(
         }
     except NotAvailable as reason:
         for name in metrics_of(reals[0].network).values():
-            yield row(name, None, note=str(reason))
+            yield cell.row(name, None, note=str(reason))
         return
     for real, found in results.items():
-        yield from _records(pool, row, setup, real, found, count, acceptance=real is reals[0])
+        of = cell.but(of=pool.at)
+        yield from _rows(of, setup, real, found, count, acceptance=real is reals[0])
     if picture:
         pool.save_picture(f"{setup.scenario}-{setup.target.name}", accepted[0])
 
@@ -81,7 +85,8 @@ def references(context: Context) -> Iterator[Record]:
     """
     if not _of_all(context):
         return
-    for real, target, scenario in product(_reals(context), targets(context), SCENARIOS):
+    reals = [Real(context, network) for network in context.networks.features]
+    for real, target, scenario in product(reals, targets(context), SCENARIOS):
         sides = (real.everything, real.side(target))
         setting = f"{scenario}/{target.name}"
         yield from _scale(context, real, NAIVE_OF_ALL, setting, sides, kernel=False)
@@ -131,13 +136,9 @@ def _scale(
     one, other = sides
     sizes, too_few = context.sizes(Sizes), min(map(len, sides)) < 2
     note = f"{len(one)} and {len(other)} images are too few" if too_few else ""
-    protocol = context.protocol(
-        "fewshot",
-        reference_row=scale_name(title),
-        images=len(real.images),
-        samples=sizes.samples,
-        **real.network.describe(),
-    )
+    fields = {"reference_row": scale_name(title), "images": len(real.images)}
+    fields |= {"samples": sizes.samples, **real.network.describe()}
+    cell = Cell(context, TABLE, title=title, split="all", setting=setting, fields=fields)
     for metric, name in metrics_of(real.network).items():
         if metric != "fid" and not kernel:
             continue
@@ -148,29 +149,12 @@ def _scale(
             # The same persons' images are on both sides: a block is left out of both at once.
             both = found.of_samples + found.of_reference
             value, uncertainty = found.value, of_influences(both, real.images.units("blocks"))
-        yield context.record(
-            "fewshot",
-            TABLE,
-            title,
-            name,
-            value,
-            split="all",
-            setting=setting,
-            uncertainty=uncertainty,
-            n=len(one),
-            protocol=protocol,
-            note=note or f"against {len(other):,} images",
-        )
+        against = note or f"against {len(other):,} images"
+        yield cell.row(name, value, uncertainty, n=len(one), note=against)
 
 
-def _records(
-    pool: Pool,
-    row: Callable[..., Record],
-    setup: Setup,
-    real: Real,
-    results: list[Result],
-    count: int,
-    acceptance: bool,
+def _rows(
+    cell: Cell, setup: Setup, real: Real, results: list[Result], count: int, acceptance: bool
 ) -> Iterator[Record]:
     """The distances by one feature network as means over seeds, and the standard deviation over seeds
     of the Frechet distance.
@@ -178,11 +162,9 @@ def _records(
     The latter is the paper's ±: between seeds only the labelled images differ. `acceptance` adds the
     mean share of accepted latents, which depends on no feature network.
     """
-    context, system, network = pool.context, pool.system, real.network
+    context, network = cell.context, real.network
     sizes = context.sizes(Sizes)
-    taken = Taken(system, sizes.steps if system.iterative else None, latents=True)
-    protocol = context.protocol(
-        "fewshot",
+    cell = cell.also(
         scenario=setup.scenario,
         acceptance=setup.rule.description,
         samples=sizes.samples,
@@ -190,25 +172,18 @@ def _records(
         seeds=sizes.seeds,
         reference="all images of the class",
         reference_n=len(context.select("all", sizes.reference)),
-        **taken.protocol,
         probe_train=context.sizes(ProbeSizes).train,
         **labelled(sizes, setup.scenario),
-        **reading_of(system),
+        **(reading_of(cell.system) if cell.system else {}),
         **network.describe(),
     )
-    row = partial(row, **taken.row, protocol=protocol)
-    short = f"only {count} of {sizes.samples} samples accepted"
+    short = f"only {count} of {sizes.samples} samples accepted" if count < sizes.samples else ""
     means = {name: [r.distances[name] for r in results] for name in metrics_of(network).values()}
     if acceptance:
         means["acceptance_rate"] = [result.acceptance for result in results]
     for metric, found in means.items():
-        yield row(
-            metric,
-            float(np.mean([one.value for one in found])),
-            uncertainty=_uncertainty(context, found),
-            n=count,
-            note=short if count < sizes.samples else "",
-        )
+        mean = float(np.mean([one.value for one in found]))
+        yield cell.row(metric, mean, _uncertainty(context, found), n=count, note=short)
     values = [one.value for one in means[network.metric_name]]
     spread = stderr = None
     if len(values) > 1:
@@ -216,7 +191,7 @@ def _records(
         stderr = spread / math.sqrt(2 * (len(values) - 1))  # for normal values
     note = "one seed has no spread" if spread is None else ""
     metric = seen_through("fid_seed_std", network.network)
-    yield row(metric, spread, stderr=stderr, n=len(values), note=note)
+    yield cell.row(metric, spread, stderr=stderr, n=len(values), note=note)
 
 
 def _uncertainty(context: Context, found: list[Jackknife]) -> Uncertainty:
@@ -234,37 +209,12 @@ def _uncertainty(context: Context, found: list[Jackknife]) -> Uncertainty:
     return seeds + drawn + real if drawn and real else UNKNOWN
 
 
-def plan(context: Context, system: System) -> Iterator[Work]:
-    sizes, dim = context.sizes(Sizes), context.networks.feature_dim
-    system = system.solving(sizes.solver)
-    steps = sizes.steps if system.iterative else None
-    train = context.select("train", context.sizes(ProbeSizes).train)
-    yield read_codes(system, "train", len(train))
-    yield new_images(system, sizes.pool, steps, dim)
-    everything = context.select("all", sizes.reference)
-    yield real_features("all", len(everything), dim)
-    rules = f"accepted by {', '.join(sizes.acceptance)}; {sizes.seeds} seeds"
-    labels = {
-        "binary": f"{sizes.binary_k} + {sizes.binary_k}",
-        "pu": f"{sizes.pu_positives} + {sizes.pu_unlabeled:,}",
-    }
-    for scenario, target in product(SCENARIOS, targets(context)):
-        what = f"{scenario}/{target.name} of {labels[scenario]} labels, {rules}"
-        yield Work(what, sizes.samples, Calls())
-    naive = {"as many of all images": sizes.samples}
-    naive |= {"all images": len(everything)} if _of_all(context) else {}
-    for target, (images, count) in product(targets(context), naive.items()):
-        what = f"naive: {images} against {target.name}"
-        yield Work(what, count, Calls(), shared=what, real=True)
-
-
 BENCHMARK = Benchmark(
     name="fewshot",
     table=TABLE,
     headline=lambda context: metrics_of(context.networks.features[0])["kid"],
     needs=frozenset({SEMANTIC, DECODE, SAMPLE_LATENTS}),
     run=run,
-    plan=plan,
     sizes=Sizes,
     labelled=True,
     references=references,

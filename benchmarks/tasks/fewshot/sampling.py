@@ -13,18 +13,18 @@ from torch import Tensor
 
 from benchmarks.core.context import Context
 from benchmarks.core.images import file_name
-from benchmarks.core.store import Arrays
+from benchmarks.core.measurement import Cell, Solved
+from benchmarks.core.selection import Selection
+from benchmarks.core.store import Arrays, Computation
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Jackknife, Side, blocks_of, shares_of
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.runtime.digest import digest
 from benchmarks.runtime.errors import NotAvailable
-from benchmarks.systems.protocol.base import System, reading_of
+from benchmarks.systems.protocol.base import reading_of
 from benchmarks.tasks.fewshot.classes import Setup, Sizes, Target, classifier, labelled
 from benchmarks.tasks.shared.distances import distance, metrics_of
-from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
-from benchmarks.tasks.shared.samples import decode_latents, draw, samples
+from benchmarks.tasks.shared.samples import samples
 from diffae.diffusion import noise
-from diffae.sheet import Sheet
 
 PREVIEW = 16
 
@@ -58,21 +58,22 @@ class Real:
 
 class Pool:
     """Latents of the latent DDIM and the features of their images by each network, the same for every
-    scenario; and the codes of the training images that classifiers learn from. All are read once.
+    scenario; and the codes of the training images that classifiers learn from.
+
+    `new` are the arrays of `needed`, `codes` those of the training images.
     """
 
-    def __init__(self, context: Context, system: System):
-        self.context, self.system = context, system
-        sizes = context.sizes(Sizes)
-        self.steps = sizes.steps if system.iterative else None
-        networks = context.networks.features
-        names = ("latents", *(network.array for network in networks))
-        new = samples(context, system, self.steps, sizes.pool, names)
+    def __init__(self, at: Solved, new: Arrays, training: Selection, codes: Tensor):
+        self.at, self.context, self.training, self.codes = at, at.context, training, codes
         self.latents = torch.from_numpy(new["latents"])
+        networks = self.context.networks.features
         self.features = {network.network: new[network.array] for network in networks}
-        self.training = context.select("train", context.sizes(ProbeSizes).train)
-        self.codes = context.codes.features(system, self.training)
-        self._digests = {"latents": digest(new["latents"]), "codes": digest(self.codes.numpy())}
+        self._digests = {"latents": digest(new["latents"]), "codes": digest(codes.numpy())}
+
+    @staticmethod
+    def needed(at: Solved, count: int) -> Computation:
+        networks = at.context.networks.features
+        return samples(at, count, "latents", *(network.array for network in networks))
 
     def logits(self, setup: Setup, seed: int) -> Tensor:
         """A classifier's logits of the latents [N], from the store.
@@ -93,28 +94,25 @@ class Pool:
 
     def save_picture(self, name: str, accepted: np.ndarray) -> None:
         """Save a picture of the first accepted samples of a class."""
-        shown = accepted[:PREVIEW]
+        at, shown = self.at, accepted[:PREVIEW]
 
         def compute() -> Arrays:
-            given, indices = (self.context, self.system), shown.tolist()
-            if reading_of(self.system):  # only the features that probes read are stored
-                images, _ = draw(*given, indices, self.steps)
+            indices = shown.tolist()
+            if reading_of(at.system):  # only the features that probes read are stored
+                images, _ = at.draw(indices)
             else:
-                images = decode_latents(*given, self.latents[shown], indices, self.steps)
+                images = at.decode(at.random(self.latents[shown], indices))
             return {"images": images.numpy()}
 
-        key = self.context.codes.key("sample-preview", self.system, None)
-        key |= {"steps": self.steps, "seed": self.context.seed, "shown": shown.tolist()}
+        cell = Cell(self.context, "", at, setting=name)
+        key = cell.key("sample-preview", None, shown=shown.tolist())
         images = torch.from_numpy(self.context.store.once(key, compute)["images"])
-        title = self.system.title
-        sheet = Sheet(
-            f"{title}: few-shot samples, {name}",
+        cell.draw(
+            f"fewshot-{{}}-{file_name(name)}",
+            f"few-shot samples, {name}",
             images.split(8),
             caption="Samples whose code a classifier of a few labels accepts, the first of them (Table 3).",
-            about={"benchmark": "fewshot", "system": title, "setting": name, "steps": self.steps},
         )
-        file = f"fewshot-{self.system.name}-{file_name(name)}.png"
-        self.context.save_sheet(file, sheet)
 
 
 @dataclass(frozen=True)

@@ -22,14 +22,7 @@ from torch import Tensor
 
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
-from benchmarks.core.plan import (
-    Calls,
-    Work,
-    by,
-    network_calls,
-    real_features,
-    semantic_codes,
-)
+from benchmarks.core.measurement import Cell, Measurement, Solved
 from benchmarks.core.sizes import Count, Number, Range, Solver, Steps
 from benchmarks.core.solving import Taken
 from benchmarks.core.store import CHUNK, Arrays
@@ -39,10 +32,8 @@ from benchmarks.metrics.protocols.published import attach, names_of
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import DECODE, SEMANTIC, System
 from benchmarks.systems.protocol.parts import tensors
-from benchmarks.tasks.latent.moves import Codes, Move, decoded
+from benchmarks.tasks.latent.moves import UNMOVED, Codes, Move, Score, decoded
 from benchmarks.tasks.shared.distances import paired_rows
-from benchmarks.tasks.shared.rows import means
-from diffae.sheet import Sheet
 from reports.records.metrics import seen_through
 from reports.records.record import Record
 from reports.records.specs import TableSpec
@@ -50,7 +41,6 @@ from reports.records.specs import TableSpec
 BETWEEN, TOKENS = "latent_interpolation", "latent_tokens"
 ROBUST, SPECTRUM = "latent_robustness", "latent_spectrum"
 IFID, PFID = ({"rkid": f"{p}kid", "rfid": f"{p}fid"} for p in "ip")
-UNMOVED = "as encoded"
 AS_DECODED = "as decoded: neither clamped nor rounded to 8 bits"
 SPHERICAL, LINEAR = "slerp", "linear"
 
@@ -84,27 +74,39 @@ class Sizes:
     solver: Solver = "fast"
 
 
-def run(context: Context, system: System) -> Iterator[Record]:
+def run(context: Context, system: System) -> Iterator[Measurement]:
     sizes = context.sizes(Sizes)
-    system, steps = system.solving(sizes.solver), sizes.steps if system.iterative else None
+    at = Solved.of(context, system, sizes.solver, sizes.steps, inverts=False)
     images = context.select("test", max(sizes.images, sizes.moved))
-    codes = Codes.of(context, system, images, context.select("train", sizes.training))
-    yield from _between(codes.first(sizes.images), steps)
-    yield from _tokens(codes.first(sizes.images), steps, sizes)
-    yield from _robustness(codes.first(sizes.moved), steps, sizes)
-    yield from _spectrum(codes.first(sizes.images))
+    codes = Codes.of(at, images, context.select("train", sizes.training))
+    yield _between(codes.first(sizes.images))
+    yield _tokens(codes.first(sizes.images), sizes)
+    yield _robustness(codes.first(sizes.moved), sizes)
+    yield _spectrum(codes.first(sizes.images))
 
 
-def _between(codes: Codes, steps: int | None) -> Iterator[Record]:
+def _cell(codes: Codes, table: str, **fields: Any) -> Cell:
+    about = {"training": len(codes.training), "x_T": "random", **fields}
+    if isinstance(source := getattr(codes.at.system, "source", None), Path):
+        about["checkpoint"] = names_of(source)
+    given = {"split": codes.images.split, "n": len(codes.images), "fields": about}
+    return Cell(codes.at.context, table, codes.at, **given)
+
+
+def _row(cell: Cell, move: str) -> Cell:
+    """The cell of a move."""
+    return cell.also(move=move).but(setting=move)
+
+
+def _between(codes: Codes) -> Measurement:
     """iFID: on a great circle to the nearest by cosine, as its code does by default, and on a line.
 
     As in its code, Inception is given what is decoded neither clamped nor rounded to 8 bits.
     """
-    floats = [
-        network.network for network in codes.context.networks.features if network.takes_floats
-    ]
+    networks = codes.at.context.networks.features
+    floats = [network.network for network in networks if network.takes_floats]
     if floats:
-        codes = replace(codes, system=codes.system.unclamped())
+        codes = replace(codes, at=replace(codes.at, system=codes.at.system.unclamped()))
     moves: dict[str, Callable[[], Move]] = {
         UNMOVED: lambda: codes.unmoved,
         SPHERICAL: partial(codes.halfway, True),
@@ -112,179 +114,148 @@ def _between(codes: Codes, steps: int | None) -> Iterator[Record]:
     }
     drawn = "one, by a softmax of minus the mean squared difference"
     fields = {"candidates": latent.CANDIDATES, "drawn": drawn, "place": 0.5}
-    yield from _distances(codes, steps, BETWEEN, IFID, moves, fields, floats)
+    return _distances(codes, _cell(codes, BETWEEN, **fields), IFID, moves, floats)
 
 
-def _tokens(codes: Codes, steps: int | None, sizes: Sizes) -> Iterator[Record]:
+def _tokens(codes: Codes, sizes: Sizes) -> Measurement:
     """pFID, of all images (beta = 1). Its published grid of alpha and delta is not known."""
     moves = {f"{n} nearest": partial(codes.perturbed, sizes.share, n) for n in sizes.neighbours}
-    fields = {"alpha": sizes.share, "beta": 1}
-    yield from _distances(codes, steps, TOKENS, PFID, moves, fields)
+    cell = _cell(codes, TOKENS, alpha=sizes.share, beta=1)
+    return _distances(codes, cell, PFID, moves)
 
 
 def _distances(
     codes: Codes,
-    steps: int | None,
-    table: str,
+    cell: Cell,
     metrics: Mapping[str, str],
     moves: Mapping[str, Callable[[], Move]],
-    fields: Mapping[str, Any],
     floats: Sequence[str] = (),
-) -> Iterator[Record]:
+) -> Measurement:
     """The distances of what is decoded after each move to the originals, by every network.
 
     The networks `floats` are given what is decoded as it is, the others 8 bits.
     """
-    context, images = codes.context, codes.images
-    ready, reasons = _ready(moves)
-    described = {"features": context.codes.described(), **fields}
-    if floats:
-        described["as decoded"] = list(floats)
-    found = _decoded(
-        codes,
-        steps,
-        table,
-        ready,
-        lambda made, _: context.codes.embed(made, bool(floats)),
-        described,
-    )
+    context, images = cell.context, codes.images
+    originals = {n: context.codes.real_features(images, n) for n in context.networks.features}
     blocks, units = images.blocks(BLOCKS), images.units("blocks")
 
     def side(features: np.ndarray) -> Side:
         return Side.of(features, blocks, units, context.device)
 
-    for network in context.networks.features:
-        names = {of: seen_through(name, network.network) for of, name in metrics.items()}
-        originals = side(context.codes.real_features(images, network))
-        about = {**fields, "originals": "the same images", **network.describe()}
-        if network.network in floats:
-            about["images"] = AS_DECODED
-        for move in moves:
-            row = _row(codes, steps, table, move, about)
-            if move in reasons:
-                yield from (row(name, None, note=reasons[move]) for name in names.values())
-            else:
+    def rows(found: Arrays, reasons: Mapping[str, str]) -> Iterator[Record]:
+        for network, features in originals.items():
+            names = {of: seen_through(name, network.network) for of, name in metrics.items()}
+            as_decoded = {"images": AS_DECODED} if network.network in floats else {}
+            about = {"originals": "the same images", **network.describe(), **as_decoded}
+            real = side(features)
+            for move in moves:
+                of = _row(cell.also(**about), move)
+                if move in reasons:
+                    for name in names.values():
+                        yield published(of.row(name, None, note=reasons[move]), of)
+                    continue
                 made = side(found[f"{move} {network.array}"])
-                yield from paired_rows(context, row, names, made, originals)
-
-
-def _robustness(codes: Codes, steps: int | None, sizes: Sizes) -> Iterator[Record]:
-    """The mean perceptual distance by which the image of a code moves."""
-    network = codes.context.networks.perceptual
-    moves = {f"noise {level:g}": partial(codes.noised, level) for level in sizes.noise}
-    moves |= {f"{bits} bits": partial(codes.rounded, bits) for bits in sizes.bits}
-    ready, reasons = _ready(moves)
+                for row in paired_rows(of, names, made, real):
+                    yield published(row, of)
 
     def score(made: Tensor, unmoved: Tensor) -> Arrays:
-        return {"distance": network(made, unmoved).cpu().numpy()}
+        return context.codes.embed(made, bool(floats))
 
+    described = {"features": context.codes.described(), "as decoded": list(floats)}
+    return _moved(codes, cell, moves, score, rows, **described)
+
+
+def published(row: Record, cell: Cell) -> Record:
+    """The row with the published iFID beside it; those are of codes on a great circle."""
+    if cell.setting != SPHERICAL or cell.protocol is None:
+        return row
+    return attach(row, cell.protocol.fields)
+
+
+def _robustness(codes: Codes, sizes: Sizes) -> Measurement:
+    """The mean perceptual distance by which the image of a code moves."""
+    network = codes.at.context.networks.perceptual
+    moves = {f"noise {level:g}": partial(codes.noised, level) for level in sizes.noise}
+    moves |= {f"{bits} bits": partial(codes.rounded, bits) for bits in sizes.bits}
     about = {
         "noise": "in units of each number's standard deviation over training images",
         "rounding": f"evenly over the mean +- {latent.RANGE:g} standard deviations",
         "to": "what is decoded from the code as it is, with the same x_T",
         **network.describe(),
     }
-    found = _decoded(codes, steps, ROBUST, ready, score, about)
-    for move in moves:
-        row = _row(codes, steps, ROBUST, move, about)
-        if move in reasons:
-            yield row(network.metric_name, None, note=reasons[move])
-        else:
-            scores = {network.metric_name: found[f"{move} distance"]}
-            yield from means(row, codes.images, scores)
+    cell, metric = _cell(codes, ROBUST, **about), network.metric_name
+
+    def score(made: Tensor, unmoved: Tensor) -> Arrays:
+        return {"distance": network(made, unmoved).cpu().numpy()}
+
+    def rows(found: Arrays, reasons: Mapping[str, str]) -> Iterator[Record]:
+        for move in moves:
+            of = _row(cell, move)
+            if move in reasons:
+                yield of.row(metric, None, note=reasons[move])
+            else:
+                yield from of.means(codes.images, {metric: found[f"{move} distance"]})
+
+    return _moved(codes, cell, moves, score, rows)
 
 
-def _ready(moves: Mapping[str, Callable[[], Move]]) -> tuple[dict[str, Move], dict[str, str]]:
-    """The moves that these codes allow, and why they do not allow the others, by name."""
+def _moved(
+    codes: Codes,
+    cell: Cell,
+    moves: Mapping[str, Callable[[], Move]],
+    score: Score,
+    rows: Callable[[Arrays, Mapping[str, str]], Iterator[Record]],
+    **more: Any,
+) -> Measurement:
+    """The rows of moved codes, and a sheet of the first images; `rows` takes the scores, and why some
+    moves are not possible with these codes.
+    """
     ready, reasons = {}, {}
     for name, prepared in moves.items():
         try:
             ready[name] = prepared()
         except NotAvailable as reason:
             reasons[name] = str(reason)
-    return ready, reasons
+
+    def reduce(*found: Arrays) -> Iterator[Record]:
+        yield from rows(found[0] if found else {}, reasons)
+        if found:
+            cell.draw(
+                f"{cell.table}-{{}}",
+                "moved codes",
+                torch.from_numpy(found[0]["preview"]).unbind(),
+                columns=("input", UNMOVED, *(name for name in ready if name != UNMOVED)),
+                caption="What is decoded from the codes of the first test images after each move.",
+            )
+
+    needs = [decoded(cell, codes, ready, score, **more)] if ready else []
+    return Measurement(needs, reduce)
 
 
-def _decoded(
-    codes: Codes,
-    steps: int | None,
-    table: str,
-    moves: Mapping[str, Move],
-    score: Callable[[Tensor, Tensor], Arrays],
-    described: Mapping[str, Any],
-) -> Arrays:
-    """The scores after each move, and a sheet of the first images."""
-    if not moves:
-        return {}
-    found = decoded(codes, moves, steps, score, described)
-    title = codes.system.title
-    sheet = Sheet(
-        f"{title}: moved codes",
-        torch.from_numpy(found["preview"]).unbind(),
-        columns=("input", UNMOVED, *(name for name in moves if name != UNMOVED)),
-        caption="What is decoded from the codes of the first test images after each move.",
-        about={"benchmark": "latent", "system": title, "steps": steps},
-    )
-    codes.context.save_sheet(f"{table}-{codes.system.name}.png", sheet)
-    return found
-
-
-def _row(
-    codes: Codes, steps: int | None, table: str, move: str, fields: Mapping[str, Any]
-) -> Callable[..., Record]:
-    """`context.record` with the arguments before the metric, and the published iFID beside ours."""
-    taken, context, n = Taken(codes.system, steps), codes.context, len(codes.images)
-    about = {"training": len(codes.training), "move": move, "x_T": "random", **fields}
-    if isinstance(source := getattr(codes.system, "source", None), Path):
-        about["checkpoint"] = names_of(source)
-    protocol = context.protocol("latent", n=n, **taken.protocol, **about)
-    of = {"split": codes.images.split, "setting": move, "n": n, "protocol": protocol, **taken.row}
-
-    def row(*given: Any, **named: Any) -> Record:
-        record = context.record("latent", table, codes.system.title, *given, **{**of, **named})
-        return attach(record, protocol.fields) if move == SPHERICAL else record
-
-    return row
-
-
-def _spectrum(codes: Codes) -> Iterator[Record]:
+def _spectrum(codes: Codes) -> Measurement:
     """The mean divergence of each map of the code."""
     images, maps = codes.images, [one for one in tensors(codes.of_images) if one.ndim == 4]
-    fields = {
-        "bins": latent.BINS,
-        "power": "DCT-II of mean-centred maps, without the constant; log(1 + mean of a bin)",
-    }
+    power = "DCT-II of mean-centred maps, without the constant; log(1 + mean of a bin)"
+    cell = _cell(codes, SPECTRUM, bins=latent.BINS, power=power, move="")
+    cell = cell.but(of=Taken(codes.at.system, None))
     blurred, sharp = (
-        _row(codes, None, SPECTRUM, "", {**fields, "images": f"{how}, bicubic to the map's side"})
+        cell.also(images=f"{how}, bicubic to the map's side")
         for how in (f"blurred (sigma {latent.BLUR:g}, 7 px)", "not blurred")
     )
-    if not maps or not maps[0].is_floating_point():
-        yield blurred("spectrum_kl", None, note="its code is no map of numbers")
-        return
-    seen = images.seen_by(codes.system)
-    pieces = np.array_split(np.arange(len(images)), -(-len(images) // CHUNK))
-    for number, one in enumerate(maps, 1):
-        scores = [latent.spectrum_divergence(seen.batch(of), one[of]) for of in pieces]
-        setting = f"{number}, {one.shape[2]} px" if len(maps) > 1 else ""
-        row = blurred if latent.blurs(one) else sharp
-        yield from means(row, images, {"spectrum_kl": np.concatenate(scores)}, setting=setting)
 
+    def reduce() -> Iterator[Record]:
+        if not maps or not maps[0].is_floating_point():
+            yield blurred.row("spectrum_kl", None, note="its code is no map of numbers")
+            return
+        seen = images.seen_by(codes.at.system)
+        pieces = np.array_split(np.arange(len(images)), -(-len(images) // CHUNK))
+        for number, one in enumerate(maps, 1):
+            scores = [latent.spectrum_divergence(seen.batch(of), one[of]) for of in pieces]
+            setting = f"{number}, {one.shape[2]} px" if len(maps) > 1 else ""
+            of_map = (blurred if latent.blurs(one) else sharp).but(setting=setting)
+            yield from of_map.means(images, {"spectrum_kl": np.concatenate(scores)})
 
-def plan(context: Context, system: System) -> Iterator[Work]:
-    sizes = context.sizes(Sizes)
-    system, steps = system.solving(sizes.solver), sizes.steps if system.iterative else None
-    images, moved = (len(context.select("test", n)) for n in (sizes.images, sizes.moved))
-    training = len(context.select("train", sizes.training))
-    dim, decode = context.networks.feature_dim, network_calls(system, steps)
-    yield real_features("test", images, dim)
-    yield semantic_codes(system, "test", max(images, moved))
-    yield semantic_codes(system, "train", training)
-    count = 3 + len(sizes.neighbours) * bool(system.codebooks)
-    calls = Calls(decoder=count * decode, features=count)
-    yield Work(f"codes halfway to others{by(system)}", images, calls, steps, 4 * dim * count)
-    count = len(sizes.noise) + len(sizes.bits)
-    calls = Calls(decoder=(count + 1) * decode, perceptual=count)
-    yield Work(f"codes with noise, and rounded{by(system)}", moved, calls, steps)
+    return Measurement([], reduce)
 
 
 def _headline(context: Context) -> str:
@@ -313,7 +284,6 @@ BENCHMARK = Benchmark(
     headline=_headline,
     needs=frozenset({SEMANTIC, DECODE}),
     run=run,
-    plan=plan,
     sizes=Sizes,
     tables=(
         _spec(

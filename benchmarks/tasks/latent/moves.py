@@ -9,21 +9,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.core.context import Context
+from benchmarks.core.images import preview
+from benchmarks.core.measurement import Cell, Solved
 from benchmarks.core.selection import Selection
-from benchmarks.core.store import Arrays
+from benchmarks.core.store import Arrays, Computation
 from benchmarks.metrics import latent
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol import parts
-from benchmarks.systems.protocol.base import Code, System, has_own
+from benchmarks.systems.protocol.base import Code, has_own
 from benchmarks.systems.protocol.parts import Semantic
-from benchmarks.tasks.shared.samples import decode_latents
 from diffae.diffusion import noise
 
 PREVIEW = 6
 
+UNMOVED = "as encoded"
+
 # Positions in the selection -> the codes of these images.
 Move = Callable[[np.ndarray], Semantic]
+Score = Callable[[Tensor, Tensor], Arrays]
 
 
 @dataclass(frozen=True)
@@ -34,19 +37,16 @@ class Codes:
     a way raises NotAvailable with the reason.
     """
 
-    context: Context
-    system: System
+    at: Solved
     images: Selection
     training: Selection
     of_images: Semantic = field(repr=False)
     of_training: Semantic = field(repr=False)
 
     @classmethod
-    def of(
-        cls, context: Context, system: System, images: Selection, training: Selection
-    ) -> "Codes":
-        found = (context.codes.semantic(system, one) for one in (images, training))
-        return cls(context, system, images, training, *found)
+    def of(cls, at: Solved, images: Selection, training: Selection) -> "Codes":
+        found = (at.context.codes.semantic(at.system, one) for one in (images, training))
+        return cls(at, images, training, *found)
 
     def first(self, count: int) -> "Codes":
         """The same of the first images."""
@@ -83,7 +83,7 @@ class Codes:
 
         def moved(positions: np.ndarray) -> Semantic:
             indices = self.images.order[positions].tolist()
-            eps = noise.normal(self.context.seed, "latent noise", indices, codes.shape[1:])
+            eps = noise.normal(self.at.context.seed, "latent noise", indices, codes.shape[1:])
             found = codes[positions] + level * deviation * eps
             return parts.shaped(found, self.unmoved(positions))
 
@@ -101,33 +101,33 @@ class Codes:
 
     def perturbed(self, share: float, neighbours: int) -> Move:
         """With a `share` of the tokens replaced by one of the codes nearest to the encoder's output."""
-        if not self.system.codebooks:
+        if not self.at.system.codebooks:
             raise NotAvailable("its code has no tokens")
-        if not has_own(self.system, "encode_ranked"):
+        if not has_own(self.at.system, "encode_ranked"):
             raise NotAvailable("pFID is defined for one codebook whose nearest codes are known")
-        (size,) = self.system.codebooks.values()
+        (size,) = self.at.system.codebooks.values()
         if neighbours > size:
             raise NotAvailable(f"the codebook has {size} codes")
-        seen = self.images.seen_by(self.system)
+        seen = self.images.seen_by(self.at.system)
 
         def moved(positions: np.ndarray) -> Semantic:
-            (tokens,) = self.system.tokens(Code(self.unmoved(positions)))
+            (tokens,) = self.at.system.tokens(Code(self.unmoved(positions)))
             ranks = [
                 self._ranks(int(index), tokens.shape[1:], share, neighbours)
                 for index in self.images.order[positions]
             ]
-            return self.system.encode_ranked(seen.batch(positions), torch.stack(ranks))
+            return self.at.system.encode_ranked(seen.batch(positions), torch.stack(ranks))
 
         return moved
 
     def _ranks(self, index: int, shape: Sequence[int], share: float, neighbours: int) -> Tensor:
-        source = noise.generator(self.context.seed, "latent tokens", index)
+        source = noise.generator(self.at.context.seed, "latent tokens", index)
         replaced = source.random(tuple(shape)) < share
         return torch.from_numpy(np.where(replaced, source.integers(neighbours, size=shape), 0))
 
     def _uniform(self, positions: np.ndarray) -> Tensor:
         draws = [
-            noise.generator(self.context.seed, "latent neighbour", int(index)).random()
+            noise.generator(self.at.context.seed, "latent neighbour", int(index)).random()
             for index in self.images.order[positions]
         ]
         return torch.tensor(draws)
@@ -149,43 +149,31 @@ class Codes:
         return training.mean(0), training.std(0)
 
 
-def decoded(
-    codes: Codes,
-    moves: Mapping[str, Move],
-    steps: int | None,
-    score: Callable[[Tensor, Tensor], Arrays],
-    described: Mapping[str, Any],
-) -> Arrays:
+def decoded(cell: Cell, codes: Codes, moves: Mapping[str, Move], score: Score, **more: Any) -> Computation:
     """The scores of what is decoded from the codes after each of `moves`: "MOVE SCORE", [N, ...].
 
     Each image has the x_T of its index. `score` takes the images of moved codes and those of the
-    codes as they are; `described` is what moves and scores depend on. "preview" has the first
-    images, each followed by what is decoded from its code as it is and from the moved ones.
+    codes as they are; `more` is what it depends on beyond the fields of the cell. "preview" has the
+    first images, each followed by what is decoded from its code as it is and from the moved ones.
     """
-    context, system, images = codes.context, codes.system, codes.images
-    key = context.codes.key("latent", system, images) | {
-        "training": codes.training.key | {"n": len(codes.training)},
-        "moves": list(moves),
-        "steps": steps,
-        "seed": context.seed,
-        **described,
-    }
+    at, images = codes.at, codes.images
 
     def compute(positions: np.ndarray) -> Arrays:
         indices = images.order[positions].tolist()
 
-        def made(move: Move) -> Tensor:
-            return decode_latents(context, system, move(positions), indices, steps)
+        def made(moved: Semantic) -> Tensor:
+            return at.decode(at.random(moved, indices))
 
-        unmoved = made(codes.unmoved)
-        found: Arrays = {}
-        rows = [images.batch(positions), unmoved]
+        unmoved = made(codes.unmoved(positions))
+        found, rows = {}, [images.batch(positions), unmoved]
         for name, move in moves.items():
-            if move != codes.unmoved:
-                rows.append(made(move))
-            scores = score(unmoved if move == codes.unmoved else rows[-1], unmoved)
+            if name != UNMOVED:
+                rows.append(made(move(positions)))
+            scores = score(unmoved if name == UNMOVED else rows[-1], unmoved)
             found |= {f"{name} {of}": values for of, values in scores.items()}
-        first = PREVIEW if positions[0] == 0 else 0
-        return found | {"preview": torch.stack(rows, 1)[:first].numpy()}
+        return found | {"preview": preview(positions, torch.stack(rows, 1), PREVIEW)}
 
-    return context.store.arrays(key, len(images), compute)
+    training = codes.training.key | {"n": len(codes.training)}
+    given = {"training_images": training, "moves": list(moves), **more}
+    what = f"{len(moves)} moves of codes"
+    return cell.computation("latent", what, images, compute, **given)

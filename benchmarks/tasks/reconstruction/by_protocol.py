@@ -4,7 +4,6 @@ The decodes are those of Table 1. A protocol changes how they are compared; what
 images themselves (crop, posterior, reference) is a note where the run has it otherwise.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,15 +13,12 @@ from typing import Any
 from torch import Tensor
 
 from benchmarks.core.context import Context
-from benchmarks.core.plan import Calls, Work
+from benchmarks.core.measurement import Cell, Solved
 from benchmarks.core.selection import Selection
-from benchmarks.core.solving import Taken
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.frechet_jackknife import BLOCKS
 from benchmarks.metrics.protocols import schema
 from benchmarks.metrics.protocols.cases import (
-    MADE,
-    ORIGINAL,
     Case,
     Measured,
     Networks,
@@ -76,18 +72,6 @@ class ByProtocol:
         network = self.networks.of(case)
         return {} if network is None else network.describe()
 
-    def plan(self, images: int) -> Iterator[Work]:
-        """The work on so many images."""
-        arrays = {
-            case.features_key(side) if case.metric == "rfid" else case.scores_key: case.metric
-            for case in self.cases
-            for side in (MADE, ORIGINAL)
-        }
-        used = Counter(arrays.values())
-        if used:
-            calls = Calls(features=used["rfid"], perceptual=used["lpips"])
-            yield Work(f"measures by {len(self.protocols)} protocols", images, calls)
-
     @property
     def unclamped(self) -> bool:
         """Whether a case is of what a decoder gives beyond [-1, 1], too."""
@@ -104,13 +88,11 @@ class ByProtocol:
             found |= compute(cases, self.networks, images, to_uint8(originals))
         return found
 
-    def records(
-        self, system: System, taken: Taken, selection: Selection, arrays: Arrays
-    ) -> Iterator[Record]:
+    def records(self, at: Solved, images: Selection, arrays: Arrays) -> Iterator[Record]:
         """A row for each protocol and metric that it defines."""
         if not self.protocols:
             return
-        blocks = selection.blocks(BLOCKS)
+        blocks = images.blocks(BLOCKS)
 
         def number(case: Case) -> Measured:
             return measured(case, arrays, blocks)
@@ -120,38 +102,31 @@ class ByProtocol:
         else:
             found = [self._plainly(case, number) for case in cases_of(self.protocols)]
         for one in found:
-            yield self._record(system, taken, selection, one)
+            yield self._record(at, images, one)
 
     def _plainly(self, case: Case, number: Callable[[Case], Measured]) -> Explained:
         reason = _reason(case) or self.networks.lacking(case)
         found = None if reason else number(case)
         return Explained(case, found, found.reason if found else reason, None, ())
 
-    def _record(self, system: System, taken: Taken, selection: Selection, one: Explained) -> Record:
-        case, found, context = one.case, one.found, self.context
+    def _record(self, at: Solved, images: Selection, one: Explained) -> Record:
+        case, found, protocol, split = one.case, one.found, one.case.protocol, images.split
         reason = _reason(case) or one.reason
-        of: dict[str, Any] = {"split": selection.split, "n": len(selection)}
-        fields = {**case.protocol.describe(case.metric), **self._network_of(one)}
-        if isinstance(source := getattr(system, "source", None), Path):
+        fields = {"by": protocol.name, "split": split, **protocol.describe(case.metric)}
+        fields |= self._network_of(one)
+        if isinstance(source := getattr(at.system, "source", None), Path):
             fields["checkpoint"] = names_of(source)
-        protocol = context.protocol(
-            "reconstruction", by=case.protocol.name, **of, **taken.protocol, **fields
-        )
-        said = [] if reason else [*_causes(one), *_departures(case, system, context)]
-        row = context.record(
-            "reconstruction",
-            BY_PROTOCOL,
-            system.title,
+        of = {"setting": protocol.name, "split": split, "n": len(images), "fields": fields}
+        cell = Cell(self.context, BY_PROTOCOL, at, **of)
+        said = [] if reason else [*_causes(one), *_departures(case, at.system, self.context)]
+        known = found is not None and not reason
+        row = cell.row(
             _metric(case),
-            None if reason or found is None else found.value,
-            setting=case.protocol.name,
-            uncertainty=_uncertainty(found, selection) if found and not reason else (),
-            protocol=protocol,
+            found.value if known else None,
+            _uncertainty(found, images) if known else (),
             note="; ".join(said) or reason,
-            **of,
-            **taken.row,
         )
-        return attach(row, protocol.fields)
+        return attach(row, cell.protocol.fields)
 
     def _network_of(self, one: Explained) -> Mapping[str, Any]:
         return {} if one.found is None else self._network(one.case)

@@ -9,7 +9,7 @@ their codebooks.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,29 +21,23 @@ from torch import Tensor
 
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
-from benchmarks.core.images import save_images
-from benchmarks.core.plan import Calls, Work, by, codes, network_calls, real_features
-from benchmarks.core.rows import Protocol
+from benchmarks.core.images import preview, save_images
+from benchmarks.core.measurement import Cell, Measurement, Solved
 from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, InvertingSolver, Split, Steps
-from benchmarks.core.solving import Taken
-from benchmarks.core.store import CHUNK, Arrays
+from benchmarks.core.store import CHUNK, Arrays, Computation
 from benchmarks.metrics import pixel, ssim
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Side
-from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, Code, System
 from benchmarks.systems.protocol.checked import cut, join
 from benchmarks.tasks.reconstruction.by_protocol import SPEC as BY_PROTOCOL
 from benchmarks.tasks.reconstruction.by_protocol import ByProtocol
 from benchmarks.tasks.shared.codebook_use import uses
 from benchmarks.tasks.shared.distances import PAIRED, overlap_rows, paired_rows
-from benchmarks.tasks.shared.rows import SSIM, means
 from diffae.eight_bit import to_uint8
-from diffae.sheet import Sheet
 from reports.records.metrics import published_name, seen_through
 from reports.records.record import Record
 from reports.records.specs import TableSpec
-from reports.records.uncertainty import UNKNOWN
 
 TABLE1, TABLE2, BY_CALLS = "table1_reconstruction", "table2_ablation", "table2_by_calls"
 CODEBOOKS = "codebooks"
@@ -86,59 +80,57 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Way:
-    """One way to reconstruct the images, and the tables that show it.
+    """One way to reconstruct the images, and the tables that show it; `setting` says how x_T is found."""
 
-    The system has its solver, `setting` says how x_T is found, and `steps` is T.
-    """
-
-    system: System
+    at: Solved
     setting: str
-    steps: int | None
     tables: tuple[str, ...]
 
 
-def run(context: Context, system: System) -> Iterator[Record]:
+def run(context: Context, system: System) -> Iterator[Measurement]:
     sizes = context.sizes(Sizes)
-    selection = context.select(sizes.split, sizes.images)
+    images = context.select(sizes.split, sizes.images)
     if context.images is not None:
-        _save_inputs(context.images / INPUTS, selection)
-    shown: dict[str, Tensor] = {}
-    by_protocol = ByProtocol(context)
-    for way in _ways(sizes, system):
-        first = not shown and TABLE1 in way.tables
-        scores = score(context, way, selection, by_protocol if first else None)
-        yield from _records(context, way, selection, scores)
-        if first:
-            taken = Taken(way.system, way.steps, inverts=way.setting == INVERTED)
-            yield from by_protocol.records(way.system, taken, selection, scores)
-        if TABLE1 in way.tables:
-            shown[way.setting] = torch.from_numpy(scores["preview"])
-            if way.setting != RANDOM:
-                _save_worst(context, way.system, selection, way.steps, scores)
-    sheet = Sheet(
-        f"{system.title}: reconstruction",
-        [selection.batch(np.arange(PREVIEW)[: len(selection)]), *shown.values()],
+        _save_inputs(context.images / INPUTS, images)
+    for network in context.networks.features:  # of the originals, so that a dry run counts them
+        context.codes.real_features(images, network)
+    ways, shown = list(_ways(context, sizes, system)), dict[str, Tensor]()
+    first = next(way for way in ways if TABLE1 in way.tables)
+    for way in ways:
+        yield _reconstructed(way, images, ByProtocol(context) if way is first else None, shown)
+    yield Measurement([], partial(_rest, first.at, images, shown))
+
+
+def _rest(at: Solved, images: Selection, shown: Mapping[str, Tensor]) -> Iterator[Record]:
+    """The sheet of all ways, and the rows of codebooks."""
+    cell = Cell(at.context, CODEBOOKS, at.system)
+    cell.draw(
+        "reconstruction-{}",
+        "reconstruction",
+        [images.batch(np.arange(PREVIEW)[: len(images)]), *shown.values()],
         rows=("input", *(setting or "reconstruction" for setting in shown)),
         caption="The first held-out images, none chosen, decoded at the largest T (Fig. 3).",
-        about={"benchmark": "reconstruction", "system": system.title},
     )
-    context.save_sheet(f"reconstruction-{system.name}.png", sheet)
-    yield from _codebooks(context, system, selection)
+    of = {"split": images.split, "n": len(images), "fields": {"split": images.split}}
+    yield from _codebooks(cell.but(**of), replace(at, steps=1), images)
 
 
-def _ways(sizes: Sizes, system: System) -> Iterator[Way]:
-    ours, beside = system.solving(sizes.solver), system.solving(sizes.beside)
-    by_calls = (BY_CALLS,) if ours.solver is not None else ()
+def _ways(context: Context, sizes: Sizes, system: System) -> Iterator[Way]:
+    of = partial(Solved.of, context, system)
+    ours, beside = of(sizes.solver, None), of(sizes.beside, None)
+    by_calls = (BY_CALLS,) if ours.system.solver is not None else ()
     for setting in _settings(system):
+        inverts = setting == INVERTED
         if not system.iterative:
-            yield Way(system, setting, None, (TABLE1,))
+            yield Way(of(sizes.solver, None, inverts=inverts), setting, (TABLE1,))
             continue
         for steps in sizes.steps:
             table1 = (TABLE1,) if steps == sizes.steps[-1] else ()
-            yield Way(ours, setting, steps, (TABLE2, *table1, *by_calls))
-        if beside.solver != ours.solver:
+            at = of(sizes.solver, steps, inverts=inverts)
+            yield Way(at, setting, (TABLE2, *table1, *by_calls))
+        if beside.system.solver != ours.system.solver:
             for steps in sizes.beside_steps:
-                yield Way(beside, setting, steps, by_calls)
+                yield Way(of(sizes.beside, steps, inverts=inverts), setting, by_calls)
 
 
 def _settings(system: System) -> tuple[str, ...]:
@@ -149,129 +141,119 @@ def _settings(system: System) -> tuple[str, ...]:
     return (INVERTED,)  # without z_sem a random x_T reconstructs nothing
 
 
-def score(
-    context: Context, way: Way, selection: Selection, by_protocol: ByProtocol | None = None
-) -> Arrays:
+def _reconstructed(
+    way: Way, images: Selection, by_protocol: ByProtocol | None, shown: dict[str, Tensor]
+) -> Measurement:
+    """The numbers of one way. The first few reconstructions of Table 1 are added to `shown`."""
+    context, at, first_table = way.at.context, way.at, TABLE1 in way.tables
+    split = {"split": images.split}
+    cell = Cell(context, "", at, setting=way.setting, n=len(images), **split)
+    cell = cell.also(x_T=way.setting, **split)
+    keeps = first_table and context.images is not None
+    found = replace(_scores(cell, way, images, by_protocol, keeps), without=(KEPT,))
+
+    def reduce(scores: Arrays) -> Iterator[Record]:
+        if keeps and context.images is not None:
+            name = f"{at.system.name}{'-random' if way.setting == RANDOM else ''}"
+            _save_reconstructions(context.images / name, context, found, images)
+        for table in way.tables:
+            yield from _rows(cell.but(table=table), images, scores)
+        if by_protocol:
+            yield from by_protocol.records(at, images, scores)
+        if first_table:
+            shown[way.setting] = torch.from_numpy(scores["preview"])
+            if way.setting != RANDOM:
+                _save_worst(cell.but(setting=""), at, images, scores)
+
+    return Measurement([found], reduce)
+
+
+def _scores(
+    cell: Cell, way: Way, images: Selection, by_protocol: ByProtocol | None, keeps: bool
+) -> Computation:
     """Scores per image, [N] each, and the first few reconstructions under "preview".
 
     For Table 1 also MS-SSIM, of images that are large enough, features N x d of the reconstructions
     by each network, and what protocols need.
     """
-    system, steps, setting, first_table = way.system, way.steps, way.setting, TABLE1 in way.tables
-    side = context.dataset.image_size
-    names: dict[str, Any] = dict(context.networks.perceptual.describe())
-    if first_table:
-        names["features"] = context.codes.described()
+    context, at, first_table = cell.context, way.at, TABLE1 in way.tables
+    perceptual, side = context.networks.perceptual, context.dataset.image_size
     of_scales = {"ms_ssim": ssim.ms_ssim} if first_table and not ssim.too_small(side, side) else {}
-    keeps = first_table and context.images is not None
-    key = context.codes.key("reconstruction", system, selection) | {
-        **({KEPT: "uint8"} if keeps else {}),
-        **({"scales": list(of_scales)} if of_scales else {}),
-        "setting": setting,
-        "steps": steps,
-        "seed": context.seed,
-        "perceptual": names,
-        **(by_protocol.key if by_protocol else {}),
+    scores = {
+        "ssim": ssim.ssim,
+        "ssim_valid": ssim.ssim_valid,
+        perceptual.metric_name: perceptual,
+        "mse": pixel.mse,
+        "psnr": pixel.psnr,
+        **of_scales,
     }
+    more: dict[str, Any] = {"scores": list(scores), "perceptual": perceptual.describe()}
+    more |= {"features": context.codes.described()} if first_table else {}
+    more |= {KEPT: "uint8"} if keeps else {}
+    more |= by_protocol.key if by_protocol else {}
 
     def compute(positions: np.ndarray) -> Arrays:
-        images = selection.batch(positions)
-        code = context.codes.full(system, selection, positions, steps or 1)
-        if setting == RANDOM:
-            indices = selection.order[positions]
-            code = replace(code, x_T=system.random_x_T(indices.tolist(), context.seed))
-        decoder = system.unclamped() if by_protocol and by_protocol.unclamped else system
-        as_decoded = decoder.decode(code, steps or 1).cpu()
+        originals, code = images.batch(positions), at.codes(images, positions)
+        if way.setting == RANDOM:
+            code = at.random(code.semantic, images.order[positions].tolist())
+        decoder = at.system.unclamped() if by_protocol and by_protocol.unclamped else at.system
+        as_decoded = decoder.decode(code, at.T).cpu()
         output = context.resized(as_decoded.clamp(-1, 1))
-        arrays = {
-            "ssim": ssim.ssim(output, images),
-            "ssim_valid": ssim.ssim_valid(output, images),
-            context.networks.perceptual.metric_name: context.networks.perceptual(output, images),
-            "mse": pixel.mse(output, images),
-            "psnr": pixel.psnr(output, images),
-            **{name: score(output, images) for name, score in of_scales.items()},
-        }
-        arrays["preview"] = output[: PREVIEW if positions[0] == 0 else 0]
-        found = {name: value.cpu().numpy() for name, value in arrays.items()}
+        found = {name: score(output, originals).cpu().numpy() for name, score in scores.items()}
+        found["preview"] = preview(positions, output, PREVIEW)
         if keeps:
             found[KEPT] = to_uint8(output).numpy()
         if by_protocol:
-            found |= by_protocol.compute(output, context.resized(as_decoded), images)
+            found |= by_protocol.compute(output, context.resized(as_decoded), originals)
         return found | (context.codes.embed(output) if first_table else {})
 
-    if keeps and context.images is not None:  # one chunk at a time: they may be many
-        kept = context.images / f"{system.name}{'-random' if setting == RANDOM else ''}"
-        for first, chunk in enumerate(context.store.chunks(key, len(selection), compute)):
-            indices = selection.order[first * CHUNK :][: len(chunk[KEPT])].tolist()
-            save_images(kept, chunk[KEPT], indices)
-    return context.store.arrays(key, len(selection), compute, without=(KEPT,))
+    what = f"decode, {way.setting}" if way.setting else "decode"
+    return cell.computation("reconstruction", what, images, compute, **more)
 
 
-def _records(context: Context, way: Way, selection: Selection, scores: Arrays) -> Iterator[Record]:
-    system, setting, perceptual = way.system, way.setting, context.networks.perceptual
-    taken = Taken(system, way.steps, inverts=setting == INVERTED)
-    of: dict[str, Any] = {"split": selection.split, "n": len(selection)}
-    protocol = partial(context.protocol, "reconstruction", **of, x_T=setting, **taken.protocol)
-    of_images = protocol(
-        ssim=SSIM,
+def _rows(cell: Cell, images: Selection, scores: Arrays) -> Iterator[Record]:
+    """The rows of one table."""
+    context, system, setting, table = cell.context, cell.system, cell.setting, cell.table
+    perceptual = context.networks.perceptual
+    of_images = cell.also(
+        ssim=ssim.DESCRIBED,
         ssim_valid="11 x 11 Gaussian, sigma 1.5, valid windows, range [0, 1] (piq, no downsampling)",
         **perceptual.describe(),
     )
-    fields = {**of, "setting": setting, **taken.row}
-    names = ("ssim", "ssim_valid", perceptual.metric_name, "mse", "psnr")
+    assert system is not None
     sizes = _sizes(context, system, setting)
-    for table in way.tables:
-        row = partial(context.record, "reconstruction", table, system.title, **fields)
-        if table == TABLE1:
-            yield from _of_table1(context, row, selection, scores, protocol)
-        shown = {name: scores[name] for name in names if published_name(name) in SHOWN[table]}
-        yield from means(row, selection, shown, protocol=of_images)
-        for name, value in sizes.items():
-            if name in SHOWN[table]:
-                yield row(name, value, protocol=of_images)
-        if table == TABLE1 and "bits_per_pixel" not in sizes:
-            note = "not quantised: its code is of real numbers"
-            yield row("bits_per_pixel", None, protocol=of_images, note=note)
+    if table == TABLE1:
+        yield from _of_table1(cell, images, scores)
+    names = ("ssim", "ssim_valid", perceptual.metric_name, "mse", "psnr")
+    shown = {name: scores[name] for name in names if published_name(name) in SHOWN[table]}
+    yield from of_images.means(images, shown)
+    for name, value in sizes.items():
+        if name in SHOWN[table]:
+            yield of_images.row(name, value)
+    if table == TABLE1 and "bits_per_pixel" not in sizes:
+        note = "not quantised: its code is of real numbers"
+        yield of_images.row("bits_per_pixel", None, note=note)
 
 
-def _of_table1(
-    context: Context,
-    row: Callable[..., Record],
-    selection: Selection,
-    scores: Arrays,
-    protocol: Callable[..., Protocol],
-) -> Iterator[Record]:
-    """The rows that Table 1 has beyond those of Table 2."""
-    for network in context.networks.features:
-        of = protocol(originals="the same images", **network.describe())
-        yield from _of_features(context, partial(row, protocol=of), selection, network, scores)
-    of_scales = protocol(ms_ssim="5 scales, 11 x 11 Gaussian, sigma 1.5, valid windows")
-    if "ms_ssim" in scores:
-        shown = {"ms_ssim": scores["ms_ssim"]}
-        yield from means(row, selection, shown, protocol=of_scales)
-    else:
-        side = context.dataset.image_size
-        yield row("ms_ssim", None, protocol=of_scales, note=ssim.too_small(side, side))
+def _of_table1(cell: Cell, images: Selection, scores: Arrays) -> Iterator[Record]:
+    """The rows that Table 1 has beyond those of Table 2.
 
-
-def _of_features(
-    context: Context,
-    row: Callable[..., Record],
-    selection: Selection,
-    network: FeatureNetwork,
-    scores: Arrays,
-) -> Iterator[Record]:
-    """Distances and overlap of the reconstructions and their originals, by one network's features.
-
-    Both sides are of the same images, so a block is left out of both at once.
+    Both sides of a distance are of the same images, so a block is left out of both at once.
     """
-    blocks, units = selection.blocks(BLOCKS), selection.units("blocks")
-    of_originals = context.codes.real_features(selection, network)
-    both = scores[network.array], of_originals
-    decoded, originals = (Side.of(x, blocks, units, context.device) for x in both)
-    names = {metric: seen_through(metric, network.network) for metric in PAIRED}
-    yield from paired_rows(context, row, names, decoded, originals)
-    yield from overlap_rows(context, row, network, OVERLAP, decoded, originals)
+    context, side = cell.context, cell.context.dataset.image_size
+    blocks, units = images.blocks(BLOCKS), images.units("blocks")
+    for network in context.networks.features:
+        of = cell.also(originals="the same images", **network.describe())
+        both = scores[network.array], context.codes.real_features(images, network)
+        decoded, originals = (Side.of(x, blocks, units, context.device) for x in both)
+        names = {metric: seen_through(metric, network.network) for metric in PAIRED}
+        yield from paired_rows(of, names, decoded, originals)
+        yield from overlap_rows(of, network, OVERLAP, decoded, originals)
+    of = cell.also(ms_ssim="5 scales, 11 x 11 Gaussian, sigma 1.5, valid windows")
+    if "ms_ssim" in scores:
+        yield from of.means(images, {"ms_ssim": scores["ms_ssim"]})
+    else:
+        yield of.row("ms_ssim", None, note=ssim.too_small(side, side))
 
 
 def _sizes(context: Context, system: System, setting: str) -> dict[str, float]:
@@ -284,76 +266,61 @@ def _sizes(context: Context, system: System, setting: str) -> dict[str, float]:
     return found
 
 
-def _codebooks(context: Context, system: System, selection: Selection) -> Iterator[Record]:
+def _codebooks(cell: Cell, at: Solved, images: Selection) -> Iterator[Record]:
     """The use of each codebook on the images; nothing for a system without any."""
-    of: dict[str, Any] = {"split": selection.split, "n": len(selection)}
-    protocol = context.protocol("reconstruction", **of)
-    row = partial(context.record, "reconstruction", CODEBOOKS, system.title, protocol=protocol)
-    for use in uses(context, system, selection):
-        values = {
-            "code_bits": (math.log2(use.counts.shape[1]), UNKNOWN),
-            "codebook_use": (use.share, UNKNOWN),
-            "perplexity": (use.perplexity, use.uncertainty(selection)),
-        }
-        for metric, (value, uncertainty) in values.items():
-            yield row(metric, value, setting=use.name, uncertainty=uncertainty, **of)
+    for use in uses(at, images):
+        of = cell.but(setting=use.name)
+        yield of.row("code_bits", math.log2(use.counts.shape[1]))
+        yield of.row("codebook_use", use.share)
+        yield of.row("perplexity", use.perplexity, use.uncertainty(images))
 
 
-def _save_worst(
-    context: Context, system: System, selection: Selection, steps: int | None, scores: Arrays
-) -> None:
+def _save_worst(cell: Cell, at: Solved, images: Selection, scores: Arrays) -> None:
     """Save a picture of the images of the lowest SSIM, the worst first, with their scores under them."""
+    context = cell.context
     if context.pictures is None:
         return
     found = np.argsort(scores["ssim"], kind="stable")[:WORST]
 
     def compute() -> Arrays:
-        code = join([_code(context, system, selection, int(p), steps or 1) for p in found])
-        return {"images": context.resized(system.decode(code, steps or 1).cpu()).numpy()}
+        return {"images": at.decode(join([_code(at, images, int(p)) for p in found])).numpy()}
 
-    key = context.codes.key("worst", system, selection) | {"steps": steps, "images": found.tolist()}
+    key = cell.key("worst", images, worst=found.tolist())
     decoded = torch.from_numpy(context.store.once(key, compute)["images"])
     notes = [", ".join(f.format(scores[name][p]) for name, f in NOTED.items()) for p in found]
-    sheet = Sheet(
-        f"{system.title}: the worst reconstructions",
-        [selection.batch(found), decoded],
+    cell.draw(
+        "reconstruction-worst-{}",
+        "the worst reconstructions",
+        [images.batch(found), decoded],
         rows=("input", "reconstruction"),
-        columns=[context.dataset.name_of(int(i)).split("/")[-1] for i in selection.order[found]],
-        caption=f"Those of the lowest SSIM of {len(selection):,} images, the worst first.",
+        columns=[context.dataset.name_of(int(i)).split("/")[-1] for i in images.order[found]],
+        caption=f"Those of the lowest SSIM of {len(images):,} images, the worst first.",
         notes=[[""] * len(found), notes],
-        about={"benchmark": "reconstruction", "system": system.title, "steps": steps},
     )
-    context.save_sheet(f"reconstruction-worst-{system.name}.png", sheet)
 
 
-def _code(
-    context: Context, system: System, selection: Selection, position: int, steps: int
-) -> Code:
+def _code(at: Solved, images: Selection, position: int) -> Code:
     """The full code of a single image, from its chunk in the store."""
     start = position - position % CHUNK
-    chunk = np.arange(start, min(start + CHUNK, len(selection)))
-    code = context.codes.full(system, selection, chunk, steps)
+    code = at.codes(images, np.arange(start, min(start + CHUNK, len(images))))
     return cut(code, slice(position - start, position - start + 1))
 
 
-def _save_inputs(folder: Path, selection: Selection) -> None:
+def _save_inputs(folder: Path, images: Selection) -> None:
     """Save the images at the size of the comparison."""
-    for start in range(0, len(selection), CHUNK):
-        indices = selection.order[start : start + CHUNK]
-        save_images(folder, to_uint8(selection.dataset.batch(indices)).numpy(), indices.tolist())
+    for start in range(0, len(images), CHUNK):
+        indices = images.order[start : start + CHUNK]
+        save_images(folder, to_uint8(images.dataset.batch(indices)).numpy(), indices.tolist())
 
 
-def plan(context: Context, system: System) -> Iterator[Work]:
-    sizes = context.sizes(Sizes)
-    count = len(context.select(sizes.split, sizes.images))
-    yield real_features(sizes.split, count, context.networks.feature_dim)
-    for way in _ways(sizes, system):
-        yield codes(way.system, sizes.split, count, way.steps)
-        embedded, decode = int(TABLE1 in way.tables), network_calls(way.system, way.steps)
-        calls = Calls(decoder=decode, perceptual=1, features=embedded)
-        what = f"decode, {way.setting}" if way.setting else "decode"
-        yield Work(what + by(way.system), count, calls, way.steps)
-    yield from ByProtocol(context).plan(count)
+def _save_reconstructions(
+    folder: Path, context: Context, found: Computation, images: Selection
+) -> None:
+    """Save the decoded images, one chunk at a time: they may be many."""
+    chunks = context.store.chunks(dict(found.key), found.count, found.compute)
+    for first, chunk in enumerate(chunks):
+        indices = images.order[first * CHUNK :][: len(chunk[KEPT])].tolist()
+        save_images(folder, chunk[KEPT], indices)
 
 
 TABLES = (
@@ -418,7 +385,6 @@ BENCHMARK = Benchmark(
     headline=lambda context: "ssim",
     needs=frozenset({ENCODE, DECODE}),
     run=run,
-    plan=plan,
     sizes=Sizes,
     tables=TABLES,
 )

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.core.context import Context
+from benchmarks.core.measurement import Solved
 from benchmarks.core.selection import Selection
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.frechet_jackknife import BLOCKS, influences
-from benchmarks.systems.protocol.base import System
 from reports.records.uncertainty import Uncertainty, of_influences
 
 
@@ -47,24 +46,23 @@ class Use:
         return of_influences(self.perplexity_influences(), selection.units("blocks"))
 
 
-def uses(context: Context, system: System, selection: Selection) -> Iterator[Use]:
-    """The use of each codebook of a system on a selection, from the store."""
-    books = system.codebooks
-    if not books or not len(selection):
+def uses(at: Solved, images: Selection) -> Iterator[Use]:
+    """The use of each codebook of a system on the images, from the store."""
+    books = at.system.codebooks
+    if not books or not len(images):
         return
-    blocks = selection.blocks(BLOCKS)
+    blocks = images.blocks(BLOCKS)
 
     def compute(positions: np.ndarray) -> Arrays:
-        code = context.codes.full(system, selection, positions, 1)
-        tokens = zip(books.items(), system.tokens(code), strict=True)
+        tokens = zip(books.items(), at.system.tokens(at.codes(images, positions)), strict=True)
         return {
             f"counts.{name}": _counts(one.cpu().numpy(), blocks[positions], size)
             for (name, size), one in tokens
         }
 
-    key = context.codes.key("codebooks", system, selection)
+    key = at.context.codes.key("codebooks", at.system, images)
     key |= {"blocks": BLOCKS, "books": dict(books)}
-    chunks = list(context.store.chunks(key, len(selection), compute))
+    chunks = list(at.context.store.chunks(key, len(images), compute))
     for name in books:
         yield Use(name, np.sum([chunk[f"counts.{name}"] for chunk in chunks], axis=0))
 

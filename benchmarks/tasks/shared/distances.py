@@ -1,6 +1,6 @@
 """Distances of sets of features, and how far they overlap, with their errors, from the store."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from benchmarks.core.context import Context
+from benchmarks.core.measurement import Cell
 from benchmarks.core.store import Arrays
 from benchmarks.metrics import METRICS, frechet_jackknife, kernel
 from benchmarks.metrics.frechet import bias_note
@@ -53,25 +54,18 @@ def distance(
 
 
 def paired_rows(
-    context: Context,
-    row: Callable[..., Record],
-    names: Mapping[str, str],
-    made: Side,
-    originals: Side,
+    cell: Cell, names: Mapping[str, str], made: Side, originals: Side
 ) -> Iterator[Record]:
-    """The rows of the distances of images to their originals, by the names of some of `PAIRED`.
-
-    `row` is `context.record` with the arguments before the metric.
-    """
+    """The rows of the distances of images to their originals, by the names of some of `PAIRED`."""
     n = len(made)
     for metric, name in names.items():
         if n < 2:
-            yield row(name, None, note=f"{TITLES[metric]} needs two images, not {n}")
+            yield cell.row(name, None, note=f"{TITLES[metric]} needs two images, not {n}")
             continue
-        found = paired_distance(context, metric, made, originals)
+        found = paired_distance(cell.context, metric, made, originals)
         error = of_influences(found.influences, made.units)
         note = bias_note(n, made.features.shape[1]) if metric == "rfid" else ""
-        yield row(name, found.value, uncertainty=error, note=note)
+        yield cell.row(name, found.value, error, note=note)
 
 
 def paired_distance(context: Context, metric: str, made: Side, originals: Side) -> PairedJackknife:
@@ -94,22 +88,16 @@ def _shared(
 
 
 def overlap_rows(
-    context: Context,
-    row: Callable[..., Record],
-    network: FeatureNetwork,
-    metrics: Sequence[str],
-    samples: Side,
-    reference: Side,
-    note: str = "",
+    cell: Cell, network: FeatureNetwork, metrics: Sequence[str], samples: Side, reference: Side
 ) -> Iterator[Record]:
     """The rows of some of `OVERLAPS`; one without a value says how many images it needs.
 
-    `row` is `context.record` with the arguments before the metric. The blocks of both sides are
-    halved together.
+    The blocks of both sides are halved together.
     """
     sizes = len(reference), len(samples)
     reasons = {metric: lacking(metric, *sizes, OVERLAPS[metric].k) for metric in metrics}
-    found = _overlaps(context, [m for m in metrics if not reasons[m]], samples, reference)
+    able = [metric for metric in metrics if not reasons[metric]]
+    found = _overlaps(cell.context, able, samples, reference)
     units = units_of("blocks, halved", samples.units, reference.units)
     for metric, reason in reasons.items():
         value, error = None, UNKNOWN
@@ -118,9 +106,9 @@ def overlap_rows(
             value = one.value
             error = of_influences(one.influences, units) if one.has_error else UNKNOWN
             reason = "" if error else one.why_no_error
-        notes = "; ".join(filter(None, (note, reason)))
+        note = "; ".join(filter(None, (cell.note, reason)))
         name = seen_through(metric, network.network)
-        yield row(name, value, uncertainty=error, n=len(samples), note=notes)
+        yield cell.row(name, value, error, n=len(samples), note=note)
 
 
 def _overlaps(

@@ -3,14 +3,13 @@
 They are fitted once for all benchmarks that read or move codes with them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
 
 from benchmarks.core.context import Context
-from benchmarks.core.plan import Calls, Work, read_codes
 from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count
 from benchmarks.core.store import Arrays
@@ -94,28 +93,18 @@ def _kept(
 ) -> LinearProbe:
     """A fit from the store, under its settings and the data that it was made from."""
 
-    def compute() -> Arrays:
-        return {name: tensor.numpy() for name, tensor in asdict(fitted()).items()}
+    def arrays(probe: LinearProbe) -> Arrays:
+        return {name: tensor.numpy() for name, tensor in asdict(probe).items()}
 
     key = {"work": "probe"} | settings
     key |= {name: digest(tensor.numpy()) for name, tensor in data.items()}
-    arrays = context.store.once(key, compute)
-    return LinearProbe(**{name: torch.from_numpy(array) for name, array in arrays.items()})
-
-
-def plan_fit(context: Context, system: System) -> Iterator[Work]:
-    """The plan of `fit`."""
-    parts = selections(context)
-    for selection in parts:
-        yield read_codes(system, selection.split, len(selection))
-    what = f"fit: joint L-BFGS, C of {len(GRID)} values; {means(context)}"
-    yield Work(what, len(parts[0]), Calls(), shared=what)
+    width, count = data["features"].shape[1], data["labels"].shape[1]
+    found = context.store.once(
+        key, lambda: arrays(fitted()), lambda: arrays(LinearProbe.unfitted(width, count))
+    )
+    return LinearProbe(**{name: torch.from_numpy(array) for name, array in found.items()})
 
 
 def of_classes(context: Context) -> bool:
     """Whether the attributes are classes, of which every image of the probes has exactly one."""
     return all(is_exclusive(selection.labels) for selection in selections(context))
-
-
-def means(context: Context) -> str:
-    return f"{len(context.dataset.attribute_names)} attributes, {MEAN} and {WEIGHTED}"

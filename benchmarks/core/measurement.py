@@ -1,0 +1,195 @@
+"""What a benchmark yields: numbers, what decides them, and the arrays that they are made of.
+
+    at = Solved.of(context, system, sizes)                      the system with its solver and T
+    cell = Cell(context, TABLE, at, n=len(images), fields={"draws": 5})
+    found = cell.computation("varied", "5 decodes an image", images, compute)
+    yield Measurement([found], lambda arrays: cell.means(images, {"mse": arrays["mse"]}))
+
+What decides a number is stated once, as the cell's `fields`: the protocol of its rows and the key of its
+arrays in the store follow from them. The runner computes the arrays, chunk by chunk, and passes them to
+`reduce`; a dry run counts what computing them takes and does not reduce.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from benchmarks.core.context import Context
+from benchmarks.core.rows import Protocol, Row
+from benchmarks.core.selection import Selection
+from benchmarks.core.solving import Taken
+from benchmarks.core.store import Arrays, Computation, Compute, Store
+from benchmarks.systems.protocol.base import DECODE, SAMPLE_LATENTS, STOCHASTIC, Code, System
+from benchmarks.systems.protocol.parts import Semantic
+from diffae.sheet import Sheet
+from reports.records.record import Record
+from reports.records.uncertainty import UNKNOWN, Uncertainty
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Some numbers: `reduce` takes the arrays of each computation and yields their rows."""
+
+    computations: Sequence[Computation]
+    reduce: Callable[..., Iterable[Record]]
+
+    def arrays(self, store: Store) -> list[Arrays]:
+        return [store.read(computation) for computation in self.computations]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Where numbers belong: the table, the system, the setting; and what decides them.
+
+    `of` is the system, or `Taken` where its images are decoded in steps; None where the numbers are
+    of real images. `title` is the system's unless given. `fields` are what else decides the
+    numbers, `n` how many units they are of. All of it is in the protocol; a cell without `Taken`
+    and `fields` has none. `n` is no part of a key, so that fewer images reuse the chunks of more.
+    """
+
+    context: Context
+    table: str
+    of: Taken | System | None = None
+    title: str = ""
+    setting: str = ""
+    split: str = "test"
+    n: int | None = None
+    note: str = ""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+    def but(self, **changes: Any) -> "Cell":
+        """A copy with other values of some attributes."""
+        return replace(self, **changes)
+
+    def also(self, **fields: Any) -> "Cell":
+        """A copy with more fields."""
+        return replace(self, fields={**self.fields, **fields})
+
+    @property
+    def taken(self) -> Taken | None:
+        return self.of if isinstance(self.of, Taken) else None
+
+    @property
+    def system(self) -> System | None:
+        return self.of.system if isinstance(self.of, Taken) else self.of
+
+    @property
+    def system_title(self) -> str:
+        return self.title or (self.system.title if self.system else "")
+
+    @property
+    def _decided_by(self) -> dict[str, Any]:
+        return {**(self.taken.protocol if self.taken else {}), **self.fields}
+
+    @cached_property
+    def protocol(self) -> Protocol | None:
+        if not self._decided_by:
+            return None
+        n = {} if self.n is None else {"n": self.n}
+        return self.context.protocol(self.context.benchmark, **{**n, **self._decided_by})
+
+    def row(
+        self,
+        metric: str,
+        value: float | None,
+        uncertainty: Uncertainty = UNKNOWN,
+        **changes: Any,
+    ) -> Row:
+        """The row of a number. `changes` are further arguments of `rows.make_row`, or other values
+        of the cell's.
+        """
+        given = {"setting": self.setting, "split": self.split, "n": self.n, "note": self.note}
+        given |= self.taken.row if self.taken else {}
+        given |= {"uncertainty": uncertainty, "protocol": self.protocol}
+        head = (self.context.benchmark, self.table, self.system_title, metric, value)
+        return self.context.record(*head, **{**given, **changes})
+
+    def means(
+        self, images: Selection, scores: Mapping[str, np.ndarray], **changes: Any
+    ) -> Iterator[Row]:
+        """The mean of each metric's score [N] of the images."""
+        for metric, values in scores.items():
+            value, uncertainty = images.mean(values)
+            of = {"split": images.split, "n": len(images), "per_image": (images, values)}
+            yield self.row(metric, value, uncertainty, **{**of, **changes})
+
+    def draw(self, file: str, title: str, images: Sequence[Tensor], **sheet: Any) -> None:
+        """Save a sheet of pictures of this cell as PNG; in `file`, {} stands for the system's name."""
+        about = {"benchmark": self.context.benchmark, "system": self.system_title}
+        about |= {"setting": self.setting} if self.setting else {}
+        about |= {"steps": self.taken.steps} if self.taken and self.taken.steps else {}
+        drawn = Sheet(f"{self.system_title}: {title}", images, about=about, **sheet)
+        name = self.system.name if self.system else ""
+        self.context.save_sheet(f"{file.format(name)}.png", drawn)
+
+    def key(self, work: str, images: Selection | None, **more: Any) -> dict[str, Any]:
+        """The key in the store of what is computed for this cell; `more` is what it alone depends on."""
+        key = self.context.codes.key(work, self.system, images) | {"seed": self.context.seed}
+        return key | {"setting": self.setting, **self._decided_by, **more}
+
+    def computation(
+        self,
+        work: str,
+        what: str,
+        images: Selection | None,
+        compute: Compute,
+        count: int | None = None,
+        **more: Any,
+    ) -> Computation:
+        """The arrays of `count` units (None: the images) under the key of this cell."""
+        units = count if count is not None else len(images or ())
+        steps = self.taken.steps if self.taken else None
+        return Computation(what, self.key(work, images, **more), units, compute, steps)
+
+
+# ----------------------------------------------------------------------------------------------
+# A system with its solver and T
+
+
+@dataclass(frozen=True)
+class Solved(Taken):
+    """A system with the solver and the T of a benchmark's settings, and what benchmarks do with it.
+
+    Images are those of the comparison's size, on the CPU.
+    """
+
+    context: Context = field(kw_only=True, repr=False)
+
+    @classmethod
+    def of(
+        cls, context: Context, system: System, solver: str, steps: int | None, **taken: bool
+    ) -> "Solved":
+        """With this solver and T, if the system takes steps; it inverts where there is an x_T."""
+        inverts = {"inverts": STOCHASTIC in system.capabilities}
+        steps = steps if system.iterative else None
+        return cls(system.solving(solver), steps, **{**inverts, **taken}, context=context)
+
+    @property
+    def T(self) -> int:
+        """T for a system's methods, which those that take no steps ignore."""
+        return self.steps or 1
+
+    def codes(self, images: Selection, positions: np.ndarray) -> Code:
+        """The full codes of whole chunks of the images, within the computation of a chunk."""
+        return self.context.codes.full(self.system, images, positions, self.T)
+
+    def decode(self, code: Code) -> Tensor:
+        return self.context.resized(self.system.decode(code, self.T).cpu())
+
+    def random(self, semantic: Semantic | None, indices: Sequence[int]) -> Code:
+        """The code with the x_T of each index, drawn at random, if the system has one."""
+        drawn = STOCHASTIC in self.system.capabilities
+        seed = self.context.seed
+        return Code(semantic, self.system.random_x_T(indices, seed) if drawn else None)
+
+    def draw(self, indices: Sequence[int]) -> tuple[Tensor, Semantic | None]:
+        """The new images of these indices, and the semantic codes behind them if there are any."""
+        seed = self.context.seed
+        if {SAMPLE_LATENTS, DECODE} <= self.system.capabilities:
+            latents = self.system.sample_latents(indices, seed, self.T)
+            return self.decode(self.random(latents, indices)), latents
+        return self.context.resized(self.system.sample(indices, seed, self.T).cpu()), None
