@@ -10,10 +10,12 @@ import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, astuple, dataclass
+from functools import partial
 
 import torch
 from tabulate import tabulate
 
+from benchmarks.core.calls import Counter
 from benchmarks.core.context import Context
 from benchmarks.core.plan import Calls, Work, distinct
 from benchmarks.core.registry import REGISTRY
@@ -115,12 +117,11 @@ def collect(
 
     Also what cannot run, with the reason.
     """
-    planned: list[tuple[str, str, Work]] = [
-        ("precision", system.title, work)
-        for system in systems
-        for work in precision_guard.plan(context, system, names)
-    ]
+    counter, planned = Counter(context), list[tuple[str, str, Work]]()
     refused = []
+    for system in systems if context.precision != precision_guard.EXACT else ():
+        guard = partial(precision_guard.measured, asked=precision_guard.asked_of(context.profile, names))
+        planned += [("precision", system.title, work) for work in counter.work(system, guard)]
     for name in names:
         benchmark = REGISTRY.get(name)
         for system in systems:
@@ -129,16 +130,24 @@ def collect(
                     raise NotAvailable(f"{context.dataset.name} has no attributes")
                 if lacks := benchmark.lacking(system):
                     raise NotAvailable(f"{system.title} cannot {lacks}")
-                if benchmark.plan is None:
-                    raise NotAvailable("this benchmark has no plan, so its work is not estimated")
-                planned += [(name, system.title, work) for work in benchmark.plan(context, system)]
+                if benchmark.plan is not None:
+                    work = benchmark.plan(context, system)
+                else:
+                    work = counter.work(system, benchmark.run)
+                planned += [(name, system.title, one) for one in work if _is_seen(one)]
             except NotAvailable as reason:
                 refused.append((name, system.title, str(reason)))
             except Exception as error:
                 if benchmark.is_ours:
                     raise
-                refused.append((name, system.title, f"its plan {raised(error)}"))
+                how = "plan" if benchmark.plan is not None else "work cannot be counted: it"
+                refused.append((name, system.title, f"its {how} {raised(error)}"))
     return distinct(planned), refused
+
+
+def _is_seen(work: Work) -> bool:
+    """Whether work calls a network; what a plug-in plans is always shown."""
+    return bool(work.calls != Calls() or not work.bytes)
 
 
 class _Total:

@@ -1,14 +1,16 @@
 """What a run would compute, counted without computing it: --dry-run.
 
 The benchmarks yield the measurements that they yield in a run. Systems and metric networks count how
-often they would be called, and return zeros in the form of their results; the store computes one unit
+often they would be called, and return ones in the form of their results; the store computes one unit
 of each computation and multiplies. Nothing is reduced: fits and distances are not run, and counts that
 depend on results are upper bounds.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,39 +18,41 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.core.context import Context
-from benchmarks.core.plan import Calls, Work
+from benchmarks.core.measurement import Measurement
+from benchmarks.core.plan import Calls, Work, by_solver
 from benchmarks.core.solving import decode_calls, encode_calls
-from benchmarks.core.store import Arrays, Compute, MemoryStore
+from benchmarks.core.store import Arrays, Computation, Compute, MemoryStore
 from benchmarks.metrics.networks.chosen import MetricNetworks
-from benchmarks.systems.protocol.base import (
-    ENCODE,
-    SEMANTIC,
-    STOCHASTIC,
-    Code,
-    System,
-    parts_of,
-)
+from benchmarks.runtime.errors import NotAvailable
+from benchmarks.systems.protocol import parts
+from benchmarks.systems.protocol.base import SEMANTIC, STOCHASTIC, Code, System, parts_of
 from benchmarks.systems.protocol.checked import rows
-from benchmarks.systems.protocol.parts import Semantic, each
+from benchmarks.systems.protocol.parts import Semantic
 from diffae.data import Dataset
 
+# Work that several benchmarks share, by its name in keys: what it is called, and what else tells it apart.
+SHARED = {
+    "semantic": ("z_sem of {split}", ("split",)),
+    "read": ("z_sem of {split}, as probes read it", ("split",)),
+    "code": ("encode", ("split", "steps", "solver")),
+    "features": ("features of {split}", ("split",)),
+    "sample": ("samples", ("steps", "solver")),
+}
+LABELS = {"code": "codes", "sample": "samples"}  # in `Work.shared`, where it is not the name
 
-@dataclass
+
 class Counts:
-    """The calls of the unit that is being counted, and the work that was counted so far by key.
+    """The calls of the unit that is being counted, of which there are `units`, and all work so far by key."""
 
-    `units` is how many units there are of it.
-    """
-
-    calls: Calls = Calls()
-    units: int = 1
-    work: dict[str, Work] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.calls, self.units = Calls(), 1
+        self.work: dict[str, Work] = {}
 
     def add(self, **calls: int) -> None:
         self.calls = self.calls.plus(Calls(**calls))
 
     @contextmanager
-    def of(self, units: int) -> Iterator[None]:
+    def one_of(self, units: int) -> Iterator[None]:
         """Within the block, calls are those of one of so many units."""
         before = self.calls, self.units
         self.calls, self.units = Calls(), units
@@ -64,9 +68,14 @@ class CountingStore(MemoryStore):
     def __init__(self, counts: Counts):
         super().__init__()
         self.counts = counts
+        self._what = ""
+
+    def read(self, of: Computation) -> Arrays:
+        self._what = of.what
+        return self.arrays(dict(of.key), of.count, of.compute)
 
     def arrays(
-        self, key: dict[str, Any], count: int, compute: Compute, *names: Any, **named: Any
+        self, key: dict[str, Any], count: int, compute: Compute, *_: Any, **__: Any
     ) -> Arrays:
         return _repeated(self._one(key, count, compute), count)
 
@@ -89,106 +98,191 @@ class CountingStore(MemoryStore):
 
     def _one(self, key: dict[str, Any], count: int, compute: Compute) -> Arrays:
         """The arrays of one unit of `count`."""
-        name, counts = self._file(key, (0, 1)).parent.name, self.counts
-        known = counts.work.get(name)
-        if known is not None and known.images >= count:
-            return self._kept[self._file(key, (0, 1))]
-        with counts.of(count):
-            # the last unit: the first one brings a preview, which is no part of every unit
-            arrays = compute(np.array([max(count - 1, 0)]))
-            size = sum(array.nbytes for array in arrays.values())
-            real = "system" not in key
-            counts.work[name] = Work(
-                str(key["work"]), count, counts.calls, key.get("steps"), size, name, real
-            )
-        self._kept[self._file(key, (0, 1))] = arrays
-        return arrays
+        path, what, counts = self._file(key, (0, 1)), self._what, self.counts
+        self._what = ""
+        known = counts.work.get(path.parent.name)
+        if known is None:
+            with counts.one_of(count):
+                # the last unit: the first one brings a preview, which is no part of every unit
+                self._kept[path] = compute(np.array([max(count - 1, 0)]))
+                size = sum(array.nbytes for array in self._kept[path].values())
+                known = _work(key, what, counts.calls, size)
+        counts.work[path.parent.name] = replace(known, images=max(count, known.images))
+        return self._kept[path]
+
+
+def _work(key: dict[str, Any], what: str, calls: Calls, size: int) -> Work:
+    words, apart = SHARED.get(key["work"], (what or key["work"], ()))
+    label = " ".join(str(key.get(name)) for name in apart)
+    real = "system" not in key
+    shared = f"{LABELS.get(key['work'], key['work'])} {label}" if apart or real else ""
+    return Work(
+        words.format(**key) + by_solver(key.get("solver")),
+        0,
+        calls,
+        key.get("steps", key.get("decoding_steps")),
+        size,
+        shared,
+        real,
+    )
 
 
 def _repeated(arrays: Arrays, count: int) -> Arrays:
+    """Arrays of `count` rows that are all the first one; they take no memory."""
     return {
-        name: np.broadcast_to(array[:1], (count if len(array) else 0, *array.shape[1:]))
+        name: np.lib.stride_tricks.as_strided(
+            array, (count * bool(len(array)), *array.shape[1:]), (0, *array.strides[1:])
+        )
         for name, array in arrays.items()
     }
 
 
 # ----------------------------------------------------------------------------------------------
-# Systems and networks that are not called
+# Systems, networks and data that do nothing
 
 
 class Uncalled:
-    """A system whose networks are not called: its results are zeros in the form of real ones."""
+    """A system whose networks are not called: its results are ones in the form of real ones."""
 
-    def __init__(self, system: System, counts: Counts, like: Code):
-        self._system, self._counts, self._like = system, counts, like
+    computes_in_float64 = False  # no network is converted
+
+    def __init__(self, system: System, counts: Counts, side: int):
+        self._system, self._counts, self._side = system, counts, side
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._system, name)
 
     def solving(self, solver: str) -> "Uncalled":
-        return Uncalled(self._system.solving(solver), self._counts, self._like)
+        return Uncalled(self._system.solving(solver), self._counts, self._side)
 
     def unclamped(self) -> "Uncalled":
         return self
 
     def encode(self, images: Tensor, steps: int = 100) -> Code:
-        count, can = len(images), self._system.capabilities
-        if SEMANTIC in can or STOCHASTIC not in can:
-            self._counts.add(encoder=count)
+        can, semantic, x_T = self._system.capabilities, None, None
+        if SEMANTIC in can:
+            semantic = self.encode_semantic(images)
+        elif STOCHASTIC not in can:
+            self._counts.add(encoder=len(images))
+            semantic = torch.ones(len(images), self._system.latent_dim)
         if STOCHASTIC in can:
-            self._invert(count, steps)
-        return _of(self._like, count)
+            x_T = self.encode_stochastic(images, semantic, steps)
+        return Code(semantic, x_T)
 
-    def encode_semantic(self, images: Tensor) -> Semantic | None:
+    def encode_semantic(self, images: Tensor) -> Semantic:
         self._counts.add(encoder=len(images))
-        return _of(self._like, len(images)).semantic
+        return self._semantic(len(images))
 
-    def encode_ranked(self, images: Tensor, ranks: Tensor) -> Semantic | None:
+    def encode_ranked(self, images: Tensor, ranks: Tensor) -> Semantic:
         return self.encode_semantic(images)
 
     def encode_stochastic(self, images: Tensor, semantic: Semantic | None, steps: int) -> Tensor:
-        self._invert(len(images), steps)
-        return torch.zeros_like(images)
+        self._counts.add(decoder=len(images) * (encode_calls(self._system, steps) or 1))
+        return torch.ones_like(images)
 
     def decode(self, code: Code, steps: int = 100) -> Tensor:
-        self._counts.add(decoder=rows(code) * (decode_calls(self._system, steps) or 1))
-        return self._images(rows(code))
+        return self._decoded(rows(code), steps)
 
-    def sample_latents(self, indices: Any, seed: int, steps: int) -> Semantic | None:
+    def sample_latents(self, indices: Any, seed: int, steps: int) -> Semantic:
         self._counts.add(latent=len(indices) * (decode_calls(self._system, steps) or 1))
-        return _of(self._like, len(indices)).semantic
+        return self._semantic(len(indices))
 
     def sample(self, indices: Any, seed: int, steps: int) -> Tensor:
-        self._counts.add(decoder=len(indices) * (decode_calls(self._system, steps) or 1))
-        return self._images(len(indices))
+        return self._decoded(len(indices), steps)
 
     def random_x_T(self, indices: Any, seed: int) -> Tensor:
-        return self._images(len(indices))
-
-    def add_noise(self, images: Tensor, t: int, eps: Tensor) -> Tensor:
-        return images
+        return torch.ones(len(indices), 3, self._side, self._side)
 
     def predict_x0(self, images: Tensor, t: int, semantic: Semantic | None) -> Tensor:
         self._counts.add(decoder=len(images))
         return images
 
-    def _invert(self, count: int, steps: int) -> None:
-        self._counts.add(decoder=count * (encode_calls(self._system, steps) or 1))
+    def _decoded(self, count: int, steps: int) -> Tensor:
+        self._counts.add(decoder=count * (decode_calls(self._system, steps) or 1))
+        return torch.ones(count, 3, self._side, self._side)
 
-    def _images(self, count: int) -> Tensor:
-        side = self._system.image_size or self._like_side
-        return torch.zeros(count, 3, side, side)
+    def _semantic(self, count: int) -> Semantic:
+        """A code in the shape of the system's."""
+        return parts.each(lambda part: part.expand(count, *part.shape[1:]), self._one)
 
-    _like_side = 32
+    @cached_property
+    def _one(self) -> Semantic:
+        """The code of one image: by a call only where its shape depends on the image's size."""
+        if any(None in part.shape for part in parts_of(self._system)):
+            return self._system.encode_semantic(torch.ones(1, 3, self._side, self._side))
+        found = [torch.ones(1, *p.shape, dtype=p.dtype) for p in parts_of(self._system)]
+        return found[0] if len(found) == 1 else tuple(found)
 
 
-def _of(like: Code, count: int) -> Code:
-    """A code of so many images in the form of that of one."""
+class _Counted(nn.Module):
+    """Counts the images that it is given, under the name of a field of `Calls`."""
 
-    def grown(part: Tensor) -> Tensor:
-        return part.expand(count, *part.shape[1:])
+    def __init__(self, counts: Counts, name: str, *shape: int):
+        super().__init__()
+        self.counts, self.name, self.shape = counts, name, shape
 
-    return Code(
-        None if like.semantic is None else each(grown, like.semantic),
-        None if like.x_T is None else grown(like.x_T),
+    def forward(self, images: Tensor, *_: Tensor) -> Tensor:
+        self.counts.add(**{self.name: len(images)} if self.name else {})
+        return torch.ones(len(images), *self.shape)
+
+
+def _networks(of: MetricNetworks, counts: Counts) -> MetricNetworks:
+    """Metric networks that only count; those of features are one call together."""
+    found = copy.copy(of)
+    features = [
+        replace(n, module=_Counted(counts, "" if i else "features", n.dim), prepare=lambda x: x)
+        for i, n in enumerate(of.features)
+    ]
+    pairs = _Counted(counts, "perceptual")
+    vars(found).update(  # the values of cached properties
+        features=tuple(features),
+        perceptual=replace(of.perceptual, module=pairs),
+        path_distance=replace(of.path_distance, module=pairs),
     )
+    with suppress(NotAvailable):
+        vars(found)["face"] = replace(of.face, embed=_Counted(counts, "face", 1))
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Undecoded(Dataset):
+    """A data set of white images, of which nothing is read."""
+
+    fingerprint = ""  # type: ignore[assignment]
+
+    def images(self, indices: Any) -> np.ndarray:
+        return np.full((len(indices), self.image_size, self.image_size, 3), 255, np.uint8)
+
+
+# ----------------------------------------------------------------------------------------------
+# Counting
+
+
+@dataclass
+class Counter:
+    """Counts the work of benchmarks; `context` is that of the run."""
+
+    context: Context
+    counts: Counts = field(default_factory=Counts)
+
+    def __post_init__(self) -> None:
+        data = self.context.dataset
+        known = {f.name: getattr(data, f.name) for f in fields(data) if f.init}
+        self.context = replace(
+            self.context,
+            dataset=_Undecoded(**known),
+            store=CountingStore(self.counts),
+            networks=_networks(self.context.networks, self.counts),
+            pictures=None,
+        )
+
+    def work(
+        self, system: System, run: Callable[[Context, Any], Iterator[object]]
+    ) -> Iterator[Work]:
+        """The work of `run` on a system, and of the measurements that it yields."""
+        uncalled = Uncalled(system, self.counts, system.image_size or self.context.dataset.image_size)
+        self.counts.work.clear()
+        for one in run(self.context.for_system(system), uncalled):
+            if isinstance(one, Measurement):
+                _ = one.arrays(self.context.store)
+        yield from list(self.counts.work.values())

@@ -64,7 +64,11 @@ def network_calls(system: System, steps: int | None) -> int:
 
 def by(system: System) -> str:
     """Text for the description of work that is done by a solver that is not the paper's."""
-    return f", by {solver_name(str(system.solver))}" if system.solver not in (None, PAPERS) else ""
+    return by_solver(None if system.solver is None else str(system.solver))
+
+
+def by_solver(solver: str | None) -> str:
+    return f", by {solver_name(solver)}" if solver not in (None, str(PAPERS)) else ""
 
 
 def codes(system: System, split: str, images: int, steps: int | None) -> Work:

@@ -19,7 +19,7 @@ from benchmarks.core.context import Context
 from benchmarks.core.measurement import Cell, Measurement, Solved
 from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, InvertingSolver, Steps
-from benchmarks.core.store import CHUNK, Arrays
+from benchmarks.core.store import CHUNK, Arrays, Computation
 from benchmarks.metrics.path_length import TRIMMED, path_length, statistics
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.runtime.precision import full_precision
@@ -42,7 +42,7 @@ from reports.records.specs import TableSpec
 
 TABLE = "appendix_f_smoothness"
 EPSILON = 1e-4
-STRIPS, POINTS = 4, 9
+STRIPS, PLACES = 4, np.linspace(0, 1, 9)
 AT_ONCE = 4  # pairs on a CPU: convolutions in float64 are slower in large batches there
 ALL_KEPT = (
     "with so few pairs nothing is trimmed: a single pair can decide this mean; read the median"
@@ -114,17 +114,16 @@ def _lengths(at: Solved, images: Selection) -> Measurement:
             lengths = [between(cut(a, place), cut(b, place), t[place]) for place in places]
         return {"length": torch.cat(lengths).cpu().numpy()}
 
-    def reduce(found: Arrays) -> Iterator[Record]:
+    def reduce(found: Arrays, strips: Arrays) -> Iterator[Record]:
         metric = seen_through("ppl", distance.network)
         numbers = statistics(found["length"], images.units("pairs"))
         for setting, (value, error, kept) in numbers.items():
             note = ALL_KEPT if setting == TRIMMED and kept == pairs else ""
             yield cell.row(metric, value, error, setting=setting, n=kept, note=note)
-        with full_precision():
-            _save_strips(cell, at, images)
+        _save_strips(cell, images, torch.from_numpy(strips["strips"]))
 
-    what = "path length of pairs"
-    return Measurement([cell.computation("path", what, images, compute, pairs)], reduce)
+    path = cell.computation("path", "path length of pairs", images, compute, pairs)
+    return Measurement([path, _strips(cell, at, images)], reduce)
 
 
 def interpolate(a: Code, b: Code, t: Tensor) -> Code:
@@ -171,23 +170,27 @@ def _endpoints(at: Solved, images: Selection, pairs: np.ndarray) -> tuple[Code, 
     return cut(code, slice(0, None, 2)), cut(code, slice(1, None, 2))
 
 
-def _save_strips(cell: Cell, at: Solved, images: Selection) -> None:
-    """Save strips, one row per pair: the two images at the ends, decoded codes between them."""
-    pairs, places = np.arange(min(STRIPS, len(images) // 2)), np.linspace(0, 1, POINTS)
+def _strips(cell: Cell, at: Solved, images: Selection) -> Computation:
+    """What is decoded from codes on the way between the images of the first pairs."""
 
-    def compute() -> Arrays:
-        a, b = _endpoints(at, images, pairs)
-        between = (interpolate(a, b, torch.full((len(pairs),), t)) for t in places.tolist())
-        return {"strips": torch.stack([at.decode(code) for code in between], dim=1).numpy()}
+    def compute(pairs: np.ndarray) -> Arrays:
+        with full_precision():
+            a, b = _endpoints(at, images, pairs)
+            between = (interpolate(a, b, torch.full((len(pairs),), t)) for t in PLACES.tolist())
+            return {"strips": torch.stack([at.decode(code) for code in between], dim=1).numpy()}
 
-    key = cell.key("strips", images, pairs=len(pairs))
-    strips = torch.from_numpy(cell.context.store.once(key, compute)["strips"])
-    ends = images.batch(np.arange(2 * len(pairs)))
+    pairs = min(STRIPS, len(images) // 2)
+    return cell.computation("strips", "strips of pairs", images, compute, pairs)
+
+
+def _save_strips(cell: Cell, images: Selection, strips: Tensor) -> None:
+    """One row per pair: the two images at the ends, decoded codes between them."""
+    ends = images.batch(np.arange(2 * len(strips)))
     cell.draw(
         "interpolation-{}",
         "between two images",
         torch.cat([ends[::2, None], strips, ends[1::2, None]], dim=1).unbind(),
-        columns=("input A", *(f"{t:.3g}" for t in places), "input B"),
+        columns=("input A", *(f"{t:.3g}" for t in PLACES), "input B"),
         caption="Decoded codes on the way from A to B (Fig. 4): the first and the last are the reconstructions.",
     )
 

@@ -188,7 +188,7 @@ def index(semantic: Semantic, where: np.ndarray | Tensor | slice | list[int]) ->
 
 def join(codes: Sequence[Semantic]) -> Semantic:
     """Concatenate codes along the images."""
-    return each(lambda *pieces: torch.cat(pieces), *codes)
+    return codes[0] if len(codes) == 1 else each(lambda *pieces: torch.cat(pieces), *codes)
 
 
 def lerp(a: Semantic, b: Semantic, t: Tensor) -> Semantic:
