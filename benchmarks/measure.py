@@ -29,8 +29,9 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.measuring.asked import OURS, Asked
 from benchmarks.measuring.by_protocol import EXPLAIN, explain_pairs, measure_by, write
-from benchmarks.measuring.images import OURS, READINGS
+from benchmarks.measuring.images import READINGS
 from benchmarks.measuring.pairs import NAMES, PairMetric, measure_pairs, pair_metric
 from benchmarks.measuring.sets import (
     MOMENTS,
@@ -43,6 +44,7 @@ from benchmarks.measuring.sets import (
 from benchmarks.metrics.frechet import is_statistics
 from benchmarks.metrics.protocols.schema import named
 from benchmarks.metrics.protocols.schema import names as protocol_names
+from benchmarks.runtime.choices import NetworkChoice
 from benchmarks.runtime.precision import full_precision
 from diffae.system import cli
 from diffae.system.allocation import keep_freed_memory
@@ -68,18 +70,19 @@ def main(arguments: list[str] | None = None) -> None:
     if unknown := [name for name in names if name not in (*SETS, *PAIRS)]:
         near = cli.did_you_mean(unknown[0], (*SETS, *PAIRS))
         raise UserError(f"unknown metric {unknown[0]!r}{near}")
+    asked = _asked(args, args.a, args.b)
     sets, pairs = ([name for name in names if name in kind] for kind in (SETS, PAIRS))
-    if args.save is not None:
+    if asked.save is not None:
         _refuse_save(sets, pairs)
-    if args.subsets is not None and "kid" not in map(family, names):
+    if asked.subsets is not None and "kid" not in map(family, names):
         raise UserError(f"--subsets: {args.metric} is no kernel distance")
-    if args.protocol is not None and (args.save is not None or args.subsets is not None):
+    if asked.protocol is not None and (asked.save is not None or asked.subsets is not None):
         raise UserError("--protocol: not with --save or --subsets")
-    if args.b is None and args.save is None:
+    if asked.b is None and asked.save is None:
         raise UserError(f"{args.metric} needs two folders, A and B")
-    refuse_outputs([Target("--save", args.save, is_statistics)], (args.a, args.b))
+    refuse_outputs([Target("--save", asked.save, is_statistics)], (asked.a, asked.b))
     with full_precision():
-        found, refused = _measured(sets, pairs, args)
+        found, refused = _measured(sets, pairs, asked)
     if found:
         print("\n".join(line for name in names for line in found.get(name, [])), flush=True)
     for reason in refused[:-1]:
@@ -88,14 +91,20 @@ def main(arguments: list[str] | None = None) -> None:
         raise UserError(refused[-1])
 
 
+def _asked(args: Namespace, a: Path, b: Path | None) -> Asked:
+    choice = NetworkChoice(weights_dir=args.weights_dir, allow_unknown=args.allow_unknown_weights)
+    how = {name: getattr(args, name) for name in ("reading", "batch_size", "device", "protocol")}
+    return Asked(a, b, args.save, args.subsets, **how, choice=choice)
+
+
 def _measured(
-    sets: Sequence[str], pairs: Sequence[str], args: Namespace
+    sets: Sequence[str], pairs: Sequence[str], asked: Asked
 ) -> tuple[dict[str, list[str]], list[str]]:
     """The lines of each metric that can be measured, and for the others the reason why they cannot."""
     found: dict[str, list[str]] = {}
     refused: list[str] = []
     compare: dict[str, tuple[PairMetric, str]] = {}
-    protocol = None if args.protocol is None else named(args.protocol)
+    protocol = None if asked.protocol is None else named(asked.protocol)
 
     @contextmanager
     def noting(*names: str) -> Iterator[None]:
@@ -107,20 +116,20 @@ def _measured(
     if protocol is not None:
         for name in (*sets, *pairs):
             with noting(name):
-                found[name] = measure_by(protocol, name, args)
+                found[name] = measure_by(protocol, name, asked)
         return found, refused
     for name in pairs:
         with noting(name):
-            compare[name] = pair_metric(name, args)
+            compare[name] = pair_metric(name, asked)
     if compare:
         with noting(*compare):
-            found |= measure_pairs(compare, args, noting)
+            found |= measure_pairs(compare, asked, noting)
     for names in by_network(sets):
         with noting(*names):
-            both = read_sets(names, args)
+            both = read_sets(names, asked)
             for name in names:
                 with noting(name):
-                    found[name] = measure_sets(name, both, args)
+                    found[name] = measure_sets(name, both, asked)
     return found, refused
 
 
@@ -128,16 +137,16 @@ def _explain(args: Namespace) -> None:
     """`--explain A B`: the first two arguments are the folders."""
     if args.b is not None or args.a is None or args.save or args.subsets:
         raise UserError("--explain: takes A and B, and neither METRIC, --save nor --subsets")
-    args.a, args.b = cli.path(args.metric), args.a
-    refuse_outputs([Target("--out", args.out, Path.is_dir)], (args.a, args.b))
+    asked = _asked(args, cli.path(args.metric), args.a)
+    refuse_outputs([Target("--out", args.out, Path.is_dir)], (asked.a, asked.b))
     if args.out is not None:
         made_before(args.out, EXPLAIN)  # anything else is refused before the work
     keep_freed_memory()
     with full_precision():
-        sections = explain_pairs(args)
+        sections = explain_pairs(asked)
     print(protocols.text(sections), flush=True)
     if args.out is not None:
-        for path in write(args.out, sections, args):
+        for path in write(args.out, sections, asked):
             print(path)
 
 

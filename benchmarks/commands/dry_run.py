@@ -120,7 +120,9 @@ def collect(
     counter, planned = Counter(context), list[tuple[str, str, Work]]()
     refused = []
     for system in systems if context.precision != precision_guard.EXACT else ():
-        guard = partial(precision_guard.measured, asked=precision_guard.asked_of(context.profile, names))
+        guard = partial(
+            precision_guard.measured, asked=precision_guard.asked_of(context.profile, names)
+        )
         planned += [("precision", system.title, work) for work in counter.work(system, guard)]
     for name in names:
         benchmark = REGISTRY.get(name)

@@ -6,6 +6,7 @@ from typing import Any
 
 from benchmarks.core import tables
 from benchmarks.core.context import Context
+from benchmarks.core.measurement import Measurement
 from benchmarks.core.plan import Work
 from benchmarks.core.profiles import BUILT_IN, PROFILES
 from benchmarks.core.registry import REGISTRY, SHARED_SIZES
@@ -24,11 +25,11 @@ class Benchmark:
 
     Functions are given the `Context` of the run:
 
-        run(context, system)    yields the rows of one system
+        run(context, system)    yields the measurements of one system, or its rows
         references(context)     yields rows that belong to no system, such as those of real images
         beside(context, rows)   yields reference rows that depend on the measured `rows`, such as
                                 the Frechet distance of as many real images
-        plan(context, system)   yields the work that `run` would do, for --dry-run
+        plan(context, system)   yields the work that `run` would do, where --dry-run is not to count it
         headline(context)       the metric of the row that says why a system could not be measured,
                                 named after the networks at hand
         table       the table of that row
@@ -51,7 +52,7 @@ class Benchmark:
     table: str
     headline: Callable[[Context], str]
     needs: frozenset[str]
-    run: Callable[[Context, System], Iterator[Record]]
+    run: Callable[[Context, System], Iterator[Record | Measurement]]
     labelled: bool = False
     references: Callable[[Context], Iterator[Record]] | None = None
     beside: Callable[[Context, Sequence[Record]], Iterator[Record]] | None = None

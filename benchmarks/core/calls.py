@@ -7,7 +7,7 @@ depend on results are upper bounds.
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -210,7 +210,10 @@ class Uncalled:
         """The code of one image: by a call only where its shape depends on the image's size."""
         if any(None in part.shape for part in parts_of(self._system)):
             return self._system.encode_semantic(torch.ones(1, 3, self._side, self._side))
-        found = [torch.ones(1, *p.shape, dtype=p.dtype) for p in parts_of(self._system)]
+        found = [
+            torch.ones(1, *(side or 1 for side in p.shape), dtype=p.dtype)
+            for p in parts_of(self._system)
+        ]
         return found[0] if len(found) == 1 else tuple(found)
 
 
@@ -277,10 +280,12 @@ class Counter:
         )
 
     def work(
-        self, system: System, run: Callable[[Context, Any], Iterator[object]]
+        self, system: System, run: Callable[[Context, Any], Iterable[object]]
     ) -> Iterator[Work]:
         """The work of `run` on a system, and of the measurements that it yields."""
-        uncalled = Uncalled(system, self.counts, system.image_size or self.context.dataset.image_size)
+        uncalled = Uncalled(
+            system, self.counts, system.image_size or self.context.dataset.image_size
+        )
         self.counts.work.clear()
         for one in run(self.context.for_system(system), uncalled):
             if isinstance(one, Measurement):

@@ -65,7 +65,7 @@ class Context:
     def __post_init__(self) -> None:
         if self.networks is None:
             batches = Batches.of(self.batch_size)
-            self.networks = MetricNetworks(self.choice, self.device, self.dataset.name, batches)
+            self.networks = MetricNetworks(self.choice, self.device, batches, self.dataset.name)
 
     def for_system(self, system: System) -> "Context":
         """A copy for one system: protocols then contain `System.describe`, and the size at which

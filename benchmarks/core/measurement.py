@@ -92,6 +92,10 @@ class Cell:
         n = {} if self.n is None else {"n": self.n}
         return self.context.protocol(self.context.benchmark, **{**n, **self._decided_by})
 
+    @property
+    def protocol_fields(self) -> Mapping[str, Any]:
+        return self.protocol.fields if self.protocol else {}
+
     def row(
         self,
         metric: str,
@@ -102,7 +106,12 @@ class Cell:
         """The row of a number. `changes` are further arguments of `rows.make_row`, or other values
         of the cell's.
         """
-        given = {"setting": self.setting, "split": self.split, "n": self.n, "note": self.note}
+        given: dict[str, Any] = {
+            "setting": self.setting,
+            "split": self.split,
+            "n": self.n,
+            "note": self.note,
+        }
         given |= self.taken.row if self.taken else {}
         given |= {"uncertainty": uncertainty, "protocol": self.protocol}
         head = (self.context.benchmark, self.table, self.system_title, metric, value)
@@ -119,7 +128,7 @@ class Cell:
 
     def draw(self, file: str, title: str, images: Sequence[Tensor], **sheet: Any) -> None:
         """Save a sheet of pictures of this cell as PNG; in `file`, {} stands for the system's name."""
-        about = {"benchmark": self.context.benchmark, "system": self.system_title}
+        about: dict[str, Any] = {"benchmark": self.context.benchmark, "system": self.system_title}
         about |= {"setting": self.setting} if self.setting else {}
         about |= {"steps": self.taken.steps} if self.taken and self.taken.steps else {}
         drawn = Sheet(f"{self.system_title}: {title}", images, about=about, **sheet)

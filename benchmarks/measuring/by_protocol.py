@@ -1,6 +1,5 @@
 """Metrics under the protocols of other evaluation codes: `--protocol` and `--explain`."""
 
-from argparse import Namespace
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -8,29 +7,28 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Size, Tensor
 
+from benchmarks.measuring.asked import Asked, described
 from benchmarks.measuring.images import are_pairs, batches, pairs_of, reading
-from benchmarks.measuring.networks import described
 from benchmarks.measuring.sets import frechet, read_set
 from benchmarks.metrics import METRICS
+from benchmarks.metrics.networks.chosen import Networks
 from benchmarks.metrics.protocols import explain, schema
 from benchmarks.metrics.protocols.cases import (
     MADE,
     ORIGINAL,
     Arrays,
     Case,
-    Networks,
     compute,
     measured,
+    network_of,
     together,
+    why_not,
 )
 from benchmarks.metrics.protocols.explain import Explained
 from benchmarks.metrics.protocols.schema import Protocol
-from benchmarks.runtime.batches import Batches
-from benchmarks.runtime.choices import NetworkChoice
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
 from diffae.system.files import writing
@@ -50,37 +48,38 @@ PAGE, PICTURE, TABLE, MARKDOWN = (f"protocols.{suffix}" for suffix in ("html", "
 # One protocol
 
 
-def measure_by(protocol: Protocol, metric: str, args: Namespace) -> list[str]:
+def measure_by(protocol: Protocol, metric: str, asked: Asked) -> list[str]:
     """The lines of a metric under a protocol. Raises UserError if it cannot be measured."""
     section = NAMES.get(metric, metric)
     if section not in schema.METRICS:
         raise UserError(f"no protocol defines it{did_you_mean(section, schema.METRICS)}")
     if getattr(protocol, section) is None:
         raise UserError(f"the protocol {protocol.name} has none")
-    case, networks = Case(section, protocol), networks_of(args)
-    network = networks.of(case)
-    if section == "rfid" and not are_pairs(args):
-        images, value = _of_sets(case, networks, args)
+    case, networks = Case(section, protocol), asked.networks
+    network = network_of(case, networks)
+    if section == "rfid" and not are_pairs(asked):
+        images, value = _of_sets(case, networks, asked)
     else:
-        found = measured(case, arrays_of([case], networks, pairs_of(args)[1], args))
+        found = measured(case, arrays_of([case], networks, pairs_of(asked)[1], asked))
         if found.reason:
             raise UserError(found.reason)
         error = "" if found.stderr is None else f", standard error {found.stderr:.3g}"
         images, value = f"pairs: {found.n}{error}", found.value
     how = "; ".join(f"{name} {value}" for name, value in case.fields.items())
     seen = [] if network is None else [f"measured by: {described(network)}"]
-    told = [f"protocol {protocol.name}, {protocol.code}: {how}", *seen, *reading(args), images]
+    told = [f"protocol {protocol.name}, {protocol.code}: {how}", *seen, *reading(asked), images]
     return [*told, f"{metric} {value:.8g}"]
 
 
-def _of_sets(case: Case, networks: Networks, args: Namespace) -> tuple[str, float]:
+def _of_sets(case: Case, networks: Networks, asked: Asked) -> tuple[str, float]:
     """The Frechet distance of B to a reference A that does not hold its originals."""
     assert case.protocol.rfid is not None
-    network = networks.inception(case.protocol.rfid.resize, case.protocol.rfid.dtype)
+    rfid = case.protocol.rfid
+    network = networks.feature_network("inception", rfid.resize, rfid.dtype)
     sides = []
-    for path, side in ((args.a, ORIGINAL), (args.b, MADE)):
+    for path, side in zip(asked.pair, (ORIGINAL, MADE), strict=True):
         see = partial(_prepared, case=case, side=side, prepare=network.prepare)
-        sides.append(read_set(path, replace(network, prepare=see), False, args))
+        sides.append(read_set(path, replace(network, prepare=see), False, asked))
     return f"images: {sides[0]} and {sides[1]}", frechet(*sides).value
 
 
@@ -93,16 +92,17 @@ def _prepared(images: Tensor, case: Case, side: str, prepare: Callable[[Tensor],
 # All protocols
 
 
-def explain_pairs(args: Namespace) -> list[Section]:
+def explain_pairs(asked: Asked) -> list[Section]:
     """Every metric under every protocol on the pairs of A and B, with the causes of differences."""
-    every = list(map(schema.named, protocols_of(args)))
-    count, pairs = pairs_of(args)
+    every = list(map(schema.named, protocols_of(asked)))
+    count, pairs = pairs_of(asked)
     first = next(pairs)
-    networks = replace(networks_of(args), size=(first.shape[-2], first.shape[-1]))
-    cases = explain.needed(every[0], every, networks)
-    arrays = arrays_of(cases, networks, chain([first], pairs), args)
+    size = (first.shape[-2], first.shape[-1])
+    lacking = partial(why_not, networks=asked.networks, size=size)
+    cases = explain.needed(every[0], every, lacking)
+    arrays = arrays_of(cases, asked.networks, chain([first], pairs), asked)
     watched = partial(shown, title="metrics by protocol", unit="numbers", total=len(cases))
-    found = explain.explain(every[0], every, networks, arrays, watched=watched)
+    found = explain.explain(every[0], every, lacking, arrays, watched=watched)
     return [
         _section(metric, count, [one for one in found if one.case.metric == metric])
         for metric in schema.METRICS
@@ -138,19 +138,20 @@ def _place(one: Explained) -> tuple[bool, float, str]:
     )
 
 
-def protocols_of(args: Namespace) -> tuple[str, ...]:
+def protocols_of(asked: Asked) -> tuple[str, ...]:
     """Those that ship with the package, `plain` first, and a file that --protocol names."""
-    own = () if args.protocol is None or args.protocol in schema.names() else (args.protocol,)
+    own = () if asked.protocol is None or asked.protocol in schema.names() else (asked.protocol,)
     return (*schema.names(), *own)
 
 
-def write(folder: Path, sections: Sequence[Section], args: Namespace) -> list[Path]:
+def write(folder: Path, sections: Sequence[Section], asked: Asked) -> list[Path]:
     """Write the page, the picture and the tables of an explanation; return their paths.
 
     Raises UserError if the folder holds anything but an earlier explanation.
     """
-    title = f"{args.b.name} against {args.a.name}, by protocol"
-    facts = [("A, the originals", str(args.a)), ("B, the reconstructions", str(args.b))]
+    a, b = asked.pair
+    title = f"{b.name} against {a.name}, by protocol"
+    facts = [("A, the originals", str(a)), ("B, the reconstructions", str(b))]
     files = {
         PAGE: protocols.page(title, facts, sections).encode(),
         PICTURE: protocols.picture(title, sections),
@@ -167,25 +168,20 @@ def write(folder: Path, sections: Sequence[Section], args: Namespace) -> list[Pa
 # Shared
 
 
-def networks_of(args: Namespace) -> Networks:
-    choice = NetworkChoice(weights_dir=args.weights_dir, allow_unknown=args.allow_unknown_weights)
-    return Networks(choice, torch.device(args.device), Batches(args.batch_size))
-
-
 def arrays_of(
-    cases: Sequence[Case], networks: Networks, pairs: Iterable[Tensor], args: Namespace
+    cases: Sequence[Case], networks: Networks, pairs: Iterable[Tensor], asked: Asked
 ) -> Arrays:
     """The scores and features of all pairs, as `pairs_of` gives them.
 
     Raises UserError if they are not all of one size: evaluation codes stack them.
     """
     parts: dict[str, list[NDArray]] = {}
-    shape: torch.Size | None = None
-    for batch in batches(pairs, together(cases, args.batch_size)):
+    shape: Size | None = None
+    for batch in batches(pairs, together(cases, asked.batch_size)):
         if shape not in (None, batch.shape[2:]):
             sizes = " and ".join(f"{s[2]} x {s[1]}" for s in (shape, batch.shape[2:]) if s)
             raise UserError(
-                f"{args.a}: images of {sizes}: protocols are of images of one size; crop them first"
+                f"{asked.a}: images of {sizes}: protocols are of images of one size; crop them first"
             )
         shape = batch.shape[2:]
         originals, made = batch.unbind(1)

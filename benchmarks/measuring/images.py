@@ -1,6 +1,5 @@
 """The images of a folder or of an npz file, as `benchmarks.measure` reads them."""
 
-from argparse import Namespace
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.measuring.archive import Archive, is_archive
+from benchmarks.measuring.asked import OURS, Asked
 from diffae.data.fingerprint import note_of_files
 from diffae.data.readers.folder import find_images
 from diffae.data.transforms import decode, decode_plainly
@@ -16,11 +16,10 @@ from diffae.system import cli
 from diffae.system.errors import UserError
 from diffae.system.progress import shown
 
-OURS = "diffae"
 READINGS = {OURS: decode, "pytorch-fid": decode_plainly}
 
 
-def names_of(folder: Path, args: Namespace) -> tuple[str, ...]:
+def names_of(folder: Path, asked: Asked) -> tuple[str, ...]:
     """The images of a folder.
 
     Reports on stderr which files were left out, and how many images other software reads differently.
@@ -31,30 +30,30 @@ def names_of(folder: Path, args: Namespace) -> tuple[str, ...]:
     for line in found.left_out:
         cli.say(f"warning: {folder}: left out: {line}")
     files = (folder / name for name in found.names)
-    if args.reading == OURS and (note := note_of_files(files)):
+    if asked.reading == OURS and (note := note_of_files(files)):
         cli.say(f"warning: {folder}: {note}; see --reading")
     return found.names
 
 
-def images_of(path: Path, args: Namespace) -> tuple[int, Iterator[Tensor]]:
+def images_of(path: Path, asked: Asked) -> tuple[int, Iterator[Tensor]]:
     """The number of images of a folder or an npz file, and each of them: uint8 3 x H x W."""
     if path.is_file():
         archive = Archive.open(path)
         count, images = len(archive), iter(archive)
     else:
-        names = names_of(path, args)
-        count, images = len(names), (read(path / name, args) for name in names)
+        names = names_of(path, asked)
+        count, images = len(names), (read(path / name, asked) for name in names)
     return count, shown(images, str(path), "images", count)
 
 
-def reading(args: Namespace) -> list[str]:
+def reading(asked: Asked) -> list[str]:
     """A line on how images are read, if not as for the tables."""
-    return [] if args.reading == OURS else [f"images read as by {args.reading}"]
+    return [] if asked.reading == OURS else [f"images read as by {asked.reading}"]
 
 
-def read(path: Path, args: Namespace) -> Tensor:
+def read(path: Path, asked: Asked) -> Tensor:
     """uint8 3 x H x W, at the image's own size."""
-    return torch.from_numpy(np.array(READINGS[args.reading](path))).permute(2, 0, 1)
+    return torch.from_numpy(np.array(READINGS[asked.reading](path))).permute(2, 0, 1)
 
 
 def batches(images: Iterable[Tensor], batch_size: int) -> Iterator[Tensor]:
@@ -73,44 +72,46 @@ def batches(images: Iterable[Tensor], batch_size: int) -> Iterator[Tensor]:
 # Pairs
 
 
-def are_pairs(args: Namespace) -> bool:
+def are_pairs(asked: Asked) -> bool:
     """Whether A and B are folders with the same names, or npz files of as many images."""
-    packed = [is_archive(path) for path in (args.a, args.b)]
+    a, b = asked.pair
+    packed = [is_archive(path) for path in (a, b)]
     if any(packed):
-        return all(packed) and len(Archive.open(args.a)) == len(Archive.open(args.b))
-    if not (args.a.is_dir() and args.b.is_dir()):
+        return all(packed) and len(Archive.open(a)) == len(Archive.open(b))
+    if not (a.is_dir() and b.is_dir()):
         return False
     first, second = (
         {PurePosixPath(name).with_suffix("") for name in find_images(folder).names}
-        for folder in (args.a, args.b)
+        for folder in (a, b)
     )
     return first == second
 
 
-def pairs_of(args: Namespace) -> tuple[int, Iterator[Tensor]]:
+def pairs_of(asked: Asked) -> tuple[int, Iterator[Tensor]]:
     """The number of pairs of images of A and B, and each of them: uint8 2 x 3 x H x W.
 
     Two folders: files of the same name, whatever their suffix. Two npz files: images in order.
     Raises UserError if an image has no partner, or one of another size.
     """
-    packed = [path.is_file() for path in (args.a, args.b)]
+    a, b = asked.pair
+    packed = [path.is_file() for path in (a, b)]
     if all(packed):
-        first, second = Archive.open(args.a), Archive.open(args.b)
+        first, second = Archive.open(a), Archive.open(b)
         if len(first) != len(second):
             raise UserError(
-                f"{args.b}: {len(second):,} images, {args.a} has {len(first):,}: pairs are images in order"
+                f"{b}: {len(second):,} images, {a} has {len(first):,}: pairs are images in order"
             )
-        where, count = f"{args.b}: its images", len(first)
-        pairs = (_pair(a, b, where, str(args.a)) for a, b in zip(first, second, strict=True))
-        return count, shown(pairs, str(args.b), "pairs", count)
+        where, count = f"{b}: its images", len(first)
+        pairs = (_pair(x, y, where, str(a)) for x, y in zip(first, second, strict=True))
+        return count, shown(pairs, str(b), "pairs", count)
     if any(packed):
         raise UserError(
-            f"{args.b if packed[0] else args.a}: a folder has names and an npz file has none: "
+            f"{b if packed[0] else a}: a folder has names and an npz file has none: "
             "pairs need two of a kind"
         )
-    paths = _paths(args)
-    pairs = (_pair(read(a, args), read(b, args), str(b), str(a)) for a, b in paths)
-    return len(paths), shown(pairs, str(args.b), "pairs", len(paths))
+    paths = _paths(asked)
+    pairs = (_pair(read(x, asked), read(y, asked), str(y), str(x)) for x, y in paths)
+    return len(paths), shown(pairs, str(b), "pairs", len(paths))
 
 
 def _pair(a: Tensor, b: Tensor, where: str, other: str) -> Tensor:
@@ -120,10 +121,11 @@ def _pair(a: Tensor, b: Tensor, where: str, other: str) -> Tensor:
     return torch.stack([a, b])
 
 
-def _paths(args: Namespace) -> list[tuple[Path, Path]]:
+def _paths(asked: Asked) -> list[tuple[Path, Path]]:
     """Files of the same name in both folders, whatever their suffix."""
-    sides = [_by_name(folder, args) for folder in (args.a, args.b)]
-    for here, there, folder in ((sides[0], sides[1], args.b), (sides[1], sides[0], args.a)):
+    a, b = asked.pair
+    sides = [_by_name(folder, asked) for folder in asked.pair]
+    for here, there, folder in ((sides[0], sides[1], b), (sides[1], sides[0], a)):
         if alone := sorted(here.keys() - there.keys()):
             raise UserError(
                 f"{folder}: no image named {alone[0]} (of {len(alone)} without a partner): "
@@ -132,10 +134,10 @@ def _paths(args: Namespace) -> list[tuple[Path, Path]]:
     return [(path, sides[1][name]) for name, path in sides[0].items()]
 
 
-def _by_name(folder: Path, args: Namespace) -> dict[str, Path]:
+def _by_name(folder: Path, asked: Asked) -> dict[str, Path]:
     """The images of a folder by their name without the suffix."""
     images: dict[str, Path] = {}
-    for name in names_of(folder, args):
+    for name in names_of(folder, asked):
         bare = str(PurePosixPath(name).with_suffix(""))
         if bare in images:
             raise UserError(

@@ -1,6 +1,5 @@
 """Metrics of pairs of images: files of the same name in two folders."""
 
-from argparse import Namespace
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 
@@ -9,59 +8,46 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmarks.measuring.asked import Asked, described, naming_stand_in
 from benchmarks.measuring.images import batches, pairs_of, reading
-from benchmarks.measuring.networks import described, load_weights, naming_stand_in
-from benchmarks.metrics import METRICS, pixel, ssim
-from benchmarks.metrics.networks.chosen import DISTANCES, face_embedding
+from benchmarks.metrics import METRICS
 from benchmarks.metrics.networks.faces import without_face
-from benchmarks.runtime.choices import NetworkChoice
+from benchmarks.metrics.plain import PLAIN
 from diffae.system.errors import UserError
 from reports.records.metrics import published_name
 
 NAMES = {"identity": "arcface"}  # the command's name of a metric: its name in the table
 
-# The metrics without a network.
-PLAIN = {
-    "ssim": ssim.ssim,
-    "ssim_valid": ssim.ssim_valid,
-    "ms_ssim": ssim.ms_ssim,
-    "mse": pixel.mse,
-    "psnr": pixel.psnr,
-}
-
 # Images in [-1, 1], N x 3 x H x W twice -> [N], NaN for a pair in which no face is found.
 PairMetric = Callable[[Tensor, Tensor], Tensor]
 
 
-def pair_metric(metric: str, args: Namespace) -> tuple[PairMetric, str]:
+def pair_metric(metric: str, asked: Asked) -> tuple[PairMetric, str]:
     """The metric as a function of pairs of images, and the name of its network."""
     metric = NAMES.get(metric, metric)
     network = METRICS[metric].network
     if not network:
         return PLAIN[metric], METRICS[metric].title
-    if published_name(metric) == "arcface":
-        choice = NetworkChoice(
-            weights_dir=args.weights_dir, allow_unknown=args.allow_unknown_weights
-        )
-        with naming_stand_in(metric):
-            face = face_embedding(network, choice, torch.device(args.device))
-        return lambda a, b: face.compare(face(a), face(b)), described(face)
-    distance = DISTANCES[network](*load_weights(metric, args=args))
+    with naming_stand_in(metric):
+        if published_name(metric) == "arcface":
+            face = asked.networks.face_embedding(network)
+            return lambda a, b: face.compare(face(a), face(b)), described(face)
+        distance = asked.networks.perceptual_distance(network)
     return distance, described(distance)
 
 
 def measure_pairs(
     compare: Mapping[str, tuple[PairMetric, str]],
-    args: Namespace,
+    asked: Asked,
     noting: Callable[..., AbstractContextManager[None]],
 ) -> dict[str, list[str]]:
     """The lines of all given metrics; the images are read once for all.
 
     `noting(metric)` is for a block that may find that a metric cannot be measured.
     """
-    _, pairs = pairs_of(args)
+    _, pairs = pairs_of(asked)
     scores: dict[str, list[Tensor]] = {metric: [] for metric in compare}
-    for batch in batches(pairs, args.batch_size):
+    for batch in batches(pairs, asked.batch_size):
         first, second = (images.float() / 127.5 - 1 for images in batch.unbind(1))
         for metric in tuple(scores):
             with noting(metric):
@@ -71,7 +57,7 @@ def measure_pairs(
     found = {}
     for metric, parts in scores.items():
         with noting(metric):
-            told = [f"measured by: {compare[metric][1]}", *reading(args)]
+            told = [f"measured by: {compare[metric][1]}", *reading(asked)]
             found[metric] = [*told, *_averaged(metric, torch.cat(parts).double().numpy())]
     return found
 

@@ -1,6 +1,6 @@
 """Metrics between two sets of images, which the features of a network stand for."""
 
-from argparse import ArgumentTypeError, Namespace
+from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.measuring.archive import has_statistics, is_archive
+from benchmarks.measuring.asked import Asked, described, naming_stand_in
 from benchmarks.measuring.images import batches, images_of, reading
-from benchmarks.measuring.networks import described, load_weights
 from benchmarks.metrics import METRICS, kernel, manifold
 from benchmarks.metrics.frechet import (
     Moments,
@@ -24,7 +24,6 @@ from benchmarks.metrics.frechet import (
 )
 from benchmarks.metrics.frechet_jackknife import InParts, Jackknife, Side, blocks_of
 from benchmarks.metrics.manifold import Manifold
-from benchmarks.metrics.networks.chosen import FEATURES
 from benchmarks.metrics.networks.features import FeatureNetwork
 from diffae.system import cli
 from diffae.system.errors import UserError
@@ -77,7 +76,7 @@ class Compared:
     remark: str = ""
 
 
-OnFeatures = Callable[[Features, Features, Namespace], Compared]
+OnFeatures = Callable[[Features, Features, Asked], Compared]
 
 
 # ----------------------------------------------------------------------------------------------
@@ -99,16 +98,16 @@ def frechet(reference: ImageSet, samples: ImageSet) -> Compared:
     return Compared(frechet_distance(reference.moments, samples.moments))
 
 
-def _kernel(reference: Features, samples: Features, args: Namespace) -> Compared:
-    if args.subsets is not None:
-        count, size = args.subsets
+def _kernel(reference: Features, samples: Features, asked: Asked) -> Compared:
+    if asked.subsets is not None:
+        count, size = asked.subsets
         value, spread = kernel.over_subsets(reference, samples, count, size)
         over = f"{count:,} subsets of {size:,}"
         return Compared(value, f"{over}, standard deviation over them {spread:.3g}")
     return _of_kernel(kernel.between, reference, samples)
 
 
-def _cmmd(reference: Features, samples: Features, args: Namespace) -> Compared:
+def _cmmd(reference: Features, samples: Features, asked: Asked) -> Compared:
     return _of_kernel(kernel.cmmd, reference, samples)
 
 
@@ -129,8 +128,8 @@ def _standard_error(influences: Sequence[NDArray[np.float64]]) -> str:
 def _overlap(metric: str) -> OnFeatures:
     """Precision, recall, density or coverage."""
 
-    def compare(reference: Features, samples: Features, args: Namespace) -> Compared:
-        on = torch.device(args.device)
+    def compare(reference: Features, samples: Features, asked: Asked) -> Compared:
+        on = torch.device(asked.device)
         sides = (Manifold.of(torch.from_numpy(x).to(on)) for x in (reference, samples))
         overlap = manifold.OVERLAPS[metric]
         found = overlap.between(*sides)
@@ -169,37 +168,38 @@ def by_network(metrics: Iterable[str]) -> list[list[str]]:
     return list(of.values())
 
 
-def read_sets(metrics: Sequence[str], args: Namespace) -> Sets:
+def read_sets(metrics: Sequence[str], asked: Asked) -> Sets:
     """Both sets as some metrics of one network need them; the statistics of A are saved if asked for.
 
     Raises UserError if weights, images or statistics cannot be read.
     """
-    network = FEATURES[METRICS[metrics[0]].network](*load_weights(*metrics, args=args))
+    with naming_stand_in(*metrics):
+        network = asked.networks.feature_network(METRICS[metrics[0]].network)
     keep = any(family(metric) != MOMENTS for metric in metrics)
-    reference = read_set(args.a, network, keep, args)
-    if args.save is not None:
-        with writing(args.save, "choose another --save"):
-            write_statistics(args.save, reference.moments)
-    samples = None if args.b is None else read_set(args.b, network, keep, args)
+    reference = read_set(asked.a, network, keep, asked)
+    if asked.save is not None:
+        with writing(asked.save, "choose another --save"):
+            write_statistics(asked.save, reference.moments)
+    samples = None if asked.b is None else read_set(asked.b, network, keep, asked)
     return Sets(network, reference, samples)
 
 
-def measure_sets(metric: str, sets: Sets, args: Namespace) -> list[str]:
+def measure_sets(metric: str, sets: Sets, asked: Asked) -> list[str]:
     """The lines of a metric. Raises UserError if it cannot be measured on these sets."""
     reference, samples = sets.reference, sets.samples
     if samples is None:
-        return [f"{args.save}: mu, sigma and n of {reference}"]
-    found = _compared(metric, reference, samples, args)
+        return [f"{asked.save}: mu, sigma and n of {reference}"]
+    found = _compared(metric, reference, samples, asked)
     remark = f", {found.remark}" if found.remark else ""
     return [
         f"measured by: {described(sets.network)}",
-        *reading(args),
+        *reading(asked),
         f"images: {reference} and {samples}{remark}",
         f"{metric} {found.value:.8g}",
     ]
 
 
-def _compared(metric: str, reference: ImageSet, samples: ImageSet, args: Namespace) -> Compared:
+def _compared(metric: str, reference: ImageSet, samples: ImageSet, asked: Asked) -> Compared:
     if family(metric) == MOMENTS:
         return frechet(reference, samples)
     for side in (reference, samples):
@@ -208,10 +208,10 @@ def _compared(metric: str, reference: ImageSet, samples: ImageSet, args: Namespa
                 f"{side.path}: statistics hold no features, which {metric} needs; give the folder of the images"
             )
     assert reference.features is not None and samples.features is not None
-    return ON_FEATURES[family(metric)](reference.features, samples.features, args)
+    return ON_FEATURES[family(metric)](reference.features, samples.features, asked)
 
 
-def read_set(path: Path, network: FeatureNetwork, keep: bool, args: Namespace) -> ImageSet:
+def read_set(path: Path, network: FeatureNetwork, keep: bool, asked: Asked) -> ImageSet:
     """The images of a folder or an npz file, or statistics. With `keep`, the features of images are
     held: n x d x 4 bytes.
 
@@ -219,8 +219,8 @@ def read_set(path: Path, network: FeatureNetwork, keep: bool, args: Namespace) -
     """
     if path.suffix == ".npz" and not (is_archive(path) and (keep or not has_statistics(path))):
         return ImageSet(path, summed=_statistics(path, network))
-    count, images = images_of(path, args)
-    rows = (row for batch in batches(images, args.batch_size) for row in network(batch).cpu())
+    count, images = images_of(path, asked)
+    rows = (row for batch in batches(images, asked.batch_size) for row in network(batch).cpu())
     if keep:
         row = np.dtype((np.float32, network.dim))
         return ImageSet(path, features=np.fromiter(rows, row, count))

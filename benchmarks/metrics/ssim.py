@@ -32,8 +32,6 @@ RADIUS, SIGMA = 5, 1.5
 POWERS, SMALLEST = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333), 161
 K1, K2 = 0.01, 0.03
 GAUSSIAN, UNIFORM = "gaussian 11", "uniform 7"
-# How `ssim` is described in a protocol.
-DESCRIBED = "11 x 11 Gaussian, sigma 1.5, zero padding, range [0, 1]"
 ZERO, REFLECT, VALID = "zero", "reflect", "valid"
 
 

@@ -8,6 +8,7 @@ run.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -167,7 +168,7 @@ def _counts(context: Context, system: System) -> Iterator[Measurement]:
     for verb in verbs(system) if parts else ():
         for steps in verb.steps(system, context.sizes(Sizes).steps):
             found = _once(cell, system, "calls", verb, steps, called)
-            taken = {"steps": steps, "solver": solver_of(system, steps)}
+            taken: dict[str, Any] = {"steps": steps, "solver": solver_of(system, steps)}
             row = partial(cell.row, "network_calls", setting=verb.name, n=1, **taken)
             yield Measurement([found], lambda found, row=row: [row(float(found["calls"][0]))])
 
@@ -196,8 +197,10 @@ def times(context: Context, system: System) -> Iterator[Measurement]:
 
     for verb in verbs(system):
         (steps,) = verb.steps(system, (sizes.timed_steps,))
-        fields, taken = setup | {"steps": steps}, {"steps": steps, "solver": solver_of(system, steps)}
-        cell = Cell(context, TIMES, system, setting=verb.name, split="", fields=fields)
+        taken: dict[str, Any] = {"steps": steps, "solver": solver_of(system, steps)}
+        cell = Cell(
+            context, TIMES, system, setting=verb.name, split="", fields={**setup, "steps": steps}
+        )
         found = _once(cell, system, "times", verb, steps, measured, sizes.batch)
         row = partial(cell.row, n=sizes.batch, of_machine=True, **taken)
         yield Measurement([found], partial(_of_machine, row))

@@ -19,7 +19,7 @@ from benchmarks.core.measurement import Cell, Measurement
 from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, Timestep
 from benchmarks.core.store import Arrays, Computation
-from benchmarks.metrics import pixel, ssim
+from benchmarks.metrics.plain import DESCRIBED, PLAIN
 from benchmarks.systems.protocol.base import PREDICT_X0, SEMANTIC, System
 from benchmarks.systems.protocol.parts import index
 from diffae.diffusion import noise
@@ -69,7 +69,7 @@ def _cell(context: Context, system: System, images: Selection, t: int) -> Cell:
         "t": t,
         "semantic": "of the image itself" if SEMANTIC in system.capabilities else None,
         "x_0": "clipped to [-1, 1]",
-        "ssim": ssim.DESCRIBED,
+        "ssim": DESCRIBED["ssim"],
     }
     return Cell(context, TABLE, system, setting=f"t = {t}", n=len(images), fields=fields)
 
@@ -89,11 +89,8 @@ def _predicted(cell: Cell, system: System, images: Selection) -> Computation:
         given = None if codes is None else index(codes, positions)
         x_t = system.add_noise(given_to, t, eps)
         output = context.resized(system.predict_x0(x_t, t, given).cpu())
-        return {
-            "mse": pixel.mse(output, originals).numpy(),
-            "ssim": ssim.ssim(output, originals).numpy(),
-            "preview": preview(positions, output, PREVIEW),
-        }
+        scores = {name: PLAIN[name](output, originals).numpy() for name in METRICS}
+        return scores | {"preview": preview(positions, output, PREVIEW)}
 
     return cell.computation("denoising", f"predict x_0 at t = {t}", images, compute)
 

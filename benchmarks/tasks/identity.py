@@ -244,9 +244,7 @@ def _by_size(
             yield from identity_kept(of, seen, face, values[inside])
 
 
-def captions(
-    attribute: str, strengths: Sequence[float], present: np.ndarray
-) -> dict[str, Any]:
+def captions(attribute: str, strengths: Sequence[float], present: np.ndarray) -> dict[str, Any]:
     """Captions of a sheet of faces, their reconstructions and their edits by each of `strengths`.
 
     `present` [N] says whether each face has the attribute, and so in which direction it is edited.

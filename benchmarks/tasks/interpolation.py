@@ -28,7 +28,6 @@ from benchmarks.systems.protocol.base import (
     DECODE,
     ENCODE,
     SEMANTIC,
-    STOCHASTIC,
     Code,
     System,
     parts_of,

@@ -98,9 +98,7 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
         raise NotAvailable(reason)
     # the samples of `unconditional`, so that they are drawn once
     sizes, latents = context.sizes(SampleSizes), SAMPLE_LATENTS in system.capabilities
-    at = Solved.of(
-        context, system, sizes.solver, sizes.steps[-1], inverts=False, latents=latents
-    )
+    at = Solved.of(context, system, sizes.solver, sizes.steps[-1], inverts=False, latents=latents)
     searched, training = spaces(context), _training(context, system)
     real = [(space.real(_train(context)), space.real(_held_out(context))) for space in searched]
 
@@ -114,7 +112,12 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
                 sides = (quantile_and_stderr(one["distance"], q) for one in (ours, theirs))
                 found = ratio_and_stderr(*sides)
                 none = "held-out images are at distance 0: no ratio"
-                yield _row(cell if found[0] is not None else cell.but(note=none), space.ratio, setting, found)
+                yield _row(
+                    cell if found[0] is not None else cell.but(note=none),
+                    space.ratio,
+                    setting,
+                    found,
+                )
             if space is searched[0]:
                 _save_nearest(cell, at, ours)
 
@@ -182,7 +185,7 @@ def neighbours(context: Context, space: Space, queries: np.ndarray, corpus: np.n
 
 
 def _cell(context: Context, space: Space, taken: Taken, n: int, **given: str) -> Cell:
-    fields = {"train_n": len(_train(context)), "test_n": len(_held_out(context))}
+    fields: dict[str, Any] = {"train_n": len(_train(context)), "test_n": len(_held_out(context))}
     fields |= {"distance": "Euclidean, to the nearest training image", **space.protocol}
     return Cell(context, TABLE, taken, n=n, split="", fields=fields, **given)
 
@@ -192,9 +195,7 @@ def _quantiles(cell: Cell, metric: str, distance: np.ndarray) -> Iterator[Record
         yield _row(cell, metric, setting, quantile_and_stderr(distance, q))
 
 
-def _row(
-    cell: Cell, metric: str, setting: str, found: tuple[float | None, float | None]
-) -> Record:
+def _row(cell: Cell, metric: str, setting: str, found: tuple[float | None, float | None]) -> Record:
     value, stderr = found
     few = value is not None and stderr is None
     unknown = f"no error: too few images for that of a {setting}" if few else ""

@@ -32,6 +32,7 @@ from probes import LinearProbe, influences, summarise, top_hits
 from probes.scores import AttributeScore
 from reports.records.record import Record
 from reports.records.specs import TableSpec
+from reports.records.uncertainty import UNKNOWN
 
 TABLE = "section5.3_probe"
 LISTED = 40  # exclusive classes with rows of their own, at most; of more only the means have rows
@@ -58,9 +59,7 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     yield Measurement([], reduce)
 
 
-def _scores(
-    cell: Cell, probe: LinearProbe, features: Tensor, test: Selection
-) -> Iterator[Record]:
+def _scores(cell: Cell, probe: LinearProbe, features: Tensor, test: Selection) -> Iterator[Record]:
     names, logits = cell.context.dataset.attribute_names, probe.logits(features).numpy()
     summary = summarise(logits, test.labels, names)
     scores, row = summary.attributes, partial(_row, cell, test)
@@ -96,8 +95,9 @@ def _row(
     moved: np.ndarray,
     note: str = "",
 ) -> Record:
-    known, of = np.isfinite(value), {"setting": setting, "n": len(test), "note": note}
-    return cell.row(metric, value, test.uncertainty(moved), **of) if known else cell.row(metric, None, **of)
+    here, known = cell.but(setting=setting, note=note), np.isfinite(value)
+    error = test.uncertainty(moved) if known else UNKNOWN
+    return here.row(metric, value if known else None, error, n=len(test))
 
 
 def _of_each(

@@ -7,6 +7,7 @@ the latent DDIM.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -127,9 +128,7 @@ def _autoencoded(at: Solved, references: Sequence[Side]) -> Measurement:
                 yield replace(row, reference=True)
 
     described = context.codes.described()
-    found = cell.computation(
-        "autoencoded", "autoencoding", images, compute, features=described
-    )
+    found = cell.computation("autoencoded", "autoencoding", images, compute, features=described)
     return Measurement([found], reduce)
 
 
@@ -207,7 +206,10 @@ def _rows(cell: Cell, network: FeatureNetwork, ours: Side, reference: Side) -> I
     sizes = cell.context.sizes(Sizes)
 
     def of(table: str, ours: Side, reference: Side) -> Cell:
-        fields = {"reference_split": sizes.reference_split, "reference_n": len(reference)}
+        fields: dict[str, Any] = {
+            "reference_split": sizes.reference_split,
+            "reference_n": len(reference),
+        }
         fields |= {"reference_without": None, "autoencoding_split": None}
         fields |= {**cell.fields, **network.describe()}
         return cell.but(table=table, n=len(ours), fields=fields)

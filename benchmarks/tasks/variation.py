@@ -83,7 +83,9 @@ def _varied(
         first, columns = groups * draws, []
         for k in range(draws):
             z_of, x_T_of = (first, first + k) if varies == VARY_X_T else (first + k, first)
-            columns.append(at.decode(at.random(index(semantic, z_of), images.order[x_T_of].tolist())))
+            columns.append(
+                at.decode(at.random(index(semantic, z_of), images.order[x_T_of].tolist()))
+            )
         decodes = torch.stack(columns)
         return {
             metric: ring_distance(decodes, distance).cpu().numpy(),

@@ -4,9 +4,9 @@ They are those asked for, or else the published ones if their weights are presen
 under their own names.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,12 +34,13 @@ from benchmarks.metrics.networks.vision_transformers import (
 from benchmarks.runtime.batches import Batches
 from benchmarks.runtime.choices import NetworkChoice
 from benchmarks.runtime.errors import NotAvailable
+from diffae.system.errors import UserError
 from reports.records.metrics import DLIB, EFFNET
 
-N = TypeVar("N", PerceptualDistance, FeatureNetwork)
+N = TypeVar("N", PerceptualDistance, FeatureNetwork, FaceEmbedding)
 
 # By the names of their weights.
-FEATURES: dict[str, Callable[[Path, torch.device], FeatureNetwork]] = {
+FEATURES: dict[str, Callable[..., FeatureNetwork]] = {
     "inception": inception,
     EFFNET: efficientnet_lite0,
     "dinov2_vitl14": dinov2_vitl14,
@@ -53,48 +54,66 @@ DISTANCES: dict[str, Callable[[Path, torch.device], PerceptualDistance]] = {
 }
 
 
-def face_embedding(name: str, choice: NetworkChoice, device: torch.device) -> FaceEmbedding:
-    """The face embedding with the weights of that name, verified.
-
-    Raises UserError if they are missing.
-    """
-
-    def path(of: str) -> Path:
-        return weights.load_path(of, choice.weights_dir, choice.allow_unknown)
-
-    if name == PORTRAITS:
-        return id_portraits(PACKAGED, device)
-    if name == DLIB:
-        return dlib_faces(path(DLIB), path(LANDMARKS))
-    return arcface(path(name), device)
-
-
 @dataclass
-class MetricNetworks:
-    """The metric networks, each loaded at its first use.
+class Networks:
+    """Metric networks by the names of their weights, each loaded and verified at its first use.
 
-    `dataset` is the name of the data: for the portraits there is a face embedding of our own.
+    The methods raise UserError if the weights are missing, or left out by `choice`.
     """
 
     choice: NetworkChoice
     device: torch.device
-    dataset: str
     batches: Batches = field(default_factory=Batches)
+    _loaded: dict[tuple[str, ...], Any] = field(default_factory=dict, init=False, repr=False)
+
+    def feature_network(self, name: str, *how: str) -> FeatureNetwork:
+        """`how` are the resize and the dtype of an Inception that is not FID's."""
+        load = partial(FEATURES[name], self._path(name), self.device)
+        return self._once((name, *how), lambda: load(*how))
+
+    def perceptual_distance(self, name: str) -> PerceptualDistance:
+        path = self._path(name)
+        return self._once((name, "pairs"), lambda: DISTANCES[name](path, self.device))
+
+    def face_embedding(self, name: str) -> FaceEmbedding:
+        if name == PORTRAITS:
+            return self._once((name,), lambda: id_portraits(PACKAGED, self.device))
+        if name == DLIB:
+            paths = self._path(DLIB), self._path(LANDMARKS)
+            return self._once((name,), lambda: dlib_faces(*paths))
+        path = self._path(name)
+        return self._once((name,), lambda: arcface(path, self.device))
+
+    def _path(self, name: str) -> Path:
+        if self.choice.stand_ins and name != EFFNET:
+            raise UserError(f"{name}: --stand-ins leaves its weights out")
+        return weights.load_path(name, self.choice.weights_dir, self.choice.allow_unknown)
+
+    def _once(self, key: tuple[str, ...], load: Callable[[], N]) -> N:
+        if key not in self._loaded:
+            self._loaded[key] = load()
+        return replace(self._loaded[key], batches=self.batches)
 
     def _has(self, name: str) -> bool:
-        """Whether the run may use the weights of that name and they are present."""
+        """Whether the weights of that name may be used and are present."""
         if self.choice.stand_ins and name != EFFNET:
             return False
         return weights.find(name, self.choice.weights_dir) is not None
 
-    def _load(self, name: str, of: Mapping[str, Callable[[Path, torch.device], N]]) -> N:
-        path = weights.load_path(name, self.choice.weights_dir, self.choice.allow_unknown)
-        return replace(of[name](path, self.device), batches=self.batches)
+
+@dataclass
+class MetricNetworks(Networks):
+    """The metric networks of a run.
+
+    `dataset` is the name of the data: for the portraits there is a face embedding of our own.
+    """
+
+    dataset: str = ""
 
     @cached_property
     def perceptual(self) -> PerceptualDistance:
         """LPIPS if AlexNet's weights are found, else its stand-in; `metric_name` says which."""
-        return self._load("alexnet" if self._has("alexnet") else EFFNET, DISTANCES)
+        return self.perceptual_distance("alexnet" if self._has("alexnet") else EFFNET)
 
     @cached_property
     def path_distance(self) -> PerceptualDistance:
@@ -104,7 +123,7 @@ class MetricNetworks:
         """
         if not self._has("vgg16"):
             return self.perceptual.in_float64()
-        return self._load("vgg16", DISTANCES).in_float64()
+        return self.perceptual_distance("vgg16").in_float64()
 
     @cached_property
     def features(self) -> tuple[FeatureNetwork, ...]:
@@ -114,7 +133,7 @@ class MetricNetworks:
         under that of the first.
         """
         default = "inception" if self._has("inception") else EFFNET
-        return tuple(self._load(name, FEATURES) for name in self.choice.features or (default,))
+        return tuple(map(self.feature_network, self.choice.features or (default,)))
 
     @property
     def feature_dim(self) -> int:
@@ -143,7 +162,7 @@ class MetricNetworks:
                 f"no face recognition weights: {weights.how_to_get(DLIB)} for id_dlib, or for ArcFace "
                 f"{weights.how_to_get('arcface')} (the packaged embedding knows only the data set {PORTRAITS!r})"
             )
-        return replace(face_embedding(name, self.choice, self.device), batches=self.batches)
+        return self.face_embedding(name)
 
     def describe(self) -> dict[str, Any]:
         """A description of every network, its weights by hash; it is part of a run folder's identity."""

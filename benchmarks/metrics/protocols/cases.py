@@ -10,7 +10,7 @@ Cases that agree in all that they compute share their arrays.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import cached_property
 from math import lcm
 from typing import Any, Literal
@@ -20,19 +20,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks import weights
 from benchmarks.metrics.frechet_jackknife import Side, blocks_of
 from benchmarks.metrics.frechet_pairs import paired_jackknife
-from benchmarks.metrics.networks.chosen import DISTANCES
+from benchmarks.metrics.networks.chosen import Networks
 from benchmarks.metrics.networks.features import FeatureNetwork
-from benchmarks.metrics.networks.inception import inception
 from benchmarks.metrics.networks.perceptual import PerceptualDistance
 from benchmarks.metrics.protocols import pairs
 from benchmarks.metrics.protocols.pixels import of_side
 from benchmarks.metrics.protocols.schema import METRICS, Protocol
 from benchmarks.metrics.ssim import too_small_for
-from benchmarks.runtime.batches import Batches
-from benchmarks.runtime.choices import NetworkChoice
 from diffae.system.errors import UserError
 
 # Fields that say which images are measured, not how; and those of the average over images.
@@ -96,56 +92,28 @@ def cases_of(protocols: Iterable[Protocol], metrics: Iterable[str] = METRICS) ->
     return [Case(m, p) for p in protocols for m in metrics if getattr(p, m) is not None]
 
 
-@dataclass
-class Networks:
-    """The networks of cases, each loaded at its first use; `size` is the images' height and width."""
+def network_of(case: Case, networks: Networks) -> PerceptualDistance | FeatureNetwork | None:
+    """The network of a case, None without any. Raises UserError if its weights are missing."""
+    protocol = case.protocol
+    if case.metric == "rfid" and protocol.rfid is not None:
+        return networks.feature_network("inception", protocol.rfid.resize, protocol.rfid.dtype)
+    if case.metric == "lpips" and protocol.lpips is not None:
+        return networks.perceptual_distance(protocol.lpips.trunk)
+    return None
 
-    choice: NetworkChoice
-    device: torch.device
-    batches: Batches = field(default_factory=Batches)
-    size: tuple[int, int] | None = None
-    _loaded: dict[Any, Any] = field(default_factory=dict)
 
-    def perceptual(self, trunk: str) -> PerceptualDistance:
-        """LPIPS. Raises UserError if the trunk's weights are missing."""
-        if trunk not in self._loaded:
-            self._loaded[trunk] = DISTANCES[trunk](self._path(trunk), self.device)
-        return replace(self._loaded[trunk], batches=self.batches)
-
-    def inception(self, resize: str, dtype: str) -> FeatureNetwork:
-        """FID's network. Raises UserError if its weights are missing."""
-        if (resize, dtype) not in self._loaded:
-            found = inception(self._path("inception"), self.device, resize, dtype)
-            self._loaded[resize, dtype] = replace(found, batches=self.batches)
-        return self._loaded[resize, dtype]
-
-    def _path(self, name: str) -> Any:
-        if self.choice.stand_ins:
-            raise UserError(f"{name}: --stand-ins leaves its weights out")
-        return weights.load_path(name, self.choice.weights_dir, self.choice.allow_unknown)
-
-    def of(self, case: Case) -> PerceptualDistance | FeatureNetwork | None:
-        """The network of a case, None without any. Raises UserError if its weights are missing."""
-        if case.metric == "rfid":
-            assert case.protocol.rfid is not None
-            return self.inception(case.protocol.rfid.resize, case.protocol.rfid.dtype)
-        if case.metric == "lpips":
-            assert case.protocol.lpips is not None
-            return self.perceptual(case.protocol.lpips.trunk)
-        return None
-
-    def lacking(self, case: Case) -> str:
-        """Why the case cannot be computed, of images of this size too; "" if it can."""
-        try:
-            network = self.of(case)
-        except UserError as error:
-            return str(error)
-        if self.size is None:
-            return ""
-        if isinstance(network, PerceptualDistance):
-            return network.too_small(*self.size)
-        ssim = case.protocol.ssim if case.metric == "ssim" else None
-        return too_small_for(ssim.window, ssim.padding, *self.size) if ssim else ""
+def why_not(case: Case, networks: Networks, size: tuple[int, int] | None = None) -> str:
+    """Why the case cannot be computed, of images of this height and width too; "" if it can."""
+    try:
+        network = network_of(case, networks)
+    except UserError as error:
+        return str(error)
+    if size is None:
+        return ""
+    if isinstance(network, PerceptualDistance):
+        return network.too_small(*size)
+    ssim = case.protocol.ssim if case.metric == "ssim" else None
+    return too_small_for(ssim.window, ssim.padding, *size) if ssim else ""
 
 
 def together(cases: Iterable[Case], batch_size: int) -> int:
@@ -165,7 +133,7 @@ def compute(cases: Iterable[Case], networks: Networks, made: Tensor, originals: 
     """
     found: Arrays = {}
     for case in cases:
-        network = networks.of(case)
+        network = network_of(case, networks)
         if isinstance(network, FeatureNetwork):
             for side, images in ((MADE, made), (ORIGINAL, originals)):
                 if (key := case.features_key(side)) not in found:

@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.metrics import METRICS as METRICS_TABLE
-from benchmarks.metrics.protocols.cases import Case, Measured, Networks, equal_pairs, measured
+from benchmarks.metrics.protocols.cases import Case, Measured, equal_pairs, measured
 from benchmarks.metrics.protocols.schema import METRICS, Protocol
 from diffae.system.files import read_toml
 
+Lacking = Callable[[Case], str]  # why a case cannot be computed; "" if it can
 WORDS = read_toml(Path(__file__).with_name("words.toml"))
 
 
@@ -99,8 +100,8 @@ class Explained:
         return sorted(shown, key=lambda cause: -sizes[cause])
 
 
-def needed(start: Protocol, protocols: Sequence[Protocol], networks: Networks) -> list[Case]:
-    """Every case that explaining takes and that has its networks, each computation once."""
+def needed(start: Protocol, protocols: Sequence[Protocol], lacking: Lacking) -> list[Case]:
+    """Every case that explaining takes and that lacks nothing, each computation once."""
     every: dict[str, Case] = {}
     for metric in METRICS:
         if getattr(start, metric) is None:
@@ -108,7 +109,7 @@ def needed(start: Protocol, protocols: Sequence[Protocol], networks: Networks) -
         first = Case(metric, start)
         for case in (first, *(s.after for s in _all_steps(first, protocols))):
             every.setdefault(case.key, case)
-    return [case for case in every.values() if not networks.lacking(case)]
+    return [case for case in every.values() if not lacking(case)]
 
 
 def _all_steps(first: Case, protocols: Sequence[Protocol]) -> Iterator[Step]:
@@ -120,7 +121,7 @@ def _all_steps(first: Case, protocols: Sequence[Protocol]) -> Iterator[Step]:
 def explain(
     start: Protocol,
     protocols: Sequence[Protocol],
-    networks: Networks,
+    lacking: Lacking,
     arrays: Mapping[str, NDArray],
     blocks: NDArray[np.int64] | None = None,
     watched: Callable[[Sequence[Case]], Iterable[Case]] = iter,
@@ -130,7 +131,7 @@ def explain(
     `arrays` are those of `needed`, and `blocks` as `measured` takes them. `watched` iterates over
     cases while their numbers are computed.
     """
-    cases = needed(start, protocols, networks)
+    cases = needed(start, protocols, lacking)
     numbers = Numbers(cases, arrays, {c.key: measured(c, arrays, blocks) for c in watched(cases)})
     found: list[Explained] = []
     for metric in METRICS:
@@ -138,7 +139,7 @@ def explain(
             continue
         first = Case(metric, start)
         lines = [
-            _explained(first, protocol, numbers, networks)
+            _explained(first, protocol, numbers, lacking)
             for protocol in protocols
             if getattr(protocol, metric) is not None
         ]
@@ -170,10 +171,10 @@ class Numbers:
         return {case.key: measured(case, kept) for case in some}, int(equal.sum())
 
 
-def _explained(first: Case, protocol: Protocol, numbers: Numbers, networks: Networks) -> Explained:
+def _explained(first: Case, protocol: Protocol, numbers: Numbers, lacking: Lacking) -> Explained:
     case, known = Case(first.metric, protocol), numbers.of_all
     if case.key not in known:
-        return Explained(case, None, networks.lacking(case), None, ())
+        return Explained(case, None, lacking(case), None, ())
     here = known[case.key]
     if here.reason:
         return Explained(case, None, here.reason, None, ())

@@ -89,8 +89,8 @@ def _cell(codes: Codes, table: str, **fields: Any) -> Cell:
     about = {"training": len(codes.training), "x_T": "random", **fields}
     if isinstance(source := getattr(codes.at.system, "source", None), Path):
         about["checkpoint"] = names_of(source)
-    given = {"split": codes.images.split, "n": len(codes.images), "fields": about}
-    return Cell(codes.at.context, table, codes.at, **given)
+    split, n = codes.images.split, len(codes.images)
+    return Cell(codes.at.context, table, codes.at, split=split, n=n, fields=about)
 
 
 def _row(cell: Cell, move: str) -> Cell:
@@ -167,9 +167,7 @@ def _distances(
 
 def published(row: Record, cell: Cell) -> Record:
     """The row with the published iFID beside it; those are of codes on a great circle."""
-    if cell.setting != SPHERICAL or cell.protocol is None:
-        return row
-    return attach(row, cell.protocol.fields)
+    return attach(row, cell.protocol_fields) if cell.setting == SPHERICAL else row
 
 
 def _robustness(codes: Codes, sizes: Sizes) -> Measurement:

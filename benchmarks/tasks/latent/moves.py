@@ -149,7 +149,9 @@ class Codes:
         return training.mean(0), training.std(0)
 
 
-def decoded(cell: Cell, codes: Codes, moves: Mapping[str, Move], score: Score, **more: Any) -> Computation:
+def decoded(
+    cell: Cell, codes: Codes, moves: Mapping[str, Move], score: Score, **more: Any
+) -> Computation:
     """The scores of what is decoded from the codes after each of `moves`: "MOVE SCORE", [N, ...].
 
     Each image has the x_T of its index. `score` takes the images of moved codes and those of the
@@ -165,7 +167,8 @@ def decoded(cell: Cell, codes: Codes, moves: Mapping[str, Move], score: Score, *
             return at.decode(at.random(moved, indices))
 
         unmoved = made(codes.unmoved(positions))
-        found, rows = {}, [images.batch(positions), unmoved]
+        found: Arrays = {}
+        rows = [images.batch(positions), unmoved]
         for name, move in moves.items():
             if name != UNMOVED:
                 rows.append(made(move(positions)))

@@ -6,7 +6,7 @@ images themselves (crop, posterior, reference) is a note where the run has it ot
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,11 @@ from benchmarks.metrics.protocols import schema
 from benchmarks.metrics.protocols.cases import (
     Case,
     Measured,
-    Networks,
     cases_of,
     compute,
     measured,
+    network_of,
+    why_not,
 )
 from benchmarks.metrics.protocols.explain import Explained, explain, needed
 from benchmarks.metrics.protocols.published import attach, names_of
@@ -44,10 +45,9 @@ class ByProtocol:
 
     context: Context
 
-    @cached_property
-    def networks(self) -> Networks:
-        of, side = self.context.networks, self.context.dataset.image_size
-        return Networks(of.choice, of.device, of.batches, (side, side))
+    def lacking(self, case: Case) -> str:
+        side = self.context.dataset.image_size
+        return why_not(case, self.context.networks, (side, side))
 
     @cached_property
     def protocols(self) -> list[schema.Protocol]:
@@ -57,9 +57,9 @@ class ByProtocol:
     def cases(self) -> list[Case]:
         """What is computed: each case once, and not those whose network is missing."""
         if self.context.explain:
-            return needed(self.protocols[0], self.protocols, self.networks)
+            return needed(self.protocols[0], self.protocols, self.lacking)
         every = {case.key: case for case in cases_of(self.protocols) if _reason(case) == ""}
-        return [case for case in every.values() if not self.networks.lacking(case)]
+        return [case for case in every.values() if not self.lacking(case)]
 
     @property
     def key(self) -> dict[str, Any]:
@@ -69,7 +69,7 @@ class ByProtocol:
         return {"protocols": described, **as_decoded} if described else {}
 
     def _network(self, case: Case) -> Mapping[str, Any]:
-        network = self.networks.of(case)
+        network = network_of(case, self.context.networks)
         return {} if network is None else network.describe()
 
     @property
@@ -85,7 +85,7 @@ class ByProtocol:
         found: Arrays = {}
         for clamped, images in ((True, made), (False, as_decoded)):
             cases = [case for case in self.cases if case.clamped == clamped]
-            found |= compute(cases, self.networks, images, to_uint8(originals))
+            found |= compute(cases, self.context.networks, images, to_uint8(originals))
         return found
 
     def records(self, at: Solved, images: Selection, arrays: Arrays) -> Iterator[Record]:
@@ -98,35 +98,35 @@ class ByProtocol:
             return measured(case, arrays, blocks)
 
         if self.context.explain:
-            found = explain(self.protocols[0], self.protocols, self.networks, arrays, blocks)
+            found = explain(self.protocols[0], self.protocols, self.lacking, arrays, blocks)
         else:
             found = [self._plainly(case, number) for case in cases_of(self.protocols)]
         for one in found:
             yield self._record(at, images, one)
 
     def _plainly(self, case: Case, number: Callable[[Case], Measured]) -> Explained:
-        reason = _reason(case) or self.networks.lacking(case)
+        reason = _reason(case) or self.lacking(case)
         found = None if reason else number(case)
         return Explained(case, found, found.reason if found else reason, None, ())
 
     def _record(self, at: Solved, images: Selection, one: Explained) -> Record:
         case, found, protocol, split = one.case, one.found, one.case.protocol, images.split
         reason = _reason(case) or one.reason
-        fields = {"by": protocol.name, "split": split, **protocol.describe(case.metric)}
+        fields: dict[str, Any] = {
+            "by": protocol.name,
+            "split": split,
+            **protocol.describe(case.metric),
+        }
         fields |= self._network_of(one)
         if isinstance(source := getattr(at.system, "source", None), Path):
             fields["checkpoint"] = names_of(source)
-        of = {"setting": protocol.name, "split": split, "n": len(images), "fields": fields}
-        cell = Cell(self.context, BY_PROTOCOL, at, **of)
+        of = Cell(self.context, BY_PROTOCOL, at, setting=protocol.name, split=split, n=len(images))
+        cell = of.also(**fields)
         said = [] if reason else [*_causes(one), *_departures(case, at.system, self.context)]
-        known = found is not None and not reason
-        row = cell.row(
-            _metric(case),
-            found.value if known else None,
-            _uncertainty(found, images) if known else (),
-            note="; ".join(said) or reason,
-        )
-        return attach(row, cell.protocol.fields)
+        row = partial(cell.row, _metric(case), note="; ".join(said) or reason)
+        known = None if reason else found
+        made = row(None) if known is None else row(known.value, _uncertainty(known, images))
+        return attach(made, cell.protocol_fields)
 
     def _network_of(self, one: Explained) -> Mapping[str, Any]:
         return {} if one.found is None else self._network(one.case)

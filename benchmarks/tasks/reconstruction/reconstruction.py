@@ -9,7 +9,7 @@ their codebooks.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,8 +26,9 @@ from benchmarks.core.measurement import Cell, Measurement, Solved
 from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, InvertingSolver, Split, Steps
 from benchmarks.core.store import CHUNK, Arrays, Computation
-from benchmarks.metrics import pixel, ssim
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Side
+from benchmarks.metrics.plain import DESCRIBED, PLAIN
+from benchmarks.metrics.ssim import too_small
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, Code, System
 from benchmarks.systems.protocol.checked import cut, join
 from benchmarks.tasks.reconstruction.by_protocol import SPEC as BY_PROTOCOL
@@ -146,9 +147,9 @@ def _reconstructed(
 ) -> Measurement:
     """The numbers of one way. The first few reconstructions of Table 1 are added to `shown`."""
     context, at, first_table = way.at.context, way.at, TABLE1 in way.tables
-    split = {"split": images.split}
-    cell = Cell(context, "", at, setting=way.setting, n=len(images), **split)
-    cell = cell.also(x_T=way.setting, **split)
+    fields = {"x_T": way.setting, "split": images.split}
+    of = {"setting": way.setting, "n": len(images)}
+    cell = Cell(context, "", at, split=images.split, fields=fields).but(**of)
     keeps = first_table and context.images is not None
     found = replace(_scores(cell, way, images, by_protocol, keeps), without=(KEPT,))
 
@@ -178,15 +179,12 @@ def _scores(
     """
     context, at, first_table = cell.context, way.at, TABLE1 in way.tables
     perceptual, side = context.networks.perceptual, context.dataset.image_size
-    of_scales = {"ms_ssim": ssim.ms_ssim} if first_table and not ssim.too_small(side, side) else {}
-    scores = {
-        "ssim": ssim.ssim,
-        "ssim_valid": ssim.ssim_valid,
+    scores: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+        **PLAIN,
         perceptual.metric_name: perceptual,
-        "mse": pixel.mse,
-        "psnr": pixel.psnr,
-        **of_scales,
     }
+    if not first_table or too_small(side, side):
+        del scores["ms_ssim"]
     more: dict[str, Any] = {"scores": list(scores), "perceptual": perceptual.describe()}
     more |= {"features": context.codes.described()} if first_table else {}
     more |= {KEPT: "uint8"} if keeps else {}
@@ -216,9 +214,7 @@ def _rows(cell: Cell, images: Selection, scores: Arrays) -> Iterator[Record]:
     context, system, setting, table = cell.context, cell.system, cell.setting, cell.table
     perceptual = context.networks.perceptual
     of_images = cell.also(
-        ssim=ssim.DESCRIBED,
-        ssim_valid="11 x 11 Gaussian, sigma 1.5, valid windows, range [0, 1] (piq, no downsampling)",
-        **perceptual.describe(),
+        ssim=DESCRIBED["ssim"], ssim_valid=DESCRIBED["ssim_valid"], **perceptual.describe()
     )
     assert system is not None
     sizes = _sizes(context, system, setting)
@@ -249,11 +245,11 @@ def _of_table1(cell: Cell, images: Selection, scores: Arrays) -> Iterator[Record
         names = {metric: seen_through(metric, network.network) for metric in PAIRED}
         yield from paired_rows(of, names, decoded, originals)
         yield from overlap_rows(of, network, OVERLAP, decoded, originals)
-    of = cell.also(ms_ssim="5 scales, 11 x 11 Gaussian, sigma 1.5, valid windows")
+    of = cell.also(ms_ssim=DESCRIBED["ms_ssim"])
     if "ms_ssim" in scores:
         yield from of.means(images, {"ms_ssim": scores["ms_ssim"]})
     else:
-        yield of.row("ms_ssim", None, note=ssim.too_small(side, side))
+        yield of.row("ms_ssim", None, note=too_small(side, side))
 
 
 def _sizes(context: Context, system: System, setting: str) -> dict[str, float]:

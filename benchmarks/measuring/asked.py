@@ -1,30 +1,49 @@
-"""The networks of metrics that `benchmarks.measure` was asked for."""
+"""What `benchmarks.measure` is asked for, and the networks that it takes."""
 
-from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import torch
 
-from benchmarks import weights
 from benchmarks.metrics import METRICS
+from benchmarks.metrics.networks.chosen import Networks
 from benchmarks.metrics.networks.faces import FaceEmbedding
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.networks.perceptual import PerceptualDistance
+from benchmarks.runtime.batches import Batches
+from benchmarks.runtime.choices import NetworkChoice
 from diffae.system.errors import UserError
 from reports.records.metrics import alternatives
 
+OURS = "diffae"  # the name of our way of reading images
 
-def load_weights(*metrics: str, args: Namespace) -> tuple[Path, torch.device]:
-    """The file of the weights of these metrics' one network, and the device.
 
-    Raises UserError, naming the stand-ins, if the file is missing.
-    """
-    with naming_stand_in(*metrics):
-        network = METRICS[metrics[0]].network
-        path = weights.load_path(network, args.weights_dir, args.allow_unknown_weights)
-    return path, torch.device(args.device)
+@dataclass(frozen=True)
+class Asked:
+    """The options of the command; `b` is None where the statistics of `a` are saved alone."""
+
+    a: Path
+    b: Path | None = None
+    save: Path | None = None
+    subsets: tuple[int, int] | None = None
+    protocol: str | None = None
+    reading: str = OURS
+    batch_size: int = 32
+    device: str = "cpu"
+    choice: NetworkChoice = field(default_factory=NetworkChoice)
+
+    @property
+    def pair(self) -> tuple[Path, Path]:
+        """A and B, of what compares them."""
+        assert self.b is not None
+        return self.a, self.b
+
+    @cached_property
+    def networks(self) -> Networks:
+        return Networks(self.choice, torch.device(self.device), Batches(self.batch_size))
 
 
 @contextmanager
