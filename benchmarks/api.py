@@ -385,6 +385,7 @@ def _rows(run: _Run) -> Iterator[Row]:
             folder: run_folder.RunFolder | None = None
             callback: ProgressBar | None = None
             if out is not None:
+                run.evaluation.keep_pictures(*run_folder.folders(out, run.options))
                 folder = run_folder.RunFolder(out, run.evaluation, run.about, run.options)
             if run.shows_progress:
                 callback = ProgressBar(run.evaluation, run.options.benchmarks)

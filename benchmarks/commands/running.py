@@ -58,6 +58,7 @@ def run(options: Options) -> None:
     with run_folder.claim(out, settings) if distributed.is_main() else nullcontext():
         distributed.barrier()
         store.sweep()
+        evaluation.keep_pictures(*run_folder.folders(out, options))
         folder = run_folder.RunFolder(out, evaluation, settings, options)
         with closing(CommandProgress(evaluation, options.benchmarks)) as progress:
             for _ in measure(evaluation, options.benchmarks, folder, progress):

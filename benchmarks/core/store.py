@@ -79,7 +79,7 @@ class Store:
     def __init__(self, root: Path, fresh: bool = False):
         self.root, self.fresh = root, fresh
         self.together = 1
-        self.overshoot = Overshoot()  # of the images behind what was read last, see its `annotate`
+        self.overshoot = Overshoot()  # of the images behind what was read
         self._renewed: set[Path] = set()  # files of this run's own, in a fresh store
         self._in_use: IO[str] | None = None
 

@@ -5,7 +5,7 @@ The counts are stored beside what was computed from the images, so that a row ha
 whoever computed them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -58,20 +58,6 @@ class Overshoot:
             outside, total = arrays.pop(name).tolist()
             self.add(name.removeprefix(PREFIX), outside, total)
         return arrays
-
-    def annotate(self, records: Iterator[R]) -> Iterator[R]:
-        """Yield the records, each with the note on the images behind it.
-
-        Those are the images counted since the record before, or the same as its where none were
-        counted.
-        """
-        said = ""
-        self.counts.clear()
-        for record in records:
-            if self.counts:
-                said = self.note()
-                self.counts.clear()
-            yield with_note(record, said) if record.value is not None else record
 
 
 def is_count(name: str) -> bool:

@@ -167,13 +167,13 @@ def _edited(
         )
 
     edits = [
-        _edit(cell, at, images, probe, column, strength, torch.from_numpy(towards))
+        edit(cell, at, images, probe, column, strength, torch.from_numpy(towards))
         for strength in (0.0, *strengths)
     ]
     return Measurement(edits, reduce)
 
 
-def _edit(
+def edit(
     cell: Cell,
     at: Solved,
     images: Selection,

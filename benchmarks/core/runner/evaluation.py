@@ -1,7 +1,8 @@
 """The state of a run: its systems and its context, for the command and for Python."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from benchmarks.core.registry import REGISTRY
 from benchmarks.core.rows import Row
 from benchmarks.core.runner import precision_guard
 from benchmarks.core.runner.request import Options
-from benchmarks.core.runner.rows import Measurement
+from benchmarks.core.runner.rows import BenchmarkRun
 from benchmarks.core.runner.setup import DataSizes, Missing, load_systems, open_data
 from benchmarks.core.store import CHUNK, Store
 from benchmarks.runtime.batches import Batches, images_together
@@ -42,6 +43,10 @@ class Evaluation:
         for system in self.systems:
             if isinstance(system, Checked):
                 system.batches = Batches.of(asked)
+
+    def keep_pictures(self, pictures: Path, images: Path | None) -> None:
+        """Keep pictures in a folder, and reconstructions as single files in another unless it is None."""
+        self.context = replace(self.context, pictures=pictures, images=images)
 
     def fit(self) -> None:
         """Fit the systems that learn from training images, batch by batch. A system that fails
@@ -80,7 +85,7 @@ class Evaluation:
 
     def rows(self, name: str) -> Iterator[Row]:
         """All rows of one benchmark, with a row for each missing system that gives the reason."""
-        measurement = Measurement(REGISTRY.get(name), self.context)
+        measurement = BenchmarkRun(REGISTRY.get(name), self.context)
         yield from measurement.rows(self.systems)
         for title, reason in self.missing.items():
             yield measurement.not_run(title, str(reason), isinstance(reason, SystemFailed))

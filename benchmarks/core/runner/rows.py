@@ -9,7 +9,7 @@ from torch import Tensor
 
 from benchmarks.core.benchmark import Benchmark, is_table
 from benchmarks.core.context import Context
-from benchmarks.core.measurement import Measurement as Measured
+from benchmarks.core.measurement import Measurement
 from benchmarks.core.rows import Row, as_row
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.runtime.overshoot import with_note
@@ -24,7 +24,7 @@ from reports.records.record import Record, record_key
 
 def rows(benchmark: Benchmark, context: Context, systems: Sequence[System]) -> Iterator[Row]:
     """All rows of a benchmark: what cannot run is a row with the reason, never left out."""
-    return Measurement(benchmark, context).rows(systems)
+    return BenchmarkRun(benchmark, context).rows(systems)
 
 
 def _first_images(context: Context, system: System, count: int) -> Tensor:
@@ -32,7 +32,7 @@ def _first_images(context: Context, system: System, count: int) -> Tensor:
     return selection.batch(np.arange(len(selection)))
 
 
-class Measurement:
+class BenchmarkRun:
     """One benchmark of a run."""
 
     def __init__(self, benchmark: Benchmark, context: Context):
@@ -96,14 +96,14 @@ class Measurement:
         if self.benchmark.beside is not None:
             yield from self._measured(self.benchmark.beside(self.context, measured))
 
-    def _measured(self, found: Iterator[Record | Measured]) -> Iterator[Record]:
+    def _measured(self, found: Iterator[Record | Measurement]) -> Iterator[Record]:
         """The rows of measurements, each with a note on the images behind it; rows of a plug-in that
         computes them itself have one on all images so far.
         """
         store = self.context.store
         store.overshoot.counts.clear()
         for one in found:
-            if not isinstance(one, Measured):
+            if not isinstance(one, Measurement):
                 yield self._noted(one, store.overshoot.note())
                 continue
             store.overshoot.counts.clear()

@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
@@ -155,14 +155,17 @@ def _note(path: Path) -> dict[str, Any]:
 # What is kept in it
 
 
+def folders(out: Path, options: Options) -> tuple[Path, Path | None]:
+    """Where a run keeps pictures, and single reconstructions if it is asked to."""
+    return out / PICTURES, out / IMAGES if options.save_images else None
+
+
 class RunFolder:
     """The files of a run, which can be used at any time: rows are added as they come, the rest is
-    rewritten whole. The evaluation's pictures go into it too.
+    rewritten whole.
     """
 
     def __init__(self, out: Path, evaluation: Evaluation, ours: Settings, options: Options):
-        images = out / IMAGES if options.save_images else None
-        evaluation.context = replace(evaluation.context, pictures=out / PICTURES, images=images)
         self.out, self.evaluation = out, evaluation
         self.rows: list[Row] = []
         self.times: list[Row] = []

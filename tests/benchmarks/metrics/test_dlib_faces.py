@@ -13,8 +13,7 @@ from skimage import data
 
 from benchmarks import weights
 from benchmarks.measure import main
-from benchmarks.measuring import pairs
-from benchmarks.metrics.networks.chosen import MetricNetworks, face_embedding
+from benchmarks.metrics.networks.chosen import MetricNetworks, Networks
 from benchmarks.metrics.networks.faces import FaceEmbedding
 from benchmarks.runtime.choices import NetworkChoice
 from benchmarks.runtime.errors import NotAvailable
@@ -33,7 +32,7 @@ def signed(*pictures: np.ndarray) -> torch.Tensor:
 
 @pytest.fixture
 def embedding(with_dlib):
-    return face_embedding(DLIB, NetworkChoice(), CPU)
+    return Networks(NetworkChoice(), CPU).face_embedding(DLIB)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -73,7 +72,7 @@ def test_measure_leaves_out_and_counts_pairs_without_a_face(
         return torch.where(red < 0.01, torch.nan, red)
 
     face = FaceEmbedding("red", "id_dlib", 32, "0" * 64, embed)
-    monkeypatch.setattr(pairs, "face_embedding", lambda *_: face)
+    monkeypatch.setattr(Networks, "face_embedding", lambda *_: face)
     reds = {"a": (0, 51, 102) if lacking else (51, 51, 102), "b": (102, 102, 178)}
     for folder, levels in reds.items():
         (tmp_path / folder).mkdir()
@@ -89,7 +88,7 @@ def test_measure_leaves_out_and_counts_pairs_without_a_face(
 
 def test_measure_says_that_no_pair_has_a_face(tmp_path, monkeypatch):
     face = FaceEmbedding("none", "id_dlib", 32, "0" * 64, lambda x: x[:, :1, 0, 0] * torch.nan)
-    monkeypatch.setattr(pairs, "face_embedding", lambda *_: face)
+    monkeypatch.setattr(Networks, "face_embedding", lambda *_: face)
     Image.new("RGB", (8, 8)).save(tmp_path / "0.png")
     with pytest.raises(UserError, match=r"^id_dlib: no face found in 1 of 1 pairs$"):
         main(["id_dlib", str(tmp_path), str(tmp_path)])
@@ -168,9 +167,9 @@ def test_other_files_are_refused(name, with_dlib, tmp_path):
     path = tmp_path / weights.KNOWN[name].files[0].filename
     path.write_bytes(b"other")
     with pytest.raises(UserError, match=f"{path.name}: its SHA-256 is"):
-        face_embedding(name if name == DLIB else DLIB, NetworkChoice(weights_dir=tmp_path), CPU)
+        Networks(NetworkChoice(weights_dir=tmp_path), CPU).face_embedding(DLIB)
     with pytest.raises(UserError, match=rf"{path.name}: not .*dlib"):
-        face_embedding(DLIB, NetworkChoice(weights_dir=tmp_path, allow_unknown=True), CPU)
+        Networks(NetworkChoice(weights_dir=tmp_path, allow_unknown=True), CPU).face_embedding(DLIB)
 
 
 # ----------------------------------------------------------------------------------------------

@@ -14,16 +14,28 @@ import torch
 from torch.nn.functional import avg_pool2d, interpolate
 
 from benchmarks.core.context import Context
+from benchmarks.core.measurement import Cell, Solved
 from benchmarks.metrics.networks.faces import FaceEmbedding
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol import checked
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, System
 from benchmarks.tasks import identity
-from benchmarks.tasks.identity import DIFFERENT, OTHER_IMAGES, SAME, edit_scores, references
+from benchmarks.tasks.identity import DIFFERENT, OTHER_IMAGES, SAME, references
 from probes import LinearProbe
 from reports.records.uncertainty import error
 
 DIM = 12
+
+
+def edit_scores(context, system, images, probe, attribute, strength, steps):
+    """What is computed of an edit of the images, and by how much it moved the attribute's logit."""
+    column = context.dataset.attribute_names.index(attribute)
+    towards = 1 - 2 * images.labels[:, column].astype(np.float32)
+    at = Solved(system, steps, context=context)
+    cell = Cell(context, identity.TABLE, at, setting=attribute)
+    edit = identity.edit(cell, at, images, probe, column, strength, torch.from_numpy(towards))
+    found = context.store.read(edit)
+    return found | {"logit_change": found["logits_change"][:, column] * towards}
 
 
 class Quarters(System):
@@ -58,7 +70,7 @@ def known(context):
     )
     networks = replace(context.networks)  # of its own
     networks.face = FaceEmbedding("angle", "id_portraits", 32, "0" * 64, embed)
-    return replace(context, dataset=dataset, networks=networks)
+    return replace(context, dataset=dataset, networks=networks, benchmark="identity")
 
 
 @pytest.fixture
@@ -100,11 +112,9 @@ def test_a_sheet_says_which_way_each_face_is_edited(known, probe):
     system = checked.Checked("quarters", Quarters(), torch.device("cpu"))
     scores = edit_scores(known, system, selection, probe, "Male", 0.8, None)
     rises = scores["logits_change"][:, 1] > 0
-    rows = [selection.batch(range(8))] * 3
-    about = {"system": "quarters", "setting": "Male"}
-    sheet = identity.edited_sheet(rows, (0.8,), selection.labels[:8, 1], about)
-    assert list(sheet.columns) == ["towards Male" if up else "away from Male" for up in rises]
-    assert set(rises) == {True, False} and sheet.rows[-1] == "strength 0.8"
+    captions = identity.captions("Male", (0.8,), selection.labels[:8, 1])
+    assert captions["columns"] == ["towards Male" if up else "away from Male" for up in rises]
+    assert set(rises) == {True, False} and captions["rows"][-1] == "strength 0.8"
 
 
 def test_every_strength_has_edits_of_its_own(known, probe):
