@@ -2,9 +2,12 @@
 
     A system          System, Code, Part; SystemFailed and NotAvailable say why it cannot do something
     A benchmark       Benchmark, and what its `run` is given: Context, Selection, Arrays (what is kept in the store)
+      what it yields  Measurement: Computations (arrays, computed by chunk) and how they become numbers; Cell: where
+                      the numbers belong and what decides them; Solved: a system with its solver and T
       its settings    Count, Number, Steps, Split, Solver, InvertingSolver: the types of the fields of its `sizes`
       its numbers     Record, Row; Taken: solver and steps behind a number; Uncertainty: its error
-      its plan        Work, Calls, and the work that benchmarks share: codes, semantic_codes, new_images, real_features
+      its plan        of one that yields rows itself: Work, Calls, and the work that benchmarks share: codes,
+                      semantic_codes, new_images, real_features
     A metric          MetricInfo (`Metric` in reports.records.metrics), Margin, HIGHER, LOWER
     A table           TableSpec
     A data set        open_dataset, open_portraits; UserError is one line for the person at the command line
@@ -15,6 +18,7 @@ package of each.
 
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
+from benchmarks.core.measurement import Cell, Measurement, Solved
 from benchmarks.core.plan import (
     Calls,
     Work,
@@ -28,7 +32,7 @@ from benchmarks.core.rows import Row
 from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, InvertingSolver, Number, Solver, Split, Steps
 from benchmarks.core.solving import Taken
-from benchmarks.core.store import Arrays
+from benchmarks.core.store import Arrays, Computation
 from benchmarks.metrics import Margin, MetricInfo
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.systems.protocol.base import Code, System
@@ -45,11 +49,14 @@ __all__ = [
     "Arrays",
     "Benchmark",
     "Calls",
+    "Cell",
     "Code",
+    "Computation",
     "Context",
     "Count",
     "InvertingSolver",
     "Margin",
+    "Measurement",
     "MetricInfo",
     "NotAvailable",
     "Number",
@@ -57,6 +64,7 @@ __all__ = [
     "Record",
     "Row",
     "Selection",
+    "Solved",
     "Solver",
     "Split",
     "Steps",

@@ -135,7 +135,8 @@ def collect(
                 if benchmark.plan is not None:
                     work = benchmark.plan(context, system)
                 else:
-                    work = counter.work(system, benchmark.run)
+                    of = {"profile": context.profile.including(benchmark), "benchmark": name}
+                    work = counter.work(system, benchmark.run, **of)
                 planned += [(name, system.title, one) for one in work if _is_seen(one)]
             except NotAvailable as reason:
                 refused.append((name, system.title, str(reason)))

@@ -10,7 +10,7 @@ import copy
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
@@ -36,8 +36,10 @@ SHARED = {
     "read": ("z_sem of {split}, as probes read it", ("split",)),
     "code": ("encode", ("split", "steps", "solver")),
     "features": ("features of {split}", ("split",)),
+    "faces": ("faces of {split}", ("split",)),
     "sample": ("samples", ("steps", "solver")),
 }
+IN_CODES = {"z_sem": "semantic", "x_T": "x_T"}  # how the parts of a code begin among arrays
 LABELS = {"code": "codes", "sample": "samples"}  # in `Work.shared`, where it is not the name
 
 
@@ -106,18 +108,26 @@ class CountingStore(MemoryStore):
                 # the last unit: the first one brings a preview, which is no part of every unit
                 self._kept[path] = compute(np.array([max(count - 1, 0)]))
                 size = sum(array.nbytes for array in self._kept[path].values())
-                known = _work(key, what, counts.calls, size)
+                known = _work(key, what or _named(key, self._kept[path]), counts.calls, size)
         counts.work[path.parent.name] = replace(known, images=max(count, known.images))
         return self._kept[path]
 
 
+def _named(key: dict[str, Any], arrays: Arrays) -> str:
+    """What work is called that has no description of its own."""
+    words, _ = SHARED.get(key["work"], (key["work"], ()))
+    parts = [name for name in ("z_sem", "x_T") if any(a.startswith(IN_CODES[name]) for a in arrays)]
+    code = key["work"] == "code" and "x_T" in parts
+    return words.format(**key) + (f": {' and '.join(parts)}" if code else "")
+
+
 def _work(key: dict[str, Any], what: str, calls: Calls, size: int) -> Work:
-    words, apart = SHARED.get(key["work"], (what or key["work"], ()))
+    _, apart = SHARED.get(key["work"], ("", ()))
     label = " ".join(str(key.get(name)) for name in apart)
     real = "system" not in key
     shared = f"{LABELS.get(key['work'], key['work'])} {label}" if apart or real else ""
     return Work(
-        words.format(**key) + by_solver(key.get("solver")),
+        what + by_solver(key.get("solver")),
         0,
         calls,
         key.get("steps", key.get("decoding_steps")),
@@ -280,14 +290,37 @@ class Counter:
         )
 
     def work(
-        self, system: System, run: Callable[[Context, Any], Iterable[object]]
+        self, system: System, run: Callable[[Context, Any], Iterable[object]], **changes: Any
     ) -> Iterator[Work]:
-        """The work of `run` on a system, and of the measurements that it yields."""
+        """The work of `run` on a system, and of the measurements that it yields.
+
+        `changes` are other values of the context.
+        """
+        context = replace(self.context, **changes)
         uncalled = Uncalled(
             system, self.counts, system.image_size or self.context.dataset.image_size
         )
         self.counts.work.clear()
-        for one in run(self.context.for_system(system), uncalled):
+        fits: list[Work] = []
+        for one in run(context.for_system(system), uncalled):
             if isinstance(one, Measurement):
                 _ = one.arrays(self.context.store)
-        yield from list(self.counts.work.values())
+                fits += one.fits
+        yield from [*_together(self.counts.work.values()), *fits]
+
+
+def _together(work: Iterable[Work]) -> list[Work]:
+    """Work of one description on as many images as one, with all calls of an image."""
+    alike: dict[object, list[Work]] = {}
+    for number, one in enumerate(work):
+        key = number if one.shared else (one.what, one.images, one.steps)
+        alike.setdefault(key, []).append(one)
+    return [
+        replace(
+            some[0],
+            what=f"{len(some)} x {some[0].what}" if len(some) > 1 else some[0].what,
+            calls=reduce(Calls.plus, (one.calls for one in some)),
+            bytes=sum(one.bytes for one in some),
+        )
+        for some in alike.values()
+    ]

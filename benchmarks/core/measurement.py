@@ -19,6 +19,7 @@ import numpy as np
 from torch import Tensor
 
 from benchmarks.core.context import Context
+from benchmarks.core.plan import Work
 from benchmarks.core.rows import Protocol, Row
 from benchmarks.core.selection import Selection
 from benchmarks.core.solving import Taken
@@ -32,10 +33,14 @@ from reports.records.uncertainty import UNKNOWN, Uncertainty
 
 @dataclass(frozen=True)
 class Measurement:
-    """Some numbers: `reduce` takes the arrays of each computation and yields their rows."""
+    """Some numbers: `reduce` takes the arrays of each computation and yields their rows.
+
+    `fits` says in a dry run what else it takes, such as the fit of a probe.
+    """
 
     computations: Sequence[Computation]
     reduce: Callable[..., Iterable[Record]]
+    fits: Sequence[Work] = ()
 
     def arrays(self, store: Store) -> list[Arrays]:
         return [store.read(computation) for computation in self.computations]
@@ -170,12 +175,13 @@ class Solved(Taken):
 
     @classmethod
     def of(
-        cls, context: Context, system: System, solver: str, steps: int | None, **taken: bool
+        cls, context: Context, system: System, solver: str | None, steps: int | None, **taken: bool
     ) -> "Solved":
-        """With this solver and T, if the system takes steps; it inverts where there is an x_T."""
+        """With this solver (None: its own) and T, if it takes steps; it inverts where there is an x_T."""
         inverts = {"inverts": STOCHASTIC in system.capabilities}
+        solving = system if solver is None else system.solving(solver)
         steps = steps if system.iterative else None
-        return cls(system.solving(solver), steps, **{**inverts, **taken}, context=context)
+        return cls(solving, steps, **{**inverts, **taken}, context=context)
 
     @property
     def T(self) -> int:

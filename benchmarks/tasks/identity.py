@@ -48,7 +48,7 @@ from benchmarks.systems.protocol.base import (
     reading_of,
     why_immovable,
 )
-from benchmarks.tasks.shared.probe_fits import ADAM, fit_adam, selections
+from benchmarks.tasks.shared.probe_fits import ADAM, fit_adam, fits, selections
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from probes import LinearProbe
 from reports.records.record import Record
@@ -170,7 +170,7 @@ def _edited(
         edit(cell, at, images, probe, column, strength, torch.from_numpy(towards))
         for strength in (0.0, *strengths)
     ]
-    return Measurement(edits, reduce)
+    return Measurement(edits, reduce, list(fits(cell.context, True, regressions=False)))
 
 
 def edit(

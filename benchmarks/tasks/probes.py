@@ -25,6 +25,7 @@ from benchmarks.tasks.shared.probe_fits import (
     Sizes,
     fit,
     fit_adam,
+    fits,
     of_classes,
     selections,
 )
@@ -56,7 +57,7 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
             ours = cell.also(probe=ADAM).but(title=f"{system.title}, Adam probe")
             yield from _scores(ours, fit_adam(context, system), features, test)
 
-    yield Measurement([], reduce)
+    yield Measurement([], reduce, list(fits(context, context.sizes(Sizes).adam_paper)))
 
 
 def _scores(cell: Cell, probe: LinearProbe, features: Tensor, test: Selection) -> Iterator[Record]:

@@ -3,6 +3,7 @@
 import sys
 import textwrap
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import in_process
@@ -12,6 +13,7 @@ from plug_ins import offer
 from safetensors.torch import save_file
 
 from benchmarks import systems
+from benchmarks.commands import dry_run
 from benchmarks.core.context import Context
 from benchmarks.core.profiles import PROFILES
 from benchmarks.core.registry import REGISTRY
@@ -43,7 +45,7 @@ def installed(monkeypatch):
     yield offers
     for name in set(METRICS) - set(known):
         del METRICS[name]
-    for name in [name for name in sys.modules if name.startswith(("my_vae", "colour_error"))]:
+    for name in [name for name in sys.modules if name.startswith(("my_vae", "colour_"))]:
         del sys.modules[name]
 
 
@@ -98,7 +100,35 @@ def test_list_knows_them_and_dry_run_what_the_benchmark_computes(installed, port
     listed = in_process.command(main, "list", cache=tmp_path)
     assert "  my-vae            My VAE: one line for `list`\n" in listed.stdout
     assert "  colour            how far the mean colour moves (none)\n" in listed.stdout
-    context = Context(
+    context = _context(portraits, tmp_path)
+    perfect = systems.load("dummy-perfect")
+    planned, refused = dry_run.collect(context, ("colour",), [perfect])
+    assert [(work.what, work.images) for _, _, work in planned] == [("encode", 16), ("decode", 16)]
+    assert not refused
+    (row,) = rows(REGISTRY.get("colour"), context, [perfect])
+    assert row.value == pytest.approx(0, abs=1e-6)
+
+
+def test_a_plug_in_that_yields_rows_itself_gives_the_same_number(
+    installed, portraits, tmp_path, monkeypatch
+):
+    """As those of 0.7 do, with a plan of their own or without any."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "earlier"))
+    entries = {"colour-by-rows": "colour_by_rows:BENCHMARK", **installed["diffae.benchmarks"]}
+    offer(monkeypatch, "diffae.benchmarks", entries)
+    context, system = _context(portraits, tmp_path), systems.load("dummy-constant")
+    theirs, ours = REGISTRY.get("colour-by-rows"), REGISTRY.get("colour")
+    (was,), (now,) = (list(rows(one, context, [system])) for one in (theirs, ours))
+    assert (was.value, was.stderr, was.n) == (now.value, now.stderr, now.n) and was.stderr > 0
+    for plan in (theirs.plan, None):
+        monkeypatch.setattr("colour_by_rows.BENCHMARK", replace(theirs, plan=plan))
+        planned, refused = dry_run.collect(context, ("colour-by-rows",), [system])
+        assert [(work.images, work.calls.decoder) for _, _, work in planned] == [(16, 0), (16, 1)]
+        assert not refused
+
+
+def _context(portraits: Path, tmp_path: Path) -> Context:
+    return Context(
         dataset=open_dataset(portraits, 32),
         profile=PROFILES["smoke"],
         seed=0,
@@ -106,10 +136,3 @@ def test_list_knows_them_and_dry_run_what_the_benchmark_computes(installed, port
         store=Store(tmp_path / "store"),
         pictures=tmp_path,
     )
-    perfect = systems.load("dummy-perfect")
-    colour = REGISTRY.get("colour")
-    context.profile = context.profile.including(colour)
-    planned = list(colour.plan(context, perfect))
-    assert [(work.what, work.images) for work in planned] == [("encode", 16), ("decode", 16)]
-    (row,) = rows(colour, context, [perfect])
-    assert row.value == pytest.approx(0, abs=1e-6)

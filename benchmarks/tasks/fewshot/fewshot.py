@@ -16,6 +16,7 @@ import numpy as np
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
 from benchmarks.core.measurement import Cell, Measurement, Solved
+from benchmarks.core.plan import Calls, Work
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.frechet_jackknife import Jackknife, Side
 from benchmarks.runtime.errors import NotAvailable
@@ -49,7 +50,25 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
             else:
                 yield from _one_class(reals, pool, f"{title}, {rule} rule", setup, picture=False)
 
-    yield Measurement([Pool.needed(at, sizes.pool)], reduce)
+    yield Measurement([Pool.needed(at, sizes.pool)], reduce, list(_fits(context)))
+
+
+def _fits(context: Context) -> Iterator[Work]:
+    """The classifiers, and the naive distances, for a dry run."""
+    sizes, classes = context.sizes(Sizes), targets(context)
+    rules = f"accepted by {', '.join(sizes.acceptance)}; {sizes.seeds} seeds"
+    labels = {
+        "binary": f"{sizes.binary_k} + {sizes.binary_k}",
+        "pu": f"{sizes.pu_positives} + {sizes.pu_unlabeled:,}",
+    }
+    for scenario, target in product(SCENARIOS, classes):
+        what = f"{scenario}/{target.name} of {labels[scenario]} labels, {rules}"
+        yield Work(what, sizes.samples, Calls())
+    naive = {"as many of all images": sizes.samples}
+    naive |= {"all images": len(context.dataset)} if _of_all(context) else {}
+    for target, (images, count) in product(classes, naive.items()):
+        what = f"naive: {images} against {target.name}"
+        yield Work(what, count, Calls(), shared=what, real=True)
 
 
 def _one_class(

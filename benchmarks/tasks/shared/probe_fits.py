@@ -3,13 +3,14 @@
 They are fitted once for all benchmarks that read or move codes with them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
 
 from benchmarks.core.context import Context
+from benchmarks.core.plan import Calls, Work
 from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count
 from benchmarks.core.store import Arrays
@@ -103,6 +104,20 @@ def _kept(
         key, lambda: arrays(fitted()), lambda: arrays(LinearProbe.unfitted(width, count))
     )
     return LinearProbe(**{name: torch.from_numpy(array) for name, array in found.items()})
+
+
+def fits(context: Context, adam: bool, regressions: bool = True) -> Iterator[Work]:
+    """The fits of probes, for a dry run."""
+    train, names = len(selections(context)[0]), context.dataset.attribute_names
+    means = f"{len(names)} attributes, {MEAN} and {WEIGHTED}"
+    if regressions:
+        what = f"fit: joint L-BFGS, C of {len(GRID)} values; {means}"
+        yield Work(what, train, Calls(), shared=what)
+        if of_classes(context):
+            yield Work("fit: softmax, L-BFGS; top-1 accuracy", train, Calls())
+    if adam:
+        what = f"fit: Adam, 9,375 steps of 32; {means}"
+        yield Work(what, train, Calls(), shared=what)
 
 
 def of_classes(context: Context) -> bool:

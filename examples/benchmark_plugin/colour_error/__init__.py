@@ -9,17 +9,15 @@ from benchmarks.plugin import (
     LOWER,
     Arrays,
     Benchmark,
-    Calls,
+    Cell,
     Context,
     Count,
     Margin,
+    Measurement,
     MetricInfo,
-    Record,
+    Solved,
     Steps,
     System,
-    Work,
-    codes,
-    network_calls,
 )
 
 METRIC = MetricInfo(
@@ -45,45 +43,24 @@ class Sizes:
     steps: Steps = 10
 
 
-def run(context: Context, system: System) -> Iterator[Record]:
-    """Yield one row per system.
+def run(context: Context, system: System) -> Iterator[Measurement]:
+    """Yield one measurement per system: a mean over images.
 
-    Expensive work is a function of positions, and is stored under a key with everything that decides it.
+    `compute` takes positions of images and gives arrays with a row for each, which are kept in the store
+    under everything that decides them. A dry run calls it with networks that only count.
     """
     sizes = context.sizes(Sizes)
-    selection = context.select("test", sizes.images)
-    steps = sizes.steps if system.iterative else None
+    images = context.select("test", sizes.images)
+    at = Solved.of(context, system, None, sizes.steps)
+    cell = Cell(context, "colour_error", at, n=len(images), fields={"colour": "mean, RGB"})
 
     def compute(positions: np.ndarray) -> Arrays:
-        images = selection.batch(positions)
-        code = context.codes.full(system, selection, positions, steps or 1)
-        output = system.decode(code, steps or 1).cpu()
-        moved = (output - images).mean((2, 3)) / 2  # of [-1, 1], in [0, 1]
-        return {"error": moved.norm(dim=1).numpy()}
+        output = at.decode(at.codes(images, positions))
+        moved = (output - images.batch(positions)).mean((2, 3)) / 2  # of [-1, 1], in [0, 1]
+        return {"colour_error": moved.norm(dim=1).numpy()}
 
-    key = context.codes.key("colour", system, selection) | {"steps": steps}
-    errors = context.store.array(key, len(selection), compute, "error")
-    value, uncertainty = selection.mean(errors)
-    yield context.record(
-        "colour",
-        "colour_error",
-        system.title,
-        "colour_error",
-        value,
-        steps=steps,
-        uncertainty=uncertainty,
-        n=len(selection),
-        protocol=context.protocol("colour", n=len(selection), decoding_steps=steps),
-    )
-
-
-def plan(context: Context, system: System) -> Iterator[Work]:
-    """The work of `run` in network calls, for --dry-run."""
-    sizes = context.sizes(Sizes)
-    count = len(context.select("test", sizes.images))
-    steps = sizes.steps if system.iterative else None
-    yield codes(system, "test", count, steps)
-    yield Work("decode", count, Calls(decoder=network_calls(system, steps)), steps)
+    decoded = cell.computation("colour", "decode", images, compute)
+    yield Measurement([decoded], lambda errors: cell.means(images, errors))
 
 
 BENCHMARK = Benchmark(
@@ -94,7 +71,6 @@ BENCHMARK = Benchmark(
     headline=lambda context: "colour_error",
     needs=frozenset({"encode", "decode"}),
     run=run,
-    plan=plan,
     infos={"colour_error": METRIC},
     sizes=Sizes,
     profiles={"smoke": {"images": 16, "steps": 2}, "paper": {"images": 30_000, "steps": 100}},
