@@ -19,7 +19,7 @@ from tiny_preset import TINY, pictures
 from benchmarks.systems.d2c.network import D2C
 from benchmarks.systems.diffusion import DiffAESystem
 from benchmarks.systems.protocol import checked
-from benchmarks.systems.shared import inversion, inversion_loss
+from benchmarks.systems.stylegan2 import inversion, inversion_loss
 from benchmarks.systems.stylegan2.network import Generator, StyleGAN2Config
 from diffae.diffusion.solve import DECODERS, ENCODERS
 from diffae.model import DiffusionAutoencoder

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.systems.d2c.ddim_unet import DDIMUNet
-from benchmarks.systems.nvae.cells import (
+from benchmarks.systems.shared.cells import (
     POST_EXPANSION,
     WeightNormConv,
     falling,

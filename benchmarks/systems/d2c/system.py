@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from benchmarks.systems.d2c.ddim_unet import GROUPS
 from benchmarks.systems.d2c.network import D2C, D2CConfig, steps_by_skip
-from benchmarks.systems.nvae.cells import to_bits
 from benchmarks.systems.protocol.base import Code, needed
 from benchmarks.systems.protocol.returned import in_words
 from benchmarks.systems.shared import containers
+from benchmarks.systems.shared.cells import to_bits
 from benchmarks.systems.shared.logistic_mixture import LogisticMixture, to_uniform
 from benchmarks.systems.shared.opened import Opened
 from benchmarks.systems.shared.quantised import map_of

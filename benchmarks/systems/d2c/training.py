@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.systems.d2c.network import D2C, Autoencoder, D2CConfig
-from benchmarks.systems.nvae.cells import start_norms, to_bits
 from benchmarks.systems.shared.batch_norms import settle
+from benchmarks.systems.shared.cells import start_norms, to_bits
 from benchmarks.systems.shared.logistic_mixture import LogisticMixture
 from benchmarks.systems.shared.preset import Stages, small_preset
 from diffae.diffusion.gaussian import linear_alphas

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from benchmarks.systems.nvae.cells import (
+from benchmarks.systems.shared.cells import (
     POST_EXPANSION,
     Cell,
     Flow,

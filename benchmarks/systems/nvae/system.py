@@ -9,12 +9,12 @@ from typing import Any
 
 from torch import Tensor
 
-from benchmarks.systems.nvae.cells import to_bits
 from benchmarks.systems.nvae.network import NVAE, Gaussian, NVAEConfig, groups_per_scale
 from benchmarks.systems.protocol.base import Code, several
 from benchmarks.systems.protocol.parts import Part, Semantic
 from benchmarks.systems.protocol.returned import in_words
 from benchmarks.systems.shared import containers, own_noise
+from benchmarks.systems.shared.cells import to_bits
 from benchmarks.systems.shared.opened import Opened
 from benchmarks.systems.shared.quantised import Maps
 from diffae.checkpoints.torch_file import Arguments

@@ -13,10 +13,9 @@ from torch import Tensor, nn
 
 from benchmarks.systems.protocol.base import Code, needed
 from benchmarks.systems.protocol.parts import POOLED, Part
-from benchmarks.systems.shared import inversion, inversion_loss
 from benchmarks.systems.shared.address import Choices, Whole
 from benchmarks.systems.shared.opened import Opened
-from benchmarks.systems.stylegan2 import files
+from benchmarks.systems.stylegan2 import files, inversion, inversion_loss
 from benchmarks.systems.stylegan2.network import Generator, StyleGAN2Config
 from diffae.diffusion import noise
 from diffae.system.errors import UserError

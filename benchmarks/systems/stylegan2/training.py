@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.systems.shared import inversion
 from benchmarks.systems.shared.preset import Stages, small_preset
+from benchmarks.systems.stylegan2 import inversion
 from benchmarks.systems.stylegan2.critic import Discriminator
 from benchmarks.systems.stylegan2.network import Generator, StyleGAN2Config
 from diffae.diffusion.noise import normals

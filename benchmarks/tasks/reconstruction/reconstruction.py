@@ -33,7 +33,7 @@ from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, STOCHASTI
 from benchmarks.systems.protocol.checked import cut, join
 from benchmarks.tasks.reconstruction.by_protocol import SPEC as BY_PROTOCOL
 from benchmarks.tasks.reconstruction.by_protocol import ByProtocol
-from benchmarks.tasks.shared.codebook_use import uses
+from benchmarks.tasks.reconstruction.codebook_use import uses
 from benchmarks.tasks.shared.distances import PAIRED, overlap_rows, paired_rows
 from diffae.eight_bit import to_uint8
 from reports.records.metrics import published_name, seen_through

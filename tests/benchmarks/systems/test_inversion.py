@@ -12,8 +12,8 @@ from benchmarks import systems, weights
 from benchmarks.metrics import counting
 from benchmarks.metrics.networks import perceptual
 from benchmarks.systems.protocol.base import Code
-from benchmarks.systems.shared import inversion, inversion_loss
-from benchmarks.systems.shared.inversion import GROUP, Inversion, Statistics
+from benchmarks.systems.stylegan2 import inversion, inversion_loss
+from benchmarks.systems.stylegan2.inversion import GROUP, Inversion, Statistics
 from benchmarks.systems.stylegan2.network import Generator, StyleGAN2Config
 from benchmarks.weights import files
 from diffae.system.errors import UserError

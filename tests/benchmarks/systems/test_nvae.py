@@ -14,10 +14,10 @@ from refusal import refused_file
 
 from benchmarks import systems
 from benchmarks.runtime.errors import SystemFailed
-from benchmarks.systems.nvae.cells import Flow, to_bits
 from benchmarks.systems.nvae.network import NVAE, Gaussian, NVAEConfig, groups_per_scale
 from benchmarks.systems.nvae.system import read_arguments
 from benchmarks.systems.protocol.base import Code
+from benchmarks.systems.shared.cells import Flow, to_bits
 from benchmarks.systems.shared.logistic_mixture import LogisticMixture
 from diffae.system.errors import UserError
 

@@ -15,9 +15,9 @@ from torch import distributions, nn
 from benchmarks import systems
 from benchmarks.systems.d2c import training as d2c
 from benchmarks.systems.nvae import training as nvae
-from benchmarks.systems.nvae.cells import WeightNormConv, start_norms
 from benchmarks.systems.nvae.network import NVAE, Gaussian
 from benchmarks.systems.shared.batch_norms import settle
+from benchmarks.systems.shared.cells import WeightNormConv, start_norms
 from benchmarks.systems.shared.logistic_mixture import LogisticMixture
 from diffae.diffusion.gaussian import linear_alphas
 from diffae.diffusion.noise import generator
@@ -161,7 +161,7 @@ def test_a_short_training_of_d2c_writes_a_system(tmp_path, images):
 
 HALVING = """
 import torch
-from benchmarks.systems.nvae.cells import FactorizedReduce
+from benchmarks.systems.shared.cells import FactorizedReduce
 
 halve = FactorizedReduce(4, 32)
 x = torch.randn(32, 4, 32, 32).contiguous(memory_format=torch.channels_last).requires_grad_()

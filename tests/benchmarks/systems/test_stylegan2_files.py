@@ -13,10 +13,10 @@ from parity_files import shapes
 from refusal import refused_checkpoint, refused_file
 
 from benchmarks import systems
-from benchmarks.systems.shared import containers, inversion
+from benchmarks.systems.shared import containers
 from benchmarks.systems.stylegan2 import files as stylegan2_files
+from benchmarks.systems.stylegan2 import inversion, nvidia_pickle
 from benchmarks.systems.stylegan2 import names as stylegan2_names
-from benchmarks.systems.stylegan2 import nvidia_pickle
 from benchmarks.systems.stylegan2.network import Generator, StyleGAN2Config
 from diffae.system.errors import UserError
 

@@ -21,8 +21,8 @@ from benchmarks.metrics.frechet_pairs import paired_jackknife
 from benchmarks.metrics.manifold import OVERLAPS, Manifold
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, Code, System
 from benchmarks.systems.protocol.parts import Part
+from benchmarks.tasks.reconstruction.codebook_use import Use, _counts, uses
 from benchmarks.tasks.reconstruction.reconstruction import BENCHMARK, CODEBOOKS, TABLE1
-from benchmarks.tasks.shared.codebook_use import Use, _counts, uses
 from reports.records.record import Distinct
 from reports.records.uncertainty import error
 

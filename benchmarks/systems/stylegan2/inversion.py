@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from benchmarks.runtime.precision import full_precision
 from benchmarks.systems.shared import own_noise
-from benchmarks.systems.shared.inversion_loss import Distance, InversionLoss, mean_square
+from benchmarks.systems.stylegan2.inversion_loss import Distance, InversionLoss, mean_square
 from benchmarks.systems.stylegan2.network import Generator, Mapping
 from diffae.diffusion import noise
 
