@@ -3,9 +3,8 @@
 Each row was written from the code at the commit that the protocol names, without the protocol's
 file. `tests/benchmarks/test_protocols_transcribed.py` compares the two.
 
-    "uniform 7"               the code says so
-    Open("truncated")         the code does not decide; what is taken, and the reason beside it
-    Open()                    the code does not decide, and the choice is not transcribed yet
+    "uniform 7"          the code says so
+    Open("alexnet")      the code does not decide: what is taken here
 """
 
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ FIELDS = {
 class Open:
     """A field that the code leaves open."""
 
-    value: Any = None
+    value: Any
 
 
 NORMALIZED = "(x / 255 - 0.5) / 0.5"  # ToTensor and Normalize(0.5, 0.5)
@@ -61,7 +60,7 @@ TABLE: dict[str, Rows] = {
             *("truncated", "both", "[0, 1]", True, UNIFORM),
             *("valid", "1", "sample", 4),
         ),
-        "lpips": ("none", "both", Open(), True, 1),  # it prints AlexNet's and VGG's
+        "lpips": ("none", "both", Open("alexnet"), True, 1),  # it prints AlexNet's and VGG's
     },
     # mit-han-lab/efficientvit aecore/evaluator.py, apps/metrics/{fid,psnr}; torchmetrics 1.4.2
     "dc-ae": {
@@ -75,10 +74,11 @@ TABLE: dict[str, Rows] = {
         "lpips": ("half up", "both", "alexnet", True, 1),
     },
     # bytedance/1d-tokenizer evaluator/evaluator.py, utils/train_utils.py: torch.round of what was
-    # decoded, then a cast of both that finds levels already.
+    # decoded, then a cast of both, which finds levels already: originals are not rounded, and
+    # rounding them changes nothing.
     "titok": {
         "pixels": ("center-bicubic", TO_TENSOR, "mean"),
-        "rfid": (CROPS, "half to even", "reconstruction", "tensorflow", "float64"),
+        "rfid": (CROPS, "half to even", Open("both"), "tensorflow", "float64"),
     },
     # markweberdev/maskbit evaluator/evaluator.py, scripts/eval_tokenizer.py
     "maskbit": {
@@ -148,9 +148,11 @@ TABLE: dict[str, Rows] = {
         "lpips": ("none", "both", "vgg16", True, 32),
     },
     # phizaz/diffae metrics.py, ssim.py, dataset.py. Its sampler clips x_0 (clip_denoised=True). Its
-    # FID is between crops for validation and decoded images of training: no rFID.
+    # images for validation are those for training (experiment.py l.131-134): a shuffled subset of
+    # them is decoded and compared with the first of them.
     "diffae": {
         "pixels": ("center", NORMALIZED, "mean"),
+        "rfid": ("training images", "half up", "both", "pytorch-fid", "float32"),
         "psnr": ("none", "both", "image", PIXELS, "infinite", 1),
         "ssim": (
             *("none", "both", "[0, 1]", True, GAUSS),
@@ -159,62 +161,63 @@ TABLE: dict[str, Rows] = {
         "lpips": ("none", "both", "alexnet", True, 1),
     },
     # CompVis/taming-transformers README.md l.50, taming/data/base.py: no script, only "torch-fidelity"
-    # and columns "vs train" and "vs val".
+    # and columns "vs train" and "vs val". Its other scripts truncate what they save.
     "taming": {
         "pixels": ("cv2", NUMPY, "mean"),
-        "rfid": (Open(), Open(), Open(), "tensorflow", "float32"),
+        "rfid": (Open(CROPS), Open("truncated"), Open("reconstruction"), "tensorflow", "float32"),
     },
     # openai/guided-diffusion evaluations/evaluator.py, scripts/image_sample.py, image_datasets.py
     "adm": {
         "pixels": ("adm", NUMPY, "mean"),
         "rfid": ("ADM's statistics", "truncated", "reconstruction", "tensorflow", "float32"),
     },
-    # Libraries: they are given files or arrays of 8 bits, and know no crop.
+    # Libraries: they are given files or arrays of 8 bits, and know neither crop nor model. A
+    # decoded image is written by the caller, here as this project writes pictures.
     "pytorch-fid": {
-        "pixels": (Open(), Open(), Open()),
-        "rfid": (Open(), Open(), Open(), "pytorch-fid", "float32"),
+        "pixels": (Open("center"), Open(TO_TENSOR), Open("mean")),
+        "rfid": (Open(CROPS), Open("half to even"), Open("both"), "pytorch-fid", "float32"),
     },
     "torch-fidelity": {
-        "pixels": (Open(), Open(), Open()),
-        "rfid": (Open(), Open(), Open(), "tensorflow", "float32"),
+        "pixels": (Open("center"), Open(TO_TENSOR), Open("mean")),
+        "rfid": (Open(CROPS), Open("half to even"), Open("both"), "tensorflow", "float32"),
     },
     "clean-fid": {
-        "pixels": (Open(), Open(), Open()),
-        "rfid": (Open(), Open(), Open(), "clean-fid", "float32"),
+        "pixels": (Open("center"), Open(TO_TENSOR), Open("mean")),
+        "rfid": (Open(CROPS), Open("half to even"), Open("both"), "clean-fid", "float32"),
     },
     # torchmetrics: FrechetInceptionDistance(normalize=True) casts both sides; PSNR has one error of
-    # everything seen (dim=None); SSIM takes its range from what one update is given; LPIPS
-    # refuses what is beyond its range.
+    # everything seen (dim=None); SSIM takes its range from what one update is given, and cuts
+    # nothing off; LPIPS refuses what is beyond its range. One image an update, in [0, 1].
     "torchmetrics-1.7": {
-        "pixels": (Open(), Open(), Open()),
-        "rfid": (Open(), "truncated", "both", "tensorflow", "float32"),
-        "psnr": ("none", "both", "all", PIXELS, "infinite", Open()),
+        "pixels": (Open("center"), Open(TO_TENSOR), Open("mean")),
+        "rfid": (Open(CROPS), "truncated", "both", "tensorflow", "float32"),
+        "psnr": ("none", "both", "all", PIXELS, "infinite", Open(1)),
         "ssim": (
-            *("none", "both", Open(), False, GAUSS),
-            *("reflect", "of the batch", "population", Open()),
+            *("none", "both", Open("[0, 1]"), Open(True), GAUSS),
+            *("reflect", "of the batch", "population", Open(1)),
         ),
-        "lpips": ("none", "both", "alexnet", Open(), 1),
+        "lpips": ("none", "both", "alexnet", Open(True), 1),
     },
     "torchmetrics-1.8": {
-        "pixels": (Open(), Open(), Open()),
-        "rfid": (Open(), "truncated", "both", "antialiased", "float32"),
-        "psnr": ("none", "both", "all", PIXELS, "infinite", Open()),
+        "pixels": (Open("center"), Open(TO_TENSOR), Open("mean")),
+        "rfid": (Open(CROPS), "truncated", "both", "antialiased", "float32"),
+        "psnr": ("none", "both", "all", PIXELS, "infinite", Open(1)),
         "ssim": (
-            *("none", "both", Open(), False, GAUSS),
-            *("reflect", "of the batch", "population", Open()),
+            *("none", "both", Open("[0, 1]"), Open(True), GAUSS),
+            *("reflect", "of the batch", "population", Open(1)),
         ),
-        "lpips": ("none", "both", "alexnet", Open(), 1),
+        "lpips": ("none", "both", "alexnet", Open(True), 1),
     },
     # The project's own, from its design: the paper's SSIM, AlexNet's LPIPS, pytorch-fid's Inception
-    # and resize, one PSNR for each image.
+    # and resize, one PSNR for each image. The rest is its own choice.
     "plain": {
-        "pixels": (Open(), Open(), Open()),
-        "rfid": (Open(), Open(), Open(), "pytorch-fid", "float32"),
-        "psnr": (Open(), Open(), "image", PIXELS, Open(), 1),
+        "pixels": (Open("center"), Open(NUMPY), Open("mean")),
+        "rfid": (Open(CROPS), Open("half to even"), Open("both"), "pytorch-fid", "float32"),
+        "psnr": (Open("none"), Open("both"), "image", PIXELS, Open("infinite"), 1),
         "ssim": (
-            *(Open(), Open(), "[0, 1]", Open(), GAUSS),
+            *(Open("none"), Open("both"), "[0, 1]", Open(True), GAUSS),
             *("zero", "1", "population", 1),
         ),
-        "lpips": (Open(), Open(), "alexnet", Open(), 1),
+        "lpips": (Open("none"), Open("both"), "alexnet", Open(True), 1),
     },
 }
