@@ -3,8 +3,8 @@
     PYTHONPATH=.:tests/helpers python -m pretend_gpu gpu_precision systems
     PYTHONPATH=.:tests/helpers python -m pretend_gpu gpu_precision benchmarks
 
-prints a JSON object: for each registered system its numbers in float32 and in bfloat16, or for each
-benchmark how often a network was called with and without autocast, by the package it is of.
+prints a JSON object, by precision: of each registered system its numbers, or why it was refused; or
+of each benchmark how often a network was called with and without autocast, by its package.
 """
 
 import json
@@ -28,43 +28,28 @@ from benchmarks.core.registry import REGISTRY
 FEW = {"profile": "smoke", "limit": 2, "device": "cuda", "steps": 2, "stand_ins": True}
 
 
-def of_systems() -> dict[str, dict[str, Any]]:
-    """The numbers of each system by precision, and whether it has networks."""
+def of_systems(precision: str) -> dict[str, dict[str, Any]]:
+    """The numbers of each system: of reconstructions where it makes some, else of probes."""
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         diffusers_models.save(Path(folder), "AutoencoderKL")
         for name in systems.REGISTRY.own:
-            path = folder if name == "diffusers" else None
-            found[name] = {
-                precision: numbers(systems.load(name, path, "cuda"), precision)
-                for precision in ("float32", "bfloat16")
-            }
+            system = systems.load(name, folder if name == "diffusers" else None, "cuda")
+            task = "reconstruction" if "decode" in system.capabilities else "probes"
+            results = evaluate(system, task, precision=precision, **FEW)
+            found[name] = {f"{r.setting} {r.steps} {r.metric}": r.value for r in results.rows}
+            found[name]["refused"] = [row.note for row in results.failures]
+            found[name]["networks"] = len(system.networks())
     return found
 
 
-def numbers(system: systems.System, precision: str) -> dict[str, float]:
-    """Of reconstructions where it makes some, else of probes."""
-    task = "reconstruction" if "decode" in system.capabilities else "probes"
-    settings = {"reconstruction.images": 2} if task == "reconstruction" else {}
-    results = evaluate(system, task, settings=settings, precision=precision, **FEW)
-    assert not results.failures, results.failures
-    return {
-        f"{row.setting} {row.steps} {row.metric}": row.value
-        for row in results.rows
-        if row.value is not None
-    }
-
-
-# ----------------------------------------------------------------------------------------------
-
-
-def of_benchmarks() -> dict[str, dict[str, int]]:
-    """Calls of networks in bfloat16, by benchmark: "diffae on", "benchmarks off" ..."""
+def of_benchmarks(precision: str) -> dict[str, dict[str, int]]:
+    """Calls of networks in each benchmark of the packaged model: "diffae on", "timm off" ..."""
     found = {}
     for name in REGISTRY.own:
         calls: Counter[str] = Counter()
         with recorded(calls):
-            evaluate(["diffae", "ddim"], name, precision="bfloat16", **FEW)
+            evaluate("diffae", name, precision=precision, **FEW)
         found[name] = dict(calls)
     return found
 
@@ -97,4 +82,5 @@ class recorded:
 
 
 if __name__ == "__main__":
-    print(json.dumps({"systems": of_systems, "benchmarks": of_benchmarks}[sys.argv[1]](), indent=1))
+    work = {"systems": of_systems, "benchmarks": of_benchmarks}[sys.argv[1]]
+    print(json.dumps({name: work(name) for name in ("float32", "bfloat16")}, indent=1))
