@@ -7,16 +7,19 @@ from collections import Counter
 import pytest
 from fault_trees import commit, copy_runner, write
 from planting import changed
-from planting.mutations import KINDS, Source, applied, mutations
+from planting.kinds import KINDS
+from planting.mutations import applied, mutations
+from planting.source import Source
 
 
 def mutants(body, kind=None, defaults=None):
     """What a function of this body is changed to: the bodies, by kind."""
-    text = f"def f(a, b, c, x, y, *args):\n    {body}\n"
-    source = Source(text)
-    found = [(m.kind, applied(source, m)) for m in mutations(source, source.tree.body[0], defaults)]
+    head = "import numpy as np\ndef f(a, b, c, x, y, *args):\n    "
+    source = Source(f"{head}{body}\n")
+    unit = source.tree.body[1]
+    found = [(m.kind, applied(source, m)) for m in mutations(source, unit, defaults)]
     made = [(k, new) for k, new in found if new is not None and kind in (None, k)]
-    return [new.removeprefix(text[: text.index("\n") + 5]).rstrip("\n") for _, new in made]
+    return [new.removeprefix(head).rstrip("\n") for _, new in made]
 
 
 @pytest.mark.parametrize(
@@ -32,11 +35,18 @@ def mutants(body, kind=None, defaults=None):
         ("constant", "return 1", ["2", "0"]),
         ("constant", "return a == 'x', {'y': 'z'}, b['w']", ["a == \"x_\", {'y': 'z'}, b['w']", "a == 'x', {\"y_\": 'z'}, b['w']", "a == 'x', {'y': 'z'}, b[\"w_\"]"]),
         ("term", "return (a - b) * c", ["(a - b)", "c", "(a) * c", "(-b) * c"]),
+        ("element", "return {a: b, **c}, [x, y], {x}", ["{**c}, [x, y], {x}", "{a: b}, [x, y], {x}", "{a: b, **c}, [y], {x}", "{a: b, **c}, [x], {x}", "{a: b, **c}, [x, y], {}"]),
+        ("element", "return a[0, 1], (1, 2), (a, 2)", ["a[0, 1], (2), (a, 2)", "a[0, 1], (1), (a, 2)"]),
+        ("element", "return x[1:y:-1]", ["x[:y:-1]", "x[1::-1]", "x[1:y:]"]),
+        ("call", "return sorted(a, key=b), np.sqrt(a + b), a.b.clamp(0, 1), g(a)", ["a, np.sqrt(a + b), a.b.clamp(0, 1), g(a)", "sorted(a, key=b), (a + b), a.b.clamp(0, 1), g(a)", "sorted(a, key=b), np.sqrt(a + b), a.b, g(a)"]),
+        ("operator", "return max(a, key=b.argmin)", ["min(a, key=b.argmin)"]),
         ("argument", "return g(a, b=1, *args, c=2)", ["g(a, *args, c=2)", "g(a, b=1, *args)"]),
         ("argument", "return g(b=1, c=2)", ["g(c=2)", "g(b=1)"]),
         ("swap", "return g(a, b, x=x, y=y)", ["g(b, a, x=x, y=y)", "g(a, b, x=y, y=x)"]),
         ("swap", "return isinstance(a, b), g('x', a), g(a, *args), g(a, a)", []),
         ("falsy", "return x if x is not None else y", ["x if bool(x) else y", "(x or y)"]),
+        ("condition", "return x if (y := a) else b", []),
+        ("condition", "return x if a else b", ["x if True else b", "x if False else b"]),
         ("falsy", "return y if x is None else x", ["y if (not x) else x", "(x or y)"]),
         ("axis", "return a.mean(1), b.sum(dim=-1), g(1)", ["a.mean(0), b.sum(dim=-1), g(1)", "a.mean(-1), b.sum(dim=-1), g(1)", "a.mean(1), b.sum(dim=0), g(1)"]),
         ("dtype", "return a.double() + g(np.float64, 'float64')", ["a.float() + g(np.float64, 'float64')", "a.double() + g(np.float32, 'float64')", "a.double() + g(np.float64, \"float32\")"]),
@@ -105,7 +115,12 @@ def test_only_the_changed_node_s_text_changes():
 
 
 def test_all_kinds_are_described():
-    lines = "a + b < 1 and c.sum(0, ddof=1)", "g(x, y, b=1)", "np.float64", "(x is None) - [y for y in a if y]"
+    lines = (
+        "a + b < 1 and c.sum(0, ddof=1)",
+        "g(x, y, b=1)",
+        "np.float64, {x: sorted(y)}",
+        "(x is None) - [y for y in a if y]",
+    )
     text = "def f():\n" + "".join(f"    g({line})\n" for line in lines)
     source = Source(text)
     assert {m.kind for m in mutations(source, source.tree.body[0])} == set(KINDS)
@@ -167,7 +182,9 @@ def test_a_sample_depends_on_the_seed_and_holds_nothing_twice():
 
 def test_the_sample_of_a_function_stays_where_another_changes_or_moves():
     here = {each for each in drawn({"diffae/a.py": LONG + "\n\n" + SHORT}, 20) if each[0] == "long"}
-    there = drawn({"diffae/a.py": "import os\n\n\n" + LONG, "diffae/b.py": "def f(a):\n    return a\n"}, 20)
+    there = drawn(
+        {"diffae/a.py": "import os\n\n\n" + LONG, "diffae/b.py": "def f(a):\n    return a\n"}, 20
+    )
     kinds = Counter(kind for _, kind, _ in there)
     assert Counter(kind for _, kind, _ in here) <= kinds
 
@@ -232,12 +249,17 @@ def test_survivors_are_shown_with_the_share(small_tree, monkeypatch):
     assert {line for line in lines if line.startswith("caught  ")} == {
         f"caught   {kind}: {double}" for kind in ("operator", "constant", "term")
     }
-    idle, unused = "diffae/code.py:6 idle: all of 2 tests pass", "diffae/code.py:10 unused: no test reaches it"
+    idle, unused = (
+        "diffae/code.py:6 idle: all of 2 tests pass",
+        "diffae/code.py:10 unused: no test reaches it",
+    )
     assert {line for line in lines if line.startswith("SURVIVED")} == {
         *(f"SURVIVED {kind}: {idle}" for kind in ("operator", "constant", "term")),
         f"SURVIVED operator: {unused}",
     }
-    assert "-    return a + 0" in lines and "+    return a - 0" in lines and "+    return a" in lines
+    assert (
+        "-    return a + 0" in lines and "+    return a - 0" in lines and "+    return a" in lines
+    )
     assert lines[-1] == "6 of 11 (55%) mutations caught"
     assert len([line for line in lines if line.startswith("running the fast tests")]) == 1
     again = survey(small_tree, "--sample", "2", "--jobs", "2")

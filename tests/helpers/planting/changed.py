@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .mutations import Mutation, Source, applied, mutations
+from .mutations import Mutation, applied, mutations
+from .source import Source
 
 PACKAGES = ("diffae", "probes", "benchmarks", "reports")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -150,10 +151,12 @@ def sample(
         for unit in those:
             found = list(mutations(sources[path], unit.node, with_default))
             number = Counter(mutation.kind for mutation in found)
+            of_kind = unit.statements / len(number) if number else 0.0
             for mutation in found:
-                share = unit.statements / len(number) / number[mutation.kind]
                 key = _key(seed, path, unit, sources[path], mutation)
-                drawn.append((-math.log(key) / share, path, unit, mutation))
+                drawn.append(
+                    (-math.log(key) * number[mutation.kind] / of_kind, path, unit, mutation)
+                )
     drawn.sort(key=lambda each: each[0])
     planted = (
         Planted(path, unit.name, unit.span, mutation, text)
