@@ -185,10 +185,11 @@ def _result(scratch: Path, signal: int = 0) -> Result:
 
 @dataclass(frozen=True)
 class _Running:
-    """A planted text in a copy of the tree; its tests write to `scratch`."""
+    """A text planted in a copy of the tree, and the file's bytes before; its tests write to `scratch`."""
 
     plant: Plant
     tree: Path
+    before: bytes
     scratch: Path
     deadline: float
 
@@ -220,12 +221,14 @@ class Runner:
             while waiting and free:
                 plant = waiting.pop(0)
                 tree, scratch = free.pop(), self._folder()
+                before = (tree / plant.file).read_bytes()
                 (tree / plant.file).write_text(plant.text)
                 process = self._start(tree, plant, True, scratch)
-                running[process] = _Running(plant, tree, scratch, time.monotonic() + plant.limit)
+                deadline = time.monotonic() + plant.limit
+                running[process] = _Running(plant, tree, before, scratch, deadline)
             for process in self._ended(running):
                 done = running.pop(process)
-                shutil.copy(self.root / done.plant.file, done.tree / done.plant.file)
+                (done.tree / done.plant.file).write_bytes(done.before)
                 free.append(done.tree)
                 yield done.plant.what, _result(done.scratch, -(process.exitcode or 0))
                 shutil.rmtree(done.scratch, ignore_errors=True)
