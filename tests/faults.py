@@ -183,7 +183,12 @@ def page(caught: dict[Fault, str]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.changed and (arguments.only or arguments.out or arguments.verbose):
+        parser.error("--only, --out and --verbose are for entries, --changed is for mutations")
+    if arguments.sample is not None and (arguments.sample < 1 or not arguments.changed):
+        parser.error("--sample: a number of at least 1, with --changed")
     try:
         return _changed(arguments) if arguments.changed else _entries(arguments)
     except (WrongEntry, ValueError) as reason:

@@ -5,7 +5,7 @@ import sys
 from collections import Counter
 
 import pytest
-from fault_trees import commit, copy_runner, write
+from fault_trees import commit, copy_runner
 from planting import changed
 from planting.kinds import KINDS
 from planting.mutations import applied, mutations
@@ -144,9 +144,9 @@ def test_functions_with_another_body_are_what_changed(tmp_path):
     commit(tmp_path, OLD)
     for name in OLD:
         (tmp_path / name).unlink()
-    write(tmp_path, NEW)
+    commit(tmp_path, NEW)
     files = changed.files_of(tmp_path)
-    found = changed.changed(changed.files_at("HEAD", tmp_path), files)
+    found = changed.changed(changed.files_at("HEAD^", tmp_path), files)
     assert files == NEW
     names = {path: [(unit.name, unit.span) for unit in those] for path, those in found.items()}
     assert names == {
@@ -267,9 +267,16 @@ def test_survivors_are_shown_with_the_share(small_tree, monkeypatch):
     assert again.stdout.splitlines()[-1].endswith("mutations caught")
 
 
-@pytest.mark.parametrize(("base", "reason"), [("nowhere", "nowhere"), ("HEAD", "no function")])
-def test_a_base_without_changes_is_refused(small_tree, base, reason):
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--changed", "nowhere"], "nowhere"),
+        ([], "no function"),
+        (["--sample", "0"], "at least 1"),
+        (["--only", "words"], "--only"),
+    ],
+)
+def test_what_cannot_be_surveyed_is_refused(small_tree, options, reason):
     (small_tree / "diffae" / "code.py").write_text("")
-    result = survey(small_tree, "--changed", base)
-    assert result.returncode == 2 and reason in result.stderr
-    assert len(result.stderr.splitlines()) == 1
+    result = survey(small_tree, *options)
+    assert result.returncode == 2 and reason in result.stderr.splitlines()[-1]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .mutations import Mutation, applied, mutations
+from .runner import tracked
 from .source import Source
 
 PACKAGES = ("diffae", "probes", "benchmarks", "reports")
@@ -96,9 +97,9 @@ def files_at(commit: str, root: Path) -> dict[str, str]:
 
 
 def files_of(root: Path) -> dict[str, str]:
-    """The Python files of the packages in the working tree: path -> text."""
-    paths = sorted(path for name in PACKAGES for path in (root / name).rglob("*.py"))
-    return {str(path.relative_to(root)): path.read_text() for path in paths}
+    """The Python files of the packages in the working tree, if git tracks them: path -> text."""
+    paths = (name for name in tracked(root, *PACKAGES) if name.endswith(".py"))
+    return {name: (root / name).read_text() for name in paths}
 
 
 def changed(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, list[Unit]]:

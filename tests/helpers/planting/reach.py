@@ -23,10 +23,17 @@ import coverage
 import pytest
 
 from .changed import PACKAGES
-from .runner import copy_tree
+from .runner import copy_tree, tracked
 
 CONTEXT = "REACH_CONTEXT"  # of this process and its children
 FOLDER = "REACH_FOLDER"
+THESE = (  # the tests and the tools of planted faults, which reach no package
+    "tests/faults",
+    "tests/helpers/fault_trees.py",
+    "tests/helpers/planting",
+    "tests/test_faults.py",
+    "tests/test_mutations.py",
+)
 LINES, TESTS = "lines", "tests.json"
 RC = """[run]
 context = ${{REACH_CONTEXT-}}
@@ -178,16 +185,9 @@ def reach(root: Path, jobs: int) -> Reach:
 
 def content(root: Path) -> str:
     """A hash of what decides the map: the packages and the tests, without those of planted faults."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", *PACKAGES, "tests"], cwd=root, check=True, capture_output=True
-    )
     digest = hashlib.sha256()
-    for name in sorted(listed.stdout.decode().split("\0")):
-        if (
-            name
-            and not name.startswith(("tests/faults", "tests/helpers/planting"))
-            and (root / name).is_file()
-        ):
+    for name in tracked(root, *PACKAGES, "tests"):
+        if not name.startswith(THESE):
             digest.update(
                 f"{name}\0".encode() + hashlib.sha256((root / name).read_bytes()).digest()
             )
@@ -218,6 +218,8 @@ def _run(root: Path, scratch: Path, jobs: int) -> Path:
         for path in parts.glob("tests-*.json")
         for name, test in json.loads(path.read_text()).items()
     }
+    if not tests:
+        raise ValueError("the fast tests could not be run")
     combine(rc, sorted(map(str, parts.glob("lines.*"))), made / LINES)
     (made / TESTS).write_text(json.dumps(tests))
     return made

@@ -74,10 +74,16 @@ class Result:
 # A copy of the tree
 
 
+def tracked(root: Path, *folders: str) -> list[str]:
+    """The files of the working tree that git tracks."""
+    command = ["git", "ls-files", "-z", "--", *folders]
+    listed = subprocess.run(command, cwd=root, check=True, capture_output=True).stdout.decode()
+    return sorted(name for name in listed.split("\0") if name and (root / name).is_file())
+
+
 def copy_tree(root: Path, to: Path) -> None:
     """Copy the files that git tracks; bytecode is validated by content, since a planted file keeps its time."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=root, check=True, capture_output=True)
-    for name in filter(None, listed.stdout.decode().split("\0")):
+    for name in tracked(root):
         (to / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(root / name, to / name)
     compileall.compile_dir(to, quiet=2, invalidation_mode=PycInvalidationMode.CHECKED_HASH)
@@ -153,11 +159,9 @@ def _pytest_here(tree: Path, plant: Plant[object], stop: bool, scratch: Path) ->
         del sys.modules[name]
     os.environ |= {
         "PYTHONPATH": str(tree),
-        "PYTHONDONTWRITEBYTECODE": "1",
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # no test needs one, and each fault would load them
         "DIFFAE_CACHE": str(scratch / "cache"),
     }
-    sys.dont_write_bytecode = True
     os.chdir(tree)
     with open(scratch / "log.txt", "w") as log:
         os.dup2(log.fileno(), 1)
