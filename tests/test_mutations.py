@@ -148,10 +148,10 @@ def test_functions_with_another_body_are_what_changed(tmp_path):
     files = changed.files_of(tmp_path)
     found = changed.changed(changed.files_at("HEAD^", tmp_path), files)
     assert files == NEW
-    names = {path: [(unit.name, unit.span) for unit in those] for path, those in found.items()}
+    names = {path: [(unit.name, unit.lines) for unit in those] for path, those in found.items()}
     assert names == {
-        "diffae/a.py": [("", (1, 1)), ("other", (11, 12))],
-        "reports/c.py": [("C", (1, 10)), ("C.new", (7, 10))],
+        "diffae/a.py": [("", range(1, 13)), ("other", range(11, 13))],
+        "reports/c.py": [("C", range(1, 11)), ("C.new", range(7, 11))],
     }
 
 
@@ -203,15 +203,36 @@ def test_functions_are_drawn_by_their_statements_and_kinds_alike():
 
 
 # ----------------------------------------------------------------------------------------------
-# The command, on a tree with three tests
+# The command, on a tree with five tests
 
-CODE = "def double(a):\n    return 2 * a\n\n\ndef idle(a):\n    return a + 0\n\n\ndef unused(a):\n    return -a\n"
+CODE = """FACTOR = 2
+
+
+def double(a):
+    return FACTOR * a
+
+
+def idle(a):
+    return a + 0
+
+
+def unused(a):
+    return -a
+"""
 TESTS = """
 import subprocess, sys
+import pytest
 from diffae.code import double, idle
 
-def test_double():
-    assert double(3) == 6
+@pytest.fixture(scope="module")
+def doubled():
+    return double(3)
+
+def test_first_of_the_fixture(doubled):
+    pass
+
+def test_double(doubled):
+    assert doubled == 6
 
 def test_idle():
     idle(1)
@@ -245,14 +266,14 @@ def test_survivors_are_shown_with_the_share(small_tree, monkeypatch):
     result = survey(small_tree)
     assert result.returncode == 1, result.stderr
     lines = result.stdout.splitlines()
-    double = "diffae/code.py:2 double: tests/test_code.py::test_double"
+    by = "tests/test_code.py::test_double"
     assert {line for line in lines if line.startswith("caught  ")} == {
-        f"caught   {kind}: {double}" for kind in ("operator", "constant", "term")
+        f"caught   constant: diffae/code.py:1: {by}",
+        f"caught   operator: diffae/code.py:5 double: {by}",
+        f"caught   term: diffae/code.py:5 double: {by}",
     }
-    idle, unused = (
-        "diffae/code.py:6 idle: all of 2 tests pass",
-        "diffae/code.py:10 unused: no test reaches it",
-    )
+    idle = "diffae/code.py:9 idle: all of 2 tests pass"
+    unused = "diffae/code.py:13 unused: no test reaches it"
     assert {line for line in lines if line.startswith("SURVIVED")} == {
         *(f"SURVIVED {kind}: {idle}" for kind in ("operator", "constant", "term")),
         f"SURVIVED operator: {unused}",

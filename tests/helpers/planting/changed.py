@@ -23,12 +23,12 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 class Unit:
     """A function, or another statement of a class or a module.
 
-    `name` is its qualified name, or that of the class; `span` are its first and last line, or those of the class.
+    `name` is its qualified name, or that of the class; `lines` are its own, or those of the class or the module.
     """
 
     name: str
     node: ast.stmt
-    span: tuple[int, int]
+    lines: range
 
     @property
     def statements(self) -> int:
@@ -45,11 +45,11 @@ class Unit:
 
 @dataclass(frozen=True)
 class Planted:
-    """A mutation in a file: the name and the lines of its function, and the text of the file with it."""
+    """A mutation in a file: the name of its function, the lines that a test must reach, the text of the file with it."""
 
     file: str
     unit: str
-    span: tuple[int, int]
+    lines: range
     mutation: Mutation
     text: str
 
@@ -57,20 +57,21 @@ class Planted:
 def units(tree: ast.Module) -> Iterator[Unit]:
     """All functions and methods, and all other statements of modules and classes but imports."""
 
-    def of(body: Sequence[ast.stmt], prefix: str, within: ast.stmt | None) -> Iterator[Unit]:
+    def of(body: Sequence[ast.stmt], prefix: str, within: range) -> Iterator[Unit]:
         for node in body:
             if isinstance(node, ast.ClassDef):
-                yield from of(node.body, f"{prefix}{node.name}.", node)
+                yield from of(node.body, f"{prefix}{node.name}.", _lines(node))
             elif isinstance(node, Function):
-                yield Unit(prefix + node.name, node, _span(node))
+                yield Unit(prefix + node.name, node, _lines(node))
             elif not isinstance(node, ast.Import | ast.ImportFrom):
-                yield Unit(prefix.rstrip("."), node, _span(within or node))
+                yield Unit(prefix.rstrip("."), node, within)
 
-    return of(tree.body, "", None)
+    end = max((node.end_lineno or 0 for node in tree.body), default=0)
+    return of(tree.body, "", range(1, end + 1))
 
 
-def _span(node: ast.stmt) -> tuple[int, int]:
-    return node.lineno, node.end_lineno or node.lineno
+def _lines(node: ast.stmt) -> range:
+    return range(node.lineno, (node.end_lineno or node.lineno) + 1)
 
 
 def files_at(commit: str, root: Path) -> dict[str, str]:
@@ -160,7 +161,7 @@ def sample(
                 )
     drawn.sort(key=lambda each: each[0])
     planted = (
-        Planted(path, unit.name, unit.span, mutation, text)
+        Planted(path, unit.name, _to_reach(unit, mutation), mutation, text)
         for _, path, unit, mutation in drawn
         if (text := applied(sources[path], mutation)) is not None
     )
@@ -169,6 +170,13 @@ def sample(
             planted, key=lambda each: (each.file, each.mutation.lines, each.mutation.edits)
         )
     return [each for each, _ in zip(planted, range(count), strict=False)]
+
+
+def _to_reach(unit: Unit, mutation: Mutation) -> range:
+    """The lines of the changed statement; those of the unit where that runs on import, as defaults do."""
+    first, last = mutation.lines
+    in_body = isinstance(unit.node, Function) and first > unit.node.lineno
+    return range(first, last + 1) if in_body else unit.lines
 
 
 def _key(seed: int, path: str, unit: Unit, source: Source, mutation: Mutation) -> float:

@@ -124,16 +124,16 @@ class Reach:
             for fixture in test["fixtures"]:
                 self.users[fixture].append(name)
 
-    def tests(self, path: str, lines: tuple[int, int], unit: tuple[int, int]) -> dict[str, float]:
+    def tests(self, path: str, lines: Iterable[int]) -> dict[str, float]:
         """Tests that reach one of the lines of a file, the quickest first, with their seconds.
 
-        What runs on import alone is reached by the tests that reach its function or class (the lines `unit`), else
-        its module, else a module that imports it.
+        Lines that run on import alone are reached by the tests that reach their module, else a module that imports it.
         """
         by_line = self._contexts(path)
-        here = self._of(by_line, range(lines[0], lines[1] + 1))
-        if not here and any("" in by_line.get(line, ()) for line in range(lines[0], lines[1] + 1)):
-            here = self._of(by_line, range(unit[0], unit[1] + 1)) or self._of(by_line, by_line)
+        lines = [line for line in lines if line in by_line]
+        here = self._of(by_line, lines)
+        if lines and not here:
+            here = self._of(by_line, by_line)
             here = here or {name for by in self._importers(path) for name in self._of(by, by)}
         return {name: self.seconds[name] for name in sorted(here, key=self.seconds.__getitem__)}
 

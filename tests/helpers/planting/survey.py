@@ -3,6 +3,7 @@
 import difflib
 import signal
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +74,7 @@ def _each(
 ) -> Iterator[Outcome]:
     plants = []
     for each in planted:
-        reaching = known.tests(each.file, each.mutation.lines, each.span)
+        reaching = known.tests(each.file, each.lines)
         tests = _within(limit, {name: s for name, s in reaching.items() if name not in excluded})
         if tests:
             plants.append(_plant(each, tests, known))
@@ -85,14 +86,15 @@ def _each(
 
 def _within(limit: float, tests: Mapping[str, float]) -> dict[str, float]:
     """The quickest tests that take `limit` seconds together, file by file, the quickest file first; at least one."""
-    by_file: dict[str, float] = {}
+    total = 0.0
+    by_file: Counter[str] = Counter()
     chosen: dict[str, float] = {}
     for name, seconds in tests.items():
-        if chosen and sum(chosen.values()) + seconds > limit:
+        total += seconds
+        if chosen and total > limit:
             break
         chosen[name] = seconds
-        file = name.split("::")[0]
-        by_file[file] = by_file.get(file, 0.0) + seconds
+        by_file[name.split("::")[0]] += seconds
     return dict(sorted(chosen.items(), key=lambda each: (by_file[each[0].split("::")[0]], each[0])))
 
 
