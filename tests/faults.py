@@ -1,11 +1,12 @@
 """Plants faults in a copy of this tree, one at a time, and demands that tests fail with each and pass without.
 
     python tests/faults.py                     all faults of tests/faults/*.toml
-    python tests/faults.py --only metrics      those of one area, or whose name contains the words
+    python tests/faults.py --only metrics      those of one file, or whose name contains the words
     python tests/faults.py --out docs/results/faults.md
     python tests/faults.py --changed main --sample 100    mutations of the functions that changed since a commit
 
-Exit status: 0 every fault is caught, 1 some are not, 2 an entry is wrong. An entry:
+Exit status: 0 every fault is caught, 1 some are not, 2 an entry is wrong. An entry, in the file of its part of
+the code:
 
     [[fault]]
     name  = "the gate takes NaN for no error"

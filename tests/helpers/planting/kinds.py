@@ -60,9 +60,7 @@ ALIKE = frozenset(
     "log log1p lower max mean median min normalize permute removeprefix removesuffix resolve reversed round set "
     "softmax sorted sqrt square strip sum transpose tuple upper".split()
 )  # functions and methods that return something like what they are given
-UNLIKE = frozenset(
-    {"getattr", "hasattr", "isinstance", "issubclass", "setattr"}
-)  # of unlike arguments
+UNLIKE = frozenset("getattr hasattr isinstance issubclass setattr".split())  # their arguments
 
 
 def edits(
@@ -71,6 +69,10 @@ def edits(
     parents: Sequence[ast.AST],
     defaults: Mapping[str, frozenset[str]],
 ) -> Iterator[tuple[str, list[Edit]]]:
+    """The mutations of a node itself, as its kind and its edits; `parents` end with the next one.
+
+    `defaults`: see `mutations`.
+    """
     parent = parents[-1] if parents else None
     match node:
         case ast.BinOp():
@@ -259,11 +261,8 @@ def _call(
         yield "operator", [(end - len(name), end, FUNCTIONS[name])]
     yield from _inner(source, node)
     for keyword in node.keywords:
-        if (
-            keyword.arg
-            and keyword.arg != "strict"
-            and (defaults is None or keyword.arg in defaults)
-        ):
+        may_go = keyword.arg not in (None, "strict")
+        if may_go and (defaults is None or keyword.arg in defaults):
             yield "argument", [_without(source, *source.span(keyword))]
         if keyword.arg in ("dim", "axis"):
             yield from _axis(source, keyword.value)
@@ -312,20 +311,21 @@ def _statement(
 ) -> Iterator[tuple[str, list[Edit]]]:
     match node:
         case ast.With(items, body) if all(item.optional_vars is None for item in items):
-            head = source.text[source.span(node)[0] : source.span(body[0])[0]]
-            indent = re.search(r":[^:]*$", head)
-            assert indent
-            yield (
-                "statement",
-                [(source.span(node)[0], source.span(body[0])[0], "if True" + indent[0])],
-            )
+            start, end = source.span(node)[0], source.span(body[0])[0]
+            colon = source.text.rindex(":", start, end)
+            yield "statement", [(start, colon, "if True")]
         case ast.Assign(targets) if _binds_first(targets, node, parents):
             return  # what follows would not find the name
         case ast.If(test, orelse=orelse):
             yield from _test(source, test, ("True", "False") if orelse else ("True",))
             if not orelse:
                 yield "statement", [(*source.span(node), "pass")]
-        case ast.Assign() | ast.AugAssign() | ast.Raise() | ast.Delete():
+        case ast.AugAssign(target, operator, value):
+            if type(operator) in OPERATORS:
+                old, new = OPERATORS[type(operator)]
+                yield "operator", [_between(source, target, value, f"{old}=", f"{new}=")]
+            yield "statement", [(*source.span(node), "pass")]
+        case ast.Assign() | ast.Raise() | ast.Delete():
             yield "statement", [(*source.span(node), "pass")]
         case ast.Expr() | ast.Break() | ast.Continue():
             yield "statement", [(*source.span(node), "pass")]

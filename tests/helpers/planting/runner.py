@@ -11,6 +11,7 @@ import importlib
 import json
 import multiprocessing
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -42,8 +43,8 @@ class Choice:
 class Plant(Generic[What]):
     """The text that `what` gives a file, and the tests to run with it, in stages; the first failure ends them.
 
-    Each stage is a list of files and tests, of which `choice` leaves some out. After `limit` seconds the tests
-    are stopped.
+    Each stage is a list of files and tests, of which `choice` leaves some out. After `limit` seconds, or after
+    `of_processor` seconds of computing, the tests are stopped.
     """
 
     what: What
@@ -52,6 +53,7 @@ class Plant(Generic[What]):
     stages: Sequence[Sequence[str]]
     limit: float
     choice: Choice | None = None
+    of_processor: int = resource.RLIM_INFINITY
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,7 @@ class _Chooser:
 def _pytest_here(tree: Path, plant: Plant[object], stop: bool, scratch: Path) -> None:
     """Run tests in `tree`, in this forked process, and write the outcome to `scratch`/result.json."""
     os.setsid()
+    resource.setrlimit(resource.RLIMIT_CPU, (plant.of_processor, plant.of_processor))
     own = Path(__file__).parents[2]  # this tree's tests, and their helpers
     others = [p for p in sys.path if not Path(p or ".").resolve().is_relative_to(own)]
     sys.path[:] = [str(tree), *others]

@@ -13,7 +13,12 @@ from .reach import Reach, reach
 from .runner import Choice, Plant, Result, Runner
 
 FIRST_STAGE = 6  # files; each further stage has three times as many
-PATIENCE = 60.0, 4.0  # seconds, and times the seconds that the tests took when the map was made
+PATIENCE = (
+    60.0,
+    4.0,
+)  # seconds of computing, and times the seconds that the tests took when the map was made
+WAITING = 10  # times as long, since the machine may have other work
+STOPPED = (signal.SIGKILL, signal.SIGXCPU)
 UNREACHED = "no test reaches it"
 
 
@@ -105,13 +110,15 @@ def _plant(planted: Planted, tests: Mapping[str, float], known: Reach) -> Plant[
         stages.append(files[:size])
         files, size = files[size:], 3 * size
     patience = PATIENCE[0] + PATIENCE[1] * sum(tests.values())
-    return Plant(planted, planted.file, planted.text, stages, patience, Choice(tests, known.known))
+    choice = Choice(tests, known.known)
+    waits = WAITING * patience
+    return Plant(planted, planted.file, planted.text, stages, waits, choice, int(patience))
 
 
 def _outcome(planted: Planted, result: Result) -> Outcome:
     if not result.finished:
         name = signal.Signals(result.signal).name if result.signal else "an exit"
-        why = "time limit" if result.signal == signal.SIGKILL else f"the tests end with {name}"
+        why = "time limit" if result.signal in STOPPED else f"the tests end with {name}"
         return Outcome(planted, True, why)
     if result.failed:
         return Outcome(planted, True, result.failed[0], result.failed[0])
