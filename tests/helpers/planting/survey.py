@@ -3,7 +3,7 @@
 import difflib
 import signal
 import tempfile
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +13,9 @@ from .reach import Reach, reach
 from .runner import Choice, Plant, Result, Runner
 
 FIRST_STAGE = 6  # files; each further stage has three times as many
-PATIENCE = (
-    60.0,
-    4.0,
-)  # seconds of computing, and times the seconds that the tests took when the map was made
-WAITING = 10  # times as long, since the machine may have other work
+# Seconds of computing that tests may take: so many, and so many times what they took for the map.
+PATIENCE = 60.0, 4.0
+WAITING = 10  # times as many until they end: the machine may have other work
 STOPPED = (signal.SIGKILL, signal.SIGXCPU)
 UNREACHED = "no test reaches it"
 
@@ -92,7 +90,7 @@ def _each(
 def _within(limit: float, tests: Mapping[str, float]) -> dict[str, float]:
     """The quickest tests that take `limit` seconds together, file by file, the quickest file first; at least one."""
     total = 0.0
-    by_file: Counter[str] = Counter()
+    by_file: defaultdict[str, float] = defaultdict(float)
     chosen: dict[str, float] = {}
     for name, seconds in tests.items():
         total += seconds
