@@ -5,6 +5,7 @@ some of the samples; everything else is as before. So a source of error that was
 halves, on one side of two, or in the wrong scale, is another number here.
 """
 
+import hashlib
 import math
 from dataclasses import replace
 
@@ -35,11 +36,13 @@ TRAIN, ELSEWHERE, TEST = range(3)  # the number of a split; `valid` takes those 
 
 
 class Smooth(Cells):
-    """Decodes the map alone: what it makes of an image depends on no noise. Its samples are those of
-    some indices.
+    """Has a map alone: what it makes of an image depends on no noise. Its samples are those of some
+    indices.
     """
 
     name = title = fingerprint = "smooth"
+    capabilities = Cells.capabilities - {"stochastic"}
+    latent_dim = Cells.semantic_dim
     kept = np.arange(SAMPLES)
 
     def decode(self, code, steps=100):
@@ -105,7 +108,7 @@ def check_jackknife(influence, value, without, shares, tolerance):
     for block in others:
         expected = (own[block] - shares[block] * total) / root
         assert influence[block] == pytest.approx(expected, abs=tolerance * np.abs(influence).max())
-    assert len(others) >= 3
+    assert len(others) >= 2
     # Their sum estimates the number itself.
     assert total == pytest.approx(value, abs=12 * np.linalg.norm(influence))
 
@@ -161,7 +164,7 @@ def test_a_set_without_a_block_of_people(people, rows, system):
     blocks = blocks_of(of)
     shares = np.bincount(blocks, minlength=BLOCKS) / len(of)
     assert len(set(shares.round(6))) > 5
-    runs = {b: rows(leaving(people, TEST, of[blocks == b]), tasks, system) for b in (0, 3, 11, 19)}
+    runs = {b: rows(leaving(people, TEST, of[blocks == b]), tasks, system) for b in (0, 3, 19)}
     seen = set()
     for key, row in before.items():
         if any(part.units.startswith("blocks:") for part in row.uncertainty):
@@ -195,12 +198,14 @@ def test_two_sets_without_a_block_of_either(people, rows):
         """The run without the blocks for which bool [20] is true."""
         part = Smooth()
         part.kept = np.flatnonzero(~samples[of_samples])
-        part.fingerprint += part.kept.tobytes().hex()
+        part.fingerprint = hashlib.sha256(part.kept.tobytes()).hexdigest()
         left = leaving(people, TRAIN, reference[real[of_reference]])
-        return rows(left, task, part, settings={"samples.count": len(part.kept)})
+        # only the errors of the whole are looked at
+        fewer = {"samples.count": len(part.kept), "unconditional.frechet_error": False}
+        return rows(left, task, part, settings=fewer)
 
     nothing = np.zeros(BLOCKS, bool)
-    one = {b: np.arange(BLOCKS) == b for b in (0, 2, 9, 17)}
+    one = {b: np.arange(BLOCKS) == b for b in (0, 2, 17)}
     sides = {
         "blocks of samples": (of_samples, {b: without(out, nothing) for b, out in one.items()}),
         "blocks of reference": (of_reference, {b: without(nothing, out) for b, out in one.items()}),
@@ -212,11 +217,13 @@ def test_two_sets_without_a_block_of_either(people, rows):
             if row.metric in ("fd_effnet", "kd_effnet"):
                 found = {block: run[key].value for block, run in runs.items()}
                 check_jackknife(units(row, kind), row.value, found, shares, 2e-3)
-    for split in (0, 7):
-        first = halves()[split]
-        a, b = (without(out, out) for out in (~first, first))
-        for key, row in ours.items():
-            if key[0] == "unconditional_overlap" and row.stderr is not None:
-                expected = (a[key].value - b[key].value) / (2 * math.sqrt(19))
-                found = units(row, "blocks, halved")[split]
-                assert found == pytest.approx(expected, abs=1e-6), key
+    split, seen = 7, set()
+    first = halves()[split]
+    a, b = (without(out, out) for out in (~first, first))
+    for key, row in ours.items():
+        if key[0] == "unconditional_overlap" and row.stderr is not None:
+            expected = (a[key].value - b[key].value) / (2 * math.sqrt(19))
+            found = units(row, "blocks, halved")[split]
+            assert found == pytest.approx(expected, abs=1e-6), key
+            seen.add(row.metric)
+    assert len(seen) == 4
