@@ -19,6 +19,13 @@ pytestmark = pytest.mark.usefixtures("no_effnet")
 BLACK = -0.99  # images without a face
 
 
+class CodesAlone(Cells):
+    """Decodes nothing: only the rows of real images are measured."""
+
+    capabilities = frozenset({"semantic"})
+    latent_dim = Cells.semantic_dim
+
+
 def embedded(images):
     """The mean colours of the four quarters and how they vary; NaN of a black image."""
     half = images.shape[-1] // 2
@@ -52,10 +59,10 @@ def rows(tmp_path, monkeypatch):
     monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
     settings = {"identity.images": 10_000, "probes.train": 10_000, "identity.strengths": [0.3]}
 
-    def run(name, people, **how):
+    def run(name, people, system=None, **how):
         folder = people.write(tmp_path / name / "portraits")
         how = {"settings": settings, "progress": False, "attributes": ["Male"], "cache": True} | how
-        found = evaluate(Cells(), "identity", folder, "smoke", **how)
+        found = evaluate(system or Cells(), "identity", folder, "smoke", **how)
         return {(row.system, row.setting, row.metric): row for row in found.rows}
 
     return run
@@ -96,6 +103,22 @@ def test_a_face_that_is_not_found_changes_nothing_but_n(rows, pictures):
     assert {"Male 0", "Male 0.3"} <= seen
     assert pictures != 1 or "different people" in seen
     assert pictures != 2 or "the same person, another picture" in seen
+
+
+def test_a_pair_counts_for_both_of_its_people(rows):
+    """The mean over all pairs of K people is m, and m' without one of them: each pair has two, so
+    that the influence of the one is (m - m') (K - 2) / sqrt(K (K - 1)).
+    """
+    people, place = people_of(1), 5
+    persons = np.unique(people.person[people.split == 2])
+    gone = (people.split == 2) & (people.person == persons[place])
+    key = ("real images (test)", "different people", "id_portraits")
+    row = rows("all", people, CodesAlone())[key]
+    after = rows("fewer", replace(people, split=np.where(gone, 1, people.split)), CodesAlone())[key]
+    k, (part,) = row.n, row.uncertainty
+    assert k == len(persons) == after.n + 1
+    expected = (row.value - after.value) * (k - 2) / np.sqrt(k * (k - 1))
+    assert part.values[place] == pytest.approx(expected, rel=1e-5)
 
 
 def test_faces_that_are_missing_elsewhere_are_other_units(rows):
