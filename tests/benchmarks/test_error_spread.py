@@ -41,6 +41,14 @@ def test_the_stated_error_is_the_spread_over_redrawn_people(spread, tmp_path, mo
     assert not spread.outside(found)
 
 
+def test_no_error_of_pairs_or_groups_is_another_number_s(spread, tmp_path, monkeypatch):
+    """Their scores are in no file: eight draws tell a wrong error by a factor of three."""
+    monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
+    found = spread.ratios(spread.measured(8, tmp_path, ["interpolation", "variation"]))
+    assert len(found) == 7
+    assert all(1 / 3 < one.ratio < 3 for one in found.values()), found
+
+
 def test_the_page_has_every_row_within_its_limits(spread):
     page = (RESULTS / "error_spread.md").read_text().partition(spread.START)[2]
     lines = [line[1:-1].split("|") for line in page.splitlines() if line.startswith("|")]
