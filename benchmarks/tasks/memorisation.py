@@ -111,8 +111,8 @@ def run(context: Context, system: System) -> Iterator[Record]:
         row = partial(_record, context, space, system.title, taken)
         yield from _quantiles(row, space.metric, ours["distance"], training)
         for setting, q in QUANTILES.items():
-            sides = (quantile_and_stderr(one["distance"], q) for one in (ours, theirs))
-            found = ratio_and_stderr(*sides)
+            below = quantile_and_stderr(theirs["distance"], q, _held_out(context).groups)
+            found = ratio_and_stderr(quantile_and_stderr(ours["distance"], q), below)
             none = "held-out images are at distance 0: no ratio"
             note = none if found[0] is None else training
             yield row(space.ratio, setting, len(ours["distance"]), found, note)
@@ -131,7 +131,8 @@ def references(context: Context) -> Iterator[Record]:
         held_out, corpus = space.real(_held_out(context)), space.real(_train(context))
         found = neighbours(context, space, held_out, corpus)
         row = partial(_record, context, space, REAL, Taken(System(), None))
-        yield from _quantiles(row, space.metric, found["distance"])
+        persons = _held_out(context).groups
+        yield from _quantiles(row, space.metric, found["distance"], groups=persons)
 
 
 def _training(context: Context, system: System) -> str:
@@ -181,10 +182,14 @@ def neighbours(context: Context, space: Space, queries: np.ndarray, corpus: np.n
 
 
 def _quantiles(
-    row: Callable[..., Record], metric: str, distance: np.ndarray, note: str = ""
+    row: Callable[..., Record],
+    metric: str,
+    distance: np.ndarray,
+    note: str = "",
+    groups: np.ndarray | None = None,
 ) -> Iterator[Record]:
     for setting, q in QUANTILES.items():
-        yield row(metric, setting, len(distance), quantile_and_stderr(distance, q), note)
+        yield row(metric, setting, len(distance), quantile_and_stderr(distance, q, groups), note)
 
 
 def _record(
