@@ -1,7 +1,11 @@
 """Options of the test suite."""
 
 import os
+import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,3 +29,40 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--dist-folder", type=Path, help="empty folder in which wheel.py leaves what it built"
     )
+
+
+THEIRS = ("PYTEST_CURRENT_TEST", "TORCHINDUCTOR_CACHE_DIR")  # of pytest and PyTorch
+
+
+@pytest.fixture(autouse=True)
+def leaves_the_process_as_it_was() -> Iterator[None]:
+    """Fail a test that leaves something behind which the next one would see, in whatever order."""
+    before = _state()
+    yield
+    after = _state()
+    both = before.keys() & after.keys() | {name for name in after | before if name[0] == "$"}
+    told = {name: (before.get(name), after.get(name)) for name in both}
+    left = {name: values for name, values in told.items() if values[0] != values[1]}
+    assert not left, f"left behind (before, after): {left}"
+
+
+def _state() -> dict[str, Any]:
+    """What belongs to the whole process, of those things that commands and tests change."""
+    found: dict[str, Any] = {
+        "sys.argv": list(sys.argv),
+        "sys.path": list(sys.path),
+        "folder": os.getcwd(),
+        "signals": [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)],
+        "sys.excepthook": sys.excepthook,
+    }
+    if torch := sys.modules.get("torch"):
+        found |= {
+            "dtype": torch.get_default_dtype(),
+            "gradients": torch.is_grad_enabled(),
+            "deterministic": torch.are_deterministic_algorithms_enabled(),
+            "threads": torch.get_num_threads(),
+            "products": torch.get_float32_matmul_precision(),
+            "cuDNN": (torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark),
+            "autocast": torch.is_autocast_enabled("cpu"),
+        }
+    return found | {f"${name}": value for name, value in os.environ.items() if name not in THEIRS}

@@ -1,10 +1,12 @@
 """Plants faults in a copy of this tree, one at a time, and demands that tests fail with each and pass without.
 
     python tests/faults.py                     all faults of tests/faults/*.toml
-    python tests/faults.py --only metrics      those of one area, or whose name contains the words
+    python tests/faults.py --only metrics      those of one file, or whose name contains the words
     python tests/faults.py --out docs/results/faults.md
+    python tests/faults.py --changed main --sample 100    mutations of the functions that changed since a commit
 
-Exit status: 0 every fault is caught, 1 some are not, 2 an entry is wrong. An entry:
+Exit status: 0 every fault is caught, 1 some are not, 2 an entry is wrong. An entry, in the file of its part of
+the code:
 
     [[fault]]
     name  = "the gate takes NaN for no error"
@@ -14,38 +16,32 @@ Exit status: 0 every fault is caught, 1 some are not, 2 an entry is wrong. An en
     tests = ["tests/reports/test_gate.py"]   # at least one of their fast tests must fail
     hangs = true                   # only where the fault makes a test run for ever
 
-A fault counts as caught where a test fails, not where the tests cannot be collected: code that does not even
-import proves nothing about them. What takes longest is importing PyTorch, so that is done once; every fault
-has a process forked from there, in which none of this tree's packages has been imported yet.
+An entry counts as caught where a test fails, not where the tests cannot be collected: code that does not even
+import proves nothing about them.
+
+`--changed` needs no entries: it makes small changes itself (planting/mutations.py), runs the fast tests that reach
+the changed line, and prints each that no test catches as a diff. Some of these are no faults: no test can see them.
+What a test reaches is found by running the fast suite once, and kept in $DIFFAE_CACHE until a package or a test
+changes.
 """
 
 import argparse
-import ast
-import compileall
-import contextlib
-import importlib
-import json
-import multiprocessing
-import os
-import shutil
 import signal
-import subprocess
 import sys
 import tempfile
-import time
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import wait
-from multiprocessing.process import BaseProcess
 from pathlib import Path
-from py_compile import PycInvalidationMode
 from typing import Any
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests" / "helpers"))
+
+from planting.runner import Plant, Result, Runner  # noqa: E402
+from planting.survey import survey  # noqa: E402
+
 FAULTS = "tests/faults"
 CRASHES = (signal.SIGBUS, signal.SIGSEGV)  # what reading beyond the end of a mapped file does
 PAGE = """# Planted faults
@@ -130,173 +126,6 @@ def planted(fault: Fault, root: Path) -> str:
 
 
 # ----------------------------------------------------------------------------------------------
-# A copy of the tree, and a process in it
-
-
-def copy_tree(root: Path, to: Path) -> None:
-    """Copy the files that git tracks; bytecode is validated by content, since a planted file keeps its time."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=root, check=True, capture_output=True)
-    for name in filter(None, listed.stdout.decode().split("\0")):
-        (to / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(root / name, to / name)
-    compileall.compile_dir(to, quiet=2, invalidation_mode=PycInvalidationMode.CHECKED_HASH)
-
-
-def import_what_it_imports(tree: Path) -> None:
-    """Import all third-party packages that the tree's modules import, and none of its own."""
-    for name in sorted(set(_imports(tree))):
-        package = name.split(".")[0]
-        own = (tree / package).exists() or package in sys.stdlib_module_names
-        if not own:
-            with contextlib.suppress(ImportError):  # not installed, or a helper of the tests
-                importlib.import_module(name)
-
-
-def _imports(tree: Path) -> Iterator[str]:
-    for path in tree.rglob("*.py"):
-        for node in ast.parse(path.read_text()).body:
-            if isinstance(node, ast.Import):
-                yield from (alias.name for alias in node.names)
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                yield node.module
-
-
-class _Recorder:
-    """A pytest plug-in: which tests ran, which failed, and whether something could not be collected."""
-
-    def __init__(self) -> None:
-        self.ran: list[str] = []
-        self.failed: list[str] = []
-        self.uncollected: list[str] = []
-
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        if report.failed:
-            self.uncollected.append(report.nodeid)
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when == "call" and report.passed:
-            self.ran.append(report.nodeid)
-        if report.failed:
-            self.failed.append(report.nodeid)
-
-
-def _pytest_here(tree: Path, tests: Sequence[str], stop: bool, scratch: Path) -> None:
-    """Run tests in `tree`, in this forked process, and write the outcome to `scratch`/result.json."""
-    os.setsid()
-    sys.path[:] = [str(tree)] + [p for p in sys.path if Path(p or ".").resolve() != ROOT / "tests"]
-    os.environ |= {
-        "PYTHONPATH": str(tree),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # no test needs one, and each fault would load them
-        "DIFFAE_CACHE": str(scratch / "cache"),
-    }
-    sys.dont_write_bytecode = True
-    os.chdir(tree)
-    with open(scratch / "log.txt", "w") as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
-    recorder = _Recorder()
-    options = ["-q", "-m", "not slow", "-p", "no:cacheprovider", f"--rootdir={tree}"]
-    options += [f"--basetemp={scratch / 'tmp'}", "-x"][: 2 if stop else 1]
-    status = pytest.main([*options, *tests], plugins=[recorder])
-    (scratch / "result.json").write_text(json.dumps(vars(recorder) | {"status": int(status)}))
-
-
-@dataclass(frozen=True)
-class Result:
-    """The outcome of a run of tests; `finished` is false if it was stopped or died, of `signal` if any.
-
-    `status` is pytest's: 0 all passed, 1 some failed, anything else: they could not be run.
-    """
-
-    finished: bool
-    status: int = -1
-    ran: Sequence[str] = ()
-    failed: Sequence[str] = ()
-    uncollected: Sequence[str] = ()
-    log: str = ""
-    signal: int = 0
-
-
-def _result(scratch: Path, signal: int = 0) -> Result:
-    log = scratch / "log.txt"
-    said = log.read_text(errors="replace") if log.exists() else ""
-    path = scratch / "result.json"
-    if not path.exists():
-        return Result(False, log=said, signal=signal)
-    return Result(True, log=said, **json.loads(path.read_text()))
-
-
-class Runner:
-    """Runs tests in copies of the tree, `jobs` at a time, each for at most `limit` seconds."""
-
-    def __init__(self, root: Path, scratch: Path, jobs: int, limit: float):
-        self.root, self.scratch, self.limit = root, scratch, limit
-        self.trees = [scratch / f"tree{k}" for k in range(jobs)]
-        for tree in self.trees:
-            copy_tree(root, tree)
-        import_what_it_imports(self.trees[0])
-        self.context = multiprocessing.get_context("fork")
-
-    def without(self, tests: Sequence[str]) -> Result:
-        """Run all of `tests` on the unchanged tree, without a time limit."""
-        scratch = self._folder("without")
-        process = self._start(self.trees[0], tests, False, scratch)
-        process.join()
-        return _result(scratch)
-
-    def each(self, faults: Sequence[Fault]) -> Iterator[tuple[Fault, Result]]:
-        """Run every fault's tests with the fault planted; yields results in the order in which they end."""
-        waiting, free = list(enumerate(faults)), list(self.trees)
-        running: dict[BaseProcess, _Running] = {}
-        while waiting or running:
-            while waiting and free:
-                number, fault = waiting.pop(0)
-                tree, scratch = free.pop(), self._folder(str(number))
-                (tree / fault.file).write_text(planted(fault, tree))
-                process = self._start(tree, fault.tests, True, scratch)
-                deadline = time.monotonic() + self.limit
-                running[process] = _Running(fault, tree, scratch, deadline)
-            for process in self._ended(running):
-                done = running.pop(process)
-                shutil.copy(self.root / done.fault.file, done.tree / done.fault.file)
-                free.append(done.tree)
-                yield done.fault, _result(done.scratch, -(process.exitcode or 0))
-                shutil.rmtree(done.scratch, ignore_errors=True)
-
-    def _folder(self, name: str) -> Path:
-        folder = self.scratch / f"run-{name}"
-        folder.mkdir()
-        return folder
-
-    def _start(self, tree: Path, tests: Sequence[str], stop: bool, scratch: Path) -> BaseProcess:
-        process = self.context.Process(target=_pytest_here, args=(tree, tests, stop, scratch))
-        process.start()
-        return process
-
-    def _ended(self, running: dict[BaseProcess, "_Running"]) -> list[BaseProcess]:
-        """Wait for a process to end; stops those that exceed their time."""
-        deadline = min(run.deadline for run in running.values())
-        wait([process.sentinel for process in running], max(0.0, deadline - time.monotonic()))
-        for process, run in running.items():
-            if process.is_alive() and time.monotonic() >= run.deadline:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid or 0, signal.SIGKILL)
-                process.join()
-        return [process for process in running if not process.is_alive()]
-
-
-@dataclass(frozen=True)
-class _Running:
-    """A fault in a copy of the tree; its tests write to `scratch`."""
-
-    fault: Fault
-    tree: Path
-    scratch: Path
-    deadline: float
-
-
-# ----------------------------------------------------------------------------------------------
 # Verdicts
 
 
@@ -355,20 +184,35 @@ def page(caught: dict[Fault, str]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.changed and (arguments.only or arguments.out or arguments.verbose):
+        parser.error("--only, --out and --verbose are for entries, --changed is for mutations")
+    if arguments.sample is not None and (arguments.sample < 1 or not arguments.changed):
+        parser.error("--sample: a number of at least 1, with --changed")
     try:
-        faults = read(ROOT, arguments.only)
-    except WrongEntry as reason:
+        return _changed(arguments) if arguments.changed else _entries(arguments)
+    except (WrongEntry, ValueError) as reason:
         print(reason, file=sys.stderr)
         return 2
+
+
+def _changed(arguments: argparse.Namespace) -> int:
+    base, count, seed = arguments.changed, arguments.sample, arguments.seed
+    outcomes = survey(ROOT, base, count, seed, arguments.jobs, arguments.limit)
+    return 0 if all(outcome.caught for outcome in outcomes) else 1
+
+
+def _entries(arguments: argparse.Namespace) -> int:
+    faults = read(ROOT, arguments.only)
     with tempfile.TemporaryDirectory(prefix="faults-") as scratch:
-        runner = Runner(ROOT, Path(scratch).resolve(), arguments.jobs, arguments.limit)
+        runner = Runner(ROOT, Path(scratch).resolve(), arguments.jobs)
         tests = sorted({test for fault in faults for test in fault.tests})
         wrong = unsound(faults, runner.without(tests))
         for fault, why in wrong.items():
             print(f"WRONG   {fault.area}: {fault.name}: {why}", flush=True)
         sound = [fault for fault in faults if fault not in wrong]
-        caught, missed = plant(runner, sound, arguments.verbose)
+        caught, missed = plant(runner, sound, arguments.limit, arguments.verbose)
     print(f"{len(caught)} of {len(faults)} faults caught")
     if arguments.out and len(caught) == len(faults):
         arguments.out.write_text(page({fault: caught[fault] for fault in faults}))
@@ -376,12 +220,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def plant(
-    runner: Runner, faults: Sequence[Fault], verbose: bool
+    runner: Runner, faults: Sequence[Fault], limit: float, verbose: bool
 ) -> tuple[dict[Fault, str], list[Fault]]:
     """Plant each fault and print one line for each: the test that caught it, or that none did."""
     caught: dict[Fault, str] = {}
     missed: list[Fault] = []
-    for fault, result in runner.each(faults):
+    plants = (Plant(f, f.file, planted(f, ROOT), [f.tests], limit) for f in faults)
+    for fault, result in runner.each(plants):
         is_caught, by = verdict(fault, result)
         if is_caught:
             caught[fault] = by
@@ -398,6 +243,9 @@ def plant(
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--only", help="an area, or words of a fault's name")
+    parser.add_argument("--changed", metavar="BASE", help="mutate what changed since this commit")
+    parser.add_argument("--sample", type=int, metavar="N", help="so many mutations (default: all)")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
     parser.add_argument("--jobs", type=int, default=1, help="faults at a time (default: 1)")
     parser.add_argument("--limit", type=float, default=120, help="seconds for a fault's tests")
     parser.add_argument("--out", type=Path, help="write the list as Markdown, if all are caught")

@@ -1,12 +1,12 @@
 """The runner of planted faults, on a tree of three files; and the entries of this tree."""
 
 import importlib.util
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from fault_trees import copy_runner
 
 HERE = Path(__file__).parent
 MODULE = "def double(x):\n    return 2 * x\n\n\ndef idle(x):\n    return x + 0\n"
@@ -47,11 +47,10 @@ def entry(name="n", old="2 * x", new="3 * x", more=""):
 @pytest.fixture
 def tree(tmp_path):
     """A tree with a module, its tests and the runner; `write` gives it faults and runs what is left."""
-    (tmp_path / "tests" / "faults").mkdir(parents=True)
+    copy_runner(tmp_path)
     (tmp_path / "module.py").write_text(MODULE)
     (tmp_path / "tests" / "test_module.py").write_text(TESTS)
     (tmp_path / "tests" / "conftest.py").write_text("from module import idle as _\n")
-    shutil.copy(HERE / "faults.py", tmp_path / "tests" / "faults.py")
     return tmp_path
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from benchmarks.metrics.frechet import refuse_not_finite
+from reports.records.uncertainty import by_group, of_mean
 
 ROWS, COLUMNS = 1024, 8192  # queries and corpus vectors compared at once
 
@@ -49,20 +50,36 @@ def _blocks(array: np.ndarray, size: int) -> Iterator[tuple[int, np.ndarray]]:
     return ((start, array[start : start + size]) for start in range(0, len(array), size))
 
 
-def quantile_and_stderr(values: np.ndarray, q: float) -> tuple[float, float | None]:
+def quantile_and_stderr(
+    values: np.ndarray, q: float, groups: np.ndarray | None = None
+) -> tuple[float, float | None]:
     """The q-quantile of [N] values and its standard error (None if there are too few values for one).
 
     The error is the width of Woodruff's 95 % interval (1952) over 2 x 1.96; the interval lies
     between the order statistics at q +- 1.96 sqrt(q (1 - q) / N): no density is estimated and
     nothing is resampled. There is no error where an end lies beyond the smallest or largest value,
     as for the 5th percentile of fewer than 73 values. Cutting the interval there would make the
-    error too small: of 20 values 0.6 times the true one.
+    error too small: of 20 values 0.6 times the true one. Where values of one of `groups` [N] are
+    not independent, the variance of the share below is that of the groups.
     """
     half = 1.96 * np.sqrt(q * (1 - q) / len(values))
+    if groups is not None:
+        half *= np.sqrt(_design_effect(values <= np.quantile(values, q), groups))
     if not half <= q <= 1 - half:
         return float(np.quantile(values, q)), None
     low, value, high = np.quantile(values, [q - half, q, q + half])
     return float(value), float((high - low) / (2 * 1.96))
+
+
+def _design_effect(hits: np.ndarray, groups: np.ndarray) -> float:
+    """The variance of a share of [N] for independent groups over that for independent members; 1 for
+    groups of one.
+    """
+    members = of_mean(hits, "")
+    whole = by_group(members[0].values, groups, "") if members else ()
+    if not whole or not members[0].variance:
+        return 1.0
+    return whole[0].variance / members[0].variance
 
 
 def ratio_and_stderr(

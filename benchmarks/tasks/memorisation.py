@@ -109,8 +109,8 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
             cell = _cell(context, space, at, len(ours["distance"]), note=training)
             yield from _quantiles(cell, space.metric, ours["distance"])
             for setting, q in QUANTILES.items():
-                sides = (quantile_and_stderr(one["distance"], q) for one in (ours, theirs))
-                found = ratio_and_stderr(*sides)
+                below = quantile_and_stderr(theirs["distance"], q, _held_out(context).groups)
+                found = ratio_and_stderr(quantile_and_stderr(ours["distance"], q), below)
                 none = "held-out images are at distance 0: no ratio"
                 yield _row(
                     cell if found[0] is not None else cell.but(note=none),
@@ -135,7 +135,7 @@ def references(context: Context) -> Iterator[Record]:
         held_out, corpus = space.real(_held_out(context)), space.real(_train(context))
         distance = neighbours(context, space, held_out, corpus)["distance"]
         cell = _cell(context, space, Taken(System(), None), len(distance), title=REAL)
-        yield from _quantiles(cell, space.metric, distance)
+        yield from _quantiles(cell, space.metric, distance, _held_out(context).groups)
 
 
 def _training(context: Context, system: System) -> str:
@@ -190,9 +190,11 @@ def _cell(context: Context, space: Space, taken: Taken, n: int, **given: str) ->
     return Cell(context, TABLE, taken, n=n, split="", fields=fields, **given)
 
 
-def _quantiles(cell: Cell, metric: str, distance: np.ndarray) -> Iterator[Record]:
+def _quantiles(
+    cell: Cell, metric: str, distance: np.ndarray, groups: np.ndarray | None = None
+) -> Iterator[Record]:
     for setting, q in QUANTILES.items():
-        yield _row(cell, metric, setting, quantile_and_stderr(distance, q))
+        yield _row(cell, metric, setting, quantile_and_stderr(distance, q, groups))
 
 
 def _row(cell: Cell, metric: str, setting: str, found: tuple[float | None, float | None]) -> Record:

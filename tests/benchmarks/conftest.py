@@ -11,10 +11,10 @@ from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
+import colours
 import numpy as np
 import pytest
 import torch
-from colours import SquaredError, features
 from lone_context import small_context
 from metric_weights import vgg16_trunk, write_onnx, write_random_weights
 from PIL import Image
@@ -65,9 +65,7 @@ def with_dlib(monkeypatch, without_dlib):
 @pytest.fixture(scope="module")
 def no_effnet():
     """Networks that cost nothing in place of EfficientNet-lite0, for the tests of a module."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(FEATURES, EFFNET, lambda *_: features())
-        patch.setitem(DISTANCES, EFFNET, lambda *_: SquaredError())
+    with colours.no_effnet():
         yield
 
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from in_process import signals_kept
 from refusal import refusal
 
 from benchmarks.commands.options import parse
@@ -108,7 +109,7 @@ def test_an_error_is_one_line(error, line, capsys):
 
 
 def test_an_error_of_ours_is_not_hidden(capsys):
-    with pytest.raises(FileNotFoundError):
+    with signals_kept(), pytest.raises(FileNotFoundError):
         cli.run(lambda: open("/nowhere/at/all"))
 
 

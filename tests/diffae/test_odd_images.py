@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from data_files import refuses, write_tar, write_zip
+from in_process import signals_kept
 from PIL import Image
 from refusal import refusal
 
@@ -253,7 +254,7 @@ def test_pillow_warns_of_nothing(tmp_path, capsys, recwarn):
     """An image of 100 million pixels is read, and what Pillow thinks of that is no line of ours."""
     folder = write_images(tmp_path / "set")
     (folder / "large.png").write_bytes(png(10_000, 10_000, 1, 0, bytes(1251 * 10_000)))
-    with pytest.raises(SystemExit) as ended:
+    with signals_kept(), pytest.raises(SystemExit) as ended:
         cli.run(lambda: main(["check", str(folder), "--size", "16"]))
     assert ended.value.code == 0 and not recwarn.list
     assert "Warning" not in capsys.readouterr().err

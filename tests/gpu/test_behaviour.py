@@ -28,8 +28,23 @@ def test_what_a_gpu_refuses_is_refused(work, found):
     assert found["refused"][work].startswith(REFUSED[work])
 
 
+def test_freed_memory_stays_cached_until_it_is_given_back(found):
+    """As torch.cuda counts: a view holds its tensor's memory."""
+    assert found["cached"] == [[4, 4], [4, 4], [0, 4], [0, 0]]
+
+
+def test_peak_memory_is_of_the_work_alone_and_without_what_is_cached(found):
+    assert found["peak"] == 12
+
+
 @pytest.mark.parametrize("error", OF_A_GPU)
 def test_a_batch_that_does_not_fit_is_halved_and_gives_the_same_numbers(error, found):
     halved = found["halved"][error]
     assert halved["found"] == {"encode": 2, "decode": 2}
     assert halved["difference"] < 1e-5
+
+
+def test_a_smaller_batch_is_tried_with_the_memory_of_the_larger_given_back(found):
+    """A library that does not know PyTorch's cache, which is full here, finds room only so."""
+    halved = found["halved"]["cached"]
+    assert halved["found"] == {"encode": 4} and halved["difference"] < 1e-5

@@ -4,14 +4,18 @@ The images have one colour, the feature is the mean colour, and so is the code o
 benchmark draws, keeps and compares can then be counted by hand.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pytest
 import reference_metrics
 import torch
 from lone_context import small_context
 from PIL import Image
 
+from benchmarks.metrics.networks.chosen import DISTANCES, EFFNET, FEATURES
 from benchmarks.metrics.networks.features import FeatureNetwork, from_zero_to_one
 from benchmarks.systems.protocol.base import (
     DECODE,
@@ -119,6 +123,15 @@ class SquaredError:
 
     def describe(self) -> dict[str, str]:
         return {"perceptual_network": "squared error"}
+
+
+@contextmanager
+def no_effnet() -> Iterator[None]:
+    """Within the block, `features` and `SquaredError` in place of EfficientNet-lite0."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(FEATURES, EFFNET, lambda *_: features())
+        patch.setitem(DISTANCES, EFFNET, lambda *_: SquaredError())
+        yield
 
 
 def without_effnet(context):

@@ -2,9 +2,10 @@
 
     PYTHONPATH=.:tests/helpers python -m pretend_gpu gpu_behaviour
 
-prints a JSON object: `refused`, the beginning of the error of each kind of work that a GPU refuses,
-and `halved`, for each error of memory, the batch sizes that were found and the largest difference
-of a number from those computed at once.
+prints a JSON object: `refused`, the beginning of the error of each kind of work that a GPU refuses;
+`halved`, for each error of memory, the batch sizes that were found and the largest difference of a
+number from those computed at once; `cached`, MiB allocated and reserved as a tensor comes and goes;
+`peak`, MiB that work is said to take.
 """
 
 import json
@@ -17,6 +18,7 @@ from pretend_gpu.tensor import Room
 from tiny_preset import TINY
 from torch.nn import functional as F
 
+from benchmarks.metrics.counting import peak_memory
 from benchmarks.runtime.batches import Batches
 from benchmarks.systems.diffusion import DiffAESystem
 from benchmarks.systems.protocol import checked
@@ -60,10 +62,27 @@ def halved() -> dict[str, dict[str, object]]:
     expected = computed(system, images)
     Room.examples, found = ROOM, {}
     for name, Room.error in OF_A_GPU.items():
-        system.batches = Batches.of("auto")
-        difference = float((computed(system, images) - expected).abs().max())
-        found[name] = {"found": system.batches.found, "difference": difference}
+        found[name] = outcome(system, images, expected)
+    Room.examples, Room.error = None, OF_A_GPU["cublas"]
+    Room.bytes = bytes_of(system, images)
+    torch.zeros(Room.bytes - torch.cuda.memory_allocated(), dtype=torch.uint8, device=GPU)
+    found["cached"] = outcome(system, images, expected)
+    Room.bytes = None
     return found
+
+
+def outcome(system: System, images: torch.Tensor, expected: torch.Tensor) -> dict[str, object]:
+    system.batches = Batches.of("auto")
+    difference = float((computed(system, images) - expected).abs().max())
+    return {"found": system.batches.found, "difference": difference}
+
+
+def bytes_of(system: System, images: torch.Tensor) -> int:
+    """The most that these images take at once, with a library's part of it."""
+    torch.cuda.empty_cache()
+    system.batches = Batches()
+    computed(system, images)
+    return 2 * torch.cuda.memory_reserved()
 
 
 def computed(system: System, images: torch.Tensor) -> torch.Tensor:
@@ -73,5 +92,40 @@ def computed(system: System, images: torch.Tensor) -> torch.Tensor:
     return torch.cat([part.flatten() for part in parts])
 
 
+def cached() -> list[list[float]]:
+    """After a tensor of 4 MiB was made, a view of it made, the first dropped, the view, and the cache."""
+    torch.cuda.empty_cache()
+    start, found = torch.cuda.memory_allocated(), []
+
+    def note() -> None:
+        now = (torch.cuda.memory_allocated(), torch.cuda.memory_reserved())
+        found.append([(size - start) / 2**20 for size in now])
+
+    tensor = torch.zeros(2**20, device=GPU)
+    note()
+    view = tensor[:10]
+    del tensor
+    note()
+    del view
+    note()
+    torch.cuda.empty_cache()
+    note()
+    return found
+
+
+def peak() -> float:
+    """Of work that has 12 MiB at once, after other work had more."""
+    del (before := [torch.zeros(2**23, device=GPU)])[:]
+
+    def work() -> None:
+        before.append(torch.zeros(2**20, device=GPU))
+        before.append(before[0] + before[0])
+        before[1] = before[1].add(1)
+
+    start = torch.cuda.memory_allocated() / 2**20
+    return peak_memory(work, GPU) - start
+
+
 if __name__ == "__main__":
-    print(json.dumps({"refused": refused(), "halved": halved()}))
+    parts = (refused, halved, cached, peak)
+    print(json.dumps({part.__name__: part() for part in parts}))

@@ -45,6 +45,7 @@ def command(main: Main, *arguments: object, cache: Path) -> CompletedProcess[str
         signals_kept(),
     ):
         patch.setitem(os.environ, "DIFFAE_CACHE", str(cache))
+        patch.setattr(sys, "argv", list(sys.argv))  # the console scripts put their name there
         try:
             cli.run(lambda: main(words))
         except SystemExit as ended:

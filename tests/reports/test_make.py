@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -170,8 +171,9 @@ def test_a_disk_that_refuses_is_one_line(run, tmp_path, capsys, monkeypatch):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["run"]
 
 
-def test_the_console_script_knows_it(run, tmp_path):
+def test_the_console_script_knows_it(run, tmp_path, monkeypatch):
     from benchmarks import console
 
+    monkeypatch.setattr(sys, "argv", list(sys.argv))
     assert not console.command(["report", str(run), "--out", str(tmp_path / "out")])
     assert "report" in console.usage()

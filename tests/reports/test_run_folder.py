@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from gate_runs import KEY, SSIM, write_run
+from in_process import signals_kept
 
 from diffae.system import cli
 from diffae.system.errors import UserError
@@ -217,7 +218,7 @@ def test_an_ascii_terminal_gets_escapes(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BytesIO(), "ascii", "backslashreplace"))
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
-    with pytest.raises(SystemExit) as ended:
+    with signals_kept(), pytest.raises(SystemExit) as ended:
         cli.run(lambda: compare.main([str(base), str(new)]))
     assert ended.value.code == 1
     written = sys.stdout.buffer.getvalue().decode("ascii")

@@ -8,6 +8,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import in_process
 import pytest
 from refusal import refusal
 
@@ -122,7 +123,7 @@ def test_a_class_where_it_is_written_is_found_and_hides_nothing(tmp_path, monkey
     monkeypatch.setattr(sys, "argv", ["diffae-bench", "--help"])
     monkeypatch.setattr(console, "quit_on_signals", lambda: None)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as ended:
+    with in_process.signals_kept(), pytest.raises(SystemExit) as ended:
         console.main()
     assert not ended.value.code
     assert importlib.util.find_spec("blur").origin == str(tmp_path / "blur.py")

@@ -38,6 +38,8 @@ print(sorted(sys.modules.keys() & {HEAVY}), file=sys.stderr)
         ("benchmarks.console --version", f"diffae-bench {diffae.__version__}\n"),
         ("benchmarks.console docs", "README "),
         ("benchmarks.console run --help", "usage: diffae-bench run"),
+        ("diffae.images --help", "usage: python -m diffae.images VERB"),
+        ("diffae.images edit --help", "usage: python -m diffae.images edit"),
     ],
 )
 def test_what_computes_nothing_imports_nothing_heavy(command, first):

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 from colours import features, without_effnet
+from people import SPLITS, Cells, People
 from PIL import Image
 from scipy.spatial.distance import cdist
 
+from benchmarks import evaluate
 from benchmarks.core.images import thumbnails
 from benchmarks.core.runner.rows import rows
 from benchmarks.metrics import nearest as module
@@ -186,3 +188,25 @@ def test_spaces_are_named_after_their_network(context):
     assert [s.metric for s in spaces(context)] == ["nn_effnet", "nn_pixels"]
     assert spaces(context)[0].real(context.select("test", 3)).shape == (3, 1280)
     assert torch.from_numpy(spaces(context)[1].real(context.select("test", 3))).dtype == torch.uint8
+
+
+def test_copies_of_held_out_images_make_no_error_smaller(tmp_path, no_effnet, monkeypatch):
+    """Three equal pictures of each person tell what one tells: of held-out images, and of the ratio."""
+    monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
+    people = People.drawn({"train": 20, "valid": 1, "test": 90}, dict.fromkeys(SPLITS, 4))
+    first = np.unique(people.person, return_index=True)[1]
+    settings = {"samples.count": 500, "memorisation.train": 500}
+    found = []
+    for name, kept in (("one", first), ("three", np.repeat(first, 3))):
+        folder = people.kept(kept).write(tmp_path / name / "portraits")
+        results = evaluate(
+            Cells(), "memorisation", folder, "smoke", settings=settings, progress=False
+        )
+        rows = [r for r in results.rows if r.setting == "median" and r.metric.startswith("nn_")]
+        found.append({(r.system, r.metric): r.stderr for r in rows})
+    one, three = found
+    for key in (("real images (test)", "nn_pixels"), ("real images (test)", "nn_effnet")):
+        assert three[key] == pytest.approx(one[key], rel=0.15)
+    assert three["cells", "nn_ratio_effnet"] == pytest.approx(
+        one["cells", "nn_ratio_effnet"], rel=0.15
+    )

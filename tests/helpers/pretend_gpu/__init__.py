@@ -4,8 +4,9 @@
 
 Like a GPU it refuses tensors of two devices in one operation, `.numpy()`, generators of the wrong
 device, and operations that CUDA does not have. It counts by file and line what makes the host wait
-for the device, and what is copied between them. It has no speed, no memory limit of its own and no
-kernels of CUDA: everything is computed as on the CPU, step by step.
+for the device, and what is copied between them. It counts the bytes of tensors as CUDA does: what
+is freed stays cached until `empty_cache`. It has no speed, no memory limit of its own and no kernels
+of CUDA: everything is computed as on the CPU, step by step.
 
 It uses private interfaces of one version of PyTorch, and must be there before PyTorch is imported,
 so that a program on it is a process of its own. This module does not import PyTorch.

@@ -15,7 +15,7 @@ for name in (torch_folder() / "lib/libc10.so", torch_folder() / "lib/libtorch_cp
 import torch  # noqa: E402
 
 from pretend_gpu.counts import SYNCHRONIZE, count  # noqa: E402
-from pretend_gpu.tensor import OnGPU  # noqa: E402
+from pretend_gpu.tensor import Memory, OnGPU  # noqa: E402
 
 GIB = 2**30
 PROPERTIES = types.SimpleNamespace(
@@ -73,11 +73,12 @@ def _functions() -> dict[str, Any]:
         "get_device_name": _of_device(PROPERTIES.name),
         "get_device_capability": _of_device((PROPERTIES.major, PROPERTIES.minor)),
         "get_device_properties": _of_device(PROPERTIES),
-        "mem_get_info": _of_device((70 * GIB, 80 * GIB)),
-        "memory_allocated": _of_device(GIB),
-        "max_memory_allocated": _of_device(GIB),
-        "reset_peak_memory_stats": _index,
-        "empty_cache": lambda: None,
+        "mem_get_info": _of_device(lambda: (70 * GIB - Memory.reserved, 80 * GIB)),
+        "memory_allocated": _of_device(lambda: Memory.allocated),
+        "memory_reserved": _of_device(lambda: Memory.reserved),
+        "max_memory_allocated": _of_device(lambda: Memory.most),
+        "reset_peak_memory_stats": _of_device(Memory.reset_peak),
+        "empty_cache": Memory.empty_cache,
         "synchronize": _of_device(lambda: count(SYNCHRONIZE)),
         "manual_seed": state.manual_seed,
         "manual_seed_all": state.manual_seed,

@@ -5,6 +5,7 @@ Every operation comes to `run`: a tensor of the GPU's by `GPUTensor`, the making
 """
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 import torch
@@ -39,6 +40,7 @@ class GPUTensor(Tensor):
     """A tensor on the pretend GPU; `inner` is the one on the CPU that has its numbers."""
 
     inner: Tensor
+    held: "Memory"
     __torch_function__ = torch._C._disabled_torch_function_impl
 
     @staticmethod
@@ -53,6 +55,7 @@ class GPUTensor(Tensor):
             requires_grad=requires_grad,
         )
         found.inner = inner
+        found.held = Memory(inner.untyped_storage())
         return found
 
     @classmethod
@@ -100,10 +103,60 @@ class OnGPU(TorchDispatchMode):
 
 
 class Room:
-    """How many examples of a batch fit; more in a convolution raise `error`."""
+    """What fits; more raises `error`.
+
+    examples    of a batch, in a convolution
+    bytes       of all tensors. A convolution takes as many bytes as its input from what is not
+                reserved, as libraries do that know nothing of PyTorch's cache.
+    """
 
     examples: int | None = None
+    bytes: int | None = None
     error: Exception = torch.OutOfMemoryError()
+
+
+class Memory:
+    """A tensor's share of the GPU's memory, given back as it goes; and its bytes, as torch.cuda counts.
+
+    What is freed stays cached, and so reserved, until `empty_cache`, or until a new tensor does not
+    fit otherwise.
+    """
+
+    holders: dict[int, int] = {}  # storages by address: the tensors that have it
+    allocated = reserved = most = 0
+
+    def __init__(self, storage: torch.UntypedStorage):
+        where, size = storage.data_ptr(), storage.nbytes()
+        if where not in self.holders:
+            self._allocate(size)
+        self.holders[where] = self.holders.get(where, 0) + 1
+        self.where, self.size = where, size
+
+    def __del__(self) -> None:
+        if (where := vars(self).get("where")) is None:
+            return  # there was no room
+        self.holders[where] -= 1
+        if not self.holders[where]:
+            del self.holders[where]
+            Memory.allocated -= self.size
+
+    @classmethod
+    def _allocate(cls, size: int) -> None:
+        if Room.bytes is not None and max(cls.reserved, cls.allocated + size) > Room.bytes:
+            cls.empty_cache()
+            if cls.allocated + size > Room.bytes:
+                count(NO_MEMORY)
+                raise copy(Room.error)  # which would keep the frames that it went through
+        cls.allocated += size
+        cls.reserved, cls.most = (max(one, cls.allocated) for one in (cls.reserved, cls.most))
+
+    @classmethod
+    def empty_cache(cls) -> None:
+        cls.reserved = cls.allocated
+
+    @classmethod
+    def reset_peak(cls) -> None:
+        cls.most = cls.allocated
 
 
 def changed(kind: type, change: Callable[[Any], Any], value: Any) -> Any:
@@ -221,6 +274,10 @@ def _count(
 
 
 def _fit(name: str, tensors: list[Tensor]) -> None:
-    if name == "convolution" and Room.examples is not None and len(tensors[0]) > Room.examples:
+    if name != "convolution":
+        return
+    many = Room.examples is not None and len(tensors[0]) > Room.examples
+    workspace = Memory.reserved + tensors[0].nbytes
+    if many or (Room.bytes is not None and workspace > Room.bytes):
         count(NO_MEMORY)
-        raise Room.error
+        raise copy(Room.error)  # which would keep the frames that it went through

@@ -1,0 +1,1 @@
+"""Faults planted in copies of a tree, to test its tests."""
