@@ -30,6 +30,7 @@ from diffae.images.faces import MODELS
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.networks import bfloat16
 from diffae.train.presets import PRESETS
+from probes import linear
 
 OF_DLIB = [name for name, weight in weights.KNOWN.items() if weight.reader == "dlib"]
 
@@ -68,6 +69,19 @@ def no_effnet():
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(FEATURES, EFFNET, lambda *_: features())
         patch.setitem(DISTANCES, EFFNET, lambda *_: SquaredError())
+        yield
+
+
+@pytest.fixture(scope="module")
+def short_fits():
+    """Classifiers by Adam learn from every hundredth of their batches."""
+    whole = linear.adam_logistic
+
+    def short(weights, features, labels, batches, *decay):
+        return whole(weights, features, labels, batches[::100], *decay)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(linear, "adam_logistic", short)
         yield
 
 
