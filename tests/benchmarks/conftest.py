@@ -7,7 +7,6 @@ folders of images with weights of metric networks, for `benchmarks.measure`.
 import importlib.util
 import inspect
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -33,15 +32,6 @@ from diffae.train.presets import PRESETS
 from probes import linear
 
 OF_DLIB = [name for name, weight in weights.KNOWN.items() if weight.reader == "dlib"]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def effnet_once():
-    """EfficientNet-lite0, by which nearly every run measures, is loaded once for all tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        for networks in (FEATURES, DISTANCES):
-            patch.setitem(networks, EFFNET, cache(networks[EFFNET]))
-        yield
 
 
 @pytest.fixture(autouse=True, scope="module")
