@@ -5,7 +5,7 @@ before must not be seen in the numbers. It would be, if a setting were missing f
 """
 
 import inspect
-import math
+import json
 import shutil
 from tempfile import TemporaryDirectory
 
@@ -22,6 +22,7 @@ from small_systems import (
 )
 
 from benchmarks import evaluate
+from reports.records.record import COLUMNS, Record, read_records
 
 # Settings of A: small, and such that every setting matters.
 SMALL = {
@@ -50,7 +51,13 @@ SMALL = {
     "memorisation.train": 50,
 }
 # What a word is changed to; numbers are changed by one, and switches turned.
-WORDS = {"test": "valid", "train": "all", "ddim": "fast", "fast": "ddim", "probability": "threshold"}
+WORDS = {
+    "test": "valid",
+    "train": "all",
+    "ddim": "fast",
+    "fast": "ddim",
+    "probability": "threshold",
+}
 # The benchmarks that read a section which is not a benchmark's alone.
 READERS = {
     "data": ("reconstruction",),
@@ -121,7 +128,11 @@ class Ground:
 def whole(results):
     """All that is known of the numbers: cells, protocols, influences and scores of images."""
     return [
-        {name: repr(value) for name, value in vars(row).items() if name not in ("uncertainty", "per_image")}
+        {
+            name: repr(value)
+            for name, value in vars(row).items()
+            if name not in ("uncertainty", "per_image")
+        }
         | {"influences": [(part.units, part.values.tolist()) for part in row.uncertainty]}
         | {"scores": [part.tolist() for part in row.per_image or ()]}
         for row in results.rows
@@ -222,3 +233,15 @@ def test_what_is_seen_through_other_weights_is_measured_anew(task, ground):
     given = {"weights_dir": ground.given("weights"), "allow_unknown_weights": True}
     a, b = ground.other((task,), given, **{**given, "weights_dir": ground.given("other weights")})
     assert (values(b) == values(a)) == (task in {"probes", "denoising", "cost"})
+
+
+def test_seed_0_and_what_is_off_or_empty_is_in_the_run_folder(ground, tmp_path):
+    found = ground.run(("denoising",), tmp_path, seed=0, stand_ins=False, out=tmp_path / "run")
+    kept = [Record(**{name: getattr(row, name) for name in COLUMNS}) for row in found.rows]
+    assert read_records(tmp_path / "run" / "records.csv") == kept
+    notes = json.loads((tmp_path / "run" / "run.json").read_text())
+    settings = notes["settings"]
+    assert (settings["seed"], settings["attributes"]) == (0, [])
+    assert settings["profile"]["sections"]["probes"]["adam_paper"] is False
+    assert settings["metric_networks"]["stand_ins"] is False
+    assert all(fields["seed"] == 0 for fields in notes["protocols"].values())

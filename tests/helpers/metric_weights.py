@@ -55,7 +55,11 @@ def write_onnx(
 ) -> Path:
     """One convolution and an average; `normalise` names nodes that do (x - 127.5) / 127.5."""
     nodes, source = [], "images"
-    constants = {"filters": filters(seed), "mean": np.float32(127.5), "scale": np.float32(1 / 127.5)}
+    constants = {
+        "filters": filters(seed),
+        "mean": np.float32(127.5),
+        "scale": np.float32(1 / 127.5),
+    }
     if normalise:
         nodes.append(helper.make_node("Sub", [source, "mean"], ["centred"], name=normalise[0]))
         nodes.append(helper.make_node("Mul", ["centred", "scale"], ["scaled"], name=normalise[1]))

@@ -149,9 +149,7 @@ def networks_of_files(patch) -> None:
         sha256, scale = seen(path)
         found = features()
         module = nn.Sequential(found.module, Times(scale))
-        return replace(
-            found, sha256=sha256, module=module, network="inception", metric_name="fid"
-        )
+        return replace(found, sha256=sha256, module=module, network="inception", metric_name="fid")
 
     def distance(network: str, metric_name: str):
         def of(path: Path, device: torch.device):
