@@ -83,8 +83,8 @@ class Everything(System):
         return 8 * (images - self._flat(semantic)) * (1 - self._shift(steps))
 
     def decode(self, code: Code, steps: int = 100) -> Tensor:
-        made = self._flat(code.semantic, steps) + code.x_T / 8 - self._shift(steps)
-        return made.clamp(-1, 1)
+        flat = self._flat(code.semantic, steps)
+        return (flat + (1 + flat) * code.x_T / 8 - self._shift(steps)).clamp(-1, 1)
 
     def sample_latents(self, indices, seed, steps):
         drawn = noise.normal(seed, "everything", indices, (12,))
@@ -97,13 +97,15 @@ class Everything(System):
         return {"decoder": self.net}
 
 
-class Unseeded(Everything):
-    """Its new codes do not depend on the seed."""
+class Plain(Everything):
+    """Its code is a vector and nothing else; nothing is random."""
 
-    name = title = "unseeded"
+    name = title = "plain"
+    capabilities = frozenset("encode decode semantic".split())
+    latent_dim = 12
 
-    def sample_latents(self, indices, seed, steps):
-        return super().sample_latents(indices, 0, steps)
+    def decode(self, code: Code, steps: int = 100) -> Tensor:
+        return self._flat(code.semantic, steps).clamp(-1, 1)
 
 
 class Tokens(System):
