@@ -38,7 +38,7 @@ found = evaluate(models, tasks, "portraits", "smoke", "run", settings=sizes, pro
                  stand_ins=True, explain=True)
 print(found.summary())
 print(found.frame().to_csv(), found.samples().to_csv())
-run.main(["all", "--data", "portraits", "--profile", "smoke", "--dry-run"])
+run.main(["all", "--profile", "smoke", "--dry-run"])
 run.main(["list"])
 measure.main(["ssim,mse,psnr", "portraits/img_align_celeba", "portraits/img_align_celeba"])
 """

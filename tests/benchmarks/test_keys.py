@@ -168,6 +168,24 @@ def test_a_changed_setting_is_measured_anew(name, ground):
         assert [row.value for row in a.times] != [row.value for row in b.times]
 
 
+LEVELS = [
+    name
+    for name, value in SETTINGS.items()
+    if isinstance(value, float) or (isinstance(value, tuple) and isinstance(value[0], float))
+]
+
+
+@pytest.mark.parametrize("name", LEVELS)
+def test_a_number_that_prints_alike_is_another(name, ground):
+    """Also beside the first, of which it must not take the place."""
+    value = SETTINGS[name]
+    close = value * (1 + 1e-7) if isinstance(value, float) else (value[0], value[0] * (1 + 1e-7))
+    of_a = {"model": Tokens()} if name == "latent.share" else {}
+    a, b = ground.other((name.partition(".")[0],), of_a, change={name: close}, **of_a)
+    if not isinstance(value, float):
+        assert len({row.setting for row in b.rows} - {row.setting for row in a.rows}) > 0
+
+
 def test_every_section_has_readers():
     sections = {name.partition(".")[0] for name in SETTINGS}
     assert sections == {*ALL, *READERS}
