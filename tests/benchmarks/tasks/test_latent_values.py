@@ -183,7 +183,7 @@ def test_noise_moves_an_image_by_its_share_of_the_deviation(system, ground):
 def test_either_count_may_be_the_larger(images, moved, ground):
     """Each row is of the first images of the run's order, as many as its setting says."""
     measured, _ = ground
-    whole, samples = measured(SYSTEMS[0])
+    _, samples = measured(SYSTEMS[0])
     rows, fewer = measured(SYSTEMS[0], images=images, moved=moved)
     for setting, metric in rows:
         if rows[setting, metric].value is not None:
