@@ -6,6 +6,7 @@ The new file has the length of the old one, and its time of modification.
 import hashlib
 import io
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,7 +74,10 @@ def write_arrays(path: Path, images: np.ndarray) -> Path:
 
 @pytest.mark.parametrize("write", [write_folder, write_archive, write_database, write_arrays])
 def test_images_are_read_anew(write, tmp_path, monkeypatch):
+    """Also files that have not changed for long, whose fingerprint is kept."""
     monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
+    now = time.time() + 3600
+    monkeypatch.setattr(time, "time", lambda: now)
     rng = np.random.default_rng(0)
     one, other = rng.integers(0, 256, (2, COUNT, SIDE, SIDE, 3), dtype=np.uint8)
     place = tmp_path / "data"
