@@ -52,7 +52,7 @@ from benchmarks.systems.protocol.base import (
 )
 from benchmarks.tasks.shared.probe_fits import ADAM, fit_adam, plan_fit, selections
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
-from benchmarks.tasks.shared.rows import means
+from benchmarks.tasks.shared.rows import in_words, means
 from diffae.sheet import Sheet
 from probes import LinearProbe
 from reports.records.record import Record
@@ -145,7 +145,8 @@ def _edited(context: Context, system: System) -> Iterator[Record]:
         for strength in (0.0, *sizes.strengths):
             scores = edit_scores(context, system, selection, probe, attribute, strength, steps)
             strips.append(torch.from_numpy(scores["preview"]))
-            edit = partial(row, setting=f"{attribute} {strength:g}", **taken.row, protocol=protocol)
+            edit = partial(row, setting=f"{attribute} {in_words(strength)}")
+            edit = partial(edit, **taken.row, protocol=protocol)
             yield from identity_kept(edit, selection, face, scores["identity"])
             yield from means(edit, selection, {"logit_change": scores["logit_change"]})
         originals = selection.batch(np.arange(len(strips[0])))
@@ -231,7 +232,7 @@ def edited_sheet(
     return Sheet(
         f"{about['system']}: {attribute}, edited",
         rows,
-        rows=("input", "reconstruction", *(f"strength {s:g}" for s in strengths)),
+        rows=("input", "reconstruction", *(f"strength {in_words(s)}" for s in strengths)),
         columns=[f"{'away from' if has else 'towards'} {attribute}" for has in present],
         caption="Codes moved along the direction of the probe for the attribute (Fig. 5): towards it where a face "
         "has it not, else away from it.",

@@ -41,7 +41,7 @@ from benchmarks.systems.protocol.base import DECODE, SEMANTIC, System
 from benchmarks.systems.protocol.parts import tensors
 from benchmarks.tasks.latent.moves import Codes, Move, decoded
 from benchmarks.tasks.shared.distances import paired_rows
-from benchmarks.tasks.shared.rows import means
+from benchmarks.tasks.shared.rows import in_words, means
 from diffae.sheet import Sheet
 from reports.records.metrics import seen_through
 from reports.records.record import Record
@@ -171,7 +171,7 @@ def _distances(
 def _robustness(codes: Codes, steps: int | None, sizes: Sizes) -> Iterator[Record]:
     """The mean perceptual distance by which the image of a code moves."""
     network = codes.context.networks.perceptual
-    moves = {f"noise {level:g}": partial(codes.noised, level) for level in sizes.noise}
+    moves = {f"noise {in_words(level)}": partial(codes.noised, level) for level in sizes.noise}
     moves |= {f"{bits} bits": partial(codes.rounded, bits) for bits in sizes.bits}
     ready, reasons = _ready(moves)
 

@@ -11,6 +11,12 @@ from reports.records.record import Record
 SSIM = "11 x 11 Gaussian, sigma 1.5, zero padding, range [0, 1]"  # of a protocol
 
 
+def in_words(level: float) -> str:
+    """A level of a setting, as short as names it exactly: two of them never share a name, nor a key."""
+    short = f"{level:g}"
+    return short if float(short) == level else repr(level)
+
+
 def means(
     row: Callable[..., Record],
     selection: Selection,
