@@ -97,3 +97,9 @@ def checked(value: Any, hint: Any) -> Any:
 
 def _each_once(value: Any) -> Any:
     return tuple(dict.fromkeys(value)) if isinstance(value, tuple) else value
+
+
+def in_words(level: float) -> str:
+    """A level of a setting, as short as names it exactly: two of them never share a name, nor a key."""
+    short = f"{level:g}"
+    return short if float(short) == level else repr(level)

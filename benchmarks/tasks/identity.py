@@ -35,7 +35,7 @@ from benchmarks.core.context import Context
 from benchmarks.core.images import file_name, preview
 from benchmarks.core.measurement import Cell, Measurement, Solved
 from benchmarks.core.selection import Selection
-from benchmarks.core.sizes import Count, InvertingSolver, Steps
+from benchmarks.core.sizes import Count, InvertingSolver, Steps, in_words
 from benchmarks.core.store import Arrays, Computation
 from benchmarks.metrics.networks.faces import FaceEmbedding, without_face
 from benchmarks.runtime.errors import NotAvailable
@@ -153,7 +153,7 @@ def _edited(
         strips = []
         for strength, scores in zip((0.0, *strengths), found, strict=True):
             strips.append(torch.from_numpy(scores["preview"]))
-            edit = cell.but(setting=f"{attribute} {strength:g}")
+            edit = cell.but(setting=f"{attribute} {in_words(strength)}")
             yield from identity_kept(edit, images, face, scores["identity"])
             changes = scores["logits_change"][:, column] * towards
             yield from edit.means(images, {"logit_change": changes})
@@ -250,7 +250,7 @@ def captions(attribute: str, strengths: Sequence[float], present: np.ndarray) ->
     `present` [N] says whether each face has the attribute, and so in which direction it is edited.
     """
     return {
-        "rows": ("input", "reconstruction", *(f"strength {s:g}" for s in strengths)),
+        "rows": ("input", "reconstruction", *(f"strength {in_words(s)}" for s in strengths)),
         "columns": [f"{'away from' if has else 'towards'} {attribute}" for has in present],
         "caption": "Codes moved along the direction of the probe for the attribute (Fig. 5): towards it where a "
         "face has it not, else away from it.",

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from benchmarks.weights.known import KNOWN, WeightFile
 from diffae.system.errors import UserError, pip_install
-from diffae.system.files import cache_root, file_size
+from diffae.system.files import cache_root, file_size, file_state
 
 ROUNDING = 1e5  # bytes by which a size in the table may be wrong
 MOST = 2**33  # bytes of a file that are read; the largest of the table has 1.7 GB
@@ -116,17 +116,16 @@ def hub_folder() -> Path:
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file in hex, cached until its size or modification time changes.
+    """The SHA-256 of a file in hex, cached until the file changes.
 
     Raises UserError if it has more than `MOST` bytes.
     """
     file_size(path, MOST)
-    status = path.stat()
-    return _sha256(path.resolve(), status.st_size, status.st_mtime_ns)
+    return _sha256(path.resolve(), file_state(path))
 
 
 @lru_cache
-def _sha256(path: Path, size: int, mtime_ns: int) -> str:
+def _sha256(path: Path, state: tuple[int, ...]) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

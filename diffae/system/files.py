@@ -63,6 +63,16 @@ def file_size(path: Path, most: int | None = None) -> int:
     return status.st_size
 
 
+def file_state(path: Path) -> tuple[int, int, int, int]:
+    """Numbers that change when a file is written to or another takes its place.
+
+    What is kept of a file's content is kept under them too. Copying tools keep times of
+    modification, so the length and that time are not enough.
+    """
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
 def read_file(path: Path, most: int) -> bytes:
     """The content of a regular file of at most `most` bytes.
 

@@ -7,7 +7,6 @@ folders of images with weights of metric networks, for `benchmarks.measure`.
 import importlib.util
 import inspect
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,24 +22,15 @@ from skimage import data
 
 from benchmarks import weights
 from benchmarks.measure import main
-from benchmarks.metrics.networks.chosen import DISTANCES, EFFNET, FEATURES
 from diffae.data import open_dataset
 from diffae.data.portraits import write_dataset
 from diffae.images.faces import MODELS
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.networks import bfloat16
 from diffae.train.presets import PRESETS
+from probes import linear
 
 OF_DLIB = [name for name, weight in weights.KNOWN.items() if weight.reader == "dlib"]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def effnet_once():
-    """EfficientNet-lite0, by which nearly every run measures, is loaded once for all tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        for networks in (FEATURES, DISTANCES):
-            patch.setitem(networks, EFFNET, cache(networks[EFFNET]))
-        yield
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -66,6 +56,19 @@ def with_dlib(monkeypatch, without_dlib):
 def no_effnet():
     """Networks that cost nothing in place of EfficientNet-lite0, for the tests of a module."""
     with colours.no_effnet():
+        yield
+
+
+@pytest.fixture(scope="module")
+def short_fits():
+    """Classifiers by Adam learn from every hundredth of their batches."""
+    whole = linear.adam_logistic
+
+    def short(weights, features, labels, batches, *decay):
+        return whole(weights, features, labels, batches[::100], *decay)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(linear, "adam_logistic", short)
         yield
 
 

@@ -266,7 +266,7 @@ def test_what_the_library_finds_wrong_is_one_line(faces, monkeypatch):
         raise lmdb.CorruptedError("MDB_CORRUPTED")
         yield
 
-    monkeypatch.setattr(lmdb_folder, "_open_once", lambda root: SimpleNamespace(begin=corrupted))
+    monkeypatch.setattr(lmdb_folder, "_open_once", lambda *_: SimpleNamespace(begin=corrupted))
     with pytest.raises(UserError, match=r"key 256-00003: this LMDB file is damaged"):
         data.images([3])
     with pytest.raises(UserError, match=r"the keys: this LMDB file is damaged"):

@@ -43,13 +43,23 @@ def _random_state(network: torch.nn.Module) -> dict[str, torch.Tensor]:
     return network.state_dict()
 
 
-FILTERS = np.random.default_rng(0).standard_normal((64, 3, 16, 16)).astype(np.float32) / 16
+def filters(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((64, 3, 16, 16)).astype(np.float32) / 16
 
 
-def write_onnx(path: Path, normalise: tuple[str, str] | None = None, size: int = 112) -> Path:
+FILTERS = filters(0)
+
+
+def write_onnx(
+    path: Path, normalise: tuple[str, str] | None = None, size: int = 112, seed: int = 0
+) -> Path:
     """One convolution and an average; `normalise` names nodes that do (x - 127.5) / 127.5."""
     nodes, source = [], "images"
-    constants = {"filters": FILTERS, "mean": np.float32(127.5), "scale": np.float32(1 / 127.5)}
+    constants = {
+        "filters": filters(seed),
+        "mean": np.float32(127.5),
+        "scale": np.float32(1 / 127.5),
+    }
     if normalise:
         nodes.append(helper.make_node("Sub", [source, "mean"], ["centred"], name=normalise[0]))
         nodes.append(helper.make_node("Mul", ["centred", "scale"], ["scaled"], name=normalise[1]))

@@ -25,9 +25,13 @@ from reports.records.metrics import EFFNET, seen_through
 EFFNET_SIZE, EFFNET_DIM = 128, 1280
 
 
-@cache  # `evaluate` may be called many times in a process
 def efficientnet_lite0(path: Path, device: torch.device) -> FeatureNetwork:
     """EfficientNet-lite0 with the weights of the file `path`: features before its classifier."""
+    return _efficientnet_lite0(path, weights.sha256(path), device)
+
+
+@cache  # `evaluate` may be called many times in a process
+def _efficientnet_lite0(path: Path, sha256: str, device: torch.device) -> FeatureNetwork:
     network = effnet_lite0(path)
     network.reset_classifier(0)  # type: ignore[operator]
     return FeatureNetwork(
@@ -37,7 +41,7 @@ def efficientnet_lite0(path: Path, device: torch.device) -> FeatureNetwork:
         dim=EFFNET_DIM,
         input_size=EFFNET_SIZE,
         resize="bilinear, antialiased",
-        sha256=weights.sha256(path),
+        sha256=sha256,
         published=weights.is_published(path),
         device=device,
         module=frozen(without_batch_norms(network), device),

@@ -151,19 +151,23 @@ def normalised_distance(a: Tensor, b: Tensor) -> Tensor:
     return (a - b).square().sum(1).mean((1, 2))
 
 
-@cache  # `evaluate` may be called many times in a process
 def effnet_distance(path: Path, device: torch.device) -> PerceptualDistance:
     """The stand-in of LPIPS, with the EfficientNet-lite0 of the file `path`.
 
     Images are compared at 128 px.
     """
+    return _effnet_distance(path, weights.sha256(path), device)
+
+
+@cache  # `evaluate` may be called many times in a process
+def _effnet_distance(path: Path, sha256: str, device: torch.device) -> PerceptualDistance:
     network = without_batch_norms(effnet_lite0(path))
     return PerceptualDistance(
         name="efficientnet-lite0 (ImageNet-1k), 5 stages, equal weights",
         metric_name=seen_through("lpips", EFFNET),
         network=EFFNET,
         resize=f"bilinear, antialiased, {EFFNET_SIZE} px",
-        sha256=weights.sha256(path),
+        sha256=sha256,
         published=weights.is_published(path),
         device=device,
         module=frozen(_EffNetDistance(network), device),

@@ -23,7 +23,7 @@ from torch import Tensor
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
 from benchmarks.core.measurement import Cell, Measurement, Solved
-from benchmarks.core.sizes import Count, Number, Range, Solver, Steps
+from benchmarks.core.sizes import Count, Number, Range, Solver, Steps, in_words
 from benchmarks.core.solving import Taken
 from benchmarks.core.store import CHUNK, Arrays
 from benchmarks.metrics import latent
@@ -173,7 +173,7 @@ def published(row: Record, cell: Cell) -> Record:
 def _robustness(codes: Codes, sizes: Sizes) -> Measurement:
     """The mean perceptual distance by which the image of a code moves."""
     network = codes.at.context.networks.perceptual
-    moves = {f"noise {level:g}": partial(codes.noised, level) for level in sizes.noise}
+    moves = {f"noise {in_words(level)}": partial(codes.noised, level) for level in sizes.noise}
     moves |= {f"{bits} bits": partial(codes.rounded, bits) for bits in sizes.bits}
     about = {
         "noise": "in units of each number's standard deviation over training images",

@@ -127,7 +127,7 @@ def open_lmdb(path: Path, image_size: int, crop: str | None, seed: int) -> Datas
 def unread(source: LmdbImages) -> Iterator[str]:
     """A line on the images of other sizes, and on those beyond the number that the file gives."""
     with reading(source.root, "the keys"):
-        entries = _open_once(source.root.resolve()).stat()["entries"]
+        entries = _environment(source.root).stat()["entries"]
     if (more := entries - 1 - len(source)) > 0:
         images = counted(len(source), "image")
         yield f"{more:,} of {entries:,} entries: not among the {images} of size {source.resolution} that its length counts"
@@ -208,18 +208,23 @@ def reading(root: Path, what: str) -> Iterator["lmdb.Transaction"]:
     lmdb = needed("lmdb", root, "lmdb")
     try:
         with _OPENING:
-            opened = _open_once(root.resolve())
+            opened = _environment(root)
         with opened.begin() as transaction:
             yield transaction
     except lmdb.Error as error:
         raise UserError(f"{root}, {what}: this LMDB file is damaged ({error})") from error
 
 
+def _environment(root: Path) -> "lmdb.Environment":
+    file = root.resolve() / DATA_FILE
+    return _open_once(file.parent, file.stat().st_ino if file.exists() else None)
+
+
 @cache
-def _open_once(root: Path) -> "lmdb.Environment":
+def _open_once(root: Path, inode: int | None) -> "lmdb.Environment":
     """Open a file once, since LMDB refuses to open it twice in one process.
 
-    Nothing is cached when this raises.
+    A file that took its place has another `inode`. Nothing is cached when this raises.
     """
     import lmdb
 

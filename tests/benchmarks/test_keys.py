@@ -1,0 +1,265 @@
+"""Numbers depend on all settings, whatever the store holds: A, then B in A's store, is B.
+
+Each setting of the profiles and each argument of `evaluate` is changed alone. What was measured
+before must not be seen in the numbers. It would be, if a setting were missing from a key of the store.
+"""
+
+import inspect
+import json
+import shutil
+from tempfile import TemporaryDirectory
+
+import pytest
+from small_systems import (
+    Everything,
+    Tokens,
+    every_benchmark,
+    every_setting,
+    networks_of_files,
+    write_others,
+    write_people,
+    write_weights,
+)
+
+from benchmarks import evaluate
+from reports.records.record import COLUMNS, Record, read_records
+
+# Settings of A: small, and such that every setting matters.
+SMALL = {
+    "data.portraits": 20,
+    "data.fit_images": 64,
+    "reconstruction.images": 20,
+    "probes.train": 60,
+    "probes.valid": 10,
+    "probes.test": 30,
+    "identity.images": 2,
+    "interpolation.pairs": 6,
+    "latent.images": 20,
+    "latent.training": 30,
+    "latent.moved": 10,
+    "latent.bits": (2, 3),
+    "fewshot.reference": 80,
+    "fewshot.pool": 40,
+    "fewshot.samples": 6,
+    "fewshot.seeds": 1,
+    "fewshot.binary_k": 5,
+    "fewshot.pu_positives": 5,
+    "fewshot.pu_unlabeled": 20,
+    "samples.count": 24,
+    "unconditional.reference": 40,
+    "unconditional.overlap": 3,  # too few: it takes most of the time
+    "memorisation.train": 50,
+}
+# What a word is changed to; numbers are changed by one, and switches turned.
+WORDS = {
+    "test": "train",  # which has as many images of the first ones
+    "train": "test",
+    "ddim": "fast",
+    "fast": "ddim",
+    "probability": "threshold",
+}
+# The benchmarks that read a setting, or a section, which is not a benchmark's alone.
+READERS = {
+    "data": ("reconstruction",),
+    "samples": ("unconditional", "memorisation"),
+    "probes.train": ("probes", "identity", "fewshot"),
+}
+# Numbers in which a difference of one is not seen.
+FAR = {"probes.valid": 4, "memorisation.train": 100}
+OF_TIMES = {"cost.batch", "cost.timed_steps", "cost.repeats"}  # of the numbers of a machine
+SETTINGS = {**every_setting(), **SMALL}
+ALL = every_benchmark()
+
+
+def changed(value):
+    """Another value of the same kind."""
+    if isinstance(value, tuple):
+        return (changed(value[0]), *value[1:])
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, str):
+        return WORDS[value]
+    return value + 1 if isinstance(value, int) else value / 2
+
+
+class Ground:
+    """Runs on a small data set, each in a store of its own; what A left is measured once."""
+
+    def __init__(self, folder, patch):
+        self.folder, self.patch = folder, patch
+        self.data = write_people(folder / "portraits")
+        write_others(self.data, folder / "others")
+        for number, name in enumerate(("weights", "other weights")):
+            write_weights(folder / name, bytes([number]))
+        self.known = {}
+
+    def of_a(self, tasks, **arguments):
+        """The results of A, and the store that it leaves, for reading."""
+        key = repr((tasks, arguments))
+        if key not in self.known:
+            store = self.folder / str(len(self.known))
+            self.known[key] = self.run(tasks, store, **arguments), store
+        return self.known[key]
+
+    def given(self, value):
+        """What a word of the tables stands for: a folder, if it is called so."""
+        if isinstance(value, str) and (self.folder / value).is_dir():
+            return self.folder / value
+        return value
+
+    def run(self, tasks, store, change=None, cache=True, **arguments):
+        """Measure with a folder as DIFFAE_CACHE, using its store or, without `cache`, a new one."""
+        self.patch.setenv("DIFFAE_CACHE", str(store))
+        asked = {"model": Everything(), "data": self.data, "progress": False} | arguments
+        sizes = {**SMALL, **(change or {})}
+        return evaluate(tasks=tasks, profile="smoke", settings=sizes, cache=cache, **asked)
+
+    def other(self, tasks, of_a=None, **change):
+        """A, and B in A's store, which must be B."""
+        a, left = self.of_a(tasks, **(of_a or {}))
+        with TemporaryDirectory(dir=self.folder) as store:
+            shutil.copytree(left, store, dirs_exist_ok=True)
+            after = self.run(tasks, store, **change)
+            fresh = self.run(tasks, store, cache=False, **change)
+        assert whole(after) == whole(fresh)
+        return a, after
+
+
+def whole(results):
+    """All that is known of the numbers: cells, protocols, influences and scores of images."""
+    return [
+        {
+            name: repr(value)
+            for name, value in vars(row).items()
+            if name not in ("uncertainty", "per_image")
+        }
+        | {"influences": [(part.units, part.values.tolist()) for part in row.uncertainty]}
+        | {"scores": [part.tolist() for part in row.per_image or ()]}
+        for row in results.rows
+    ]
+
+
+def values(results):
+    return [(row.value, row.stderr) for row in results.rows]
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory, no_effnet, short_fits):
+    with pytest.MonkeyPatch.context() as patch:
+        networks_of_files(patch)
+        yield Ground(tmp_path_factory.mktemp("keys"), patch)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_changed_setting_is_measured_anew(name, ground):
+    section, value = name.partition(".")[0], SETTINGS[name]
+    change, of_a = {"change": {name: FAR.get(name) or changed(value)}}, {}
+    if name == "data.portraits":
+        change["data"] = None
+    elif name == "data.fit_images":
+        change["model"] = of_a["model"] = [Everything(), "pixels-pca"]
+    elif name == "unconditional.overlap":
+        change["change"], of_a["change"] = {name: 21}, {name: 20}
+    elif name in ("latent.share", "latent.neighbours"):
+        change["model"] = of_a["model"] = Tokens()
+    a, b = ground.other(READERS.get(name) or READERS.get(section, (section,)), of_a, **change)
+    assert (values(b) == values(a)) == (name in OF_TIMES)
+    if name in OF_TIMES:
+        assert [row.value for row in a.times] != [row.value for row in b.times]
+
+
+LEVELS = [
+    name
+    for name, value in SETTINGS.items()
+    if isinstance(value, float) or (isinstance(value, tuple) and isinstance(value[0], float))
+]
+
+
+@pytest.mark.parametrize("name", LEVELS)
+def test_a_number_that_prints_alike_is_another(name, ground):
+    """Also beside the first, of which it must not take the place."""
+    value = SETTINGS[name]
+    close = value * (1 + 1e-7) if isinstance(value, float) else (value[0], value[0] * (1 + 1e-7))
+    of_a = {"model": Tokens()} if name == "latent.share" else {}
+    a, b = ground.other((name.partition(".")[0],), of_a, change={name: close}, **of_a)
+    if not isinstance(value, float):
+        assert len({row.setting for row in b.rows} - {row.setting for row in a.rows}) > 0
+
+
+def test_every_section_has_readers():
+    sections = {name.partition(".")[0] for name in SETTINGS}
+    assert sections == {*ALL, *(name for name in READERS if "." not in name)}
+
+
+IMAGES = ("reconstruction", "denoising")
+# What else `evaluate` takes: B's value, the benchmarks, and other arguments of A and of B.
+ARGUMENTS = {
+    "model": (Everything(bias=0.1), IMAGES, {}),
+    "data": ("others", IMAGES, {}),
+    "attributes": ("Smiling", ("identity",), {"attributes": "Male"}),
+    "crop": ("center-bicubic", IMAGES, {}),
+    "precision": ("bfloat16", IMAGES, {}),
+    "features": ("efficientnet-lite0", ("unconditional",), {"weights_dir": "weights"}),
+    "stand_ins": (True, ("variation",), {"weights_dir": "weights"}),
+    "protocol": ("plain", ("reconstruction",), {}),
+    "explain": (True, ("reconstruction",), {}),
+}
+# Those that are not changed above, and why.
+ELSEWHERE = {
+    "tasks": "each test names them",
+    "profile": "its settings are above, one by one",
+    "settings": "above, one by one",
+    "limit": "sets counts, as settings do",
+    "steps": "sets steps, as settings do",
+    "solver": "sets solvers, as settings do",
+    "seed": "below, for every benchmark",
+    "weights_dir": "below, for every benchmark",
+    "allow_unknown_weights": "goes with weights_dir",
+    "cache": "is what is tested here",
+    "device": "there is one here",
+    "batch_size": "no number depends on it: tests/benchmarks/core/test_batches.py",
+    "out": "no number depends on it",
+    "save_images": "no number depends on it",
+    "progress": "no number depends on it",
+}
+
+
+def test_every_argument_is_changed_or_explained():
+    assert inspect.signature(evaluate).parameters.keys() == ARGUMENTS.keys() | ELSEWHERE.keys()
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_a_changed_argument_is_measured_anew(name, ground):
+    value, tasks, of_a = ARGUMENTS[name]
+    of_a = {key: ground.given(given) for key, given in of_a.items()}
+    if "weights_dir" in of_a:
+        of_a["allow_unknown_weights"] = True
+    a, b = ground.other(tasks, of_a, **{**of_a, name: ground.given(value)})
+    assert values(b) != values(a)
+
+
+@pytest.mark.parametrize("task", ALL)
+def test_another_seed_is_measured_anew(task, ground):
+    a, b = ground.other((task,), seed=1)
+    assert (values(b) == values(a)) == (task == "cost")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ALL)
+def test_what_is_seen_through_other_weights_is_measured_anew(task, ground):
+    """Files of the same names and sizes."""
+    given = {"weights_dir": ground.given("weights"), "allow_unknown_weights": True}
+    a, b = ground.other((task,), given, **{**given, "weights_dir": ground.given("other weights")})
+    assert (values(b) == values(a)) == (task in {"probes", "denoising", "cost"})
+
+
+def test_seed_0_and_what_is_off_or_empty_is_in_the_run_folder(ground, tmp_path):
+    found = ground.run(("denoising",), tmp_path, seed=0, stand_ins=False, out=tmp_path / "run")
+    kept = [Record(**{name: getattr(row, name) for name in COLUMNS}) for row in found.rows]
+    assert read_records(tmp_path / "run" / "records.csv") == kept
+    notes = json.loads((tmp_path / "run" / "run.json").read_text())
+    settings = notes["settings"]
+    assert (settings["seed"], settings["attributes"]) == (0, [])
+    assert settings["profile"]["sections"]["probes"]["adam_paper"] is False
+    assert settings["metric_networks"]["stand_ins"] is False
+    assert all(fields["seed"] == 0 for fields in notes["protocols"].values())

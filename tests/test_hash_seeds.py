@@ -1,0 +1,124 @@
+"""Outputs are equal to the byte, whatever the order of sets is in a process (PYTHONHASHSEED).
+
+The data has ties: equal values of two systems, names that differ by case, persons with equally many
+pictures.
+"""
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from board_entries import write_entry
+from page_runs import write_measured
+from run_folders import change_notes, measured, number
+from small_systems import write_people
+
+ROOT = Path(__file__).parents[1]
+TIMED = ("run.json", "run/report.html")
+SEEDS = ("0", "1", "2")
+REPORTS = """
+from reports import compare, history, make
+make.main(["entry-B", "entry-a", "--out", "board"])
+print(compare.main(["a", "b", "--page", "page.md", "--json", "gate.json", "--junit", "gate.xml"]))
+history.main(["a", "b", "--file", "history.jsonl", "--page", "trend.html", "--badge", "badge.json"])
+"""
+TABLES = REPORTS + 'make.main(["b", "a", "--out", "tables"])'
+HARNESS = """
+from small_systems import Everything, Tokens
+from benchmarks import evaluate, measure, run
+sizes = {"reconstruction.images": 12, "identity.images": 3, "latent.images": 12, "samples.count": 24,
+         "latent.training": 12, "memorisation.train": 24, "unconditional.overlap": 3}
+models = {"Same": Everything(), "same": Everything(), "tokens": Tokens()}
+tasks = ["reconstruction", "latent", "denoising", "variation", "unconditional", "memorisation"]
+found = evaluate(models, tasks, "portraits", "smoke", "run", settings=sizes, progress=False,
+                 stand_ins=True, explain=True)
+print(found.summary())
+print(found.frame().to_csv(), found.samples().to_csv())
+run.main(["list"])
+measure.main(["ssim,mse,psnr", "portraits/img_align_celeba", "portraits/img_align_celeba"])
+"""
+
+
+def outputs(script: str, seed: str, folder: Path) -> dict[str, str]:
+    """What the script prints and the files that it leaves, by hash.
+
+    Times are left out, and so are run.json and the page of a run, which are full of them.
+    """
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "helpers")])
+    given = {"PYTHONHASHSEED": seed, "PYTHONPATH": paths, "DIFFAE_CACHE": str(folder / "cache")}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=folder, env=os.environ | given, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    found = {"stdout": done.stdout}
+    found |= {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and "cache" not in path.parts and not path.as_posix().endswith(TIMED)
+    }
+    return {name: hashlib.sha256(plain(name, x)).hexdigest() for name, x in found.items()}
+
+
+def plain(name: str, content: bytes) -> bytes:
+    content = re.sub(rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(\+00:00)?", b"TIME", content)
+    return re.sub(rb"\bg\d+-", b"", content)  # the numbers of figures
+
+
+def equal_in_all(script: str, ground, folder: Path, seeds=SEEDS) -> None:
+    made = []
+    for seed in seeds:
+        place = folder / seed
+        place.mkdir()
+        ground(place)
+        made.append(outputs(script, seed, place))
+    for other in made[1:]:
+        assert {
+            name for name in other.keys() | made[0].keys() if other.get(name) != made[0].get(name)
+        } == set()
+
+
+SCORES = np.random.default_rng(0).normal(0.9, 0.02, 50)
+
+
+def tied_runs(folder: Path) -> None:
+    """Two runs and two entries, of systems with equal numbers whose names differ by case."""
+    names = ("DiffAE", "diffae", "b", "B", "a", "A", "ddim", "DDIM")
+    for run, behind in (("a", 0.0), ("b", 0.1)):
+        pairs = [
+            measured(number(table, metric, None, system=system, setting=setting), SCORES - behind)
+            for system in names
+            for table, metric, setting in (
+                ("table1_reconstruction", "ssim", "x_T inverted"),
+                ("table1_reconstruction", "ssim", "x_T random"),
+                ("table1_reconstruction", "mse", "x_T inverted"),
+            )
+        ]
+        about = {"settings": {"seed": 0, "data": "portraits"}}
+        change_notes(
+            write_measured(folder / run, pairs, **about), ended="2026-01-01T00:00:00+00:00"
+        )
+    for name, systems in (("entry-a", ("one", "One")), ("entry-B", ("two", "Two"))):
+        write_entry(folder / name, dict.fromkeys(systems, SCORES))
+
+
+def test_reports_do_not_depend_on_the_order_of_sets(tmp_path):
+    equal_in_all(REPORTS, tied_runs, tmp_path, SEEDS[:2])
+
+
+def people(folder: Path) -> None:
+    write_people(folder / "portraits")
+
+
+@pytest.mark.slow
+def test_runs_do_not_depend_on_the_order_of_sets(tmp_path):
+    equal_in_all(HARNESS, people, tmp_path)
+
+
+@pytest.mark.slow
+def test_tables_of_runs_do_not_depend_on_the_order_of_sets(tmp_path):
+    equal_in_all(TABLES, tied_runs, tmp_path)
