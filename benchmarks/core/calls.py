@@ -6,16 +6,15 @@ of each computation and multiplies. Nothing is reduced: fits and distances are n
 depend on results are upper bounds.
 """
 
-import copy
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, reduce
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks.core.context import Context
 from benchmarks.core.measurement import Measurement
@@ -23,7 +22,6 @@ from benchmarks.core.plan import Calls, Work, by_solver
 from benchmarks.core.solving import decode_calls, encode_calls
 from benchmarks.core.store import Arrays, Computation, Compute, MemoryStore
 from benchmarks.metrics.networks.chosen import MetricNetworks
-from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol import parts
 from benchmarks.systems.protocol.base import SEMANTIC, STOCHASTIC, Code, System, parts_of
 from benchmarks.systems.protocol.checked import rows
@@ -227,34 +225,56 @@ class Uncalled:
         return found[0] if len(found) == 1 else tuple(found)
 
 
-class _Counted(nn.Module):
-    """Counts the images that it is given, under the name of a field of `Calls`."""
+class _UncalledNetwork:
+    """A metric network that is not called: it counts its images, and returns ones."""
 
-    def __init__(self, counts: Counts, name: str, *shape: int):
-        super().__init__()
-        self.counts, self.name, self.shape = counts, name, shape
+    def __init__(self, network: Any, counts: Counts, name: str, *shape: int):
+        self._network, self._counts, self._name, self._shape = network, counts, name, shape
 
-    def forward(self, images: Tensor, *_: Tensor) -> Tensor:
-        self.counts.add(**{self.name: len(images)} if self.name else {})
-        return torch.ones(len(images), *self.shape)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._network, name)
+
+    def __call__(self, images: Tensor, *_: Tensor, **__: bool) -> Tensor:
+        self._counts.add(**{self._name: len(images)} if self._name else {})
+        return torch.ones(len(images), *self._shape)
 
 
-def _networks(of: MetricNetworks, counts: Counts) -> MetricNetworks:
-    """Metric networks that only count; those of features are one call together."""
-    found = copy.copy(of)
-    features = [
-        replace(n, module=_Counted(counts, "" if i else "features", n.dim), prepare=lambda x: x)
-        for i, n in enumerate(of.features)
-    ]
-    pairs = _Counted(counts, "perceptual")
-    vars(found).update(  # the values of cached properties
-        features=tuple(features),
-        perceptual=replace(of.perceptual, module=pairs),
-        path_distance=replace(of.path_distance, module=pairs),
-    )
-    with suppress(NotAvailable):
-        vars(found)["face"] = replace(of.face, embed=_Counted(counts, "face", 1))
-    return found
+class _Networks:
+    """The metric networks of a run, none of which is called."""
+
+    def __init__(self, networks: MetricNetworks, counts: Counts):
+        self._networks, self._counts = networks, counts
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._networks, name)
+
+    @cached_property
+    def features(self) -> tuple[Any, ...]:
+        """Those of a run are one call together."""
+        found = enumerate(self._networks.features)
+        return tuple(self._of_features(n, "" if i else "features") for i, n in found)
+
+    @cached_property
+    def perceptual(self) -> Any:
+        return _UncalledNetwork(self._networks.perceptual, self._counts, "perceptual")
+
+    @cached_property
+    def path_distance(self) -> Any:
+        return _UncalledNetwork(self._networks.path_distance, self._counts, "perceptual")
+
+    @cached_property
+    def face(self) -> Any:
+        return _UncalledNetwork(self._networks.face, self._counts, "face", 1)
+
+    def feature_network(self, name: str, *how: str) -> Any:
+        return self._of_features(self._networks.feature_network(name, *how), "features")
+
+    def perceptual_distance(self, name: str) -> Any:
+        network = self._networks.perceptual_distance(name)
+        return _UncalledNetwork(network, self._counts, "perceptual")
+
+    def _of_features(self, network: Any, name: str) -> Any:
+        return _UncalledNetwork(network, self._counts, name, network.dim)
 
 
 @dataclass(frozen=True, eq=False)
@@ -285,7 +305,7 @@ class Counter:
             self.context,
             dataset=_Undecoded(**known),
             store=CountingStore(self.counts),
-            networks=_networks(self.context.networks, self.counts),
+            networks=cast(MetricNetworks, _Networks(self.context.networks, self.counts)),
             pictures=None,
         )
 

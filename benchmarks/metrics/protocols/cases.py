@@ -23,8 +23,6 @@ from torch import Tensor
 from benchmarks.metrics.frechet_jackknife import Side, blocks_of
 from benchmarks.metrics.frechet_pairs import paired_jackknife
 from benchmarks.metrics.networks.chosen import Networks
-from benchmarks.metrics.networks.features import FeatureNetwork
-from benchmarks.metrics.networks.perceptual import PerceptualDistance
 from benchmarks.metrics.protocols import pairs
 from benchmarks.metrics.protocols.pixels import of_side
 from benchmarks.metrics.protocols.schema import METRICS, Protocol
@@ -92,7 +90,7 @@ def cases_of(protocols: Iterable[Protocol], metrics: Iterable[str] = METRICS) ->
     return [Case(m, p) for p in protocols for m in metrics if getattr(p, m) is not None]
 
 
-def network_of(case: Case, networks: Networks) -> PerceptualDistance | FeatureNetwork | None:
+def network_of(case: Case, networks: Networks) -> Any:
     """The network of a case, None without any. Raises UserError if its weights are missing."""
     protocol = case.protocol
     if case.metric == "rfid" and protocol.rfid is not None:
@@ -110,7 +108,7 @@ def why_not(case: Case, networks: Networks, size: tuple[int, int] | None = None)
         return str(error)
     if size is None:
         return ""
-    if isinstance(network, PerceptualDistance):
+    if case.metric == "lpips" and network is not None:
         return network.too_small(*size)
     ssim = case.protocol.ssim if case.metric == "ssim" else None
     return too_small_for(ssim.window, ssim.padding, *size) if ssim else ""
@@ -134,7 +132,7 @@ def compute(cases: Iterable[Case], networks: Networks, made: Tensor, originals: 
     found: Arrays = {}
     for case in cases:
         network = network_of(case, networks)
-        if isinstance(network, FeatureNetwork):
+        if case.metric == "rfid" and network is not None:
             for side, images in ((MADE, made), (ORIGINAL, originals)):
                 if (key := case.features_key(side)) not in found:
                     found[key] = network(case.pixels(images, side)).cpu().numpy()
