@@ -121,6 +121,9 @@ class SquaredError:
     def in_float64(self) -> "SquaredError":
         return self
 
+    def too_small(self, height: int, width: int) -> str:
+        return ""
+
     def describe(self) -> dict[str, str]:
         return {"perceptual_network": "squared error"}
 

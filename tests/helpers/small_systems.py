@@ -147,7 +147,7 @@ def networks_of_files(patch) -> None:
         content = path.read_bytes()
         return hashlib.sha256(content).hexdigest(), 1 + zlib.crc32(content) / 2**32
 
-    def feature_network(path: Path, device: torch.device):
+    def feature_network(path: Path, device: torch.device, *how: str):
         sha256, scale = seen(path)
         found = features()
         module = nn.Sequential(found.module, Times(scale))

@@ -98,7 +98,7 @@ def test_without_dlib_there_is_a_line(tmp_path):
     with pytest.raises(UserError, match=r"^id_dlib: the weights of dlib_face are missing: pip"):
         main(["id_dlib", str(tmp_path), str(tmp_path)])
     with pytest.raises(NotAvailable, match=r"pip install 'dlib-bin>=20' 'face.*' for id_dlib"):
-        _ = MetricNetworks(NetworkChoice(), CPU, "celeba").face
+        _ = MetricNetworks(NetworkChoice(), CPU, dataset="celeba").face
 
 
 # ----------------------------------------------------------------------------------------------
@@ -146,14 +146,14 @@ def test_one_person_is_near_at_every_size(embedding):
 
 def test_when_it_is_used(with_dlib):
     """On photographs; never on the portraits, nor among the stand-ins alone."""
-    found = MetricNetworks(NetworkChoice(), CPU, "celeba").face
+    found = MetricNetworks(NetworkChoice(), CPU, dataset="celeba").face
     assert found.metric_name == "id_dlib" and found.is_distance
     for name in (DLIB, "dlib_landmarks5"):
         (file,) = weights.KNOWN[name].files
         assert file.sha256 in found.describe().values()
-    assert MetricNetworks(NetworkChoice(), CPU, "portraits").face.metric_name == "id_portraits"
+    assert MetricNetworks(NetworkChoice(), CPU, dataset="portraits").face.metric_name == "id_portraits"
     with pytest.raises(NotAvailable, match="run without --stand-ins"):
-        _ = MetricNetworks(NetworkChoice(stand_ins=True), CPU, "celeba").face
+        _ = MetricNetworks(NetworkChoice(stand_ins=True), CPU, dataset="celeba").face
 
 
 def test_without_a_face_the_other_metrics_are_still_measured(with_dlib, folders, capsys):

@@ -77,12 +77,12 @@ def test_what_is_no_recogniser_is_refused(tmp_path):
 
 def test_which_embedding_is_used(tmp_path, faces):
     with pytest.raises(NotAvailable, match="w600k_r50.onnx"):
-        _ = MetricNetworks(NetworkChoice(weights_dir=tmp_path), CPU, "celeba").face
+        _ = MetricNetworks(NetworkChoice(weights_dir=tmp_path), CPU, dataset="celeba").face
     write_onnx(tmp_path / weights.KNOWN["arcface"].files[-1].filename)
     with pytest.raises(UserError, match="--allow-unknown-weights"):
-        _ = MetricNetworks(NetworkChoice(weights_dir=tmp_path), CPU, "celeba").face
+        _ = MetricNetworks(NetworkChoice(weights_dir=tmp_path), CPU, dataset="celeba").face
     found = MetricNetworks(
-        NetworkChoice(weights_dir=tmp_path, allow_unknown=True), CPU, "celeba"
+        NetworkChoice(weights_dir=tmp_path, allow_unknown=True), CPU, dataset="celeba"
     ).face
     assert found.metric_name == "arcface"
     assert "--allow-unknown-weights" in found.describe()["identity_weights"]

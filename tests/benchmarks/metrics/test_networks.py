@@ -41,7 +41,7 @@ def networks(
     weights_dir: Path | None = None, allow_unknown: bool = False, dataset: str = "celeba"
 ) -> MetricNetworks:
     choice = NetworkChoice(weights_dir=weights_dir, allow_unknown=allow_unknown)
-    return MetricNetworks(choice, CPU, dataset)
+    return MetricNetworks(choice, CPU, dataset=dataset)
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +164,7 @@ def test_path_lengths_bear_the_name_of_their_distance(empty, weights_dir):
 def test_stand_ins_alone_leave_out_what_is_there(hub):
     """All published names are in `hub`, ArcFace's too."""
     usual, alone = (
-        MetricNetworks(NetworkChoice(stand_ins=only, allow_unknown=True), CPU, "portraits")
+        MetricNetworks(NetworkChoice(stand_ins=only, allow_unknown=True), CPU, dataset="portraits")
         for only in (False, True)
     )
     for networks, names in (
@@ -201,7 +201,7 @@ def test_pd_effnet_grows_with_blur_and_noise(empty, photographs):
 def test_images_that_several_are_compared_with_are_seen_once(monkeypatch):
     """The same numbers as alone, and a batch that differs in one pixel is another one."""
     distance, seen = (
-        MetricNetworks(NetworkChoice(stand_ins=True), torch.device("cpu"), "").perceptual,
+        MetricNetworks(NetworkChoice(stand_ins=True), torch.device("cpu"), dataset="").perceptual,
         [],
     )
     stages = type(distance.module).stages

@@ -74,7 +74,7 @@ def test_identity(weights_dir, seen_and_decoded, name):
 
 
 def test_features_and_thumbnails(empty, seen_and_decoded):
-    network = MetricNetworks(NetworkChoice(), CPU, "").features[0]
+    network = MetricNetworks(NetworkChoice(), CPU, dataset="").features[0]
     image, decoded = seen_and_decoded
     assert torch.equal(network(to_uint8(image)), network(to_uint8(decoded)))
     assert (thumbnails(image) == thumbnails(decoded)).all()

@@ -87,10 +87,8 @@ def test_calls_are_counted_and_the_network_is_left_as_it_was(ddim):
 
 def counted(context, system):
     """Its parameters by network."""
-    rows = takewhile(
-        lambda row: row.metric == "parameters", benchmark.BENCHMARK.run(context, system)
-    )
-    return {row.setting: row.value for row in rows}
+    found = rows(benchmark.BENCHMARK, context, [system])
+    return {r.setting: r.value for r in takewhile(lambda r: r.metric == "parameters", found)}
 
 
 def test_the_rows_of_a_system(context, ddim):

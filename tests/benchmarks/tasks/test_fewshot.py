@@ -316,10 +316,10 @@ class CountingStore(Store):
 
     def __init__(self, root):
         super().__init__(root)
-        self.read = Counter()
+        self.reads = Counter()
 
     def _get(self, path):
-        self.read[path.parent.name.rsplit("-", 1)[0]] += 1
+        self.reads[path.parent.name.rsplit("-", 1)[0]] += 1
         return super()._get(path)
 
 
@@ -330,9 +330,9 @@ def test_features_and_codes_are_read_once(context, monkeypatch, tmp_path):
     cells = [row for row in found.values() if row.metric == "acceptance_rate"]
     assert len(cells) == 12 and all(row.value == 0.5 for row in cells)
     chunks = -(-REFERENCE // 64)
-    assert context.store.read["features"] == 2 * chunks  # by the system, and by the reference rows
-    assert context.store.read["semantic"] == -(-len(context.dataset.indices("train")) // 64)
-    assert context.store.read["sample"] == -(-POOL // 64)
+    assert context.store.reads["features"] == 2 * chunks  # by the system, and by the reference rows
+    assert context.store.reads["semantic"] == -(-len(context.dataset.indices("train")) // 64)
+    assert context.store.reads["sample"] == -(-POOL // 64)
 
 
 def test_classifiers_are_fitted_once(context, monkeypatch):

@@ -6,15 +6,16 @@ the red channel.
 """
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from torch.nn.functional import avg_pool2d, interpolate
 
+from benchmarks.commands import dry_run
 from benchmarks.core.context import Context
 from benchmarks.core.measurement import Cell, Solved
+from benchmarks.core.runner.rows import rows
 from benchmarks.metrics.networks.faces import FaceEmbedding
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol import checked
@@ -36,6 +37,11 @@ def edit_scores(context, system, images, probe, attribute, strength, steps):
     edit = identity.edit(cell, at, images, probe, column, strength, torch.from_numpy(towards))
     found = context.store.read(edit)
     return found | {"logit_change": found["logits_change"][:, column] * towards}
+
+
+def measured(context, system):
+    """The rows of the system."""
+    return [r for r in rows(identity.BENCHMARK, context, [system]) if not r.reference]
 
 
 class Quarters(System):
@@ -149,16 +155,16 @@ def by_hand(context: Context, count: int) -> tuple[list[float], list[float]]:
 
 
 def test_the_range_is_of_the_same_person_and_of_different_people(known):
-    rows = {row.setting: row for row in references(known)}
-    assert list(rows) == [SAME, DIFFERENT] and all(row.reference for row in rows.values())
+    found = {row.setting: row for row in references(known)}
+    assert list(found) == [SAME, DIFFERENT] and all(row.reference for row in found.values())
     count = identity.RANGE * known.sizes(identity.Sizes).images
-    for (setting, row), cosines in zip(rows.items(), by_hand(known, count), strict=True):
+    for (setting, row), cosines in zip(found.items(), by_hand(known, count), strict=True):
         assert row.value == pytest.approx(np.mean(cosines), abs=1e-6), setting
         assert row.metric == "id_portraits" and row.stderr > 0
     same = by_hand(known, count)[0]
-    assert rows[SAME].n == len(same)
-    assert rows[SAME].stderr == pytest.approx(np.std(same, ddof=1) / len(same) ** 0.5, rel=1e-5)
-    assert rows[DIFFERENT].stderr == pytest.approx(jackknife(known, count), rel=0.05)
+    assert found[SAME].n == len(same)
+    assert found[SAME].stderr == pytest.approx(np.std(same, ddof=1) / len(same) ** 0.5, rel=1e-5)
+    assert found[DIFFERENT].stderr == pytest.approx(jackknife(known, count), rel=0.05)
 
 
 def jackknife(context: Context, count: int) -> float:
@@ -206,27 +212,27 @@ def test_the_range_of_a_distance_is_of_the_images_with_a_face(by_distance):
     apart = 2 * np.abs(np.sin((first[:, None] - first) / 2))[~np.eye(len(first), dtype=bool)]
     pairs = np.array([found[:2] for found in pictures.values() if len(found) > 1])
     same = 2 * np.abs(np.sin((pairs[:, 0] - pairs[:, 1]) / 2))
-    rows = {row.setting: row for row in references(by_distance)}
-    assert rows[SAME].value == pytest.approx(same.mean(), abs=1e-6)
-    assert rows[DIFFERENT].value == pytest.approx(apart.mean(), abs=1e-6)
-    assert (rows[SAME].n, rows[DIFFERENT].n) == (len(same), len(first))
-    for row in rows.values():
+    found = {row.setting: row for row in references(by_distance)}
+    assert found[SAME].value == pytest.approx(same.mean(), abs=1e-6)
+    assert found[DIFFERENT].value == pytest.approx(apart.mean(), abs=1e-6)
+    assert (found[SAME].n, found[DIFFERENT].n) == (len(same), len(first))
+    for row in found.values():
         assert (row.metric, row.direction) == ("id_dlib", "lower") and row.stderr > 0
         assert row.note == f"no face found in {(~bright).sum()} of {len(bright)} images"
 
 
 def test_pairs_without_a_face_are_left_out_and_counted(by_distance):
     selection = by_distance.select("test", 5)
-    row = partial(by_distance.record, "identity", identity.TABLE, "a system", setting="Male 0.3")
+    cell = Cell(by_distance, identity.TABLE, title="a system", setting="Male 0.3")
     face = by_distance.networks.face
     values = np.array([0.2, np.nan, 0.4, 0.3, np.nan])
-    (some,) = identity.identity_kept(row, selection, face, values)
+    (some,) = identity.identity_kept(cell, selection, face, values)
     assert (some.value, some.n) == (pytest.approx(0.3), 3)
     assert some.note == "no face found in 2 of 5 pairs"
     assert some.per_image.images.tolist() == selection.order[[0, 2, 3]].tolist()
-    (none,) = identity.identity_kept(row, selection, face, np.full(5, np.nan))
+    (none,) = identity.identity_kept(cell, selection, face, np.full(5, np.nan))
     assert none.value is None and none.note == "no face found in 5 of 5 pairs"
-    (every,) = identity.identity_kept(row, selection, face, np.full(5, 0.5))
+    (every,) = identity.identity_kept(cell, selection, face, np.full(5, 0.5))
     assert every.n == 5 and every.note == ""
 
 
@@ -260,12 +266,12 @@ def test_without_labels_the_reconstruction_is_compared(known):
 
     known.dataset = replace(known.dataset, attribute_names=(), attributes=None, identities=None)
     system = checked.Checked("brighter", Brighter(), torch.device("cpu"))
-    (row,) = identity.run(known, system)
+    (row,) = measured(known, system)
     assert (row.setting, row.metric, row.n) == ("reconstruction", "id_portraits", 8)
     assert row.value == pytest.approx(np.cos(0.3), abs=1e-3)  # white is clipped in some images
     assert [one.setting for one in references(known)] == [OTHER_IMAGES]
-    work = list(identity.plan(known, system))
-    assert sum(one.calls.face * one.images for one in work if not one.real) == 8
+    planned, _ = dry_run.collect(known, ("identity",), [system])
+    assert sum(one.calls.face * one.images for *_, one in planned if not one.real) == 8
 
 
 def widths(images: torch.Tensor) -> torch.Tensor:
@@ -287,7 +293,7 @@ def test_reconstructions_are_compared_by_the_size_of_the_face(known, monkeypatch
     monkeypatch.setattr(identity, "FACE_SIDES", (0.0, 0.16, 0.17, np.inf))
     known.dataset = replace(known.dataset, attribute_names=(), attributes=None, identities=None)
     system = checked.Checked("darker", Darker(), torch.device("cpu"))
-    rows = {r.setting: r for r in identity.run(known, system)}
+    found = {r.setting: r for r in measured(known, system)}
     selection = known.select("test", known.sizes(identity.Sizes).images)
     images = selection.batch(np.arange(len(selection)))
     shares, turned = widths(images).numpy() / 32, (angle(images) / 2).cos().numpy()
@@ -295,10 +301,10 @@ def test_reconstructions_are_compared_by_the_size_of_the_face(known, monkeypatch
     bins["5 to 5 px"] = ~bins["0 to 5 px"] & ~bins["5 or more px"] & ~np.isnan(shares)
     expected = {f"reconstruction, face {name}": turned[of] for name, of in bins.items() if of.any()}
     assert len(expected) >= 2
-    assert set(rows) == {"reconstruction", *expected}
+    assert set(found) == {"reconstruction", *expected}
     for setting, cosines in expected.items():
-        assert rows[setting].value == pytest.approx(cosines.mean(), abs=1e-4)
-        assert (rows[setting].n, rows[setting].metric) == (len(cosines), "id_portraits")
+        assert found[setting].value == pytest.approx(cosines.mean(), abs=1e-4)
+        assert (found[setting].n, found[setting].metric) == (len(cosines), "id_portraits")
 
 
 def test_the_error_of_different_people_is_the_spread_over_people():

@@ -17,13 +17,14 @@ from torch import Tensor, nn
 from benchmarks import systems
 from benchmarks.core import store
 from benchmarks.core.context import Context
+from benchmarks.core.runner.rows import rows
 from benchmarks.core.store import MemoryStore, Store
 from benchmarks.metrics.path_length import MEAN, MEDIAN, TRIMMED, statistics, within_percentiles
 from benchmarks.runtime.precision import precision
 from benchmarks.systems.protocol import checked
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, Code, System
 from benchmarks.tasks import interpolation
-from benchmarks.tasks.interpolation import EPSILON, in_float64, run
+from benchmarks.tasks.interpolation import BENCHMARK, EPSILON, in_float64
 from diffae.diffusion import noise
 from reports.records.uncertainty import error
 
@@ -49,6 +50,10 @@ class Linear(System):
     def decode(self, code, steps=100):
         flat = code.semantic @ WEIGHT.to(code.semantic.dtype)
         return flat.view(-1, 3, 32, 32) + GAIN * code.x_T
+
+
+def run(context, system):
+    return list(rows(BENCHMARK, context, [system]))
 
 
 @pytest.fixture
@@ -86,15 +91,15 @@ def test_path_length_of_a_linear_decoder(exact, monkeypatch, chunk):
         monkeypatch.setattr(module, "CHUNK", chunk)
     expected = lengths_by_hand(exact)
     system = checked.Checked("linear", Linear(), torch.device("cpu"))
-    rows = {record.setting: record for record in run(exact, system)}
-    assert {row.metric for row in rows.values()} == {"ppl_effnet"}
-    assert rows["mean"].value == pytest.approx(expected.mean(), rel=1e-6)
-    assert rows["median"].value == pytest.approx(np.median(expected), rel=1e-6)
-    assert rows["trimmed mean"].value == pytest.approx(expected.mean(), rel=1e-6)
-    assert rows["mean"].stderr == pytest.approx(expected.std(ddof=1) / PAIRS**0.5, rel=1e-5)
+    found = {record.setting: record for record in run(exact, system)}
+    assert {row.metric for row in found.values()} == {"ppl_effnet"}
+    assert found["mean"].value == pytest.approx(expected.mean(), rel=1e-6)
+    assert found["median"].value == pytest.approx(np.median(expected), rel=1e-6)
+    assert found["trimmed mean"].value == pytest.approx(expected.mean(), rel=1e-6)
+    assert found["mean"].stderr == pytest.approx(expected.std(ddof=1) / PAIRS**0.5, rel=1e-5)
     for setting, (_, uncertainty, _) in statistics(expected, "pairs").items():
-        assert rows[setting].stderr == pytest.approx(error(uncertainty).stderr, rel=1e-5)
-    assert rows["mean"].n == PAIRS and "so few pairs" in rows["trimmed mean"].note
+        assert found[setting].stderr == pytest.approx(error(uncertainty).stderr, rel=1e-5)
+    assert found["mean"].n == PAIRS and "so few pairs" in found["trimmed mean"].note
 
 
 def test_pairs_have_the_same_length_however_many_are_decoded_together(exact, monkeypatch):
@@ -137,10 +142,10 @@ def test_precision_of_the_run_does_not_touch_path_length(exact, tmp_path):
             store = Store(
                 tmp_path / name
             )  # or the second run would read what the first one computed
-            rows = list(run(replace(exact, precision=name, store=store), system))
-        found[name] = rows[0].value
-        assert rows[0].measured_by["precision"] == "float32"
-        assert rows[0].measured_by["decoding_dtype"] == "float32"
+            first, *_ = run(replace(exact, precision=name, store=store), system)
+        found[name] = first.value
+        assert first.measured_by["precision"] == "float32"
+        assert first.measured_by["decoding_dtype"] == "float32"
     assert found["tf32"] == found["float32"] == pytest.approx(expected, rel=0.01)
 
 

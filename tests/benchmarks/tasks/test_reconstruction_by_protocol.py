@@ -1,25 +1,24 @@
 """`reconstruction --protocol` and `--explain`: the same numbers as `benchmarks.measure` of the images."""
 
 import json
-from functools import partial
-from types import SimpleNamespace
+from dataclasses import replace
 
 import pytest
 import torch
 from PIL import Image
+from small_systems import networks_of_files, write_weights
 from torchvision.io import read_image
 
 from benchmarks import evaluate, measure
+from benchmarks.commands import dry_run
 from benchmarks.core.plan import Calls
 from benchmarks.core.runner.request import Options
-from benchmarks.metrics.networks.chosen import MetricNetworks
-from benchmarks.metrics.protocols.cases import Networks
 from benchmarks.metrics.protocols.pairs import average, of_images
 from benchmarks.metrics.protocols.schema import named
 from benchmarks.run import main
 from benchmarks.runtime.choices import NetworkChoice
+from benchmarks.systems import as_system
 from benchmarks.systems.protocol.base import System
-from benchmarks.tasks.reconstruction.by_protocol import ByProtocol
 from diffae.system.errors import UserError
 from reports.records.record import Record
 
@@ -239,15 +238,25 @@ def test_data_are_cropped_as_a_single_protocol_says(protocols, crop, expected):
     assert Options(**values | {"protocols": protocols, "crop": crop}).cropped == expected
 
 
-def test_a_dry_run_counts_the_networks_of_protocols(monkeypatch):
+def test_a_dry_run_counts_the_networks_of_protocols(context, tmp_path, monkeypatch):
     """LPIPS by two trunks; Inception sees both sides, by three ways to make its input."""
-    monkeypatch.setattr(Networks, "lacking", lambda self, case: "")
-    of = partial(
-        SimpleNamespace,
-        explain=False,
-        networks=MetricNetworks(NetworkChoice(), "cpu", ""),
-        dataset=SimpleNamespace(image_size=64),
+    networks_of_files(monkeypatch)
+    folder = write_weights(tmp_path / "weights", b"a")
+    context = replace(
+        context,
+        dataset=context.dataset.at(64),
+        profile=context.profile.changed_by({"reconstruction.images": 7}),
+        networks=None,
+        choice=NetworkChoice(weights_dir=folder, allow_unknown=True),
     )
-    (work,) = ByProtocol(of(protocols=("plain", "clean-fid", "maskbit"))).plan(7)
-    assert (work.images, work.calls) == (7, Calls(features=6, perceptual=2))
-    assert list(ByProtocol(of(protocols=())).plan(7)) == []
+
+    def calls(*protocols):
+        """Those of an image that is decoded."""
+        asked = replace(context, protocols=protocols)
+        planned, _ = dry_run.collect(asked, ("reconstruction",), [as_system(Coarse())])
+        (work,) = (work for *_, work in planned if work.what == "decode")
+        assert work.images == 7
+        return work.calls
+
+    more = Calls(features=6, perceptual=2)
+    assert calls("plain", "clean-fid", "maskbit") == calls().plus(more)

@@ -14,6 +14,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 from benchmarks import systems
 from benchmarks.core import store
 from benchmarks.core.codes import embedded
+from benchmarks.core.measurement import Solved
 from benchmarks.core.runner.rows import rows
 from benchmarks.metrics import kernel
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Side, influences, shares_of
@@ -106,7 +107,8 @@ def test_the_error_of_a_perplexity_has_each_image_in_its_block_whatever_the_chun
 ):
     monkeypatch.setattr(store, "CHUNK", 16)
     selection = context.select("test", COUNT)
-    use, _ = uses(context, systems.as_system(Halves()), selection)
+    at = Solved.of(context, systems.as_system(Halves()), None, None)
+    use, _ = uses(at, selection)
     tokens = Halves().encode_semantic(selection.batch(np.arange(COUNT)))[0].numpy()
     blocks = selection.blocks(BLOCKS)
     whole, *without = (
