@@ -10,7 +10,6 @@ import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, astuple, dataclass
-from functools import partial
 
 import torch
 from tabulate import tabulate
@@ -119,11 +118,9 @@ def collect(
     """
     counter, planned = Counter(context), list[tuple[str, str, Work]]()
     refused = []
-    for system in systems if context.precision != precision_guard.EXACT else ():
-        guard = partial(
-            precision_guard.measured, asked=precision_guard.asked_of(context.profile, names)
-        )
-        planned += [("precision", system.title, work) for work in counter.work(system, guard)]
+    for system in systems:
+        work = precision_guard.plan(context, system, names)
+        planned += [("precision", system.title, one) for one in work]
     for name in names:
         benchmark = REGISTRY.get(name)
         for system in systems:
