@@ -9,7 +9,7 @@ read.
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 
 import torch
 from tabulate import tabulate
@@ -129,10 +129,10 @@ def collect(
                     raise NotAvailable(f"{context.dataset.name} has no attributes")
                 if lacks := benchmark.lacking(system):
                     raise NotAvailable(f"{system.title} cannot {lacks}")
+                of = {"profile": context.profile.including(benchmark), "benchmark": name}
                 if benchmark.plan is not None:
-                    work = benchmark.plan(context, system)
+                    work = benchmark.plan(replace(context, **of), system)
                 else:
-                    of = {"profile": context.profile.including(benchmark), "benchmark": name}
                     work = counter.work(system, benchmark.run, **of)
                 planned += [(name, system.title, one) for one in work if _is_seen(one)]
             except NotAvailable as reason:
