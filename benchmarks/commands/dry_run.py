@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, astuple, dataclass, replace
+from typing import Any
 
 import torch
 from tabulate import tabulate
@@ -129,7 +130,10 @@ def collect(
                     raise NotAvailable(f"{context.dataset.name} has no attributes")
                 if lacks := benchmark.lacking(system):
                     raise NotAvailable(f"{system.title} cannot {lacks}")
-                of = {"profile": context.profile.including(benchmark), "benchmark": name}
+                of: dict[str, Any] = {
+                    "profile": context.profile.including(benchmark),
+                    "benchmark": name,
+                }
                 if benchmark.plan is not None:
                     work = benchmark.plan(replace(context, **of), system)
                 else:

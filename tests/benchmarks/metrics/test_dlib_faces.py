@@ -151,7 +151,9 @@ def test_when_it_is_used(with_dlib):
     for name in (DLIB, "dlib_landmarks5"):
         (file,) = weights.KNOWN[name].files
         assert file.sha256 in found.describe().values()
-    assert MetricNetworks(NetworkChoice(), CPU, dataset="portraits").face.metric_name == "id_portraits"
+    assert (
+        MetricNetworks(NetworkChoice(), CPU, dataset="portraits").face.metric_name == "id_portraits"
+    )
     with pytest.raises(NotAvailable, match="run without --stand-ins"):
         _ = MetricNetworks(NetworkChoice(stand_ins=True), CPU, dataset="celeba").face
 

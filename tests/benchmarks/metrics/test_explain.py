@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.metrics.protocols import schema
 from benchmarks.metrics.networks.chosen import Networks
+from benchmarks.metrics.protocols import schema
 from benchmarks.metrics.protocols.cases import MADE, ORIGINAL, Case, compute, together
 from benchmarks.metrics.protocols.explain import Explained, explain, needed
 from benchmarks.metrics.protocols.schema import named
