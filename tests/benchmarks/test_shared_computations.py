@@ -107,8 +107,7 @@ def saved(folder: Path, images: np.ndarray) -> Path:
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory) -> tuple[Path, Path]:
     """Originals and reconstructions as two folders."""
-    root, images = tmp_path_factory.mktemp("pair"), photographs(OF_DATA = ("pixels.crop", "pixels.posterior", "rfid.reference")  # which images are measured
-COUNT, HEIGHT, WIDTH)
+    root, images = tmp_path_factory.mktemp("pair"), photographs(COUNT, HEIGHT, WIDTH)
     made = rebuilt(in_range(images)).add(1).mul(127.5).clamp(0, 255).round().byte()
     return saved(root / "a", images), saved(root / "b", made.permute(0, 2, 3, 1).numpy())
 
