@@ -283,7 +283,9 @@ def on_circle(a, b, t: float):
     x, y = (np.asarray(v, dtype=np.float64).ravel() for v in (a, b))
     angle = np.arccos(x @ y / np.linalg.norm(x) / np.linalg.norm(y))
     found = (np.sin((1 - t) * angle) * x + np.sin(t * angle) * y) / np.sin(angle)
-    return torch.from_numpy(found.reshape(a.shape)).float() if isinstance(a, torch.Tensor) else found
+    return (
+        torch.from_numpy(found.reshape(a.shape)).float() if isinstance(a, torch.Tensor) else found
+    )
 
 
 def moved_codes(
@@ -354,7 +356,9 @@ def robustness(sheets: Sheets, found: Cells, system: str) -> None:
 
 def near_tokens(sheets: Sheets, found: Cells, system: str) -> None:
     def check(codes, numbers):
-        ranks = [(c - code(system, n)) % 50 for c, n in zip(codes["2 nearest"], numbers, strict=True)]
+        ranks = [
+            (c - code(system, n)) % 50 for c, n in zip(codes["2 nearest"], numbers, strict=True)
+        ]
         assert set(np.ravel(ranks)) == {0, 1}
 
     moved_codes(sheets, found, system, ["2 nearest"], check)
@@ -362,7 +366,9 @@ def near_tokens(sheets: Sheets, found: Cells, system: str) -> None:
 
 def samples(sheets: Sheets, found: Cells, system: str, steps: int | None) -> None:
     assert not found.rows and not found.columns
-    assert found.about["steps"] == steps and found.title.endswith(f"T = {steps}" if steps else "les")
+    assert found.about["steps"] == steps and found.title.endswith(
+        f"T = {steps}" if steps else "les"
+    )
     assert [len(row) for row in found.images] == [8, 8, 4]
     for index, cell in enumerate(cell for row in found.images for cell in row):
         shows_sample(system, cell, index, steps)

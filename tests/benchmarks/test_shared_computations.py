@@ -7,6 +7,7 @@ truncated, clamped or resized by another rule.
 """
 
 import csv
+import json
 import tomllib
 import warnings
 from collections.abc import Iterator
@@ -38,25 +39,14 @@ SECTIONS = {"rfid": "fid", "psnr": "psnr", "ssim": "ssim", "lpips": "lpips"}  # 
 OF_DATA = ("pixels.crop", "pixels.posterior", "rfid.reference")  # which images are measured
 COUNT, HEIGHT, WIDTH, SIDE = 9, 33, 38, 32  # 9 images: no batch of 4 or 8 divides them
 EXACT = 1e-12
-
-
-def chosen() -> list[str]:
-    """As few protocols as have every value of every field that is computed with, with `plain`."""
-    values = {
-        name: {
-            (section, field, str(pair[0]))
-            for section, fields in found.items()
-            if isinstance(fields, dict)
-            for field, pair in fields.items()
-            if f"{section}.{field}" not in OF_DATA
-        }
-        for name, found in PROTOCOLS.items()
-    }
-    kept, missing = ["plain"], set().union(*values.values()) - values["plain"]
-    while missing:
-        kept.append(max(values, key=lambda name: (len(values[name] & missing), name)))
-        missing -= values[kept[-1]]
-    return kept
+# Those that a fast test measures alone: unlike in scaling, rounding, resizing, trunk, range and batch.
+FEW_ALONE = ("vtp", "maskbit", "eq-vae-unpinned", "lightningdit")
+PRINTED = {
+    "rfid": 6e-3,
+    "psnr": 6e-3,
+    "ssim": 6e-4,
+    "lpips": 6e-4,
+}  # protocols of one line agree to it
 
 
 # ----------------------------------------------------------------------------------------------
@@ -184,7 +174,7 @@ def test_a_protocol_among_all_has_the_numbers_that_it_has_alone(data, networks, 
     shuffled = list(np.random.default_rng(0).permutation(sorted(PROTOCOLS)))
     joint = by_protocol(data, networks, [], explain=True), by_protocol(data, networks, shuffled)
     assert {name for name, _ in joint[0]} == {name for name, _ in joint[1]} == set(PROTOCOLS)
-    for name in PROTOCOLS if every else chosen():
+    for name in PROTOCOLS if every else FEW_ALONE:
         alone = by_protocol(data, networks, [name])
         measured = [row for row in alone.values() if row.value is not None]
         defined = [section for section in SECTIONS if section in PROTOCOLS[name]]
@@ -195,8 +185,16 @@ def test_a_protocol_among_all_has_the_numbers_that_it_has_alone(data, networks, 
                 assert row.value is None or rows[key].protocol == row.protocol, key
                 for one, other in ((row.value, rows[key].value), (row.stderr, rows[key].stderr)):
                     assert other == (one and pytest.approx(one, rel=EXACT)), key
+    for key, row in joint[0].items():
+        assert joint[1][key].value == (row.value and pytest.approx(row.value, rel=EXACT)), key
     seen = {(key, f"{row.value:.9g}") for key, row in joint[0].items() if row.value is not None}
-    for metric in ("rfid", "psnr", "ssim", "lpips", "lpips_vgg"):  # there are several numbers to mix up
+    for metric in (
+        "rfid",
+        "psnr",
+        "ssim",
+        "lpips",
+        "lpips_vgg",
+    ):  # there are several numbers to mix up
         assert len({value for (_, of), value in seen if of == metric}) >= 2, metric
 
 
@@ -222,7 +220,11 @@ def test_numbers_of_a_joint_pass_are_those_of_other_libraries(data, networks):
             scores = [scores[:8].mean(), scores[8:].mean()]
         assert found[name, metric].value == pytest.approx(np.mean(scores), rel=1e-4), name
     assert found["plain", "ssim"].value == pytest.approx(
-        float(reference_metrics.ssim(*((x.double().clamp(-1, 1) + 1) / 2 for x in (originals, made))).mean()),
+        float(
+            reference_metrics.ssim(
+                *((x.double().clamp(-1, 1) + 1) / 2 for x in (originals, made))
+            ).mean()
+        ),
         rel=1e-6,
     )
 
@@ -260,8 +262,7 @@ def written(path: Path, protocol: dict) -> Path:
     for section, fields in protocol.items():
         lines.append(f"[{section}]")
         for field, (value, _) in fields.items():
-            text = str(value).lower() if isinstance(value, bool) else repr(value).replace("'", '"')
-            lines.append(f'{field} = [{text}, "l.1"]')
+            lines.append(f'{field} = [{json.dumps(value)}, "l.1"]')
     path.write_text("\n".join(lines), encoding="utf-8")
     return path
 
@@ -284,13 +285,17 @@ def test_each_step_of_an_explanation_is_a_difference_of_two_protocols_alone(
             known[text] = values(metric, *pair, "--protocol", path)[metric]
         return known[text]
 
-    told = 0
+    told, few = 0, {"plain", "llamagen", "torchmetrics-1.8", "seed-voken", "clean-fid", *FEW_ALONE}
     for (section, name), row in rows.items():
-        if row["not_computed"] or not (every or name in chosen()):
+        if row["not_computed"] or not (every or name in few):
             continue
         way = [alone(section, protocol) for protocol in steps(name, section)]
-        assert float(row["value"]) == pytest.approx(way[-1], rel=1e-4, abs=1e-4), (section, name)
-        assert float(row["value"]) - way[0] == pytest.approx(float(row["difference"]), abs=1e-4), (section, name, way, row)
+        off = PRINTED[section]
+        assert float(row["value"]) == pytest.approx(way[-1], abs=off), (section, name)
+        if name != "plain":
+            assert float(row["difference"]) == pytest.approx(way[-1] - way[0], abs=off)
+        if abs(float(row["value"]) - way[-1]) > 1e-4:
+            continue  # the causes are those of another protocol of its line
         causes = row["causes"].split("; ") if row["causes"] else []
         sizes = sorted(map(abs, np.diff(way)), reverse=True)[: len(causes)]
         assert len(causes) <= len(way) - 1
@@ -298,7 +303,7 @@ def test_each_step_of_an_explanation_is_a_difference_of_two_protocols_alone(
             found = [abs(float(cause.rpartition(": ")[2])) for cause in causes]
             assert found == pytest.approx(sizes, rel=6e-3, abs=1e-4), (section, name)
             told += len(causes)
-    assert told > 20
+    assert told > 12
 
 
 def test_metrics_by_a_protocol_measured_together_are_those_alone(pair, values):
@@ -318,7 +323,9 @@ def test_pytorch_fids_protocol_is_its_network_on_resized_images(pair, networks, 
     for folder in pair:
         images = np.stack([np.asarray(Image.open(path)) for path in sorted(folder.iterdir())])
         unit = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
-        large = torch.nn.functional.interpolate(unit, (299, 299), mode="bilinear", align_corners=False)
+        large = torch.nn.functional.interpolate(
+            unit, (299, 299), mode="bilinear", align_corners=False
+        )
         with torch.no_grad():
             features.append(network(2 * large - 1).double().numpy())
     expected = reference_metrics.frechet(*features)
@@ -345,8 +352,7 @@ def test_metrics_of_one_command_are_those_measured_alone(
         (weights / file.name).symlink_to(file)
     if not (weights / "w600k_r50.onnx").exists():
         write_onnx(weights / "w600k_r50.onnx")
-    # MS-SSIM needs 161 px
-    images = photographs(7, 162, 167, 2)
+    images = photographs(7, *((162, 167) if every else (48, 53)), 2)  # MS-SSIM needs 161 px
     made = rebuilt(in_range(images)).add(1).mul(127.5).clamp(0, 255).byte().permute(0, 2, 3, 1)
     pair = saved(tmp_path / "a", images), saved(tmp_path / "b", made.numpy())
 
@@ -362,10 +368,12 @@ def test_metrics_of_one_command_are_those_measured_alone(
     names = names if every else [name for name in names if name != "fid"]  # of 2,048 numbers
     joint = measured(names)
     missing = {name for name in names if name not in joint}
-    assert all("dino" in name or "clip" in name or name in ("cmmd", "id_dlib") for name in missing)
+    unmeasured = {"cmmd", "id_dlib", *([] if every else ["ms_ssim"])}
+    assert all("dino" in name or "clip" in name or name in unmeasured for name in missing)
     for name in joint:
         assert measured([name]) == {name: pytest.approx(joint[name], rel=2e-7, abs=1e-9)}, name
-    assert measured(names[::-1]) == pytest.approx(joint, rel=2e-7, abs=1e-9)
+    if every:
+        assert measured(names[::-1]) == pytest.approx(joint, rel=2e-7, abs=1e-9)
     assert len({f"{value:.6g}" for value in joint.values()}) > 12  # several to mix up
 
 
@@ -498,4 +506,6 @@ def test_a_feature_network_among_others_has_the_numbers_that_it_has_alone(
     agree(alone[0], joint)
     agree(alone[1], joint)
     assert alone[0].keys() | alone[1].keys() == joint.keys()
-    agree(numbers(evaluate(Painted(), tasks, features=several[::-1], **given).rows), joint)
+    if every:
+        backwards = evaluate(Painted(), tasks, features=several[::-1], **given)
+        agree(numbers(backwards.rows), joint)
