@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from html.parser import HTMLParser
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -583,7 +584,7 @@ def test_the_page_shows_each_sheet_with_its_captions_cell_by_cell(run, sheets):
         tiles = not found.rows and not found.columns
         expected = found.images
         if tiles:
-            rows, expected = [sum(rows, [])], [sum(found.images, [])]
+            rows, expected = [list(chain(*rows))], [list(chain(*found.images))]
         assert figure["heads"] == found.rows
         assert [len(row) for row in rows] == [len(row) for row in expected]
         for r, (row, cells) in enumerate(zip(rows, expected, strict=True)):
