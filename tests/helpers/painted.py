@@ -17,7 +17,7 @@ from torch.nn.functional import avg_pool2d
 
 from benchmarks.plugin import Code, Part, System
 
-SIDE, COUNT, PERSONS = 16, 120, 60
+SIDE, COUNT, PERSONS = 16, 240, 60
 ATTRIBUTES = ("Male", "Smiling")
 TRAIN, VALID = 36, 42  # the persons before these numbers are for training and for validation
 REACH = 64  # numbers from -64 to 64 can be told
@@ -62,7 +62,7 @@ def in_range(pixels: NDArray[np.uint8]) -> torch.Tensor:
 
 
 def write_images(folder: Path, count: int = COUNT) -> Path:
-    """The images in CelebA's layout, two of each person."""
+    """The images in CelebA's layout, as many of each person."""
     (folder / "img_align_celeba").mkdir(parents=True)
     names = [f"{number + 1:06d}.png" for number in range(count)]
     for number, name in enumerate(names):
