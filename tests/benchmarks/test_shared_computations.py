@@ -112,23 +112,32 @@ def data(tmp_path_factory):
     return plugin.open_dataset(folder, SIDE)
 
 
-@pytest.fixture(scope="module", params=["light", pytest.param("full", marks=pytest.mark.slow)])
+LIGHT, ALL, FULL = "light", "all", "full"  # networks that cost little; the same, for all there is
+
+
+@pytest.fixture(
+    scope="module", params=[LIGHT, *(pytest.param(p, marks=pytest.mark.slow) for p in (ALL, FULL))]
+)
 def networks(request, tmp_path_factory) -> Iterator[Path]:
     """The folder of random weights of Inception and of both trunks: of light networks, which a fast
     test can afford, or of the published ones.
     """
-    if request.param == "full":
+    if request.param == FULL:
         yield request.getfixturevalue("weights_dir")
         return
     with pytest.MonkeyPatch.context() as patch:
         lighten(patch)
-        yield write_light_weights(tmp_path_factory.mktemp("light") / "weights")
+        yield write_light_weights(tmp_path_factory.mktemp(request.param) / "weights")
 
 
 @pytest.fixture
 def every(networks) -> bool:
-    """Whether all protocols are measured alone, which takes long."""
-    return "light" not in str(networks)
+    """Whether all protocols and metrics are measured alone, which takes long."""
+    return networks.parent.name.startswith(ALL)
+
+
+def are_light(networks: Path) -> bool:
+    return networks.name == "weights"
 
 
 @pytest.fixture
@@ -230,9 +239,7 @@ def test_numbers_of_a_joint_pass_are_those_of_other_libraries(data, networks):
         ),
         rel=1e-6,
     )
-    if "light" in str(
-        networks
-    ):  # RAE truncates reconstructions alone, and resizes as TensorFlow does
+    if are_light(networks):  # RAE truncates reconstructions alone, and resizes as TensorFlow does
         truncated = (127.5 * (made.clamp(-1, 1) + 1)).floor()
         sides = truncated, torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
         features = [
@@ -338,7 +345,7 @@ def test_metrics_by_a_protocol_measured_together_are_those_alone(pair, values):
 
 
 def test_pytorch_fids_protocol_is_its_network_on_resized_images(pair, networks, values):
-    if "light" not in str(networks):
+    if not are_light(networks):
         pytest.skip("tests/benchmarks/metrics have the published network")
     network = Inception()
     network.load_state_dict(torch.load(networks / KNOWN["inception"].files[-1].filename))
