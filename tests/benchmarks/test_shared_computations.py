@@ -324,8 +324,9 @@ def test_each_step_of_an_explanation_is_a_difference_of_two_protocols_alone(
         assert float(row["value"]) == pytest.approx(way[-1], abs=off), (section, name)
         if name != "plain":
             assert float(row["difference"]) == pytest.approx(way[-1] - way[0], abs=off)
-        if abs(float(row["value"]) - way[-1]) > 1e-4:
-            continue  # the causes are those of another protocol of its line
+        of_line = [row[name] for name in ("value", "causes")]
+        if [[r[name] for name in ("value", "causes")] for r in rows.values()].count(of_line) > 1:
+            continue  # several protocols share a line, whose causes are those of one of them
         causes = row["causes"].split("; ") if row["causes"] else []
         sizes = sorted(map(abs, np.diff(way)), reverse=True)[: len(causes)]
         assert len(causes) <= len(way) - 1
@@ -333,7 +334,7 @@ def test_each_step_of_an_explanation_is_a_difference_of_two_protocols_alone(
             found = [abs(float(cause.rpartition(": ")[2])) for cause in causes]
             assert found == pytest.approx(sizes, rel=6e-3, abs=1e-4), (section, name)
             told += len(causes)
-    assert told > 12
+    assert told > 6
 
 
 def test_metrics_by_a_protocol_measured_together_are_those_alone(pair, values):
