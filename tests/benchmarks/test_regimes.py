@@ -31,6 +31,7 @@ from benchmarks.metrics.frechet import Moments, frechet_distance
 from benchmarks.metrics.frechet_jackknife import Side, blocks_of
 from benchmarks.metrics.kernel import between
 from benchmarks.metrics.manifold import OVERLAPS, Manifold
+from benchmarks.plugin import System
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.train.presets import PRESETS
 
@@ -142,6 +143,37 @@ def stacked(numbers: list[int]) -> torch.Tensor:
 def painted_samples() -> torch.Tensor:
     vector, rest = Painted().sample_latents(range(SAMPLED), SEED, 3)
     return paint(numbers_of((vector, rest)), drawn(range(SAMPLED), SEED), 3 / 8)
+
+
+class Likenesses(System):
+    """Samples that are images of the same kind, paler: some lie among the real ones."""
+
+    name = title = fingerprint = "likenesses"
+    capabilities = frozenset({"sample"})
+    image_size = latent_dim = 16
+
+    def sample(self, indices, seed, steps):
+        return 0.97 * stacked([index + 7 for index in indices]) + 0.03
+
+
+def test_samples_overlap_with_a_larger_and_a_smaller_reference(tmp_path):
+    """All four numbers are unlike, so that sides exchanged are seen."""
+    for count in COUNTS:
+        found = evaluate(
+            Likenesses(),
+            "unconditional",
+            data=write_images(tmp_path / str(count), count),
+            profile="smoke",
+            settings={"samples.count": SAMPLED, "unconditional.reference": 1000},
+            progress=False,
+        )
+        rows = {row.metric: row.value for row in found.rows if row.system == "likenesses"}
+        ours = colours(eight_bits(Likenesses().sample(range(SAMPLED), 0, 1)))
+        expected = overlaps(colours(eight_bits(stacked(splits(count)[0]))), ours)
+        assert len({round(value, 3) for value in expected.values()}) >= 3
+        assert 0 < expected["precision"] < 1 and expected["precision"] != expected["recall"]
+        for metric, value in expected.items():
+            assert rows[f"{metric}_effnet"] == pytest.approx(value, abs=1e-6), metric
 
 
 def test_samples_against_a_larger_and_a_smaller_reference(measured):
