@@ -112,19 +112,14 @@ def data(tmp_path_factory):
     return plugin.open_dataset(folder, SIDE)
 
 
-LIGHT, ALL, FULL = "light", "all", "full"  # networks that cost little; the same, for all there is
+FEW_FAST, ALL = "few", "all"  # protocols and metrics that are measured alone
 
 
-@pytest.fixture(
-    scope="module", params=[LIGHT, *(pytest.param(p, marks=pytest.mark.slow) for p in (ALL, FULL))]
-)
+@pytest.fixture(scope="module", params=[FEW_FAST, pytest.param(ALL, marks=pytest.mark.slow)])
 def networks(request, tmp_path_factory) -> Iterator[Path]:
-    """The folder of random weights of Inception and of both trunks: of light networks, which a fast
-    test can afford, or of the published ones.
+    """The folder of random weights of Inception and of both trunks, with few layers: the published
+    ones, which take minutes here, have tests of their own.
     """
-    if request.param == FULL:
-        yield request.getfixturevalue("weights_dir")
-        return
     with pytest.MonkeyPatch.context() as patch:
         lighten(patch)
         yield write_light_weights(tmp_path_factory.mktemp(request.param) / "weights")
@@ -134,10 +129,6 @@ def networks(request, tmp_path_factory) -> Iterator[Path]:
 def every(networks) -> bool:
     """Whether all protocols and metrics are measured alone, which takes long."""
     return networks.parent.name.startswith(ALL)
-
-
-def are_light(networks: Path) -> bool:
-    return networks.name == "weights"
 
 
 @pytest.fixture
@@ -239,15 +230,14 @@ def test_numbers_of_a_joint_pass_are_those_of_other_libraries(data, networks):
         ),
         rel=1e-6,
     )
-    if are_light(networks):  # RAE truncates reconstructions alone, and resizes as TensorFlow does
-        truncated = (127.5 * (made.clamp(-1, 1) + 1)).floor()
-        sides = truncated, torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
-        features = [
-            light_inception(networks, of_tensorflow(x, (299, 299), align_corners=False))
-            for x in sides
-        ]
-        rfid = reference_metrics.frechet(*features)
-        assert found["rae", "rfid"].value == pytest.approx(rfid, rel=1e-4)
+    # RAE truncates reconstructions alone, and resizes as TensorFlow does
+    truncated = (127.5 * (made.clamp(-1, 1) + 1)).floor()
+    sides = truncated, torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
+    features = [
+        light_inception(networks, of_tensorflow(x, (299, 299), align_corners=False)) for x in sides
+    ]
+    rfid = reference_metrics.frechet(*features)
+    assert found["rae", "rfid"].value == pytest.approx(rfid, rel=1e-4)
 
 
 def light_inception(folder: Path, images: torch.Tensor) -> np.ndarray:
@@ -346,8 +336,6 @@ def test_metrics_by_a_protocol_measured_together_are_those_alone(pair, values):
 
 
 def test_pytorch_fids_protocol_is_its_network_on_resized_images(pair, networks, values):
-    if not are_light(networks):
-        pytest.skip("tests/benchmarks/metrics have the published network")
     network = Inception()
     network.load_state_dict(torch.load(networks / KNOWN["inception"].files[-1].filename))
     features = []
