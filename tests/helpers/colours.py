@@ -114,6 +114,8 @@ class SquaredError:
     metric_name: str = "pd_effnet"
     network: str = "efficientnet-lite0"
     batches: object = None
+    name: str = "squared error"
+    sha256: str = "0" * 64
 
     def __call__(self, a: torch.Tensor, b: torch.Tensor, *, clamped: bool = True) -> torch.Tensor:
         return (a.double() - b.double()).square().flatten(1).sum(1)
