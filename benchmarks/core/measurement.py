@@ -135,7 +135,7 @@ class Cell:
         """Save a sheet of pictures of this cell as PNG; in `file`, {} stands for the system's name."""
         about: dict[str, Any] = {"benchmark": self.context.benchmark, "system": self.system_title}
         about |= {"setting": self.setting} if self.setting else {}
-        about |= {"steps": self.taken.steps} if self.taken and self.taken.steps else {}
+        about |= {"steps": self.taken.steps} if self.taken else {}
         drawn = Sheet(f"{self.system_title}: {title}", images, about=about, **sheet)
         name = self.system.name if self.system else ""
         self.context.save_sheet(f"{file.format(name)}.png", drawn)
