@@ -22,7 +22,6 @@ from skimage import data
 
 from benchmarks import weights
 from benchmarks.measure import main
-from benchmarks.metrics.networks.chosen import DISTANCES, EFFNET, FEATURES
 from diffae.data import open_dataset
 from diffae.data.portraits import write_dataset
 from diffae.images.faces import MODELS
