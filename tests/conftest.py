@@ -32,6 +32,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 THEIRS = ("PYTEST_CURRENT_TEST", "TORCHINDUCTOR_CACHE_DIR")  # of pytest and PyTorch
+# How the variables begin that commands and tests read or set; libraries set others when they are imported.
+READ = (
+    "CUBLAS_",
+    "CUDA_",
+    "DIFFAE_",
+    "GITHUB_",
+    "HF_",
+    "MASTER_",
+    "OMP_",
+    "PYTHON",
+    "RANK",
+    "WORLD_SIZE",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +53,9 @@ def leaves_the_process_as_it_was() -> Iterator[None]:
     before = _state()
     yield
     after = _state()
-    both = before.keys() & after.keys() | {name for name in after | before if name[0] == "$"}
+    ours = tuple(f"${name}" for name in READ)
+    both = before.keys() & after.keys() | {n for n in before if n[0] == "$"}
+    both |= {name for name in after if name.startswith(ours)}
     told = {name: (before.get(name), after.get(name)) for name in both}
     left = {name: values for name, values in told.items() if values[0] != values[1]}
     assert not left, f"left behind (before, after): {left}"

@@ -120,10 +120,10 @@ def _section(metric: str, count: int, found: Sequence[Explained]) -> Section:
             continue
         causes = tuple((cause.text, cause.difference) for cause in one.told)
         looks = number_text(one.found.value, metric), tuple(text for text, _ in causes)
-        line = lines.get(looks) or Line(
-            (), one.found.value, one.found.stderr, one.difference, causes, one.left_out
-        )
-        lines[looks] = replace(line, protocols=(*line.protocols, name))
+        number = one.found.value, one.found.stderr, one.difference, causes, one.left_out
+        line = lines.get(looks) or Line((), *number)
+        each = (*line.each, Line((name,), *number))
+        lines[looks] = replace(line, protocols=(*line.protocols, name), each=each)
     reasons = tuple((names, why) for why, names in missing.items())
     return Section(metric, count, tuple(lines.values()), reasons)
 

@@ -42,9 +42,9 @@ Z_95 = 1.96
 
 @dataclass(frozen=True)
 class Line:
-    """A number that one or several protocols agree on; `difference` is that from the first line's
-    protocol, and `causes` are its parts, each a text and a number (None: not known). Both leave out
-    `left_out` pairs, whose images are equal.
+    """A number that one or several protocols agree on as it is printed; `difference` is that from the
+    first line's protocol, and `causes` are its parts, each a text and a number (None: not known). Both
+    leave out `left_out` pairs, whose images are equal. `each` has a line for each protocol alone.
     """
 
     protocols: tuple[str, ...]
@@ -53,6 +53,7 @@ class Line:
     difference: float | None
     causes: tuple[tuple[str, float | None], ...]
     left_out: int = 0
+    each: tuple["Line", ...] = ()
 
 
 @dataclass(frozen=True)
@@ -154,10 +155,10 @@ def table(sections: Sequence[Section]) -> str:
     write = csv.writer(file, lineterminator="\n").writerow
     write(COLUMNS)
     for section in sections:
-        for line in section.lines:
-            numbers = (line.value, line.stderr, section.n, line.difference, section.causes(line))
-            for name in line.protocols:
-                write([section.metric, name, *numbers, "", line.left_out])
+        for one in (one for line in section.lines for one in line.each or (line,)):
+            numbers = (one.value, one.stderr, section.n, one.difference, section.causes(one))
+            for name in one.protocols:
+                write([section.metric, name, *numbers, "", one.left_out])
         for names, why in section.missing:
             for name in names:
                 write([section.metric, name, "", "", section.n, "", "", why, ""])

@@ -85,8 +85,8 @@ def changed(value):
 class Ground:
     """Runs on a small data set, each in a store of its own; what A left is measured once."""
 
-    def __init__(self, folder, patch):
-        self.folder, self.patch = folder, patch
+    def __init__(self, folder):
+        self.folder = folder
         self.data = write_people(folder / "portraits")
         write_others(self.data, folder / "others")
         for number, name in enumerate(("weights", "other weights")):
@@ -109,10 +109,11 @@ class Ground:
 
     def run(self, tasks, store, change=None, cache=True, **arguments):
         """Measure with a folder as DIFFAE_CACHE, using its store or, without `cache`, a new one."""
-        self.patch.setenv("DIFFAE_CACHE", str(store))
         asked = {"model": Everything(), "data": self.data, "progress": False} | arguments
         sizes = {**SMALL, **(change or {})}
-        return evaluate(tasks=tasks, profile="smoke", settings=sizes, cache=cache, **asked)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("DIFFAE_CACHE", str(store))
+            return evaluate(tasks=tasks, profile="smoke", settings=sizes, cache=cache, **asked)
 
     def other(self, tasks, of_a=None, **change):
         """A, and B in A's store, which must be B."""
@@ -147,7 +148,7 @@ def values(results):
 def ground(tmp_path_factory, no_effnet, short_fits):
     with pytest.MonkeyPatch.context() as patch:
         networks_of_files(patch)
-        yield Ground(tmp_path_factory.mktemp("keys"), patch)
+        yield Ground(tmp_path_factory.mktemp("keys"))
 
 
 @pytest.mark.parametrize("name", SETTINGS)

@@ -127,6 +127,8 @@ def test_the_paired_error_of_a_mean_is_that_of_its_differences(run, people):
         ]
         a, b = (f.drop_duplicates("image").set_index("image")[metric].dropna() for f in same)
         change = (b - a).astype(float)
+        if system.startswith("real images"):  # pairs of them, which have no scores of single images
+            continue
         member = np.unique(people.person[change.index], return_inverse=True)[1]
         k = member.max() + 1
         sums = np.bincount(member, change - change.mean()) / len(change)

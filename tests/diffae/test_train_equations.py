@@ -90,6 +90,7 @@ def test_steps_are_those_of_the_equations(model):
         torch.testing.assert_close(average, moment["average"], rtol=1e-4, atol=TENTH)
 
 
+@pytest.mark.slow
 def test_eight_images_are_learned_by_heart(tmp_path):
     """z_sem alone then tells them apart: from noise of its own, each is decoded nearer to itself
     than to the others.

@@ -16,9 +16,9 @@ TINY = StyleGAN2Config((1, 1), z_dim=2, w_dim=2, mapping_layers=1, mapping_width
 
 @cache
 def whole() -> list[bytes]:
-    sys.path.append(
-        str(Path(__file__).parents[1] / "helpers")
-    )  # where pytest is not, nobody else has
+    helpers = str(Path(__file__).parents[1] / "helpers")
+    if helpers not in sys.path:  # where pytest is not, nobody else has added it
+        sys.path.append(helpers)
     import stylegan2_imitations as imitations
 
     torch.manual_seed(0)

@@ -71,7 +71,10 @@ class Case:
         rfid, scaling = self.protocol.rfid, self.protocol.pixels.scaling
         assert rfid is not None
         as_they_are = side == ORIGINAL and rfid.rounded == "reconstruction"
-        how = (scaling, "none" if as_they_are else rfid.rounding, rfid.resize, rfid.dtype)
+        # reconstructions in files are not rounded again where a code rounds these alone
+        rounding = "none" if as_they_are else rfid.rounding
+        rounded = rfid.rounded if side == MADE and rounding != "none" else ""
+        how = (scaling, rounding, rounded, rfid.resize, rfid.dtype)
         return f"features.{_short(how)}.{side}"
 
     def pixels(self, images: Tensor, side: str) -> Tensor:

@@ -62,6 +62,9 @@ def block(monkeypatch, capsys):
         monkeypatch.setattr(doctor_gpu, "_checks", lambda sizes: iter(checks.items()))
         monkeypatch.setattr(doctor_gpu, "_header", lambda device: ["the card"])
         monkeypatch.setattr(torch.cuda, "device", lambda device: torch.no_grad())
+        monkeypatch.setenv(
+            "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+        )  # the command sets it for its process
         return doctor_gpu.examine(CPU), capsys.readouterr().out.splitlines()
 
     return printed

@@ -174,6 +174,7 @@ def test_pictures_are_written(run):
             assert np.asarray(image).std() > 0
 
 
+@pytest.mark.slow
 def test_the_same_command_again_gives_the_same_bytes(run, cache, everything):
     out, _ = run
     files = (out / "records.csv", out / "times.csv")
@@ -388,6 +389,7 @@ def test_list_names_everything(cache):
         assert f"  {name}" in result.stdout
 
 
+@pytest.mark.slow
 def test_a_package_of_a_users_adds_a_system(cache, portraits, tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(
         "import torch\n"
