@@ -56,8 +56,6 @@ def timed(monkeypatch):
 def block(monkeypatch, capsys):
     """The status and the lines of a block that consists of these checks, by name."""
 
-    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # which it sets, if it is not
-
     def printed(checks):
         monkeypatch.setattr(doctor_gpu, "_checks", lambda sizes: iter(checks.items()))
         monkeypatch.setattr(doctor_gpu, "_header", lambda device: ["the card"])
