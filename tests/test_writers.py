@@ -226,9 +226,9 @@ def writes(call, buffers):
     first = ast.unparse(call.args[0]) if call.args else ""
     if name == "open" or name == "ZipFile":
         given = [*call.args, *(k.value for k in call.keywords if k.arg in ("mode", "flags"))]
-        texts = [str(g.value) if isinstance(g, ast.Constant) else ast.unparse(g) for g in given]
-        mode, flag = "[rbtU]*[wax+][rwaxbt+]*", r".*(O_WRONLY|O_RDWR|flags)"
-        return any(re.fullmatch(mode, text) or re.match(flag, text) for text in texts)
+        modes = [str(g.value) for g in given if isinstance(g, ast.Constant)]
+        flags = any(re.match(r".*(O_WRONLY|O_RDWR|flags)", ast.unparse(g)) for g in given)
+        return flags or any(re.fullmatch("[rbtU]*[wax+][rwaxbt+]*", mode) for mode in modes)
     if where in ("os", "shutil"):
         return name in FUNCTIONS
     if name == "replace":  # of a path; that of a text takes two
