@@ -69,6 +69,17 @@ def test_a_line_has_the_headlines_with_their_errors_by_commit(tmp_path, file):
     assert read_history(file) == [entry]
 
 
+@pytest.mark.parametrize("seed", [0, 3, None])
+def test_a_line_has_what_the_run_says_of_itself_and_numbers_that_are_0(tmp_path, file, seed):
+    folder = run_folder(tmp_path / "run", {KEY: 0 * SSIM, MSE: 0.0})
+    change_notes(folder, settings={"seed": seed, "profile": {"name": "quick"}})
+    add(file, [entry_of(folder)])
+    (entry,) = read_history(file)
+    assert (entry.seed, entry.profile, entry.dataset) == (seed, "quick", "portraits")
+    found = {number.metric: (number.value, number.stderr) for number in entry.numbers}
+    assert found == {"ssim": (0, 0), "mse": (0, None)}
+
+
 def test_the_same_run_is_not_added_twice(tmp_path, file, capsys):
     run = run_folder(tmp_path / "run")
     for added in (1, 0):
