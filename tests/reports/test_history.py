@@ -16,7 +16,7 @@ from scipy.stats import t
 from diffae.system.errors import UserError
 from diffae.system.whole import append
 from reports import history
-from reports.records.record import LOWER
+from reports.records.record import HIGHER, LOWER
 from reports.trend.entries import add, entry_of, read_history
 from reports.trend.exports import badge, for_action
 from reports.trend.page import COMMITS, figures, lines_of, render
@@ -78,6 +78,9 @@ def test_a_line_has_what_the_run_says_of_itself_and_numbers_that_are_0(tmp_path,
     assert (entry.seed, entry.profile, entry.dataset) == (seed, "quick", "portraits")
     found = {number.metric: (number.value, number.stderr) for number in entry.numbers}
     assert found == {"ssim": (0, 0), "mse": (0, None)}
+    (told,) = json.loads(for_action(entry, HIGHER))
+    assert (told["value"], told["range"]) == (0, "± 0")
+    assert json.loads(badge(entry, "ssim"))["message"].startswith("0.0")
 
 
 def test_the_same_run_is_not_added_twice(tmp_path, file, capsys):
