@@ -11,10 +11,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from light_networks import lighten, write_light_weights
 from people import SPLITS, Cells, People, Tokens
 
 from benchmarks import evaluate
 from benchmarks.metrics import METRICS
+from benchmarks.weights import KNOWN
 
 pytestmark = pytest.mark.usefixtures("no_effnet")
 
@@ -175,6 +177,29 @@ def test_a_set_without_a_block_of_people(people, rows, system):
     assert seen >= expected | (
         {"perplexity", "pkd_effnet", "pfd_effnet"} if isinstance(system, Tokens) else set()
     )
+
+
+def test_a_set_by_a_protocol_without_a_block_of_people(rows, monkeypatch, tmp_path):
+    """The Frechet distances of protocols, whatever each does to the pixels."""
+    people = People.drawn({"train": 2, "valid": 1, "test": 23}, dict.fromkeys(SPLITS, 3))
+    lighten(monkeypatch)
+    weights = write_light_weights(tmp_path / "weights")
+    for trunk in ("alexnet", "vgg16"):  # not needed, and images are too small for them
+        (weights / KNOWN[trunk].files[-1].filename).unlink()
+    how = {"protocol": PROTOCOLS, "features": ["efficientnet-lite0"], "weights_dir": weights}
+    task, how["allow_unknown_weights"] = "reconstruction", True
+    before = rows(people, task, **how)
+    of = people.person[people.split == TEST]
+    blocks = blocks_of(of)
+    shares = np.bincount(blocks, minlength=BLOCKS) / len(of)
+    runs = {b: rows(leaving(people, TEST, of[blocks == b]), task, **how) for b in (0, 19)}
+    seen = set()
+    for key, row in before.items():
+        if key[0] == "reconstruction_by_protocol" and key[-1] == "rfid" and row.value is not None:
+            without = {block: run[key].value for block, run in runs.items()}
+            check_jackknife(units(row, "blocks"), row.value, without, shares, 2e-3)
+            seen.add(key[2])
+    assert seen == set(PROTOCOLS)
 
 
 def halves():

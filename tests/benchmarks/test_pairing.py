@@ -11,6 +11,7 @@ from people import SPLITS, Cells, People
 from benchmarks import evaluate
 from benchmarks.metrics import METRICS
 from diffae.system.errors import UserError
+from reports.records.record import HIGHER, LOWER
 
 pytestmark = pytest.mark.usefixtures("no_effnet")
 
@@ -47,6 +48,15 @@ class Worse(Cells):
 
     def decode(self, code, steps=100):
         return (0.97 * super().decode(code) - 0.01).clamp(-1, 1)
+
+
+class Dark(Cells):
+    """The same, and far darker."""
+
+    fingerprint = "cells-dark"
+
+    def decode(self, code, steps=100):
+        return 0.6 * super().decode(code) - 0.3
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +112,22 @@ def check_errors(new, base, is_paired):
             parts = chain(ours.values(), others.values())
             squares = (np.square(part.values).sum() for part in parts)
         assert one.stderr == pytest.approx(math.sqrt(sum(squares)), rel=1e-6, abs=1e-15), key
+
+
+def test_alpha_is_divided_among_the_families_of_numbers(run, people):
+    """A verdict is what its p, which does not depend on alpha, says at that level."""
+    base, new = run("base", people), run("dark", people, Dark)
+    found = []
+    for alpha in (1e-12, 0.05, 0.9):
+        frame = new.compare(base, alpha=alpha)
+        tested = frame[frame.p.notna()]
+        means = tested.setting.isin(["mean", "prevalence-weighted mean"])
+        families = zip(tested.benchmark, tested.system, tested.metric, means, strict=True)
+        level = alpha / len(set(families))
+        directed = tested[[METRICS[name].direction in (HIGHER, LOWER) for name in tested.metric]]
+        assert ((directed.verdict == "regression") == (directed.p <= level)).all()
+        found.append(set(directed.index[directed.verdict == "regression"]))
+    assert found[0] < found[1] < found[2]
 
 
 def test_another_model_on_the_same_data_is_paired(run, people):

@@ -81,6 +81,22 @@ def test_metrics_of_sets_with_more_numbers_than_images_and_fewer(n, m):
         )
 
 
+@pytest.mark.parametrize("n, m", [(16, 200), (200, 16), (60, 60)])
+def test_a_share_has_an_error_where_five_or_more_of_its_points_are_on_either_side(n, m):
+    """Of the samples for precision, of the reference for recall and coverage, whichever is larger."""
+    draw = np.random.default_rng(n + 2 * m)
+    reference = draw.normal(size=(n, 3))
+    for spread in (0.2, 1, 6):
+        samples = spread * draw.normal(size=(m, 3)) + 0.2
+        manifolds = [Manifold.of(x.astype(np.float32)) for x in (reference, samples)]
+        for metric, of in (("precision", m), ("recall", n), ("coverage", n)):
+            found = OVERLAPS[metric].between(*manifolds)
+            inside = round(found.value * of)
+            few = min(inside, of - inside) < 5
+            assert found.has_error == (not few), (metric, spread)
+            assert (f"the share is {inside} of {of}," in found.why_no_error) == few, metric
+
+
 # ----------------------------------------------------------------------------------------------
 # Benchmarks, from the images
 

@@ -16,7 +16,7 @@ from scipy.stats import t
 from diffae.system.errors import UserError
 from diffae.system.whole import append
 from reports import history
-from reports.records.record import LOWER
+from reports.records.record import HIGHER, LOWER
 from reports.trend.entries import add, entry_of, read_history
 from reports.trend.exports import badge, for_action
 from reports.trend.page import COMMITS, figures, lines_of, render
@@ -67,6 +67,20 @@ def test_a_line_has_the_headlines_with_their_errors_by_commit(tmp_path, file):
     assert interval == pytest.approx((SSIM.mean() - half, SSIM.mean() + half))
     assert found["mse"]["direction"] == LOWER and found["ssim"]["label"] == "SSIM"
     assert read_history(file) == [entry]
+
+
+@pytest.mark.parametrize("seed", [0, 3, None])
+def test_a_line_has_what_the_run_says_of_itself_and_numbers_that_are_0(tmp_path, file, seed):
+    folder = run_folder(tmp_path / "run", {KEY: 0 * SSIM, MSE: 0.0})
+    change_notes(folder, settings={"seed": seed, "profile": {"name": "quick"}})
+    add(file, [entry_of(folder)])
+    (entry,) = read_history(file)
+    assert (entry.seed, entry.profile, entry.dataset) == (seed, "quick", "portraits")
+    found = {number.metric: (number.value, number.stderr) for number in entry.numbers}
+    assert found == {"ssim": (0, 0), "mse": (0, None)}
+    (told,) = json.loads(for_action(entry, HIGHER))
+    assert (told["value"], told["range"]) == (0, "± 0")
+    assert json.loads(badge(entry, "ssim"))["message"].startswith("0.0")
 
 
 def test_the_same_run_is_not_added_twice(tmp_path, file, capsys):

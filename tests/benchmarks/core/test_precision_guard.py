@@ -128,6 +128,14 @@ def test_codes_are_compared_by_how_far_they_are_apart(exact, other, what, share)
     assert levels == found, "of several parts the worst"
 
 
+def test_several_parts_are_compared_by_the_one_that_is_furthest_apart():
+    one = torch.tensor([[1.0], [-1.0]])
+    for moved in ((0.01, 0.1), (0.1, 0.01), (0.1, 0.0, 0.01)):
+        exact, other = (one,) * len(moved), tuple(one + by for by in moved)
+        found = deviations({"semantic": exact}, {"semantic": other}, torch.zeros(1))
+        assert found["semantic"] == pytest.approx(0.1, rel=1e-4)
+
+
 def test_steps_are_the_fewest_and_the_most_that_the_tasks_ask_for_of_a_solver():
     given = {
         "samples.solver": "fast",
@@ -315,6 +323,16 @@ def test_a_run_goes_on_without_the_one_that_is_refused(patches, tmp_path, capabl
     (failed,) = said["failed"]
     assert failed["system"] == "broken" and failed["reason"] == failure.note
     assert not any("precision_deviation" in fields for fields in results.protocols.values())
+
+
+def test_each_system_is_checked_whichever_are_refused_before_it(patches):
+    results = evaluate(
+        {"broken": Cancelling(), "as broken": Cancelling(), "sound": Plain()}, "reconstruction",
+        patches, "smoke",
+        precision="bfloat16", device="cpu", limit=2, cache=False,
+    )  # fmt: skip
+    assert {row.system for row in results.failures} == {"broken", "as broken"}
+    assert {row.system for row in results.rows if row.value is not None} == {"sound"}
 
 
 def test_the_packaged_models_are_far_within_what_is_tolerated(context):

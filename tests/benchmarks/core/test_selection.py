@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
+from benchmarks import evaluate
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.setup import DataSizes
 from benchmarks.core.selection import Selection
@@ -41,3 +42,25 @@ def test_systems_learn_from_images_of_the_training_split_alone(context):
     assert len(system.seen) == min(count, len(data.indices("train")))
     held_out = {one.numpy().tobytes() for one in data.batch(data.indices("test"))}
     assert not held_out & {one.numpy().tobytes() for one in system.seen}
+
+
+class NeverLearns(System):
+    name = title = fingerprint = "never learns"
+    capabilities, latent_dim = frozenset({"encode", "decode", "semantic"}), 1
+
+    def encode_semantic(self, images):
+        return images[:, 0, 0, :1]
+
+    def decode(self, code, steps=100):
+        return code.semantic[:, :, None, None].expand(-1, 3, 32, 32)
+
+    def fit(self, batches):
+        raise RuntimeError("too hard")
+
+
+def test_each_system_learns_whichever_fail_before_it(patches, no_effnet):
+    systems = {"one": NeverLearns(), "two": NeverLearns(), "three": "pixels-pca"}
+    found = evaluate(systems, "reconstruction", patches, "smoke", limit=2, cache=False)
+    assert {row.system for row in found.failures} == {"one", "two"}
+    assert all("too hard" in row.note for row in found.failures)
+    assert {row.system for row in found.rows if row.value is not None} == {"three"}

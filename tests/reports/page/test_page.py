@@ -76,6 +76,19 @@ def test_a_number_opens_its_interval_and_protocol(baseline):
     assert {f"p-{n['protocol']}" for n in numbers if "protocol" in n} <= ids
 
 
+@pytest.mark.parametrize("value", [0.0, 0.5])
+def test_a_number_a_seed_and_an_error_of_0_are_told_as_others_are(tmp_path, value):
+    fields = {"stderr": value, "ci_low": value, "ci_high": value, "n": 40, "calls": 0}
+    record = number("table1_reconstruction", "mse", value, **fields)
+    settings = {"data": "portraits", "seed": int(2 * value), "profile": {"name": "quick"}}
+    page = page_of(write_run(tmp_path / "run", [record], settings=settings), out=tmp_path)
+    (told,) = (n for n in json.loads(page.raw["script"][0])["numbers"] if "in full" in n)
+    assert told["in full"] == repr(value)
+    assert told["95 % interval"] == f"{value:g} to {value:g}"
+    words = [text.strip() for text in page.texts if text.strip()]
+    assert words[words.index("Seed") + 1] == str(int(2 * value))
+
+
 def test_ids_are_unique_and_links_lead_somewhere(baseline):
     ids = [attrs["id"] for _, attrs in baseline.elements if "id" in attrs]
     assert len(set(ids)) == len(ids)
