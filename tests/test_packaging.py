@@ -6,6 +6,7 @@
 import ast
 import re
 import runpy
+import sys
 import tomllib
 from pathlib import Path
 
@@ -127,6 +128,7 @@ def test_nobody_is_sent_to_an_index_for_the_package_before_its_first_release():
 @pytest.fixture
 def set_up(monkeypatch):
     """The names of setup.py."""
+    monkeypatch.setattr(sys, "path", [*sys.path])  # to which setuptools adds what it brings
     setuptools = pytest.importorskip("setuptools")
     monkeypatch.setattr(setuptools, "setup", lambda **told: None)
     return runpy.run_path(str(ROOT / "setup.py"))
