@@ -35,6 +35,12 @@ def test_every_protocol_has_a_row_with_what_sets_it_apart():
     assert found["torchmetrics-1.8"][1] == "truncated, resize antialiased"
 
 
+def test_the_files_that_ours_was_read_in_exist():
+    paths = re.findall(r"\b[a-z]+/[\w/]+\.py\b", " ".join(schema.named("plain").sources.values()))
+    root = protocol_tables.PAGE.parents[1]
+    assert len(paths) > 12 and not [path for path in paths if not (root / path).is_file()]
+
+
 def test_every_protocol_has_the_commit_and_the_day_of_its_reading():
     found = {row[0].strip("`"): row[1:] for row in rows("read")}
     assert tuple(found) == schema.names()[1:]
