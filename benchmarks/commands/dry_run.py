@@ -138,7 +138,7 @@ def collect(
                     work = benchmark.plan(replace(context, **of), system)
                 else:
                     work = counter.work(system, benchmark.run, **of)
-                planned += [(name, system.title, one) for one in work if _is_seen(one)]
+                planned += [(name, system.title, one) for one in work]
             except NotAvailable as reason:
                 refused.append((name, system.title, str(reason)))
             except Exception as error:
@@ -147,11 +147,6 @@ def collect(
                 how = "plan" if benchmark.plan is not None else "work cannot be counted: it"
                 refused.append((name, system.title, f"its {how} {raised(error)}"))
     return distinct(planned), refused
-
-
-def _is_seen(work: Work) -> bool:
-    """Whether work calls a network; what a plug-in plans is always shown."""
-    return bool(work.calls != Calls() or not work.bytes)
 
 
 class _Total:

@@ -68,10 +68,10 @@ class CountingStore(MemoryStore):
     def __init__(self, counts: Counts):
         super().__init__()
         self.counts = counts
-        self._what = ""
+        self._of: Computation | None = None  # what is read, until its own work is counted
 
     def read(self, of: Computation) -> Arrays:
-        self._what = of.what
+        self._of = of
         return self.arrays(dict(of.key), of.count, of.compute)
 
     def arrays(
@@ -98,15 +98,17 @@ class CountingStore(MemoryStore):
 
     def _one(self, key: dict[str, Any], count: int, compute: Compute) -> Arrays:
         """The arrays of one unit of `count`."""
-        path, what, counts = self._file(key, (0, 1)), self._what, self.counts
-        self._what = ""
+        path, of, counts = self._file(key, (0, 1)), self._of, self.counts
+        self._of = None
         known = counts.work.get(path.parent.name)
         if known is None:
             with counts.one_of(count):
                 # the last unit: the first one brings a preview, which is no part of every unit
                 self._kept[path] = compute(np.array([max(count - 1, 0)]))
                 size = sum(array.nbytes for array in self._kept[path].values())
-                known = _work(key, what or _named(key, self._kept[path]), counts.calls, size)
+                what = of.what if of else _named(key, self._kept[path])
+                steps = of.steps if of else key.get("steps")
+                known = _work(key, what, steps, counts.calls, size)
         counts.work[path.parent.name] = replace(known, images=max(count, known.images))
         return self._kept[path]
 
@@ -119,7 +121,7 @@ def _named(key: dict[str, Any], arrays: Arrays) -> str:
     return words.format(**key) + (f": {' and '.join(parts)}" if code else "")
 
 
-def _work(key: dict[str, Any], what: str, calls: Calls, size: int) -> Work:
+def _work(key: dict[str, Any], what: str, steps: int | None, calls: Calls, size: int) -> Work:
     _, apart = SHARED.get(key["work"], ("", ()))
     label = " ".join(str(key.get(name)) for name in apart)
     real = "system" not in key
@@ -128,7 +130,7 @@ def _work(key: dict[str, Any], what: str, calls: Calls, size: int) -> Work:
         what + by_solver(key.get("solver")),
         0,
         calls,
-        key.get("steps", key.get("decoding_steps")),
+        steps,
         size,
         shared,
         real,
@@ -326,7 +328,8 @@ class Counter:
             if isinstance(one, Measurement):
                 _ = one.arrays(self.context.store)
                 fits += one.fits
-        yield from [*_together(self.counts.work.values()), *fits]
+        called = [work for work in self.counts.work.values() if work.calls != Calls()]
+        yield from [*_together(called), *fits]
 
 
 def _together(work: Iterable[Work]) -> list[Work]:

@@ -1,6 +1,6 @@
 """What a benchmark yields: numbers, what decides them, and the arrays that they are made of.
 
-    at = Solved.of(context, system, sizes)                      the system with its solver and T
+    at = Solved.of(context, system, sizes.solver, sizes.steps)      the system with its solver and T
     cell = Cell(context, TABLE, at, n=len(images), fields={"draws": 5})
     found = cell.computation("varied", "5 decodes an image", images, compute)
     yield Measurement([found], lambda arrays: cell.means(images, {"mse": arrays["mse"]}))
@@ -143,7 +143,8 @@ class Cell:
     def key(self, work: str, images: Selection | None, **more: Any) -> dict[str, Any]:
         """The key in the store of what is computed for this cell; `more` is what it alone depends on."""
         key = self.context.codes.key(work, self.system, images) | {"seed": self.context.seed}
-        return key | {"setting": self.setting, **self._decided_by, **more}
+        # under a name of their own: a field may be called as a part of the key is, such as "weights"
+        return key | {"setting": self.setting, "fields": {**self._decided_by, **more}}
 
     def computation(
         self,

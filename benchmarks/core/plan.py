@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from benchmarks.core.images import THUMBNAIL
 from benchmarks.core.solving import decode_calls, encode_calls
 from benchmarks.systems.protocol import parts
-from benchmarks.systems.protocol.base import SEMANTIC, STOCHASTIC, System, parts_of, reading_of
+from benchmarks.systems.protocol.base import SEMANTIC, STOCHASTIC, System, parts_of
 from diffae.diffusion.scheme import find
 from reports.tables.numbers import solver_name
 
@@ -92,14 +92,6 @@ def semantic_codes(system: System, split: str, images: int) -> Work:
     """Semantic codes alone, kept in the store."""
     size = 4 * kept(system)
     return Work(f"z_sem of {split}", images, Calls(encoder=1), None, size, f"semantic {split}")
-
-
-def read_codes(system: System, split: str, images: int) -> Work:
-    """Features that probes read from semantic codes, kept in the store; of a vector, the vector itself."""
-    if not reading_of(system):
-        return semantic_codes(system, split, images)
-    size, what = 4 * read_width(system), f"z_sem of {split}, as probes read it"
-    return Work(what, images, Calls(encoder=1), None, size, f"read {split}")
 
 
 def kept(system: System) -> int:

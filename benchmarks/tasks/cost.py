@@ -6,7 +6,7 @@ run.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -131,7 +131,8 @@ def _once(
         return {name: np.array([value]) for name, value in counted(work).items()}
 
     more = {"verb": verb.name, "steps": steps, "image_size": size}
-    return cell.computation(what, f"{what}: {verb.name}", None, compute, 1, **more)
+    found = cell.computation(what, f"{what}: {verb.name}", None, compute, 1, **more)
+    return replace(found, steps=steps)
 
 
 # ----------------------------------------------------------------------------------------------
