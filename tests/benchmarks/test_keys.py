@@ -230,7 +230,7 @@ def test_every_argument_is_changed_or_explained():
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)
-def test_a_changed_argument_is_measured_anew(name, ground):
+def test_a_changed_argument_is_measured_anew(name, ground, capable):
     value, tasks, of_a = ARGUMENTS[name]
     of_a = {key: ground.given(given) for key, given in of_a.items()}
     if "weights_dir" in of_a:

@@ -325,7 +325,7 @@ def test_a_run_goes_on_without_the_one_that_is_refused(patches, tmp_path, capabl
     assert not any("precision_deviation" in fields for fields in results.protocols.values())
 
 
-def test_each_system_is_checked_whichever_are_refused_before_it(patches):
+def test_each_system_is_checked_whichever_are_refused_before_it(patches, capable):
     results = evaluate(
         {"broken": Cancelling(), "as broken": Cancelling(), "sound": Plain()}, "reconstruction",
         patches, "smoke",
