@@ -60,20 +60,31 @@ def quantile_and_stderr(
     nothing is resampled. There is no error where an end lies beyond the smallest or largest value,
     as for the 5th percentile of fewer than 73 values. Cutting the interval there would make the
     error too small: of 20 values 0.6 times the true one. Where values of one of `groups` [N] are
-    not independent, the variance of the share below is that of the groups.
+    not independent, the variance of the share below is that of the groups. Whether there are too few
+    is then decided as if the values of a group were equal: decided by their estimated variance, an
+    error would be stated where that happens to be too small.
     """
-    half = 1.96 * np.sqrt(q * (1 - q) / len(values))
+    half = alone = 1.96 * np.sqrt(q * (1 - q) / len(values))
+    value = float(np.quantile(values, q))
     if groups is not None:
-        half *= np.sqrt(_design_effect(values <= np.quantile(values, q), groups))
-    if not half <= q <= 1 - half:
-        return float(np.quantile(values, q)), None
-    low, value, high = np.quantile(values, [q - half, q, q + half])
-    return float(value), float((high - low) / (2 * 1.96))
+        half = alone * np.sqrt(_design_effect(values <= value, groups))
+        alone *= np.sqrt(_largest_design_effect(groups))
+    widest = max(half, alone)
+    if not widest <= q <= 1 - widest:
+        return value, None
+    low, high = np.quantile(values, [q - half, q + half])
+    return value, float((high - low) / (2 * 1.96))
+
+
+def _largest_design_effect(groups: np.ndarray) -> float:
+    """The design effect of groups [N] whose members are equal: the sum of squared sizes over N."""
+    sizes = np.unique(groups, return_counts=True)[1]
+    return float((sizes**2).sum() / len(groups))
 
 
 def _design_effect(hits: np.ndarray, groups: np.ndarray) -> float:
-    """The variance of a share of [N] for independent groups over that for independent members; 1 for
-    groups of one.
+    """The variance of a share of [N] for independent groups over that for independent members (design
+    effect; Kish, 1965); 1 for groups of one.
     """
     members = of_mean(hits, "")
     whole = by_group(members[0].values, groups, "") if members else ()

@@ -200,7 +200,7 @@ def _quantiles(
 def _row(cell: Cell, metric: str, setting: str, found: tuple[float | None, float | None]) -> Record:
     value, stderr = found
     few = value is not None and stderr is None
-    unknown = f"no error: too few images for that of a {setting}" if few else ""
+    unknown = f"no error: too few images or persons for that of a {setting}" if few else ""
     note = "; ".join(filter(None, (cell.note, unknown)))
     return cell.row(metric, value, setting=setting, stderr=stderr, note=note)
 

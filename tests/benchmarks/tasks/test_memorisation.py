@@ -82,10 +82,28 @@ def test_a_quantile_of_few_values_has_no_error(q, fewest):
     assert quantile_and_stderr(np.arange(1.0, fewest + 1), q)[1] > 0
 
 
+@pytest.mark.parametrize("q", [0.5, 0.05])
+@pytest.mark.parametrize("alike", [0.0, 0.95])
+@pytest.mark.parametrize("people", [40, 120])
+def test_error_of_a_quantile_of_pictures_of_the_same_people(people, alike, q):
+    """Where an error is stated it is the spread over new people; of too few no draw states one."""
+    rng, found = np.random.default_rng(1), []
+    for _ in range(400):
+        groups = np.repeat(np.arange(people), rng.choice([1, 2, 3, 4], people))
+        of_person = np.sqrt(alike) * rng.normal(size=people)[groups]
+        values = np.exp(of_person + np.sqrt(1 - alike) * rng.normal(size=len(groups)))
+        found.append(quantile_and_stderr(values, q, groups))
+    values, errors = np.array(found, float).T
+    if (people, q) == (40, 0.05):
+        assert np.isnan(errors).all()
+    else:
+        assert 0.9 < np.sqrt(np.square(errors).mean()) / values.std() < 1.15
+
+
 def test_a_row_without_an_error_says_why(context):
     context.networks.features = (features(),)  # 20 held-out images
     found = values(context, load("dummy-constant"))
-    note = "no error: too few images for that of a 5th percentile"
+    note = "no error: too few images or persons for that of a 5th percentile"
     for (_, metric, setting), row in found.items():
         few = setting == "5th percentile" and (row.stderr is None)
         assert few == (note in row.note) and few == (setting == "5th percentile"), metric
