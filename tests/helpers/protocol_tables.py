@@ -173,7 +173,7 @@ def of_numbers():
 TABLES = {
     "fields": (PAGE, of_fields),
     "protocols": (PAGE, of_protocols),
-    "traps": (PAGE, of_traps),
+    "traps": (READ, of_traps),
     "read": (READ, of_reading),
     "numbers": (NUMBERS, of_numbers),
 }
