@@ -3,7 +3,7 @@
     python docs/results/readme.py            lists the pages that are stale: exit status 1 if any is
     python docs/results/readme.py --write    writes them again, between their markers
 
-README.md uses `benchmarks/baseline/records.csv`, the page of a folder here the CSV files in it, docs/solvers.md those of solvers,
+README.md uses `benchmarks/baseline/records.csv`, the page of a folder here the CSV files in it,
 the table of small systems the packaged files, the index the first lines of scripts and pages. The text of a page explains its numbers; nothing between
 the markers is typed by hand.
 """
@@ -264,7 +264,6 @@ def pages() -> dict[Path, dict[str, Callable[[], str]]]:
     solvers = {name: partial(make, rows) for name, make in of_solvers.TABLES.items()}
     return {page: {"results": make} for page, make in results.items()} | {
         HERE / "solvers" / "README.md": solvers,
-        ROOT / "docs" / "solvers.md": {"twenty": solvers["twenty"]},
     }
 
 

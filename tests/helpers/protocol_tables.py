@@ -1,4 +1,4 @@
-"""The tables of docs/protocols.md, made of the protocols' files and of the published numbers.
+"""The tables of docs/protocols.md and its results, made of the protocols' files and published numbers.
 
 PYTHONPATH=. python tests/helpers/protocol_tables.py        writes them anew, between their markers
 """
@@ -16,6 +16,8 @@ from reports.records.tokenizers import SECOND_HAND
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "protocols.md"
+READ = ROOT / "docs" / "results" / "protocols.md"
+NUMBERS = ROOT / "docs" / "results" / "published.md"
 FILE = ROOT / "reports" / "published" / "tokenizers.csv"
 METRICS = {"rfid": "rFID", "psnr": "PSNR", "ssim": "SSIM", "lpips": "LPIPS", "psim": "PSIM"}
 OF_CODES = {"ifid": "iFID", "gfid": "gFID"}
@@ -169,28 +171,27 @@ def of_numbers():
 
 
 TABLES = {
-    "fields": of_fields,
-    "protocols": of_protocols,
-    "traps": of_traps,
-    "read": of_reading,
-    "numbers": of_numbers,
+    "fields": (PAGE, of_fields),
+    "protocols": (PAGE, of_protocols),
+    "traps": (READ, of_traps),
+    "read": (READ, of_reading),
+    "numbers": (NUMBERS, of_numbers),
 }
 
 
-def between(text, name):
+def between(page, name):
     """A page's text before, between and after the markers of a table."""
-    before, begin, rest = text.partition(f"<!-- {name} -->\n")
+    before, begin, rest = page.read_text(encoding="utf-8").partition(f"<!-- {name} -->\n")
     made, end, after = rest.partition(f"<!-- end of {name} -->")
-    assert begin and end, f"{PAGE}: no markers of {name}"
+    assert begin and end, f"{page}: no markers of {name}"
     return before + begin, made, end + after
 
 
-def renewed(text):
-    for name, make in TABLES.items():
-        before, _, after = between(text, name)
-        text = f"{before}\n{make()}\n\n{after}"
-    return text
+def renew():
+    for name, (page, make) in TABLES.items():
+        before, _, after = between(page, name)
+        page.write_text(f"{before}\n{make()}\n\n{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    PAGE.write_text(renewed(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    renew()

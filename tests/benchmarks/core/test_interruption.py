@@ -151,8 +151,8 @@ def test_a_read_only_folder_is_one_line(which, patches, tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds processes through /proc")
 def test_a_run_that_is_killed_four_times_gives_the_same_bytes(tmp_path):
-    """The experiment of docs/scale.md, with fewer kills; it fails if bytes differ or work was done
-    twice.
+    """The experiment of docs/results/speed.md, with fewer kills; it fails if bytes differ or work was
+    done twice.
     """
     whole, killed = interruption.compared(tmp_path, kills=4)
     assert (whole.kills, killed.kills) == (0, 4)
