@@ -22,6 +22,7 @@ from small_systems import (
 )
 
 from benchmarks import evaluate
+from benchmarks.core import store
 from reports.records.record import COLUMNS, Record, read_records
 
 # Settings of A: small, and such that every setting matters.
@@ -243,6 +244,18 @@ def test_a_changed_argument_is_measured_anew(name, ground, capable):
 def test_another_seed_is_measured_anew(task, ground):
     a, b = ground.other((task,), seed=1)
     assert (values(b) == values(a)) == (task == "cost")
+
+
+@pytest.mark.parametrize("task", ALL)
+def test_more_images_are_measured_as_if_fewer_had_not_been(task, ground, monkeypatch):
+    """Nothing in a chunk that fewer images have filled may depend on how many there are."""
+    monkeypatch.setattr(store, "CHUNK", 4)
+    models = [Everything(), Tokens()]
+    with TemporaryDirectory(dir=ground.folder) as kept:
+        ground.run((task,), kept, model=models, limit=14)
+        after = ground.run((task,), kept, model=models)
+        fresh = ground.run((task,), kept, model=models, cache=False)
+    assert whole(after) == whole(fresh)
 
 
 @pytest.mark.slow
