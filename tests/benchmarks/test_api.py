@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from scipy.stats import sem, ttest_1samp
+from small_systems import Everything
 from torch import nn
 
 from benchmarks import api, evaluate, evaluate_iter, run, systems
@@ -127,6 +128,23 @@ def test_samples_are_the_scores_of_each_image(patches, half):
     frame = half.frame().set_index(["table", "metric"])
     expected = frame.loc[("table1_reconstruction", "mse"), "value"]
     assert samples["mse"].mean() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "tasks, arguments",
+    [
+        (["reconstruction", "memorisation"], lambda steps: {"steps": steps}),
+        (["reconstruction"], lambda steps: {"settings": {"reconstruction.steps": steps}}),
+    ],
+)
+def test_no_number_depends_on_the_order_of_steps(tasks, arguments, patches):
+    """Table 1 is of the largest T, and `memorisation` too where all have one list of steps."""
+    first, second = (
+        evaluate(Everything(), tasks, str(patches.root), "smoke", limit=4, **arguments(steps))
+        for steps in ((2, 4), (4, 2))
+    )
+    assert set(map(repr, first.rows)) == set(map(repr, second.rows))
+    assert first.summary() == second.summary() and "T = 4" in first.summary()
 
 
 def test_tables_are_as_they_are_printed(two):
