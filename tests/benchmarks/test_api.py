@@ -98,6 +98,29 @@ def test_out_is_a_run_folder_like_the_commands(patches, tmp_path):
     assert set(results.compare(out)["verdict"]) == {"same"}
 
 
+@pytest.mark.parametrize("base", ["smoke", "paper"])
+def test_the_tables_are_those_of_the_run_folder(base, patches, tmp_path):
+    """Also by a profile of one's own, whose headlines are its base's: `paper` leads with FID."""
+    sizes = "[reconstruction]\nimages = 4\nsteps = [2]\n[samples]\ncount = 12\nsteps = [4]\n"
+    (tmp_path / "mine.toml").write_text(f'base = "{base}"\n{sizes}')
+    profile, out = tmp_path / "mine.toml", tmp_path / "run"
+    tasks = ["reconstruction", "unconditional"]
+    results = evaluate(Everything(), tasks, str(patches.root), profile, out, limit=12)
+    written = {path.stem: path.read_text() for path in (out / "tables").glob("*.md")}
+    assert written == {name: results.markdown(name) for name in results.tables}
+    assert ("fd_effnet" in results.summary()) == (base == "paper")
+
+
+@pytest.mark.parametrize("cache", [None, False, True])
+@pytest.mark.parametrize("has_out", [False, True])
+def test_the_store_is_used_where_it_is_asked_for(cache, has_out, patches, tmp_path):
+    """Without being asked, where there is a run folder."""
+    out = tmp_path / "run" if has_out else None
+    evaluate(Half(), "reconstruction", patches, "smoke", out, limit=2, cache=cache)
+    kept = any(Path(os.environ["DIFFAE_CACHE"], "store").glob("*/*.npz"))
+    assert kept == (has_out if cache is None else cache)
+
+
 def test_rows_come_while_they_are_measured(patches):
     """The second system would fail if it were asked: nobody has got so far."""
     asked = []
