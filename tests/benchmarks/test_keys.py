@@ -264,11 +264,16 @@ def test_the_solver_and_the_steps_that_are_asked_for_are_those_of_every_row(task
 def test_more_images_are_measured_as_if_fewer_had_not_been(task, ground, monkeypatch):
     """Nothing in a chunk that fewer images have filled may depend on how many there are."""
     monkeypatch.setattr(store, "CHUNK", 4)
-    models = [Everything(), Tokens()]
+    models, fewer = [Everything(), Tokens()], 5
+    sizes = {
+        "identity.images": 6,
+        "reconstruction.steps": (2,),
+        "reconstruction.beside_steps": (2,),
+    }
     with TemporaryDirectory(dir=ground.folder) as kept:
-        ground.run((task,), kept, model=models, limit=14)
-        after = ground.run((task,), kept, model=models)
-        fresh = ground.run((task,), kept, model=models, cache=False)
+        ground.run((task,), kept, sizes, model=models, limit=fewer)
+        after = ground.run((task,), kept, sizes, model=models)
+        fresh = ground.run((task,), kept, sizes, model=models, cache=False)
     assert whole(after) == whole(fresh)
 
 
