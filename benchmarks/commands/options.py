@@ -196,7 +196,7 @@ def _profile(args: argparse.Namespace, benchmarks: tuple[str, ...]) -> Profile:
         return for_run(
             find(args.profile),
             benchmarks,
-            None if args.steps is None else tuple(sorted(args.steps)),
+            args.steps,
             lambda profile: reduce(override, args.set, profile),
             args.limit,
             args.solver,

@@ -241,7 +241,8 @@ def for_run(
     shared = [section for found in asked for section in found.shared]
     sections = [*(found.name for found in asked), *dict.fromkeys(shared)]
     if steps is not None:
-        profile = profile.changed_by(dict.fromkeys(STEPS, steps))
+        profile = profile.changed_by(dict.fromkeys(STEPS, steps))  # refuses what is no T
+        profile = profile.changed_by(dict.fromkeys(STEPS, tuple(sorted(steps))))
     if solver is not None:
         known = profile.settings()
         names = [name for section in sections if (name := f"{section}.solver") in known]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from scipy.stats import sem, ttest_1samp
+from small_systems import Everything
 from torch import nn
 
 from benchmarks import api, evaluate, evaluate_iter, run, systems
@@ -97,6 +98,29 @@ def test_out_is_a_run_folder_like_the_commands(patches, tmp_path):
     assert set(results.compare(out)["verdict"]) == {"same"}
 
 
+@pytest.mark.parametrize("base", ["smoke", "paper"])
+def test_the_tables_are_those_of_the_run_folder(base, patches, tmp_path):
+    """Also by a profile of one's own, whose headlines are its base's: `paper` leads with FID."""
+    sizes = "[reconstruction]\nimages = 4\nsteps = [2]\n[samples]\ncount = 12\nsteps = [4]\n"
+    (tmp_path / "mine.toml").write_text(f'base = "{base}"\n{sizes}')
+    profile, out = tmp_path / "mine.toml", tmp_path / "run"
+    tasks = ["reconstruction", "unconditional"]
+    results = evaluate(Everything(), tasks, str(patches.root), profile, out, limit=12)
+    written = {path.stem: path.read_text() for path in (out / "tables").glob("*.md")}
+    assert written == {name: results.markdown(name) for name in results.tables}
+    assert ("fd_effnet" in results.summary()) == (base == "paper")
+
+
+@pytest.mark.parametrize("cache", [None, False, True])
+@pytest.mark.parametrize("has_out", [False, True])
+def test_the_store_is_used_where_it_is_asked_for(cache, has_out, patches, tmp_path):
+    """Without being asked, where there is a run folder."""
+    out = tmp_path / "run" if has_out else None
+    evaluate(Half(), "reconstruction", patches, "smoke", out, limit=2, cache=cache)
+    kept = any(Path(os.environ["DIFFAE_CACHE"], "store").glob("*/*.npz"))
+    assert kept == (has_out if cache is None else cache)
+
+
 def test_rows_come_while_they_are_measured(patches):
     """The second system would fail if it were asked: nobody has got so far."""
     asked = []
@@ -127,6 +151,23 @@ def test_samples_are_the_scores_of_each_image(patches, half):
     frame = half.frame().set_index(["table", "metric"])
     expected = frame.loc[("table1_reconstruction", "mse"), "value"]
     assert samples["mse"].mean() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "tasks, arguments",
+    [
+        (["reconstruction", "memorisation"], lambda steps: {"steps": steps}),
+        (["reconstruction"], lambda steps: {"settings": {"reconstruction.steps": steps}}),
+    ],
+)
+def test_no_number_depends_on_the_order_of_steps(tasks, arguments, patches):
+    """Table 1 is of the largest T, and `memorisation` too where all have one list of steps."""
+    first, second = (
+        evaluate(Everything(), tasks, str(patches.root), "smoke", limit=4, **arguments(steps))
+        for steps in ((2, 4), (4, 2))
+    )
+    assert set(map(repr, first.rows)) == set(map(repr, second.rows))
+    assert first.summary() == second.summary() and "T = 4" in first.summary()
 
 
 def test_tables_are_as_they_are_printed(two):

@@ -22,7 +22,9 @@ from small_systems import (
 )
 
 from benchmarks import evaluate
+from benchmarks.core import store
 from reports.records.record import COLUMNS, Record, read_records
+from reports.records.settings import STEPS
 
 # Settings of A: small, and such that every setting matters.
 SMALL = {
@@ -243,6 +245,36 @@ def test_a_changed_argument_is_measured_anew(name, ground, capable):
 def test_another_seed_is_measured_anew(task, ground):
     a, b = ground.other((task,), seed=1)
     assert (values(b) == values(a)) == (task == "cost")
+
+
+@pytest.mark.parametrize("task", ALL)
+def test_the_solver_and_the_steps_that_are_asked_for_are_those_of_every_row(task, ground):
+    """Also of the samples, whose settings are no benchmark's own."""
+    others = {"reconstruction.beside": "dpm++2m", "reconstruction.beside_steps": (3,)}
+    others |= {name: 3 for name in SETTINGS if name.endswith(".steps") and name not in STEPS}
+    found = ground.run(
+        (task,), ground.folder / "empty", others, cache=False, solver="dpm++2m", steps=3
+    )
+    used = {(row.solver, row.steps) for row in found.rows if row.steps is not None}
+    asked = {("ddim" if task == "cost" else "dpm++2m", 3)}  # no setting of cost names a solver
+    assert used == (asked if task not in ("probes", "denoising") else set())
+
+
+@pytest.mark.parametrize("task", ALL)
+def test_more_images_are_measured_as_if_fewer_had_not_been(task, ground, monkeypatch):
+    """Nothing in a chunk that fewer images have filled may depend on how many there are."""
+    monkeypatch.setattr(store, "CHUNK", 4)
+    models, fewer = [Everything(), Tokens()], 5
+    sizes = {
+        "identity.images": 6,
+        "reconstruction.steps": (2,),
+        "reconstruction.beside_steps": (2,),
+    }
+    with TemporaryDirectory(dir=ground.folder) as kept:
+        ground.run((task,), kept, sizes, model=models, limit=fewer)
+        after = ground.run((task,), kept, sizes, model=models)
+        fresh = ground.run((task,), kept, sizes, model=models, cache=False)
+    assert whole(after) == whole(fresh)
 
 
 @pytest.mark.slow

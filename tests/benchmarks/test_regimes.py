@@ -32,6 +32,7 @@ from benchmarks.metrics.frechet_jackknife import Side, blocks_of
 from benchmarks.metrics.kernel import between
 from benchmarks.metrics.manifold import OVERLAPS, Manifold
 from benchmarks.plugin import System
+from diffae.diffusion.scheme import METHODS
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.train.presets import PRESETS
 
@@ -424,3 +425,34 @@ def test_the_unet_is_called_at_the_authors_timesteps(models, steps):
     assert list(seen(baseline, lambda: baseline.decode(x, steps))) == GRIDS[steps][::-1]
     assert list(seen(model, lambda: model.encode_stochastic(x, z, steps))) == GRIDS[steps]
     assert list(seen(baseline, lambda: baseline.encode_stochastic(x, steps))) == GRIDS[steps]
+
+
+# The timesteps of 3 steps, in decoding and in inversion, by the formulas of docs/solvers.md: from t = 999 (1 / 3)^P up,
+# or from t = 0 for the methods that take the image as the state there.
+OF_SOLVERS = {
+    "ddim:power-2": ([999, 250, 0], [0, 250, 999]),
+    "ddim:power-3": ([999, 125, 0], [0, 125, 999]),
+    "implicit-v": ([999, 250, 0], [0, 250, 999]),
+    "implicit-v:uniform": ([668, 334, 0], [0, 334, 668]),
+    "dpm++2m": ([999, 250, 0], [0, 250]),
+    "dpm++2m:uniform": ([668, 334, 0], [0, 334]),
+    "ab2-v": ([999, 444, 111], [0, 111, 444]),
+    "ab2-v:power-3": ([999, 296, 37], [0, 37, 296]),
+    "ab2-v:uniform": ([668, 334, 0], [0, 0, 334]),
+    "ab2-eps": ([999, 444, 111], [0, 111, 444]),
+    "heun": ([999, 444, 444, 111, 111], None),
+}
+
+
+def test_every_method_has_its_timesteps():
+    assert {name.partition(":")[0] for name in OF_SOLVERS} == METHODS.keys()
+
+
+@pytest.mark.parametrize("solver", OF_SOLVERS)
+def test_the_unet_is_called_at_the_timesteps_of_the_solver(models, solver):
+    model, (down, up) = models[DiffusionAutoencoder], OF_SOLVERS[solver]
+    x = torch.linspace(-1, 1, 3 * model.image_size**2).reshape(1, 3, model.image_size, -1)
+    z = model.encode(x)
+    assert list(seen(model, lambda: model.decode(z, x, 3, solver))) == down
+    if up is not None:
+        assert list(seen(model, lambda: model.encode_stochastic(x, z, 3, solver))) == up

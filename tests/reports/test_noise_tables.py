@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from page_runs import measured, number, write_run
+from page_runs import fid, measured, number, write_run
 from scipy import stats
 
 from reports.make import main
@@ -136,14 +136,20 @@ def pair_of(one, place):
     return measured(made, images, one.images)
 
 
-def reported(tmp_path, cases):
-    """The report of a run: by benchmark the word and the sentence of its verdict, and the bold systems."""
+def reported(tmp_path, cases, seeds=1):
+    """The report of a run, or of seeds of it with the same numbers: by benchmark the word and the sentence
+    of its verdict, and the bold systems.
+    """
     pairs = [
         pair_of(one, place) for place, case in zip(PLACES, cases, strict=False) for one in case
     ]
     kept = {record_key(record): found for record, found in pairs if found}
-    run = write_run(tmp_path / "run", [record for record, _ in pairs], kept)
-    main([str(run), "--out", str(tmp_path / "report")])
+    runs = []
+    for seed in range(seeds):
+        settings = {"data": "portraits", "seed": seed, "profile": {"name": "quick"}}
+        records = [record for record, _ in pairs]
+        runs.append(str(write_run(tmp_path / f"run-{seed}", records, kept, settings=settings)))
+    main([*runs, "--out", str(tmp_path / "report")])
     page = (tmp_path / "report" / "report.html").read_text()
     said = re.findall(r'<h3>[^\n]*<span class="chip[^>]*>([^<]*)</span>(.*?)</article>', page, re.S)
     assert len(said) == len(cases)
@@ -170,6 +176,25 @@ def test_the_best_and_what_chance_may_explain(tmp_path, group):
         _, expected, best, words = case
         assert (word, bold) == (expected, best), (case, text)
         assert words in text, (case, text)
+
+
+def test_means_over_seeds_are_not_paired(tmp_path):
+    """Each seed has images of its own, so that a mean has the errors of both systems."""
+    case = [A, One("B", **t_times(9, 0.0001))]
+    for seeds, (word, bold) in ((1, (CLEAR, "A")), (2, (LEVEL, ""))):
+        ((found, text, best),) = reported(tmp_path / str(seeds), [case], seeds)
+        assert (found, best) == (word, bold), text
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_of_as_many_systems_of_each_n_those_of_the_largest_compete(tmp_path, sign):
+    """Whatever their names and their order."""
+    counts = {f"S{i}": 2000 + sign * 100 * i for i in range(1, 13)}
+    records = [fid(name, 10 + n / 1000, n=n, stderr=0.1) for name, n in counts.items()]
+    main([str(write_run(tmp_path / "run", records)), "--out", str(tmp_path / "report")])
+    page = re.sub("<[^>]*>", "", (tmp_path / "report" / "report.html").read_text())
+    largest = max(counts, key=counts.__getitem__)
+    assert f"{largest} has FID" in page and "no other system can be compared with it" in page
 
 
 @pytest.mark.parametrize("group", groups(CARRIED))

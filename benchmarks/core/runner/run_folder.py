@@ -85,9 +85,10 @@ def differences(ours: Settings, theirs: Settings) -> list[str]:
     (diffae)".
     """
     names = []
-    for key in sorted(key for key in ours if ours[key] != theirs.get(key)):
+    keys = {*ours, "protocols"}  # which only a run that was asked for some has
+    for key in sorted(key for key in keys if ours.get(key) != theirs.get(key)):
         parts: list[str] = []
-        if isinstance(ours[key], dict) and isinstance(theirs.get(key), dict):
+        if isinstance(ours.get(key), dict) and isinstance(theirs.get(key), dict):
             a, b = _parts(ours[key]), _parts(theirs[key])
             parts = sorted(part for part in a.keys() | b.keys() if a.get(part) != b.get(part))
         more = [f"{len(parts) - MOST_PARTS} more"] * (len(parts) > MOST_PARTS)

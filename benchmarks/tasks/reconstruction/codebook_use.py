@@ -13,6 +13,7 @@ from benchmarks.core.measurement import Solved
 from benchmarks.core.selection import Selection
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.frechet_jackknife import BLOCKS, influences
+from benchmarks.runtime.digest import digest
 from reports.records.uncertainty import Uncertainty, of_influences
 
 
@@ -61,7 +62,8 @@ def uses(at: Solved, images: Selection) -> Iterator[Use]:
         }
 
     key = at.context.codes.key("codebooks", at.system, images)
-    key |= {"blocks": BLOCKS, "books": dict(books)}
+    # which block an image lies in depends on all images, not on those of a chunk alone
+    key |= {"blocks": digest(blocks), "books": dict(books)}
     chunks = list(at.context.store.chunks(key, len(images), compute))
     for name in books:
         yield Use(name, np.sum([chunk[f"counts.{name}"] for chunk in chunks], axis=0))

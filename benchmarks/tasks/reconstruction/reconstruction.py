@@ -126,7 +126,7 @@ def _ways(context: Context, sizes: Sizes, system: System) -> Iterator[Way]:
             yield Way(of(sizes.solver, None, inverts=inverts), setting, (TABLE1,))
             continue
         for steps in sizes.steps:
-            table1 = (TABLE1,) if steps == sizes.steps[-1] else ()
+            table1 = (TABLE1,) if steps == max(sizes.steps) else ()
             at = of(sizes.solver, steps, inverts=inverts)
             yield Way(at, setting, (TABLE2, *table1, *by_calls))
         if beside.system.solver != ours.system.solver:

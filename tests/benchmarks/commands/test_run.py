@@ -11,13 +11,14 @@ from functools import partial
 import in_process
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from benchmarks.core.profiles import PROFILES
 from benchmarks.core.registry import REGISTRY
 from benchmarks.run import main
 from diffae.data.portraits import write_dataset
-from diffae.model import DDIM
+from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.system.lock import lock_folder
 from diffae.train.presets import PRESETS
 from reports.page.summary import LINES
@@ -66,6 +67,25 @@ def run(cache, everything):
     result = command(*everything, out, cache=cache)
     assert result.returncode == 0, result.stderr
     return out, result
+
+
+def test_references_have_the_size_and_shape_of_the_checkpoint(cache, portraits, tmp_path):
+    """Of the autoencoder that they stand beside, in whichever order they are named."""
+    torch.manual_seed(0)
+    narrow = {"model_channels": 8, "channel_mult": (1, 1), "attention_resolutions": ()}
+    encoder = {"encoder_channel_mult": (1, 1, 1), "z_channels": 24}
+    config = replace(PRESETS["smoke"].model, latent=None, **narrow, **encoder)
+    DiffusionAutoencoder(config).save_pretrained(tmp_path / "model")
+    words = ("cost", "--systems", "random-encoder,pixels-pca,diffae", "--ckpt", tmp_path / "model")
+    sizes = ("--set", "data.fit_images=40", "--set", "cost.repeats=1", "--set", "cost.batch=1")
+    found = ran(cache, portraits, tmp_path / "run", *words, "--steps", "2", *sizes)
+    of_model, of_reference = (
+        pick(found, metric="parameters", setting="encoder", system=system).value
+        for system in ("DiffAE", "random encoder")
+    )
+    assert of_model == of_reference
+    weights = json.loads((tmp_path / "run" / "run.json").read_text())["weights"]
+    assert weights["pixels-pca"].startswith("incremental-pca-24-")
 
 
 def test_every_number_can_be_traced_to_its_protocol(run):

@@ -190,6 +190,21 @@ def test_another_metric_network_is_another_run(arguments, tmp_path, monkeypatch,
     assert "(its metric_networks (perceptual) differ)" in refused(arguments, capsys)
 
 
+@pytest.mark.parametrize(
+    "asked, name", [("--protocol=plain", "protocols"), ("--seed=1", "seed"), ("--crop=adm", "crop")]
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_run_with_an_option_and_one_without_are_two(
+    arguments, asked, name, first, tmp_path, capsys
+):
+    """Whichever of them the folder holds."""
+    with_it, without = [*arguments, asked], arguments
+    run.main(with_it if first else without)
+    numbers = (tmp_path / "run/records.csv").read_bytes()
+    assert f"(its {name} differ)" in refused(without if first else with_it, capsys)
+    assert (tmp_path / "run/records.csv").read_bytes() == numbers
+
+
 def test_every_setting_that_differs_is_named():
     ours = {"seed": 0, "weights": {"a": 1, "b": 2}, "systems": ["a"]}
     theirs = {"seed": 1, "weights": {"a": 1, "c": 2}, "systems": ["a"]}
