@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from reports.page.contest import counted, listed
+from reports.page.verdicts import counted, listed
 from reports.records.headline import SMOKE
 from reports.records.reading import part_of, short
 from reports.records.run_folder import Run

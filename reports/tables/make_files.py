@@ -11,7 +11,7 @@ from diffae.system.whole import copy_whole, write_whole
 from reports.records.reading import part_of, short
 from reports.records.run_folder import Run
 from reports.tables import latex
-from reports.tables.build import write_table
+from reports.tables.build import write_tables
 from reports.tables.differences import NAME, table_of_differences
 from reports.tables.layout import Table
 from reports.tables.merging import Merged
@@ -34,9 +34,7 @@ def write_files(folder: Path, merged: Merged, pdf: bool = False) -> int:
     if found := table_of_differences(merged):
         tables.append(found)
     title, context = heading(merged)
-    (folder / TABLES).mkdir()
-    for table in tables:
-        write_table(table, folder / TABLES, title, context)
+    write_tables(tables, folder / TABLES, title, context)
     write_latex(folder / LATEX, tables, title, context)
     if pdf:
         compile_latex(folder / LATEX)

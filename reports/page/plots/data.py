@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from reports.page.plots.drawing import draw
 from reports.records.record import Record
+from reports.records.specs import TableSpec
 from reports.records.uncertainty import t_quantile
 from reports.tables.merging import Merged
 from reports.tables.numbers import solver_name
@@ -125,7 +126,7 @@ def are_few(series: Iterable[Series]) -> bool:
 
 def plot_of(
     found: Merged,
-    table: str,
+    spec: TableSpec,
     height: float,
     title: str,
     text: str,
@@ -133,9 +134,8 @@ def plot_of(
     key: tuple[Series, ...],
     lines: bool = False,
 ) -> Plot:
-    """A plot of `table`, drawn by `paint`."""
-    table_title = next((t.title for t in found.tables if t.name == table), table)
-    return Plot(draw(height, title, text, paint), title, text, table, table_title, key, lines)
+    """A plot of a table, drawn by `paint`."""
+    return Plot(draw(height, title, text, paint), title, text, spec.name, spec.title, key, lines)
 
 
 def in_words(series: Iterable[Series]) -> str:
