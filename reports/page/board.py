@@ -12,7 +12,7 @@ from operator import attrgetter
 from pathlib import Path
 from urllib.parse import quote
 
-from reports.page.head import facts_of, title
+from reports.page.head import facts_of
 from reports.page.html import embedded, filled, source
 from reports.page.plots.data import COLOURS, colour_of, is_drawable, point
 from reports.page.verdicts import gap_text, how, how_sure
@@ -24,6 +24,7 @@ from reports.records.record import Record, record_key
 from reports.records.run_folder import INFLUENCES, RECORDS, RUN, SAMPLES, Run
 from reports.tables.contests import choose, gap_between, loss
 from reports.tables.layout import contests, field_text
+from reports.tables.make_files import heading as tables_heading
 from reports.tables.merging import Merged, merge
 from reports.tables.numbers import error_text, heading, steps_text, value_text
 from reports.tables.run_record import RunRecord, contest_of
@@ -109,7 +110,7 @@ def _group(index: int, found: Merged, numbers: Numbers) -> View:
     names = [run.label for run in found.sources if run.label]
     return {
         "id": f"g{index}",
-        "title": title(found) if names else "As published: Preechakul et al. 2022",
+        "title": tables_heading(found)[0] if names else "As published: Preechakul et al. 2022",
         "entries": names,
         "remarks": found.remarks,
         "tables": [table_view(table, numbers, f"g{index}") for table in found.tables[1:]],

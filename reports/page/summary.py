@@ -89,29 +89,15 @@ def _fitted(
     """As many lines as fit, and the number left out: those that must be shown, the other systems in
     turns, then references.
     """
-    turns = [(place, turn) for place, lines in enumerate(parts) for turn in range(len(lines))]
-    turns.sort(key=lambda at: (_urgency(parts[at[0]], at[1]), at))
-    chosen: set[tuple[int, int]] = set()
-
-    def picked() -> list[list[Line]]:
-        return [
-            [line for j, line in enumerate(lines) if (i, j) in chosen]
-            for i, lines in enumerate(parts)
-        ]
-
-    for place, turn in turns:
-        chosen.add((place, turn))
-        is_full = sum(len(_block(lines, known)) for lines in picked()) > room
-        if is_full and not parts[place][turn].must:
-            chosen.remove((place, turn))
-    return picked(), len(turns) - len(chosen)
-
-
-def _urgency(lines: Sequence[Line], turn: int) -> int:
-    """The priority of a line; 0 comes first."""
-    if lines[turn].must or not turn:
-        return 0
-    return len(lines) if lines[turn].judgement.startswith(SCALE) else turn
+    every = [(place, turn, x) for place, lines in enumerate(parts) for turn, x in enumerate(lines)]
+    every.sort(key=lambda at: (not at[2].must and at[1] > 0, at[2].record.reference, at[1], at[0]))
+    shown: list[list[Line]] = [[] for _ in parts]
+    for place, _, line in every:
+        before, wanted = shown[place], {*map(id, shown[place]), id(line)}
+        shown[place] = [x for x in parts[place] if id(x) in wanted]
+        if sum(len(_block(lines, known)) for lines in shown) > room and not line.must:
+            shown[place] = before
+    return shown, len(every) - sum(map(len, shown))
 
 
 def _block(lines: Sequence[Line], known: Metrics) -> list[tuple[str, str, str, str]]:

@@ -1,12 +1,10 @@
 """Dot plots with one row per setting or system: attributes, classes, path length, nearness."""
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from operator import attrgetter
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from reports.page.plots.data import Plot, Series, are_few, grouped, plot_of, series_of
-from reports.page.plots.drawing import SOFT, place, plain_axes
+from reports.page.plots.data import Plot, are_few, in_words, series_of
+from reports.page.plots.drawing import SOFT, draw, place, plain_axes
 from reports.page.plots.lines import paint_series
 from reports.records.record import Record
 from reports.records.specs import TableSpec
@@ -31,63 +29,44 @@ def in_rows(
         return
     known = found.known.get(records[0].metric)
     mark = known.neutral if known else None
-    row: Callable[[Record], str] = attrgetter(field)
-    names = _names(records, row)
+    names = _names(records, field)
     rows = {name: float(i) for i, name in enumerate(names)}
-    lines = series_of(found, grouped(records, lambda r: (r.system,), lambda r: rows.get(row(r))))
+    lines = series_of(found, records, lambda r: rows.get(getattr(r, field)))
     if mark is None and are_few(lines):
         return
     label = heading(records[0].metric, records, found.known)
     by = f" by {spec.setting_header}" if field == spec.rows[0] == "setting" else ""
-    title = f"{label}{by}, with 95 % intervals" + (
-        f"; dashed: {mark:g}" if mark is not None else ""
-    )
-    text = _in_words(lines, names)
+    dashed = f"; dashed: {mark:g}" if mark is not None else ""
+    short = [
+        name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in names
+    ]
+
+    def paint(figure: "Figure") -> None:
+        axes = figure.add_subplot()
+        if mark is not None:
+            axes.axvline(mark, color=SOFT, linewidth=1, linestyle=(0, (3, 2)))
+        spread = min(0.5, 0.16 * (len(lines) - 1))
+        for i, line in enumerate(lines):
+            paint_series(axes, line, spread * (i / max(len(lines) - 1, 1) - 0.5))
+        axes.set_yticks(range(len(names)), short)
+        axes.set_ylim(len(names) - 0.4, -0.6)
+        plain_axes(axes, label, "")
+        axes.tick_params(axis="y", length=0)
+        place(figure, 0.15 + CHARACTER * max(map(len, short)), top=0.1)
+
+    title = f"{label}{by}, with 95 % intervals{dashed}"
+    text = in_words(lines, lambda x: names[int(x)])
     height = FRAME + ROW * len(names) * (1 if len(names) > 6 else 1.6)
-    paint = partial(_paint, lines=lines, names=names, label=label, mark=mark)
-    yield plot_of(found, spec, height, title, text, paint, lines)
+    yield Plot(draw(height, title, text, paint), title, text, spec.name, spec.title, lines)
 
 
-def _names(records: Sequence[Record], row: Callable[[Record], str]) -> list[str]:
+def _names(records: Sequence[Record], field: str) -> list[str]:
     """The rows from top to bottom: in the given order; many by the first system's values, the largest
     first.
     """
-    names = list(dict.fromkeys(map(row, records)))
+    names: list[str] = list(dict.fromkeys(getattr(r, field) for r in records))
     if len(names) > MOST_UNORDERED:
-        first = {row(r): r.value or 0.0 for r in records if r.system == records[0].system}
+        ours = [r for r in records if r.system == records[0].system]
+        first = {getattr(r, field): r.value or 0.0 for r in ours}
         names.sort(key=lambda name: -first.get(name, 0.0))
     return names[:MOST_ROWS]
-
-
-def _paint(
-    figure: "Figure", lines: Sequence[Series], names: Sequence[str], label: str, mark: float | None
-) -> None:
-    axes = figure.add_subplot()
-    if mark is not None:
-        axes.axvline(mark, color=SOFT, linewidth=1, linestyle=(0, (3, 2)))
-    spread = min(0.5, 0.16 * (len(lines) - 1))
-    for i, line in enumerate(lines):
-        offset = spread * (i / (len(lines) - 1) - 0.5) if len(lines) > 1 else 0.0
-        paint_series(axes, line, offset)
-    axes.set_yticks(range(len(names)), [_short(name) for name in names])
-    axes.set_ylim(len(names) - 0.4, -0.6)
-    plain_axes(axes, label, "")
-    axes.tick_params(axis="y", length=0)
-    longest = max(len(_short(name)) for name in names)
-    place(figure, 0.15 + CHARACTER * longest, top=0.1)
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
-
-
-def _in_words(lines: Sequence[Series], names: Sequence[str]) -> str:
-    """Each series from its lowest value to its highest."""
-    said = []
-    for line in lines:
-        low, high = (f(line.points, key=lambda p: p.y) for f in (min, max))
-        text = f"{line.name}: {low.y:.4g} ({names[int(low.x)]})"
-        if low != high:
-            text += f" to {high.y:.4g} ({names[int(high.x)]})"
-        said.append(text)
-    return "; ".join(said) + "."

@@ -2,11 +2,10 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from reports.page.plots.data import Plot, Series, are_few, grouped, in_words, plot_of, series_of
-from reports.page.plots.drawing import DASHES, SHAPES, SOFT, place, plain_axes, series
+from reports.page.plots.data import Plot, Series, are_few, in_words, series_of
+from reports.page.plots.drawing import DASHES, SHAPES, SOFT, draw, place, plain_axes, series
 from reports.records.comparable import is_floor
 from reports.records.record import Record
 from reports.records.specs import TableSpec
@@ -35,11 +34,8 @@ def against(
     """A plot of `records` of one metric; none if no series has two points, and few have one. Real
     images without an `x` are a dashed level.
     """
-    by = ("system", "setting")[: 1 + log] + ("solver",) * (
-        len({r.solver for r in records} - {""}) > 1
-    )
-    keys = attrgetter(*by)
-    lines = series_of(found, grouped(records, lambda r: keys(r) if by[1:] else (r.system,), x))
+    fields = ("system", "setting", "solver") if log else ("system",)
+    lines = series_of(found, records, x, fields)
     places = [{p.x for p in line.points} for line in lines]
     values = sorted(set().union(*places))
     if len(values) < 2 or (are_few(lines) and all(len(one) < 2 for one in places)):
@@ -48,7 +44,7 @@ def against(
     levels = {r.setting or r.system: r.value or 0.0 for r in floors}
     ylabel = heading(records[0].metric, records, found.known)
     dashed = "".join(f"; dashed: {name}" for name in levels)
-    text = " ".join([f"{in_words(lines)}.", *(f"{k}: {v:.4g}." for k, v in levels.items())])
+    said = [in_words(lines, "{:g}".format), *(f"{k}: {v:.4g}." for k, v in levels.items())]
     log = log or (values[0] > 0 and values[-1] / values[0] >= WIDE)
     ticks = (_decades(values) if room == SIZE else []) or (spaced(values, room) if log else values)
 
@@ -65,8 +61,9 @@ def against(
         plain_axes(axes, xlabel, ylabel)
         place(figure, LEFT)
 
-    title = f"{ylabel} against {xlabel}{dashed}"
-    yield plot_of(found, spec, HEIGHT, title, text, paint, lines, lines=True)
+    title, text = f"{ylabel} against {xlabel}{dashed}", " ".join(said)
+    svg = draw(HEIGHT, title, text, paint)
+    yield Plot(svg, title, text, spec.name, spec.title, lines, lines=True)
 
 
 def paint_series(axes: "Axes", one: Series, offset: float | None = None) -> None:
