@@ -343,6 +343,9 @@ FEATURE_NETWORKS = {
 }
 
 
+OF_LAYERS = ("pd_effnet", "ppl_effnet", "diversity_effnet")  # distances by several of its layers
+
+
 def _on_features(network: str, title: str) -> dict[str, Metric]:
     """The metrics on the features of one more network: as those on EfficientNet-lite0's."""
 
@@ -355,27 +358,10 @@ def _on_features(network: str, title: str) -> dict[str, Metric]:
             row, title=renamed(row.title), label=renamed(row.label), network=network
         )
         for name, row in METRICS.items()
-        if name in ON_EFFNET_FEATURES
+        if row.network == EFFNET and name not in OF_LAYERS
     }
 
 
-ON_EFFNET_FEATURES = (
-    "fd_effnet",
-    "kd_effnet",
-    "precision_effnet",
-    "recall_effnet",
-    "density_effnet",
-    "coverage_effnet",
-    "rkd_effnet",
-    "rfd_effnet",
-    "ikd_effnet",
-    "ifd_effnet",
-    "pkd_effnet",
-    "pfd_effnet",
-    "fd_effnet_seed_std",
-    "nn_effnet",
-    "nn_ratio_effnet",
-)
 for _network, _title in FEATURE_NETWORKS.items():
     METRICS |= _on_features(_network, _title)
 
