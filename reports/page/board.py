@@ -26,11 +26,13 @@ from reports.tables.contests import choose, gap_between, loss
 from reports.tables.layout import contests, field_text
 from reports.tables.make_files import heading as tables_heading
 from reports.tables.merging import Merged, merge
-from reports.tables.numbers import error_text, heading, steps_text, value_text
+from reports.tables.numbers import error_text, heading, metric_label, steps_text, value_text
 from reports.tables.run_record import RunRecord, contest_of
 
-# What an entry trades for its quality: metrics of its codes, and their headings.
-TRADED = {"latent_dim": "numbers in the code", "bits_per_pixel": "bits per pixel"}
+TRADED = (
+    "latent_dim",
+    "bits_per_pixel",
+)  # metrics of its code that an entry trades for its quality
 CALLS = "network calls per image"
 Sizes = dict[str, dict[tuple[str, str], float]]  # by metric, then by system and setting
 FILES = (RECORDS, SAMPLES, INFLUENCES, RUN)
@@ -48,7 +50,7 @@ def render(entries: Sequence[Entry], beside: Path) -> str:
     data = {
         "numbers": [details(number, known) | again.get(number, {}) for number in numbers],
         "groups": ranked,
-        "traded": [*TRADED.values(), CALLS],
+        "traded": [*map(metric_label, TRADED), CALLS],
     }
     protocols = {key: fields for found in groups for key, fields in found.protocols.items()}
     used = dict.fromkeys(r.protocol for r in numbers if r.protocol in protocols)

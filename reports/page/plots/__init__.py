@@ -25,10 +25,9 @@ LABELS = {
     "steps": "T (steps)",
     "calls": "network calls per image",
     "operations": "GFLOP per image",
-    "latent_dim": "numbers in the code",
 }
 MOST_FAMILIES = 8  # of settings, each with a plot
-NUMBER = re.compile(r"(?<![\w.])-?\d[\d.]{0,6}(?![\w.])")
+NUMBER = re.compile(r"(?<![\w.])-?\d{1,6}(?:\.\d{1,6})?(?![\w.])")
 
 
 def plots_of(benchmark: str, found: Merged) -> list[Plot]:
@@ -67,7 +66,7 @@ def _plots(
     if axis == "setting" and (families := _families(ours)):
         for name, numbers in list(families.items())[:MOST_FAMILIES]:
             header = "" if spec.setting_header == "setting" else f"{spec.setting_header}: "
-            yield from against(found, spec, ours, header + name, _number_in(numbers))
+            yield from against(found, spec, ours, header + name, partial(_number_in, numbers))
     elif axis in ("setting", "system"):
         if axis == "system" or len({r.setting for r in ours}) > 1:
             yield from in_rows(found, spec, at_largest_steps(ours), axis)
@@ -81,7 +80,7 @@ def _plots(
             found, spec, alike, LABELS[axis], _operations(found), log=True, room=SIZE
         )
     else:
-        label = LABELS.get(axis, metric_label(axis, found.known))
+        label = metric_label(axis, found.known)
         yield from against(found, spec, ours, label, _beside(records, axis), log=True, room=SIZE)
 
 
@@ -95,8 +94,8 @@ def _families(records: Iterable[Record]) -> dict[str, dict[str, float]]:
     return {name: numbers for name, numbers in families.items() if len(numbers) > 1}
 
 
-def _number_in(numbers: dict[str, float]) -> X:
-    return lambda record: numbers.get(record.setting)
+def _number_in(numbers: dict[str, float], record: Record) -> float | None:
+    return numbers.get(record.setting)
 
 
 def _beside(records: Sequence[Record], metric: str) -> X:
@@ -111,12 +110,12 @@ def _operations(found: Merged) -> X:
     times those of one call, plus the semantic encoder once.
     """
     counted = {(r.system, r.setting): r.value or 0.0 for r in found.records if r.metric == "gflops"}
-    return partial(operations, gflops=counted)
 
+    def operations(record: Record) -> float | None:
+        decode = counted.get((record.system, "decode"))
+        if not decode:
+            return None
+        calls = 1 if record.calls is None else record.calls
+        return calls * decode + counted.get((record.system, "encode, semantic"), 0.0) or None
 
-def operations(record: Record, gflops: dict[tuple[str, str], float]) -> float | None:
-    decode = gflops.get((record.system, "decode"))
-    if not decode:
-        return None
-    calls = 1 if record.calls is None else record.calls
-    return (calls * decode + gflops.get((record.system, "encode, semantic"), 0.0)) or None
+    return operations

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 HEIGHT, LEFT = 3.3, 0.6  # inches; space for the labels of values
 LABEL, SIZE = 0.07, 0.13  # share of the axis that the label of a tick takes, and of a large number
-WIDE = 20  # ratio of the largest number to the smallest from which an axis is logarithmic
+WIDE = 10  # ratio of the largest number to the smallest from which an axis is logarithmic
 X = Callable[[Record], float | None]
 
 
