@@ -89,15 +89,24 @@ def _fitted(
     """As many lines as fit, and the number left out: those that must be shown, the other systems in
     turns, then references.
     """
-    every = [(place, turn, x) for place, lines in enumerate(parts) for turn, x in enumerate(lines)]
-    every.sort(key=lambda at: (not at[2].must and at[1] > 0, at[2].record.reference, at[1], at[0]))
-    shown: list[list[Line]] = [[] for _ in parts]
-    for place, _, line in every:
-        before, wanted = shown[place], {*map(id, shown[place]), id(line)}
-        shown[place] = [x for x in parts[place] if id(x) in wanted]
-        if sum(len(_block(lines, known)) for lines in shown) > room and not line.must:
-            shown[place] = before
-    return shown, len(every) - sum(map(len, shown))
+    turns = [(i, j) for i, lines in enumerate(parts) for j in range(len(lines))]
+    turns.sort(key=lambda at: _urgency(parts[at[0]][at[1]], *at))
+    shown: list[set[int]] = [set() for _ in parts]
+
+    def picked() -> list[list[Line]]:
+        return [[lines[j] for j in sorted(some)] for lines, some in zip(parts, shown, strict=True)]
+
+    for i, j in turns:
+        shown[i].add(j)
+        is_full = sum(len(_block(lines, known)) for lines in picked()) > room
+        if is_full and not parts[i][j].must:
+            shown[i].remove(j)
+    return picked(), len(turns) - sum(map(len, shown))
+
+
+def _urgency(line: Line, place: int, turn: int) -> tuple[bool, bool, int, int]:
+    """The lowest comes first."""
+    return turn > 0 and not line.must, line.record.reference, turn, place
 
 
 def _block(lines: Sequence[Line], known: Metrics) -> list[tuple[str, str, str, str]]:

@@ -144,8 +144,7 @@ def _best(held: Contest, told: Sequence[Record], found: Merged) -> str:
         is_only = not held.of_other_n and not held.other_protocols
         what = "was measured" if is_only else "can be compared with it"
         return f"{name} has {value}; no other system {what}."
-    gap = held.level[-1] if held.level else held.others[0]
-    size = gap_text(gap, known)
+    gap, size = held.rival, gap_text(held.rival, known)
     if held.level:
         level = listed([_name(one.record, told) for one in held.level])
         most = "" if len(held.level) == 1 else "at most "
@@ -182,11 +181,11 @@ def _of_whom(held: Contest) -> str:
 def _by_row(headline: Headline, found: Merged) -> Iterator[str]:
     """In how many rows of a table by class, edit or the like each system is best."""
     spec, metric = headline.spec, headline.contests[0].best.metric
-    rows: dict[str, list[Record]] = {}
-    for r in headline.records:
-        if spec.rows == ("setting",) and r.metric == metric:
-            rows.setdefault(r.setting, []).append(r)
-    held = [contest(row, found.known, found.uncertainty) for row in rows.values()]
+    if spec.rows != ("setting",):
+        return
+    ours = [r for r in headline.records if r.metric == metric]
+    rows = ([r for r in ours if r.setting == s] for s in dict.fromkeys(r.setting for r in ours))
+    held = (contest(row, found.known, found.uncertainty) for row in rows)
     contests = [one for one in held if one is not None]
     if len(contests) < 2:
         return
@@ -204,11 +203,8 @@ def _by_others(first: Contest, others: Sequence[Contest], found: Merged) -> Iter
     """Which of the other headline metrics have a different best system."""
     for held in others:
         if held.best.system != first.best.system and held.others:
-            value, label = (
-                with_error(held.best, found.known),
-                metric_label(held.best.metric, found.known),
-            )
-            yield f"By {label} it is {held.best.system} ({value})."
+            label = metric_label(held.best.metric, found.known)
+            yield f"By {label} it is {held.best.system} ({with_error(held.best, found.known)})."
 
 
 def carried(held: Contest, found: Merged) -> Iterator[str]:
@@ -217,7 +213,7 @@ def carried(held: Contest, found: Merged) -> Iterator[str]:
     """
     if not held.others:
         return
-    gap = held.level[-1] if held.level else held.others[0]
+    gap = held.rival
     sign = -1 if held.best.direction == HIGHER else 1
     base, new = found.uncertainty(held.best), found.uncertainty(gap.record)
     one = carried_by_one(sign * gap.behind, base, new)

@@ -222,6 +222,11 @@ class Contest:
         return [gap for gap in self.others if gap.within_noise]
 
     @property
+    def rival(self) -> Gap:
+        """Of the systems that cannot be distinguished from the best the last, else the next one."""
+        return self.level[-1] if self.level else self.others[0]
+
+    @property
     def systems(self) -> list[Record]:
         """The best system and the others."""
         return [self.best, *(gap.record for gap in self.others)]

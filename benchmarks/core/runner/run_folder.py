@@ -266,13 +266,14 @@ class RunFolder:
             write_samples(self.out / SAMPLES, self.rows, context.dataset)
             if self.times:
                 write_records(self.out / TIMES, self.times)
-            if not self.rows:
-                return
-            found, folder = merge([read_run(self.out, finished=False)]), self.out / TABLES
-            write_tables(found.tables_of(found.rows), folder, title, foot)
+            try:
+                found = merge([read_run(self.out, finished=False)])
+            except UserError:
+                return  # too large to be read, or without rows: the page says so at the end
+            write_tables(found.tables_of(found.rows), self.out / TABLES, title, foot)
             if self.times:
                 machine = {name: str(self.times[0].measured_by[name]) for name in MACHINE}
-                write_tables(found.tables_of(found.times)[1:], folder, title, machine)
+                write_tables(found.tables_of(found.times)[1:], self.out / TABLES, title, machine)
 
     def _write_run(self, ending: dict[str, Any] | None = None) -> None:
         """Write run.json: until the run has ended it says that it is not complete."""
