@@ -51,11 +51,6 @@ class Row(Record):
     failed: bool = field(default=False, compare=False)
 
 
-def uncertainty_of(record: Record) -> Uncertainty:
-    """What the uncertainty of a row is made of; unknown for a plain record."""
-    return record.uncertainty if isinstance(record, Row) else UNKNOWN
-
-
 def as_row(record: Record) -> Row:
     """A record as a row without further information."""
     return record if isinstance(record, Row) else Row(**vars(record))

@@ -246,6 +246,7 @@ BENCHMARK = Benchmark(
             columns=("system",),
             metrics=("images_per_second", "peak_memory"),
             panels=True,
+            plots=(),
             order=120,
         ),
     ),

@@ -246,6 +246,7 @@ BENCHMARK = Benchmark(
             metrics=("nn_inception", "nn_pixels", "nn_ratio_inception", "nn_ratio_pixels"),
             headline=("nn_ratio_inception", "nn_ratio_pixels"),
             headline_settings=("median",),
+            plots=(("nn_ratio_inception", "setting"), ("nn_ratio_pixels", "setting")),
             order=100,
         ),
     ),

@@ -156,6 +156,8 @@ BENCHMARK = Benchmark(
             settings=("", MEAN, WEIGHTED),
             headline=("auroc", "top1"),
             headline_settings=(MEAN, WEIGHTED),
+            plots=(),
+            aspects=(("attributes", "auroc", MEAN),),
             order=30,
         ),
         TableSpec(

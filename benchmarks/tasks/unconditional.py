@@ -266,6 +266,7 @@ BENCHMARK = Benchmark(
             rows=("system", "steps", "solver", "calls"),
             columns=("metric",),
             metrics=tuple(OVERLAPS),
+            plots=(),
             order=51,
         ),
     ),

@@ -5,105 +5,77 @@ averaged.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
 
-from reports.page.contest import first_metric, gap_between, gap_text
 from reports.page.plots.data import COLOURS, MARKERS, colour_of, numbers_of, point
+from reports.page.verdicts import gap_text
 from reports.page.view import Numbers, View
 from reports.records.comparable import is_floor
 from reports.records.record import LOWER, Record
-from reports.tables.contests import loss, of_headline, own_best
-from reports.tables.layout import at_largest_steps
+from reports.tables.contests import (
+    LEVEL,
+    at_largest_steps,
+    first_metric,
+    gap_between,
+    loss,
+    of_headline,
+    own_best,
+)
 from reports.tables.merging import Merged
 from reports.tables.numbers import error_text, heading, steps_text, value_text
 from reports.tables.run_record import contest_of
 
-
-@dataclass(frozen=True)
-class Number:
-    """A number of an aspect: its table, and its metric, or the first stand-in that was measured.
-
-    `settings` are patterns: of a system's settings that fit the first of them, the one at which the
-    table's headline takes it is shown, else the first.
-    `words` describe it better than its setting.
-    """
-
-    aspect: str
-    table: str
-    metric: str
-    settings: tuple[str, ...] = (".*",)
-    words: str = ""
-
-
-TABLE1, ROBUST, SMOOTH = "table1_reconstruction", "latent_robustness", "smoothness of the codes"
-UNEDITED = (".* 0", "reconstruction")  # edits of strength 0
-NUMBERS = (
-    Number("structure", TABLE1, "ssim"),
-    Number("structure", TABLE1, "ms_ssim"),
-    Number("structure", TABLE1, "psnr"),
-    Number("texture", TABLE1, "lpips"),
-    Number("texture", TABLE1, "rkid"),
-    Number("identity", "appendix_g_identity", "arcface", UNEDITED, "reconstruction"),
-    Number("attributes", "section5.3_probe", "auroc", ("mean",)),
-    Number(SMOOTH, "appendix_f_smoothness", "ppl", ("median",), "path length, median"),
-    Number(SMOOTH, "latent_interpolation", "ikid", ("slerp.*",), "halfway to another code"),
-    Number(SMOOTH, ROBUST, "lpips", ("noise 0.3", "noise .*")),
-    Number(SMOOTH, ROBUST, "lpips", ("4 bits", ".* bits")),
-)
-Records = Mapping[Number, Sequence[Record]]
+Rows = list[tuple[str, list[Record]]]  # an aspect, and a number of it of every system and reference
 
 
 def panels_of(found: Merged, numbers: Numbers) -> View:
     """A panel for each system that has one of the numbers, and the markers of the references."""
-    records = {number: _records(number, found) for number in NUMBERS}
-    every = [r for ours in records.values() for r in ours]
+    rows = list(_rows(found))
+    every = [r for _, ours in rows for r in ours]
     names = dict.fromkeys(_name(r) for r in every if r.reference)
     marks = {name: 1 + i % (MARKERS - 1) for i, name in enumerate(names)}
     systems = dict.fromkeys(r.system for r in every if not r.reference)
-    panels = [_panel(system, records, marks, found, numbers) for system in systems]
+    panels = [_panel(system, rows, marks, found, numbers) for system in systems]
     return {"panels": panels, "references": marks}
 
 
-def _records(number: Number, found: Merged) -> list[Record]:
-    """One record of each system and reference, and all of real images."""
-    measured = at_largest_steps(numbers_of(found, number.table))
-    metric = first_metric(found, measured, number.metric)
-    taken = _taken(number.table, measured, found)
-    ours = [r for r in measured if r.metric == metric]
-    ours.sort(key=lambda r: r.setting != taken.get(r.system))
-    chosen: dict[str, Record] = {}
-    for setting in number.settings:
-        for r in ours:
-            if re.fullmatch(setting, r.setting):
-                chosen.setdefault(r.system, r)
-    return [*chosen.values(), *filter(is_floor, ours)]
+def _rows(found: Merged) -> Iterator[tuple[str, list[Record]]]:
+    """For each aspect of a table, one record of each system and reference, and all of real images: at
+    the largest T, and of several settings at that of the table's headline, or the first.
 
-
-def _taken(table: str, records: Sequence[Record], found: Merged) -> dict[str, str]:
-    """The setting at which each system of a table is taken, by its headline."""
-    spec = next((spec for spec in found.specs if spec.source == table), None)
-    told = of_headline(spec, records, found.known) if spec else []
-    metric = first_metric(found, told, *(spec.headline if spec else ()))
-    return {r.system: r.setting for r in own_best(r for r in told if r.metric == metric)}
+    A pattern of settings has alternatives, of which a system is taken at the first that it has.
+    """
+    for spec in sorted(found.specs, key=lambda spec: spec.order):
+        measured = at_largest_steps(numbers_of(found, spec.source))
+        told = of_headline(spec, measured, found.known)
+        first = first_metric(told, spec.headline, found.known)
+        taken = {r.system: r.setting for r in own_best(r for r in told if r.metric == first)}
+        for aspect, wanted, settings in spec.aspects:
+            metric = first_metric(measured, [wanted], found.known)
+            ours = [r for r in measured if r.metric == metric]
+            ours.sort(key=lambda r: r.setting != taken.get(r.system))
+            chosen: dict[str, Record] = {}
+            for pattern in settings.split("|"):
+                for r in ours:
+                    if re.fullmatch(pattern, r.setting):
+                        chosen.setdefault(r.system, r)
+            yield aspect, [*chosen.values(), *filter(is_floor, ours)]
 
 
 def _panel(
-    system: str, records: Records, marks: Mapping[str, int], found: Merged, numbers: Numbers
+    system: str, rows: Rows, marks: Mapping[str, int], found: Merged, numbers: Numbers
 ) -> View:
-    aspects: dict[str, list[View]] = {number.aspect: [] for number in records}
-    for number, ours in records.items():
-        aspects[number.aspect] += [
-            _row(number, r, ours, marks, found) | {"number": numbers.setdefault(r, len(numbers))}
+    aspects: dict[str, list[View]] = {aspect: [] for aspect, _ in rows}
+    for aspect, ours in rows:
+        aspects[aspect] += [
+            _row(r, ours, marks, found) | {"number": numbers.setdefault(r, len(numbers))}
             for r in ours
             if r.system == system
         ]
     return {"system": system, "colour": colour_of(found, system) % COLOURS, "aspects": aspects}
 
 
-def _row(
-    number: Number, record: Record, ours: Sequence[Record], marks: Mapping[str, int], found: Merged
-) -> View:
+def _row(record: Record, ours: Sequence[Record], marks: Mapping[str, int], found: Merged) -> View:
     """A number on its axis, with the others that were measured like it.
 
     Positions are in per cent of the axis: of the ends of its interval and its value, and of each
@@ -121,7 +93,7 @@ def _row(
     return {
         "table": record.table,
         "label": heading(record.metric, [record], found.known),
-        "words": ", ".join(filter(None, (number.words or record.setting, steps_text(record)))),
+        "words": ", ".join(filter(None, (record.setting, steps_text(record)))),
         "value": value_text(record, found.known),
         "error": error_text(record, found.known),
         "at": [at(own.low), at(own.y), at(own.high)],
@@ -147,10 +119,10 @@ def _against(record: Record, others: Sequence[Record], found: Merged) -> str:
     if not others:
         return ""
     rival = min([r for r in others if r.reference] or others, key=loss)
-    gap = gap_between(rival, record, found)
-    size = gap_text(replace(gap, behind=abs(gap.behind)), found)
+    gap = gap_between(rival, record, found.uncertainty)
     side = "behind" if gap.behind > 0 else "ahead of"
-    return f"{size} {side} {_name(rival)}{', within noise' if gap.within_noise else ''}"
+    noise = f", {LEVEL}" if gap.within_noise else ""
+    return f"{gap_text(gap, found.known)} {side} {_name(rival)}{noise}"
 
 
 def _name(record: Record) -> str:

@@ -16,39 +16,16 @@ const chosenGroup = () => data.groups[byId("group").value];
 const chosenContest = () => chosenGroup().contests[byId("metric").value];
 
 // ---------------------------------------------------------------------------------------------
-// Differences. `pairs` has [standard error, noise, paired] of rivals j < i at i (i - 1) / 2 + j.
+// Differences. Rivals come best first; `pairs` has [size, size with error, how sure] of rivals j < i at i (i - 1) / 2 + j.
 
 const value = (rival) => rival.at[1];
-const isBetter = (contest, a, b) => (contest.higher ? value(a) > value(b) : value(a) < value(b));
+const competing = (contest) => contest.rivals.filter((rival) => !rival.reference);
 
-function pairOf(contest, a, b) {
-  const [j, i] = [contest.rivals.indexOf(a), contest.rivals.indexOf(b)].sort((x, y) => x - y);
-  return contest.pairs[(i * (i - 1)) / 2 + j];
+function difference({ rivals, pairs }, a, b) {
+  const [j, i] = [rivals.indexOf(a), rivals.indexOf(b)].sort((x, y) => x - y);
+  const [size, text, word] = pairs[(i * (i - 1)) / 2 + j];
+  return { size, text, word, ahead: size ? rivals[j] : null };
 }
-
-// A difference and its error, both to the second digit of the error.
-function withError(size, error) {
-  if (!error) return `${Number(size.toPrecision(4))}`;
-  const place = Math.floor(Math.log10(error));
-  if (place > -5) return [size, error].map((number) => number.toFixed(Math.max(1 - place, 0))).join(" ± ");
-  const digits = size ? Math.max(Math.floor(Math.log10(size)) - place + 1, 0) : 0;
-  return `${size.toExponential(digits)} ± ${error.toExponential(1)}`;
-}
-
-function difference(contest, a, b) {
-  const size = Math.abs(value(a) - value(b)), pair = pairOf(contest, a, b);
-  if (!pair) return { size, text: withError(size), word: "error unknown" };
-  const [stderr, noise, paired] = pair;
-  const word = `${paired ? "paired" : "unpaired"}, ${size > noise ? "beyond" : "within"} noise`;
-  return { size, text: withError(size, stderr), word };
-}
-
-function ranked(contest) {
-  const better = (a, b) => (isBetter(contest, a, b) ? -1 : isBetter(contest, b, a));
-  return [...contest.rivals].sort(better);
-}
-
-const competing = (contest) => ranked(contest).filter((rival) => !rival.reference);
 
 // ---------------------------------------------------------------------------------------------
 // Tables made here
@@ -95,13 +72,13 @@ function barCell(rival, low, high) {
 }
 
 function rank() {
-  const contest = chosenContest(), order = ranked(contest), best = competing(contest)[0] ?? order[0];
+  const contest = chosenContest(), order = contest.rivals, best = competing(contest)[0] ?? order[0];
   const low = Math.min(...order.map((rival) => rival.at[0])), high = Math.max(...order.map((rival) => rival.at[2]));
   const traded = data.traded.flatMap((_, i) => (order.some((rival) => rival.traded[i] !== null) ? [i] : []));
   let place = 0;
   const rows = order.map((rival) => {
     const behind = rival === best ? { text: "", word: "best" } : difference(contest, best, rival);
-    const side = isBetter(contest, rival, best) ? "better by " : "";
+    const side = behind.ahead === rival ? "better by " : "";
     const entry = rival.entry ? element("a", { href: `#e-${rival.entry}` }, rival.entry) : "";
     place += !rival.reference;
     return element(
@@ -179,11 +156,10 @@ function compareTwo() {
   for (const contest of chosenGroup().contests) {
     const [a, b] = names.map((name) => competing(contest).find((rival) => rival.system === name));
     if (!a || !b || a === b) continue;
-    const { size, text, word } = difference(contest, a, b);
-    const ahead = isBetter(contest, a, b) ? a.system : isBetter(contest, b, a) ? b.system : "neither";
+    const { size, text, word, ahead } = difference(contest, a, b);
     rows.push(element(
       "tr", {}, element("th", { scope: "row" }, contest.name), textCell(contest.table), valueCell(a), valueCell(b),
-      numberCell(size, text), textCell(ahead), textCell(word),
+      numberCell(size, text), textCell(ahead?.system ?? "neither"), textCell(word),
     ));
   }
   fill(byId("compare"), [["metric"], ["table"], [names[0], 1], [names[1], 1], ["difference", 1], ["ahead"], ["how sure"]], rows);

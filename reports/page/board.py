@@ -1,8 +1,8 @@
 """The board: one page of many entries, by data and protocol.
 
 Runs that measured everything alike share a group, so that no column has unlike protocols; the paper's
-own numbers are the last group. Within a group each metric is ranked, with the error of each pair's
-difference on the images that both share. The page's script (board.js) chooses, ranks and draws.
+own numbers are the last group. Within a group each metric is ranked, with each pair's difference and
+whether it is beyond noise. The page's script (board.js) only chooses what is shown, and draws it.
 """
 
 import os
@@ -12,24 +12,27 @@ from operator import attrgetter
 from pathlib import Path
 from urllib.parse import quote
 
-from reports.page.head import facts_of, title
+from reports.page.head import facts_of
 from reports.page.html import embedded, filled, source
 from reports.page.plots.data import COLOURS, colour_of, is_drawable, point
+from reports.page.verdicts import gap_text, how, how_sure
 from reports.page.view import Numbers, View, details, protocol_rows, table_view
 from reports.records.entries import Entry
 from reports.records.metrics import METRICS, comparable_n, with_stand_ins
 from reports.records.published import published_records
-from reports.records.record import HIGHER, Record, record_key
+from reports.records.record import Record, record_key
 from reports.records.run_folder import INFLUENCES, RECORDS, RUN, SAMPLES, Run
-from reports.records.uncertainty import Uncertainty, error_between, paired
-from reports.tables.contests import TWO_SIDED
-from reports.tables.layout import choose, contests, field_text
+from reports.tables.contests import choose, gap_between, loss
+from reports.tables.layout import contests, field_text
+from reports.tables.make_files import heading as tables_heading
 from reports.tables.merging import Merged, merge
-from reports.tables.numbers import error_text, heading, steps_text, value_text
+from reports.tables.numbers import error_text, heading, metric_label, steps_text, value_text
 from reports.tables.run_record import RunRecord, contest_of
 
-# What an entry trades for its quality: metrics of its codes, and their headings.
-TRADED = {"latent_dim": "numbers in the code", "bits_per_pixel": "bits per pixel"}
+TRADED = (
+    "latent_dim",
+    "bits_per_pixel",
+)  # metrics of its code that an entry trades for its quality
 CALLS = "network calls per image"
 Sizes = dict[str, dict[tuple[str, str], float]]  # by metric, then by system and setting
 FILES = (RECORDS, SAMPLES, INFLUENCES, RUN)
@@ -47,7 +50,7 @@ def render(entries: Sequence[Entry], beside: Path) -> str:
     data = {
         "numbers": [details(number, known) | again.get(number, {}) for number in numbers],
         "groups": ranked,
-        "traded": [*TRADED.values(), CALLS],
+        "traded": [*map(metric_label, TRADED), CALLS],
     }
     protocols = {key: fields for found in groups for key, fields in found.protocols.items()}
     used = dict.fromkeys(r.protocol for r in numbers if r.protocol in protocols)
@@ -109,7 +112,7 @@ def _group(index: int, found: Merged, numbers: Numbers) -> View:
     names = [run.label for run in found.sources if run.label]
     return {
         "id": f"g{index}",
-        "title": title(found) if names else "As published: Preechakul et al. 2022",
+        "title": tables_heading(found)[0] if names else "As published: Preechakul et al. 2022",
         "entries": names,
         "remarks": found.remarks,
         "tables": [table_view(table, numbers, f"g{index}") for table in found.tables[1:]],
@@ -160,15 +163,14 @@ def _contests(found: Merged, numbers: Numbers) -> Iterator[View]:
 
 
 def _contest(everyone: Sequence[Record], traded: Sizes, found: Merged, numbers: Numbers) -> View:
-    """Who competes, in reading order, and the errors of all their differences."""
-    known = [(r, found.uncertainty(r)) for r in everyone]
+    """Who competes, the best first, and the differences of all pairs in words."""
+    ordered = sorted(everyone, key=loss)
     return {
-        "higher": everyone[0].direction == HIGHER,
         "rivals": [
             _rival(r, label, traded, found) | {"number": numbers.setdefault(r, len(numbers))}
-            for r, label in zip(everyone, _labels(everyone), strict=True)
+            for r, label in zip(ordered, _labels(ordered), strict=True)
         ],
-        "pairs": [_pair(a, b) for i, b in enumerate(known) for a in known[:i]],
+        "pairs": [_pair(a, b, found) for i, b in enumerate(ordered) for a in ordered[:i]],
     }
 
 
@@ -205,10 +207,8 @@ def _references(rivals: Sequence[Record], chosen: Sequence[Record], found: Merge
 
 
 def _labels(records: Sequence[Record]) -> list[str]:
-    """Each record's system, with its setting and T if those differ."""
-    settings, steps = (len({getattr(r, f) for r in records}) > 1 for f in ("setting", "steps"))
-    parts = [(r.system, r.setting * settings, steps_text(r) * steps) for r in records]
-    return [", ".join(filter(None, part)) for part in parts]
+    """Each record's system, with what tells the records apart."""
+    return [", ".join(filter(None, (r.system, how(r, records)))) for r in records]
 
 
 def _rival(record: Record, label: str, traded: Sizes, found: Merged) -> View:
@@ -240,15 +240,7 @@ def _of_code(record: Record, sizes: Mapping[tuple[str, str], float]) -> float | 
     return sizes.get((record.system, record.setting), own.pop() if len(own) == 1 else None)
 
 
-def _pair(
-    first: tuple[Record, Uncertainty], second: tuple[Record, Uncertainty]
-) -> list[float] | None:
-    """The standard error of a difference, the noise up to which it may be chance, and whether it is
-    paired (1 or 0); None if unknown.
-    """
-    (a, theirs), (b, ours) = first, second
-    error = error_between(a, b, theirs, ours)
-    if error is None:
-        return None
-    noise = error.quantile(TWO_SIDED)
-    return [float(f"{error.stderr:.3g}"), float(f"{noise:.3g}"), int(paired(theirs, ours))]
+def _pair(better: Record, other: Record, found: Merged) -> list[float | str]:
+    """A difference: its size, the size with its error, and how sure it is."""
+    gap = gap_between(better, other, found.uncertainty)
+    return [float(f"{gap.behind:.6g}"), gap_text(gap, found.known), how_sure(gap)]

@@ -1,14 +1,15 @@
 """The head of the page: what was measured, on which data, and warnings."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from reports.page.contest import counted, listed
+from reports.page.verdicts import counted, listed
 from reports.records.headline import SMOKE
 from reports.records.reading import part_of, short
 from reports.records.run_folder import Run
+from reports.tables.make_files import each, profile_of
 from reports.tables.merging import Merged
 from reports.tables.numbers import duration
 
@@ -16,27 +17,14 @@ MOST_NOTES = 4
 MEANINGLESS = "The profile {} only shows that everything runs: its numbers mean nothing{}."
 
 
-def facts(found: Merged) -> tuple[tuple[str, str], ...]:
+def facts(found: Merged) -> dict[str, str]:
     """What was measured, by name: for several runs what they share, and what differs."""
-    rows = [dict(facts_of(folder)) for folder in found.folders]
-    names = dict.fromkeys(name for row in rows for name in row)
-    systems = _systems(found)
-    shared = tuple((name, _shared(name, rows, found.folders)) for name in names)
-    return (("Systems", ", ".join(map(_text, systems)) or "none"), *shared)
+    shared = {name: _shared(found, name) for name, _ in facts_of(found.sources[0])}
+    return {"Systems": ", ".join(map(_text, _systems(found))) or "none"} | shared
 
 
-def _shared(name: str, rows: Sequence[Mapping[str, str]], folders: Sequence[Run]) -> str:
-    texts = [row.get(name, "not said") for row in rows]
-    if len(set(texts)) == 1:
-        return texts[0]
-    return "; ".join(f"{folder.label}: {text}" for folder, text in zip(folders, texts, strict=True))
-
-
-def title(found: Merged) -> str:
-    """`portraits, profile quick`, for the window's title and the head."""
-    data = dict.fromkeys(r.dataset for r in found.records if r.dataset)
-    profiles = dict.fromkeys(_profile(folder.notes) for folder in found.folders)
-    return f"{', '.join(data) or 'no data'}, profile {', '.join(profiles)}"
+def _shared(found: Merged, name: str) -> str:
+    return each(found, lambda run: dict(facts_of(run))[name])
 
 
 def lede(found: Merged) -> str:
@@ -59,7 +47,7 @@ def facts_of(folder: Run) -> Iterator[tuple[str, str]]:
     notes = folder.notes
     settings = part_of(notes, "settings")
     yield "Data", _text(settings.get("data"))
-    yield "Profile", _profile(notes)
+    yield "Profile", profile_of(folder) or "not said"
     yield "Seed", _text(settings.get("seed"))
     yield "Precision", _text(notes.get("precision"))
     yield "Measured", _when(notes)
@@ -67,15 +55,6 @@ def facts_of(folder: Run) -> Iterator[tuple[str, str]]:
     yield "Version", _text(part_of(notes, "versions").get("diffae-bench"))
     yield "Commit", _commit(notes)
     yield "Command", _command(notes)
-
-
-def _profile(notes: Mapping[str, Any]) -> str:
-    profile = part_of(part_of(notes, "settings"), "profile")
-    name = _text(profile.get("name"))
-    changed = profile.get("changed")
-    more = [f"{len(changed)} settings changed"] if isinstance(changed, list) and changed else []
-    more += [f"limit {profile['limit']}"] if profile.get("limit") else []
-    return f"{name} ({', '.join(more)})" if more else name
 
 
 def _when(notes: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from reports.page import aspects, head, view
 from reports.page.pictures import pictures_of
+from reports.tables.make_files import heading
 from reports.tables.merging import Merged
 
 HERE = Path(__file__).parent
@@ -33,9 +34,9 @@ def render(found: Merged, beside: Path) -> str:
     return filled(
         "page.html.j2",
         source("page.js"),
-        title=head.title(found),
+        title=heading(found)[0],
         lede=head.lede(found),
-        facts=head.facts(found),
+        facts=head.facts(found).items(),
         warnings=head.warnings(found),
         failures=head.failures(found),
         overview=overview,

@@ -9,6 +9,7 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
 
 from PIL import Image
@@ -41,22 +42,21 @@ class ImageView:
 
 @dataclass(frozen=True)
 class FigureView:
-    """A sheet: `rows` of images with `heads` of rows and `columns`, each empty if there are none."""
+    """A sheet, and its `images` by row as far as they are shown."""
 
     id: str
-    benchmark: str
-    title: str
-    caption: str
-    columns: tuple[str, ...]
-    heads: tuple[str, ...]
-    rows: tuple[tuple[ImageView, ...], ...]
-    count: int
+    sheet: ReadSheet
+    images: tuple[tuple[ImageView, ...], ...]
     remark: str
     open: bool = False
 
     @property
+    def benchmark(self) -> str:
+        return str(self.sheet.about.get("benchmark", ""))
+
+    @property
     def size(self) -> int:
-        return sum(len(image.src) for row in self.rows for image in row)
+        return sum(len(image.src) for row in self.images for image in row)
 
 
 def pictures_of(found: Merged) -> tuple[list[FigureView], list[str]]:
@@ -78,7 +78,7 @@ def pictures_of(found: Merged) -> tuple[list[FigureView], list[str]]:
             counts[figure.benchmark] += 1
             kept.append(replace(figure, open=counts[figure.benchmark] <= OPEN))
         else:
-            left_out.append(f"{name} ({figure.title}): no room on a page of 10 MB")
+            left_out.append(f"{name} ({figure.sheet.title}): no room on a page of 10 MB")
     return kept, left_out
 
 
@@ -90,15 +90,15 @@ def strip_of(figures: Sequence[FigureView], whole: bool) -> dict[str, Any] | Non
     """
     if not figures:
         return None
-    figure = figures[0]
-    places = list(range(len(figure.rows)))
-    if not figure.heads:
+    figure, heads = figures[0], figures[0].sheet.rows
+    places = list(range(len(figure.images)))
+    if not heads:
         places = places[:1]
     elif not whole:
         places = sorted({places[0], places[-1]})
-    heads = [figure.heads[place] for place in places if figure.heads]
-    caption = figure.title + (f"; from top to bottom: {', '.join(heads)}" if heads else "")
-    return {"rows": [figure.rows[place] for place in places], "caption": caption}
+    told = [heads[place] for place in places if heads]
+    caption = figure.sheet.title + (f"; from top to bottom: {', '.join(told)}" if told else "")
+    return {"rows": [figure.images[place] for place in places], "caption": caption}
 
 
 def _sheets(folders: Sequence[Run]) -> tuple[list[tuple[ReadSheet, str]], list[str]]:
@@ -136,26 +136,15 @@ def _ordered(sheets: Iterable[tuple[ReadSheet, str]], found: Merged) -> list[tup
 
 
 def _figure(id: str, sheet: ReadSheet, side: int) -> FigureView:
-    rows, cells = [], 0
-    for row, length in enumerate(sheet.lengths):
-        if cells + length > MOST_CELLS:
-            break
-        rows.append(tuple(_image(sheet, row, column, side) for column in range(length)))
-        cells += length
+    shown = [k for k, total in enumerate(accumulate(sheet.lengths)) if total <= MOST_CELLS]
+    rows = [
+        tuple(_image(sheet, row, column, side) for column in range(sheet.lengths[row]))
+        for row in shown
+    ]
     remarks = _remarks(sheet, side)
     if len(rows) < len(sheet.lengths):
         remarks.append(f"the first {len(rows)} of {len(sheet.lengths)} rows")
-    return FigureView(
-        id,
-        str(sheet.about.get("benchmark", "")),
-        sheet.title,
-        sheet.caption,
-        sheet.columns,
-        sheet.rows,
-        tuple(rows),
-        cells,
-        "; ".join(remarks),
-    )
+    return FigureView(id, sheet, tuple(rows), "; ".join(remarks))
 
 
 def _remarks(sheet: ReadSheet, side: int) -> list[str]:

@@ -11,37 +11,29 @@ numbers of a benchmark have in common is said once. There are at most LINES of t
 the best systems and the references that are better than a system take more.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from textwrap import wrap
 
 from tabulate import tabulate
 
-from reports.page.contest import (
-    Contest,
-    counted,
-    gap_between,
-    headline_contests,
-    headlined,
-    surpassed,
-    with_error,
-)
 from reports.page.head import said_of_profiles
+from reports.page.verdicts import against, counted, gap_text, how, with_error
 from reports.records.comparable import is_floor
+from reports.records.metrics import Metrics
 from reports.records.reading import short
 from reports.records.record import Record
-from reports.records.specs import TableSpec
-from reports.tables.contests import first_metric, is_measured
+from reports.tables.contests import LEVEL, Contest, Headline, first_metric, is_measured
 from reports.tables.merging import Merged
-from reports.tables.numbers import heading, number_text, steps_text
+from reports.tables.numbers import heading
 
 LINES, WIDTH = 36, 100  # of a terminal
 FILES = 4  # of these, for the locations of files and the count of numbers left out
 WHAT, SYSTEM = 24, 24  # columns of a benchmark and of a name, which are wrapped there
 LONGEST_NAME = 3 * SYSTEM
 JOIN = "\N{NO-BREAK SPACE}"  # where a line must not break
-BEST, OF_SYSTEMS, NOISE, SCALE = "best", "best system", "within noise", "reference"
+BEST, OF_SYSTEMS, SCALE = "best", "best system", "reference"
 ALONE, OF_THIS_N = "the only system", "the only one of this n"
 
 
@@ -56,118 +48,89 @@ class Line:
 
 def summary(found: Merged) -> list[str]:
     """The lines of the summary, without the locations of the files."""
-    every = (_lines(spec, records, found) for spec, records in headlined(found))
-    parts = [lines for lines in every if lines]
+    parts = [lines for h in found.headlines if (lines := _lines(h, found.known))]
     absent, about = _not_measured(found), said_of_profiles(found)
-    shown, hidden = _fitted(parts, LINES - FILES - len(absent) - len(about), found)
-    rows = [row for lines in shown for row in _block(lines, found)]
+    shown, hidden = _fitted(parts, LINES - FILES - len(absent) - len(about), found.known)
+    rows = [row for lines in shown for row in _block(lines, found.known)]
     text = tabulate(rows, tablefmt="plain", disable_numparse=True).splitlines() if rows else []
     said = [f"and {hidden} more, in the tables"] if hidden else []
     return [line.rstrip()[:WIDTH] for line in [*about, *text, *said, *absent]]
 
 
-def _lines(spec: TableSpec, records: Sequence[Record], found: Merged) -> list[Line]:
+def _lines(headline: Headline, known: Metrics) -> list[Line]:
     """The headline of one benchmark: one line per system, then one per reference."""
-    rivals, held = headline_contests(spec, records, found)
-    if not held:
-        metric = first_metric(rivals, spec.headline, found.known)
-        return [Line(r, SCALE * r.reference) for r in rivals if r.metric == metric]
-    first = held[0]
-    scale = sorted(first.scale, key=lambda r: (not first.beats_one(r), not is_floor(r)))
-    return [*_ranked(first, found), *(_of_reference(r, first, found) for r in scale)]
+    if headline.contests:
+        return list(_ranked(headline.contests[0], known))
+    metric = first_metric(headline.told, headline.spec.headline, known)
+    return [Line(r, SCALE * r.reference) for r in headline.told if r.metric == metric]
 
 
-def _of_reference(reference: Record, held: Contest, found: Merged) -> Line:
-    """A reference, and of how many systems it is better, beyond noise."""
-    worse, every = len(surpassed(reference, held, found)), len(held.systems)
-    words = [SCALE]
-    if gap_between(held.best, reference, found).within_noise:
-        words.append(NOISE)
-    elif worse:
-        words.append("better" if held.is_behind(reference) else f"better than {worse} of {every}")
-    return Line(reference, ", ".join(words), held.beats_one(reference))
-
-
-def _ranked(held: Contest, found: Merged) -> list[Line]:
-    """Systems with the best first.
-
-    Those whose difference to it may be chance are marked as within noise.
+def _ranked(held: Contest, known: Metrics) -> Iterator[Line]:
+    """Systems with the best first; those whose difference to it may be chance are within noise.
+    Then references, those first that are better than a system.
     """
-    word = OF_SYSTEMS if any(map(held.is_behind, held.scale)) else BEST
-    word = f"{word}, {NOISE}" if held.level else word
+    word = OF_SYSTEMS if any(held.best in r.worse for r in held.scale) else BEST
+    word = f"{word}, {LEVEL}" if held.level else word
     if not held.others:
         word = OF_THIS_N if held.of_other_n else ALONE
-    lines = [Line(held.best, word, must=True)]
+    yield Line(held.best, word, must=True)
     for gap in held.others:
-        text = number_text(gap.behind, gap.record.metric, found.known)
-        lines.append(Line(gap.record, f"{text} behind{f', {NOISE}' if gap.within_noise else ''}"))
-    lines += [Line(r, f"not compared: n = {r.n:,}") for r in held.of_other_n]
-    return lines
+        noise = f", {LEVEL}" if gap.within_noise else ""
+        yield Line(gap.record, f"{gap_text(gap, known, error=False)} behind{noise}")
+    yield from (Line(r, f"not compared: n = {r.n:,}") for r in held.of_other_n)
+    for r in sorted(held.scale, key=lambda r: (not r.worse, not is_floor(r.record))):
+        words = ", ".join(filter(None, (SCALE, against(r, held))))
+        yield Line(r.record, words, must=bool(r.worse))
 
 
 def _fitted(
-    parts: Sequence[Sequence[Line]], room: int, found: Merged
+    parts: Sequence[Sequence[Line]], room: int, known: Metrics
 ) -> tuple[list[list[Line]], int]:
     """As many lines as fit, and the number left out: those that must be shown, the other systems in
     turns, then references.
     """
-    turns = ((place, turn) for place, lines in enumerate(parts) for turn in range(len(lines)))
-    chosen: list[set[int]] = [set() for _ in parts]
-    for place, turn in sorted(turns, key=lambda at: (_urgency(parts[at[0]], at[1]), at)):
-        chosen[place].add(turn)
-        is_full = sum(len(_block(lines, found)) for lines in _picked(parts, chosen)) > room
-        if is_full and not parts[place][turn].must:
-            chosen[place].remove(turn)
-    return _picked(parts, chosen), sum(map(len, parts)) - sum(map(len, chosen))
+    turns = [(i, j) for i, lines in enumerate(parts) for j in range(len(lines))]
+    turns.sort(key=lambda at: _urgency(parts[at[0]][at[1]], *at))
+    shown: list[set[int]] = [set() for _ in parts]
+
+    def picked() -> list[list[Line]]:
+        return [[lines[j] for j in sorted(some)] for lines, some in zip(parts, shown, strict=True)]
+
+    for i, j in turns:
+        shown[i].add(j)
+        is_full = sum(len(_block(lines, known)) for lines in picked()) > room
+        if is_full and not parts[i][j].must:
+            shown[i].remove(j)
+    return picked(), len(turns) - sum(map(len, shown))
 
 
-def _urgency(lines: Sequence[Line], turn: int) -> int:
-    """The priority of a line; 0 comes first."""
-    if lines[turn].must or not turn:
-        return 0
-    return len(lines) if lines[turn].judgement.startswith(SCALE) else turn
+def _urgency(line: Line, place: int, turn: int) -> tuple[bool, bool, int, int]:
+    """The lowest comes first."""
+    return turn > 0 and not line.must, line.record.reference, turn, place
 
 
-def _picked(parts: Sequence[Sequence[Line]], chosen: Sequence[set[int]]) -> list[list[Line]]:
-    return [[lines[i] for i in sorted(some)] for lines, some in zip(parts, chosen, strict=True)]
-
-
-def _block(lines: Sequence[Line], found: Merged) -> list[tuple[str, str, str, str]]:
-    """The lines of a benchmark: its name and metric at the left, the systems beside them."""
+def _block(lines: Sequence[Line], known: Metrics) -> list[tuple[str, str, str, str]]:
+    """The lines of a benchmark: its name, metric, and the setting, T and n that all lines share at
+    the left, the systems beside them.
+    """
     if not lines:
         return []
-    what = f"{lines[0].record.benchmark}: {_what(lines, found)}"
+    records = [line.record for line in lines]
+    settings, steps = {r.setting for r in records}, {r.steps for r in records} - {None}
+    parts = [heading(records[0].metric, records, known)]
+    parts += [setting for setting in settings if len(settings) == 1]
+    parts += [f"T = {t}" for t in steps if len(steps) == 1]
+    what = f"{records[0].benchmark}: {', '.join(filter(None, [*parts, counted(records)]))}"
     for together in (" = ", " ↓", " ↑"):
         what = what.replace(together, together.replace(" ", JOIN))
     left = [part.replace(JOIN, " ") for part in wrap(what, WHAT)]
     right: list[tuple[str, str, str]] = []
     for line in lines:
-        name, *rest = wrap(short(_who(line.record, lines), LONGEST_NAME), SYSTEM) or [""]
-        right.append((name, with_error(line.record, found).strip(), line.judgement))
+        who = ", ".join(filter(None, [line.record.system, how(line.record, records)]))
+        name, *rest = wrap(short(who, LONGEST_NAME), SYSTEM) or [""]
+        right.append((name, with_error(line.record, known).strip(), line.judgement))
         right += [(more, "", "") for more in rest]
     return [(a or "", *(b or ("", "", ""))) for a, b in zip_longest(left, right)]
-
-
-def _what(lines: Sequence[Line], found: Merged) -> str:
-    """The metric, and the setting, T and n that all lines share."""
-    records = [line.record for line in lines]
-    parts = [heading(records[0].metric, records, found.known)]
-    settings, steps = {r.setting for r in records}, _steps(records)
-    parts += [setting for setting in settings if len(settings) == 1]
-    parts += [f"T = {t}" for t in steps if len(steps) == 1]
-    return ", ".join(filter(None, [*parts, counted(records)]))
-
-
-def _who(record: Record, lines: Sequence[Line]) -> str:
-    """The system, with what distinguishes its lines."""
-    records = [line.record for line in lines]
-    setting = record.setting if len({r.setting for r in records}) > 1 else ""
-    steps = steps_text(record) if len(_steps(records)) > 1 else ""
-    return ", ".join(filter(None, [record.system, setting, steps]))
-
-
-def _steps(records: Sequence[Record]) -> set[int]:
-    return {r.steps for r in records if r.steps is not None}
 
 
 def _not_measured(found: Merged) -> list[str]:

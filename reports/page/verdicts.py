@@ -1,56 +1,44 @@
-"""The result of each benchmark in a sentence or two.
+"""What `reports.tables.contests` decides, in words: for the page, the board and the terminal.
 
-    DiffAE reconstructs best: SSIM 0.9912 ± 0.0003. DDIM follows with 0.9480, 0.0432 ± 0.0021 behind.
+    DiffAE is best: SSIM 0.9912 ± 0.0003 (n = 300). DDIM follows with 0.9480, 0.0432 ± 0.0021 behind.
 
-The sentence names the best system by the headline of the benchmark's first table, whether the lead
-may be chance (from the difference on the images that both share), and what could not be measured.
+One template serves every benchmark: the best system by the headline of its first table, whether the
+lead may be chance, the references, and what could not be measured.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
 from diffae.system.errors import UserError
-from reports.page.contest import (
-    ALONE,
-    BEHIND,
-    CLEAR,
+from reports.records.comparable import is_floor
+from reports.records.metrics import Metrics
+from reports.records.reading import short
+from reports.records.record import HIGHER, NEITHER, Record
+from reports.records.uncertainty import carried_by_one
+from reports.tables.contests import (
     LEVEL,
-    MOST_REFERENCES,
-    NOTHING,
     SAID,
     Contest,
-    apart,
-    counted,
-    for_reference,
-    gap_text,
-    headline_contests,
-    headlined,
-    how,
-    is_surpassed,
-    listed,
-    of_whom,
-    with_error,
+    Gap,
+    Headline,
+    Reference,
+    contest,
+    first_metric,
+    is_measured,
 )
-from reports.page.described import DESCRIBED
-from reports.records.reading import short
-from reports.records.record import HIGHER, Record
-from reports.records.specs import TableSpec
-from reports.records.uncertainty import carried_by_one
-from reports.tables.contests import is_measured
 from reports.tables.merging import Merged
-from reports.tables.numbers import metric_label, value_text
-from reports.tables.run_record import contest_of
+from reports.tables.numbers import (
+    error_text,
+    metric_label,
+    number_text,
+    steps_text,
+    to_error,
+    value_text,
+)
 
-# The verb for the best of a table.
-WORDS = {
-    "table1_reconstruction": "reconstructs best",
-    "section5.3_probe": "has the codes that tell most of the attributes",
-    "appendix_f_smoothness": "interpolates most smoothly",
-    "table4_unconditional_fid": "draws the samples that are nearest to the data",
-    "figure6_denoising": "predicts the image best",
-    "table3_fewshot_fid": "draws the classes best",
-}
+MOST_REFERENCES, MOST_NAMES = 3, 4  # in a sentence
 
 
 @dataclass(frozen=True)
@@ -64,105 +52,181 @@ class Verdict:
 
 def verdicts(found: Merged) -> list[Verdict]:
     """One for each benchmark, in the order of the tables."""
-    said: dict[str, Verdict] = {}
-    for spec, records in headlined(found):
-        own, measured = DESCRIBED.get(spec.source), list(filter(is_measured, records))
-        kind, text = own(measured, found) if own else _of_headline(spec, measured, found)
-        benchmark = records[0].benchmark
-        said[benchmark] = Verdict(benchmark, kind, " ".join([text, *_left_out(records)]))
+    said = {h.benchmark: Verdict(h.benchmark, h.kind, _text(h, found)) for h in found.headlines}
     for record in found.records:
         plain = Verdict(record.benchmark, SAID, "Its numbers are in the tables.")
         said.setdefault(record.benchmark, plain)
     return list(said.values())
 
 
-def _left_out(records: Sequence[Record]) -> list[str]:
-    """The systems without any measurement; the tables' notes say why."""
-    measured = {record.system for record in records if is_measured(record)}
-    absent = dict.fromkeys(r.system for r in records if r.system not in measured)
-    return [f"Not measured: {listed(list(absent))}."] if absent else []
+def _text(headline: Headline, found: Merged) -> str:
+    if headline.contests:
+        first, *others = headline.contests
+        parts = [_best(first, headline.told, found), *_by_row(headline, found)]
+        parts += [*carried(first, found), *_by_others(first, others, found)]
+        parts += [*_beside(headline, first, found), *_not_compared(first, found)]
+        parts += _for_reference(first, found)
+    else:
+        parts = list(_listing(headline, found))
+    if headline.absent:
+        parts.append(f"Not measured: {listed(headline.absent)}.")
+    return " ".join(parts)
 
 
 # ----------------------------------------------------------------------------------------------
-# A contest
+# Words
 
 
-def _of_headline(spec: TableSpec, records: list[Record], found: Merged) -> tuple[str, str]:
-    rivals, held = headline_contests(spec, records, found)
-    if not held:
-        return _scale_only(rivals, found)
-    first, *others = held
-    settings = {r.setting for r in rivals}
-    at = f" ({settings.pop()})" if len(settings) == 1 and settings != {""} else ""
-    kind, text = _sentence(WORDS.get(spec.source, "is best"), first, rivals, found, at)
-    if is_surpassed(first, found):
-        kind = BEHIND
-    more = [*carried(first, found), *_by_others(first, others, found), *apart(rivals, first, found)]
-    return kind, " ".join([text, *more, *for_reference(first, found)])
+def with_error(record: Record, known: Metrics) -> str:
+    return value_text(record, known) + error_text(record, known)
 
 
-def _sentence(
-    words: str, held: Contest, rivals: Sequence[Record], found: Merged, at: str
-) -> tuple[str, str]:
+def gap_text(gap: Gap, known: Metrics, error: bool = True) -> str:
+    """`0.0123 ± 0.0011`: the size of a difference, with its error if known."""
+    size = abs(gap.behind)
+    if not gap.stderr:
+        return number_text(size, gap.record.metric, known)
+    return to_error(size, gap.stderr) + f" ± {to_error(gap.stderr, gap.stderr)}" * error
+
+
+def how_sure(gap: Gap) -> str:
+    """How a difference was measured, and whether chance may explain it."""
+    if gap.noise is None:
+        return "error unknown"
+    return f"{'paired' if gap.paired else 'unpaired'}, {'within' if gap.within_noise else 'beyond'} noise"
+
+
+def against(reference: Reference, held: Contest) -> str:
+    """How a reference compares with the systems; empty if it is behind all of them."""
+    if reference.gap.within_noise:
+        return LEVEL
+    if held.best in reference.surpassed:
+        return "better"
+    count = len(reference.surpassed)
+    return f"better than {count} of {len(held.systems)}" if count else ""
+
+
+def how(record: Record, others: Iterable[Record]) -> str:
+    """What tells a record from `others` besides its system: the setting and T, if they have several."""
+    settings, steps = zip(*((r.setting, r.steps) for r in others), strict=True)
+    several = len(set(steps) - {None}) > 1
+    parts = (record.setting * (len(set(settings)) > 1), steps_text(record) * several)
+    return ", ".join(filter(None, parts))
+
+
+def listed(words: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def counted(records: Iterable[Record]) -> str:
+    """`n = 16`, or `n = 8 to 16`: the images, or other units, behind numbers.
+
+    Empty if no n is known, and of what does not depend on images, such as parameters.
+    """
+    measured = [r for r in records if is_measured(r) and r.n is not None]
+    counts = sorted({r.n or 0 for r in measured if r.direction != NEITHER or r.n != 1})
+    ends = dict.fromkeys((*counts[:1], *counts[-1:]))
+    return f"n = {' to '.join(f'{n:,}' for n in ends)}" if ends else ""
+
+
+# ----------------------------------------------------------------------------------------------
+# The sentence
+
+
+def _best(held: Contest, told: Sequence[Record], found: Merged) -> str:
     """The best system, its value, and how far behind the next one is."""
-    best = held.best
-    label = metric_label(best.metric, found.known)
-    n = counted([best])
-    value = f"{label}{at} {with_error(best, found)}{n and f' ({n})'}"
-    name = best.system + how(best, rivals)
+    best, known = held.best, found.known
+    label, n = _label(best.metric, told, found), _in_parentheses(counted([best]))
+    value = f"{label} {with_error(best, known)}{n}"
+    name = _name(best, told)
     if not held.others:
-        is_only = not held.of_other_n and not any(contest_of(r) for r in rivals if not r.reference)
+        is_only = not held.of_other_n and not held.other_protocols
         what = "was measured" if is_only else "can be compared with it"
-        return ALONE, f"{name} has {value}; no other system {what}."
+        return f"{name} has {value}; no other system {what}."
+    gap, size = held.rival, gap_text(held.rival, known)
     if held.level:
-        level = listed([gap.record.system + how(gap.record, rivals) for gap in held.level])
-        gap = held.level[-1]
-        if not gap.behind:
-            return LEVEL, f"{name} has {value}, and {level} the same."
-        behind = "" if len(held.level) == 1 else "at most "
-        return LEVEL, (
-            f"{name} cannot be told apart from {level}: it has {value}, and {level} "
-            f"{'is' if len(held.level) == 1 else 'are'} {behind}{gap_text(gap, found)} behind, within noise."
-        )
-    gap = held.others[0]
-    rival = gap.record.system + how(gap.record, rivals)
+        level = listed([_name(one.record, told) for one in held.level])
+        most = "" if len(held.level) == 1 else "at most "
+        behind = f"{most}{size} behind, within noise" if gap.behind else "the same"
+        return f"{name} cannot be told apart from {level}: it has {value}, the other{'s' * bool(most)} {behind}."
     doubt = "" if gap.stderr is not None else " (no error of this difference is known)"
-    behind = (
-        f"{rival} follows with {value_text(gap.record, found.known)}, {gap_text(gap, found)} behind"
+    rival = f"{_name(gap.record, told)} follows with {value_text(gap.record, known)}"
+    return f"{_of_whom(held)}{name} is best: {value}. {rival}, {size} behind{doubt}."
+
+
+def _label(metric: str, told: Sequence[Record], found: Merged) -> str:
+    """The metric, with the setting that all numbers share: `AUROC (mean)`."""
+    settings = {r.setting for r in told}
+    shared = settings.pop() if len(settings) == 1 else ""
+    return metric_label(metric, found.known) + _in_parentheses(shared)
+
+
+def _name(record: Record, told: Sequence[Record]) -> str:
+    return record.system + _in_parentheses(how(record, told))
+
+
+def _in_parentheses(text: str) -> str:
+    return f" ({text})" if text else ""
+
+
+def _of_whom(held: Contest) -> str:
+    """`Of A and B, ` if a reference is better: then the best of the systems is not the best of all."""
+    if not any(held.best in r.worse for r in held.scale):
+        return ""
+    names = [r.system for r in held.systems]
+    return f"Of {listed(names) if len(names) <= MOST_NAMES else f'{len(names)} systems'}, "
+
+
+def _by_row(headline: Headline, found: Merged) -> Iterator[str]:
+    """In how many rows of a table by class, edit or the like each system is best."""
+    spec, metric = headline.spec, headline.contests[0].best.metric
+    if spec.rows != ("setting",):
+        return
+    ours = [r for r in headline.records if r.metric == metric]
+    rows = ([r for r in ours if r.setting == s] for s in dict.fromkeys(r.setting for r in ours))
+    held = (contest(row, found.known, found.uncertainty) for row in rows)
+    contests = [one for one in held if one is not None]
+    if len(contests) < 2:
+        return
+    best = Counter(one.best.system for one in contests)
+    better = Counter(
+        r.record.system for one in contests for r in one.scale if one.best in r.surpassed
     )
-    return CLEAR, f"{of_whom(held)}{name} {words}: {value}. {behind}{doubt}."
+    each = [f"{name} is best in {count}" for name, count in best.most_common() if len(best) > 1]
+    each += [f"{name} is better than all in {count}" for name, count in better.most_common()]
+    if each:
+        yield f"Of {len(contests)} rows (by {spec.setting_header}), {listed(each)}."
 
 
-def _by_others(first: Contest, others: Sequence[Contest], found: Merged) -> list[str]:
+def _by_others(first: Contest, others: Sequence[Contest], found: Merged) -> Iterator[str]:
     """Which of the other headline metrics have a different best system."""
-    said = []
     for held in others:
         if held.best.system != first.best.system and held.others:
-            value, label = with_error(held.best, found), metric_label(held.best.metric, found.known)
-            said.append(f"By {label} it is {held.best.system} ({value}).")
-    return said
+            label = metric_label(held.best.metric, found.known)
+            yield f"By {label} it is {held.best.system} ({with_error(held.best, found.known)})."
 
 
-def carried(held: Contest, found: Merged) -> list[str]:
+def carried(held: Contest, found: Merged) -> Iterator[str]:
     """If the difference to the next system depends on one image: its name if known, and what
     remains without it.
     """
     if not held.others:
-        return []
-    gap = held.level[-1] if held.level else held.others[0]
-    pair = held.best, gap.record
+        return
+    gap = held.rival
     sign = -1 if held.best.direction == HIGHER else 1
-    base, new = map(found.uncertainty, pair)
+    base, new = found.uncertainty(held.best), found.uncertainty(gap.record)
     one = carried_by_one(sign * gap.behind, base, new)
     if one is None:
-        return []
-    name = _outlying_image(found, len(base[0].values), *pair)
+        return
+    name = _outlying_image(found, len(base[0].values), held.best, gap.record)
     which = f"image, {name}," if name else one.units.partition(":")[0].removesuffix("s")
     left = replace(gap, behind=sign * one.difference, stderr=one.error.stderr)
-    return [
-        f"One {which} carries this difference: without it {gap.record.system} is {gap_text(left, found)} behind, "
-        f"{'beyond' if one.is_shown else 'within'} noise."
-    ]
+    side = "behind" if left.behind >= 0 else "ahead"
+    yield (
+        f"One {which} carries this difference: without it {gap.record.system} is "
+        f"{gap_text(left, found.known)} {side}, {'beyond' if one.is_shown else 'within'} noise."
+    )
 
 
 def _outlying_image(found: Merged, units: int, *pair: Record) -> str:
@@ -185,7 +249,68 @@ def _outlying_image(found: Merged, units: int, *pair: Record) -> str:
     return short(max(differences, key=lambda name: abs(differences[name] - mean)))
 
 
-def _scale_only(records: Sequence[Record], found: Merged) -> tuple[str, str]:
-    scale = [f"{r.system} {with_error(r, found)}" for r in records[:MOST_REFERENCES] if r.reference]
-    said = [f"For reference: {listed(scale)}."] if scale else []
-    return NOTHING, " ".join(["No system could be measured.", *said])
+def _beside(headline: Headline, held: Contest, found: Merged) -> Iterator[str]:
+    """The table's numbers without a better direction at the settings of the systems, such as how far
+    an edit moved its attribute.
+    """
+    for metric in headline.spec.beside:
+        ours = [
+            f"{r.system} {with_error(r, found.known)}"
+            for one in held.systems
+            for r in headline.records
+            if r.metric == metric and (r.system, r.setting) == (one.system, one.setting)
+        ]
+        if ours:
+            yield f"Beside it, {metric_label(metric, found.known)}: {listed(ours)}."
+
+
+def _not_compared(held: Contest, found: Merged) -> Iterator[str]:
+    """A sentence on systems that are not compared: those of a different n or protocol."""
+    if held.of_other_n:
+        counts = [f"{r.system} (n = {r.n:,})" for r in held.of_other_n]
+        metric, n = metric_label(held.best.metric, found.known), held.best.n
+        yield f"Not compared, for {metric} depends on n, here {n:,}: {listed(counts)}."
+    if held.other_protocols:
+        yield "Others were measured by a different protocol and are not compared."
+
+
+def _for_reference(held: Contest, found: Merged) -> Iterator[str]:
+    """The values of references, such as real images: all that are better than one of the systems, and
+    others up to `MOST_REFERENCES`.
+    """
+    ordered = sorted(held.scale, key=lambda r: is_floor(r.record), reverse=True)
+    better = [r for r in ordered if r.worse]
+    others = [r for r in ordered if not r.worse][: max(MOST_REFERENCES - len(better), 0)]
+    each = []
+    for r in [r for r in ordered if r in (*better, *others)]:
+        word = _in_parentheses(against(r, held))
+        each.append(f"{r.record.system} {with_error(r.record, found.known)}{word}")
+    if each:
+        yield f"For reference: {listed(each)}."
+
+
+def _listing(headline: Headline, found: Merged) -> Iterator[str]:
+    """The numbers of a headline by which nobody can be best."""
+    metric = first_metric(headline.told, headline.spec.headline, found.known)
+    told = [r for r in headline.told if r.metric == metric]
+    ours = [r for r in told if not r.reference]
+    if not ours:
+        yield "No system could be measured."
+    row = found.known.get(metric)
+    meaning = row.reference if row and row.neutral is not None else ""
+    about = _in_parentheses("; ".join(filter(None, (counted(ours), meaning))))
+    scale = [r for r in told if r.reference][:MOST_REFERENCES]
+    for lead, group in ((f"{_label(metric, told, found)}{about}", ours), ("For reference", scale)):
+        each = [f"{_name(r, told)} {with_error(r, found.known)}{_side(r, found)}" for r in group]
+        if each:
+            yield f"{lead}: {'; '.join(each)}."
+
+
+def _side(record: Record, found: Merged) -> str:
+    """On which side of the neutral value of its metric a number is, such as 1 of a ratio."""
+    metric = found.known.get(record.metric)
+    if metric is None or metric.neutral is None or record.ci_low is None or record.ci_high is None:
+        return ""
+    if record.ci_low > metric.neutral or record.ci_high < metric.neutral:
+        return f" ({'above' if record.ci_low > metric.neutral else 'below'} {metric.neutral:g})"
+    return f" ({metric.neutral:g} {LEVEL})"

@@ -27,19 +27,6 @@ from reports.tables.numbers import (
 )
 from reports.tables.run_record import is_pooled
 
-TITLES = {
-    "reconstruction": "Reconstruction",
-    "probes": "What the code knows",
-    "fewshot": "Samples of a class from a few labels",
-    "unconditional": "Samples",
-    "interpolation": "Interpolation",
-    "latent": "The space of codes",
-    "identity": "Identity",
-    "variation": "What each part of the code decides",
-    "denoising": "Predicted images over t",
-    "memorisation": "Nearest training images",
-    "cost": "Cost",
-}
 MOST_PROTOCOL_TEXT = 300  # characters of one field
 
 
@@ -63,7 +50,7 @@ def sections_of(found: Merged, numbers: Numbers, pictures: Sequence[FigureView])
         sections.append(
             {
                 "id": re.sub(r"[^A-Za-z0-9]+", "-", f"s{i}-{name}"),
-                "title": TITLES.get(name, name[:1].upper() + name[1:]),
+                "title": _title(name, ours[0]["table"].title),
                 "verdict": said[name],
                 "tables": ours,
                 "plots": plots_of(name, found),
@@ -73,6 +60,12 @@ def sections_of(found: Merged, numbers: Numbers, pictures: Sequence[FigureView])
             }
         )
     return sections
+
+
+def _title(benchmark: str, table: str) -> str:
+    """The title of a benchmark's first table without its number in the paper; without one, its name."""
+    title = table.partition(": ")[2] or benchmark
+    return title[:1].upper() + title[1:]
 
 
 # ----------------------------------------------------------------------------------------------

@@ -55,7 +55,8 @@ class Metric:
     n are compared (`comparable_n`). An `unbiased` one is 0 for equal sets but for chance, and may be
     below 0. No number is below `least` or above `most`, where they are known. A number that is
     `of_images` is the mean of a score of each image, which samples.csv has. `error_alone` says that
-    its standard error is known without the influences of single units.
+    its standard error is known without the influences of single units. A number on neither side of
+    `neutral`, such as 1 of a ratio, shows nothing.
     """
 
     direction: str
@@ -77,6 +78,7 @@ class Metric:
     most: float | None = None
     of_images: bool = False
     error_alone: bool = False
+    neutral: float | None = None
 
     def __post_init__(self) -> None:
         if self.direction not in (HIGHER, LOWER, NEITHER):
@@ -291,14 +293,14 @@ METRICS: dict[str, Metric] = {
         label="pixel distance", digits=4, least=0.0, error_alone=True),
     "nn_ratio_inception": Metric(
         NEITHER, "", "nn_inception over that of held-out images", "below 1: nearer than new images",
-        label="Inception ratio", digits=3, network="inception", least=0.0, error_alone=True),
+        label="Inception ratio", digits=3, network="inception", least=0.0, error_alone=True, neutral=1.0),
     "nn_ratio_effnet": Metric(
         NEITHER, "", "nn_effnet over that of held-out images", "below 1: nearer than new images",
         label="EfficientNet ratio", digits=3, network=EFFNET, stands_in_for="nn_ratio_inception",
-        least=0.0, error_alone=True),
+        least=0.0, error_alone=True, neutral=1.0),
     "nn_ratio_pixels": Metric(
         NEITHER, "", "nn_pixels over that of held-out images", "below 1: nearer than new images",
-        label="pixel ratio", digits=3, least=0.0, error_alone=True),
+        label="pixel ratio", digits=3, least=0.0, error_alone=True, neutral=1.0),
     "parameters": Metric(
         NEITHER, "", "Parameters", "buffers not counted", digits=0, least=0.0),
     "gflops": Metric(
@@ -341,6 +343,9 @@ FEATURE_NETWORKS = {
 }
 
 
+OF_LAYERS = ("pd_effnet", "ppl_effnet", "diversity_effnet")  # distances by several of its layers
+
+
 def _on_features(network: str, title: str) -> dict[str, Metric]:
     """The metrics on the features of one more network: as those on EfficientNet-lite0's."""
 
@@ -353,27 +358,10 @@ def _on_features(network: str, title: str) -> dict[str, Metric]:
             row, title=renamed(row.title), label=renamed(row.label), network=network
         )
         for name, row in METRICS.items()
-        if name in ON_EFFNET_FEATURES
+        if row.network == EFFNET and name not in OF_LAYERS
     }
 
 
-ON_EFFNET_FEATURES = (
-    "fd_effnet",
-    "kd_effnet",
-    "precision_effnet",
-    "recall_effnet",
-    "density_effnet",
-    "coverage_effnet",
-    "rkd_effnet",
-    "rfd_effnet",
-    "ikd_effnet",
-    "ifd_effnet",
-    "pkd_effnet",
-    "pfd_effnet",
-    "fd_effnet_seed_std",
-    "nn_effnet",
-    "nn_ratio_effnet",
-)
 for _network, _title in FEATURE_NETWORKS.items():
     METRICS |= _on_features(_network, _title)
 

@@ -22,24 +22,15 @@ Key = tuple[str, str, str, str]  # table, system, setting and metric
 
 FILES = ("diffae_2022.csv", "diffae_2022_appendix_secondhand.csv")
 
-SOURCES = {
-    "table1_reconstruction": "Preechakul et al. 2022, Table 1",
-    "table2_ablation": "Preechakul et al. 2022, Table 2",
-    "section5.3_probe": "Preechakul et al. 2022, Section 5.3",
-    "table3_fewshot_fid": "Preechakul et al. 2022, Table 3",
-    "table4_unconditional_fid": "Preechakul et al. 2022, Table 4",
-    "appendix_f_smoothness": "Preechakul et al. 2022, Appendix F",
-    "appendix_g_identity": "Preechakul et al. 2022, Appendix G",
-}
-
-BENCHMARKS = {
-    "table1_reconstruction": "reconstruction",
-    "table2_ablation": "reconstruction",
-    "section5.3_probe": "probes",
-    "table3_fewshot_fid": "fewshot",
-    "table4_unconditional_fid": "unconditional",
-    "appendix_f_smoothness": "interpolation",
-    "appendix_g_identity": "identity",
+# Each table of the paper: the benchmark that measures it, and its name there.
+TABLES = {
+    "table1_reconstruction": ("reconstruction", "Table 1"),
+    "table2_ablation": ("reconstruction", "Table 2"),
+    "section5.3_probe": ("probes", "Section 5.3"),
+    "table3_fewshot_fid": ("fewshot", "Table 3"),
+    "table4_unconditional_fid": ("unconditional", "Table 4"),
+    "appendix_f_smoothness": ("interpolation", "Appendix F"),
+    "appendix_g_identity": ("identity", "Appendix G"),
 }
 
 # Table 4 is given by data set. A data set of ours that is none of them is shown beside this one.
@@ -194,7 +185,7 @@ def published_records() -> list[Record]:
     """Every number of the paper, in its own names, as records without a protocol of ours."""
     return [
         Record(
-            benchmark=BENCHMARKS[row["table"]],
+            benchmark=TABLES[row["table"]][0],
             table=row["table"],
             system=row["system"],
             dataset=row["dataset"],
@@ -238,4 +229,5 @@ def _parse(row: dict[str, str]) -> Published:
 
 def _source(row: Mapping[str, str]) -> str:
     label = row.get("source", "")
-    return SOURCES[row["table"]] + (f" ({label})" if label else "")
+    place = TABLES[row["table"]][1]
+    return f"Preechakul et al. 2022, {place}" + (f" ({label})" if label else "")

@@ -91,19 +91,6 @@ class Run:
         return found
 
 
-def read_notes(folder: Path) -> dict[str, Any]:
-    """Read the run.json of a finished run.
-
-    Raises UserError naming the file if its schema differs or the run is not complete.
-    """
-    path = folder / RUN
-    notes = read_json(path)
-    check_schema(path, notes)
-    if notes.get("complete") is not True:
-        raise UserError(f"{path}: the run is not complete; run its command again to finish it")
-    return notes
-
-
 def check_schema(path: Path, notes: Mapping[str, Any]) -> None:
     """Raise UserError unless the run.json at `path`, which holds `notes`, has this schema version."""
     if (found := notes.get("schema")) != SCHEMA:
@@ -111,24 +98,30 @@ def check_schema(path: Path, notes: Mapping[str, Any]) -> None:
         raise UserError(f"{path}: {version}, and this version reads {SCHEMA}; measure again")
 
 
-def read_run(folder: Path, label: str = "") -> Run:
-    """Read a run folder, or a baseline copied from one. Raises UserError naming the file that is wrong."""
-    notes = read_notes(folder)
+def read_run(folder: Path, label: str = "", finished: bool = True) -> Run:
+    """Read a run folder, or a baseline copied from one. Raises UserError naming the file that is wrong,
+    and for a run that has not `finished`, if it must have.
+    """
+    path = folder / RUN
+    notes = read_json(path)
+    check_schema(path, notes)
+    if finished and notes.get("complete") is not True:
+        raise UserError(f"{path}: the run is not complete; run its command again to finish it")
     numbered = numbered_records(folder / RECORDS)
     if not numbered:
         raise UserError(f"{folder / RECORDS}: no rows")
     protocols, settings = notes.get("protocols"), notes.get("settings", {})
     if not isinstance(protocols, dict) or not all(isinstance(p, dict) for p in protocols.values()):
-        raise UserError(f"{folder / RUN}: no protocols; give the folder of a finished run")
+        raise UserError(f"{path}: no protocols; give the folder of a finished run")
     if not isinstance(settings, dict):
-        raise UserError(f"{folder / RUN}: settings is not an object")
+        raise UserError(f"{path}: settings is not an object")
     for record, where in numbered:
         if record.protocol and record.protocol not in protocols:
             known = f"{RUN} has no protocol {short(record.protocol, 40)}"
             raise UserError(f"{folder / RECORDS}, {where}: {known}")
     rows = tuple(record for record, _ in numbered)
     base = part_of(settings, "profile").get("base")
-    specs = with_headlines(tables_in(folder / RUN, notes), rows, protocols, base)
+    specs = with_headlines(tables_in(path, notes), rows, protocols, base)
     times, influences = folder / TIMES, folder / INFLUENCES
     has_influences = os.path.lexists(influences)
     run = Run(
@@ -138,7 +131,7 @@ def read_run(folder: Path, label: str = "") -> Run:
         protocols,
         settings,
         has_influences,
-        metrics_in(folder / RUN, notes),
+        metrics_in(path, notes),
         tuple(read_records(times)) if os.path.lexists(times) else (),
         specs,
         label,

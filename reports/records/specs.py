@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from reports.records.record import COLUMNS
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # of a file
+SMOOTHNESS = "smoothness of the codes"  # an aspect that tables of two benchmarks have numbers of
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,12 @@ class TableSpec:
     `headline` whose setting begins with one of `headline_settings`. A metric's name also selects
     its stand-ins. Tables are sorted by `order`; those with the same order follow the order of their
     benchmarks.
+
+    The page takes from it, too: `plots`, pairs of a metric and what it is drawn against ("steps",
+    "calls", "setting", "system", "operations", or a metric of the same row; None: its first metric
+    with a better direction, against what tells its rows and columns apart); `aspects` of what a system keeps, each a name, a
+    metric and patterns of its setting (`reports.page.aspects`); and metrics that are told `beside`
+    the headline.
 
     Raises ValueError if no table can be made from it.
     """
@@ -38,6 +45,9 @@ class TableSpec:
     headline: tuple[str, ...] = ()
     headline_settings: tuple[str, ...] = ("",)
     order: int = 1000
+    plots: tuple[tuple[str, str], ...] | None = None
+    aspects: tuple[tuple[str, str, str], ...] = ()
+    beside: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):

@@ -1,7 +1,6 @@
 """Tables, made from records and the specifications of tables.
 
-    write_tables(records, out, title="...", context={...}, specs=specs)     as a run writes them
-    merge([read_run(folder)]).tables                                        from a run folder alone
+    write_tables(merge([read_run(folder)]).tables, out, title, context)
 
 Each benchmark brings the specs of its tables. Records of a table without one get a plain table;
 `overview` has the headlines of all.
@@ -13,20 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diffae.system.whole import write_whole
-from reports.records.headline import of_like_n
-from reports.records.metrics import METRICS, Metrics, with_stand_ins
+from reports.records.metrics import METRICS, Metrics
 from reports.records.record import COLUMNS, Record, safe_cell
 from reports.records.specs import TableSpec
 from reports.tables import markdown
-from reports.tables.contests import UncertaintyOf, unknown
+from reports.tables.contests import UncertaintyOf, choose, headlines, unknown
 from reports.tables.layout import (
     FIELD_LABELS,
     Cell,
     Panel,
     Table,
-    at_largest_steps,
     build,
-    choose,
     field_text,
     label,
     reference,
@@ -41,30 +37,19 @@ if TYPE_CHECKING:
 
 
 def write_tables(
-    records: Sequence[Record],
-    out: Path,
-    title: str,
-    context: Mapping[str, str],
-    specs: Iterable[TableSpec] = (),
-    uncertainty: UncertaintyOf = unknown,
+    tables: Iterable[Table], out: Path, title: str, context: Mapping[str, str]
 ) -> None:
-    """Write `overview` and each table of `records` to `out`, as NAME.md and NAME.csv.
+    """Write tables to the folder `out`, as NAME.md and NAME.csv.
 
     Every Markdown file has `title` at its head and `context` (run, profile, ...) at its foot. The
-    CSV files hold the same records with plain numbers. Raises ValueError if two records claim one
-    cell.
+    CSV files hold the same records with plain numbers.
     """
     out.mkdir(parents=True, exist_ok=True)
-    for table in build_tables(records, specs, uncertainty=uncertainty):
-        write_table(table, out, title, context)
-
-
-def write_table(table: Table, out: Path, title: str, context: Mapping[str, str]) -> None:
-    """Write one table to the folder `out`, as NAME.md and NAME.csv."""
-    page = markdown.render(table, title, context)
-    cells = to_frame(table).to_csv(index=False, lineterminator="\n")
-    write_whole(out / f"{table.name}.md", page.encode())
-    write_whole(out / f"{table.name}.csv", cells.encode())
+    for table in tables:
+        page = markdown.render(table, title, context)
+        cells = to_frame(table).to_csv(index=False, lineterminator="\n")
+        write_whole(out / f"{table.name}.md", page.encode())
+        write_whole(out / f"{table.name}.csv", cells.encode())
 
 
 def build_tables(
@@ -166,22 +151,6 @@ def _overview(chosen: Iterable[tuple[TableSpec, list[Record]]], known: Metrics) 
     )
     panel = Panel("", headers, rows)
     return Table("overview", "Overview", caption, (panel,), tuple(records), frozenset(), known)
-
-
-def headlines(spec: TableSpec, chosen: Sequence[Record], known: Metrics) -> list[Record]:
-    """The records of a table that the overview repeats."""
-    metrics = with_stand_ins(spec.headline, known)
-    if not metrics:
-        return []
-    measured = {r.system for r in chosen if r.value is not None}
-    # A system that could not run at all has a headline, by whichever metric its row names.
-    ours = (
-        r
-        for r in at_largest_steps(chosen)
-        if r.metric in ("", *metrics) or (not r.setting and r.system not in measured)
-    )
-    found = (r for r in ours if not r.setting or r.setting.startswith(spec.headline_settings))
-    return of_like_n(list(found), known)
 
 
 def _difference(record: Record) -> float | None:

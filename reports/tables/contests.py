@@ -1,21 +1,29 @@
-"""Which numbers compete, the setting at which each system is taken, and what chance may explain.
+"""Who is best: which numbers compete, at which setting each system is taken, and what chance may explain.
 
-The terminal, the page, bold type, `tables/differences.md`, the history and `Results.summary` all
-call these functions, so that they name the same settings, values and differences.
+The terminal, the page, the board, bold type, `tables/differences.md`, the history and
+`Results.summary` all print what these functions decide, so that they name the same settings,
+values and differences.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import TypeVar
 
+from reports.records.comparable import is_floor
+from reports.records.headline import of_like_n
 from reports.records.metrics import Metrics, comparable_n, with_stand_ins
-from reports.records.record import HIGHER, LOWER, Record
+from reports.records.record import HIGHER, LOWER, NEITHER, Record
 from reports.records.specs import TableSpec
-from reports.records.uncertainty import UNKNOWN, Uncertainty, error_between
+from reports.records.uncertainty import UNKNOWN, Uncertainty, error_between, paired
 from reports.tables.run_record import contest_of
 
 TWO_SIDED = 0.975  # quantile of a two-sided test at the 5 % level
+# How sure a verdict is, in a word or two.
+CLEAR, LEVEL, ALONE, SAID, NOTHING = "clear", "within noise", "alone", "described", "not measured"
+BEHIND = "behind a reference"
 R = TypeVar("R", bound=Record)
 UncertaintyOf = Callable[[Record], Uncertainty]
 
@@ -37,6 +45,40 @@ def loss(record: Record) -> float:
 
 # ----------------------------------------------------------------------------------------------
 # Settings
+
+
+def choose(spec: TableSpec, records: Iterable[Record]) -> list[Record]:
+    """The records that `spec` shows, each once."""
+    ours = (r for r in records if r.table == spec.source and spec.shows(r.setting))
+    chosen = list(dict.fromkeys(ours))
+    return at_largest_steps(chosen) if spec.largest_steps else chosen
+
+
+def at_largest_steps(records: Sequence[Record]) -> list[Record]:
+    """Each system at its largest T; one without T (a latent size) uses its system's."""
+    series = attrgetter("system", "setting", "dataset", "split")
+    largest: dict[object, int] = {}
+    for r in records:
+        if r.steps is not None:
+            largest[series(r)] = max(largest.get(series(r), r.steps), r.steps)
+    kept = (r for r in records if r.steps in (None, largest.get(series(r))))
+    return [replace(r, steps=largest.get(series(r))) for r in kept]
+
+
+def headlines(spec: TableSpec, chosen: Sequence[Record], known: Metrics) -> list[Record]:
+    """The records of a table that the overview repeats."""
+    metrics = with_stand_ins(spec.headline, known)
+    if not metrics:
+        return []
+    measured = {r.system for r in chosen if r.value is not None}
+    # A system that could not run at all has a headline, by whichever metric its row names.
+    ours = (
+        r
+        for r in at_largest_steps(chosen)
+        if r.metric in ("", *metrics) or (not r.setting and r.system not in measured)
+    )
+    found = (r for r in ours if not r.setting or r.setting.startswith(spec.headline_settings))
+    return of_like_n(list(found), known)
 
 
 def first_metric(records: Iterable[Record], wanted: Iterable[str], known: Metrics) -> str:
@@ -61,18 +103,17 @@ def of_headline(spec: TableSpec, records: Iterable[Record], known: Metrics) -> l
             return shown
         named = [wanted] if wanted in settings else [s for s in settings if s.startswith(wanted)]
         if named:
-            told = max(named, key=lambda setting: strength_of(setting)[1] or 0)
+            told = max(named, key=_strength)
             return [r for r in shown if r.setting == told]
     return shown
 
 
-def strength_of(setting: str) -> tuple[str, float | None]:
-    """`("Male", 0.3)` of the setting "Male 0.3"; no strength if the setting is not an edit."""
-    attribute, _, number = setting.rpartition(" ")
+def _strength(setting: str) -> float:
+    """0.3 of the setting "Male 0.3"; 0 if the setting is not an edit."""
     try:
-        return attribute, float(number)
+        return float(setting.rpartition(" ")[2])
     except ValueError:
-        return setting, None
+        return 0.0
 
 
 def own_best(records: Iterable[R]) -> list[R]:
@@ -108,14 +149,15 @@ def own_headlines(
 
 @dataclass(frozen=True)
 class Gap:
-    """How far `record` is behind the best: `stderr` of the difference (None: unknown), and the
-    `noise`, up to which chance may explain it.
+    """How far `record` is behind another number, negative if it is better: `stderr` of the difference
+    (None: unknown), and the `noise`, up to which chance may explain it.
     """
 
     record: Record
     behind: float
     stderr: float | None
     noise: float | None
+    paired: bool = False
 
     @property
     def within_noise(self) -> bool:
@@ -124,12 +166,167 @@ class Gap:
 
 def gap_between(best: Record, other: Record, uncertainty: UncertaintyOf) -> Gap:
     """How far `other` is behind `best`; negative if it is better."""
-    error = error_between(best, other, uncertainty(best), uncertainty(other))
+    ours, theirs = uncertainty(best), uncertainty(other)
+    error = error_between(best, other, ours, theirs)
     behind = loss(other) - loss(best)
     if math.isnan(behind):  # both are infinite
         behind = 0.0
-    noise = error.quantile(TWO_SIDED) if error else None
-    return Gap(other, behind, error.stderr if error else None, noise)
+    if error is None:
+        return Gap(other, behind, None, None)
+    return Gap(other, behind, error.stderr, error.quantile(TWO_SIDED), paired(ours, theirs))
+
+
+def ranked(rivals: Iterable[Record], uncertainty: UncertaintyOf) -> tuple[Record, list[Gap]]:
+    """The best number, and how far each of the others is behind it, in this order."""
+    best, *others = sorted(rivals, key=loss)
+    return best, [gap_between(best, other, uncertainty) for other in others]
+
+
+# ----------------------------------------------------------------------------------------------
+# The headline of a benchmark
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A reference beside a contest: how far it is behind the best system, and the systems that are
+    worse, and `surpassed` beyond noise.
+    """
+
+    gap: Gap
+    worse: tuple[Record, ...]
+    surpassed: tuple[Record, ...]
+
+    @property
+    def record(self) -> Record:
+        return self.gap.record
+
+
+@dataclass(frozen=True)
+class Contest:
+    """The best of several systems, each at its own best setting, and the others by their distance
+    from it.
+
+    `of_other_n` are not ranked: their metric depends on n, and their n differs. `scale` has each
+    reference once. With `other_protocols`, systems were left out that were measured otherwise.
+    """
+
+    best: Record
+    others: tuple[Gap, ...]
+    scale: tuple[Reference, ...] = ()
+    of_other_n: tuple[Record, ...] = ()
+    other_protocols: bool = False
+
+    @property
+    def level(self) -> list[Gap]:
+        """The systems that cannot be distinguished from the best."""
+        return [gap for gap in self.others if gap.within_noise]
+
+    @property
+    def rival(self) -> Gap:
+        """Of the systems that cannot be distinguished from the best the last, else the next one."""
+        return self.level[-1] if self.level else self.others[0]
+
+    @property
+    def systems(self) -> list[Record]:
+        """The best system and the others."""
+        return [self.best, *(gap.record for gap in self.others)]
+
+    @property
+    def kind(self) -> str:
+        """How sure it is that the best system is best; references other than real images count."""
+        if any(self.best in r.surpassed and not is_floor(r.record) for r in self.scale):
+            return BEHIND
+        if not self.others:
+            return ALONE
+        return LEVEL if self.level else CLEAR
+
+
+def contest(
+    records: Iterable[Record], known: Metrics, uncertainty: UncertaintyOf
+) -> Contest | None:
+    """The contest of these records of one metric.
+
+    A metric that depends on n is compared within one n only: that of most systems, or the largest.
+
+    None if none of them has a value and a better direction.
+    """
+    measured = [r for r in records if is_measured(r) and r.direction != NEITHER]
+    alike = [r for r in measured if not contest_of(r)]
+    rivals = [r for r in alike if not r.reference]
+    if not rivals:
+        return None
+    counts = Counter(n for n, _ in {(comparable_n(r, known), r.system) for r in rivals})
+    n = max(counts, key=lambda n: (counts[n], n or 0))
+    best, gaps = ranked(own_best(r for r in rivals if comparable_n(r, known) == n), uncertainty)
+    systems = [best, *(gap.record for gap in gaps)]
+    present = {r.system for r in systems}
+    of_other_n = own_best(r for r in rivals if r.system not in present)
+    scale = _at_setting_of(best, [r for r in alike if r.reference and comparable_n(r, known) == n])
+    references = tuple(_reference(r, systems, uncertainty) for r in scale)
+    otherwise = any(contest_of(r) and not r.reference for r in measured)
+    return Contest(best, tuple(gaps), references, tuple(of_other_n), otherwise)
+
+
+def _at_setting_of(best: Record, references: Sequence[Record]) -> Iterator[Record]:
+    """Each reference once: at the best system's setting if it has that, else at its own best."""
+    for system in dict.fromkeys(r.system for r in references):
+        ours = [r for r in references if r.system == system]
+        yield from own_best([r for r in ours if r.setting == best.setting] or ours)
+
+
+def _reference(record: Record, systems: Sequence[Record], uncertainty: UncertaintyOf) -> Reference:
+    worse = [r for r in systems if loss(record) < loss(r)]
+    surpassed = [r for r in worse if not gap_between(record, r, uncertainty).within_noise]
+    return Reference(gap_between(systems[0], record, uncertainty), tuple(worse), tuple(surpassed))
+
+
+@dataclass(frozen=True)
+class Headline:
+    """What is told of a benchmark, of the first of its tables that has a headline: `told`, the numbers
+    of its headline metrics at one setting, and the contest of each metric that has one.
+    """
+
+    spec: TableSpec
+    records: tuple[Record, ...]
+    told: tuple[Record, ...]
+    contests: tuple[Contest, ...]
+
+    @property
+    def benchmark(self) -> str:
+        return self.records[0].benchmark
+
+    @property
+    def kind(self) -> str:
+        if self.contests:
+            return self.contests[0].kind
+        return SAID if any(not r.reference for r in self.told) else NOTHING
+
+    @property
+    def absent(self) -> list[str]:
+        """The systems without any measurement; the tables' notes say why."""
+        measured = {r.system for r in self.records if is_measured(r)}
+        return list(dict.fromkeys(r.system for r in self.records if r.system not in measured))
+
+
+def headlined(
+    specs: Iterable[TableSpec],
+    records: Iterable[Record],
+    known: Metrics,
+    uncertainty: UncertaintyOf,
+) -> Iterator[Headline]:
+    """The headline of each benchmark that has one, at the largest T of each system."""
+    records, seen = list(records), set[str]()
+    for spec in sorted(specs, key=lambda spec: spec.order):
+        ours = at_largest_steps(choose(spec, records))
+        if not ours or not spec.headline or ours[0].benchmark in seen:
+            continue
+        seen.add(ours[0].benchmark)
+        told = of_headline(spec, ours, known)
+        by_metric = (
+            [r for r in told if r.metric == m] for m in with_stand_ins(spec.headline, known)
+        )
+        contests = (contest(some, known, uncertainty) for some in by_metric)
+        yield Headline(spec, tuple(ours), tuple(told), tuple(filter(None, contests)))
 
 
 # ----------------------------------------------------------------------------------------------
@@ -156,6 +353,6 @@ def _competes(record: Record) -> bool:
 
 def leading(rivals: Sequence[Record], uncertainty: UncertaintyOf) -> list[Record]:
     """The best number and those within noise of it; none if no number is beyond noise."""
-    best = min(rivals, key=loss)
-    kept = [r for r in rivals if gap_between(best, r, uncertainty).within_noise]
-    return kept if len(kept) < len(rivals) else []
+    best, gaps = ranked(rivals, uncertainty)
+    level = [gap.record for gap in gaps if gap.within_noise]
+    return [best, *level] if len(level) < len(gaps) else []

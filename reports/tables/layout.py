@@ -6,7 +6,6 @@ Cells keep the records themselves, so a renderer only decides how a number is fo
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from operator import attrgetter
 from typing import Any
 
 from reports.records.headline import of_like_n
@@ -103,24 +102,6 @@ class Table:
     best: frozenset[Record]
     known: Metrics
     absent: tuple[Record, ...] = ()
-
-
-def choose(spec: TableSpec, records: Iterable[Record]) -> list[Record]:
-    """The records that `spec` shows, each once."""
-    ours = (r for r in records if r.table == spec.source and spec.shows(r.setting))
-    chosen = list(dict.fromkeys(ours))
-    return at_largest_steps(chosen) if spec.largest_steps else chosen
-
-
-def at_largest_steps(records: Sequence[Record]) -> list[Record]:
-    """Each system at its largest T; one without T (a latent size) uses its system's."""
-    series = attrgetter("system", "setting", "dataset", "split")
-    largest: dict[Key, int] = {}
-    for r in records:
-        if r.steps is not None:
-            largest[series(r)] = max(largest.get(series(r), r.steps), r.steps)
-    kept = (r for r in records if r.steps in (None, largest.get(series(r))))
-    return [replace(r, steps=largest.get(series(r))) for r in kept]
 
 
 def build(

@@ -11,7 +11,7 @@ from diffae.system.whole import copy_whole, write_whole
 from reports.records.reading import part_of, short
 from reports.records.run_folder import Run
 from reports.tables import latex
-from reports.tables.build import write_table
+from reports.tables.build import write_tables
 from reports.tables.differences import NAME, table_of_differences
 from reports.tables.layout import Table
 from reports.tables.merging import Merged
@@ -34,9 +34,7 @@ def write_files(folder: Path, merged: Merged, pdf: bool = False) -> int:
     if found := table_of_differences(merged):
         tables.append(found)
     title, context = heading(merged)
-    (folder / TABLES).mkdir()
-    for table in tables:
-        write_table(table, folder / TABLES, title, context)
+    write_tables(tables, folder / TABLES, title, context)
     write_latex(folder / LATEX, tables, title, context)
     if pdf:
         compile_latex(folder / LATEX)
@@ -45,29 +43,33 @@ def write_files(folder: Path, merged: Merged, pdf: bool = False) -> int:
 
 def heading(merged: Merged) -> tuple[str, dict[str, str]]:
     """The text above the tables, and the facts below them."""
-    datasets = ", ".join(dict.fromkeys(r.dataset for r in merged.rows if r.dataset))
-    profiles = _each(merged, _profile)
+    datasets = ", ".join(dict.fromkeys(r.dataset for r in merged.records if r.dataset))
+    profiles = each(merged, profile_of)
     found = {
-        "run": _each(merged, lambda source: str(source.folder)),
+        "run": each(merged, lambda source: str(source.folder)),
         "profile": profiles,
-        "seed": _each(merged, lambda source: str(source.settings.get("seed", ""))),
+        "seed": each(merged, lambda source: str(source.settings.get("seed", ""))),
         "not alike": "; ".join(merged.remarks),
     }
     title = f"{datasets}, profile {profiles}" if profiles else datasets
     return title, {name: text for name, text in found.items() if text}
 
 
-def _profile(run: Run) -> str:
+def profile_of(run: Run) -> str:
     """The profile's name and its changes; empty if run.json does not say."""
     profile = part_of(run.settings, "profile")
     limit, changed = profile.get("limit"), profile.get("changed")
     parts = [str(profile.get("name", ""))]
     parts += [] if limit is None else [f"counts limited to {limit}"]
-    parts += [f"changed: {', '.join(map(str, changed))}"] if changed else []
+    parts += (
+        [f"changed: {', '.join(map(str, changed))}"]
+        if isinstance(changed, list) and changed
+        else []
+    )
     return short(", ".join(parts), 200)
 
 
-def _each(merged: Merged, what: Callable[[Run], str]) -> str:
+def each(merged: Merged, what: Callable[[Run], str]) -> str:
     """A value that all runs share, or the value of each: `A: 0, 1; B: 0`."""
     texts = [list(dict.fromkeys(map(what, run_group.sources))) for run_group in merged.run_groups]
     if all(text == texts[0] for text in texts):

@@ -24,6 +24,7 @@ from reports.records.settings import changes
 from reports.records.specs import TableSpec
 from reports.records.uncertainty import Uncertainty
 from reports.tables.build import build_tables
+from reports.tables.contests import Headline, headlined
 from reports.tables.layout import Table
 from reports.tables.protocol_diff import noted
 from reports.tables.run_groups import RunGroup, pooled, run_groups_of
@@ -82,12 +83,17 @@ class Merged:
         Raises UserError if none can be made.
         """
         try:
-            overview, *tables = self._built(self.rows)
-            return [overview, *tables, *self._built(self.times)[1:]]
+            return [*self.tables_of(self.rows), *self.tables_of(self.times)[1:]]
         except ValueError as error:
             raise UserError(f"{self.where}: {short(error, 200)}") from None
 
-    def _built(self, records: Sequence[Record]) -> list[Table]:
+    @cached_property
+    def headlines(self) -> list[Headline]:
+        """What is told of each benchmark: who is best."""
+        return list(headlined(self.specs, self.records, self.known, self.uncertainty))
+
+    def tables_of(self, records: Sequence[Record]) -> list[Table]:
+        """The overview and the tables of some of the records. Raises ValueError if none can be made."""
         return build_tables(records, self.specs, self.known, self.uncertainty)
 
     def uncertainty(self, record: Record) -> Uncertainty:

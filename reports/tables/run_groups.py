@@ -80,14 +80,12 @@ def _parts_that_differ(paths: Iterable[Path]) -> list[str]:
     shortest distinct ends.
     """
     parts = [path.relative_to(path.anchor).parts for path in paths]
-    shortest = min(map(len, parts))
-    for k in range(1, shortest + 1):
-        if len({part[-k] for part in parts}) == len(parts):
-            return [part[-k] for part in parts]
-    for k in range(2, max(map(len, parts)) + 1):
-        ends = ["/".join(part[-k:]) for part in parts]
-        if len(set(ends)) == len(ends):
-            return ends
+    lengths = range(1, max(map(len, parts)) + 1)
+    single = ([part[-k : len(part) - k + 1] for part in parts] for k in lengths)
+    ends = ([part[-k:] for part in parts] for k in lengths)
+    for some in (*single, *ends):
+        if all(some) and len(set(some)) == len(parts):
+            return ["/".join(part) for part in some]
     return [part[-1] for part in parts]
 
 

@@ -14,7 +14,7 @@ from diffae import convert
 from diffae.checkpoints.checkpoint import open_checkpoint
 from diffae.checkpoints.packaged import PACKAGED
 from reports.records.record import read_records
-from reports.tables.build import write_tables
+from reports.tables.build import build_tables, write_tables
 
 PORTRAITS = open_checkpoint("portraits").fingerprint()
 RECORDS = [
@@ -40,8 +40,7 @@ def measured(tmp_path):
         settings={"weights": weights},
         titles={"diffae": "DiffAE", "ddim": "DDIM"},
     )
-    (folder / "tables").mkdir()
-    write_tables(RECORDS, folder / "tables", "title", {}, ())
+    write_tables(build_tables(RECORDS), folder / "tables", "title", {})
     return folder
 
 

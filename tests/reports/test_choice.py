@@ -3,6 +3,7 @@ values and differences of one run folder.
 """
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +16,11 @@ from benchmarks.core.rows import Row
 from benchmarks.core.runner.results import Results
 from reports.gate.verdicts import compare, read_margins, read_run
 from reports.gate.words import sentence
+from reports.page import write_board
 from reports.page.aspects import panels_of
 from reports.page.summary import summary
 from reports.page.verdicts import verdicts
+from reports.records.entries import Card, Entry
 from reports.tables.differences import table_of_differences
 from reports.tables.merging import merge, read
 from reports.trend.entries import entry_of
@@ -61,7 +64,7 @@ def test_terminal_page_table_and_differences_take_a_system_at_its_best(run):
     assert second == f"T = 100, n = 50 My VAE {_with_error(VAE)} {behind:.4f} behind"
 
     (verdict,) = verdicts(found)
-    assert verdict.text.startswith("DiffAE (x_T random, T = 100) reconstructs best: SSIM ")
+    assert verdict.text.startswith("DiffAE (x_T random) is best: SSIM ")
     assert f"best: SSIM {_with_error(OURS)} (n = 50). My VAE follows with {vae:.4f}" in verdict.text
     assert f", {behind:.4f} ± {error:.4f} behind." in verdict.text
 
@@ -76,6 +79,38 @@ def test_terminal_page_table_and_differences_take_a_system_at_its_best(run):
     panels = {one["system"]: one["aspects"]["structure"] for one in panels_of(found, {})["panels"]}
     assert panels["DiffAE"][0]["words"] == "x_T random, T = 100"
     assert panels["My VAE"][0]["against"] == f"{behind:.4f} ± {error:.4f} behind DiffAE"
+
+
+def test_overview_page_board_and_terminal_print_one_decision(run, tmp_path):
+    """The system that is best, its setting, its value, and how far the next is behind: each of the four
+    as it is written for a reader.
+    """
+    found, board = read([run]), tmp_path / "board.html"
+    write_board(board, [Entry(replace(read_run(run), label="run"), Card("t", "b", "a"))], tmp_path)
+    group = json.loads(re.search(r'id="data">(.*?)</script>', board.read_text())[1])["groups"][0]
+    rivals, pairs = group["contests"][0]["rivals"], group["contests"][0]["pairs"]
+    best, last = rivals[0], rivals[-1]
+    size, text, how_sure = pairs[-len(rivals) + 1]  # of the last and the first
+    number, _, _ = text.partition(" ")
+    assert best["label"] == "DiffAE, x_T random" and best["text"] + best["error"] == _with_error(
+        OURS
+    )
+    assert how_sure == "paired, beyond noise" and float(number) == pytest.approx(size, abs=1e-4)
+
+    first, second = (" ".join(line.split()) for line in summary(found))
+    assert f"{best['label']} {_with_error(OURS)} best" in first
+    assert second.endswith(f"{last['label']} {_with_error(VAE)} {number} behind")
+
+    (verdict,) = verdicts(found)
+    assert verdict.kind == "clear"
+    assert verdict.text == (
+        f"DiffAE (x_T random) is best: SSIM {_with_error(OURS)} (n = 50). "
+        f"{last['label']} follows with {last['text']}, {text} behind."
+    )
+    rows = [[cell.text + cell.errors for cell in row] for row in found.tables[0].panels[0].rows]
+    shown = [row for row in rows if _with_error(OURS) in row]
+    assert len(shown) == 1 and {"DiffAE", "x_T random", "100"} <= set(shown[0])
+    assert [row for row in rows if "My VAE" in row and _with_error(VAE) in row]
 
 
 def _with_error(key) -> str:

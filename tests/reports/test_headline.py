@@ -106,7 +106,7 @@ def test_terminal_verdict_overview_and_trend_have_one_headline(tmp_path, base, f
     assert below == f"real images (test) {real} reference, better"
     (verdict,) = verdicts(found)
     name, value = first.split()
-    assert verdict.text.startswith("Of ") and f"{name} draws the samples" in verdict.text
+    assert verdict.text.startswith("Of ") and f"{name} is best" in verdict.text
     assert f"{metric.upper()} {value}" in verdict.text
     assert f"For reference: real images (test) {real} (better)." in verdict.text
     assert ("251" in verdict.text) == (base == "paper")
@@ -167,14 +167,14 @@ def test_frechet_distances_of_another_n_are_not_beside_those_of_samples(tmp_path
     assert apart.heading.startswith("Of 2,048 images, which no system has: not to be compared")
     (verdict,) = verdicts(found)
     assert "114.4" not in verdict.text
-    assert "As many real images of the class have 172.00." in verdict.text
+    assert "For reference: real images of the class 172.00 (better)" in verdict.text
 
 
 def test_kernel_distances_of_any_n_are_beside_each_other(tmp_path):
     found = read([run_of(tmp_path / "run", classes())])
     assert "naive (all images)" in {r.system for r in found.tables[0].records}
     (verdict,) = verdicts(found)
-    assert verdict.text.startswith("DiffAE has KID from 0.30000")
+    assert verdict.text.startswith("DiffAE has KID (binary/Male) 0.30000")
     assert "323" not in verdict.text
 
 

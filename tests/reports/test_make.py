@@ -166,7 +166,7 @@ def test_a_disk_that_refuses_is_one_line(run, tmp_path, capsys, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("reports.tables.make_files.write_table", full)
+    monkeypatch.setattr("reports.tables.make_files.write_tables", full)
     assert "No space left" in refusal(main, capsys, run, "--out", tmp_path / "out")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["run"]
 

@@ -58,7 +58,7 @@ CASES = [
     ([A], ALONE, "", "no other system was measured"),
     ([A, One("B", **t_times(1.02 * CRITICAL))], CLEAR, "A", "follows with"),
     ([A, One("B", **t_times(0.98 * CRITICAL))], LEVEL, "", "cannot be told apart from B"),
-    ([A, One("B")], LEVEL, "", "and B the same"),
+    ([A, One("B")], LEVEL, "", "from B: it has"),
     ([A, One("B", **t_times(1)), One("C", **t_times(9))], LEVEL, "AB", "told apart from B"),
     ([A, One("B", **t_times(9)), One("C", **t_times(10))], CLEAR, "A", "B follows"),
     # other images: the errors of both
@@ -83,7 +83,7 @@ CASES = [
         [A, One("B", **t_times(9)), One("R", **t_times(5), reference=True)],
         CLEAR,
         "A",
-        "better than B",
+        "better than 1 of 2",
     ),
     ([A, One("B", **t_times(9)), One("R", **t_times(-9), reference=True)], BEHIND, "A", "(better)"),
     ([A, One("R", **t_times(-9))], CLEAR, "R", "A follows"),

@@ -40,7 +40,7 @@ def reconstruction(table):
 
 
 def written(tmp_path, records, name, context=None):
-    write_tables(list(records), tmp_path, "A run", context or {}, SPECS)
+    write_tables(build_tables(list(records), SPECS), tmp_path, "A run", context or {})
     markdown = (tmp_path / f"{name}.md").read_text(encoding="utf-8")
     return markdown, pd.read_csv(tmp_path / f"{name}.csv", keep_default_na=True)
 
@@ -373,7 +373,7 @@ def test_any_name_is_one_harmless_cell(tmp_path, name):
         record("table1_reconstruction", name, name, 100, "ssim", -0.5, note=name, dataset=name),
         record("table1_reconstruction", "DiffAE", "", 100, "ssim", 0.25, dataset=name),
     ]
-    write_tables(records, tmp_path, name, {"run": name}, SPECS)
+    write_tables(build_tables(records, SPECS), tmp_path, name, {"run": name})
     page = (tmp_path / "table1_reconstruction.md").read_text(encoding="utf-8")
     assert not re.search(r"<(script|img|b>|!--)", page)
     assert all(c.isprintable() or c == "\n" for c in page)
@@ -391,7 +391,8 @@ def test_any_name_is_one_harmless_cell(tmp_path, name):
 
 
 def test_a_table_name_from_outside_stays_in_the_folder(tmp_path):
-    write_tables([record("../up", "a", "", 1, "x", 1.0)], tmp_path / "out", "t", {})
+    tables = build_tables([record("../up", "a", "", 1, "x", 1.0)])
+    write_tables(tables, tmp_path / "out", "t", {})
     assert [path.name for path in tmp_path.iterdir()] == ["out"] and len(
         list((tmp_path / "out").iterdir())
     ) == 4

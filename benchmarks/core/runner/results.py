@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from benchmarks.core.rows import Row, uncertainty_of
+from benchmarks.core.rows import Row
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.precision_guard import Deviations
 from benchmarks.core.runner.samples import frame_of
@@ -24,9 +24,10 @@ from reports.records.metrics import Metrics
 from reports.records.record import COLUMNS, Distinct, Record, record_key
 from reports.records.specs import TableSpec
 from reports.tables import markdown, numbers
-from reports.tables.build import build_tables, printed
+from reports.tables.build import printed
 from reports.tables.contests import own_headlines
 from reports.tables.layout import Table
+from reports.tables.merging import merge
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,8 +119,7 @@ class Results:
     @cached_property
     def tables(self) -> dict[str, Table]:
         """The tables that these rows make, by name; "overview" has the headlines of all."""
-        built = build_tables(self.rows, self.specs, uncertainty=uncertainty_of)
-        return {table.name: table for table in built}
+        return {table.name: table for table in merge([self.as_run()]).tables}
 
     def summary(self) -> str:
         """One line per model, to be printed: the headline of each benchmark at the largest T, ±
@@ -200,6 +200,7 @@ class Results:
             },
             protocols={name: dict(fields) for name, fields in self.protocols.items()},
             settings=dict(self.about),
+            specs=self.specs,
         )
 
 

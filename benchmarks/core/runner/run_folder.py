@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from benchmarks.core import tables
 from benchmarks.core.context import Context
-from benchmarks.core.rows import Row, uncertainty_of
+from benchmarks.core.rows import Row
 from benchmarks.core.runner import precision_guard, provenance
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.request import Options
@@ -28,13 +28,13 @@ from diffae.system.files import read_text, writing
 from diffae.system.lock import foreign, lock_folder
 from diffae.system.whole import sweep, write_whole
 from reports import page
-from reports.records.headline import with_headlines
 from reports.records.plugin_metadata import described
 from reports.records.record import RecordFile, record_key, write_records
-from reports.records.run_folder import SCHEMA, check_schema
+from reports.records.run_folder import SCHEMA, check_schema, read_run
 from reports.records.settings import settings_of
 from reports.records.uncertainty import Uncertainty, write_uncertainties
-from reports.tables.build import build_tables, write_table, write_tables
+from reports.tables.build import write_tables
+from reports.tables.merging import merge
 
 RECORDS, TIMES, INFLUENCES, RUN = "records.csv", "times.csv", "influences.npz", "run.json"
 SAMPLES, PAGE = "samples.csv", "report.html"
@@ -262,17 +262,19 @@ class RunFolder:
         """Write influences.npz, samples.csv, times.csv and the tables."""
         context = self.evaluation.context
         title, foot = tables.heading(context.dataset.name, context.profile.title, context.seed)
-        specs = with_headlines(self._specs, self.rows, self._protocols, context.profile.base)
         with writing(self.out, ANOTHER_OUT):
             write_uncertainties(self.out / INFLUENCES, self._uncertainties)
             write_samples(self.out / SAMPLES, self.rows, context.dataset)
-            write_tables(self.rows, self.out / TABLES, title, foot, specs, uncertainty_of)
             if self.times:
                 write_records(self.out / TIMES, self.times)
+            try:
+                found = merge([read_run(self.out, finished=False)])
+            except UserError:
+                return  # too large to be read, or without rows: the page says so at the end
+            write_tables(found.tables_of(found.rows), self.out / TABLES, title, foot)
+            if self.times:
                 machine = {name: str(self.times[0].measured_by[name]) for name in MACHINE}
-                built = build_tables(self.times, specs, uncertainty=uncertainty_of)
-                for table in built[1:]:  # the first is the overview
-                    write_table(table, self.out / TABLES, title, machine)
+                write_tables(found.tables_of(found.times)[1:], self.out / TABLES, title, machine)
 
     def _write_run(self, ending: dict[str, Any] | None = None) -> None:
         """Write run.json: until the run has ended it says that it is not complete."""

@@ -36,13 +36,14 @@ from benchmarks.tasks.latent.moves import UNMOVED, Codes, Move, Score, decoded
 from benchmarks.tasks.shared.distances import paired_rows
 from reports.records.metrics import seen_through
 from reports.records.record import Record
-from reports.records.specs import TableSpec
+from reports.records.specs import SMOOTHNESS, TableSpec
 
 BETWEEN, TOKENS = "latent_interpolation", "latent_tokens"
 ROBUST, SPECTRUM = "latent_robustness", "latent_spectrum"
 IFID, PFID = ({"rkid": f"{p}kid", "rfid": f"{p}fid"} for p in "ip")
 AS_DECODED = "as decoded: neither clamped nor rounded to 8 bits"
 SPHERICAL, LINEAR = "slerp", "linear"
+ASPECTS = {BETWEEN: ("slerp.*",), ROBUST: ("noise 0.3|noise .*", "4 bits|.* bits")}
 
 Share = Annotated[float, Range(0, 1)]
 Level = Annotated[float, Range(0, 1000)]
@@ -268,10 +269,11 @@ def _spec(name: str, title: str, caption: str, metrics: tuple[str, ...], order: 
         caption=caption,
         rows=("system", "setting") if of_maps else ("system", "steps", "solver", "calls"),
         columns=("metric",) if of_maps else ("metric", "setting"),
-        setting_header="map",
+        setting_header="map" if of_maps else "setting",
         metrics=metrics,
         headline=metrics[:1],
         headline_settings=(SPHERICAL,) if name == BETWEEN else ("noise 0.3", "8 nearest", ""),
+        aspects=tuple((SMOOTHNESS, metrics[0], settings) for settings in ASPECTS.get(name, ())),
         order=order,
     )
 

@@ -194,5 +194,6 @@ SPEC = TableSpec(
     panels=True,
     metrics=("rfid", "psnr", "ssim", "lpips", "lpips_vgg"),
     largest_steps=True,
+    plots=(),
     order=12,
 )

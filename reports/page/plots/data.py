@@ -1,20 +1,15 @@
 """Data of plots: series of points with their intervals, distinguishable without colour."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from reports.page.plots.drawing import draw
 from reports.records.record import Record
 from reports.records.uncertainty import t_quantile
 from reports.tables.merging import Merged
 from reports.tables.numbers import solver_name
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 COLOURS = MARKERS = 8
 DASHES = 4
@@ -85,12 +80,21 @@ def colour_of(found: Merged, system: str) -> int:
 
 
 def series_of(
-    found: Merged, groups: Mapping[tuple[str, ...], Sequence[Point]]
+    found: Merged,
+    records: Sequence[Record],
+    x: Callable[[Record], float | None],
+    fields: Sequence[str] = ("system",),
 ) -> tuple[Series, ...]:
-    """A series for each group of points, whose key is (system, setting, solver) or the first of these.
+    """A series for each system, setting and solver, or the first of these `fields`; a record without an
+    `x` is left out.
 
     A system has its colour, a setting its dashes, and all three together a marker.
     """
+    groups: dict[tuple[str, ...], list[Point]] = {}
+    for record in records:
+        if (at := x(record)) is not None:
+            key = tuple(getattr(record, field) for field in fields)
+            groups.setdefault(key, []).append(point(at, record))
     settings, solvers = (list(dict.fromkeys(key[i : i + 1] for key in groups)) for i in (1, 2))
     made = []
     for key, points in groups.items():
@@ -99,23 +103,10 @@ def series_of(
         marker = (own + own // COLOURS + 3 * solver + 5 * setting) % MARKERS
         distinct = dict.fromkeys(points)  # a number may be in two tables
         ordered = tuple(sorted(distinct, key=lambda p: p.x))
-        name = ", ".join(filter(None, (*key[:2], *map(solver_name, key[2:]))))
+        told = map(solver_name, key[2:] if len(solvers) > 1 else ())
+        name = ", ".join(filter(None, (*key[:2], *told)))
         made.append(Series(name, ordered, own % COLOURS, marker, setting % DASHES))
     return tuple(made)
-
-
-def grouped(
-    records: Sequence[Record],
-    key: Callable[[Record], tuple[str, ...]],
-    x: Callable[[Record], float | None],
-) -> dict[tuple[str, ...], list[Point]]:
-    """Points grouped by the key of their record; a record without an `x` is left out."""
-    groups: dict[tuple[str, ...], list[Point]] = {}
-    for record in records:
-        at = x(record)
-        if at is not None:
-            groups.setdefault(key(record), []).append(point(at, record))
-    return groups
 
 
 def are_few(series: Iterable[Series]) -> bool:
@@ -123,25 +114,10 @@ def are_few(series: Iterable[Series]) -> bool:
     return sum(len(one.points) for one in series) < FEWEST
 
 
-def plot_of(
-    found: Merged,
-    table: str,
-    height: float,
-    title: str,
-    text: str,
-    paint: Callable[["Figure"], None],
-    key: tuple[Series, ...],
-    lines: bool = False,
-) -> Plot:
-    """A plot of `table`, drawn by `paint`."""
-    table_title = next((t.title for t in found.tables if t.name == table), table)
-    return Plot(draw(height, title, text, paint), title, text, table, table_title, key, lines)
-
-
-def in_words(series: Iterable[Series]) -> str:
-    """Each series from its first point to its last: the text alternative of a plot."""
+def in_words(series: Iterable[Series], where: Callable[[float], str]) -> str:
+    """Each series from its lowest value to its highest: the text alternative of a plot."""
     texts = []
     for one in series:
-        ends = dict.fromkeys((one.points[0], one.points[-1]))
-        texts.append(f"{one.name}: {' to '.join(f'{p.y:.4g} at {p.x:g}' for p in ends)}")
-    return "; ".join(texts)
+        ends = dict.fromkeys(f(one.points, key=lambda p: p.y) for f in (min, max))
+        texts.append(f"{one.name}: {' to '.join(f'{p.y:.4g} at {where(p.x)}' for p in ends)}")
+    return f"{'; '.join(texts)}."

@@ -116,7 +116,7 @@ def test_which_of_several_settings_is_shown(tmp_path):
     (ssim,) = found["structure"]
     assert (ssim["value"], ssim["words"]) == ("0.9000", "x_T inverted, T = 100")
     (face,) = found["identity"]
-    assert (face["value"], face["words"]) == ("0.9000", "reconstruction")
+    assert (face["value"], face["words"]) == ("0.9000", "Male 0")
     assert face["others"] == [(50, 1, "the same person"), (0, 2, "different people")]
     noise, bits = found["smoothness of the codes"]
     assert (noise["value"], noise["words"], bits["words"]) == ("0.5000", "noise 0.3", "2 bits")

@@ -170,7 +170,7 @@ def test_each_system_has_a_panel_that_says_what_was_not_measured_of_it(visit):
     assert panels.locator("h3").all_inner_texts() == ["DiffAE", "DDIM"]
     assert [panels.nth(i).locator(".caption").all_inner_texts() for i in (0, 1)] == [
         [],
-        ["Not measured: identity, attributes."],
+        ["Not measured: attributes, identity."],
     ]
     panels.nth(1).get_by_role("button").first.click()
     assert visit.page.locator("#number-name").inner_text() == "SSIM: DDIM, x_T inverted, T = 100"

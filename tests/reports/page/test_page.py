@@ -176,7 +176,7 @@ def test_it_begins_with_warnings_pictures_and_conclusions_and_ends_with_how_it_w
     names = [
         "Systems",
         "DiffAE: saw the images",
-        "reconstructs best",
+        " is best: ",
         "DiffAE: faces; from top to bottom: ",
     ]
     facts, known, verdict, lead = (
@@ -219,7 +219,7 @@ def test_numbers_that_were_measured_otherwise_do_not_compete(tmp_path):
     other = {"p0": {"benchmark": "reconstruction", "seed": 0, "transform": {"crop": "none"}}}
     runs.append(two_systems(tmp_path / "b" / "run", SCORES * -0.05, protocols=other))
     page = page_of(*runs, out=tmp_path)
-    (said, *_) = [text for text in page.texts if "reconstructs best" in text]
+    (said, *_) = [text for text in page.texts if " is best: " in text]
     assert said.startswith("DiffAE") and "DDIM (b)" not in said
     assert any("DDIM (a) follows" in text for text in page.texts)
     assert any("measured otherwise than in a: crop none against center" in t for t in page.texts)

@@ -46,19 +46,19 @@ def test_images_are_those_of_the_sheet_to_the_pixel(run):
     notes = [["", ""], ["SSIM 0.5", "SSIM 0.7"]]
     sheet_of(run, "a.png", rows, rows=("input", "output"), columns=("x", "y"), notes=notes)
     (figure,), _ = pictures_of(read([run]))
-    kind, found = decoded(figure.rows[1][0])
+    kind, found = decoded(figure.images[1][0])
     assert kind == "data:image/png"
     assert np.array_equal(found, pixels[2].permute(1, 2, 0).numpy())
-    image = figure.rows[1][0]
+    image = figure.images[1][0]
     assert (image.width, image.height) == (96, 96)  # six times, a whole number
     assert image.alt == "output, x, SSIM 0.5" and image.note == "SSIM 0.5"
-    assert figure.columns == ("x", "y") and figure.heads == ("input", "output")
+    assert figure.sheet.columns == ("x", "y") and figure.sheet.rows == ("input", "output")
 
 
 def test_large_images_are_shrunk_and_that_is_said(run):
     sheet_of(run, "a.png", [images(2, 256)])
     (figure,), _ = pictures_of(read([run]))
-    kind, found = decoded(figure.rows[0][0])
+    kind, found = decoded(figure.images[0][0])
     assert kind == "data:image/jpeg" and found.shape == (192, 192, 3)
     assert figure.remark == "shrunk from 256 to 192 px, kept as JPEG here"
 
@@ -110,7 +110,7 @@ def test_sheets_come_by_system_and_the_worst_last(run):
     ):
         about = {"benchmark": "reconstruction", "system": system}
         sheet_of(run, f"{name}.png", [images(1, 8)], about=about)
-    titles = [figure.title for figure in pictures_of(read([run]))[0]]
+    titles = [figure.sheet.title for figure in pictures_of(read([run]))[0]]
     assert titles == ["a-d.png", "a-worst-d.png", "a-a.png", "z.png"]
 
 
