@@ -16,19 +16,8 @@ from benchmarks.core.context import Context
 from benchmarks.core.measurement import Cell, Measurement
 from benchmarks.core.selection import Selection
 from benchmarks.systems.protocol.base import SEMANTIC, System, reading_of
-from benchmarks.tasks.shared.probe_fits import (
-    ADAM,
-    BINARY,
-    MEAN,
-    SOFTMAX,
-    WEIGHTED,
-    Sizes,
-    fit,
-    fit_adam,
-    fits,
-    of_classes,
-    selections,
-)
+from benchmarks.tasks.shared import probe_fits
+from benchmarks.tasks.shared.probe_fits import ADAM, MEAN, WEIGHTED, Sizes, of_classes, selections
 from probes import LinearProbe, influences, summarise, top_hits
 from probes.scores import AttributeScore
 from reports.records.record import Record
@@ -49,15 +38,17 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     features = context.codes.features(system, test)
 
     def reduce() -> Iterator[Record]:
-        yield from _scores(cell.also(probe=BINARY), fit(context, system), features, test)
+        yield from _scores(
+            cell.also(probe=probe_fits.BINARY), probe_fits.fit(context, system), features, test
+        )
         if of_classes(context):
-            probe = fit(context, system, exclusive=True)
-            yield from _top(cell.also(probe=SOFTMAX), probe, features)
+            probe = probe_fits.fit(context, system, exclusive=True)
+            yield from _top(cell.also(probe=probe_fits.SOFTMAX), probe, features)
         if context.sizes(Sizes).adam_paper:
             ours = cell.also(probe=ADAM).but(title=f"{system.title}, Adam probe")
-            yield from _scores(ours, fit_adam(context, system), features, test)
+            yield from _scores(ours, probe_fits.fit_adam(context, system), features, test)
 
-    yield Measurement([], reduce, list(fits(context, context.sizes(Sizes).adam_paper)))
+    yield Measurement([], reduce, list(probe_fits.fits(context, context.sizes(Sizes).adam_paper)))
 
 
 def _scores(cell: Cell, probe: LinearProbe, features: Tensor, test: Selection) -> Iterator[Record]:
