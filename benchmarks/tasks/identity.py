@@ -107,7 +107,7 @@ def _faces(
         found["identity"] = face.compare(originals[positions], faces).numpy()
         return found | {"preview": preview(positions, decoded, PREVIEW)}
 
-    return cell.computation("faces", what, images, compute, **more)
+    return cell.computation("decoded faces", what, images, compute, **more)
 
 
 def kept(cell: Cell, images: Selection, values: np.ndarray) -> Iterator[Row]:
