@@ -61,36 +61,39 @@ class Codes:
         if spherical and nothing:
             raise NotAvailable(f"{nothing} codes have norm 0, and so no direction")
 
-        def moved(positions: np.ndarray) -> Semantic:
-            own, near = self._numbers(positions), nearest[positions]
+        def moved(codes: Tensor, positions: np.ndarray) -> Tensor:
+            near = nearest[positions]
             candidates = parts.flat(parts.index(self.of_training, near.flatten()))
             candidates = candidates.reshape(*near.shape, -1)
-            other = latent.drawn(own, candidates, self._uniform(positions))
-            middle = latent.halfway(own, other, spherical)
-            return parts.shaped(middle, self.unmoved(positions))
+            other = latent.drawn(codes, candidates, self._uniform(positions))
+            return latent.halfway(codes, other, spherical)
 
-        return moved
+        return self._of_numbers(moved)
 
     def noised(self, level: float) -> Move:
         """With normal noise of `level` times the standard deviation of each number."""
         _, deviation = self._moments()
 
-        def moved(positions: np.ndarray) -> Semantic:
-            indices, codes = self.images.order[positions].tolist(), self._numbers(positions)
+        def moved(codes: Tensor, positions: np.ndarray) -> Tensor:
+            indices = self.images.order[positions].tolist()
             eps = noise.normal(self.at.context.seed, "latent noise", indices, codes.shape[1:])
-            return parts.shaped(codes + level * deviation * eps, self.unmoved(positions))
+            return codes + level * deviation * eps
 
-        return moved
+        return self._of_numbers(moved)
 
     def rounded(self, bits: int) -> Move:
         """With 2^bits values for each number."""
         moments = self._moments()
+        return self._of_numbers(lambda codes, _: latent.quantised(codes, *moments, bits))
 
-        def moved(positions: np.ndarray) -> Semantic:
-            found = latent.quantised(self._numbers(positions), *moments, bits)
-            return parts.shaped(found, self.unmoved(positions))
+    def _of_numbers(self, moved: Callable[[Tensor, np.ndarray], Tensor]) -> Move:
+        """A move of codes as vectors of numbers, N x d at these positions."""
 
-        return moved
+        def move(positions: np.ndarray) -> Semantic:
+            codes = self.unmoved(positions)
+            return parts.shaped(moved(parts.flat(codes), positions), codes)
+
+        return move
 
     def perturbed(self, share: float, neighbours: int) -> Move:
         """With a `share` of the tokens replaced by one of the codes nearest to the encoder's output."""
@@ -125,16 +128,11 @@ class Codes:
         ]
         return torch.tensor(draws)
 
-    def _numbers(self, positions: np.ndarray) -> Tensor:
-        return parts.flat(self.unmoved(positions))
-
     def _need(self, training: int, what_for: str) -> None:
         if parts.has_tokens(parts_of(self.at.system)):
             raise NotAvailable(parts.NOTHING_BETWEEN)
         if len(self.training) < training:
             raise NotAvailable(f"{len(self.training)} training images{what_for}")
-
-    # What all codes together decide is kept in the store, so that a dry run need not compute it.
 
     def _neighbours(self, spherical: bool) -> tuple[Tensor, int]:
         """The nearest training codes of each code, N x k, and how many codes have norm 0."""
@@ -146,11 +144,8 @@ class Codes:
             found = latent.nearest(codes, training, spherical).numpy()
             return {"nearest": found, "nothing": np.array(nothing)}
 
-        def unfitted() -> Arrays:
-            return {"nearest": np.zeros((count, candidates), np.int64), "nothing": np.array(0)}
-
-        key = self._key("latent neighbours") | {"n": count, "spherical": spherical}
-        found = self.at.context.store.once(key, compute, unfitted)
+        unfitted = {"nearest": np.zeros((count, candidates), np.int64), "nothing": np.array(0)}
+        found = self._once("latent neighbours", compute, unfitted, n=count, spherical=spherical)
         return torch.from_numpy(found["nearest"]), int(found["nothing"])
 
     def _moments(self) -> tuple[Tensor, Tensor]:
@@ -161,16 +156,17 @@ class Codes:
             training = parts.flat(self.of_training)
             return {"mean": training.mean(0).numpy(), "deviation": training.std(0).numpy()}
 
-        def unfitted() -> Arrays:
-            one = parts.flat(parts.index(self.of_training, slice(0, 1)))[0].numpy()
-            return {"mean": one, "deviation": one}
-
-        found = self.at.context.store.once(self._key("latent moments"), compute, unfitted)
+        one = parts.flat(parts.index(self.of_training, slice(0, 1)))[0].numpy()
+        found = self._once("latent moments", compute, {"mean": one, "deviation": one})
         return torch.from_numpy(found["mean"]), torch.from_numpy(found["deviation"])
 
-    def _key(self, work: str) -> dict[str, Any]:
-        key = self.at.context.codes.key(work, self.at.system, self.images)
-        return key | {"training": self.training.key | {"n": len(self.training)}}
+    def _once(
+        self, work: str, compute: Callable[[], Arrays], unfitted: Arrays, **more: Any
+    ) -> Arrays:
+        """What all codes together decide, from the store; a dry run, which computes none, takes `unfitted`."""
+        key = self.at.context.codes.key(work, self.at.system, self.images) | more
+        key |= {"training": self.training.key | {"n": len(self.training)}}
+        return self.at.context.store.once(key, compute, lambda: unfitted)
 
 
 def decoded(
