@@ -178,7 +178,6 @@ def _timed(context: Context, system: System, verb: Verb, sizes: Sizes) -> Measur
 
 BENCHMARK = Benchmark(
     name="cost",
-    table=TABLE,
     headline=lambda context: "parameters",
     needs=frozenset(),
     run=run,

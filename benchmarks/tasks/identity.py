@@ -346,7 +346,6 @@ def _embeddings(context: Context, count: int) -> np.ndarray:
 
 BENCHMARK = Benchmark(
     name="identity",
-    table=TABLE,
     headline=_metric,
     needs=frozenset({base.ENCODE, base.DECODE}),
     run=run,

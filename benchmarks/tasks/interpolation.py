@@ -173,7 +173,6 @@ def _save_strips(cell: Cell, images: Selection, strips: Tensor) -> None:
 
 BENCHMARK = Benchmark(
     name="interpolation",
-    table=TABLE,
     headline=lambda context: seen_through("ppl", context.networks.path_distance.network),
     needs=frozenset({ENCODE, DECODE}),
     run=run,

@@ -212,7 +212,6 @@ def _save_nearest(cell: Cell, at: Solved, found: Arrays) -> None:
 
 BENCHMARK = Benchmark(
     name="memorisation",
-    table=TABLE,
     headline=lambda context: spaces(context)[0].ratio,
     needs=frozenset({base.SAMPLE}),
     run=run,

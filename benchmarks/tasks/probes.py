@@ -103,7 +103,6 @@ def _top(cell: Cell, probe: LinearProbe, features: Tensor) -> Iterator[Row]:
 
 BENCHMARK = Benchmark(
     name="probes",
-    table=TABLE,
     headline=lambda context: "auroc",
     needs=frozenset({SEMANTIC}),
     run=run,

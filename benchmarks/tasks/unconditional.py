@@ -207,7 +207,6 @@ def _rows(cell: Cell, network: FeatureNetwork, ours: Side, reference: Side) -> I
 
 BENCHMARK = Benchmark(
     name="unconditional",
-    table=TABLE,
     headline=lambda context: metrics_of(context.networks.features[0])["kid"],
     needs=frozenset({base.SAMPLE}),
     run=run,

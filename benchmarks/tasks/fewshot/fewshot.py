@@ -224,7 +224,6 @@ def _uncertainty(context: Context, real: Real, found: Sequence[Jackknife]) -> Un
 
 BENCHMARK = Benchmark(
     name="fewshot",
-    table=TABLE,
     headline=lambda context: metrics_of(context.networks.features[0])["kid"],
     needs=frozenset({SEMANTIC, DECODE, SAMPLE_LATENTS}),
     run=run,

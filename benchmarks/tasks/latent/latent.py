@@ -271,7 +271,6 @@ def _spec(name: str, title: str, caption: str, metrics: tuple[str, ...], order: 
 
 BENCHMARK = Benchmark(
     name="latent",
-    table=BETWEEN,
     headline=lambda context: seen_through("ikid", context.networks.features[0].network),
     needs=frozenset({SEMANTIC, DECODE}),
     run=run,

@@ -370,7 +370,6 @@ TABLES = (
 
 BENCHMARK = Benchmark(
     name="reconstruction",
-    table=TABLE1,
     headline=lambda context: "ssim",
     needs=frozenset({ENCODE, DECODE}),
     run=run,
