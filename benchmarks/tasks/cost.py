@@ -47,35 +47,26 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Verb:
-    """An operation of a system on images N x 3 x S x S and their code, perhaps in T steps."""
+    """An operation of a system s on images x [N, 3, S, S] and their code, in T steps if `iterative`."""
 
     name: str
-    needs: frozenset[str]
+    needs: set[str]
     run: Callable[[System, Tensor, Code, int], object]
     iterative: bool = True
 
 
 VERBS = (
-    Verb(
-        "encode, semantic",
-        frozenset({base.SEMANTIC}),
-        lambda system, images, code, steps: system.encode_semantic(images),
-        iterative=False,
-    ),
+    Verb("encode, semantic", {base.SEMANTIC}, lambda s, x, code, T: s.encode_semantic(x), False),
     Verb(
         "encode, stochastic",
-        frozenset({base.ENCODE, base.STOCHASTIC}),
-        lambda system, images, code, steps: system.encode_stochastic(images, code.semantic, steps),
+        {base.ENCODE, base.STOCHASTIC},
+        lambda s, x, code, T: s.encode_stochastic(x, code.semantic, T),
     ),
-    Verb(
-        "decode",
-        frozenset({base.ENCODE, base.DECODE}),
-        lambda system, images, code, steps: system.decode(code, steps),
-    ),
+    Verb("decode", {base.ENCODE, base.DECODE}, lambda s, x, code, T: s.decode(code, T)),
     Verb(
         "sample, semantic",
-        frozenset({base.SAMPLE_LATENTS}),
-        lambda system, images, code, steps: system.sample_latents(range(len(images)), 0, steps),
+        {base.SAMPLE_LATENTS},
+        lambda s, x, code, T: s.sample_latents(range(len(x)), 0, T),
     ),
 )
 
@@ -132,7 +123,7 @@ def _measured(
     system = cell.system or System()
     side = system.image_size or cell.context.dataset.image_size
     taken: dict[str, Any] = {"steps": T, "solver": solver_of(system, T)}
-    row = {"setting": verb.name, "n": batch} | taken | row
+    row = {**taken, "setting": verb.name, "n": batch, **row}
 
     def compute(_: np.ndarray) -> Arrays:
         images = torch.zeros(batch, 3, side, side)

@@ -24,6 +24,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from math import inf
+from typing import Any
 
 import numpy as np
 import torch
@@ -81,7 +82,7 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     yield from (_edits if context.dataset.labelled else _reconstructions)(at, images)
 
 
-def _cell(at: Solved, images: Selection, setting: str, **fields: object) -> Cell:
+def _cell(at: Solved, images: Selection, setting: str, **fields: Any) -> Cell:
     context = at.context
     fields |= {"before": "the real image", **context.networks.face.describe()}
     return Cell(context, TABLE, at, setting=setting, n=len(images), fields=fields)
@@ -92,7 +93,7 @@ def _faces(
     images: Selection,
     what: str,
     decode: Callable[[np.ndarray], tuple[Tensor, Arrays]],
-    **more: object,
+    **more: Any,
 ) -> Computation:
     """How each face compares with that of the image that is decoded for it, "identity" [N].
 

@@ -64,9 +64,11 @@ def spaces(context: Context) -> list[Space]:
     """The features of each network, and pixels: root mean square over thumbnails in [0, 1]."""
 
     def of_features(network: FeatureNetwork) -> Space:
-        names = (seen_through(f"nn_{of}inception", network.network) for of in ("", "ratio_"))
+        metric, ratio = (
+            seen_through(f"nn_{of}inception", network.network) for of in ("", "ratio_")
+        )
         real = partial(context.codes.real_features, network=network)
-        return Space(*names, network.array, real, 1.0, network.describe())
+        return Space(metric, ratio, network.array, real, 1.0, network.describe())
 
     pixels = {"space": f"pixels at {THUMBNAIL} px, bilinear, antialiased, in [0, 1]"}
     scale, real = 1 / 255 / np.sqrt(3 * THUMBNAIL**2), partial(real_pixels, context)

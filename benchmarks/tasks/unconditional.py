@@ -7,6 +7,7 @@ the latent DDIM.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -194,8 +195,8 @@ def _rows(cell: Cell, network: FeatureNetwork, ours: Side, reference: Side) -> I
     sizes = cell.context.sizes(Sizes)
 
     def of(table: str, ours: Side, reference: Side) -> Cell:
-        fields = {"reference_split": sizes.reference_split, "reference_n": len(reference)}
-        fields |= {"reference_without": None, "autoencoding_split": None}
+        fields: dict[str, Any] = {"reference_without": None, "autoencoding_split": None}
+        fields |= {"reference_split": sizes.reference_split, "reference_n": len(reference)}
         fields |= {**cell.fields, **network.describe()}
         return cell.but(table=table, n=len(ours), fields=fields)
 

@@ -10,7 +10,7 @@ Each image keeps its x_T, which is drawn at random, as for new samples: only the
 moved. The method of each number is cited in `benchmarks.metrics.latent` and below.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -204,14 +204,13 @@ def _moved(
         for one in numbers:
             for move in moves:
                 of = cell.also(**one.fields, move=move).but(setting=move)
-                if move in reasons:
-                    rows = (of.row(metric, None, note=reasons[move]) for metric in one.metrics)
-                else:
+                rows: Iterable[Row]
+                if move in ready:
                     head = f"{move} "
-                    scores = {
-                        name: array for name, array in found[0].items() if name.startswith(head)
-                    }
+                    scores = {n: array for n, array in found[0].items() if n.startswith(head)}
                     rows = one.rows(of, {n.removeprefix(head): a for n, a in scores.items()})
+                else:
+                    rows = [of.row(metric, None, note=reasons[move]) for metric in one.metrics]
                 # the published iFID is that of codes on a great circle
                 yield from (attach(r, of.protocol_fields) if move == SPHERICAL else r for r in rows)
         if found:

@@ -78,12 +78,11 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
         _save_inputs(context, images)
     for network in context.networks.features:  # of the originals, so that a dry run counts them
         context.codes.real_features(images, network)
-    ways, shown = list(_ways(context, sizes, system, images)), dict[str, Tensor]()
-    first = next(way for way in ways if way.in_table1)
-    for way in ways:
-        way = replace(way, by_protocol=ByProtocol(context)) if way is first else way
+    shown: dict[str, Tensor] = {}
+    for way in _ways(context, sizes, system, images):
         yield Measurement([way.computation], partial(_reduced, way, shown))
-    yield Measurement([], partial(_rest, first.at, images, shown))
+    at = Solved.of(context, system, sizes.solver, None)
+    yield Measurement([], partial(_rest, at, images, shown))
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,7 @@ class Way:
         """
         context, by_protocol = self.at.context, self.by_protocol
         perceptual, side = context.networks.perceptual, context.dataset.image_size
-        scores = {**PLAIN, perceptual.metric_name: perceptual}
+        scores: dict[str, Any] = {**PLAIN, perceptual.metric_name: perceptual}
         if not self.in_table1 or too_small(side, side):
             del scores["ms_ssim"]
         more: dict[str, Any] = {"scores": list(scores), "perceptual": perceptual.describe()}
@@ -155,15 +154,18 @@ def _ways(context: Context, sizes: Sizes, system: System, images: Selection) -> 
     of = partial(Solved.of, context, system)
     ours, beside = of(sizes.solver, None), of(sizes.beside, None)
     by_calls = (BY_CALLS,) if ours.system.solver is not None else ()
-    for setting in _settings(system):
+    settings = _settings(system)
+    for setting in settings:
         inverts = setting == INVERTED
+        by_protocol = ByProtocol(context) if setting == settings[0] else None
         if not system.iterative:
-            yield Way(of(sizes.solver, None, inverts=inverts), images, setting, (TABLE1,))
+            at = of(sizes.solver, None, inverts=inverts)
+            yield Way(at, images, setting, (TABLE1,), by_protocol)
             continue
         for steps in sizes.steps:
-            table1 = (TABLE1,) if steps == sizes.steps[-1] else ()
-            at = of(sizes.solver, steps, inverts=inverts)
-            yield Way(at, images, setting, (TABLE2, *table1, *by_calls))
+            at, last = of(sizes.solver, steps, inverts=inverts), steps == sizes.steps[-1]
+            tables = (TABLE2, TABLE1, *by_calls) if last else (TABLE2, *by_calls)
+            yield Way(at, images, setting, tables, by_protocol if last else None)
         if beside.system.solver != ours.system.solver:
             for steps in sizes.beside_steps:
                 yield Way(of(sizes.beside, steps, inverts=inverts), images, setting, by_calls)
@@ -202,7 +204,7 @@ def _rest(at: Solved, images: Selection, shown: Mapping[str, Tensor]) -> Iterato
         caption="The first held-out images, none chosen, decoded at the largest T (Fig. 3).",
     )
     cell = cell.but(split=images.split, n=len(images)).also(split=images.split)
-    for use in uses(replace(at, steps=1), images):
+    for use in uses(at, images):
         of = cell.but(setting=use.name)
         yield of.row("code_bits", math.log2(use.counts.shape[1]))
         yield of.row("codebook_use", use.share)
