@@ -143,8 +143,6 @@ def classifier(
         split = probes.binary_split(members, sizes.binary_k, seed)
     else:
         split = probes.pu_split(members, sizes.pu_positives, sizes.pu_unlabeled, seed)
-    fit, decay = (
-        probes.fit_binary if binary else probes.fit_pu,
-        EMA_DECAY if setup.rule.ema else None,
-    )
+    fit = probes.fit_binary if binary else probes.fit_pu
+    decay = EMA_DECAY if setup.rule.ema else None
     return fit(features, *split, steps=setup.steps, seed=seed, ema_decay=decay)
