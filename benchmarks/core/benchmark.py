@@ -32,7 +32,7 @@ class Benchmark:
         plan(context, system)   yields the work that `run` would do, where --dry-run is not to count it
         headline(context)       the metric of the row that says why a system could not be measured,
                                 named after the networks at hand
-        table       the table of that row
+        table       the table of that row; by default the first of `tables`
         title, paper    what `list` prints of a plug-in; those of ours are in tasks/__init__.py
         needs       the capabilities that a system must have
         labelled    whether the data must have attributes
@@ -49,7 +49,7 @@ class Benchmark:
     name: str
     title: str = ""
     paper: str = ""
-    table: str
+    table: str = ""
     headline: Callable[[Context], str]
     needs: frozenset[str]
     run: Callable[[Context, System], Iterator[Record | Measurement]]
@@ -63,6 +63,10 @@ class Benchmark:
     profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     tables: tuple[TableSpec, ...] = ()
     shared: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.table and self.tables:
+            object.__setattr__(self, "table", self.tables[0].name)
 
     @property
     def is_ours(self) -> bool:

@@ -109,13 +109,13 @@ class Cell:
         **changes: Any,
     ) -> Row:
         """The row of a number. `changes` are further arguments of `rows.make_row`, or other values
-        of the cell's.
+        of the cell's; a note comes after that of the cell.
         """
+        changes["note"] = "; ".join(filter(None, (self.note, changes.get("note", ""))))
         given: dict[str, Any] = {
             "setting": self.setting,
             "split": self.split,
             "n": self.n,
-            "note": self.note,
         }
         given |= self.taken.row if self.taken else {}
         given |= {"uncertainty": uncertainty, "protocol": self.protocol}

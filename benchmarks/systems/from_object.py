@@ -14,15 +14,7 @@ from benchmarks.systems.diffusion import DDIMSystem, DiffAESystem
 from benchmarks.systems.protocol import calling, checked, ranges
 from benchmarks.systems.protocol.base import Code, System, needed
 from benchmarks.systems.protocol.contract import LARGEST, LONGEST, RANGE, is_line, kind
-from benchmarks.systems.protocol.parts import (
-    FLAT,
-    HISTOGRAM,
-    Part,
-    Semantic,
-    each,
-    numbers,
-    tensors,
-)
+from benchmarks.systems.protocol.parts import FLAT, HISTOGRAM, Part, Semantic, numbers, tensors
 from benchmarks.systems.shared import recognised
 from diffae import DDIM, DiffusionAutoencoder
 from diffae.checkpoints import checkpoint
@@ -230,10 +222,7 @@ class Wrapped(System):
         return needed(self.encode(images, steps).x_T, "x_T")
 
     def decode(self, code: Code, steps: int = 100) -> Tensor:
-        def here(part: Any) -> Any:
-            return None if part is None else each(lambda one: one.to(self.device), part)
-
-        own = Code(here(code.semantic), here(code.x_T))
+        own = code.each(lambda part: part.to(self.device))
         images = self.module.decode(own if self._takes_codes else own.semantic)
         return getattr(images, "sample", images)  # a DecoderOutput of diffusers
 

@@ -5,7 +5,7 @@ once, kept in the store, and written to `times.csv` and the table `section5.5_ti
 run.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -17,21 +17,14 @@ from torch import Tensor
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
 from benchmarks.core.measurement import Cell, Measurement
+from benchmarks.core.rows import Row
 from benchmarks.core.sizes import Number, Steps
 from benchmarks.core.solving import solver_of
-from benchmarks.core.store import Arrays, Computation
+from benchmarks.core.store import Arrays
 from benchmarks.metrics import counting
-from benchmarks.systems.protocol.base import (
-    DECODE,
-    ENCODE,
-    SAMPLE_LATENTS,
-    SEMANTIC,
-    STOCHASTIC,
-    Code,
-    System,
-)
+from benchmarks.systems.protocol import base
+from benchmarks.systems.protocol.base import Code, System
 from benchmarks.systems.protocol.checked import undivided
-from reports.records.record import Record
 from reports.records.specs import TableSpec
 
 TABLE, TIMES = "section5.5_cost", "section5.5_times"
@@ -54,133 +47,106 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Verb:
-    """An operation of a system on images N x 3 x S x S and their code, perhaps in T steps."""
+    """An operation of a system s on images x [N, 3, S, S] and their code, in T steps if `iterative`."""
 
     name: str
-    needs: frozenset[str]
-    network: str  # of `Calls`
+    needs: set[str]
     run: Callable[[System, Tensor, Code, int], object]
-
-    def steps(self, system: System, steps: Sequence[int]) -> Sequence[int | None]:
-        """The values of T to measure; for an encoder, which takes no steps, only one."""
-        return steps if system.iterative and self.network != "encoder" else (None,)
+    iterative: bool = True
 
 
 VERBS = (
-    Verb(
-        "encode, semantic",
-        frozenset({SEMANTIC}),
-        "encoder",
-        lambda system, images, code, steps: system.encode_semantic(images),
-    ),
+    Verb("encode, semantic", {base.SEMANTIC}, lambda s, x, code, T: s.encode_semantic(x), False),
     Verb(
         "encode, stochastic",
-        frozenset({ENCODE, STOCHASTIC}),
-        "decoder",
-        lambda system, images, code, steps: system.encode_stochastic(images, code.semantic, steps),
+        {base.ENCODE, base.STOCHASTIC},
+        lambda s, x, code, T: s.encode_stochastic(x, code.semantic, T),
     ),
-    Verb(
-        "decode",
-        frozenset({ENCODE, DECODE}),
-        "decoder",
-        lambda system, images, code, steps: system.decode(code, steps),
-    ),
+    Verb("decode", {base.ENCODE, base.DECODE}, lambda s, x, code, T: s.decode(code, T)),
     Verb(
         "sample, semantic",
-        frozenset({SAMPLE_LATENTS}),
-        "latent",
-        lambda system, images, code, steps: system.sample_latents(range(len(images)), 0, steps),
+        {base.SAMPLE_LATENTS},
+        lambda s, x, code, T: s.sample_latents(range(len(x)), 0, T),
     ),
 )
 
 
 def run(context: Context, system: System) -> Iterator[Measurement]:
-    yield from _counts(context, system)
-    yield from times(context, system)
+    """Parameters of each network and of all; of each verb operations, network calls, and times."""
+    sizes, flops = context.sizes(Sizes), "convolutions and matrix products, 2 per multiply-add"
+    fields = {"batch_size": 1, "flops": f"{flops}, one step (T = 1)"}
+    fields |= {"image_size": system.image_size or context.dataset.image_size}
+    cell, networks = Cell(context, TABLE, system, split="", fields=fields), system.networks()
+
+    def operations(work: counting.Work) -> Mapping[str, float]:
+        return {"gflops": counting.flops(work) / 1e9}
+
+    def called(work: counting.Work) -> Mapping[str, float]:
+        return {"network_calls": float(counting.network_calls(work, networks.values()))}
+
+    yield Measurement([], partial(_parameters, cell, system))
+    verbs = [verb for verb in VERBS if verb.needs <= system.capabilities]
+    for verb in verbs:
+        yield _measured(cell, "flops", verb, 1, operations, steps=None, solver="")
+    for verb in verbs if networks else ():
+        for steps in sizes.steps if verb.iterative and system.iterative else (None,):
+            yield _measured(cell, "calls", verb, steps, called)
+    for verb in verbs:
+        yield _timed(context, system, verb, sizes)
 
 
-def verbs(system: System) -> list[Verb]:
-    """The operations that the system is capable of."""
-    return [verb for verb in VERBS if verb.needs <= system.capabilities]
+def _parameters(cell: Cell, system: System) -> Iterator[Row]:
+    parts = system.networks()
+    for part, network in parts.items():
+        yield cell.row("parameters", float(counting.parameters([network])), setting=part, n=1)
+    if parts:
+        total = float(counting.parameters(parts.values()))
+        yield cell.row("parameters", total, setting="total", n=1)
+    else:
+        none, note = cell.but(fields={}), f"{system.title} names no networks"
+        yield none.row("parameters", None, setting="total", n=1, note=note)
 
 
-def _size(context: Context, system: System) -> int:
-    """The side of the images that the system gets."""
-    return system.image_size or context.dataset.image_size
-
-
-def _once(
+def _measured(
     cell: Cell,
-    system: System,
     what: str,
     verb: Verb,
-    steps: int | None,
+    T: int | None,
     counted: Callable[[counting.Work], Mapping[str, float]],
     batch: int = 1,
-) -> Computation:
-    """What `counted` finds of the operation on `batch` grey images.
+    **row: Any,
+) -> Measurement:
+    """The numbers that `counted` finds of the operation on `batch` grey images.
 
     Costs do not depend on the content of the images.
     """
-    size = _size(cell.context, system)
+    system = cell.system or System()
+    side = system.image_size or cell.context.dataset.image_size
+    taken: dict[str, Any] = {"steps": T, "solver": solver_of(system, T)}
+    row = {**taken, "setting": verb.name, "n": batch, **row}
 
     def compute(_: np.ndarray) -> Arrays:
-        images = torch.zeros(batch, 3, size, size)
-        code = system.encode(images, 1) if ENCODE in system.capabilities else Code()
-        work = partial(verb.run, system, images, code, steps or 1)
+        images = torch.zeros(batch, 3, side, side)
+        code = system.encode(images, 1) if base.ENCODE in system.capabilities else Code()
+        work = partial(verb.run, system, images, code, T or 1)
         return {name: np.array([value]) for name, value in counted(work).items()}
 
-    more = {"verb": verb.name, "steps": steps, "image_size": size}
+    def reduce(found: Arrays) -> Iterator[Row]:
+        for metric, (value,) in found.items():
+            if np.isfinite(value):
+                yield cell.row(metric, float(value), **row)
+            else:
+                yield cell.row(metric, None, note="not measured on this platform", **row)
+
+    more = {"verb": verb.name, "steps": T, "image_size": side}
     found = cell.computation(what, f"{what}: {verb.name}", None, compute, 1, **more)
-    return replace(found, steps=steps)
+    return Measurement([replace(found, steps=T)], reduce)
 
 
-# ----------------------------------------------------------------------------------------------
-# Counts that do not depend on the machine
-
-
-def _counts(context: Context, system: System) -> Iterator[Measurement]:
-    """Parameters of each network and of all, operations of each verb, and its network calls."""
-    flops = "convolutions and matrix products, 2 per multiply-add, one step (T = 1)"
-    fields = {"image_size": _size(context, system), "batch_size": 1, "flops": flops}
-    cell, parts = Cell(context, TABLE, system, split="", fields=fields), system.networks()
-
-    def parameters() -> Iterator[Record]:
-        for part, network in parts.items():
-            yield cell.row("parameters", float(counting.parameters([network])), setting=part, n=1)
-        if parts:
-            total = float(counting.parameters(parts.values()))
-            yield cell.row("parameters", total, setting="total", n=1)
-        else:
-            none, note = cell.but(fields={}), f"{system.title} names no networks"
-            yield none.row("parameters", None, setting="total", n=1, note=note)
-
-    def operations(work: counting.Work) -> dict[str, float]:
-        return {"flops": counting.flops(work)}
-
-    def called(work: counting.Work) -> dict[str, float]:
-        return {"calls": counting.network_calls(work, parts.values())}
-
-    yield Measurement([], parameters)
-    for verb in verbs(system):
-        found = _once(cell, system, "flops", verb, 1, operations)
-        row = partial(cell.row, "gflops", setting=verb.name, n=1)
-        yield Measurement([found], lambda found, row=row: [row(int(found["flops"][0]) / 1e9)])
-    for verb in verbs(system) if parts else ():
-        for steps in verb.steps(system, context.sizes(Sizes).steps):
-            found = _once(cell, system, "calls", verb, steps, called)
-            taken: dict[str, Any] = {"steps": steps, "solver": solver_of(system, steps)}
-            row = partial(cell.row, "network_calls", setting=verb.name, n=1, **taken)
-            yield Measurement([found], lambda found, row=row: [row(float(found["calls"][0]))])
-
-
-# ----------------------------------------------------------------------------------------------
-# Times and memory on this machine
-
-
-def times(context: Context, system: System) -> Iterator[Measurement]:
-    """Images per second and peak memory of each verb, measured once on this machine."""
-    sizes, on_gpu = context.sizes(Sizes), context.device.type == "cuda"
+def _timed(context: Context, system: System, verb: Verb, sizes: Sizes) -> Measurement:
+    """Images per second and peak memory of a verb, measured once on this machine."""
+    steps = sizes.timed_steps if verb.iterative and system.iterative else None
+    on_gpu = context.device.type == "cuda"
     setup = {
         "device_name": counting.device_name(context.device),
         "torch": torch.__version__,
@@ -188,36 +154,21 @@ def times(context: Context, system: System) -> Iterator[Measurement]:
         "batch_size": str(sizes.batch),
         "repeats": str(sizes.repeats),
         "memory": "allocated on the device" if on_gpu else "resident set of the process",
+        "steps": steps,
     }
+    cell = Cell(context, TIMES, system, setting=verb.name, split="", fields=setup)
 
-    def measured(work: counting.Work) -> dict[str, float]:
+    def measured(work: counting.Work) -> Mapping[str, float]:
         with undivided(system):
             seconds = counting.median_seconds(work, sizes.repeats, context.device)
             peak = counting.peak_memory(work, context.device)
         return {"images_per_second": sizes.batch / seconds, "peak_memory": peak}
 
-    for verb in verbs(system):
-        (steps,) = verb.steps(system, (sizes.timed_steps,))
-        taken: dict[str, Any] = {"steps": steps, "solver": solver_of(system, steps)}
-        cell = Cell(
-            context, TIMES, system, setting=verb.name, split="", fields={**setup, "steps": steps}
-        )
-        found = _once(cell, system, "times", verb, steps, measured, sizes.batch)
-        row = partial(cell.row, n=sizes.batch, of_machine=True, **taken)
-        yield Measurement([found], partial(_of_machine, row))
-
-
-def _of_machine(row: Callable[..., Record], found: Arrays) -> Iterator[Record]:
-    for metric, (value,) in found.items():
-        if np.isfinite(value):
-            yield row(metric, float(value))
-        else:
-            yield row(metric, None, note="not measured on this platform")
+    return _measured(cell, "times", verb, steps, measured, sizes.batch, of_machine=True)
 
 
 BENCHMARK = Benchmark(
     name="cost",
-    table=TABLE,
     headline=lambda context: "parameters",
     needs=frozenset(),
     run=run,

@@ -97,7 +97,6 @@ def _predicted(cell: Cell, system: System, images: Selection) -> Computation:
 
 BENCHMARK = Benchmark(
     name="denoising",
-    table=TABLE,
     headline=lambda context: "mse",
     needs=frozenset({PREDICT_X0}),
     run=run,

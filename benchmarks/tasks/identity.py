@@ -19,7 +19,7 @@ An embedding that looks for a face may find none. Such images are left out of th
 the note of the row.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -34,24 +34,17 @@ from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
 from benchmarks.core.images import file_name, preview
 from benchmarks.core.measurement import Cell, Measurement, Solved
+from benchmarks.core.rows import Row
 from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, InvertingSolver, Steps, in_words
 from benchmarks.core.store import Arrays, Computation
-from benchmarks.metrics.networks.faces import FaceEmbedding, without_face
+from benchmarks.metrics.networks.faces import without_face
 from benchmarks.runtime.errors import NotAvailable
-from benchmarks.systems.protocol.base import (
-    DECODE,
-    ENCODE,
-    IN_WORDS,
-    SEMANTIC,
-    System,
-    reading_of,
-    why_immovable,
-)
+from benchmarks.systems.protocol import base
+from benchmarks.systems.protocol.base import System, reading_of, why_immovable
 from benchmarks.tasks.shared.probe_fits import ADAM, fit_adam, fits, selections
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from probes import LinearProbe
-from reports.records.record import Record
 from reports.records.specs import TableSpec
 from reports.records.uncertainty import of_mean
 
@@ -86,91 +79,146 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     sizes = context.sizes(Sizes)
     images = context.select("test", sizes.images)
     at = Solved.of(context, system, sizes.solver, sizes.steps)
-    if not context.dataset.labelled:
-        yield _reconstructed(at, images)
+    yield from (_edits if context.dataset.labelled else _reconstructions)(at, images)
+
+
+def _cell(at: Solved, images: Selection, setting: str, **fields: Any) -> Cell:
+    context = at.context
+    fields |= {"before": "the real image", **context.networks.face.describe()}
+    return Cell(context, TABLE, at, setting=setting, n=len(images), fields=fields)
+
+
+def _faces(
+    cell: Cell,
+    images: Selection,
+    what: str,
+    decode: Callable[[np.ndarray], tuple[Tensor, Arrays]],
+    **more: Any,
+) -> Computation:
+    """How each face compares with that of the image that is decoded for it, "identity" [N].
+
+    NaN where no face is found. `decode` may add arrays of its own.
+    """
+    context, face = cell.context, cell.context.networks.face
+    originals = torch.from_numpy(_embeddings(context, len(images)))
+
+    def compute(positions: np.ndarray) -> Arrays:
+        decoded, found = decode(positions)
+        faces = face(decoded).cpu().double()
+        found["identity"] = face.compare(originals[positions], faces).numpy()
+        return found | {"preview": preview(positions, decoded, PREVIEW)}
+
+    return cell.computation("decoded faces", what, images, compute, **more)
+
+
+def kept(cell: Cell, images: Selection, values: np.ndarray) -> Iterator[Row]:
+    """The mean of the comparisons [N] of images before and after, over those with a face in both."""
+    metric, found = cell.context.networks.face.metric_name, ~np.isnan(values)
+    note = without_face(int((~found).sum()), len(values), "pairs")
+    if not found.any():
+        yield cell.row(metric, None, n=None, note=note)
         return
-    if SEMANTIC not in system.capabilities:
-        raise NotAvailable(f"{system.title} cannot {IN_WORDS[SEMANTIC]}")
+    seen = replace(images, order=images.order[found])
+    yield from cell.means(seen, {metric: values[found]}, note=note)
+
+
+# ----------------------------------------------------------------------------------------------
+# Reconstructions of images without labels
+
+
+def _reconstructions(at: Solved, images: Selection) -> Iterator[Measurement]:
+    cell = _cell(at, images, RECONSTRUCTED, edit="none")
+
+    def decode(positions: np.ndarray) -> tuple[Tensor, Arrays]:
+        return at.decode(at.codes(images, positions)), {}
+
+    def reduce(found: Arrays) -> Iterator[Row]:
+        yield from kept(cell, images, found["identity"])
+        if measure := at.context.networks.face.sides:
+            yield from _by_size(cell, images, measure, found["identity"])
+
+    yield Measurement([_faces(cell, images, "decode", decode)], reduce)
+
+
+def _by_size(
+    cell: Cell, images: Selection, measure: Callable[[Tensor], Tensor], values: np.ndarray
+) -> Iterator[Row]:
+    """The mean comparison [N] of images and reconstructions by the size of the face in the image."""
+    context = cell.context
+
+    def compute(positions: np.ndarray) -> Arrays:
+        return {"sides": measure(images.batch(positions)).numpy()}
+
+    key = context.codes.key("sides of faces", None, images)
+    key |= {"face": context.networks.face.describe()}
+    sides = context.store.array(key, len(images), compute, "sides")
+    for low, high in pairwise(context.dataset.image_size * np.array(FACE_SIDES)):
+        inside = np.flatnonzero((low <= sides) & (sides < high))
+        if len(inside):
+            seen = replace(images, order=images.order[inside])
+            width = f"{low:.0f} {f'to {high:.0f}' if high < inf else 'or more'} px"
+            of = cell.but(setting=f"{RECONSTRUCTED}, face {width}")
+            yield from kept(of, seen, values[inside])
+
+
+# ----------------------------------------------------------------------------------------------
+# Edits of images with labels
+
+
+def _edits(at: Solved, images: Selection) -> Iterator[Measurement]:
+    context, system = at.context, at.system
+    if base.SEMANTIC not in system.capabilities:
+        raise NotAvailable(f"{system.title} cannot {base.IN_WORDS[base.SEMANTIC]}")
     if reason := why_immovable(system):
         raise NotAvailable(reason)
-    attributes, face = _attributes(context), context.networks.face
+    attributes, metric = _attributes(context), context.networks.face.metric_name
     probe, labels = fit_adam(context, system), selections(context)[0].labels
-    fields = {
-        "edit": "z + s sqrt(d) w / |w| on normalised z, away from the present value",
-        "before": "the real image",
-        "probe": ADAM,
-        "probe_train": context.sizes(ProbeSizes).train,
-        **reading_of(system),
-        **face.describe(),
-    }
-    cell = Cell(context, TABLE, at, n=len(images), fields=fields)
+    fields = {"edit": "z + s sqrt(d) w / |w| on normalised z, away from the present value"}
+    fields |= {"probe": ADAM, **reading_of(system)}
+    cell = _cell(at, images, "", **fields, probe_train=context.sizes(ProbeSizes).train)
     for attribute in attributes:
         column = context.dataset.attribute_names.index(attribute)
         if labels[:, column].all() or not labels[:, column].any():
             note = f"{attribute}: only one class among the probe's training images"
             none = Cell(context, TABLE, title=system.title, setting=attribute, note=note)
-            yield Measurement([], partial(_why_not, none, face.metric_name))
-            continue
-        yield _edited(cell.but(setting=attribute), at, images, probe, column, sizes.strengths)
-
-
-def _why_not(cell: Cell, metric: str) -> Iterator[Record]:
-    yield cell.row(metric, None)
-
-
-def _reconstructed(at: Solved, images: Selection) -> Measurement:
-    """The row of the reconstruction, for data without labels to edit by."""
-    context, face = at.context, at.context.networks.face
-    fields = {"edit": "none", "before": "the real image", **face.describe()}
-    cell = Cell(context, TABLE, at, setting=RECONSTRUCTED, n=len(images), fields=fields)
-    originals = torch.from_numpy(_embeddings(context, len(images)))
-
-    def compute(positions: np.ndarray) -> Arrays:
-        decoded = face(at.decode(at.codes(images, positions))).cpu().double()
-        return {"identity": face.compare(originals[positions], decoded).numpy()}
-
-    def reduce(found: Arrays) -> Iterator[Record]:
-        yield from identity_kept(cell, images, face, found["identity"])
-        if face.sides:
-            yield from _by_size(cell, images, face.sides, found["identity"])
-
-    return Measurement([cell.computation("reconstructed faces", "decode", images, compute)], reduce)
+            yield Measurement([], lambda none=none: [none.row(metric, None)])
+        else:
+            yield _edited(cell.but(setting=attribute), at, images, probe, column)
 
 
 def _edited(
-    cell: Cell,
-    at: Solved,
-    images: Selection,
-    probe: LinearProbe,
-    column: int,
-    strengths: Sequence[float],
+    cell: Cell, at: Solved, images: Selection, probe: LinearProbe, column: int
 ) -> Measurement:
     """The rows of an attribute: of the reconstruction, and of the edit of each strength."""
-    attribute, face = cell.setting, cell.context.networks.face
+    attribute, strengths = cell.setting, (0.0, *cell.context.sizes(Sizes).strengths)
     towards = 1 - 2 * images.labels[:, column].astype(np.float32)
+    of = (at, images, probe, column, torch.from_numpy(towards))
 
-    def reduce(*found: Arrays) -> Iterator[Record]:
-        strips = []
-        for strength, scores in zip((0.0, *strengths), found, strict=True):
-            strips.append(torch.from_numpy(scores["preview"]))
-            edit = cell.but(setting=f"{attribute} {in_words(strength)}")
-            yield from identity_kept(edit, images, face, scores["identity"])
+    def reduce(*found: Arrays) -> Iterator[Row]:
+        for strength, scores in zip(strengths, found, strict=True):
+            here = cell.but(setting=f"{attribute} {in_words(strength)}")
+            yield from kept(here, images, scores["identity"])
             changes = scores["logits_change"][:, column] * towards
-            yield from edit.means(images, {"logit_change": changes})
+            yield from here.means(images, {"logit_change": changes})
+        strips = [torch.from_numpy(scores["preview"]) for scores in found]
         originals = images.batch(np.arange(len(strips[0])))
-        present = images.labels[: len(originals), column]
         cell.draw(
             f"edit-{{}}-{file_name(attribute)}",
             f"{attribute}, edited",
             [originals, *strips],
-            **captions(attribute, strengths, present),
+            rows=("input", "reconstruction", *(f"strength {in_words(s)}" for s in strengths[1:])),
+            columns=ways(attribute, images.labels[: len(originals), column]),
+            caption="Codes moved along the direction of the probe for the attribute (Fig. 5): "
+            "towards it where a face has it not, else away from it.",
         )
 
-    edits = [
-        edit(cell, at, images, probe, column, strength, torch.from_numpy(towards))
-        for strength in (0.0, *strengths)
-    ]
+    edits = [edit(cell, *of, strength) for strength in strengths]
     return Measurement(edits, reduce, list(fits(cell.context, True, regressions=False)))
+
+
+def ways(attribute: str, present: np.ndarray) -> list[str]:
+    """In which direction each image is edited, by whether it has the attribute, `present` [N]."""
+    return [f"{'away from' if has else 'towards'} {attribute}" for has in present]
 
 
 def edit(
@@ -179,18 +227,16 @@ def edit(
     images: Selection,
     probe: LinearProbe,
     column: int,
-    strength: float,
     towards: Tensor,
+    strength: float,
 ) -> Computation:
-    """Identity and logit change per image, [N] each, and the first few edited images ("preview").
+    """Faces, and the change of all logits "logits_change" [N, A], after an edit of this strength.
 
-    The identity is NaN where no face is found. Strength 0 is the reconstruction, which all attributes
-    share: no edit can keep more than it does.
+    Strength 0 is the reconstruction, which all attributes share: no edit can keep more than it does.
     """
-    system, face = at.system, cell.context.networks.face
-    originals = torch.from_numpy(_embeddings(cell.context, len(images)))
+    system = at.system
 
-    def compute(positions: np.ndarray) -> Arrays:
+    def decode(positions: np.ndarray) -> tuple[Tensor, Arrays]:
         code = at.codes(images, positions)
         if (semantic := code.semantic) is None:
             raise NotAvailable(f"{system.title} encodes no semantic part beside its other code")
@@ -200,61 +246,14 @@ def edit(
         edited = system.decode(code, at.T).cpu()
         before = probe.logits(system.read(semantic).cpu())
         after = probe.logits(system.read(system.encode_semantic(edited)).cpu())
-        edited = cell.context.resized(edited)
-        return {
-            "identity": face.compare(originals[positions], face(edited).cpu().double()).numpy(),
-            "logits_change": (after - before).numpy(),  # of all attributes
-            "preview": preview(positions, edited, PREVIEW),
-        }
+        return cell.context.resized(edited), {"logits_change": (after - before).numpy()}
 
     of = cell if strength else cell.but(setting="")
-    return of.computation("edited", "edit", images, compute, strength=strength)
+    return _faces(of, images, "edit", decode, strength=strength)
 
 
-def identity_kept(
-    cell: Cell, images: Selection, face: FaceEmbedding, values: np.ndarray
-) -> Iterator[Record]:
-    """The mean of the comparisons [N] of images before and after, over those with a face in both."""
-    found = ~np.isnan(values)
-    note = without_face(int((~found).sum()), len(values), "pairs")
-    if not found.any():
-        yield cell.row(face.metric_name, None, n=None, note=note)
-        return
-    seen = replace(images, order=images.order[found])
-    yield from cell.means(seen, {face.metric_name: values[found]}, note=note)
-
-
-def _by_size(
-    cell: Cell, images: Selection, measure: Callable[[Tensor], Tensor], values: np.ndarray
-) -> Iterator[Record]:
-    """The mean comparison [N] of images and reconstructions by the size of the face in the image."""
-    context, face = cell.context, cell.context.networks.face
-
-    def compute(positions: np.ndarray) -> Arrays:
-        return {"sides": measure(images.batch(positions)).numpy()}
-
-    key = context.codes.key("sides of faces", None, images) | {"face": face.describe()}
-    sides = context.store.array(key, len(images), compute, "sides")
-    for low, high in pairwise(context.dataset.image_size * np.array(FACE_SIDES)):
-        inside = np.flatnonzero((low <= sides) & (sides < high))
-        if len(inside):
-            seen = replace(images, order=images.order[inside])
-            width = f"{low:.0f} {f'to {high:.0f}' if high < inf else 'or more'} px"
-            of = cell.but(setting=f"{RECONSTRUCTED}, face {width}")
-            yield from identity_kept(of, seen, face, values[inside])
-
-
-def captions(attribute: str, strengths: Sequence[float], present: np.ndarray) -> dict[str, Any]:
-    """Captions of a sheet of faces, their reconstructions and their edits by each of `strengths`.
-
-    `present` [N] says whether each face has the attribute, and so in which direction it is edited.
-    """
-    return {
-        "rows": ("input", "reconstruction", *(f"strength {in_words(s)}" for s in strengths)),
-        "columns": [f"{'away from' if has else 'towards'} {attribute}" for has in present],
-        "caption": "Codes moved along the direction of the probe for the attribute (Fig. 5): towards it where a "
-        "face has it not, else away from it.",
-    }
+# ----------------------------------------------------------------------------------------------
+# Real images
 
 
 def _metric(context: Context) -> str:
@@ -277,7 +276,7 @@ def _attributes(context: Context) -> list[str]:
     return known
 
 
-def references(context: Context) -> Iterator[Record]:
+def references(context: Context) -> Iterator[Row]:
     """The range of the metric: real images of the same person and of different people.
 
     People, one picture each, are compared with all others, and with a second picture of themselves
@@ -348,9 +347,8 @@ def _embeddings(context: Context, count: int) -> np.ndarray:
 
 BENCHMARK = Benchmark(
     name="identity",
-    table=TABLE,
     headline=_metric,
-    needs=frozenset({ENCODE, DECODE}),
+    needs=frozenset({base.ENCODE, base.DECODE}),
     run=run,
     sizes=Sizes,
     references=references,

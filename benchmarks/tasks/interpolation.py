@@ -6,7 +6,7 @@ position. Everything is computed in full precision: in float64 by systems that c
 (`System.computes_in_float64`), and never less than float32, whatever the precision of the run.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -17,6 +17,7 @@ from torch import Tensor
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
 from benchmarks.core.measurement import Cell, Measurement, Solved
+from benchmarks.core.rows import Row
 from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, InvertingSolver, Steps
 from benchmarks.core.store import CHUNK, Arrays, Computation
@@ -24,19 +25,11 @@ from benchmarks.metrics.path_length import TRIMMED, path_length, statistics
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.runtime.precision import full_precision
 from benchmarks.systems.protocol import parts
-from benchmarks.systems.protocol.base import (
-    DECODE,
-    ENCODE,
-    SEMANTIC,
-    Code,
-    System,
-    parts_of,
-)
+from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, Code, System, parts_of
 from benchmarks.systems.protocol.checked import cut, join
 from diffae.diffusion import noise
 from diffae.diffusion.interpolation import slerp
 from reports.records.metrics import seen_through
-from reports.records.record import Record
 from reports.records.specs import SMOOTHNESS, TableSpec
 
 TABLE = "appendix_f_smoothness"
@@ -79,29 +72,26 @@ def _lengths(at: Solved, images: Selection) -> Measurement:
     Positions 2p and 2p + 1 make pair p.
     """
     context, system, pairs = at.context, at.system, len(images) // 2
+    dtype = torch.float64 if system.computes_in_float64 else torch.float32
     distance = context.networks.path_distance
     fields = {
         "epsilon": EPSILON,
         "t": "uniform in [0, 1 - epsilon], one a pair",
         "semantic": "lerp",
         "x_T": "slerp",
-        "decoding_dtype": dtype_name(system),
+        "decoding_dtype": str(dtype).removeprefix("torch."),
         "percentiles": "1 to 99, lower and higher neighbour (trimmed mean)",
         **distance.describe(),
     }
     cell = Cell(context, TABLE, at, n=pairs, fields=fields)
 
-    def between(a: Code, b: Code, t: Tensor) -> Tensor:
+    def decode(code: Code) -> Tensor:
+        return context.resized(system.decode(code, at.T))
+
+    def between(ends: Iterable[Code], t: Tensor) -> Tensor:
+        a, b = (code.each(lambda part: part.to(dtype)) for code in ends)
         with in_float64(system):
-            return path_length(
-                lambda code: context.resized(system.decode(code, at.T)),
-                _as_computed(system, a),
-                _as_computed(system, b),
-                distance,
-                t,
-                EPSILON,
-                interpolate,
-            )
+            return path_length(decode, a, b, distance, t, EPSILON, interpolate)
 
     def compute(positions: np.ndarray) -> Arrays:
         draws = [noise.generator(context.seed, "t", int(p)).random() for p in positions]
@@ -110,10 +100,10 @@ def _lengths(at: Solved, images: Selection) -> Measurement:
         with full_precision():
             a, b = _endpoints(at, images, positions)
             places = torch.arange(len(positions)).split(at_once)
-            lengths = [between(cut(a, place), cut(b, place), t[place]) for place in places]
+            lengths = [between((cut(a, place), cut(b, place)), t[place]) for place in places]
         return {"length": torch.cat(lengths).cpu().numpy()}
 
-    def reduce(found: Arrays, strips: Arrays) -> Iterator[Record]:
+    def reduce(found: Arrays, strips: Arrays) -> Iterator[Row]:
         metric = seen_through("ppl", distance.network)
         numbers = statistics(found["length"], images.units("pairs"))
         for setting, (value, error, kept) in numbers.items():
@@ -135,10 +125,6 @@ def interpolate(a: Code, b: Code, t: Tensor) -> Code:
     return Code(semantic, x_T)
 
 
-def dtype_name(system: System) -> str:
-    return "float64" if system.computes_in_float64 else "float32"
-
-
 @contextmanager
 def in_float64(system: System) -> Iterator[None]:
     """Within the block, the networks of a system that can do so compute in float64."""
@@ -150,15 +136,6 @@ def in_float64(system: System) -> Iterator[None]:
     finally:
         for network in networks:
             network.float()  # exact for what was float32 before
-
-
-def _as_computed(system: System, code: Code) -> Code:
-    """The code in the dtype in which the system computes."""
-    dtype = torch.float64 if system.computes_in_float64 else torch.float32
-    semantic, x_T = code.semantic, code.x_T
-    if semantic is not None:
-        semantic = parts.each(lambda part: part.to(dtype), semantic)
-    return Code(semantic, None if x_T is None else x_T.to(dtype))
 
 
 def _endpoints(at: Solved, images: Selection, pairs: np.ndarray) -> tuple[Code, Code]:
@@ -196,7 +173,6 @@ def _save_strips(cell: Cell, images: Selection, strips: Tensor) -> None:
 
 BENCHMARK = Benchmark(
     name="interpolation",
-    table=TABLE,
     headline=lambda context: seen_through("ppl", context.networks.path_distance.network),
     needs=frozenset({ENCODE, DECODE}),
     run=run,

@@ -5,7 +5,7 @@ seen. A model that only generalises gives the same distance for both; a copied i
 0.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
 from benchmarks.core.images import THUMBNAIL, thumbnails
 from benchmarks.core.measurement import Cell, Measurement, Solved
+from benchmarks.core.rows import Row
 from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count
 from benchmarks.core.solving import Taken
@@ -25,11 +26,11 @@ from benchmarks.metrics.nearest import nearest, quantile_and_stderr, ratio_and_s
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.runtime.digest import digest
 from benchmarks.runtime.errors import NotAvailable
-from benchmarks.systems.protocol.base import SAMPLE, SAMPLE_LATENTS, System
+from benchmarks.systems.protocol import base
+from benchmarks.systems.protocol.base import System
 from benchmarks.tasks.shared.samples import Sizes as SampleSizes
 from benchmarks.tasks.shared.samples import samples
 from reports.records.metrics import seen_through
-from reports.records.record import Record
 from reports.records.specs import TableSpec
 
 TABLE = "appendix_c_memorisation"
@@ -49,75 +50,63 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Space:
-    """A space of distances.
-
-    It has its metrics, vectors of real images, the samples' vectors by name, and the unit of
-    distance.
-    """
+    """A space of distances: vectors of real images, the samples' by name, the unit, its fields."""
 
     metric: str
     ratio: str
     samples: str
     real: Callable[[Selection], np.ndarray]
     scale: float
-    protocol: dict[str, Any]
+    fields: Mapping[str, Any]
 
 
 def spaces(context: Context) -> list[Space]:
     """The features of each network, and pixels: root mean square over thumbnails in [0, 1]."""
+
+    def of_features(network: FeatureNetwork) -> Space:
+        metric, ratio = (
+            seen_through(f"nn_{of}inception", network.network) for of in ("", "ratio_")
+        )
+        real = partial(context.codes.real_features, network=network)
+        return Space(metric, ratio, network.array, real, 1.0, network.describe())
+
     pixels = {"space": f"pixels at {THUMBNAIL} px, bilinear, antialiased, in [0, 1]"}
-    scale = 1 / 255 / np.sqrt(3 * THUMBNAIL**2)
-    real = partial(real_pixels, context)
+    scale, real = 1 / 255 / np.sqrt(3 * THUMBNAIL**2), partial(real_pixels, context)
     by_pixels = Space("nn_pixels", "nn_ratio_pixels", "pixels", real, scale, pixels)
-    return [*(_of_features(context, network) for network in context.networks.features), by_pixels]
+    return [*map(of_features, context.networks.features), by_pixels]
 
 
-def _of_features(context: Context, network: FeatureNetwork) -> Space:
-    return Space(
-        seen_through("nn_inception", network.network),
-        seen_through("nn_ratio_inception", network.network),
-        network.array,
-        partial(context.codes.real_features, network=network),
-        1.0,
-        network.describe(),
-    )
-
-
-def real_pixels(context: Context, selection: Selection) -> np.ndarray:
+def real_pixels(context: Context, images: Selection) -> np.ndarray:
     """Thumbnails of real images, from the store: uint8 N x d."""
-    return context.store.array(
-        context.codes.key("pixels", None, selection) | {"size": THUMBNAIL},
-        len(selection),
-        lambda positions: {"pixels": thumbnails(selection.batch(positions))},
-        "pixels",
-    )
+    key = context.codes.key("pixels", None, images) | {"size": THUMBNAIL}
+
+    def compute(positions: np.ndarray) -> Arrays:
+        return {"pixels": thumbnails(images.batch(positions))}
+
+    return context.store.array(key, len(images), compute, "pixels")
 
 
 def run(context: Context, system: System) -> Iterator[Measurement]:
     if reason := _lacking(context):
         raise NotAvailable(reason)
     # the samples of `unconditional`, so that they are drawn once
-    sizes, latents = context.sizes(SampleSizes), SAMPLE_LATENTS in system.capabilities
+    sizes, latents = context.sizes(SampleSizes), base.SAMPLE_LATENTS in system.capabilities
     at = Solved.of(context, system, sizes.solver, sizes.steps[-1], inverts=False, latents=latents)
     searched, training = spaces(context), _training(context, system)
-    real = [(space.real(_train(context)), space.real(_held_out(context))) for space in searched]
+    for space in searched:  # of real images, so that a dry run counts them
+        _ = space.real(_train(context)), space.real(_held_out(context))
 
-    def reduce(new: Arrays) -> Iterator[Record]:
-        for space, (corpus, held_out) in zip(searched, real, strict=True):
-            ours = neighbours(context, space, new[space.samples], corpus)
-            theirs = neighbours(context, space, held_out, corpus)
-            cell = _cell(context, space, at, len(ours["distance"]), note=training)
+    def reduce(new: Arrays) -> Iterator[Row]:
+        for space in searched:
+            ours, theirs = _neighbours(context, space, new[space.samples]), _real(context, space)
+            cell = _cell(context, space, at, ours, note=training)
             yield from _quantiles(cell, space.metric, ours["distance"])
             for setting, q in QUANTILES.items():
                 below = quantile_and_stderr(theirs["distance"], q, _held_out(context).groups)
                 found = ratio_and_stderr(quantile_and_stderr(ours["distance"], q), below)
                 none = "held-out images are at distance 0: no ratio"
-                yield _row(
-                    cell if found[0] is not None else cell.but(note=none),
-                    space.ratio,
-                    setting,
-                    found,
-                )
+                of = cell if found[0] is not None else cell.but(note=none)
+                yield _row(of, space.ratio, setting, found)
             if space is searched[0]:
                 _save_nearest(cell, at, ours)
 
@@ -125,17 +114,16 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     yield Measurement([samples(at, sizes.count, *names)], reduce)
 
 
-def references(context: Context) -> Iterator[Record]:
+def references(context: Context) -> Iterator[Row]:
     """Held-out images: the distance of images that no model has seen."""
     if reason := _lacking(context):
         none = Cell(context, TABLE, title=REAL, split="", note=reason)
         yield from (none.row(spaces(context)[0].metric, None, setting=name) for name in QUANTILES)
         return
     for space in spaces(context):
-        held_out, corpus = space.real(_held_out(context)), space.real(_train(context))
-        distance = neighbours(context, space, held_out, corpus)["distance"]
-        cell = _cell(context, space, Taken(System(), None), len(distance), title=REAL)
-        yield from _quantiles(cell, space.metric, distance, _held_out(context).groups)
+        found = _real(context, space)
+        cell = _cell(context, space, Taken(System(), None), found, title=REAL)
+        yield from _quantiles(cell, space.metric, found["distance"], _held_out(context).groups)
 
 
 def _training(context: Context, system: System) -> str:
@@ -168,40 +156,40 @@ def _train(context: Context) -> Selection:
     return context.select("train", context.sizes(Sizes).train)
 
 
-def neighbours(context: Context, space: Space, queries: np.ndarray, corpus: np.ndarray) -> Arrays:
-    """The nearest vector of the corpus for each query, from the store: "distance" [N], "position" [N]."""
+def _neighbours(context: Context, space: Space, queries: np.ndarray) -> Arrays:
+    """The nearest training image of each query, from the store: "distance" [N], "position" [N]."""
+    corpus = space.real(_train(context))
 
     def compute() -> Arrays:
         distance, position = nearest(queries, corpus, context.device)
         return {"distance": distance * space.scale, "position": position}
 
-    key = {
-        "work": "nearest",
-        "queries": digest(queries),
-        "corpus": digest(corpus),
-        "scale": space.scale,
-    }
-    return context.store.once(key, compute)
+    key = {"work": "nearest", "queries": digest(queries), "corpus": digest(corpus)}
+    return context.store.once(key | {"scale": space.scale}, compute)
 
 
-def _cell(context: Context, space: Space, taken: Taken, n: int, **given: str) -> Cell:
+def _real(context: Context, space: Space) -> Arrays:
+    return _neighbours(context, space, space.real(_held_out(context)))
+
+
+def _cell(context: Context, space: Space, taken: Taken, found: Arrays, **given: str) -> Cell:
     fields: dict[str, Any] = {"train_n": len(_train(context)), "test_n": len(_held_out(context))}
-    fields |= {"distance": "Euclidean, to the nearest training image", **space.protocol}
+    fields |= {"distance": "Euclidean, to the nearest training image", **space.fields}
+    n = len(found["distance"])
     return Cell(context, TABLE, taken, n=n, split="", fields=fields, **given)
 
 
 def _quantiles(
     cell: Cell, metric: str, distance: np.ndarray, groups: np.ndarray | None = None
-) -> Iterator[Record]:
+) -> Iterator[Row]:
     for setting, q in QUANTILES.items():
         yield _row(cell, metric, setting, quantile_and_stderr(distance, q, groups))
 
 
-def _row(cell: Cell, metric: str, setting: str, found: tuple[float | None, float | None]) -> Record:
+def _row(cell: Cell, metric: str, setting: str, found: tuple[float | None, float | None]) -> Row:
     value, stderr = found
     few = value is not None and stderr is None
-    unknown = f"no error: too few images or persons for that of a {setting}" if few else ""
-    note = "; ".join(filter(None, (cell.note, unknown)))
+    note = f"no error: too few images or persons for that of a {setting}" if few else ""
     return cell.row(metric, value, setting=setting, stderr=stderr, note=note)
 
 
@@ -226,9 +214,8 @@ def _save_nearest(cell: Cell, at: Solved, found: Arrays) -> None:
 
 BENCHMARK = Benchmark(
     name="memorisation",
-    table=TABLE,
     headline=lambda context: spaces(context)[0].ratio,
-    needs=frozenset({SAMPLE}),
+    needs=frozenset({base.SAMPLE}),
     run=run,
     sizes=Sizes,
     shared=("samples",),

@@ -5,8 +5,7 @@ is chosen on the validation split and the scores are taken on the test split. Wh
 are exclusive classes, also one multinomial logistic regression of all, by its top-1 accuracy.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator
 
 import numpy as np
 from torch import Tensor
@@ -14,24 +13,12 @@ from torch import Tensor
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
 from benchmarks.core.measurement import Cell, Measurement
+from benchmarks.core.rows import Row
 from benchmarks.core.selection import Selection
 from benchmarks.systems.protocol.base import SEMANTIC, System, reading_of
-from benchmarks.tasks.shared.probe_fits import (
-    ADAM,
-    BINARY,
-    MEAN,
-    SOFTMAX,
-    WEIGHTED,
-    Sizes,
-    fit,
-    fit_adam,
-    fits,
-    of_classes,
-    selections,
-)
+from benchmarks.tasks.shared import probe_fits
+from benchmarks.tasks.shared.probe_fits import ADAM, MEAN, WEIGHTED, Sizes, of_classes, selections
 from probes import LinearProbe, influences, summarise, top_hits
-from probes.scores import AttributeScore
-from reports.records.record import Record
 from reports.records.specs import TableSpec
 from reports.records.uncertainty import UNKNOWN
 
@@ -48,70 +35,50 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
         context.codes.features(system, images)
     features = context.codes.features(system, test)
 
-    def reduce() -> Iterator[Record]:
-        yield from _scores(cell.also(probe=BINARY), fit(context, system), features, test)
+    def reduce() -> Iterator[Row]:
+        ours, probe = cell.also(probe=probe_fits.BINARY), probe_fits.fit(context, system)
+        yield from _scores(ours, probe, features, test)
         if of_classes(context):
-            probe = fit(context, system, exclusive=True)
-            yield from _top(cell.also(probe=SOFTMAX), probe, features)
+            probe = probe_fits.fit(context, system, exclusive=True)
+            yield from _top(cell.also(probe=probe_fits.SOFTMAX), probe, features)
         if context.sizes(Sizes).adam_paper:
             ours = cell.also(probe=ADAM).but(title=f"{system.title}, Adam probe")
-            yield from _scores(ours, fit_adam(context, system), features, test)
+            yield from _scores(ours, probe_fits.fit_adam(context, system), features, test)
 
-    yield Measurement([], reduce, list(fits(context, context.sizes(Sizes).adam_paper)))
+    yield Measurement([], reduce, list(probe_fits.fits(context, context.sizes(Sizes).adam_paper)))
 
 
-def _scores(cell: Cell, probe: LinearProbe, features: Tensor, test: Selection) -> Iterator[Record]:
+def _scores(cell: Cell, probe: LinearProbe, features: Tensor, test: Selection) -> Iterator[Row]:
+    """Means over the attributes, then the scores of each, which are means over one."""
     names, logits = cell.context.dataset.attribute_names, probe.logits(features).numpy()
     summary = summarise(logits, test.labels, names)
-    scores, row = summary.attributes, partial(_row, cell, test)
-    defined = np.array([score.name not in summary.excluded for score in scores])
-    weights = np.array([score.prevalence for score in scores])
-    means = (
-        ("auroc", summary.mean_auroc, MEAN, 1.0 * defined),
-        ("auroc", summary.weighted_auroc, WEIGHTED, weights * defined),
-        ("ap", summary.mean_ap, MEAN, 1.0 * defined),
-        ("accuracy", summary.mean_accuracy, MEAN, np.ones(len(names))),
-    )
+    defined = np.array([score.name not in summary.excluded for score in summary.attributes])
+    weights = np.array([score.prevalence for score in summary.attributes])
     listed = len(names) <= LISTED or not of_classes(cell.context)
-    moved, of_each = np.zeros((len(means), len(test))), []
+    undefined = ", ".join(summary.excluded) if listed else f"{len(summary.excluded)} classes"
+    excluded = f"undefined: {undefined}" if summary.excluded else ""
+    numbers = [
+        ("auroc", summary.mean_auroc, MEAN, 1.0 * defined, excluded),
+        ("auroc", summary.weighted_auroc, WEIGHTED, weights * defined, excluded),
+        ("ap", summary.mean_ap, MEAN, 1.0 * defined, excluded),
+        ("accuracy", summary.mean_accuracy, MEAN, np.ones(len(names)), excluded),
+    ]
+    for score, alone in zip(summary.attributes, np.eye(len(names)), strict=True) if listed else ():
+        one_class = "" if np.isfinite(score.auroc) else "only one class in the test split"
+        numbers.append(("auroc", score.auroc, score.name, alone, one_class))
+        numbers.append(("ap", score.ap, score.name, alone, one_class))
+        numbers.append(("accuracy", score.accuracy, score.name, alone, ""))
+    moved = np.zeros((len(numbers), len(test)))
     for start in range(0, len(names), LISTED):  # the influences of 1,000 classes fill the memory
         part = slice(start, start + LISTED)
         influence = influences(logits[:, part], test.labels[:, part])
-        for total, (metric, _, _, weight) in zip(moved, means, strict=True):
+        for total, (metric, _, _, weight, _) in zip(moved, numbers, strict=True):
             total += _weighted(influence[metric], weight, part)
-        of_each += [*_of_each(row, scores[part], influence)] if listed else []
-    undefined = ", ".join(summary.excluded) if listed else f"{len(summary.excluded)} classes"
-    excluded = f"undefined: {undefined}" if summary.excluded else ""
-    for (metric, value, setting, _), total in zip(means, moved, strict=True):
-        yield row(metric, value, setting, total, excluded)
-    yield from of_each
-
-
-def _row(
-    cell: Cell,
-    test: Selection,
-    metric: str,
-    value: float,
-    setting: str,
-    moved: np.ndarray,
-    note: str = "",
-) -> Record:
-    here, known = cell.but(setting=setting, note=note), np.isfinite(value)
-    error = test.uncertainty(moved) if known else UNKNOWN
-    return here.row(metric, value if known else None, error, n=len(test))
-
-
-def _of_each(
-    row: Callable[..., Record],
-    scores: Sequence[AttributeScore],
-    influence: Mapping[str, np.ndarray],
-) -> Iterator[Record]:
-    """The scores of single attributes, with the influence [N, A] of each image on them."""
-    for column, score in enumerate(scores):
-        one_class = "" if np.isfinite(score.auroc) else "only one class in the test split"
-        yield row("auroc", score.auroc, score.name, influence["auroc"][:, column], one_class)
-        yield row("ap", score.ap, score.name, influence["ap"][:, column], one_class)
-        yield row("accuracy", score.accuracy, score.name, influence["accuracy"][:, column])
+    for (metric, value, setting, _, note), total in zip(numbers, moved, strict=True):
+        known = bool(np.isfinite(value))
+        error = test.uncertainty(total) if known else UNKNOWN
+        given = {"setting": setting, "n": len(test), "note": note}
+        yield cell.row(metric, value if known else None, error, **given)
 
 
 def _weighted(influence: np.ndarray, weights: np.ndarray, part: slice) -> np.ndarray:
@@ -124,7 +91,7 @@ def _weighted(influence: np.ndarray, weights: np.ndarray, part: slice) -> np.nda
     return influence[:, kept] @ (weights[part][kept] / weights[weights > 0].sum())
 
 
-def _top(cell: Cell, probe: LinearProbe, features: Tensor) -> Iterator[Record]:
+def _top(cell: Cell, probe: LinearProbe, features: Tensor) -> Iterator[Row]:
     """Top-k accuracy of exclusive classes, with a note where classes have too few training images."""
     train, _, test = selections(cell.context)
     logits = probe.logits(features).numpy()
@@ -136,7 +103,6 @@ def _top(cell: Cell, probe: LinearProbe, features: Tensor) -> Iterator[Record]:
 
 BENCHMARK = Benchmark(
     name="probes",
-    table=TABLE,
     headline=lambda context: "auroc",
     needs=frozenset({SEMANTIC}),
     run=run,

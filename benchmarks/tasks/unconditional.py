@@ -15,29 +15,23 @@ import torch
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
 from benchmarks.core.measurement import Cell, Measurement, Solved
+from benchmarks.core.rows import Row
 from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, Split
 from benchmarks.core.solving import Taken
 from benchmarks.core.store import Arrays
-from benchmarks.metrics.frechet import bias_note
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Side, blocks_of
 from benchmarks.metrics.manifold import OVERLAPS
 from benchmarks.metrics.networks.features import FeatureNetwork
-from benchmarks.systems.protocol.base import (
-    DECODE,
-    SAMPLE,
-    SAMPLE_LATENTS,
-    SEMANTIC,
-    STOCHASTIC,
-    System,
-)
-from benchmarks.tasks.shared.distances import TITLES, distance, metrics_of, overlap_rows
+from benchmarks.systems.protocol import base
+from benchmarks.systems.protocol.base import System
+from benchmarks.tasks.shared.distances import distance_rows, metrics_of, overlap_rows, side_of
 from benchmarks.tasks.shared.samples import Sizes as SampleSizes
 from benchmarks.tasks.shared.samples import samples
 from reports.records.comparable import OF_N
 from reports.records.record import Record
 from reports.records.specs import TableSpec
-from reports.records.uncertainty import UNKNOWN, of_influences, units_of
+from reports.records.uncertainty import units_of
 
 TABLE, OVERLAP = "table4_unconditional_fid", "unconditional_overlap"
 REAL = "real images (test)"
@@ -62,18 +56,17 @@ class Sizes:
 
 
 def run(context: Context, system: System) -> Iterator[Measurement]:
-    sizes = context.sizes(SampleSizes)
+    sizes, can = context.sizes(SampleSizes), system.capabilities
     networks, images = context.networks.features, _reference_images(context)
-    references = [_real(context, network, images, "blocks of reference") for network in networks]
-    for selection in _beside_these(context):  # so that a dry run counts them
-        for network in networks:
+    references = [_real(context, one, images, "blocks of reference") for one in networks]
+    for network in networks:  # those of `beside`, so that a dry run counts them
+        for selection in _beside_these(context):
             context.codes.real_features(selection, network)
-    can = system.capabilities
     for steps in sizes.steps if system.iterative else (None,):
-        latents = SAMPLE_LATENTS in can
+        latents = base.SAMPLE_LATENTS in can
         at = Solved.of(context, system, sizes.solver, steps, inverts=False, latents=latents)
         yield _sampled(at, sizes.count, references)
-        if {SEMANTIC, STOCHASTIC, DECODE} <= can:
+        if {base.SEMANTIC, base.STOCHASTIC, base.DECODE} <= can:
             yield _autoencoded(replace(at, latents=False), references)
 
 
@@ -81,9 +74,9 @@ def _sampled(at: Solved, count: int, references: Sequence[Side]) -> Measurement:
     """New images against the reference of each feature network."""
     context, networks = at.context, at.context.networks.features
     cell = Cell(context, TABLE, at, split="")
+    units = f"blocks of {units_of('samples', context.seed, count)}"
 
-    def reduce(new: Arrays) -> Iterator[Record]:
-        units = f"blocks of {units_of('samples', context.seed, count)}"
+    def reduce(new: Arrays) -> Iterator[Row]:
         for network, reference in zip(networks, references, strict=True):
             ours = Side.of(new[network.array], blocks_of(count), units, context.device)
             yield from _rows(cell, network, ours, reference)
@@ -105,12 +98,10 @@ def _autoencoded(at: Solved, references: Sequence[Side]) -> Measurement:
     """
     context, sampled = at.context, at.context.sizes(SampleSizes).count
     split = context.sizes(Sizes).autoencoding_split
-    images = context.select(split, sampled)
-    notes = [BOUND]
+    images, notes = context.select(split, sampled), [BOUND]
     if len(images) < sampled:
         notes.append(f"{len(images):,} images, not the {sampled:,} that are sampled")
-    shared = np.isin(images.order, _reference_images(context).order).sum()
-    if shared:
+    if shared := np.isin(images.order, _reference_images(context).order).sum():
         notes.append(f"{shared:,} of the images themselves are in the reference")
     title, fields = f"{at.system.title} + autoencoding", {"autoencoding_split": split}
     cell = Cell(context, TABLE, at, title, split="", note="; ".join(notes), fields=fields)
@@ -119,11 +110,10 @@ def _autoencoded(at: Solved, references: Sequence[Side]) -> Measurement:
         semantic = at.system.encode_semantic(images.seen_by(at.system).batch(positions))
         return context.codes.embed(at.decode(at.random(semantic, positions.tolist())))
 
-    def reduce(decoded: Arrays) -> Iterator[Record]:
-        blocks, units = images.blocks(BLOCKS), images.units("blocks of decoded")
+    def reduce(decoded: Arrays) -> Iterator[Row]:
         for network, reference in zip(context.networks.features, references, strict=True):
             features = decoded.get(network.array, np.zeros((0, network.dim), np.float32))
-            ours = Side.of(features, blocks, units, context.device)
+            ours = side_of(context, images, features, "blocks of decoded")
             for row in _rows(cell, network, ours, reference):
                 yield replace(row, reference=True)
 
@@ -132,7 +122,7 @@ def _autoencoded(at: Solved, references: Sequence[Side]) -> Measurement:
     return Measurement([found], reduce)
 
 
-def beside(context: Context, measured: Sequence[Record]) -> Iterator[Record]:
+def beside(context: Context, measured: Sequence[Record]) -> Iterator[Row]:
     """Held-out real images, as many as each row has, against others: the best that a model can reach.
 
     If there are fewer, a row says so, and those that there are have rows of their own n.
@@ -151,17 +141,17 @@ def beside(context: Context, measured: Sequence[Record]) -> Iterator[Record]:
             yield from (cell.row(name, None) for name in metrics_of(network).values())
 
 
-def _of_real(context: Context, title: str, images: Selection) -> Iterator[Record]:
+def _of_real(context: Context, title: str, images: Selection) -> Iterator[Row]:
     """The rows of test images, against a reference without them."""
     whole, kept = apart(context, images)
-    shared = np.isin(_reference_images(context).groups, images.groups).any()
+    reference = _reference_images(context)
+    shared = np.isin(reference.groups, images.groups).any()
     note = "the reference is taken without these images" if shared else ""
-    if len(kept) < len(_reference_images(context)):
+    if len(kept) < len(reference):
         note += f", of which only {len(kept):,} are left"
     units = units_of("blocks of reference", whole.units("reference"), kept)
     fields = {"reference_without": "the images of the row" if note else None}
-    none = Taken(System(), None)
-    cell = Cell(context, TABLE, none, title, split="", note=note, fields=fields)
+    cell = Cell(context, TABLE, Taken(System(), None), title, split="", note=note, fields=fields)
     for network in context.networks.features:
         ours = _real(context, network, images, "blocks of test")
         features = context.codes.real_features(whole, network)
@@ -193,11 +183,10 @@ def _reference_images(context: Context) -> Selection:
 
 
 def _real(context: Context, network: FeatureNetwork, images: Selection, kind: str) -> Side:
-    features = context.codes.real_features(images, network)
-    return Side.of(features, images.blocks(BLOCKS), images.units(kind), context.device)
+    return side_of(context, images, context.codes.real_features(images, network), kind)
 
 
-def _rows(cell: Cell, network: FeatureNetwork, ours: Side, reference: Side) -> Iterator[Record]:
+def _rows(cell: Cell, network: FeatureNetwork, ours: Side, reference: Side) -> Iterator[Row]:
     """The rows of the distances and of the overlap.
 
     The reference images are a source of error of their own, which two runs of one seed have in
@@ -206,33 +195,21 @@ def _rows(cell: Cell, network: FeatureNetwork, ours: Side, reference: Side) -> I
     sizes = cell.context.sizes(Sizes)
 
     def of(table: str, ours: Side, reference: Side) -> Cell:
-        fields: dict[str, Any] = {
-            "reference_split": sizes.reference_split,
-            "reference_n": len(reference),
-        }
-        fields |= {"reference_without": None, "autoencoding_split": None}
+        fields: dict[str, Any] = {"reference_without": None, "autoencoding_split": None}
+        fields |= {"reference_split": sizes.reference_split, "reference_n": len(reference)}
         fields |= {**cell.fields, **network.describe()}
         return cell.but(table=table, n=len(ours), fields=fields)
 
-    here, fewest = of(TABLE, ours, reference), min(len(ours), len(reference))
-    for metric, name in metrics_of(network).items():
-        value, uncertainty = None, UNKNOWN
-        reason = f"{TITLES[metric]} needs two images on each side, not {fewest}"
-        if fewest > 1:
-            found = distance(cell.context, metric, ours, reference, sizes.frechet_error)
-            theirs = of_influences(found.of_reference, reference.units)
-            value, uncertainty = found.value, of_influences(found.of_samples, ours.units) + theirs
-            reason = bias_note(fewest, network.dim) if metric == "fid" else ""
-        yield here.row(name, value, uncertainty, note="; ".join(filter(None, (cell.note, reason))))
+    here, errors = of(TABLE, ours, reference), sizes.frechet_error
+    yield from distance_rows(here, network, metrics_of(network), ours, reference, errors)
     sides = [side.first(sizes.overlap) for side in (ours, reference)]
     yield from overlap_rows(of(OVERLAP, *sides), network, tuple(OVERLAPS), *sides)
 
 
 BENCHMARK = Benchmark(
     name="unconditional",
-    table=TABLE,
     headline=lambda context: metrics_of(context.networks.features[0])["kid"],
-    needs=frozenset({SAMPLE}),
+    needs=frozenset({base.SAMPLE}),
     run=run,
     sizes=Sizes,
     shared=("samples",),

@@ -128,7 +128,6 @@ def _row(original: Tensor, decodes: Tensor) -> Tensor:
 
 BENCHMARK = Benchmark(
     name="variation",
-    table=TABLE,
     headline=_diversity,
     needs=frozenset({SEMANTIC, STOCHASTIC, DECODE}),
     run=run,

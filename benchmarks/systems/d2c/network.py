@@ -11,12 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.systems.d2c.ddim_unet import DDIMUNet
-from benchmarks.systems.shared.cells import (
-    POST_EXPANSION,
-    WeightNormConv,
-    falling,
-    rising,
-)
+from benchmarks.systems.shared import cells
+from benchmarks.systems.shared.cells import WeightNormConv
 
 TIMESTEPS = 1000
 
@@ -70,14 +66,14 @@ class Autoencoder(nn.Module):
         c, squeeze = config, config.squeeze
         top = c.channels * c.stride
         self.stem = WeightNormConv(3, c.channels, 3)
-        self.pre_process = falling(c.channels, [*c.pre, 0], squeeze)
-        self.enc_tower = falling(c.channels * 2 ** len(c.pre), c.enc, squeeze)
+        self.pre_process = cells.falling(c.channels, [*c.pre, 0], squeeze)
+        self.enc_tower = cells.falling(c.channels * 2 ** len(c.pre), c.enc, squeeze)
         self.enc0 = nn.Sequential(nn.ELU(), WeightNormConv(top, top, 1), nn.ELU())
         self.enc_sampler = WeightNormConv(top, c.latent_channels, 3)
         self.dec0 = WeightNormConv(c.latent_channels, top, 3)
-        self.dec_tower = rising(top, c.dec, squeeze)
+        self.dec_tower = cells.rising(top, c.dec, squeeze)
         wide = c.channels * 2 ** len(c.post)
-        self.post_process = rising(wide, [0, *c.post], squeeze, POST_EXPANSION)
+        self.post_process = cells.rising(wide, [0, *c.post], squeeze, cells.POST_EXPANSION)
         head = WeightNormConv(c.channels, 10 * c.mixtures, 3)
         self.image_conditional = nn.Sequential(nn.ELU(), head)
 

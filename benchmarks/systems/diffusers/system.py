@@ -32,6 +32,7 @@ OPTIONS = {
     "size": ("default", "32", "64", "128", "192", "224", "256", "384", "512", "768", "1024"),
 }
 USUAL_SIZE = 256  # the size at which the paper runs others' models
+HALF = 1 << 16  # the numbers of a mark are below it
 RAE, CONSISTENCY, VQ = "AutoencoderRAE", "ConsistencyDecoderVAE", "VQModel"
 
 
@@ -204,10 +205,25 @@ class ConsistencyModel(DiffusersSystem):
         }
 
     def encode(self, images: Tensor, steps: int = 100) -> Code:
-        return Code(self.encode_semantic(images), own_noise.marks(images))
+        return Code(self.encode_semantic(images), marks_of(images))
 
     def decode(self, code: Code, steps: int = 100) -> Tensor:
         latents = needed(code.semantic, "latents")
         marks = torch.zeros(len(latents), 2) if code.x_T is None else code.x_T
-        found = self.model.decode(self._in(latents), generator=own_noise.generators(marks))
+        found = self.model.decode(self._in(latents), generator=generators(marks))
         return self.cut(found.sample.float())
+
+
+def marks_of(images: Tensor) -> Tensor:
+    """Marks that a code can carry, by which `generators` identifies its image.
+
+    N x 2 integers of 16 bits, as float32.
+    """
+    found = [(d[0] * 256 + d[1], d[2] * 256 + d[3]) for d in own_noise.digests(images)]
+    return torch.tensor(found, dtype=torch.float32, device=images.device).reshape(-1, 2)
+
+
+def generators(marks: Tensor) -> list[torch.Generator]:
+    """A generator on the CPU for each image."""
+    seeds = [high * HALF + low for high, low in marks.cpu().long().tolist()]
+    return [torch.Generator().manual_seed(seed) for seed in seeds]

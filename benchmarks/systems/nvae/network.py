@@ -12,14 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from benchmarks.systems.shared.cells import (
-    POST_EXPANSION,
-    Cell,
-    Flow,
-    WeightNormConv,
-    falling,
-    rising,
-)
+from benchmarks.systems.shared import cells
+from benchmarks.systems.shared.cells import Cell, WeightNormConv
 from benchmarks.systems.shared.logistic_mixture import LogisticMixture
 
 
@@ -136,7 +130,7 @@ class NVAE(nn.Module):
         self.prior_ftr0 = nn.Parameter(torch.randn(top_dec, coarsest, coarsest))
         self.stem = WeightNormConv(3, c.channels_enc, 3)
         before = [c.cells_pre - 1] * c.blocks  # the last cell of each block halves the side
-        self.pre_process = falling(c.channels_enc, [*before, 0], c.squeeze)
+        self.pre_process = cells.falling(c.channels_enc, [*before, 0], c.squeeze)
         self.enc_tower = nn.ModuleList(self._up())
         self.enc0 = nn.Sequential(nn.ELU(), WeightNormConv(top_enc, top_enc, 1), nn.ELU())
         self.enc_sampler = nn.ModuleList(
@@ -146,11 +140,11 @@ class NVAE(nn.Module):
             nn.Sequential(nn.ELU(), WeightNormConv(width, 2 * c.latent_channels, 1))
             for width in self._widths(top_dec)[1:]
         )
-        flows = (Flow(c.latent_channels) for _ in range(sum(c.groups) * c.flows))
+        flows = (cells.Flow(c.latent_channels) for _ in range(sum(c.groups) * c.flows))
         self.nf_cells = nn.Sequential(*flows)
         self.dec_tower = nn.ModuleList(self._down(top_dec))
         wide, after = c.channels_dec * 2**c.blocks, [c.cells_post - 1] * c.blocks
-        self.post_process = rising(wide, [0, *after], c.squeeze, POST_EXPANSION)
+        self.post_process = cells.rising(wide, [0, *after], c.squeeze, cells.POST_EXPANSION)
         head = WeightNormConv(c.channels_dec, 10 * c.mixtures, 3)
         self.image_conditional = nn.Sequential(nn.ELU(), head)
 

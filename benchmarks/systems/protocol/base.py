@@ -6,7 +6,7 @@ capabilities need.
 """
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +51,11 @@ class Code:
 
     semantic: Semantic | None = None
     x_T: Tensor | None = None
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> "Code":
+        """The code with every tensor changed."""
+        semantic = None if self.semantic is None else parts.each(change, self.semantic)
+        return Code(semantic, None if self.x_T is None else change(self.x_T))
 
 
 def needed(part: Semantic | None, what: str) -> Tensor:

@@ -23,16 +23,8 @@ from benchmarks.runtime.batches import Batches
 from benchmarks.runtime.errors import SystemFailed
 from benchmarks.runtime.overshoot import Overshoot
 from benchmarks.runtime.registry import NAME
-from benchmarks.systems.protocol import contract, parts, ranges, trial
-from benchmarks.systems.protocol.base import (
-    DECODE,
-    SEMANTIC,
-    STOCHASTIC,
-    Code,
-    System,
-    has_own,
-    parts_of,
-)
+from benchmarks.systems.protocol import base, contract, parts, ranges, trial
+from benchmarks.systems.protocol.base import Code, System, has_own, parts_of
 from benchmarks.systems.protocol.calling import calling
 from benchmarks.systems.protocol.contract import kind
 from benchmarks.systems.protocol.parts import Semantic, numbers, tensors
@@ -87,24 +79,20 @@ def checked_method(check: Callable[..., T]) -> Callable[..., T]:
     The first argument has one row per image, as has every other that consists of tensors or is a
     sequence of numbers. Each row of the result may depend only on the same row of these.
     """
-    name = check.__name__
-    takes_images = "images" in inspect.signature(check).parameters
+    name, signature = check.__name__, inspect.signature(check)
 
     @wraps(check)
     def guarded(system: "Checked", *given: Any, **named: Any) -> T:
-        def call(place: slice) -> T:
-            some = [cut(value, place) for value in given]
-            more = {key: cut(value, place) for key, value in named.items()}
-            return check(system, system._call(name, *some, **more), *some, **more)
-
-        first = [*given, *named.values()][0]
+        first, *rest = signature.bind(system, None, *given, **named).args[2:]
         if isinstance(first, Tensor):
             system._refuse_other_images(name, first)
-        if takes_images:
+        if "images" in signature.parameters:
             first = ranges.into(first, system.range)
-            given, named = (
-                ((first, *given[1:]), named) if given else ((), named | {"images": first})
-            )
+
+        def call(place: slice) -> T:
+            some = [cut(value, place) for value in (first, *rest)]
+            return check(system, system._call(name, *some), *some)
+
         return join(system.batches.each(name, rows(first), call))
 
     return guarded
@@ -124,7 +112,7 @@ def rows(value: Any) -> int:
 def cut(value: Any, place: slice | Tensor) -> Any:
     """The rows of tensors, codes or indices; anything else (steps, a seed) is the same for all rows."""
     if isinstance(value, Code):
-        return Code(cut(value.semantic, place), cut(value.x_T, place))
+        return value.each(lambda part: part[place])
     if _is_several(value):
         return parts.index(value, place)
     return value[place] if isinstance(value, Tensor | Sequence | np.ndarray) else value  # type: ignore[index]
@@ -210,7 +198,7 @@ class Checked(System):
         if self._trial is None:
             self._trial = trial.tried(self, images(trial.IMAGES).to(self.device))
         if self._trial.mistaken:
-            raise SystemFailed.at(self.name, DECODE, self._trial.mistaken)
+            raise SystemFailed.at(self.name, base.DECODE, self._trial.mistaken)
         return self._trial.note
 
     def describe(self) -> Mapping[str, Any]:
@@ -247,12 +235,12 @@ class Checked(System):
             raise found.wrong(f"returned {kind(code)}, not a Code")
         semantic, x_T = code.semantic, code.x_T
         size = 0  # numbers per image
-        if SEMANTIC in self.capabilities:
+        if base.SEMANTIC in self.capabilities:
             semantic, size = found.part(semantic).semantic(parts_of(self), count), self.semantic_dim
         elif semantic is not None:
             semantic = found.part(semantic).free(count)
             size = semantic[:1].numel()
-        if STOCHASTIC in self.capabilities:
+        if base.STOCHASTIC in self.capabilities:
             x_T = found.part(x_T).numbers(tuple(images.shape))
         elif x_T is not None:
             x_T = found.part(x_T).free(count)
@@ -363,18 +351,17 @@ class Checked(System):
         with evaluating(self.live):
             return calling(self.name, method, call)
 
-    def _call(self, method: str, *given: Any, **named: Any) -> Returned:
+    def _call(self, method: str, *given: Any) -> Returned:
         """Call a method of the system with copies, so that it cannot change its arguments."""
         own = [self._copy(value) for value in given]
-        more = {name: self._copy(value) for name, value in named.items()}
-        value = self._guard(method, lambda: getattr(self.inner, method)(*own, **more))
+        value = self._guard(method, lambda: getattr(self.inner, method)(*own))
         return Returned(self.name, method, value, self.device, self.clamped)
 
     def _copy(self, value: Any) -> Any:
         if isinstance(value, Tensor):
             return value.detach().to(self.device, copy=True)
         if isinstance(value, Code):
-            return Code(self._copy(value.semantic), self._copy(value.x_T))
+            return value.each(self._copy)
         if isinstance(value, tuple):
             return tuple(map(self._copy, value))
         return list(value) if isinstance(value, range | np.ndarray) else value

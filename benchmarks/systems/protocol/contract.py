@@ -10,16 +10,8 @@ import numpy as np
 from torch import nn
 
 from benchmarks.runtime.errors import SystemFailed
-from benchmarks.systems.protocol import parts
-from benchmarks.systems.protocol.base import (
-    ENCODE,
-    IN_WORDS,
-    SAMPLE,
-    SAMPLE_LATENTS,
-    SEMANTIC,
-    STOCHASTIC,
-    System,
-)
+from benchmarks.systems.protocol import base, parts
+from benchmarks.systems.protocol.base import IN_WORDS, System
 from benchmarks.systems.protocol.parts import Part
 from diffae.checkpoints.trained_on import TrainedOn
 from diffae.diffusion.scheme import Scheme
@@ -31,10 +23,10 @@ LARGEST = 2**31  # numbers in a code, pixels of a side: larger values are mistak
 # For each capability, the methods of which a system must override at least one. A capability that is not listed needs the
 # method of its own name.
 METHODS = {
-    ENCODE: ("encode", "encode_semantic", "encode_stochastic"),
-    SEMANTIC: ("encode_semantic",),
-    STOCHASTIC: ("encode_stochastic", "encode"),
-    SAMPLE: ("sample", "sample_latents"),
+    base.ENCODE: ("encode", "encode_semantic", "encode_stochastic"),
+    base.SEMANTIC: ("encode_semantic",),
+    base.STOCHASTIC: ("encode_stochastic", "encode"),
+    base.SAMPLE: ("sample", "sample_latents"),
 }
 
 
@@ -51,19 +43,20 @@ def _is_number(value: object, least: float) -> bool:
 
 
 class Rule(NamedTuple):
-    """A rule for a field: a check of its value, and the requirement as text for an error message."""
+    """A rule for a field: a check of its value, the requirement in words, and whether it may be None."""
 
     holds: Callable[[Any], bool]
     words: str
+    or_none: bool = False
 
 
-def _whole(least: int) -> Rule:
+def _whole(least: int, or_none: bool = False) -> Rule:
     words = f"a whole number from {least}"
-    return Rule(lambda value: not isinstance(value, float) and _is_number(value, least), words)
+    return Rule(lambda x: not isinstance(x, float) and _is_number(x, least), words, or_none)
 
 
 def _of_class(wanted: type, words: str) -> Rule:
-    return Rule(lambda value: isinstance(value, wanted), words)
+    return Rule(lambda value: isinstance(value, wanted), words, or_none=True)
 
 
 def _are_parts(value: object) -> bool:
@@ -78,7 +71,7 @@ def _is_range(value: object) -> bool:
 
 
 LINE = Rule(is_line, f"one printable line of 1 to {LONGEST} characters")
-RANGE = Rule(_is_range, "two numbers, the lowest and the highest value of an image")
+RANGE = Rule(_is_range, "two numbers, the lowest and the highest value of an image", or_none=True)
 FLAG = Rule(lambda value: isinstance(value, bool), "True or False")
 RULES = {
     "capabilities": Rule(
@@ -93,13 +86,10 @@ RULES = {
     "reference": FLAG,
     "random": FLAG,
     "learns_from_data": FLAG,
-}
-# Fields that may be None.
-OR_NONE = {
-    "image_size": _whole(1),
-    "stride": _whole(1),
-    "semantic_parts": Rule(_are_parts, "a tuple of one Part or more"),
-    "code_bits": Rule(lambda value: value != 0 and _is_number(value, 0), "a positive number"),
+    "image_size": _whole(1, or_none=True),
+    "stride": _whole(1, or_none=True),
+    "semantic_parts": Rule(_are_parts, "a tuple of one Part or more", or_none=True),
+    "code_bits": Rule(lambda value: value != 0 and _is_number(value, 0), "a positive number", True),
     "range": RANGE,
     "trained_on": _of_class(TrainedOn, "a diffae.checkpoints.trained_on.TrainedOn"),
     "solver": _of_class(Scheme, "a diffae.diffusion.scheme.Scheme"),
@@ -118,27 +108,25 @@ def read_fields(system: System, name: str) -> dict[str, Any]:
         return SystemFailed.at(name, field, reason)
 
     found: dict[str, Any] = {}
-    for field in (*RULES, *OR_NONE):
-        rule = RULES.get(field) or OR_NONE[field]
+    for field, rule in RULES.items():
         if not hasattr(system, field):
             raise wrong(field, f"is missing; set it to {rule.words}")
         found[field] = value = getattr(system, field)
-        may_be_none = value is None and field in OR_NONE
-        if not may_be_none and not rule.holds(value):
-            or_none = " or None" if field in OR_NONE else ""
+        if not (value is None and rule.or_none) and not rule.holds(value):
+            or_none = " or None" if rule.or_none else ""
             raise wrong(field, f"must be {rule.words}{or_none}, not {brief(value)}")
         if isinstance(value, np.integer):
             found[field] = int(value)
     found["capabilities"] = _capabilities(system, found["capabilities"], wrong)
     if found["semantic_parts"] is not None:
         found["semantic_parts"] = tuple(found["semantic_parts"])
-        if not {SEMANTIC, SAMPLE_LATENTS} & found["capabilities"]:
+        if not {base.SEMANTIC, base.SAMPLE_LATENTS} & found["capabilities"]:
             raise wrong(
-                "semantic_parts", f"are given, but {SEMANTIC!r} is not among the capabilities"
+                "semantic_parts", f"are given, but {base.SEMANTIC!r} is not among the capabilities"
             )
         if found["code_bits"] is None:
             found["code_bits"] = parts.bits(found["semantic_parts"])
-    draws = STOCHASTIC in found["capabilities"] and not _overrides(system, "random_x_T")
+    draws = base.STOCHASTIC in found["capabilities"] and not _overrides(system, "random_x_T")
     if found["image_size"] is None and draws:
         raise wrong("image_size", "must be a whole number if x_T is drawn at random, not None")
     found["semantic_dim"] = _semantic_dim(found, wrong)
@@ -182,17 +170,17 @@ def _semantic_dim(found: Mapping[str, Any], wrong: Wrong) -> int:
     if counted is not None and count not in (0, counted):
         raise wrong("semantic_dim", f"is {count}, but semantic_parts have {counted}")
     count = counted or count
-    if SEMANTIC not in capabilities:
-        if count and SAMPLE_LATENTS not in capabilities:
+    if base.SEMANTIC not in capabilities:
+        if count and base.SAMPLE_LATENTS not in capabilities:
             raise wrong(
-                "semantic_dim", f"is {count}, but {SEMANTIC!r} is not among the capabilities"
+                "semantic_dim", f"is {count}, but {base.SEMANTIC!r} is not among the capabilities"
             )
-        if not count and SAMPLE_LATENTS in capabilities:
+        if not count and base.SAMPLE_LATENTS in capabilities:
             raise wrong("semantic_dim", f"must be the size of a sampled code, not {count}")
         return count
-    if not count and STOCHASTIC not in capabilities:
+    if not count and base.STOCHASTIC not in capabilities:
         return latent_dim
-    if STOCHASTIC not in capabilities and counted not in (None, latent_dim):
+    if base.STOCHASTIC not in capabilities and counted not in (None, latent_dim):
         raise wrong("latent_dim", f"is {latent_dim}, but semantic_parts have {counted}")
     if not 1 <= count <= latent_dim:
         raise wrong("semantic_dim", f"must be from 1 to latent_dim {latent_dim}, not {count}")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmarks.runtime.errors import SystemFailed
 from benchmarks.runtime.precision import full_precision
-from benchmarks.systems.protocol import parts, ranges
+from benchmarks.systems.protocol import ranges
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, Code, System
 from benchmarks.systems.protocol.parts import tensors
 from diffae.networks.nn import evaluating
@@ -114,11 +114,7 @@ class _Results:
     def _tensors(self, code: Code, places: Places) -> list[Tensor]:
         found = [*tensors(code.semantic), *tensors(code.x_T)]
         if self.decodes:
-            semantic, x_T = self.code.semantic, self.code.x_T
-            some = Code(
-                None if semantic is None else parts.index(semantic, places),
-                None if x_T is None else x_T[places],
-            )
+            some = self.code.each(lambda part: part[places])
             found.append(self.system.decode(some, FEW_STEPS))
         return found
 

@@ -33,15 +33,13 @@ def is_folder(path: Path) -> bool:
     return (path / CONFIG).is_file() and (path / WEIGHTS).is_file()
 
 
-def packaged(system: str) -> Path | None:
-    """The folder of the small version that ships with the package, if there is one."""
-    folder = PACKAGED / system
-    return folder if is_folder(folder) else None
-
-
 def shipped(system: str, title: str, example: str) -> Path:
-    """The same. Raises NotAvailable, saying which file to give, if there is none."""
-    if (found := packaged(system.partition("-")[0])) is None:
+    """The folder of the small version that ships with the package.
+
+    Raises NotAvailable, saying which file to give, if there is none.
+    """
+    found = PACKAGED / system.partition("-")[0]
+    if not is_folder(found):
         raise NotAvailable(
             f"no {title} ships with this package; give one: --ckpt {system}={example}"
         )

@@ -13,8 +13,6 @@ from torch import Tensor
 from diffae.diffusion import noise
 from diffae.eight_bit import to_uint8
 
-HALF = 1 << 16
-
 
 def digests(images: Tensor) -> list[bytes]:
     """SHA-256 of each image N x 3 x h x w in [-1, 1], rounded to 8 bits."""
@@ -29,18 +27,3 @@ def normals(images: Tensor, purpose: str, shape: tuple[int, ...], number: int = 
     keys = [f"{purpose} {digest.hex()}" for digest in digests(images)]
     drawn = [noise.normals(noise.generator(0, key, number), shape) for key in keys]
     return torch.stack(drawn) if drawn else torch.zeros(0, *shape)
-
-
-def marks(images: Tensor) -> Tensor:
-    """Marks that a code can carry, by which `generators` identifies its image.
-
-    N x 2 integers of 16 bits, as float32.
-    """
-    found = [(d[0] * 256 + d[1], d[2] * 256 + d[3]) for d in digests(images)]
-    return torch.tensor(found, dtype=torch.float32, device=images.device).reshape(-1, 2)
-
-
-def generators(marks: Tensor) -> list[torch.Generator]:
-    """A generator on the CPU for each image."""
-    seeds = [high * HALF + low for high, low in marks.cpu().long().tolist()]
-    return [torch.Generator().manual_seed(seed) for seed in seeds]

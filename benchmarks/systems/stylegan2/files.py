@@ -20,20 +20,10 @@ from torch import Tensor
 from benchmarks.systems.protocol.contract import brief
 from benchmarks.systems.shared import containers
 from benchmarks.systems.stylegan2 import names as stylegan2_names
+from benchmarks.systems.stylegan2 import nvidia_pickle
 from benchmarks.systems.stylegan2.names import Names, Theirs
-from benchmarks.systems.stylegan2.network import (
-    FIR,
-    START,
-    Generator,
-    StyleGAN2Config,
-    fir_filter,
-)
-from benchmarks.systems.stylegan2.nvidia_pickle import (
-    Network,
-    Persistent,
-    is_pickle,
-    read_pickle,
-)
+from benchmarks.systems.stylegan2.network import FIR, START, Generator, StyleGAN2Config, fir_filter
+from benchmarks.systems.stylegan2.nvidia_pickle import Network, Persistent
 from diffae.checkpoints.checkpoint import LARGEST, check_state
 from diffae.checkpoints.torch_file import Arguments
 from diffae.checkpoints.torch_file_legacy import is_legacy
@@ -70,9 +60,9 @@ def read(path: Path) -> Found:
     network is not supported here, or which tensors are missing, left over, misshapen or not finite,
     under their names in the file.
     """
-    if not path.is_file() or is_legacy(path) or not is_pickle(path):
+    if not path.is_file() or is_legacy(path) or not nvidia_pickle.is_pickle(path):
         return _read_rosinality(path)
-    content = read_pickle(path)
+    content = nvidia_pickle.read_pickle(path)
     if isinstance(content, dict) and isinstance(content.get("G_ema"), Persistent):
         return _read_pytorch(content["G_ema"], path)
     if isinstance(content, tuple | list) and content and isinstance(content[-1], Network):

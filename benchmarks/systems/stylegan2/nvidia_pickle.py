@@ -25,21 +25,16 @@ import torch
 from torch import Tensor
 
 from benchmarks.systems.shared import containers
-from diffae.checkpoints.torch_file import (
-    MOST_PICKLE,
-    Storage,
-    StoredTensor,
-    Unpickler,
-    inert,
-    refuse_state,
-    unpickling,
-)
+from diffae.checkpoints import torch_file
+from diffae.checkpoints.torch_file import StoredTensor, inert, refuse_state
 from diffae.checkpoints.torch_file_legacy import LegacyTorchFile
 from diffae.system.errors import UserError
 
 T = TypeVar("T")
 
-MOST_STRUCTURE = 4 * MOST_PICKLE  # bytes of a file that are not the numbers of its tensors
+MOST_STRUCTURE = (
+    4 * torch_file.MOST_PICKLE
+)  # bytes of a file that are not the numbers of its tensors
 BULK = 1 << 16  # bytes: longer pieces are taken for such numbers
 MOST_MODULES = 10_000  # in a network; one used twice counts twice
 
@@ -52,7 +47,7 @@ def is_pickle(path: Path) -> bool:
 
 def read_pickle(path: Path) -> Any:
     """The object in a pickle. Raises UserError, naming the path, if it cannot be loaded."""
-    with unpickling(path), open(path, "rb") as file:
+    with torch_file.unpickling(path), open(path, "rb") as file:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return _Unpickler(content).load()
 
@@ -137,7 +132,7 @@ class NestedTensor:
         Raises UserError, naming the path, if the nested file is invalid or contradicts it.
         """
         with LegacyTorchFile(path, io.BytesIO(self.storage)) as file:
-            if not isinstance(file.content, Storage):
+            if not isinstance(file.content, torch_file.Storage):
                 raise UserError(f"{path}: damaged: a tensor's numbers are no storage")
             return file.read(StoredTensor(file.content, self.offset, self.shape, self.stride))
 
@@ -306,8 +301,8 @@ class _Reader:
             raise pickle.UnpicklingError("it is larger than that of any model")
 
 
-class _Unpickler(Unpickler):
-    dispatch = dict(Unpickler.dispatch)
+class _Unpickler(torch_file.Unpickler):
+    dispatch = dict(torch_file.Unpickler.dispatch)
 
     def __init__(self, file: mmap.mmap):
         self._reader = _Reader(file)

@@ -11,18 +11,10 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
+import probes
 from benchmarks.core.context import Context
 from benchmarks.core.sizes import Count, Number, Solver, Steps
-from probes import (
-    LinearProbe,
-    accept_probability,
-    accept_threshold,
-    accept_threshold_and_probability,
-    binary_split,
-    fit_binary,
-    fit_pu,
-    pu_split,
-)
+from probes import LinearProbe
 
 Acceptance = Literal["probability", "threshold", "reject"]  # the names of RULES
 SCENARIOS = ("binary", "pu")  # k of each class; positives against unlabelled images
@@ -77,11 +69,11 @@ class Rule:
 # The paper's text gives the first; the authors' code, at different times, the others. Which of them made
 # Table 3 is not recorded.
 RULES = {
-    "probability": Rule("u < p (the paper's text)", accept_probability),
-    "threshold": Rule("p > 0.5 (the authors' code)", lambda p, u: accept_threshold(p)),
+    "probability": Rule("u < p (the paper's text)", probes.accept_probability),
+    "threshold": Rule("p > 0.5 (the authors' code)", lambda p, u: probes.accept_threshold(p)),
     "reject": Rule(
         "p > 0.5 and u < p, EMA classifier of 18,750 steps (the authors' code)",
-        accept_threshold_and_probability,
+        probes.accept_threshold_and_probability,
         steps=(18_750, 18_750),
         ema=True,
     ),
@@ -148,8 +140,9 @@ def classifier(
     """
     members, binary = setup.target.members(labels), setup.scenario == "binary"
     if binary:
-        split = binary_split(members, sizes.binary_k, seed)
+        split = probes.binary_split(members, sizes.binary_k, seed)
     else:
-        split = pu_split(members, sizes.pu_positives, sizes.pu_unlabeled, seed)
-    fit, decay = fit_binary if binary else fit_pu, EMA_DECAY if setup.rule.ema else None
+        split = probes.pu_split(members, sizes.pu_positives, sizes.pu_unlabeled, seed)
+    fit = probes.fit_binary if binary else probes.fit_pu
+    decay = EMA_DECAY if setup.rule.ema else None
     return fit(features, *split, steps=setup.steps, seed=seed, ema_decay=decay)

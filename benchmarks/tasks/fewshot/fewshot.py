@@ -7,7 +7,7 @@ latents, decoded once.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 
@@ -17,12 +17,13 @@ from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
 from benchmarks.core.measurement import Cell, Measurement, Solved
 from benchmarks.core.plan import Calls, Work
+from benchmarks.core.rows import Row
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.frechet_jackknife import Jackknife, Side
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import DECODE, SAMPLE_LATENTS, SEMANTIC, System, reading_of
 from benchmarks.tasks.fewshot.classes import RULES, SCENARIOS, Setup, Sizes, labelled, targets
-from benchmarks.tasks.fewshot.sampling import Pool, Real, Result, accepted_by, held_against
+from benchmarks.tasks.fewshot.sampling import Pool, Real, acceptance, accepted_by, held_against
 from benchmarks.tasks.shared.distances import distance, metrics_of
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from reports.records.comparable import NAIVE, NAIVE_OF_ALL, OF_CLASS, OF_N, scale_name
@@ -41,14 +42,12 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     training = context.select("train", context.sizes(ProbeSizes).train)
     codes = context.codes.features(system, training)
 
-    def reduce(new: Arrays) -> Iterator[Record]:
-        pool, rules = Pool(at, new, training, codes), sizes.acceptance
-        for rule, scenario, target in product(rules, SCENARIOS, targets(context)):
-            setup, title = Setup(scenario, RULES[rule], target), system.title
-            if rule == rules[0]:
-                yield from _one_class(reals, pool, title, setup, picture=True)
-            else:
-                yield from _one_class(reals, pool, f"{title}, {rule} rule", setup, picture=False)
+    def reduce(new: Arrays) -> Iterator[Row]:
+        pool, first = Pool(at, new, training, codes), sizes.acceptance[0]
+        for rule, scenario, target in product(sizes.acceptance, SCENARIOS, targets(context)):
+            title = system.title if rule == first else f"{system.title}, {rule} rule"
+            setup = Setup(scenario, RULES[rule], target)
+            yield from _one_class(reals, pool, title, setup, picture=rule == first)
 
     yield Measurement([Pool.needed(at, sizes.pool)], reduce, list(_fits(context)))
 
@@ -73,7 +72,7 @@ def _fits(context: Context) -> Iterator[Work]:
 
 def _one_class(
     reals: Sequence[Real], pool: Pool, title: str, setup: Setup, picture: bool
-) -> Iterator[Record]:
+) -> Iterator[Row]:
     """The rows of one class; rows with the reason if it has too few images or samples."""
     context, sizes = pool.context, pool.context.sizes(Sizes)
     cell = Cell(context, TABLE, title=title, split="all", setting=setup.setting)
@@ -81,34 +80,35 @@ def _one_class(
         accepted = [accepted_by(pool, setup, seed) for seed in range(sizes.seeds)]
         # A distance depends on the number of images: all seeds use as many as the seed with the fewest.
         count = min(sizes.samples, *map(len, accepted))
-        results = {
-            real: [held_against(real, pool, setup.target, one, count) for one in accepted]
+        results = [
+            [held_against(real, pool, setup.target, one, count) for one in accepted]
             for real in reals
-        }
+        ]
     except NotAvailable as reason:
         for name in metrics_of(reals[0].network).values():
             yield cell.row(name, None, note=str(reason))
         return
-    for real, found in results.items():
-        of = cell.but(of=pool.at)
-        yield from _rows(of, setup, real, found, count, acceptance=real is reals[0])
+    for real, distances in zip(reals, results, strict=True):
+        found = {name: [one[name] for one in distances] for name in distances[0]}
+        if real is reals[0]:  # it depends on no feature network
+            found["acceptance_rate"] = [acceptance(one, len(pool.latents)) for one in accepted]
+        yield from _rows(cell.but(of=pool.at), setup, real, found, count)
     if picture:
         pool.save_picture(f"{setup.scenario}-{setup.target.name}", accepted[0])
 
 
-def references(context: Context) -> Iterator[Record]:
+def references(context: Context) -> Iterator[Row]:
     """The paper's naive distance: all images of the data set against those of the class.
 
     Its value at its own n is comparable with the paper only, and only if these are all images. The
     class's images are on both sides: a kernel distance would be biased by their pairs.
     """
-    if not _of_all(context):
-        return
-    reals = [Real(context, network) for network in context.networks.features]
-    for real, target, scenario in product(reals, targets(context), SCENARIOS):
-        sides = (real.everything, real.side(target))
-        setting = f"{scenario}/{target.name}"
-        yield from _scale(context, real, NAIVE_OF_ALL, setting, sides, kernel=False)
+    if _of_all(context):
+        for network in context.networks.features:
+            real = Real(context, network)
+            for target, scenario in product(targets(context), SCENARIOS):
+                sides, setting = (real.everything, real.side(target)), f"{scenario}/{target.name}"
+                yield from _scale(context, real, NAIVE_OF_ALL, setting, sides, kernel=False)
 
 
 def _of_all(context: Context) -> bool:
@@ -116,7 +116,7 @@ def _of_all(context: Context) -> bool:
     return len(context.select("all", context.sizes(Sizes).reference)) == len(context.dataset)
 
 
-def beside(context: Context, measured: Sequence[Record]) -> Iterator[Record]:
+def beside(context: Context, measured: Sequence[Record]) -> Iterator[Row]:
     """Two scales for every cell, with as many images as its samples.
 
     One is of all images, the other of the class itself: no sampler can do better. Both are compared
@@ -128,7 +128,7 @@ def beside(context: Context, measured: Sequence[Record]) -> Iterator[Record]:
             yield from _beside(context, Real(context, network), cells)
 
 
-def _beside(context: Context, real: Real, cells: Sequence[Record]) -> Iterator[Record]:
+def _beside(context: Context, real: Real, cells: Sequence[Record]) -> Iterator[Row]:
     """The scales for the cells of one feature network."""
     for scenario, target in product(SCENARIOS, targets(context)):
         setting = f"{scenario}/{target.name}"
@@ -150,36 +150,35 @@ def _scale(
     setting: str,
     sides: tuple[Side, Side],
     kernel: bool = True,
-) -> Iterator[Record]:
+) -> Iterator[Row]:
     """The distances of real images to real images; rows with the reason if there are too few."""
     one, other = sides
-    sizes, too_few = context.sizes(Sizes), min(map(len, sides)) < 2
-    note = f"{len(one)} and {len(other)} images are too few" if too_few else ""
+    sizes, note = context.sizes(Sizes), f"against {len(other):,} images"
     fields = {"reference_row": scale_name(title), "images": len(real.images)}
     fields |= {"samples": sizes.samples, **real.network.describe()}
     cell = Cell(context, TABLE, title=title, split="all", setting=setting, fields=fields)
     for metric, name in metrics_of(real.network).items():
         if metric != "fid" and not kernel:
             continue
-        value, uncertainty = None, UNKNOWN
-        if not too_few:
-            found = distance(context, metric, one, other, sizes.frechet_error)
-            found = replace(found, reference_shares=real.everything.shares)
-            # The same persons' images are on both sides: a block is left out of both at once.
-            both = found.of_samples + found.of_reference
-            value, uncertainty = found.value, of_influences(both, real.images.units("blocks"))
-        against = note or f"against {len(other):,} images"
-        yield cell.row(name, value, uncertainty, n=len(one), note=against)
+        if min(map(len, sides)) < 2:
+            few = f"{len(one)} and {len(other)} images are too few"
+            yield cell.row(name, None, n=len(one), note=few)
+            continue
+        found = distance(context, metric, one, other, sizes.frechet_error)
+        found = replace(found, reference_shares=real.everything.shares)
+        # The same persons' images are on both sides: a block is left out of both at once.
+        both = found.of_samples + found.of_reference
+        error = of_influences(both, real.images.units("blocks"))
+        yield cell.row(name, found.value, error, n=len(one), note=note)
 
 
 def _rows(
-    cell: Cell, setup: Setup, real: Real, results: list[Result], count: int, acceptance: bool
-) -> Iterator[Record]:
-    """The distances by one feature network as means over seeds, and the standard deviation over seeds
-    of the Frechet distance.
+    cell: Cell, setup: Setup, real: Real, found: Mapping[str, list[Jackknife]], n: int
+) -> Iterator[Row]:
+    """The numbers of one feature network as means over seeds, and the standard deviation over seeds of
+    the Frechet distance.
 
-    The latter is the paper's ±: between seeds only the labelled images differ. `acceptance` adds the
-    mean share of accepted latents, which depends on no feature network.
+    The latter is the paper's ±: between seeds only the labelled images differ.
     """
     context, network = cell.context, real.network
     sizes = context.sizes(Sizes)
@@ -190,20 +189,17 @@ def _rows(
         pool=sizes.pool,
         seeds=sizes.seeds,
         reference="all images of the class",
-        reference_n=len(context.select("all", sizes.reference)),
+        reference_n=len(real.images),
         probe_train=context.sizes(ProbeSizes).train,
         **labelled(sizes, setup.scenario),
         **(reading_of(cell.system) if cell.system else {}),
         **network.describe(),
     )
-    short = f"only {count} of {sizes.samples} samples accepted" if count < sizes.samples else ""
-    means = {name: [r.distances[name] for r in results] for name in metrics_of(network).values()}
-    if acceptance:
-        means["acceptance_rate"] = [result.acceptance for result in results]
-    for metric, found in means.items():
-        mean = float(np.mean([one.value for one in found]))
-        yield cell.row(metric, mean, _uncertainty(context, found), n=count, note=short)
-    values = [one.value for one in means[network.metric_name]]
+    short = f"only {n} of {sizes.samples} samples accepted" if n < sizes.samples else ""
+    for metric, of_seeds in found.items():
+        mean = float(np.mean([one.value for one in of_seeds]))
+        yield cell.row(metric, mean, _uncertainty(context, real, of_seeds), n=n, note=short)
+    values = [one.value for one in found[network.metric_name]]
     spread = stderr = None
     if len(values) > 1:
         spread = float(np.std(values, ddof=1))
@@ -213,24 +209,21 @@ def _rows(
     yield cell.row(metric, spread, stderr=stderr, n=len(values), note=note)
 
 
-def _uncertainty(context: Context, found: list[Jackknife]) -> Uncertainty:
+def _uncertainty(context: Context, real: Real, found: Sequence[Jackknife]) -> Uncertainty:
     """The uncertainty of a mean over seeds; unknown if that of a seed's distance is.
 
     Its sources are the labelled images, the drawn latents and the real images.
     """
-    sizes = context.sizes(Sizes)
-    everything = context.select("all", sizes.reference)
     seeds = of_mean([one.value for one in found], units_of("seeds", context.seed, len(found)))
-    pool = units_of("blocks of a pool, dealt in turn", context.seed, sizes.pool)
+    pool = units_of("blocks of a pool, dealt in turn", context.seed, context.sizes(Sizes).pool)
     drawn = of_influences(np.mean([one.of_samples for one in found], axis=0), pool)
     influence = np.mean([one.of_reference for one in found], axis=0)
-    real = of_influences(influence, everything.units("blocks of reference"))
-    return seeds + drawn + real if drawn and real else UNKNOWN
+    theirs = of_influences(influence, real.images.units("blocks of reference"))
+    return seeds + drawn + theirs if drawn and theirs else UNKNOWN
 
 
 BENCHMARK = Benchmark(
     name="fewshot",
-    table=TABLE,
     headline=lambda context: metrics_of(context.networks.features[0])["kid"],
     needs=frozenset({SEMANTIC, DECODE, SAMPLE_LATENTS}),
     run=run,

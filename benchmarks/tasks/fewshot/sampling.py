@@ -4,7 +4,7 @@ A classifier trained on a few labels accepts latents of a pool, and their images
 all real images of the class.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from benchmarks.runtime.digest import digest
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import reading_of
 from benchmarks.tasks.fewshot.classes import Setup, Sizes, Target, classifier, labelled
-from benchmarks.tasks.shared.distances import distance, metrics_of
+from benchmarks.tasks.shared.distances import distance, metrics_of, side_of
 from benchmarks.tasks.shared.samples import samples
 from diffae.diffusion import noise
 
@@ -38,8 +38,7 @@ class Real:
         self.network = network
         self.images = context.select("all", context.sizes(Sizes).reference)
         features = context.codes.real_features(self.images, network)
-        blocks = self.images.blocks(BLOCKS)
-        self.everything = Side.of(features, blocks, device=context.device)
+        self.everything = side_of(context, self.images, features)
         self._sides: dict[Target, Side] = {}
 
     def members(self, target: Target) -> np.ndarray:
@@ -115,18 +114,6 @@ class Pool:
         )
 
 
-@dataclass(frozen=True)
-class Result:
-    """One seed's distances, by the name of the metric, and share of accepted latents.
-
-    Each comes with the influences of blocks of the pool.
-    """
-
-    distances: dict[str, Jackknife]
-    acceptance: Jackknife
-    accepted: np.ndarray
-
-
 def accepted_by(pool: Pool, setup: Setup, seed: int) -> np.ndarray:
     """The positions in the pool of the latents that a seed's classifier accepts.
 
@@ -150,12 +137,12 @@ def accepted_by(pool: Pool, setup: Setup, seed: int) -> np.ndarray:
 
 def held_against(
     real: Real, pool: Pool, target: Target, accepted: np.ndarray, count: int
-) -> Result:
-    """The distances of the first `count` accepted samples to the images of the class.
+) -> dict[str, Jackknife]:
+    """The distances of the first `count` accepted samples to the images of the class, by metric.
 
     Raises NotAvailable if there are too few of these.
     """
-    members = len(real.side(target))
+    members, sizes = len(real.side(target)), pool.context.sizes(Sizes)
     if members < 2:
         raise NotAvailable(f"class {target.name}: {members} real images to compare with")
     wanted, pool_blocks = accepted[:count], blocks_of(len(pool.latents))
@@ -163,20 +150,20 @@ def held_against(
     ours = Side(features, wanted, pool_blocks[wanted], device=device)
     # The number of real images of the class is random too: a new draw would be one of all images.
     shares: dict[str, Any] = {"reference_shares": real.everything.shares}
-    if count < pool.context.sizes(Sizes).samples:  # so is the number of accepted latents
+    if count < sizes.samples:  # so is the number of accepted latents
         shares["sample_shares"] = shares_of(pool_blocks)
-    errors = pool.context.sizes(Sizes).frechet_error
-    found = {
+    errors = sizes.frechet_error
+    return {
         name: replace(distance(pool.context, metric, ours, real.side(target), errors), **shares)
         for metric, name in metrics_of(real.network).items()
     }
-    return Result(found, _acceptance(accepted, pool_blocks), accepted)
 
 
-def _acceptance(accepted: np.ndarray, pool_blocks: np.ndarray) -> Jackknife:
-    """The accepted share of the pool, in the form of a distance whose reference has no influence."""
+def acceptance(accepted: np.ndarray, count: int) -> Jackknife:
+    """The accepted share of a pool of `count`, as a distance whose reference has no influence."""
+    pool_blocks = blocks_of(count)
     shares, nothing = shares_of(pool_blocks), np.zeros(BLOCKS)
-    value = len(accepted) / len(pool_blocks)
-    taken = np.bincount(pool_blocks[accepted], minlength=BLOCKS) / len(pool_blocks)
+    value = len(accepted) / count
+    taken = np.bincount(pool_blocks[accepted], minlength=BLOCKS) / count
     without = (value - taken) / (1 - shares)
     return Jackknife(value, without, np.full(BLOCKS, value), shares, nothing)

@@ -10,9 +10,9 @@ Each image keeps its x_T, which is drawn at random, as for new samples: only the
 moved. The method of each number is cited in `benchmarks.metrics.latent` and below.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,19 +23,19 @@ from torch import Tensor
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
 from benchmarks.core.measurement import Cell, Measurement, Solved
+from benchmarks.core.rows import Row
 from benchmarks.core.sizes import Count, Number, Range, Solver, Steps, in_words
 from benchmarks.core.solving import Taken
 from benchmarks.core.store import CHUNK, Arrays
 from benchmarks.metrics import latent
-from benchmarks.metrics.frechet_jackknife import BLOCKS, Side
+from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.protocols.published import attach, names_of
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import DECODE, SEMANTIC, System
 from benchmarks.systems.protocol.parts import tensors
 from benchmarks.tasks.latent.moves import UNMOVED, Codes, Move, Score, decoded
-from benchmarks.tasks.shared.distances import paired_rows
+from benchmarks.tasks.shared.distances import distance_rows, side_of
 from reports.records.metrics import seen_through
-from reports.records.record import Record
 from reports.records.specs import SMOOTHNESS, TableSpec
 
 BETWEEN, TOKENS = "latent_interpolation", "latent_tokens"
@@ -75,6 +75,15 @@ class Sizes:
     solver: Solver = "fast"
 
 
+@dataclass(frozen=True)
+class Numbers:
+    """Numbers of each move: their metrics, what else decides them, and their rows by what it gave."""
+
+    metrics: Sequence[str]
+    fields: Mapping[str, Any]
+    rows: Callable[[Cell, Arrays], Iterator[Row]]
+
+
 def run(context: Context, system: System) -> Iterator[Measurement]:
     sizes = context.sizes(Sizes)
     at = Solved.of(context, system, sizes.solver, sizes.steps, inverts=False)
@@ -94,11 +103,6 @@ def _cell(codes: Codes, table: str, **fields: Any) -> Cell:
     return Cell(codes.at.context, table, codes.at, split=split, n=n, fields=about)
 
 
-def _row(cell: Cell, move: str) -> Cell:
-    """The cell of a move."""
-    return cell.also(move=move).but(setting=move)
-
-
 def _between(codes: Codes) -> Measurement:
     """iFID: on a great circle to the nearest by cosine, as its code does by default, and on a line.
 
@@ -110,8 +114,8 @@ def _between(codes: Codes) -> Measurement:
         codes = replace(codes, at=replace(codes.at, system=codes.at.system.unclamped()))
     moves: dict[str, Callable[[], Move]] = {
         UNMOVED: lambda: codes.unmoved,
-        SPHERICAL: partial(codes.halfway, True),
-        LINEAR: partial(codes.halfway, False),
+        SPHERICAL: lambda: codes.halfway(True),
+        LINEAR: lambda: codes.halfway(False),
     }
     drawn = "one, by a softmax of minus the mean squared difference"
     fields = {"candidates": latent.CANDIDATES, "drawn": drawn, "place": 0.5}
@@ -121,8 +125,7 @@ def _between(codes: Codes) -> Measurement:
 def _tokens(codes: Codes, sizes: Sizes) -> Measurement:
     """pFID, of all images (beta = 1). Its published grid of alpha and delta is not known."""
     moves = {f"{n} nearest": partial(codes.perturbed, sizes.share, n) for n in sizes.neighbours}
-    cell = _cell(codes, TOKENS, alpha=sizes.share, beta=1)
-    return _distances(codes, cell, PFID, moves)
+    return _distances(codes, _cell(codes, TOKENS, alpha=sizes.share, beta=1), PFID, moves)
 
 
 def _distances(
@@ -137,38 +140,26 @@ def _distances(
     The networks `floats` are given what is decoded as it is, the others 8 bits.
     """
     context, images = cell.context, codes.images
-    originals = {n: context.codes.real_features(images, n) for n in context.networks.features}
-    blocks, units = images.blocks(BLOCKS), images.units("blocks")
 
-    def side(features: np.ndarray) -> Side:
-        return Side.of(features, blocks, units, context.device)
+    def of_network(network: FeatureNetwork) -> Numbers:
+        names = {of: seen_through(name, network.network) for of, name in metrics.items()}
+        features = context.codes.real_features(images, network)
+        originals = cache(lambda: side_of(context, images, features))
 
-    def rows(found: Arrays, reasons: Mapping[str, str]) -> Iterator[Record]:
-        for network, features in originals.items():
-            names = {of: seen_through(name, network.network) for of, name in metrics.items()}
-            as_decoded = {"images": AS_DECODED} if network.network in floats else {}
-            about = {"originals": "the same images", **network.describe(), **as_decoded}
-            real = side(features)
-            for move in moves:
-                of = _row(cell.also(**about), move)
-                if move in reasons:
-                    for name in names.values():
-                        yield published(of.row(name, None, note=reasons[move]), of)
-                    continue
-                made = side(found[f"{move} {network.array}"])
-                for row in paired_rows(of, names, made, real):
-                    yield published(row, of)
+        def rows(of: Cell, found: Arrays) -> Iterator[Row]:
+            made = side_of(context, images, found[network.array])
+            yield from distance_rows(of, network, names, made, originals())
+
+        as_decoded = {"images": AS_DECODED} if network.network in floats else {}
+        about = {"originals": "the same images", **network.describe(), **as_decoded}
+        return Numbers(list(names.values()), about, rows)
 
     def score(made: Tensor, unmoved: Tensor) -> Arrays:
         return context.codes.embed(made, bool(floats))
 
     described = {"features": context.codes.described(), "as decoded": list(floats)}
-    return _moved(codes, cell, moves, score, rows, **described)
-
-
-def published(row: Record, cell: Cell) -> Record:
-    """The row with the published iFID beside it; those are of codes on a great circle."""
-    return attach(row, cell.protocol_fields) if cell.setting == SPHERICAL else row
+    numbers = list(map(of_network, context.networks.features))
+    return _moved(codes, cell, moves, score, numbers, **described)
 
 
 def _robustness(codes: Codes, sizes: Sizes) -> Measurement:
@@ -182,20 +173,13 @@ def _robustness(codes: Codes, sizes: Sizes) -> Measurement:
         "to": "what is decoded from the code as it is, with the same x_T",
         **network.describe(),
     }
-    cell, metric = _cell(codes, ROBUST, **about), network.metric_name
+    metric = network.metric_name
 
     def score(made: Tensor, unmoved: Tensor) -> Arrays:
-        return {"distance": network(made, unmoved).cpu().numpy()}
+        return {metric: network(made, unmoved).cpu().numpy()}
 
-    def rows(found: Arrays, reasons: Mapping[str, str]) -> Iterator[Record]:
-        for move in moves:
-            of = _row(cell, move)
-            if move in reasons:
-                yield of.row(metric, None, note=reasons[move])
-            else:
-                yield from of.means(codes.images, {metric: found[f"{move} distance"]})
-
-    return _moved(codes, cell, moves, score, rows)
+    numbers = Numbers([metric], {}, lambda of, found: of.means(codes.images, found))
+    return _moved(codes, _cell(codes, ROBUST, **about), moves, score, [numbers])
 
 
 def _moved(
@@ -203,21 +187,33 @@ def _moved(
     cell: Cell,
     moves: Mapping[str, Callable[[], Move]],
     score: Score,
-    rows: Callable[[Arrays, Mapping[str, str]], Iterator[Record]],
+    numbers: Sequence[Numbers],
     **more: Any,
 ) -> Measurement:
-    """The rows of moved codes, and a sheet of the first images; `rows` takes the scores, and why some
-    moves are not possible with these codes.
+    """The numbers of moved codes, and a sheet of the first images. A move that is not possible with
+    these codes has rows with the reason.
     """
-    ready, reasons = {}, {}
+    ready: dict[str, Move] = {}
+    reasons = {}
     for name, prepared in moves.items():
         try:
             ready[name] = prepared()
         except NotAvailable as reason:
             reasons[name] = str(reason)
 
-    def reduce(*found: Arrays) -> Iterator[Record]:
-        yield from rows(found[0] if found else {}, reasons)
+    def reduce(*found: Arrays) -> Iterator[Row]:
+        for one in numbers:
+            for move in moves:
+                of = cell.also(**one.fields, move=move).but(setting=move)
+                rows: Iterable[Row]
+                if move in ready:
+                    head = f"{move} "
+                    scores = {n: array for n, array in found[0].items() if n.startswith(head)}
+                    rows = one.rows(of, {n.removeprefix(head): a for n, a in scores.items()})
+                else:
+                    rows = [of.row(metric, None, note=reasons[move]) for metric in one.metrics]
+                # the published iFID is that of codes on a great circle
+                yield from (attach(r, of.protocol_fields) if move == SPHERICAL else r for r in rows)
         if found:
             cell.draw(
                 f"{cell.table}-{{}}",
@@ -242,7 +238,7 @@ def _spectrum(codes: Codes) -> Measurement:
         for how in (f"blurred (sigma {latent.BLUR:g}, 7 px)", "not blurred")
     )
 
-    def reduce() -> Iterator[Record]:
+    def reduce() -> Iterator[Row]:
         if not maps or not maps[0].is_floating_point():
             yield blurred.row("spectrum_kl", None, note="its code is no map of numbers")
             return
@@ -255,10 +251,6 @@ def _spectrum(codes: Codes) -> Measurement:
             yield from of_map.means(images, {"spectrum_kl": np.concatenate(scores)})
 
     return Measurement([], reduce)
-
-
-def _headline(context: Context) -> str:
-    return seen_through("ikid", context.networks.features[0].network)
 
 
 def _spec(name: str, title: str, caption: str, metrics: tuple[str, ...], order: int) -> TableSpec:
@@ -280,8 +272,7 @@ def _spec(name: str, title: str, caption: str, metrics: tuple[str, ...], order: 
 
 BENCHMARK = Benchmark(
     name="latent",
-    table=BETWEEN,
-    headline=_headline,
+    headline=lambda context: seen_through("ikid", context.networks.features[0].network),
     needs=frozenset({SEMANTIC, DECODE}),
     run=run,
     sizes=Sizes,

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,8 @@ from benchmarks.core.store import Arrays, Computation
 from benchmarks.metrics import latent
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol import parts
-from benchmarks.systems.protocol.base import Code, has_own
-from benchmarks.systems.protocol.parts import Semantic
+from benchmarks.systems.protocol.base import Code, has_own, parts_of
+from benchmarks.systems.protocol.parts import Semantic, tensors
 from diffae.diffusion import noise
 
 PREVIEW = 6
@@ -57,47 +56,44 @@ class Codes:
 
     def halfway(self, spherical: bool) -> Move:
         """To the middle between each code and one of its nearest among those of training images."""
-        codes, training = self._numbers, self._training_numbers
-        if len(training) < latent.CANDIDATES:
-            raise NotAvailable(
-                f"{len(training)} training images, iFID needs {latent.CANDIDATES} candidates"
-            )
-        nothing = sum(
-            int((norms == 0).sum()) for norms in (codes.norm(dim=1), training.norm(dim=1))
-        )
+        self._need(latent.CANDIDATES, f", iFID needs {latent.CANDIDATES} candidates")
+        nearest, nothing = self._neighbours(spherical)
         if spherical and nothing:
             raise NotAvailable(f"{nothing} codes have norm 0, and so no direction")
-        nearest = latent.nearest(codes, training, spherical)
 
-        def moved(positions: np.ndarray) -> Semantic:
-            own = codes[positions]
-            other = latent.drawn(own, training[nearest[positions]], self._uniform(positions))
-            middle = latent.halfway(own, other, spherical)
-            return parts.shaped(middle, self.unmoved(positions))
+        def moved(codes: Tensor, positions: np.ndarray) -> Tensor:
+            near = nearest[positions]
+            candidates = parts.flat(parts.index(self.of_training, near.flatten()))
+            candidates = candidates.reshape(*near.shape, -1)
+            other = latent.drawn(codes, candidates, self._uniform(positions))
+            return latent.halfway(codes, other, spherical)
 
-        return moved
+        return self._of_numbers(moved)
 
     def noised(self, level: float) -> Move:
         """With normal noise of `level` times the standard deviation of each number."""
-        codes, (_, deviation) = self._numbers, self._moments
+        _, deviation = self._moments()
 
-        def moved(positions: np.ndarray) -> Semantic:
+        def moved(codes: Tensor, positions: np.ndarray) -> Tensor:
             indices = self.images.order[positions].tolist()
             eps = noise.normal(self.at.context.seed, "latent noise", indices, codes.shape[1:])
-            found = codes[positions] + level * deviation * eps
-            return parts.shaped(found, self.unmoved(positions))
+            return codes + level * deviation * eps
 
-        return moved
+        return self._of_numbers(moved)
 
     def rounded(self, bits: int) -> Move:
         """With 2^bits values for each number."""
-        codes, moments = self._numbers, self._moments
+        moments = self._moments()
+        return self._of_numbers(lambda codes, _: latent.quantised(codes, *moments, bits))
 
-        def moved(positions: np.ndarray) -> Semantic:
-            found = latent.quantised(codes[positions], *moments, bits)
-            return parts.shaped(found, self.unmoved(positions))
+    def _of_numbers(self, moved: Callable[[Tensor, np.ndarray], Tensor]) -> Move:
+        """A move of codes as vectors of numbers, N x d at these positions."""
 
-        return moved
+        def move(positions: np.ndarray) -> Semantic:
+            codes = self.unmoved(positions)
+            return parts.shaped(moved(parts.flat(codes), positions), codes)
+
+        return move
 
     def perturbed(self, share: float, neighbours: int) -> Move:
         """With a `share` of the tokens replaced by one of the codes nearest to the encoder's output."""
@@ -132,21 +128,45 @@ class Codes:
         ]
         return torch.tensor(draws)
 
-    @cached_property
-    def _numbers(self) -> Tensor:
-        return parts.flat(self.of_images)
+    def _need(self, training: int, what_for: str) -> None:
+        if parts.has_tokens(parts_of(self.at.system)):
+            raise NotAvailable(parts.NOTHING_BETWEEN)
+        if len(self.training) < training:
+            raise NotAvailable(f"{len(self.training)} training images{what_for}")
 
-    @cached_property
-    def _training_numbers(self) -> Tensor:
-        return parts.flat(self.of_training)
+    def _neighbours(self, spherical: bool) -> tuple[Tensor, int]:
+        """The nearest training codes of each code, N x k, and how many codes have norm 0."""
+        count, candidates = len(tensors(self.of_images)[0]), latent.CANDIDATES
 
-    @cached_property
+        def compute() -> Arrays:
+            codes, training = parts.flat(self.of_images), parts.flat(self.of_training)
+            nothing = sum(int((one.norm(dim=1) == 0).sum()) for one in (codes, training))
+            found = latent.nearest(codes, training, spherical).numpy()
+            return {"nearest": found, "nothing": np.array(nothing)}
+
+        unfitted = {"nearest": np.zeros((count, candidates), np.int64), "nothing": np.array(0)}
+        found = self._once("latent neighbours", compute, unfitted, n=count, spherical=spherical)
+        return torch.from_numpy(found["nearest"]), int(found["nothing"])
+
     def _moments(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of each number over the training images."""
-        training = self._training_numbers
-        if len(training) < 2:
-            raise NotAvailable(f"{len(training)} training images: a deviation needs two")
-        return training.mean(0), training.std(0)
+        self._need(2, ": a deviation needs two")
+
+        def compute() -> Arrays:
+            training = parts.flat(self.of_training)
+            return {"mean": training.mean(0).numpy(), "deviation": training.std(0).numpy()}
+
+        one = parts.flat(parts.index(self.of_training, slice(0, 1)))[0].numpy()
+        found = self._once("latent moments", compute, {"mean": one, "deviation": one})
+        return torch.from_numpy(found["mean"]), torch.from_numpy(found["deviation"])
+
+    def _once(
+        self, work: str, compute: Callable[[], Arrays], unfitted: Arrays, **more: Any
+    ) -> Arrays:
+        """What all codes together decide, from the store; a dry run, which computes none, takes `unfitted`."""
+        key = self.at.context.codes.key(work, self.at.system, self.images) | more
+        key |= {"training": self.training.key | {"n": len(self.training)}}
+        return self.at.context.store.once(key, compute, lambda: unfitted)
 
 
 def decoded(

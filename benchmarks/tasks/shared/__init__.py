@@ -1,1 +1,1 @@
-"""Parts of several benchmarks: fits of probes, new images, Frechet distances, use of codebooks."""
+"""Parts of several benchmarks: fits of probes, new images, distances of sets of features."""

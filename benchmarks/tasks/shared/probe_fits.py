@@ -3,8 +3,9 @@
 They are fitted once for all benchmarks that read or move codes with them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -59,16 +60,15 @@ def fit(context: Context, system: System, exclusive: bool = False) -> LinearProb
     Of exclusive classes one for all (`SOFTMAX`), else one for each attribute (`BINARY`).
     """
     train, valid, _ = selections(context)
-    best = fit_best_softmax if exclusive else fit_best
+    best, named = (fit_best_softmax, "softmax, L-BFGS") if exclusive else (fit_best, "L-BFGS")
     data = {
         "features": context.codes.features(system, train),
         "labels": torch.from_numpy(train.labels),
         "valid_features": context.codes.features(system, valid),
         "valid_labels": torch.from_numpy(valid.labels),
     }
+    settings: dict[str, object] = {"probe": named, "grid": GRID}
     try:
-        named = "softmax, L-BFGS" if exclusive else "L-BFGS"
-        settings: dict[str, object] = {"probe": named, "grid": GRID}
         return _kept(context, settings, data, lambda: best(**data, grid=GRID)[0])
     except ValueError as error:
         raise NotAvailable(f"{context.dataset.name}: {error}") from None
@@ -76,20 +76,17 @@ def fit(context: Context, system: System, exclusive: bool = False) -> LinearProb
 
 def fit_adam(context: Context, system: System) -> LinearProbe:
     """The paper's classifier of a system's semantic code, which also edits images."""
-    train, _, _ = selections(context)
+    train, settings = selections(context)[0], {"probe": ADAM, "seed": context.seed}
     features, labels = context.codes.features(system, train), torch.from_numpy(train.labels)
-    return _kept(
-        context,
-        {"probe": ADAM, "seed": context.seed},
-        {"features": features, "labels": labels},
-        lambda: fit_adam_paper(features, labels, seed=context.seed),
-    )
+    data = {"features": features, "labels": labels}
+    fitted = partial(fit_adam_paper, features, labels, seed=context.seed)
+    return _kept(context, settings, data, fitted)
 
 
 def _kept(
     context: Context,
-    settings: dict[str, object],
-    data: dict[str, Tensor],
+    settings: Mapping[str, object],
+    data: Mapping[str, Tensor],
     fitted: Callable[[], LinearProbe],
 ) -> LinearProbe:
     """A fit from the store, under its settings and the data that it was made from."""
@@ -97,12 +94,10 @@ def _kept(
     def arrays(probe: LinearProbe) -> Arrays:
         return {name: tensor.numpy() for name, tensor in asdict(probe).items()}
 
-    key = {"work": "probe"} | settings
+    key = {"work": "probe", **settings}
     key |= {name: digest(tensor.numpy()) for name, tensor in data.items()}
-    width, count = data["features"].shape[1], data["labels"].shape[1]
-    found = context.store.once(
-        key, lambda: arrays(fitted()), lambda: arrays(LinearProbe.unfitted(width, count))
-    )
+    none = LinearProbe.unfitted(data["features"].shape[1], data["labels"].shape[1])
+    found = context.store.once(key, lambda: arrays(fitted()), lambda: arrays(none))
     return LinearProbe(**{name: torch.from_numpy(array) for name, array in found.items()})
 
 

@@ -6,6 +6,7 @@ import warnings
 import pytest
 import torch
 
+from benchmarks.systems.diffusers.system import generators, marks_of
 from benchmarks.systems.references import RandomEncoder
 from benchmarks.systems.shared import own_noise
 from diffae.eight_bit import to_uint8
@@ -21,11 +22,11 @@ def test_noise_is_the_image_s_and_the_purpose_s():
 
 
 def test_a_mark_is_the_first_32_bits_of_the_image_s_digest():
-    found = own_noise.marks(IMAGES)
+    found = marks_of(IMAGES)
     for image, (high, low) in zip(to_uint8(IMAGES).numpy(), found.tolist(), strict=True):
         digest = hashlib.sha256(image.tobytes()).digest()
         assert (int(high) << 16) + int(low) == int.from_bytes(digest[:4], "big")
-    (source,) = own_noise.generators(found[:1])
+    (source,) = generators(found[:1])
     assert source.initial_seed() == (int(found[0, 0]) << 16) + int(found[0, 1])
 
 

@@ -12,7 +12,6 @@ from colours import Painter, colours_of, context_of, dataset, frechet, kernel
 
 from benchmarks.core.runner.rows import rows
 from benchmarks.core.store import Store
-from benchmarks.metrics.frechet_jackknife import blocks_of
 from benchmarks.tasks.fewshot import sampling
 from benchmarks.tasks.fewshot.classes import RULES, Setup, Sizes, classifier, targets
 from benchmarks.tasks.fewshot.fewshot import BENCHMARK
@@ -269,9 +268,9 @@ def test_frechet_distances_may_be_without_their_error(context, monkeypatch):
 @pytest.mark.parametrize("p", [0.1, 0.5])
 def test_the_error_of_an_acceptance_rate_is_the_binomial_s(p):
     """Over 400 pools of 320 latents, of which each is accepted with probability p."""
-    rng, blocks = np.random.default_rng(0), blocks_of(320)
+    rng = np.random.default_rng(0)
     pools = [np.flatnonzero(rng.random(320) < p) for _ in range(400)]
-    found = [sampling._acceptance(accepted, blocks) for accepted in pools]
+    found = [sampling.acceptance(accepted, 320) for accepted in pools]
     stated = np.sqrt(np.mean([np.square(one.of_samples).sum() for one in found]))
     assert stated == pytest.approx(np.sqrt(p * (1 - p) / 320), rel=0.05)
     assert np.std([one.value for one in found], ddof=1) == pytest.approx(stated, rel=0.12)

@@ -34,7 +34,7 @@ def edit_scores(context, system, images, probe, attribute, strength, steps):
     towards = 1 - 2 * images.labels[:, column].astype(np.float32)
     at = Solved(system, steps, context=context)
     cell = Cell(context, identity.TABLE, at, setting=attribute)
-    edit = identity.edit(cell, at, images, probe, column, strength, torch.from_numpy(towards))
+    edit = identity.edit(cell, at, images, probe, column, torch.from_numpy(towards), strength)
     found = context.store.read(edit)
     return found | {"logit_change": found["logits_change"][:, column] * towards}
 
@@ -118,9 +118,9 @@ def test_a_sheet_says_which_way_each_face_is_edited(known, probe):
     system = checked.Checked("quarters", Quarters(), torch.device("cpu"))
     scores = edit_scores(known, system, selection, probe, "Male", 0.8, None)
     rises = scores["logits_change"][:, 1] > 0
-    captions = identity.captions("Male", (0.8,), selection.labels[:8, 1])
-    assert captions["columns"] == ["towards Male" if up else "away from Male" for up in rises]
-    assert set(rises) == {True, False} and captions["rows"][-1] == "strength 0.8"
+    ways = identity.ways("Male", selection.labels[:8, 1])
+    assert ways == ["towards Male" if up else "away from Male" for up in rises]
+    assert set(rises) == {True, False}
 
 
 def test_every_strength_has_edits_of_its_own(known, probe):
@@ -224,15 +224,14 @@ def test_the_range_of_a_distance_is_of_the_images_with_a_face(by_distance):
 def test_pairs_without_a_face_are_left_out_and_counted(by_distance):
     selection = by_distance.select("test", 5)
     cell = Cell(by_distance, identity.TABLE, title="a system", setting="Male 0.3")
-    face = by_distance.networks.face
     values = np.array([0.2, np.nan, 0.4, 0.3, np.nan])
-    (some,) = identity.identity_kept(cell, selection, face, values)
+    (some,) = identity.kept(cell, selection, values)
     assert (some.value, some.n) == (pytest.approx(0.3), 3)
     assert some.note == "no face found in 2 of 5 pairs"
     assert some.per_image.images.tolist() == selection.order[[0, 2, 3]].tolist()
-    (none,) = identity.identity_kept(cell, selection, face, np.full(5, np.nan))
+    (none,) = identity.kept(cell, selection, np.full(5, np.nan))
     assert none.value is None and none.note == "no face found in 5 of 5 pairs"
-    (every,) = identity.identity_kept(cell, selection, face, np.full(5, 0.5))
+    (every,) = identity.kept(cell, selection, np.full(5, 0.5))
     assert every.n == 5 and every.note == ""
 
 

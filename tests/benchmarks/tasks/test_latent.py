@@ -243,7 +243,7 @@ def test_every_number_that_a_code_cannot_have_is_a_row_with_the_reason(context):
     assert found[TOKENS, "7 nearest", "pkd_effnet"].note == "the codebook has 6 codes"
     one = context.profile.changed_by({"latent.images": 1, "latent.training": 1, "latent.moved": 1})
     found = measured(replace(context, profile=one), Tokens())
-    assert "needs two images, not 1" in found[BETWEEN, UNMOVED, "ikd_effnet"].note
+    assert "needs two images on each side, not 1" in found[BETWEEN, UNMOVED, "ikd_effnet"].note
     assert "a deviation needs two" in found[ROBUST, "noise 1", "pd_effnet"].note
 
 

@@ -34,7 +34,7 @@ def labelled(context):
     return context
 
 
-@pytest.mark.parametrize("fit", [probes.fit, probes.fit_adam])
+@pytest.mark.parametrize("fit", [probe_fits.fit, probe_fits.fit_adam])
 def test_a_fit_is_made_once_for_the_same_data(fit, labelled, monkeypatch):
     monkeypatch.setattr(probe_fits, "fit_adam_paper", partial(fit_adam_paper, steps=20))
     system = Colours(None, torch.device("cpu"))
@@ -137,7 +137,7 @@ def chosen(learnable, by_C):
 
 
 def test_C_is_chosen_on_the_validation_split(learnable, chosen):
-    probe = probes.fit(learnable, Colours(None, torch.device("cpu")))
+    probe = probe_fits.fit(learnable, Colours(None, torch.device("cpu")))
     ours = probe.logits(torch.from_numpy(split(learnable, "test")[0]).float()).numpy()
     np.testing.assert_allclose(ours, chosen, atol=5e-3)
 
@@ -241,7 +241,7 @@ def test_the_authors_probe_is_fitted_to_the_training_split(learnable, monkeypatc
         expected = roc_auc_score(labels[:, a], logits[:, a])
         assert record.value == pytest.approx(expected, abs=1e-3)
     protocol = record.measured_by
-    assert protocol["probe"] == probes.ADAM and protocol["n_train"] == 90
+    assert protocol["probe"] == probe_fits.ADAM and protocol["n_train"] == 90
 
 
 # ----------------------------------------------------------------------------------------------
@@ -284,7 +284,7 @@ def test_top1_is_that_of_scikit_learns_softmax(context):
     order = np.argsort(chosen.decision_function(z(x_test)), axis=1)[:, -5:]
     expected = (order == y_test.argmax(1)[:, None]).any(1).mean()
     assert found["top5", ""].value == pytest.approx(expected)
-    assert top1.measured_by["probe"] == probes.SOFTMAX
+    assert top1.measured_by["probe"] == probe_fits.SOFTMAX
     assert found["auroc", probes.MEAN].value > 0.6 and ("auroc", "c0") in found
 
 

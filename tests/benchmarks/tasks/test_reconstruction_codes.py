@@ -187,8 +187,8 @@ def test_reconstructions_are_held_against_their_originals_as_two_sets(context):
 @pytest.mark.parametrize(
     ("count", "reasons"),
     [
-        (1, {"rkd_effnet": "a kernel distance needs two images, not 1"}),
-        (1, {"rfd_effnet": "a Frechet distance needs two images, not 1"}),
+        (1, {"rkd_effnet": "a kernel distance needs two images on each side, not 1"}),
+        (1, {"rfd_effnet": "a Frechet distance needs two images on each side, not 1"}),
         (3, {"precision_effnet": "precision with k = 3 needs at least 4 images in the reference"}),
         (3, {"recall_effnet": "recall with k = 3 needs at least 4 images in the samples"}),
     ],
