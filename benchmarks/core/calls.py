@@ -314,7 +314,7 @@ class Counter:
     def work(
         self, system: System, run: Callable[[Context, Any], Iterable[object]], **changes: Any
     ) -> Iterator[Work]:
-        """The work of `run` on a system, and of the measurements that it yields.
+        """The work of `run` on a system, and of the measurements and computations that it yields.
 
         `changes` are other values of the context.
         """
@@ -325,7 +325,9 @@ class Counter:
         self.counts.work.clear()
         fits: list[Work] = []
         for one in run(context.for_system(system), uncalled):
-            if isinstance(one, Measurement):
+            if isinstance(one, Computation):
+                _ = self.context.store.read(one)
+            elif isinstance(one, Measurement):
                 _ = one.arrays(self.context.store)
                 fits += one.fits
         called = [work for work in self.counts.work.values() if work.calls != Calls()]
