@@ -5,6 +5,7 @@ values and differences of one run folder.
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -85,7 +86,10 @@ def _with_error(key) -> str:
 def test_the_badge_and_the_summary_of_results_have_these_numbers(run):
     assert json.loads(badge(entry_of(run)))["message"] == _with_error(OURS)
     rows = tuple(Row(**vars(r), uncertainty=found) for r, found in pairs(RUN))
-    results = Results(rows, (), None, "quick", 0, {}, read_run(run).specs)
+    profile = SimpleNamespace(title="quick", base="quick")
+    context = SimpleNamespace(dataset=None, profile=profile, seed=0)
+    evaluation = SimpleNamespace(context=context, deviations={})
+    results = Results(evaluation, {"benchmarks": ["reconstruction"]}, rows)
     _, _, _, ours, vae = results.summary().splitlines()
     assert ours.split("  ")[-1].strip() == _with_error(OURS)
     assert vae.split("  ")[-1].strip() == _with_error(VAE)
