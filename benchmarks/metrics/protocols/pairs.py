@@ -10,6 +10,7 @@ from torch import Tensor
 
 from benchmarks.metrics.frechet_jackknife import influences
 from benchmarks.metrics.networks.perceptual import PerceptualDistance
+from benchmarks.metrics.pixel import squared_error
 from benchmarks.metrics.protocols.pixels import of_side
 from benchmarks.metrics.protocols.schema import Protocol, Psnr, Ssim
 from benchmarks.metrics.ssim import similarity
@@ -41,20 +42,14 @@ def of_images(
     b = of_side(originals, protocol, metric, originals=True)
     section: Any = getattr(protocol, metric)
     if metric == "psnr":
-        found = _squared_error(a, b, section)
+        error = squared_error(a.double(), b.double())
+        found = error / 4 if section.error == "halved" else error
     elif metric == "ssim":
         found = _similarity(a, b, section)
     else:
         assert distance is not None
         found = distance(2 * a - 1, 2 * b - 1, clamped=section.clamped)
     return found.double().cpu()
-
-
-def _squared_error(a: Tensor, b: Tensor, psnr: Psnr) -> Tensor:
-    difference = a.double() - b.double()
-    if psnr.error == "halved":
-        difference = difference / 2
-    return difference.square().flatten(1).mean(1)
 
 
 def _similarity(a: Tensor, b: Tensor, ssim: Ssim) -> Tensor:
