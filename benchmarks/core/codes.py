@@ -2,7 +2,8 @@
 asks for it first.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,13 +32,16 @@ class Codes:
     networks: MetricNetworks
     device: torch.device
     precision: str
+    deciding: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # the run's options that decide numbers
 
     def key(self, work: str, system: System | None, selection: Selection | None) -> dict[str, Any]:
         """The start of a store key: the kind of work, the weights and solver, the images, device
         and precision.
         """
         solver = {"solver": str(system.solver)} if system is not None and system.solver else {}
-        return self._key(work, system, selection) | solver
+        return self._key(work, system, selection) | solver | self.deciding
 
     def _key(self, work: str, system: System | None, selection: Selection | None) -> dict[str, Any]:
         """The same without the solver, for work that takes no steps."""
