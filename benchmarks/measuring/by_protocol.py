@@ -170,6 +170,6 @@ def _on_pairs(protocols: Sequence[Protocol], asked: Asked, **how: Any) -> tuple[
                 f"{asked.a}: images of {sizes}: protocols are of images of one size; crop them first"
             )
         originals, made = batch.unbind(1)
-        for name, array in of.compute(made, originals).items():
+        for name, array in of.compute(made, made, originals).items():
             parts.setdefault(name, []).append(array)
     return of, {name: np.concatenate(arrays) for name, arrays in parts.items()}

@@ -23,6 +23,7 @@ from benchmarks.metrics import METRICS as METRICS_TABLE
 from benchmarks.metrics.networks.chosen import Networks
 from benchmarks.metrics.protocols.cases import Arrays, Case, Measured, compute, measured, why_not
 from benchmarks.metrics.protocols.schema import METRICS, Protocol
+from diffae.eight_bit import to_uint8
 from diffae.system.files import read_toml
 
 WORDS = read_toml(Path(__file__).with_name("words.toml"))
@@ -143,9 +144,13 @@ class OnPairs:
     def _steps(self, case: Case) -> list[Step]:
         return list(steps(self._first(case), case.protocol)) if self.explains else []
 
-    def compute(self, made: Tensor, originals: Tensor, as_decoded: Tensor | None = None) -> Arrays:
-        """The arrays of all cases, of a batch of pairs, as `cases.compute` gives them."""
-        return compute(self.cases, self.networks, made, originals, as_decoded)
+    def compute(self, made: Tensor, as_decoded: Tensor, originals: Tensor) -> Arrays:
+        """The arrays of all cases, of a batch of pairs; `as_decoded` are those made, not clamped.
+
+        Originals are seen as they are in files, with 8 bits.
+        """
+        files = to_uint8(originals) if originals.is_floating_point() else originals
+        return compute(self.cases, self.networks, made, files, as_decoded)
 
     def numbers(
         self,

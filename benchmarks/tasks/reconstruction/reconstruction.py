@@ -202,7 +202,7 @@ def _scores(
         if keeps:
             found[KEPT] = to_uint8(output).numpy()
         if by_protocol:
-            found |= by_protocol.compute(output, to_uint8(originals), context.resized(as_decoded))
+            found |= by_protocol.compute(output, context.resized(as_decoded), originals)
         return found | (context.codes.embed(output) if first_table else {})
 
     what = f"decode, {way.setting}" if way.setting else "decode"
