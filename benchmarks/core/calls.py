@@ -230,15 +230,16 @@ class Uncalled:
 class _UncalledNetwork:
     """A metric network that is not called: it counts its images, and returns ones."""
 
-    def __init__(self, network: Any, counts: Counts, name: str, *shape: int):
-        self._network, self._counts, self._name, self._shape = network, counts, name, shape
+    def __init__(self, network: Any, counts: Counts, name: str):
+        self._network, self._counts, self._name = network, counts, name
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._network, name)
 
     def __call__(self, images: Tensor, *_: Tensor, **__: bool) -> Tensor:
         self._counts.add(**{self._name: len(images)} if self._name else {})
-        return torch.ones(len(images), *self._shape)
+        shape = {"perceptual": (), "face": (1,)}.get(self._name, (getattr(self, "dim", 1),))
+        return torch.ones(len(images), *shape)
 
 
 class _Networks:
@@ -248,35 +249,24 @@ class _Networks:
         self._networks, self._counts = networks, counts
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._networks, name)
+        found = getattr(self._networks, name)
+        counted = {"path_distance": "perceptual"}.get(name, name)
+        return self._uncalled(found, counted) if counted in ("perceptual", "face") else found
 
     @cached_property
     def features(self) -> tuple[Any, ...]:
         """Those of a run are one call together."""
         found = enumerate(self._networks.features)
-        return tuple(self._of_features(n, "" if i else "features") for i, n in found)
+        return tuple(self._uncalled(network, "" if i else "features") for i, network in found)
 
-    @cached_property
-    def perceptual(self) -> Any:
-        return _UncalledNetwork(self._networks.perceptual, self._counts, "perceptual")
-
-    @cached_property
-    def path_distance(self) -> Any:
-        return _UncalledNetwork(self._networks.path_distance, self._counts, "perceptual")
-
-    @cached_property
-    def face(self) -> Any:
-        return _UncalledNetwork(self._networks.face, self._counts, "face", 1)
-
-    def feature_network(self, name: str, *how: str) -> Any:
-        return self._of_features(self._networks.feature_network(name, *how), "features")
+    def feature_network(self, *how: str) -> Any:
+        return self._uncalled(self._networks.feature_network(*how), "features")
 
     def perceptual_distance(self, name: str) -> Any:
-        network = self._networks.perceptual_distance(name)
-        return _UncalledNetwork(network, self._counts, "perceptual")
+        return self._uncalled(self._networks.perceptual_distance(name), "perceptual")
 
-    def _of_features(self, network: Any, name: str) -> Any:
-        return _UncalledNetwork(network, self._counts, name, network.dim)
+    def _uncalled(self, network: Any, name: str) -> Any:
+        return _UncalledNetwork(network, self._counts, name)
 
 
 @dataclass(frozen=True, eq=False)
