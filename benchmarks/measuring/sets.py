@@ -1,6 +1,5 @@
 """Metrics between two sets of images, which the features of a network stand for."""
 
-from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
@@ -30,7 +29,6 @@ from diffae.system.errors import UserError
 from diffae.system.files import writing
 from reports.records.metrics import published_name
 
-MOST_SUBSETS = 10_000  # torch-fidelity takes 100; more come near to the distance over all pairs
 MOMENTS_CHUNK = 1024  # features are summed this many at a time: memory does not grow with the set
 
 Features = NDArray[np.float32]
@@ -146,14 +144,6 @@ ON_FEATURES: dict[str, OnFeatures] = {
     "cmmd": _cmmd,
     **{metric: _overlap(metric) for metric in manifold.OVERLAPS},
 }
-
-
-def subsets(text: str) -> tuple[int, int]:
-    """The number of subsets and the size of each, of "100x1000"."""
-    count, cross, size = text.partition("x")
-    if not cross:
-        raise ArgumentTypeError(f"{text!r} is not COUNTxSIZE, such as 100x1000")
-    return cli.between(1, MOST_SUBSETS)(count), cli.between(2)(size)
 
 
 # ----------------------------------------------------------------------------------------------
