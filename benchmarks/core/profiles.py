@@ -104,9 +104,7 @@ class Profile:
         return replace(self, sections=sections, limit=limit)
 
     def including(self, benchmark: Any) -> "Profile":
-        """A copy with a section for the `Benchmark` of a plug-in, with its values for the profile
-        called `base`.
-        """
+        """A copy with a section for a `Benchmark`, with its own values for the profile called `base`."""
         if benchmark.sizes is None or benchmark.name in self.sections:
             return self
         values = benchmark.profiles.get(self.base, {})
@@ -123,11 +121,11 @@ class _BuiltIn(dict[str, Profile]):
     """The built-in profiles by name, each read when it is first asked for: that imports the tasks."""
 
     def __missing__(self, name: str) -> Profile:
-        kinds = {section: load(target) for section, target in SHARED_SIZES.items()}
-        kinds |= {task: REGISTRY.get(task).sizes for task in REGISTRY.own}
-        defaults = {section: kind() for section, kind in kinds.items()}
-        path = FOLDER / f"{name}.toml"
-        self[name] = _read(path, read_toml(path), Profile(name, "", defaults, name))
+        shared = {section: load(target)() for section, target in SHARED_SIZES.items()}
+        profile, path = Profile(name, "", shared, name), FOLDER / f"{name}.toml"
+        for task in REGISTRY.own:
+            profile = profile.including(REGISTRY.get(task))
+        self[name] = _read(path, read_toml(path), profile)
         return self[name]
 
 
