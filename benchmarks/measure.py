@@ -35,7 +35,6 @@ from benchmarks.measuring.sets import (
     by_network,
     family,
     measure_sets,
-    read_sets,
 )
 from benchmarks.metrics.frechet import is_statistics
 from benchmarks.metrics.protocols.schema import named
@@ -115,10 +114,7 @@ def _measured(
             found |= measure_pairs(compare, asked, noting)
     for names in by_network(sets):
         with noting(*names):
-            both = read_sets(names, asked)
-            for name in names:
-                with noting(name):
-                    found[name] = measure_sets(name, both, asked)
+            found |= measure_sets(names, asked, noting)
     return found, refused
 
 

@@ -73,7 +73,7 @@ def _of_sets(case: Case, asked: Asked) -> tuple[str, float]:
             return network.prepare(case.pixels(images, side))
 
         sides.append(read_set(path, replace(network, prepare=see), False, asked))
-    return f"images: {sides[0]} and {sides[1]}", frechet(*sides).value
+    return f"images: {sides[0]} and {sides[1]}", frechet(*sides)
 
 
 # ----------------------------------------------------------------------------------------------

@@ -60,26 +60,19 @@ HALFWAY = 500
 # The spread of codes as a share of their size: codes that are nearer to each other are one.
 LEAST_SPREAD = 0.01
 
-# How far a system may deviate from float32, by what is compared.
-TOLERANCES: Mapping[str, float] = {
-    "images": 4.0,  # grey levels, root mean square of the worst image: a PSNR of 36 dB; see FAR
-    "samples": 4.0,  # the same, of images that have no original
-    "ssim": 0.005,  # of the mean SSIM to the originals
-    "semantic": 0.05,  # root mean square, as a share of how far the codes of different images are apart
-    "sampled": 0.05,  # the same, of new codes
-    "x_T": 0.2,  # the same, of x_T
-    "tokens": 0.05,  # the share of them that differ; not measured: no packaged system has tokens
+# How far a system may deviate from float32, by what is compared, and how a deviation is said. Images:
+# root mean square of the worst one (4 is a PSNR of 36 dB, see FAR); codes: as a share of how far those
+# of different images are apart. No packaged system has tokens: their tolerance is not measured.
+KINDS: Mapping[str, tuple[float, str]] = {
+    "images": (4.0, "images by {:.2g} grey levels"),
+    "samples": (4.0, "samples by {:.2g} grey levels"),  # images that have no original
+    "ssim": (0.005, "SSIM by {:.2g}"),  # of the mean SSIM to the originals
+    "semantic": (0.05, "semantic codes by {:.2g} of their spread"),
+    "sampled": (0.05, "sampled codes by {:.2g} of their spread"),
+    "x_T": (0.2, "x_T by {:.2g} of its spread"),
+    "tokens": (0.05, "{:.2g} of the tokens"),
 }
-# How that is said, of a deviation.
-WORDS: Mapping[str, str] = {
-    "images": "images by {:.2g} grey levels",
-    "samples": "samples by {:.2g} grey levels",
-    "ssim": "SSIM by {:.2g}",
-    "semantic": "semantic codes by {:.2g} of their spread",
-    "sampled": "sampled codes by {:.2g} of their spread",
-    "x_T": "x_T by {:.2g} of its spread",
-    "tokens": "{:.2g} of the tokens",
-}
+TOLERANCES: Mapping[str, float] = {what: limit for what, (limit, _) in KINDS.items()}
 
 Deviations = dict[str, dict[str, float]]  # by the steps ("T = 10, ddim"), then by what is compared
 Outputs = Mapping[str, Semantic]
@@ -122,13 +115,11 @@ def refuse_beyond(found: Deviations, system: System, name: str) -> None:
     `name` than is tolerated.
     """
     way = max(found, key=lambda way: max(_shares(found[way]).values(), default=0.0))
-    beyond = [what for what, share in _shares(found[way]).items() if share > 1]
-    if not beyond:
-        return
-    parts = ", ".join(in_words(what, found[way][what]) for what in beyond)
-    at = f" at {way}" if way else ""
-    reason = f"deviates from float32{at}: {parts}; use --precision float32"
-    raise SystemFailed.at(system.name, name, reason)
+    if beyond := [what for what, share in _shares(found[way]).items() if share > 1]:
+        said = ", ".join(in_words(what, found[way][what]) for what in beyond)
+        at = f" at {way}" if way else ""
+        reason = f"deviates from float32{at}: {said}; use --precision float32"
+        raise SystemFailed.at(system.name, name, reason)
 
 
 def _shares(of: Mapping[str, float]) -> dict[str, float]:
@@ -136,18 +127,16 @@ def _shares(of: Mapping[str, float]) -> dict[str, float]:
     return {what: of[what] / limit for what, limit in TOLERANCES.items() if what in of}
 
 
-def in_words(what: str, value: float) -> str:
-    return f"{WORDS[what].format(value)} (tolerated: {TOLERANCES[what]:g})"
+def in_words(what: str, value: float, share: float = 1.0) -> str:
+    """A deviation, and that share of its tolerance."""
+    limit, words = KINDS[what]
+    return f"{words.format(value)} (tolerated: {share * limit:g})"
 
 
 def summary(found: Deviations) -> str:
     """The largest deviation of each kind, as text."""
-    largest = {
-        what: max(of[what] for of in found.values() if what in of)
-        for what in TOLERANCES
-        if any(what in of for of in found.values())
-    }
-    return ", ".join(in_words(what, value) for what, value in largest.items())
+    of = {what: [way[what] for way in found.values() if what in way] for what in KINDS}
+    return ", ".join(in_words(what, max(values)) for what, values in of.items() if values)
 
 
 def asked_of(profile: Profile, tasks: Iterable[str]) -> list[Asked]:
