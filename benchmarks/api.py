@@ -12,8 +12,15 @@ import argparse
 import inspect
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    closing,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -109,8 +116,9 @@ def evaluate(
     Raises UserError (of `diffae.system.errors`) where the command would end with status 2. A system
     that fails is a row with the reason, in `Results.failures`; the others are measured.
     """
-    run = _prepare(model, tasks, data, profile, out, {"progress": True, **settings})
-    return Results(run.evaluation, run.about, _rows(run))
+    given = {"tasks": tasks, "data": data, "profile": profile, "out": out, "progress": True}
+    evaluation, about, rows = _prepare(model, given | settings)
+    return Results(evaluation, about, rows)
 
 
 @_spelled_out
@@ -127,48 +135,30 @@ def evaluate_iter(
     Wrong arguments are raised at once. A model that is measured must not be trained between two
     rows: all rows are stored under its weights at the first.
     """
-    return _rows(_prepare(model, tasks, data, profile, out, settings))
+    given = {"tasks": tasks, "data": data, "profile": profile, "out": out}
+    return _prepare(model, given | settings)[-1]
 
 
 # ----------------------------------------------------------------------------------------------
 # From arguments to a run
 
 
-@dataclass(frozen=True)
-class _Run:
-    """A prepared call of `evaluate`; `about` has the settings that decide its numbers."""
-
-    evaluation: Evaluation
-    options: Options
-    about: dict[str, Any]
-    undisturbed: Callable[[], AbstractContextManager[None]]
-    shows_progress: bool
-
-
 def _prepare(
-    model: Models,
-    tasks: str | Sequence[str],
-    data: str | Path | Dataset | None,
-    profile: str | Path | Profile,
-    out: str | Path | None,
-    settings: Mapping[str, Any],
-) -> _Run:
-    own = {name: settings.get(name) for name in OWN}
-    for name, value in own.items():
-        if value not in (None, True, False):
-            raise UserError(f"{name} {value!r}: must be True or False")
-    flags = {name: value for name, value in settings.items() if name not in OWN}
-    asked = _options(model, tasks, data, profile, out, flags)
+    model: Models, given: Mapping[str, Any]
+) -> tuple[Evaluation, dict[str, Any], Iterator[Row]]:
+    """The evaluation, the settings that decide its numbers, and its rows as they are measured."""
+    asked = _options(model, given)
     device = torch.device(asked.device)
-    if asked.save_images and out is None:
+    if asked.save_images and asked.out is None:
         raise UserError("save_images: needs a run folder to keep them in; give out=")
     refuse_what_cannot_be(asked.precision, asked.device)
     if asked.out is not None:
         refuse_outputs([Target("--out", asked.out, Path.is_dir)], [asked.data])
     with _undisturbed(asked.precision, (), device):
         loaded = _systems(model, device)
+        data, cache = given["data"], given.get("cache")
         dataset = open_data(asked, loaded, data if isinstance(data, Dataset) else None)
-        on_disk = out is not None if own["cache"] is None else own["cache"]
+        on_disk = asked.out is not None if cache is None else cache
         store = Store(default_root()) if on_disk else MemoryStore()
         store.make()
         evaluation = Evaluation(make_context(asked, dataset, store), loaded)
@@ -177,49 +167,43 @@ def _prepare(
     for system in loaded:
         with suppress(SystemFailed):  # the benchmark that asks for them says so
             modules += system.networks().values()
-    return _Run(
-        evaluation,
-        asked,
-        about,
-        lambda: _undisturbed(asked.precision, modules, device),
-        bool(own["progress"]) and cli.bar_is_seen(),
-    )
+    undisturbed = partial(_undisturbed, asked.precision, modules, device)
+    shows_progress = bool(given.get("progress")) and cli.bar_is_seen()
+    return evaluation, about, _rows(evaluation, asked, about, undisturbed, shows_progress)
 
 
-def _options(
-    model: Models,
-    tasks: str | Sequence[str],
-    data: str | Path | Dataset | None,
-    profile: str | Path | Profile,
-    out: str | Path | None,
-    flags: Mapping[str, Any],
-) -> Options:
-    """The options of the command line that the arguments stand for."""
-    known = [*_flags(), *OWN]
-    for name in flags.keys() - {*known}:
+def _options(model: Models, given: Mapping[str, Any]) -> Options:
+    """The options of the command line that the arguments of `evaluate` stand for."""
+    known = [*inspect.signature(evaluate).parameters][1:]
+    for name in given.keys() - {*known}:
         raise TypeError(f"evaluate: no argument {name!r}{cli.did_you_mean(name, known)}")
-    changes = flags.get("settings", {})
+    for name in OWN:
+        if given.get(name) not in (None, True, False):
+            raise UserError(f"{name} {given[name]!r}: must be True or False")
+    data, profile, changes = given["data"], given["profile"], given.get("settings", {})
     if not isinstance(changes, Mapping):
         raise UserError(
             f'settings {changes!r:.80}: must be a dictionary, such as {{"reconstruction.images": 64}}'
         )
-    if flags.get("crop") is not None and isinstance(data, Dataset):
+    if given.get("crop") is not None and isinstance(data, Dataset):
         raise UserError(
-            f"crop {flags['crop']!r}: the data set was opened already, with crop {data.transform.crop}"
+            f"crop {given['crop']!r}: the data set was opened already, with crop {data.transform.crop}"
         )
-    given = {**flags, "set": changes, "data": data, "profile": profile, "out": out}
-    opened = {name for name, value in given.items() if isinstance(value, Dataset | Profile)}
-    left_out = {"settings", *opened, *(name for name, value in given.items() if value is None)}
+    flags = {name: value for name, value in given.items() if name not in ("tasks", *OWN)}
+    flags["set"] = flags.pop("settings", {})
+    words = {
+        k: v for k, v in flags.items() if v is not None and not isinstance(v, Dataset | Profile)
+    }
     parser = options.parser(None)
     try:
-        typed = config_file.arguments({k: given[k] for k in given.keys() - left_out}, parser)
+        typed = config_file.arguments(words, parser)
         args = parser.parse([word for words in typed.values() for word in words])
     except (UserError, ValueError) as error:
         raise UserError(str(error).removeprefix("argument --")) from None
     args.profile = profile if isinstance(profile, Profile) else args.profile
     args.data = str(data.root) if isinstance(data, Dataset) else args.data
     args.device = args.device or _device_of(model)
-    benchmarks = chosen(config_file.texts(tasks))
+    benchmarks = chosen(config_file.texts(given["tasks"]))
     if not benchmarks:
         raise UserError("tasks: no benchmark given")
     return options.options_of(args, benchmarks)
@@ -280,27 +264,29 @@ def _fields(one: object) -> list[object]:
 # Leaving everything as it was
 
 
-def _rows(run: _Run) -> Iterator[Row]:
+def _rows(
+    evaluation: Evaluation,
+    asked: Options,
+    about: dict[str, Any],
+    undisturbed: Callable[[], AbstractContextManager[None]],
+    shows_progress: bool,
+) -> Iterator[Row]:
     """Measure, and yield the rows. Between two of them the caller's random state, precision and
     modes are restored.
     """
-    out = run.options.out
-    lock = nullcontext() if out is None else run_folder.claim(out, run.about)
+    out, folder, callback = asked.out, None, None
+    lock = nullcontext() if out is None else run_folder.claim(out, about)
     with lock, ExitStack() as stack:
-        with run.undisturbed():
-            run.evaluation.context.store.sweep()
-            folder: run_folder.RunFolder | None = None
-            callback: ProgressBar | None = None
+        with undisturbed():
+            evaluation.context.store.sweep()
             if out is not None:
-                run.evaluation.keep_pictures(*run_folder.folders(out, run.options))
-                folder = run_folder.RunFolder(out, run.evaluation, run.about, run.options)
-            if run.shows_progress:
-                callback = ProgressBar(run.evaluation, run.options.benchmarks)
-                stack.callback(callback.close)
-        rows = measure(run.evaluation, run.options.benchmarks, folder, callback)
-        stack.callback(rows.close)
+                evaluation.keep_pictures(*run_folder.folders(out, asked))
+                folder = run_folder.RunFolder(out, evaluation, about, asked)
+            if shows_progress:
+                callback = stack.enter_context(closing(ProgressBar(evaluation, asked.benchmarks)))
+        rows = stack.enter_context(closing(measure(evaluation, asked.benchmarks, folder, callback)))
         while True:
-            with run.undisturbed():
+            with undisturbed():
                 row = next(rows, None)
             if row is None:
                 return
