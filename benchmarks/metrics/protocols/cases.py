@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import lcm
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from benchmarks.metrics.frechet_jackknife import Side, blocks_of
 from benchmarks.metrics.frechet_pairs import paired_jackknife
 from benchmarks.metrics.networks.chosen import Networks
 from benchmarks.metrics.protocols import pairs
+from benchmarks.metrics.protocols.pairs import Measured
 from benchmarks.metrics.protocols.pixels import of_side
 from benchmarks.metrics.protocols.schema import Protocol
 from benchmarks.metrics.ssim import too_small_for
@@ -147,24 +148,6 @@ def compute(
     return found
 
 
-@dataclass(frozen=True)
-class Measured:
-    """A number over n pairs of images, and the influences on it of its `units`. Their squares sum to
-    its variance; nan if there are too few to tell. `reason` says why a value is nan.
-    """
-
-    value: float
-    influences: NDArray[np.float64]
-    n: int
-    units: Literal["images", "batches", "blocks"]
-    reason: str = ""
-
-    @property
-    def stderr(self) -> float | None:
-        found = float(np.sqrt(np.square(self.influences).sum()))
-        return found if np.isfinite(found) else None
-
-
 def measured(
     case: Case, arrays: Mapping[str, NDArray], blocks: NDArray[np.int64] | None = None
 ) -> Measured:
@@ -179,7 +162,4 @@ def measured(
         blocks = blocks_of(n) if blocks is None else blocks
         found = paired_jackknife(*(Side.of(features, blocks) for features in both)).whole()
         return Measured(found.value, found.influences, n, "blocks")
-    scores = torch.from_numpy(arrays[case.scores_key])
-    average = pairs.average(case.metric, case.protocol, scores)
-    reason = pairs.lacking(scores)
-    return Measured(average.value, average.influences, len(scores), average.units, reason)
+    return pairs.average(case.metric, case.protocol, torch.from_numpy(arrays[case.scores_key]))
