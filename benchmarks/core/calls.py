@@ -169,15 +169,10 @@ class Uncalled:
         return self
 
     def encode(self, images: Tensor, steps: int = 100) -> Code:
-        can, semantic, x_T = self._system.capabilities, None, None
-        if SEMANTIC in can:
-            semantic = self.encode_semantic(images)
-        elif STOCHASTIC not in can:
-            self._counts.add(encoder=len(images))
-            semantic = torch.ones(len(images), self._system.latent_dim)
-        if STOCHASTIC in can:
-            x_T = self.encode_stochastic(images, semantic, steps)
-        return Code(semantic, x_T)
+        if {SEMANTIC, STOCHASTIC} & self._system.capabilities:
+            return System.encode(cast(System, self), images, steps)
+        self._counts.add(encoder=len(images))
+        return Code(torch.ones(len(images), self._system.latent_dim), None)
 
     def encode_semantic(self, images: Tensor) -> Semantic:
         self._counts.add(encoder=len(images))
