@@ -6,13 +6,12 @@ They are read and checked, as far as possible without importing PyTorch.
 import argparse
 import sys
 from collections.abc import Callable, Iterable
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
 from benchmarks import systems
 from benchmarks.commands import config_file
-from benchmarks.core.profiles import BUILT_IN, DEFAULT, Profile, find, for_run, override
+from benchmarks.core.profiles import BUILT_IN, DEFAULT, Profile, find, for_run
 from benchmarks.core.registry import chosen
 from benchmarks.core.runner.request import Options
 from benchmarks.core.sizes import Solver, Steps, typed
@@ -49,9 +48,12 @@ def options_of(args: argparse.Namespace, benchmarks: tuple[str, ...], **more: An
     """The options of a run from parsed arguments. Raises UserError."""
     if args.weights_dir is not None and not args.weights_dir.is_dir():
         raise UserError(f"--weights-dir {args.weights_dir}: no such folder")
+    with importing():
+        profile = args.profile if isinstance(args.profile, Profile) else find(args.profile)
+        profile = for_run(profile, benchmarks, args.steps, args.solver, args.set, args.limit)
     return Options(
         benchmarks=benchmarks,
-        profile=_profile(args, benchmarks),
+        profile=profile,
         device=args.device or cli.default_device(),
         networks=NetworkChoice(**given(args, NetworkChoice)),
         protocols=protocols.asked(args.protocol, args.explain),
@@ -132,19 +134,6 @@ def parser(description: str | None) -> cli.Parser:
     add_options(found, Options)
     add_options(found, NetworkChoice)
     return found
-
-
-def _profile(args: argparse.Namespace, benchmarks: tuple[str, ...]) -> Profile:
-    """The chosen profile, changed by --steps, --solver, --set and --limit."""
-    with importing():
-        return for_run(
-            args.profile if isinstance(args.profile, Profile) else find(args.profile),
-            benchmarks,
-            None if args.steps is None else tuple(sorted(args.steps)),
-            lambda profile: reduce(override, args.set, profile),
-            args.limit,
-            args.solver,
-        )
 
 
 def _setting(hint: Any) -> Callable[[str], Any]:

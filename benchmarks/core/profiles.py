@@ -11,6 +11,7 @@ meaning is documented:
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -224,12 +225,12 @@ def for_run(
     profile: Profile,
     benchmarks: Iterable[str],
     steps: tuple[int, ...] | None,
-    change: Callable[[Profile], Profile],
+    solver: str | None,
+    settings: Iterable[str],
     limit: int | None,
-    solver: str | None = None,
 ) -> Profile:
     """The profile of a run: with a section for each plug-in, then T and the solver of the run,
-    then `change`, then `limit`.
+    then `settings`, each TASK.NAME=VALUE, then `limit`.
 
     Raises UserError.
     """
@@ -239,12 +240,12 @@ def for_run(
     shared = [section for found in asked for section in found.shared]
     sections = [*(found.name for found in asked), *dict.fromkeys(shared)]
     if steps is not None:
-        profile = profile.changed_by(dict.fromkeys(STEPS, steps))
+        profile = profile.changed_by(dict.fromkeys(STEPS, tuple(sorted(steps))))
     if solver is not None:
         known = profile.settings()
         names = [name for section in sections if (name := f"{section}.solver") in known]
         profile = profile.changed_by(dict.fromkeys(names, solver))
-    profile = change(profile)
+    profile = reduce(override, settings, profile)
     _refuse_too_few_steps(profile, sections)
     return profile if limit is None else profile.limited(limit)
 

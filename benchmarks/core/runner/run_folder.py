@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,6 +22,7 @@ from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.request import Options
 from benchmarks.core.runner.results import Results
 from benchmarks.core.runner.samples import write_samples
+from benchmarks.runtime.choices import TaskOptions
 from diffae.system import distributed
 from diffae.system.errors import UserError
 from diffae.system.files import read_text, writing
@@ -83,9 +84,10 @@ def differences(ours: Settings, theirs: Settings) -> list[str]:
     (diffae)".
     """
     names = []
-    for key in sorted(key for key in ours if ours[key] != theirs.get(key)):
+    keys = {*ours, *(option.name for option in fields(TaskOptions))}  # which only some runs have
+    for key in sorted(key for key in keys if ours.get(key) != theirs.get(key)):
         parts: list[str] = []
-        if isinstance(ours[key], dict) and isinstance(theirs.get(key), dict):
+        if isinstance(ours.get(key), dict) and isinstance(theirs.get(key), dict):
             a, b = _parts(ours[key]), _parts(theirs[key])
             parts = sorted(part for part in a.keys() | b.keys() if a.get(part) != b.get(part))
         more = [f"{len(parts) - MOST_PARTS} more"] * (len(parts) > MOST_PARTS)
