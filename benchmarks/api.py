@@ -189,14 +189,15 @@ def _options(model: Models, given: Mapping[str, Any]) -> Options:
         raise UserError(
             f"crop {given['crop']!r}: the data set was opened already, with crop {data.transform.crop}"
         )
+    parser = options.parser(None)
     flags = {name: value for name, value in given.items() if name not in ("tasks", *OWN)}
     flags["set"] = flags.pop("settings", {})
-    words = {
-        k: v for k, v in flags.items() if v is not None and not isinstance(v, Dataset | Profile)
-    }
-    parser = options.parser(None)
+    for name, value in list(flags.items()):
+        none_named = parser.get_default(name) == () and value in ([], ())
+        if value is None or none_named or isinstance(value, Dataset | Profile):
+            del flags[name]
     try:
-        typed = config_file.arguments(words, parser)
+        typed = config_file.arguments(flags, parser)
         args = parser.parse([word for words in typed.values() for word in words])
     except (UserError, ValueError) as error:
         raise UserError(str(error).removeprefix("argument --")) from None

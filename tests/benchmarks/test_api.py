@@ -321,6 +321,11 @@ def test_bad_arguments_are_exceptions_at_once(patches, arguments, error, message
         evaluate_iter(given.pop("model"), **given)
 
 
+def test_of_several_names_none_are_as_if_not_given(patches):
+    given = dict.fromkeys(("features", "attributes", "protocol"), [])
+    assert list(evaluate_iter("dummy-constant", "memorisation", patches, "smoke", limit=4, **given))
+
+
 def test_a_data_set_of_another_size_is_refused(patches):
     class Large(Half):
         image_size = 64
