@@ -322,7 +322,7 @@ def test_bad_arguments_are_exceptions_at_once(patches, arguments, error, message
 
 
 def test_of_several_names_none_are_as_if_not_given(patches):
-    given = dict.fromkeys(("features", "attributes", "protocol"), [])
+    given = {name: [] for name in ("features", "attributes", "protocol")}
     assert list(evaluate_iter("dummy-constant", "memorisation", patches, "smoke", limit=4, **given))
 
 
