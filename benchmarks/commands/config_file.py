@@ -95,8 +95,9 @@ def _pairs(table: Mapping[str, Any], above: str = "") -> Iterator[str]:
 
 def texts(value: object) -> list[str]:
     """A value, or each of several, as it would be typed on the command line."""
-    several = isinstance(value, Iterable) and not isinstance(value, str | Mapping)
-    return [_text(part) for part in (value if several else [value])]
+    if isinstance(value, Iterable) and not isinstance(value, str | Mapping):
+        return [_text(part) for part in value]
+    return [_text(value)]
 
 
 def _text(value: object) -> str:

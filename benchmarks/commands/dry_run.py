@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, astuple, dataclass, replace
+from typing import Any
 
 import torch
 from tabulate import tabulate
@@ -127,7 +128,7 @@ def collect(
         planned += [("precision", system.title, one) for one in counter.work(system, guarded)]
     for name in names:
         benchmark = REGISTRY.get(name)
-        of = {"profile": context.profile.including(benchmark), "benchmark": name}
+        of: Any = {"profile": context.profile.including(benchmark), "benchmark": name}
         for system in systems:
             try:
                 if benchmark.labelled and not context.dataset.labelled:

@@ -41,7 +41,7 @@ class Codes:
         and precision.
         """
         solver = {"solver": str(system.solver)} if system is not None and system.solver else {}
-        return self._key(work, system, selection) | solver | self.deciding
+        return self._key(work, system, selection) | {**solver, **self.deciding}
 
     def _key(self, work: str, system: System | None, selection: Selection | None) -> dict[str, Any]:
         """The same without the solver, for work that takes no steps."""
