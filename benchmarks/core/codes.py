@@ -41,12 +41,12 @@ class Codes:
         and precision.
         """
         solver = {"solver": str(system.solver)} if system is not None and system.solver else {}
-        return self._key(work, system, selection) | {**solver, **self.deciding}
+        return self._key(work, system, selection) | solver
 
     def _key(self, work: str, system: System | None, selection: Selection | None) -> dict[str, Any]:
         """The same without the solver, for work that takes no steps."""
-        key: dict[str, Any] = {"work": work, "device": self.device.type}
-        key["precision"] = self.precision
+        key = {"work": work, "device": self.device.type, "precision": self.precision}
+        key |= self.deciding
         if system is not None:
             key |= {"system": system.name, "weights": system.fingerprint}
         return key | (selection.key if selection is not None else {})
