@@ -76,7 +76,7 @@ def _spelled_out(function: F) -> F:
     *own, _ = inspect.signature(function).parameters.values()  # the last is `**settings`
     flags, keyword = _flags(), inspect.Parameter.KEYWORD_ONLY
     for name in (*flags, *OWN):
-        default = flags[name].default if name in flags else None
+        default = flags[name].default if name in flags and name != "settings" else None
         kind = Any if default is None else type(default)
         own.append(inspect.Parameter(name, keyword, default=default, annotation=kind))
     vars(function)["__signature__"] = inspect.Signature(own)
@@ -180,7 +180,7 @@ def _options(model: Models, given: Mapping[str, Any]) -> Options:
     for name in OWN:
         if given.get(name) not in (None, True, False):
             raise UserError(f"{name} {given[name]!r}: must be True or False")
-    data, profile, changes = given["data"], given["profile"], given.get("settings", {})
+    data, profile, changes = given["data"], given["profile"], given.get("settings") or {}
     if not isinstance(changes, Mapping):
         raise UserError(
             f'settings {changes!r:.80}: must be a dictionary, such as {{"reconstruction.images": 64}}'
@@ -191,7 +191,7 @@ def _options(model: Models, given: Mapping[str, Any]) -> Options:
         )
     parser = options.parser(None)
     flags = {name: value for name, value in given.items() if name not in ("tasks", *OWN)}
-    flags["set"] = flags.pop("settings", {})
+    flags["set"] = flags.pop("settings", None)
     for name, value in list(flags.items()):
         none_named = parser.get_default(name) == () and value in ([], ())
         if value is None or none_named or isinstance(value, Dataset | Profile):

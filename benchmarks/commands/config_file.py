@@ -16,7 +16,7 @@ The parser of the command line reads every value, so that both refuse the same v
 """
 
 import argparse
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -39,33 +39,32 @@ def words(path: Path, parser: argparse.ArgumentParser) -> tuple[list[str], dict[
         content = read_toml(path)
     except UserError as error:
         raise UserError(f"--config {error}") from None
-    given = {key: value for key, value in content.items() if key != BENCHMARKS}
     try:
-        return texts(content.get(BENCHMARKS, [])), arguments(given, parser, (*NEVER, BENCHMARKS))
+        found = arguments(content, parser)
     except ValueError as error:
         raise UserError(f"--config {path}: {error}") from None
+    return found.pop(BENCHMARKS, []), found
 
 
-def arguments(
-    given: Mapping[str, object], parser: argparse.ArgumentParser, but: Sequence[str] = ()
-) -> dict[str, list[str]]:
-    """The words of the command line that these values of flags stand for, by flag.
+def arguments(given: Mapping[str, object], parser: argparse.ArgumentParser) -> dict[str, list[str]]:
+    """The words of the command line that these values stand for, by flag.
 
-    Raises ValueError, naming the key, for a flag that there is not, or that is one of `but`, and for
-    a value of a kind that it cannot take.
+    Raises ValueError, naming the key, for a flag that there is not, and for a value of a kind that it
+    cannot take.
     """
     flags = {
         flag[2:]: action
         for flag, action in parser._option_string_actions.items()
-        if flag.startswith("--") and flag[2:] not in but
+        if flag.startswith("--") and flag[2:] not in NEVER
     }
     found: dict[str, list[str]] = {}
     for key, value in given.items():
         name = key.replace("_", "-")
-        if name not in flags:
+        if name not in (BENCHMARKS, *flags):
             raise ValueError(f"{key}: no such flag{cli.did_you_mean(key, [BENCHMARKS, *flags])}")
         try:
-            found[name] = list(_arguments(flags[name], name, value))
+            is_flag = name in flags
+            found[name] = list(_arguments(flags[name], name, value) if is_flag else texts(value))
         except ValueError as error:
             raise ValueError(f"{key}: {error}") from None
     return found
