@@ -72,7 +72,7 @@ def _flags() -> dict[str, argparse.Action]:
 
 
 def _spelled_out(function: F) -> F:
-    """Give `function` a signature and a docstring that say which keywords it takes."""
+    """Give `function` a signature and a docstring that list the keywords that it takes."""
     *own, _ = inspect.signature(function).parameters.values()  # the last is `**settings`
     flags, keyword = _flags(), inspect.Parameter.KEYWORD_ONLY
     for name in (*flags, *OWN):
@@ -81,8 +81,8 @@ def _spelled_out(function: F) -> F:
         own.append(inspect.Parameter(name, keyword, default=default, annotation=kind))
     vars(function)["__signature__"] = inspect.Signature(own)
     meanings = {name: str(action.help) for name, action in flags.items()} | OWN
-    lines = [f"{name:23} {text}" for name, text in meanings.items()]
-    function.__doc__ = str(function.__doc__).replace("KEYWORDS", "\n        ".join(lines))
+    lines = [f"        {name:23} {text}" for name, text in meanings.items()]
+    function.__doc__ = "\n".join([str(function.__doc__), "    Keywords:", "", *lines])
     return function
 
 
@@ -107,9 +107,7 @@ def evaluate(
 
     The rest are the command's flags, by keyword: a value, a list of several, True for a switch, and
     a dictionary for `settings`, such as {"reconstruction.images": 64}. Without `device` it is that of
-    a model that is given, else a GPU where there is one.
-
-        KEYWORDS
+    a model that is given, else a GPU where there is one. `help(evaluate)` lists them.
 
     The mode of a model and its gradients are left unchanged.
 
