@@ -93,13 +93,11 @@ class Store:
         self.make()
         with writing(self.root, ELSEWHERE):
             self._in_use = open_lock(self.root / LOCK)
-        try:
+        # Where another run uses the store, or there are no locks, partial files stay: they do no harm.
+        with suppress(OSError):
             fcntl.flock(self._in_use, fcntl.LOCK_EX | fcntl.LOCK_NB)
             partial = self.root.glob("*/*.partial")
             sweep(path for path in partial if FOLDER.fullmatch(path.parent.name))
-        except OSError:
-            # Another run uses the store, or there are no locks: partial files do no harm.
-            pass
         with suppress(OSError):
             fcntl.flock(self._in_use, fcntl.LOCK_SH)  # until this process ends
 

@@ -82,7 +82,8 @@ def _of_sets(case: Case, asked: Asked) -> tuple[str, float]:
 
 def explain_pairs(asked: Asked) -> list[Section]:
     """Every metric under every protocol on the pairs of A and B, with the causes of differences."""
-    every = list(map(schema.named, protocols_of(asked)))
+    own = [] if asked.protocol in (None, *schema.names()) else [asked.protocol]
+    every = list(map(schema.named, (*schema.names(), *own)))
     of, arrays = _on_pairs(every, asked, explains=True)
     title = "metrics by protocol"
     watched = partial(shown, title=title, unit="numbers", total=len(of.cases))
@@ -121,12 +122,6 @@ def _place(one: Explained) -> tuple[bool, float, str]:
         -round(abs(one.difference or 0.0), digits),
         one.case.protocol.name,
     )
-
-
-def protocols_of(asked: Asked) -> tuple[str, ...]:
-    """Those that ship with the package, `plain` first, and a file that --protocol names."""
-    own = () if asked.protocol is None or asked.protocol in schema.names() else (asked.protocol,)
-    return (*schema.names(), *own)
 
 
 def write(folder: Path, sections: Sequence[Section], asked: Asked) -> list[Path]:
