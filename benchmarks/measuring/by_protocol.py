@@ -82,8 +82,8 @@ def _of_sets(case: Case, asked: Asked) -> tuple[str, float]:
 
 def explain_pairs(asked: Asked) -> list[Section]:
     """Every metric under every protocol on the pairs of A and B, with the causes of differences."""
-    own = [] if asked.protocol in (None, *schema.names()) else [asked.protocol]
-    every = list(map(schema.named, (*schema.names(), *own)))
+    own = {} if asked.protocol is None else {asked.protocol: None}
+    every = list(map(schema.named, dict.fromkeys(schema.names()) | own))
     of, arrays = _on_pairs(every, asked, explains=True)
     title = "metrics by protocol"
     watched = partial(shown, title=title, unit="numbers", total=len(of.cases))
