@@ -8,21 +8,29 @@
 `out`, the command line is not read, and errors are exceptions.
 """
 
+import argparse
 import inspect
-from argparse import ArgumentTypeError
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    closing,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
+from functools import partial
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar, Unpack, cast
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
 from benchmarks import systems
+from benchmarks.commands import config_file, options
 from benchmarks.commands.progress import ProgressBar
-from benchmarks.core.profiles import Profile, find, for_run
+from benchmarks.core.profiles import Profile
 from benchmarks.core.registry import chosen
 from benchmarks.core.rows import Row
 from benchmarks.core.runner import run_folder
@@ -31,80 +39,50 @@ from benchmarks.core.runner.loop import measure
 from benchmarks.core.runner.request import Options
 from benchmarks.core.runner.results import Results
 from benchmarks.core.runner.setup import open_data
-from benchmarks.core.sizes import LARGEST
 from benchmarks.core.store import MemoryStore, Store, default_root
-from benchmarks.metrics.protocols import schema
-from benchmarks.runtime.choices import PRECISIONS, NetworkChoice
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.runtime.precision import precision, refuse_what_cannot_be
 from benchmarks.systems.protocol.base import System
 from diffae.data import Dataset
-from diffae.data.transforms import CROPS
 from diffae.networks.nn import evaluating
 from diffae.system import cli
 from diffae.system.errors import UserError
 from diffae.system.files import Target, refuse_outputs
-from diffae.system.validation import whole
-
-LARGEST_SEED = 2**63 - 1
 
 Model = object  # what can be measured, see `systems.as_system`
 Models = Model | Sequence[Model] | Mapping[str, Model]
 
-
-class Settings(TypedDict, total=False):
-    """What else `evaluate` takes by keyword; its docstring says what each means."""
-
-    settings: Mapping[str, object]
-    limit: int | None
-    steps: int | Sequence[int] | None
-    solver: str | None
-    seed: int
-    attributes: str | Sequence[str]
-    crop: str | None
-    device: str | None
-    precision: str
-    batch_size: int | str | None
-    features: str | Sequence[str]
-    stand_ins: bool
-    protocol: str | Sequence[str]
-    explain: bool
-    weights_dir: str | Path | None
-    allow_unknown_weights: bool
-    save_images: bool
-    cache: bool | None
-    progress: bool | None
-
-
-# The defaults that are not None.
-DEFAULTS = Settings(
-    settings={},
-    seed=0,
-    attributes=(),
-    precision="float32",
-    features=(),
-    stand_ins=False,
-    protocol=(),
-    explain=False,
-    allow_unknown_weights=False,
-    save_images=False,
-)
+# The flags of the command that are no keywords: `evaluate` has them as arguments, or not at all.
+NOT_FROM_PYTHON = "help config ckpt systems data profile out verify_data fresh dry_run".split()
+OWN = {
+    "cache": "keep finished work in the store on disk, as the command does; default: where `out` is given",
+    "progress": "a bar on stderr where that is a terminal or a notebook's; default: in `evaluate`, not in `evaluate_iter`",
+}
 F = TypeVar("F", bound=Callable[..., object])
 
 
+def _flags() -> dict[str, argparse.Action]:
+    """The flags of the command that are keywords, by keyword; `settings` is --set."""
+    found = {}
+    for action in options.parser(None)._actions:
+        if action.option_strings and action.dest not in NOT_FROM_PYTHON:
+            flag = action.option_strings[0][2:].replace("-", "_")
+            found["settings" if flag == "set" else flag] = action
+    return found
+
+
 def _spelled_out(function: F) -> F:
-    """Give `function` a signature that `help` and editors can show: each keyword of `Settings` with
-    its type and default.
-    """
-    found = inspect.signature(function)
-    *own, _ = found.parameters.values()  # the last is `**settings`
-    named = [
-        inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, default=DEFAULTS.get(name), annotation=kind
-        )
-        for name, kind in Settings.__annotations__.items()
-    ]
-    vars(function)["__signature__"] = found.replace(parameters=[*own, *named])
+    """Give `function` a signature and a docstring that list the keywords that it takes."""
+    *own, _ = inspect.signature(function).parameters.values()  # the last is `**settings`
+    flags, keyword = _flags(), inspect.Parameter.KEYWORD_ONLY
+    for name in (*flags, *OWN):
+        default = flags[name].default if name in flags and name != "settings" else None
+        kind = Any if default is None else type(default)
+        own.append(inspect.Parameter(name, keyword, default=default, annotation=kind))
+    vars(function)["__signature__"] = inspect.Signature(own)
+    meanings = {name: str(action.help) for name, action in flags.items()} | OWN
+    lines = [f"        {name:23} {text}" for name, text in meanings.items()]
+    function.__doc__ = "\n".join([str(function.__doc__), "    Keywords:", "", *lines])
     return function
 
 
@@ -115,7 +93,7 @@ def evaluate(
     data: str | Path | Dataset | None = None,
     profile: str | Path | Profile = "quick",
     out: str | Path | None = None,
-    **settings: Unpack[Settings],
+    **settings: Any,
 ) -> Results:
     """Measure a model, or several of them, and return their numbers.
 
@@ -127,35 +105,18 @@ def evaluate(
         profile     the sizes of the work: "smoke", "quick", "standard", "paper", a TOML file or a `Profile`
         out         a run folder as the command makes it; without it nothing is written
 
-    The rest is by keyword:
-
-        settings    settings that differ from the profile, by name: {"reconstruction.images": 64}
-        limit       the most of every count of images, pairs and samples
-        steps       T of Tables 1, 2 and 4: a number or several
-        solver      solver of all benchmarks that use one: "ddim", "fast", ... (`diffae-bench docs solvers`)
-        seed        of the order of images, of noise and of labelled examples; from 0
-        attributes  those that `identity` edits, by name; default: the paper's that the data has
-        crop        how the images of `data` are cropped, where it is a path; default: the format's own
-        device      "cpu", "cuda" or "cuda:N"; default: that of a model that is given, else a GPU where there is one
-        precision   numeric precision of the systems' networks: "float32", "tf32" or "bfloat16"
-        batch_size  images that a network is given at once, or "auto"; no number depends on it
-        features    networks of all metrics on features, by name; default: FID's Inception, or its stand-in
-        stand_ins   leave out all metric weights but those of packages: the same numbers on every machine
-        protocol    protocols of other evaluation codes by which reconstructions are measured too, by name or file.toml
-        explain     reconstructions by every protocol, and why the numbers differ
-        weights_dir  a folder of the weights of metrics' networks, see `python -m benchmarks.run weights`
-        allow_unknown_weights  use weights whose SHA-256 is not known
-        save_images  keep the reconstructions of Table 1 and their inputs as PNG, in `out`
-        cache       keep finished work in the store on disk, as the command does; default: where `out` is given
-        progress    a bar on stderr where that is a terminal or a notebook's; default: in `evaluate`, not in `evaluate_iter`
+    The rest are the command's flags, by keyword: a value, a list of several, True for a switch, and
+    a dictionary for `settings`, such as {"reconstruction.images": 64}. Without `device` it is that of
+    a model that is given, else a GPU where there is one. `help(evaluate)` lists them.
 
     The mode of a model and its gradients are left unchanged.
 
     Raises UserError (of `diffae.system.errors`) where the command would end with status 2. A system
     that fails is a row with the reason, in `Results.failures`; the others are measured.
     """
-    run = _prepare(model, tasks, data, profile, out, {"progress": True, **settings})
-    return Results.of(run.evaluation, run.about, _rows(run))
+    given = {"tasks": tasks, "data": data, "profile": profile, "out": out, "progress": True}
+    evaluation, about, rows = _prepare(model, given | settings)
+    return Results(evaluation, about, rows)
 
 
 @_spelled_out
@@ -165,148 +126,86 @@ def evaluate_iter(
     data: str | Path | Dataset | None = None,
     profile: str | Path | Profile = "quick",
     out: str | Path | None = None,
-    **settings: Unpack[Settings],
+    **settings: Any,
 ) -> Iterator[Row]:
     """Yield the rows of `evaluate`, each as soon as it is known; the arguments are those of `evaluate`.
 
     Wrong arguments are raised at once. A model that is measured must not be trained between two
     rows: all rows are stored under its weights at the first.
     """
-    return _rows(_prepare(model, tasks, data, profile, out, settings))
+    given = {"tasks": tasks, "data": data, "profile": profile, "out": out}
+    return _prepare(model, given | settings)[-1]
 
 
 # ----------------------------------------------------------------------------------------------
 # From arguments to a run
 
 
-@dataclass(frozen=True)
-class _Run:
-    """A prepared call of `evaluate`; `about` has the settings that decide its numbers."""
-
-    evaluation: Evaluation
-    options: Options
-    about: dict[str, Any]
-    undisturbed: Callable[[], AbstractContextManager[None]]
-    shows_progress: bool
-
-
 def _prepare(
-    model: Models,
-    tasks: str | Sequence[str],
-    data: str | Path | Dataset | None,
-    profile: str | Path | Profile,
-    out: str | Path | None,
-    settings: Settings,
-) -> _Run:
-    for name in settings.keys() - Settings.__annotations__.keys():
-        raise TypeError(
-            f"evaluate: no argument {name!r}{cli.did_you_mean(name, Settings.__annotations__)}"
-        )
-    absent = dict.fromkeys(Settings.__annotations__)
-    settings = cast(Settings, {**absent, **DEFAULTS, **settings})
-    _refuse_odd(dict(settings))
-    device = _device(model, settings["device"])
-    options = _options(tasks, data, profile, out, settings, device)
-    if settings["save_images"] and out is None:
+    model: Models, given: Mapping[str, Any]
+) -> tuple[Evaluation, dict[str, Any], Iterator[Row]]:
+    """The evaluation, the settings that decide its numbers, and its rows as they are measured."""
+    asked = _options(model, given)
+    device = torch.device(asked.device)
+    if asked.save_images and asked.out is None:
         raise UserError("save_images: needs a run folder to keep them in; give out=")
-    refuse_what_cannot_be(options.precision, options.device)
-    if options.out is not None:
-        refuse_outputs([Target("--out", options.out, Path.is_dir)], [options.data])
-    with _undisturbed(options.precision, (), device):
+    refuse_what_cannot_be(asked.precision, asked.device)
+    if asked.out is not None:
+        refuse_outputs([Target("--out", asked.out, Path.is_dir)], [asked.data])
+    with _undisturbed(asked.precision, (), device):
         loaded = _systems(model, device)
-        dataset = open_data(options, loaded, data if isinstance(data, Dataset) else None)
-        on_disk = out is not None if settings["cache"] is None else settings["cache"]
+        data, cache = given["data"], given.get("cache")
+        dataset = open_data(asked, loaded, data if isinstance(data, Dataset) else None)
+        on_disk = asked.out is not None if cache is None else cache
         store = Store(default_root()) if on_disk else MemoryStore()
         store.make()
-        evaluation = Evaluation(make_context(options, dataset, store), loaded)
-        about = run_folder.settings(options, evaluation)
+        evaluation = Evaluation(make_context(asked, dataset, store), loaded)
+        about = run_folder.settings(asked, evaluation)
     modules: list[nn.Module] = []
     for system in loaded:
         with suppress(SystemFailed):  # the benchmark that asks for them says so
             modules += system.networks().values()
-    return _Run(
-        evaluation,
-        options,
-        about,
-        lambda: _undisturbed(options.precision, modules, device),
-        bool(settings["progress"]) and cli.bar_is_seen(),
-    )
+    undisturbed = partial(_undisturbed, asked.precision, modules, device)
+    shows_progress = bool(given.get("progress")) and cli.bar_is_seen()
+    return evaluation, about, _rows(evaluation, asked, about, undisturbed, shows_progress)
 
 
-def _refuse_odd(settings: Mapping[str, object]) -> None:
-    """Raise UserError for a switch that is not a bool, and for `settings` that are not a dictionary."""
-    for name in ("cache", "allow_unknown_weights", "save_images", "explain", "progress"):
-        if settings[name] is not DEFAULTS.get(name) and not isinstance(settings[name], bool):
-            raise UserError(f"{name} {settings[name]!r}: must be True or False")
-    if not isinstance(settings["settings"], Mapping):
+def _options(model: Models, given: Mapping[str, Any]) -> Options:
+    """The options of the command line that the arguments of `evaluate` stand for."""
+    known = [*inspect.signature(evaluate).parameters][1:]
+    for name in given.keys() - {*known}:
+        raise TypeError(f"evaluate: no argument {name!r}{cli.did_you_mean(name, known)}")
+    for name in OWN:
+        if given.get(name) not in (None, True, False):
+            raise UserError(f"{name} {given[name]!r}: must be True or False")
+    data, profile, changes = given["data"], given["profile"], given.get("settings") or {}
+    if not isinstance(changes, Mapping):
         raise UserError(
-            f'settings {settings["settings"]!r:.80}: must be a dictionary, such as {{"reconstruction.images": 64}}'
+            f'settings {changes!r:.80}: must be a dictionary, such as {{"reconstruction.images": 64}}'
         )
-
-
-def _options(
-    tasks: str | Sequence[str],
-    data: str | Path | Dataset | None,
-    profile: str | Path | Profile,
-    out: str | Path | None,
-    settings: Settings,
-    device: torch.device,
-) -> Options:
-    """Check the arguments and return them as the options of the command line."""
-    benchmarks = chosen(map(str, _several(tasks)))
+    if given.get("crop") is not None and isinstance(data, Dataset):
+        raise UserError(
+            f"crop {given['crop']!r}: the data set was opened already, with crop {data.transform.crop}"
+        )
+    parser = options.parser(None)
+    flags = {name: value for name, value in given.items() if name not in ("tasks", *OWN)}
+    flags["set"] = flags.pop("settings", None)
+    for name, value in list(flags.items()):
+        none_named = parser.get_default(name) == () and value in ([], ())
+        if value is None or none_named or isinstance(value, Dataset | Profile):
+            del flags[name]
+    try:
+        typed = config_file.arguments(flags, parser)
+        args = parser.parse([word for words in typed.values() for word in words])
+    except (UserError, ValueError) as error:
+        raise UserError(str(error).removeprefix("argument --")) from None
+    args.profile = profile if isinstance(profile, Profile) else args.profile
+    args.data = str(data.root) if isinstance(data, Dataset) else args.data
+    args.device = args.device or _device_of(model)
+    benchmarks = chosen(config_file.texts(given["tasks"]))
     if not benchmarks:
         raise UserError("tasks: no benchmark given")
-    how, crop, limit = settings["precision"], settings["crop"], settings["limit"]
-    if how not in PRECISIONS:
-        raise UserError(f"precision {how!r}{cli.did_you_mean(str(how), PRECISIONS)}")
-    if crop is not None and crop not in CROPS:
-        raise UserError(f"crop {crop!r}{cli.did_you_mean(str(crop), CROPS)}")
-    if crop is not None and isinstance(data, Dataset):
-        raise UserError(
-            f"crop {crop!r}: the data set was opened already, with crop {data.transform.crop}"
-        )
-    weights_dir = settings["weights_dir"]
-    for name, path in {"data": data, "out": out, "weights_dir": weights_dir}.items():
-        if isinstance(path, str) and not path:  # which would be the current folder
-            raise UserError(f"{name}: is empty; give a path")
-    if weights_dir is not None and not Path(weights_dir).is_dir():
-        raise UserError(f"weights_dir {weights_dir}: no such folder")
-    return Options(
-        benchmarks=benchmarks,
-        systems=(),
-        checkpoints={},
-        data=str(data.root) if isinstance(data, Dataset) else None if data is None else str(data),
-        crop=crop,
-        profile=for_run(
-            profile if isinstance(profile, Profile) else find(str(profile)),
-            benchmarks,
-            None if settings["steps"] is None else _several(settings["steps"]),
-            lambda found: found.changed_by(settings["settings"]),
-            None if limit is None else whole(limit, "limit", 1, LARGEST),
-            settings["solver"],
-        ),
-        attributes=_several(settings["attributes"]),
-        seed=whole(settings["seed"], "seed", 0, LARGEST_SEED),
-        device=str(device),
-        networks=NetworkChoice(
-            features=_several(settings["features"]),
-            stand_ins=settings["stand_ins"],
-            weights_dir=None if weights_dir is None else Path(weights_dir),
-            allow_unknown=settings["allow_unknown_weights"],
-        ),
-        out=None if out is None else Path(out),
-        precision=how,
-        batch_size=settings["batch_size"],
-        save_images=settings["save_images"],
-        protocols=schema.asked(_several(settings["protocol"]), settings["explain"]),
-        explain=settings["explain"],
-    )
-
-
-def _several(value: Any) -> tuple[Any, ...]:
-    """One value or several, as a tuple."""
-    one = isinstance(value, str) or not isinstance(value, Iterable)
-    return (value,) if one else tuple(value)
+    return options.options_of(args, benchmarks)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -342,23 +241,14 @@ def _systems(model: Models, device: torch.device) -> list[System]:
     return loaded
 
 
-def _device(model: Models, asked: str | None) -> torch.device:
-    """The device that was asked for, else that of a model that was given, else a GPU where there is
-    one.
-
-    Raises UserError for a device that this machine does not have.
-    """
-    if asked is not None:
-        try:
-            return torch.device(cli.device(str(asked)))
-        except ArgumentTypeError as error:
-            raise UserError(f"device: {error}") from None
+def _device_of(model: Models) -> str | None:
+    """The device of a model that was given; None for one that lies nowhere yet."""
     for _, one in _titled(model):
         for part in (one, *_fields(one)):
             if isinstance(part, nn.Module):
                 for parameter in part.parameters():
-                    return parameter.device
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+                    return str(parameter.device)
+    return None
 
 
 def _fields(one: object) -> list[object]:
@@ -373,27 +263,29 @@ def _fields(one: object) -> list[object]:
 # Leaving everything as it was
 
 
-def _rows(run: _Run) -> Iterator[Row]:
+def _rows(
+    evaluation: Evaluation,
+    asked: Options,
+    about: dict[str, Any],
+    undisturbed: Callable[[], AbstractContextManager[None]],
+    shows_progress: bool,
+) -> Iterator[Row]:
     """Measure, and yield the rows. Between two of them the caller's random state, precision and
     modes are restored.
     """
-    out = run.options.out
-    lock = nullcontext() if out is None else run_folder.claim(out, run.about)
+    out, folder, callback = asked.out, None, None
+    lock = nullcontext() if out is None else run_folder.claim(out, about)
     with lock, ExitStack() as stack:
-        with run.undisturbed():
-            run.evaluation.context.store.sweep()
-            folder: run_folder.RunFolder | None = None
-            callback: ProgressBar | None = None
+        with undisturbed():
+            evaluation.context.store.sweep()
             if out is not None:
-                run.evaluation.keep_pictures(*run_folder.folders(out, run.options))
-                folder = run_folder.RunFolder(out, run.evaluation, run.about, run.options)
-            if run.shows_progress:
-                callback = ProgressBar(run.evaluation, run.options.benchmarks)
-                stack.callback(callback.close)
-        rows = measure(run.evaluation, run.options.benchmarks, folder, callback)
-        stack.callback(rows.close)
+                evaluation.keep_pictures(*run_folder.folders(out, asked))
+                folder = run_folder.RunFolder(out, evaluation, about, asked)
+            if shows_progress:
+                callback = stack.enter_context(closing(ProgressBar(evaluation, asked.benchmarks)))
+        rows = stack.enter_context(closing(measure(evaluation, asked.benchmarks, folder, callback)))
         while True:
-            with run.undisturbed():
+            with undisturbed():
                 row = next(rows, None)
             if row is None:
                 return

@@ -27,24 +27,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
-
-from benchmarks.measuring.asked import OURS, Asked
+from benchmarks.measuring.asked import Asked
 from benchmarks.measuring.by_protocol import EXPLAIN, explain_pairs, measure_by, write
-from benchmarks.measuring.images import READINGS
 from benchmarks.measuring.pairs import NAMES, PairMetric, measure_pairs, pair_metric
 from benchmarks.measuring.sets import (
     MOMENTS,
     by_network,
     family,
     measure_sets,
-    read_sets,
-    subsets,
 )
 from benchmarks.metrics.frechet import is_statistics
 from benchmarks.metrics.protocols.schema import named
-from benchmarks.metrics.protocols.schema import names as protocol_names
-from benchmarks.runtime.choices import NetworkChoice
+from benchmarks.runtime.choices import add_options, given
 from benchmarks.runtime.precision import full_precision
 from diffae.system import cli
 from diffae.system.allocation import keep_freed_memory
@@ -70,7 +64,7 @@ def main(arguments: list[str] | None = None) -> None:
     if unknown := [name for name in names if name not in (*SETS, *PAIRS)]:
         near = cli.did_you_mean(unknown[0], (*SETS, *PAIRS))
         raise UserError(f"unknown metric {unknown[0]!r}{near}")
-    asked = _asked(args, args.a, args.b)
+    asked = Asked(args.a, args.b, **given(args, Asked))
     sets, pairs = ([name for name in names if name in kind] for kind in (SETS, PAIRS))
     if asked.save is not None:
         _refuse_save(sets, pairs)
@@ -89,12 +83,6 @@ def main(arguments: list[str] | None = None) -> None:
         cli.say(f"error: {reason}")
     if refused:
         raise UserError(refused[-1])
-
-
-def _asked(args: Namespace, a: Path, b: Path | None) -> Asked:
-    choice = NetworkChoice(weights_dir=args.weights_dir, allow_unknown=args.allow_unknown_weights)
-    how = {name: getattr(args, name) for name in ("reading", "batch_size", "device", "protocol")}
-    return Asked(a, b, args.save, args.subsets, **how, choice=choice)
 
 
 def _measured(
@@ -126,10 +114,7 @@ def _measured(
             found |= measure_pairs(compare, asked, noting)
     for names in by_network(sets):
         with noting(*names):
-            both = read_sets(names, asked)
-            for name in names:
-                with noting(name):
-                    found[name] = measure_sets(name, both, asked)
+            found |= measure_sets(names, asked, noting)
     return found, refused
 
 
@@ -137,7 +122,7 @@ def _explain(args: Namespace) -> None:
     """`--explain A B`: the first two arguments are the folders."""
     if args.b is not None or args.a is None or args.save or args.subsets:
         raise UserError("--explain: takes A and B, and neither METRIC, --save nor --subsets")
-    asked = _asked(args, cli.path(args.metric), args.a)
+    asked = Asked(cli.path(args.metric), args.a, **given(args, Asked))
     refuse_outputs([Target("--out", args.out, Path.is_dir)], (asked.a, asked.b))
     if args.out is not None:
         made_before(args.out, EXPLAIN)  # anything else is refused before the work
@@ -172,45 +157,11 @@ def _parser() -> cli.Parser:
         help="folder of images or npz file with arr_0; for Frechet distances also statistics (.npz)",
     )
     add("b", metavar="B", type=cli.path, nargs="?", help="the folder to compare with")
-    add(
-        "--save", type=cli.path, metavar="FILE.npz", help="write the statistics of A (mu, sigma, n)"
-    )
-    add(
-        "--subsets",
-        type=subsets,
-        metavar="COUNTxSIZE",
-        help="kernel distances as the mean over random subsets, such as 100x1000 (torch-fidelity's), "
-        "not over all pairs of images",
-    )
-    add(
-        "--protocol",
-        metavar="NAME|FILE.toml",
-        help=f"measure fid, psnr, ssim or lpips as another code does: {', '.join(protocol_names())}, or a file",
-    )
-    add(
-        "--explain",
-        action="store_true",
-        help="A and B by every protocol, and why the numbers differ (in place of METRIC)",
-    )
-    add(
-        "--out", type=cli.path, metavar="DIR", help="of --explain: keep it as page, picture, tables"
-    )
-    add("--weights-dir", type=cli.path, help="folder of metric weights, see benchmarks.run doctor")
-    add("--allow-unknown-weights", action="store_true", help="use weights whose hash is not known")
-    add(
-        "--device",
-        type=cli.device,
-        default="cuda" if torch.cuda.is_available() else "cpu",
-        help="cpu, cuda or cuda:N (default: a GPU if there is one)",
-    )
-    add(
-        "--reading",
-        choices=READINGS,
-        default=OURS,
-        help="how images with alpha or 16 bits are read: laid on white and scaled (default), or as pytorch-fid "
-        "does, which drops alpha, clips, and does not turn what EXIF says",
-    )
-    add("--batch-size", type=cli.positive, default=32, help="images at once (default: 32)")
+    explain = "A and B by every protocol, and why the numbers differ (in place of METRIC)"
+    add("--explain", action="store_true", help=explain)
+    out = "of --explain: keep it as page, picture, tables"
+    add("--out", type=cli.path, metavar="DIR", help=out)
+    add_options(parser, Asked)
     return parser
 
 

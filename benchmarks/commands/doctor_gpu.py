@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils import collect_env
 
 from benchmarks import systems
-from benchmarks.core.runner.precision_guard import EXACT, TOLERANCES, WORDS, deviations
+from benchmarks.core.runner.precision_guard import EXACT, TOLERANCES, deviations, in_words
 from benchmarks.core.runner.provenance import describe
 from benchmarks.metrics.counting import Work, flops, median_seconds, peak_memory
 from benchmarks.metrics.frechet import Moments, frechet_distance
@@ -174,11 +174,9 @@ def _close_to_cpu(name: str, device: torch.device, sizes: Sizes) -> Found:
 
 def _within(found: Mapping[str, float], share: float) -> Found:
     """Whether deviations are within that share of the precision guard's tolerances."""
-    most = {what: share * TOLERANCES[what] for what in found}
-    said = [
-        f"{WORDS[what].format(value)} (tolerated: {most[what]:g})" for what, value in found.items()
-    ]
-    return _verdict(all(found[what] <= most[what] for what in found)), ", ".join(said)
+    passed = all(value <= share * TOLERANCES[what] for what, value in found.items())
+    said = [in_words(what, value, share) for what, value in found.items()]
+    return _verdict(passed), ", ".join(said)
 
 
 def _recovers(device: torch.device, sizes: Sizes) -> Found:

@@ -7,7 +7,7 @@ read.
 """
 
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, astuple, dataclass, replace
 from typing import Any
@@ -20,6 +20,7 @@ from benchmarks.core.context import Context
 from benchmarks.core.plan import Calls, Work, distinct
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.runner import precision_guard
+from benchmarks.core.store import Computation
 from benchmarks.metrics import counting
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.systems.protocol.base import (
@@ -119,21 +120,21 @@ def collect(
     """
     counter, planned = Counter(context), list[tuple[str, str, Work]]()
     refused = []
-    for system in systems:
-        work = precision_guard.plan(context, system, names)
-        planned += [("precision", system.title, one) for one in work]
+
+    def guarded(context: Context, system: System) -> Iterable[Computation]:
+        return precision_guard.computations(context, system, names).values()
+
+    for system in systems if context.precision != precision_guard.EXACT else ():
+        planned += [("precision", system.title, one) for one in counter.work(system, guarded)]
     for name in names:
         benchmark = REGISTRY.get(name)
+        of: Any = {"profile": context.profile.including(benchmark), "benchmark": name}
         for system in systems:
             try:
                 if benchmark.labelled and not context.dataset.labelled:
                     raise NotAvailable(f"{context.dataset.name} has no attributes")
                 if lacks := benchmark.lacking(system):
                     raise NotAvailable(f"{system.title} cannot {lacks}")
-                of: dict[str, Any] = {
-                    "profile": context.profile.including(benchmark),
-                    "benchmark": name,
-                }
                 if benchmark.plan is not None:
                     work = benchmark.plan(replace(context, **of), system)
                 else:
@@ -144,8 +145,9 @@ def collect(
             except Exception as error:
                 if benchmark.is_ours:
                     raise
-                how = "plan" if benchmark.plan is not None else "work cannot be counted: it"
-                refused.append((name, system.title, f"its {how} {raised(error)}"))
+                refused.append(
+                    (name, system.title, f"its work cannot be counted: it {raised(error)}")
+                )
     return distinct(planned), refused
 
 

@@ -6,91 +6,87 @@ They are read and checked, as far as possible without importing PyTorch.
 import argparse
 import sys
 from collections.abc import Callable, Iterable
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
 from benchmarks import systems
 from benchmarks.commands import config_file
-from benchmarks.core.profiles import BUILT_IN, DEFAULT, Profile, find, for_run, override
+from benchmarks.core.profiles import BUILT_IN, DEFAULT, Profile, find, for_run
 from benchmarks.core.registry import chosen
 from benchmarks.core.runner.request import Options
 from benchmarks.core.sizes import Solver, Steps, typed
 from benchmarks.metrics.protocols import schema as protocols
-from benchmarks.runtime.choices import AUTO, FEATURES, PRECISIONS, NetworkChoice
+from benchmarks.runtime.choices import NetworkChoice, add_options, given, names
 from benchmarks.systems import slug
 from benchmarks.systems.shared import recognised
-from diffae.data.transforms import CROPS
 from diffae.networks.config import AUTOENCODER
 from diffae.system import cli
 from diffae.system.errors import UserError
 from diffae.system.signals import importing
 
-# The options whose values are those of their flags.
-AS_GIVEN = "crop seed out precision batch_size".split()
-AS_GIVEN += "fresh dry_run verify_data save_images explain".split()
 BY_FOLDER = "diffusers"  # the system whose checkpoints have titles of their own
 PROFILE_HELP = f"{', '.join(BUILT_IN)}, or a TOML file (default: {DEFAULT})"
 
 
 def parse(arguments: list[str] | None, description: str | None) -> Options:
     """Read the command line. Raises UserError naming the flag or name that is wrong."""
-    args = _read(_parser(description), arguments)
-    if args.weights_dir is not None and not args.weights_dir.is_dir():
-        raise UserError(f"--weights-dir {args.weights_dir}: no such folder")
-    networks = NetworkChoice(
-        features=() if args.features is None else _names("--features", args.features),
-        stand_ins=args.stand_ins,
-        weights_dir=args.weights_dir,
-        allow_unknown=args.allow_unknown_weights,
-    )
+    typed_words = sys.argv[1:] if arguments is None else arguments
+    args = _read(parser(description), typed_words)
     if args.crop is not None and args.data is None:
         raise UserError("--crop: says how --data is cut, and there is no --data")
-    benchmarks = chosen(args.what)
     checkpoints = _checkpoints(args.ckpt)
-    return Options(
-        benchmarks=benchmarks,
+    return options_of(
+        args,
+        chosen(args.what),
         systems=_system_names(args.systems, checkpoints),
         checkpoints=checkpoints,
-        data=None if args.data is None else str(args.data),
-        profile=_profile(args, benchmarks),
-        attributes=() if args.attributes is None else _names("--attributes", args.attributes),
-        device=args.device or cli.default_device(),
-        networks=networks,
-        protocols=protocols.asked(
-            () if args.protocol is None else _names("--protocol", args.protocol), args.explain
-        ),
-        arguments=tuple(sys.argv[1:] if arguments is None else arguments),
-        **{name: getattr(args, name) for name in AS_GIVEN},
+        arguments=tuple(typed_words),
     )
 
 
-def _read(parser: cli.Parser, arguments: list[str] | None) -> argparse.Namespace:
+def options_of(args: argparse.Namespace, benchmarks: tuple[str, ...], **more: Any) -> Options:
+    """The options of a run from parsed arguments. Raises UserError."""
+    if args.weights_dir is not None and not args.weights_dir.is_dir():
+        raise UserError(f"--weights-dir {args.weights_dir}: no such folder")
+    with importing():
+        profile = args.profile if isinstance(args.profile, Profile) else find(args.profile)
+        profile = for_run(profile, benchmarks, args.steps, args.solver, args.set, args.limit)
+    return Options(
+        benchmarks=benchmarks,
+        profile=profile,
+        device=args.device or cli.default_device(),
+        networks=NetworkChoice(**given(args, NetworkChoice)),
+        protocols=protocols.asked(args.protocol, args.explain),
+        **given(args, Options),
+        **more,
+    )
+
+
+def _read(parser: cli.Parser, typed: list[str]) -> argparse.Namespace:
     """The typed arguments, completed by those of the --config file.
 
     --ckpt and the benchmarks are taken from one of the two, not merged.
     """
-    typed = sys.argv[1:] if arguments is None else arguments
     args = parser.parse(typed, intermixed=True)
     if args.config is not None:
         benchmarks, flags = config_file.words(args.config, parser)
         if args.ckpt:
             flags.pop("ckpt", None)
         below = [word for words in flags.values() for word in words]
-        try:
-            parser.parse(below, intermixed=True)
+        try:  # what was typed has been read: an error is of the file
+            args = parser.parse([*below, *typed], intermixed=True)
         except UserError as error:
             raise UserError(f"--config {args.config}: {error}") from None
-        args = parser.parse([*below, *typed], intermixed=True)
         args.what = args.what or benchmarks
     if not args.what:
         raise UserError("no benchmark given: name some, or all (`list` shows them)")
     return args
 
 
-def _parser(description: str | None) -> cli.Parser:
-    parser = cli.Parser(cli.prog("benchmarks.run"), description)
-    add = parser.add_argument
+def parser(description: str | None) -> cli.Parser:
+    """The parser of the command: its flags are the options of `Options` and those that choose them."""
+    found = cli.Parser(cli.prog("benchmarks.run"), description)
+    add = found.add_argument
     add("what", nargs="*", help="all, names of benchmarks, or one of list, weights, doctor, docs")
     add(
         "--config",
@@ -108,29 +104,10 @@ def _parser(description: str | None) -> cli.Parser:
         "TITLE for each further checkpoint of the same system",
     )
     known = f"default: {','.join(systems.DEFAULT)}, or those of --ckpt"
-    add("--systems", metavar="NAME,...|all", help=known)
-    add("--data", type=cli.path, help="data set (default: the procedural portraits)")
-    add(
-        "--crop", choices=CROPS, help="how images of --data are cropped (default: the format's own)"
-    )
-    add(
-        "--verify-data",
-        action="store_true",
-        help="hash all files of --data again, even if unchanged",
-    )
+    add("--systems", type=names, metavar="NAME,...|all", help=known)
     add("--profile", default=DEFAULT, metavar="NAME|FILE", help=PROFILE_HELP)
-    add("--out", type=cli.path, help="run folder (default: runs/DATA-PROFILE-ID)")
-    add(
-        "--save-images",
-        action="store_true",
-        help="keep the reconstructions of Table 1 and their inputs as PNG, in images/ of the run folder",
-    )
-    add(
-        "--steps",
-        type=_setting(tuple[Steps, ...]),
-        metavar="10,20,...",
-        help="T of Tables 1, 2 and 4",
-    )
+    steps = _setting(tuple[Steps, ...])
+    add("--steps", type=steps, metavar="10,20,...", help="T of Tables 1, 2 and 4")
     add(
         "--solver",
         type=_setting(Solver),
@@ -145,66 +122,18 @@ def _parser(description: str | None) -> cli.Parser:
         help="change one setting of the profile (`diffae-bench docs profiles`); may be repeated",
     )
     add("--limit", type=cli.positive, metavar="N", help="cap every count, for trying things out")
-    add("--attributes", metavar="NAME,...", help="attributes that `identity` edits")
-    seed = "seed of the order of images, of noise and of labelled examples (default: 0)"
-    add("--seed", type=cli.natural, default=0, help=seed)
     add("--device", type=cli.device, help="cpu, cuda or cuda:N (default: a GPU if there is one)")
     add(
-        "--precision",
-        choices=PRECISIONS,
-        default="float32",
-        help="numeric precision of the systems' networks (default: float32, with TF32 off); metrics: always float32",
-    )
-    add(
-        "--batch-size",
-        type=_batch_size,
-        metavar=f"N|{AUTO}",
-        help="images that a network is given at once (default: 64); auto: what fits on a GPU; no number depends on it",
-    )
-    add(
-        "--features",
-        metavar="NAME,...",
-        help="networks of all metrics on features (default: inception, or its stand-in): "
-        + ", ".join(FEATURES),
-    )
-    add(
         "--protocol",
+        type=names,
+        default=(),
         metavar="NAME|FILE.toml,...",
         help="measure reconstructions also as other evaluation codes do: "
         + ", ".join(protocols.names()),
     )
-    add(
-        "--explain",
-        action="store_true",
-        help="reconstructions by every protocol, and why the numbers differ",
-    )
-    add(
-        "--stand-ins",
-        action="store_true",
-        help="leave out all metric weights but those of packages: the same numbers on every machine",
-    )
-    add("--weights-dir", type=cli.path, help="folder of metric weights, see weights")
-    add("--fresh", action="store_true", help="compute everything again, whatever the store holds")
-    add("--dry-run", action="store_true", help="say what would be computed, and compute nothing")
-    add("--allow-unknown-weights", action="store_true", help="use weights whose hash is not known")
-    return parser
-
-
-def _profile(args: argparse.Namespace, benchmarks: tuple[str, ...]) -> Profile:
-    """The chosen profile, changed by --steps, --solver, --set and --limit."""
-    with importing():
-        return for_run(
-            find(args.profile),
-            benchmarks,
-            args.steps,
-            lambda profile: reduce(override, args.set, profile),
-            args.limit,
-            args.solver,
-        )
-
-
-def _batch_size(text: str) -> int | str:
-    return text if text == AUTO else cli.positive(text)
+    add_options(found, Options)
+    add_options(found, NetworkChoice)
+    return found
 
 
 def _setting(hint: Any) -> Callable[[str], Any]:
@@ -219,29 +148,21 @@ def _setting(hint: Any) -> Callable[[str], Any]:
     return read
 
 
-def _system_names(text: str | None, checkpoints: Iterable[str]) -> tuple[str, ...]:
+def _system_names(asked: tuple[str, ...] | None, checkpoints: Iterable[str]) -> tuple[str, ...]:
     """The systems of --systems; without it, the default ones and those of `checkpoints`.
 
     If `checkpoints` names none of the default ones, only its systems: giving a VQ-GAN alone
     evaluates that alone.
     """
-    if text is None:
+    if asked is None:
         given = tuple(dict.fromkeys(map(_system_of, checkpoints)))
         others = tuple(name for name in given if name not in systems.DEFAULT)
         return others if others and others == given else systems.DEFAULT + others
-    if text == "all":
+    if asked == ("all",):
         return tuple(systems.REGISTRY.usable())
-    names = _names("--systems", text)
-    for name in names:
+    for name in asked:
         systems.require(name)
-    return names
-
-
-def _names(flag: str, text: str) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    if not names:
-        raise UserError(f"{flag}: no name given")
-    return names
+    return asked
 
 
 def _checkpoints(texts: list[str]) -> dict[str, str]:

@@ -83,11 +83,11 @@ def _tell_failures(folder: run_folder.RunFolder) -> None:
     Raises UserError if anything did: a run that lacks numbers must not end with status 0.
     """
     benchmarks: dict[tuple[str, str], list[str]] = {}
-    for failure in folder.failures:
+    for failure in folder.results.failures:
         benchmarks.setdefault((failure.system, failure.note), []).append(failure.benchmark)
     for (system, reason), names in benchmarks.items():
         cli.say(cli.printable(f"failed: {named(system, reason)} ({', '.join(names)})"))
-    if count := len(folder.failures):
+    if count := len(folder.results.failures):
         distributed.barrier()
         failed = f"{count} measurement{'s' * (count > 1)} failed"
         raise UserError(f"{failed}, see above; the others are in {folder.out}")

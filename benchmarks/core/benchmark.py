@@ -39,7 +39,7 @@ class Benchmark:
         of_images   whether the numbers are computed from decoded images; rows then say how many
                     values had to be clamped
         sizes       the dataclass of its settings (sizes.py); `context.sizes` gives the run's instance
-        profiles    of a plug-in: the settings that are not the defaults, by built-in profile
+        profiles    the settings that are not the defaults, by built-in profile; also in profiles/*.toml
         shared      sections of settings that it shares with other benchmarks
         tables      how its numbers are laid out; without them, in a plain table
         infos       of a plug-in: its own metrics, under the names that they have with the published

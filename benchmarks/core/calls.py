@@ -169,15 +169,10 @@ class Uncalled:
         return self
 
     def encode(self, images: Tensor, steps: int = 100) -> Code:
-        can, semantic, x_T = self._system.capabilities, None, None
-        if SEMANTIC in can:
-            semantic = self.encode_semantic(images)
-        elif STOCHASTIC not in can:
-            self._counts.add(encoder=len(images))
-            semantic = torch.ones(len(images), self._system.latent_dim)
-        if STOCHASTIC in can:
-            x_T = self.encode_stochastic(images, semantic, steps)
-        return Code(semantic, x_T)
+        if {SEMANTIC, STOCHASTIC} & self._system.capabilities:
+            return System.encode(cast(System, self), images, steps)
+        self._counts.add(encoder=len(images))
+        return Code(torch.ones(len(images), self._system.latent_dim), None)
 
     def encode_semantic(self, images: Tensor) -> Semantic:
         self._counts.add(encoder=len(images))
@@ -230,15 +225,16 @@ class Uncalled:
 class _UncalledNetwork:
     """A metric network that is not called: it counts its images, and returns ones."""
 
-    def __init__(self, network: Any, counts: Counts, name: str, *shape: int):
-        self._network, self._counts, self._name, self._shape = network, counts, name, shape
+    def __init__(self, network: Any, counts: Counts, name: str):
+        self._network, self._counts, self._name = network, counts, name
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._network, name)
 
     def __call__(self, images: Tensor, *_: Tensor, **__: bool) -> Tensor:
         self._counts.add(**{self._name: len(images)} if self._name else {})
-        return torch.ones(len(images), *self._shape)
+        shape = {"perceptual": (), "face": (1,)}.get(self._name, (getattr(self, "dim", 1),))
+        return torch.ones(len(images), *shape)
 
 
 class _Networks:
@@ -248,35 +244,24 @@ class _Networks:
         self._networks, self._counts = networks, counts
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._networks, name)
+        found = getattr(self._networks, name)
+        counted = {"path_distance": "perceptual"}.get(name, name)
+        return self._uncalled(found, counted) if counted in ("perceptual", "face") else found
 
     @cached_property
     def features(self) -> tuple[Any, ...]:
         """Those of a run are one call together."""
         found = enumerate(self._networks.features)
-        return tuple(self._of_features(n, "" if i else "features") for i, n in found)
+        return tuple(self._uncalled(network, "" if i else "features") for i, network in found)
 
-    @cached_property
-    def perceptual(self) -> Any:
-        return _UncalledNetwork(self._networks.perceptual, self._counts, "perceptual")
-
-    @cached_property
-    def path_distance(self) -> Any:
-        return _UncalledNetwork(self._networks.path_distance, self._counts, "perceptual")
-
-    @cached_property
-    def face(self) -> Any:
-        return _UncalledNetwork(self._networks.face, self._counts, "face", 1)
-
-    def feature_network(self, name: str, *how: str) -> Any:
-        return self._of_features(self._networks.feature_network(name, *how), "features")
+    def feature_network(self, *how: str) -> Any:
+        return self._uncalled(self._networks.feature_network(*how), "features")
 
     def perceptual_distance(self, name: str) -> Any:
-        network = self._networks.perceptual_distance(name)
-        return _UncalledNetwork(network, self._counts, "perceptual")
+        return self._uncalled(self._networks.perceptual_distance(name), "perceptual")
 
-    def _of_features(self, network: Any, name: str) -> Any:
-        return _UncalledNetwork(network, self._counts, name, network.dim)
+    def _uncalled(self, network: Any, name: str) -> Any:
+        return _UncalledNetwork(network, self._counts, name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -314,7 +299,7 @@ class Counter:
     def work(
         self, system: System, run: Callable[[Context, Any], Iterable[object]], **changes: Any
     ) -> Iterator[Work]:
-        """The work of `run` on a system, and of the measurements that it yields.
+        """The work of `run` on a system, and of the measurements and computations that it yields.
 
         `changes` are other values of the context.
         """
@@ -325,7 +310,9 @@ class Counter:
         self.counts.work.clear()
         fits: list[Work] = []
         for one in run(context.for_system(system), uncalled):
-            if isinstance(one, Measurement):
+            if isinstance(one, Computation):
+                _ = self.context.store.read(one)
+            elif isinstance(one, Measurement):
                 _ = one.arrays(self.context.store)
                 fits += one.fits
         called = [work for work in self.counts.work.values() if work.calls != Calls()]

@@ -2,7 +2,8 @@
 asks for it first.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,9 @@ class Codes:
     networks: MetricNetworks
     device: torch.device
     precision: str
+    deciding: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # the run's options that decide numbers
 
     def key(self, work: str, system: System | None, selection: Selection | None) -> dict[str, Any]:
         """The start of a store key: the kind of work, the weights and solver, the images, device
@@ -41,8 +45,8 @@ class Codes:
 
     def _key(self, work: str, system: System | None, selection: Selection | None) -> dict[str, Any]:
         """The same without the solver, for work that takes no steps."""
-        key: dict[str, Any] = {"work": work, "device": self.device.type}
-        key["precision"] = self.precision
+        key = {"work": work, "device": self.device.type, "precision": self.precision}
+        key |= self.deciding
         if system is not None:
             key |= {"system": system.name, "weights": system.fingerprint}
         return key | (selection.key if selection is not None else {})

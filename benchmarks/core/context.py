@@ -25,7 +25,7 @@ from benchmarks.core.store import Store
 from benchmarks.metrics.networks.chosen import MetricNetworks
 from benchmarks.metrics.networks.features import resize
 from benchmarks.runtime.batches import Batches
-from benchmarks.runtime.choices import BatchSize, NetworkChoice
+from benchmarks.runtime.choices import BatchSize, NetworkChoice, TaskOptions
 from benchmarks.systems.protocol.base import System
 from diffae.data import Dataset
 from diffae.sheet import Sheet, write
@@ -52,15 +52,13 @@ class Context:
     store: Store
     pictures: Path | None
     choice: NetworkChoice = field(default_factory=NetworkChoice)
-    attributes: tuple[str, ...] = ()
     precision: str = "float32"  # of the systems' networks, see precision.py
     batch_size: BatchSize = None  # of all networks, see batches.py
     benchmark: str = ""  # the one that is being measured
     model: Mapping[str, Any] = field(default_factory=dict)
     networks: MetricNetworks = None  # type: ignore[assignment]
     images: Path | None = None
-    protocols: tuple[str, ...] = ()  # of reconstructions, see metrics/protocols/schema.py
-    explain: bool = False  # how their numbers differ
+    options: TaskOptions = TaskOptions()
 
     def __post_init__(self) -> None:
         if self.networks is None:
@@ -100,7 +98,7 @@ class Context:
     @property
     def codes(self) -> Codes:
         """The codes of images, which are kept in the store."""
-        return Codes(self.store, self.networks, self.device, self.precision)
+        return Codes(self.store, self.networks, self.device, self.precision, self.options.deciding)
 
     # ------------------------------------------------------------------------------------------
     # Rows
@@ -118,6 +116,7 @@ class Context:
                 "seed": self.seed,
                 "precision": self.precision,
                 "device": self.device.type,
+                **self.options.deciding,
                 **({"model": dict(self.model)} if self.model else {}),
                 **fields,
             }

@@ -57,70 +57,57 @@ class Work:
     real: bool = False
 
 
+def by_solver(solver: object) -> str:
+    """Text for the description of work that is done by a solver that is not the paper's."""
+    name = str(solver or PAPERS)
+    return "" if name == str(PAPERS) else f", by {solver_name(name)}"
+
+
+# ----------------------------------------------------------------------------------------------
+# Shared work, for plug-ins that say themselves what they would compute
+
+
 def network_calls(system: System, steps: int | None) -> int:
     """Decoder calls that one decoding takes."""
     return decode_calls(system, steps) or 1
-
-
-def by(system: System) -> str:
-    """Text for the description of work that is done by a solver that is not the paper's."""
-    return by_solver(None if system.solver is None else str(system.solver))
-
-
-def by_solver(solver: str | None) -> str:
-    return f", by {solver_name(solver)}" if solver not in (None, str(PAPERS)) else ""
 
 
 def codes(system: System, split: str, images: int, steps: int | None) -> Work:
     """Full codes of real images, kept in the store."""
     semantic, inverts = (name in system.capabilities for name in (SEMANTIC, STOCHASTIC))
     names = ["z_sem"] * (semantic and inverts) + ["x_T"] * inverts
-    return Work(
-        (f"encode: {' and '.join(names)}" if names else "encode") + by(system),
-        images,
-        Calls(
-            encoder=int(semantic or not inverts),
-            decoder=(encode_calls(system, steps) or 1) if inverts else 0,
-        ),
-        steps,
-        4 * (system.latent_dim - system.semantic_dim + kept(system)),
-        shared=f"codes {split} {steps} {system.solver}",
-    )
+    what = f"encode: {' and '.join(names)}" if names else "encode"
+    inversion = (encode_calls(system, steps) or 1) if inverts else 0
+    calls = Calls(encoder=int(semantic or not inverts), decoder=inversion)
+    shared = f"codes {split} {steps} {system.solver}"
+    size = 4 * (system.latent_dim - system.semantic_dim + _kept(system))
+    return Work(what + by_solver(system.solver), images, calls, steps, size, shared)
 
 
 def semantic_codes(system: System, split: str, images: int) -> Work:
     """Semantic codes alone, kept in the store."""
-    size = 4 * kept(system)
-    return Work(f"z_sem of {split}", images, Calls(encoder=1), None, size, f"semantic {split}")
+    size, shared = 4 * _kept(system), f"semantic {split}"
+    return Work(f"z_sem of {split}", images, Calls(encoder=1), None, size, shared)
 
 
-def kept(system: System) -> int:
+def _kept(system: System) -> int:
     """Numbers of a semantic code that the store keeps: one for each token."""
     return (parts.kept(parts_of(system)) or system.semantic_dim) if system.semantic_dim else 0
 
 
-def read_width(system: System) -> int:
-    """Numbers of an image that a probe reads; an upper bound for a system with a reading of its own."""
-    return (parts.read_width(parts_of(system)) or system.semantic_dim) if system.semantic_dim else 0
-
-
 def real_features(split: str, images: int, dim: int) -> Work:
     """Features of real images, kept in the store."""
-    calls = Calls(features=1)
-    return Work(
-        f"features of {split}", images, calls, None, 4 * dim, f"features {split}", real=True
-    )
+    what, shared = f"features of {split}", f"features {split}"
+    return Work(what, images, Calls(features=1), None, 4 * dim, shared, real=True)
 
 
 def new_images(system: System, images: int, steps: int | None, dim: int) -> Work:
     """Samples with their features and thumbnails, kept in the store."""
     count = network_calls(system, steps)
-    latent = count if system.semantic_dim else 0
-    size = 4 * (read_width(system) + dim) + 3 * THUMBNAIL**2
-    calls = Calls(decoder=count, latent=latent, features=1)
-    return Work(
-        f"samples{by(system)}", images, calls, steps, size, f"samples {steps} {system.solver}"
-    )
+    calls = Calls(decoder=count, latent=count if system.semantic_dim else 0, features=1)
+    size = 4 * (system.semantic_dim + dim) + 3 * THUMBNAIL**2
+    shared = f"samples {steps} {system.solver}"
+    return Work(f"samples{by_solver(system.solver)}", images, calls, steps, size, shared)
 
 
 def distinct(work: Iterable[tuple[str, str, Work]]) -> list[tuple[str, str, Work]]:

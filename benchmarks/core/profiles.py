@@ -11,6 +11,7 @@ meaning is documented:
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -104,9 +105,7 @@ class Profile:
         return replace(self, sections=sections, limit=limit)
 
     def including(self, benchmark: Any) -> "Profile":
-        """A copy with a section for the `Benchmark` of a plug-in, with its values for the profile
-        called `base`.
-        """
+        """A copy with a section for a `Benchmark`, with its own values for the profile called `base`."""
         if benchmark.sizes is None or benchmark.name in self.sections:
             return self
         values = benchmark.profiles.get(self.base, {})
@@ -123,11 +122,11 @@ class _BuiltIn(dict[str, Profile]):
     """The built-in profiles by name, each read when it is first asked for: that imports the tasks."""
 
     def __missing__(self, name: str) -> Profile:
-        kinds = {section: load(target) for section, target in SHARED_SIZES.items()}
-        kinds |= {task: REGISTRY.get(task).sizes for task in REGISTRY.own}
-        defaults = {section: kind() for section, kind in kinds.items()}
-        path = FOLDER / f"{name}.toml"
-        self[name] = _read(path, read_toml(path), Profile(name, "", defaults, name))
+        shared = {section: load(target)() for section, target in SHARED_SIZES.items()}
+        profile, path = Profile(name, "", shared, name), FOLDER / f"{name}.toml"
+        for task in REGISTRY.own:
+            profile = profile.including(REGISTRY.get(task))
+        self[name] = _read(path, read_toml(path), profile)
         return self[name]
 
 
@@ -226,12 +225,12 @@ def for_run(
     profile: Profile,
     benchmarks: Iterable[str],
     steps: tuple[int, ...] | None,
-    change: Callable[[Profile], Profile],
+    solver: str | None,
+    settings: Iterable[str],
     limit: int | None,
-    solver: str | None = None,
 ) -> Profile:
     """The profile of a run: with a section for each plug-in, then T and the solver of the run,
-    then `change`, then `limit`.
+    then `settings`, each TASK.NAME=VALUE, then `limit`.
 
     Raises UserError.
     """
@@ -241,13 +240,12 @@ def for_run(
     shared = [section for found in asked for section in found.shared]
     sections = [*(found.name for found in asked), *dict.fromkeys(shared)]
     if steps is not None:
-        profile = profile.changed_by(dict.fromkeys(STEPS, steps))  # refuses what is no T
         profile = profile.changed_by(dict.fromkeys(STEPS, tuple(sorted(steps))))
     if solver is not None:
         known = profile.settings()
         names = [name for section in sections if (name := f"{section}.solver") in known]
         profile = profile.changed_by(dict.fromkeys(names, solver))
-    profile = change(profile)
+    profile = reduce(override, settings, profile)
     _refuse_too_few_steps(profile, sections)
     return profile if limit is None else profile.limited(limit)
 

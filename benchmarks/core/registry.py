@@ -1,4 +1,4 @@
-"""The benchmarks by name: ours, which `benchmarks.tasks` adds, and those of plug-ins."""
+"""The benchmarks by name: ours and what checks a plug-in's, both of which `benchmarks.tasks` adds, and plug-ins'."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -10,9 +10,7 @@ def _line(benchmark: Any) -> str:
     return f"{benchmark.title} ({benchmark.paper})"
 
 
-REGISTRY = Registry(
-    "benchmark", "diffae.benchmarks", {}, line=_line, accept="benchmarks.core.benchmark:accepted"
-)
+REGISTRY = Registry("benchmark", "diffae.benchmarks", {}, line=_line)
 
 
 def chosen(names: Iterable[str]) -> tuple[str, ...]:

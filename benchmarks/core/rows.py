@@ -64,19 +64,12 @@ def make_row(
     metric: str,
     value: float | None,
     *,
-    split: str = "test",
-    setting: str = "",
-    steps: int | None = None,
-    solver: str = "",
-    calls: int | None = None,
     uncertainty: Uncertainty = UNKNOWN,
     stderr: float | None = None,
-    n: int | None = None,
     protocol: Protocol | None = None,
     note: str = "",
-    reference: bool = False,
     per_image: tuple[Selection, np.ndarray] | None = None,
-    of_machine: bool = False,
+    **fields: Any,
 ) -> Row:
     """A row, with the metric's direction and unit and the paper's number for the same cell.
 
@@ -84,7 +77,8 @@ def make_row(
     are not known. The interval has 95 %, by Student's t. A value that is not a finite number
     becomes no value, and the note says what it was. The note also mentions files that other
     software decodes differently, such as images with an alpha channel. `per_image` is a selection
-    and the score of each of its images, where the number is a mean of such.
+    and the score of each of its images, where the number is a mean of such. `fields` are others of a
+    `Row`: split (default: "test"), setting, steps, n, solver, calls, reference, of_machine.
     """
     info = METRICS[metric]
     if value is not None and not math.isfinite(value):
@@ -104,25 +98,18 @@ def make_row(
         table,
         system,
         dataset.name,
-        split,
-        setting,
-        steps,
-        metric,
-        value,
+        metric=metric,
+        value=value,
         stderr=error.stderr if error else None,
         ci_low=None if half is None or value is None else value - half,
         ci_high=None if half is None or value is None else value + half,
-        n=n,
         direction=info.direction,
         unit=info.unit,
         protocol=protocol.id if protocol else "",
         note=note,
-        reference=reference,
-        solver=solver,
-        calls=calls,
         uncertainty=uncertainty,
         measured_by=protocol.fields if protocol else {},
         per_image=None if per_image is None else PerImage(per_image[0].order, per_image[1]),
-        of_machine=of_machine,
+        **{"split": "test", "setting": "", "steps": None, **fields},
     )
     return attach(row, row.measured_by)

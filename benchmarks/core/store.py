@@ -21,7 +21,7 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -93,13 +93,11 @@ class Store:
         self.make()
         with writing(self.root, ELSEWHERE):
             self._in_use = open_lock(self.root / LOCK)
-        try:
+        # Where another run uses the store, or there are no locks, partial files stay: they do no harm.
+        with suppress(OSError):
             fcntl.flock(self._in_use, fcntl.LOCK_EX | fcntl.LOCK_NB)
             partial = self.root.glob("*/*.partial")
             sweep(path for path in partial if FOLDER.fullmatch(path.parent.name))
-        except OSError:
-            # Another run uses the store, or there are no locks: partial files do no harm.
-            pass
         with suppress(OSError):
             fcntl.flock(self._in_use, fcntl.LOCK_SH)  # until this process ends
 
@@ -112,38 +110,24 @@ class Store:
 
         `key["work"]` names the kind of work in the folder's name and on the progress bar.
         """
-        pieces = _pieces(0, count, chunk)
-        todo = [group for mine in self._mine(pieces) for group in self._missing(key, mine)]
-        failure = None
-        if todo:
-            title = " ".join(str(key[name]) for name in ("work", "system", "steps") if name in key)
-            total = sum(group[-1][1] - group[0][0] for group in todo)
-            quiet = not distributed.is_main()
-            with tqdm(
-                total=total,
-                desc=title,
-                unit="part" if chunk else "image",
-                leave=False,
-                disable=quiet or None,
-            ) as bar:
-                try:
-                    for group in todo:
-                        distributed.check()
-                        self._file_chunks(key, group, compute)
-                        bar.update(group[-1][1] - group[0][0])
-                except SystemFailed as error:
-                    failure = error
-        _agree(failure)
+        pieces, ranks = _pieces(0, count, chunk), distributed.world()
+        size = min(self.together, -(-len(pieces) // ranks))  # so that every process has some
+        mine = _neighbours(pieces, size)[distributed.rank() :: ranks]
+        todo = [group for some in mine for group in self._missing(key, some)]
+        with _agreeing(), self._bar(key, todo, "part" if chunk else "image") as bar:
+            for group in todo:
+                distributed.check()
+                self._file_chunks(key, group, compute)
+                bar.update(group[-1][1] - group[0][0])
         self._renewed |= {self._file(key, piece) for piece in pieces}
         for piece in pieces:
             yield self.chunk(key, piece, compute)
 
-    def _mine(self, pieces: list[Piece]) -> list[list[Piece]]:
-        """The chunks that this process computes, in groups of neighbours; small enough that every
-        process has some.
-        """
-        size = min(self.together, -(-len(pieces) // distributed.world()))
-        return _neighbours(pieces, size)[distributed.rank() :: distributed.world()]
+    def _bar(self, key: dict[str, Any], todo: list[list[Piece]], unit: str) -> Any:
+        title = " ".join(str(key[name]) for name in ("work", "system", "steps") if name in key)
+        total = sum(group[-1][1] - group[0][0] for group in todo)
+        hidden = True if not (todo and distributed.is_main()) else None  # None: without a terminal
+        return tqdm(total=total, desc=title, unit=unit, leave=False, disable=hidden)
 
     def _missing(self, key: dict[str, Any], pieces: list[Piece]) -> list[list[Piece]]:
         """Those of the chunks that have no file, in groups of neighbours to be computed together."""
@@ -254,20 +238,10 @@ class Store:
         """Work that is not a list of positions: computed by the first rank, read by all.
 
         A dry run takes `unfitted` in its place, so that nothing is fitted there.
-
-        A ValueError of `compute` means wrong data: every rank raises it.
         """
-        failure = None
-        if distributed.is_main():
-            try:
-                if not self._has(self._file(key, (0, 1))):
-                    self._file_chunks(key, [(0, 1)], lambda _: compute())
-            except ValueError:
-                _agree(None)
-                raise
-            except SystemFailed as error:
-                failure = error
-        _agree(failure)
+        with _agreeing():
+            if distributed.is_main() and not self._has(self._file(key, (0, 1))):
+                self._file_chunks(key, [(0, 1)], lambda _: compute())
         self._renewed.add(self._file(key, (0, 1)))
         return self.chunk(key, (0, 1), lambda _: compute())
 
@@ -357,11 +331,18 @@ def _share(name: str, array: np.ndarray, place: slice, count: int) -> np.ndarray
     return array[place] if len(array) == count or place.start == 0 else array[:0]
 
 
-def _agree(failure: SystemFailed | None) -> None:
-    """Wait for all ranks, and raise SystemFailed on each if a system failed on one.
+@contextmanager
+def _agreeing() -> Iterator[None]:
+    """At the end of the block wait for all ranks; if a system failed on one, each raises SystemFailed.
 
-    Otherwise the ranks would continue at different places and wait for each other for ever.
+    Otherwise the ranks would continue at different places and wait for each other for ever. A
+    ValueError means wrong data, which every rank finds by itself.
     """
-    said = distributed.agree(None if failure is None else str(failure))
-    if said is not None:
-        raise failure or SystemFailed(said)
+    failure: Exception | None = None
+    try:
+        yield
+    except (SystemFailed, ValueError) as error:
+        failure = error
+    said = distributed.agree(str(failure) if isinstance(failure, SystemFailed) else None)
+    if failure is not None or said is not None:
+        raise failure or SystemFailed(str(said))

@@ -22,11 +22,6 @@ def specs(names: Iterable[str]) -> tuple[TableSpec, ...]:
     return tuple(found)
 
 
-def heading(dataset: str, profile: str, seed: int) -> tuple[str, dict[str, str]]:
-    """The heading of a run's tables, and the facts for the line below them."""
-    return f"{dataset}, profile {profile}", {"data": dataset, "profile": profile, "seed": str(seed)}
-
-
 @cache
 def ours() -> frozenset[str]:
     """The names that no table of a plug-in may have."""

@@ -1,8 +1,9 @@
 """What `benchmarks.measure` is asked for, and the networks that it takes."""
 
+from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -13,27 +14,61 @@ from benchmarks.metrics.networks.chosen import Networks
 from benchmarks.metrics.networks.faces import FaceEmbedding
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.networks.perceptual import PerceptualDistance
+from benchmarks.metrics.protocols.schema import names
 from benchmarks.runtime.batches import Batches
-from benchmarks.runtime.choices import NetworkChoice
+from benchmarks.runtime.choices import NetworkChoice, option, switch
+from diffae.system import cli
 from diffae.system.errors import UserError
 from reports.records.metrics import alternatives
 
-OURS = "diffae"  # the name of our way of reading images
+OURS, PLAINLY = "diffae", "pytorch-fid"  # ways of reading images
+MOST_SUBSETS = 10_000  # torch-fidelity takes 100; more come near to the distance over all pairs
+
+
+def subsets(text: str) -> tuple[int, int]:
+    """The number of subsets and the size of each, of "100x1000"."""
+    count, cross, size = text.partition("x")
+    if not cross:
+        raise ArgumentTypeError(f"{text!r} is not COUNTxSIZE, such as 100x1000")
+    return cli.between(1, MOST_SUBSETS)(count), cli.between(2)(size)
 
 
 @dataclass(frozen=True)
 class Asked:
-    """The options of the command; `b` is None where the statistics of `a` are saved alone."""
+    """What the command is given, and its options; `b` is None where the statistics of `a` are saved
+    alone.
+    """
 
     a: Path
     b: Path | None = None
-    save: Path | None = None
-    subsets: tuple[int, int] | None = None
-    protocol: str | None = None
-    reading: str = OURS
-    batch_size: int = 32
-    device: str = "cpu"
-    choice: NetworkChoice = field(default_factory=NetworkChoice)
+    save: Path | None = option(
+        "write the statistics of A (mu, sigma, n)", type=cli.path, metavar="FILE.npz"
+    )
+    subsets: tuple[int, int] | None = option(
+        "kernel distances as the mean over random subsets, such as 100x1000 (torch-fidelity's), not over all pairs of images",
+        type=subsets,
+        metavar="COUNTxSIZE",
+    )
+    protocol: str | None = option(
+        f"measure fid, psnr, ssim or lpips as another code does: {', '.join(names())}, or a file",
+        metavar="NAME|FILE.toml",
+    )
+    weights_dir: Path | None = option(
+        "folder of metric weights, see benchmarks.run doctor", type=cli.path
+    )
+    allow_unknown_weights: bool = switch("use weights whose hash is not known")
+    device: str = option(
+        "cpu, cuda or cuda:N (default: a GPU if there is one)",
+        "cuda" if torch.cuda.is_available() else "cpu",
+        type=cli.device,
+    )
+    reading: str = option(
+        "how images with alpha or 16 bits are read: laid on white and scaled (default), or as pytorch-fid does, "
+        "which drops alpha, clips, and does not turn what EXIF says",
+        OURS,
+        choices=(OURS, PLAINLY),
+    )
+    batch_size: int = option("images at once (default: 32)", 32, type=cli.positive)
 
     @property
     def pair(self) -> tuple[Path, Path]:
@@ -43,7 +78,8 @@ class Asked:
 
     @cached_property
     def networks(self) -> Networks:
-        return Networks(self.choice, torch.device(self.device), Batches(self.batch_size))
+        choice = NetworkChoice((), False, self.weights_dir, self.allow_unknown_weights)
+        return Networks(choice, torch.device(self.device), Batches(self.batch_size))
 
 
 @contextmanager

@@ -1,33 +1,23 @@
 """Metrics under the protocols of other evaluation codes: `--protocol` and `--explain`."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Size, Tensor
+from torch import Tensor
 
 from benchmarks.measuring.asked import Asked, described
 from benchmarks.measuring.images import are_pairs, batches, pairs_of, reading
 from benchmarks.measuring.sets import frechet, read_set
 from benchmarks.metrics import METRICS
-from benchmarks.metrics.networks.chosen import Networks
-from benchmarks.metrics.protocols import explain, schema
-from benchmarks.metrics.protocols.cases import (
-    MADE,
-    ORIGINAL,
-    Arrays,
-    Case,
-    compute,
-    measured,
-    network_of,
-    together,
-    why_not,
-)
-from benchmarks.metrics.protocols.explain import Explained
+from benchmarks.metrics.protocols import schema
+from benchmarks.metrics.protocols.cases import MADE, ORIGINAL, Arrays, Case, network_of, together
+from benchmarks.metrics.protocols.explain import Explained, OnPairs
 from benchmarks.metrics.protocols.schema import Protocol
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
@@ -55,14 +45,16 @@ def measure_by(protocol: Protocol, metric: str, asked: Asked) -> list[str]:
         raise UserError(f"no protocol defines it{did_you_mean(section, schema.METRICS)}")
     if getattr(protocol, section) is None:
         raise UserError(f"the protocol {protocol.name} has none")
-    case, networks = Case(section, protocol), asked.networks
-    network = network_of(case, networks)
+    case = Case(section, protocol)
+    network = network_of(case, asked.networks)
     if section == "rfid" and not are_pairs(asked):
-        images, value = _of_sets(case, networks, asked)
+        images, value = _of_sets(case, asked)
     else:
-        found = measured(case, arrays_of([case], networks, pairs_of(asked)[1], asked))
-        if found.reason:
-            raise UserError(found.reason)
+        of, arrays = _on_pairs([protocol], asked, metrics=(section,))
+        (one,) = of.numbers(arrays)
+        if one.found is None:
+            raise UserError(one.reason)
+        found = one.found
         error = "" if found.stderr is None else f", standard error {found.stderr:.3g}"
         images, value = f"pairs: {found.n}{error}", found.value
     how = "; ".join(f"{name} {value}" for name, value in case.fields.items())
@@ -71,21 +63,17 @@ def measure_by(protocol: Protocol, metric: str, asked: Asked) -> list[str]:
     return [*told, f"{metric} {value:.8g}"]
 
 
-def _of_sets(case: Case, networks: Networks, asked: Asked) -> tuple[str, float]:
+def _of_sets(case: Case, asked: Asked) -> tuple[str, float]:
     """The Frechet distance of B to a reference A that does not hold its originals."""
-    assert case.protocol.rfid is not None
-    rfid = case.protocol.rfid
-    network = networks.feature_network("inception", rfid.resize, rfid.dtype)
-    sides = []
+    network, sides = network_of(case, asked.networks), []
     for path, side in zip(asked.pair, (ORIGINAL, MADE), strict=True):
-        see = partial(_prepared, case=case, side=side, prepare=network.prepare)
+
+        def see(images: Tensor, side: str = side) -> Tensor:
+            """The network's input of uint8 images, as the protocol's code makes it."""
+            return network.prepare(case.pixels(images, side))
+
         sides.append(read_set(path, replace(network, prepare=see), False, asked))
-    return f"images: {sides[0]} and {sides[1]}", frechet(*sides).value
-
-
-def _prepared(images: Tensor, case: Case, side: str, prepare: Callable[[Tensor], Tensor]) -> Tensor:
-    """The network's input of uint8 images, as the protocol's code makes it."""
-    return prepare(case.pixels(images, side))
+    return f"images: {sides[0]} and {sides[1]}", frechet(*sides)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -94,15 +82,13 @@ def _prepared(images: Tensor, case: Case, side: str, prepare: Callable[[Tensor],
 
 def explain_pairs(asked: Asked) -> list[Section]:
     """Every metric under every protocol on the pairs of A and B, with the causes of differences."""
-    every = list(map(schema.named, protocols_of(asked)))
-    count, pairs = pairs_of(asked)
-    first = next(pairs)
-    size = (first.shape[-2], first.shape[-1])
-    lacking = partial(why_not, networks=asked.networks, size=size)
-    cases = explain.needed(every[0], every, lacking)
-    arrays = arrays_of(cases, asked.networks, chain([first], pairs), asked)
-    watched = partial(shown, title="metrics by protocol", unit="numbers", total=len(cases))
-    found = explain.explain(every[0], every, lacking, arrays, watched=watched)
+    own = {} if asked.protocol is None else {asked.protocol: None}
+    every = list(map(schema.named, dict.fromkeys(schema.names()) | own))
+    of, arrays = _on_pairs(every, asked, explains=True)
+    title = "metrics by protocol"
+    watched = partial(shown, title=title, unit="numbers", total=len(of.cases))
+    found = of.numbers(arrays, watched=watched)
+    count = max(map(len, arrays.values()), default=0)
     return [
         _section(metric, count, [one for one in found if one.case.metric == metric])
         for metric in schema.METRICS
@@ -138,12 +124,6 @@ def _place(one: Explained) -> tuple[bool, float, str]:
     )
 
 
-def protocols_of(asked: Asked) -> tuple[str, ...]:
-    """Those that ship with the package, `plain` first, and a file that --protocol names."""
-    own = () if asked.protocol is None or asked.protocol in schema.names() else (asked.protocol,)
-    return (*schema.names(), *own)
-
-
 def write(folder: Path, sections: Sequence[Section], asked: Asked) -> list[Path]:
     """Write the page, the picture and the tables of an explanation; return their paths.
 
@@ -168,23 +148,23 @@ def write(folder: Path, sections: Sequence[Section], asked: Asked) -> list[Path]
 # Shared
 
 
-def arrays_of(
-    cases: Sequence[Case], networks: Networks, pairs: Iterable[Tensor], asked: Asked
-) -> Arrays:
-    """The scores and features of all pairs, as `pairs_of` gives them.
+def _on_pairs(protocols: Sequence[Protocol], asked: Asked, **how: Any) -> tuple[OnPairs, Arrays]:
+    """What protocols measure on the pairs of A and B, and the arrays of all pairs.
 
     Raises UserError if they are not all of one size: evaluation codes stack them.
     """
+    _, pairs = pairs_of(asked)
+    first = next(pairs)
+    height, width = first.shape[-2:]
+    of = OnPairs(protocols, asked.networks, (height, width), **how)
     parts: dict[str, list[NDArray]] = {}
-    shape: Size | None = None
-    for batch in batches(pairs, together(cases, asked.batch_size)):
-        if shape not in (None, batch.shape[2:]):
-            sizes = " and ".join(f"{s[2]} x {s[1]}" for s in (shape, batch.shape[2:]) if s)
+    for batch in batches(chain([first], pairs), together(of.cases, asked.batch_size)):
+        if batch.shape[-2:] != first.shape[-2:]:
+            sizes = " and ".join(f"{s[1]} x {s[0]}" for s in (first.shape[-2:], batch.shape[-2:]))
             raise UserError(
                 f"{asked.a}: images of {sizes}: protocols are of images of one size; crop them first"
             )
-        shape = batch.shape[2:]
         originals, made = batch.unbind(1)
-        for name, array in compute(cases, networks, made, originals).items():
+        for name, array in of.compute(made, made, originals).items():
             parts.setdefault(name, []).append(array)
-    return {name: np.concatenate(arrays) for name, arrays in parts.items()}
+    return of, {name: np.concatenate(arrays) for name, arrays in parts.items()}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.measuring.archive import Archive, is_archive
-from benchmarks.measuring.asked import OURS, Asked
+from benchmarks.measuring.asked import OURS, PLAINLY, Asked
 from diffae.data.fingerprint import note_of_files
 from diffae.data.readers.folder import find_images
 from diffae.data.transforms import decode, decode_plainly
@@ -16,7 +16,7 @@ from diffae.system import cli
 from diffae.system.errors import UserError
 from diffae.system.progress import shown
 
-READINGS = {OURS: decode, "pytorch-fid": decode_plainly}
+READINGS = {OURS: decode, PLAINLY: decode_plainly}
 
 
 def names_of(folder: Path, asked: Asked) -> tuple[str, ...]:

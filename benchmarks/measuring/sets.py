@@ -1,7 +1,7 @@
 """Metrics between two sets of images, which the features of a network stand for."""
 
-from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from pathlib import Path
@@ -30,7 +30,6 @@ from diffae.system.errors import UserError
 from diffae.system.files import writing
 from reports.records.metrics import published_name
 
-MOST_SUBSETS = 10_000  # torch-fidelity takes 100; more come near to the distance over all pairs
 MOMENTS_CHUNK = 1024  # features are summed this many at a time: memory does not grow with the set
 
 Features = NDArray[np.float32]
@@ -59,23 +58,8 @@ class ImageSet:
         return f"{self.n} images" if self.n else "an unknown number of images"
 
 
-@dataclass(frozen=True)
-class Sets:
-    """The reference and the set that is compared with it; only the former where it is saved."""
-
-    network: FeatureNetwork
-    reference: ImageSet
-    samples: ImageSet | None
-
-
-@dataclass(frozen=True)
-class Compared:
-    """A number, and what the line on the images says of it, such as its standard error."""
-
-    value: float
-    remark: str = ""
-
-
+# A number, and what the line on the images says of it, such as its standard error.
+Compared = tuple[float, str]
 OnFeatures = Callable[[Features, Features, Asked], Compared]
 
 
@@ -88,14 +72,14 @@ def family(metric: str) -> str:
     return published_name(metric)
 
 
-def frechet(reference: ImageSet, samples: ImageSet) -> Compared:
+def frechet(reference: ImageSet, samples: ImageSet) -> float:
     """The Frechet distance of two sets. Raises UserError if one has a single image."""
     for side in (reference, samples):
         if side.n == 1:
             raise UserError(f"{side.path}: one image; a Frechet distance needs at least two")
         if note := bias_note(side.n, len(side.moments.mean)):
             cli.say(f"warning: {side.path}: {note}")
-    return Compared(frechet_distance(reference.moments, samples.moments))
+    return frechet_distance(reference.moments, samples.moments)
 
 
 def _kernel(reference: Features, samples: Features, asked: Asked) -> Compared:
@@ -103,7 +87,7 @@ def _kernel(reference: Features, samples: Features, asked: Asked) -> Compared:
         count, size = asked.subsets
         value, spread = kernel.over_subsets(reference, samples, count, size)
         over = f"{count:,} subsets of {size:,}"
-        return Compared(value, f"{over}, standard deviation over them {spread:.3g}")
+        return value, f"{over}, standard deviation over them {spread:.3g}"
     return _of_kernel(kernel.between, reference, samples)
 
 
@@ -116,7 +100,7 @@ def _of_kernel(
 ) -> Compared:
     sides = (Side.of(features, blocks_of(len(features))) for features in (samples, reference))
     found = between(*sides).whole()
-    return Compared(found.value, _standard_error([found.of_samples, found.of_reference]))
+    return found.value, _standard_error([found.of_samples, found.of_reference])
 
 
 def _standard_error(influences: Sequence[NDArray[np.float64]]) -> str:
@@ -134,7 +118,7 @@ def _overlap(metric: str) -> OnFeatures:
         overlap = manifold.OVERLAPS[metric]
         found = overlap.between(*sides)
         error = _standard_error([found.influences]) if found.has_error else ""
-        return Compared(found.value, ", ".join(filter(None, [overlap.convention, error])))
+        return found.value, ", ".join(filter(None, [overlap.convention, error]))
 
     return compare
 
@@ -146,14 +130,6 @@ ON_FEATURES: dict[str, OnFeatures] = {
     "cmmd": _cmmd,
     **{metric: _overlap(metric) for metric in manifold.OVERLAPS},
 }
-
-
-def subsets(text: str) -> tuple[int, int]:
-    """The number of subsets and the size of each, of "100x1000"."""
-    count, cross, size = text.partition("x")
-    if not cross:
-        raise ArgumentTypeError(f"{text!r} is not COUNTxSIZE, such as 100x1000")
-    return cli.between(1, MOST_SUBSETS)(count), cli.between(2)(size)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -168,10 +144,14 @@ def by_network(metrics: Iterable[str]) -> list[list[str]]:
     return list(of.values())
 
 
-def read_sets(metrics: Sequence[str], asked: Asked) -> Sets:
-    """Both sets as some metrics of one network need them; the statistics of A are saved if asked for.
+def measure_sets(
+    metrics: Sequence[str], asked: Asked, noting: Callable[..., AbstractContextManager[None]]
+) -> dict[str, list[str]]:
+    """The lines of some metrics of one network; each image goes through it once. The statistics of A
+    are saved if asked for.
 
-    Raises UserError if weights, images or statistics cannot be read.
+    `noting(metric)` is for a block that may find that a metric cannot be measured. Raises UserError
+    if weights, images or statistics cannot be read.
     """
     with naming_stand_in(*metrics):
         network = asked.networks.feature_network(METRICS[metrics[0]].network)
@@ -180,28 +160,21 @@ def read_sets(metrics: Sequence[str], asked: Asked) -> Sets:
     if asked.save is not None:
         with writing(asked.save, "choose another --save"):
             write_statistics(asked.save, reference.moments)
-    samples = None if asked.b is None else read_set(asked.b, network, keep, asked)
-    return Sets(network, reference, samples)
-
-
-def measure_sets(metric: str, sets: Sets, asked: Asked) -> list[str]:
-    """The lines of a metric. Raises UserError if it cannot be measured on these sets."""
-    reference, samples = sets.reference, sets.samples
-    if samples is None:
-        return [f"{asked.save}: mu, sigma and n of {reference}"]
-    found = _compared(metric, reference, samples, asked)
-    remark = f", {found.remark}" if found.remark else ""
-    return [
-        f"measured by: {described(sets.network)}",
-        *reading(asked),
-        f"images: {reference} and {samples}{remark}",
-        f"{metric} {found.value:.8g}",
-    ]
+    if asked.b is None:
+        return {metrics[0]: [f"{asked.save}: mu, sigma and n of {reference}"]}
+    samples, found = read_set(asked.b, network, keep, asked), dict[str, list[str]]()
+    for metric in metrics:
+        with noting(metric):
+            value, remark = _compared(metric, reference, samples, asked)
+            images = ", ".join(filter(None, [f"images: {reference} and {samples}", remark]))
+            told = [f"measured by: {described(network)}", *reading(asked), images]
+            found[metric] = [*told, f"{metric} {value:.8g}"]
+    return found
 
 
 def _compared(metric: str, reference: ImageSet, samples: ImageSet, asked: Asked) -> Compared:
     if family(metric) == MOMENTS:
-        return frechet(reference, samples)
+        return frechet(reference, samples), ""
     for side in (reference, samples):
         if side.features is None:
             raise UserError(

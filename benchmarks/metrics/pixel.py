@@ -26,7 +26,12 @@ def mse(a: Tensor, b: Tensor) -> Tensor:
 
     Takes N x 3 x H x W in [-1, 1] and returns [N].
     """
-    return (to_unit(a) - to_unit(b)).square().flatten(1).mean(1)
+    return squared_error(to_unit(a), to_unit(b))
+
+
+def squared_error(a: Tensor, b: Tensor) -> Tensor:
+    """Mean squared difference [N] of numbers N x C x H x W."""
+    return (a - b).square().flatten(1).mean(1)
 
 
 def psnr(a: Tensor, b: Tensor) -> Tensor:

@@ -1,11 +1,15 @@
-"""The values of options: --precision, --batch-size, and those of metric networks. Nothing here needs
-PyTorch.
+"""Options of a run that systems, metrics and benchmarks read. Nothing here needs PyTorch.
+
+An option is a field of a dataclass. Its flag (benchmarks.run), its key in a --config file and its
+keyword (`benchmarks.evaluate`) follow from the field, and so does what is said of it.
 """
 
-from dataclasses import dataclass
+import argparse
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
-from diffae.system.cli import did_you_mean
+from diffae.system import cli
 from diffae.system.errors import UserError
 from reports.records.metrics import EFFNET, FEATURE_NETWORKS
 
@@ -15,6 +19,46 @@ AUTO = "auto"
 BatchSize = int | str | None
 
 FEATURES = ("inception", EFFNET, *FEATURE_NETWORKS)
+
+
+def option(
+    help: str, default: Any = None, flag: str = "", decides: bool = False, **how: Any
+) -> Any:
+    """A field that is an option: `how` are the arguments of `add_argument`, none for a switch.
+
+    `flag` is its name if that is not the field's. One that `decides` numbers is a part of their
+    protocols and keys where it is not the default.
+    """
+    how = how or {"action": "store_true"}
+    return field(
+        default=default, metadata={"flag": flag, "decides": decides, "how": {"help": help, **how}}
+    )
+
+
+def switch(help: str, flag: str = "", decides: bool = False) -> Any:
+    return option(help, False, flag, decides)
+
+
+def add_options(parser: argparse.ArgumentParser, kind: type) -> None:
+    """Add the flag of every option of a dataclass to a parser."""
+    for one in fields(kind):
+        if one.metadata:
+            flag = one.metadata["flag"] or one.name.replace("_", "-")
+            how = {"dest": one.name, "default": one.default, **one.metadata["how"]}
+            parser.add_argument(f"--{flag}", **how)
+
+
+def given(args: argparse.Namespace, kind: type) -> dict[str, Any]:
+    """The options of a dataclass among parsed arguments."""
+    return {one.name: getattr(args, one.name) for one in fields(kind) if one.metadata}
+
+
+def names(text: str) -> tuple[str, ...]:
+    """The type of an option that takes several names."""
+    found = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not found:
+        raise argparse.ArgumentTypeError("no name given")
+    return found
 
 
 @dataclass(frozen=True)
@@ -27,14 +71,45 @@ class NetworkChoice:
     files of unknown content.
     """
 
-    features: tuple[str, ...] = ()
-    stand_ins: bool = False
-    weights_dir: Path | None = None
-    allow_unknown: bool = False
+    features: tuple[str, ...] = option(
+        f"networks of all metrics on features (default: inception, or its stand-in): {', '.join(FEATURES)}",
+        (),
+        type=names,
+        metavar="NAME,...",
+    )
+    stand_ins: bool = switch(
+        "leave out all metric weights but those of packages: the same numbers on every machine"
+    )
+    weights_dir: Path | None = option(
+        "folder of metric weights, see weights", type=cli.path, metavar="DIR"
+    )
+    allow_unknown: bool = switch("use weights whose hash is not known", "allow-unknown-weights")
 
     def __post_init__(self) -> None:
         for name in self.features:
             if name not in FEATURES:
-                raise UserError(f"no feature network {name!r}{did_you_mean(name, FEATURES)}")
+                raise UserError(f"no feature network {name!r}{cli.did_you_mean(name, FEATURES)}")
             if self.stand_ins and name != EFFNET:
                 raise UserError(f"stand-ins alone leave out the feature network {name}: choose one")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskOptions:
+    """The options that benchmarks read, as `context.options`."""
+
+    attributes: tuple[str, ...] = option(
+        "attributes that `identity` edits (default: the paper's that the data has)",
+        (),
+        type=names,
+        metavar="NAME,...",
+    )
+    protocols: tuple[str, ...] = ()  # of reconstructions, see metrics/protocols/schema.py
+    explain: bool = switch("reconstructions by every protocol, and why the numbers differ")
+
+    @property
+    def deciding(self) -> dict[str, Any]:
+        """The options that decide numbers and are not the default."""
+        values = {
+            one.name: getattr(self, one.name) for one in fields(self) if one.metadata.get("decides")
+        }
+        return {name: value for name, value in values.items() if value != getattr(type(self), name)}

@@ -52,16 +52,24 @@ class Registry:
 
     def names(self) -> list[str]:
         """All names: ours, and those of plug-ins."""
-        plugins = self._plugins()
-        for name, targets in plugins.items():
+        good = list(self.own)
+        for name, targets in sorted(self._plugins().items()):
             if fault := self._fault(name, targets):
                 self._warn(name, fault)
-        good = (name for name in sorted(plugins) if not self._fault(name, plugins[name]))
-        return [*self.own, *good]
+            else:
+                good.append(name)
+        return good
 
     def usable(self) -> list[str]:
         """The names whose objects can be imported; each of the others is a warning on stderr, once."""
-        return [name for name in self.names() if name in self.own or self._can_be_used(name)]
+        good = []
+        for name in self.names():
+            try:
+                self.require(name)
+                good.append(name)
+            except UserError as error:
+                self._warn(name, str(error))
+        return good
 
     def get(self, name: str) -> Any:
         """The object of that name. Raises UserError with the nearest name, or with the reason why a
@@ -84,14 +92,6 @@ class Registry:
     def describe(self, name: str) -> str:
         """One line about an entry. Raises UserError as `get` does; imports none of our objects."""
         return self.own[name].line if name in self.own else self._line(self.get(name))
-
-    def _can_be_used(self, name: str) -> bool:
-        try:
-            self.get(name)
-        except UserError as error:
-            self._warn(name, str(error))
-            return False
-        return True
 
     def _guarded(self, name: str, target: str) -> Any:
         """A plug-in's object, if it is acceptable. Everything else becomes a UserError."""

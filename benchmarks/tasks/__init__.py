@@ -27,6 +27,7 @@ REGISTRY.own.update(
         for name, line in LINES.items()
     }
 )
+REGISTRY.accept = "benchmarks.core.benchmark:accepted"
 
 # The settings that several of them share.
 SHARED_SIZES["data"] = "benchmarks.core.runner.setup:DataSizes"

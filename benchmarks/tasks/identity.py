@@ -266,7 +266,7 @@ def _metric(context: Context) -> str:
 
 def _attributes(context: Context) -> list[str]:
     """The chosen attributes, or those of the paper's that the data set has."""
-    chosen = context.attributes or ATTRIBUTES
+    chosen = context.options.attributes or ATTRIBUTES
     known = [name for name in chosen if name in context.dataset.attribute_names]
     if not known:
         raise NotAvailable(

@@ -288,9 +288,10 @@ def test_a_reader_who_stops_leaves_no_trace(patches, tmp_path):
 def test_help_has_every_keyword_with_its_type_default_and_meaning():
     for function in (evaluate, evaluate_iter):
         named = inspect.signature(function).parameters
-        assert {name for name, one in named.items() if one.kind is one.KEYWORD_ONLY} == {
-            *api.Settings.__annotations__
+        assert {"settings", "explain", "stand_ins", "cache", "progress"} < {
+            name for name, one in named.items() if one.kind is one.KEYWORD_ONLY
         }
+        assert not {"set", "ckpt", "fresh", "dry_run", "help"} & named.keys()
         assert (named["seed"].default, named["seed"].annotation) == (0, int)
         assert named["precision"].default == "float32"
     said = {line.split()[0] for line in evaluate.__doc__.splitlines() if line.strip()}
@@ -314,9 +315,9 @@ def test_a_bar_shows_how_far_it_is_where_it_can_be_seen(patches, capsys, monkeyp
     [
         (dict(tasks="reconstrction"), UserError, "unknown benchmark 'reconstrction'; did you mean"),
         (dict(tasks=[]), UserError, "tasks: no benchmark given"),
-        (dict(steps=[]), UserError, "reconstruction.steps: must be a list of at least one"),
+        (dict(steps=[]), UserError, "steps: a number is missing"),
         (dict(out=""), UserError, "out: is empty; give a path"),
-        (dict(weights_dir=""), UserError, "weights_dir: is empty; give a path"),
+        (dict(weights_dir=""), UserError, "weights-dir: is empty; give a path"),
         (
             dict(profile="quik"),
             UserError,
@@ -324,17 +325,21 @@ def test_a_bar_shows_how_far_it_is_where_it_can_be_seen(patches, capsys, monkeyp
         ),
         (dict(precison="tf32"), TypeError, "no argument 'precison'; did you mean precision"),
         (dict(tasks=3), UserError, "unknown benchmark '3'"),
-        (dict(precision="half"), UserError, "precision 'half'"),
-        (dict(precision=None), UserError, "precision None; there are: float32"),
-        (dict(crop="centre"), UserError, "crop 'centre'; did you mean center"),
+        (dict(precision="half"), UserError, "precision: invalid choice: 'half'"),
+        (dict(explain="yes"), UserError, "explain: must be true or false, not 'yes'"),
+        (dict(crop="centre"), UserError, "crop 'centre': the data set was opened already"),
         (dict(attributes="Smilin"), UserError, "no attribute 'Smilin'"),
-        (dict(steps=0), UserError, "reconstruction.steps: must be at least 1, not 0"),
+        (dict(steps=0), UserError, "steps: must be at least 1, not 0"),
         (dict(data=""), UserError, "data: is empty"),
-        (dict(weights_dir="nowhere"), UserError, "weights_dir nowhere: no such folder"),
+        (dict(weights_dir="nowhere"), UserError, "weights-dir nowhere: no such folder"),
         (dict(model=[]), UserError, "nothing to measure"),
         (dict(model={"": Half()}), UserError, "title '': must be one printable line"),
         (dict(model={"a\nb": Half()}), UserError, r"title 'a\\nb': must be one printable line"),
-        (dict(batch_size=True), UserError, "batch size True: must be a number of images"),
+        (
+            dict(batch_size=True),
+            UserError,
+            "batch_size: must be a number, not True|'true' is not a whole number",
+        ),
         (dict(cache="yes"), UserError, "cache 'yes': must be True or False"),
         (dict(settings=[1]), UserError, r"settings \[1\]: must be a dictionary"),
         (
@@ -346,8 +351,8 @@ def test_a_bar_shows_how_far_it_is_where_it_can_be_seen(patches, capsys, monkeyp
         (dict(device="gpu"), UserError, "device: 'gpu' is neither cpu nor cuda"),
         (dict(device="cuda:99"), UserError, "device: cuda:99: no such GPU here"),
         (dict(crop="d2c"), UserError, "crop 'd2c': the data set was opened already, with crop"),
-        (dict(limit=0), UserError, "limit must be a whole number from 1"),
-        (dict(seed=-1), UserError, "seed must be a whole number from 0"),
+        (dict(limit=0), UserError, "limit: must be at least 1, not 0"),
+        (dict(seed=-1), UserError, "seed: must be at least 0, not -1"),
         (dict(data="nowhere"), UserError, "nowhere"),
     ],
 )
@@ -355,6 +360,11 @@ def test_bad_arguments_are_exceptions_at_once(patches, arguments, error, message
     given = {"model": Half(), "data": patches, "profile": "smoke"} | arguments
     with pytest.raises(error, match=message):
         evaluate_iter(given.pop("model"), **given)
+
+
+def test_of_several_names_none_are_as_if_not_given(patches):
+    given = {name: [] for name in ("features", "attributes", "protocol")}
+    assert list(evaluate_iter("dummy-constant", "memorisation", patches, "smoke", limit=4, **given))
 
 
 def test_a_data_set_of_another_size_is_refused(patches):
@@ -389,8 +399,7 @@ def test_a_model_is_measured_where_it_lies(given, model):
     """On the device "meta", which no machine has by default: nothing can be computed there."""
     made = model()
     getattr(made, "module", made).to("meta")
-    assert api._device(given(made), None) == torch.device("meta")
-    assert api._device(given(made), "cpu") == torch.device("cpu")
+    assert api._device_of(given(made)) == "meta"
 
 
 def test_an_object_that_cannot_be_asked_lies_where_others_do():
@@ -400,7 +409,7 @@ def test_an_object_that_cannot_be_asked_lies_where_others_do():
         def __getattr__(self, name):
             raise RuntimeError(name)
 
-    assert api._device(Rude(), None) == api._device("diffae", None)
+    assert api._device_of(Rude()) is None is api._device_of("diffae")
 
 
 class Plain(nn.Module):

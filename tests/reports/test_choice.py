@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -120,7 +121,10 @@ def _with_error(key) -> str:
 def test_the_badge_and_the_summary_of_results_have_these_numbers(run):
     assert json.loads(badge(entry_of(run)))["message"] == _with_error(OURS)
     rows = tuple(Row(**vars(r), uncertainty=found) for r, found in pairs(RUN))
-    results = Results(rows, (), None, "quick", 0, {}, read_run(run).specs)
+    profile = SimpleNamespace(title="quick", base="quick")
+    context = SimpleNamespace(dataset=None, profile=profile, seed=0)
+    evaluation = SimpleNamespace(context=context, deviations={})
+    results = Results(evaluation, {"benchmarks": ["reconstruction"]}, rows)
     _, _, _, ours, vae = results.summary().splitlines()
     assert ours.split("  ")[-1].strip() == _with_error(OURS)
     assert vae.split("  ")[-1].strip() == _with_error(VAE)

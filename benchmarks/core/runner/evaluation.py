@@ -68,10 +68,9 @@ class Evaluation:
         name = self.context.precision
         if name == precision_guard.EXACT:
             return
-        asked = precision_guard.asked_of(self.context.profile, tasks)
         for system in list(self.systems):
             try:
-                found = precision_guard.measured(self.context, system, asked)
+                found = precision_guard.measured(self.context, system, tasks)
                 self.deviations[system.name] = found
                 precision_guard.refuse_beyond(found, system, name)
                 say(f"{system.title} in {name} deviates: {precision_guard.summary(found)}")
@@ -115,9 +114,7 @@ def make_context(options: Options, dataset: Dataset, store: Store) -> Context:
         store=store,
         pictures=None,
         choice=options.networks,
-        attributes=options.attributes,
         precision=options.precision,
         batch_size=options.batch_size,
-        protocols=options.protocols,
-        explain=options.explain,
+        options=options,
     )

@@ -21,21 +21,22 @@ numbers` has more.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from benchmarks.core.context import Context
-from benchmarks.core.plan import Calls, Work, network_calls
 from benchmarks.core.profiles import Profile
 from benchmarks.core.registry import SHARED_SIZES
+from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import steps_of
-from benchmarks.core.solving import encode_calls
-from benchmarks.core.store import Arrays
+from benchmarks.core.store import Arrays, Computation
 from benchmarks.metrics.ssim import ssim
 from benchmarks.runtime.errors import SystemFailed
 from benchmarks.runtime.precision import precision
+from benchmarks.systems.protocol import parts
 from benchmarks.systems.protocol.base import (
     DECODE,
     ENCODE,
@@ -47,7 +48,7 @@ from benchmarks.systems.protocol.base import (
     Code,
     System,
 )
-from benchmarks.systems.protocol.parts import Semantic, tensors
+from benchmarks.systems.protocol.parts import Semantic
 from diffae.diffusion import noise
 
 EXACT = "float32"
@@ -59,66 +60,54 @@ HALFWAY = 500
 # The spread of codes as a share of their size: codes that are nearer to each other are one.
 LEAST_SPREAD = 0.01
 
-# How far a system may deviate from float32, by what is compared.
-TOLERANCES: Mapping[str, float] = {
-    "images": 4.0,  # grey levels, root mean square of the worst image: a PSNR of 36 dB; see FAR
-    "samples": 4.0,  # the same, of images that have no original
-    "ssim": 0.005,  # of the mean SSIM to the originals
-    "semantic": 0.05,  # root mean square, as a share of how far the codes of different images are apart
-    "sampled": 0.05,  # the same, of new codes
-    "x_T": 0.2,  # the same, of x_T
-    "tokens": 0.05,  # the share of them that differ; not measured: no packaged system has tokens
+# How far a system may deviate from float32, by what is compared, and how a deviation is said. Images:
+# root mean square of the worst one (4 is a PSNR of 36 dB, see FAR); codes: as a share of how far those
+# of different images are apart. No packaged system has tokens: their tolerance is not measured.
+KINDS: Mapping[str, tuple[float, str]] = {
+    "images": (4.0, "images by {:.2g} grey levels"),
+    "samples": (4.0, "samples by {:.2g} grey levels"),  # images that have no original
+    "ssim": (0.005, "SSIM by {:.2g}"),  # of the mean SSIM to the originals
+    "semantic": (0.05, "semantic codes by {:.2g} of their spread"),
+    "sampled": (0.05, "sampled codes by {:.2g} of their spread"),
+    "x_T": (0.2, "x_T by {:.2g} of its spread"),
+    "tokens": (0.05, "{:.2g} of the tokens"),
 }
-# How that is said, of a deviation.
-WORDS: Mapping[str, str] = {
-    "images": "images by {:.2g} grey levels",
-    "samples": "samples by {:.2g} grey levels",
-    "ssim": "SSIM by {:.2g}",
-    "semantic": "semantic codes by {:.2g} of their spread",
-    "sampled": "sampled codes by {:.2g} of their spread",
-    "x_T": "x_T by {:.2g} of its spread",
-    "tokens": "{:.2g} of the tokens",
-}
+TOLERANCES: Mapping[str, float] = {what: limit for what, (limit, _) in KINDS.items()}
 
 Deviations = dict[str, dict[str, float]]  # by the steps ("T = 10, ddim"), then by what is compared
 Outputs = Mapping[str, Semantic]
-Asked = tuple[str | None, int]  # a solver by name (None: the system's own way) and T
+Asked = tuple[str | None, int | None]  # a solver by name (None: the system's own way) and T
 
 
-def measured(context: Context, system: System, asked: Iterable[Asked]) -> Deviations:
-    """How far `system` deviates from float32 in the run's precision; computed by the first process,
-    kept in the store.
+def measured(context: Context, system: System, tasks: Iterable[str]) -> Deviations:
+    """How far `system` deviates from float32 in the run's precision.
 
     Raises SystemFailed if the system cannot be had in one of the two.
     """
-    selection = context.select("test", IMAGES)
-    ways = _ways(system, asked)
-    key = context.codes.key("precision", system, selection)
-    key |= {"steps": list(ways), "images": len(selection), "seed": context.seed}
-
-    def compute() -> Arrays:
-        images = selection.seen_by(system).batch(np.arange(len(selection)))
-        return {
-            f"{way}/{what}": np.array(value)
-            for way, (solving, T) in ways.items()
-            for what, value in _compared(context, system, solving, images, T or 1).items()
-        }
-
-    found: Deviations = {way: {} for way in ways}
-    for name, value in context.store.once(key, compute).items():
-        way, _, what = name.partition("/")
-        found[way][what] = float(value)
+    found: Deviations = {}
+    for way, computation in computations(context, system, tasks).items():
+        arrays = context.store.read(computation)
+        exact, other = (_outputs(arrays, name) for name in (EXACT, context.precision))
+        found[way] = deviations(exact, other, torch.from_numpy(arrays["originals"]))
     return found
 
 
-def _ways(system: System, asked: Iterable[Asked]) -> dict[str, tuple[System, int | None]]:
-    """The ways in which the system takes its steps, by description: with each solver and T asked for."""
-    ways: dict[str, tuple[System, int | None]] = {}
-    for solver, T in asked if system.iterative else ():
+def computations(context: Context, system: System, tasks: Iterable[str]) -> dict[str, Computation]:
+    """What the system makes of the images in both precisions, by the steps that it takes."""
+    images, found = context.select("test", IMAGES), dict[str, Computation]()
+    asked = asked_of(context.profile, tasks) if system.iterative else []
+    for solver, T in asked or [(None, None)]:
         solving = system if solver is None else system.solving(solver)
-        name = f"T = {T}" if solving.solver is None else f"T = {T}, {solving.solver}"
-        ways.setdefault(name, (solving, T))
-    return ways or {"": (system, None)}
+        by = "" if solving.solver is None else f", {solving.solver}"
+        key = context.codes.key("precision", solving, images)
+        found[f"T = {T}{by}" if T else ""] = Computation(
+            f"{context.precision} against {EXACT}",
+            key | {"steps": T, "images": len(images), "seed": context.seed},
+            len(images),
+            partial(_in_both, context, system, solving, images, T or 1),
+            T,
+        )
+    return found
 
 
 def refuse_beyond(found: Deviations, system: System, name: str) -> None:
@@ -126,13 +115,11 @@ def refuse_beyond(found: Deviations, system: System, name: str) -> None:
     `name` than is tolerated.
     """
     way = max(found, key=lambda way: max(_shares(found[way]).values(), default=0.0))
-    beyond = [what for what, share in _shares(found[way]).items() if share > 1]
-    if not beyond:
-        return
-    parts = ", ".join(in_words(what, found[way][what]) for what in beyond)
-    at = f" at {way}" if way else ""
-    reason = f"deviates from float32{at}: {parts}; use --precision float32"
-    raise SystemFailed.at(system.name, name, reason)
+    if beyond := [what for what, share in _shares(found[way]).items() if share > 1]:
+        said = ", ".join(in_words(what, found[way][what]) for what in beyond)
+        at = f" at {way}" if way else ""
+        reason = f"deviates from float32{at}: {said}; use --precision float32"
+        raise SystemFailed.at(system.name, name, reason)
 
 
 def _shares(of: Mapping[str, float]) -> dict[str, float]:
@@ -140,18 +127,16 @@ def _shares(of: Mapping[str, float]) -> dict[str, float]:
     return {what: of[what] / limit for what, limit in TOLERANCES.items() if what in of}
 
 
-def in_words(what: str, value: float) -> str:
-    return f"{WORDS[what].format(value)} (tolerated: {TOLERANCES[what]:g})"
+def in_words(what: str, value: float, share: float = 1.0) -> str:
+    """A deviation, and that share of its tolerance."""
+    limit, words = KINDS[what]
+    return f"{words.format(value)} (tolerated: {share * limit:g})"
 
 
 def summary(found: Deviations) -> str:
     """The largest deviation of each kind, as text."""
-    largest = {
-        what: max(of[what] for of in found.values() if what in of)
-        for what in TOLERANCES
-        if any(what in of for of in found.values())
-    }
-    return ", ".join(in_words(what, value) for what, value in largest.items())
+    of = {what: [way[what] for way in found.values() if what in way] for what in KINDS}
+    return ", ".join(in_words(what, max(values)) for what, values in of.items() if values)
 
 
 def asked_of(profile: Profile, tasks: Iterable[str]) -> list[Asked]:
@@ -167,53 +152,46 @@ def asked_of(profile: Profile, tasks: Iterable[str]) -> list[Asked]:
     return [(solver, T) for solver, of in steps.items() for T in sorted({min(of), max(of)})]
 
 
-def plan(context: Context, system: System, tasks: Iterable[str]) -> Iterator[Work]:
-    """The work of the guard in both precisions, for --dry-run."""
-    if context.precision == EXACT:
-        return
-    can, images = system.capabilities, len(context.select("test", IMAGES))
-    for solving, steps in _ways(system, asked_of(context.profile, tasks)).values():
-        inversion = encode_calls(_encoder(system, solving), steps) or 1
-        makes_images = bool({DECODE, SAMPLE, PREDICT_X0} & can)
-        calls = Calls(
-            encoder=int(SEMANTIC in can or (ENCODE in can and STOCHASTIC not in can)),
-            decoder=inversion * ({ENCODE, STOCHASTIC} <= can)
-            + network_calls(solving, steps) * makes_images,
-            latent=network_calls(solving, steps) * (SAMPLE_LATENTS in can),
-        )
-        what = f"{context.precision} against {EXACT}"
-        yield Work(what, images, calls.times(2), steps)
-
-
-def _encoder(system: System, solving: System) -> System:
-    """The system that inverts images for `solving`: itself, unless its solver cannot invert."""
-    return solving if solving.solver is None or solving.solver.inverts else system
-
-
 # ----------------------------------------------------------------------------------------------
 # The same images in both precisions
 
 
-def _compared(
-    context: Context, system: System, solving: System, images: Tensor, steps: int
-) -> dict[str, float]:
-    """The deviations of all that the system computes; `solving` is it with the solver in question."""
+def _in_both(
+    context: Context,
+    system: System,
+    solving: System,
+    selection: Selection,
+    steps: int,
+    positions: np.ndarray,
+) -> Arrays:
+    """The images, and all that the system makes of them; `solving` is it with the solver in question.
+
+    PyTorch's generator is seeded alike for each precision.
+    """
+    images = selection.seen_by(system).batch(positions)
     devices = [context.device] if context.device.type == "cuda" else []
+    # the one that inverts images: the system itself where the solver cannot invert
+    inverting = solving if solving.solver is None or solving.solver.inverts else system
+    found = {"originals": images.cpu().numpy()}
+    for name in (EXACT, context.precision):
+        try:
+            with precision(name), torch.random.fork_rng(devices):
+                torch.manual_seed(0)
+                code = any_code(inverting, images, steps, context.seed)
+                for what, made in _made(solving, code, images, steps, context.seed):
+                    found |= parts.to_arrays(made, f"{name} {what}")
+        except SystemFailed as failure:
+            if name == EXACT:
+                raise
+            hint = f"in {name}, and not in float32: use --precision float32"
+            raise SystemFailed(f"{failure} ({hint})") from failure
+    return found
 
-    def outputs(name: str) -> Outputs:
-        """What the system computes in precision `name`. PyTorch's generator is seeded alike for each."""
-        with precision(name), torch.random.fork_rng(devices):
-            torch.manual_seed(0)
-            code = any_code(_encoder(system, solving), images, steps, context.seed)
-            return dict(_made(solving, code, images, steps, context.seed))
 
-    exact = outputs(EXACT)
-    try:
-        other = outputs(context.precision)
-    except SystemFailed as failure:
-        hint = f"in {context.precision}, and not in float32: use --precision float32"
-        raise SystemFailed(f"{failure} ({hint})") from failure
-    return deviations(exact, other, images)
+def _outputs(arrays: Arrays, name: str) -> Outputs:
+    """What `_in_both` made in precision `name`."""
+    found = {what: parts.from_arrays(arrays, f"{name} {what}") for what in TOLERANCES}
+    return {what: made for what, made in found.items() if made is not None}
 
 
 def _made(
@@ -259,7 +237,7 @@ def deviations(exact: Outputs, other: Outputs, originals: Tensor) -> dict[str, f
     """How far `other` is from `exact`, by what is compared: the names and units of `TOLERANCES`."""
     found: dict[str, float] = {}
     for name in exact:
-        for a, b in zip(tensors(exact[name]), tensors(other[name]), strict=True):
+        for a, b in zip(parts.tensors(exact[name]), parts.tensors(other[name]), strict=True):
             for what, value in _apart(name, a.cpu(), b.cpu(), originals):
                 found[what] = max(value, found.get(what, 0.0))
     return found

@@ -16,16 +16,7 @@ from benchmarks.core.store import CHUNK
 from benchmarks.runtime.choices import BatchSize
 from diffae.system import distributed
 
-PACKAGES = (
-    "torch",
-    "torchvision",
-    "timm",
-    "scikit-learn",
-    "scipy",
-    "numpy",
-    "pandas",
-    "lpips",
-)
+PACKAGES = "torch torchvision timm scikit-learn scipy numpy pandas lpips".split()
 SECONDS_FOR_GIT = 10
 
 

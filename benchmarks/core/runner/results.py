@@ -1,7 +1,6 @@
 """What was measured, in memory: as pandas frames, as the tables of a run, and against another run."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,11 +9,8 @@ from tabulate import tabulate
 
 from benchmarks.core.rows import Row
 from benchmarks.core.runner.evaluation import Evaluation
-from benchmarks.core.runner.precision_guard import Deviations
 from benchmarks.core.runner.samples import frame_of
-from benchmarks.core.tables import heading
 from benchmarks.core.tables import specs as table_specs
-from diffae.data import Dataset
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
 from reports.gate import page
@@ -23,6 +19,7 @@ from reports.records.headline import with_headlines
 from reports.records.metrics import Metrics
 from reports.records.record import COLUMNS, Distinct, Record, record_key
 from reports.records.specs import TableSpec
+from reports.records.uncertainty import Uncertainty
 from reports.tables import markdown, numbers
 from reports.tables.build import printed
 from reports.tables.contests import own_headlines
@@ -32,44 +29,33 @@ from reports.tables.merging import merge
 if TYPE_CHECKING:
     import pandas as pd
 
-
-@dataclass(frozen=True)
 class Results:
     """The rows of an evaluation, in the order in which they were measured.
 
-    `times` belong to this machine. `profile` is its name, and how it was changed.
-    `precision_deviation` is how far each system, by name, deviates from float32
+    `times` belong to this machine. `profile` is its name, and how it was changed. `about` has the
+    settings of the run. `precision_deviation` is how far each system, by name, deviates from float32
     (`precision_guard`); empty for a run in float32.
     """
 
-    rows: tuple[Row, ...]
-    times: tuple[Row, ...]
-    dataset: Dataset
-    profile: str
-    seed: int
-    about: Mapping[str, Any]
-    specs: tuple[TableSpec, ...] = ()
-    precision_deviation: Mapping[str, Deviations] = field(default_factory=dict)
+    def __init__(
+        self, evaluation: Evaluation, about: Mapping[str, Any], rows: Iterable[Row] = ()
+    ) -> None:
+        context = evaluation.context
+        self.dataset, self.seed, self.about = context.dataset, context.seed, about
+        self.profile, self._base = context.profile.title, context.profile.base
+        self.precision_deviation = evaluation.deviations
+        self.given_specs = table_specs(about["benchmarks"])
+        self.rows: list[Row] = []
+        self.times: list[Row] = []
+        self._distinct = Distinct(Path("results"))
+        for row in rows:
+            self.add(row)
 
-    @classmethod
-    def of(cls, evaluation: Evaluation, about: Mapping[str, Any], rows: Iterable[Row]) -> "Results":
-        """Collect `rows`. Raises UserError if a number occurs twice."""
-        kept = list(rows)
-        context, distinct = evaluation.context, Distinct(Path("results"))
-        for count, row in enumerate(kept, 1):
-            distinct.add(row, f"row {count}")
-        protocols = {row.protocol: row.measured_by for row in kept}
-        specs = table_specs(about["benchmarks"])
-        return cls(
-            tuple(row for row in kept if not row.of_machine),
-            tuple(row for row in kept if row.of_machine),
-            context.dataset,
-            context.profile.title,
-            context.seed,
-            about,
-            with_headlines(specs, kept, protocols, context.profile.base),
-            evaluation.deviations,
-        )
+    def add(self, row: Row) -> None:
+        """Add a row. Raises UserError if its number is there already."""
+        kept = self.times if row.of_machine else self.rows
+        kept.append(row)
+        self._distinct.add(row, f"row {len(kept)}")
 
     def __repr__(self) -> str:
         systems = ", ".join(dict.fromkeys(row.system for row in self.rows))
@@ -85,10 +71,15 @@ class Results:
         """The rows of systems, or of plug-ins' benchmarks, that broke; each says why in its note."""
         return [row for row in self.rows if row.failed]
 
-    @cached_property
+    @property
     def protocols(self) -> dict[str, Mapping[str, Any]]:
         """The fields of every protocol by its id, as in the column `protocol`."""
-        return {row.protocol: row.measured_by for row in self.rows if row.protocol}
+        return {r.protocol: r.measured_by for r in (*self.rows, *self.times) if r.protocol}
+
+    @property
+    def uncertainties(self) -> dict[str, Uncertainty]:
+        """What the uncertainty of each number is made of, by `record_key`."""
+        return {record_key(r): r.uncertainty for r in (*self.rows, *self.times) if r.uncertainty}
 
     # ------------------------------------------------------------------------------------------
     # Frames
@@ -116,10 +107,22 @@ class Results:
     # ------------------------------------------------------------------------------------------
     # Tables
 
+    @property
+    def specs(self) -> tuple[TableSpec, ...]:
+        """The specs of the benchmarks' tables, with the headlines that suit these rows."""
+        rows = [*self.rows, *self.times]
+        return with_headlines(self.given_specs, rows, self.protocols, self._base)
+
     @cached_property
     def tables(self) -> dict[str, Table]:
         """The tables that these rows make, by name; "overview" has the headlines of all."""
         return {table.name: table for table in merge([self.as_run()]).tables}
+
+    @property
+    def heading(self) -> tuple[str, dict[str, str]]:
+        """The heading of the tables, and the facts for the line below them."""
+        facts = {"data": self.dataset.name, "profile": self.profile, "seed": str(self.seed)}
+        return f"{self.dataset.name}, profile {self.profile}", facts
 
     def summary(self) -> str:
         """One line per model, to be printed: the headline of each benchmark at the largest T, ±
@@ -150,9 +153,7 @@ class Results:
 
     def markdown(self, name: str) -> str:
         """The same as the command writes it to tables/NAME.md."""
-        return markdown.render(
-            self._table(name), *heading(self.dataset.name, self.profile, self.seed)
-        )
+        return markdown.render(self._table(name), *self.heading)
 
     def _table(self, name: str) -> Table:
         if name not in self.tables:
@@ -194,10 +195,8 @@ class Results:
         """What the gate compares; `called` is what its messages say."""
         return gate.Run(
             folder=Path(called),
-            rows=self.rows,
-            uncertainties={
-                record_key(row): row.uncertainty for row in self.rows if row.uncertainty
-            },
+            rows=tuple(self.rows),
+            uncertainties=self.uncertainties,
             protocols={name: dict(fields) for name, fields in self.protocols.items()},
             settings=dict(self.about),
             specs=self.specs,

@@ -11,17 +11,18 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import IO, Any
 
-from benchmarks.core import tables
 from benchmarks.core.context import Context
 from benchmarks.core.rows import Row
 from benchmarks.core.runner import precision_guard, provenance
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.request import Options
+from benchmarks.core.runner.results import Results
 from benchmarks.core.runner.samples import write_samples
+from benchmarks.runtime.choices import TaskOptions
 from diffae.system import distributed
 from diffae.system.errors import UserError
 from diffae.system.files import read_text, writing
@@ -29,19 +30,19 @@ from diffae.system.lock import foreign, lock_folder
 from diffae.system.whole import sweep, write_whole
 from reports import page
 from reports.records.plugin_metadata import described
-from reports.records.record import RecordFile, record_key, write_records
+from reports.records.record import RecordFile, write_records
 from reports.records.run_folder import SCHEMA, check_schema, read_run
 from reports.records.settings import settings_of
-from reports.records.uncertainty import Uncertainty, write_uncertainties
+from reports.records.uncertainty import write_uncertainties
 from reports.tables.build import write_tables
 from reports.tables.merging import merge
 
 RECORDS, TIMES, INFLUENCES, RUN = "records.csv", "times.csv", "influences.npz", "run.json"
 SAMPLES, PAGE = "samples.csv", "report.html"
+MACHINE = ("device_name", "torch", "threads")  # what the protocol of a time says of it
 TABLES, PICTURES, IMAGES = "tables", "pictures", "images"
 RUNS = Path("runs")  # where folders are that nobody chose
 ANOTHER_OUT = "or choose another --out"
-MACHINE = ("device_name", "torch", "threads")  # what the protocol of a time says of it
 MOST_PARTS = 6  # of a setting, that a line names
 BETWEEN_WRITES = 2.0  # seconds
 
@@ -70,6 +71,7 @@ def settings(options: Options, evaluation: Evaluation) -> Settings:
         "device": options.device,
         "precision": options.precision,
         **({"protocols": [*options.protocols, options.explain]} if options.protocols else {}),
+        **options.deciding,
     }
     return json.loads(json.dumps(parts))
 
@@ -85,7 +87,7 @@ def differences(ours: Settings, theirs: Settings) -> list[str]:
     (diffae)".
     """
     names = []
-    keys = {*ours, "protocols"}  # which only a run that was asked for some has
+    keys = {*ours, *(option.name for option in fields(TaskOptions))}  # which only some runs have
     for key in sorted(key for key in keys if ours.get(key) != theirs.get(key)):
         parts: list[str] = []
         if isinstance(ours.get(key), dict) and isinstance(theirs.get(key), dict):
@@ -168,17 +170,13 @@ class RunFolder:
 
     def __init__(self, out: Path, evaluation: Evaluation, ours: Settings, options: Options):
         self.out, self.evaluation = out, evaluation
-        self.rows: list[Row] = []
-        self.times: list[Row] = []
+        self.results = Results(evaluation, ours)
         self.seconds: dict[str, float] = {}
         # When commands have worked on this run so far, each from `started` to `until`: a run that is
         # killed is resumed, and a finished one is read from the store.
         resumed = (out / RUN).exists() and not options.fresh
         self._before = _note(out / RUN).get("invocations", []) if resumed else []
         self._records = RecordFile(out / RECORDS)
-        self._uncertainties: dict[str, Uncertainty] = {}
-        self._protocols: dict[str, Any] = {}
-        self._specs = tables.specs(ours["benchmarks"])
         context, systems = evaluation.context, evaluation.systems
         self._about = {
             "schema": SCHEMA,
@@ -200,7 +198,9 @@ class RunFolder:
         start = written = time.monotonic()
         try:
             for row in new:
-                self._keep(row)
+                self.results.add(row)
+                if not row.of_machine:
+                    self._records.add(row)
                 if time.monotonic() - written > BETWEEN_WRITES:
                     self._flush()
                     self._write_run()
@@ -213,22 +213,6 @@ class RunFolder:
         if distributed.is_main():
             self._write_summary()
 
-    def _keep(self, row: Row) -> None:
-        if row.of_machine:
-            self.times.append(row)
-        else:
-            self.rows.append(row)
-            self._records.add(row)
-        if row.uncertainty:
-            self._uncertainties[record_key(row)] = row.uncertainty
-        if row.protocol:
-            self._protocols[row.protocol] = row.measured_by
-
-    @property
-    def failures(self) -> list[Row]:
-        """The rows of systems that failed a benchmark, or of the benchmark of a plug-in that did."""
-        return [row for row in self.rows if row.failed]
-
     def finish(self) -> None:
         """Write into run.json that the run is complete, what failed, and the weights (of fitted
         systems too); then write the page.
@@ -239,19 +223,16 @@ class RunFolder:
         fitted = {system.name: system.fingerprint for system in self.evaluation.systems}
         failed = [
             {"benchmark": row.benchmark, "system": row.system, "reason": row.note}
-            for row in self.failures
+            for row in self.results.failures
         ]
         ending = {"weights": fitted, "failed": failed, "ended": provenance.now(), "complete": True}
         self._write_run(ending)
         if distributed.is_main():
-            self._write_page()
-
-    def _write_page(self) -> None:
-        try:
-            with writing(self.out / PAGE, ANOTHER_OUT):
-                page.write(self.out / PAGE, [self.out])
-        except UserError as reason:
-            raise UserError(f"{self.out}: complete except for {PAGE}: {reason}") from None
+            try:
+                with writing(self.out / PAGE, ANOTHER_OUT):
+                    page.write(self.out / PAGE, [self.out])
+            except UserError as reason:
+                raise UserError(f"{self.out}: complete except for {PAGE}: {reason}") from None
 
     def _flush(self) -> None:
         if distributed.is_main():
@@ -260,28 +241,31 @@ class RunFolder:
 
     def _write_summary(self) -> None:
         """Write influences.npz, samples.csv, times.csv and the tables."""
-        context = self.evaluation.context
-        title, foot = tables.heading(context.dataset.name, context.profile.title, context.seed)
+        results = self.results
         with writing(self.out, ANOTHER_OUT):
-            write_uncertainties(self.out / INFLUENCES, self._uncertainties)
-            write_samples(self.out / SAMPLES, self.rows, context.dataset)
-            if self.times:
-                write_records(self.out / TIMES, self.times)
+            write_uncertainties(self.out / INFLUENCES, results.uncertainties)
+            write_samples(self.out / SAMPLES, results.rows, results.dataset)
+            if results.times:
+                write_records(self.out / TIMES, results.times)
             try:
                 found = merge([read_run(self.out, finished=False)])
             except UserError:
                 return  # too large to be read, or without rows: the page says so at the end
-            write_tables(found.tables_of(found.rows), self.out / TABLES, title, foot)
-            if self.times:
-                machine = {name: str(self.times[0].measured_by[name]) for name in MACHINE}
-                write_tables(found.tables_of(found.times)[1:], self.out / TABLES, title, machine)
+            write_tables(found.tables_of(found.rows), self.out / TABLES, *results.heading)
+            if results.times:
+                machine = {name: str(results.times[0].measured_by[name]) for name in MACHINE}
+                times = found.tables_of(found.times)[1:]  # the first is the overview
+                write_tables(times, self.out / TABLES, results.heading[0], machine)
 
     def _write_run(self, ending: dict[str, Any] | None = None) -> None:
         """Write run.json: until the run has ended it says that it is not complete."""
+        results = self.results
         ours = {"started": self._about["started"], "until": provenance.now()}
-        content = self._about | {"seconds": self.seconds, "protocols": self._protocols}
+        content = self._about | {"seconds": self.seconds, "protocols": results.protocols}
         content |= {"invocations": [*self._before, ours]}
-        content |= described((row.metric for row in (*self.rows, *self.times)), self._specs)
+        content |= described(
+            (row.metric for row in (*results.rows, *results.times)), results.given_specs
+        )
         if deviations := self.evaluation.deviations:
             content |= {
                 "precision_deviation": deviations,

@@ -1,6 +1,7 @@
 """The systems and the data of a run, from its options."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Annotated
@@ -12,7 +13,7 @@ from benchmarks.core.store import ELSEWHERE, default_root
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.systems import slug
 from benchmarks.systems.protocol.base import System
-from diffae.data import Dataset, open_for_model, open_portraits
+from diffae.data import Dataset, native_side, open_for_model, open_portraits
 from diffae.data.fingerprint import forget
 from diffae.data.portraits.planned import planned
 from diffae.data.portraits.write import LARGEST_COUNT
@@ -32,6 +33,7 @@ class DataSizes:
     fit_images: Number = 2_048
 
 
+TITLES = {"diffae": "DiffAE", "ddim": "DDIM"}
 Missing = dict[str, SystemFailed | NotAvailable]  # by title: why a system could not be loaded
 
 
@@ -44,27 +46,14 @@ def load_systems(options: Options) -> tuple[list[System], Missing]:
     for key in options.checkpoints:
         if not {key, key.partition(":")[0]} & set(options.systems):
             raise UserError(f"--ckpt {key}=...: not among --systems")
+    # the packaged models that do not take the place of a checkpoint
+    unpackaged = {"diffae": "ddim" in options.checkpoints, "ddim": bool(options.checkpoints)}
     missing: Missing = {}
-    asked: list[tuple[str, str | None, str]] = []  # by name, from a path, with a title of its own
-    for name in options.systems:
-        path = options.checkpoints.get(name)
-        if path is None and any(key.startswith(f"{name}:") for key in options.checkpoints):
-            continue
-        if path is None and name == "diffae" and "ddim" in options.checkpoints:
-            missing["DiffAE"] = NotAvailable("no checkpoint was given: add --ckpt diffae=PATH")
-            continue
-        if path is None and name == "ddim" and options.checkpoints:
-            missing["DDIM"] = NotAvailable("no checkpoint was given: add --ckpt ddim=PATH")
-            continue
-        if path is None and name in ("pixels-pca", "random-encoder"):
-            path = options.checkpoints.get("diffae")  # they take its size and shape
-        asked.append((name, path, ""))
-    for key, path in options.checkpoints.items():
-        name, separator, title = key.partition(":")
-        if separator and key not in options.systems:
-            asked.append((name, path, title))
     loaded: list[System] = []
-    for name, path, title in asked:
+    for name, path, title in _asked(options):
+        if path is None and unpackaged.get(name):
+            missing[TITLES[name]] = NotAvailable(f"no checkpoint was given: add --ckpt {name}=PATH")
+            continue
         try:
             system = systems.load(name, path, options.device)
         except (SystemFailed, NotAvailable) as reason:
@@ -82,6 +71,20 @@ def load_systems(options: Options) -> tuple[list[System], Missing]:
                 f"--ckpt: two systems would be called {name!r}; give one a different TITLE"
             )
     return loaded, missing
+
+
+def _asked(options: Options) -> Iterator[tuple[str, str | None, str]]:
+    """Each system that is asked for: its name, its path, and a title of its own if it has one."""
+    given = options.checkpoints
+    for name in options.systems:
+        if name in given or not any(key.startswith(f"{name}:") for key in given):
+            # these take the size and shape of DiffAE's
+            other = given.get("diffae") if name in ("pixels-pca", "random-encoder") else None
+            yield name, given.get(name, other), ""
+    for key, path in given.items():
+        name, separator, title = key.partition(":")
+        if separator and key not in options.systems:
+            yield name, path, title
 
 
 def open_data(options: Options, loaded: list[System], given: Dataset | None = None) -> Dataset:
@@ -103,7 +106,11 @@ def open_data(options: Options, loaded: list[System], given: Dataset | None = No
                 f"data: {given.name} was opened at {given.image_size} px, but {sizes[size]} takes "
                 f"{size} px; open it with image_size={size}"
             )
-        _refuse_enlarging(given, largest, sizes)
+        if given.image_size < largest and (native := native_side(given)) < largest:
+            raise UserError(
+                f"data: {given.name} has images of {native} px, but {sizes[largest]} takes {largest} px; "
+                "give larger images or a smaller model"
+            )
         dataset = given
     elif options.data is None and options.dry_run:
         dataset = planned(portraits, size)
@@ -121,15 +128,3 @@ def open_data(options: Options, loaded: list[System], given: Dataset | None = No
     if options.verify_data and not options.dry_run and distributed.is_main():
         forget(dataset.source)
     return dataset
-
-
-def _refuse_enlarging(dataset: Dataset, size: int, sizes: dict[int, str]) -> None:
-    """Raise UserError if a system takes larger images than an open data set has."""
-    if size <= dataset.image_size:
-        return
-    native = dataset.transform.native_side(*dataset.source.read(0).size)
-    if native < size:
-        raise UserError(
-            f"data: {dataset.name} has images of {native} px, but {sizes[size]} takes {size} px; "
-            "give larger images or a smaller model"
-        )

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import lcm
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,8 +24,9 @@ from benchmarks.metrics.frechet_jackknife import Side, blocks_of
 from benchmarks.metrics.frechet_pairs import paired_jackknife
 from benchmarks.metrics.networks.chosen import Networks
 from benchmarks.metrics.protocols import pairs
+from benchmarks.metrics.protocols.pairs import Measured
 from benchmarks.metrics.protocols.pixels import of_side
-from benchmarks.metrics.protocols.schema import METRICS, Protocol
+from benchmarks.metrics.protocols.schema import Protocol
 from benchmarks.metrics.ssim import too_small_for
 from diffae.system.errors import UserError
 
@@ -87,12 +88,6 @@ def _short(plain: Any) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def cases_of(protocols: Iterable[Protocol], metrics: Iterable[str] = METRICS) -> list[Case]:
-    """The metrics that each protocol defines."""
-    metrics = list(metrics)
-    return [Case(m, p) for p in protocols for m in metrics if getattr(p, m) is not None]
-
-
 def network_of(case: Case, networks: Networks) -> Any:
     """The network of a case, None without any. Raises UserError if its weights are missing."""
     protocol = case.protocol
@@ -126,41 +121,31 @@ def together(cases: Iterable[Case], batch_size: int) -> int:
     return max(batch_size // whole, 1) * whole
 
 
-def compute(cases: Iterable[Case], networks: Networks, made: Tensor, originals: Tensor) -> Arrays:
+def compute(
+    cases: Iterable[Case],
+    networks: Networks,
+    made: Tensor,
+    originals: Tensor,
+    as_decoded: Tensor | None = None,
+) -> Arrays:
     """Scores [N] and features [N, d] of pairs of images by name.
 
-    Images are uint8 N x 3 x H x W, as in files, or float32 in [-1, 1], as a decoder gives them.
-    Raises UserError if weights are missing.
+    Images are uint8 N x 3 x H x W, as in files, or float32 in [-1, 1], as a decoder gives them;
+    `as_decoded` are those made that are not clamped, if they differ. Raises UserError if weights are
+    missing.
     """
     found: Arrays = {}
     for case in cases:
         network = network_of(case, networks)
+        here = made if case.clamped or as_decoded is None else as_decoded
         if case.metric == "rfid" and network is not None:
-            for side, images in ((MADE, made), (ORIGINAL, originals)):
+            for side, images in ((MADE, here), (ORIGINAL, originals)):
                 if (key := case.features_key(side)) not in found:
                     found[key] = network(case.pixels(images, side)).cpu().numpy()
         elif case.scores_key not in found:
-            scores = pairs.of_images(case.metric, case.protocol, made, originals, network)
+            scores = pairs.of_images(case.metric, case.protocol, here, originals, network)
             found[case.scores_key] = scores.numpy()
     return found
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A number over n pairs of images, and the influences on it of its `units`. Their squares sum to
-    its variance; nan if there are too few to tell. `reason` says why a value is nan.
-    """
-
-    value: float
-    influences: NDArray[np.float64]
-    n: int
-    units: Literal["images", "batches", "blocks"]
-    reason: str = ""
-
-    @property
-    def stderr(self) -> float | None:
-        found = float(np.sqrt(np.square(self.influences).sum()))
-        return found if np.isfinite(found) else None
 
 
 def measured(
@@ -177,12 +162,4 @@ def measured(
         blocks = blocks_of(n) if blocks is None else blocks
         found = paired_jackknife(*(Side.of(features, blocks) for features in both)).whole()
         return Measured(found.value, found.influences, n, "blocks")
-    scores = torch.from_numpy(arrays[case.scores_key])
-    average = pairs.average(case.metric, case.protocol, scores)
-    reason = pairs.lacking(scores)
-    return Measured(average.value, average.influences, len(scores), average.units, reason)
-
-
-def equal_pairs(case: Case, arrays: Mapping[str, NDArray]) -> NDArray[np.bool_] | None:
-    """The pairs [N] of equal images, which make a PSNR infinite; None for other metrics."""
-    return arrays[case.scores_key] == 0 if case.metric == "psnr" else None
+    return pairs.average(case.metric, case.protocol, torch.from_numpy(arrays[case.scores_key]))

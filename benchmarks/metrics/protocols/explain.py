@@ -11,18 +11,21 @@ from `plain` to a protocol, difference and causes are those of the other pairs.
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from benchmarks.metrics import METRICS as METRICS_TABLE
-from benchmarks.metrics.protocols.cases import Case, Measured, equal_pairs, measured
+from benchmarks.metrics.networks.chosen import Networks
+from benchmarks.metrics.protocols.cases import Arrays, Case, Measured, compute, measured, why_not
 from benchmarks.metrics.protocols.schema import METRICS, Protocol
+from diffae.eight_bit import to_uint8
 from diffae.system.files import read_toml
 
-Lacking = Callable[[Case], str]  # why a case cannot be computed; "" if it can
 WORDS = read_toml(Path(__file__).with_name("words.toml"))
 
 
@@ -84,9 +87,9 @@ class Explained:
 
     case: Case
     found: Measured | None
-    reason: str
-    difference: float | None
-    causes: tuple[Cause, ...]
+    reason: str = ""
+    difference: float | None = None
+    causes: tuple[Cause, ...] = ()
     left_out: int = 0
 
     @property
@@ -100,92 +103,101 @@ class Explained:
         return sorted(shown, key=lambda cause: -sizes[cause])
 
 
-def needed(start: Protocol, protocols: Sequence[Protocol], lacking: Lacking) -> list[Case]:
-    """Every case that explaining takes and that lacks nothing, each computation once."""
-    every: dict[str, Case] = {}
-    for metric in METRICS:
-        if getattr(start, metric) is None:
-            continue
-        first = Case(metric, start)
-        for case in (first, *(s.after for s in _all_steps(first, protocols))):
-            every.setdefault(case.key, case)
-    return [case for case in every.values() if not lacking(case)]
-
-
-def _all_steps(first: Case, protocols: Sequence[Protocol]) -> Iterator[Step]:
-    for protocol in protocols:
-        if getattr(protocol, first.metric) is not None:
-            yield from steps(first, protocol)
-
-
-def explain(
-    start: Protocol,
-    protocols: Sequence[Protocol],
-    lacking: Lacking,
-    arrays: Mapping[str, NDArray],
-    blocks: NDArray[np.int64] | None = None,
-    watched: Callable[[Sequence[Case]], Iterable[Case]] = iter,
-) -> list[Explained]:
-    """Each metric under each protocol, by metric, those nearest to `start` last.
-
-    `arrays` are those of `needed`, and `blocks` as `measured` takes them. `watched` iterates over
-    cases while their numbers are computed.
-    """
-    cases = needed(start, protocols, lacking)
-    numbers = Numbers(cases, arrays, {c.key: measured(c, arrays, blocks) for c in watched(cases)})
-    found: list[Explained] = []
-    for metric in METRICS:
-        if getattr(start, metric) is None:
-            continue
-        first = Case(metric, start)
-        lines = [
-            _explained(first, protocol, numbers, lacking)
-            for protocol in protocols
-            if getattr(protocol, metric) is not None
-        ]
-        found += sorted(lines, key=lambda line: -abs(line.difference or 0))
-    return found
-
-
 @dataclass(frozen=True)
-class Numbers:
-    """The numbers of cases by their keys, of all pairs."""
+class OnPairs:
+    """Metrics under protocols on pairs of images of one size.
 
-    cases: Sequence[Case]
-    arrays: Mapping[str, NDArray]
-    of_all: Mapping[str, Measured]
+    If it `explains`, also under each step from the first protocol to the others, which say why
+    numbers differ.
+    """
 
-    def comparable(self, cases: Sequence[Case]) -> tuple[Mapping[str, Measured], int]:
-        """Numbers of which differences can be taken, and how many pairs they leave out: if one of
-        `cases` is infinite, those whose images are equal under any case of the metric.
+    protocols: Sequence[Protocol]
+    networks: Networks
+    size: tuple[int, int]  # height and width of the images
+    explains: bool = False
+    metrics: Sequence[str] = METRICS
+
+    def refused(self, case: Case) -> str:
+        """Why a case is not asked for, whatever networks there are; "" if it is."""
+        return ""
+
+    def lacking(self, case: Case) -> str:
+        """Why a case cannot be computed; "" if it can."""
+        return self.refused(case) or why_not(case, self.networks, self.size)
+
+    @cached_property
+    def asked(self) -> list[Case]:
+        """The metrics that each protocol defines."""
+        every = [Case(metric, p) for p in self.protocols for metric in self.metrics]
+        return [case for case in every if getattr(case.protocol, case.metric) is not None]
+
+    @cached_property
+    def cases(self) -> list[Case]:
+        """What is computed: each case once, and not those that lack something."""
+        found = [*self.asked, *(step.after for case in self.asked for step in self._steps(case))]
+        every = {case.key: case for case in found if not self.refused(case)}
+        return [case for case in every.values() if not self.lacking(case)]
+
+    def _first(self, case: Case) -> Case:
+        return Case(case.metric, self.protocols[0])
+
+    def _steps(self, case: Case) -> list[Step]:
+        return list(steps(self._first(case), case.protocol)) if self.explains else []
+
+    def compute(self, made: Tensor, as_decoded: Tensor, originals: Tensor) -> Arrays:
+        """The arrays of all cases, of a batch of pairs; `as_decoded` are those made, not clamped.
+
+        Originals are seen as they are in files, with 8 bits.
         """
-        values = [self.of_all[case.key].value for case in cases if case.key in self.of_all]
-        if not np.isinf(values).any():
-            return self.of_all, 0
+        files = to_uint8(originals) if originals.is_floating_point() else originals
+        return compute(self.cases, self.networks, made, files, as_decoded)
+
+    def numbers(
+        self,
+        arrays: Mapping[str, NDArray],
+        blocks: NDArray[np.int64] | None = None,
+        watched: Callable[[Sequence[Case]], Iterable[Case]] = iter,
+    ) -> list[Explained]:
+        """Each metric under each protocol, of the arrays of all pairs; explained, by metric, those
+        nearest to the first protocol last.
+
+        `blocks` are as `measured` takes them. `watched` iterates over cases while their numbers are
+        computed.
+        """
+        known = {case.key: measured(case, arrays, blocks) for case in watched(self.cases)}
+        found = [self._explained(case, known, arrays) for case in self.asked]
+        if self.explains:
+            found.sort(key=lambda one: (METRICS.index(one.case.metric), -abs(one.difference or 0)))
+        return found
+
+    def _explained(
+        self, case: Case, of_all: Mapping[str, Measured], arrays: Mapping[str, NDArray]
+    ) -> Explained:
+        here = of_all.get(case.key)
+        if here is None or here.reason or self.refused(case):
+            return Explained(case, None, self.lacking(case) or (here.reason if here else ""))
+        first, way = self._first(case), self._steps(case)
+        if not self.explains or first.key not in of_all:
+            return Explained(case, here)
+        known, left_out = self._comparable([first, *(step.after for step in way)], of_all, arrays)
+        causes = [_cause(step, known, of_all) for step in way]
+        if not known:  # all pairs are equal
+            causes = [cause for cause in causes if cause.jumps]
+        return Explained(case, here, "", _difference(first, case, known), tuple(causes), left_out)
+
+    def _comparable(
+        self, cases: Sequence[Case], known: Mapping[str, Measured], arrays: Mapping[str, NDArray]
+    ) -> tuple[Mapping[str, Measured], int]:
+        """Numbers of which differences can be taken, and how many pairs they leave out: if one of
+        `cases` is infinite, those whose images are equal under any case of PSNR.
+        """
+        if not any(math.isinf(known[case.key].value) for case in cases if case.key in known):
+            return known, 0
         some = [case for case in self.cases if case.metric == cases[0].metric]
-        masks = [equal_pairs(case, self.arrays) for case in some]
-        equal = np.any([mask for mask in masks if mask is not None], axis=0)
-        if equal.all():
-            return {}, len(equal)
-        kept = {case.scores_key: self.arrays[case.scores_key][~equal] for case in some}
-        return {case.key: measured(case, kept) for case in some}, int(equal.sum())
-
-
-def _explained(first: Case, protocol: Protocol, numbers: Numbers, lacking: Lacking) -> Explained:
-    case, known = Case(first.metric, protocol), numbers.of_all
-    if case.key not in known:
-        return Explained(case, None, lacking(case), None, ())
-    here = known[case.key]
-    if here.reason:
-        return Explained(case, None, here.reason, None, ())
-    if first.key not in known:
-        return Explained(case, here, "", None, ())
-    way = list(steps(first, protocol))
-    known, left_out = numbers.comparable([first, *(step.after for step in way)])
-    causes = [_cause(step, known, numbers.of_all) for step in way]
-    if not known:  # all pairs are equal
-        causes = [cause for cause in causes if cause.jumps]
-    return Explained(case, here, "", _difference(first, case, known), tuple(causes), left_out)
+        equal = np.any([arrays[case.scores_key] == 0 for case in some], axis=0)
+        kept = {case.scores_key: arrays[case.scores_key][~equal] for case in some}
+        of_others = {} if equal.all() else {case.key: measured(case, kept) for case in some}
+        return of_others, int(equal.sum())
 
 
 def _cause(step: Step, known: Mapping[str, Measured], of_all: Mapping[str, Measured]) -> Cause:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from benchmarks.metrics.frechet_jackknife import influences
 from benchmarks.metrics.networks.perceptual import PerceptualDistance
+from benchmarks.metrics.pixel import squared_error
 from benchmarks.metrics.protocols.pixels import of_side
 from benchmarks.metrics.protocols.schema import Protocol, Psnr, Ssim
 from benchmarks.metrics.ssim import similarity
@@ -41,20 +42,14 @@ def of_images(
     b = of_side(originals, protocol, metric, originals=True)
     section: Any = getattr(protocol, metric)
     if metric == "psnr":
-        found = _squared_error(a, b, section)
+        error = squared_error(a.double(), b.double())
+        found = error / 4 if section.error == "halved" else error
     elif metric == "ssim":
         found = _similarity(a, b, section)
     else:
         assert distance is not None
         found = distance(2 * a - 1, 2 * b - 1, clamped=section.clamped)
     return found.double().cpu()
-
-
-def _squared_error(a: Tensor, b: Tensor, psnr: Psnr) -> Tensor:
-    difference = a.double() - b.double()
-    if psnr.error == "halved":
-        difference = difference / 2
-    return difference.square().flatten(1).mean(1)
 
 
 def _similarity(a: Tensor, b: Tensor, ssim: Ssim) -> Tensor:
@@ -96,24 +91,36 @@ def lacking(values: Tensor) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Average:
-    """A number of a set of images.
+class Measured:
+    """A number of n pairs of images.
 
     The squares of `influences` sum to its variance by the draw of the images. They are of its
-    `units`: of the N images, or of the batches, where a batch has one error. All are nan if the
-    variance is unknown: of a single unit, or of a value that is not finite.
+    `units`: of the images, of the batches, where a batch has one error, or of the blocks of a Frechet
+    distance. All are nan if the variance is unknown: of a single unit, or of a value that is not
+    finite. `reason` says why a value is nan.
     """
 
     value: float
     influences: Floats
-    units: Literal["images", "batches"] = "images"
+    n: int
+    units: Literal["images", "batches", "blocks"] = "images"
+    reason: str = ""
+
+    @property
+    def stderr(self) -> float | None:
+        found = float(np.sqrt(np.square(self.influences).sum()))
+        return found if np.isfinite(found) else None
 
 
-def average(metric: str, protocol: Protocol, values: Tensor) -> Average:
+def average(metric: str, protocol: Protocol, values: Tensor) -> Measured:
     """The number that a protocol prints, from `of_images` of all images [N] in their order.
 
     Equal images make a PSNR infinite where the protocol says so; so is then their mean.
     """
+    return replace(_average(metric, protocol, values), n=len(values), reason=lacking(values))
+
+
+def _average(metric: str, protocol: Protocol, values: Tensor) -> Measured:
     section = getattr(protocol, metric)
     x = values.double().numpy()
     starts = np.arange(0, len(x), section.batch)
@@ -130,7 +137,7 @@ def average(metric: str, protocol: Protocol, values: Tensor) -> Average:
     return _mean(_decibels(x, section), shares)
 
 
-def _mean(x: Floats, shares: Floats) -> Average:
+def _mean(x: Floats, shares: Floats) -> Measured:
     """The mean of x [k] weighted by `shares`, which sum to 1.
 
     The influences f (x - mean) are scaled so that their squares have the variance as expectation
@@ -138,20 +145,20 @@ def _mean(x: Floats, shares: Floats) -> Average:
     """
     mean = float(shares @ x)
     if not np.isfinite(mean) or len(x) < 2:
-        return Average(mean, np.full(len(x), np.nan))
+        return Measured(mean, np.full(len(x), np.nan), len(x))
     squares = np.square(shares)
     expected = squares @ (1 - 2 * shares + squares.sum())
-    return Average(mean, shares * (x - mean) * np.sqrt(squares.sum() / expected))
+    return Measured(mean, shares * (x - mean) * np.sqrt(squares.sum() / expected), len(x))
 
 
-def _of_all(errors: Floats, psnr: Psnr) -> Average:
+def _of_all(errors: Floats, psnr: Psnr) -> Measured:
     """PSNR of the mean of all squared errors, with influences by leaving out one image at a time."""
     count = len(errors)
     value = float(_decibels(errors.mean(), psnr))
     without = _decibels((errors.sum() - errors) / max(count - 1, 1), psnr)
     if not np.isfinite(without).all():  # one image alone has an error
-        return Average(value, np.full(count, np.nan))
-    return Average(value, influences(value, without, np.full(count, 1 / count)))
+        return Measured(value, np.full(count, np.nan), count)
+    return Measured(value, influences(value, without, np.full(count, 1 / count)), count)
 
 
 def _decibels(error: Floats, psnr: Psnr) -> Floats:

@@ -4,13 +4,9 @@ The decodes are those of Table 1. A protocol changes how they are compared; what
 images themselves (crop, posterior, reference) is a note where the run has it otherwise.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property, partial
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-
-from torch import Tensor
 
 from benchmarks.core.context import Context
 from benchmarks.core.measurement import Cell, Solved
@@ -18,19 +14,10 @@ from benchmarks.core.selection import Selection
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.frechet_jackknife import BLOCKS
 from benchmarks.metrics.protocols import schema
-from benchmarks.metrics.protocols.cases import (
-    Case,
-    Measured,
-    cases_of,
-    compute,
-    measured,
-    network_of,
-    why_not,
-)
-from benchmarks.metrics.protocols.explain import Explained, explain, needed
+from benchmarks.metrics.protocols.cases import Case, Measured, network_of
+from benchmarks.metrics.protocols.explain import Explained, OnPairs
 from benchmarks.metrics.protocols.published import attach, names_of
 from benchmarks.systems.protocol.base import System
-from diffae.eight_bit import to_uint8
 from reports.records.record import Record
 from reports.records.specs import TableSpec
 from reports.records.tokenizers import BY_PROTOCOL
@@ -39,27 +26,23 @@ from reports.records.uncertainty import Uncertainty, of_influences
 SAME = "the same crops"
 
 
-@dataclass(frozen=True)
-class ByProtocol:
+class ByProtocol(OnPairs):
     """The protocols of a run, and what they compute of each image; nothing without --protocol."""
 
-    context: Context
+    def __init__(self, context: Context):
+        side, options = context.dataset.image_size, context.options
+        protocols = list(map(schema.named, options.protocols))
+        super().__init__(protocols, context.networks, (side, side), options.explain)
 
-    def lacking(self, case: Case) -> str:
-        side = self.context.dataset.image_size
-        return why_not(case, self.context.networks, (side, side))
-
-    @cached_property
-    def protocols(self) -> list[schema.Protocol]:
-        return list(map(schema.named, self.context.protocols))
-
-    @cached_property
-    def cases(self) -> list[Case]:
-        """What is computed: each case once, and not those whose network is missing."""
-        if self.context.explain:
-            return needed(self.protocols[0], self.protocols, self.lacking)
-        every = {case.key: case for case in cases_of(self.protocols) if _reason(case) == ""}
-        return [case for case in every.values() if not self.lacking(case)]
+    def refused(self, case: Case) -> str:
+        """The distance to images that are not those of the run."""
+        rfid = case.protocol.rfid
+        if case.metric != "rfid" or rfid is None or rfid.reference == SAME:
+            return ""
+        return (
+            f"its reference: {rfid.reference}; keep the images (--save-images) and compare them by "
+            f"`benchmarks.measure fid REFERENCE IMAGES --protocol {case.protocol.name}`"
+        )
 
     @property
     def key(self) -> dict[str, Any]:
@@ -69,7 +52,7 @@ class ByProtocol:
         return {"protocols": described, **as_decoded} if described else {}
 
     def _network(self, case: Case) -> Mapping[str, Any]:
-        network = network_of(case, self.context.networks)
+        network = network_of(case, self.networks)
         return {} if network is None else network.describe()
 
     @property
@@ -77,70 +60,24 @@ class ByProtocol:
         """Whether a case is of what a decoder gives beyond [-1, 1], too."""
         return not all(case.clamped for case in self.cases)
 
-    def compute(self, made: Tensor, as_decoded: Tensor, originals: Tensor) -> Arrays:
-        """Scores and features of decoded images and originals, N x 3 x S x S in [-1, 1].
-
-        `as_decoded` are the decoded images that are not clamped.
-        """
-        found: Arrays = {}
-        for clamped, images in ((True, made), (False, as_decoded)):
-            cases = [case for case in self.cases if case.clamped == clamped]
-            found |= compute(cases, self.context.networks, images, to_uint8(originals))
-        return found
-
     def records(self, at: Solved, images: Selection, arrays: Arrays) -> Iterator[Record]:
         """A row for each protocol and metric that it defines."""
-        if not self.protocols:
-            return
-        blocks = images.blocks(BLOCKS)
-
-        def number(case: Case) -> Measured:
-            return measured(case, arrays, blocks)
-
-        if self.context.explain:
-            found = explain(self.protocols[0], self.protocols, self.lacking, arrays, blocks)
-        else:
-            found = [self._plainly(case, number) for case in cases_of(self.protocols)]
-        for one in found:
+        for one in self.numbers(arrays, images.blocks(BLOCKS)) if self.protocols else ():
             yield self._record(at, images, one)
-
-    def _plainly(self, case: Case, number: Callable[[Case], Measured]) -> Explained:
-        reason = _reason(case) or self.lacking(case)
-        found = None if reason else number(case)
-        return Explained(case, found, found.reason if found else reason, None, ())
 
     def _record(self, at: Solved, images: Selection, one: Explained) -> Record:
         case, found, protocol, split = one.case, one.found, one.case.protocol, images.split
-        reason = _reason(case) or one.reason
-        fields: dict[str, Any] = {
-            "by": protocol.name,
-            "split": split,
-            **protocol.describe(case.metric),
-        }
-        fields |= self._network_of(one)
+        fields = {"by": protocol.name, "split": split, **protocol.describe(case.metric)}
         if isinstance(source := getattr(at.system, "source", None), Path):
             fields["checkpoint"] = names_of(source)
-        of = Cell(self.context, BY_PROTOCOL, at, setting=protocol.name, split=split, n=len(images))
-        cell = of.also(**fields)
-        said = [] if reason else [*_causes(one), *_departures(case, at.system, self.context)]
-        row = partial(cell.row, _metric(case), note="; ".join(said) or reason)
-        known = None if reason else found
-        made = row(None) if known is None else row(known.value, _uncertainty(known, images))
-        return attach(made, cell.protocol_fields)
-
-    def _network_of(self, one: Explained) -> Mapping[str, Any]:
-        return {} if one.found is None else self._network(one.case)
-
-
-def _reason(case: Case) -> str:
-    """Why a run cannot compute the case, whatever networks there are; "" if it can."""
-    rfid = case.protocol.rfid
-    if case.metric != "rfid" or rfid is None or rfid.reference == SAME:
-        return ""
-    return (
-        f"its reference: {rfid.reference}; keep the images (--save-images) and compare them by "
-        f"`benchmarks.measure fid REFERENCE IMAGES --protocol {case.protocol.name}`"
-    )
+        of = {"setting": protocol.name, "split": split, "n": len(images)}
+        cell = Cell(at.context, BY_PROTOCOL, at, fields=fields).but(**of)
+        if found is None:
+            return attach(cell.row(_metric(case), None, note=one.reason), cell.protocol_fields)
+        cell = cell.also(**self._network(case))
+        said = "; ".join([*_causes(one), *_departures(case, at.system, at.context)])
+        row = cell.row(_metric(case), found.value, _uncertainty(found, images), note=said)
+        return attach(row, cell.protocol_fields)
 
 
 def _metric(case: Case) -> str:

@@ -216,6 +216,7 @@ def test_every_setting_that_differs_is_named():
     many = {"seed": {str(i): i for i in range(9)}}
     assert run_folder.differences(many, {"seed": {}}) == ["seed (0, 1, 2, 3, 4, 5, 3 more)"]
     assert run_folder.differences(ours, ours | {"more": "than ours"}) == []
+    assert run_folder.differences(ours, ours | {"protocols": ["plain", False]}) == ["protocols"]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import torch
 from benchmarks.metrics.networks.chosen import Networks
 from benchmarks.metrics.protocols import schema
 from benchmarks.metrics.protocols.cases import MADE, ORIGINAL, Case, compute, together
-from benchmarks.metrics.protocols.explain import Explained, explain, needed
+from benchmarks.metrics.protocols.explain import Explained, OnPairs
 from benchmarks.metrics.protocols.schema import named
 from benchmarks.runtime.choices import NetworkChoice
 
@@ -22,9 +22,14 @@ EVERY = list(map(named, schema.names()))
 NETWORKS = Networks(NetworkChoice(), torch.device("cpu"))
 
 
-def nothing(case: Case) -> str:
+class Whole(OnPairs):
     """As if all weights were here; what the networks compute is drawn."""
-    return ""
+
+    def lacking(self, case: Case) -> str:
+        return ""
+
+
+WHOLE = Whole(EVERY, NETWORKS, (16, 16), explains=True)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +46,7 @@ def images():
 
 
 def arrays_of(made, originals):
-    cases = needed(EVERY[0], EVERY, nothing)
+    cases = WHOLE.cases
     arrays = compute([c for c in cases if c.metric in ("psnr", "ssim")], NETWORKS, made, originals)
     for case in cases:
         draw = np.random.default_rng(len(arrays))
@@ -54,8 +59,7 @@ def arrays_of(made, originals):
 
 
 def explained(arrays) -> dict[tuple[str, str], Explained]:
-    found = explain(EVERY[0], EVERY, nothing, arrays)
-    return {(one.case.metric, one.case.protocol.name): one for one in found}
+    return {(one.case.metric, one.case.protocol.name): one for one in WHOLE.numbers(arrays)}
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +131,7 @@ def test_a_pair_that_one_code_makes_equal_is_left_out_of_its_line_alone(images):
 
 
 def test_batches_of_a_protocol_are_whole_and_else_the_batch_is_the_one_asked_for():
-    ssim = [case for case in needed(EVERY[0], EVERY, nothing) if case.metric == "ssim"]
+    ssim = [case for case in WHOLE.cases if case.metric == "ssim"]
     assert together(ssim, 7) == 7
     of_six = [
         replace(c, protocol=replace(c.protocol, ssim=replace(c.protocol.ssim, batch=6)))

@@ -16,7 +16,7 @@ from benchmarks.core.runner.request import Options
 from benchmarks.metrics.protocols.pairs import average, of_images
 from benchmarks.metrics.protocols.schema import named
 from benchmarks.run import main
-from benchmarks.runtime.choices import NetworkChoice
+from benchmarks.runtime.choices import NetworkChoice, TaskOptions
 from benchmarks.systems import as_system
 from benchmarks.systems.protocol.base import System
 from diffae.system.errors import UserError
@@ -252,7 +252,7 @@ def test_a_dry_run_counts_the_networks_of_protocols(context, tmp_path, monkeypat
 
     def calls(*protocols):
         """Those of an image that is decoded."""
-        asked = replace(context, protocols=protocols)
+        asked = replace(context, options=TaskOptions(protocols=protocols))
         planned, _ = dry_run.collect(asked, ("reconstruction",), [as_system(Coarse())])
         (work,) = (work for *_, work in planned if work.what == "decode")
         assert work.images == 7

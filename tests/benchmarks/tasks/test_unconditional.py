@@ -295,7 +295,7 @@ def test_the_headline_in_memory_is_by_five_samples_for_each_of_three_dimensions(
 ):
     context.profile = context.profile.changed_by({"samples.count": count})
     evaluation = SimpleNamespace(context=context, deviations={})
-    found = Results.of(
+    found = Results(
         evaluation, {"benchmarks": ["unconditional"]}, rows(BENCHMARK, context, [Painter()])
     )
     assert {row.metric for row in found.tables["overview"].records} == {leads}

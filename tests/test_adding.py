@@ -1,0 +1,99 @@
+"""The diffs of CONTRIBUTING.md: each adds a thing in at most 40 lines, and the thing is there."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("diffae", "probes", "benchmarks", "reports")
+DIFFS = re.findall(r"```diff\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
+METRIC, OPTION, BENCHMARK, FORMAT = DIFFS
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """A copy of the packages, and a function that runs a command of it."""
+    for name in PACKAGES:
+        unwanted = shutil.ignore_patterns("__pycache__", "node_modules")
+        shutil.copytree(ROOT / name, tmp_path / "tree" / name, ignore=unwanted)
+    return tmp_path / "tree"
+
+
+def apply(diff: str, tree: Path) -> None:
+    command = ["git", "apply", "-"]
+    done = subprocess.run(command, input=diff, text=True, cwd=tree, capture_output=True)
+    assert not done.returncode, done.stderr
+
+
+def run(tree: Path, *words: object) -> str:
+    """The standard output of a command of the tree."""
+    environment = {**os.environ, "DIFFAE_CACHE": str(tree.parent / "cache"), "PYTHONPATH": ""}
+    command = [sys.executable, "-m", *map(str, words)]
+    done = subprocess.run(command, cwd=tree, env=environment, text=True, capture_output=True)
+    assert not done.returncode, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Twenty images of 32 px, and the same a level brighter, in two folders."""
+    pixels = np.random.default_rng(0).integers(0, 255, (20, 32, 32, 3), dtype=np.uint8)
+    for name, shift in (("a", 0), ("b", 1)):
+        (tmp_path / name).mkdir()
+        for i, image in enumerate(pixels):
+            Image.fromarray(image + np.uint8(shift)).save(tmp_path / name / f"{i:02}.png")
+    np.save(tmp_path / "pixels.npy", pixels)
+    return tmp_path
+
+
+def test_a_diff_has_at_most_forty_lines_and_applies(copy):
+    for diff in DIFFS:
+        assert len(diff.splitlines()) <= 40
+        apply(diff, copy)
+
+
+@pytest.mark.slow
+def test_a_metric_of_pairs_is_measured(copy, pictures):
+    apply(METRIC, copy)
+    found = run(copy, "benchmarks.measure", "mae", pictures / "a", pictures / "b")
+    assert float(found.split()[-1]) == pytest.approx(1 / 255, rel=1e-3)
+
+
+@pytest.mark.slow
+def test_an_option_is_a_flag_and_in_the_protocol(copy, pictures):
+    apply(OPTION, copy)
+    words = ["--systems", "ddim", "--profile", "smoke", "--data", pictures / "a", "--out", "run"]
+    values, noted = {}, {}
+    for flags in ((), ("--grey",)):
+        run(copy, "benchmarks.run", "denoising", *words, *flags)
+        noted[flags] = json.loads((copy / "run/run.json").read_text())
+        values[flags] = (copy / "run/records.csv").read_text()
+        shutil.rmtree(copy / "run")
+    assert values[()] != values["--grey",]
+    assert noted["--grey",]["settings"]["grey"] is True and "grey" not in noted[()]["settings"]
+    assert all(fields["grey"] for fields in noted["--grey",]["protocols"].values())
+
+
+@pytest.mark.slow
+def test_a_benchmark_has_its_sizes_table_and_section(copy, pictures):
+    apply(BENCHMARK, copy)
+    words = ["--systems", "dummy-constant", "--profile", "smoke", "--data", pictures / "a"]
+    run(copy, "benchmarks.run", "mirrored", *words, "--out", "run")
+    table = (copy / "run/tables/mirrored.csv").read_text().splitlines()
+    assert len(table) == 2 and ",4," in table[1]  # of the 6 images of the test split
+    assert "Mirrored images" in (copy / "run/report.html").read_text()
+    assert "mirrored" in run(copy, "benchmarks.run", "list")
+
+
+@pytest.mark.slow
+def test_a_format_is_recognised(copy, pictures):
+    apply(FORMAT, copy)
+    assert "20 images" in run(copy, "diffae.data", "check", pictures / "pixels.npy")
