@@ -15,11 +15,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import threading
-from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,7 +26,6 @@ import numpy as np
 
 from diffae.data.dataset import Dataset
 from diffae.data.readers.arrow_files import (
-    LARGEST_GROUP,
     bytes_in,
     holds_bytes,
     read_arrow,
@@ -80,16 +78,19 @@ class TableImages(EncodedImages):
         return self.length
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_tables"}
-
-    @cached_property
-    def _tables(self) -> dict[int, Tables]:
-        """The tables by process, as this may be a forked one."""
-        return {}
+        return {name: vars(self)[name] for name in self.__dataclass_fields__}
 
     @cached_property
     def _starts(self) -> np.ndarray:
         return np.array([piece.start for piece in self.pieces])
+
+    @cached_property
+    def _mapped(self) -> Callable[[Path], pyarrow.ChunkedArray]:
+        return lru_cache(None)(lambda path: bytes_in(read_arrow(path), self.column))
+
+    @cached_property
+    def _group(self) -> Callable[[Path, int], pyarrow.ChunkedArray]:
+        return lru_cache(KEPT)(lambda path, number: read_group(path, number, self.column))
 
     def where(self, index: int) -> str:
         path = self._piece(index).path
@@ -98,7 +99,8 @@ class TableImages(EncodedImages):
 
     def content(self, index: int) -> bytes:
         piece = self._piece(index)
-        column = self._tables.setdefault(os.getpid(), Tables(self.column)).get(piece)
+        mapped = piece.group < 0
+        column = self._mapped(piece.path) if mapped else self._group(piece.path, piece.group)
         place = index - piece.start
         content = column[place].as_py() if place < len(column) else None
         if not content:
@@ -119,34 +121,6 @@ class TableImages(EncodedImages):
     def _piece(self, index: int) -> Piece:
         index = range(self.length)[index]
         return self.pieces[int(np.searchsorted(self._starts, index, side="right")) - 1]
-
-
-class Tables:
-    """The bytes of images in one process: mapped arrow files, and a few row groups of parquet."""
-
-    def __init__(self, column: str):
-        self.column, self._lock = column, threading.Lock()
-        self._mapped: dict[Path, Any] = {}
-        self._groups: OrderedDict[Piece, Any] = OrderedDict()
-
-    def get(self, piece: Piece) -> pyarrow.ChunkedArray:
-        with self._lock:
-            if piece.group < 0:
-                if piece.path not in self._mapped:
-                    self._mapped[piece.path] = bytes_in(read_arrow(piece.path), self.column)
-                return self._mapped[piece.path]
-            if piece not in self._groups:
-                self._groups[piece] = read_group(piece.path, piece.group, self.column)
-            self._groups.move_to_end(piece)
-            while len(self._groups) > KEPT or (
-                len(self._groups) > 1 and self._held() > LARGEST_GROUP
-            ):
-                self._groups.popitem(last=False)
-            return self._groups[piece]
-
-    def _held(self) -> int:
-        """The bytes of the row groups in memory."""
-        return sum(group.nbytes for group in self._groups.values())
 
 
 # ----------------------------------------------------------------------------------------------
@@ -303,33 +277,30 @@ def read_attributes(
     """Names, bool N x A and what was left out, of the columns of classes and of booleans."""
     features = features_of(schema)
     classes = [f.name for f in schema if is_class(f, features)]
-    names: list[str] = []
-    columns: list[np.ndarray] = []
+    attributes: list[tuple[str, np.ndarray]] = []
     left_out = []
     for field in schema:
         is_bool = str(field.type) == "bool"
         if not is_bool and field.name not in classes:
             continue
-        values = read_column(files, field.name)
         known = features.get(field.name, {}).get("names")
         known = list(map(str, known)) if isinstance(known, list) else []
+        values = read_column(files, field.name)
         found = classes_as_attributes(values, ["false", "true"] if is_bool else known)
         if isinstance(found, str):
             left_out.append(f"the column {field.name}: {found}")
-            continue
-        if is_bool:
-            names.append(field.name)
-            columns.append(found[1][:, 1:])
-            continue
-        prefix = f"{field.name}: " if len(classes) > 1 else ""
-        names += [prefix + name for name in found[0]]
-        columns.append(found[1])
-    if not columns:
+        elif is_bool:
+            attributes.append((field.name, found[1][:, 1]))
+        else:
+            prefix = f"{field.name}: " if len(classes) > 1 else ""
+            attributes += ((prefix + name, found[1][:, i]) for i, name in enumerate(found[0]))
+    if not attributes:
         return (), None, tuple(left_out)
-    if len(set(names)) < len(names):
-        name = Counter(names).most_common(1)[0][0]
+    names, columns = zip(*attributes, strict=True)
+    [(name, count)] = Counter(names).most_common(1)
+    if count > 1:
         return (), None, (*left_out, f"all attributes: several are called {name}")
-    return tuple(names), np.concatenate(columns, axis=1), tuple(left_out)
+    return names, np.stack(columns, axis=1), tuple(left_out)
 
 
 def is_class(field: pyarrow.Field, features: dict[str, dict[str, Any]]) -> bool:

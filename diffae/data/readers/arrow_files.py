@@ -20,7 +20,7 @@ from diffae.system.files import file_size
 if TYPE_CHECKING:
     import pyarrow
 
-LARGEST_GROUP = 1 << 30  # bytes of a column in a row group, and of all groups that stay in memory
+LARGEST_GROUP = 1 << 30  # bytes of a row group
 STREAM_END = b"\xff\xff\xff\xff\0\0\0\0"
 
 
