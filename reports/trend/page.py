@@ -144,9 +144,9 @@ def _filled(
 
 
 def _shared(entries: Sequence[Entry]) -> list[tuple[str, str]]:
-    data, profiles = (dict.fromkeys(v) for v in zip(*((e.dataset, e.profile) for e in entries)))
-    told = {"Data": data, "Profile": profiles}
-    return [(name, ", ".join(filter(None, values)) or "not said") for name, values in told.items()]
+    told = {"Data": [e.dataset for e in entries], "Profile": [e.profile for e in entries]}
+    each = {name: ", ".join(filter(None, dict.fromkeys(texts))) for name, texts in told.items()}
+    return [(name, text or "not said") for name, text in each.items()]
 
 
 def commit_of(entry: Entry) -> str:
