@@ -12,16 +12,7 @@ from typing import Any
 
 from diffae.system.errors import UserError
 from reports.page.html import filled
-from reports.page.plots.data import (
-    COLOURS,
-    DASHES,
-    MARKERS,
-    Plot,
-    Point,
-    Series,
-    is_drawable,
-    point,
-)
+from reports.page.plots import data
 from reports.page.plots.drawing import draw, place, plain_axes
 from reports.page.plots.lines import paint_series
 from reports.records.metrics import comparable_n
@@ -98,7 +89,7 @@ class Figure:
 
     id: str
     benchmark: str
-    plot: Plot
+    plot: data.Plot
     rows: list[tuple[tuple[str, str], list[str]]]
 
 
@@ -165,7 +156,7 @@ def figures(runs: Runs, axis: Axis, of: str = "") -> Iterator[Figure]:
     found: dict[tuple[str, str, str], dict[tuple[object, ...], Numbers]] = {}
     for x, entry in runs:
         for n in entry.numbers:
-            if is_drawable(n):
+            if data.is_drawable(n):
                 group = found.setdefault((n.benchmark, n.metric, n.setting), {})
                 group.setdefault((n.system, n.steps, n.solver), {})[x] = n
     for i, group in enumerate(found.values()):
@@ -189,7 +180,7 @@ def _figure(name: str, group: Sequence[Numbers], runs: Runs, axis: Axis) -> Figu
     title = f"{newest.label}{unit}{ARROWS.get(newest.direction, '')}{setting}"
     text = "; ".join(map(_in_words, group)) + "."
     keyed = tuple({line.name: line for line in lines}.values())
-    plot = Plot(draw(HEIGHT, title, text, paint), title, text, "", "", keyed, lines=True)
+    plot = data.Plot(draw(HEIGHT, title, text, paint), title, text, "", "", keyed, lines=True)
     measured = sorted({x for numbers in group for x in numbers}, reverse=True)[:ROWS]
     entries, rows = dict(runs), []
     for x in measured:
@@ -198,7 +189,7 @@ def _figure(name: str, group: Sequence[Numbers], runs: Runs, axis: Axis) -> Figu
     return Figure(name, newest.benchmark, plot, rows)
 
 
-def lines_of(own: int, numbers: Numbers) -> list[Series]:
+def lines_of(own: int, numbers: Numbers) -> list[data.Series]:
     """One system's numbers as lines.
 
     A line breaks where the protocol changed, or the n if the metric depends on it.
@@ -206,17 +197,17 @@ def lines_of(own: int, numbers: Numbers) -> list[Series]:
     newest = numbers[max(numbers)]
     at = f"T = {newest.steps}" if newest.steps is not None else ""
     name = ", ".join(filter(None, (newest.system, at)))
-    parts: list[list[Point]] = []
+    parts: list[list[data.Point]] = []
     before = None
     for x, number in sorted(numbers.items()):
         alike = (number.protocol, comparable_n(number))
         if alike != before:
             parts.append([])
-        parts[-1].append(point(x, number))
+        parts[-1].append(data.point(x, number))
         before = alike
-    turn = own // COLOURS
-    look = own % COLOURS, (own + turn) % MARKERS, turn % DASHES
-    return [Series(name, tuple(points), *look) for points in parts]
+    turn = own // data.COLOURS
+    look = own % data.COLOURS, (own + turn) % data.MARKERS, turn % data.DASHES
+    return [data.Series(name, tuple(points), *look) for points in parts]
 
 
 def _in_words(numbers: Numbers) -> str:

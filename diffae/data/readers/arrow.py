@@ -25,22 +25,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from diffae.data.dataset import Dataset
-from diffae.data.readers.arrow_files import (
-    bytes_in,
-    holds_bytes,
-    read_arrow,
-    read_group,
-    read_parquet,
-    rows_of,
-)
+from diffae.data.readers import arrow_files
 from diffae.data.readers.folder import beside
 from diffae.data.readers.label_files import refuse_duplicates
-from diffae.data.readers.shards import (
-    classes_as_attributes,
-    find_shards,
-    holds,
-    name_in,
-)
+from diffae.data.readers.shards import classes_as_attributes, find_shards, holds, name_in
 from diffae.data.readers.sources import EncodedImages, unlabelled
 from diffae.data.readers.splits import partition_of, split_of
 from diffae.data.transforms import LARGEST_IMAGE
@@ -86,11 +74,15 @@ class TableImages(EncodedImages):
 
     @cached_property
     def _mapped(self) -> Callable[[Path], pyarrow.ChunkedArray]:
-        return lru_cache(None)(lambda path: bytes_in(read_arrow(path), self.column))
+        return lru_cache(None)(
+            lambda path: arrow_files.bytes_in(arrow_files.read_arrow(path), self.column)
+        )
 
     @cached_property
     def _group(self) -> Callable[[Path, int], pyarrow.ChunkedArray]:
-        return lru_cache(KEPT)(lambda path, number: read_group(path, number, self.column))
+        return lru_cache(KEPT)(
+            lambda path, number: arrow_files.read_group(path, number, self.column)
+        )
 
     def where(self, index: int) -> str:
         path = self._piece(index).path
@@ -140,8 +132,8 @@ def is_parquet(path: Path) -> bool:
 
 
 def images_in(path: Path) -> int:
-    schema, rows = rows_of(path)
-    return sum(rows) if any(holds_bytes(field.type) for field in schema) else 0
+    schema, rows = arrow_files.rows_of(path)
+    return sum(rows) if any(arrow_files.holds_bytes(field.type) for field in schema) else 0
 
 
 def open_saved(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
@@ -210,7 +202,7 @@ def open_tables(
     pieces, schemas, length = [], [], 0
     counts: dict[Path, int] = {}
     for file in files:
-        schema, rows = rows_of(file)
+        schema, rows = arrow_files.rows_of(file)
         schemas.append(schema)
         for group, count in enumerate(rows):
             if count:
@@ -253,7 +245,7 @@ def features_of(schema: pyarrow.Schema) -> dict[str, dict[str, Any]]:
 
 def image_column(path: Path, schema: pyarrow.Schema) -> str:
     """The column of images: the only one, or the one with a usual name."""
-    found = [field.name for field in schema if holds_bytes(field.type)]
+    found = [field.name for field in schema if arrow_files.holds_bytes(field.type)]
     called = [name for name in PREFERRED if name in found]
     if not found:
         raise UserError(f"{path}: no column of images (there are: {', '.join(schema.names)})")
@@ -267,7 +259,7 @@ def image_column(path: Path, schema: pyarrow.Schema) -> str:
 def more_columns(schema: pyarrow.Schema, column: str) -> Iterator[str]:
     """A line for each other column of images."""
     for field in schema:
-        if holds_bytes(field.type) and field.name != column:
+        if arrow_files.holds_bytes(field.type) and field.name != column:
             yield f"the column {field.name}: may hold images too, and those of {column} are read"
 
 
@@ -320,7 +312,11 @@ def read_column(files: Mapping[Path, int], name: str) -> np.ndarray:
 
     parts = []
     for file, count in files.items():
-        table = read_arrow(file) if file.suffix == ".arrow" else read_parquet(file, [name])
+        table = (
+            arrow_files.read_arrow(file)
+            if file.suffix == ".arrow"
+            else arrow_files.read_parquet(file, [name])
+        )
         values = table[name].cast(pyarrow.int64(), safe=False)
         parts.append(pyarrow.compute.fill_null(values, -1).to_numpy())
         if len(parts[-1]) != count:

@@ -12,13 +12,7 @@ from PIL import Image
 from diffae.data.dataset import Dataset
 from diffae.data.fingerprint import Survey, look_at
 from diffae.data.readers.label_files import CELEBA_ATTRIBUTES, find_label_file
-from diffae.data.transforms import (
-    ALIGNED_CELEBA,
-    DECODING_ERRORS,
-    FORMATS,
-    Transform,
-    decode_bytes,
-)
+from diffae.data.transforms import ALIGNED_CELEBA, DECODING_ERRORS, FORMATS, Transform, decode_bytes
 from diffae.system.errors import UserError
 from diffae.system.files import MOST, read_file
 
