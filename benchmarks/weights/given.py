@@ -67,8 +67,8 @@ def _sources() -> list[Url | Distribution]:
 
 def _sizes() -> list[float]:
     """Bytes of every file and distribution of the table."""
-    distributions = [source for source in _sources() if isinstance(source, Distribution)]
-    return [one.size_mb * 1e6 for one in (*_files(), *distributions)]
+    archives = [source.size_mb for source in _sources() if isinstance(source, Distribution)]
+    return [size * 1e6 for size in (*(file.size_mb for file in _files()), *archives)]
 
 
 def held(paths: Iterable[Path], weight: Weight) -> list[Given]:

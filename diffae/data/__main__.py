@@ -39,8 +39,8 @@ def check_dataset(arguments: list[str]) -> None:
     parser = _parser("check", check_dataset)
     add = parser.add_argument
     add("path", type=cli.path, help="folder or zip file, as for --data")
-    size = "side of the images in px (default: 64, or that of a prepared copy)"
-    add("--size", type=cli.positive, help=size)
+    side = "side of the images in px (default: 64, or that of a prepared copy)"
+    add("--size", type=cli.positive, help=side)
     add("--crop", choices=CROPS, help="default: the format's own")
     add("--sheet", type=cli.path, help="PNG file to write: 64 images as models see them")
     args = parser.parse(arguments)

@@ -103,7 +103,7 @@ def render(entries: Sequence[Entry]) -> str:
         *_shared(entries),
         ("Newest", f"{commit_of(last)}, version {last.version or 'not said'}"),
     ]
-    stages = {"": list(enumerate(entries))}
+    stages: dict[str, Runs] = {"": list(enumerate(entries))}
     return _filled("Headlines by commit", facts, stages, COMMITS, ONE if first is last else "")
 
 

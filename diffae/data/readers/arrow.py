@@ -289,8 +289,8 @@ def read_attributes(
     if not attributes:
         return (), None, tuple(left_out)
     names, columns = zip(*attributes, strict=True)
-    [(name, count)] = Counter(names).most_common(1)
-    if count > 1:
+    if len(set(names)) < len(names):
+        name = Counter(names).most_common(1)[0][0]
         return (), None, (*left_out, f"all attributes: several are called {name}")
     return names, np.stack(columns, axis=1), tuple(left_out)
 
