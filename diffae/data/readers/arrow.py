@@ -290,8 +290,8 @@ def read_attributes(
         return (), None, tuple(left_out)
     names, columns = zip(*attributes, strict=True)
     if len(set(names)) < len(names):
-        name = Counter(names).most_common(1)[0][0]
-        return (), None, (*left_out, f"all attributes: several are called {name}")
+        twin = Counter(names).most_common(1)[0][0]
+        return (), None, (*left_out, f"all attributes: several are called {twin}")
     return names, np.stack(columns, axis=1), tuple(left_out)
 
 
