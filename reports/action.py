@@ -94,8 +94,12 @@ def main(environ: Environ = os.environ) -> int:
 
 def read_inputs(environ: Environ) -> Inputs:
     """Read the inputs from the environment. Raises UserError naming the input that is wrong."""
-    get = lambda name, instead="": environ.get(f"GATE_{name}") or instead  # noqa: E731
-    comment, name, accept = get("COMMENT", COMMENTS[0]), get("NAME", "gate"), get("ACCEPT", "false")
+
+    def get(name: str, instead: str = "") -> str:
+        return environ.get(name) or instead
+
+    comment, name = get("GATE_COMMENT", COMMENTS[0]), get("GATE_NAME", "gate")
+    accept = get("GATE_ACCEPT", "false")
     if comment not in COMMENTS:
         raise UserError(f"comment is {short(repr(comment), 40)}; give {', '.join(COMMENTS)}")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}", name):
@@ -104,11 +108,11 @@ def read_inputs(environ: Environ) -> Inputs:
     if accept not in ("true", "false"):
         raise UserError(f"accept is {short(repr(accept), 40)}; give true or false")
     return Inputs(
-        arguments=_words("GATE_ARGUMENTS", get("ARGUMENTS", "all")),
-        compare=_words("GATE_COMPARE", get("COMPARE")),
-        run=get("RUN"),
-        baseline=get("BASELINE", ARTIFACT),
-        branch=get("BRANCH", "main"),
+        arguments=_words("GATE_ARGUMENTS", get("GATE_ARGUMENTS", "all")),
+        compare=_words("GATE_COMPARE", get("GATE_COMPARE")),
+        run=get("GATE_RUN"),
+        baseline=get("GATE_BASELINE", ARTIFACT),
+        branch=get("GATE_BRANCH", "main"),
         name=name,
         comment=comment,
         accept=accept == "true",
