@@ -24,7 +24,7 @@ from diffae.data.fingerprint import Survey, digest_parts, state_of
 from diffae.data.prepared import HEADER, LABELS, NAMES, PIXELS, UNFINISHED, Header
 from diffae.system.distributed import mapped
 from diffae.system.errors import UserError
-from diffae.system.files import Target, amount, refuse_outputs, writing
+from diffae.system.files import Target, amount, refuse_outputs, sha256, writing
 from diffae.system.lock import foreign, lock_folder
 from diffae.system.whole import copy_whole, put, sweep, whole_file, write_whole
 
@@ -179,7 +179,7 @@ def _finish(data: Dataset, out: Path, damaged: dict[int, str], enlarged: int, st
     names = [data.name_of(int(index)) for index in kept]
     write_whole(out / NAMES, json.dumps(names).encode())
     _write_pixels(out, kept)
-    digests = {name: prepared.digest_file(out / name) for name in (LABELS, NAMES, PIXELS)}
+    digests = {name: sha256(out / name) for name in (LABELS, NAMES, PIXELS)}
     seen = _survey_of(data, digests) if damaged else data.survey
     if state_of(open_dataset(data.root, data.image_size, data.transform.crop).source) != state:
         raise UserError(

@@ -33,7 +33,7 @@ from diffae.data.fingerprint import Survey, sealed, unsealed
 from diffae.data.readers.folder import beside
 from diffae.data.transforms import Transform
 from diffae.system.errors import UserError
-from diffae.system.files import file_size, read_file
+from diffae.system.files import file_size, read_file, sha256
 from diffae.system.lock import LOCK
 
 VERSION = 1
@@ -123,15 +123,9 @@ class PreparedImages:
 
     def look(self) -> Survey:
         """The survey of the data set that was copied, after checking the pixels' SHA-256."""
-        if digest_file(self.root / PIXELS) != self.header.sha256[PIXELS]:
+        if sha256(self.root / PIXELS) != self.header.sha256[PIXELS]:
             raise UserError(f"{self.root / PIXELS}: damaged (checksum does not match); {AGAIN}")
         return Survey(**self.header.survey)
-
-
-def digest_file(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True)
