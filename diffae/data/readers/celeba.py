@@ -13,6 +13,7 @@ list are left out and counted.
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -83,16 +84,22 @@ def read_celeba_labels(folder: Path, seed: int) -> label_files.Labels:
     """The labels of `folder`, which has an attribute file: the first of `files`."""
     files = label_files.files_of(folder, (ATTRIBUTE_FILE, PARTITION_FILE, IDENTITY_FILE))
     names, fields = label_files.read_attributes(files[0])
-    identities = label_files.read_column(folder, IDENTITY_FILE, names, only=ATTRIBUTE_FILE)
-    official = label_files.read_column(
-        folder, PARTITION_FILE, names, SPLIT_NUMBERS, only=ATTRIBUTE_FILE
-    )
+    people = read_people(folder, names, seed, only=ATTRIBUTE_FILE)
+    return label_files.Labels(names, files, fields | people)
+
+
+def read_people(
+    folder: Path, names: list[str], seed: int, only: str = "", through: str = ""
+) -> dict[str, Any]:
+    """Identities and split of images by CelebA's names; the split is seeded where it is not known.
+
+    `only` is a file that must list every name of theirs, `through` what led to the names.
+    """
+    identities = label_files.read_column(folder, IDENTITY_FILE, names, only=only)
+    official = label_files.read_column(folder, PARTITION_FILE, names, SPLIT_NUMBERS, only=only)
     if official is None:
         partition, source = seeded(len(names), seed, identities)
     else:
-        partition, source = (
-            official.astype(np.int8),
-            label_files.files_of(folder, [PARTITION_FILE])[0].name,
-        )
-    fields |= {"identities": identities, "partition": partition, "partition_source": source}
-    return label_files.Labels(names, files, fields)
+        [file] = label_files.files_of(folder, [PARTITION_FILE])
+        partition, source = official.astype(np.int8), f"{file.name}{through}"
+    return {"identities": identities, "partition": partition, "partition_source": source}

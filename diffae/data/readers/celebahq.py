@@ -13,11 +13,9 @@ CelebA puts it in. Without it the same person may be trained and tested on.
 import os
 from pathlib import Path
 
-import numpy as np
-
 from diffae.data.dataset import Dataset
 from diffae.data.readers import celeba, label_files
-from diffae.data.readers.celeba import IDENTITY_FILE, PARTITION_FILE, SPLIT_NUMBERS, is_celeba
+from diffae.data.readers.celeba import IDENTITY_FILE, PARTITION_FILE, is_celeba
 from diffae.data.readers.splits import seeded
 from diffae.system.errors import UserError
 
@@ -57,21 +55,16 @@ def read_celebahq_labels(folder: Path, seed: int) -> label_files.Labels:
         folder, [ATTRIBUTE_FILE, MAPPING_FILE, PARTITION_FILE, IDENTITY_FILE]
     )
     names, fields = label_files.read_attributes(files[0])
-    if not os.path.lexists(folder / MAPPING_FILE):
-        files, identities, official = files[:1], None, None
-    else:
+    if os.path.lexists(folder / MAPPING_FILE):
         originals = read_originals(folder / MAPPING_FILE, names)
-        identities = label_files.read_column(folder, IDENTITY_FILE, originals)
-        official = label_files.read_column(folder, PARTITION_FILE, originals, SPLIT_NUMBERS)
-    if official is not None:
-        [file] = label_files.files_of(folder, [PARTITION_FILE])
-        partition, source = official.astype(np.int8), f"{file.name} through {MAPPING_FILE}"
+        people = celeba.read_people(folder, originals, seed, through=f" through {MAPPING_FILE}")
     else:
-        partition, source = seeded(len(names), seed, identities)
-        if identities is None:
-            source += "; identities unknown, a person may be in several splits"
-    fields |= {"identities": identities, "partition": partition, "partition_source": source}
-    return label_files.Labels(names, files, fields)
+        files = files[:1]
+        partition, source = seeded(len(names), seed)
+        people = {"identities": None, "partition": partition, "partition_source": source}
+    if people["identities"] is None and people["partition_source"].startswith("seeded"):
+        people["partition_source"] += "; identities unknown, a person may be in several splits"
+    return label_files.Labels(names, files, fields | people)
 
 
 def read_originals(path: Path, names: list[str]) -> list[str]:
