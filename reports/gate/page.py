@@ -175,7 +175,8 @@ def _status(findings: Findings) -> str:
 def _remarks(findings: Findings) -> list[str]:
     """Remarks on numbers that did not fail, as a list in Markdown."""
     found, known = findings.found, findings.known
-    by_verdict = {v: [c for c in ordered(found) if c.verdict == v] for v in verdicts.VERDICTS}
+    rows = ordered(found)
+    by_verdict = {v: [c for c in rows if c.verdict == v] for v in verdicts.VERDICTS}
     missing, better, unresolved = (
         by_verdict[v] for v in (verdicts.MISSING, verdicts.IMPROVEMENT, verdicts.UNRESOLVED)
     )
