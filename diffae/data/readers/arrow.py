@@ -31,7 +31,6 @@ from diffae.data.readers.label_files import refuse_duplicates
 from diffae.data.readers.shards import classes_as_attributes, find_shards, holds, name_in
 from diffae.data.readers.sources import EncodedImages, unlabelled
 from diffae.data.readers.splits import partition_of, split_of
-from diffae.data.transforms import LARGEST_IMAGE
 from diffae.system.errors import UserError
 from diffae.system.files import read_text
 
@@ -99,8 +98,7 @@ class TableImages(EncodedImages):
             raise UserError(
                 f"{self.where(index)}: no bytes of an image, only the path of one or nothing; save it with its bytes"
             )
-        if len(content) > LARGEST_IMAGE:
-            raise UserError(f"{self.where(index)}: {len(content)} bytes, too large for an image")
+        self.refuse_size(index, len(content))
         return bytes(content)
 
     def files(self) -> Iterator[tuple[str, Path]]:

@@ -27,7 +27,6 @@ from diffae.data.dataset import Dataset
 from diffae.data.readers import folder, shards
 from diffae.data.readers.sources import EncodedImages, unlabelled
 from diffae.data.readers.splits import partition_of, split_of
-from diffae.data.transforms import LARGEST_IMAGE
 from diffae.system.errors import UserError
 from diffae.system.files import file_size
 
@@ -102,8 +101,7 @@ class ShardImages(EncodedImages):
 
     def content(self, index: int) -> bytes:
         entry = self.samples[index].image
-        if entry.size > LARGEST_IMAGE:
-            raise UserError(f"{self.where(index)}: {entry.size} bytes, too large for an image")
+        self.refuse_size(index, entry.size)
         return read_entry(entry)
 
     def files(self) -> Iterator[tuple[str, Path]]:

@@ -22,7 +22,6 @@ from diffae.data.dataset import Dataset
 from diffae.data.readers.folder import is_image, left_out_of, nothing_in
 from diffae.data.readers.sources import EncodedImages, unlabelled
 from diffae.data.readers.splits import partition_of_folders
-from diffae.data.transforms import LARGEST_IMAGE
 from diffae.system.cli import printable
 from diffae.system.errors import UserError
 
@@ -88,10 +87,7 @@ class ZipImages(EncodedImages):
         One thread reads while the others decode.
         """
         entry = self.entries[index]
-        if entry.file_size > LARGEST_IMAGE:
-            raise UserError(
-                f"{self.where(index)}: {entry.file_size} bytes, too large for an image; remove it"
-            )
+        self.refuse_size(index, entry.file_size)
         try:
             # A read of so many bytes unpacks no more than that, whatever the entry holds.
             archive, lock = self._opened()
