@@ -286,11 +286,11 @@ def read_attributes(
             attributes += ((prefix + name, found[1][:, i]) for i, name in enumerate(found[0]))
     if not attributes:
         return (), None, tuple(left_out)
-    names, columns = zip(*attributes, strict=True)
+    names = tuple(name for name, _ in attributes)
     if len(set(names)) < len(names):
         twin = Counter(names).most_common(1)[0][0]
         return (), None, (*left_out, f"all attributes: several are called {twin}")
-    return names, np.stack(columns, axis=1), tuple(left_out)
+    return names, np.stack([column for _, column in attributes], axis=1), tuple(left_out)
 
 
 def is_class(field: pyarrow.Field, features: dict[str, dict[str, Any]]) -> bool:
