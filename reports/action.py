@@ -4,95 +4,203 @@
 
     GATE_ARGUMENTS   of `diffae-bench run`, e.g. "all --profile quick"
     GATE_RUN         a finished run folder: nothing is measured
-    GATE_BASELINE    a run folder in the repository, or "artifact": that of the last run of GATE_BRANCH (default: the
-                     repository's default branch)
+    GATE_BASELINE    a run folder in the repository, or "artifact": that of the last run of GATE_BRANCH
+    GATE_FOUND       with "artifact": success (it is in GATE_DOWNLOADED), skipped (there is none yet) or failure
     GATE_COMPARE     further flags of `diffae-bench compare`
     GATE_NAME        distinguishes several gates of a pull request
     GATE_COMMENT     always, on-failure or never
     GATE_ACCEPT      true: on GATE_BRANCH, a run becomes the baseline even if it is worse
+    GATE_PULL        number of the pull request, GATE_COMMIT what was measured, GATE_LINK the page of the job
 
-and from what GitHub sets: GITHUB_REPOSITORY, _EVENT_PATH, _REF, _SHA, _TOKEN, _API_URL,
-_STEP_SUMMARY, _OUTPUT, RUNNER_TEMP.
+and from what GitHub sets: GITHUB_REF, GITHUB_STEP_SUMMARY, GITHUB_OUTPUT, RUNNER_TEMP.
 
-The result is written to the job's summary, to the step's outputs and to one comment on the pull
-request.
+The result is written to the job's summary and to the step's outputs; one of them, `comment`, is a
+file with the text of the pull request's comment. action.yml does the rest.
 
 Exit status: that of `reports.compare` (0 passed, 1 worse, 2 not compared, 3 the gate failed), or
 that of a benchmark that failed. If there is no artifact yet, there is nothing to compare with: 0.
-If the comment cannot be written (a pull request from a fork has a read-only token), the log says so
-and the status does not change.
 """
 
 import json
 import os
+import re
 import secrets
 import shlex
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from diffae.system.cli import run as run_command
 from diffae.system.errors import UserError
 from diffae.system.files import Target, read_text, refuse_outputs
+from diffae.system.whole import append, write_whole
 from reports import compare
 from reports.gate import page as gate_page
-from reports.gate.artifact import BASELINE_FILES, copy_baseline, unpack
-from reports.gate.github import RequestFailed, find_comment, keep_comment, newest_artifact
-from reports.gate.job import ARTIFACT, Inputs, Job, read_inputs, read_job
 from reports.records.reading import read_json, short
 from reports.tables.markdown import escape
 
+ARTIFACT = "artifact"
+COMMENTS = ("always", "on-failure", "never")
 LONGEST_COMMENT = 60_000  # characters; GitHub takes 65,536
 REFUSED = 2
-NO_RIGHTS = (401, 403, 404)
 
+Environ = Mapping[str, str]
 Outcome = tuple[int, dict[str, Any], str]  # exit status, verdict as compare's JSON has it, page
 
 
-def main(environ: Mapping[str, str] = os.environ) -> int:
+@dataclass(frozen=True)
+class Inputs:
+    """The inputs of the workflow, checked."""
+
+    arguments: tuple[str, ...]
+    compare: tuple[str, ...]
+    run: str
+    baseline: str
+    branch: str
+    name: str
+    comment: str
+    accept: bool
+
+
+def main(environ: Environ = os.environ) -> int:
     """Run the gate and return the exit status."""
+    outputs = {"report": "", "baseline": "", "comment": ""}
     try:
-        job = read_job(environ)
-        inputs = read_inputs(job)
-        out = _folder(job, inputs)
+        inputs = read_inputs(environ)
+        out = _folder(environ, inputs)
     except UserError as reason:
-        job = Job(environ)
-        status, *_ = _refused(job, str(reason))
-        job.set({"passed": "false", "regressed": "0", "report": "", "baseline": ""})
-        return status
+        status, verdict, page = _refused(environ, str(reason))
+    else:
+        try:
+            status, verdict, page = _gate(environ, inputs, out)
+        except UserError as reason:
+            status, verdict, page = _refused(environ, str(reason))
+        outputs["report"] = str(out)
+        if _becomes_the_baseline(environ, inputs, status, verdict):
+            outputs["baseline"] = inputs.run or str(out / "run")
+        if environ.get("GATE_PULL") and inputs.comment != "never":
+            write_whole(out / "comment.md", _comment(environ, inputs.name, page).encode())
+            outputs["comment"] = str(out / "comment.md")
+    passed, regressed = json.dumps(bool(verdict["passed"])), str(verdict["regressed"])
+    for name, value in ({"passed": passed, "regressed": regressed} | outputs).items():
+        end = f"end-{secrets.token_hex(8)}"  # so that no value is read as another output
+        _append(environ, "GITHUB_OUTPUT", f"{name}<<{end}\n{value}\n{end}\n")
+    return status
+
+
+def read_inputs(environ: Environ) -> Inputs:
+    """Read the inputs from the environment. Raises UserError naming the input that is wrong."""
+
+    def get(name: str, instead: str = "") -> str:
+        return environ.get(name) or instead
+
+    comment, name = get("GATE_COMMENT", COMMENTS[0]), get("GATE_NAME", "gate")
+    accept = get("GATE_ACCEPT", "false")
+    if comment not in COMMENTS:
+        raise UserError(f"comment is {short(repr(comment), 40)}; give {', '.join(COMMENTS)}")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}", name):
+        allowed = "up to 60 letters, digits, '.', '_' and '-'"
+        raise UserError(f"name is {short(repr(name), 80)}; give {allowed}")
+    if accept not in ("true", "false"):
+        raise UserError(f"accept is {short(repr(accept), 40)}; give true or false")
+    return Inputs(
+        arguments=_words("GATE_ARGUMENTS", get("GATE_ARGUMENTS", "all")),
+        compare=_words("GATE_COMPARE", get("GATE_COMPARE")),
+        run=get("GATE_RUN"),
+        baseline=get("GATE_BASELINE", ARTIFACT),
+        branch=get("GATE_BRANCH", "main"),
+        name=name,
+        comment=comment,
+        accept=accept == "true",
+    )
+
+
+def _words(name: str, text: str) -> tuple[str, ...]:
+    """Split an input into the words of a command line, quoted as in a shell; no shell is run."""
     try:
-        outcome = _gate(job, inputs, out)
-    except UserError as reason:
-        outcome = _refused(job, str(reason))
-    _report(job, inputs, out, outcome)
-    return outcome[0]
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise UserError(f"{name} is not a command line ({error}): {short(text)}") from None
 
 
-def _gate(job: Job, inputs: Inputs, out: Path) -> Outcome:
-    """Measure if needed, compare, and return the exit status.
+def _folder(environ: Environ, inputs: Inputs) -> Path:
+    """An empty folder for the files of this gate.
 
-    Raises UserError if there is nothing to compare with.
+    Raises UserError if another gate of the job has the same name, or if the folder would lie inside
+    one that is compared.
     """
-    measured, run = _measure(job, inputs, out), Path(inputs.run or out / "run")
+    out = Path(environ.get("RUNNER_TEMP") or tempfile.mkdtemp()) / "diffae-gate" / inputs.name
+    base = inputs.baseline if inputs.baseline != ARTIFACT else None
+    refuse_outputs([Target("RUNNER_TEMP", out, Path.is_dir)], (inputs.run or None, base))
+    try:
+        out.mkdir(parents=True)
+    except FileExistsError:
+        raise UserError(
+            f"two gates of this job are called {inputs.name!r}; give each its own name"
+        ) from None
+    return out
+
+
+# ----------------------------------------------------------------------------------------------
+# Measuring and comparing
+
+
+def _gate(environ: Environ, inputs: Inputs, out: Path) -> Outcome:
+    """Measure if needed, and compare. Raises UserError if there is nothing to compare with."""
+    measured, run = _measure(environ, inputs, out), Path(inputs.run or out / "run")
     notes = run / "run.json"
     if not notes.exists() or read_json(notes).get("complete") is not True:
         reason = f"the benchmark did not finish (status {measured}); its log is above"
-        return _refused(job, reason, measured or REFUSED)
-    base = _baseline(job, inputs, out)
-    status, verdict, page = (
-        _first(job, inputs) if base is None else _compared(job, inputs, base, run, out)
-    )
+        return _refused(environ, reason, measured or REFUSED)
+    base = _baseline(environ, inputs)
+    compared = _first(environ, inputs) if base is None else _compared(inputs, base, run, out)
+    status, verdict, page = compared
     if not measured or status:
-        return status, verdict, page
+        return compared
     text = f"Nothing is worse, but the benchmark ended with status {measured}: its log says what could not be measured"
-    job.annotate("error", text)
+    _annotate("error", text)
     return measured, verdict | {"passed": False}, f"{page.rstrip()}\n\n**{text}.**\n"
 
 
-def _compared(job: Job, inputs: Inputs, base: Path, run: Path, out: Path) -> Outcome:
+def _measure(environ: Environ, inputs: Inputs, out: Path) -> int:
+    """Run the benchmark and return its exit status.
+
+    Its output goes to the log, with GitHub's workflow commands disabled.
+    """
+    if inputs.run:
+        return 0
+    command = [sys.executable, "-P", "-m", "benchmarks.console", "run"]
+    command += [*inputs.arguments, "--out", str(out / "run")]
+    resume = secrets.token_hex(16)
+    shown = gate_page.of_command(shlex.join(["diffae-bench", "run", *inputs.arguments]))
+    print(f"::group::{shown}\n::stop-commands::{resume}", flush=True)
+    status = subprocess.run(command, env=dict(environ), stderr=subprocess.STDOUT).returncode
+    print(f"::{resume}::\n::endgroup::", flush=True)
+    return status if status >= 0 else 128 - status
+
+
+def _baseline(environ: Environ, inputs: Inputs) -> Path | None:
+    """The folder to compare with; None if the branch has no artifact yet. Raises UserError."""
+    if inputs.baseline != ARTIFACT:
+        if not (Path(inputs.baseline) / "records.csv").is_file():
+            what = "commit records.csv, run.json, influences.npz of a run there"
+            raise UserError(f"baseline {short(inputs.baseline)}: no such run folder; {what}")
+        return Path(inputs.baseline)
+    if environ.get("GATE_FOUND") == "skipped":
+        return None
+    if environ.get("GATE_FOUND") != "success":
+        raise UserError(
+            f"the baseline of {short(inputs.branch)} cannot be read: the log of the steps above says why; "
+            "the job needs `permissions: actions: read`"
+        )
+    return Path(environ.get("GATE_DOWNLOADED", ""))
+
+
+def _compared(inputs: Inputs, base: Path, run: Path, out: Path) -> Outcome:
     files = {kind: out / f"gate.{kind}" for kind in ("xml", "md", "json")}
     flags = ["--junit", str(files["xml"]), "--page", str(files["md"]), "--json", str(files["json"])]
     theirs = f"the last run of {inputs.branch}" if inputs.baseline == ARTIFACT else inputs.baseline
@@ -107,133 +215,45 @@ def _compared(job: Job, inputs: Inputs, base: Path, run: Path, out: Path) -> Out
         status = REFUSED
     verdict = read_json(files["json"])
     if verdict["refused"]:
-        job.annotate("error", str(verdict["refused"]))
+        _annotate("error", str(verdict["refused"]))
     return status, verdict, read_text(files["md"])
 
 
-# ----------------------------------------------------------------------------------------------
-# Measuring, and the baseline
-
-
-def _folder(job: Job, inputs: Inputs) -> Path:
-    """An empty folder for the files of this gate.
-
-    Raises UserError if another gate of the job has the same name, or if the folder would lie inside
-    one that is compared.
-    """
-    out = Path(job.get("RUNNER_TEMP") or tempfile.mkdtemp()) / "diffae-gate" / inputs.name
-    base = inputs.baseline if inputs.baseline != ARTIFACT else None
-    refuse_outputs([Target("RUNNER_TEMP", out, Path.is_dir)], (inputs.run or None, base))
-    try:
-        out.mkdir(parents=True)
-    except FileExistsError:
-        raise UserError(
-            f"two gates of this job are called {inputs.name!r}; give each its own name"
-        ) from None
-    return out
-
-
-def _measure(job: Job, inputs: Inputs, out: Path) -> int:
-    """Run the benchmark and return its exit status.
-
-    Its output goes to the log, with GitHub's workflow commands disabled.
-    """
-    if inputs.run:
-        return 0
-    command = [sys.executable, "-P", "-m", "benchmarks.console", "run"]
-    command += [*inputs.arguments, "--out", str(out / "run")]
-    resume = secrets.token_hex(16)
-    print(
-        f"::group::{gate_page.of_command(shlex.join(['diffae-bench', 'run', *inputs.arguments]))}"
-    )
-    print(f"::stop-commands::{resume}", flush=True)
-    environ = {name: value for name, value in job.environ.items() if name != "GITHUB_TOKEN"}
-    status = subprocess.run(command, env=environ, stderr=subprocess.STDOUT, check=False).returncode
-    print(f"::{resume}::\n::endgroup::", flush=True)
-    return status if status >= 0 else 128 - status
-
-
-def _baseline(job: Job, inputs: Inputs, out: Path) -> Path | None:
-    """The folder to compare with; None if the branch has no artifact yet. Raises UserError."""
-    if inputs.baseline != ARTIFACT:
-        if not (Path(inputs.baseline) / BASELINE_FILES[0]).is_file():
-            what = f"commit {', '.join(BASELINE_FILES)} of a run there"
-            raise UserError(f"baseline {short(inputs.baseline)}: no such run folder; {what}")
-        return Path(inputs.baseline)
-    api = job.api()
-    try:
-        found = newest_artifact(api, job.repository, inputs.artifact, inputs.branch)
-        if found is None:
-            return None
-        content = api.download(f"/repos/{job.repository}/actions/artifacts/{found}/zip")
-    except RequestFailed as error:
-        rights = "; give the job `permissions: actions: read`" if error.status in NO_RIGHTS else ""
-        where = f"the baseline of {short(inputs.branch)}"
-        raise UserError(f"{where} cannot be read: {error}{rights}") from None
-    return unpack(content, out / "baseline")
-
-
-def _becomes_the_baseline(job: Job, inputs: Inputs, outcome: Outcome) -> bool:
+def _becomes_the_baseline(
+    environ: Environ, inputs: Inputs, status: int, verdict: Mapping[str, Any]
+) -> bool:
     """Whether the run becomes the baseline: on its branch, if nothing is worse or GATE_ACCEPT is set."""
-    status, verdict, _ = outcome
-    return job.is_on(inputs.branch) and not verdict["refused"] and (not status or inputs.accept)
+    on_branch = environ.get("GITHUB_REF") == f"refs/heads/{inputs.branch}"
+    ours = on_branch and not environ.get("GATE_PULL")
+    return ours and not verdict["refused"] and (not status or inputs.accept)
 
 
 # ----------------------------------------------------------------------------------------------
 # Reporting
 
 
-def _first(job: Job, inputs: Inputs) -> Outcome:
-    branch, artifact = short(inputs.branch), short(inputs.artifact)
+def _first(environ: Environ, inputs: Inputs) -> Outcome:
+    branch = short(inputs.branch)
     text = (
-        f"There is no baseline to compare with, because {branch} has no artifact {artifact} yet: "
-        f"the first successful run on {branch} stores one"
+        f"There is no baseline to compare with, because {branch} has no artifact "
+        f"diffae-bench-baseline-{inputs.name} yet: the first successful run on {branch} stores one"
     )
-    job.annotate("warning", text)
+    _annotate("warning", text)
     page = f"# Regression gate: no baseline yet\n\n{escape(text)}.\n"
-    job.summarise(page)
+    _append(environ, "GITHUB_STEP_SUMMARY", page)
     return 0, {"passed": True, "regressed": 0, "refused": ""}, page
 
 
-def _refused(job: Job, reason: str, status: int = REFUSED) -> Outcome:
+def _refused(environ: Environ, reason: str, status: int = REFUSED) -> Outcome:
     """Report a comparison that could not be made: an annotation, the summary, and the verdict."""
     line = " ".join(reason.split())
-    job.annotate("error", line)
+    _annotate("error", line)
     page = gate_page.refusal(line)
-    job.summarise(page)
+    _append(environ, "GITHUB_STEP_SUMMARY", page)
     return status, {"passed": False, "regressed": 0, "refused": line}, page
 
 
-def _report(job: Job, inputs: Inputs, out: Path, outcome: Outcome) -> None:
-    """Write the outputs of the step, and the comment."""
-    status, verdict, page = outcome
-    kept = ""
-    if _becomes_the_baseline(job, inputs, outcome):
-        kept = str(copy_baseline(Path(inputs.run or out / "run"), out / "baseline-of-this"))
-    passed, regressed = json.dumps(bool(verdict["passed"])), str(verdict["regressed"])
-    job.set({"passed": passed, "regressed": regressed, "report": str(out), "baseline": kept})
-    number = job.pull_request
-    if number is not None and inputs.comment != "never":
-        _comment(job, inputs, number, page, failed=status != 0)
-
-
-def _comment(job: Job, inputs: Inputs, number: int, page: str, *, failed: bool) -> None:
-    """Update the pull request's single comment; an error becomes a line in the log."""
-    api, marker = job.api(), f"<!-- diffae-bench: {inputs.name} -->"
-    try:
-        if inputs.comment == "on-failure" and not failed:
-            if find_comment(api, job.repository, number, marker) is None:
-                return
-        done = keep_comment(api, job.repository, number, marker, _body(job, inputs, marker, page))
-        print(f"The comment on pull request {number} was {done}.", flush=True)
-    except (RequestFailed, UserError) as error:
-        why = str(error)
-        if isinstance(error, RequestFailed) and error.status in NO_RIGHTS:
-            why = f"the token may not write ({why}): a fork, or no `permissions: pull-requests: write`"
-        job.annotate("notice", f"No comment: {why}. The job's summary has the verdict.")
-
-
-def _body(job: Job, inputs: Inputs, marker: str, page: str) -> str:
+def _comment(environ: Environ, name: str, page: str) -> str:
     """The text of the comment: the page, cut before a table if it is too long, without mentions
     that notify users.
     """
@@ -242,9 +262,19 @@ def _body(job: Job, inputs: Inputs, marker: str, page: str) -> str:
         page = page[: page.rindex("<details>")].rstrip()
     if len(page) > LONGEST_COMMENT:
         page = page[: page.rindex("\n", 0, LONGEST_COMMENT)] + "\n\n..."
-    which = f"Gate `{inputs.name}`" + (f" at {job.commit[:12]}" if job.commit else "")
-    where = f"; [report, tables and pictures]({job.link}#artifacts)" if job.link else ""
-    return f"{marker}\n{page.rstrip()}\n\n{which}{where}.\n"
+    commit, link = environ.get("GATE_COMMIT", "")[:12], environ.get("GATE_LINK")
+    which = f"Gate `{name}`" + (f" at {commit}" if re.fullmatch("[0-9a-f]+", commit) else "")
+    where = f"; [report, tables and pictures]({link}#artifacts)" if link else ""
+    return f"<!-- diffae-bench: {name} -->\n{page.rstrip()}\n\n{which}{where}.\n"
+
+
+def _annotate(level: str, text: str) -> None:
+    print(f"::{level} title=Regression gate::{gate_page.of_command(text)}", flush=True)
+
+
+def _append(environ: Environ, name: str, text: str) -> None:
+    if path := environ.get(name):
+        append(Path(path), text.encode(errors="backslashreplace"))
 
 
 if __name__ == "__main__":

@@ -124,38 +124,21 @@ def _write(args: argparse.Namespace, junit: bytes, page: str, verdict: dict[str,
 
 def _parser() -> Parser:
     parser = Parser(prog("reports.compare"), __doc__)
-    parser.add_argument("base", type=path, metavar="BASE", help="the baseline's folder")
-    parser.add_argument("new", type=path, metavar="NEW", help="the new run's folder")
-    parser.add_argument(
-        "--junit", type=path, metavar="FILE", help="write the verdicts as JUnit XML"
-    )
-    parser.add_argument("--page", type=path, metavar="FILE", help="write the report as Markdown")
-    parser.add_argument(
-        "--json",
-        type=path,
-        metavar="FILE",
-        help="write the result as JSON: passed, counts, failures as sentences",
-    )
-    parser.add_argument(
-        "--names",
-        nargs=2,
-        type=word,
-        metavar=("BASE", "NEW"),
-        help="names of the two runs in the report",
-    )
-    parser.add_argument(
-        "--margins",
-        type=path,
-        metavar="FILE",
-        help="CSV file with the columns metric,margin,of,why (default: the margins of the package)",
-    )
-    parser.add_argument(
-        "--alpha", type=_probability, default=0.05, help="chance of a false alarm (default: 0.05)"
-    )
-    parser.add_argument(
-        "--allow-missing", action="store_true", help="do not fail if NEW lacks numbers of BASE"
-    )
-    parser.add_argument("--all", action="store_true", help="print all numbers, not only failures")
+    add = parser.add_argument
+    add("base", type=path, metavar="BASE", help="the baseline's folder")
+    add("new", type=path, metavar="NEW", help="the new run's folder")
+    add("--junit", type=path, metavar="FILE", help="write the verdicts as JUnit XML")
+    add("--page", type=path, metavar="FILE", help="write the report as Markdown")
+    plain = "write the result as JSON: passed, counts, failures as sentences"
+    add("--json", type=path, metavar="FILE", help=plain)
+    names = "names of the two runs in the report"
+    add("--names", nargs=2, type=word, metavar=("BASE", "NEW"), help=names)
+    margins = "CSV file with the columns metric,margin,of,why (default: the margins of the package)"
+    add("--margins", type=path, metavar="FILE", help=margins)
+    add("--alpha", type=_probability, default=0.05, help="chance of a false alarm (default: 0.05)")
+    lacks = "do not fail if NEW lacks numbers of BASE"
+    add("--allow-missing", action="store_true", help=lacks)
+    add("--all", action="store_true", help="print all numbers, not only failures")
     return parser
 
 

@@ -99,22 +99,14 @@ def _parser() -> Parser:
     add = parser.add_argument
     add("runs", nargs="*", type=path, metavar="RUN", help="the folder of a finished run")
     add("--file", type=path, required=True, metavar="FILE", help="history.jsonl; made if need be")
-    add(
-        "--commit",
-        type=_commit,
-        metavar="SHA",
-        help="what RUN measured, where it was not made in a checkout of this software",
-    )
+    measured = "what RUN measured, where it was not made in a checkout of this software"
+    add("--commit", type=_commit, metavar="SHA", help=measured)
     add("--page", type=path, metavar="FILE", help="write the page of the trend")
     add("--badge", type=path, metavar="FILE", help="write a badge's endpoint")
     add("--badge-metric", default="", metavar="METRIC", help="its metric, e.g. ssim")
     add("--badge-system", default="", metavar="SYSTEM", help="its system, e.g. DiffAE")
-    add(
-        "--github-action-benchmark",
-        type=word,
-        metavar="PREFIX",
-        help="write the two files of that action",
-    )
+    files = "write the two files of that action"
+    add("--github-action-benchmark", type=word, metavar="PREFIX", help=files)
     return parser
 
 

@@ -11,11 +11,11 @@ from diffae.system.whole import write_whole
 
 def main(arguments: list[str] | None = None) -> None:
     args = _parser().parse(arguments)
-    from reports.trend.training import evaluations, render, runs_in  # which needs Matplotlib
+    from reports.trend.page import evaluations, render_training, runs_in  # which needs Matplotlib
 
     ours = begins(b"<!DOCTYPE html>", b"diffae-bench training")
     refuse_outputs([Target("--out", args.out, ours)], runs_in(args.folder))
-    page = render(args.folder.resolve().name, evaluations(args.folder))
+    page = render_training(args.folder.resolve().name, evaluations(args.folder))
     with writing(args.out, "or choose another --out"):
         write_whole(args.out, page.encode())
     print(args.out)

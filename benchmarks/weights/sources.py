@@ -6,7 +6,7 @@ Nothing that comes is trusted: its size is bounded, and the caller checks its SH
 import base64
 import zipfile
 from collections.abc import Iterator
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Any
 from urllib.error import HTTPError, URLError
@@ -17,11 +17,9 @@ from diffae import __version__
 from diffae.data.readers.zip_archive import READING_ERRORS
 from diffae.system.errors import UserError, reason, words
 from diffae.system.files import amount, file_size
-from diffae.system.within import within
 
 PIECE = 2**16  # bytes
 SILENCE = 30  # seconds without a byte after which a server is given up
-SLOWEST = 60  # seconds that a piece may take
 
 
 class SourceError(Exception):
@@ -47,28 +45,34 @@ class _Redirects(HTTPRedirectHandler):
 def download(address: str, most: int) -> Iterator[bytes]:
     """The body of an http or https address. Proxies are those of the environment.
 
-    Raises SourceError if the server cannot be reached, is silent for `SILENCE` seconds, is slower
-    than a piece in `SLOWEST` seconds (headers and redirects are part of the first), breaks off, or
-    sends more than `most` bytes.
+    Raises SourceError if the server cannot be reached, is silent for `SILENCE` seconds, breaks off,
+    or sends more than `most` bytes.
     """
-    pieces = _download(address, most)
-    try:
-        while piece := within(SLOWEST, lambda: next(pieces, b"")):
-            yield piece
-    except TimeoutError:
-        slow = f"too slow: less than {amount(PIECE)} in {SLOWEST} seconds"
-        raise SourceError(slow) from None
-
-
-def _download(address: str, most: int) -> Iterator[bytes]:
     try:
         with build_opener(_Redirects).open(_request(address), timeout=SILENCE) as response:
-            yield from _body(response, most)
+            declared = response.length  # None if the server does not say
+            if declared is not None and declared > most:
+                raise SourceError(f"it announces {amount(declared)}, more than the file has")
+            yield from bounded(response, most, "it sends more than the file has")
+            if response.length:
+                raise SourceError(
+                    f"cut off after {amount(declared - response.length)} of {amount(declared)}"
+                )
     except HTTPError as error:
         error.close()
         raise SourceError(words(error)) from None
     except (OSError, HTTPException, ValueError) as error:
         raise SourceError(_reason(error)) from None
+
+
+def bounded(file: IO[bytes], most: int, otherwise: str) -> Iterator[bytes]:
+    """The content of an open file. Raises SourceError, with `otherwise`, if it has more than `most` bytes."""
+    total = 0
+    while piece := file.read(PIECE):
+        total += len(piece)
+        if total > most:
+            raise SourceError(otherwise)
+        yield piece
 
 
 def _request(address: str) -> Request:
@@ -87,20 +91,6 @@ def without_user(address: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
-def _body(response: HTTPResponse, most: int) -> Iterator[bytes]:
-    declared = response.length  # None if the server does not say
-    if declared is not None and declared > most:
-        raise SourceError(f"it announces {amount(declared)}, more than the file has")
-    total = 0
-    while piece := response.read(PIECE):
-        total += len(piece)
-        if total > most:
-            raise SourceError(f"it sends more than the file has: {amount(total)} and no end")
-        yield piece
-    if declared is not None and total < declared:
-        raise SourceError(f"cut off after {amount(total)} of {amount(declared)}")
-
-
 def _reason(error: Exception) -> str:
     cause = error.reason if isinstance(error, URLError) else error
     if isinstance(cause, TimeoutError):
@@ -115,8 +105,7 @@ def read(path: Path, most: int) -> Iterator[bytes]:
     try:
         file_size(path, most)
         with open(path, "rb") as file:
-            while piece := file.read(PIECE):
-                yield piece
+            yield from bounded(file, most, "it grows while it is read")
     except UserError as error:
         raise SourceError(str(error).removeprefix(f"{path}: ")) from None
     except OSError as error:
@@ -134,13 +123,8 @@ def read_member(path: Path, member: str, most: int) -> Iterator[bytes]:
             name = _find_member(archive, member)
             if name is None:
                 raise SourceError(f"a zip archive without {member}")
-            total = 0
             with archive.open(name) as file:
-                while piece := file.read(PIECE):
-                    total += len(piece)
-                    if total > most:
-                        raise SourceError(f"its {member} unpacks to more than {amount(most)}")
-                    yield piece
+                yield from bounded(file, most, f"its {member} unpacks to more than {amount(most)}")
     except READING_ERRORS as error:
         raise SourceError(f"not a whole zip archive ({words(error)})") from None
 

@@ -22,7 +22,7 @@ from diffae.checkpoints.trained_on import NOTE, TrainedOn
 from diffae.checkpoints.trained_on import read as trained_on_record
 from diffae.networks.config import ModelConfig, read_config
 from diffae.system.errors import UserError, name_all
-from diffae.system.files import file_size
+from diffae.system.files import file_size, sha256
 from diffae.system.whole import whole_file, write_whole
 
 WEIGHTS = "model.safetensors"
@@ -59,8 +59,7 @@ class Folder:
         """SHA-256 over configuration and weights: the key of cached results of this model."""
         digest = hashlib.sha256()
         for name in (CONFIG, WEIGHTS):
-            with open(self.path / name, "rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+            digest.update(bytes.fromhex(sha256(self.path / name)))
         return digest.hexdigest()
 
 

@@ -8,7 +8,6 @@ latent checkpoint contains its autoencoder's weights and statistics: no other fi
 classifier the raw copy is read: its EMA still holds 39 % of its random start.
 """
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -31,6 +30,7 @@ from diffae.networks.config import (
 from diffae.networks.latent_net import LatentNet
 from diffae.networks.unet import SemanticEncoder, UNet
 from diffae.system.errors import UserError, name_all
+from diffae.system.files import sha256
 
 EMA = "ema_model."
 _RAW = "model."
@@ -65,8 +65,7 @@ class OfficialCheckpoint:
 
     def fingerprint(self) -> str:
         """SHA-256 of the file: the key of cached results of this model."""
-        with open(self.path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256(self.path)
 
     def weights(self, expected: Iterable[str]) -> dict[str, Tensor]:
         """The tensors of the names in `expected`, which are ours."""

@@ -12,21 +12,14 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import IO, Any
 
-from diffae.checkpoints.torch_file import (
-    MOST_PICKLE,
-    SavedFile,
-    Storage,
-    TorchFile,
-    Unpickler,
-    unpickling,
-)
+from diffae.checkpoints import torch_file
 from diffae.system.errors import UserError
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 COUNT = 8  # bytes of a storage's count
 
 
-class LegacyTorchFile(SavedFile):
+class LegacyTorchFile(torch_file.SavedFile):
     """A file of the old `torch.save`.
 
     `stream` may be an open file or bytes in memory (`io.BytesIO`), and stays open as long as
@@ -35,23 +28,23 @@ class LegacyTorchFile(SavedFile):
 
     def __init__(self, path: Path, stream: IO[bytes] | None = None):
         self.path = path
-        with unpickling(path):
+        with torch_file.unpickling(path):
             self._stream = open(path, "rb") if stream is None else stream
             self._size = self._stream.seek(0, io.SEEK_END)
             self._stream.seek(0)
-            data = io.BytesIO(self._stream.read(MOST_PICKLE))
-            if _first(data) != MAGIC or Unpickler(data).load() != PROTOCOL:
+            data = io.BytesIO(self._stream.read(torch_file.MOST_PICKLE))
+            if _first(data) != MAGIC or torch_file.Unpickler(data).load() != PROTOCOL:
                 raise UserError(f"{path}: not a checkpoint of torch.save (or cut short)")
-            Unpickler(data).load()  # properties of the machine that wrote it
+            torch_file.Unpickler(data).load()  # properties of the machine that wrote it
             reader = _Unpickler(data)
             self.content = reader.load()
-            keys = Unpickler(data).load()
+            keys = torch_file.Unpickler(data).load()
             if not isinstance(keys, list) or {str(key) for key in keys} != reader.storages.keys():
                 raise pickle.UnpicklingError("its storages are others than its tensors name")
             storages = [reader.storages[str(key)] for key in keys]
             self._places = self._find(data.tell(), storages)
 
-    def _find(self, start: int, storages: list[Storage]) -> dict[str, int]:
+    def _find(self, start: int, storages: list[torch_file.Storage]) -> dict[str, int]:
         """The offset in the stream of the numbers of each storage."""
         places = {}
         for storage in storages:
@@ -65,7 +58,7 @@ class LegacyTorchFile(SavedFile):
             raise pickle.UnpicklingError("it ends early")
         return places
 
-    def _open(self, storage: Storage) -> AbstractContextManager[IO[bytes]]:
+    def _open(self, storage: torch_file.Storage) -> AbstractContextManager[IO[bytes]]:
         self._stream.seek(self._places[storage.key])
         return nullcontext(self._stream)
 
@@ -73,12 +66,12 @@ class LegacyTorchFile(SavedFile):
         self._stream.close()
 
 
-class _Unpickler(Unpickler):
+class _Unpickler(torch_file.Unpickler):
     """References have a sixth part here, a view into another storage, which PyTorch no longer writes."""
 
     def __init__(self, data: IO[bytes]):
         super().__init__(data)
-        self.storages: dict[str, Storage] = {}
+        self.storages: dict[str, torch_file.Storage] = {}
 
     def persistent_load(self, pid: Any) -> Any:
         *reference, view = pid
@@ -88,19 +81,19 @@ class _Unpickler(Unpickler):
         return self.storages.setdefault(storage.key, storage)
 
 
-def open_torch_file(path: Path) -> TorchFile | LegacyTorchFile:
+def open_torch_file(path: Path) -> torch_file.TorchFile | LegacyTorchFile:
     """Open a file of torch.save, old or new. Raises UserError if it is neither."""
-    return LegacyTorchFile(path) if is_legacy(path) else TorchFile(path)
+    return LegacyTorchFile(path) if is_legacy(path) else torch_file.TorchFile(path)
 
 
 def is_legacy(path: Path) -> bool:
-    with unpickling(path), open(path, "rb") as file:
+    with torch_file.unpickling(path), open(path, "rb") as file:
         return _first(io.BytesIO(file.read(64))) == MAGIC
 
 
 def _first(data: IO[bytes]) -> Any:
     """The first pickle of a file, if it has one."""
     try:
-        return Unpickler(data).load()
+        return torch_file.Unpickler(data).load()
     except Exception:  # in any case, it is not the magic number
         return None

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from diffae.data import check, find_reader, open_dataset
@@ -14,6 +15,7 @@ from diffae.system.errors import UserError
 from diffae.system.files import Target, refuse_outputs
 
 DEFAULT_SIZE, LARGEST_SIZE = 64, 1024
+WORKERS = "processes (default: all CPUs)"
 USAGE = """Look at a data set, or make one.
 
 {prog} check PATH [--size 64] [--crop d2c] [--sheet FILE.png]
@@ -34,17 +36,13 @@ def main(arguments: list[str] | None = None) -> None:
 
 def check_dataset(arguments: list[str]) -> None:
     """Print the format of a data set, decode a sample, and read all files: status 2 if one is damaged."""
-    parser = cli.Parser(f"{cli.prog('diffae.data')} check", check_dataset.__doc__)
-    parser.add_argument("path", type=cli.path, help="folder or zip file, as for --data")
-    parser.add_argument(
-        "--size",
-        type=cli.positive,
-        help="side of the images in px (default: 64, or that of a prepared copy)",
-    )
-    parser.add_argument("--crop", choices=CROPS, help="default: the format's own")
-    parser.add_argument(
-        "--sheet", type=cli.path, help="PNG file to write: 64 images as models see them"
-    )
+    parser = _parser("check", check_dataset)
+    add = parser.add_argument
+    add("path", type=cli.path, help="folder or zip file, as for --data")
+    side = "side of the images in px (default: 64, or that of a prepared copy)"
+    add("--size", type=cli.positive, help=side)
+    add("--crop", choices=CROPS, help="default: the format's own")
+    add("--sheet", type=cli.path, help="PNG file to write: 64 images as models see them")
     args = parser.parse(arguments)
     size = args.size or own_side(args.path) or DEFAULT_SIZE
     if size > LARGEST_SIZE:
@@ -69,19 +67,14 @@ def prepare_copy(arguments: list[str]) -> None:
 
     At its own size the copy gives the numbers of the data set itself, to the bit. A damaged image is left out and named.
     """
-    parser = cli.Parser(f"{cli.prog('diffae.data')} prepare", prepare_copy.__doc__)
-    parser.add_argument("source", metavar="SRC", type=cli.path, help="data set, as for --data")
-    parser.add_argument("out", metavar="OUT", type=cli.path, help="folder to write")
-    parser.add_argument("--size", type=cli.positive, required=True, help="side of the images in px")
-    parser.add_argument("--crop", choices=CROPS, help="default: the format's own")
-    parser.add_argument(
-        "--workers", type=cli.positive, default=os.cpu_count(), help="processes (default: all CPUs)"
-    )
-    parser.add_argument(
-        "--strict",
-        action="store_true",
-        help="a damaged image is an error instead of being left out",
-    )
+    parser = _parser("prepare", prepare_copy)
+    add = parser.add_argument
+    add("source", metavar="SRC", type=cli.path, help="data set, as for --data")
+    add("out", metavar="OUT", type=cli.path, help="folder to write")
+    add("--size", type=cli.positive, required=True, help="side of the images in px")
+    add("--crop", choices=CROPS, help="default: the format's own")
+    add("--workers", type=cli.positive, default=os.cpu_count(), help=WORKERS)
+    add("--strict", action="store_true", help="a damaged image is an error, not left out")
     args = parser.parse(arguments)
     data = open_dataset(args.source, args.size, args.crop)
     header = prepare(data, args.out, args.workers, args.strict)
@@ -92,22 +85,21 @@ def prepare_copy(arguments: list[str]) -> None:
 
 def make_portraits(arguments: list[str]) -> None:
     """Write procedural portraits in CelebA's layout."""
-    parser = cli.Parser(f"{cli.prog('diffae.data')} portraits", make_portraits.__doc__)
-    parser.add_argument(
-        "--out", type=cli.path, required=True, help="folder to write, in CelebA's layout"
-    )
-    parser.add_argument("--count", type=cli.positive, required=True, help="number of pictures")
-    parser.add_argument(
-        "--size", type=cli.positive, default=64, help="side of the pictures in px (default: 64)"
-    )
-    parser.add_argument("--seed", type=cli.natural, default=0, help="of the faces (default: 0)")
-    parser.add_argument(
-        "--workers", type=cli.positive, default=os.cpu_count(), help="processes (default: all CPUs)"
-    )
+    parser = _parser("portraits", make_portraits)
+    add = parser.add_argument
+    add("--out", type=cli.path, required=True, help="folder to write, in CelebA's layout")
+    add("--count", type=cli.positive, required=True, help="number of pictures")
+    add("--size", type=cli.positive, default=64, help="side of the pictures in px (default: 64)")
+    add("--seed", type=cli.natural, default=0, help="of the faces (default: 0)")
+    add("--workers", type=cli.positive, default=os.cpu_count(), help=WORKERS)
     args = parser.parse(arguments)
     refuse_outputs([Target("--out", args.out, Path.is_dir)], ())
     write_dataset(args.out, args.count, args.size, args.seed, args.workers)
     print(args.out)
+
+
+def _parser(command: str, does: Callable[[list[str]], None]) -> cli.Parser:
+    return cli.Parser(f"{cli.prog('diffae.data')} {command}", does.__doc__)
 
 
 COMMANDS = {"check": check_dataset, "prepare": prepare_copy, "portraits": make_portraits}

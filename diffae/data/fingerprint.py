@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from diffae.data.transforms import DECODING_ERRORS, FORMATS
 from diffae.system.errors import UserError
-from diffae.system.files import cache_root, read_file
+from diffae.system.files import cache_root, file_state, read_file
 from diffae.system.whole import write_whole
 
 VERSION = "1"  # of the survey: a change invalidates those that are stored
@@ -200,16 +200,10 @@ def _states(source: Surveyed) -> Iterator[tuple[bytes, int, int, int, int]]:
     """Name, size, times and inode of every file."""
     for name, path in source.files():
         try:
-            status = os.stat(path)
+            state = file_state(path)
         except OSError as error:
             raise UserError(f"{path}: cannot read this file ({error.strerror})") from error
-        yield (
-            os.fsencode(name),
-            status.st_size,
-            status.st_mtime_ns,
-            status.st_ctime_ns,
-            status.st_ino,
-        )
+        yield os.fsencode(name), *state
 
 
 def _settled(source: Surveyed) -> bool:

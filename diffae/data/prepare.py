@@ -7,7 +7,6 @@ skipped, the pixels are written once more, without their rows.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
@@ -16,27 +15,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.lib.format import open_memmap
+from numpy.lib.format import open_memmap, write_array_header_1_0
 from tqdm import tqdm
 
 from diffae.data import native_side, open_dataset, prepared
 from diffae.data.dataset import LABEL_FIELDS, Dataset
 from diffae.data.fingerprint import Survey, digest_parts, state_of
-from diffae.data.prepared import (
-    HEADER,
-    LABELS,
-    NAMES,
-    PIXELS,
-    PORTRAITS_NOTE,
-    UNFINISHED,
-    Header,
-    PreparedTransform,
-    count_damaged,
-    digest_file,
-)
+from diffae.data.prepared import HEADER, LABELS, NAMES, PIXELS, UNFINISHED, Header
 from diffae.system.distributed import mapped
 from diffae.system.errors import UserError
-from diffae.system.files import Target, amount, refuse_outputs, writing
+from diffae.system.files import Target, amount, refuse_outputs, sha256, writing
 from diffae.system.lock import foreign, lock_folder
 from diffae.system.whole import copy_whole, put, sweep, whole_file, write_whole
 
@@ -57,7 +45,11 @@ def prepare(data: Dataset, out: Path, workers: int = 1, strict: bool = False) ->
     if files of `data` change meanwhile.
     """
     refuse_place(data, out)
-    refuse_enlarging(data)
+    if (native := native_side(data)) < data.image_size:
+        raise UserError(
+            f"{data.root}: images of {native} px, and a copy of {data.image_size} px would enlarge them; "
+            f"use --size {native} or less"
+        )
     with writing(out, "or choose another folder"):
         out.mkdir(parents=True, exist_ok=True)
         with lock_folder(out, "preparing data"):
@@ -67,6 +59,7 @@ def prepare(data: Dataset, out: Path, workers: int = 1, strict: bool = False) ->
                 header = finished(data, out, state, strict)
             else:
                 header = _finish(data, out, *_copy(data, out, workers, strict), state)
+                write_whole(out / HEADER, header.to_bytes())
             for path in (out / ROWS, out / UNFINISHED):
                 path.unlink(missing_ok=True)
             return header
@@ -74,25 +67,13 @@ def prepare(data: Dataset, out: Path, workers: int = 1, strict: bool = False) ->
 
 def refuse_place(data: Dataset, out: Path) -> None:
     """Raise UserError if `out` is within the data, or holds anything but a copy of ours."""
-    if isinstance(data.transform, PreparedTransform):
+    if isinstance(data.transform, prepared.PreparedTransform):
         raise UserError(f"{data.root}: a prepared copy already; give what it was made of")
     refuse_outputs([Target("OUT", out, Path.is_dir)], [data.root])
     if not os.path.lexists(out) or prepared.is_prepared(out):
         return
     if not out.is_dir() or foreign(out):
         raise UserError(f"{out}: exists and holds something else; choose another folder")
-
-
-def refuse_enlarging(data: Dataset) -> None:
-    """Raise UserError if the first readable image is smaller than the copy's, or none is readable.
-
-    An evaluation does the same.
-    """
-    if (native := native_side(data)) < data.image_size:
-        raise UserError(
-            f"{data.root}: images of {native} px, and a copy of {data.image_size} px would enlarge them; "
-            f"use --size {native} or less"
-        )
 
 
 def finished(data: Dataset, out: Path, state: str, strict: bool) -> Header:
@@ -110,7 +91,7 @@ def finished(data: Dataset, out: Path, state: str, strict: bool) -> Header:
     if strict and header.skipped:
         name, reason = next(iter(header.skipped.items()))
         raise UserError(
-            f"{out}: without {count_damaged(header.skipped)} ({name}: {reason}); mend them and remove this folder, "
+            f"{out}: without {prepared.count_damaged(header.skipped)} ({name}: {reason}); mend them and remove this folder, "
             "or leave out --strict"
         )
     return header
@@ -150,7 +131,7 @@ class _Job:
             enlarged += data.transform.native_side(*image.size) < side
         # Not through a mapping, where a full disk would end the process.
         with self.rows.open("r+b") as file:
-            file.seek(len(prepared.npy_header(len(data), side)) + start * pixels[0].nbytes)
+            file.seek(np.load(self.rows, mmap_mode="r").offset + start * pixels[0].nbytes)
             file.write(pixels.tobytes())
         return end - start, skipped, enlarged
 
@@ -186,21 +167,31 @@ def _copy(data: Dataset, out: Path, workers: int, strict: bool) -> tuple[dict[in
 
 
 def _finish(data: Dataset, out: Path, damaged: dict[int, str], enlarged: int, state: str) -> Header:
-    """Put the pieces together; the header comes last."""
+    """Write the other files; returns the header.
+
+    Raises UserError unless the data set, opened again, has the same, unchanged files.
+    """
     kept = np.setdiff1d(np.arange(len(data)), list(damaged))
+    columns = {name: getattr(data, name) for name in LABEL_FIELDS}
+    labels = io.BytesIO()
+    np.savez(labels, **{name: c[kept] for name, c in columns.items() if c is not None})  # type: ignore[arg-type]
+    write_whole(out / LABELS, labels.getvalue())
     names = [data.name_of(int(index)) for index in kept]
-    parts = {LABELS: _labels(data, kept), NAMES: json.dumps(names).encode()}
-    for name, content in parts.items():
-        write_whole(out / name, content)
-    digests = {name: hashlib.sha256(content).hexdigest() for name, content in parts.items()}
+    write_whole(out / NAMES, json.dumps(names).encode())
     _write_pixels(out, kept)
-    digests[PIXELS] = digest_file(out / PIXELS)
-    skipped = {data.name_of(index): reason for index, reason in damaged.items()}
-    seen = _survey_of(data, digests, bool(skipped))
-    refuse_changed(data, state)
-    header = Header(
+    digests = {name: sha256(out / name) for name in (LABELS, NAMES, PIXELS)}
+    seen = _survey_of(data, digests) if damaged else data.survey
+    if state_of(open_dataset(data.root, data.image_size, data.transform.crop).source) != state:
+        raise UserError(
+            f"{data.root}: files were changed, added or removed while it was copied; "
+            "run the same command again; it starts from the beginning"
+        )
+    note = Path(data.root) / prepared.PORTRAITS_NOTE
+    if note.is_file():
+        copy_whole(note, out / prepared.PORTRAITS_NOTE)
+    return Header(
         version=prepared.VERSION,
-        name=f"{data.name}-subset" if skipped else data.name,
+        name=f"{data.name}-subset" if damaged else data.name,
         of=len(data),
         images=len(kept),
         side=data.image_size,
@@ -208,35 +199,12 @@ def _finish(data: Dataset, out: Path, damaged: dict[int, str], enlarged: int, st
         partition_source=data.partition_source,
         attribute_names=list(data.attribute_names),
         left_out=list(data.left_out),
-        skipped=skipped,
+        skipped={data.name_of(index): reason for index, reason in damaged.items()},
         enlarged=enlarged,
         survey=asdict(seen),
         state=state,
         sha256=digests,
     )
-    note = Path(data.root) / PORTRAITS_NOTE
-    if note.is_file():
-        copy_whole(note, out / PORTRAITS_NOTE)
-    write_whole(out / HEADER, header.to_bytes())
-    return header
-
-
-def refuse_changed(data: Dataset, state: str) -> None:
-    """Raise UserError unless the data set, opened again, has the same, unchanged files."""
-    again = open_dataset(data.root, data.image_size, data.transform.crop)
-    if state_of(again.source) != state:
-        raise UserError(
-            f"{data.root}: files were changed, added or removed while it was copied; "
-            "run the same command again; it starts from the beginning"
-        )
-
-
-def _labels(data: Dataset, kept: np.ndarray) -> bytes:
-    """An npz file of the rows `kept` of all labels."""
-    columns = {name: getattr(data, name) for name in LABEL_FIELDS}
-    file = io.BytesIO()
-    np.savez(file, **{name: c[kept] for name, c in columns.items() if c is not None})  # type: ignore[arg-type]
-    return file.getvalue()
 
 
 def _write_pixels(out: Path, kept: np.ndarray) -> None:
@@ -246,18 +214,17 @@ def _write_pixels(out: Path, kept: np.ndarray) -> None:
         rows.flush()
         put(out / ROWS, out / PIXELS)
         return
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(kept), *rows.shape[1:])}
     with whole_file(out / PIXELS) as partial, partial.open("wb") as file:
-        file.write(prepared.npy_header(len(kept), rows.shape[1]))
+        write_array_header_1_0(file, header)
         for begin in range(0, len(kept), CHUNK):
             file.write(rows[kept[begin : begin + CHUNK]].tobytes())
         file.flush()
         os.fsync(file.fileno())
 
 
-def _survey_of(data: Dataset, digests: dict[str, str], other: bool) -> Survey:
-    """The data set's own survey, or one with a fingerprint of the copy if that is `other` than it."""
-    if not other:
-        return data.survey
+def _survey_of(data: Dataset, digests: dict[str, str]) -> Survey:
+    """A survey with a fingerprint of a copy that left images out."""
     parts = [b"prepared", *(digests[name].encode() for name in sorted(digests))]
     parts += [json.dumps([data.partition_source, data.attribute_names]).encode()]
     try:

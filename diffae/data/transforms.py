@@ -9,6 +9,7 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -151,42 +152,22 @@ def _open(
     except DECODING_ERRORS as error:
         if isinstance(error, UnidentifiedImageError) and (kind := foreign_format(file)):
             raise UserError(
-                f"{where}: a {kind} file, whatever its name says, and that format is not read; "
-                "convert it to PNG or remove it"
+                f"{where}: {kind}, whatever its name says, and it is not read; convert it to PNG or remove it"
             ) from None
         raise UserError(
             f"{where}: cannot read this image ({reason(error)}); replace it or remove it"
         ) from error
 
 
-# The first bytes of formats that may be taken for pictures that Pillow reads. A box "ftyp" is ISO media.
-SIGNATURES = {
-    b"II*\0": "TIFF",
-    b"MM\0*": "TIFF",
-    b"II+\0": "TIFF",
-    b"\xff\x0a": "JPEG XL",
-    b"\0\0\0\x0cJXL ": "JPEG XL",
-    b"\0\0\0\x0cjP  ": "JPEG 2000",
-    b"\xff\x4f\xff\x51": "JPEG 2000",
-    b"8BPS": "Photoshop",
-    b"%PDF": "PDF",
-    b"%!PS": "PostScript",
-    b"\0\0\1\0": "ICO",
-    b"<svg": "SVG",
-}
-BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"mif1": "HEIC", b"msf1": "HEIC"}  # and heic, heix, ...
-
-
 def foreign_format(file: Path | io.BytesIO) -> str | None:
-    """The format of a picture that is not read, by its first bytes; None if they are not known."""
-    if isinstance(file, Path):
-        with file.open("rb") as opened:
-            start = opened.read(16)
-    else:
-        start = file.getvalue()[:16]
-    if start[4:8] == b"ftyp":
-        return "HEIC" if start[8:11] in (b"hei", b"hev") else BRANDS.get(start[8:12], "video")
-    return next((kind for bytes_, kind in SIGNATURES.items() if start.startswith(bytes_)), None)
+    """The format of a picture that is not read; None if it is not known. Nothing is decoded."""
+    with file.open("rb") if isinstance(file, Path) else io.BytesIO(file.getvalue()) as opened:
+        start = opened.read(12)
+    if start[4:].startswith((b"ftyphei", b"ftyphev", b"ftypmif1", b"ftypmsf1")):
+        return "HEIC"  # which Pillow does not know
+    with suppress(*DECODING_ERRORS), Image.open(file) as image:
+        return image.format
+    return None
 
 
 def reason(error: Exception) -> str:

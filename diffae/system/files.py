@@ -5,6 +5,7 @@ A path from a user may be a pipe without a writer, an endless device, or a file 
 """
 
 import errno
+import hashlib
 import json
 import os
 import stat
@@ -106,6 +107,12 @@ def read_toml(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:  # ValueError: a number of 5,000 digits, too
         reason = "too deep" if isinstance(error, RecursionError) else str(error)
         raise UserError(f"{path}: not TOML: {reason}") from None
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _without_waiting(path: str, flags: int) -> int:

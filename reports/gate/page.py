@@ -9,33 +9,13 @@ import math
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, groupby
 
 from tabulate import tabulate
 
-from reports.gate.verdicts import (
-    CHANGED,
-    IMPROVEMENT,
-    MISSING,
-    NO_VERDICT,
-    REGRESSION,
-    SAME,
-    UNRESOLVED,
-    VERDICTS,
-    Comparison,
-)
-from reports.gate.words import (
-    OTHERS,
-    groups,
-    name,
-    p_text,
-    sentence,
-    sentences,
-    subject,
-    two_digits,
-)
+from reports.gate import verdicts, words
 from reports.records.metrics import Metrics
 from reports.tables.markdown import escape
 from reports.tables.numbers import number_text, to_error
@@ -46,11 +26,11 @@ ANNOTATIONS = 10  # GitHub shows no more of one step
 TOLD, FOLDED = 20, 500  # groups in a summary, and folded rows
 HEADERS = ("verdict", "number", "base", "new", "change", "margin", "p", "")
 # How a page names verdicts, where it does not by their own names.
-WORDS = {verdict: verdict for verdict in VERDICTS} | {
-    REGRESSION: "worse",
-    IMPROVEMENT: "better",
-    CHANGED: "changed (neither better nor worse)",
-    SAME: "the same",
+WORDS = {verdict: verdict for verdict in verdicts.VERDICTS} | {
+    verdicts.REGRESSION: "worse",
+    verdicts.IMPROVEMENT: "better",
+    verdicts.CHANGED: "changed (neither better nor worse)",
+    verdicts.SAME: "the same",
 }
 MOST_IMAGES = 1_000  # times as many images as a run has, which a larger run may have
 NEAR = 0.05  # an unresolved number with a smaller p gets a remark
@@ -63,8 +43,8 @@ class Findings:
     `known` defines the metrics.
     """
 
-    found: Sequence[Comparison]
-    failing: Sequence[Comparison]
+    found: Sequence[verdicts.Comparison]
+    failing: Sequence[verdicts.Comparison]
     base: str
     new: str
     known: Metrics
@@ -72,35 +52,38 @@ class Findings:
     @property
     def failures(self) -> list[str]:
         """The failures as sentences; a group of numbers is one entry."""
-        return [sentences(group, self.known) for group in groups(self.failing)]
+        return [words.sentences(group, self.known) for group in words.groups(self.failing)]
+
+    @property
+    def entries(self) -> list[str]:
+        """The same as a numbered list in Markdown."""
+        return [f"{i}. {escape(text)}" for i, text in enumerate(self.failures, 1)]
 
 
 def terminal(findings: Findings, everything: bool = False) -> str:
     """The page for a terminal; with `everything`, also a table of every row."""
-    found, failing = findings.found, findings.failing
-    entries = [_wrapped(f"{i}. {escape(t)}") for i, t in enumerate(findings.failures, 1)]
-    shown = entries if everything else _first_that_fit(entries)
-    parts = [title(failing), _wrapped(_status(findings)), "\n".join(shown)]
+    entries = [_wrapped(entry) for entry in findings.entries]
+    totals = accumulate(entry.count("\n") + 1 for entry in entries)
+    fitting = len(entries) if everything else sum(total <= ENTRY_LINES for total in totals)
+    shown = entries[: max(fitting, 1)]  # always at least one
+    parts = [title(findings.failing), _wrapped(_status(findings)), "\n".join(shown)]
     if len(shown) < len(entries):
         parts.append(f"And {len(entries) - len(shown):,} more such lines; --all has every one.")
-    parts.append("\n".join(_wrapped(f"- {text}") for text in _remarks(findings)))
+    parts.append("\n".join(_wrapped(remark) for remark in _remarks(findings)))
     if everything:
-        parts.append(_table(ordered(found)))
-    elif len(found) > len(failing):
+        parts.append(_table(ordered(findings.found)))
+    elif len(findings.found) > len(findings.failing):
         parts.append("--all lists every number.")
     return "\n\n".join(filter(None, parts))
 
 
 def summary(findings: Findings) -> str:
     """The page with folded sections: failures as a list, then at most FOLDED rows by verdict."""
-    entries = [f"{i}. {escape(text)}" for i, text in enumerate(findings.failures, 1)]
+    entries = findings.entries
     parts = [title(findings.failing), _status(findings), "\n".join(entries[:TOLD])]
     if len(entries) > TOLD:
         parts.append(f"And {len(entries) - TOLD:,} more such lines: they are in the table.")
-    parts += [
-        "\n".join(f"- {text}" for text in _remarks(findings)),
-        *_folded_tables(findings.found),
-    ]
+    parts += ["\n".join(_remarks(findings)), *_folded_tables(findings.found)]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -109,11 +92,11 @@ def refusal(reason: str) -> str:
     return f"# Regression gate: not compared\n\n{escape(reason)}\n"
 
 
-def title(failing: Sequence[Comparison]) -> str:
-    missing = sum(c.verdict == MISSING for c in failing)
+def title(failing: Sequence[verdicts.Comparison]) -> str:
+    missing = sum(c.verdict == verdicts.MISSING for c in failing)
     counts = {"worse": len(failing) - missing, "missing": missing}
-    words = ", ".join(f"{count:,} {word}" for word, count in counts.items() if count)
-    return f"# Regression gate: {words or 'passed'}"
+    told = ", ".join(f"{count:,} {word}" for word, count in counts.items() if count)
+    return f"# Regression gate: {told or 'passed'}"
 
 
 def annotations(findings: Findings) -> list[str]:
@@ -137,22 +120,22 @@ def as_plain(findings: Findings) -> dict[str, object]:
         "passed": not findings.failing,
         "regressed": len(findings.failing),
         "numbers": len(findings.found),
-        "counts": {verdict: counts[verdict] for verdict in VERDICTS},
+        "counts": {verdict: counts[verdict] for verdict in verdicts.VERDICTS},
         "failed": findings.failures,
         "refused": "",
     }
 
 
-def ordered(found: Sequence[Comparison]) -> list[Comparison]:
+def ordered(found: Sequence[verdicts.Comparison]) -> list[verdicts.Comparison]:
     """Comparisons sorted by verdict, then by certainty, then by the loss relative to margin and
     error, largest first.
     """
     return sorted(
-        found, key=lambda c: (VERDICTS.index(c.verdict), _or_if_nan(c.p, 2.0), -_excess(c))
+        found, key=lambda c: (verdicts.VERDICTS.index(c.verdict), _or_if_nan(c.p, 2.0), -_excess(c))
     )
 
 
-def change(c: Comparison) -> tuple[str, str, str]:
+def change(c: verdicts.Comparison) -> tuple[str, str, str]:
     """The base's value, the new one and their difference ± its error, with the digits that the
     error justifies.
     """
@@ -169,17 +152,6 @@ def change(c: Comparison) -> tuple[str, str, str]:
     return to_error(c.base, to), to_error(c.new, to), f"{sign}{to_error(difference, to)}{error}"
 
 
-# ----------------------------------------------------------------------------------------------
-# Failures
-
-
-def _first_that_fit(entries: Sequence[str]) -> list[str]:
-    """As many of the first entries as fit into their share of lines; always at least one."""
-    lines = accumulate(entry.count("\n") + 1 for entry in entries)
-    counted = enumerate(zip(entries, lines, strict=True))
-    return [entry for i, (entry, total) in counted if i == 0 or total <= ENTRY_LINES]
-
-
 def of_command(text: str) -> str:
     """`text` escaped as the message of a workflow command."""
     for character, code in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A")):
@@ -193,87 +165,84 @@ def of_command(text: str) -> str:
 
 def _status(findings: Findings) -> str:
     counts, total = Counter(c.verdict for c in findings.found), len(findings.found)
-    each = (f"{counts[verdict]:,} {WORDS[verdict]}" for verdict in VERDICTS if counts[verdict])
+    each = (
+        f"{counts[verdict]:,} {WORDS[verdict]}" for verdict in verdicts.VERDICTS if counts[verdict]
+    )
     counted = f"{total:,} numbers" if total != 1 else "1 number"
     return f"{escape(findings.new)} against {escape(findings.base)}: {counted}, {', '.join(each)}."
 
 
-def _remarks(findings: Findings) -> Iterator[str]:
-    """Remarks on numbers that did not fail."""
+def _remarks(findings: Findings) -> list[str]:
+    """Remarks on numbers that did not fail, as a list in Markdown."""
     found, known = findings.found, findings.known
-    by_verdict: dict[str, list[Comparison]] = {verdict: [] for verdict in VERDICTS}
-    for c in found:
-        by_verdict[c.verdict].append(c)
+    rows = ordered(found)
+    by_verdict = {v: [c for c in rows if c.verdict == v] for v in verdicts.VERDICTS}
+    missing, better, unresolved = (
+        by_verdict[v] for v in (verdicts.MISSING, verdicts.IMPROVEMENT, verdicts.UNRESOLVED)
+    )
+    remarks = []
     if lost := [c for c in found if c.pairing_lost]:
-        yield (
-            f"**The pairing is lost** for {len(lost):,} number{'s' * (len(lost) != 1)} ({_named(lost)}): both runs have "
+        names = [escape(words.subject(c.record)) for c in lost[: words.OTHERS]]
+        names += [f"{len(lost) - words.OTHERS:,} more"] * (len(lost) > words.OTHERS)
+        remarks.append(
+            f"**The pairing is lost** for {len(lost):,} number{'s' * (len(lost) != 1)} ({'; '.join(names)}): both runs have "
             "the same protocol and seed, but one of them has no influences of the same images. Their errors are those "
             "of independent runs, and only a large loss is detected."
         )
-    unresolved = by_verdict[UNRESOLVED]
-    if near := [c for c in unresolved if c.p < NEAR]:
-        nearest = min(near, key=lambda c: c.p)
-        text = escape(f"{sentence(nearest, known)} ({p_text(nearest.p)})")
-        yield f"Closest to failing, but not significant among so many comparisons: {text}."
-    allowed = len(by_verdict[MISSING]) - sum(c.verdict == MISSING for c in findings.failing)
-    if allowed:
-        yield f"Missing, but ignored (--allow-missing): {allowed:,}."
-    if better := ordered(by_verdict[IMPROVEMENT]):
-        text = escape(sentence(better[0], known))
-        yield f"Better: {len(better):,}; the most significant: {text}."
-    if seen := [c for c in ordered(by_verdict[CHANGED]) if _is_printed(c, known)]:
-        text = escape(sentence(max(seen, key=_share), known))
-        yield f"Changed, neither better nor worse: {len(seen):,}; the largest change: {text}."
+    if unresolved and unresolved[0].p < NEAR:
+        text = escape(f"{words.sentence(unresolved[0], known)} ({words.p_text(unresolved[0].p)})")
+        remarks.append(
+            f"Closest to failing, but not significant among so many comparisons: {text}."
+        )
+    if allowed := len(missing) - sum(c.verdict == verdicts.MISSING for c in findings.failing):
+        remarks.append(f"Missing, but ignored (--allow-missing): {allowed:,}.")
+    if better:
+        text = escape(words.sentence(better[0], known))
+        remarks.append(f"Better: {len(better):,}; the most significant: {text}.")
+    if seen := [c for c in by_verdict[verdicts.CHANGED] if _is_printed(c, known)]:
+        text = escape(words.sentence(max(seen, key=_share), known))
+        remarks.append(
+            f"Changed, neither better nor worse: {len(seen):,}; the largest change: {text}."
+        )
     if unresolved:
-        yield _help(unresolved)
+        remarks.append(_help(unresolved))
+    return [f"- {remark}" for remark in remarks]
 
 
-def _named(comparisons: Sequence[Comparison]) -> str:
-    """The first numbers by name, and how many more there are."""
-    names = [escape(subject(c.record)) for c in comparisons[:OTHERS]]
-    more = len(comparisons) - len(names)
-    return "; ".join([*names, f"{more:,} more"] if more else names)
-
-
-def _is_printed(c: Comparison, known: Metrics) -> bool:
+def _is_printed(c: verdicts.Comparison, known: Metrics) -> bool:
     """Whether the printed value changed."""
     assert c.base is not None and c.new is not None
     return number_text(c.base, c.record.metric, known) != number_text(c.new, c.record.metric, known)
 
 
-def _share(c: Comparison) -> float:
+def _share(c: verdicts.Comparison) -> float:
     assert c.base is not None and c.new is not None
     return abs(c.new - c.base) / max(abs(c.base), abs(c.new))
 
 
-def _help(unresolved: Sequence[Comparison]) -> str:
-    """How many numbers are unresolved, which is the least certain, and what would help."""
+def _help(unresolved: Sequence[verdicts.Comparison]) -> str:
+    """How many numbers are unresolved, which is the least certain, and what would help.
+
+    The error falls with the square root of the number of images.
+    """
     worst = max(unresolved, key=lambda c: _possible(c) / c.margin if c.margin else 0.0)
     possible = _possible(worst)
-    loss, margin = two_digits(possible), two_digits(worst.margin)
     count = f"{len(unresolved):,} numbers are" if len(unresolved) > 1 else "1 number is"
+    times = (possible / worst.margin) ** 2 if worst.margin else math.inf
+    helps = f"; about {float(f'{times:.2g}'):,.0f} times as many for this one), or wider --margins."
+    if times > MOST_IMAGES:
+        helps = (
+            f"), but this one would take over {MOST_IMAGES:,} times as many: give it a margin of "
+            f"{words.two_digits(possible)} or more (--margins)."
+        )
     return (
         f"{count} unresolved: this run is too small to show or to exclude a loss above the margin. The least certain is "
-        f"{escape(subject(worst.record))}: a loss of up to {loss} cannot be excluded (margin {margin}). "
-        f"{_remedy(possible, worst.margin)}"
+        f"{escape(words.subject(worst.record))}: a loss of up to {words.two_digits(possible)} cannot be excluded (margin "
+        f"{words.two_digits(worst.margin)}). More images help (a larger profile{helps}"
     )
 
 
-def _remedy(possible: float, margin: float) -> str:
-    """How many times as many images would show a loss of the margin: the error falls with the square
-    root of their number. Where that is over `MOST_IMAGES`, a margin that would do.
-    """
-    times = (possible / margin) ** 2 if margin else math.inf
-    if times <= MOST_IMAGES:
-        about = f"{float(f'{times:.2g}'):,.0f}"
-        return f"More images help (a larger profile; about {about} times as many for this one), or wider --margins."
-    return (
-        f"More images help (a larger profile), but this one would take over {MOST_IMAGES:,} times as many: give it a "
-        f"margin of {two_digits(possible)} or more (--margins)."
-    )
-
-
-def _possible(c: Comparison) -> float:
+def _possible(c: verdicts.Comparison) -> float:
     """The largest loss within the 95 % interval."""
     assert c.error is not None
     return max(c.loss, 0.0) + c.error.quantile(0.975)
@@ -283,22 +252,18 @@ def _possible(c: Comparison) -> float:
 # Rows
 
 
-def _folded_tables(found: Sequence[Comparison]) -> list[str]:
+def _folded_tables(found: Sequence[verdicts.Comparison]) -> list[str]:
     """A folded table for each verdict, of FOLDED rows in all."""
-    rows, left = ordered(found), FOLDED
-    folds: list[str] = []
-    for verdict in VERDICTS:
-        ours = [c for c in rows if c.verdict == verdict]
-        shown, left = ours[:left], left - len(ours[:left])
-        if not shown:
-            continue
-        some = f", the first {len(shown):,} of them" if len(shown) < len(ours) else ""
-        head = f"<details><summary>{len(ours):,} {WORDS[verdict]}{some}</summary>"
+    counts, folds = Counter(c.verdict for c in found), []
+    for verdict, rows in groupby(ordered(found)[:FOLDED], key=lambda c: c.verdict):
+        shown = list(rows)
+        some = f", the first {len(shown):,} of them" if len(shown) < counts[verdict] else ""
+        head = f"<details><summary>{counts[verdict]:,} {WORDS[verdict]}{some}</summary>"
         folds.append(f"{head}\n\n{_unpadded(_table(shown))}\n\n</details>")
     return folds
 
 
-def _table(rows: Sequence[Comparison]) -> str:
+def _table(rows: Sequence[verdicts.Comparison]) -> str:
     return tabulate([_row(c) for c in rows], HEADERS, tablefmt="pipe", disable_numparse=True)
 
 
@@ -308,15 +273,15 @@ def _unpadded(table: str) -> str:
     return "\n".join([head, re.sub("-+", "-", ruler), *rows])
 
 
-def _row(c: Comparison) -> list[str]:
+def _row(c: verdicts.Comparison) -> list[str]:
     base, new, difference = change(c)
-    judged = c.error is not None and c.verdict not in NO_VERDICT
+    judged = c.error is not None and c.verdict not in verdicts.NO_VERDICT
     margin, p = (f"{c.margin:.2g}", f"{c.p:.2g}") if judged else ("", "")
     how = "paired" if c.paired else "pairing lost" if c.pairing_lost else c.note
-    return [c.verdict, escape(name(c.record)), base, new, difference, margin, p, escape(how)]
+    return [c.verdict, escape(words.name(c.record)), base, new, difference, margin, p, escape(how)]
 
 
-def _excess(c: Comparison) -> float:
+def _excess(c: verdicts.Comparison) -> float:
     """The loss above the margin, in standard errors.
 
     As a fraction of the base's value if it has no error.

@@ -32,12 +32,7 @@ from reports.records.reading import short
 from reports.records.record import HIGHER, NEITHER, Record
 from reports.records.run_folder import Run, read_margins, read_run
 from reports.records.settings import changes
-from reports.records.uncertainty import (
-    Error,
-    error_between,
-    paired,
-    t_tail,
-)
+from reports.records.uncertainty import Error, error_between, paired, t_tail
 
 __all__ = ["Run", "UserError", "compare", "read_margins", "read_run"]
 

@@ -24,12 +24,12 @@ FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
 
 def render(table: Table, title: str, context: Mapping[str, str]) -> str:
     r"""The file of `table`: one float, or several where one page does not hold it. `\label{tab:NAME}` is the first's."""
-    floats = list(floats_of(table))
     name = table.name.replace("%", "")
+    shared = {**facts(table.records), **context}
     lines = [_comment(f"{table.title}. {title}")]
-    lines += [_comment(f"{key}: {text}") for key, text in _all_facts(table, context).items()]
-    for i, parts in enumerate(floats):
-        caption = _caption(table, context) if i == 0 else f"{_title(table)}, continued."
+    lines += [_comment(f"{key}: {text}") for key, text in shared.items()]
+    for i, parts in enumerate(floats_of(table)):
+        caption = _caption(table, shared) if i == 0 else f"{_title(table)}, continued."
         label = rf"\label{{tab:{name}}}" if i == 0 else ""
         lines += ["", *_float(parts, caption, escape(table.title), label)]
     return "\n".join(lines) + "\n"
@@ -155,16 +155,12 @@ def _title(table: Table) -> str:
     return rf"\textbf{{{escape(_capital(match[2]))}}} (as {escape(f'{match[1]} of {PAPER}')})"
 
 
-def _caption(table: Table, context: Mapping[str, str]) -> str:
-    said = (f"{_capital(k)}: {v}." for k, v in _all_facts(table, context, False).items())
-    texts = (table.caption, legend(table), *(text.replace("; ", ", ") for text in said))
+def _caption(table: Table, shared: Mapping[str, str]) -> str:
+    """The title, what the table shows, and the facts that its numbers share, but for long ones."""
+    told = {key: text for key, text in shared.items() if key not in NOT_IN_CAPTIONS}
+    said = (f"{_capital(key)}: {text}.".replace("; ", ", ") for key, text in told.items())
+    texts = (table.caption, legend(table), *said)
     return " ".join([f"{_title(table)}.", *(escape(text) for text in texts if text)])
-
-
-def _all_facts(table: Table, context: Mapping[str, str], every: bool = True) -> dict[str, str]:
-    """The facts that a table's numbers share; protocols, which are too long for a caption, on demand."""
-    found = {**facts(table.records), **context}
-    return found if every else {k: v for k, v in found.items() if k not in NOT_IN_CAPTIONS}
 
 
 def _capital(text: str) -> str:

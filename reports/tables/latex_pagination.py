@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import ceil
 from textwrap import wrap
 
@@ -52,13 +53,8 @@ def _fitting(part: Part) -> Iterator[Part]:
 def _blocks(panel: Panel) -> list[list[int]]:
     """The columns of `panel` in blocks of similar width that fit a page."""
     width = [_width(panel, i) for i in range(len(panel.headers))]
-    blocks = _divided(panel, width, WIDEST)
-    for narrower in range(WIDEST - 4, 0, -4):
-        balanced = _divided(panel, width, narrower)
-        if len(balanced) > len(blocks):
-            break
-        blocks = balanced
-    return blocks
+    found = [_divided(panel, width, widest) for widest in range(WIDEST, 0, -4)]
+    return [blocks for blocks in found if len(blocks) == len(found[0])][-1]
 
 
 def _divided(panel: Panel, width: Sequence[int], widest: int) -> list[list[int]]:
@@ -85,14 +81,10 @@ def _labels(panel: Panel) -> int:
 
 
 def _groups(panel: Panel, first: int) -> Iterator[list[int]]:
-    group: list[int] = []
-    for i in range(first, len(panel.headers)):
-        if group and not any(row[i].kind == REFERENCE for row in panel.rows):
-            yield group
-            group = []
-        group.append(i)
-    if group:
-        yield group
+    columns = range(first, len(panel.headers))
+    starts = [i for i in columns if not any(row[i].kind == REFERENCE for row in panel.rows)]
+    for start, end in pairwise([*starts, len(panel.headers)]):
+        yield list(range(start, end))
 
 
 def _identifying(panel: Panel) -> int:

@@ -1,57 +1,84 @@
-"""The page of a history: a plot of each headline by commit, and the numbers behind it.
+"""The page of a history, or of a training: a plot of each headline, and the numbers behind it.
 
-The horizontal axis is an `Axis`: `reports.trend.training` has another, of images seen.
+The horizontal axis of a history is commits, that of a training the images that it saw.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+from diffae.system.errors import UserError
 from reports.page.html import filled
-from reports.page.plots.data import (
-    COLOURS,
-    DASHES,
-    MARKERS,
-    Plot,
-    Point,
-    Series,
-    is_drawable,
-    point,
-)
+from reports.page.plots import data
 from reports.page.plots.drawing import draw, place, plain_axes
 from reports.page.plots.lines import paint_series
 from reports.records.metrics import comparable_n
+from reports.records.reading import short
 from reports.tables.numbers import ARROWS
-from reports.trend.entries import Entry, Number
+from reports.trend.entries import Entry, Number, entry_of
 from reports.trend.exports import value_of
 
-if TYPE_CHECKING:
-    from matplotlib import figure as matplotlib
-    from matplotlib.axes import Axes
-
 HEIGHT, LEFT = 2.8, 0.7  # inches
-TICKS = 7  # commits that have a label
+COMMIT_TICKS, IMAGE_TICKS = 7, 5
 SHOWN = 200  # runs, the newest
 ROWS = 30  # of a table
+# of a training, and of what lies in its folder
+EVALUATIONS = ("evaluations/*/*", "*/evaluations/*/*")
+SEEN = re.compile(r"\d{1,15}")
 
 Runs = Sequence[tuple[int, Entry]]  # in order, each with its place on the axis
+Numbers = dict[int, Number]  # of one series, by the place of their run
 
 
 @dataclass(frozen=True)
 class Axis:
-    """A kind of page, and the axis of its runs.
-
-    `caption` is above the plots. The axis has its `label`, the headings and contents of the first
-    two `columns` of tables, and its ticks.
+    """A kind of page: its name, the text above its plots, the label of the axis of its runs, and
+    the headings of the first columns of its tables.
     """
 
     kind: str
     caption: str
     label: str
     columns: tuple[str, str]
-    cells: Callable[[int, Entry], tuple[str, str]]
-    tick: "Callable[[Axes, Runs], None]"
+
+    def cells(self, x: int, entry: Entry) -> tuple[str, str]:
+        """What identifies a run in a table."""
+        when = f"{entry.when:%Y-%m-%d %H:%M}"
+        return (f"{x:,}", when) if self is IMAGES else (when, commit_of(entry))
+
+    def tick(self, axes: Any, runs: Runs) -> None:
+        from matplotlib.ticker import EngFormatter, MaxNLocator
+
+        if self is IMAGES:
+            axes.set_xlim(left=0)
+            axes.xaxis.set_major_locator(MaxNLocator(IMAGE_TICKS))
+            axes.xaxis.set_major_formatter(EngFormatter())
+        else:
+            shown = runs[:: -max(1, math.ceil(len(runs) / COMMIT_TICKS))][::-1]
+            axes.set_xticks([x for x, _ in shown], [commit_of(entry)[:7] for _, entry in shown])
+            axes.set_xlim(-0.5, len(runs) - 0.5)
+
+
+ONE = "One run so far: these are its headlines, and with the next commit's run they begin to be a trend. "
+COMMITS = Axis(
+    "trend",
+    "Bars are the 95 % interval of each number alone. Runs of one seed have their images in common, so a change that is "
+    "smaller than the bars can be real: the gate compares them in pairs. A line is broken where numbers were measured by "
+    "a different protocol, or depend on n and have a different n.",
+    "commit",
+    ("date", "commit"),
+)
+IMAGES = Axis(
+    "training",
+    "Of the moving average of the weights, on the same images always; bars are the 95 % interval of each number alone, so that a "
+    "change that is smaller than they are can be real. Images are counted by stage. A line is broken where numbers were "
+    "measured by a different protocol.",
+    "images seen",
+    ("images seen", "measured"),
+)
 
 
 @dataclass(frozen=True)
@@ -62,44 +89,55 @@ class Figure:
 
     id: str
     benchmark: str
-    plot: Plot
+    plot: data.Plot
     rows: list[tuple[tuple[str, str], list[str]]]
 
 
 def render(entries: Sequence[Entry]) -> str:
-    """The page of `entries`, in their order; of many, only the last."""
+    """The page of a history, in its order; of many runs, only the last."""
     entries = entries[-SHOWN:]
-    axis = COMMITS if len(entries) > 1 else replace(COMMITS, caption=f"{ONE} {COMMITS.caption}")
-    found = sections(list(enumerate(entries)), axis)
-    return render_page("Headlines by commit", facts(entries), found, axis)
-
-
-def render_page(
-    title: str,
-    facts: Sequence[tuple[str, str]],
-    sections: Sequence[tuple[str, Sequence[Figure]]],
-    axis: Axis,
-) -> str:
-    """A self-contained page of plots, as text."""
-    return filled("trend.html.j2", "", title=title, facts=facts, sections=sections, axis=axis)
-
-
-def facts(entries: Sequence[Entry]) -> list[tuple[str, str]]:
-    """The facts that the runs share, for the head of the page."""
     first, last = entries[0], entries[-1]
-    span = " to ".join(dict.fromkeys(f"{one.when:%Y-%m-%d}" for one in (first, last)))
-    return [
+    facts = [
         ("Runs", f"{len(entries)}"),
-        ("From", span),
-        ("Data", each(e.dataset for e in entries)),
-        ("Profile", each(e.profile for e in entries)),
+        ("From", " to ".join(dict.fromkeys(f"{one.when:%Y-%m-%d}" for one in (first, last)))),
+        *_shared(entries),
         ("Newest", f"{commit_of(last)}, version {last.version or 'not said'}"),
     ]
+    stages: dict[str, Runs] = {"": list(enumerate(entries))}
+    return _filled("Headlines by commit", facts, stages, COMMITS, ONE if first is last else "")
 
 
-def each(values: Iterable[str]) -> str:
-    """Several values without duplicates."""
-    return ", ".join(dict.fromkeys(filter(None, values))) or "not said"
+def render_training(name: str, stages: dict[str, Runs]) -> str:
+    """The page of the training `name`, with the evaluations of each stage."""
+    spans = [f"{stage}: {len(runs)}, to {runs[-1][0]:,} images" for stage, runs in stages.items()]
+    entries = [entry for runs in stages.values() for _, entry in runs]
+    facts = [("Evaluations", "; ".join(spans)), *_shared(entries)]
+    return _filled(f"{short(name)}: evaluations while it was trained", facts, stages, IMAGES)
+
+
+def _filled(
+    title: str, facts: list[tuple[str, str]], stages: dict[str, Runs], axis: Axis, before: str = ""
+) -> str:
+    sections: dict[str, list[Figure]] = {}
+    for stage, runs in stages.items():
+        for figure in figures(runs, axis, stage):
+            heading = f"{stage}: {figure.benchmark}" if stage else figure.benchmark
+            sections.setdefault(heading, []).append(figure)
+    return filled(
+        "trend.html.j2",
+        "",
+        title=title,
+        facts=facts,
+        sections=sections.items(),
+        axis=axis,
+        caption=before + axis.caption,
+    )
+
+
+def _shared(entries: Sequence[Entry]) -> list[tuple[str, str]]:
+    told = {"Data": [e.dataset for e in entries], "Profile": [e.profile for e in entries]}
+    each = {name: ", ".join(filter(None, dict.fromkeys(texts))) for name, texts in told.items()}
+    return [(name, text or "not said") for name, text in each.items()]
 
 
 def commit_of(entry: Entry) -> str:
@@ -109,23 +147,16 @@ def commit_of(entry: Entry) -> str:
 # ----------------------------------------------------------------------------------------------
 # Figures
 
-Numbers = dict[int, Number]  # of one series, by the place of their run
-
-
-def sections(runs: Runs, axis: Axis, of: str = "") -> list[tuple[str, list[Figure]]]:
-    """Each benchmark with its figures; `of` is a prefix of their names, and of their ids."""
-    found: dict[str, list[Figure]] = {}
-    for figure in figures(runs, axis, of):
-        found.setdefault(figure.benchmark, []).append(figure)
-    return [(f"{of}: {name}" if of else name, made) for name, made in found.items()]
-
 
 def figures(runs: Runs, axis: Axis, of: str = "") -> Iterator[Figure]:
-    """The figures of a benchmark: one for each metric and setting, with a line for each system and T."""
+    """The figures of each benchmark: one for each metric and setting, with a line for each system and T.
+
+    `of` is a prefix of their ids.
+    """
     found: dict[tuple[str, str, str], dict[tuple[object, ...], Numbers]] = {}
     for x, entry in runs:
         for n in entry.numbers:
-            if is_drawable(n):
+            if data.is_drawable(n):
                 group = found.setdefault((n.benchmark, n.metric, n.setting), {})
                 group.setdefault((n.system, n.steps, n.solver), {})[x] = n
     for i, group in enumerate(found.values()):
@@ -136,7 +167,7 @@ def _figure(name: str, group: Sequence[Numbers], runs: Runs, axis: Axis) -> Figu
     newest = group[0][max(group[0])]
     lines = [line for i, numbers in enumerate(group) for line in lines_of(i, numbers)]
 
-    def paint(figure: "matplotlib.Figure") -> None:
+    def paint(figure: Any) -> None:
         axes = figure.add_subplot()
         for line in lines:
             paint_series(axes, line)
@@ -144,9 +175,12 @@ def _figure(name: str, group: Sequence[Numbers], runs: Runs, axis: Axis) -> Figu
         plain_axes(axes, axis.label, "")
         place(figure, LEFT)
 
-    title, text = _title(newest), "; ".join(map(_in_words, group)) + "."
+    unit = f" ({newest.unit})" if newest.unit else ""
+    setting = f", {newest.setting}" if newest.setting else ""
+    title = f"{newest.label}{unit}{ARROWS.get(newest.direction, '')}{setting}"
+    text = "; ".join(map(_in_words, group)) + "."
     keyed = tuple({line.name: line for line in lines}.values())
-    plot = Plot(draw(HEIGHT, title, text, paint), title, text, "", "", keyed, lines=True)
+    plot = data.Plot(draw(HEIGHT, title, text, paint), title, text, "", "", keyed, lines=True)
     measured = sorted({x for numbers in group for x in numbers}, reverse=True)[:ROWS]
     entries, rows = dict(runs), []
     for x in measured:
@@ -155,12 +189,7 @@ def _figure(name: str, group: Sequence[Numbers], runs: Runs, axis: Axis) -> Figu
     return Figure(name, newest.benchmark, plot, rows)
 
 
-def _title(n: Number) -> str:
-    unit = f" ({n.unit})" if n.unit else ""
-    return f"{n.label}{unit}{ARROWS.get(n.direction, '')}{n.setting and ', '}{n.setting}"
-
-
-def lines_of(own: int, numbers: Numbers) -> list[Series]:
+def lines_of(own: int, numbers: Numbers) -> list[data.Series]:
     """One system's numbers as lines.
 
     A line breaks where the protocol changed, or the n if the metric depends on it.
@@ -168,17 +197,17 @@ def lines_of(own: int, numbers: Numbers) -> list[Series]:
     newest = numbers[max(numbers)]
     at = f"T = {newest.steps}" if newest.steps is not None else ""
     name = ", ".join(filter(None, (newest.system, at)))
-    parts: list[list[Point]] = []
+    parts: list[list[data.Point]] = []
     before = None
     for x, number in sorted(numbers.items()):
         alike = (number.protocol, comparable_n(number))
         if alike != before:
             parts.append([])
-        parts[-1].append(point(x, number))
+        parts[-1].append(data.point(x, number))
         before = alike
-    turn = own // COLOURS
-    look = own % COLOURS, (own + turn) % MARKERS, turn % DASHES
-    return [Series(name, tuple(points), *look) for points in parts]
+    turn = own // data.COLOURS
+    look = own % data.COLOURS, (own + turn) % data.MARKERS, turn % data.DASHES
+    return [data.Series(name, tuple(points), *look) for points in parts]
 
 
 def _in_words(numbers: Numbers) -> str:
@@ -189,28 +218,24 @@ def _in_words(numbers: Numbers) -> str:
 
 
 # ----------------------------------------------------------------------------------------------
-# By commit
+# The evaluations of a training
 
 
-def _cells(x: int, entry: Entry) -> tuple[str, str]:
-    return f"{entry.when:%Y-%m-%d %H:%M}", commit_of(entry)
+def evaluations(folder: Path) -> dict[str, Runs]:
+    """The evaluations of a training by stage, each with the images seen, ascending.
+
+    A run is EVALUATIONS/STAGE/IMAGES in `folder`, or in a subfolder (the DDIM baseline of an
+    autoencoder). Raises UserError if there is none, or naming the file of an invalid one.
+    """
+    found: dict[str, list[tuple[int, Entry]]] = {}
+    for path in runs_in(folder):
+        found.setdefault(path.parent.name, []).append((int(path.name), entry_of(path)))
+    if not found:
+        raise UserError(f"{folder}: no evaluations of a training are in it (--evaluate-every N)")
+    return {stage: sorted(runs, key=lambda run: run[0]) for stage, runs in found.items()}
 
 
-def _tick(axes: "Axes", runs: Runs) -> None:
-    every = max(1, math.ceil(len(runs) / TICKS))
-    shown = runs[::-1][::every][::-1]
-    axes.set_xticks([x for x, _ in shown], [commit_of(entry)[:7] for _, entry in shown])
-    axes.set_xlim(-0.5, len(runs) - 0.5)
-
-
-ONE = "One run so far: these are its headlines, and with the next commit's run they begin to be a trend."
-COMMITS = Axis(
-    "trend",
-    "Bars are the 95 % interval of each number alone. Runs of one seed have their images in common, so a change that is "
-    "smaller than the bars can be real: the gate compares them in pairs. A line is broken where numbers were measured by "
-    "a different protocol, or depend on n and have a different n.",
-    "commit",
-    ("date", "commit"),
-    _cells,
-    _tick,
-)
+def runs_in(folder: Path) -> Iterable[Path]:
+    """The run folders in the folder of a training."""
+    found = (path for pattern in EVALUATIONS for path in sorted(folder.glob(pattern)))
+    return (path for path in found if path.is_dir() and SEEN.fullmatch(path.name))

@@ -264,7 +264,7 @@ def test_what_would_take_too_much_memory_is_refused(tmp_path, monkeypatch):
     refuses(path, rf"^{path}: 100,000 rows in [\d,]+ bytes, which hold no")
     write_parquet(path, range(6))
     monkeypatch.setattr(arrow_files, "LARGEST_GROUP", 1000)
-    refuses(path, rf"^{path}, row group 0: [\d,]+ bytes of images, and at most")
+    refuses(path, rf"^{path}, row group 0: [\d,]+ bytes, and at most")
 
 
 def with_names(path, names):

@@ -15,7 +15,7 @@ from sklearn.datasets import load_sample_images
 
 from diffae.data import open_dataset
 from diffae.data.__main__ import main
-from diffae.data.readers import celeba
+from diffae.data.readers import label_files
 
 WIDTH, HEIGHT = 178, 218
 ATTRIBUTES = [f"Attribute_{i}" for i in range(40)]
@@ -317,5 +317,5 @@ def test_only_all_of_celeba_is_called_celeba(tmp_path, monkeypatch, count, name)
     Image.new("RGB", (WIDTH, HEIGHT)).save(images / "000001.jpg")
     rows = [f"{i:06d}.jpg 1" for i in range(1, count + 1)]
     write_rows(tmp_path / "celeba" / "list_attr_celeba.txt", [count, "Male", *rows])
-    monkeypatch.setattr(celeba, "names_on_disk", lambda folder, labels: tuple(labels.names))
+    monkeypatch.setattr(label_files, "names_on_disk", lambda folder, labels: tuple(labels.names))
     assert open_dataset(tmp_path / "celeba", 64).name == name

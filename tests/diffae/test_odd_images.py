@@ -152,7 +152,7 @@ HOSTILE = {
     "truncated.jpg": (lambda tmp: jpeg(tmp)[:1000], r"cannot read this image \(.*truncated"),
     "nothing.png": (lambda tmp: b"", "empty, damaged or not an image"),
     "text.png": (lambda tmp: b"<html>404</html>", "empty, damaged or not an image"),
-    "program.png": (lambda tmp: POSTSCRIPT, "a PostScript file, whatever its name says"),
+    "program.png": (lambda tmp: POSTSCRIPT, "EPS, whatever its name says"),
     "bomb.png": (
         lambda tmp: png(20_000, 20_000, 1, 0, bytes(2501 * 20_000)),  # in 50 kB
         r"400000000 pixels\) exceeds limit",
@@ -226,12 +226,11 @@ def iso_media(brand):
     [
         ("AVIF", "AVIF"),
         ("TIFF", "TIFF"),
-        ("JPEG 2000", "JPEG2000"),
+        ("JPEG2000", "JPEG2000"),
         ("ICO", "ICO"),
         ("HEIC", iso_media(b"heic")),
         ("HEIC", iso_media(b"heix")),
         ("HEIC", iso_media(b"mif1")),
-        ("video", iso_media(b"isom")),
     ],
 )
 @pytest.mark.parametrize("packed", [False, True])
@@ -247,7 +246,7 @@ def test_a_picture_of_another_format_is_called_what_it_is(tmp_path, capsys, kind
         entries = [(file.name, file.read_bytes()) for file in sorted(folder.iterdir())]
         folder = write_zip(tmp_path / "set.zip", entries)
     line = refusal(main, capsys, "check", folder)
-    assert f"phone.jpg: a {kind} file, whatever its name says" in line and "damaged" not in line
+    assert f"phone.jpg: {kind}, whatever its name says" in line and "damaged" not in line
 
 
 def test_pillow_warns_of_nothing(tmp_path, capsys, recwarn):

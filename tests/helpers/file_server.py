@@ -120,28 +120,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def give_drip(self, _):
         self.answer(b"", Content_Length=len(self.held.content))
-        self.drip(self.held.content)
-
-    def give_drip_of_headers(self, _):
-        """Headers without an end."""
-        self.drip(b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 10**5)
-
-    def give_drip_of_chunks(self, _):
-        """A chunk whose size has an extension without an end."""
-        self.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-        self.drip(b"1000;x=" + b"x" * 10**5)
-
-    def give_drip_of_a_redirect(self, _):
-        """A redirect with a long page, which urllib reads before it follows."""
-        self.send_response(302)
-        self.send_header("Location", "/whole")
-        self.send_header("Content-Length", str(10**5))
-        self.end_headers()
-        self.drip(b"x" * 10**5)
-
-    def drip(self, content):
-        for i in range(len(content)):
-            self.wfile.write(content[i : i + 1])
+        for i in range(len(self.held.content)):
+            self.wfile.write(self.held.content[i : i + 1])
             time.sleep(self.held.nap)
 
     def give_to(self, address):

@@ -1,9 +1,8 @@
-"""A server on 127.0.0.1 that imitates GitHub's API: comments, artifacts behind a redirect, errors."""
+"""A server on 127.0.0.1 that imitates GitHub's API: comments, artifacts, errors."""
 
 import io
 import json
 import re
-import time
 import zipfile
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,8 +19,7 @@ HOME, FORK = 11, 12  # ids of the repository and of a fork of it
 class GitHub:
     """State of the server and the requests that it has seen.
 
-    `answers` are used first, in turn, by method: a status, "drop" (no answer), "late" (one after
-    `delay`), or "done" (a 502 after the work was done).
+    `answers` are statuses of errors that are used first, in turn, by method.
     """
 
     comments: list[dict] = field(default_factory=list)
@@ -29,19 +27,21 @@ class GitHub:
     files: dict[int, bytes] = field(default_factory=dict)
     answers: dict[str, list] = field(default_factory=dict)
     seen: list[tuple[str, str]] = field(default_factory=list)
-    tokens: dict[str, list[str | None]] = field(default_factory=dict)
-    delay: float = 0.0
     url: str = ""
 
     def add_artifact(
         self, folder: Path | bytes, name: str, branch="main", fork=False, **more
     ) -> int:
         number = len(self.artifacts) + 1
-        run = {"repository_id": HOME, "head_repository_id": FORK if fork else HOME}
+        run = {"id": number, "repository_id": HOME, "head_repository_id": FORK if fork else HOME}
         item = {"id": number, "name": name, "expired": False, "created_at": f"2026-01-{number:02}"}
         self.artifacts.append(item | {"workflow_run": run | {"head_branch": branch}} | more)
         self.files[number] = folder if isinstance(folder, bytes) else zipped(folder)
         return number
+
+    def unpack(self, number: int, folder: Path) -> None:
+        """What actions/download-artifact does."""
+        zipfile.ZipFile(io.BytesIO(self.files[number])).extractall(folder)
 
     def add_comment(self, body: str, kind="User", association="NONE") -> int:
         number = 1000 + len(self.comments)
@@ -73,19 +73,14 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         held, path, method = self.held, urlsplit(self.path), self.command
         held.seen.append((method, self.path))
-        held.tokens.setdefault(path.path, []).append(self.headers.get("Authorization"))
         length = int(self.headers.get("Content-Length") or 0)
         body = json.loads(self.rfile.read(length)) if length else None
         queue = held.answers.get(method)
         first = queue.pop(0) if queue else None
-        if first == "drop":
-            return self.connection.close()
-        if first == "late":
-            time.sleep(held.delay)
         if isinstance(first, int):
             return self._answer(first, {"message": "no"})
-        status, content, headers = self._work(method, path.path, parse_qs(path.query), body)
-        return self._answer(502 if first == "done" else status, content, headers)
+        status, content = self._work(method, path.path, parse_qs(path.query), body)
+        return self._answer(status, content)
 
     do_POST = do_PATCH = do_GET
 
@@ -95,27 +90,20 @@ class _Handler(BaseHTTPRequestHandler):
         part = slice((page - 1) * size, page * size)
         if re.fullmatch(r"/repos/me/mine/issues/7/comments", path):
             if method == "GET":
-                return 200, held.comments[part], {}
-            return 201, {"id": held.add_comment(body["body"], "Bot")}, {}
+                return 200, held.comments[part]
+            return 201, {"id": held.add_comment(body["body"], "Bot")}
         if found := re.fullmatch(r"/repos/me/mine/issues/comments/(\d+)", path):
             (comment,) = [c for c in held.comments if c["id"] == int(found[1])]
             comment["body"] = body["body"]
-            return 200, comment, {}
+            return 200, comment
         if path == "/repos/me/mine/actions/artifacts":
             named = [a for a in held.artifacts if a["name"] == query["name"][0]]
-            return 200, {"total_count": len(named), "artifacts": named[part]}, {}
-        if found := re.fullmatch(r"/repos/me/mine/actions/artifacts/(\d+)/zip", path):
-            elsewhere = held.url.replace("127.0.0.1", "localhost")
-            return 302, b"", {"Location": f"{elsewhere}/blob/{found[1]}?sig=x"}
-        if found := re.fullmatch(r"/blob/(\d+)", path):
-            return 200, held.files[int(found[1])], {}
-        return 404, {"message": "Not Found"}, {}
+            return 200, {"total_count": len(named), "artifacts": named[part]}
+        return 404, {"message": "Not Found"}
 
-    def _answer(self, status, content, headers=()):
+    def _answer(self, status, content):
         data = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.send_response(status)
-        for name, value in dict(headers).items():
-            self.send_header(name, value)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)

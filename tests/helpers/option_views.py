@@ -35,7 +35,7 @@ from diffae.train import __main__ as training
 from diffae.train import trainer
 from diffae.train.presets import PRESETS
 from probes.linear import LinearProbe
-from reports.gate.job import Job, read_inputs
+from reports.action import read_inputs
 
 REFUSED = "refused"
 SHORT = {"samples": 8, "batch_size": 4}
@@ -152,7 +152,7 @@ def data(command: Words, words: Words, out: Path) -> Seen:
 def gate_inputs(_: Words, words: Words, out: Path) -> Seen:
     """reports.action: its inputs, given as words NAME=VALUE of the environment."""
     try:
-        return vars(read_inputs(Job(dict(word.split("=", 1) for word in words))))
+        return vars(read_inputs(dict(word.split("=", 1) for word in words)))
     except UserError as reason:
         return {REFUSED: str(reason)}
 

@@ -6,8 +6,7 @@ from refusal import refusal
 from run_folders import change_notes
 
 from reports import training
-from reports.trend.page import figures
-from reports.trend.training import IMAGES, evaluations
+from reports.trend.page import IMAGES, evaluations, figures
 
 BASELINE = ("DDIM", "", "ssim")
 

@@ -15,37 +15,22 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import threading
-from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from diffae.data.dataset import Dataset
-from diffae.data.readers.arrow_files import (
-    LARGEST_GROUP,
-    bytes_in,
-    holds_bytes,
-    read_arrow,
-    read_group,
-    read_parquet,
-    rows_of,
-)
+from diffae.data.readers import arrow_files
 from diffae.data.readers.folder import beside
 from diffae.data.readers.label_files import refuse_duplicates
-from diffae.data.readers.shards import (
-    classes_as_attributes,
-    find_shards,
-    holds,
-    name_in,
-)
+from diffae.data.readers.shards import classes_as_attributes, find_shards, holds, name_in
 from diffae.data.readers.sources import EncodedImages, unlabelled
 from diffae.data.readers.splits import partition_of, split_of
-from diffae.data.transforms import LARGEST_IMAGE
 from diffae.system.errors import UserError
 from diffae.system.files import read_text
 
@@ -80,16 +65,23 @@ class TableImages(EncodedImages):
         return self.length
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_tables"}
-
-    @cached_property
-    def _tables(self) -> dict[int, Tables]:
-        """The tables by process, as this may be a forked one."""
-        return {}
+        return {name: vars(self)[name] for name in self.__dataclass_fields__}
 
     @cached_property
     def _starts(self) -> np.ndarray:
         return np.array([piece.start for piece in self.pieces])
+
+    @cached_property
+    def _mapped(self) -> Callable[[Path], pyarrow.ChunkedArray]:
+        return lru_cache(None)(
+            lambda path: arrow_files.bytes_in(arrow_files.read_arrow(path), self.column)
+        )
+
+    @cached_property
+    def _group(self) -> Callable[[Path, int], pyarrow.ChunkedArray]:
+        return lru_cache(KEPT)(
+            lambda path, number: arrow_files.read_group(path, number, self.column)
+        )
 
     def where(self, index: int) -> str:
         path = self._piece(index).path
@@ -98,15 +90,15 @@ class TableImages(EncodedImages):
 
     def content(self, index: int) -> bytes:
         piece = self._piece(index)
-        column = self._tables.setdefault(os.getpid(), Tables(self.column)).get(piece)
+        mapped = piece.group < 0
+        column = self._mapped(piece.path) if mapped else self._group(piece.path, piece.group)
         place = index - piece.start
         content = column[place].as_py() if place < len(column) else None
         if not content:
             raise UserError(
                 f"{self.where(index)}: no bytes of an image, only the path of one or nothing; save it with its bytes"
             )
-        if len(content) > LARGEST_IMAGE:
-            raise UserError(f"{self.where(index)}: {len(content)} bytes, too large for an image")
+        self.refuse_size(index, len(content))
         return bytes(content)
 
     def files(self) -> Iterator[tuple[str, Path]]:
@@ -119,34 +111,6 @@ class TableImages(EncodedImages):
     def _piece(self, index: int) -> Piece:
         index = range(self.length)[index]
         return self.pieces[int(np.searchsorted(self._starts, index, side="right")) - 1]
-
-
-class Tables:
-    """The bytes of images in one process: mapped arrow files, and a few row groups of parquet."""
-
-    def __init__(self, column: str):
-        self.column, self._lock = column, threading.Lock()
-        self._mapped: dict[Path, Any] = {}
-        self._groups: OrderedDict[Piece, Any] = OrderedDict()
-
-    def get(self, piece: Piece) -> pyarrow.ChunkedArray:
-        with self._lock:
-            if piece.group < 0:
-                if piece.path not in self._mapped:
-                    self._mapped[piece.path] = bytes_in(read_arrow(piece.path), self.column)
-                return self._mapped[piece.path]
-            if piece not in self._groups:
-                self._groups[piece] = read_group(piece.path, piece.group, self.column)
-            self._groups.move_to_end(piece)
-            while len(self._groups) > KEPT or (
-                len(self._groups) > 1 and self._held() > LARGEST_GROUP
-            ):
-                self._groups.popitem(last=False)
-            return self._groups[piece]
-
-    def _held(self) -> int:
-        """The bytes of the row groups in memory."""
-        return sum(group.nbytes for group in self._groups.values())
 
 
 # ----------------------------------------------------------------------------------------------
@@ -166,8 +130,8 @@ def is_parquet(path: Path) -> bool:
 
 
 def images_in(path: Path) -> int:
-    schema, rows = rows_of(path)
-    return sum(rows) if any(holds_bytes(field.type) for field in schema) else 0
+    schema, rows = arrow_files.rows_of(path)
+    return sum(rows) if any(arrow_files.holds_bytes(field.type) for field in schema) else 0
 
 
 def open_saved(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
@@ -236,7 +200,7 @@ def open_tables(
     pieces, schemas, length = [], [], 0
     counts: dict[Path, int] = {}
     for file in files:
-        schema, rows = rows_of(file)
+        schema, rows = arrow_files.rows_of(file)
         schemas.append(schema)
         for group, count in enumerate(rows):
             if count:
@@ -279,7 +243,7 @@ def features_of(schema: pyarrow.Schema) -> dict[str, dict[str, Any]]:
 
 def image_column(path: Path, schema: pyarrow.Schema) -> str:
     """The column of images: the only one, or the one with a usual name."""
-    found = [field.name for field in schema if holds_bytes(field.type)]
+    found = [field.name for field in schema if arrow_files.holds_bytes(field.type)]
     called = [name for name in PREFERRED if name in found]
     if not found:
         raise UserError(f"{path}: no column of images (there are: {', '.join(schema.names)})")
@@ -293,7 +257,7 @@ def image_column(path: Path, schema: pyarrow.Schema) -> str:
 def more_columns(schema: pyarrow.Schema, column: str) -> Iterator[str]:
     """A line for each other column of images."""
     for field in schema:
-        if holds_bytes(field.type) and field.name != column:
+        if arrow_files.holds_bytes(field.type) and field.name != column:
             yield f"the column {field.name}: may hold images too, and those of {column} are read"
 
 
@@ -303,33 +267,30 @@ def read_attributes(
     """Names, bool N x A and what was left out, of the columns of classes and of booleans."""
     features = features_of(schema)
     classes = [f.name for f in schema if is_class(f, features)]
-    names: list[str] = []
-    columns: list[np.ndarray] = []
+    attributes: list[tuple[str, np.ndarray]] = []
     left_out = []
     for field in schema:
         is_bool = str(field.type) == "bool"
         if not is_bool and field.name not in classes:
             continue
-        values = read_column(files, field.name)
         known = features.get(field.name, {}).get("names")
         known = list(map(str, known)) if isinstance(known, list) else []
+        values = read_column(files, field.name)
         found = classes_as_attributes(values, ["false", "true"] if is_bool else known)
         if isinstance(found, str):
             left_out.append(f"the column {field.name}: {found}")
-            continue
-        if is_bool:
-            names.append(field.name)
-            columns.append(found[1][:, 1:])
-            continue
-        prefix = f"{field.name}: " if len(classes) > 1 else ""
-        names += [prefix + name for name in found[0]]
-        columns.append(found[1])
-    if not columns:
+        elif is_bool:
+            attributes.append((field.name, found[1][:, 1]))
+        else:
+            prefix = f"{field.name}: " if len(classes) > 1 else ""
+            attributes += ((prefix + name, found[1][:, i]) for i, name in enumerate(found[0]))
+    if not attributes:
         return (), None, tuple(left_out)
+    names = tuple(name for name, _ in attributes)
     if len(set(names)) < len(names):
-        name = Counter(names).most_common(1)[0][0]
-        return (), None, (*left_out, f"all attributes: several are called {name}")
-    return tuple(names), np.concatenate(columns, axis=1), tuple(left_out)
+        twin = Counter(names).most_common(1)[0][0]
+        return (), None, (*left_out, f"all attributes: several are called {twin}")
+    return names, np.stack([column for _, column in attributes], axis=1), tuple(left_out)
 
 
 def is_class(field: pyarrow.Field, features: dict[str, dict[str, Any]]) -> bool:
@@ -349,7 +310,11 @@ def read_column(files: Mapping[Path, int], name: str) -> np.ndarray:
 
     parts = []
     for file, count in files.items():
-        table = read_arrow(file) if file.suffix == ".arrow" else read_parquet(file, [name])
+        table = (
+            arrow_files.read_arrow(file)
+            if file.suffix == ".arrow"
+            else arrow_files.read_parquet(file, [name])
+        )
         values = table[name].cast(pyarrow.int64(), safe=False)
         parts.append(pyarrow.compute.fill_null(values, -1).to_numpy())
         if len(parts[-1]) != count:

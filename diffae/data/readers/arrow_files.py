@@ -7,14 +7,11 @@ once.
 
 from __future__ import annotations
 
-import mmap
-import os
-import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from diffae.data.readers.shards import only_zeros
 from diffae.system.errors import UserError, needed
@@ -23,8 +20,7 @@ from diffae.system.files import file_size
 if TYPE_CHECKING:
     import pyarrow
 
-LARGEST_GROUP = 1 << 30  # bytes of a column in a row group, and of all groups that stay in memory
-START = re.compile(rb"PAR1\x15[\0\4\6]\x15")  # of a parquet file: its mark, and that of a page
+LARGEST_GROUP = 1 << 30  # bytes of a row group
 STREAM_END = b"\xff\xff\xff\xff\0\0\0\0"
 
 
@@ -169,11 +165,7 @@ def rows_of(path: Path) -> tuple[pyarrow.Schema, list[int]]:
             table = read_arrow(path)
             schema, rows = table.schema, [len(table)]
         else:
-            with pa.parquet.ParquetFile(path) as file:
-                schema = file.schema_arrow
-            groups = groups_of(path)
-            refuse_large(path, schema, groups)
-            rows = [group.rows for group in groups]
+            schema, rows = rows_of_parquet(path, pa)
         list(map(holds_bytes, schema.types))  # an error here, if a name is not UTF-8
         twins = [name for name, count in Counter(schema.names).items() if count > 1]
     if twins:
@@ -183,105 +175,24 @@ def rows_of(path: Path) -> tuple[pyarrow.Schema, list[int]]:
     return schema, rows
 
 
-# ----------------------------------------------------------------------------------------------
-# The footer of a parquet file. pyarrow ends the process where columns of a damaged one are asked for.
+def rows_of_parquet(path: Path, pa: Any) -> tuple[pyarrow.Schema, list[int]]:
+    """The schema of a parquet file and the rows of its row groups.
 
-
-class Group(NamedTuple):
-    """A row group: its rows, the unpacked bytes of each column by its path, and where it ends."""
-
-    rows: int
-    sizes: dict[str, int]
-    end: int
-
-
-class Thrift:
-    """Values of Thrift's compact protocol, a struct as a dict by the numbers of its fields."""
-
-    def __init__(self, content: bytes):
-        self.content, self.place = content, 0
-
-    def take(self, count: int) -> bytes:
-        self.place += count
-        return self.content[self.place - count : self.place]
-
-    def number(self) -> int:
-        value, shift = 0, 0
-        while (byte := self.take(1)[0]) > 127 and shift < 64:
-            value, shift = value | (byte & 127) << shift, shift + 7
-        return value | byte << shift
-
-    def signed(self) -> int:
-        value = self.number()
-        return value >> 1 ^ -(value & 1)
-
-    def value(self, kind: int, inside: bool = False) -> Any:
-        """A value of a type by its number; `inside` a list a boolean has a byte of its own."""
-        if kind in (1, 2):
-            return self.take(1) == b"\1" if inside else kind == 1
-        if kind in (4, 5, 6):
-            return self.signed()
-        if kind in (3, 7):
-            return self.take(1 if kind == 3 else 8)
-        if kind == 8:
-            return self.take(self.number())
-        if kind in (9, 10):
-            head = self.take(1)[0]
-            count = head >> 4 if head >> 4 < 15 else self.number()
-            return [self.value(head & 15, inside=True) for _ in range(count)]
-        if kind != 12:  # a map, which no footer has
-            raise ValueError("its footer is damaged")
-        fields: dict[int, Any] = {}
-        number = 0
-        while head := self.take(1)[0]:
-            number = number + (head >> 4) if head >> 4 else self.signed()
-            fields[number] = self.value(head & 15)
-        return fields
-
-
-def groups_of(path: Path) -> list[Group]:
-    """The row groups of a parquet file, by the numbers of parquet.thrift.
-
-    Raises UserError if there are more rows than those of its row groups. The footer counts them
-    too. Of several files that were put together the last footer is read, and its places, counted
-    from the beginning, lie in the first: what is between them and it is as long as all files but
-    the last, with the indexes of pages that a single file may have there.
+    Raises UserError if one is too large, or if they are not as many rows as the footer counts.
+    Nothing is asked of single columns, where pyarrow ends the process if the footer is damaged.
     """
-    with path.open("rb") as file:
-        file.seek(-8, os.SEEK_END)
-        start = file.seek(-8 - int.from_bytes(file.read(4), "little"), os.SEEK_END)
-        footer = file.read()
-        try:
-            found = Thrift(footer).value(12)
-            groups = [group_of(group) for group in found[4]]
-        except (IndexError, TypeError, KeyError, RecursionError):
-            raise ValueError("its footer is damaged") from None
-        if (rows := sum(group.rows for group in groups)) != found[3]:
-            raise ValueError(
-                f"its footer counts {found[3]:,} rows, and its row groups have {rows:,}"
-            )
-        between = start - max((group.end for group in groups), default=start)
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            several = START.search(content, 1, max(0, between) + 7)
-        if several:
-            raise UserError(f"{path}: several parquet files in one; download it again")
-    return groups
-
-
-def group_of(group: dict[int, Any]) -> Group:
-    columns = [column[3] for column in group[1]]
-    sizes = {b".".join(column[3]).decode(): column[6] for column in columns}
-    end = max(column.get(11, column[9]) + column[7] for column in columns)
-    return Group(group[3], sizes, end)
-
-
-def refuse_large(path: Path, schema: pyarrow.Schema, groups: list[Group]) -> None:
-    """Raise UserError if the images of a row group, by its declared size, cannot be read at once."""
-    leaves = {leaf_of(field) for field in schema if holds_bytes(field.type)}
+    with pa.parquet.ParquetFile(path) as file:
+        schema, footer = file.schema_arrow, file.metadata
+    groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
+    rows = [group.num_rows for group in groups]
+    if sum(rows) != footer.num_rows:
+        raise ValueError(
+            f"its footer counts {footer.num_rows:,} rows, and its row groups have {sum(rows):,}"
+        )
     for number, group in enumerate(groups):
-        size = max((size for leaf, size in group.sizes.items() if leaf in leaves), default=0)
-        if size > LARGEST_GROUP:
+        if group.total_byte_size > LARGEST_GROUP:
             raise UserError(
-                f"{path}, row group {number}: {size:,} bytes of images, and at most {LARGEST_GROUP:,} "
+                f"{path}, row group {number}: {group.total_byte_size:,} bytes, and at most {LARGEST_GROUP:,} "
                 "are read at once; write it with smaller row groups"
             )
+    return schema, rows

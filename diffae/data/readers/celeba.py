@@ -13,27 +13,19 @@ list are left out and counted.
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from diffae.data.dataset import SPLITS, Dataset
+from diffae.data.readers import label_files
 from diffae.data.readers.folder import ImageFiles, counted, find_files, kinds, without
-from diffae.data.readers.label_files import (
-    CELEBA_ATTRIBUTES,
-    Labels,
-    files_of,
-    find_label_file,
-    honest_name,
-    names_on_disk,
-    read_attributes,
-    read_column,
-)
 from diffae.data.readers.splits import seeded
 from diffae.data.transforms import ALIGNED_CELEBA, Transform, decode
 
 IMAGE_FOLDER = "img_align_celeba"
-ATTRIBUTE_FILE = CELEBA_ATTRIBUTES
+ATTRIBUTE_FILE = label_files.CELEBA_ATTRIBUTES
 PARTITION_FILE = "list_eval_partition.txt"
 IDENTITY_FILE = "identity_CelebA.txt"
 CELEBA_IMAGES = 202_599
@@ -41,7 +33,7 @@ SPLIT_NUMBERS = tuple(SPLITS.values())
 
 
 def is_celeba(path: Path) -> bool:
-    return find_label_file(path, ATTRIBUTE_FILE) is not None
+    return label_files.find_label_file(path, ATTRIBUTE_FILE) is not None
 
 
 def open_celeba(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
@@ -59,15 +51,15 @@ def open_celeba(path: Path, image_size: int, crop: str | None, seed: int) -> Dat
 def labelled(
     path: Path,
     folder: Path,
-    labels: Labels,
+    labels: label_files.Labels,
     whole: tuple[str, int],
     image_size: int,
     crop: str | None,
 ) -> Dataset:
     """The data set of the files in `folder` that `labels` lists; the `whole` has this name and size."""
-    names = names_on_disk(folder, labels)
+    names = label_files.names_on_disk(folder, labels)
     return Dataset(
-        name=honest_name(whole[0], len(names) == whole[1], path.resolve().name),
+        name=label_files.honest_name(whole[0], len(names) == whole[1], path.resolve().name),
         root=path,
         source=ImageFiles(folder, names, labels.files),
         transform=Transform(image_size, crop or default_crop(decode(folder / names[0]))),
@@ -88,15 +80,26 @@ def default_crop(first_image: Image.Image) -> str:
     return "d2c" if first_image.size == ALIGNED_CELEBA else "center"
 
 
-def read_celeba_labels(folder: Path, seed: int) -> Labels:
+def read_celeba_labels(folder: Path, seed: int) -> label_files.Labels:
     """The labels of `folder`, which has an attribute file: the first of `files`."""
-    files = files_of(folder, (ATTRIBUTE_FILE, PARTITION_FILE, IDENTITY_FILE))
-    names, fields = read_attributes(files[0])
-    identities = read_column(folder, IDENTITY_FILE, names, only=ATTRIBUTE_FILE)
-    official = read_column(folder, PARTITION_FILE, names, SPLIT_NUMBERS, only=ATTRIBUTE_FILE)
+    files = label_files.files_of(folder, (ATTRIBUTE_FILE, PARTITION_FILE, IDENTITY_FILE))
+    names, fields = label_files.read_attributes(files[0])
+    people = read_people(folder, names, seed, only=ATTRIBUTE_FILE)
+    return label_files.Labels(names, files, fields | people)
+
+
+def read_people(
+    folder: Path, names: list[str], seed: int, only: str = "", through: str = ""
+) -> dict[str, Any]:
+    """Identities and split of images by CelebA's names; the split is seeded where it is not known.
+
+    `only` is a file that must list every name of theirs, `through` what led to the names.
+    """
+    identities = label_files.read_column(folder, IDENTITY_FILE, names, only=only)
+    official = label_files.read_column(folder, PARTITION_FILE, names, SPLIT_NUMBERS, only=only)
     if official is None:
         partition, source = seeded(len(names), seed, identities)
     else:
-        partition, source = official.astype(np.int8), files_of(folder, [PARTITION_FILE])[0].name
-    fields |= {"identities": identities, "partition": partition, "partition_source": source}
-    return Labels(names, files, fields)
+        [file] = label_files.files_of(folder, [PARTITION_FILE])
+        partition, source = official.astype(np.int8), f"{file.name}{through}"
+    return {"identities": identities, "partition": partition, "partition_source": source}

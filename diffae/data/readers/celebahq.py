@@ -13,22 +13,9 @@ CelebA puts it in. Without it the same person may be trained and tested on.
 import os
 from pathlib import Path
 
-import numpy as np
-
 from diffae.data.dataset import Dataset
-from diffae.data.readers import celeba
-from diffae.data.readers.celeba import IDENTITY_FILE, PARTITION_FILE, SPLIT_NUMBERS, is_celeba
-from diffae.data.readers.label_files import (
-    Labels,
-    files_of,
-    find_label_file,
-    read_attributes,
-    read_column,
-    read_rows,
-    refuse_difference,
-    refuse_duplicates,
-    whole_number,
-)
+from diffae.data.readers import celeba, label_files
+from diffae.data.readers.celeba import IDENTITY_FILE, PARTITION_FILE, is_celeba
 from diffae.data.readers.splits import seeded
 from diffae.system.errors import UserError
 
@@ -43,7 +30,9 @@ def is_celebahq(path: Path) -> bool:
 
     It is not if it has CelebA's own images: label files may be copied from one to the other.
     """
-    own = (path / IMAGE_FOLDER).is_dir() or find_label_file(path, ATTRIBUTE_FILE) is not None
+    own = (path / IMAGE_FOLDER).is_dir() or label_files.find_label_file(
+        path, ATTRIBUTE_FILE
+    ) is not None
     return own and not (is_celeba(path) and (path / celeba.IMAGE_FOLDER).is_dir())
 
 
@@ -52,7 +41,7 @@ def open_celebahq(path: Path, image_size: int, crop: str | None, seed: int) -> D
 
     Named "celeba-hq" if all 30,000 are there.
     """
-    if find_label_file(path, ATTRIBUTE_FILE) is None:
+    if label_files.find_label_file(path, ATTRIBUTE_FILE) is None:
         raise UserError(
             f"{path / ATTRIBUTE_FILE}: no such file; to do without attributes, give {IMAGE_FOLDER}"
         )
@@ -60,25 +49,22 @@ def open_celebahq(path: Path, image_size: int, crop: str | None, seed: int) -> D
     return celeba.labelled(path, path / IMAGE_FOLDER, labels, whole, image_size, crop or "center")
 
 
-def read_celebahq_labels(folder: Path, seed: int) -> Labels:
+def read_celebahq_labels(folder: Path, seed: int) -> label_files.Labels:
     """Labels of `folder`'s files; identities and CelebA's partition only through the mapping."""
-    files = files_of(folder, [ATTRIBUTE_FILE, MAPPING_FILE, PARTITION_FILE, IDENTITY_FILE])
-    names, fields = read_attributes(files[0])
-    if not os.path.lexists(folder / MAPPING_FILE):
-        files, identities, official = files[:1], None, None
-    else:
+    files = label_files.files_of(
+        folder, [ATTRIBUTE_FILE, MAPPING_FILE, PARTITION_FILE, IDENTITY_FILE]
+    )
+    names, fields = label_files.read_attributes(files[0])
+    if os.path.lexists(folder / MAPPING_FILE):
         originals = read_originals(folder / MAPPING_FILE, names)
-        identities = read_column(folder, IDENTITY_FILE, originals)
-        official = read_column(folder, PARTITION_FILE, originals, SPLIT_NUMBERS)
-    if official is not None:
-        [file] = files_of(folder, [PARTITION_FILE])
-        partition, source = official.astype(np.int8), f"{file.name} through {MAPPING_FILE}"
+        people = celeba.read_people(folder, originals, seed, through=f" through {MAPPING_FILE}")
     else:
-        partition, source = seeded(len(names), seed, identities)
-        if identities is None:
-            source += "; identities unknown, a person may be in several splits"
-    fields |= {"identities": identities, "partition": partition, "partition_source": source}
-    return Labels(names, files, fields)
+        files = files[:1]
+        partition, source = seeded(len(names), seed)
+        people = {"identities": None, "partition": partition, "partition_source": source}
+    if people["identities"] is None and people["partition_source"].startswith("seeded"):
+        people["partition_source"] += "; identities unknown, a person may be in several splits"
+    return label_files.Labels(names, files, fields | people)
 
 
 def read_originals(path: Path, names: list[str]) -> list[str]:
@@ -86,18 +72,18 @@ def read_originals(path: Path, names: list[str]) -> list[str]:
 
     The mapping may list more images than there are, so that a subset needs no mapping of its own.
     """
-    rows = read_rows(path)
+    rows = label_files.read_rows(path)
     rows, first = (rows[1:], 2) if rows and rows[0][0] == "idx" else (rows, 1)
     for line, fields in enumerate(rows, start=first):
         if len(fields) != 3 or not (fields[0].isdecimal() and fields[1].isdecimal()):
             raise UserError(
                 f"{path}: line {line}: expected idx, orig_idx and orig_file, three columns"
             )
-    indices = [str(whole_number(row[0], str(path))) for row in rows]
+    indices = [str(label_files.whole_number(row[0], str(path))) for row in rows]
     originals = [row[2] for row in rows]
-    refuse_duplicates(indices, path, "image")
-    refuse_duplicates(originals, path, "CelebA's")
+    label_files.refuse_duplicates(indices, path, "image")
+    label_files.refuse_duplicates(originals, path, "CelebA's")
     mapping = dict(zip(indices, originals, strict=True))
     stems = [Path(name).stem for name in names]
-    refuse_difference(path, "has no row for image", set(stems) - set(mapping))
+    label_files.refuse_difference(path, "has no row for image", set(stems) - set(mapping))
     return [mapping[stem] for stem in stems]

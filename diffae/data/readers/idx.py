@@ -10,7 +10,6 @@ import os
 import struct
 import zlib
 from dataclasses import dataclass
-from io import BufferedReader
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +33,6 @@ FASHION_CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
     "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )  # fmt: skip
-
-ByteFile = BufferedReader | gzip.GzipFile
 
 
 @dataclass(frozen=True)
@@ -129,11 +126,28 @@ def find_idx(folder: Path, name: str) -> Path:
 
 
 def read_idx(path: Path, dimensions: int) -> np.ndarray:
-    """The uint8 array of an IDX file with that many dimensions; `UserError` if it is damaged."""
+    """The uint8 array of an IDX file with that many dimensions; `UserError` if it is damaged.
+
+    A file is gzipped or not by its content: browsers unpack files and leave `.gz` in the name.
+    """
+    file_size(path)  # a pipe would block
+    start = 4 + 4 * dimensions
     try:
-        with open_maybe_gzip(path) as file:
-            shape = read_shape(file, path, dimensions)
-            promised, data = math.prod(shape), bytearray()
+        with path.open("rb") as file:
+            zipped = file.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if zipped else path.open("rb") as file:
+            header = file.read(start)
+            if header[:4] != bytes([0, 0, UNSIGNED_BYTE, dimensions]):
+                wanted = f"an IDX file of unsigned bytes in {dimensions} dimensions"
+                found = header[:4].hex() or "nothing"
+                raise UserError(f"{path}: not {wanted} (it starts with {found})")
+            if len(header) != start:
+                raise UserError(f"{path}: this IDX file ends within its header")
+            shape = struct.unpack(f">{dimensions}I", header[4:])
+            promised = math.prod(shape)
+            if promised > LARGEST:
+                raise UserError(f"{path}: its header promises {promised} bytes, too many to hold")
+            data = bytearray()
             while len(data) <= promised and (piece := file.read(PIECE)):
                 data += piece
     except (OSError, EOFError, zlib.error) as error:
@@ -142,28 +156,3 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
         found = "more" if len(data) > promised else str(len(data))
         raise UserError(f"{path}: its header promises {promised} bytes, but {found} follow")
     return np.frombuffer(data, np.uint8).reshape(shape)
-
-
-def read_shape(file: ByteFile, path: Path, dimensions: int) -> tuple[int, ...]:
-    header = file.read(4 + 4 * dimensions)
-    if header[:4] != bytes([0, 0, UNSIGNED_BYTE, dimensions]):
-        wanted = f"an IDX file of unsigned bytes in {dimensions} dimensions"
-        found = header[:4].hex() or "nothing"
-        raise UserError(f"{path}: not {wanted} (it starts with {found})")
-    if len(header) != 4 + 4 * dimensions:
-        raise UserError(f"{path}: this IDX file ends within its header")
-    shape = struct.unpack(f">{dimensions}I", header[4:])
-    if math.prod(shape) > LARGEST:
-        raise UserError(f"{path}: its header promises {math.prod(shape)} bytes, too many to hold")
-    return shape
-
-
-def open_maybe_gzip(path: Path) -> ByteFile:
-    """Open a file, gzipped or not by its content.
-
-    Browsers unpack files and leave `.gz` in the name.
-    """
-    file_size(path)  # a pipe would block
-    with path.open("rb") as file:
-        zipped = file.read(2) == b"\x1f\x8b"
-    return gzip.open(path) if zipped else path.open("rb")

@@ -19,19 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffae.data.dataset import Dataset
-from diffae.data.readers import celeba, celebahq
+from diffae.data.readers import celeba, celebahq, label_files
 from diffae.data.readers.celeba import default_crop, read_celeba_labels
 from diffae.data.readers.celebahq import read_celebahq_labels
 from diffae.data.readers.folder import beside, counted
-from diffae.data.readers.label_files import (
-    LONGEST_NUMBER,
-    Labels,
-    find_label_file,
-    honest_name,
-    is_csv,
-    read_header,
-    read_rows,
-)
 from diffae.data.readers.sources import EncodedImages
 from diffae.data.readers.splits import seeded
 from diffae.data.transforms import Transform
@@ -108,7 +99,7 @@ def open_lmdb(path: Path, image_size: int, crop: str | None, seed: int) -> Datas
     fields: dict[str, Any] = {"partition": partition, "partition_source": partition_source}
     if labelled := find_labels(parent, len(source), seed):
         known, complete, labels = labelled
-        name = honest_name(known, complete, name)
+        name = label_files.honest_name(known, complete, name)
         source = replace(source, label_files=labels.files)
         fields = labels.fields
     if crop is None:
@@ -136,7 +127,7 @@ def unread(source: LmdbImages) -> Iterator[str]:
 def find_images(root: Path) -> LmdbImages:
     """The images of the largest size in the file; `UserError` if their number is not known."""
     length = get(root, "length") or b""
-    if not length.isdigit() or len(length) > LONGEST_NUMBER or not int(length):
+    if not length.isdigit() or len(length) > label_files.LONGEST_NUMBER or not int(length):
         raise UserError(
             f"{root}: no number of images under the key 'length'; the download is incomplete, or "
             "this is not an LMDB file of DiffAE's authors"
@@ -166,7 +157,7 @@ def first_of_each_size(root: Path) -> Iterator[tuple[str, str]]:
                 found = cursor.next()
 
 
-def find_labels(folder: Path, count: int, seed: int) -> tuple[str, bool, Labels] | None:
+def find_labels(folder: Path, count: int, seed: int) -> tuple[str, bool, label_files.Labels] | None:
     """Labels from a file in `folder` that lists `count` images.
 
     With the data set's name, and whether it is complete.
@@ -175,8 +166,8 @@ def find_labels(folder: Path, count: int, seed: int) -> tuple[str, bool, Labels]
         (celebahq.ATTRIBUTE_FILE, read_celebahq_labels, "celeba-hq", celebahq.CELEBAHQ_IMAGES),
         (celeba.ATTRIBUTE_FILE, read_celeba_labels, "celeba", celeba.CELEBA_IMAGES),
     ):
-        path = find_label_file(folder, file)
-        if path is None or read_header(path, read_rows(path))[0] != count:
+        path = label_files.find_label_file(folder, file)
+        if path is None or label_files.read_header(path, label_files.read_rows(path))[0] != count:
             continue
         labels = read(folder, seed)
         stems = [Path(one).stem for one in labels.names]
@@ -184,7 +175,7 @@ def find_labels(folder: Path, count: int, seed: int) -> tuple[str, bool, Labels]
         ordered = list(map(str, range(count))) if numbers else sorted(stems)
         for row, (stem, expected) in enumerate(zip(stems, ordered, strict=True)):
             if stem != expected:
-                line = row + (2 if is_csv(path) else 3)
+                line = row + (2 if label_files.is_csv(path) else 3)
                 raise UserError(
                     f"{path}: line {line}: {labels.names[row]} where {expected} belongs; "
                     "image i of an LMDB file is row i"

@@ -9,16 +9,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from diffae.data import transforms
 from diffae.data.dataset import Dataset
 from diffae.data.fingerprint import Survey, look_at
 from diffae.data.readers.label_files import CELEBA_ATTRIBUTES, find_label_file
-from diffae.data.transforms import (
-    ALIGNED_CELEBA,
-    DECODING_ERRORS,
-    FORMATS,
-    Transform,
-    decode_bytes,
-)
 from diffae.system.errors import UserError
 from diffae.system.files import MOST, read_file
 
@@ -52,8 +46,13 @@ class EncodedImages(ABC):
             yield path.name.encode()
             yield read_file(path, MOST)
 
+    def refuse_size(self, index: int, size: int) -> None:
+        """Raise UserError if an image file of `size` bytes is too large to read."""
+        if size > transforms.LARGEST_IMAGE:
+            raise UserError(f"{self.where(index)}: {size} bytes, too large for an image")
+
     def read(self, index: int) -> Image.Image:
-        return decode_bytes(self.content(index), self.where(index))
+        return transforms.decode_bytes(self.content(index), self.where(index))
 
     def look(self) -> Survey:
         """Survey names and bytes of all images, and the label files, however they are stored."""
@@ -78,7 +77,7 @@ def unlabelled(
         name=path.resolve().stem if path.is_file() else path.resolve().name,
         root=path,
         source=source,
-        transform=Transform(image_size, crop or crop_without_labels(path, source)),
+        transform=transforms.Transform(image_size, crop or crop_without_labels(path, source)),
         partition=partition,
         partition_source=partition_source,
         **more,
@@ -92,7 +91,7 @@ def crop_without_labels(path: Path, source: EncodedImages) -> str:
     would differ.
     """
     some = np.linspace(0, len(source) - 1, 8).round().astype(int).tolist()
-    if ALIGNED_CELEBA not in (_size_of(source, index) for index in sorted(set(some))):
+    if transforms.ALIGNED_CELEBA not in (_size_of(source, index) for index in sorted(set(some))):
         return "center"
     above = path.absolute().parent
     labels = find_label_file(above, CELEBA_ATTRIBUTES)
@@ -106,7 +105,7 @@ def crop_without_labels(path: Path, source: EncodedImages) -> str:
 def _size_of(source: EncodedImages, index: int) -> tuple[int, int] | None:
     """Width and height by an image's header; None for a damaged one, which `read` will report."""
     try:
-        with Image.open(io.BytesIO(source.content(index)), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(source.content(index)), formats=transforms.FORMATS) as image:
             return image.size
-    except (UserError, *DECODING_ERRORS):
+    except (UserError, *transforms.DECODING_ERRORS):
         return None

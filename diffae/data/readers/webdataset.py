@@ -24,25 +24,9 @@ from typing import NamedTuple
 import numpy as np
 
 from diffae.data.dataset import Dataset
-from diffae.data.readers.folder import (
-    IMAGE_SUFFIXES,
-    UNREAD,
-    beside,
-    counted,
-    is_hidden,
-    left_out_of,
-    suffix_of,
-)
-from diffae.data.readers.shards import (
-    classes_as_attributes,
-    find_shards,
-    holds,
-    name_in,
-    only_zeros,
-)
+from diffae.data.readers import folder, shards
 from diffae.data.readers.sources import EncodedImages, unlabelled
 from diffae.data.readers.splits import partition_of, split_of
-from diffae.data.transforms import LARGEST_IMAGE
 from diffae.system.errors import UserError
 from diffae.system.files import file_size
 
@@ -63,8 +47,8 @@ class Entry(NamedTuple):
     @property
     def key(self) -> str:
         """The common part of a sample's file names: up to the first dot after the folders."""
-        folder, slash, name = self.name.rpartition("/")
-        return folder + slash + name.partition(".")[0]
+        above, slash, name = self.name.rpartition("/")
+        return above + slash + name.partition(".")[0]
 
     @property
     def suffix(self) -> str:
@@ -72,7 +56,7 @@ class Entry(NamedTuple):
 
     @property
     def is_image(self) -> bool:
-        return self.name.lower().endswith(IMAGE_SUFFIXES)
+        return self.name.lower().endswith(folder.IMAGE_SUFFIXES)
 
 
 class Index(NamedTuple):
@@ -117,12 +101,11 @@ class ShardImages(EncodedImages):
 
     def content(self, index: int) -> bytes:
         entry = self.samples[index].image
-        if entry.size > LARGEST_IMAGE:
-            raise UserError(f"{self.where(index)}: {entry.size} bytes, too large for an image")
+        self.refuse_size(index, entry.size)
         return read_entry(entry)
 
     def files(self) -> Iterator[tuple[str, Path]]:
-        yield from ((name_in(path, self.root), path) for path in self.shards)
+        yield from ((shards.name_in(path, self.root), path) for path in self.shards)
 
 
 def read_entry(entry: Entry) -> bytes:
@@ -141,7 +124,9 @@ def read_entry(entry: Entry) -> bytes:
 def is_webdataset(path: Path) -> bool:
     if path.is_file():
         return path.suffix.lower() == ".tar"
-    return holds(path, ".tar", lambda shard: sum(e.is_image for e in read_index(shard).entries))
+    return shards.holds(
+        path, ".tar", lambda shard: sum(e.is_image for e in read_index(shard).entries)
+    )
 
 
 def open_webdataset(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
@@ -149,8 +134,8 @@ def open_webdataset(path: Path, image_size: int, crop: str | None, seed: int) ->
 
     The split is that of the shards, else seeded by image.
     """
-    shards = tuple(find_shards(path, ".tar"))
-    indexed = [read_index(shard) for shard in shards]
+    files = tuple(shards.find_shards(path, ".tar"))
+    indexed = [read_index(shard) for shard in files]
     parts = [list(read_samples(index.entries)) for index in indexed]
     without = sum(sample is None for part in parts for sample in part)
     kept = [[sample for sample in part if sample] for part in parts]
@@ -164,27 +149,27 @@ def open_webdataset(path: Path, image_size: int, crop: str | None, seed: int) ->
     if count > 1:
         raise UserError(f"{twin[0]}, entry {twin[1]}: {count} times in this file; pack it again")
     labels = np.array([sample.label for sample in samples], np.int64)
-    classes = classes_as_attributes(labels)
+    classes = shards.classes_as_attributes(labels)
     names, attributes = ((), None) if isinstance(classes, str) else classes
     why = [f"the classes: {classes}"] if isinstance(classes, str) and labels.max() >= 0 else []
     return unlabelled(
         path,
-        ShardImages(path, shards, samples),
+        ShardImages(path, files, samples),
         image_size,
         crop,
-        partition_of(list(map(split_of, shards)), list(map(len, kept)), seed),
+        partition_of(list(map(split_of, files)), list(map(len, kept)), seed),
         attribute_names=names,
         attributes=attributes,
-        left_out=(*left_out(without, indexed), *why, *beside(path, shards)),
+        left_out=(*left_out(without, indexed), *why, *folder.beside(path, files)),
     )
 
 
 def left_out(without: int, indexed: list[Index]) -> Iterator[str]:
     if without:
-        yield f"{counted(without, 'sample')} without an image"
+        yield f"{folder.counted(without, 'sample')} without an image"
     if lost := sum(index.lost for index in indexed):
         yield f"{lost:,} entries that are links to no file of their tar file, or devices"
-    yield from left_out_of(name for index in indexed for name in index.others)
+    yield from folder.left_out_of(name for index in indexed for name in index.others)
 
 
 def read_samples(entries: list[Entry]) -> Iterator[Sample | None]:
@@ -213,11 +198,17 @@ def read_index(shard: Path) -> Index:
             found.append((member.name, place))
     files = {normpath(name): place for name, place in found if place} if links else {}
     places = [(name, place or follow(name, links, files)) for name, place in found]
-    seen = [(name, place) for name, place in places if not is_hidden(name)]
+    seen = [(name, place) for name, place in places if not folder.is_hidden(name)]
     return Index(
         entries=[Entry(shard, name, *place) for name, place in seen if place],
-        lost=sum(not place and name.lower().endswith(IMAGE_SUFFIXES) for name, place in seen),
-        others=[name for name, _ in found if is_hidden(name) or suffix_of(name) in UNREAD],
+        lost=sum(
+            not place and name.lower().endswith(folder.IMAGE_SUFFIXES) for name, place in seen
+        ),
+        others=[
+            name
+            for name, _ in found
+            if folder.is_hidden(name) or folder.suffix_of(name) in folder.UNREAD
+        ],
     )
 
 
@@ -307,7 +298,7 @@ def read_members(path: Path) -> Iterator[tarfile.TarInfo]:
             mark = file.read(BLOCK)
             if any(mark):
                 raise tarfile.ReadError("a damaged header")
-            whole = only_zeros(file)
+            whole = shards.only_zeros(file)
     except (tarfile.TarError, OSError, ValueError, IndexError, RecursionError) as error:
         raise UserError(
             f"{path}: cannot read this tar file ({error}); a compressed one must be unpacked to .tar"

@@ -6,6 +6,7 @@ Nothing is unpacked to the disk. StyleGAN's `dataset.json` (labels) is not read.
 from __future__ import annotations
 
 import lzma
+import mmap
 import os
 import re
 import struct
@@ -15,13 +16,12 @@ import zlib
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from diffae.data.dataset import Dataset
 from diffae.data.readers.folder import is_image, left_out_of, nothing_in
 from diffae.data.readers.sources import EncodedImages, unlabelled
 from diffae.data.readers.splits import partition_of_folders
-from diffae.data.transforms import LARGEST_IMAGE
 from diffae.system.cli import printable
 from diffae.system.errors import UserError
 
@@ -30,7 +30,6 @@ ENCRYPTED = 0x1  # bit of an entry's flags
 END = struct.Struct("<4s4H2LH")
 LOCAL, LOCAL_SIZE = re.compile(rb"PK\x03\x04.{22}(..)..", re.DOTALL), 30
 MANY, END64, LOCATOR64 = 0xFFFF, 56, 20  # that many or more are counted in other records before it
-LONGEST_COMMENT, LONGEST_NAME, PIECE = 1 << 16, 1 << 17, 1 << 20  # bytes, or somewhat more
 SMALLEST = 90  # bytes of a header and an image: less between two entries holds no third
 
 READING_ERRORS = (
@@ -88,10 +87,7 @@ class ZipImages(EncodedImages):
         One thread reads while the others decode.
         """
         entry = self.entries[index]
-        if entry.file_size > LARGEST_IMAGE:
-            raise UserError(
-                f"{self.where(index)}: {entry.file_size} bytes, too large for an image; remove it"
-            )
+        self.refuse_size(index, entry.file_size)
         try:
             # A read of so many bytes unpacks no more than that, whatever the entry holds.
             archive, lock = self._opened()
@@ -139,31 +135,31 @@ def refuse_unlisted(path: Path, archive: zipfile.ZipFile) -> None:
     A damaged length in the directory hides the entries that follow, and of several zip files that
     were put together only the last is listed.
     """
-    with path.open("rb") as file:
-        start = max(0, file.seek(0, os.SEEK_END) - END.size - LONGEST_COMMENT)
-        file.seek(start)
-        tail = file.read()
-        end = tail.rfind(b"PK\5\6")
-        counted, found = count_at(tail, end), len(archive.infolist())
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        end = content.rfind(b"PK\5\6")
+        counted, found = count_at(content, end), len(archive.infolist())
         if counted != found and (counted > MANY or counted != found % (MANY + 1)):
             raise UserError(
                 f"{path}: its end counts {counted:,} entries, and its directory lists {found:,}: damaged; copy "
                 "it again, or repair it with `zip -FF`"
             )
-        for first, last in [*unlisted(archive), (start + end, start + len(tail))]:
-            if name := find_entry(file, first, last):
-                raise UserError(
-                    f"{path}: its directory does not list {name}: damaged, or several zip files in one; "
-                    "unpack each and give the folder, or repair it with `zip -FF`"
-                )
+        for first, last in [*unlisted(archive), (end, len(content))]:
+            for match in LOCAL.finditer(content, first, last):
+                size = int.from_bytes(match[1], "little")
+                name = content[match.end() : match.end() + size].decode(errors="replace")
+                if is_image(name):
+                    raise UserError(
+                        f"{path}: its directory does not list {printable(name)}: damaged, or several zip files "
+                        "in one; unpack each and give the folder, or repair it with `zip -FF`"
+                    )
 
 
-def count_at(tail: bytes, end: int) -> int:
+def count_at(content: mmap.mmap, end: int) -> int:
     """The number of entries by the record at `end`, or by the one before it that is for many."""
     place = end - LOCATOR64
-    if (count := END.unpack_from(tail, end)[4]) < MANY or tail[place : place + 4] != b"PK\6\7":
+    if (count := END.unpack_from(content, end)[4]) < MANY or content[place:end][:4] != b"PK\6\7":
         return count
-    return int.from_bytes(tail[place - END64 + 32 : place - END64 + 40], "little")
+    return int.from_bytes(content[place - END64 + 32 : place - END64 + 40], "little")
 
 
 def unlisted(archive: zipfile.ZipFile) -> Iterator[tuple[int, int]]:
@@ -175,16 +171,3 @@ def unlisted(archive: zipfile.ZipFile) -> Iterator[tuple[int, int]]:
         size = LOCAL_SIZE + len(entry.orig_filename) + entry.compress_size
         place = max(place, entry.header_offset + size)
     yield place, archive.start_dir
-
-
-def find_entry(file: BinaryIO, start: int, end: int) -> str:
-    """The name of the first image whose entry begins in a part of a zip file; empty without any."""
-    for place in range(start, end, PIECE):
-        file.seek(place)
-        piece = file.read(PIECE + LONGEST_NAME)
-        for match in LOCAL.finditer(piece):
-            size = int.from_bytes(match[1], "little")
-            name = piece[match.end() : match.end() + size].decode(errors="replace")
-            if place + match.start() < end and is_image(name):
-                return printable(name)
-    return ""
