@@ -15,7 +15,7 @@ modules for training.
 """
 
 from collections.abc import Iterator
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Self
 
@@ -91,6 +91,11 @@ class _Model(nn.Module):
     def save_pretrained(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
         """Write `model.safetensors` (in `dtype`) and `config.json` into `folder`."""
         checkpoint.save(self, self.config, folder, dtype)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the checkpoint that it was loaded from; empty for a model that was not loaded."""
+        return checkpoint.open_checkpoint(self.source).fingerprint() if self.source else ""
 
     @property
     def image_size(self) -> int:

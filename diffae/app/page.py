@@ -11,7 +11,7 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 import gradio as gr
 
 from diffae.app.studio import Studio
-from diffae.images.defaults import SOLVER, STEPS
+from diffae.images.options import SOLVER, STEPS
 from diffae.system.errors import UserError
 
 FIRST = ("Smiling", "Male", "Young", "Eyeglasses")  # their sliders are visible from the start

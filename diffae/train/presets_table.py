@@ -9,7 +9,7 @@ from diffae.system import cli
 from diffae.system.files import Target, begins, refuse_outputs, writing
 from diffae.system.whole import write_whole
 from diffae.train.dry_run import counted
-from diffae.train.presets import OTHER_PRESETS, PRESETS, Preset
+from diffae.train.presets import PRESETS, Preset, other_presets
 from diffae.train.stages import ENCODER, LATENT
 from diffae.train.types import Schedule
 
@@ -39,7 +39,7 @@ def page(costs: str | None = None) -> str:
     costs = costs_table(presets) if costs is None else costs
     parts = [HEAD, "## Models", _models(presets), "## Schedules", _schedules(presets)]
     expected = [f"- `{preset.name}`: {preset.expect}" for preset in presets if preset.expect]
-    others = [f"- `{name}`: {line}" for name, line in OTHER_PRESETS.items()]
+    others = [f"- `{preset.name}`: {preset.description}" for preset in other_presets()]
     parts += [COSTS, costs, EXPECT, "\n".join(expected), ELSE, "\n".join(others)]
     return "\n\n".join(parts) + "\n"
 

@@ -10,7 +10,7 @@ from diffae.networks.config import ModelConfig
 from diffae.system.errors import UserError
 from diffae.train.__main__ import main
 from diffae.train.overrides import differences, override, settings
-from diffae.train.presets import OTHER_PRESETS, PRESETS, find_preset
+from diffae.train.presets import PRESETS, find_preset, other_presets
 from diffae.train.types import Schedule
 
 TINY = [
@@ -111,7 +111,7 @@ def test_what_cannot_be_is_said_in_one_line(text, told):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", [*PRESETS, *OTHER_PRESETS])
+@pytest.mark.parametrize("name", [*PRESETS, *(preset.name for preset in other_presets())])
 def test_every_preset_is_what_its_own_settings_make_of_it(name):
     preset = find_preset(name)
     assert override(preset, []) == preset

@@ -66,17 +66,15 @@ def write_dataset(
     _claim(out, {"version": PORTRAITS_VERSION, "seed": seed, "count": count, "size": size})
     images = out / IMAGE_FOLDER
     images.mkdir(exist_ok=True)
-    _sweep(images)
+    sweep(images.glob("*.partial"), older=LEFT_FOR_GOOD)  # recent ones may be others' that draw now
     missing = [i for i in range(count) if not (images / _name(i)).exists()]
     chunks = [missing[a : a + CHUNK] for a in range(0, len(missing), CHUNK)]
     draw = partial(_draw, images, size, seed)
     workers = (workers or os.cpu_count() or 1) if len(chunks) > WORTH_PROCESSES else 1
-    title = "drawing portraits"
+    bar = {"desc": "drawing portraits", "unit": "image", "delay": 1}
     with (
         mapped(draw, chunks, workers, DEAD_PROCESS) as counts,
-        tqdm(
-            total=len(missing), desc=title, unit="image", delay=1, disable=not cli.bar_is_seen()
-        ) as progress,
+        tqdm(total=len(missing), disable=not cli.bar_is_seen(), **bar) as progress,
     ):
         for drawn in counts:
             progress.update(drawn)
@@ -110,7 +108,11 @@ def _claim(out: Path, settings: dict[str, object]) -> None:
     """Make `out` the folder of this set."""
     note = out / NOTE
     if os.path.lexists(note):
-        if _settings_in(note) != settings:
+        try:
+            found = json.loads(read_text(note, LARGEST_NOTE))
+        except (ValueError, RecursionError):
+            raise UserError(f"{note}: damaged; choose another folder") from None
+        if found != settings:
             raise UserError(f"{out}: holds other portraits (see {note}); choose another folder")
         return
     if out.exists() and (not out.is_dir() or not all(map(is_partial, out.iterdir()))):
@@ -119,25 +121,9 @@ def _claim(out: Path, settings: dict[str, object]) -> None:
     _write(note, [json.dumps(settings)])
 
 
-def _settings_in(note: Path) -> object:
-    try:
-        return json.loads(read_text(note, LARGEST_NOTE))
-    except (ValueError, RecursionError):
-        raise UserError(f"{note}: damaged; choose another folder") from None
-
-
-def _sweep(images: Path) -> None:
-    """Remove old incomplete files of killed processes.
-
-    Recent ones may belong to others that draw now.
-    """
-    sweep(images.glob("*.partial"), older=LEFT_FOR_GOOD)
-
-
 def _write_labels(out: Path, count: int, seed: int) -> None:
     portraits = [portrait(seed, i) for i in range(count)]
-    names = [_name(i) for i in range(count)]
-    rows = list(zip(names, portraits, strict=True))
+    rows = [(_name(i), p) for i, p in enumerate(portraits)]
     _write(out / PARTITION_FILE, [f"{name} {p.partition}" for name, p in rows])
     _write(out / IDENTITY_FILE, [f"{name} {p.identity + 1}" for name, p in rows])
     signs = [

@@ -1,8 +1,8 @@
 """Small evaluations of a training by the harness, at intervals.
 
 Each DIR/evaluations/STAGE/IMAGES is a run folder. The moving average of the weights is exported and
-measured by `python -m benchmarks.run` in a process of its own, which this package knows by name
-only. A failure of that process does not affect the training, which waits for it.
+measured in a process of its own by the command of the entry point `diffae.harness` (`python -m
+benchmarks.run`). A failure of that process does not affect the training, which waits for it.
 """
 
 import json
@@ -11,8 +11,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from pkgutil import resolve_name
 
 import torch
 
@@ -23,13 +23,18 @@ from diffae.system.whole import copy_whole, put, scratch_folder, sweep
 from diffae.train.callbacks.base import Periodic
 from diffae.train.stages import LATENT
 
-COMMAND = "benchmarks.run"
-# Parses the words after the command; raises UserError where it refuses them.
-OPTIONS = "benchmarks.commands.options:parse"
+HARNESS = (
+    "diffae.harness"  # the group of the entry point `run`, which reads the words of its command
+)
 SAMPLED = ("unconditional", "memorisation")  # the tasks that the latent DDIM affects
 CHECKPOINT, RUN = "checkpoint", "run"
 NAP = 0.1  # seconds between two looks at the process
 LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE")  # torchrun's, which the command must not see
+
+
+def harness() -> EntryPoint:
+    """The command that measures: its module, which has a function that reads its words."""
+    return entry_points(group=HARNESS)["run"]
 
 
 class Evaluations(Periodic):
@@ -52,7 +57,7 @@ class Evaluations(Periodic):
         super().__init__(folder, every)
         self._note, self._tasks, self._system, self._flags = note, tasks, system, flags
         try:
-            resolve_name(OPTIONS)(self._arguments(tasks, Path(CHECKPOINT), Path(RUN)), None)
+            harness().load()(self._arguments(tasks, Path(CHECKPOINT), Path(RUN)), None)
         except UserError as error:
             raise UserError(f"--evaluate: {error}") from None
 
@@ -99,7 +104,7 @@ class Evaluations(Periodic):
         environment["PYTHONUNBUFFERED"] = "1"  # so that the log has its lines in order
         with open(log, "wb") as file:
             process = subprocess.Popen(
-                [sys.executable, "-m", COMMAND, *arguments],
+                [sys.executable, "-m", harness().module, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
