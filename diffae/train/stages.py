@@ -10,7 +10,6 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from diffae.checkpoints.checkpoint import WEIGHTS, write_tensors
 from diffae.diffusion.gaussian import add_noise, velocity
@@ -20,6 +19,7 @@ from diffae.networks.config import VELOCITY, ModelConfig
 from diffae.networks.nn import GroupNorm
 from diffae.system import distributed
 from diffae.system.errors import UserError
+from diffae.system.progress import shown
 from diffae.train.callbacks import sheets
 from diffae.train.images import Images, Source
 from diffae.train.init import Init, network_of
@@ -300,9 +300,8 @@ def encode_all(model: DiffusionAutoencoder, data: Images, batch: int = ENCODING_
     model.eval()
     own = torch.arange(distributed.rank(), len(data), distributed.world()).split(batch)
     with data.ahead(own):
-        hidden = not distributed.is_main()
-        bar = tqdm(own, desc="encoding", unit="batch", leave=False, disable=hidden or None)
-        z = torch.cat([model.encode(data.batch(indices)) for indices in bar])
+        batches = shown(own, "encoding", "batches", len(own))
+        z = torch.cat([model.encode(data.batch(indices)) for indices in batches])
     return gathered(z, len(data)).clone()
 
 

@@ -31,8 +31,8 @@ from diffae.networks.unet import recompute
 from diffae.system import distributed
 from diffae.system.cli import say
 from diffae.system.errors import Terminated, UserError
+from diffae.system.progress import Progress
 from diffae.train import state
-from diffae.train.callbacks.progress import Progress
 from diffae.train.sharing import Sharing
 from diffae.train.types import (
     AUTO,
@@ -380,7 +380,7 @@ def fit(
     )
     due = time.monotonic() + SAVE_EVERY_SECONDS
     with (
-        Progress(schedule, training.seen, title) as progress,
+        Progress(title, "images", schedule.steps * schedule.batch_size, training.seen) as progress,
         interrupts_deferred() as interrupted,
         reading(_coming_examples(training, count, run.seed)),
         _saving_on_failure(training, path, run),
@@ -398,7 +398,7 @@ def fit(
                     f"{title}: no finite gradient in {training.skipped_in_a_row} steps up to step {training.step}, "
                     f"where the loss is {loss}; lower the learning rate, or try --precision float32"
                 )
-            progress.step(training.seen, average, training.skipped)
+            progress.add(schedule.batch_size, loss=f"{average:.4f}", skipped=training.skipped)
             for callback in run.callbacks:
                 callback.step(loss)
             stop = training.sharing.any(bool(interrupted()))

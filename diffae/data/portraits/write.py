@@ -10,16 +10,15 @@ from pathlib import Path
 import numpy as np
 import resvg_py
 from PIL import Image, ImageFilter
-from tqdm import tqdm
 
 from diffae.data.portraits.attributes import ATTRIBUTES, Portrait, portrait
 from diffae.data.portraits.draw import SIZE, to_svg
 from diffae.data.readers.celeba import ATTRIBUTE_FILE, IDENTITY_FILE, IMAGE_FOLDER, PARTITION_FILE
 from diffae.data.transforms import LARGEST_SIZE, SMALLEST_SIZE
-from diffae.system import cli
 from diffae.system.distributed import mapped
 from diffae.system.errors import UserError
 from diffae.system.files import cache_root, read_text
+from diffae.system.progress import shown
 from diffae.system.whole import is_partial, sweep, write_whole
 
 PORTRAITS_VERSION = "1"
@@ -71,13 +70,9 @@ def write_dataset(
     chunks = [missing[a : a + CHUNK] for a in range(0, len(missing), CHUNK)]
     draw = partial(_draw, images, size, seed)
     workers = (workers or os.cpu_count() or 1) if len(chunks) > WORTH_PROCESSES else 1
-    bar = {"desc": "drawing portraits", "unit": "image", "delay": 1}
-    with (
-        mapped(draw, chunks, workers, DEAD_PROCESS) as counts,
-        tqdm(total=len(missing), disable=not cli.bar_is_seen(), **bar) as progress,
-    ):
-        for drawn in counts:
-            progress.update(drawn)
+    with mapped(draw, chunks, workers, DEAD_PROCESS) as counts:
+        for _ in shown(counts, "drawing portraits", "images", len(missing), int):
+            pass
     _write_labels(out, count, seed)
 
 
