@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -57,13 +58,14 @@ class Evaluations(Periodic):
         super().__init__(folder, every)
         self._note, self._tasks, self._system, self._flags = note, tasks, system, flags
         try:
-            harness().load()(self._arguments(tasks, Path(CHECKPOINT), Path(RUN)), None)
+            harness().load()(self._arguments(tasks, Path()), None)
         except UserError as error:
             raise UserError(f"--evaluate: {error}") from None
 
-    def _arguments(self, tasks: Sequence[str], checkpoint: Path, out: Path) -> list[str]:
-        given = ["--systems", self._system, "--ckpt", f"{self._system}={checkpoint}"]
-        return [*tasks, *given, *self._flags, "--out", str(out)]
+    def _arguments(self, tasks: Sequence[str], folder: Path) -> list[str]:
+        """The words of the command that measures the checkpoint in `folder` and writes beside it."""
+        given = ["--systems", self._system, "--ckpt", f"{self._system}={folder / CHECKPOINT}"]
+        return [*tasks, *given, *self._flags, "--out", str(folder / RUN)]
 
     def _make(self, path: Path) -> None:
         """Run the command on the averaged model, and keep its folder in `path` if it was completed."""
@@ -75,22 +77,25 @@ class Evaluations(Periodic):
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep(path.parent.iterdir())
         with scratch_folder(path) as partial:
-            checkpoint, out, log = (partial / n for n in (CHECKPOINT, RUN, "log.txt"))
-            self._export(checkpoint)
+            log = partial / "log.txt"
+            self._export(partial / CHECKPOINT)
             torch.cuda.empty_cache()  # the process may be on the same GPU; without one: nothing
-            status = self._run(self._arguments(tasks, checkpoint, out), log)
+            status = self._run(self._arguments(tasks, partial), log)
             if self._stop():
                 return
-            if _complete(out / "run.json"):
-                put(out, path)
+            if _complete(partial / RUN / "run.json"):
+                put(partial / RUN, path)
             if status:
                 kept = path.with_suffix(".log")
                 copy_whole(log, kept)
-                lines = log.read_text(errors="replace").split("\n")
-                last = next((line for line in reversed(lines) if line.strip()), f"status {status}")
-                say(
-                    f"evaluation after {self._training.seen:,} images: {last.strip()} (see {kept}); the training continues"
+                *_, last = [
+                    f"status {status}",
+                    *log.read_text(errors="replace").strip().splitlines(),
+                ]
+                told = (
+                    f"evaluation after {self._training.seen:,} images: {last.strip()} (see {kept})"
                 )
+                say(f"{told}; the training continues")
 
     def _export(self, folder: Path) -> None:
         assert self._stage.export is not None
@@ -103,13 +108,13 @@ class Evaluations(Periodic):
         environment = {name: text for name, text in os.environ.items() if name not in LAUNCHER}
         environment["PYTHONUNBUFFERED"] = "1"  # so that the log has its lines in order
         with open(log, "wb") as file:
-            process = subprocess.Popen(
-                [sys.executable, "-m", harness().module, *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                env=environment,
-            )
+            command = [sys.executable, "-m", harness().module, *arguments]
+            streams: dict[str, Any] = {
+                "stdin": subprocess.DEVNULL,
+                "stdout": file,
+                "stderr": subprocess.STDOUT,
+            }
+            process = subprocess.Popen(command, env=environment, **streams)
             try:
                 while process.poll() is None and not self._stop():
                     time.sleep(NAP)
