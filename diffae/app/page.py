@@ -72,15 +72,10 @@ def build(studio: Studio, title: str) -> gr.Blocks:
             return *files, found.words, gr.DownloadButton(value=files[1], interactive=True)
 
         controls = [picture, steps, solver, x_T, seed, *sliders]
-        gr.on(
-            None,  # whichever of the controls changes
-            move,
-            controls,
-            [taken, result, z, noise, words, download],
-            trigger_mode="always_last",
-            show_progress="minimal",
-            api_visibility="private",
-        )
+        shown = [taken, result, z, noise, words, download]
+        how = {"trigger_mode": "always_last", "show_progress": "minimal"}
+        # whichever of the controls changes
+        gr.on(None, move, controls, shown, api_visibility="private", **how)
     return page
 
 
@@ -107,16 +102,9 @@ def _sliders(names: Sequence[str], first: Sequence[str]) -> list[gr.Slider]:
     chosen = gr.Dropdown(
         list(names), value=list(first), multiselect=True, label="Attributes", elem_id="attributes"
     )
+    kept = {"minimum": -STRONGEST, "maximum": STRONGEST, "value": 0, "step": 0.05}
     sliders = [
-        gr.Slider(
-            -STRONGEST,
-            STRONGEST,
-            0,
-            step=0.05,
-            label=name,
-            visible=name in first,
-            elem_id=f"attribute-{name}",
-        )
+        gr.Slider(**kept, label=name, visible=name in first, elem_id=f"attribute-{name}")
         for name in names
     ]
 

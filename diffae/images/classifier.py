@@ -59,12 +59,10 @@ class Classifier:
         """
         total = torch.zeros(1, len(self.probe.mean))
         for name, strength in strengths.items():
-            try:
-                total += self.probe.move(self.index(name), torch.tensor([float(strength)]))
-            except ValueError:  # a zero weight
-                raise UserError(
-                    f"{name}: learnt from one class only, it has no direction"
-                ) from None
+            column = self.index(name)
+            if not self.probe.weight[column].any():
+                raise UserError(f"{name}: learnt from one class only, it has no direction")
+            total += self.probe.move(column, torch.tensor([float(strength)]))
         return total
 
     def logits(self, z: Tensor) -> Tensor:

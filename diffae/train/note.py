@@ -91,9 +91,8 @@ class Note:
         ours = json.loads(json.dumps(self._content))
         lines = differences(theirs.get("settings"), ours["settings"])
         lines += differences(_start(theirs.get("init")), _start(ours["init"]), "--init")
-        decides = self.trained_on.decides.keys()
-        records = (of.get("trained_on") or {} for of in (theirs, ours))
-        there, here = ({n: of.get(n) for n in decides} for of in records)
+        here = json.loads(json.dumps(self.trained_on.decides))
+        there = {name: (theirs.get("trained_on") or {}).get(name) for name in here}
         hidden = {"fingerprint": ""}  # 64 digits, which mean nothing to a reader
         data = differences(there | hidden, here | hidden)
         if not data and there != here:

@@ -51,7 +51,8 @@ def train(
     """
     data = Images(images, preset.flip, device, run.workers)
     outcomes = {}
-    if latent and preset.latent is not None and len(data) < 2:
+    with_latent = latent and preset.latent is not None
+    if with_latent and len(data) < 2:
         raise UserError(
             f"preset {preset.name} needs at least 2 training images, not {len(data)}: the latent "
             "DDIM learns how z_sem differs from image to image"
@@ -74,17 +75,14 @@ def train(
     if init is None or not init.kept:
         for stage in image_stages(preset, model, data):
             fit_stage(stage)
-    if isinstance(model, DiffusionAutoencoder) and preset.latent is not None and latent:
+    if isinstance(model, DiffusionAutoencoder) and with_latent:
         z = _codes(model, data, out, run)
         set_moments(model, z)
         fit_stage(latent_stage(preset, model, z))
-        exported: DiffusionAutoencoder | DDIM | None = model
-    elif isinstance(model, DDIM):
-        exported = model
-    else:  # without a latent DDIM, unless one was trained before
-        exported = None if (out / WEIGHTS).exists() else without_latent(model)
-    if exported is not None and distributed.is_main():
-        _write(exported, preset, out)
+    done = model if with_latent or isinstance(model, DDIM) else without_latent(model)
+    # A checkpoint with a latent DDIM that was trained before stays.
+    if distributed.is_main() and (done is model or not (out / WEIGHTS).exists()):
+        _write(done, preset, out)
     distributed.barrier()
     return outcomes
 
