@@ -303,11 +303,7 @@ def sample_class(work: Work, output: Output) -> None:
     output.finish(f"Samples: {kind}", caption)
 
 
+VERBS = (reconstruct, vary, interpolate, edit, sample, sample_class)
 MAKERS: Mapping[str, Callable[[Work, Output], None]] = {
-    "reconstruct": reconstruct,
-    "vary": vary,
-    "interpolate": interpolate,
-    "edit": edit,
-    "sample": sample,
-    "sample-class": sample_class,
+    verb.__name__.replace("_", "-"): verb for verb in VERBS
 }

@@ -50,12 +50,8 @@ def texts(settings: Mapping[str, Any], kind: str) -> dict[str, str]:
         tool=escape(tool), source=VOCABULARY + kind, description=escape(SENTENCES[kind])
     )
     known = {"software": tool, "digital_source_type": VOCABULARY + kind, **settings}
-    return {
-        "Software": tool,
-        "Description": SENTENCES[kind],
-        SETTINGS: json.dumps(known),
-        XMP: packet,
-    }
+    said = {"Software": tool, "Description": SENTENCES[kind]}
+    return {**said, SETTINGS: json.dumps(known), XMP: packet}
 
 
 def png(image: Image.Image, settings: Mapping[str, Any], kind: str) -> bytes:
@@ -86,16 +82,8 @@ def gif(frames: list[Image.Image], settings: Mapping[str, Any], kind: str) -> by
         {"description": SENTENCES[kind], **json.loads(texts(settings, kind)[SETTINGS])}
     )
     file = io.BytesIO()
-    around[0].save(
-        file,
-        format="GIF",
-        save_all=True,
-        append_images=around[1:],
-        duration=120,  # milliseconds a frame
-        loop=0,
-        comment=comment.encode(),
-        optimize=False,
-    )
+    film = {"save_all": True, "append_images": around[1:], "duration": 120, "loop": 0}  # ms a frame
+    around[0].save(file, format="GIF", comment=comment.encode(), optimize=False, **film)
     return file.getvalue()
 
 

@@ -87,15 +87,10 @@ class Output:
         more = self.count - len(self.rows)
         labels = [label for label, _ in self.rows]
         notes = [[cell.note for cell in cells] for _, cells in self.rows]
-        page = sheet.Sheet(
-            title=title,
-            caption=caption + (f" {more} more rows are not shown." if more else ""),
-            rows=labels if any(labels) else (),
-            columns=columns,
-            images=[to_tensor([np.asarray(c.image) for c in cells]) for _, cells in self.rows],
-            notes=notes if any(map(any, notes)) else (),
-            about=self.settings,
-        )
+        images = [to_tensor([np.asarray(c.image) for c in cells]) for _, cells in self.rows]
+        caption += f" {more} more rows are not shown." if more else ""
+        rows, notes = labels if any(labels) else [], notes if any(map(any, notes)) else []
+        page = sheet.Sheet(title, images, rows, columns, caption, notes, self.settings)
         sheet.write(self.folder / SHEET, page, marks.texts(self.settings, self.kind))
 
 

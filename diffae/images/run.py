@@ -60,14 +60,9 @@ def make(args: Namespace) -> dict[str, Any]:
             "one (the authors' are called *_latent)"
         )
     work = commands.Work(args, model)
-    settings = {
-        "verb": args.verb,
-        "checkpoint": checkpoint_name(args.ckpt),
-        "checkpoint_sha256": model.fingerprint,
-        "image_size": model.image_size,
-        "enlarged": args.enlarge,
-        **work.way,
-    }
+    settings = {"verb": args.verb, "checkpoint": checkpoint_name(args.ckpt)}
+    settings |= {"checkpoint_sha256": model.fingerprint, "image_size": model.image_size}
+    settings |= {"enlarged": args.enlarge, **work.way}
     with writing(args.out, "or choose another --out"), whole_folder(args.out) as folder:
         page = output.Output(folder, settings, enlarge=args.enlarge)
         commands.MAKERS[args.verb](work, page)
@@ -76,14 +71,10 @@ def make(args: Namespace) -> dict[str, Any]:
         work.classifier.save(args.save_classifier)
     for line in work.notices:
         cli.say(line)
-    return {
-        "verb": args.verb,
-        "out": str(args.out),
-        "sheet": str(args.out / output.SHEET),
-        "settings": settings,
-        "digital_source_type": marks.VOCABULARY + page.kind,
-        "files": [{**one, "file": str(args.out / one["file"])} for one in page.files],
-    }
+    files = [{**one, "file": str(args.out / one["file"])} for one in page.files]
+    made = {"verb": args.verb, "out": str(args.out), "sheet": str(args.out / output.SHEET)}
+    source = {"digital_source_type": marks.VOCABULARY + page.kind}
+    return {**made, "settings": settings, **source, "files": files}
 
 
 def checkpoint_name(ckpt: str) -> str:
@@ -106,15 +97,10 @@ def learn(args: Namespace) -> dict[str, Any]:
     logits = found.logits(codes_of(model, data, test, args.batch_size)).numpy()
     labels = data.labels(test)
     scores = {name: auroc(logits[:, a], labels[:, a]) for a, name in enumerate(found.names)}
-    return {
-        "verb": "learn",
-        "out": str(args.out),
-        "attributes": list(found.names),
-        "made": found.made,
-        "checkpoint_sha256": found.checkpoint,
-        "test_images": len(test),
-        "auroc": {name: round(score, 4) for name, score in scores.items() if not np.isnan(score)},
-    }
+    known = {name: round(score, 4) for name, score in scores.items() if not np.isnan(score)}
+    learnt = {"verb": "learn", "out": str(args.out), "attributes": list(found.names)}
+    learnt |= {"made": found.made, "checkpoint_sha256": found.checkpoint}
+    return {**learnt, "test_images": len(test), "auroc": known}
 
 
 def summary(result: dict[str, Any]) -> str:

@@ -111,13 +111,9 @@ class Note:
 
     @property
     def _content(self) -> dict[str, Any]:
-        return {
-            "trained_on": asdict(self.trained_on),
-            "settings": self.decides,
-            "overrides": self.overrides,
-            "init": None if self.init is None else self.init.to_json(),
-            "identity": self.identity,
-        }
+        begun = None if self.init is None else self.init.to_json()
+        known = {"trained_on": asdict(self.trained_on), "settings": self.decides}
+        return {**known, "overrides": self.overrides, "init": begun, "identity": self.identity}
 
 
 def _start(init: dict[str, Any] | None) -> str:

@@ -59,13 +59,9 @@ def train(
         )
 
     def fit_stage(stage: Stage) -> None:
-        outcomes[stage.name] = fit(
-            stage,
-            len(data),
-            state_path(out, stage.name),
-            run,
-            nullcontext if stage.name == LATENT else data.ahead,  # codes are in memory
-        )
+        reading = nullcontext if stage.name == LATENT else data.ahead  # codes are in memory
+        place = state_path(out, stage.name)
+        outcomes[stage.name] = fit(stage, len(data), place, run, reading)
 
     # The initial weights. torch takes 32 bits of a seed, and no more than 64.
     torch.manual_seed(int(generator(run.seed, "weights", 0).integers(2**32)))
@@ -93,15 +89,9 @@ def image_stages(
     """The stages trained on images, in order: encoder's start and autoencoder, or the baseline."""
     if isinstance(model, DDIM):
         _channels_last(model.unet)
-        yield Stage(
-            IMAGE,
-            f"{preset.name}: DDIM baseline",
-            model.unet,
-            preset.image,
-            image_loss(model, data),
-            pictures=partial(sheets.of_baseline, model),
-            export=partial(_write, model, preset),
-        )
+        title, loss = f"{preset.name}: DDIM baseline", image_loss(model, data)
+        drawn, export = partial(sheets.of_baseline, model), partial(_write, model, preset)
+        yield Stage(IMAGE, title, model.unet, preset.image, loss, pictures=drawn, export=export)
         return
     networks = nn.ModuleDict({"unet": model.unet, "encoder": model.encoder})
     pixels = None
@@ -113,37 +103,26 @@ def image_stages(
         networks["pixels"] = pixels
     _channels_last(networks)
     if pixels is not None and preset.encoder is not None:
-        yield Stage(
-            ENCODER,
-            f"{preset.name}: encoder",
-            nn.ModuleDict({"encoder": model.encoder, "pixels": pixels}),
-            preset.encoder,
-            pixel_loss(model, data, pixels),
-            pictures=partial(sheets.of_pixels, model.encoder, pixels),
-        )
-    yield Stage(
-        IMAGE,
+        both = nn.ModuleDict({"encoder": model.encoder, "pixels": pixels})
+        title, loss = f"{preset.name}: encoder", pixel_loss(model, data, pixels)
+        drawn = partial(sheets.of_pixels, model.encoder, pixels)
+        yield Stage(ENCODER, title, both, preset.encoder, loss, pictures=drawn)
+    title, loss = (
         f"{preset.name}: autoencoder",
-        networks,
-        preset.image,
         image_loss(model, data, pixels, preset.pixel_weight),
-        pictures=partial(sheets.of_autoencoder, model),
-        export=partial(_write, without_latent(model), preset),
     )
+    drawn = partial(sheets.of_autoencoder, model)
+    export = partial(_write, without_latent(model), preset)
+    yield Stage(IMAGE, title, networks, preset.image, loss, pictures=drawn, export=export)
 
 
 def latent_stage(preset: Preset, model: DiffusionAutoencoder, z: Tensor) -> Stage:
     """The latent DDIM on z_sem of the training images, N x d; `model` normalises by their moments."""
     assert preset.latent is not None and model.latent_net is not None
-    return Stage(
-        LATENT,
-        f"{preset.name}: latent DDIM",
-        model.latent_net,
-        preset.latent,
-        latent_loss(model, model.normalise(z)),
-        pictures=partial(sheets.of_latent, model),
-        export=partial(_write, model, preset),
-    )
+    title, loss = f"{preset.name}: latent DDIM", latent_loss(model, model.normalise(z))
+    drawn, export = partial(sheets.of_latent, model), partial(_write, model, preset)
+    net = model.latent_net
+    return Stage(LATENT, title, net, preset.latent, loss, pictures=drawn, export=export)
 
 
 def state_path(out: Path, name: str) -> Path:

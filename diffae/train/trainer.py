@@ -128,12 +128,9 @@ class Training:
         own = set(self.names)
         self.buffers = {k: v for k, v in network.state_dict().items() if k not in own}
         self.ema = [p.detach().clone() for p in self.parameters]
+        rate, decay = schedule.learning_rate, schedule.weight_decay
         self.optimiser = torch.optim.AdamW(
-            self.parameters,
-            lr=schedule.learning_rate,
-            betas=adam.betas,
-            weight_decay=schedule.weight_decay,
-            fused=True,
+            self.parameters, rate, betas=adam.betas, weight_decay=decay, fused=True
         )
         self.step = self.skipped = self.skipped_in_a_row = 0
         self.seconds = self.norm = 0.0

@@ -163,15 +163,10 @@ class WeightsAndBiases(Curves):
 
     def _open(self) -> Any:
         self._folder.mkdir(parents=True, exist_ok=True)
+        same = {"id": _kept_id(self._folder / "wandb-id"), "resume": "allow"}
+        about = {"dir": self._folder, "name": self._name, "config": dict(self._config)}
         try:
-            return self._wandb.init(
-                project=self._project,
-                dir=self._folder,
-                id=_kept_id(self._folder / "wandb-id"),
-                name=self._name,
-                config=dict(self._config),
-                resume="allow",
-            )
+            return self._wandb.init(project=self._project, **about, **same)
         except self._wandb.errors.Error as error:
             said = " ".join(str(error).split())
             raise UserError(f"--wandb {self._project}: {said}") from None
