@@ -130,9 +130,8 @@ class Studio:
             return words
         p = 1 / (1 + np.exp(-self.classifier.logits(code.z)[0].numpy()))
         most = sorted(zip(p, self.attributes, strict=True), reverse=True)[:5]
-        return (
-            f"{words} The code reads as {', '.join(f'{name} {value:.2f}' for value, name in most)}."
-        )
+        told = ", ".join(f"{name} {value:.2f}" for value, name in most)
+        return f"{words} The code reads as {told}."
 
     def _write(self, name: str, image: Image.Image, about: Mapping[str, Any]) -> Path:
         folder = self.folder / secrets.token_hex(8)

@@ -84,7 +84,7 @@ class Scheme:
         method = METHODS[self.method]
         if whole(steps, "steps", 1, NUM_TIMESTEPS) < method.least:
             raise UserError(
-                f"solver {self.spoken}: needs at least {method.least} steps, not {steps}"
+                f"solver {self.spoken}: needs {method.least} steps or more, not {steps}"
             )
         if self.grid == UNIFORM:
             return grids.uniform(steps)

@@ -93,9 +93,7 @@ class Classifier:
         """Raise UserError unless the classifier reads the z_sem of this checkpoint."""
         d, fingerprint = len(self.probe.mean), model.fingerprint
         if d != model.latent_dim:
-            raise UserError(
-                f"{where}: for a z_sem of {d} numbers, the checkpoint's has {model.latent_dim}"
-            )
+            raise UserError(f"{where}: for a z_sem of {d}, the checkpoint's has {model.latent_dim}")
         if self.checkpoint and fingerprint and self.checkpoint != fingerprint:
             raise UserError(
                 f"{where}: trained on a different checkpoint (SHA-256 {self.checkpoint[:12]}..., this is "
@@ -128,17 +126,13 @@ def _of_file(path: Path) -> Classifier:
         probe = LinearProbe(**tensors)
         form, made_on, made = notes["form"], notes["checkpoint"], notes["made"]
     except (OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError):
-        raise UserError(
-            f"{path}: not a classifier of z_sem; see `learn` and --classifier"
-        ) from None
+        raise UserError(f"{path}: no classifier of z_sem; see `learn` and --classifier") from None
     count, d = len(names), probe.mean.numel()
     shapes = {"weight": (count, d), "bias": (count,), "mean": (d,), "std": (d,)}
     fits = names and {name: tensor.shape for name, tensor in tensors.items()} == shapes
     fits = fits and all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values())
     if form != FORM or not fits or not all(isinstance(name, str) for name in names):
-        raise UserError(
-            f"{path}: a damaged classifier, or one of a different version; train it again (learn)"
-        )
+        raise UserError(f"{path}: damaged, or of a different version; train it again (learn)")
     return Classifier(names, probe, made_on, made)
 
 
@@ -203,9 +197,7 @@ def learn_from_two(
     more so. Raises UserError for no images.
     """
     if not len(having) or not len(lacking):
-        raise UserError(
-            f"{name}: images that have it and images that lack it are needed, one at least"
-        )
+        raise UserError(f"{name}: needs an image that has it and one that lacks it, at least")
     z = torch.cat([having, lacking]).cpu()
     labels = (torch.arange(len(z)) < len(having))[:, None]
     mean, std = _moments(model, z)

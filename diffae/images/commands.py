@@ -5,7 +5,7 @@ The functions are in `verbs`.
 
 import re
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -149,13 +149,9 @@ def labelled(path: Path | None, model: DiffusionAutoencoder, portraits: int) -> 
     elif model.source is not None and model.source.parent == PACKAGED:
         data = open_portraits(portraits, model.image_size)
     else:
-        raise UserError(
-            "--data: labelled images are needed; or give --with FOLDER and --without FOLDER"
-        )
+        raise UserError("--data: needs labelled images; or give --with FOLDER and --without FOLDER")
     if not data.labelled or not data.attribute_names:
-        raise UserError(
-            f"--data {path}: has no attributes (`diffae-bench docs data` says how they must look)"
-        )
+        raise UserError(f"--data {path}: has no attributes (their form: `diffae-bench docs data`)")
     return data
 
 
@@ -247,9 +243,7 @@ def _edits(args: Namespace, known: Classifier) -> list[dict[str, float]]:
         raise UserError(f"--attribute {min(doubled)}: given twice")
     given = "--strip" if args.strip else None if args.strength is None else "--strength"
     if given and all(own is not None for _, own in named):
-        raise UserError(
-            f"{given}: every attribute has a strength of its own; leave one of them without"
-        )
+        raise UserError(f"{given}: every attribute has its own strength; leave one without")
     return [
         {name: float(value if own is None else own) for name, own in named}
         for value in args.strip or (STRENGTH if args.strength is None else args.strength,)
@@ -303,7 +297,5 @@ def sample_class(work: Work, output: Output) -> None:
     output.finish(f"Samples: {kind}", caption)
 
 
-VERBS = (reconstruct, vary, interpolate, edit, sample, sample_class)
-MAKERS: Mapping[str, Callable[[Work, Output], None]] = {
-    verb.__name__.replace("_", "-"): verb for verb in VERBS
-}
+_VERBS = (reconstruct, vary, interpolate, edit, sample, sample_class)
+MAKERS = {verb.__name__.replace("_", "-"): verb for verb in _VERBS}

@@ -97,9 +97,7 @@ def find_faces(paths: Iterable[Path]) -> dict[Path, Points]:
     found = {path: finder(np.asarray(decode(path))) for path in paths}
     if missing := [path for path, face in found.items() if face is None]:
         more = f" (and none in {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise UserError(
-            f"{missing[0]}: --align found no face{more}; give --points, or leave it out"
-        )
+        raise UserError(f"{missing[0]}: --align found no face{more}; use --points, or leave it out")
     return {path: faces.five_points(face) for path, face in found.items() if face is not None}
 
 

@@ -89,13 +89,9 @@ class ModelConfig:
                 f"{DEEPEST} numbers"
             )
         if (self.kind == AUTOENCODER) != bool(self.encoder_channel_mult):
-            raise UserError(
-                f"config: an encoder_channel_mult belongs to kind {AUTOENCODER!r} and no other"
-            )
+            raise UserError(f"config: encoder_channel_mult belongs to kind {AUTOENCODER!r} alone")
         if not self.channel_mult:
-            raise UserError(
-                "config: channel_mult must have a factor for each resolution, at least one"
-            )
+            raise UserError("config: channel_mult must have a factor for each resolution")
         if self.model_channels % 2 or self.model_channels % self.norm_groups:
             raise UserError(
                 f"config: model_channels {self.model_channels} must be even and a multiple of "
@@ -103,9 +99,8 @@ class ModelConfig:
             )
         deepest = max(len(self.channel_mult), len(self.encoder_channel_mult))
         if self.image_size % 2 ** (deepest - 1):
-            raise UserError(
-                f"config: image_size {self.image_size} cannot be halved {deepest - 1} times"
-            )
+            halved = f"image_size {self.image_size} cannot be halved {deepest - 1} times"
+            raise UserError(f"config: {halved}")
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

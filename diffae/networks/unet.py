@@ -84,10 +84,11 @@ class _Builder:
 
     def middle(self) -> Stage:
         channels = self.channels
-        first = self.res_block(channels)
-        return Stage(
-            first, AttentionBlock(channels, self.config.norm_groups), self.res_block(channels)
+        first, attention = (
+            self.res_block(channels),
+            AttentionBlock(channels, self.config.norm_groups),
         )
+        return Stage(first, attention, self.res_block(channels))
 
     def output_stages(self, laterals: list[int]) -> Iterator[Stage]:
         mults = self.config.channel_mult

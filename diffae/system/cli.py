@@ -79,9 +79,8 @@ def whole_number(text: str) -> int:
     """An integer such as "-20" that a user typed. Raises ValueError with the reason."""
     match = re.fullmatch(r"([+-]?)0*([0-9]+)", text.strip())
     if match is None:
-        raise ValueError(
-            f"{text!r} is not a whole number" if text.strip() else "a number is missing"
-        )
+        missing = "a number is missing"
+        raise ValueError(f"{text!r} is not a whole number" if text.strip() else missing)
     if len(match[2]) > MOST_DIGITS:
         raise ValueError(f"a number of {len(match[2]):,} digits is too large")
     return int(match[1] + match[2])

@@ -85,9 +85,8 @@ def init() -> None:
         reason = f"({error})".splitlines()[0]
     else:
         return
-    raise UserError(
-        f"RANK={rank}: {world} processes did not meet {reason}; start all of them, or use torchrun"
-    )
+    who = f"RANK={rank}: {world} processes"
+    raise UserError(f"{who} did not meet {reason}; start all of them, or use torchrun")
 
 
 def take_gpu(device: str) -> None:

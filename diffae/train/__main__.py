@@ -104,7 +104,7 @@ def _parser() -> cli.Parser:
     again = "recompute activations in the backward pass: takes a fraction of the memory and a third more time"
     add("--recompute", action="store_true", help=again)
     ahead = (
-        f"processes that read images ahead, if these are not held in memory (default: {WORKERS})"
+        f"processes that read images ahead, where memory does not hold them (default: {WORKERS})"
     )
     add("--workers", type=cli.natural, default=WORKERS, help=ahead)
     damaged = "an image that cannot be read is an error (default), or is skipped: it is named, and the next image replaces it"
@@ -145,7 +145,7 @@ def _refuse(args: argparse.Namespace, preset: AnyPreset) -> None:
             raise UserError(f"{flag}: needs --evaluate-every N, which turns evaluation on")
     if not args.dry_run and (args.gpus is not None or args.tflops is not None):
         raise UserError(
-            "--gpus, --tflops: only with --dry-run; a training uses the devices that it is started on"
+            "--gpus, --tflops: only with --dry-run; a training uses what it is started on"
         )
 
 
@@ -172,9 +172,7 @@ def _train(
         _ = data.survey  # made once, while the other processes wait; they find it in the cache
     indices = data.indices(preset.split)
     if not len(indices):
-        raise UserError(
-            f"{data.root}: no images in split {preset.split}, which the preset trains on"
-        )
+        raise UserError(f"{data.root}: no images in split {preset.split}, which is trained on")
     for line in filter(None, (*data.left_out, data.survey.note)):
         say(f"{data.name}: {line}")
     preset = preset.sized(len(indices))

@@ -46,9 +46,8 @@ def chosen(preset: AnyPreset, text: str | None) -> tuple[str, ...]:
     asked = [word.strip() for word in text.split(",")]
     for word in asked:
         if word not in there:
-            raise UserError(
-                f"--stages {text}: {preset.name} has no stage {word!r}{did_you_mean(word, there)}"
-            )
+            near = did_you_mean(word, there)
+            raise UserError(f"--stages {text}: {preset.name} has no stage {word!r}{near}")
     return tuple(stage for stage in there if stage in asked)
 
 

@@ -54,9 +54,8 @@ class OnDisk:
                 return self.dataset.images(self.order[[at]])
             except UserError as error:
                 self.damaged[at] = str(error)
-        raise UserError(
-            f"{self.damaged[index]} (nor can any of the {len(candidates) - 1} images after it be read)"
-        )
+        after = f"nor can any of the {len(candidates) - 1} images after it be read"
+        raise UserError(f"{self.damaged[index]} ({after})")
 
     def tell(self, met: Mapping[int, str]) -> None:
         """Record damaged images that were found, here or by a worker, and print the new ones."""

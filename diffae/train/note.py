@@ -48,9 +48,7 @@ class Note:
         """
         known = self._known()
         if known is None and self.out.exists() and (not self.out.is_dir() or foreign(self.out)):
-            raise UserError(
-                f"{self.out}: exists and is not a training folder; choose another --out"
-            )
+            raise UserError(f"{self.out}: exists and is no training folder; choose another --out")
         with writing(self.out, "or choose another --out"):
             self.out.mkdir(parents=True, exist_ok=True)
             lock = lock_folder(self.out, "training")

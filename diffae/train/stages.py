@@ -247,9 +247,8 @@ def latent_loss(model: DiffusionAutoencoder, z: Tensor) -> Loss:
     assert net is not None
 
     def loss(indices: Tensor, noise: Noise) -> Tensor:
-        x_t, t, target = noised(
-            z[indices.to(z.device)], model.latent_alphas, net.config.prediction, noise
-        )
+        x_0, predicts = z[indices.to(z.device)], net.config.prediction
+        x_t, t, target = noised(x_0, model.latent_alphas, predicts, noise)
         return F.l1_loss(net(x_t, t).float(), target)
 
     return loss

@@ -250,10 +250,8 @@ class Training:
         tensors |= {f"buffer.{name}": buffer for name, buffer in self.buffers.items()}
         for name, number in self.scaler.state_dict().items():
             tensors[f"scaler.{name}"] = torch.from_numpy(np.array(number))  # float64 or int64
-        now = state.State(
-            tensors, self.step, self.skipped, self.precision_history, round(self.seconds, 1)
-        )
-        state.save(path, now, identity, self.steps.keep)
+        progress = (self.step, self.skipped, self.precision_history, round(self.seconds, 1))
+        state.save(path, state.State(tensors, *progress), identity, self.steps.keep)
 
     def load(self, path: Path, identity: str) -> None:
         """Resume from `path`, if it exists.
@@ -372,9 +370,7 @@ def fit(
     training = Training(stage.network, schedule, run.seed, precision, stage.adam, steps)
     training.load(path, run.identity)
     begun, average, part = training.step, math.nan, training.sharing.part
-    remedy = (
-        f"try --micro-batch {part // 2 or 1}, --recompute or a smaller batch_size or model (--set)"
-    )
+    remedy = f"try --micro-batch {part // 2 or 1}, --recompute or a smaller batch or model (--set)"
     due = time.monotonic() + SAVE_EVERY_SECONDS
     with (
         Progress(title, "images", schedule.steps * schedule.batch_size, training.seen) as progress,
@@ -410,9 +406,8 @@ def fit(
         callback.ends()
     training.use_ema()
     if training.skipped:
-        say(
-            f"{title}: {training.skipped} of {schedule.steps} steps not taken (gradient not finite)"
-        )
+        skipped = f"{training.skipped} of {schedule.steps} steps not taken"
+        say(f"{title}: {skipped} (gradient not finite)")
     return training.outcome
 
 

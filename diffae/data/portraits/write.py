@@ -27,9 +27,7 @@ BLUR_RADIUS = 4.5  # in units of the drawing
 
 NOTE = "portraits.json"
 CHUNK = 64
-DEAD_PROCESS = (
-    "portraits: a process that draws died; free some memory and run the command again to resume"
-)
+DEAD_PROCESS = "portraits: a process that draws died; free some memory, then run this again"
 LARGEST_NOTE, LEFT_FOR_GOOD = 10_000, 3600  # bytes, seconds
 WORTH_PROCESSES = 8  # chunks: fewer are drawn before other processes have started
 
@@ -40,9 +38,8 @@ def render(portrait: Portrait, size: int) -> np.ndarray:
 
 
 def _image(portrait: Portrait, size: int) -> Image.Image:
-    png = resvg_py.svg_to_bytes(
-        svg_string=to_svg(portrait), width=size, height=size, skip_system_fonts=True
-    )
+    svg = to_svg(portrait)
+    png = resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size, skip_system_fonts=True)
     image = Image.open(io.BytesIO(bytes(png))).convert("RGB")
     if portrait.attributes["Blurry"]:
         image = image.filter(ImageFilter.GaussianBlur(BLUR_RADIUS * size / SIZE))

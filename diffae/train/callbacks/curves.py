@@ -149,9 +149,8 @@ class WeightsAndBiases(Curves):
         self._run.define_metric(f"{self._stage}/*", step_metric=f"{self._stage}/images")
 
     def scalars(self, seen: int, values: Mapping[str, Any]) -> None:
-        named = {
-            f"{self._stage}/{name}": value for name, value in [("images", seen), *values.items()]
-        }
+        points = {"images": seen, **values}
+        named = {f"{self._stage}/{name}": value for name, value in points.items()}
         self._run.log(named, step=self._before + seen)  # it takes no step that is below the last
 
     def picture(self, path: Path) -> None:

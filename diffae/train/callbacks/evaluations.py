@@ -24,9 +24,7 @@ from diffae.system.whole import copy_whole, put, scratch_folder, sweep
 from diffae.train.callbacks.base import Periodic
 from diffae.train.stages import LATENT
 
-HARNESS = (
-    "diffae.harness"  # the group of the entry point `run`, which reads the words of its command
-)
+HARNESS = "diffae.harness"  # the group of the entry point `run`
 SAMPLED = ("unconditional", "memorisation")  # the tasks that the latent DDIM affects
 CHECKPOINT, RUN = "checkpoint", "run"
 NAP = 0.1  # seconds between two looks at the process
@@ -92,10 +90,8 @@ class Evaluations(Periodic):
                     f"status {status}",
                     *log.read_text(errors="replace").strip().splitlines(),
                 ]
-                told = (
-                    f"evaluation after {self._training.seen:,} images: {last.strip()} (see {kept})"
-                )
-                say(f"{told}; the training continues")
+                when = f"evaluation after {self._training.seen:,} images"
+                say(f"{when}: {last.strip()} (see {kept}); the training continues")
 
     def _export(self, folder: Path) -> None:
         assert self._stage.export is not None

@@ -37,9 +37,7 @@ def add(parser: cli.Parser) -> None:
         f"(default: {PER_STAGE} times per stage, in at most {SHARE:.0%}% of the time)"
     )
     option("--sheet-every", type=cli.natural, metavar="N", help=sheets)
-    every = (
-        f"measure the model on held-out images after every N training images, to OUT/{EVALUATIONS}"
-    )
+    every = f"measure the model on held-out images after every N images, to OUT/{EVALUATIONS}"
     option("--evaluate-every", type=cli.positive, metavar="N", help=every)
     tasks = f"the benchmarks of --evaluate-every (default: {TASK}; `python -m benchmarks.run list` shows them)"
     option("--evaluate", type=_tasks, metavar="TASK,...", help=tasks)
