@@ -92,16 +92,14 @@ class Studio:
         if changes and self.classifier is not None:
             code = verbs.moved(code, changes, self.classifier)
         made = verbs.to_pil(verbs.decode(self.model, code, steps, solver))[0]
-        about = {
-            **self.settings,
+        x_T = "inverted" if seed is None else f"drawn, seed {seed}"
+        about: dict[str, Any] = {
             "verb": "edit",
             "source": path.name,
             "cut": read.cut,
             "edit": changes,
-            "steps": steps,
-            "solver": solver,
-            "x_T": "inverted" if seed is None else f"drawn, seed {seed}",
         }
+        about = {**self.settings, **about, "steps": steps, "solver": solver, "x_T": x_T}
         known = self.model.latent_net is not None
         moments = (self.model.z_mean[0], self.model.z_std[0]) if known else None
         name = "-".join(map(commands.file_part, (path.stem, commands.label(changes) or "unedited")))

@@ -81,11 +81,9 @@ class Scheme:
 
     def timesteps(self, steps: int) -> list[int]:
         """The timesteps of `steps` steps, ascending. Raises UserError if the steps are too few."""
-        method = METHODS[self.method]
+        method, named = METHODS[self.method], f"solver {self.spoken}"
         if whole(steps, "steps", 1, NUM_TIMESTEPS) < method.least:
-            raise UserError(
-                f"solver {self.spoken}: needs {method.least} steps or more, not {steps}"
-            )
+            raise UserError(f"{named}: needs at least {method.least} steps, not {steps}")
         if self.grid == UNIFORM:
             return grids.uniform(steps)
         exponent = float(self.grid.removeprefix("power-"))

@@ -93,7 +93,7 @@ class Classifier:
         """Raise UserError unless the classifier reads the z_sem of this checkpoint."""
         d, fingerprint = len(self.probe.mean), model.fingerprint
         if d != model.latent_dim:
-            raise UserError(f"{where}: for a z_sem of {d}, the checkpoint's has {model.latent_dim}")
+            raise UserError(f"{where}: for a z_sem of {d} numbers, this has {model.latent_dim}")
         if self.checkpoint and fingerprint and self.checkpoint != fingerprint:
             raise UserError(
                 f"{where}: trained on a different checkpoint (SHA-256 {self.checkpoint[:12]}..., this is "
@@ -126,7 +126,7 @@ def _of_file(path: Path) -> Classifier:
         probe = LinearProbe(**tensors)
         form, made_on, made = notes["form"], notes["checkpoint"], notes["made"]
     except (OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError):
-        raise UserError(f"{path}: no classifier of z_sem; see `learn` and --classifier") from None
+        raise UserError(f"{path}: not a classifier of z_sem; see `learn`, --classifier") from None
     count, d = len(names), probe.mean.numel()
     shapes = {"weight": (count, d), "bias": (count,), "mean": (d,), "std": (d,)}
     fits = names and {name: tensor.shape for name, tensor in tensors.items()} == shapes

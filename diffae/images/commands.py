@@ -252,9 +252,7 @@ def _edits(args: Namespace, known: Classifier) -> list[dict[str, float]]:
 
 def label(change: Mapping[str, float]) -> str:
     """An edit in words, such as "Smiling +0.3, Male -0.2"."""
-    return ", ".join(
-        f"{name} {value:+g}" if value else f"{name} 0" for name, value in change.items()
-    )
+    return ", ".join(f"{name} {by:+g}" if by else f"{name} 0" for name, by in change.items())
 
 
 def file_part(text: str) -> str:

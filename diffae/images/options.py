@@ -249,6 +249,6 @@ def _check(args: Namespace) -> None:
     if args.verb == "sample-class" and (having or args.classifier):
         for flag in ("shots", "data", "unlabelled"):
             if options[flag]:
-                raise UserError(f"--{flag}: of labelled data, and the classifier is given already")
+                raise UserError(f"--{flag}: belongs to labelled data, but a classifier is given")
     if options.get("points") and len(args.pictures) > 1:
         raise UserError("--points: for one picture; give --landmarks FILE for several")

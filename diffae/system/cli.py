@@ -31,12 +31,8 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, prog: str, description: str | None):
-        super().__init__(
-            prog=prog,
-            description=description,
-            allow_abbrev=False,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
+        kind = argparse.RawDescriptionHelpFormatter
+        super().__init__(prog, None, description, allow_abbrev=False, formatter_class=kind)
 
     def parse(
         self, arguments: list[str] | None = None, intermixed: bool = False
@@ -163,11 +159,11 @@ def default_device() -> str:
 
 def shortened(text: str) -> str:
     """`text` with overlong words, such as a number of 5,000 digits, cut in the middle."""
-    return re.sub(
-        rf"\S{{{LONGEST_WORD + 1},}}",
-        lambda word: f"{word[0][:40]}...({len(word[0]):,} characters)...{word[0][-20:]}",
-        text,
-    )
+
+    def cut(word: re.Match[str]) -> str:
+        return f"{word[0][:40]}...({len(word[0]):,} characters)...{word[0][-20:]}"
+
+    return re.sub(rf"\S{{{LONGEST_WORD + 1},}}", cut, text)
 
 
 def printable(text: str) -> str:

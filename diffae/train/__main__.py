@@ -103,9 +103,7 @@ def _parser() -> cli.Parser:
     add("--micro-batch", type=cli.positive, metavar="N", help=parts)
     again = "recompute activations in the backward pass: takes a fraction of the memory and a third more time"
     add("--recompute", action="store_true", help=again)
-    ahead = (
-        f"processes that read images ahead, where memory does not hold them (default: {WORKERS})"
-    )
+    ahead = f"processes that read images ahead, unless memory holds them (default: {WORKERS})"
     add("--workers", type=cli.natural, default=WORKERS, help=ahead)
     damaged = "an image that cannot be read is an error (default), or is skipped: it is named, and the next image replaces it"
     add("--damaged", choices=DAMAGED, default=ERROR, help=damaged)
@@ -145,7 +143,7 @@ def _refuse(args: argparse.Namespace, preset: AnyPreset) -> None:
             raise UserError(f"{flag}: needs --evaluate-every N, which turns evaluation on")
     if not args.dry_run and (args.gpus is not None or args.tflops is not None):
         raise UserError(
-            "--gpus, --tflops: only with --dry-run; a training uses what it is started on"
+            "--gpus, --tflops: only with --dry-run; a training takes what it is started on"
         )
 
 

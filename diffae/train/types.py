@@ -40,7 +40,7 @@ class Schedule:
     def __post_init__(self) -> None:
         check(self)
         if not self.steps:
-            raise UserError(f"samples is {self.samples:,}, and a batch is {self.batch_size:,}")
+            raise UserError(f"samples is {self.samples:,}, below one batch of {self.batch_size:,}")
 
     @property
     def steps(self) -> int:

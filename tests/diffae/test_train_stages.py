@@ -92,7 +92,7 @@ def test_a_baseline_that_has_no_place_is_refused_before_anything_is_trained(data
     line = refusal(
         command.main, capsys, *words(data, tmp_path / "out", "--stages", "latent,baseline")
     )
-    assert "out/ddim: exists and is not a training folder" in line
+    assert "out/ddim: exists and is no training folder" in line
     assert not (tmp_path / "out/training-latent.safetensors").exists()
 
 
