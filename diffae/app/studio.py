@@ -93,13 +93,9 @@ class Studio:
             code = verbs.moved(code, changes, self.classifier)
         made = verbs.to_pil(verbs.decode(self.model, code, steps, solver))[0]
         x_T = "inverted" if seed is None else f"drawn, seed {seed}"
-        about: dict[str, Any] = {
-            "verb": "edit",
-            "source": path.name,
-            "cut": read.cut,
-            "edit": changes,
-        }
-        about = {**self.settings, **about, "steps": steps, "solver": solver, "x_T": x_T}
+        given = {"source": path.name, "cut": read.cut, "edit": changes}
+        way = {"steps": steps, "solver": solver, "x_T": x_T}
+        about = {**self.settings, "verb": "edit", **given, **way}
         known = self.model.latent_net is not None
         moments = (self.model.z_mean[0], self.model.z_std[0]) if known else None
         name = "-".join(map(commands.file_part, (path.stem, commands.label(changes) or "unedited")))

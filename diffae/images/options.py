@@ -126,14 +126,9 @@ def _count(default: int, what: str, least: int = 1) -> Group:
 
 
 def _edits(parser: cli.Parser) -> None:
-    given: dict[str, Any] = {
-        "type": attribute,
-        "action": "append",
-        "default": [],
-        "metavar": "NAME[=STRENGTH]",
-    }
     several = f"give it several times for several at once; '{ASK}' lists them"
-    parser.add_argument("--attribute", **given, help=several)
+    given: dict[str, Any] = {"type": attribute, "metavar": "NAME[=STRENGTH]", "help": several}
+    parser.add_argument("--attribute", action="append", default=[], **given)
     others = f"of attributes without their own (default: {STRENGTH}; negative: away)"
     parser.add_argument("--strength", type=strength, help=others)
     every = "every one of these strengths, side by side"

@@ -84,10 +84,8 @@ class _Builder:
 
     def middle(self) -> Stage:
         channels = self.channels
-        first, attention = (
-            self.res_block(channels),
-            AttentionBlock(channels, self.config.norm_groups),
-        )
+        first = self.res_block(channels)
+        attention = AttentionBlock(channels, self.config.norm_groups)
         return Stage(first, attention, self.res_block(channels))
 
     def output_stages(self, laterals: list[int]) -> Iterator[Stage]:

@@ -107,10 +107,8 @@ def image_stages(
         title, loss = f"{preset.name}: encoder", pixel_loss(model, data, pixels)
         drawn = partial(sheets.of_pixels, model.encoder, pixels)
         yield Stage(ENCODER, title, both, preset.encoder, loss, pictures=drawn)
-    title, loss = (
-        f"{preset.name}: autoencoder",
-        image_loss(model, data, pixels, preset.pixel_weight),
-    )
+    title = f"{preset.name}: autoencoder"
+    loss = image_loss(model, data, pixels, preset.pixel_weight)
     drawn = partial(sheets.of_autoencoder, model)
     export = partial(_write, without_latent(model), preset)
     yield Stage(IMAGE, title, networks, preset.image, loss, pictures=drawn, export=export)

@@ -86,10 +86,8 @@ class Evaluations(Periodic):
             if status:
                 kept = path.with_suffix(".log")
                 copy_whole(log, kept)
-                *_, last = [
-                    f"status {status}",
-                    *log.read_text(errors="replace").strip().splitlines(),
-                ]
+                lines = log.read_text(errors="replace").strip().splitlines()
+                last = lines[-1] if lines else f"status {status}"
                 when = f"evaluation after {self._training.seen:,} images"
                 say(f"{when}: {last.strip()} (see {kept}); the training continues")
 
@@ -105,12 +103,8 @@ class Evaluations(Periodic):
         environment["PYTHONUNBUFFERED"] = "1"  # so that the log has its lines in order
         with open(log, "wb") as file:
             command = [sys.executable, "-m", harness().module, *arguments]
-            streams: dict[str, Any] = {
-                "stdin": subprocess.DEVNULL,
-                "stdout": file,
-                "stderr": subprocess.STDOUT,
-            }
-            process = subprocess.Popen(command, env=environment, **streams)
+            streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stderr": subprocess.STDOUT}
+            process = subprocess.Popen(command, stdout=file, env=environment, **streams)
             try:
                 while process.poll() is None and not self._stop():
                     time.sleep(NAP)

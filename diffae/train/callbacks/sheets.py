@@ -74,10 +74,8 @@ class Sheets(Periodic):
             rows = self._stage.pictures(self._images())
         stage, seen = self._stage.name, self._training.seen
         about = {"stage": stage, "images_seen": seen, "steps": STEPS, "solver": SOLVER}
-        title, caption = (
-            f"{self._title}: {stage}, {seen:,} images seen",
-            _caption(rows, self._whose),
-        )
+        title = f"{self._title}: {stage}, {seen:,} images seen"
+        caption = _caption(rows, self._whose)
         sheet = Sheet(title, list(rows.values()), tuple(rows), caption=caption, about=about)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
