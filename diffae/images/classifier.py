@@ -132,7 +132,7 @@ def _of_file(path: Path) -> Classifier:
     fits = names and {name: tensor.shape for name, tensor in tensors.items()} == shapes
     fits = fits and all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values())
     if form != FORM or not fits or not all(isinstance(name, str) for name in names):
-        raise UserError(f"{path}: damaged, or of a different version; train it again (learn)")
+        raise UserError(f"{path}: a damaged classifier, or of another version; learn it again")
     return Classifier(names, probe, made_on, made)
 
 

@@ -107,7 +107,7 @@ def test_one_image_of_each_is_enough_to_try(model, drawn):
     z, _ = drawn
     found = learn_from_two(model, z[:1], z[1:2])
     assert torch.isfinite(found.move({"attribute": 1.0})).all()
-    with pytest.raises(UserError, match="one at least"):
+    with pytest.raises(UserError, match="lacks it, at least"):
         learn_from_two(model, z[:0], z[1:2])
 
 
