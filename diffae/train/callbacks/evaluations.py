@@ -33,7 +33,10 @@ LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE")  # torchrun's, which the command
 
 def harness() -> EntryPoint:
     """The command that measures: its module, which has a function that reads its words."""
-    return entry_points(group=HARNESS)["run"]
+    found = entry_points(group=HARNESS, name="run")
+    if not found:
+        raise UserError("the harness is not installed: install this package again")
+    return found["run"]
 
 
 class Evaluations(Periodic):
