@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from diffae.system import distributed
 from diffae.system.cli import bar_is_seen, say
+from diffae.system.distributed import is_main
 from diffae.system.files import amount
 
 LINE_SECONDS = 60.0  # between two lines, without a terminal
@@ -29,10 +29,9 @@ class Progress(AbstractContextManager["Progress"]):
         self.title, self.unit, self.total, self.done = title, unit, total, done
         self._first, self._begun = done, time.monotonic()
         self._said = self._begun
-        hidden = not (distributed.is_main() and bar_is_seen())
         scaled = {"unit": BYTES, "unit_scale": True} if unit == BYTES else {"unit": f" {unit}"}
-        bar |= {"desc": title, "initial": done, "file": sys.stderr, "disable": hidden, **scaled}
-        self._bar = tqdm(total=total, **bar)
+        bar |= {"desc": title, "initial": done, "file": sys.stderr, **scaled}
+        self._bar = tqdm(total=total, disable=not (is_main() and bar_is_seen()), **bar)
 
     def __exit__(self, *_: object) -> None:
         self._bar.close()
