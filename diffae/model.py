@@ -15,7 +15,7 @@ modules for training.
 """
 
 from collections.abc import Iterator
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Self
 
@@ -92,6 +92,11 @@ class _Model(nn.Module):
         """Write `model.safetensors` (in `dtype`) and `config.json` into `folder`."""
         checkpoint.save(self, self.config, folder, dtype)
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the checkpoint that it was loaded from; empty for a model that was not loaded."""
+        return checkpoint.open_checkpoint(self.source).fingerprint() if self.source else ""
+
     @property
     def image_size(self) -> int:
         """Side S of the images in px."""
@@ -156,9 +161,8 @@ class DiffusionAutoencoder(_Model):
         """
         images, z = self._images(images), self._codes(z)
         checks.as_many(z, "z", images, "images")
-        return last(
-            encode_steps(partial(self._noise, z=z), images, self.alphas, steps, solver=solver)
-        )
+        predict = partial(self._noise, z=z)
+        return last(encode_steps(predict, images, self.alphas, steps, solver=solver))
 
     @torch.no_grad()
     def decode(
@@ -205,9 +209,8 @@ class DiffusionAutoencoder(_Model):
         else:
             n = whole(n_or_noise, "n", 1, MOST)
             noise = torch.randn(n, self.latent_dim, device=self.device)
-        trajectory = decode_steps(
-            self._latent_noise, noise, self.latent_alphas, steps, clip=False, solver=solver
-        )
+        predict, alphas = self._latent_noise, self.latent_alphas
+        trajectory = decode_steps(predict, noise, alphas, steps, clip=False, solver=solver)
         return self.denormalise(last(trajectory))
 
     def _codes(self, z: Tensor, name: str = "z") -> Tensor:
@@ -243,9 +246,8 @@ class DDIM(_Model):
         self, images: Tensor, steps: int = 100, solver: str | Scheme = "ddim"
     ) -> Tensor:
         """x_T of images by inverting the decoder: N x 3 x S x S in [-1, 1] -> N x 3 x S x S."""
-        return last(
-            encode_steps(self._noise, self._images(images), self.alphas, steps, solver=solver)
-        )
+        images = self._images(images)
+        return last(encode_steps(self._noise, images, self.alphas, steps, solver=solver))
 
     @torch.no_grad()
     def decode(self, x_T: Tensor, steps: int = 100, solver: str | Scheme = "ddim") -> Tensor:
@@ -256,9 +258,8 @@ class DDIM(_Model):
         self, x_T: Tensor, steps: int, solver: str | Scheme = "ddim"
     ) -> Iterator[Step]:
         """The decoding step by step: each step's x_{t-1} and predicted x_0."""
-        return decode_steps(
-            self._noise, self._pixels(x_T, "x_T"), self.alphas, steps, solver=solver
-        )
+        x_T = self._pixels(x_T, "x_T")
+        return decode_steps(self._noise, x_T, self.alphas, steps, solver=solver)
 
     @torch.no_grad()
     def predict_noise(self, x_t: Tensor, t: Tensor | int) -> Tensor:

@@ -26,6 +26,7 @@ SHOWN = 96  # pixels: how wide a small image is drawn, about
 GAP, MARGIN = 4, 12  # pixels
 TITLE, TEXT, SMALL = 17, 13, 11  # sizes of letters
 BLACK, GREY, WHITE = (24, 24, 24), (96, 96, 96), (255, 255, 255)
+Colour = tuple[int, int, int]
 LABEL_WIDTH = 150  # of a row's caption
 
 
@@ -72,18 +73,8 @@ def write(path: Path, sheet: Sheet, texts: Mapping[str, str] | None = None) -> N
 
 
 def _described(sheet: Sheet, cells: Mapping[str, int]) -> str:
-    return json.dumps(
-        {
-            "title": sheet.title,
-            "caption": sheet.caption,
-            "rows": list(sheet.rows),
-            "columns": list(sheet.columns),
-            "lengths": [len(row) for row in sheet.images],
-            "notes": [list(row) for row in sheet.notes],
-            "about": dict(sheet.about),
-            "cells": dict(cells),
-        }
-    )
+    known = {name: value for name, value in vars(sheet).items() if name != "images"}
+    return json.dumps({**known, "lengths": [len(row) for row in sheet.images], "cells": cells})
 
 
 def draw(sheet: Sheet) -> tuple[Image.Image, dict[str, int]]:
@@ -109,20 +100,25 @@ def draw(sheet: Sheet) -> tuple[Image.Image, dict[str, int]]:
     top = heads_top + _line(SMALL) * max(map(len, heads), default=0) + 2
     picture = Image.new("RGB", (right, top + len(sheet.images) * step_y + MARGIN), WHITE)
     pen = ImageDraw.Draw(picture)
-    _text(pen, titles, MARGIN, MARGIN, TITLE, BLACK)
-    _text(pen, above, MARGIN, MARGIN + len(titles) * _line(TITLE), TEXT, GREY)
+
+    def write_lines(lines: Sequence[str], x: int, y: int, size: int, colour: Colour) -> None:
+        for number, line in enumerate(lines):
+            pen.text((x, y + number * _line(size)), line, colour, _font(size))
+
+    write_lines(titles, MARGIN, MARGIN, TITLE, BLACK)
+    write_lines(above, MARGIN, MARGIN + len(titles) * _line(TITLE), TEXT, GREY)
     for column, lines in enumerate(heads):
         shift = _line(SMALL) * (max(map(len, heads)) - len(lines))
-        _text(pen, lines, left + column * step_x, heads_top + shift, SMALL, BLACK)
+        write_lines(lines, left + column * step_x, heads_top + shift, SMALL, BLACK)
     for row, images in enumerate(sheet.images):
         y = top + row * step_y
         if labels:
-            _text(pen, labels[row], MARGIN, y, TEXT, BLACK)
+            write_lines(labels[row], MARGIN, y, TEXT, BLACK)
         for column, pixels in enumerate(_enlarged(images, scale)):
             x = left + column * step_x
             picture.paste(Image.fromarray(pixels), (x, y))
             if notes:
-                _text(pen, notes[row][column], x, y + height * scale, SMALL, GREY)
+                write_lines(notes[row][column], x, y + height * scale, SMALL, GREY)
     places = {"left": left, "top": top, "step_x": step_x, "step_y": step_y}
     return picture, places | {"width": width, "height": height, "scale": scale}
 
@@ -157,15 +153,3 @@ def _fitted(text: str, width: int) -> list[str]:
 
 def _widest(lines: Sequence[str]) -> int:
     return int(max((_font(TEXT).getlength(line) for line in lines), default=0))
-
-
-def _text(
-    pen: ImageDraw.ImageDraw,
-    lines: Sequence[str],
-    x: int,
-    y: int,
-    size: int,
-    colour: tuple[int, int, int],
-) -> None:
-    for number, line in enumerate(lines):
-        pen.text((x, y + number * _line(size)), line, colour, _font(size))

@@ -138,7 +138,7 @@ def _fit(
 # u is uniform in [0, 1). It is not known which rule Table 3 was made with.
 
 
-def accept_threshold(p: Tensor) -> Tensor:
+def accept_threshold(p: Tensor, u: Tensor) -> Tensor:
     """Accept if p > 0.5: the authors' script with the short-trained classifier (variant A)."""
     return p > 0.5
 

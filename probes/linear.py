@@ -10,6 +10,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -165,15 +166,9 @@ def _minimise(
     u[-1] = odds / scale[-1]
     u.requires_grad_()
     two_classes = (labels != labels[0]).any(0)
-    optimizer = torch.optim.LBFGS(
-        [u],
-        max_iter=max_iter,
-        max_eval=2 * max_iter,
-        tolerance_grad=tol * float(scale.min()),
-        tolerance_change=0,
-        history_size=10,
-        line_search_fn="strong_wolfe",
-    )
+    ends: dict[str, Any] = {"max_iter": max_iter, "max_eval": 2 * max_iter, "tolerance_change": 0}
+    ends["tolerance_grad"] = tol * float(scale.min())
+    optimizer = torch.optim.LBFGS([u], history_size=10, line_search_fn="strong_wolfe", **ends)
 
     @torch.no_grad()
     def loss() -> Tensor:

@@ -167,12 +167,10 @@ def summarise(logits: Floats, labels: Bools, names: Sequence[str]) -> Summary:
     Raises ValueError for logits that are not finite.
     """
     _check(logits, labels)
-    attributes = [
-        AttributeScore(
-            name, auc_influence(s, y)[0], average_precision(s, y), accuracy(s, y), float(y.mean())
-        )
-        for name, s, y in zip(names, logits.T, labels.T, strict=True)
-    ]
+    attributes = []
+    for name, s, y in zip(names, logits.T, labels.T, strict=True):
+        scores = auc_influence(s, y)[0], average_precision(s, y), accuracy(s, y)
+        attributes.append(AttributeScore(name, *scores, float(y.mean())))
     aucs = np.array([a.auroc for a in attributes])
     defined = ~np.isnan(aucs)
     return Summary(

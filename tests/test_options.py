@@ -173,7 +173,7 @@ OPTIONS: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("train", "--set", "model.dropout=", "must be a number"),
     ("train", "--set", "model.dropout=0", {"weights": OTHER}),
     ("train", "--set", "image.learning_rate=0", "learning_rate"),
-    ("train", "--set", "image.samples=1", "less than one batch of 4"),
+    ("train", "--set", "image.samples=1", "below one batch of 4"),
     ("train", "--stages", "''", "has no stage ''"),
     ("train", "--init", "{ckpt}", {"weights": OTHER}),
     ("train", "--micro-batch --keep --evaluate-every", "0", "at least 1"),

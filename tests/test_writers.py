@@ -207,7 +207,7 @@ EXPLAINED = {
     "diffae/system/lock.py: os.fdopen(os.open(path, flags, 438), 'r+')": "a lock, which stays empty",
     "diffae/system/lock.py: os.open(path, flags, 438)": "a lock, which stays empty",
     "diffae/train/callbacks/evaluations.py: open(log, 'wb')": PARTIAL,
-    "diffae/train/trainer.py: state.save(path, now, identity, self.steps.keep)": OURS,
+    "diffae/train/trainer.py: state.save(path, state.State(tensors, *progress), identity, self.steps.keep)": OURS,
     "diffae/train/trainer.py: training.save(path, run.identity)": OURS,
     "reports/action.py: tempfile.mkdtemp()": TEMPORARY,
     "reports/tables/make_files.py: tempfile.TemporaryDirectory()": TEMPORARY,

@@ -21,25 +21,16 @@ LOCAL = "127.0.0.1"
 
 def main(arguments: list[str] | None = None) -> None:
     parser = cli.Parser(cli.prog("diffae.app"), __doc__)
-    parser.add_argument(
-        "--ckpt",
-        type=cli.word,
-        default="portraits",
-        help="a checkpoint, as for diffae.images (default: portraits)",
-    )
-    parser.add_argument(
-        "--classifier", type=cli.path, metavar="FILE", help="default: the one beside the checkpoint"
-    )
-    parser.add_argument("--device", type=cli.device, help="cpu, cuda or cuda:N")
-    parser.add_argument(
-        "--host",
-        type=cli.word,
-        default=LOCAL,
-        help=f"address to listen on (default: {LOCAL}, this machine only)",
-    )
-    parser.add_argument(
-        "--port", type=cli.between(1, 65_535), help="default: the first free one from 7860 on"
-    )
+    add = parser.add_argument
+    ckpt = "a checkpoint, as for diffae.images (default: portraits)"
+    add("--ckpt", type=cli.word, default="portraits", help=ckpt)
+    beside = "default: the one beside the checkpoint"
+    add("--classifier", type=cli.path, metavar="FILE", help=beside)
+    add("--device", type=cli.device, help="cpu, cuda or cuda:N")
+    host = f"address to listen on (default: {LOCAL}, this machine only)"
+    add("--host", type=cli.word, default=LOCAL, help=host)
+    port = "default: the first free one from 7860 on"
+    add("--port", type=cli.between(1, 65_535), help=port)
     args = parser.parse(arguments)
     if importlib.util.find_spec("gradio") is None:
         raise UserError(f"the page needs gradio: {pip_install('app')}")

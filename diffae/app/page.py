@@ -11,14 +11,17 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 import gradio as gr
 
 from diffae.app.studio import Studio
-from diffae.images.defaults import SOLVER, STEPS
+from diffae.images.options import SOLVER, STEPS
 from diffae.system.errors import UserError
 
 FIRST = ("Smiling", "Male", "Young", "Eyeglasses")  # their sliders are visible from the start
 SOLVERS = (SOLVER, "ddim", "ab2-v", "dpm++2m")
 INVERTED, DRAWN = "the picture's own", "drawn anew"
 STRONGEST = 0.8
-HEIGHT = 280  # pixels of a picture on the page
+# pixels of a picture on the page, which is served from its file
+PICTURE = {"type": "filepath", "height": 280}
+# What the page does not do: tell others of itself, or open a browser.
+OFF = ("share", "inbrowser", "ssr_mode", "pwa", "mcp_server", "enable_monitoring")
 # Small pictures are enlarged, each pixel a square.
 CSS = """.ours img { image-rendering: pixelated; width: 100% !important; height: 100% !important; object-fit: contain; }"""
 WORDS = """**{title}** · {size} px. Drop a picture and move the sliders. Nothing leaves this machine; what is made says in its
@@ -32,14 +35,8 @@ def build(studio: Studio, title: str) -> gr.Blocks:
     with gr.Blocks(title="DiffAE", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
         gr.Markdown(WORDS.format(title=title, size=studio.model.image_size))
         with gr.Row():
-            picture = gr.Image(
-                type="filepath",
-                format="png",
-                sources=["upload", "clipboard"],
-                label="Your picture",
-                elem_id="picture",
-                height=HEIGHT,
-            )
+            given = {"format": "png", "sources": ["upload", "clipboard"], "label": "Your picture"}
+            picture = gr.Image(elem_id="picture", **given, **PICTURE)
             taken, result = _shown("The model's view", "taken"), _shown("Result", "result")
         with gr.Row():
             with gr.Column(scale=1):
@@ -72,29 +69,17 @@ def build(studio: Studio, title: str) -> gr.Blocks:
             return *files, found.words, gr.DownloadButton(value=files[1], interactive=True)
 
         controls = [picture, steps, solver, x_T, seed, *sliders]
-        gr.on(
-            None,  # whichever of the controls changes
-            move,
-            controls,
-            [taken, result, z, noise, words, download],
-            trigger_mode="always_last",
-            show_progress="minimal",
-            api_visibility="private",
-        )
+        shown = [taken, result, z, noise, words, download]
+        how = {"trigger_mode": "always_last", "show_progress": "minimal"}
+        # whichever of the controls changes
+        gr.on(None, move, controls, shown, api_visibility="private", **how)
     return page
 
 
 def _shown(label: str, name: str) -> gr.Image:
     """A picture of ours, served from its file, so that a saved copy keeps its marks."""
-    return gr.Image(
-        type="filepath",
-        label=label,
-        interactive=False,
-        elem_id=name,
-        elem_classes="ours",
-        height=HEIGHT,
-        buttons=["download"],
-    )
+    how = {"interactive": False, "elem_classes": "ours", "buttons": ["download"]}
+    return gr.Image(label=label, elem_id=name, **how, **PICTURE)
 
 
 def _sliders(names: Sequence[str], first: Sequence[str]) -> list[gr.Slider]:
@@ -107,16 +92,9 @@ def _sliders(names: Sequence[str], first: Sequence[str]) -> list[gr.Slider]:
     chosen = gr.Dropdown(
         list(names), value=list(first), multiselect=True, label="Attributes", elem_id="attributes"
     )
+    kept = {"minimum": -STRONGEST, "maximum": STRONGEST, "value": 0, "step": 0.05}
     sliders = [
-        gr.Slider(
-            -STRONGEST,
-            STRONGEST,
-            0,
-            step=0.05,
-            label=name,
-            visible=name in first,
-            elem_id=f"attribute-{name}",
-        )
+        gr.Slider(**kept, label=name, visible=name in first, elem_id=f"attribute-{name}")
         for name in names
     ]
 
@@ -140,18 +118,13 @@ def launch(page: gr.Blocks, host: str, port: int | None) -> str:
         _, address, _ = page.launch(
             server_name=host,
             server_port=port,
-            share=False,
-            inbrowser=False,
-            quiet=True,
-            ssr_mode=False,
-            pwa=False,
-            mcp_server=False,
-            enable_monitoring=False,
             footer_links=[],
             max_file_size="64mb",
             prevent_thread_lock=True,
+            quiet=True,
             theme=gr.themes.Default(font=fonts, font_mono=["ui-monospace", "monospace"]),
             css=CSS,
+            **dict.fromkeys(OFF, False),
         )
     except OSError as error:
         raise UserError(f"--port {port}: cannot be used ({str(error).splitlines()[0]})") from None

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from diffae.data.transforms import Transform
 from diffae.images import commands, marks, reading, verbs
-from diffae.images.classifier import Classifier, beside, fingerprint_of
+from diffae.images.classifier import Classifier, beside
 from diffae.images.run import checkpoint_name
 from diffae.model import DiffusionAutoencoder
 from diffae.system import cli
@@ -55,13 +55,12 @@ class Studio:
         Raises UserError.
         """
         model = DiffusionAutoencoder.from_pretrained(ckpt, device or cli.default_device())
-        fingerprint = fingerprint_of(model)
-        settings = {"checkpoint": checkpoint_name(ckpt), "checkpoint_sha256": fingerprint}
+        settings = {"checkpoint": checkpoint_name(ckpt), "checkpoint_sha256": model.fingerprint}
         place = classifier or beside(model)
         if place is None:
             return Studio(model, None, settings, folder)
         known = Classifier.load(place)
-        known.check(model, fingerprint, place)
+        known.check(model, place)
         return Studio(model, known, {**settings, "classifier": known.made}, folder)
 
     @property
@@ -86,28 +85,22 @@ class Studio:
         If `seed` is None, x_T is inverted from the picture; else it is drawn.
         """
         transform = Transform(self.model.image_size)
-        read = reading.read_one(reading.Picture(path, path.stem), transform)
+        read = reading.read_one(path, transform)
         code = self._code(read.pixels, steps, solver)
         if seed is not None:
             code = verbs.Code(code.z, verbs.random_x_T(self.model, [0], seed))
         if changes and self.classifier is not None:
             code = verbs.moved(code, changes, self.classifier)
         made = verbs.to_pil(verbs.decode(self.model, code, steps, solver))[0]
-        about = {
-            **self.settings,
-            "verb": "edit",
-            "source": path.name,
-            "cut": read.cut,
-            "edit": changes,
-            "steps": steps,
-            "solver": solver,
-            "x_T": "inverted" if seed is None else f"drawn, seed {seed}",
-        }
+        x_T = "inverted" if seed is None else f"drawn, seed {seed}"
+        given = {"source": path.name, "cut": read.cut, "edit": changes}
+        way = {"steps": steps, "solver": solver, "x_T": x_T}
+        about = {**self.settings, "verb": "edit", **given, **way}
         known = self.model.latent_net is not None
         moments = (self.model.z_mean[0], self.model.z_std[0]) if known else None
         name = "-".join(map(commands.file_part, (path.stem, commands.label(changes) or "unedited")))
         return Shown(
-            self._write("taken", Image.fromarray(read.pixels), about),
+            self._write("taken", read.image, about),
             self._write(name, made, about),
             self._write("z_sem", as_map(code.z[0], moments), about),
             self._write("x_T", verbs.to_pil(code.x_T / 3)[0], about),
@@ -123,19 +116,16 @@ class Studio:
                 self._codes.popitem(last=False)
         return self._codes[key]
 
-    def _words(self, read: reading.Read, code: verbs.Code) -> str:
-        cut = (
-            f"Cut to the middle square of {read.size[0]} x {read.size[1]}. " if read.was_cut else ""
-        )
-        size = self.model.image_size
+    def _words(self, read: reading.Picture, code: verbs.Code) -> str:
+        (width, height), size = read.size, self.model.image_size
+        cut = f"Cut to the middle square of {width} x {height}. " if read.was_cut else ""
         words = f"{cut}z_sem: {code.z.shape[1]} numbers; x_T: 3 x {size} x {size}."
         if self.classifier is None:
             return words
         p = 1 / (1 + np.exp(-self.classifier.logits(code.z)[0].numpy()))
         most = sorted(zip(p, self.attributes, strict=True), reverse=True)[:5]
-        return (
-            f"{words} The code reads as {', '.join(f'{name} {value:.2f}' for value, name in most)}."
-        )
+        told = ", ".join(f"{name} {value:.2f}" for value, name in most)
+        return f"{words} The code reads as {told}."
 
     def _write(self, name: str, image: Image.Image, about: Mapping[str, Any]) -> Path:
         folder = self.folder / secrets.token_hex(8)

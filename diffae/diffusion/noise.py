@@ -103,10 +103,8 @@ class NoiseAhead:
         else:
             noise = ExampleNoise(self._seed, self._purpose, numbers)
         calls = [] if self._before is None else self._before.asked
-        self._coming = (
-            then,
-            [self._pool.submit(_Example, self._seed, self._purpose, int(n), calls) for n in then],
-        )
+        seed, purpose, start = self._seed, self._purpose, self._pool.submit
+        self._coming = then, [start(_Example, seed, purpose, int(n), calls) for n in then]
         self._before = noise
         return noise
 

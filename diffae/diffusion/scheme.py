@@ -7,7 +7,6 @@ the one that we recommend unless numbers are to be compared with the paper's.
 """
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,16 +22,12 @@ _POWER = re.compile(r"power-([0-9]+(?:\.[0-9]+)?)")
 EXPONENTS = (1.0, 4.0)  # least and largest of a "power" grid
 
 
-def _one_a_step(steps: int) -> int:
-    return steps
-
-
 @dataclass(frozen=True)
 class Method:
     """A stepping method.
 
-    `decode_calls` and `encode_calls` give the network calls for a number of steps; `encode_calls` is
-    None if the method cannot invert. `least` is the smallest number of steps.
+    `decoding` and `encoding` are the network calls of a step and those more or fewer in all;
+    `encoding` is None if the method cannot invert. `least` is the smallest number of steps.
 
     `from_0`: the grid begins at t = 0, and an encoding takes the image as the state there; otherwise
     the image is at a = 1, before the grid's first timestep. `top` and `end` are texts for the
@@ -41,8 +36,8 @@ class Method:
 
     summary: str
     grid: str = "power-2"
-    decode_calls: Callable[[int], int] = _one_a_step
-    encode_calls: Callable[[int], int] | None = _one_a_step
+    decoding: tuple[int, int] = (1, 0)
+    encoding: tuple[int, int] | None = (1, 0)
     least: int = 2
     from_0: bool = False
     top: str = "as the others"
@@ -58,13 +53,8 @@ METHODS = {
         from_0=True,
         top="the inverse of a DDIM step",
     ),
-    "dpm++2m": Method("DPM-Solver++(2M)", encode_calls=lambda steps: steps - 1, from_0=True),
-    "heun": Method(
-        "Heun's method (Karras et al.), decoding only",
-        decode_calls=lambda steps: 2 * steps - 1,
-        encode_calls=None,
-        least=1,
-    ),
+    "dpm++2m": Method("DPM-Solver++(2M)", encoding=(1, -1), from_0=True),
+    "heun": Method("Heun's method (Karras et al.), decoding only", "power-2", (2, -1), None, 1),
 }
 ALIASES = {FAST: "ab2-v:power-2"}
 
@@ -77,9 +67,8 @@ class Scheme:
     grid: str
 
     def __str__(self) -> str:
-        return (
-            self.method if self.grid == METHODS[self.method].grid else f"{self.method}:{self.grid}"
-        )
+        plain = self.grid == METHODS[self.method].grid
+        return self.method if plain else f"{self.method}:{self.grid}"
 
     @property
     def spoken(self) -> str:
@@ -88,15 +77,13 @@ class Scheme:
 
     @property
     def inverts(self) -> bool:
-        return METHODS[self.method].encode_calls is not None
+        return METHODS[self.method].encoding is not None
 
     def timesteps(self, steps: int) -> list[int]:
         """The timesteps of `steps` steps, ascending. Raises UserError if the steps are too few."""
-        method = METHODS[self.method]
+        method, named = METHODS[self.method], f"solver {self.spoken}"
         if whole(steps, "steps", 1, NUM_TIMESTEPS) < method.least:
-            raise UserError(
-                f"solver {self.spoken}: needs at least {method.least} steps, not {steps}"
-            )
+            raise UserError(f"{named}: needs at least {method.least} steps, not {steps}")
         if self.grid == UNIFORM:
             return grids.uniform(steps)
         exponent = float(self.grid.removeprefix("power-"))
@@ -104,14 +91,15 @@ class Scheme:
 
     def decode_calls(self, steps: int) -> int:
         """Network calls of a decoding in `steps` steps."""
-        return METHODS[self.method].decode_calls(steps)
+        each, more = METHODS[self.method].decoding
+        return each * steps + more
 
     def encode_calls(self, steps: int) -> int:
         """Network calls of an inversion in `steps` steps. Raises UserError if it cannot invert."""
-        calls = METHODS[self.method].encode_calls
+        calls = METHODS[self.method].encoding
         if calls is None:
             raise UserError(f"solver {self}: cannot encode; {', '.join(that_invert())} can")
-        return calls(steps)
+        return calls[0] * steps + calls[1]
 
     def protocol(self) -> dict[str, Any]:
         """For a protocol: the settings, apart from the number of steps, that decide its results."""
@@ -155,4 +143,4 @@ def _grid(name: str, text: str) -> str:
 
 def that_invert() -> list[str]:
     """The names of the methods that can encode an image."""
-    return [name for name, method in METHODS.items() if method.encode_calls is not None]
+    return [name for name, method in METHODS.items() if method.encoding is not None]

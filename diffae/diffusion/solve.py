@@ -10,20 +10,14 @@ from diffae.diffusion.trajectory import Denoiser, NoisePredictor, Step
 
 Trajectory = Callable[[Denoiser, Tensor, list[int]], Iterator[Step]]
 
-DECODERS: dict[str, Trajectory] = {
-    "ddim": ddim.decode,
-    "ab2-v": ab2.decode_v,
-    "ab2-eps": ab2.decode_eps,
-    "implicit-v": ddim.decode,
-    "dpm++2m": dpm.decode,
-    "heun": heun.decode,
-}
-ENCODERS: dict[str, Trajectory] = {
-    "ddim": ddim.encode,
-    "ab2-v": ab2.encode_v,
-    "ab2-eps": ab2.encode_eps,
-    "implicit-v": implicit.encode,
-    "dpm++2m": dpm.encode,
+# The decoder and the encoder of each method.
+METHODS: dict[str, tuple[Trajectory, Trajectory | None]] = {
+    "ddim": (ddim.decode, ddim.encode),
+    "ab2-v": (ab2.decode_v, ab2.encode_v),
+    "ab2-eps": (ab2.decode_eps, ab2.encode_eps),
+    "implicit-v": (ddim.decode, implicit.encode),
+    "dpm++2m": (dpm.decode, dpm.encode),
+    "heun": (heun.decode, None),
 }
 
 
@@ -42,8 +36,8 @@ def decode_steps(
     Raises UserError if there is no such solver, or if the steps are too few for it.
     """
     scheme = find(solver)
-    ts = scheme.timesteps(steps)
-    return DECODERS[scheme.method](Denoiser(predict, alphas, clip), x_T, ts)
+    decode, _ = METHODS[scheme.method]
+    return decode(Denoiser(predict, alphas, clip), x_T, scheme.timesteps(steps))
 
 
 def encode_steps(
@@ -60,5 +54,6 @@ def encode_steps(
     """
     scheme = find(solver)
     scheme.encode_calls(steps)  # raises UserError if this solver cannot invert
-    ts = scheme.timesteps(steps)
-    return ENCODERS[scheme.method](Denoiser(predict, alphas, clip), x_0, ts)
+    _, encode = METHODS[scheme.method]
+    assert encode is not None
+    return encode(Denoiser(predict, alphas, clip), x_0, scheme.timesteps(steps))

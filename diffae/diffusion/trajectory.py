@@ -33,9 +33,8 @@ class Prediction:
         """Extrapolate from `before` (one grid point ago) and this, linearly, `by` grid points ahead."""
         if before is None:
             return self
-        return Prediction(
-            (1 + by) * self.image - by * before.image, (1 + by) * self.noise - by * before.noise
-        )
+        image = (1 + by) * self.image - by * before.image
+        return Prediction(image, (1 + by) * self.noise - by * before.noise)
 
     def velocity(self, phi: float) -> Tensor:
         """v = cos(phi) noise - sin(phi) image: dx_t / dphi (Salimans and Ho, 2022, Appendix D)."""

@@ -62,7 +62,7 @@ def __getattr__(name: str) -> Any:
     """Import torch only when something is used, so that `--help` answers at once."""
     if name in __all__:
         for place in ("classifier", "marks", "reading", "verbs"):
-            module = importlib.import_module(f"diffae.images.{place}")
+            module = importlib.import_module(f"{__name__}.{place}")
             if hasattr(module, name):
                 return getattr(module, name)
     raise AttributeError(f"module 'diffae.images' has no attribute {name!r}")

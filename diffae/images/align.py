@@ -51,12 +51,8 @@ def aligned(image: Image.Image, points: Points, size: int, where: str) -> np.nda
         raise UserError(f"{where}: the landmarks describe a face far larger than the picture")
     image, square = _shrunk(image, square, size)
     image, square = _padded(*_cropped(image, square))
-    turned = image.transform(
-        (OVERSAMPLED * size, OVERSAMPLED * size),
-        Image.Transform.QUAD,
-        tuple((square + 0.5).flatten()),
-        Image.Resampling.BILINEAR,
-    )
+    large, corners = (OVERSAMPLED * size, OVERSAMPLED * size), tuple((square + 0.5).flatten())
+    turned = image.transform(large, Image.Transform.QUAD, corners, Image.Resampling.BILINEAR)
     return np.asarray(turned.resize((size, size), Image.Resampling.LANCZOS))
 
 
@@ -116,14 +112,11 @@ def _margin(square: np.ndarray) -> int:
     return max(int(np.rint(0.1 * _side(square))), 3)
 
 
-def _beyond(
-    square: np.ndarray, size: tuple[int, int], margin: int = 0
-) -> tuple[int, int, int, int]:
+def _beyond(square: np.ndarray, size: tuple[int, int], margin: int = 0) -> list[int]:
     """Pixels by which the square and a margin reach beyond a picture: left, top, right, bottom."""
     low, high = np.floor(square.min(0)), np.ceil(square.max(0))
-    reach = np.concatenate([-low, high - size]).astype(int) + margin
-    left, top, right, bottom = np.maximum(reach, 0).tolist()
-    return left, top, right, bottom
+    found: list[int] = np.maximum(np.r_[-low, high - size].astype(int) + margin, 0).tolist()
+    return found
 
 
 def _check(points: Points, image: Image.Image, where: str) -> None:
@@ -161,10 +154,10 @@ def read_landmarks(path: Path) -> dict[str, Points]:
     rows = read_rows(path)
     numbered = (len(row) == 11 and row[1].lstrip("-")[:1].isdecimal() for row in rows[:3])
     first = next((i for i, is_row in enumerate(numbered) if is_row), 0)
-    found = {}
-    for number, row in enumerate(rows[first:], start=first + 1):
-        name, *values = row
-        found[name] = five_points(" ".join(values), f"{path}: line {number}")
+    found = {
+        name: five_points(" ".join(values), f"{path}: line {number}")
+        for number, (name, *values) in enumerate(rows[first:], start=first + 1)
+    }
     if not found:
         raise UserError(f"{path}: no landmarks; each line is NAME x1 y1 ... x5 y5")
     return found

@@ -9,14 +9,12 @@ were learnt. The authors' `*_autoenc_cls/last.ckpt` is read too.
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
-from tqdm import tqdm
 
 from diffae.checkpoints import checkpoint, official
 from diffae.data import Dataset
@@ -24,20 +22,12 @@ from diffae.data.portraits.attributes import ATTRIBUTES
 from diffae.model import DiffusionAutoencoder
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
-from diffae.system.files import file_size, file_state, writing
-from probes import (
-    LinearProbe,
-    binary_split,
-    fit_adam_paper,
-    fit_binary,
-    fit_lbfgs,
-    fit_pu,
-    pu_split,
-)
+from diffae.system.files import file_size, writing
+from diffae.system.progress import shown
+from probes import LinearProbe, fewshot, fit_adam_paper, fit_lbfgs
 
 NAME = "classifier.safetensors"  # beside a checkpoint's weights
 FORM = "diffae classifier 1"
-TENSORS = ("weight", "bias", "mean", "std")
 LARGEST = 1 << 28  # bytes of a classifier's file
 LARGEST_OFFICIAL = 1 << 33
 C = 0.1  # for directions learnt from two folders: the best of 1e-4 to 1, or close to it, on 10 to 200 portraits of each
@@ -69,12 +59,10 @@ class Classifier:
         """
         total = torch.zeros(1, len(self.probe.mean))
         for name, strength in strengths.items():
-            try:
-                total += self.probe.move(self.index(name), torch.tensor([float(strength)]))
-            except ValueError:  # a zero weight
-                raise UserError(
-                    f"{name}: learnt from one class only, it has no direction"
-                ) from None
+            column = self.index(name)
+            if not self.probe.weight[column].any():
+                raise UserError(f"{name}: learnt from one class only, it has no direction")
+            total += self.probe.move(column, torch.tensor([float(strength)]))
         return total
 
     def logits(self, z: Tensor) -> Tensor:
@@ -83,16 +71,11 @@ class Classifier:
 
     def save(self, path: Path) -> None:
         """Write a file that `load` reads, whole or not at all. An existing file is replaced."""
-        notes = {
-            "form": FORM,
-            "names": json.dumps(self.names),
-            "checkpoint": self.checkpoint,
-            "made": self.made,
-        }
+        notes = {"form": FORM, "names": json.dumps(self.names)}
+        notes |= {"checkpoint": self.checkpoint, "made": self.made}
         with writing(path, "or choose another file"):
             path.parent.mkdir(parents=True, exist_ok=True)
-            tensors = {name: getattr(self.probe, name) for name in TENSORS}
-            checkpoint.write_tensors(tensors, path, notes)
+            checkpoint.write_tensors(vars(self.probe), path, notes)
 
     @staticmethod
     def load(path: str | Path) -> "Classifier":
@@ -106,13 +89,11 @@ class Classifier:
             place = ours if ours.is_file() else place / checkpoint.OFFICIAL
         return _of_authors(place) if place.suffix == ".ckpt" else _of_file(place)
 
-    def check(self, model: DiffusionAutoencoder, fingerprint: str, where: Path | str) -> None:
+    def check(self, model: DiffusionAutoencoder, where: Path | str) -> None:
         """Raise UserError unless the classifier reads the z_sem of this checkpoint."""
-        d = len(self.probe.mean)
+        d, fingerprint = len(self.probe.mean), model.fingerprint
         if d != model.latent_dim:
-            raise UserError(
-                f"{where}: for a z_sem of {d} numbers, the checkpoint's has {model.latent_dim}"
-            )
+            raise UserError(f"{where}: for a z_sem of {d} numbers, this has {model.latent_dim}")
         if self.checkpoint and fingerprint and self.checkpoint != fingerprint:
             raise UserError(
                 f"{where}: trained on a different checkpoint (SHA-256 {self.checkpoint[:12]}..., this is "
@@ -145,22 +126,13 @@ def _of_file(path: Path) -> Classifier:
         probe = LinearProbe(**tensors)
         form, made_on, made = notes["form"], notes["checkpoint"], notes["made"]
     except (OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError):
-        raise UserError(
-            f"{path}: not a classifier of z_sem; see `learn` and --classifier"
-        ) from None
-    count, dims = len(names), probe.mean.shape
-    fits = (
-        [tensor.shape for tensor in (probe.weight, probe.bias, probe.std)]
-        == [(count, *dims), (count,), dims]
-        and len(dims) == 1
-        and count > 0
-        and all(isinstance(name, str) for name in names)
-        and all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values())
-    )
-    if form != FORM or not fits:
-        raise UserError(
-            f"{path}: a damaged classifier, or one of a different version; train it again (learn)"
-        )
+        raise UserError(f"{path}: not a classifier of z_sem; see `learn`, --classifier") from None
+    count, d = len(names), probe.mean.numel()
+    shapes = {"weight": (count, d), "bias": (count,), "mean": (d,), "std": (d,)}
+    fits = names and {name: tensor.shape for name, tensor in tensors.items()} == shapes
+    fits = fits and all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values())
+    if form != FORM or not fits or not all(isinstance(name, str) for name in names):
+        raise UserError(f"{path}: a damaged classifier, or of another version; learn it again")
     return Classifier(names, probe, made_on, made)
 
 
@@ -186,7 +158,7 @@ def classifier_of(model: DiffusionAutoencoder) -> Classifier:
             "(python -m diffae.images learn --data PATH), or give --classifier FILE, or --with and --without"
         )
     found = Classifier.load(place)
-    found.check(model, fingerprint_of(model), place)
+    found.check(model, place)
     return found
 
 
@@ -194,8 +166,8 @@ def beside(model: DiffusionAutoencoder) -> Path | None:
     """The file of the classifier beside the model's checkpoint, if there is one."""
     if model.source is None:
         return None
-    folder = model.source if model.source.is_dir() else model.source.parent
-    return folder / NAME if (folder / NAME).is_file() else None
+    place = (model.source if model.source.is_dir() else model.source.parent) / NAME
+    return place if place.is_file() else None
 
 
 # ----------------------------------------------------------------------------------------------
@@ -211,7 +183,7 @@ def learn(
     """
     probe = fit_adam_paper(z.cpu(), torch.from_numpy(labels), seed=seed)
     made = f"{len(z):,} labelled images, Adam as the authors', seed {seed}"
-    return Classifier(tuple(names), probe, fingerprint_of(model), made)
+    return Classifier(tuple(names), probe, model.fingerprint, made)
 
 
 def learn_from_two(
@@ -225,9 +197,7 @@ def learn_from_two(
     more so. Raises UserError for no images.
     """
     if not len(having) or not len(lacking):
-        raise UserError(
-            f"{name}: images that have it and images that lack it are needed, one at least"
-        )
+        raise UserError(f"{name}: needs an image that has it and one that lacks it, at least")
     z = torch.cat([having, lacking]).cpu()
     labels = (torch.arange(len(z)) < len(having))[:, None]
     mean, std = _moments(model, z)
@@ -236,7 +206,7 @@ def learn_from_two(
     weight = inner.weight / torch.where(inner.std > 0, inner.std, torch.ones_like(inner.std))
     bias = inner.bias - weight @ inner.mean
     made = f"{len(having)} images with and {len(lacking)} without"
-    return Classifier((name,), LinearProbe(weight, bias, mean, std), fingerprint_of(model), made)
+    return Classifier((name,), LinearProbe(weight, bias, mean, std), model.fingerprint, made)
 
 
 def learn_from_few(
@@ -259,22 +229,22 @@ def learn_from_few(
     `codes` gives the z_sem of positions; only those that are drawn are requested. Raises UserError
     for too few.
     """
+    fit = fewshot.fit_pu if unlabelled else fewshot.fit_binary
     try:
         if unlabelled:
-            split = pu_split(labels, shots, UNLABELLED, seed)
+            split = fewshot.pu_split(labels, shots, UNLABELLED, seed)
         else:
-            split = binary_split(labels, shots, seed)
+            split = fewshot.binary_split(labels, shots, seed)
     except ValueError as error:
         raise UserError(f"{name}: {error}; give fewer --shots or larger --data") from None
     z = torch.cat([codes(split.positives), codes(split.negatives)])
     first, second = np.split(np.arange(len(z)), [len(split.positives)])
-    fit = fit_pu if unlabelled else fit_binary
     probe = fit(z, first, second, seed=seed, moments=_moments(model, z))
     if absent:
         probe = replace(probe, weight=-probe.weight, bias=-probe.bias)
     beside = "without labels" if unlabelled else "of the other class"
     made = f"{len(first)} labelled images and {len(second):,} {beside}, seed {seed}"
-    return Classifier((name,), probe, fingerprint_of(model), made)
+    return Classifier((name,), probe, model.fingerprint, made)
 
 
 def _moments(model: DiffusionAutoencoder, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -289,27 +259,8 @@ def codes_of(
     model: DiffusionAutoencoder, data: Dataset, indices: np.ndarray, batch: int = 64
 ) -> Tensor:
     """z_sem [len(indices), d] of a data set's images, on the CPU."""
-    parts = []
-    with tqdm(total=len(indices), desc="encoding", unit="image", delay=1, disable=None) as progress:
-        for start in range(0, len(indices), batch):
-            images = data.batch(indices[start : start + batch]).to(model.device)
-            parts.append(model.encode(images).cpu())
-            progress.update(len(images))
-    return torch.cat(parts) if parts else torch.empty(0, model.latent_dim)
-
-
-def fingerprint_of(model: DiffusionAutoencoder) -> str:
-    """SHA-256 of the checkpoint that a model was loaded from.
-
-    Empty for a model that was not loaded.
-    """
-    if model.source is None:
-        return ""
-    place = Path(model.source)
-    files = sorted(place.iterdir()) if place.is_dir() else [place]
-    return _fingerprint(model.source, *(file_state(file) for file in files if file.is_file()))
-
-
-@lru_cache(maxsize=8)  # the authors' files are gigabytes large
-def _fingerprint(path: Path, *states: tuple[int, ...]) -> str:
-    return checkpoint.open_checkpoint(path).fingerprint()
+    batches = [indices[start : start + batch] for start in range(0, len(indices), batch)]
+    parts = [torch.empty(0, model.latent_dim)]
+    for some in shown(batches, "encoding", "images", len(indices), len):
+        parts.append(model.encode(data.batch(some).to(model.device)).cpu())
+    return torch.cat(parts)

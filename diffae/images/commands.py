@@ -5,111 +5,171 @@ The functions are in `verbs`.
 
 import re
 from argparse import Namespace
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
 from functools import cached_property
-from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
+from diffae.checkpoints.packaged import PACKAGED
+from diffae.data import Dataset, open_for_model, open_portraits
 from diffae.data.transforms import ALIGNED_CELEBA, Transform
-from diffae.images import align, choosing, marks, reading, verbs
-from diffae.images.classifier import Classifier
+from diffae.images import align, marks, reading, verbs
+from diffae.images.classifier import (
+    Classifier,
+    classifier_of,
+    codes_of,
+    find_name,
+    learn_from_few,
+    learn_from_two,
+)
+from diffae.images.options import SHOTS, STRENGTH
 from diffae.images.output import Cell, Output, enlarged
-from diffae.images.reading import Picture, Read
+from diffae.images.reading import Picture
 from diffae.model import DiffusionAutoencoder
 from diffae.system.errors import UserError
+from diffae.system.progress import shown
 
-SAMPLES_A_ROW = 8
 SEEN = 128  # pixels a side of an animation, about: browsers blur small ones
 INPUT = "input"
+LEARNT = "learnt"  # the name of an attribute that has none
+FEW_PORTRAITS = 2_000  # drawn without --data, for a few shots
 
 
-@dataclass
 class Work:
-    """The arguments and the model of a command, and notices collected on the way."""
+    """The arguments and the model of a command, its pictures and its classifier."""
 
-    args: Namespace
-    model: DiffusionAutoencoder
-    fingerprint: str
-    read: list[Read] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
+    def __init__(self, args: Namespace, model: DiffusionAutoencoder):
+        self.args, self.model = args, model
+        self.way = {"steps": args.steps, "solver": args.solver}
+        paths = getattr(args, "pictures", ())
+        self.pictures, self.notices = reading.find(paths) if paths else ([], [])
+        self.landmarks = self._landmarks() if paths else {}
 
-    @property
-    def way(self) -> dict[str, Any]:
-        return {"steps": self.args.steps, "solver": self.args.solver}
-
-    @cached_property
-    def pictures(self) -> list[Picture]:
-        found, self.left_out = reading.find(self.args.pictures)
-        return found
-
-    @cached_property
-    def landmarks(self) -> Mapping[Picture, align.Points]:
+    def _landmarks(self) -> Mapping[Path, align.Points]:
         """Five points of each picture that is aligned."""
-        if self.args.points:
-            return {self.pictures[0]: align.five_points(self.args.points, "--points")}
-        if self.args.align:
-            with bar(len(self.pictures), "faces") as progress:
-                return reading.find_faces(_counted(self.pictures, progress))
-        if self.args.landmarks is None:
+        args = self.args
+        if args.points:
+            return {self.pictures[0]: align.five_points(args.points, "--points")}
+        if args.align:
+            count = len(self.pictures)
+            return reading.find_faces(shown(self.pictures, "faces", "pictures", count))
+        if args.landmarks is None:
             return {}
-        known = align.read_landmarks(self.args.landmarks)
-        missing = [one.path.name for one in self.pictures if one.path.name not in known]
+        known = align.read_landmarks(args.landmarks)
+        missing = [path.name for path in self.pictures if path.name not in known]
         if missing:
             raise UserError(
-                f"--landmarks {self.args.landmarks}: has no row for {len(missing)} of {len(self.pictures)} pictures, "
+                f"--landmarks {args.landmarks}: has no row for {len(missing)} of {len(self.pictures)} pictures, "
                 f"first {missing[0]}"
             )
-        return {one: known[one.path.name] for one in self.pictures}
+        return {path: known[path.name] for path in self.pictures}
 
-    def batches(self) -> Iterator[tuple[list[Read], Tensor]]:
-        """The pictures, `--batch-size` at a time, as read and as images on the model's device."""
-        transform = Transform(self.model.image_size, self.args.crop)
-        reads = reading.batches(self.pictures, transform, self.args.batch_size, self.landmarks)
-        with bar(len(self.pictures), self.args.verb) as progress:
-            for some in reads:
-                self.read += [replace(one, pixels=np.empty(0)) for one in some]
-                pixels = [one.pixels for one in some]
-                yield some, reading.to_tensor(pixels).to(self.model.device)
-                progress.update(len(some))
+    def batches(self) -> Iterator[tuple[list[Picture], Tensor]]:
+        """The pictures, `--batch-size` at a time, and as images on the model's device."""
+        args, size = self.args, self.model.image_size
+        way = (Transform(size, args.crop), args.batch_size, self.landmarks)
+        reads = reading.batches(self.pictures, *way)
+        cut, small = [], []
+        for some in shown(reads, args.verb, "pictures", len(self.pictures), len):
+            cut += [(one.path.name, one.size) for one in some if one.was_cut]
+            small += [one.path.name for one in some if min(one.size) < size]
+            images = reading.to_tensor([one.pixels for one in some])
+            yield some, images.to(self.model.device)
+        self.notices += _notices(cut, small, size)
 
     @cached_property
     def classifier(self) -> Classifier:
-        return choosing.classifier(self.args, self.model, self.fingerprint)
+        """The classifier of the options, or the one beside the checkpoint.
+
+        Options are --classifier, --with and --without, and a few labels (sample-class).
+        """
+        args, model = self.args, self.model
+        if args.classifier is not None:
+            found = Classifier.load(args.classifier)
+            found.check(model, f"--classifier {args.classifier}")
+            return found
+        if args.having is not None:
+            given = args.attribute
+            names = [given] if isinstance(given, str) else [name for name, _ in given]
+            having, lacking = map(self._codes, (args.having, args.lacking))
+            return learn_from_two(model, having, lacking, names[0] if names else LEARNT)
+        return self._of_few() if args.verb == "sample-class" else classifier_of(model)
+
+    def _codes(self, folder: Path) -> Tensor:
+        """z_sem [N, d] of a folder's pictures."""
+        args, model = self.args, self.model
+        found, _ = reading.find([folder])
+        landmarks = reading.find_faces(found) if getattr(args, "align", False) else {}
+        transform = Transform(model.image_size, getattr(args, "crop", reading.CENTRE))
+        batches = reading.batches(found, transform, args.batch_size, landmarks)
+        images = (reading.to_tensor([one.pixels for one in some]) for some in batches)
+        return torch.cat([model.encode(x.to(model.device)).cpu() for x in images])
+
+    def _of_few(self) -> Classifier:
+        """Learn a classifier from --shots labelled images of --data."""
+        args, model = self.args, self.model
+        data = labelled(args.data, model, FEW_PORTRAITS)
+        column = find_name(args.attribute, data.attribute_names)
+        indices = data.indices("train")
+        return learn_from_few(
+            model,
+            lambda chosen: codes_of(model, data, indices[chosen], args.batch_size),
+            data.labels(indices)[:, column] != args.absent,
+            data.attribute_names[column],
+            shots=args.shots or SHOTS,
+            unlabelled=args.unlabelled,
+            seed=args.seed,
+            absent=args.absent,
+        )
 
 
-def bar(total: int, what: str) -> tqdm:
-    """A progress bar on standard error, if that is a terminal and the work takes more than a moment."""
-    return tqdm(total=total, desc=what, unit="picture", delay=1, disable=None)
+def _notices(cut: list[tuple[str, tuple[int, int]]], small: list[str], size: int) -> Iterator[str]:
+    """Notices on how pictures were read, one line for each kind."""
+    if cut:
+        name, (width, height) = cut[0]
+        first = f"{name} of {width} x {height}"
+        which = first if len(cut) == 1 else f"{len(cut)} pictures ({first}, ...)"
+        yield f"{which}: cut to the middle square; --align, --landmarks or --points aligns a face"
+    if ALIGNED_CELEBA in [size for _, size in cut]:
+        yield "pictures of 178 x 218, as CelebA's aligned ones: --crop d2c takes the face, as models of CelebA 64 px have seen it"
+    if small:
+        which = small[0] if len(small) == 1 else f"{len(small)} pictures"
+        yield f"{which}: smaller than the model's {size} px, and enlarged"
 
 
-def _counted(pictures: Iterable[Picture], progress: tqdm) -> Iterator[Picture]:
-    for one in pictures:
-        yield one
-        progress.update()
+def labelled(path: Path | None, model: DiffusionAutoencoder, portraits: int) -> Dataset:
+    """The data set of --data, which must have attributes; the portraits for the packaged model."""
+    if path is not None:
+        data = open_for_model(path, model.image_size)
+    elif model.source is not None and model.source.parent == PACKAGED:
+        data = open_portraits(portraits, model.image_size)
+    else:
+        raise UserError("--data: needs labelled images; or give --with FOLDER and --without FOLDER")
+    if not data.labelled or not data.attribute_names:
+        raise UserError(f"--data {path}: has no attributes (their form: `diffae-bench docs data`)")
+    return data
 
 
-def input_cell(read: Read) -> Cell:
-    return Cell(Image.fromarray(read.pixels))
+# ----------------------------------------------------------------------------------------------
+# The verbs
 
 
-def made_of(read: Read, image: Image.Image, name: str = "", **about: Any) -> Cell:
+def made_of(read: Picture, image: Image.Image, name: str = "", **about: Any) -> Cell:
     """The cell of a result for a picture; its file name is the picture's with this addition."""
-    source = {"source": read.picture.path.name, "cut": read.cut}
-    return Cell(image, f"{read.picture.name}{name}.png", {**source, **about})
+    source = {"source": read.path.name, "cut": read.cut}
+    return Cell(image, f"{read.name}{name}.png", {**source, **about})
 
 
 def reconstruct(work: Work, output: Output) -> None:
     for reads, x in work.batches():
         made = verbs.to_pil(verbs.reconstruct(work.model, x, **work.way))
-        for one, image in zip(reads, made, strict=True):
-            output.add([input_cell(one), made_of(one, image)], one.picture.name)
+        for read, image in zip(reads, made, strict=True):
+            output.add([Cell(read.image), made_of(read, image)], read.name)
     output.finish("Reconstructions", "Through both codes and back.", [INPUT, "reconstruction"])
 
 
@@ -118,68 +178,81 @@ def vary(work: Work, output: Output) -> None:
     output.settings["seed"] = seed
     for reads, x in work.batches():
         made = verbs.vary(work.model, x, count, seed, **work.way)
-        for one, images in zip(reads, made, strict=True):
+        for read, images in zip(reads, made, strict=True):
             cells = [
-                made_of(one, image, f"-{k}", variation=k)
+                made_of(read, image, f"-{k}", variation=k)
                 for k, image in enumerate(verbs.to_pil(images), start=1)
             ]
-            output.add([input_cell(one), *cells], one.picture.name)
+            output.add([Cell(read.image), *cells], read.name)
     caption = "What z_sem keeps: the same z_sem, the details (x_T) drawn anew."
     output.finish("Variations", caption, [INPUT, *(f"x_T {k + 1}" for k in range(count))])
 
 
 def interpolate(work: Work, output: Output) -> None:
-    count = work.args.count
-    names = [one.name for one in work.pictures]
-    if len(names) != 2:
-        raise UserError(f"interpolate: two pictures, not the {len(names)} of these folders")
+    count, number = work.args.count, len(work.pictures)
+    if number != 2:
+        raise UserError(f"interpolate: two pictures, not the {number} of these folders")
     t = torch.linspace(0, 1, count).tolist()
     (a, x), (b, y) = (pair for batch in work.batches() for pair in zip(*batch, strict=True))
     images = verbs.to_pil(verbs.interpolate(work.model, x[None], y[None], count, **work.way))
-    stem, digits = "-".join(names), len(str(count))
-    about = {"source": [a.picture.path.name, b.picture.path.name]}
+    stem, digits = f"{a.name}-{b.name}", len(str(count))
+    about = {"source": [a.path.name, b.path.name]}
     cells = [
         Cell(image, f"{stem}-{k + 1:0{digits}}.png", {**about, "t": round(t[k], 6)})
         for k, image in enumerate(images)
     ]
     large = [enlarged(image, max(1, SEEN // image.width)) for image in images]
-    gif = marks.gif(large, {**output.settings, **about}, marks.EDITED)
-    output.add_file(f"{stem}.gif", gif)
+    output.add_file(f"{stem}.gif", marks.gif(large, {**output.settings, **about}, marks.EDITED))
     strip = Image.fromarray(np.concatenate([np.asarray(image) for image in images], axis=1))
     output.add_png(f"{stem}-strip.png", strip, about)
-    output.add([input_cell(a), *cells, input_cell(b)])
-    caption = f"From {names[0]} to {names[1]}: z_sem on a line, x_T on a great circle."
-    output.finish("Interpolation", caption, [names[0], *(f"{value:.2g}" for value in t), names[1]])
+    output.add([Cell(a.image), *cells, Cell(b.image)])
+    caption = f"From {a.name} to {b.name}: z_sem on a line, x_T on a great circle."
+    output.finish("Interpolation", caption, [a.name, *(f"{value:.2g}" for value in t), b.name])
 
 
 def edit(work: Work, output: Output) -> None:
-    args, classifier = work.args, work.classifier
-    asked = args.attribute or [(classifier.names[0], None)]
-    edits = choosing.strips(asked, args.strength, args.strip, classifier)
+    classifier, plain = work.classifier, not work.args.strip
+    edits = _edits(work.args, classifier)
     labels = [label(one) for one in edits]
     output.settings["classifier"] = classifier.made
-    plain = 0 if args.strip else 1  # columns that are not edited
     for reads, x in work.batches():
         code = verbs.encode(work.model, x, **work.way)
         made = [
             verbs.to_pil(verbs.decode(work.model, verbs.moved(code, one, classifier), **work.way))
             for one in [*([{}] * plain), *edits]
         ]
-        for one, *images in zip(reads, *made, strict=True):
+        for read, *images in zip(reads, *made, strict=True):
             cells = [
-                made_of(one, image, f"-{file_part(words)}", edit=change)
+                made_of(read, image, f"-{file_part(words)}", edit=change)
                 for image, words, change in zip(images[plain:], labels, edits, strict=True)
             ]
-            output.add([input_cell(one), *map(Cell, images[:plain]), *cells], one.picture.name)
+            output.add([Cell(read.image), *map(Cell, images[:plain]), *cells], read.name)
     caption = "z_sem moved by s sqrt(d) w / |w| along each attribute's classifier, x_T kept."
     output.finish("Edits", caption, [INPUT, *(["unedited"] * plain), *labels])
 
 
+def _edits(args: Namespace, known: Classifier) -> list[dict[str, float]]:
+    """The edits to make of each picture: one, or one for each strength of --strip.
+
+    The strengths of --strip apply to the attributes that have none of their own.
+    """
+    asked = args.attribute or [(known.names[0], None)]
+    named = [(known.names[known.index(name)], own) for name, own in asked]
+    doubled = {name for name, _ in named if [n for n, _ in named].count(name) > 1}
+    if doubled:
+        raise UserError(f"--attribute {min(doubled)}: given twice")
+    given = "--strip" if args.strip else None if args.strength is None else "--strength"
+    if given and all(own is not None for _, own in named):
+        raise UserError(f"{given}: every attribute has its own strength; leave one without")
+    return [
+        {name: float(value if own is None else own) for name, own in named}
+        for value in args.strip or (STRENGTH if args.strength is None else args.strength,)
+    ]
+
+
 def label(change: Mapping[str, float]) -> str:
     """An edit in words, such as "Smiling +0.3, Male -0.2"."""
-    return ", ".join(
-        f"{name} {value:+g}" if value else f"{name} 0" for name, value in change.items()
-    )
+    return ", ".join(f"{name} {by:+g}" if by else f"{name} 0" for name, by in change.items())
 
 
 def file_part(text: str) -> str:
@@ -192,78 +265,35 @@ def sample(work: Work, output: Output) -> None:
     output.settings["seed"], output.kind = args.seed, marks.GENERATED
 
     def cells() -> Iterator[Cell]:
-        with bar(args.count, "sample") as progress:
-            for first in range(0, args.count, args.batch_size):
-                size = min(args.batch_size, args.count - first)
-                made = verbs.sample(work.model, size, args.seed, first=first, **work.way)
-                for number, image in enumerate(verbs.to_pil(made), start=first):
-                    yield Cell(image, f"sample-{number:04}.png", {"number": number}, str(number))
-                progress.update(size)
+        numbers = range(args.count)
+        parts = [numbers[start : start + args.batch_size] for start in numbers[:: args.batch_size]]
+        for some in shown(parts, "sample", "pictures", args.count, len):
+            made = verbs.sample(work.model, len(some), args.seed, first=some.start, **work.way)
+            for number, image in zip(some, verbs.to_pil(made), strict=True):
+                yield Cell(image, f"sample-{number:04}.png", {"number": number}, str(number))
 
-    in_rows(output, cells())
+    output.add_in_rows(cells())
     output.finish("Samples", f"z_sem from the latent DDIM, x_T from N(0, I), seed {args.seed}.")
-
-
-def in_rows(output: Output, cells: Iterator[Cell]) -> None:
-    """Samples in rows; the note of each has the number of its file."""
-    while row := list(islice(cells, SAMPLES_A_ROW)):
-        output.add(row)
 
 
 def sample_class(work: Work, output: Output) -> None:
     args, classifier = work.args, work.classifier
     name = classifier.names[classifier.index(args.attribute)]
-    kind = f"not {name}" if args.absent else name
-    found = verbs.sample_class(
-        work.model,
-        classifier,
-        name,
-        args.count,
-        args.seed,
-        present=not args.absent,
-        rule=args.accept,
-        pool=args.pool,
-        **work.way,
-    )
+    kind, present = (f"not {name}", False) if args.absent else (name, True)
+    wanted = (name, args.count, args.seed, present, args.accept, args.pool)
+    found = verbs.sample_class(work.model, classifier, *wanted, **work.way)
     about = {"seed": args.seed, "class": kind, "accept": args.accept, "classifier": classifier.made}
     output.settings |= {**about, "tried": found.tried}
     output.kind = marks.GENERATED
-
-    def cells() -> Iterator[Cell]:
-        chances = found.probability.tolist()
-        images = verbs.to_pil(found.images)
-        for image, number, p in zip(images, found.numbers, chances, strict=True):
-            one = {"number": number, "probability": round(p, 4)}
-            yield Cell(image, f"sample-{number:05}.png", one, f"{number}: p {p:.2f}")
-
-    in_rows(output, cells())
+    cells, images = [], verbs.to_pil(found.images)
+    for image, number, p in zip(images, found.numbers, found.probability.tolist(), strict=True):
+        one = {"number": number, "probability": round(p, 4)}
+        cells.append(Cell(image, f"sample-{number:05}.png", one, f"{number}: p {p:.2f}"))
+    output.add_in_rows(cells)
     rule = "p > 0.5" if args.accept == "threshold" else "with probability p"
     caption = f"Samples that a classifier takes for {kind} ({rule}); p is its probability. Learnt from {classifier.made}."
     output.finish(f"Samples: {kind}", caption)
 
 
-MAKERS: Mapping[str, Callable[[Work, Output], None]] = {
-    "reconstruct": reconstruct,
-    "vary": vary,
-    "interpolate": interpolate,
-    "edit": edit,
-    "sample": sample,
-    "sample-class": sample_class,
-}
-
-
-def notices(work: Work) -> Iterator[str]:
-    """Notices on how pictures were read, one line for each kind."""
-    read, size = work.read, work.model.image_size
-    yield from work.left_out
-    cut = [one for one in read if one.was_cut]
-    small = [one for one in read if min(one.size) < size]
-    if cut:
-        first = f"{cut[0].picture.path.name} of {cut[0].size[0]} x {cut[0].size[1]}"
-        which = first if len(cut) == 1 else f"{len(cut)} pictures ({first}, ...)"
-        yield f"{which}: cut to the middle square; --align, --landmarks or --points aligns a face"
-    if any(one.size == ALIGNED_CELEBA for one in cut):
-        yield "pictures of 178 x 218, as CelebA's aligned ones: --crop d2c takes the face, as models of CelebA 64 px have seen it"
-    if small:
-        which = small[0].picture.path.name if len(small) == 1 else f"{len(small)} pictures"
-        yield f"{which}: smaller than the model's {size} px, and enlarged"
+_VERBS = (reconstruct, vary, interpolate, edit, sample, sample_class)
+MAKERS = {verb.__name__.replace("_", "-"): verb for verb in _VERBS}

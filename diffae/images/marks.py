@@ -46,16 +46,11 @@ PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 def texts(settings: Mapping[str, Any], kind: str) -> dict[str, str]:
     """The texts of a file that a model made; `kind` is GENERATED or EDITED."""
     tool = f"{SOFTWARE} {diffae.__version__}"
-    packet = PACKET.format(
-        tool=escape(tool), source=VOCABULARY + kind, description=escape(SENTENCES[kind])
-    )
-    known = {"software": tool, "digital_source_type": VOCABULARY + kind, **settings}
-    return {
-        "Software": tool,
-        "Description": SENTENCES[kind],
-        SETTINGS: json.dumps(known),
-        XMP: packet,
-    }
+    source, description = VOCABULARY + kind, escape(SENTENCES[kind])
+    packet = PACKET.format(tool=escape(tool), source=source, description=description)
+    known = {"software": tool, "digital_source_type": source, **settings}
+    said = {"Software": tool, "Description": SENTENCES[kind]}
+    return {**said, SETTINGS: json.dumps(known), XMP: packet}
 
 
 def png(image: Image.Image, settings: Mapping[str, Any], kind: str) -> bytes:
@@ -82,20 +77,11 @@ def gif(frames: list[Image.Image], settings: Mapping[str, Any], kind: str) -> by
     Its comment has the settings; the XMP is left out.
     """
     around = [*frames, *frames[-2:0:-1]]
-    comment = json.dumps(
-        {"description": SENTENCES[kind], **json.loads(texts(settings, kind)[SETTINGS])}
-    )
+    known = json.loads(texts(settings, kind)[SETTINGS])
+    comment = json.dumps({"description": SENTENCES[kind], **known})
     file = io.BytesIO()
-    around[0].save(
-        file,
-        format="GIF",
-        save_all=True,
-        append_images=around[1:],
-        duration=120,  # milliseconds a frame
-        loop=0,
-        comment=comment.encode(),
-        optimize=False,
-    )
+    film = {"save_all": True, "append_images": around[1:], "duration": 120, "loop": 0}  # ms a frame
+    around[0].save(file, format="GIF", comment=comment.encode(), optimize=False, **film)
     return file.getvalue()
 
 

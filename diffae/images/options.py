@@ -5,14 +5,21 @@ import re
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from diffae.data.transforms import CROPS
 from diffae.diffusion.scheme import find
-from diffae.images.defaults import POOL, RULES, SHOTS, SOLVER, STEPS, STRENGTH
 from diffae.networks.config import NUM_TIMESTEPS
 from diffae.system import cli
 from diffae.system.errors import UserError, pip_install
 
+# The quality of the paper's DDIM with T = 100, in seconds on a CPU (`diffae-bench docs solvers`).
+STEPS, SOLVER = 10, "fast"
+STRENGTH = 0.3  # of an edit: the authors' in manipulate.ipynb
+POOL = 20_000  # latents that are drawn for a class, at most
+SHOTS = 50  # labelled images of each class: Table 3, "binary"
+RULES = ("threshold", "probability")  # of acceptance
 MOST = 10_000  # pictures or variations that one command makes
 ASK = "?"  # stands for an attribute's name
 MOST_STRIP = 100  # strengths side by side
@@ -87,18 +94,10 @@ def _pictures(parser: cli.Parser, nargs: str | int = "+") -> None:
     where = parser.add_mutually_exclusive_group()
     finds = f"find the face of each picture and align it as FFHQ's ({pip_install('faces')})"
     where.add_argument("--align", action="store_true", help=finds)
-    where.add_argument(
-        "--landmarks",
-        type=cli.path,
-        metavar="FILE",
-        help="five points of each face, in the form of CelebA's list_landmarks_celeba.txt: faces are aligned as FFHQ's",
-    )
+    known = "five points of each face, in the form of CelebA's list_landmarks_celeba.txt: faces are aligned as FFHQ's"
+    where.add_argument("--landmarks", type=cli.path, metavar="FILE", help=known)
     points = "the same for one picture: left eye, right eye, nose, corners of the mouth"
     where.add_argument("--points", type=cli.word, metavar="X1,Y1,...", help=points)
-
-
-def _two_pictures(parser: cli.Parser) -> None:
-    _pictures(parser, nargs=2)
 
 
 def _classifier(parser: cli.Parser) -> None:
@@ -127,14 +126,9 @@ def _count(default: int, what: str, least: int = 1) -> Group:
 
 
 def _edits(parser: cli.Parser) -> None:
-    parser.add_argument(
-        "--attribute",
-        type=attribute,
-        action="append",
-        default=[],
-        metavar="NAME[=STRENGTH]",
-        help=f"give it several times for several at once; '{ASK}' lists them",
-    )
+    several = f"give it several times for several at once; '{ASK}' lists them"
+    given: dict[str, Any] = {"type": attribute, "metavar": "NAME[=STRENGTH]", "help": several}
+    parser.add_argument("--attribute", action="append", default=[], **given)
     others = f"of attributes without their own (default: {STRENGTH}; negative: away)"
     parser.add_argument("--strength", type=strength, help=others)
     every = "every one of these strengths, side by side"
@@ -177,7 +171,11 @@ VERBS: Mapping[str, Verb] = {
     ),
     "interpolate": Verb(
         "from picture A to picture B: a strip and a GIF",
-        (_two_pictures, _count(9, "pictures of the strip, both ends too", least=2), _way),
+        (
+            partial(_pictures, nargs=2),
+            _count(9, "pictures of the strip, both ends too", least=2),
+            _way,
+        ),
     ),
     "edit": Verb(
         "attributes changed: --attribute Smiling --strength 0.3",
@@ -246,8 +244,6 @@ def _check(args: Namespace) -> None:
     if args.verb == "sample-class" and (having or args.classifier):
         for flag in ("shots", "data", "unlabelled"):
             if options[flag]:
-                raise UserError(
-                    f"--{flag}: belongs to labelled data, and the classifier is given already"
-                )
+                raise UserError(f"--{flag}: belongs to labelled data, but a classifier is given")
     if options.get("points") and len(args.pictures) > 1:
         raise UserError("--points: for one picture; give --landmarks FILE for several")

@@ -1,9 +1,9 @@
 """The folder of a command: pictures with their marks and a contact sheet, whole or not at all."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,11 @@ from PIL import Image
 
 from diffae import sheet
 from diffae.images import marks
-from diffae.images.reading import to_tensor, unlike
-from diffae.system.files import Target, empty_folder, refuse_outputs, writing
-from diffae.system.whole import whole_folder, write_whole
+from diffae.images.reading import to_tensor
+from diffae.system.whole import write_whole
 
 SHEET = "sheet.png"
+SAMPLES_A_ROW = 8
 SHEET_ROWS = 24  # of the contact sheet; further pictures are in the folder
 
 
@@ -59,15 +59,26 @@ class Output:
         if len(self.rows) < SHEET_ROWS:
             self.rows.append((label, cells))
 
+    def add_in_rows(self, cells: Iterable[Cell]) -> None:
+        """Add samples in rows; the note of each has the number of its file."""
+        coming = iter(cells)
+        while row := list(islice(coming, SAMPLES_A_ROW)):
+            self.add(row)
+
     def add_png(self, name: str, image: Image.Image, settings: Mapping[str, Any]) -> None:
         """Write a picture that is not on the sheet."""
         large = enlarged(image, self.enlarge)
         self.add_file(name, marks.png(large, {**self.settings, **settings}, self.kind), settings)
 
     def add_file(self, name: str, data: bytes, settings: Mapping[str, Any] | None = None) -> None:
-        """Write a file under its name, with a number added if the name is taken."""
-        stem, suffix = os.path.splitext(name)
-        name = unlike(stem, self.taken, suffix)
+        """Write a file under its name, with a number added if the name is taken.
+
+        Some file systems ignore case, so names that differ in it alone are the same.
+        """
+        (stem, suffix), number = os.path.splitext(name), 2
+        while name.casefold() in self.taken:
+            name, number = f"{stem}-{number}{suffix}", number + 1
+        self.taken.add(name.casefold())
         write_whole(self.folder / name, data)
         self.files.append({"file": name, **(settings or {})})
 
@@ -76,15 +87,10 @@ class Output:
         more = self.count - len(self.rows)
         labels = [label for label, _ in self.rows]
         notes = [[cell.note for cell in cells] for _, cells in self.rows]
-        page = sheet.Sheet(
-            title=title,
-            caption=caption + (f" {more} more rows are not shown." if more else ""),
-            rows=labels if any(labels) else (),
-            columns=columns,
-            images=[to_tensor([np.asarray(c.image) for c in cells]) for _, cells in self.rows],
-            notes=notes if any(map(any, notes)) else (),
-            about=self.settings,
-        )
+        images = [to_tensor([np.asarray(c.image) for c in cells]) for _, cells in self.rows]
+        caption += f" {more} more rows are not shown." if more else ""
+        rows, notes = labels if any(labels) else [], notes if any(map(any, notes)) else []
+        page = sheet.Sheet(title, images, rows, columns, caption, notes, self.settings)
         sheet.write(self.folder / SHEET, page, marks.texts(self.settings, self.kind))
 
 
@@ -92,14 +98,3 @@ def enlarged(image: Image.Image, by: int) -> Image.Image:
     """Enlarge each pixel to a square of `by` pixels a side."""
     size = image.width * by, image.height * by
     return image if by == 1 else image.resize(size, Image.Resampling.NEAREST)
-
-
-@contextmanager
-def making(out: Path) -> Iterator[Path]:
-    """A folder beside `out` to write in.
-
-    It becomes `out` when the block succeeds, else it is removed.
-    """
-    with writing(out, "or choose another --out"), whole_folder(out) as partial:
-        yield partial
-        refuse_outputs([Target("--out", out, empty_folder)], ())  # it may exist by now

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from diffae.data.readers.folder import UNREAD, find_images, suffix_of
@@ -25,27 +26,28 @@ CENTRE, ALIGNED = "center", "aligned"
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture file, and the beginning of the names of its results: unique among those of a call."""
+    """A picture's file, its pixels, uint8 S x S x 3, its original size, and how it was cut."""
 
     path: Path
-    name: str
-
-
-@dataclass(frozen=True)
-class Read:
-    """A picture's pixels, uint8 S x S x 3, with its original size and how it was cut."""
-
-    picture: Picture
     pixels: np.ndarray
     size: tuple[int, int]
     cut: str
+
+    @property
+    def name(self) -> str:
+        """The beginning of the names of its results."""
+        return self.path.stem[:80] or "picture"
+
+    @property
+    def image(self) -> Image.Image:
+        return Image.fromarray(self.pixels)
 
     @property
     def was_cut(self) -> bool:
         return self.cut == CENTRE and self.size[0] != self.size[1]
 
 
-def find(paths: Sequence[str | Path]) -> tuple[list[Picture], list[str]]:
+def find(paths: Sequence[str | Path]) -> tuple[list[Path], list[str]]:
     """The pictures that files and folders hold, in the order given; those of a folder by name.
 
     With a line for each kind of file that may be a picture but is not read. Raises UserError if a
@@ -65,58 +67,38 @@ def find(paths: Sequence[str | Path]) -> tuple[list[Picture], list[str]]:
             if suffix in UNREAD and suffix != "gif":
                 raise UserError(f"{given}: {suffix} is not read; convert it to PNG or JPEG")
             found.append(given)
-    taken: set[str] = set()
-    return [Picture(one, unlike(one.stem[:80] or "picture", taken)) for one in found], left_out
+    return found, left_out
 
 
-def unlike(stem: str, taken: set[str], suffix: str = "") -> str:
-    """Find a name that is not in `taken`, and add it.
-
-    It is `stem` and `suffix`, with a number between them if necessary. Some file systems ignore
-    case, so `taken` is in lower case.
-    """
-    name, number = stem + suffix, 2
-    while name.casefold() in taken:
-        name, number = f"{stem}-{number}{suffix}", number + 1
-    taken.add(name.casefold())
-    return name
-
-
-def read_one(picture: Picture, transform: Transform, points: Points | None = None) -> Read:
-    """Read one picture for a model. Raises UserError naming the file."""
-    image = decode(picture.path)
+def read_one(path: Path, transform: Transform, points: Points | None = None) -> Picture:
+    """Read one picture for a model; it is aligned by `points`. Raises UserError naming the file."""
+    image = decode(path)
     if points is not None:
-        pixels = aligned(image, points, transform.image_size, str(picture.path))
-        return Read(picture, pixels, image.size, ALIGNED)
-    return Read(picture, transform.apply(image, str(picture.path)), image.size, transform.crop)
+        pixels = aligned(image, points, transform.image_size, str(path))
+        return Picture(path, pixels, image.size, ALIGNED)
+    return Picture(path, transform.apply(image, str(path)), image.size, transform.crop)
 
 
 def batches(
-    pictures: Sequence[Picture],
-    transform: Transform,
-    size: int,
-    landmarks: Mapping[Picture, Points] | None = None,
-) -> Iterator[list[Read]]:
-    """Yield `size` pictures at a time. Those in `landmarks` are aligned."""
-    known = landmarks or {}
-    for start in range(0, len(pictures), size):
-        chunk = pictures[start : start + size]
-        yield [read_one(one, transform, known.get(one)) for one in chunk]
+    paths: Sequence[Path], transform: Transform, size: int, landmarks: Mapping[Path, Points]
+) -> Iterator[list[Picture]]:
+    """Read `size` pictures at a time. Those in `landmarks` are aligned."""
+    for start in range(0, len(paths), size):
+        some = paths[start : start + size]
+        yield [read_one(path, transform, landmarks.get(path)) for path in some]
 
 
-def find_faces(pictures: Iterable[Picture]) -> dict[Picture, Points]:
+def find_faces(paths: Iterable[Path]) -> dict[Path, Points]:
     """Five points of the largest face of each picture, by dlib (`diffae.images.faces`).
 
     Raises UserError if dlib is not installed, or naming a picture in which no face is found.
     """
     finder = faces.FaceFinder(faces.model_file(faces.LANDMARKS_68, "--align"), "--align")
-    found = {one: finder(np.asarray(decode(one.path))) for one in pictures}
-    if missing := [one.path for one, face in found.items() if face is None]:
+    found = {path: finder(np.asarray(decode(path))) for path in paths}
+    if missing := [path for path, face in found.items() if face is None]:
         more = f" (and none in {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise UserError(
-            f"{missing[0]}: --align found no face{more}; give --points, or leave it out"
-        )
-    return {one: faces.five_points(face) for one, face in found.items() if face is not None}
+        raise UserError(f"{missing[0]}: --align found no face{more}; use --points, or leave it out")
+    return {path: faces.five_points(face) for path, face in found.items() if face is not None}
 
 
 def to_tensor(pixels: Sequence[np.ndarray]) -> Tensor:
@@ -140,8 +122,8 @@ def read(
     """
     found, _ = find([paths] if isinstance(paths, str | Path) else paths)
     given = landmarks or {}
-    known = {one: given[one.path.name] for one in found if one.path.name in given}
+    known = {path: given[path.name] for path in found if path.name in given}
     if align:
         known = find_faces(found)
-    [reads] = batches(found, Transform(image_size, crop), len(found), known)
-    return to_tensor([one.pixels for one in reads])
+    [pictures] = batches(found, Transform(image_size, crop), len(found), known)
+    return to_tensor([one.pixels for one in pictures])

@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 
 from diffae.checkpoints.checkpoint import OFFICIAL
-from diffae.images import choosing, commands, marks, output
-from diffae.images.classifier import Classifier, classifier_of, codes_of, fingerprint_of
+from diffae.images import commands, marks, output
+from diffae.images.classifier import Classifier, classifier_of, codes_of
 from diffae.images.classifier import learn as learn_classifier
 from diffae.model import DiffusionAutoencoder
 from diffae.system import cli
 from diffae.system.errors import UserError
-from diffae.system.files import Target, empty_folder, never, refuse_outputs
+from diffae.system.files import Target, empty_folder, never, refuse_outputs, writing
+from diffae.system.whole import whole_folder
 from probes import auroc
+
+PORTRAITS = 10_000  # drawn without --data, for `learn`
 
 
 def load(args: Namespace) -> DiffusionAutoencoder:
@@ -40,7 +43,7 @@ def attributes(args: Namespace) -> Sequence[str]:
         return Classifier.load(args.classifier).names
     model = load(args)
     if getattr(args, "data", None) is not None:
-        return choosing.labelled(args, model, choosing.FEW_PORTRAITS).attribute_names
+        return commands.labelled(args.data, model, commands.FEW_PORTRAITS).attribute_names
     return classifier_of(model).names
 
 
@@ -56,32 +59,22 @@ def make(args: Namespace) -> dict[str, Any]:
             f"--ckpt {args.ckpt}: has no latent DDIM, so there is nothing to sample from; give a checkpoint that has "
             "one (the authors' are called *_latent)"
         )
-    work = commands.Work(args, model, fingerprint_of(model))
-    if hasattr(args, "pictures"):
-        _ = work.pictures, work.landmarks  # wrong names are reported before anything is computed
-    settings = {
-        "verb": args.verb,
-        "checkpoint": checkpoint_name(args.ckpt),
-        "checkpoint_sha256": work.fingerprint,
-        "image_size": model.image_size,
-        "enlarged": args.enlarge,
-        **work.way,
-    }
-    with output.making(args.out) as folder:
+    work = commands.Work(args, model)
+    settings = {"verb": args.verb, "checkpoint": checkpoint_name(args.ckpt)}
+    settings |= {"checkpoint_sha256": model.fingerprint, "image_size": model.image_size}
+    settings |= {"enlarged": args.enlarge, **work.way}
+    with writing(args.out, "or choose another --out"), whole_folder(args.out) as folder:
         page = output.Output(folder, settings, enlarge=args.enlarge)
         commands.MAKERS[args.verb](work, page)
+        refuse_outputs([Target("--out", args.out, empty_folder)], ())  # it may exist by now
     if getattr(args, "save_classifier", None) is not None:
         work.classifier.save(args.save_classifier)
-    for line in commands.notices(work):
+    for line in work.notices:
         cli.say(line)
-    return {
-        "verb": args.verb,
-        "out": str(args.out),
-        "sheet": str(args.out / output.SHEET),
-        "settings": settings,
-        "digital_source_type": marks.VOCABULARY + page.kind,
-        "files": [{**one, "file": str(args.out / one["file"])} for one in page.files],
-    }
+    files = [{**one, "file": str(args.out / one["file"])} for one in page.files]
+    made = {"verb": args.verb, "out": str(args.out), "sheet": str(args.out / output.SHEET)}
+    source = {"digital_source_type": marks.VOCABULARY + page.kind}
+    return {**made, "settings": settings, **source, "files": files}
 
 
 def checkpoint_name(ckpt: str) -> str:
@@ -94,7 +87,7 @@ def learn(args: Namespace) -> dict[str, Any]:
     """Write the classifier of a checkpoint, and print its scores on the test images."""
     _refuse_outputs(args)
     model = load(args)
-    data = choosing.labelled(args, model, choosing.PORTRAITS)
+    data = commands.labelled(args.data, model, PORTRAITS)
     train, test = data.indices("train"), data.indices("test")
     if not len(train):
         raise UserError(f"--data {args.data}: no images in its split train")
@@ -103,19 +96,11 @@ def learn(args: Namespace) -> dict[str, Any]:
     found.save(args.out)
     logits = found.logits(codes_of(model, data, test, args.batch_size)).numpy()
     labels = data.labels(test)
-    return {
-        "verb": "learn",
-        "out": str(args.out),
-        "attributes": list(found.names),
-        "made": found.made,
-        "checkpoint_sha256": found.checkpoint,
-        "test_images": len(test),
-        "auroc": {
-            name: round(auroc(logits[:, a], labels[:, a]), 4)
-            for a, name in enumerate(found.names)
-            if labels[:, a].any() and not labels[:, a].all()
-        },
-    }
+    scores = {name: auroc(logits[:, a], labels[:, a]) for a, name in enumerate(found.names)}
+    known = {name: round(score, 4) for name, score in scores.items() if not np.isnan(score)}
+    learnt = {"verb": "learn", "out": str(args.out), "attributes": list(found.names)}
+    learnt |= {"made": found.made, "checkpoint_sha256": found.checkpoint}
+    return {**learnt, "test_images": len(test), "auroc": known}
 
 
 def summary(result: dict[str, Any]) -> str:

@@ -8,7 +8,6 @@ equals the harness's sample 3.
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -17,14 +16,15 @@ from diffae.diffusion import noise
 from diffae.diffusion.interpolation import lerp, slerp
 from diffae.eight_bit import to_uint8
 from diffae.images.classifier import Classifier, classifier_of
-from diffae.images.defaults import POOL, SOLVER, STEPS
-from diffae.model import DiffusionAutoencoder
+from diffae.images.options import POOL, SOLVER, STEPS
+from diffae.model import DiffusionAutoencoder as Model
 from diffae.system.errors import UserError
 from diffae.system.validation import whole
 from probes import accept_probability, accept_threshold
 
-AT_ONCE = 256  # latents that are drawn and judged together
+AT_ONCE, DECODED = 256, 64  # latents that are drawn and judged together; those decoded together
 MOST = 100_000  # pictures, variations or points of one call
+RULES = {"threshold": accept_threshold, "probability": accept_probability}
 
 
 class Code(NamedTuple):
@@ -34,9 +34,7 @@ class Code(NamedTuple):
     x_T: Tensor
 
 
-def encode(
-    model: DiffusionAutoencoder, images: Tensor, steps: int = STEPS, solver: str = SOLVER
-) -> Code:
+def encode(model: Model, images: Tensor, steps: int = STEPS, solver: str = SOLVER) -> Code:
     """Both codes of images.
 
     x_T is found by inverting the decoder, so that it must be decoded by the same solver.
@@ -45,28 +43,24 @@ def encode(
     return Code(z, model.encode_stochastic(images, z, steps, solver))
 
 
-def decode(
-    model: DiffusionAutoencoder, code: Code, steps: int = STEPS, solver: str = SOLVER
-) -> Tensor:
+def decode(model: Model, code: Code, steps: int = STEPS, solver: str = SOLVER) -> Tensor:
     """Images of codes."""
     return model.decode(code.z, code.x_T, steps, solver)
 
 
-def random_x_T(model: DiffusionAutoencoder, indices: Sequence[int], seed: int) -> Tensor:
+def random_x_T(model: Model, indices: Sequence[int], seed: int) -> Tensor:
     """x_T from N(0, I), one for each of `indices`: [len, 3, S, S]."""
     size = model.image_size
     return noise.normal(seed, "x_T", indices, (3, size, size)).to(model.device)
 
 
-def reconstruct(
-    model: DiffusionAutoencoder, images: Tensor, steps: int = STEPS, solver: str = SOLVER
-) -> Tensor:
+def reconstruct(model: Model, images: Tensor, steps: int = STEPS, solver: str = SOLVER) -> Tensor:
     """Encode images to both codes and decode them."""
     return decode(model, encode(model, images, steps, solver), steps, solver)
 
 
 def vary(
-    model: DiffusionAutoencoder,
+    model: Model,
     images: Tensor,
     count: int = 4,
     seed: int = 0,
@@ -84,12 +78,7 @@ def vary(
 
 
 def interpolate(
-    model: DiffusionAutoencoder,
-    a: Tensor,
-    b: Tensor,
-    points: int = 9,
-    steps: int = STEPS,
-    solver: str = SOLVER,
+    model: Model, a: Tensor, b: Tensor, points: int = 9, steps: int = STEPS, solver: str = SOLVER
 ) -> Tensor:
     """From image `a` to image `b` [1, 3, S, S] each: [points, 3, S, S] (Fig. 4).
 
@@ -99,13 +88,9 @@ def interpolate(
     points = whole(points, "points", 2, MOST)
     if len(a) != 1 or len(b) != 1:
         raise UserError(f"interpolate: one image and one image, not {len(a)} and {len(b)}")
-    code = encode(model, torch.cat([a, b]), steps, solver)
+    z, x_T = encode(model, torch.cat([a, b]), steps, solver)
     t = torch.linspace(0, 1, points, dtype=torch.float64)
-    ends = [
-        Code(*(part[i : i + 1].expand(points, *part.shape[1:]) for part in code)) for i in (0, 1)
-    ]
-    way = Code(lerp(ends[0].z, ends[1].z, t), slerp(ends[0].x_T, ends[1].x_T, t))
-    return decode(model, way, steps, solver)
+    return decode(model, Code(lerp(z[:1], z[1:], t), slerp(x_T[:1], x_T[1:], t)), steps, solver)
 
 
 def moved(code: Code, strengths: Mapping[str, float], classifier: Classifier) -> Code:
@@ -117,7 +102,7 @@ def moved(code: Code, strengths: Mapping[str, float], classifier: Classifier) ->
 
 
 def edit(
-    model: DiffusionAutoencoder,
+    model: Model,
     images: Tensor,
     strengths: Mapping[str, float],
     classifier: Classifier | None = None,
@@ -137,7 +122,7 @@ def edit(
 
 
 def sample(
-    model: DiffusionAutoencoder,
+    model: Model,
     count: int,
     seed: int = 0,
     steps: int = STEPS,
@@ -153,9 +138,7 @@ def sample(
     return decode(model, Code(z, random_x_T(model, indices, seed)), steps, solver)
 
 
-def _latents(
-    model: DiffusionAutoencoder, indices: Sequence[int], seed: int, steps: int, solver: str
-) -> Tensor:
+def _latents(model: Model, indices: Sequence[int], seed: int, steps: int, solver: str) -> Tensor:
     start = noise.normal(seed, "latent", indices, (model.latent_dim,)).to(model.device)
     return model.sample_latents(start, steps, solver)
 
@@ -174,7 +157,7 @@ class Accepted(NamedTuple):
 
 
 def sample_class(
-    model: DiffusionAutoencoder,
+    model: Model,
     classifier: Classifier,
     attribute: str,
     count: int,
@@ -192,45 +175,33 @@ def sample_class(
     accepts p > 0.5 (the authors' code), "probability" accepts with probability p (the paper's
     text).
     """
-    count, column = whole(count, "count", 1, MOST), classifier.index(attribute)
-    sign = 1 if present else -1
+    if rule not in RULES:
+        raise UserError(f"no rule {rule!r} of acceptance; there are {' and '.join(RULES)}")
+    count, pool = whole(count, "count", 1, MOST), whole(pool, "pool", 1, 1 << 24)
+    column, sign = classifier.index(attribute), 1 if present else -1
     numbers: list[int] = []
     kept: list[Tensor] = []
     chances: list[Tensor] = []
-    tried = 0
-    pool = whole(pool, "pool", 1, 1 << 24)
     for start in range(0, pool, AT_ONCE):
-        indices = range(start, min(start + AT_ONCE, pool))
-        z = _latents(model, indices, seed, steps, solver)
+        z = _latents(model, range(start, min(start + AT_ONCE, pool)), seed, steps, solver)
         p = torch.sigmoid(sign * classifier.logits(z.cpu())[:, column])
-        taken = np.flatnonzero(_accepts(rule, p, seed, start).numpy())[: count - len(numbers)]
-        numbers += [indices[i] for i in taken]
-        kept.append(z[taken])
+        u = noise.uniforms(noise.generator(seed, "accept", start), p.shape)
+        taken = RULES[rule](p, u).nonzero()[: count - len(numbers), 0]
+        numbers += (start + taken).tolist()
+        kept.append(z[taken.to(z.device)])
         chances.append(p[taken])
-        full = len(numbers) == count
-        tried = numbers[-1] + 1 if full else indices[-1] + 1
-        if full:
+        if len(numbers) == count:
             break
+    tried = numbers[-1] + 1 if len(numbers) == count else pool
     if not numbers:
         kind = attribute if present else f"not {attribute}"
         raise UserError(f"none of {tried:,} samples was accepted as {kind}; give a larger --pool")
+    parts = zip(torch.cat(kept).split(DECODED), torch.tensor(numbers).split(DECODED), strict=True)
     images = [
-        decode(
-            model, Code(z, random_x_T(model, numbers[64 * i : 64 * (i + 1)], seed)), steps, solver
-        )
-        for i, z in enumerate(torch.cat(kept).split(64))
+        decode(model, Code(z, random_x_T(model, some.tolist(), seed)), steps, solver)
+        for z, some in parts
     ]
     return Accepted(torch.cat(images), numbers, torch.cat(chances), tried)
-
-
-def _accepts(rule: str, p: Tensor, seed: int, block: int) -> Tensor:
-    if rule == "threshold":
-        return accept_threshold(p)
-    if rule == "probability":
-        return accept_probability(
-            p, noise.uniforms(noise.generator(seed, "accept", block), p.shape)
-        )
-    raise UserError(f"no rule {rule!r} of acceptance; there are threshold and probability")
 
 
 def to_pil(images: Tensor) -> list[Image.Image]:

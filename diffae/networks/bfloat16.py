@@ -61,7 +61,5 @@ def limited_by(environment: Mapping[str, str]) -> str:
 
     Empty if none does.
     """
-    for name in LIMITS:
-        if value := environment.get(name):
-            return f"{name}={value}" if value.lower() in TOO_LOW else ""
-    return ""
+    name = next((name for name in LIMITS if environment.get(name)), "")
+    return f"{name}={environment[name]}" if environment.get(name, "").lower() in TOO_LOW else ""

@@ -7,28 +7,23 @@ weights. This module does not need PyTorch, so that a command can inspect a chec
 import json
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 from diffae.system.errors import UserError
 from diffae.system.files import read_text
 from diffae.system.settings import Range, check
 
 NUM_TIMESTEPS = 1000  # of every diffusion here, as of the authors'
-AUTOENCODER, DDIM_BASELINE = "diffusion_autoencoder", "ddim"
-EPSILON, VELOCITY = "epsilon", "velocity"  # what a network's output stands for
+Kind = Literal["diffusion_autoencoder", "ddim"]
+AUTOENCODER, DDIM_BASELINE = get_args(Kind)
+Prediction = Literal["epsilon", "velocity"]  # what a network's output stands for
+EPSILON, VELOCITY = get_args(Prediction)
 
 # Each number has a range: an untrusted file must not ask for a network that fills the memory.
 DEEPEST = 12  # resolutions
 Width = Annotated[int, Range(1, 1 << 16)]
 Side = Annotated[int, Range(1, 4096)]
 Factor = Annotated[int, Range(1, 64)]
-
-
-def _check(config: Any) -> None:
-    """Raise UserError unless each number has its type and range, and `prediction` is a known one."""
-    if config.prediction not in (EPSILON, VELOCITY):
-        raise UserError(f"config: prediction must be {EPSILON!r} or {VELOCITY!r}")
-    check(config, "config: ")
 
 
 def _check_names(kind: type, data: dict[str, Any], where: str) -> None:
@@ -50,10 +45,10 @@ class LatentConfig:
     hidden_channels: Width = 2048
     time_channels: Annotated[int, Range(2, 1 << 16)] = 64
     beta: Annotated[float, Range(1e-6, 0.5)] = 0.008
-    prediction: str = EPSILON
+    prediction: Prediction = EPSILON
 
     def __post_init__(self) -> None:
-        _check(self)
+        check(self, "config: ")
         if self.time_channels % 2:
             raise UserError(f"config: time_channels {self.time_channels} must be even")
 
@@ -71,7 +66,7 @@ class ModelConfig:
     latter learns what x_0 is at high noise much sooner, which is what a short training needs.
     """
 
-    kind: str
+    kind: Kind
     image_size: Side
     model_channels: Annotated[int, Range(2, 4096)]
     channel_mult: tuple[Factor, ...]
@@ -82,15 +77,11 @@ class ModelConfig:
     attention_resolutions: tuple[Side, ...] = (16,)
     norm_groups: Annotated[int, Range(1, 4096)] = 32
     dropout: Annotated[float, Range(0, 1)] = 0.1
-    prediction: str = EPSILON
+    prediction: Prediction = EPSILON
     latent: LatentConfig | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in (AUTOENCODER, DDIM_BASELINE):
-            raise UserError(
-                f"config: kind {self.kind!r:.40} is neither {AUTOENCODER!r} nor {DDIM_BASELINE!r}"
-            )
-        _check(self)
+        check(self, "config: ")
         lists = (self.channel_mult, self.encoder_channel_mult, self.attention_resolutions)
         if max(map(len, lists)) > DEEPEST:
             raise UserError(
@@ -98,13 +89,9 @@ class ModelConfig:
                 f"{DEEPEST} numbers"
             )
         if (self.kind == AUTOENCODER) != bool(self.encoder_channel_mult):
-            raise UserError(
-                f"config: an encoder_channel_mult belongs to kind {AUTOENCODER!r} and no other"
-            )
+            raise UserError(f"config: encoder_channel_mult belongs to kind {AUTOENCODER!r} alone")
         if not self.channel_mult:
-            raise UserError(
-                "config: channel_mult must have a factor for each resolution, at least one"
-            )
+            raise UserError("config: channel_mult must have a factor for each resolution")
         if self.model_channels % 2 or self.model_channels % self.norm_groups:
             raise UserError(
                 f"config: model_channels {self.model_channels} must be even and a multiple of "
@@ -112,9 +99,8 @@ class ModelConfig:
             )
         deepest = max(len(self.channel_mult), len(self.encoder_channel_mult))
         if self.image_size % 2 ** (deepest - 1):
-            raise UserError(
-                f"config: image_size {self.image_size} cannot be halved {deepest - 1} times"
-            )
+            halved = f"image_size {self.image_size} cannot be halved {deepest - 1} times"
+            raise UserError(f"config: {halved}")
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -126,9 +112,7 @@ class ModelConfig:
         Raises UserError naming a field that is unknown, missing or wrong.
         """
         _check_names(ModelConfig, data, "")
-        values: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in data.items()
-        }
+        values = data | {k: tuple(v) for k, v in data.items() if isinstance(v, list)}
         if (latent := data.get("latent")) is not None:
             if not isinstance(latent, dict):
                 raise UserError("config: latent must be null or an object")

@@ -43,14 +43,11 @@ class LatentNet(nn.Module):
             nn.Linear(z_channels, z_channels),
         )
         hidden, last = config.hidden_channels, config.num_layers - 1
+        widths = [z_channels, *[hidden + z_channels] * last]
+        outs = [*[hidden] * last, z_channels]
         self.layers = nn.ModuleList(
-            _Layer(
-                z_channels if i == 0 else hidden + z_channels,
-                z_channels if i == last else hidden,
-                z_channels,
-                last=i == last,
-            )
-            for i in range(config.num_layers)
+            _Layer(width, out, z_channels, last=i == last)
+            for i, (width, out) in enumerate(zip(widths, outs, strict=True))
         )
 
     def forward(self, z: Tensor, t: Tensor) -> Tensor:

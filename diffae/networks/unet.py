@@ -59,19 +59,13 @@ class _Builder:
         self.z_channels = config.z_channels if config.encoder_channel_mult else None
 
     def res_block(self, out: int, lateral: int = 0, direction: str | None = None) -> ResBlock:
-        block = ResBlock(
-            self.channels + lateral,
-            out,
-            self.config.norm_groups,
-            dropout=self.config.dropout,
-            embed_channels=self.config.embed_channels if self.conditional else None,
-            z_channels=self.z_channels if self.conditional else None,
-            direction=direction,
-        )
+        config = self.config
+        conditions = (config.embed_channels, self.z_channels) if self.conditional else (None, None)
+        how = (config.norm_groups, config.dropout, *conditions, direction)
+        block = ResBlock(self.channels + lateral, out, *how)
         self.channels = out
-        self.resolution = {"down": self.resolution // 2, "up": self.resolution * 2}.get(
-            direction or "", self.resolution
-        )
+        if direction is not None:
+            self.resolution = self.resolution // 2 if direction == "down" else self.resolution * 2
         return block
 
     def attention(self) -> list[nn.Module]:
@@ -91,9 +85,8 @@ class _Builder:
     def middle(self) -> Stage:
         channels = self.channels
         first = self.res_block(channels)
-        return Stage(
-            first, AttentionBlock(channels, self.config.norm_groups), self.res_block(channels)
-        )
+        attention = AttentionBlock(channels, self.config.norm_groups)
+        return Stage(first, attention, self.res_block(channels))
 
     def output_stages(self, laterals: list[int]) -> Iterator[Stage]:
         mults = self.config.channel_mult

@@ -31,12 +31,8 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, prog: str, description: str | None):
-        super().__init__(
-            prog=prog,
-            description=description,
-            allow_abbrev=False,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
+        kind = argparse.RawDescriptionHelpFormatter
+        super().__init__(prog, None, description, allow_abbrev=False, formatter_class=kind)
 
     def parse(
         self, arguments: list[str] | None = None, intermixed: bool = False
@@ -79,9 +75,8 @@ def whole_number(text: str) -> int:
     """An integer such as "-20" that a user typed. Raises ValueError with the reason."""
     match = re.fullmatch(r"([+-]?)0*([0-9]+)", text.strip())
     if match is None:
-        raise ValueError(
-            f"{text!r} is not a whole number" if text.strip() else "a number is missing"
-        )
+        missing = "a number is missing"
+        raise ValueError(f"{text!r} is not a whole number" if text.strip() else missing)
     if len(match[2]) > MOST_DIGITS:
         raise ValueError(f"a number of {len(match[2]):,} digits is too large")
     return int(match[1] + match[2])
@@ -164,11 +159,11 @@ def default_device() -> str:
 
 def shortened(text: str) -> str:
     """`text` with overlong words, such as a number of 5,000 digits, cut in the middle."""
-    return re.sub(
-        rf"\S{{{LONGEST_WORD + 1},}}",
-        lambda word: f"{word[0][:40]}...({len(word[0]):,} characters)...{word[0][-20:]}",
-        text,
-    )
+
+    def cut(word: re.Match[str]) -> str:
+        return f"{word[0][:40]}...({len(word[0]):,} characters)...{word[0][-20:]}"
+
+    return re.sub(rf"\S{{{LONGEST_WORD + 1},}}", cut, text)
 
 
 def printable(text: str) -> str:

@@ -14,7 +14,6 @@ import os
 import pickle
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +25,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 from diffae.system.errors import UserError
 from diffae.system.signals import importing
+from diffae.system.within import within
 
 if TYPE_CHECKING:
     import torch
@@ -77,7 +77,16 @@ def init() -> None:
         longer = timedelta(seconds=patience + LONGEST_ENDING)
         return _Group(*next(rendezvous("env://", timeout=longer)))
 
-    _group = _within(patience, join, f"RANK={rank}: {world} processes")
+    try:
+        _group = within(patience, join)  # in a thread, so that this one handles signals
+    except TimeoutError:
+        reason = f"within {patience} s ({PATIENCE})"
+    except Exception as error:
+        reason = f"({error})".splitlines()[0]
+    else:
+        return
+    who = f"RANK={rank}: {world} processes"
+    raise UserError(f"{who} did not meet {reason}; start all of them, or use torchrun")
 
 
 def take_gpu(device: str) -> None:
@@ -110,30 +119,6 @@ def _number(name: str, least: int, default: int | None = None) -> int:
             f"{given}: must be a whole number from {least}, as torchrun sets it; unset WORLD_SIZE to run alone"
         )
     return int(text)
-
-
-def _within(seconds: int, join: Callable[[], _Group], who: str) -> _Group:
-    """The result of `join`, which waits in a thread.
-
-    It cannot handle signals while it waits; this thread does.
-    """
-    joined: list[_Group] = []
-    failed: list[Exception] = []
-
-    def work() -> None:
-        try:
-            joined.append(join())
-        except Exception as error:
-            failed.append(error)
-
-    threading.Thread(target=work, daemon=True).start()
-    end = time.monotonic() + seconds
-    while not (joined or failed) and time.monotonic() < end:
-        time.sleep(LONGEST_NAP)
-    if joined:
-        return joined[0]
-    reason = f"({failed[0]})".splitlines()[0] if failed else f"within {seconds} s ({PATIENCE})"
-    raise UserError(f"{who} did not meet {reason}; start all of them, or use torchrun")
 
 
 def rank() -> int:

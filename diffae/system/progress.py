@@ -3,18 +3,65 @@
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from diffae.system import distributed
-from diffae.system.cli import say
+from diffae.system.cli import bar_is_seen, say
+from diffae.system.distributed import is_main
 from diffae.system.files import amount
 
 LINE_SECONDS = 60.0  # between two lines, without a terminal
 BYTES = "B"
 
 T = TypeVar("T")
+
+
+class Progress(AbstractContextManager["Progress"]):
+    """How much of `total` is done, shown by the main process.
+
+    `unit` is what is counted, such as "images", or BYTES; `done` were done before. `bar` are
+    settings of tqdm.
+    """
+
+    def __init__(self, title: str, unit: str, total: float | None, done: int = 0, **bar: Any):
+        self.title, self.unit, self.total, self.done = title, unit, total, done
+        self._first, self._begun = done, time.monotonic()
+        self._said = self._begun
+        scaled = {"unit": BYTES, "unit_scale": True} if unit == BYTES else {"unit": f" {unit}"}
+        bar |= {"desc": title, "initial": done, "file": sys.stderr, **scaled}
+        self._bar = tqdm(total=total, disable=not (is_main() and bar_is_seen()), **bar)
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def add(self, count: int, **about: object) -> None:
+        """Report that many more, with numbers to show beside them."""
+        self.done += count
+        self._bar.set_postfix(about, refresh=False)
+        self._bar.update(count)
+        now = time.monotonic()
+        if self._bar.disable and now - self._said >= LINE_SECONDS:
+            self._said = now
+            beside = [f"{name} {value}" for name, value in about.items()]
+            say(f"{self.title}: {', '.join(self._words(beside, now - self._begun))}")
+
+    def _words(self, beside: list[str], seconds: float) -> Iterator[str]:
+        """`1,200 of 5,000 images`, what is shown beside, `20 images/s`, `03:10 left`."""
+        done, total = self._text(self.done), self.total
+        if total is None:
+            yield from (done, *beside)
+            return
+        yield f"{done.removesuffix(f' {self.unit}')} of {self._text(total)}"
+        yield from beside
+        each = seconds / max(self.done - self._first, 1)
+        if self.unit != BYTES:
+            yield f"{1 / max(each, 1e-9):.3g} {self.unit}/s"
+        yield f"{tqdm.format_interval(max(total - self.done, 0) * each)} left"
+
+    def _text(self, number: float) -> str:
+        return amount(int(number)) if self.unit == BYTES else f"{number:,.0f} {self.unit}"
 
 
 def shown(
@@ -24,40 +71,8 @@ def shown(
     total: float | None = None,
     size: Callable[[T], int] = lambda item: 1,
 ) -> Iterator[T]:
-    """`items`, while the main process shows how many of `total` there were.
-
-    `unit` is what is counted, such as "images", or BYTES; `size` is how many an item is.
-    """
-    begun = said = time.monotonic()
-    done = 0
-    with tqdm(
-        desc=title,
-        total=total,
-        unit=unit if unit == BYTES else f" {unit}",
-        unit_scale=unit == BYTES,
-        leave=False,
-        delay=1,
-        file=sys.stderr,
-        disable=None if distributed.is_main() else True,
-    ) as bar:
+    """`items`, with their progress; `size` is how many of the unit an item is."""
+    with Progress(title, unit, total, leave=False, delay=1) as progress:
         for item in items:
             yield item
-            done += size(item)
-            bar.update(size(item))
-            now = time.monotonic()
-            if bar.disable and now - said >= LINE_SECONDS:
-                said = now
-                say(f"{title}: {_so_far(done, unit, total, now - begun)}")
-
-
-def _so_far(done: int, unit: str, total: float | None, seconds: float) -> str:
-    """`1,200 of 5,000 images, 03:20 left`."""
-
-    def text(number: float) -> str:
-        return amount(int(number)) if unit == BYTES else f"{number:,.0f} {unit}"
-
-    if total is None or not done:
-        return text(done)
-    first = text(done) if unit == BYTES else f"{done:,}"
-    left = tqdm.format_interval(max(total - done, 0) * seconds / done)
-    return f"{first} of {text(total)}, {left} left"
+            progress.add(size(item))

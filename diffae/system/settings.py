@@ -100,8 +100,9 @@ def check(settings: Any, prefix: str = "") -> None:
     """
     for name, hint in settings_of(type(settings)).items():
         value = getattr(settings, name)
+        empty = value == () and get_origin(plain_type(hint)) is tuple
         try:
-            if can_be_set(hint) and value != ():
+            if can_be_set(hint) and not empty:
                 checked(value, hint)
         except ValueError as error:
             raise UserError(f"{prefix}{name}: {error!s:.200}") from None

@@ -200,12 +200,6 @@ def is_partial(path: Path) -> bool:
     return bool(PARTIAL.fullmatch(path.name)) and path.is_file() and not path.is_symlink()
 
 
-def is_partial_folder(path: Path) -> bool:
-    """The same of a folder."""
-    hidden = path.name.startswith(".") and PARTIAL.fullmatch(path.name)
-    return bool(hidden) and path.is_dir() and not path.is_symlink()
-
-
 def sweep(paths: Iterable[Path], older: float = 0.0) -> None:
     """Remove those of `paths` that killed processes have left, if no other process can be writing.
 
@@ -217,5 +211,5 @@ def sweep(paths: Iterable[Path], older: float = 0.0) -> None:
                 continue
             if is_partial(path):
                 path.unlink()
-            elif is_partial_folder(path):
-                shutil.rmtree(path)
+            elif path.name.startswith(".") and PARTIAL.fullmatch(path.name):
+                shutil.rmtree(path)  # which refuses a link

@@ -5,7 +5,7 @@ Settings               presets.py (all settings), overrides.py (--set), chain.py
 Training of a model    stages.py (encoder, autoencoder, latent DDIM, baseline: their losses, one after the other)
 Training of a network  trainer.py (a step, the loop, precision), sharing.py (processes and parts), state.py (on disk)
 Data                   images.py (reading ahead, damaged images)
-Records                note.py (training.json), callbacks/ (bar, curves, sheets, evaluations)
+Records                note.py (training.json), callbacks/ (curves, sheets, evaluations)
 Estimates              dry_run.py, presets_table.py (`diffae-bench docs presets`)
 The command            __main__.py
 """

@@ -11,6 +11,7 @@ is shared among them. The result is a checkpoint in the folder of --out: model.s
 """
 
 import argparse
+import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,7 @@ from diffae.train.images import Source, source_of
 from diffae.train.init import Init
 from diffae.train.note import Note
 from diffae.train.overrides import override
-from diffae.train.presets import OTHER_PRESETS, PRESETS, AnyPreset, Preset, find_preset
+from diffae.train.presets import PRESETS, AnyPreset, Preset, find_preset, other_presets
 from diffae.train.sharing import union
 from diffae.train.stages import train
 from diffae.train.trainer import Callback, Run, choose_precision, needing_memory
@@ -46,6 +47,8 @@ DAMAGED = ERROR, SKIP = ("error", "skip")
 
 def main(arguments: list[str] | None = None) -> None:
     parser = _parser()
+    if {"-h", "--help"} & set(sys.argv[1:] if arguments is None else arguments):
+        parser.epilog = _presets()
     distributed.init()
     args = parser.parse(arguments)
     distributed.take_gpu(args.device)
@@ -71,105 +74,60 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _parser() -> cli.Parser:
     parser = cli.Parser(cli.prog("diffae.train"), __doc__)
-    presets = []
-    for preset in PRESETS.values():
-        presets.append(f"  {preset.name:20} {preset.description}")
-        if preset.expect:
-            presets.append(f"{'':23}expect {preset.expect}")
-    others = [f"  {name:20} {line}" for name, line in OTHER_PRESETS.items()]
-    parser.epilog = "\n".join(["presets:", *presets, "presets of other systems:", *others])
-    parser.add_argument("preset", help="one of the presets below")
-    parser.add_argument(
-        "--data", type=cli.path, help="data set to train on (default: the portraits)"
+    add = parser.add_argument
+    add("preset", help="one of the presets below")
+    data = "data set to train on (default: the portraits)"
+    add("--data", type=cli.path, help=data)
+    crop = "how images of --data are cropped to squares (default: that of the format)"
+    add("--crop", choices=CROPS, help=crop)
+    add("--out", type=cli.path, help="folder of the run (default: runs/PRESET)")
+    seed = "seed of the weights, the order of the images, noise and dropout (default: 0)"
+    add("--seed", type=cli.natural, default=0, help=seed)
+    device = "cpu, cuda or cuda:N (default: a GPU if there is one)"
+    add("--device", type=cli.device, default=cli.default_device(), help=device)
+    precision = "auto (default): bfloat16 where it is faster, else float32"
+    add("--precision", choices=(AUTO, BFLOAT16, FLOAT16, FLOAT32), default=AUTO, help=precision)
+    setting = "change a setting of the preset, e.g. image.batch_size=64; may be repeated (`diffae-bench docs training`)"
+    add("--set", action="append", default=[], metavar="NAME=VALUE", help=setting)
+    stages = (
+        "the stages to train now: autoencoder, latent, baseline; the baseline of an autoencoder, a DDIM with the same UNet, is "
+        "written to OUT/ddim and trained only if it is named (default: all others)"
     )
-    parser.add_argument(
-        "--crop",
-        choices=CROPS,
-        help="how images of --data are cropped to squares (default: that of the format)",
+    add("--stages", metavar="NAME,...", help=stages)
+    init = (
+        "start from the weights of a trained model (a folder, the authors' last.ckpt, hf://OWNER/NAME, a packaged name); with --stages latent "
+        "they are kept, and only a new latent DDIM is trained"
     )
-    parser.add_argument("--out", type=cli.path, help="folder of the run (default: runs/PRESET)")
-    parser.add_argument(
-        "--seed",
-        type=cli.natural,
-        default=0,
-        help="seed of the weights, the order of the images, noise and dropout (default: 0)",
-    )
-    parser.add_argument(
-        "--device",
-        type=cli.device,
-        default=cli.default_device(),
-        help="cpu, cuda or cuda:N (default: a GPU if there is one)",
-    )
-    parser.add_argument(
-        "--precision",
-        choices=(AUTO, BFLOAT16, FLOAT16, FLOAT32),
-        default=AUTO,
-        help="auto (default): bfloat16 where it is faster, else float32",
-    )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="change a setting of the preset, e.g. image.batch_size=64; may be repeated (`diffae-bench docs training`)",
-    )
-    parser.add_argument(
-        "--stages",
-        metavar="NAME,...",
-        help="the stages to train now: autoencoder, latent, baseline; the baseline of an autoencoder, a DDIM with the same UNet, is "
-        "written to OUT/ddim and trained only if it is named (default: all others)",
-    )
-    parser.add_argument(
-        "--init",
-        type=cli.word,
-        metavar="CHECKPOINT",
-        help="start from the weights of a trained model (a folder, the authors' last.ckpt, hf://OWNER/NAME, a packaged name); with --stages latent "
-        "they are kept, and only a new latent DDIM is trained",
-    )
-    parser.add_argument(
-        "--micro-batch",
-        type=cli.positive,
-        metavar="N",
-        help="examples per forward pass: a process computes its share of a batch in parts of N (default: all at once)",
-    )
-    parser.add_argument(
-        "--recompute",
-        action="store_true",
-        help="recompute activations in the backward pass: takes a fraction of the memory and a third more time",
-    )
-    parser.add_argument(
-        "--workers",
-        type=cli.natural,
-        default=WORKERS,
-        help=f"processes that read images ahead, if these are not held in memory (default: {WORKERS})",
-    )
-    parser.add_argument(
-        "--damaged",
-        choices=DAMAGED,
-        default=ERROR,
-        help="an image that cannot be read is an error (default), or is skipped: it is named, and the next image replaces it",
-    )
-    parser.add_argument(
-        "--keep", type=cli.positive, default=2, help="number of saved states to keep (default: 2)"
-    )
-    parser.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="estimate what the training needs (parameters, operations, memory, hours, disk space) and stop",
-    )
-    parser.add_argument(
-        "--gpus",
-        type=cli.positive,
-        help="with --dry-run: the number of devices that share the work (default: 1)",
-    )
-    parser.add_argument(
-        "--tflops",
-        type=cli.positive,
-        metavar="N",
-        help="with --dry-run: 10^12 operations per second that each device sustains (default: timed here)",
-    )
+    add("--init", type=cli.word, metavar="CHECKPOINT", help=init)
+    parts = "examples per forward pass: a process computes its share of a batch in parts of N (default: all at once)"
+    add("--micro-batch", type=cli.positive, metavar="N", help=parts)
+    again = "recompute activations in the backward pass: takes a fraction of the memory and a third more time"
+    add("--recompute", action="store_true", help=again)
+    ahead = f"processes that read images ahead, unless memory holds them (default: {WORKERS})"
+    add("--workers", type=cli.natural, default=WORKERS, help=ahead)
+    damaged = "an image that cannot be read is an error (default), or is skipped: it is named, and the next image replaces it"
+    add("--damaged", choices=DAMAGED, default=ERROR, help=damaged)
+    keep = "number of saved states to keep (default: 2)"
+    add("--keep", type=cli.positive, default=2, help=keep)
+    dry = "estimate what the training needs (parameters, operations, memory, hours, disk space) and stop"
+    add("--dry-run", action="store_true", help=dry)
+    gpus = "with --dry-run: the number of devices that share the work (default: 1)"
+    add("--gpus", type=cli.positive, help=gpus)
+    tflops = "with --dry-run: 10^12 operations per second that each device sustains (default: timed here)"
+    add("--tflops", type=cli.positive, metavar="N", help=tflops)
     callback_flags.add(parser)
     return parser
+
+
+def _presets() -> str:
+    """The presets, for --help."""
+    lines = ["presets:"]
+    for preset in PRESETS.values():
+        lines.append(f"  {preset.name:20} {preset.description}")
+        if preset.expect:
+            lines.append(f"{'':23}expect {preset.expect}")
+    others = [f"  {preset.name:20} {preset.description}" for preset in other_presets()]
+    return "\n".join([*lines, "presets of other systems:", *others])
 
 
 def _refuse(args: argparse.Namespace, preset: AnyPreset) -> None:
@@ -185,7 +143,7 @@ def _refuse(args: argparse.Namespace, preset: AnyPreset) -> None:
             raise UserError(f"{flag}: needs --evaluate-every N, which turns evaluation on")
     if not args.dry_run and (args.gpus is not None or args.tflops is not None):
         raise UserError(
-            "--gpus, --tflops: only with --dry-run; a training uses the devices that it is started on"
+            "--gpus, --tflops: only with --dry-run; a training takes what it is started on"
         )
 
 
@@ -212,9 +170,7 @@ def _train(
         _ = data.survey  # made once, while the other processes wait; they find it in the cache
     indices = data.indices(preset.split)
     if not len(indices):
-        raise UserError(
-            f"{data.root}: no images in split {preset.split}, which the preset trains on"
-        )
+        raise UserError(f"{data.root}: no images in split {preset.split}, which is trained on")
     for line in filter(None, (*data.left_out, data.survey.note)):
         say(f"{data.name}: {line}")
     preset = preset.sized(len(indices))

@@ -46,9 +46,8 @@ def chosen(preset: AnyPreset, text: str | None) -> tuple[str, ...]:
     asked = [word.strip() for word in text.split(",")]
     for word in asked:
         if word not in there:
-            raise UserError(
-                f"--stages {text}: {preset.name} has no stage {word!r}{did_you_mean(word, there)}"
-            )
+            near = did_you_mean(word, there)
+            raise UserError(f"--stages {text}: {preset.name} has no stage {word!r}{near}")
     return tuple(stage for stage in there if stage in asked)
 
 
@@ -62,17 +61,10 @@ def baseline_of(preset: Preset) -> Preset:
     before = asdict(PRESETS.get(preset.name, preset).image)
     changed = {k: v for k, v in asdict(preset.image).items() if v != before[k]}
     model = replace(preset.model, kind=DDIM_BASELINE, encoder_channel_mult=(), latent=None)
-    return replace(
-        preset,
-        name=f"{preset.name}-ddim",
-        description=named.description,
-        model=model,
-        image=replace(named.image, **changed),
-        latent=None,
-        encoder=None,
-        pixel_weight=0.0,
-        expect=named.expect if named is not preset else "",
-    )
+    image = replace(named.image, **changed)
+    bare = replace(preset, model=model, image=image, latent=None, encoder=None, pixel_weight=0.0)
+    name, expect = f"{preset.name}-ddim", named.expect if named is not preset else ""
+    return replace(bare, name=name, description=named.description, expect=expect)
 
 
 def started(init: Init, preset: Preset, stages: Sequence[str]) -> Init:

@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -151,21 +150,18 @@ def _counted(stage: Stage, precision: str) -> Costs:
 def _kept(stage: Stage, precision: str, again: bool) -> Kept:
     """The bytes that a step keeps; with `again`, activations are recomputed."""
     recompute(stage.network, again)
-    one, two = (
-        activation_bytes(stage.network, lambda n=n: loss_of(stage, n, precision))  # type: ignore[misc]
-        for n in (1, 2)
-    )
+    one = activation_bytes(stage.network, lambda: loss_of(stage, 1, precision))
+    two = activation_bytes(stage.network, lambda: loss_of(stage, 2, precision))
     recompute(stage.network, False)
     return Kept(max(2 * one - two, 0), two - one)
 
 
 def _without_numbers(network: nn.Module, mode: FakeTensorMode) -> None:
     for module in network.modules():
-        stored: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
-        for tensors in stored:
+        for tensors in (module._parameters, module._buffers):
             for name, tensor in tensors.items():
                 if tensor is not None and not isinstance(tensor, FakeTensor):
-                    tensors[name] = mode.from_tensor(tensor)
+                    tensors[name] = mode.from_tensor(tensor)  # type: ignore[assignment]
 
 
 def activation_bytes(network: nn.Module, loss: Callable[[], Tensor]) -> int:
@@ -258,15 +254,12 @@ class How:
 def report(preset: Preset, images: int, how: How, asked: Collection[str] | None = None) -> str:
     """The estimate for the `asked` stages of `preset`, on that many images (0: not known)."""
     found = counted(preset, how.precision, asked)
-    where = (
-        f"{how.device} of this machine" if how.tflops is None else "device of a different machine"
-    )
-    lines = [f"{preset.name}: {how.devices} x {where}, {how.precision}; nothing is written"]
-    lines += ["", _costs(found, list(_rates(preset, found, how, asked)), how)]
-    lines += ["", _memory(found, how)]
-    if how.tflops is None:
-        lines += ["", *_fits(found, how)]
-    return "\n".join([*lines, "", _disk(preset, found, images, how)])
+    here = how.tflops is None
+    where = f"{how.device} of this machine" if here else "device of a different machine"
+    head = f"{preset.name}: {how.devices} x {where}, {how.precision}; nothing is written"
+    costs = _costs(found, list(_rates(preset, found, how, asked)), how)
+    fits = ["\n".join(_fits(found, how))] if here else []
+    return "\n\n".join([head, costs, _memory(found, how), *fits, _disk(preset, found, images, how)])
 
 
 def _rates(
@@ -284,26 +277,15 @@ def _rates(
 
 def _costs(found: Sequence[Costs], rates: Sequence[float], how: How) -> str:
     hours = [c.schedule.samples / rate / 3600 for c, rate in zip(found, rates, strict=True)]
-    rows = [
-        [
-            c.name,
-            f"{c.parameters:,}",
-            f"{c.flops / 1e9:,.1f}",
-            f"{c.schedule.samples:,}",
-            cli.plain(rate, 3),
-            cli.plain(took, 2),
-        ]
-        for c, rate, took in zip(found, rates, hours, strict=True)
-    ]
-    head = [
-        "stage",
-        "parameters",
-        "GFLOPs of a step per example",
-        "examples",
-        "per second",
-        "hours",
-    ]
-    table = tabulate(rows, head, "github", disable_numparse=True)
+    columns = {
+        "stage": [c.name for c in found],
+        "parameters": [f"{c.parameters:,}" for c in found],
+        "GFLOPs of a step per example": [f"{c.flops / 1e9:,.1f}" for c in found],
+        "examples": [f"{c.schedule.samples:,}" for c in found],
+        "per second": [cli.plain(rate, 3) for rate in rates],
+        "hours": [cli.plain(took, 2) for took in hours],
+    }
+    table = tabulate(columns, "keys", "github", disable_numparse=True)
     return f"{table}\n{cli.plain(sum(hours), 2)} hours in all, {_basis(how)}"
 
 

@@ -54,9 +54,8 @@ class OnDisk:
                 return self.dataset.images(self.order[[at]])
             except UserError as error:
                 self.damaged[at] = str(error)
-        raise UserError(
-            f"{self.damaged[index]} (nor can any of the {len(candidates) - 1} images after it be read)"
-        )
+        after = f"nor can any of the {len(candidates) - 1} images after it be read"
+        raise UserError(f"{self.damaged[index]} ({after})")
 
     def tell(self, met: Mapping[int, str]) -> None:
         """Record damaged images that were found, here or by a worker, and print the new ones."""
@@ -109,8 +108,6 @@ class Images:
             self._reader.source.tell(read.damaged)
         if isinstance(read.pixels, UserError):
             raise read.pixels
-        if not torch.equal(read.indices, indices):
-            raise RuntimeError("images were not read in the order in which they are asked for")
         return read.pixels
 
     def _next(self) -> "_Read":
@@ -130,14 +127,9 @@ class Images:
         if not self.workers:
             yield
             return
-        loader = DataLoader(
-            self._reader,
-            batch_size=None,
-            sampler=orders,
-            num_workers=self.workers,
-            prefetch_factor=AHEAD,
-            pin_memory=self.device.type == "cuda",
-        )
+        how: dict[str, Any] = {"num_workers": self.workers, "prefetch_factor": AHEAD}
+        pinned = self.device.type == "cuda"
+        loader = DataLoader(self._reader, batch_size=None, sampler=orders, pin_memory=pinned, **how)
         self._coming = iter(loader)
         try:
             yield
@@ -146,9 +138,8 @@ class Images:
 
 
 class _Read(NamedTuple):
-    """The result of reading: pixels of these positions, or the error to report; and damage so far."""
+    """The result of reading: pixels, or the error to report; and damage so far."""
 
-    indices: Tensor
     pixels: Tensor | UserError
     damaged: dict[int, str]
 
@@ -162,6 +153,6 @@ class _Reader(TorchDataset[Any]):
     def __getitem__(self, indices: Tensor) -> _Read:
         damaged = self.source.damaged if isinstance(self.source, OnDisk) else {}
         try:
-            return _Read(indices, torch.from_numpy(self.source[indices.tolist()]), damaged)
+            return _Read(torch.from_numpy(self.source[indices.tolist()]), damaged)
         except UserError as error:
-            return _Read(indices, error, damaged)
+            return _Read(error, damaged)

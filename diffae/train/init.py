@@ -62,11 +62,8 @@ class Init:
         meant = [name for name in settings if name in MEANING or (self.kept and name != "dropout")]
         if meant:
             told = "; ".join(settings[name] for name in meant)
-            why = (
-                "which --stages keeps as it is"
-                if self.kept
-                else "for which its weights were trained"
-            )
+            trained = "for which its weights were trained"
+            why = "which --stages keeps as it is" if self.kept else trained
             raise UserError(f"--init {self.given}: {told}, {why}; leave out the --set")
         theirs, ours = _shapes(self.found.config), _shapes(preset.model)
         if theirs != ours:

@@ -48,9 +48,7 @@ class Note:
         """
         known = self._known()
         if known is None and self.out.exists() and (not self.out.is_dir() or foreign(self.out)):
-            raise UserError(
-                f"{self.out}: exists and is not a training folder; choose another --out"
-            )
+            raise UserError(f"{self.out}: exists and is no training folder; choose another --out")
         with writing(self.out, "or choose another --out"):
             self.out.mkdir(parents=True, exist_ok=True)
             lock = lock_folder(self.out, "training")
@@ -91,9 +89,8 @@ class Note:
         ours = json.loads(json.dumps(self._content))
         lines = differences(theirs.get("settings"), ours["settings"])
         lines += differences(_start(theirs.get("init")), _start(ours["init"]), "--init")
-        decides = self.trained_on.decides.keys()
-        records = (of.get("trained_on") or {} for of in (theirs, ours))
-        there, here = ({n: of.get(n) for n in decides} for of in records)
+        here = json.loads(json.dumps(self.trained_on.decides))
+        there = {name: (theirs.get("trained_on") or {}).get(name) for name in here}
         hidden = {"fingerprint": ""}  # 64 digits, which mean nothing to a reader
         data = differences(there | hidden, here | hidden)
         if not data and there != here:
@@ -112,13 +109,9 @@ class Note:
 
     @property
     def _content(self) -> dict[str, Any]:
-        return {
-            "trained_on": asdict(self.trained_on),
-            "settings": self.decides,
-            "overrides": self.overrides,
-            "init": None if self.init is None else self.init.to_json(),
-            "identity": self.identity,
-        }
+        begun = None if self.init is None else self.init.to_json()
+        known = {"trained_on": asdict(self.trained_on), "settings": self.decides}
+        return {**known, "overrides": self.overrides, "init": begun, "identity": self.identity}
 
 
 def _start(init: dict[str, Any] | None) -> str:

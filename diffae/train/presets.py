@@ -11,8 +11,8 @@ along with the first (`pixel_weight`).
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, asdict, dataclass, replace
+from importlib.metadata import entry_points
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from diffae.networks.config import ARCHITECTURES, ModelConfig
@@ -36,6 +36,7 @@ class AnyPreset:
 
     name: str
     _: KW_ONLY
+    description: str = ""
     portraits: Annotated[int, Range(0, 10**7)] = 0
     data_hint: str = ""
     split: Literal["train", "valid", "test", "all"] = "train"
@@ -82,7 +83,6 @@ class Preset(AnyPreset):
     encoder and autoencoder see each of them at most that often (0: as often as `samples` say).
     """
 
-    description: str
     model: ModelConfig
     image: Schedule
     latent: Schedule | None = None
@@ -147,22 +147,20 @@ def _preset(name: str, row: dict[str, Any]) -> Preset:
 SCHEDULES = ("encoder", "image", "latent")
 PRESETS = _read(Path(__file__).with_suffix(".toml"))
 
-# Presets of other systems, each in `benchmarks.systems.SYSTEM.training`, where SYSTEM is the first word of its name. This
-# package does not import the harness: it is looked up by name. Command, data, state and resume are the same for them.
-OTHER_PRESETS = {
-    "nvae-portraits": "the packaged NVAE: five groups at two scales, 32 px",
-    "d2c-portraits": "the packaged D2C: codes of 8 x 8 x 8 and their DDIM, 32 px",
-    "vqvae2-portraits": "the packaged VQ-VAE-2: maps of 4 x 4 and 8 x 8 codes, 32 px",
-    "vqgan-portraits": "the packaged VQ-GAN: a map of 8 x 8 codes, 32 px",
-    "stylegan2-portraits": "the packaged StyleGAN2, for W and W+: 512 numbers in w, 32 px",
-}
+OTHERS = "diffae.presets"  # the group of entry points by which other packages add presets
+
+
+def other_presets() -> list[AnyPreset]:
+    """The presets of other systems, by name."""
+    return [find_preset(name) for name in sorted(entry_points(group=OTHERS).names)]
 
 
 def find_preset(name: str) -> AnyPreset:
     """The preset of that name. Raises UserError, with the nearest name, if there is none."""
     if name in PRESETS:
         return PRESETS[name]
-    if name not in OTHER_PRESETS:
-        raise UserError(f"unknown preset {name!r}{did_you_mean(name, [*PRESETS, *OTHER_PRESETS])}")
-    found: AnyPreset = resolve_name(f"benchmarks.systems.{name.partition('-')[0]}.training:PRESET")
+    others = entry_points(group=OTHERS)
+    if name not in others.names:
+        raise UserError(f"unknown preset {name!r}{did_you_mean(name, [*PRESETS, *others.names])}")
+    found: AnyPreset = others[name].load()
     return found

@@ -3,13 +3,15 @@
 python -m diffae.train.presets_table --out docs/presets.md
 """
 
+from itertools import product
+
 from tabulate import tabulate
 
 from diffae.system import cli
 from diffae.system.files import Target, begins, refuse_outputs, writing
 from diffae.system.whole import write_whole
 from diffae.train.dry_run import counted
-from diffae.train.presets import OTHER_PRESETS, PRESETS, Preset
+from diffae.train.presets import PRESETS, SCHEDULES, Preset, other_presets
 from diffae.train.stages import ENCODER, LATENT
 from diffae.train.types import Schedule
 
@@ -39,7 +41,7 @@ def page(costs: str | None = None) -> str:
     costs = costs_table(presets) if costs is None else costs
     parts = [HEAD, "## Models", _models(presets), "## Schedules", _schedules(presets)]
     expected = [f"- `{preset.name}`: {preset.expect}" for preset in presets if preset.expect]
-    others = [f"- `{name}`: {line}" for name, line in OTHER_PRESETS.items()]
+    others = [f"- `{preset.name}`: {preset.description}" for preset in other_presets()]
     parts += [COSTS, costs, EXPECT, "\n".join(expected), ELSE, "\n".join(others)]
     return "\n\n".join(parts) + "\n"
 
@@ -57,36 +59,30 @@ def costs_table(presets: list[Preset]) -> str:
 
 
 def _models(presets: list[Preset]) -> str:
-    rows = []
-    for preset in presets:
-        model = preset.model
-        z = f"{model.z_channels:,}" if model.encoder_channel_mult else "-"
-        multipliers = ", ".join(map(str, model.channel_mult))
-        row = [f"`{preset.name}`", preset.description, str(model.image_size), model.prediction, z]
-        rows.append([*row, str(model.model_channels), multipliers])
-    head = ["preset", "", "pixels", "predicts", "numbers in z", "channels", "multipliers"]
-    return tabulate(rows, head, "github", disable_numparse=True)
+    models = [preset.model for preset in presets]
+    columns = {
+        "preset": [f"`{preset.name}`" for preset in presets],
+        "": [preset.description for preset in presets],
+        "pixels": [str(model.image_size) for model in models],
+        "predicts": [model.prediction for model in models],
+        "numbers in z": [f"{m.z_channels:,}" if m.encoder_channel_mult else "-" for m in models],
+        "channels": [str(model.model_channels) for model in models],
+        "multipliers": [", ".join(map(str, model.channel_mult)) for model in models],
+    }
+    return tabulate(columns, "keys", "github", disable_numparse=True)
 
 
 def _schedules(presets: list[Preset]) -> str:
     rows = []
-    for preset in presets:
-        for name in ("encoder", "image", "latent"):
-            schedule: Schedule | None = getattr(preset, name)
-            if schedule is None:
-                continue
-            decay = " to 0" if schedule.decay == "cosine" else ""
-            least = "at most " if preset.epochs and name != "latent" else ""
-            row = [
-                f"`{preset.name}`",
-                name,
-                f"{least}{schedule.samples:,}",
-                f"{schedule.batch_size:,}",
-            ]
-            flips = "yes" if preset.flip and name != "latent" else ""
-            rows.append(
-                [*row, f"{schedule.learning_rate:g}{decay}", f"{schedule.ema_decay:g}", flips]
-            )
+    for preset, name in product(presets, SCHEDULES):
+        schedule: Schedule | None = getattr(preset, name)
+        if schedule is None:
+            continue
+        least = "at most " if preset.epochs and name != "latent" else ""
+        row = [f"`{preset.name}`", name, f"{least}{schedule.samples:,}", f"{schedule.batch_size:,}"]
+        decay = " to 0" if schedule.decay == "cosine" else ""
+        row += [f"{schedule.learning_rate:g}{decay}", f"{schedule.ema_decay:g}"]
+        rows.append([*row, "yes" if preset.flip and name != "latent" else ""])
     head = ["preset", "stage", "examples", "batch", "learning rate", "EMA", "mirrored"]
     return tabulate(rows, head, "github", disable_numparse=True)
 

@@ -49,9 +49,8 @@ class Sharing:
         if self.world > 1:
             distributed.process_group(self._device)
             own = [torch.cuda.current_device()] if self._device.type == "cuda" else None
-            self._step = DistributedDataParallel(
-                self._step, device_ids=own, gradient_as_bucket_view=True
-            )
+            step = self._step
+            self._step = DistributedDataParallel(step, device_ids=own, gradient_as_bucket_view=True)
 
     def parts(self) -> Iterator[slice]:
         """The parts of a batch that this process computes, one after the other."""

@@ -10,7 +10,6 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from diffae.checkpoints.checkpoint import WEIGHTS, write_tensors
 from diffae.diffusion.gaussian import add_noise, velocity
@@ -20,6 +19,7 @@ from diffae.networks.config import VELOCITY, ModelConfig
 from diffae.networks.nn import GroupNorm
 from diffae.system import distributed
 from diffae.system.errors import UserError
+from diffae.system.progress import shown
 from diffae.train.callbacks import sheets
 from diffae.train.images import Images, Source
 from diffae.train.init import Init, network_of
@@ -51,20 +51,17 @@ def train(
     """
     data = Images(images, preset.flip, device, run.workers)
     outcomes = {}
-    if latent and preset.latent is not None and len(data) < 2:
+    with_latent = latent and preset.latent is not None
+    if with_latent and len(data) < 2:
         raise UserError(
             f"preset {preset.name} needs at least 2 training images, not {len(data)}: the latent "
             "DDIM learns how z_sem differs from image to image"
         )
 
     def fit_stage(stage: Stage) -> None:
-        outcomes[stage.name] = fit(
-            stage,
-            len(data),
-            state_path(out, stage.name),
-            run,
-            nullcontext if stage.name == LATENT else data.ahead,  # codes are in memory
-        )
+        reading = nullcontext if stage.name == LATENT else data.ahead  # codes are in memory
+        place = state_path(out, stage.name)
+        outcomes[stage.name] = fit(stage, len(data), place, run, reading)
 
     # The initial weights. torch takes 32 bits of a seed, and no more than 64.
     torch.manual_seed(int(generator(run.seed, "weights", 0).integers(2**32)))
@@ -74,17 +71,14 @@ def train(
     if init is None or not init.kept:
         for stage in image_stages(preset, model, data):
             fit_stage(stage)
-    if isinstance(model, DiffusionAutoencoder) and preset.latent is not None and latent:
+    if isinstance(model, DiffusionAutoencoder) and with_latent:
         z = _codes(model, data, out, run)
         set_moments(model, z)
         fit_stage(latent_stage(preset, model, z))
-        exported: DiffusionAutoencoder | DDIM | None = model
-    elif isinstance(model, DDIM):
-        exported = model
-    else:  # without a latent DDIM, unless one was trained before
-        exported = None if (out / WEIGHTS).exists() else without_latent(model)
-    if exported is not None and distributed.is_main():
-        _write(exported, preset, out)
+    done = model if with_latent or isinstance(model, DDIM) else without_latent(model)
+    # A checkpoint with a latent DDIM that was trained before stays.
+    if distributed.is_main() and (done is model or not (out / WEIGHTS).exists()):
+        _write(done, preset, out)
     distributed.barrier()
     return outcomes
 
@@ -95,15 +89,9 @@ def image_stages(
     """The stages trained on images, in order: encoder's start and autoencoder, or the baseline."""
     if isinstance(model, DDIM):
         _channels_last(model.unet)
-        yield Stage(
-            IMAGE,
-            f"{preset.name}: DDIM baseline",
-            model.unet,
-            preset.image,
-            image_loss(model, data),
-            pictures=partial(sheets.of_baseline, model),
-            export=partial(_write, model, preset),
-        )
+        title, loss = f"{preset.name}: DDIM baseline", image_loss(model, data)
+        drawn, export = partial(sheets.of_baseline, model), partial(_write, model, preset)
+        yield Stage(IMAGE, title, model.unet, preset.image, loss, pictures=drawn, export=export)
         return
     networks = nn.ModuleDict({"unet": model.unet, "encoder": model.encoder})
     pixels = None
@@ -115,37 +103,24 @@ def image_stages(
         networks["pixels"] = pixels
     _channels_last(networks)
     if pixels is not None and preset.encoder is not None:
-        yield Stage(
-            ENCODER,
-            f"{preset.name}: encoder",
-            nn.ModuleDict({"encoder": model.encoder, "pixels": pixels}),
-            preset.encoder,
-            pixel_loss(model, data, pixels),
-            pictures=partial(sheets.of_pixels, model.encoder, pixels),
-        )
-    yield Stage(
-        IMAGE,
-        f"{preset.name}: autoencoder",
-        networks,
-        preset.image,
-        image_loss(model, data, pixels, preset.pixel_weight),
-        pictures=partial(sheets.of_autoencoder, model),
-        export=partial(_write, without_latent(model), preset),
-    )
+        both = nn.ModuleDict({"encoder": model.encoder, "pixels": pixels})
+        title, loss = f"{preset.name}: encoder", pixel_loss(model, data, pixels)
+        drawn = partial(sheets.of_pixels, model.encoder, pixels)
+        yield Stage(ENCODER, title, both, preset.encoder, loss, pictures=drawn)
+    title = f"{preset.name}: autoencoder"
+    loss = image_loss(model, data, pixels, preset.pixel_weight)
+    drawn = partial(sheets.of_autoencoder, model)
+    export = partial(_write, without_latent(model), preset)
+    yield Stage(IMAGE, title, networks, preset.image, loss, pictures=drawn, export=export)
 
 
 def latent_stage(preset: Preset, model: DiffusionAutoencoder, z: Tensor) -> Stage:
     """The latent DDIM on z_sem of the training images, N x d; `model` normalises by their moments."""
     assert preset.latent is not None and model.latent_net is not None
-    return Stage(
-        LATENT,
-        f"{preset.name}: latent DDIM",
-        model.latent_net,
-        preset.latent,
-        latent_loss(model, model.normalise(z)),
-        pictures=partial(sheets.of_latent, model),
-        export=partial(_write, model, preset),
-    )
+    title, loss = f"{preset.name}: latent DDIM", latent_loss(model, model.normalise(z))
+    drawn, export = partial(sheets.of_latent, model), partial(_write, model, preset)
+    net = model.latent_net
+    return Stage(LATENT, title, net, preset.latent, loss, pictures=drawn, export=export)
 
 
 def state_path(out: Path, name: str) -> Path:
@@ -270,9 +245,8 @@ def latent_loss(model: DiffusionAutoencoder, z: Tensor) -> Loss:
     assert net is not None
 
     def loss(indices: Tensor, noise: Noise) -> Tensor:
-        x_t, t, target = noised(
-            z[indices.to(z.device)], model.latent_alphas, net.config.prediction, noise
-        )
+        x_0, predicts = z[indices.to(z.device)], net.config.prediction
+        x_t, t, target = noised(x_0, model.latent_alphas, predicts, noise)
         return F.l1_loss(net(x_t, t).float(), target)
 
     return loss
@@ -300,9 +274,8 @@ def encode_all(model: DiffusionAutoencoder, data: Images, batch: int = ENCODING_
     model.eval()
     own = torch.arange(distributed.rank(), len(data), distributed.world()).split(batch)
     with data.ahead(own):
-        hidden = not distributed.is_main()
-        bar = tqdm(own, desc="encoding", unit="batch", leave=False, disable=hidden or None)
-        z = torch.cat([model.encode(data.batch(indices)) for indices in bar])
+        batches = shown(own, "encoding", "batches", len(own))
+        z = torch.cat([model.encode(data.batch(indices)) for indices in batches])
     return gathered(z, len(data)).clone()
 
 

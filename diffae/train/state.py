@@ -71,9 +71,7 @@ def load(path: Path, identity: str) -> State | None:
         except _Damaged as error:
             say(f"{place}: damaged ({error}); looking for the state before it")
     if found:
-        raise UserError(
-            f"{path}: damaged, as are all states before it; remove them to start from scratch"
-        )
+        raise UserError(f"{path}: damaged, as are all before it; remove them to start from scratch")
     return None
 
 

@@ -31,8 +31,8 @@ from diffae.networks.unet import recompute
 from diffae.system import distributed
 from diffae.system.cli import say
 from diffae.system.errors import Terminated, UserError
+from diffae.system.progress import Progress
 from diffae.train import state
-from diffae.train.callbacks.progress import Progress
 from diffae.train.sharing import Sharing
 from diffae.train.types import (
     AUTO,
@@ -128,12 +128,9 @@ class Training:
         own = set(self.names)
         self.buffers = {k: v for k, v in network.state_dict().items() if k not in own}
         self.ema = [p.detach().clone() for p in self.parameters]
+        rate, decay = schedule.learning_rate, schedule.weight_decay
         self.optimiser = torch.optim.AdamW(
-            self.parameters,
-            lr=schedule.learning_rate,
-            betas=adam.betas,
-            weight_decay=schedule.weight_decay,
-            fused=True,
+            self.parameters, rate, betas=adam.betas, weight_decay=decay, fused=True
         )
         self.step = self.skipped = self.skipped_in_a_row = 0
         self.seconds = self.norm = 0.0
@@ -253,10 +250,8 @@ class Training:
         tensors |= {f"buffer.{name}": buffer for name, buffer in self.buffers.items()}
         for name, number in self.scaler.state_dict().items():
             tensors[f"scaler.{name}"] = torch.from_numpy(np.array(number))  # float64 or int64
-        now = state.State(
-            tensors, self.step, self.skipped, self.precision_history, round(self.seconds, 1)
-        )
-        state.save(path, now, identity, self.steps.keep)
+        progress = (self.step, self.skipped, self.precision_history, round(self.seconds, 1))
+        state.save(path, state.State(tensors, *progress), identity, self.steps.keep)
 
     def load(self, path: Path, identity: str) -> None:
         """Resume from `path`, if it exists.
@@ -375,12 +370,10 @@ def fit(
     training = Training(stage.network, schedule, run.seed, precision, stage.adam, steps)
     training.load(path, run.identity)
     begun, average, part = training.step, math.nan, training.sharing.part
-    remedy = (
-        f"try --micro-batch {part // 2 or 1}, --recompute or a smaller batch_size or model (--set)"
-    )
+    remedy = f"try --micro-batch {part // 2 or 1}, --recompute or a smaller batch or model (--set)"
     due = time.monotonic() + SAVE_EVERY_SECONDS
     with (
-        Progress(schedule, training.seen, title) as progress,
+        Progress(title, "images", schedule.steps * schedule.batch_size, training.seen) as progress,
         interrupts_deferred() as interrupted,
         reading(_coming_examples(training, count, run.seed)),
         _saving_on_failure(training, path, run),
@@ -398,7 +391,7 @@ def fit(
                     f"{title}: no finite gradient in {training.skipped_in_a_row} steps up to step {training.step}, "
                     f"where the loss is {loss}; lower the learning rate, or try --precision float32"
                 )
-            progress.step(training.seen, average, training.skipped)
+            progress.add(schedule.batch_size, loss=f"{average:.4f}", skipped=training.skipped)
             for callback in run.callbacks:
                 callback.step(loss)
             stop = training.sharing.any(bool(interrupted()))
@@ -413,9 +406,8 @@ def fit(
         callback.ends()
     training.use_ema()
     if training.skipped:
-        say(
-            f"{title}: {training.skipped} of {schedule.steps} steps not taken (gradient not finite)"
-        )
+        skipped = f"{training.skipped} of {schedule.steps} steps not taken"
+        say(f"{title}: {skipped} (gradient not finite)")
     return training.outcome
 
 

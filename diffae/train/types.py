@@ -40,9 +40,7 @@ class Schedule:
     def __post_init__(self) -> None:
         check(self)
         if not self.steps:
-            raise UserError(
-                f"samples is {self.samples:,}, less than one batch of {self.batch_size:,}"
-            )
+            raise UserError(f"samples is {self.samples:,}, below one batch of {self.batch_size:,}")
 
     @property
     def steps(self) -> int:
@@ -54,9 +52,8 @@ class Schedule:
         The warm-up shrinks with them.
         """
         samples = max(min(self.samples, samples), self.batch_size)
-        return replace(
-            self, samples=samples, warmup_samples=self.warmup_samples * samples // self.samples
-        )
+        warmup = self.warmup_samples * samples // self.samples
+        return replace(self, samples=samples, warmup_samples=warmup)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ from tiny_preset import TINY
 
 from benchmarks import evaluate, measure, weights
 from diffae.data import open_dataset
-from diffae.images.classifier import fingerprint_of
 from diffae.model import DiffusionAutoencoder
 
 SIDE, COUNT = 32, 10
@@ -168,9 +167,9 @@ def test_a_checkpoint_is_read_anew(tmp_path, monkeypatch, no_effnet):
         return [row.value for row in found.rows]
 
     path = write_model(tmp_path / "model", 1)
-    first, known = numbers(path), fingerprint_of(DiffusionAutoencoder.from_pretrained(path))
+    first, known = numbers(path), DiffusionAutoencoder.from_pretrained(path).fingerprint
     put_over(path, write_model(tmp_path / "new", 2))
     second = numbers(path)
     assert second != first
     assert second == numbers(write_model(tmp_path / "fresh", 2))
-    assert fingerprint_of(DiffusionAutoencoder.from_pretrained(path)) != known
+    assert DiffusionAutoencoder.from_pretrained(path).fingerprint != known

@@ -10,7 +10,7 @@ from diffae.networks.config import ModelConfig
 from diffae.system.errors import UserError
 from diffae.train.__main__ import main
 from diffae.train.overrides import differences, override, settings
-from diffae.train.presets import OTHER_PRESETS, PRESETS, find_preset
+from diffae.train.presets import PRESETS, find_preset, other_presets
 from diffae.train.types import Schedule
 
 TINY = [
@@ -98,7 +98,7 @@ def test_a_stage_can_be_left_out():
         ("image.ema_decay=1", "must be at most 0.9999999"),
         ("image.decay=cosin", "did you mean cosine?"),
         ("flip=yes", "must be true or false"),
-        ("image.samples=3", "image: samples is 3, less than one batch of 32"),
+        ("image.samples=3", "image: samples is 3, below one batch of 32"),
         ("model.model_channels=33", "config: model_channels 33 must be even and a multiple"),
         ("model.z_channels=99999999", "must be at most 65536, not 99999999"),
         ("image=none", "no such setting"),
@@ -111,7 +111,7 @@ def test_what_cannot_be_is_said_in_one_line(text, told):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", [*PRESETS, *OTHER_PRESETS])
+@pytest.mark.parametrize("name", [*PRESETS, *(preset.name for preset in other_presets())])
 def test_every_preset_is_what_its_own_settings_make_of_it(name):
     preset = find_preset(name)
     assert override(preset, []) == preset

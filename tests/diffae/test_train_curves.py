@@ -18,10 +18,10 @@ from tiny_preset import SCHEDULE, TINY, pictures
 from tiny_training import same, trained, weights, write_pictures
 from torch import nn
 
-from diffae.system import distributed
+from diffae.system import distributed, progress
 from diffae.train import __main__ as command
 from diffae.train import trainer
-from diffae.train.callbacks import curves, flags, progress
+from diffae.train.callbacks import curves, flags
 from diffae.train.callbacks.curves import Curves, TensorBoard, WeightsAndBiases
 from diffae.train.presets import PRESETS
 from diffae.train.trainer import Run, fit, learning_rate
@@ -272,17 +272,17 @@ def said(monkeypatch, terminal: bool, rank: int = 0) -> str:
     monkeypatch.setattr(distributed, "rank", lambda: rank)
     stderr = Terminal() if terminal else io.StringIO()
     monkeypatch.setattr(sys, "stderr", stderr)
-    with progress.Progress(LONG, 0, "tiny: autoencoder") as shown:
-        for step in range(1, 11):
+    with progress.Progress("tiny: autoencoder", "images", 40) as shown:
+        for _ in range(10):
             now[0] += 31
-            shown.step(4 * step, 0.5, 2)
+            shown.add(4, loss="0.5000", skipped=2)
     return stderr.getvalue()
 
 
 def test_a_terminal_has_a_bar_with_loss_rate_and_time_left(monkeypatch):
     last = said(monkeypatch, terminal=True).split("\r")[-1]
-    assert "tiny: autoencoder" in last and "40.0/40.0" in last and "loss=0.5000" in last
-    assert "image/s" in last and "<" in last and "skipped=2" in last
+    assert "tiny: autoencoder" in last and "40/40" in last and "loss=0.5000" in last
+    assert "images/s" in last and "<" in last and "skipped=2" in last
 
 
 def test_without_a_terminal_there_is_a_line_a_minute(monkeypatch):

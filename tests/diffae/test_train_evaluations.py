@@ -30,7 +30,8 @@ TASKS = ("reconstruction", "unconditional")
 @pytest.fixture
 def told(tmp_path, monkeypatch):
     """Where the stand-in keeps a folder for each evaluation that it was asked for."""
-    monkeypatch.setattr(evaluations, "COMMAND", "stand_in_evaluation")
+    stand_in = SimpleNamespace(module="stand_in_evaluation", load=evaluations.harness().load)
+    monkeypatch.setattr(evaluations, "harness", lambda: stand_in)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "helpers"))
     monkeypatch.setenv("STAND_IN_TOLD", str(tmp_path / "told"))
     (tmp_path / "told").mkdir()

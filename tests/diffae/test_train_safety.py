@@ -211,7 +211,7 @@ def test_two_damaged_states_are_refused(tmp_path):
     two_states(path)
     path.write_bytes(b"nothing")
     state.previous(path).write_bytes(b"nothing")
-    with pytest.raises(UserError, match="damaged, as are all states before it"):
+    with pytest.raises(UserError, match="damaged, as are all before it"):
         Training(Slope([1.0]), SCHEDULE, 0).load(path, "me")
 
 

@@ -16,7 +16,7 @@ from diffae.networks.config import read_config
 from diffae.train import __main__ as command
 from diffae.train import chain, dry_run, state, trainer
 from diffae.train.overrides import override
-from diffae.train.presets import OTHER_PRESETS, PRESETS, Preset, find_preset
+from diffae.train.presets import PRESETS, Preset, other_presets
 from diffae.train.stages import state_path
 
 STATES = {"training-image.safetensors", "training-latent.safetensors"}
@@ -92,7 +92,7 @@ def test_a_baseline_that_has_no_place_is_refused_before_anything_is_trained(data
     line = refusal(
         command.main, capsys, *words(data, tmp_path / "out", "--stages", "latent,baseline")
     )
-    assert "out/ddim: exists and is not a training folder" in line
+    assert "out/ddim: exists and is no training folder" in line
     assert not (tmp_path / "out/training-latent.safetensors").exists()
 
 
@@ -164,7 +164,7 @@ def test_what_is_trained_where_nothing_is_chosen():
     assert chain.chosen(PRESETS["ffhq128-72m"], None) == ("autoencoder",)
     assert chain.chosen(PRESETS["ffhq128-ddim"], None) == ("baseline",)
     assert chain.chosen(PRESETS["ffhq128"], "baseline, latent") == ("latent", "baseline")
-    assert all(chain.chosen(find_preset(name), None) == () for name in OTHER_PRESETS)
+    assert all(chain.chosen(preset, None) == () for preset in other_presets())
 
 
 def test_a_dry_run_is_of_the_stages_that_are_asked_for(data, monkeypatch, capsys):

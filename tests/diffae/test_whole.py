@@ -17,9 +17,9 @@ from diffae.checkpoints.checkpoint import write_tensors
 from diffae.system.errors import UserError
 from diffae.system.files import writing
 from diffae.system.whole import (
+    PARTIAL,
     append,
     is_partial,
-    is_partial_folder,
     scratch_folder,
     sweep,
     whole_file,
@@ -195,7 +195,7 @@ def test_a_folder_is_there_when_it_is_whole(tmp_path):
         raise ValueError("half")
     assert names(tmp_path) == []
     with whole_folder(out) as folder:
-        assert is_partial_folder(folder) and folder.parent == out.parent
+        assert PARTIAL.fullmatch(folder.name) and folder.parent == out.parent
         (folder / "a").write_bytes(OLD)
     assert names(out) == ["a"] and names(out.parent) == ["out"]
     assert mode(out) == 0o755
@@ -245,7 +245,7 @@ def test_a_kill_leaves_the_old_and_a_remainder_that_is_known(tmp_path, what):
         assert process.stdout.readline() == b"written\n"
         os.kill(process.pid, signal.SIGKILL)
     assert (out.read_bytes() == OLD) if what == "whole_file" else not out.exists()
-    left = [path for path in tmp_path.iterdir() if is_partial(path) or is_partial_folder(path)]
+    left = [path for path in tmp_path.iterdir() if PARTIAL.fullmatch(path.name)]
     assert len(left) == 1
     sweep(tmp_path.iterdir(), older=60)
     assert left[0].exists()  # somebody may be writing it

@@ -9,7 +9,6 @@ from diffae.train.types import Schedule
 SCHEDULE = Schedule(samples=24, batch_size=4, learning_rate=1e-3, ema_decay=0.5)
 TINY = Preset(
     "tiny",
-    "a model of some thousand weights",
     ModelConfig(
         "diffusion_autoencoder",
         8,

@@ -8,10 +8,9 @@ from dataclasses import replace
 
 from tiny_preset import TINY
 
-from diffae.system import cli
+from diffae.system import cli, progress
 from diffae.train import __main__ as command
 from diffae.train import images, trainer
-from diffae.train.callbacks import progress
 from diffae.train.presets import PRESETS
 
 FROM_DISK = "--from-disk"  # images are read when they are needed

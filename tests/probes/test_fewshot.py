@@ -124,7 +124,7 @@ def test_the_long_run_takes_seconds():
 def test_acceptance_rules_on_a_grid():
     p, u = torch.meshgrid(torch.linspace(0, 1, 101), torch.arange(1000) / 1000, indexing="ij")
     levels = p[:, 0]
-    torch.testing.assert_close(accept_threshold(p)[:, 0], torch.arange(101) > 50)
+    torch.testing.assert_close(accept_threshold(p, u)[:, 0], torch.arange(101) > 50)
     by_probability = accept_probability(p, u).float().mean(1)
     torch.testing.assert_close(by_probability, levels, atol=1e-3, rtol=0)
     both = accept_threshold_and_probability(p, u).float().mean(1)

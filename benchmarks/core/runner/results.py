@@ -29,6 +29,7 @@ from reports.tables.merging import merge
 if TYPE_CHECKING:
     import pandas as pd
 
+
 class Results:
     """The rows of an evaluation, in the order in which they were measured.
 

@@ -77,6 +77,5 @@ def small_preset(name: str, config: type[Any], build: Callable[[Stages], nn.Modu
     row = read_toml(Path(__file__).with_name("presets.toml"))[name]
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in row["config"].items()}
     schedules = {stage: Schedule(**own) for stage, own in row["schedules"].items()}
-    return SmallPreset(
-        name, config=config(**values), schedules=schedules, build=build, weights=row["weights"]
-    )
+    row |= {"config": config(**values), "schedules": schedules}
+    return SmallPreset(name, build=build, **row)

@@ -70,7 +70,7 @@ class Rule:
 # Table 3 is not recorded.
 RULES = {
     "probability": Rule("u < p (the paper's text)", probes.accept_probability),
-    "threshold": Rule("p > 0.5 (the authors' code)", lambda p, u: probes.accept_threshold(p)),
+    "threshold": Rule("p > 0.5 (the authors' code)", probes.accept_threshold),
     "reject": Rule(
         "p > 0.5 and u < p, EMA classifier of 18,750 steps (the authors' code)",
         probes.accept_threshold_and_probability,

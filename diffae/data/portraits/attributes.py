@@ -6,6 +6,7 @@ small test splits hold both classes.
 
 import hashlib
 from collections import namedtuple
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -74,16 +75,16 @@ def partition(seed: int, identity: int) -> int:
     return next(part for limit, part in _SHARES if share < limit)
 
 
-def _permanent(rng: np.random.Generator) -> dict[str, bool]:
-    def chance(p: float) -> bool:
-        return bool(rng.random() < p)
+def _chances(rng: np.random.Generator) -> Callable[[float], bool]:
+    return lambda p: bool(rng.random() < p)
 
+
+def _permanent(rng: np.random.Generator) -> dict[str, bool]:
+    chance = _chances(rng)
     male, young = chance(0.42), chance(0.75)
     bald = chance(0.13 if male else 0.0)
     gray = chance(0.02 if young else 0.42)
-    colour = rng.choice(
-        ("Black_Hair", "Brown_Hair", "Blond_Hair", "red"), p=(0.34, 0.28, 0.24, 0.14)
-    )
+    colour = rng.choice((*HAIR_COLOURS[:3], "red"), p=(0.34, 0.28, 0.24, 0.14))
     curl = rng.choice(("Wavy_Hair", "Straight_Hair", "neither"), p=(0.36, 0.28, 0.36))
     chubby = chance(0.10 if young else 0.2)
     result = {
@@ -115,9 +116,7 @@ def _permanent(rng: np.random.Generator) -> dict[str, bool]:
 
 
 def _passing(person: dict[str, bool], rng: np.random.Generator) -> dict[str, bool]:
-    def chance(p: float) -> bool:
-        return bool(rng.random() < p)
-
+    chance = _chances(rng)
     male, young = person["Male"], person["Young"]
     makeup = chance(0.02 if male else 0.55)
     bearded = male and chance(0.42)
@@ -142,9 +141,8 @@ def _passing(person: dict[str, bool], rng: np.random.Generator) -> dict[str, boo
         "Wearing_Necklace": chance(0.03 if male else 0.24),
         "Wearing_Necktie": chance(0.18 if male else 0.01),
     }
-    if hat:  # attributes under a hat are not labelled
-        result["Receding_Hairline"] = False
-    return result
+    hidden = {"Receding_Hairline": False} if hat else {}  # attributes under a hat are not labelled
+    return result | hidden
 
 
 def with_attribute(portrait: Portrait, name: str, value: bool) -> Portrait:
@@ -159,8 +157,6 @@ def with_attribute(portrait: Portrait, name: str, value: bool) -> Portrait:
         attributes |= dict.fromkeys(_excluded_by(name), False)
     if name == "No_Beard" and not value:
         attributes["Goatee"] = False  # a beard along the jaw is enough
-    if name in BEARDS and value:
-        attributes["No_Beard"] = False
     return replace(portrait, attributes=attributes)
 
 
@@ -177,4 +173,5 @@ def _excluded_by(name: str) -> tuple[str, ...]:
         "Big_Nose": ("Pointy_Nose",),
         "Pointy_Nose": ("Big_Nose",),
         "No_Beard": BEARDS,
+        **dict.fromkeys(BEARDS, ("No_Beard",)),
     }.get(name, ())

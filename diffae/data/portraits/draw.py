@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 from diffae.data.portraits import features
 from diffae.data.portraits.attributes import Portrait
-from diffae.data.portraits.geometry import CENTRE, Face, measure
+from diffae.data.portraits.geometry import Face, measure
 from diffae.data.portraits.hair import back_hair, facial_hair, front_hair, hat
 from diffae.data.portraits.palette import darker, hue, lighter, mix, skin
+from diffae.data.portraits.svg import both, circle, curve, ellipse, path
 
 SIZE = 200
 
@@ -21,7 +22,7 @@ def to_svg(portrait: Portrait) -> str:
     )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {SIZE} {SIZE}">'
-        f"<defs>{_gradients(portrait)}{_head_clip(face)}</defs>"
+        f'<defs>{_gradients(portrait)}<clipPath id="head"><path d="{head(face)}"/></clipPath></defs>'
         f"{_background(portrait)}"
         f'<g transform="{place}" stroke-linecap="round" stroke-linejoin="round">'
         f"{''.join(_parts(portrait, face))}</g></svg>"
@@ -31,38 +32,27 @@ def to_svg(portrait: Portrait) -> str:
 def _parts(portrait: Portrait, face: Face) -> Iterator[str]:
     yield back_hair(portrait, face)
     yield _neck(portrait, face)
-    yield _clothes(portrait, face)
+    yield _clothes(portrait)
     yield features.necklace(portrait) + features.necktie(portrait)
     yield _ears(portrait, face)
     yield features.double_chin(portrait, face)
-    yield f'<path d="{head_path(face)}" fill="{skin(portrait)}"/>'
+    yield path(head(face), fill=skin(portrait))
     yield f'<g clip-path="url(#head)">{_on_skin(portrait, face)}</g>'
-    yield features.eyes(portrait, face) + features.brows(portrait, face)
-    yield features.nose(portrait, face)
-    yield facial_hair(portrait, face)
-    yield features.mouth(portrait, face)
-    yield front_hair(portrait, face)
-    yield features.earrings(portrait, face)
-    yield features.glasses(portrait, face)
-    yield hat(portrait, face)
+    above = (features.eyes, features.brows, features.nose, facial_hair, features.mouth, front_hair)
+    for draw in (*above, features.earrings, features.glasses, hat):
+        yield draw(portrait, face)
 
 
-def head_path(face: Face) -> str:
+def head(face: Face) -> str:
     """Skull, cheeks, jaw and chin as one closed curve."""
-    c, w, j = CENTRE, face.half_width, face.half_jaw
-    top, jaw, chin = face.top, face.jaw_y, face.chin
-    return (
-        f"M{c - w:.1f} 92C{c - w:.1f} {top + 12:.1f} {c - w * 0.62:.1f} {top:.1f} {c} {top:.1f}"
-        f"C{c + w * 0.62:.1f} {top:.1f} {c + w:.1f} {top + 12:.1f} {c + w:.1f} 92"
-        f"C{c + w:.1f} {jaw - 24:.1f} {c + j + 3:.1f} {jaw - 6:.1f} {c + j:.1f} {jaw:.1f}"
-        f"C{c + j * 0.72:.1f} {chin - 3:.1f} {c + j * 0.36:.1f} {chin:.1f} {c} {chin:.1f}"
-        f"C{c - j * 0.36:.1f} {chin:.1f} {c - j * 0.72:.1f} {chin - 3:.1f} {c - j:.1f} {jaw:.1f}"
-        f"C{c - j - 3:.1f} {jaw - 6:.1f} {c - w:.1f} {jaw - 24:.1f} {c - w:.1f} 92Z"
-    )
-
-
-def _head_clip(face: Face) -> str:
-    return f'<clipPath id="head"><path d="{head_path(face)}"/></clipPath>'
+    w, j, top, jaw, chin = face.half_width, face.half_jaw, face.top, face.jaw_y, face.chin
+    skull = curve("M", 100 - w, 92, "C", 100 - w, top + 12, 100 - w * 0.62, top, 100, top)
+    skull = curve(skull, "C", 100 + w * 0.62, top, 100 + w, top + 12, 100 + w, 92)
+    right = curve("C", 100 + w, jaw - 24, 103 + j, jaw - 6, 100 + j, jaw)
+    right = curve(right, "C", 100 + j * 0.72, chin - 3, 100 + j * 0.36, chin, 100, chin)
+    left = curve("C", 100 - j * 0.36, chin, 100 - j * 0.72, chin - 3, 100 - j, jaw)
+    left = curve(left, "C", 97 - j, jaw - 6, 100 - w, jaw - 24, 100 - w, 92)
+    return curve(skull, right, left, "Z")
 
 
 def _gradients(portrait: Portrait) -> str:
@@ -86,48 +76,37 @@ def _background(portrait: Portrait) -> str:
     scene = portrait.scene
     accent = hue((scene.background + 0.08 + 0.3 * scene.shape) % 1, 0.35, 0.9)
     x, y = 200 * scene.shape, 30 + 70 * scene.background_light
-    return (
-        '<rect width="200" height="200" fill="url(#bg)"/>'
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{28 + 30 * scene.background_light:.1f}" fill="{accent}" opacity="0.35"/>'
-        f'<circle cx="{200 - x:.1f}" cy="{190 - y:.1f}" r="22" fill="#fff" opacity="0.16"/>'
-    )
+    light = scene.background_light
+    spot = circle(x, y, 28 + 30 * light, accent, opacity=0.35)
+    shade = circle(200 - x, 190 - y, 22, "#fff", opacity=0.16)
+    return f'<rect width="200" height="200" fill="url(#bg)"/>{spot}{shade}'
 
 
 def _neck(portrait: Portrait, face: Face) -> str:
-    half = 24 if portrait.attributes["Male"] else 16
+    half, top = 24 if portrait.attributes["Male"] else 16, face.chin - 30
     tone = darker(skin(portrait), 0.16)
-    y = face.chin - 30
-    return (
-        f'<path d="M{100 - half} {y:.1f}V186H{100 + half}V{y:.1f}Z" fill="{tone}"/>'
-        f'<ellipse cx="100" cy="{face.chin + 3:.1f}" rx="{half + 2}" ry="9" fill="{darker(tone, 0.18)}"/>'
-    )
+    shape = curve("M", 100 - half, top, "V 186 H", 100 + half, "V", top, "Z")
+    return path(shape, fill=tone) + ellipse(100, face.chin + 3, half + 2, 9, darker(tone, 0.18))
 
 
-def _clothes(portrait: Portrait, face: Face) -> str:
+def _clothes(portrait: Portrait) -> str:
     scene, male = portrait.scene, portrait.attributes["Male"]
     tone = hue(scene.clothes, 0.5, 0.35 + 0.5 * scene.accessory)
     half = 88 if male else 70
-    shoulder = (
-        f"M{100 - half} 232C{100 - half} 190 {100 - half * 0.6:.0f} 184 {100 - 24} 178"
-        f"L100 {196 if male else 204}L{100 + 24} 178C{100 + half * 0.6:.0f} 184 {100 + half} 190 {100 + half} 232Z"
-    )
-    collar = f'<path d="M76 178L100 198L124 178" fill="none" stroke="{lighter(tone, 0.45)}" stroke-width="5"/>'
-    return f'<path d="{shoulder}" fill="{tone}"/>' + (collar if male else "")
+    left, right, slope = 100 - half, 100 + half, round(half * 0.6)
+    shape = curve("M", left, 232, "C", left, 190, 100 - slope, 184, 76, 178)
+    shape = curve(shape, "L", 100, 196 if male else 204, "L 124 178")
+    shape = curve(shape, "C", 100 + slope, 184, right, 190, right, 232, "Z")
+    collar = path("M 76 178 L 100 198 L 124 178", stroke=lighter(tone, 0.45), stroke_width=5)
+    return path(shape, fill=tone) + (collar if male else "")
 
 
 def _ears(portrait: Portrait, face: Face) -> str:
     tone = mix(skin(portrait), "#a05040", 0.18)
-    return "".join(
-        f'<ellipse cx="{100 + side * face.half_width:.1f}" cy="106" rx="7" ry="12" fill="{tone}"/>'
-        for side in (-1, 1)
-    )
+    return both(lambda side: ellipse(100 + side * face.half_width, 106, 7, 12, tone))
 
 
 def _on_skin(portrait: Portrait, face: Face) -> str:
-    return (
-        features.shadow(portrait, face)
-        + features.cheekbones(portrait, face)
-        + features.rosy_cheeks(portrait, face)
-        + features.wrinkles(portrait, face)
-        + '<rect x="40" y="20" width="120" height="160" fill="url(#light)"/>'
-    )
+    under = (features.shadow, features.cheekbones, features.rosy_cheeks, features.wrinkles)
+    light = '<rect x="40" y="20" width="120" height="160" fill="url(#light)"/>'
+    return "".join(draw(portrait, face) for draw in under) + light

@@ -42,9 +42,8 @@ def measure(portrait: Portrait) -> Face:
     a, look = portrait.attributes, portrait.look
     half_width = 43 + 8 * look.width + 9 * a["Chubby"] - 6 * a["Oval_Face"]
     chin = 162 + 6 * look.length + 8 * a["Oval_Face"]
-    jaw_share = (
-        0.52 + 0.12 * look.jaw + 0.13 * a["Male"] + 0.22 * a["Chubby"] - 0.12 * a["Oval_Face"]
-    )
+    jaw_share = 0.52 + 0.12 * look.jaw + 0.13 * a["Male"] + 0.22 * a["Chubby"]
+    jaw_share -= 0.12 * a["Oval_Face"]
     eye_y = 97 + 5 * look.eye_height
     eye_size = 1 + 0.25 * look.eye_size + 0.22 * a["Attractive"]
     nose_y = eye_y + 24 + 5 * look.nose_length

@@ -3,124 +3,106 @@
 from diffae.data.portraits.attributes import Portrait
 from diffae.data.portraits.geometry import Face
 from diffae.data.portraits.palette import along, darker, hair, hue, lighter
-
-
-def _long(portrait: Portrait) -> bool:
-    return not portrait.attributes["Male"] and not portrait.attributes["Bald"]
+from diffae.data.portraits.svg import both, circle, curve, ellipse, path, rect
 
 
 def back_hair(portrait: Portrait, face: Face) -> str:
     """The hair behind the head: long for women, with a straight, wavy or round edge."""
-    if not _long(portrait):
-        return ""
     a, look = portrait.attributes, portrait.look
+    if a["Male"] or a["Bald"]:
+        return ""
     half = face.half_width + 11 + 7 * look.hair_volume
     end = 150 + 40 * look.hair_length
     tone = darker(hair(portrait), 0.18)
     left, right = 100 - half, 100 + half
-    top = f"M{left:.1f} 96C{left:.1f} 14 {right:.1f} 14 {right:.1f} 96"
+    top = curve("M", left, 96, "C", left, 14, right, 14, right, 96)
     if a["Wavy_Hair"]:
-        return f'<path d="{top}{_waves(right, 96, end, 1)}L{left:.1f} {end:.1f}{_waves(left, end, 96, -1)}Z" fill="{tone}"/>'
+        down, up = _waves(right, 96, end, 1), _waves(left, end, 96, -1)
+        return path(top, down, "L", left, end, up, "Z", fill=tone)
     if a["Straight_Hair"]:
-        shape = f'<path d="{top}L{right + 3:.1f} {end:.1f}H{left - 3:.1f}Z" fill="{tone}"/>'
-        return shape + _strands(portrait, [left + 5, left + 11, right - 11, right - 5], 96, end - 2)
-    return (
-        f'<path d="{top}C{right:.1f} {end + 10:.1f} {right - 14:.1f} {end + 8:.1f} 118 {end - 6:.1f}'
-        f'H82C{left + 14:.1f} {end + 8:.1f} {left:.1f} {end + 10:.1f} {left:.1f} 96Z" fill="{tone}"/>'
-    )
+        xs = (left + 5, left + 11, right - 11, right - 5)
+        strands = [curve("M", x, 96, "V", end - 2) for x in xs]
+        shape = path(top, "L", right + 3, end, "H", left - 3, "Z", fill=tone)
+        return shape + path(*strands, stroke=lighter(hair(portrait), 0.3), stroke_width=2)
+    round_right = curve("C", right, end + 10, right - 14, end + 8, 118, end - 6)
+    round_left = curve("C", left + 14, end + 8, left, end + 10, left, 96)
+    return path(top, round_right, "H 82", round_left, "Z", fill=tone)
 
 
 def _waves(x: float, start: float, end: float, side: int) -> str:
     """A scalloped edge from `start` to `end` at `x`."""
     count = max(round(abs(end - start) / 16), 2)
     step = (end - start) / count
-    return "".join(
-        f"Q{x + side * 15:.1f} {start + step * (i + 0.5):.1f} {x:.1f} {start + step * (i + 1):.1f}"
-        for i in range(count)
-    )
-
-
-def _strands(portrait: Portrait, xs: list[float], start: float, end: float) -> str:
-    lines = "".join(f"M{x:.1f} {start:.1f}V{end:.1f}" for x in xs)
-    tone = hair(portrait)
-    return f'<path d="{lines}" stroke="{lighter(tone, 0.3)}" stroke-width="2" fill="none"/>'
+    heights = [(start + step * (i + 0.5), start + step * (i + 1)) for i in range(count)]
+    return " ".join(curve("Q", x + side * 15, middle, x, to) for middle, to in heights)
 
 
 def front_hair(portrait: Portrait, face: Face) -> str:
     """The cap of hair on the skull, its hairline and fringe."""
     a, look = portrait.attributes, portrait.look
     if a["Bald"]:
-        return _bald_shine(face)
+        return ellipse(face.x - 12, 52, 14, 8, "#fff", opacity=0.5)
     tone = hair(portrait)
     half = face.half_width + 3 + 3 * look.hair_volume
     crown = face.top - 7 - 8 * look.hair_volume
     line = 64.0 if not a["Receding_Hairline"] else 42.0
     side = 104 if a["Male"] else 112
-    cap = (
-        f"M{100 - half:.1f} {side}C{100 - half - 4:.1f} {crown + 8:.1f} {100 - half * 0.6:.1f} {crown:.1f} 100 {crown:.1f}"
-        f"C{100 + half * 0.6:.1f} {crown:.1f} {100 + half + 4:.1f} {crown + 8:.1f} {100 + half:.1f} {side}"
-    )
-    parts = [f'<path d="{cap}{_hairline(portrait, face, line)}Z" fill="{tone}"/>']
+    left, right, far, near = 100 - half, 100 + half, half + 4, half * 0.6
+    cap = curve("M", left, side, "C", 100 - far, crown + 8, 100 - near, crown, 100, crown)
+    cap = curve(cap, "C", 100 + near, crown, 100 + far, crown + 8, right, side)
+    drawn = path(cap, _hairline(portrait, face, line), "Z", fill=tone)
     if a["Wavy_Hair"]:
-        parts.append(_curls(face, half, crown, tone))
+        drawn += _curls(half, crown, tone)
     if a["Straight_Hair"]:
-        parts.append(_combed(crown, line, tone))
+        drawn += _combed(crown, line, tone)
     if a["Bangs"]:
-        parts.append(_bangs(face, half, tone))
-    return "".join(parts)
+        drawn += _bangs(face, half, tone)
+    return drawn
 
 
 def _hairline(portrait: Portrait, face: Face, y: float) -> str:
     """From the right temple to the left, above the forehead."""
     inner = face.half_width - 3
+    left, right = 100 - inner, 100 + inner
     if portrait.attributes["Receding_Hairline"]:  # bare temples around a lock in the middle
-        return (
-            f"L{100 + inner:.1f} 92Q{100 + inner - 2:.1f} {y - 2:.1f} {100 + 18} {y - 4:.1f}Q100 {y + 10:.1f} {100 - 18} {y - 4:.1f}"
-            f"Q{100 - inner + 2:.1f} {y - 2:.1f} {100 - inner:.1f} 92"
-        )
+        lock = curve("Q", right - 2, y - 2, 118, y - 4, "Q", 100, y + 10, 82, y - 4)
+        return curve("L", right, 92, lock, "Q", left + 2, y - 2, left, 92)
     part = 100 + 30 * (portrait.look.parting - 0.5)
-    return (
-        f"L{100 + inner:.1f} 94Q{100 + inner - 4:.1f} {y + 4:.1f} {part:.1f} {y:.1f}"
-        f"Q{100 - inner + 4:.1f} {y + 4:.1f} {100 - inner:.1f} 94"
-    )
+    return curve("L", right, 94, "Q", right - 4, y + 4, part, y, "Q", left + 4, y + 4, left, 94)
 
 
-def _curls(face: Face, half: float, crown: float, tone: str) -> str:
+def _curls(half: float, crown: float, tone: str) -> str:
     """Bumps along the crown."""
     right = [(0.38, 33), (0.72, 44), (0.92, 62), (1.0, 82)]
     places = [*((-x, y) for x, y in right[::-1]), (0.0, 29), *right]
-    light = lighter(tone, 0.22)
-    bumps = "".join(
-        f'<circle cx="{100 + half * x:.1f}" cy="{y + crown - 20:.1f}" r="12" fill="{tone}"/>'
-        for x, y in places
-    )
-    marks = "".join(
-        f"M{100 + half * x * 0.86 - 6:.1f} {y + crown - 14:.1f}q6 -8 12 0" for x, y in places[1:-1]
-    )
-    return f'{bumps}<path d="{marks}" fill="none" stroke="{light}" stroke-width="2.4"/>'
+    bumps = [circle(100 + half * x, y + crown - 20, 12, tone) for x, y in places]
+    marks = [
+        curve("M", 100 + half * x * 0.86 - 6, y + crown - 14, "q 6 -8 12 0")
+        for x, y in places[1:-1]
+    ]
+    return "".join(bumps) + path(*marks, stroke=lighter(tone, 0.22), stroke_width=2.4)
 
 
 def _combed(crown: float, line: float, tone: str) -> str:
     """Straight strands on the crown."""
-    lines = "".join(
-        f"M{100 + dx * 0.72:.1f} {crown + 5 + abs(dx) * 0.3:.1f}L{100 + dx:.1f} {line - 4 + abs(dx) * 0.4:.1f}"
+    top, end = crown + 5, line - 4
+    strands = [
+        curve("M", 100 + dx * 0.72, top + abs(dx) * 0.3, "L", 100 + dx, end + abs(dx) * 0.4)
         for dx in (-34, -20, -7, 7, 20, 34)
-    )
-    return f'<path d="{lines}" fill="none" stroke="{lighter(tone, 0.32)}" stroke-width="2.6"/>'
+    ]
+    return path(*strands, stroke=lighter(tone, 0.32), stroke_width=2.6)
 
 
 def _bangs(face: Face, half: float, tone: str) -> str:
     """A fringe down to the brows."""
     y, w = face.brow_y - 1, half - 5
-    teeth = "".join(
-        f"Q{100 + w - (i + 0.5) * w / 3:.1f} {y + 10:.1f} {100 + w - (i + 1) * w / 3:.1f} {y - 3:.1f}"
+    right = 100 + w
+    teeth = [
+        curve("Q", right - (i + 0.5) * w / 3, y + 10, right - (i + 1) * w / 3, y - 3)
         for i in range(6)
-    )
-    return f'<path d="M{100 - w:.1f} {y:.1f}C{100 - w:.1f} 44 {100 + w:.1f} 44 {100 + w:.1f} {y:.1f}{teeth}Z" fill="{darker(tone, 0.1)}"/>'
-
-
-def _bald_shine(face: Face) -> str:
-    return f'<ellipse cx="{face.x - 12:.1f}" cy="52" rx="14" ry="8" fill="#fff" opacity="0.5"/>'
+    ]
+    top = curve("M", 100 - w, y, "C", 100 - w, 44, right, 44, right, y)
+    return path(top, *teeth, "Z", fill=darker(tone, 0.1))
 
 
 def facial_hair(portrait: Portrait, face: Face) -> str:
@@ -131,28 +113,30 @@ def facial_hair(portrait: Portrait, face: Face) -> str:
     tone = darker(hair(portrait), 0.25)
     j, w, x = face.half_jaw, face.half_width, face.x
     jaw, chin, mouth = face.jaw_y, face.chin, face.mouth_y
-    parts = [
-        f'<path d="M{100 - w + 1:.1f} {jaw - 24:.1f}Q{100 - j - 2:.1f} {jaw + 2:.1f} {100 - j * 0.6:.1f} {chin - 4:.1f}'
-        f"Q100 {chin + 7:.1f} {100 + j * 0.6:.1f} {chin - 4:.1f}Q{100 + j + 2:.1f} {jaw + 2:.1f} {100 + w - 1:.1f} {jaw - 24:.1f}"
-        f'Q{100 + j - 8:.1f} {jaw + 4:.1f} 100 {chin - 7:.1f}Q{100 - j + 8:.1f} {jaw + 4:.1f} {100 - w + 1:.1f} {jaw - 24:.1f}Z" fill="{tone}"/>'
-    ]
+    left, right, ears = 101 - w, 99 + w, jaw - 24
+    outer = curve("M", left, ears, "Q", 98 - j, jaw + 2, 100 - j * 0.6, chin - 4)
+    outer = curve(outer, "Q", 100, chin + 7, 100 + j * 0.6, chin - 4)
+    outer = curve(outer, "Q", 102 + j, jaw + 2, right, ears)
+    inner = curve("Q", 92 + j, jaw + 4, 100, chin - 7, "Q", 108 - j, jaw + 4, left, ears)
+    drawn = path(outer, inner, "Z", fill=tone)
     if a["Goatee"]:
-        parts.append(
-            f'<path d="M{x - 13:.1f} {mouth + 8:.1f}H{x + 13:.1f}Q{x + 12:.1f} {chin + 12:.1f} {x:.1f} {chin + 17:.1f}'
-            f'Q{x - 12:.1f} {chin + 12:.1f} {x - 13:.1f} {mouth + 8:.1f}Z" fill="{tone}"/>'
-        )
+        top = mouth + 8
+        shape = curve("M", x - 13, top, "H", x + 13, "Q", x + 12, chin + 12, x, chin + 17)
+        drawn += path(shape, "Q", x - 12, chin + 12, x - 13, top, "Z", fill=tone)
     if a["Mustache"]:
         y = (face.nose_y + mouth) / 2 + 1
-        parts.append(
-            f'<path d="M{x:.1f} {y - 4:.1f}Q{x + 12:.1f} {y - 7:.1f} {x + 22:.1f} {y + 7:.1f}Q{x + 8:.1f} {y + 6:.1f} {x:.1f} {y + 2:.1f}'
-            f'Q{x - 8:.1f} {y + 6:.1f} {x - 22:.1f} {y + 7:.1f}Q{x - 12:.1f} {y - 7:.1f} {x:.1f} {y - 4:.1f}Z" fill="{tone}"/>'
-        )
+        shape = curve("M", x, y - 4, "Q", x + 12, y - 7, x + 22, y + 7, "Q", x + 8, y + 6, x, y + 2)
+        shape = curve(shape, "Q", x - 8, y + 6, x - 22, y + 7, "Q", x - 12, y - 7, x, y - 4)
+        drawn += path(shape, "Z", fill=tone)
     if a["Sideburns"]:
-        parts += [
-            f'<path d="M{100 + s * (w + 1):.1f} 88L{100 + s * (w - 11):.1f} 90L{100 + s * (w - 14):.1f} 128L{100 + s * (w - 3):.1f} 134Z" fill="{tone}"/>'
-            for s in (-1, 1)
-        ]
-    return "".join(parts)
+        corners = ((w + 1, 88), (w - 11, 90), (w - 14, 128), (w - 3, 134))
+
+        def sideburn(side: int) -> str:
+            points = [curve(100 + side * x, y) for x, y in corners]
+            return path("M", " L ".join(points), "Z", fill=tone)
+
+        drawn += both(sideburn)
+    return drawn
 
 
 def hat(portrait: Portrait, face: Face) -> str:
@@ -162,13 +146,10 @@ def hat(portrait: Portrait, face: Face) -> str:
     scene = portrait.scene
     tone = hue((scene.clothes + 0.33) % 1, 0.6, 0.45 + 0.4 * scene.makeup)
     half, y = face.half_width + 9, 66.0
-    crown = f"M{100 - half:.1f} {y}C{100 - half:.1f} 0 {100 + half:.1f} 0 {100 + half:.1f} {y}Z"
-    band = along(("#f4efe2", "#2a2a33", "#e8b23a"), scene.accessory)
+    left, right = 100 - half, 100 + half
+    crown = path("M", left, y, "C", left, 0, right, 0, right, y, "Z", fill=tone)
     if scene.accessory < 0.5:
-        brim = f'<rect x="{100 - half - 3:.1f}" y="{y - 9}" width="{2 * half + 6:.1f}" height="17" rx="8" fill="{lighter(tone, 0.25)}"/>'
-    else:
-        brim = (
-            f'<rect x="{100 - half:.1f}" y="{y - 16}" width="{2 * half:.1f}" height="11" fill="{band}"/>'
-            f'<ellipse cx="100" cy="{y}" rx="{half + 20:.1f}" ry="9" fill="{darker(tone, 0.2)}"/>'
-        )
-    return f'<path d="{crown}" fill="{tone}"/>{brim}'
+        return crown + rect(left - 3, y - 9, 2 * half + 6, 17, lighter(tone, 0.25), rx=8)
+    band = along(("#f4efe2", "#2a2a33", "#e8b23a"), scene.accessory)
+    brim = ellipse(100, y, half + 20, 9, darker(tone, 0.2))
+    return crown + rect(left, y - 16, 2 * half, 11, band) + brim

@@ -38,9 +38,8 @@ def along(colours: tuple[str, ...], share: float) -> str:
 
 
 def hue(share: float, saturation: float, value: float) -> str:
-    return "#" + "".join(
-        f"{round(255 * c):02x}" for c in colorsys.hsv_to_rgb(share, saturation, value)
-    )
+    channels = colorsys.hsv_to_rgb(share, saturation, value)
+    return "#" + "".join(f"{round(255 * c):02x}" for c in channels)
 
 
 def skin(portrait: Portrait) -> str:

@@ -10,16 +10,15 @@ from pathlib import Path
 import numpy as np
 import resvg_py
 from PIL import Image, ImageFilter
-from tqdm import tqdm
 
 from diffae.data.portraits.attributes import ATTRIBUTES, Portrait, portrait
 from diffae.data.portraits.draw import SIZE, to_svg
 from diffae.data.readers.celeba import ATTRIBUTE_FILE, IDENTITY_FILE, IMAGE_FOLDER, PARTITION_FILE
 from diffae.data.transforms import LARGEST_SIZE, SMALLEST_SIZE
-from diffae.system import cli
 from diffae.system.distributed import mapped
 from diffae.system.errors import UserError
 from diffae.system.files import cache_root, read_text
+from diffae.system.progress import shown
 from diffae.system.whole import is_partial, sweep, write_whole
 
 PORTRAITS_VERSION = "1"
@@ -28,9 +27,7 @@ BLUR_RADIUS = 4.5  # in units of the drawing
 
 NOTE = "portraits.json"
 CHUNK = 64
-DEAD_PROCESS = (
-    "portraits: a process that draws died; free some memory and run the command again to resume"
-)
+DEAD_PROCESS = "portraits: a process that draws died; free some memory, then run this again"
 LARGEST_NOTE, LEFT_FOR_GOOD = 10_000, 3600  # bytes, seconds
 WORTH_PROCESSES = 8  # chunks: fewer are drawn before other processes have started
 
@@ -41,9 +38,8 @@ def render(portrait: Portrait, size: int) -> np.ndarray:
 
 
 def _image(portrait: Portrait, size: int) -> Image.Image:
-    png = resvg_py.svg_to_bytes(
-        svg_string=to_svg(portrait), width=size, height=size, skip_system_fonts=True
-    )
+    svg = to_svg(portrait)
+    png = resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size, skip_system_fonts=True)
     image = Image.open(io.BytesIO(bytes(png))).convert("RGB")
     if portrait.attributes["Blurry"]:
         image = image.filter(ImageFilter.GaussianBlur(BLUR_RADIUS * size / SIZE))
@@ -66,20 +62,14 @@ def write_dataset(
     _claim(out, {"version": PORTRAITS_VERSION, "seed": seed, "count": count, "size": size})
     images = out / IMAGE_FOLDER
     images.mkdir(exist_ok=True)
-    _sweep(images)
+    sweep(images.glob("*.partial"), older=LEFT_FOR_GOOD)  # recent ones may be others' that draw now
     missing = [i for i in range(count) if not (images / _name(i)).exists()]
     chunks = [missing[a : a + CHUNK] for a in range(0, len(missing), CHUNK)]
     draw = partial(_draw, images, size, seed)
     workers = (workers or os.cpu_count() or 1) if len(chunks) > WORTH_PROCESSES else 1
-    title = "drawing portraits"
-    with (
-        mapped(draw, chunks, workers, DEAD_PROCESS) as counts,
-        tqdm(
-            total=len(missing), desc=title, unit="image", delay=1, disable=not cli.bar_is_seen()
-        ) as progress,
-    ):
-        for drawn in counts:
-            progress.update(drawn)
+    with mapped(draw, chunks, workers, DEAD_PROCESS) as counts:
+        for _ in shown(counts, "drawing portraits", "images", len(missing), int):
+            pass
     _write_labels(out, count, seed)
 
 
@@ -110,7 +100,11 @@ def _claim(out: Path, settings: dict[str, object]) -> None:
     """Make `out` the folder of this set."""
     note = out / NOTE
     if os.path.lexists(note):
-        if _settings_in(note) != settings:
+        try:
+            found = json.loads(read_text(note, LARGEST_NOTE))
+        except (ValueError, RecursionError):
+            raise UserError(f"{note}: damaged; choose another folder") from None
+        if found != settings:
             raise UserError(f"{out}: holds other portraits (see {note}); choose another folder")
         return
     if out.exists() and (not out.is_dir() or not all(map(is_partial, out.iterdir()))):
@@ -119,25 +113,9 @@ def _claim(out: Path, settings: dict[str, object]) -> None:
     _write(note, [json.dumps(settings)])
 
 
-def _settings_in(note: Path) -> object:
-    try:
-        return json.loads(read_text(note, LARGEST_NOTE))
-    except (ValueError, RecursionError):
-        raise UserError(f"{note}: damaged; choose another folder") from None
-
-
-def _sweep(images: Path) -> None:
-    """Remove old incomplete files of killed processes.
-
-    Recent ones may belong to others that draw now.
-    """
-    sweep(images.glob("*.partial"), older=LEFT_FOR_GOOD)
-
-
 def _write_labels(out: Path, count: int, seed: int) -> None:
     portraits = [portrait(seed, i) for i in range(count)]
-    names = [_name(i) for i in range(count)]
-    rows = list(zip(names, portraits, strict=True))
+    rows = [(_name(i), p) for i, p in enumerate(portraits)]
     _write(out / PARTITION_FILE, [f"{name} {p.partition}" for name, p in rows])
     _write(out / IDENTITY_FILE, [f"{name} {p.identity + 1}" for name, p in rows])
     signs = [

@@ -45,8 +45,7 @@ class Curves(Callback):
 
     def step(self, loss: float) -> None:
         training = self._training
-        self._losses.append(loss)
-        self._norms.append(training.norm)
+        self._steps.append({"loss": loss, "gradient norm": training.norm})
         if training.step % self._every == 0 or training.step == training.schedule.steps:
             self.scalars(training.seen, self._values(training))
             self._forget(training)
@@ -63,8 +62,7 @@ class Curves(Callback):
         self._before += self._training.seen
 
     def _forget(self, training: Training) -> None:
-        self._losses: list[float] = []
-        self._norms: list[float] = []
+        self._steps: list[dict[str, float]] = []
         self._last = training.seen, training.seconds
 
     def _values(self, training: Training) -> dict[str, float]:
@@ -72,15 +70,16 @@ class Curves(Callback):
 
         Non-finite ones are left out of the means, and a mean of none is left out.
         """
-        means = {"loss": self._losses, "gradient norm": self._norms}
-        finite = {name: [v for v in values if math.isfinite(v)] for name, values in means.items()}
         seen, seconds = self._last
-        return {
-            **{name: float(np.mean(values)) for name, values in finite.items() if values},
+        values = {
             "learning rate": learning_rate(training.schedule, training.step - 1),
             "images per second": (training.seen - seen) / max(training.seconds - seconds, 1e-9),
             "skipped steps": training.skipped,
         }
+        for name in ("loss", "gradient norm"):
+            if finite := [step[name] for step in self._steps if math.isfinite(step[name])]:
+                values[name] = float(np.mean(finite))
+        return values
 
 
 class TensorBoard(Curves):
@@ -150,9 +149,8 @@ class WeightsAndBiases(Curves):
         self._run.define_metric(f"{self._stage}/*", step_metric=f"{self._stage}/images")
 
     def scalars(self, seen: int, values: Mapping[str, Any]) -> None:
-        named = {
-            f"{self._stage}/{name}": value for name, value in {"images": seen, **values}.items()
-        }
+        points = {"images": seen, **values}
+        named = {f"{self._stage}/{name}": value for name, value in points.items()}
         self._run.log(named, step=self._before + seen)  # it takes no step that is below the last
 
     def picture(self, path: Path) -> None:
@@ -164,15 +162,10 @@ class WeightsAndBiases(Curves):
 
     def _open(self) -> Any:
         self._folder.mkdir(parents=True, exist_ok=True)
+        same = {"id": _kept_id(self._folder / "wandb-id"), "resume": "allow"}
+        about = {"dir": self._folder, "name": self._name, "config": dict(self._config)}
         try:
-            return self._wandb.init(
-                project=self._project,
-                dir=self._folder,
-                id=_kept_id(self._folder / "wandb-id"),
-                name=self._name,
-                config=dict(self._config),
-                resume="allow",
-            )
+            return self._wandb.init(project=self._project, **about, **same)
         except self._wandb.errors.Error as error:
             said = " ".join(str(error).split())
             raise UserError(f"--wandb {self._project}: {said}") from None

@@ -1,8 +1,8 @@
 """Small evaluations of a training by the harness, at intervals.
 
 Each DIR/evaluations/STAGE/IMAGES is a run folder. The moving average of the weights is exported and
-measured by `python -m benchmarks.run` in a process of its own, which this package knows by name
-only. A failure of that process does not affect the training, which waits for it.
+measured in a process of its own by the command of the entry point `diffae.harness` (`python -m
+benchmarks.run`). A failure of that process does not affect the training, which waits for it.
 """
 
 import json
@@ -11,8 +11,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from pkgutil import resolve_name
+from typing import Any
 
 import torch
 
@@ -23,13 +24,19 @@ from diffae.system.whole import copy_whole, put, scratch_folder, sweep
 from diffae.train.callbacks.base import Periodic
 from diffae.train.stages import LATENT
 
-COMMAND = "benchmarks.run"
-# Parses the words after the command; raises UserError where it refuses them.
-OPTIONS = "benchmarks.commands.options:parse"
+HARNESS = "diffae.harness"  # the group of the entry point `run`
 SAMPLED = ("unconditional", "memorisation")  # the tasks that the latent DDIM affects
 CHECKPOINT, RUN = "checkpoint", "run"
 NAP = 0.1  # seconds between two looks at the process
 LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE")  # torchrun's, which the command must not see
+
+
+def harness() -> EntryPoint:
+    """The command that measures: its module, which has a function that reads its words."""
+    found = entry_points(group=HARNESS, name="run")
+    if not found:
+        raise UserError("the harness is not installed: install this package again")
+    return found["run"]
 
 
 class Evaluations(Periodic):
@@ -52,13 +59,14 @@ class Evaluations(Periodic):
         super().__init__(folder, every)
         self._note, self._tasks, self._system, self._flags = note, tasks, system, flags
         try:
-            resolve_name(OPTIONS)(self._arguments(tasks, Path(CHECKPOINT), Path(RUN)), None)
+            harness().load()(self._arguments(tasks, Path()), None)
         except UserError as error:
             raise UserError(f"--evaluate: {error}") from None
 
-    def _arguments(self, tasks: Sequence[str], checkpoint: Path, out: Path) -> list[str]:
-        given = ["--systems", self._system, "--ckpt", f"{self._system}={checkpoint}"]
-        return [*tasks, *given, *self._flags, "--out", str(out)]
+    def _arguments(self, tasks: Sequence[str], folder: Path) -> list[str]:
+        """The words of the command that measures the checkpoint in `folder` and writes beside it."""
+        given = ["--systems", self._system, "--ckpt", f"{self._system}={folder / CHECKPOINT}"]
+        return [*tasks, *given, *self._flags, "--out", str(folder / RUN)]
 
     def _make(self, path: Path) -> None:
         """Run the command on the averaged model, and keep its folder in `path` if it was completed."""
@@ -70,22 +78,21 @@ class Evaluations(Periodic):
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep(path.parent.iterdir())
         with scratch_folder(path) as partial:
-            checkpoint, out, log = (partial / n for n in (CHECKPOINT, RUN, "log.txt"))
-            self._export(checkpoint)
+            log = partial / "log.txt"
+            self._export(partial / CHECKPOINT)
             torch.cuda.empty_cache()  # the process may be on the same GPU; without one: nothing
-            status = self._run(self._arguments(tasks, checkpoint, out), log)
+            status = self._run(self._arguments(tasks, partial), log)
             if self._stop():
                 return
-            if _complete(out / "run.json"):
-                put(out, path)
+            if _complete(partial / RUN / "run.json"):
+                put(partial / RUN, path)
             if status:
                 kept = path.with_suffix(".log")
                 copy_whole(log, kept)
-                lines = log.read_text(errors="replace").split("\n")
-                last = next((line for line in reversed(lines) if line.strip()), f"status {status}")
-                say(
-                    f"evaluation after {self._training.seen:,} images: {last.strip()} (see {kept}); the training continues"
-                )
+                lines = log.read_text(errors="replace").strip().splitlines()
+                last = lines[-1] if lines else f"status {status}"
+                when = f"evaluation after {self._training.seen:,} images"
+                say(f"{when}: {last.strip()} (see {kept}); the training continues")
 
     def _export(self, folder: Path) -> None:
         assert self._stage.export is not None
@@ -98,13 +105,9 @@ class Evaluations(Periodic):
         environment = {name: text for name, text in os.environ.items() if name not in LAUNCHER}
         environment["PYTHONUNBUFFERED"] = "1"  # so that the log has its lines in order
         with open(log, "wb") as file:
-            process = subprocess.Popen(
-                [sys.executable, "-m", COMMAND, *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                env=environment,
-            )
+            command = [sys.executable, "-m", harness().module, *arguments]
+            streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stderr": subprocess.STDOUT}
+            process = subprocess.Popen(command, stdout=file, env=environment, **streams)
             try:
                 while process.poll() is None and not self._stop():
                     time.sleep(NAP)

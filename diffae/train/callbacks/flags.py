@@ -26,51 +26,25 @@ TASK, PROFILE = "reconstruction", "smoke"  # the default benchmarks and profile
 
 
 def add(parser: cli.Parser) -> None:
-    group = parser.add_argument_group(
-        "watching (`diffae-bench docs training`); these do not change the weights"
+    title = "watching (`diffae-bench docs training`); these do not change the weights"
+    option = parser.add_argument_group(title).add_argument
+    board = f"write loss, learning rate, gradient norm and images per second to OUT/{LOGS}"
+    option("--tensorboard", action="store_true", help=board)
+    wandb = "the same, to a project of Weights & Biases; with WANDB_MODE=offline to OUT/logs only"
+    option("--wandb", type=cli.word, metavar="PROJECT", help=wandb)
+    sheets = (
+        f"draw the model's output for {COUNT} images to OUT/{SHEETS} after every N training images; 0: never "
+        f"(default: {PER_STAGE} times per stage, in at most {SHARE:.0%}% of the time)"
     )
-    group.add_argument(
-        "--tensorboard",
-        action="store_true",
-        help=f"write loss, learning rate, gradient norm and images per second to OUT/{LOGS}",
-    )
-    group.add_argument(
-        "--wandb",
-        type=cli.word,
-        metavar="PROJECT",
-        help="the same, to a project of Weights & Biases; with WANDB_MODE=offline to OUT/logs only",
-    )
-    group.add_argument(
-        "--sheet-every",
-        type=cli.natural,
-        metavar="N",
-        help=f"draw the model's output for {COUNT} images to OUT/{SHEETS} after every N training images; 0: never "
-        f"(default: {PER_STAGE} times per stage, in at most {SHARE:.0%}".replace("%", "%%")
-        + " of the time)",
-    )
-    group.add_argument(
-        "--evaluate-every",
-        type=cli.positive,
-        metavar="N",
-        help=f"measure the model on held-out images after every N training images, to OUT/{EVALUATIONS}",
-    )
-    group.add_argument(
-        "--evaluate",
-        type=_tasks,
-        metavar="TASK,...",
-        help=f"the benchmarks of --evaluate-every (default: {TASK}; `python -m benchmarks.run list` shows them)",
-    )
-    group.add_argument(
-        "--evaluate-profile",
-        type=cli.word,
-        metavar="NAME|FILE",
-        help=f"the profile of --evaluate-every (default: {PROFILE})",
-    )
-    group.add_argument(
-        "--evaluate-data",
-        type=cli.path,
-        help="the data of --evaluate-every (default: the test split of --data)",
-    )
+    option("--sheet-every", type=cli.natural, metavar="N", help=sheets)
+    every = f"measure the model on held-out images after every N images, to OUT/{EVALUATIONS}"
+    option("--evaluate-every", type=cli.positive, metavar="N", help=every)
+    tasks = f"the benchmarks of --evaluate-every (default: {TASK}; `python -m benchmarks.run list` shows them)"
+    option("--evaluate", type=_tasks, metavar="TASK,...", help=tasks)
+    profile = f"the profile of --evaluate-every (default: {PROFILE})"
+    option("--evaluate-profile", type=cli.word, metavar="NAME|FILE", help=profile)
+    data = "the data of --evaluate-every (default: the test split of --data)"
+    option("--evaluate-data", type=cli.path, help=data)
 
 
 def _tasks(text: str) -> tuple[str, ...]:

@@ -72,14 +72,11 @@ class Sheets(Periodic):
         assert self._stage.pictures is not None
         with self._training.averaged():
             rows = self._stage.pictures(self._images())
-        about = {"stage": self._stage.name, "images_seen": self._training.seen}
-        sheet = Sheet(
-            f"{self._title}: {self._stage.name}, {self._training.seen:,} images seen",
-            list(rows.values()),
-            tuple(rows),
-            caption=_caption(rows, self._whose),
-            about={**about, "steps": STEPS, "solver": SOLVER},
-        )
+        stage, seen = self._stage.name, self._training.seen
+        about = {"stage": stage, "images_seen": seen, "steps": STEPS, "solver": SOLVER}
+        title = f"{self._title}: {stage}, {seen:,} images seen"
+        caption = _caption(rows, self._whose)
+        sheet = Sheet(title, list(rows.values()), tuple(rows), caption=caption, about=about)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write(path, sheet)
