@@ -43,6 +43,7 @@ class Measurement:
     fits: Sequence[Work] = ()
 
     def arrays(self, store: Store) -> list[Arrays]:
+        """The arrays of each computation by name, from the store or computed now."""
         return [store.read(computation) for computation in self.computations]
 
 
@@ -76,14 +77,17 @@ class Cell:
 
     @property
     def taken(self) -> Taken | None:
+        """The system with its solver and T; None where nothing is decoded in steps."""
         return self.of if isinstance(self.of, Taken) else None
 
     @property
     def system(self) -> System | None:
+        """The system that is measured; None of real images."""
         return self.of.system if isinstance(self.of, Taken) else self.of
 
     @property
     def system_title(self) -> str:
+        """The name of the system in tables."""
         return self.title or (self.system.title if self.system else "")
 
     @property
@@ -92,6 +96,7 @@ class Cell:
 
     @cached_property
     def protocol(self) -> Protocol | None:
+        """How the numbers are measured: the system's settings, `fields` and `n`; None without any."""
         if not self._decided_by:
             return None
         n = {} if self.n is None else {"n": self.n}
@@ -99,6 +104,7 @@ class Cell:
 
     @property
     def protocol_fields(self) -> Mapping[str, Any]:
+        """The fields of `protocol`; none without one."""
         return self.protocol.fields if self.protocol else {}
 
     def row(
@@ -194,6 +200,7 @@ class Solved(Taken):
         return self.context.codes.full(self.system, images, positions, self.T)
 
     def decode(self, code: Code) -> Tensor:
+        """Images of codes: float32 N x 3 x S x S in [-1, 1] on the CPU, S the image size of the data."""
         return self.context.resized(self.system.decode(code, self.T).cpu())
 
     def random(self, semantic: Semantic | None, indices: Sequence[int]) -> Code:
