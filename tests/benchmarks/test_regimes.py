@@ -35,7 +35,7 @@ from benchmarks.plugin import System
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.train.presets import PRESETS
 
-pytestmark = pytest.mark.usefixtures("no_effnet")
+pytestmark = pytest.mark.usefixtures("no_effnet", "short_fits")
 SEED = 3
 
 
