@@ -61,7 +61,7 @@ def no_effnet():
 
 @pytest.fixture(scope="module")
 def short_fits():
-    """Classifiers by Adam that learn from a hundredth of their batches, for the tests of a module."""
+    """Classifiers by Adam that learn from a twentieth of their batches, for the tests of a module."""
     with fits.short_fits():
         yield
 

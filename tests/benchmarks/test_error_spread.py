@@ -29,7 +29,9 @@ def spread():
 
 
 @pytest.mark.slow
-def test_the_stated_error_is_the_spread_over_redrawn_people(spread, tmp_path, monkeypatch):
+def test_the_stated_error_is_the_spread_over_redrawn_people(
+    spread, short_fits, tmp_path, monkeypatch
+):
     """Within 0.8 to 1.25 of it, or within the limits that the page names, for every row of every
     benchmark. The ratio's own uncertainty, of 40 replicates, is some 12 %.
     """
