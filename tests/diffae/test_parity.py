@@ -60,14 +60,16 @@ def test_latent_net(model, theirs):
     assert relative_error(eps, theirs["latent_eps"]) < 1e-5
 
 
-# One image each: twenty network calls at full size are what takes the time here.
+# Twenty network calls at full size. Of small models test_sampling.py has the equations, to the last bit.
 
 
+@pytest.mark.slow
 def test_decode(model, theirs):
     out = model.decode(theirs["z_sem"][:1], theirs["noise"][:1], steps=10)
     assert relative_error(out, theirs["decoded"][:1]) < 1e-3
 
 
+@pytest.mark.slow
 def test_stochastic_encoding(model, theirs):
     x_T = model.encode_stochastic(theirs["x"][1:], theirs["z_sem"][1:], steps=10)
     assert relative_error(x_T, theirs["x_T"][1:]) < 1e-3
