@@ -249,7 +249,6 @@ NUMBERS = ("value", "stderr", "ci_low", "ci_high")
 @pytest.mark.parametrize(
     ("chunk", "flags", "size"),
     [
-        (17, [], 17),  # small batches, small chunks
         (64, ["--batch-size", "23"], 23),  # a chunk in parts
         (17, ["--batch-size", "60"], 60),  # three chunks together
     ],
