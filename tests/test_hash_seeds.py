@@ -116,7 +116,7 @@ def people(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_runs_do_not_depend_on_the_order_of_sets(tmp_path):
-    equal_in_all(HARNESS, people, tmp_path)
+    equal_in_all(HARNESS, people, tmp_path, SEEDS[:2])
 
 
 @pytest.mark.slow

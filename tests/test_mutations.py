@@ -195,10 +195,10 @@ def test_functions_are_drawn_by_their_statements_and_kinds_alike():
     """Of 40 draws 36 are expected of functions with nine times the statements; of 60, 12 of each of five kinds."""
     long = "def long_{0}(a):\n" + "    a.x = b\n" * 17
     short = "def short_{0}(a):\n    a.x = b\n"
-    files = {"diffae/a.py": "".join((long + short).format(k) for k in range(100))}
+    files = {"diffae/a.py": "".join((long + short).format(k) for k in range(30))}
     assert 30 <= sum(unit.startswith("long") for unit, *_ in drawn(files, 40)) <= 39
     mixed = SHORT[SHORT.index("def mixed") :]
-    files = {"diffae/a.py": "".join(mixed.replace("mixed", f"mixed_{k}") for k in range(60))}
+    files = {"diffae/a.py": "".join(mixed.replace("mixed", f"mixed_{k}") for k in range(30))}
     kinds = Counter(kind for _, kind, _ in drawn(files, 60))
     assert set(kinds) == {"operator", "comparison", "constant", "term", "swap"}
     assert max(kinds.values()) <= 24 and min(kinds.values()) >= 3

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import colours
 import numpy as np
 import pytest
+import short_fits as fits
 import torch
 from lone_context import small_context
 from metric_weights import vgg16_trunk, write_onnx, write_random_weights
@@ -28,7 +29,6 @@ from diffae.images.faces import MODELS
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.networks import bfloat16
 from diffae.train.presets import PRESETS
-from probes import linear
 
 OF_DLIB = [name for name, weight in weights.KNOWN.items() if weight.reader == "dlib"]
 
@@ -61,14 +61,8 @@ def no_effnet():
 
 @pytest.fixture(scope="module")
 def short_fits():
-    """Classifiers by Adam learn from every hundredth of their batches."""
-    whole = linear.adam_logistic
-
-    def short(weights, features, labels, batches, *decay):
-        return whole(weights, features, labels, batches[::100], *decay)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(linear, "adam_logistic", short)
+    """Classifiers by Adam that learn from a twentieth of their batches, for the tests of a module."""
+    with fits.short_fits():
         yield
 
 

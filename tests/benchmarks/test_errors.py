@@ -89,7 +89,7 @@ def measured(systems, tasks, data, **changes):
 
 
 @pytest.fixture(scope="module")
-def every(people, folder):
+def every(people, folder, short_fits):
     """All benchmarks, and all protocols of others that need no networks."""
     return measured([Cells(), Tokens()], "all", folder(people), protocol=PROTOCOLS)
 

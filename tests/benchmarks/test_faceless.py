@@ -14,7 +14,7 @@ from benchmarks import evaluate, measure
 from benchmarks.metrics.networks import chosen
 from benchmarks.metrics.networks.faces import FaceEmbedding
 
-pytestmark = pytest.mark.usefixtures("no_effnet")
+pytestmark = pytest.mark.usefixtures("no_effnet", "short_fits")
 
 BLACK = -0.99  # images without a face
 

@@ -30,7 +30,7 @@ from reports.records.settings import STEPS
 SMALL = {
     "data.portraits": 20,
     "data.fit_images": 64,
-    "reconstruction.images": 20,
+    "reconstruction.images": 12,
     "probes.train": 60,
     "probes.valid": 10,
     "probes.test": 30,
@@ -67,7 +67,7 @@ READERS = {
     "probes.train": ("probes", "identity", "fewshot"),
 }
 # Numbers in which a difference of one is not seen.
-FAR = {"probes.valid": 4, "memorisation.train": 100}
+FAR = {"probes.valid": 4, "memorisation.train": 100, "fewshot.pu_unlabeled": 60}
 OF_TIMES = {"cost.batch", "cost.timed_steps", "cost.repeats"}  # of the numbers of a machine
 SETTINGS = {**every_setting(), **SMALL}
 ALL = every_benchmark()

@@ -13,7 +13,7 @@ from benchmarks.metrics import METRICS
 from diffae.system.errors import UserError
 from reports.records.record import HIGHER, LOWER
 
-pytestmark = pytest.mark.usefixtures("no_effnet")
+pytestmark = pytest.mark.usefixtures("no_effnet", "short_fits")
 
 EVERY = 10_000  # all images that there are
 SETTINGS = {

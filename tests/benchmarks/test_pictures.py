@@ -68,6 +68,7 @@ SETTINGS = {
     "reconstruction.steps": (2, STEPS["reconstruction"]),
     "samples.steps": (4, STEPS["samples"]),
     "samples.count": 20,
+    "unconditional.overlap": 3,
     "reconstruction.images": KEPT,
     "variation.images": 3,
     "variation.draws": DRAWS,

@@ -36,7 +36,7 @@ from diffae.diffusion.scheme import METHODS
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.train.presets import PRESETS
 
-pytestmark = pytest.mark.usefixtures("no_effnet")
+pytestmark = pytest.mark.usefixtures("no_effnet", "short_fits")
 SEED = 3
 
 

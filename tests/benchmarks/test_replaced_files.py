@@ -8,6 +8,7 @@ import io
 import os
 import time
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -104,9 +105,15 @@ def pictures(tmp_path):
     return tmp_path / "a", tmp_path / "b"
 
 
+@cache
+def effnet() -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    return timm.create_model("tf_efficientnet_lite0", pretrained=False).state_dict()
+
+
 def write_effnet(folder: Path, seed: int) -> Path:
-    torch.manual_seed(seed)
-    state = timm.create_model("tf_efficientnet_lite0", pretrained=False).state_dict()
+    """Weights of equal size for each seed: those that begin the network are other multiples."""
+    state = effnet() | {"conv_stem.weight": (1 + seed / 10) * effnet()["conv_stem.weight"]}
     path = folder / weights.KNOWN["efficientnet-lite0"].files[-1].filename
     folder.mkdir()
     torch.save(state, path)

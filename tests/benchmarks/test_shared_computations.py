@@ -461,7 +461,7 @@ def agree(alone: dict, joint: dict) -> None:
         assert joint[key][2] == n, key
 
 
-@pytest.mark.usefixtures("no_effnet")
+@pytest.mark.usefixtures("no_effnet", "short_fits")
 @pytest.mark.parametrize("fitted", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_value_of_a_setting_among_others_has_the_numbers_that_it_has_alone(faces, fitted):
     """All settings of several values at once, in a run of all benchmarks, of which those that fit
@@ -489,7 +489,7 @@ def benchmarks() -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("no_effnet")
+@pytest.mark.usefixtures("no_effnet", "short_fits")
 def test_a_benchmark_and_a_system_among_others_have_the_numbers_that_they_have_alone(faces):
     systems = [Painted(), Plain(), Tokens()]
     given = {**faces, "settings": {**FEW, **SEVERAL}}
@@ -501,7 +501,7 @@ def test_a_benchmark_and_a_system_among_others_have_the_numbers_that_they_have_a
             agree(numbers(evaluate(system, name, **given).rows), joint)
 
 
-@pytest.mark.usefixtures("no_effnet")
+@pytest.mark.usefixtures("no_effnet", "short_fits")
 def test_a_feature_network_among_others_has_the_numbers_that_it_has_alone(
     faces, networks, tmp_path, every
 ):

@@ -240,12 +240,13 @@ def test_json_that_is_no_configuration_is_refused(folder, text):
         open_checkpoint(folder)
 
 
-def test_loading_a_model_leaves_the_compiler_alone():
-    """Importing it takes seconds, and nothing here is compiled."""
+def test_loading_a_model_leaves_the_compiler_alone_and_a_run_diffusers():
+    """Importing them takes seconds; nothing here is compiled, and diffusers is for a VQGAN only."""
     lines = (
         "import sys",
         "from diffae import DiffusionAutoencoder",
         "DiffusionAutoencoder.from_pretrained('portraits')",
-        "sys.exit('torch._dynamo' in sys.modules)",
+        "import benchmarks.run, benchmarks.systems.vqgan.system",
+        "sys.exit('torch._dynamo' in sys.modules or 'diffusers' in sys.modules)",
     )
     assert subprocess.run([sys.executable, "-c", "\n".join(lines)]).returncode == 0

@@ -11,6 +11,7 @@ from refusal import refused_file
 from sklearn.datasets import load_sample_images
 
 from diffae.data import open_dataset
+from diffae.data.readers import celebahq
 
 COUNT = 12
 ATTRIBUTES = [f"Attribute_{i}" for i in range(40)]
@@ -104,16 +105,19 @@ def test_a_part_does_not_pass_for_celeba_hq(folder, called, name):
     assert open_dataset(folder.rename(folder.parent / called), 32).name == name
 
 
-def test_all_thirty_thousand_are_celeba_hq(tmp_path):
+def test_all_thirty_thousand_are_celeba_hq(tmp_path, monkeypatch):
+    """Here they are three hundred."""
+    assert celebahq.CELEBAHQ_IMAGES == 30_000
+    monkeypatch.setattr(celebahq, "CELEBAHQ_IMAGES", 300)
     (tmp_path / IMAGES).mkdir()
     Image.new("RGB", (16, 16)).save(tmp_path / "one.jpg")
-    for index in range(30_000):
+    for index in range(300):
         (tmp_path / IMAGES / f"{index}.jpg").hardlink_to(tmp_path / "one.jpg")
-    rows = [f"{index}.jpg  1 -1" for index in range(30_000)]
-    write_rows(tmp_path / ANNOTATION, [30_000, "Male Young", *rows])
+    rows = [f"{index}.jpg  1 -1" for index in range(300)]
+    write_rows(tmp_path / ANNOTATION, [300, "Male Young", *rows])
     data = open_dataset(tmp_path, 16)
-    assert (data.name, len(data)) == ("celeba-hq", 30_000)
-    assert data.source.where(29_999).endswith("29999.jpg")
+    assert (data.name, len(data)) == ("celeba-hq", 300)
+    assert data.source.where(299).endswith("299.jpg")
 
 
 def test_a_subset_needs_only_a_shorter_annotation(folder):

@@ -9,9 +9,6 @@ import pytest
 import torch
 from official_files import network, state_dict, write_lightning
 
-from diffae.checkpoints.checkpoint import open_checkpoint
-from diffae.networks.config import ARCHITECTURES
-
 STATUS = Path("/proc/self/status")
 # The peak of this process alone: what getrusage says of a child begins with the peak of its parent.
 MEASURE = """
@@ -60,8 +57,3 @@ def test_full_size_files_load_in_little_more_than_their_ema_weights(
     )
     shutil.rmtree(tmp_path)
     assert 0.9 * weights < peak < 1.4 * weights
-
-
-def test_a_full_size_file_is_read_as_a_checkpoint(celeba64_latent):
-    found = open_checkpoint(celeba64_latent)
-    assert found.config == ARCHITECTURES["celeba64d2c_autoenc_latent"]

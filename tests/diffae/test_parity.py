@@ -12,10 +12,12 @@ import pytest
 import torch
 from official_files import tiny_state, write_lightning
 
+from diffae.checkpoints.checkpoint import open_checkpoint
 from diffae.diffusion.grids import uniform
 from diffae.diffusion.solve import decode_steps
 from diffae.diffusion.trajectory import last
 from diffae.model import DDIM, DiffusionAutoencoder
+from diffae.networks.config import ARCHITECTURES
 
 FILE = Path(__file__).parents[1] / "data" / "celeba64d2c_autoenc_latent.npz"
 
@@ -33,6 +35,11 @@ def theirs() -> dict[str, torch.Tensor]:
 
 def relative_error(ours: torch.Tensor, theirs: torch.Tensor) -> float:
     return float((ours - theirs).norm() / theirs.norm())
+
+
+def test_the_file_is_read_as_a_checkpoint(celeba64_latent):
+    found = open_checkpoint(celeba64_latent)
+    assert found.config == ARCHITECTURES["celeba64d2c_autoenc_latent"]
 
 
 def test_timesteps_are_the_authors(theirs):
@@ -53,14 +60,16 @@ def test_latent_net(model, theirs):
     assert relative_error(eps, theirs["latent_eps"]) < 1e-5
 
 
-# One image each: twenty network calls at full size are what takes the time here.
+# Twenty network calls at full size. Of small models test_sampling.py has the equations, to the last bit.
 
 
+@pytest.mark.slow
 def test_decode(model, theirs):
     out = model.decode(theirs["z_sem"][:1], theirs["noise"][:1], steps=10)
     assert relative_error(out, theirs["decoded"][:1]) < 1e-3
 
 
+@pytest.mark.slow
 def test_stochastic_encoding(model, theirs):
     x_T = model.encode_stochastic(theirs["x"][1:], theirs["z_sem"][1:], steps=10)
     assert relative_error(x_T, theirs["x_T"][1:]) < 1e-3

@@ -1,5 +1,6 @@
 """A step in parts and by several processes: the result is the same."""
 
+import io
 import json
 import math
 import multiprocessing
@@ -11,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -18,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import train_tiny
 from safetensors import safe_open
 from tiny_preset import SCHEDULE, TINY, pictures
 from tiny_training import same, trained, weights, write_pictures
@@ -193,11 +196,24 @@ def told(out: Path, errors: str) -> tuple[list[str], list[float], list[int]]:
     return [where for where, _ in lines], [float(loss) for _, loss in lines], seen
 
 
+def said(folder: Path, out: Path, processes: int) -> str:
+    """What a training says in this many processes, forked from this one."""
+
+    def work() -> str:
+        text = io.StringIO()
+        with redirect_stdout(text), redirect_stderr(text), pytest.raises(SystemExit) as ended:
+            train_tiny.main([str(folder), str(out)])
+        assert not ended.value.code, text.getvalue()
+        return text.getvalue()
+
+    return together(work, out.parent, processes)[0]
+
+
 @pytest.fixture(scope="module")
 def alone(folder, tmp_path_factory):
     """The weights of a training in one process, and what it said."""
     out = tmp_path_factory.mktemp("one") / "out"
-    errors = ended(launched(folder, out, 1))
+    errors = said(folder, out, 1)
     return weights(out), told(out, errors)
 
 
@@ -208,7 +224,7 @@ def one(alone):
 
 def test_two_processes_train_the_model_of_one_and_tell_its_losses(folder, alone, tmp_path):
     one, (steps, losses, seen) = alone
-    found = told(tmp_path / "out", ended(launched(folder, tmp_path / "out", 2)))
+    found = told(tmp_path / "out", said(folder, tmp_path / "out", 2))
     torch.testing.assert_close(weights(tmp_path / "out"), one, rtol=2e-3, atol=2e-5)
     assert found[0] == steps and len(steps) == 12
     assert found[1] == pytest.approx(losses, rel=2e-3)
@@ -238,7 +254,8 @@ def together(work, tmp_path, world: int = 2) -> list:
     def process(rank: int) -> None:
         os.environ.update(launcher | {"RANK": str(rank)})
         distributed.init()
-        distributed.process_group(torch.device("cpu"))
+        if world > 1:
+            distributed.process_group(torch.device("cpu"))
         found = work()
         (tmp_path / f"rank-{rank}").write_bytes(pickle.dumps(found))
 

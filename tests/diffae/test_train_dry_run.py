@@ -9,6 +9,7 @@ from tiny_preset import SCHEDULE, TINY
 from torch import nn
 
 from diffae.model import DDIM, DiffusionAutoencoder
+from diffae.networks.counting import flops
 from diffae.networks.unet import Stage as Blocks
 from diffae.system import cli
 from diffae.system.errors import UserError
@@ -18,6 +19,15 @@ from diffae.train.dry_run import Costs, Kept, activation_bytes, loss_of
 from diffae.train.presets import PRESETS
 from diffae.train.trainer import Training
 from diffae.train.types import Schedule, Stage, Steps
+
+SMALL = replace(
+    PRESETS["smoke"],
+    encoder=None,
+    pixel_weight=0.0,
+    model=replace(
+        PRESETS["smoke"].model, model_channels=16, channel_mult=(1, 2), encoder_channel_mult=(1, 2)
+    ),
+)
 
 
 def stages(preset):
@@ -47,22 +57,44 @@ def test_memory_is_that_of_a_step_that_is_computed(precision):
     """Counted without numbers from one and two examples, against what autograd keeps for eight real
     ones.
     """
-    stage = stages(PRESETS["smoke"])["image"]
-    predicted = counted(PRESETS["smoke"], precision)["image"]
+    stage = stages(SMALL)["image"]
+    predicted = counted(SMALL, precision)["image"]
     measured = activation_bytes(stage.network, lambda: loss_of(stage, 8, precision))
     assert predicted.kept[False].of(8) == pytest.approx(measured, rel=0.01)
     assert predicted.bytes(8, False) == 20 * predicted.parameters + predicted.kept[False].of(8)
     assert predicted.kept[True].of(8) < 0.5 * measured
+    if precision == "bfloat16":
+        whole = activation_bytes(stage.network, lambda: loss_of(stage, 8, "float32"))
+        assert measured < 0.8 * whole
 
 
 def test_operations_of_a_layer_that_is_known():
-    found = counted(PRESETS["portraits-ddim"])["baseline"]
-    wide = replace(PRESETS["portraits-ddim"].model, image_size=64)
-    other = counted(replace(PRESETS["portraits-ddim"], model=wide))["baseline"]
+    preset = PRESETS["portraits-ddim"]
+    narrow = replace(preset.model, model_channels=16)
+    found = counted(replace(preset, model=narrow))["baseline"]
+    wide = replace(narrow, image_size=64)
+    other = counted(replace(preset, model=wide))["baseline"]
     conv = DDIM(wide).unet.input_blocks[0][0]
     assert other.flops > 3.5 * found.flops > 2 * conv.weight.numel() * 32**2
 
 
+def test_hours_are_those_of_the_operations_of_a_computed_step():
+    """Of ffhq128, narrow and shallow: three times those of the loss, on four devices of 20 TFLOP/s."""
+    preset = PRESETS["ffhq128-72m"]
+    few = {"model_channels": 32, "channel_mult": (1, 2), "encoder_channel_mult": (1, 2)}
+    preset = replace(preset, model=replace(preset.model, num_res_blocks=1, **few))
+    stage = stages(preset)["image"]
+    with torch.no_grad():
+        forward = flops(lambda: loss_of(stage, 1, "float32"))
+    expected = 3 * forward * 72e6 / (4 * 20e12) / 3600
+    how = dry_run.How("cpu", "bfloat16", devices=4, tflops=20)
+    text = dry_run.report(preset, 70_000, how, ["autoencoder"])
+    (hours,) = re.findall(r"^([\d,.]+) hours in all", text, re.M)
+    assert float(hours.replace(",", "")) == pytest.approx(expected, rel=0.06)
+    assert "device of a different machine" in text and "memory here" not in text
+
+
+@pytest.mark.slow
 def test_hours_are_those_that_the_authors_report():
     """Five days for 72 million images of ffhq128 on four V100s: 42 images a second each, which at
     478 GFLOPs an image is 20 TFLOP/s, a sixth of their peak.
@@ -151,6 +183,7 @@ def test_a_gpu_is_waited_for_before_and_after_what_is_timed(monkeypatch):
 def test_it_says_what_and_writes_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setitem(PRESETS, "smoke", SMALL)
     before = torch.get_num_threads()
     main(["smoke", "--dry-run", "--device", "cpu", "--precision", "float32"])
     out = capsys.readouterr().out

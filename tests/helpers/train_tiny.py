@@ -5,6 +5,7 @@ python tests/helpers/train_tiny.py FOLDER OUT [--from-disk] [FLAGS of diffae.tra
 
 import sys
 from dataclasses import replace
+from typing import NoReturn
 
 from tiny_preset import TINY
 
@@ -15,14 +16,20 @@ from diffae.train.presets import PRESETS
 
 FROM_DISK = "--from-disk"  # images are read when they are needed
 
-if __name__ == "__main__":
+
+def main(arguments: list[str]) -> NoReturn:
+    """Changes settings of this process, which should be one for this alone."""
     trainer.SAVE_EVERY_SECONDS = -1  # after every step
     progress.LINE_SECONDS = 0
     PRESETS["tiny"] = replace(TINY, split="all", data_hint="x", flip=True)
-    data, out, *flags = sys.argv[1:]
+    data, out, *flags = arguments
     if FROM_DISK in flags:
         flags.remove(FROM_DISK)
         images.IN_MEMORY = 0
     words = ["tiny", "--data", data, "--out", out, "--precision", "float32", "--device", "cpu"]
     words += ["--sheet-every", "0"]
     cli.run(lambda: command.main([*words, *flags]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

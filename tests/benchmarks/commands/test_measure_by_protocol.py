@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from light_networks import lighten, write_light_weights
 from lpips import LPIPS
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
@@ -303,13 +304,12 @@ def test_an_explanation_says_how_many_equal_pairs_are_left_out(arrays, tmp_path,
     assert all(np.isfinite(float(row["difference"])) for row in rows)
 
 
-@pytest.fixture(scope="module")
-def trunks(tmp_path_factory, weights_dir, light_vgg16):
-    """The weights of LPIPS's trunks, without Inception's, which takes long."""
-    folder = tmp_path_factory.mktemp("trunks")
-    for name in ("alexnet", "vgg16"):
-        filename = KNOWN[name].files[-1].filename
-        (folder / filename).symlink_to(weights_dir / filename)
+@pytest.fixture
+def trunks(tmp_path, monkeypatch):
+    """The weights of LPIPS's trunks, of few layers, without Inception's."""
+    lighten(monkeypatch)
+    folder = write_light_weights(tmp_path / "trunks")
+    (folder / KNOWN["inception"].files[-1].filename).unlink()
     return ["--weights-dir", str(folder), "--allow-unknown-weights"]
 
 

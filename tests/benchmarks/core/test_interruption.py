@@ -14,7 +14,9 @@ import interruption
 import pytest
 from in_process import command, start
 
+from benchmarks.core.store import CHUNK
 from benchmarks.run import main
+from benchmarks.systems.dummy import Constant
 
 pytestmark = pytest.mark.usefixtures("no_effnet")
 ROOT = Path(__file__).parents[3]
@@ -69,10 +71,32 @@ def mounted(folder, options):
 # Signals
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
-)
-def test_a_signal_ends_a_run_in_one_line(number, patches, tmp_path):
+@pytest.mark.parametrize("number", LINES)
+def test_a_signal_amid_a_system_s_work_ends_a_run_in_one_line(
+    number, patches, tmp_path, monkeypatch
+):
+    sample = Constant.sample_latents
+
+    def interrupted(system, indices, *how):
+        if indices[0] >= CHUNK:  # the first are in the store
+            signal.raise_signal(number)
+        return sample(system, indices, *how)
+
+    monkeypatch.setattr(Constant, "sample_latents", interrupted)
+    result = command(
+        main, "unconditional", "--systems", "dummy-constant", "--profile", "smoke", "--data", patches.root,
+        "--set", "samples.count=100", "--out", tmp_path / "run", cache=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 128 + number and "Traceback" not in result.stderr
+    line = result.stderr.splitlines()[-1]
+    assert line.endswith(f"{LINES[number]}: run the same command again to resume")
+    assert len(list(tmp_path.glob("store/sample-*/*.npz"))) == 1
+    assert (tmp_path / "run" / "run.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", LINES)
+def test_a_signal_ends_a_process_in_one_line(number, patches, tmp_path):
     process = start(
         "unconditional", "--systems", "dummy-constant", "--profile", "smoke", "--set", "samples.count=6400",
         "--data", patches.root, "--out", tmp_path / "run", cache=tmp_path,

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from lone_context import small_context
 
 from benchmarks import evaluate, systems
 from benchmarks.commands import dry_run
@@ -288,16 +289,24 @@ def test_what_was_compared_once_is_kept(context):
     assert guarded(context, broken) == guarded(context, Cancelling())
 
 
-def test_the_plan_counts_the_calls_that_are_made(context):
+@pytest.fixture(scope="module")
+def baseline(patches, tmp_path_factory):
+    """The packaged baseline after its guard in bfloat16: the evaluation, and how often its UNet was called."""
+    context = small_context(patches, tmp_path_factory.mktemp("baseline"), {})
+    system, calls = systems.load("ddim", None, CPU), []
+    hook = system.networks()["UNet"].register_forward_hook(lambda *_: calls.append(1))
+    run = Evaluation(replace(context, precision="bfloat16"), [system])
+    run.guard(["reconstruction"], lambda line: None)
+    hook.remove()
+    return run, calls
+
+
+def test_the_plan_counts_the_calls_that_are_made(context, baseline):
     """Counted while it runs, of the packaged baseline: both ways, in both precisions, by every
     solver asked for.
     """
-    system = systems.load("ddim", None, CPU)
-    lower, calls = replace(context, precision="bfloat16"), []
-    hook = system.networks()["UNet"].register_forward_hook(lambda *_: calls.append(1))
-    run = Evaluation(lower, [system])
-    run.guard(["reconstruction"], lambda line: None)
-    hook.remove()
+    (run, calls), system = baseline, systems.load("ddim", None, CPU)
+    lower = replace(context, precision="bfloat16")
     planned, _ = dry_run.collect(lower, ("reconstruction",), [system])
     works = [work for name, _, work in planned if name == "precision"]
     assert len(works) == len(run.deviations["ddim"]) and works[0].images == IMAGES
@@ -338,10 +347,9 @@ def test_each_system_is_checked_whichever_are_refused_before_it(patches, capable
     assert {row.system for row in results.rows if row.value is not None} == {"sound"}
 
 
-def test_the_packaged_models_are_far_within_what_is_tolerated(context):
+def test_the_packaged_models_are_far_within_what_is_tolerated(baseline):
     """They are what the tolerances were measured on."""
-    run = Evaluation(replace(context, precision="bfloat16"), [systems.load("ddim", None, CPU)])
-    run.guard(["reconstruction"], lambda line: None)
+    run, _ = baseline
     assert run.missing == {}
     for of in run.deviations["ddim"].values():
         for what, value in of.items():

@@ -1,5 +1,6 @@
 """Processes that connect to each other: they meet, or say in one line why not."""
 
+import importlib
 import signal
 import socket
 import subprocess
@@ -131,6 +132,18 @@ def port():
         return server.getsockname()[1]
 
 
+def test_others_are_waited_for_as_long_as_asked(monkeypatch, capsys):
+    variables = {"WORLD_SIZE": "2", "RANK": "0", "DIFFAE_RENDEZVOUS_SECONDS": "1"}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    module = importlib.import_module("torch.distributed.rendezvous")
+    monkeypatch.setattr(module, "rendezvous", lambda *_, **__: time.sleep(3))
+    line = refusal(lambda _: distributed.init(), capsys)
+    told = "RANK=0: 2 processes did not meet within 1 s (DIFFAE_RENDEZVOUS_SECONDS); start all"
+    assert told in line
+
+
+@pytest.mark.slow
 def test_a_process_alone_gives_up(tmp_path, port):
     process = start(tmp_path, 0, port, "1")
     line = process.communicate(timeout=100)[1]
@@ -141,7 +154,8 @@ def test_a_process_alone_gives_up(tmp_path, port):
     assert line.count("\n") == 1
 
 
-@pytest.mark.parametrize("rank", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
 def test_sigterm_ends_a_process_that_waits_for_others(tmp_path, port, rank):
     process = start(tmp_path, rank, port)
     while "libtorch_cpu" not in Path(f"/proc/{process.pid}/maps").read_text():

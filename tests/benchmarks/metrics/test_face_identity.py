@@ -153,7 +153,7 @@ def test_verification():
 
 def test_the_packaged_embedding_uses_its_range():
     """Held-out people: with 0.96 and 0.85 the old one had no room between the same person and another."""
-    test = [index for index in range(2000) if partition(0, index // 4) == TEST][:400]
+    test = [index for index in range(2000) if partition(0, index // 4) == TEST][:200]
     images = torch.from_numpy(np.stack([render(portrait(0, index), 32) for index in test]))
     embedding = id_portraits(PACKAGED, CPU)
     found = verification(embedding(to_signed(images)), torch.tensor(test) // 4)

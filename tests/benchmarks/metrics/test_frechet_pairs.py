@@ -46,7 +46,7 @@ def test_what_came_back_unchanged_is_at_no_distance_without_error(n):
 @pytest.mark.parametrize(("n", "d"), [(60, 100), (200, 16)])
 def test_the_error_is_the_spread_over_new_images(n, d):
     rng, values, errors = np.random.default_rng(2), [], []
-    for _ in range(150):
+    for _ in range(80):
         found = paired_jackknife(*draw(rng, n, d), blocks_of(n))
         values.append(found.value)
         errors.append(np.square(found.influences).sum())

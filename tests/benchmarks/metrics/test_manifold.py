@@ -57,30 +57,23 @@ def copies():
 # ----------------------------------------------------------------------------------------------
 # The programs that define them
 
-SETS = pytest.mark.parametrize(
+
+@pytest.mark.parametrize("k", [1, 5])
+@pytest.mark.parametrize(
     "sets", [two_sets(), two_sets(np.float32), two_sets(np.float32, 150, 200, 64), lattice()]
 )
-
-
-@SETS
-@pytest.mark.parametrize("k", [1, 5])
-def test_density_and_coverage_equal_prdc(sets, k, capsys):
-    """Ties included: it counts strictly."""
-    theirs = pytest.importorskip("prdc").compute_prdc(*sets, nearest_k=k)
-    found = overlap(*sets, k=k)[2:]
-    np.testing.assert_allclose(found, [theirs["density"], theirs["coverage"]], rtol=1e-12)
-
-
-@SETS
-@pytest.mark.parametrize("k", [1, 3])
-def test_precision_and_recall_equal_torch_fidelity(sets, k):
-    """Ties included. Its input 1 is the samples; its shares are float32."""
-    theirs = pytest.importorskip("torch_fidelity.metric_prc").prc_features_to_metric
+def test_precision_and_recall_equal_torch_fidelity_density_and_coverage_prdc(sets, k, capsys):
+    """Ties included: prdc counts strictly. Input 1 of torch-fidelity is the samples; its shares are
+    float32.
+    """
+    fidelity = pytest.importorskip("torch_fidelity.metric_prc").prc_features_to_metric
+    prdc = pytest.importorskip("prdc").compute_prdc(*sets, nearest_k=k)
+    found = overlap(*sets, k=k)
+    np.testing.assert_allclose(found[2:], [prdc["density"], prdc["coverage"]], rtol=1e-12)
     a, b = (torch.from_numpy(x).double() for x in sets)
     flags = {"prc_neighborhood": k, "prc_batch_size": 64, "save_cpu_ram": True}
-    expected = theirs(b, a, **flags, verbose=False)
-    found = overlap(*sets, k=k)[:2]
-    np.testing.assert_allclose(found, [expected["precision"], expected["recall"]], rtol=1e-7)
+    theirs = fidelity(b, a, **flags, verbose=False)
+    np.testing.assert_allclose(found[:2], [theirs["precision"], theirs["recall"]], rtol=1e-7)
 
 
 # precision and recall by torch-fidelity 0.4.0, density and coverage by prdc 0.2

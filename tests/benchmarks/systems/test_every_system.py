@@ -12,7 +12,7 @@ from benchmarks.systems.protocol.parts import tensors
 from diffae.system.errors import UserError
 
 NAMES = tuple(systems.REGISTRY.own)
-COUNT = 3
+COUNT = 2
 # Options that make a test quick: few passes of an inversion, few calls of a latent DDIM.
 QUICK = {"stylegan2-w": "steps=2", "stylegan2-wplus": "steps=2", "d2c": "skip=200"}
 # Options that change nothing for images of the size that a model was made for.
@@ -37,6 +37,12 @@ def load(tmp_path_factory):
         return system
 
     return loaded
+
+
+@pytest.fixture(scope="module")
+def usual(load):
+    """What a system's methods give with its usual options and two steps, computed once."""
+    return cache(lambda name: outputs(load(name, QUICK.get(name, ""))))
 
 
 def pictures(system, count=COUNT):
@@ -93,17 +99,17 @@ def test_a_seed_changes_every_row_and_a_row_is_of_its_index_alone(load, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_steps_and_solver_reach_every_method_of_a_system_that_has_them(load, name):
+def test_steps_and_solver_reach_every_method_of_a_system_that_has_them(load, usual, name):
     system = load(name, QUICK.get(name, ""))
-    few = outputs(system, 3)
-    more = outputs(system, 4)
+    few = usual(name)
+    more = outputs(system, 3)
     moved = {method for method in few if not torch.equal(few[method], more[method])}
     if system.solver is None:
         assert not moved
         return
     assert moved == few.keys() - {"random_x_T"}
     other = "fast" if system.solver != "fast" else "ddim"
-    solved = outputs(system.solving(other), 3)
+    solved = outputs(system.solving(other), 2)
     assert {m for m in few if not torch.equal(few[m], solved[m])} == moved
 
 
@@ -128,15 +134,15 @@ def said(name, options):
     ("name", "option", "value"),
     [(name, option, value) for name in NAMES for option, value in options(name).items()],
 )
-def test_an_option_changes_what_a_system_gives_and_how_it_is_told(load, name, option, value):
-    usual = QUICK.get(name, "")
-    kept = [word for word in usual.split(",") if word and not word.startswith(f"{option}=")]
-    base, changed = load(name, usual), load(name, ",".join([*kept, f"{option}={value}"]))
+def test_an_option_changes_what_a_system_gives_and_how_it_is_told(load, usual, name, option, value):
+    quick = QUICK.get(name, "")
+    kept = [word for word in quick.split(",") if word and not word.startswith(f"{option}=")]
+    base, changed = load(name, quick), load(name, ",".join([*kept, f"{option}={value}"]))
     assert changed.fingerprint != base.fingerprint
     if option == "size":
         assert changed.image_size == int(value) != base.image_size
         return
     assert dict(changed.describe()) != dict(base.describe())
-    one, other = outputs(base), outputs(changed)
+    one, other = usual(name), outputs(changed)
     differ = {method for method in one if not torch.equal(one[method], other[method])}
     assert bool(differ) != (option in FOR_OTHER_SIZES)

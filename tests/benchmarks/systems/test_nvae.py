@@ -51,6 +51,12 @@ def tiny(tmp_path_factory, state):
 
 
 @pytest.fixture(scope="module")
+def loaded(tiny):
+    """The system of the file, which no test may change."""
+    return systems.load("nvae", tiny)
+
+
+@pytest.fixture(scope="module")
 def parity():
     return parity_files.parity("nvae_tiny64")
 
@@ -77,42 +83,39 @@ def close(found, wanted, tolerance=1e-4):
 # Outputs
 
 
-def test_codes_logits_and_images_are_those_of_the_authors_code(tiny, parity, images):
-    system = systems.load("nvae", tiny)
-    assert (system.latent_dim, system.image_size) == (18_944, 64)
-    code = system.encode(images)
+def test_codes_logits_and_images_are_those_of_the_authors_code(loaded, parity, images):
+    assert (loaded.latent_dim, loaded.image_size) == (18_944, 64)
+    code = loaded.encode(images)
     for i, z in enumerate(code.semantic):
         close(z, parity[f"z0{i}"])
-    close(system.logits(code)[:1, :, ::2, ::2], parity["logits_every2"])
-    close(system.decode(code), 2 * parity["mean_image"] - 1, 2e-4)
+    close(loaded.logits(code)[:1, :, ::2, ::2], parity["logits_every2"])
+    close(loaded.decode(code), 2 * parity["mean_image"] - 1, 2e-4)
 
 
-def test_posteriors_are_those_of_the_authors_code(tiny, parity):
-    found = posteriors(systems.load("nvae", tiny).inner.model, parity["x_in"])
+def test_posteriors_are_those_of_the_authors_code(loaded, parity):
+    found = posteriors(loaded.inner.model, parity["x_in"])
     for i, posterior in enumerate(found):
         close(posterior.mean[0].flatten()[:8], parity["mu_first8"][i])
         close(posterior.sigma[0].flatten()[:8], parity["sigma_first8"][i])
 
 
-def test_likelihood_is_that_of_the_authors_code(tiny, parity, images):
-    system = systems.load("nvae", tiny)
-    mixture = LogisticMixture(system.logits(system.encode(images)))
+def test_likelihood_is_that_of_the_authors_code(loaded, parity, images):
+    mixture = LogisticMixture(loaded.logits(loaded.encode(images)))
     found = mixture.log_likelihood(images, bits=5).mean(dim=(1, 2))
     close(found, parity["log_prob_map_mean"])
 
 
-def test_probes_see_a_share_of_every_group(tiny, images):
+def test_probes_see_a_share_of_every_group(loaded, images):
     """Of eight groups 2,048 numbers each at most: those of 8 x 8 and 16 x 16 whole, those of 32 x
     32 by 16 x 16 cells.
     """
-    system = systems.load("nvae", tiny)
-    z = system.encode(images[:1]).semantic
-    found = system.read(z)
+    z = loaded.encode(images[:1]).semantic
+    found = loaded.read(z)
     assert found.shape == (1, 2 * 256 + 2 * 1024 + 4 * 1024)
     close(found[:, :256], z[0].flatten(1))
     close(found[:, -1024:].reshape(1, 4, 16, 16)[:, :, 3, 5], z[-1][:, :, 6:8, 10:12].mean((2, 3)))
     delta = torch.randn_like(found)
-    close(system.read(system.move(z, delta)) - found, delta)
+    close(loaded.read(loaded.move(z, delta)) - found, delta)
 
 
 def test_an_image_that_was_rounded_to_grey_levels_keeps_its_five_bits():
@@ -167,13 +170,13 @@ def test_a_drawn_posterior_has_its_mean_and_deviation(state, tmp_path, images, p
         assert abs((eps[0] * eps[1]).mean()) < 5 / eps[0].numel() ** 0.5
 
 
-def test_the_first_group_is_drawn_from_its_prior_at_a_temperature(tiny):
+def test_the_first_group_is_drawn_from_its_prior_at_a_temperature(tiny, loaded):
     """Its prior has mean 0 and, by the network's rule, sigma exp(0) + 0.01."""
-    drawn = systems.load("nvae", tiny).sample_latents([4, 7], 0, 1)
+    drawn = loaded.sample_latents([4, 7], 0, 1)
     cold = systems.load("nvae", f"{tiny}#temperature=0.5").sample_latents([7], 0, 1)
     close(cold[0][0], drawn[0][1] / 2, 1e-6)
     assert not torch.equal(drawn[0][0], drawn[0][1])
-    many = systems.load("nvae", tiny).sample_latents(range(6), 1, 1)[0]
+    many = loaded.sample_latents(range(6), 1, 1)[0]
     assert abs(many.std() - 1.01) < 0.06 and abs(many.mean()) < 0.06
 
 
@@ -243,7 +246,7 @@ def test_the_published_networks_have_these_tensors(name):
 # Files
 
 
-def test_the_file_of_an_older_torch_and_arguments_are_read(state, tmp_path, images, tiny):
+def test_the_file_of_an_older_torch_and_arguments_are_read(state, tmp_path, images, loaded):
     """From before `num_mixture_dec` was there, which was 10 then, in the old form of torch.save;
     saved from within the module of several processes, besides.
     """
@@ -254,7 +257,7 @@ def test_the_file_of_an_older_torch_and_arguments_are_read(state, tmp_path, imag
     old = systems.load("nvae", tmp_path / "old.pt")
     close(
         old.encode(images[:1]).semantic[-1],
-        systems.load("nvae", tiny).encode(images[:1]).semantic[-1],
+        loaded.encode(images[:1]).semantic[-1],
     )
 
 
@@ -346,23 +349,21 @@ def test_a_payload_beside_the_weights_runs_nothing(state, tmp_path, monkeypatch)
     assert not Path("was-run").exists()
 
 
-def test_a_code_of_other_groups_is_one_line(tiny, images):
-    system = systems.load("nvae", tiny)
-    z = system.encode(images[:1]).semantic
+def test_a_code_of_other_groups_is_one_line(loaded, images):
+    z = loaded.encode(images[:1]).semantic
     with pytest.raises(SystemFailed, match="has 8 groups, not 7"):
-        system.decode(Code(z[:-1]))
+        loaded.decode(Code(z[:-1]))
     with pytest.raises(SystemFailed, match="z of group 0 is N x 4 x 8 x 8, not 1 x 4 x 4 x 4"):
-        system.decode(Code((z[0][:, :, :4, :4], *z[1:])))
+        loaded.decode(Code((z[0][:, :, :4, :4], *z[1:])))
 
 
-def test_the_noise_of_sampled_groups_is_each_group_s_own(tiny, monkeypatch):
+def test_the_noise_of_sampled_groups_is_each_group_s_own(loaded, monkeypatch):
     """Of a prior with mean 0 and sigma 1, whose draws are the noise itself."""
-    system = systems.load("nvae", tiny)
     unit = Gaussian(torch.zeros(2, 4, 8, 8), torch.ones(2, 4, 8, 8))
     monkeypatch.setattr(
-        system.inner.model, "sample", lambda count, choose: [choose(i, unit) for i in range(3)]
+        loaded.inner.model, "sample", lambda count, choose: [choose(i, unit) for i in range(3)]
     )
-    first, second, third = system.inner.sample_latents([0, 1], 0, 10)
+    first, second, third = loaded.inner.sample_latents([0, 1], 0, 10)
     assert not torch.equal(first, second) and not torch.equal(second, third)
-    assert not torch.equal(first, system.inner.sample_latents([0, 1], 1, 10)[0])
+    assert not torch.equal(first, loaded.inner.sample_latents([0, 1], 1, 10)[0])
     assert abs(float(torch.corrcoef(torch.stack([first.ravel(), second.ravel()]))[0, 1])) < 0.2

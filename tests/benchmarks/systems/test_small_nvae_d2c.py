@@ -174,6 +174,7 @@ for gradient, p in zip(found, halve.parameters(), strict=True):
 """
 
 
+@pytest.mark.slow
 def test_the_gradient_of_a_narrow_halving_is_right_on_a_processor_with_avx2():
     """There oneDNN writes that of a strided 1 x 1 convolution beyond its memory."""
     settings = {"ONEDNN_MAX_CPU_ISA": "AVX2", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

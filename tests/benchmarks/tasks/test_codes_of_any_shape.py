@@ -35,7 +35,14 @@ TASKS = tuple(REGISTRY.own)
 
 @pytest.fixture(scope="module")
 def context(portraits, tmp_path_factory):
-    changes = {"fewshot.reference": 64, "unconditional.reference": 64, "samples.count": 32}
+    changes = {
+        "probes.train": 96,
+        "fewshot.reference": 64,
+        "fewshot.pool": 32,
+        "fewshot.pu_unlabeled": 50,
+        "unconditional.reference": 64,
+        "samples.count": 32,
+    }
     folder = tmp_path_factory.mktemp("run")
     return without_effnet(small_context(open_dataset(portraits, 32), folder, changes))
 
@@ -46,7 +53,7 @@ def dummies():
 
 
 @pytest.fixture(scope="module")
-def found(context, dummies):
+def found(context, dummies, short_fits):
     """All rows of all tasks, by task and system."""
     table = {(task, name): [] for task in TASKS for name in NAMES}
     names = {system.title: system.name for system in dummies}

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from colours import without_effnet
 from lone_context import small_context
 from PIL import Image
 
@@ -38,7 +39,7 @@ def write_celeba(folder, partition):
 
 def measured(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
-    context = small_context(open_dataset(folder, 32), tmp_path)
+    context = without_effnet(small_context(open_dataset(folder, 32), tmp_path))
     loaded = [systems.load(name, None, "cpu") for name in ("dummy-perfect", "dummy-constant")]
     for name in REGISTRY.names():
         found = list(rows(REGISTRY.get(name), context, loaded))

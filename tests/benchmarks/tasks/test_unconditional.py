@@ -28,7 +28,7 @@ def images(tmp_path_factory):
 @pytest.fixture
 def context(images, tmp_path):
     changes = {"samples.count": SAMPLES, "unconditional.reference": REFERENCE}
-    changes["unconditional.frechet_error"] = True
+    changes |= {"unconditional.frechet_error": True, "unconditional.overlap": 3}
     return context_of(images, tmp_path, changes)
 
 
@@ -110,6 +110,7 @@ def test_cmmd_stands_where_clip_is_among_the_networks(context):
 
 def test_how_the_samples_overlap_with_the_reference(context):
     """Those of `manifold` on the colours; too few samples are a row that says how many are needed."""
+    context.profile = context.profile.changed_by({"unconditional.overlap": 10_000})
     held_out, sides = split(context, "test", SAMPLES), {}
     sides["painter"] = painted(SAMPLES)
     sides["painter + autoencoding"] = sides["real images (test)"] = held_out
