@@ -15,7 +15,7 @@ from sklearn.datasets import load_sample_images
 
 from diffae.data import open_dataset
 from diffae.data.__main__ import main
-from diffae.data.readers import label_files
+from diffae.data.readers import celeba, label_files
 
 WIDTH, HEIGHT = 178, 218
 ATTRIBUTES = [f"Attribute_{i}" for i in range(40)]
