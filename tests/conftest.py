@@ -31,7 +31,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-THEIRS = ("PYTEST_CURRENT_TEST", "TORCHINDUCTOR_CACHE_DIR")  # of pytest and PyTorch
+THEIRS = (
+    "PYTEST_CURRENT_TEST",
+    "TORCHINDUCTOR_CACHE_DIR",
+    "GRADIO_TEMP_DIR",
+    "HF_HUB_DISABLE_TELEMETRY",
+)  # of pytest, PyTorch and gradio
 # How the variables begin that commands and tests read or set; libraries set others when they are imported.
 READ = (
     "CUBLAS_",
