@@ -39,6 +39,7 @@ from diffae.system.files import cache_root, writing
 from diffae.system.lock import LOCK, open_lock
 from diffae.system.whole import sweep, write_whole
 
+LAYOUT = 2  # raised where arrays of a key get other names or another meaning
 CHUNK = 64  # also the batch size of every network, unless --batch-size says otherwise
 FOLDER = re.compile(r".+-[0-9a-f]{24}")  # one key's
 SEAL = "seal"  # the name of an array in each file
@@ -126,8 +127,10 @@ class Store:
     def _bar(self, key: dict[str, Any], todo: list[list[Piece]], unit: str) -> Any:
         title = " ".join(str(key[name]) for name in ("work", "system", "steps") if name in key)
         total = sum(group[-1][1] - group[0][0] for group in todo)
-        hidden = True if not (todo and distributed.is_main()) else None  # None: without a terminal
-        return tqdm(total=total, desc=title, unit=unit, leave=False, disable=hidden)
+        shown = bool(todo) and distributed.is_main()  # on a terminal
+        return tqdm(
+            total=total, desc=title, unit=unit, leave=False, disable=None if shown else True
+        )
 
     def _missing(self, key: dict[str, Any], pieces: list[Piece]) -> list[list[Piece]]:
         """Those of the chunks that have no file, in groups of neighbours to be computed together."""
@@ -250,7 +253,7 @@ class Store:
         return path.exists() and (not self.fresh or path in self._renewed)
 
     def _file(self, key: dict[str, Any], piece: Piece) -> Path:
-        complete = {"version": diffae.__version__, **key}
+        complete = {"version": diffae.__version__, "layout": LAYOUT, **key}
         name = hashlib.sha256(json.dumps(complete, sort_keys=True).encode()).hexdigest()[:24]
         return self.root / f"{key['work']}-{name}" / f"{piece[0]:08d}-{piece[1]:08d}.npz"
 

@@ -209,7 +209,7 @@ def small_systems() -> str:
     """The cost of the small versions of other systems, from the packaged files."""
     rows = []
     for name in ("vqgan", "vqvae2", "nvae", "stylegan2", "d2c"):
-        found = packages.packaged(name)
+        found = packages.PACKAGED / name
         stages = json.loads((found / "training.json").read_text())["stages"].values()
         parameters = sum(tensor.size for tensor in load_file(found / packages.WEIGHTS).values())
         both = ("stylegan2-w", "stylegan2-wplus") if name == "stylegan2" else (name,)

@@ -391,7 +391,7 @@ def test_metrics_of_one_command_are_those_measured_alone(
 
 # The settings of several values, in no order.
 SEVERAL = {
-    "reconstruction.steps": (5, 2),
+    "reconstruction.steps": (2, 5),
     "samples.steps": (6, 3),
     "identity.strengths": (0.6, 0.2),
     "denoising.timesteps": (300, 70),
