@@ -31,8 +31,7 @@ from diffae.diffusion.gaussian import (
     noise_of_velocity,
 )
 from diffae.diffusion.scheme import Scheme
-from diffae.diffusion.solve import decode_steps, encode_steps
-from diffae.diffusion.trajectory import Step, last
+from diffae.diffusion.solve import Step, decode_steps, encode_steps, last
 from diffae.networks.config import AUTOENCODER, DDIM_BASELINE, VELOCITY, ModelConfig
 from diffae.networks.latent_net import LatentNet
 from diffae.networks.unet import SemanticEncoder, UNet

@@ -13,8 +13,7 @@ import torch
 from official_files import tiny_state, write_lightning
 
 from diffae.diffusion.grids import uniform
-from diffae.diffusion.solve import decode_steps
-from diffae.diffusion.trajectory import last
+from diffae.diffusion.solve import decode_steps, last
 from diffae.model import DDIM, DiffusionAutoencoder
 
 FILE = Path(__file__).parents[1] / "data" / "celeba64d2c_autoenc_latent.npz"

@@ -13,8 +13,7 @@ from diffae.diffusion.gaussian import linear_alphas
 from diffae.diffusion.grids import power, power_from_0, uniform
 from diffae.diffusion.scheme import METHODS, Scheme, find
 from diffae.diffusion.solve import METHODS as FUNCTIONS
-from diffae.diffusion.solve import decode_steps, encode_steps
-from diffae.diffusion.trajectory import Denoiser, last
+from diffae.diffusion.solve import Denoiser, decode_steps, encode_steps, last
 from diffae.system.errors import UserError
 
 # The numbers of steps that the authors' code accepts, and the last timestep of some of them.
