@@ -24,7 +24,7 @@ from benchmarks.core.selection import Selection, select
 from benchmarks.core.store import Store
 from benchmarks.metrics.networks.chosen import MetricNetworks
 from benchmarks.metrics.networks.features import resize
-from benchmarks.runtime.batches import Batches
+from benchmarks.runtime.calling import Batches
 from benchmarks.runtime.choices import BatchSize, NetworkChoice, TaskOptions
 from benchmarks.systems.protocol.base import System
 from diffae.data import Dataset
@@ -53,7 +53,7 @@ class Context:
     pictures: Path | None
     choice: NetworkChoice = field(default_factory=NetworkChoice)
     precision: str = "float32"  # of the systems' networks, see precision.py
-    batch_size: BatchSize = None  # of all networks, see batches.py
+    batch_size: BatchSize = None  # of all networks, see calling.py
     benchmark: str = ""  # the one that is being measured
     model: Mapping[str, Any] = field(default_factory=dict)
     networks: MetricNetworks = None  # type: ignore[assignment]

@@ -3,9 +3,9 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from reports.records.published import attach
 from reports.records.record import Record, protocol_id
 from reports.records.uncertainty import UNKNOWN, Error, Uncertainty
 from reports.records.uncertainty import error as standard_error
+
+R = TypeVar("R", bound=Record)
 
 
 class Protocol:
@@ -54,6 +56,11 @@ class Row(Record):
 def as_row(record: Record) -> Row:
     """A record as a row without further information."""
     return record if isinstance(record, Row) else Row(**vars(record))
+
+
+def with_note(record: R, note: str) -> R:
+    """The record with `note` appended to its note."""
+    return replace(record, note="; ".join(filter(None, [record.note, note])))
 
 
 def make_row(

@@ -15,7 +15,7 @@ from benchmarks.core.runner.request import Options
 from benchmarks.core.runner.rows import BenchmarkRun
 from benchmarks.core.runner.setup import DataSizes, Missing, load_systems, open_data
 from benchmarks.core.store import CHUNK, Store
-from benchmarks.runtime.batches import Batches, images_together
+from benchmarks.runtime.calling import Batches, images_together
 from benchmarks.runtime.errors import SystemFailed
 from benchmarks.systems.protocol.base import System
 from benchmarks.systems.protocol.checked import Checked

@@ -10,11 +10,10 @@ from torch import Tensor
 from benchmarks.core.benchmark import Benchmark, is_table
 from benchmarks.core.context import Context
 from benchmarks.core.measurement import Measurement
-from benchmarks.core.rows import Row, as_row
+from benchmarks.core.rows import Row, as_row, with_note
+from benchmarks.runtime.calling import raised
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
-from benchmarks.runtime.overshoot import with_note
 from benchmarks.systems.protocol.base import System
-from benchmarks.systems.protocol.calling import raised
 from benchmarks.systems.protocol.checked import Checked
 from diffae.data.dataset import SPLITS
 from diffae.system import distributed

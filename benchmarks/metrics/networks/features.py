@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks import weights
-from benchmarks.runtime.batches import Batches
+from benchmarks.runtime.calling import Batches
 
 CPU_BATCH = 16  # more images at once do not fit the cache and take half as long again
 
