@@ -2,8 +2,8 @@
 networks and rows.
 
 context.sizes(Sizes)                             settings of the profile (profiles.py)
-context.select("test", 100)                      images by position (selection.py)
-context.codes.semantic(system, selection)        codes and features, from the store (codes.py)
+context.select("test", 100)                      images by position (images.py)
+context.codes.semantic(system, selection)        codes and features, from the store
 context.networks.perceptual                      metric networks (metrics/networks/chosen.py)
 context.record(..., protocol=context.protocol(...))     rows (rows.py)
 """
@@ -17,10 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.core.codes import Codes
+from benchmarks.core.images import Codes, Selection, select
 from benchmarks.core.profiles import Profile, S
 from benchmarks.core.rows import Protocol, Row, make_row
-from benchmarks.core.selection import Selection, select
 from benchmarks.core.store import Store
 from benchmarks.metrics.networks.chosen import MetricNetworks
 from benchmarks.metrics.networks.features import resize

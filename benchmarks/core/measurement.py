@@ -19,9 +19,9 @@ import numpy as np
 from torch import Tensor
 
 from benchmarks.core.context import Context
+from benchmarks.core.images import Selection
 from benchmarks.core.plan import Work
 from benchmarks.core.rows import Protocol, Row
-from benchmarks.core.selection import Selection
 from benchmarks.core.solving import Taken
 from benchmarks.core.store import Arrays, Computation, Compute, Store
 from benchmarks.systems.protocol.base import DECODE, SAMPLE_LATENTS, STOCHASTIC, Code, System

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from benchmarks.core.selection import Selection
+from benchmarks.core.images import Selection
 from benchmarks.metrics import METRICS
 from diffae.data import Dataset
 from reports.records.published import attach

@@ -13,7 +13,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from benchmarks import systems
 from benchmarks.core import store
-from benchmarks.core.codes import embedded
+from benchmarks.core.images import embedded
 from benchmarks.core.measurement import Solved
 from benchmarks.core.runner.rows import rows
 from benchmarks.metrics import kernel
