@@ -20,14 +20,13 @@ from reports.page.view import Numbers, View, details, protocol_rows, table_view
 from reports.records.entries import Entry
 from reports.records.metrics import METRICS, comparable_n, with_stand_ins
 from reports.records.published import published_records
-from reports.records.record import Record, record_key
+from reports.records.record import Record, RunRecord, contest_of, record_key
 from reports.records.run_folder import INFLUENCES, RECORDS, RUN, SAMPLES, Run
+from reports.tables.build import Merged, merge
 from reports.tables.contests import choose, gap_between, loss
 from reports.tables.layout import contests, field_text
 from reports.tables.make_files import heading as tables_heading
-from reports.tables.merging import Merged, merge
 from reports.tables.numbers import error_text, heading, metric_label, steps_text, value_text
-from reports.tables.run_record import RunRecord, contest_of
 
 TRADED = (
     "latent_dim",

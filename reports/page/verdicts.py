@@ -17,6 +17,7 @@ from reports.records.metrics import Metrics
 from reports.records.reading import short
 from reports.records.record import HIGHER, NEITHER, Record
 from reports.records.uncertainty import carried_by_one
+from reports.tables.build import Merged
 from reports.tables.contests import (
     LEVEL,
     SAID,
@@ -28,7 +29,6 @@ from reports.tables.contests import (
     first_metric,
     is_measured,
 )
-from reports.tables.merging import Merged
 from reports.tables.numbers import (
     error_text,
     metric_label,

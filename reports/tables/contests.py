@@ -15,10 +15,9 @@ from typing import TypeVar
 from reports.records.comparable import is_floor
 from reports.records.headline import of_like_n
 from reports.records.metrics import Metrics, comparable_n, with_stand_ins
-from reports.records.record import HIGHER, LOWER, NEITHER, Record
+from reports.records.record import HIGHER, LOWER, NEITHER, Record, contest_of
 from reports.records.specs import TableSpec
 from reports.records.uncertainty import UNKNOWN, Uncertainty, error_between, paired
-from reports.tables.run_record import contest_of
 
 TWO_SIDED = 0.975  # quantile of a two-sided test at the 5 % level
 # How sure a verdict is, in a word or two.

@@ -7,8 +7,7 @@ from typing import Any
 
 from reports.records.metrics import METRICS, Metrics, comparable_n
 from reports.records.reading import short
-from reports.records.record import Record
-from reports.tables.run_record import RunRecord
+from reports.records.record import Record, RunRecord
 
 Protocols = Mapping[str, Mapping[str, Any]]
 Instruments = dict[tuple[object, ...], list[dict[str, str]]]

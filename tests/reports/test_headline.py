@@ -13,9 +13,8 @@ from reports.page.summary import summary
 from reports.page.verdicts import verdicts
 from reports.records.headline import of_like_n, with_headlines
 from reports.records.metrics import METRICS
-from reports.tables.build import build_tables
+from reports.tables.build import build_tables, read
 from reports.tables.markdown import legend
-from reports.tables.merging import read
 from reports.tables.numbers import error_text, value_text
 from reports.trend.entries import entry_of
 

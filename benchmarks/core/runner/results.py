@@ -21,10 +21,9 @@ from reports.records.record import COLUMNS, Distinct, Record, record_key
 from reports.records.specs import TableSpec
 from reports.records.uncertainty import Uncertainty
 from reports.tables import markdown, numbers
-from reports.tables.build import printed
+from reports.tables.build import merge, printed
 from reports.tables.contests import own_headlines
 from reports.tables.layout import Table
-from reports.tables.merging import merge
 
 if TYPE_CHECKING:
     import pandas as pd

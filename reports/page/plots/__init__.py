@@ -17,8 +17,8 @@ from reports.page.plots.lines import SIZE, X, against
 from reports.records.headline import of_like_n
 from reports.records.record import NEITHER, Record
 from reports.records.specs import TableSpec
+from reports.tables.build import Merged
 from reports.tables.contests import at_largest_steps, choose, first_metric
-from reports.tables.merging import Merged
 from reports.tables.numbers import metric_label
 
 LABELS = {

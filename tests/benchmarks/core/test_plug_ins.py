@@ -21,8 +21,8 @@ from benchmarks.run import main
 from benchmarks.runtime.registry import Registry
 from diffae.system.errors import UserError
 from reports.records.record import read_records
+from reports.tables.build import read
 from reports.tables.markdown import render
-from reports.tables.merging import read
 
 pytestmark = pytest.mark.usefixtures("no_effnet")
 SYSTEM = """
