@@ -13,16 +13,9 @@ from reports.page.view import Numbers, View
 from reports.records.comparable import is_floor
 from reports.records.record import LOWER, Record, contest_of
 from reports.tables.build import Merged
-from reports.tables.contests import (
-    LEVEL,
-    at_largest_steps,
-    first_metric,
-    gap_between,
-    loss,
-    of_headline,
-    own_best,
-)
+from reports.tables.contests import LEVEL, first_metric, of_headline
 from reports.tables.numbers import error_text, heading, steps_text, value_text
+from reports.tables.ranking import at_largest_steps, gap_between, loss, own_best
 
 Rows = list[tuple[str, list[Record]]]  # an aspect, and a number of it of every system and reference
 

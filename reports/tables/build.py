@@ -31,7 +31,7 @@ from reports.records.run_folder import Run, read_run
 from reports.records.specs import TableSpec
 from reports.records.uncertainty import Uncertainty
 from reports.tables import markdown
-from reports.tables.contests import Headline, UncertaintyOf, choose, headlined, headlines, unknown
+from reports.tables.contests import Headline, headlined, headlines
 from reports.tables.layout import (
     FIELD_LABELS,
     Cell,
@@ -45,6 +45,7 @@ from reports.tables.layout import (
     value,
 )
 from reports.tables.numbers import detectable_change, heading, number_text
+from reports.tables.ranking import UncertaintyOf, choose, unknown
 from reports.tables.run_groups import (
     RunGroup,
     merged_metrics,

@@ -10,9 +10,10 @@ from reports.records.metrics import Metrics
 from reports.records.record import Record, RunRecord
 from reports.records.uncertainty import Error, error_between, paired
 from reports.tables.build import Merged
-from reports.tables.contests import choose, headlines, own_best
+from reports.tables.contests import headlines
 from reports.tables.layout import Cell, Panel, Table, contests, label
 from reports.tables.numbers import heading, number_text, steps_text, to_error
+from reports.tables.ranking import choose, own_best
 from reports.tables.run_groups import shown
 
 NAME = "differences"

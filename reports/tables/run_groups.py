@@ -18,12 +18,13 @@ from statistics import fmean, stdev
 from typing import Any
 
 from diffae.system.errors import UserError
-from reports.records.metrics import METRICS, Metric, Metrics, comparable_n
+from reports.records.metrics import METRICS, Metric, Metrics
 from reports.records.reading import short
 from reports.records.record import Record, RunRecord, record_key
 from reports.records.run_folder import Run
 from reports.records.settings import changes
 from reports.tables.protocol_diff import instrument, noted
+from reports.tables.ranking import comparable_n
 
 
 @dataclass(frozen=True)

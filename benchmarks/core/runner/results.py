@@ -15,10 +15,9 @@ from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
 from reports.gate import page
 from reports.gate import verdicts as gate
-from reports.records.headline import with_headlines
 from reports.records.metrics import Metrics
 from reports.records.record import COLUMNS, Distinct, Record, record_key
-from reports.records.specs import TableSpec
+from reports.records.specs import TableSpec, with_headlines
 from reports.records.uncertainty import Uncertainty
 from reports.tables import markdown, numbers
 from reports.tables.build import merge, printed
