@@ -22,7 +22,7 @@ from benchmarks.core.profiles import Profile, S
 from benchmarks.core.rows import Protocol, Row, make_row
 from benchmarks.core.store import Store
 from benchmarks.metrics.networks.chosen import MetricNetworks
-from benchmarks.metrics.networks.features import resize
+from benchmarks.metrics.pixel import resize
 from benchmarks.runtime.calling import Batches
 from benchmarks.runtime.choices import BatchSize, NetworkChoice, TaskOptions
 from benchmarks.systems.protocol.base import System

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from benchmarks.core.store import Arrays, Store
 from benchmarks.metrics.networks.chosen import MetricNetworks
-from benchmarks.metrics.networks.features import FeatureNetwork, resize
+from benchmarks.metrics.networks.features import FeatureNetwork
+from benchmarks.metrics.pixel import resize
 from benchmarks.metrics.pixel import seen as as_seen
 from benchmarks.runtime.digest import digest
 from benchmarks.runtime.errors import NotAvailable

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks import weights
@@ -88,15 +87,6 @@ class FeatureNetwork:
 def from_zero_to_one(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """Images in [0, 255] -> in [0, 1], with the memory layout that convolutions are fastest in."""
     return images.to(dtype).div(255).contiguous(memory_format=torch.channels_last)
-
-
-def resize(images: Tensor, size: int) -> Tensor:
-    """Square images resized to `size` px: bilinear, antialiased; unchanged if they have that size."""
-    if images.shape[-2:] == (size, size):
-        return images
-    return F.interpolate(
-        images, size=(size, size), mode="bilinear", align_corners=False, antialias=True
-    )
 
 
 def frozen(module: nn.Module, device: torch.device) -> nn.Module:
