@@ -1,6 +1,6 @@
 """What benchmarks stand on.
 
-What a benchmark is    benchmark.py, registry.py (where it is found), tables.py
+What a benchmark is    benchmark.py, registry.py (where it is found)
 What it yields         measurement.py
 Its settings           profiles.py, sizes.py (their types)
 What it is given       context.py, and through it images.py (images, their codes and features), store.py (finished work),

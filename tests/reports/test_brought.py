@@ -9,8 +9,7 @@ import pytest
 from gate_runs import KEY, SSIM, make_run, write_run
 from run_folders import change_notes, write_folder
 
-from benchmarks.core.registry import REGISTRY
-from benchmarks.core.tables import specs
+from benchmarks.core.registry import REGISTRY, specs
 from diffae.system.errors import UserError
 from reports import compare
 from reports.records.metrics import METRICS, Margin, Metric

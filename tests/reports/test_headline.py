@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from page_runs import fid, measured, write_measured, write_run
 
-from benchmarks.core.registry import REGISTRY
-from benchmarks.core.tables import specs
+from benchmarks.core.registry import REGISTRY, specs
 from reports.page.plots import plots_of
 from reports.page.summary import summary
 from reports.page.verdicts import verdicts

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
+from benchmarks.core.registry import specs as table_specs
 from benchmarks.core.rows import Row
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.samples import frame_of
-from benchmarks.core.tables import specs as table_specs
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
 from reports.gate import page

@@ -15,7 +15,7 @@ from benchmarks import systems
 from benchmarks.core import store
 from benchmarks.core.images import embedded
 from benchmarks.core.measurement import Solved
-from benchmarks.core.runner.rows import rows
+from benchmarks.core.runner.evaluation import rows
 from benchmarks.metrics import kernel
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Side, influences, shares_of
 from benchmarks.metrics.frechet_pairs import paired_jackknife
