@@ -10,8 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import weights
-from benchmarks.metrics.networks.features import FeatureNetwork, from_zero_to_one, frozen
-from benchmarks.metrics.networks.folding import without_batch_norms
+from benchmarks.metrics.networks.features import (
+    FeatureNetwork,
+    from_zero_to_one,
+    frozen,
+    without_batch_norms,
+)
 from benchmarks.metrics.pixel import resize
 from diffae.system.errors import UserError
 from reports.records.metrics import EFFNET, seen_through
