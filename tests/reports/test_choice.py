@@ -13,7 +13,7 @@ import pytest
 from page_runs import SCORES, measured, number, write_measured
 from scipy import stats
 
-from benchmarks.core.rows import Row
+from benchmarks.core.context import Row
 from benchmarks.core.runner.results import Results
 from reports.gate.verdicts import compare, read_margins, read_run
 from reports.gate.words import sentence

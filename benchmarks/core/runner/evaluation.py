@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.core.benchmark import Benchmark, is_table
-from benchmarks.core.context import Context
+from benchmarks.core.context import Context, Row, as_row, with_note
 from benchmarks.core.measurement import Measurement
 from benchmarks.core.registry import REGISTRY
-from benchmarks.core.rows import Row, as_row, with_note
 from benchmarks.core.runner import precision_guard
 from benchmarks.core.runner.request import Options
 from benchmarks.core.runner.setup import DataSizes, Missing, load_systems, open_data

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
+from benchmarks.core.context import Row
 from benchmarks.core.registry import specs as table_specs
-from benchmarks.core.rows import Row
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.samples import frame_of
 from diffae.system.cli import did_you_mean

@@ -15,8 +15,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import IO, Any
 
-from benchmarks.core.context import Context
-from benchmarks.core.rows import Row
+from benchmarks.core.context import Context, Row
 from benchmarks.core.runner import precision_guard, provenance
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.request import Options

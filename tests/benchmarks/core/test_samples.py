@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from benchmarks import evaluate
+from benchmarks.core.context import make_row
 from benchmarks.core.images import select
-from benchmarks.core.rows import make_row
 from benchmarks.core.runner.samples import frame_of
 
 pytestmark = pytest.mark.usefixtures("no_effnet")
