@@ -12,7 +12,7 @@ import pytest
 import torch
 from official_files import tiny_state, write_lightning
 
-from diffae.diffusion.grids import uniform
+from diffae.diffusion.scheme import uniform
 from diffae.diffusion.solve import decode_steps, last
 from diffae.model import DDIM, DiffusionAutoencoder
 
