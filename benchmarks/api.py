@@ -30,9 +30,9 @@ from torch import nn
 from benchmarks import systems
 from benchmarks.commands import config_file, options
 from benchmarks.commands.progress import ProgressBar
+from benchmarks.core.context import Row
 from benchmarks.core.profiles import Profile
 from benchmarks.core.registry import chosen
-from benchmarks.core.rows import Row
 from benchmarks.core.runner import run_folder
 from benchmarks.core.runner.evaluation import Evaluation, make_context
 from benchmarks.core.runner.loop import measure

@@ -17,7 +17,8 @@ package of each.
 """
 
 from benchmarks.core.benchmark import Benchmark
-from benchmarks.core.context import Context
+from benchmarks.core.context import Context, Row
+from benchmarks.core.images import Selection
 from benchmarks.core.measurement import Cell, Measurement, Solved
 from benchmarks.core.plan import (
     Calls,
@@ -28,8 +29,6 @@ from benchmarks.core.plan import (
     real_features,
     semantic_codes,
 )
-from benchmarks.core.rows import Row
-from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, InvertingSolver, Number, Solver, Split, Steps
 from benchmarks.core.solving import Taken
 from benchmarks.core.store import Arrays, Computation

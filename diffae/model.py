@@ -14,15 +14,14 @@ another network may be trained on them. The networks (`unet`, `encoder`, `latent
 modules for training.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
-from diffae import checks
 from diffae.checkpoints import checkpoint
 from diffae.diffusion.gaussian import (
     NUM_TIMESTEPS,
@@ -31,13 +30,12 @@ from diffae.diffusion.gaussian import (
     noise_of_velocity,
 )
 from diffae.diffusion.scheme import Scheme
-from diffae.diffusion.solve import decode_steps, encode_steps
-from diffae.diffusion.trajectory import Step, last
+from diffae.diffusion.solve import Step, decode_steps, encode_steps, last
 from diffae.networks.config import AUTOENCODER, DDIM_BASELINE, VELOCITY, ModelConfig
 from diffae.networks.latent_net import LatentNet
 from diffae.networks.unet import SemanticEncoder, UNet
 from diffae.system.errors import UserError
-from diffae.system.validation import whole
+from diffae.system.validation import shown, whole
 
 MOST = 1 << 31  # samples at once: an upper bound to catch mistakes; memory allows far fewer
 
@@ -55,6 +53,58 @@ def _as_noise(output: Tensor, x_t: Tensor, t: Tensor, alphas: Tensor, prediction
     if prediction == VELOCITY:
         return noise_of_velocity(output, x_t, _moved(alphas, x_t.device, x_t.dtype)[t])
     return output
+
+
+# ----------------------------------------------------------------------------------------------
+# Checks of arguments: each fault is one line that names the argument and what it must be
+
+# Images are in [-1, 1]; a small overshoot does no harm, but 0 to 255 is another scale.
+BRIGHTEST = 2.0
+
+
+def _timesteps(t: Any, x: Tensor, count: int) -> Tensor:
+    """`t` as int64 N on the device of `x`: one integer from 0 to count - 1, or one per image."""
+    if not isinstance(t, Tensor) or t.ndim == 0:
+        return torch.full((len(x),), whole(t, "t", 0, count - 1), device=x.device)
+    if t.is_floating_point() or t.dtype == torch.bool or t.shape != (len(x),):
+        raise UserError(f"t must be one whole number, or {len(x)}, one per image, not {shown(t)}")
+    if len(t) and not 0 <= int(t.min()) <= int(t.max()) < count:
+        wrong = next(int(value) for value in t if not 0 <= int(value) < count)
+        raise UserError(f"t must be from 0 to {count - 1}, not {wrong}")
+    return t.to(x.device, torch.int64)
+
+
+def _batch(value: Any, name: str, shape: Sequence[int], like: Tensor) -> Tensor:
+    """Check a floating-point tensor N x *shape and return it on the device of `like`, in its dtype."""
+    text = " x ".join(map(str, ("N", *shape)))
+    if not isinstance(value, Tensor) or value.shape[1:] != tuple(shape) or value.ndim == 0:
+        raise UserError(f"{name} must be a tensor {text}, not {shown(value)}")
+    if not value.is_floating_point():
+        raise UserError(f"{name} must be of floating point, not {value.dtype}")
+    if value.device != like.device:
+        raise UserError(f"{name}: on {value.device}, the model on {like.device}; move one of them")
+    return value.to(like.dtype)
+
+
+def _in_range(value: Any, size: int, like: Tensor) -> Tensor:
+    """Check images N x 3 x size x size in [-1, 1], as `_batch` does."""
+    checked = _batch(value, "images", (3, size, size), like)
+    if len(checked) and float(checked.detach().abs().max()) > BRIGHTEST:
+        raise UserError(
+            f"images must be in [-1, 1]; these go from {float(checked.min()):.4g} to "
+            f"{float(checked.max()):.4g} (pixels of 8 bits: x / 127.5 - 1)"
+        )
+    return checked
+
+
+def _as_many(value: Tensor, name: str, of: Tensor, others: str) -> None:
+    """Raise UserError unless two batches have the same length."""
+    if len(value) != len(of):
+        raise UserError(f"{name} and {others} must be as many, not {len(value)} and {len(of)}")
+
+
+# ----------------------------------------------------------------------------------------------
+# Models
 
 
 class _Model(nn.Module):
@@ -110,10 +160,10 @@ class _Model(nn.Module):
     def _pixels(self, value: Tensor, name: str) -> Tensor:
         """Check x_t or x_T: N x 3 x S x S of any range."""
         size = self.image_size
-        return checks.batch(value, name, (3, size, size), self._reference_weight)
+        return _batch(value, name, (3, size, size), self._reference_weight)
 
     def _images(self, images: Tensor) -> Tensor:
-        return checks.images(images, self.image_size, self._reference_weight)
+        return _in_range(images, self.image_size, self._reference_weight)
 
     @property
     def _reference_weight(self) -> Tensor:
@@ -160,7 +210,7 @@ class DiffusionAutoencoder(_Model):
         It must be decoded by the same solver.
         """
         images, z = self._images(images), self._codes(z)
-        checks.as_many(z, "z", images, "images")
+        _as_many(z, "z", images, "images")
         predict = partial(self._noise, z=z)
         return last(encode_steps(predict, images, self.alphas, steps, solver=solver))
 
@@ -176,7 +226,7 @@ class DiffusionAutoencoder(_Model):
     ) -> Iterator[Step]:
         """The decoding step by step: each step's x_{t-1} and predicted x_0 (paper, Fig. 6)."""
         x_T, z = self._pixels(x_T, "x_T"), self._codes(z)
-        checks.as_many(z, "z", x_T, "x_T")
+        _as_many(z, "z", x_T, "x_T")
         return decode_steps(partial(self._noise, z=z), x_T, self.alphas, steps, solver=solver)
 
     @torch.no_grad()
@@ -186,14 +236,14 @@ class DiffusionAutoencoder(_Model):
         `t` is one integer from 0 to 999, or one per image.
         """
         x_t, z = self._pixels(x_t, "x_t"), self._codes(z)
-        checks.as_many(z, "z", x_t, "x_t")
-        return self._noise(x_t, checks.timesteps_of(t, x_t, NUM_TIMESTEPS), z)
+        _as_many(z, "z", x_t, "x_t")
+        return self._noise(x_t, _timesteps(t, x_t, NUM_TIMESTEPS), z)
 
     @torch.no_grad()
     def predict_latent_noise(self, z_t: Tensor, t: Tensor | int) -> Tensor:
         """eps_omega(z_t, t) of the latent DDIM, on normalised z_sem."""
         z_t = self._codes(z_t, "z_t")
-        return self._latent_noise(z_t, checks.timesteps_of(t, z_t, NUM_TIMESTEPS))
+        return self._latent_noise(z_t, _timesteps(t, z_t, NUM_TIMESTEPS))
 
     @torch.no_grad()
     def sample_latents(
@@ -214,7 +264,7 @@ class DiffusionAutoencoder(_Model):
         return self.denormalise(last(trajectory))
 
     def _codes(self, z: Tensor, name: str = "z") -> Tensor:
-        return checks.batch(z, name, (self.latent_dim,), self._reference_weight)
+        return _batch(z, name, (self.latent_dim,), self._reference_weight)
 
     def normalise(self, z: Tensor) -> Tensor:
         """z_sem to zero mean and unit standard deviation over the training images."""
@@ -268,4 +318,4 @@ class DDIM(_Model):
         `t` is one integer from 0 to 999, or one per image.
         """
         x_t = self._pixels(x_t, "x_t")
-        return self._noise(x_t, checks.timesteps_of(t, x_t, NUM_TIMESTEPS))
+        return self._noise(x_t, _timesteps(t, x_t, NUM_TIMESTEPS))

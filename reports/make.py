@@ -33,8 +33,8 @@ def main(arguments: list[str] | None = None) -> None:
     from reports import page
     from reports.records.entries import is_entry, read_entries
     from reports.records.run_folder import read_run
+    from reports.tables.build import merge
     from reports.tables.make_files import write_files
-    from reports.tables.merging import merge
     from reports.tables.output import made_whole
 
     named = [_named(text) for text in args.runs]

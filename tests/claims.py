@@ -14,8 +14,9 @@ import pytest
 
 from reports.page.verdicts import carried
 from reports.records.record import Record
-from reports.tables.contests import Contest, contest, gap_between
-from reports.tables.merging import Merged, read
+from reports.tables.build import Merged, read
+from reports.tables.contests import Contest, contest
+from reports.tables.ranking import gap_between
 
 SSIM = {"table": "table2_ablation", "metric": "ssim", "setting": "x_T inverted"}
 PATHS = {"table": "appendix_f_smoothness", "metric": "ppl_effnet", "setting": "mean"}

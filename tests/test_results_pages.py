@@ -16,7 +16,7 @@ from scipy import stats
 
 from reports.page.board import render
 from reports.records.entries import read_entries, read_entry
-from reports.tables.merging import read
+from reports.tables.build import read
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"

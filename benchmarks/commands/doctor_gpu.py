@@ -21,12 +21,11 @@ from benchmarks.core.runner.precision_guard import EXACT, TOLERANCES, deviations
 from benchmarks.core.runner.provenance import describe
 from benchmarks.metrics.counting import Work, flops, median_seconds, peak_memory
 from benchmarks.metrics.frechet import Moments, frechet_distance
-from benchmarks.runtime.batches import Batches
+from benchmarks.runtime.calling import Batches, raised
 from benchmarks.runtime.choices import AUTO, PRECISIONS
 from benchmarks.runtime.errors import SystemFailed
 from benchmarks.runtime.precision import of_networks, precision, refuse_what_cannot_be
 from benchmarks.systems.protocol.base import Code
-from benchmarks.systems.protocol.calling import raised
 from benchmarks.systems.protocol.checked import Checked
 from diffae.checkpoints.checkpoint import open_checkpoint
 from diffae.data.portraits import portrait, render

@@ -22,6 +22,7 @@ from benchmarks.core.registry import REGISTRY
 from benchmarks.core.runner import precision_guard
 from benchmarks.core.store import Computation
 from benchmarks.metrics import counting
+from benchmarks.runtime.calling import raised
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.systems.protocol.base import (
     DECODE,
@@ -31,7 +32,6 @@ from benchmarks.systems.protocol.base import (
     STOCHASTIC,
     System,
 )
-from benchmarks.systems.protocol.calling import raised
 from diffae.data.dataset import SPLITS
 from diffae.system import cli
 from reports.records.reading import named

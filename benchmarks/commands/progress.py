@@ -14,8 +14,8 @@ from time import monotonic
 from tqdm import tqdm
 
 from benchmarks.commands.dry_run import collect
+from benchmarks.core.context import Row
 from benchmarks.core.plan import Work
-from benchmarks.core.rows import Row
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.loop import Callback
 from diffae.system import cli, distributed

@@ -17,7 +17,7 @@ from diffae.system.errors import UserError
 from diffae.system.files import Target, refuse_outputs
 from reports.page.summary import summary
 from reports.records.reading import named
-from reports.tables.merging import read
+from reports.tables.build import read
 
 
 def run_or_plan(options: Options) -> None:

@@ -4,12 +4,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.core import tables
 from benchmarks.core.context import Context
 from benchmarks.core.measurement import Measurement
 from benchmarks.core.plan import Work
 from benchmarks.core.profiles import BUILT_IN, PROFILES
-from benchmarks.core.registry import REGISTRY, SHARED_SIZES
+from benchmarks.core.registry import REGISTRY, SHARED_SIZES, ours
 from benchmarks.core.sizes import fault_of
 from benchmarks.metrics import MetricInfo, register
 from benchmarks.systems.protocol.base import IN_WORDS, System
@@ -107,4 +106,4 @@ def accepted(name: str, found: object) -> Benchmark:
 
 def is_table(name: object) -> bool:
     """Whether a plug-in may write a table of that name: a valid file name, and none of ours."""
-    return isinstance(name, str) and bool(NAME.fullmatch(name)) and name not in tables.ours()
+    return isinstance(name, str) and bool(NAME.fullmatch(name)) and name not in ours()

@@ -18,10 +18,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from benchmarks.core.context import Context
+from benchmarks.core.context import Context, Protocol, Row
+from benchmarks.core.images import Selection
 from benchmarks.core.plan import Work
-from benchmarks.core.rows import Protocol, Row
-from benchmarks.core.selection import Selection
 from benchmarks.core.solving import Taken
 from benchmarks.core.store import Arrays, Computation, Compute, Store
 from benchmarks.systems.protocol.base import DECODE, SAMPLE_LATENTS, STOCHASTIC, Code, System
@@ -114,7 +113,7 @@ class Cell:
         uncertainty: Uncertainty = UNKNOWN,
         **changes: Any,
     ) -> Row:
-        """The row of a number. `changes` are further arguments of `rows.make_row`, or other values
+        """The row of a number. `changes` are further arguments of `make_row`, or other values
         of the cell's; a note comes after that of the cell.
         """
         changes["note"] = "; ".join(filter(None, (self.note, changes.get("note", ""))))

@@ -1,9 +1,14 @@
-"""The benchmarks by name: ours and what checks a plug-in's, both of which `benchmarks.tasks` adds, and plug-ins'."""
+"""The benchmarks by name: ours and what checks a plug-in's, both of which `benchmarks.tasks` adds, and
+plug-ins'; and the tables of theirs, which each benchmark brings.
+"""
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 from benchmarks.runtime.registry import Registry
+from diffae.system.errors import UserError
+from reports.records.specs import TableSpec
 
 
 def _line(benchmark: Any) -> str:
@@ -24,3 +29,24 @@ def chosen(names: Iterable[str]) -> tuple[str, ...]:
 
 # The settings of what several benchmarks share, by section of a profile; a benchmark's own are `Benchmark.sizes`.
 SHARED_SIZES: dict[str, str] = {}
+
+
+def specs(names: Iterable[str]) -> tuple[TableSpec, ...]:
+    """The specs of these benchmarks. Raises UserError if two of them define a table of the same name."""
+    owners: dict[str, str] = {}
+    found: list[TableSpec] = []
+    for benchmark in names:
+        for spec in REGISTRY.get(benchmark).tables:
+            if (other := owners.setdefault(spec.name, benchmark)) != benchmark:
+                raise UserError(
+                    f"benchmarks {other!r} and {benchmark!r} both define a table {spec.name!r}; run one of them"
+                )
+            found.append(spec)
+    return tuple(found)
+
+
+@cache
+def ours() -> frozenset[str]:
+    """The names that no table of a plug-in may have."""
+    taken = (name for spec in specs(REGISTRY.own) for name in (spec.name, spec.source))
+    return frozenset({"overview", *taken})

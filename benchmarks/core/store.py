@@ -31,8 +31,8 @@ import numpy as np
 from tqdm import tqdm
 
 import diffae
+from benchmarks.runtime.calling import Overshoot, is_count, share_of_counts
 from benchmarks.runtime.errors import SystemFailed
-from benchmarks.runtime.overshoot import Overshoot, is_count, share_of_counts
 from diffae.system import cli, distributed
 from diffae.system.errors import UserError
 from diffae.system.files import cache_root, writing

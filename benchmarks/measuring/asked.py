@@ -15,7 +15,7 @@ from benchmarks.metrics.networks.faces import FaceEmbedding
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.networks.perceptual import PerceptualDistance
 from benchmarks.metrics.protocols.schema import names
-from benchmarks.runtime.batches import Batches
+from benchmarks.runtime.calling import Batches
 from benchmarks.runtime.choices import NetworkChoice, option, switch
 from diffae.system import cli
 from diffae.system.errors import UserError

@@ -1,10 +1,11 @@
 """Pixel-wise fidelity: MSE and PSNR, as in the paper's Tables 1 and 2.
 
-Also the clamping that all metrics share.
+Also how all metrics see images: clamped, and resized where sizes differ.
 """
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def seen(images: Tensor) -> Tensor:
@@ -19,6 +20,15 @@ def seen(images: Tensor) -> Tensor:
 def to_unit(images: Tensor) -> Tensor:
     """Map images from [-1, 1] to [0, 1], clamped as `seen` says."""
     return seen(images).add(1).div(2)
+
+
+def resize(images: Tensor, size: int) -> Tensor:
+    """Square images resized to `size` px: bilinear, antialiased; unchanged if they have that size."""
+    if images.shape[-2:] == (size, size):
+        return images
+    return F.interpolate(
+        images, size=(size, size), mode="bilinear", align_corners=False, antialias=True
+    )
 
 
 def mse(a: Tensor, b: Tensor) -> Tensor:

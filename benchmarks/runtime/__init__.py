@@ -2,9 +2,8 @@
 
 registry.py    lookup of benchmarks and systems by name, plug-ins included
 choices.py     the values of --precision and --batch-size
-batches.py     how many images a network is given at once
+calling.py     how networks are called: failures, batches, values outside [-1, 1]
 precision.py   the floating-point precision of networks
-overshoot.py   values outside [-1, 1] in generated images
 digest.py      a hash of arrays
 errors.py      exceptions for what is missing and what failed
 """

@@ -15,7 +15,7 @@ from reports.records.metrics import EFFNET, FEATURE_NETWORKS
 
 PRECISIONS = ("float32", "tf32", "bfloat16")  # see precision.py
 AUTO = "auto"
-# images at once, `AUTO`, or None: a chunk of the store; see batches.py
+# images at once, `AUTO`, or None: a chunk of the store; see calling.py
 BatchSize = int | str | None
 
 FEATURES = ("inception", EFFNET, *FEATURE_NETWORKS)

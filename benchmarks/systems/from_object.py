@@ -9,12 +9,14 @@ from uuid import uuid4
 import torch
 from torch import Tensor, nn
 
+from benchmarks.runtime.calling import calling, raised
 from benchmarks.systems import registry
 from benchmarks.systems.diffusion import DDIMSystem, DiffAESystem
-from benchmarks.systems.protocol import calling, checked, ranges
-from benchmarks.systems.protocol.base import Code, System, needed
+from benchmarks.systems.protocol import checked
+from benchmarks.systems.protocol.base import Code, Range, System, needed
 from benchmarks.systems.protocol.contract import LARGEST, LONGEST, RANGE, is_line, kind
 from benchmarks.systems.protocol.parts import FLAT, HISTOGRAM, Part, Semantic, numbers, tensors
+from benchmarks.systems.protocol.returned import into
 from benchmarks.systems.shared import recognised
 from diffae import DDIM, DiffusionAutoencoder
 from diffae.checkpoints import checkpoint
@@ -113,7 +115,7 @@ def _attribute(thing: object, name: str) -> Any:
     try:
         return getattr(thing, name, None)
     except Exception as error:
-        raise UserError(f"{kind(thing)}: asked for {name}, it {calling.raised(error)}") from error
+        raise UserError(f"{kind(thing)}: asked for {name}, it {raised(error)}") from error
 
 
 def _refuse_what_cannot(thing: object) -> None:
@@ -136,7 +138,7 @@ def wrap(
     axis: int = 0,
     codebook: int | None = None,
     width: int = 1,
-    range: ranges.Range | None = None,
+    range: Range | None = None,
 ) -> System:
     """Make a system of any object with `encode(images)`, which gives a code, and `decode(code)`.
 
@@ -165,8 +167,8 @@ def wrap(
         raise UserError(f"wrap: range {range!r:.60}: must be {RANGE.words}")
     made, grey = Wrapped(module, size, title, range), torch.zeros(1, 3, size, size)
     with evaluating(made.live):
-        in_its_range = ranges.into(grey, range)
-        code = calling.calling(made.name, "encode", lambda: made.encode(in_its_range))
+        in_its_range = into(grey, range)
+        code = calling(made.name, "encode", lambda: made.encode(in_its_range))
     given = tensors(code.semantic)
     if codebook is not None and all(one.is_floating_point() for one in given):
         raise UserError(f"wrap: codebook {codebook!r}: encode gave no whole numbers, so no tokens")
@@ -179,7 +181,7 @@ def wrap(
 class Wrapped(System):
     """A model in memory: what its `encode` gives is its code"""
 
-    def __init__(self, module: Any, image_size: int, title: str, range: ranges.Range | None):
+    def __init__(self, module: Any, image_size: int, title: str, range: Range | None):
         self.module, self.image_size, self.title = module, image_size, title
         self.range = range
         self.name = registry.slug(title) or "model"

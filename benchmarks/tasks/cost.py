@@ -15,9 +15,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.core.benchmark import Benchmark
-from benchmarks.core.context import Context
+from benchmarks.core.context import Context, Row
 from benchmarks.core.measurement import Cell, Measurement
-from benchmarks.core.rows import Row
 from benchmarks.core.sizes import Number, Steps
 from benchmarks.core.solving import solver_of
 from benchmarks.core.store import Arrays

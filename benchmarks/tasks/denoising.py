@@ -14,9 +14,8 @@ import torch
 
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
-from benchmarks.core.images import preview
+from benchmarks.core.images import Selection, preview
 from benchmarks.core.measurement import Cell, Measurement
-from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, Timestep
 from benchmarks.core.store import Arrays, Computation
 from benchmarks.metrics.plain import DESCRIBED, PLAIN

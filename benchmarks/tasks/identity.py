@@ -31,11 +31,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.core.benchmark import Benchmark
-from benchmarks.core.context import Context
-from benchmarks.core.images import file_name, preview
+from benchmarks.core.context import Context, Row
+from benchmarks.core.images import Selection, file_name, preview
 from benchmarks.core.measurement import Cell, Measurement, Solved
-from benchmarks.core.rows import Row
-from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, InvertingSolver, Steps, in_words
 from benchmarks.core.store import Arrays, Computation
 from benchmarks.metrics.networks.faces import without_face

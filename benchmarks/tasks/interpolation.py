@@ -15,10 +15,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.core.benchmark import Benchmark
-from benchmarks.core.context import Context
+from benchmarks.core.context import Context, Row
+from benchmarks.core.images import Selection
 from benchmarks.core.measurement import Cell, Measurement, Solved
-from benchmarks.core.rows import Row
-from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, InvertingSolver, Steps
 from benchmarks.core.store import CHUNK, Arrays, Computation
 from benchmarks.metrics.path_length import TRIMMED, path_length, statistics

@@ -14,11 +14,9 @@ import numpy as np
 import torch
 
 from benchmarks.core.benchmark import Benchmark
-from benchmarks.core.context import Context
-from benchmarks.core.images import THUMBNAIL, thumbnails
+from benchmarks.core.context import Context, Row
+from benchmarks.core.images import THUMBNAIL, Selection, thumbnails
 from benchmarks.core.measurement import Cell, Measurement, Solved
-from benchmarks.core.rows import Row
-from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count
 from benchmarks.core.solving import Taken
 from benchmarks.core.store import Arrays

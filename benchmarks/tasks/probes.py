@@ -11,10 +11,9 @@ import numpy as np
 from torch import Tensor
 
 from benchmarks.core.benchmark import Benchmark
-from benchmarks.core.context import Context
+from benchmarks.core.context import Context, Row
+from benchmarks.core.images import Selection
 from benchmarks.core.measurement import Cell, Measurement
-from benchmarks.core.rows import Row
-from benchmarks.core.selection import Selection
 from benchmarks.systems.protocol.base import SEMANTIC, System, reading_of
 from benchmarks.tasks.shared import probe_fits
 from benchmarks.tasks.shared.probe_fits import ADAM, MEAN, WEIGHTED, Sizes, of_classes, selections

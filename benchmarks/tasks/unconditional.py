@@ -13,10 +13,9 @@ import numpy as np
 import torch
 
 from benchmarks.core.benchmark import Benchmark
-from benchmarks.core.context import Context
+from benchmarks.core.context import Context, Row
+from benchmarks.core.images import Selection
 from benchmarks.core.measurement import Cell, Measurement, Solved
-from benchmarks.core.rows import Row
-from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, Split
 from benchmarks.core.solving import Taken
 from benchmarks.core.store import Arrays

@@ -14,9 +14,8 @@ from torch import Tensor
 
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context
-from benchmarks.core.images import preview
+from benchmarks.core.images import Selection, preview
 from benchmarks.core.measurement import Cell, Measurement, Solved
-from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count, Number, Solver, Steps
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.diversity import pixel_std, ring_distance, std_image

@@ -10,7 +10,6 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from diffae.diffusion import grids
 from diffae.networks.config import NUM_TIMESTEPS
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
@@ -82,12 +81,13 @@ class Scheme:
     def timesteps(self, steps: int) -> list[int]:
         """The timesteps of `steps` steps, ascending. Raises UserError if the steps are too few."""
         method, named = METHODS[self.method], f"solver {self.spoken}"
-        if whole(steps, "steps", 1, NUM_TIMESTEPS) < method.least:
+        steps = whole(steps, "steps", 1, NUM_TIMESTEPS)
+        if steps < method.least:
             raise UserError(f"{named}: needs at least {method.least} steps, not {steps}")
         if self.grid == UNIFORM:
-            return grids.uniform(steps)
+            return uniform(steps)
         exponent = float(self.grid.removeprefix("power-"))
-        return (grids.power_from_0 if method.from_0 else grids.power)(steps, exponent)
+        return (power_from_0 if method.from_0 else power)(steps, exponent)
 
     def decode_calls(self, steps: int) -> int:
         """Network calls of a decoding in `steps` steps."""
@@ -144,3 +144,55 @@ def _grid(name: str, text: str) -> str:
 def that_invert() -> list[str]:
     """The names of the methods that can encode an image."""
     return [name for name, method in METHODS.items() if method.encoding is not None]
+
+
+# ----------------------------------------------------------------------------------------------
+# Grids: the timesteps, ascending, at which the network is called. Integers from 0 to 999
+
+
+def uniform(steps: int) -> list[int]:
+    """The `steps` timesteps of the paper's DDIM.
+
+    For the 62 values that the authors accept the grid is theirs: multiples of the smallest stride
+    that gives `steps` of them, from 0. For every other number from 1 to 1000 they are spread evenly
+    from 0 in the same way, rounded down; a single step is taken from the noisiest timestep, the
+    only one from which noise can be decoded.
+    """
+    if steps == 1:
+        return [NUM_TIMESTEPS - 1]
+    stride = -(-NUM_TIMESTEPS // steps)
+    strided = list(range(0, NUM_TIMESTEPS, stride))
+    if len(strided) == steps:
+        return strided
+    return [i * NUM_TIMESTEPS // steps for i in range(steps)]
+
+
+def power(steps: int, exponent: float) -> list[int]:
+    """t_i = round(999 (i / T)^p), i = 1 .. T = `steps`, made distinct.
+
+    They are dense where there is little noise. For solvers whose trajectory ends in the image
+    itself, which lies before the first timestep.
+    """
+    return _distinct([(i / steps) ** exponent for i in range(1, steps + 1)])
+
+
+def power_from_0(steps: int, exponent: float) -> list[int]:
+    """t_i = round(999 (i / (T - 1))^p), i = 0 .. T - 1, made distinct.
+
+    For solvers that take the image as the state at the first timestep, t = 0.
+    """
+    if steps == 1:
+        return [NUM_TIMESTEPS - 1]
+    return _distinct([(i / (steps - 1)) ** exponent for i in range(steps)])
+
+
+def _distinct(shares: list[float]) -> list[int]:
+    """Timesteps at these fractions of the last one, made distinct.
+
+    Each is above the one before, and leaves enough for those after it.
+    """
+    latest = NUM_TIMESTEPS - 1
+    ts = [-1]
+    for after, share in zip(reversed(range(len(shares))), shares, strict=True):
+        ts.append(min(max(round(latest * share), ts[-1] + 1), latest - after))
+    return ts[1:]

@@ -30,7 +30,7 @@ from torch.nn import functional as F
 
 from benchmarks import weights
 from benchmarks.metrics.networks import efficientnet, features, inception
-from benchmarks.metrics.networks.folding import without_batch_norms
+from benchmarks.metrics.networks.features import without_batch_norms
 from benchmarks.runtime.precision import of_networks, precision
 from diffae.model import DiffusionAutoencoder
 from diffae.networks.config import ARCHITECTURES, ModelConfig

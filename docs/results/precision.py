@@ -14,8 +14,8 @@ import torch
 from measure import table
 from torch import Tensor
 
+from benchmarks.core.images import select
 from benchmarks.core.runner.precision_guard import Outputs, deviations
-from benchmarks.core.selection import select
 from benchmarks.metrics.pixel import mse
 from benchmarks.metrics.ssim import ssim
 from benchmarks.runtime.precision import of_networks, precision

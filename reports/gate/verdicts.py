@@ -27,12 +27,13 @@ from dataclasses import dataclass, replace
 
 from diffae.system.errors import UserError
 from reports.records.comparable import OF_N
-from reports.records.metrics import METRICS, Margin, Metrics, comparable_n, is_of_sample
+from reports.records.metrics import METRICS, Margin, Metrics, is_of_sample
 from reports.records.reading import short
 from reports.records.record import HIGHER, NEITHER, Record
 from reports.records.run_folder import Run, read_margins, read_run
 from reports.records.settings import changes
 from reports.records.uncertainty import Error, error_between, paired, t_tail
+from reports.tables.ranking import comparable_n
 
 __all__ = ["Run", "UserError", "compare", "read_margins", "read_run"]
 

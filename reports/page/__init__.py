@@ -13,7 +13,7 @@ from pathlib import Path
 
 from diffae.system.whole import write_whole
 from reports.records.entries import Entry
-from reports.tables.merging import Merged, read
+from reports.tables.build import Merged, read
 
 
 def write(path: Path, runs: Sequence[Path]) -> None:

@@ -11,19 +11,11 @@ from reports.page.plots.data import COLOURS, MARKERS, colour_of, numbers_of, poi
 from reports.page.verdicts import gap_text
 from reports.page.view import Numbers, View
 from reports.records.comparable import is_floor
-from reports.records.record import LOWER, Record
-from reports.tables.contests import (
-    LEVEL,
-    at_largest_steps,
-    first_metric,
-    gap_between,
-    loss,
-    of_headline,
-    own_best,
-)
-from reports.tables.merging import Merged
+from reports.records.record import LOWER, Record, contest_of
+from reports.tables.build import Merged
+from reports.tables.contests import LEVEL, first_metric, of_headline
 from reports.tables.numbers import error_text, heading, steps_text, value_text
-from reports.tables.run_record import contest_of
+from reports.tables.ranking import at_largest_steps, gap_between, loss, own_best
 
 Rows = list[tuple[str, list[Record]]]  # an aspect, and a number of it of every system and reference
 

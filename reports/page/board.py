@@ -18,16 +18,15 @@ from reports.page.plots.data import COLOURS, colour_of, is_drawable, point
 from reports.page.verdicts import gap_text, how, how_sure
 from reports.page.view import Numbers, View, details, protocol_rows, table_view
 from reports.records.entries import Entry
-from reports.records.metrics import METRICS, comparable_n, with_stand_ins
+from reports.records.metrics import METRICS, with_stand_ins
 from reports.records.published import published_records
-from reports.records.record import Record, record_key
+from reports.records.record import Record, RunRecord, contest_of, record_key
 from reports.records.run_folder import INFLUENCES, RECORDS, RUN, SAMPLES, Run
-from reports.tables.contests import choose, gap_between, loss
+from reports.tables.build import Merged, merge
 from reports.tables.layout import contests, field_text
 from reports.tables.make_files import heading as tables_heading
-from reports.tables.merging import Merged, merge
 from reports.tables.numbers import error_text, heading, metric_label, steps_text, value_text
-from reports.tables.run_record import RunRecord, contest_of
+from reports.tables.ranking import choose, comparable_n, gap_between, loss
 
 TRADED = (
     "latent_dim",

@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Any
 
 from reports.page.verdicts import counted, listed
-from reports.records.headline import SMOKE
 from reports.records.reading import part_of, short
 from reports.records.run_folder import Run
+from reports.records.specs import SMOKE
+from reports.tables.build import Merged
 from reports.tables.make_files import each, profile_of
-from reports.tables.merging import Merged
 from reports.tables.numbers import duration
 
 MOST_NOTES = 4

@@ -16,8 +16,8 @@ from markupsafe import Markup
 
 from reports.page import aspects, head, view
 from reports.page.pictures import pictures_of
+from reports.tables.build import Merged
 from reports.tables.make_files import heading
-from reports.tables.merging import Merged
 
 HERE = Path(__file__).parent
 NUMBER = re.compile(r"((?:\bn = )?-?\d[\d.,]*(?:e[-+]\d+)?(?: ± \d[\d.]*(?:e[-+]\d+)?)?(?!\w))")

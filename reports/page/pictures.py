@@ -17,7 +17,7 @@ from PIL import Image
 from diffae.system.errors import UserError
 from reports.records.run_folder import Run
 from reports.records.sheets import ReadSheet, read_sheet
-from reports.tables.merging import Merged
+from reports.tables.build import Merged
 
 PICTURES = "pictures"
 SHOWN = 96  # pixels: approximate displayed width of a small image

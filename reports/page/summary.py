@@ -24,9 +24,10 @@ from reports.records.comparable import is_floor
 from reports.records.metrics import Metrics
 from reports.records.reading import short
 from reports.records.record import Record
-from reports.tables.contests import LEVEL, Contest, Headline, first_metric, is_measured
-from reports.tables.merging import Merged
+from reports.tables.build import Merged
+from reports.tables.contests import LEVEL, Contest, Headline, first_metric
 from reports.tables.numbers import heading
+from reports.tables.ranking import is_measured
 
 LINES, WIDTH = 36, 100  # of a terminal
 FILES = 4  # of these, for the locations of files and the count of numbers left out

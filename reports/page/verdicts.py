@@ -17,18 +17,8 @@ from reports.records.metrics import Metrics
 from reports.records.reading import short
 from reports.records.record import HIGHER, NEITHER, Record
 from reports.records.uncertainty import carried_by_one
-from reports.tables.contests import (
-    LEVEL,
-    SAID,
-    Contest,
-    Gap,
-    Headline,
-    Reference,
-    contest,
-    first_metric,
-    is_measured,
-)
-from reports.tables.merging import Merged
+from reports.tables.build import Merged
+from reports.tables.contests import LEVEL, SAID, Contest, Headline, Reference, contest, first_metric
 from reports.tables.numbers import (
     error_text,
     metric_label,
@@ -37,6 +27,7 @@ from reports.tables.numbers import (
     to_error,
     value_text,
 )
+from reports.tables.ranking import Gap, is_measured
 
 MOST_REFERENCES, MOST_NAMES = 3, 4  # in a sentence
 

@@ -13,10 +13,10 @@ from reports.page.pictures import FigureView, strip_of
 from reports.page.plots import plots_of
 from reports.page.verdicts import verdicts
 from reports.records.metrics import Metrics
-from reports.records.record import Record
+from reports.records.record import Record, is_pooled
+from reports.tables.build import Merged
 from reports.tables.layout import LABEL, REFERENCE, VALUE, Cell, Panel, Table
 from reports.tables.markdown import facts, legend
-from reports.tables.merging import Merged
 from reports.tables.numbers import (
     error_text,
     footnote,
@@ -25,7 +25,6 @@ from reports.tables.numbers import (
     steps_text,
     value_text,
 )
-from reports.tables.run_record import is_pooled
 
 MOST_PROTOCOL_TEXT = 300  # characters of one field
 

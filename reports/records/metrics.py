@@ -391,11 +391,6 @@ def published_name(metric: str, known: Metrics = METRICS) -> str:
     return (known[metric].stands_in_for if metric in known else "") or metric
 
 
-def comparable_n(number: Record, known: Metrics = METRICS) -> int | None:
-    """The n that a number must have to be compared with this one; None if n does not matter."""
-    return number.n if number.metric in known and known[number.metric].depends_on_n else None
-
-
 def is_of_sample(number: Record, known: Metrics = METRICS) -> bool:
     """Whether another draw of as many images would change a number, and one direction is better."""
     row = known.get(number.metric)

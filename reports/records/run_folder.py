@@ -16,7 +16,6 @@ from typing import Any
 
 from diffae.system.errors import UserError
 from diffae.system.files import read_text
-from reports.records.headline import with_headlines
 from reports.records.metrics import METRICS, Margin, Metric, Metrics
 from reports.records.plugin_metadata import metrics_in, tables_in
 from reports.records.reading import part_of, read_json, short
@@ -28,7 +27,7 @@ from reports.records.record import (
     record_key,
     safe_cell,
 )
-from reports.records.specs import TableSpec
+from reports.records.specs import TableSpec, with_headlines
 from reports.records.uncertainty import Uncertainty, error, read_uncertainties
 
 RECORDS, TIMES, INFLUENCES = "records.csv", "times.csv", "influences.npz"

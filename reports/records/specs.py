@@ -1,12 +1,21 @@
 """Specification of a table: plain data, which a benchmark defines and a run folder keeps."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from reports.records.record import COLUMNS
+from reports.records.metrics import alternatives
+from reports.records.record import COLUMNS, Record
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # of a file
 SMOOTHNESS = "smoothness of the codes"  # an aspect that tables of two benchmarks have numbers of
+ENOUGH = 5  # images for each dimension of the features, on the smaller side
+PUBLISHED = "paper"  # the profile in which the published metrics lead
+SMOKE = "smoke"  # the profile that only shows that everything runs
+KERNEL = {"fid": "kid"}  # by what a Frechet distance is replaced
+
+Protocols = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -69,3 +78,47 @@ class TableSpec:
         return (
             not self.settings or setting in self.settings
         ) and setting not in self.without_settings
+
+
+# ----------------------------------------------------------------------------------------------
+# The headline of tables with Frechet distances: at small n, the kernel distance of the same features
+#
+# A Frechet distance of n images in d dimensions is too high for every model, and mostly bias where n is
+# a few times d. A kernel distance has no bias at any n.
+
+
+def with_headlines(
+    specs: Iterable[TableSpec], records: Sequence[Record], protocols: Protocols, profile: object
+) -> tuple[TableSpec, ...]:
+    """The `specs` of a run, each with the headline that suits its records.
+
+    `protocols` are the records' by id, and `profile` is the built-in one that the run's was made
+    from. A kernel distance that was measured takes the place of the Frechet distance if that of any
+    system has fewer than `ENOUGH` images for each dimension, except in the profile `PUBLISHED`.
+    """
+    if profile == PUBLISHED:
+        return tuple(specs)
+    measured = [r for r in records if r.value is not None]
+    made = []
+    for spec in specs:
+        ours = [r for r in measured if r.table == spec.source]
+        made.append(replace(spec, headline=tuple(_led(m, ours, protocols) for m in spec.headline)))
+    return tuple(made)
+
+
+def _led(metric: str, measured: Sequence[Record], protocols: Protocols) -> str:
+    """`metric`, or the kernel distance in its place."""
+    rivals = [r for r in measured if not r.reference]
+    kernel = KERNEL.get(metric)
+    if kernel is None or not any(r.metric in alternatives(kernel) for r in rivals):
+        return metric
+    frechet = [r for r in rivals if r.metric in alternatives(metric)]
+    few = any(_is_of_few(r, protocols.get(r.protocol, {})) for r in frechet)
+    return kernel if few or not frechet else metric
+
+
+def _is_of_few(record: Record, protocol: Mapping[str, Any]) -> bool:
+    """Whether a Frechet distance is one of so few images that it is mostly bias."""
+    dim = protocol.get("feature_dim")
+    sides = [n for n in (record.n, protocol.get("reference_n")) if type(n) is int]
+    return type(dim) is int and min(sides, default=0) < ENOUGH * dim

@@ -1,22 +1,37 @@
-"""Tables, made from records and the specifications of tables.
+"""Tables of one run or of several, made from records and the specifications of tables.
 
-    write_tables(merge([read_run(folder)]).tables, out, title, context)
+    found = read([a, b])
+    write_tables(found.tables, out, title, context)
 
 Each benchmark brings the specs of its tables. Records of a table without one get a plain table;
-`overview` has the headlines of all.
+`overview` has the headlines of all. How several runs are put side by side: run_groups.py.
 """
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from diffae.system.errors import UserError
 from diffae.system.whole import write_whole
 from reports.records.metrics import METRICS, Metrics
-from reports.records.record import COLUMNS, Record, safe_cell
+from reports.records.reading import short
+from reports.records.record import (
+    COLUMNS,
+    Record,
+    RunRecord,
+    extra_columns,
+    is_pooled,
+    record_key,
+    safe_cell,
+)
+from reports.records.run_folder import Run, read_run
 from reports.records.specs import TableSpec
+from reports.records.uncertainty import Uncertainty
 from reports.tables import markdown
-from reports.tables.contests import UncertaintyOf, choose, headlines, unknown
+from reports.tables.contests import Headline, headlined, headlines
 from reports.tables.layout import (
     FIELD_LABELS,
     Cell,
@@ -30,7 +45,15 @@ from reports.tables.layout import (
     value,
 )
 from reports.tables.numbers import detectable_change, heading, number_text
-from reports.tables.run_record import extra_columns, is_pooled
+from reports.tables.ranking import UncertaintyOf, choose, unknown
+from reports.tables.run_groups import (
+    RunGroup,
+    merged_metrics,
+    pooled,
+    remarks,
+    run_groups_of,
+    side_by_side,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -176,3 +199,113 @@ def _overview_row(record: Record, fields: Sequence[str], known: Metrics) -> tupl
         reference(record, known),
         label(record.protocol),
     )
+
+
+# ----------------------------------------------------------------------------------------------
+# The view of one or several runs that tables and the page are made of
+
+
+@dataclass(frozen=True)
+class Merged:
+    """The numbers of one or several runs for one set of tables and one page.
+
+    `rows` are those of the runs' records.csv, and `times` the numbers of the machine. `known`
+    defines their metrics. `remarks` are notes on the runs for the reader.
+    """
+
+    run_groups: tuple[RunGroup, ...]
+    rows: tuple[Record, ...]
+    times: tuple[Record, ...]
+    specs: tuple[TableSpec, ...]
+    known: Metrics
+    remarks: tuple[str, ...]
+
+    @cached_property
+    def records(self) -> tuple[Record, ...]:
+        return (*self.rows, *self.times)
+
+    @cached_property
+    def systems(self) -> tuple[str, ...]:
+        """The systems of all records, those that are only references last."""
+        competing = (r.system for r in self.records if not r.reference)
+        return tuple(dict.fromkeys((*competing, *(r.system for r in self.records))))
+
+    @property
+    def sources(self) -> list[Run]:
+        return [source for run_group in self.run_groups for source in run_group.sources]
+
+    @property
+    def where(self) -> str:
+        """The folders, for messages."""
+        return ", ".join(str(source.folder) for source in self.sources)
+
+    @cached_property
+    def folders(self) -> tuple[Run, ...]:
+        """The runs, labelled by their names on the page."""
+        return tuple(
+            _labelled(source, group) for group in self.run_groups for source in group.sources
+        )
+
+    @cached_property
+    def protocols(self) -> dict[str, Mapping[str, Any]]:
+        return {key: fields for g in self.run_groups for key, fields in g.protocols.items()}
+
+    @cached_property
+    def tables(self) -> list[Table]:
+        """The overview, the tables of the rows, and those of the times.
+
+        Raises UserError if none can be made.
+        """
+        try:
+            return [*self.tables_of(self.rows), *self.tables_of(self.times)[1:]]
+        except ValueError as error:
+            raise UserError(f"{self.where}: {short(error, 200)}") from None
+
+    @cached_property
+    def headlines(self) -> list[Headline]:
+        """What is told of each benchmark: who is best."""
+        return list(headlined(self.specs, self.records, self.known, self.uncertainty))
+
+    def tables_of(self, records: Sequence[Record]) -> list[Table]:
+        """The overview and the tables of some of the records. Raises ValueError if none can be made."""
+        return build_tables(records, self.specs, self.known, self.uncertainty)
+
+    def uncertainty(self, record: Record) -> Uncertainty:
+        """The uncertainty of a number; empty if unknown, and for a mean over several runs."""
+        run, key = self.run_groups[0].name, record_key(record)
+        if isinstance(record, RunRecord):
+            run, key = record.run, record.origin
+        (sources,) = (group.sources for group in self.run_groups if group.name == run)
+        return sources[0].uncertainties.get(key, ()) if len(sources) == 1 else ()
+
+
+def read(folders: Iterable[Path]) -> Merged:
+    """Read finished run folders. Raises UserError naming the file that is invalid."""
+    return merge([read_run(folder) for folder in folders])
+
+
+def merge(sources: Sequence[Run]) -> Merged:
+    """Put runs side by side.
+
+    Raises UserError if one was given twice, or if runs of one name were not measured alike.
+    """
+    run_groups, known = run_groups_of(sources), METRICS | merged_metrics(sources)
+    rows: Sequence[Record] = sources[0].rows
+    times: Sequence[Record] = sources[0].times
+    specs: Sequence[TableSpec] = sources[0].specs
+    if len(sources) > 1:
+        named = {spec.name: spec for source in reversed(sources) for spec in source.specs}
+        specs = list(named.values())
+        rows, times = (
+            side_by_side(run_groups, [pooled(group, what) for group in run_groups], known)
+            for what in ("rows", "times")
+        )
+    return Merged(
+        run_groups, tuple(rows), tuple(times), tuple(specs), known, tuple(remarks(run_groups))
+    )
+
+
+def _labelled(run: Run, group: RunGroup) -> Run:
+    own = run.folder.resolve().name
+    name = group.name or own
+    return replace(run, label=name if len(group.sources) == 1 else f"{name}/{own}")

@@ -1,68 +1,38 @@
-"""Who is best: which numbers compete, at which setting each system is taken, and what chance may explain.
+"""Who is best by the headline of a benchmark: at which setting each system is taken, and what is told of it.
 
-The terminal, the page, the board, bold type, `tables/differences.md`, the history and
-`Results.summary` all print what these functions decide, so that they name the same settings,
-values and differences.
+The terminal, the page, the board, `tables/differences.md`, the history and `Results.summary` all print
+what these functions and ranking.py decide, so that they name the same settings, values and differences.
 """
 
-import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from operator import attrgetter
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from reports.records.comparable import is_floor
-from reports.records.headline import of_like_n
-from reports.records.metrics import Metrics, comparable_n, with_stand_ins
-from reports.records.record import HIGHER, LOWER, NEITHER, Record
+from reports.records.metrics import Metrics, with_stand_ins
+from reports.records.record import NEITHER, Record, contest_of
 from reports.records.specs import TableSpec
-from reports.records.uncertainty import UNKNOWN, Uncertainty, error_between, paired
-from reports.tables.run_record import contest_of
+from reports.tables.ranking import (
+    Gap,
+    UncertaintyOf,
+    at_largest_steps,
+    choose,
+    comparable_n,
+    gap_between,
+    is_measured,
+    loss,
+    of_like_n,
+    own_best,
+    ranked,
+)
 
-TWO_SIDED = 0.975  # quantile of a two-sided test at the 5 % level
 # How sure a verdict is, in a word or two.
 CLEAR, LEVEL, ALONE, SAID, NOTHING = "clear", "within noise", "alone", "described", "not measured"
 BEHIND = "behind a reference"
-R = TypeVar("R", bound=Record)
-UncertaintyOf = Callable[[Record], Uncertainty]
-
-
-def unknown(record: Record) -> Uncertainty:
-    """The uncertainty of a number of which nothing but its standard error is known."""
-    return UNKNOWN
-
-
-def is_measured(record: Record) -> bool:
-    return record.value is not None and not math.isnan(record.value)
-
-
-def loss(record: Record) -> float:
-    """The value with the sign with which lower is better; NaN if there is none."""
-    value = math.nan if record.value is None else record.value
-    return -value if record.direction == HIGHER else value
 
 
 # ----------------------------------------------------------------------------------------------
 # Settings
-
-
-def choose(spec: TableSpec, records: Iterable[Record]) -> list[Record]:
-    """The records that `spec` shows, each once."""
-    ours = (r for r in records if r.table == spec.source and spec.shows(r.setting))
-    chosen = list(dict.fromkeys(ours))
-    return at_largest_steps(chosen) if spec.largest_steps else chosen
-
-
-def at_largest_steps(records: Sequence[Record]) -> list[Record]:
-    """Each system at its largest T; one without T (a latent size) uses its system's."""
-    series = attrgetter("system", "setting", "dataset", "split")
-    largest: dict[object, int] = {}
-    for r in records:
-        if r.steps is not None:
-            largest[series(r)] = max(largest.get(series(r), r.steps), r.steps)
-    kept = (r for r in records if r.steps in (None, largest.get(series(r))))
-    return [replace(r, steps=largest.get(series(r))) for r in kept]
 
 
 def headlines(spec: TableSpec, chosen: Sequence[Record], known: Metrics) -> list[Record]:
@@ -116,14 +86,6 @@ def _strength(setting: str) -> float:
         return 0.0
 
 
-def own_best(records: Iterable[R]) -> list[R]:
-    """The best number of each system, of records of one metric: the setting at which it is taken."""
-    best: dict[str, R] = {}
-    for record in records:
-        best[record.system] = min(best.get(record.system, record), record, key=loss)
-    return list(best.values())
-
-
 def own_headlines(
     overview: Iterable[Record], specs: Iterable[TableSpec], known: Metrics
 ) -> list[Record]:
@@ -141,45 +103,6 @@ def own_headlines(
         own = by_source.get(table)
         found += own_best(of_headline(own, records, known) if own else records)
     return found
-
-
-# ----------------------------------------------------------------------------------------------
-# Differences
-
-
-@dataclass(frozen=True)
-class Gap:
-    """How far `record` is behind another number, negative if it is better: `stderr` of the difference
-    (None: unknown), and the `noise`, up to which chance may explain it.
-    """
-
-    record: Record
-    behind: float
-    stderr: float | None
-    noise: float | None
-    paired: bool = False
-
-    @property
-    def within_noise(self) -> bool:
-        return not self.behind or (self.noise is not None and abs(self.behind) <= self.noise)
-
-
-def gap_between(best: Record, other: Record, uncertainty: UncertaintyOf) -> Gap:
-    """How far `other` is behind `best`; negative if it is better."""
-    ours, theirs = uncertainty(best), uncertainty(other)
-    error = error_between(best, other, ours, theirs)
-    behind = loss(other) - loss(best)
-    if math.isnan(behind):  # both are infinite
-        behind = 0.0
-    if error is None:
-        return Gap(other, behind, None, None)
-    return Gap(other, behind, error.stderr, error.quantile(TWO_SIDED), paired(ours, theirs))
-
-
-def ranked(rivals: Iterable[Record], uncertainty: UncertaintyOf) -> tuple[Record, list[Gap]]:
-    """The best number, and how far each of the others is behind it, in this order."""
-    best, *others = sorted(rivals, key=loss)
-    return best, [gap_between(best, other, uncertainty) for other in others]
 
 
 # ----------------------------------------------------------------------------------------------
@@ -327,32 +250,3 @@ def headlined(
         )
         contests = (contest(some, known, uncertainty) for some in by_metric)
         yield Headline(spec, tuple(ours), tuple(told), tuple(filter(None, contests)))
-
-
-# ----------------------------------------------------------------------------------------------
-# Bold type
-
-
-def groups_of(
-    records: Iterable[Record], fields: Sequence[str], known: Metrics
-) -> list[list[Record]]:
-    """Records that agree in metric, data and `fields`, differ in the system, and may be compared."""
-    same = ("metric", "dataset", "split", *(field for field in fields if field != "system"))
-    found: dict[tuple[object, ...], list[Record]] = {}
-    for record in filter(_competes, records):
-        alike = (contest_of(record), comparable_n(record, known))
-        key = (*alike, *(getattr(record, field) for field in same))
-        found.setdefault(key, []).append(record)
-    return list(found.values())
-
-
-def _competes(record: Record) -> bool:
-    measured = record.value is not None and math.isfinite(record.value)
-    return not record.reference and measured and record.direction in (HIGHER, LOWER)
-
-
-def leading(rivals: Sequence[Record], uncertainty: UncertaintyOf) -> list[Record]:
-    """The best number and those within noise of it; none if no number is beyond noise."""
-    best, gaps = ranked(rivals, uncertainty)
-    level = [gap.record for gap in gaps if gap.within_noise]
-    return [best, *level] if len(level) < len(gaps) else []

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from reports.records.metrics import Metrics
-from reports.records.record import Record
+from reports.records.record import Record, RunRecord
 from reports.records.uncertainty import Error, error_between, paired
-from reports.tables.contests import choose, headlines, own_best
+from reports.tables.build import Merged
+from reports.tables.contests import headlines
 from reports.tables.layout import Cell, Panel, Table, contests, label
-from reports.tables.merging import Merged
 from reports.tables.numbers import heading, number_text, steps_text, to_error
+from reports.tables.ranking import choose, own_best
 from reports.tables.run_groups import shown
-from reports.tables.run_record import RunRecord
 
 NAME = "differences"
 HEADERS = ("benchmark", "number", "A", "B", "B − A", "95 % interval", "how")

@@ -8,11 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from reports.records.headline import of_like_n
 from reports.records.metrics import METRICS, Metrics, with_stand_ins
 from reports.records.record import Record
 from reports.records.specs import TableSpec
-from reports.tables.contests import UncertaintyOf, groups_of, leading, unknown
 from reports.tables.numbers import (
     error_texts,
     heading,
@@ -24,6 +22,7 @@ from reports.tables.numbers import (
     value_note,
     value_text,
 )
+from reports.tables.ranking import UncertaintyOf, groups_of, leading, of_like_n, unknown
 
 FIELD_LABELS = {"steps": "T", "dataset": "data set"}
 # Fields that distinguish records if a table's own keys do not, in the order in which they are tried.

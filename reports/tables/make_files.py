@@ -11,10 +11,9 @@ from diffae.system.whole import copy_whole, write_whole
 from reports.records.reading import part_of, short
 from reports.records.run_folder import Run
 from reports.tables import latex
-from reports.tables.build import write_tables
+from reports.tables.build import Merged, write_tables
 from reports.tables.differences import NAME, table_of_differences
 from reports.tables.layout import Table
-from reports.tables.merging import Merged
 
 TABLES, LATEX, DOCUMENT = "tables", "latex", "tables.tex"
 LONGEST_RUN = 120  # seconds of pdflatex

@@ -12,10 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from tabulate import tabulate
 
 from reports.records.reading import named
-from reports.records.record import FAST, FAST_SOLVER, Record
+from reports.records.record import FAST, FAST_SOLVER, Record, contest_of, is_pooled
 from reports.tables.layout import LABEL, REFERENCE, Cell, Panel, Table
 from reports.tables.numbers import footnote, reference_difference, solver_name, value_note
-from reports.tables.run_record import contest_of, is_pooled
 
 
 def render(table: Table, title: str, context: Mapping[str, str]) -> str:

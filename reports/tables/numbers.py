@@ -7,8 +7,7 @@ import math
 from collections.abc import Iterable
 
 from reports.records.metrics import METRICS, Metrics
-from reports.records.record import FAST, FAST_SOLVER, HIGHER, LOWER, Record
-from reports.tables.run_record import is_pooled
+from reports.records.record import FAST, FAST_SOLVER, HIGHER, LOWER, Record, is_pooled
 
 MISSING = "n/a"
 Z_95, Z_80 = 1.959964, 0.841621  # of the normal distribution: two-sided 5 %, power 80 %

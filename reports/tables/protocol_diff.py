@@ -5,10 +5,10 @@ from dataclasses import replace
 from operator import attrgetter
 from typing import Any
 
-from reports.records.metrics import METRICS, Metrics, comparable_n
+from reports.records.metrics import METRICS, Metrics
 from reports.records.reading import short
-from reports.records.record import Record
-from reports.tables.run_record import RunRecord
+from reports.records.record import Record, RunRecord
+from reports.tables.ranking import comparable_n
 
 Protocols = Mapping[str, Mapping[str, Any]]
 Instruments = dict[tuple[object, ...], list[dict[str, str]]]

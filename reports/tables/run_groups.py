@@ -1,8 +1,16 @@
-"""Groups of runs that a table shows as one, such as several seeds, and their means."""
+"""Several runs in one table: groups of runs that are shown as one, their means, and systems side by side.
+
+- Runs whose settings differ in nothing but the seed, and runs with the same given name, are one thing: their
+  numbers become means with the spread between runs.
+- A system that two things have keeps its name if its numbers are the same in both, and is shown once; otherwise
+  the name of the run follows that of the system.
+- A number that was measured differently from those of the first run beside it has a note, and is ranked with none
+  of them.
+"""
 
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import takewhile
 from pathlib import Path
@@ -10,12 +18,13 @@ from statistics import fmean, stdev
 from typing import Any
 
 from diffae.system.errors import UserError
-from reports.records.metrics import METRICS, comparable_n
+from reports.records.metrics import METRICS, Metric, Metrics
 from reports.records.reading import short
-from reports.records.record import Record, record_key
+from reports.records.record import Record, RunRecord, record_key
 from reports.records.run_folder import Run
-from reports.tables.protocol_diff import instrument
-from reports.tables.run_record import RunRecord
+from reports.records.settings import changes
+from reports.tables.protocol_diff import instrument, noted
+from reports.tables.ranking import comparable_n
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,8 @@ class RunGroup:
 
 
 def run_groups_of(sources: Sequence[Run]) -> tuple[RunGroup, ...]:
+    """Raises UserError if a run was given twice, or if two groups would have one name."""
+    _check_distinct(sources)
     groups: list[list[Run]] = []
     for source in sources:
         group = next((g for g in groups if _one_thing(g[0], source)), None)
@@ -194,3 +205,98 @@ def _check_alike(run_group: RunGroup, groups: Iterable[Sequence[Record]]) -> Non
                     f"{folders}: no seeds of one thing, their protocols differ in {short(differing[0], 40)} "
                     f"({short(first.benchmark, 40)}); give them two names"
                 )
+
+
+def _check_distinct(sources: Sequence[Run]) -> None:
+    seen: set[Path] = set()
+    for source in sources:
+        if (path := source.folder.resolve()) in seen:
+            raise UserError(f"{source.folder}: the same run is given twice")
+        seen.add(path)
+
+
+def merged_metrics(sources: Sequence[Run]) -> dict[str, Metric]:
+    """The metrics of plug-ins in all runs. Raises UserError if two define one name differently."""
+    found: dict[str, Metric] = {}
+    for source in sources:
+        for name, metric in source.metrics.items():
+            if found.setdefault(name, metric) != metric:
+                raise UserError(
+                    f"{source.folder}: metric {name} is defined differently in an earlier run"
+                )
+    return found
+
+
+# ----------------------------------------------------------------------------------------------
+# Systems of several runs
+
+
+def side_by_side(
+    run_groups: Sequence[RunGroup], parts: Sequence[Sequence[RunRecord]], known: Metrics
+) -> tuple[RunRecord, ...]:
+    """The records of all things, with distinct names and with notes on what was measured differently."""
+    names, protocols = [t.name for t in run_groups], [t.protocols for t in run_groups]
+    parts = list(noted(names, protocols, parts, known))
+    told, seen = _told_apart(run_groups, parts), set()
+    found: list[RunRecord] = []
+    for run_group, part in zip(run_groups, parts, strict=True):
+        for record in part:
+            if record.system in told:
+                record = replace(record, system=f"{record.system} ({run_group.name})")
+            key = (record.table, record_key(record))
+            if key not in seen:
+                found.append(record)
+            seen.add(key)
+    return tuple(found)
+
+
+def _told_apart(run_groups: Sequence[RunGroup], parts: Sequence[Sequence[RunRecord]]) -> set[str]:
+    """The systems that several things have, with different numbers."""
+    told: set[str] = set()
+    first: dict[str, tuple[RunGroup, dict[Any, Any]]] = {}
+    for run_group, part in zip(run_groups, parts, strict=True):
+        ours: dict[str, dict[Any, Any]] = {}
+        for r in part:
+            number = (r.value, r.stderr, r.n, r.contest)
+            ours.setdefault(r.system, {})[r.table, record_key(r)] = number
+        for system, numbers in ours.items():
+            other, theirs = first.setdefault(system, (run_group, numbers))
+            if other is not run_group and not _same_system(other, theirs, run_group, numbers):
+                told.add(system)
+    return told
+
+
+def _same_system(a: RunGroup, theirs: Mapping, b: RunGroup, ours: Mapping) -> bool:
+    """Whether two systems are the same, by their numbers.
+
+    Without common numbers, by the weights of their runs.
+    """
+    here, there = _measured(theirs), _measured(ours)
+    if any(here[table] != there[table] for table in here.keys() & there.keys()):
+        return False
+    shared = [key for key in theirs if key in ours]
+    if any(theirs[key][0] is not None for key in shared):
+        return all(theirs[key] == ours[key] for key in shared)
+    weights, others = (t.sources[0].settings.get("weights") or {} for t in (a, b))
+    common = weights.keys() & others.keys()
+    return bool(common) and all(weights[name] == others[name] for name in common)
+
+
+def _measured(numbers: Mapping[tuple[str, str], tuple[object, ...]]) -> dict[str, bool]:
+    """For each table, whether it has a number and not only reasons for missing ones."""
+    found: dict[str, bool] = {}
+    for (table, _), (value, *_) in numbers.items():
+        found[table] = found.get(table, False) or value is not None
+    return found
+
+
+def remarks(run_groups: Sequence[RunGroup]) -> Iterator[str]:
+    """For each group but the first, in which settings it differs from the first."""
+    first = run_groups[0].sources[0].settings
+    for run_group in run_groups[1:]:
+        other = run_group.sources[0].settings
+        found = list(changes(first, other))
+        if not found and first.get("data_sha256") != other.get("data_sha256"):
+            found.append("other images")
+        if found:
+            yield f"{run_group.name} is not measured as {run_groups[0].name}: {'; '.join(found)}"

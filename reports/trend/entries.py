@@ -24,8 +24,8 @@ from reports.records.plain import from_plain, to_plain
 from reports.records.reading import part_of, short
 from reports.records.record import HIGHER, LOWER, NEITHER, Record
 from reports.records.run_folder import RUN, read_run
+from reports.tables.build import merge
 from reports.tables.contests import own_headlines
-from reports.tables.merging import merge
 from reports.tables.numbers import metric_label
 
 FORMAT = 1

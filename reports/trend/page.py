@@ -15,9 +15,9 @@ from reports.page.html import filled
 from reports.page.plots import data
 from reports.page.plots.drawing import draw, place, plain_axes
 from reports.page.plots.lines import paint_series
-from reports.records.metrics import comparable_n
 from reports.records.reading import short
 from reports.tables.numbers import ARROWS
+from reports.tables.ranking import comparable_n
 from reports.trend.entries import Entry, Number, entry_of
 from reports.trend.exports import value_of
 

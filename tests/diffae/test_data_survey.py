@@ -15,8 +15,8 @@ from data_files import write_rows
 from PIL import Image
 
 from benchmarks.commands.options import parse
+from benchmarks.core.images import Selection
 from benchmarks.core.runner import setup
-from benchmarks.core.selection import Selection
 from benchmarks.core.store import Store
 from diffae.data import fingerprint as survey
 from diffae.data import open_dataset

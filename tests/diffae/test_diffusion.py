@@ -10,7 +10,7 @@ from diffae.diffusion.gaussian import (
     noise_of_velocity,
     velocity,
 )
-from diffae.diffusion.grids import uniform
+from diffae.diffusion.scheme import uniform
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from torch import nn
 
 from diffae import DDIM, DiffusionAutoencoder
 from diffae.checkpoints import checkpoint
-from diffae.diffusion.grids import uniform
+from diffae.diffusion.scheme import find, uniform
 from diffae.system.errors import UserError
 from diffae.train.presets import PRESETS
 
@@ -102,7 +102,7 @@ def test_whole_numbers_of_every_kind_are_taken(model, ddim, make):
     assert torch.equal(ddim.decode(x, make(2)), ddim.decode(x, 2))
     assert torch.equal(model.predict_latent_noise(z, make(7)), model.predict_latent_noise(z, 7))
     assert model.sample_latents(make(3), steps=1).shape == (3, model.latent_dim)
-    assert uniform(make(10)) == uniform(10)
+    assert find("ddim").timesteps(make(10)) == uniform(10)
 
 
 def test_other_precisions_and_small_overshoots_are_taken(model):

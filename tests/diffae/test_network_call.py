@@ -14,8 +14,7 @@ from tiny_preset import TINY
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from diffae.diffusion.solve import decode_steps
-from diffae.diffusion.trajectory import last
+from diffae.diffusion.solve import decode_steps, last
 from diffae.model import DiffusionAutoencoder
 from diffae.networks.nn import AttentionBlock, GroupNorm, ResBlock
 

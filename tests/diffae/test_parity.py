@@ -13,9 +13,8 @@ import torch
 from official_files import tiny_state, write_lightning
 
 from diffae.checkpoints.checkpoint import open_checkpoint
-from diffae.diffusion.grids import uniform
-from diffae.diffusion.solve import decode_steps
-from diffae.diffusion.trajectory import last
+from diffae.diffusion.scheme import uniform
+from diffae.diffusion.solve import decode_steps, last
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.networks.config import ARCHITECTURES
 

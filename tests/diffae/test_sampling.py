@@ -10,11 +10,9 @@ import torch
 from torch import Tensor
 
 from diffae.diffusion.gaussian import linear_alphas
-from diffae.diffusion.grids import power, power_from_0, uniform
-from diffae.diffusion.scheme import METHODS, Scheme, find
+from diffae.diffusion.scheme import METHODS, Scheme, find, power, power_from_0, uniform
 from diffae.diffusion.solve import METHODS as FUNCTIONS
-from diffae.diffusion.solve import decode_steps, encode_steps
-from diffae.diffusion.trajectory import Denoiser, last
+from diffae.diffusion.solve import Denoiser, decode_steps, encode_steps, last
 from diffae.system.errors import UserError
 
 # The numbers of steps that the authors' code accepts, and the last timestep of some of them.
@@ -50,7 +48,7 @@ def test_timesteps_for_every_other_number():
 @pytest.mark.parametrize("steps", [0, -1, 1001])
 def test_impossible_numbers_of_steps(steps):
     with pytest.raises(UserError, match="1 to 1000"):
-        uniform(steps)
+        find("ddim").timesteps(steps)
 
 
 def gaussian_predictor(variance: float):

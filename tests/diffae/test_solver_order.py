@@ -13,11 +13,24 @@ from benchmarks.metrics.pixel import mse
 from benchmarks.metrics.ssim import ssim
 from diffae import DDIM, DiffusionAutoencoder
 from diffae.data.portraits import portrait, render
-from diffae.diffusion import ab2, ddim, dpm, heun, implicit
 from diffae.diffusion.gaussian import linear_alphas
 from diffae.diffusion.scheme import METHODS, find
-from diffae.diffusion.solve import decode_steps, encode_steps
-from diffae.diffusion.trajectory import Denoiser, last
+from diffae.diffusion.solve import (
+    Denoiser,
+    decode_ddim,
+    decode_dpm,
+    decode_eps,
+    decode_heun,
+    decode_steps,
+    decode_v,
+    encode_ddim,
+    encode_dpm,
+    encode_eps,
+    encode_implicit,
+    encode_steps,
+    encode_v,
+    last,
+)
 
 FINE = 200_000  # timesteps of a schedule that no rounding disturbs
 VARIANCE = 0.09
@@ -69,13 +82,13 @@ def between(solve, steps: int, encoding: bool) -> float:
 @pytest.mark.parametrize(
     "solve, encoding, order",
     [
-        (ddim.decode, False, 1),
-        (ab2.decode_v, False, 2),
-        (ab2.decode_eps, False, 2),
-        (dpm.decode, False, 2),
-        (heun.decode, False, 2),
-        (implicit.encode, True, 1),
-        (dpm.encode, True, 2),
+        (decode_ddim, False, 1),
+        (decode_v, False, 2),
+        (decode_eps, False, 2),
+        (decode_dpm, False, 2),
+        (decode_heun, False, 2),
+        (encode_implicit, True, 1),
+        (encode_dpm, True, 2),
     ],
 )
 def test_order_of_decoding_and_encoding(solve, encoding, order):
@@ -100,10 +113,10 @@ GROWTH = scale(TOP) / scale(0)
 @pytest.mark.parametrize(
     "solve, exact",
     [
-        (ab2.encode_v, GROWTH),
-        (ab2.encode_eps, GROWTH),
-        (ab2.decode_v, 1 / GROWTH),
-        (ab2.decode_eps, 1 / GROWTH),
+        (encode_v, GROWTH),
+        (encode_eps, GROWTH),
+        (decode_v, 1 / GROWTH),
+        (decode_eps, 1 / GROWTH),
     ],
 )
 def test_ab2_is_of_second_order_from_the_image_and_to_it(solve, exact, power):
@@ -119,8 +132,8 @@ def test_the_leading_error_of_ab2_v_cancels_in_a_round_trip():
     """
 
     def error(steps: int) -> float:
-        x_T = whole_way(ab2.encode_v, ONE, steps, 2)
-        return whole_way(ab2.decode_v, x_T, steps, 2).item() - 1
+        x_T = whole_way(encode_v, ONE, steps, 2)
+        return whole_way(decode_v, x_T, steps, 2).item() - 1
 
     assert orders(error, (50, 100, 200)) == pytest.approx([3, 3], abs=0.1)
 
@@ -131,10 +144,10 @@ def test_the_inverse_of_a_ddim_step_is_nearer_than_ddim_run_backwards():
 
     def error(encode, steps: int) -> float:
         x_T = last(encode(denoiser(1e-9), ONE, ts[steps]))
-        return last(ddim.decode(denoiser(1e-9), x_T, ts[steps])).item() - 1
+        return last(decode_ddim(denoiser(1e-9), x_T, ts[steps])).item() - 1
 
-    assert orders(lambda steps: error(ddim.encode, steps), (50, 100)) == pytest.approx([1], abs=0.1)
-    assert orders(lambda steps: error(implicit.encode, steps), (50, 100))[0] > 2.4
+    assert orders(lambda steps: error(encode_ddim, steps), (50, 100)) == pytest.approx([1], abs=0.1)
+    assert orders(lambda steps: error(encode_implicit, steps), (50, 100))[0] > 2.4
 
 
 # ----------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from benchmarks.commands import dry_run
 from benchmarks.core.context import Context
 from benchmarks.core.profiles import PROFILES
 from benchmarks.core.registry import REGISTRY
-from benchmarks.core.runner.rows import rows
+from benchmarks.core.runner.evaluation import rows
 from benchmarks.core.store import Store
 from benchmarks.metrics import METRICS
 from benchmarks.run import main

@@ -66,8 +66,8 @@ from reports.records.plain import to_plain
 from reports.records.record import COLUMNS, HIGHER, LOWER, NEITHER
 from reports.records.run_folder import INFLUENCES, RECORDS, RUN, SCHEMA, read_margins, read_run
 from reports.records.specs import TableSpec
+from reports.tables.build import merge
 from reports.tables.markdown import render as render_table
-from reports.tables.merging import merge
 
 SECONDS, MEMORY = 10, 1 << 30  # of one call: CPU time, and bytes beyond what is mapped at the start
 

@@ -19,7 +19,7 @@ from tiny_preset import TINY
 from torch.nn import functional as F
 
 from benchmarks.metrics.counting import peak_memory
-from benchmarks.runtime.batches import Batches
+from benchmarks.runtime.calling import Batches
 from benchmarks.systems.diffusion import DiffAESystem
 from benchmarks.systems.protocol import checked
 from benchmarks.systems.protocol.base import System

@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 from run_folders import measured, number, write_folder
 
-from benchmarks.core.registry import REGISTRY
-from benchmarks.core.tables import specs
+from benchmarks.core.registry import REGISTRY, specs
 from reports.records.plugin_metadata import described
 from reports.records.record import Record, record_key
 from reports.records.uncertainty import Uncertainty

@@ -9,8 +9,7 @@ import pytest
 from gate_runs import KEY, SSIM, make_run, write_run
 from run_folders import change_notes, write_folder
 
-from benchmarks.core.registry import REGISTRY
-from benchmarks.core.tables import specs
+from benchmarks.core.registry import REGISTRY, specs
 from diffae.system.errors import UserError
 from reports import compare
 from reports.records.metrics import METRICS, Margin, Metric
@@ -19,9 +18,8 @@ from reports.records.plugin_metadata import metrics_in, tables_in
 from reports.records.record import LOWER, Record, write_records
 from reports.records.run_folder import read_run
 from reports.records.specs import TableSpec
-from reports.tables.build import build_tables
+from reports.tables.build import build_tables, read
 from reports.tables.markdown import render
-from reports.tables.merging import read
 
 SPECS = specs(REGISTRY.own)
 MINE = Metric(LOWER, "m", "Mine", "me", label="mine", digits=1, margin=Margin(0.5, "why"))

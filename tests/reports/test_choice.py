@@ -13,7 +13,7 @@ import pytest
 from page_runs import SCORES, measured, number, write_measured
 from scipy import stats
 
-from benchmarks.core.rows import Row
+from benchmarks.core.context import Row
 from benchmarks.core.runner.results import Results
 from reports.gate.verdicts import compare, read_margins, read_run
 from reports.gate.words import sentence
@@ -22,8 +22,8 @@ from reports.page.aspects import panels_of
 from reports.page.summary import summary
 from reports.page.verdicts import verdicts
 from reports.records.entries import Card, Entry
+from reports.tables.build import merge, read
 from reports.tables.differences import table_of_differences
-from reports.tables.merging import merge, read
 from reports.trend.entries import entry_of
 from reports.trend.exports import badge
 

@@ -6,17 +6,16 @@ import numpy as np
 import pytest
 from page_runs import fid, measured, write_measured, write_run
 
-from benchmarks.core.registry import REGISTRY
-from benchmarks.core.tables import specs
+from benchmarks.core.registry import REGISTRY, specs
 from reports.page.plots import plots_of
 from reports.page.summary import summary
 from reports.page.verdicts import verdicts
-from reports.records.headline import of_like_n, with_headlines
 from reports.records.metrics import METRICS
-from reports.tables.build import build_tables
+from reports.records.specs import with_headlines
+from reports.tables.build import build_tables, read
 from reports.tables.markdown import legend
-from reports.tables.merging import read
 from reports.tables.numbers import error_text, value_text
+from reports.tables.ranking import of_like_n
 from reports.trend.entries import entry_of
 
 DIM = 2_048

@@ -7,8 +7,7 @@ import pytest
 from programs import program
 from report_runs import number
 
-from benchmarks.core.registry import REGISTRY
-from benchmarks.core.tables import specs
+from benchmarks.core.registry import REGISTRY, specs
 from reports.tables import latex
 from reports.tables.build import build_tables
 from reports.tables.latex_text import escape

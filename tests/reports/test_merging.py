@@ -11,7 +11,7 @@ from report_runs import PROTOCOL, SETTINGS, TABLE1, number, write_run
 from diffae.system.errors import UserError
 from reports.make import main
 from reports.records.run_folder import Run, read_run
-from reports.tables.merging import merge
+from reports.tables.build import merge
 from reports.tables.run_groups import labels_of, run_groups_of
 
 

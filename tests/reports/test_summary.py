@@ -17,7 +17,7 @@ from page_runs import (
 
 from reports.page.summary import FILES, LINES, SYSTEM, WIDTH, summary
 from reports.records.record import HIGHER
-from reports.tables.merging import read
+from reports.tables.build import read
 
 TABLE = "table1_reconstruction"
 

@@ -10,8 +10,7 @@ from page_runs import number
 from scipy import stats
 from scipy.stats import norm
 
-from benchmarks.core.registry import REGISTRY
-from benchmarks.core.tables import specs
+from benchmarks.core.registry import REGISTRY, specs
 from reports.records.uncertainty import of_mean
 from reports.tables.build import build_tables, write_tables
 from reports.tables.layout import build

@@ -1,26 +1,34 @@
-"""The state of a run: its systems and its context, for the command and for Python."""
+"""The state of a run, its systems and its context, and all rows of each benchmark, over systems that may
+not offer what it needs, or fail. For the command and for Python.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from benchmarks.core.context import Context
+from benchmarks.core.benchmark import Benchmark, is_table
+from benchmarks.core.context import Context, Row, as_row, with_note
+from benchmarks.core.measurement import Measurement
 from benchmarks.core.registry import REGISTRY
-from benchmarks.core.rows import Row
 from benchmarks.core.runner import precision_guard
 from benchmarks.core.runner.request import Options
-from benchmarks.core.runner.rows import BenchmarkRun
 from benchmarks.core.runner.setup import DataSizes, Missing, load_systems, open_data
 from benchmarks.core.store import CHUNK, Store
-from benchmarks.runtime.batches import Batches, images_together
-from benchmarks.runtime.errors import SystemFailed
+from benchmarks.runtime.calling import Batches, images_together, raised
+from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.systems.protocol.base import System
 from benchmarks.systems.protocol.checked import Checked
 from diffae.data import Dataset
+from diffae.data.dataset import SPLITS
+from diffae.system import distributed
+from diffae.system.errors import UserError
 from reports.records.reading import named
+from reports.records.record import Record, record_key
 
 FIT_BATCH = 512  # at least so many images at a time, if there are
 
@@ -118,3 +126,146 @@ def make_context(options: Options, dataset: Dataset, store: Store) -> Context:
         batch_size=options.batch_size,
         options=options,
     )
+
+
+# ----------------------------------------------------------------------------------------------
+# One benchmark
+
+
+def rows(benchmark: Benchmark, context: Context, systems: Sequence[System]) -> Iterator[Row]:
+    """All rows of a benchmark: what cannot run is a row with the reason, never left out."""
+    return BenchmarkRun(benchmark, context).rows(systems)
+
+
+def _first_images(context: Context, system: System, count: int) -> Tensor:
+    selection = context.select("test", count).seen_by(system)
+    return selection.batch(np.arange(len(selection)))
+
+
+class BenchmarkRun:
+    """One benchmark of a run."""
+
+    def __init__(self, benchmark: Benchmark, context: Context):
+        self.benchmark = benchmark
+        profile = context.profile.including(benchmark)
+        self.context = replace(context, profile=profile, benchmark=benchmark.name)
+        self.keys: set[str] = set()  # of the numbers of a plug-in
+
+    def rows(self, systems: Sequence[System]) -> Iterator[Row]:
+        """Its rows of these systems, then its reference rows."""
+        dataset = self.context.dataset
+        if self.benchmark.labelled and not dataset.labelled:
+            yield self.not_run("all systems", f"{dataset.name} has no attributes")
+            return
+        measured: list[Row] = []
+        for system in systems:
+            if lacks := self.benchmark.lacking(system):
+                yield self.not_run(system.title, f"{system.title} cannot {lacks}")
+                continue
+            for row in self._guarded(system.title, self._of(system)):
+                measured.append(row)
+                yield row
+        scale = self._checked(self._scales(measured))
+        yield from self._guarded("references", (replace(row, reference=True) for row in scale))
+
+    def not_run(self, system: str, reason: str, failed: bool = False) -> Row:
+        """The row of what could not run, or `failed` where it should have: no value, and why."""
+        names = self.benchmark.name, self.benchmark.table, system
+        try:
+            metric = self.benchmark.headline(self.context)
+            row = self.context.record(*names, metric, None, split="", note=reason)
+        except Exception:  # a plug-in that cannot say which metric stands for it
+            if self.benchmark.is_ours:
+                raise
+            row = Row(*names, self.context.dataset.name, "", "", None, "", None, note=reason)
+        return replace(row, failed=True) if failed else row
+
+    def _of(self, system: System) -> Iterator[Row]:
+        """A system's rows, with what was clamped in the images behind them, whether it was trained
+        on these, and whether it is random.
+        """
+        context, overshoot, said = self.context, self.context.store.overshoot, ""
+        if isinstance(system, Checked):
+            system.overshoot = overshoot
+            said = system.try_on(partial(_first_images, context, system))
+        found = self._checked(
+            self._measured(self.benchmark.run(context.for_system(system), system))
+        )
+        known = system.trained_on
+        seen_of = {} if known is None else {s: known.remark(context.dataset, s) for s in SPLITS}
+        for row in found:
+            row = replace(row, reference=row.reference or system.reference)
+            if row.value is not None:
+                row = with_note(with_note(row, seen_of.get(row.split, "")), said)
+            yield row
+
+    def _scales(self, measured: Sequence[Row]) -> Iterator[Record]:
+        """The reference rows: the benchmark's own, and those that depend on what was measured."""
+        if self.benchmark.references is not None:
+            yield from self._measured(self.benchmark.references(self.context))
+        if self.benchmark.beside is not None:
+            yield from self._measured(self.benchmark.beside(self.context, measured))
+
+    def _measured(self, found: Iterator[Record | Measurement]) -> Iterator[Record]:
+        """The rows of measurements, each with a note on the images behind it; rows of a plug-in that
+        computes them itself have one on all images so far.
+        """
+        store = self.context.store
+        store.overshoot.counts.clear()
+        for one in found:
+            if not isinstance(one, Measurement):
+                yield self._noted(one, store.overshoot.note())
+                continue
+            store.overshoot.counts.clear()
+            arrays = one.arrays(store)
+            said = store.overshoot.note()
+            yield from (self._noted(row, said) for row in one.reduce(*arrays))
+
+    def _noted(self, row: Record, said: str) -> Record:
+        of_images = self.benchmark.of_images and isinstance(row, Record) and row.value is not None
+        return with_note(row, said) if of_images else row
+
+    def _guarded(self, title: str, found: Iterator[Row]) -> Iterator[Row]:
+        """The rows, and where they end early one that says why: a system failed, or the benchmark
+        of a plug-in did.
+
+        Errors that are the user's, and those of our own benchmarks, go through.
+        """
+        measured: set[str] = set()
+        try:
+            for row in found:
+                measured.add(record_key(row))
+                yield row
+            return
+        except NotAvailable as obstacle:
+            last = self.not_run(title, str(obstacle))
+        except SystemFailed as failure:
+            last = self.not_run(title, str(failure), failed=True)
+        except (UserError, distributed.Stopped):
+            raise
+        except Exception as error:
+            if self.benchmark.is_ours:
+                raise
+            reason = f"benchmark {self.benchmark.name!r} {raised(error)}"
+            if distributed.world() > 1:  # the others may not have failed: this one cannot go on
+                raise UserError(reason) from error
+            last = self.not_run(title, reason, failed=True)
+        # under a setting of its own if its cell has a number already
+        yield replace(last, setting="the rest") if record_key(last) in measured else last
+
+    def _checked(self, found: Iterator[Record]) -> Iterator[Row]:
+        """The rows, if those of a plug-in are rows of its own and none twice; else they would spoil
+        all tables.
+        """
+        if self.benchmark.is_ours:
+            yield from map(as_row, found)
+            return
+        for record in found:
+            if not isinstance(record, Record):
+                raise TypeError(f"yielded {type(record).__name__}, not a Record")
+            if record.benchmark != self.benchmark.name or not is_table(record.table):
+                raise ValueError(f"yielded a row of {record.benchmark!r} for {record.table!r}")
+            if (key := record_key(record)) in self.keys:
+                raise ValueError(f"yielded two rows for one number ({record.metric})")
+            self.keys.add(key)
+            yield as_row(record)

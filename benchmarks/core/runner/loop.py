@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Sequence
 
-from benchmarks.core.rows import Row
+from benchmarks.core.context import Row
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.run_folder import RunFolder
 

@@ -28,9 +28,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.core.context import Context
+from benchmarks.core.images import Selection
 from benchmarks.core.profiles import Profile
 from benchmarks.core.registry import SHARED_SIZES
-from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import steps_of
 from benchmarks.core.store import Arrays, Computation
 from benchmarks.metrics.ssim import ssim

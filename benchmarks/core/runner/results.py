@@ -7,24 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from benchmarks.core.rows import Row
+from benchmarks.core.context import Row
+from benchmarks.core.registry import specs as table_specs
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.samples import frame_of
-from benchmarks.core.tables import specs as table_specs
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
 from reports.gate import page
 from reports.gate import verdicts as gate
-from reports.records.headline import with_headlines
 from reports.records.metrics import Metrics
 from reports.records.record import COLUMNS, Distinct, Record, record_key
-from reports.records.specs import TableSpec
+from reports.records.specs import TableSpec, with_headlines
 from reports.records.uncertainty import Uncertainty
 from reports.tables import markdown, numbers
-from reports.tables.build import printed
+from reports.tables.build import merge, printed
 from reports.tables.contests import own_headlines
 from reports.tables.layout import Table
-from reports.tables.merging import merge
 
 if TYPE_CHECKING:
     import pandas as pd

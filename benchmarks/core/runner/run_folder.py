@@ -15,8 +15,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import IO, Any
 
-from benchmarks.core.context import Context
-from benchmarks.core.rows import Row
+from benchmarks.core.context import Context, Row
 from benchmarks.core.runner import precision_guard, provenance
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.request import Options
@@ -34,8 +33,7 @@ from reports.records.record import RecordFile, write_records
 from reports.records.run_folder import SCHEMA, check_schema, read_run
 from reports.records.settings import settings_of
 from reports.records.uncertainty import write_uncertainties
-from reports.tables.build import write_tables
-from reports.tables.merging import merge
+from reports.tables.build import merge, write_tables
 
 RECORDS, TIMES, INFLUENCES, RUN = "records.csv", "times.csv", "influences.npz", "run.json"
 SAMPLES, PAGE = "samples.csv", "report.html"

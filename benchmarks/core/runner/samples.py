@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.core.rows import Row
+from benchmarks.core.context import Row
 from diffae.data import Dataset
 from diffae.system.whole import write_whole
 from reports.records.record import safe_cell

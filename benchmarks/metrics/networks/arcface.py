@@ -15,8 +15,7 @@ from torch import Tensor
 
 from benchmarks import weights
 from benchmarks.metrics.networks.faces import FaceEmbedding
-from benchmarks.metrics.networks.features import resize
-from benchmarks.metrics.pixel import to_unit
+from benchmarks.metrics.pixel import resize, to_unit
 from diffae.system.errors import UserError
 
 ARCFACE_SIZE = 112

@@ -31,7 +31,7 @@ from benchmarks.metrics.networks.vision_transformers import (
     dinov2_vitb14,
     dinov2_vitl14,
 )
-from benchmarks.runtime.batches import Batches
+from benchmarks.runtime.calling import Batches
 from benchmarks.runtime.choices import NetworkChoice
 from benchmarks.runtime.errors import NotAvailable
 from diffae.system.errors import UserError

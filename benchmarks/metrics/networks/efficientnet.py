@@ -14,9 +14,9 @@ from benchmarks.metrics.networks.features import (
     FeatureNetwork,
     from_zero_to_one,
     frozen,
-    resize,
+    without_batch_norms,
 )
-from benchmarks.metrics.networks.folding import without_batch_norms
+from benchmarks.metrics.pixel import resize
 from diffae.system.errors import UserError
 from reports.records.metrics import EFFNET, seen_through
 

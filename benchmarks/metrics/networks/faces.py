@@ -14,7 +14,7 @@ from torch import Tensor
 
 from benchmarks import weights
 from benchmarks.metrics.pixel import seen
-from benchmarks.runtime.batches import Batches
+from benchmarks.runtime.calling import Batches
 from reports.records.metrics import METRICS
 from reports.records.record import LOWER
 

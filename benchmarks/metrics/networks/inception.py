@@ -14,8 +14,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from benchmarks import weights
-from benchmarks.metrics.networks.features import FeatureNetwork, from_zero_to_one, frozen
-from benchmarks.metrics.networks.folding import without_batch_norms
+from benchmarks.metrics.networks.features import (
+    FeatureNetwork,
+    from_zero_to_one,
+    frozen,
+    without_batch_norms,
+)
 from diffae.system.errors import UserError
 from reports.records.metrics import seen_through
 

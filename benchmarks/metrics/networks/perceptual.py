@@ -26,10 +26,9 @@ from torch import Tensor, nn
 
 from benchmarks import weights
 from benchmarks.metrics.networks.efficientnet import EFFNET_SIZE, effnet_lite0
-from benchmarks.metrics.networks.features import frozen, resize
-from benchmarks.metrics.networks.folding import without_batch_norms
-from benchmarks.metrics.pixel import seen
-from benchmarks.runtime.batches import Batches
+from benchmarks.metrics.networks.features import frozen, without_batch_norms
+from benchmarks.metrics.pixel import resize, seen
+from benchmarks.runtime.calling import Batches
 from diffae.system.errors import UserError
 from reports.records.metrics import EFFNET, seen_through
 

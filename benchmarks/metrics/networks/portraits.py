@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from benchmarks import weights
 from benchmarks.metrics.networks.faces import FaceEmbedding
-from benchmarks.metrics.networks.features import resize
+from benchmarks.metrics.pixel import resize
 from reports.records.metrics import seen_through
 
 PORTRAITS = "portraits"

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from benchmarks.systems.protocol import parts
 from benchmarks.systems.protocol.parts import Part, Semantic
-from benchmarks.systems.protocol.ranges import Range
 from diffae.checkpoints.trained_on import TrainedOn
 from diffae.diffusion import noise
 from diffae.diffusion.gaussian import add_noise, linear_alphas
@@ -39,6 +38,8 @@ IN_WORDS = {
     SAMPLE_LATENTS: "sample semantic codes",
     PREDICT_X0: "predict an image from a noised one",
 }
+
+Range = tuple[float, float]  # the lowest and the highest value of an image
 
 
 @dataclass(frozen=True)

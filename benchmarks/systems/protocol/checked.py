@@ -19,16 +19,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.runtime.batches import Batches
+from benchmarks.runtime.calling import Batches, Overshoot, calling
 from benchmarks.runtime.errors import SystemFailed
-from benchmarks.runtime.overshoot import Overshoot
 from benchmarks.runtime.registry import NAME
-from benchmarks.systems.protocol import base, contract, parts, ranges, trial
+from benchmarks.systems.protocol import base, contract, parts, trial
 from benchmarks.systems.protocol.base import Code, System, has_own, parts_of
-from benchmarks.systems.protocol.calling import calling
 from benchmarks.systems.protocol.contract import kind
 from benchmarks.systems.protocol.parts import Semantic, numbers, tensors
-from benchmarks.systems.protocol.returned import Returned, dtype_name, in_words
+from benchmarks.systems.protocol.returned import Returned, dtype_name, in_words, into, suffix
 from benchmarks.systems.protocol.source import source_digest, state_digest
 from diffae.networks.nn import evaluating
 from diffae.system.errors import UserError
@@ -87,7 +85,7 @@ def checked_method(check: Callable[..., T]) -> Callable[..., T]:
         if isinstance(first, Tensor):
             system._refuse_other_images(name, first)
         if "images" in signature.parameters:
-            first = ranges.into(first, system.range)
+            first = into(first, system.range)
 
         def call(place: slice) -> T:
             some = [cut(value, place) for value in (first, *rest)]
@@ -177,7 +175,7 @@ class Checked(System):
 
     def _take(self, fields: dict[str, Any]) -> None:
         """Set the fields as the system has them, except the title, which a run may change."""
-        fields["fingerprint"] += self._source + ranges.suffix(fields["range"])
+        fields["fingerprint"] += self._source + suffix(fields["range"])
         self._description, self._learns = fields.pop("describe"), fields.pop("learns_from_data")
         vars(self).update(fields | {"title": self.title})
 
@@ -214,7 +212,7 @@ class Checked(System):
         def shown() -> Iterator[Tensor]:
             try:
                 for images in batches:
-                    yield ranges.into(images, self.range)
+                    yield into(images, self.range)
             except Exception as error:
                 errors.append(error)
                 raise

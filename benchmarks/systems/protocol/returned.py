@@ -6,22 +6,28 @@ It becomes tensors that a benchmark can rely on, or SystemFailed with the reason
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+from benchmarks.runtime.calling import Overshoot
 from benchmarks.runtime.errors import SystemFailed
-from benchmarks.runtime.overshoot import Overshoot
-from benchmarks.systems.protocol import ranges
+from benchmarks.systems.protocol.base import Range
 from benchmarks.systems.protocol.contract import kind
 from benchmarks.systems.protocol.parts import Part, Semantic
-from benchmarks.systems.protocol.ranges import FARTHEST
 
 ROUNDING = 1e-5  # beyond -1 and 1: not yet an overshoot
 MANY = 0.5  # of all values, beyond FARTHEST: a different range even of images that are not clamped
 WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 LARGEST_CODE = 1e18  # squares of larger numbers are infinite in float32
+
+Values = TypeVar("Values", Tensor, float)
+HERE: Range = (-1.0, 1.0)
+# Larger values mean a different range (0..255, logits), and clamping would give meaningless numbers. An overshoot of a few
+# standard deviations of the data stays below.
+FARTHEST = 5.0
+BYTES = (32, 300)  # between these is the largest value of images that are meant in 0 to 255
 
 Shape = tuple[int | None, ...]  # None: any side
 
@@ -76,7 +82,7 @@ class Returned:
         size: int | None,
         dtype: torch.dtype,
         overshoot: Overshoot,
-        own: ranges.Range | None,
+        own: Range | None,
     ) -> Tensor:
         """Images N x 3 x size x size (None: any square) within [-1, 1], from those in the range `own`.
 
@@ -88,11 +94,11 @@ class Returned:
         images, least, largest = self._bounded((count, 3, side, side), dtype)
         if not images.numel():
             return images
-        images = ranges.out_of(images, own)
-        low, high = ranges.out_of(least, own), ranges.out_of(largest, own)
+        images = out_of(images, own)
+        low, high = out_of(least, own), out_of(largest, own)
         far = low < -FARTHEST or high > FARTHEST
         if far and (self.clamped or (images.abs() > FARTHEST).double().mean() > MANY):
-            raise self.wrong(ranges.beyond(least, largest, own))
+            raise self.wrong(beyond(least, largest, own))
         outside = 0
         if low < -1 or high > 1:
             outside = int((images.abs() > 1 + ROUNDING).sum())
@@ -169,3 +175,44 @@ def in_words(shape: Sequence[int | None]) -> str:
 
 def dtype_name(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
+
+
+# ----------------------------------------------------------------------------------------------
+# The range of images: [-1, 1], as everywhere here, unless the system says another one
+
+
+def into(values: Values, own: Range | None) -> Values:
+    """Values of images in [-1, 1] as values in the range `own`; None is [-1, 1]."""
+    if own is None or own == HERE:
+        return values
+    low, high = own
+    return (values + 1) * ((high - low) / 2) + low
+
+
+def out_of(values: Values, own: Range | None) -> Values:
+    """The inverse of `into`."""
+    if own is None or own == HERE:
+        return values
+    low, high = own
+    return (values - low) * (2 / (high - low)) - 1
+
+
+def suffix(own: Range | None) -> str:
+    """The suffix of a fingerprint: outputs depend on the range, unless it is [-1, 1]."""
+    return "" if own is None or own == HERE else f"-range-{own[0]:g}-{own[1]:g}"
+
+
+def remedy(own: str) -> str:
+    return f"say range={own}, to wrap or as an attribute of the class, and images are converted both ways"
+
+
+def beyond(low: float, high: float, own: Range | None) -> str:
+    """The message for images from `low` to `high`, too far out of the range `own`."""
+    bytes_meant = own is None and low >= -FARTHEST and BYTES[0] < high < BYTES[1]
+    words = ", ".join(f"{bound:g}" for bound in own or HERE)
+    return (
+        f"returned values from {low:.4g} to {high:.4g}; images are in [{words}], and values beyond "
+        f"{into(FARTHEST, own):g} mean a different range"
+        + (f": {remedy('(0, 255)')}" if bytes_meant else "")
+        + " (if they are intended, clamp them yourself)"
+    )

@@ -17,8 +17,8 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from benchmarks import weights
-from benchmarks.metrics.networks.features import resize
 from benchmarks.metrics.networks.perceptual import effnet_distance, normalised_distance
+from benchmarks.metrics.pixel import resize
 from benchmarks.systems.shared import codebook
 from benchmarks.systems.shared.preset import Stages, small_preset
 from benchmarks.systems.vqgan.network import VQGANConfig, build

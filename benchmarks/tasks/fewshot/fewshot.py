@@ -14,10 +14,9 @@ from itertools import product
 import numpy as np
 
 from benchmarks.core.benchmark import Benchmark
-from benchmarks.core.context import Context
+from benchmarks.core.context import Context, Row
 from benchmarks.core.measurement import Cell, Measurement, Solved
 from benchmarks.core.plan import Calls, Work
-from benchmarks.core.rows import Row
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.frechet_jackknife import Jackknife, Side
 from benchmarks.runtime.errors import NotAvailable

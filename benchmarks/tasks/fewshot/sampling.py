@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.core.context import Context
-from benchmarks.core.images import file_name
+from benchmarks.core.images import Selection, file_name
 from benchmarks.core.measurement import Cell, Solved
-from benchmarks.core.selection import Selection
 from benchmarks.core.store import Arrays, Computation
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Jackknife, Side, blocks_of, shares_of
 from benchmarks.metrics.networks.features import FeatureNetwork

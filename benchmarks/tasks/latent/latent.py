@@ -21,9 +21,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.core.benchmark import Benchmark
-from benchmarks.core.context import Context
+from benchmarks.core.context import Context, Row
 from benchmarks.core.measurement import Cell, Measurement, Solved
-from benchmarks.core.rows import Row
 from benchmarks.core.sizes import Count, Number, Range, Solver, Steps, in_words
 from benchmarks.core.solving import Taken
 from benchmarks.core.store import CHUNK, Arrays

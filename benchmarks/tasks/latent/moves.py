@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.core.images import preview
+from benchmarks.core.images import Selection, preview
 from benchmarks.core.measurement import Cell, Solved
-from benchmarks.core.selection import Selection
 from benchmarks.core.store import Arrays, Computation
 from benchmarks.metrics import latent
 from benchmarks.runtime.errors import NotAvailable

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.core.context import Context
+from benchmarks.core.images import Selection
 from benchmarks.core.measurement import Cell, Solved
-from benchmarks.core.selection import Selection
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.frechet_jackknife import BLOCKS
 from benchmarks.metrics.protocols import schema

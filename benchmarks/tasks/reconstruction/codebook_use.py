@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.core.images import Selection
 from benchmarks.core.measurement import Solved
-from benchmarks.core.selection import Selection
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.frechet_jackknife import BLOCKS, influences
 from benchmarks.runtime.digest import digest

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.core.context import Context
+from benchmarks.core.context import Context, Row
+from benchmarks.core.images import Selection
 from benchmarks.core.measurement import Cell
-from benchmarks.core.rows import Row
-from benchmarks.core.selection import Selection
 from benchmarks.core.store import Arrays
 from benchmarks.metrics import METRICS, frechet_jackknife, kernel
 from benchmarks.metrics.frechet import bias_note

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.core.context import Context
+from benchmarks.core.images import Selection
 from benchmarks.core.plan import Calls, Work
-from benchmarks.core.selection import Selection
 from benchmarks.core.sizes import Count
 from benchmarks.core.store import Arrays
 from benchmarks.runtime.digest import digest

@@ -26,7 +26,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 from torch import Tensor
 
-from benchmarks.core.selection import Selection, select
+from benchmarks.core.images import Selection, select
 from benchmarks.metrics.networks.chosen import MetricNetworks
 from benchmarks.runtime.choices import NetworkChoice
 from diffae import DDIM, DiffusionAutoencoder

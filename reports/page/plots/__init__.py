@@ -14,12 +14,12 @@ from operator import attrgetter
 from reports.page.plots.data import Plot, is_drawable, numbers_of
 from reports.page.plots.dots import in_rows
 from reports.page.plots.lines import SIZE, X, against
-from reports.records.headline import of_like_n
 from reports.records.record import NEITHER, Record
 from reports.records.specs import TableSpec
-from reports.tables.contests import at_largest_steps, choose, first_metric
-from reports.tables.merging import Merged
+from reports.tables.build import Merged
+from reports.tables.contests import first_metric
 from reports.tables.numbers import metric_label
+from reports.tables.ranking import at_largest_steps, choose, of_like_n
 
 LABELS = {
     "steps": "T (steps)",

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from reports.records.record import Record
 from reports.records.uncertainty import t_quantile
-from reports.tables.merging import Merged
+from reports.tables.build import Merged
 from reports.tables.numbers import solver_name
 
 COLOURS = MARKERS = 8

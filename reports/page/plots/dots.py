@@ -8,7 +8,7 @@ from reports.page.plots.drawing import SOFT, draw, place, plain_axes
 from reports.page.plots.lines import paint_series
 from reports.records.record import Record
 from reports.records.specs import TableSpec
-from reports.tables.merging import Merged
+from reports.tables.build import Merged
 from reports.tables.numbers import heading
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from reports.page.plots.drawing import DASHES, SHAPES, SOFT, draw, place, plain_
 from reports.records.comparable import is_floor
 from reports.records.record import Record
 from reports.records.specs import TableSpec
-from reports.tables.merging import Merged
+from reports.tables.build import Merged
 from reports.tables.numbers import heading
 
 if TYPE_CHECKING:

@@ -10,9 +10,8 @@ from memory_errors import MEMORY_ERRORS
 
 from benchmarks import evaluate, systems
 from benchmarks.core.store import CHUNK, Store
-from benchmarks.runtime.batches import LARGEST, Batches, images_together
+from benchmarks.runtime.calling import LARGEST, PREFIX, Batches, images_together
 from benchmarks.runtime.errors import SystemFailed
-from benchmarks.runtime.overshoot import PREFIX
 from benchmarks.systems.dummy import Perfect
 from benchmarks.systems.protocol import checked
 from benchmarks.systems.protocol.base import DECODE, ENCODE, Code

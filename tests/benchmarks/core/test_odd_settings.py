@@ -15,7 +15,7 @@ from benchmarks import measure, run, weights
 from benchmarks.commands.options import parse
 from benchmarks.core.images import file_name
 from benchmarks.core.profiles import PROFILES, override
-from benchmarks.core.runner.rows import rows
+from benchmarks.core.runner.evaluation import rows
 from benchmarks.core.runner.setup import load_systems
 from benchmarks.systems.dummy import Perfect
 from benchmarks.tasks import probes, unconditional

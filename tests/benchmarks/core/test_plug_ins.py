@@ -13,16 +13,15 @@ from benchmarks import systems
 from benchmarks.commands import doctor, listing
 from benchmarks.commands.options import parse
 from benchmarks.core.benchmark import Benchmark
-from benchmarks.core.registry import REGISTRY
-from benchmarks.core.runner.rows import rows
-from benchmarks.core.tables import specs
+from benchmarks.core.registry import REGISTRY, specs
+from benchmarks.core.runner.evaluation import rows
 from benchmarks.metrics import METRICS
 from benchmarks.run import main
 from benchmarks.runtime.registry import Registry
 from diffae.system.errors import UserError
 from reports.records.record import read_records
+from reports.tables.build import read
 from reports.tables.markdown import render
-from reports.tables.merging import read
 
 pytestmark = pytest.mark.usefixtures("no_effnet")
 SYSTEM = """

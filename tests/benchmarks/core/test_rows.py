@@ -8,7 +8,7 @@ from lone_context import lone_context
 from scipy.stats import norm, sem, t
 
 from benchmarks.core.benchmark import Benchmark
-from benchmarks.core.runner.rows import rows
+from benchmarks.core.runner.evaluation import rows
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import System
 from reports.records.record import read_records, write_records

@@ -23,7 +23,7 @@ from diffae.system.errors import Terminated, UserError
 from diffae.system.lock import foreign, open_lock
 from reports.page.head import facts
 from reports.records.record import read_records
-from reports.tables.merging import read
+from reports.tables.build import read
 
 pytestmark = pytest.mark.usefixtures("no_effnet")
 

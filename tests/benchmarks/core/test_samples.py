@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 from benchmarks import evaluate
-from benchmarks.core.rows import make_row
+from benchmarks.core.context import make_row
+from benchmarks.core.images import select
 from benchmarks.core.runner.samples import frame_of
-from benchmarks.core.selection import select
 
 pytestmark = pytest.mark.usefixtures("no_effnet")
 

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from benchmarks import evaluate
+from benchmarks.core.images import Selection
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.setup import DataSizes
-from benchmarks.core.selection import Selection
 from benchmarks.systems.protocol.base import SEMANTIC, System
 
 

@@ -9,7 +9,7 @@ from colours import without_effnet
 
 from benchmarks.commands.options import parse
 from benchmarks.core.profiles import PROFILES
-from benchmarks.core.runner.rows import rows
+from benchmarks.core.runner.evaluation import rows
 from benchmarks.core.solving import Taken
 from benchmarks.runtime.errors import SystemFailed
 from benchmarks.systems import load

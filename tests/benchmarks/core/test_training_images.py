@@ -12,7 +12,7 @@ from lone_context import lone_context
 from PIL import Image
 
 from benchmarks.core.benchmark import Benchmark
-from benchmarks.core.runner.rows import rows
+from benchmarks.core.runner.evaluation import rows
 from benchmarks.systems.protocol.base import System
 from diffae.checkpoints.trained_on import TrainedOn
 from diffae.data import open_dataset

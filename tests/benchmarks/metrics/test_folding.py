@@ -8,7 +8,7 @@ from torch import nn
 
 from benchmarks import weights
 from benchmarks.metrics.networks.efficientnet import effnet_lite0
-from benchmarks.metrics.networks.folding import without_batch_norms
+from benchmarks.metrics.networks.features import without_batch_norms
 from benchmarks.metrics.networks.inception import _fid_inception_v3
 
 

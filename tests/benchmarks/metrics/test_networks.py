@@ -18,10 +18,10 @@ from benchmarks import weights
 from benchmarks.metrics.frechet import Moments, frechet_distance
 from benchmarks.metrics.networks.chosen import MetricNetworks
 from benchmarks.metrics.networks.efficientnet import effnet_lite0
-from benchmarks.metrics.networks.features import resize
 from benchmarks.metrics.networks.perceptual import (
     normalised_distance,
 )
+from benchmarks.metrics.pixel import resize
 from benchmarks.runtime.choices import NetworkChoice
 from diffae.system.errors import UserError
 from reports.records.metrics import seen_through

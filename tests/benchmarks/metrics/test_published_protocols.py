@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks.core.rows import Protocol, make_row
+from benchmarks.core.context import Protocol, make_row
 from benchmarks.metrics.protocols import schema
 from benchmarks.metrics.protocols.published import attach, names_of
 from diffae.system.errors import UserError

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch.nn.functional import conv2d
 
 from benchmarks import systems
-from benchmarks.core.selection import select
+from benchmarks.core.images import select
 from benchmarks.metrics.networks.portraits import PACKAGED
 from benchmarks.systems.shared import folder
 from benchmarks.systems.vqvae2.network import VQVAE2Config

@@ -11,7 +11,7 @@ from torch import nn
 from torch.distributed import HashStore
 
 from benchmarks.commands import dry_run
-from benchmarks.core.runner.rows import rows
+from benchmarks.core.runner.evaluation import rows
 from benchmarks.core.store import CHUNK, Store
 from benchmarks.systems import Code, System, SystemFailed
 from benchmarks.systems.dummy import Perfect

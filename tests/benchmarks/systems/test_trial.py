@@ -8,9 +8,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from benchmarks import evaluate, systems
-from benchmarks.runtime.batches import Batches
+from benchmarks.runtime.calling import Batches
 from benchmarks.systems import Code, Part, System, SystemFailed
-from benchmarks.systems.protocol import ranges, trial
+from benchmarks.systems.protocol import trial
 from diffae.system.errors import UserError
 
 SIZE = 32
@@ -247,19 +247,19 @@ def test_no_honest_system_is_suspected(name):
         for seed in range(20):
             for last in (nn.Identity(), nn.Tanh(), nn.Hardtanh()):
                 decoded[f"untrained {seed} {last}"] = untrained(seed, last)(x)
-    suspected = {which for which, y in decoded.items() if ranges.mistaken(x, y)}
+    suspected = {which for which, y in decoded.items() if trial.mistaken_range(x, y)}
     assert not suspected
 
 
 @pytest.mark.parametrize("name", IMAGES)
 def test_halved_images_are_suspected_however_blurred(name):
     x = IMAGES[name]()
-    assert ranges.mistaken(x, (x + 1) / 2)
+    assert trial.mistaken_range(x, (x + 1) / 2)
     if name != "noise":  # of which nothing is left
         y = F.interpolate(F.avg_pool2d(x, 2), scale_factor=2, mode="bilinear")
-        assert ranges.mistaken(x, (y + 1) / 2)
+        assert trial.mistaken_range(x, (y + 1) / 2)
     if name != "dark":
-        assert ranges.mistaken(x, x.clamp(0, 1))
+        assert trial.mistaken_range(x, x.clamp(0, 1))
 
 
 PACKAGED = ("diffae", "ddim", "vqgan", "vqvae2", "nvae", "d2c")
@@ -383,7 +383,7 @@ def test_rows_say_that_an_image_depends_on_its_batch(kind, note):
 
 def test_images_of_another_size_than_the_originals_are_not_compared():
     x = photographs()
-    assert ranges.mistaken(x, F.interpolate((x + 1) / 2, scale_factor=2)) == ""
+    assert trial.mistaken_range(x, F.interpolate((x + 1) / 2, scale_factor=2)) == ""
 
 
 def test_a_random_system_is_not_said_to_depend_on_its_batch():

@@ -13,7 +13,7 @@ from benchmarks import systems
 from benchmarks.commands import dry_run
 from benchmarks.core.plan import codes
 from benchmarks.core.registry import REGISTRY
-from benchmarks.core.runner.rows import rows
+from benchmarks.core.runner.evaluation import rows
 from benchmarks.metrics.path_length import path_length
 from benchmarks.systems.dummy import GreyLevels
 from benchmarks.systems.protocol.checked import Checked

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks.core import store
-from benchmarks.core.runner.rows import rows
+from benchmarks.core.runner.evaluation import rows
 from benchmarks.systems import load
 from benchmarks.systems.protocol.base import PREDICT_X0, SEMANTIC, System
 from benchmarks.tasks.denoising import BENCHMARK

@@ -10,7 +10,7 @@ import pytest
 import torch
 from colours import Painter, colours_of, context_of, dataset, frechet, kernel
 
-from benchmarks.core.runner.rows import rows
+from benchmarks.core.runner.evaluation import rows
 from benchmarks.core.store import Store
 from benchmarks.tasks.fewshot import sampling
 from benchmarks.tasks.fewshot.classes import RULES, Setup, Sizes, classifier, targets

@@ -15,7 +15,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 from benchmarks.commands import dry_run
 from benchmarks.core.context import Context
 from benchmarks.core.measurement import Cell, Solved
-from benchmarks.core.runner.rows import rows
+from benchmarks.core.runner.evaluation import rows
 from benchmarks.metrics.networks.faces import FaceEmbedding
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol import checked

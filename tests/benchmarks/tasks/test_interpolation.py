@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from benchmarks import systems
 from benchmarks.core import store
 from benchmarks.core.context import Context
-from benchmarks.core.runner.rows import rows
+from benchmarks.core.runner.evaluation import rows
 from benchmarks.core.store import MemoryStore, Store
 from benchmarks.metrics.path_length import MEAN, MEDIAN, TRIMMED, statistics, within_percentiles
 from benchmarks.runtime.precision import precision

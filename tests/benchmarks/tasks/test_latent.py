@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from benchmarks import systems
 from benchmarks.core.measurement import Solved
-from benchmarks.core.runner.rows import rows
+from benchmarks.core.runner.evaluation import rows
 from benchmarks.core.store import Store
 from benchmarks.metrics import kernel, latent
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Side

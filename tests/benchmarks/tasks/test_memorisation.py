@@ -12,7 +12,7 @@ from scipy.spatial.distance import cdist
 
 from benchmarks import evaluate
 from benchmarks.core.images import thumbnails
-from benchmarks.core.runner.rows import rows
+from benchmarks.core.runner.evaluation import rows
 from benchmarks.metrics import nearest as module
 from benchmarks.metrics.nearest import nearest, quantile_and_stderr, ratio_and_stderr
 from benchmarks.systems import load

@@ -18,7 +18,7 @@ from benchmarks.commands.options import parse
 from benchmarks.core.plan import Calls, Work, distinct
 from benchmarks.core.profiles import PROFILES, override
 from benchmarks.core.registry import REGISTRY
-from benchmarks.core.runner.rows import rows
+from benchmarks.core.runner.evaluation import rows
 from benchmarks.metrics import latent
 from benchmarks.run import main
 from benchmarks.tasks.fewshot.classes import RULES, Sizes

@@ -9,7 +9,7 @@ from colours import without_effnet
 from skimage.metrics import structural_similarity
 
 from benchmarks.core import store
-from benchmarks.core.runner.rows import rows
+from benchmarks.core.runner.evaluation import rows
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, Code, System
 from benchmarks.tasks.reconstruction.reconstruction import (
     BENCHMARK,

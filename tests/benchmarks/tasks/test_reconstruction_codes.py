@@ -13,9 +13,9 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from benchmarks import systems
 from benchmarks.core import store
-from benchmarks.core.codes import embedded
+from benchmarks.core.images import embedded
 from benchmarks.core.measurement import Solved
-from benchmarks.core.runner.rows import rows
+from benchmarks.core.runner.evaluation import rows
 from benchmarks.metrics import kernel
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Side, influences, shares_of
 from benchmarks.metrics.frechet_pairs import paired_jackknife

@@ -8,7 +8,7 @@ from PIL import Image
 
 from benchmarks import systems
 from benchmarks.core.registry import REGISTRY
-from benchmarks.core.runner.rows import rows
+from benchmarks.core.runner.evaluation import rows
 from diffae.data import open_dataset
 
 PARTITIONS = [(2,), (0, 2, 2), (0, 0, 2)]

@@ -9,8 +9,8 @@ import pytest
 import torch
 from colours import SIZE, Painter, colours_of, context_of, dataset, features, frechet, kernel
 
+from benchmarks.core.runner.evaluation import rows
 from benchmarks.core.runner.results import Results
-from benchmarks.core.runner.rows import rows
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Side, blocks_of
 from benchmarks.metrics.kernel import cmmd
 from benchmarks.metrics.manifold import OVERLAPS, Manifold

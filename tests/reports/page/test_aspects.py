@@ -7,7 +7,7 @@ from run_folders import measured, number
 
 from reports.page.aspects import panels_of
 from reports.records.record import Record
-from reports.tables.merging import read
+from reports.tables.build import read
 
 TABLE1, IDENTITY, ROBUST = "table1_reconstruction", "appendix_g_identity", "latent_robustness"
 PCA = {"system": "pixels + PCA", "reference": True}

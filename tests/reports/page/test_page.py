@@ -18,7 +18,7 @@ from reports.page import write
 from reports.page.summary import summary
 from reports.records.record import read_records
 from reports.records.uncertainty import difference_error
-from reports.tables.merging import read
+from reports.tables.build import read
 
 BASELINE = Path(__file__).parents[3] / "benchmarks/baseline"
 ABOUT = {"benchmark": "reconstruction"}

@@ -14,7 +14,7 @@ from diffae.sheet import Sheet
 from diffae.sheet import write as write_sheet
 from reports.page import pictures, write
 from reports.page.pictures import pictures_of
-from reports.tables.merging import read
+from reports.tables.build import read
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from scipy import stats
 from reports.page.summary import summary
 from reports.page.verdicts import verdicts
 from reports.records.record import LOWER, NEITHER
+from reports.tables.build import read
 from reports.tables.contests import ALONE, BEHIND, CLEAR, LEVEL, NOTHING, SAID
-from reports.tables.merging import read
 
 RNG = np.random.default_rng(1)
 
