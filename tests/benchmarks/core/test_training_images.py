@@ -21,7 +21,8 @@ from reports.records.record import read_records, write_records
 from reports.tables.build import build_tables
 from reports.tables.markdown import render
 
-SAID = "evaluated on images that this checkpoint was trained on (all of photographs)"
+SAID_OF = "evaluated on images that this checkpoint was trained on"
+SAID = f"{SAID_OF} (all of photographs)"
 
 
 def photograph(index: int, side: int = 48) -> bytes:
@@ -31,9 +32,9 @@ def photograph(index: int, side: int = 48) -> bytes:
     return file.getvalue()
 
 
-def folder(root: Path) -> Path:
+def folder(root: Path, first: int = 0) -> Path:
     root.mkdir()
-    for index in range(10):
+    for index in range(first, first + 10):
         (root / f"{index}.png").write_bytes(photograph(index))
     return root
 
@@ -99,3 +100,24 @@ def test_numbers_on_training_images_say_so_in_the_tables(make, copied, tmp_path,
         assert any(SAID in render(table, "", {}) for table in build_tables(found))
     for known in (TrainedOn.describe("small", copy, "train", 0), None):
         assert not any(r.note for r in measured(data, known, tmp_path) if r.value)
+
+
+@pytest.mark.parametrize("trained_on", ["train", "valid", "test", "all"])
+def test_a_number_says_so_wherever_an_image_of_it_was_seen(trained_on, tmp_path, monkeypatch):
+    """Also where the split was drawn by another seed, and where other data were seen later."""
+    monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
+    root = folder(tmp_path / "photographs")
+    other = open_dataset(folder(tmp_path / "others", first=10), 32)
+    splits = [open_dataset(root, 32, seed=seed) for seed in range(3)]
+    assert len({data.partition.tobytes() for data in splits}) == 3
+    for trained in splits:
+        first = TrainedOn.describe("small", trained, trained_on, 0)
+        seen = set(trained.indices(trained_on).tolist())
+        for known in (first, TrainedOn.describe("small", other, "all", 0, before=first)):
+            for data in splits:
+                for row in measured(data, known, tmp_path)[:2]:
+                    if seen & set(data.indices(row.split).tolist()):
+                        assert row.note == f"{SAID_OF} ({trained_on} of photographs)"
+                    elif data is trained:
+                        assert not row.note
+        assert not any(row.note for row in measured(other, first, tmp_path) if row.value)
