@@ -1,6 +1,7 @@
 """Numbers of a model on its training images are marked, in whatever form it saw them."""
 
 import io
+import json
 import tarfile
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from lone_context import lone_context
 from PIL import Image
 
+from benchmarks import evaluate
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.runner.rows import rows
 from benchmarks.systems.protocol.base import System
@@ -121,3 +123,26 @@ def test_a_number_says_so_wherever_an_image_of_it_was_seen(trained_on, tmp_path,
                     elif data is trained:
                         assert not row.note
         assert not any(row.note for row in measured(other, first, tmp_path) if row.value)
+
+
+class Encoder(Trained):
+    capabilities = frozenset({"semantic"})
+
+    def encode_semantic(self, images):
+        return images.mean((1, 2, 3))[:, None]
+
+
+def test_a_run_folder_names_the_systems_that_saw_its_test_images(tmp_path, monkeypatch):
+    """The page and the terminal warn of these, and of no other."""
+    monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
+    root = folder(tmp_path / "photographs")
+    models = {"unknown": Encoder(None)}
+    for split in ("train", "valid", "test", "all"):
+        known = TrainedOn.describe("small", open_dataset(root, 32), split, 0)
+        models[f"of {split}"] = Encoder(known)
+    evaluate(models, "reconstruction", root, "smoke", tmp_path / "run")
+    note = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert note["seen_in_training"] == {
+        "of test": f"{SAID_OF} (test of photographs)",
+        "of all": f"{SAID_OF} (all of photographs)",
+    }
