@@ -235,9 +235,12 @@ def _systems(model: Models, device: torch.device) -> list[System]:
     shared = {
         name for name, count in Counter(system.name for system in loaded).items() if count > 1
     }
+    others = {system.name for system in loaded} - shared
     for number, system in enumerate(loaded):
         if system.name in shared:  # two checkpoints of one kind, which must not share files
             system.name = f"{systems.slug(system.title) or system.name}-{number}"
+            while system.name in others:
+                system.name += f"-{number}"
     return loaded
 
 

@@ -19,6 +19,7 @@ from benchmarks.systems.references import PixelsPCA
 from diffae import DiffusionAutoencoder
 from diffae.system.errors import UserError
 from reports.records.record import COLUMNS, read_records
+from reports.records.sheets import read_sheet
 
 pytestmark = pytest.mark.usefixtures("no_effnet")
 
@@ -478,3 +479,53 @@ def test_two_checkpoints_of_one_kind(patches, untrained):
         ~frame["metric"].isin(["ms_ssim", "bits_per_pixel"])
     ]  # of 32 px, not quantised
     assert set(measured["system"]) == {"one", "other"} and measured["value"].notna().all()
+
+
+class Share(Half):
+    """Its code is a share of the image, under the name of other systems."""
+
+    def __init__(self, share):
+        self.share, self.fingerprint = share, f"share {share}"
+
+    def encode_semantic(self, images):
+        return images.flatten(1) * self.share
+
+
+class ShareOfAnObject(nn.Module):
+    image_size = 32
+
+    def __init__(self, share):
+        super().__init__()
+        self.share = nn.Parameter(torch.tensor(share))
+
+    def encode(self, images):
+        return images * self.share
+
+    def decode(self, code):
+        return code
+
+
+@pytest.mark.parametrize("kind", [Share, ShareOfAnObject])
+@pytest.mark.parametrize(
+    "titles", [("one", "other"), ("A b", "a-B"), ("!", "?"), ("A", "a", "a 1"), ("a 1", "A", "a")]
+)
+def test_models_have_files_and_results_of_their_own_whatever_their_titles(
+    titles, kind, patches, tmp_path
+):
+    """Systems all have one name, and an object has the name that its title makes."""
+    models = {title: kind(1 / (2 + number)) for number, title in enumerate(titles)}
+    asked = ("reconstruction", str(patches.root), "smoke")
+    how = {"limit": 4, "save_images": True}
+    together = evaluate(models, *asked, tmp_path / "all", **how)
+    numbers, drawn, saved = [], [], set()
+    for number, (title, model) in enumerate(models.items()):
+        out = tmp_path / str(number)
+        found = evaluate({title: model}, *asked, out, cache=False, **how)
+        numbers += [(row.system, row.metric, row.value) for row in found.rows]
+        drawn += [hash(path.read_bytes()) for path in out.glob("pictures/*.png")]
+        saved |= {hash(path.read_bytes()) for path in out.glob("images/*/*.png")}
+    assert [(row.system, row.metric, row.value) for row in together.rows] == numbers
+    sheets = list(tmp_path.glob("all/pictures/*.png"))
+    assert sorted(hash(path.read_bytes()) for path in sheets) == sorted(drawn)
+    assert {read_sheet(path).about["system"] for path in sheets} == set(titles)
+    assert {hash(path.read_bytes()) for path in tmp_path.glob("all/images/*/*.png")} == saved

@@ -1,6 +1,7 @@
 """Numbers of a model on its training images are marked, in whatever form it saw them."""
 
 import io
+import json
 import tarfile
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from lone_context import lone_context
 from PIL import Image
 
+from benchmarks import evaluate
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.systems.protocol.base import System
@@ -21,7 +23,8 @@ from reports.records.record import read_records, write_records
 from reports.tables.build import build_tables
 from reports.tables.markdown import render
 
-SAID = "evaluated on images that this checkpoint was trained on (all of photographs)"
+SAID_OF = "evaluated on images that this checkpoint was trained on"
+SAID = f"{SAID_OF} (all of photographs)"
 
 
 def photograph(index: int, side: int = 48) -> bytes:
@@ -31,9 +34,9 @@ def photograph(index: int, side: int = 48) -> bytes:
     return file.getvalue()
 
 
-def folder(root: Path) -> Path:
+def folder(root: Path, first: int = 0) -> Path:
     root.mkdir()
-    for index in range(10):
+    for index in range(first, first + 10):
         (root / f"{index}.png").write_bytes(photograph(index))
     return root
 
@@ -99,3 +102,47 @@ def test_numbers_on_training_images_say_so_in_the_tables(make, copied, tmp_path,
         assert any(SAID in render(table, "", {}) for table in build_tables(found))
     for known in (TrainedOn.describe("small", copy, "train", 0), None):
         assert not any(r.note for r in measured(data, known, tmp_path) if r.value)
+
+
+@pytest.mark.parametrize("trained_on", ["train", "valid", "test", "all"])
+def test_a_number_says_so_wherever_an_image_of_it_was_seen(trained_on, tmp_path, monkeypatch):
+    """Also where the split was drawn by another seed, and where other data were seen later."""
+    monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
+    root = folder(tmp_path / "photographs")
+    other = open_dataset(folder(tmp_path / "others", first=10), 32)
+    splits = [open_dataset(root, 32, seed=seed) for seed in range(3)]
+    assert len({data.partition.tobytes() for data in splits}) == 3
+    for trained in splits:
+        first = TrainedOn.describe("small", trained, trained_on, 0)
+        seen = set(trained.indices(trained_on).tolist())
+        for known in (first, TrainedOn.describe("small", other, "all", 0, before=first)):
+            for data in splits:
+                for row in measured(data, known, tmp_path)[:2]:
+                    if seen & set(data.indices(row.split).tolist()):
+                        assert row.note == f"{SAID_OF} ({trained_on} of photographs)"
+                    elif data is trained:
+                        assert not row.note
+        assert not any(row.note for row in measured(other, first, tmp_path) if row.value)
+
+
+class Encoder(Trained):
+    capabilities = frozenset({"semantic"})
+
+    def encode_semantic(self, images):
+        return images.mean((1, 2, 3))[:, None]
+
+
+def test_a_run_folder_names_the_systems_that_saw_its_test_images(tmp_path, monkeypatch):
+    """The page and the terminal warn of these, and of no other."""
+    monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
+    root = folder(tmp_path / "photographs")
+    models = {"unknown": Encoder(None)}
+    for split in ("train", "valid", "test", "all"):
+        known = TrainedOn.describe("small", open_dataset(root, 32), split, 0)
+        models[f"of {split}"] = Encoder(known)
+    evaluate(models, "reconstruction", root, "smoke", tmp_path / "run")
+    note = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert note["seen_in_training"] == {
+        "of test": f"{SAID_OF} (test of photographs)",
+        "of all": f"{SAID_OF} (all of photographs)",
+    }

@@ -7,9 +7,11 @@ from itertools import takewhile
 
 import pytest
 import torch
+from small_systems import Everything
 from torch import nn
 from torch.nn import functional
 
+from benchmarks import evaluate
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.metrics import counting
 from benchmarks.systems import load
@@ -152,6 +154,58 @@ def test_a_speed_is_images_over_the_median(context):
     assert found["gflops", "decode", None].value == 0
     speeds = {row.value for (metric, *_), row in found.items() if metric == "images_per_second"}
     assert speeds == {context.sizes(benchmark.Sizes).batch / 0.5}
+
+
+class Recording(Everything):
+    """Knows of how many images each call of a verb was."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+
+    def encode_semantic(self, images):
+        self.calls.append(len(images))
+        return super().encode_semantic(images)
+
+    def encode_stochastic(self, images, semantic, steps):
+        self.calls.append(len(images))
+        return super().encode_stochastic(images, semantic, steps)
+
+    def decode(self, code, steps=100):
+        self.calls.append(len(code.semantic))
+        return super().decode(code, steps)
+
+    def sample_latents(self, indices, seed, steps):
+        self.calls.append(len(indices))
+        return super().sample_latents(indices, seed, steps)
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 3])
+def test_times_and_memory_are_of_whole_batches_whatever_the_batch_size(
+    batch_size, patches, monkeypatch
+):
+    """`cost.batch` images at a time, which the row states, in every verb."""
+    system, taken = Recording(), []
+
+    def measured(work, *_):
+        system.calls.clear()
+        work()
+        taken.append(tuple(system.calls))
+        return 0.5
+
+    monkeypatch.setattr(counting, "median_seconds", measured)
+    monkeypatch.setattr(counting, "peak_memory", measured)
+    found = evaluate(
+        system,
+        "cost",
+        str(patches.root),
+        "smoke",
+        batch_size=batch_size,
+        settings={"cost.batch": 5},
+    )
+    assert taken == 2 * len(benchmark.VERBS) * [(5,)]
+    speeds = [row for row in found.times if row.metric == "images_per_second"]
+    assert [(row.value, row.n) for row in speeds] == len(benchmark.VERBS) * [(10.0, 5)]
 
 
 def test_median_leaves_out_the_warm_up(monkeypatch):

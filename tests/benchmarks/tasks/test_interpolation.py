@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 from colours import SquaredError
+from lone_context import small_context
+from PIL import Image
 from scipy.stats import trim_mean
 from scipy.stats.mstats import trimmed_stde
 from torch import Tensor, nn
@@ -25,6 +27,7 @@ from benchmarks.systems.protocol import checked
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, Code, System
 from benchmarks.tasks import interpolation
 from benchmarks.tasks.interpolation import BENCHMARK, EPSILON, in_float64
+from diffae.data import open_dataset
 from diffae.diffusion import noise
 from reports.records.uncertainty import error
 
@@ -63,13 +66,13 @@ def exact(context):
     return replace(context, profile=context.profile.changed_by({"interpolation.pairs": PAIRS}))
 
 
-def lengths_by_hand(context: Context) -> np.ndarray:
-    images = context.select("test", 2 * PAIRS).batch(np.arange(2 * PAIRS))
+def lengths_by_hand(context: Context, pairs: int = PAIRS) -> np.ndarray:
+    images = context.select("test", 2 * pairs).batch(np.arange(2 * pairs))
     system = Linear()
     z = system.encode_semantic(images).double()
     x = system.encode_stochastic(images, z, 1).double().flatten(1)
     lengths = []
-    for pair in range(PAIRS):
+    for pair in range(pairs):
         a, b = x[2 * pair], x[2 * pair + 1]
         t = noise.generator(context.seed, "t", pair).random() * (1 - EPSILON) + EPSILON / 2
         theta = torch.acos(a @ b / a.norm() / b.norm())
@@ -100,6 +103,26 @@ def test_path_length_of_a_linear_decoder(exact, monkeypatch, chunk):
     for setting, (_, uncertainty, _) in statistics(expected, "pairs").items():
         assert found[setting].stderr == pytest.approx(error(uncertainty).stderr, rel=1e-5)
     assert found["mean"].n == PAIRS and "so few pairs" in found["trimmed mean"].note
+
+
+def test_each_number_says_of_how_many_pairs_it_is(tmp_path):
+    """Of 105 pairs the trimmed mean leaves out one at either end, and the others none."""
+    pairs, rng = 105, np.random.default_rng(0)
+    (tmp_path / "test").mkdir()
+    for index in range(2 * pairs):
+        pixels = np.uint8(rng.integers(0, 256, (4, 4, 3))).repeat(8, 0).repeat(8, 1)
+        Image.fromarray(pixels).save(tmp_path / "test" / f"{index}.png")
+    context = small_context(
+        open_dataset(tmp_path, 32), tmp_path / "run", {"interpolation.pairs": pairs}
+    )
+    context.networks.path_distance = SquaredError()
+    expected = np.sort(lengths_by_hand(context, pairs))
+    of = {"mean": expected, "trimmed mean": expected[1:-1]}
+    found = {record.setting: record for record in run(context, Linear())}
+    for setting, lengths in of.items():
+        assert found[setting].n == len(lengths) and not found[setting].note
+        assert found[setting].value == pytest.approx(lengths.mean(), rel=1e-6)
+    assert found["median"].n == pairs
 
 
 def test_pairs_have_the_same_length_however_many_are_decoded_together(exact, monkeypatch):

@@ -131,19 +131,26 @@ def test_a_system_that_copies_is_found_out(context):
 
 
 def test_what_is_not_known_of_the_training_images_is_said(context):
-    """By the packaged checkpoint's own kind of record: none, of other images, of these, of the test
-    images too.
+    """By the packaged checkpoint's own kind of record: none, of other images, of these, of other
+    splits, of the test images too; at once, or one training after another.
     """
     context.networks.features, copier = (features(),), Copier(context.select("train", 90))
     told = TrainedOn.describe("preset", context.dataset, "train", 0)
+    horses = replace(told, fingerprint="another", data="horses")
+    valid, test = replace(told, split="valid"), replace(told, split="test")
+    elsewhere = f"trained on {told.data}, not on these images: what it copied lies elsewhere"
+    both = "trained on the held-out images too: no scale"
     for known, note in (
         (None, "not known to be trained on these images: what copier copied may lie elsewhere"),
-        (
-            replace(told, fingerprint="another", data="horses"),
-            "trained on horses, not on these images: what it copied lies elsewhere",
-        ),
+        (horses, "trained on horses, not on these images: what it copied lies elsewhere"),
         (told, ""),
-        (replace(told, split="all"), "trained on the held-out images too: no scale"),
+        (valid, elsewhere),
+        (test, elsewhere),
+        (replace(told, split="all"), both),
+        (replace(horses, before=told), ""),
+        (replace(told, before=valid), ""),
+        (replace(told, before=test), both),
+        (replace(test, before=told), both),
     ):
         copier.trained_on = known
         found = values(context, copier)

@@ -114,6 +114,21 @@ def test_sheets_come_by_system_and_the_worst_last(run):
     assert titles == ["a-d.png", "a-worst-d.png", "a-a.png", "z.png"]
 
 
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("names", [(), ("input",), ("input", "weak", "strong", "strongest")])
+def test_a_strip_is_of_the_first_and_the_last_row_or_of_all(run, names, whole):
+    """Rows without names are independent images, of which the first is enough."""
+    rows = images(8, 8).split(2)[: len(names) or 4]
+    sheet_of(run, "a.png", rows, rows=names)
+    sheet_of(run, "b.png", [images(2, 8, seed=1)])
+    figures, _ = pictures_of(read([run]))
+    strip = pictures.strip_of(figures, whole)
+    places = list(range(len(rows))) if whole and names else sorted({0, len(names[:-1])})
+    assert strip["rows"] == [figures[0].images[place] for place in places]
+    told = "; from top to bottom: " + ", ".join(names[place] for place in places) if names else ""
+    assert strip["caption"] == f"a.png{told}"
+
+
 def test_names_on_a_sheet_stay_text(run):
     name = "<script>alert(1)</script>"
     texts = {"title": name, "caption": name, "rows": (name,), "columns": (name,)}
