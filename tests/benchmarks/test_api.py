@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from benchmarks.core.registry import REGISTRY
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, System
 from benchmarks.systems.references import PixelsPCA
 from diffae import DiffusionAutoencoder
+from diffae.data import open_dataset
 from diffae.system.errors import UserError
 from reports.records.record import COLUMNS, read_records
 from reports.records.sheets import read_sheet
@@ -201,6 +203,28 @@ def test_a_worse_model_is_a_regression(patches, half, two):
         half.compare(half, alpha=5)
     with pytest.raises(UserError, match="these results and the base have no number in common"):
         two.compare(half)
+
+
+@pytest.mark.parametrize(
+    ("opened", "field"), [({"seed": 1}, "partition"), ({"crop": "adm"}, "transform")]
+)
+def test_runs_on_other_splits_or_crops_of_the_same_files_are_not_compared(opened, field, patches):
+    base, other = (
+        evaluate(Half(), "reconstruction", open_dataset(patches.root, 32, **how), "smoke", limit=4)
+        for how in ({}, opened)
+    )
+    with pytest.raises(UserError, match=f"protocols differ in {field}"):
+        other.compare(base)
+
+
+def test_the_summary_has_a_column_for_each_benchmark_of_one_metric(patches):
+    """`reconstruction` and `denoising` both have the squared error among their headlines."""
+    tasks = ["reconstruction", "denoising"]
+    both = evaluate(Everything(), tasks, str(patches.root), "smoke", limit=4).summary()
+    for task in tasks:
+        alone = evaluate(Everything(), task, str(patches.root), "smoke", limit=4).summary()
+        numbers = set(re.findall(r"\d\S* ± \S+", alone))
+        assert numbers and numbers <= set(re.findall(r"\d\S* ± \S+", both))
 
 
 def test_p_is_of_the_paired_t_test_above_the_margin(patches, half):

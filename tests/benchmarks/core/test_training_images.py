@@ -3,6 +3,7 @@
 import io
 import json
 import tarfile
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from benchmarks.core.runner.evaluation import rows
 from benchmarks.systems.protocol.base import System
 from diffae.checkpoints.trained_on import TrainedOn
 from diffae.data import open_dataset
+from diffae.data.portraits import write_dataset
 from diffae.data.prepare import prepare
 from reports.records.record import read_records, write_records
 from reports.tables.build import build_tables
@@ -146,3 +148,17 @@ def test_a_run_folder_names_the_systems_that_saw_its_test_images(tmp_path, monke
         "of test": f"{SAID_OF} (test of photographs)",
         "of all": f"{SAID_OF} (all of photographs)",
     }
+
+
+def test_portraits_are_the_same_images_however_many_were_drawn(tmp_path, monkeypatch):
+    """Of one seed: the first of more are those of fewer, whose files have another digest."""
+    monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
+    drawn = {}
+    for name, count, seed in (("fewer", 24, 0), ("more", 40, 0), ("others", 24, 1)):
+        write_dataset(tmp_path / name, count, 16, seed, workers=1)
+        drawn[name] = open_dataset(tmp_path / name, 16)
+    for trained, evaluated in product(drawn, drawn):
+        known = TrainedOn.describe("small", drawn[trained], "train", 0)
+        for split in ("train", "valid", "test"):
+            seen = split == "train" and (trained == "others") == (evaluated == "others")
+            assert bool(known.remark(drawn[evaluated], split)) == seen
