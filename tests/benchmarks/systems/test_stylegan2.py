@@ -176,8 +176,8 @@ def test_a_folder_of_ours_is_read_by_both(tmp_path, in_w, tiny):
         assert systems.load(name, f"{place}#steps=7,distance=effnet").describe()["steps"] == "7"
 
 
-def test_without_a_file_it_says_where_to_give_one(monkeypatch):
-    monkeypatch.setattr(folder, "packaged", lambda system: None)
+def test_without_a_file_it_says_where_to_give_one(monkeypatch, tmp_path):
+    monkeypatch.setattr(folder, "PACKAGED", tmp_path)
     with pytest.raises(NotAvailable, match="--ckpt stylegan2-wplus=PATH"):
         systems.load("stylegan2-wplus")
 
