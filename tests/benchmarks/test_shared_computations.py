@@ -30,6 +30,8 @@ from torch_fidelity.interpolate_compat_tensorflow import (
 
 from benchmarks import evaluate, measure, plugin
 from benchmarks.weights import KNOWN
+from reports.records.comparable import NAIVE, OF_CLASS, OF_N, scale_name
+from reports.records.record import Record
 
 ROOT = files("benchmarks.protocols")
 PROTOCOLS = {
@@ -444,12 +446,20 @@ def faces(tmp_path_factory) -> dict:
 
 
 def numbers(rows) -> dict[tuple, tuple]:
-    """The numbers of rows and their errors, by all that names them, without times."""
+    """The numbers of rows and their errors, by all that names them, without times.
+
+    Of real images there is a row for each number of accepted samples; the largest is not in its name.
+    """
     return {
-        (r.system, r.table, r.metric, r.setting, r.steps): (r.value, r.stderr, r.n)
+        (title(r), r.table, r.metric, r.setting, r.steps): (r.value, r.stderr, r.n)
         for r in rows
         if r.value is not None and r.benchmark != "cost"
     }
+
+
+def title(row: Record) -> str:
+    is_scale = row.benchmark == "fewshot" and row.system.startswith((NAIVE, OF_CLASS))
+    return f"{scale_name(row.system)}{OF_N}{row.n}" if is_scale else row.system
 
 
 def agree(alone: dict, joint: dict) -> None:
