@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 LARGEST_GROUP = 1 << 30  # bytes of a row group
+PARQUET_MAGIC = b"PAR1"  # at the beginning and the end of a file
 STREAM_END = b"\xff\xff\xff\xff\0\0\0\0"
 
 
@@ -178,13 +180,24 @@ def rows_of(path: Path) -> tuple[pyarrow.Schema, list[int]]:
 def rows_of_parquet(path: Path, pa: Any) -> tuple[pyarrow.Schema, list[int]]:
     """The schema of a parquet file and the rows of its row groups.
 
-    Raises UserError if one is too large, or if they are not as many rows as the footer counts.
+    Raises UserError if one is too large, if they are not as many rows as the footer counts, or if other
+    parquet files precede this one, as after `cat`.
     Nothing is asked of single columns, where pyarrow ends the process if the footer is damaged.
     """
     with pa.parquet.ParquetFile(path) as file:
         schema, footer = file.schema_arrow, file.metadata
     groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
     rows = [group.num_rows for group in groups]
+    # A file larger than its row groups, even unpacked, may begin with others, which its footer does not list.
+    if (
+        path.stat().st_size
+        > sum(group.total_byte_size for group in groups) + footer.serialized_size
+    ):
+        with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+            if content.find(2 * PARQUET_MAGIC) >= 0:
+                raise UserError(
+                    f"{path}: several parquet files in one; keep each in a file of its own"
+                )
     if sum(rows) != footer.num_rows:
         raise ValueError(
             f"its footer counts {footer.num_rows:,} rows, and its row groups have {sum(rows):,}"
