@@ -175,6 +175,7 @@ class RunFolder:
         resumed = (out / RUN).exists() and not options.fresh
         self._before = _note(out / RUN).get("invocations", []) if resumed else []
         self._records = RecordFile(out / RECORDS)
+        self._unread = False  # whether no tables could be made of the folder
         context, systems = evaluation.context, evaluation.systems
         self._about = {
             "schema": SCHEMA,
@@ -230,7 +231,8 @@ class RunFolder:
                 with writing(self.out / PAGE, ANOTHER_OUT):
                     page.write(self.out / PAGE, [self.out])
             except UserError as reason:
-                raise UserError(f"{self.out}: complete except for {PAGE}: {reason}") from None
+                missing = f"{PAGE} and {TABLES}/" if self._unread else PAGE
+                raise UserError(f"{self.out}: complete except for {missing}: {reason}") from None
 
     def _flush(self) -> None:
         if distributed.is_main():
@@ -247,8 +249,10 @@ class RunFolder:
                 write_records(self.out / TIMES, results.times)
             try:
                 found = merge([read_run(self.out, finished=False)])
-            except UserError:
-                return  # too large to be read, or without rows: the page says so at the end
+            except UserError:  # too large, or without rows: `finish` says so if it stays so
+                self._unread = True
+                return
+            self._unread = False
             write_tables(found.tables_of(found.rows), self.out / TABLES, *results.heading)
             if results.times:
                 machine = {name: str(results.times[0].measured_by[name]) for name in MACHINE}

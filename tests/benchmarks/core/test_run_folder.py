@@ -22,6 +22,7 @@ from benchmarks.systems.dummy import Constant
 from diffae.system.errors import Terminated, UserError
 from diffae.system.lock import foreign, open_lock
 from reports.page.head import facts
+from reports.records import record
 from reports.records.record import read_records
 from reports.tables.build import read
 
@@ -102,6 +103,18 @@ def test_a_page_that_cannot_be_written_loses_no_number(arguments, tmp_path):
         run.main(arguments)
     assert (tmp_path / "run/records.csv").read_bytes() == numbers
     assert note(tmp_path / "run")["complete"] is True
+
+
+def test_records_too_large_to_be_read_are_kept_and_what_lacks_is_named(
+    arguments, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(record, "LARGEST_TEXT", 1000)
+    lacking = "complete except for report.html and tables/: .*records.csv: .* at most 1,000"
+    with pytest.raises(UserError, match=lacking):
+        run.main(arguments)
+    monkeypatch.undo()
+    assert len(read_records(tmp_path / "run" / "records.csv")) > 10
+    assert not list((tmp_path / "run").glob("tables/*"))
 
 
 def test_a_run_that_did_not_end_is_not_complete(arguments, tmp_path, monkeypatch):
