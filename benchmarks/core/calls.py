@@ -98,7 +98,7 @@ class CountingStore(MemoryStore):
 
     def _one(self, key: dict[str, Any], count: int, compute: Compute) -> Arrays:
         """The arrays of one unit of `count`."""
-        path, of, counts = self._file(key, (0, 1)), self._of, self.counts
+        (path,), of, counts = self._files(key, [(0, 1)]).values(), self._of, self.counts
         self._of = None
         known = counts.work.get(path.parent.name)
         if known is None:

@@ -50,6 +50,7 @@ Arrays = dict[str, np.ndarray]
 # positions only: it is empty for the others.
 Compute = Callable[[np.ndarray], Arrays]
 Piece = tuple[int, int]  # the positions of a chunk, from the first to before the second
+Paths = dict[Piece, Path]  # the file of each chunk
 
 
 @dataclass(frozen=True)
@@ -114,15 +115,16 @@ class Store:
         pieces, ranks = _pieces(0, count, chunk), distributed.world()
         size = min(self.together, -(-len(pieces) // ranks))  # so that every process has some
         mine = _neighbours(pieces, size)[distributed.rank() :: ranks]
-        todo = [group for some in mine for group in self._missing(key, some)]
+        paths = self._files(key, pieces)
+        todo = [group for some in mine for group in self._missing(paths, some)]
         with _agreeing(), self._bar(key, todo, "part" if chunk else "image") as bar:
             for group in todo:
                 distributed.check()
-                self._file_chunks(key, group, compute)
+                self._file_chunks(key, group, paths, compute)
                 bar.update(group[-1][1] - group[0][0])
-        self._renewed |= {self._file(key, piece) for piece in pieces}
+        self._renewed |= {*paths.values()}
         for piece in pieces:
-            yield self.chunk(key, piece, compute)
+            yield self._chunk(key, piece, paths, compute)
 
     def _bar(self, key: dict[str, Any], todo: list[list[Piece]], unit: str) -> Any:
         title = " ".join(str(key[name]) for name in ("work", "system", "steps") if name in key)
@@ -132,9 +134,9 @@ class Store:
             total=total, desc=title, unit=unit, leave=False, disable=None if shown else True
         )
 
-    def _missing(self, key: dict[str, Any], pieces: list[Piece]) -> list[list[Piece]]:
+    def _missing(self, paths: Paths, pieces: list[Piece]) -> list[list[Piece]]:
         """Those of the chunks that have no file, in groups of neighbours to be computed together."""
-        missing = [piece for piece in pieces if not self._has(self._file(key, piece))]
+        missing = [piece for piece in pieces if not self._has(paths[piece])]
         return _neighbours(missing, self.together)
 
     def stretch(self, key: dict[str, Any], start: int, stop: int, compute: Compute) -> Arrays:
@@ -142,19 +144,20 @@ class Store:
         must begin a chunk, `stop` end one or be the end of all.
         """
         pieces = _pieces(start, stop)
-        for group in self._missing(key, pieces):
-            self._file_chunks(key, group, compute)
-        first, *rest = (self.chunk(key, piece, compute) for piece in pieces)
+        paths = self._files(key, pieces)
+        for group in self._missing(paths, pieces):
+            self._file_chunks(key, group, paths, compute)
+        first, *rest = (self._chunk(key, piece, paths, compute) for piece in pieces)
         if not rest:
             return first
         return {name: np.concatenate([first[name], *(c[name] for c in rest)]) for name in first}
 
-    def chunk(self, key: dict[str, Any], piece: Piece, compute: Compute) -> Arrays:
+    def _chunk(self, key: dict[str, Any], piece: Piece, paths: Paths, compute: Compute) -> Arrays:
         """The arrays of one chunk, read from its file; computed and stored first if there is none."""
-        path = self._file(key, piece)
+        path = paths[piece]
         arrays = self._get(path) if self._has(path) else None
         if arrays is None:
-            self._file_chunks(key, [piece], compute)
+            self._file_chunks(key, [piece], paths, compute)
             # not what was computed: what is read has one memory layout, whoever computed it
             arrays = self._get(path)
         if arrays is None:
@@ -163,14 +166,15 @@ class Store:
             )
         return self.overshoot.unpack(arrays)
 
-    def _file_chunks(self, key: dict[str, Any], group: list[Piece], compute: Compute) -> None:
+    def _file_chunks(
+        self, key: dict[str, Any], group: list[Piece], paths: Paths, compute: Compute
+    ) -> None:
         """Compute neighbouring chunks together and store each in its file."""
         positions = np.arange(group[0][0], group[-1][1])
         computed = self.overshoot.beside(lambda: compute(positions))
         for piece, arrays in zip(group, _apart(computed, group), strict=True):
-            path = self._file(key, piece)
-            self._put(path, arrays, key)
-            self._renewed.add(path)
+            self._put(paths[piece], arrays, key)
+            self._renewed.add(paths[piece])
 
     def _put(self, path: Path, arrays: Arrays, key: dict[str, Any]) -> None:
         buffer = io.BytesIO()
@@ -242,20 +246,22 @@ class Store:
 
         A dry run takes `unfitted` in its place, so that nothing is fitted there.
         """
+        paths = self._files(key, [(0, 1)])
         with _agreeing():
-            if distributed.is_main() and not self._has(self._file(key, (0, 1))):
-                self._file_chunks(key, [(0, 1)], lambda _: compute())
-        self._renewed.add(self._file(key, (0, 1)))
-        return self.chunk(key, (0, 1), lambda _: compute())
+            if distributed.is_main() and not self._has(paths[0, 1]):
+                self._file_chunks(key, [(0, 1)], paths, lambda _: compute())
+        self._renewed.add(paths[0, 1])
+        return self._chunk(key, (0, 1), paths, lambda _: compute())
 
     def _has(self, path: Path) -> bool:
         """Whether there is a file that may be read instead of computing."""
         return path.exists() and (not self.fresh or path in self._renewed)
 
-    def _file(self, key: dict[str, Any], piece: Piece) -> Path:
+    def _files(self, key: dict[str, Any], pieces: Iterable[Piece]) -> Paths:
         complete = {"version": diffae.__version__, "layout": LAYOUT, **key}
         name = hashlib.sha256(json.dumps(complete, sort_keys=True).encode()).hexdigest()[:24]
-        return self.root / f"{key['work']}-{name}" / f"{piece[0]:08d}-{piece[1]:08d}.npz"
+        folder = self.root / f"{key['work']}-{name}"
+        return {(start, stop): folder / f"{start:08d}-{stop:08d}.npz" for start, stop in pieces}
 
 
 class MemoryStore(Store):

@@ -22,6 +22,7 @@ from reports.records.metrics import alternatives, seen_through
 from reports.records.uncertainty import UNKNOWN, of_influences, units_of
 
 SHARES = 16  # files of a distance at most: so many processes can share it
+SMALL = 1 << 20  # pairs of images: a distance of fewer takes a moment, and is one file
 # By the published metric: of two sets, and of images to their originals, row by row.
 BETWEEN = {"kid": kernel.between, "cmmd": kernel.cmmd, "fid": frechet_jackknife.between}
 PAIRED = {"rkid": kernel.paired, "rfid": paired_jackknife}
@@ -62,7 +63,8 @@ def distance(
         return {"parts": np.stack([found.part(int(i)) for i in positions])}
 
     key = _key(context, "distance in parts", ours, reference, metric=metric, error=known)
-    chunk = -(-found.count // SHARES)
+    small = len(ours) * len(reference) < SMALL
+    chunk = found.count if small else -(-found.count // SHARES)
     return found.joined(context.store.arrays(key, found.count, compute, chunk=chunk)["parts"])
 
 

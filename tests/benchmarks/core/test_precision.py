@@ -197,7 +197,7 @@ def test_precision_is_in_the_stores_key_and_in_the_protocol(context):
         key = context.codes.key(
             "code", Perfect(None, torch.device("cpu")), context.select("test", 4)
         )
-        keys.add(Store(context.store.root)._file(key, (0, 4)))
+        keys.add(Store(context.store.root)._files(key, [(0, 4)])[0, 4])
         protocol = context.protocol("reconstruction")
         assert protocol.fields["precision"] == name
         protocols.add(protocol.id)
@@ -208,9 +208,8 @@ def test_the_seed_and_the_split_of_a_selection_are_in_the_stores_key(context):
     keys = set()
     for seed, split in ((0, "test"), (1, "test"), (0, "train"), (0, "all")):
         context.seed = seed
-        keys.add(
-            context.store._file(context.codes.key("code", None, context.select(split, 4)), (0, 4))
-        )
+        key = context.codes.key("code", None, context.select(split, 4))
+        keys.add(context.store._files(key, [(0, 4)])[0, 4])
     assert len(keys) == 4
 
 
