@@ -62,6 +62,7 @@ def plant(tree, entries, *options):
     return subprocess.run(command, cwd=tree, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_faults_are_caught_or_told(tree):
     entries = entry("caught") + entry("not caught", "x + 0", "x + 1")
     entries += entry("raises", new="2 * y")

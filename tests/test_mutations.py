@@ -263,6 +263,7 @@ def survey(tree, *options):
     return subprocess.run(command, cwd=tree, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_survivors_are_shown_with_the_share(small_tree, monkeypatch):
     monkeypatch.setenv("DIFFAE_CACHE", str(small_tree / "cache"))
     result = survey(small_tree)

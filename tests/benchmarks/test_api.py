@@ -529,9 +529,16 @@ class ShareOfAnObject(nn.Module):
         return code
 
 
-@pytest.mark.parametrize("kind", [Share, ShareOfAnObject])
 @pytest.mark.parametrize(
-    "titles", [("one", "other"), ("A b", "a-B"), ("!", "?"), ("A", "a", "a 1"), ("a 1", "A", "a")]
+    ("kind", "titles"),
+    [
+        (Share, ("one", "other")),
+        (Share, ("!", "?")),
+        (ShareOfAnObject, ("A b", "a-B")),
+        (ShareOfAnObject, ("!", "?")),
+        (ShareOfAnObject, ("A", "a", "a 1")),
+        (ShareOfAnObject, ("a 1", "A", "a")),
+    ],
 )
 def test_models_have_files_and_results_of_their_own_whatever_their_titles(
     titles, kind, patches, tmp_path

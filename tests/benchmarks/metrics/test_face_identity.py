@@ -161,6 +161,7 @@ def test_the_packaged_embedding_uses_its_range():
     assert found.same[0] > 0.95 and found.different[0] < 0.1
 
 
+@pytest.mark.slow
 def test_training_learns_to_tell_people_apart(tmp_path):
     """People are two random colours, top and bottom; those of the test are not seen in training."""
     generator = torch.Generator().manual_seed(0)

@@ -93,6 +93,7 @@ def error(found, images):
     return float(((found - images) / 2).square().mean())
 
 
+@pytest.mark.slow
 def test_vq_gan_is_sharp_and_vq_vae_2_is_near(images):
     """An adversary makes detail where a squared error leaves it out, and pays in squared error."""
     gan, vae = (round_trip(name, images) for name in ("vqgan", "vqvae2"))
@@ -101,6 +102,7 @@ def test_vq_gan_is_sharp_and_vq_vae_2_is_near(images):
     assert error(vae, images) < 0.7 * error(gan, images) < 0.005
 
 
+@pytest.mark.slow
 def test_nvae_has_the_largest_code_and_comes_nearest(images):
     errors = {name: error(round_trip(name, images), images) for name in ("nvae", "vqvae2", "vqgan")}
     assert min(errors, key=errors.get) == "nvae" and errors["nvae"] < 0.002
@@ -108,6 +110,7 @@ def test_nvae_has_the_largest_code_and_comes_nearest(images):
     assert max(sizes, key=sizes.get) == "nvae"
 
 
+@pytest.mark.slow
 def test_d2c_comes_near_and_draws_codes_about_as_wide_as_those_of_images(images):
     """Its latent DDIM: 13 to 20 times as wide before its loss weighed late times up."""
     system = systems.load("d2c")

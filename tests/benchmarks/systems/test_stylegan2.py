@@ -182,6 +182,7 @@ def test_without_a_file_it_says_where_to_give_one(monkeypatch, tmp_path):
         systems.load("stylegan2-wplus")
 
 
+@pytest.mark.slow
 def test_the_packaged_one_finds_images_that_are_nearer_than_the_average():
     in_w, in_wplus = (systems.load(f"stylegan2-{n}", "#steps=25") for n in ("w", "wplus"))
     assert in_w.trained_on.preset == "stylegan2-portraits"
