@@ -18,7 +18,8 @@ root is taken, as in scikit-learn, which prdc calls; where rounding noise is all
 distance 0. In float32 alone, as torch-fidelity takes it of float32 features, the formula does not
 tell near points from equal ones.
 
-Sets are compared a block of each at a time: memory does not grow with the product of their sizes.
+Some points of one set are compared with the other at a time: memory does not grow with the product
+of their sizes.
 
 Standard errors come from balanced half-samples (McCarthy, 1969). Both sets are dealt to 20 blocks
 and halved in 19 ways, of which any two blocks are in one half in 9. Each number is computed again
@@ -32,7 +33,7 @@ points at once, as a ball does, once for each of them: its errors were 1.2 to 2.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -47,6 +48,7 @@ from diffae.system.errors import UserError
 
 PAPER_K, PRDC_K = 3, 5  # of precision and recall; of density and coverage
 MOST = 1 << 22  # distances at a time
+NEAREST = 8  # times k points are looked at first for the k-th of each part
 FEWEST = 5  # points on either side of a share that has an error
 SAME = 1e-12  # squared distances below this share of the squared norms are rounding noise
 
@@ -102,7 +104,7 @@ class Estimate:
 
 @dataclass(frozen=True, eq=False)
 class Manifold:
-    """A set of features [n, d], on any device, in the order of the blocks [n] of its points."""
+    """A set of features [n, d], on any device, and the block [n] of each point."""
 
     features: Tensor
     blocks: NDArray[np.int64]
@@ -120,56 +122,56 @@ class Manifold:
         if not len(features):
             raise UserError("features to compare: none")
         refuse_not_finite(features)
-        blocks = blocks_of(len(features)) if blocks is None else blocks
-        order = np.argsort(blocks, kind="stable")
-        return Manifold(features[torch.from_numpy(order).to(features.device)], blocks[order])
+        return Manifold(features, blocks_of(len(features)) if blocks is None else blocks)
 
     def __len__(self) -> int:
         return len(self.blocks)
 
-    @property
-    def counts(self) -> NDArray[np.int64]:
-        """The points [BLOCKS] in each block."""
-        return np.bincount(self.blocks, minlength=BLOCKS)
+    @cached_property
+    def members(self) -> Tensor:
+        """Which points [39, n] each of `PARTS` holds."""
+        return torch.from_numpy(PARTS[:, self.blocks]).to(self.features.device)
 
-    @property
+    @cached_property
     def sizes(self) -> NDArray[np.int64]:
         """The points [39] in each of `PARTS`."""
-        return PARTS @ self.counts
+        return self.members.sum(1).cpu().numpy()
 
     @cached_property
-    def slices(self) -> list[slice]:
-        """Where each block lies."""
-        ends = np.cumsum(self.counts)
-        return [slice(int(e - n), int(e)) for e, n in zip(ends, self.counts, strict=True)]
-
-    @cached_property
-    def nearest(self) -> Tensor:
-        """The distances [n, BLOCKS, k] of each point to its nearest others in each block.
-
-        They ascend; where a block has fewer others the rest is infinite.
-        """
-        return self._nearest(max(PAPER_K, PRDC_K))
-
-    def _nearest(self, k: int) -> Tensor:
-        found = self.features.new_full((len(self), BLOCKS, k), torch.inf)
-        for rows, columns, _, distances in _tiles(self, self):
-            own = torch.arange(rows.start, rows.stop) - columns.start
-            inside = ((own >= 0) & (own < distances.shape[1])).nonzero().squeeze(1)
-            distances[inside, own[inside]] = torch.inf  # a point is not its own neighbour
-            few = min(k, distances.shape[1])
-            block = self.blocks[columns.start]
-            found[rows, block, :few] = distances.topk(few, largest=False).values
-        return found
+    def _of_usual(self) -> dict[int, Tensor]:
+        return self._radii((PAPER_K, PRDC_K))
 
     def radii(self, k: int) -> Tensor:
-        """The radii [n, 39] of the balls among the points of each of `PARTS`.
+        """The radii [39, n] of the balls among the points of each of `PARTS`.
 
         Infinite where it has fewer than k others.
         """
-        nearest = self.nearest if k <= self.nearest.shape[2] else self._nearest(k)
-        kept = torch.from_numpy(PARTS).to(nearest.device)
-        return torch.stack([nearest[:, part].flatten(1).kthvalue(k).values for part in kept], 1)
+        return (self._of_usual if k in (PAPER_K, PRDC_K) else self._radii((k,)))[k]
+
+    def _radii(self, every: Sequence[int]) -> dict[int, Tensor]:
+        found: dict[int, list[Tensor]] = {k: [] for k in every}
+        for rows, distances in _rows(self, self):
+            distances[:, rows].fill_diagonal_(torch.inf)  # a point is not its own neighbour
+            for k in every:
+                found[k].append(self._of_rows(distances, k))
+        return {k: torch.cat(parts, 1) for k, parts in found.items()}
+
+    def _of_rows(self, distances: Tensor, k: int) -> Tensor:
+        """The radii [39, rows] by the nearest points: among a few of these all parts have k, as a rule."""
+        count, able = NEAREST * k, self.members.sum(1) > k
+        while True:
+            near, which = distances.topk(min(count, len(self)), largest=False)
+            found = torch.stack([_kth(near, part[which], k) for part in self.members])
+            if count >= len(self) or not found[able].isinf().any():
+                return found
+            count *= NEAREST
+
+
+def _kth(ascending: Tensor, held: Tensor, k: int) -> Tensor:
+    """The k-th of the numbers [n, m] of each row that are `held`; infinite where there are fewer."""
+    reached = held.cumsum(1) >= k
+    first = reached.byte().argmax(1, keepdim=True)
+    return ascending.gather(1, first).squeeze(1).where(reached[:, -1], torch.inf)
 
 
 def precision(reference: Manifold, samples: Manifold, k: int = PAPER_K) -> Estimate:
@@ -178,7 +180,9 @@ def precision(reference: Manifold, samples: Manifold, k: int = PAPER_K) -> Estim
     Raises UserError if the reference has no more than k points, as do density and coverage.
     """
     _need("precision", reference, samples, k)
-    inside = _in_a_ball(reference, samples, k)
+    inside = torch.zeros_like(samples.members)
+    for part, _, held in _held(reference, samples, k, torch.le):
+        inside[part, held] = True
     return replace(_estimate(inside, samples, reference, samples, k), of=len(samples))
 
 
@@ -188,8 +192,7 @@ def recall(reference: Manifold, samples: Manifold, k: int = PAPER_K) -> Estimate
     Raises UserError if there are no more than k samples.
     """
     _need("recall", reference, samples, k)
-    inside = _in_a_ball(samples, reference, k)
-    return replace(_estimate(inside, reference, samples, reference, k), of=len(reference))
+    return precision(samples, reference, k)
 
 
 def density(reference: Manifold, samples: Manifold, k: int = PRDC_K) -> Estimate:
@@ -198,16 +201,19 @@ def density(reference: Manifold, samples: Manifold, k: int = PRDC_K) -> Estimate
     It may exceed 1.
     """
     _need("density", reference, samples, k)
-    balls = _balls(reference, samples, k) / k
-    return _estimate(balls, samples, reference, samples, k)
+    balls = torch.zeros(len(PARTS), 1, dtype=torch.float64)
+    for part, _, held in _held(reference, samples, k, torch.lt):
+        balls[part] += len(held)
+    return _estimate(balls / k, samples, reference, samples, k)
 
 
 def coverage(reference: Manifold, samples: Manifold, k: int = PRDC_K) -> Estimate:
     """The share of the balls of the reference that hold a sample, border excluded."""
     _need("coverage", reference, samples, k)
-    covered = _nearest_samples(reference, samples) < reference.radii(k)
-    found = _estimate(_sums(covered, reference), reference, reference, samples, k)
-    return replace(found, of=len(reference))
+    covered = torch.zeros_like(reference.members)
+    for part, ball, _ in _held(reference, samples, k, torch.lt):
+        covered[part, ball] = True
+    return replace(_estimate(covered, reference, reference, samples, k), of=len(reference))
 
 
 @dataclass(frozen=True)
@@ -239,14 +245,12 @@ def lacking(metric: str, reference: int, samples: int, k: int) -> str:
     return "" if min(reference, samples) else f"{metric} needs images on both sides"
 
 
-def _estimate(
-    sums: NDArray[np.float64], over: Manifold, balls: Manifold, points: Manifold, k: int
-) -> Estimate:
-    """The mean of sums [39] over the points of a set in each of `PARTS`.
+def _estimate(found: Tensor, over: Manifold, balls: Manifold, points: Manifold, k: int) -> Estimate:
+    """The mean of what is found [39, ...] over the points of a set in each of `PARTS`.
 
     nan where a part has no points, or so few balls that there is no k-th neighbour.
     """
-    means = sums / over.sizes.clip(min=1)
+    means = found.sum(1).cpu().numpy() / over.sizes.clip(min=1)
     known = np.where((balls.sizes > k) & (points.sizes > 0), means, math.nan)
     return Estimate(float(known[0]), known[1:].reshape(2, -1).T)
 
@@ -257,66 +261,34 @@ def _need(metric: str, reference: Manifold, samples: Manifold, k: int) -> None:
 
 
 # ----------------------------------------------------------------------------------------------
-# Balls and the points in them, for each of PARTS
-
-
-def _in_a_ball(balls: Manifold, points: Manifold, k: int) -> NDArray[np.float64]:
-    """The points [39] that lie in a ball."""
-    radii = balls.radii(k)
-    found = torch.zeros(len(points), len(PARTS), dtype=torch.bool, device=radii.device)
-    for rows, columns, parts, distances in _tiles(balls, points):
-        inside = distances <= _upright(radii[rows, parts])
-        found[columns, parts] |= inside.any(1).T
-    return _sums(found, points)
-
-
-def _balls(balls: Manifold, points: Manifold, k: int) -> NDArray[np.float64]:
-    """The balls [39] that hold a point, summed over the points."""
-    radii = balls.radii(k)
-    found = np.zeros(len(PARTS))
-    for rows, _, parts, distances in _tiles(balls, points):
-        inside = distances < _upright(radii[rows, parts])
-        found[parts] += inside.sum((1, 2)).cpu().numpy()
-    return found
-
-
-def _nearest_samples(reference: Manifold, samples: Manifold) -> Tensor:
-    """The distance [m, 39] of each point of the reference to the nearest sample."""
-    found = reference.features.new_full((len(reference), len(PARTS)), torch.inf)
-    for rows, _, parts, distances in _tiles(reference, samples):
-        nearest = distances.amin(1, keepdim=True)
-        found[rows, parts] = torch.minimum(found[rows, parts], nearest)
-    return found
-
-
-def _upright(radii: Tensor) -> Tensor:
-    """Radii [n, parts] as [parts, n, 1], to be compared with distances [n, m]."""
-    return radii.T[:, :, None]
-
-
-def _sums(which: Tensor, points: Manifold) -> NDArray[np.float64]:
-    """How many [39] points of each part have a truth value [n, 39] of that part."""
-    own = torch.from_numpy(PARTS[:, points.blocks].T).to(which.device)
-    return (which & own).sum(0).double().cpu().numpy()
-
-
-# ----------------------------------------------------------------------------------------------
 # Distances
 
 
-def _tiles(a: Manifold, b: Manifold) -> Iterator[tuple[slice, slice, list[int], Tensor]]:
-    """All distances, of some rows of one block of a and one block of b at a time.
+def _held(
+    balls: Manifold, points: Manifold, k: int, within: Callable[[Tensor, Tensor], Tensor]
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Each of `PARTS` with the balls among its points that hold others of its points, and these: two
+    indices a pair, some pairs at a time.
 
-    Yields the rows of a, those of b, the `PARTS` that both blocks are in, and the distances.
+    `within` compares distances with radii. Few pairs are within the widest ball of any part: the
+    parts look at these alone.
     """
-    most = max(MOST // int(b.counts.max()), 1)
-    for own, here in enumerate(a.slices):
-        for start in range(here.start, here.stop, most):
-            rows = slice(start, min(start + most, here.stop))
-            for block in np.flatnonzero(b.counts):
-                parts = np.flatnonzero(PARTS[:, own] & PARTS[:, block]).tolist()
-                columns = b.slices[block]
-                yield rows, columns, parts, distances(a.features[rows], b.features[columns])
+    radii = balls.radii(k)
+    for rows, distances in _rows(balls, points):
+        row, point = within(distances, radii[:, rows].amax(0)[:, None]).nonzero().T
+        distance, ball = distances[row, point], row + rows.start
+        for part in range(len(PARTS)):
+            held = within(distance, radii[part, ball])
+            held &= balls.members[part, ball] & points.members[part, point]
+            yield part, ball[held], point[held]
+
+
+def _rows(a: Manifold, b: Manifold) -> Iterator[tuple[slice, Tensor]]:
+    """The distances of some rows of a at a time to all of b."""
+    most = max(MOST // len(b), 1)
+    for start in range(0, len(a), most):
+        rows = slice(start, min(start + most, len(a)))
+        yield rows, distances(a.features[rows], b.features)
 
 
 def distances(x: Tensor, y: Tensor) -> Tensor:
