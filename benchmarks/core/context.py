@@ -47,7 +47,7 @@ RESIZED = "bilinear with antialiasing"  # by `resize`; the paper does not name i
 # Rows: a number with its uncertainty, its protocol and the scores of single images
 
 
-class Protocol:
+class RowProtocol:
     """How a number was measured: plain values by name. `id` is their hash, which a record carries."""
 
     def __init__(self, fields: Mapping[str, Any]):
@@ -100,7 +100,7 @@ def make_row(
     *,
     uncertainty: Uncertainty = UNKNOWN,
     stderr: float | None = None,
-    protocol: Protocol | None = None,
+    protocol: RowProtocol | None = None,
     note: str = "",
     per_image: tuple[Selection, np.ndarray] | None = None,
     **fields: Any,
@@ -221,9 +221,9 @@ class Context:
     # ------------------------------------------------------------------------------------------
     # Rows
 
-    def protocol(self, benchmark: str, **fields: Any) -> Protocol:
+    def protocol(self, benchmark: str, **fields: Any) -> RowProtocol:
         """A protocol with the fields of the run and those given."""
-        return Protocol(
+        return RowProtocol(
             {
                 "benchmark": benchmark,
                 "dataset": self.dataset.name,

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from benchmarks.core.context import Context, Protocol, Row
+from benchmarks.core.context import Context, Row, RowProtocol
 from benchmarks.core.images import Selection
 from benchmarks.core.plan import Work
 from benchmarks.core.solving import Taken
@@ -94,7 +94,7 @@ class Cell:
         return {**(self.taken.protocol if self.taken else {}), **self.fields}
 
     @cached_property
-    def protocol(self) -> Protocol | None:
+    def protocol(self) -> RowProtocol | None:
         """How the numbers are measured: the system's settings, `fields` and `n`; None without any."""
         if not self._decided_by:
             return None

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks.core.context import Protocol, make_row
+from benchmarks.core.context import RowProtocol, make_row
 from benchmarks.metrics.protocols import schema
 from benchmarks.metrics.protocols.published import attach, names_of
 from diffae.system.errors import UserError
@@ -25,7 +25,7 @@ def row(name, checkpoint, metric, *, crop=None, dataset="imagenet-val", n=50_000
     made = make_row(
         SimpleNamespace(name=dataset, survey=SimpleNamespace(note="")),
         "reconstruction", "reconstruction_by_protocol", "mine", metric, 1.0, setting=name, n=n,
-        protocol=Protocol(fields | more),
+        protocol=RowProtocol(fields | more),
     )  # fmt: skip
     return attach(made, made.measured_by)
 
@@ -67,7 +67,7 @@ def test_another_network_is_a_difference():
     stand_in = make_row(
         SimpleNamespace(name="imagenet-val", survey=SimpleNamespace(note="")),
         "reconstruction", "reconstruction_by_protocol", "mine", "rfd_effnet", 1.0, setting="titok",
-        n=50_000, protocol=Protocol(fields),
+        n=50_000, protocol=RowProtocol(fields),
     )  # fmt: skip
     assert attach(stand_in, fields).not_comparable == "another feature network"
 
