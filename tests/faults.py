@@ -2,7 +2,6 @@
 
     python tests/faults.py                     all faults of tests/faults/*.toml
     python tests/faults.py --only metrics      those of one file, or whose name contains the words
-    python tests/faults.py --out docs/results/faults.md
     python tests/faults.py --changed main --sample 100    mutations of the functions that changed since a commit
 
 Exit status: 0 every fault is caught, 1 some are not, 2 an entry is wrong. An entry, in the file of its part of
@@ -44,11 +43,6 @@ from planting.survey import survey  # noqa: E402
 
 FAULTS = "tests/faults"
 CRASHES = (signal.SIGBUS, signal.SIGSEGV)  # what reading beyond the end of a mapped file does
-PAGE = """# Planted faults
-
-Each line is a fault that `python tests/faults.py` puts into a copy of the tree, one at a time, and the fast test
-that fails because of it. The entries are in `tests/faults/*.toml`; `tox -e faults` runs them all.
-"""
 
 
 class WrongEntry(Exception):
@@ -169,25 +163,11 @@ def _is_in(name: str, test: str) -> bool:
     return name == test or name.startswith((f"{test}::", f"{test}["))
 
 
-def page(caught: dict[Fault, str]) -> str:
-    """The list as Markdown, in the order of the entries."""
-    files = len({fault.file for fault in caught})
-    lines = [PAGE, f"{len(caught)} faults in {files} files.", ""]
-    for area in sorted({fault.area for fault in caught}):
-        lines += [f"## {area}", "", "| fault | file | caught by |", "|---|---|---|"]
-        for fault, by in caught.items():
-            if fault.area == area:
-                cells = (fault.name, f"`{fault.file}`", f"`{by}`" if "::" in by else by)
-                lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-        lines.append("")
-    return "\n".join(lines)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     arguments = parser.parse_args(argv)
-    if arguments.changed and (arguments.only or arguments.out or arguments.verbose):
-        parser.error("--only, --out and --verbose are for entries, --changed is for mutations")
+    if arguments.changed and (arguments.only or arguments.verbose):
+        parser.error("--only and --verbose are for entries, --changed is for mutations")
     if arguments.sample is not None and (arguments.sample < 1 or not arguments.changed):
         parser.error("--sample: a number of at least 1, with --changed")
     try:
@@ -212,32 +192,27 @@ def _entries(arguments: argparse.Namespace) -> int:
         for fault, why in wrong.items():
             print(f"WRONG   {fault.area}: {fault.name}: {why}", flush=True)
         sound = [fault for fault in faults if fault not in wrong]
-        caught, missed = plant(runner, sound, arguments.limit, arguments.verbose)
-    print(f"{len(caught)} of {len(faults)} faults caught")
-    if arguments.out and len(caught) == len(faults):
-        arguments.out.write_text(page({fault: caught[fault] for fault in faults}))
+        missed = plant(runner, sound, arguments.limit, arguments.verbose)
+    print(f"{len(sound) - len(missed)} of {len(faults)} faults caught")
     return 1 if missed else 2 if wrong else 0
 
 
-def plant(
-    runner: Runner, faults: Sequence[Fault], limit: float, verbose: bool
-) -> tuple[dict[Fault, str], list[Fault]]:
-    """Plant each fault and print one line for each: the test that caught it, or that none did."""
-    caught: dict[Fault, str] = {}
+def plant(runner: Runner, faults: Sequence[Fault], limit: float, verbose: bool) -> list[Fault]:
+    """Plant each fault and print one line for each: the test that caught it, or that none did.
+
+    Returns those that none did.
+    """
     missed: list[Fault] = []
     plants = (Plant(f, f.file, planted(f, ROOT), [f.tests], limit) for f in faults)
     for fault, result in runner.each(plants):
         is_caught, by = verdict(fault, result)
-        if is_caught:
-            caught[fault] = by
-        else:
-            missed.append(fault)
+        missed += [] if is_caught else [fault]
         print(
             f"{'caught' if is_caught else 'MISSED'}  {fault.area}: {fault.name}: {by}", flush=True
         )
         if verbose:
             print(result.log, flush=True)
-    return caught, missed
+    return missed
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -248,7 +223,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
     parser.add_argument("--jobs", type=int, default=1, help="faults at a time (default: 1)")
     parser.add_argument("--limit", type=float, default=120, help="seconds for a fault's tests")
-    parser.add_argument("--out", type=Path, help="write the list as Markdown, if all are caught")
     parser.add_argument("--verbose", action="store_true", help="print what pytest says")
     return parser
 
