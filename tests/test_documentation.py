@@ -22,10 +22,11 @@ import in_process
 import numpy as np
 import pytest
 import torch
+from doc_scripts import script
 
 import reports
 from benchmarks import console, core, measure
-from benchmarks.commands import running, settings_table
+from benchmarks.commands import running
 from benchmarks.core.profiles import PROFILES
 from benchmarks.core.sizes import settings_of
 from diffae import train
@@ -41,8 +42,8 @@ ROOT = Path(__file__).parents[1]
 TOP = ("README.md", "CONTRIBUTING.md", "RELEASING.md", "SECURITY.md")
 PAGES = [*(ROOT / page for page in TOP), *sorted((ROOT / "docs").rglob("*.md"))]
 COMMANDS = (
-    "benchmarks.run benchmarks.measure benchmarks.commands.settings_table benchmarks.commands.train_identity "
-    "diffae.app diffae.convert diffae.data diffae.images diffae.train diffae.train.presets_table "
+    "benchmarks.run benchmarks.measure benchmarks.commands.train_identity "
+    "diffae.app diffae.convert diffae.data diffae.images diffae.train "
     "reports.compare reports.history reports.make reports.training"
 ).split()
 # Programs of others, whose options are theirs to check.
@@ -316,8 +317,10 @@ def test_the_docstring_of_a_large_package_names_its_modules(package):
 
 
 def test_the_page_of_profiles_is_made_of_them():
-    """To update it: python -m benchmarks.commands.settings_table --out docs/profiles.md"""
-    assert (ROOT / "docs" / "profiles.md").read_text() == settings_table.page()
+    """To update it: python docs/profiles.py"""
+    assert (ROOT / "docs" / "profiles.md").read_text() == script(
+        ROOT / "docs" / "profiles.py"
+    ).page()
 
 
 def test_every_metric_is_on_the_page_of_metrics():
@@ -333,8 +336,9 @@ def test_every_metric_is_on_the_page_of_metrics():
 
 
 def test_every_setting_is_described_by_its_task():
+    meanings = script(ROOT / "docs" / "profiles.py").meanings_of
     for sizes in PROFILES["quick"].sections.values():
-        assert list(settings_table.meanings_of(type(sizes))) == list(settings_of(type(sizes)))
+        assert list(meanings(type(sizes))) == list(settings_of(type(sizes)))
 
 
 def test_the_verbs_of_the_model_run(tmp_path, monkeypatch):

@@ -18,13 +18,12 @@ from run_folders import change_notes
 
 import benchmarks.run
 from benchmarks import measure
-from benchmarks.commands import settings_table, train_identity
+from benchmarks.commands import train_identity
 from diffae import convert
 from diffae.data import __main__ as data_command
 from diffae.images import __main__ as images_command
 from diffae.system.files import begins
 from diffae.train import __main__ as train_command
-from diffae.train import presets_table
 from reports import action, compare, history, make, training
 
 ROOT = Path(__file__).parents[1]
@@ -64,8 +63,6 @@ CASES = {
     "pictures": Case(IMAGES, ("reconstruct", "in"), ("--out",), True),
     "edit": Case(IMAGES, ("edit", "in", "--attribute", "Male"), ("--out", "--save-classifier")),
     "learn": Case(IMAGES, ("learn", "--data", "in"), ("--out",)),
-    "profiles": Case(settings_table.main, (), ("--out",), reads=None),
-    "presets": Case(presets_table.main, (), ("--out",), reads=None),
     "identity": Case(train_identity.main, ("--data", "in"), ("--out",)),
 }
 EACH = [

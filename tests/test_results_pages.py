@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from doc_scripts import script
 from PIL import Image
 from scipy import stats
 
@@ -21,13 +22,6 @@ from reports.tables.build import read
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
 OURS = {"diffae", "probes", "benchmarks", "reports"}
-
-
-def script(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,6 @@ from refusal import refusal
 from run_folders import change_notes
 
 from benchmarks import measure
-from benchmarks.commands import settings_table
 from diffae import convert
 from diffae.data import __main__ as data_command
 from reports import compare, history, make
@@ -38,7 +37,6 @@ SINGLE = {
     "badge": (history.main, "run --file h.jsonl --badge"),
     "contact sheet": (data_command.main, "check images --size 8 --sheet"),
     "statistics": (measure.main, "fd_effnet images --save"),
-    "profiles": (settings_table.main, "--out"),
 }
 
 

@@ -1,15 +1,13 @@
-"""docs/presets.md: every preset, and what a step of it costs.
+"""Write docs/presets.md: every preset, and what a step of it costs.
 
-python -m diffae.train.presets_table --out docs/presets.md
+python docs/presets.py
 """
 
 from itertools import product
+from pathlib import Path
 
 from tabulate import tabulate
 
-from diffae.system import cli
-from diffae.system.files import Target, begins, refuse_outputs, writing
-from diffae.system.whole import write_whole
 from diffae.train.dry_run import counted
 from diffae.train.presets import PRESETS, SCHEDULES, Preset, other_presets
 from diffae.train.stages import ENCODER, LATENT
@@ -17,7 +15,7 @@ from diffae.train.types import Schedule
 
 HEAD = """# Presets
 
-Made by `python -m diffae.train.presets_table --out docs/presets.md`; the values are those of `diffae/train/presets.toml`. How one is trained, and how its settings
+Made by `python docs/presets.py`; the values are those of `diffae/train/presets.toml`. How one is trained, and how its settings
 are changed, is in [training.md](training.md); `--dry-run` says what it takes on a machine."""
 
 COSTS = """## What a step costs
@@ -87,15 +85,5 @@ def _schedules(presets: list[Preset]) -> str:
     return tabulate(rows, head, "github", disable_numparse=True)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = cli.Parser("python -m diffae.train.presets_table", __doc__)
-    parser.add_argument("--out", type=cli.path, required=True, help="file to write")
-    args = parser.parse(arguments)
-    refuse_outputs([Target("--out", args.out, begins(b"# Presets"))], ())
-    with writing(args.out, "or choose another --out"):
-        write_whole(args.out, page().encode())
-    print(args.out)
-
-
 if __name__ == "__main__":
-    cli.run(main)
+    Path(__file__).with_suffix(".md").write_text(page())

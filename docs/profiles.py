@@ -1,22 +1,20 @@
-"""docs/profiles.md: every setting of every built-in profile, with what its task says of it.
+"""Write docs/profiles.md: every setting of every built-in profile, with what its task says of it.
 
-python -m benchmarks.commands.settings_table --out docs/profiles.md
+python docs/profiles.py
 """
 
 import inspect
 import re
+from pathlib import Path
 
 from tabulate import tabulate
 
 from benchmarks.core.profiles import BUILT_IN, PROFILES, described
 from benchmarks.core.sizes import is_capped, settings_of
-from diffae.system import cli
-from diffae.system.files import Target, begins, refuse_outputs, writing
-from diffae.system.whole import write_whole
 
 HEAD = """# Profiles
 
-Made by `python -m benchmarks.commands.settings_table`; the values are those of `benchmarks/profiles/`.
+Made by `python docs/profiles.py`; the values are those of `benchmarks/profiles/`.
 `--set TASK.NAME=VALUE` changes one of them, `--profile FILE` takes a TOML file with some of them and the name of a
 profile that has the others:
 
@@ -63,14 +61,5 @@ def _text(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = cli.Parser("python -m benchmarks.commands.settings_table", __doc__)
-    parser.add_argument("--out", type=cli.path, required=True)
-    out = parser.parse(arguments).out
-    refuse_outputs([Target("--out", out, begins(b"# Profiles"))], ())
-    with writing(out, "choose another --out"):
-        write_whole(out, page().encode())
-
-
 if __name__ == "__main__":
-    cli.run(main)
+    Path(__file__).with_suffix(".md").write_text(page())

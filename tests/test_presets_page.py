@@ -1,16 +1,17 @@
 """docs/presets.md is up to date.
 
-To update it: python -m diffae.train.presets_table --out docs/presets.md
+To update it: python docs/presets.py
 """
 
 from pathlib import Path
 
 import pytest
+from doc_scripts import script
 
-from diffae.train import presets_table
 from diffae.train.presets import PRESETS
 
-PAGE = Path(__file__).parents[2] / "docs" / "presets.md"
+PAGE = Path(__file__).parents[1] / "docs" / "presets.md"
+presets_table = script(PAGE.with_suffix(".py"))
 
 
 def committed_costs() -> str:
