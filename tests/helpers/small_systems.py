@@ -46,6 +46,18 @@ def write_others(people: Path, out: Path) -> Path:
     return out
 
 
+def write_strangers(people: Path, out: Path) -> Path:
+    """The same as `people`, each test image of a person of its own."""
+    shutil.copytree(people, out)
+    table = out / "identity_CelebA.txt"
+    splits = dict(map(str.split, (out / "list_eval_partition.txt").read_text().splitlines()))
+    rows = [row.split() for row in table.read_text().splitlines()]
+    own = (f"1000{i}" if splits[name] == "2" else who for i, (name, who) in enumerate(rows))
+    pairs = zip(rows, own, strict=True)
+    table.write_text("".join(f"{name} {who}\n" for (name, _), who in pairs))
+    return out
+
+
 class Everything(System):
     """It can do all that a system can. Each solver and each T gives other images."""
 
