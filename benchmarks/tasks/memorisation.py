@@ -193,6 +193,8 @@ def _row(cell: Cell, metric: str, setting: str, found: tuple[float | None, float
 
 def _save_nearest(cell: Cell, at: Solved, found: Arrays) -> None:
     """Save the samples nearest to a training image above these images, the nearest first."""
+    if cell.context.pictures is None:
+        return
     first = np.argsort(found["distance"], kind="stable")[:SHOWN]
 
     def compute() -> Arrays:

@@ -18,6 +18,7 @@ from small_systems import (
     networks_of_files,
     write_others,
     write_people,
+    write_strangers,
     write_weights,
 )
 
@@ -60,6 +61,7 @@ WORDS = {
     "fast": "ddim",
     "probability": "threshold",
 }
+FACES = ("identity",)  # whose network no argument of `evaluate` names
 # The benchmarks that read a setting, or a section, which is not a benchmark's alone.
 READERS = {
     "data": ("reconstruction",),
@@ -91,6 +93,7 @@ class Ground:
         self.folder = folder
         self.data = write_people(folder / "portraits")
         write_others(self.data, folder / "others")
+        write_strangers(self.data, folder / "strangers")
         for number, name in enumerate(("weights", "other weights")):
             write_weights(folder / name, bytes([number]))
         self.known = {}
@@ -248,6 +251,13 @@ def test_another_seed_is_measured_anew(task, ground):
 
 
 @pytest.mark.parametrize("task", ALL)
+def test_the_same_images_of_other_persons_are_measured_anew(task, ground):
+    """Whose the test images are decides errors, also where the images of a reference are as before."""
+    a, b = ground.other((task,), data=ground.given("strangers"))
+    assert (values(b) == values(a)) == (task in {"interpolation", "variation", "cost"})
+
+
+@pytest.mark.parametrize("task", ALL)
 def test_the_solver_and_the_steps_that_are_asked_for_are_those_of_every_row(task, ground):
     """Also of the samples, whose settings are no benchmark's own."""
     others = {"reconstruction.beside": "dpm++2m", "reconstruction.beside_steps": (3,)}
@@ -277,8 +287,9 @@ def test_more_images_are_measured_as_if_fewer_had_not_been(task, ground, monkeyp
     assert whole(after) == whole(fresh)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("task", ALL)
+@pytest.mark.parametrize(
+    "task", [pytest.param(t, marks=[] if t in FACES else pytest.mark.slow) for t in ALL]
+)
 def test_what_is_seen_through_other_weights_is_measured_anew(task, ground):
     """Files of the same names and sizes."""
     given = {"weights_dir": ground.given("weights"), "allow_unknown_weights": True}

@@ -5,6 +5,8 @@ import json
 import pytest
 from memory_errors import OF_A_GPU
 
+from benchmarks.runtime.choices import PRECISIONS
+
 REFUSED = {
     "two devices": "RuntimeError: Expected all tensors to be on the same device",
     "an index on the GPU": "RuntimeError: indices should be either on cpu or",
@@ -35,6 +37,18 @@ def test_freed_memory_stays_cached_until_it_is_given_back(found):
 
 def test_peak_memory_is_of_the_work_alone_and_without_what_is_cached(found):
     assert found["peak"] == 12
+
+
+def test_a_time_is_of_the_work_alone_and_of_all_of_it(found):
+    """The clock stops when the GPU is done; the first time is not counted, nor what came before."""
+    assert found["seconds"] == 4
+
+
+@pytest.mark.parametrize("name", PRECISIONS)
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_system_computes_as_asked_on_either_device(name, device, found):
+    expected = "bfloat16" if name == "bfloat16" else "float32"
+    assert found["products"][name][device] == expected
 
 
 @pytest.mark.parametrize("error", OF_A_GPU)

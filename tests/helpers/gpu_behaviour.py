@@ -5,12 +5,15 @@
 prints a JSON object: `refused`, the beginning of the error of each kind of work that a GPU refuses;
 `halved`, for each error of memory, the batch sizes that were found and the largest difference of a
 number from those computed at once; `cached`, MiB allocated and reserved as a tensor comes and goes;
-`peak`, MiB that work is said to take.
+`peak`, MiB that work is said to take; `seconds`, how long work is said to take; `products`, by
+precision and device the type that a matrix product of a system has.
 """
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 
 import torch
 from memory_errors import OF_A_GPU
@@ -18,8 +21,11 @@ from pretend_gpu.tensor import Room
 from tiny_preset import TINY
 from torch.nn import functional as F
 
+from benchmarks.metrics import counting
 from benchmarks.metrics.counting import peak_memory
-from benchmarks.runtime.calling import Batches
+from benchmarks.runtime.calling import Batches, calling
+from benchmarks.runtime.choices import PRECISIONS
+from benchmarks.runtime.precision import precision
 from benchmarks.systems.diffusion import DiffAESystem
 from benchmarks.systems.protocol import checked
 from benchmarks.systems.protocol.base import System
@@ -126,6 +132,42 @@ def peak() -> float:
     return peak_memory(work, GPU) - start
 
 
+def seconds() -> float:
+    """Of work that keeps the GPU busy for 50 seconds at first, then for 8, 3 and 4, begun while it is
+    busy for 100 with other work.
+    """
+    now, busy, each = [0.0], [100.0], iter((50.0, 8.0, 3.0, 4.0))
+    pretended = torch.cuda.synchronize
+
+    def synchronize(device: object = None) -> None:
+        now[0], busy[0] = now[0] + busy[0], 0.0
+
+    def work() -> None:
+        busy[0] += next(each)
+
+    torch.cuda.synchronize = synchronize
+    counting.time = SimpleNamespace(perf_counter=lambda: now[0])
+    try:
+        return counting.median_seconds(work, 3, GPU)
+    finally:
+        torch.cuda.synchronize, counting.time = pretended, time
+
+
+def products() -> dict[str, dict[str, str]]:
+    """A run on the CPU has a GPU beside it, too."""
+
+    def of(device: torch.device) -> str:
+        square = torch.ones(4, 4, device=device)
+        found = calling("system", "decode", lambda: square @ square)
+        return str(found.dtype).removeprefix("torch.")
+
+    found = {}
+    for name in PRECISIONS:
+        with precision(name):
+            found[name] = {str(device): of(device) for device in (torch.device("cpu"), GPU)}
+    return found
+
+
 if __name__ == "__main__":
-    parts = (refused, halved, cached, peak)
+    parts = (refused, halved, cached, peak, seconds, products)
     print(json.dumps({part.__name__: part() for part in parts}))

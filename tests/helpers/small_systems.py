@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 import zlib
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -43,6 +44,18 @@ def write_others(people: Path, out: Path) -> Path:
     shutil.copytree(people, out)
     for path in (out / "img_align_celeba").iterdir():
         Image.open(path).transpose(Image.Transpose.FLIP_TOP_BOTTOM).save(path)
+    return out
+
+
+def write_strangers(people: Path, out: Path) -> Path:
+    """The same as `people`, each test image of a person of its own."""
+    shutil.copytree(people, out)
+    table = out / "identity_CelebA.txt"
+    splits = dict(map(str.split, (out / "list_eval_partition.txt").read_text().splitlines()))
+    rows = [row.split() for row in table.read_text().splitlines()]
+    own = (f"1000{i}" if splits[name] == "2" else who for i, (name, who) in enumerate(rows))
+    pairs = zip(rows, own, strict=True)
+    table.write_text("".join(f"{name} {who}\n" for (name, _), who in pairs))
     return out
 
 
@@ -95,6 +108,42 @@ class Everything(System):
 
     def networks(self):
         return {"decoder": self.net}
+
+
+class Called(Everything):
+    """It counts the images that its networks are given, once for each call that they take."""
+
+    name = title = "called"
+    calls: Counter[str] = Counter()
+
+    def solving(self, solver):
+        found = super().solving(solver)
+        found.__class__ = Called
+        return found
+
+    def encode_semantic(self, images):
+        self.calls["encoder"] += len(images)
+        return super().encode_semantic(images)
+
+    def encode_stochastic(self, images, semantic, steps):
+        self.calls["decoder"] += len(images) * self.solver.encode_calls(steps)
+        return super().encode_stochastic(images, semantic, steps)
+
+    def decode(self, code, steps=100):
+        self.calls["decoder"] += len(code.semantic) * self.solver.decode_calls(steps)
+        return super().decode(code, steps)
+
+    def sample_latents(self, indices, seed, steps):
+        self.calls["latent"] += len(indices) * self.solver.decode_calls(steps)
+        return super().sample_latents(indices, seed, steps)
+
+    def predict_x0(self, images_noised, t, semantic):
+        self.calls["decoder"] += len(images_noised)
+        return super().predict_x0(images_noised, t, semantic)
+
+
+def called(path: object, device: object) -> Called:
+    return Called()
 
 
 class Plain(Everything):

@@ -7,13 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from gate_runs import KEY, RNG, SSIM, make_run, write_run
+from scipy import stats
 
 from reports import compare as command_line
 from reports.gate.page import Findings, annotations, ordered, summary, terminal
 from reports.gate.verdicts import MISSING, compare, read_margins
 from reports.gate.words import brief, groups, p_text, sentence, sentences
 from reports.records.metrics import METRICS
-from reports.records.record import NEITHER, Record
+from reports.records.record import HIGHER, NEITHER, Record
 from reports.records.uncertainty import Error
 
 NOISE = RNG.normal(0, 0.001, 200)
@@ -156,6 +157,32 @@ def test_the_least_certain_is_named_with_what_would_help(large):
     assert float(found[2]) == pytest.approx(max(possible.values()), rel=0.05)
     times = (max(possible.values()) / 0.0005) ** 2
     assert float(found[3].replace(",", "")) == pytest.approx(times, rel=0.05)
+
+
+@pytest.mark.parametrize("loss", [-0.004, 0.0, 0.0003, 0.003])
+@pytest.mark.parametrize("metric", ["ssim", "pd_effnet", "auroc"])
+def test_what_cannot_be_excluded_is_the_end_of_the_interval_of_a_loss(
+    metric, loss, tmp_path, capsys, monkeypatch
+):
+    """Of a number that became better it is half of the interval: the gain is not subtracted."""
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    sign = -1 if METRICS[metric].direction == HIGHER else 1
+    change, key = 0.06 * np.tile([1, -1], 100) + sign * loss, ("DiffAE", "", metric)
+    folders = [
+        write_run(tmp_path / name, {key: values})
+        for name, values in (("base", SSIM), ("new", SSIM + change))
+    ]
+    assert command_line.main(list(map(str, folders))) == 0
+    page = " ".join(capsys.readouterr().out.split())
+    found = re.search(r"a loss of up to (\S+) cannot be excluded \(margin (\S+)\)\. More", page)
+    times = re.search(r"about ([\d,]+) times as many", page)
+    margin = read_margins()[metric].at(SSIM.mean())
+    possible = max(loss, 0) + stats.t.ppf(0.975, 199) * stats.sem(change)
+    assert found is not None and times is not None, page
+    assert float(found[1]) == pytest.approx(possible, rel=0.05)
+    assert float(found[2]) == pytest.approx(margin, rel=0.05)
+    more = (possible / margin) ** 2
+    assert float(times[1].replace(",", "")) == pytest.approx(more, rel=0.05, abs=0.51)
 
 
 def test_a_loss_that_no_number_of_images_would_show_asks_for_a_margin(large):

@@ -1,6 +1,7 @@
 """Several runs in one table: names, seeds, and what must not be compared."""
 
 import dataclasses
+import math
 import statistics
 from pathlib import Path
 
@@ -159,6 +160,29 @@ def test_seeds_become_a_mean_with_both_spreads(tmp_path):
     assert "| 256 |" in page.replace("  ", "")  # a size knows no chance
     tex = (tmp_path / "out/latex" / f"{TABLE1}.tex").read_text()
     assert r"0.9300 $\pm$ 0.0361 {[}0.0408{]}" in tex and "Seed: 0, 1, 2." in tex
+
+
+@pytest.mark.parametrize("values", [VALUES, (0.9, 0.9, 0.9)], ids=["unequal", "equal"])
+@pytest.mark.parametrize("stating", [(), (0,), (2,), (0, 1), (1, 2), (0, 1, 2)])
+def test_the_error_of_one_run_is_that_of_all_or_unknown(values, stating, tmp_path):
+    """A run without an error says nothing of it; only a number without any chance has no spread."""
+    runs = []
+    for i, (value, error) in enumerate(zip(values, ERRORS, strict=True)):
+        stated = error if i in stating else None
+        found = number("DiffAE", "ssim", value, stderr=stated, n=32 - i)
+        runs.append(run(tmp_path / f"s{i}", [found], seed=i))
+    page, frame = table(tmp_path, *runs)
+    (row,) = frame.to_dict("records")
+    within = (sum(e * e for e in ERRORS) / 3) ** 0.5 if len(stating) == 3 else math.nan
+    exact = not stating and len(set(values)) == 1
+    spread = math.nan if exact else statistics.stdev(values)
+    assert row["value"] == pytest.approx(statistics.fmean(values))
+    assert row["stderr"] == pytest.approx(within, nan_ok=True)
+    assert row["spread"] == pytest.approx(spread, nan_ok=True)
+    assert (row["runs"], row["n"]) == (3, 30)
+    cell = f"{row['value']:.4f}" + ("" if exact else f" ± {spread:.4f}")
+    cell += "" if math.isnan(within) else f" [{within:.4f}]"
+    assert f"| {cell} |" in " ".join(page.split())
 
 
 def test_seeds_of_two_things_stand_side_by_side(tmp_path):

@@ -92,6 +92,8 @@ class Pool:
 
     def save_picture(self, name: str, accepted: np.ndarray) -> None:
         """Save a picture of the first accepted samples of a class."""
+        if self.context.pictures is None:
+            return
         at, shown = self.at, accepted[:PREVIEW]
 
         def compute() -> Arrays:

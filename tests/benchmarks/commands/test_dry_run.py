@@ -1,13 +1,15 @@
 """A dry run leaves no trace: no picture is drawn, no file is written."""
 
 import re
+from collections import Counter
 from contextlib import closing
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from small_systems import Called, every_benchmark, write_people
 
-from benchmarks import run, systems
+from benchmarks import evaluate, run, systems
 from benchmarks.commands import dry_run, progress
 from benchmarks.core.plan import Calls, Work
 from diffae.data import open_dataset, open_portraits
@@ -60,6 +62,69 @@ def test_a_dry_run_is_of_a_terminal_s_width_and_ends_with_the_time(nowhere, caps
     said = next(line for line in lines if line.startswith("calls: "))
     calls = sum(int(n.replace(",", "")) for n in re.findall(r" ([\d,]+)(?=[,;])", said))
     assert lines[-1].startswith(f"about {calls / 3600:,.1f} h in all, and ")
+
+
+# Sizes of which a benchmark needs now more images and now fewer of the same.
+SIZES = {
+    "reconstruction.images": 12,
+    "reconstruction.steps": "2,3",
+    "reconstruction.beside_steps": "2",
+    "probes.train": 60,
+    "probes.valid": 10,
+    "probes.test": 30,
+    "identity.images": 2,
+    "interpolation.pairs": 6,
+    "latent.images": 20,
+    "latent.training": 30,
+    "latent.moved": 10,
+    "fewshot.reference": 80,
+    "fewshot.pool": 40,
+    "fewshot.samples": 6,
+    "fewshot.seeds": 1,
+    "fewshot.binary_k": 5,
+    "fewshot.pu_positives": 5,
+    "fewshot.pu_unlabeled": 20,
+    "samples.count": 24,
+    "unconditional.reference": 40,
+    "memorisation.train": 50,
+}
+# Calls of a run that a dry run leaves out: of an incomplete chunk that is computed twice.
+TWICE = {"interpolation": {"encoder": 8, "decoder": 8 * 4}}
+
+
+@pytest.fixture
+def calls_of(nowhere, tmp_path_factory, monkeypatch, capsys, no_effnet, short_fits):
+    """The calls of a system's networks by a benchmark, as a dry run says, and as a run makes them."""
+    data = write_people(tmp_path_factory.mktemp("people") / "portraits")
+
+    def counted(task):
+        sizes = [f"--set={name}={value}" for name, value in SIZES.items()]
+        words = ["--systems", "small_systems:called", "--data", str(data), "--profile", "smoke"]
+        run.main([task, *words, *sizes, "--dry-run"])
+        out = capsys.readouterr().out
+        said = " ".join(re.search(r"^calls: ([^;]+);", out, re.M)[1].split())
+        assert said != "none", out
+        planned = Counter({n: int(k.replace(",", "")) for n, k in map(str.split, said.split(", "))})
+        Called.calls.clear()
+        evaluate(Called(), task, data, "smoke", settings=SIZES, progress=False)
+        return planned, Counter(Called.calls)
+
+    return counted
+
+
+def test_a_dry_run_counts_the_calls_of_a_run(calls_of):
+    """Of each benchmark, beside those by which a system of others is tried first. Without a folder for
+    pictures none are decoded.
+    """
+    planned, made = calls_of("probes")
+    assert planned["encoder"] == 60 + 10 + 30 and not planned["decoder"]
+    tried = made - planned
+    for task in every_benchmark():
+        planned, made = calls_of(task)
+        made.subtract(tried)
+        made.subtract(TWICE.get(task, {}))
+        for name in ("encoder", "decoder", "latent"):
+            assert made[name] == planned[name], (task, name)
 
 
 def test_operations_seconds_and_bytes_are_those_of_all_calls():

@@ -9,6 +9,7 @@ import pytest
 import torch
 from light_networks import lighten, write_light_weights
 from lpips import LPIPS
+from matplotlib.axes import Axes
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torchmetrics.functional.image import structural_similarity_index_measure
@@ -217,10 +218,23 @@ def test_explain_takes_two_folders(pair):
 
 
 @pytest.fixture(scope="module")
-def explained(pair, tmp_path_factory):
+def bars():
+    """Values and half intervals that Matplotlib was given, by each call of `errorbar`."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def explained(pair, tmp_path_factory, bars):
     """The rows of protocols.csv, by metric and protocol; and the folder."""
-    out = tmp_path_factory.mktemp("explained") / "out"
-    main(["--explain", *map(str, pair), "--out", str(out), "--weights-dir", str(out.parent)])
+    out, draw = tmp_path_factory.mktemp("explained") / "out", Axes.errorbar
+
+    def noted(axes, x, y, *, xerr, **how):
+        bars.append(list(zip(x, xerr, strict=True)))
+        return draw(axes, x, y, xerr=xerr, **how)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Axes, "errorbar", noted)
+        main(["--explain", *map(str, pair), "--out", str(out), "--weights-dir", str(out.parent)])
     with open(out / "protocols.csv", encoding="utf-8", newline="") as file:
         rows = {(row["metric"], row["protocol"]): row for row in csv.DictReader(file)}
     return rows, out
@@ -263,6 +277,20 @@ def test_the_page_and_the_picture(explained):
     with Image.open(out / "protocols.png") as picture:
         assert picture.width > 800
     assert (out / "protocols.md").read_text(encoding="utf-8").startswith("### rFID")
+
+
+def test_the_intervals_that_are_drawn_are_those_of_the_table(explained, bars):
+    """Of 95 %, on the page and in the picture: 1.96 standard errors to either side."""
+    rows, _ = explained
+    stated = {
+        float(row["value"]): 1.96 * float(row["stderr"] or 0)
+        for row in rows.values()
+        if row["value"]
+    }
+    metrics = {metric for (metric, _), row in rows.items() if row["value"]}
+    assert len(bars) == 2 * len(metrics) >= 4
+    for value, half in (one for panel in bars for one in panel):
+        assert half == pytest.approx(stated[value], rel=1e-6) and half > 0
 
 
 def test_a_protocol_of_ones_own_is_explained_too(pair, tmp_path, capsys):

@@ -2,6 +2,8 @@
 
 import math
 from dataclasses import replace
+from itertools import permutations
+from typing import Literal, get_args, get_origin
 
 import numpy as np
 import pytest
@@ -10,9 +12,10 @@ import torch
 from benchmarks.metrics.networks.chosen import Networks
 from benchmarks.metrics.protocols import schema
 from benchmarks.metrics.protocols.cases import MADE, ORIGINAL, Case, compute, together
-from benchmarks.metrics.protocols.explain import Explained, OnPairs
+from benchmarks.metrics.protocols.explain import Explained, OnPairs, steps
 from benchmarks.metrics.protocols.schema import named
 from benchmarks.runtime.choices import NetworkChoice
+from diffae.system.settings import settings_of
 
 N = 11
 EQUAL = (0, 4)  # the pairs whose images are equal
@@ -106,6 +109,83 @@ def test_what_makes_a_number_finite_is_told_first(with_equal):
     assert told["rae"][0].text.endswith("equal images as infinite (no longer infinite)")
     assert told["torchmetrics-1.8"][0].text.startswith("one error for all images instead of")
     assert not told["vtp"]  # it reads pixels by other numbers, which changes no digit
+
+
+# What each value of a field is called, written a second time.
+SAID = {
+    "scaling": {
+        "x / 127.5 - 1": "pixels as x / 127.5 - 1",
+        "x / 255": "pixels as x / 255",
+        "(x / 255 - 0.5) / 0.5": "pixels as (x / 255 - 0.5) / 0.5",
+        "ImageNet's mean and std": "pixels by ImageNet's mean and standard deviation",
+    },
+    "rounding": {
+        "none": "no rounding to 8 bits",
+        "half up": "rounding to 8 bits",
+        "half to even": "rounding to 8 bits",
+        "truncated": "truncation to 8 bits",
+    },
+    "rounded": {
+        "both": "rounding both sides",
+        "reconstruction": "rounding the reconstruction alone",
+    },
+    "resize": {
+        "pytorch-fid": "bilinear resizing",
+        "tensorflow": "TensorFlow 1's resizing",
+        "clean-fid": "clean-fid's bicubic resizing with antialiasing",
+        "antialiased": "bilinear resizing with antialiasing",
+    },
+    "dtype": {"float32": "dtype float32", "float64": "dtype float64"},
+    "of": {
+        "image": "one error for each image",
+        "batch": "one error for each batch",
+        "all": "one error for all images",
+    },
+    "error": {"of pixels in [0, 1]": "errors of pixels in [0, 1]", "halved": "halved errors"},
+    "equal_images": {
+        "infinite": "equal images as infinite",
+        "100 dB": "equal images as 100 dB",
+        "100 dB, 1e-10 added": "1e-10 added to each error, equal images as 100 dB",
+    },
+    "pixels": {"[0, 1]": "pixels in [0, 1]", "[-1, 1]": "pixels in [-1, 1]"},
+    "clamped": {True: "clamped pixels", False: "pixels as decoded, not clamped"},
+    "window": {
+        "gaussian 11": "an 11 x 11 Gaussian window",
+        "uniform 7": "a 7 x 7 uniform window",
+    },
+    "padding": {
+        "zero": "zero padding",
+        "reflect": "reflected padding",
+        "valid": "windows inside the image",
+    },
+    "range": {"1": "range 1", "2": "range 2", "of the batch": "the range of the batch"},
+    "covariance": {"population": "population covariance", "sample": "sample covariance"},
+    "trunk": {"alexnet": "AlexNet", "vgg16": "VGG16"},
+    "batch": {1: "a mean over images", 8: "a mean over batches of 8"},
+}
+
+
+def values_of(hint) -> set:
+    """The values of a field: its literals, both truth values, or two sizes of a batch."""
+    if get_origin(hint) is Literal:
+        return set(get_args(hint))
+    return {True, False} if hint is bool else {1, 8}
+
+
+@pytest.mark.parametrize("metric", schema.METRICS)
+def test_a_cause_names_the_new_value_and_then_the_old_one(metric):
+    """Of every field that how a metric is computed depends on, each value for each other."""
+    plain = named(schema.PLAIN)
+    for name in Case(metric, plain).fields:
+        section, field = name.split(".")
+        assert values_of(settings_of(schema.SECTIONS[section])[field]) == SAID[field].keys(), name
+        for old, new in permutations(SAID[field], 2):
+            before, after = (
+                replace(plain, **{section: replace(getattr(plain, section), **{field: value})})
+                for value in (old, new)
+            )
+            (step,) = steps(Case(metric, before), after)
+            assert str(step) == f"{SAID[field][new]} instead of {SAID[field][old]}", name
 
 
 def test_of_equal_pairs_alone_no_difference_is_known(images):

@@ -249,6 +249,36 @@ def test_the_spread_over_seeds_is_that_of_their_distances(context, monkeypatch):
     assert mean.stderr**2 == pytest.approx(sum(part.variance for part in mean.uncertainty))
 
 
+def test_each_part_of_the_error_is_of_the_mean_over_all_seeds(context, monkeypatch, tmp_path):
+    """An influence on a mean is the mean of the influences on each seed's number, measured alone."""
+    starts = (0, 30)
+    changes = {"fewshot.samples": 20, "fewshot.acceptance": ("threshold",)}
+
+    def parts(name, seeds, start):
+        context.store = Store(tmp_path / name)  # logits of a seed are kept
+        context.profile = context.profile.changed_by({**changes, "fewshot.seeds": seeds})
+        found = measured(context, monkeypatch, from_position(start))
+        return {
+            (setting, metric): {
+                part.units.partition(":")[0]: part.values for part in row.uncertainty
+            }
+            for (system, setting, metric), row in found.items()
+            if system == "painter"
+        }
+
+    alone = [parts(f"{start}", 1, lambda _, start=start: start) for start in starts]
+    together = parts("together", len(starts), lambda seed: starts[seed])
+    seen = set()
+    for key, found in together.items():
+        for kind in found.keys() - {"seeds"}:
+            expected = np.mean([one[key][kind] for one in alone], axis=0)
+            np.testing.assert_allclose(found[kind], expected, rtol=1e-4, atol=1e-9)
+            seen.add((key[1], kind))
+    metrics = ("fd_effnet", "kd_effnet", "acceptance_rate")
+    kinds = ("blocks of a pool, dealt in turn", "blocks of reference")
+    assert seen == set(product(metrics, kinds))
+
+
 def test_frechet_distances_may_be_without_their_error(context, monkeypatch):
     """Not even that of the seeds, which would be a part of it; the kernel distance has its own."""
     with_error = measured(context, monkeypatch)
