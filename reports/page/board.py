@@ -20,7 +20,7 @@ from reports.page.view import Numbers, View, details, protocol_rows, table_view
 from reports.records.entries import Entry
 from reports.records.metrics import METRICS, with_stand_ins
 from reports.records.published import published_records
-from reports.records.record import Record, RunRecord, contest_of, record_key
+from reports.records.record import Record, record_key
 from reports.records.run_folder import INFLUENCES, RECORDS, RUN, SAMPLES, Run
 from reports.tables.build import Merged, merge
 from reports.tables.layout import contests, field_text
@@ -71,11 +71,9 @@ def _taken_again(
     found = {}
     for group in groups:
         for r in group.rows:
-            run, key = group.sources[0].label, record_key(r)
-            if isinstance(r, RunRecord):
-                run, key = r.run, r.origin
+            run = r.run or group.sources[0].label
             if run in taken and r.value is not None:
-                found[r] = {"taken again": taken[run].get(key, "no")}
+                found[r] = {"taken again": taken[run].get(r.origin or record_key(r), "no")}
     return found
 
 
@@ -86,7 +84,7 @@ def groups_of(runs: Sequence[Run]) -> list[Merged]:
         on_same = (i for i, g in enumerate(groups) if _datasets(g.rows) == _datasets(run.rows))
         for i in on_same:
             joined = merge([*groups[i].sources, run])
-            if not any(contest_of(record) for record in joined.rows):
+            if not any(record.contest for record in joined.rows):
                 groups[i] = joined
                 break
         else:
@@ -216,7 +214,7 @@ def _rival(record: Record, label: str, traded: Sizes, found: Merged) -> View:
         "label": label,
         "system": record.system,
         "reference": record.reference,
-        "entry": record.run if isinstance(record, RunRecord) else found.sources[0].label,
+        "entry": record.run or found.sources[0].label,
         "colour": colour_of(found, record.system) % COLOURS,
         "text": value_text(record, found.known),
         "error": error_text(record, found.known),

@@ -13,7 +13,7 @@ from reports.page.pictures import FigureView, strip_of
 from reports.page.plots import plots_of
 from reports.page.verdicts import verdicts
 from reports.records.metrics import Metrics
-from reports.records.record import Record, is_pooled
+from reports.records.record import Record
 from reports.tables.build import Merged
 from reports.tables.layout import LABEL, REFERENCE, VALUE, Cell, Panel, Table
 from reports.tables.markdown import facts, legend
@@ -167,7 +167,7 @@ def details(record: Record, known: Metrics) -> dict[str, str]:
         "better": record.direction if record.direction != "neither" else "",
         "95 % interval": interval,
         "images or units (n)": "" if record.n is None else f"{record.n:,}",
-        "runs": f"{record.runs:,}, their mean" if is_pooled(record) else "",
+        "runs": f"{record.runs:,}, their mean" if record.pooled else "",
         "metric": f"{metric.title} ({metric.reference})" if metric else record.metric,
         "data": ", ".join(part for part in (record.dataset, record.split) if part),
         "network calls per image": "" if record.calls is None else f"{record.calls:,}",

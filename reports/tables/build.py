@@ -18,15 +18,7 @@ from diffae.system.errors import UserError
 from diffae.system.whole import write_whole
 from reports.records.metrics import METRICS, Metrics
 from reports.records.reading import short
-from reports.records.record import (
-    COLUMNS,
-    Record,
-    RunRecord,
-    extra_columns,
-    is_pooled,
-    record_key,
-    safe_cell,
-)
+from reports.records.record import COLUMNS, Record, record_key, safe_cell
 from reports.records.run_folder import Run, read_run
 from reports.records.specs import TableSpec
 from reports.records.uncertainty import Uncertainty
@@ -103,7 +95,9 @@ def to_frame(table: Table) -> "pd.DataFrame":
     """The records of `table` in reading order: plain numbers, and text safe in a spreadsheet."""
     import pandas as pd  # takes half a second, which --help does not need
 
-    names = (*COLUMNS, *extra_columns(table.records))
+    of_runs = ["run"] * any(r.origin for r in table.records)
+    of_runs += ["runs", "spread"] * any(r.pooled for r in table.records)
+    names = [*COLUMNS, *of_runs]
     rows = [
         {name: getattr(r, name) for name in names}
         | {
@@ -185,7 +179,7 @@ def _difference(record: Record) -> float | None:
 
 def _detectable(record: Record) -> float | None:
     """The detectable change of one run; that of several would depend on what they share."""
-    return None if is_pooled(record) else detectable_change(record.stderr)
+    return None if record.pooled else detectable_change(record.stderr)
 
 
 def _overview_row(record: Record, fields: Sequence[str], known: Metrics) -> tuple[Cell, ...]:
@@ -272,9 +266,7 @@ class Merged:
 
     def uncertainty(self, record: Record) -> Uncertainty:
         """The uncertainty of a number; empty if unknown, and for a mean over several runs."""
-        run, key = self.run_groups[0].name, record_key(record)
-        if isinstance(record, RunRecord):
-            run, key = record.run, record.origin
+        run, key = record.run or self.run_groups[0].name, record.origin or record_key(record)
         (sources,) = (group.sources for group in self.run_groups if group.name == run)
         return sources[0].uncertainties.get(key, ()) if len(sources) == 1 else ()
 

@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from reports.records.metrics import Metrics
-from reports.records.record import Record, RunRecord
+from reports.records.record import Record, record_key
 from reports.records.uncertainty import Error, error_between, paired
 from reports.tables.build import Merged
 from reports.tables.contests import headlines
 from reports.tables.layout import Cell, Panel, Table, contests, label
 from reports.tables.numbers import heading, number_text, steps_text, to_error
 from reports.tables.ranking import choose, own_best
-from reports.tables.run_groups import shown
 
 NAME = "differences"
 HEADERS = ("benchmark", "number", "A", "B", "B − A", "95 % interval", "how")
@@ -32,8 +31,8 @@ MOST_DECIMALS = 6
 class Difference:
     """B - A of two numbers; `how` says whether their errors are paired."""
 
-    a: RunRecord
-    b: RunRecord
+    a: Record
+    b: Record
     value: float
     error: Error | None
     how: str
@@ -52,19 +51,18 @@ def table_of_differences(merged: Merged) -> Table | None:
 
 def _differences(merged: Merged) -> Iterator[Difference]:
     name, known = merged.run_groups[0].name, merged.known
-    rows = (r if isinstance(r, RunRecord) else shown(r, run=name) for r in merged.rows)
-    records = [r for r in rows if not r.pooled]
+    alone = (r for r in merged.rows if not r.pooled)
+    records = [r if r.origin else replace(r, run=name, origin=record_key(r)) for r in alone]
     for spec in sorted(merged.specs, key=lambda spec: spec.order):
         for contest in contests(spec, headlines(spec, choose(spec, records), known), known):
-            rivals = [r for r in contest if isinstance(r, RunRecord)]
-            yield from (_difference(a, b, merged) for a, b in _pairs(rivals))
+            yield from (_difference(a, b, merged) for a, b in _pairs(contest))
 
 
-def _pairs(rivals: list[RunRecord]) -> Iterator[tuple[RunRecord, RunRecord]]:
+def _pairs(rivals: list[Record]) -> Iterator[tuple[Record, Record]]:
     """Each number with the same one of an earlier run. Of those that no earlier run has, each system
     at its best setting with the first system at its own.
     """
-    first: dict[str, RunRecord] = {}
+    first: dict[str, Record] = {}
     taken = own_best(rivals)
     for rival in rivals:
         twin = first.setdefault(rival.origin, rival)
@@ -74,7 +72,7 @@ def _pairs(rivals: list[RunRecord]) -> Iterator[tuple[RunRecord, RunRecord]]:
             yield taken[0], rival
 
 
-def _difference(a: RunRecord, b: RunRecord, merged: Merged) -> Difference:
+def _difference(a: Record, b: Record, merged: Merged) -> Difference:
     """B minus A, paired over what both share."""
     assert a.value is not None and b.value is not None
     ours = [merged.uncertainty(r) for r in (a, b)]

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from tabulate import tabulate
 
 from reports.records.reading import named
-from reports.records.record import FAST, FAST_SOLVER, Record, contest_of, is_pooled
+from reports.records.record import FAST, FAST_SOLVER, Record
 from reports.tables.layout import LABEL, REFERENCE, Cell, Panel, Table
 from reports.tables.numbers import footnote, reference_difference, solver_name, value_note
 
@@ -84,7 +84,7 @@ def legend(table: Table) -> str:
     records = table.records
     parts = []
     if table.best:
-        alike = ", among those measured alike" if any(map(contest_of, records)) else ""
+        alike = ", among those measured alike" if any(r.contest for r in records) else ""
         parts.append(
             f"Bold: the best of the systems measured here{alike}, and those that chance (95 %) may have put behind it; "
             "none where chance may explain all differences."
@@ -93,14 +93,14 @@ def legend(table: Table) -> str:
         parts.append(
             f"{FAST}: the solver of that name (diffae-bench docs solvers), {FAST_SOLVER} in CSV files."
         )
-    if any(r.value is not None and r.stderr is not None and not is_pooled(r) for r in records):
+    if any(r.value is not None and r.stderr is not None and not r.pooled for r in records):
         parts.append("±: one standard error.")
     signed = [r for r in records if r.metric in table.known and table.known[r.metric].unbiased]
     if any(r.value is not None and r.value < 0 for r in signed):
         parts.append(
             "Below 0: chance; an estimate without bias is so every second time for two equal sets."
         )
-    if pooled := sorted({r.runs for r in records if is_pooled(r)}):
+    if pooled := sorted({r.runs for r in records if r.pooled}):
         several = " to ".join(dict.fromkeys(map(str, (pooled[0], pooled[-1]))))
         parts.append(
             f"With brackets: the mean of {several} runs ± the standard deviation between them, and in brackets the "

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable
 
 from reports.records.metrics import METRICS, Metrics
-from reports.records.record import FAST, FAST_SOLVER, HIGHER, LOWER, Record, is_pooled
+from reports.records.record import FAST, FAST_SOLVER, HIGHER, LOWER, Record
 
 MISSING = "n/a"
 Z_95, Z_80 = 1.959964, 0.841621  # of the normal distribution: two-sided 5 %, power 80 %
@@ -64,7 +64,7 @@ def error_texts(record: Record, known: Metrics = METRICS) -> tuple[str, str]:
     """The texts after ± and in brackets, in the notation of the value."""
     if record.value is None:
         return "", ""
-    errors = (record.spread, record.stderr) if is_pooled(record) else (record.stderr, None)
+    errors = (record.spread, record.stderr) if record.pooled else (record.stderr, None)
     value, metric = record.value, record.metric
     error, within = ("" if e is None else error_digits(e, value, metric, known) for e in errors)
     return error, within

@@ -7,7 +7,7 @@ from typing import Any
 
 from reports.records.metrics import METRICS, Metrics
 from reports.records.reading import short
-from reports.records.record import Record, RunRecord
+from reports.records.record import Record
 from reports.tables.ranking import comparable_n
 
 Protocols = Mapping[str, Mapping[str, Any]]
@@ -31,9 +31,9 @@ LEVELS = attrgetter("table", "metric", "setting", "reference"), attrgetter("tabl
 def noted(
     names: Sequence[str],
     protocols: Sequence[Protocols],
-    parts: Sequence[Sequence[RunRecord]],
+    parts: Sequence[Sequence[Record]],
     known: Metrics = METRICS,
-) -> Iterator[list[RunRecord]]:
+) -> Iterator[list[Record]]:
     """The records of each thing, by its name and protocols.
 
     Those measured differently from the first thing's have a note and a contest of their own.

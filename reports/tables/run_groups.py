@@ -11,7 +11,7 @@
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 from statistics import fmean, stdev
@@ -20,7 +20,7 @@ from typing import Any
 from diffae.system.errors import UserError
 from reports.records.metrics import METRICS, Metric, Metrics
 from reports.records.reading import short
-from reports.records.record import Record, RunRecord, record_key
+from reports.records.record import Record, record_key
 from reports.records.run_folder import Run
 from reports.records.settings import changes
 from reports.tables.protocol_diff import instrument, noted
@@ -104,11 +104,11 @@ def _parts_that_differ(paths: Iterable[Path]) -> list[str]:
 # Means
 
 
-def pooled(run_group: RunGroup, what: str) -> list[RunRecord]:
+def pooled(run_group: RunGroup, what: str) -> list[Record]:
     """The records of a thing, each once: unchanged for one run, means for several."""
     by_run: list[list[Record]] = [list(getattr(source, what)) for source in run_group.sources]
     if len(by_run) == 1:
-        return [shown(record, run=run_group.name) for record in by_run[0]]
+        return [replace(r, run=run_group.name, origin=record_key(r)) for r in by_run[0]]
     _check_repeated(run_group)
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in (record for records in by_run for record in records):
@@ -122,12 +122,7 @@ def pooled(run_group: RunGroup, what: str) -> list[RunRecord]:
         ) from None
 
 
-def shown(record: Record, **more: Any) -> RunRecord:
-    given = {f.name: getattr(record, f.name) for f in fields(Record)}
-    return RunRecord(**given, origin=record_key(record), **more)
-
-
-def _mean(group: Sequence[Record], runs: int, run_group: RunGroup) -> RunRecord:
+def _mean(group: Sequence[Record], runs: int, run_group: RunGroup) -> Record:
     """The mean of a number over runs.
 
     None if the numbers are not comparable because their counts of images differ.
@@ -144,10 +139,13 @@ def _mean(group: Sequence[Record], runs: int, run_group: RunGroup) -> RunRecord:
     elif len(measured) < runs:
         notes.append(f"measured in {len(measured)} of {runs} runs" if measured else "")
     values = [r.value for r in measured if r.value is not None]
+    first = (measured or group)[0]
     return replace(
-        shown(
-            (measured or group)[0], run=run_group.name, runs=len(measured), pooled=bool(measured)
-        ),
+        first,
+        run=run_group.name,
+        origin=record_key(first),
+        runs=len(measured),
+        pooled=bool(measured),
         value=fmean(values) if values else None,
         spread=_spread(values, exact=all(r.stderr is None for r in measured)),
         stderr=_root_mean_square(r.stderr for r in measured),
@@ -232,13 +230,13 @@ def merged_metrics(sources: Sequence[Run]) -> dict[str, Metric]:
 
 
 def side_by_side(
-    run_groups: Sequence[RunGroup], parts: Sequence[Sequence[RunRecord]], known: Metrics
-) -> tuple[RunRecord, ...]:
+    run_groups: Sequence[RunGroup], parts: Sequence[Sequence[Record]], known: Metrics
+) -> tuple[Record, ...]:
     """The records of all things, with distinct names and with notes on what was measured differently."""
     names, protocols = [t.name for t in run_groups], [t.protocols for t in run_groups]
     parts = list(noted(names, protocols, parts, known))
     told, seen = _told_apart(run_groups, parts), set()
-    found: list[RunRecord] = []
+    found: list[Record] = []
     for run_group, part in zip(run_groups, parts, strict=True):
         for record in part:
             if record.system in told:
@@ -250,7 +248,7 @@ def side_by_side(
     return tuple(found)
 
 
-def _told_apart(run_groups: Sequence[RunGroup], parts: Sequence[Sequence[RunRecord]]) -> set[str]:
+def _told_apart(run_groups: Sequence[RunGroup], parts: Sequence[Sequence[Record]]) -> set[str]:
     """The systems that several things have, with different numbers."""
     told: set[str] = set()
     first: dict[str, tuple[RunGroup, dict[Any, Any]]] = {}

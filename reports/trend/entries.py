@@ -22,7 +22,7 @@ from diffae.system.whole import append
 from reports.records.metrics import Metrics
 from reports.records.plain import from_plain, to_plain
 from reports.records.reading import part_of, short
-from reports.records.record import HIGHER, LOWER, NEITHER, Record
+from reports.records.record import COLUMNS, HIGHER, LOWER, NEITHER, Record
 from reports.records.run_folder import RUN, read_run
 from reports.tables.build import merge
 from reports.tables.contests import own_headlines
@@ -115,6 +115,7 @@ def _id(entry: Entry) -> str:
     Without a commit its date is part of it, since nothing else distinguishes two runs.
     """
     parts = asdict(replace(entry, date="" if entry.commit else entry.date))
+    parts["numbers"] = [{name: n[name] for name in (*COLUMNS, "label")} for n in parts["numbers"]]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
