@@ -14,8 +14,8 @@ from diffae.system.errors import UserError
 from reports import compare
 from reports.records.metrics import METRICS, Margin, Metric
 from reports.records.plain import from_plain, to_plain
-from reports.records.run_folder import brought_in, read_run
 from reports.records.record import LOWER, Record, write_records
+from reports.records.run_folder import brought_in, read_run
 from reports.records.specs import TableSpec
 from reports.tables.build import build_tables, read
 from reports.tables.markdown import render
