@@ -123,12 +123,13 @@ def _entry(entry: Entry, beside: Path) -> View:
         return quote(Path(os.path.relpath(path, beside)).as_posix())
 
     files = [entry.run.folder / name for name in FILES]
+    pictures = sorted(entry.run.folder.glob("pictures/*.png"))
     return {
         "name": entry.name,
         "card": entry.card,
         "facts": [*facts_of(entry.run), *_again(entry)],
         "files": [(link(path), path.name) for path in files if path.exists()],
-        "pictures": [(link(path), path.stem) for path in entry.pictures],
+        "pictures": [(link(path), path.stem) for path in pictures],
     }
 
 

@@ -95,6 +95,24 @@ Metrics = Mapping[str, Metric]
 EFFNET, DLIB = "efficientnet-lite0", "dlib_face"
 LAST_DIGIT = "half a unit of the last digit that the paper prints"
 
+
+def _of_manifolds(
+    name: str, rule: str, reference: str, most: float | None = 1.0
+) -> dict[str, Metric]:
+    """A number of the manifolds of two sets in the features of Inception, and in EfficientNet-lite0's."""
+    margin = Margin(0.0005, "half a unit of the third digit")
+    own = Metric(
+        HIGHER, "", f"{name.capitalize()} (Inception-v3; {rule})", reference, digits=4,
+        margin=margin, network="inception", between=SETS, depends_on_n=True, least=0.0, most=most,
+    )  # fmt: skip
+    title, other = (
+        own.title.replace("Inception-v3", "EfficientNet-lite0"),
+        "with a different network",
+    )
+    twin = replace(own, title=title, reference=f"{reference}, {other}", network=EFFNET)
+    return {name: own, f"{name}_effnet": replace(twin, stands_in_for=name)}
+
+
 # fmt: off
 METRICS: dict[str, Metric] = {
     "latent_dim": Metric(
@@ -167,38 +185,10 @@ METRICS: dict[str, Metric] = {
         LOWER, "", "CMMD (CLIP ViT-L/14 at 336 px), biased as published", "Jayasumana et al. 2024; cmmd-pytorch",
         label="CMMD (biased)", digits=3, margin=Margin(0.0005, "half a unit of the third digit, which papers print"),
         network="clip_vitl14_336", between=SETS, depends_on_n=True, least=0.0),
-    "precision": Metric(
-        HIGHER, "", "Precision (Inception-v3; k = 3, <=)", "Kynkaanniemi et al. 2019",
-        digits=4, margin=Margin(0.0005, "half a unit of the third digit"), network="inception", between=SETS,
-        depends_on_n=True, least=0.0, most=1.0),
-    "precision_effnet": Metric(
-        HIGHER, "", "Precision (EfficientNet-lite0; k = 3, <=)", "Kynkaanniemi et al. 2019, with a different network",
-        digits=4, margin=Margin(0.0005, "as precision"), network=EFFNET, stands_in_for="precision", between=SETS,
-        depends_on_n=True, least=0.0, most=1.0),
-    "recall": Metric(
-        HIGHER, "", "Recall (Inception-v3; k = 3, <=)", "Kynkaanniemi et al. 2019",
-        digits=4, margin=Margin(0.0005, "as precision"), network="inception", between=SETS,
-        depends_on_n=True, least=0.0, most=1.0),
-    "recall_effnet": Metric(
-        HIGHER, "", "Recall (EfficientNet-lite0; k = 3, <=)", "Kynkaanniemi et al. 2019, with a different network",
-        digits=4, margin=Margin(0.0005, "as precision"), network=EFFNET, stands_in_for="recall", between=SETS,
-        depends_on_n=True, least=0.0, most=1.0),
-    "density": Metric(
-        HIGHER, "", "Density (Inception-v3; k = 5, <)", "Naeem et al. 2020",
-        digits=4, margin=Margin(0.0005, "as precision"), network="inception", between=SETS,
-        depends_on_n=True, least=0.0),
-    "density_effnet": Metric(
-        HIGHER, "", "Density (EfficientNet-lite0; k = 5, <)", "Naeem et al. 2020, with a different network",
-        digits=4, margin=Margin(0.0005, "as precision"), network=EFFNET, stands_in_for="density", between=SETS,
-        depends_on_n=True, least=0.0),
-    "coverage": Metric(
-        HIGHER, "", "Coverage (Inception-v3; k = 5, <)", "Naeem et al. 2020",
-        digits=4, margin=Margin(0.0005, "as precision"), network="inception", between=SETS,
-        depends_on_n=True, least=0.0, most=1.0),
-    "coverage_effnet": Metric(
-        HIGHER, "", "Coverage (EfficientNet-lite0; k = 5, <)", "Naeem et al. 2020, with a different network",
-        digits=4, margin=Margin(0.0005, "as precision"), network=EFFNET, stands_in_for="coverage", between=SETS,
-        depends_on_n=True, least=0.0, most=1.0),
+    **_of_manifolds("precision", "k = 3, <=", "Kynkaanniemi et al. 2019"),
+    **_of_manifolds("recall", "k = 3, <=", "Kynkaanniemi et al. 2019"),
+    **_of_manifolds("density", "k = 5, <", "Naeem et al. 2020", most=None),
+    **_of_manifolds("coverage", "k = 5, <", "Naeem et al. 2020"),
     "rkid": Metric(
         LOWER, "", "KID of reconstructions, not times 1,000", "Gretton et al. 2012, eq. 4, to the originals of the same images",
         label="rKID", digits=5, margin=Margin(0.000005, "as kid"), network="inception", unbiased=True),

@@ -142,9 +142,9 @@ def _check_error(path: Path, record: Record, uncertainty: Uncertainty) -> None:
     if record.value is None or not math.isfinite(record.value) or ours is None:
         return
     if stderr is None or abs(ours.stderr - stderr) > SAME_ERROR * max(ours.stderr, stderr):
-        has = "none" if stderr is None else f"{stderr:.3g}"
+        has = None if stderr is None else f"{stderr:.3g}"
         raise UserError(
-            f"{path}: does not belong to this {RECORDS}: a standard error of {ours.stderr:.3g}, and the row "
+            f"{path}: does not belong to this {RECORDS}: a standard error of {ours.stderr:.3g} where the row "
             f"has {has} ({short(record_key(record), 200)})"
         )
 

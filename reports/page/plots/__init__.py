@@ -21,11 +21,7 @@ from reports.tables.contests import first_metric
 from reports.tables.numbers import metric_label
 from reports.tables.ranking import at_largest_steps, choose, of_like_n
 
-LABELS = {
-    "steps": "T (steps)",
-    "calls": "network calls per image",
-    "operations": "GFLOP per image",
-}
+LABELS = {"steps": "T (steps)", "calls": "network calls per image", "operations": "GFLOP per image"}
 MOST_FAMILIES = 8  # of settings, each with a plot
 NUMBER = re.compile(r"(?<![\w.])-?\d{1,6}(?:\.\d{1,6})?(?![\w.])")
 
