@@ -6,22 +6,19 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from textwrap import fill, wrap
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 from tabulate import tabulate
 
 from reports.page.html import filled
-from reports.page.plots.drawing import INK, SOFT, draw, place, plain_axes
+from reports.page.plots.drawing import INK, SOFT, draw, plain_axes, rule
 from reports.records.metrics import METRICS
 from reports.tables.numbers import ARROWS, error_digits, metric_label, number_text
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 ROW, FRAME, CHARACTER = 0.17, 0.75, 0.082  # inches
 PROTOCOLS, CAUSES = 34, 60  # columns of a terminal
@@ -215,22 +212,20 @@ def _wrapped(line: Line) -> list[str]:
 def _plot(section: Section) -> Markup:
     longest = max(len(text) for line in section.lines for text in _wrapped(line))
 
-    def paint(figure: "Figure") -> None:
-        _paint(figure.add_subplot(), section, INK, SOFT)
-        place(figure, 0.15 + CHARACTER * longest, top=0.1)
-
     said = "; ".join(f"{', '.join(x.protocols)}: {section.value(x)}" for x in section.lines)
     title = f"{section.label} by protocol, with 95 % intervals"
-    return draw(_height(section), title, f"{said}.", paint)
+    left = 0.15 + CHARACTER * longest
+    paint = partial(_paint, section=section, ink=INK, soft=SOFT)
+    return draw(_height(section), title, f"{said}.", paint, left, top=0.1)
 
 
-def _paint(axes: "Axes", section: Section, ink: str, soft: str) -> None:
+def _paint(axes: Any, section: Section, ink: str, soft: str) -> None:
     """The value of each line as a dot with its interval; a rule at the first line's value."""
     ends = list(accumulate(map(_room, section.lines)))
     places = [end - _room(line) / 2 for end, line in zip(ends, section.lines, strict=True)]
     values = [line.value for line in section.lines]
     errors = [Z_95 * (line.stderr or 0.0) for line in section.lines]
-    axes.axvline(values[0], color=soft, linewidth=1, linestyle=(0, (3, 2)))
+    rule(axes.axvline, values[0], soft)
     axes.errorbar(
         values, places, xerr=errors, fmt="o", color=ink, ecolor=ink, elinewidth=1, markersize=4
     )

@@ -13,8 +13,7 @@ from typing import Any
 from diffae.system.errors import UserError
 from reports.page.html import filled
 from reports.page.plots import data
-from reports.page.plots.drawing import draw, place, plain_axes
-from reports.page.plots.lines import paint_series
+from reports.page.plots.drawing import draw, paint_series, plain_axes
 from reports.records.reading import short
 from reports.tables.numbers import ARROWS
 from reports.tables.ranking import comparable_n
@@ -167,20 +166,18 @@ def _figure(name: str, group: Sequence[Numbers], runs: Runs, axis: Axis) -> Figu
     newest = group[0][max(group[0])]
     lines = [line for i, numbers in enumerate(group) for line in lines_of(i, numbers)]
 
-    def paint(figure: Any) -> None:
-        axes = figure.add_subplot()
+    def paint(axes: Any) -> None:
         for line in lines:
             paint_series(axes, line)
         axis.tick(axes, runs)
         plain_axes(axes, axis.label, "")
-        place(figure, LEFT)
 
     unit = f" ({newest.unit})" if newest.unit else ""
     setting = f", {newest.setting}" if newest.setting else ""
     title = f"{newest.label}{unit}{ARROWS.get(newest.direction, '')}{setting}"
     text = "; ".join(map(_in_words, group)) + "."
     keyed = tuple({line.name: line for line in lines}.values())
-    plot = data.Plot(draw(HEIGHT, title, text, paint), title, text, "", "", keyed, lines=True)
+    plot = data.Plot(draw(HEIGHT, title, text, paint, LEFT), title, text, "", "", keyed, lines=True)
     measured = sorted({x for numbers in group for x in numbers}, reverse=True)[:ROWS]
     entries, rows = dict(runs), []
     for x in measured:

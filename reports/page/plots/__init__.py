@@ -1,8 +1,8 @@
 """The plots of a table: what its `TableSpec.plots` names, or its headline.
 
-A metric is drawn against a number (`lines`): T, network calls, the number in settings such as
+A metric is drawn against a number (`against`): T, network calls, the number in settings such as
 "noise 0.3", the operations of an image, or another metric of the same row, such as the size of a
-code. Where there is no number, each setting or system has a row of dots (`dots`). A plot is left
+code. Where there is no number, each setting or system has a row of dots (`in_rows`). A plot is left
 out if there is nothing to draw.
 """
 
@@ -12,8 +12,7 @@ from functools import partial
 from operator import attrgetter
 
 from reports.page.plots.data import Plot, is_drawable, numbers_of
-from reports.page.plots.dots import in_rows
-from reports.page.plots.lines import SIZE, X, against
+from reports.page.plots.figures import SIZE, X, against, in_rows
 from reports.records.record import NEITHER, Record
 from reports.records.specs import TableSpec
 from reports.tables.build import Merged
