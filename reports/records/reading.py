@@ -39,6 +39,11 @@ def short(value: object, most: int = 80) -> str:
     return printable(text if len(text) <= most else f"{text[: most - 4]} ...")
 
 
+def joined(*parts: str, by: str = ", ") -> str:
+    """The parts that are not empty, separated by commas."""
+    return by.join(filter(None, parts))
+
+
 def named(system: str, reason: str) -> str:
     """`reason` with the name of the system that it is about, once."""
     return reason if reason.startswith(system) else f"{system}: {reason}"

@@ -14,11 +14,10 @@ from diffae.system.errors import UserError
 from reports.page.html import filled
 from reports.page.plots import data
 from reports.page.plots.drawing import draw, paint_series, plain_axes
-from reports.records.reading import short
+from reports.records.reading import joined, short
 from reports.tables.numbers import ARROWS
 from reports.tables.ranking import comparable_n
 from reports.trend.entries import Entry, Number, entry_of
-from reports.trend.exports import value_of
 
 HEIGHT, LEFT = 2.8, 0.7  # inches
 COMMIT_TICKS, IMAGE_TICKS = 7, 5
@@ -135,8 +134,7 @@ def _filled(
 
 def _shared(entries: Sequence[Entry]) -> list[tuple[str, str]]:
     told = {"Data": [e.dataset for e in entries], "Profile": [e.profile for e in entries]}
-    each = {name: ", ".join(filter(None, dict.fromkeys(texts))) for name, texts in told.items()}
-    return [(name, text or "not said") for name, text in each.items()]
+    return [(name, joined(*dict.fromkeys(texts)) or "not said") for name, texts in told.items()]
 
 
 def commit_of(entry: Entry) -> str:
@@ -173,15 +171,14 @@ def _figure(name: str, group: Sequence[Numbers], runs: Runs, axis: Axis) -> Figu
         plain_axes(axes, axis.label, "")
 
     unit = f" ({newest.unit})" if newest.unit else ""
-    setting = f", {newest.setting}" if newest.setting else ""
-    title = f"{newest.label}{unit}{ARROWS.get(newest.direction, '')}{setting}"
+    title = joined(f"{newest.label}{unit}{ARROWS.get(newest.direction, '')}", newest.setting)
     text = "; ".join(map(_in_words, group)) + "."
     keyed = tuple({line.name: line for line in lines}.values())
     plot = data.Plot(draw(HEIGHT, title, text, paint, LEFT), title, text, "", "", keyed, lines=True)
     measured = sorted({x for numbers in group for x in numbers}, reverse=True)[:ROWS]
     entries, rows = dict(runs), []
     for x in measured:
-        values = [value_of(numbers[x]) if x in numbers else "" for numbers in group]
+        values = [numbers[x].printed if x in numbers else "" for numbers in group]
         rows.append((axis.cells(x, entries[x]), values))
     return Figure(name, newest.benchmark, plot, rows)
 
@@ -192,8 +189,7 @@ def lines_of(own: int, numbers: Numbers) -> list[data.Series]:
     A line breaks where the protocol changed, or the n if the metric depends on it.
     """
     newest = numbers[max(numbers)]
-    at = f"T = {newest.steps}" if newest.steps is not None else ""
-    name = ", ".join(filter(None, (newest.system, at)))
+    name = joined(newest.system, f"T = {newest.steps}" if newest.steps is not None else "")
     parts: list[list[data.Point]] = []
     before = None
     for x, number in sorted(numbers.items()):
@@ -210,8 +206,8 @@ def lines_of(own: int, numbers: Numbers) -> list[data.Series]:
 def _in_words(numbers: Numbers) -> str:
     first, last = numbers[min(numbers)], numbers[max(numbers)]
     if len(numbers) == 1:
-        return f"{last.system}: {value_of(last)}"
-    return f"{last.system}: {value_of(first)} at first, {value_of(last)} at last"
+        return f"{last.system}: {last.printed}"
+    return f"{last.system}: {first.printed} at first, {last.printed} at last"
 
 
 # ----------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from diffae.system.whole import append
 from reports import history
 from reports.records.record import HIGHER, LOWER
 from reports.trend.entries import add, entry_of, read_history
-from reports.trend.exports import badge, for_action
+from reports.trend.entries import badge, for_action
 from reports.trend.page import COMMITS, figures, lines_of, render
 
 MSE = ("DiffAE", "", "mse")
