@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
+from typing import Any
 
 from tabulate import tabulate
 
@@ -301,11 +302,6 @@ def _wrapped(text: str) -> str:
     glued = re.sub(r" (?=(?:[-+*#=]+|\d+[.)])(?:\s|$)|::|##|\|)", "\N{NO-BREAK SPACE}", text)
     indent = re.match(r"(?:- |\d+\. )?", text)
     assert indent is not None
-    wrapped = textwrap.fill(
-        glued,
-        WIDTH,
-        subsequent_indent=" " * len(indent[0]),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    options: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
+    wrapped = textwrap.fill(glued, WIDTH, subsequent_indent=" " * len(indent[0]), **options)
     return wrapped.replace("\N{NO-BREAK SPACE}", " ")

@@ -16,7 +16,7 @@ from reports.page.head import facts_of
 from reports.page.html import embedded, filled, source
 from reports.page.plots.data import COLOURS, colour_of, is_drawable, point
 from reports.page.verdicts import gap_text, how, how_sure
-from reports.page.view import Numbers, View, details, protocol_rows, table_view
+from reports.page.view import Numbers, View, details, protocols_of, table_view
 from reports.records.entries import Entry
 from reports.records.metrics import METRICS, with_stand_ins
 from reports.records.published import published_records
@@ -52,13 +52,12 @@ def render(entries: Sequence[Entry], beside: Path) -> str:
         "traded": [*map(metric_label, TRADED), CALLS],
     }
     protocols = {key: fields for found in groups for key, fields in found.protocols.items()}
-    used = dict.fromkeys(r.protocol for r in numbers if r.protocol in protocols)
     return filled(
         "board.html.j2",
         source("page.js") + source("board.js"),
         groups=shown,
         entries=[_entry(entry, beside) for entry in entries],
-        protocols={name: protocol_rows(protocols[name]) for name in used},
+        protocols=protocols_of(numbers, protocols),
         data=embedded(data),
     )
 

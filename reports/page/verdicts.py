@@ -17,16 +17,9 @@ from reports.records.metrics import Metrics
 from reports.records.reading import short
 from reports.records.record import HIGHER, NEITHER, Record
 from reports.records.uncertainty import carried_by_one
+from reports.tables import numbers
 from reports.tables.build import Merged
 from reports.tables.contests import LEVEL, SAID, Contest, Headline, Reference, contest, first_metric
-from reports.tables.numbers import (
-    error_text,
-    metric_label,
-    number_text,
-    steps_text,
-    to_error,
-    value_text,
-)
 from reports.tables.ranking import Gap, is_measured
 
 MOST_REFERENCES, MOST_NAMES = 3, 4  # in a sentence
@@ -69,15 +62,18 @@ def _text(headline: Headline, found: Merged) -> str:
 
 
 def with_error(record: Record, known: Metrics) -> str:
-    return value_text(record, known) + error_text(record, known)
+    return numbers.value_text(record, known) + numbers.error_text(record, known)
 
 
 def gap_text(gap: Gap, known: Metrics, error: bool = True) -> str:
     """`0.0123 ± 0.0011`: the size of a difference, with its error if known."""
     size = abs(gap.behind)
     if not gap.stderr:
-        return number_text(size, gap.record.metric, known)
-    return to_error(size, gap.stderr) + f" ± {to_error(gap.stderr, gap.stderr)}" * error
+        return numbers.number_text(size, gap.record.metric, known)
+    return (
+        numbers.to_error(size, gap.stderr)
+        + f" ± {numbers.to_error(gap.stderr, gap.stderr)}" * error
+    )
 
 
 def how_sure(gap: Gap) -> str:
@@ -101,7 +97,7 @@ def how(record: Record, others: Iterable[Record]) -> str:
     """What tells a record from `others` besides its system: the setting and T, if they have several."""
     settings, steps = zip(*((r.setting, r.steps) for r in others), strict=True)
     several = len(set(steps) - {None}) > 1
-    parts = (record.setting * (len(set(settings)) > 1), steps_text(record) * several)
+    parts = (record.setting * (len(set(settings)) > 1), numbers.steps_text(record) * several)
     return ", ".join(filter(None, parts))
 
 
@@ -142,7 +138,7 @@ def _best(held: Contest, told: Sequence[Record], found: Merged) -> str:
         behind = f"{most}{size} behind, within noise" if gap.behind else "the same"
         return f"{name} cannot be told apart from {level}: it has {value}, the other{'s' * bool(most)} {behind}."
     doubt = "" if gap.stderr is not None else " (no error of this difference is known)"
-    rival = f"{_name(gap.record, told)} follows with {value_text(gap.record, known)}"
+    rival = f"{_name(gap.record, told)} follows with {numbers.value_text(gap.record, known)}"
     return f"{_of_whom(held)}{name} is best: {value}. {rival}, {size} behind{doubt}."
 
 
@@ -150,7 +146,7 @@ def _label(metric: str, told: Sequence[Record], found: Merged) -> str:
     """The metric, with the setting that all numbers share: `AUROC (mean)`."""
     settings = {r.setting for r in told}
     shared = settings.pop() if len(settings) == 1 else ""
-    return metric_label(metric, found.known) + _in_parentheses(shared)
+    return numbers.metric_label(metric, found.known) + _in_parentheses(shared)
 
 
 def _name(record: Record, told: Sequence[Record]) -> str:
@@ -194,7 +190,7 @@ def _by_others(first: Contest, others: Sequence[Contest], found: Merged) -> Iter
     """Which of the other headline metrics have a different best system."""
     for held in others:
         if held.best.system != first.best.system and held.others:
-            label = metric_label(held.best.metric, found.known)
+            label = numbers.metric_label(held.best.metric, found.known)
             yield f"By {label} it is {held.best.system} ({with_error(held.best, found.known)})."
 
 
@@ -252,14 +248,14 @@ def _beside(headline: Headline, held: Contest, found: Merged) -> Iterator[str]:
             if r.metric == metric and (r.system, r.setting) == (one.system, one.setting)
         ]
         if ours:
-            yield f"Beside it, {metric_label(metric, found.known)}: {listed(ours)}."
+            yield f"Beside it, {numbers.metric_label(metric, found.known)}: {listed(ours)}."
 
 
 def _not_compared(held: Contest, found: Merged) -> Iterator[str]:
     """A sentence on systems that are not compared: those of a different n or protocol."""
     if held.of_other_n:
         counts = [f"{r.system} (n = {r.n:,})" for r in held.of_other_n]
-        metric, n = metric_label(held.best.metric, found.known), held.best.n
+        metric, n = numbers.metric_label(held.best.metric, found.known), held.best.n
         yield f"Not compared, for {metric} depends on n, here {n:,}: {listed(counts)}."
     if held.other_protocols:
         yield "Others were measured by a different protocol and are not compared."

@@ -156,7 +156,9 @@ def _record(row: Mapping[str, str]) -> Record:
     benchmark, place = TABLES[row["table"]]
     label, metric = row.get("source", ""), METRICS[row["metric"]]
     source = f"Preechakul et al. 2022, {place}" + (f" ({label})" if label else "")
-    names = {name: row[name] for name in ("table", "system", "dataset", "setting", "metric")}
+    names: dict[str, Any] = {
+        name: row[name] for name in ("table", "system", "dataset", "setting", "metric")
+    }
     return Record(
         **names,
         benchmark=benchmark,

@@ -108,8 +108,7 @@ def read_run(folder: Path, label: str = "", finished: bool = True) -> Run:
     if not isinstance(settings, dict):
         raise UserError(f"{path}: settings is not an object")
     if unknown := {r.protocol for r in rows} - protocols.keys() - {""}:
-        known = f"{RUN} has no protocol {short(min(unknown), 40)}"
-        raise UserError(f"{records}: {known}")
+        raise UserError(f"{records}: {RUN} has no protocol {short(min(unknown), 40)}")
     metrics, specs = brought_in(path, notes)
     specs = with_headlines(specs, rows, protocols, part_of(settings, "profile").get("base"))
     times = tuple(read_records(folder / TIMES)) if os.path.lexists(folder / TIMES) else ()

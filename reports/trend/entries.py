@@ -125,13 +125,13 @@ def _number(r: Record, known: Metrics) -> Number:
 
 
 def _date(notes: Mapping[str, Any], path: Path) -> str:
-    text = notes.get("ended") or notes.get("started")
+    text = str(notes.get("ended") or notes.get("started"))
     try:
         datetime.fromisoformat(text)
-    except (TypeError, ValueError):
+    except ValueError:
         why = "neither ended nor started is a date; give the folder of a finished run"
         raise UserError(f"{path}: {why}") from None
-    return str(text)
+    return text
 
 
 # ----------------------------------------------------------------------------------------------
