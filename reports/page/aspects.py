@@ -11,6 +11,7 @@ from reports.page.plots.data import COLOURS, MARKERS, colour_of, numbers_of, poi
 from reports.page.verdicts import gap_text
 from reports.page.view import Numbers, View
 from reports.records.comparable import is_floor
+from reports.records.reading import joined
 from reports.records.record import LOWER, Record
 from reports.tables.build import Merged
 from reports.tables.contests import LEVEL, first_metric, of_headline
@@ -85,7 +86,7 @@ def _row(record: Record, ours: Sequence[Record], marks: Mapping[str, int], found
     return {
         "table": record.table,
         "label": heading(record.metric, [record], found.known),
-        "words": ", ".join(filter(None, (record.setting, steps_text(record)))),
+        "words": joined(record.setting, steps_text(record)),
         "value": value_text(record, found.known),
         "error": error_text(record, found.known),
         "at": [at(own.low), at(own.y), at(own.high)],

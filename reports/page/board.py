@@ -20,6 +20,7 @@ from reports.page.view import Numbers, View, details, protocols_of, table_view
 from reports.records.entries import Entry
 from reports.records.metrics import METRICS, with_stand_ins
 from reports.records.published import published_records
+from reports.records.reading import joined
 from reports.records.record import Record, record_key
 from reports.records.run_folder import INFLUENCES, RECORDS, RUN, SAMPLES, Run
 from reports.tables.build import Merged, merge
@@ -82,9 +83,9 @@ def groups_of(runs: Sequence[Run]) -> list[Merged]:
     for run in runs:
         on_same = (i for i, g in enumerate(groups) if _datasets(g.rows) == _datasets(run.rows))
         for i in on_same:
-            joined = merge([*groups[i].sources, run])
-            if not any(record.contest for record in joined.rows):
-                groups[i] = joined
+            both = merge([*groups[i].sources, run])
+            if not any(record.contest for record in both.rows):
+                groups[i] = both
                 break
         else:
             groups.append(merge([run]))
@@ -205,7 +206,7 @@ def _references(rivals: Sequence[Record], chosen: Sequence[Record], found: Merge
 
 def _labels(records: Sequence[Record]) -> list[str]:
     """Each record's system, with what tells the records apart."""
-    return [", ".join(filter(None, (r.system, how(r, records)))) for r in records]
+    return [joined(r.system, how(r, records)) for r in records]
 
 
 def _rival(record: Record, label: str, traded: Sizes, found: Merged) -> View:

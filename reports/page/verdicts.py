@@ -14,7 +14,7 @@ from statistics import fmean
 from diffae.system.errors import UserError
 from reports.records.comparable import is_floor
 from reports.records.metrics import Metrics
-from reports.records.reading import short
+from reports.records.reading import joined, short
 from reports.records.record import HIGHER, NEITHER, Record
 from reports.records.uncertainty import carried_by_one
 from reports.tables import numbers
@@ -98,7 +98,7 @@ def how(record: Record, others: Iterable[Record]) -> str:
     settings, steps = zip(*((r.setting, r.steps) for r in others), strict=True)
     several = len(set(steps) - {None}) > 1
     parts = (record.setting * (len(set(settings)) > 1), numbers.steps_text(record) * several)
-    return ", ".join(filter(None, parts))
+    return joined(*parts)
 
 
 def listed(words: Sequence[str]) -> str:
@@ -285,7 +285,7 @@ def _listing(headline: Headline, found: Merged) -> Iterator[str]:
         yield "No system could be measured."
     row = found.known.get(metric)
     meaning = row.reference if row and row.neutral is not None else ""
-    about = _in_parentheses("; ".join(filter(None, (counted(ours), meaning))))
+    about = _in_parentheses(joined(counted(ours), meaning, by="; "))
     scale = [r for r in told if r.reference][:MOST_REFERENCES]
     for lead, group in ((f"{_label(metric, told, found)}{about}", ours), ("For reference", scale)):
         each = [f"{_name(r, told)} {with_error(r, found.known)}{_side(r, found)}" for r in group]

@@ -99,15 +99,10 @@ def to_frame(table: Table) -> "pd.DataFrame":
     of_runs += ["runs", "spread"] * any(r.pooled for r in table.records)
     names = [*COLUMNS, *of_runs]
     rows = [
-        {name: getattr(r, name) for name in names}
-        | {
-            "best": r in table.best,
-            "detectable_change": _detectable(r),
-            "difference": _difference(r),
-        }
+        [safe_cell(getattr(r, name)) for name in names]
+        + [r in table.best, _detectable(r), _difference(r)]
         for r in table.records
     ]
-    rows = [{name: safe_cell(value) for name, value in row.items()} for row in rows]
     frame = pd.DataFrame(rows, columns=[*names, "best", "detectable_change", "difference"])
     return frame.astype({name: "Int64" for name in ("steps", "n", "calls")})
 
@@ -148,25 +143,17 @@ def _other_specs(records: Sequence[Record], specs: Sequence[TableSpec]) -> list[
 
 def _overview(chosen: Iterable[tuple[TableSpec, list[Record]]], known: Metrics) -> Table:
     records = [record for spec, some in chosen for record in headlines(spec, some, known)]
-    fields = shown_fields(
-        records, ("benchmark", "dataset", "system", "setting", "steps", "solver", "calls")
-    )
-    headers = (
-        *(FIELD_LABELS.get(field, field) for field in fields),
-        "metric",
-        "value",
-        "smallest detectable change",
-        "n",
-        "published",
-        "protocol",
-    )
+    columns = ("benchmark", "dataset", "system", "setting", "steps", "solver", "calls")
+    fields = shown_fields(records, columns)
+    headers = [FIELD_LABELS.get(field, field) for field in fields]
+    headers += ["metric", "value", "smallest detectable change", "n", "published", "protocol"]
     rows = tuple(_overview_row(record, fields, known) for record in records)
     caption = (
         "The headline of each benchmark, at the largest T. The smallest detectable change is 2.8 √2 times "
         "the standard error: of systems that differ by so much, two independent runs show it at the 5 % level "
         "4 times in 5."
     )
-    panel = Panel("", headers, rows)
+    panel = Panel("", tuple(headers), rows)
     return Table("overview", "Overview", caption, (panel,), tuple(records), frozenset(), known)
 
 
@@ -281,20 +268,16 @@ def merge(sources: Sequence[Run]) -> Merged:
 
     Raises UserError if one was given twice, or if runs of one name were not measured alike.
     """
-    run_groups, known = run_groups_of(sources), METRICS | merged_metrics(sources)
-    rows: Sequence[Record] = sources[0].rows
-    times: Sequence[Record] = sources[0].times
-    specs: Sequence[TableSpec] = sources[0].specs
+    groups, known, first = run_groups_of(sources), METRICS | merged_metrics(sources), sources[0]
+    rows, times, specs = first.rows, first.times, first.specs
     if len(sources) > 1:
         named = {spec.name: spec for source in reversed(sources) for spec in source.specs}
-        specs = list(named.values())
+        specs = tuple(named.values())
         rows, times = (
-            side_by_side(run_groups, [pooled(group, what) for group in run_groups], known)
+            side_by_side(groups, [pooled(group, what) for group in groups], known)
             for what in ("rows", "times")
         )
-    return Merged(
-        run_groups, tuple(rows), tuple(times), tuple(specs), known, tuple(remarks(run_groups))
-    )
+    return Merged(groups, rows, times, specs, known, tuple(remarks(groups)))
 
 
 def _labelled(run: Run, group: RunGroup) -> Run:

@@ -92,9 +92,7 @@ def own_headlines(
     """Of the records of the overview, each system's number by each metric at the setting at which it
     is taken.
     """
-    by_source: dict[str, TableSpec] = {}
-    for spec in specs:
-        by_source.setdefault(spec.source, spec)
+    by_source = {spec.source: spec for spec in reversed([*specs])}
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in filter(is_measured, overview):
         groups.setdefault((record.table, record.metric), []).append(record)

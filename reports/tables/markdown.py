@@ -6,15 +6,16 @@
 n/a 2                           could not be measured: note 2 says why
 """
 
+import html
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from tabulate import tabulate
 
-from reports.records.reading import named
+from reports.records.reading import joined, named
 from reports.records.record import FAST, FAST_SOLVER, Record
 from reports.tables.layout import LABEL, REFERENCE, Cell, Panel, Table
-from reports.tables.numbers import footnote, reference_difference, solver_name, value_note
+from reports.tables.numbers import difference_text, footnote, solver_name, value_note
 
 
 def render(table: Table, title: str, context: Mapping[str, str]) -> str:
@@ -25,8 +26,9 @@ def render(table: Table, title: str, context: Mapping[str, str]) -> str:
         parts.append(f"## {escape(panel.heading)}" if panel.heading else "")
         parts.append(_grid(panel, notes))
     listed = "\n".join(f"{number}. {escape(text)}" for text, number in notes.items())
-    parts += [listed, legend(table), _facts({**facts(table.records), **context})]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    shared = {**facts(table.records), **context}.items()
+    told = "\n".join(f"- {escape(name)}: {escape(text)}" for name, text in shared)
+    return joined(*parts, listed, legend(table), told, by="\n\n") + "\n"
 
 
 def facts(records: Sequence[Record]) -> dict[str, str]:
@@ -47,10 +49,8 @@ def facts(records: Sequence[Record]) -> dict[str, str]:
 
 def escape(text: str) -> str:
     """`text` from outside as literal Markdown on one line, inside or outside of a table."""
-    text = "".join(
-        c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split())
-    )
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    unknown, line = "\N{REPLACEMENT CHARACTER}", " ".join(text.split())
+    text = html.escape("".join(c if c.isprintable() else unknown for c in line), quote=False)
     text = re.sub(r"([\\|*`\[\]$~])", r"\\\1", text)
     return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)
 
@@ -106,27 +106,18 @@ def legend(table: Table) -> str:
             f"With brackets: the mean of {several} runs ± the standard deviation between them, and in brackets the "
             "standard error of one run."
         )
-    if any(reference_difference(r, table.known) for r in records):
+    if any(difference_text(r, table.known) for r in records):
         parts.append("After a published value: ours minus it.")
     if any(r.published is not None and r.not_comparable for r in records):
         parts.append("In parentheses: published, not to be compared, for the reason in the note.")
     if table.absent:
-        reasons = dict.fromkeys(_reason(record) for record in table.absent)
+        reasons = dict.fromkeys(named(r.system, value_note(r)) for r in table.absent)
         parts.append(f"Not measured: {'; '.join(reasons)}.")
     return " ".join(parts)
 
 
-def _reason(record: Record) -> str:
-    """Why a system has no number, with its name."""
-    return named(record.system, value_note(record))
-
-
-def _facts(pairs: Mapping[str, str]) -> str:
-    return "\n".join(f"- {escape(name)}: {escape(text)}" for name, text in pairs.items())
-
-
 def _listed(texts: Iterable[str]) -> str:
-    return "; ".join(dict.fromkeys(text for text in texts if text))
+    return joined(*dict.fromkeys(texts), by="; ")
 
 
 def _is_number(text: str) -> bool:

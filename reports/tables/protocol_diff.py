@@ -6,7 +6,7 @@ from operator import attrgetter
 from typing import Any
 
 from reports.records.metrics import METRICS, Metrics
-from reports.records.reading import short
+from reports.records.reading import joined, short
 from reports.records.record import Record
 from reports.tables.ranking import comparable_n
 
@@ -49,7 +49,7 @@ def noted(
                 continue
             peers = (i for i in range(1, j) if ours in _beside(indices[i], record))
             why = f"measured otherwise than in {names[0]}: {_difference(ours, beside)}"
-            note = "; ".join(filter(None, [record.note, why]))
+            note = joined(record.note, why, by="; ")
             found.append(replace(record, contest=names[next(peers, j)], note=note))
         yield found
 
