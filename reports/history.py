@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = _parser().parse(arguments)
     from reports.trend.entries import COMMIT, add, badge, entry_of, for_action, read_history
 
-    if args.commit and not COMMIT.fullmatch(args.commit):
+    if args.commit is not None and not COMMIT.fullmatch(args.commit):
         raise UserError(f"--commit: {short(repr(args.commit), 40)} is not a commit's hash")
     if args.commit and len(args.runs) != 1:
         raise UserError("--commit says what one run measured; give one RUN with it")
@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
         *(Target("--github-action-benchmark", where, ours) for where in by_direction.values()),
     ]
     refuse_outputs(targets, args.runs)
-    if entries := [entry_of(folder, args.commit) for folder in args.runs]:
+    if entries := [entry_of(folder, args.commit or "") for folder in args.runs]:
         with writing(args.file, "or choose another --file"):
             count = add(args.file, entries)
         already = ", the others are there already" if count < len(entries) else ""
@@ -77,7 +77,7 @@ def _parser() -> Parser:
     add("runs", nargs="*", type=path, metavar="RUN", help="the folder of a finished run")
     add("--file", type=path, required=True, metavar="FILE", help="history.jsonl; made if need be")
     measured = "what RUN measured, where it was not made in a checkout of this software"
-    add("--commit", default="", metavar="SHA", help=measured)
+    add("--commit", metavar="SHA", help=measured)
     add("--page", type=path, metavar="FILE", help="write the page of the trend")
     add("--badge", type=path, metavar="FILE", help="write a badge's endpoint")
     add("--badge-metric", default="", metavar="METRIC", help="its metric, e.g. ssim")
