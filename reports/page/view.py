@@ -10,21 +10,14 @@ from typing import Any
 
 from reports.page.pictures import FigureView, strip_of
 from reports.page.plots import plots_of
-from reports.page.verdicts import verdicts
+from reports.page.verdicts import verdicts, with_error
 from reports.records.metrics import Metrics
 from reports.records.reading import joined
 from reports.records.record import NEITHER, Record
 from reports.tables.build import Merged
 from reports.tables.layout import LABEL, REFERENCE, VALUE, Cell, Panel, Table
 from reports.tables.markdown import facts, legend
-from reports.tables.numbers import (
-    error_text,
-    footnote,
-    metric_label,
-    published_text,
-    steps_text,
-    value_text,
-)
+from reports.tables.numbers import footnote, metric_label, published_text, steps_text
 
 MOST_PROTOCOL_TEXT = 300  # characters of one field
 
@@ -138,7 +131,7 @@ def details(record: Record, known: Metrics) -> dict[str, str]:
     published = published_text(r, known)
     rows = {
         "name": f"{metric_label(r.metric, known)}: {named}",
-        "value": value_text(r, known) + error_text(r, known),
+        "value": with_error(r, known),
         "in full": "" if r.value is None else repr(r.value),
         "unit": r.unit,
         "better": r.direction if r.direction != NEITHER else "",

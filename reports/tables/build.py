@@ -22,30 +22,11 @@ from reports.records.record import COLUMNS, Record, record_key, safe_cell
 from reports.records.run_folder import Run, read_run
 from reports.records.specs import TableSpec
 from reports.records.uncertainty import Uncertainty
-from reports.tables import markdown
+from reports.tables import layout, markdown
 from reports.tables.contests import Headline, headlined, headlines
-from reports.tables.layout import (
-    FIELD_LABELS,
-    Cell,
-    Panel,
-    Table,
-    build,
-    field_text,
-    label,
-    reference,
-    shown_fields,
-    value,
-)
-from reports.tables.numbers import detectable_change, heading, number_text
+from reports.tables.layout import Table
 from reports.tables.ranking import UncertaintyOf, choose, unknown
-from reports.tables.run_groups import (
-    RunGroup,
-    merged_metrics,
-    pooled,
-    remarks,
-    run_groups_of,
-    side_by_side,
-)
+from reports.tables.run_groups import RunGroup, merged_metrics, remarks, run_groups_of, side_by_side
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,8 +63,8 @@ def build_tables(
     specs = sorted(specs, key=lambda spec: spec.order)
     chosen = [(s, choose(s, records)) for s in (*specs, *_other_specs(records, specs))]
     tables = [
-        _overview(chosen, known),
-        *(build(s, some, known, uncertainty) for s, some in chosen if some),
+        layout.overview([r for spec, some in chosen for r in headlines(spec, some, known)], known),
+        *(layout.build(s, some, known, uncertainty) for s, some in chosen if some),
     ]
     names = [table.name for table in tables]
     if len(set(names)) < len(names):
@@ -100,7 +81,7 @@ def to_frame(table: Table) -> "pd.DataFrame":
     names = [*COLUMNS, *of_runs]
     rows = [
         [safe_cell(getattr(r, name)) for name in names]
-        + [r in table.best, _detectable(r), _difference(r)]
+        + [r in table.best, layout.detectable(r), _difference(r)]
         for r in table.records
     ]
     frame = pd.DataFrame(rows, columns=[*names, "best", "detectable_change", "difference"])
@@ -141,45 +122,11 @@ def _other_specs(records: Sequence[Record], specs: Sequence[TableSpec]) -> list[
     ]
 
 
-def _overview(chosen: Iterable[tuple[TableSpec, list[Record]]], known: Metrics) -> Table:
-    records = [record for spec, some in chosen for record in headlines(spec, some, known)]
-    columns = ("benchmark", "dataset", "system", "setting", "steps", "solver", "calls")
-    fields = shown_fields(records, columns)
-    headers = [FIELD_LABELS.get(field, field) for field in fields]
-    headers += ["metric", "value", "smallest detectable change", "n", "published", "protocol"]
-    rows = tuple(_overview_row(record, fields, known) for record in records)
-    caption = (
-        "The headline of each benchmark, at the largest T. The smallest detectable change is 2.8 √2 times "
-        "the standard error: of systems that differ by so much, two independent runs show it at the 5 % level "
-        "4 times in 5."
-    )
-    panel = Panel("", tuple(headers), rows)
-    return Table("overview", "Overview", caption, (panel,), tuple(records), frozenset(), known)
-
-
 def _difference(record: Record) -> float | None:
     """Ours minus the published value, if the two may be compared."""
     if record.not_comparable or record.value is None or record.published is None:
         return None
     return record.value - record.published
-
-
-def _detectable(record: Record) -> float | None:
-    """The detectable change of one run; that of several would depend on what they share."""
-    return None if record.pooled else detectable_change(record.stderr)
-
-
-def _overview_row(record: Record, fields: Sequence[str], known: Metrics) -> tuple[Cell, ...]:
-    change = _detectable(record)
-    return (
-        *(label(field_text(record, field)) for field in fields),
-        label(heading(record.metric, [record], known)),
-        value(record, known),
-        label("" if change is None else number_text(change, record.metric, known)),
-        label("" if record.n is None else f"{record.n:,}"),
-        reference(record, known),
-        label(record.protocol),
-    )
 
 
 # ----------------------------------------------------------------------------------------------
@@ -273,10 +220,7 @@ def merge(sources: Sequence[Run]) -> Merged:
     if len(sources) > 1:
         named = {spec.name: spec for source in reversed(sources) for spec in source.specs}
         specs = tuple(named.values())
-        rows, times = (
-            side_by_side(groups, [pooled(group, what) for group in groups], known)
-            for what in ("rows", "times")
-        )
+        rows, times = (side_by_side(groups, what, known) for what in ("rows", "times"))
     return Merged(groups, rows, times, specs, known, tuple(remarks(groups)))
 
 

@@ -81,39 +81,29 @@ def _cell(cell: Cell, notes: dict[str, int]) -> str:
 
 def legend(table: Table) -> str:
     """The meaning of bold type, ±, values below 0, differences and parentheses, as far as `table` has them."""
-    records = table.records
-    parts = []
-    if table.best:
-        alike = ", among those measured alike" if any(r.contest for r in records) else ""
-        parts.append(
-            f"Bold: the best of the systems measured here{alike}, and those that chance (95 %) may have put behind it; "
-            "none where chance may explain all differences."
-        )
-    if any(r.solver == FAST_SOLVER for r in records):
-        parts.append(
-            f"{FAST}: the solver of that name (diffae-bench docs solvers), {FAST_SOLVER} in CSV files."
-        )
-    if any(r.value is not None and r.stderr is not None and not r.pooled for r in records):
-        parts.append("±: one standard error.")
-    signed = [r for r in records if r.metric in table.known and table.known[r.metric].unbiased]
-    if any(r.value is not None and r.value < 0 for r in signed):
-        parts.append(
-            "Below 0: chance; an estimate without bias is so every second time for two equal sets."
-        )
-    if pooled := sorted({r.runs for r in records if r.pooled}):
-        several = " to ".join(dict.fromkeys(map(str, (pooled[0], pooled[-1]))))
-        parts.append(
-            f"With brackets: the mean of {several} runs ± the standard deviation between them, and in brackets the "
-            "standard error of one run."
-        )
-    if any(difference_text(r, table.known) for r in records):
-        parts.append("After a published value: ours minus it.")
-    if any(r.published is not None and r.not_comparable for r in records):
-        parts.append("In parentheses: published, not to be compared, for the reason in the note.")
-    if table.absent:
-        reasons = dict.fromkeys(named(r.system, value_note(r)) for r in table.absent)
-        parts.append(f"Not measured: {'; '.join(reasons)}.")
-    return " ".join(parts)
+    records, known = table.records, table.known
+    alike = ", among those measured alike" if any(r.contest for r in records) else ""
+    pooled = sorted({r.runs for r in records if r.pooled})
+    several = " to ".join(dict.fromkeys(map(str, (*pooled[:1], *pooled[-1:]))))
+    signed = [r for r in records if r.metric in known and known[r.metric].unbiased]
+    reasons = dict.fromkeys(named(r.system, value_note(r)) for r in table.absent)
+    said = {
+        f"Bold: the best of the systems measured here{alike}, and those that chance (95 %) may have put behind it; "
+        "none where chance may explain all differences.": table.best,
+        f"{FAST}: the solver of that name (diffae-bench docs solvers), {FAST_SOLVER} in CSV files.":
+            any(r.solver == FAST_SOLVER for r in records),
+        "±: one standard error.":
+            any(r.value is not None and r.stderr is not None and not r.pooled for r in records),
+        "Below 0: chance; an estimate without bias is so every second time for two equal sets.":
+            any(r.value is not None and r.value < 0 for r in signed),
+        f"With brackets: the mean of {several} runs ± the standard deviation between them, and in brackets the "
+        "standard error of one run.": pooled,
+        "After a published value: ours minus it.": any(difference_text(r, known) for r in records),
+        "In parentheses: published, not to be compared, for the reason in the note.":
+            any(r.published is not None and r.not_comparable for r in records),
+        f"Not measured: {'; '.join(reasons)}.": reasons,
+    }  # fmt: skip
+    return " ".join(text for text, holds in said.items() if holds)
 
 
 def _listed(texts: Iterable[str]) -> str:

@@ -103,7 +103,7 @@ def _parts_that_differ(paths: Iterable[Path]) -> list[str]:
 # Means
 
 
-def pooled(run_group: RunGroup, what: str) -> list[Record]:
+def _pooled(run_group: RunGroup, what: str) -> list[Record]:
     """The records of a thing, each once: unchanged for one run, means for several."""
     by_run: list[list[Record]] = [list(getattr(source, what)) for source in run_group.sources]
     if len(by_run) == 1:
@@ -214,12 +214,12 @@ def merged_metrics(sources: Sequence[Run]) -> dict[str, Metric]:
 # Systems of several runs
 
 
-def side_by_side(
-    run_groups: Sequence[RunGroup], parts: Sequence[Sequence[Record]], known: Metrics
-) -> tuple[Record, ...]:
-    """The records of all things, with distinct names and with notes on what was measured differently."""
+def side_by_side(run_groups: Sequence[RunGroup], what: str, known: Metrics) -> tuple[Record, ...]:
+    """The records of all things (`what`: their rows or times), with distinct names and with notes on
+    what was measured differently.
+    """
     names, protocols = [t.name for t in run_groups], [t.protocols for t in run_groups]
-    parts = list(noted(names, protocols, parts, known))
+    parts = list(noted(names, protocols, [_pooled(group, what) for group in run_groups], known))
     told, seen = _told_apart(run_groups, parts), set()
     found: list[Record] = []
     for run_group, part in zip(run_groups, parts, strict=True):
