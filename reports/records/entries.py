@@ -176,9 +176,8 @@ def _against_table(record: Record, run: Run) -> str:
     metric = METRICS.get(record.metric) or run.metrics.get(record.metric)
     if metric is None:
         return "no such metric"
-    for name in ("direction", "unit"):
-        if (ours := getattr(record, name)) != (theirs := getattr(metric, name)):
-            return f"{name} is {short(repr(ours), 40)}, not {theirs!r}"
+    if wrong := _unlike(record, metric, ("direction", "unit")):
+        return wrong
     if record.value is None:
         numbers = (record.stderr, record.ci_low, record.ci_high)
         return "an error without a value" if any(x is not None for x in numbers) else ""
@@ -198,9 +197,13 @@ def _against_published(record: Record, run: Run) -> str:
         printed = {(number.value, number.metric) for number in published()}
         return "" if ours in printed | {(None, "")} else f"published: nobody printed {ours[0]}"
     bare = replace(record, **BARE)
-    again = attach(bare, run.protocols.get(record.protocol, {}))
-    for name in BARE:
-        if (ours := getattr(record, name)) != (theirs := getattr(again, name)):
+    return _unlike(record, attach(bare, run.protocols.get(record.protocol, {})), BARE)
+
+
+def _unlike(record: Record, other: object, names: Iterable[str]) -> str:
+    """The first of the fields in which a record and what it should be like differ."""
+    for name in names:
+        if (ours := getattr(record, name)) != (theirs := getattr(other, name)):
             return f"{name} is {short(repr(ours), 80)}, not {short(repr(theirs), 80)}"
     return ""
 

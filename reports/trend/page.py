@@ -121,15 +121,8 @@ def _filled(
         for figure in figures(runs, axis, stage):
             heading = f"{stage}: {figure.benchmark}" if stage else figure.benchmark
             sections.setdefault(heading, []).append(figure)
-    return filled(
-        "trend.html.j2",
-        "",
-        title=title,
-        facts=facts,
-        sections=sections.items(),
-        axis=axis,
-        caption=before + axis.caption,
-    )
+    shown = {"facts": facts, "sections": sections.items(), "axis": axis}
+    return filled("trend.html.j2", "", title=title, caption=before + axis.caption, **shown)
 
 
 def _shared(entries: Sequence[Entry]) -> list[tuple[str, str]]:

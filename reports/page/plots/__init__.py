@@ -71,9 +71,8 @@ def _plots(
         settings = {(r.benchmark, r.setting) for r in ours}
         every = [r for r in found.records if r.metric == metric and is_drawable(r)]
         alike = [r for r in every if (r.benchmark, r.setting) in settings]
-        yield from against(
-            found, spec, alike, LABELS[axis], _operations(found), log=True, room=SIZE
-        )
+        x = _operations(found)
+        yield from against(found, spec, alike, LABELS[axis], x, log=True, room=SIZE)
     else:
         label = metric_label(axis, found.known)
         yield from against(found, spec, ours, label, _beside(records, axis), log=True, room=SIZE)
