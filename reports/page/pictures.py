@@ -38,7 +38,7 @@ class FigureView:
 
     id: str
     sheet: ReadSheet
-    images: tuple[tuple[dict[str, Any], ...], ...]
+    images: list[list[dict[str, Any]]]
     remark: str
     open: bool = False
 
@@ -129,22 +129,16 @@ def _ordered(sheets: Iterable[tuple[ReadSheet, str]], found: Merged) -> list[tup
 
 def _figure(id: str, sheet: ReadSheet, side: int) -> FigureView:
     shown = [k for k, total in enumerate(accumulate(sheet.lengths)) if total <= MOST_CELLS]
-    rows = [
-        tuple(_image(sheet, row, column, side) for column in range(sheet.lengths[row]))
-        for row in shown
-    ]
-    remarks = _remarks(sheet, side)
+    rows = [[_image(sheet, row, i, side) for i in range(sheet.lengths[row])] for row in shown]
+    width, remarks = sheet.cells["width"], []
+    if width > max(side, LOSSLESS):
+        remarks.append(f"shrunk from {width} to {side} px")
+    if min(width, side) > LOSSLESS:
+        remarks.append("kept as JPEG here")
+    remark = ", ".join(remarks)
     if len(rows) < len(sheet.lengths):
-        remarks.append(f"the first {len(rows)} of {len(sheet.lengths)} rows")
-    return FigureView(id, sheet, tuple(rows), "; ".join(remarks))
-
-
-def _remarks(sheet: ReadSheet, side: int) -> list[str]:
-    width = sheet.cells["width"]
-    if width <= LOSSLESS:
-        return []
-    shrunk = f"shrunk from {width} to {side} px, " if width > side else ""
-    return [f"{shrunk}kept as JPEG here"] if min(width, side) > LOSSLESS else [shrunk.rstrip(", ")]
+        remark = joined(remark, f"the first {len(rows)} of {len(sheet.lengths)} rows", by="; ")
+    return FigureView(id, sheet, rows, remark)
 
 
 def _image(sheet: ReadSheet, row: int, column: int, side: int) -> dict[str, Any]:
