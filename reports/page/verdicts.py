@@ -159,10 +159,9 @@ def _in_parentheses(text: str) -> str:
 
 def _of_whom(held: Contest) -> str:
     """`Of A and B, ` if a reference is better: then the best of the systems is not the best of all."""
-    if not any(held.best in r.worse for r in held.scale):
-        return ""
     names = [r.system for r in held.systems]
-    return f"Of {listed(names) if len(names) <= MOST_NAMES else f'{len(names)} systems'}, "
+    those = listed(names) if len(names) <= MOST_NAMES else f"{len(names)} systems"
+    return f"Of {those}, " if any(held.best in r.worse for r in held.scale) else ""
 
 
 def _by_row(headline: Headline, found: Merged) -> Iterator[str]:
@@ -173,7 +172,7 @@ def _by_row(headline: Headline, found: Merged) -> Iterator[str]:
     ours = [r for r in headline.records if r.metric == metric]
     rows = ([r for r in ours if r.setting == s] for s in dict.fromkeys(r.setting for r in ours))
     held = (contest(row, found.known, found.uncertainty) for row in rows)
-    contests = [one for one in held if one is not None]
+    contests = list(filter(None, held))
     if len(contests) < 2:
         return
     best = Counter(one.best.system for one in contests)

@@ -17,8 +17,7 @@ from typing import Any
 from diffae.system.errors import UserError
 from diffae.system.files import read_text
 from reports.records.metrics import METRICS, NAME, SHIPPED, Margin, Metric, Metrics
-from reports.records.plain import from_plain, to_plain
-from reports.records.reading import part_of, read_json, short
+from reports.records.reading import from_plain, part_of, read_json, short, to_plain
 from reports.records.record import Record, read_csv, read_records, record_key, safe_cell
 from reports.records.specs import TableSpec, with_headlines
 from reports.records.uncertainty import Uncertainty, error, read_uncertainties

@@ -170,9 +170,14 @@ class Merged:
     @cached_property
     def folders(self) -> tuple[Run, ...]:
         """The runs, labelled by their names on the page."""
-        return tuple(
-            _labelled(source, group) for group in self.run_groups for source in group.sources
-        )
+        found = []
+        for group in self.run_groups:
+            for run in group.sources:
+                own = run.folder.resolve().name
+                name = group.name or own
+                alone = len(group.sources) == 1
+                found.append(replace(run, label=name if alone else f"{name}/{own}"))
+        return tuple(found)
 
     @cached_property
     def protocols(self) -> dict[str, Mapping[str, Any]]:
@@ -222,9 +227,3 @@ def merge(sources: Sequence[Run]) -> Merged:
         specs = tuple(named.values())
         rows, times = (side_by_side(groups, what, known) for what in ("rows", "times"))
     return Merged(groups, rows, times, specs, known, tuple(remarks(groups)))
-
-
-def _labelled(run: Run, group: RunGroup) -> Run:
-    own = run.folder.resolve().name
-    name = group.name or own
-    return replace(run, label=name if len(group.sources) == 1 else f"{name}/{own}")

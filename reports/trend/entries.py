@@ -20,8 +20,7 @@ from diffae.system.errors import UserError
 from diffae.system.files import read_file
 from diffae.system.whole import append
 from reports.records.metrics import Metrics
-from reports.records.plain import from_plain, to_plain
-from reports.records.reading import joined, part_of, short
+from reports.records.reading import from_plain, joined, part_of, short, to_plain
 from reports.records.record import COLUMNS, HIGHER, LOWER, NEITHER, Record
 from reports.records.run_folder import RUN, read_run
 from reports.tables.build import merge

@@ -8,7 +8,6 @@ out if there is nothing to draw.
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
 from operator import attrgetter
 
 from reports.page.plots.data import Plot, is_drawable, numbers_of
@@ -38,7 +37,8 @@ def plots_of(benchmark: str, found: Merged) -> list[Plot]:
 def _of_table(spec: TableSpec, records: list[Record], found: Merged) -> list[Plot]:
     if spec.plots is not None:
         return [p for pair in spec.plots for p in _plots(spec, records, found, *pair)]
-    ranked = (m for m in spec.headline or spec.metrics if _has_direction(m, found))
+    known, metrics = found.known, spec.headline or spec.metrics
+    ranked = (m for m in metrics if m not in known or known[m].direction != NEITHER)
     metric = next(ranked, "")
     numbers = [axis for axis in ("steps", "calls") if axis in (*spec.rows, *spec.columns)]
     columns = [axis for axis in numbers if axis in spec.columns]
@@ -46,10 +46,6 @@ def _of_table(spec: TableSpec, records: list[Record], found: Merged) -> list[Plo
         if plots := [p for axis in axes for p in _plots(spec, records, found, metric, axis)]:
             return plots
     return []
-
-
-def _has_direction(metric: str, found: Merged) -> bool:
-    return metric not in found.known or found.known[metric].direction != NEITHER
 
 
 def _plots(
@@ -61,7 +57,9 @@ def _plots(
     if axis == "setting" and (families := _families(ours)):
         for name, numbers in list(families.items())[:MOST_FAMILIES]:
             header = "" if spec.setting_header == "setting" else f"{spec.setting_header}: "
-            yield from against(found, spec, ours, header + name, partial(_number_in, numbers))
+            yield from against(
+                found, spec, ours, header + name, lambda r, x=numbers: x.get(r.setting)
+            )
     elif axis in ("setting", "system"):
         if axis == "system" or len({r.setting for r in ours}) > 1:
             yield from in_rows(found, spec, at_largest_steps(ours), axis)
@@ -86,10 +84,6 @@ def _families(records: Iterable[Record]) -> dict[str, dict[str, float]]:
         if len(numbers) == 1:
             families.setdefault(NUMBER.sub("…", setting), {})[setting] = float(numbers[0])
     return {name: numbers for name, numbers in families.items() if len(numbers) > 1}
-
-
-def _number_in(numbers: dict[str, float], record: Record) -> float | None:
-    return numbers.get(record.setting)
 
 
 def _beside(records: Sequence[Record], metric: str) -> X:
