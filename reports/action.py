@@ -69,16 +69,14 @@ class Inputs:
 def main(environ: Environ = os.environ) -> int:
     """Run the gate and return the exit status."""
     outputs = {"report": "", "baseline": "", "comment": ""}
+    inputs = out = None
     try:
         inputs = read_inputs(environ)
         out = _folder(environ, inputs)
+        status, verdict, page = _gate(environ, inputs, out)
     except UserError as reason:
         status, verdict, page = _refused(environ, str(reason))
-    else:
-        try:
-            status, verdict, page = _gate(environ, inputs, out)
-        except UserError as reason:
-            status, verdict, page = _refused(environ, str(reason))
+    if inputs and out:
         outputs["report"] = str(out)
         if _becomes_the_baseline(environ, inputs, status, verdict):
             outputs["baseline"] = inputs.run or str(out / "run")
@@ -95,27 +93,23 @@ def main(environ: Environ = os.environ) -> int:
 def read_inputs(environ: Environ) -> Inputs:
     """Read the inputs from the environment. Raises UserError naming the input that is wrong."""
 
-    def get(name: str, instead: str = "") -> str:
-        return environ.get(name) or instead
+    def get(name: str, instead: str = "", pattern: str = ".*", allowed: str = "") -> str:
+        value = environ.get(name) or instead
+        if not re.fullmatch(pattern, value, re.DOTALL):
+            what = name.removeprefix("GATE_").lower()
+            raise UserError(f"{what} is {short(repr(value), 80)}; give {allowed}")
+        return value
 
-    comment, name = get("GATE_COMMENT", COMMENTS[0]), get("GATE_NAME", "gate")
-    accept = get("GATE_ACCEPT", "false")
-    if comment not in COMMENTS:
-        raise UserError(f"comment is {short(repr(comment), 40)}; give {', '.join(COMMENTS)}")
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}", name):
-        allowed = "up to 60 letters, digits, '.', '_' and '-'"
-        raise UserError(f"name is {short(repr(name), 80)}; give {allowed}")
-    if accept not in ("true", "false"):
-        raise UserError(f"accept is {short(repr(accept), 40)}; give true or false")
+    names = r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}", "up to 60 letters, digits, '.', '_' and '-'"
     return Inputs(
         arguments=_words("GATE_ARGUMENTS", get("GATE_ARGUMENTS", "all")),
         compare=_words("GATE_COMPARE", get("GATE_COMPARE")),
         run=get("GATE_RUN"),
         baseline=get("GATE_BASELINE", ARTIFACT),
         branch=get("GATE_BRANCH", "main"),
-        name=name,
-        comment=comment,
-        accept=accept == "true",
+        name=get("GATE_NAME", "gate", *names),
+        comment=get("GATE_COMMENT", COMMENTS[0], "|".join(COMMENTS), ", ".join(COMMENTS)),
+        accept=get("GATE_ACCEPT", "false", "true|false", "true or false") == "true",
     )
 
 
@@ -139,9 +133,8 @@ def _folder(environ: Environ, inputs: Inputs) -> Path:
     try:
         out.mkdir(parents=True)
     except FileExistsError:
-        raise UserError(
-            f"two gates of this job are called {inputs.name!r}; give each its own name"
-        ) from None
+        twice = f"two gates of this job are called {inputs.name!r}"
+        raise UserError(f"{twice}; give each its own name") from None
     return out
 
 
@@ -223,9 +216,9 @@ def _becomes_the_baseline(
     environ: Environ, inputs: Inputs, status: int, verdict: Mapping[str, Any]
 ) -> bool:
     """Whether the run becomes the baseline: on its branch, if nothing is worse or GATE_ACCEPT is set."""
-    on_branch = environ.get("GITHUB_REF") == f"refs/heads/{inputs.branch}"
-    ours = on_branch and not environ.get("GATE_PULL")
-    return ours and not verdict["refused"] and (not status or inputs.accept)
+    if environ.get("GITHUB_REF") != f"refs/heads/{inputs.branch}" or environ.get("GATE_PULL"):
+        return False
+    return not verdict["refused"] and (not status or inputs.accept)
 
 
 # ----------------------------------------------------------------------------------------------

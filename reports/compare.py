@@ -97,9 +97,9 @@ def _report_failure(args: argparse.Namespace, reason: str) -> None:
         from reports.gate.page import refusal
     except ImportError:  # this import is what failed
         return
-    reason = " ".join(reason.split())
-    nothing = {"passed": False, "regressed": 0, "numbers": 0, "counts": {}, "failed": []}
-    _write(args, junit_of_refusal(reason), refusal(reason), nothing | {"refused": reason})
+    line = " ".join(reason.split())
+    verdict = {"passed": False, "regressed": 0, "numbers": 0, "counts": {}, "failed": []}
+    _write(args, junit_of_refusal(line), refusal(line), verdict | {"refused": line})
 
 
 def _write(args: argparse.Namespace, junit: bytes, page: str, verdict: dict[str, object]) -> None:

@@ -14,10 +14,7 @@ once wait for each other. With it, or alone:
 `diffae-bench docs ci` says how a repository keeps it.
 """
 
-import argparse
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from diffae.system.cli import Parser, path, prog, run, word
 from diffae.system.errors import UserError
@@ -29,13 +26,24 @@ from reports.records.record import HIGHER, LOWER
 
 def main(arguments: list[str] | None = None) -> None:
     args = _parser().parse(arguments)
-    from reports.trend.entries import add, entry_of, read_history
+    from reports.trend.entries import COMMIT, add, badge, entry_of, for_action, read_history
 
+    if args.commit is not None and not COMMIT.fullmatch(args.commit):
+        raise UserError(f"--commit: {short(repr(args.commit), 40)} is not a commit's hash")
     if args.commit and len(args.runs) != 1:
         raise UserError("--commit says what one run measured; give one RUN with it")
-    refuse_outputs(_outputs(args), args.runs)
-    entries = [entry_of(folder, args.commit or "") for folder in args.runs]
-    if entries:
+    prefix, names = args.github_action_benchmark, {HIGHER: "bigger", LOWER: "smaller"}
+    by_direction = {d: Path(f"{prefix}-{name}.json") for d, name in names.items() if prefix}
+    ours = json_with("name", "unit", "value")
+    page = begins(b"<!DOCTYPE html>", b"diffae-bench trend")
+    targets = [
+        Target("--file", args.file, always),  # appending reads it first
+        Target("--page", args.page, page),
+        Target("--badge", args.badge, json_with("schemaVersion", "label", "message")),
+        *(Target("--github-action-benchmark", where, ours) for where in by_direction.values()),
+    ]
+    refuse_outputs(targets, args.runs)
+    if entries := [entry_of(folder, args.commit or "") for folder in args.runs]:
         with writing(args.file, "or choose another --file"):
             count = add(args.file, entries)
         already = ", the others are there already" if count < len(entries) else ""
@@ -43,55 +51,24 @@ def main(arguments: list[str] | None = None) -> None:
     found = read_history(args.file)
     if not found:
         raise UserError(f"{args.file}: no run is in it; give the folder of one")
+    newest = found[-1]
     if len(found) == 1:
         print(
-            f"{args.file}: one run so far, {len(found[0].numbers)} headlines; add the next commit's"
+            f"{args.file}: one run so far, {len(newest.numbers)} headlines; add the next commit's"
         )
-    for where, text in _made(args, found):
-        with writing(where, "or choose another"):
-            write_whole(where, text.encode())
-
-
-def _outputs(args: argparse.Namespace) -> list[Target]:
-    page = begins(b"<!DOCTYPE html>", b"diffae-bench trend")
-    return [
-        Target("--file", args.file, always),  # appending reads it first
-        Target("--page", args.page, page),
-        Target("--badge", args.badge, json_with("schemaVersion", "label", "message")),
-        *(
-            Target("--github-action-benchmark", path, json_with("name", "unit", "value"))
-            for path in _for_action(args).values()
-        ),
-    ]
-
-
-def _for_action(args: argparse.Namespace) -> dict[str, Path]:
-    """The paths of the files of --github-action-benchmark, by the direction that is better in them."""
-    prefix = args.github_action_benchmark
-    names = {HIGHER: "bigger", LOWER: "smaller"} if prefix else {}
-    return {direction: Path(f"{prefix}-{name}.json") for direction, name in names.items()}
-
-
-def _made(args: argparse.Namespace, found: Sequence[Any]) -> Iterator[tuple[Path, str]]:
-    """The outputs to make from the history file, and their paths."""
-    from reports.trend.exports import badge, for_action
-
     if args.page:
         from reports.trend.page import render  # which needs Matplotlib
 
-        yield args.page, render(found)
+        _write(args.page, render(found))
     if args.badge:
-        yield args.badge, badge(found[-1], args.badge_metric, args.badge_system)
-    for direction, where in _for_action(args).items():
-        yield where, for_action(found[-1], direction)
+        _write(args.badge, badge(newest, args.badge_metric, args.badge_system))
+    for direction, where in by_direction.items():
+        _write(where, for_action(newest, direction))
 
 
-def _commit(text: str) -> str:
-    from reports.trend.entries import COMMIT
-
-    if not COMMIT.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{short(repr(text), 40)} is not a commit's hash")
-    return text
+def _write(where: Path, text: str) -> None:
+    with writing(where, "or choose another"):
+        write_whole(where, text.encode())
 
 
 def _parser() -> Parser:
@@ -100,7 +77,7 @@ def _parser() -> Parser:
     add("runs", nargs="*", type=path, metavar="RUN", help="the folder of a finished run")
     add("--file", type=path, required=True, metavar="FILE", help="history.jsonl; made if need be")
     measured = "what RUN measured, where it was not made in a checkout of this software"
-    add("--commit", type=_commit, metavar="SHA", help=measured)
+    add("--commit", metavar="SHA", help=measured)
     add("--page", type=path, metavar="FILE", help="write the page of the trend")
     add("--badge", type=path, metavar="FILE", help="write a badge's endpoint")
     add("--badge-metric", default="", metavar="METRIC", help="its metric, e.g. ssim")

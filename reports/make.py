@@ -77,16 +77,12 @@ def _named(text: str) -> tuple[str, Path]:
 
 def _parser() -> Parser:
     parser = Parser(prog("reports.make"), __doc__)
-    parser.add_argument(
-        "runs",
-        nargs="+",
-        type=word,
-        metavar="[NAME=]RUN",
-        help="the folder of a finished run, or an entry",
-    )
-    parser.add_argument("--out", type=path, metavar="DIR", help="a new folder")
-    parser.add_argument("--check", action="store_true", help="check entries and write nothing")
-    parser.add_argument("--pdf", action="store_true", help="compile latex/tables.pdf with pdflatex")
+    add = parser.add_argument
+    folder = "the folder of a finished run, or an entry"
+    add("runs", nargs="+", type=word, metavar="[NAME=]RUN", help=folder)
+    add("--out", type=path, metavar="DIR", help="a new folder")
+    add("--check", action="store_true", help="check entries and write nothing")
+    add("--pdf", action="store_true", help="compile latex/tables.pdf with pdflatex")
     return parser
 
 

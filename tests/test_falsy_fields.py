@@ -26,8 +26,8 @@ from diffae.networks.config import LatentConfig, ModelConfig
 from diffae.system.errors import UserError
 from probes import LinearProbe
 from reports.records.metrics import Margin, Metric
-from reports.records.plain import from_plain, to_plain
-from reports.records.record import LOWER, Record, read_records, write_records
+from reports.records.reading import from_plain, to_plain
+from reports.records.record import LOWER, OF_RUNS, Record, read_records, write_records
 from reports.records.specs import TableSpec
 from reports.records.uncertainty import Influence, read_uncertainties, write_uncertainties
 from reports.trend.entries import Entry, Number, add, read_history
@@ -116,8 +116,10 @@ ENTRY = Entry(
 EARLIER = TrainedOn("smoke", "others", "valid", 5, 7)
 TENSORS = torch.tensor([[0.0, -0.0, 1.0]]), torch.zeros(1), torch.ones(3), torch.ones(3)
 KINDS = {
-    "records.csv": Kind(RECORD, by_csv, "direction stderr ci_low ci_high"),
-    "history.jsonl, a number": Kind(NUMBER, by_history, "direction value stderr ci_low ci_high published"),
+    "records.csv": Kind(RECORD, by_csv, "direction stderr ci_low ci_high", " ".join(OF_RUNS)),
+    "history.jsonl, a number": Kind(
+        NUMBER, by_history, "direction value stderr ci_low ci_high published", " ".join(OF_RUNS)
+    ),
     "history.jsonl": Kind(ENTRY, by_line, "date", "format"),
     "run.json, a metric": Kind(
         Metric(LOWER, "dB", "Title", "paper", label="L", digits=1, paper_digits=2,

@@ -1,67 +1,56 @@
 """Verdicts as JUnit XML: one test suite per benchmark, one test case per number."""
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 from xml.etree import ElementTree
 
 from reports.gate import page
 from reports.gate.verdicts import NOT_COMPARED, Comparison
-from reports.records.reading import for_xml
+from reports.records.reading import for_xml, joined
 from reports.tables.numbers import steps_text
+
+# The class and the name of a test; "failure", "error" or "skipped", or nothing; and why.
+Case = tuple[str, str, str, str]
 
 
 def junit(found: Sequence[Comparison], failing: Sequence[Comparison]) -> bytes:
     """All comparisons as test cases; those in `failing` are failures."""
     failed = {id(c) for c in failing}
-    root = ElementTree.Element("testsuites", name="regression gate")
     ordered = sorted(found, key=lambda c: c.record.benchmark)
-    for benchmark, group in groupby(ordered, key=lambda c: c.record.benchmark):
-        cases = list(group)
-        failures = sum(id(c) in failed for c in cases)
-        skipped = sum(c.verdict == NOT_COMPARED for c in cases)
-        suite = _suite(root, benchmark, len(cases), failures=failures, skipped=skipped)
-        for comparison in cases:
-            _case(suite, comparison, id(comparison) in failed)
-    return _xml(root)
+    groups = groupby(ordered, key=lambda c: c.record.benchmark)
+    return _xml({name: [_case(c, id(c) in failed) for c in group] for name, group in groups})
 
 
 def junit_of_refusal(reason: str) -> bytes:
     """A comparison that could not be made: one test case, an error with the reason."""
-    root = ElementTree.Element("testsuites", name="regression gate")
-    suite = _suite(root, "regression gate", 1, errors=1)
     # The name of a test is what should hold.
-    names = {"classname": "reports.compare", "name": "the runs can be compared"}
-    case = ElementTree.SubElement(suite, "testcase", names)
-    ElementTree.SubElement(case, "error", message=for_xml(reason))
-    return _xml(root)
+    case = ("reports.compare", "the runs can be compared", "error", reason)
+    return _xml({"regression gate": [case]})
 
 
-def _suite(
-    root: ElementTree.Element,
-    name: str,
-    tests: int,
-    failures: int = 0,
-    errors: int = 0,
-    skipped: int = 0,
-) -> ElementTree.Element:
-    counts = {"tests": tests, "failures": failures, "errors": errors, "skipped": skipped}
-    attributes = {"name": for_xml(name)} | {kind: str(count) for kind, count in counts.items()}
-    return ElementTree.SubElement(root, "testsuite", attributes)
-
-
-def _xml(root: ElementTree.Element) -> bytes:
-    ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
-
-
-def _case(suite: ElementTree.Element, c: Comparison, failed: bool) -> None:
+def _case(c: Comparison, failed: bool) -> Case:
     r = c.record
-    title = ", ".join(part for part in (r.setting, steps_text(r), r.metric) if part)
-    names = {"classname": for_xml(f"{r.benchmark}.{r.system}"), "name": for_xml(title)}
-    case = ElementTree.SubElement(suite, "testcase", names)
+    names = f"{r.benchmark}.{r.system}", joined(r.setting, steps_text(r), r.metric)
+    if not failed:
+        return (*names, "skipped" if c.verdict == NOT_COMPARED else "", c.note)
     base, new, change = page.change(c)
     message = f"{c.verdict}: {base} -> {new or 'no value'} ({change}), margin {c.margin:.2g}, p {c.p:.2g} {c.note}"
-    if failed:
-        ElementTree.SubElement(case, "failure", message=for_xml(message.strip()))
-    elif c.verdict == NOT_COMPARED:
-        ElementTree.SubElement(case, "skipped", message=for_xml(c.note))
+    return (*names, "failure", message.strip())
+
+
+def _xml(suites: dict[str, list[Case]]) -> bytes:
+    root = ElementTree.Element("testsuites", name="regression gate")
+    for name, cases in suites.items():
+        kinds = Counter(kind for _, _, kind, _ in cases)
+        counts = {"tests": len(cases), "failures": kinds["failure"], "errors": kinds["error"]}
+        counts["skipped"] = kinds["skipped"]
+        attributes = {key: f"{count}" for key, count in counts.items()}
+        suite = ElementTree.SubElement(root, "testsuite", {"name": for_xml(name)} | attributes)
+        for classname, title, kind, why in cases:
+            names = {"classname": for_xml(classname), "name": for_xml(title)}
+            case = ElementTree.SubElement(suite, "testcase", names)
+            if kind:
+                ElementTree.SubElement(case, kind, message=for_xml(why))
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)

@@ -9,14 +9,16 @@ import math
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
+from typing import Any
 
 from tabulate import tabulate
 
 from reports.gate import verdicts, words
 from reports.records.metrics import Metrics
+from reports.records.reading import joined
 from reports.tables.markdown import escape
 from reports.tables.numbers import number_text, to_error
 
@@ -65,26 +67,32 @@ def terminal(findings: Findings, everything: bool = False) -> str:
     entries = [_wrapped(entry) for entry in findings.entries]
     totals = accumulate(entry.count("\n") + 1 for entry in entries)
     fitting = len(entries) if everything else sum(total <= ENTRY_LINES for total in totals)
-    shown = entries[: max(fitting, 1)]  # always at least one
-    parts = [title(findings.failing), _wrapped(_status(findings)), "\n".join(shown)]
-    if len(shown) < len(entries):
-        parts.append(f"And {len(entries) - len(shown):,} more such lines; --all has every one.")
-    parts.append("\n".join(_wrapped(remark) for remark in _remarks(findings)))
-    if everything:
-        parts.append(_table(ordered(findings.found)))
-    elif len(findings.found) > len(findings.failing):
-        parts.append("--all lists every number.")
-    return "\n\n".join(filter(None, parts))
+    table = _table(ordered(findings.found)) if everything else ""
+    if not everything and len(findings.found) > len(findings.failing):
+        table = "--all lists every number."
+    most = max(fitting, 1)  # always at least one
+    return _page(findings, entries, most, "; --all has every one", _wrapped, [table])
 
 
 def summary(findings: Findings) -> str:
     """The page with folded sections: failures as a list, then at most FOLDED rows by verdict."""
-    entries = findings.entries
-    parts = [title(findings.failing), _status(findings), "\n".join(entries[:TOLD])]
-    if len(entries) > TOLD:
-        parts.append(f"And {len(entries) - TOLD:,} more such lines: they are in the table.")
-    parts += ["\n".join(_remarks(findings)), *_folded_tables(findings.found)]
-    return "\n\n".join(filter(None, parts)) + "\n"
+    tables, where = _folded_tables(findings.found), ": they are in the table"
+    return _page(findings, findings.entries, TOLD, where, str, tables) + "\n"
+
+
+def _page(
+    findings: Findings,
+    entries: Sequence[str],
+    most: int,
+    where: str,
+    wrapped: Callable[[str], str],
+    tables: Sequence[str],
+) -> str:
+    rest = len(entries) - most
+    parts = [title(findings.failing), wrapped(_status(findings)), "\n".join(entries[:most])]
+    parts.append(f"And {rest:,} more such lines{where}." if rest > 0 else "")
+    parts.append("\n".join(map(wrapped, _remarks(findings))))
+    return joined(*parts, *tables, by="\n\n")
 
 
 def refusal(reason: str) -> str:
@@ -199,8 +207,8 @@ def _remarks(findings: Findings) -> list[str]:
     if better:
         text = escape(words.sentence(better[0], known))
         remarks.append(f"Better: {len(better):,}; the most significant: {text}.")
-    if seen := [c for c in by_verdict[verdicts.CHANGED] if _is_printed(c, known)]:
-        text = escape(words.sentence(max(seen, key=_share), known))
+    if seen := [c for c in by_verdict[verdicts.CHANGED] if _printed_change(c, known)]:
+        text = escape(words.sentence(max(seen, key=lambda c: _printed_change(c, known)), known))
         remarks.append(
             f"Changed, neither better nor worse: {len(seen):,}; the largest change: {text}."
         )
@@ -209,15 +217,11 @@ def _remarks(findings: Findings) -> list[str]:
     return [f"- {remark}" for remark in remarks]
 
 
-def _is_printed(c: verdicts.Comparison, known: Metrics) -> bool:
-    """Whether the printed value changed."""
+def _printed_change(c: verdicts.Comparison, known: Metrics) -> float:
+    """The change as a share of the value; 0 if it does not show in print."""
     assert c.base is not None and c.new is not None
-    return number_text(c.base, c.record.metric, known) != number_text(c.new, c.record.metric, known)
-
-
-def _share(c: verdicts.Comparison) -> float:
-    assert c.base is not None and c.new is not None
-    return abs(c.new - c.base) / max(abs(c.base), abs(c.new))
+    base, new = (number_text(value, c.record.metric, known) for value in (c.base, c.new))
+    return 0.0 if base == new else abs(c.new - c.base) / max(abs(c.base), abs(c.new))
 
 
 def _help(unresolved: Sequence[verdicts.Comparison]) -> str:
@@ -301,11 +305,6 @@ def _wrapped(text: str) -> str:
     glued = re.sub(r" (?=(?:[-+*#=]+|\d+[.)])(?:\s|$)|::|##|\|)", "\N{NO-BREAK SPACE}", text)
     indent = re.match(r"(?:- |\d+\. )?", text)
     assert indent is not None
-    wrapped = textwrap.fill(
-        glued,
-        WIDTH,
-        subsequent_indent=" " * len(indent[0]),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    options: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
+    wrapped = textwrap.fill(glued, WIDTH, subsequent_indent=" " * len(indent[0]), **options)
     return wrapped.replace("\N{NO-BREAK SPACE}", " ")

@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 
 from diffae.system.errors import UserError
 from reports.records.comparable import OF_N
-from reports.records.metrics import METRICS, Margin, Metrics, is_of_sample
+from reports.records.metrics import METRICS, Margin, is_of_sample
 from reports.records.reading import short
 from reports.records.record import HIGHER, NEITHER, Record
 from reports.records.run_folder import Run, read_margins, read_run
@@ -173,55 +173,39 @@ def _quoted(value: object) -> str:
 
 def _differ(base: Run, new: Run, key: str, margins: Mapping[str, Margin]) -> Comparison:
     """The difference of one number and its error; without a verdict yet, unless none is possible."""
-    was, now = base.records[key], new.records[key]
+    was, now, known = base.records[key], new.records[key], METRICS | new.metrics
     found = Comparison(was, was.value, now.value)
-    if was.value is None or not math.isfinite(was.value):
-        return _without_base(found)
+    if was.value is None:
+        return replace(found, verdict=SAME if now.value is None else NEW)
+    if not math.isfinite(was.value):
+        return replace(found, verdict=NOT_COMPARED, note="not a finite number in the baseline")
     if now.value is None:
         return replace(found, verdict=MISSING, note=now.note)
     if not math.isfinite(now.value):  # in either direction: an infinite SSIM is no improvement
         note = "no longer a finite number"
         return replace(found, loss=math.inf, p=0.0, verdict=REGRESSION, note=note)
-    if reason := _of_other_n(was, now, METRICS | new.metrics):
-        return replace(found, verdict=NOT_COMPARED, note=reason)
+    before, n = comparable_n(was, known), comparable_n(now, known)
+    if n != before:
+        note = f"{n:,} images, {before:,} in the baseline: {was.metric} depends on the number of images"
+        return replace(found, verdict=NOT_COMPARED, note=note)
     difference = now.value - was.value
     loss = -difference if was.direction == HIGHER else difference
     a, b = base.uncertainties.get(key, ()), new.uncertainties.get(key, ())
     margin = margins.get(was.metric, NO_MARGIN).at(was.value)
-    same, known = _same_images_and_noise(base, new, key), a or b or not base.has_influences
+    seeds = [run.protocols.get(r.protocol, {}).get("seed") for run, r in ((base, was), (new, now))]
+    same = seeds[0] == seeds[1]
     error = error_between(was, now, a, b)
     found = replace(found, loss=loss, margin=margin, error=error, paired=paired(a, b))
     if error is not None:
-        return replace(found, pairing_lost=bool(same and known and not found.paired))
+        has_influences = a or b or not base.has_influences
+        return replace(found, pairing_lost=bool(same and has_influences and not found.paired))
     if not same:
         note = "different seeds, and no uncertainty is known"
         return replace(found, verdict=NOT_COMPARED, note=note)
-    if loss and is_of_sample(was, METRICS | new.metrics):
+    if loss and is_of_sample(was, known):
         note = "no uncertainty is known: the difference may be chance"
         return replace(found, verdict=NOT_COMPARED, note=note)
     return replace(found, error=Error(0.0, math.inf), paired=True)  # it is not due to chance
-
-
-def _of_other_n(was: Record, now: Record, known: Metrics) -> str:
-    """Why two numbers with different counts of images cannot be compared; empty if they can."""
-    a, b = comparable_n(was, known), comparable_n(now, known)
-    if a == b:
-        return ""
-    return f"{b:,} images, {a:,} in the baseline: {was.metric} depends on the number of images"
-
-
-def _same_images_and_noise(base: Run, new: Run, key: str) -> bool:
-    """Whether the protocols are equal, including the seed."""
-    a = base.protocols.get(base.records[key].protocol, {})
-    b = new.protocols.get(new.records[key].protocol, {})
-    return a.get("seed") == b.get("seed")
-
-
-def _without_base(found: Comparison) -> Comparison:
-    """A number that the baseline does not have, or that is not finite there."""
-    if found.base is not None:
-        return replace(found, verdict=NOT_COMPARED, note="not a finite number in the baseline")
-    return replace(found, verdict=SAME if found.new is None else NEW)
 
 
 def judge(found: Sequence[Comparison], alpha: float) -> list[Comparison]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from reports.gate.verdicts import MISSING, Comparison
 from reports.records.metrics import METRICS, Metrics
-from reports.records.reading import short
+from reports.records.reading import joined, short
 from reports.records.record import Record
 from reports.tables.numbers import metric_label, number_text, steps_text, to_error
 
@@ -17,18 +17,17 @@ SURE = 1e-12  # a smaller p is given as a bound
 
 def name(record: Record) -> str:
     """What a record measures, in words: all of its parts, separated by commas."""
-    at = steps_text(record)
-    parts = (record.benchmark, record.system, record.setting, at, metric_label(record.metric))
-    return ", ".join(part for part in parts if part)
+    r, metric = record, metric_label(record.metric)
+    return joined(r.benchmark, r.system, r.setting, steps_text(r), metric)
 
 
 def subject(record: Record) -> str:
     """The same as the beginning of a sentence: `DiffAE: SSIM of reconstruction, x_T inverted, at T
     = 100`.
     """
-    kind = short(metric_label(record.metric), LONGEST_NAME)
-    benchmark, where = short(record.benchmark, LONGEST_NAME), _where(record)
-    return f"{short(record.system, LONGEST_NAME)}: {kind} of {benchmark}{where and ', '}{where}"
+    labels = metric_label(record.metric), record.benchmark, record.system
+    kind, benchmark, system = (short(text, LONGEST_NAME) for text in labels)
+    return joined(f"{system}: {kind} of {benchmark}", _where(record))
 
 
 def sentence(c: Comparison, known: Metrics = METRICS) -> str:
@@ -127,8 +126,7 @@ def _came_or_went(c: Comparison, known: Metrics) -> str:
 
 def _where(record: Record) -> str:
     at = steps_text(record)
-    parts = (short(record.setting, LONGEST_NAME), f"at {at}" if at else "")
-    return ", ".join(part for part in parts if part)
+    return joined(short(record.setting, LONGEST_NAME), f"at {at}" if at else "")
 
 
 def _tidy(text: str) -> str:

@@ -11,7 +11,8 @@ from reports.page.plots.data import COLOURS, MARKERS, colour_of, numbers_of, poi
 from reports.page.verdicts import gap_text
 from reports.page.view import Numbers, View
 from reports.records.comparable import is_floor
-from reports.records.record import LOWER, Record, contest_of
+from reports.records.reading import joined
+from reports.records.record import LOWER, Record
 from reports.tables.build import Merged
 from reports.tables.contests import LEVEL, first_metric, of_headline
 from reports.tables.numbers import error_text, heading, steps_text, value_text
@@ -73,7 +74,7 @@ def _row(record: Record, ours: Sequence[Record], marks: Mapping[str, int], found
     Positions are in per cent of the axis: of the ends of its interval and its value, and of each
     other, which follow its marker (0: a system) and its name.
     """
-    peers = [r for r in ours if contest_of(r) == contest_of(record)]
+    peers = [r for r in ours if r.contest == record.contest]
     worst, best = _axis(record, peers)
     others = [r for r in peers if r is not record]
     own, span = point(0, record), best - worst
@@ -85,7 +86,7 @@ def _row(record: Record, ours: Sequence[Record], marks: Mapping[str, int], found
     return {
         "table": record.table,
         "label": heading(record.metric, [record], found.known),
-        "words": ", ".join(filter(None, (record.setting, steps_text(record)))),
+        "words": joined(record.setting, steps_text(record)),
         "value": value_text(record, found.known),
         "error": error_text(record, found.known),
         "at": [at(own.low), at(own.y), at(own.high)],

@@ -16,11 +16,12 @@ from reports.page.head import facts_of
 from reports.page.html import embedded, filled, source
 from reports.page.plots.data import COLOURS, colour_of, is_drawable, point
 from reports.page.verdicts import gap_text, how, how_sure
-from reports.page.view import Numbers, View, details, protocol_rows, table_view
+from reports.page.view import Numbers, View, details, protocols_of, table_view
 from reports.records.entries import Entry
 from reports.records.metrics import METRICS, with_stand_ins
 from reports.records.published import published_records
-from reports.records.record import Record, RunRecord, contest_of, record_key
+from reports.records.reading import joined
+from reports.records.record import Record, record_key
 from reports.records.run_folder import INFLUENCES, RECORDS, RUN, SAMPLES, Run
 from reports.tables.build import Merged, merge
 from reports.tables.layout import contests, field_text
@@ -28,10 +29,7 @@ from reports.tables.make_files import heading as tables_heading
 from reports.tables.numbers import error_text, heading, metric_label, steps_text, value_text
 from reports.tables.ranking import choose, comparable_n, gap_between, loss
 
-TRADED = (
-    "latent_dim",
-    "bits_per_pixel",
-)  # metrics of its code that an entry trades for its quality
+TRADED = ("latent_dim", "bits_per_pixel")  # of its code: what an entry trades for its quality
 CALLS = "network calls per image"
 Sizes = dict[str, dict[tuple[str, str], float]]  # by metric, then by system and setting
 FILES = (RECORDS, SAMPLES, INFLUENCES, RUN)
@@ -52,13 +50,12 @@ def render(entries: Sequence[Entry], beside: Path) -> str:
         "traded": [*map(metric_label, TRADED), CALLS],
     }
     protocols = {key: fields for found in groups for key, fields in found.protocols.items()}
-    used = dict.fromkeys(r.protocol for r in numbers if r.protocol in protocols)
     return filled(
         "board.html.j2",
         source("page.js") + source("board.js"),
         groups=shown,
         entries=[_entry(entry, beside) for entry in entries],
-        protocols={name: protocol_rows(protocols[name]) for name in used},
+        protocols=protocols_of(numbers, protocols),
         data=embedded(data),
     )
 
@@ -71,11 +68,9 @@ def _taken_again(
     found = {}
     for group in groups:
         for r in group.rows:
-            run, key = group.sources[0].label, record_key(r)
-            if isinstance(r, RunRecord):
-                run, key = r.run, r.origin
+            run = r.run or group.sources[0].label
             if run in taken and r.value is not None:
-                found[r] = {"taken again": taken[run].get(key, "no")}
+                found[r] = {"taken again": taken[run].get(r.origin or record_key(r), "no")}
     return found
 
 
@@ -85,9 +80,9 @@ def groups_of(runs: Sequence[Run]) -> list[Merged]:
     for run in runs:
         on_same = (i for i, g in enumerate(groups) if _datasets(g.rows) == _datasets(run.rows))
         for i in on_same:
-            joined = merge([*groups[i].sources, run])
-            if not any(contest_of(record) for record in joined.rows):
-                groups[i] = joined
+            both = merge([*groups[i].sources, run])
+            if not any(record.contest for record in both.rows):
+                groups[i] = both
                 break
         else:
             groups.append(merge([run]))
@@ -119,27 +114,26 @@ def _group(index: int, found: Merged, numbers: Numbers) -> View:
 
 
 def _entry(entry: Entry, beside: Path) -> View:
-    """An entry's card, how it was run, and links to its files."""
+    """An entry's card, how it was run, and links to its files; and which of its numbers were taken
+    again, and which nobody can without measuring.
+    """
 
     def link(path: Path) -> str:
         return quote(Path(os.path.relpath(path, beside)).as_posix())
 
     files = [entry.run.folder / name for name in FILES]
+    pictures = sorted(entry.run.folder.glob("pictures/*.png"))
+    numbers = {key: r for key, r in entry.run.records.items() if r.value is not None}
+    others = dict.fromkeys(r.metric for key, r in numbers.items() if key not in entry.taken)
+    again = f"{len(entry.taken):,} of {len(numbers):,} numbers, from {SAMPLES}"
+    facts = [("Taken again", again), ("Only by measuring again", ", ".join(others))]
     return {
         "name": entry.name,
         "card": entry.card,
-        "facts": [*facts_of(entry.run), *_again(entry)],
+        "facts": [*facts_of(entry.run), *facts],
         "files": [(link(path), path.name) for path in files if path.exists()],
-        "pictures": [(link(path), path.stem) for path in entry.pictures],
+        "pictures": [(link(path), path.stem) for path in pictures],
     }
-
-
-def _again(entry: Entry) -> Iterator[tuple[str, str]]:
-    """Which of an entry's numbers were taken again, and which nobody can without measuring."""
-    numbers = {key: r for key, r in entry.run.records.items() if r.value is not None}
-    others = dict.fromkeys(r.metric for key, r in numbers.items() if key not in entry.taken)
-    yield "Taken again", f"{len(entry.taken):,} of {len(numbers):,} numbers, from {SAMPLES}"
-    yield "Only by measuring again", ", ".join(others)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -147,7 +141,9 @@ def _again(entry: Entry) -> Iterator[tuple[str, str]]:
 
 
 def _contests(found: Merged, numbers: Numbers) -> Iterator[View]:
-    """Each metric of each table that something competes in."""
+    """Each metric of each table that something competes in: who competes, the best first, and the
+    differences of all pairs in words.
+    """
     traded = _traded(found)
     for spec in sorted(found.specs, key=lambda spec: spec.order):
         chosen = choose(spec, found.rows)
@@ -156,34 +152,25 @@ def _contests(found: Merged, numbers: Numbers) -> Iterator[View]:
         ours.sort(key=lambda rivals: (*order, rivals[0].metric).index(rivals[0].metric))
         for rivals, name in zip(ours, _names(ours, found), strict=True):
             everyone = [*rivals, *_references(rivals, chosen, found)]
-            if drawn := [r for r in everyone if is_drawable(r)]:
-                about = {"name": name, "table": spec.title}
-                yield about | _contest(drawn, traded, found, numbers)
-
-
-def _contest(everyone: Sequence[Record], traded: Sizes, found: Merged, numbers: Numbers) -> View:
-    """Who competes, the best first, and the differences of all pairs in words."""
-    ordered = sorted(everyone, key=loss)
-    return {
-        "rivals": [
-            _rival(r, label, traded, found) | {"number": numbers.setdefault(r, len(numbers))}
-            for r, label in zip(ordered, _labels(ordered), strict=True)
-        ],
-        "pairs": [_pair(a, b, found) for i, b in enumerate(ordered) for a in ordered[:i]],
-    }
+            ordered = sorted(filter(is_drawable, everyone), key=loss)
+            shown = [
+                _rival(r, joined(r.system, how(r, ordered)), traded, found)
+                | {"number": numbers.setdefault(r, len(numbers))}
+                for r in ordered
+            ]
+            pairs = [_pair(a, b, found) for i, b in enumerate(ordered) for a in ordered[:i]]
+            if ordered:
+                yield {"name": name, "table": spec.title, "rivals": shown, "pairs": pairs}
 
 
 def _names(ours: Sequence[Sequence[Record]], found: Merged) -> list[str]:
     """The metric of each contest, and what tells it from the table's others of that metric."""
     names = [heading(rivals[0].metric, rivals, found.known) for rivals in ours]
+    metrics = [rivals[0].metric for rivals in ours]
     for field in ("dataset", "setting", "steps"):
         values = [{field_text(r, field) for r in rivals} for rivals in ours]
         for i, own in enumerate(values):
-            alike = [
-                other
-                for other, rivals in zip(values, ours, strict=True)
-                if rivals[0].metric == ours[i][0].metric
-            ]
+            alike = [v for v, metric in zip(values, metrics, strict=True) if metric == metrics[i]]
             if len(own) == 1 and any(other != own for other in alike):
                 names[i] += ", " + (steps_text(ours[i][0]) if field == "steps" else min(own))
     return names
@@ -205,18 +192,13 @@ def _references(rivals: Sequence[Record], chosen: Sequence[Record], found: Merge
     ]
 
 
-def _labels(records: Sequence[Record]) -> list[str]:
-    """Each record's system, with what tells the records apart."""
-    return [", ".join(filter(None, (r.system, how(r, records)))) for r in records]
-
-
 def _rival(record: Record, label: str, traded: Sizes, found: Merged) -> View:
     own = point(0, record)
     return {
         "label": label,
         "system": record.system,
         "reference": record.reference,
-        "entry": record.run if isinstance(record, RunRecord) else found.sources[0].label,
+        "entry": record.run or found.sources[0].label,
         "colour": colour_of(found, record.system) % COLOURS,
         "text": value_text(record, found.known),
         "error": error_text(record, found.known),

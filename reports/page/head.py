@@ -19,12 +19,10 @@ MEANINGLESS = "The profile {} only shows that everything runs: its numbers mean 
 
 def facts(found: Merged) -> dict[str, str]:
     """What was measured, by name: for several runs what they share, and what differs."""
-    shared = {name: _shared(found, name) for name, _ in facts_of(found.sources[0])}
-    return {"Systems": ", ".join(map(_text, _systems(found))) or "none"} | shared
-
-
-def _shared(found: Merged, name: str) -> str:
-    return each(found, lambda run: dict(facts_of(run))[name])
+    shown = {"Systems": ", ".join(map(_text, _systems(found))) or "none"}
+    for name, _ in facts_of(found.sources[0]):
+        shown[name] = each(found, lambda run, name=name: dict(facts_of(run))[name])
+    return shown
 
 
 def lede(found: Merged) -> str:
@@ -60,10 +58,8 @@ def facts_of(folder: Run) -> Iterator[tuple[str, str]]:
 def _when(notes: Mapping[str, Any]) -> str:
     """The date of the start, and the total time of all commands that worked on the run."""
     try:
-        spans = [
-            [datetime.fromisoformat(invocation[name]) for name in ("started", "until")]
-            for invocation in notes["invocations"]
-        ]
+        ends = [(run["started"], run["until"]) for run in notes["invocations"]]
+        spans = [list(map(datetime.fromisoformat, pair)) for pair in ends]
         start = spans[0][0]
         seconds = sum(max((end - begin).total_seconds(), 0) for begin, end in spans)
     except (LookupError, TypeError, ValueError):
@@ -74,10 +70,9 @@ def _when(notes: Mapping[str, Any]) -> str:
 
 
 def _commit(notes: Mapping[str, Any]) -> str:
-    commit = notes.get("commit")
-    if not commit:
-        return "none: an installed package"
-    return _text(commit)[:12] + (" and uncommitted changes" if notes.get("dirty") else "")
+    if commit := notes.get("commit"):
+        return _text(commit)[:12] + " and uncommitted changes" * bool(notes.get("dirty"))
+    return "none: an installed package"
 
 
 def _command(notes: Mapping[str, Any]) -> str:

@@ -30,7 +30,6 @@ def render(found: Merged, beside: Path) -> str:
     pictures, left_out = pictures_of(found)
     sections = view.sections_of(found, numbers, pictures)
     placed = {figure.id for section in sections for figure in section["figures"]}
-    used = dict.fromkeys(r.protocol for r in found.records if r.protocol in found.protocols)
     return filled(
         "page.html.j2",
         source("page.js"),
@@ -44,7 +43,7 @@ def render(found: Merged, beside: Path) -> str:
         kept=aspects.panels_of(found, numbers),
         other_figures=[figure for figure in pictures if figure.id not in placed],
         left_out=left_out,
-        protocols={name: view.protocol_rows(found.protocols[name]) for name in used},
+        protocols=view.protocols_of(found.records, found.protocols),
         data=embedded({"numbers": [view.details(number, found.known) for number in numbers]}),
         links=_links(found, beside),
     )
@@ -52,13 +51,9 @@ def render(found: Merged, beside: Path) -> str:
 
 def filled(template: str, script: str, **content: Any) -> str:
     """A self-contained page from one of the templates."""
-    environment = Environment(
-        loader=FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    loader = FileSystemLoader(HERE)
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    environment.trim_blocks = environment.lstrip_blocks = True
     environment.filters["unbroken"] = _unbroken
     styles = source("page.css")
     inlined = {"styles": Markup(styles), "script": Markup(script), "policy": policy(styles, script)}
@@ -69,16 +64,8 @@ def policy(styles: str, script: str) -> str:
     """The content security policy: nothing is fetched, and only this style sheet and this script
     are allowed.
     """
-    return "; ".join(
-        (
-            "default-src 'none'",
-            "img-src data:",
-            f"style-src '{_digest(styles)}'",
-            f"script-src '{_digest(script)}'",
-            "base-uri 'none'",
-            "form-action 'none'",
-        )
-    )
+    own = f"style-src '{_digest(styles)}'; script-src '{_digest(script)}'"
+    return f"default-src 'none'; img-src data:; {own}; base-uri 'none'; form-action 'none'"
 
 
 def embedded(content: Mapping[str, Any]) -> Markup:

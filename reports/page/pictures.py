@@ -15,6 +15,7 @@ from typing import Any
 from PIL import Image
 
 from diffae.system.errors import UserError
+from reports.records.reading import joined
 from reports.records.run_folder import Run
 from reports.records.sheets import ReadSheet, read_sheet
 from reports.tables.build import Merged
@@ -30,23 +31,14 @@ OPEN = 4  # sheets of a benchmark that are not folded
 
 
 @dataclass(frozen=True)
-class ImageView:
-    """An image of the page: its data, its description, a note under it, and its displayed size."""
-
-    src: str
-    alt: str
-    note: str
-    width: int
-    height: int
-
-
-@dataclass(frozen=True)
 class FigureView:
-    """A sheet, and its `images` by row as far as they are shown."""
+    """A sheet, and its `images` by row as far as they are shown: of each its data, its description, a
+    note under it, and its displayed size.
+    """
 
     id: str
     sheet: ReadSheet
-    images: tuple[tuple[ImageView, ...], ...]
+    images: list[list[dict[str, Any]]]
     remark: str
     open: bool = False
 
@@ -56,7 +48,7 @@ class FigureView:
 
     @property
     def size(self) -> int:
-        return sum(len(image.src) for row in self.images for image in row)
+        return sum(len(image["src"]) for row in self.images for image in row)
 
 
 def pictures_of(found: Merged) -> tuple[list[FigureView], list[str]]:
@@ -137,25 +129,19 @@ def _ordered(sheets: Iterable[tuple[ReadSheet, str]], found: Merged) -> list[tup
 
 def _figure(id: str, sheet: ReadSheet, side: int) -> FigureView:
     shown = [k for k, total in enumerate(accumulate(sheet.lengths)) if total <= MOST_CELLS]
-    rows = [
-        tuple(_image(sheet, row, column, side) for column in range(sheet.lengths[row]))
-        for row in shown
-    ]
-    remarks = _remarks(sheet, side)
+    rows = [[_image(sheet, row, i, side) for i in range(sheet.lengths[row])] for row in shown]
+    width, remarks = sheet.cells["width"], []
+    if width > max(side, LOSSLESS):
+        remarks.append(f"shrunk from {width} to {side} px")
+    if min(width, side) > LOSSLESS:
+        remarks.append("kept as JPEG here")
+    remark = ", ".join(remarks)
     if len(rows) < len(sheet.lengths):
-        remarks.append(f"the first {len(rows)} of {len(sheet.lengths)} rows")
-    return FigureView(id, sheet, tuple(rows), "; ".join(remarks))
+        remark = joined(remark, f"the first {len(rows)} of {len(sheet.lengths)} rows", by="; ")
+    return FigureView(id, sheet, rows, remark)
 
 
-def _remarks(sheet: ReadSheet, side: int) -> list[str]:
-    width = sheet.cells["width"]
-    if width <= LOSSLESS:
-        return []
-    shrunk = f"shrunk from {width} to {side} px, " if width > side else ""
-    return [f"{shrunk}kept as JPEG here"] if min(width, side) > LOSSLESS else [shrunk.rstrip(", ")]
-
-
-def _image(sheet: ReadSheet, row: int, column: int, side: int) -> ImageView:
+def _image(sheet: ReadSheet, row: int, column: int, side: int) -> dict[str, Any]:
     image = sheet.cell(row, column)
     if max(image.size) > side:
         image.thumbnail((side, side), Image.Resampling.LANCZOS)
@@ -163,13 +149,9 @@ def _image(sheet: ReadSheet, row: int, column: int, side: int) -> ImageView:
     head = sheet.rows[row] if sheet.rows else f"row {row + 1}"
     top = sheet.columns[column] if sheet.columns else f"image {column + 1}"
     note = sheet.note(row, column)
-    alt = ", ".join(part for part in (head, top, note) if part)
-    return ImageView(_source(image), alt, note, image.width * scale, image.height * scale)
-
-
-def _source(image: Image.Image) -> str:
-    """An image as a data URL."""
     buffer = io.BytesIO()
     kind = "png" if max(image.size) <= LOSSLESS else "jpeg"
     image.save(buffer, kind, quality=QUALITY)  # which PNG ignores
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    src = f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    size = {"width": image.width * scale, "height": image.height * scale}
+    return {"src": src, "alt": joined(head, top, note), "note": note, **size}

@@ -6,37 +6,25 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
-from textwrap import fill, wrap
-from typing import TYPE_CHECKING
+from textwrap import fill
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 from tabulate import tabulate
 
 from reports.page.html import filled
-from reports.page.plots.drawing import INK, SOFT, draw, place, plain_axes
+from reports.page.plots.drawing import INK, SOFT, draw, plain_axes, rule
 from reports.records.metrics import METRICS
+from reports.records.reading import joined
 from reports.tables.numbers import ARROWS, error_digits, metric_label, number_text
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 ROW, FRAME, CHARACTER = 0.17, 0.75, 0.082  # inches
 PROTOCOLS, CAUSES = 34, 60  # columns of a terminal
 HEADERS = ("protocol", "value", "difference", "cause")
-COLUMNS = (
-    "metric",
-    "protocol",
-    "value",
-    "stderr",
-    "n",
-    "difference",
-    "causes",
-    "not_computed",
-    "left_out",
-)
+COLUMNS = "metric protocol value stderr n difference causes not_computed left_out".split()
 Z_95 = 1.96
 
 
@@ -74,12 +62,10 @@ class Section:
         return metric_label(self.metric) + (f" ({unit})" if unit else "") + arrow
 
     def value(self, line: Line) -> str:
-        return number_text(line.value, self.metric) + self.error(line)
-
-    def error(self, line: Line) -> str:
+        text = number_text(line.value, self.metric)
         if line.stderr is None:
-            return ""
-        return f" ± {error_digits(line.stderr, line.value, self.metric)}"
+            return text
+        return f"{text} ± {error_digits(line.stderr, line.value, self.metric)}"
 
     def signed(self, difference: float | None) -> str:
         """A difference with three significant digits; empty if it is unknown or none."""
@@ -91,10 +77,8 @@ class Section:
         """`range 2 instead of range 1: +0.11; ...`, the largest first."""
         if len(line.causes) == 1:
             return line.causes[0][0]
-        parts = (
-            (text, "not known" if part is None else self.signed(part)) for text, part in line.causes
-        )
-        return "; ".join(": ".join(filter(None, part)) for part in parts)
+        parts = ((text, "not known" if x is None else self.signed(x)) for text, x in line.causes)
+        return "; ".join(joined(*part, by=": ") for part in parts)
 
     @property
     def left_out(self) -> str:
@@ -117,36 +101,31 @@ class Section:
 
 def text(sections: Sequence[Section]) -> str:
     """The tables for a terminal."""
-    return "\n\n".join(map(_text, sections))
-
-
-def _text(section: Section) -> str:
-    rows = [
-        [
-            fill(protocols, PROTOCOLS, break_on_hyphens=False),
-            value,
-            difference,
-            fill(causes, CAUSES),
+    parts = []
+    for section in sections:
+        rows = [
+            [fill(names, PROTOCOLS, break_on_hyphens=False), *numbers, fill(causes, CAUSES)]
+            for names, *numbers, causes in section.rows()
         ]
-        for protocols, value, difference, causes in section.rows()
-    ]
-    table = tabulate(rows, HEADERS, tablefmt="simple", disable_numparse=True) if rows else ""
-    said = [section.left_out] if section.left_out else []
-    said += [f"not computed: {', '.join(names)}: {why}" for names, why in section.missing]
-    return "\n".join(filter(None, [f"{section.label}, {section.n:,} pairs", table, *said]))
+        table = _grid(rows, "simple")
+        said = [f"not computed: {', '.join(names)}: {why}" for names, why in section.missing]
+        head = f"{section.label}, {section.n:,} pairs"
+        parts.append(joined(head, table, section.left_out, *said, by="\n"))
+    return "\n\n".join(parts)
 
 
 def markdown(sections: Sequence[Section]) -> str:
     """The same in Markdown."""
     parts = []
     for section in sections:
-        parts.append(f"### {section.label}, {section.n:,} pairs")
-        if section.lines:
-            parts.append(tabulate(section.rows(), HEADERS, tablefmt="pipe", disable_numparse=True))
-        if section.left_out:
-            parts.append(f"{section.left_out}.")
+        parts += [f"### {section.label}, {section.n:,} pairs", _grid(section.rows(), "pipe")]
+        parts.append(section.left_out and f"{section.left_out}.")
         parts += [f"Not computed: {', '.join(names)}: {why}." for names, why in section.missing]
-    return "\n\n".join(parts) + "\n"
+    return joined(*parts, by="\n\n") + "\n"
+
+
+def _grid(rows: list[list[str]], tablefmt: str) -> str:
+    return tabulate(rows, HEADERS, tablefmt=tablefmt, disable_numparse=True) if rows else ""
 
 
 def table(sections: Sequence[Section]) -> str:
@@ -168,15 +147,8 @@ def table(sections: Sequence[Section]) -> str:
 def page(title: str, facts: Sequence[tuple[str, str]], sections: Sequence[Section]) -> str:
     """A self-contained page."""
     plots = {section.metric: _plot(section) for section in sections if section.lines}
-    return filled(
-        "protocols.html.j2",
-        "",
-        title=title,
-        facts=facts,
-        sections=sections,
-        plots=plots,
-        headers=HEADERS,
-    )
+    shown = {"facts": facts, "sections": sections, "plots": plots, "headers": HEADERS}
+    return filled("protocols.html.j2", "", title=title, **shown)
 
 
 def picture(title: str, sections: Sequence[Section]) -> bytes:
@@ -205,46 +177,36 @@ def _height(section: Section) -> float:
 
 def _room(line: Line) -> float:
     """The rows of text that a line takes, with the space around them."""
-    return len(_wrapped(line)) + 0.6
+    return _wrapped(line).count("\n") + 1.6
 
 
-def _wrapped(line: Line) -> list[str]:
-    return wrap(", ".join(line.protocols), PROTOCOLS, break_on_hyphens=False)
+def _wrapped(line: Line) -> str:
+    return fill(", ".join(line.protocols), PROTOCOLS, break_on_hyphens=False)
 
 
 def _plot(section: Section) -> Markup:
-    longest = max(len(text) for line in section.lines for text in _wrapped(line))
-
-    def paint(figure: "Figure") -> None:
-        _paint(figure.add_subplot(), section, INK, SOFT)
-        place(figure, 0.15 + CHARACTER * longest, top=0.1)
+    longest = max(len(text) for line in section.lines for text in _wrapped(line).split("\n"))
 
     said = "; ".join(f"{', '.join(x.protocols)}: {section.value(x)}" for x in section.lines)
     title = f"{section.label} by protocol, with 95 % intervals"
-    return draw(_height(section), title, f"{said}.", paint)
+    left = 0.15 + CHARACTER * longest
+    paint = partial(_paint, section=section, ink=INK, soft=SOFT)
+    return draw(_height(section), title, f"{said}.", paint, left, top=0.1)
 
 
-def _paint(axes: "Axes", section: Section, ink: str, soft: str) -> None:
+def _paint(axes: Any, section: Section, ink: str, soft: str) -> None:
     """The value of each line as a dot with its interval; a rule at the first line's value."""
     ends = list(accumulate(map(_room, section.lines)))
     places = [end - _room(line) / 2 for end, line in zip(ends, section.lines, strict=True)]
     values = [line.value for line in section.lines]
     errors = [Z_95 * (line.stderr or 0.0) for line in section.lines]
-    axes.axvline(values[0], color=soft, linewidth=1, linestyle=(0, (3, 2)))
-    axes.errorbar(
-        values, places, xerr=errors, fmt="o", color=ink, ecolor=ink, elinewidth=1, markersize=4
-    )
+    rule(axes.axvline, values[0], soft)
+    colours = {"color": ink, "ecolor": ink}
+    axes.errorbar(values, places, xerr=errors, fmt="o", elinewidth=1, markersize=4, **colours)
+    edge: dict[str, Any] = {"ha": "right", "va": "center", "transform": axes.get_yaxis_transform()}
     for y, line in zip(places, section.lines, strict=True):
         if not np.isfinite(line.value):  # at the right edge, as text
-            axes.text(
-                0.99,
-                y,
-                section.value(line),
-                color=ink,
-                ha="right",
-                va="center",
-                transform=axes.get_yaxis_transform(),
-            )
-    axes.set_yticks(places, ["\n".join(_wrapped(line)) for line in section.lines])
+            axes.text(0.99, y, section.value(line), color=ink, **edge)
+    axes.set_yticks(places, list(map(_wrapped, section.lines)))
     axes.set_ylim(ends[-1], 0)
     plain_axes(axes, section.label, "")

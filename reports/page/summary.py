@@ -22,7 +22,7 @@ from reports.page.head import said_of_profiles
 from reports.page.verdicts import against, counted, gap_text, how, with_error
 from reports.records.comparable import is_floor
 from reports.records.metrics import Metrics
-from reports.records.reading import short
+from reports.records.reading import joined, short
 from reports.records.record import Record
 from reports.tables.build import Merged
 from reports.tables.contests import LEVEL, Contest, Headline, first_metric
@@ -80,8 +80,7 @@ def _ranked(held: Contest, known: Metrics) -> Iterator[Line]:
         yield Line(gap.record, f"{gap_text(gap, known, error=False)} behind{noise}")
     yield from (Line(r, f"not compared: n = {r.n:,}") for r in held.of_other_n)
     for r in sorted(held.scale, key=lambda r: (not r.worse, not is_floor(r.record))):
-        words = ", ".join(filter(None, (SCALE, against(r, held))))
-        yield Line(r.record, words, must=bool(r.worse))
+        yield Line(r.record, joined(SCALE, against(r, held)), must=bool(r.worse))
 
 
 def _fitted(
@@ -121,13 +120,13 @@ def _block(lines: Sequence[Line], known: Metrics) -> list[tuple[str, str, str, s
     parts = [heading(records[0].metric, records, known)]
     parts += [setting for setting in settings if len(settings) == 1]
     parts += [f"T = {t}" for t in steps if len(steps) == 1]
-    what = f"{records[0].benchmark}: {', '.join(filter(None, [*parts, counted(records)]))}"
+    what = f"{records[0].benchmark}: {joined(*parts, counted(records))}"
     for together in (" = ", " ↓", " ↑"):
         what = what.replace(together, together.replace(" ", JOIN))
     left = [part.replace(JOIN, " ") for part in wrap(what, WHAT)]
     right: list[tuple[str, str, str]] = []
     for line in lines:
-        who = ", ".join(filter(None, [line.record.system, how(line.record, records)]))
+        who = joined(line.record.system, how(line.record, records))
         name, *rest = wrap(short(who, LONGEST_NAME), SYSTEM) or [""]
         right.append((name, with_error(line.record, known).strip(), line.judgement))
         right += [(more, "", "") for more in rest]

@@ -14,19 +14,12 @@ from statistics import fmean
 from diffae.system.errors import UserError
 from reports.records.comparable import is_floor
 from reports.records.metrics import Metrics
-from reports.records.reading import short
+from reports.records.reading import joined, short
 from reports.records.record import HIGHER, NEITHER, Record
 from reports.records.uncertainty import carried_by_one
+from reports.tables import numbers
 from reports.tables.build import Merged
 from reports.tables.contests import LEVEL, SAID, Contest, Headline, Reference, contest, first_metric
-from reports.tables.numbers import (
-    error_text,
-    metric_label,
-    number_text,
-    steps_text,
-    to_error,
-    value_text,
-)
 from reports.tables.ranking import Gap, is_measured
 
 MOST_REFERENCES, MOST_NAMES = 3, 4  # in a sentence
@@ -69,15 +62,18 @@ def _text(headline: Headline, found: Merged) -> str:
 
 
 def with_error(record: Record, known: Metrics) -> str:
-    return value_text(record, known) + error_text(record, known)
+    return numbers.value_text(record, known) + numbers.error_text(record, known)
 
 
 def gap_text(gap: Gap, known: Metrics, error: bool = True) -> str:
     """`0.0123 ± 0.0011`: the size of a difference, with its error if known."""
     size = abs(gap.behind)
     if not gap.stderr:
-        return number_text(size, gap.record.metric, known)
-    return to_error(size, gap.stderr) + f" ± {to_error(gap.stderr, gap.stderr)}" * error
+        return numbers.number_text(size, gap.record.metric, known)
+    return (
+        numbers.to_error(size, gap.stderr)
+        + f" ± {numbers.to_error(gap.stderr, gap.stderr)}" * error
+    )
 
 
 def how_sure(gap: Gap) -> str:
@@ -101,8 +97,8 @@ def how(record: Record, others: Iterable[Record]) -> str:
     """What tells a record from `others` besides its system: the setting and T, if they have several."""
     settings, steps = zip(*((r.setting, r.steps) for r in others), strict=True)
     several = len(set(steps) - {None}) > 1
-    parts = (record.setting * (len(set(settings)) > 1), steps_text(record) * several)
-    return ", ".join(filter(None, parts))
+    parts = (record.setting * (len(set(settings)) > 1), numbers.steps_text(record) * several)
+    return joined(*parts)
 
 
 def listed(words: Sequence[str]) -> str:
@@ -142,7 +138,7 @@ def _best(held: Contest, told: Sequence[Record], found: Merged) -> str:
         behind = f"{most}{size} behind, within noise" if gap.behind else "the same"
         return f"{name} cannot be told apart from {level}: it has {value}, the other{'s' * bool(most)} {behind}."
     doubt = "" if gap.stderr is not None else " (no error of this difference is known)"
-    rival = f"{_name(gap.record, told)} follows with {value_text(gap.record, known)}"
+    rival = f"{_name(gap.record, told)} follows with {numbers.value_text(gap.record, known)}"
     return f"{_of_whom(held)}{name} is best: {value}. {rival}, {size} behind{doubt}."
 
 
@@ -150,7 +146,7 @@ def _label(metric: str, told: Sequence[Record], found: Merged) -> str:
     """The metric, with the setting that all numbers share: `AUROC (mean)`."""
     settings = {r.setting for r in told}
     shared = settings.pop() if len(settings) == 1 else ""
-    return metric_label(metric, found.known) + _in_parentheses(shared)
+    return numbers.metric_label(metric, found.known) + _in_parentheses(shared)
 
 
 def _name(record: Record, told: Sequence[Record]) -> str:
@@ -163,10 +159,9 @@ def _in_parentheses(text: str) -> str:
 
 def _of_whom(held: Contest) -> str:
     """`Of A and B, ` if a reference is better: then the best of the systems is not the best of all."""
-    if not any(held.best in r.worse for r in held.scale):
-        return ""
     names = [r.system for r in held.systems]
-    return f"Of {listed(names) if len(names) <= MOST_NAMES else f'{len(names)} systems'}, "
+    those = listed(names) if len(names) <= MOST_NAMES else f"{len(names)} systems"
+    return f"Of {those}, " if any(held.best in r.worse for r in held.scale) else ""
 
 
 def _by_row(headline: Headline, found: Merged) -> Iterator[str]:
@@ -177,7 +172,7 @@ def _by_row(headline: Headline, found: Merged) -> Iterator[str]:
     ours = [r for r in headline.records if r.metric == metric]
     rows = ([r for r in ours if r.setting == s] for s in dict.fromkeys(r.setting for r in ours))
     held = (contest(row, found.known, found.uncertainty) for row in rows)
-    contests = [one for one in held if one is not None]
+    contests = list(filter(None, held))
     if len(contests) < 2:
         return
     best = Counter(one.best.system for one in contests)
@@ -194,7 +189,7 @@ def _by_others(first: Contest, others: Sequence[Contest], found: Merged) -> Iter
     """Which of the other headline metrics have a different best system."""
     for held in others:
         if held.best.system != first.best.system and held.others:
-            label = metric_label(held.best.metric, found.known)
+            label = numbers.metric_label(held.best.metric, found.known)
             yield f"By {label} it is {held.best.system} ({with_error(held.best, found.known)})."
 
 
@@ -252,14 +247,14 @@ def _beside(headline: Headline, held: Contest, found: Merged) -> Iterator[str]:
             if r.metric == metric and (r.system, r.setting) == (one.system, one.setting)
         ]
         if ours:
-            yield f"Beside it, {metric_label(metric, found.known)}: {listed(ours)}."
+            yield f"Beside it, {numbers.metric_label(metric, found.known)}: {listed(ours)}."
 
 
 def _not_compared(held: Contest, found: Merged) -> Iterator[str]:
     """A sentence on systems that are not compared: those of a different n or protocol."""
     if held.of_other_n:
         counts = [f"{r.system} (n = {r.n:,})" for r in held.of_other_n]
-        metric, n = metric_label(held.best.metric, found.known), held.best.n
+        metric, n = numbers.metric_label(held.best.metric, found.known), held.best.n
         yield f"Not compared, for {metric} depends on n, here {n:,}: {listed(counts)}."
     if held.other_protocols:
         yield "Others were measured by a different protocol and are not compared."
@@ -289,7 +284,7 @@ def _listing(headline: Headline, found: Merged) -> Iterator[str]:
         yield "No system could be measured."
     row = found.known.get(metric)
     meaning = row.reference if row and row.neutral is not None else ""
-    about = _in_parentheses("; ".join(filter(None, (counted(ours), meaning))))
+    about = _in_parentheses(joined(counted(ours), meaning, by="; "))
     scale = [r for r in told if r.reference][:MOST_REFERENCES]
     for lead, group in ((f"{_label(metric, told, found)}{about}", ours), ("For reference", scale)):
         each = [f"{_name(r, told)} {with_error(r, found.known)}{_side(r, found)}" for r in group]

@@ -5,26 +5,19 @@ Values are only converted to text.
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from reports.page.pictures import FigureView, strip_of
 from reports.page.plots import plots_of
-from reports.page.verdicts import verdicts
+from reports.page.verdicts import verdicts, with_error
 from reports.records.metrics import Metrics
-from reports.records.record import Record, is_pooled
+from reports.records.reading import joined
+from reports.records.record import NEITHER, Record
 from reports.tables.build import Merged
 from reports.tables.layout import LABEL, REFERENCE, VALUE, Cell, Panel, Table
 from reports.tables.markdown import facts, legend
-from reports.tables.numbers import (
-    error_text,
-    footnote,
-    metric_label,
-    published_text,
-    steps_text,
-    value_text,
-)
+from reports.tables.numbers import footnote, metric_label, published_text, steps_text
 
 MOST_PROTOCOL_TEXT = 300  # characters of one field
 
@@ -71,21 +64,6 @@ def _title(benchmark: str, table: str) -> str:
 # Tables
 
 
-@dataclass(frozen=True)
-class CellView:
-    """A cell: its text, an error behind it, its sort value, and the notes that it refers to.
-
-    `number` is the index of its details.
-    """
-
-    text: str
-    error: str = ""
-    sort: str = ""
-    best: bool = False
-    number: int | None = None
-    notes: tuple[int, ...] = ()
-
-
 def table_view(table: Table, numbers: Numbers, prefix: str = "t") -> View:
     """`table` as the page shows it: its panels, then notes by number, how to read it, and what its
     numbers share. Its id on the page begins with `prefix`.
@@ -106,45 +84,39 @@ def table_view(table: Table, numbers: Numbers, prefix: str = "t") -> View:
 def _panel(panel: Panel, numbers: Numbers, notes: dict[str, int]) -> View:
     """One HTML table; `numeric` says for each column whether it is sorted by value."""
     rows = [[_cell(cell, numbers, notes) for cell in row] for row in panel.rows]
-    cells = zip(*panel.rows, strict=True) if rows else ((),) * len(panel.headers)
-    numeric = [all(map(_is_numeric, column)) for column in cells]
+    columns = zip(*panel.rows, strict=True) if rows else ((),) * len(panel.headers)
+    numeric = [all(c.kind != LABEL or not c.text or _sort(c) for c in column) for column in columns]
     return {"heading": panel.heading, "headers": panel.headers, "numeric": numeric, "rows": rows}
 
 
-def _is_numeric(cell: Cell) -> bool:
-    return cell.kind != LABEL or not cell.text or bool(_sort_of_text(cell.text))
-
-
-def _cell(cell: Cell, numbers: Numbers, notes: dict[str, int]) -> CellView:
-    if cell.kind == LABEL:
-        return CellView(cell.text, sort=_sort_of_text(cell.text))
-    if cell.record is None:
-        return CellView("–" if cell.kind == VALUE else "")
+def _cell(cell: Cell, numbers: Numbers, notes: dict[str, int]) -> View:
+    """A cell: its text, the error behind it, what it is sorted by, the notes that it refers to, and
+    the `number` of its details.
+    """
+    record = cell.record if cell.kind == VALUE else None
+    empty = cell.kind == VALUE and not record
     why = "not to be compared: " if cell.kind == REFERENCE else ""
-    marks = (footnote(notes, why + cell.note),) if cell.note else ()
-    if cell.kind == REFERENCE:
-        return CellView(cell.text, sort=_sort_of_number(cell.record.published), notes=marks)
-    return CellView(
-        cell.text,
-        cell.errors,
-        _sort_of_number(cell.record.value),
-        cell.best,
-        numbers.setdefault(cell.record, len(numbers)),
-        marks,
-    )
+    return {
+        "text": "–" if empty else cell.text,
+        "error": cell.errors,
+        "sort": _sort(cell),
+        "best": cell.best,
+        "number": numbers.setdefault(record, len(numbers)) if record else None,
+        "notes": [footnote(notes, why + cell.note)] if cell.note else [],
+    }
 
 
-def _sort_of_number(value: float | None) -> str:
+def _sort(cell: Cell) -> str:
+    """The number that a cell is sorted by; empty if it has none."""
+    value: float | None
+    if cell.record is not None:
+        value = cell.record.published if cell.kind == REFERENCE else cell.record.value
+    else:
+        try:
+            value = float(cell.text.replace(",", ""))
+        except ValueError:
+            value = None
     return "" if value is None or math.isnan(value) else repr(value)
-
-
-def _sort_of_text(text: str) -> str:
-    """The sort value of a text that is a number."""
-    try:
-        number = float(text.replace(",", ""))
-    except ValueError:
-        return ""
-    return _sort_of_number(number)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -153,45 +125,46 @@ def _sort_of_text(text: str) -> str:
 
 def details(record: Record, known: Metrics) -> dict[str, str]:
     """All details of a number, for its dialog; `protocol` is the id of its protocol."""
-    named = ", ".join(filter(None, (record.system, record.setting, steps_text(record))))
-    interval = ""
-    if record.ci_low is not None and record.ci_high is not None:
-        interval = f"{record.ci_low:.6g} to {record.ci_high:.6g}"
-    metric = known.get(record.metric)
-    published = published_text(record, known)
+    r, metric = record, known.get(record.metric)
+    named = joined(r.system, r.setting, steps_text(r))
+    has_interval = None not in (r.ci_low, r.ci_high)
+    published = published_text(r, known)
     rows = {
-        "name": f"{metric_label(record.metric, known)}: {named}",
-        "value": value_text(record, known) + error_text(record, known),
-        "in full": "" if record.value is None else repr(record.value),
-        "unit": record.unit,
-        "better": record.direction if record.direction != "neither" else "",
-        "95 % interval": interval,
-        "images or units (n)": "" if record.n is None else f"{record.n:,}",
-        "runs": f"{record.runs:,}, their mean" if is_pooled(record) else "",
-        "metric": f"{metric.title} ({metric.reference})" if metric else record.metric,
-        "data": ", ".join(part for part in (record.dataset, record.split) if part),
-        "network calls per image": "" if record.calls is None else f"{record.calls:,}",
-        "published": f"{published}, {record.published_source}" if published else "",
-        "comparable": ("no: " + record.not_comparable if record.not_comparable else "yes")
-        if published
-        else "",
-        "note": record.note,
-        "protocol": record.protocol,
+        "name": f"{metric_label(r.metric, known)}: {named}",
+        "value": with_error(r, known),
+        "in full": "" if r.value is None else repr(r.value),
+        "unit": r.unit,
+        "better": r.direction if r.direction != NEITHER else "",
+        "95 % interval": f"{r.ci_low:.6g} to {r.ci_high:.6g}" if has_interval else "",
+        "images or units (n)": "" if r.n is None else f"{r.n:,}",
+        "runs": f"{r.runs:,}, their mean" if r.pooled else "",
+        "metric": f"{metric.title} ({metric.reference})" if metric else r.metric,
+        "data": joined(r.dataset, r.split),
+        "network calls per image": "" if r.calls is None else f"{r.calls:,}",
+        "published": published and f"{published}, {r.published_source}",
+        "comparable": published and (f"no: {r.not_comparable}" if r.not_comparable else "yes"),
+        "note": r.note,
+        "protocol": r.protocol,
     }
     return {name: text for name, text in rows.items() if text}
 
 
-def protocol_rows(protocol: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def protocols_of(
+    records: Iterable[Record], protocols: Mapping[str, Mapping[str, Any]]
+) -> dict[str, list[tuple[str, str]]]:
+    """The rows of each protocol that one of the records has."""
+    used = dict.fromkeys(r.protocol for r in records if r.protocol in protocols)
+    return {name: _protocol_rows(protocols[name]) for name in used}
+
+
+def _protocol_rows(protocol: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """The fields of a protocol as names and texts; nested fields are named `field.name`."""
     rows = []
     for name, value in sorted(protocol.items()):
         if isinstance(value, Mapping):
-            rows += protocol_rows(value, f"{prefix}{name}.")
+            rows += _protocol_rows(value, f"{prefix}{name}.")
         elif value is not None and value != "":
-            rows.append((f"{prefix}{name}", _plain(value)))
+            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            more = " ..." if len(text) > MOST_PROTOCOL_TEXT else ""
+            rows.append((f"{prefix}{name}", text[:MOST_PROTOCOL_TEXT] + more))
     return rows
-
-
-def _plain(value: object) -> str:
-    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return text if len(text) <= MOST_PROTOCOL_TEXT else f"{text[:MOST_PROTOCOL_TEXT]} ..."

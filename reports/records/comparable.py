@@ -27,16 +27,6 @@ CROPS_OF = {"CelebA": ("d2c",)}
 NAIVE_OF_ALL, NAIVE, OF_CLASS = "naive (all images)", "naive", "real images of the class"
 REAL = "real images"  # how the names of rows of real images against others begin
 OF_N = ", n = "  # follows a name if the cells of one class have several n
-# The letters of the names that readers and folders give them. A name alone proves nothing: the images are counted.
-DATA_SET_NAMES = {
-    "celebahq": "CelebA-HQ",
-    "ffhq": "FFHQ",
-    "horse": "Horse",
-    "lsunhorse": "Horse",
-    "bedroom": "Bedroom",
-    "lsunbedroom": "Bedroom",
-    "celeba": "CelebA",
-}
 
 
 @dataclass(frozen=True)
@@ -86,15 +76,16 @@ STEPS = ("inversion_steps", "decoding_steps", "latent_steps")
 def paper_dataset(name: str, protocol: Mapping[str, Any]) -> str:
     """The name of a data set in the paper's tables, such as "FFHQ 128".
 
-    Its own name if the paper has no such data set.
+    Its own name if the paper has no such data set. A name alone proves nothing: the images are
+    counted.
     """
-    title = DATA_SET_NAMES.get(letters(name), "")
+    title = {letters(title): title for title in DATA_SETS}.get(letters(name).removeprefix("lsun"))
     size = _transform(protocol).get("image_size")
     return f"{title} {size}" if title and size else name
 
 
 def letters(name: str) -> str:
-    """The letters of a data set's name, as in `DATA_SET_NAMES`."""
+    """The letters of a data set's name: all that readers and folders do not write in different ways."""
     return re.sub(r"[^a-z]", "", name.lower())
 
 
@@ -121,12 +112,12 @@ def differences(
 def _of_data(name: str, protocol: Mapping[str, Any], theirs: str) -> Iterator[str]:
     """Differences in the data: another data set, another size, only a part of it, or other pixels."""
     ours = paper_dataset(name, protocol)
-    title, size = _title_and_size(theirs)
+    (title, size), (our_title, our_size) = map(_title_and_size, (theirs, ours))
     if not title:  # an appendix, which names none
         return
-    if _title_and_size(ours)[0] != title or (size and _title_and_size(ours)[1] != size):
+    if our_title != title or (size and our_size != size):
         yield f"measured on {ours}, published on {theirs}"
-    if _title_and_size(ours)[0] != title:
+    if our_title != title:
         return
     images, crop = protocol.get("dataset_images"), _transform(protocol).get("crop")
     if images != DATA_SETS[title]:

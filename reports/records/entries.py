@@ -30,26 +30,11 @@ from reports.records.metrics import METRICS
 from reports.records.published import attach
 from reports.records.reading import short
 from reports.records.record import Record, protocol_id, record_key
-from reports.records.run_folder import (
-    INFLUENCES,
-    RECORDS,
-    RUN,
-    SAME_ERROR,
-    SAMPLES,
-    Run,
-    read_run,
-)
+from reports.records.run_folder import INFLUENCES, RECORDS, RUN, SAME_ERROR, SAMPLES, Run, read_run
 from reports.records.tokenizers import BY_PROTOCOL, published
-from reports.records.uncertainty import (
-    UNKNOWN,
-    Error,
-    Floats,
-    Uncertainty,
-    error,
-    of_mean,
-)
+from reports.records.uncertainty import UNKNOWN, Error, Floats, Uncertainty, error, of_mean
 
-CARD, PICTURES = "card.yaml", "pictures"
+CARD = "card.yaml"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 LARGEST_CARD, LONGEST = 2**16, 600  # bytes of a card, characters of a field
 SAME = 1e-6  # relative: a number against the mean of the scores that samples.csv prints
@@ -58,9 +43,7 @@ SCORED = ("reconstruction", "probes", "identity", "latent", "denoising")
 # What `published.attach` writes into a record, and what is there before.
 BARE: dict[str, Any] = {
     "published": None,
-    "published_metric": "",
-    "published_source": "",
-    "not_comparable": "",
+    **dict.fromkeys(("published_metric", "published_source", "not_comparable"), ""),
 }
 
 
@@ -89,10 +72,6 @@ class Entry:
     @property
     def name(self) -> str:
         return self.run.label
-
-    @property
-    def pictures(self) -> list[Path]:
-        return sorted((self.run.folder / PICTURES).glob("*.png"))
 
 
 def is_entry(folder: Path) -> bool:
@@ -128,7 +107,7 @@ def read_card(path: Path) -> Card:
         content = yaml.safe_load(read_text(path, LARGEST_CARD))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: not YAML: {short(' '.join(str(error).split()))}") from None
-    known = {one.name: one.default for one in fields(Card)}
+    known = [one.name for one in fields(Card)]
     if not isinstance(content, dict):
         raise UserError(f"{path}: not a card; it has the fields {', '.join(known)}")
     for name, text in content.items():
@@ -136,9 +115,10 @@ def read_card(path: Path) -> Card:
             raise UserError(f"{path}: no field {short(name, 40)}{did_you_mean(str(name), known)}")
         if wrong := _wrong(name, text):
             raise UserError(f"{path}: {name}: {wrong}")
-    for name, default in known.items():
-        if default != "" and name not in content:
-            raise UserError(f"{path}: {name} is missing")
+    if missing := [
+        one.name for one in fields(Card) if one.default != "" and one.name not in content
+    ]:
+        raise UserError(f"{path}: {missing[0]} is missing")
     return Card(**content)
 
 
@@ -196,9 +176,8 @@ def _against_table(record: Record, run: Run) -> str:
     metric = METRICS.get(record.metric) or run.metrics.get(record.metric)
     if metric is None:
         return "no such metric"
-    for name in ("direction", "unit"):
-        if (ours := getattr(record, name)) != (theirs := getattr(metric, name)):
-            return f"{name} is {short(repr(ours), 40)}, not {theirs!r}"
+    if wrong := _unlike(record, metric, ("direction", "unit")):
+        return wrong
     if record.value is None:
         numbers = (record.stderr, record.ci_low, record.ci_high)
         return "an error without a value" if any(x is not None for x in numbers) else ""
@@ -218,9 +197,13 @@ def _against_published(record: Record, run: Run) -> str:
         printed = {(number.value, number.metric) for number in published()}
         return "" if ours in printed | {(None, "")} else f"published: nobody printed {ours[0]}"
     bare = replace(record, **BARE)
-    again = attach(bare, run.protocols.get(record.protocol, {}))
-    for name in BARE:
-        if (ours := getattr(record, name)) != (theirs := getattr(again, name)):
+    return _unlike(record, attach(bare, run.protocols.get(record.protocol, {})), BARE)
+
+
+def _unlike(record: Record, other: object, names: Iterable[str]) -> str:
+    """The first of the fields in which a record and what it should be like differ."""
+    for name in names:
+        if (ours := getattr(record, name)) != (theirs := getattr(other, name)):
             return f"{name} is {short(repr(ours), 80)}, not {short(repr(theirs), 80)}"
     return ""
 

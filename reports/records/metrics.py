@@ -95,6 +95,24 @@ Metrics = Mapping[str, Metric]
 EFFNET, DLIB = "efficientnet-lite0", "dlib_face"
 LAST_DIGIT = "half a unit of the last digit that the paper prints"
 
+
+def _of_manifolds(
+    name: str, rule: str, reference: str, most: float | None = 1.0
+) -> dict[str, Metric]:
+    """A number of the manifolds of two sets in the features of Inception, and in EfficientNet-lite0's."""
+    margin = Margin(0.0005, "half a unit of the third digit")
+    own = Metric(
+        HIGHER, "", f"{name.capitalize()} (Inception-v3; {rule})", reference, digits=4,
+        margin=margin, network="inception", between=SETS, depends_on_n=True, least=0.0, most=most,
+    )  # fmt: skip
+    title, other = (
+        own.title.replace("Inception-v3", "EfficientNet-lite0"),
+        "with a different network",
+    )
+    twin = replace(own, title=title, reference=f"{reference}, {other}", network=EFFNET)
+    return {name: own, f"{name}_effnet": replace(twin, stands_in_for=name)}
+
+
 # fmt: off
 METRICS: dict[str, Metric] = {
     "latent_dim": Metric(
@@ -167,54 +185,10 @@ METRICS: dict[str, Metric] = {
         LOWER, "", "CMMD (CLIP ViT-L/14 at 336 px), biased as published", "Jayasumana et al. 2024; cmmd-pytorch",
         label="CMMD (biased)", digits=3, margin=Margin(0.0005, "half a unit of the third digit, which papers print"),
         network="clip_vitl14_336", between=SETS, depends_on_n=True, least=0.0),
-    "precision": Metric(
-        HIGHER, "", "Precision (Inception-v3; k = 3, <=)", "Kynkaanniemi et al. 2019",
-        digits=4, margin=Margin(0.0005, "half a unit of the third digit"), network="inception", between=SETS,
-        depends_on_n=True, least=0.0, most=1.0),
-    "precision_effnet": Metric(
-        HIGHER, "", "Precision (EfficientNet-lite0; k = 3, <=)", "Kynkaanniemi et al. 2019, with a different network",
-        digits=4, margin=Margin(0.0005, "as precision"), network=EFFNET, stands_in_for="precision", between=SETS,
-        depends_on_n=True, least=0.0, most=1.0),
-    "recall": Metric(
-        HIGHER, "", "Recall (Inception-v3; k = 3, <=)", "Kynkaanniemi et al. 2019",
-        digits=4, margin=Margin(0.0005, "as precision"), network="inception", between=SETS,
-        depends_on_n=True, least=0.0, most=1.0),
-    "recall_effnet": Metric(
-        HIGHER, "", "Recall (EfficientNet-lite0; k = 3, <=)", "Kynkaanniemi et al. 2019, with a different network",
-        digits=4, margin=Margin(0.0005, "as precision"), network=EFFNET, stands_in_for="recall", between=SETS,
-        depends_on_n=True, least=0.0, most=1.0),
-    "density": Metric(
-        HIGHER, "", "Density (Inception-v3; k = 5, <)", "Naeem et al. 2020",
-        digits=4, margin=Margin(0.0005, "as precision"), network="inception", between=SETS,
-        depends_on_n=True, least=0.0),
-    "density_effnet": Metric(
-        HIGHER, "", "Density (EfficientNet-lite0; k = 5, <)", "Naeem et al. 2020, with a different network",
-        digits=4, margin=Margin(0.0005, "as precision"), network=EFFNET, stands_in_for="density", between=SETS,
-        depends_on_n=True, least=0.0),
-    "coverage": Metric(
-        HIGHER, "", "Coverage (Inception-v3; k = 5, <)", "Naeem et al. 2020",
-        digits=4, margin=Margin(0.0005, "as precision"), network="inception", between=SETS,
-        depends_on_n=True, least=0.0, most=1.0),
-    "coverage_effnet": Metric(
-        HIGHER, "", "Coverage (EfficientNet-lite0; k = 5, <)", "Naeem et al. 2020, with a different network",
-        digits=4, margin=Margin(0.0005, "as precision"), network=EFFNET, stands_in_for="coverage", between=SETS,
-        depends_on_n=True, least=0.0, most=1.0),
-    "rkid": Metric(
-        LOWER, "", "KID of reconstructions, not times 1,000", "Gretton et al. 2012, eq. 4, to the originals of the same images",
-        label="rKID", digits=5, margin=Margin(0.000005, "as kid"), network="inception", unbiased=True),
-    "rkd_effnet": Metric(
-        LOWER, "", "Kernel distance of reconstructions (EfficientNet-lite0), not times 1,000",
-        "Gretton et al. 2012, eq. 4, to the originals of the same images",
-        digits=4, margin=Margin(0.0005, "as kd_effnet", is_share=True), network=EFFNET, stands_in_for="rkid",
-        unbiased=True),
-    "rfid": Metric(
-        LOWER, "", "FID of reconstructions", "Heusel et al. 2017, to the originals of the same images",
-        label="rFID", digits=2, margin=Margin(0.005, "as fid"), network="inception", depends_on_n=True, least=0.0),
-    "rfd_effnet": Metric(
-        LOWER, "", "Frechet distance of reconstructions (EfficientNet-lite0)",
-        "Heusel et al. 2017, eq. 6, to the originals of the same images",
-        digits=2, margin=Margin(0.0005, "as fd_effnet", is_share=True), network=EFFNET, stands_in_for="rfid",
-        depends_on_n=True, least=0.0),
+    **_of_manifolds("precision", "k = 3, <=", "Kynkaanniemi et al. 2019"),
+    **_of_manifolds("recall", "k = 3, <=", "Kynkaanniemi et al. 2019"),
+    **_of_manifolds("density", "k = 5, <", "Naeem et al. 2020", most=None),
+    **_of_manifolds("coverage", "k = 5, <", "Naeem et al. 2020"),
     "spectrum_kl": Metric(
         LOWER, "", "KL divergence of the spectrum of a map of codes from its image's",
         "Ning et al. 2026, arXiv 2603.14645", label="spectrum KL", digits=4,
@@ -318,22 +292,27 @@ METRICS: dict[str, Metric] = {
 # fmt: on
 
 
-def _moved(prefix: str, whose: str, source: str) -> dict[str, Metric]:
-    """The distances of images decoded from codes that were moved: as those of reconstructions."""
-    return {
-        prefix + name[1:]: replace(
-            METRICS[name],
-            title=METRICS[name].title.replace("of reconstructions", f"of {whose}"),
-            reference=source,
-            label=METRICS[name].label.replace("r", prefix, 1),
-            stands_in_for=METRICS[name].stands_in_for.replace("r", prefix, 1),
-        )
-        for name in ("rfid", "rkid", "rfd_effnet", "rkd_effnet")
+def _of_decoded(prefix: str, whose: str, source: str) -> dict[str, Metric]:
+    """The distances of decoded images to the originals, by the name of the metric of any two sets."""
+    titles = {
+        "kid": "KID of {}, not times 1,000",
+        "kd_effnet": "Kernel distance of {} (EfficientNet-lite0), not times 1,000",
+        "fid": "FID of {}",
+        "fd_effnet": "Frechet distance of {} (EfficientNet-lite0)",
     }
+    made = {}
+    for name, title in titles.items():
+        row = METRICS[name]
+        label, original = (text and prefix + text for text in (row.label, row.stands_in_for))
+        row = replace(row, title=title.format(whose), between="")
+        reference = source.format(row.reference)
+        made[prefix + name] = replace(row, reference=reference, label=label, stands_in_for=original)
+    return made
 
 
-METRICS |= _moved("i", "codes halfway to a training code", "Xu et al. 2026, arXiv 2603.05630")
-METRICS |= _moved("p", "perturbed tokens", "Qiu et al. 2025, arXiv 2503.08354")
+METRICS |= _of_decoded("r", "reconstructions", "{}, to the originals of the same images")
+METRICS |= _of_decoded("i", "codes halfway to a training code", "Xu et al. 2026, arXiv 2603.05630")
+METRICS |= _of_decoded("p", "perturbed tokens", "Qiu et al. 2025, arXiv 2503.08354")
 
 # More networks that --features can choose, by the names of their weights, with their titles.
 FEATURE_NETWORKS = {

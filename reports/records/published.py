@@ -8,7 +8,7 @@ reasons come from comparing the record's protocol with the paper's (`reports.rec
 import csv
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from typing import Any, TypeVar
@@ -18,7 +18,6 @@ from reports.records.metrics import METRICS, published_name
 from reports.records.record import Record
 
 R = TypeVar("R", bound=Record)
-Key = tuple[str, str, str, str]  # table, system, setting and metric
 
 FILES = ("diffae_2022.csv", "diffae_2022_appendix_secondhand.csv")
 
@@ -40,88 +39,64 @@ NEAREST_DATASET = {"table4_unconditional_fid": "CelebA 64"}
 # no mean over others.
 WITH_ATTRIBUTES = {"celebahq", "celeba", "portraits"}
 
+_INVERTED, _RANDOM = "x_T inverted", "x_T random"
 _LONG, _SHORT = "trained on 130M images", "trained on 48M images"
-_MEAN, _WEIGHTED = "mean", "prevalence-weighted mean"
 
 # table -> (our system, our setting) -> (the paper's system, the paper's setting). In these tables,
 # what is not listed has no published value: DDIM from a random x_T, or the AUROC of one attribute.
 # Section 5.3 does not say how it averages over attributes: its number is shown beside both means.
 NAMES: dict[str, dict[tuple[str, str], tuple[str, str]]] = {
     "table1_reconstruction": {
-        ("DDIM", "x_T inverted"): ("DDIM", ""),
-        ("DiffAE", "x_T inverted"): ("DiffAE", ""),
-        ("DiffAE", "x_T random"): ("DiffAE (random x_T)", ""),
+        ("DDIM", _INVERTED): ("DDIM", ""),
+        ("DiffAE", _INVERTED): ("DiffAE", ""),
+        ("DiffAE", _RANDOM): ("DiffAE (random x_T)", ""),
     }
-    | {
-        (gan, ""): (gan, "")
-        for gan in ("StyleGAN2 (W)", "StyleGAN2 (W+)", "VQ-GAN", "VQ-VAE2", "NVAE")
-    },
+    | {(n, ""): (n, "") for n in ("StyleGAN2 (W)", "StyleGAN2 (W+)", "VQ-GAN", "VQ-VAE2", "NVAE")},
     "table2_ablation": {
-        ("DDIM", "x_T inverted"): ("DDIM", _LONG),
-        ("DiffAE", "x_T inverted"): ("DiffAE 512D", _LONG),
-        ("DiffAE", "x_T random"): ("DiffAE 512D (random x_T)", _LONG),
-        ("DiffAE 512D", "x_T inverted"): ("DiffAE 512D", _LONG),
-        ("DiffAE 512D", "x_T random"): ("DiffAE 512D (random x_T)", _LONG),
-        ("DiffAE 512D 48M", "x_T random"): ("DiffAE 512D (random x_T)", _SHORT),
+        ("DDIM", _INVERTED): ("DDIM", _LONG),
+        ("DiffAE 512D 48M", _RANDOM): ("DiffAE 512D (random x_T)", _SHORT),
     }
+    | {(ours, _INVERTED): ("DiffAE 512D", _LONG) for ours in ("DiffAE", "DiffAE 512D")}
+    | {(ours, _RANDOM): ("DiffAE 512D (random x_T)", _LONG) for ours in ("DiffAE", "DiffAE 512D")}
     | {
-        (f"DiffAE {size}D", "x_T random"): (f"DiffAE {size}D (random x_T)", _SHORT)
+        (f"DiffAE {size}D", _RANDOM): (f"DiffAE {size}D (random x_T)", _SHORT)
         for size in (256, 128, 64)
     },
     "section5.3_probe": {
-        (ours, mean): (theirs, "linear classifier")
+        (ours + probe, mean): (theirs, "linear classifier")
         for ours, theirs in (
             ("DiffAE", "DiffAE z_sem (512D)"),
-            ("DiffAE, Adam probe", "DiffAE z_sem (512D)"),
             ("DiffAE z_sem", "DiffAE z_sem (512D)"),
             ("StyleGAN2 (W)", "StyleGAN2 W (inverted, 512D)"),
-            ("StyleGAN2 (W), Adam probe", "StyleGAN2 W (inverted, 512D)"),
         )
-        for mean in (_MEAN, _WEIGHTED)
+        for probe in ("", ", Adam probe")
+        for mean in ("mean", "prevalence-weighted mean")
     },
 }
 
 
-@dataclass(frozen=True)
-class Published:
-    """A published number; `steps` is None where the table does not depend on T."""
-
-    value: float
-    dataset: str
-    steps: int | None
-    metric: str
-    source: str
-
-
 def lookup(
-    table: str,
-    system: str,
-    *,
-    setting: str,
-    steps: int | None,
-    metric: str,
-    dataset: str = "",
-) -> Published | None:
-    """The paper's value for a cell, by the harness's names, or None if the paper has none.
+    table: str, system: str, *, setting: str, steps: int | None, metric: str, dataset: str = ""
+) -> Record | None:
+    """The paper's number for a cell, by the harness's names, or None if the paper has none.
 
     `dataset` matters to Table 4, and to Section 5.3, whose number is of CelebA's 40 attributes. If the paper gives a cell at one T alone (Tables 1 and 3:
-    T = 100), that value is returned whatever `steps` is: compare `Published.steps`. For a
-    stand-in metric such as fd_effnet the value of the original (fid) is returned, and
-    `Published.metric` names the original; none for a stand-in that is read the other way, such as a
-    distance in place of a similarity.
+    T = 100), that number is returned whatever `steps` is: compare its own. For a stand-in metric
+    such as fd_effnet the number of the original (fid) is returned; none for a stand-in that is read
+    the other way, such as a distance in place of a similarity.
     """
     original = published_name(metric)
     if original != metric and METRICS[original].direction != METRICS[metric].direction:
         return None
-    theirs, their_setting = _their_names(table, system, setting)
-    key = (table, theirs, their_setting, original)
     if table == "section5.3_probe" and dataset and letters(dataset) not in WITH_ATTRIBUTES:
         return None
-    found = _of_dataset(table, _published().get(key, ()), dataset)
-    at_steps = [value for value in found if steps is not None and value.steps == steps]
-    if at_steps or len(found) != 1:
-        return at_steps[0] if at_steps else None
-    return found[0]
+    key = (table, *_their_names(table, system, setting), original)
+    found = [r for r in published_records() if (r.table, r.system, r.setting, r.metric) == key]
+    if table in NEAREST_DATASET:
+        same = [r for r in found if plain(r.dataset) == plain(dataset)]
+        found = same or [r for r in found if r.dataset == NEAREST_DATASET[table]]
+    at_steps = [r for r in found if steps is not None and r.steps == steps]
+    return next(iter(at_steps or (found if len(found) == 1 else [])), None)
 
 
 def attach(record: R, protocol: Mapping[str, Any]) -> R:
@@ -131,14 +106,9 @@ def attach(record: R, protocol: Mapping[str, Any]) -> R:
     (`dataset_images`) of the data set's images. `not_comparable` lists the differences from the
     paper's protocol, and is empty only if there are none: a missing field counts as a difference.
     """
-    data = paper_dataset(record.dataset, protocol)
+    r, data = record, paper_dataset(record.dataset, protocol)
     found = lookup(
-        record.table,
-        record.system,
-        setting=record.setting,
-        steps=record.steps,
-        metric=record.metric,
-        dataset=data,
+        r.table, r.system, setting=r.setting, steps=r.steps, metric=r.metric, dataset=data
     )
     if found is None:
         return record
@@ -146,13 +116,9 @@ def attach(record: R, protocol: Mapping[str, Any]) -> R:
         record,
         published=found.value,
         published_metric=found.metric,
-        published_source=found.source,
+        published_source=found.published_source,
         not_comparable="; ".join(differences(record, protocol, found.dataset, found.steps)),
     )
-
-
-# ----------------------------------------------------------------------------------------------
-# Looking up
 
 
 def _their_names(table: str, system: str, setting: str) -> tuple[str, str]:
@@ -169,65 +135,38 @@ def _their_names(table: str, system: str, setting: str) -> tuple[str, str]:
     return system, ""
 
 
-def _of_dataset(table: str, found: tuple[Published, ...], dataset: str) -> list[Published]:
-    if table not in NEAREST_DATASET:
-        return list(found)
-    same = [value for value in found if _plain(value.dataset) == _plain(dataset)]
-    return same or [value for value in found if value.dataset == NEAREST_DATASET[table]]
-
-
-def _plain(name: str) -> str:
-    """A data set's name in a canonical form: `FFHQ 128`, `ffhq-128` and `ffhq128` are equal."""
+def plain(name: str) -> str:
+    """A name in a canonical form: `FFHQ 128`, `ffhq-128` and `ffhq128` are equal."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def published_records() -> list[Record]:
-    """Every number of the paper, in its own names, as records without a protocol of ours."""
-    return [
-        Record(
-            benchmark=TABLES[row["table"]][0],
-            table=row["table"],
-            system=row["system"],
-            dataset=row["dataset"],
-            split="",
-            setting=row["setting"],
-            steps=int(row["steps"]) if row["steps"] else None,
-            metric=row["metric"],
-            value=float(row["value"]),
-            direction=METRICS[row["metric"]].direction,
-            unit=METRICS[row["metric"]].unit,
-            note="; ".join(filter(None, (_source(row), row["std"] and f"printed ± {row['std']}"))),
-        )
-        for row in _rows()
-    ]
-
-
 @cache
-def _published() -> dict[Key, tuple[Published, ...]]:
-    values: dict[Key, tuple[Published, ...]] = {}
-    for row in _rows():
-        key = (row["table"], row["system"], row["setting"], row["metric"])
-        values[key] = (*values.get(key, ()), _parse(row))
-    return values
+def published_records() -> tuple[Record, ...]:
+    """Every number of the paper, in its own names, as records without a protocol of ours."""
+    return tuple(_record(row) for name in FILES for row in rows_of(name))
 
 
-def _rows() -> Iterator[dict[str, str]]:
-    for name in FILES:
-        with resources.files("reports").joinpath("published", name).open(encoding="utf-8") as file:
-            yield from csv.DictReader(file)
+def rows_of(name: str) -> Iterator[dict[str, str]]:
+    """The rows of a file of published numbers that ships."""
+    with resources.files("reports").joinpath("published", name).open(encoding="utf-8") as file:
+        yield from csv.DictReader(file)
 
 
-def _parse(row: dict[str, str]) -> Published:
-    return Published(
-        value=float(row["value"]),
-        dataset=row["dataset"],
+def _record(row: Mapping[str, str]) -> Record:
+    benchmark, place = TABLES[row["table"]]
+    label, metric = row.get("source", ""), METRICS[row["metric"]]
+    source = f"Preechakul et al. 2022, {place}" + (f" ({label})" if label else "")
+    names: dict[str, Any] = {
+        name: row[name] for name in ("table", "system", "dataset", "setting", "metric")
+    }
+    return Record(
+        **names,
+        benchmark=benchmark,
+        split="",
         steps=int(row["steps"]) if row["steps"] else None,
-        metric=row["metric"],
-        source=_source(row),
+        value=float(row["value"]),
+        direction=metric.direction,
+        unit=metric.unit,
+        published_source=source,
+        note=f"{source}; printed ± {row['std']}" if row["std"] else source,
     )
-
-
-def _source(row: Mapping[str, str]) -> str:
-    label = row.get("source", "")
-    place = TABLES[row["table"]][1]
-    return f"Preechakul et al. 2022, {place}" + (f" ({label})" if label else "")

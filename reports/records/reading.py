@@ -1,14 +1,21 @@
-"""Reading untrusted JSON: errors in one line, with short and harmless quotations."""
+"""Reading untrusted JSON, as it is and as frozen dataclasses: errors in one line, with short and
+harmless quotations.
+"""
 
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from diffae.system.cli import printable
 from diffae.system.errors import UserError
 from diffae.system.files import read_text
+from diffae.system.settings import checked
+
+T = TypeVar("T")
 
 MEBIBYTE = 1 << 20
 LARGEST_TEXT = 16 * MEBIBYTE  # some 40,000 rows; parsed, it takes thirty times as much at worst
@@ -39,6 +46,11 @@ def short(value: object, most: int = 80) -> str:
     return printable(text if len(text) <= most else f"{text[: most - 4]} ...")
 
 
+def joined(*parts: str, by: str = ", ") -> str:
+    """The parts that are not empty, separated by commas."""
+    return by.join(filter(None, parts))
+
+
 def named(system: str, reason: str) -> str:
     """`reason` with the name of the system that it is about, once."""
     return reason if reason.startswith(system) else f"{system}: {reason}"
@@ -47,3 +59,59 @@ def named(system: str, reason: str) -> str:
 def for_xml(text: str) -> str:
     """`text` without the control characters that XML 1.0 cannot represent."""
     return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "?", text)
+
+
+# ----------------------------------------------------------------------------------------------
+# Frozen dataclasses as plain JSON data and back, checking every field
+
+
+def to_plain(instance: Any) -> dict[str, Any]:
+    """The fields of a dataclass that differ from their defaults, as numbers, texts, lists and
+    objects of these.
+    """
+    given = ((f, getattr(instance, f.name)) for f in fields(instance))
+    return {
+        f.name: _plain(value) for f, value in given if f.default is MISSING or value != f.default
+    }
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return to_plain(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def from_plain(kind: type[T], content: object) -> T:
+    """Make a dataclass of `kind` from the output of `to_plain`.
+
+    Raises ValueError naming the field for any other data.
+    """
+    if not isinstance(content, dict):
+        raise ValueError(f"not an object but {short(repr(content), 40)}")
+    hints, known = get_type_hints(kind), fields(kind)  # type: ignore[arg-type]
+    for name in content:
+        if name not in {f.name for f in known}:
+            raise ValueError(f"there is no field {short(repr(name), 40)}")
+    for f in known:
+        if f.default is MISSING and f.name not in content:
+            raise ValueError(f"no {f.name}")
+    given = {}
+    for name, value in content.items():
+        try:
+            given[name] = _value(hints[name], value)
+        except ValueError as error:
+            raise ValueError(f"{name}: {short(error, 100)}") from None
+    return kind(**given)
+
+
+def _value(hint: Any, value: Any) -> Any:
+    parts = [part for part in get_args(hint) if part is not NoneType]
+    if NoneType in get_args(hint):
+        return None if value is None else _value(parts[0], value)
+    if is_dataclass(hint):
+        return from_plain(hint, value)  # type: ignore[arg-type]
+    if get_origin(hint) is tuple:
+        if not isinstance(value, list):
+            raise ValueError(f"must be a list, not {value!r}")
+        return tuple(_value(parts[0], item) for item in value)
+    return checked(value, hint)

@@ -10,11 +10,11 @@ import hashlib
 import io
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from diffae.system.errors import UserError
 from diffae.system.files import read_text
@@ -34,6 +34,12 @@ class Record:
     data set and protocol agree). `reference` marks a row that gives a scale, such as real images:
     it does not compete, and is never the best. `solver` names the solver that took the `steps` (T),
     and `calls` are the network calls per image.
+
+    The fields from `run` on are those of tables of several runs. `origin` is the record's key in its
+    `run`. `contest` is empty for a number that was measured as in the first run, else the name of the
+    first run that measured it in the same way: only numbers of one `contest` are compared. A `pooled`
+    value is the mean of `runs` of them, `spread` the standard deviation between them (None: only one
+    has it), and `stderr` the standard error within one run, the root mean square of theirs.
     """
 
     benchmark: str
@@ -60,9 +66,16 @@ class Record:
     reference: bool = False
     solver: str = ""
     calls: int | None = None
+    run: str = ""
+    origin: str = ""
+    contest: str = ""
+    runs: int = 1
+    spread: float | None = None
+    pooled: bool = False
 
 
-COLUMNS = tuple(field.name for field in fields(Record))
+OF_RUNS = ("run", "origin", "contest", "runs", "spread", "pooled")
+COLUMNS = tuple(field.name for field in fields(Record) if field.name not in OF_RUNS)
 FAST, FAST_SOLVER = "fast", "ab2-v"  # of `--solver fast`, and the `solver` of its rows
 _INTEGERS = ("steps", "n", "calls")
 _FLOATS = ("value", "stderr", "ci_low", "ci_high", "published")
@@ -131,23 +144,19 @@ class RecordFile:
 
 def read_records(path: Path) -> list[Record]:
     """Read a `records.csv`. Raises UserError naming the file and the line that is wrong."""
-    return [record for record, _ in numbered_records(path)]
-
-
-def numbered_records(path: Path) -> list[tuple[Record, str]]:
-    """The records of a `records.csv`, each with its position: `line 7`."""
-    distinct, records = Distinct(path), []
-    for cells, where in read_csv(path, COLUMNS)[1:]:
+    distinct, records = Distinct(path), list[Record]()
+    for cells, where in read_csv(path, COLUMNS):
         try:
-            records.append((_parse(dict(zip(COLUMNS, cells, strict=True))), where))
+            records.append(_parse(dict(zip(COLUMNS, cells, strict=True))))
         except ValueError as error:
             raise UserError(f"{path}, {where}: {error}") from None
-        distinct.add(*records[-1])
+        distinct.add(records[-1], where)
     return records
 
 
 def read_csv(path: Path, header: tuple[str, ...]) -> list[tuple[list[str], str]]:
-    """The rows of a CSV file under `header`, each with its position. Raises UserError naming the line.
+    """The rows of a CSV file below its `header`, each with its position. Raises UserError naming the
+    line.
 
     A cell is one line: a longer one comes from a quote that is not closed, and holds the rows that
     follow.
@@ -155,24 +164,20 @@ def read_csv(path: Path, header: tuple[str, ...]) -> list[tuple[list[str], str]]
     reader = csv.reader(io.StringIO(read_text(path, LARGEST_TEXT), newline=""), strict=True)
     rows: list[tuple[list[str], str]] = []
     try:
+        if tuple(next(reader, ())) != header:
+            expected = short(",".join(header), 40)
+            why = f"its first line is not {expected}"
+            raise UserError(f"{path}: not in the format of this version: {why}")
         for cells in reader:
             where = f"line {reader.line_num}"
-            if not rows and tuple(cells) != header:
-                break
-            if rows and len(cells) != len(rows[0][0]):
-                raise UserError(f"{path}, {where}: {len(cells)} cells, not {len(rows[0][0])}")
+            if len(cells) != len(header):
+                raise UserError(f"{path}, {where}: {len(cells)} cells, not {len(header)}")
             if any("\n" in cell or "\r" in cell for cell in cells):
-                raise UserError(
-                    f"{path}, {where}: a quote that an earlier line opened is closed here"
-                )
+                why = "a quote that an earlier line opened is closed here"
+                raise UserError(f"{path}, {where}: {why}")
             rows.append((cells, where))
     except csv.Error as error:
         raise UserError(f"{path}, line {reader.line_num}: not CSV: {error}") from None
-    if not rows:
-        expected = short(",".join(header), 40)
-        raise UserError(
-            f"{path}: not in the format of this version: its first line is not {expected}"
-        )
     return rows
 
 
@@ -221,80 +226,31 @@ def _one_line(text: str) -> str:
 
 
 def _parse(row: dict[str, str]) -> Record:
-    cells: dict[str, object] = dict(row)
-    cells |= {name: _integer(name, row[name]) for name in _INTEGERS}
-    cells |= {name: _float(name, row[name]) for name in _FLOATS}
-    cells["reference"] = _choice("reference", row["reference"], ("", "True")) == "True"
-    _choice("direction", row["direction"], (HIGHER, LOWER, NEITHER))
-    return Record(**cells)  # type: ignore[arg-type]
+    cells: dict[str, Any] = dict(row)
+    for name in (*_INTEGERS, *_FLOATS):
+        cells[name] = _number(name, row[name]) if row[name] else None
+    for name, known in (("reference", ("", "True")), ("direction", (HIGHER, LOWER, NEITHER))):
+        if row[name] not in known:
+            raise _wrong(name, row[name], f"one of {', '.join(known)}")
+    return Record(**cells | {"reference": row["reference"] == "True"})
 
 
-def _integer(name: str, text: str) -> int | None:
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit() and int(text[:20]) <= LARGEST_INTEGER):
-        raise ValueError(f"{name} is {short(text, 40)!r}, not a whole number")
-    return int(text)
-
-
-def _float(name: str, text: str) -> float | None:
+def _number(name: str, text: str) -> float:
     """Parse a number; a value may be infinite or NaN, an error or interval may not."""
-    if not text:
-        return None
+    if name in _INTEGERS:
+        if not (text.isascii() and text.isdigit() and int(text[:20]) <= LARGEST_INTEGER):
+            raise _wrong(name, text, "a whole number")
+        return int(text)
     try:
         number = float(text)
     except ValueError:
-        raise ValueError(f"{name} is {short(text, 40)!r}, not a number") from None
+        raise _wrong(name, text, "a number") from None
     if name == "stderr" and not 0 <= number < LARGEST_ERROR:
-        raise ValueError(f"{name} is {short(text, 40)!r}, not a finite number from 0 up")
+        raise _wrong(name, text, "a finite number from 0 up")
     if name in ("ci_low", "ci_high") and not math.isfinite(number):
-        raise ValueError(f"{name} is {short(text, 40)!r}, not a finite number")
+        raise _wrong(name, text, "a finite number")
     return number
 
 
-def _choice(name: str, text: str, known: Sequence[str]) -> str:
-    if text not in known:
-        raise ValueError(f"{name} is {short(text, 40)!r}, not one of {', '.join(known)}")
-    return text
-
-
-# ----------------------------------------------------------------------------------------------
-# A number in a table of several runs: with its run, or with the number of runs it is a mean of
-
-
-@dataclass(frozen=True)
-class RunRecord(Record):
-    """A record with its `run`.
-
-    `contest` is empty for a number that was measured as in the first run, else the name of the
-    first run that measured it in the same way: only numbers of one `contest` are compared.
-
-    For several runs `value` is the mean of `runs` of them, `spread` the standard deviation between
-    them (None: only one has it), and `stderr` the standard error within one run, the root mean
-    square of theirs.
-    """
-
-    run: str = ""
-    origin: str = ""  # its `record_key` in that run
-    contest: str = ""
-    runs: int = 1
-    spread: float | None = None
-    pooled: bool = False
-
-
-def is_pooled(record: Record) -> TypeGuard[RunRecord]:
-    """Whether the record is the mean of several runs."""
-    return isinstance(record, RunRecord) and record.pooled
-
-
-def contest_of(record: Record) -> str:
-    """The contest of a record; numbers of one contest were measured alike."""
-    return record.contest if isinstance(record, RunRecord) else ""
-
-
-def extra_columns(records: Iterable[Record]) -> tuple[str, ...]:
-    """The fields of `RunRecord` that are set in at least one record."""
-    shown = [r for r in records if isinstance(r, RunRecord)]
-    if any(r.pooled for r in shown):
-        return ("run", "runs", "spread")
-    return ("run",) if shown else ()
+def _wrong(name: str, text: str, expected: str) -> ValueError:
+    return ValueError(f"{name} is {short(text, 40)!r}, not {expected}")

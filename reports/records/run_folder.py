@@ -8,7 +8,7 @@ import csv
 import io
 import math
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,17 +16,9 @@ from typing import Any
 
 from diffae.system.errors import UserError
 from diffae.system.files import read_text
-from reports.records.metrics import METRICS, Margin, Metric, Metrics
-from reports.records.plugin_metadata import metrics_in, tables_in
-from reports.records.reading import part_of, read_json, short
-from reports.records.record import (
-    Record,
-    numbered_records,
-    read_csv,
-    read_records,
-    record_key,
-    safe_cell,
-)
+from reports.records.metrics import METRICS, NAME, SHIPPED, Margin, Metric, Metrics
+from reports.records.reading import from_plain, part_of, read_json, short, to_plain
+from reports.records.record import Record, read_csv, read_records, record_key, safe_cell
 from reports.records.specs import TableSpec, with_headlines
 from reports.records.uncertainty import Uncertainty, error, read_uncertainties
 
@@ -101,66 +93,95 @@ def read_run(folder: Path, label: str = "", finished: bool = True) -> Run:
     """Read a run folder, or a baseline copied from one. Raises UserError naming the file that is wrong,
     and for a run that has not `finished`, if it must have.
     """
-    path = folder / RUN
+    path, records, influences = (folder / name for name in (RUN, RECORDS, INFLUENCES))
     notes = read_json(path)
     check_schema(path, notes)
     if finished and notes.get("complete") is not True:
         raise UserError(f"{path}: the run is not complete; run its command again to finish it")
-    numbered = numbered_records(folder / RECORDS)
-    if not numbered:
-        raise UserError(f"{folder / RECORDS}: no rows")
+    rows = tuple(read_records(records))
+    if not rows:
+        raise UserError(f"{records}: no rows")
     protocols, settings = notes.get("protocols"), notes.get("settings", {})
     if not isinstance(protocols, dict) or not all(isinstance(p, dict) for p in protocols.values()):
         raise UserError(f"{path}: no protocols; give the folder of a finished run")
     if not isinstance(settings, dict):
         raise UserError(f"{path}: settings is not an object")
-    for record, where in numbered:
-        if record.protocol and record.protocol not in protocols:
-            known = f"{RUN} has no protocol {short(record.protocol, 40)}"
-            raise UserError(f"{folder / RECORDS}, {where}: {known}")
-    rows = tuple(record for record, _ in numbered)
-    base = part_of(settings, "profile").get("base")
-    specs = with_headlines(tables_in(path, notes), rows, protocols, base)
-    times, influences = folder / TIMES, folder / INFLUENCES
+    if unknown := {r.protocol for r in rows} - protocols.keys() - {""}:
+        raise UserError(f"{records}: {RUN} has no protocol {short(min(unknown), 40)}")
+    metrics, specs = brought_in(path, notes)
+    specs = with_headlines(specs, rows, protocols, part_of(settings, "profile").get("base"))
+    times = tuple(read_records(folder / TIMES)) if os.path.lexists(folder / TIMES) else ()
     has_influences = os.path.lexists(influences)
+    known = read_uncertainties(influences) if has_influences else {}
     run = Run(
         folder,
         rows,
-        read_uncertainties(influences) if has_influences else {},
+        known,
         protocols,
         settings,
         has_influences,
-        metrics_in(path, notes),
-        tuple(read_records(times)) if os.path.lexists(times) else (),
+        metrics,
+        times,
         specs,
         label,
         notes,
     )
-    _check_errors(influences, run.records, run.uncertainties)
+    for key, uncertainty in known.items():
+        if key in run.records:
+            _check_error(influences, run.records[key], uncertainty)
     return run
 
 
-def _check_errors(
-    path: Path, records: Mapping[str, Record], uncertainties: Mapping[str, Uncertainty]
-) -> None:
+def _check_error(path: Path, record: Record, uncertainty: Uncertainty) -> None:
     """Raise UserError if influences do not give the standard error of their record: they belong to
     a different run.
     """
-    for key, uncertainty in uncertainties.items():
-        ours, record = error(uncertainty), records.get(key)
-        if (
-            record is None
-            or record.value is None
-            or not math.isfinite(record.value)
-            or ours is None
-        ):
-            continue
-        stderr = record.stderr
-        if stderr is None or abs(ours.stderr - stderr) > SAME_ERROR * max(ours.stderr, stderr):
-            raise UserError(
-                f"{path}: does not belong to this records.csv: a standard error of {ours.stderr:.3g} where "
-                f"the row has {stderr if stderr is None else f'{stderr:.3g}'} ({short(key, 200)})"
-            )
+    ours, stderr = error(uncertainty), record.stderr
+    if record.value is None or not math.isfinite(record.value) or ours is None:
+        return
+    if stderr is None or abs(ours.stderr - stderr) > SAME_ERROR * max(ours.stderr, stderr):
+        has = None if stderr is None else f"{stderr:.3g}"
+        raise UserError(
+            f"{path}: does not belong to this {RECORDS}: a standard error of {ours.stderr:.3g} where the row "
+            f"has {has} ({short(record_key(record), 200)})"
+        )
+
+
+# ----------------------------------------------------------------------------------------------
+# Metrics and tables of plug-ins in run.json, so that a run folder can be read without them
+
+
+def described(metrics: Iterable[str], tables: Iterable[TableSpec]) -> dict[str, Any]:
+    """The entries `metrics` (those that do not ship, by name) and `tables` of a run.json."""
+    brought = sorted(name for name in {*metrics} - SHIPPED if name in METRICS)
+    return {
+        "metrics": {name: to_plain(METRICS[name]) for name in brought},
+        "tables": [to_plain(spec) for spec in tables],
+    }
+
+
+def brought_in(
+    path: Path, notes: Mapping[str, Any]
+) -> tuple[dict[str, Metric], tuple[TableSpec, ...]]:
+    """The metrics of plug-ins and the tables in the run.json at `path`, which holds `notes`; built-in
+    metrics keep their definition. Raises UserError naming the file and what is wrong in it.
+    """
+    rows, specs = notes.get("metrics", {}), notes.get("tables", [])
+    if not isinstance(rows, dict):
+        raise UserError(f"{path}: metrics is not an object")
+    if not isinstance(specs, list):
+        raise UserError(f"{path}: tables is not a list")
+    if wrong := [name for name in rows if not NAME.fullmatch(name)]:
+        raise UserError(f"{path}: {short(repr(wrong[0]), 40)} cannot be a metric's name")
+    where, metrics = "tables", dict[str, Metric]()
+    try:
+        tables = tuple(from_plain(TableSpec, spec) for spec in specs)
+        for name in (name for name in rows if name not in SHIPPED):
+            where = f"metric {name}"
+            metrics[name] = from_plain(Metric, rows[name])
+    except ValueError as error:
+        raise UserError(f"{path}: {where}: {error}") from None
+    return metrics, tables
 
 
 # ----------------------------------------------------------------------------------------------
@@ -176,12 +197,12 @@ def read_margins(
     margin in the table nor is among those `measured`: the margin of a misspelt metric would have no
     effect.
     """
-    rows = {**METRICS, **(brought or {})}
+    rows = METRICS | dict(brought or {})
     ours = {name: row.margin for name, row in rows.items() if row.margin is not None}
     if path is None:
         return ours
     found: dict[str, Margin] = {}
-    for (name, size, of, why), at in read_csv(path, ("metric", "margin", "of", "why"))[1:]:
+    for (name, size, of, why), at in read_csv(path, ("metric", "margin", "of", "why")):
         where = f"{path}, {at}"
         if name in found:
             raise UserError(f"{where}: {name} occurs twice")

@@ -1,6 +1,6 @@
 """Changed settings of two runs, as flags of the command line: from the settings in run.json."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reports.records.reading import part_of, short
@@ -16,8 +16,7 @@ def changes(base: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
     Settings that may differ between compared runs (systems, checkpoints, benchmarks, seed) are left
     out.
     """
-    a, b = base.get("profile"), new.get("profile")
-    if isinstance(a, dict) and isinstance(b, dict):
+    if (a := part_of(base, "profile")) and (b := part_of(new, "profile")):
         yield from _of_profiles(a, b)
     for name in FLAGS:
         if name in base and name in new and base[name] != new[name]:
@@ -27,31 +26,21 @@ def changes(base: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
 def _of_profiles(base: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
     """The names of the profiles if they differ, and what --set changed.
 
-    For profiles of one name, every setting that differs.
+    For profiles of one name, every setting that differs; those that --steps changes together once.
     """
     named_alike = base.get("name") == new.get("name")
     if not named_alike:
         yield f"profile {_text(new.get('name'))} against {_text(base.get('name'))}"
-    a, b = settings_of(base), settings_of(new)
-    asked = {*_changed(base), *_changed(new)}
     if base.get("limit") != new.get("limit"):  # which changes every count: these are not listed
         yield f"--limit {_text(new.get('limit') or 'none')} against {_text(base.get('limit') or 'none')}"
         named_alike = False
-    differ = [
-        name
-        for name in ((a.keys() | b.keys()) if named_alike else asked)
-        if a.get(name) != b.get(name)
-    ]
-    for flag, name in _flags(differ, b):
+    a, b = settings_of(base), settings_of(new)
+    names = a.keys() | b.keys() if named_alike else {*_changed(base), *_changed(new)}
+    differ = {name for name in names if a.get(name) != b.get(name)}
+    steps = [name for name in STEPS if name in differ]
+    for name in sorted(differ - {name for name in steps[1:] if b.get(name) == b.get(steps[0])}):
+        flag = "--steps " if name == STEPS[0] else f"--set {short(name, 40)}="
         yield f"{flag}{_text(b.get(name))} against {_text(a.get(name))}"
-
-
-def _flags(names: Iterable[str], new: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The flag and name of each changed setting; those that --steps changes together are listed once."""
-    steps = [name for name in STEPS if name in names]
-    told = {name for name in steps[1:] if new.get(name) == new.get(steps[0])}
-    for name in sorted(set(names) - told):
-        yield ("--steps " if name == STEPS[0] else f"--set {short(name, 40)}="), name
 
 
 def settings_of(profile: Mapping[str, Any]) -> dict[str, Any]:

@@ -73,14 +73,8 @@ def _sheet(told: Mapping[str, Any], picture: Image.Image) -> ReadSheet:
         raise ValueError("places are not numbers from 0 up")
     if right > picture.width or bottom > picture.height:
         raise ValueError("images lie outside")
-    return ReadSheet(
-        str(told["title"]),
-        str(told["caption"]),
-        tuple(map(str, told["rows"])),
-        tuple(map(str, told["columns"])),
-        lengths,
-        tuple(tuple(map(str, row)) for row in told["notes"]),
-        dict(told["about"]),
-        cells,
-        picture,
-    )
+    title, caption = str(told["title"]), str(told["caption"])
+    rows, columns = tuple(map(str, told["rows"])), tuple(map(str, told["columns"]))
+    notes = tuple(tuple(map(str, row)) for row in told["notes"])
+    about = dict(told["about"])
+    return ReadSheet(title, caption, rows, columns, lengths, notes, about, cells, picture)

@@ -6,24 +6,20 @@ Codes print different numbers for one checkpoint, so a number is comparable only
 known and agrees. A checkpoint is recognised by its name alone.
 """
 
-import csv
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import Any
 
 from reports.records.comparable import of_fields
 from reports.records.metrics import published_name
+from reports.records.published import plain, rows_of
 from reports.records.record import Record
 
 # The names that readers give to whole data sets.
 SETS = {"imagenet-val": "ImageNet-1k val", "coco-val2017": "COCO 2017 val"}
 SECOND_HAND = "S"
-BY_PROTOCOL = (
-    "reconstruction_by_protocol"  # the table that has them; a row's setting is the protocol
-)
+BY_PROTOCOL = "reconstruction_by_protocol"  # their table; a row's setting is the protocol
 NAMES = {"lpips_vgg": "lpips"}  # a metric that papers print under another name
 
 
@@ -56,7 +52,7 @@ def published_for(checkpoint: str, metric: str) -> tuple[Number, ...]:
     return tuple(
         number
         for number in published()
-        if _plain(number.checkpoint) == _plain(checkpoint)
+        if plain(number.checkpoint) == plain(checkpoint)
         and number.metric == NAMES.get(original, original)
     )
 
@@ -83,16 +79,10 @@ def differences(
     yield from of_fields(measured, stated)
 
 
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
-
-
 @cache
 def published() -> tuple[Number, ...]:
     """Every published number, in the order of the file."""
-    path = resources.files("reports").joinpath("published", "tokenizers.csv")
-    with path.open(encoding="utf-8") as file:
-        return tuple(map(_parse, csv.DictReader(file)))
+    return tuple(map(_parse, rows_of("tokenizers.csv")))
 
 
 def _parse(row: dict[str, Any]) -> Number:

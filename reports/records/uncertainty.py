@@ -268,15 +268,20 @@ def read_uncertainties(path: Path) -> dict[str, Uncertainty]:
     content = read_file(path, LARGEST_FILE)
     found: dict[str, Uncertainty] = {}
     try:
-        arrays = _arrays(content)
-        for number, (key, units) in enumerate(_index(arrays)):
+        with zipfile.ZipFile(
+            io.BytesIO(content)
+        ) as archive:  # unpacked to the sizes that it declares
+            total = sum(member.file_size for member in archive.infolist())
+        if total > LARGEST_FILE:
+            raise ValueError(f"it unpacks to {total:,} bytes, more than {LARGEST_FILE:,}")
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            arrays = {name: np.asarray(array) for name, array in file.items()}
+        for number, (key, units) in enumerate(json.loads(str(arrays["index"]))):
+            if not (isinstance(key, str) and isinstance(units, str)):
+                raise ValueError("its index is not a list of pairs of text")
             values = arrays[str(number)]
-            if (
-                values.dtype != np.float32
-                or values.ndim != 1
-                or len(values) < 2
-                or not np.isfinite(values).all()
-            ):
+            is_list = values.dtype == np.float32 and values.ndim == 1 and len(values) > 1
+            if not (is_list and np.isfinite(values).all()):
                 raise ValueError(f"influence {number} is not a list of two or more finite numbers")
             if units in {part.units for part in found.get(key, ())}:
                 raise ValueError(f"influence {number} is of units that the number has already")
@@ -284,27 +289,6 @@ def read_uncertainties(path: Path) -> dict[str, Uncertainty]:
     except Exception as reason:  # of a damaged file zipfile, zlib and NumPy raise a dozen kinds
         raise UserError(f"{path}: not the influences of a run: {short(reason)}") from None
     return found
-
-
-def _arrays(content: bytes) -> dict[str, np.ndarray]:
-    """The arrays of an untrusted npz file, by name; no more is unpacked than the size that it declares."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        total = sum(member.file_size for member in archive.infolist())
-    if total > LARGEST_FILE:
-        raise ValueError(f"it unpacks to {total:,} bytes, more than {LARGEST_FILE:,}")
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return {name: np.asarray(array) for name, array in arrays.items()}
-
-
-def _index(arrays: Mapping[str, np.ndarray]) -> list[tuple[str, str]]:
-    """The (key, units) of each array, in order."""
-    index = json.loads(str(arrays["index"]))
-    if not isinstance(index, list):
-        raise ValueError("its index is not a list")
-    for entry in index:
-        if not (isinstance(entry, list) and [type(part) for part in entry] == [str, str]):
-            raise ValueError("its index is not a list of pairs of text")
-    return [(key, units) for key, units in index]
 
 
 def error_between(was: Record, now: Record, base: Uncertainty, new: Uncertainty) -> Error | None:

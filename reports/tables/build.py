@@ -18,42 +18,15 @@ from diffae.system.errors import UserError
 from diffae.system.whole import write_whole
 from reports.records.metrics import METRICS, Metrics
 from reports.records.reading import short
-from reports.records.record import (
-    COLUMNS,
-    Record,
-    RunRecord,
-    extra_columns,
-    is_pooled,
-    record_key,
-    safe_cell,
-)
+from reports.records.record import COLUMNS, Record, record_key, safe_cell
 from reports.records.run_folder import Run, read_run
 from reports.records.specs import TableSpec
 from reports.records.uncertainty import Uncertainty
-from reports.tables import markdown
+from reports.tables import layout, markdown
 from reports.tables.contests import Headline, headlined, headlines
-from reports.tables.layout import (
-    FIELD_LABELS,
-    Cell,
-    Panel,
-    Table,
-    build,
-    field_text,
-    label,
-    reference,
-    shown_fields,
-    value,
-)
-from reports.tables.numbers import detectable_change, heading, number_text
+from reports.tables.layout import Table
 from reports.tables.ranking import UncertaintyOf, choose, unknown
-from reports.tables.run_groups import (
-    RunGroup,
-    merged_metrics,
-    pooled,
-    remarks,
-    run_groups_of,
-    side_by_side,
-)
+from reports.tables.run_groups import RunGroup, merged_metrics, remarks, run_groups_of, side_by_side
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,8 +63,8 @@ def build_tables(
     specs = sorted(specs, key=lambda spec: spec.order)
     chosen = [(s, choose(s, records)) for s in (*specs, *_other_specs(records, specs))]
     tables = [
-        _overview(chosen, known),
-        *(build(s, some, known, uncertainty) for s, some in chosen if some),
+        layout.overview([r for spec, some in chosen for r in headlines(spec, some, known)], known),
+        *(layout.build(s, some, known, uncertainty) for s, some in chosen if some),
     ]
     names = [table.name for table in tables]
     if len(set(names)) < len(names):
@@ -103,17 +76,14 @@ def to_frame(table: Table) -> "pd.DataFrame":
     """The records of `table` in reading order: plain numbers, and text safe in a spreadsheet."""
     import pandas as pd  # takes half a second, which --help does not need
 
-    names = (*COLUMNS, *extra_columns(table.records))
+    of_runs = ["run"] * any(r.origin for r in table.records)
+    of_runs += ["runs", "spread"] * any(r.pooled for r in table.records)
+    names = [*COLUMNS, *of_runs]
     rows = [
-        {name: getattr(r, name) for name in names}
-        | {
-            "best": r in table.best,
-            "detectable_change": _detectable(r),
-            "difference": _difference(r),
-        }
+        [safe_cell(getattr(r, name)) for name in names]
+        + [r in table.best, layout.detectable(r), _difference(r)]
         for r in table.records
     ]
-    rows = [{name: safe_cell(value) for name, value in row.items()} for row in rows]
     frame = pd.DataFrame(rows, columns=[*names, "best", "detectable_change", "difference"])
     return frame.astype({name: "Int64" for name in ("steps", "n", "calls")})
 
@@ -152,53 +122,11 @@ def _other_specs(records: Sequence[Record], specs: Sequence[TableSpec]) -> list[
     ]
 
 
-def _overview(chosen: Iterable[tuple[TableSpec, list[Record]]], known: Metrics) -> Table:
-    records = [record for spec, some in chosen for record in headlines(spec, some, known)]
-    fields = shown_fields(
-        records, ("benchmark", "dataset", "system", "setting", "steps", "solver", "calls")
-    )
-    headers = (
-        *(FIELD_LABELS.get(field, field) for field in fields),
-        "metric",
-        "value",
-        "smallest detectable change",
-        "n",
-        "published",
-        "protocol",
-    )
-    rows = tuple(_overview_row(record, fields, known) for record in records)
-    caption = (
-        "The headline of each benchmark, at the largest T. The smallest detectable change is 2.8 √2 times "
-        "the standard error: of systems that differ by so much, two independent runs show it at the 5 % level "
-        "4 times in 5."
-    )
-    panel = Panel("", headers, rows)
-    return Table("overview", "Overview", caption, (panel,), tuple(records), frozenset(), known)
-
-
 def _difference(record: Record) -> float | None:
     """Ours minus the published value, if the two may be compared."""
     if record.not_comparable or record.value is None or record.published is None:
         return None
     return record.value - record.published
-
-
-def _detectable(record: Record) -> float | None:
-    """The detectable change of one run; that of several would depend on what they share."""
-    return None if is_pooled(record) else detectable_change(record.stderr)
-
-
-def _overview_row(record: Record, fields: Sequence[str], known: Metrics) -> tuple[Cell, ...]:
-    change = _detectable(record)
-    return (
-        *(label(field_text(record, field)) for field in fields),
-        label(heading(record.metric, [record], known)),
-        value(record, known),
-        label("" if change is None else number_text(change, record.metric, known)),
-        label("" if record.n is None else f"{record.n:,}"),
-        reference(record, known),
-        label(record.protocol),
-    )
 
 
 # ----------------------------------------------------------------------------------------------
@@ -242,9 +170,14 @@ class Merged:
     @cached_property
     def folders(self) -> tuple[Run, ...]:
         """The runs, labelled by their names on the page."""
-        return tuple(
-            _labelled(source, group) for group in self.run_groups for source in group.sources
-        )
+        found = []
+        for group in self.run_groups:
+            for run in group.sources:
+                own = run.folder.resolve().name
+                name = group.name or own
+                alone = len(group.sources) == 1
+                found.append(replace(run, label=name if alone else f"{name}/{own}"))
+        return tuple(found)
 
     @cached_property
     def protocols(self) -> dict[str, Mapping[str, Any]]:
@@ -272,9 +205,7 @@ class Merged:
 
     def uncertainty(self, record: Record) -> Uncertainty:
         """The uncertainty of a number; empty if unknown, and for a mean over several runs."""
-        run, key = self.run_groups[0].name, record_key(record)
-        if isinstance(record, RunRecord):
-            run, key = record.run, record.origin
+        run, key = record.run or self.run_groups[0].name, record.origin or record_key(record)
         (sources,) = (group.sources for group in self.run_groups if group.name == run)
         return sources[0].uncertainties.get(key, ()) if len(sources) == 1 else ()
 
@@ -289,23 +220,10 @@ def merge(sources: Sequence[Run]) -> Merged:
 
     Raises UserError if one was given twice, or if runs of one name were not measured alike.
     """
-    run_groups, known = run_groups_of(sources), METRICS | merged_metrics(sources)
-    rows: Sequence[Record] = sources[0].rows
-    times: Sequence[Record] = sources[0].times
-    specs: Sequence[TableSpec] = sources[0].specs
+    groups, known, first = run_groups_of(sources), METRICS | merged_metrics(sources), sources[0]
+    rows, times, specs = first.rows, first.times, first.specs
     if len(sources) > 1:
         named = {spec.name: spec for source in reversed(sources) for spec in source.specs}
-        specs = list(named.values())
-        rows, times = (
-            side_by_side(run_groups, [pooled(group, what) for group in run_groups], known)
-            for what in ("rows", "times")
-        )
-    return Merged(
-        run_groups, tuple(rows), tuple(times), tuple(specs), known, tuple(remarks(run_groups))
-    )
-
-
-def _labelled(run: Run, group: RunGroup) -> Run:
-    own = run.folder.resolve().name
-    name = group.name or own
-    return replace(run, label=name if len(group.sources) == 1 else f"{name}/{own}")
+        specs = tuple(named.values())
+        rows, times = (side_by_side(groups, what, known) for what in ("rows", "times"))
+    return Merged(groups, rows, times, specs, known, tuple(remarks(groups)))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from reports.records.comparable import is_floor
 from reports.records.metrics import Metrics, with_stand_ins
-from reports.records.record import NEITHER, Record, contest_of
+from reports.records.record import NEITHER, Record
 from reports.records.specs import TableSpec
 from reports.tables.ranking import (
     Gap,
@@ -92,9 +92,7 @@ def own_headlines(
     """Of the records of the overview, each system's number by each metric at the setting at which it
     is taken.
     """
-    by_source: dict[str, TableSpec] = {}
-    for spec in specs:
-        by_source.setdefault(spec.source, spec)
+    by_source = {spec.source: spec for spec in reversed([*specs])}
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in filter(is_measured, overview):
         groups.setdefault((record.table, record.metric), []).append(record)
@@ -174,7 +172,7 @@ def contest(
     None if none of them has a value and a better direction.
     """
     measured = [r for r in records if is_measured(r) and r.direction != NEITHER]
-    alike = [r for r in measured if not contest_of(r)]
+    alike = [r for r in measured if not r.contest]
     rivals = [r for r in alike if not r.reference]
     if not rivals:
         return None
@@ -186,7 +184,7 @@ def contest(
     of_other_n = own_best(r for r in rivals if r.system not in present)
     scale = _at_setting_of(best, [r for r in alike if r.reference and comparable_n(r, known) == n])
     references = tuple(_reference(r, systems, uncertainty) for r in scale)
-    otherwise = any(contest_of(r) and not r.reference for r in measured)
+    otherwise = any(r.contest and not r.reference for r in measured)
     return Contest(best, tuple(gaps), references, tuple(of_other_n), otherwise)
 
 

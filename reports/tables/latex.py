@@ -60,14 +60,6 @@ def _mark(notes: dict[str, int], note: str) -> str:
     return rf"\textsuperscript{{{_letters(footnote(notes, note) - 1)}}}"
 
 
-def _foot(notes: dict[str, int]) -> list[str]:
-    if not notes:
-        return []
-    texts = (rf"{_mark(notes, note)} {escape(note)}.\par" for note in notes)
-    begin = r"\par\smallskip\begin{minipage}{\linewidth}\raggedright\scriptsize"
-    return [begin, *texts, r"\end{minipage}"]
-
-
 def _letters(i: int) -> str:
     """a, b, ... z, aa, ab, ..."""
     return ("" if i < 26 else _letters(i // 26 - 1)) + chr(ord("a") + i % 26)
@@ -83,22 +75,20 @@ def _float(parts: Sequence[Part], caption: str, short: str, label: str) -> list[
         lines.append(above if part.heading != heading else r"\par\medskip")
         heading = part.heading
         lines += _tabular(part, notes)
-    return [*lines, *_foot(notes), r"\end{table*}"]
+    if notes:
+        lines.append(r"\par\smallskip\begin{minipage}{\linewidth}\raggedright\scriptsize")
+        lines += [rf"{_mark(notes, note)} {escape(note)}.\par" for note in notes]
+        lines.append(r"\end{minipage}")
+    return [*lines, r"\end{table*}"]
 
 
 def _tabular(part: Part, notes: dict[str, int]) -> list[str]:
     align = "".join("l" if name else "r" for name in part.names)
     rows = [" & ".join(_cell(cell, notes) for cell in row) for row in part.rows]
-    return [
-        FIT,
-        rf"\begin{{tabular}}{{@{{}}{align}@{{}}}}",
-        r"\toprule",
-        " & ".join(_header(part, i) for i in range(len(part.headers))) + r" \\",
-        r"\midrule",
-        *(rf"{row} \\" for row in rows),
-        r"\bottomrule",
-        r"\end{tabular}}",
-    ]
+    heads = " & ".join(_header(part, i) for i in range(len(part.headers)))
+    begin = [FIT, rf"\begin{{tabular}}{{@{{}}{align}@{{}}}}", r"\toprule"]
+    body = [rf"{heads} \\", r"\midrule", *(rf"{row} \\" for row in rows)]
+    return [*begin, *body, r"\bottomrule", r"\end{tabular}}"]
 
 
 def _header(part: Part, column: int) -> str:
@@ -113,7 +103,8 @@ def _cell(cell: Cell, notes: dict[str, int]) -> str:
         return number(cell.text)
     mark = _mark(notes, cell.note) if cell.note else ""
     if cell.kind == REFERENCE:
-        return _reference(cell.text) + mark
+        numbers = ", ".join(map(number, cell.text.strip("()").split(", ")))
+        return (f"({numbers})" if cell.text.startswith("(") else numbers) + mark
     if cell.record is None:
         return r"\textendash{}"
     return _value(cell) + mark
@@ -135,12 +126,6 @@ def _scientific(cell: Cell) -> str:
     digits = rf"\mathbf{{{digits}}}" if cell.best else digits
     inside = rf"\,[{within}]" if within else ""
     return rf"$({digits} \pm {error}{inside}) \times 10^{{{int(power)}}}$"
-
-
-def _reference(text: str) -> str:
-    """A published number and the difference to it, in parentheses if it is not comparable."""
-    numbers = ", ".join(map(number, text.strip("()").split(", ")))
-    return f"({numbers})" if text.startswith("(") else numbers
 
 
 # ----------------------------------------------------------------------------------------------

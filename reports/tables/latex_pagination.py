@@ -76,8 +76,7 @@ def _divided(panel: Panel, width: Sequence[int], widest: int) -> list[list[int]]
 def _labels(panel: Panel) -> int:
     """The number of leading columns that only name or describe."""
     columns = range(len(panel.headers))
-    numbers = (i for i in columns if any(row[i].kind != LABEL for row in panel.rows))
-    return next(numbers, len(columns))
+    return next((i for i in columns if any(r[i].kind != LABEL for r in panel.rows)), len(columns))
 
 
 def _groups(panel: Panel, first: int) -> Iterator[list[int]]:
@@ -89,11 +88,8 @@ def _groups(panel: Panel, first: int) -> Iterator[list[int]]:
 
 def _identifying(panel: Panel) -> int:
     """The number of leading columns that identify a row."""
-    labels = _labels(panel)
-    for count in range(1, labels):
-        if len({row[:count] for row in panel.rows}) == len(panel.rows):
-            return count
-    return labels
+    labels, rows = _labels(panel), panel.rows
+    return next((n for n in range(1, labels) if len({r[:n] for r in rows}) == len(rows)), labels)
 
 
 def _width(panel: Panel, column: int) -> int:

@@ -11,17 +11,7 @@ from typing import Any
 from reports.records.metrics import METRICS, Metrics, with_stand_ins
 from reports.records.record import Record
 from reports.records.specs import TableSpec
-from reports.tables.numbers import (
-    error_texts,
-    heading,
-    joined_errors,
-    metric_label,
-    reference_note,
-    reference_text,
-    solver_name,
-    value_note,
-    value_text,
-)
+from reports.tables import numbers
 from reports.tables.ranking import UncertaintyOf, groups_of, leading, of_like_n, unknown
 
 FIELD_LABELS = {"steps": "T", "dataset": "data set"}
@@ -54,7 +44,7 @@ class Cell:
 
     @property
     def errors(self) -> str:
-        return joined_errors(self.error, self.within)
+        return numbers.joined_errors(self.error, self.within)
 
 
 def label(text: str) -> Cell:
@@ -64,15 +54,19 @@ def label(text: str) -> Cell:
 def value(record: Record | None, known: Metrics, best: bool = False) -> Cell:
     if record is None:
         return Cell(VALUE)
-    texts = (value_text(record, known), *error_texts(record, known), value_note(record))
+    texts = (
+        numbers.value_text(record, known),
+        *numbers.error_texts(record, known),
+        numbers.value_note(record),
+    )
     return Cell(VALUE, *texts, record, best)
 
 
 def reference(record: Record | None, known: Metrics) -> Cell:
     if record is None:
         return Cell(REFERENCE)
-    note = reference_note(record, known)
-    return Cell(REFERENCE, reference_text(record, known), note=note, record=record)
+    note = numbers.reference_note(record, known)
+    return Cell(REFERENCE, numbers.reference_text(record, known), note=note, record=record)
 
 
 @dataclass(frozen=True)
@@ -146,14 +140,14 @@ def shown_fields(records: Sequence[Record], fields: Sequence[str]) -> list[str]:
 def field_text(record: Record, field: str) -> str:
     """A record's field as text; empty where it does not apply."""
     value = getattr(record, field)
-    return "" if value is None else solver_name(value) if field == "solver" else str(value)
+    return "" if value is None else numbers.solver_name(value) if field == "solver" else str(value)
 
 
 def reference_header(records: Sequence[Record], known: Metrics = METRICS) -> str:
     """`published`, with the paper's metric if all of `records` are stand-ins for it."""
     pairs = {(r.published_metric or r.metric, r.metric) for r in records if r.published is not None}
     theirs, ours = pairs.pop() if len(pairs) == 1 else ("", "")
-    return "published" if theirs == ours else f"published {metric_label(theirs, known)}"
+    return "published" if theirs == ours else f"published {numbers.metric_label(theirs, known)}"
 
 
 def _panel(
@@ -183,7 +177,7 @@ def _panel(
             if key in with_reference:
                 line.append(reference(record, known))
         body.append(tuple(line))
-    title = heading(records[0].metric, records, known) if spec.panels else ""
+    title = numbers.heading(records[0].metric, records, known) if spec.panels else ""
     return Panel(title, tuple(headers), tuple(body))
 
 
@@ -216,7 +210,7 @@ def _cells(spec: TableSpec, row: Sequence[Record]) -> dict[Key, Record]:
 def _column_header(spec: TableSpec, column: Sequence[Record], known: Metrics) -> str:
     parts = [_part(column[0], field) for field in spec.columns if field != "metric"]
     if "metric" in spec.columns:
-        parts.append(heading(column[0].metric, column, known))
+        parts.append(numbers.heading(column[0].metric, column, known))
     return " ".join(part for part in parts if part)
 
 
@@ -304,3 +298,35 @@ def _group(records: Iterable[Record], fields: Sequence[str]) -> dict[Key, list[R
 
 def _key(record: Record, fields: Sequence[str]) -> Key:
     return tuple(getattr(record, field) for field in fields)
+
+
+# ----------------------------------------------------------------------------------------------
+# The overview
+
+
+def overview(records: Sequence[Record], known: Metrics) -> Table:
+    """The table of the headlines of all benchmarks."""
+    columns = ("benchmark", "dataset", "system", "setting", "steps", "solver", "calls")
+    fields = shown_fields(records, columns)
+    headers = [FIELD_LABELS.get(field, field) for field in fields]
+    headers += ["metric", "value", "smallest detectable change", "n", "published", "protocol"]
+    rows = []
+    for r in records:
+        change = detectable(r)
+        cells = [label(field_text(r, field)) for field in fields]
+        cells += [label(numbers.heading(r.metric, [r], known)), value(r, known)]
+        cells.append(label("" if change is None else numbers.number_text(change, r.metric, known)))
+        cells.append(label("" if r.n is None else f"{r.n:,}"))
+        rows.append((*cells, reference(r, known), label(r.protocol)))
+    caption = (
+        "The headline of each benchmark, at the largest T. The smallest detectable change is 2.8 √2 times "
+        "the standard error: of systems that differ by so much, two independent runs show it at the 5 % level "
+        "4 times in 5."
+    )
+    panel = Panel("", tuple(headers), tuple(rows))
+    return Table("overview", "Overview", caption, (panel,), tuple(records), frozenset(), known)
+
+
+def detectable(record: Record) -> float | None:
+    """The detectable change of one run; that of several would depend on what they share."""
+    return None if record.pooled else numbers.detectable_change(record.stderr)

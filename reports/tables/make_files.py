@@ -5,10 +5,11 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from diffae.system.errors import UserError
 from diffae.system.whole import copy_whole, write_whole
-from reports.records.reading import part_of, short
+from reports.records.reading import joined, part_of, short
 from reports.records.run_folder import Run
 from reports.tables import latex
 from reports.tables.build import Merged, write_tables
@@ -27,9 +28,8 @@ def write_files(folder: Path, merged: Merged, pdf: bool = False) -> int:
     """
     tables = list(merged.tables)
     if NAME in (table.name for table in tables):
-        raise UserError(
-            f"{merged.where}: a benchmark has a table {NAME!r}, which is the name of one of this command's"
-        )
+        taken = f"a benchmark has a table {NAME!r}, which is the name of one of this command's"
+        raise UserError(f"{merged.where}: {taken}")
     if found := table_of_differences(merged):
         tables.append(found)
     title, context = heading(merged)
@@ -58,14 +58,9 @@ def profile_of(run: Run) -> str:
     """The profile's name and its changes; empty if run.json does not say."""
     profile = part_of(run.settings, "profile")
     limit, changed = profile.get("limit"), profile.get("changed")
-    parts = [str(profile.get("name", ""))]
-    parts += [] if limit is None else [f"counts limited to {limit}"]
-    parts += (
-        [f"changed: {', '.join(map(str, changed))}"]
-        if isinstance(changed, list) and changed
-        else []
-    )
-    return short(", ".join(parts), 200)
+    limited = "" if limit is None else f"counts limited to {limit}"
+    what = ", ".join(map(str, changed)) if isinstance(changed, list) else ""
+    return short(joined(str(profile.get("name", "")), limited, what and f"changed: {what}"), 200)
 
 
 def each(merged: Merged, what: Callable[[Run], str]) -> str:
@@ -74,9 +69,7 @@ def each(merged: Merged, what: Callable[[Run], str]) -> str:
     if all(text == texts[0] for text in texts):
         return ", ".join(texts[0])
     pairs = zip(merged.run_groups, texts, strict=True)
-    return "; ".join(
-        f"{run_group.name}: {', '.join(text)}" for run_group, text in pairs if any(text)
-    )
+    return "; ".join(f"{group.name}: {', '.join(text)}" for group, text in pairs if any(text))
 
 
 def write_latex(
@@ -102,26 +95,16 @@ def compile_latex(folder: Path) -> None:
     """Compile tables.tex to tables.pdf. Raises UserError without pdflatex, or if it fails."""
     program = shutil.which("pdflatex")
     if program is None:
-        raise UserError(
-            "--pdf: no pdflatex here; install LaTeX (`diffae-bench docs reports`) or leave --pdf out"
-        )
+        how = "install LaTeX (`diffae-bench docs reports`) or leave --pdf out"
+        raise UserError(f"--pdf: no pdflatex here; {how}")
     with tempfile.TemporaryDirectory() as work:
         command = [program, "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape"]
         command += [f"-output-directory={work}", DOCUMENT]
+        pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True}
         for _ in range(AGAIN):
-            done = subprocess.run(
-                command,
-                cwd=folder,
-                capture_output=True,
-                stdin=subprocess.DEVNULL,
-                timeout=LONGEST_RUN,
-            )
-            if done.returncode:
-                raise UserError(f"--pdf: pdflatex failed: {_reason(done.stdout)}")
+            done = subprocess.run(command, cwd=folder, timeout=LONGEST_RUN, **pipes)
+            if done.returncode:  # LaTeX marks errors in its log with an exclamation mark
+                lines = done.stdout.decode(errors="replace").splitlines()
+                reason = next((line for line in lines if line.startswith("!")), "see its log")
+                raise UserError(f"--pdf: pdflatex failed: {reason}")
         copy_whole(Path(work) / "tables.pdf", folder / "tables.pdf")
-
-
-def _reason(log: bytes) -> str:
-    """The first error in a log, which LaTeX marks with an exclamation mark."""
-    lines = log.decode(errors="replace").splitlines()
-    return next((line for line in lines if line.startswith("!")), "see its log")

@@ -6,15 +6,16 @@
 n/a 2                           could not be measured: note 2 says why
 """
 
+import html
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from tabulate import tabulate
 
-from reports.records.reading import named
-from reports.records.record import FAST, FAST_SOLVER, Record, contest_of, is_pooled
+from reports.records.reading import joined, named
+from reports.records.record import FAST, FAST_SOLVER, Record
 from reports.tables.layout import LABEL, REFERENCE, Cell, Panel, Table
-from reports.tables.numbers import footnote, reference_difference, solver_name, value_note
+from reports.tables.numbers import difference_text, footnote, solver_name, value_note
 
 
 def render(table: Table, title: str, context: Mapping[str, str]) -> str:
@@ -25,8 +26,9 @@ def render(table: Table, title: str, context: Mapping[str, str]) -> str:
         parts.append(f"## {escape(panel.heading)}" if panel.heading else "")
         parts.append(_grid(panel, notes))
     listed = "\n".join(f"{number}. {escape(text)}" for text, number in notes.items())
-    parts += [listed, legend(table), _facts({**facts(table.records), **context})]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    shared = {**facts(table.records), **context}.items()
+    told = "\n".join(f"- {escape(name)}: {escape(text)}" for name, text in shared)
+    return joined(*parts, listed, legend(table), told, by="\n\n") + "\n"
 
 
 def facts(records: Sequence[Record]) -> dict[str, str]:
@@ -47,10 +49,8 @@ def facts(records: Sequence[Record]) -> dict[str, str]:
 
 def escape(text: str) -> str:
     """`text` from outside as literal Markdown on one line, inside or outside of a table."""
-    text = "".join(
-        c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split())
-    )
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    unknown, line = "\N{REPLACEMENT CHARACTER}", " ".join(text.split())
+    text = html.escape("".join(c if c.isprintable() else unknown for c in line), quote=False)
     text = re.sub(r"([\\|*`\[\]$~])", r"\\\1", text)
     return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)
 
@@ -81,52 +81,33 @@ def _cell(cell: Cell, notes: dict[str, int]) -> str:
 
 def legend(table: Table) -> str:
     """The meaning of bold type, ±, values below 0, differences and parentheses, as far as `table` has them."""
-    records = table.records
-    parts = []
-    if table.best:
-        alike = ", among those measured alike" if any(map(contest_of, records)) else ""
-        parts.append(
-            f"Bold: the best of the systems measured here{alike}, and those that chance (95 %) may have put behind it; "
-            "none where chance may explain all differences."
-        )
-    if any(r.solver == FAST_SOLVER for r in records):
-        parts.append(
-            f"{FAST}: the solver of that name (diffae-bench docs solvers), {FAST_SOLVER} in CSV files."
-        )
-    if any(r.value is not None and r.stderr is not None and not is_pooled(r) for r in records):
-        parts.append("±: one standard error.")
-    signed = [r for r in records if r.metric in table.known and table.known[r.metric].unbiased]
-    if any(r.value is not None and r.value < 0 for r in signed):
-        parts.append(
-            "Below 0: chance; an estimate without bias is so every second time for two equal sets."
-        )
-    if pooled := sorted({r.runs for r in records if is_pooled(r)}):
-        several = " to ".join(dict.fromkeys(map(str, (pooled[0], pooled[-1]))))
-        parts.append(
-            f"With brackets: the mean of {several} runs ± the standard deviation between them, and in brackets the "
-            "standard error of one run."
-        )
-    if any(reference_difference(r, table.known) for r in records):
-        parts.append("After a published value: ours minus it.")
-    if any(r.published is not None and r.not_comparable for r in records):
-        parts.append("In parentheses: published, not to be compared, for the reason in the note.")
-    if table.absent:
-        reasons = dict.fromkeys(_reason(record) for record in table.absent)
-        parts.append(f"Not measured: {'; '.join(reasons)}.")
-    return " ".join(parts)
-
-
-def _reason(record: Record) -> str:
-    """Why a system has no number, with its name."""
-    return named(record.system, value_note(record))
-
-
-def _facts(pairs: Mapping[str, str]) -> str:
-    return "\n".join(f"- {escape(name)}: {escape(text)}" for name, text in pairs.items())
+    records, known = table.records, table.known
+    alike = ", among those measured alike" if any(r.contest for r in records) else ""
+    pooled = sorted({r.runs for r in records if r.pooled})
+    several = " to ".join(dict.fromkeys(map(str, (*pooled[:1], *pooled[-1:]))))
+    signed = [r for r in records if r.metric in known and known[r.metric].unbiased]
+    reasons = dict.fromkeys(named(r.system, value_note(r)) for r in table.absent)
+    said = {
+        f"Bold: the best of the systems measured here{alike}, and those that chance (95 %) may have put behind it; "
+        "none where chance may explain all differences.": table.best,
+        f"{FAST}: the solver of that name (diffae-bench docs solvers), {FAST_SOLVER} in CSV files.":
+            any(r.solver == FAST_SOLVER for r in records),
+        "±: one standard error.":
+            any(r.value is not None and r.stderr is not None and not r.pooled for r in records),
+        "Below 0: chance; an estimate without bias is so every second time for two equal sets.":
+            any(r.value is not None and r.value < 0 for r in signed),
+        f"With brackets: the mean of {several} runs ± the standard deviation between them, and in brackets the "
+        "standard error of one run.": pooled,
+        "After a published value: ours minus it.": any(difference_text(r, known) for r in records),
+        "In parentheses: published, not to be compared, for the reason in the note.":
+            any(r.published is not None and r.not_comparable for r in records),
+        f"Not measured: {'; '.join(reasons)}.": reasons,
+    }  # fmt: skip
+    return " ".join(text for text, holds in said.items() if holds)
 
 
 def _listed(texts: Iterable[str]) -> str:
-    return "; ".join(dict.fromkeys(text for text in texts if text))
+    return joined(*dict.fromkeys(texts), by="; ")
 
 
 def _is_number(text: str) -> bool:

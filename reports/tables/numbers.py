@@ -7,7 +7,8 @@ import math
 from collections.abc import Iterable
 
 from reports.records.metrics import METRICS, Metrics
-from reports.records.record import FAST, FAST_SOLVER, HIGHER, LOWER, Record, is_pooled
+from reports.records.reading import joined
+from reports.records.record import FAST, FAST_SOLVER, HIGHER, LOWER, Record
 
 MISSING = "n/a"
 Z_95, Z_80 = 1.959964, 0.841621  # of the normal distribution: two-sided 5 %, power 80 %
@@ -64,7 +65,7 @@ def error_texts(record: Record, known: Metrics = METRICS) -> tuple[str, str]:
     """The texts after ± and in brackets, in the notation of the value."""
     if record.value is None:
         return "", ""
-    errors = (record.spread, record.stderr) if is_pooled(record) else (record.stderr, None)
+    errors = (record.spread, record.stderr) if record.pooled else (record.stderr, None)
     value, metric = record.value, record.metric
     error, within = ("" if e is None else error_digits(e, value, metric, known) for e in errors)
     return error, within
@@ -91,11 +92,15 @@ def _published_digits(record: Record, known: Metrics) -> int | None:
 def difference_text(record: Record, known: Metrics = METRICS) -> str:
     """Ours minus the published value, with the paper's decimals.
 
-    Empty if the metrics differ or have no better direction.
+    Empty if the two must not be compared, or if the metrics differ or have no better direction.
     """
-    if record.published is None or record.value is None or record.direction not in ARROWS:
+    if record.published is None or record.value is None or not math.isfinite(record.value):
         return ""
-    if record.published_metric not in ("", record.metric) or not math.isfinite(record.value):
+    if (
+        record.direction not in ARROWS
+        or record.not_comparable
+        or record.published_metric not in ("", record.metric)
+    ):
         return ""
     digits, difference = _published_digits(record, known), record.value - record.published
     return f"{difference:+.2g}" if digits is None else f"{difference:+,.{digits}f}"
@@ -106,14 +111,8 @@ def reference_text(record: Record, known: Metrics = METRICS) -> str:
 
     Without the difference, in parentheses, if the two must not be compared: `(0.991)`.
     """
-    parts = (published_text(record, known), reference_difference(record, known))
-    text = ", ".join(part for part in parts if part)
+    text = joined(published_text(record, known), difference_text(record, known))
     return f"({text})" if text and record.not_comparable else text
-
-
-def reference_difference(record: Record, known: Metrics = METRICS) -> str:
-    """`difference_text` if the two may be compared."""
-    return "" if record.not_comparable else difference_text(record, known)
 
 
 def value_note(record: Record) -> str:

@@ -41,7 +41,19 @@ def made_whole(out: Path, command: str) -> Iterator[Path]:
             if os.path.lexists(out / name):
                 raise UserError(f"{out / name}: was not made by this command; choose another --out")
         _mark(stage, made, command)
-        _put_in_place(stage, out, made, before, command)
+        if not before:
+            put(stage, out)
+            return
+        # Files of an earlier call are replaced one by one: a call that is killed between them leaves
+        # a made.json that knows both.
+        both = {k: f"{before.get(k, '')} {made.get(k, '')}".strip() for k in {*before, *made}}
+        _mark(out, both, command)
+        for name in made:
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            put(stage / name, out / name)
+        for name in before.keys() - made.keys():
+            (out / name).unlink(missing_ok=True)
+        _mark(out, made, command)
 
 
 def made_before(out: Path, command: str) -> dict[str, str]:
@@ -66,26 +78,6 @@ def made_before(out: Path, command: str) -> dict[str, str]:
             why = "changed since it was made; move it away or choose another --out"
             raise UserError(f"{path}: {why}")
     return {name: str(digests) for name, digests in files.items()}
-
-
-def _put_in_place(
-    stage: Path, out: Path, made: Mapping[str, str], before: Mapping[str, str], command: str
-) -> None:
-    """Move the files to `out`. Those of an earlier call are replaced one by one.
-
-    A call that is killed between them leaves a made.json that knows both.
-    """
-    if not before:
-        put(stage, out)
-        return
-    both = {k: f"{before.get(k, '')} {made.get(k, '')}".strip() for k in {*before, *made}}
-    _mark(out, both, command)
-    for name in made:
-        (out / name).parent.mkdir(parents=True, exist_ok=True)
-        put(stage / name, out / name)
-    for name in before.keys() - made.keys():
-        (out / name).unlink(missing_ok=True)
-    _mark(out, made, command)
 
 
 def _mark(folder: Path, files: Mapping[str, str], command: str) -> None:

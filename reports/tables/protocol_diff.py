@@ -6,8 +6,8 @@ from operator import attrgetter
 from typing import Any
 
 from reports.records.metrics import METRICS, Metrics
-from reports.records.reading import short
-from reports.records.record import Record, RunRecord
+from reports.records.reading import joined, short
+from reports.records.record import Record
 from reports.tables.ranking import comparable_n
 
 Protocols = Mapping[str, Mapping[str, Any]]
@@ -31,9 +31,9 @@ LEVELS = attrgetter("table", "metric", "setting", "reference"), attrgetter("tabl
 def noted(
     names: Sequence[str],
     protocols: Sequence[Protocols],
-    parts: Sequence[Sequence[RunRecord]],
+    parts: Sequence[Sequence[Record]],
     known: Metrics = METRICS,
-) -> Iterator[list[RunRecord]]:
+) -> Iterator[list[Record]]:
     """The records of each thing, by its name and protocols.
 
     Those measured differently from the first thing's have a note and a contest of their own.
@@ -49,7 +49,7 @@ def noted(
                 continue
             peers = (i for i in range(1, j) if ours in _beside(indices[i], record))
             why = f"measured otherwise than in {names[0]}: {_difference(ours, beside)}"
-            note = "; ".join(filter(None, [record.note, why]))
+            note = joined(record.note, why, by="; ")
             found.append(replace(record, contest=names[next(peers, j)], note=note))
         yield found
 

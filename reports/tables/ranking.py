@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import TypeVar
 
 from reports.records.metrics import METRICS, Metrics
-from reports.records.record import HIGHER, LOWER, Record, contest_of
+from reports.records.record import HIGHER, LOWER, Record
 from reports.records.specs import TableSpec
 from reports.records.uncertainty import UNKNOWN, Uncertainty, error_between, paired
 
@@ -131,7 +131,7 @@ def groups_of(
     same = ("metric", "dataset", "split", *(field for field in fields if field != "system"))
     found: dict[tuple[object, ...], list[Record]] = {}
     for record in filter(_competes, records):
-        alike = (contest_of(record), comparable_n(record, known))
+        alike = (record.contest, comparable_n(record, known))
         key = (*alike, *(getattr(record, field) for field in same))
         found.setdefault(key, []).append(record)
     return list(found.values())

@@ -11,16 +11,16 @@
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from itertools import takewhile
+from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 from diffae.system.errors import UserError
 from reports.records.metrics import METRICS, Metric, Metrics
-from reports.records.reading import short
-from reports.records.record import Record, RunRecord, record_key
+from reports.records.reading import joined, short
+from reports.records.record import Record, record_key
 from reports.records.run_folder import Run
 from reports.records.settings import changes
 from reports.tables.protocol_diff import instrument, noted
@@ -41,14 +41,14 @@ class RunGroup:
 
 def run_groups_of(sources: Sequence[Run]) -> tuple[RunGroup, ...]:
     """Raises UserError if a run was given twice, or if two groups would have one name."""
-    _check_distinct(sources)
     groups: list[list[Run]] = []
-    for source in sources:
+    for i, source in enumerate(sources):
+        if source.folder.resolve() in {other.folder.resolve() for other in sources[:i]}:
+            raise UserError(f"{source.folder}: the same run is given twice")
         group = next((g for g in groups if _one_thing(g[0], source)), None)
         if group is None:
-            groups.append([source])
-        else:
-            group.append(source)
+            groups.append(group := [])
+        group.append(source)
     names = labels_of(groups) if len(groups) > 1 else [groups[0][0].label]
     return tuple(RunGroup(name, tuple(g)) for name, g in zip(names, groups, strict=True))
 
@@ -80,8 +80,7 @@ def labels_of(groups: Sequence[Sequence[Run]]) -> list[str]:
 def _folder(group: Sequence[Run]) -> Path:
     """The folder of a run; for several in one folder, the common start of their names."""
     paths = [Path(os.path.abspath(source.folder)) for source in group]
-    letters = zip(*(path.name for path in paths), strict=False)
-    same = "".join(c[0] for c in takewhile(lambda c: len(set(c)) == 1, letters)).rstrip("-_. ")
+    same = os.path.commonprefix([path.name for path in paths]).rstrip("-_. ")  # noqa: RUF071
     beside = len({path.parent for path in paths}) == 1
     return paths[0].with_name(same) if len(paths) > 1 and beside and same else paths[0]
 
@@ -104,11 +103,11 @@ def _parts_that_differ(paths: Iterable[Path]) -> list[str]:
 # Means
 
 
-def pooled(run_group: RunGroup, what: str) -> list[RunRecord]:
+def _pooled(run_group: RunGroup, what: str) -> list[Record]:
     """The records of a thing, each once: unchanged for one run, means for several."""
     by_run: list[list[Record]] = [list(getattr(source, what)) for source in run_group.sources]
     if len(by_run) == 1:
-        return [shown(record, run=run_group.name) for record in by_run[0]]
+        return [replace(r, run=run_group.name, origin=record_key(r)) for r in by_run[0]]
     _check_repeated(run_group)
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in (record for records in by_run for record in records):
@@ -122,40 +121,37 @@ def pooled(run_group: RunGroup, what: str) -> list[RunRecord]:
         ) from None
 
 
-def shown(record: Record, **more: Any) -> RunRecord:
-    given = {f.name: getattr(record, f.name) for f in fields(Record)}
-    return RunRecord(**given, origin=record_key(record), **more)
-
-
-def _mean(group: Sequence[Record], runs: int, run_group: RunGroup) -> RunRecord:
+def _mean(group: Sequence[Record], runs: int, run_group: RunGroup) -> Record:
     """The mean of a number over runs.
 
     None if the numbers are not comparable because their counts of images differ.
     """
     measured = [r for r in group if r.value is not None]
     notes = [r.note for r in measured or group if r.note]
-    counts = sorted(
-        {comparable_n(r, METRICS | run_group.sources[0].metrics) or 0 for r in measured}
-    )
+    known = METRICS | run_group.sources[0].metrics
+    counts = {comparable_n(r, known) or 0 for r in measured}
     if len(counts) > 1:
-        several = ", ".join(f"{n:,}" for n in counts)
+        several = ", ".join(f"{n:,}" for n in sorted(counts))
         notes = [f"no mean: the runs have {several} images, and it depends on how many"]
         measured = []
     elif len(measured) < runs:
         notes.append(f"measured in {len(measured)} of {runs} runs" if measured else "")
     values = [r.value for r in measured if r.value is not None]
+    first = (measured or group)[0]
     return replace(
-        shown(
-            (measured or group)[0], run=run_group.name, runs=len(measured), pooled=bool(measured)
-        ),
+        first,
+        run=run_group.name,
+        origin=record_key(first),
+        runs=len(measured),
+        pooled=bool(measured),
         value=fmean(values) if values else None,
         spread=_spread(values, exact=all(r.stderr is None for r in measured)),
-        stderr=_root_mean_square(r.stderr for r in measured),
+        stderr=_root_mean_square([r.stderr for r in measured]),
         ci_low=None,
         ci_high=None,
         n=min((r.n for r in measured if r.n is not None), default=None),
         protocol=", ".join(dict.fromkeys(r.protocol for r in group if r.protocol)),
-        note="; ".join(dict.fromkeys(note for note in notes if note)),
+        note=joined(*dict.fromkeys(notes), by="; "),
     )
 
 
@@ -169,23 +165,21 @@ def _spread(values: Sequence[float], exact: bool) -> float | None:
     return None if exact and len(set(values)) == 1 else stdev(values)
 
 
-def _root_mean_square(errors: Iterable[float | None]) -> float | None:
-    found = list(errors)
-    known = [error for error in found if error is not None]
-    return math.sqrt(fmean(e * e for e in known)) if known and len(known) == len(found) else None
+def _root_mean_square(errors: Sequence[float | None]) -> float | None:
+    known = [error for error in errors if error is not None]
+    return math.sqrt(fmean(e * e for e in known)) if known and len(known) == len(errors) else None
 
 
 def _check_repeated(run_group: RunGroup) -> None:
     """Raise UserError for runs of equal settings and seed: their numbers are equal, and their
     spread says nothing.
     """
-    for i, source in enumerate(run_group.sources):
-        for other in run_group.sources[:i]:
-            if source.settings and source.settings == other.settings:
-                raise UserError(
-                    f"{source.folder}: has the settings, weights and seed of {other.folder}, so it is not a further run of "
-                    f"{short(run_group.name or 'it', 40)}; leave it out or give it a different name"
-                )
+    for other, source in combinations(run_group.sources, 2):
+        if source.settings and source.settings == other.settings:
+            raise UserError(
+                f"{source.folder}: has the settings, weights and seed of {other.folder}, so it is not a further run of "
+                f"{short(run_group.name or 'it', 40)}; leave it out or give it a different name"
+            )
 
 
 def _check_alike(run_group: RunGroup, groups: Iterable[Sequence[Record]]) -> None:
@@ -193,26 +187,15 @@ def _check_alike(run_group: RunGroup, groups: Iterable[Sequence[Record]]) -> Non
     named them alike.
     """
     for group in groups:
-        first, *others = [r for r in group if r.value is not None] or [group[0]]
-        ours = instrument(first, run_group.protocols, without=("model",))
-        for other in others:
-            theirs = instrument(other, run_group.protocols, without=("model",))
-            if differing := sorted(
-                k for k in ours.keys() | theirs.keys() if ours.get(k) != theirs.get(k)
-            ):
+        measured = [r for r in group if r.value is not None]
+        ways = [instrument(r, run_group.protocols, without=("model",)) for r in measured]
+        for theirs in ways[1:]:
+            if differing := {key for key, _ in ways[0].items() ^ theirs.items()}:
                 folders = " and ".join(str(source.folder) for source in run_group.sources[:2])
                 raise UserError(
-                    f"{folders}: no seeds of one thing, their protocols differ in {short(differing[0], 40)} "
-                    f"({short(first.benchmark, 40)}); give them two names"
+                    f"{folders}: no seeds of one thing, their protocols differ in {short(min(differing), 40)} "
+                    f"({short(group[0].benchmark, 40)}); give them two names"
                 )
-
-
-def _check_distinct(sources: Sequence[Run]) -> None:
-    seen: set[Path] = set()
-    for source in sources:
-        if (path := source.folder.resolve()) in seen:
-            raise UserError(f"{source.folder}: the same run is given twice")
-        seen.add(path)
 
 
 def merged_metrics(sources: Sequence[Run]) -> dict[str, Metric]:
@@ -231,14 +214,14 @@ def merged_metrics(sources: Sequence[Run]) -> dict[str, Metric]:
 # Systems of several runs
 
 
-def side_by_side(
-    run_groups: Sequence[RunGroup], parts: Sequence[Sequence[RunRecord]], known: Metrics
-) -> tuple[RunRecord, ...]:
-    """The records of all things, with distinct names and with notes on what was measured differently."""
+def side_by_side(run_groups: Sequence[RunGroup], what: str, known: Metrics) -> tuple[Record, ...]:
+    """The records of all things (`what`: their rows or times), with distinct names and with notes on
+    what was measured differently.
+    """
     names, protocols = [t.name for t in run_groups], [t.protocols for t in run_groups]
-    parts = list(noted(names, protocols, parts, known))
+    parts = list(noted(names, protocols, [_pooled(group, what) for group in run_groups], known))
     told, seen = _told_apart(run_groups, parts), set()
-    found: list[RunRecord] = []
+    found: list[Record] = []
     for run_group, part in zip(run_groups, parts, strict=True):
         for record in part:
             if record.system in told:
@@ -250,7 +233,7 @@ def side_by_side(
     return tuple(found)
 
 
-def _told_apart(run_groups: Sequence[RunGroup], parts: Sequence[Sequence[RunRecord]]) -> set[str]:
+def _told_apart(run_groups: Sequence[RunGroup], parts: Sequence[Sequence[Record]]) -> set[str]:
     """The systems that several things have, with different numbers."""
     told: set[str] = set()
     first: dict[str, tuple[RunGroup, dict[Any, Any]]] = {}

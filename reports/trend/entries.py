@@ -20,19 +20,19 @@ from diffae.system.errors import UserError
 from diffae.system.files import read_file
 from diffae.system.whole import append
 from reports.records.metrics import Metrics
-from reports.records.plain import from_plain, to_plain
-from reports.records.reading import part_of, short
-from reports.records.record import HIGHER, LOWER, NEITHER, Record
+from reports.records.reading import from_plain, joined, part_of, short, to_plain
+from reports.records.record import COLUMNS, HIGHER, LOWER, NEITHER, Record
 from reports.records.run_folder import RUN, read_run
 from reports.tables.build import merge
 from reports.tables.contests import own_headlines
-from reports.tables.numbers import metric_label
+from reports.tables.numbers import error_text, metric_label, value_text
 
 FORMAT = 1
 LARGEST_FILE = 64 << 20  # bytes
 # Fields kept of a record: unchanged, and shortened.
 KEPT = "steps solver value stderr ci_low ci_high n direction unit protocol".split()
 NAMES = "benchmark system metric setting".split()
+LONGEST_BADGE = 100  # characters of its message
 COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
 
@@ -41,6 +41,17 @@ class Number(Record):
     """A headline: the fields of its record that a trend needs; `label` is its metric as printed."""
 
     label: str = ""
+
+    @property
+    def printed(self) -> str:
+        """The value ± its standard error, with the digits of its metric."""
+        return f"{value_text(self)}{error_text(self)} {self.unit}".rstrip()
+
+    @property
+    def title(self) -> str:
+        """What was measured, in words that are the same in every run."""
+        at = f"T = {self.steps}" if self.steps is not None else ""
+        return joined(self.system, f"{self.label} of {self.benchmark}", self.setting, at)
 
 
 @dataclass(frozen=True)
@@ -83,9 +94,8 @@ def entry_of(folder: Path, commit: str = "") -> Entry:
     headlines = [r for r in overview.records if r.metric and not r.reference]
     taken = set(own_headlines(headlines, run.specs, overview.known))
     headlines.sort(key=lambda r: r not in taken)  # a badge shows the first of a system
-    measured = (r for r in headlines if r.value is not None and math.isfinite(r.value))
-    numbers = tuple(_number(r, overview.known) for r in measured)
-    if not numbers:
+    measured = [r for r in headlines if r.value is not None and math.isfinite(r.value)]
+    if not measured:
         raise UserError(f"{folder / 'records.csv'}: no headline was measured")
     seed = run.settings.get("seed")
     entry = Entry(
@@ -93,13 +103,17 @@ def entry_of(folder: Path, commit: str = "") -> Entry:
         commit=commit or _text(notes.get("commit")),
         date=_date(notes, folder / RUN),
         version=_text(part_of(notes, "versions").get("diffae-bench")),
-        numbers=numbers,
+        numbers=tuple(_number(r, overview.known) for r in measured),
         dirty=notes.get("dirty") is True and not commit,
-        dataset=short(numbers and overview.records[0].dataset, 200),
+        dataset=short(overview.records[0].dataset, 200),
         profile=_text(part_of(run.settings, "profile").get("name")),
         seed=seed if type(seed) is int else None,
     )
-    return replace(entry, id=_id(entry))
+    # Without a commit the date is part of the id, since nothing else distinguishes two runs.
+    parts = asdict(replace(entry, date="" if entry.commit else entry.date))
+    parts["numbers"] = [{name: n[name] for name in (*COLUMNS, "label")} for n in parts["numbers"]]
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
+    return replace(entry, id=digest.hexdigest()[:16])
 
 
 def _number(r: Record, known: Metrics) -> Number:
@@ -109,26 +123,14 @@ def _number(r: Record, known: Metrics) -> Number:
     return Number(**given, table="", dataset="", split="", label=label)
 
 
-def _id(entry: Entry) -> str:
-    """The id of a run.
-
-    Without a commit its date is part of it, since nothing else distinguishes two runs.
-    """
-    parts = asdict(replace(entry, date="" if entry.commit else entry.date))
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-
-
 def _date(notes: Mapping[str, Any], path: Path) -> str:
-    for name in ("ended", "started"):
-        if isinstance(text := notes.get(name), str):
-            try:
-                datetime.fromisoformat(text)
-            except ValueError:
-                break
-            return text
-    raise UserError(
-        f"{path}: neither ended nor started is a date; give the folder of a finished run"
-    )
+    text = str(notes.get("ended") or notes.get("started"))
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        why = "neither ended nor started is a date; give the folder of a finished run"
+        raise UserError(f"{path}: {why}") from None
+    return text
 
 
 # ----------------------------------------------------------------------------------------------
@@ -188,3 +190,44 @@ def _line(entry: Entry) -> str:
 
 def _text(value: object) -> str:
     return "" if value is None else short(value, 200)
+
+
+# ----------------------------------------------------------------------------------------------
+# For other tools: a badge for shields.io, and JSON for github-action-benchmark
+
+
+def badge(entry: Entry, metric: str = "", system: str = "") -> str:
+    """One headline of a run as JSON: the first, or that of a metric and a system.
+
+    Raises UserError if there is none.
+
+    https://shields.io/badges/endpoint-badge
+    """
+    found = [n for n in entry.numbers if metric in ("", n.metric) and system in ("", n.system)]
+    if not found:
+        wanted = short(joined(system, metric, by=" "))
+        there = ", ".join(dict.fromkeys(f"{n.system} {n.metric}" for n in entry.numbers))
+        raise UserError(f"no headline {wanted!r} for the badge; there are {short(there, 300)}")
+    label = short(f"{found[0].system} {found[0].label}", LONGEST_BADGE)
+    message = short(found[0].printed, LONGEST_BADGE)
+    content = {"schemaVersion": 1, "label": label, "message": message, "color": "blue"}
+    return json.dumps(content) + "\n"
+
+
+def for_action(entry: Entry, direction: str) -> str:
+    """The headlines of which `direction` (higher or lower) is better, as a list of name, unit,
+    value, range and extra.
+
+    For `tool: customBiggerIsBetter` and `tool: customSmallerIsBetter`; metrics without a better
+    direction are in neither.
+    """
+    made = []
+    for n in (n for n in entry.numbers if n.direction == direction):
+        content = {"name": n.title, "unit": n.unit or n.label, "value": n.value}
+        if n.stderr is not None:
+            content["range"] = f"± {n.stderr:.3g}"
+        about = {"n": n.n, "protocol": n.protocol, "profile": entry.profile}
+        about |= {"data": entry.dataset, "version": entry.version}
+        told = (f"{name}: {value}" for name, value in about.items() if value not in (None, ""))
+        made.append(content | {"extra": "\n".join(told)})
+    return json.dumps(made, indent=1) + "\n"

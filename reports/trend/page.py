@@ -13,13 +13,11 @@ from typing import Any
 from diffae.system.errors import UserError
 from reports.page.html import filled
 from reports.page.plots import data
-from reports.page.plots.drawing import draw, place, plain_axes
-from reports.page.plots.lines import paint_series
-from reports.records.reading import short
+from reports.page.plots.drawing import draw, paint_series, plain_axes
+from reports.records.reading import joined, short
 from reports.tables.numbers import ARROWS
 from reports.tables.ranking import comparable_n
 from reports.trend.entries import Entry, Number, entry_of
-from reports.trend.exports import value_of
 
 HEIGHT, LEFT = 2.8, 0.7  # inches
 COMMIT_TICKS, IMAGE_TICKS = 7, 5
@@ -31,54 +29,6 @@ SEEN = re.compile(r"\d{1,15}")
 
 Runs = Sequence[tuple[int, Entry]]  # in order, each with its place on the axis
 Numbers = dict[int, Number]  # of one series, by the place of their run
-
-
-@dataclass(frozen=True)
-class Axis:
-    """A kind of page: its name, the text above its plots, the label of the axis of its runs, and
-    the headings of the first columns of its tables.
-    """
-
-    kind: str
-    caption: str
-    label: str
-    columns: tuple[str, str]
-
-    def cells(self, x: int, entry: Entry) -> tuple[str, str]:
-        """What identifies a run in a table."""
-        when = f"{entry.when:%Y-%m-%d %H:%M}"
-        return (f"{x:,}", when) if self is IMAGES else (when, commit_of(entry))
-
-    def tick(self, axes: Any, runs: Runs) -> None:
-        from matplotlib.ticker import EngFormatter, MaxNLocator
-
-        if self is IMAGES:
-            axes.set_xlim(left=0)
-            axes.xaxis.set_major_locator(MaxNLocator(IMAGE_TICKS))
-            axes.xaxis.set_major_formatter(EngFormatter())
-        else:
-            shown = runs[:: -max(1, math.ceil(len(runs) / COMMIT_TICKS))][::-1]
-            axes.set_xticks([x for x, _ in shown], [commit_of(entry)[:7] for _, entry in shown])
-            axes.set_xlim(-0.5, len(runs) - 0.5)
-
-
-ONE = "One run so far: these are its headlines, and with the next commit's run they begin to be a trend. "
-COMMITS = Axis(
-    "trend",
-    "Bars are the 95 % interval of each number alone. Runs of one seed have their images in common, so a change that is "
-    "smaller than the bars can be real: the gate compares them in pairs. A line is broken where numbers were measured by "
-    "a different protocol, or depend on n and have a different n.",
-    "commit",
-    ("date", "commit"),
-)
-IMAGES = Axis(
-    "training",
-    "Of the moving average of the weights, on the same images always; bars are the 95 % interval of each number alone, so that a "
-    "change that is smaller than they are can be real. Images are counted by stage. A line is broken where numbers were "
-    "measured by a different protocol.",
-    "images seen",
-    ("images seen", "measured"),
-)
 
 
 @dataclass(frozen=True)
@@ -103,8 +53,7 @@ def render(entries: Sequence[Entry]) -> str:
         *_shared(entries),
         ("Newest", f"{commit_of(last)}, version {last.version or 'not said'}"),
     ]
-    stages: dict[str, Runs] = {"": list(enumerate(entries))}
-    return _filled("Headlines by commit", facts, stages, COMMITS, ONE if first is last else "")
+    return _filled("Headlines by commit", facts, {"": list(enumerate(entries))}, by_images=False)
 
 
 def render_training(name: str, stages: dict[str, Runs]) -> str:
@@ -112,32 +61,26 @@ def render_training(name: str, stages: dict[str, Runs]) -> str:
     spans = [f"{stage}: {len(runs)}, to {runs[-1][0]:,} images" for stage, runs in stages.items()]
     entries = [entry for runs in stages.values() for _, entry in runs]
     facts = [("Evaluations", "; ".join(spans)), *_shared(entries)]
-    return _filled(f"{short(name)}: evaluations while it was trained", facts, stages, IMAGES)
+    title = f"{short(name)}: evaluations while it was trained"
+    return _filled(title, facts, stages, by_images=True)
 
 
 def _filled(
-    title: str, facts: list[tuple[str, str]], stages: dict[str, Runs], axis: Axis, before: str = ""
+    title: str, facts: list[tuple[str, str]], stages: dict[str, Runs], by_images: bool
 ) -> str:
     sections: dict[str, list[Figure]] = {}
     for stage, runs in stages.items():
-        for figure in figures(runs, axis, stage):
+        for figure in figures(runs, by_images, stage):
             heading = f"{stage}: {figure.benchmark}" if stage else figure.benchmark
             sections.setdefault(heading, []).append(figure)
-    return filled(
-        "trend.html.j2",
-        "",
-        title=title,
-        facts=facts,
-        sections=sections.items(),
-        axis=axis,
-        caption=before + axis.caption,
-    )
+    shown = {"facts": facts, "sections": sections.items(), "by_images": by_images}
+    runs = sum(map(len, stages.values()))
+    return filled("trend.html.j2", "", title=title, runs=runs, **shown)
 
 
 def _shared(entries: Sequence[Entry]) -> list[tuple[str, str]]:
     told = {"Data": [e.dataset for e in entries], "Profile": [e.profile for e in entries]}
-    each = {name: ", ".join(filter(None, dict.fromkeys(texts))) for name, texts in told.items()}
-    return [(name, text or "not said") for name, text in each.items()]
+    return [(name, joined(*dict.fromkeys(texts)) or "not said") for name, texts in told.items()]
 
 
 def commit_of(entry: Entry) -> str:
@@ -148,10 +91,10 @@ def commit_of(entry: Entry) -> str:
 # Figures
 
 
-def figures(runs: Runs, axis: Axis, of: str = "") -> Iterator[Figure]:
+def figures(runs: Runs, by_images: bool, of: str = "") -> Iterator[Figure]:
     """The figures of each benchmark: one for each metric and setting, with a line for each system and T.
 
-    `of` is a prefix of their ids.
+    The horizontal axis is the images seen, or commits. `of` is a prefix of their ids.
     """
     found: dict[tuple[str, str, str], dict[tuple[object, ...], Numbers]] = {}
     for x, entry in runs:
@@ -160,32 +103,40 @@ def figures(runs: Runs, axis: Axis, of: str = "") -> Iterator[Figure]:
                 group = found.setdefault((n.benchmark, n.metric, n.setting), {})
                 group.setdefault((n.system, n.steps, n.solver), {})[x] = n
     for i, group in enumerate(found.values()):
-        yield _figure(f"f{of}{i}", list(group.values()), runs, axis)
+        yield _figure(f"f{of}{i}", list(group.values()), runs, by_images)
 
 
-def _figure(name: str, group: Sequence[Numbers], runs: Runs, axis: Axis) -> Figure:
+def _figure(name: str, group: Sequence[Numbers], runs: Runs, by_images: bool) -> Figure:
+    from matplotlib.ticker import EngFormatter, MaxNLocator
+
     newest = group[0][max(group[0])]
     lines = [line for i, numbers in enumerate(group) for line in lines_of(i, numbers)]
 
-    def paint(figure: Any) -> None:
-        axes = figure.add_subplot()
+    def paint(axes: Any) -> None:
         for line in lines:
             paint_series(axes, line)
-        axis.tick(axes, runs)
-        plain_axes(axes, axis.label, "")
-        place(figure, LEFT)
+        if by_images:
+            axes.set_xlim(left=0)
+            axes.xaxis.set_major_locator(MaxNLocator(IMAGE_TICKS))
+            axes.xaxis.set_major_formatter(EngFormatter())
+        else:
+            shown = runs[:: -max(1, math.ceil(len(runs) / COMMIT_TICKS))][::-1]
+            axes.set_xticks([x for x, _ in shown], [commit_of(entry)[:7] for _, entry in shown])
+            axes.set_xlim(-0.5, len(runs) - 0.5)
+        plain_axes(axes, "images seen" if by_images else "commit", "")
 
     unit = f" ({newest.unit})" if newest.unit else ""
-    setting = f", {newest.setting}" if newest.setting else ""
-    title = f"{newest.label}{unit}{ARROWS.get(newest.direction, '')}{setting}"
+    title = joined(f"{newest.label}{unit}{ARROWS.get(newest.direction, '')}", newest.setting)
     text = "; ".join(map(_in_words, group)) + "."
     keyed = tuple({line.name: line for line in lines}.values())
-    plot = data.Plot(draw(HEIGHT, title, text, paint), title, text, "", "", keyed, lines=True)
+    plot = data.Plot(draw(HEIGHT, title, text, paint, LEFT), title, text, "", "", keyed, lines=True)
     measured = sorted({x for numbers in group for x in numbers}, reverse=True)[:ROWS]
     entries, rows = dict(runs), []
     for x in measured:
-        values = [value_of(numbers[x]) if x in numbers else "" for numbers in group]
-        rows.append((axis.cells(x, entries[x]), values))
+        values = [numbers[x].printed if x in numbers else "" for numbers in group]
+        when = f"{entries[x].when:%Y-%m-%d %H:%M}"
+        cells = (f"{x:,}", when) if by_images else (when, commit_of(entries[x]))
+        rows.append((cells, values))
     return Figure(name, newest.benchmark, plot, rows)
 
 
@@ -195,8 +146,7 @@ def lines_of(own: int, numbers: Numbers) -> list[data.Series]:
     A line breaks where the protocol changed, or the n if the metric depends on it.
     """
     newest = numbers[max(numbers)]
-    at = f"T = {newest.steps}" if newest.steps is not None else ""
-    name = ", ".join(filter(None, (newest.system, at)))
+    name = joined(newest.system, f"T = {newest.steps}" if newest.steps is not None else "")
     parts: list[list[data.Point]] = []
     before = None
     for x, number in sorted(numbers.items()):
@@ -213,8 +163,8 @@ def lines_of(own: int, numbers: Numbers) -> list[data.Series]:
 def _in_words(numbers: Numbers) -> str:
     first, last = numbers[min(numbers)], numbers[max(numbers)]
     if len(numbers) == 1:
-        return f"{last.system}: {value_of(last)}"
-    return f"{last.system}: {value_of(first)} at first, {value_of(last)} at last"
+        return f"{last.system}: {last.printed}"
+    return f"{last.system}: {first.printed} at first, {last.printed} at last"
 
 
 # ----------------------------------------------------------------------------------------------

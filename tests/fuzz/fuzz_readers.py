@@ -62,7 +62,7 @@ from diffae.train.presets import PRESETS
 from reports.gate.page import Findings, summary, terminal
 from reports.gate.verdicts import compare
 from reports.records.metrics import METRICS, Margin, Metric
-from reports.records.plain import to_plain
+from reports.records.reading import to_plain
 from reports.records.record import COLUMNS, HIGHER, LOWER, NEITHER
 from reports.records.run_folder import INFLUENCES, RECORDS, RUN, SCHEMA, read_margins, read_run
 from reports.records.specs import TableSpec

@@ -6,8 +6,8 @@ import numpy as np
 from run_folders import measured, number, write_folder
 
 from benchmarks.core.registry import REGISTRY, specs
-from reports.records.plugin_metadata import described
 from reports.records.record import Record, record_key
+from reports.records.run_folder import described
 from reports.records.uncertainty import Uncertainty
 
 HARMFUL = (

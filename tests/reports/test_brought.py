@@ -13,10 +13,9 @@ from benchmarks.core.registry import REGISTRY, specs
 from diffae.system.errors import UserError
 from reports import compare
 from reports.records.metrics import METRICS, Margin, Metric
-from reports.records.plain import from_plain, to_plain
-from reports.records.plugin_metadata import metrics_in, tables_in
+from reports.records.reading import from_plain, to_plain
 from reports.records.record import LOWER, Record, write_records
-from reports.records.run_folder import read_run
+from reports.records.run_folder import brought_in, read_run
 from reports.records.specs import TableSpec
 from reports.tables.build import build_tables, read
 from reports.tables.markdown import render
@@ -76,15 +75,14 @@ def test_what_is_none_is_refused_by_name(tmp_path, notes, reason):
         notes = {"tables": [plain]} if kind is SPEC else {"metrics": {"mine": plain}}
     path = tmp_path / "run.json"
     with pytest.raises(UserError) as refused:
-        tables_in(path, notes)
-        metrics_in(path, notes)
+        brought_in(path, notes)
     line = str(refused.value)
     assert line.startswith(f"{path}: ") and reason in line and len(line) < len(str(path)) + 200
 
 
 def test_metrics_that_ship_mean_what_they_mean_here(tmp_path):
     lax = to_plain(METRICS["ssim"]) | {"margin": {"size": 1e9}}
-    assert metrics_in(tmp_path, {"metrics": {"ssim": lax}}) == {}
+    assert brought_in(tmp_path, {"metrics": {"ssim": lax}})[0] == {}
 
 
 # ----------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from reports.records.entries import Card, Entry
 from reports.tables.build import merge, read
 from reports.tables.differences import table_of_differences
 from reports.trend.entries import entry_of
-from reports.trend.exports import badge
+from reports.trend.entries import badge
 
 RNG = np.random.default_rng(3)
 HARD = SCORES - 0.05

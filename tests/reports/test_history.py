@@ -18,8 +18,8 @@ from diffae.system.whole import append
 from reports import history
 from reports.records.record import HIGHER, LOWER
 from reports.trend.entries import add, entry_of, read_history
-from reports.trend.exports import badge, for_action
-from reports.trend.page import COMMITS, figures, lines_of, render
+from reports.trend.entries import badge, for_action
+from reports.trend.page import figures, lines_of, render
 
 MSE = ("DiffAE", "", "mse")
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -207,7 +207,7 @@ def test_the_json_of_the_action_has_each_headline_by_its_direction(tmp_path, fil
 
 
 def test_a_figure_has_every_run_with_its_interval(tmp_path, file):
-    ssim, mse = figures(list(enumerate(three_runs(tmp_path, file))), COMMITS)
+    ssim, mse = figures(list(enumerate(three_runs(tmp_path, file))), by_images=False)
     assert ssim.plot.title == "SSIM ↑" and mse.plot.title == "MSE ↓"
     (line,) = ssim.plot.key
     assert [p.x for p in line.points] == [0, 1, 2]

@@ -76,7 +76,7 @@ def test_table_4_goes_by_data_set(dataset, fid, theirs):
         "table4_unconditional_fid", "DiffAE", dataset=dataset, setting="", steps=100, metric="fid"
     )
     assert (found.value, found.dataset) == (fid, theirs)
-    assert found.source == "Preechakul et al. 2022, Table 4"
+    assert found.published_source == "Preechakul et al. 2022, Table 4"
 
 
 @pytest.mark.parametrize(

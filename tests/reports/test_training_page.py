@@ -6,7 +6,7 @@ from refusal import refusal
 from run_folders import change_notes
 
 from reports import training
-from reports.trend.page import IMAGES, evaluations, figures
+from reports.trend.page import evaluations, figures
 
 BASELINE = ("DDIM", "", "ssim")
 
@@ -38,7 +38,7 @@ def test_a_metric_is_a_line_over_images_seen_with_its_intervals(folder):
         "image": [9_000, 30_000, 30_000, 60_000, 100_000],
         "latent": [2_000_000],
     }
-    (ssim,) = figures(found["image"], IMAGES)
+    (ssim,) = figures(found["image"], by_images=True)
     own, baseline = ssim.plot.key
     assert (own.name, baseline.name) == ("DiffAE", "DDIM")
     assert [point.x for point in own.points] == [9_000, 30_000, 100_000]

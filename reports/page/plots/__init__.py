@@ -1,19 +1,17 @@
 """The plots of a table: what its `TableSpec.plots` names, or its headline.
 
-A metric is drawn against a number (`lines`): T, network calls, the number in settings such as
+A metric is drawn against a number (`against`): T, network calls, the number in settings such as
 "noise 0.3", the operations of an image, or another metric of the same row, such as the size of a
-code. Where there is no number, each setting or system has a row of dots (`dots`). A plot is left
+code. Where there is no number, each setting or system has a row of dots (`in_rows`). A plot is left
 out if there is nothing to draw.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
 from operator import attrgetter
 
 from reports.page.plots.data import Plot, is_drawable, numbers_of
-from reports.page.plots.dots import in_rows
-from reports.page.plots.lines import SIZE, X, against
+from reports.page.plots.figures import SIZE, X, against, in_rows
 from reports.records.record import NEITHER, Record
 from reports.records.specs import TableSpec
 from reports.tables.build import Merged
@@ -21,11 +19,7 @@ from reports.tables.contests import first_metric
 from reports.tables.numbers import metric_label
 from reports.tables.ranking import at_largest_steps, choose, of_like_n
 
-LABELS = {
-    "steps": "T (steps)",
-    "calls": "network calls per image",
-    "operations": "GFLOP per image",
-}
+LABELS = {"steps": "T (steps)", "calls": "network calls per image", "operations": "GFLOP per image"}
 MOST_FAMILIES = 8  # of settings, each with a plot
 NUMBER = re.compile(r"(?<![\w.])-?\d{1,6}(?:\.\d{1,6})?(?![\w.])")
 
@@ -43,7 +37,8 @@ def plots_of(benchmark: str, found: Merged) -> list[Plot]:
 def _of_table(spec: TableSpec, records: list[Record], found: Merged) -> list[Plot]:
     if spec.plots is not None:
         return [p for pair in spec.plots for p in _plots(spec, records, found, *pair)]
-    ranked = (m for m in spec.headline or spec.metrics if _has_direction(m, found))
+    known, metrics = found.known, spec.headline or spec.metrics
+    ranked = (m for m in metrics if m not in known or known[m].direction != NEITHER)
     metric = next(ranked, "")
     numbers = [axis for axis in ("steps", "calls") if axis in (*spec.rows, *spec.columns)]
     columns = [axis for axis in numbers if axis in spec.columns]
@@ -51,10 +46,6 @@ def _of_table(spec: TableSpec, records: list[Record], found: Merged) -> list[Plo
         if plots := [p for axis in axes for p in _plots(spec, records, found, metric, axis)]:
             return plots
     return []
-
-
-def _has_direction(metric: str, found: Merged) -> bool:
-    return metric not in found.known or found.known[metric].direction != NEITHER
 
 
 def _plots(
@@ -66,7 +57,9 @@ def _plots(
     if axis == "setting" and (families := _families(ours)):
         for name, numbers in list(families.items())[:MOST_FAMILIES]:
             header = "" if spec.setting_header == "setting" else f"{spec.setting_header}: "
-            yield from against(found, spec, ours, header + name, partial(_number_in, numbers))
+            yield from against(
+                found, spec, ours, header + name, lambda r, x=numbers: x.get(r.setting)
+            )
     elif axis in ("setting", "system"):
         if axis == "system" or len({r.setting for r in ours}) > 1:
             yield from in_rows(found, spec, at_largest_steps(ours), axis)
@@ -76,9 +69,8 @@ def _plots(
         settings = {(r.benchmark, r.setting) for r in ours}
         every = [r for r in found.records if r.metric == metric and is_drawable(r)]
         alike = [r for r in every if (r.benchmark, r.setting) in settings]
-        yield from against(
-            found, spec, alike, LABELS[axis], _operations(found), log=True, room=SIZE
-        )
+        x = _operations(found)
+        yield from against(found, spec, alike, LABELS[axis], x, log=True, room=SIZE)
     else:
         label = metric_label(axis, found.known)
         yield from against(found, spec, ours, label, _beside(records, axis), log=True, room=SIZE)
@@ -92,10 +84,6 @@ def _families(records: Iterable[Record]) -> dict[str, dict[str, float]]:
         if len(numbers) == 1:
             families.setdefault(NUMBER.sub("…", setting), {})[setting] = float(numbers[0])
     return {name: numbers for name, numbers in families.items() if len(numbers) > 1}
-
-
-def _number_in(numbers: dict[str, float], record: Record) -> float | None:
-    return numbers.get(record.setting)
 
 
 def _beside(records: Sequence[Record], metric: str) -> X:

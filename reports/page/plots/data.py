@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from reports.records.reading import joined
 from reports.records.record import Record
 from reports.records.uncertainty import t_quantile
 from reports.tables.build import Merged
@@ -104,7 +105,7 @@ def series_of(
         distinct = dict.fromkeys(points)  # a number may be in two tables
         ordered = tuple(sorted(distinct, key=lambda p: p.x))
         told = map(solver_name, key[2:] if len(solvers) > 1 else ())
-        name = ", ".join(filter(None, (*key[:2], *told)))
+        name = joined(*key[:2], *told)
         made.append(Series(name, ordered, own % COLOURS, marker, setting % DASHES))
     return tuple(made)
 

@@ -3,7 +3,7 @@
 Colours are classes, so that they follow light, dark and print; text stays text; there are no inline
 styles, which the page's policy forbids; and ids are unique on the page.
 
-Drawing uses placeholder colours (`INK`, `series(0)`, ...), each of which becomes a class here. Text
+Drawing uses placeholder colours (`INK`, that of a series, ...), each of which becomes a class here. Text
 is taken literally: a `$` starts no formula.
 """
 
@@ -11,16 +11,13 @@ import io
 import itertools
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from xml.etree import ElementTree
 
 from markupsafe import Markup
 
+from reports.page.plots.data import Series
 from reports.records.reading import for_xml
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 INK, SOFT, RULE, PAPER = "#000001", "#000002", "#000003", "#000004"
 CLASSES = {INK: "ink", SOFT: "soft", RULE: "rule", PAPER: "paper"}
@@ -34,36 +31,35 @@ SETTINGS: dict[str, Any] = {  # beside Matplotlib's defaults
     "svg.fonttype": "none",
     "svg.hashsalt": "reports.page",
     "text.parse_math": False,
+    "path.simplify": False,
     "font.size": 10.5,
     "axes.titlesize": 10.5,
-    "axes.edgecolor": SOFT,
-    "axes.labelcolor": INK,
-    "axes.titlecolor": INK,
-    "text.color": INK,
-    "xtick.color": SOFT,
-    "ytick.color": SOFT,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.facecolor": "none",
-    "figure.facecolor": "none",
     "grid.color": RULE,
     "grid.linewidth": 0.6,
-    "path.simplify": False,
+    **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), SOFT),
+    **dict.fromkeys(("axes.labelcolor", "axes.titlecolor", "text.color"), INK),
+    **dict.fromkeys(("xtick.labelcolor", "ytick.labelcolor"), INK),
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right"), False),
+    **dict.fromkeys(("axes.grid", "axes.axisbelow"), True),
+    **dict.fromkeys(("axes.facecolor", "figure.facecolor"), "none"),
 }
 _numbers = itertools.count()
 
 
-def series(number: int) -> str:
-    """The placeholder colour of a series."""
-    return f"#0000{FIRST + number:02x}"
+def draw(
+    height: float,
+    title: str,
+    text: str,
+    paint: Callable[[Any], None],
+    left: float,
+    bottom: float = 0.52,
+    top: float = 0.3,
+) -> Markup:
+    """What `paint` draws on axes, as SVG with a title and a text alternative.
 
-
-def draw(height: float, title: str, text: str, paint: Callable[["Figure"], None]) -> Markup:
-    """Draw `paint` on a figure `height` inches high, as SVG with a title and a text alternative."""
+    The figure is `height` inches high, with margins in inches: Matplotlib's own layouts draw
+    everything twice, with the widths of another font than the page's.
+    """
     from matplotlib import style
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -72,27 +68,43 @@ def draw(height: float, title: str, text: str, paint: Callable[["Figure"], None]
     with style.context(["default", SETTINGS]):
         figure = Figure(figsize=(WIDTH, height))
         FigureCanvasSVG(figure)
-        paint(figure)
+        paint(figure.add_subplot())
+        sides = {"left": left / WIDTH, "right": 1 - 0.12 / WIDTH}
+        figure.subplots_adjust(**sides, bottom=bottom / height, top=1 - top / height)
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return _for_page(*map(for_xml, (buffer.getvalue(), title, text)))
 
 
-def place(figure: "Figure", left: float, bottom: float = 0.52, top: float = 0.3) -> None:
-    """Set margins in inches.
-
-    Matplotlib's own layouts draw everything twice, with the widths of another font than the page's.
-    """
-    height = figure.get_figheight()
-    figure.subplots_adjust(
-        left=left / WIDTH, right=1 - 0.12 / WIDTH, bottom=bottom / height, top=1 - top / height
-    )
-
-
-def plain_axes(axes: "Axes", xlabel: str, ylabel: str) -> None:
+def plain_axes(axes: Any, xlabel: str, ylabel: str) -> None:
     """Label the axes; the label of y is above the axis, where it reads from left to right."""
     axes.set_xlabel(xlabel)
     axes.set_title(ylabel, loc="left")
     axes.tick_params(length=3)
+
+
+def rule(level: Callable[..., Any], at: float, colour: str = SOFT) -> None:
+    """A dashed line at a level, by `axes.axhline` or `axes.axvline`."""
+    level(at, color=colour, linewidth=1, linestyle=(0, (3, 2)))
+
+
+def paint_series(axes: Any, one: Series, offset: float | None = None) -> None:
+    """Draw points with their 95 % intervals, joined by a line.
+
+    With an `offset` they are dots with their values along the horizontal axis, in rows moved by it.
+    """
+    colour = f"#0000{FIRST + one.colour:02x}"
+    bars: dict[str, Any] = {"fmt": "none", "color": colour, "elinewidth": 1}
+    marks: dict[str, Any] = {"color": colour, "marker": SHAPES[one.marker]}
+    marks |= {"markersize": 5, "markeredgewidth": 0}
+    xs, ys = [p.x for p in one.points], [p.y for p in one.points]
+    sides = [p.y - p.low for p in one.points], [p.high - p.y for p in one.points]
+    if offset is None:
+        axes.errorbar(xs, ys, sides, capsize=2, **bars)
+        axes.plot(xs, ys, linestyle=DASHES[one.dash], linewidth=1.5, **marks)
+    else:
+        rows = [x + offset for x in xs]
+        axes.errorbar(ys, rows, xerr=sides, **bars)
+        axes.plot(ys, rows, linestyle="none", **marks)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -110,19 +122,22 @@ def _for_page(text: str, title: str, described: str) -> Markup:
     for element in root.iter():
         _without_style(element)
         _with_own_ids(element, prefix, used)
-    _name(root, prefix, title, described)
+    for place, (name, said) in enumerate((("title", title), ("desc", described))):
+        element = ElementTree.Element(f"{{{SVG}}}{name}", {"id": f"{prefix}{name}"})
+        element.text = said
+        root.insert(place, element)
     for name in ("width", "height", "version"):
         root.attrib.pop(name, None)
+    labels = {"aria-labelledby": f"{prefix}title", "aria-describedby": f"{prefix}desc"}
+    root.attrib |= {"role": "img", **labels}
     ElementTree.register_namespace("", SVG)
     return Markup(ElementTree.tostring(root, encoding="unicode"))
 
 
 def _without_style(element: ElementTree.Element) -> None:
     """Replace declarations by attributes and placeholder colours by classes; the font is the page's."""
-    declared = {
-        name.strip(): value.strip()
-        for name, value in re.findall(r"([^:;]+):([^;]*)", element.attrib.pop("style", ""))
-    }
+    style = re.findall(r"([^:;]+):([^;]*)", element.attrib.pop("style", ""))
+    declared = {name.strip(): value.strip() for name, value in style}
     classes = []
     for name in ("fill", "stroke"):
         value = declared.get(name) or element.get(name, "")
@@ -135,8 +150,7 @@ def _without_style(element: ElementTree.Element) -> None:
     if size := re.search(r"[\d.]+px", declared.pop("font", "")):
         declared["font-size"] = size[0]
     declared.pop("font-family", None)
-    for name, value in declared.items():
-        element.set(name, value)
+    element.attrib |= declared
 
 
 def _with_own_ids(element: ElementTree.Element, prefix: str, used: set[str]) -> None:
@@ -148,13 +162,3 @@ def _with_own_ids(element: ElementTree.Element, prefix: str, used: set[str]) -> 
     for name, value in list(element.attrib.items()):
         if value.startswith("url(#"):
             element.set(name, f"url(#{prefix}{value[5:]}")
-
-
-def _name(root: ElementTree.Element, prefix: str, title: str, described: str) -> None:
-    for place, (name, text) in enumerate((("title", title), ("desc", described))):
-        element = ElementTree.Element(f"{{{SVG}}}{name}", {"id": f"{prefix}{name}"})
-        element.text = text
-        root.insert(place, element)
-    root.set("role", "img")
-    root.set("aria-labelledby", f"{prefix}title")
-    root.set("aria-describedby", f"{prefix}desc")

@@ -36,7 +36,7 @@ def sheet_of(run, name, drawn, **more):
 
 
 def decoded(image):
-    kind, _, data = image.src.partition(";base64,")
+    kind, _, data = image["src"].partition(";base64,")
     return kind, np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"))
 
 
@@ -50,8 +50,8 @@ def test_images_are_those_of_the_sheet_to_the_pixel(run):
     assert kind == "data:image/png"
     assert np.array_equal(found, pixels[2].permute(1, 2, 0).numpy())
     image = figure.images[1][0]
-    assert (image.width, image.height) == (96, 96)  # six times, a whole number
-    assert image.alt == "output, x, SSIM 0.5" and image.note == "SSIM 0.5"
+    assert (image["width"], image["height"]) == (96, 96)  # six times, a whole number
+    assert image["alt"] == "output, x, SSIM 0.5" and image["note"] == "SSIM 0.5"
     assert figure.sheet.columns == ("x", "y") and figure.sheet.rows == ("input", "output")
 
 

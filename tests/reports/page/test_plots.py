@@ -13,7 +13,7 @@ from page_runs import fid, number, write_run
 
 from reports.page.plots import plots_of
 from reports.page.plots.data import Point
-from reports.page.plots.lines import spaced
+from reports.page.plots.figures import spaced
 from reports.tables.build import read
 
 BASELINE = Path(__file__).parents[3] / "benchmarks/baseline"
