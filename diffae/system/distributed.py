@@ -11,21 +11,22 @@ there is one process, and every function returns at once.
 from __future__ import annotations
 
 import os
-import pickle
-import subprocess
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from queue import SimpleQueue
-from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
+from multiprocessing import get_context, parent_process
+from threading import Thread
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from diffae.system.errors import UserError
 from diffae.system.signals import importing
-from diffae.system.within import within
 
 if TYPE_CHECKING:
     import torch
@@ -73,12 +74,18 @@ def init() -> None:
     with importing():
         from torch.distributed.rendezvous import rendezvous
 
-    def join() -> _Group:
-        longer = timedelta(seconds=patience + LONGEST_ENDING)
-        return _Group(*next(rendezvous("env://", timeout=longer)))
+    joined: Future[_Group] = Future()
 
+    def join() -> None:
+        longer = timedelta(seconds=patience + LONGEST_ENDING)
+        try:
+            joined.set_result(_Group(*next(rendezvous("env://", timeout=longer))))
+        except Exception as error:
+            joined.set_exception(error)
+
+    Thread(target=join, daemon=True).start()  # so that this thread handles signals
     try:
-        _group = within(patience, join)  # in a thread, so that this one handles signals
+        _group = joined.result(patience)
     except TimeoutError:
         reason = f"within {patience} s ({PATIENCE})"
     except Exception as error:
@@ -220,11 +227,7 @@ def main_first() -> Iterator[None]:
 # Helpers of one process
 
 
-# What a helper runs. Python's own pools import the caller's script again, which then needs a main guard, and cannot be
-# standard input; they also stay behind when their parent is killed.
-HELP = (
-    "import sys; sys.path[:] = sys.argv[1:]; from diffae.system.distributed import _help; _help()"
-)
+_function: Callable[[Any], Any]  # what a helper calls
 
 
 @contextmanager
@@ -233,75 +236,42 @@ def mapped(
 ) -> Iterator[Iterator[U]]:
     """`map(function, items)` in `workers` helper processes, or in this one if that is 1.
 
-    The function must be importable, as pickle requires; what it raises is raised here. If a helper
-    dies, UserError(died) is raised. Signals do not reach the helpers: each ends when it gets no
-    more work, or when this process has ended.
+    The function must be importable, as pickle requires, and is sent to each helper once; what it
+    raises is raised here. If a helper dies, UserError(died) is raised. Helpers hear no signals and
+    end with this process.
     """
     if workers == 1:
         yield map(function, items)
         return
-    idle: SimpleQueue[_Helper] = SimpleQueue()
-
-    def ask(item: T) -> U:
-        helper = idle.get()
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin, (function,))
+    main = sys.modules["__main__"]
+    try:
+        # Else a helper would run the caller's script again, which may have no main guard.
+        sys.modules["__main__"] = ModuleType("__main__")
         try:
-            found, error = helper.answer(item)
-        except (OSError, EOFError, pickle.UnpicklingError):
-            raise UserError(died) from None
+            found = pool.map(_call, items)
         finally:
-            idle.put(helper)
-        if error is not None:
-            raise error
-        return cast(U, found)
-
-    with ExitStack() as stack:
-        for _ in range(workers):
-            idle.put(helper := _Helper(function))
-            stack.callback(helper.close)
-        pool = ThreadPoolExecutor(workers)
-        stack.callback(pool.shutdown, cancel_futures=True)
-        yield pool.map(ask, items)
+            sys.modules["__main__"] = main
+        yield found
+    except BrokenProcessPool:
+        raise UserError(died) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-class _Helper:
-    """A process that receives a function, and then calls it with each item that it is sent."""
-
-    def __init__(self, function: Callable[[Any], Any]):
-        pipe = subprocess.PIPE
-        command = [sys.executable, "-P", "-c", HELP, *map(str, sys.path)]
-        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, start_new_session=True)
-        self._tell = cast(IO[bytes], self.process.stdin)
-        self._heard = cast(IO[bytes], self.process.stdout)
-        self._first = pickle.dumps(function)
-
-    def answer(self, item: object) -> tuple[object, Exception | None]:
-        """The function's result for `item`; what the function raises is raised here.
-
-        Raises OSError, EOFError or UnpicklingError if the process has died.
-        """
-        self._tell.write(self._first + pickle.dumps(item))
-        self._tell.flush()
-        self._first = b""
-        return cast(tuple[object, Exception | None], pickle.load(self._heard))
-
-    def close(self) -> None:
-        with suppress(OSError):
-            self._tell.close()
-        self.process.wait()
-        self._heard.close()
+def _begin(function: Callable[[Any], Any]) -> None:
+    global _function
+    _function = function
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    os.dup2(2, 1)  # what the function prints is not part of the command's output
+    Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _help() -> None:
-    """The whole program of a helper."""
-    told, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # output of the function is not part of the answer
-    with suppress(EOFError, pickle.UnpicklingError, BrokenPipeError):  # the parent has ended
-        function = pickle.load(told)
-        while True:
-            item = pickle.load(told)
-            try:
-                answer: tuple[object, Exception | None] = function(item), None
-            except Exception as error:
-                answer = None, error
-            answers.write(pickle.dumps(answer))
-            answers.flush()
+def _end_with_parent() -> None:
+    parent_process().join()  # type: ignore[union-attr]
+    os._exit(1)
+
+
+def _call(item: Any) -> Any:
+    return _function(item)

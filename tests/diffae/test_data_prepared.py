@@ -237,12 +237,12 @@ def kill_at(monkeypatch, moment):
     monkeypatch.setattr(module, "write_whole", counted(module.write_whole))
     monkeypatch.setattr(os, "replace", counted(os.replace))
     monkeypatch.setattr(os, "fsync", counted(os.fsync))
-    monkeypatch.setattr(module, "open_memmap", counted(module.open_memmap))
+    monkeypatch.setattr(module, "_copied", counted(module._copied))
     return reached
 
 
 def test_a_kill_at_any_moment_costs_nothing_but_time(source, tmp_path, small_chunks, monkeypatch):
-    """Before every write, rename and mapping of a whole copy; what is left is never taken for a copy."""
+    """Before every read, write and rename of a whole copy; what is left is never taken for a copy."""
     data = open_dataset(source, 32)
     prepare(data, tmp_path / "whole")
     expected = contents(tmp_path / "whole")
@@ -274,16 +274,16 @@ def test_what_was_copied_is_not_copied_again(folder, copied, monkeypatch):
 
 @pytest.mark.parametrize("change", ["written to", "added", "taken out"])
 def test_data_that_changes_under_the_run_makes_no_copy(folder, tmp_path, monkeypatch, change):
-    real = module._Job.__call__
+    real = module._copied
 
-    def call(job, start):
+    def call(*job):
         if change == "taken out":
             (folder / "deep" / "9.png").unlink()
         else:
             tile(30).save(folder / "deep" / ("2.png" if change == "written to" else "x.png"))
-        return real(job, start)
+        return real(*job)
 
-    monkeypatch.setattr(module._Job, "__call__", call)
+    monkeypatch.setattr(module, "_copied", call)
     with pytest.raises(
         UserError, match=r"photos: files were changed, added or removed|cannot read"
     ):
@@ -412,7 +412,7 @@ def test_a_full_disk_is_one_line(folder, tmp_path, monkeypatch):
             UserError, match=r"copy: 30\.7 kB are needed, and 30\.7 kB are free; make"
         ):
             prepare(open_dataset(folder, 32), tmp_path / "copy")
-    monkeypatch.setattr(module._Job, "__call__", refuse)
+    monkeypatch.setattr(module, "_copied", refuse)
     with pytest.raises(UserError, match=r"copy: No space left on device; make room or choose"):
         prepare(open_dataset(folder, 32), tmp_path / "copy")
 

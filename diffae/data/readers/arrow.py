@@ -166,17 +166,11 @@ def checked_names(path: Path, names: object) -> list[str]:
     Raises UserError unless there are some, all of them plain file names, and none occurs twice: its
     images would too, and in two splits.
     """
-    if not isinstance(names, list) or not names or not all(map(is_plain, names)):
+    plain = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if not plain or not names or any(Path(n).name != n or n in ("", "..") for n in names):
         raise UserError(f"{path}: names no files of this folder; copy the folder again")
     refuse_duplicates(names, path, "name")
-    return names
-
-
-def is_plain(name: object) -> bool:
-    """Whether this is a plain file name, which does not lead to another folder."""
-    if not isinstance(name, str) or name in ("", ".", ".."):
-        return False
-    return not {"/", "\\", "\0"} & set(name)
+    return list(names)
 
 
 def note(path: Path) -> dict[str, Any]:

@@ -26,10 +26,7 @@ from diffae.system.cli import printable
 from diffae.system.errors import UserError
 
 ENCRYPTED = 0x1  # bit of an entry's flags
-# The record at the end, whose fifth field counts the entries, and the header before each of them.
-END = struct.Struct("<4s4H2LH")
-LOCAL, LOCAL_SIZE = re.compile(rb"PK\x03\x04.{22}(..)..", re.DOTALL), 30
-MANY, END64, LOCATOR64 = 0xFFFF, 56, 20  # that many or more are counted in other records before it
+LOCAL, LOCAL_SIZE = re.compile(rb"PK\x03\x04.{22}(..)..", re.DOTALL), 30  # the header of an entry
 SMALLEST = 90  # bytes of a header and an image: less between two entries holds no third
 
 READING_ERRORS = (
@@ -136,14 +133,7 @@ def refuse_unlisted(path: Path, archive: zipfile.ZipFile) -> None:
     were put together only the last is listed.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        end = content.rfind(b"PK\5\6")
-        counted, found = count_at(content, end), len(archive.infolist())
-        if counted != found and (counted > MANY or counted != found % (MANY + 1)):
-            raise UserError(
-                f"{path}: its end counts {counted:,} entries, and its directory lists {found:,}: damaged; copy "
-                "it again, or repair it with `zip -FF`"
-            )
-        for first, last in [*unlisted(archive), (end, len(content))]:
+        for first, last in unlisted(archive, len(content)):
             for match in LOCAL.finditer(content, first, last):
                 size = int.from_bytes(match[1], "little")
                 name = content[match.end() : match.end() + size].decode(errors="replace")
@@ -154,15 +144,7 @@ def refuse_unlisted(path: Path, archive: zipfile.ZipFile) -> None:
                     )
 
 
-def count_at(content: mmap.mmap, end: int) -> int:
-    """The number of entries by the record at `end`, or by the one before it that is for many."""
-    place = end - LOCATOR64
-    if (count := END.unpack_from(content, end)[4]) < MANY or content[place:end][:4] != b"PK\6\7":
-        return count
-    return int.from_bytes(content[place - END64 + 32 : place - END64 + 40], "little")
-
-
-def unlisted(archive: zipfile.ZipFile) -> Iterator[tuple[int, int]]:
+def unlisted(archive: zipfile.ZipFile, end: int) -> Iterator[tuple[int, int]]:
     """The parts of a zip file before, between and after its entries that may hold another."""
     place = 0
     for entry in sorted(archive.infolist(), key=lambda entry: entry.header_offset):
@@ -170,4 +152,4 @@ def unlisted(archive: zipfile.ZipFile) -> Iterator[tuple[int, int]]:
             yield place, entry.header_offset
         size = LOCAL_SIZE + len(entry.orig_filename) + entry.compress_size
         place = max(place, entry.header_offset + size)
-    yield place, archive.start_dir
+    yield place, end
