@@ -90,10 +90,9 @@ def _in_range(value: Any, size: int, like: Tensor) -> Tensor:
     """Check images N x 3 x size x size in [-1, 1], as `_batch` does."""
     checked = _batch(value, "images", (3, size, size), like)
     if len(checked) and float(checked.detach().abs().max()) > BRIGHTEST:
-        raise UserError(
-            f"images must be in [-1, 1]; these go from {float(checked.min()):.4g} to "
-            f"{float(checked.max()):.4g} (pixels of 8 bits: x / 127.5 - 1)"
-        )
+        low, high = float(checked.min()), float(checked.max())
+        remedy = "pixels of 8 bits: x / 127.5 - 1"
+        raise UserError(f"images must be in [-1, 1], not {low:.4g} to {high:.4g} ({remedy})")
     return checked
 
 

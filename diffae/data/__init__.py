@@ -79,10 +79,7 @@ def open_for_model(
     dataset = open_dataset(path, image_size, crop)
     native = native_side(dataset)
     if native < image_size:
-        raise UserError(
-            f"{path}: images of {native} px, but the {model} is for {image_size} px; "
-            f"give larger images or a smaller {model.split()[0]}"
-        )
+        raise UserError(f"{path}: images of {native} px, but the {model} is for {image_size} px")
     return dataset
 
 
@@ -115,9 +112,7 @@ def find_reader(path: Path) -> Reader:
     for reader in READERS:
         if reader.recognises(path):
             return reader
-    raise UserError(
-        f"{path}: a file, not a folder or a zip file; give the folder that holds the images"
-    )
+    raise UserError(f"{path}: of no known format; give the folder that holds the images")
 
 
 def open_portraits(count: int, image_size: int, seed: int = 0) -> Dataset:

@@ -58,7 +58,7 @@ def check_dataset(arguments: list[str]) -> None:
     print(check.row("odd files", data.survey.note or "none"))  # every file is read for these two
     print(check.row("fingerprint", data.fingerprint), flush=True)
     if args.sheet is not None:
-        check.save_sheet(args.sheet, pixels)
+        check.save_sheet(args.sheet, data, indices)
         print(check.row("sheet", str(args.sheet)))
 
 

@@ -1,19 +1,16 @@
 """The report of `python -m diffae.data check` on a data set, and a contact sheet."""
 
-import io
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from diffae.data.dataset import SPLITS, Dataset
 from diffae.data.prepared import HEADER, Header, PreparedTransform
 from diffae.data.transforms import DECODING_ERRORS, Transform
-from diffae.system.errors import UserError
-from diffae.system.whole import write_whole
+from diffae.system.files import writing
 
 DECODED = 256
 SHEET_SIDE = 8
@@ -23,7 +20,7 @@ NAMED = 10  # damaged images that a copy is without, at most
 LINE_WIDTH = 100
 LABELS = "none; labels are read from class folders, and from files in CelebA's layout (`diffae-bench docs data`)"
 LISTED = 40  # attributes, at most: CelebA's
-MARK, MADE_BY = "Software", "python -m diffae.data check"
+MARK = "sheet"  # a text in the PNG file
 
 
 def describe(data: Dataset, format_title: str) -> Iterator[str]:
@@ -110,35 +107,19 @@ def sample_indices(count: int) -> np.ndarray:
     return np.sort(np.random.default_rng(SEED).permutation(count)[:DECODED])
 
 
-def contact_sheet(pixels: np.ndarray) -> Image.Image:
-    """A sheet of 64 of uint8 N x S x S x 3, evenly spread, eight per row.
-
-    White where there are fewer.
-    """
-    count, size = min(len(pixels), SHEET_SIDE**2), pixels.shape[1]
-    rows = -(-count // SHEET_SIDE)
-    cells = np.full((rows * SHEET_SIDE, size, size, 3), 255, np.uint8)
-    cells[:count] = pixels[np.linspace(0, len(pixels) - 1, count).round().astype(int)]
-    grid = cells.reshape(rows, SHEET_SIDE, size, size, 3).swapaxes(1, 2)
-    return Image.fromarray(grid.reshape(rows * size, SHEET_SIDE * size, 3))
-
-
 def is_sheet(path: Path) -> bool:
-    if not path.is_file():
-        return False
     try:
         with Image.open(path, formats=["PNG"]) as image:
-            return image.info.get(MARK) == MADE_BY
+            return MARK in image.info
     except DECODING_ERRORS:
         return False
 
 
-def save_sheet(path: Path, pixels: np.ndarray) -> None:
-    """Write the contact sheet, marked as one, so that the next may replace it."""
-    content, mark = io.BytesIO(), PngInfo()
-    mark.add_text(MARK, MADE_BY)
-    contact_sheet(pixels).save(content, format="PNG", pnginfo=mark)
-    try:
-        write_whole(path, content.getvalue())
-    except OSError as error:
-        raise UserError(f"--sheet {path}: cannot write it ({error.strerror or error})") from error
+def save_sheet(path: Path, data: Dataset, indices: np.ndarray) -> None:
+    """Write a sheet of 64 of these images, evenly spread, eight per row, as a model sees them."""
+    from diffae import sheet  # here, since it needs PyTorch
+
+    spread = np.linspace(0, len(indices) - 1, min(len(indices), SHEET_SIDE**2))
+    images = data.batch(indices[spread.round().astype(int)]).split(SHEET_SIDE)
+    with writing(path, "or choose another --sheet"):
+        sheet.write(path, sheet.Sheet(data.name, images, about={"images": len(data)}))

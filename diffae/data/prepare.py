@@ -46,10 +46,8 @@ def prepare(data: Dataset, out: Path, workers: int = 1, strict: bool = False) ->
     """
     refuse_place(data, out)
     if (native := native_side(data)) < data.image_size:
-        raise UserError(
-            f"{data.root}: images of {native} px, and a copy of {data.image_size} px would enlarge them; "
-            f"use --size {native} or less"
-        )
+        small = f"images of {native} px would be enlarged"
+        raise UserError(f"{data.root}: {small}; use --size {native} or less")
     with writing(out, "or choose another folder"):
         out.mkdir(parents=True, exist_ok=True)
         with lock_folder(out, "preparing data"):
@@ -83,10 +81,7 @@ def finished(data: Dataset, out: Path, state: str, strict: bool) -> Header:
     """
     header = Header.read(out)
     if header.transform != asdict(data.transform) or header.state != state:
-        raise UserError(
-            f"{out}: holds a copy of other data, of a different size or crop, or from before the data changed; "
-            "choose another folder, or remove this one"
-        )
+        raise UserError(f"{out}: a copy of other data, or at another size or crop; choose another")
     if strict and header.skipped:
         name, reason = next(iter(header.skipped.items()))
         raise UserError(
@@ -129,9 +124,8 @@ def _copy(data: Dataset, out: Path, workers: int, strict: bool) -> tuple[dict[in
     each = math.prod(shape)
     needed, free = count * each, shutil.disk_usage(out).free
     if free < needed:
-        raise UserError(
-            f"{out}: {amount(needed)} are needed, and {amount(free)} are free; make room or choose another folder"
-        )
+        have = f"{amount(needed)} are needed, and {amount(free)} are free"
+        raise UserError(f"{out}: {have}; make room or choose another folder")
     (out / UNFINISHED).touch()
     chunk = max(1, min(CHUNK, CHUNK_BYTES // each))
     starts = range(0, count, chunk)
@@ -179,10 +173,7 @@ def _finish(data: Dataset, out: Path, damaged: dict[int, str], enlarged: int, st
     digests = {name: sha256(out / name) for name in (LABELS, NAMES, PIXELS)}
     seen = _survey_of(data, digests) if damaged else data.survey
     if state_of(open_dataset(data.root, data.image_size, data.transform.crop).source) != state:
-        raise UserError(
-            f"{data.root}: files were changed, added or removed while it was copied; "
-            "run the same command again; it starts from the beginning"
-        )
+        raise UserError(f"{data.root}: its files changed meanwhile; run the same command again")
     note = Path(data.root) / prepared.PORTRAITS_NOTE
     if note.is_file():
         copy_whole(note, out / prepared.PORTRAITS_NOTE)

@@ -189,10 +189,8 @@ def open_prepared(path: Path, image_size: int, crop: str | None, seed: int) -> D
         raise UserError(f"{path}: a copy that is not finished; run its `prepare` again")
     header = Header.read(path)
     if crop not in (None, header.transform["crop"]):
-        raise UserError(
-            f"{path}: its images were cut with crop {header.transform['crop']}; leave out --crop "
-            f"{crop}, or prepare a copy with it"
-        )
+        own = header.transform["crop"]
+        raise UserError(f"{path}: its images were cut with crop {own}; leave out --crop {crop}")
     file_size(path / PIXELS)  # a pipe would block
     try:
         pixels = np.load(path / PIXELS, mmap_mode="r")

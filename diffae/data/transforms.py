@@ -103,10 +103,8 @@ def require(fits: bool, image: Image.Image, where: str, what: str) -> None:
 def refuse_strip(image: Image.Image, size: int, where: str) -> None:
     """Raise UserError if the image with its shorter side at `size` would fill the memory."""
     if max(image.size) * size**2 > min(image.size) * LARGEST_RESIZED:
-        raise UserError(
-            f"{where}: {image.width} x {image.height} is too long and narrow for {size} px; "
-            "crop it or remove it"
-        )
+        size_of = f"{image.width} x {image.height}"
+        raise UserError(f"{where}: {size_of} is too long and narrow for {size} px; crop it")
 
 
 def pad(image: Image.Image, size: int) -> Image.Image:
@@ -152,12 +150,8 @@ def _open(
             return convert(image)
     except DECODING_ERRORS as error:
         if isinstance(error, UnidentifiedImageError) and (kind := foreign_format(file)):
-            raise UserError(
-                f"{where}: {kind}, whatever its name says, and it is not read; convert it to PNG or remove it"
-            ) from None
-        raise UserError(
-            f"{where}: cannot read this image ({reason(error)}); replace it or remove it"
-        ) from error
+            raise UserError(f"{where}: {kind}, which is not read; convert it to PNG") from None
+        raise UserError(f"{where}: cannot read this image ({reason(error)}); remove it") from error
 
 
 def foreign_format(file: Path | io.BytesIO) -> str | None:

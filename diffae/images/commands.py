@@ -63,10 +63,8 @@ class Work:
         known = align.read_landmarks(args.landmarks)
         missing = [path.name for path in self.pictures if path.name not in known]
         if missing:
-            raise UserError(
-                f"--landmarks {args.landmarks}: has no row for {len(missing)} of {len(self.pictures)} pictures, "
-                f"first {missing[0]}"
-            )
+            of = f"{len(missing)} of {len(self.pictures)} pictures, first {missing[0]}"
+            raise UserError(f"--landmarks {args.landmarks}: has no row for {of}")
         return {path: known[path.name] for path in self.pictures}
 
     def batches(self) -> Iterator[tuple[list[Picture], Tensor]]:

@@ -84,19 +84,14 @@ class ModelConfig:
         check(self, "config: ")
         lists = (self.channel_mult, self.encoder_channel_mult, self.attention_resolutions)
         if max(map(len, lists)) > DEEPEST:
-            raise UserError(
-                "config: channel_mult, encoder_channel_mult and attention_resolutions have up to "
-                f"{DEEPEST} numbers"
-            )
+            raise UserError(f"config: more than {DEEPEST} resolutions")
         if (self.kind == AUTOENCODER) != bool(self.encoder_channel_mult):
             raise UserError(f"config: encoder_channel_mult belongs to kind {AUTOENCODER!r} alone")
         if not self.channel_mult:
             raise UserError("config: channel_mult must have a factor for each resolution")
         if self.model_channels % 2 or self.model_channels % self.norm_groups:
-            raise UserError(
-                f"config: model_channels {self.model_channels} must be even and a multiple of "
-                f"norm_groups {self.norm_groups}"
-            )
+            multiple = f"even and a multiple of norm_groups {self.norm_groups}"
+            raise UserError(f"config: model_channels {self.model_channels} must be {multiple}")
         deepest = max(len(self.channel_mult), len(self.encoder_channel_mult))
         if self.image_size % 2 ** (deepest - 1):
             halved = f"image_size {self.image_size} cannot be halved {deepest - 1} times"

@@ -110,10 +110,8 @@ def take_gpu(device: str) -> None:
         raise UserError(f"--device {device}: every process needs a GPU of its own; use cuda")
     number, there = _number("LOCAL_RANK", 0, default=_group.rank), torch.cuda.device_count()
     if number >= there:
-        raise UserError(
-            f"LOCAL_RANK={number}: this machine has {there} GPU{'s' * (there != 1)}; start one "
-            "process for each (--nproc-per-node), or use --device cpu"
-        )
+        more = "start one process for each GPU, or use --device cpu"
+        raise UserError(f"LOCAL_RANK={number}: {there} GPUs on this machine; {more}")
     torch.cuda.set_device(number)
 
 
@@ -122,9 +120,7 @@ def _number(name: str, least: int, default: int | None = None) -> int:
     text = os.environ.get(name, "" if default is None else str(default))
     if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) >= least):
         given = f"{name}={text}" if name in os.environ else f"{name} is not set"
-        raise UserError(
-            f"{given}: must be a whole number from {least}, as torchrun sets it; unset WORLD_SIZE to run alone"
-        )
+        raise UserError(f"{given}: must be a whole number from {least}, as torchrun sets it")
     return int(text)
 
 

@@ -211,9 +211,7 @@ def refuse_outputs(outputs: Sequence[Target], inputs: Iterable[Path | str | None
             if how := _meets(target.path, path):
                 raise UserError(f"{where}: {how} {what}; choose a different path")
         if _holds_something(target.path) and not target.replaces(target.path):
-            raise UserError(
-                f"{where}: exists and would be overwritten; choose a different path, or move it away"
-            )
+            raise UserError(f"{where}: exists and would be overwritten; choose a different path")
         read.append((target.path, f"what {target.flag} writes"))
 
 

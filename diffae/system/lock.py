@@ -28,9 +28,7 @@ def lock_folder(folder: Path, doing: str) -> IO[str]:
     except BlockingIOError:
         raise UserError(f"{folder}: another process is {doing} in this folder") from None
     except OSError as error:
-        raise UserError(
-            f"{folder}: cannot be locked ({error.strerror}); choose a folder on another file system"
-        ) from None
+        raise UserError(f"{folder}: cannot be locked ({error.strerror}); choose another") from None
     return lock
 
 

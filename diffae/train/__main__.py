@@ -34,8 +34,7 @@ from diffae.train.callbacks import flags as callback_flags
 from diffae.train.images import Source, source_of
 from diffae.train.init import Init
 from diffae.train.note import Note
-from diffae.train.overrides import override
-from diffae.train.presets import PRESETS, AnyPreset, Preset, find_preset, other_presets
+from diffae.train.presets import PRESETS, AnyPreset, Preset, find_preset, other_presets, override
 from diffae.train.sharing import union
 from diffae.train.stages import train
 from diffae.train.trainer import Callback, Run, choose_precision, needing_memory
@@ -142,9 +141,7 @@ def _refuse(args: argparse.Namespace, preset: AnyPreset) -> None:
         if name in evaluation and not args.evaluate_every:
             raise UserError(f"{flag}: needs --evaluate-every N, which turns evaluation on")
     if not args.dry_run and (args.gpus is not None or args.tflops is not None):
-        raise UserError(
-            "--gpus, --tflops: only with --dry-run; a training takes what it is started on"
-        )
+        raise UserError("--gpus, --tflops: only with --dry-run")
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,8 @@ class _Grey(Images):
     """Images that are not read."""
 
     def _pixels(self, indices: Tensor) -> Tensor:
-        return torch.zeros(len(indices), *self._reader.source.shape[1:], dtype=torch.uint8)
+        assert isinstance(self.source, np.ndarray)
+        return torch.zeros(len(indices), *self.source.shape[1:], dtype=torch.uint8)
 
 
 def loss_of(stage: Stage, examples: int, precision: str) -> Tensor:

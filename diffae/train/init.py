@@ -50,9 +50,8 @@ class Init:
         """
         theirs, ours = self.found.config.kind, preset.model.kind
         if theirs != ours:
-            raise UserError(
-                f"--init {self.given}: holds a {theirs}, and preset {preset.name} trains a {ours}; use a preset of its kind"
-            )
+            kinds = f"holds a {theirs}, and preset {preset.name} trains a {ours}"
+            raise UserError(f"--init {self.given}: {kinds}")
         model = replace(self.found.config, latent=preset.model.latent)
         return replace(preset, model=model, encoder=None)
 
@@ -68,9 +67,8 @@ class Init:
         theirs, ours = _shapes(self.found.config), _shapes(preset.model)
         if theirs != ours:
             told = "; ".join(settings.values())
-            raise UserError(
-                f"--init {self.given}: does not fit: {told} ({_first(theirs, ours)}); leave out the --set, or --init"
-            )
+            told += f" ({_first(theirs, ours)})"
+            raise UserError(f"--init {self.given}: does not fit: {told}; leave out the --set")
 
     def _other_settings(self, model: ModelConfig) -> dict[str, str]:
         """Settings of the networks taken over that differ from the checkpoint's, by name, in words."""

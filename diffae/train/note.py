@@ -13,7 +13,7 @@ from diffae.system.files import read_text, writing
 from diffae.system.lock import foreign, lock_folder
 from diffae.system.whole import sweep, write_whole
 from diffae.train.init import Init
-from diffae.train.overrides import differences
+from diffae.train.presets import differences
 from diffae.train.types import Outcome
 
 
@@ -74,9 +74,7 @@ class Note:
             content: dict[str, Any] = json.loads(read_text(self.path))
             theirs = content["identity"]
         except (ValueError, KeyError, TypeError, RecursionError):
-            raise UserError(
-                f"{self.path}: damaged, or written by a different version; choose another --out"
-            ) from None
+            raise UserError(f"{self.path}: damaged; choose another --out") from None
         for name in ("trained_on", "settings", "init", "stages"):
             if not isinstance(content.get(name), dict | None):
                 raise UserError(f"{self.path}: {name} must be an object; choose another --out")

@@ -53,10 +53,7 @@ def train(
     outcomes = {}
     with_latent = latent and preset.latent is not None
     if with_latent and len(data) < 2:
-        raise UserError(
-            f"preset {preset.name} needs at least 2 training images, not {len(data)}: the latent "
-            "DDIM learns how z_sem differs from image to image"
-        )
+        raise UserError(f"preset {preset.name} needs at least 2 training images, not {len(data)}")
 
     def fit_stage(stage: Stage) -> None:
         reading = nullcontext if stage.name == LATENT else data.ahead  # codes are in memory

@@ -119,9 +119,7 @@ class Training:
         self.network, self.schedule, self.seed, self.adam = network, schedule, seed, adam
         self.steps, self.sharing = steps, Sharing(network, schedule.batch_size, steps.micro_batch)
         if not steps.by_example and (self.sharing.part < schedule.batch_size):
-            raise UserError(
-                "this network's loss needs the whole batch: train it in one process, without --micro-batch"
-            )
+            raise UserError("this network needs one process, without --micro-batch")
         self.precision = self.precision_history = precision
         self.names = [name for name, _ in network.named_parameters()]
         self.parameters = list(network.parameters())
@@ -240,10 +238,8 @@ class Training:
         tensors: dict[str, Tensor] = {}
         for name, parameter, ema in zip(self.names, self.parameters, self.ema, strict=True):
             if not torch.isfinite(parameter).all():
-                raise UserError(
-                    f"weight {name} is not finite at step {self.step}; lower the learning rate "
-                    f"({path} still holds the last saved state)"
-                )
+                last = f"{path} still holds the last saved state"
+                raise UserError(f"weight {name} is not finite at step {self.step}; {last}")
             tensors |= {f"model.{name}": parameter.detach(), f"ema.{name}": ema}
             for key, value in self.optimiser.state[parameter].items():
                 tensors[f"adam.{key}.{name}"] = value

@@ -95,9 +95,7 @@ class TableImages(EncodedImages):
         place = index - piece.start
         content = column[place].as_py() if place < len(column) else None
         if not content:
-            raise UserError(
-                f"{self.where(index)}: no bytes of an image, only the path of one or nothing; save it with its bytes"
-            )
+            raise UserError(f"{self.where(index)}: no bytes of an image; save it with its bytes")
         self.refuse_size(index, len(content))
         return bytes(content)
 
@@ -242,9 +240,7 @@ def image_column(path: Path, schema: pyarrow.Schema) -> str:
     if not found:
         raise UserError(f"{path}: no column of images (there are: {', '.join(schema.names)})")
     if len(found) > 1 and not called:
-        raise UserError(
-            f"{path}: several columns may be images: {', '.join(found)}; rename one to image"
-        )
+        raise UserError(f"{path}: images in several columns ({', '.join(found)})? call one image")
     return found[0] if len(found) == 1 else called[0]
 
 
@@ -312,7 +308,5 @@ def read_column(files: Mapping[Path, int], name: str) -> np.ndarray:
         values = table[name].cast(pyarrow.int64(), safe=False)
         parts.append(pyarrow.compute.fill_null(values, -1).to_numpy())
         if len(parts[-1]) != count:
-            raise UserError(
-                f"{file}: the column {name} has not a value for each row; copy it again"
-            )
+            raise UserError(f"{file}: column {name} lacks values; copy the file again")
     return np.concatenate(parts)

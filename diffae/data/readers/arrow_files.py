@@ -36,9 +36,7 @@ def reading(path: Path) -> Iterator[Any]:
         text = " ".join(str(error).split())[:200]
         if isinstance(error, UnicodeDecodeError):
             text = "the name of a column is not UTF-8"
-        raise UserError(
-            f"{path}: cannot read this file ({text}); is the download complete?"
-        ) from error
+        raise UserError(f"{path}: cannot read this file ({text}); copy it again") from error
 
 
 def read_arrow(path: Path) -> pyarrow.Table:
@@ -56,9 +54,7 @@ def read_arrow(path: Path) -> pyarrow.Table:
         if file.read(len(STREAM_END)) != STREAM_END:
             raise UserError(f"{path}: has no mark of its end, so it was cut short; copy it again")
         if not only_zeros(file):
-            raise UserError(
-                f"{path}: goes on after the mark of its end: damaged, or several files in one; save it again"
-            )
+            raise UserError(f"{path}: goes on after the mark of its end; save it again")
         return table
 
 
@@ -87,9 +83,11 @@ def bytes_in(table: pyarrow.Table, column: str) -> pyarrow.ChunkedArray:
 
 
 def read_group(path: Path, number: int, column: str) -> pyarrow.ChunkedArray:
-    """The bytes of the images of a row group."""
+    """The bytes of the images of a row group; other fields of a struct are not read."""
     with reading(path) as pa, pa.parquet.ParquetFile(path) as file:
-        return bytes_in(file.read_row_group(number, columns=[column], use_threads=False), column)
+        plain = is_bytes(file.schema_arrow.field(column).type)
+        leaf = column if plain else f"{column}.bytes"
+        return bytes_in(file.read_row_group(number, columns=[leaf], use_threads=False), column)
 
 
 def read_parquet(path: Path, columns: list[str]) -> pyarrow.Table:
@@ -137,17 +135,11 @@ def rows_of_parquet(path: Path, pa: Any) -> tuple[pyarrow.Schema, list[int]]:
     ):
         with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
             if content.find(2 * PARQUET_MAGIC) >= 0:
-                raise UserError(
-                    f"{path}: several parquet files in one; keep each in a file of its own"
-                )
+                raise UserError(f"{path}: several parquet files in one; separate them")
     if sum(rows) != footer.num_rows:
-        raise ValueError(
-            f"its footer counts {footer.num_rows:,} rows, and its row groups have {sum(rows):,}"
-        )
+        raise ValueError(f"its footer counts {footer.num_rows:,} rows, its groups {sum(rows):,}")
     for number, group in enumerate(groups):
         if group.total_byte_size > LARGEST_GROUP:
-            raise UserError(
-                f"{path}, row group {number}: {group.total_byte_size:,} bytes, and at most {LARGEST_GROUP:,} "
-                "are read at once; write it with smaller row groups"
-            )
+            size = f"{group.total_byte_size:,} bytes, more than {LARGEST_GROUP:,}"
+            raise UserError(f"{path}, row group {number}: {size}; write smaller row groups")
     return schema, rows

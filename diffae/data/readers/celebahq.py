@@ -42,9 +42,7 @@ def open_celebahq(path: Path, image_size: int, crop: str | None, seed: int) -> D
     Named "celeba-hq" if all 30,000 are there.
     """
     if label_files.find_label_file(path, ATTRIBUTE_FILE) is None:
-        raise UserError(
-            f"{path / ATTRIBUTE_FILE}: no such file; to do without attributes, give {IMAGE_FOLDER}"
-        )
+        raise UserError(f"{path / ATTRIBUTE_FILE}: no such file; or give {IMAGE_FOLDER} alone")
     labels, whole = read_celebahq_labels(path, seed), ("celeba-hq", CELEBAHQ_IMAGES)
     return celeba.labelled(path, path / IMAGE_FOLDER, labels, whole, image_size, crop or "center")
 
@@ -76,9 +74,7 @@ def read_originals(path: Path, names: list[str]) -> list[str]:
     rows, first = (rows[1:], 2) if rows and rows[0][0] == "idx" else (rows, 1)
     for line, fields in enumerate(rows, start=first):
         if len(fields) != 3 or not (fields[0].isdecimal() and fields[1].isdecimal()):
-            raise UserError(
-                f"{path}: line {line}: expected idx, orig_idx and orig_file, three columns"
-            )
+            raise UserError(f"{path}: line {line}: expected idx, orig_idx and orig_file")
     indices = [str(label_files.whole_number(row[0], str(path))) for row in rows]
     originals = [row[2] for row in rows]
     label_files.refuse_duplicates(indices, path, "image")

@@ -122,9 +122,7 @@ def find_images(root: Path) -> Found:
     Raises UserError if there are none, or if a folder cannot be listed.
     """
     if is_run_folder(os.listdir(root)):
-        raise UserError(
-            f"{root}: this is a run folder of diffae-bench: its pictures are results, not data; give the folder of your own images"
-        )
+        raise UserError(f"{root}: a run folder of diffae-bench, not data; give your own images")
     found = find_files(root)
     for error in found.closed:
         raise UserError(f"{error.filename}: cannot list this folder ({error.strerror})") from error

@@ -86,16 +86,12 @@ def read_header(path: Path, rows: list[list[str]]) -> tuple[int, tuple[str, ...]
         count, names, first = len(rows) - 1, tuple(rows[0][1:]), 1
     else:
         if len(rows) < 3 or len(rows[0]) > 1 or not rows[0][0].isdecimal() or rows[1] == [""]:
-            raise UserError(
-                f"{path}: expected a number of images, a line of attribute names, then rows"
-            )
+            raise UserError(f"{path}: expected a number, a line of attribute names, then rows")
         count, names, first = whole_number(rows[0][0], f"{path}: line 1"), tuple(rows[1]), 2
     refuse_duplicates(names, path, "attribute")
     for name in names:
         if not name or not name.isprintable():
-            raise UserError(
-                f"{path}: line {first}: attribute {name!r} cannot be printed; rename it"
-            )
+            raise UserError(f"{path}: line {first}: attribute {name!r} cannot be printed")
     return count, names, first
 
 
@@ -161,9 +157,8 @@ def names_on_disk(folder: Path, labels: Labels) -> tuple[str, ...]:
     ]
     missing = [name for name, found in zip(listed, names, strict=True) if not found]
     if missing:
-        raise UserError(
-            f"{folder}: {len(missing)} of {len(listed)} listed images missing, first {missing[0]}"
-        )
+        some = f"{len(missing)} of {len(listed)} listed images"
+        raise UserError(f"{folder}: {some} missing, first {missing[0]}")
     for file, count in Counter(names).most_common(1):
         if count > 1:
             raise UserError(f"{folder / file}: {attribute_file} lists this image {count} times")

@@ -66,9 +66,7 @@ class LmdbImages(EncodedImages):
         """
         content = get(self.root, self.key(index))
         if content is None:
-            raise UserError(
-                f"{self.where(index)}: missing among {self.length} images; download the file again"
-            )
+            raise UserError(f"{self.where(index)}: missing; download the file again")
         return content
 
     def files(self) -> Iterator[tuple[str, Path]]:
@@ -128,10 +126,7 @@ def find_images(root: Path) -> LmdbImages:
     """The images of the largest size in the file; `UserError` if their number is not known."""
     length = get(root, "length") or b""
     if not length.isdigit() or len(length) > label_files.LONGEST_NUMBER or not int(length):
-        raise UserError(
-            f"{root}: no number of images under the key 'length'; the download is incomplete, or "
-            "this is not an LMDB file of DiffAE's authors"
-        )
+        raise UserError(f"{root}: no number under the key 'length'; download the file again")
     first_keys = list(first_of_each_size(root))
     if not first_keys:
         raise UserError(f"{root}: no keys like 256-00000; not an LMDB file of DiffAE's authors")

@@ -115,9 +115,7 @@ def read_entry(entry: Entry) -> bytes:
     except OSError as error:
         raise UserError(f"{entry.shard}: cannot read this file ({error.strerror})") from error
     if len(content) < entry.size:
-        raise UserError(
-            f"{entry.shard}, entry {entry.name}: the file ends within it; copy it again"
-        )
+        raise UserError(f"{entry.shard}, entry {entry.name}: cut short; copy the file again")
     return content
 
 
@@ -141,9 +139,7 @@ def open_webdataset(path: Path, image_size: int, crop: str | None, seed: int) ->
     kept = [[sample for sample in part if sample] for part in parts]
     samples = tuple(sample for part in kept for sample in part)
     if not samples:
-        raise UserError(
-            f"{path}: no images in these tar files (looked for jpg, jpeg, png, webp, bmp)"
-        )
+        raise UserError(f"{path}: no images in these tar files (jpg, jpeg, png, webp, bmp)")
     # In different shards a name may occur twice.
     [(twin, count)] = Counter((s.image.shard, s.image.name) for s in samples).most_common(1)
     if count > 1:
@@ -178,10 +174,8 @@ def read_samples(entries: list[Entry]) -> Iterator[Sample | None]:
         of_one = list(group)
         images = [entry for entry in of_one if entry.is_image]
         if len(images) > 1:
-            raise UserError(
-                f"{images[0].shard}, sample {key}: {len(images)} images ({', '.join(e.suffix for e in images)}), "
-                "and one is read; pack shards with one of them"
-            )
+            where = f"{images[0].shard}, sample {key}"
+            raise UserError(f"{where}: {len(images)} images, and one is read; keep one of them")
         yield Sample(images[0], read_label(of_one)) if images else None
 
 
@@ -300,13 +294,8 @@ def read_members(path: Path) -> Iterator[tarfile.TarInfo]:
                 raise tarfile.ReadError("a damaged header")
             whole = shards.only_zeros(file)
     except (tarfile.TarError, OSError, ValueError, IndexError, RecursionError) as error:
-        raise UserError(
-            f"{path}: cannot read this tar file ({error}); a compressed one must be unpacked to .tar"
-        ) from None
+        raise UserError(f"{path}: cannot read this tar file ({error}); unpack it") from None
     if len(mark) < BLOCK:
         raise UserError(f"{path}: has no mark of its end, so it was cut short; copy it again")
     if not whole:
-        raise UserError(
-            f"{path}: goes on after the mark of its end: damaged, or several tar files in one; unpack "
-            "it with `tar --ignore-zeros` and pack it again"
-        )
+        raise UserError(f"{path}: goes on after the mark of its end; mend it: tar --ignore-zeros")

@@ -91,9 +91,7 @@ class ZipImages(EncodedImages):
             with lock, archive.open(entry) as file:
                 return file.read(entry.file_size)
         except READING_ERRORS as error:
-            raise UserError(
-                f"{self.where(index)}: damaged, cannot be unpacked ({error})"
-            ) from error
+            raise UserError(f"{self.where(index)}: damaged ({error}); copy it again") from error
 
     def files(self) -> list[tuple[str, Path]]:
         return [(self.root.name, self.root)]
@@ -121,9 +119,7 @@ def open_archive(path: Path) -> zipfile.ZipFile:
     except PermissionError:
         raise
     except READING_ERRORS as error:
-        raise UserError(
-            f"{path}: cannot read this zip file ({error}); is the download complete?"
-        ) from error
+        raise UserError(f"{path}: cannot read this zip file ({error}); copy it again") from error
 
 
 def refuse_unlisted(path: Path, archive: zipfile.ZipFile) -> None:
@@ -138,10 +134,8 @@ def refuse_unlisted(path: Path, archive: zipfile.ZipFile) -> None:
                 size = int.from_bytes(match[1], "little")
                 name = content[match.end() : match.end() + size].decode(errors="replace")
                 if is_image(name):
-                    raise UserError(
-                        f"{path}: its directory does not list {printable(name)}: damaged, or several zip files "
-                        "in one; unpack each and give the folder, or repair it with `zip -FF`"
-                    )
+                    mend = "unpack it, or repair it with `zip -FF`"
+                    raise UserError(f"{path}: does not list {printable(name)}; {mend}")
 
 
 def unlisted(archive: zipfile.ZipFile, end: int) -> Iterator[tuple[int, int]]:
