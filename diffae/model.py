@@ -34,8 +34,7 @@ from diffae.diffusion.solve import Step, decode_steps, encode_steps, last
 from diffae.networks.config import AUTOENCODER, DDIM_BASELINE, VELOCITY, ModelConfig
 from diffae.networks.latent_net import LatentNet
 from diffae.networks.unet import SemanticEncoder, UNet
-from diffae.system.errors import UserError
-from diffae.system.validation import shown, whole
+from diffae.system.errors import UserError, shown, whole
 
 MOST = 1 << 31  # samples at once: an upper bound to catch mistakes; memory allows far fewer
 

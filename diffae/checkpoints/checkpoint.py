@@ -75,24 +75,19 @@ def open_checkpoint(path: str | Path) -> Folder | OfficialCheckpoint:
     place = Path(path)
     if str(path) in packaged_names() and not (isinstance(path, Path) and _holds_checkpoint(place)):
         return Folder(PACKAGED / str(path))
-    if not place.exists():
-        raise UserError(
-            f"{path}: no such checkpoint: give a folder with {WEIGHTS} and {CONFIG}, the authors' "
-            f"{OFFICIAL}, or the name of a packaged model ({', '.join(packaged_names()) or 'none here'}){hub.hint(path)}"
-        )
     if place.name in (WEIGHTS, CONFIG):
         place = place.parent
-    if not place.is_dir():
+    if _holds_checkpoint(place):
+        return Folder(place)
+    if (place / OFFICIAL).is_file():
+        place = place / OFFICIAL
+    if place.exists() and not place.is_dir():
         file_size(place)  # a pipe would block
         return OfficialCheckpoint(place)
-    if (place / OFFICIAL).is_file() and not (place / WEIGHTS).exists():
-        return OfficialCheckpoint(place / OFFICIAL)
-    if not _holds_checkpoint(place):
-        raise UserError(
-            f"{path}: not a checkpoint: it must be a folder with {WEIGHTS} and {CONFIG}, or the authors' "
-            f"{OFFICIAL}"
-        )
-    return Folder(place)
+    raise UserError(
+        f"{path}: no such checkpoint: give a folder with {WEIGHTS} and {CONFIG}, the authors' {OFFICIAL}, or "
+        f"the name of a packaged model ({', '.join(packaged_names())}){hub.hint(path)}"
+    )
 
 
 def _holds_checkpoint(folder: Path) -> bool:

@@ -13,8 +13,7 @@ from typing import NamedTuple
 from diffae.data.dataset import Dataset
 from diffae.data.prepared import is_prepared, open_prepared
 from diffae.data.readers.arrow import is_parquet, is_saved, open_parquet, open_saved
-from diffae.data.readers.celeba import is_celeba, open_celeba
-from diffae.data.readers.celebahq import is_celebahq, open_celebahq
+from diffae.data.readers.celeba import is_celeba, is_celebahq, open_celeba, open_celebahq
 from diffae.data.readers.folder import open_image_folder
 from diffae.data.readers.idx import is_idx, open_idx
 from diffae.data.readers.lmdb_folder import is_lmdb, open_lmdb

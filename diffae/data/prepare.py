@@ -24,8 +24,15 @@ from diffae.data.fingerprint import Survey, digest_parts, state_of
 from diffae.data.prepared import HEADER, LABELS, NAMES, PIXELS, UNFINISHED, Header
 from diffae.system.distributed import mapped
 from diffae.system.errors import UserError
-from diffae.system.files import Target, amount, refuse_outputs, sha256, writing
-from diffae.system.lock import foreign, lock_folder
+from diffae.system.files import (
+    Target,
+    amount,
+    foreign,
+    lock_folder,
+    refuse_outputs,
+    sha256,
+    writing,
+)
 from diffae.system.progress import shown
 from diffae.system.whole import copy_whole, sweep, whole_file, write_whole
 
@@ -67,9 +74,7 @@ def refuse_place(data: Dataset, out: Path) -> None:
     if isinstance(data.transform, prepared.PreparedTransform):
         raise UserError(f"{data.root}: a prepared copy already; give what it was made of")
     refuse_outputs([Target("OUT", out, Path.is_dir)], [data.root])
-    if not os.path.lexists(out) or prepared.is_prepared(out):
-        return
-    if not out.is_dir() or foreign(out):
+    if foreign(out) and not prepared.is_prepared(out):
         raise UserError(f"{out}: exists and holds something else; choose another folder")
 
 
@@ -84,10 +89,7 @@ def finished(data: Dataset, out: Path, state: str, strict: bool) -> Header:
         raise UserError(f"{out}: a copy of other data, or at another size or crop; choose another")
     if strict and header.skipped:
         name, reason = next(iter(header.skipped.items()))
-        raise UserError(
-            f"{out}: without {prepared.count_damaged(header.skipped)} ({name}: {reason}); mend them and remove this folder, "
-            "or leave out --strict"
-        )
+        raise UserError(f"{out}: without {name} ({reason}); mend it and remove this folder")
     return header
 
 

@@ -30,11 +30,10 @@ from PIL import Image
 
 from diffae.data.dataset import Dataset
 from diffae.data.fingerprint import Survey, sealed, unsealed
-from diffae.data.readers.folder import beside
+from diffae.data.readers.folder import beside, counted
 from diffae.data.transforms import Transform
 from diffae.system.errors import UserError
-from diffae.system.files import file_size, read_file, sha256
-from diffae.system.lock import LOCK
+from diffae.system.files import LOCK, file_size, read_file, sha256
 
 VERSION = 1
 HEADER, UNFINISHED = "diffae-prepared.json", "diffae-unfinished"
@@ -199,6 +198,11 @@ def open_prepared(path: Path, image_size: int, crop: str | None, seed: int) -> D
     with np.load(io.BytesIO(part(path, LABELS, header)), allow_pickle=False) as columns:
         labels = dict(columns)
     names = tuple(json.loads(part(path, NAMES, header)))
+    skipped: tuple[str, ...] = ()
+    if header.skipped:
+        some = ", ".join(list(header.skipped)[:3]) + (", ..." if len(header.skipped) > 3 else "")
+        damaged = counted(len(header.skipped), "damaged image")
+        skipped = (f"{damaged} that the copy is without: {some}",)
     own = [path / name for name in (HEADER, PIXELS, LABELS, NAMES, PORTRAITS_NOTE, LOCK)]
     settings = header.transform | {"image_size": image_size, "prepared": header.side}
     try:
@@ -212,7 +216,7 @@ def open_prepared(path: Path, image_size: int, crop: str | None, seed: int) -> D
         transform=transform,
         partition_source=header.partition_source,
         attribute_names=tuple(header.attribute_names),
-        left_out=(*header.left_out, *describe_skipped(header.skipped), *beside(path, own)),
+        left_out=(*header.left_out, *skipped, *beside(path, own)),
         **labels,
     )
 
@@ -223,15 +227,3 @@ def part(path: Path, name: str, header: Header) -> bytes:
     if hashlib.sha256(content).hexdigest() != header.sha256[name]:
         raise UserError(f"{path / name}: damaged (checksum does not match); {AGAIN}")
     return content
-
-
-def describe_skipped(skipped: dict[str, str]) -> tuple[str, ...]:
-    """E.g. "2 damaged images that the copy is without: a.png, b.png"; empty if none."""
-    if not skipped:
-        return ()
-    names = ", ".join(list(skipped)[:3]) + (", ..." if len(skipped) > 3 else "")
-    return (f"{count_damaged(skipped)} that the copy is without: {names}",)
-
-
-def count_damaged(skipped: dict[str, str]) -> str:
-    return "1 damaged image" if len(skipped) == 1 else f"{len(skipped):,} damaged images"

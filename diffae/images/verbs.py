@@ -18,8 +18,7 @@ from diffae.eight_bit import to_uint8
 from diffae.images.classifier import Classifier, classifier_of
 from diffae.images.options import POOL, SOLVER, STEPS
 from diffae.model import DiffusionAutoencoder as Model
-from diffae.system.errors import UserError
-from diffae.system.validation import whole
+from diffae.system.errors import UserError, whole
 from probes import accept_probability, accept_threshold
 
 AT_ONCE, DECODED = 256, 64  # latents that are drawn and judged together; those decoded together

@@ -5,6 +5,7 @@ A path from a user may be a pipe without a writer, an endless device, or a file 
 """
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -14,10 +15,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from diffae.system.errors import UserError
-from diffae.system.whole import is_stream
+from diffae.system.whole import is_partial, is_stream
 
 # Errors of a disk, and what to do about them.
 REFUSALS = {
@@ -276,3 +277,51 @@ def json_with(*keys: str) -> Callable[[Path], bool]:
         return all(isinstance(one, dict) and one.keys() >= set(keys) for one in objects)
 
     return does
+
+
+# ----------------------------------------------------------------------------------------------
+# Locks: a folder is used by one process at a time
+
+
+LOCK = "lock"  # an empty file
+
+
+def lock_folder(folder: Path, doing: str) -> IO[str]:
+    """Lock `folder` while the file returned is open. Raises UserError if another process has it.
+
+    The system releases the lock when the process ends, in whatever manner.
+    """
+    with writing(folder, "or choose another folder"):
+        lock = open_lock(folder / LOCK)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UserError(f"{folder}: another process is {doing} in this folder") from None
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be locked ({error.strerror}); choose another") from None
+    return lock
+
+
+def open_lock(path: Path) -> IO[str]:
+    """Open the file to lock, creating it if necessary.
+
+    Nothing is ever written to it, and no link is followed.
+
+    Raises UserError if it is a link, a pipe, a folder or a device.
+    """
+    if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+        raise UserError(f"{path}: not a plain file, as our lock would be; move it away")
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    return os.fdopen(os.open(path, flags, 0o666), "r+")
+
+
+def foreign(folder: Path) -> bool:
+    """Whether `folder` exists, and is more than a process leaves behind that was killed at its start."""
+    if not os.path.lexists(folder):
+        return False
+    return not folder.is_dir() or not all(is_partial(p) or _is_lock(p) for p in folder.iterdir())
+
+
+def _is_lock(path: Path) -> bool:
+    status = path.lstat()
+    return path.name == LOCK and stat.S_ISREG(status.st_mode) and status.st_size == 0

@@ -4,7 +4,6 @@ Encoder and UNet come from the checkpoint, with their settings. The latent DDIM 
 always starts from scratch: it learns z_sem as normalised over the images of this training.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +20,6 @@ from diffae.train.presets import Preset
 
 PARTS = ("unet.", "encoder.")  # what is taken over, by the names of its tensors
 MEANING = ("prediction", "norm_groups")  # of the model: they change results, but no shape
-MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -64,10 +62,8 @@ class Init:
             trained = "for which its weights were trained"
             why = "which --stages keeps as it is" if self.kept else trained
             raise UserError(f"--init {self.given}: {told}, {why}; leave out the --set")
-        theirs, ours = _shapes(self.found.config), _shapes(preset.model)
-        if theirs != ours:
+        if _shapes(self.found.config) != _shapes(preset.model):
             told = "; ".join(settings.values())
-            told += f" ({_first(theirs, ours)})"
             raise UserError(f"--init {self.given}: does not fit: {told}; leave out the --set")
 
     def _other_settings(self, model: ModelConfig) -> dict[str, str]:
@@ -106,12 +102,3 @@ def _shapes(config: ModelConfig) -> dict[str, list[int]]:
         model = network_of(config)
     tensors = model.state_dict()
     return {name: list(t.shape) for name, t in tensors.items() if name.startswith(PARTS)}
-
-
-def _first(theirs: Mapping[str, Sequence[int]], ours: Mapping[str, Sequence[int]]) -> str:
-    """The first tensors that differ."""
-    names = [name for name in {**ours, **theirs} if theirs.get(name) != ours.get(name)]
-    return ", ".join(
-        f"{n} {theirs.get(n, 'missing')} there and {ours.get(n, 'missing')} here"
-        for n in names[:MOST_NAMED]
-    )

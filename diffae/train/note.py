@@ -9,8 +9,7 @@ from typing import IO, Any
 
 from diffae.checkpoints.trained_on import NOTE, TrainedOn
 from diffae.system.errors import UserError
-from diffae.system.files import read_text, writing
-from diffae.system.lock import foreign, lock_folder
+from diffae.system.files import foreign, lock_folder, read_text, writing
 from diffae.system.whole import sweep, write_whole
 from diffae.train.init import Init
 from diffae.train.presets import differences
@@ -47,7 +46,7 @@ class Note:
         Raises UserError if it holds something else, or if another process is training in it.
         """
         known = self._known()
-        if known is None and self.out.exists() and (not self.out.is_dir() or foreign(self.out)):
+        if known is None and foreign(self.out):
             raise UserError(f"{self.out}: exists and is no training folder; choose another --out")
         with writing(self.out, "or choose another --out"):
             self.out.mkdir(parents=True, exist_ok=True)

@@ -279,27 +279,22 @@ class Training:
                 step = tensors[f"adam.step.{name}"].to(parameter.device, copy=True)  # not mapped
                 self.optimiser.state[parameter] = {"step": step, **moments}
 
-    @torch.no_grad()
-    def use_ema(self) -> None:
-        """Replace the network's weights by their moving average, which is exported and evaluated."""
-        for parameter, ema in zip(self.parameters, self.ema, strict=True):
-            parameter.copy_(ema)
-
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """Within the block the network has the moving average of its weights, in evaluation mode.
 
         Afterwards weights and mode are restored.
         """
-        self._swap()
+        self.swap()
         try:
             with evaluating(self.network):
                 yield
         finally:
-            self._swap()
+            self.swap()
 
     @torch.no_grad()
-    def _swap(self) -> None:
+    def swap(self) -> None:
+        """Exchange the network's weights for their moving average, which is what is exported."""
         for parameter, ema in zip(self.parameters, self.ema, strict=True):
             weights = parameter.clone()
             parameter.copy_(ema)
@@ -400,7 +395,7 @@ def fit(
         _save(training, path, run)
     for callback in run.callbacks:
         callback.ends()
-    training.use_ema()
+    training.swap()
     if training.skipped:
         skipped = f"{training.skipped} of {schedule.steps} steps not taken"
         say(f"{title}: {skipped} (gradient not finite)")

@@ -145,10 +145,10 @@ ATTR, SPLIT, WHO = LABEL_FILES = (
 )  # fmt: skip
 BROKEN_LABELS = [
     (ATTR, replaced(1, "11"), "line 1 promises 11 images, but 10 rows follow"),
-    (ATTR, replaced(1, "many"), "expected a number of images"),
+    (ATTR, replaced(1, "many"), "expected a number"),
     (ATTR, lambda rows: rows[:-2], "line 1 promises 10 images, but 8 rows follow"),
     (ATTR, extended(ROW), "line 1 promises 10 images, but 11 rows follow"),
-    (ATTR, lambda rows: [], "expected a number of images"),
+    (ATTR, lambda rows: [], "expected a number"),
     (ATTR, replaced(5, ROW + "1"), "line 5: 41 values for 40 attributes"),
     (ATTR, replaced(5, ""), "line 5: 0 values for 40 attributes"),
     (ATTR, replaced(7, ROW.replace("1 ", "0 ")), "line 7: value '0' is neither"),

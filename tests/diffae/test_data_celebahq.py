@@ -11,7 +11,7 @@ from refusal import refused_file
 from sklearn.datasets import load_sample_images
 
 from diffae.data import open_dataset
-from diffae.data.readers import celebahq
+from diffae.data.readers import celeba
 
 COUNT = 12
 ATTRIBUTES = [f"Attribute_{i}" for i in range(40)]
@@ -107,8 +107,8 @@ def test_a_part_does_not_pass_for_celeba_hq(folder, called, name):
 
 def test_all_thirty_thousand_are_celeba_hq(tmp_path, monkeypatch):
     """Here they are three hundred."""
-    assert celebahq.CELEBAHQ_IMAGES == 30_000
-    monkeypatch.setattr(celebahq, "CELEBAHQ_IMAGES", 300)
+    assert celeba.CELEBAHQ_IMAGES == 30_000
+    monkeypatch.setattr(celeba, "CELEBAHQ_IMAGES", 300)
     (tmp_path / IMAGES).mkdir()
     Image.new("RGB", (16, 16)).save(tmp_path / "one.jpg")
     for index in range(300):

@@ -97,7 +97,7 @@ def test_the_fingerprint_follows_names_classes_and_bytes(tmp_path):
 
 def test_two_images_in_a_sample_are_refused(tmp_path):
     path = write_tar(tmp_path / "a.tar", [("0.in.png", encoded(0)), ("0.out.png", encoded(1))])
-    refuses(path, r"a\.tar, sample 0: 2 images \(in\.png, out\.png\), and one")
+    refuses(path, r"a\.tar, sample 0: 2 images, and one")
 
 
 def test_bad_tar_files_are_named(tmp_path):
@@ -106,7 +106,7 @@ def test_bad_tar_files_are_named(tmp_path):
     cut.write_bytes(good.read_bytes()[:1000])
     refuses(cut, rf"^{cut}, entry a\.b/0000\.png: the file ends within it")
     packed = write_tar(tmp_path / "packed.tar", samples([0]), mode="w:gz")
-    refuses(packed, rf"^{packed}: cannot read this tar file .*unpacked to \.tar")
+    refuses(packed, rf"^{packed}: cannot read this tar file .*unpack it")
     refuses(
         write_tar(tmp_path / "none.tar", [("a.txt", b"")]),
         r"none\.tar: no images in these tar files",
@@ -124,7 +124,7 @@ def test_a_shard_that_is_cut_short_under_the_run(tmp_path):
     path = write_tar(tmp_path / "a.tar", samples(range(3)))
     data = open_dataset(path, 48)
     os.truncate(path, 600)
-    with pytest.raises(UserError, match=r"a\.tar, entry a\.b/0002\.png: the file ends within it"):
+    with pytest.raises(UserError, match=r"a\.tar, entry a\.b/0002\.png: cut short"):
         data.images([2])
 
 
@@ -181,7 +181,7 @@ def note(text, kind=tarfile.XHDTYPE):
 
 END, TERABYTE = bytes(1024), b"\x80" + (2**40).to_bytes(11, "big")
 HOSTILE = {
-    r"cannot read this tar file \(.*unpacked to \.tar": [
+    r"cannot read this tar file \(.*unpack it": [
         note(b"9 path=a\n") * 3000 + header() + END,
         note(b"a", tarfile.GNUTYPE_LONGNAME) * 3000 + header() + END,
         header("note", kind=tarfile.XHDTYPE, number=TERABYTE) + END,

@@ -193,7 +193,7 @@ def test_an_enormous_size_is_refused(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("size", "said", "message"),
-    [(1000, 1 << 31, "2147483648 bytes, too large"), (50_000_000, 1000, "damaged, .*CRC")],
+    [(1000, 1 << 31, "2147483648 bytes, too large"), (50_000_000, 1000, "damaged .*CRC")],
 )
 def test_an_entry_that_unpacks_to_gigabytes_or_to_more_than_it_says(tmp_path, size, said, message):
     entries = [("a.png", bytes(size))]

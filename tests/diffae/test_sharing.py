@@ -120,7 +120,7 @@ def test_a_mask_of_dropout_belongs_to_an_example():
 
 def test_a_loss_of_whole_batches_is_not_cut():
     network = torch.torch.nn.Linear(1, 1)
-    with pytest.raises(UserError, match="in one process, without --micro-batch"):
+    with pytest.raises(UserError, match="needs one process, without --micro-batch"):
         Training(network, SCHEDULE, 0, steps=Steps(2))
 
 
@@ -322,7 +322,7 @@ def test_a_step_that_is_not_finite_in_one_process_is_skipped_in_all_and_counted_
 
 def test_a_batch_that_cannot_be_shared_equally_is_refused(monkeypatch):
     monkeypatch.setattr(distributed, "world", lambda: 3)
-    with pytest.raises(UserError, match="batches of 4 examples cannot be shared equally by 3"):
+    with pytest.raises(UserError, match="batches of 4: not a multiple of 3"):
         Sharing(torch.nn.Linear(1, 1), 4)
 
 

@@ -29,8 +29,7 @@ from diffae.data.readers import arrow_files
 from diffae.data.readers.folder import beside
 from diffae.data.readers.label_files import refuse_duplicates
 from diffae.data.readers.shards import classes_as_attributes, find_shards, holds, name_in
-from diffae.data.readers.sources import EncodedImages, unlabelled
-from diffae.data.readers.splits import partition_of, split_of
+from diffae.data.readers.sources import EncodedImages, partition_of, split_of, unlabelled
 from diffae.system.errors import UserError
 from diffae.system.files import read_text
 
@@ -164,11 +163,12 @@ def checked_names(path: Path, names: object) -> list[str]:
     Raises UserError unless there are some, all of them plain file names, and none occurs twice: its
     images would too, and in two splits.
     """
-    plain = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    if not plain or not names or any(Path(n).name != n or n in ("", "..") for n in names):
+    listed = names if isinstance(names, list) else []
+    plain = all(isinstance(n, str) and Path(n).name == n not in ("", "..") for n in listed)
+    if not listed or not plain:
         raise UserError(f"{path}: names no files of this folder; copy the folder again")
-    refuse_duplicates(names, path, "name")
-    return list(names)
+    refuse_duplicates(listed, path, "name")
+    return listed
 
 
 def note(path: Path) -> dict[str, Any]:

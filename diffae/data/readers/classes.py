@@ -17,7 +17,7 @@ import numpy as np
 
 from diffae.data.dataset import TEST, TRAIN, VALID
 from diffae.data.readers.label_files import honest_name, read_rows
-from diffae.data.readers.splits import split_folder
+from diffae.data.readers.sources import split_folder
 from diffae.system.cli import printable
 from diffae.system.errors import UserError
 

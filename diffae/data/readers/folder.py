@@ -15,8 +15,7 @@ from PIL import Image
 
 from diffae.data.dataset import Dataset
 from diffae.data.readers.classes import name_of_test, read_classes
-from diffae.data.readers.sources import EncodedImages, unlabelled
-from diffae.data.readers.splits import partition_of_folders
+from diffae.data.readers.sources import EncodedImages, partition_of_folders, unlabelled
 from diffae.data.transforms import LARGEST_IMAGE, decode
 from diffae.system.cli import printable
 from diffae.system.errors import UserError

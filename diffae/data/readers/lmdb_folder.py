@@ -19,12 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffae.data.dataset import Dataset
-from diffae.data.readers import celeba, celebahq, label_files
-from diffae.data.readers.celeba import default_crop, read_celeba_labels
-from diffae.data.readers.celebahq import read_celebahq_labels
+from diffae.data.readers import celeba, label_files
+from diffae.data.readers.celeba import default_crop, read_celeba_labels, read_celebahq_labels
 from diffae.data.readers.folder import beside, counted
-from diffae.data.readers.sources import EncodedImages
-from diffae.data.readers.splits import seeded
+from diffae.data.readers.sources import EncodedImages, seeded
 from diffae.data.transforms import Transform
 from diffae.system.errors import UserError, needed
 from diffae.system.files import file_size
@@ -158,7 +156,7 @@ def find_labels(folder: Path, count: int, seed: int) -> tuple[str, bool, label_f
     With the data set's name, and whether it is complete.
     """
     for file, read, name, images in (
-        (celebahq.ATTRIBUTE_FILE, read_celebahq_labels, "celeba-hq", celebahq.CELEBAHQ_IMAGES),
+        (celeba.HQ_ATTRIBUTE_FILE, read_celebahq_labels, "celeba-hq", celeba.CELEBAHQ_IMAGES),
         (celeba.ATTRIBUTE_FILE, read_celeba_labels, "celeba", celeba.CELEBA_IMAGES),
     ):
         path = label_files.find_label_file(folder, file)
@@ -166,7 +164,7 @@ def find_labels(folder: Path, count: int, seed: int) -> tuple[str, bool, label_f
             continue
         labels = read(folder, seed)
         stems = [Path(one).stem for one in labels.names]
-        numbers = file == celebahq.ATTRIBUTE_FILE
+        numbers = file == celeba.HQ_ATTRIBUTE_FILE
         ordered = list(map(str, range(count))) if numbers else sorted(stems)
         for row, (stem, expected) in enumerate(zip(stems, ordered, strict=True)):
             if stem != expected:

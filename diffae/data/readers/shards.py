@@ -10,7 +10,7 @@ import numpy as np
 
 from diffae.data.readers.classes import MOST_CLASSES
 from diffae.data.readers.folder import find_files
-from diffae.data.readers.splits import NAMES
+from diffae.data.readers.sources import NAMES
 
 PIECE = 1 << 20  # bytes that are read at once
 FOLDERS = {"data", *NAMES}  # where shards lie, in any case, below the folder that is given

@@ -25,15 +25,14 @@ import numpy as np
 
 from diffae.data.dataset import Dataset
 from diffae.data.readers import folder, shards
-from diffae.data.readers.sources import EncodedImages, unlabelled
-from diffae.data.readers.splits import partition_of, split_of
+from diffae.data.readers.sources import EncodedImages, partition_of, split_of, unlabelled
 from diffae.system.errors import UserError
 from diffae.system.files import file_size
 
 LARGEST_LABEL = 1 << 20  # bytes of a .cls or .json
 CLASSES, NOTE = ("cls", "cls.txt"), "json"
 BLOCK = tarfile.BLOCKSIZE
-LARGEST_NOTE, MOST_LINKS = 1 << 20, 40  # bytes of a name; links on the way to a file
+LARGEST_NOTE = 1 << 20  # bytes of a name
 
 
 class Entry(NamedTuple):
@@ -60,13 +59,13 @@ class Entry(NamedTuple):
 
 
 class Index(NamedTuple):
-    """The files of a tar file that are not hidden; how many links to images point nowhere.
+    """The files of a tar file that are not hidden, and images that are links to no file of it.
 
     And the names of hidden files and of those of formats that are not read.
     """
 
     entries: list[Entry]
-    lost: int
+    lost: list[str]
     others: list[str]
 
 
@@ -163,7 +162,7 @@ def open_webdataset(path: Path, image_size: int, crop: str | None, seed: int) ->
 def left_out(without: int, indexed: list[Index]) -> Iterator[str]:
     if without:
         yield f"{folder.counted(without, 'sample')} without an image"
-    if lost := sum(index.lost for index in indexed):
+    if lost := sum(len(index.lost) for index in indexed):
         yield f"{lost:,} entries that are links to no file of their tar file, or devices"
     yield from folder.left_out_of(name for index in indexed for name in index.others)
 
@@ -181,44 +180,24 @@ def read_samples(entries: list[Entry]) -> Iterator[Sample | None]:
 
 def read_index(shard: Path) -> Index:
     """What a tar file has. A link has the bytes of the file that it points to."""
-    found, links = [], {}
-    for member in read_members(shard):
-        place = (member.offset_data, member.size) if member.isreg() else None
-        if member.issym():
-            links[normpath(member.name)] = join(dirname(member.name), member.linkname)
-        elif member.islnk():
-            links[normpath(member.name)] = member.linkname
-        if not member.isdir():
-            found.append((member.name, place))
-    files = {normpath(name): place for name, place in found if place} if links else {}
-    places = [(name, place or follow(name, links, files)) for name, place in found]
-    seen = [(name, place) for name, place in places if not folder.is_hidden(name)]
-    return Index(
-        entries=[Entry(shard, name, *place) for name, place in seen if place],
-        lost=sum(
-            not place and name.lower().endswith(folder.IMAGE_SUFFIXES) for name, place in seen
-        ),
-        others=[
-            name
-            for name, _ in found
-            if folder.is_hidden(name) or folder.suffix_of(name) in folder.UNREAD
-        ],
-    )
-
-
-def follow(
-    name: str, links: dict[str, str], files: dict[str, tuple[int, int]]
-) -> tuple[int, int] | None:
-    """Start and size of the file that a link points to, through other links.
-
-    None if it points to none.
-    """
-    for _ in range(MOST_LINKS):
-        name = normpath(name)
-        if name in files or name not in links:
-            return files.get(name)
-        name = links[name]
-    return None
+    members = [member for member in read_members(shard) if not member.isdir()]
+    files = {normpath(m.name): (m.offset_data, m.size) for m in members if m.isreg()}
+    found = Index([], [], [])
+    for member in members:
+        name = member.name
+        if folder.is_hidden(name) or folder.suffix_of(name) in folder.UNREAD:
+            found.others.append(name)
+        if folder.is_hidden(name):
+            continue
+        if member.isreg():
+            found.entries.append(Entry(shard, name, member.offset_data, member.size))
+            continue
+        target = join(dirname(name), member.linkname) if member.issym() else member.linkname
+        if place := files.get(normpath(target)):
+            found.entries.append(Entry(shard, name, *place))
+        elif name.lower().endswith(folder.IMAGE_SUFFIXES):
+            found.lost.append(name)
+    return found
 
 
 def read_label(entries: list[Entry]) -> int:

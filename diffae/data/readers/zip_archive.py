@@ -20,8 +20,7 @@ from typing import Any
 
 from diffae.data.dataset import Dataset
 from diffae.data.readers.folder import is_image, left_out_of, nothing_in
-from diffae.data.readers.sources import EncodedImages, unlabelled
-from diffae.data.readers.splits import partition_of_folders
+from diffae.data.readers.sources import EncodedImages, partition_of_folders, unlabelled
 from diffae.system.cli import printable
 from diffae.system.errors import UserError
 

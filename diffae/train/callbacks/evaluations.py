@@ -21,7 +21,7 @@ from diffae.checkpoints.trained_on import NOTE
 from diffae.system.cli import say
 from diffae.system.errors import UserError
 from diffae.system.whole import copy_whole, put, scratch_folder, sweep
-from diffae.train.callbacks.base import Periodic
+from diffae.train.callbacks.sheets import Periodic
 from diffae.train.stages import LATENT
 
 HARNESS = "diffae.harness"  # the group of the entry point `run`

@@ -12,10 +12,9 @@ from diffae.data import Dataset, open_for_model
 from diffae.networks.config import AUTOENCODER
 from diffae.system import cli, distributed
 from diffae.system.errors import UserError
-from diffae.train.callbacks.base import PER_STAGE
 from diffae.train.callbacks.curves import Curves, TensorBoard, WeightsAndBiases
 from diffae.train.callbacks.evaluations import Evaluations
-from diffae.train.callbacks.sheets import COUNT, SHARE, Sheets
+from diffae.train.callbacks.sheets import COUNT, PER_STAGE, SHARE, Sheets
 from diffae.train.images import Images, OnDisk
 from diffae.train.presets import AnyPreset, Preset
 from diffae.train.stages import ENCODER, IMAGE, LATENT

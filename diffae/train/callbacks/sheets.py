@@ -17,16 +17,60 @@ from diffae.diffusion.noise import normal
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.networks.nn import evaluating
 from diffae.sheet import Sheet, write
+from diffae.system import distributed
 from diffae.system.cli import say
-from diffae.train.callbacks.base import Periodic
 from diffae.train.callbacks.curves import Curves
-from diffae.train.trainer import Training
+from diffae.train.trainer import Callback, Training
 from diffae.train.types import Pictures, Stage
 
+PER_STAGE = 10  # times, by default
 STEPS, SOLVER = 10, "fast"
 COUNT = 8  # images of a row
 SHARE = 0.02  # of a stage's time that these may take; the last is always drawn
 IMAGE, PIXELS, INVERTED, RANDOM = "image", "pixel decoder", "x_T inverted", "x_T random"
+
+
+class Periodic(Callback):
+    """Makes `folder`/STAGE/IMAGES at intervals and at the end of a stage, once for all processes.
+
+    `every` is the interval in images, by stage. Existing results are not made again.
+    """
+
+    ending = ""  # of a result's name
+
+    def __init__(self, folder: Path, every: Mapping[str, int] | None):
+        self._folder, self._every = folder, every
+
+    def begins(self, training: Training, stage: Stage, stop: Callable[[], int]) -> None:
+        self._training, self._stage, self._stop = training, stage, stop
+        self._look()
+
+    def step(self, loss: float) -> None:
+        self._look()
+
+    def _look(self) -> None:
+        training = self._training
+        spacing = max(1, training.schedule.samples // PER_STAGE)
+        if self._every is not None:
+            spacing = self._every[self._stage.name]
+        if not is_due(training, spacing):
+            return
+        path = self._folder / self._stage.name / f"{training.seen:012}{self.ending}"
+        if distributed.is_main() and not path.exists():
+            self._make(path)
+        distributed.barrier()  # the others wait here, so that none of their collectives times out
+
+    def _make(self, path: Path) -> None:
+        """Make it, if there is anything to make for this stage."""
+        raise NotImplementedError
+
+
+def is_due(training: Training, images: int) -> bool:
+    """Whether the last step completed another `images` seen, or ended the stage."""
+    seen, batch = training.seen, training.schedule.batch_size
+    if not training.step:
+        return False
+    return training.step == training.schedule.steps or seen // images > (seen - batch) // images
 
 
 class Sheets(Periodic):
