@@ -85,16 +85,6 @@ def _batch(value: Any, name: str, shape: Sequence[int], like: Tensor) -> Tensor:
     return value.to(like.dtype)
 
 
-def _in_range(value: Any, size: int, like: Tensor) -> Tensor:
-    """Check images N x 3 x size x size in [-1, 1], as `_batch` does."""
-    checked = _batch(value, "images", (3, size, size), like)
-    if len(checked) and float(checked.detach().abs().max()) > BRIGHTEST:
-        low, high = float(checked.min()), float(checked.max())
-        remedy = "pixels of 8 bits: x / 127.5 - 1"
-        raise UserError(f"images must be in [-1, 1], not {low:.4g} to {high:.4g} ({remedy})")
-    return checked
-
-
 def _as_many(value: Tensor, name: str, of: Tensor, others: str) -> None:
     """Raise UserError unless two batches have the same length."""
     if len(value) != len(of):
@@ -156,12 +146,18 @@ class _Model(nn.Module):
         return self._reference_weight.device
 
     def _pixels(self, value: Tensor, name: str) -> Tensor:
-        """Check x_t or x_T: N x 3 x S x S of any range."""
+        """Check images, x_t or x_T: N x 3 x S x S of any range."""
         size = self.image_size
         return _batch(value, name, (3, size, size), self._reference_weight)
 
     def _images(self, images: Tensor) -> Tensor:
-        return _in_range(images, self.image_size, self._reference_weight)
+        """Check images N x 3 x S x S in [-1, 1]."""
+        checked = self._pixels(images, "images")
+        if len(checked) and float(checked.detach().abs().max()) > BRIGHTEST:
+            low, high = float(checked.min()), float(checked.max())
+            remedy = "pixels of 8 bits: x / 127.5 - 1"
+            raise UserError(f"images must be in [-1, 1], not {low:.4g} to {high:.4g} ({remedy})")
+        return checked
 
     @property
     def _reference_weight(self) -> Tensor:

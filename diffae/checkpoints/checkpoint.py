@@ -29,7 +29,6 @@ WEIGHTS = "model.safetensors"
 OFFICIAL = "last.ckpt"
 FILES = (CONFIG, WEIGHTS, NOTE, "classifier.safetensors")  # of a folder of ours
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-GROUP = 1 << 24  # bytes of a file that are in memory twice while it is read
 LARGEST = 1e18  # of a weight: the square of ten times as much is more than float32 holds
 UNREAD = torch.empty(0)  # stands for a tensor that is not part of the model
 
@@ -45,11 +44,14 @@ class Folder:
         """The tensors of the file by name. Those that are not `expected` are named but not read."""
         file = self.path / WEIGHTS
         try:
-            with safe_open(file, "pt") as opened:
-                names = list(opened.keys())
             wanted = set(expected)
-            read = _read_tensors(file, [name for name in names if name in wanted])
-            return {name: read.get(name, UNREAD) for name in names}
+            with safe_open(file, "pt") as opened:
+                # Into memory that torch allocates: the rounding of a kernel may depend on the
+                # alignment of its weights, which is arbitrary in a mapped file.
+                return {
+                    name: opened.get_tensor(name).clone() if name in wanted else UNREAD
+                    for name in opened.keys()
+                }
         except (OSError, SafetensorError) as error:
             raise UserError(
                 f"{file}: not readable as safetensors ({error}); copy or download it again"
@@ -102,25 +104,6 @@ def trained_on(path: str | Path) -> TrainedOn | None:
     """
     found = open_checkpoint(path)
     return trained_on_record(found.path) if isinstance(found, Folder) else None
-
-
-def _read_tensors(file: Path, names: Iterable[str]) -> dict[str, Tensor]:
-    """Read the tensors of a safetensors file into memory that torch allocates.
-
-    The rounding of a kernel may depend on the alignment of its weights, which is arbitrary in a
-    mapped file. The file is opened anew after each GROUP of bytes, so that pages already read do
-    not stay in memory beside their copies.
-    """
-    tensors: dict[str, Tensor] = {}
-    remaining = list(names)
-    while remaining:
-        size = 0
-        with safe_open(file, "pt") as opened:
-            while remaining and size < GROUP:
-                name = remaining.pop()
-                tensors[name] = opened.get_tensor(name).clone()
-                size += tensors[name].nbytes
-    return tensors
 
 
 def load_weights(model: nn.Module, found: Folder | OfficialCheckpoint) -> None:

@@ -97,9 +97,8 @@ def finished(data: Dataset, out: Path, state: str, strict: bool) -> Header:
 # Copying
 
 
-Copied = tuple[
-    np.ndarray, dict[int, str], int
-]  # pixels, the skipped (index: reason), how many were enlarged
+# Pixels, the skipped images (index: reason), and how many were enlarged.
+Copied = tuple[np.ndarray, dict[int, str], int]
 
 
 def _copied(data: Dataset, strict: bool, chunk: int, start: int) -> Copied:

@@ -12,8 +12,7 @@ from typing import Any
 
 from diffae.networks.config import NUM_TIMESTEPS
 from diffae.system.cli import did_you_mean
-from diffae.system.errors import UserError
-from diffae.system.validation import whole
+from diffae.system.errors import UserError, whole
 
 UNIFORM = "uniform"
 FAST = "fast"

@@ -22,8 +22,6 @@ from diffae.images import align, marks, reading, verbs
 from diffae.images.classifier import (
     Classifier,
     classifier_of,
-    codes_of,
-    find_name,
     learn_from_few,
     learn_from_two,
 )
@@ -110,20 +108,10 @@ class Work:
 
     def _of_few(self) -> Classifier:
         """Learn a classifier from --shots labelled images of --data."""
-        args, model = self.args, self.model
-        data = labelled(args.data, model, FEW_PORTRAITS)
-        column = find_name(args.attribute, data.attribute_names)
-        indices = data.indices("train")
-        return learn_from_few(
-            model,
-            lambda chosen: codes_of(model, data, indices[chosen], args.batch_size),
-            data.labels(indices)[:, column] != args.absent,
-            data.attribute_names[column],
-            shots=args.shots or SHOTS,
-            unlabelled=args.unlabelled,
-            seed=args.seed,
-            absent=args.absent,
-        )
+        args, shots = self.args, self.args.shots or SHOTS
+        how = {"unlabelled": args.unlabelled, "absent": args.absent, "seed": args.seed}
+        data = labelled(args.data, self.model, FEW_PORTRAITS)
+        return learn_from_few(self.model, data, args.attribute, shots, batch=args.batch_size, **how)
 
 
 def _notices(cut: list[tuple[str, tuple[int, int]]], small: list[str], size: int) -> Iterator[str]:

@@ -12,7 +12,7 @@ import os
 import stat
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -217,25 +217,13 @@ def refuse_outputs(outputs: Sequence[Target], inputs: Iterable[Path | str | None
 
 
 def _meets(path: Path, other: Path) -> str:
-    """How `path` relates to `other`: the same, inside it, around it, a file of it; "" if none."""
+    """How `path` relates to `other`: the same, inside it, around it; "" if none."""
     a, b = Path(os.path.realpath(path)), Path(os.path.realpath(other))
-    if a == b or _is_a_name_of(a, [b]):
+    if a == b:
         return "is"
     if a.is_relative_to(b):
         return "is inside"
-    if b.is_relative_to(a):
-        return "contains"
-    files = (Path(folder, name) for folder, _, names in os.walk(b) for name in names)
-    return "is a file of" if _is_a_name_of(a, files) else ""
-
-
-def _is_a_name_of(path: Path, others: Iterable[Path]) -> bool:
-    """Whether a file is one of `others` by another name (a hard link)."""
-    with suppress(OSError):
-        status = os.stat(path)
-        if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
-            return any(o.exists() and os.path.samestat(status, o.stat()) for o in others)
-    return False
+    return "contains" if b.is_relative_to(a) else ""
 
 
 def _holds_something(path: Path) -> bool:

@@ -293,7 +293,8 @@ def _fits(found: Sequence[Costs], how: How) -> Iterator[str]:
         for again in (False, True)[how.steps.recompute :]:
             room = (1 - FREE) * there - c.weights - c.kept[again].fixed
             most = min(part, int(room / max(c.kept[again].each, 1)))
-            if most >= (1 if how.steps.micro_batch is None else part):
+            least = 1 if how.steps.micro_batch is None else part
+            if most >= least:
                 cut = [f"--micro-batch {most}"] * (most < how.share(c.schedule))
                 ways.append(" ".join(["--recompute"] * again + cut))
             if most == part:

@@ -13,6 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -23,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from diffae.diffusion.noise import ExampleNoise, Noise, NoiseAhead, generator
+from diffae.diffusion.noise import ExampleNoise, Noise, generator
 from diffae.memory import is_refusal
 from diffae.networks import bfloat16
 from diffae.networks.nn import Dropout, evaluating
@@ -55,6 +56,7 @@ PATIENCE = 100  # steps in a row without a finite gradient after which a trainin
 # Multiplies vectors of bfloat16, not matrices: a step takes 1.5 times as long as in float32 (docs/results/training_speed.py).
 VECTORS, MATRICES = "avx512_bf16", "amx_bf16"
 MOMENTS = ("exp_avg", "exp_avg_sq")
+NOISE_THREADS = 4
 
 
 def learning_rate(schedule: Schedule, step: int) -> float:
@@ -136,9 +138,8 @@ class Training:
         self._dropouts = [m for m in network.modules() if isinstance(m, Dropout) and m.p]
         device = self.parameters[0].device.type
         self.scaler = torch.amp.GradScaler(device, enabled=precision == FLOAT16)
-        # While a GPU computes, the processor can draw the noise of the next step.
-        ahead = steps.by_example and device == "cuda"
-        self._noise_ahead = NoiseAhead(seed, "training") if ahead else None
+        # A GPU waits for the noise of a step.
+        self._pool = ThreadPoolExecutor(NOISE_THREADS, "noise") if device == "cuda" else None
 
     @property
     def seen(self) -> int:
@@ -185,9 +186,8 @@ class Training:
         """
         total = torch.zeros((), device=self.parameters[0].device)
         dtype = DTYPES.get(self.precision)
-        parts = list(self.sharing.parts())
-        for number, part in enumerate(parts):
-            noise = self._noise(parts, number)
+        for part in self.sharing.parts():
+            noise = self._noise(part)
             weight = self.sharing.weight(part)
             with self.sharing.accumulating(part):
                 with torch.autocast(total.device.type, dtype, enabled=dtype is not None):
@@ -196,11 +196,12 @@ class Training:
             total += weight * loss.detach().float()
         return total
 
-    def _noise(self, parts: list[slice], number: int) -> Noise:
+    def _noise(self, part: slice) -> Noise:
         """The noise of a part of this step's batch, and the masks of its dropout."""
         if not self.steps.by_example:
             return generator(self.seed, "training", self.step)
-        examples = self._examples(self.step, parts[number])
+        first = self.seen  # the number of the step's first example within the whole training
+        examples = range(first + part.start, first + part.stop)
         if self._dropouts:
             layers = range(len(self._dropouts))
             drawn = [
@@ -209,16 +210,7 @@ class Training:
             ]
             for dropout, keys in zip(self._dropouts, np.array(drawn).T.tolist(), strict=True):
                 dropout.keys = keys
-        if self._noise_ahead is None:
-            return ExampleNoise(self.seed, "training", examples)
-        last = number + 1 == len(parts)
-        then = self._examples(self.step + last, parts[0 if last else number + 1])
-        return self._noise_ahead.of(examples, then)
-
-    def _examples(self, step: int, part: slice) -> range:
-        """The numbers of a step's examples within the whole training."""
-        first = step * self.schedule.batch_size
-        return range(first + part.start, first + part.stop)
+        return ExampleNoise(self.seed, "training", examples, self._pool)
 
     @torch.no_grad()
     def _update_ema(self) -> None:

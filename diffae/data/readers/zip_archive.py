@@ -9,10 +9,8 @@ import lzma
 import mmap
 import os
 import re
-import struct
 import threading
 import zipfile
-import zlib
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +19,7 @@ from typing import Any
 from diffae.data.dataset import Dataset
 from diffae.data.readers.folder import is_image, left_out_of, nothing_in
 from diffae.data.readers.sources import EncodedImages, partition_of_folders, unlabelled
+from diffae.data.transforms import DECODING_ERRORS
 from diffae.system.cli import printable
 from diffae.system.errors import UserError
 
@@ -28,16 +27,8 @@ ENCRYPTED = 0x1  # bit of an entry's flags
 LOCAL, LOCAL_SIZE = re.compile(rb"PK\x03\x04.{22}(..)..", re.DOTALL), 30  # the header of an entry
 SMALLEST = 90  # bytes of a header and an image: less between two entries holds no third
 
-READING_ERRORS = (
-    OSError,
-    EOFError,
-    RuntimeError,  # zipfile's words for a password and, as NotImplementedError, a rare compression
-    ValueError,
-    struct.error,
-    zlib.error,
-    lzma.LZMAError,
-    zipfile.BadZipFile,
-)
+# RuntimeError: zipfile's word for a password and, as NotImplementedError, a rare compression.
+READING_ERRORS = (*DECODING_ERRORS, RuntimeError, lzma.LZMAError, zipfile.BadZipFile)
 
 
 class ZipImages(EncodedImages):
