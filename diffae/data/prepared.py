@@ -209,16 +209,11 @@ def open_prepared(path: Path, image_size: int, crop: str | None, seed: int) -> D
         transform = PreparedTransform(**settings)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    return Dataset(
-        name=header.name,
-        root=path,
-        source=PreparedImages(path, header, names, pixels.offset),
-        transform=transform,
-        partition_source=header.partition_source,
-        attribute_names=tuple(header.attribute_names),
-        left_out=(*header.left_out, *skipped, *beside(path, own)),
-        **labels,
-    )
+    source = PreparedImages(path, header, names, pixels.offset)
+    labels |= {"attribute_names": tuple(header.attribute_names)}
+    labels |= {"partition_source": header.partition_source}
+    told = (*header.left_out, *skipped, *beside(path, own))
+    return Dataset(header.name, path, source, transform, left_out=told, **labels)
 
 
 def part(path: Path, name: str, header: Header) -> bytes:

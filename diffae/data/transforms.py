@@ -103,7 +103,7 @@ def refuse_strip(image: Image.Image, size: int, where: str) -> None:
     """Raise UserError if the image with its shorter side at `size` would fill the memory."""
     if max(image.size) * size**2 > min(image.size) * LARGEST_RESIZED:
         size_of = f"{image.width} x {image.height}"
-        raise UserError(f"{where}: {size_of} is too long and narrow for {size} px; crop it")
+        raise UserError(f"{where}: {size_of} is too long and narrow for {size} px; remove it")
 
 
 def pad(image: Image.Image, size: int) -> Image.Image:

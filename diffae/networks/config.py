@@ -5,7 +5,7 @@ weights. This module does not need PyTorch, so that a command can inspect a chec
 """
 
 import json
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -24,17 +24,6 @@ DEEPEST = 12  # resolutions
 Width = Annotated[int, Range(1, 1 << 16)]
 Side = Annotated[int, Range(1, 4096)]
 Factor = Annotated[int, Range(1, 64)]
-
-
-def _check_names(kind: type, data: dict[str, Any], where: str) -> None:
-    """Raise UserError naming unknown or missing fields of a configuration."""
-    known = {field.name: field for field in fields(kind)}
-    if unknown := sorted(set(data) - set(known)):
-        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
-        raise UserError(f"config: {where}unknown field(s) {', '.join(unknown[:3])}{more}")
-    needed = [name for name, field in known.items() if field.default is MISSING]
-    if missing := [name for name in needed if name not in data]:
-        raise UserError(f"config: {where}missing field(s) {', '.join(missing)}")
 
 
 @dataclass(frozen=True)
@@ -106,14 +95,13 @@ class ModelConfig:
 
         Raises UserError naming a field that is unknown, missing or wrong.
         """
-        _check_names(ModelConfig, data, "")
         values = data | {k: tuple(v) for k, v in data.items() if isinstance(v, list)}
-        if (latent := data.get("latent")) is not None:
-            if not isinstance(latent, dict):
-                raise UserError("config: latent must be null or an object")
-            _check_names(LatentConfig, latent, "latent: ")
-            values["latent"] = LatentConfig(**latent)
-        return ModelConfig(**values)
+        try:
+            if (latent := data.get("latent")) is not None:
+                values["latent"] = LatentConfig(**latent)
+            return ModelConfig(**values)
+        except TypeError as error:  # a name that is unknown or missing
+            raise UserError(f"config: {str(error).partition('() ')[2]}") from None
 
 
 def read_config(path: Path) -> ModelConfig:

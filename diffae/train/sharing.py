@@ -59,15 +59,12 @@ class Sharing:
         """The weight of a part's mean in the mean over this process's share."""
         return (part.stop - part.start) / self.share
 
-    def is_last(self, part: slice) -> bool:
-        return part.stop == (self.rank + 1) * self.share
-
     def step(self, loss: Callable[[], Tensor]) -> Tensor:
         return self._step(loss)
 
     def accumulating(self, part: slice) -> AbstractContextManager[Any]:
         """Add up gradients within the block; only the last part averages over the processes."""
-        if self.world == 1 or self.is_last(part):
+        if self.world == 1 or part.stop == (self.rank + 1) * self.share:
             return nullcontext()
         assert isinstance(self._step, DistributedDataParallel)
         return self._step.no_sync()

@@ -217,9 +217,7 @@ def test_missing_keys_are_named(tmp_path):
     data = open_dataset(write_lmdb(tmp_path / "hole.lmdb", values, 5), 64)
     with pytest.raises(UserError, match=r"hole\.lmdb, key 256-00003: missing"):
         data.images(range(5))
-    refuses(
-        write_lmdb(tmp_path / "short.lmdb", values, 8), "key 256-00007: missing among 8 images", 64
-    )
+    refuses(write_lmdb(tmp_path / "short.lmdb", values, 8), "key 256-00007: missing", 64)
 
 
 def test_an_image_that_cannot_be_decoded_is_named(tmp_path):

@@ -122,7 +122,7 @@ def test_a_packaged_name_means_the_package_wherever_it_is_said(tmp_path, monkeyp
     here = checkpoint.PACKAGED / "portraits"
     for name in ("portraits", Path("portraits")):
         assert checkpoint.open_checkpoint(name).path == here
-    with pytest.raises(UserError, match=r"\./portraits: not a checkpoint"):
+    with pytest.raises(UserError, match=r"\./portraits: no such checkpoint"):
         checkpoint.open_checkpoint("./portraits")
 
 

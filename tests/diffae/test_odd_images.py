@@ -150,8 +150,8 @@ def jpeg(tmp_path):
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 16 16\n%%EndComments\nshowpage\n%%EOF\n"
 HOSTILE = {
     "truncated.jpg": (lambda tmp: jpeg(tmp)[:1000], r"cannot read this image \(.*truncated"),
-    "nothing.png": (lambda tmp: b"", "empty, damaged or not an image"),
-    "text.png": (lambda tmp: b"<html>404</html>", "empty, damaged or not an image"),
+    "nothing.png": (lambda tmp: b"", "damaged, or none of PNG"),
+    "text.png": (lambda tmp: b"<html>404</html>", "damaged, or none of PNG"),
     "program.png": (lambda tmp: POSTSCRIPT, "none of PNG, JPEG"),
     "bomb.png": (
         lambda tmp: png(20_000, 20_000, 1, 0, bytes(2501 * 20_000)),  # in 50 kB

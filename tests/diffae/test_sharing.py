@@ -321,7 +321,6 @@ def test_the_parts_of_all_processes_are_the_batch_once(monkeypatch, part):
         parts = list(sharing.parts())
         seen += [position for p in parts for position in range(p.start, p.stop)]
         weights += sum(map(sharing.weight, parts))
-        assert [sharing.is_last(p) for p in parts] == [False] * (len(parts) - 1) + [True]
         assert max(p.stop - p.start for p in parts) == (part or 5)
     assert seen == list(range(15)) and weights == pytest.approx(3)
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -67,10 +68,6 @@ class TableImages(EncodedImages):
         return {name: vars(self)[name] for name in self.__dataclass_fields__}
 
     @cached_property
-    def _starts(self) -> np.ndarray:
-        return np.array([piece.start for piece in self.pieces])
-
-    @cached_property
     def _mapped(self) -> Callable[[Path], pyarrow.ChunkedArray]:
         return lru_cache(None)(
             lambda path: arrow_files.bytes_in(arrow_files.read_arrow(path), self.column)
@@ -107,7 +104,7 @@ class TableImages(EncodedImages):
 
     def _piece(self, index: int) -> Piece:
         index = range(self.length)[index]
-        return self.pieces[int(np.searchsorted(self._starts, index, side="right")) - 1]
+        return self.pieces[bisect_right(self.pieces, index, key=lambda piece: piece.start) - 1]
 
 
 # ----------------------------------------------------------------------------------------------
@@ -205,23 +202,19 @@ def open_tables(
     for file, schema in zip(files, schemas, strict=True):
         if schema.types != schemas[0].types or schema.names != schemas[0].names:
             raise UserError(f"{file}: has other columns than {files[0].name}; take one of them out")
-    names, attributes, left_out = read_attributes(counts, schemas[0])
-    digest = hashlib.sha256(repr(names).encode())
-    if attributes is not None:
-        digest.update(attributes.tobytes())
+    labels, left_out = read_attributes(counts, schemas[0])
+    digest = hashlib.sha256(repr(labels.get("attribute_names", ())).encode())
+    if labels:
+        digest.update(labels["attributes"].tobytes())
     source = TableImages(path, tuple(pieces), length, column, digest.hexdigest())
+    others = [name for name in columns_of_images(schemas[0]) if name != column]
+    left_out += [
+        f"the column {n}: may hold images too, and those of {column} are read" for n in others
+    ]
     notes = [file.with_name(name) for file in files for name in (STATE, INFO)]
-    own = {path / DICT, *notes, *files}
-    return unlabelled(
-        path,
-        source,
-        image_size,
-        crop,
-        partition_of(list(map(split_of, files)), list(counts.values()), seed),
-        attribute_names=names,
-        attributes=attributes,
-        left_out=(*left_out, *more_columns(schemas[0], column), *beside(path, own)),
-    )
+    told = (*left_out, *beside(path, {path / DICT, *notes, *files}))
+    split = partition_of(list(map(split_of, files)), list(counts.values()), seed)
+    return unlabelled(path, source, image_size, crop, split, left_out=told, **labels)
 
 
 def features_of(schema: pyarrow.Schema) -> dict[str, dict[str, Any]]:
@@ -233,9 +226,13 @@ def features_of(schema: pyarrow.Schema) -> dict[str, dict[str, Any]]:
         return {}
 
 
+def columns_of_images(schema: pyarrow.Schema) -> list[str]:
+    return [field.name for field in schema if arrow_files.holds_bytes(field.type)]
+
+
 def image_column(path: Path, schema: pyarrow.Schema) -> str:
     """The column of images: the only one, or the one with a usual name."""
-    found = [field.name for field in schema if arrow_files.holds_bytes(field.type)]
+    found = columns_of_images(schema)
     called = [name for name in PREFERRED if name in found]
     if not found:
         raise UserError(f"{path}: no column of images (there are: {', '.join(schema.names)})")
@@ -244,17 +241,10 @@ def image_column(path: Path, schema: pyarrow.Schema) -> str:
     return found[0] if len(found) == 1 else called[0]
 
 
-def more_columns(schema: pyarrow.Schema, column: str) -> Iterator[str]:
-    """A line for each other column of images."""
-    for field in schema:
-        if arrow_files.holds_bytes(field.type) and field.name != column:
-            yield f"the column {field.name}: may hold images too, and those of {column} are read"
-
-
 def read_attributes(
     files: Mapping[Path, int], schema: pyarrow.Schema
-) -> tuple[tuple[str, ...], np.ndarray | None, tuple[str, ...]]:
-    """Names, bool N x A and what was left out, of the columns of classes and of booleans."""
+) -> tuple[dict[str, Any], list[str]]:
+    """Columns of classes and of booleans, as fields of `Dataset`; and what was left out."""
     features = features_of(schema)
     classes = [f.name for f in schema if is_class(f, features)]
     attributes: list[tuple[str, np.ndarray]] = []
@@ -270,17 +260,19 @@ def read_attributes(
         if isinstance(found, str):
             left_out.append(f"the column {field.name}: {found}")
         elif is_bool:
-            attributes.append((field.name, found[1][:, 1]))
+            attributes.append((field.name, values == 1))
         else:
             prefix = f"{field.name}: " if len(classes) > 1 else ""
-            attributes += ((prefix + name, found[1][:, i]) for i, name in enumerate(found[0]))
-    if not attributes:
-        return (), None, tuple(left_out)
+            called = [prefix + name for name in found["attribute_names"]]
+            attributes += zip(called, found["attributes"].T, strict=True)
     names = tuple(name for name, _ in attributes)
     if len(set(names)) < len(names):
         twin = Counter(names).most_common(1)[0][0]
-        return (), None, (*left_out, f"all attributes: several are called {twin}")
-    return names, np.stack([column for _, column in attributes], axis=1), tuple(left_out)
+        return {}, [*left_out, f"all attributes: several are called {twin}"]
+    if not names:
+        return {}, left_out
+    columns = np.stack([column for _, column in attributes], axis=1)
+    return {"attribute_names": names, "attributes": columns}, left_out
 
 
 def is_class(field: pyarrow.Field, features: dict[str, dict[str, Any]]) -> bool:

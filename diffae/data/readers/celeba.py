@@ -33,6 +33,7 @@ from PIL import Image
 from diffae.data.dataset import SPLITS, Dataset
 from diffae.data.readers import label_files
 from diffae.data.readers.folder import ImageFiles, counted, find_files, kinds, without
+from diffae.data.readers.label_files import Labels
 from diffae.data.readers.sources import seeded
 from diffae.data.transforms import ALIGNED_CELEBA, Transform, decode
 from diffae.system.errors import UserError
@@ -57,28 +58,16 @@ def open_celeba(path: Path, image_size: int, crop: str | None, seed: int) -> Dat
     folder = path / IMAGE_FOLDER
     if (folder / IMAGE_FOLDER).is_dir():  # as in Kaggle's archive
         folder /= IMAGE_FOLDER
-    labels = read_celeba_labels(path, seed)
-    return labelled(path, folder, labels, ("celeba", CELEBA_IMAGES), image_size, crop)
+    return labelled(path, folder, read_celeba_labels(path, seed), image_size, crop)
 
 
-def labelled(
-    path: Path,
-    folder: Path,
-    labels: label_files.Labels,
-    whole: tuple[str, int],
-    image_size: int,
-    crop: str | None,
-) -> Dataset:
-    """The data set of the files in `folder` that `labels` lists; the `whole` has this name and size."""
+def labelled(path: Path, folder: Path, labels: Labels, size: int, crop: str | None) -> Dataset:
+    """The data set of the files in `folder` that `labels` lists."""
     names = label_files.names_on_disk(folder, labels)
-    return Dataset(
-        name=label_files.honest_name(whole[0], len(names) == whole[1], path.resolve().name),
-        root=path,
-        source=ImageFiles(folder, names, labels.files),
-        transform=Transform(image_size, crop or default_crop(decode(folder / names[0]))),
-        left_out=tuple(unlisted(path, [folder / name for name in names], labels.files[0].name)),
-        **labels.fields,
-    )
+    transform = Transform(size, crop or default_crop(decode(folder / names[0])))
+    left_out = tuple(unlisted(path, [folder / name for name in names], labels.files[0].name))
+    source, name = ImageFiles(folder, names, labels.files), labels.title(path.resolve().name)
+    return Dataset(name, path, source, transform, left_out=left_out, **labels.fields)
 
 
 def unlisted(path: Path, listed: list[Path], file: str) -> Iterator[str]:
@@ -93,12 +82,12 @@ def default_crop(first_image: Image.Image) -> str:
     return "d2c" if first_image.size == ALIGNED_CELEBA else "center"
 
 
-def read_celeba_labels(folder: Path, seed: int) -> label_files.Labels:
+def read_celeba_labels(folder: Path, seed: int) -> Labels:
     """The labels of `folder`, which has an attribute file: the first of `files`."""
     files = label_files.files_of(folder, (ATTRIBUTE_FILE, PARTITION_FILE, IDENTITY_FILE))
     names, fields = label_files.read_attributes(files[0])
     people = read_people(folder, names, seed, only=ATTRIBUTE_FILE)
-    return label_files.Labels(names, files, fields | people)
+    return Labels(names, files, fields | people, ("celeba", CELEBA_IMAGES))
 
 
 def read_people(
@@ -148,11 +137,11 @@ def open_celebahq(path: Path, image_size: int, crop: str | None, seed: int) -> D
         raise UserError(
             f"{path / HQ_ATTRIBUTE_FILE}: no such file; or give {HQ_IMAGE_FOLDER} alone"
         )
-    labels, whole = read_celebahq_labels(path, seed), ("celeba-hq", CELEBAHQ_IMAGES)
-    return labelled(path, path / HQ_IMAGE_FOLDER, labels, whole, image_size, crop or "center")
+    labels = read_celebahq_labels(path, seed)
+    return labelled(path, path / HQ_IMAGE_FOLDER, labels, image_size, crop or "center")
 
 
-def read_celebahq_labels(folder: Path, seed: int) -> label_files.Labels:
+def read_celebahq_labels(folder: Path, seed: int) -> Labels:
     """Labels of `folder`'s files; identities and CelebA's partition only through the mapping."""
     files = label_files.files_of(
         folder, [HQ_ATTRIBUTE_FILE, MAPPING_FILE, PARTITION_FILE, IDENTITY_FILE]
@@ -167,7 +156,7 @@ def read_celebahq_labels(folder: Path, seed: int) -> label_files.Labels:
         people = {"identities": None, "partition": partition, "partition_source": source}
     if people["identities"] is None and people["partition_source"].startswith("seeded"):
         people["partition_source"] += "; identities unknown, a person may be in several splits"
-    return label_files.Labels(names, files, fields | people)
+    return Labels(names, files, fields | people, ("celeba-hq", CELEBAHQ_IMAGES))
 
 
 def read_originals(path: Path, names: list[str]) -> list[str]:

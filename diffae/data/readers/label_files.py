@@ -23,13 +23,19 @@ LONGEST_NUMBER = 18  # digits: less than 2^63
 class Labels(NamedTuple):
     """The labels of N images.
 
-    Their `names` as the attribute file lists them, the files that were read, and those `fields` of
-    `Dataset` that are labels.
+    Their `names` as the attribute file lists them, the files that were read, those `fields` of
+    `Dataset` that are labels, and name and size of the `whole` data set.
     """
 
     names: list[str]
     files: tuple[Path, ...]
     fields: dict[str, Any]
+    whole: tuple[str, int]
+
+    def title(self, folder: str) -> str:
+        """The name of the data set."""
+        known, size = self.whole
+        return honest_name(known, len(self.names) == size, folder)
 
 
 def honest_name(known: str, complete: bool, folder: str) -> str:

@@ -93,31 +93,25 @@ def open_lmdb(path: Path, image_size: int, crop: str | None, seed: int) -> Datas
     parent = Path(os.path.abspath(path)).parent  # of a link too, if the folder is one
     partition, partition_source = seeded(len(source), seed)
     fields: dict[str, Any] = {"partition": partition, "partition_source": partition_source}
-    if labelled := find_labels(parent, len(source), seed):
-        known, complete, labels = labelled
-        name = label_files.honest_name(known, complete, name)
+    if labels := find_labels(parent, len(source), seed):
+        name, fields = labels.title(name), labels.fields
         source = replace(source, label_files=labels.files)
-        fields = labels.fields
     if crop is None:
         crop = default_crop(source.read(0)) if source.resolution == "None" else "center"
-    left_out = (*unread(source), *beside(path, [path / DATA_FILE]))
-    return Dataset(
-        name=name,
-        root=path,
-        source=source,
-        transform=Transform(image_size, crop),
-        left_out=left_out,
-        **fields,
-    )
+    transform, left_out = Transform(image_size, crop), unread(source)
+    left_out += beside(path, [path / DATA_FILE])
+    return Dataset(name, path, source, transform, left_out=left_out, **fields)
 
 
-def unread(source: LmdbImages) -> Iterator[str]:
+def unread(source: LmdbImages) -> tuple[str, ...]:
     """A line on the images of other sizes, and on those beyond the number that the file gives."""
     with reading(source.root, "the keys"):
         entries = _environment(source.root).stat()["entries"]
-    if (more := entries - 1 - len(source)) > 0:
-        images = counted(len(source), "image")
-        yield f"{more:,} of {entries:,} entries: not among the {images} of size {source.resolution} that its length counts"
+    more, images = entries - 1 - len(source), counted(len(source), "image")
+    if more <= 0:
+        return ()
+    which = f"the {images} of size {source.resolution} that its length counts"
+    return (f"{more:,} of {entries:,} entries: not among {which}",)
 
 
 def find_images(root: Path) -> LmdbImages:
@@ -150,14 +144,11 @@ def first_of_each_size(root: Path) -> Iterator[tuple[str, str]]:
                 found = cursor.next()
 
 
-def find_labels(folder: Path, count: int, seed: int) -> tuple[str, bool, label_files.Labels] | None:
-    """Labels from a file in `folder` that lists `count` images.
-
-    With the data set's name, and whether it is complete.
-    """
-    for file, read, name, images in (
-        (celeba.HQ_ATTRIBUTE_FILE, read_celebahq_labels, "celeba-hq", celeba.CELEBAHQ_IMAGES),
-        (celeba.ATTRIBUTE_FILE, read_celeba_labels, "celeba", celeba.CELEBA_IMAGES),
+def find_labels(folder: Path, count: int, seed: int) -> label_files.Labels | None:
+    """Labels from a file in `folder` that lists `count` images."""
+    for file, read in (
+        (celeba.HQ_ATTRIBUTE_FILE, read_celebahq_labels),
+        (celeba.ATTRIBUTE_FILE, read_celeba_labels),
     ):
         path = label_files.find_label_file(folder, file)
         if path is None or label_files.read_header(path, label_files.read_rows(path))[0] != count:
@@ -169,11 +160,9 @@ def find_labels(folder: Path, count: int, seed: int) -> tuple[str, bool, label_f
         for row, (stem, expected) in enumerate(zip(stems, ordered, strict=True)):
             if stem != expected:
                 line = row + (2 if label_files.is_csv(path) else 3)
-                raise UserError(
-                    f"{path}: line {line}: {labels.names[row]} where {expected} belongs; "
-                    "image i of an LMDB file is row i"
-                )
-        return name, count == images, labels
+                found = f"line {line}: {labels.names[row]} where {expected} belongs"
+                raise UserError(f"{path}: {found}; image i of an LMDB file is row i")
+        return labels
     return None
 
 

@@ -17,6 +17,8 @@ from diffae.data.readers.label_files import CELEBA_ATTRIBUTES, find_label_file
 from diffae.system.errors import UserError
 from diffae.system.files import MOST, read_file
 
+Split = tuple[np.ndarray, str]  # the partition of all images, and its source
+
 
 class EncodedImages(ABC):
     """An `ImageSource` of image files, wherever their bytes are."""
@@ -62,27 +64,12 @@ class EncodedImages(ABC):
 
 
 def unlabelled(
-    path: Path,
-    source: EncodedImages,
-    image_size: int,
-    crop: str | None,
-    split: tuple[np.ndarray, str],
-    **more: Any,
+    path: Path, source: EncodedImages, size: int, crop: str | None, split: Split, **more: Any
 ) -> Dataset:
-    """The data set of `source`, named after `path`.
-
-    It has the partition and its source, and `more` fields of `Dataset`.
-    """
-    partition, partition_source = split
-    return Dataset(
-        name=path.resolve().stem if path.is_file() else path.resolve().name,
-        root=path,
-        source=source,
-        transform=transforms.Transform(image_size, crop or crop_without_labels(path, source)),
-        partition=partition,
-        partition_source=partition_source,
-        **more,
-    )
+    """The data set of `source`, named after `path`, with `more` fields of `Dataset`."""
+    name = path.resolve().stem if path.is_file() else path.resolve().name
+    how = transforms.Transform(size, crop or crop_without_labels(path, source))
+    return Dataset(name, path, source, how, *split, **more)
 
 
 def crop_without_labels(path: Path, source: EncodedImages) -> str:
@@ -137,7 +124,7 @@ def split_of(path: Path) -> int | None:
 
 def partition_of_folders(
     names: Sequence[str], seed: int, root: str = "", spread: bool = False
-) -> tuple[np.ndarray, str]:
+) -> Split:
     """As `partition_of`, for images by relative path: the outermost folder of a split decides.
 
     All images are test if they lie in val or test folders only, or, without any folder of a split,
@@ -160,7 +147,7 @@ def split_folder(name: str) -> tuple[int | None, tuple[str, ...]]:
 
 def partition_of(
     splits: Sequence[int | None], counts: Sequence[int], seed: int, spread: bool = False
-) -> tuple[np.ndarray, str]:
+) -> Split:
     """The partition (int8) of all images and its source, from the number and split of each part.
 
     If a part has no split, or all have the same, it is seeded by image. Without a test split, valid
@@ -183,7 +170,7 @@ def partition_of(
     return partition, source
 
 
-def seeded(count: int, seed: int, identities: np.ndarray | None = None) -> tuple[np.ndarray, str]:
+def seeded(count: int, seed: int, identities: np.ndarray | None = None) -> Split:
     """A seeded partition and its source, such as "seeded by identity 60/10/30, seed 0".
 
     All images of a person are in one split where identities are known.

@@ -145,18 +145,13 @@ def open_webdataset(path: Path, image_size: int, crop: str | None, seed: int) ->
         raise UserError(f"{twin[0]}, entry {twin[1]}: {count} times in this file; pack it again")
     labels = np.array([sample.label for sample in samples], np.int64)
     classes = shards.classes_as_attributes(labels)
-    names, attributes = ((), None) if isinstance(classes, str) else classes
-    why = [f"the classes: {classes}"] if isinstance(classes, str) and labels.max() >= 0 else []
-    return unlabelled(
-        path,
-        ShardImages(path, files, samples),
-        image_size,
-        crop,
-        partition_of(list(map(split_of, files)), list(map(len, kept)), seed),
-        attribute_names=names,
-        attributes=attributes,
-        left_out=(*left_out(without, indexed), *why, *folder.beside(path, files)),
-    )
+    told = [*left_out(without, indexed), *folder.beside(path, files)]
+    if isinstance(classes, str) and labels.max() >= 0:
+        told.append(f"the classes: {classes}")
+    more = {} if isinstance(classes, str) else classes
+    split = partition_of(list(map(split_of, files)), list(map(len, kept)), seed)
+    source = ShardImages(path, files, samples)
+    return unlabelled(path, source, image_size, crop, split, left_out=tuple(told), **more)
 
 
 def left_out(without: int, indexed: list[Index]) -> Iterator[str]:
