@@ -62,9 +62,8 @@ def build(studio: Studio, title: str) -> gr.Blocks:
             try:
                 found = studio.show(Path(path), studio.edit(values), int(t), by, drawn)
             except UserError as error:
-                raise gr.Error(
-                    str(error).removeprefix(f"{path}: "), print_exception=False
-                ) from None
+                told = str(error).removeprefix(f"{path}: ")
+                raise gr.Error(told, print_exception=False) from None
             files = [str(file) for file in (found.taken, found.result, found.z, found.x_T)]
             return *files, found.words, gr.DownloadButton(value=files[1], interactive=True)
 

@@ -53,9 +53,7 @@ class Folder:
                     for name in opened.keys()
                 }
         except (OSError, SafetensorError) as error:
-            raise UserError(
-                f"{file}: not readable as safetensors ({error}); copy or download it again"
-            ) from None
+            raise UserError(f"{file}: not readable ({error}); download it again") from None
 
     def fingerprint(self) -> str:
         """SHA-256 over configuration and weights: the key of cached results of this model."""

@@ -113,9 +113,7 @@ def read(folder: Path) -> TrainedOn | None:
         return _from_json(json.loads(text)["trained_on"])
     except (UserError, ValueError, KeyError, TypeError, RecursionError) as error:
         why = f" ({error})" if isinstance(error, UserError) else ""
-        raise UserError(
-            f"{note}: not the record of a training{why}; move it away if the checkpoint is yours"
-        ) from None
+        raise UserError(f"{note}: not the record of a training{why}; move it away") from None
 
 
 def _from_json(known: dict[str, Any]) -> TrainedOn:

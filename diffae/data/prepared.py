@@ -139,10 +139,8 @@ class PreparedTransform(Transform):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.image_size > self.prepared:
-            raise UserError(
-                f"a copy of {self.prepared} px gives no images of {self.image_size} px; prepare one "
-                f"with --size {self.image_size}, or give what it was made of"
-            )
+            sizes = f"a copy of {self.prepared} px gives no images of {self.image_size} px"
+            raise UserError(f"{sizes}; prepare one with --size {self.image_size}")
 
     def apply(self, image: Image.Image, where: str) -> np.ndarray:
         """The stored square itself, or scaled down."""

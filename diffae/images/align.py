@@ -126,10 +126,7 @@ def _check(points: Points, image: Image.Image, where: str) -> None:
     eyes = np.hypot(*(points[1] - points[0]))
     mouth = np.hypot(*((points[3] + points[4] - points[0] - points[1]) / 2))
     if elsewhere or min(eyes, mouth) < 1:
-        raise UserError(
-            f"{where}: its landmarks are not those of a face in a picture of {image.width} x {image.height}; they are left eye, "
-            "right eye, nose, left and right corner of the mouth, x y each"
-        )
+        raise UserError(f"{where}: its landmarks are not those of a face in this picture")
 
 
 def five_points(text: str, where: str) -> Points:

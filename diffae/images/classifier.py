@@ -95,10 +95,8 @@ class Classifier:
         if d != model.latent_dim:
             raise UserError(f"{where}: for a z_sem of {d} numbers, this has {model.latent_dim}")
         if self.checkpoint and fingerprint and self.checkpoint != fingerprint:
-            raise UserError(
-                f"{where}: trained on a different checkpoint (SHA-256 {self.checkpoint[:12]}..., this is "
-                f"{fingerprint[:12]}...); learn one for this: python -m diffae.images learn"
-            )
+            other = f"SHA-256 {self.checkpoint[:12]}..., this is {fingerprint[:12]}..."
+            raise UserError(f"{where}: trained on a different checkpoint ({other})")
 
 
 def find_name(name: str, known: Sequence[str]) -> int:
@@ -153,10 +151,8 @@ def classifier_of(model: DiffusionAutoencoder) -> Classifier:
     """The classifier beside the model's checkpoint. Raises UserError if there is none."""
     place = beside(model)
     if place is None:
-        raise UserError(
-            "no classifier beside this checkpoint: which way does an attribute lie? Learn it from labelled images "
-            "(python -m diffae.images learn --data PATH), or give --classifier FILE, or --with and --without"
-        )
+        ways = "give --classifier FILE, or --with and --without, or make one: images learn"
+        raise UserError(f"no classifier beside this checkpoint; {ways}")
     found = Classifier.load(place)
     found.check(model, place)
     return found

@@ -99,11 +99,8 @@ class Work:
     def _codes(self, folder: Path) -> Tensor:
         """z_sem [N, d] of a folder's pictures."""
         args, model = self.args, self.model
-        found, _ = reading.find([folder])
-        landmarks = reading.find_faces(found) if getattr(args, "align", False) else {}
-        transform = Transform(model.image_size, getattr(args, "crop", reading.CENTRE))
-        batches = reading.batches(found, transform, args.batch_size, landmarks)
-        images = (reading.to_tensor([one.pixels for one in some]) for some in batches)
+        crop, align = getattr(args, "crop", reading.CENTRE), getattr(args, "align", False)
+        images = reading.read(folder, model.image_size, crop, align=align).split(args.batch_size)
         return torch.cat([model.encode(x.to(model.device)).cpu() for x in images])
 
     def _of_few(self) -> Classifier:

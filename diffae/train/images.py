@@ -109,9 +109,9 @@ class Images:
         try:
             read = _Reader(self.source)[indices] if self._coming is None else next(self._coming)
         except RuntimeError as error:
+            why = f"{str(error).splitlines()[0]:.120}"
             raise UserError(
-                f"a process that reads images died ({str(error).splitlines()[0]:.120}); free some memory, or use fewer"
-                " --workers (0: none), then run the same command again to resume"
+                f"a process that reads images died ({why}); use fewer --workers"
             ) from None
         self.source.tell(read.damaged)
         if isinstance(read.pixels, UserError):

@@ -141,10 +141,8 @@ def set_moments(model: DiffusionAutoencoder, z: Tensor) -> None:
     """
     std = z.std(0, keepdim=True)
     if not (std > 0).all():
-        raise UserError(
-            f"{int((~(std > 0)).sum())} of {z.shape[1]} numbers of z_sem are the same for all {len(z)} "
-            "training images: the latent DDIM cannot be trained; use more images that differ"
-        )
+        same = f"{int((~(std > 0)).sum())} of {z.shape[1]} numbers of z_sem"
+        raise UserError(f"{same} are the same for all {len(z)} training images; use more images")
     model.z_mean.copy_(z.mean(0, keepdim=True))
     model.z_std.copy_(std)
 

@@ -370,10 +370,9 @@ def fit(
             if training.skipped_in_a_row == 0:
                 average = loss if math.isnan(average) else 0.98 * average + 0.02 * loss
             if training.skipped_in_a_row >= min(PATIENCE, schedule.steps):
-                raise UserError(
-                    f"{title}: no finite gradient in {training.skipped_in_a_row} steps up to step {training.step}, "
-                    f"where the loss is {loss}; lower the learning rate, or try --precision float32"
-                )
+                steps_lost = f"{training.skipped_in_a_row} steps up to step {training.step}"
+                remedy = "lower the learning rate, or try --precision float32"
+                raise UserError(f"{title}: no finite gradient in {steps_lost}; {remedy}")
             progress.add(schedule.batch_size, loss=f"{average:.4f}", skipped=training.skipped)
             for callback in run.callbacks:
                 callback.step(loss)

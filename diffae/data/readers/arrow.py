@@ -144,10 +144,8 @@ def files_of(folder: Path) -> list[Path]:
     """
     state = note(folder / STATE)
     if state.get("_indices_data_files") or state.get("_indices_files"):
-        raise UserError(
-            f"{folder / STATE}: a selection of rows (_indices_data_files), and all would be read; save them "
-            "alone: datasets.load_from_disk(OLD).flatten_indices().save_to_disk(NEW)"
-        )
+        how = "datasets.load_from_disk(OLD).flatten_indices().save_to_disk(NEW)"
+        raise UserError(f"{folder / STATE}: a selection of rows; save them alone: {how}")
     named = state.get("_data_files")
     items = named if isinstance(named, list) else []
     names = [item.get("filename") for item in items if isinstance(item, dict)]

@@ -134,9 +134,7 @@ def open_celebahq(path: Path, image_size: int, crop: str | None, seed: int) -> D
     Named "celeba-hq" if all 30,000 are there.
     """
     if label_files.find_label_file(path, HQ_ATTRIBUTE_FILE) is None:
-        raise UserError(
-            f"{path / HQ_ATTRIBUTE_FILE}: no such file; or give {HQ_IMAGE_FOLDER} alone"
-        )
+        raise UserError(f"{path / HQ_ATTRIBUTE_FILE}: no such file; or give {HQ_IMAGE_FOLDER}")
     labels = read_celebahq_labels(path, seed)
     return labelled(path, path / HQ_IMAGE_FOLDER, labels, image_size, crop or "center")
 

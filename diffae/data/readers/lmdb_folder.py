@@ -217,9 +217,7 @@ def refuse_cut_short(path: Path) -> None:
             file.seek(first[1])
             second = META.unpack(file.read(META.size))
     except struct.error:
-        raise UserError(
-            f"{path}: cannot open this LMDB file (it ends within its header); download it again"
-        ) from None
+        raise UserError(f"{path}: ends within its header; download it again") from None
     if first[0] != MAGIC or second[:2] != first[:2] or first[1] < META.size:
         raise UserError(f"{path}: cannot open this LMDB file (it is none); download it again")
     _, page_size, last_page, _ = max(first, second, key=lambda meta: meta[-1])

@@ -84,10 +84,8 @@ def crop_without_labels(path: Path, source: EncodedImages) -> str:
     above = path.absolute().parent
     labels = find_label_file(above, CELEBA_ATTRIBUTES)
     there = f"give {above}, which has {labels.name}" if labels else f"put {CELEBA_ATTRIBUTES} there"
-    raise UserError(
-        f"{path}: images of 178 x 218, as CelebA's aligned ones, without their attributes; {there} (see "
-        "`diffae-bench docs data`), or say how to cut them: --crop d2c (the face, as DiffAE's authors do) or --crop center"
-    )
+    how = f"{there}, or give --crop d2c (the face) or --crop center"
+    raise UserError(f"{path}: images of 178 x 218, as CelebA's, without attributes; {how}")
 
 
 def _size_of(source: EncodedImages, index: int) -> tuple[int, int] | None:

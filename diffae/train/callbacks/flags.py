@@ -104,10 +104,8 @@ def _measured(
     if args.evaluate_data is not None:
         data = open_for_model(args.evaluate_data, preset.image_size, args.crop)
     if not len(data.indices("test")) or trained_on.saw(data, "test"):
-        raise UserError(
-            f"--evaluate-every: {data.name} holds out no images from this training (split {trained_on.split}); "
-            "give others: --evaluate-data PATH, or train on a part: --set split=train"
-        )
+        ways = "give --evaluate-data PATH, or --set split=train"
+        raise UserError(f"--evaluate-every: {data.name} holds out no images; {ways}")
     words = ["--profile", args.evaluate_profile or PROFILE, "--device", args.device]
     if path := args.evaluate_data or args.data:
         words += ["--data", str(path), *(["--crop", args.crop] if args.crop else [])]
