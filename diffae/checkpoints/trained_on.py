@@ -87,9 +87,8 @@ class TrainedOn:
         seen = self.sight(dataset, split)
         if seen is None:
             return ""
-        return (
-            f"evaluated on images that this checkpoint was trained on ({seen.split} of {seen.data})"
-        )
+        where = f"{seen.split} of {seen.data}"
+        return f"evaluated on images that this checkpoint was trained on ({where})"
 
     @property
     def decides(self) -> dict[str, Any]:

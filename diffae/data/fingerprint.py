@@ -132,10 +132,8 @@ def look_at(
 
     def look_at_some(start: int) -> list[tuple[bytes, Oddity]]:
         named = map(fetch, range(start, min(start + CHUNK, count)))
-        return [
-            (_framed(name) + hashlib.sha256(content).digest(), oddity(io.BytesIO(content)))
-            for name, content in named
-        ]
+        digest = hashlib.sha256
+        return [(_framed(n) + digest(c).digest(), oddity(io.BytesIO(c))) for n, c in named]
 
     sha, odd = hashlib.sha256(b"".join(map(_framed, heading))), []
     with ThreadPoolExecutor(WORKERS) as pool:

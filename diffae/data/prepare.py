@@ -38,10 +38,7 @@ from diffae.system.whole import copy_whole, sweep, whole_file, write_whole
 
 CHUNK, CHUNK_BYTES = 64, 1 << 24
 WORTH_PROCESSES = 4  # chunks: fewer are read before other processes have started
-DEAD_PROCESS = (
-    "prepare: a process that reads images died; free some memory or use fewer --workers, then run"
-    " the same command again"
-)
+DEAD_PROCESS = "prepare: a process that reads images died; use fewer --workers, then run it again"
 
 
 def prepare(data: Dataset, out: Path, workers: int = 1, strict: bool = False) -> Header:

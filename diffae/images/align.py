@@ -151,10 +151,9 @@ def read_landmarks(path: Path) -> dict[str, Points]:
     rows = read_rows(path)
     numbered = (len(row) == 11 and row[1].lstrip("-")[:1].isdecimal() for row in rows[:3])
     first = next((i for i, is_row in enumerate(numbered) if is_row), 0)
-    found = {
-        name: five_points(" ".join(values), f"{path}: line {number}")
-        for number, (name, *values) in enumerate(rows[first:], start=first + 1)
-    }
+    lines = enumerate(rows[first:], start=first + 1)
+    where = f"{path}: line"
+    found = {name: five_points(" ".join(xy), f"{where} {n}") for n, (name, *xy) in lines}
     if not found:
         raise UserError(f"{path}: no landmarks; each line is NAME x1 y1 ... x5 y5")
     return found

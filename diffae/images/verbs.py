@@ -6,6 +6,7 @@ equals the harness's sample 3.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -196,10 +197,8 @@ def sample_class(
         kind = attribute if present else f"not {attribute}"
         raise UserError(f"none of {tried:,} samples was accepted as {kind}; give a larger --pool")
     parts = zip(torch.cat(kept).split(DECODED), torch.tensor(numbers).split(DECODED), strict=True)
-    images = [
-        decode(model, Code(z, random_x_T(model, some.tolist(), seed)), steps, solver)
-        for z, some in parts
-    ]
+    draw = partial(random_x_T, model, seed=seed)
+    images = [decode(model, Code(z, draw(some.tolist())), steps, solver) for z, some in parts]
     return Accepted(torch.cat(images), numbers, torch.cat(chances), tried)
 
 

@@ -241,13 +241,15 @@ def mapped(
         return
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin, (function,))
     main = sys.modules["__main__"]
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
     try:
         # Else a helper would run the caller's script again, which may have no main guard.
         sys.modules["__main__"] = ModuleType("__main__")
         try:
-            found = pool.map(_call, items)
+            found = pool.map(_call, items)  # starts the helpers, which inherit what is blocked
         finally:
             sys.modules["__main__"] = main
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         yield found
     except BrokenProcessPool:
         raise UserError(died) from None
@@ -258,8 +260,6 @@ def mapped(
 def _begin(function: Callable[[Any], Any]) -> None:
     global _function
     _function = function
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
     os.dup2(2, 1)  # what the function prints is not part of the command's output
     Thread(target=_end_with_parent, daemon=True).start()
 

@@ -88,15 +88,9 @@ def _parser() -> cli.Parser:
     add("--precision", choices=(AUTO, BFLOAT16, FLOAT16, FLOAT32), default=AUTO, help=precision)
     setting = "change a setting of the preset, e.g. image.batch_size=64; may be repeated (`diffae-bench docs training`)"
     add("--set", action="append", default=[], metavar="NAME=VALUE", help=setting)
-    stages = (
-        "the stages to train now: autoencoder, latent, baseline; the baseline of an autoencoder, a DDIM with the same UNet, is "
-        "written to OUT/ddim and trained only if it is named (default: all others)"
-    )
+    stages = "the stages to train now: autoencoder, latent, baseline (default: the preset's own)"
     add("--stages", metavar="NAME,...", help=stages)
-    init = (
-        "start from the weights of a trained model (a folder, the authors' last.ckpt, hf://OWNER/NAME, a packaged name); with --stages latent "
-        "they are kept, and only a new latent DDIM is trained"
-    )
+    init = "start from a trained model's weights; with --stages latent they are kept as they are"
     add("--init", type=cli.word, metavar="CHECKPOINT", help=init)
     parts = "examples per forward pass: a process computes its share of a batch in parts of N (default: all at once)"
     add("--micro-batch", type=cli.positive, metavar="N", help=parts)
@@ -238,9 +232,7 @@ def _say_if_changed(data: Dataset, before: str) -> None:
     except UserError:  # a file is gone
         changed = True
     if changed:
-        say(
-            f"{data.name}: its files have changed since this command began; training.json describes them as they were"
-        )
+        say(f"{data.name}: its files have changed since this command began")
 
 
 def _dry(preset: Preset, stages: tuple[str, ...], args: argparse.Namespace) -> str:

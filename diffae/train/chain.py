@@ -74,9 +74,7 @@ def started(init: Init, preset: Preset, stages: Sequence[str]) -> Init:
     """
     if stages == (BASELINE,) and own_stages(preset) != stages:
         alone = baseline_of(preset).name
-        raise UserError(
-            f"--init: this baseline is trained from scratch; use preset {alone} with it"
-        )
+        raise UserError(f"--init: this baseline is trained from scratch; use preset {alone}")
     init = replace(init, kept=LATENT in stages and AUTOENCODER not in stages)
     init.refuse_misfit(preset)
     return init

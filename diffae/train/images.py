@@ -109,10 +109,8 @@ class Images:
         try:
             read = _Reader(self.source)[indices] if self._coming is None else next(self._coming)
         except RuntimeError as error:
-            why = f"{str(error).splitlines()[0]:.120}"
-            raise UserError(
-                f"a process that reads images died ({why}); use fewer --workers"
-            ) from None
+            died = f"a process that reads images died ({str(error).splitlines()[0]:.120})"
+            raise UserError(f"{died}; free some memory, or use fewer --workers") from None
         self.source.tell(read.damaged)
         if isinstance(read.pixels, UserError):
             raise read.pixels

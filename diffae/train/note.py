@@ -93,10 +93,8 @@ class Note:
         if not data and there != here:
             data = ["their content or names differ"]
         if data and not lines:
-            return (
-                f"the images are not those that its training began with ({'; '.join(data[:3])}): "
-                "restore them, or choose another --out"
-            )
+            what = f"the images are not those that its training began with ({'; '.join(data[:3])})"
+            return f"{what}: restore them, or choose another --out"
         differ = "; ".join([*lines, *data][:3])
         return f"holds a different training (see {self.path}{differ and f': {differ}'}); choose another --out"
 

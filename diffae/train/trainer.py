@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -204,10 +204,8 @@ class Training:
         examples = range(first + part.start, first + part.stop)
         if self._dropouts:
             layers = range(len(self._dropouts))
-            drawn = [
-                generator(self.seed, "dropout", n).integers(2**62, size=layers.stop)
-                for n in examples
-            ]
+            source = partial(generator, self.seed, "dropout")
+            drawn = [source(n).integers(2**62, size=layers.stop) for n in examples]
             for dropout, keys in zip(self._dropouts, np.array(drawn).T.tolist(), strict=True):
                 dropout.keys = keys
         return ExampleNoise(self.seed, "training", examples, self._pool)

@@ -154,9 +154,7 @@ def test_bad_tables_are_named(tmp_path):
     path = write_parquet(
         tmp_path / "path.parquet", [1], image=pa.array(outside, table([1])["image"].type)
     )
-    with pytest.raises(
-        UserError, match=r"path\.parquet, row 0: no bytes of an image, only the path"
-    ):
+    with pytest.raises(UserError, match=r"path\.parquet, row 0: no bytes of an image"):
         open_dataset(path, 48, "center").images([0])
     pq.write_table(table([0]).slice(0, 0), tmp_path / "empty.parquet")
     refuses(tmp_path / "empty.parquet", r"empty\.parquet: no rows in these files")

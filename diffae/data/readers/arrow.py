@@ -206,9 +206,8 @@ def open_tables(
         digest.update(labels["attributes"].tobytes())
     source = TableImages(path, tuple(pieces), length, column, digest.hexdigest())
     others = [name for name in columns_of_images(schemas[0]) if name != column]
-    left_out += [
-        f"the column {n}: may hold images too, and those of {column} are read" for n in others
-    ]
+    more = f"may hold images too, and those of {column} are read"
+    left_out += [f"the column {name}: {more}" for name in others]
     notes = [file.with_name(name) for file in files for name in (STATE, INFO)]
     told = (*left_out, *beside(path, {path / DICT, *notes, *files}))
     split = partition_of(list(map(split_of, files)), list(counts.values()), seed)
@@ -290,11 +289,8 @@ def read_column(files: Mapping[Path, int], name: str) -> np.ndarray:
 
     parts = []
     for file, count in files.items():
-        table = (
-            arrow_files.read_arrow(file)
-            if file.suffix == ".arrow"
-            else arrow_files.read_parquet(file, [name])
-        )
+        is_arrow = file.suffix == ".arrow"
+        table = arrow_files.read_arrow(file) if is_arrow else arrow_files.read_parquet(file, [name])
         values = table[name].cast(pyarrow.int64(), safe=False)
         parts.append(pyarrow.compute.fill_null(values, -1).to_numpy())
         if len(parts[-1]) != count:

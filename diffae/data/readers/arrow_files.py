@@ -61,9 +61,8 @@ def read_arrow(path: Path) -> pyarrow.Table:
 def holds_bytes(kind: pyarrow.DataType) -> bool:
     """Whether the type of a column of images is bytes, or a struct that has them."""
     if str(kind).startswith("struct<"):
-        found = [
-            kind.field(i).type for i in range(kind.num_fields) if kind.field(i).name == "bytes"
-        ]
+        inside = [kind.field(i) for i in range(kind.num_fields)]
+        found = [field.type for field in inside if field.name == "bytes"]
         return len(found) == 1 and is_bytes(found[0])
     return is_bytes(kind)
 

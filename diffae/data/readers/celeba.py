@@ -43,7 +43,7 @@ ATTRIBUTE_FILE = label_files.CELEBA_ATTRIBUTES
 PARTITION_FILE = "list_eval_partition.txt"
 IDENTITY_FILE = "identity_CelebA.txt"
 CELEBA_IMAGES = 202_599
-SPLIT_NUMBERS = tuple(SPLITS.values())
+SPLIT_NUMBERS = tuple(map(str, SPLITS.values()))
 
 
 def is_celeba(path: Path) -> bool:
@@ -122,9 +122,8 @@ def is_celebahq(path: Path) -> bool:
 
     It is not if it has CelebA's own images: label files may be copied from one to the other.
     """
-    own = (path / HQ_IMAGE_FOLDER).is_dir() or label_files.find_label_file(
-        path, HQ_ATTRIBUTE_FILE
-    ) is not None
+    labels = label_files.find_label_file(path, HQ_ATTRIBUTE_FILE)
+    own = (path / HQ_IMAGE_FOLDER).is_dir() or labels is not None
     return own and not (is_celeba(path) and (path / IMAGE_FOLDER).is_dir())
 
 
@@ -141,9 +140,8 @@ def open_celebahq(path: Path, image_size: int, crop: str | None, seed: int) -> D
 
 def read_celebahq_labels(folder: Path, seed: int) -> Labels:
     """Labels of `folder`'s files; identities and CelebA's partition only through the mapping."""
-    files = label_files.files_of(
-        folder, [HQ_ATTRIBUTE_FILE, MAPPING_FILE, PARTITION_FILE, IDENTITY_FILE]
-    )
+    known = (HQ_ATTRIBUTE_FILE, MAPPING_FILE, PARTITION_FILE, IDENTITY_FILE)
+    files = label_files.files_of(folder, known)
     names, fields = label_files.read_attributes(files[0])
     if os.path.lexists(folder / MAPPING_FILE):
         originals = read_originals(folder / MAPPING_FILE, names)

@@ -122,9 +122,8 @@ def find_images(root: Path) -> LmdbImages:
     first_keys = list(first_of_each_size(root))
     if not first_keys:
         raise UserError(f"{root}: no keys like 256-00000; not an LMDB file of DiffAE's authors")
-    resolution, number = max(
-        first_keys, key=lambda key: math.inf if key[0] == "None" else int(key[0])
-    )
+    side = {size: math.inf if size == "None" else int(size) for size, _ in first_keys}
+    resolution, number = max(first_keys, key=lambda key: side[key[0]])
     source = LmdbImages(root, resolution, len(number), int(length))
     source.content(len(source) - 1)
     return source
@@ -217,7 +216,7 @@ def refuse_cut_short(path: Path) -> None:
             file.seek(first[1])
             second = META.unpack(file.read(META.size))
     except struct.error:
-        raise UserError(f"{path}: ends within its header; download it again") from None
+        raise UserError(f"{path}: cannot open this LMDB file; download it again") from None
     if first[0] != MAGIC or second[:2] != first[:2] or first[1] < META.size:
         raise UserError(f"{path}: cannot open this LMDB file (it is none); download it again")
     _, page_size, last_page, _ = max(first, second, key=lambda meta: meta[-1])

@@ -14,7 +14,7 @@ from diffae.system import cli, distributed
 from diffae.system.errors import UserError
 from diffae.train.callbacks.curves import Curves, TensorBoard, WeightsAndBiases
 from diffae.train.callbacks.evaluations import Evaluations
-from diffae.train.callbacks.sheets import COUNT, PER_STAGE, SHARE, Sheets
+from diffae.train.callbacks.sheets import COUNT, Sheets
 from diffae.train.images import Images, OnDisk
 from diffae.train.presets import AnyPreset, Preset
 from diffae.train.stages import ENCODER, IMAGE, LATENT
@@ -31,10 +31,7 @@ def add(parser: cli.Parser) -> None:
     option("--tensorboard", action="store_true", help=board)
     wandb = "the same, to a project of Weights & Biases; with WANDB_MODE=offline to OUT/logs only"
     option("--wandb", type=cli.word, metavar="PROJECT", help=wandb)
-    sheets = (
-        f"draw the model's output for {COUNT} images to OUT/{SHEETS} after every N training images; 0: never "
-        f"(default: {PER_STAGE} times per stage, in at most {SHARE:.0%}% of the time)"
-    )
+    sheets = f"draw the output for {COUNT} images to OUT/{SHEETS} after every N images; 0: never"
     option("--sheet-every", type=cli.natural, metavar="N", help=sheets)
     every = f"measure the model on held-out images after every N images, to OUT/{EVALUATIONS}"
     option("--evaluate-every", type=cli.positive, metavar="N", help=every)
