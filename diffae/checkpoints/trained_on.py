@@ -3,14 +3,13 @@
 It lets an evaluation on training images be noticed.
 """
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from diffae.data import Dataset
 from diffae.system.errors import UserError
-from diffae.system.files import read_text
+from diffae.system.files import read_json
 from diffae.system.settings import check
 
 NOTE = "training.json"
@@ -107,11 +106,10 @@ def read(folder: Path) -> TrainedOn | None:
     note = folder / NOTE
     if not note.is_file():
         return None
-    text = read_text(note)
     try:
-        return _from_json(json.loads(text)["trained_on"])
-    except (UserError, ValueError, KeyError, TypeError, RecursionError) as error:
-        why = f" ({error})" if isinstance(error, UserError) else ""
+        return _from_json(read_json(note)["trained_on"])
+    except (UserError, ValueError, KeyError, TypeError) as error:
+        why = f" ({error})".replace(f"{note}: ", "") if isinstance(error, UserError) else ""
         raise UserError(f"{note}: not the record of a training{why}; move it away") from None
 
 
@@ -135,7 +133,7 @@ def _generator(dataset: Dataset) -> dict[str, Any] | None:
     if not note.is_file():
         return None
     try:
-        found = json.loads(read_text(note))
+        found = read_json(note)
         return {name: found[name] for name in ("version", "seed", "count")}
-    except (UserError, ValueError, KeyError, TypeError, RecursionError):
+    except (UserError, KeyError):
         return None  # a file of that name that is not ours

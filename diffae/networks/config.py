@@ -4,13 +4,12 @@ A `ModelConfig` is all that is needed to build a model; it is saved as `config.j
 weights. This module does not need PyTorch, so that a command can inspect a checkpoint quickly.
 """
 
-import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from diffae.system.errors import UserError
-from diffae.system.files import read_text
+from diffae.system.files import read_json
 from diffae.system.settings import Range, check
 
 NUM_TIMESTEPS = 1000  # of every diffusion here, as of the authors'
@@ -107,15 +106,9 @@ class ModelConfig:
 def read_config(path: Path) -> ModelConfig:
     """The configuration in a `config.json`. Raises UserError naming the file and what is wrong."""
     try:
-        data = json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not readable as JSON ({error})") from None
-    if not isinstance(data, dict):
-        raise UserError(f"{path}: must hold a JSON object")
-    try:
-        return ModelConfig.from_json(data)
+        return ModelConfig.from_json(read_json(path))
     except UserError as error:
-        raise UserError(f"{path}: {error}") from None
+        raise UserError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
 
 
 # ----------------------------------------------------------------------------------------------

@@ -99,15 +99,26 @@ def read_text(path: Path, most: int = MOST) -> str:
         raise UserError(f"{path}: byte {error.start} is not UTF-8 text") from None
 
 
+def read_json(path: Path, most: int = MOST) -> dict[str, Any]:
+    """The object in a JSON file. Raises UserError naming the file if it holds none."""
+    try:
+        content = json.loads(read_text(path, most))
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: damaged, or no JSON object; replace it")
+    return content
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """The content of a TOML file. Raises UserError naming file and line."""
+    text = read_text(path, MOST_SETTINGS)
     try:
-        return tomllib.loads(read_text(path, MOST_SETTINGS))
-    except UserError:
-        raise
-    except (ValueError, RecursionError) as error:  # ValueError: a number of 5,000 digits, too
-        reason = "too deep" if isinstance(error, RecursionError) else str(error)
-        raise UserError(f"{path}: not TOML: {reason}") from None
+        return tomllib.loads(text)
+    except RecursionError:
+        raise UserError(f"{path}: not TOML: too deep") from None
+    except ValueError as error:  # a number of 5,000 digits, too
+        raise UserError(f"{path}: not TOML: {error}") from None
 
 
 def sha256(path: Path) -> str:

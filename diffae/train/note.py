@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from diffae.checkpoints.trained_on import NOTE, TrainedOn
 from diffae.system.errors import UserError
-from diffae.system.files import foreign, lock_folder, read_text, writing
+from diffae.system.files import foreign, lock_folder, read_json, writing
 from diffae.system.whole import sweep, write_whole
 from diffae.train.init import Init
 from diffae.train.presets import differences
@@ -69,15 +69,11 @@ class Note:
         """
         if not self.path.is_file():
             return None
-        try:
-            content: dict[str, Any] = json.loads(read_text(self.path))
-            theirs = content["identity"]
-        except (ValueError, KeyError, TypeError, RecursionError):
-            raise UserError(f"{self.path}: damaged; choose another --out") from None
+        content = read_json(self.path)
         for name in ("trained_on", "settings", "init", "stages"):
             if not isinstance(content.get(name), dict | None):
                 raise UserError(f"{self.path}: {name} must be an object; choose another --out")
-        if theirs != self.identity:
+        if content.get("identity") != self.identity:
             raise UserError(f"{self.out}: {self._why_another(content)}")
         return content
 

@@ -87,7 +87,7 @@ def image_stages(
     if isinstance(model, DDIM):
         _channels_last(model.unet)
         title, loss = f"{preset.name}: DDIM baseline", image_loss(model, data)
-        drawn, export = partial(sheets.of_baseline, model), partial(_write, model, preset)
+        drawn, export = partial(sheets.of_images, model), partial(_write, model, preset)
         yield Stage(IMAGE, title, model.unet, preset.image, loss, pictures=drawn, export=export)
         return
     networks = nn.ModuleDict({"unet": model.unet, "encoder": model.encoder})
@@ -106,7 +106,7 @@ def image_stages(
         yield Stage(ENCODER, title, both, preset.encoder, loss, pictures=drawn)
     title = f"{preset.name}: autoencoder"
     loss = image_loss(model, data, pixels, preset.pixel_weight)
-    drawn = partial(sheets.of_autoencoder, model)
+    drawn = partial(sheets.of_images, model)
     export = partial(_write, without_latent(model), preset)
     yield Stage(IMAGE, title, networks, preset.image, loss, pictures=drawn, export=export)
 

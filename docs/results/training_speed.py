@@ -46,7 +46,7 @@ from diffae.diffusion.noise import ExampleNoise, Noise, normals
 from diffae.model import DiffusionAutoencoder
 from diffae.system import cli
 from diffae.train.callbacks.curves import TensorBoard
-from diffae.train.callbacks.sheets import COUNT, Sheets, of_autoencoder
+from diffae.train.callbacks.sheets import COUNT, Sheets, of_images
 from diffae.train.images import Images, OnDisk
 from diffae.train.presets import PRESETS, Preset
 from diffae.train.stages import image_loss, noised
@@ -70,7 +70,7 @@ def trained(preset: Preset, device: str, how: str) -> tuple[Training, Callable[[
     training = Training(networks, preset.image, 0, how, steps=Steps(by_example=True))
     batch = preset.image.batch_size
     data = Images(noisy_images(4 * batch, preset.image_size), preset.flip, device)
-    loss, pictures = image_loss(model, data), partial(of_autoencoder, model)
+    loss, pictures = image_loss(model, data), partial(of_images, model)
 
     def step() -> float:
         return training.advance(loss, batch_indices(4 * batch, batch, 0, training.step))

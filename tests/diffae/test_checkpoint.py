@@ -121,7 +121,7 @@ def test_a_header_that_lies_is_one_line(folder, lie):
     (folder / "model.safetensors").write_bytes(LYING[lie])
     path = folder / "model.safetensors"
     line = refused_file(lambda _: DiffusionAutoencoder.from_pretrained(folder), path)
-    assert line.startswith(f"{path}: not readable as safetensors") and "download it again" in line
+    assert line.startswith(f"{path}: not readable") and "download it again" in line
     assert not (folder / "evil").exists()
 
 
@@ -235,9 +235,7 @@ def test_what_a_configuration_lacks_is_named(folder):
 @pytest.mark.parametrize("text", ["[" * 100_000, "1" * 5000, "[]", '"\ud800"', "\ufeff[]", ""])
 def test_json_that_is_no_configuration_is_refused(folder, text):
     (folder / "config.json").write_text(text, errors="surrogatepass")
-    with pytest.raises(
-        UserError, match=r"config\.json: (not readable as JSON|must hold|byte 1 is)"
-    ):
+    with pytest.raises(UserError, match=r"config\.json: (damaged, or no JSON object|byte 1 is)"):
         open_checkpoint(folder)
 
 

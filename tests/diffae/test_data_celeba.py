@@ -292,9 +292,7 @@ def test_celebas_images_without_labels_are_not_cut_in_silence(folder, tmp_path, 
     Image.new("RGB", (64, 64)).save(folder / "img_align_celeba" / "000000.png")
     path = shutil.make_archive(tmp_path / "faces", "zip", folder) if packed else folder
     line = refusal(main, capsys, "check", path)
-    assert (
-        f"{path}: images of 178 x 218, as CelebA's, without attributes" in line
-    )
+    assert f"{path}: images of 178 x 218, as CelebA's, without attributes" in line
     assert "put list_attr_celeba.txt there" in line and "--crop d2c" in line
     for crop in ("center", "d2c"):
         assert open_dataset(path, 64, crop).transform.crop == crop

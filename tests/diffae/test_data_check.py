@@ -8,8 +8,7 @@ from PIL import Image
 from refusal import refusal
 
 from diffae.data import open_dataset
-from diffae.data.__main__ import main
-from diffae.data.check import sample_indices
+from diffae.data.__main__ import main, sample_indices
 from diffae.data.portraits import write_dataset
 from diffae.system.errors import UserError
 from reports.records.sheets import read_sheet

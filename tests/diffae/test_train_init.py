@@ -171,7 +171,7 @@ def test_another_start_is_another_training(first, tmp_path, capsys):
             "model.image_size is 8 there and 16 here, which --stages keeps as it is",
         ),
         ("ffhq128-ddim", [], "holds a diffusion_autoencoder, and preset ffhq128-ddim trains a ddim"),
-        ("tiny", ["--stages", "baseline"], "is trained from scratch; train preset tiny-ddim with it"),
+        ("tiny", ["--stages", "baseline"], "is trained from scratch; use preset tiny-ddim"),
         ("vqgan-portraits", [], "--init: not for vqgan-portraits"),
     ],
 )  # fmt: skip

@@ -107,7 +107,7 @@ def test_a_baseline_that_has_no_place_is_refused_before_anything_is_trained(data
         (
             "tiny",
             "latent,baseline",
-            "(--stages autoencoder,latent,baseline), or give a trained one",
+            "(--stages autoencoder,latent,baseline), or give --init",
         ),
     ],
 )

@@ -32,7 +32,7 @@ from diffae.data.readers.label_files import refuse_duplicates
 from diffae.data.readers.shards import classes_as_attributes, find_shards, holds, name_in
 from diffae.data.readers.sources import EncodedImages, partition_of, split_of, unlabelled
 from diffae.system.errors import UserError
-from diffae.system.files import read_text
+from diffae.system.files import read_json
 
 if TYPE_CHECKING:
     import pyarrow
@@ -132,7 +132,7 @@ def open_saved(path: Path, image_size: int, crop: str | None, seed: int) -> Data
     """A folder of `save_to_disk`, of one split or of several."""
     if not os.path.lexists(path / DICT):
         return open_tables(path, files_of(path), image_size, crop, seed)
-    splits = checked_names(path / DICT, note(path / DICT).get("splits"))
+    splits = checked_names(path / DICT, read_json(path / DICT, LARGEST_NOTE).get("splits"))
     files = [file for split in splits for file in files_of(path / split)]
     return open_tables(path, files, image_size, crop, seed)
 
@@ -142,7 +142,7 @@ def files_of(folder: Path) -> list[Path]:
 
     Raises UserError for a selection of their rows, as early versions of `datasets` saved it.
     """
-    state = note(folder / STATE)
+    state = read_json(folder / STATE, LARGEST_NOTE)
     if state.get("_indices_data_files") or state.get("_indices_files"):
         how = "datasets.load_from_disk(OLD).flatten_indices().save_to_disk(NEW)"
         raise UserError(f"{folder / STATE}: a selection of rows; save them alone: {how}")
@@ -164,16 +164,6 @@ def checked_names(path: Path, names: object) -> list[str]:
         raise UserError(f"{path}: names no files of this folder; copy the folder again")
     refuse_duplicates(listed, path, "name")
     return listed
-
-
-def note(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(read_text(path, LARGEST_NOTE))
-    except (ValueError, RecursionError):
-        content = None
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: damaged; copy the folder again")
-    return content
 
 
 def open_parquet(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:

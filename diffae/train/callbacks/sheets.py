@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from diffae.diffusion.noise import normal
-from diffae.model import DDIM, DiffusionAutoencoder
+from diffae.model import DiffusionAutoencoder
 from diffae.networks.nn import evaluating
 from diffae.sheet import Sheet, write
 from diffae.system import distributed
@@ -109,14 +110,9 @@ class Sheets(Periodic):
         if self._every is None and not ended and self._spent > SHARE * training.seconds:
             return
         begun = time.monotonic()
-        self._draw(path)
-        self._spent += time.monotonic() - begun
-
-    def _draw(self, path: Path) -> None:
-        assert self._stage.pictures is not None
-        with self._training.averaged():
+        with training.averaged():
             rows = self._stage.pictures(self._images())
-        stage, seen = self._stage.name, self._training.seen
+        stage, seen = self._stage.name, training.seen
         about = {"stage": stage, "images_seen": seen, "steps": STEPS, "solver": SOLVER}
         title = f"{self._title}: {stage}, {seen:,} images seen"
         caption = _caption(rows, self._whose)
@@ -126,9 +122,10 @@ class Sheets(Periodic):
             write(path, sheet)
         except OSError as error:
             say(f"{path}: no sheet ({error.strerror or error}); the training continues")
-            return
-        for curves in self._curves:
-            curves.picture(path)
+        else:
+            for curves in self._curves:
+                curves.picture(path)
+        self._spent += time.monotonic() - begun
 
 
 def _caption(rows: Pictures, whose: str) -> str:
@@ -151,35 +148,24 @@ def of_pixels(encoder: nn.Module, pixels: nn.Module, images: Tensor) -> Pictures
     return {IMAGE: images, PIXELS: found.clamp(-1, 1)}
 
 
-def of_autoencoder(model: DiffusionAutoencoder, images: Tensor) -> Pictures:
-    """Each image, its decoding from z_sem and the inverted x_T, and from z_sem and a random x_T."""
+def of_images(model: Any, images: Tensor) -> Pictures:
+    """Each image, its decoding from the inverted x_T, and from a random x_T; with z_sem if there is one."""
     x_0 = _on_device_of(model, images)
     with evaluating(model):
-        z = model.encode(x_0)
-        x_T = model.encode_stochastic(x_0, z, STEPS, SOLVER)
-        inverted = model.decode(z, x_T, STEPS, SOLVER)
-        random = model.decode(z, _noise(x_0), STEPS, SOLVER)
-    return {IMAGE: images, INVERTED: inverted, RANDOM: random}
+        z: list[Any] = [model.encode(x_0)] if isinstance(model, DiffusionAutoencoder) else []
+        x_T = model.encode_stochastic(x_0, *z, STEPS, SOLVER)
+        inverted, random = (model.decode(*z, x, STEPS, SOLVER) for x in (x_T, _noise(x_0)))
+    return {IMAGE: images, INVERTED: inverted, RANDOM if z else "samples": random}
 
 
 def of_latent(model: DiffusionAutoencoder, images: Tensor) -> Pictures:
-    """Two rows of samples: new z_sem, with the same noise x_T as in `of_autoencoder`."""
+    """Two rows of samples: new z_sem, with the same noise x_T as in `of_images`."""
     noise = normal(0, "sheet z", range(2 * len(images)), (model.latent_dim,))
     x_T = _noise(_on_device_of(model, images))
     with evaluating(model):
         z = model.sample_latents(_on_device_of(model, noise), STEPS, SOLVER)
         rows = [model.decode(part, x_T, STEPS, SOLVER) for part in z.split(len(images))]
     return {"samples": rows[0], "samples, other z_sem": rows[1]}
-
-
-def of_baseline(model: DDIM, images: Tensor) -> Pictures:
-    """Each image, its decoding from the inverted x_T, and samples."""
-    x_0 = _on_device_of(model, images)
-    with evaluating(model):
-        x_T = model.encode_stochastic(x_0, STEPS, SOLVER)
-        inverted = model.decode(x_T, STEPS, SOLVER)
-        samples = model.decode(_noise(x_0), STEPS, SOLVER)
-    return {IMAGE: images, INVERTED: inverted, "samples": samples}
 
 
 def _on_device_of(network: nn.Module, values: Tensor) -> Tensor:
