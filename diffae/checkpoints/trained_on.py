@@ -46,19 +46,11 @@ class TrainedOn:
 
         `before` is that of the model it began with.
         """
-        portraits = _generator(dataset)
-        return TrainedOn(
-            preset,
-            dataset.name,
-            split,
-            len(dataset.indices(split)),
-            seed,
-            dataset.partition_source,
-            dataset.transform.describe(),
-            "" if portraits else dataset.fingerprint,
-            portraits,
-            before,
-        )
+        portraits, count = _generator(dataset), len(dataset.indices(split))
+        how = (dataset.partition_source, dataset.transform.describe())
+        fingerprint = "" if portraits else dataset.fingerprint
+        data = (dataset.name, split, count, seed, *how, fingerprint)
+        return TrainedOn(preset, *data, portraits, before)
 
     def saw(self, dataset: Dataset, split: str) -> bool:
         """Whether the training saw images of a split of `dataset`, as far as is recorded."""

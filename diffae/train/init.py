@@ -7,8 +7,6 @@ always starts from scratch: it learns z_sem as normalised over the images of thi
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-
 from diffae.checkpoints import checkpoint
 from diffae.checkpoints.checkpoint import Folder, check_state
 from diffae.checkpoints.official import OfficialCheckpoint
@@ -19,7 +17,7 @@ from diffae.system.errors import UserError
 from diffae.train.presets import Preset
 
 PARTS = ("unet.", "encoder.")  # what is taken over, by the names of its tensors
-MEANING = ("prediction", "norm_groups")  # of the model: they change results, but no shape
+FREE, KEPT_FREE = ("dropout", "image_size"), ("dropout",)  # settings that may differ
 
 
 @dataclass(frozen=True)
@@ -54,26 +52,17 @@ class Init:
         return replace(preset, model=model, encoder=None)
 
     def refuse_misfit(self, preset: Preset) -> None:
-        """Raise UserError, naming settings and tensors, if the weights do not fit the preset's model."""
-        settings = self._other_settings(preset.model)
-        meant = [name for name in settings if name in MEANING or (self.kept and name != "dropout")]
-        if meant:
-            told = "; ".join(settings[name] for name in meant)
-            trained = "for which its weights were trained"
-            why = "which --stages keeps as it is" if self.kept else trained
-            raise UserError(f"--init {self.given}: {told}, {why}; leave out the --set")
-        if _shapes(self.found.config) != _shapes(preset.model):
-            told = "; ".join(settings.values())
-            raise UserError(f"--init {self.given}: does not fit: {told}; leave out the --set")
+        """Raise UserError, naming settings, if the weights do not fit the preset's model.
 
-    def _other_settings(self, model: ModelConfig) -> dict[str, str]:
-        """Settings of the networks taken over that differ from the checkpoint's, by name, in words."""
-        theirs, ours = self.found.config.to_json(), model.to_json()
-        return {
-            name: f"model.{name} is {value} there and {ours[name]} here"
-            for name, value in theirs.items()
-            if name != "latent" and value != ours[name]
-        }
+        They were trained with all of its settings; a training may go on with others of FREE.
+        """
+        theirs, ours = self.found.config.to_json(), preset.model.to_json()
+        free = ("latent", *(KEPT_FREE if self.kept else FREE))
+        other = [n for n, value in theirs.items() if n not in free and value != ours[n]]
+        if other:
+            told = "; ".join(f"model.{n} is {theirs[n]} there and {ours[n]} here" for n in other)
+            why = "which --stages keeps as it is" if self.kept else "for which it was trained"
+            raise UserError(f"--init {self.given}: {told}, {why}; leave out the --set")
 
     def give(self, model: DiffusionAutoencoder | DDIM) -> None:
         """Copy the checkpoint's weights, in float32, into the model's encoder and UNet."""
@@ -94,11 +83,3 @@ class Init:
 
 def network_of(config: ModelConfig) -> DiffusionAutoencoder | DDIM:
     return DiffusionAutoencoder(config) if config.kind == AUTOENCODER else DDIM(config)
-
-
-def _shapes(config: ModelConfig) -> dict[str, list[int]]:
-    """The tensors of encoder and UNet."""
-    with torch.device("meta"):
-        model = network_of(config)
-    tensors = model.state_dict()
-    return {name: list(t.shape) for name, t in tensors.items() if name.startswith(PARTS)}

@@ -70,10 +70,12 @@ class Note:
         if not self.path.is_file():
             return None
         content = read_json(self.path)
+        if "identity" not in content:
+            raise UserError(f"{self.path}: damaged; choose another --out")
         for name in ("trained_on", "settings", "init", "stages"):
             if not isinstance(content.get(name), dict | None):
                 raise UserError(f"{self.path}: {name} must be an object; choose another --out")
-        if content.get("identity") != self.identity:
+        if content["identity"] != self.identity:
             raise UserError(f"{self.out}: {self._why_another(content)}")
         return content
 

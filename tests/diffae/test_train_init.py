@@ -161,7 +161,7 @@ def test_another_start_is_another_training(first, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("preset", "more", "told"),
     [
-        ("tiny", ["--set", "z_channels=6"], "model.z_channels is 4 there and 6 here; leave out the --set"),
+        ("tiny", ["--set", "z_channels=6"], "model.z_channels is 4 there and 6 here, for which it was trained; leave out the --set"),
         ("tiny", ["--set", "model_channels=16"], "model.model_channels is 8 there and 16 here"),
         ("tiny", ["--set", "model.prediction=velocity"], "model.prediction is epsilon there and vel"),
         ("tiny", ["--set", "norm_groups=8"], "model.norm_groups is 4 there and 8 here"),

@@ -2,8 +2,8 @@
 
 import io
 import re
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -11,7 +11,15 @@ import numpy as np
 from PIL import Image
 
 from diffae.data import transforms
-from diffae.data.dataset import SEEDED_FRACTIONS, TEST, TRAIN, VALID, Dataset, seeded_partition
+from diffae.data.dataset import (
+    SEEDED_FRACTIONS,
+    TEST,
+    TRAIN,
+    VALID,
+    Dataset,
+    ImageSource,
+    seeded_partition,
+)
 from diffae.data.fingerprint import Survey, look_at
 from diffae.data.readers.label_files import CELEBA_ATTRIBUTES, find_label_file
 from diffae.system.errors import UserError
@@ -20,20 +28,11 @@ from diffae.system.files import MOST, read_file
 Split = tuple[np.ndarray, str]  # the partition of all images, and its source
 
 
-class EncodedImages(ABC):
+class EncodedImages(ImageSource):
     """An `ImageSource` of image files, wherever their bytes are."""
 
     root: Path
     label_files: tuple[Path, ...] = ()
-
-    @abstractmethod
-    def __len__(self) -> int: ...
-
-    @abstractmethod
-    def where(self, index: int) -> str: ...
-
-    @abstractmethod
-    def files(self) -> Iterable[tuple[str, Path]]: ...
 
     @abstractmethod
     def content(self, index: int) -> bytes:

@@ -110,9 +110,14 @@ class Sheets(Periodic):
         if self._every is None and not ended and self._spent > SHARE * training.seconds:
             return
         begun = time.monotonic()
-        with training.averaged():
+        self._draw(path)
+        self._spent += time.monotonic() - begun
+
+    def _draw(self, path: Path) -> None:
+        assert self._stage.pictures is not None
+        with self._training.averaged():
             rows = self._stage.pictures(self._images())
-        stage, seen = self._stage.name, training.seen
+        stage, seen = self._stage.name, self._training.seen
         about = {"stage": stage, "images_seen": seen, "steps": STEPS, "solver": SOLVER}
         title = f"{self._title}: {stage}, {seen:,} images seen"
         caption = _caption(rows, self._whose)
@@ -125,7 +130,6 @@ class Sheets(Periodic):
         else:
             for curves in self._curves:
                 curves.picture(path)
-        self._spent += time.monotonic() - begun
 
 
 def _caption(rows: Pictures, whose: str) -> str:
