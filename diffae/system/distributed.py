@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -223,6 +224,7 @@ def main_first() -> Iterator[None]:
 # Helpers of one process
 
 
+AHEAD = 2  # items of each helper that are given out before their results are taken
 _function: Callable[[Any], Any]  # what a helper calls
 
 
@@ -240,21 +242,39 @@ def mapped(
         yield map(function, items)
         return
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin, (function,))
-    main = sys.modules["__main__"]
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+
+    def results() -> Iterator[U]:
+        waiting: deque[Future[U]] = deque()
+        for item in items:
+            with _starting_helpers():
+                waiting.append(pool.submit(_call, item))
+            if len(waiting) > AHEAD * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
     try:
-        # Else a helper would run the caller's script again, which may have no main guard.
-        sys.modules["__main__"] = ModuleType("__main__")
-        try:
-            found = pool.map(_call, items)  # starts the helpers, which inherit what is blocked
-        finally:
-            sys.modules["__main__"] = main
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        yield found
+        yield results()
     except BrokenProcessPool:
         raise UserError(died) from None
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _starting_helpers() -> Iterator[None]:
+    """Within the block processes may start, which inherit that signals are blocked.
+
+    They are not told of the caller's script, which they would run again; it may have no main guard.
+    """
+    main = sys.modules["__main__"]
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _begin(function: Callable[[Any], Any]) -> None:
