@@ -34,8 +34,7 @@ from diffae.diffusion.solve import Step, decode_steps, encode_steps, last
 from diffae.networks.config import AUTOENCODER, DDIM_BASELINE, VELOCITY, ModelConfig
 from diffae.networks.latent_net import LatentNet
 from diffae.networks.unet import SemanticEncoder, UNet
-from diffae.system.errors import UserError
-from diffae.system.validation import shown, whole
+from diffae.system.errors import UserError, shown, whole
 
 MOST = 1 << 31  # samples at once: an upper bound to catch mistakes; memory allows far fewer
 
@@ -84,17 +83,6 @@ def _batch(value: Any, name: str, shape: Sequence[int], like: Tensor) -> Tensor:
     if value.device != like.device:
         raise UserError(f"{name}: on {value.device}, the model on {like.device}; move one of them")
     return value.to(like.dtype)
-
-
-def _in_range(value: Any, size: int, like: Tensor) -> Tensor:
-    """Check images N x 3 x size x size in [-1, 1], as `_batch` does."""
-    checked = _batch(value, "images", (3, size, size), like)
-    if len(checked) and float(checked.detach().abs().max()) > BRIGHTEST:
-        raise UserError(
-            f"images must be in [-1, 1]; these go from {float(checked.min()):.4g} to "
-            f"{float(checked.max()):.4g} (pixels of 8 bits: x / 127.5 - 1)"
-        )
-    return checked
 
 
 def _as_many(value: Tensor, name: str, of: Tensor, others: str) -> None:
@@ -158,12 +146,18 @@ class _Model(nn.Module):
         return self._reference_weight.device
 
     def _pixels(self, value: Tensor, name: str) -> Tensor:
-        """Check x_t or x_T: N x 3 x S x S of any range."""
+        """Check images, x_t or x_T: N x 3 x S x S of any range."""
         size = self.image_size
         return _batch(value, name, (3, size, size), self._reference_weight)
 
     def _images(self, images: Tensor) -> Tensor:
-        return _in_range(images, self.image_size, self._reference_weight)
+        """Check images N x 3 x S x S in [-1, 1]."""
+        checked = self._pixels(images, "images")
+        if len(checked) and float(checked.detach().abs().max()) > BRIGHTEST:
+            low, high = float(checked.min()), float(checked.max())
+            remedy = "pixels of 8 bits: x / 127.5 - 1"
+            raise UserError(f"images must be in [-1, 1], not {low:.4g} to {high:.4g} ({remedy})")
+        return checked
 
     @property
     def _reference_weight(self) -> Tensor:

@@ -48,15 +48,6 @@ class Sheet:
     notes: Sequence[Sequence[str]] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        widest = max(len(row) for row in self.images)
-        if self.rows and len(self.rows) != len(self.images):
-            raise ValueError(f"{len(self.rows)} captions of {len(self.images)} rows")
-        if self.columns and len(self.columns) != widest:
-            raise ValueError(f"{len(self.columns)} captions of {widest} columns")
-        if self.notes and [len(row) for row in self.notes] != [len(row) for row in self.images]:
-            raise ValueError("notes are not as many as images")
-
 
 def write(path: Path, sheet: Sheet, texts: Mapping[str, str] | None = None) -> None:
     """Draw a sheet into the PNG file `path`, whole or not at all.

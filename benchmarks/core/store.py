@@ -35,8 +35,7 @@ from benchmarks.runtime.calling import Overshoot, is_count, share_of_counts
 from benchmarks.runtime.errors import SystemFailed
 from diffae.system import cli, distributed
 from diffae.system.errors import UserError
-from diffae.system.files import cache_root, writing
-from diffae.system.lock import LOCK, open_lock
+from diffae.system.files import LOCK, cache_root, open_lock, writing
 from diffae.system.whole import sweep, write_whole
 
 LAYOUT = 2  # raised where arrays of a key get other names or another meaning

@@ -22,8 +22,7 @@ from diffae import DDIM, DiffusionAutoencoder
 from diffae.checkpoints import checkpoint
 from diffae.networks.config import AUTOENCODER
 from diffae.networks.nn import evaluating
-from diffae.system.errors import UserError
-from diffae.system.validation import whole
+from diffae.system.errors import UserError, whole
 
 LARGEST_SIDE = 1 << 14  # of an image
 

@@ -21,8 +21,7 @@ from benchmarks.weights.known import Distribution, Url, Weight, WeightFile
 from benchmarks.weights.sources import SourceError, download, read, read_member, without_user
 from diffae.system import cli, progress
 from diffae.system.errors import UserError
-from diffae.system.files import amount, writing
-from diffae.system.lock import lock_folder
+from diffae.system.files import amount, lock_folder, writing
 from diffae.system.whole import scratch_file, scratch_folder, sweep, whole_file
 
 MIRROR = "DIFFAE_WEIGHTS_MIRROR"  # an address or a folder that holds the files of the table

@@ -46,9 +46,8 @@ def build(studio: Studio, title: str) -> gr.Blocks:
                 x_T = gr.Radio([INVERTED, DRAWN], value=INVERTED, label="x_T", elem_id="x_T")
                 seed = gr.Number(0, precision=0, minimum=0, label="Seed of a drawn x_T")
             with gr.Column(scale=2):
-                download = gr.DownloadButton(
-                    "Download the result", elem_id="download", variant="primary", interactive=False
-                )
+                how = {"elem_id": "download", "variant": "primary", "interactive": False}
+                download = gr.DownloadButton("Download the result", **how)
                 words = gr.Markdown(elem_id="words")
                 with gr.Row():
                     z, noise = _shown("z_sem", "z"), _shown("x_T", "noise")
@@ -62,9 +61,8 @@ def build(studio: Studio, title: str) -> gr.Blocks:
             try:
                 found = studio.show(Path(path), studio.edit(values), int(t), by, drawn)
             except UserError as error:
-                raise gr.Error(
-                    str(error).removeprefix(f"{path}: "), print_exception=False
-                ) from None
+                told = str(error).removeprefix(f"{path}: ")
+                raise gr.Error(told, print_exception=False) from None
             files = [str(file) for file in (found.taken, found.result, found.z, found.x_T)]
             return *files, found.words, gr.DownloadButton(value=files[1], interactive=True)
 
@@ -85,13 +83,10 @@ def _shown(label: str, name: str) -> gr.Image:
 def _sliders(names: Sequence[str], first: Sequence[str]) -> list[gr.Slider]:
     """One slider per attribute; only those of the chosen attributes are visible."""
     if not names:
-        gr.Markdown(
-            "*No classifier beside this checkpoint: no attributes to edit. See `images learn`.*"
-        )
+        gr.Markdown("*No classifier beside this checkpoint: see `images learn`.*")
         return []
-    chosen = gr.Dropdown(
-        list(names), value=list(first), multiselect=True, label="Attributes", elem_id="attributes"
-    )
+    how = {"multiselect": True, "label": "Attributes", "elem_id": "attributes"}
+    chosen = gr.Dropdown(list(names), value=list(first), **how)
     kept = {"minimum": -STRONGEST, "maximum": STRONGEST, "value": 0, "step": 0.05}
     sliders = [
         gr.Slider(**kept, label=name, visible=name in first, elem_id=f"attribute-{name}")
@@ -99,10 +94,8 @@ def _sliders(names: Sequence[str], first: Sequence[str]) -> list[gr.Slider]:
     ]
 
     def seen(wanted: list[str]) -> list[Any]:
-        return [
-            gr.Slider(visible=True) if name in wanted else gr.Slider(value=0, visible=False)
-            for name in names
-        ]
+        hidden = gr.Slider(value=0, visible=False)
+        return [gr.Slider(visible=True) if name in wanted else hidden for name in names]
 
     chosen.change(seen, chosen, sliders, show_progress="hidden", api_visibility="private")
     return sliders

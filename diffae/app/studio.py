@@ -4,9 +4,9 @@ They are files that record how they were made.
 """
 
 import secrets
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,6 @@ class Studio:
     classifier: Classifier | None
     settings: Mapping[str, Any]
     folder: Path
-    _codes: OrderedDict[tuple[bytes, int, str], verbs.Code] = field(default_factory=OrderedDict)
 
     @staticmethod
     def of(ckpt: str, classifier: Path | None, device: str | None, folder: Path) -> "Studio":
@@ -86,7 +85,7 @@ class Studio:
         """
         transform = Transform(self.model.image_size)
         read = reading.read_one(path, transform)
-        code = self._code(read.pixels, steps, solver)
+        code = _encoded(self.model, read.pixels.tobytes(), steps, solver)
         if seed is not None:
             code = verbs.Code(code.z, verbs.random_x_T(self.model, [0], seed))
         if changes and self.classifier is not None:
@@ -107,15 +106,6 @@ class Studio:
             self._words(read, code),
         )
 
-    def _code(self, pixels: np.ndarray, steps: int, solver: str) -> verbs.Code:
-        key = (pixels.tobytes(), steps, solver)
-        if key not in self._codes:
-            x = reading.to_tensor([pixels]).to(self.model.device)
-            self._codes[key] = verbs.encode(self.model, x, steps, solver)
-            while len(self._codes) > KEPT:
-                self._codes.popitem(last=False)
-        return self._codes[key]
-
     def _words(self, read: reading.Picture, code: verbs.Code) -> str:
         (width, height), size = read.size, self.model.image_size
         cut = f"Cut to the middle square of {width} x {height}. " if read.was_cut else ""
@@ -132,6 +122,13 @@ class Studio:
         folder.mkdir(parents=True)
         write_whole(folder / f"{name}.png", marks.png(image, about, marks.EDITED))
         return folder / f"{name}.png"
+
+
+@lru_cache(KEPT)
+def _encoded(model: DiffusionAutoencoder, pixels: bytes, steps: int, solver: str) -> verbs.Code:
+    size = model.image_size
+    image = np.frombuffer(pixels, np.uint8).reshape(size, size, 3)
+    return verbs.encode(model, reading.to_tensor([image]).to(model.device), steps, solver)
 
 
 def as_map(z: Tensor, moments: tuple[Tensor, Tensor] | None) -> Image.Image:

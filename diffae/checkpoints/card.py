@@ -5,7 +5,6 @@ card.md.j2 is its text.
 
 import csv
 import io
-import json
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from diffae.checkpoints.trained_on import NOTE
 from diffae.checkpoints.trained_on import read as read_record
 from diffae.system.cli import plain
 from diffae.system.errors import UserError
-from diffae.system.files import read_text
+from diffae.system.files import read_json, read_text
 
 Rows = list[dict[str, str]]  # of a run's overview, by the columns of records.csv
 
@@ -32,10 +31,10 @@ def measured(run: Path, sha256: str) -> Rows:
     """
     note, table = run / "run.json", run / "tables" / "overview.csv"
     try:
-        about = json.loads(read_text(note))
+        about = read_json(note)
         weights, complete = about["settings"]["weights"], about["complete"] is True
         titles = {about["titles"][name] for name, theirs in weights.items() if theirs == sha256}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (KeyError, TypeError, AttributeError):
         raise UserError(f"{note}: not of a run of this version; measure again") from None
     if not complete:
         raise UserError(f"{note}: the run is not complete; run its command again to finish it")
@@ -68,7 +67,7 @@ def render(
     stages: Any = {}
     if record is not None:
         front["datasets"] = [record.data]
-        stages = json.loads(read_text(found.path / NOTE)).get("stages") or {}
+        stages = read_json(found.path / NOTE).get("stages") or {}
     if rows:
         front["model-index"] = [{"name": name, "results": [_result(row) for row in rows]}]
     about = {"name": name, "config": found.config, "parameters": parameters, "rows": rows}

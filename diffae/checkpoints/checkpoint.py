@@ -29,7 +29,6 @@ WEIGHTS = "model.safetensors"
 OFFICIAL = "last.ckpt"
 FILES = (CONFIG, WEIGHTS, NOTE, "classifier.safetensors")  # of a folder of ours
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-GROUP = 1 << 24  # bytes of a file that are in memory twice while it is read
 LARGEST = 1e18  # of a weight: the square of ten times as much is more than float32 holds
 UNREAD = torch.empty(0)  # stands for a tensor that is not part of the model
 
@@ -45,15 +44,16 @@ class Folder:
         """The tensors of the file by name. Those that are not `expected` are named but not read."""
         file = self.path / WEIGHTS
         try:
-            with safe_open(file, "pt") as opened:
-                names = list(opened.keys())
             wanted = set(expected)
-            read = _read_tensors(file, [name for name in names if name in wanted])
-            return {name: read.get(name, UNREAD) for name in names}
+            with safe_open(file, "pt") as opened:
+                # Into memory that torch allocates: the rounding of a kernel may depend on the
+                # alignment of its weights, which is arbitrary in a mapped file.
+                return {
+                    name: opened.get_tensor(name).clone() if name in wanted else UNREAD
+                    for name in opened.keys()
+                }
         except (OSError, SafetensorError) as error:
-            raise UserError(
-                f"{file}: not readable as safetensors ({error}); copy or download it again"
-            ) from None
+            raise UserError(f"{file}: not readable ({error}); download it again") from None
 
     def fingerprint(self) -> str:
         """SHA-256 over configuration and weights: the key of cached results of this model."""
@@ -75,24 +75,19 @@ def open_checkpoint(path: str | Path) -> Folder | OfficialCheckpoint:
     place = Path(path)
     if str(path) in packaged_names() and not (isinstance(path, Path) and _holds_checkpoint(place)):
         return Folder(PACKAGED / str(path))
-    if not place.exists():
-        raise UserError(
-            f"{path}: no such checkpoint: give a folder with {WEIGHTS} and {CONFIG}, the authors' "
-            f"{OFFICIAL}, or the name of a packaged model ({', '.join(packaged_names()) or 'none here'}){hub.hint(path)}"
-        )
     if place.name in (WEIGHTS, CONFIG):
         place = place.parent
-    if not place.is_dir():
+    if _holds_checkpoint(place):
+        return Folder(place)
+    if (place / OFFICIAL).is_file():
+        place = place / OFFICIAL
+    if place.exists() and not place.is_dir():
         file_size(place)  # a pipe would block
         return OfficialCheckpoint(place)
-    if (place / OFFICIAL).is_file() and not (place / WEIGHTS).exists():
-        return OfficialCheckpoint(place / OFFICIAL)
-    if not _holds_checkpoint(place):
-        raise UserError(
-            f"{path}: not a checkpoint: it must be a folder with {WEIGHTS} and {CONFIG}, or the authors' "
-            f"{OFFICIAL}"
-        )
-    return Folder(place)
+    raise UserError(
+        f"{path}: no such checkpoint: give a folder with {WEIGHTS} and {CONFIG}, the authors' {OFFICIAL}, or "
+        f"the name of a packaged model ({', '.join(packaged_names())}){hub.hint(path)}"
+    )
 
 
 def _holds_checkpoint(folder: Path) -> bool:
@@ -107,25 +102,6 @@ def trained_on(path: str | Path) -> TrainedOn | None:
     """
     found = open_checkpoint(path)
     return trained_on_record(found.path) if isinstance(found, Folder) else None
-
-
-def _read_tensors(file: Path, names: Iterable[str]) -> dict[str, Tensor]:
-    """Read the tensors of a safetensors file into memory that torch allocates.
-
-    The rounding of a kernel may depend on the alignment of its weights, which is arbitrary in a
-    mapped file. The file is opened anew after each GROUP of bytes, so that pages already read do
-    not stay in memory beside their copies.
-    """
-    tensors: dict[str, Tensor] = {}
-    remaining = list(names)
-    while remaining:
-        size = 0
-        with safe_open(file, "pt") as opened:
-            while remaining and size < GROUP:
-                name = remaining.pop()
-                tensors[name] = opened.get_tensor(name).clone()
-                size += tensors[name].nbytes
-    return tensors
 
 
 def load_weights(model: nn.Module, found: Folder | OfficialCheckpoint) -> None:

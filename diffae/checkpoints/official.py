@@ -146,24 +146,22 @@ def _guess(shapes: Shapes) -> ModelConfig:
     bare = {n.removeprefix(EMA): s for n, s in shapes.items() if n.startswith(EMA)}
     model_channels = _most_common(bare, r"time_embed\.(time_embed\.)?0\.weight", 1)
     blocks_per_level = _blocks_per_level(bare)
-    mults = {
-        part: _channel_mult(bare, part, blocks_per_level, model_channels)
-        for part in ("", "encoder.")
-    }
+    mult, encoder_mult = (
+        _channel_mult(bare, part, blocks_per_level, model_channels) for part in ("", "encoder.")
+    )
     blocks = _indices(bare, r"(?:encoder\.)?input_blocks\.(\d{1,3})\.1\.qkv\.")
     attended = sorted({block // blocks_per_level for block in blocks})
     image_size = _image_size(shapes, attended)
-    autoencoder = bool(mults["encoder."])
     embed_channels = _most_common(bare, r".*\.emb_layers\.1\.weight", 1)
     z_channels = 512
-    if autoencoder:
+    if encoder_mult:
         z_channels = _most_common(bare, r".*\.cond_emb_layers\.1\.weight", 1)
     return ModelConfig(
-        AUTOENCODER if autoencoder else DDIM_BASELINE,
+        AUTOENCODER if encoder_mult else DDIM_BASELINE,
         image_size,
         model_channels,
-        mults[""],
-        mults["encoder."],
+        mult,
+        encoder_mult,
         embed_channels=embed_channels,
         z_channels=z_channels,
         num_res_blocks=blocks_per_level - 1,

@@ -186,9 +186,7 @@ class SavedFile(ABC):
         last = tensor.offset + sum((n - 1) * s for n, s in steps)
         sane = min((*tensor.shape, *tensor.stride, tensor.offset)) >= 0
         if not sane or numel > storage.numel or (numel and last >= storage.numel):
-            raise UserError(
-                f"{self.path}: damaged: a tensor reaches beyond its storage {storage.key}"
-            )
+            raise UserError(f"{self.path}: damaged: a tensor is larger than its storage")
         if self._last is None or self._last[0] != storage:  # those of one come in a row
             self._last = storage, self._read_storage(storage)
         return self._last[1].as_strided(tensor.shape, tensor.stride, tensor.offset).clone()
@@ -239,10 +237,7 @@ class TorchFile(SavedFile):
             self._folder = names[0].removesuffix("data.pkl")
             info = self._plain(names[0])
             if info.file_size > MOST_PICKLE:
-                raise UserError(
-                    f"{path}: its pickle has {info.file_size:,} bytes, and at most {MOST_PICKLE:,} are "
-                    "read: those of the authors' files have less than a million"
-                )
+                raise UserError(f"{path}: its pickle has {info.file_size:,} bytes, too many")
             self.content = Unpickler(io.BytesIO(self._zip.read(info))).load()
 
     def _plain(self, name: str) -> zipfile.ZipInfo:
@@ -256,9 +251,7 @@ class TorchFile(SavedFile):
     def _open(self, storage: Storage) -> IO[bytes]:
         info = self._plain(f"{self._folder}data/{storage.key}")
         if info.file_size != storage.nbytes:
-            raise UserError(
-                f"{self.path}: damaged: {info.filename} does not hold {storage.nbytes} plain bytes"
-            )
+            raise UserError(f"{self.path}: damaged: {info.filename} has an odd length")
         return self._zip.open(info)
 
     def close(self) -> None:

@@ -3,14 +3,13 @@
 It lets an evaluation on training images be noticed.
 """
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from diffae.data import Dataset
 from diffae.system.errors import UserError
-from diffae.system.files import read_text
+from diffae.system.files import read_json
 from diffae.system.settings import check
 
 NOTE = "training.json"
@@ -47,19 +46,11 @@ class TrainedOn:
 
         `before` is that of the model it began with.
         """
-        portraits = _generator(dataset)
-        return TrainedOn(
-            preset,
-            dataset.name,
-            split,
-            len(dataset.indices(split)),
-            seed,
-            dataset.partition_source,
-            dataset.transform.describe(),
-            "" if portraits else dataset.fingerprint,
-            portraits,
-            before,
-        )
+        portraits, count = _generator(dataset), len(dataset.indices(split))
+        how = (dataset.partition_source, dataset.transform.describe())
+        fingerprint = "" if portraits else dataset.fingerprint
+        data = (dataset.name, split, count, seed, *how, fingerprint)
+        return TrainedOn(preset, *data, portraits, before)
 
     def saw(self, dataset: Dataset, split: str) -> bool:
         """Whether the training saw images of a split of `dataset`, as far as is recorded."""
@@ -87,9 +78,8 @@ class TrainedOn:
         seen = self.sight(dataset, split)
         if seen is None:
             return ""
-        return (
-            f"evaluated on images that this checkpoint was trained on ({seen.split} of {seen.data})"
-        )
+        where = f"{seen.split} of {seen.data}"
+        return f"evaluated on images that this checkpoint was trained on ({where})"
 
     @property
     def decides(self) -> dict[str, Any]:
@@ -108,14 +98,11 @@ def read(folder: Path) -> TrainedOn | None:
     note = folder / NOTE
     if not note.is_file():
         return None
-    text = read_text(note)
     try:
-        return _from_json(json.loads(text)["trained_on"])
-    except (UserError, ValueError, KeyError, TypeError, RecursionError) as error:
-        why = f" ({error})" if isinstance(error, UserError) else ""
-        raise UserError(
-            f"{note}: not the record of a training{why}; move it away if the checkpoint is yours"
-        ) from None
+        return _from_json(read_json(note)["trained_on"])
+    except (UserError, ValueError, KeyError, TypeError) as error:
+        why = f" ({error})".replace(f"{note}: ", "") if isinstance(error, UserError) else ""
+        raise UserError(f"{note}: not the record of a training{why}; move it away") from None
 
 
 def _from_json(known: dict[str, Any]) -> TrainedOn:
@@ -138,7 +125,7 @@ def _generator(dataset: Dataset) -> dict[str, Any] | None:
     if not note.is_file():
         return None
     try:
-        found = json.loads(read_text(note))
+        found = read_json(note)
         return {name: found[name] for name in ("version", "seed", "count")}
-    except (UserError, ValueError, KeyError, TypeError, RecursionError):
+    except (UserError, KeyError):
         return None  # a file of that name that is not ours

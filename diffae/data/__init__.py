@@ -13,8 +13,7 @@ from typing import NamedTuple
 from diffae.data.dataset import Dataset
 from diffae.data.prepared import is_prepared, open_prepared
 from diffae.data.readers.arrow import is_parquet, is_saved, open_parquet, open_saved
-from diffae.data.readers.celeba import is_celeba, open_celeba
-from diffae.data.readers.celebahq import is_celebahq, open_celebahq
+from diffae.data.readers.celeba import is_celeba, is_celebahq, open_celeba, open_celebahq
 from diffae.data.readers.folder import open_image_folder
 from diffae.data.readers.idx import is_idx, open_idx
 from diffae.data.readers.lmdb_folder import is_lmdb, open_lmdb
@@ -79,10 +78,7 @@ def open_for_model(
     dataset = open_dataset(path, image_size, crop)
     native = native_side(dataset)
     if native < image_size:
-        raise UserError(
-            f"{path}: images of {native} px, but the {model} is for {image_size} px; "
-            f"give larger images or a smaller {model.split()[0]}"
-        )
+        raise UserError(f"{path}: images of {native} px, but the {model} is for {image_size} px")
     return dataset
 
 
@@ -115,9 +111,7 @@ def find_reader(path: Path) -> Reader:
     for reader in READERS:
         if reader.recognises(path):
             return reader
-    raise UserError(
-        f"{path}: a file, not a folder or a zip file; give the folder that holds the images"
-    )
+    raise UserError(f"{path}: of no known format; give the folder that holds the images")
 
 
 def open_portraits(count: int, image_size: int, seed: int = 0) -> Dataset:

@@ -30,12 +30,7 @@ SPLITS = {"train": TRAIN, "valid": VALID, "test": TEST}
 WORKERS, CHUNK = 2, 64  # threads that read, and images that each reads at once
 KEPT = 32 << 20  # bytes of images in memory; benchmarks read each several times
 SEEDED_FRACTIONS = (0.6, 0.1, 0.3)
-LABEL_FIELDS = (
-    "partition",
-    "attributes",
-    "classes",
-    "identities",
-)  # fields of `Dataset` with N rows
+LABEL_FIELDS = ("partition", "attributes", "classes", "identities")  # of `Dataset`, of N rows
 
 Indices = Sequence[int] | np.ndarray
 

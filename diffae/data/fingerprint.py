@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from PIL import Image
-from tqdm import tqdm
 
 from diffae.data.transforms import DECODING_ERRORS, FORMATS
 from diffae.system.errors import UserError
 from diffae.system.files import cache_root, file_state, read_file
+from diffae.system.progress import shown
 from diffae.system.whole import write_whole
 
 VERSION = "1"  # of the survey: a change invalidates those that are stored
@@ -87,7 +87,9 @@ def survey(source: Surveyed) -> Survey:
         return kept
     seen = source.look()
     if _note_of(source) == before and _settled(source):
-        _keep(before, seen)
+        with suppress(OSError):  # if the cache cannot be written, the next survey takes longer
+            before.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(before, sealed(asdict(seen)))
     return seen
 
 
@@ -127,36 +129,25 @@ def look_at(
     title: str, heading: Iterable[bytes], count: int, fetch: Callable[[int], tuple[bytes, bytes]]
 ) -> Survey:
     """Survey `count` images in threads; `fetch` gives name and content of each."""
-    sha = hashlib.sha256()
-    for part in heading:
-        sha.update(_framed(part))
 
     def look_at_some(start: int) -> list[tuple[bytes, Oddity]]:
         named = map(fetch, range(start, min(start + CHUNK, count)))
-        return [
-            (_framed(name) + hashlib.sha256(content).digest(), oddity(io.BytesIO(content)))
-            for name, content in named
-        ]
+        digest = hashlib.sha256
+        return [(_framed(n) + digest(c).digest(), oddity(io.BytesIO(c))) for n, c in named]
 
-    odd = []
-    with (
-        ThreadPoolExecutor(WORKERS) as pool,
-        tqdm(total=count, desc=f"fingerprint of {title}", unit="img", delay=1, disable=None) as bar,
-    ):
-        for seen in pool.map(look_at_some, range(0, count, CHUNK)):
+    sha, odd = hashlib.sha256(b"".join(map(_framed, heading))), []
+    with ThreadPoolExecutor(WORKERS) as pool:
+        parts = pool.map(look_at_some, range(0, count, CHUNK))
+        for seen in shown(parts, f"fingerprint of {title}", "images", count, len):
             for part, found in seen:
                 sha.update(part)
                 odd.append(found)
-            bar.update(len(seen))
     return _survey_of(sha.hexdigest(), odd)
 
 
 def digest_parts(parts: Iterable[bytes]) -> str:
     """SHA-256 of byte strings, each preceded by its length, so that boundaries count."""
-    sha = hashlib.sha256()
-    for part in parts:
-        sha.update(_framed(part))
-    return sha.hexdigest()
+    return hashlib.sha256(b"".join(map(_framed, parts))).hexdigest()
 
 
 def _framed(part: bytes) -> bytes:
@@ -209,16 +200,6 @@ def _states(source: Surveyed) -> Iterator[tuple[bytes, int, int, int, int]]:
 def _settled(source: Surveyed) -> bool:
     newest = max(max(state[2], state[3]) for state in _states(source))
     return time.time() - newest / 1e9 > SETTLED
-
-
-def _keep(path: Path, seen: Survey) -> None:
-    """Write a survey, whole.
-
-    If the cache cannot be written, the next survey takes longer, and nothing else.
-    """
-    with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, sealed(asdict(seen)))
 
 
 def _read(path: Path) -> Survey | None:

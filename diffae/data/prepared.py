@@ -30,11 +30,10 @@ from PIL import Image
 
 from diffae.data.dataset import Dataset
 from diffae.data.fingerprint import Survey, sealed, unsealed
-from diffae.data.readers.folder import beside
+from diffae.data.readers.folder import beside, counted
 from diffae.data.transforms import Transform
 from diffae.system.errors import UserError
-from diffae.system.files import file_size, read_file, sha256
-from diffae.system.lock import LOCK
+from diffae.system.files import LOCK, file_size, read_file, sha256
 
 VERSION = 1
 HEADER, UNFINISHED = "diffae-prepared.json", "diffae-unfinished"
@@ -140,10 +139,8 @@ class PreparedTransform(Transform):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.image_size > self.prepared:
-            raise UserError(
-                f"a copy of {self.prepared} px gives no images of {self.image_size} px; prepare one "
-                f"with --size {self.image_size}, or give what it was made of"
-            )
+            sizes = f"a copy of {self.prepared} px gives no images of {self.image_size} px"
+            raise UserError(f"{sizes}; prepare one with --size {self.image_size}")
 
     def apply(self, image: Image.Image, where: str) -> np.ndarray:
         """The stored square itself, or scaled down."""
@@ -189,10 +186,8 @@ def open_prepared(path: Path, image_size: int, crop: str | None, seed: int) -> D
         raise UserError(f"{path}: a copy that is not finished; run its `prepare` again")
     header = Header.read(path)
     if crop not in (None, header.transform["crop"]):
-        raise UserError(
-            f"{path}: its images were cut with crop {header.transform['crop']}; leave out --crop "
-            f"{crop}, or prepare a copy with it"
-        )
+        own = header.transform["crop"]
+        raise UserError(f"{path}: its images were cut with crop {own}; leave out --crop {crop}")
     file_size(path / PIXELS)  # a pipe would block
     try:
         pixels = np.load(path / PIXELS, mmap_mode="r")
@@ -201,22 +196,22 @@ def open_prepared(path: Path, image_size: int, crop: str | None, seed: int) -> D
     with np.load(io.BytesIO(part(path, LABELS, header)), allow_pickle=False) as columns:
         labels = dict(columns)
     names = tuple(json.loads(part(path, NAMES, header)))
+    skipped: tuple[str, ...] = ()
+    if header.skipped:
+        some = ", ".join(list(header.skipped)[:3]) + (", ..." if len(header.skipped) > 3 else "")
+        damaged = counted(len(header.skipped), "damaged image")
+        skipped = (f"{damaged} that the copy is without: {some}",)
     own = [path / name for name in (HEADER, PIXELS, LABELS, NAMES, PORTRAITS_NOTE, LOCK)]
     settings = header.transform | {"image_size": image_size, "prepared": header.side}
     try:
         transform = PreparedTransform(**settings)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    return Dataset(
-        name=header.name,
-        root=path,
-        source=PreparedImages(path, header, names, pixels.offset),
-        transform=transform,
-        partition_source=header.partition_source,
-        attribute_names=tuple(header.attribute_names),
-        left_out=(*header.left_out, *describe_skipped(header.skipped), *beside(path, own)),
-        **labels,
-    )
+    source = PreparedImages(path, header, names, pixels.offset)
+    labels |= {"attribute_names": tuple(header.attribute_names)}
+    labels |= {"partition_source": header.partition_source}
+    told = (*header.left_out, *skipped, *beside(path, own))
+    return Dataset(header.name, path, source, transform, left_out=told, **labels)
 
 
 def part(path: Path, name: str, header: Header) -> bytes:
@@ -225,15 +220,3 @@ def part(path: Path, name: str, header: Header) -> bytes:
     if hashlib.sha256(content).hexdigest() != header.sha256[name]:
         raise UserError(f"{path / name}: damaged (checksum does not match); {AGAIN}")
     return content
-
-
-def describe_skipped(skipped: dict[str, str]) -> tuple[str, ...]:
-    """E.g. "2 damaged images that the copy is without: a.png, b.png"; empty if none."""
-    if not skipped:
-        return ()
-    names = ", ".join(list(skipped)[:3]) + (", ..." if len(skipped) > 3 else "")
-    return (f"{count_damaged(skipped)} that the copy is without: {names}",)
-
-
-def count_damaged(skipped: dict[str, str]) -> str:
-    return "1 damaged image" if len(skipped) == 1 else f"{len(skipped):,} damaged images"

@@ -9,7 +9,6 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -103,10 +102,8 @@ def require(fits: bool, image: Image.Image, where: str, what: str) -> None:
 def refuse_strip(image: Image.Image, size: int, where: str) -> None:
     """Raise UserError if the image with its shorter side at `size` would fill the memory."""
     if max(image.size) * size**2 > min(image.size) * LARGEST_RESIZED:
-        raise UserError(
-            f"{where}: {image.width} x {image.height} is too long and narrow for {size} px; "
-            "crop it or remove it"
-        )
+        size_of = f"{image.width} x {image.height}"
+        raise UserError(f"{where}: {size_of} is too long and narrow for {size} px; remove it")
 
 
 def pad(image: Image.Image, size: int) -> Image.Image:
@@ -151,30 +148,13 @@ def _open(
             image.load()
             return convert(image)
     except DECODING_ERRORS as error:
-        if isinstance(error, UnidentifiedImageError) and (kind := foreign_format(file)):
-            raise UserError(
-                f"{where}: {kind}, whatever its name says, and it is not read; convert it to PNG or remove it"
-            ) from None
-        raise UserError(
-            f"{where}: cannot read this image ({reason(error)}); replace it or remove it"
-        ) from error
-
-
-def foreign_format(file: Path | io.BytesIO) -> str | None:
-    """The format of a picture that is not read; None if it is not known. Nothing is decoded."""
-    with file.open("rb") if isinstance(file, Path) else io.BytesIO(file.getvalue()) as opened:
-        start = opened.read(12)
-    if start[4:].startswith((b"ftyphei", b"ftyphev", b"ftypmif1", b"ftypmsf1")):
-        return "HEIC"  # which Pillow does not know
-    with suppress(*DECODING_ERRORS), Image.open(file) as image:
-        return image.format
-    return None
+        raise UserError(f"{where}: cannot read this image ({reason(error)}); remove it") from error
 
 
 def reason(error: Exception) -> str:
     """Pillow's message without the path, which the caller names."""
     if isinstance(error, UnidentifiedImageError):
-        return "empty, damaged or not an image"
+        return f"damaged, or none of {', '.join(FORMATS)}"
     if isinstance(error, Image.DecompressionBombError):
         return str(error).partition(",")[0]
     return getattr(error, "strerror", None) or str(error)

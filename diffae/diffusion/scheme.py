@@ -12,8 +12,7 @@ from typing import Any
 
 from diffae.networks.config import NUM_TIMESTEPS
 from diffae.system.cli import did_you_mean
-from diffae.system.errors import UserError
-from diffae.system.validation import whole
+from diffae.system.errors import UserError, whole
 
 UNIFORM = "uniform"
 FAST = "fast"
@@ -135,9 +134,8 @@ def _grid(name: str, text: str) -> str:
     found = _POWER.fullmatch(text)
     if found is None or not EXPONENTS[0] <= float(found[1]) <= EXPONENTS[1]:
         low, high = EXPONENTS
-        raise UserError(
-            f"solver {name!r:.40}: no grid {text!r:.20}; there are uniform and power-P, P from {low:g} to {high:g}"
-        )
+        grids = f"uniform and power-P, P from {low:g} to {high:g}"
+        raise UserError(f"solver {name!r:.40}: no grid {text!r:.20}; there are {grids}")
     return f"power-{float(found[1]):g}"
 
 

@@ -126,10 +126,7 @@ def _check(points: Points, image: Image.Image, where: str) -> None:
     eyes = np.hypot(*(points[1] - points[0]))
     mouth = np.hypot(*((points[3] + points[4] - points[0] - points[1]) / 2))
     if elsewhere or min(eyes, mouth) < 1:
-        raise UserError(
-            f"{where}: its landmarks are not those of a face in a picture of {image.width} x {image.height}; they are left eye, "
-            "right eye, nose, left and right corner of the mouth, x y each"
-        )
+        raise UserError(f"{where}: its landmarks are not those of a face in this picture")
 
 
 def five_points(text: str, where: str) -> Points:
@@ -154,10 +151,9 @@ def read_landmarks(path: Path) -> dict[str, Points]:
     rows = read_rows(path)
     numbered = (len(row) == 11 and row[1].lstrip("-")[:1].isdecimal() for row in rows[:3])
     first = next((i for i, is_row in enumerate(numbered) if is_row), 0)
-    found = {
-        name: five_points(" ".join(values), f"{path}: line {number}")
-        for number, (name, *values) in enumerate(rows[first:], start=first + 1)
-    }
+    lines = enumerate(rows[first:], start=first + 1)
+    where = f"{path}: line"
+    found = {name: five_points(" ".join(xy), f"{where} {n}") for n, (name, *xy) in lines}
     if not found:
         raise UserError(f"{path}: no landmarks; each line is NAME x1 y1 ... x5 y5")
     return found

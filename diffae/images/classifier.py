@@ -7,7 +7,7 @@ were learnt. The authors' `*_autoenc_cls/last.ckpt` is read too.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -95,10 +95,8 @@ class Classifier:
         if d != model.latent_dim:
             raise UserError(f"{where}: for a z_sem of {d} numbers, this has {model.latent_dim}")
         if self.checkpoint and fingerprint and self.checkpoint != fingerprint:
-            raise UserError(
-                f"{where}: trained on a different checkpoint (SHA-256 {self.checkpoint[:12]}..., this is "
-                f"{fingerprint[:12]}...); learn one for this: python -m diffae.images learn"
-            )
+            other = f"SHA-256 {self.checkpoint[:12]}..., this is {fingerprint[:12]}..."
+            raise UserError(f"{where}: trained on a different checkpoint ({other})")
 
 
 def find_name(name: str, known: Sequence[str]) -> int:
@@ -153,10 +151,8 @@ def classifier_of(model: DiffusionAutoencoder) -> Classifier:
     """The classifier beside the model's checkpoint. Raises UserError if there is none."""
     place = beside(model)
     if place is None:
-        raise UserError(
-            "no classifier beside this checkpoint: which way does an attribute lie? Learn it from labelled images "
-            "(python -m diffae.images learn --data PATH), or give --classifier FILE, or --with and --without"
-        )
+        ways = "give --classifier FILE, or --with and --without, or make one: images learn"
+        raise UserError(f"no classifier beside this checkpoint; {ways}")
     found = Classifier.load(place)
     found.check(model, place)
     return found
@@ -211,24 +207,23 @@ def learn_from_two(
 
 def learn_from_few(
     model: DiffusionAutoencoder,
-    codes: Callable[[np.ndarray], Tensor],
-    labels: np.ndarray,
+    data: Dataset,
     name: str,
-    *,
     shots: int,
-    unlabelled: bool,
-    seed: int,
+    *,
+    batch: int = 64,
+    unlabelled: bool = False,
     absent: bool = False,
+    seed: int = 0,
 ) -> Classifier:
-    """Learn the classifier of Table 3 from a few labelled images.
+    """Learn the classifier of Table 3 from a few labelled images of the split train.
 
     "binary" takes `shots` images of either class; with `unlabelled` it is "PU", which takes the
-    positive ones and images of any class. The logit is that of the attribute, also where `labels`
-    bool [N] are those of its absence (`absent`).
-
-    `codes` gives the z_sem of positions; only those that are drawn are requested. Raises UserError
-    for too few.
+    positive ones and images of any class. With `absent` the class is that of the images without
+    the attribute; the logit is always that of the attribute. Raises UserError for too few.
     """
+    column, indices = find_name(name, data.attribute_names), data.indices("train")
+    name, labels = data.attribute_names[column], data.labels(indices)[:, column] != absent
     fit = fewshot.fit_pu if unlabelled else fewshot.fit_binary
     try:
         if unlabelled:
@@ -237,7 +232,8 @@ def learn_from_few(
             split = fewshot.binary_split(labels, shots, seed)
     except ValueError as error:
         raise UserError(f"{name}: {error}; give fewer --shots or larger --data") from None
-    z = torch.cat([codes(split.positives), codes(split.negatives)])
+    parts = (indices[split.positives], indices[split.negatives])
+    z = torch.cat([codes_of(model, data, part, batch) for part in parts])
     first, second = np.split(np.arange(len(z)), [len(split.positives)])
     probe = fit(z, first, second, seed=seed, moments=_moments(model, z))
     if absent:

@@ -22,8 +22,6 @@ from diffae.images import align, marks, reading, verbs
 from diffae.images.classifier import (
     Classifier,
     classifier_of,
-    codes_of,
-    find_name,
     learn_from_few,
     learn_from_two,
 )
@@ -63,10 +61,8 @@ class Work:
         known = align.read_landmarks(args.landmarks)
         missing = [path.name for path in self.pictures if path.name not in known]
         if missing:
-            raise UserError(
-                f"--landmarks {args.landmarks}: has no row for {len(missing)} of {len(self.pictures)} pictures, "
-                f"first {missing[0]}"
-            )
+            of = f"{len(missing)} of {len(self.pictures)} pictures, first {missing[0]}"
+            raise UserError(f"--landmarks {args.landmarks}: has no row for {of}")
         return {path: known[path.name] for path in self.pictures}
 
     def batches(self) -> Iterator[tuple[list[Picture], Tensor]]:
@@ -103,29 +99,16 @@ class Work:
     def _codes(self, folder: Path) -> Tensor:
         """z_sem [N, d] of a folder's pictures."""
         args, model = self.args, self.model
-        found, _ = reading.find([folder])
-        landmarks = reading.find_faces(found) if getattr(args, "align", False) else {}
-        transform = Transform(model.image_size, getattr(args, "crop", reading.CENTRE))
-        batches = reading.batches(found, transform, args.batch_size, landmarks)
-        images = (reading.to_tensor([one.pixels for one in some]) for some in batches)
+        crop, align = getattr(args, "crop", reading.CENTRE), getattr(args, "align", False)
+        images = reading.read(folder, model.image_size, crop, align=align).split(args.batch_size)
         return torch.cat([model.encode(x.to(model.device)).cpu() for x in images])
 
     def _of_few(self) -> Classifier:
         """Learn a classifier from --shots labelled images of --data."""
-        args, model = self.args, self.model
-        data = labelled(args.data, model, FEW_PORTRAITS)
-        column = find_name(args.attribute, data.attribute_names)
-        indices = data.indices("train")
-        return learn_from_few(
-            model,
-            lambda chosen: codes_of(model, data, indices[chosen], args.batch_size),
-            data.labels(indices)[:, column] != args.absent,
-            data.attribute_names[column],
-            shots=args.shots or SHOTS,
-            unlabelled=args.unlabelled,
-            seed=args.seed,
-            absent=args.absent,
-        )
+        args, shots = self.args, self.args.shots or SHOTS
+        how = {"unlabelled": args.unlabelled, "absent": args.absent, "seed": args.seed}
+        data = labelled(args.data, self.model, FEW_PORTRAITS)
+        return learn_from_few(self.model, data, args.attribute, shots, batch=args.batch_size, **how)
 
 
 def _notices(cut: list[tuple[str, tuple[int, int]]], small: list[str], size: int) -> Iterator[str]:

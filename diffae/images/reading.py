@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from diffae.data.readers.folder import UNREAD, find_images, suffix_of
+from diffae.data.readers.folder import find_images
 from diffae.data.transforms import Transform, decode
 from diffae.images import faces
 from diffae.images.align import Points, aligned
@@ -51,7 +51,7 @@ def find(paths: Sequence[str | Path]) -> tuple[list[Path], list[str]]:
     """The pictures that files and folders hold, in the order given; those of a folder by name.
 
     With a line for each kind of file that may be a picture but is not read. Raises UserError if a
-    file does not exist or has no picture's suffix, or if a folder holds none.
+    file does not exist, or if a folder holds none.
     """
     found: list[Path] = []
     left_out: list[str] = []
@@ -63,9 +63,6 @@ def find(paths: Sequence[str | Path]) -> tuple[list[Path], list[str]]:
         elif not os.path.lexists(given):
             raise UserError(f"{given}: no such file or folder")
         else:
-            suffix = suffix_of(given.name)
-            if suffix in UNREAD and suffix != "gif":
-                raise UserError(f"{given}: {suffix} is not read; convert it to PNG or JPEG")
             found.append(given)
     return found, left_out
 

@@ -55,10 +55,7 @@ def make(args: Namespace) -> dict[str, Any]:
     _refuse_outputs(args)
     model = load(args)
     if args.verb in ("sample", "sample-class") and model.latent_net is None:
-        raise UserError(
-            f"--ckpt {args.ckpt}: has no latent DDIM, so there is nothing to sample from; give a checkpoint that has "
-            "one (the authors' are called *_latent)"
-        )
+        raise UserError(f"--ckpt {args.ckpt}: has no latent DDIM; give one that has (*_latent)")
     work = commands.Work(args, model)
     settings = {"verb": args.verb, "checkpoint": checkpoint_name(args.ckpt)}
     settings |= {"checkpoint_sha256": model.fingerprint, "image_size": model.image_size}

@@ -6,6 +6,7 @@ equals the harness's sample 3.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -18,8 +19,7 @@ from diffae.eight_bit import to_uint8
 from diffae.images.classifier import Classifier, classifier_of
 from diffae.images.options import POOL, SOLVER, STEPS
 from diffae.model import DiffusionAutoencoder as Model
-from diffae.system.errors import UserError
-from diffae.system.validation import whole
+from diffae.system.errors import UserError, whole
 from probes import accept_probability, accept_threshold
 
 AT_ONCE, DECODED = 256, 64  # latents that are drawn and judged together; those decoded together
@@ -197,10 +197,8 @@ def sample_class(
         kind = attribute if present else f"not {attribute}"
         raise UserError(f"none of {tried:,} samples was accepted as {kind}; give a larger --pool")
     parts = zip(torch.cat(kept).split(DECODED), torch.tensor(numbers).split(DECODED), strict=True)
-    images = [
-        decode(model, Code(z, random_x_T(model, some.tolist(), seed)), steps, solver)
-        for z, some in parts
-    ]
+    draw = partial(random_x_T, model, seed=seed)
+    images = [decode(model, Code(z, draw(some.tolist())), steps, solver) for z, some in parts]
     return Accepted(torch.cat(images), numbers, torch.cat(chances), tried)
 
 

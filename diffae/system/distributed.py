@@ -11,21 +11,23 @@ there is one process, and every function returns at once.
 from __future__ import annotations
 
 import os
-import pickle
-import subprocess
+import signal
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from queue import SimpleQueue
-from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
+from multiprocessing import get_context, parent_process
+from threading import Thread
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from diffae.system.errors import UserError
 from diffae.system.signals import importing
-from diffae.system.within import within
 
 if TYPE_CHECKING:
     import torch
@@ -73,12 +75,18 @@ def init() -> None:
     with importing():
         from torch.distributed.rendezvous import rendezvous
 
-    def join() -> _Group:
-        longer = timedelta(seconds=patience + LONGEST_ENDING)
-        return _Group(*next(rendezvous("env://", timeout=longer)))
+    joined: Future[_Group] = Future()
 
+    def join() -> None:
+        longer = timedelta(seconds=patience + LONGEST_ENDING)
+        try:
+            joined.set_result(_Group(*next(rendezvous("env://", timeout=longer))))
+        except Exception as error:
+            joined.set_exception(error)
+
+    Thread(target=join, daemon=True).start()  # so that this thread handles signals
     try:
-        _group = within(patience, join)  # in a thread, so that this one handles signals
+        _group = joined.result(patience)
     except TimeoutError:
         reason = f"within {patience} s ({PATIENCE})"
     except Exception as error:
@@ -103,10 +111,8 @@ def take_gpu(device: str) -> None:
         raise UserError(f"--device {device}: every process needs a GPU of its own; use cuda")
     number, there = _number("LOCAL_RANK", 0, default=_group.rank), torch.cuda.device_count()
     if number >= there:
-        raise UserError(
-            f"LOCAL_RANK={number}: this machine has {there} GPU{'s' * (there != 1)}; start one "
-            "process for each (--nproc-per-node), or use --device cpu"
-        )
+        more = "start one process for each GPU, or use --device cpu"
+        raise UserError(f"LOCAL_RANK={number}: {there} GPUs on this machine; {more}")
     torch.cuda.set_device(number)
 
 
@@ -115,9 +121,7 @@ def _number(name: str, least: int, default: int | None = None) -> int:
     text = os.environ.get(name, "" if default is None else str(default))
     if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) >= least):
         given = f"{name}={text}" if name in os.environ else f"{name} is not set"
-        raise UserError(
-            f"{given}: must be a whole number from {least}, as torchrun sets it; unset WORLD_SIZE to run alone"
-        )
+        raise UserError(f"{given}: must be a whole number from {least}, as torchrun sets it")
     return int(text)
 
 
@@ -220,11 +224,8 @@ def main_first() -> Iterator[None]:
 # Helpers of one process
 
 
-# What a helper runs. Python's own pools import the caller's script again, which then needs a main guard, and cannot be
-# standard input; they also stay behind when their parent is killed.
-HELP = (
-    "import sys; sys.path[:] = sys.argv[1:]; from diffae.system.distributed import _help; _help()"
-)
+AHEAD = 2  # items of each helper that are given out before their results are taken
+_function: Callable[[Any], Any]  # what a helper calls
 
 
 @contextmanager
@@ -233,75 +234,60 @@ def mapped(
 ) -> Iterator[Iterator[U]]:
     """`map(function, items)` in `workers` helper processes, or in this one if that is 1.
 
-    The function must be importable, as pickle requires; what it raises is raised here. If a helper
-    dies, UserError(died) is raised. Signals do not reach the helpers: each ends when it gets no
-    more work, or when this process has ended.
+    The function must be importable, as pickle requires, and is sent to each helper once; what it
+    raises is raised here. If a helper dies, UserError(died) is raised. Helpers hear no signals and
+    end with this process.
     """
     if workers == 1:
         yield map(function, items)
         return
-    idle: SimpleQueue[_Helper] = SimpleQueue()
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin, (function,))
 
-    def ask(item: T) -> U:
-        helper = idle.get()
-        try:
-            found, error = helper.answer(item)
-        except (OSError, EOFError, pickle.UnpicklingError):
-            raise UserError(died) from None
-        finally:
-            idle.put(helper)
-        if error is not None:
-            raise error
-        return cast(U, found)
+    def results() -> Iterator[U]:
+        waiting: deque[Future[U]] = deque()
+        for item in items:
+            with _starting_helpers():
+                waiting.append(pool.submit(_call, item))
+            if len(waiting) > AHEAD * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
-    with ExitStack() as stack:
-        for _ in range(workers):
-            idle.put(helper := _Helper(function))
-            stack.callback(helper.close)
-        pool = ThreadPoolExecutor(workers)
-        stack.callback(pool.shutdown, cancel_futures=True)
-        yield pool.map(ask, items)
+    try:
+        yield results()
+    except BrokenProcessPool:
+        raise UserError(died) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-class _Helper:
-    """A process that receives a function, and then calls it with each item that it is sent."""
+@contextmanager
+def _starting_helpers() -> Iterator[None]:
+    """Within the block processes may start, which inherit that signals are blocked.
 
-    def __init__(self, function: Callable[[Any], Any]):
-        pipe = subprocess.PIPE
-        command = [sys.executable, "-P", "-c", HELP, *map(str, sys.path)]
-        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, start_new_session=True)
-        self._tell = cast(IO[bytes], self.process.stdin)
-        self._heard = cast(IO[bytes], self.process.stdout)
-        self._first = pickle.dumps(function)
-
-    def answer(self, item: object) -> tuple[object, Exception | None]:
-        """The function's result for `item`; what the function raises is raised here.
-
-        Raises OSError, EOFError or UnpicklingError if the process has died.
-        """
-        self._tell.write(self._first + pickle.dumps(item))
-        self._tell.flush()
-        self._first = b""
-        return cast(tuple[object, Exception | None], pickle.load(self._heard))
-
-    def close(self) -> None:
-        with suppress(OSError):
-            self._tell.close()
-        self.process.wait()
-        self._heard.close()
+    They are not told of the caller's script, which they would run again; it may have no main guard.
+    """
+    main = sys.modules["__main__"]
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def _help() -> None:
-    """The whole program of a helper."""
-    told, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # output of the function is not part of the answer
-    with suppress(EOFError, pickle.UnpicklingError, BrokenPipeError):  # the parent has ended
-        function = pickle.load(told)
-        while True:
-            item = pickle.load(told)
-            try:
-                answer: tuple[object, Exception | None] = function(item), None
-            except Exception as error:
-                answer = None, error
-            answers.write(pickle.dumps(answer))
-            answers.flush()
+def _begin(function: Callable[[Any], Any]) -> None:
+    global _function
+    _function = function
+    os.dup2(2, 1)  # what the function prints is not part of the command's output
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent_process().join()  # type: ignore[union-attr]
+    os._exit(1)
+
+
+def _call(item: Any) -> Any:
+    return _function(item)

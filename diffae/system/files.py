@@ -5,19 +5,20 @@ A path from a user may be a pipe without a writer, an endless device, or a file 
 """
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import stat
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from diffae.system.errors import UserError
-from diffae.system.whole import is_stream
+from diffae.system.whole import is_partial, is_stream
 
 # Errors of a disk, and what to do about them.
 REFUSALS = {
@@ -98,15 +99,26 @@ def read_text(path: Path, most: int = MOST) -> str:
         raise UserError(f"{path}: byte {error.start} is not UTF-8 text") from None
 
 
+def read_json(path: Path, most: int = MOST) -> dict[str, Any]:
+    """The object in a JSON file. Raises UserError naming the file if it holds none."""
+    try:
+        content = json.loads(read_text(path, most))
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: damaged, or no JSON object; replace it")
+    return content
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """The content of a TOML file. Raises UserError naming file and line."""
+    text = read_text(path, MOST_SETTINGS)
     try:
-        return tomllib.loads(read_text(path, MOST_SETTINGS))
-    except UserError:
-        raise
-    except (ValueError, RecursionError) as error:  # ValueError: a number of 5,000 digits, too
-        reason = "too deep" if isinstance(error, RecursionError) else str(error)
-        raise UserError(f"{path}: not TOML: {reason}") from None
+        return tomllib.loads(text)
+    except RecursionError:
+        raise UserError(f"{path}: not TOML: too deep") from None
+    except ValueError as error:  # a number of 5,000 digits, too
+        raise UserError(f"{path}: not TOML: {error}") from None
 
 
 def sha256(path: Path) -> str:
@@ -211,32 +223,18 @@ def refuse_outputs(outputs: Sequence[Target], inputs: Iterable[Path | str | None
             if how := _meets(target.path, path):
                 raise UserError(f"{where}: {how} {what}; choose a different path")
         if _holds_something(target.path) and not target.replaces(target.path):
-            raise UserError(
-                f"{where}: exists and would be overwritten; choose a different path, or move it away"
-            )
+            raise UserError(f"{where}: exists and would be overwritten; choose a different path")
         read.append((target.path, f"what {target.flag} writes"))
 
 
 def _meets(path: Path, other: Path) -> str:
-    """How `path` relates to `other`: the same, inside it, around it, a file of it; "" if none."""
+    """How `path` relates to `other`: the same, inside it, around it; "" if none."""
     a, b = Path(os.path.realpath(path)), Path(os.path.realpath(other))
-    if a == b or _is_a_name_of(a, [b]):
+    if a == b:
         return "is"
     if a.is_relative_to(b):
         return "is inside"
-    if b.is_relative_to(a):
-        return "contains"
-    files = (Path(folder, name) for folder, _, names in os.walk(b) for name in names)
-    return "is a file of" if _is_a_name_of(a, files) else ""
-
-
-def _is_a_name_of(path: Path, others: Iterable[Path]) -> bool:
-    """Whether a file is one of `others` by another name (a hard link)."""
-    with suppress(OSError):
-        status = os.stat(path)
-        if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
-            return any(o.exists() and os.path.samestat(status, o.stat()) for o in others)
-    return False
+    return "contains" if b.is_relative_to(a) else ""
 
 
 def _holds_something(path: Path) -> bool:
@@ -278,3 +276,51 @@ def json_with(*keys: str) -> Callable[[Path], bool]:
         return all(isinstance(one, dict) and one.keys() >= set(keys) for one in objects)
 
     return does
+
+
+# ----------------------------------------------------------------------------------------------
+# Locks: a folder is used by one process at a time
+
+
+LOCK = "lock"  # an empty file
+
+
+def lock_folder(folder: Path, doing: str) -> IO[str]:
+    """Lock `folder` while the file returned is open. Raises UserError if another process has it.
+
+    The system releases the lock when the process ends, in whatever manner.
+    """
+    with writing(folder, "or choose another folder"):
+        lock = open_lock(folder / LOCK)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UserError(f"{folder}: another process is {doing} in this folder") from None
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be locked ({error.strerror}); choose another") from None
+    return lock
+
+
+def open_lock(path: Path) -> IO[str]:
+    """Open the file to lock, creating it if necessary.
+
+    Nothing is ever written to it, and no link is followed.
+
+    Raises UserError if it is a link, a pipe, a folder or a device.
+    """
+    if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+        raise UserError(f"{path}: not a plain file, as our lock would be; move it away")
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    return os.fdopen(os.open(path, flags, 0o666), "r+")
+
+
+def foreign(folder: Path) -> bool:
+    """Whether `folder` exists, and is more than a process leaves behind that was killed at its start."""
+    if not os.path.lexists(folder):
+        return False
+    return not folder.is_dir() or not all(is_partial(p) or _is_lock(p) for p in folder.iterdir())
+
+
+def _is_lock(path: Path) -> bool:
+    status = path.lstat()
+    return path.name == LOCK and stat.S_ISREG(status.st_mode) and status.st_size == 0

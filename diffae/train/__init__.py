@@ -1,7 +1,7 @@
 """Training, from a preset and images to a checkpoint.
 
 Shared types           types.py (schedule, steps, outcome, stage)
-Settings               presets.py (all settings), overrides.py (--set), chain.py (--stages), init.py (--init)
+Settings               presets.py (all settings, and --set), chain.py (--stages), init.py (--init)
 Training of a model    stages.py (encoder, autoencoder, latent DDIM, baseline: their losses, one after the other)
 Training of a network  trainer.py (a step, the loop, precision), sharing.py (processes and parts), state.py (on disk)
 Data                   images.py (reading ahead, damaged images)

@@ -34,8 +34,7 @@ from diffae.train.callbacks import flags as callback_flags
 from diffae.train.images import Source, source_of
 from diffae.train.init import Init
 from diffae.train.note import Note
-from diffae.train.overrides import override
-from diffae.train.presets import PRESETS, AnyPreset, Preset, find_preset, other_presets
+from diffae.train.presets import PRESETS, AnyPreset, Preset, find_preset, other_presets, override
 from diffae.train.sharing import union
 from diffae.train.stages import train
 from diffae.train.trainer import Callback, Run, choose_precision, needing_memory
@@ -89,15 +88,9 @@ def _parser() -> cli.Parser:
     add("--precision", choices=(AUTO, BFLOAT16, FLOAT16, FLOAT32), default=AUTO, help=precision)
     setting = "change a setting of the preset, e.g. image.batch_size=64; may be repeated (`diffae-bench docs training`)"
     add("--set", action="append", default=[], metavar="NAME=VALUE", help=setting)
-    stages = (
-        "the stages to train now: autoencoder, latent, baseline; the baseline of an autoencoder, a DDIM with the same UNet, is "
-        "written to OUT/ddim and trained only if it is named (default: all others)"
-    )
+    stages = "the stages to train now: autoencoder, latent, baseline (default: the preset's own)"
     add("--stages", metavar="NAME,...", help=stages)
-    init = (
-        "start from the weights of a trained model (a folder, the authors' last.ckpt, hf://OWNER/NAME, a packaged name); with --stages latent "
-        "they are kept, and only a new latent DDIM is trained"
-    )
+    init = "start from a trained model's weights; with --stages latent they are kept as they are"
     add("--init", type=cli.word, metavar="CHECKPOINT", help=init)
     parts = "examples per forward pass: a process computes its share of a batch in parts of N (default: all at once)"
     add("--micro-batch", type=cli.positive, metavar="N", help=parts)
@@ -142,9 +135,7 @@ def _refuse(args: argparse.Namespace, preset: AnyPreset) -> None:
         if name in evaluation and not args.evaluate_every:
             raise UserError(f"{flag}: needs --evaluate-every N, which turns evaluation on")
     if not args.dry_run and (args.gpus is not None or args.tflops is not None):
-        raise UserError(
-            "--gpus, --tflops: only with --dry-run; a training takes what it is started on"
-        )
+        raise UserError("--gpus, --tflops: only with --dry-run")
 
 
 @dataclass(frozen=True)
@@ -241,9 +232,7 @@ def _say_if_changed(data: Dataset, before: str) -> None:
     except UserError:  # a file is gone
         changed = True
     if changed:
-        say(
-            f"{data.name}: its files have changed since this command began; training.json describes them as they were"
-        )
+        say(f"{data.name}: its files have changed since this command began")
 
 
 def _dry(preset: Preset, stages: tuple[str, ...], args: argparse.Namespace) -> str:

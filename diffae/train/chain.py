@@ -73,10 +73,8 @@ def started(init: Init, preset: Preset, stages: Sequence[str]) -> Init:
     Raises UserError if it does not apply to these stages, or if its weights do not fit.
     """
     if stages == (BASELINE,) and own_stages(preset) != stages:
-        raise UserError(
-            "--init cannot be used for the DDIM baseline of an autoencoder, which is trained from scratch; "
-            f"train preset {baseline_of(preset).name} with it"
-        )
+        alone = baseline_of(preset).name
+        raise UserError(f"--init: this baseline is trained from scratch; use preset {alone}")
     init = replace(init, kept=LATENT in stages and AUTOENCODER not in stages)
     init.refuse_misfit(preset)
     return init
@@ -88,7 +86,5 @@ def refuse_unfinished(preset: AnyPreset, stages: Sequence[str], out: Path) -> No
         return
     step, of = state.step_on_disk(state_path(out, IMAGE)), preset.image.steps
     if step < of:
-        raise UserError(
-            f"--stages: the autoencoder in {out} is at step {step} of {of}: train it first "
-            f"(--stages {','.join((AUTOENCODER, *stages))}), or give a trained one: --init CHECKPOINT"
-        )
+        first = f"train it first (--stages {','.join((AUTOENCODER, *stages))}), or give --init"
+        raise UserError(f"--stages: the autoencoder in {out} is at step {step} of {of}: {first}")

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from tabulate import tabulate
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
-from diffae.diffusion.noise import Noise, generator
+from diffae.diffusion.noise import generator
 from diffae.model import DiffusionAutoencoder
 from diffae.networks.counting import flops
 from diffae.networks.unet import recompute
@@ -41,19 +42,14 @@ STORED = 4  # copies of each weight, float32, that a state on disk holds
 COPIES = 5  # held by a device: the weight, its gradient, Adam's two moments, its moving average
 FORWARD_AND_BACKWARD = 3  # times the operations of forward alone
 LONG_ENOUGH = 0.1  # seconds of a pass that is timed
-PARTS = (64, 32, 16, 8, 4, 2, 1)  # values of --micro-batch that are considered
 FREE = 0.1  # of a device's memory: what kernels may take
 
 
-@dataclass(frozen=True)
-class Kept:
+class Kept(NamedTuple):
     """Bytes that a step keeps for its gradient: for a batch, and for each of its examples."""
 
     fixed: int
     each: int
-
-    def of(self, examples: int) -> int:
-        return self.fixed + self.each * examples
 
 
 @dataclass(frozen=True)
@@ -74,10 +70,6 @@ class Costs:
     def weights(self) -> int:
         """Bytes that a device holds for any batch: weights, gradient, Adam, moving average."""
         return COPIES * 4 * self.parameters
-
-    def bytes(self, examples: int, again: bool) -> int:
-        """Bytes that a device holds when it computes that many examples at once."""
-        return self.weights + self.kept[again].of(examples)
 
 
 def counted(preset: Preset, precision: str, asked: Collection[str] | None = None) -> list[Costs]:
@@ -110,23 +102,20 @@ def plan(preset: Preset, device: str, asked: Collection[str] | None = None) -> I
 
 
 def _all(preset: Preset, device: str) -> Iterator[Stage]:
-    model = network_of(preset.model).to(device)
-    yield from image_stages(preset, model, _Grey(preset.image_size, device))
+    model, size = network_of(preset.model).to(device), preset.image_size
+    none = np.zeros((2, size, size, 3), np.uint8)
+    yield from image_stages(preset, model, _Grey(none, False, device))
     if isinstance(model, DiffusionAutoencoder) and preset.latent is not None:
         z = torch.randn(2, preset.model.z_channels, device=device)
         yield latent_stage(preset, model, z)
 
 
 class _Grey(Images):
-    """Grey images, which need no data."""
+    """Images that are not read."""
 
-    def __init__(self, size: int, device: str):
-        super().__init__(np.zeros((1, size, size, 3), np.uint8), False, device)
-        self.size = size
-
-    def batch(self, indices: Tensor, noise: Noise | None = None) -> Tensor:
-        x = torch.zeros(len(indices), 3, self.size, self.size, device=self.device)
-        return x.contiguous(memory_format=torch.channels_last)
+    def _pixels(self, indices: Tensor) -> Tensor:
+        assert isinstance(self.source, np.ndarray)
+        return torch.zeros(len(indices), *self.source.shape[1:], dtype=torch.uint8)
 
 
 def loss_of(stage: Stage, examples: int, precision: str) -> Tensor:
@@ -243,23 +232,44 @@ class How:
         """Examples of a batch that one device computes."""
         return max(schedule.batch_size // self.devices, 1)
 
-    def parts(self, schedule: Schedule) -> list[int]:
-        """Numbers of examples that it may compute at once, largest first."""
+    def part(self, schedule: Schedule) -> int:
+        """Examples that it computes at once."""
         share = self.share(schedule)
-        if self.steps.micro_batch is not None:
-            return [min(self.steps.micro_batch, share)]
-        return [share, *(part for part in PARTS if part < share)]
+        return min(self.steps.micro_batch or share, share)
 
 
 def report(preset: Preset, images: int, how: How, asked: Collection[str] | None = None) -> str:
     """The estimate for the `asked` stages of `preset`, on that many images (0: not known)."""
     found = counted(preset, how.precision, asked)
-    here = how.tflops is None
-    where = f"{how.device} of this machine" if here else "device of a different machine"
-    head = f"{preset.name}: {how.devices} x {where}, {how.precision}; nothing is written"
-    costs = _costs(found, list(_rates(preset, found, how, asked)), how)
-    fits = ["\n".join(_fits(found, how))] if here else []
-    return "\n\n".join([head, costs, _memory(found, how), *fits, _disk(preset, found, images, how)])
+    rates = list(_rates(preset, found, how, asked))
+    hours = [c.schedule.samples / rate / 3600 for c, rate in zip(found, rates, strict=True)]
+    columns = {
+        "stage": [c.name for c in found],
+        "parameters": [f"{c.parameters:,}" for c in found],
+        "GFLOPs of a step per example": [f"{c.flops / 1e9:,.1f}" for c in found],
+        "examples": [f"{c.schedule.samples:,}" for c in found],
+        "per second": [cli.plain(rate, 3) for rate in rates],
+        "hours": [cli.plain(took, 2) for took in hours],
+        "GB: weights, gradient, Adam, EMA": [f"{c.weights / GB:.2f}" for c in found],
+        "activations of an example": [f"{c.kept[False].each / GB:.3f}" for c in found],
+        "with --recompute": [f"{c.kept[True].each / GB:.3f}" for c in found],
+    }
+    if how.tflops is not None:
+        where = "device of a different machine"
+        basis = f"if each device sustains {how.tflops} TFLOP/s; steps that are too short for that take longer"
+    else:
+        where = f"{how.device} of this machine"
+        threads = f", {torch.get_num_threads()} thread(s), the machine as busy as it is"
+        taken = f"; {how.devices} devices are assumed to be {how.devices} times as fast"
+        basis = f"timed here{threads * (how.device == 'cpu')}{taken * (how.devices > 1)}"
+    lines = [
+        f"{preset.name}: {how.devices} x {where}, {how.precision}; nothing is written\n",
+        tabulate(columns, "keys", "github", disable_numparse=True),
+        f"{cli.plain(sum(hours), 2)} hours in all, {basis}\n",
+        *([] if how.tflops is not None else _fits(found, how)),
+        _disk(preset, found, images, how),
+    ]
+    return "\n".join(lines)
 
 
 def _rates(
@@ -271,59 +281,23 @@ def _rates(
         return
     for stage in plan(preset, how.device, asked):
         recompute(stage.network, how.steps.recompute)
-        each, step = seconds(stage, how.parts(stage.schedule)[0], how.precision)
+        each, step = seconds(stage, how.part(stage.schedule), how.precision)
         yield how.devices / (each + step / how.share(stage.schedule))
 
 
-def _costs(found: Sequence[Costs], rates: Sequence[float], how: How) -> str:
-    hours = [c.schedule.samples / rate / 3600 for c, rate in zip(found, rates, strict=True)]
-    columns = {
-        "stage": [c.name for c in found],
-        "parameters": [f"{c.parameters:,}" for c in found],
-        "GFLOPs of a step per example": [f"{c.flops / 1e9:,.1f}" for c in found],
-        "examples": [f"{c.schedule.samples:,}" for c in found],
-        "per second": [cli.plain(rate, 3) for rate in rates],
-        "hours": [cli.plain(took, 2) for took in hours],
-    }
-    table = tabulate(columns, "keys", "github", disable_numparse=True)
-    return f"{table}\n{cli.plain(sum(hours), 2)} hours in all, {_basis(how)}"
-
-
-def _basis(how: How) -> str:
-    """The basis of the hours, in words."""
-    if how.tflops is not None:
-        return f"if each device sustains {how.tflops} TFLOP/s; steps that are too short for that take longer"
-    threads = f", {torch.get_num_threads()} thread(s), the machine as busy as it is"
-    taken = f"; {how.devices} devices are assumed to be {how.devices} times as fast"
-    return f"timed here{threads * (how.device == 'cpu')}{taken * (how.devices > 1)}"
-
-
-def _memory(found: Sequence[Costs], how: How) -> str:
-    rows = []
-    for c in found:
-        above = float("inf")
-        for part in how.parts(c.schedule):
-            if c.bytes(part, False) > 0.95 * above:
-                continue  # smaller parts save nothing
-            above = c.bytes(part, False)
-            cells = [f"{c.bytes(part, again) / GB:.2f}" for again in (False, True)]
-            rows.append([c.name, f"{part:,}", f"{c.weights / GB:.2f}", *cells])
-    head = ["stage", "examples at once", "GB per device: weights, gradient, Adam, EMA"]
-    head += ["and activations", "the same with --recompute"]
-    return tabulate(rows, head, "github", disable_numparse=True)
-
-
 def _fits(found: Sequence[Costs], how: How) -> Iterator[str]:
-    """For each stage the largest parts of a batch that fit into this device's memory."""
+    """For each stage the most examples at once that fit into this device's memory."""
     there = _memory_of(how.device)
     for c in found:
-        parts, ways = how.parts(c.schedule), []
+        part, ways = how.part(c.schedule), []
         for again in (False, True)[how.steps.recompute :]:
-            fitting = [part for part in parts if c.bytes(part, again) <= (1 - FREE) * there]
-            if fitting:
-                cut = [f"--micro-batch {fitting[0]}"] * (fitting[0] < how.share(c.schedule))
+            room = (1 - FREE) * there - c.weights - c.kept[again].fixed
+            most = min(part, int(room / max(c.kept[again].each, 1)))
+            least = 1 if how.steps.micro_batch is None else part
+            if most >= least:
+                cut = [f"--micro-batch {most}"] * (most < how.share(c.schedule))
                 ways.append(" ".join(["--recompute"] * again + cut))
-            if parts[0] in fitting:
+            if most == part:
                 break
         what = "fits with " + ", or ".join(ways) if all(ways) else "fits"
         yield f"{there / GB:.0f} GB of memory here: {c.name} {what if ways else 'does not fit'}"

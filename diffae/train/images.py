@@ -86,12 +86,12 @@ class Images:
     """
 
     def __init__(self, source: Source, flip: bool, device: str, workers: int = 0):
-        self._reader, self.flip, self.device = _Reader(source), flip, torch.device(device)
+        self.source, self.flip, self.device = source, flip, torch.device(device)
         self.workers = workers if isinstance(source, OnDisk) else 0
         self._coming: Iterator[_Read] | None = None
 
     def __len__(self) -> int:
-        return len(self._reader.source)
+        return len(self.source)
 
     def batch(self, indices: Tensor, noise: Noise | None = None) -> Tensor:
         """The images of these positions, half of them mirrored if `flip` is set and noise is given."""
@@ -103,34 +103,26 @@ class Images:
         return x.contiguous(memory_format=torch.channels_last)
 
     def _pixels(self, indices: Tensor) -> Tensor:
-        read = self._reader[indices] if self._coming is None else self._next()
-        if isinstance(self._reader.source, OnDisk):
-            self._reader.source.tell(read.damaged)
+        """Raises UserError if they cannot be read, or if a worker has died."""
+        if isinstance(self.source, np.ndarray):
+            return torch.from_numpy(self.source[indices.tolist()])
+        try:
+            read = _Reader(self.source)[indices] if self._coming is None else next(self._coming)
+        except RuntimeError as error:
+            died = f"a process that reads images died ({str(error).splitlines()[0]:.120})"
+            raise UserError(f"{died}; free some memory, or use fewer --workers") from None
+        self.source.tell(read.damaged)
         if isinstance(read.pixels, UserError):
             raise read.pixels
         return read.pixels
 
-    def _next(self) -> "_Read":
-        """The next result of the workers. Raises UserError if one of them has died."""
-        assert self._coming is not None
-        try:
-            return next(self._coming)
-        except RuntimeError as error:
-            raise UserError(
-                f"a process that reads images died ({str(error).splitlines()[0]:.120}); free some memory, or use fewer"
-                " --workers (0: none), then run the same command again to resume"
-            ) from None
-
     @contextmanager
     def ahead(self, orders: Iterable[Tensor]) -> Iterator[None]:
         """Within the block workers read what `batch` will be asked for, in this order."""
-        if not self.workers:
-            yield
-            return
-        how: dict[str, Any] = {"num_workers": self.workers, "prefetch_factor": AHEAD}
-        pinned = self.device.type == "cuda"
-        loader = DataLoader(self._reader, batch_size=None, sampler=orders, pin_memory=pinned, **how)
-        self._coming = iter(loader)
+        if isinstance(self.source, OnDisk) and self.workers:
+            how: dict[str, Any] = {"num_workers": self.workers, "prefetch_factor": AHEAD}
+            how |= {"batch_size": None, "pin_memory": self.device.type == "cuda"}
+            self._coming = iter(DataLoader(_Reader(self.source), sampler=orders, **how))
         try:
             yield
         finally:
@@ -147,12 +139,12 @@ class _Read(NamedTuple):
 class _Reader(TorchDataset[Any]):
     """Reads the images of a batch, in this process or in a worker."""
 
-    def __init__(self, source: Source):
+    def __init__(self, source: OnDisk):
         self.source = source
 
     def __getitem__(self, indices: Tensor) -> _Read:
-        damaged = self.source.damaged if isinstance(self.source, OnDisk) else {}
         try:
-            return _Read(torch.from_numpy(self.source[indices.tolist()]), damaged)
+            pixels: Tensor | UserError = torch.from_numpy(self.source[indices.tolist()])
         except UserError as error:
-            return _Read(error, damaged)
+            pixels = error
+        return _Read(pixels, self.source.damaged)

@@ -4,11 +4,8 @@ Encoder and UNet come from the checkpoint, with their settings. The latent DDIM 
 always starts from scratch: it learns z_sem as normalised over the images of this training.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-
-import torch
 
 from diffae.checkpoints import checkpoint
 from diffae.checkpoints.checkpoint import Folder, check_state
@@ -20,8 +17,7 @@ from diffae.system.errors import UserError
 from diffae.train.presets import Preset
 
 PARTS = ("unet.", "encoder.")  # what is taken over, by the names of its tensors
-MEANING = ("prediction", "norm_groups")  # of the model: they change results, but no shape
-MOST_NAMED = 3
+FREE, KEPT_FREE = ("dropout", "image_size"), ("dropout",)  # settings that may differ
 
 
 @dataclass(frozen=True)
@@ -50,36 +46,23 @@ class Init:
         """
         theirs, ours = self.found.config.kind, preset.model.kind
         if theirs != ours:
-            raise UserError(
-                f"--init {self.given}: holds a {theirs}, and preset {preset.name} trains a {ours}; use a preset of its kind"
-            )
+            kinds = f"holds a {theirs}, and preset {preset.name} trains a {ours}"
+            raise UserError(f"--init {self.given}: {kinds}")
         model = replace(self.found.config, latent=preset.model.latent)
         return replace(preset, model=model, encoder=None)
 
     def refuse_misfit(self, preset: Preset) -> None:
-        """Raise UserError, naming settings and tensors, if the weights do not fit the preset's model."""
-        settings = self._other_settings(preset.model)
-        meant = [name for name in settings if name in MEANING or (self.kept and name != "dropout")]
-        if meant:
-            told = "; ".join(settings[name] for name in meant)
-            trained = "for which its weights were trained"
-            why = "which --stages keeps as it is" if self.kept else trained
-            raise UserError(f"--init {self.given}: {told}, {why}; leave out the --set")
-        theirs, ours = _shapes(self.found.config), _shapes(preset.model)
-        if theirs != ours:
-            told = "; ".join(settings.values())
-            raise UserError(
-                f"--init {self.given}: does not fit: {told} ({_first(theirs, ours)}); leave out the --set, or --init"
-            )
+        """Raise UserError, naming settings, if the weights do not fit the preset's model.
 
-    def _other_settings(self, model: ModelConfig) -> dict[str, str]:
-        """Settings of the networks taken over that differ from the checkpoint's, by name, in words."""
-        theirs, ours = self.found.config.to_json(), model.to_json()
-        return {
-            name: f"model.{name} is {value} there and {ours[name]} here"
-            for name, value in theirs.items()
-            if name != "latent" and value != ours[name]
-        }
+        They were trained with all of its settings; a training may go on with others of FREE.
+        """
+        theirs, ours = self.found.config.to_json(), preset.model.to_json()
+        free = ("latent", *(KEPT_FREE if self.kept else FREE))
+        other = [n for n, value in theirs.items() if n not in free and value != ours[n]]
+        if other:
+            told = "; ".join(f"model.{n} is {theirs[n]} there and {ours[n]} here" for n in other)
+            why = "which --stages keeps as it is" if self.kept else "for which it was trained"
+            raise UserError(f"--init {self.given}: {told}, {why}; leave out the --set")
 
     def give(self, model: DiffusionAutoencoder | DDIM) -> None:
         """Copy the checkpoint's weights, in float32, into the model's encoder and UNet."""
@@ -100,20 +83,3 @@ class Init:
 
 def network_of(config: ModelConfig) -> DiffusionAutoencoder | DDIM:
     return DiffusionAutoencoder(config) if config.kind == AUTOENCODER else DDIM(config)
-
-
-def _shapes(config: ModelConfig) -> dict[str, list[int]]:
-    """The tensors of encoder and UNet."""
-    with torch.device("meta"):
-        model = network_of(config)
-    tensors = model.state_dict()
-    return {name: list(t.shape) for name, t in tensors.items() if name.startswith(PARTS)}
-
-
-def _first(theirs: Mapping[str, Sequence[int]], ours: Mapping[str, Sequence[int]]) -> str:
-    """The first tensors that differ."""
-    names = [name for name in {**ours, **theirs} if theirs.get(name) != ours.get(name)]
-    return ", ".join(
-        f"{n} {theirs.get(n, 'missing')} there and {ours.get(n, 'missing')} here"
-        for n in names[:MOST_NAMED]
-    )

@@ -9,11 +9,10 @@ from typing import IO, Any
 
 from diffae.checkpoints.trained_on import NOTE, TrainedOn
 from diffae.system.errors import UserError
-from diffae.system.files import read_text, writing
-from diffae.system.lock import foreign, lock_folder
+from diffae.system.files import foreign, lock_folder, read_json, writing
 from diffae.system.whole import sweep, write_whole
 from diffae.train.init import Init
-from diffae.train.overrides import differences
+from diffae.train.presets import differences
 from diffae.train.types import Outcome
 
 
@@ -47,7 +46,7 @@ class Note:
         Raises UserError if it holds something else, or if another process is training in it.
         """
         known = self._known()
-        if known is None and self.out.exists() and (not self.out.is_dir() or foreign(self.out)):
+        if known is None and foreign(self.out):
             raise UserError(f"{self.out}: exists and is no training folder; choose another --out")
         with writing(self.out, "or choose another --out"):
             self.out.mkdir(parents=True, exist_ok=True)
@@ -70,17 +69,13 @@ class Note:
         """
         if not self.path.is_file():
             return None
-        try:
-            content: dict[str, Any] = json.loads(read_text(self.path))
-            theirs = content["identity"]
-        except (ValueError, KeyError, TypeError, RecursionError):
-            raise UserError(
-                f"{self.path}: damaged, or written by a different version; choose another --out"
-            ) from None
+        content = read_json(self.path)
+        if "identity" not in content:
+            raise UserError(f"{self.path}: damaged; choose another --out")
         for name in ("trained_on", "settings", "init", "stages"):
             if not isinstance(content.get(name), dict | None):
                 raise UserError(f"{self.path}: {name} must be an object; choose another --out")
-        if theirs != self.identity:
+        if content["identity"] != self.identity:
             raise UserError(f"{self.out}: {self._why_another(content)}")
         return content
 
@@ -96,10 +91,8 @@ class Note:
         if not data and there != here:
             data = ["their content or names differ"]
         if data and not lines:
-            return (
-                f"the images are not those that its training began with ({'; '.join(data[:3])}): "
-                "restore them, or choose another --out"
-            )
+            what = f"the images are not those that its training began with ({'; '.join(data[:3])})"
+            return f"{what}: restore them, or choose another --out"
         differ = "; ".join([*lines, *data][:3])
         return f"holds a different training (see {self.path}{differ and f': {differ}'}); choose another --out"
 

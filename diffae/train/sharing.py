@@ -38,10 +38,7 @@ class Sharing:
     def __init__(self, network: nn.Module, batch_size: int, micro_batch: int | None = None):
         self.world, self.rank = distributed.world(), distributed.rank()
         if batch_size % self.world:
-            raise UserError(
-                f"batches of {batch_size} examples cannot be shared equally by {self.world} processes; "
-                "start as many as divide it"
-            )
+            raise UserError(f"batches of {batch_size}: not a multiple of {self.world} processes")
         self.share = batch_size // self.world
         self.part = min(micro_batch or self.share, self.share)
         self._device = next(network.parameters()).device
@@ -62,15 +59,12 @@ class Sharing:
         """The weight of a part's mean in the mean over this process's share."""
         return (part.stop - part.start) / self.share
 
-    def is_last(self, part: slice) -> bool:
-        return part.stop == (self.rank + 1) * self.share
-
     def step(self, loss: Callable[[], Tensor]) -> Tensor:
         return self._step(loss)
 
     def accumulating(self, part: slice) -> AbstractContextManager[Any]:
         """Add up gradients within the block; only the last part averages over the processes."""
-        if self.world == 1 or self.is_last(part):
+        if self.world == 1 or part.stop == (self.rank + 1) * self.share:
             return nullcontext()
         assert isinstance(self._step, DistributedDataParallel)
         return self._step.no_sync()

@@ -53,10 +53,7 @@ def train(
     outcomes = {}
     with_latent = latent and preset.latent is not None
     if with_latent and len(data) < 2:
-        raise UserError(
-            f"preset {preset.name} needs at least 2 training images, not {len(data)}: the latent "
-            "DDIM learns how z_sem differs from image to image"
-        )
+        raise UserError(f"preset {preset.name} needs at least 2 training images, not {len(data)}")
 
     def fit_stage(stage: Stage) -> None:
         reading = nullcontext if stage.name == LATENT else data.ahead  # codes are in memory
@@ -90,7 +87,7 @@ def image_stages(
     if isinstance(model, DDIM):
         _channels_last(model.unet)
         title, loss = f"{preset.name}: DDIM baseline", image_loss(model, data)
-        drawn, export = partial(sheets.of_baseline, model), partial(_write, model, preset)
+        drawn, export = partial(sheets.of_images, model), partial(_write, model, preset)
         yield Stage(IMAGE, title, model.unet, preset.image, loss, pictures=drawn, export=export)
         return
     networks = nn.ModuleDict({"unet": model.unet, "encoder": model.encoder})
@@ -109,7 +106,7 @@ def image_stages(
         yield Stage(ENCODER, title, both, preset.encoder, loss, pictures=drawn)
     title = f"{preset.name}: autoencoder"
     loss = image_loss(model, data, pixels, preset.pixel_weight)
-    drawn = partial(sheets.of_autoencoder, model)
+    drawn = partial(sheets.of_images, model)
     export = partial(_write, without_latent(model), preset)
     yield Stage(IMAGE, title, networks, preset.image, loss, pictures=drawn, export=export)
 
@@ -144,10 +141,8 @@ def set_moments(model: DiffusionAutoencoder, z: Tensor) -> None:
     """
     std = z.std(0, keepdim=True)
     if not (std > 0).all():
-        raise UserError(
-            f"{int((~(std > 0)).sum())} of {z.shape[1]} numbers of z_sem are the same for all {len(z)} "
-            "training images: the latent DDIM cannot be trained; use more images that differ"
-        )
+        same = f"{int((~(std > 0)).sum())} of {z.shape[1]} numbers of z_sem"
+        raise UserError(f"{same} are the same for all {len(z)} training images; use more images")
     model.z_mean.copy_(z.mean(0, keepdim=True))
     model.z_std.copy_(std)
 

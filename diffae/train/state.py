@@ -53,9 +53,8 @@ def save(path: Path, state: State, identity: str, keep: int = 2) -> None:
                 if (newer := previous(path, age - 1)).exists():
                     put(newer, previous(path, age))
     except (OSError, SafetensorError) as error:
-        raise UserError(
-            f"{path.parent}: cannot save ({error}); make room, then run the same command again to resume"
-        ) from None
+        remedy = "make room, then run the same command again to resume"
+        raise UserError(f"{path.parent}: cannot save ({error}); {remedy}") from None
 
 
 def load(path: Path, identity: str) -> State | None:

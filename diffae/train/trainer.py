@@ -13,9 +13,10 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from diffae.diffusion.noise import ExampleNoise, Noise, NoiseAhead, generator
+from diffae.diffusion.noise import ExampleNoise, Noise, generator
 from diffae.memory import is_refusal
 from diffae.networks import bfloat16
 from diffae.networks.nn import Dropout, evaluating
@@ -55,6 +56,7 @@ PATIENCE = 100  # steps in a row without a finite gradient after which a trainin
 # Multiplies vectors of bfloat16, not matrices: a step takes 1.5 times as long as in float32 (docs/results/training_speed.py).
 VECTORS, MATRICES = "avx512_bf16", "amx_bf16"
 MOMENTS = ("exp_avg", "exp_avg_sq")
+NOISE_THREADS = 4
 
 
 def learning_rate(schedule: Schedule, step: int) -> float:
@@ -119,9 +121,7 @@ class Training:
         self.network, self.schedule, self.seed, self.adam = network, schedule, seed, adam
         self.steps, self.sharing = steps, Sharing(network, schedule.batch_size, steps.micro_batch)
         if not steps.by_example and (self.sharing.part < schedule.batch_size):
-            raise UserError(
-                "this network's loss needs the whole batch: train it in one process, without --micro-batch"
-            )
+            raise UserError("this network needs one process, without --micro-batch")
         self.precision = self.precision_history = precision
         self.names = [name for name, _ in network.named_parameters()]
         self.parameters = list(network.parameters())
@@ -138,9 +138,8 @@ class Training:
         self._dropouts = [m for m in network.modules() if isinstance(m, Dropout) and m.p]
         device = self.parameters[0].device.type
         self.scaler = torch.amp.GradScaler(device, enabled=precision == FLOAT16)
-        # While a GPU computes, the processor can draw the noise of the next step.
-        ahead = steps.by_example and device == "cuda"
-        self._noise_ahead = NoiseAhead(seed, "training") if ahead else None
+        # A GPU waits for the noise of a step.
+        self._pool = ThreadPoolExecutor(NOISE_THREADS, "noise") if device == "cuda" else None
 
     @property
     def seen(self) -> int:
@@ -187,9 +186,8 @@ class Training:
         """
         total = torch.zeros((), device=self.parameters[0].device)
         dtype = DTYPES.get(self.precision)
-        parts = list(self.sharing.parts())
-        for number, part in enumerate(parts):
-            noise = self._noise(parts, number)
+        for part in self.sharing.parts():
+            noise = self._noise(part)
             weight = self.sharing.weight(part)
             with self.sharing.accumulating(part):
                 with torch.autocast(total.device.type, dtype, enabled=dtype is not None):
@@ -198,29 +196,19 @@ class Training:
             total += weight * loss.detach().float()
         return total
 
-    def _noise(self, parts: list[slice], number: int) -> Noise:
+    def _noise(self, part: slice) -> Noise:
         """The noise of a part of this step's batch, and the masks of its dropout."""
         if not self.steps.by_example:
             return generator(self.seed, "training", self.step)
-        examples = self._examples(self.step, parts[number])
+        first = self.seen  # the number of the step's first example within the whole training
+        examples = range(first + part.start, first + part.stop)
         if self._dropouts:
             layers = range(len(self._dropouts))
-            drawn = [
-                generator(self.seed, "dropout", n).integers(2**62, size=layers.stop)
-                for n in examples
-            ]
+            source = partial(generator, self.seed, "dropout")
+            drawn = [source(n).integers(2**62, size=layers.stop) for n in examples]
             for dropout, keys in zip(self._dropouts, np.array(drawn).T.tolist(), strict=True):
                 dropout.keys = keys
-        if self._noise_ahead is None:
-            return ExampleNoise(self.seed, "training", examples)
-        last = number + 1 == len(parts)
-        then = self._examples(self.step + last, parts[0 if last else number + 1])
-        return self._noise_ahead.of(examples, then)
-
-    def _examples(self, step: int, part: slice) -> range:
-        """The numbers of a step's examples within the whole training."""
-        first = step * self.schedule.batch_size
-        return range(first + part.start, first + part.stop)
+        return ExampleNoise(self.seed, "training", examples, self._pool)
 
     @torch.no_grad()
     def _update_ema(self) -> None:
@@ -240,10 +228,8 @@ class Training:
         tensors: dict[str, Tensor] = {}
         for name, parameter, ema in zip(self.names, self.parameters, self.ema, strict=True):
             if not torch.isfinite(parameter).all():
-                raise UserError(
-                    f"weight {name} is not finite at step {self.step}; lower the learning rate "
-                    f"({path} still holds the last saved state)"
-                )
+                last = f"{path} still holds the last saved state"
+                raise UserError(f"weight {name} is not finite at step {self.step}; {last}")
             tensors |= {f"model.{name}": parameter.detach(), f"ema.{name}": ema}
             for key, value in self.optimiser.state[parameter].items():
                 tensors[f"adam.{key}.{name}"] = value
@@ -283,27 +269,22 @@ class Training:
                 step = tensors[f"adam.step.{name}"].to(parameter.device, copy=True)  # not mapped
                 self.optimiser.state[parameter] = {"step": step, **moments}
 
-    @torch.no_grad()
-    def use_ema(self) -> None:
-        """Replace the network's weights by their moving average, which is exported and evaluated."""
-        for parameter, ema in zip(self.parameters, self.ema, strict=True):
-            parameter.copy_(ema)
-
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """Within the block the network has the moving average of its weights, in evaluation mode.
 
         Afterwards weights and mode are restored.
         """
-        self._swap()
+        self.swap()
         try:
             with evaluating(self.network):
                 yield
         finally:
-            self._swap()
+            self.swap()
 
     @torch.no_grad()
-    def _swap(self) -> None:
+    def swap(self) -> None:
+        """Exchange the network's weights for their moving average, which is what is exported."""
         for parameter, ema in zip(self.parameters, self.ema, strict=True):
             weights = parameter.clone()
             parameter.copy_(ema)
@@ -387,10 +368,9 @@ def fit(
             if training.skipped_in_a_row == 0:
                 average = loss if math.isnan(average) else 0.98 * average + 0.02 * loss
             if training.skipped_in_a_row >= min(PATIENCE, schedule.steps):
-                raise UserError(
-                    f"{title}: no finite gradient in {training.skipped_in_a_row} steps up to step {training.step}, "
-                    f"where the loss is {loss}; lower the learning rate, or try --precision float32"
-                )
+                steps_lost = f"{training.skipped_in_a_row} steps up to step {training.step}"
+                remedy = "lower the learning rate, or try --precision float32"
+                raise UserError(f"{title}: no finite gradient in {steps_lost}; {remedy}")
             progress.add(schedule.batch_size, loss=f"{average:.4f}", skipped=training.skipped)
             for callback in run.callbacks:
                 callback.step(loss)
@@ -404,7 +384,7 @@ def fit(
         _save(training, path, run)
     for callback in run.callbacks:
         callback.ends()
-    training.use_ema()
+    training.swap()
     if training.skipped:
         skipped = f"{training.skipped} of {schedule.steps} steps not taken"
         say(f"{title}: {skipped} (gradient not finite)")

@@ -26,6 +26,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -41,11 +42,11 @@ from diffae.data import Dataset, open_dataset, open_for_model
 from diffae.data.portraits import ensure
 from diffae.data.prepare import prepare
 from diffae.diffusion.gaussian import add_noise, velocity
-from diffae.diffusion.noise import ExampleNoise, Noise, NoiseAhead, normals
+from diffae.diffusion.noise import ExampleNoise, Noise, normals
 from diffae.model import DiffusionAutoencoder
 from diffae.system import cli
 from diffae.train.callbacks.curves import TensorBoard
-from diffae.train.callbacks.sheets import COUNT, Sheets, of_autoencoder
+from diffae.train.callbacks.sheets import COUNT, Sheets, of_images
 from diffae.train.images import Images, OnDisk
 from diffae.train.presets import PRESETS, Preset
 from diffae.train.stages import image_loss, noised
@@ -69,7 +70,7 @@ def trained(preset: Preset, device: str, how: str) -> tuple[Training, Callable[[
     training = Training(networks, preset.image, 0, how, steps=Steps(by_example=True))
     batch = preset.image.batch_size
     data = Images(noisy_images(4 * batch, preset.image_size), preset.flip, device)
-    loss, pictures = image_loss(model, data), partial(of_autoencoder, model)
+    loss, pictures = image_loss(model, data), partial(of_images, model)
 
     def step() -> float:
         return training.advance(loss, batch_indices(4 * batch, batch, 0, training.step))
@@ -179,20 +180,17 @@ def processes(args: argparse.Namespace) -> str:
 
 
 def noise(args: argparse.Namespace) -> str:
-    """The waiting time for noise; a sleep imitates a device that computes a step."""
-    ahead, size = NoiseAhead(0, "training"), 128
-    waited: dict[str, list[float]] = {"in the step": [], "by threads": []}
-    for number in range(args.rounds + 2):
-        numbers, then = (range(n * BATCH, (n + 1) * BATCH) for n in (number, number + 1))
+    """The waiting time for noise."""
+    pools, size = {"by one thread": None, "by four": ThreadPoolExecutor(4)}, 128
+    waited: dict[str, list[float]] = {name: [] for name in pools}
+    for number in range(args.rounds):
         for name, found in waited.items():
             start = time.perf_counter()
-            own = name == "in the step"
-            drawn = ExampleNoise(0, "training", numbers) if own else ahead.of(numbers, then)
+            numbers = range(number * BATCH, (number + 1) * BATCH)
+            drawn = ExampleNoise(0, "training", numbers, pools[name])
             drawn.integers(1000, size=BATCH)
             normals(drawn, (BATCH, 3, size, size))
-            if number > 1:
-                found.append(time.perf_counter() - start)
-            time.sleep(0.2)
+            found.append(time.perf_counter() - start)
     rows = [[name, f"{1000 * statistics.median(found):.1f}"] for name, found in waited.items()]
     made = table(rows, ["noise is drawn", "ms that a step waits"])
     return f"{BATCH} images of {size} px\n\n{made}"

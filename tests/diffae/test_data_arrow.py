@@ -145,18 +145,16 @@ def test_bad_tables_are_named(tmp_path):
     path = write_parquet(tmp_path / "a.parquet", range(4))
     content = path.read_bytes()
     (tmp_path / "cut.parquet").write_bytes(content[:-20])
-    refuses(tmp_path / "cut.parquet", r"^\S+cut\.parquet: cannot read this file \(.*complete\?$")
+    refuses(tmp_path / "cut.parquet", r"^\S+cut\.parquet: cannot read this file \(.*copy it again$")
     path = write_parquet(tmp_path / "none.parquet", range(2), image=None)
     refuses(path, r"none\.parquet: no column of images \(there are: colour, old\)")
     pq.write_table(pa.table({"a": [b"x"], "b": [b"y"]}), tmp_path / "two.parquet")
-    refuses(tmp_path / "two.parquet", r"two\.parquet: several columns may be images: a, b; rename")
+    refuses(tmp_path / "two.parquet", r"two\.parquet: images in several columns \(a, b\)")
     outside = [{"bytes": None, "path": "/photos/1.png"}]
     path = write_parquet(
         tmp_path / "path.parquet", [1], image=pa.array(outside, table([1])["image"].type)
     )
-    with pytest.raises(
-        UserError, match=r"path\.parquet, row 0: no bytes of an image, only the path"
-    ):
+    with pytest.raises(UserError, match=r"path\.parquet, row 0: no bytes of an image"):
         open_dataset(path, 48, "center").images([0])
     pq.write_table(table([0]).slice(0, 0), tmp_path / "empty.parquet")
     refuses(tmp_path / "empty.parquet", r"empty\.parquet: no rows in these files")
@@ -221,40 +219,15 @@ def test_an_arrow_stream_that_was_cut_between_two_batches(tmp_path):
     assert set(ends) == {12, *range(0, 12, 2)}
 
 
-@pytest.mark.parametrize("codec", ["zstd", "lz4"])
-def test_a_compressed_arrow_stream_is_refused(tmp_path, codec):
-    """74 kB of it may be 5 GB."""
+def test_a_compressed_arrow_stream_is_read(tmp_path):
     path = save_split(tmp_path / "photos", range(4), shards=1) / "data-00000-of-00001.arrow"
-    content, message = table(range(4)), rf"^{path}: compressed; save it again without"
-    named = content.append_column("colours", pa.array(["red"] * 4).dictionary_encode())
-    options = pa.ipc.IpcWriteOptions(compression=codec)
-    write_stream(path, content, options=options)
-    refuses(path.parent, message)
-    packed = write_stream(path, named, options=options).read_bytes()
-    refuses(path.parent, message)
-    whole = write_stream(path, named).read_bytes()
-    assert len(open_dataset(path.parent, 48)) == 4
-    parts = [list(pa.ipc.MessageReader.open_stream(content)) for content in (packed, whole)]
-    (schema, dictionary, _), (*_, batch) = parts
-    assert dictionary.type == "dictionary"
-    path.write_bytes(b"".join(part.serialize() for part in (schema, dictionary, batch)))
-    refuses(path.parent, message)
-
-
-def test_an_image_that_comes_again_is_held_once(tmp_path):
-    """25 MB of rows in a file of some kilobytes."""
-    large = encoded(0) + bytes(1 << 18)
-    rows = pa.array([{"bytes": large, "path": "a"}]).take(pa.array([0] * 100))
-    path = tmp_path / "a.parquet"
-    pq.write_table(
-        pa.table({"image": rows}), path, compression="zstd", dictionary_pagesize_limit=1 << 24
-    )
-    assert path.stat().st_size < 20_000
-    del rows
-    before = pa.total_allocated_bytes()
-    data = open_dataset(path, 48)
-    np.testing.assert_array_equal(data.images([99])[0], np.asarray(tile(0)))
-    assert pa.total_allocated_bytes() - before < 4 << 20
+    plain = open_dataset(path.parent, 48)
+    fingerprint, images = plain.fingerprint, plain.images(range(4))
+    path.unlink()  # what is mapped must not be written over
+    write_stream(path, table(range(4)), options=pa.ipc.IpcWriteOptions(compression="zstd"))
+    packed = open_dataset(path.parent, 48)
+    assert packed.fingerprint == fingerprint
+    np.testing.assert_array_equal(packed.images(range(4)), images)
 
 
 def test_what_would_take_too_much_memory_is_refused(tmp_path, monkeypatch):
@@ -264,7 +237,7 @@ def test_what_would_take_too_much_memory_is_refused(tmp_path, monkeypatch):
     refuses(path, rf"^{path}: 100,000 rows in [\d,]+ bytes, which hold no")
     write_parquet(path, range(6))
     monkeypatch.setattr(arrow_files, "LARGEST_GROUP", 1000)
-    refuses(path, rf"^{path}, row group 0: [\d,]+ bytes, and at most")
+    refuses(path, rf"^{path}, row group 0: [\d,]+ bytes, more than 1,000")
 
 
 def with_names(path, names):

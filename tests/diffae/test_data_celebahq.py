@@ -11,7 +11,7 @@ from refusal import refused_file
 from sklearn.datasets import load_sample_images
 
 from diffae.data import open_dataset
-from diffae.data.readers import celebahq
+from diffae.data.readers import celeba
 
 COUNT = 12
 ATTRIBUTES = [f"Attribute_{i}" for i in range(40)]
@@ -107,8 +107,8 @@ def test_a_part_does_not_pass_for_celeba_hq(folder, called, name):
 
 def test_all_thirty_thousand_are_celeba_hq(tmp_path, monkeypatch):
     """Here they are three hundred."""
-    assert celebahq.CELEBAHQ_IMAGES == 30_000
-    monkeypatch.setattr(celebahq, "CELEBAHQ_IMAGES", 300)
+    assert celeba.CELEBAHQ_IMAGES == 30_000
+    monkeypatch.setattr(celeba, "CELEBAHQ_IMAGES", 300)
     (tmp_path / IMAGES).mkdir()
     Image.new("RGB", (16, 16)).save(tmp_path / "one.jpg")
     for index in range(300):
@@ -150,7 +150,7 @@ def test_fingerprint_follows_every_file_that_labels(folder, original):
 
 BROKEN = [
     (ANNOTATION, lambda rows: rows[:-1], "line 1 promises 12 images, but 11 rows follow"),
-    (ANNOTATION, replaced(5, "2.jpg  1 1"), "line 5: 2 values for 40 attributes"),
+    (ANNOTATION, replaced(5, "2.jpg  1 1"), "line 5: an image name and 2 values, not 40"),
     (ANNOTATION, replaced(5, "1.jpg" + "  1" * 40), "image 1.jpg is listed 2 times"),
     (MAPPING, lambda rows: rows[:-2], "has no row for image 10 and 1 more"),
     (MAPPING, replaced(4, "1 5 000006.jpg"), "image 1 is listed 2 times"),
@@ -163,7 +163,7 @@ BROKEN = [
     (MAPPING, replaced(4, ""), "line 4: expected idx, orig_idx and orig_file"),
     (MAPPING, replaced(4, "two 5 000006.jpg"), "line 4: expected idx, orig_idx and orig_file"),
     (OFFICIAL, lambda rows: rows[:4], f"has no row for {original_name(11)} and 9 more"),
-    (OFFICIAL, replaced(2, "000002.jpg 7"), "line 2: 7 is not one of 0, 1, 2"),
+    (OFFICIAL, replaced(2, "000002.jpg 7"), "line 2: '7' is not 0, 1, 2"),
     (IDENTITY, lambda rows: [*rows, rows[0]], "image 000001.jpg is listed 2 times"),
     (IDENTITY, lambda rows: [], "has no row for"),
 ]

@@ -14,7 +14,7 @@ from diffae.data import open_dataset
 from diffae.data.__main__ import main
 from diffae.data.dataset import TEST, TRAIN, VALID
 from diffae.data.readers.folder import find_images
-from diffae.data.readers.splits import partition_of
+from diffae.data.readers.sources import partition_of
 from diffae.system.errors import UserError
 
 
@@ -111,7 +111,7 @@ def test_missing_path(tmp_path):
 
 
 def test_a_file_is_not_a_folder(folder):
-    refuses(folder / "b.PNG", r"b\.PNG: a file, not a folder", 16)
+    refuses(folder / "b.PNG", r"b\.PNG: of no known format", 16)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_a_folder_with_a_run_json_of_its_own_is_data(folder):
 
 def test_a_run_folder_is_refused_and_its_pictures_may_be_asked_for(tmp_path, capsys):
     run = write_run(tmp_path / "run", "records.csv")
-    assert f"{run}: this is a run folder of diffae-bench" in refusal(main, capsys, "check", run)
+    assert f"{run}: a run folder of diffae-bench" in refusal(main, capsys, "check", run)
     assert len(open_dataset(run / "pictures", 16)) == 2
 
 

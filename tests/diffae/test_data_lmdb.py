@@ -193,7 +193,7 @@ def test_thirty_thousand_with_the_annotation_are_celeba_hq(tmp_path):
 @pytest.mark.parametrize("length", [None, "many", "0", 2**63, "9" * 500])
 def test_an_incomplete_file_has_no_length(tmp_path, length):
     path = write_lmdb(tmp_path / "a.lmdb", {"256-00000": b"x"}, length)
-    refuses(path, r"a\.lmdb: no number .* 'length'; the download is incom", 64)
+    refuses(path, r"a\.lmdb: no number .* 'length'; download", 64)
 
 
 def test_a_truncated_file_is_refused_before_it_kills_the_process(faces):
@@ -215,11 +215,9 @@ def test_what_is_no_lmdb_file_is_named(faces, content):
 def test_missing_keys_are_named(tmp_path):
     values = {f"256-{i:05d}": encode(tile(i), "jpeg") for i in range(5) if i != 3}
     data = open_dataset(write_lmdb(tmp_path / "hole.lmdb", values, 5), 64)
-    with pytest.raises(UserError, match=r"hole\.lmdb, key 256-00003: missing among 5 images"):
+    with pytest.raises(UserError, match=r"hole\.lmdb, key 256-00003: missing"):
         data.images(range(5))
-    refuses(
-        write_lmdb(tmp_path / "short.lmdb", values, 8), "key 256-00007: missing among 8 images", 64
-    )
+    refuses(write_lmdb(tmp_path / "short.lmdb", values, 8), "key 256-00007: missing", 64)
 
 
 def test_an_image_that_cannot_be_decoded_is_named(tmp_path):
@@ -231,7 +229,7 @@ def test_an_image_that_cannot_be_decoded_is_named(tmp_path):
 
 def test_other_peoples_lmdb_files_are_refused(tmp_path):
     lsun = write_lmdb(tmp_path / "bedroom_val_lmdb", {"0a1b2c": encode(tile(0), "webp")})
-    refuses(lsun, "not an LMDB file of DiffAE's authors", 64)
+    refuses(lsun, "no number under the key 'length'", 64)
     refuses(write_lmdb(tmp_path / "other", {"image-a": b"x"}, 1), "no keys like 256-00000", 64)
 
 

@@ -8,7 +8,6 @@ import io
 import json
 import re
 import shutil
-import struct
 import tarfile
 import zipfile
 import zlib
@@ -24,7 +23,6 @@ from PIL import Image
 
 from diffae.data import Dataset, find_reader, open_dataset
 from diffae.data.prepare import prepare
-from diffae.data.readers import zip_archive
 from diffae.system.errors import UserError
 
 SIDE, COUNT, DAMAGES = 8, 8, 105
@@ -205,7 +203,7 @@ def test_a_length_in_the_directory_of_a_zip_file(tmp_path):
     path.write_bytes(content)
     with zipfile.ZipFile(path) as archive:
         assert archive.namelist() == ["0.png"]
-    refuses(path, rf"^{path}: its end counts 8 entries, and its directory lists 1: damaged", SIDE)
+    refuses(path, rf"^{path}: does not list 1\.png; unpack it", SIDE)
 
 
 @pytest.mark.parametrize("first", ["whole", "with many bytes before it", "an entry"])
@@ -220,7 +218,7 @@ def test_a_zip_file_that_is_not_listed(tmp_path, first):
     path.write_bytes(parts[first] + whole)
     with zipfile.ZipFile(path) as archive:
         assert len(archive.namelist()) == COUNT
-    refuses(path, rf"^{path}: its directory does not list 0\.png: damaged, or several", SIDE)
+    refuses(path, rf"^{path}: does not list 0\.png; unpack it", SIDE)
 
 
 def test_a_zip_file_that_unpacks_itself_is_read(tmp_path):
@@ -229,33 +227,10 @@ def test_a_zip_file_that_unpacks_itself_is_read(tmp_path):
     assert images_in(path) == (COUNT, 0)
 
 
-@pytest.mark.slow
-def test_more_entries_than_the_end_of_a_zip_file_counts(tmp_path):
-    """Of 65,535 on, another record counts them; old programs count on from zero."""
-    path = tmp_path / "a.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        for index in range((1 << 16) + 1):
-            archive.writestr(zipfile.ZipInfo(f"{index}.png"), b"")
-    content = path.read_bytes()
-    assert len(zip_archive.ZipImages(path)) == (1 << 16) + 1
-    end, record = content.rindex(b"PK\5\6"), content.rindex(b"PK\6\6")
-    path.write_bytes(content[: record + 32] + b"\2" + content[record + 33 :])
-    refuses(path, r"its end counts 65,538 entries, and its directory lists 65,537", SIDE)
-    old = bytearray(content[:record] + content[end:])
-    struct.pack_into("<2HLL", old, record + 8, 1, 1, record - start_of(path), start_of(path))
-    path.write_bytes(old)
-    assert len(zip_archive.ZipImages(path)) == (1 << 16) + 1
-
-
-def start_of(path: Path) -> int:
-    with zipfile.ZipFile(path) as archive:
-        return archive.start_dir
-
-
 def test_a_selection_of_saved_rows_is_refused(tmp_path):
     path = write_arrow(tmp_path)
     write_state(tmp_path, _indices_data_files=[{"filename": "indices.arrow"}])
-    refuses(tmp_path, r"state\.json: a selection of rows .*flatten_indices\(\)", SIDE)
+    refuses(tmp_path, r"state\.json: a selection of rows.*flatten_indices\(\)", SIDE)
     write_state(tmp_path, _indices_data_files=None)
     shutil.copy(path, tmp_path / "cache-1.arrow")
     data = open_dataset(tmp_path, SIDE)

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import struct
+from dataclasses import asdict
 from pathlib import Path
 
 import data_files
@@ -208,7 +209,7 @@ def test_a_note_that_is_a_folder_or_a_cache_that_is_a_file_does_no_harm(tmp_path
 
 def lie(kept: Path) -> None:
     """Make a note say, with all that belongs to a whole one, what is not so."""
-    survey._keep(kept, Survey("0" * 64, COUNT))
+    kept.write_bytes(survey.sealed(asdict(Survey("0" * 64, COUNT))))
 
 
 @pytest.mark.parametrize("verify", [False, True])

@@ -46,7 +46,6 @@ def test_images_that_would_be_enlarged_are_refused(tmp_path, capsys, size):
         f"{folder}: images of {min(size)} px, but the preset smoke (model.image_size) is for 32 px"
         in line
     )
-    assert "give larger images or a smaller preset" in line
     assert not (tmp_path / "out").exists()
 
 

@@ -97,7 +97,7 @@ def test_the_fingerprint_follows_names_classes_and_bytes(tmp_path):
 
 def test_two_images_in_a_sample_are_refused(tmp_path):
     path = write_tar(tmp_path / "a.tar", [("0.in.png", encoded(0)), ("0.out.png", encoded(1))])
-    refuses(path, r"a\.tar, sample 0: 2 images \(in\.png, out\.png\), and one")
+    refuses(path, r"a\.tar, sample 0: 2 images, and one")
 
 
 def test_bad_tar_files_are_named(tmp_path):
@@ -106,7 +106,7 @@ def test_bad_tar_files_are_named(tmp_path):
     cut.write_bytes(good.read_bytes()[:1000])
     refuses(cut, rf"^{cut}, entry a\.b/0000\.png: the file ends within it")
     packed = write_tar(tmp_path / "packed.tar", samples([0]), mode="w:gz")
-    refuses(packed, rf"^{packed}: cannot read this tar file .*unpacked to \.tar")
+    refuses(packed, rf"^{packed}: cannot read this tar file .*unpack it")
     refuses(
         write_tar(tmp_path / "none.tar", [("a.txt", b"")]),
         r"none\.tar: no images in these tar files",
@@ -124,7 +124,7 @@ def test_a_shard_that_is_cut_short_under_the_run(tmp_path):
     path = write_tar(tmp_path / "a.tar", samples(range(3)))
     data = open_dataset(path, 48)
     os.truncate(path, 600)
-    with pytest.raises(UserError, match=r"a\.tar, entry a\.b/0002\.png: the file ends within it"):
+    with pytest.raises(UserError, match=r"a\.tar, entry a\.b/0002\.png: cut short"):
         data.images([2])
 
 
@@ -137,7 +137,7 @@ def test_a_link_has_the_image_that_it_leads_to(tmp_path):
     links = [
         ("b/0.png", tarfile.LNKTYPE, "a.b/0004.png"),
         ("b/1.png", tarfile.SYMTYPE, "../a.b/0003.png"),
-        ("b/2.png", tarfile.SYMTYPE, "./1.png"),
+        ("b/2.png", tarfile.SYMTYPE, "./1.png"),  # a link to a link
         ("b/3.png", tarfile.SYMTYPE, "3.png"),
         ("b/4.png", tarfile.SYMTYPE, "/etc/passwd"),
         ("b/5.png", tarfile.LNKTYPE, "../../secret.png"),
@@ -146,11 +146,11 @@ def test_a_link_has_the_image_that_it_leads_to(tmp_path):
     ]
     path = write_tar(tmp_path / "a.tar", samples(range(6)), links=links)
     data = open_dataset(path, 48)
-    assert len(data) == 9 and data.name_of(8) == "entry b/2.png"
+    assert len(data) == 8 and data.name_of(7) == "entry b/1.png"
     with tarfile.open(path) as archive:
-        for index, name in enumerate(["b/0.png", "b/1.png", "b/2.png"], 6):
+        for index, name in enumerate(["b/0.png", "b/1.png"], 6):
             assert data.source.content(index) == archive.extractfile(name).read()
-    assert data.left_out == ("4 entries that are links to no file of their tar file, or devices",)
+    assert data.left_out == ("5 entries that are links to no file of their tar file, or devices",)
 
 
 def test_a_tar_file_that_was_cut_between_two_entries(tmp_path):
@@ -181,7 +181,7 @@ def note(text, kind=tarfile.XHDTYPE):
 
 END, TERABYTE = bytes(1024), b"\x80" + (2**40).to_bytes(11, "big")
 HOSTILE = {
-    r"cannot read this tar file \(.*unpacked to \.tar": [
+    r"cannot read this tar file \(.*unpack it": [
         note(b"9 path=a\n") * 3000 + header() + END,
         note(b"a", tarfile.GNUTYPE_LONGNAME) * 3000 + header() + END,
         header("note", kind=tarfile.XHDTYPE, number=TERABYTE) + END,

@@ -117,7 +117,7 @@ def test_a_damaged_entry_is_named(archive):
     damage(archive, offset + 200, b"\0\1\2\3\4\5\6\7")
     data = open_dataset(archive, 48)
     data.images(range(5))
-    with pytest.raises(UserError, match=rf"^{archive}, entry {NAMES[5]}: damaged, .*CRC"):
+    with pytest.raises(UserError, match=rf"^{archive}, entry {NAMES[5]}: damaged .*CRC"):
         data.load_all(data.indices("all"))
 
 
@@ -152,7 +152,7 @@ def test_an_entry_that_is_no_picture_is_named(tmp_path):
 
 def test_an_incomplete_download_is_named(archive):
     archive.write_bytes(archive.read_bytes()[:-100])
-    refuses(archive, rf"^{archive}: cannot read this zip file .*complete\?")
+    refuses(archive, rf"^{archive}: cannot read this zip file .*copy it again")
 
 
 def test_a_zip_file_without_images(tmp_path):

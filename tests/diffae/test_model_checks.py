@@ -62,7 +62,7 @@ def calls(model, ddim):
     yield "images must be a tensor N x 3 x 32 x 32", lambda: model.encode(x.permute(0, 2, 3, 1))
     yield "images must be a tensor N x 3 x 32 x 32, not array", lambda: model.encode(x.numpy())
     yield "images must be of floating point, not torch.uint8", lambda: model.encode(x.byte())
-    text = r"images must be in \[-1, 1\]; these go from .* 8 bits"
+    text = r"images must be in \[-1, 1\], not .* 8 bits"
     yield text, lambda: model.encode(127 * x + 128)
     yield "images: on meta, the model on cpu", lambda: model.encode(x.to("meta"))
     yield "z must be a tensor N x 256, not a tensor 2 x 7", lambda: model.decode(z[:, :7], x)
@@ -122,7 +122,7 @@ def test_a_packaged_name_means_the_package_wherever_it_is_said(tmp_path, monkeyp
     here = checkpoint.PACKAGED / "portraits"
     for name in ("portraits", Path("portraits")):
         assert checkpoint.open_checkpoint(name).path == here
-    with pytest.raises(UserError, match=r"\./portraits: not a checkpoint"):
+    with pytest.raises(UserError, match=r"\./portraits: no such checkpoint"):
         checkpoint.open_checkpoint("./portraits")
 
 

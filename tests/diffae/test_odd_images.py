@@ -150,9 +150,9 @@ def jpeg(tmp_path):
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 16 16\n%%EndComments\nshowpage\n%%EOF\n"
 HOSTILE = {
     "truncated.jpg": (lambda tmp: jpeg(tmp)[:1000], r"cannot read this image \(.*truncated"),
-    "nothing.png": (lambda tmp: b"", "empty, damaged or not an image"),
-    "text.png": (lambda tmp: b"<html>404</html>", "empty, damaged or not an image"),
-    "program.png": (lambda tmp: POSTSCRIPT, "EPS, whatever its name says"),
+    "nothing.png": (lambda tmp: b"", "damaged, or none of PNG"),
+    "text.png": (lambda tmp: b"<html>404</html>", "damaged, or none of PNG"),
+    "program.png": (lambda tmp: POSTSCRIPT, "none of PNG, JPEG"),
     "bomb.png": (
         lambda tmp: png(20_000, 20_000, 1, 0, bytes(2501 * 20_000)),  # in 50 kB
         r"400000000 pixels\) exceeds limit",
@@ -193,7 +193,7 @@ def test_an_enormous_size_is_refused(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("size", "said", "message"),
-    [(1000, 1 << 31, "2147483648 bytes, too large"), (50_000_000, 1000, "damaged, .*CRC")],
+    [(1000, 1 << 31, "2147483648 bytes, too large"), (50_000_000, 1000, "damaged .*CRC")],
 )
 def test_an_entry_that_unpacks_to_gigabytes_or_to_more_than_it_says(tmp_path, size, said, message):
     entries = [("a.png", bytes(size))]
@@ -217,25 +217,12 @@ def test_a_name_twice_in_a_zip_file_is_refused(tmp_path, capsys):
 # Pictures of other formats under a name that is read
 
 
-def iso_media(brand):
-    return b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1" + bytes(64)
-
-
 @pytest.mark.parametrize(
-    ("kind", "content"),
-    [
-        ("AVIF", "AVIF"),
-        ("TIFF", "TIFF"),
-        ("JPEG2000", "JPEG2000"),
-        ("ICO", "ICO"),
-        ("HEIC", iso_media(b"heic")),
-        ("HEIC", iso_media(b"heix")),
-        ("HEIC", iso_media(b"mif1")),
-    ],
+    "content", ["AVIF", "TIFF", "ICO", b"\0\0\0\x18ftypheic\0\0\0\0mif1" + bytes(64)]
 )
 @pytest.mark.parametrize("packed", [False, True])
-def test_a_picture_of_another_format_is_called_what_it_is(tmp_path, capsys, kind, content, packed):
-    """It was called damaged. Pillow writes the formats that it can."""
+def test_a_picture_of_another_format_is_refused(tmp_path, capsys, content, packed):
+    """Whatever its name says."""
     folder = write_images(tmp_path / "set")
     path = folder / "phone.jpg"
     if isinstance(content, bytes):
@@ -246,7 +233,9 @@ def test_a_picture_of_another_format_is_called_what_it_is(tmp_path, capsys, kind
         entries = [(file.name, file.read_bytes()) for file in sorted(folder.iterdir())]
         folder = write_zip(tmp_path / "set.zip", entries)
     line = refusal(main, capsys, "check", folder)
-    assert f"phone.jpg: {kind}, whatever its name says" in line and "damaged" not in line
+    assert (
+        "phone.jpg: cannot read this image (damaged, or none of PNG, JPEG, WEBP, BMP, GIF)" in line
+    )
 
 
 def test_pillow_warns_of_nothing(tmp_path, capsys, recwarn):

@@ -9,8 +9,14 @@ from diffae.model import DiffusionAutoencoder
 from diffae.networks.config import ModelConfig
 from diffae.system.errors import UserError
 from diffae.train.__main__ import main
-from diffae.train.overrides import differences, override, settings
-from diffae.train.presets import PRESETS, find_preset, other_presets
+from diffae.train.presets import (
+    PRESETS,
+    differences,
+    find_preset,
+    other_presets,
+    override,
+    settings,
+)
 from diffae.train.types import Schedule
 
 TINY = [

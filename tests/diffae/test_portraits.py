@@ -161,7 +161,7 @@ def test_a_folder_that_was_killed_before_its_note_is_taken(tmp_path):
 @pytest.mark.parametrize("content", ["", "{", "[" * 9000])
 def test_a_damaged_note_is_named(tmp_path, content):
     (tmp_path / "portraits.json").write_text(content)
-    with pytest.raises(UserError, match=r"portraits\.json: damaged; choose another folder"):
+    with pytest.raises(UserError, match=r"holds other portraits \(see .*portraits\.json"):
         write_dataset(tmp_path, 2, 16)
 
 

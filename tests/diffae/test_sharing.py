@@ -12,12 +12,12 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import train_tiny
@@ -27,7 +27,7 @@ from tiny_training import same, trained, weights, write_pictures
 
 from benchmarks.core.runner import provenance
 from diffae.data import open_dataset
-from diffae.diffusion.noise import ExampleNoise, NoiseAhead, generator, normals
+from diffae.diffusion.noise import ExampleNoise, generator, normals
 from diffae.model import DiffusionAutoencoder
 from diffae.networks.nn import Dropout
 from diffae.system import distributed
@@ -42,7 +42,7 @@ from diffae.train.types import Stage, Steps
 ROOT = Path(__file__).parents[2]
 
 
-def gradients(steps: Steps, ahead: bool = False) -> list[torch.Tensor]:
+def gradients(steps: Steps, threads: bool = False) -> list[torch.Tensor]:
     """Adam's first moments after two steps of the tiny autoencoder, which has dropout, its images
     mirrored at random.
 
@@ -58,8 +58,8 @@ def gradients(steps: Steps, ahead: bool = False) -> list[torch.Tensor]:
     data = Images(pictures(40), True, "cpu")
     schedule = replace(SCHEDULE, batch_size=8, learning_rate=1e-6)
     training = Training(networks, schedule, 7, steps=steps)
-    if ahead:  # as on a GPU
-        training._noise_ahead = NoiseAhead(7, "training")
+    if threads:  # as on a GPU
+        training._pool = ThreadPoolExecutor(2)
     for step in range(2):
         training.advance(image_loss(model, data), batch_indices(40, 8, 7, step))
     return [training.optimiser.state[p]["exp_avg"] for p in training.parameters]
@@ -83,26 +83,9 @@ def test_noise_belongs_to_an_example():
         normals(both, (3, 4))
 
 
-def test_noise_that_is_drawn_ahead_is_the_same():
-    """Also where something else is asked for than the time before, and where a step is left out."""
-    ahead = NoiseAhead(3, "training", threads=2)
-    for step, first in enumerate((0, 2, 4, 6, 20)):
-        numbers, then = range(first, first + 2), range(first + 2, first + 4)
-        found, alone = ahead.of(numbers, then), ExampleNoise(3, "training", numbers)
-        for noise in (found, alone):
-            assert noise.integers(1000, size=2).shape == (2,)
-        if step == 2:  # an unexpected call in between: nothing after it is what was drawn
-            assert np.array_equal(found.random((2, 5)), alone.random((2, 5)))
-        for shape in ((2, 3, 4), (2, 6)):
-            assert torch.equal(normals(found, shape), normals(alone, shape))
-        drawn = [future.result() for future in ahead._coming[1]]
-        assert [len(example._ready) for example in drawn] == [[0, 3, 3, 4, 3][step]] * 2
-
-
-def test_a_training_with_noise_drawn_ahead_is_the_same():
+def test_a_training_with_noise_drawn_by_threads_is_the_same():
     whole = gradients(Steps(2, by_example=True))
-    ahead = gradients(Steps(2, by_example=True), ahead=True)
-    assert all(map(torch.equal, whole, ahead))
+    assert all(map(torch.equal, whole, gradients(Steps(2, by_example=True), threads=True)))
 
 
 def test_a_mask_of_dropout_belongs_to_an_example():
@@ -120,7 +103,7 @@ def test_a_mask_of_dropout_belongs_to_an_example():
 
 def test_a_loss_of_whole_batches_is_not_cut():
     network = torch.torch.nn.Linear(1, 1)
-    with pytest.raises(UserError, match="in one process, without --micro-batch"):
+    with pytest.raises(UserError, match="needs one process, without --micro-batch"):
         Training(network, SCHEDULE, 0, steps=Steps(2))
 
 
@@ -322,7 +305,7 @@ def test_a_step_that_is_not_finite_in_one_process_is_skipped_in_all_and_counted_
 
 def test_a_batch_that_cannot_be_shared_equally_is_refused(monkeypatch):
     monkeypatch.setattr(distributed, "world", lambda: 3)
-    with pytest.raises(UserError, match="batches of 4 examples cannot be shared equally by 3"):
+    with pytest.raises(UserError, match="batches of 4: not a multiple of 3"):
         Sharing(torch.nn.Linear(1, 1), 4)
 
 
@@ -338,7 +321,6 @@ def test_the_parts_of_all_processes_are_the_batch_once(monkeypatch, part):
         parts = list(sharing.parts())
         seen += [position for p in parts for position in range(p.start, p.stop)]
         weights += sum(map(sharing.weight, parts))
-        assert [sharing.is_last(p) for p in parts] == [False] * (len(parts) - 1) + [True]
         assert max(p.stop - p.start for p in parts) == (part or 5)
     assert seen == list(range(15)) and weights == pytest.approx(3)
 

@@ -93,7 +93,7 @@ def test_the_moving_average_is_the_moving_average():
     for step in range(5):
         training.advance(loss, batch_indices(64, 8, 0, step))
         expected = 0.9 * expected + 0.1 * weights(network)
-    training.use_ema()
+    training.swap()
     assert torch.allclose(weights(network), expected, atol=1e-6)
 
 

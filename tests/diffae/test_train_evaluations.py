@@ -181,7 +181,7 @@ def folder(tmp_path_factory):
 @pytest.mark.parametrize(
     ("split", "flags", "said"),
     [
-        ("all", ["--evaluate-every", "9"], "holds out no images from this training (split all); give"),
+        ("all", ["--evaluate-every", "9"], "holds out no images; give"),
         ("all", ["--evaluate-every", "9", "--evaluate-data", "SAME"], "holds out no images"),
         ("train", ["--evaluate", "cost"], "--evaluate: needs --evaluate-every N"),
         ("train", ["--evaluate-every", "9", "--evaluate", "costs"], "did you mean cost?"),

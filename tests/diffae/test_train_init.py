@@ -161,7 +161,7 @@ def test_another_start_is_another_training(first, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("preset", "more", "told"),
     [
-        ("tiny", ["--set", "z_channels=6"], "model.z_channels is 4 there and 6 here .unet.*; leave out the --set, or --init"),
+        ("tiny", ["--set", "z_channels=6"], "model.z_channels is 4 there and 6 here, for which it was trained; leave out the --set"),
         ("tiny", ["--set", "model_channels=16"], "model.model_channels is 8 there and 16 here"),
         ("tiny", ["--set", "model.prediction=velocity"], "model.prediction is epsilon there and vel"),
         ("tiny", ["--set", "norm_groups=8"], "model.norm_groups is 4 there and 8 here"),
@@ -171,7 +171,7 @@ def test_another_start_is_another_training(first, tmp_path, capsys):
             "model.image_size is 8 there and 16 here, which --stages keeps as it is",
         ),
         ("ffhq128-ddim", [], "holds a diffusion_autoencoder, and preset ffhq128-ddim trains a ddim"),
-        ("tiny", ["--stages", "baseline"], "is trained from scratch; train preset tiny-ddim with it"),
+        ("tiny", ["--stages", "baseline"], "is trained from scratch; use preset tiny-ddim"),
         ("vqgan-portraits", [], "--init: not for vqgan-portraits"),
     ],
 )  # fmt: skip

@@ -11,8 +11,7 @@ from tiny_training import same, weights, words, write_pictures
 
 from diffae.train import __main__ as command
 from diffae.train import dry_run, stages
-from diffae.train.overrides import override
-from diffae.train.presets import PRESETS
+from diffae.train.presets import PRESETS, override
 from diffae.train.types import Schedule
 
 SIZED = replace(TINY, epochs=3, encoder=TINY.image, data_hint="photographs")

@@ -15,8 +15,7 @@ from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.networks.config import read_config
 from diffae.train import __main__ as command
 from diffae.train import chain, dry_run, state, trainer
-from diffae.train.overrides import override
-from diffae.train.presets import PRESETS, Preset, other_presets
+from diffae.train.presets import PRESETS, Preset, other_presets, override
 from diffae.train.stages import state_path
 
 STATES = {"training-image.safetensors", "training-latent.safetensors"}
@@ -108,7 +107,7 @@ def test_a_baseline_that_has_no_place_is_refused_before_anything_is_trained(data
         (
             "tiny",
             "latent,baseline",
-            "(--stages autoencoder,latent,baseline), or give a trained one",
+            "(--stages autoencoder,latent,baseline), or give --init",
         ),
     ],
 )

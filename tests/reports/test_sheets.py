@@ -51,19 +51,6 @@ def test_small_images_are_enlarged_by_whole_pixels(tmp_path):
     assert (block == block[:, :1, :, :1]).all()
 
 
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        ({"rows": ("a",)}, "1 captions of 2 rows"),
-        ({"columns": ("a",)}, "1 captions of 3 columns"),
-        ({"notes": [[""], [""]]}, "notes"),
-    ],
-)
-def test_captions_that_do_not_fit_are_an_error(given, said):
-    with pytest.raises(ValueError, match=said):
-        Sheet("t", images(6, 4).split(3), **given)
-
-
 def told(**changed) -> str:
     cells = {"left": 0, "top": 0, "step_x": 8, "step_y": 8, "width": 8, "height": 8, "scale": 1}
     cells |= changed.pop("cells", {})

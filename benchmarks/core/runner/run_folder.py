@@ -24,8 +24,7 @@ from benchmarks.core.runner.samples import write_samples
 from benchmarks.runtime.choices import TaskOptions
 from diffae.system import distributed
 from diffae.system.errors import UserError
-from diffae.system.files import read_text, writing
-from diffae.system.lock import foreign, lock_folder
+from diffae.system.files import foreign, lock_folder, read_text, writing
 from diffae.system.whole import sweep, write_whole
 from reports import page
 from reports.records.record import RecordFile, write_records
@@ -127,7 +126,7 @@ def _refuse_another(out: Path, ours: Settings) -> None:
             raise UserError(
                 f"--out {out}: holds a different run (its {', '.join(names)} differ); choose another folder"
             )
-    elif os.path.lexists(out) and (not out.is_dir() or foreign(out)):
+    elif foreign(out):
         raise UserError(f"--out {out}: exists and is not a run folder; choose another")
     for name in (RECORDS, TIMES, INFLUENCES, SAMPLES):
         if (out / name).exists() and not (out / name).is_file():

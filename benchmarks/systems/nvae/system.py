@@ -19,8 +19,7 @@ from benchmarks.systems.shared.opened import Opened
 from benchmarks.systems.shared.quantised import Maps
 from diffae.checkpoints.torch_file import Arguments
 from diffae.diffusion import noise
-from diffae.system.errors import UserError
-from diffae.system.validation import shown, whole
+from diffae.system.errors import UserError, shown, whole
 
 # How z is taken from its posterior, and the factor of the priors' sigma when new images are drawn.
 OPTIONS = {

@@ -18,9 +18,8 @@ from benchmarks.systems.shared.opened import Opened
 from benchmarks.systems.shared.quantised import OneCodebook, Quantised, map_of
 from benchmarks.systems.vqgan.network import VQGANConfig, build, our_tensors, their_tensors
 from diffae.checkpoints.checkpoint import check_state
-from diffae.system.errors import UserError, reason
+from diffae.system.errors import UserError, reason, whole
 from diffae.system.files import read_text
-from diffae.system.validation import whole
 
 FIRST_STAGE = "first_stage_model."
 CLASSES = ("VQModel", "VQNoDiscModel")  # one network; the second had no discriminator in training

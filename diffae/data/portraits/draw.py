@@ -1,6 +1,6 @@
 """The drawing: one small function per part, from back to front."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from diffae.data.portraits import features
 from diffae.data.portraits.attributes import Portrait
@@ -29,18 +29,41 @@ def to_svg(portrait: Portrait) -> str:
     )
 
 
+Draw = Callable[[Portrait, Face], str]
+# What is drawn only of a portrait that has the attribute.
+BELOW = {"Wearing_Necklace": features.necklace, "Wearing_Necktie": features.necktie}
+ON_SKIN = {
+    "5_o_Clock_Shadow": features.shadow,
+    "High_Cheekbones": features.cheekbones,
+    "Rosy_Cheeks": features.rosy_cheeks,
+}
+ABOVE = {"Wearing_Earrings": features.earrings, "Eyeglasses": features.glasses, "Wearing_Hat": hat}
+
+
+def _having(portrait: Portrait, face: Face, parts: Mapping[str, Draw]) -> str:
+    a = portrait.attributes
+    return "".join(draw(portrait, face) for name, draw in parts.items() if a[name])
+
+
 def _parts(portrait: Portrait, face: Face) -> Iterator[str]:
     yield back_hair(portrait, face)
     yield _neck(portrait, face)
     yield _clothes(portrait)
-    yield features.necklace(portrait) + features.necktie(portrait)
+    yield _having(portrait, face, BELOW)
     yield _ears(portrait, face)
-    yield features.double_chin(portrait, face)
+    yield _having(portrait, face, {"Double_Chin": features.double_chin})
     yield path(head(face), fill=skin(portrait))
     yield f'<g clip-path="url(#head)">{_on_skin(portrait, face)}</g>'
-    above = (features.eyes, features.brows, features.nose, facial_hair, features.mouth, front_hair)
-    for draw in (*above, features.earrings, features.glasses, hat):
+    for draw in (
+        features.eyes,
+        features.brows,
+        features.nose,
+        facial_hair,
+        features.mouth,
+        front_hair,
+    ):
         yield draw(portrait, face)
+    yield _having(portrait, face, ABOVE)
 
 
 def head(face: Face) -> str:
@@ -107,6 +130,6 @@ def _ears(portrait: Portrait, face: Face) -> str:
 
 
 def _on_skin(portrait: Portrait, face: Face) -> str:
-    under = (features.shadow, features.cheekbones, features.rosy_cheeks, features.wrinkles)
+    drawn = _having(portrait, face, ON_SKIN) + features.wrinkles(portrait, face)
     light = '<rect x="40" y="20" width="120" height="160" fill="url(#light)"/>'
-    return "".join(draw(portrait, face) for draw in under) + light
+    return drawn + light

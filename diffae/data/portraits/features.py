@@ -1,4 +1,7 @@
-"""Parts of the face and accessories: each function draws one, with the attributes that show in it."""
+"""Parts of the face and accessories: each function draws one, with the attributes that show in it.
+
+`draw` says which of them are drawn only with an attribute.
+"""
 
 from functools import partial
 
@@ -112,8 +115,6 @@ def _dimples(portrait: Portrait, x: float, y: float, half: float) -> str:
 
 def shadow(portrait: Portrait, face: Face) -> str:
     """A 5 o'clock shadow: cheeks, upper lip and jaw darkened."""
-    if not portrait.attributes["5_o_Clock_Shadow"]:
-        return ""
     x, y = face.x, face.nose_y + 3
     tone = mix(darker(skin(portrait), 0.45), "#46505f", 0.5)
     left = curve("M", 40, y - 10, "Q", x - 26, y + 8, x - 12, y, "H", x + 12)
@@ -121,8 +122,6 @@ def shadow(portrait: Portrait, face: Face) -> str:
 
 
 def cheekbones(portrait: Portrait, face: Face) -> str:
-    if not portrait.attributes["High_Cheekbones"]:
-        return ""
     tone = skin(portrait)
     hollow = darker(mix(tone, "#b0604a", 0.45), 0.25)
 
@@ -136,8 +135,6 @@ def cheekbones(portrait: Portrait, face: Face) -> str:
 
 
 def rosy_cheeks(portrait: Portrait, face: Face) -> str:
-    if not portrait.attributes["Rosy_Cheeks"]:
-        return ""
     x, y = face.x, face.eye_y + 24
     return both(lambda side: circle(x + side * 27, y, 11, "#f2405e", opacity=0.55))
 
@@ -160,8 +157,6 @@ def wrinkles(portrait: Portrait, face: Face) -> str:
 
 
 def double_chin(portrait: Portrait, face: Face) -> str:
-    if not portrait.attributes["Double_Chin"]:
-        return ""
     tone, y, half = skin(portrait), face.chin, face.half_jaw
     line = curve("M", 100 - half * 0.8, y + 4, "Q", 100, y + 28, 100 + half * 0.8, y + 4)
     chin = ellipse(100, y - 2, half * 1.02, 20, darker(tone, 0.05))
@@ -169,8 +164,6 @@ def double_chin(portrait: Portrait, face: Face) -> str:
 
 
 def glasses(portrait: Portrait, face: Face) -> str:
-    if not portrait.attributes["Eyeglasses"]:
-        return ""
     frame = along(("#15151a", "#5a2a18", "#20356a"), portrait.scene.accessory)
     x, y, dx = face.x, face.eye_y, face.eye_dx
     glass = {"rx": 9, "fill_opacity": 0.35, "stroke": frame, "stroke_width": 4}
@@ -185,25 +178,19 @@ def glasses(portrait: Portrait, face: Face) -> str:
 
 
 def earrings(portrait: Portrait, face: Face) -> str:
-    if not portrait.attributes["Wearing_Earrings"]:
-        return ""
     colour = along(("#ffd23f", "#3fe0ff", "#ff5fa8"), portrait.scene.accessory)
     x, edge = face.half_width + 2, {"stroke": "#fff", "stroke_width": 1.6}
     return both(lambda side: circle(100 + side * x, 125, 6.5, colour, **edge))
 
 
-def necklace(portrait: Portrait) -> str:
-    if not portrait.attributes["Wearing_Necklace"]:
-        return ""
+def necklace(portrait: Portrait, face: Face) -> str:
     colour = along(("#ffe9a0", "#fff6f0", "#ffd23f"), portrait.scene.makeup)
     beads = [(-27, 170), (-20, 178), (-11, 184), (-1, 186), (9, 184), (18, 178), (25, 170)]
     edge = {"stroke": "#8a6414", "stroke_width": 1}
     return "".join(circle(101 + x, y, 5.4, colour, **edge) for x, y in beads)
 
 
-def necktie(portrait: Portrait) -> str:
-    if not portrait.attributes["Wearing_Necktie"]:
-        return ""
+def necktie(portrait: Portrait, face: Face) -> str:
     colour = hue((portrait.scene.clothes + 0.5) % 1, 0.85, 0.75)
     collar = path("M 66 174 L 100 190 L 134 174 L 146 232 H 54 Z", fill="#fbfaf7")
     tie = "M 89 175 H 111 L 106 187 L 117 232 H 83 L 94 187 Z"

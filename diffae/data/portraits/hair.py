@@ -141,8 +141,6 @@ def facial_hair(portrait: Portrait, face: Face) -> str:
 
 def hat(portrait: Portrait, face: Face) -> str:
     """A beanie or a hat with a brim, above the brows."""
-    if not portrait.attributes["Wearing_Hat"]:
-        return ""
     scene = portrait.scene
     tone = hue((scene.clothes + 0.33) % 1, 0.6, 0.45 + 0.4 * scene.makeup)
     half, y = face.half_width + 9, 66.0

@@ -17,9 +17,9 @@ from diffae.data.readers.celeba import ATTRIBUTE_FILE, IDENTITY_FILE, IMAGE_FOLD
 from diffae.data.transforms import LARGEST_SIZE, SMALLEST_SIZE
 from diffae.system.distributed import mapped
 from diffae.system.errors import UserError
-from diffae.system.files import cache_root, read_text
+from diffae.system.files import cache_root, foreign, read_text
 from diffae.system.progress import shown
-from diffae.system.whole import is_partial, sweep, write_whole
+from diffae.system.whole import sweep, write_whole
 
 PORTRAITS_VERSION = "1"
 LARGEST_COUNT = 1_000_000
@@ -98,19 +98,15 @@ def _name(index: int) -> str:
 
 def _claim(out: Path, settings: dict[str, object]) -> None:
     """Make `out` the folder of this set."""
-    note = out / NOTE
+    note, content = out / NOTE, json.dumps(settings)
     if os.path.lexists(note):
-        try:
-            found = json.loads(read_text(note, LARGEST_NOTE))
-        except (ValueError, RecursionError):
-            raise UserError(f"{note}: damaged; choose another folder") from None
-        if found != settings:
+        if read_text(note, LARGEST_NOTE).strip() != content:
             raise UserError(f"{out}: holds other portraits (see {note}); choose another folder")
         return
-    if out.exists() and (not out.is_dir() or not all(map(is_partial, out.iterdir()))):
+    if foreign(out):
         raise UserError(f"{out}: exists and holds something else; choose another folder")
     out.mkdir(parents=True, exist_ok=True)
-    _write(note, [json.dumps(settings)])
+    _write(note, [content])
 
 
 def _write_labels(out: Path, count: int, seed: int) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -29,10 +30,9 @@ from diffae.data.readers import arrow_files
 from diffae.data.readers.folder import beside
 from diffae.data.readers.label_files import refuse_duplicates
 from diffae.data.readers.shards import classes_as_attributes, find_shards, holds, name_in
-from diffae.data.readers.sources import EncodedImages, unlabelled
-from diffae.data.readers.splits import partition_of, split_of
+from diffae.data.readers.sources import EncodedImages, partition_of, split_of, unlabelled
 from diffae.system.errors import UserError
-from diffae.system.files import read_text
+from diffae.system.files import read_json
 
 if TYPE_CHECKING:
     import pyarrow
@@ -68,10 +68,6 @@ class TableImages(EncodedImages):
         return {name: vars(self)[name] for name in self.__dataclass_fields__}
 
     @cached_property
-    def _starts(self) -> np.ndarray:
-        return np.array([piece.start for piece in self.pieces])
-
-    @cached_property
     def _mapped(self) -> Callable[[Path], pyarrow.ChunkedArray]:
         return lru_cache(None)(
             lambda path: arrow_files.bytes_in(arrow_files.read_arrow(path), self.column)
@@ -95,9 +91,7 @@ class TableImages(EncodedImages):
         place = index - piece.start
         content = column[place].as_py() if place < len(column) else None
         if not content:
-            raise UserError(
-                f"{self.where(index)}: no bytes of an image, only the path of one or nothing; save it with its bytes"
-            )
+            raise UserError(f"{self.where(index)}: no bytes of an image; save it with its bytes")
         self.refuse_size(index, len(content))
         return bytes(content)
 
@@ -110,7 +104,7 @@ class TableImages(EncodedImages):
 
     def _piece(self, index: int) -> Piece:
         index = range(self.length)[index]
-        return self.pieces[int(np.searchsorted(self._starts, index, side="right")) - 1]
+        return self.pieces[bisect_right(self.pieces, index, key=lambda piece: piece.start) - 1]
 
 
 # ----------------------------------------------------------------------------------------------
@@ -138,7 +132,7 @@ def open_saved(path: Path, image_size: int, crop: str | None, seed: int) -> Data
     """A folder of `save_to_disk`, of one split or of several."""
     if not os.path.lexists(path / DICT):
         return open_tables(path, files_of(path), image_size, crop, seed)
-    splits = checked_names(path / DICT, note(path / DICT).get("splits"))
+    splits = checked_names(path / DICT, read_json(path / DICT, LARGEST_NOTE).get("splits"))
     files = [file for split in splits for file in files_of(path / split)]
     return open_tables(path, files, image_size, crop, seed)
 
@@ -148,12 +142,10 @@ def files_of(folder: Path) -> list[Path]:
 
     Raises UserError for a selection of their rows, as early versions of `datasets` saved it.
     """
-    state = note(folder / STATE)
+    state = read_json(folder / STATE, LARGEST_NOTE)
     if state.get("_indices_data_files") or state.get("_indices_files"):
-        raise UserError(
-            f"{folder / STATE}: a selection of rows (_indices_data_files), and all would be read; save them "
-            "alone: datasets.load_from_disk(OLD).flatten_indices().save_to_disk(NEW)"
-        )
+        how = "datasets.load_from_disk(OLD).flatten_indices().save_to_disk(NEW)"
+        raise UserError(f"{folder / STATE}: a selection of rows; save them alone: {how}")
     named = state.get("_data_files")
     items = named if isinstance(named, list) else []
     names = [item.get("filename") for item in items if isinstance(item, dict)]
@@ -166,27 +158,12 @@ def checked_names(path: Path, names: object) -> list[str]:
     Raises UserError unless there are some, all of them plain file names, and none occurs twice: its
     images would too, and in two splits.
     """
-    if not isinstance(names, list) or not names or not all(map(is_plain, names)):
+    listed = names if isinstance(names, list) else []
+    plain = all(isinstance(n, str) and Path(n).name == n not in ("", "..") for n in listed)
+    if not listed or not plain:
         raise UserError(f"{path}: names no files of this folder; copy the folder again")
-    refuse_duplicates(names, path, "name")
-    return names
-
-
-def is_plain(name: object) -> bool:
-    """Whether this is a plain file name, which does not lead to another folder."""
-    if not isinstance(name, str) or name in ("", ".", ".."):
-        return False
-    return not {"/", "\\", "\0"} & set(name)
-
-
-def note(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(read_text(path, LARGEST_NOTE))
-    except (ValueError, RecursionError):
-        content = None
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: damaged; copy the folder again")
-    return content
+    refuse_duplicates(listed, path, "name")
+    return listed
 
 
 def open_parquet(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
@@ -213,23 +190,18 @@ def open_tables(
     for file, schema in zip(files, schemas, strict=True):
         if schema.types != schemas[0].types or schema.names != schemas[0].names:
             raise UserError(f"{file}: has other columns than {files[0].name}; take one of them out")
-    names, attributes, left_out = read_attributes(counts, schemas[0])
-    digest = hashlib.sha256(repr(names).encode())
-    if attributes is not None:
-        digest.update(attributes.tobytes())
+    labels, left_out = read_attributes(counts, schemas[0])
+    digest = hashlib.sha256(repr(labels.get("attribute_names", ())).encode())
+    if labels:
+        digest.update(labels["attributes"].tobytes())
     source = TableImages(path, tuple(pieces), length, column, digest.hexdigest())
+    others = [name for name in columns_of_images(schemas[0]) if name != column]
+    more = f"may hold images too, and those of {column} are read"
+    left_out += [f"the column {name}: {more}" for name in others]
     notes = [file.with_name(name) for file in files for name in (STATE, INFO)]
-    own = {path / DICT, *notes, *files}
-    return unlabelled(
-        path,
-        source,
-        image_size,
-        crop,
-        partition_of(list(map(split_of, files)), list(counts.values()), seed),
-        attribute_names=names,
-        attributes=attributes,
-        left_out=(*left_out, *more_columns(schemas[0], column), *beside(path, own)),
-    )
+    told = (*left_out, *beside(path, {path / DICT, *notes, *files}))
+    split = partition_of(list(map(split_of, files)), list(counts.values()), seed)
+    return unlabelled(path, source, image_size, crop, split, left_out=told, **labels)
 
 
 def features_of(schema: pyarrow.Schema) -> dict[str, dict[str, Any]]:
@@ -241,30 +213,25 @@ def features_of(schema: pyarrow.Schema) -> dict[str, dict[str, Any]]:
         return {}
 
 
+def columns_of_images(schema: pyarrow.Schema) -> list[str]:
+    return [field.name for field in schema if arrow_files.holds_bytes(field.type)]
+
+
 def image_column(path: Path, schema: pyarrow.Schema) -> str:
     """The column of images: the only one, or the one with a usual name."""
-    found = [field.name for field in schema if arrow_files.holds_bytes(field.type)]
+    found = columns_of_images(schema)
     called = [name for name in PREFERRED if name in found]
     if not found:
         raise UserError(f"{path}: no column of images (there are: {', '.join(schema.names)})")
     if len(found) > 1 and not called:
-        raise UserError(
-            f"{path}: several columns may be images: {', '.join(found)}; rename one to image"
-        )
+        raise UserError(f"{path}: images in several columns ({', '.join(found)})? call one image")
     return found[0] if len(found) == 1 else called[0]
-
-
-def more_columns(schema: pyarrow.Schema, column: str) -> Iterator[str]:
-    """A line for each other column of images."""
-    for field in schema:
-        if arrow_files.holds_bytes(field.type) and field.name != column:
-            yield f"the column {field.name}: may hold images too, and those of {column} are read"
 
 
 def read_attributes(
     files: Mapping[Path, int], schema: pyarrow.Schema
-) -> tuple[tuple[str, ...], np.ndarray | None, tuple[str, ...]]:
-    """Names, bool N x A and what was left out, of the columns of classes and of booleans."""
+) -> tuple[dict[str, Any], list[str]]:
+    """Columns of classes and of booleans, as fields of `Dataset`; and what was left out."""
     features = features_of(schema)
     classes = [f.name for f in schema if is_class(f, features)]
     attributes: list[tuple[str, np.ndarray]] = []
@@ -280,17 +247,19 @@ def read_attributes(
         if isinstance(found, str):
             left_out.append(f"the column {field.name}: {found}")
         elif is_bool:
-            attributes.append((field.name, found[1][:, 1]))
+            attributes.append((field.name, values == 1))
         else:
             prefix = f"{field.name}: " if len(classes) > 1 else ""
-            attributes += ((prefix + name, found[1][:, i]) for i, name in enumerate(found[0]))
-    if not attributes:
-        return (), None, tuple(left_out)
+            called = [prefix + name for name in found["attribute_names"]]
+            attributes += zip(called, found["attributes"].T, strict=True)
     names = tuple(name for name, _ in attributes)
     if len(set(names)) < len(names):
         twin = Counter(names).most_common(1)[0][0]
-        return (), None, (*left_out, f"all attributes: several are called {twin}")
-    return names, np.stack([column for _, column in attributes], axis=1), tuple(left_out)
+        return {}, [*left_out, f"all attributes: several are called {twin}"]
+    if not names:
+        return {}, left_out
+    columns = np.stack([column for _, column in attributes], axis=1)
+    return {"attribute_names": names, "attributes": columns}, left_out
 
 
 def is_class(field: pyarrow.Field, features: dict[str, dict[str, Any]]) -> bool:
@@ -310,15 +279,10 @@ def read_column(files: Mapping[Path, int], name: str) -> np.ndarray:
 
     parts = []
     for file, count in files.items():
-        table = (
-            arrow_files.read_arrow(file)
-            if file.suffix == ".arrow"
-            else arrow_files.read_parquet(file, [name])
-        )
+        is_arrow = file.suffix == ".arrow"
+        table = arrow_files.read_arrow(file) if is_arrow else arrow_files.read_parquet(file, [name])
         values = table[name].cast(pyarrow.int64(), safe=False)
         parts.append(pyarrow.compute.fill_null(values, -1).to_numpy())
         if len(parts[-1]) != count:
-            raise UserError(
-                f"{file}: the column {name} has not a value for each row; copy it again"
-            )
+            raise UserError(f"{file}: column {name} lacks values; copy the file again")
     return np.concatenate(parts)

@@ -1,8 +1,6 @@
-"""Read Arrow streams and parquet files with pyarrow, if they are whole and need bounded memory.
+"""Read Arrow streams and parquet files with pyarrow, if they are whole.
 
-A file may unpack to any multiple of its size, and pyarrow allocates that before it can be checked.
-So streams must not be compressed, row groups must declare their size, and a repeated value is held
-once.
+A row group may unpack to any multiple of its size, and must declare it.
 """
 
 from __future__ import annotations
@@ -38,93 +36,39 @@ def reading(path: Path) -> Iterator[Any]:
         text = " ".join(str(error).split())[:200]
         if isinstance(error, UnicodeDecodeError):
             text = "the name of a column is not UTF-8"
-        raise UserError(
-            f"{path}: cannot read this file ({text}); is the download complete?"
-        ) from error
+        raise UserError(f"{path}: cannot read this file ({text}); copy it again") from error
 
 
 def read_arrow(path: Path) -> pyarrow.Table:
-    """An Arrow stream, mapped.
+    """An Arrow stream, mapped; only one that is compressed takes memory.
 
-    Every offset in it is checked, since a wrong one would end the process.
+    Every offset in it is checked, since a wrong one would end the process. Raises UserError if the
+    stream has no end mark, or goes on after it.
     """
     file_size(path)
     with reading(path) as pa:
         file = pa.memory_map(str(path))
-        refuse_stream(path, file, pa)
-        file.seek(0)
         table = pa.ipc.open_stream(file).read_all()
         table.validate(full=True)
+        file.seek(file.tell() - len(STREAM_END))
+        if file.read(len(STREAM_END)) != STREAM_END:
+            raise UserError(f"{path}: has no mark of its end, so it was cut short; copy it again")
+        if not only_zeros(file):
+            raise UserError(f"{path}: goes on after the mark of its end; save it again")
         return table
-
-
-def refuse_stream(path: Path, file: pyarrow.MemoryMappedFile, pa: Any) -> None:
-    """Raise UserError if a stream is compressed, has no end mark, or goes on after it.
-
-    A compressed one may need any amount of memory.
-    """
-    end = 0
-    for message in pa.ipc.MessageReader.open_stream(file):
-        if is_compressed(message):
-            raise UserError(f"{path}: compressed; save it again without, as save_to_disk does")
-        end = file.tell()
-    file.seek(end)
-    mark = file.read(len(STREAM_END))
-    if mark != STREAM_END and mark[:4] != bytes(4):  # the second is that of files before Arrow 0.15
-        raise UserError(f"{path}: has no mark of its end, so it was cut short; copy it again")
-    file.seek(end + (len(mark) if mark == STREAM_END else 4))
-    if not only_zeros(file):
-        raise UserError(
-            f"{path}: goes on after the mark of its end: damaged, or several files in one; save it again"
-        )
-
-
-def is_compressed(message: pyarrow.Message) -> bool:
-    """Whether a message is compressed, by its FlatBuffers.
-
-    The header is its third field, and BodyCompression the fourth of a record batch.
-    """
-    content = message.metadata.to_pybytes()
-    if message.type not in ("record batch", "dictionary"):
-        return False
-
-    def field(table: int, number: int) -> int | None:
-        """The offset at which the value of a field begins; None if it is left out."""
-        fields = table - int.from_bytes(content[table : table + 4], "little", signed=True)
-        size, place = (
-            int.from_bytes(content[p : p + 2], "little") for p in (fields, fields + 4 + 2 * number)
-        )
-        return table + place if 4 + 2 * number < size and place else None
-
-    def within(place: int | None) -> int:
-        """The offset of the table that a field points to."""
-        if place is None:
-            raise ValueError("a message without a header")
-        return place + int.from_bytes(content[place : place + 4], "little")
-
-    batch = within(field(within(0), 2))
-    if message.type == "dictionary":
-        batch = within(field(batch, 1))
-    return field(batch, 3) is not None or b"experimental_compression" in content
 
 
 def holds_bytes(kind: pyarrow.DataType) -> bool:
     """Whether the type of a column of images is bytes, or a struct that has them."""
     if str(kind).startswith("struct<"):
-        found = [
-            kind.field(i).type for i in range(kind.num_fields) if kind.field(i).name == "bytes"
-        ]
+        inside = [kind.field(i) for i in range(kind.num_fields)]
+        found = [field.type for field in inside if field.name == "bytes"]
         return len(found) == 1 and is_bytes(found[0])
     return is_bytes(kind)
 
 
 def is_bytes(kind: pyarrow.DataType) -> bool:
     return str(kind) in ("binary", "large_binary")
-
-
-def leaf_of(field: pyarrow.Field) -> str:
-    """The path to the bytes of a column of images; other fields of a struct are not read."""
-    return field.name if is_bytes(field.type) else f"{field.name}.bytes"
 
 
 def bytes_in(table: pyarrow.Table, column: str) -> pyarrow.ChunkedArray:
@@ -138,16 +82,11 @@ def bytes_in(table: pyarrow.Table, column: str) -> pyarrow.ChunkedArray:
 
 
 def read_group(path: Path, number: int, column: str) -> pyarrow.ChunkedArray:
-    """The bytes of the images of a row group.
-
-    A repeated value is held once, as it is in the file.
-    """
-    with reading(path) as pa:
-        with pa.parquet.ParquetFile(path) as file:
-            metadata, leaf = file.metadata, leaf_of(file.schema_arrow.field(column))
-        with pa.parquet.ParquetFile(path, metadata=metadata, read_dictionary=[leaf]) as file:
-            table = file.read_row_group(number, columns=[leaf], use_threads=False)
-            return bytes_in(table, column)
+    """The bytes of the images of a row group; other fields of a struct are not read."""
+    with reading(path) as pa, pa.parquet.ParquetFile(path) as file:
+        plain = is_bytes(file.schema_arrow.field(column).type)
+        leaf = column if plain else f"{column}.bytes"
+        return bytes_in(file.read_row_group(number, columns=[leaf], use_threads=False), column)
 
 
 def read_parquet(path: Path, columns: list[str]) -> pyarrow.Table:
@@ -195,17 +134,11 @@ def rows_of_parquet(path: Path, pa: Any) -> tuple[pyarrow.Schema, list[int]]:
     ):
         with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
             if content.find(2 * PARQUET_MAGIC) >= 0:
-                raise UserError(
-                    f"{path}: several parquet files in one; keep each in a file of its own"
-                )
+                raise UserError(f"{path}: several parquet files in one; separate them")
     if sum(rows) != footer.num_rows:
-        raise ValueError(
-            f"its footer counts {footer.num_rows:,} rows, and its row groups have {sum(rows):,}"
-        )
+        raise ValueError(f"its footer counts {footer.num_rows:,} rows, its groups {sum(rows):,}")
     for number, group in enumerate(groups):
         if group.total_byte_size > LARGEST_GROUP:
-            raise UserError(
-                f"{path}, row group {number}: {group.total_byte_size:,} bytes, and at most {LARGEST_GROUP:,} "
-                "are read at once; write it with smaller row groups"
-            )
+            size = f"{group.total_byte_size:,} bytes, more than {LARGEST_GROUP:,}"
+            raise UserError(f"{path}, row group {number}: {size}; write smaller row groups")
     return schema, rows

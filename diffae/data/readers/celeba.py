@@ -8,8 +8,20 @@
 or as Kaggle has it, with list_attr_celeba.csv, list_eval_partition.csv and the images in
 img_align_celeba/img_align_celeba/. The attribute file defines the data set: images that it does not
 list are left out and counted.
+
+CelebA-HQ as CelebAMask-HQ distributes it (Karras et al., ICLR 2018; Lee et al., CVPR 2020):
+
+    CelebA-HQ-img/                         0.jpg to 29999.jpg, 1024 x 1024
+    CelebAMask-HQ-attribute-anno.txt       the number of images; the attributes; "0.jpg  -1  1 ..."
+    CelebA-HQ-to-CelebA-mapping.txt        "idx orig_idx orig_file" rows under such a header, optional
+    list_eval_partition.txt                CelebA's own, optional
+    identity_CelebA.txt                    CelebA's own, optional
+
+The mapping says which picture of CelebA each image was made of, and so who it shows and which split
+CelebA puts it in. Without it the same person may be trained and tested on.
 """
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,15 +33,17 @@ from PIL import Image
 from diffae.data.dataset import SPLITS, Dataset
 from diffae.data.readers import label_files
 from diffae.data.readers.folder import ImageFiles, counted, find_files, kinds, without
-from diffae.data.readers.splits import seeded
+from diffae.data.readers.label_files import Labels
+from diffae.data.readers.sources import seeded
 from diffae.data.transforms import ALIGNED_CELEBA, Transform, decode
+from diffae.system.errors import UserError
 
 IMAGE_FOLDER = "img_align_celeba"
 ATTRIBUTE_FILE = label_files.CELEBA_ATTRIBUTES
 PARTITION_FILE = "list_eval_partition.txt"
 IDENTITY_FILE = "identity_CelebA.txt"
 CELEBA_IMAGES = 202_599
-SPLIT_NUMBERS = tuple(SPLITS.values())
+SPLIT_NUMBERS = tuple(map(str, SPLITS.values()))
 
 
 def is_celeba(path: Path) -> bool:
@@ -44,28 +58,16 @@ def open_celeba(path: Path, image_size: int, crop: str | None, seed: int) -> Dat
     folder = path / IMAGE_FOLDER
     if (folder / IMAGE_FOLDER).is_dir():  # as in Kaggle's archive
         folder /= IMAGE_FOLDER
-    labels = read_celeba_labels(path, seed)
-    return labelled(path, folder, labels, ("celeba", CELEBA_IMAGES), image_size, crop)
+    return labelled(path, folder, read_celeba_labels(path, seed), image_size, crop)
 
 
-def labelled(
-    path: Path,
-    folder: Path,
-    labels: label_files.Labels,
-    whole: tuple[str, int],
-    image_size: int,
-    crop: str | None,
-) -> Dataset:
-    """The data set of the files in `folder` that `labels` lists; the `whole` has this name and size."""
+def labelled(path: Path, folder: Path, labels: Labels, size: int, crop: str | None) -> Dataset:
+    """The data set of the files in `folder` that `labels` lists."""
     names = label_files.names_on_disk(folder, labels)
-    return Dataset(
-        name=label_files.honest_name(whole[0], len(names) == whole[1], path.resolve().name),
-        root=path,
-        source=ImageFiles(folder, names, labels.files),
-        transform=Transform(image_size, crop or default_crop(decode(folder / names[0]))),
-        left_out=tuple(unlisted(path, [folder / name for name in names], labels.files[0].name)),
-        **labels.fields,
-    )
+    transform = Transform(size, crop or default_crop(decode(folder / names[0])))
+    left_out = tuple(unlisted(path, [folder / name for name in names], labels.files[0].name))
+    source, name = ImageFiles(folder, names, labels.files), labels.title(path.resolve().name)
+    return Dataset(name, path, source, transform, left_out=left_out, **labels.fields)
 
 
 def unlisted(path: Path, listed: list[Path], file: str) -> Iterator[str]:
@@ -80,12 +82,12 @@ def default_crop(first_image: Image.Image) -> str:
     return "d2c" if first_image.size == ALIGNED_CELEBA else "center"
 
 
-def read_celeba_labels(folder: Path, seed: int) -> label_files.Labels:
+def read_celeba_labels(folder: Path, seed: int) -> Labels:
     """The labels of `folder`, which has an attribute file: the first of `files`."""
     files = label_files.files_of(folder, (ATTRIBUTE_FILE, PARTITION_FILE, IDENTITY_FILE))
     names, fields = label_files.read_attributes(files[0])
     people = read_people(folder, names, seed, only=ATTRIBUTE_FILE)
-    return label_files.Labels(names, files, fields | people)
+    return Labels(names, files, fields | people, ("celeba", CELEBA_IMAGES))
 
 
 def read_people(
@@ -103,3 +105,71 @@ def read_people(
         [file] = label_files.files_of(folder, [PARTITION_FILE])
         partition, source = official.astype(np.int8), f"{file.name}{through}"
     return {"identities": identities, "partition": partition, "partition_source": source}
+
+
+# ----------------------------------------------------------------------------------------------
+# CelebA-HQ
+
+
+HQ_IMAGE_FOLDER = "CelebA-HQ-img"
+HQ_ATTRIBUTE_FILE = "CelebAMask-HQ-attribute-anno.txt"
+MAPPING_FILE = "CelebA-HQ-to-CelebA-mapping.txt"
+CELEBAHQ_IMAGES = 30_000
+
+
+def is_celebahq(path: Path) -> bool:
+    """Whether this is CelebA-HQ.
+
+    It is not if it has CelebA's own images: label files may be copied from one to the other.
+    """
+    labels = label_files.find_label_file(path, HQ_ATTRIBUTE_FILE)
+    own = (path / HQ_IMAGE_FOLDER).is_dir() or labels is not None
+    return own and not (is_celeba(path) and (path / IMAGE_FOLDER).is_dir())
+
+
+def open_celebahq(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
+    """Open CelebA-HQ. Crop "center": the images are square.
+
+    Named "celeba-hq" if all 30,000 are there.
+    """
+    if label_files.find_label_file(path, HQ_ATTRIBUTE_FILE) is None:
+        raise UserError(f"{path / HQ_ATTRIBUTE_FILE}: no such file; or give {HQ_IMAGE_FOLDER}")
+    labels = read_celebahq_labels(path, seed)
+    return labelled(path, path / HQ_IMAGE_FOLDER, labels, image_size, crop or "center")
+
+
+def read_celebahq_labels(folder: Path, seed: int) -> Labels:
+    """Labels of `folder`'s files; identities and CelebA's partition only through the mapping."""
+    known = (HQ_ATTRIBUTE_FILE, MAPPING_FILE, PARTITION_FILE, IDENTITY_FILE)
+    files = label_files.files_of(folder, known)
+    names, fields = label_files.read_attributes(files[0])
+    if os.path.lexists(folder / MAPPING_FILE):
+        originals = read_originals(folder / MAPPING_FILE, names)
+        people = read_people(folder, originals, seed, through=f" through {MAPPING_FILE}")
+    else:
+        files = files[:1]
+        partition, source = seeded(len(names), seed)
+        people = {"identities": None, "partition": partition, "partition_source": source}
+    if people["identities"] is None and people["partition_source"].startswith("seeded"):
+        people["partition_source"] += "; identities unknown, a person may be in several splits"
+    return Labels(names, files, fields | people, ("celeba-hq", CELEBAHQ_IMAGES))
+
+
+def read_originals(path: Path, names: list[str]) -> list[str]:
+    """CelebA's file name for each of `names` ("7.jpg" is row 7).
+
+    The mapping may list more images than there are, so that a subset needs no mapping of its own.
+    """
+    rows = label_files.read_rows(path)
+    rows, first = (rows[1:], 2) if rows and rows[0][0] == "idx" else (rows, 1)
+    for line, fields in enumerate(rows, start=first):
+        if len(fields) != 3 or not (fields[0].isdecimal() and fields[1].isdecimal()):
+            raise UserError(f"{path}: line {line}: expected idx, orig_idx and orig_file")
+    indices = [str(label_files.whole_number(row[0], str(path))) for row in rows]
+    originals = [row[2] for row in rows]
+    label_files.refuse_duplicates(indices, path, "image")
+    label_files.refuse_duplicates(originals, path, "CelebA's")
+    mapping = dict(zip(indices, originals, strict=True))
+    stems = [Path(name).stem for name in names]
+    label_files.refuse_difference(path, "has no row for image", set(stems) - set(mapping))
+    return [mapping[stem] for stem in stems]

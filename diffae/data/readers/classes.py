@@ -17,7 +17,7 @@ import numpy as np
 
 from diffae.data.dataset import TEST, TRAIN, VALID
 from diffae.data.readers.label_files import honest_name, read_rows
-from diffae.data.readers.splits import split_folder
+from diffae.data.readers.sources import split_folder
 from diffae.system.cli import printable
 from diffae.system.errors import UserError
 
@@ -123,8 +123,7 @@ def read_solution(path: Path) -> dict[str, str]:
 def name_of_test(images: Sequence[str], folder: str) -> str:
     """The name of a data set whose test images these are: that of a known set, else its folder's."""
     for known, (count, pattern) in HELD_OUT.items():
-        complete = len(images) == count and all(
-            pattern.fullmatch(PurePosixPath(name).stem) for name in images
-        )
+        stems = [PurePosixPath(name).stem for name in images]
+        complete = len(images) == count and all(map(pattern.fullmatch, stems))
         folder = honest_name(known, complete, folder)
     return folder

@@ -15,8 +15,7 @@ from PIL import Image
 
 from diffae.data.dataset import Dataset
 from diffae.data.readers.classes import name_of_test, read_classes
-from diffae.data.readers.sources import EncodedImages, unlabelled
-from diffae.data.readers.splits import partition_of_folders
+from diffae.data.readers.sources import EncodedImages, partition_of_folders, unlabelled
 from diffae.data.transforms import LARGEST_IMAGE, decode
 from diffae.system.cli import printable
 from diffae.system.errors import UserError
@@ -122,9 +121,7 @@ def find_images(root: Path) -> Found:
     Raises UserError if there are none, or if a folder cannot be listed.
     """
     if is_run_folder(os.listdir(root)):
-        raise UserError(
-            f"{root}: this is a run folder of diffae-bench: its pictures are results, not data; give the folder of your own images"
-        )
+        raise UserError(f"{root}: a run folder of diffae-bench, not data; give your own images")
     found = find_files(root)
     for error in found.closed:
         raise UserError(f"{error.filename}: cannot list this folder ({error.strerror})") from error

@@ -28,7 +28,7 @@ FILES = [
 ]
 CLASSES = 10
 PADDED_SIZE = 32
-LARGEST, PIECE = 1 << 31, 1 << 20  # bytes: a small gzip file may unpack to any size
+LARGEST = 1 << 31  # bytes: a small gzip file may unpack to any size
 FASHION_CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
     "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
@@ -81,17 +81,14 @@ def open_idx(path: Path, image_size: int, crop: str | None, seed: int) -> Datase
     own = [path / f"{name}{suffix}" for name in FILES for suffix in ("", ".gz")]
     side = max(pixels.shape[1:])
     pad_to = PADDED_SIZE if side < PADDED_SIZE and image_size != side else None
-    return Dataset(
-        name="fashion-mnist" if fashion else path.resolve().name,
-        root=path,
-        source=IdxImages(path, pixels, labels),
-        transform=Transform(image_size, crop or "center", pad_to=pad_to),
-        partition=np.repeat(np.array([TRAIN, VALID, TEST], np.int8), counts),
-        partition_source="IDX t10k as test, last 10 % of train as valid",
-        attribute_names=FASHION_CLASSES if fashion else tuple(f"class {i}" for i in range(CLASSES)),
-        attributes=labels[:, None] == np.arange(CLASSES),
-        left_out=beside(path, own),
-    )
+    transform = Transform(image_size, crop or "center", pad_to=pad_to)
+    partition = np.repeat(np.array([TRAIN, VALID, TEST], np.int8), counts)
+    split = (partition, "IDX t10k as test, last 10 % of train as valid")
+    name = "fashion-mnist" if fashion else path.resolve().name
+    names = FASHION_CLASSES if fashion else tuple(f"class {i}" for i in range(CLASSES))
+    source, attributes = IdxImages(path, pixels, labels), labels[:, None] == np.arange(CLASSES)
+    others = beside(path, own)
+    return Dataset(name, path, source, transform, *split, names, attributes, left_out=others)
 
 
 def read_both(folder: Path) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
@@ -147,9 +144,7 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
             promised = math.prod(shape)
             if promised > LARGEST:
                 raise UserError(f"{path}: its header promises {promised} bytes, too many to hold")
-            data = bytearray()
-            while len(data) <= promised and (piece := file.read(PIECE)):
-                data += piece
+            data = file.read(promised + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path}: cannot read this IDX file ({error})") from error
     if len(data) != promised:

@@ -23,13 +23,19 @@ LONGEST_NUMBER = 18  # digits: less than 2^63
 class Labels(NamedTuple):
     """The labels of N images.
 
-    Their `names` as the attribute file lists them, the files that were read, and those `fields` of
-    `Dataset` that are labels.
+    Their `names` as the attribute file lists them, the files that were read, those `fields` of
+    `Dataset` that are labels, and name and size of the `whole` data set.
     """
 
     names: list[str]
     files: tuple[Path, ...]
     fields: dict[str, Any]
+    whole: tuple[str, int]
+
+    def title(self, folder: str) -> str:
+        """The name of the data set."""
+        known, size = self.whole
+        return honest_name(known, len(self.names) == size, folder)
 
 
 def honest_name(known: str, complete: bool, folder: str) -> str:
@@ -65,17 +71,28 @@ def read_attributes(path: Path) -> tuple[list[str], dict[str, Any]]:
     if len(rows) - first != count:
         found = len(rows) - first
         raise UserError(f"{path}: line 1 promises {count} images, but {found} rows follow")
-    names, attributes = [], np.empty((count, len(attribute_names)), bool)
-    for row, (name, *values) in enumerate(rows[first:]):
-        where = f"{path}: line {first + row + 1}"
-        if len(values) != len(attribute_names):
-            raise UserError(f"{where}: {len(values)} values for {len(attribute_names)} attributes")
-        if strange := set(values) - {"1", "-1"}:
-            raise UserError(f"{where}: value {min(strange)!r} is neither -1 nor 1")
-        names.append(name)
-        attributes[row] = [value == "1" for value in values]
+    names, values = read_values(path, rows, first, len(attribute_names), ("-1", "1"))
+    return names, {"attribute_names": attribute_names, "attributes": np.array(values) == "1"}
+
+
+def read_values(
+    path: Path, rows: list[list[str]], first: int, columns: int, allowed: Sequence[str] = ()
+) -> tuple[list[str], list[list[str]]]:
+    """Image names, and that many values of each, from the row `first` on.
+
+    Raises UserError unless the values are the `allowed` ones (whole numbers, if there are none).
+    """
+    for line, (_, *values) in enumerate(rows[first:], start=first + 1):
+        where = f"{path}: line {line}"
+        if len(values) != columns:
+            raise UserError(f"{where}: an image name and {len(values)} values, not {columns}")
+        odd = set(values) - set(allowed) if allowed else {v for v in values if not v.isdecimal()}
+        if odd:
+            what = ", ".join(allowed) or "a number"
+            raise UserError(f"{where}: {min(odd)!r:.40} is not {what}")
+    names = [row[0] for row in rows[first:]]
     refuse_duplicates(names, path, "image")
-    return names, {"attribute_names": attribute_names, "attributes": attributes}
+    return names, [row[1:] for row in rows[first:]]
 
 
 def read_header(path: Path, rows: list[list[str]]) -> tuple[int, tuple[str, ...], int]:
@@ -86,16 +103,12 @@ def read_header(path: Path, rows: list[list[str]]) -> tuple[int, tuple[str, ...]
         count, names, first = len(rows) - 1, tuple(rows[0][1:]), 1
     else:
         if len(rows) < 3 or len(rows[0]) > 1 or not rows[0][0].isdecimal() or rows[1] == [""]:
-            raise UserError(
-                f"{path}: expected a number of images, a line of attribute names, then rows"
-            )
+            raise UserError(f"{path}: expected a number, a line of attribute names, then rows")
         count, names, first = whole_number(rows[0][0], f"{path}: line 1"), tuple(rows[1]), 2
     refuse_duplicates(names, path, "attribute")
     for name in names:
         if not name or not name.isprintable():
-            raise UserError(
-                f"{path}: line {first}: attribute {name!r} cannot be printed; rename it"
-            )
+            raise UserError(f"{path}: line {first}: attribute {name!r} cannot be printed")
     return count, names, first
 
 
@@ -106,29 +119,8 @@ def whole_number(text: str, where: str) -> int:
     return int(text)
 
 
-def read_numbers(path: Path, allowed: tuple[int, ...] | None = None) -> dict[str, int]:
-    """Read a file of "name number" rows; a .csv file has a header."""
-    rows = read_rows(path)
-    first = 1 if is_csv(path) and rows and not rows[0][-1].isdecimal() else 0
-    numbers = []
-    for line, (name, *values) in enumerate(rows[first:], start=first + 1):
-        where = f"{path}: line {line}"
-        if len(values) != 1 or not values[0].isdecimal():
-            raise UserError(f"{where}: expected an image name and a number")
-        number = whole_number(values[0], where)
-        if allowed is not None and number not in allowed:
-            raise UserError(f"{where}: {number} is not one of {', '.join(map(str, allowed))}")
-        numbers.append((name, number))
-    refuse_duplicates([name for name, _ in numbers], path, "image")
-    return dict(numbers)
-
-
 def read_column(
-    folder: Path,
-    file: str,
-    names: Sequence[str],
-    allowed: tuple[int, ...] | None = None,
-    only: str = "",
+    folder: Path, file: str, names: Sequence[str], allowed: Sequence[str] = (), only: str = ""
 ) -> np.ndarray | None:
     """int64 N: the number of each of `names` in a file of "name number" rows; None without one.
 
@@ -137,7 +129,12 @@ def read_column(
     path = find_label_file(folder, file)
     if path is None:
         return None
-    numbers = read_numbers(path, allowed)
+    rows = read_rows(path)
+    first = 1 if is_csv(path) and rows and not rows[0][-1].isdecimal() else 0
+    listed, values = read_values(path, rows, first, 1, allowed)
+    numbers = {
+        name: whole_number(v, f"{path}: {name}") for name, [v] in zip(listed, values, strict=True)
+    }
     refuse_difference(path, "has no row for", set(names) - set(numbers))
     if only:
         refuse_difference(path, f"lists what {only} does not:", set(numbers) - set(names))
@@ -161,9 +158,8 @@ def names_on_disk(folder: Path, labels: Labels) -> tuple[str, ...]:
     ]
     missing = [name for name, found in zip(listed, names, strict=True) if not found]
     if missing:
-        raise UserError(
-            f"{folder}: {len(missing)} of {len(listed)} listed images missing, first {missing[0]}"
-        )
+        some = f"{len(missing)} of {len(listed)} listed images"
+        raise UserError(f"{folder}: {some} missing, first {missing[0]}")
     for file, count in Counter(names).most_common(1):
         if count > 1:
             raise UserError(f"{folder / file}: {attribute_file} lists this image {count} times")

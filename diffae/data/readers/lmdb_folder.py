@@ -19,12 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffae.data.dataset import Dataset
-from diffae.data.readers import celeba, celebahq, label_files
-from diffae.data.readers.celeba import default_crop, read_celeba_labels
-from diffae.data.readers.celebahq import read_celebahq_labels
+from diffae.data.readers import celeba, label_files
+from diffae.data.readers.celeba import default_crop, read_celeba_labels, read_celebahq_labels
 from diffae.data.readers.folder import beside, counted
-from diffae.data.readers.sources import EncodedImages
-from diffae.data.readers.splits import seeded
+from diffae.data.readers.sources import EncodedImages, seeded
 from diffae.data.transforms import Transform
 from diffae.system.errors import UserError, needed
 from diffae.system.files import file_size
@@ -66,9 +64,7 @@ class LmdbImages(EncodedImages):
         """
         content = get(self.root, self.key(index))
         if content is None:
-            raise UserError(
-                f"{self.where(index)}: missing among {self.length} images; download the file again"
-            )
+            raise UserError(f"{self.where(index)}: missing; download the file again")
         return content
 
     def files(self) -> Iterator[tuple[str, Path]]:
@@ -97,47 +93,37 @@ def open_lmdb(path: Path, image_size: int, crop: str | None, seed: int) -> Datas
     parent = Path(os.path.abspath(path)).parent  # of a link too, if the folder is one
     partition, partition_source = seeded(len(source), seed)
     fields: dict[str, Any] = {"partition": partition, "partition_source": partition_source}
-    if labelled := find_labels(parent, len(source), seed):
-        known, complete, labels = labelled
-        name = label_files.honest_name(known, complete, name)
+    if labels := find_labels(parent, len(source), seed):
+        name, fields = labels.title(name), labels.fields
         source = replace(source, label_files=labels.files)
-        fields = labels.fields
     if crop is None:
         crop = default_crop(source.read(0)) if source.resolution == "None" else "center"
-    left_out = (*unread(source), *beside(path, [path / DATA_FILE]))
-    return Dataset(
-        name=name,
-        root=path,
-        source=source,
-        transform=Transform(image_size, crop),
-        left_out=left_out,
-        **fields,
-    )
+    transform, left_out = Transform(image_size, crop), unread(source)
+    left_out += beside(path, [path / DATA_FILE])
+    return Dataset(name, path, source, transform, left_out=left_out, **fields)
 
 
-def unread(source: LmdbImages) -> Iterator[str]:
+def unread(source: LmdbImages) -> tuple[str, ...]:
     """A line on the images of other sizes, and on those beyond the number that the file gives."""
     with reading(source.root, "the keys"):
         entries = _environment(source.root).stat()["entries"]
-    if (more := entries - 1 - len(source)) > 0:
-        images = counted(len(source), "image")
-        yield f"{more:,} of {entries:,} entries: not among the {images} of size {source.resolution} that its length counts"
+    more, images = entries - 1 - len(source), counted(len(source), "image")
+    if more <= 0:
+        return ()
+    which = f"the {images} of size {source.resolution} that its length counts"
+    return (f"{more:,} of {entries:,} entries: not among {which}",)
 
 
 def find_images(root: Path) -> LmdbImages:
     """The images of the largest size in the file; `UserError` if their number is not known."""
     length = get(root, "length") or b""
     if not length.isdigit() or len(length) > label_files.LONGEST_NUMBER or not int(length):
-        raise UserError(
-            f"{root}: no number of images under the key 'length'; the download is incomplete, or "
-            "this is not an LMDB file of DiffAE's authors"
-        )
+        raise UserError(f"{root}: no number under the key 'length'; download the file again")
     first_keys = list(first_of_each_size(root))
     if not first_keys:
         raise UserError(f"{root}: no keys like 256-00000; not an LMDB file of DiffAE's authors")
-    resolution, number = max(
-        first_keys, key=lambda key: math.inf if key[0] == "None" else int(key[0])
-    )
+    side = {size: math.inf if size == "None" else int(size) for size, _ in first_keys}
+    resolution, number = max(first_keys, key=lambda key: side[key[0]])
     source = LmdbImages(root, resolution, len(number), int(length))
     source.content(len(source) - 1)
     return source
@@ -157,30 +143,25 @@ def first_of_each_size(root: Path) -> Iterator[tuple[str, str]]:
                 found = cursor.next()
 
 
-def find_labels(folder: Path, count: int, seed: int) -> tuple[str, bool, label_files.Labels] | None:
-    """Labels from a file in `folder` that lists `count` images.
-
-    With the data set's name, and whether it is complete.
-    """
-    for file, read, name, images in (
-        (celebahq.ATTRIBUTE_FILE, read_celebahq_labels, "celeba-hq", celebahq.CELEBAHQ_IMAGES),
-        (celeba.ATTRIBUTE_FILE, read_celeba_labels, "celeba", celeba.CELEBA_IMAGES),
+def find_labels(folder: Path, count: int, seed: int) -> label_files.Labels | None:
+    """Labels from a file in `folder` that lists `count` images."""
+    for file, read in (
+        (celeba.HQ_ATTRIBUTE_FILE, read_celebahq_labels),
+        (celeba.ATTRIBUTE_FILE, read_celeba_labels),
     ):
         path = label_files.find_label_file(folder, file)
         if path is None or label_files.read_header(path, label_files.read_rows(path))[0] != count:
             continue
         labels = read(folder, seed)
         stems = [Path(one).stem for one in labels.names]
-        numbers = file == celebahq.ATTRIBUTE_FILE
+        numbers = file == celeba.HQ_ATTRIBUTE_FILE
         ordered = list(map(str, range(count))) if numbers else sorted(stems)
         for row, (stem, expected) in enumerate(zip(stems, ordered, strict=True)):
             if stem != expected:
                 line = row + (2 if label_files.is_csv(path) else 3)
-                raise UserError(
-                    f"{path}: line {line}: {labels.names[row]} where {expected} belongs; "
-                    "image i of an LMDB file is row i"
-                )
-        return name, count == images, labels
+                found = f"line {line}: {labels.names[row]} where {expected} belongs"
+                raise UserError(f"{path}: {found}; image i of an LMDB file is row i")
+        return labels
     return None
 
 
@@ -235,9 +216,7 @@ def refuse_cut_short(path: Path) -> None:
             file.seek(first[1])
             second = META.unpack(file.read(META.size))
     except struct.error:
-        raise UserError(
-            f"{path}: cannot open this LMDB file (it ends within its header); download it again"
-        ) from None
+        raise UserError(f"{path}: cannot open this LMDB file; download it again") from None
     if first[0] != MAGIC or second[:2] != first[:2] or first[1] < META.size:
         raise UserError(f"{path}: cannot open this LMDB file (it is none); download it again")
     _, page_size, last_page, _ = max(first, second, key=lambda meta: meta[-1])

@@ -10,7 +10,7 @@ import numpy as np
 
 from diffae.data.readers.classes import MOST_CLASSES
 from diffae.data.readers.folder import find_files
-from diffae.data.readers.splits import NAMES
+from diffae.data.readers.sources import NAMES
 
 PIECE = 1 << 20  # bytes that are read at once
 FOLDERS = {"data", *NAMES}  # where shards lie, in any case, below the folder that is given
@@ -49,10 +49,8 @@ def only_zeros(file: Any) -> bool:
     return True
 
 
-def classes_as_attributes(
-    labels: np.ndarray, names: Sequence[str] = ()
-) -> tuple[tuple[str, ...], np.ndarray] | str:
-    """Names, and bool N x classes, of int64 N; or in words why there are none.
+def classes_as_attributes(labels: np.ndarray, names: Sequence[str] = ()) -> dict[str, Any] | str:
+    """Attributes, as fields of `Dataset`, of int64 N; or in words why there are none.
 
     All images must have a class from 0 to 999, or one of `names`. Classes of the same name are
     distinguished by their numbers.
@@ -69,4 +67,4 @@ def classes_as_attributes(
     times = Counter(names)
     called = [f"{name} ({i})" if times[name] > 1 else name for i, name in enumerate(names)]
     called = called or [f"class {i}" for i in range(count)]
-    return tuple(called), labels[:, None] == np.arange(count)
+    return {"attribute_names": tuple(called), "attributes": labels[:, None] == np.arange(count)}

@@ -25,15 +25,14 @@ import numpy as np
 
 from diffae.data.dataset import Dataset
 from diffae.data.readers import folder, shards
-from diffae.data.readers.sources import EncodedImages, unlabelled
-from diffae.data.readers.splits import partition_of, split_of
+from diffae.data.readers.sources import EncodedImages, partition_of, split_of, unlabelled
 from diffae.system.errors import UserError
 from diffae.system.files import file_size
 
 LARGEST_LABEL = 1 << 20  # bytes of a .cls or .json
 CLASSES, NOTE = ("cls", "cls.txt"), "json"
 BLOCK = tarfile.BLOCKSIZE
-LARGEST_NOTE, MOST_LINKS = 1 << 20, 40  # bytes of a name; links on the way to a file
+LARGEST_NOTE = 1 << 20  # bytes of a name
 
 
 class Entry(NamedTuple):
@@ -60,13 +59,13 @@ class Entry(NamedTuple):
 
 
 class Index(NamedTuple):
-    """The files of a tar file that are not hidden; how many links to images point nowhere.
+    """The files of a tar file that are not hidden, and images that are links to no file of it.
 
     And the names of hidden files and of those of formats that are not read.
     """
 
     entries: list[Entry]
-    lost: int
+    lost: list[str]
     others: list[str]
 
 
@@ -115,9 +114,7 @@ def read_entry(entry: Entry) -> bytes:
     except OSError as error:
         raise UserError(f"{entry.shard}: cannot read this file ({error.strerror})") from error
     if len(content) < entry.size:
-        raise UserError(
-            f"{entry.shard}, entry {entry.name}: the file ends within it; copy it again"
-        )
+        raise UserError(f"{entry.shard}, entry {entry.name}: cut short; copy the file again")
     return content
 
 
@@ -141,33 +138,26 @@ def open_webdataset(path: Path, image_size: int, crop: str | None, seed: int) ->
     kept = [[sample for sample in part if sample] for part in parts]
     samples = tuple(sample for part in kept for sample in part)
     if not samples:
-        raise UserError(
-            f"{path}: no images in these tar files (looked for jpg, jpeg, png, webp, bmp)"
-        )
+        raise UserError(f"{path}: no images in these tar files (jpg, jpeg, png, webp, bmp)")
     # In different shards a name may occur twice.
     [(twin, count)] = Counter((s.image.shard, s.image.name) for s in samples).most_common(1)
     if count > 1:
         raise UserError(f"{twin[0]}, entry {twin[1]}: {count} times in this file; pack it again")
     labels = np.array([sample.label for sample in samples], np.int64)
     classes = shards.classes_as_attributes(labels)
-    names, attributes = ((), None) if isinstance(classes, str) else classes
-    why = [f"the classes: {classes}"] if isinstance(classes, str) and labels.max() >= 0 else []
-    return unlabelled(
-        path,
-        ShardImages(path, files, samples),
-        image_size,
-        crop,
-        partition_of(list(map(split_of, files)), list(map(len, kept)), seed),
-        attribute_names=names,
-        attributes=attributes,
-        left_out=(*left_out(without, indexed), *why, *folder.beside(path, files)),
-    )
+    told = [*left_out(without, indexed), *folder.beside(path, files)]
+    if isinstance(classes, str) and labels.max() >= 0:
+        told.append(f"the classes: {classes}")
+    more = {} if isinstance(classes, str) else classes
+    split = partition_of(list(map(split_of, files)), list(map(len, kept)), seed)
+    source = ShardImages(path, files, samples)
+    return unlabelled(path, source, image_size, crop, split, left_out=tuple(told), **more)
 
 
 def left_out(without: int, indexed: list[Index]) -> Iterator[str]:
     if without:
         yield f"{folder.counted(without, 'sample')} without an image"
-    if lost := sum(index.lost for index in indexed):
+    if lost := sum(len(index.lost) for index in indexed):
         yield f"{lost:,} entries that are links to no file of their tar file, or devices"
     yield from folder.left_out_of(name for index in indexed for name in index.others)
 
@@ -178,53 +168,31 @@ def read_samples(entries: list[Entry]) -> Iterator[Sample | None]:
         of_one = list(group)
         images = [entry for entry in of_one if entry.is_image]
         if len(images) > 1:
-            raise UserError(
-                f"{images[0].shard}, sample {key}: {len(images)} images ({', '.join(e.suffix for e in images)}), "
-                "and one is read; pack shards with one of them"
-            )
+            where = f"{images[0].shard}, sample {key}"
+            raise UserError(f"{where}: {len(images)} images, and one is read; keep one of them")
         yield Sample(images[0], read_label(of_one)) if images else None
 
 
 def read_index(shard: Path) -> Index:
     """What a tar file has. A link has the bytes of the file that it points to."""
-    found, links = [], {}
-    for member in read_members(shard):
-        place = (member.offset_data, member.size) if member.isreg() else None
-        if member.issym():
-            links[normpath(member.name)] = join(dirname(member.name), member.linkname)
-        elif member.islnk():
-            links[normpath(member.name)] = member.linkname
-        if not member.isdir():
-            found.append((member.name, place))
-    files = {normpath(name): place for name, place in found if place} if links else {}
-    places = [(name, place or follow(name, links, files)) for name, place in found]
-    seen = [(name, place) for name, place in places if not folder.is_hidden(name)]
-    return Index(
-        entries=[Entry(shard, name, *place) for name, place in seen if place],
-        lost=sum(
-            not place and name.lower().endswith(folder.IMAGE_SUFFIXES) for name, place in seen
-        ),
-        others=[
-            name
-            for name, _ in found
-            if folder.is_hidden(name) or folder.suffix_of(name) in folder.UNREAD
-        ],
-    )
-
-
-def follow(
-    name: str, links: dict[str, str], files: dict[str, tuple[int, int]]
-) -> tuple[int, int] | None:
-    """Start and size of the file that a link points to, through other links.
-
-    None if it points to none.
-    """
-    for _ in range(MOST_LINKS):
-        name = normpath(name)
-        if name in files or name not in links:
-            return files.get(name)
-        name = links[name]
-    return None
+    members = [member for member in read_members(shard) if not member.isdir()]
+    files = {normpath(m.name): (m.offset_data, m.size) for m in members if m.isreg()}
+    found = Index([], [], [])
+    for member in members:
+        name = member.name
+        if folder.is_hidden(name) or folder.suffix_of(name) in folder.UNREAD:
+            found.others.append(name)
+        if folder.is_hidden(name):
+            continue
+        if member.isreg():
+            found.entries.append(Entry(shard, name, member.offset_data, member.size))
+            continue
+        target = join(dirname(name), member.linkname) if member.issym() else member.linkname
+        if place := files.get(normpath(target)):
+            found.entries.append(Entry(shard, name, *place))
+        elif name.lower().endswith(folder.IMAGE_SUFFIXES):
+            found.lost.append(name)
+    return found
 
 
 def read_label(entries: list[Entry]) -> int:
@@ -300,13 +268,8 @@ def read_members(path: Path) -> Iterator[tarfile.TarInfo]:
                 raise tarfile.ReadError("a damaged header")
             whole = shards.only_zeros(file)
     except (tarfile.TarError, OSError, ValueError, IndexError, RecursionError) as error:
-        raise UserError(
-            f"{path}: cannot read this tar file ({error}); a compressed one must be unpacked to .tar"
-        ) from None
+        raise UserError(f"{path}: cannot read this tar file ({error}); unpack it") from None
     if len(mark) < BLOCK:
         raise UserError(f"{path}: has no mark of its end, so it was cut short; copy it again")
     if not whole:
-        raise UserError(
-            f"{path}: goes on after the mark of its end: damaged, or several tar files in one; unpack "
-            "it with `tar --ignore-zeros` and pack it again"
-        )
+        raise UserError(f"{path}: goes on after the mark of its end; mend it: tar --ignore-zeros")

@@ -9,10 +9,8 @@ import lzma
 import mmap
 import os
 import re
-import struct
 import threading
 import zipfile
-import zlib
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -20,28 +18,17 @@ from typing import Any
 
 from diffae.data.dataset import Dataset
 from diffae.data.readers.folder import is_image, left_out_of, nothing_in
-from diffae.data.readers.sources import EncodedImages, unlabelled
-from diffae.data.readers.splits import partition_of_folders
+from diffae.data.readers.sources import EncodedImages, partition_of_folders, unlabelled
+from diffae.data.transforms import DECODING_ERRORS
 from diffae.system.cli import printable
 from diffae.system.errors import UserError
 
 ENCRYPTED = 0x1  # bit of an entry's flags
-# The record at the end, whose fifth field counts the entries, and the header before each of them.
-END = struct.Struct("<4s4H2LH")
-LOCAL, LOCAL_SIZE = re.compile(rb"PK\x03\x04.{22}(..)..", re.DOTALL), 30
-MANY, END64, LOCATOR64 = 0xFFFF, 56, 20  # that many or more are counted in other records before it
+LOCAL, LOCAL_SIZE = re.compile(rb"PK\x03\x04.{22}(..)..", re.DOTALL), 30  # the header of an entry
 SMALLEST = 90  # bytes of a header and an image: less between two entries holds no third
 
-READING_ERRORS = (
-    OSError,
-    EOFError,
-    RuntimeError,  # zipfile's words for a password and, as NotImplementedError, a rare compression
-    ValueError,
-    struct.error,
-    zlib.error,
-    lzma.LZMAError,
-    zipfile.BadZipFile,
-)
+# RuntimeError: zipfile's word for a password and, as NotImplementedError, a rare compression.
+READING_ERRORS = (*DECODING_ERRORS, RuntimeError, lzma.LZMAError, zipfile.BadZipFile)
 
 
 class ZipImages(EncodedImages):
@@ -94,9 +81,7 @@ class ZipImages(EncodedImages):
             with lock, archive.open(entry) as file:
                 return file.read(entry.file_size)
         except READING_ERRORS as error:
-            raise UserError(
-                f"{self.where(index)}: damaged, cannot be unpacked ({error})"
-            ) from error
+            raise UserError(f"{self.where(index)}: damaged ({error}); copy it again") from error
 
     def files(self) -> list[tuple[str, Path]]:
         return [(self.root.name, self.root)]
@@ -124,9 +109,7 @@ def open_archive(path: Path) -> zipfile.ZipFile:
     except PermissionError:
         raise
     except READING_ERRORS as error:
-        raise UserError(
-            f"{path}: cannot read this zip file ({error}); is the download complete?"
-        ) from error
+        raise UserError(f"{path}: cannot read this zip file ({error}); copy it again") from error
 
 
 def refuse_unlisted(path: Path, archive: zipfile.ZipFile) -> None:
@@ -136,33 +119,16 @@ def refuse_unlisted(path: Path, archive: zipfile.ZipFile) -> None:
     were put together only the last is listed.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        end = content.rfind(b"PK\5\6")
-        counted, found = count_at(content, end), len(archive.infolist())
-        if counted != found and (counted > MANY or counted != found % (MANY + 1)):
-            raise UserError(
-                f"{path}: its end counts {counted:,} entries, and its directory lists {found:,}: damaged; copy "
-                "it again, or repair it with `zip -FF`"
-            )
-        for first, last in [*unlisted(archive), (end, len(content))]:
+        for first, last in unlisted(archive, len(content)):
             for match in LOCAL.finditer(content, first, last):
                 size = int.from_bytes(match[1], "little")
                 name = content[match.end() : match.end() + size].decode(errors="replace")
                 if is_image(name):
-                    raise UserError(
-                        f"{path}: its directory does not list {printable(name)}: damaged, or several zip files "
-                        "in one; unpack each and give the folder, or repair it with `zip -FF`"
-                    )
+                    mend = "unpack it, or repair it with `zip -FF`"
+                    raise UserError(f"{path}: does not list {printable(name)}; {mend}")
 
 
-def count_at(content: mmap.mmap, end: int) -> int:
-    """The number of entries by the record at `end`, or by the one before it that is for many."""
-    place = end - LOCATOR64
-    if (count := END.unpack_from(content, end)[4]) < MANY or content[place:end][:4] != b"PK\6\7":
-        return count
-    return int.from_bytes(content[place - END64 + 32 : place - END64 + 40], "little")
-
-
-def unlisted(archive: zipfile.ZipFile) -> Iterator[tuple[int, int]]:
+def unlisted(archive: zipfile.ZipFile, end: int) -> Iterator[tuple[int, int]]:
     """The parts of a zip file before, between and after its entries that may hold another."""
     place = 0
     for entry in sorted(archive.infolist(), key=lambda entry: entry.header_offset):
@@ -170,4 +136,4 @@ def unlisted(archive: zipfile.ZipFile) -> Iterator[tuple[int, int]]:
             yield place, entry.header_offset
         size = LOCAL_SIZE + len(entry.orig_filename) + entry.compress_size
         place = max(place, entry.header_offset + size)
-    yield place, archive.start_dir
+    yield place, end

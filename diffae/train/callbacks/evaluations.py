@@ -5,7 +5,6 @@ measured in a process of its own by the command of the entry point `diffae.harne
 benchmarks.run`). A failure of that process does not affect the training, which waits for it.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -20,8 +19,9 @@ import torch
 from diffae.checkpoints.trained_on import NOTE
 from diffae.system.cli import say
 from diffae.system.errors import UserError
+from diffae.system.files import read_json
 from diffae.system.whole import copy_whole, put, scratch_folder, sweep
-from diffae.train.callbacks.base import Periodic
+from diffae.train.callbacks.sheets import Periodic
 from diffae.train.stages import LATENT
 
 HARNESS = "diffae.harness"  # the group of the entry point `run`
@@ -119,6 +119,6 @@ class Evaluations(Periodic):
 def _complete(path: Path) -> bool:
     """Whether a run.json is of a completed run."""
     try:
-        return json.loads(path.read_text())["complete"] is True
-    except (OSError, ValueError, KeyError):
+        return read_json(path).get("complete") is True
+    except UserError:
         return False

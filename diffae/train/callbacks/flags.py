@@ -12,10 +12,9 @@ from diffae.data import Dataset, open_for_model
 from diffae.networks.config import AUTOENCODER
 from diffae.system import cli, distributed
 from diffae.system.errors import UserError
-from diffae.train.callbacks.base import PER_STAGE
 from diffae.train.callbacks.curves import Curves, TensorBoard, WeightsAndBiases
 from diffae.train.callbacks.evaluations import Evaluations
-from diffae.train.callbacks.sheets import COUNT, SHARE, Sheets
+from diffae.train.callbacks.sheets import COUNT, Sheets
 from diffae.train.images import Images, OnDisk
 from diffae.train.presets import AnyPreset, Preset
 from diffae.train.stages import ENCODER, IMAGE, LATENT
@@ -32,10 +31,7 @@ def add(parser: cli.Parser) -> None:
     option("--tensorboard", action="store_true", help=board)
     wandb = "the same, to a project of Weights & Biases; with WANDB_MODE=offline to OUT/logs only"
     option("--wandb", type=cli.word, metavar="PROJECT", help=wandb)
-    sheets = (
-        f"draw the model's output for {COUNT} images to OUT/{SHEETS} after every N training images; 0: never "
-        f"(default: {PER_STAGE} times per stage, in at most {SHARE:.0%}% of the time)"
-    )
+    sheets = f"draw the output for {COUNT} images to OUT/{SHEETS} after every N images; 0: never"
     option("--sheet-every", type=cli.natural, metavar="N", help=sheets)
     every = f"measure the model on held-out images after every N images, to OUT/{EVALUATIONS}"
     option("--evaluate-every", type=cli.positive, metavar="N", help=every)
@@ -105,10 +101,8 @@ def _measured(
     if args.evaluate_data is not None:
         data = open_for_model(args.evaluate_data, preset.image_size, args.crop)
     if not len(data.indices("test")) or trained_on.saw(data, "test"):
-        raise UserError(
-            f"--evaluate-every: {data.name} holds out no images from this training (split {trained_on.split}); "
-            "give others: --evaluate-data PATH, or train on a part: --set split=train"
-        )
+        ways = "give --evaluate-data PATH, or --set split=train"
+        raise UserError(f"--evaluate-every: {data.name} holds out no images; {ways}")
     words = ["--profile", args.evaluate_profile or PROFILE, "--device", args.device]
     if path := args.evaluate_data or args.data:
         words += ["--data", str(path), *(["--crop", args.crop] if args.crop else [])]

@@ -9,24 +9,69 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from diffae.diffusion.noise import normal
-from diffae.model import DDIM, DiffusionAutoencoder
+from diffae.model import DiffusionAutoencoder
 from diffae.networks.nn import evaluating
 from diffae.sheet import Sheet, write
+from diffae.system import distributed
 from diffae.system.cli import say
-from diffae.train.callbacks.base import Periodic
 from diffae.train.callbacks.curves import Curves
-from diffae.train.trainer import Training
+from diffae.train.trainer import Callback, Training
 from diffae.train.types import Pictures, Stage
 
+PER_STAGE = 10  # times, by default
 STEPS, SOLVER = 10, "fast"
 COUNT = 8  # images of a row
 SHARE = 0.02  # of a stage's time that these may take; the last is always drawn
 IMAGE, PIXELS, INVERTED, RANDOM = "image", "pixel decoder", "x_T inverted", "x_T random"
+
+
+class Periodic(Callback):
+    """Makes `folder`/STAGE/IMAGES at intervals and at the end of a stage, once for all processes.
+
+    `every` is the interval in images, by stage. Existing results are not made again.
+    """
+
+    ending = ""  # of a result's name
+
+    def __init__(self, folder: Path, every: Mapping[str, int] | None):
+        self._folder, self._every = folder, every
+
+    def begins(self, training: Training, stage: Stage, stop: Callable[[], int]) -> None:
+        self._training, self._stage, self._stop = training, stage, stop
+        self._look()
+
+    def step(self, loss: float) -> None:
+        self._look()
+
+    def _look(self) -> None:
+        training = self._training
+        spacing = max(1, training.schedule.samples // PER_STAGE)
+        if self._every is not None:
+            spacing = self._every[self._stage.name]
+        if not is_due(training, spacing):
+            return
+        path = self._folder / self._stage.name / f"{training.seen:012}{self.ending}"
+        if distributed.is_main() and not path.exists():
+            self._make(path)
+        distributed.barrier()  # the others wait here, so that none of their collectives times out
+
+    def _make(self, path: Path) -> None:
+        """Make it, if there is anything to make for this stage."""
+        raise NotImplementedError
+
+
+def is_due(training: Training, images: int) -> bool:
+    """Whether the last step completed another `images` seen, or ended the stage."""
+    seen, batch = training.seen, training.schedule.batch_size
+    if not training.step:
+        return False
+    return training.step == training.schedule.steps or seen // images > (seen - batch) // images
 
 
 class Sheets(Periodic):
@@ -82,9 +127,9 @@ class Sheets(Periodic):
             write(path, sheet)
         except OSError as error:
             say(f"{path}: no sheet ({error.strerror or error}); the training continues")
-            return
-        for curves in self._curves:
-            curves.picture(path)
+        else:
+            for curves in self._curves:
+                curves.picture(path)
 
 
 def _caption(rows: Pictures, whose: str) -> str:
@@ -107,35 +152,24 @@ def of_pixels(encoder: nn.Module, pixels: nn.Module, images: Tensor) -> Pictures
     return {IMAGE: images, PIXELS: found.clamp(-1, 1)}
 
 
-def of_autoencoder(model: DiffusionAutoencoder, images: Tensor) -> Pictures:
-    """Each image, its decoding from z_sem and the inverted x_T, and from z_sem and a random x_T."""
+def of_images(model: Any, images: Tensor) -> Pictures:
+    """Each image, its decoding from the inverted x_T, and from a random x_T; with z_sem if there is one."""
     x_0 = _on_device_of(model, images)
     with evaluating(model):
-        z = model.encode(x_0)
-        x_T = model.encode_stochastic(x_0, z, STEPS, SOLVER)
-        inverted = model.decode(z, x_T, STEPS, SOLVER)
-        random = model.decode(z, _noise(x_0), STEPS, SOLVER)
-    return {IMAGE: images, INVERTED: inverted, RANDOM: random}
+        z: list[Any] = [model.encode(x_0)] if isinstance(model, DiffusionAutoencoder) else []
+        x_T = model.encode_stochastic(x_0, *z, STEPS, SOLVER)
+        inverted, random = (model.decode(*z, x, STEPS, SOLVER) for x in (x_T, _noise(x_0)))
+    return {IMAGE: images, INVERTED: inverted, RANDOM if z else "samples": random}
 
 
 def of_latent(model: DiffusionAutoencoder, images: Tensor) -> Pictures:
-    """Two rows of samples: new z_sem, with the same noise x_T as in `of_autoencoder`."""
+    """Two rows of samples: new z_sem, with the same noise x_T as in `of_images`."""
     noise = normal(0, "sheet z", range(2 * len(images)), (model.latent_dim,))
     x_T = _noise(_on_device_of(model, images))
     with evaluating(model):
         z = model.sample_latents(_on_device_of(model, noise), STEPS, SOLVER)
         rows = [model.decode(part, x_T, STEPS, SOLVER) for part in z.split(len(images))]
     return {"samples": rows[0], "samples, other z_sem": rows[1]}
-
-
-def of_baseline(model: DDIM, images: Tensor) -> Pictures:
-    """Each image, its decoding from the inverted x_T, and samples."""
-    x_0 = _on_device_of(model, images)
-    with evaluating(model):
-        x_T = model.encode_stochastic(x_0, STEPS, SOLVER)
-        inverted = model.decode(x_T, STEPS, SOLVER)
-        samples = model.decode(_noise(x_0), STEPS, SOLVER)
-    return {IMAGE: images, INVERTED: inverted, "samples": samples}
 
 
 def _on_device_of(network: nn.Module, values: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from benchmarks.core.registry import REGISTRY
 from benchmarks.run import main
 from diffae.data.portraits import write_dataset
 from diffae.model import DDIM, DiffusionAutoencoder
-from diffae.system.lock import lock_folder
+from diffae.system.files import lock_folder
 from diffae.train.presets import PRESETS
 from reports.page.summary import LINES
 from reports.records.record import Record, read_records

@@ -12,7 +12,7 @@ import pytest
 from in_process import start
 
 from diffae.networks import bfloat16
-from diffae.system.lock import lock_folder
+from diffae.system.files import lock_folder
 
 pytestmark = pytest.mark.slow
 

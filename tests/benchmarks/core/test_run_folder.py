@@ -20,7 +20,7 @@ from benchmarks.core.store import Store
 from benchmarks.metrics.networks.chosen import MetricNetworks
 from benchmarks.systems.dummy import Constant
 from diffae.system.errors import Terminated, UserError
-from diffae.system.lock import foreign, open_lock
+from diffae.system.files import foreign, open_lock
 from reports.page.head import facts
 from reports.records import record
 from reports.records.record import read_records

@@ -189,7 +189,7 @@ CASES: dict[str, tuple[Callable[[Path], object], Callable[[Path], Path], str]] =
     "authors: a row": (open_checkpoint, authors(torch.zeros(3)), r"x_T [3], not N x 3 x S x S"),
     "record: content": (trained_on.read, note(fingerprint=5), "not the record of a training"),
     "record: portraits": (trained_on.read, note(portraits=["1"]), "not the record of a training"),
-    "pixels-pca: size": (opened("pixels-pca"), lambda folder: folder, "not a checkpoint"),
+    "pixels-pca: size": (opened("pixels-pca"), lambda folder: folder, "no such checkpoint"),
 }
 
 

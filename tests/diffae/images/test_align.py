@@ -128,6 +128,6 @@ def test_other_files_are_refused(tmp_path, text):
 @pytest.mark.parametrize("points", [UPRIGHT * 0 + 50, UPRIGHT + 60, UPRIGHT + 1000, UPRIGHT * 1e7])
 def test_points_that_are_no_face_are_refused(points):
     with pytest.raises(
-        UserError, match="here: its landmarks are not those of a face in a picture of 100 x 100"
+        UserError, match="here: its landmarks are not those of a face in this picture"
     ):
         align.aligned(gradient(), points, 32, "here")
