@@ -4,12 +4,9 @@ A network's weights have one hash, whichever file holds them: that of its tensor
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
 from torch import Tensor
-
-from diffae.system.errors import UserError
 
 # Parts of the names in files of transformers, and what timm calls them, replaced in this order.
 DINOV2 = {
@@ -80,24 +77,3 @@ def _renamed(state: Mapping[str, Tensor], table: Mapping[str, str]) -> dict[str,
         if shape and all(part in named and named[part].shape == shape for part in parts):
             named[query.replace(QUERY, JOINED)] = torch.cat([named.pop(part) for part in parts])
     return named
-
-
-def checked(
-    state: dict[str, Tensor], expected: Mapping[str, tuple[int, ...]], path: Path, title: str
-) -> dict[str, Tensor]:
-    """The tensors in float32. Raises UserError if their names or shapes are not the expected ones."""
-    missing, unknown = sorted(expected.keys() - state), sorted(state.keys() - expected)
-    misfits = [
-        f"{name} is {_shape(tensor.shape)}, not {_shape(expected[name])}"
-        for name, tensor in state.items()
-        if name in expected and tuple(tensor.shape) != expected[name]
-    ]
-    for what, names in (("without", missing), ("unknown:", unknown), ("", misfits)):
-        if names:
-            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise UserError(f"{path}: not the weights of {title}: {what} {names[0]}{more}")
-    return {name: tensor.float() for name, tensor in state.items()}
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape)) or "a number"
