@@ -20,7 +20,7 @@ from diffae.eight_bit import to_uint8
 from diffae.networks.unet import SemanticEncoder
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
-from diffae.system.files import file_size
+from diffae.system.files import file_size, sha256
 
 DEFAULT_DIM = 128
 
@@ -143,7 +143,7 @@ class TimmNamed(System):
         self.data = resolve_model_data_config(network)
         self.model, self.title, self.name = model, model, f"timm-{model}"
         self.latent_dim = int(network.num_features)
-        self.fingerprint = f"timm-{model}-{containers.sha256(file)}"[:200]
+        self.fingerprint = f"timm-{model}-{sha256(file)}"[:200]
 
     def describe(self) -> Mapping[str, Any]:
         return {"encoder": self.model, "input": self._side, "resized": "bilinear with antialiasing"}

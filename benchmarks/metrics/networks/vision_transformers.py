@@ -104,7 +104,7 @@ def load(architecture: Architecture, path: Path, device: torch.device) -> Featur
     """
     import timm
 
-    network = timm.create_model(**architecture.arguments, pretrained=False, weight_init="skip")
+    network: Any = timm.create_model(**architecture.arguments, pretrained=False, weight_init="skip")
     dim, patches, grid = (
         network.num_classes or network.embed_dim,
         architecture.size // PATCH,

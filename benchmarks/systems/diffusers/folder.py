@@ -5,7 +5,6 @@ on the Hub is downloaded before (diffae/checkpoints/hub.py), and no network is u
 """
 
 import hashlib
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
@@ -13,18 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from benchmarks.systems.shared import containers, library
+from benchmarks.systems.shared import library
 from benchmarks.systems.shared.recognised import CONFIG, PIPELINE, read_json
 from diffae.checkpoints import hub
 from diffae.system.errors import UserError, name_all
-from diffae.system.files import file_size
+from diffae.system.files import file_size, sha256
 
 Config = Mapping[str, Any]
 WEIGHTS = "diffusion_pytorch_model"
-LAYERS = re.compile(r"(^|_)(layers|blocks|depth)(_|$)")  # their names in a configuration
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 PARTS = ("vae", "vqvae")  # the folders of a pipeline that can be its autoencoder
 
@@ -81,7 +78,7 @@ class Found:
         """SHA-256 of the safetensors and the configuration."""
         digest = hashlib.sha256((self.folder / CONFIG).read_bytes())
         for path in self.weights:
-            digest.update(f"{path.name} {containers.sha256(path)}\n".encode())
+            digest.update(f"{path.name} {sha256(path)}\n".encode())
         return digest.hexdigest()
 
 
@@ -94,9 +91,7 @@ def find(path: Path) -> Found:
         what = "is a file; give its folder" if path.exists() else "no such folder"
         needed = f"of diffusers: with {CONFIG} and {WEIGHTS}.safetensors"
         raise UserError(f"{path}: {what} ({needed}){'' if path.exists() else hub.hint(path)}")
-    _refuse_code(path)
     folder = _of_pipeline(path) if (path / PIPELINE).is_file() else path
-    _refuse_code(folder)
     config = read_json(folder / CONFIG)
     class_name = _class_name(config, folder)
     for name in ("in_channels", "out_channels"):
@@ -108,26 +103,15 @@ def find(path: Path) -> Found:
     return Found(folder, f"{hub.title(path)} ({class_name})", class_name)
 
 
-def _refuse_code(folder: Path) -> None:
-    if code := sorted(folder.glob("*.py")):
-        raise UserError(
-            f"{folder}: holds code ({code[0].name}), which is not run; only classes of diffusers itself are supported"
-        )
-
-
 def _of_pipeline(path: Path) -> Path:
     """The folder of a pipeline's autoencoder.
 
     Raises UserError if it has none of diffusers' own classes.
     """
     index = read_json(path / PIPELINE)
-    for part in PARTS:
-        library_and_class = index.get(part)
-        if library_and_class is None and not (path / part).is_dir():
-            continue
-        if library_and_class is not None and (
-            not isinstance(library_and_class, list) or library_and_class[:1] != ["diffusers"]
-        ):
+    for part in (part for part in PARTS if (path / part).is_dir()):
+        library_and_class = index.get(part) or ["diffusers"]
+        if library_and_class[:1] != ["diffusers"]:
             raise UserError(
                 f"{path}: its {part} is custom code ({library_and_class!r:.80}), which is not run; only classes of "
                 "diffusers itself are supported"
@@ -180,7 +164,6 @@ def load(found: Found) -> Any:
             f"{found.folder}: the diffusers that is installed ({package.__version__}) has no {found.class_name}; "
             "install a newer one"
         )
-    _refuse_beyond_weights(found, model_class)
     try:
         model, report = model_class.from_pretrained(
             found.folder,
@@ -198,35 +181,6 @@ def load(found: Found) -> Any:
         ) from None
     _refuse_incomplete(model, report, found.folder)
     return model.eval().requires_grad_(False)
-
-
-def _refuse_beyond_weights(found: Found, model_class: Any) -> None:
-    """Raise UserError if the configuration is larger than the weights.
-
-    That is, if it has more layers than the files have tensors, or the network more numbers than
-    they have bytes: building it could take hours or all memory. Other faults are left to diffusers.
-    """
-    path = found.folder / CONFIG
-    try:
-        tensors = sum(len(safe_open(file, "pt").keys()) for file in found.weights)
-    except (OSError, SafetensorError):
-        return
-    for name, value in read_json(path).items():
-        layers = value if isinstance(value, list) else [value]
-        if LAYERS.search(name) and any(isinstance(n, int) and n > tensors for n in layers):
-            raise UserError(
-                f"{path}: {name}: {value!r:.40} are more layers than its weights have tensors ({tensors:,})"
-            )
-    try:
-        with torch.device("meta"):
-            model = model_class.from_config(model_class.load_config(found.folder))
-    except Exception:
-        return
-    size = sum(file.stat().st_size for file in found.weights)
-    if (count := sum(p.numel() for p in model.parameters())) > size:
-        raise UserError(
-            f"{path}: describes a network of {count:,} numbers, and its weights have {size:,} bytes"
-        )
 
 
 def _variant(found: Found) -> str | None:

@@ -16,10 +16,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from benchmarks.runtime.errors import NotAvailable
-from benchmarks.systems.shared import containers
 from benchmarks.systems.shared.recognised import CONFIG, PACKAGED, read_json
 from diffae.checkpoints.checkpoint import write_tensors
 from diffae.system.errors import UserError
+from diffae.system.files import sha256
 from diffae.system.settings import check
 from diffae.system.whole import write_whole
 
@@ -93,5 +93,5 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 def fingerprint(folder: Path) -> str:
     """SHA-256 of weights and configuration, under which results are stored."""
     digest = hashlib.sha256((folder / CONFIG).read_bytes())
-    digest.update(containers.sha256(folder / WEIGHTS).encode())
+    digest.update(sha256(folder / WEIGHTS).encode())
     return digest.hexdigest()

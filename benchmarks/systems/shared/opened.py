@@ -10,6 +10,7 @@ from benchmarks.systems.protocol.base import System
 from benchmarks.systems.shared import containers, folder
 from benchmarks.systems.shared.address import Choices, read_address
 from diffae.checkpoints import trained_on
+from diffae.system.files import sha256
 
 
 class Opened(System):
@@ -39,7 +40,7 @@ class Opened(System):
             tensors = folder.read_safetensors(file)
         else:
             config, tensors = self._read(self.source)
-            file, digest = self.source, containers.sha256(self.source)
+            file, digest = self.source, sha256(self.source)
         with torch.device("meta"):  # no memory for weights: those of the file replace them
             self.model: Any = self._build(config)
         containers.give(self.model, tensors, file)

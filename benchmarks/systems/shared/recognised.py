@@ -1,31 +1,36 @@
-"""Recognition of the system of a checkpoint by its path alone. Imports no PyTorch."""
+"""Recognition of the system of a checkpoint. Imports no PyTorch but for those of DiffAE and DDIM."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 from diffae.checkpoints import hub
+from diffae.networks.config import AUTOENCODER
 from diffae.system.errors import UserError, reason
 from diffae.system.files import read_text
+from diffae.system.signals import importing
 
 CONFIG, PIPELINE = "config.json", "model_index.json"
 PACKAGED = Path(__file__).parents[1] / "pretrained"  # the small versions of systems, a folder each
 
 
-def system_of(text: str | Path) -> str | None:
-    """The system of a folder: one of diffusers, or one that this project wrote.
+def system_of(text: str | Path) -> str:
+    """The system of a checkpoint: of a folder of diffusers or of one that this project wrote, or
+    DiffAE or DDIM.
 
-    None if the path does not show it: a packaged name, a file, a folder of DiffAE's or DDIM's.
+    Raises UserError if it is none of them.
     """
-    text = hub.local(text)
-    folder = Path(str(text).partition("#")[0]) if not Path(text).exists() else Path(text)
-    if (folder / PIPELINE).is_file():
-        return "diffusers"
+    place = hub.local(text)
+    folder = Path(place) if Path(place).exists() else Path(str(place).partition("#")[0])
     config = read_json(folder / CONFIG)
-    if "_class_name" in config:
+    if (folder / PIPELINE).is_file() or "_class_name" in config:
         return "diffusers"
-    system = config.get("system")
-    return system if isinstance(system, str) else None
+    if isinstance(system := config.get("system"), str):
+        return system
+    with importing():
+        from diffae.checkpoints import checkpoint
+    kind = checkpoint.open_checkpoint(text).config.kind
+    return "diffae" if kind == AUTOENCODER else "ddim"
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -278,12 +278,6 @@ def test_pickles_are_not_opened(kl, capsys, tmp_path):
     assert "as a pickle only (diffusion_pytorch_model.bin)" in refused(kl, capsys)
 
 
-def test_code_in_a_folder_is_not_run(kl, capsys, tmp_path):
-    (kl / "my_vae.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
-    assert "holds code (my_vae.py), which is not run" in refused(kl, capsys)
-    assert not (tmp_path / "ran").exists()
-
-
 def test_a_pipeline_whose_vae_is_code(kl, capsys, tmp_path):
     kl.rename(tmp_path / "vae")
     (tmp_path / "model_index.json").write_text('{"vae": ["my_vae", "MyVAE"]}')
@@ -301,8 +295,6 @@ def test_a_pipeline_whose_vae_is_code(kl, capsys, tmp_path):
         ({"latent_channels": 5}, "diffusers makes no AutoencoderKL of it"),
         ({"down_block_types": ["Nonsense"] * 2}, "diffusers makes no AutoencoderKL of it"),
         ({"layers_per_block": 2}, "missing: "),
-        ({"layers_per_block": 100_000}, "layers_per_block: 100000 are more layers than"),
-        ({"block_out_channels": [20_000, 40_000]}, "a network of 252,007,140,063 numbers"),
     ],
 )
 def test_configurations_that_cannot_be(fields, words, kl, capsys):

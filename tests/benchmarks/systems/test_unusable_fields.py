@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import d2c_files
-import diffusers_models
 import nvae_files
 import official_files
 import pytest
@@ -111,13 +110,6 @@ def vqgan(line: str) -> Callable[[Path], Path]:
     return write
 
 
-def diffusers(folder: Path) -> Path:
-    diffusers_models.save(folder, "AutoencoderKL")
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"sample_size": [32, 32]}))
-    return folder
-
-
 def authors(x_T: Any) -> Callable[[Path], Path]:
     state = official_files.tiny_state() | {"x_T": x_T}
     return lambda folder: official_files.write_lightning(folder / "last.ckpt", state)
@@ -156,7 +148,6 @@ CASES: dict[str, tuple[Callable[[Path], object], Callable[[Path], Path], str]] =
     "vqvae2: a tensor": (opened("vqvae2"), vqvae2, "quantize_t.cluster_size, which is not a te"),
     "d2c: a tensor": (opened("d2c"), d2c, "latent_mod.mean, which is not a tensor"),
     "nvae: arguments": (opened("nvae"), nvae, "has no args"),
-    "diffusers: size": (opened("diffusers"), diffusers, "sample_size: [32, 32] is not the side"),
     "authors: a text": (open_checkpoint, authors("noise"), "x_T, which is not a tensor"),
     "authors: a row": (open_checkpoint, authors(torch.zeros(3)), r"x_T [3], not N x 3 x S x S"),
     "record: content": (trained_on.read, note(fingerprint=5), "not the record of a training"),
