@@ -5,6 +5,7 @@ on the Hub is downloaded before (diffae/checkpoints/hub.py), and no network is u
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from benchmarks.systems.shared import library
@@ -22,6 +24,7 @@ from diffae.system.files import file_size, sha256
 
 Config = Mapping[str, Any]
 WEIGHTS = "diffusion_pytorch_model"
+LAYERS = re.compile(r"(^|_)(layers|blocks|depth)(_|$)")  # their names in a configuration
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 PARTS = ("vae", "vqvae")  # the folders of a pipeline that can be its autoencoder
 
@@ -164,6 +167,7 @@ def load(found: Found) -> Any:
             f"{found.folder}: the diffusers that is installed ({package.__version__}) has no {found.class_name}; "
             "install a newer one"
         )
+    _refuse_beyond_weights(found, model_class)
     try:
         model, report = model_class.from_pretrained(
             found.folder,
@@ -181,6 +185,35 @@ def load(found: Found) -> Any:
         ) from None
     _refuse_incomplete(model, report, found.folder)
     return model.eval().requires_grad_(False)
+
+
+def _refuse_beyond_weights(found: Found, model_class: Any) -> None:
+    """Raise UserError if the configuration is larger than the weights.
+
+    That is, if it has more layers than the files have tensors, or the network more numbers than
+    they have bytes: building it could take hours or all memory. Other faults are left to diffusers.
+    """
+    path = found.folder / CONFIG
+    try:
+        tensors = sum(len(safe_open(file, "pt").keys()) for file in found.weights)
+    except (OSError, SafetensorError):
+        return
+    for name, value in read_json(path).items():
+        layers = value if isinstance(value, list) else [value]
+        if LAYERS.search(name) and any(isinstance(n, int) and n > tensors for n in layers):
+            raise UserError(
+                f"{path}: {name}: {value!r:.40} are more layers than its weights have tensors ({tensors:,})"
+            )
+    try:
+        with torch.device("meta"):
+            model = model_class.from_config(model_class.load_config(found.folder))
+    except Exception:
+        return
+    size = sum(file.stat().st_size for file in found.weights)
+    if (count := sum(p.numel() for p in model.parameters())) > size:
+        raise UserError(
+            f"{path}: describes a network of {count:,} numbers, and its weights have {size:,} bytes"
+        )
 
 
 def _variant(found: Found) -> str | None:

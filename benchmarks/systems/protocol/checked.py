@@ -160,11 +160,11 @@ class Checked(System):
     def solving(self, solver: str) -> "Checked":
         if not has_own(self, "solving"):
             return self
-        returned = self._call("solving", solver)
-        if type(returned.value) is not type(self.inner):
-            raise returned.wrong(f"returned {kind(returned.value)}, not the system itself")
         found = copy.copy(self)  # shares the batches and the count of overshoots
-        found.inner = returned.value
+        found.inner = self._guard("solving", lambda: self.inner.solving(solver))
+        if type(found.inner) is not type(self.inner):
+            reason = f"returned {kind(found.inner)}, not the system itself"
+            raise SystemFailed.at(self.name, "solving", reason)
         found.solver = contract.read_fields(found.inner, self.name)["solver"]
         return found
 
@@ -206,23 +206,13 @@ class Checked(System):
     # The methods of a system
 
     def fit(self, batches: Iterable[Tensor]) -> None:
-        """Fit the system. An error of `batches`, such as an unreadable image, is raised again as it is."""
-        errors: list[Exception] = []
-
-        def shown() -> Iterator[Tensor]:
-            try:
-                for images in batches:
-                    yield into(images, self.range)
-            except Exception as error:
-                errors.append(error)
-                raise
-
+        """Fit the system. A message to the user, such as of an unreadable image, is raised again as it is."""
         try:
-            self._call("fit", shown())
-        except SystemFailed:
-            if errors:
-                raise errors[0] from None
-            raise
+            self._call("fit", (into(images, self.range) for images in batches))
+        except SystemFailed as failure:
+            raise (
+                failure.__cause__ if isinstance(failure.__cause__, UserError) else failure
+            ) from None
         self._take(self._guard("fit", lambda: contract.read_fields(self.inner, self.name)))
 
     @checked_method

@@ -67,8 +67,7 @@ def read_config(folder: Path, system: str, kind: type[C]) -> C:
     """
     path = folder / CONFIG
     found = read_json(path)
-    if not isinstance(theirs := found.pop("system", None), str):
-        raise UserError(f"{path}: not the configuration of a system: it has no 'system'")
+    theirs = found.pop("system", None)
     if theirs != system:
         raise UserError(
             f"{path}: is of system {theirs!r}, not {system!r}; say --ckpt {theirs}={folder}"

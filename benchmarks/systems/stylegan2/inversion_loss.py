@@ -19,8 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks import weights
-from benchmarks.metrics.networks.perceptual import effnet_distance, lpips_vgg16, normalised_distance
-from diffae.system.errors import UserError
+from benchmarks.metrics.networks.perceptual import effnet_distance, lpips_vgg16, mean_distance
 from reports.records.metrics import EFFNET
 
 AUTO, LPIPS, EFFICIENTNET, MSE = "auto", "lpips", "effnet", "mse"
@@ -53,21 +52,10 @@ def find(name: str, device: torch.device) -> InversionLoss:
         name = next((n for n, network in NETWORKS.items() if weights.find(network, None)), MSE)
     if name == MSE:
         return InversionLoss(MSE, "", mean_square)
-    path = _published(NETWORKS[name])
+    path = weights.load_path(NETWORKS[name], None, allow_unknown=False)
     make = {LPIPS: _of_lpips, EFFICIENTNET: _of_effnet}[name]
     loaded = cache(lambda: make(path, device))
     return InversionLoss(name, weights.sha256(path), lambda target: loaded()(target))
-
-
-def _published(network: str) -> Path:
-    """The file of a network's published weights. Others of that name are not accepted here."""
-    found = weights.find_file(network, None)
-    if found is not None and found.path.is_file() and not found.is_published:
-        raise UserError(
-            f"{found.path}: not the published weights of {network}: get the file again, or choose another "
-            f"distance with #distance={MSE}"
-        )
-    return weights.load_path(network, None, allow_unknown=False)
 
 
 def mean_square(target: Tensor) -> Distance:
@@ -76,13 +64,8 @@ def mean_square(target: Tensor) -> Distance:
 
 def _of_effnet(path: Path, device: torch.device) -> Callable[[Tensor], Distance]:
     """The distance by the harness's EfficientNet-lite0."""
-
-    def compare(found: Features, sought: Features) -> Tensor:
-        pairs = zip(found, sought, strict=True)
-        return torch.stack([normalised_distance(*pair) for pair in pairs]).mean(0)
-
-    stages: Any = effnet_distance(path, device).module.stages
-    return _seeing_once(stages, compare)
+    distance: Any = effnet_distance(path, device).module
+    return _seeing_once(distance.stages, mean_distance)
 
 
 def _of_lpips(path: Path, device: torch.device) -> Callable[[Tensor], Distance]:

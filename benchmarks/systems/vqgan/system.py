@@ -25,7 +25,7 @@ from diffae.system.validation import whole
 FIRST_STAGE = "first_stage_model."
 CLASSES = ("VQModel", "VQNoDiscModel")  # one network; the second had no discriminator in training
 LARGEST_SIDE = 1024  # px of an image: four times the largest that it was published for
-MOST = 1 << 20  # the largest number in a yaml
+MOST = 1 << 20  # bytes of a yaml, and the largest number in one
 NUMBERS = ("n_embed", "embed_dim", "ch", "num_res_blocks", "resolution", "z_channels")
 ROWS = ("ch_mult", "attn_resolutions")
 ONLY_SUPPORTED = {
@@ -162,6 +162,8 @@ def _yaml_of(checkpoint: Path) -> Path:
 
 def _parsed(path: Path) -> Any:
     """The content of a yaml with plain values only. Raises UserError if it is invalid."""
+    if path.stat().st_size > MOST:
+        raise UserError(f"{path}: not a configuration: it has more than {MOST:,} bytes")
     try:
         return yaml.safe_load(read_text(path))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -199,9 +201,9 @@ def _config(params: Mapping[str, Any], path: Path) -> VQGANConfig:
         and config.resolution <= LARGEST_SIDE
     ):
         raise UserError(
-            f"{path}: {config} is not supported: ch_mult must be 1 to 8 numbers, the first of which is 1, ch a multiple "
-            f"of {config.norm_groups}, num_res_blocks at most 16, resolution a multiple of {config.stride} and at most "
-            f"{LARGEST_SIDE:,}"
+            f"{path}: not supported: ch_mult must be 1 to 8 numbers, the first of which is 1, ch a multiple "
+            f"of {config.norm_groups}, num_res_blocks at most 16, resolution at most {LARGEST_SIDE:,} and a multiple of "
+            "2 for each level but the first"
         )
     return config
 

@@ -295,6 +295,8 @@ def test_a_pipeline_whose_vae_is_code(kl, capsys, tmp_path):
         ({"latent_channels": 5}, "diffusers makes no AutoencoderKL of it"),
         ({"down_block_types": ["Nonsense"] * 2}, "diffusers makes no AutoencoderKL of it"),
         ({"layers_per_block": 2}, "missing: "),
+        ({"layers_per_block": 100_000}, "layers_per_block: 100000 are more layers than"),
+        ({"block_out_channels": [20_000, 40_000]}, "a network of 252,007,140,063 numbers"),
     ],
 )
 def test_configurations_that_cannot_be(fields, words, kl, capsys):

@@ -171,7 +171,7 @@ def refused(path, capsys) -> str:
             "ch_mult must be 1 to 8 numbers, the first of which is 1",
         ),
         ("ch_mult: [1, 2, 2]", "ch_mult: 4", "ch_mult must be a list"),
-        ("resolution: 32", "resolution: 4096", "resolution a multiple of 4 and at most 1,024"),
+        ("resolution: 32", "resolution: 4096", "resolution at most 1,024 and a multiple of 2"),
         ("n_embed: 64", "n_embed: many", "n_embed must be a whole number"),
         ("n_embed: 64", "n_embed: 65", "quantize.embedding.weight"),
         ("z_channels: 6", "z_channels: 7", "of a different shape"),
