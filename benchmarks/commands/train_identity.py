@@ -26,7 +26,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from benchmarks.metrics.networks.portraits import IdentityNet
+from benchmarks.metrics.networks.faces import IdentityNet
 from diffae.checkpoints.checkpoint import write_tensors
 from diffae.data import Dataset, open_dataset
 from diffae.system import cli

@@ -14,7 +14,7 @@ from benchmarks.metrics.networks.efficientnet import efficientnet_lite0
 from benchmarks.runtime.digest import digest
 from benchmarks.systems.protocol.base import Code, System, needed
 from benchmarks.systems.shared import containers, folder
-from benchmarks.systems.shared.address import read_address
+from benchmarks.systems.shared.recognised import read_address
 from diffae.checkpoints import checkpoint
 from diffae.eight_bit import to_uint8
 from diffae.networks.unet import SemanticEncoder

@@ -7,11 +7,10 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.weights.distribution import converted
 from benchmarks.weights.fetch import Fetching, at_most, keep
 from benchmarks.weights.files import ROUNDING, sha256
 from benchmarks.weights.known import KNOWN, Distribution, Url, Weight, WeightFile
-from benchmarks.weights.sources import SourceError, has_member, read, read_member
+from benchmarks.weights.sources import SourceError, converted, has_member, read, read_member
 from diffae.system.errors import UserError
 from diffae.system.files import file_size
 

@@ -16,7 +16,7 @@ from benchmarks import weights
 from benchmarks.metrics.networks.arcface import arcface
 from benchmarks.metrics.networks.dlib_faces import LANDMARKS, dlib_faces
 from benchmarks.metrics.networks.efficientnet import efficientnet_lite0
-from benchmarks.metrics.networks.faces import FaceEmbedding
+from benchmarks.metrics.networks.faces import PACKAGED, PORTRAITS, FaceEmbedding, id_portraits
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.networks.inception import inception
 from benchmarks.metrics.networks.perceptual import (
@@ -25,7 +25,6 @@ from benchmarks.metrics.networks.perceptual import (
     lpips_alexnet,
     lpips_vgg16,
 )
-from benchmarks.metrics.networks.portraits import PACKAGED, PORTRAITS, id_portraits
 from benchmarks.metrics.networks.vision_transformers import (
     clip_vitl14_336,
     dinov2_vitb14,

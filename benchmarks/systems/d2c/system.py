@@ -16,8 +16,8 @@ from benchmarks.systems.protocol.base import Code, needed
 from benchmarks.systems.protocol.returned import in_words
 from benchmarks.systems.shared import containers
 from benchmarks.systems.shared.cells import to_bits
+from benchmarks.systems.shared.folder import Opened
 from benchmarks.systems.shared.logistic_mixture import LogisticMixture, to_uniform
-from benchmarks.systems.shared.opened import Opened
 from benchmarks.systems.shared.quantised import map_of
 from diffae.diffusion import noise
 from diffae.system.errors import UserError

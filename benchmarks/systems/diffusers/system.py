@@ -20,9 +20,8 @@ from benchmarks.systems.diffusers.folder import KINDS, Found
 from benchmarks.systems.protocol.base import Code, needed
 from benchmarks.systems.protocol.parts import Part
 from benchmarks.systems.shared import library, own_noise
-from benchmarks.systems.shared.address import read_address
 from benchmarks.systems.shared.quantised import AS_GIVEN, Maps, OneCodebook, map_of
-from benchmarks.systems.shared.recognised import CONFIG, read_json
+from benchmarks.systems.shared.recognised import CONFIG, read_address, read_json
 from diffae.system.errors import UserError
 
 OPTIONS = {

@@ -14,7 +14,7 @@ from benchmarks.systems.protocol.base import Code, several
 from benchmarks.systems.protocol.parts import Part, Semantic
 from benchmarks.systems.shared import containers, own_noise
 from benchmarks.systems.shared.cells import to_bits
-from benchmarks.systems.shared.opened import Opened
+from benchmarks.systems.shared.folder import Opened
 from benchmarks.systems.shared.quantised import Maps
 from diffae.checkpoints.torch_file import Arguments
 from diffae.diffusion import noise

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import Code, needed
 from benchmarks.systems.shared import containers, folder, library
-from benchmarks.systems.shared.opened import Opened
+from benchmarks.systems.shared.folder import Opened
 from benchmarks.systems.shared.quantised import OneCodebook, Quantised, map_of
 from benchmarks.systems.vqgan.network import VQGANConfig, build, our_tensors, their_tensors
 from diffae.checkpoints.checkpoint import check_state

@@ -11,7 +11,7 @@ from benchmarks.runtime.precision import full_precision
 from benchmarks.systems.protocol.base import Code, several
 from benchmarks.systems.protocol.parts import Semantic
 from benchmarks.systems.shared import containers
-from benchmarks.systems.shared.opened import Opened
+from benchmarks.systems.shared.folder import Opened
 from benchmarks.systems.shared.quantised import Quantised, map_of
 from benchmarks.systems.vqvae2.network import STRIDE, VQVAE2, VQVAE2Config
 
