@@ -146,22 +146,21 @@ class MetricNetworks(Networks):
 
         Raises NotAvailable if there is none.
         """
-        if self._has("arcface"):
-            name = "arcface"
-        elif self.dataset == PORTRAITS:
-            name = PORTRAITS
-        elif self._has(DLIB) and self._has(LANDMARKS):
-            name = DLIB
-        elif self.choice.stand_ins:
+        known = {
+            "arcface": self._has("arcface"),
+            PORTRAITS: self.dataset == PORTRAITS,
+            DLIB: self._has(DLIB) and self._has(LANDMARKS),
+        }
+        for name in (name for name, is_here in known.items() if is_here):
+            return self.face_embedding(name)
+        if self.choice.stand_ins:
             raise NotAvailable(
                 "no stand-in knows the faces of photographs; run without --stand-ins"
             )
-        else:
-            raise NotAvailable(
-                f"no face recognition weights: {weights.how_to_get(DLIB)} for id_dlib, or for ArcFace "
-                f"{weights.how_to_get('arcface')} (the packaged embedding knows only the data set {PORTRAITS!r})"
-            )
-        return self.face_embedding(name)
+        raise NotAvailable(
+            f"no face recognition weights: {weights.how_to_get(DLIB)} for id_dlib, or for ArcFace "
+            f"{weights.how_to_get('arcface')} (the packaged embedding knows only the data set {PORTRAITS!r})"
+        )
 
     def describe(self) -> dict[str, Any]:
         """A description of every network, its weights by hash; it is part of a run folder's identity."""

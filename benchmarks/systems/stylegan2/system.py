@@ -18,6 +18,7 @@ from benchmarks.systems.shared.recognised import Choices, Whole
 from benchmarks.systems.stylegan2 import files, inversion
 from benchmarks.systems.stylegan2.network import Generator, StyleGAN2Config
 from diffae.diffusion import noise
+from diffae.system.errors import UserError
 
 CONST, NONE = "const", "none"
 MOST_STEPS = 100_000
@@ -105,6 +106,8 @@ class _StyleGAN2(Opened):
 
         `noise` is const (the network's own maps) or none.
         """
+        if noise not in (CONST, NONE):
+            raise UserError(f"noise is {CONST} or {NONE}, not {noise!r:.40}")
         network = self.model.synthesis
         layers = w[:, None].expand(-1, self.layers, -1) if w.ndim == 2 else w
         maps = network.noise_maps() if noise == CONST else None

@@ -9,7 +9,7 @@ from parity_files import parity
 from torch import Tensor
 
 from benchmarks import systems
-from benchmarks.runtime.errors import NotAvailable
+from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.systems.protocol.base import Code
 from benchmarks.systems.shared import folder
 from benchmarks.systems.stylegan2.network import (
@@ -110,6 +110,11 @@ def test_it_computes_in_float64_once_its_networks_are(file, tiny):
     images = system.synthesis(tiny["w"].double())
     assert images.dtype == torch.float64
     close(images.float(), tiny["img_const"])
+
+
+def test_another_word_for_noise_is_refused(in_w, tiny):
+    with pytest.raises(SystemFailed, match="noise is const or none, not 'random'"):
+        in_w.synthesis(tiny["w"], noise="random")
 
 
 def test_the_clamp_of_half_precision_is_the_file_s(tmp_path, tiny):

@@ -12,6 +12,7 @@ from vq_files import SMALL
 from benchmarks import systems
 from benchmarks.systems.protocol.base import Code
 from benchmarks.systems.shared import codebook, folder, library
+from benchmarks.systems.vqgan import system as vqgan_system
 from benchmarks.systems.vqgan.network import VQGANConfig, build, their_name
 from diffae.system.errors import UserError
 
@@ -42,10 +43,14 @@ def close(found, expected):
 
 @pytest.fixture(scope="module")
 def public(tmp_path_factory):
-    """76 million weights of f16 with 16,384 codes."""
+    """76 million weights of f16 with 16,384 codes, as if they had been read from a file of 1.2 GB."""
     path = tmp_path_factory.mktemp("vqgan") / "last.ckpt"
-    yield systems.load("vqgan", vq_files.vqgan(path, F16, vq_files.state("vqgan_f16_16384")))
-    path.unlink()
+    path.write_bytes(b"of 76 million weights")
+    (path.parent / "model.yaml").write_text(vq_files.vqgan_yaml(F16))
+    with pytest.MonkeyPatch.context() as patch:
+        state = vq_files.state("vqgan_f16_16384")
+        patch.setattr(vqgan_system, "read_first_stage", lambda path: state)
+        yield systems.load("vqgan", path)
 
 
 def test_numbers_are_the_authors(public):
