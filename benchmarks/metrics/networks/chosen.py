@@ -151,8 +151,9 @@ class MetricNetworks(Networks):
             PORTRAITS: self.dataset == PORTRAITS,
             DLIB: self._has(DLIB) and self._has(LANDMARKS),
         }
-        for name in (name for name, is_here in known.items() if is_here):
-            return self.face_embedding(name)
+        found = [name for name, is_here in known.items() if is_here]
+        if found:
+            return self.face_embedding(found[0])
         if self.choice.stand_ins:
             raise NotAvailable(
                 "no stand-in knows the faces of photographs; run without --stand-ins"

@@ -29,9 +29,7 @@ from diffae.checkpoints.torch_file import StoredTensor, inert, refuse_state
 from diffae.checkpoints.torch_file_legacy import LegacyTorchFile
 from diffae.system.errors import UserError
 
-MOST_STRUCTURE = (
-    4 * torch_file.MOST_PICKLE
-)  # bytes of a file that are not the numbers of its tensors
+MOST_STRUCTURE = 4 * torch_file.MOST_PICKLE  # bytes that are not the numbers of tensors
 BULK = 1 << 16  # bytes: longer pieces are taken for such numbers
 MOST_MODULES = 10_000  # in a network; one used twice counts twice
 
@@ -135,7 +133,7 @@ class Array:
     def __setstate__(self, state: Any) -> None:
         _version, shape, dtype, fortran, raw = state
         kind = _numbers(dtype)
-        flat = np.frombuffer(_as_bytes(raw), kind)
+        flat = np.frombuffer(raw, kind)
         self.numbers = flat.reshape(shape, order="F" if fortran else "C")
 
     def read(self) -> Tensor:
@@ -171,13 +169,6 @@ def _numbers(dtype: Any) -> np.dtype[Any]:
     return np.dtype((">" if dtype.order == ">" else "<") + dtype.code)
 
 
-def _as_bytes(raw: Any) -> bytes:
-    """Bytes from a text, as which Python 2 pickles contain them."""
-    if not isinstance(raw, bytes | str):
-        raise pickle.UnpicklingError("an array whose numbers are no bytes")
-    return raw.encode("latin1") if isinstance(raw, str) else raw
-
-
 @inert
 def _persistent(meta: Any) -> Persistent:
     return Persistent(containers.entries(meta.get("state")))
@@ -192,15 +183,7 @@ def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> Nest
 
 @inert
 def _scalar(dtype: Any, raw: Any) -> float:
-    return np.frombuffer(_as_bytes(raw), _numbers(dtype), count=1)[0].item()
-
-
-@inert
-def _encode(text: Any, encoding: Any) -> bytes:
-    """The function by which Python 3 restores bytes in the protocols of Python 2."""
-    if encoding != "latin1":
-        raise pickle.UnpicklingError("bytes in another encoding than Latin 1")
-    return str(text).encode("latin1")
+    return np.frombuffer(raw, _numbers(dtype), count=1)[0].item()
 
 
 _KNOWN = {
@@ -210,7 +193,6 @@ _KNOWN = {
     ("dnnlib.tflib.network", "Network"): Network,
     ("dnnlib.util", "EasyDict"): _EasyDict,
     ("numpy", "dtype"): _DType,
-    ("_codecs", "encode"): _encode,
 }
 for _numpy in ("numpy.core", "numpy._core"):
     _KNOWN |= {
@@ -250,7 +232,6 @@ class _Unpickler(torch_file.Unpickler):
     def __init__(self, file: mmap.mmap):
         self._reader = _Reader(file)
         super().__init__(self._reader)  # type: ignore[arg-type]
-        self.encoding = "latin1"  # for texts of Python 2
 
     def find_class(self, module: str, name: str) -> Any:
         return _KNOWN.get((module, name)) or super().find_class(module, name)

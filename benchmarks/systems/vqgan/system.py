@@ -137,15 +137,10 @@ def _yaml_of(checkpoint: Path) -> Path:
     Raises UserError if there is none, or several that differ.
     """
     folders = (checkpoint.parent, checkpoint.absolute().parent.parent / "configs")
-    likelier_first = (
-        f"{glob.escape(checkpoint.stem)}.y*ml",
-        "model.y*ml",
-        "*-project.y*ml",
-        "*.y*ml",
-    )
-    for pattern, place in product(likelier_first, folders):
-        paths = (path for path in place.glob(pattern) if "-lightning." not in path.name)
-        found = sorted(path for path in paths if path.is_file())
+    own = f"{glob.escape(checkpoint.stem)}.y*ml"
+    for pattern, place in product((own, "model.y*ml", "*-project.y*ml", "*.y*ml"), folders):
+        found = sorted(path for path in place.glob(pattern) if path.is_file())
+        found = [path for path in found if "-lightning." not in path.name]
         if len({path.read_bytes() for path in found}) > 1:
             names = ", ".join(path.name for path in found)
             raise UserError(

@@ -44,7 +44,7 @@ def test_each_file_gives_the_same_generator_bit_for_bit(tmp_path, state, kind):
         torch.testing.assert_close(loaded[name], tensor, rtol=0, atol=rounding)
 
 
-@pytest.mark.parametrize("protocol", [2, 3, 4])
+@pytest.mark.parametrize("protocol", [3, 4])
 @pytest.mark.parametrize("kind", ["pytorch", "tensorflow"])
 def test_pickles_of_every_protocol_are_read(tmp_path, state, kind, protocol):
     path = WRITERS[kind](tmp_path / "file", state, protocol=protocol)

@@ -50,7 +50,7 @@ def public(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         state = vq_files.state("vqgan_f16_16384")
         patch.setattr(vqgan_system, "read_first_stage", lambda path: state)
-        yield systems.load("vqgan", path)
+        return systems.load("vqgan", path)
 
 
 def test_numbers_are_the_authors(public):
