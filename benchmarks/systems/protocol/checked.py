@@ -206,13 +206,23 @@ class Checked(System):
     # The methods of a system
 
     def fit(self, batches: Iterable[Tensor]) -> None:
-        """Fit the system. A message to the user, such as of an unreadable image, is raised again as it is."""
+        """Fit the system. An error of `batches`, such as an unreadable image, is raised again as it is."""
+        errors: list[Exception] = []
+
+        def shown() -> Iterator[Tensor]:
+            try:
+                for images in batches:
+                    yield into(images, self.range)
+            except Exception as error:
+                errors.append(error)
+                raise
+
         try:
-            self._call("fit", (into(images, self.range) for images in batches))
-        except SystemFailed as failure:
-            raise (
-                failure.__cause__ if isinstance(failure.__cause__, UserError) else failure
-            ) from None
+            self._call("fit", shown())
+        except SystemFailed:
+            if errors:
+                raise errors[0] from None
+            raise
         self._take(self._guard("fit", lambda: contract.read_fields(self.inner, self.name)))
 
     @checked_method

@@ -77,8 +77,9 @@ class Part:
     @property
     def bits(self) -> float | None:
         """Bits of one image: log2 of the codebook for each token. None if it is not tokens."""
-        known = self.codebook is not None and self.places is not None
-        return self.places * math.log2(self.codebook) if known else None  # type: ignore[operator, arg-type]
+        if self.codebook is None or self.places is None:
+            return None
+        return self.places * math.log2(self.codebook)
 
     @property
     def read_width(self) -> int | None:
@@ -129,7 +130,7 @@ Parts = Sequence[Part]
 # Counting
 
 
-def total(counts: Iterable[float | None]) -> Any:
+def _total(counts: Iterable[float | None]) -> Any:
     """The sum of counts, such as the `numbers` of parts; None if one of them is."""
     known = list(counts)
     return None if None in known else sum(known)  # type: ignore[arg-type]
@@ -137,22 +138,22 @@ def total(counts: Iterable[float | None]) -> Any:
 
 def numbers(parts: Parts) -> int | None:
     """Numbers in the code of an image, as papers count."""
-    return total(part.numbers for part in parts)
+    return _total(part.numbers for part in parts)
 
 
 def kept(parts: Parts) -> int | None:
     """Numbers stored per image; a token counts as one."""
-    return total(part.places for part in parts)
+    return _total(part.places for part in parts)
 
 
 def read_width(parts: Parts) -> int | None:
     """Numbers per image that a probe reads."""
-    return total(part.read_width for part in parts)
+    return _total(part.read_width for part in parts)
 
 
 def bits(parts: Parts) -> float | None:
     """Bits in the code of an image; None if a part is not tokens."""
-    return total(part.bits for part in parts)
+    return _total(part.bits for part in parts)
 
 
 def has_tokens(parts: Parts) -> bool:

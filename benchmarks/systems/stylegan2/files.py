@@ -29,6 +29,7 @@ from diffae.checkpoints.torch_file_legacy import is_legacy
 from diffae.diffusion import noise
 from diffae.system.errors import UserError
 
+MOST = 10  # resolutions, of which the last is 2,048 px, and layers of a mapping
 OWN = "the file's own"
 SEEDED = "seed 0"  # the noise maps of a file that has none
 ESTIMATED = "mean of 10,000"  # the average w of a file that has none
@@ -169,9 +170,9 @@ def _found(
 
 
 def _count(names: Iterable[str], pattern: str, path: Path) -> int:
-    """How many different things begin the names by the pattern. Raises UserError if none does."""
-    found = {match[1] for name in names if (match := re.match(pattern, name))}
-    if not found:
+    """How many different things begin the names by the pattern. Raises UserError if none does, or too many."""
+    found = {match[1] for name in names if (match := re.match(pattern, name[:80]))}
+    if not 1 <= len(found) <= MOST:
         some = ", ".join(sorted(names)[:4]) or "nothing by name"
         raise UserError(f"{path}: not a StyleGAN2 generator: it holds {some:.200}")
     return len(found)
