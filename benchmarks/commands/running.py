@@ -139,15 +139,11 @@ def _weights(context: Context) -> list[str]:
     """One line on the weights that are missing, or left out, and what to do about it."""
     if context.choice.stand_ins:
         return ["metric weights: only those that packages hold (--stand-ins)"]
-    absent = [name for name in weights.KNOWN if _is_missed(name, context)]
+    # those that a run uses by default and that can be fetched
+    usual = [n for n, one in weights.KNOWN.items() if one.is_fetched and n not in FEATURE_NETWORKS]
+    absent = [n for n in usual if weights.find(n, context.choice.weights_dir) is None]
     how = "(`python -m benchmarks.run weights NAME` fetches; `... doctor` says what each is for)"
     return [f"missing metric weights: {', '.join(absent)} {how}"] if absent else []
-
-
-def _is_missed(name: str, context: Context) -> bool:
-    """Whether weights that a run uses by default, and that can be fetched, are not here."""
-    usual = weights.KNOWN[name].is_fetched and name not in FEATURE_NETWORKS
-    return usual and weights.find(name, context.choice.weights_dir) is None
 
 
 def _without_labels(context: Context, benchmarks: Sequence[str]) -> list[str]:

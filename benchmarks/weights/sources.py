@@ -1,4 +1,4 @@
-"""Read a file from a web server, a folder or a zip archive, piece by piece.
+"""Read a file from a web server, a folder, a zip archive or a source distribution, piece by piece.
 
 Nothing that comes is trusted: its size is bounded, and the caller checks its SHA-256.
 """
