@@ -3,6 +3,7 @@
 import glob
 import math
 from collections.abc import Mapping
+from dataclasses import fields
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,11 @@ from benchmarks.systems.vqgan.network import VQGANConfig, build, our_tensors, th
 from diffae.checkpoints.checkpoint import check_state
 from diffae.system.errors import UserError, reason
 from diffae.system.files import read_text
-from diffae.system.validation import whole
+from diffae.system.settings import check
 
 FIRST_STAGE = "first_stage_model."
 CLASSES = ("VQModel", "VQNoDiscModel")  # one network; the second had no discriminator in training
-LARGEST_SIDE = 1024  # px of an image: four times the largest that it was published for
-MOST = 1 << 20  # bytes of a yaml, and the largest number in one
-NUMBERS = ("n_embed", "embed_dim", "ch", "num_res_blocks", "resolution", "z_channels")
-ROWS = ("ch_mult", "attn_resolutions")
+MOST = 1 << 20  # bytes of a yaml
 ONLY_SUPPORTED = {
     "resamp_with_conv": True,
     "double_z": False,
@@ -180,28 +178,18 @@ def _config(params: Mapping[str, Any], path: Path) -> VQGANConfig:
         if network.get(name, only) != only:
             raise UserError(f"{path}: {name}: {network[name]!r:.40} is not supported, only {only}")
     given = {**params, **network}
-    numbers: dict[str, Any] = {name: _whole(given.get(name), name, path) for name in NUMBERS}
-    for name in ROWS:
-        if not isinstance(row := given.get(name), list):
-            raise UserError(f"{path}: {name} must be a list of whole numbers, not {row!r:.60}")
-        numbers[name] = tuple(_whole(number, name, path) for number in row)
-    config = VQGANConfig(**numbers)
-    # What diffusers' VQModel cannot represent, and impossible sizes.
-    if not (
-        config.ch_mult[:1] == (1,)
-        and len(config.ch_mult) <= 8
-        and config.ch % config.norm_groups == 0
-        and config.num_res_blocks <= 16
-        and config.resolution % config.stride == 0
-        and config.resolution <= LARGEST_SIDE
-    ):
+    named = [field.name for field in fields(VQGANConfig) if field.name != "norm_groups"]
+    if missing := [name for name in named if name not in given]:
+        raise UserError(f"{path}: has no {', '.join(missing)}")
+    values: dict[str, Any] = {name: given[name] for name in named}
+    rows = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    config = VQGANConfig(**values | rows)
+    check(config, f"{path}: ")
+    # What diffusers' VQModel cannot represent.
+    if config.ch_mult[:1] != (1,) or len(config.ch_mult) > 8:
+        raise UserError(f"{path}: ch_mult must be 1 to 8 numbers, the first of which is 1")
+    if config.ch % config.norm_groups or config.resolution % config.stride:
         raise UserError(
-            f"{path}: not supported: ch_mult must be 1 to 8 numbers, the first of which is 1, ch a multiple "
-            f"of {config.norm_groups}, num_res_blocks at most 16, resolution at most {LARGEST_SIDE:,} and a multiple of "
-            "2 for each level but the first"
+            f"{path}: ch must be a multiple of {config.norm_groups}, resolution of {config.stride}"
         )
     return config
-
-
-def _whole(value: Any, name: str, path: Path) -> int:
-    return whole(value, f"{path}: {name}", 1, MOST)
