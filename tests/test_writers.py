@@ -183,7 +183,7 @@ TEMPORARY = "a new folder among the system's temporary ones"
 EXPLAINED = {
     "benchmarks/commands/train_identity.py: save(network, arguments.out)": OURS,
     "benchmarks/metrics/counting.py: _CLEAR.write_text('5')": "a switch of the kernel, in /proc",
-    "benchmarks/weights/convert.py: safetensors.numpy.save(found)": "bytes, which are returned",
+    "benchmarks/weights/sources.py: safetensors.numpy.save(found)": "bytes, which are returned",
     "benchmarks/weights/fetch.py: open(partial, 'w+b')": PARTIAL,
     "diffae/app/__main__.py: tempfile.TemporaryDirectory(prefix='diffae-app-')": TEMPORARY,
     "diffae/checkpoints/checkpoint.py: save_file(here, partial, notes)": PARTIAL,

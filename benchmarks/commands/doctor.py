@@ -70,21 +70,14 @@ def weights_report(folder: Path | None) -> list[str]:
         "Files and their SHA-256; `python -m benchmarks.run weights NAME...` fetches those of a network,",
         f"or put one of them into {folder or 'the folder given by --weights-dir'} or into",
         f"{weights.folder()}:",
-        *(line for weight in weights.KNOWN.values() for line in _hashes(weight)),
+        *(
+            f"  {weight.name}: {file.filename}, {file.size_mb} MB\n    {file.sha256 or 'not known'}"
+            for weight in weights.KNOWN.values()
+            for file in weight.files
+        ),
         "",
         "Reported with what is here:",
         *(f"  {name}: {_reported(REGISTRY.get(name), folder)}" for name in names),
-    ]
-
-
-def _hashes(weight: weights.Weight) -> list[str]:
-    return [
-        line
-        for file in weight.files
-        for line in (
-            f"  {weight.name}: {file.filename}, {file.size_mb} MB",
-            f"    {file.sha256 or 'not known'}",
-        )
     ]
 
 

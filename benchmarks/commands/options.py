@@ -19,7 +19,6 @@ from benchmarks.metrics.protocols import schema as protocols
 from benchmarks.runtime.choices import NetworkChoice, add_options, given, names
 from benchmarks.systems import slug
 from benchmarks.systems.shared import recognised
-from diffae.networks.config import AUTOENCODER
 from diffae.system import cli
 from diffae.system.errors import UserError
 from diffae.system.signals import importing
@@ -203,17 +202,12 @@ def _checkpoint(text: str) -> tuple[str, str]:
         if not path or (colon and not (slug(title) and title.isprintable())):
             raise UserError(f"--ckpt {text}: expected SYSTEM=PATH or SYSTEM:TITLE=PATH")
         return name, path
-    if found := recognised.system_of(text):
-        systems.REGISTRY.get(found)  # raises UserError if there is none
-        return found, text
-    with importing():
-        from diffae.checkpoints import checkpoint
-
     try:
-        config = checkpoint.open_checkpoint(text).config
+        found = recognised.system_of(text)
     except UserError as error:
         named = f"name that: --ckpt NAME={text} (`list` has the names)"
         own = f"or your own class: --ckpt module:Class={text}"
         hint = f"; if it is of a different system, {named}, {own}" if Path(text).is_file() else ""
         raise UserError(f"{error}{hint}") from None
-    return ("diffae" if config.kind == AUTOENCODER else "ddim"), text
+    systems.REGISTRY.require(found)
+    return found, text

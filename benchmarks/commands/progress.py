@@ -8,7 +8,6 @@ cost. Stored results take no time, so a resumed run ends sooner than estimated.
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from itertools import accumulate
 from time import monotonic
 
 from tqdm import tqdm
@@ -31,15 +30,14 @@ class ProgressBar(Callback):
     """The progress bar of one run, to be closed at its end."""
 
     def __init__(self, evaluation: Evaluation, benchmarks: Sequence[str]):
-        self.costs: dict[tuple[str, str], float] = {}
+        self.left: dict[
+            tuple[str, str], float
+        ] = {}  # costs by benchmark and system, in their order
         planned, _ = collect(evaluation.context, tuple(benchmarks), evaluation.systems)
         for benchmark, title, work in planned:
             key = (benchmark, title)
-            self.costs[key] = self.costs.get(key, BESIDES) + _cost(work)
-        *before, self.total = accumulate(self.costs.values(), initial=0.0)
-        # The costs of all that comes earlier.
-        self.before = dict(zip(self.costs, before, strict=True))
-        self.started, self.done = monotonic(), 0.0
+            self.left[key] = self.left.get(key, BESIDES) + _cost(work)
+        self.started, self.total = monotonic(), sum(self.left.values())
         self.bar = tqdm(
             total=self.total,
             bar_format=FORMAT,
@@ -52,22 +50,21 @@ class ProgressBar(Callback):
         self.bar.close()
 
     def begins(self, benchmark: str) -> None:
-        begin = (cost for (name, _), cost in self.before.items() if name == benchmark)
-        self._reach(min(begin, default=0.0))
         self.bar.set_description_str(benchmark)
 
     def row(self, row: Row) -> None:
-        if (key := (row.benchmark, row.system)) in self.before:
-            self._reach(self.before[key])
+        keys, key = list(self.left), (row.benchmark, row.system)
+        if key in keys:
+            self._have_ended(keys[: keys.index(key)])
             self.bar.set_description_str(f"{row.benchmark}: {row.system}")
 
     def ends(self, benchmark: str, seconds: float | None) -> None:
-        end = (self.before[key] + cost for key, cost in self.costs.items() if key[0] == benchmark)
-        self._reach(max(end, default=0.0))
+        keys = list(self.left)
+        own = [place for place, (name, _) in enumerate(keys, 1) if name == benchmark]
+        self._have_ended(keys[: max(own, default=0)])
 
-    def _reach(self, done: float) -> None:
-        self.done = max(self.done, done)
-        self.bar.update(self.done - self.bar.n)
+    def _have_ended(self, keys: Sequence[tuple[str, str]]) -> None:
+        self.bar.update(sum(self.left.pop(key) for key in keys))
 
 
 class CommandProgress(ProgressBar):
@@ -84,7 +81,8 @@ class CommandProgress(ProgressBar):
 
     def _left(self) -> str:
         """`; 40 % done, about 3 min left`; empty for work that is not planned or takes a moment."""
-        passed, share = monotonic() - self.started, self.done / max(self.total, 1)
+        passed, left = monotonic() - self.started, sum(self.left.values())
+        share = 1 - left / max(self.total, 1)
         if not 0 < share < 1 or passed < 1:
             return ""
         return f"; {100 * share:.0f} % done, about {duration(passed * (1 - share) / share)} left"

@@ -1,21 +1,27 @@
 """A run: open systems and data, measure every benchmark, fill the run folder; or only plan it."""
 
+from collections.abc import Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
 
-from benchmarks.commands import announce, dry_run
+from benchmarks import weights
+from benchmarks.commands import dry_run
 from benchmarks.commands.progress import CommandProgress
+from benchmarks.core.context import Context
+from benchmarks.core.registry import REGISTRY
 from benchmarks.core.runner import run_folder
-from benchmarks.core.runner.evaluation import prepare
+from benchmarks.core.runner.evaluation import Evaluation, prepare
 from benchmarks.core.runner.loop import measure
 from benchmarks.core.runner.request import Options
 from benchmarks.core.store import Store, default_root
+from benchmarks.runtime.errors import NotAvailable
 from benchmarks.runtime.precision import precision, refuse_what_cannot_be
 from diffae.system import cli, distributed
 from diffae.system.allocation import keep_freed_memory
 from diffae.system.errors import UserError
 from diffae.system.files import Target, refuse_outputs
 from reports.page.summary import summary
+from reports.records.metrics import FEATURE_NETWORKS, METRICS, published_name
 from reports.records.reading import named
 from reports.tables.build import read
 
@@ -38,7 +44,7 @@ def plan(options: Options) -> None:
     """Print what a run would compute. Nothing is written, and only the first image is read."""
     evaluation = prepare(options, Store(default_root(), options.fresh))
     if distributed.is_main():
-        announce.announce(evaluation, options.benchmarks)
+        announce(evaluation, options.benchmarks)
         print(dry_run.report(evaluation.context, options.benchmarks, evaluation.systems))
 
 
@@ -53,8 +59,8 @@ def run(options: Options) -> None:
     settings = run_folder.settings(options, evaluation)
     out = options.out or run_folder.default_out(evaluation.context, settings)
     if distributed.is_main():
-        announce.announce(evaluation, options.benchmarks)
-        announce.announce_images(evaluation)
+        announce(evaluation, options.benchmarks)
+        announce_images(evaluation)
     with run_folder.claim(out, settings) if distributed.is_main() else nullcontext():
         distributed.barrier()
         store.sweep()
@@ -91,3 +97,69 @@ def _tell_failures(folder: run_folder.RunFolder) -> None:
         distributed.barrier()
         failed = f"{count} measurement{'s' * (count > 1)} failed"
         raise UserError(f"{failed}, see above; the others are in {folder.out}")
+
+
+# ----------------------------------------------------------------------------------------------
+# What is said on stderr before anything is computed
+
+
+def announce(evaluation: Evaluation, benchmarks: Sequence[str]) -> None:
+    """Print on stderr, before anything is computed, what the run will and will not report."""
+    context, dataset = evaluation.context, evaluation.context.dataset
+    say = [
+        f"data: {dataset.name}, {len(dataset):,} images, {dataset.image_size} px; split: {dataset.partition_source}"
+    ]
+    say += [f"left out: {line}" for line in dataset.left_out]
+    say.append(f"systems: {', '.join(system.title for system in evaluation.systems)}")
+    say += [f"not run: {named(title, str(reason))}" for title, reason in evaluation.missing.items()]
+    say += [_networks(context, benchmarks), *_weights(context)]
+    say += _without_labels(context, benchmarks)
+    cli.say("\n".join(say))
+
+
+def _networks(context: Context, benchmarks: Sequence[str]) -> str:
+    """The available metric networks by their metrics, and the metric that each stand-in replaces."""
+    names = [context.networks.perceptual.metric_name]
+    names += [network.metric_name for network in context.networks.features]
+    try:
+        if "identity" in benchmarks:
+            names.append(context.networks.face.metric_name)
+        absent = ""
+    except NotAvailable as reason:
+        absent = f"; no identity: {reason}"
+    return f"metrics: {', '.join(_stands_for(name, names) for name in names)}{absent}"
+
+
+def _stands_for(metric: str, measured: Sequence[str]) -> str:
+    published = published_name(metric)
+    return metric if published in measured else f"{metric} (in place of {METRICS[published].label})"
+
+
+def _weights(context: Context) -> list[str]:
+    """One line on the weights that are missing, or left out, and what to do about it."""
+    if context.choice.stand_ins:
+        return ["metric weights: only those that packages hold (--stand-ins)"]
+    # those that a run uses by default and that can be fetched
+    usual = [n for n, one in weights.KNOWN.items() if one.is_fetched and n not in FEATURE_NETWORKS]
+    absent = [n for n in usual if weights.find(n, context.choice.weights_dir) is None]
+    how = "(`python -m benchmarks.run weights NAME` fetches; `... doctor` says what each is for)"
+    return [f"missing metric weights: {', '.join(absent)} {how}"] if absent else []
+
+
+def _without_labels(context: Context, benchmarks: Sequence[str]) -> list[str]:
+    """The benchmarks that need labels when the data has none."""
+    labelled = [name for name in benchmarks if REGISTRY.get(name).labelled]
+    if context.dataset.labelled or not labelled:
+        return []
+    others = [name for name in benchmarks if name not in labelled]
+    measured = f"; measured: {', '.join(others)}" if others else ""
+    return [f"the images have no labels, which {', '.join(labelled)} need{measured}"]
+
+
+def announce_images(evaluation: Evaluation) -> None:
+    """Print what only reading all images shows: files of an unusual kind, and models trained on them."""
+    note = evaluation.context.dataset.survey.note
+    say = [f"files: {note}"] if note else []
+    say += [f"{title}: {text}" for title, text in evaluation.seen_in_training().items()]
+    if say:
+        cli.say("\n".join(say))

@@ -22,17 +22,16 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save as serialise
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from benchmarks.metrics.networks.portraits import IdentityNet
+from benchmarks.metrics.networks.faces import IdentityNet
+from diffae.checkpoints.checkpoint import write_tensors
 from diffae.data import Dataset, open_dataset
 from diffae.system import cli
 from diffae.system.errors import UserError
 from diffae.system.files import Target, refuse_outputs
-from diffae.system.whole import write_whole
 
 MARGIN, SCALE = 0.2, 24.0
 PEOPLE, LEARNING_RATE, WEIGHT_DECAY = 64, 2e-3, 1e-4  # people in a batch, with two pictures each
@@ -178,10 +177,9 @@ def _load(dataset: Dataset, split: str, limit: int | None = None) -> tuple[Tenso
 
 
 def save(network: IdentityNet, path: Path) -> None:
-    """Write the weights to a safetensors file in float16, atomically."""
+    """Write the weights to a safetensors file in float16, whole or not at all."""
     state = network.state_dict()
-    halved = {name: v.half() if v.is_floating_point() else v for name, v in state.items()}
-    write_whole(path, serialise(halved))
+    write_tensors({k: v.half() if v.is_floating_point() else v for k, v in state.items()}, path)
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:

@@ -143,21 +143,16 @@ def _each(names: Sequence[str], get: Callable[[fetch.Fetching, str], Path]) -> N
 def _take(path: Path, names: Sequence[str]) -> None:
     """Take from a file or folder what is not here yet: all that is in it, unless `names` says what."""
     files = given.candidates(path)
-    there = {name: given.held(files, weight) for name, weight in weights.KNOWN.items()}
-    known = {one.path for found in there.values() for one in found}
-    for file in files:
-        if file not in known and path.is_dir() and given.has_known_name(file):
-            cli.say(f"{file}: not the published file (its SHA-256 is {weights.sha256(file)})")
-    if not known and path.is_dir():
+    there = [name for name, weight in weights.KNOWN.items() if given.held(files, weight)]
+    if not there and path.is_dir():
         raise UserError(f"--from {path}: no file in this folder is one of the table")
-    if not known:
+    if not there:
         large = path.stat().st_size > given.largest()
         seen = "it is larger than all" if large else f"its SHA-256 is {weights.sha256(path)}"
         raise UserError(f"--from {path}: not a file of the table ({seen})")
-    if not names or ALL in names:
-        names = [name for name, found in there.items() if found]
-    wanted = [name for name in dict.fromkeys(names) if not _is_here(name)]
-    _each(wanted, lambda fetching, name: given.take(fetching, weights.KNOWN[name], files))
+    wanted = there if not names or ALL in names else dict.fromkeys(names)
+    missing = [name for name in wanted if not _is_here(name)]
+    _each(missing, lambda fetching, name: given.take(fetching, weights.KNOWN[name], files))
 
 
 # ----------------------------------------------------------------------------------------------

@@ -15,25 +15,12 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.systems.registry import DEFAULT, REGISTRY, is_address, load, require, slug
 
 if TYPE_CHECKING:
-    from benchmarks.runtime.errors import SystemFailed
-    from benchmarks.systems.from_object import as_system, wrap
-    from benchmarks.systems.protocol.base import Code, System
-    from benchmarks.systems.protocol.parts import Part
-
-__all__ = [
-    "DEFAULT",
-    "REGISTRY",
-    "Code",
-    "Part",
-    "System",
-    "SystemFailed",
-    "as_system",
-    "is_address",
-    "load",
-    "require",
-    "slug",
-    "wrap",
-]
+    from benchmarks.runtime.errors import SystemFailed as SystemFailed
+    from benchmarks.systems.from_object import as_system as as_system
+    from benchmarks.systems.from_object import wrap as wrap
+    from benchmarks.systems.protocol.base import Code as Code
+    from benchmarks.systems.protocol.base import System as System
+    from benchmarks.systems.protocol.parts import Part as Part
 
 # Names that need PyTorch, by their modules, which are imported on use.
 LAZY = {
@@ -44,6 +31,8 @@ LAZY = {
     "as_system": "benchmarks.systems.from_object",
     "wrap": "benchmarks.systems.from_object",
 }
+
+__all__ = ["DEFAULT", "REGISTRY", "is_address", "load", "require", "slug", *LAZY]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,7 @@ from uuid import uuid4
 import torch
 from torch import Tensor, nn
 
-from benchmarks.runtime.calling import calling, raised
+from benchmarks.runtime.calling import calling
 from benchmarks.systems import registry
 from benchmarks.systems.diffusion import DDIMSystem, DiffAESystem
 from benchmarks.systems.protocol import checked
@@ -20,7 +20,6 @@ from benchmarks.systems.protocol.returned import into
 from benchmarks.systems.shared import recognised
 from diffae import DDIM, DiffusionAutoencoder
 from diffae.checkpoints import checkpoint
-from diffae.networks.config import AUTOENCODER
 from diffae.networks.nn import evaluating
 from diffae.system.errors import UserError, whole
 
@@ -82,16 +81,12 @@ def _named(thing: str | Path, device: torch.device) -> System:
         is_checkpoint = thing in checkpoint.packaged_names() or any(p.exists() for p in places)
         if "/" not in thing and not is_checkpoint:
             registry.REGISTRY.get(thing)  # raises UserError, as there is none
-    found = recognised.system_of(thing)
-    if found is None:
-        config = checkpoint.open_checkpoint(thing).config
-        found = "diffae" if config.kind == AUTOENCODER else "ddim"
-    return registry.load(found, thing, device)
+    return registry.load(recognised.system_of(thing), thing, device)
 
 
 def _image_size(thing: object) -> int:
     """The side of a model's images, from the model or its `config`. Raises UserError."""
-    owners = (thing, _attribute(thing, "config"))
+    owners = (thing, getattr(thing, "config", None))
     if (size := _stated(owners, ("image_size", "sample_size"))) is not None:
         return size
     raise UserError(
@@ -102,26 +97,15 @@ def _image_size(thing: object) -> int:
 
 def _stated(owners: Sequence[object], names: Sequence[str]) -> int | None:
     """The first integer among the attributes `names` of some objects."""
-    found = (_attribute(owner, name) for owner in owners for name in names)
+    found = (getattr(owner, name, None) for owner in owners for name in names)
     return next((number for number in found if type(number) is int), None)
-
-
-def _attribute(thing: object, name: str) -> Any:
-    """An attribute of a user's object, None if it has none.
-
-    Raises UserError if access raises anything else.
-    """
-    try:
-        return getattr(thing, name, None)
-    except Exception as error:
-        raise UserError(f"{kind(thing)}: asked for {name}, it {raised(error)}") from error
 
 
 def _refuse_what_cannot(thing: object) -> None:
     if isinstance(thing, type):
         raise UserError(f"{thing.__name__}: is a class; give an instance")
     for method in ("encode", "decode"):
-        if not callable(_attribute(thing, method)):
+        if not callable(getattr(thing, method, None)):
             raise UserError(
                 f"{kind(thing)}: cannot be measured: it has no method {method}; see "
                 "benchmarks.systems.wrap, or benchmarks.systems.System for one that does less"
@@ -206,14 +190,7 @@ class Wrapped(System):
     def encode(self, images: Tensor, steps: int = 100) -> Code:
         given = self.module.encode(images.to(self.device))
         self._takes_codes = isinstance(given, Code)
-        code = given if isinstance(given, Code) else Code(_semantic(given))
-        for part in (*tensors(code.semantic), *tensors(code.x_T)):
-            if part.ndim == 0 or len(part) != len(images):
-                shape = " x ".join(map(str, part.shape)) or "a single number"
-                raise UserError(
-                    f"gave {shape} of {len(images)} images; the first axis must be theirs"
-                )
-        return code
+        return given if isinstance(given, Code) else Code(_semantic(given))
 
     def encode_semantic(self, images: Tensor) -> Semantic:
         found = self.encode(images).semantic
@@ -268,5 +245,5 @@ def _part(
 
 def _codebook(module: Any) -> int | None:
     """The number of tokens that a model or its quantiser states."""
-    owners = (module, *(_attribute(module, name) for name in ("quantize", "quantizer")))
+    owners = (module, *(getattr(module, name, None) for name in ("quantize", "quantizer")))
     return _stated(owners, ("codebook_size", "n_embed", "num_embeddings", "n_e"))

@@ -14,13 +14,13 @@ from benchmarks.metrics.networks.efficientnet import efficientnet_lite0
 from benchmarks.runtime.digest import digest
 from benchmarks.systems.protocol.base import Code, System, needed
 from benchmarks.systems.shared import containers, folder
-from benchmarks.systems.shared.address import read_address
+from benchmarks.systems.shared.recognised import read_address
 from diffae.checkpoints import checkpoint
 from diffae.eight_bit import to_uint8
 from diffae.networks.unet import SemanticEncoder
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
-from diffae.system.files import file_size
+from diffae.system.files import file_size, sha256
 
 DEFAULT_DIM = 128
 
@@ -143,7 +143,7 @@ class TimmNamed(System):
         self.data = resolve_model_data_config(network)
         self.model, self.title, self.name = model, model, f"timm-{model}"
         self.latent_dim = int(network.num_features)
-        self.fingerprint = f"timm-{model}-{containers.sha256(file)}"[:200]
+        self.fingerprint = f"timm-{model}-{sha256(file)}"[:200]
 
     def describe(self) -> Mapping[str, Any]:
         return {"encoder": self.model, "input": self._side, "resized": "bilinear with antialiasing"}

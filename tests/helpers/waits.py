@@ -19,7 +19,7 @@ from tiny_preset import TINY, pictures
 from benchmarks.systems.d2c.network import D2C
 from benchmarks.systems.diffusion import DiffAESystem
 from benchmarks.systems.protocol import checked
-from benchmarks.systems.stylegan2 import inversion, inversion_loss
+from benchmarks.systems.stylegan2 import inversion
 from benchmarks.systems.stylegan2.network import Generator, StyleGAN2Config
 from diffae.diffusion.scheme import METHODS, that_invert
 from diffae.model import DiffusionAutoencoder
@@ -109,7 +109,7 @@ def of_stylegan2() -> Found:
     network = Generator(config).to(GPU).eval().requires_grad_(False)
     start = inversion.statistics(network.mapping)
     ws = start.average.repeat(BATCH, config.num_ws, 1)
-    loss = inversion_loss.find(inversion_loss.MSE, GPU)
+    loss = inversion.find_loss(inversion.MSE, GPU)
     make = partial(network.synthesis, ws, network.synthesis.noise_maps())
     images = make()
 

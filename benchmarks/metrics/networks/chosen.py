@@ -16,7 +16,7 @@ from benchmarks import weights
 from benchmarks.metrics.networks.arcface import arcface
 from benchmarks.metrics.networks.dlib_faces import LANDMARKS, dlib_faces
 from benchmarks.metrics.networks.efficientnet import efficientnet_lite0
-from benchmarks.metrics.networks.faces import FaceEmbedding
+from benchmarks.metrics.networks.faces import PACKAGED, PORTRAITS, FaceEmbedding, id_portraits
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.networks.inception import inception
 from benchmarks.metrics.networks.perceptual import (
@@ -25,7 +25,6 @@ from benchmarks.metrics.networks.perceptual import (
     lpips_alexnet,
     lpips_vgg16,
 )
-from benchmarks.metrics.networks.portraits import PACKAGED, PORTRAITS, id_portraits
 from benchmarks.metrics.networks.vision_transformers import (
     clip_vitl14_336,
     dinov2_vitb14,
@@ -147,22 +146,22 @@ class MetricNetworks(Networks):
 
         Raises NotAvailable if there is none.
         """
-        if self._has("arcface"):
-            name = "arcface"
-        elif self.dataset == PORTRAITS:
-            name = PORTRAITS
-        elif self._has(DLIB) and self._has(LANDMARKS):
-            name = DLIB
-        elif self.choice.stand_ins:
+        known = {
+            "arcface": self._has("arcface"),
+            PORTRAITS: self.dataset == PORTRAITS,
+            DLIB: self._has(DLIB) and self._has(LANDMARKS),
+        }
+        found = [name for name, is_here in known.items() if is_here]
+        if found:
+            return self.face_embedding(found[0])
+        if self.choice.stand_ins:
             raise NotAvailable(
                 "no stand-in knows the faces of photographs; run without --stand-ins"
             )
-        else:
-            raise NotAvailable(
-                f"no face recognition weights: {weights.how_to_get(DLIB)} for id_dlib, or for ArcFace "
-                f"{weights.how_to_get('arcface')} (the packaged embedding knows only the data set {PORTRAITS!r})"
-            )
-        return self.face_embedding(name)
+        raise NotAvailable(
+            f"no face recognition weights: {weights.how_to_get(DLIB)} for id_dlib, or for ArcFace "
+            f"{weights.how_to_get('arcface')} (the packaged embedding knows only the data set {PORTRAITS!r})"
+        )
 
     def describe(self) -> dict[str, Any]:
         """A description of every network, its weights by hash; it is part of a run folder's identity."""

@@ -122,22 +122,29 @@ lpips_alexnet: Load = partial(_lpips, "alex", "alexnet", "lpips", 31)
 lpips_vgg16: Load = partial(_lpips, "vgg", "vgg16", "lpips_vgg", 16)
 
 
-class _EffNetDistance(nn.Module):
+class EffNetDistance(nn.Module):
+    """The distance by the stages of EfficientNet-lite0."""
+
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
         self._last: tuple[Tensor, list[Tensor]] | None = None
 
-    def stages(self, images: Tensor) -> list[Tensor]:
-        images = resize(images, EFFNET_SIZE).contiguous(memory_format=torch.channels_last)
+    def stages(self, images: Tensor, side: int = EFFNET_SIZE) -> list[Tensor]:
+        images = resize(images, side).contiguous(memory_format=torch.channels_last)
         return self.network.forward_intermediates(images, intermediates_only=True)  # type: ignore[operator]
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Distances of `a` to `b`, whose stages are kept for other images that are compared with it."""
         if self._last is None or not _same(self._last[0], b):
             self._last = b, self.stages(b)
-        stages = zip(self.stages(a), self._last[1], strict=True)
-        return torch.stack([normalised_distance(*pair) for pair in stages]).mean(0)
+        return mean_distance(self.stages(a), self._last[1])
+
+
+def mean_distance(a: list[Tensor], b: list[Tensor]) -> Tensor:
+    """The mean over stages of the normalised distances: [N]."""
+    pairs = zip(a, b, strict=True)
+    return torch.stack([normalised_distance(*pair) for pair in pairs]).mean(0)
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
@@ -169,5 +176,5 @@ def _effnet_distance(path: Path, sha256: str, device: torch.device) -> Perceptua
         sha256=sha256,
         published=weights.is_published(path),
         device=device,
-        module=frozen(_EffNetDistance(network), device),
+        module=frozen(EffNetDistance(network), device),
     )

@@ -6,6 +6,7 @@ are multiples of 32.
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -30,20 +31,6 @@ def time_embedding(t: Tensor, width: int) -> Tensor:
 
 def _norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(GROUPS, channels, eps=GROUP_NORM_EPS)
-
-
-class _Time(nn.Module):
-    """The embedding of the step, four times as wide as the network: `.dense`."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.channels = channels
-        wide = 4 * channels
-        self.dense = nn.ModuleList([nn.Linear(channels, wide), nn.Linear(wide, wide)])
-
-    def forward(self, t: Tensor) -> Tensor:
-        first, second = self.dense
-        return second(F.silu(first(time_embedding(t, self.channels))))
 
 
 class _Block(nn.Module):
@@ -110,17 +97,6 @@ class _Level(nn.Module):
         return self.attn[i](x) if self.attn else x
 
 
-class _Middle(nn.Module):
-    def __init__(self, channels: int, c_time: int):
-        super().__init__()
-        self.block_1 = _Block(channels, channels, c_time)
-        self.attn_1 = _Attention(channels)
-        self.block_2 = _Block(channels, channels, c_time)
-
-    def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        return self.block_2(self.attn_1(self.block_1(x, time)), time)
-
-
 class DDIMUNet(nn.Module):
     """The U-Net: maps of N x c x S x S, S divisible by two at every level but the last.
 
@@ -132,11 +108,13 @@ class DDIMUNet(nn.Module):
         self, c: int, channels: int, mult: Sequence[int], blocks: int, attends: Sequence[bool]
     ):
         super().__init__()
-        c_time = 4 * channels
-        self.temb = _Time(channels)
+        c_time, self.channels = 4 * channels, channels
+        # The embedding of the step, four times as wide as the network.
+        dense = nn.ModuleList([nn.Linear(channels, c_time), nn.Linear(c_time, c_time)])
+        self.temb: Any = nn.ModuleDict({"dense": dense})
         self.conv_in = nn.Conv2d(c, channels, 3, padding=1)
         widths = [channels * m for m in mult]
-        self.down = nn.ModuleList()
+        self.down: Any = nn.ModuleList()
         kept = [channels]  # widths of the skip connections to the decoder
         now = channels
         for level, width in enumerate(widths):
@@ -147,40 +125,42 @@ class DDIMUNet(nn.Module):
             if level + 1 < len(widths):
                 self.down[-1].downsample = _down(width)
                 kept.append(width)
-        self.mid = _Middle(now, c_time)
-        ways_up: list[_Level] = []
+        self.mid: Any = nn.ModuleDict(
+            {
+                "block_1": _Block(now, now, c_time),
+                "attn_1": _Attention(now),
+                "block_2": _Block(now, now, c_time),
+            }
+        )
+        self.up: Any = nn.ModuleList()
         for level, width in reversed(list(enumerate(widths))):
             pairs = []
             for _ in range(blocks + 1):
                 pairs.append((now + kept.pop(), width))
                 now = width
-            ways_up.append(_Level(pairs, c_time, attends[level]))
+            self.up.insert(0, _Level(pairs, c_time, attends[level]))
             if level > 0:
-                ways_up[-1].upsample = _up(width)
-        self.up = nn.ModuleList(reversed(ways_up))
+                self.up[0].upsample = _up(width)
         self.norm_out = _norm(now)
         self.conv_out = nn.Conv2d(now, c, 3, padding=1)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """The noise in x at steps t [N], floating-point numbers from 0."""
-        time = self.temb(t)
+        first, second = self.temb["dense"]
+        time = second(F.silu(first(time_embedding(t, self.channels))))
         h = self.conv_in(x)
         kept = [h]
-        for level in _levels(self.down):
+        for level in self.down:
             for i in range(len(level.block)):
                 h = level.step(i, h, time)
                 kept.append(h)
             if level.downsample is not None:
                 h = level.downsample(h)
                 kept.append(h)
-        h = self.mid(h, time)
-        for level in reversed(_levels(self.up)):
+        h = self.mid["block_2"](self.mid["attn_1"](self.mid["block_1"](h, time)), time)
+        for level in reversed(self.up):
             for i in range(len(level.block)):
                 h = level.step(i, torch.cat((h, kept.pop()), dim=1), time)
             if level.upsample is not None:
                 h = level.upsample(h)
         return self.conv_out(F.silu(self.norm_out(h)))
-
-
-def _levels(modules: nn.ModuleList) -> list[_Level]:
-    return [module for module in modules if isinstance(module, _Level)]

@@ -13,10 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.systems.d2c.network import D2C, Autoencoder, D2CConfig
-from benchmarks.systems.shared.batch_norms import settle
 from benchmarks.systems.shared.cells import start_norms, to_bits
 from benchmarks.systems.shared.logistic_mixture import LogisticMixture
-from benchmarks.systems.shared.preset import Stages, small_preset
+from benchmarks.systems.shared.preset import Stages, settle, small_preset
 from diffae.diffusion.gaussian import linear_alphas
 from diffae.diffusion.noise import uniforms
 from diffae.networks.config import EPSILON

@@ -16,11 +16,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from benchmarks.systems.shared import containers, library
+from benchmarks.systems.shared import library
 from benchmarks.systems.shared.recognised import CONFIG, PIPELINE, read_json
 from diffae.checkpoints import hub
 from diffae.system.errors import UserError, name_all
-from diffae.system.files import file_size
+from diffae.system.files import file_size, sha256
 
 Config = Mapping[str, Any]
 WEIGHTS = "diffusion_pytorch_model"
@@ -81,7 +81,7 @@ class Found:
         """SHA-256 of the safetensors and the configuration."""
         digest = hashlib.sha256((self.folder / CONFIG).read_bytes())
         for path in self.weights:
-            digest.update(f"{path.name} {containers.sha256(path)}\n".encode())
+            digest.update(f"{path.name} {sha256(path)}\n".encode())
         return digest.hexdigest()
 
 
@@ -94,9 +94,7 @@ def find(path: Path) -> Found:
         what = "is a file; give its folder" if path.exists() else "no such folder"
         needed = f"of diffusers: with {CONFIG} and {WEIGHTS}.safetensors"
         raise UserError(f"{path}: {what} ({needed}){'' if path.exists() else hub.hint(path)}")
-    _refuse_code(path)
     folder = _of_pipeline(path) if (path / PIPELINE).is_file() else path
-    _refuse_code(folder)
     config = read_json(folder / CONFIG)
     class_name = _class_name(config, folder)
     for name in ("in_channels", "out_channels"):
@@ -108,26 +106,15 @@ def find(path: Path) -> Found:
     return Found(folder, f"{hub.title(path)} ({class_name})", class_name)
 
 
-def _refuse_code(folder: Path) -> None:
-    if code := sorted(folder.glob("*.py")):
-        raise UserError(
-            f"{folder}: holds code ({code[0].name}), which is not run; only classes of diffusers itself are supported"
-        )
-
-
 def _of_pipeline(path: Path) -> Path:
     """The folder of a pipeline's autoencoder.
 
     Raises UserError if it has none of diffusers' own classes.
     """
     index = read_json(path / PIPELINE)
-    for part in PARTS:
-        library_and_class = index.get(part)
-        if library_and_class is None and not (path / part).is_dir():
-            continue
-        if library_and_class is not None and (
-            not isinstance(library_and_class, list) or library_and_class[:1] != ["diffusers"]
-        ):
+    for part in (part for part in PARTS if (path / part).is_dir()):
+        library_and_class = index.get(part) or ["diffusers"]
+        if library_and_class[:1] != ["diffusers"]:
             raise UserError(
                 f"{path}: its {part} is custom code ({library_and_class!r:.80}), which is not run; only classes of "
                 "diffusers itself are supported"

@@ -20,9 +20,8 @@ from benchmarks.systems.diffusers.folder import KINDS, Found
 from benchmarks.systems.protocol.base import Code, needed
 from benchmarks.systems.protocol.parts import Part
 from benchmarks.systems.shared import library, own_noise
-from benchmarks.systems.shared.address import read_address
 from benchmarks.systems.shared.quantised import AS_GIVEN, Maps, OneCodebook, map_of
-from benchmarks.systems.shared.recognised import CONFIG, read_json
+from benchmarks.systems.shared.recognised import CONFIG, read_address, read_json
 from diffae.system.errors import UserError
 
 OPTIONS = {
@@ -110,12 +109,7 @@ class DiffusersSystem(Maps):
             if size % self.stride:
                 raise UserError(f"{self.source}: size={size}: must be a multiple of {self.stride}")
             return size
-        own = USUAL_SIZE if configured is None else configured
-        if type(own) is not int or own < 1:
-            raise UserError(
-                f"{self.source / CONFIG}: sample_size: {own!r:.40} is not the side of an image; give one: "
-                f"--ckpt diffusers={self.source}#size={USUAL_SIZE}"
-            )
+        own = configured if type(configured) is int and configured > 0 else USUAL_SIZE
         return max(min(own, USUAL_SIZE) // self.stride, 1) * self.stride
 
     def describe(self) -> Mapping[str, Any]:
@@ -183,10 +177,6 @@ class RepresentationModel(DiffusersSystem):
         self.latent_dim = width * places
         side = math.isqrt(places)
         self.semantic_parts = (Part((width, side, side)),)
-        if not config["reshape_to_2d"]:
-            raise UserError(
-                f"{self.source}: reshape_to_2d: false is not supported: its code is not a map"
-            )
 
     def encode_semantic(self, images: Tensor) -> Tensor:
         return super().encode_semantic(images / 2 + 0.5)

@@ -12,10 +12,9 @@ from torch import Tensor
 from benchmarks.systems.nvae.network import NVAE, Gaussian, NVAEConfig, groups_per_scale
 from benchmarks.systems.protocol.base import Code, several
 from benchmarks.systems.protocol.parts import Part, Semantic
-from benchmarks.systems.protocol.returned import in_words
 from benchmarks.systems.shared import containers, own_noise
 from benchmarks.systems.shared.cells import to_bits
-from benchmarks.systems.shared.opened import Opened
+from benchmarks.systems.shared.folder import Opened
 from benchmarks.systems.shared.quantised import Maps
 from diffae.checkpoints.torch_file import Arguments
 from diffae.diffusion import noise
@@ -102,16 +101,7 @@ class NVAESystem(Opened, Maps):
         return self.model.decode(self._groups(code))
 
     def _groups(self, code: Code) -> tuple[Tensor, ...]:
-        groups = several(code.semantic, "z of all groups")
-        wanted = self.model.configuration.latent_shapes()
-        if len(groups) != len(wanted):
-            raise UserError(f"{self.source}: a code has {len(wanted)} groups, not {len(groups)}")
-        for i, (z, shape) in enumerate(zip(groups, wanted, strict=True)):
-            if tuple(z.shape) != (len(groups[0]), *shape):
-                raise UserError(
-                    f"{self.source}: z of group {i} is N x {in_words(shape)}, not {in_words(z.shape)}"
-                )
-        return tuple(z.to(self.device) for z in groups)
+        return tuple(z.to(self.device) for z in several(code.semantic, "z of all groups"))
 
     def sample_latents(self, indices: Sequence[int], seed: int, steps: int) -> Semantic:
         """z of every group from its prior, with the stored statistics of the batch norms."""
@@ -163,9 +153,10 @@ def read_arguments(
         raise unsupported("num_mixture_dec 1, a normal distribution")
     if blocks + scales > MOST_SCALES:
         raise unsupported(f"{blocks} blocks and {scales} scales")
-    shape = containers.shape_of(tensors, "prior_ftr0", 3, path, "an NVAE of NVlabs'")
+    coarsest = (tensors["prior_ftr0"].shape or (0,))[-1]
+    side = whole(coarsest, f"{path}: the side of prior_ftr0", 1, MOST)
     config = NVAEConfig(
-        image_size=shape[-1] * 2 ** (blocks + scales - 1),
+        image_size=side * 2 ** (blocks + scales - 1),
         channels_enc=number("num_channels_enc", 2),
         channels_dec=number("num_channels_dec", 2),
         blocks=blocks,

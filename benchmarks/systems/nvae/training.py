@@ -11,10 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.systems.nvae.network import NVAE, Gaussian, NVAEConfig
-from benchmarks.systems.shared.batch_norms import settle
 from benchmarks.systems.shared.cells import start_norms, to_bits
 from benchmarks.systems.shared.logistic_mixture import LogisticMixture
-from benchmarks.systems.shared.preset import Stages, small_preset
+from benchmarks.systems.shared.preset import Stages, settle, small_preset
 from diffae.diffusion.noise import generator, normals
 from diffae.train.images import Images
 from diffae.train.types import Loss

@@ -20,24 +20,17 @@ from diffae.diffusion.gaussian import add_noise, linear_alphas
 from diffae.diffusion.scheme import Scheme
 from diffae.system.errors import UserError
 
-ENCODE, DECODE, SEMANTIC, STOCHASTIC, SAMPLE, SAMPLE_LATENTS, PREDICT_X0 = (
-    "encode",  # images -> code
-    "decode",  # code -> images
-    "semantic",  # the code has a part that a probe can read and an edit can change
-    "stochastic",  # the code has x_T, which can be inverted from an image or drawn at random
-    "sample",  # new images
-    "sample_latents",  # new semantic codes
-    "predict_x0",  # noised images -> the original ones, in one network call
-)
+# What a system can do, in words for messages.
 IN_WORDS = {
-    ENCODE: "encode an image fully",
-    DECODE: "decode",
-    SEMANTIC: "encode a semantic code",
-    STOCHASTIC: "encode a stochastic code",
-    SAMPLE: "sample",
-    SAMPLE_LATENTS: "sample semantic codes",
-    PREDICT_X0: "predict an image from a noised one",
+    "encode": "encode an image fully",  # images -> code
+    "decode": "decode",  # code -> images
+    "semantic": "encode a semantic code",  # a part that a probe can read and an edit can change
+    "stochastic": "encode a stochastic code",  # x_T, inverted from an image or drawn at random
+    "sample": "sample",  # new images
+    "sample_latents": "sample semantic codes",  # new ones
+    "predict_x0": "predict an image from a noised one",  # in one network call
 }
+ENCODE, DECODE, SEMANTIC, STOCHASTIC, SAMPLE, SAMPLE_LATENTS, PREDICT_X0 = IN_WORDS
 
 Range = tuple[float, float]  # the lowest and the highest value of an image
 

@@ -160,11 +160,11 @@ class Checked(System):
     def solving(self, solver: str) -> "Checked":
         if not has_own(self, "solving"):
             return self
-        returned = self._call("solving", solver)
-        if type(returned.value) is not type(self.inner):
-            raise returned.wrong(f"returned {kind(returned.value)}, not the system itself")
         found = copy.copy(self)  # shares the batches and the count of overshoots
-        found.inner = returned.value
+        found.inner = self._guard("solving", lambda: self.inner.solving(solver))
+        if type(found.inner) is not type(self.inner):
+            reason = f"returned {kind(found.inner)}, not the system itself"
+            raise SystemFailed.at(self.name, "solving", reason)
         found.solver = contract.read_fields(found.inner, self.name)["solver"]
         return found
 

@@ -4,6 +4,7 @@ No field of a system reaches a table, a file's name or the store before it has b
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,20 +60,20 @@ def _of_class(wanted: type, words: str) -> Rule:
     return Rule(lambda value: isinstance(value, wanted), words, or_none=True)
 
 
-def _are_parts(value: object) -> bool:
+def _are_parts(value: Any) -> bool:
     several = isinstance(value, tuple | list) and len(value) > 0
-    return several and all(isinstance(one, Part) for one in value)  # type: ignore[attr-defined]
+    return several and all(isinstance(one, Part) for one in value)
 
 
-def _is_range(value: object) -> bool:
+def _is_range(value: Any) -> bool:
     pair = isinstance(value, tuple | list) and len(value) == 2
-    numbers = pair and all(_is_number(one, -LARGEST) and one == one for one in value)  # type: ignore[attr-defined]
-    return bool(numbers and value[0] < value[1])  # type: ignore[index]
+    return pair and all(_is_number(one, -LARGEST) for one in value) and value[0] < value[1]
 
 
 LINE = Rule(is_line, f"one printable line of 1 to {LONGEST} characters")
 RANGE = Rule(_is_range, "two numbers, the lowest and the highest value of an image", or_none=True)
 FLAG = Rule(lambda value: isinstance(value, bool), "True or False")
+FLAGS = ("iterative", "computes_in_float64", "reference", "random", "learns_from_data")
 RULES = {
     "capabilities": Rule(
         lambda value: isinstance(value, frozenset | set | list | tuple), "a set of words"
@@ -81,11 +82,7 @@ RULES = {
     "fingerprint": Rule(is_line, f"{LINE.words}, such as the SHA-256 of the file of its weights"),
     "latent_dim": _whole(1),
     "semantic_dim": _whole(0),
-    "iterative": FLAG,
-    "computes_in_float64": FLAG,
-    "reference": FLAG,
-    "random": FLAG,
-    "learns_from_data": FLAG,
+    **dict.fromkeys(FLAGS, FLAG),
     "image_size": _whole(1, or_none=True),
     "stride": _whole(1, or_none=True),
     "semantic_parts": Rule(_are_parts, "a tuple of one Part or more", or_none=True),
@@ -103,10 +100,7 @@ def read_fields(system: System, name: str) -> dict[str, Any]:
     Raises SystemFailed, naming the field, if one is missing, of a wrong type, or contradicts
     another.
     """
-
-    def wrong(field: str, reason: str) -> SystemFailed:
-        return SystemFailed.at(name, field, reason)
-
+    wrong = partial(SystemFailed.at, name)
     found: dict[str, Any] = {}
     for field, rule in RULES.items():
         if not hasattr(system, field):
@@ -120,10 +114,6 @@ def read_fields(system: System, name: str) -> dict[str, Any]:
     found["capabilities"] = _capabilities(system, found["capabilities"], wrong)
     if found["semantic_parts"] is not None:
         found["semantic_parts"] = tuple(found["semantic_parts"])
-        if not {base.SEMANTIC, base.SAMPLE_LATENTS} & found["capabilities"]:
-            raise wrong(
-                "semantic_parts", f"are given, but {base.SEMANTIC!r} is not among the capabilities"
-            )
         if found["code_bits"] is None:
             found["code_bits"] = parts.bits(found["semantic_parts"])
     draws = base.STOCHASTIC in found["capabilities"] and not _overrides(system, "random_x_T")
@@ -165,23 +155,15 @@ def _semantic_dim(found: Mapping[str, Any], wrong: Wrong) -> int:
     Without x_T it is `latent_dim`; with `semantic_parts` it is counted.
     """
     capabilities, latent_dim = found["capabilities"], found["latent_dim"]
-    count = found["semantic_dim"]
-    counted = parts.numbers(found["semantic_parts"]) if found["semantic_parts"] else None
-    if counted is not None and count not in (0, counted):
-        raise wrong("semantic_dim", f"is {count}, but semantic_parts have {counted}")
-    count = counted or count
-    if base.SEMANTIC not in capabilities:
-        if count and base.SAMPLE_LATENTS not in capabilities:
-            raise wrong(
-                "semantic_dim", f"is {count}, but {base.SEMANTIC!r} is not among the capabilities"
-            )
-        if not count and base.SAMPLE_LATENTS in capabilities:
-            raise wrong("semantic_dim", f"must be the size of a sampled code, not {count}")
-        return count
+    counted = parts.numbers(found["semantic_parts"] or ())
+    count = counted or found["semantic_dim"]
+    if found["semantic_dim"] not in (0, count):
+        said = found["semantic_dim"]
+        raise wrong("semantic_dim", f"is {said}, but semantic_parts have {counted}")
+    if not {base.SEMANTIC, base.SAMPLE_LATENTS} & capabilities:
+        return 0
     if not count and base.STOCHASTIC not in capabilities:
         return latent_dim
-    if base.STOCHASTIC not in capabilities and counted not in (None, latent_dim):
-        raise wrong("latent_dim", f"is {latent_dim}, but semantic_parts have {counted}")
     if not 1 <= count <= latent_dim:
         raise wrong("semantic_dim", f"must be from 1 to latent_dim {latent_dim}, not {count}")
     return count

@@ -11,9 +11,9 @@ image:
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -67,8 +67,19 @@ class Part:
     @property
     def places(self) -> int | None:
         """Numbers or tokens of one image; None if that depends on its size."""
-        sides = [side for side in self.shape if side is not None]
-        return math.prod(sides) if len(sides) == len(self.shape) else None
+        return None if None in self.shape else math.prod(self.shape)  # type: ignore[arg-type]
+
+    @property
+    def numbers(self) -> int | None:
+        """Numbers of one image, as papers count: a token counts as `width` numbers."""
+        return None if self.places is None else self.places * self.width
+
+    @property
+    def bits(self) -> float | None:
+        """Bits of one image: log2 of the codebook for each token. None if it is not tokens."""
+        if self.codebook is None or self.places is None:
+            return None
+        return self.places * math.log2(self.codebook)
 
     @property
     def read_width(self) -> int | None:
@@ -119,38 +130,34 @@ Parts = Sequence[Part]
 # Counting
 
 
+def _total(counts: Iterable[float | None]) -> Any:
+    """The sum of counts, such as the `numbers` of parts; None if one of them is."""
+    known = list(counts)
+    return None if None in known else sum(known)  # type: ignore[arg-type]
+
+
 def numbers(parts: Parts) -> int | None:
-    """Numbers in the code of an image, as papers count: a token counts as `width` numbers."""
-    counts = [None if part.places is None else part.places * part.width for part in parts]
-    return _sum(counts)
+    """Numbers in the code of an image, as papers count."""
+    return _total(part.numbers for part in parts)
 
 
 def kept(parts: Parts) -> int | None:
     """Numbers stored per image; a token counts as one."""
-    return _sum([part.places for part in parts])
+    return _total(part.places for part in parts)
 
 
 def read_width(parts: Parts) -> int | None:
-    return _sum([part.read_width for part in parts])
+    """Numbers per image that a probe reads."""
+    return _total(part.read_width for part in parts)
 
 
 def bits(parts: Parts) -> float | None:
-    """Bits in the code of an image: log2 of the codebook for each token. None if a part is not tokens."""
-    total = 0.0
-    for part in parts:
-        if part.codebook is None or part.places is None:
-            return None
-        total += part.places * math.log2(part.codebook)
-    return total
+    """Bits in the code of an image; None if a part is not tokens."""
+    return _total(part.bits for part in parts)
 
 
 def has_tokens(parts: Parts) -> bool:
     return any(part.codebook is not None for part in parts)
-
-
-def _sum(counts: Sequence[int | None]) -> int | None:
-    known = [count for count in counts if count is not None]
-    return sum(known) if len(known) == len(counts) else None
 
 
 # ----------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ A system's adapter reads the part of the file that it needs; for another kind of
 which kind it is.
 """
 
-import hashlib
 import pickle
 import re
 from collections.abc import Mapping
@@ -16,7 +15,6 @@ from typing import Any, NoReturn
 
 from torch import Tensor, nn
 
-from benchmarks.systems.protocol import contract
 from diffae.checkpoints.checkpoint import check_state
 from diffae.checkpoints.torch_file import StoredTensor, TorchFile
 from diffae.checkpoints.torch_file_legacy import LegacyTorchFile, open_torch_file
@@ -55,17 +53,6 @@ def entries(content: Any) -> dict[str, Any]:
     return {name: value for name, value in found.items() if isinstance(name, str)}
 
 
-def part(content: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]:
-    """The entries of the dictionary that a file has under `name`; none if it has nothing there.
-
-    Raises UserError if it is something else, from which no entry can be had.
-    """
-    value = content.get(name)
-    if value is not None and not isinstance(value, dict):
-        raise UserError(f"{path}: damaged: its {name} is {contract.kind(value)}, not a dictionary")
-    return entries(value)
-
-
 def refuse_other_kind(content: Any, path: Path, system: str, lacks: str) -> NoReturn:
     """Raise UserError saying that `content` is not a file of `system`, and what kind it is.
 
@@ -96,21 +83,6 @@ def take(file: TorchFile | LegacyTorchFile, state: Any, path: Path) -> dict[str,
     return {name: file.read(tensor) for name, tensor in found.items()}
 
 
-def shape_of(
-    tensors: Mapping[str, Tensor], name: str, axes: int, path: Path, wanted: str
-) -> tuple[int, ...]:
-    """The shape of a tensor with so many axes.
-
-    Raises UserError, saying that the file is not `wanted`, if it is missing or has another number
-    of axes.
-    """
-    shape = tuple(tensors[name].shape) if name in tensors else ()
-    if len(shape) != axes or not all(0 < side <= 1 << 16 for side in shape):
-        what = f"is of shape {shape}" if name in tensors else "is missing"
-        raise UserError(f"{path}: {name} {what}: not {wanted}")
-    return shape
-
-
 def give(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
     """Load all weights into a network, in float32, and set it to evaluation mode without gradients.
 
@@ -124,9 +96,3 @@ def give(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
     check_state(state, expected, str(path))
     network.load_state_dict({k: v.float() for k, v in state.items()}, strict=False, assign=True)
     network.eval().requires_grad_(False)
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file, under which results of its weights are stored."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

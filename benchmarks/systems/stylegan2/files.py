@@ -9,7 +9,7 @@ of them is run (nvidia_pickle.py).
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,22 +19,22 @@ from torch import Tensor
 
 from benchmarks.systems.protocol.contract import brief
 from benchmarks.systems.shared import containers
-from benchmarks.systems.stylegan2 import names as stylegan2_names
 from benchmarks.systems.stylegan2 import nvidia_pickle
-from benchmarks.systems.stylegan2.names import Names, Theirs
-from benchmarks.systems.stylegan2.network import FIR, START, Generator, StyleGAN2Config, fir_filter
+from benchmarks.systems.stylegan2.names import Theirs, rosinality, tensorflow
+from benchmarks.systems.stylegan2.network import FIR, Generator, StyleGAN2Config
 from benchmarks.systems.stylegan2.nvidia_pickle import Network, Persistent
-from diffae.checkpoints.checkpoint import LARGEST, check_state
-from diffae.checkpoints.torch_file import Arguments
+from diffae.checkpoints.checkpoint import check_state
+from diffae.checkpoints.torch_file import Arguments, unpickling
 from diffae.checkpoints.torch_file_legacy import is_legacy
 from diffae.diffusion import noise
 from diffae.system.errors import UserError
 
-WANTED = "a StyleGAN2 generator"
-MOST = 64  # layers of a mapping, or of a synthesis
+MOST = 10  # resolutions, of which the last is 2,048 px, and layers of a mapping
 OWN = "the file's own"
 SEEDED = "seed 0"  # the noise maps of a file that has none
 ESTIMATED = "mean of 10,000"  # the average w of a file that has none
+# Constants of the network, which files hold too.
+FILTERS = re.compile(r"\.(blur\.kernel|upsample\.kernel|resample_filter)$")
 
 State = dict[str, Tensor]
 Stated = Mapping[str, Any]  # what a file states about its network beside the tensors, by name
@@ -49,8 +49,8 @@ class Found:
 
     config: StyleGAN2Config
     state: State
-    noise_maps: str = OWN
-    w_avg: str = OWN
+    noise_maps: str
+    w_avg: str
 
 
 def read(path: Path) -> Found:
@@ -63,15 +63,14 @@ def read(path: Path) -> Found:
     if not path.is_file() or is_legacy(path) or not nvidia_pickle.is_pickle(path):
         return _read_rosinality(path)
     content = nvidia_pickle.read_pickle(path)
-    if isinstance(content, dict) and isinstance(content.get("G_ema"), Persistent):
-        return _read_pytorch(content["G_ema"], path)
-    if isinstance(content, tuple | list) and content and isinstance(content[-1], Network):
-        return _read_tensorflow(content[-1], path)
-    raise UserError(f"{path}: not {WANTED}: a pickle, but neither with G_ema nor of (G, D, Gs)")
-
-
-# ----------------------------------------------------------------------------------------------
-# rosinality
+    with unpickling(path):  # anything may stand where the authors' code has a dictionary
+        if isinstance(content, dict) and isinstance(content.get("G_ema"), Persistent):
+            return _read_pytorch(content["G_ema"], path)
+        if isinstance(content, tuple | list) and content and isinstance(content[-1], Network):
+            return _read_tensorflow(content[-1], path)
+    raise UserError(
+        f"{path}: not a StyleGAN2 generator: a pickle, but neither with G_ema nor of (G, D, Gs)"
+    )
 
 
 def _read_rosinality(path: Path) -> Found:
@@ -79,45 +78,35 @@ def _read_rosinality(path: Path) -> Found:
         content = containers.entries(file.content)
         if not containers.entries(content.get("g_ema")):
             containers.refuse_other_kind(file.content, path, "stylegan2-w", "g_ema")
-        stated = _stated_by_training(content, path)
         average = {"latent_avg": content["latent_avg"]} if "latent_avg" in content else {}
         tensors = containers.take(file, content["g_ema"] | average, path)
-    tensors = _without_filters(tensors, r"\.(blur|upsample)\.kernel", 4 * fir_filter(), path)
-    levels = 2 + _highest(tensors, r"to_rgbs\.(\d+)\.", path)
-    names = stylegan2_names.rosinality(levels, _highest(tensors, r"style\.(\d+)\.", path))
-    if any(name.startswith("noises.") for name in tensors):
-        return _found(tensors, names, stated, path)
-    return _found(tensors | seeded_noise(levels), names, stated, path, SEEDED)
+    args = content.get("args")  # of a training; converted files have none
+    stated = {"arch": args.values.get("arch")} if isinstance(args, Arguments) else {}
+    return _found(tensors, rosinality, r"(to_rgb1|to_rgbs\.\d+)\.", r"style\.(\d+)\.", stated, path)
 
 
-def _stated_by_training(content: Mapping[str, Any], path: Path) -> Stated:
-    """What the arguments of a training state; converted files have none."""
-    args = content.get("args")
-    if args is not None and not isinstance(args, Arguments):
-        raise UserError(f"{path}: its args are {brief(args)}, not the arguments of a training")
-    values = {} if args is None else args.values
-    if (kind := values.get("arch", "stylegan2")) != "stylegan2":
-        raise UserError(f"{path}: not {WANTED}: its arch is {brief(kind)}")
-    return {"image_size": values.get("size")}
+def _read_pytorch(module: Persistent, path: Path) -> Found:
+    settings = module.state.get("_init_kwargs") or {}
+    parts = (settings.get("mapping_kwargs") or {}, settings.get("synthesis_kwargs") or {})
+    for part in parts:
+        _refuse_other_settings(part, path)
+    tensors = {name: tensor.read(path) for name, tensor in module.tensors().items()}
+    patterns = r"synthesis\.b(\d+)\.", r"mapping\.fc(\d+)\."
+    return _found(tensors, Theirs, *patterns, settings | parts[0] | parts[1], path)
 
 
-def seeded_noise(levels: int) -> State:
-    """Noise maps under rosinality's names.
+def _read_tensorflow(network: Network, path: Path) -> Found:
+    tensors = network.tensors()
+    tensors.pop("lod", None)
+    stated = network.state.get("static_kwargs") or {}
+    stated = stated | {"lr_multiplier": stated.get("mapping_lrmul")}
+    patterns = r"synthesis/(\d+)x\1/", r"mapping/Dense(\d+)/"
+    return _found(tensors, tensorflow, *patterns, stated, path)
 
-    The public file has none, though its layers have learned to use some: these are the same in
-    every run.
-    """
-    return {
-        stylegan2_names.rosinality_noise(k): noise.normal(0, "stylegan2 noise", [k], (1, s, s))
-        for k, (_, s) in enumerate(stylegan2_names.layers(levels))
-    }
-
-
-# ----------------------------------------------------------------------------------------------
-# stylegan2-ada-pytorch, TensorFlow
 
 # Settings that tensors do not show, with the only values that the network here supports.
 ONLY: dict[str, tuple[Any, ...]] = {
+    "arch": ("stylegan2", None),
     "architecture": ("skip",),
     "activation": ("lrelu",),
     "nonlinearity": ("lrelu",),
@@ -133,50 +122,7 @@ ONLY: dict[str, tuple[Any, ...]] = {
 }
 
 
-def _read_pytorch(module: Persistent, path: Path) -> Found:
-    settings = containers.part(module.state, "_init_kwargs", path)
-    mapping = containers.part(settings, "mapping_kwargs", path)
-    synthesis = containers.part(settings, "synthesis_kwargs", path)
-    stored = module.tensors(path)
-    _refuse_other_generator(module, stored, path)
-    for some in (settings, mapping, synthesis):
-        _refuse_other_settings(some, path)
-    tensors = {name: tensor.read(path) for name, tensor in stored.items()}
-    tensors = _without_filters(tensors, r"\.resample_filter", fir_filter(), path)
-    levels = _levels(tensors, r"synthesis\.b(\d+)\.", path)
-    layers = 1 + _highest(tensors, r"mapping\.fc(\d+)\.", path)
-    names = {ours: Theirs(ours) for ours in stylegan2_names.rosinality(levels, layers)}
-    stated = synthesis | mapping | {"image_size": settings.get("img_resolution")}
-    return _found(tensors, names, stated, path)
-
-
-def _refuse_other_generator(module: Persistent, tensors: Iterable[str], path: Path) -> None:
-    names = set(tensors)
-    if any(name.startswith("synthesis.b4.") for name in names):
-        return
-    alias_free = any(re.match(r"synthesis\.L\d+_", name) for name in names)
-    what = "a StyleGAN3 (alias-free)" if alias_free else f"another {module.class_name:.40}"
-    raise UserError(f"{path}: not {WANTED}: it looks like {what}")
-
-
-def _read_tensorflow(network: Network, path: Path) -> Found:
-    settings = containers.part(network.state, "static_kwargs", path)
-    tensors = network.tensors(path)
-    tensors.pop("lod", None)
-    if not any(name.startswith("synthesis/4x4/") for name in tensors):
-        some = ", ".join(sorted(tensors)[:4]) or "nothing by name"
-        raise UserError(f"{path}: not {WANTED}: the last of its networks holds {some:.200}")
-    _refuse_other_settings(settings, path)
-    levels = _levels(tensors, r"synthesis/(\d+)x\1/", path)
-    layers = 1 + _highest(tensors, r"mapping/Dense(\d+)/", path)
-    stated = settings | {
-        "image_size": settings.get("resolution"),
-        "lr_multiplier": settings.get("mapping_lrmul"),
-    }
-    return _found(tensors, stylegan2_names.tensorflow(levels, layers), stated, path)
-
-
-def _refuse_other_settings(settings: Mapping[str, Any], path: Path) -> None:
+def _refuse_other_settings(settings: Stated, path: Path) -> None:
     for name, allowed in ONLY.items():
         if name in settings and settings[name] not in allowed:
             raise UserError(
@@ -185,100 +131,87 @@ def _refuse_other_settings(settings: Mapping[str, Any], path: Path) -> None:
             )
 
 
-# ----------------------------------------------------------------------------------------------
-# All three
-
-
 def _found(
-    tensors: State, names: Names, stated: Stated, path: Path, noise_maps: str = OWN
+    tensors: State,
+    theirs: Callable[[str], Theirs],
+    resolution: str,
+    layer: str,
+    stated: Stated,
+    path: Path,
 ) -> Found:
-    """The generator of the tensors of a file, whose names there are `names`."""
+    """The generator of the tensors of a file, of which `theirs` has each of the network's.
+
+    The patterns `resolution` and `layer` find its resolutions and the layers of its mapping.
+    """
+    _refuse_other_settings(stated, path)
+    tensors = {name: tensor for name, tensor in tensors.items() if not FILTERS.search(name)}
+    levels, layers = _count(tensors, resolution, path), _count(tensors, layer, path)
+    names = {
+        ours: theirs(ours) for ours in _empty(StyleGAN2Config((1,) * levels, mapping_layers=layers))
+    }
     state = {ours: it.change(tensors[it.name]) for ours, it in names.items() if it.name in tensors}
-    config = _config(state, stated, path)
-    estimated = "mapping.w_avg" not in state
-    if estimated:
+    config = _config(state, levels, layers, stated)
+    own_noise, own_average = (
+        any(name.endswith(end) for name in state) for end in (".noise_const", ".w_avg")
+    )
+    if not own_noise:
+        state |= _seeded_noise(names)
+    if not own_average:
         state["mapping.w_avg"] = torch.zeros(config.w_dim)
-    with torch.device("meta"):
-        generator = Generator(config)
     known = {it.name for it in names.values()}
     extra = {name: tensor for name, tensor in tensors.items() if name not in known}
-    theirs, expected = (
+    by_their_names, expected = (
         {names[k].name if k in names else k: tensor for k, tensor in some.items()}
-        for some in (state | extra, generator.state_dict())
+        for some in (state | extra, _empty(config))
     )
-    check_state(theirs, expected, str(path))  # like `containers.give`, but with the file's names
+    check_state(by_their_names, expected, str(path))
     state = {name: tensor.contiguous() for name, tensor in state.items()}
-    return Found(config, state, noise_maps, ESTIMATED if estimated else OWN)
+    return Found(config, state, OWN if own_noise else SEEDED, OWN if own_average else ESTIMATED)
 
 
-def _config(state: State, stated: Stated, path: Path) -> StyleGAN2Config:
-    """The configuration of the tensors: those that do not fit it are refused afterwards.
+def _count(names: Iterable[str], pattern: str, path: Path) -> int:
+    """How many different things begin the names by the pattern. Raises UserError if none does, or too many."""
+    found = {match[1] for name in names if (match := re.match(pattern, name[:80]))}
+    if not 1 <= len(found) <= MOST:
+        some = ", ".join(sorted(names)[:4]) or "nothing by name"
+        raise UserError(f"{path}: not a StyleGAN2 generator: it holds {some:.200}")
+    return len(found)
 
-    Raises UserError if the file states another one.
+
+def _empty(config: StyleGAN2Config) -> State:
+    """The tensors of a generator, without memory for them."""
+    with torch.device("meta"):
+        return Generator(config).state_dict()
+
+
+def _seeded_noise(names: Iterable[str]) -> State:
+    """Noise maps for a file that has none, the same in every run.
+
+    rosinality's public file is one, though its layers have learned to use some.
     """
-    sides = sorted({int(k.split(".")[1][1:]) for k in state if k.startswith("synthesis.b")})
-    if stated.get("image_size") not in (None, sides[-1]):
-        raise UserError(
-            f"{path}: its tensors end at {sides[-1]} px, but it says that its images have "
-            f"{brief(stated['image_size'])}"
-        )
-    last = _highest(state, r"mapping\.fc(\d+)\.", path)
+    layers = [name for name in names if name.endswith(".noise_const")]
+    sides = [int(name.split(".")[1].removeprefix("b")) for name in layers]
+    return {
+        name: noise.normal(0, "stylegan2 noise", [k], (1, side, side))[0, 0]
+        for k, (name, side) in enumerate(zip(layers, sides, strict=True))
+    }
+
+
+def _config(state: State, levels: int, layers: int, stated: Stated) -> StyleGAN2Config:
+    """The configuration of the tensors: those that do not fit it are refused afterwards."""
+
+    def size(name: str, axis: int) -> int:
+        """The length of an axis of a tensor; 1 if the tensor or the axis is missing."""
+        shape = state[name].shape if name in state else ()
+        return shape[axis] if len(shape) > axis else 1
+
+    sides = StyleGAN2Config((1,) * levels).resolutions
     return StyleGAN2Config(
-        channels=tuple(_size(state, f"synthesis.b{side}.torgb.weight", 1) for side in sides),
-        z_dim=_size(state, "mapping.fc0.weight", 1),
-        w_dim=_size(state, "synthesis.b4.conv1.affine.weight", 1),
-        mapping_layers=last + 1,
-        mapping_width=_size(state, "mapping.fc0.weight", 0),
-        lr_multiplier=_number(stated, "lr_multiplier", 0.01, path),
-        conv_clamp=_number(stated, "conv_clamp", 0.0, path),
+        channels=tuple(size(f"synthesis.b{side}.torgb.weight", 1) for side in sides),
+        z_dim=size("mapping.fc0.weight", 1),
+        w_dim=size("synthesis.b4.conv1.affine.weight", 1),
+        mapping_layers=layers,
+        mapping_width=size("mapping.fc0.weight", 0),
+        lr_multiplier=float(stated.get("lr_multiplier") or 0.01),
+        conv_clamp=float(stated.get("conv_clamp") or 0.0),
     )
-
-
-def _size(state: State, name: str, axis: int) -> int:
-    """The length of an axis of a tensor; 1 if the tensor or the axis is missing."""
-    shape = state[name].shape if name in state else ()
-    return shape[axis] if len(shape) > axis else 1
-
-
-def _number(stated: Stated, name: str, default: float, path: Path) -> float:
-    if (value := stated.get(name)) is None:
-        return default
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < LARGEST:
-        raise UserError(f"{path}: {name}: {brief(value)} is not a positive number")
-    return float(value)
-
-
-def _highest(names: Iterable[str], pattern: str, path: Path, most: int = MOST) -> int:
-    """The highest number in names that begin with `pattern`.
-
-    Raises UserError if there is none, or if it is absurd.
-    """
-    found = [int(match[1]) for name in names if (match := re.match(pattern, name[:80]))]
-    if not found:
-        words = re.sub(r"\(.*?\)|\\\d", "N", pattern).replace("\\", "")
-        raise UserError(f"{path}: not {WANTED}: no tensor is called {words}...")
-    if max(found) > most:
-        raise UserError(f"{path}: not {WANTED}: it has {max(found):,} layers")
-    return max(found)
-
-
-def _levels(names: Iterable[str], pattern: str, path: Path) -> int:
-    """Resolutions from 4 px up to the highest in the names of blocks."""
-    side = _highest(names, pattern, path, START << MOST)
-    sides = [START << level for level in range(MOST)]
-    if side not in sides:
-        raise UserError(f"{path}: not {WANTED}: it has a layer of {side} px")
-    return 1 + sides.index(side)
-
-
-def _without_filters(tensors: State, pattern: str, expected: Tensor, path: Path) -> State:
-    """The tensors without the resampling filters, which are constants.
-
-    Raises UserError if these are unusual.
-    """
-    filters = [name for name in tensors if re.search(pattern + "$", name)]
-    for name in filters:
-        found = tensors[name].float()
-        if found.shape != expected.shape or not torch.allclose(found, expected, atol=1e-5):
-            raise UserError(f"{path}: {name} is not the filter {FIR} in both directions")
-    return {name: tensor for name, tensor in tensors.items() if name not in filters}

@@ -31,103 +31,63 @@ class Theirs(NamedTuple):
     change: Change = _as_it_is
 
 
-Names = dict[str, Theirs]
+def rosinality(ours: str) -> Theirs:
+    """Where `g_ema`, or `latent_avg` beside it, has the network's tensor `ours`."""
+    part, place, *rest = ours.split(".")
+    if ours == "mapping.w_avg":
+        return Theirs("latent_avg")
+    if part == "mapping":
+        return Theirs(f"style.{int(place.removeprefix('fc')) + 1}.{rest[0]}")
+    if rest[0] == "const":
+        return Theirs("input.input", _first)
+    _, level, layer, number, tensor = _place(place, *rest)
+    if tensor == "noise_const":
+        return Theirs(f"noises.noise_{number}", _first_of_first)
+    if layer == "torgb":
+        theirs, bias = (
+            f"to_rgbs.{level - 1}" if level else "to_rgb1",
+            Theirs("bias", Tensor.flatten),
+        )
+    else:
+        theirs, bias = f"convs.{number - 1}" if number else "conv1", Theirs("activate.bias")
+    found = {
+        "weight": Theirs("conv.weight", _first),
+        "affine.weight": Theirs("conv.modulation.weight"),
+        "affine.bias": Theirs("conv.modulation.bias"),
+        "noise_strength": Theirs("noise.weight", _first),
+        "bias": bias,
+    }[tensor]
+    return Theirs(f"{theirs}.{found.name}", found.change)
 
 
-def layers(levels: int) -> list[tuple[str, int]]:
-    """The layers that take noise, in order, and their sides.
+def tensorflow(ours: str) -> Theirs:
+    """Where Gs has the network's tensor `ours`: its own variables, and those of its components."""
+    part, place, *rest = ours.split(".")
+    if ours == "mapping.w_avg":
+        return Theirs("dlatent_avg")
+    if part == "mapping":
+        return Theirs(f"mapping/Dense{place.removeprefix('fc')}/{rest[0]}", _transposed)
+    if rest[0] == "const":
+        return Theirs("synthesis/4x4/Const/const", _first)
+    side, level, layer, number, tensor = _place(place, *rest)
+    if tensor == "noise_const":
+        return Theirs(f"synthesis/noise{number}", _first_of_first)
+    kind = {"torgb": "ToRGB", "conv0": "Conv0_up", "conv1": "Conv1" if level else "Conv"}[layer]
+    found = {
+        "weight": Theirs("weight", _turned if layer == "conv0" else _outputs_first),
+        "affine.weight": Theirs("mod_weight", _transposed),
+        "affine.bias": Theirs("mod_bias", lambda bias: bias + 1),
+    }.get(tensor, Theirs(tensor))
+    return Theirs(f"synthesis/{side}x{side}/{kind}/{found.name}", found.change)
 
-    `levels` is the number of resolutions from 4 px up.
+
+def _place(block: str, layer: str, *tensor: str) -> tuple[int, int, str, int, str]:
+    """Of "b16", "conv0" and the rest of a name: side, level of the side, layer, number of the layer
+    among those that take noise, and the rest.
     """
-    found = [(f"synthesis.b{START}.conv1", START)]
-    for side in _sides(levels)[1:]:
-        found += [(f"synthesis.b{side}.conv{i}", side) for i in (0, 1)]
-    return found
-
-
-def _sides(levels: int) -> list[int]:
-    return [START << level for level in range(levels)]
-
-
-# ----------------------------------------------------------------------------------------------
-# rosinality
-
-
-def rosinality(levels: int, mapping_layers: int) -> Names:
-    """The names in `g_ema` by the network's names, and `latent_avg` beside it."""
-    names = {
-        "mapping.w_avg": Theirs("latent_avg"),
-        "synthesis.b4.const": Theirs("input.input", _first),
-    }
-    for i in range(mapping_layers):
-        for kind in ("weight", "bias"):
-            names[f"mapping.fc{i}.{kind}"] = Theirs(f"style.{i + 1}.{kind}")
-    for number, (layer, _) in enumerate(layers(levels)):
-        theirs = f"convs.{number - 1}" if number else "conv1"
-        names |= _rosinality_convolution(layer, theirs)
-        names[f"{layer}.bias"] = Theirs(f"{theirs}.activate.bias")
-        names[f"{layer}.noise_strength"] = Theirs(f"{theirs}.noise.weight", _first)
-        names[f"{layer}.noise_const"] = Theirs(rosinality_noise(number), _first_of_first)
-    for level, side in enumerate(_sides(levels)):
-        ours, theirs = f"synthesis.b{side}.torgb", f"to_rgbs.{level - 1}" if level else "to_rgb1"
-        names |= _rosinality_convolution(ours, theirs)
-        names[f"{ours}.bias"] = Theirs(f"{theirs}.bias", lambda bias: bias.flatten())
-    return names
-
-
-def rosinality_noise(number: int) -> str:
-    return f"noises.noise_{number}"
-
-
-def _rosinality_convolution(ours: str, theirs: str) -> Names:
-    return {
-        f"{ours}.weight": Theirs(f"{theirs}.conv.weight", _first),
-        f"{ours}.affine.weight": Theirs(f"{theirs}.conv.modulation.weight"),
-        f"{ours}.affine.bias": Theirs(f"{theirs}.conv.modulation.bias"),
-    }
-
-
-# ----------------------------------------------------------------------------------------------
-# TensorFlow
-
-
-def tensorflow(levels: int, mapping_layers: int) -> Names:
-    """The names in Gs by the network's names.
-
-    Gs has its own variables and, after a slash, those of its components.
-    """
-    names = {
-        "mapping.w_avg": Theirs("dlatent_avg"),
-        "synthesis.b4.const": Theirs("synthesis/4x4/Const/const", _first),
-    }
-    for i in range(mapping_layers):
-        names[f"mapping.fc{i}.weight"] = Theirs(f"mapping/Dense{i}/weight", _transposed)
-        names[f"mapping.fc{i}.bias"] = Theirs(f"mapping/Dense{i}/bias")
-    for number, (layer, side) in enumerate(layers(levels)):
-        kind, change = ("Conv1" if number else "Conv"), _outputs_first
-        if layer.endswith("conv0"):
-            kind, change = "Conv0_up", _turned_outputs_first
-        theirs = f"synthesis/{side}x{side}/{kind}"
-        names |= _tensorflow_convolution(layer, theirs, change)
-        names[f"{layer}.noise_strength"] = Theirs(f"{theirs}/noise_strength")
-        names[f"{layer}.noise_const"] = Theirs(f"synthesis/noise{number}", _first_of_first)
-    for side in _sides(levels):
-        theirs = f"synthesis/{side}x{side}/ToRGB"
-        names |= _tensorflow_convolution(f"synthesis.b{side}.torgb", theirs, _outputs_first)
-    return names
-
-
-def _tensorflow_convolution(ours: str, theirs: str, weight: Change) -> Names:
-    return {
-        f"{ours}.weight": Theirs(f"{theirs}/weight", weight),
-        f"{ours}.bias": Theirs(f"{theirs}/bias"),
-        f"{ours}.affine.weight": Theirs(f"{theirs}/mod_weight", _transposed),
-        f"{ours}.affine.bias": Theirs(f"{theirs}/mod_bias", lambda bias: bias + 1),
-    }
-
-
-# ----------------------------------------------------------------------------------------------
-# Changes
+    side = int(block.removeprefix("b"))
+    level = (side // START).bit_length() - 1
+    return side, level, layer, 2 * level - (layer == "conv0"), ".".join(tensor)
 
 
 def _first(tensor: Tensor) -> Tensor:
@@ -148,5 +108,5 @@ def _outputs_first(tensor: Tensor) -> Tensor:
     return tensor.permute(3, 2, 0, 1) if tensor.ndim == 4 else tensor
 
 
-def _turned_outputs_first(tensor: Tensor) -> Tensor:
+def _turned(tensor: Tensor) -> Tensor:
     return _outputs_first(tensor).flip(-2, -1) if tensor.ndim == 4 else tensor

@@ -15,10 +15,9 @@ import io
 import mmap
 import pickle
 import re
-import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,11 +29,7 @@ from diffae.checkpoints.torch_file import StoredTensor, inert, refuse_state
 from diffae.checkpoints.torch_file_legacy import LegacyTorchFile
 from diffae.system.errors import UserError
 
-T = TypeVar("T")
-
-MOST_STRUCTURE = (
-    4 * torch_file.MOST_PICKLE
-)  # bytes of a file that are not the numbers of its tensors
+MOST_STRUCTURE = 4 * torch_file.MOST_PICKLE  # bytes that are not the numbers of tensors
 BULK = 1 << 16  # bytes: longer pieces are taken for such numbers
 MOST_MODULES = 10_000  # in a network; one used twice counts twice
 
@@ -58,33 +53,28 @@ def read_pickle(path: Path) -> Any:
 
 @dataclass
 class Persistent:
-    """An object of `torch_utils.persistence`: the name of its class, and its attributes.
+    """An object of `torch_utils.persistence`, by its attributes. Its source is not kept."""
 
-    Its source is not kept.
-    """
-
-    class_name: str
     state: dict[str, Any]
 
     __setstate__ = refuse_state
 
-    def tensors(self, path: Path) -> "dict[str, NestedTensor]":
+    def tensors(self) -> "dict[str, NestedTensor]":
         """Parameters and buffers by name, those of submodules included, named as in `state_dict`.
 
-        Raises UserError for one that is no tensor.
+        Raises an error of any kind if a part of it is of another kind.
         """
-        met = 0
         found: dict[str, NestedTensor] = {}
-        waiting = [("", self)]
+        waiting, met = [("", self)], 0
         while waiting:
             prefix, module = waiting.pop()
             met += 1
             if met > MOST_MODULES:
-                raise UserError(f"{path}: damaged: modules within modules without end")
-            for part in ("_parameters", "_buffers"):
-                found |= _all_of(NestedTensor, module.state, part, prefix, path)
-            children = _all_of(Persistent, module.state, "_modules", prefix, path)
-            waiting += [(f"{name}.", child) for name, child in children.items()]
+                raise pickle.UnpicklingError("modules within modules without end")
+            own = {**module.state["_parameters"], **module.state["_buffers"]}
+            found |= {f"{prefix}{name}": one for name, one in own.items() if one is not None}
+            children = module.state["_modules"].items()
+            waiting += [(f"{prefix}{name}.", one) for name, one in children if one is not None]
         return found
 
 
@@ -96,22 +86,18 @@ class Network:
     def __setstate__(self, state: Any) -> None:
         self.state = containers.entries(state)
 
-    def tensors(self, path: Path) -> dict[str, Tensor]:
+    def tensors(self) -> dict[str, Tensor]:
         """Its variables by name; those of components follow the component's name and a slash.
 
-        Raises UserError for one that is neither an array nor a number.
+        Raises an error of any kind if a part of it is of another kind.
         """
-        found = self._variables("", path)
-        for name, network in _all_of(Network, self.state, "components", "", path).items():
-            found |= network._variables(f"{name}/", path)
-        return found
-
-    def _variables(self, prefix: str, path: Path) -> dict[str, Tensor]:
-        pairs = self.state.get("variables") or ()
-        if not isinstance(pairs, list | tuple) or not all(map(_is_named, pairs)):
-            raise UserError(f"{path}: damaged: the variables of a network are no pairs with names")
+        parts = {"": self} | {f"{name}/": one for name, one in self.state["components"].items()}
         return {
-            f"{prefix}{name}": _variable(value, f"{prefix}{name}", path) for name, value in pairs
+            f"{prefix}{name}": value.read()
+            if isinstance(value, Array)
+            else torch.tensor(float(value))
+            for prefix, network in parts.items()
+            for name, value in network.state["variables"]
         }
 
 
@@ -146,43 +132,14 @@ class Array:
 
     def __setstate__(self, state: Any) -> None:
         _version, shape, dtype, fortran, raw = state
-        self.numbers = _as_array(raw, dtype, shape, fortran)
+        kind = _numbers(dtype)
+        flat = np.frombuffer(raw, kind)
+        self.numbers = flat.reshape(shape, order="F" if fortran else "C")
 
     def read(self) -> Tensor:
         """The array as a tensor."""
         native = self.numbers.dtype.newbyteorder("=")
         return torch.from_numpy(self.numbers.astype(native, order="C"))
-
-
-def _all_of(
-    kind: type[T], state: dict[str, Any], name: str, prefix: str, path: Path
-) -> dict[str, T]:
-    """The entries of a dictionary in `state`, by name after `prefix`, without those that are None.
-
-    Raises UserError for one that is not of the kind.
-    """
-    found: dict[str, T] = {}
-    for own, one in containers.part(state, name, path).items():
-        if isinstance(one, kind):
-            found[f"{prefix}{own}"] = one
-        elif one is not None:  # None is how PyTorch says that a module has no such tensor
-            raise UserError(f"{path}: holds {prefix}{own:.80}, which is not {WORDS[kind]}")
-    return found
-
-
-def _is_named(pair: Any) -> bool:
-    return isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str)
-
-
-def _variable(value: Any, name: str, path: Path) -> Tensor:
-    if isinstance(value, Array):
-        return value.read()
-    if isinstance(value, int | float):
-        return torch.tensor(float(value))
-    raise UserError(f"{path}: holds {name:.80}, which is not a tensor")
-
-
-WORDS: dict[type, str] = {NestedTensor: "a tensor", Persistent: "a module", Network: "a network"}
 
 
 # ----------------------------------------------------------------------------------------------
@@ -212,22 +169,9 @@ def _numbers(dtype: Any) -> np.dtype[Any]:
     return np.dtype((">" if dtype.order == ">" else "<") + dtype.code)
 
 
-def _as_bytes(raw: Any) -> bytes:
-    """Bytes from a text, as which Python 2 pickles contain them."""
-    if not isinstance(raw, bytes | str):
-        raise pickle.UnpicklingError("an array whose numbers are no bytes")
-    return raw.encode("latin1") if isinstance(raw, str) else raw
-
-
-def _as_array(raw: Any, dtype: Any, shape: Any, fortran: bool) -> np.ndarray:
-    """An array over these bytes. NumPy raises ValueError if they are more or fewer than its shape needs."""
-    kind = _numbers(dtype)
-    return np.frombuffer(_as_bytes(raw), kind).reshape(shape, order="F" if fortran else "C")
-
-
 @inert
 def _persistent(meta: Any) -> Persistent:
-    return Persistent(str(meta.get("class_name")), containers.entries(meta.get("state")))
+    return Persistent(containers.entries(meta.get("state")))
 
 
 @inert
@@ -238,25 +182,8 @@ def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> Nest
 
 
 @inert
-def _frombuffer(raw: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> Array:
-    """The function by which NumPy restores arrays in protocol 5."""
-    found = Array()
-    numbers = _as_array(raw, dtype, shape, order == "F")
-    found.numbers = numbers if axes is None else numbers.transpose(axes)
-    return found
-
-
-@inert
 def _scalar(dtype: Any, raw: Any) -> float:
-    return np.frombuffer(_as_bytes(raw), _numbers(dtype), count=1)[0].item()
-
-
-@inert
-def _encode(text: Any, encoding: Any) -> bytes:
-    """The function by which Python 3 restores bytes in the protocols of Python 2."""
-    if encoding != "latin1":
-        raise pickle.UnpicklingError("bytes in another encoding than Latin 1")
-    return str(text).encode("latin1")
+    return np.frombuffer(raw, _numbers(dtype), count=1)[0].item()
 
 
 _KNOWN = {
@@ -266,13 +193,11 @@ _KNOWN = {
     ("dnnlib.tflib.network", "Network"): Network,
     ("dnnlib.util", "EasyDict"): _EasyDict,
     ("numpy", "dtype"): _DType,
-    ("_codecs", "encode"): _encode,
 }
 for _numpy in ("numpy.core", "numpy._core"):
     _KNOWN |= {
         (f"{_numpy}.multiarray", "_reconstruct"): Array,
         (f"{_numpy}.multiarray", "scalar"): _scalar,
-        (f"{_numpy}.numeric", "_frombuffer"): _frombuffer,
     }
 
 
@@ -307,7 +232,6 @@ class _Unpickler(torch_file.Unpickler):
     def __init__(self, file: mmap.mmap):
         self._reader = _Reader(file)
         super().__init__(self._reader)  # type: ignore[arg-type]
-        self.encoding = "latin1"  # for texts of Python 2
 
     def find_class(self, module: str, name: str) -> Any:
         return _KNOWN.get((module, name)) or super().find_class(module, name)
@@ -321,13 +245,4 @@ class _Unpickler(torch_file.Unpickler):
         size = len(self._unframer.current_frame.getbuffer())  # type: ignore[attr-defined]
         self._reader.count(size if size >= BULK else 0)
 
-    def load_bytearray8(self) -> None:
-        """Load a bytearray as bytes, no more than the file has.
-
-        Python's own method allocates as much memory as the pickle states.
-        """
-        (size,) = struct.unpack("<Q", self.read(8))  # type: ignore[attr-defined]
-        self.append(self.read(size))  # type: ignore[attr-defined]
-
     dispatch[pickle.FRAME[0]] = load_frame  # type: ignore[assignment]
-    dispatch[pickle.BYTEARRAY8[0]] = load_bytearray8  # type: ignore[assignment]

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from benchmarks.systems.protocol.base import Code, needed
 from benchmarks.systems.protocol.parts import POOLED, Part
-from benchmarks.systems.shared.address import Choices, Whole
-from benchmarks.systems.shared.opened import Opened
-from benchmarks.systems.stylegan2 import files, inversion, inversion_loss
+from benchmarks.systems.shared.folder import Opened
+from benchmarks.systems.shared.recognised import Choices, Whole
+from benchmarks.systems.stylegan2 import files, inversion
 from benchmarks.systems.stylegan2.network import Generator, StyleGAN2Config
 from diffae.diffusion import noise
 from diffae.system.errors import UserError
@@ -26,14 +26,14 @@ CHOICES: Choices = {
     "noise": (CONST, NONE),
     "psi": tuple(f"{tenth / 10:g}" for tenth in range(10, -1, -1)),
     "steps": Whole(1000, 1, MOST_STEPS),  # as published
-    "distance": inversion_loss.NAMES,
+    "distance": inversion.NAMES,
     "mse": ("0", "0.01", "0.1", "1", "10"),
 }
 # Defaults for inverting small versions: a seventh of the time per step and a tenth of the steps, so that the thousands
 # of images that probes learn from are feasible on two cores.
 OF_SMALL: Choices = {
     "steps": Whole(100, 1, MOST_STEPS),
-    "distance": (inversion_loss.MSE, *inversion_loss.NAMES),
+    "distance": (inversion.MSE, *inversion.NAMES),
 }
 
 
@@ -43,7 +43,7 @@ class _StyleGAN2(Opened):
     noise     const: the layers' own noise maps; none: no noise in decoding
     psi       truncation of samples: how far from the average w they are
     steps     of an inversion: 1,000 as published, fewer for small versions
-    distance  that an inversion minimises, see inversion_loss.py; mse for small versions
+    distance  that an inversion minimises, see inversion.py; mse for small versions
     mse       the weight of the mean squared error beside it
     """
 
@@ -62,7 +62,7 @@ class _StyleGAN2(Opened):
     def _set_sizes(self, config: StyleGAN2Config) -> None:
         if self.w_avg == files.ESTIMATED:
             self.model.mapping.w_avg.copy_(inversion.statistics(self.model.mapping).average)
-        self.loss = inversion_loss.find(self.options["distance"], self.device)
+        self.loss = inversion.find_loss(self.options["distance"], self.device)
         self.image_size, self.layers = config.image_size, config.num_ws
         self.latent_dim = config.w_dim * (1 if self.one_vector else config.num_ws)
         if not self.one_vector:

@@ -7,10 +7,15 @@ multiple of `stride`; the code is one map at that fraction of the side.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 from torch import Tensor, nn
 
 from benchmarks.systems.shared.library import diffusers
+from diffae.system.settings import Range
+
+LARGEST_SIDE = 1024  # px of an image: four times the largest that it was published for
+Number = Annotated[int, Range(1, 1 << 20)]
 
 
 @dataclass(frozen=True)
@@ -21,15 +26,15 @@ class VQGANConfig:
     level of the pyramid `attn_resolutions` are.
     """
 
-    n_embed: int = 1024
-    embed_dim: int = 256
-    ch: int = 128
-    ch_mult: tuple[int, ...] = (1, 1, 2, 2, 4)
-    num_res_blocks: int = 2
-    attn_resolutions: tuple[int, ...] = (16,)
-    resolution: int = 256
-    z_channels: int = 256
-    norm_groups: int = 32  # always, in taming-transformers
+    n_embed: Number = 1024
+    embed_dim: Number = 256
+    ch: Number = 128
+    ch_mult: tuple[Number, ...] = (1, 1, 2, 2, 4)
+    num_res_blocks: Annotated[int, Range(1, 16)] = 2
+    attn_resolutions: tuple[Number, ...] = (16,)
+    resolution: Annotated[int, Range(1, LARGEST_SIDE)] = 256
+    z_channels: Number = 256
+    norm_groups: Number = 32  # always, in taming-transformers
 
     @property
     def stride(self) -> int:

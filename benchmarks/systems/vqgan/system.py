@@ -3,6 +3,7 @@
 import glob
 import math
 from collections.abc import Mapping
+from dataclasses import fields
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -14,19 +15,17 @@ from torch import Tensor, nn
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import Code, needed
 from benchmarks.systems.shared import containers, folder, library
-from benchmarks.systems.shared.opened import Opened
+from benchmarks.systems.shared.folder import Opened
 from benchmarks.systems.shared.quantised import OneCodebook, Quantised, map_of
 from benchmarks.systems.vqgan.network import VQGANConfig, build, our_tensors, their_tensors
 from diffae.checkpoints.checkpoint import check_state
-from diffae.system.errors import UserError, reason, whole
+from diffae.system.errors import UserError, reason
 from diffae.system.files import read_text
+from diffae.system.settings import check
 
 FIRST_STAGE = "first_stage_model."
 CLASSES = ("VQModel", "VQNoDiscModel")  # one network; the second had no discriminator in training
-LARGEST_SIDE = 1024  # px of an image: four times the largest that it was published for
-MOST = 1 << 20  # bytes of a yaml, and the largest number in one
-NUMBERS = ("n_embed", "embed_dim", "ch", "num_res_blocks", "resolution", "z_channels")
-ROWS = ("ch_mult", "attn_resolutions")
+MOST = 1 << 20  # bytes of a yaml
 ONLY_SUPPORTED = {
     "resamp_with_conv": True,
     "double_z": False,
@@ -136,15 +135,10 @@ def _yaml_of(checkpoint: Path) -> Path:
     Raises UserError if there is none, or several that differ.
     """
     folders = (checkpoint.parent, checkpoint.absolute().parent.parent / "configs")
-    likelier_first = (
-        f"{glob.escape(checkpoint.stem)}.y*ml",
-        "model.y*ml",
-        "*-project.y*ml",
-        "*.y*ml",
-    )
-    for pattern, place in product(likelier_first, folders):
-        paths = (path for path in place.glob(pattern) if "-lightning." not in path.name)
-        found = sorted(path for path in paths if path.is_file())
+    own = f"{glob.escape(checkpoint.stem)}.y*ml"
+    for pattern, place in product((own, "model.y*ml", "*-project.y*ml", "*.y*ml"), folders):
+        found = sorted(path for path in place.glob(pattern) if path.is_file())
+        found = [path for path in found if "-lightning." not in path.name]
         if len({path.read_bytes() for path in found}) > 1:
             names = ", ".join(path.name for path in found)
             raise UserError(
@@ -184,29 +178,18 @@ def _config(params: Mapping[str, Any], path: Path) -> VQGANConfig:
         if network.get(name, only) != only:
             raise UserError(f"{path}: {name}: {network[name]!r:.40} is not supported, only {only}")
     given = {**params, **network}
-    numbers: dict[str, Any] = {name: _whole(given.get(name), name, path) for name in NUMBERS}
-    for name in ROWS:
-        if not isinstance(row := given.get(name), list):
-            raise UserError(f"{path}: {name} must be a list of whole numbers, not {row!r:.60}")
-        numbers[name] = tuple(_whole(number, name, path) for number in row)
-    config = VQGANConfig(**numbers)
-    # What diffusers' VQModel cannot represent, and impossible sizes.
-    levels = len(config.ch_mult)
-    if not 1 <= levels <= 8 or config.ch_mult[0] != 1:
+    named = [field.name for field in fields(VQGANConfig) if field.name != "norm_groups"]
+    if missing := [name for name in named if name not in given]:
+        raise UserError(f"{path}: has no {', '.join(missing)}")
+    values: dict[str, Any] = {name: given[name] for name in named}
+    rows = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    config = VQGANConfig(**values | rows)
+    check(config, f"{path}: ")
+    # What diffusers' VQModel cannot represent.
+    if config.ch_mult[:1] != (1,) or len(config.ch_mult) > 8:
+        raise UserError(f"{path}: ch_mult must be 1 to 8 numbers, the first of which is 1")
+    if config.ch % config.norm_groups or config.resolution % config.stride:
         raise UserError(
-            f"{path}: ch_mult: {list(config.ch_mult)[:8]} is not supported: 1 to 8 levels, the first of which is 1"
-        )
-    if config.ch % config.norm_groups or config.num_res_blocks > 16:
-        raise UserError(
-            f"{path}: ch must be a multiple of {config.norm_groups} and num_res_blocks at most 16"
-        )
-    if config.resolution % config.stride or config.resolution > LARGEST_SIDE:
-        raise UserError(
-            f"{path}: resolution must be a multiple of {config.stride}, and at most {LARGEST_SIDE:,}, not "
-            f"{config.resolution:,}"
+            f"{path}: ch must be a multiple of {config.norm_groups}, resolution of {config.stride}"
         )
     return config
-
-
-def _whole(value: Any, name: str, path: Path) -> int:
-    return whole(value, f"{path}: {name}", 1, MOST)

@@ -17,8 +17,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from benchmarks import weights
-from benchmarks.metrics.networks.perceptual import effnet_distance, normalised_distance
-from benchmarks.metrics.pixel import resize
+from benchmarks.metrics.networks.perceptual import effnet_distance, mean_distance
 from benchmarks.systems.shared import codebook
 from benchmarks.systems.shared.preset import Stages, small_preset
 from benchmarks.systems.vqgan.network import VQGANConfig, build
@@ -44,19 +43,14 @@ class PerceptualLoss:
 
     def __init__(self, device: torch.device | str):
         path = weights.load_path(EFFNET, None, allow_unknown=False)
-        self.network = effnet_distance(path, torch.device(device)).module.network
+        self.distance: Any = effnet_distance(path, torch.device(device)).module
 
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
         # Its depthwise convolutions are faster in float32.
         with torch.autocast(a.device.type, enabled=False):
             with torch.no_grad():
-                target = self._stages(b.float())
-            pairs = zip(self._stages(a.float()), target, strict=True)
-            return torch.stack([normalised_distance(*pair) for pair in pairs]).mean()
-
-    def _stages(self, images: Tensor) -> list[Tensor]:
-        large = resize(images, PERCEPTUAL_SIZE).contiguous(memory_format=torch.channels_last)
-        return self.network.forward_intermediates(large, intermediates_only=True)  # type: ignore[operator, union-attr]
+                target = self.distance.stages(b.float(), PERCEPTUAL_SIZE)
+            return mean_distance(self.distance.stages(a.float(), PERCEPTUAL_SIZE), target).mean()
 
 
 class Patches(nn.Sequential):

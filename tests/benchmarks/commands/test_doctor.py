@@ -8,7 +8,7 @@ from metric_weights import write_onnx
 
 import diffae
 from benchmarks import run, systems, weights
-from benchmarks.commands import announce, doctor
+from benchmarks.commands import doctor, running
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.systems import dummy
 from diffae.checkpoints.trained_on import TrainedOn
@@ -79,7 +79,7 @@ def test_dlib_serves_photographs_beside_the_portraits_own(tmp_path, monkeypatch)
 def test_evaluation_on_training_images_is_said(split, said, context, capsys):
     system = dummy.Perfect(None, context.device)
     system.trained_on = TrainedOn.describe("ffhq128", context.dataset, split, 0)
-    announce.announce_images(Evaluation(context, [system]))
+    running.announce_images(Evaluation(context, [system]))
     line = f"{system.title}: evaluated on images that this checkpoint was trained on ({split} of "
     assert (line in capsys.readouterr().err) == said
 
@@ -88,7 +88,7 @@ def test_evaluation_on_the_images_of_what_a_training_began_with_is_said(context,
     system = dummy.Perfect(None, context.device)
     before = TrainedOn.describe("ffhq128", context.dataset, "all", 0)
     system.trained_on = TrainedOn("new", "others", "all", 9, 0, fingerprint="others", before=before)
-    announce.announce_images(Evaluation(context, [system]))
+    running.announce_images(Evaluation(context, [system]))
     assert f"was trained on (all of {context.dataset.name})" in capsys.readouterr().err
 
 
@@ -99,7 +99,7 @@ def test_systems_know_what_their_checkpoints_were_trained_on():
 
 
 def test_a_run_says_in_few_lines_what_it_will_measure_by(context, capsys):
-    announce.announce(Evaluation(context, []), ["reconstruction", "probes"])
+    running.announce(Evaluation(context, []), ["reconstruction", "probes"])
     said = capsys.readouterr().err
     assert "fd_effnet (in place of FID)" in said and "LPIPS" in said
     assert "identity" not in said and "id_portraits" not in said and "; split: " in said
@@ -107,7 +107,7 @@ def test_a_run_says_in_few_lines_what_it_will_measure_by(context, capsys):
     assert "`python -m benchmarks.run weights NAME` fetches" in said
     assert len(said.splitlines()) <= 6
     context.choice = replace(context.choice, stand_ins=True)
-    announce.announce(Evaluation(context, []), ["reconstruction"])
+    running.announce(Evaluation(context, []), ["reconstruction"])
     said = capsys.readouterr().err
     assert "metric weights: only those that packages hold (--stand-ins)" in said
     assert "missing" not in said
@@ -117,13 +117,13 @@ def test_a_network_beside_that_of_fid_is_in_place_of_nothing(context, capsys):
     [network] = context.networks.features
     fid = replace(network, metric_name="fid", network="inception")
     context.networks.features = (fid, network)
-    announce.announce(Evaluation(context, []), ["reconstruction"])
+    running.announce(Evaluation(context, []), ["reconstruction"])
     said = capsys.readouterr().err
     assert ", fid, fd_effnet" in said and "in place of FID" not in said
 
 
 def test_images_without_labels_are_told_once(context, capsys):
     context.dataset = replace(context.dataset, attributes=None, attribute_names=())
-    announce.announce(Evaluation(context, []), ["reconstruction", "probes", "identity", "cost"])
+    running.announce(Evaluation(context, []), ["reconstruction", "probes", "identity", "cost"])
     said = capsys.readouterr().err
     assert "no labels, which probes need; measured: reconstruction, identity, cost" in said

@@ -144,11 +144,11 @@ def test_the_time_left_is_that_of_the_calls_that_are_left(context, monkeypatch, 
     evaluation = SimpleNamespace(context=context, systems=[systems.load("ddim")])
     with closing(progress.CommandProgress(evaluation, ["denoising", "memorisation"])) as bar:
         first = 500 + 2 * 40
-        assert bar.costs["denoising", "DDIM"] == first
+        assert bar.left["denoising", "DDIM"] == first
         bar.begins("denoising")
         now[0] += 30
         bar.ends("denoising", 30.2)
-        share = first / sum(bar.costs.values())
+        share = first / bar.total
         left = 30 * (1 / share - 1)
         bar.begins("memorisation")
         bar.ends("memorisation", None)

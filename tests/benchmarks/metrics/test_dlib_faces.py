@@ -1,6 +1,7 @@
 """`id_dlib`: dlib's own results, what is found and what is not, and when it is used."""
 
 import io
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -158,9 +159,11 @@ def test_when_it_is_used(with_dlib):
         _ = MetricNetworks(NetworkChoice(stand_ins=True), CPU, dataset="celeba").face
 
 
-def test_without_a_face_the_other_metrics_are_still_measured(with_dlib, folders, capsys):
-    with pytest.raises(UserError, match="id_dlib: no face found in 12 of 12 pairs"):
-        main(["id_dlib,mse", *map(str, folders[:1] * 2)])
+def test_without_a_face_the_other_metrics_are_still_measured(with_dlib, folders, tmp_path, capsys):
+    for path in sorted(folders[0].iterdir())[:2]:
+        shutil.copy(path, tmp_path)
+    with pytest.raises(UserError, match="id_dlib: no face found in 2 of 2 pairs"):
+        main(["id_dlib,mse", str(tmp_path), str(tmp_path)])
     assert capsys.readouterr().out.endswith("mse 0\n")
 
 

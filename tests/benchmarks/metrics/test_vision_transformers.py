@@ -39,8 +39,8 @@ from benchmarks.metrics.networks.vision_transformers import (
 from diffae.system.errors import UserError
 
 CPU = torch.device("cpu")
-dinov2 = partial(vision_transformers.dinov2, DINOV2)
-clip = partial(vision_transformers.clip, CLIP)
+dinov2 = partial(vision_transformers.load, DINOV2)
+clip = partial(vision_transformers.load, CLIP)
 
 
 @pytest.fixture(scope="module")
@@ -186,19 +186,21 @@ def of_inception() -> dict[str, torch.Tensor]:
 
 
 CHANGES = {
-    r"without cls_token$": lambda state: without(state, "cls_token"),
-    r"without blocks.0.attn.qkv.bias$": lambda state: without(state, "blocks.0.attn.qkv.bias"),
-    r"unknown: blocks.1.norm1.bias and 1 more": lambda state: (
+    r"missing: cls_token$": lambda state: without(state, "cls_token"),
+    r"missing: blocks.0.attn.qkv.bias$": lambda state: without(state, "blocks.0.attn.qkv.bias"),
+    r"not part of the model: blocks.1.norm1.bias, blocks.1.norm1.weight": lambda state: (
         state | {f"blocks.1.norm1.{end}": torch.ones(64) for end in ("bias", "weight")}
     ),
-    r"unknown: register_tokens": lambda state: state | {"register_tokens": torch.ones(1, 4, 64)},
-    r"pos_embed is 1 x 257 x 64, not 1 x 1370 x 64": lambda state: (
-        state | {"pos_embed": torch.ones(1, 257, 64)}
+    r"not part of the model: register_tokens": lambda state: (
+        state | {"register_tokens": torch.ones(1, 4, 64)}
     ),
+    r"of a different shape: pos_embed": lambda state: state | {"pos_embed": torch.ones(1, 257, 64)},
     r"tensor norm.bias is not finite": lambda state: (
         state | {"norm.bias": torch.full((64,), torch.nan)}
     ),
-    r"not the weights of DINOv2 ViT-L/14 .*: without blocks.0": lambda state: of_inception(),
+    r"not the weights of DINOv2 ViT-L/14 .*: tensors missing: blocks.0": lambda state: (
+        of_inception()
+    ),
     r"must hold named tensors": lambda state: {"model": state},
 }
 
@@ -216,9 +218,9 @@ def test_weights_of_another_network_are_refused(dinov2_files, tmp_path, message)
 @pytest.mark.parametrize(
     "missing, message",
     [
-        ("visual_projection.weight", "without head.bias and 1 more"),
-        ("vision_model.encoder.layers.0.self_attn.k_proj.bias", "without blocks.0.attn.qkv.bias"),
-        ("vision_model.embeddings.position_embedding.weight", "without pos_embed"),
+        ("visual_projection.weight", "missing: head.bias, head.weight"),
+        ("vision_model.encoder.layers.0.self_attn.k_proj.bias", "missing: blocks.0.attn.qkv.bias"),
+        ("vision_model.embeddings.position_embedding.weight", "missing: pos_embed"),
     ],
 )
 def test_a_clip_in_part_is_refused(clip_files, tmp_path, missing, message):
@@ -235,7 +237,9 @@ def test_numbers_in_place_of_tensors_are_refused(clip_files, tmp_path):
     state = load_file(clip_files[1] / file_of("clip_vitl14_336", "336/model.safetensors"))
     path = tmp_path / "model.safetensors"
     save_file({name: torch.tensor(1.0) for name in state}, path)
-    with pytest.raises(UserError, match=r"without blocks.0.attn.qkv.bias and 1 more"):
+    with pytest.raises(
+        UserError, match=r"missing: blocks.0.attn.qkv.bias, blocks.0.attn.qkv.weight"
+    ):
         clip(path, CPU)
 
 

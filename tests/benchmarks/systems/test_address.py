@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.systems.shared.address import Whole, read_address
+from benchmarks.systems.shared.recognised import Whole, read_address
 from diffae.system.errors import UserError
 
 CHOICES = {"block": ("relu-skip", "input-skip"), "noise": ("const", "none")}

@@ -278,12 +278,6 @@ def test_pickles_are_not_opened(kl, capsys, tmp_path):
     assert "as a pickle only (diffusion_pytorch_model.bin)" in refused(kl, capsys)
 
 
-def test_code_in_a_folder_is_not_run(kl, capsys, tmp_path):
-    (kl / "my_vae.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
-    assert "holds code (my_vae.py), which is not run" in refused(kl, capsys)
-    assert not (tmp_path / "ran").exists()
-
-
 def test_a_pipeline_whose_vae_is_code(kl, capsys, tmp_path):
     kl.rename(tmp_path / "vae")
     (tmp_path / "model_index.json").write_text('{"vae": ["my_vae", "MyVAE"]}')

@@ -12,7 +12,7 @@ from benchmarks import systems, weights
 from benchmarks.metrics import counting
 from benchmarks.metrics.networks import perceptual
 from benchmarks.systems.protocol.base import Code
-from benchmarks.systems.stylegan2 import inversion, inversion_loss
+from benchmarks.systems.stylegan2 import inversion
 from benchmarks.systems.stylegan2.inversion import GROUP, Inversion, Statistics
 from benchmarks.systems.stylegan2.network import Generator, StyleGAN2Config
 from benchmarks.weights import files
@@ -78,7 +78,7 @@ def test_normalised_maps_are_the_authors(tiny, published):
 @pytest.mark.parametrize(("layers", "name"), [(1, "grad_w"), (8, "grad_wplus")])
 def test_mean_squared_error_and_its_gradient_are_the_authors(tiny, published, layers, name):
     w = published["w_avg"].repeat(1, layers, 1).requires_grad_()
-    distance = inversion_loss.find("mse", CPU).to(published["target"])
+    distance = inversion.find_loss("mse", CPU).to(published["target"])
     with torch.enable_grad():
         loss = distance(tiny.synthesis(w.expand(-1, 8, -1), tiny.synthesis.noise_maps()))
     close(loss.detach(), published["mse"])
@@ -111,8 +111,8 @@ def made(generator: Generator, w: Tensor) -> Tensor:
     return generator.synthesis(ws, generator.synthesis.noise_maps())
 
 
-MEAN_SQUARE = inversion_loss.find("mse", CPU)
-NOTHING = inversion_loss.InversionLoss("none", "", lambda target: lambda x: 0 * x.mean((1, 2, 3)))
+MEAN_SQUARE = inversion.find_loss("mse", CPU)
+NOTHING = inversion.InversionLoss("none", "", lambda target: lambda x: 0 * x.mean((1, 2, 3)))
 
 
 @pytest.mark.parametrize("layers", [1, 4])
@@ -216,7 +216,7 @@ def test_the_stand_in_is_the_harness_s_distance():
     torch.manual_seed(5)
     a, b = torch.rand(2, 2, 3, 32, 32) * 2 - 1
     expected = perceptual.effnet_distance(weights.load_path("efficientnet-lite0", None, False), CPU)
-    found = inversion_loss.find("effnet", CPU)
+    found = inversion.find_loss("effnet", CPU)
     assert found.sha256 == expected.sha256
     close(found.to(a)(b), expected(a, b), 1e-6)
 
@@ -226,24 +226,24 @@ def test_lpips_is_what_its_package_gives(weights_dir, light_vgg16):
     torch.manual_seed(6)
     a, b = torch.rand(2, 2, 3, 32, 32) * 2 - 1
     expected = perceptual.lpips_vgg16(path, CPU)(a, b)
-    close(inversion_loss._of_lpips(path, CPU)(a)(b), expected, 1e-5)
+    close(inversion._of_lpips(path, CPU)(a)(b), expected, 1e-5)
 
 
 def test_lpips_is_taken_where_its_weights_are(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "hub_folder", lambda: tmp_path)
-    assert inversion_loss.find("auto", CPU).name == "effnet"
+    assert inversion.find_loss("auto", CPU).name == "effnet"
     (tmp_path / weights.KNOWN["vgg16"].files[-1].filename).write_bytes(b"other")
-    with pytest.raises(UserError, match="not the published weights of vgg16"):
-        inversion_loss.find("auto", CPU)
+    with pytest.raises(UserError, match="the published one is"):
+        inversion.find_loss("auto", CPU)
     monkeypatch.setattr(files.Found, "is_published", True)
-    assert inversion_loss.find("auto", CPU).name == "lpips"
+    assert inversion.find_loss("auto", CPU).name == "lpips"
 
 
 def test_large_images_are_averaged_to_256_px(monkeypatch):
     seen = []
-    monkeypatch.setattr(inversion_loss, "effnet_distance", lambda *_: _Watching(seen))
+    monkeypatch.setattr(inversion, "effnet_distance", lambda *_: _Watching(seen))
     image = torch.rand(1, 3, 512, 512)
-    inversion_loss._of_effnet(None, CPU)(image)(image)
+    inversion._of_effnet(None, CPU)(image)(image)
     expected = F.avg_pool2d(image, 2)
     torch.testing.assert_close(seen[0], expected)
     torch.testing.assert_close(seen[1], expected)

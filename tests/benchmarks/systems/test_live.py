@@ -209,13 +209,6 @@ class NoDecoder:
         return images
 
 
-class Rude:
-    __slots__ = ()  # vars() of it asks it, too
-
-    def __getattr__(self, name):
-        raise RuntimeError(f"no {name}")
-
-
 REFUSED = [
     (NoDecoder(), "NoDecoder: cannot be measured: it has no method decode"),
     (3, "int: cannot be measured: it has no method encode"),
@@ -225,7 +218,7 @@ REFUSED = [
     (Path("nowhere/model"), "nowhere/model: no such checkpoint"),
     (returning(3), "encode: gave int; a code is a tensor, a tuple of tensors or a"),
     (returning((images(1), 3)), "encode: gave tuple of Tensor, int; a code is"),
-    (returning(images(2)), "encode: gave 2 x 3 x 8 x 8 of 1 images; the first axis must be theirs"),
+    (returning(images(2)), "encode: returned 2 x 3 x 8 x 8, not 1 x 3 x 8 x 8"),
     (returning(TOKENS), "whole numbers, which are tokens: say how many there are"),
     (returning(TOKENS > 0), "encode gave torch.bool; a code is"),
     (SimpleNamespace(image_size=8, encode=lambda x: x, decode=lambda z: z[:, :2]),
@@ -257,9 +250,6 @@ def test_options_of_wrap_that_do_not_fit_are_refused(thing, options, words):
 
 
 def test_an_object_that_raises_is_named_with_its_method():
-    with pytest.raises(UserError, match=r"^Rude: asked for encode, it raised RuntimeError: no enc"):
-        systems.as_system(Rude())
-
     def broken(images):
         raise ValueError("no such layer")
 

@@ -206,7 +206,6 @@ def test_each_part_is_checked(returned, words):
 SAID = [
     (dict(semantic_parts=3), "semantic_parts: must be a tuple of one Part or more or None, not 3"),
     (dict(semantic_parts=()), "semantic_parts: must be a tuple of one Part or more or None, not tuple"),
-    (dict(latent_dim=21), "latent_dim: is 21, but semantic_parts have 20"),
     (dict(semantic_dim=3), "semantic_dim: is 3, but semantic_parts have 20"),
     (dict(code_bits=-1), "code_bits: must be a positive number or None, not -1"),
 ]  # fmt: skip

@@ -16,9 +16,9 @@ from benchmarks import systems
 from benchmarks.systems.d2c import training as d2c
 from benchmarks.systems.nvae import training as nvae
 from benchmarks.systems.nvae.network import NVAE, Gaussian
-from benchmarks.systems.shared.batch_norms import settle
 from benchmarks.systems.shared.cells import WeightNormConv, start_norms
 from benchmarks.systems.shared.logistic_mixture import LogisticMixture
+from benchmarks.systems.shared.preset import settle
 from diffae.diffusion.gaussian import linear_alphas
 from diffae.diffusion.noise import generator
 from diffae.networks.config import EPSILON

@@ -9,9 +9,8 @@ from torch.nn import functional as F
 
 from benchmarks import systems
 from benchmarks.systems.stylegan2 import training as stylegan2
-from benchmarks.systems.stylegan2.critic import Convolution, with_deviation
 from benchmarks.systems.stylegan2.network import StyleGAN2Config
-from benchmarks.systems.stylegan2.training import Learner
+from benchmarks.systems.stylegan2.training import Convolution, Learner, with_deviation
 from diffae.train.trainer import Run
 
 TINY = StyleGAN2Config(channels=(8, 8), z_dim=8, w_dim=8, mapping_layers=2, mapping_width=8)

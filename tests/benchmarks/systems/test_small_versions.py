@@ -11,7 +11,7 @@ from torch.nn.functional import conv2d
 
 from benchmarks import systems
 from benchmarks.core.images import select
-from benchmarks.metrics.networks.portraits import PACKAGED
+from benchmarks.metrics.networks.faces import PACKAGED
 from benchmarks.systems.shared import folder
 from benchmarks.systems.vqvae2.network import VQVAE2Config
 from diffae.checkpoints import packaged

@@ -184,7 +184,7 @@ def test_without_a_file_it_says_where_to_give_one(monkeypatch, tmp_path):
 
 @pytest.mark.slow
 def test_the_packaged_one_finds_images_that_are_nearer_than_the_average():
-    in_w, in_wplus = (systems.load(f"stylegan2-{n}", "#steps=25") for n in ("w", "wplus"))
+    in_w, in_wplus = (systems.load(f"stylegan2-{n}", "#steps=15") for n in ("w", "wplus"))
     assert in_w.trained_on.preset == "stylegan2-portraits"
     assert (in_w.latent_dim, in_wplus.latent_dim, in_w.image_size) == (512, 4096, 32)
     layers = torch.cat([in_w.sample_latents([i, i + 1], 0, 1)[:, None] for i in range(4)], 1)

@@ -555,24 +555,31 @@ class Switching(Good):
 RANDOM, TRAINING = trial.RANDOM, trial.TRAINING
 
 
-@pytest.mark.parametrize(
-    ("factory", "said"),
-    [
-        (Good, ""),
-        (type("Random", (Good,), {"encode_semantic": of_random_code}), RANDOM),
-        (type("Random", (Good,), {"encode_semantic": of_random_code, "random": True}), ""),
-        (Switching, TRAINING),
-    ],
-)
-def test_rows_say_that_a_system_is_random_or_in_training_mode(context, factory, said):
+RANDOM_CODE = {"encode_semantic": of_random_code}
+NOTED = {
+    "good": (Good, ""),
+    "random": (type("Random", (Good,), {**RANDOM_CODE, "title": "random"}), RANDOM),
+    "random and says so": (type("Random", (Good,), {**RANDOM_CODE, "random": True}), ""),
+    "switching": (type("Switching", (Switching,), {"title": "switching"}), TRAINING),
+}
+
+
+@pytest.mark.parametrize("kind", NOTED)
+def test_a_trial_tells_of_a_system_that_is_random_or_in_training_mode(kind):
+    factory, said = NOTED[kind]
     given = images()
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
     assert build(factory).try_on(lambda count: given[:count]) == said
     assert torch.equal(torch.rand(1), expected)  # the numbers that it draws are not taken
+
+
+def test_rows_say_what_a_trial_found(context):
     context.networks.perceptual = NoDistance()
-    found = list(rows(reconstruction.BENCHMARK, context, [build(factory)]))
-    notes = [row.note for row in found if row.value is not None]
-    assert notes and all(said in note for note in notes)
-    assert said or not any(RANDOM in note or TRAINING in note for note in notes)
+    tried = [build(NOTED[kind][0]) for kind in ("good", "random", "switching")]
+    found = [row for row in rows(reconstruction.BENCHMARK, context, tried) if row.value is not None]
+    for title, said in (("My model", ""), ("random", RANDOM), ("switching", TRAINING)):
+        notes = [row.note for row in found if row.system == title]
+        assert notes and all(said in note for note in notes)
+        assert said or not any(RANDOM in note or TRAINING in note for note in notes)

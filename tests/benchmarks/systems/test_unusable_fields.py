@@ -2,13 +2,11 @@
 
 import json
 import pickle
-from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import d2c_files
-import diffusers_models
 import nvae_files
 import official_files
 import pytest
@@ -112,13 +110,6 @@ def vqgan(line: str) -> Callable[[Path], Path]:
     return write
 
 
-def diffusers(folder: Path) -> Path:
-    diffusers_models.save(folder, "AutoencoderKL")
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"sample_size": [32, 32]}))
-    return folder
-
-
 def authors(x_T: Any) -> Callable[[Path], Path]:
     state = official_files.tiny_state() | {"x_T": x_T}
     return lambda folder: official_files.write_lightning(folder / "last.ckpt", state)
@@ -137,54 +128,26 @@ def note(**changed: Any) -> Callable[[Path], Path]:
 STYLEGAN2 = stylegan2_files.read
 CASES: dict[str, tuple[Callable[[Path], object], Callable[[Path], Path], str]] = {
     "rosinality: average": (STYLEGAN2, rosinality(latent_avg="0"), "latent_avg, which is not a te"),
-    "rosinality: arguments": (STYLEGAN2, rosinality(args={"size": 32}), "its args are dict, not"),
-    "rosinality: size": (STYLEGAN2, rosinality(args=Namespace(size="32")), "images have '32'"),
     "nvidia: average": (
         STYLEGAN2,
         nvidia(lambda state: mapping_of(state)["_buffers"].update(w_avg="none")),
-        "holds mapping.w_avg, which is not a tensor",
+        "damaged: its pickle does not load ('str'",
     ),
     "nvidia: buffers": (
         STYLEGAN2,
         nvidia(lambda state: mapping_of(state).update(_buffers=["w_avg"])),
-        "its _buffers is list, not a dictionary",
-    ),
-    "nvidia: a module": (
-        STYLEGAN2,
-        nvidia(lambda state: state["_modules"].update(more=3)),
-        "holds more, which is not a module",
-    ),
-    "nvidia: settings": (
-        STYLEGAN2,
-        nvidia(lambda state: state.update(_init_kwargs="conv_clamp=256")),
-        "its _init_kwargs is str, not a dictionary",
-    ),
-    "nvidia: settings of the synthesis": (
-        STYLEGAN2,
-        nvidia(lambda state: state["_init_kwargs"].update(synthesis_kwargs=[256])),
-        "its synthesis_kwargs is list, not a dictionary",
+        "damaged: its pickle does not load",
     ),
     "tensorflow: average": (
         STYLEGAN2,
         tensorflow(lambda state: lacks_average(state, ("dlatent_avg", "none"))),
-        "holds dlatent_avg, which is not a tensor",
-    ),
-    "tensorflow: a variable without a value": (
-        STYLEGAN2,
-        tensorflow(lambda state: lacks_average(state, ("dlatent_avg",))),
-        "the variables of a network are no pairs",
-    ),
-    "tensorflow: settings": (
-        STYLEGAN2,
-        tensorflow(lambda state: state.update(static_kwargs=["label_size"])),
-        "its static_kwargs is list, not a dictionary",
+        "damaged: its pickle does not load (could not convert",
     ),
     "vqgan: another end": (opened("vqgan"), vqgan("give_pre_end: true"), "give_pre_end: True"),
     "vqgan: tanh": (opened("vqgan"), vqgan("tanh_out: true"), "tanh_out: True is not supported"),
     "vqvae2: a tensor": (opened("vqvae2"), vqvae2, "quantize_t.cluster_size, which is not a te"),
     "d2c: a tensor": (opened("d2c"), d2c, "latent_mod.mean, which is not a tensor"),
     "nvae: arguments": (opened("nvae"), nvae, "has no args"),
-    "diffusers: size": (opened("diffusers"), diffusers, "sample_size: [32, 32] is not the side"),
     "authors: a text": (open_checkpoint, authors("noise"), "x_T, which is not a tensor"),
     "authors: a row": (open_checkpoint, authors(torch.zeros(3)), r"x_T [3], not N x 3 x S x S"),
     "record: content": (trained_on.read, note(fingerprint=5), "not the record of a training"),
