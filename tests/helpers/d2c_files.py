@@ -1,32 +1,31 @@
 """Files of D2C's layout with weights filled by the parity file's recipe."""
 
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import parity_files
-import pytest
 import torch
 
 from benchmarks.systems.d2c.network import D2C, D2CConfig
-from benchmarks.systems.d2c.system import D2CSystem
 
-SMALL = replace(
-    D2CConfig(), channels=8, enc=(2, 1), dec=(1, 2), post=(0,), latent_channels=4, latent_side=16,
-    unet_channels=32, unet_mult=(1, 2), unet_blocks=1, unet_attends=(1, 0),
-)  # fmt: skip
-
-
-@contextmanager
-def published(config: D2CConfig) -> Iterator[None]:
-    """Within the block, the authors' file is one of this configuration."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(D2CSystem, "published", config)
-        yield
+SMALL = D2CConfig(
+    channels=8,
+    pre=(1,),
+    enc=(2, 1),
+    dec=(1, 2),
+    post=(0,),
+    latent_channels=4,
+    mixtures=10,
+    squeeze=True,
+    bits=5,
+    latent_side=16,
+    unet_channels=32,
+    unet_mult=(1, 2),
+    unet_blocks=1,
+    unet_attends=(1, 0),
+)
 
 
 def fill(name: str, shape: tuple[int, ...]) -> torch.Tensor:

@@ -19,7 +19,7 @@ TIMESTEPS = 1000
 
 @dataclass(frozen=True)
 class D2CConfig:
-    """Sizes of a D2C; the defaults are those of the published file, for FFHQ at 256 px.
+    """Sizes of a D2C.
 
     Autoencoder: channels at the full side; ordinary cells before each halving (`pre`), at each
     scale of the encoder, the finest first (`enc`), at each of the decoder, the coarsest first
@@ -28,20 +28,20 @@ class D2CConfig:
     levels attend (0 or 1).
     """
 
-    channels: int = 24
-    pre: tuple[int, ...] = (1,)
-    enc: tuple[int, ...] = (16, 16, 16)
-    dec: tuple[int, ...] = (14, 16, 16)
-    post: tuple[int, ...] = (1,)
-    latent_channels: int = 8
-    mixtures: int = 10
-    squeeze: bool = True
-    bits: int = 5
-    latent_side: int = 32
-    unet_channels: int = 128
-    unet_mult: tuple[int, ...] = (1, 2, 2, 2, 2)
-    unet_blocks: int = 2
-    unet_attends: tuple[int, ...] = (0, 1, 0, 0, 0)
+    channels: int
+    pre: tuple[int, ...]
+    enc: tuple[int, ...]
+    dec: tuple[int, ...]
+    post: tuple[int, ...]
+    latent_channels: int
+    mixtures: int
+    squeeze: bool
+    bits: int
+    latent_side: int
+    unet_channels: int
+    unet_mult: tuple[int, ...]
+    unet_blocks: int
+    unet_attends: tuple[int, ...]
 
     @property
     def stride(self) -> int:

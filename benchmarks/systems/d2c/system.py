@@ -4,6 +4,7 @@ Its code is the autoencoder's map before standardisation. New codes are sampled 
 the published code's timesteps, independently of a benchmark's steps.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmarks.systems.d2c.ddim_unet import GROUPS
 from benchmarks.systems.d2c.network import D2C, D2CConfig, steps_by_skip
 from benchmarks.systems.protocol.base import Code, needed
 from benchmarks.systems.protocol.returned import in_words
@@ -33,6 +35,10 @@ PARTS = ("autoencoder", "diffusion", "latent_mod")
 TRAINING = ("encoder_k.", "queue", "encoder_q.fc.")
 CLEAN_UP = 50  # timestep to which the published manipulation noises a code
 
+BITS = 5  # of the input, in every published configuration
+ATTENTION_SIDE = 16  # the DDIM attends to maps of this side, likewise
+MOST_SCALES = 10
+
 
 class D2CSystem(Opened):
     """D2C: an autoencoder with a contrastive loss, and a DDIM of its codes (the authors' checkpoint)"""
@@ -41,7 +47,6 @@ class D2CSystem(Opened):
     capabilities = frozenset({"encode", "decode", "semantic", "sample", "sample_latents"})
     computes_in_float64 = True
     choices, example, config_class, network = OPTIONS, "model.ckpt", D2CConfig, D2C
-    published = D2CConfig()  # of the authors' file, which does not state it
 
     def _read(self, path: Path) -> tuple[D2CConfig, dict[str, Tensor]]:
         with containers.opened(path) as file:
@@ -57,7 +62,7 @@ class D2CSystem(Opened):
             tensors = containers.take(file, state, path)
         if "latent_mod.std" in tensors and not bool((tensors["latent_mod.std"] > 0).all()):
             raise UserError(f"{path}: latent_mod: a standard deviation of codes is not above zero")
-        return self.published, tensors
+        return read_configuration(tensors, path), tensors
 
     def _set_sizes(self, config: D2CConfig) -> None:
         self.stride, self.image_size = config.stride, config.image_size
@@ -163,3 +168,90 @@ def uniforms(shape: Sequence[int]) -> tuple[Tensor, Tensor]:
     source = noise.generator(0, "d2c pixels", 0)
     first, second = (noise.uniforms(source, (1, n, *shape[2:])) for n in (shape[1], 3))
     return to_uniform(first), to_uniform(second)
+
+
+# ----------------------------------------------------------------------------------------------
+# The configuration, read from the names and shapes of the tensors: the file has no other record of it
+
+
+def read_configuration(tensors: Mapping[str, Tensor], path: Path) -> D2CConfig:
+    """Read the configuration.
+
+    Raises UserError, naming the path, if the tensors are not those of a D2C, or of an unsupported
+    one.
+    """
+    reader = _Reader(tensors, path)
+    pre, enc, dec, post = (
+        reader.tower(f"autoencoder.{name}")
+        for name in ("pre_process", "enc_tower", "dec_tower", "post_process")
+    )
+    head = reader.sides("autoencoder.image_conditional.1.weight")
+    if head[0] % 10:
+        raise reader.unsupported(f"an output of {head[0]} channels, not ten a component")
+    if len(pre) != len(post) or len(enc) != len(dec) or pre[-1] or post[0]:
+        raise reader.unsupported("another number of scales on the way up than on the way down")
+    channels = reader.sides("autoencoder.stem.weight")[0]
+    if channels < 2:
+        raise reader.unsupported("a single channel")
+    return D2CConfig(
+        channels=channels,
+        pre=pre[:-1],
+        enc=enc,
+        dec=dec,
+        post=post[1:],
+        latent_channels=reader.sides("autoencoder.enc_sampler.weight")[0],
+        mixtures=head[0] // 10,
+        squeeze=any(".se.se." in name for name in tensors),
+        bits=BITS,
+        **_of_unet(reader),
+    )
+
+
+def _of_unet(reader: "_Reader") -> dict[str, Any]:
+    """The fields of the configuration that belong to the DDIM."""
+    channels = reader.sides("diffusion.conv_in.weight")[0]
+    if channels % GROUPS:
+        raise reader.unsupported(f"a DDIM of {channels} channels, no multiple of {GROUPS}")
+    levels = reader.numbers(r"diffusion\.down\.(\d{1,3})\.block\.")
+    if not 1 <= len(levels) <= MOST_SCALES:
+        raise reader.unsupported(f"a DDIM of {len(levels)} levels")
+    of_level = [reader.sides(f"diffusion.down.{i}.block.0.conv1.weight")[0] for i in levels]
+    if any(width % channels for width in of_level):
+        raise reader.unsupported(f"a DDIM of widths {of_level}, no multiples of {channels}")
+    attends = [f"diffusion.down.{i}.attn.0.q.weight" in reader.tensors for i in levels]
+    if True not in attends:
+        raise reader.unsupported("a DDIM without attention, which does not tell its side")
+    return {
+        "latent_side": ATTENTION_SIDE * 2 ** attends.index(True),
+        "unet_channels": channels,
+        "unet_mult": tuple(width // channels for width in of_level),
+        "unet_blocks": len(reader.numbers(r"diffusion\.down\.0\.block\.(\d{1,3})\.")),
+        "unet_attends": tuple(map(int, attends)),
+    }
+
+
+class _Reader:
+    def __init__(self, tensors: Mapping[str, Tensor], path: Path):
+        self.tensors, self.path = tensors, path
+
+    def sides(self, name: str) -> tuple[int, ...]:
+        """The shape of a kernel."""
+        return containers.shape_of(self.tensors, name, 4, self.path, "a D2C of the authors'")
+
+    def numbers(self, pattern: str) -> list[int]:
+        """The numbers that match the pattern's group among the names, in order."""
+        found = (re.match(pattern, name) for name in self.tensors)
+        return sorted({int(match[1]) for match in found if match})
+
+    def tower(self, prefix: str) -> tuple[int, ...]:
+        """The numbers of ordinary cells before, between and after the cells that change the side."""
+        prefix = re.escape(prefix)
+        cells = self.numbers(rf"{prefix}\.(\d{{1,5}})\.")
+        changing = set(self.numbers(rf"{prefix}\.(\d{{1,5}})\.skip\."))
+        if len(changing) > MOST_SCALES:
+            raise self.unsupported(f"{len(changing)} changes of side in a row")
+        marks = "".join("|" if cell in changing else "." for cell in cells)
+        return tuple(len(run) for run in marks.split("|"))
+
+    def unsupported(self, what: str) -> UserError:
+        return UserError(f"{self.path}: a D2C with {what} is not supported")

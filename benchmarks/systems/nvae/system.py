@@ -153,10 +153,9 @@ def read_arguments(
         raise unsupported("num_mixture_dec 1, a normal distribution")
     if blocks + scales > MOST_SCALES:
         raise unsupported(f"{blocks} blocks and {scales} scales")
-    coarsest = (tensors["prior_ftr0"].shape or (0,))[-1]
-    side = whole(coarsest, f"{path}: the side of prior_ftr0", 1, MOST)
+    shape = containers.shape_of(tensors, "prior_ftr0", 3, path, "an NVAE of NVlabs'")
     config = NVAEConfig(
-        image_size=side * 2 ** (blocks + scales - 1),
+        image_size=shape[-1] * 2 ** (blocks + scales - 1),
         channels_enc=number("num_channels_enc", 2),
         channels_dec=number("num_channels_dec", 2),
         blocks=blocks,

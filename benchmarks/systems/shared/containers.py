@@ -83,6 +83,21 @@ def take(file: TorchFile | LegacyTorchFile, state: Any, path: Path) -> dict[str,
     return {name: file.read(tensor) for name, tensor in found.items()}
 
 
+def shape_of(
+    tensors: Mapping[str, Tensor], name: str, axes: int, path: Path, wanted: str
+) -> tuple[int, ...]:
+    """The shape of a tensor with so many axes.
+
+    Raises UserError, saying that the file is not `wanted`, if it is missing or has another number
+    of axes.
+    """
+    shape = tuple(tensors[name].shape) if name in tensors else ()
+    if len(shape) != axes or not all(0 < side <= 1 << 16 for side in shape):
+        what = f"is of shape {shape}" if name in tensors else "is missing"
+        raise UserError(f"{path}: {name} {what}: not {wanted}")
+    return shape
+
+
 def give(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
     """Load all weights into a network, in float32, and set it to evaluation mode without gradients.
 

@@ -1,6 +1,7 @@
 """VQ-VAE-2 as a system: rosinality's `vqvae_560.pt`, or a folder of this project."""
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,14 +28,14 @@ class VQVAE2System(Opened, Quantised):
     choices, example, config_class = OPTIONS, "vqvae_560.pt", VQVAE2Config
 
     def _read(self, path: Path) -> tuple[VQVAE2Config, dict[str, Tensor]]:
-        """The published configuration, which rosinality's training does not change, and a bare state dict."""
+        """The configuration and the tensors of a bare state dict."""
         with containers.opened(path) as file:
             named = containers.entries(file.content)
             state = {name.removeprefix("module."): value for name, value in named.items()}
             if "quantize_t.embed" not in state:
                 containers.refuse_other_kind(file.content, path, "vqvae2", "quantize_t.embed")
             tensors = containers.take(file, state, path)
-        return VQVAE2Config(), tensors
+        return _config(tensors, path), tensors
 
     def _build(self, config: VQVAE2Config) -> VQVAE2:
         return VQVAE2(config, self.options["block"] == "relu-skip")
@@ -82,3 +83,28 @@ class VQVAE2System(Opened, Quantised):
 
     def networks(self) -> dict[str, nn.Module]:
         return {"VQ-VAE-2": self.model}
+
+
+def _config(tensors: Mapping[str, Tensor], path: Path) -> VQVAE2Config:
+    """The widths of the network from its tensors.
+
+    Tensors that do not fit them are refused when they are loaded.
+    """
+    blocks = {
+        int(found[1])
+        for name in tensors
+        if (found := re.fullmatch(r"enc_b\.blocks\.(\d{1,2})\.conv\.1\.weight", name))
+    }
+    inner_name = f"enc_b.blocks.{min(blocks, default=5)}.conv.1.weight"
+    names = {"quantize_t.embed": 2, "enc_b.blocks.4.weight": 4, inner_name: 4}
+    embed, channel, inner = (
+        containers.shape_of(tensors, name, axes, path, "a VQ-VAE-2 of rosinality's")
+        for name, axes in names.items()
+    )
+    return VQVAE2Config(
+        channel=channel[0],
+        res_blocks=len(blocks),
+        res_channel=inner[0],
+        embed_dim=embed[0],
+        n_embed=embed[1],
+    )

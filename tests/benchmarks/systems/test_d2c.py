@@ -16,22 +16,22 @@ from refusal import refused_file
 from benchmarks import systems
 from benchmarks.runtime.errors import SystemFailed
 from benchmarks.systems.d2c.ddim_unet import DDIMUNet
-from benchmarks.systems.d2c.network import D2CConfig, alphas, steps_by_skip
+from benchmarks.systems.d2c.network import alphas, steps_by_skip
+from benchmarks.systems.d2c.system import read_configuration
 from benchmarks.systems.protocol.base import Code
 from diffae.diffusion import noise
 from diffae.diffusion.gaussian import linear_alphas
 from diffae.system.errors import UserError
 
-# The published model with a smaller DDIM, where only the autoencoder is looked at.
+# The published model, whose DDIM is made smaller here where only the autoencoder is looked at.
+PUBLISHED = replace(
+    SMALL, channels=24, enc=(16, 16, 16), dec=(14, 16, 16), post=(1,), latent_channels=8,
+    latent_side=32, unet_channels=128, unet_mult=(1, 2, 2, 2, 2), unet_blocks=2,
+    unet_attends=(0, 1, 0, 0, 0),
+)  # fmt: skip
 AUTOENCODER = replace(
-    D2CConfig(), unet_channels=32, unet_mult=(1, 1), unet_blocks=1, unet_attends=(0, 1)
+    PUBLISHED, unet_channels=32, unet_mult=(1, 1), unet_blocks=1, unet_attends=(0, 1)
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def published_as_small():
-    with d2c_files.published(SMALL):
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +62,7 @@ def close(found, wanted, tolerance=1e-4, relative=0.0):
 def test_codes_logits_and_pixels_are_those_of_the_authors_code(tmp_path):
     parity = parity_files.parity("d2c_ae_64")
     path = d2c_files.write(tmp_path / "model.ckpt", d2c_files.network(AUTOENCODER))
-    with d2c_files.published(AUTOENCODER):
-        system = systems.load("d2c", path)
+    system = systems.load("d2c", path)
     assert (system.latent_dim, system.image_size, system.stride) == (8192, 256, 8)
     code = system.encode(2 * parity["x_5bit"] - 1)
     close(code.semantic, parity["z"])
@@ -232,7 +231,11 @@ def test_the_published_network_has_these_tensors():
         part, _, inner = name.partition("::")
         if not inner.startswith("queue") and not inner.endswith(".weight_normalized"):
             wanted[f"{part}.{inner.removeprefix('encoder_q.')}"] = shape
-    network = d2c_files.empty(D2CConfig())
+    config = read_configuration(
+        {n: torch.empty(s, device="meta") for n, s in wanted.items()}, Path("x")
+    )
+    assert config == PUBLISHED
+    network = d2c_files.empty(config)
     assert {n: tuple(t.shape) for n, t in network.state_dict().items()} == wanted
     count = sum(p.numel() for p in network.diffusion.parameters())
     assert count == 45_665_544
@@ -258,6 +261,35 @@ def test_a_deviation_of_zero_is_refused(tmp_path):
     parts = d2c_files.network(SMALL)
     parts["latent_mod"]["std"][0, 1] = 0
     assert "latent_mod" in refuse(d2c_files.write(tmp_path / "a.ckpt", parts))
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "shape", "words"),
+    [
+        ("autoencoder", "encoder_q.stem.weight", None, "autoencoder.stem.weight is missing"),
+        ("diffusion", "down.0.attn.0.q.weight", None, "without attention, which does not tell its"),
+        (
+            "diffusion",
+            "down.1.block.0.conv1.weight",
+            None,
+            "down.1.block.0.conv1.weight is missing",
+        ),
+        ("autoencoder", "encoder_q.stem.weight", (1, 3, 3, 3), "a D2C with a single channel"),
+        ("diffusion", "conv_in.weight", (48, 4, 3, 3), "a DDIM of 48 channels, no multiple of 32"),
+        ("diffusion", "down.1.block.0.conv1.weight", (33, 32, 3, 3), "widths [32, 33], no multi"),
+        (
+            "autoencoder",
+            "encoder_q.image_conditional.1.weight",
+            (5, 8, 3, 3),
+            "an output of 5 chan",
+        ),
+    ],
+)
+def test_tensors_of_which_no_network_can_be_made_are_named(tmp_path, part, name, shape, words):
+    parts = d2c_files.network(SMALL)
+    del parts[part][name]
+    parts[part] |= {name: torch.zeros(shape)} if shape else {}
+    assert words in refuse(d2c_files.write(tmp_path / "a.ckpt", parts))
 
 
 @pytest.mark.parametrize(
