@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +52,18 @@ def render(found: Merged, beside: Path) -> str:
 
 def filled(template: str, script: str, **content: Any) -> str:
     """A self-contained page from one of the templates."""
-    loader = FileSystemLoader(HERE)
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
-    environment.trim_blocks = environment.lstrip_blocks = True
-    environment.filters["unbroken"] = _unbroken
     styles = source("page.css")
     inlined = {"styles": Markup(styles), "script": Markup(script), "policy": policy(styles, script)}
-    return environment.get_template(template).render(**inlined, **content)
+    return _templates().get_template(template).render(**inlined, **content)
+
+
+@cache
+def _templates() -> Environment:
+    """Each is compiled at its first use in a process."""
+    found = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined)
+    found.trim_blocks = found.lstrip_blocks = True
+    found.filters["unbroken"] = _unbroken
+    return found
 
 
 def policy(styles: str, script: str) -> str:
