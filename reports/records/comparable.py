@@ -30,7 +30,7 @@ OF_N = ", n = "  # follows a name if the cells of one class have several n
 
 
 @dataclass(frozen=True)
-class Protocol:
+class PaperProtocol:
     """How the paper measured a table: on which data, with which fields of our protocols.
 
     `data` is a data set and its image size, empty if every row of the table names its own.
@@ -42,29 +42,29 @@ class Protocol:
     unknown: str = ""
 
 
-_RECONSTRUCTION = Protocol("CelebA-HQ 128", {"n": 30_000, "split": "all"})
+_RECONSTRUCTION = PaperProtocol("CelebA-HQ 128", {"n": 30_000, "split": "all"})
 _CLASS = {
     "n": 5_000,
     "reference": "all images of the class",
     "reference_n": 202_599,
     "acceptance": "u < p (the paper's text)",
 }
-_SECONDHAND = Protocol(unknown="published protocol not known at first hand")
+_SECONDHAND = PaperProtocol(unknown="published protocol not known at first hand")
 # By table and kind of row; "" is every other kind.
-PROTOCOLS: dict[tuple[str, str], Protocol] = {
+PROTOCOLS: dict[tuple[str, str], PaperProtocol] = {
     ("table1_reconstruction", ""): _RECONSTRUCTION,
     ("table2_ablation", ""): _RECONSTRUCTION,
-    ("section5.3_probe", ""): Protocol(
+    ("section5.3_probe", ""): PaperProtocol(
         "CelebA-HQ",
         {"probe": "Adam 1e-3, batch 32, 9375 steps (the authors', without their flips)"},
         unknown="the paper says neither how its images were split nor how it averaged",
     ),
-    ("table3_fewshot_fid", "binary"): Protocol("CelebA 64", _CLASS | {"k": 50}),
-    ("table3_fewshot_fid", "pu"): Protocol(
+    ("table3_fewshot_fid", "binary"): PaperProtocol("CelebA 64", _CLASS | {"k": 50}),
+    ("table3_fewshot_fid", "pu"): PaperProtocol(
         "CelebA 64", _CLASS | {"positives": 100, "unlabeled": 10_000}
     ),
-    ("table3_fewshot_fid", "naive"): Protocol("CelebA 64", {"n": 202_599}),
-    ("table4_unconditional_fid", ""): Protocol("", {"n": 50_000, "reference_n": 50_000}),
+    ("table3_fewshot_fid", "naive"): PaperProtocol("CelebA 64", {"n": 202_599}),
+    ("table4_unconditional_fid", ""): PaperProtocol("", {"n": 50_000, "reference_n": 50_000}),
     ("appendix_f_smoothness", ""): _SECONDHAND,
     ("appendix_g_identity", ""): _SECONDHAND,
 }

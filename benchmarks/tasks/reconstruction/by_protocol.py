@@ -16,7 +16,7 @@ from benchmarks.metrics.frechet_jackknife import BLOCKS
 from benchmarks.metrics.protocols import schema
 from benchmarks.metrics.protocols.cases import Case, Measured, network_of
 from benchmarks.metrics.protocols.explain import Explained, OnPairs
-from benchmarks.metrics.protocols.published import attach, names_of
+from benchmarks.metrics.protocols.printed import attach, names_of
 from benchmarks.systems.protocol.base import System
 from reports.records.record import Record
 from reports.records.specs import TableSpec

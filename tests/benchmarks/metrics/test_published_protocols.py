@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.core.context import RowProtocol, make_row
 from benchmarks.metrics.protocols import schema
-from benchmarks.metrics.protocols.published import attach, names_of
+from benchmarks.metrics.protocols.printed import attach, names_of
 from diffae.system.errors import UserError
 from reports.records.tokenizers import published
 
