@@ -94,8 +94,10 @@ def _sliders(names: Sequence[str], first: Sequence[str]) -> list[gr.Slider]:
     ]
 
     def seen(wanted: list[str]) -> list[Any]:
-        hidden = gr.Slider(value=0, visible=False)
-        return [gr.Slider(visible=True) if name in wanted else hidden for name in names]
+        return [
+            gr.Slider(visible=True) if name in wanted else gr.Slider(value=0, visible=False)
+            for name in names
+        ]
 
     chosen.change(seen, chosen, sliders, show_progress="hidden", api_visibility="private")
     return sliders

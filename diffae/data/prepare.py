@@ -128,13 +128,12 @@ def _copy(data: Dataset, out: Path, workers: int, strict: bool) -> tuple[dict[in
     chunk = max(1, min(CHUNK, CHUNK_BYTES // each))
     starts = range(0, count, chunk)
     job = partial(_copied, data, strict, chunk)
+    workers = workers if len(starts) >= WORTH_PROCESSES else 1
     header = {"descr": "|u1", "fortran_order": False}
     skipped: dict[int, str] = {}
     enlarged = 0
     with (
-        mapped(
-            job, starts, workers if len(starts) >= WORTH_PROCESSES else 1, DEAD_PROCESS
-        ) as parts,
+        mapped(job, starts, workers, DEAD_PROCESS) as parts,
         whole_file(out / PIXELS) as unfinished,
         unfinished.open("wb") as file,
     ):

@@ -5,7 +5,7 @@ The functions are in `verbs`.
 
 import re
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -142,31 +142,38 @@ def labelled(path: Path | None, model: DiffusionAutoencoder, portraits: int) -> 
 # The verbs
 
 
-def made_of(read: Picture, image: Image.Image, name: str = "", **about: Any) -> Cell:
-    """The cell of a result for a picture; its file name is the picture's with this addition."""
-    source = {"source": read.path.name, "cut": read.cut}
-    return Cell(image, f"{read.name}{name}.png", {**source, **about})
+# What is added to a picture's name for the file of a result (None: it is on the sheet only), and its settings.
+Kind = tuple[str | None, dict[str, Any]]
+
+
+def add_results(
+    work: Work, output: Output, kinds: Sequence[Kind], make: Callable[[Tensor], Iterable[Tensor]]
+) -> None:
+    """A row for each picture: itself, and a result of each kind; `make` gives a batch of each."""
+    for reads, x in work.batches():
+        made = [verbs.to_pil(images) for images in make(x)]
+        for read, *images in zip(reads, *made, strict=True):
+            cells, source = [Cell(read.image)], {"source": read.path.name, "cut": read.cut}
+            for image, (name, about) in zip(images, kinds, strict=True):
+                file = "" if name is None else f"{read.name}{name}.png"
+                cells.append(Cell(image, file, {**source, **about}))
+            output.add(cells, read.name)
 
 
 def reconstruct(work: Work, output: Output) -> None:
-    for reads, x in work.batches():
-        made = verbs.to_pil(verbs.reconstruct(work.model, x, **work.way))
-        for read, image in zip(reads, made, strict=True):
-            output.add([Cell(read.image), made_of(read, image)], read.name)
+    add_results(work, output, [("", {})], lambda x: [verbs.reconstruct(work.model, x, **work.way)])
     output.finish("Reconstructions", "Through both codes and back.", [INPUT, "reconstruction"])
 
 
 def vary(work: Work, output: Output) -> None:
     count, seed = work.args.count, work.args.seed
     output.settings["seed"] = seed
-    for reads, x in work.batches():
-        made = verbs.vary(work.model, x, count, seed, **work.way)
-        for read, images in zip(reads, made, strict=True):
-            cells = [
-                made_of(read, image, f"-{k}", variation=k)
-                for k, image in enumerate(verbs.to_pil(images), start=1)
-            ]
-            output.add([Cell(read.image), *cells], read.name)
+    kinds: list[Kind] = [(f"-{k}", {"variation": k}) for k in range(1, count + 1)]
+
+    def make(x: Tensor) -> Iterable[Tensor]:
+        return verbs.vary(work.model, x, count, seed, **work.way).unbind(1)
+
+    add_results(work, output, kinds, make)
     caption = "What z_sem keeps: the same z_sem, the details (x_T) drawn anew."
     output.finish("Variations", caption, [INPUT, *(f"x_T {k + 1}" for k in range(count))])
 
@@ -198,18 +205,15 @@ def edit(work: Work, output: Output) -> None:
     edits = _edits(work.args, classifier)
     labels = [label(one) for one in edits]
     output.settings["classifier"] = classifier.made
-    for reads, x in work.batches():
+    named = zip(labels, edits, strict=True)
+    kinds: list[Kind] = [(f"-{file_part(words)}", {"edit": change}) for words, change in named]
+
+    def make(x: Tensor) -> Iterator[Tensor]:
         code = verbs.encode(work.model, x, **work.way)
-        made = [
-            verbs.to_pil(verbs.decode(work.model, verbs.moved(code, one, classifier), **work.way))
-            for one in [*([{}] * plain), *edits]
-        ]
-        for read, *images in zip(reads, *made, strict=True):
-            cells = [
-                made_of(read, image, f"-{file_part(words)}", edit=change)
-                for image, words, change in zip(images[plain:], labels, edits, strict=True)
-            ]
-            output.add([Cell(read.image), *map(Cell, images[:plain]), *cells], read.name)
+        for one in [*([{}] * plain), *edits]:
+            yield verbs.decode(work.model, verbs.moved(code, one, classifier), **work.way)
+
+    add_results(work, output, [*([(None, {})] * plain), *kinds], make)
     caption = "z_sem moved by s sqrt(d) w / |w| along each attribute's classifier, x_T kept."
     output.finish("Edits", caption, [INPUT, *(["unedited"] * plain), *labels])
 

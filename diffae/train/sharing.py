@@ -38,7 +38,7 @@ class Sharing:
     def __init__(self, network: nn.Module, batch_size: int, micro_batch: int | None = None):
         self.world, self.rank = distributed.world(), distributed.rank()
         if batch_size % self.world:
-            raise UserError(f"batches of {batch_size}: not a multiple of {self.world} processes")
+            raise UserError(f"batches of {batch_size} cannot be shared by {self.world} processes")
         self.share = batch_size // self.world
         self.part = min(micro_batch or self.share, self.share)
         self._device = next(network.parameters()).device

@@ -149,7 +149,7 @@ def test_bad_tables_are_named(tmp_path):
     path = write_parquet(tmp_path / "none.parquet", range(2), image=None)
     refuses(path, r"none\.parquet: no column of images \(there are: colour, old\)")
     pq.write_table(pa.table({"a": [b"x"], "b": [b"y"]}), tmp_path / "two.parquet")
-    refuses(tmp_path / "two.parquet", r"two\.parquet: images in several columns \(a, b\)")
+    refuses(tmp_path / "two.parquet", r"two\.parquet: several columns of images \(a, b\)")
     outside = [{"bytes": None, "path": "/photos/1.png"}]
     path = write_parquet(
         tmp_path / "path.parquet", [1], image=pa.array(outside, table([1])["image"].type)
@@ -182,7 +182,7 @@ def test_bad_folders_are_named(tmp_path):
     refuses(folder, r"data-00001-of-00002\.arrow: no such file")
     for text in ("{", "{}", '{"_data_files": [{"filename": "../secret.arrow"}]}'):
         (folder / "state.json").write_text(text)
-        refuses(folder, r"state\.json: (damaged|names no files of this folder); copy the")
+        refuses(folder, r"state\.json: (damaged|names no files of this folder)")
 
 
 # ---------------------------------------------------------------------------------------------

@@ -203,7 +203,7 @@ def test_a_length_in_the_directory_of_a_zip_file(tmp_path):
     path.write_bytes(content)
     with zipfile.ZipFile(path) as archive:
         assert archive.namelist() == ["0.png"]
-    refuses(path, rf"^{path}: does not list 1\.png; unpack it", SIDE)
+    refuses(path, rf"^{path}: its directory lacks 1\.png; unpack it", SIDE)
 
 
 @pytest.mark.parametrize("first", ["whole", "with many bytes before it", "an entry"])
@@ -218,7 +218,7 @@ def test_a_zip_file_that_is_not_listed(tmp_path, first):
     path.write_bytes(parts[first] + whole)
     with zipfile.ZipFile(path) as archive:
         assert len(archive.namelist()) == COUNT
-    refuses(path, rf"^{path}: does not list 0\.png; unpack it", SIDE)
+    refuses(path, rf"^{path}: its directory lacks 0\.png; unpack it", SIDE)
 
 
 def test_a_zip_file_that_unpacks_itself_is_read(tmp_path):

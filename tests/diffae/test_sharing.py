@@ -305,7 +305,7 @@ def test_a_step_that_is_not_finite_in_one_process_is_skipped_in_all_and_counted_
 
 def test_a_batch_that_cannot_be_shared_equally_is_refused(monkeypatch):
     monkeypatch.setattr(distributed, "world", lambda: 3)
-    with pytest.raises(UserError, match="batches of 4: not a multiple of 3"):
+    with pytest.raises(UserError, match="batches of 4 cannot be shared by 3"):
         Sharing(torch.nn.Linear(1, 1), 4)
 
 

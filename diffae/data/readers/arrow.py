@@ -224,7 +224,7 @@ def image_column(path: Path, schema: pyarrow.Schema) -> str:
     if not found:
         raise UserError(f"{path}: no column of images (there are: {', '.join(schema.names)})")
     if len(found) > 1 and not called:
-        raise UserError(f"{path}: images in several columns ({', '.join(found)})? call one image")
+        raise UserError(f"{path}: several columns of images ({', '.join(found)}); call one image")
     return found[0] if len(found) == 1 else called[0]
 
 

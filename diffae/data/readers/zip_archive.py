@@ -125,7 +125,7 @@ def refuse_unlisted(path: Path, archive: zipfile.ZipFile) -> None:
                 name = content[match.end() : match.end() + size].decode(errors="replace")
                 if is_image(name):
                     mend = "unpack it, or repair it with `zip -FF`"
-                    raise UserError(f"{path}: does not list {printable(name)}; {mend}")
+                    raise UserError(f"{path}: its directory lacks {printable(name)}; {mend}")
 
 
 def unlisted(archive: zipfile.ZipFile, end: int) -> Iterator[tuple[int, int]]:
