@@ -13,11 +13,15 @@ from typing import Any, TypeVar
 import torch
 
 from benchmarks import weights
-from benchmarks.metrics.networks.arcface import arcface
 from benchmarks.metrics.networks.dlib_faces import LANDMARKS, dlib_faces
-from benchmarks.metrics.networks.efficientnet import efficientnet_lite0
-from benchmarks.metrics.networks.faces import PACKAGED, PORTRAITS, FaceEmbedding, id_portraits
-from benchmarks.metrics.networks.features import FeatureNetwork
+from benchmarks.metrics.networks.faces import (
+    PACKAGED,
+    PORTRAITS,
+    FaceEmbedding,
+    arcface,
+    id_portraits,
+)
+from benchmarks.metrics.networks.features import FeatureNetwork, efficientnet_lite0
 from benchmarks.metrics.networks.inception import inception
 from benchmarks.metrics.networks.perceptual import (
     PerceptualDistance,

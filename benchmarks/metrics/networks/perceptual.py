@@ -25,8 +25,12 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import weights
-from benchmarks.metrics.networks.efficientnet import EFFNET_SIZE, effnet_lite0
-from benchmarks.metrics.networks.features import frozen, without_batch_norms
+from benchmarks.metrics.networks.features import (
+    EFFNET_SIZE,
+    effnet_lite0,
+    frozen,
+    without_batch_norms,
+)
 from benchmarks.metrics.pixel import resize, seen
 from benchmarks.runtime.calling import Batches
 from diffae.system.errors import UserError
