@@ -15,18 +15,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from benchmarks import weights
 from benchmarks.weights import sources
-from benchmarks.weights.files import (
-    KNOWN,
-    ROUNDING,
-    Distribution,
-    Found,
-    Url,
-    Weight,
-    WeightFile,
-    folder,
-    sha256,
-)
+from benchmarks.weights.files import ROUNDING, Distribution, Found, Url, Weight, WeightFile
 from benchmarks.weights.sources import SourceError
 from diffae.system import cli, progress
 from diffae.system.errors import UserError
@@ -107,7 +98,7 @@ def opened() -> Iterator[Fetching]:
 
     Raises UserError if another process fetches, or if the disk takes no more.
     """
-    place = folder()
+    place = weights.folder()
     with writing(place, "or set DIFFAE_CACHE to another folder"), ExitStack() as stack:
         place.mkdir(parents=True, exist_ok=True)
         stack.enter_context(lock_folder(place, "fetching weights"))
@@ -209,12 +200,17 @@ def largest() -> float:
 
 
 def _sources() -> list[Url | Distribution]:
-    return [source for weight in KNOWN.values() for file in weight.files for source in file.sources]
+    return [
+        source
+        for weight in weights.KNOWN.values()
+        for file in weight.files
+        for source in file.sources
+    ]
 
 
 def _sizes() -> list[float]:
     """Bytes of every file and distribution of the table."""
-    files = [file.size_mb for weight in KNOWN.values() for file in weight.files]
+    files = [file.size_mb for weight in weights.KNOWN.values() for file in weight.files]
     archives = [source.size_mb for source in _sources() if isinstance(source, Distribution)]
     return [1e6 * size for size in (*files, *archives)]
 
@@ -226,7 +222,7 @@ def held(paths: Iterable[Path], weight: Weight) -> list[Given]:
 
 
 def _held(path: Path, weight: Weight) -> Iterator[Given]:
-    digest = sha256(path) if path.stat().st_size <= largest() else ""
+    digest = weights.sha256(path) if path.stat().st_size <= largest() else ""
     for file in weight.verifiable:
         if digest == file.sha256:
             yield path, file, sources.read(path, at_most(file))
