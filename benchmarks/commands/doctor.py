@@ -31,17 +31,14 @@ def examine(arguments: list[str]) -> int:
     parser.add_argument("--gpu", action="store_true", help="check the GPU, in about a minute")
     parser.add_argument("--device", type=cli.device, help="with --gpu: cuda or cuda:N")
     args = parser.parse(arguments)
-    if args.gpu:
-        return _examine_gpu(args.device or cli.default_device(), args.weights_dir)
-    if args.device is not None:
-        raise UserError("--device: only with --gpu")
-    _examine_weights(args.weights_dir)
-    return 0
-
-
-def _examine_gpu(device: str, folder: Path | None) -> int:
-    if folder is not None:
+    if not args.gpu:
+        if args.device is not None:
+            raise UserError("--device: only with --gpu")
+        _examine_weights(args.weights_dir)
+        return 0
+    if args.weights_dir is not None:
         raise UserError("--weights-dir: not with --gpu, whose checks need no weights")
+    device = args.device or cli.default_device()
     if device == "cpu":
         raise UserError("--gpu: needs a GPU, and PyTorch finds none here")
     with importing():

@@ -24,14 +24,8 @@ from benchmarks.core.store import Computation
 from benchmarks.metrics import counting
 from benchmarks.runtime.calling import raised
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
-from benchmarks.systems.protocol.base import (
-    DECODE,
-    ENCODE,
-    SAMPLE_LATENTS,
-    SEMANTIC,
-    STOCHASTIC,
-    System,
-)
+from benchmarks.systems.protocol import base
+from benchmarks.systems.protocol.base import System
 from diffae.data.dataset import SPLITS
 from diffae.system import cli
 from reports.records.reading import named
@@ -217,14 +211,17 @@ def _system_calls(context: Context, system: System) -> Iterator[tuple[str, Calla
     batch, size = _batch(context), system.image_size or context.dataset.image_size
     images = torch.rand(batch, 3, size, size) * 2 - 1
     indices = list(range(batch))
-    if SEMANTIC in system.capabilities:
+    if base.SEMANTIC in system.capabilities:
         yield "encoder", lambda: system.encode_semantic(images)
-    elif ENCODE in system.capabilities and STOCHASTIC not in system.capabilities:
+    elif base.ENCODE in system.capabilities and base.STOCHASTIC not in system.capabilities:
         yield "encoder", lambda: system.encode(images, 1)
-    if DECODE in system.capabilities and {ENCODE, SEMANTIC, SAMPLE_LATENTS} & system.capabilities:
+    if (
+        base.DECODE in system.capabilities
+        and {base.ENCODE, base.SEMANTIC, base.SAMPLE_LATENTS} & system.capabilities
+    ):
         code = precision_guard.any_code(system, images, 1, seed=0)
         yield "decoder", lambda: system.decode(code, 1)
-    if SAMPLE_LATENTS in system.capabilities:
+    if base.SAMPLE_LATENTS in system.capabilities:
         yield "latent", lambda: system.sample_latents(indices, 0, 1)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks import weights
 from benchmarks.metrics import METRICS
-from benchmarks.weights import fetch, given
+from benchmarks.weights import fetch
 from diffae.system import cli
 from diffae.system.errors import UserError
 
@@ -142,17 +142,17 @@ def _each(names: Sequence[str], get: Callable[[fetch.Fetching, str], Path]) -> N
 
 def _take(path: Path, names: Sequence[str]) -> None:
     """Take from a file or folder what is not here yet: all that is in it, unless `names` says what."""
-    files = given.candidates(path)
-    there = [name for name, weight in weights.KNOWN.items() if given.held(files, weight)]
+    files = fetch.candidates(path)
+    there = [name for name, weight in weights.KNOWN.items() if fetch.held(files, weight)]
     if not there and path.is_dir():
         raise UserError(f"--from {path}: no file in this folder is one of the table")
     if not there:
-        large = path.stat().st_size > given.largest()
+        large = path.stat().st_size > fetch.largest()
         seen = "it is larger than all" if large else f"its SHA-256 is {weights.sha256(path)}"
         raise UserError(f"--from {path}: not a file of the table ({seen})")
     wanted = there if not names or ALL in names else dict.fromkeys(names)
     missing = [name for name in wanted if not _is_here(name)]
-    _each(missing, lambda fetching, name: given.take(fetching, weights.KNOWN[name], files))
+    _each(missing, lambda fetching, name: fetch.take(fetching, weights.KNOWN[name], files))
 
 
 # ----------------------------------------------------------------------------------------------

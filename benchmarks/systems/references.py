@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks import weights
-from benchmarks.metrics.networks.efficientnet import efficientnet_lite0
+from benchmarks.metrics.networks.features import efficientnet_lite0
 from benchmarks.runtime.digest import digest
 from benchmarks.systems.protocol.base import Code, System, needed
 from benchmarks.systems.shared import containers, folder

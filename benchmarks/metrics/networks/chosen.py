@@ -13,23 +13,13 @@ from typing import Any, TypeVar
 import torch
 
 from benchmarks import weights
-from benchmarks.metrics.networks.arcface import arcface
+from benchmarks.metrics.networks import faces, perceptual
+from benchmarks.metrics.networks import vision_transformers as transformers
 from benchmarks.metrics.networks.dlib_faces import LANDMARKS, dlib_faces
-from benchmarks.metrics.networks.efficientnet import efficientnet_lite0
-from benchmarks.metrics.networks.faces import PACKAGED, PORTRAITS, FaceEmbedding, id_portraits
-from benchmarks.metrics.networks.features import FeatureNetwork
+from benchmarks.metrics.networks.faces import PACKAGED, PORTRAITS, FaceEmbedding
+from benchmarks.metrics.networks.features import FeatureNetwork, efficientnet_lite0
 from benchmarks.metrics.networks.inception import inception
-from benchmarks.metrics.networks.perceptual import (
-    PerceptualDistance,
-    effnet_distance,
-    lpips_alexnet,
-    lpips_vgg16,
-)
-from benchmarks.metrics.networks.vision_transformers import (
-    clip_vitl14_336,
-    dinov2_vitb14,
-    dinov2_vitl14,
-)
+from benchmarks.metrics.networks.perceptual import PerceptualDistance
 from benchmarks.runtime.calling import Batches
 from benchmarks.runtime.choices import NetworkChoice
 from benchmarks.runtime.errors import NotAvailable
@@ -42,14 +32,14 @@ N = TypeVar("N", PerceptualDistance, FeatureNetwork, FaceEmbedding)
 FEATURES: dict[str, Callable[..., FeatureNetwork]] = {
     "inception": inception,
     EFFNET: efficientnet_lite0,
-    "dinov2_vitl14": dinov2_vitl14,
-    "dinov2_vitb14": dinov2_vitb14,
-    "clip_vitl14_336": clip_vitl14_336,
+    "dinov2_vitl14": transformers.dinov2_vitl14,
+    "dinov2_vitb14": transformers.dinov2_vitb14,
+    "clip_vitl14_336": transformers.clip_vitl14_336,
 }
 DISTANCES: dict[str, Callable[[Path, torch.device], PerceptualDistance]] = {
-    "alexnet": lpips_alexnet,
-    "vgg16": lpips_vgg16,
-    EFFNET: effnet_distance,
+    "alexnet": perceptual.lpips_alexnet,
+    "vgg16": perceptual.lpips_vgg16,
+    EFFNET: perceptual.effnet_distance,
 }
 
 
@@ -76,12 +66,12 @@ class Networks:
 
     def face_embedding(self, name: str) -> FaceEmbedding:
         if name == PORTRAITS:
-            return self._once((name,), lambda: id_portraits(PACKAGED, self.device))
+            return self._once((name,), lambda: faces.id_portraits(PACKAGED, self.device))
         if name == DLIB:
             paths = self._path(DLIB), self._path(LANDMARKS)
             return self._once((name,), lambda: dlib_faces(*paths))
         path = self._path(name)
-        return self._once((name,), lambda: arcface(path, self.device))
+        return self._once((name,), lambda: faces.arcface(path, self.device))
 
     def _path(self, name: str) -> Path:
         if self.choice.stand_ins and name != EFFNET:

@@ -14,12 +14,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from benchmarks import weights
-from benchmarks.metrics.networks.features import (
-    FeatureNetwork,
-    from_zero_to_one,
-    frozen,
-    without_batch_norms,
-)
+from benchmarks.metrics.networks import features
+from benchmarks.metrics.networks.features import FeatureNetwork
 from diffae.system.errors import UserError
 from reports.records.metrics import seen_through
 
@@ -61,7 +57,7 @@ def inception(
         sha256=weights.sha256(path),
         published=weights.is_published(path),
         device=device,
-        module=frozen(without_batch_norms(network, computed), device),
+        module=features.frozen(features.without_batch_norms(network, computed), device),
         prepare=partial(_prepare, resize, computed),
         dtype=computed,
         takes=(torch.uint8, torch.float32),
@@ -71,7 +67,7 @@ def inception(
 def _prepare(resize: str, dtype: torch.dtype, images: Tensor) -> Tensor:
     """Images N x 3 x H x W in [0, 255] -> N x 3 x 299 x 299 in about [-1, 1]."""
     if resize == PYTORCH_FID:
-        return 2 * _bilinear(from_zero_to_one(images, dtype)) - 1
+        return 2 * _bilinear(features.from_zero_to_one(images, dtype)) - 1
     images = images.to(dtype)
     if resize == "tensorflow":
         images = _tensorflow(images)

@@ -25,8 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import weights
-from benchmarks.metrics.networks.efficientnet import EFFNET_SIZE, effnet_lite0
-from benchmarks.metrics.networks.features import frozen, without_batch_norms
+from benchmarks.metrics.networks import features
 from benchmarks.metrics.pixel import resize, seen
 from benchmarks.runtime.calling import Batches
 from diffae.system.errors import UserError
@@ -130,7 +129,7 @@ class EffNetDistance(nn.Module):
         self.network = network
         self._last: tuple[Tensor, list[Tensor]] | None = None
 
-    def stages(self, images: Tensor, side: int = EFFNET_SIZE) -> list[Tensor]:
+    def stages(self, images: Tensor, side: int = features.EFFNET_SIZE) -> list[Tensor]:
         images = resize(images, side).contiguous(memory_format=torch.channels_last)
         return self.network.forward_intermediates(images, intermediates_only=True)  # type: ignore[operator]
 
@@ -167,14 +166,14 @@ def effnet_distance(path: Path, device: torch.device) -> PerceptualDistance:
 
 @cache  # `evaluate` may be called many times in a process
 def _effnet_distance(path: Path, sha256: str, device: torch.device) -> PerceptualDistance:
-    network = without_batch_norms(effnet_lite0(path))
+    network = features.without_batch_norms(features.effnet_lite0(path))
     return PerceptualDistance(
         name="efficientnet-lite0 (ImageNet-1k), 5 stages, equal weights",
         metric_name=seen_through("lpips", EFFNET),
         network=EFFNET,
-        resize=f"bilinear, antialiased, {EFFNET_SIZE} px",
+        resize=f"bilinear, antialiased, {features.EFFNET_SIZE} px",
         sha256=sha256,
         published=weights.is_published(path),
         device=device,
-        module=frozen(EffNetDistance(network), device),
+        module=features.frozen(EffNetDistance(network), device),
     )

@@ -114,7 +114,7 @@ def _of_pipeline(path: Path) -> Path:
     index = read_json(path / PIPELINE)
     for part in (part for part in PARTS if (path / part).is_dir()):
         library_and_class = index.get(part) or ["diffusers"]
-        if library_and_class[:1] != ["diffusers"]:
+        if not isinstance(library_and_class, list) or library_and_class[:1] != ["diffusers"]:
             raise UserError(
                 f"{path}: its {part} is custom code ({library_and_class!r:.80}), which is not run; only classes of "
                 "diffusers itself are supported"

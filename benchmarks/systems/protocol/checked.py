@@ -23,7 +23,7 @@ from benchmarks.runtime.calling import Batches, Overshoot, calling
 from benchmarks.runtime.errors import SystemFailed
 from benchmarks.runtime.registry import NAME
 from benchmarks.systems.protocol import base, contract, parts, trial
-from benchmarks.systems.protocol.base import Code, System, has_own, parts_of
+from benchmarks.systems.protocol.base import SEMANTIC, STOCHASTIC, Code, System, has_own, parts_of
 from benchmarks.systems.protocol.contract import kind
 from benchmarks.systems.protocol.parts import Semantic, numbers, tensors
 from benchmarks.systems.protocol.returned import Returned, dtype_name, in_words, into, suffix
@@ -131,6 +131,10 @@ def _is_several(value: Any) -> bool:
     return isinstance(value, tuple | list) and bool(value) and isinstance(value[0], Tensor)
 
 
+def _width(part: Semantic | None) -> int:
+    return sum(one[:1].numel() for one in tensors(part))
+
+
 class Checked(System):
     """A system whose arguments and results are checked; `inner` is the system itself."""
 
@@ -228,27 +232,23 @@ class Checked(System):
     @checked_method
     def encode(self, found: Returned, images: Tensor, steps: int = 100) -> Code:
         """A code with the parts that the capabilities promise, and `latent_dim` numbers per image in all."""
-        code, count = found.value, len(images)
+        code, count, can = found.value, len(images), self.capabilities
         if not isinstance(code, Code):
             raise found.wrong(f"returned {kind(code)}, not a Code")
-        semantic, x_T = code.semantic, code.x_T
-        size = 0  # numbers per image
-        if base.SEMANTIC in self.capabilities:
-            semantic, size = found.part(semantic).semantic(parts_of(self), count), self.semantic_dim
-        elif semantic is not None:
-            semantic = found.part(semantic).free(count)
-            size = semantic[:1].numel()
-        if base.STOCHASTIC in self.capabilities:
-            x_T = found.part(x_T).numbers(tuple(images.shape))
-        elif x_T is not None:
-            x_T = found.part(x_T).free(count)
-        size += 0 if x_T is None else x_T[:1].numel()
+        semantic, x_T = found.part(code.semantic), found.part(code.x_T)
+        good = Code(
+            semantic.semantic(parts_of(self), count) if SEMANTIC in can else semantic.free(count),
+            x_T.numbers(tuple(images.shape)) if STOCHASTIC in can else x_T.free(count),
+        )
+        # numbers per image; a token may count as several
+        size = self.semantic_dim if SEMANTIC in can else _width(good.semantic)
+        size += _width(good.x_T)
         same_for_any = self.semantic_parts is None or numbers(self.semantic_parts) is not None
         if count and size != self.latent_dim and same_for_any:
             raise found.wrong(
                 f"returned {size} numbers per image, but latent_dim is {self.latent_dim}"
             )
-        return Code(semantic, x_T)
+        return good
 
     @checked_method
     def encode_semantic(self, found: Returned, images: Tensor) -> Semantic:
@@ -295,7 +295,7 @@ class Checked(System):
     def random_x_T(self, found: Returned, indices: Sequence[int], seed: int) -> Tensor:
         size = self.image_size
         if size is None:
-            return found.free(len(indices))
+            return found.numbers((len(indices), *found.shape[1:]))
         return found.tensor((len(indices), 3, size, size))
 
     @property

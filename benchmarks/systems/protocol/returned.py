@@ -72,9 +72,9 @@ class Returned:
             raise self.wrong(f"returned numbers beyond {LARGEST_CODE:g}")
         return code
 
-    def free(self, count: int) -> Tensor:
-        """A part of a code without a promised shape: any shape, one row per image."""
-        return self.numbers((count, *self.shape[1:]))
+    def free(self, count: int) -> Tensor | None:
+        """A part of a code that is not promised: if it is there, of any shape, one row per image."""
+        return None if self.value is None else self.numbers((count, *self.shape[1:]))
 
     def images(
         self,

@@ -44,12 +44,11 @@ def rosinality(ours: str) -> Theirs:
     if tensor == "noise_const":
         return Theirs(f"noises.noise_{number}", _first_of_first)
     if layer == "torgb":
-        theirs, bias = (
-            f"to_rgbs.{level - 1}" if level else "to_rgb1",
-            Theirs("bias", Tensor.flatten),
-        )
+        theirs = f"to_rgbs.{level - 1}" if level else "to_rgb1"
+        bias = Theirs("bias", Tensor.flatten)
     else:
-        theirs, bias = f"convs.{number - 1}" if number else "conv1", Theirs("activate.bias")
+        theirs = f"convs.{number - 1}" if number else "conv1"
+        bias = Theirs("activate.bias")
     found = {
         "weight": Theirs("conv.weight", _first),
         "affine.weight": Theirs("conv.modulation.weight"),

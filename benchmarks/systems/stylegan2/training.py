@@ -16,17 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.systems.shared.preset import Stages, small_preset
-from benchmarks.systems.stylegan2 import inversion
-from benchmarks.systems.stylegan2.network import (
-    GAIN,
-    SLOPE,
-    START,
-    Generator,
-    Linear,
-    StyleGAN2Config,
-    filtered,
-    fir_filter,
-)
+from benchmarks.systems.stylegan2 import inversion, network
+from benchmarks.systems.stylegan2.network import Generator, Linear, StyleGAN2Config
 from diffae.diffusion.noise import normals
 from diffae.train.images import Images
 from diffae.train.types import Adam, Loss
@@ -47,13 +38,13 @@ class Discriminator(nn.Module):
         self.from_rgb = Convolution(3, down[0], 1)
         self.blocks = nn.Sequential(*(_Halving(a, b) for a, b in pairwise(down)))
         self.last = Convolution(down[-1] + 1, down[-1], 3)
-        self.dense = Linear(down[-1] * START**2, down[-1], 0.0)
+        self.dense = Linear(down[-1] * network.START**2, down[-1], 0.0)
         self.out = Linear(down[-1], 1, 0.0)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images N x 3 x S x S in [-1, 1] -> [N]."""
         x = self.last(with_deviation(self.blocks(self.from_rgb(images))))
-        x = F.leaky_relu(self.dense(x.flatten(1)), SLOPE) * GAIN
+        x = F.leaky_relu(self.dense(x.flatten(1)), network.SLOPE) * network.GAIN
         return self.out(x)[:, 0]
 
 
@@ -70,15 +61,15 @@ class Convolution(nn.Module):
         self.weight = nn.Parameter(torch.randn(outputs, inputs, side, side))
         self.bias = None if linear else nn.Parameter(torch.zeros(outputs))
         self.scale, self.stride = 1 / math.sqrt(inputs * side**2), stride
-        self.register_buffer("fir", fir_filter() if stride > 1 else None, persistent=False)
+        self.register_buffer("fir", network.fir_filter() if stride > 1 else None, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         side = self.weight.shape[2]
         if self.fir is not None:  # its output has one more row for 3 x 3
-            x = filtered(x, self.fir, padding=2 if side == 3 else 1)
+            x = network.filtered(x, self.fir, padding=2 if side == 3 else 1)
         padding = side // 2 if self.stride == 1 else 0
         x = F.conv2d(x, self.weight * self.scale, self.bias, self.stride, padding)
-        return x if self.bias is None else F.leaky_relu(x, SLOPE) * GAIN
+        return x if self.bias is None else F.leaky_relu(x, network.SLOPE) * network.GAIN
 
 
 class _Halving(nn.Module):

@@ -25,9 +25,8 @@ from benchmarks.commands.train_identity import (
     train,
     verification,
 )
-from benchmarks.metrics.networks.arcface import arcface
 from benchmarks.metrics.networks.chosen import MetricNetworks
-from benchmarks.metrics.networks.faces import NET_DIM, PACKAGED, IdentityNet, id_portraits
+from benchmarks.metrics.networks.faces import NET_DIM, PACKAGED, IdentityNet, arcface, id_portraits
 from benchmarks.runtime.choices import NetworkChoice
 from benchmarks.runtime.errors import NotAvailable
 from diffae.data.portraits import portrait, render

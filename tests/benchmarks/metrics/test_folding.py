@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from benchmarks import weights
-from benchmarks.metrics.networks.efficientnet import effnet_lite0
-from benchmarks.metrics.networks.features import without_batch_norms
+from benchmarks.metrics.networks.features import effnet_lite0, without_batch_norms
 from benchmarks.metrics.networks.inception import _fid_inception_v3
 
 

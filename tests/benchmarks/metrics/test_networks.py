@@ -17,7 +17,7 @@ from torchvision.transforms.functional import gaussian_blur
 from benchmarks import weights
 from benchmarks.metrics.frechet import Moments, frechet_distance
 from benchmarks.metrics.networks.chosen import MetricNetworks
-from benchmarks.metrics.networks.efficientnet import effnet_lite0
+from benchmarks.metrics.networks.features import effnet_lite0
 from benchmarks.metrics.networks.perceptual import (
     normalised_distance,
 )

@@ -9,9 +9,8 @@ import torch
 
 from benchmarks.core.images import thumbnails
 from benchmarks.metrics.diversity import pixel_std, ring_distance
-from benchmarks.metrics.networks.arcface import arcface
 from benchmarks.metrics.networks.chosen import MetricNetworks
-from benchmarks.metrics.networks.faces import PACKAGED, id_portraits
+from benchmarks.metrics.networks.faces import PACKAGED, arcface, id_portraits
 from benchmarks.metrics.networks.perceptual import effnet_distance, lpips_alexnet, lpips_vgg16
 from benchmarks.metrics.path_length import path_length
 from benchmarks.metrics.pixel import mse, psnr

@@ -9,7 +9,7 @@ from small_distribution import MEMBERS, PROJECT, weight_of, write_distribution
 
 from benchmarks import weights
 from benchmarks.weights import fetch
-from benchmarks.weights.known import KNOWN, Weight
+from benchmarks.weights.files import KNOWN, Weight
 from diffae.system.errors import UserError
 
 BY_PIP = "small-weights==0.1 by pip (0.0 MB): "

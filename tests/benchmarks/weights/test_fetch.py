@@ -15,7 +15,7 @@ from programs import program
 
 from benchmarks import weights
 from benchmarks.weights import fetch, sources
-from benchmarks.weights.known import Url, Weight, WeightFile
+from benchmarks.weights.files import Url, Weight, WeightFile
 from diffae.system import progress
 from diffae.system.errors import UserError
 

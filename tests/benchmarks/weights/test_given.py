@@ -11,8 +11,8 @@ from safetensors.numpy import load_file
 from small_distribution import MEMBERS, weight_of, write_distribution
 
 from benchmarks import weights
-from benchmarks.weights import fetch, given
-from benchmarks.weights.known import KNOWN, Url, Weight, WeightFile
+from benchmarks.weights import fetch
+from benchmarks.weights.files import KNOWN, Url, Weight, WeightFile
 from diffae.system.errors import UserError
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
@@ -39,7 +39,7 @@ def table(tmp_path, monkeypatch):
 
 def take(name, path):
     with fetch.opened() as fetching:
-        return given.take(fetching, KNOWN[name], given.candidates(path))
+        return fetch.take(fetching, KNOWN[name], fetch.candidates(path))
 
 
 def zipped(content: bytes) -> bytes:
@@ -84,7 +84,7 @@ def test_a_folder_is_looked_through_for_such_files(table, place, tmp_path):
     (folder / "film.bin").write_bytes(bytes(2_000_000))
     os.mkfifo(folder / "pipe")
     os.rename(table, folder / "a.tar.gz")
-    assert given.candidates(folder) == [folder / "a.tar.gz"]
+    assert fetch.candidates(folder) == [folder / "a.tar.gz"]
     assert take("vgg", folder).parent == place
     with pytest.raises(UserError, match="net is not in --from: no file of it"):
         take("net", folder)
@@ -106,4 +106,4 @@ def test_a_changed_archive_is_kept_out(table, place, tmp_path):
 def test_what_is_no_file_is_refused(kind, reason, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(UserError, match=reason):
-        given.candidates(tmp_path / kind)
+        fetch.candidates(tmp_path / kind)
