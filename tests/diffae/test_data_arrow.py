@@ -219,15 +219,40 @@ def test_an_arrow_stream_that_was_cut_between_two_batches(tmp_path):
     assert set(ends) == {12, *range(0, 12, 2)}
 
 
-def test_a_compressed_arrow_stream_is_read(tmp_path):
+@pytest.mark.parametrize("codec", ["zstd", "lz4"])
+def test_a_compressed_arrow_stream_is_refused(tmp_path, codec):
+    """74 kB of it may be 5 GB."""
     path = save_split(tmp_path / "photos", range(4), shards=1) / "data-00000-of-00001.arrow"
-    plain = open_dataset(path.parent, 48)
-    fingerprint, images = plain.fingerprint, plain.images(range(4))
-    path.unlink()  # what is mapped must not be written over
-    write_stream(path, table(range(4)), options=pa.ipc.IpcWriteOptions(compression="zstd"))
-    packed = open_dataset(path.parent, 48)
-    assert packed.fingerprint == fingerprint
-    np.testing.assert_array_equal(packed.images(range(4)), images)
+    content, message = table(range(4)), rf"^{path}: compressed; save it again without"
+    named = content.append_column("colours", pa.array(["red"] * 4).dictionary_encode())
+    options = pa.ipc.IpcWriteOptions(compression=codec)
+    write_stream(path, content, options=options)
+    refuses(path.parent, message)
+    packed = write_stream(path, named, options=options).read_bytes()
+    refuses(path.parent, message)
+    whole = write_stream(path, named).read_bytes()
+    assert len(open_dataset(path.parent, 48)) == 4
+    parts = [list(pa.ipc.MessageReader.open_stream(content)) for content in (packed, whole)]
+    (schema, dictionary, _), (*_, batch) = parts
+    assert dictionary.type == "dictionary"
+    path.write_bytes(b"".join(part.serialize() for part in (schema, dictionary, batch)))
+    refuses(path.parent, message)
+
+
+def test_an_image_that_comes_again_is_held_once(tmp_path):
+    """25 MB of rows in a file of some kilobytes."""
+    large = encoded(0) + bytes(1 << 18)
+    rows = pa.array([{"bytes": large, "path": "a"}]).take(pa.array([0] * 100))
+    path = tmp_path / "a.parquet"
+    pq.write_table(
+        pa.table({"image": rows}), path, compression="zstd", dictionary_pagesize_limit=1 << 24
+    )
+    assert path.stat().st_size < 20_000
+    del rows
+    before = pa.total_allocated_bytes()
+    data = open_dataset(path, 48)
+    np.testing.assert_array_equal(data.images([99])[0], np.asarray(tile(0)))
+    assert pa.total_allocated_bytes() - before < 4 << 20
 
 
 def test_what_would_take_too_much_memory_is_refused(tmp_path, monkeypatch):

@@ -1,6 +1,8 @@
-"""Read Arrow streams and parquet files with pyarrow, if they are whole.
+"""Read Arrow streams and parquet files with pyarrow, if they are whole and need bounded memory.
 
-A row group may unpack to any multiple of its size, and must declare it.
+A file may unpack to any multiple of its size, and pyarrow allocates that before it can be checked.
+So streams must not be compressed, row groups must declare their size, and a repeated value is held
+once.
 """
 
 from __future__ import annotations
@@ -40,22 +42,68 @@ def reading(path: Path) -> Iterator[Any]:
 
 
 def read_arrow(path: Path) -> pyarrow.Table:
-    """An Arrow stream, mapped; only one that is compressed takes memory.
+    """An Arrow stream, mapped.
 
-    Every offset in it is checked, since a wrong one would end the process. Raises UserError if the
-    stream has no end mark, or goes on after it.
+    Every offset in it is checked, since a wrong one would end the process.
     """
     file_size(path)
     with reading(path) as pa:
         file = pa.memory_map(str(path))
+        refuse_stream(path, file, pa)
+        file.seek(0)
         table = pa.ipc.open_stream(file).read_all()
         table.validate(full=True)
-        file.seek(file.tell() - len(STREAM_END))
-        if file.read(len(STREAM_END)) != STREAM_END:
-            raise UserError(f"{path}: has no mark of its end, so it was cut short; copy it again")
-        if not only_zeros(file):
-            raise UserError(f"{path}: goes on after the mark of its end; save it again")
         return table
+
+
+def refuse_stream(path: Path, file: pyarrow.MemoryMappedFile, pa: Any) -> None:
+    """Raise UserError if a stream is compressed, has no end mark, or goes on after it.
+
+    A compressed one may need any amount of memory.
+    """
+    end = 0
+    for message in pa.ipc.MessageReader.open_stream(file):
+        if is_compressed(message):
+            raise UserError(f"{path}: compressed; save it again without, as save_to_disk does")
+        end = file.tell()
+    file.seek(end)
+    mark = file.read(len(STREAM_END))
+    if mark != STREAM_END and mark[:4] != bytes(4):  # the second is that of files before Arrow 0.15
+        raise UserError(f"{path}: has no mark of its end, so it was cut short; copy it again")
+    file.seek(end + (len(mark) if mark == STREAM_END else 4))
+    if not only_zeros(file):
+        raise UserError(
+            f"{path}: goes on after the mark of its end: damaged, or several files in one; save it again"
+        )
+
+
+def is_compressed(message: pyarrow.Message) -> bool:
+    """Whether a message is compressed, by its FlatBuffers.
+
+    The header is its third field, and BodyCompression the fourth of a record batch.
+    """
+    content = message.metadata.to_pybytes()
+    if message.type not in ("record batch", "dictionary"):
+        return False
+
+    def field(table: int, number: int) -> int | None:
+        """The offset at which the value of a field begins; None if it is left out."""
+        fields = table - int.from_bytes(content[table : table + 4], "little", signed=True)
+        size, place = (
+            int.from_bytes(content[p : p + 2], "little") for p in (fields, fields + 4 + 2 * number)
+        )
+        return table + place if 4 + 2 * number < size and place else None
+
+    def within(place: int | None) -> int:
+        """The offset of the table that a field points to."""
+        if place is None:
+            raise ValueError("a message without a header")
+        return place + int.from_bytes(content[place : place + 4], "little")
+
+    batch = within(field(within(0), 2))
+    if message.type == "dictionary":
+        batch = within(field(batch, 1))
+    return field(batch, 3) is not None or b"experimental_compression" in content
 
 
 def holds_bytes(kind: pyarrow.DataType) -> bool:
@@ -82,11 +130,17 @@ def bytes_in(table: pyarrow.Table, column: str) -> pyarrow.ChunkedArray:
 
 
 def read_group(path: Path, number: int, column: str) -> pyarrow.ChunkedArray:
-    """The bytes of the images of a row group; other fields of a struct are not read."""
-    with reading(path) as pa, pa.parquet.ParquetFile(path) as file:
-        plain = is_bytes(file.schema_arrow.field(column).type)
-        leaf = column if plain else f"{column}.bytes"
-        return bytes_in(file.read_row_group(number, columns=[leaf], use_threads=False), column)
+    """The bytes of the images of a row group.
+
+    A repeated value is held once, as it is in the file.
+    """
+    with reading(path) as pa:
+        with pa.parquet.ParquetFile(path) as file:
+            metadata, plain = file.metadata, is_bytes(file.schema_arrow.field(column).type)
+        leaf = column if plain else f"{column}.bytes"  # other fields of a struct are not read
+        with pa.parquet.ParquetFile(path, metadata=metadata, read_dictionary=[leaf]) as file:
+            table = file.read_row_group(number, columns=[leaf], use_threads=False)
+            return bytes_in(table, column)
 
 
 def read_parquet(path: Path, columns: list[str]) -> pyarrow.Table:
