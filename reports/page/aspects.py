@@ -55,9 +55,7 @@ def _rows(found: Merged) -> Iterator[tuple[str, list[Record]]]:
             yield aspect, [*chosen.values(), *filter(is_floor, ours)]
 
 
-def _panel(
-    system: str, rows: Rows, marks: Mapping[str, int], found: Merged, numbers: Numbers
-) -> View:
+def _panel(system: str, rows: Rows, marks: dict[str, int], found: Merged, numbers: Numbers) -> View:
     aspects: dict[str, list[View]] = {aspect: [] for aspect, _ in rows}
     for aspect, ours in rows:
         aspects[aspect] += [

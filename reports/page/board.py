@@ -44,11 +44,8 @@ def render(entries: Sequence[Entry], beside: Path) -> str:
     ranked = [{"contests": list(_contests(found, numbers))} for found in groups]
     known = {name: m for found in groups[::-1] for name, m in found.known.items()}
     again = _taken_again(groups, entries)
-    data = {
-        "numbers": [details(number, known) | again.get(number, {}) for number in numbers],
-        "groups": ranked,
-        "traded": [*map(metric_label, TRADED), CALLS],
-    }
+    told = [details(number, known) | again.get(number, {}) for number in numbers]
+    data = {"numbers": told, "groups": ranked, "traded": [*map(metric_label, TRADED), CALLS]}
     protocols = {key: fields for found in groups for key, fields in found.protocols.items()}
     return filled(
         "board.html.j2",
@@ -60,9 +57,7 @@ def render(entries: Sequence[Entry], beside: Path) -> str:
     )
 
 
-def _taken_again(
-    groups: Sequence[Merged], entries: Sequence[Entry]
-) -> dict[Record, dict[str, str]]:
+def _taken_again(groups: Sequence[Merged], entries: Sequence[Entry]) -> dict[Record, View]:
     """What of each number was taken again from the scores of its images, for its details."""
     taken = {entry.name: entry.taken for entry in entries}
     found = {}

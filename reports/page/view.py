@@ -71,14 +71,8 @@ def table_view(table: Table, numbers: Numbers, prefix: str = "t") -> View:
     notes: dict[str, int] = {}
     panels = [_panel(panel, numbers, notes) for panel in table.panels]
     shared = {name: text for name, text in facts(table.records).items() if name != "protocol"}
-    return {
-        "id": f"{prefix}-{table.name}",
-        "table": table,
-        "panels": panels,
-        "notes": list(notes),
-        "legend": legend(table),
-        "facts": shared,
-    }
+    about = {"id": f"{prefix}-{table.name}", "legend": legend(table), "facts": shared}
+    return {"table": table, "panels": panels, "notes": list(notes)} | about
 
 
 def _panel(panel: Panel, numbers: Numbers, notes: dict[str, int]) -> View:

@@ -115,9 +115,7 @@ def read_card(path: Path) -> Card:
             raise UserError(f"{path}: no field {short(name, 40)}{did_you_mean(str(name), known)}")
         if wrong := _wrong(name, text):
             raise UserError(f"{path}: {name}: {wrong}")
-    if missing := [
-        one.name for one in fields(Card) if one.default != "" and one.name not in content
-    ]:
+    if missing := [f.name for f in fields(Card) if f.default != "" and f.name not in content]:
         raise UserError(f"{path}: {missing[0]} is missing")
     return Card(**content)
 

@@ -75,9 +75,8 @@ class TableSpec:
 
     def shows(self, setting: str) -> bool:
         """Whether the table has rows of this setting."""
-        return (
-            not self.settings or setting in self.settings
-        ) and setting not in self.without_settings
+        is_chosen = not self.settings or setting in self.settings
+        return is_chosen and setting not in self.without_settings
 
 
 # ----------------------------------------------------------------------------------------------

@@ -96,11 +96,8 @@ def difference_text(record: Record, known: Metrics = METRICS) -> str:
     """
     if record.published is None or record.value is None or not math.isfinite(record.value):
         return ""
-    if (
-        record.direction not in ARROWS
-        or record.not_comparable
-        or record.published_metric not in ("", record.metric)
-    ):
+    is_other = record.published_metric not in ("", record.metric)
+    if is_other or record.not_comparable or record.direction not in ARROWS:
         return ""
     digits, difference = _published_digits(record, known), record.value - record.published
     return f"{difference:+.2g}" if digits is None else f"{difference:+,.{digits}f}"

@@ -27,6 +27,7 @@ ROWS = 30  # of a table
 EVALUATIONS = ("evaluations/*/*", "*/evaluations/*/*")
 SEEN = re.compile(r"\d{1,15}")
 
+Facts = list[tuple[str, str]]
 Runs = Sequence[tuple[int, Entry]]  # in order, each with its place on the axis
 Numbers = dict[int, Number]  # of one series, by the place of their run
 
@@ -65,20 +66,18 @@ def render_training(name: str, stages: dict[str, Runs]) -> str:
     return _filled(title, facts, stages, by_images=True)
 
 
-def _filled(
-    title: str, facts: list[tuple[str, str]], stages: dict[str, Runs], by_images: bool
-) -> str:
+def _filled(title: str, facts: Facts, stages: dict[str, Runs], by_images: bool) -> str:
     sections: dict[str, list[Figure]] = {}
     for stage, runs in stages.items():
         for figure in figures(runs, by_images, stage):
             heading = f"{stage}: {figure.benchmark}" if stage else figure.benchmark
             sections.setdefault(heading, []).append(figure)
     shown = {"facts": facts, "sections": sections.items(), "by_images": by_images}
-    runs = sum(map(len, stages.values()))
-    return filled("trend.html.j2", "", title=title, runs=runs, **shown)
+    count = sum(map(len, stages.values()))
+    return filled("trend.html.j2", "", title=title, runs=count, **shown)
 
 
-def _shared(entries: Sequence[Entry]) -> list[tuple[str, str]]:
+def _shared(entries: Sequence[Entry]) -> Facts:
     told = {"Data": [e.dataset for e in entries], "Profile": [e.profile for e in entries]}
     return [(name, joined(*dict.fromkeys(texts)) or "not said") for name, texts in told.items()]
 

@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 
-from reports.page.plots.data import Plot, is_drawable, numbers_of
-from reports.page.plots.figures import SIZE, X, against, in_rows
+from reports.page.plots.data import Plot, X, is_drawable, numbers_of
+from reports.page.plots.figures import SIZE, against, in_rows
 from reports.records.record import NEITHER, Record
 from reports.records.specs import TableSpec
 from reports.tables.build import Merged
@@ -55,11 +55,9 @@ def _plots(
     metric = first_metric(records, [wanted], found.known)
     ours = of_like_n([r for r in records if r.metric == metric], found.known)
     if axis == "setting" and (families := _families(ours)):
-        for name, numbers in list(families.items())[:MOST_FAMILIES]:
+        for name, x in list(families.items())[:MOST_FAMILIES]:
             header = "" if spec.setting_header == "setting" else f"{spec.setting_header}: "
-            yield from against(
-                found, spec, ours, header + name, lambda r, x=numbers: x.get(r.setting)
-            )
+            yield from against(found, spec, ours, header + name, _of_setting(x))
     elif axis in ("setting", "system"):
         if axis == "system" or len({r.setting for r in ours}) > 1:
             yield from in_rows(found, spec, at_largest_steps(ours), axis)
@@ -69,8 +67,8 @@ def _plots(
         settings = {(r.benchmark, r.setting) for r in ours}
         every = [r for r in found.records if r.metric == metric and is_drawable(r)]
         alike = [r for r in every if (r.benchmark, r.setting) in settings]
-        x = _operations(found)
-        yield from against(found, spec, alike, LABELS[axis], x, log=True, room=SIZE)
+        counted = _operations(found)
+        yield from against(found, spec, alike, LABELS[axis], counted, log=True, room=SIZE)
     else:
         label = metric_label(axis, found.known)
         yield from against(found, spec, ours, label, _beside(records, axis), log=True, room=SIZE)
@@ -84,6 +82,10 @@ def _families(records: Iterable[Record]) -> dict[str, dict[str, float]]:
         if len(numbers) == 1:
             families.setdefault(NUMBER.sub("…", setting), {})[setting] = float(numbers[0])
     return {name: numbers for name, numbers in families.items() if len(numbers) > 1}
+
+
+def _of_setting(numbers: dict[str, float]) -> X:
+    return lambda record: numbers.get(record.setting)
 
 
 def _beside(records: Sequence[Record], metric: str) -> X:

@@ -3,10 +3,10 @@
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from reports.page.plots.data import Plot, are_few, in_words, series_of
+from reports.page.plots.data import Plot, X, are_few, in_words, series_of
 from reports.page.plots.drawing import draw, paint_series, plain_axes, rule
 from reports.records.comparable import is_floor
 from reports.records.record import Record
@@ -20,7 +20,6 @@ WIDE = 10  # ratio of the largest number to the smallest from which an axis is l
 ROW, FRAME, CHARACTER = 0.2, 0.7, 0.082  # inches
 LONGEST_NAME = 32
 MOST_UNORDERED, MOST_ROWS = 10, 80
-X = Callable[[Record], float | None]
 
 
 def against(
@@ -83,9 +82,7 @@ def _decades(values: Sequence[float]) -> list[float]:
     return [10.0**power for power in range(first, last + 1)] if last - first >= 2 else []
 
 
-def in_rows(
-    found: Merged, spec: TableSpec, records: Sequence[Record], field: str
-) -> Iterator[Plot]:
+def in_rows(found: Merged, spec: TableSpec, records: list[Record], field: str) -> Iterator[Plot]:
     """A plot of `records` of one metric with a row for each value of `field`, and a rule at the neutral
     value of the metric; none for few points, unless there is a rule.
     """
