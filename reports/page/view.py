@@ -90,14 +90,10 @@ def _cell(cell: Cell, numbers: Numbers, notes: dict[str, int]) -> View:
     record = cell.record if cell.kind == VALUE else None
     empty = cell.kind == VALUE and not record
     why = "not to be compared: " if cell.kind == REFERENCE else ""
-    return {
-        "text": "–" if empty else cell.text,
-        "error": cell.errors,
-        "sort": _sort(cell),
-        "best": cell.best,
-        "number": numbers.setdefault(record, len(numbers)) if record else None,
-        "notes": [footnote(notes, why + cell.note)] if cell.note else [],
-    }
+    shown = {"text": "–" if empty else cell.text, "error": cell.errors, "best": cell.best}
+    number = numbers.setdefault(record, len(numbers)) if record else None
+    marks = [footnote(notes, why + cell.note)] if cell.note else []
+    return shown | {"sort": _sort(cell), "number": number, "notes": marks}
 
 
 def _sort(cell: Cell) -> str:

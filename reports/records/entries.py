@@ -31,11 +31,11 @@ from reports.records.published import attach
 from reports.records.reading import short
 from reports.records.record import Record, protocol_id, record_key
 from reports.records.run_folder import INFLUENCES, RECORDS, RUN, SAME_ERROR, SAMPLES, Run, read_run
+from reports.records.specs import NAME
 from reports.records.tokenizers import BY_PROTOCOL, published
 from reports.records.uncertainty import UNKNOWN, Error, Floats, Uncertainty, error, of_mean
 
 CARD = "card.yaml"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 LARGEST_CARD, LONGEST = 2**16, 600  # bytes of a card, characters of a field
 SAME = 1e-6  # relative: a number against the mean of the scores that samples.csv prints
 # Our benchmarks whose means over images have their scores in samples.csv.

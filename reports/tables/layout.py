@@ -112,7 +112,7 @@ def build(
         fields = (field for field in spec.rows if field != "metric")
         spec = replace(spec, rows=("system", *fields), columns=("metric",), panels=False)
         shown, absent = absent, []
-    blocks = ("metric",) if spec.panels else ()
+    blocks = ("metric",) * spec.panels
     records = _spread_missing(shown, (*blocks, *spec.columns))
     rows = _row_fields(spec, records)
     metrics = with_stand_ins(spec.metrics, known)
