@@ -242,8 +242,7 @@ def _against_scores(record: Record, scores: Floats, known: Uncertainty) -> str:
 
 def _needs_scores(record: Record) -> bool:
     """Whether our benchmarks write the scores behind this number to samples.csv."""
-    if record.benchmark not in SCORED or record.table == BY_PROTOCOL:
-        return False
-    if record.benchmark == "identity" and record.reference:  # of persons, not of images
-        return False
-    return record.metric in METRICS and METRICS[record.metric].of_images
+    of_images = record.metric in METRICS and METRICS[record.metric].of_images
+    of_persons = record.benchmark == "identity" and record.reference
+    ours = record.benchmark in SCORED and record.table != BY_PROTOCOL
+    return ours and of_images and not of_persons
