@@ -24,8 +24,7 @@ from reports.page.verdicts import verdicts
 from reports.records.entries import Card, Entry
 from reports.tables.build import merge, read
 from reports.tables.differences import table_of_differences
-from reports.trend.entries import entry_of
-from reports.trend.entries import badge
+from reports.trend.entries import badge, entry_of
 
 RNG = np.random.default_rng(3)
 HARD = SCORES - 0.05

@@ -17,8 +17,7 @@ from diffae.system.errors import UserError
 from diffae.system.whole import append
 from reports import history
 from reports.records.record import HIGHER, LOWER
-from reports.trend.entries import add, entry_of, read_history
-from reports.trend.entries import badge, for_action
+from reports.trend.entries import add, badge, entry_of, for_action, read_history
 from reports.trend.page import figures, lines_of, render
 
 MSE = ("DiffAE", "", "mse")
