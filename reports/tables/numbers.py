@@ -26,8 +26,12 @@ def heading(metric: str, records: Iterable[Record], known: Metrics = METRICS) ->
     """`metric_label` with the unit and the arrow that all measured ones of `records` share."""
     kinds = {(r.unit, r.direction) for r in records if r.value is not None}
     unit, direction = kinds.pop() if len(kinds) == 1 else ("", "")
-    arrow = ARROWS.get(direction, "")
-    return metric_label(metric, known) + (f" ({unit})" if unit else "") + arrow
+    return labelled(metric_label(metric, known), unit, direction)
+
+
+def labelled(label: str, unit: str, direction: str) -> str:
+    """A metric's label with its unit and arrow: `PSNR (dB) ↑`."""
+    return label + (f" ({unit})" if unit else "") + ARROWS.get(direction, "")
 
 
 def steps_text(record: Record) -> str:

@@ -14,7 +14,7 @@ from reports.page.html import filled
 from reports.page.plots import data
 from reports.page.plots.drawing import draw, paint_series, plain_axes
 from reports.records.reading import joined, short
-from reports.tables.numbers import ARROWS
+from reports.tables.numbers import labelled
 from reports.tables.ranking import comparable_n
 from reports.trend.entries import Entry, Number, entry_of
 
@@ -115,8 +115,7 @@ def _figure(name: str, group: Sequence[Numbers], runs: Runs, by_images: bool) ->
             axes.set_xlim(-0.5, len(runs) - 0.5)
         plain_axes(axes, "images seen" if by_images else "commit", "")
 
-    unit = f" ({newest.unit})" if newest.unit else ""
-    title = joined(f"{newest.label}{unit}{ARROWS.get(newest.direction, '')}", newest.setting)
+    title = joined(labelled(newest.label, newest.unit, newest.direction), newest.setting)
     text = "; ".join(map(_in_words, group)) + "."
     keyed = tuple({line.name: line for line in lines}.values())
     plot = data.Plot(draw(HEIGHT, title, text, paint, LEFT), title, text, "", "", keyed, lines=True)
