@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from reports.page.pictures import FigureView, strip_of
-from reports.page.plots import plots_of
+from reports.page.plots.figures import plots_of
 from reports.page.verdicts import verdicts, with_error
 from reports.records.metrics import Metrics
 from reports.records.reading import joined
