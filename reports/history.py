@@ -53,9 +53,8 @@ def main(arguments: list[str] | None = None) -> None:
         raise UserError(f"{args.file}: no run is in it; give the folder of one")
     newest = found[-1]
     if len(found) == 1:
-        print(
-            f"{args.file}: one run so far, {len(newest.numbers)} headlines; add the next commit's"
-        )
+        count = len(newest.numbers)
+        print(f"{args.file}: one run so far, {count} headlines; add the next commit's")
     if args.page:
         from reports.trend.page import render  # which needs Matplotlib
 

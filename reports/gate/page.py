@@ -35,6 +35,7 @@ WORDS = {verdict: verdict for verdict in verdicts.VERDICTS} | {
     verdicts.SAME: "the same",
 }
 MOST_IMAGES = 1_000  # times as many images as a run has, which a larger run may have
+Wrap = Callable[[str], str]
 NEAR = 0.05  # an unresolved number with a smaller p gets a remark
 
 
@@ -81,17 +82,12 @@ def summary(findings: Findings) -> str:
 
 
 def _page(
-    findings: Findings,
-    entries: Sequence[str],
-    most: int,
-    where: str,
-    wrapped: Callable[[str], str],
-    tables: Sequence[str],
+    findings: Findings, entries: list[str], most: int, where: str, wrap: Wrap, tables: list[str]
 ) -> str:
     rest = len(entries) - most
-    parts = [title(findings.failing), wrapped(_status(findings)), "\n".join(entries[:most])]
+    parts = [title(findings.failing), wrap(_status(findings)), "\n".join(entries[:most])]
     parts.append(f"And {rest:,} more such lines{where}." if rest > 0 else "")
-    parts.append("\n".join(map(wrapped, _remarks(findings))))
+    parts.append("\n".join(map(wrap, _remarks(findings))))
     return joined(*parts, *tables, by="\n\n")
 
 
@@ -138,9 +134,8 @@ def ordered(found: Sequence[verdicts.Comparison]) -> list[verdicts.Comparison]:
     """Comparisons sorted by verdict, then by certainty, then by the loss relative to margin and
     error, largest first.
     """
-    return sorted(
-        found, key=lambda c: (verdicts.VERDICTS.index(c.verdict), _or_if_nan(c.p, 2.0), -_excess(c))
-    )
+    place = verdicts.VERDICTS.index
+    return sorted(found, key=lambda c: (place(c.verdict), _or_if_nan(c.p, 2.0), -_excess(c)))
 
 
 def change(c: verdicts.Comparison) -> tuple[str, str, str]:
@@ -173,9 +168,7 @@ def of_command(text: str) -> str:
 
 def _status(findings: Findings) -> str:
     counts, total = Counter(c.verdict for c in findings.found), len(findings.found)
-    each = (
-        f"{counts[verdict]:,} {WORDS[verdict]}" for verdict in verdicts.VERDICTS if counts[verdict]
-    )
+    each = (f"{counts[v]:,} {WORDS[v]}" for v in verdicts.VERDICTS if counts[v])
     counted = f"{total:,} numbers" if total != 1 else "1 number"
     return f"{escape(findings.new)} against {escape(findings.base)}: {counted}, {', '.join(each)}."
 
@@ -185,9 +178,8 @@ def _remarks(findings: Findings) -> list[str]:
     found, known = findings.found, findings.known
     rows = ordered(found)
     by_verdict = {v: [c for c in rows if c.verdict == v] for v in verdicts.VERDICTS}
-    missing, better, unresolved = (
-        by_verdict[v] for v in (verdicts.MISSING, verdicts.IMPROVEMENT, verdicts.UNRESOLVED)
-    )
+    missing, better = by_verdict[verdicts.MISSING], by_verdict[verdicts.IMPROVEMENT]
+    unresolved = by_verdict[verdicts.UNRESOLVED]
     remarks = []
     if lost := [c for c in found if c.pairing_lost]:
         names = [escape(words.subject(c.record)) for c in lost[: words.OTHERS]]
@@ -209,9 +201,8 @@ def _remarks(findings: Findings) -> list[str]:
         remarks.append(f"Better: {len(better):,}; the most significant: {text}.")
     if seen := [c for c in by_verdict[verdicts.CHANGED] if _printed_change(c, known)]:
         text = escape(words.sentence(max(seen, key=lambda c: _printed_change(c, known)), known))
-        remarks.append(
-            f"Changed, neither better nor worse: {len(seen):,}; the largest change: {text}."
-        )
+        count = f"{len(seen):,}"
+        remarks.append(f"Changed, neither better nor worse: {count}; the largest change: {text}.")
     if unresolved:
         remarks.append(_help(unresolved))
     return [f"- {remark}" for remark in remarks]

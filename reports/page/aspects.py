@@ -55,16 +55,12 @@ def _rows(found: Merged) -> Iterator[tuple[str, list[Record]]]:
             yield aspect, [*chosen.values(), *filter(is_floor, ours)]
 
 
-def _panel(
-    system: str, rows: Rows, marks: Mapping[str, int], found: Merged, numbers: Numbers
-) -> View:
+def _panel(system: str, rows: Rows, marks: dict[str, int], found: Merged, numbers: Numbers) -> View:
     aspects: dict[str, list[View]] = {aspect: [] for aspect, _ in rows}
     for aspect, ours in rows:
-        aspects[aspect] += [
-            _row(r, ours, marks, found) | {"number": numbers.setdefault(r, len(numbers))}
-            for r in ours
-            if r.system == system
-        ]
+        for r in (r for r in ours if r.system == system):
+            number = {"number": numbers.setdefault(r, len(numbers))}
+            aspects[aspect].append(_row(r, ours, marks, found) | number)
     return {"system": system, "colour": colour_of(found, system) % COLOURS, "aspects": aspects}
 
 

@@ -44,11 +44,8 @@ def render(entries: Sequence[Entry], beside: Path) -> str:
     ranked = [{"contests": list(_contests(found, numbers))} for found in groups]
     known = {name: m for found in groups[::-1] for name, m in found.known.items()}
     again = _taken_again(groups, entries)
-    data = {
-        "numbers": [details(number, known) | again.get(number, {}) for number in numbers],
-        "groups": ranked,
-        "traded": [*map(metric_label, TRADED), CALLS],
-    }
+    told = [details(number, known) | again.get(number, {}) for number in numbers]
+    data = {"numbers": told, "groups": ranked, "traded": [*map(metric_label, TRADED), CALLS]}
     protocols = {key: fields for found in groups for key, fields in found.protocols.items()}
     return filled(
         "board.html.j2",
@@ -60,9 +57,7 @@ def render(entries: Sequence[Entry], beside: Path) -> str:
     )
 
 
-def _taken_again(
-    groups: Sequence[Merged], entries: Sequence[Entry]
-) -> dict[Record, dict[str, str]]:
+def _taken_again(groups: Sequence[Merged], entries: Sequence[Entry]) -> dict[Record, View]:
     """What of each number was taken again from the scores of its images, for its details."""
     taken = {entry.name: entry.taken for entry in entries}
     found = {}
@@ -104,13 +99,10 @@ def _published(groups: Sequence[Merged]) -> Merged:
 def _group(index: int, found: Merged, numbers: Numbers) -> View:
     """A group as the page shows it: its tables, and what its runs do not share."""
     names = [run.label for run in found.sources if run.label]
-    return {
-        "id": f"g{index}",
-        "title": tables_heading(found)[0] if names else "As published: Preechakul et al. 2022",
-        "entries": names,
-        "remarks": found.remarks,
-        "tables": [table_view(table, numbers, f"g{index}") for table in found.tables[1:]],
-    }
+    title = tables_heading(found)[0] if names else "As published: Preechakul et al. 2022"
+    tables = [table_view(table, numbers, f"g{index}") for table in found.tables[1:]]
+    about = {"id": f"g{index}", "title": title, "entries": names, "remarks": found.remarks}
+    return about | {"tables": tables}
 
 
 def _entry(entry: Entry, beside: Path) -> View:
@@ -153,11 +145,7 @@ def _contests(found: Merged, numbers: Numbers) -> Iterator[View]:
         for rivals, name in zip(ours, _names(ours, found), strict=True):
             everyone = [*rivals, *_references(rivals, chosen, found)]
             ordered = sorted(filter(is_drawable, everyone), key=loss)
-            shown = [
-                _rival(r, joined(r.system, how(r, ordered)), traded, found)
-                | {"number": numbers.setdefault(r, len(numbers))}
-                for r in ordered
-            ]
+            shown = [_rival(r, ordered, traded, found, numbers) for r in ordered]
             pairs = [_pair(a, b, found) for i, b in enumerate(ordered) for a in ordered[:i]]
             if ordered:
                 yield {"name": name, "table": spec.title, "rivals": shown, "pairs": pairs}
@@ -192,10 +180,12 @@ def _references(rivals: Sequence[Record], chosen: Sequence[Record], found: Merge
     ]
 
 
-def _rival(record: Record, label: str, traded: Sizes, found: Merged) -> View:
+def _rival(
+    record: Record, everyone: list[Record], traded: Sizes, found: Merged, numbers: Numbers
+) -> View:
     own = point(0, record)
     return {
-        "label": label,
+        "label": joined(record.system, how(record, everyone)),
         "system": record.system,
         "reference": record.reference,
         "entry": record.run or found.sources[0].label,
@@ -204,6 +194,7 @@ def _rival(record: Record, label: str, traded: Sizes, found: Merged) -> View:
         "error": error_text(record, found.known),
         "at": [own.low, own.y, own.high],
         "traded": [*(_of_code(record, sizes) for sizes in traded.values()), record.calls],
+        "number": numbers.setdefault(record, len(numbers)),
     }
 
 

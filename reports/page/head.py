@@ -19,10 +19,12 @@ MEANINGLESS = "The profile {} only shows that everything runs: its numbers mean 
 
 def facts(found: Merged) -> dict[str, str]:
     """What was measured, by name: for several runs what they share, and what differs."""
-    shown = {"Systems": ", ".join(map(_text, _systems(found))) or "none"}
-    for name, _ in facts_of(found.sources[0]):
-        shown[name] = each(found, lambda run, name=name: dict(facts_of(run))[name])
-    return shown
+
+    def shared(name: str) -> str:
+        return each(found, lambda run: dict(facts_of(run))[name])
+
+    systems = ", ".join(map(_text, _systems(found))) or "none"
+    return {"Systems": systems} | {name: shared(name) for name, _ in facts_of(found.sources[0])}
 
 
 def lede(found: Merged) -> str:

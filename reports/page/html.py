@@ -21,6 +21,7 @@ from reports.tables.build import Merged
 from reports.tables.make_files import heading
 
 HERE = Path(__file__).parent
+FILES = ("records.csv", "samples.csv", "times.csv", "run.json", "tables/overview.md")
 NUMBER = re.compile(r"((?:\bn = )?-?\d[\d.,]*(?:e[-+]\d+)?(?: ± \d[\d.]*(?:e[-+]\d+)?)?(?!\w))")
 
 
@@ -98,15 +99,8 @@ def _digest(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _links(found: Merged, beside: Path) -> list[tuple[str, str]]:
-    """Links to the run's files next to the page, with their descriptions."""
+def _links(found: Merged, beside: Path) -> list[str]:
+    """The run's files next to the page; none of several runs."""
     if len(found.folders) > 1 or found.folders[0].folder.resolve() != beside.resolve():
         return []
-    files = {
-        "records.csv": "every number of this page",
-        "samples.csv": "the scores of every image",
-        "times.csv": "the times",
-        "run.json": "how it was run",
-        "tables/overview.md": "the tables as Markdown and CSV",
-    }
-    return [(name, what) for name, what in files.items() if (beside / name).exists()]
+    return [name for name in FILES if (beside / name).exists()]

@@ -7,7 +7,7 @@ many sheets, and a sheet that does not fit is named with its file.
 import base64
 import io
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
@@ -16,7 +16,6 @@ from PIL import Image
 
 from diffae.system.errors import UserError
 from reports.records.reading import joined
-from reports.records.run_folder import Run
 from reports.records.sheets import ReadSheet, read_sheet
 from reports.tables.build import Merged
 
@@ -55,8 +54,7 @@ def pictures_of(found: Merged) -> tuple[list[FigureView], list[str]]:
     """The sheets of all folders in reading order, as large as the size limit allows, and a line for
     each file that is not shown.
     """
-    sheets, left_out = _sheets(found.folders)
-    sheets = _ordered(sheets, found)
+    sheets, left_out = _sheets(found)
     largest = max((sheet.cells["width"] for sheet, _ in sheets), default=0)
     for side in (SIDES[0], *(side for side in SIDES[1:] if side < largest)):
         figures = [_figure(f"f{i}", sheet, side) for i, (sheet, _) in enumerate(sheets)]
@@ -93,38 +91,29 @@ def strip_of(figures: Sequence[FigureView], whole: bool) -> dict[str, Any] | Non
     return {"rows": [figure.images[place] for place in places], "caption": caption}
 
 
-def _sheets(folders: Sequence[Run]) -> tuple[list[tuple[ReadSheet, str]], list[str]]:
-    """The sheets of all runs with the names of their files, and a line for each picture that is not
-    a sheet.
+def _sheets(found: Merged) -> tuple[list[tuple[ReadSheet, str]], list[str]]:
+    """The sheets of all runs with the names of their files: by system, in the order of the tables, a
+    system's worst reconstructions after its others. And a line for each picture that is not a sheet.
     """
     sheets, refused = [], []
-    for folder in folders:
-        prefix = f"{folder.label}: " if len(folders) > 1 else ""
-        for path in sorted(folder.folder.glob(f"{PICTURES}/*.png")):
+    for run in found.folders:
+        prefix = f"{run.label}: " if len(found.folders) > 1 else ""
+        for path in sorted(run.folder.glob(f"{PICTURES}/*.png")):
             name = f"{prefix}{PICTURES}/{path.name}"
             try:
                 sheet = read_sheet(path)
+                sheets.append((replace(sheet, title=prefix + sheet.title), name))
             except UserError:
                 refused.append(f"{name}: no labelled sheet")
-            else:
-                sheets.append((replace(sheet, title=prefix + sheet.title), name))
-    more = len(sheets) - MOST_SHEETS
-    if more > 0:
+    if (more := len(sheets) - MOST_SHEETS) > 0:
         refused.append(f"{more} sheets after the first {MOST_SHEETS}")
-    return sheets[:MOST_SHEETS], refused
-
-
-def _ordered(sheets: Iterable[tuple[ReadSheet, str]], found: Merged) -> list[tuple[ReadSheet, str]]:
-    """Sheets by system, in the order of the tables; a system's worst reconstructions after its others."""
-    systems = list(dict.fromkeys(record.system for record in found.records))
+    places = {name: i for i, name in enumerate(dict.fromkeys(r.system for r in found.records))}
 
     def place(named: tuple[ReadSheet, str]) -> tuple[int, bool, str]:
         sheet, name = named
-        system = str(sheet.about.get("system", ""))
-        at = systems.index(system) if system in systems else len(systems)
-        return at, "worst" in name, name
+        return places.get(str(sheet.about.get("system")), len(places)), "worst" in name, name
 
-    return sorted(sheets, key=place)
+    return sorted(sheets[:MOST_SHEETS], key=place), refused
 
 
 def _figure(id: str, sheet: ReadSheet, side: int) -> FigureView:

@@ -19,7 +19,7 @@ from reports.page.html import filled
 from reports.page.plots.drawing import INK, SOFT, draw, plain_axes, rule
 from reports.records.metrics import METRICS
 from reports.records.reading import joined
-from reports.tables.numbers import ARROWS, error_digits, metric_label, number_text
+from reports.tables.numbers import error_digits, labelled, metric_label, number_text
 
 ROW, FRAME, CHARACTER = 0.17, 0.75, 0.082  # inches
 PROTOCOLS, CAUSES = 34, 60  # columns of a terminal
@@ -57,9 +57,8 @@ class Section:
 
     @property
     def label(self) -> str:
-        unit = METRICS[self.metric].unit
-        arrow = ARROWS.get(METRICS[self.metric].direction, "")
-        return metric_label(self.metric) + (f" ({unit})" if unit else "") + arrow
+        row = METRICS[self.metric]
+        return labelled(metric_label(self.metric), row.unit, row.direction)
 
     def value(self, line: Line) -> str:
         text = number_text(line.value, self.metric)

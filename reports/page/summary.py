@@ -83,9 +83,7 @@ def _ranked(held: Contest, known: Metrics) -> Iterator[Line]:
         yield Line(r.record, joined(SCALE, against(r, held)), must=bool(r.worse))
 
 
-def _fitted(
-    parts: Sequence[Sequence[Line]], room: int, known: Metrics
-) -> tuple[list[list[Line]], int]:
+def _fitted(parts: list[list[Line]], room: int, known: Metrics) -> tuple[list[list[Line]], int]:
     """As many lines as fit, and the number left out: those that must be shown, the other systems in
     turns, then references.
     """

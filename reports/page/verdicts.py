@@ -67,13 +67,10 @@ def with_error(record: Record, known: Metrics) -> str:
 
 def gap_text(gap: Gap, known: Metrics, error: bool = True) -> str:
     """`0.0123 ± 0.0011`: the size of a difference, with its error if known."""
-    size = abs(gap.behind)
-    if not gap.stderr:
+    size, to = abs(gap.behind), gap.stderr
+    if not to:
         return numbers.number_text(size, gap.record.metric, known)
-    return (
-        numbers.to_error(size, gap.stderr)
-        + f" ± {numbers.to_error(gap.stderr, gap.stderr)}" * error
-    )
+    return numbers.to_error(size, to) + f" ± {numbers.to_error(to, to)}" * error
 
 
 def how_sure(gap: Gap) -> str:
@@ -176,9 +173,7 @@ def _by_row(headline: Headline, found: Merged) -> Iterator[str]:
     if len(contests) < 2:
         return
     best = Counter(one.best.system for one in contests)
-    better = Counter(
-        r.record.system for one in contests for r in one.scale if one.best in r.surpassed
-    )
+    better = Counter(r.record.system for c in contests for r in c.scale if c.best in r.surpassed)
     each = [f"{name} is best in {count}" for name, count in best.most_common() if len(best) > 1]
     each += [f"{name} is better than all in {count}" for name, count in better.most_common()]
     if each:

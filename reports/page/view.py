@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from reports.page.pictures import FigureView, strip_of
-from reports.page.plots import plots_of
+from reports.page.plots.figures import plots_of
 from reports.page.verdicts import verdicts, with_error
 from reports.records.metrics import Metrics
 from reports.records.reading import joined
@@ -71,14 +71,8 @@ def table_view(table: Table, numbers: Numbers, prefix: str = "t") -> View:
     notes: dict[str, int] = {}
     panels = [_panel(panel, numbers, notes) for panel in table.panels]
     shared = {name: text for name, text in facts(table.records).items() if name != "protocol"}
-    return {
-        "id": f"{prefix}-{table.name}",
-        "table": table,
-        "panels": panels,
-        "notes": list(notes),
-        "legend": legend(table),
-        "facts": shared,
-    }
+    about = {"id": f"{prefix}-{table.name}", "legend": legend(table), "facts": shared}
+    return {"table": table, "panels": panels, "notes": list(notes)} | about
 
 
 def _panel(panel: Panel, numbers: Numbers, notes: dict[str, int]) -> View:
@@ -96,14 +90,10 @@ def _cell(cell: Cell, numbers: Numbers, notes: dict[str, int]) -> View:
     record = cell.record if cell.kind == VALUE else None
     empty = cell.kind == VALUE and not record
     why = "not to be compared: " if cell.kind == REFERENCE else ""
-    return {
-        "text": "–" if empty else cell.text,
-        "error": cell.errors,
-        "sort": _sort(cell),
-        "best": cell.best,
-        "number": numbers.setdefault(record, len(numbers)) if record else None,
-        "notes": [footnote(notes, why + cell.note)] if cell.note else [],
-    }
+    shown = {"text": "–" if empty else cell.text, "error": cell.errors, "best": cell.best}
+    number = numbers.setdefault(record, len(numbers)) if record else None
+    marks = [footnote(notes, why + cell.note)] if cell.note else []
+    return shown | {"sort": _sort(cell), "number": number, "notes": marks}
 
 
 def _sort(cell: Cell) -> str:

@@ -31,11 +31,11 @@ from reports.records.published import attach
 from reports.records.reading import short
 from reports.records.record import Record, protocol_id, record_key
 from reports.records.run_folder import INFLUENCES, RECORDS, RUN, SAME_ERROR, SAMPLES, Run, read_run
+from reports.records.specs import NAME
 from reports.records.tokenizers import BY_PROTOCOL, published
 from reports.records.uncertainty import UNKNOWN, Error, Floats, Uncertainty, error, of_mean
 
 CARD = "card.yaml"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 LARGEST_CARD, LONGEST = 2**16, 600  # bytes of a card, characters of a field
 SAME = 1e-6  # relative: a number against the mean of the scores that samples.csv prints
 # Our benchmarks whose means over images have their scores in samples.csv.
@@ -115,9 +115,7 @@ def read_card(path: Path) -> Card:
             raise UserError(f"{path}: no field {short(name, 40)}{did_you_mean(str(name), known)}")
         if wrong := _wrong(name, text):
             raise UserError(f"{path}: {name}: {wrong}")
-    if missing := [
-        one.name for one in fields(Card) if one.default != "" and one.name not in content
-    ]:
+    if missing := [f.name for f in fields(Card) if f.default != "" and f.name not in content]:
         raise UserError(f"{path}: {missing[0]} is missing")
     return Card(**content)
 
@@ -244,8 +242,7 @@ def _against_scores(record: Record, scores: Floats, known: Uncertainty) -> str:
 
 def _needs_scores(record: Record) -> bool:
     """Whether our benchmarks write the scores behind this number to samples.csv."""
-    if record.benchmark not in SCORED or record.table == BY_PROTOCOL:
-        return False
-    if record.benchmark == "identity" and record.reference:  # of persons, not of images
-        return False
-    return record.metric in METRICS and METRICS[record.metric].of_images
+    of_images = record.metric in METRICS and METRICS[record.metric].of_images
+    of_persons = record.benchmark == "identity" and record.reference
+    ours = record.benchmark in SCORED and record.table != BY_PROTOCOL
+    return ours and of_images and not of_persons

@@ -58,10 +58,7 @@ NAMES: dict[str, dict[tuple[str, str], tuple[str, str]]] = {
     }
     | {(ours, _INVERTED): ("DiffAE 512D", _LONG) for ours in ("DiffAE", "DiffAE 512D")}
     | {(ours, _RANDOM): ("DiffAE 512D (random x_T)", _LONG) for ours in ("DiffAE", "DiffAE 512D")}
-    | {
-        (f"DiffAE {size}D", _RANDOM): (f"DiffAE {size}D (random x_T)", _SHORT)
-        for size in (256, 128, 64)
-    },
+    | {(f"DiffAE {d}D", _RANDOM): (f"DiffAE {d}D (random x_T)", _SHORT) for d in (256, 128, 64)},
     "section5.3_probe": {
         (ours + probe, mean): (theirs, "linear classifier")
         for ours, theirs in (

@@ -70,9 +70,8 @@ def to_plain(instance: Any) -> dict[str, Any]:
     objects of these.
     """
     given = ((f, getattr(instance, f.name)) for f in fields(instance))
-    return {
-        f.name: _plain(value) for f, value in given if f.default is MISSING or value != f.default
-    }
+    shown = ((f, x) for f, x in given if f.default is MISSING or x != f.default)
+    return {f.name: _plain(x) for f, x in shown}
 
 
 def _plain(value: Any) -> Any:

@@ -195,9 +195,8 @@ class Distinct:
         other, there = self._first.setdefault(key, (record, where))
         same = repr((record.value, record.stderr)) == repr((other.value, other.stderr))
         if (record.table, key) in self._tables or not same:
-            raise UserError(
-                f"{self.path}, {where}: repeats the number of {there}: {short(list(key), 200)}"
-            )
+            named = short(list(key), 200)
+            raise UserError(f"{self.path}, {where}: repeats the number of {there}: {named}")
         self._tables.add((record.table, key))
 
 

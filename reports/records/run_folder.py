@@ -154,10 +154,8 @@ def _check_error(path: Path, record: Record, uncertainty: Uncertainty) -> None:
 def described(metrics: Iterable[str], tables: Iterable[TableSpec]) -> dict[str, Any]:
     """The entries `metrics` (those that do not ship, by name) and `tables` of a run.json."""
     brought = sorted(name for name in {*metrics} - SHIPPED if name in METRICS)
-    return {
-        "metrics": {name: to_plain(METRICS[name]) for name in brought},
-        "tables": [to_plain(spec) for spec in tables],
-    }
+    rows = {name: to_plain(METRICS[name]) for name in brought}
+    return {"metrics": rows, "tables": [to_plain(spec) for spec in tables]}
 
 
 def brought_in(

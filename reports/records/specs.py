@@ -67,17 +67,14 @@ class TableSpec:
             raise ValueError(f"table {self.name}: a field names its rows or columns twice")
         if unknown := [key for key in keys if key not in COLUMNS]:
             raise ValueError(f"table {self.name}: no record has a {unknown[0][:100]!r}")
-        for key in ("system", "metric"):
-            if key not in keys:
-                raise ValueError(
-                    f"table {self.name}: neither its rows nor its columns name the {key}"
-                )
+        if missing := [key for key in ("system", "metric") if key not in keys]:
+            where = "neither its rows nor its columns"
+            raise ValueError(f"table {self.name}: {where} name the {missing[0]}")
 
     def shows(self, setting: str) -> bool:
         """Whether the table has rows of this setting."""
-        return (
-            not self.settings or setting in self.settings
-        ) and setting not in self.without_settings
+        is_chosen = not self.settings or setting in self.settings
+        return is_chosen and setting not in self.without_settings
 
 
 # ----------------------------------------------------------------------------------------------

@@ -48,13 +48,9 @@ class Number:
 
 def published_for(checkpoint: str, metric: str) -> tuple[Number, ...]:
     """The published numbers of a checkpoint; those of the original for a stand-in metric."""
-    original = published_name(metric)
-    return tuple(
-        number
-        for number in published()
-        if plain(number.checkpoint) == plain(checkpoint)
-        and number.metric == NAMES.get(original, original)
-    )
+    original, own = published_name(metric), plain(checkpoint)
+    name = NAMES.get(original, original)
+    return tuple(n for n in published() if plain(n.checkpoint) == own and n.metric == name)
 
 
 def differences(

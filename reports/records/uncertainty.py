@@ -164,11 +164,9 @@ def difference_error(base: Uncertainty, new: Uncertainty) -> Error | None:
         shared = theirs.pop(part.units, None)
         if shared is None:
             parts.append((part.variance, part.df))
+        elif len(part.values) != len(shared.values):
+            raise UserError(f"{part.units}: {len(shared.values)} units became {len(part.values)}")
         else:
-            if len(part.values) != len(shared.values):
-                raise UserError(
-                    f"{part.units}: {len(shared.values)} units became {len(part.values)}"
-                )
             change = np.subtract(part.values, shared.values, dtype=np.float64)
             parts.append((_sum_of_squares(change), part.df))
     parts += [(part.variance, part.df) for part in theirs.values()]
@@ -268,18 +266,17 @@ def read_uncertainties(path: Path) -> dict[str, Uncertainty]:
     content = read_file(path, LARGEST_FILE)
     found: dict[str, Uncertainty] = {}
     try:
-        with zipfile.ZipFile(
-            io.BytesIO(content)
-        ) as archive:  # unpacked to the sizes that it declares
+        # No more is unpacked than the sizes that it declares.
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
             total = sum(member.file_size for member in archive.infolist())
         if total > LARGEST_FILE:
             raise ValueError(f"it unpacks to {total:,} bytes, more than {LARGEST_FILE:,}")
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             arrays = {name: np.asarray(array) for name, array in file.items()}
-        for number, (key, units) in enumerate(json.loads(str(arrays["index"]))):
-            if not (isinstance(key, str) and isinstance(units, str)):
+        for number, entry in enumerate(json.loads(str(arrays["index"]))):
+            if not isinstance(entry, list) or [type(part) for part in entry] != [str, str]:
                 raise ValueError("its index is not a list of pairs of text")
-            values = arrays[str(number)]
+            (key, units), values = entry, arrays[str(number)]
             is_list = values.dtype == np.float32 and values.ndim == 1 and len(values) > 1
             if not (is_list and np.isfinite(values).all()):
                 raise ValueError(f"influence {number} is not a list of two or more finite numbers")

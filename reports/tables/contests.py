@@ -243,8 +243,7 @@ def headlined(
             continue
         seen.add(ours[0].benchmark)
         told = of_headline(spec, ours, known)
-        by_metric = (
-            [r for r in told if r.metric == m] for m in with_stand_ins(spec.headline, known)
-        )
+        metrics = with_stand_ins(spec.headline, known)
+        by_metric = ([r for r in told if r.metric == metric] for metric in metrics)
         contests = (contest(some, known, uncertainty) for some in by_metric)
         yield Headline(spec, tuple(ours), tuple(told), tuple(filter(None, contests)))

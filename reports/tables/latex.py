@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
+from reports.records.reading import joined
 from reports.tables.latex_pagination import Part, content_width, floats_of, heading_lines
 from reports.tables.latex_text import escape, number
 from reports.tables.layout import LABEL, REFERENCE, Cell, Table
@@ -144,8 +145,7 @@ def _caption(table: Table, shared: Mapping[str, str]) -> str:
     """The title, what the table shows, and the facts that its numbers share, but for long ones."""
     told = {key: text for key, text in shared.items() if key not in NOT_IN_CAPTIONS}
     said = (f"{_capital(key)}: {text}.".replace("; ", ", ") for key, text in told.items())
-    texts = (table.caption, legend(table), *said)
-    return " ".join([f"{_title(table)}.", *(escape(text) for text in texts if text)])
+    return joined(_title(table) + ".", *map(escape, (table.caption, legend(table), *said)), by=" ")
 
 
 def _capital(text: str) -> str:

@@ -54,12 +54,8 @@ def label(text: str) -> Cell:
 def value(record: Record | None, known: Metrics, best: bool = False) -> Cell:
     if record is None:
         return Cell(VALUE)
-    texts = (
-        numbers.value_text(record, known),
-        *numbers.error_texts(record, known),
-        numbers.value_note(record),
-    )
-    return Cell(VALUE, *texts, record, best)
+    text, errors = numbers.value_text(record, known), numbers.error_texts(record, known)
+    return Cell(VALUE, text, *errors, numbers.value_note(record), record, best)
 
 
 def reference(record: Record | None, known: Metrics) -> Cell:
@@ -116,7 +112,7 @@ def build(
         fields = (field for field in spec.rows if field != "metric")
         spec = replace(spec, rows=("system", *fields), columns=("metric",), panels=False)
         shown, absent = absent, []
-    blocks = ("metric",) if spec.panels else ()
+    blocks = ("metric",) * spec.panels
     records = _spread_missing(shown, (*blocks, *spec.columns))
     rows = _row_fields(spec, records)
     metrics = with_stand_ins(spec.metrics, known)
@@ -236,9 +232,7 @@ def _row_fields(spec: TableSpec, records: Sequence[Record]) -> tuple[str, ...]:
     return rows
 
 
-def contests(
-    spec: TableSpec, chosen: Sequence[Record], known: Metrics = METRICS
-) -> list[list[Record]]:
+def contests(spec: TableSpec, chosen: list[Record], known: Metrics = METRICS) -> list[list[Record]]:
     """The numbers of a table that compete with each other, in reading order."""
     return groups_of(chosen, _apart(spec, _row_fields(spec, chosen)), known)
 

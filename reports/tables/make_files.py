@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +72,7 @@ def each(merged: Merged, what: Callable[[Run], str]) -> str:
     return "; ".join(f"{group.name}: {', '.join(text)}" for group, text in pairs if any(text))
 
 
-def write_latex(
-    folder: Path, tables: Sequence[Table], title: str, context: Mapping[str, str]
-) -> None:
+def write_latex(folder: Path, tables: list[Table], title: str, context: Mapping[str, str]) -> None:
     """Write one file per table, and the document of all.
 
     The overview is left out: it repeats other tables.

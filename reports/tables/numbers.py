@@ -26,8 +26,12 @@ def heading(metric: str, records: Iterable[Record], known: Metrics = METRICS) ->
     """`metric_label` with the unit and the arrow that all measured ones of `records` share."""
     kinds = {(r.unit, r.direction) for r in records if r.value is not None}
     unit, direction = kinds.pop() if len(kinds) == 1 else ("", "")
-    arrow = ARROWS.get(direction, "")
-    return metric_label(metric, known) + (f" ({unit})" if unit else "") + arrow
+    return labelled(metric_label(metric, known), unit, direction)
+
+
+def labelled(label: str, unit: str, direction: str) -> str:
+    """A metric's label with its unit and arrow: `PSNR (dB) ↑`."""
+    return label + (f" ({unit})" if unit else "") + ARROWS.get(direction, "")
 
 
 def steps_text(record: Record) -> str:
@@ -96,11 +100,8 @@ def difference_text(record: Record, known: Metrics = METRICS) -> str:
     """
     if record.published is None or record.value is None or not math.isfinite(record.value):
         return ""
-    if (
-        record.direction not in ARROWS
-        or record.not_comparable
-        or record.published_metric not in ("", record.metric)
-    ):
+    is_other = record.published_metric not in ("", record.metric)
+    if is_other or record.not_comparable or record.direction not in ARROWS:
         return ""
     digits, difference = _published_digits(record, known), record.value - record.published
     return f"{difference:+.2g}" if digits is None else f"{difference:+,.{digits}f}"

@@ -15,12 +15,8 @@ Instruments = dict[tuple[object, ...], list[dict[str, str]]]
 
 # Protocol fields of the system and of its images and noise, which do not describe the measurement.
 OF_SYSTEM = frozenset(
-    {"model", "solver", "grid", "top", "end", "clip", "x_T", "x_0", "run_at", "decoding_dtype"}
-    | {
-        f"{way}_{what}"
-        for way in ("inversion", "decoding", "latent")
-        for what in ("steps", "calls")
-    }
+    "model solver grid top end clip x_T x_0 run_at decoding_dtype inversion_steps inversion_calls "
+    "decoding_steps decoding_calls latent_steps latent_calls".split()
 )
 MOST_FIELDS = 4  # named in a note
 FREE = frozenset(("seed", "device"))  # randomness, and the machine

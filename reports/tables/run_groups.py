@@ -116,9 +116,8 @@ def _pooled(run_group: RunGroup, what: str) -> list[Record]:
     try:
         return [_mean(group, len(by_run), run_group) for group in groups.values()]
     except OverflowError:
-        raise UserError(
-            f"{run_group.sources[0].folder}: numbers too large to take their mean"
-        ) from None
+        where = run_group.sources[0].folder
+        raise UserError(f"{where}: numbers too large to take their mean") from None
 
 
 def _mean(group: Sequence[Record], runs: int, run_group: RunGroup) -> Record:

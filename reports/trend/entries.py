@@ -160,9 +160,8 @@ def read_history(path: Path) -> list[Entry]:
 def _entries(path: Path) -> list[Entry]:
     lines = read_file(path, LARGEST_FILE).split(b"\n")
     if lines.pop():
-        raise UserError(
-            f"{path}, line {len(lines) + 1}: was not written to its end; mend it or take it out"
-        )
+        where = f"{path}, line {len(lines) + 1}"
+        raise UserError(f"{where}: was not written to its end; mend it or take it out")
     return [_parse(line, f"{path}, line {i}") for i, line in enumerate(lines, 1)]
 
 

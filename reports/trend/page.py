@@ -6,7 +6,6 @@ The horizontal axis of a history is commits, that of a training the images that 
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from reports.page.html import filled
 from reports.page.plots import data
 from reports.page.plots.drawing import draw, paint_series, plain_axes
 from reports.records.reading import joined, short
-from reports.tables.numbers import ARROWS
+from reports.tables.numbers import labelled
 from reports.tables.ranking import comparable_n
 from reports.trend.entries import Entry, Number, entry_of
 
@@ -27,20 +26,10 @@ ROWS = 30  # of a table
 EVALUATIONS = ("evaluations/*/*", "*/evaluations/*/*")
 SEEN = re.compile(r"\d{1,15}")
 
+View = dict[str, Any]  # a figure as the template shows it
+Facts = list[tuple[str, str]]
 Runs = Sequence[tuple[int, Entry]]  # in order, each with its place on the axis
 Numbers = dict[int, Number]  # of one series, by the place of their run
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One metric of a benchmark: its plot, and the newest runs, each with its identifying cells and
-    the value of each series (empty if not measured).
-    """
-
-    id: str
-    benchmark: str
-    plot: data.Plot
-    rows: list[tuple[tuple[str, str], list[str]]]
 
 
 def render(entries: Sequence[Entry]) -> str:
@@ -65,20 +54,18 @@ def render_training(name: str, stages: dict[str, Runs]) -> str:
     return _filled(title, facts, stages, by_images=True)
 
 
-def _filled(
-    title: str, facts: list[tuple[str, str]], stages: dict[str, Runs], by_images: bool
-) -> str:
-    sections: dict[str, list[Figure]] = {}
+def _filled(title: str, facts: Facts, stages: dict[str, Runs], by_images: bool) -> str:
+    sections: dict[str, list[View]] = {}
     for stage, runs in stages.items():
         for figure in figures(runs, by_images, stage):
-            heading = f"{stage}: {figure.benchmark}" if stage else figure.benchmark
+            heading = joined(stage, figure["benchmark"], by=": ")
             sections.setdefault(heading, []).append(figure)
     shown = {"facts": facts, "sections": sections.items(), "by_images": by_images}
-    runs = sum(map(len, stages.values()))
-    return filled("trend.html.j2", "", title=title, runs=runs, **shown)
+    count = sum(map(len, stages.values()))
+    return filled("trend.html.j2", "", title=title, runs=count, **shown)
 
 
-def _shared(entries: Sequence[Entry]) -> list[tuple[str, str]]:
+def _shared(entries: Sequence[Entry]) -> Facts:
     told = {"Data": [e.dataset for e in entries], "Profile": [e.profile for e in entries]}
     return [(name, joined(*dict.fromkeys(texts)) or "not said") for name, texts in told.items()]
 
@@ -91,7 +78,7 @@ def commit_of(entry: Entry) -> str:
 # Figures
 
 
-def figures(runs: Runs, by_images: bool, of: str = "") -> Iterator[Figure]:
+def figures(runs: Runs, by_images: bool, of: str = "") -> Iterator[View]:
     """The figures of each benchmark: one for each metric and setting, with a line for each system and T.
 
     The horizontal axis is the images seen, or commits. `of` is a prefix of their ids.
@@ -106,7 +93,10 @@ def figures(runs: Runs, by_images: bool, of: str = "") -> Iterator[Figure]:
         yield _figure(f"f{of}{i}", list(group.values()), runs, by_images)
 
 
-def _figure(name: str, group: Sequence[Numbers], runs: Runs, by_images: bool) -> Figure:
+def _figure(name: str, group: Sequence[Numbers], runs: Runs, by_images: bool) -> View:
+    """One metric of a benchmark: its plot, and the newest runs, each with its identifying cells and
+    the value of each series (empty if not measured).
+    """
     from matplotlib.ticker import EngFormatter, MaxNLocator
 
     newest = group[0][max(group[0])]
@@ -125,8 +115,7 @@ def _figure(name: str, group: Sequence[Numbers], runs: Runs, by_images: bool) ->
             axes.set_xlim(-0.5, len(runs) - 0.5)
         plain_axes(axes, "images seen" if by_images else "commit", "")
 
-    unit = f" ({newest.unit})" if newest.unit else ""
-    title = joined(f"{newest.label}{unit}{ARROWS.get(newest.direction, '')}", newest.setting)
+    title = joined(labelled(newest.label, newest.unit, newest.direction), newest.setting)
     text = "; ".join(map(_in_words, group)) + "."
     keyed = tuple({line.name: line for line in lines}.values())
     plot = data.Plot(draw(HEIGHT, title, text, paint, LEFT), title, text, "", "", keyed, lines=True)
@@ -137,7 +126,7 @@ def _figure(name: str, group: Sequence[Numbers], runs: Runs, by_images: bool) ->
         when = f"{entries[x].when:%Y-%m-%d %H:%M}"
         cells = (f"{x:,}", when) if by_images else (when, commit_of(entries[x]))
         rows.append((cells, values))
-    return Figure(name, newest.benchmark, plot, rows)
+    return {"id": name, "benchmark": newest.benchmark, "plot": plot, "rows": rows}
 
 
 def lines_of(own: int, numbers: Numbers) -> list[data.Series]:

@@ -7,7 +7,7 @@ import pytest
 from page_runs import fid, measured, write_measured, write_run
 
 from benchmarks.core.registry import REGISTRY, specs
-from reports.page.plots import plots_of
+from reports.page.plots.figures import plots_of
 from reports.page.summary import summary
 from reports.page.verdicts import verdicts
 from reports.records.metrics import METRICS

@@ -207,13 +207,13 @@ def test_the_json_of_the_action_has_each_headline_by_its_direction(tmp_path, fil
 
 def test_a_figure_has_every_run_with_its_interval(tmp_path, file):
     ssim, mse = figures(list(enumerate(three_runs(tmp_path, file))), by_images=False)
-    assert ssim.plot.title == "SSIM ↑" and mse.plot.title == "MSE ↓"
-    (line,) = ssim.plot.key
+    assert ssim["plot"].title == "SSIM ↑" and mse["plot"].title == "MSE ↓"
+    (line,) = ssim["plot"].key
     assert [p.x for p in line.points] == [0, 1, 2]
     half = 1.972 * SSIM.std(ddof=1) / 200**0.5  # Student's t of 199
     assert line.points[2].y == pytest.approx(SSIM.mean() - 0.02)
     assert line.points[2].high - line.points[2].y == pytest.approx(half, rel=1e-3)
-    assert [cells[1] for cells, _ in ssim.rows] == ["c" * 9, "b" * 9, "a" * 9]
+    assert [cells[1] for cells, _ in ssim["rows"]] == ["c" * 9, "b" * 9, "a" * 9]
 
 
 @pytest.mark.parametrize("other", [{"protocol": "p9"}, {"metric": "fid", "n": 118}])

@@ -39,15 +39,15 @@ def test_a_metric_is_a_line_over_images_seen_with_its_intervals(folder):
         "latent": [2_000_000],
     }
     (ssim,) = figures(found["image"], by_images=True)
-    own, baseline = ssim.plot.key
+    own, baseline = ssim["plot"].key
     assert (own.name, baseline.name) == ("DiffAE", "DDIM")
     assert [point.x for point in own.points] == [9_000, 30_000, 100_000]
     assert [point.x for point in baseline.points] == [30_000, 60_000]
     half = 1.972 * SSIM.std(ddof=1) / 200**0.5  # Student's t of 199
     assert own.points[0].y == pytest.approx(SSIM.mean() - 0.01)
     assert own.points[0].high - own.points[0].y == pytest.approx(half, rel=1e-3)
-    assert [cells[0] for cells, _ in ssim.rows] == ["100,000", "60,000", "30,000", "9,000"]
-    assert [bool(value) for value in ssim.rows[1][1]] == [False, True]
+    assert [cells[0] for cells, _ in ssim["rows"]] == ["100,000", "60,000", "30,000", "9,000"]
+    assert [bool(value) for value in ssim["rows"][1][1]] == [False, True]
 
 
 def test_the_command_writes_one_page_that_stands_alone(folder, tmp_path, capsys):

@@ -15,6 +15,7 @@ from reports.tables.numbers import solver_name
 COLOURS = MARKERS = 8
 DASHES = 4
 LARGEST = 1e30  # number that is drawn
+X = Callable[[Record], float | None]  # what a number is drawn against; None: it is left out
 FEWEST = 5  # points of a plot: fewer are better in a table
 Z = t_quantile(0.975, math.inf)
 
@@ -81,10 +82,7 @@ def colour_of(found: Merged, system: str) -> int:
 
 
 def series_of(
-    found: Merged,
-    records: Sequence[Record],
-    x: Callable[[Record], float | None],
-    fields: Sequence[str] = ("system",),
+    found: Merged, records: Sequence[Record], x: X, fields: Sequence[str] = ("system",)
 ) -> tuple[Series, ...]:
     """A series for each system, setting and solver, or the first of these `fields`; a record without an
     `x` is left out.

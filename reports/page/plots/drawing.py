@@ -26,7 +26,8 @@ CLASSES |= {f"#0000{FIRST + i:02x}": f"s{i}" for i in range(8)}
 SHAPES = ("o", "s", "^", "D", "v", "P", "X", "*")  # as in the template's key
 DASHES = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
 SVG, LINK = "http://www.w3.org/2000/svg", "{http://www.w3.org/1999/xlink}href"
-WIDTH = 5.0  # inches, 72 units each
+WIDTH, RIGHT, BOTTOM = 5.0, 0.12, 0.52  # inches, 72 units each: of a figure, and of its margins
+Paint = Callable[[Any], None]  # draws on axes
 SETTINGS: dict[str, Any] = {  # beside Matplotlib's defaults
     "svg.fonttype": "none",
     "svg.hashsalt": "reports.page",
@@ -47,13 +48,7 @@ _numbers = itertools.count()
 
 
 def draw(
-    height: float,
-    title: str,
-    text: str,
-    paint: Callable[[Any], None],
-    left: float,
-    bottom: float = 0.52,
-    top: float = 0.3,
+    height: float, title: str, text: str, paint: Paint, left: float, top: float = 0.3
 ) -> Markup:
     """What `paint` draws on axes, as SVG with a title and a text alternative.
 
@@ -69,8 +64,8 @@ def draw(
         figure = Figure(figsize=(WIDTH, height))
         FigureCanvasSVG(figure)
         paint(figure.add_subplot())
-        sides = {"left": left / WIDTH, "right": 1 - 0.12 / WIDTH}
-        figure.subplots_adjust(**sides, bottom=bottom / height, top=1 - top / height)
+        sides = {"left": left / WIDTH, "right": 1 - RIGHT / WIDTH}
+        figure.subplots_adjust(**sides, bottom=BOTTOM / height, top=1 - top / height)
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return _for_page(*map(for_xml, (buffer.getvalue(), title, text)))
 

@@ -11,9 +11,8 @@ from xml.etree import ElementTree
 import pytest
 from page_runs import fid, number, write_run
 
-from reports.page.plots import plots_of
 from reports.page.plots.data import Point
-from reports.page.plots.figures import spaced
+from reports.page.plots.figures import plots_of, spaced
 from reports.tables.build import read
 
 BASELINE = Path(__file__).parents[3] / "benchmarks/baseline"
