@@ -153,7 +153,7 @@ OPTIONS: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("measure", "--reading", "pytorch-fid", {"stdout": OTHER}),
     ("measure", "--batch-size", "0", "at least 1"),
     ("measure", "--batch-size", "1", {"stdout": SAME}),
-    ("settings presets portraits", "--out", "''", EMPTY),
+    ("portraits", "--out", "''", EMPTY),
     ("identity", "--data --out", "''", EMPTY),
     ("identity", "--steps --size", "0", "at least 1"),
     ("convert", "CHECKPOINT", "'' {out}", EMPTY),

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks import weights
-from benchmarks.metrics.networks import efficientnet, features, inception
+from benchmarks.metrics.networks import features, inception
 from benchmarks.metrics.networks.features import without_batch_norms
 from benchmarks.runtime.precision import of_networks, precision
 from diffae.model import DiffusionAutoencoder
@@ -38,7 +38,7 @@ from diffae.networks.nn import AttentionBlock, ResBlock, resample, timestep_embe
 from reports.records.metrics import EFFNET
 
 CLOSE = 1e-5  # of float32: what the order of sums may change
-METRIC = {"inception": inception.INCEPTION_SIZE, EFFNET: efficientnet.EFFNET_SIZE}
+METRIC = {"inception": inception.INCEPTION_SIZE, EFFNET: features.EFFNET_SIZE}
 PRECISIONS = ("float32", "bfloat16")
 CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 
@@ -128,7 +128,7 @@ def metric_network(name: str) -> nn.Module:
         network = inception._fid_inception_v3()
         network.fc = nn.Identity()
         return network
-    network = efficientnet.effnet_lite0(weights.load_path(name, None, allow_unknown=False))
+    network = features.effnet_lite0(weights.load_path(name, None, allow_unknown=False))
     network.reset_classifier(0)  # type: ignore[operator]
     return network
 

@@ -39,7 +39,7 @@ def faces():
     """A face embedding that finds none in black images, in place of that of the portraits."""
     network = FaceEmbedding("colours", "id_portraits", 16, "0" * 64, embedded)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chosen, "id_portraits", lambda *_: network)
+        patch.setattr(chosen.faces, "id_portraits", lambda *_: network)
         yield
 
 

@@ -93,7 +93,7 @@ def test_a_process_takes_the_gpu_of_its_local_rank(device, local, taken, two_gpu
 @pytest.mark.parametrize(
     ("device", "message"),
     [
-        ("cuda", "LOCAL_RANK=2: this machine has 2 GPUs; start one process for each"),
+        ("cuda", "LOCAL_RANK=2: 2 GPUs on this machine; start one process for each"),
         ("cuda:1", "--device cuda:1: every process needs a GPU of its own; use cuda"),
     ],
 )
