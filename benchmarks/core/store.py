@@ -56,8 +56,9 @@ Paths = dict[Piece, Path]  # the file of each chunk
 class Computation:
     """Arrays with a row for each of `count` units, such as images or pairs, kept in the store by chunk.
 
-    `what` describes it in a dry run, with `steps` as T. `key` holds everything that decides the
-    arrays. `names` are the arrays that are read (None: all but those in `without`).
+    `what` describes it in a dry run, with `steps` as T; computations of one name in `shared` are the
+    same work, whichever benchmark it is for. `key` holds everything that decides the arrays. `names`
+    are the arrays that are read (None: all but those in `without`).
     """
 
     what: str
@@ -67,6 +68,7 @@ class Computation:
     steps: int | None = None
     names: tuple[str, ...] | None = None
     without: tuple[str, ...] = ()
+    shared: str = ""
 
 
 def default_root() -> Path:
@@ -138,11 +140,11 @@ class Store:
         missing = [piece for piece in pieces if not self._has(paths[piece])]
         return _neighbours(missing, self.together)
 
-    def stretch(self, key: dict[str, Any], start: int, stop: int, compute: Compute) -> Arrays:
-        """The arrays of positions start..stop-1, joined, for use in another computation. `start`
-        must begin a chunk, `stop` end one or be the end of all.
+    def stretch(self, of: Computation, start: int) -> Arrays:
+        """The arrays of the `of.count` positions from `start` on, joined, for use in another
+        computation. They must begin with a chunk, and end with one or be the last of all.
         """
-        pieces = _pieces(start, stop)
+        key, compute, pieces = dict(of.key), of.compute, _pieces(start, start + of.count)
         paths = self._files(key, pieces)
         for group in self._missing(paths, pieces):
             self._file_chunks(key, group, paths, compute)

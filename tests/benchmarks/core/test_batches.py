@@ -9,7 +9,7 @@ import torch
 from memory_errors import MEMORY_ERRORS
 
 from benchmarks import evaluate, systems
-from benchmarks.core.store import CHUNK, Store
+from benchmarks.core.store import CHUNK, Computation, Store
 from benchmarks.runtime.calling import LARGEST, PREFIX, Batches, images_together
 from benchmarks.runtime.errors import SystemFailed
 from benchmarks.systems.dummy import Perfect
@@ -311,7 +311,8 @@ def test_a_stretch_is_its_chunks_joined(tmp_path):
     store = Store(tmp_path)
     store.together = 2
     list(store.chunks({"work": "test"}, CHUNK, scores(log)))
-    found = store.stretch({"work": "test"}, CHUNK, 4 * CHUNK + 5, scores(log))
+    some = Computation("", {"work": "test"}, 3 * CHUNK + 5, scores(log))
+    found = store.stretch(some, CHUNK)
     assert log == [(0, CHUNK), (CHUNK, 3 * CHUNK), (3 * CHUNK, 4 * CHUNK + 5)]
     assert np.array_equal(found["score"], np.arange(CHUNK, 4 * CHUNK + 5) * 0.5)
     assert not len(found["preview"])
