@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from benchmarks.core.context import Context, Row, RowProtocol
@@ -144,6 +145,14 @@ class Cell:
         drawn = Sheet(f"{self.system_title}: {title}", images, about=about, **sheet)
         name = self.system.name if self.system else ""
         self.context.save_sheet(f"{file.format(name)}.png", drawn)
+
+    def pictured(
+        self, images: Selection | None, shown: np.ndarray, made: Callable[[], Tensor]
+    ) -> Tensor:
+        """What `made` makes for a picture of the images at positions `shown`, from the store."""
+        key = self.key("pictured", images, shown=shown.tolist())
+        found = self.context.store.once(key, lambda: {"images": made().numpy()})
+        return torch.from_numpy(found["images"])
 
     def key(self, work: str, images: Selection | None, **more: Any) -> dict[str, Any]:
         """The key in the store of what is computed for this cell; `more` is what it alone depends on."""

@@ -19,7 +19,6 @@ from benchmarks.metrics.frechet_jackknife import BLOCKS, Jackknife, Side, blocks
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.runtime.digest import digest
 from benchmarks.runtime.errors import NotAvailable
-from benchmarks.systems.protocol.base import reading_of
 from benchmarks.tasks.fewshot.classes import Setup, Sizes, Target, classifier, labelled
 from benchmarks.tasks.shared.distances import distance, metrics_of, side_of
 from benchmarks.tasks.shared.samples import samples
@@ -95,18 +94,8 @@ class Pool:
         if self.context.pictures is None:
             return
         at, shown = self.at, accepted[:PREVIEW]
-
-        def compute() -> Arrays:
-            indices = shown.tolist()
-            if reading_of(at.system):  # only the features that probes read are stored
-                images, _ = at.draw(indices)
-            else:
-                images = at.decode(at.random(self.latents[shown], indices))
-            return {"images": images.numpy()}
-
         cell = Cell(self.context, "", at, setting=name)
-        key = cell.key("sample-preview", None, shown=shown.tolist())
-        images = torch.from_numpy(self.context.store.once(key, compute)["images"])
+        images = cell.pictured(None, shown, lambda: at.draw(shown.tolist())[0])
         cell.draw(
             f"fewshot-{{}}-{file_name(name)}",
             f"few-shot samples, {name}",
