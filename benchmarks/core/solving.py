@@ -41,10 +41,8 @@ class Taken:
     @property
     def protocol(self) -> dict[str, Any]:
         """The fields of a protocol."""
-        solver = self.system.solver
-        by = {"solver": OWN if self.steps else None}
-        if solver is not None and self.steps:
-            by = solver.protocol()
+        solver, own = self.system.solver, {"solver": OWN if self.steps else None}
+        by = solver.protocol() if solver is not None and self.steps else own
         fields = {
             "inversion_steps": self.steps if self.inverts else None,
             "inversion_calls": encode_calls(self.system, self.steps) if self.inverts else None,
