@@ -132,10 +132,8 @@ def _explain(args: Namespace) -> None:
 
 def _refuse_save(sets: Sequence[str], pairs: Sequence[str]) -> None:
     """Raises UserError if the metrics are not one that statistics are enough for."""
-    if pairs:
-        raise UserError(f"--save: {pairs[0]} compares pairs and has no statistics")
-    if others := [name for name in sets if published_name(name) != MOMENTS]:
-        raise UserError(f"--save: {others[0]} needs features and has no statistics")
+    if others := [*pairs, *(name for name in sets if published_name(name) != MOMENTS)]:
+        raise UserError(f"--save: {others[0]} has no statistics; Frechet distances have")
     if len(sets) > 1:
         raise UserError("--save: takes one metric")
 
