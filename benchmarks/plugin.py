@@ -23,6 +23,7 @@ from benchmarks.core.images import Selection as Selection
 from benchmarks.core.measurement import Cell as Cell
 from benchmarks.core.measurement import Measurement as Measurement
 from benchmarks.core.measurement import Solved as Solved
+from benchmarks.core.measurement import Taken as Taken
 from benchmarks.core.plan import Calls as Calls
 from benchmarks.core.plan import Work as Work
 from benchmarks.core.plan import codes as codes
@@ -36,7 +37,6 @@ from benchmarks.core.sizes import Number as Number
 from benchmarks.core.sizes import Solver as Solver
 from benchmarks.core.sizes import Split as Split
 from benchmarks.core.sizes import Steps as Steps
-from benchmarks.core.solving import Taken as Taken
 from benchmarks.core.store import Arrays as Arrays
 from benchmarks.core.store import Computation as Computation
 from benchmarks.metrics import Margin as Margin

@@ -18,8 +18,7 @@ from torch import Tensor
 
 from benchmarks.core.context import Context
 from benchmarks.core.measurement import Measurement
-from benchmarks.core.plan import Calls, Work, by_solver
-from benchmarks.core.solving import decode_calls, encode_calls
+from benchmarks.core.plan import Calls, Work, by_solver, decode_calls, encode_calls
 from benchmarks.core.store import Arrays, Computation, Compute, MemoryStore
 from benchmarks.metrics.networks.chosen import MetricNetworks
 from benchmarks.systems.protocol import parts

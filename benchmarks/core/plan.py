@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 from benchmarks.core.images import THUMBNAIL, encoding
-from benchmarks.core.solving import decode_calls, encode_calls
 from benchmarks.systems.protocol import parts
 from benchmarks.systems.protocol.base import SEMANTIC, STOCHASTIC, System, parts_of
 from diffae.diffusion.scheme import find
@@ -61,6 +60,20 @@ def by_solver(solver: object) -> str:
     """Text for the description of work that is done by a solver that is not the paper's."""
     name = str(solver or PAPERS)
     return "" if name == str(PAPERS) else f", by {solver_name(name)}"
+
+
+def decode_calls(system: System, steps: int | None) -> int | None:
+    """Network calls of one decoding; None where decoding takes no steps."""
+    if steps is None or not system.iterative:
+        return None
+    return steps if system.solver is None else system.solver.decode_calls(steps)
+
+
+def encode_calls(system: System, steps: int | None) -> int | None:
+    """Network calls of one inversion; None where it takes no steps."""
+    if steps is None or not system.iterative:
+        return None
+    return steps if system.solver is None else system.solver.encode_calls(steps)
 
 
 # ----------------------------------------------------------------------------------------------

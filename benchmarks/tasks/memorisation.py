@@ -15,9 +15,8 @@ import numpy as np
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context, Row
 from benchmarks.core.images import THUMBNAIL, Selection, thumbnails
-from benchmarks.core.measurement import Cell, Measurement, Solved
+from benchmarks.core.measurement import Cell, Measurement, Solved, Taken
 from benchmarks.core.sizes import Count
-from benchmarks.core.solving import Taken
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.nearest import nearest, quantile_and_stderr, ratio_and_stderr
 from benchmarks.metrics.networks.features import FeatureNetwork

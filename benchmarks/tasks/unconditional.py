@@ -15,9 +15,8 @@ import torch
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context, Row
 from benchmarks.core.images import Selection
-from benchmarks.core.measurement import Cell, Measurement, Solved
+from benchmarks.core.measurement import Cell, Measurement, Solved, Taken
 from benchmarks.core.sizes import Count, Split
-from benchmarks.core.solving import Taken
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Side, blocks_of
 from benchmarks.metrics.manifold import OVERLAPS

@@ -22,9 +22,8 @@ from torch import Tensor
 
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context, Row
-from benchmarks.core.measurement import Cell, Measurement, Solved
+from benchmarks.core.measurement import Cell, Measurement, Solved, Taken
 from benchmarks.core.sizes import Count, Number, Range, Solver, Steps, in_words
-from benchmarks.core.solving import Taken
 from benchmarks.core.store import CHUNK, Arrays
 from benchmarks.metrics import latent
 from benchmarks.metrics.networks.features import FeatureNetwork
