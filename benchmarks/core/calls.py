@@ -169,18 +169,18 @@ class Uncalled:
 
     def _semantic(self, count: int) -> Semantic:
         """A code in the shape of the system's."""
-        return parts.each(lambda part: part.expand(count, *part.shape[1:]), self._one)
+
+        def ones(part: Tensor) -> Tensor:
+            return torch.ones(count, *part.shape[1:], dtype=part.dtype)
+
+        return parts.each(ones, self._form)
 
     @cached_property
-    def _one(self) -> Semantic:
-        """The code of one image: by a call only where its shape depends on the image's size."""
+    def _form(self) -> Semantic:
+        """A code of the system: by a call only where its shape depends on the image's size."""
         if any(None in part.shape for part in parts_of(self._system)):
             return self._system.encode_semantic(torch.ones(1, 3, self._side, self._side))
-        found = [
-            torch.ones(1, *(side or 1 for side in p.shape), dtype=p.dtype)
-            for p in parts_of(self._system)
-        ]
-        return found[0] if len(found) == 1 else tuple(found)
+        return parts.of_no_image(parts_of(self._system))
 
 
 class _UncalledNetwork:
