@@ -201,11 +201,6 @@ class Cell:
         n = {} if self.n is None else {"n": self.n}
         return self.context.protocol(self.context.benchmark, **{**n, **self._decided_by})
 
-    @property
-    def protocol_fields(self) -> Mapping[str, Any]:
-        """The fields of `protocol`; none without one."""
-        return self.protocol.fields if self.protocol else {}
-
     def row(
         self,
         metric: str,

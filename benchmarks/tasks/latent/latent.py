@@ -211,7 +211,7 @@ def _moved(
                 else:
                     rows = [of.row(metric, None, note=reasons[move]) for metric in one.metrics]
                 # the published iFID is that of codes on a great circle
-                yield from (attach(r, of.protocol_fields) if move == SPHERICAL else r for r in rows)
+                yield from (attach(r, r.measured_by) if move == SPHERICAL else r for r in rows)
         if found:
             cell.draw(
                 f"{cell.table}-{{}}",
