@@ -19,7 +19,7 @@ from torch import Tensor
 from benchmarks.core.context import Context
 from benchmarks.core.measurement import Measurement
 from benchmarks.core.plan import Calls, Work, by_solver, decode_calls, encode_calls
-from benchmarks.core.store import Arrays, Computation, Compute, MemoryStore
+from benchmarks.core.store import Arrays, Computation, MemoryStore
 from benchmarks.metrics.networks.chosen import MetricNetworks
 from benchmarks.systems.protocol import parts
 from benchmarks.systems.protocol.base import SEMANTIC, STOCHASTIC, Code, System, parts_of
@@ -59,19 +59,12 @@ class CountingStore(MemoryStore):
     def read(self, of: Computation) -> Arrays:
         return _repeated(self._one(of), of.count)
 
-    def arrays(
-        self, key: dict[str, Any], count: int, compute: Compute, *_: Any, **__: Any
-    ) -> Arrays:
-        return self.read(Computation(key["work"], key, count, compute, key.get("steps")))
-
     def stretch(self, of: Computation, start: int) -> Arrays:
         every = replace(of, count=of.count * self.counts.units)
         return _repeated(self._one(every), of.count)
 
-    def chunks(
-        self, key: dict[str, Any], count: int, compute: Compute, chunk: int | None = None
-    ) -> Iterator[Arrays]:
-        yield self.arrays(key, count, compute)
+    def chunks(self, of: Computation) -> Iterator[Arrays]:
+        yield self.read(of)
 
     def once(
         self,

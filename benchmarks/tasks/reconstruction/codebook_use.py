@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from benchmarks.core.context import Row
 from benchmarks.core.images import Selection
 from benchmarks.core.measurement import Cell, Solved
-from benchmarks.core.store import Arrays
+from benchmarks.core.store import Arrays, Computation
 from benchmarks.metrics.frechet_jackknife import BLOCKS, influences
 from benchmarks.runtime.digest import digest
 from reports.records.uncertainty import of_influences
@@ -45,7 +45,8 @@ def uses(at: Solved, images: Selection) -> dict[str, NDArray[np.int64]]:
     key = at.context.codes.key("codebooks", at.system, images)
     # which block an image lies in depends on all images, not on those of a chunk alone
     key |= {"blocks": digest(blocks), "books": dict(books)}
-    chunks = list(at.context.store.chunks(key, len(images), compute))
+    counted = Computation("codebooks", key, len(images), compute)
+    chunks = list(at.context.store.chunks(counted))
     return {name: np.sum([chunk[f"counts.{name}"] for chunk in chunks], axis=0) for name in books}
 
 

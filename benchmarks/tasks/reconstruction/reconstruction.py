@@ -298,10 +298,9 @@ def _save_inputs(context: Context, images: Selection) -> None:
 
 def _save_reconstructions(way: Way) -> None:
     """Save the decoded images, one chunk at a time: they may be many."""
-    context, found, images = way.at.context, way.computation, way.images
+    context, images = way.at.context, way.images
     name = f"{way.at.system.name}{'-random' if way.setting == RANDOM else ''}"
-    chunks = context.store.chunks(dict(found.key), found.count, found.compute)
-    for first, chunk in enumerate(chunks):
+    for first, chunk in enumerate(context.store.chunks(way.computation)):
         indices = images.order[first * CHUNK :][: len(chunk[KEPT])].tolist()
         save_images(context.images / name, chunk[KEPT], indices)  # type: ignore[operator]
 
