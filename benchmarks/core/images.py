@@ -23,9 +23,8 @@ from benchmarks.metrics.pixel import resize
 from benchmarks.metrics.pixel import seen as as_seen
 from benchmarks.runtime.digest import digest
 from benchmarks.runtime.errors import NotAvailable
-from benchmarks.systems.protocol import parts
-from benchmarks.systems.protocol.base import SEMANTIC as SEMANTIC_PART
-from benchmarks.systems.protocol.base import STOCHASTIC, Code, System, parts_of, reading_of
+from benchmarks.systems.protocol import base, parts
+from benchmarks.systems.protocol.base import Code, System, parts_of, reading_of
 from benchmarks.systems.protocol.parts import Semantic
 from diffae.data import Dataset
 from diffae.eight_bit import to_uint8
@@ -242,9 +241,9 @@ def embedded(images: Tensor, network: FeatureNetwork, as_decoded: bool = False) 
 
 def encoding(system: System) -> str:
     """What encoding an image is called in a dry run, with its parts if it inverts."""
-    if STOCHASTIC not in system.capabilities:
+    if base.STOCHASTIC not in system.capabilities:
         return "encode"
-    return "encode: z_sem and x_T" if SEMANTIC_PART in system.capabilities else "encode: x_T"
+    return "encode: z_sem and x_T" if base.SEMANTIC in system.capabilities else "encode: x_T"
 
 
 # ----------------------------------------------------------------------------------------------

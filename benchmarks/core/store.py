@@ -200,9 +200,8 @@ class Store:
 
     def array(self, key: dict[str, Any], count: int, compute: Compute, name: str) -> np.ndarray:
         """One array of all chunks, joined: count x ..."""
-        return self.read(Computation(key["work"], key, count, compute, key.get("steps"), (name,)))[
-            name
-        ]
+        of = Computation(key["work"], key, count, compute, key.get("steps"), (name,))
+        return self.read(of)[name]
 
     def read(self, of: Computation) -> Arrays:
         """The arrays of all chunks, joined; what is missing is computed. Memory holds the result and
