@@ -19,6 +19,7 @@ from benchmarks.metrics.frechet_jackknife import BLOCKS, Jackknife, Side, blocks
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.runtime.digest import digest
 from benchmarks.runtime.errors import NotAvailable
+from benchmarks.systems.protocol.base import reading_of
 from benchmarks.tasks.fewshot.classes import Setup, Sizes, Target, classifier, labelled
 from benchmarks.tasks.shared.distances import distance, metrics_of, side_of
 from diffae.diffusion import noise
@@ -86,8 +87,14 @@ class Pool:
         if self.context.pictures is None:
             return
         at, shown = self.at, accepted[:PREVIEW]
-        cell = Cell(self.context, "", at, setting=name)
-        images = cell.pictured(None, shown, lambda: at.draw(shown.tolist())[0])
+        cell, indices = Cell(self.context, "", at, setting=name), shown.tolist()
+
+        def made() -> Tensor:
+            if reading_of(at.system):  # only the features that probes read are stored
+                return at.draw(indices)[0]
+            return at.decode(at.random(self.latents[shown], indices))
+
+        images = cell.pictured(None, shown, made)
         cell.draw(
             f"fewshot-{{}}-{file_name(name)}",
             f"few-shot samples, {name}",
