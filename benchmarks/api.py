@@ -237,11 +237,19 @@ def _systems(model: Models, device: torch.device) -> list[System]:
 def _device_of(model: Models) -> str | None:
     """The device of a model that was given; None for one that lies nowhere yet."""
     for _, one in _titled(model):
-        for part in (one, *getattr(one, "__dict__", {}).values()):
+        for part in (one, *_fields(one)):
             if isinstance(part, nn.Module):
                 for parameter in part.parameters():
                     return str(parameter.device)
     return None
+
+
+def _fields(one: object) -> list[object]:
+    """The attributes of an object; none if it cannot be asked."""
+    try:
+        return list(vars(one).values())
+    except Exception:
+        return []
 
 
 # ----------------------------------------------------------------------------------------------
