@@ -12,14 +12,7 @@ import argparse
 import inspect
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import (
-    AbstractContextManager,
-    ExitStack,
-    closing,
-    contextmanager,
-    nullcontext,
-    suppress,
-)
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -232,14 +225,11 @@ def _systems(model: Models, device: torch.device) -> list[System]:
     for title, count in Counter(system.title for system in loaded).items():
         if count > 1:
             raise UserError(f"model: two are called {title!r}; give a dictionary, with titles")
-    shared = {
-        name for name, count in Counter(system.name for system in loaded).items() if count > 1
-    }
-    others = {system.name for system in loaded} - shared
+    names = Counter(system.name for system in loaded)
     for number, system in enumerate(loaded):
-        if system.name in shared:  # two checkpoints of one kind, which must not share files
+        if names[system.name] > 1:  # two checkpoints of one kind, which must not share files
             system.name = f"{systems.slug(system.title) or system.name}-{number}"
-            while system.name in others:
+            while system.name in names:
                 system.name += f"-{number}"
     return loaded
 
@@ -277,8 +267,9 @@ def _rows(
     modes are restored.
     """
     out, folder, callback = asked.out, None, None
-    lock = nullcontext() if out is None else run_folder.claim(out, about)
-    with lock, ExitStack() as stack:
+    with ExitStack() as stack:
+        if out is not None:
+            stack.enter_context(run_folder.claim(out, about))
         with undisturbed():
             evaluation.context.store.sweep()
             if out is not None:

@@ -30,12 +30,7 @@ from pathlib import Path
 from benchmarks.measuring.asked import Asked
 from benchmarks.measuring.by_protocol import EXPLAIN, explain_pairs, measure_by, write
 from benchmarks.measuring.pairs import NAMES, PairMetric, measure_pairs, pair_metric
-from benchmarks.measuring.sets import (
-    MOMENTS,
-    by_network,
-    family,
-    measure_sets,
-)
+from benchmarks.measuring.sets import MOMENTS, by_network, measure_sets
 from benchmarks.metrics.frechet import is_statistics
 from benchmarks.metrics.protocols.schema import named
 from benchmarks.runtime.choices import add_options, given
@@ -46,7 +41,7 @@ from diffae.system.errors import UserError
 from diffae.system.files import Target, refuse_outputs
 from reports.page import protocols
 from reports.records import metrics
-from reports.records.metrics import comparing
+from reports.records.metrics import comparing, published_name
 from reports.tables.output import made_before
 
 SETS = comparing(metrics.SETS)
@@ -68,7 +63,7 @@ def main(arguments: list[str] | None = None) -> None:
     sets, pairs = ([name for name in names if name in kind] for kind in (SETS, PAIRS))
     if asked.save is not None:
         _refuse_save(sets, pairs)
-    if asked.subsets is not None and "kid" not in map(family, names):
+    if asked.subsets is not None and "kid" not in map(published_name, names):
         raise UserError(f"--subsets: {args.metric} is no kernel distance")
     if asked.protocol is not None and (asked.save is not None or asked.subsets is not None):
         raise UserError("--protocol: not with --save or --subsets")
@@ -137,10 +132,8 @@ def _explain(args: Namespace) -> None:
 
 def _refuse_save(sets: Sequence[str], pairs: Sequence[str]) -> None:
     """Raises UserError if the metrics are not one that statistics are enough for."""
-    if pairs:
-        raise UserError(f"--save: {pairs[0]} compares pairs and has no statistics")
-    if others := [name for name in sets if family(name) != MOMENTS]:
-        raise UserError(f"--save: {others[0]} needs features and has no statistics")
+    if others := [*pairs, *(name for name in sets if published_name(name) != MOMENTS)]:
+        raise UserError(f"--save: {others[0]} has no statistics; Frechet distances have")
     if len(sets) > 1:
         raise UserError("--save: takes one metric")
 

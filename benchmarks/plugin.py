@@ -16,69 +16,43 @@ They are registered by the entry points `diffae.systems` and `diffae.benchmarks`
 package of each.
 """
 
-from benchmarks.core.benchmark import Benchmark
-from benchmarks.core.context import Context, Row
-from benchmarks.core.images import Selection
-from benchmarks.core.measurement import Cell, Measurement, Solved
-from benchmarks.core.plan import (
-    Calls,
-    Work,
-    codes,
-    network_calls,
-    new_images,
-    real_features,
-    semantic_codes,
-)
-from benchmarks.core.sizes import Count, InvertingSolver, Number, Solver, Split, Steps
-from benchmarks.core.solving import Taken
-from benchmarks.core.store import Arrays, Computation
-from benchmarks.metrics import Margin, MetricInfo
-from benchmarks.runtime.errors import NotAvailable, SystemFailed
-from benchmarks.systems.protocol.base import Code, System
-from benchmarks.systems.protocol.parts import Part
-from diffae.data import open_dataset, open_portraits
-from diffae.system.errors import UserError
-from reports.records.record import HIGHER, LOWER, Record
-from reports.records.specs import TableSpec
-from reports.records.uncertainty import Uncertainty
+from benchmarks.core.benchmark import Benchmark as Benchmark
+from benchmarks.core.context import Context as Context
+from benchmarks.core.context import Row as Row
+from benchmarks.core.images import Selection as Selection
+from benchmarks.core.measurement import Cell as Cell
+from benchmarks.core.measurement import Measurement as Measurement
+from benchmarks.core.measurement import Solved as Solved
+from benchmarks.core.measurement import Taken as Taken
+from benchmarks.core.plan import Calls as Calls
+from benchmarks.core.plan import Work as Work
+from benchmarks.core.plan import codes as codes
+from benchmarks.core.plan import network_calls as network_calls
+from benchmarks.core.plan import new_images as new_images
+from benchmarks.core.plan import real_features as real_features
+from benchmarks.core.plan import semantic_codes as semantic_codes
+from benchmarks.core.sizes import Count as Count
+from benchmarks.core.sizes import InvertingSolver as InvertingSolver
+from benchmarks.core.sizes import Number as Number
+from benchmarks.core.sizes import Solver as Solver
+from benchmarks.core.sizes import Split as Split
+from benchmarks.core.sizes import Steps as Steps
+from benchmarks.core.store import Arrays as Arrays
+from benchmarks.core.store import Computation as Computation
+from benchmarks.metrics import Margin as Margin
+from benchmarks.metrics import MetricInfo as MetricInfo
+from benchmarks.runtime.errors import NotAvailable as NotAvailable
+from benchmarks.runtime.errors import SystemFailed as SystemFailed
+from benchmarks.systems.protocol.base import Code as Code
+from benchmarks.systems.protocol.base import System as System
+from benchmarks.systems.protocol.parts import Part as Part
+from diffae.data import open_dataset as open_dataset
+from diffae.data import open_portraits as open_portraits
+from diffae.system.errors import UserError as UserError
+from reports.records.record import HIGHER as HIGHER
+from reports.records.record import LOWER as LOWER
+from reports.records.record import Record as Record
+from reports.records.specs import TableSpec as TableSpec
+from reports.records.uncertainty import Uncertainty as Uncertainty
 
-__all__ = [
-    "HIGHER",
-    "LOWER",
-    "Arrays",
-    "Benchmark",
-    "Calls",
-    "Cell",
-    "Code",
-    "Computation",
-    "Context",
-    "Count",
-    "InvertingSolver",
-    "Margin",
-    "Measurement",
-    "MetricInfo",
-    "NotAvailable",
-    "Number",
-    "Part",
-    "Record",
-    "Row",
-    "Selection",
-    "Solved",
-    "Solver",
-    "Split",
-    "Steps",
-    "System",
-    "SystemFailed",
-    "TableSpec",
-    "Taken",
-    "Uncertainty",
-    "UserError",
-    "Work",
-    "codes",
-    "network_calls",
-    "new_images",
-    "open_dataset",
-    "open_portraits",
-    "real_features",
-    "semantic_codes",
-]
+__all__ = sorted(name for name in vars() if not name.startswith("__"))

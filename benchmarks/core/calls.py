@@ -18,27 +18,14 @@ from torch import Tensor
 
 from benchmarks.core.context import Context
 from benchmarks.core.measurement import Measurement
-from benchmarks.core.plan import Calls, Work, by_solver
-from benchmarks.core.solving import decode_calls, encode_calls
-from benchmarks.core.store import Arrays, Computation, Compute, MemoryStore
+from benchmarks.core.plan import Calls, Work, by_solver, decode_calls, encode_calls
+from benchmarks.core.store import Arrays, Computation, MemoryStore
 from benchmarks.metrics.networks.chosen import MetricNetworks
 from benchmarks.systems.protocol import parts
 from benchmarks.systems.protocol.base import SEMANTIC, STOCHASTIC, Code, System, parts_of
 from benchmarks.systems.protocol.checked import rows
 from benchmarks.systems.protocol.parts import Semantic
 from diffae.data import Dataset
-
-# Work that several benchmarks share, by its name in keys: what it is called, and what else tells it apart.
-SHARED = {
-    "semantic": ("z_sem of {split}", ("split",)),
-    "read": ("z_sem of {split}, as probes read it", ("split",)),
-    "code": ("encode", ("split", "steps", "solver")),
-    "features": ("features of {split}", ("split",)),
-    "faces": ("faces of {split}", ("split",)),
-    "sample": ("samples", ("steps", "solver")),
-}
-IN_CODES = {"z_sem": "semantic", "x_T": "x_T"}  # how the parts of a code begin among arrays
-LABELS = {"code": "codes", "sample": "samples"}  # in `Work.shared`, where it is not the name
 
 
 class Counts:
@@ -68,25 +55,16 @@ class CountingStore(MemoryStore):
     def __init__(self, counts: Counts):
         super().__init__()
         self.counts = counts
-        self._of: Computation | None = None  # what is read, until its own work is counted
 
     def read(self, of: Computation) -> Arrays:
-        self._of = of
-        return self.arrays(dict(of.key), of.count, of.compute)
+        return _repeated(self._one(of), of.count)
 
-    def arrays(
-        self, key: dict[str, Any], count: int, compute: Compute, *_: Any, **__: Any
-    ) -> Arrays:
-        return _repeated(self._one(key, count, compute), count)
+    def stretch(self, of: Computation, start: int) -> Arrays:
+        every = replace(of, count=of.count * self.counts.units)
+        return _repeated(self._one(every), of.count)
 
-    def stretch(self, key: dict[str, Any], start: int, stop: int, compute: Compute) -> Arrays:
-        count = stop - start
-        return _repeated(self._one(key, count * self.counts.units, compute), count)
-
-    def chunks(
-        self, key: dict[str, Any], count: int, compute: Compute, chunk: int | None = None
-    ) -> Iterator[Arrays]:
-        yield self.arrays(key, count, compute)
+    def chunks(self, of: Computation) -> Iterator[Arrays]:
+        yield self.read(of)
 
     def once(
         self,
@@ -94,47 +72,23 @@ class CountingStore(MemoryStore):
         compute: Callable[[], Arrays],
         unfitted: Callable[[], Arrays] | None = None,
     ) -> Arrays:
-        return self._one(key, 1, lambda _: (unfitted or compute)())
+        return self._one(Computation(key["work"], key, 1, lambda _: (unfitted or compute)()))
 
-    def _one(self, key: dict[str, Any], count: int, compute: Compute) -> Arrays:
-        """The arrays of one unit of `count`."""
-        (path,), of, counts = self._files(key, [(0, 1)]).values(), self._of, self.counts
-        self._of = None
+    def _one(self, of: Computation) -> Arrays:
+        """The arrays of one unit of a computation."""
+        (path,), counts = self._files(dict(of.key), [(0, 1)]).values(), self.counts
         known = counts.work.get(path.parent.name)
         if known is None:
-            with counts.one_of(count):
+            with counts.one_of(of.count):
                 # the last unit: the first one brings a preview, which is no part of every unit
-                self._kept[path] = compute(np.array([max(count - 1, 0)]))
+                self._kept[path] = of.compute(np.array([max(of.count - 1, 0)]))
                 size = sum(array.nbytes for array in self._kept[path].values())
-                what = of.what if of else _named(key, self._kept[path])
-                steps = of.steps if of else key.get("steps")
-                known = _work(key, what, steps, counts.calls, size)
-        counts.work[path.parent.name] = replace(known, images=max(count, known.images))
+                what = of.what + by_solver(of.key.get("solver"))
+                real = "system" not in of.key
+                shared = of.shared or (of.what if real else "")
+                known = Work(what, 0, counts.calls, of.steps, size, shared, real)
+        counts.work[path.parent.name] = replace(known, images=max(of.count, known.images))
         return self._kept[path]
-
-
-def _named(key: dict[str, Any], arrays: Arrays) -> str:
-    """What work is called that has no description of its own."""
-    words, _ = SHARED.get(key["work"], (key["work"], ()))
-    parts = [name for name in ("z_sem", "x_T") if any(a.startswith(IN_CODES[name]) for a in arrays)]
-    code = key["work"] == "code" and "x_T" in parts
-    return words.format(**key) + (f": {' and '.join(parts)}" if code else "")
-
-
-def _work(key: dict[str, Any], what: str, steps: int | None, calls: Calls, size: int) -> Work:
-    _, apart = SHARED.get(key["work"], ("", ()))
-    label = " ".join(str(key.get(name)) for name in apart)
-    real = "system" not in key
-    shared = f"{LABELS.get(key['work'], key['work'])} {label}" if apart or real else ""
-    return Work(
-        what + by_solver(key.get("solver")),
-        0,
-        calls,
-        steps,
-        size,
-        shared,
-        real,
-    )
 
 
 def _repeated(arrays: Arrays, count: int) -> Arrays:
@@ -208,18 +162,18 @@ class Uncalled:
 
     def _semantic(self, count: int) -> Semantic:
         """A code in the shape of the system's."""
-        return parts.each(lambda part: part.expand(count, *part.shape[1:]), self._one)
+
+        def ones(part: Tensor) -> Tensor:
+            return torch.ones(count, *part.shape[1:], dtype=part.dtype)
+
+        return parts.each(ones, self._form)
 
     @cached_property
-    def _one(self) -> Semantic:
-        """The code of one image: by a call only where its shape depends on the image's size."""
+    def _form(self) -> Semantic:
+        """A code of the system: by a call only where its shape depends on the image's size."""
         if any(None in part.shape for part in parts_of(self._system)):
             return self._system.encode_semantic(torch.ones(1, 3, self._side, self._side))
-        found = [
-            torch.ones(1, *(side or 1 for side in p.shape), dtype=p.dtype)
-            for p in parts_of(self._system)
-        ]
-        return found[0] if len(found) == 1 else tuple(found)
+        return parts.of_no_image(parts_of(self._system))
 
 
 class _UncalledNetwork:

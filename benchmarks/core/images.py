@@ -9,21 +9,21 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from benchmarks.core.store import Arrays, Store
+from benchmarks.core.store import Arrays, Computation, Store
 from benchmarks.metrics.networks.chosen import MetricNetworks
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.pixel import resize
 from benchmarks.metrics.pixel import seen as as_seen
 from benchmarks.runtime.digest import digest
 from benchmarks.runtime.errors import NotAvailable
-from benchmarks.systems.protocol import parts
+from benchmarks.systems.protocol import base, parts
 from benchmarks.systems.protocol.base import Code, System, parts_of, reading_of
 from benchmarks.systems.protocol.parts import Semantic
 from diffae.data import Dataset
@@ -158,14 +158,8 @@ class Codes:
         """Semantic codes of a selection, each in its own shape, all in memory."""
         if not len(selection):
             return parts.of_no_image(parts_of(system))
-        seen = selection.seen_by(system)
-        chunks = self.store.chunks(
-            self._key("semantic", system, seen),
-            len(selection),
-            lambda positions: _semantic(system, seen, positions),
-        )
-        codes = (parts.from_arrays(chunk, SEMANTIC) for chunk in chunks)
-        return parts.join([code for code in codes if code is not None])
+        arrays = self.store.read(self._semantic(system, selection, {}))
+        return cast(Semantic, parts.from_arrays(arrays, SEMANTIC))
 
     def features(self, system: System, selection: Selection) -> Tensor:
         """Features that a probe reads from the semantic codes of a selection: float32 N x d.
@@ -175,19 +169,38 @@ class Codes:
         """
         if not len(selection):
             return torch.zeros(0, parts.read_width(parts_of(system)) or 0)
-        described, seen = reading_of(system), selection.seen_by(system)
-        key = self._key("read" if described else "semantic", system, seen) | described
-        compute = _read if described else _semantic
-        return torch.from_numpy(
-            self.store.array(key, len(selection), lambda p: compute(system, seen, p), SEMANTIC)
-        )
+        found = self.store.read(self._semantic(system, selection, reading_of(system)))
+        return torch.from_numpy(found[SEMANTIC])
+
+    def _semantic(
+        self, system: System, selection: Selection, read: Mapping[str, Any]
+    ) -> Computation:
+        """Semantic codes, or what a probe reads of them if `read` describes it."""
+        seen = selection.seen_by(system)
+
+        def compute(positions: np.ndarray) -> Arrays:
+            codes = system.encode_semantic(seen.batch(positions))
+            if read:
+                return {SEMANTIC: system.read(codes).cpu().float().numpy()}
+            return parts.to_arrays(codes, SEMANTIC)
+
+        work, how = ("read", ", as probes read it") if read else ("semantic", "")
+        key, shared = self._key(work, system, seen) | dict(read), f"{work} {seen.split}"
+        return Computation(f"z_sem of {seen.split}{how}", key, len(seen), compute, shared=shared)
 
     def full(self, system: System, selection: Selection, positions: np.ndarray, steps: int) -> Code:
         """Full codes of whole chunks of a selection, for use inside the computation of a chunk."""
-        start, stop = int(positions[0]), int(positions[-1]) + 1
-        seen = selection.seen_by(system)
-        key = self.key("code", system, seen) | ({"steps": steps} if system.iterative else {})
-        arrays = self.store.stretch(key, start, stop, lambda p: _code(system, seen, p, steps))
+        seen, taken = selection.seen_by(system), {"steps": steps} if system.iterative else {}
+
+        def compute(positions: np.ndarray) -> Arrays:
+            code = system.encode(seen.batch(positions), steps)
+            x_T = {} if code.x_T is None else {"x_T": code.x_T.cpu().numpy()}
+            return parts.to_arrays(code.semantic, SEMANTIC) | x_T
+
+        key, T = self.key("code", system, seen) | taken, taken.get("steps")
+        shared = f"codes {seen.split} {T} {system.solver}"
+        codes = Computation(encoding(system), key, len(positions), compute, T, shared=shared)
+        arrays = self.store.stretch(codes, int(positions[0]))
         x_T = torch.from_numpy(arrays["x_T"]) if "x_T" in arrays else None
         return Code(parts.from_arrays(arrays, SEMANTIC), x_T)
 
@@ -195,12 +208,14 @@ class Codes:
         """Features of real images for Frechet distances: float32 N x d."""
         if not len(selection):
             return np.zeros((0, network.dim), np.float32)
-        return self.store.array(
-            self.key("features", None, selection) | network.describe(),
-            len(selection),
-            lambda positions: {"features": embedded(selection.batch(positions), network)},
-            "features",
-        )
+
+        def compute(positions: np.ndarray) -> Arrays:
+            return {"features": embedded(selection.batch(positions), network)}
+
+        key = self.key("features", None, selection) | network.describe()
+        what, shared = f"features of {selection.split}", f"features {selection.split}"
+        of = Computation(what, key, len(selection), compute, shared=shared)
+        return self.store.read(of)["features"]
 
     def embed(self, images: Tensor, as_decoded: bool = False) -> Arrays:
         """Features of images in [-1, 1] by all networks, each N x d under `FeatureNetwork.array`.
@@ -224,19 +239,11 @@ def embedded(images: Tensor, network: FeatureNetwork, as_decoded: bool = False) 
     return network(seen).cpu().numpy()
 
 
-def _semantic(system: System, selection: Selection, positions: np.ndarray) -> Arrays:
-    return parts.to_arrays(system.encode_semantic(selection.batch(positions)), SEMANTIC)
-
-
-def _read(system: System, selection: Selection, positions: np.ndarray) -> Arrays:
-    read = system.read(system.encode_semantic(selection.batch(positions)))
-    return {SEMANTIC: read.cpu().float().numpy()}
-
-
-def _code(system: System, selection: Selection, positions: np.ndarray, steps: int) -> Arrays:
-    code = system.encode(selection.batch(positions), steps)
-    x_T = {} if code.x_T is None else {"x_T": code.x_T.cpu().numpy()}
-    return parts.to_arrays(code.semantic, SEMANTIC) | x_T
+def encoding(system: System) -> str:
+    """What encoding an image is called in a dry run, with its parts if it inverts."""
+    if base.STOCHASTIC not in system.capabilities:
+        return "encode"
+    return "encode: z_sem and x_T" if base.SEMANTIC in system.capabilities else "encode: x_T"
 
 
 # ----------------------------------------------------------------------------------------------

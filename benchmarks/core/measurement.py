@@ -16,18 +16,20 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from benchmarks.core.context import Context, Row, RowProtocol
 from benchmarks.core.images import Selection
-from benchmarks.core.plan import Work
-from benchmarks.core.solving import Taken
+from benchmarks.core.plan import Work, decode_calls, encode_calls
 from benchmarks.core.store import Arrays, Computation, Compute, Store
 from benchmarks.systems.protocol.base import DECODE, SAMPLE_LATENTS, STOCHASTIC, Code, System
 from benchmarks.systems.protocol.parts import Semantic
 from diffae.sheet import Sheet
 from reports.records.record import Record
 from reports.records.uncertainty import UNKNOWN, Uncertainty
+
+OWN = "the system's own"  # what the protocol calls the solver of a system that has no other
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,104 @@ class Measurement:
     def arrays(self, store: Store) -> list[Arrays]:
         """The arrays of each computation by name, from the store or computed now."""
         return [store.read(computation) for computation in self.computations]
+
+
+# ----------------------------------------------------------------------------------------------
+# A system with its solver and T
+
+
+@dataclass(frozen=True)
+class Taken:
+    """How the images behind a number were computed: the system, and T = `steps` of its decoding.
+
+    `steps` is None for a system that takes no steps. With `inverts`, x_T was computed from the
+    images in T steps first; with `latents`, the latent DDIM sampled z_sem in T steps. A row that
+    belongs to no system has `Taken(System(), None)`.
+    """
+
+    system: System
+    steps: int | None
+    inverts: bool = False
+    latents: bool = False
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """The fields of a row; calls are those of the decoding network, for one image."""
+        if self.steps is None:
+            return {"steps": None, "solver": "", "calls": None}
+        calls = decode_calls(self.system, self.steps) or 0
+        calls += (encode_calls(self.system, self.steps) or 0) if self.inverts else 0
+        return {"steps": self.steps, "solver": solver_of(self.system, self.steps), "calls": calls}
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """The fields of a protocol."""
+        solver, own = self.system.solver, {"solver": OWN if self.steps else None}
+        by = solver.protocol() if solver is not None and self.steps else own
+        fields = {
+            "inversion_steps": self.steps if self.inverts else None,
+            "inversion_calls": encode_calls(self.system, self.steps) if self.inverts else None,
+            "decoding_steps": self.steps,
+            "decoding_calls": decode_calls(self.system, self.steps),
+            **by,
+        }
+        return fields | ({"latent_steps": self.steps} if self.latents else {})
+
+
+def solver_of(system: System, steps: int | None) -> str:
+    """The name of the solver, for a row."""
+    return str(system.solver or "") if steps else ""
+
+
+@dataclass(frozen=True)
+class Solved(Taken):
+    """A system with the solver and the T of a benchmark's settings, and what benchmarks do with it.
+
+    Images are those of the comparison's size, on the CPU.
+    """
+
+    context: Context = field(kw_only=True, repr=False)
+
+    @classmethod
+    def of(
+        cls, context: Context, system: System, solver: str | None, steps: int | None, **taken: bool
+    ) -> "Solved":
+        """With this solver (None: its own) and T, if it takes steps; it inverts where there is an x_T."""
+        inverts = {"inverts": STOCHASTIC in system.capabilities}
+        solving = system if solver is None else system.solving(solver)
+        steps = steps if system.iterative else None
+        return cls(solving, steps, **{**inverts, **taken}, context=context)
+
+    @property
+    def T(self) -> int:
+        """T for a system's methods, which those that take no steps ignore."""
+        return self.steps or 1
+
+    def codes(self, images: Selection, positions: np.ndarray) -> Code:
+        """The full codes of whole chunks of the images, within the computation of a chunk."""
+        return self.context.codes.full(self.system, images, positions, self.T)
+
+    def decode(self, code: Code) -> Tensor:
+        """Images of codes: float32 N x 3 x S x S in [-1, 1] on the CPU, S the image size of the data."""
+        return self.context.resized(self.system.decode(code, self.T).cpu())
+
+    def random(self, semantic: Semantic | None, indices: Sequence[int]) -> Code:
+        """The code with the x_T of each index, drawn at random, if the system has one."""
+        drawn = STOCHASTIC in self.system.capabilities
+        seed = self.context.seed
+        return Code(semantic, self.system.random_x_T(indices, seed) if drawn else None)
+
+    def draw(self, indices: Sequence[int]) -> tuple[Tensor, Semantic | None]:
+        """The new images of these indices, and the semantic codes behind them if there are any."""
+        seed = self.context.seed
+        if {SAMPLE_LATENTS, DECODE} <= self.system.capabilities:
+            latents = self.system.sample_latents(indices, seed, self.T)
+            return self.decode(self.random(latents, indices)), latents
+        return self.context.resized(self.system.sample(indices, seed, self.T).cpu()), None
+
+
+# ----------------------------------------------------------------------------------------------
+# Where a number belongs
 
 
 @dataclass(frozen=True)
@@ -101,11 +201,6 @@ class Cell:
         n = {} if self.n is None else {"n": self.n}
         return self.context.protocol(self.context.benchmark, **{**n, **self._decided_by})
 
-    @property
-    def protocol_fields(self) -> Mapping[str, Any]:
-        """The fields of `protocol`; none without one."""
-        return self.protocol.fields if self.protocol else {}
-
     def row(
         self,
         metric: str,
@@ -145,6 +240,14 @@ class Cell:
         name = self.system.name if self.system else ""
         self.context.save_sheet(f"{file.format(name)}.png", drawn)
 
+    def pictured(
+        self, images: Selection | None, shown: np.ndarray, made: Callable[[], Tensor]
+    ) -> Tensor:
+        """What `made` makes for a picture of the images at positions `shown`, from the store."""
+        key = self.key("pictured", images, shown=shown.tolist())
+        found = self.context.store.once(key, lambda: {"images": made().numpy()})
+        return torch.from_numpy(found["images"])
+
     def key(self, work: str, images: Selection | None, **more: Any) -> dict[str, Any]:
         """The key in the store of what is computed for this cell; `more` is what it alone depends on."""
         key = self.context.codes.key(work, self.system, images) | {"seed": self.context.seed}
@@ -164,54 +267,3 @@ class Cell:
         units = count if count is not None else len(images or ())
         steps = self.taken.steps if self.taken else None
         return Computation(what, self.key(work, images, **more), units, compute, steps)
-
-
-# ----------------------------------------------------------------------------------------------
-# A system with its solver and T
-
-
-@dataclass(frozen=True)
-class Solved(Taken):
-    """A system with the solver and the T of a benchmark's settings, and what benchmarks do with it.
-
-    Images are those of the comparison's size, on the CPU.
-    """
-
-    context: Context = field(kw_only=True, repr=False)
-
-    @classmethod
-    def of(
-        cls, context: Context, system: System, solver: str | None, steps: int | None, **taken: bool
-    ) -> "Solved":
-        """With this solver (None: its own) and T, if it takes steps; it inverts where there is an x_T."""
-        inverts = {"inverts": STOCHASTIC in system.capabilities}
-        solving = system if solver is None else system.solving(solver)
-        steps = steps if system.iterative else None
-        return cls(solving, steps, **{**inverts, **taken}, context=context)
-
-    @property
-    def T(self) -> int:
-        """T for a system's methods, which those that take no steps ignore."""
-        return self.steps or 1
-
-    def codes(self, images: Selection, positions: np.ndarray) -> Code:
-        """The full codes of whole chunks of the images, within the computation of a chunk."""
-        return self.context.codes.full(self.system, images, positions, self.T)
-
-    def decode(self, code: Code) -> Tensor:
-        """Images of codes: float32 N x 3 x S x S in [-1, 1] on the CPU, S the image size of the data."""
-        return self.context.resized(self.system.decode(code, self.T).cpu())
-
-    def random(self, semantic: Semantic | None, indices: Sequence[int]) -> Code:
-        """The code with the x_T of each index, drawn at random, if the system has one."""
-        drawn = STOCHASTIC in self.system.capabilities
-        seed = self.context.seed
-        return Code(semantic, self.system.random_x_T(indices, seed) if drawn else None)
-
-    def draw(self, indices: Sequence[int]) -> tuple[Tensor, Semantic | None]:
-        """The new images of these indices, and the semantic codes behind them if there are any."""
-        seed = self.context.seed
-        if {SAMPLE_LATENTS, DECODE} <= self.system.capabilities:
-            latents = self.system.sample_latents(indices, seed, self.T)
-            return self.decode(self.random(latents, indices)), latents
-        return self.context.resized(self.system.sample(indices, seed, self.T).cpu()), None

@@ -10,8 +10,7 @@ benchmarks use different numbers of images.
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
-from benchmarks.core.images import THUMBNAIL
-from benchmarks.core.solving import decode_calls, encode_calls
+from benchmarks.core.images import THUMBNAIL, encoding
 from benchmarks.systems.protocol import parts
 from benchmarks.systems.protocol.base import SEMANTIC, STOCHASTIC, System, parts_of
 from diffae.diffusion.scheme import find
@@ -63,6 +62,20 @@ def by_solver(solver: object) -> str:
     return "" if name == str(PAPERS) else f", by {solver_name(name)}"
 
 
+def decode_calls(system: System, steps: int | None) -> int | None:
+    """Network calls of one decoding; None where decoding takes no steps."""
+    if steps is None or not system.iterative:
+        return None
+    return steps if system.solver is None else system.solver.decode_calls(steps)
+
+
+def encode_calls(system: System, steps: int | None) -> int | None:
+    """Network calls of one inversion; None where it takes no steps."""
+    if steps is None or not system.iterative:
+        return None
+    return steps if system.solver is None else system.solver.encode_calls(steps)
+
+
 # ----------------------------------------------------------------------------------------------
 # Shared work, for plug-ins that say themselves what they would compute
 
@@ -75,13 +88,12 @@ def network_calls(system: System, steps: int | None) -> int:
 def codes(system: System, split: str, images: int, steps: int | None) -> Work:
     """Full codes of real images, kept in the store."""
     semantic, inverts = (name in system.capabilities for name in (SEMANTIC, STOCHASTIC))
-    names = ["z_sem"] * (semantic and inverts) + ["x_T"] * inverts
-    what = f"encode: {' and '.join(names)}" if names else "encode"
     inversion = (encode_calls(system, steps) or 1) if inverts else 0
     calls = Calls(encoder=int(semantic or not inverts), decoder=inversion)
     shared = f"codes {split} {steps} {system.solver}"
     size = 4 * (system.latent_dim - system.semantic_dim + _kept(system))
-    return Work(what + by_solver(system.solver), images, calls, steps, size, shared)
+    what = encoding(system) + by_solver(system.solver)
+    return Work(what, images, calls, steps, size, shared)
 
 
 def semantic_codes(system: System, split: str, images: int) -> Work:

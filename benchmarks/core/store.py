@@ -56,8 +56,11 @@ Paths = dict[Piece, Path]  # the file of each chunk
 class Computation:
     """Arrays with a row for each of `count` units, such as images or pairs, kept in the store by chunk.
 
-    `what` describes it in a dry run, with `steps` as T. `key` holds everything that decides the
-    arrays. `names` are the arrays that are read (None: all but those in `without`).
+    `what` describes it in a dry run, with `steps` as T; computations of one name in `shared` are the
+    same work, whichever benchmark it is for. `key` holds everything that decides the arrays;
+    `key["work"]` names the kind of work in the folder's name and on the progress bar. `names` are the
+    arrays that are read (None: all but those in `without`), `chunk` is how many units are computed
+    and stored together (None: CHUNK images).
     """
 
     what: str
@@ -67,6 +70,8 @@ class Computation:
     steps: int | None = None
     names: tuple[str, ...] | None = None
     without: tuple[str, ...] = ()
+    shared: str = ""
+    chunk: int | None = None
 
 
 def default_root() -> Path:
@@ -102,21 +107,17 @@ class Store:
         with suppress(OSError):
             fcntl.flock(self._in_use, fcntl.LOCK_SH)  # until this process ends
 
-    def chunks(
-        self, key: dict[str, Any], count: int, compute: Compute, chunk: int | None = None
-    ) -> Iterator[Arrays]:
-        """Yield the chunks of positions 0..count-1 in order, of `chunk` positions (None: of CHUNK
-        images). The ranks divide the missing ones among them; then every rank reads all, one by
-        one.
-
-        `key["work"]` names the kind of work in the folder's name and on the progress bar.
+    def chunks(self, of: Computation) -> Iterator[Arrays]:
+        """Yield the chunks of a computation in order. The ranks divide the missing ones among them;
+        then every rank reads all, one by one.
         """
-        pieces, ranks = _pieces(0, count, chunk), distributed.world()
+        key, compute = dict(of.key), of.compute
+        pieces, ranks = _pieces(0, of.count, of.chunk), distributed.world()
         size = min(self.together, -(-len(pieces) // ranks))  # so that every process has some
         mine = _neighbours(pieces, size)[distributed.rank() :: ranks]
         paths = self._files(key, pieces)
         todo = [group for some in mine for group in self._missing(paths, some)]
-        with _agreeing(), self._bar(key, todo, "part" if chunk else "image") as bar:
+        with _agreeing(), self._bar(key, todo, "part" if of.chunk else "image") as bar:
             for group in todo:
                 distributed.check()
                 self._file_chunks(key, group, paths, compute)
@@ -138,11 +139,11 @@ class Store:
         missing = [piece for piece in pieces if not self._has(paths[piece])]
         return _neighbours(missing, self.together)
 
-    def stretch(self, key: dict[str, Any], start: int, stop: int, compute: Compute) -> Arrays:
-        """The arrays of positions start..stop-1, joined, for use in another computation. `start`
-        must begin a chunk, `stop` end one or be the end of all.
+    def stretch(self, of: Computation, start: int) -> Arrays:
+        """The arrays of the `of.count` positions from `start` on, joined, for use in another
+        computation. They must begin with a chunk, and end with one or be the last of all.
         """
-        pieces = _pieces(start, stop)
+        key, compute, pieces = dict(of.key), of.compute, _pieces(start, start + of.count)
         paths = self._files(key, pieces)
         for group in self._missing(paths, pieces):
             self._file_chunks(key, group, paths, compute)
@@ -197,34 +198,23 @@ class Store:
             cli.say(f"{path}: damaged, computing it again")
             return None
 
-    def read(self, of: Computation) -> Arrays:
-        """The arrays of a computation; what is missing is computed."""
-        return self.arrays(dict(of.key), of.count, of.compute, of.names, of.without)
-
     def array(self, key: dict[str, Any], count: int, compute: Compute, name: str) -> np.ndarray:
         """One array of all chunks, joined: count x ..."""
-        return self.arrays(key, count, compute, (name,))[name]
+        of = Computation(key["work"], key, count, compute, key.get("steps"), (name,))
+        return self.read(of)[name]
 
-    def arrays(
-        self,
-        key: dict[str, Any],
-        count: int,
-        compute: Compute,
-        names: Iterable[str] | None = None,
-        without: Iterable[str] = (),
-        chunk: int | None = None,
-    ) -> Arrays:
-        """The arrays called `names` (None: all) of all chunks, `without` some, joined. Memory holds
-        the result and one more chunk.
+    def read(self, of: Computation) -> Arrays:
+        """The arrays of all chunks, joined; what is missing is computed. Memory holds the result and
+        one more chunk.
         """
         found: Arrays = {}
         filled: dict[str, int] = {}
-        chunks = self.chunks(key, count, compute, chunk)
-        for (start, stop), arrays in zip(_pieces(0, count, chunk), chunks, strict=True):
-            for name in [n for n in (arrays if names is None else names) if n not in without]:
+        pieces = _pieces(0, of.count, of.chunk)
+        for (start, stop), arrays in zip(pieces, self.chunks(of), strict=True):
+            for name in [n for n in of.names or arrays if n not in of.without]:
                 part = arrays[name]
                 if start == 0:  # a preview has rows for the first positions only
-                    rows = count if len(part) == stop else len(part)
+                    rows = of.count if len(part) == stop else len(part)
                     found[name], filled[name] = np.empty((rows, *part.shape[1:]), part.dtype), 0
                 place = found[name][filled[name] : filled[name] + len(part)]
                 if (place.shape, place.dtype) != (part.shape, part.dtype):

@@ -75,11 +75,9 @@ def batches(images: Iterable[Tensor], batch_size: int) -> Iterator[Tensor]:
 def are_pairs(asked: Asked) -> bool:
     """Whether A and B are folders with the same names, or npz files of as many images."""
     a, b = asked.pair
-    packed = [is_archive(path) for path in (a, b)]
-    if any(packed):
-        return all(packed) and len(Archive.open(a)) == len(Archive.open(b))
     if not (a.is_dir() and b.is_dir()):
-        return False
+        packed = is_archive(a) and is_archive(b)
+        return packed and len(Archive.open(a)) == len(Archive.open(b))
     first, second = (
         {PurePosixPath(name).with_suffix("") for name in find_images(folder).names}
         for folder in (a, b)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from benchmarks.measuring.archive import has_statistics, is_archive
 from benchmarks.measuring.asked import Asked, described, naming_stand_in
 from benchmarks.measuring.images import batches, images_of, reading
-from benchmarks.metrics import METRICS, kernel, manifold
+from benchmarks.metrics import METRICS, kernel
 from benchmarks.metrics.frechet import (
     Moments,
     bias_note,
@@ -22,8 +22,8 @@ from benchmarks.metrics.frechet import (
     read_statistics,
     write_statistics,
 )
-from benchmarks.metrics.frechet_jackknife import InParts, Jackknife, Side, blocks_of
-from benchmarks.metrics.manifold import Manifold
+from benchmarks.metrics.frechet_jackknife import Side, blocks_of
+from benchmarks.metrics.manifold import OVERLAPS, Manifold
 from benchmarks.metrics.networks.features import FeatureNetwork
 from diffae.system import cli
 from diffae.system.errors import UserError
@@ -60,16 +60,13 @@ class ImageSet:
 
 # A number, and what the line on the images says of it, such as its standard error.
 Compared = tuple[float, str]
-OnFeatures = Callable[[Features, Features, Asked], Compared]
+
+MOMENTS = "fid"  # the family that moments are enough for
+KERNELS = {"kid": kernel.between, "cmmd": kernel.cmmd}
 
 
 # ----------------------------------------------------------------------------------------------
 # What compares
-
-
-def family(metric: str) -> str:
-    """The metric by which a stand-in compares: kid of kd_effnet."""
-    return published_name(metric)
 
 
 def frechet(reference: ImageSet, samples: ImageSet) -> float:
@@ -82,54 +79,30 @@ def frechet(reference: ImageSet, samples: ImageSet) -> float:
     return frechet_distance(reference.moments, samples.moments)
 
 
-def _kernel(reference: Features, samples: Features, asked: Asked) -> Compared:
-    if asked.subsets is not None:
+def on_features(metric: str, reference: Features, samples: Features, asked: Asked) -> Compared:
+    """A metric of another family than MOMENTS of the features [n, d] of the reference and those
+    [m, d] of the samples.
+    """
+    if metric == "kid" and asked.subsets is not None:
         count, size = asked.subsets
         value, spread = kernel.over_subsets(reference, samples, count, size)
-        over = f"{count:,} subsets of {size:,}"
-        return value, f"{over}, standard deviation over them {spread:.3g}"
-    return _of_kernel(kernel.between, reference, samples)
+        return value, f"{count:,} subsets of {size:,}, standard deviation over them {spread:.3g}"
+    if metric in KERNELS:
+        sides = (Side.of(x, blocks_of(len(x))) for x in (samples, reference))
+        found = KERNELS[metric](*sides).whole()
+        return found.value, _standard_error(found.of_samples, found.of_reference)
+    on, overlap = torch.device(asked.device), OVERLAPS[metric]
+    of_balls = overlap.between(
+        *(Manifold.of(torch.from_numpy(x).to(on)) for x in (reference, samples))
+    )
+    error = _standard_error(of_balls.influences) if of_balls.has_error else ""
+    return of_balls.value, ", ".join(filter(None, [overlap.convention, error]))
 
 
-def _cmmd(reference: Features, samples: Features, asked: Asked) -> Compared:
-    return _of_kernel(kernel.cmmd, reference, samples)
-
-
-def _of_kernel(
-    between: Callable[[Side, Side], InParts[Jackknife]], reference: Features, samples: Features
-) -> Compared:
-    sides = (Side.of(features, blocks_of(len(features))) for features in (samples, reference))
-    found = between(*sides).whole()
-    return found.value, _standard_error([found.of_samples, found.of_reference])
-
-
-def _standard_error(influences: Sequence[NDArray[np.float64]]) -> str:
+def _standard_error(*influences: NDArray[np.float64]) -> str:
     """That of the draw of both sets; empty if there are too few images to tell."""
     error = np.linalg.norm(np.concatenate(influences))
     return f"standard error {error:.3g}" if np.isfinite(error) else ""
-
-
-def _overlap(metric: str) -> OnFeatures:
-    """Precision, recall, density or coverage."""
-
-    def compare(reference: Features, samples: Features, asked: Asked) -> Compared:
-        on = torch.device(asked.device)
-        sides = (Manifold.of(torch.from_numpy(x).to(on)) for x in (reference, samples))
-        overlap = manifold.OVERLAPS[metric]
-        found = overlap.between(*sides)
-        error = _standard_error([found.influences]) if found.has_error else ""
-        return found.value, ", ".join(filter(None, [overlap.convention, error]))
-
-    return compare
-
-
-MOMENTS = "fid"  # the family that moments are enough for
-# The other families: what compares the features [n, d] of the reference with those [m, d] of the samples.
-ON_FEATURES: dict[str, OnFeatures] = {
-    "kid": _kernel,
-    "cmmd": _cmmd,
-    **{metric: _overlap(metric) for metric in manifold.OVERLAPS},
-}
 
 
 # ----------------------------------------------------------------------------------------------
@@ -155,7 +128,7 @@ def measure_sets(
     """
     with naming_stand_in(*metrics):
         network = asked.networks.feature_network(METRICS[metrics[0]].network)
-    keep = any(family(metric) != MOMENTS for metric in metrics)
+    keep = any(published_name(metric) != MOMENTS for metric in metrics)
     reference = read_set(asked.a, network, keep, asked)
     if asked.save is not None:
         with writing(asked.save, "choose another --save"):
@@ -173,7 +146,7 @@ def measure_sets(
 
 
 def _compared(metric: str, reference: ImageSet, samples: ImageSet, asked: Asked) -> Compared:
-    if family(metric) == MOMENTS:
+    if published_name(metric) == MOMENTS:
         return frechet(reference, samples), ""
     for side in (reference, samples):
         if side.features is None:
@@ -181,7 +154,7 @@ def _compared(metric: str, reference: ImageSet, samples: ImageSet, asked: Asked)
                 f"{side.path}: statistics hold no features, which {metric} needs; give the folder of the images"
             )
     assert reference.features is not None and samples.features is not None
-    return ON_FEATURES[family(metric)](reference.features, samples.features, asked)
+    return on_features(published_name(metric), reference.features, samples.features, asked)
 
 
 def read_set(path: Path, network: FeatureNetwork, keep: bool, asked: Asked) -> ImageSet:

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -75,7 +75,7 @@ class Batches:
     @classmethod
     def of(cls, batch_size: BatchSize) -> "Batches":
         """Batches for a value of --batch-size."""
-        return cls(shrinks=True) if batch_size == AUTO else cls(_number(batch_size))
+        return cls(shrinks=True) if batch_size == AUTO else cls(cast(int | None, batch_size))
 
     def each(self, method: str, count: int, call: Callable[[slice], T]) -> list[T]:
         """The results of `call` for positions 0..count-1, batch by batch; one empty batch if `count` is 0."""
@@ -99,14 +99,7 @@ def images_together(batch_size: BatchSize, device: torch.device) -> int:
     """How many images to compute together; a number below the size of a chunk means one chunk."""
     if batch_size == AUTO:
         return LARGEST if device.type == "cuda" else 1
-    return _number(batch_size) or 1
-
-
-def _number(batch_size: BatchSize) -> int | None:
-    """A number of images, or None. Raises UserError for anything else."""
-    if batch_size is not None and (type(batch_size) is not int or batch_size < 1):
-        raise UserError(f"batch size {batch_size!r}: must be a number of images from 1, or {AUTO}")
-    return batch_size
+    return int(batch_size or 1)
 
 
 # ----------------------------------------------------------------------------------------------

@@ -60,19 +60,16 @@ def names(path: Path) -> set[str]:
 
 @contextmanager
 def opened(path: Path, name: str) -> Iterator[tuple[Header, IO[bytes]]]:
-    """The header of an array, and a stream of its content. Raises UserError if the header is wrong."""
+    """The header of an array, and a stream of its content. Raises UserError if the header is wrong,
+    and for any error within the block.
+    """
     file_size(path)
-    with reading(path, f"{name} cannot be read"):
-        archive = zipfile.ZipFile(path)
-    with archive:
-        with reading(path, f"{name} cannot be read"):
-            entry = archive.getinfo(f"{name}.npy")
-            if entry.compress_type not in COMPRESSIONS:
-                raise ValueError(f"compressed by method {entry.compress_type}; save it by np.savez")
-            file = archive.open(entry)
-            header = _header(file, entry.file_size)
-        with file:
-            yield header, file
+    with reading(path, f"{name} cannot be read"), zipfile.ZipFile(path) as archive:
+        entry = archive.getinfo(f"{name}.npy")
+        if entry.compress_type not in COMPRESSIONS:
+            raise ValueError(f"compressed by method {entry.compress_type}; save it by np.savez")
+        with archive.open(entry) as file:
+            yield _header(file, entry.file_size), file
 
 
 def _header(file: IO[bytes], size: int) -> Header:
@@ -89,7 +86,7 @@ def _header(file: IO[bytes], size: int) -> Header:
 
 def array(path: Path, name: str) -> NDArray:
     """A whole array; check its header first."""
-    with opened(path, name) as (header, file), reading(path, f"{name} cannot be read"):
+    with opened(path, name) as (header, file):
         content = file.read(prod(header.shape) * header.dtype.itemsize)
         flat = np.frombuffer(content, header.dtype)
         if header.by_column:

@@ -16,9 +16,8 @@ from torch import Tensor
 
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context, Row
-from benchmarks.core.measurement import Cell, Measurement
+from benchmarks.core.measurement import Cell, Measurement, solver_of
 from benchmarks.core.sizes import Number, Steps
-from benchmarks.core.solving import solver_of
 from benchmarks.core.store import Arrays
 from benchmarks.metrics import counting
 from benchmarks.systems.protocol import base

@@ -189,8 +189,7 @@ def _edited(
 ) -> Measurement:
     """The rows of an attribute: of the reconstruction, and of the edit of each strength."""
     attribute, strengths = cell.setting, (0.0, *cell.context.sizes(Sizes).strengths)
-    towards = 1 - 2 * images.labels[:, column].astype(np.float32)
-    of = (at, images, probe, column, torch.from_numpy(towards))
+    towards = away(images, column)
 
     def reduce(*found: Arrays) -> Iterator[Row]:
         for strength, scores in zip(strengths, found, strict=True):
@@ -210,8 +209,13 @@ def _edited(
             "towards it where a face has it not, else away from it.",
         )
 
-    edits = [edit(cell, *of, strength) for strength in strengths]
+    edits = [edit(cell, at, images, probe, column, strength) for strength in strengths]
     return Measurement(edits, reduce, list(fits(cell.context, True, regressions=False)))
+
+
+def away(images: Selection, column: int) -> np.ndarray:
+    """The direction of each image's edit, away from its present value: 1 or -1, float32 [N]."""
+    return 1 - 2 * images.labels[:, column].astype(np.float32)
 
 
 def ways(attribute: str, present: np.ndarray) -> list[str]:
@@ -225,14 +229,13 @@ def edit(
     images: Selection,
     probe: LinearProbe,
     column: int,
-    towards: Tensor,
     strength: float,
 ) -> Computation:
     """Faces, and the change of all logits "logits_change" [N, A], after an edit of this strength.
 
     Strength 0 is the reconstruction, which all attributes share: no edit can keep more than it does.
     """
-    system = at.system
+    system, towards = at.system, torch.from_numpy(away(images, column))
 
     def decode(positions: np.ndarray) -> tuple[Tensor, Arrays]:
         code = at.codes(images, positions)
@@ -339,8 +342,8 @@ def _embeddings(context: Context, count: int) -> np.ndarray:
         return {"face": context.networks.face(selection.batch(positions)).cpu().numpy()}
 
     key = context.codes.key("faces", None, selection) | {"face": context.networks.face.describe()}
-    found = context.store.array(key, len(selection), compute, "face")
-    return found[:count].astype(np.float64)
+    found = Computation("faces of test", key, len(selection), compute, shared="faces test")
+    return context.store.read(found)["face"][:count].astype(np.float64)
 
 
 BENCHMARK = Benchmark(

@@ -11,14 +11,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context, Row
 from benchmarks.core.images import THUMBNAIL, Selection, thumbnails
-from benchmarks.core.measurement import Cell, Measurement, Solved
+from benchmarks.core.measurement import Cell, Measurement, Solved, Taken
 from benchmarks.core.sizes import Count
-from benchmarks.core.solving import Taken
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.nearest import nearest, quantile_and_stderr, ratio_and_stderr
 from benchmarks.metrics.networks.features import FeatureNetwork
@@ -196,12 +194,7 @@ def _save_nearest(cell: Cell, at: Solved, found: Arrays) -> None:
     if cell.context.pictures is None:
         return
     first = np.argsort(found["distance"], kind="stable")[:SHOWN]
-
-    def compute() -> Arrays:
-        return {"images": at.draw(first.tolist())[0].numpy()}
-
-    key = cell.key("sampled", None, indices=first.tolist())
-    images = torch.from_numpy(cell.context.store.once(key, compute)["images"])
+    images = cell.pictured(None, first, lambda: at.draw(first.tolist())[0])
     training = _train(cell.context).batch(found["position"][first])
     cell.draw(
         "memorisation-{}",

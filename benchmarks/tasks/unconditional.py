@@ -15,9 +15,8 @@ import torch
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context, Row
 from benchmarks.core.images import Selection
-from benchmarks.core.measurement import Cell, Measurement, Solved
+from benchmarks.core.measurement import Cell, Measurement, Solved, Taken
 from benchmarks.core.sizes import Count, Split
-from benchmarks.core.solving import Taken
 from benchmarks.core.store import Arrays
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Side, blocks_of
 from benchmarks.metrics.manifold import OVERLAPS
@@ -58,8 +57,9 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     sizes, can = context.sizes(SampleSizes), system.capabilities
     networks, images = context.networks.features, _reference_images(context)
     references = [_real(context, one, images, "blocks of reference") for one in networks]
+    real = context.select("test", sizes.count)
     for network in networks:  # those of `beside`, so that a dry run counts them
-        for selection in _beside_these(context):
+        for selection in (real, apart(context, real)[0]):
             context.codes.real_features(selection, network)
     for steps in sizes.steps if system.iterative else (None,):
         latents = base.SAMPLE_LATENTS in can
@@ -156,12 +156,6 @@ def _of_real(context: Context, title: str, images: Selection) -> Iterator[Row]:
         features = context.codes.real_features(whole, network)
         theirs = Side(features, kept, whole.blocks(BLOCKS)[kept], units, context.device)
         yield from _rows(cell, network, ours, theirs)
-
-
-def _beside_these(context: Context) -> tuple[Selection, Selection]:
-    """The images of `beside` where there are as many as samples: those of the row, and of its reference."""
-    images = context.select("test", context.sizes(SampleSizes).count)
-    return images, apart(context, images)[0]
 
 
 def apart(context: Context, images: Selection) -> tuple[Selection, np.ndarray]:

@@ -36,18 +36,8 @@ from benchmarks.core.store import Arrays, Computation
 from benchmarks.metrics.ssim import ssim
 from benchmarks.runtime.errors import SystemFailed
 from benchmarks.runtime.precision import precision
-from benchmarks.systems.protocol import parts
-from benchmarks.systems.protocol.base import (
-    DECODE,
-    ENCODE,
-    PREDICT_X0,
-    SAMPLE,
-    SAMPLE_LATENTS,
-    SEMANTIC,
-    STOCHASTIC,
-    Code,
-    System,
-)
+from benchmarks.systems.protocol import base, parts
+from benchmarks.systems.protocol.base import Code, System
 from benchmarks.systems.protocol.parts import Semantic
 from diffae.diffusion import noise
 
@@ -202,13 +192,13 @@ def _made(
         yield "semantic", code.semantic
     if code.x_T is not None:
         yield "x_T", code.x_T
-    if SAMPLE_LATENTS in can:
+    if base.SAMPLE_LATENTS in can:
         yield "sampled", system.sample_latents(indices, seed, steps)
-    if DECODE in can:
-        yield ("images" if ENCODE in can else "samples"), system.decode(code, steps)
-    elif SAMPLE in can:
+    if base.DECODE in can:
+        yield ("images" if base.ENCODE in can else "samples"), system.decode(code, steps)
+    elif base.SAMPLE in can:
         yield "samples", system.sample(indices, seed, steps)
-    elif PREDICT_X0 in can:
+    elif base.PREDICT_X0 in can:
         eps = noise.normal(seed, "x_T", indices, tuple(images.shape[1:]))
         x_t = system.add_noise(images, HALFWAY, eps)
         yield "images", system.predict_x0(x_t, HALFWAY, code.semantic)
@@ -219,14 +209,14 @@ def any_code(system: System, images: Tensor, steps: int, seed: int) -> Code:
     from the parts it has.
     """
     can, indices = system.capabilities, range(len(images))
-    if ENCODE in can:
+    if base.ENCODE in can:
         return system.encode(images, steps)
     semantic: Semantic | None = None
-    if SEMANTIC in can:
+    if base.SEMANTIC in can:
         semantic = system.encode_semantic(images)
-    elif SAMPLE_LATENTS in can:
+    elif base.SAMPLE_LATENTS in can:
         semantic = system.sample_latents(indices, seed, steps)
-    return Code(semantic, system.random_x_T(indices, seed) if STOCHASTIC in can else None)
+    return Code(semantic, system.random_x_T(indices, seed) if base.STOCHASTIC in can else None)
 
 
 # ----------------------------------------------------------------------------------------------

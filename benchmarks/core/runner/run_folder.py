@@ -19,8 +19,7 @@ from benchmarks.core.context import Context, Row
 from benchmarks.core.runner import precision_guard, provenance
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.request import Options
-from benchmarks.core.runner.results import Results
-from benchmarks.core.runner.samples import write_samples
+from benchmarks.core.runner.results import Results, write_samples
 from benchmarks.runtime.choices import TaskOptions
 from diffae.system import distributed
 from diffae.system.errors import UserError

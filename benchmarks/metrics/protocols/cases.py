@@ -98,14 +98,12 @@ def network_of(case: Case, networks: Networks) -> Any:
     return None
 
 
-def why_not(case: Case, networks: Networks, size: tuple[int, int] | None = None) -> str:
-    """Why the case cannot be computed, of images of this height and width too; "" if it can."""
+def why_not(case: Case, networks: Networks, size: tuple[int, int]) -> str:
+    """Why the case cannot be computed, of images of this height and width; "" if it can."""
     try:
         network = network_of(case, networks)
     except UserError as error:
         return str(error)
-    if size is None:
-        return ""
     if case.metric == "lpips" and network is not None:
         return network.too_small(*size)
     ssim = case.protocol.ssim if case.metric == "ssim" else None

@@ -135,8 +135,7 @@ class OnPairs:
     def cases(self) -> list[Case]:
         """What is computed: each case once, and not those that lack something."""
         found = [*self.asked, *(step.after for case in self.asked for step in self._steps(case))]
-        every = {case.key: case for case in found if not self.refused(case)}
-        return [case for case in every.values() if not self.lacking(case)]
+        return list({case.key: case for case in found if not self.lacking(case)}.values())
 
     def _first(self, case: Case) -> Case:
         return Case(case.metric, self.protocols[0])

@@ -25,6 +25,7 @@ from benchmarks.tasks.fewshot.classes import RULES, SCENARIOS, Setup, Sizes, lab
 from benchmarks.tasks.fewshot.sampling import Pool, Real, acceptance, accepted_by, held_against
 from benchmarks.tasks.shared.distances import distance, metrics_of
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
+from benchmarks.tasks.shared.samples import samples
 from reports.records.comparable import NAIVE, NAIVE_OF_ALL, OF_CLASS, OF_N, scale_name
 from reports.records.metrics import seen_through
 from reports.records.record import Record
@@ -48,7 +49,8 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
             setup = Setup(scenario, RULES[rule], target)
             yield from _one_class(reals, pool, title, setup, picture=rule == first)
 
-    yield Measurement([Pool.needed(at, sizes.pool)], reduce, list(_fits(context)))
+    names = ("latents", *(network.array for network in context.networks.features))
+    yield Measurement([samples(at, sizes.pool, *names)], reduce, list(_fits(context)))
 
 
 def _fits(context: Context) -> Iterator[Work]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from benchmarks.core.context import Context
 from benchmarks.core.images import Selection, file_name
 from benchmarks.core.measurement import Cell, Solved
-from benchmarks.core.store import Arrays, Computation
+from benchmarks.core.store import Arrays
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Jackknife, Side, blocks_of, shares_of
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.runtime.digest import digest
@@ -22,7 +22,6 @@ from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import reading_of
 from benchmarks.tasks.fewshot.classes import Setup, Sizes, Target, classifier, labelled
 from benchmarks.tasks.shared.distances import distance, metrics_of, side_of
-from benchmarks.tasks.shared.samples import samples
 from diffae.diffusion import noise
 
 PREVIEW = 16
@@ -58,20 +57,13 @@ class Pool:
     """Latents of the latent DDIM and the features of their images by each network, the same for every
     scenario; and the codes of the training images that classifiers learn from.
 
-    `new` are the arrays of `needed`, `codes` those of the training images.
+    `new` are the arrays of `samples`, `codes` those of the training images.
     """
 
     def __init__(self, at: Solved, new: Arrays, training: Selection, codes: Tensor):
         self.at, self.context, self.training, self.codes = at, at.context, training, codes
-        self.latents = torch.from_numpy(new["latents"])
-        networks = self.context.networks.features
-        self.features = {network.network: new[network.array] for network in networks}
+        self.new, self.latents = new, torch.from_numpy(new["latents"])
         self._digests = {"latents": digest(new["latents"]), "codes": digest(codes.numpy())}
-
-    @staticmethod
-    def needed(at: Solved, count: int) -> Computation:
-        networks = at.context.networks.features
-        return samples(at, count, "latents", *(network.array for network in networks))
 
     def logits(self, setup: Setup, seed: int) -> Tensor:
         """A classifier's logits of the latents [N], from the store.
@@ -95,18 +87,14 @@ class Pool:
         if self.context.pictures is None:
             return
         at, shown = self.at, accepted[:PREVIEW]
+        cell, indices = Cell(self.context, "", at, setting=name), shown.tolist()
 
-        def compute() -> Arrays:
-            indices = shown.tolist()
+        def made() -> Tensor:
             if reading_of(at.system):  # only the features that probes read are stored
-                images, _ = at.draw(indices)
-            else:
-                images = at.decode(at.random(self.latents[shown], indices))
-            return {"images": images.numpy()}
+                return at.draw(indices)[0]
+            return at.decode(at.random(self.latents[shown], indices))
 
-        cell = Cell(self.context, "", at, setting=name)
-        key = cell.key("sample-preview", None, shown=shown.tolist())
-        images = torch.from_numpy(self.context.store.once(key, compute)["images"])
+        images = cell.pictured(None, shown, made)
         cell.draw(
             f"fewshot-{{}}-{file_name(name)}",
             f"few-shot samples, {name}",
@@ -147,7 +135,7 @@ def held_against(
     if members < 2:
         raise NotAvailable(f"class {target.name}: {members} real images to compare with")
     wanted, pool_blocks = accepted[:count], blocks_of(len(pool.latents))
-    features, device = pool.features[real.network.network], pool.context.device
+    features, device = pool.new[real.network.array], pool.context.device
     ours = Side(features, wanted, pool_blocks[wanted], device=device)
     # The number of real images of the class is random too: a new draw would be one of all images.
     shares: dict[str, Any] = {"reference_shares": real.everything.shares}

@@ -22,9 +22,8 @@ from torch import Tensor
 
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.context import Context, Row
-from benchmarks.core.measurement import Cell, Measurement, Solved
+from benchmarks.core.measurement import Cell, Measurement, Solved, Taken
 from benchmarks.core.sizes import Count, Number, Range, Solver, Steps, in_words
-from benchmarks.core.solving import Taken
 from benchmarks.core.store import CHUNK, Arrays
 from benchmarks.metrics import latent
 from benchmarks.metrics.networks.features import FeatureNetwork
@@ -212,7 +211,7 @@ def _moved(
                 else:
                     rows = [of.row(metric, None, note=reasons[move]) for metric in one.metrics]
                 # the published iFID is that of codes on a great circle
-                yield from (attach(r, of.protocol_fields) if move == SPHERICAL else r for r in rows)
+                yield from (attach(r, r.measured_by) if move == SPHERICAL else r for r in rows)
         if found:
             cell.draw(
                 f"{cell.table}-{{}}",

@@ -73,11 +73,12 @@ class ByProtocol(OnPairs):
         of = {"setting": protocol.name, "split": split, "n": len(images)}
         cell = Cell(at.context, BY_PROTOCOL, at, fields=fields).but(**of)
         if found is None:
-            return attach(cell.row(_metric(case), None, note=one.reason), cell.protocol_fields)
-        cell = cell.also(**self._network(case))
-        said = "; ".join([*_causes(one), *_departures(case, at.system, at.context)])
-        row = cell.row(_metric(case), found.value, _uncertainty(found, images), note=said)
-        return attach(row, cell.protocol_fields)
+            row = cell.row(_metric(case), None, note=one.reason)
+        else:
+            said = "; ".join([*_causes(one), *_departures(case, at.system, at.context)])
+            cell = cell.also(**self._network(case))
+            row = cell.row(_metric(case), found.value, _uncertainty(found, images), note=said)
+        return attach(row, row.measured_by)
 
 
 def _metric(case: Case) -> str:

@@ -3,55 +3,36 @@
 The measures are the share of codes that occur, and their perplexity.
 """
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.core.context import Row
 from benchmarks.core.images import Selection
-from benchmarks.core.measurement import Solved
-from benchmarks.core.store import Arrays
+from benchmarks.core.measurement import Cell, Solved
+from benchmarks.core.store import Arrays, Computation
 from benchmarks.metrics.frechet_jackknife import BLOCKS, influences
 from benchmarks.runtime.digest import digest
-from reports.records.uncertainty import Uncertainty, of_influences
+from reports.records.uncertainty import of_influences
 
 
-@dataclass(frozen=True)
-class Use:
-    """Use of one codebook.
-
-    `counts` [BLOCKS, K] says how often the images of each jackknife block have each code.
-    """
-
-    name: str
-    counts: NDArray[np.int64]
-
-    @property
-    def share(self) -> float:
-        """The share of the codes that occur at all; it grows with the number of images."""
-        return float((self.counts.sum(0) > 0).mean())
-
-    @property
-    def perplexity(self) -> float:
-        return _perplexity(self.counts.sum(0))
-
-    def perplexity_influences(self) -> NDArray[np.float64]:
-        """The influence of each block of images on the perplexity (a jackknife over blocks)."""
-        total = self.counts.sum(0)
-        without = np.array([_perplexity(total - block) for block in self.counts])
-        return influences(self.perplexity, without, self.counts.sum(1) / max(total.sum(), 1))
-
-    def uncertainty(self, selection: Selection) -> Uncertainty:
-        """The uncertainty of the perplexity."""
-        return of_influences(self.perplexity_influences(), selection.units("blocks"))
+def rows(cell: Cell, at: Solved, images: Selection) -> Iterator[Row]:
+    """The rows of each codebook of a system. The share of its codes grows with the images."""
+    for name, counts in uses(at, images).items():
+        of, total = cell.but(setting=name), counts.sum(0)
+        yield of.row("code_bits", math.log2(len(total)))
+        yield of.row("codebook_use", float((total > 0).mean()))
+        value, influence = perplexity(counts)
+        yield of.row("perplexity", value, of_influences(influence, images.units("blocks")))
 
 
-def uses(at: Solved, images: Selection) -> Iterator[Use]:
-    """The use of each codebook of a system on the images, from the store."""
+def uses(at: Solved, images: Selection) -> dict[str, NDArray[np.int64]]:
+    """How often the images of each jackknife block have each code, [BLOCKS, K] by codebook."""
     books = at.system.codebooks
     if not books or not len(images):
-        return
+        return {}
     blocks = images.blocks(BLOCKS)
 
     def compute(positions: np.ndarray) -> Arrays:
@@ -64,9 +45,19 @@ def uses(at: Solved, images: Selection) -> Iterator[Use]:
     key = at.context.codes.key("codebooks", at.system, images)
     # which block an image lies in depends on all images, not on those of a chunk alone
     key |= {"blocks": digest(blocks), "books": dict(books)}
-    chunks = list(at.context.store.chunks(key, len(images), compute))
-    for name in books:
-        yield Use(name, np.sum([chunk[f"counts.{name}"] for chunk in chunks], axis=0))
+    counted = Computation("codebooks", key, len(images), compute)
+    chunks = list(at.context.store.chunks(counted))
+    return {name: np.sum([chunk[f"counts.{name}"] for chunk in chunks], axis=0) for name in books}
+
+
+def perplexity(counts: NDArray[np.int64]) -> tuple[float, NDArray[np.float64]]:
+    """The perplexity of codes by their `counts` [BLOCKS, K], and the influence of each block of
+    images on it (a jackknife over blocks).
+    """
+    total = counts.sum(0)
+    value = _perplexity(total)
+    without = np.array([_perplexity(total - block) for block in counts])
+    return value, influences(value, without, counts.sum(1) / max(total.sum(), 1))
 
 
 def _counts(tokens: NDArray[np.int64], blocks: NDArray[np.int64], size: int) -> NDArray[np.int64]:

@@ -8,7 +8,6 @@ the Frechet distance is the first column in papers on tokenizers, and for quanti
 their codebooks.
 """
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -28,9 +27,9 @@ from benchmarks.metrics.plain import DESCRIBED, PLAIN
 from benchmarks.metrics.ssim import too_small
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, Code, System
 from benchmarks.systems.protocol.checked import cut, join
+from benchmarks.tasks.reconstruction import codebook_use
 from benchmarks.tasks.reconstruction.by_protocol import SPEC as BY_PROTOCOL
 from benchmarks.tasks.reconstruction.by_protocol import ByProtocol
-from benchmarks.tasks.reconstruction.codebook_use import uses
 from benchmarks.tasks.shared.distances import PAIRED, distance_rows, overlap_rows, side_of
 from diffae.eight_bit import to_uint8
 from reports.records.metrics import seen_through
@@ -202,11 +201,7 @@ def _rest(at: Solved, images: Selection, shown: Mapping[str, Tensor]) -> Iterato
         caption="The first held-out images, none chosen, decoded at the largest T (Fig. 3).",
     )
     cell = cell.but(split=images.split, n=len(images)).also(split=images.split)
-    for use in uses(at, images):
-        of = cell.but(setting=use.name)
-        yield of.row("code_bits", math.log2(use.counts.shape[1]))
-        yield of.row("codebook_use", use.share)
-        yield of.row("perplexity", use.perplexity, use.uncertainty(images))
+    yield from codebook_use.rows(cell, at, images)
 
 
 def _rows(cell: Cell, images: Selection, scores: Arrays) -> Iterator[Row]:
@@ -270,11 +265,10 @@ def _save_worst(cell: Cell, at: Solved, images: Selection, scores: Arrays) -> No
         return
     found = np.argsort(scores["ssim"], kind="stable")[:WORST]
 
-    def compute() -> Arrays:
-        return {"images": at.decode(join([_code(at, images, int(p)) for p in found])).numpy()}
+    def decode() -> Tensor:
+        return at.decode(join([_code(at, images, int(p)) for p in found]))
 
-    key = cell.key("worst", images, worst=found.tolist())
-    decoded = torch.from_numpy(context.store.once(key, compute)["images"])
+    decoded = cell.pictured(images, found, decode)
     notes = [", ".join(f.format(scores[name][p]) for name, f in NOTED.items()) for p in found]
     cell.draw(
         "reconstruction-worst-{}",
@@ -304,10 +298,9 @@ def _save_inputs(context: Context, images: Selection) -> None:
 
 def _save_reconstructions(way: Way) -> None:
     """Save the decoded images, one chunk at a time: they may be many."""
-    context, found, images = way.at.context, way.computation, way.images
+    context, images = way.at.context, way.images
     name = f"{way.at.system.name}{'-random' if way.setting == RANDOM else ''}"
-    chunks = context.store.chunks(dict(found.key), found.count, found.compute)
-    for first, chunk in enumerate(chunks):
+    for first, chunk in enumerate(context.store.chunks(way.computation)):
         indices = images.order[first * CHUNK :][: len(chunk[KEPT])].tolist()
         save_images(context.images / name, chunk[KEPT], indices)  # type: ignore[operator]
 

@@ -10,7 +10,7 @@ import torch
 from benchmarks.core.context import Context, Row
 from benchmarks.core.images import Selection
 from benchmarks.core.measurement import Cell
-from benchmarks.core.store import Arrays
+from benchmarks.core.store import Arrays, Computation
 from benchmarks.metrics import METRICS, frechet_jackknife, kernel
 from benchmarks.metrics.frechet import bias_note
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Side
@@ -65,7 +65,8 @@ def distance(
     key = _key(context, "distance in parts", ours, reference, metric=metric, error=known)
     small = len(ours) * len(reference) < SMALL
     chunk = found.count if small else -(-found.count // SHARES)
-    return found.joined(context.store.arrays(key, found.count, compute, chunk=chunk)["parts"])
+    parts = Computation("distance in parts", key, found.count, compute, chunk=chunk)
+    return found.joined(context.store.read(parts)["parts"])
 
 
 def distance_rows(

@@ -42,4 +42,5 @@ def samples(at: Solved, count: int, *names: str) -> Computation:
         shown = {"pixels": thumbnails(images), "preview": preview(positions, images, PREVIEW)}
         return {**read, **codes.embed(images), **shown}
 
-    return Computation("samples", key, count, compute, at.steps, names or None)
+    shared = f"samples {at.steps} {at.system.solver}"
+    return Computation("samples", key, count, compute, at.steps, names or None, shared=shared)

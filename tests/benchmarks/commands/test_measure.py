@@ -142,16 +142,16 @@ def test_the_error_of_how_two_sets_overlap(capsys):
     args = Namespace(device="cpu")
     for name, overlap in OVERLAPS.items():
         influences = overlap.between(Manifold.of(a), Manifold.of(b)).influences
-        told = sets.ON_FEATURES[name](a, b, args)[1]
+        told = sets.on_features(name, a, b, args)[1]
         error = float(told.partition(", standard error ")[2])
         assert error == pytest.approx(np.linalg.norm(influences), rel=0.01)
-        assert "error" not in sets.ON_FEATURES[name](a, b + 1000, args)[1]
+        assert "error" not in sets.on_features(name, a, b + 1000, args)[1]
 
 
 def test_cmmd_and_its_error(capsys):
     """The weights of CLIP are too large for a test: of features in their place."""
     a, b = np.random.default_rng(0).normal(size=(2, 40, 8)).astype(np.float32)
-    value, remark = sets.ON_FEATURES["cmmd"](a, b, Namespace())
+    value, remark = sets.on_features("cmmd", a, b, Namespace())
     expected = kernel.cmmd(Side.of(b, blocks_of(40)), Side.of(a, blocks_of(40))).whole()
     assert value == pytest.approx(expected.value, rel=1e-9)
     error = np.hypot(*map(np.linalg.norm, (expected.of_samples, expected.of_reference)))
@@ -261,12 +261,12 @@ def test_bad_input_is_one_line_and_exit_2(folders, tmp_path, capsys):
         (["ssim", folders[0]], "needs two folders"),
         (["ssim", folders[0], empty], "no images in this folder"),
         (["ssim", folders[0], tmp_path / "nowhere"], "no such folder"),
-        (["ssim", *folders, "--save", tmp_path / "x.npz"], "--save: ssim compares pairs"),
+        (["ssim", *folders, "--save", tmp_path / "x.npz"], "--save: ssim has no statistics"),
         (
             ["recall_effnet", folders[0], few],
             "recall_effnet: recall with k = 3 needs at least 4 images in the samples, which has 2",
         ),
-        (["kid", *folders, "--save", tmp_path / "x.npz"], "--save: kid needs features"),
+        (["kid", *folders, "--save", tmp_path / "x.npz"], "--save: kid has no statistics"),
         (["kd_effnet", *folders, "--subsets", "2x13"], "subsets of 13 images cannot be drawn from"),
         (["mse", *folders, "--subsets", "2x3"], "--subsets: mse is no kernel distance"),
         (["kd_effnet", *folders, "--subsets", "100"], "is not COUNTxSIZE"),

@@ -9,7 +9,7 @@ import torch
 from memory_errors import MEMORY_ERRORS
 
 from benchmarks import evaluate, systems
-from benchmarks.core.store import CHUNK, Store
+from benchmarks.core.store import CHUNK, Computation, Store
 from benchmarks.runtime.calling import LARGEST, PREFIX, Batches, images_together
 from benchmarks.runtime.errors import SystemFailed
 from benchmarks.systems.dummy import Perfect
@@ -277,7 +277,7 @@ def test_chunks_that_are_computed_together_are_filed_as_if_alone(together, tmp_p
     for size, log in zip((1, together), logs, strict=True):
         store = Store(tmp_path / str(size))
         store.together = size
-        list(store.chunks({"work": "test"}, count, scores(log)))
+        list(store.chunks(Computation("", {"work": "test"}, count, scores(log))))
     assert files(tmp_path / str(together)) == files(tmp_path / "1")
     assert len(logs[0]) == 5 and len(logs[1]) == -(-5 // together)
 
@@ -288,7 +288,7 @@ def test_counts_that_cannot_be_told_apart_are_shared_and_keep_their_sum(tmp_path
 
     store = Store(tmp_path)
     store.together = 3
-    list(store.chunks({"work": "test"}, 2 * CHUNK + 7, compute))
+    list(store.chunks(Computation("", {"work": "test"}, 2 * CHUNK + 7, compute)))
     assert store.overshoot.counts == {"decode": (101, 999)}
 
 
@@ -296,7 +296,7 @@ def test_only_what_is_missing_is_computed_in_runs_of_neighbours(tmp_path):
     log = []
     store = Store(tmp_path)
     store.together = 4
-    list(store.chunks({"work": "test"}, 5 * CHUNK, scores(log)))
+    list(store.chunks(Computation("", {"work": "test"}, 5 * CHUNK, scores(log))))
     for name in (0, 1, 3):
         (path,) = tmp_path.rglob(f"{name * CHUNK:08d}-*.npz")
         path.unlink()
@@ -310,8 +310,9 @@ def test_a_stretch_is_its_chunks_joined(tmp_path):
     log = []
     store = Store(tmp_path)
     store.together = 2
-    list(store.chunks({"work": "test"}, CHUNK, scores(log)))
-    found = store.stretch({"work": "test"}, CHUNK, 4 * CHUNK + 5, scores(log))
+    list(store.chunks(Computation("", {"work": "test"}, CHUNK, scores(log))))
+    some = Computation("", {"work": "test"}, 3 * CHUNK + 5, scores(log))
+    found = store.stretch(some, CHUNK)
     assert log == [(0, CHUNK), (CHUNK, 3 * CHUNK), (3 * CHUNK, 4 * CHUNK + 5)]
     assert np.array_equal(found["score"], np.arange(CHUNK, 4 * CHUNK + 5) * 0.5)
     assert not len(found["preview"])
@@ -323,7 +324,11 @@ def test_what_is_not_a_row_a_position_is_refused(wrong, tmp_path):
     store = Store(tmp_path)
     store.together = 2
     with pytest.raises(ValueError, match="one row per position is needed"):
-        list(store.chunks({"work": "test"}, 4 * CHUNK, lambda positions: {"x": wrong}))
+        list(
+            store.chunks(
+                Computation("", {"work": "test"}, 4 * CHUNK, lambda positions: {"x": wrong})
+            )
+        )
 
 
 # ----------------------------------------------------------------------------------------------

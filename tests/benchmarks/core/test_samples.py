@@ -8,7 +8,7 @@ from PIL import Image
 from benchmarks import evaluate
 from benchmarks.core.context import make_row
 from benchmarks.core.images import select
-from benchmarks.core.runner.samples import frame_of
+from benchmarks.core.runner.results import frame_of
 
 pytestmark = pytest.mark.usefixtures("no_effnet")
 

@@ -8,9 +8,9 @@ import torch
 from colours import without_effnet
 
 from benchmarks.commands.options import parse
+from benchmarks.core.measurement import Taken
 from benchmarks.core.profiles import PROFILES
 from benchmarks.core.runner.evaluation import rows
-from benchmarks.core.solving import Taken
 from benchmarks.runtime.errors import SystemFailed
 from benchmarks.systems import load
 from benchmarks.systems.protocol.base import DECODE, SAMPLE, Code, System

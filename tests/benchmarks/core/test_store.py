@@ -6,7 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from benchmarks.core.store import CHUNK, MemoryStore, Store
+from benchmarks.core.store import CHUNK, Computation, MemoryStore, Store
 from diffae.system import distributed
 
 
@@ -34,7 +34,7 @@ def test_two_processes_share_parts_in_chunks_of_any_size(store, rank, monkeypatc
     monkeypatch.setattr(distributed, "rank", lambda: rank)
     monkeypatch.setattr(distributed, "world", lambda: 2)
     log = []
-    found = store.arrays({"work": "test"}, 10, squares(log), chunk=3)["square"]
+    found = store.read(Computation("", {"work": "test"}, 10, squares(log), chunk=3))["square"]
     chunks = [(0, 3), (3, 6), (6, 9), (9, 10)]
     assert log == chunks[rank::2] + chunks[1 - rank :: 2]
     assert np.array_equal(found, np.arange(10.0) ** 2)
@@ -51,14 +51,16 @@ def test_arrays_are_joined_as_numpy_joins_them(store):
         }
 
     count = 3 * CHUNK + 5
-    found = store.arrays({"work": "test"}, count, compute)
-    chunks = list(store.chunks({"work": "test"}, count, compute))
+    found = store.read(Computation("", {"work": "test"}, count, compute))
+    chunks = list(store.chunks(Computation("", {"work": "test"}, count, compute)))
     assert set(found) == {"row", "preview", "long preview"}
     for name, array in found.items():
         expected = np.concatenate([chunk[name] for chunk in chunks])
         assert array.dtype == expected.dtype
         np.testing.assert_array_equal(array, expected)
-    assert set(store.arrays({"work": "test"}, count, compute, ["row"])) == {"row"}
+    assert set(store.read(Computation("", {"work": "test"}, count, compute, names=("row",)))) == {
+        "row"
+    }
 
 
 def test_an_array_that_changes_on_the_way_is_an_error(store):
@@ -230,7 +232,7 @@ def test_leftovers_are_swept_unless_another_run_is_at_work(store, tmp_path):
 def test_a_store_in_memory_computes_nothing_twice_and_keeps_what_it_gave():
     store, log = MemoryStore(), []
     first = store.array({"work": "test"}, 2 * CHUNK + 1, squares(log), "square")
-    for chunk in store.chunks({"work": "test"}, 2 * CHUNK + 1, squares(log)):
+    for chunk in store.chunks(Computation("", {"work": "test"}, 2 * CHUNK + 1, squares(log))):
         chunk.pop("square")[:] = 0  # a reader who works on what he was given
     again = store.array({"work": "test"}, 2 * CHUNK + 1, squares(log), "square")
     assert len(log) == 3 and np.array_equal(first, again)

@@ -12,7 +12,7 @@ from torch.distributed import HashStore
 
 from benchmarks.commands import dry_run
 from benchmarks.core.runner.evaluation import rows
-from benchmarks.core.store import CHUNK, Store
+from benchmarks.core.store import CHUNK, Computation, Store
 from benchmarks.systems import Code, System, SystemFailed
 from benchmarks.systems.dummy import Perfect
 from benchmarks.systems.protocol import checked, trial
@@ -512,15 +512,17 @@ def test_a_failure_of_one_process_is_one_of_all(first_of_two, tmp_path):
         first_of_two.add(f"barrier {barrier}", 1)
     store = Store(tmp_path)
     with pytest.raises(SystemFailed, match=r"^system 'mine', decode: returned None, not a tensor$"):
-        list(store.chunks({"work": "a"}, 2 * CHUNK, compute))
+        list(store.chunks(Computation("", {"work": "a"}, 2 * CHUNK, compute)))
     assert computed == list(range(CHUNK))  # its own part, not the other's
-    assert len(list(store.chunks({"work": "a"}, 2 * CHUNK, compute))) == 2  # nobody fails now
+    assert (
+        len(list(store.chunks(Computation("", {"work": "a"}, 2 * CHUNK, compute)))) == 2
+    )  # nobody fails now
 
     def fails(_):
         raise SystemFailed.at("mine", "decode", "raised MemoryError")
 
     with pytest.raises(SystemFailed, match="raised MemoryError"):
-        list(store.chunks({"work": "b"}, 2 * CHUNK, fails))
+        list(store.chunks(Computation("", {"work": "b"}, 2 * CHUNK, fails)))
     assert first_of_two.check(["trouble 3"])
     assert first_of_two.get("trouble 3") == b"system 'mine', decode: raised MemoryError"
 

@@ -34,7 +34,7 @@ def edit_scores(context, system, images, probe, attribute, strength, steps):
     towards = 1 - 2 * images.labels[:, column].astype(np.float32)
     at = Solved(system, steps, context=context)
     cell = Cell(context, identity.TABLE, at, setting=attribute)
-    edit = identity.edit(cell, at, images, probe, column, torch.from_numpy(towards), strength)
+    edit = identity.edit(cell, at, images, probe, column, strength)
     found = context.store.read(edit)
     return found | {"logit_change": found["logits_change"][:, column] * towards}
 

@@ -22,10 +22,9 @@ from benchmarks.metrics.frechet_pairs import paired_jackknife
 from benchmarks.metrics.manifold import OVERLAPS, Manifold
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, Code, System
 from benchmarks.systems.protocol.parts import Part
-from benchmarks.tasks.reconstruction.codebook_use import Use, _counts, uses
+from benchmarks.tasks.reconstruction.codebook_use import _counts, perplexity, uses
 from benchmarks.tasks.reconstruction.reconstruction import BENCHMARK, CODEBOOKS, TABLE1
 from reports.records.record import Distinct
-from reports.records.uncertainty import error
 
 COUNT = 45
 
@@ -96,9 +95,9 @@ def test_the_error_of_a_perplexity_is_that_of_new_images():
     for _ in range(200):
         p = rng.beta(2, 3, size=60)
         tokens = (rng.random((60, 50)) < p[:, None]).astype(np.int64)
-        use = Use("", _counts(tokens, np.arange(60) % BLOCKS, 2))
-        found.append(use.perplexity)
-        errors.append(math.sqrt(np.square(use.perplexity_influences()).sum()))
+        value, influence = perplexity(_counts(tokens, np.arange(60) % BLOCKS, 2))
+        found.append(value)
+        errors.append(np.linalg.norm(influence))
     assert np.mean(errors) == pytest.approx(np.std(found), rel=0.12)
 
 
@@ -108,7 +107,7 @@ def test_the_error_of_a_perplexity_has_each_image_in_its_block_whatever_the_chun
     monkeypatch.setattr(store, "CHUNK", 16)
     selection = context.select("test", COUNT)
     at = Solved.of(context, systems.as_system(Halves()), None, None)
-    use, _ = uses(at, selection)
+    counts, _ = uses(at, selection).values()
     tokens = Halves().encode_semantic(selection.batch(np.arange(COUNT)))[0].numpy()
     blocks = selection.blocks(BLOCKS)
     whole, *without = (
@@ -116,7 +115,7 @@ def test_the_error_of_a_perplexity_has_each_image_in_its_block_whatever_the_chun
         for block in range(-1, BLOCKS)
     )
     parts = influences(whole, np.array(without), shares_of(blocks))
-    assert error(use.uncertainty(selection)).stderr == pytest.approx(np.linalg.norm(parts))
+    assert np.linalg.norm(perplexity(counts)[1]) == pytest.approx(np.linalg.norm(parts))
 
 
 def test_a_system_without_codebooks_has_no_such_rows(context):
