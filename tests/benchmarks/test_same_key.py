@@ -1,0 +1,250 @@
+"""What has the same key in the store is the same: twice in a run, and in runs that differ in one input.
+
+All benchmarks run together, so that this holds for every key of every benchmark, however a number is
+made of it.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_systems import (
+    Everything,
+    Tokens,
+    changed,
+    every_benchmark,
+    every_setting,
+    networks_of_files,
+    write_labels,
+    write_others,
+    write_people,
+    write_strangers,
+    write_weights,
+)
+
+from benchmarks import api, evaluate, weights
+from benchmarks.core.store import Arrays, MemoryStore
+
+SMALL = {
+    "data.portraits": 20,
+    "reconstruction.images": 12,
+    "reconstruction.steps": (2, 3),
+    "reconstruction.beside_steps": (2,),
+    "probes.train": 60,
+    "probes.valid": 10,
+    "probes.test": 30,
+    "probes.adam_paper": True,
+    "identity.images": 2,
+    "identity.strengths": (0.3,),
+    "interpolation.pairs": 6,
+    "latent.images": 20,
+    "latent.training": 30,
+    "latent.moved": 10,
+    "fewshot.reference": 60,
+    "fewshot.pool": 40,
+    "fewshot.samples": 6,
+    "fewshot.seeds": 2,
+    "fewshot.binary_k": 5,
+    "fewshot.pu_positives": 5,
+    "fewshot.pu_unlabeled": 20,
+    "fewshot.frechet_error": True,
+    "samples.count": 24,
+    "samples.steps": (2, 3),
+    "unconditional.reference": 40,
+    "unconditional.overlap": 10,
+    "denoising.timesteps": (300, 700),
+    "memorisation.train": 50,
+}
+ALL = every_benchmark()
+# The benchmarks whose numbers a network decides, if all of them are there.
+SEEN_BY = {
+    "inception": {"reconstruction", "latent", "fewshot", "unconditional", "memorisation"},
+    "alexnet": {"reconstruction", "latent", "variation"},
+    "vgg16": {"interpolation"},
+    "arcface": {"identity"},
+}
+OF_THE_MACHINE = "times"  # the work whose numbers no key decides
+
+
+class Learned(Everything):
+    """Its codes, too, are by its weights."""
+
+    def solving(self, solver):
+        found = super().solving(solver)
+        found.__class__ = Learned
+        return found
+
+    def encode_semantic(self, images):
+        return self.net(super().encode_semantic(images)).tanh()
+
+
+class Noting(MemoryStore):
+    """A store that compares what is computed with all that had its key before, in whichever run.
+
+    With `again` it computes what it is asked for again, too.
+    """
+
+    known: dict[Path, Arrays] = {}
+    again = False
+
+    def __init__(self):
+        super().__init__()
+        self._here = set()
+
+    def chunks(self, key, *of, **how):
+        self._forget(key)
+        return super().chunks(key, *of, **how)
+
+    def stretch(self, key, *of):
+        self._forget(key)
+        return super().stretch(key, *of)
+
+    def once(self, key, *of):
+        self._forget(key)
+        return super().once(key, *of)
+
+    def _forget(self, key):
+        if self.again:
+            folder = self._file(key, (0, 1)).parent
+            self._here = {path for path in self._here if path.parent != folder}
+
+    def _has(self, path):
+        return path in self._here
+
+    def _put(self, path, arrays, key):
+        super()._put(path, arrays, key)
+        self._here.add(path)
+        before = self.known.setdefault(path, dict(arrays))
+        if key["work"] != OF_THE_MACHINE:
+            told = f"two computations have the key {json.dumps(key, indent=1)}"
+            assert before.keys() == arrays.keys(), told
+            for name, array in before.items():
+                np.testing.assert_array_equal(array, arrays[name], err_msg=f"{name}: {told}")
+
+
+class Runs:
+    """Runs on small data, all of whose keys are compared."""
+
+    def __init__(self, folder):
+        self.models = [Learned(), Tokens()]
+        self.data = write_people(folder / "portraits")
+        self.weights = write_weights(folder / "weights", b"0")
+
+    def run(self, tasks=ALL, change=(), **arguments):
+        """The numbers of each benchmark. Raises AssertionError if a key has two meanings."""
+        given = {"weights_dir": self.weights, "allow_unknown_weights": True, "cache": False}
+        given |= {"attributes": ["Male", "Smiling"], "data": self.data, "model": self.models}
+        settings = {**SMALL, **dict(change)}
+        given |= {"profile": "smoke", "settings": settings, "progress": False, **arguments}
+        rows = evaluate(tasks=tasks, **given).rows
+        return {name: [(r.value, r.stderr) for r in rows if r.benchmark == name] for name in tasks}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, no_effnet, short_fits):
+    with pytest.MonkeyPatch.context() as patch:
+        networks_of_files(patch)
+        patch.setattr(api, "MemoryStore", Noting)
+        patch.setattr(Noting, "known", {})
+        yield Runs(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture(scope="module")
+def first(runs):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Noting, "again", True)
+        return runs.run()
+
+
+def test_within_a_run(first, runs, tmp_path, monkeypatch):
+    """Also of pictures, which have keys of their own."""
+    monkeypatch.setattr(Noting, "again", True)
+    tasks = ["reconstruction", "fewshot", "memorisation"]
+    assert runs.run(tasks, out=tmp_path) == {name: first[name] for name in tasks}
+
+
+def kept(first, other):
+    """The benchmarks whose numbers and errors are as before."""
+    return {name for name in other if other[name] == first[name]}
+
+
+def test_of_another_seed(first, runs):
+    assert kept(first, runs.run(seed=1)) == {"cost"}
+
+
+def test_of_other_weights(first, runs):
+    assert kept(first, runs.run(model=[Learned(bias=0.1), Tokens()])) == {"cost"}
+
+
+def test_of_another_precision(first, runs, capable):
+    assert kept(first, runs.run(precision="bfloat16")) == {"interpolation", "cost"}
+
+
+def test_of_other_weights_of_metric_networks(first, runs, tmp_path):
+    """Files of the same names and sizes."""
+    found = runs.run(weights_dir=write_weights(tmp_path, b"1"))
+    assert kept(first, found) == {"probes", "denoising", "cost"}
+
+
+def test_of_the_same_images_of_other_persons(first, runs, tmp_path):
+    """Whose the test images are decides errors, also where the images of a reference are as before."""
+    found = runs.run(data=write_strangers(runs.data, tmp_path / "strangers"))
+    assert kept(first, found) == {"interpolation", "variation", "cost"}
+
+
+@pytest.mark.parametrize("split", ["train", "valid", "test"])
+def test_of_other_labels(first, runs, tmp_path, split):
+    """Few-shot classes are of all images; the probe that edits needs no validation."""
+    changed = write_labels(runs.data, tmp_path / "labels", split)
+    found = runs.run(["probes", "identity", "fewshot"], data=changed)
+    assert kept(first, found) == ({"identity"} if split == "valid" else set())
+
+
+def test_of_other_images_on_one_side(first, runs):
+    """One setting of each benchmark, which leaves the rest of what it compares as it was."""
+    other = {
+        "reconstruction.split": "train",
+        "probes.valid": 14,
+        "identity.strengths": (0.4,),
+        "interpolation.pairs": 7,
+        "latent.training": 29,
+        "fewshot.reference": 61,
+        "unconditional.reference_split": "test",
+        "variation.draws": 4,
+        "denoising.timesteps": (301,),
+        "memorisation.train": 40,
+    }
+    assert kept(first, runs.run(change=other)) == {"cost"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", SEEN_BY)
+def test_of_other_weights_of_one_network(first, runs, tmp_path, network):
+    folder = shutil.copytree(runs.weights, tmp_path / "weights")
+    name = weights.KNOWN[network].files[-1].filename
+    shutil.copy(write_weights(tmp_path / "other", b"1") / name, folder / name)
+    assert kept(first, runs.run(weights_dir=folder)) == set(ALL) - SEEN_BY[network]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", every_setting())
+def test_of_a_changed_setting(first, runs, name):
+    value = SMALL.get(name, every_setting()[name])
+    runs.run(change={name: changed(value)})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "given",
+    [{"crop": "center-bicubic"}, {"solver": "dpm++2m"}, {"steps": 4}, {"limit": 7}],
+    ids=str,
+)
+def test_of_another_argument(first, runs, given):
+    runs.run(**given)
+
+
+@pytest.mark.slow
+def test_of_other_images(first, runs, tmp_path):
+    runs.run(data=write_others(runs.data, tmp_path / "others"))
