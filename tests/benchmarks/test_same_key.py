@@ -206,7 +206,7 @@ def test_of_other_images_on_one_side(first, runs):
     """One setting of each benchmark, which leaves the rest of what it compares as it was."""
     other = {
         "reconstruction.split": "train",
-        "probes.valid": 14,
+        "probes.test": 29,
         "identity.strengths": (0.4,),
         "interpolation.pairs": 7,
         "latent.training": 29,
