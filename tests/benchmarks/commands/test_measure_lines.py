@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import shutil
 from itertools import pairwise
 
 import numpy as np
@@ -99,6 +100,20 @@ def test_lines_of_pairs(measure, capsys, tmp_path):
         assert float(value.split()[1]) == pytest.approx(np.mean(alone[metric]), rel=2e-5), metric
         error = re.fullmatch(rf"pairs: {PAIRED}, standard error (\S+)", pairs)
         assert float(error[1]) == pytest.approx(sem(alone[metric]), rel=0.01, abs=1e-9), metric
+
+
+def test_lines_of_pairs_of_equal_images(measure, capsys, tmp_path):
+    """All are equal, or one is: an infinite mean has no error."""
+    a = measure.root / "a"
+    for mixed in (False, True):
+        b = shutil.copytree(a, tmp_path / str(mixed))
+        if mixed:
+            for path in list((measure.root / "b").iterdir())[1:]:
+                shutil.copy(path, b / path.name)
+        found = measure(["mse", "psnr"], a, b, capsys)
+        assert found["psnr"][-2:] == [f"pairs: {PAIRED}", "psnr inf"]
+        assert ("standard error 0\n" in "\n".join([*found["mse"], ""])) != mixed
+        assert found["mse"][-2].startswith(f"pairs: {PAIRED}, standard error")
 
 
 def test_lines_of_sets(measure, capsys, tmp_path):
