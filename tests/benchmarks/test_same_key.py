@@ -87,6 +87,7 @@ class Noting(MemoryStore):
     """
 
     known: dict[Path, Arrays] = {}
+    keys: list[dict] = []
     again = False
 
     def __init__(self):
@@ -116,6 +117,7 @@ class Noting(MemoryStore):
     def _put(self, path, arrays, key):
         super()._put(path, arrays, key)
         self._here.add(path)
+        self.keys.append(key)
         before = self.known.setdefault(path, dict(arrays))
         if key["work"] != OF_THE_MACHINE:
             told = f"two computations have the key {json.dumps(key, indent=1)}"
@@ -163,6 +165,46 @@ def test_within_a_run(first, runs, tmp_path, monkeypatch):
     monkeypatch.setattr(Noting, "again", True)
     tasks = ["reconstruction", "fewshot", "memorisation"]
     assert runs.run(tasks, out=tmp_path) == {name: first[name] for name in tasks}
+
+
+# What says how something is computed, and no run changes: the parts of keys by the kind of work.
+HOW = {
+    "features": ("feature_network", "feature_sha256", "feature_resize", "feature_dtype"),
+    "read": ("reading", "weights", "data", "transform"),
+    "semantic": ("weights", "data", "transform"),
+    "code": ("solver", "steps", "weights", "data", "transform"),
+    "distance in parts": ("blocks", "sample_blocks", "reference_blocks", "metric", "error"),
+    "overlap": ("blocks", "sample_blocks", "reference_blocks", "metrics"),
+    "probe": ("probe", "grid", "valid_features", "valid_labels"),
+    "path": ("epsilon", "t", "semantic", "x_T", "decoding_dtype", "percentiles"),
+    "strips": ("epsilon", "decoding_dtype"),
+    "sample": ("pixels", "features", "steps", "seed", "solver"),
+    "pixels": ("size",),
+    "nearest": ("scale", "corpus", "queries"),
+    "faces": ("face",),
+    "decoded faces": ("edit", "probe", "strength", "identity_sha256"),
+    "latent neighbours": ("n", "spherical", "training"),
+    "codebooks": ("books", "blocks"),
+    "variation": ("varies", "draws", "pairs"),
+    "denoising": ("t", "semantic", "x_0", "ssim"),
+    "autoencoded": ("autoencoding_split", "features", "decoding_steps"),
+    "latent": ("training_images", "moves", "decoding_steps"),
+    "few-shot-logits": ("scenario", "steps", "ema", "members", "latents", "codes", "seed"),
+    "times": ("batch_size", "threads", "repeats", "device_name", "torch"),
+    "flops": ("image_size", "steps", "verb"),
+}
+
+
+def test_a_key_says_how(first):
+    """Nothing of this is changed by an argument: by another version of the code it may be."""
+    found: dict[str, set[str]] = {}
+    for key in Noting.keys:
+        names = {*key, *key.get("fields", {})}
+        found.setdefault(key["work"], set()).update(names)
+        if "transform" in key or "system" in key:
+            assert {"device", "precision"} <= names, key
+    lacking = {work: set(how) - found.get(work, set()) for work, how in HOW.items()}
+    assert not any(lacking.values()), lacking
 
 
 def kept(first, other):

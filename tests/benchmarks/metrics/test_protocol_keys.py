@@ -21,7 +21,9 @@ class Networks:
     def feature_network(self, *how):
         def features(images):
             wide = images.float() / 255
-            return (wide + 0.01 * wide.square()).mean((2, 3)) + zlib.crc32("".join(how).encode()) % 97
+            return (wide + 0.01 * wide.square()).mean((2, 3)) + zlib.crc32(
+                "".join(how).encode()
+            ) % 97
 
         return features
 
