@@ -16,7 +16,8 @@ from benchmarks import weights
 from benchmarks.measure import PAIRS, SETS, main
 from benchmarks.metrics import METRICS
 
-SIDE, PAIRED, OTHERS = 176, 6, 9  # px: MS-SSIM needs 161
+LARGE, SMALL = 176, 48  # px: MS-SSIM needs 161
+PAIRED, SAMPLES, REFERENCE = 3, 9, 6
 STAND_IN = "efficientnet-lite0"
 OVERLAPS = {  # of whom the number of neighbours is
     "precision": "k = 3 with <=",
@@ -26,23 +27,25 @@ OVERLAPS = {  # of whom the number of neighbours is
 }
 
 
-def images(count: int, seed: int) -> np.ndarray:
+def images(count: int, seed: int, side: int) -> np.ndarray:
     """Colours with grain, transparent in one corner: readers make different images of them."""
     draw = np.random.default_rng(seed)
     level = draw.uniform(60, 190, (count, 1, 1, 4))
-    grain = draw.normal(0, 1, (count, SIDE, SIDE, 4)) * draw.uniform(5, 40, (count, 1, 1, 1))
+    grain = draw.normal(0, 1, (count, side, side, 4)) * draw.uniform(5, 40, (count, 1, 1, 1))
     found = (level + grain).clip(0, 255).round().astype(np.uint8)
     found[..., 3] = 255
-    found[:, :40, :60, 3] = 90
+    found[:, : side // 4, : side // 3, 3] = 90
     return found
 
 
 @pytest.fixture(scope="module")
 def measure(tmp_path_factory):
     root = tmp_path_factory.mktemp("lines")
-    for name, count, seed in (("a", PAIRED, 0), ("b", PAIRED, 1), ("c", OTHERS, 2)):
+    sets = (REFERENCE, 2, SMALL), (SAMPLES, 3, SMALL)
+    pairs = (PAIRED, 0, LARGE), (PAIRED, 1, LARGE)
+    for name, of in zip("abcd", pairs + sets, strict=True):
         (root / name).mkdir()
-        for i, image in enumerate(images(count, seed)):
+        for i, image in enumerate(images(*of)):
             Image.fromarray(image).save(root / name / f"{i}.png")
     folder = write_light_weights(root / "weights")
     write_onnx(folder / weights.KNOWN["arcface"].files[-1].filename)
@@ -118,13 +121,13 @@ def test_lines_of_pairs_of_equal_images(measure, capsys, tmp_path):
 
 def test_lines_of_sets(measure, capsys, tmp_path):
     """The sets are of unequal size. Without a transparent corner both readings are alike."""
-    metrics, sides = list(filter(has_weights, SETS)), [measure.root / "a", measure.root / "c"]
+    metrics, sides = list(filter(has_weights, SETS)), [measure.root / "c", measure.root / "d"]
     found = measure(metrics, *sides, capsys, "--reading", "pytorch-fid")
-    for folder, to in zip(sides, "ac", strict=True):
+    for folder, to in zip(sides, "cd", strict=True):
         (tmp_path / to).mkdir()
         for path in folder.iterdir():
             Image.open(path).convert("RGB").save(tmp_path / to / path.name)
-    plain = measure(["kd_effnet"], tmp_path / "a", tmp_path / "c", capsys)
+    plain = measure(["kd_effnet"], tmp_path / "c", tmp_path / "d", capsys)
     assert found.keys() == set(metrics)
     for metric, (measured_by, *read, counted, value) in found.items():
         facts, is_other = by(metric, measure.weights)
@@ -132,7 +135,7 @@ def test_lines_of_sets(measure, capsys, tmp_path):
         assert ("not the published" in measured_by) == is_other, measured_by
         assert read == ["images read as by pytorch-fid"]
         assert plain.get(metric) in (None, [measured_by, counted, value])
-        start, _, remark = counted.partition(f"images: {PAIRED} images and {OTHERS} images")
+        start, _, remark = counted.partition(f"images: {REFERENCE} images and {SAMPLES} images")
         assert not start
         family = METRICS[metric].stands_in_for or metric
         if family in OVERLAPS:
