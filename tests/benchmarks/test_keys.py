@@ -1,4 +1,4 @@
-"""Numbers depend on all settings, whatever the store holds: A, then B in A's store, is B.
+"""Numbers depend on all settings, whatever the store holds: what A and B have under one key is the same.
 
 Each setting of the profiles and each argument of `evaluate` is changed alone. What was measured
 before must not be seen in the numbers. It would be, if a setting were missing from a key of the store.
@@ -6,23 +6,23 @@ before must not be seen in the numbers. It would be, if a setting were missing f
 
 import inspect
 import json
-import shutil
 from tempfile import TemporaryDirectory
 
 import pytest
+from noting import Noting
 from small_systems import (
     Everything,
     Tokens,
+    changed,
     every_benchmark,
     every_setting,
     networks_of_files,
     write_others,
     write_people,
-    write_strangers,
     write_weights,
 )
 
-from benchmarks import evaluate
+from benchmarks import api, evaluate
 from benchmarks.core import store
 from reports.records.record import COLUMNS, Record, read_records
 from reports.records.settings import STEPS
@@ -53,15 +53,6 @@ SMALL = {
     "unconditional.overlap": 3,  # too few: it takes most of the time
     "memorisation.train": 50,
 }
-# What a word is changed to; numbers are changed by one, and switches turned.
-WORDS = {
-    "test": "train",  # which has as many images of the first ones
-    "train": "test",
-    "ddim": "fast",
-    "fast": "ddim",
-    "probability": "threshold",
-}
-FACES = ("identity",)  # whose network no argument of `evaluate` names
 # The benchmarks that read a setting, or a section, which is not a benchmark's alone.
 READERS = {
     "data": ("reconstruction",),
@@ -75,36 +66,15 @@ SETTINGS = {**every_setting(), **SMALL}
 ALL = every_benchmark()
 
 
-def changed(value):
-    """Another value of the same kind."""
-    if isinstance(value, tuple):
-        return (changed(value[0]), *value[1:])
-    if isinstance(value, bool):
-        return not value
-    if isinstance(value, str):
-        return WORDS[value]
-    return value + 1 if isinstance(value, int) else value / 2
-
-
 class Ground:
-    """Runs on a small data set, each in a store of its own; what A left is measured once."""
+    """Runs on a small data set, each in a store of its own; A is measured once."""
 
     def __init__(self, folder):
-        self.folder = folder
+        self.folder, self.cache = folder, folder / "cache"
         self.data = write_people(folder / "portraits")
         write_others(self.data, folder / "others")
-        write_strangers(self.data, folder / "strangers")
-        for number, name in enumerate(("weights", "other weights")):
-            write_weights(folder / name, bytes([number]))
+        write_weights(folder / "weights", b"0")
         self.known = {}
-
-    def of_a(self, tasks, **arguments):
-        """The results of A, and the store that it leaves, for reading."""
-        key = repr((tasks, arguments))
-        if key not in self.known:
-            store = self.folder / str(len(self.known))
-            self.known[key] = self.run(tasks, store, **arguments), store
-        return self.known[key]
 
     def given(self, value):
         """What a word of the tables stands for: a folder, if it is called so."""
@@ -121,14 +91,16 @@ class Ground:
             return evaluate(tasks=tasks, profile="smoke", settings=sizes, cache=cache, **asked)
 
     def other(self, tasks, of_a=None, **change):
-        """A, and B in A's store, which must be B."""
-        a, left = self.of_a(tasks, **(of_a or {}))
+        """A, and B in a new store: where both have a key, the arrays are the same."""
+        key = repr((tasks, of_a))
+        if key not in self.known:
+            self.known[key] = self.run(tasks, self.cache, cache=False, **(of_a or {}))
+        return self.known[key], self.run(tasks, self.cache, cache=False, **change)
+
+    def after(self, tasks, **change):
+        """A, and B in A's store."""
         with TemporaryDirectory(dir=self.folder) as store:
-            shutil.copytree(left, store, dirs_exist_ok=True)
-            after = self.run(tasks, store, **change)
-            fresh = self.run(tasks, store, cache=False, **change)
-        assert whole(after) == whole(fresh)
-        return a, after
+            return self.run(tasks, store), self.run(tasks, store, **change)
 
 
 def whole(results):
@@ -153,6 +125,8 @@ def values(results):
 def ground(tmp_path_factory, no_effnet, short_fits):
     with pytest.MonkeyPatch.context() as patch:
         networks_of_files(patch)
+        patch.setattr(api, "MemoryStore", Noting)
+        patch.setattr(Noting, "known", {})
         yield Ground(tmp_path_factory.mktemp("keys"))
 
 
@@ -168,10 +142,14 @@ def test_a_changed_setting_is_measured_anew(name, ground):
         change["change"], of_a["change"] = {name: 21}, {name: 20}
     elif name in ("latent.share", "latent.neighbours"):
         change["model"] = of_a["model"] = Tokens()
-    a, b = ground.other(READERS.get(name) or READERS.get(section, (section,)), of_a, **change)
-    assert (values(b) == values(a)) == (name in OF_TIMES)
-    if name in OF_TIMES:
+    tasks = READERS.get(name) or READERS.get(section, (section,))
+    if name in OF_TIMES:  # which are never twice the same: those of A must not be B's
+        a, b = ground.after(tasks, **change)
+        assert values(a) == values(b)
         assert [row.value for row in a.times] != [row.value for row in b.times]
+        return
+    a, b = ground.other(tasks, of_a, **change)
+    assert values(b) != values(a)
 
 
 LEVELS = [
@@ -200,16 +178,15 @@ def test_every_section_has_readers():
 IMAGES = ("reconstruction", "denoising")
 # What else `evaluate` takes: B's value, the benchmarks, and other arguments of A and of B.
 ARGUMENTS = {
-    "model": (Everything(bias=0.1), IMAGES, {}),
     "data": ("others", IMAGES, {}),
     "attributes": ("Smiling", ("identity",), {"attributes": "Male"}),
     "crop": ("center-bicubic", IMAGES, {}),
-    "precision": ("bfloat16", IMAGES, {}),
     "features": ("efficientnet-lite0", ("unconditional",), {"weights_dir": "weights"}),
     "stand_ins": (True, ("variation",), {"weights_dir": "weights"}),
     "protocol": ("plain", ("reconstruction",), {}),
     "explain": (True, ("reconstruction",), {}),
 }
+OF_ALL = "in test_same_key.py"
 # Those that are not changed above, and why.
 ELSEWHERE = {
     "tasks": "each test names them",
@@ -218,8 +195,10 @@ ELSEWHERE = {
     "limit": "sets counts, as settings do",
     "steps": "sets steps, as settings do",
     "solver": "sets solvers, as settings do",
-    "seed": "below, for every benchmark",
-    "weights_dir": "below, for every benchmark",
+    "model": f"{OF_ALL}, as its weights",
+    "precision": OF_ALL,
+    "seed": OF_ALL,
+    "weights_dir": OF_ALL,
     "allow_unknown_weights": "goes with weights_dir",
     "cache": "is what is tested here",
     "device": "there is one here",
@@ -242,19 +221,6 @@ def test_a_changed_argument_is_measured_anew(name, ground, capable):
         of_a["allow_unknown_weights"] = True
     a, b = ground.other(tasks, of_a, **{**of_a, name: ground.given(value)})
     assert values(b) != values(a)
-
-
-@pytest.mark.parametrize("task", ALL)
-def test_another_seed_is_measured_anew(task, ground):
-    a, b = ground.other((task,), seed=1)
-    assert (values(b) == values(a)) == (task == "cost")
-
-
-@pytest.mark.parametrize("task", ALL)
-def test_the_same_images_of_other_persons_are_measured_anew(task, ground):
-    """Whose the test images are decides errors, also where the images of a reference are as before."""
-    a, b = ground.other((task,), data=ground.given("strangers"))
-    assert (values(b) == values(a)) == (task in {"interpolation", "variation", "cost"})
 
 
 @pytest.mark.parametrize("task", ALL)
@@ -285,16 +251,6 @@ def test_more_images_are_measured_as_if_fewer_had_not_been(task, ground, monkeyp
         after = ground.run((task,), kept, sizes, model=models)
         fresh = ground.run((task,), kept, sizes, model=models, cache=False)
     assert whole(after) == whole(fresh)
-
-
-@pytest.mark.parametrize(
-    "task", [pytest.param(t, marks=[] if t in FACES else pytest.mark.slow) for t in ALL]
-)
-def test_what_is_seen_through_other_weights_is_measured_anew(task, ground):
-    """Files of the same names and sizes."""
-    given = {"weights_dir": ground.given("weights"), "allow_unknown_weights": True}
-    a, b = ground.other((task,), given, **{**given, "weights_dir": ground.given("other weights")})
-    assert (values(b) == values(a)) == (task in {"probes", "denoising", "cost"})
 
 
 def test_seed_0_and_what_is_off_or_empty_is_in_the_run_folder(ground, tmp_path):

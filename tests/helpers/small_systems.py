@@ -47,6 +47,19 @@ def write_others(people: Path, out: Path) -> Path:
     return out
 
 
+def write_labels(people: Path, out: Path, split: str) -> Path:
+    """The same as `people`, of whom every third of a split has the other labels."""
+    shutil.copytree(people, out)
+    table, numbers = out / "list_attr_celeba.txt", ("train", "valid", "test")
+    splits = dict(map(str.split, (out / "list_eval_partition.txt").read_text().splitlines()))
+    count, names, *rows = table.read_text().splitlines()
+    for i, (name, *labels) in enumerate(row.split() for row in rows):
+        if i % 3 == 0 and numbers[int(splits[name])] == split:
+            rows[i] = " ".join([name, *(str(-int(label)) for label in labels)])
+    table.write_text("\n".join([count, names, *rows]) + "\n")
+    return out
+
+
 def write_strangers(people: Path, out: Path) -> Path:
     """The same as `people`, each test image of a person of its own."""
     shutil.copytree(people, out)
@@ -177,6 +190,27 @@ class Tokens(System):
 
     def decode(self, code: Code, steps: int = 100):
         return F.interpolate(self.book[code.semantic].movedim(-1, 1), SIDE)
+
+
+# What a word is changed to; numbers are changed by one, and switches turned.
+WORDS = {
+    "test": "train",  # which has as many images of the first ones
+    "train": "test",
+    "ddim": "fast",
+    "fast": "ddim",
+    "probability": "threshold",
+}
+
+
+def changed(value):
+    """Another value of the same kind."""
+    if isinstance(value, tuple):
+        return (changed(value[0]), *value[1:])
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, str):
+        return WORDS[value]
+    return value + 1 if isinstance(value, int) else value / 2
 
 
 def every_setting() -> dict[str, object]:

@@ -81,11 +81,14 @@ def test_unfinished_optimisation_warns():
 @pytest.mark.parametrize("constant", [0.0, 0.1, -1e6])
 def test_constant_feature_is_ignored(constant):
     x, y = problem(200, 5, 2)
-    padded = torch.cat([x, torch.full((200, 1), constant)], dim=1)
+    # as a network in float32 gives them: some a unit in the last place above the others
+    rounded = torch.full((200, 1), constant)
+    rounded[::7] = torch.nextafter(rounded[::7], torch.full_like(rounded[::7], torch.inf))
+    padded = torch.cat([x, torch.full((200, 1), constant), rounded], dim=1)
     for fit in (fit_lbfgs, lambda f, t: fit_adam_paper(f, t, steps=20, seed=0)):
         assert torch.isfinite(fit(padded, y).logits(padded)).all()
     torch.testing.assert_close(
-        fit_lbfgs(padded, y).logits(padded), fit_lbfgs(x, y).logits(x), atol=1e-3, rtol=1e-3
+        fit_lbfgs(padded, y).logits(padded), fit_lbfgs(x, y).logits(x), atol=4e-3, rtol=4e-3
     )
 
 

@@ -5,6 +5,8 @@ The runs are in this process, with systems of known results.
 
 import json
 import os
+import re
+import shutil
 import subprocess
 from datetime import datetime
 from pathlib import Path
@@ -201,6 +203,31 @@ def test_another_metric_network_is_another_run(arguments, tmp_path, monkeypatch,
     other = {"perceptual": {"perceptual_sha256": "0"}}
     monkeypatch.setattr(MetricNetworks, "describe", lambda self: describe(self) | other)
     assert "(its metric_networks (perceptual) differ)" in refused(arguments, capsys)
+
+
+@pytest.mark.usefixtures("capable")
+def test_whatever_decides_numbers_makes_another_run(arguments, patches, tmp_path, capsys):
+    """Every option of the command that is no place, no speed and no picture."""
+    folder = tmp_path / "others"
+    shutil.copytree(patches.root, folder)
+    (folder / "000.png").unlink()
+    changed = {
+        "data": ("data", str(folder)),
+        "crop": ("crop", "adm"),
+        "seed": ("seed", "1"),
+        "precision": ("precision", "bfloat16"),
+        "protocol": ("protocols", "plain"),
+        "limit": ("profile", "3"),
+        "set": ("profile", "reconstruction.images=5"),
+        "systems": ("systems", "dummy-perfect"),
+        "stand-ins": ("metric_networks",),
+        "explain": ("protocols",),
+        "profile": ("profile", "quick"),
+    }
+    run.main(arguments)
+    for option, (name, *value) in changed.items():
+        line = refused([*arguments, f"--{option}", *value], capsys)
+        assert re.search(rf"holds a different run \(its (\w+.*, )?{name}\b", line), line
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,15 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import torch
 
 from benchmarks import evaluate
-from benchmarks.core.images import Selection
+from benchmarks.core.images import Selection, select
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.setup import DataSizes
 from benchmarks.systems.protocol.base import SEMANTIC, System
+from diffae.data.dataset import SPLITS
 
 
 def test_no_person_is_in_two_blocks():
@@ -19,6 +21,17 @@ def test_no_person_is_in_two_blocks():
     blocks = selection.blocks(3)
     assert {len(set(blocks[people[order] == one])) for one in people} == {1}
     assert set(blocks) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("seed", [0, 1, 7])
+def test_the_first_of_all_images_are_of_every_split(patches, seed):
+    """Where the data have no split of their own, it is drawn by a permutation too."""
+    every = select(patches, "all", len(patches), seed)
+    splits = [set(select(patches, split, 1000, seed).order.tolist()) for split in SPLITS]
+    for part in (every.order[:60], every.order[-60:]):
+        assert all(len(split.intersection(part.tolist())) > 0 for split in splits)
+    assert [len(select(patches, "all", count, seed)) for count in (0, 3, 1000)] == [0, 3, 150]
+    assert every.order[:3].tolist() == select(patches, "all", 3, seed).order.tolist()
 
 
 class Learner(System):

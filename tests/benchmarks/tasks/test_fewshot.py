@@ -10,10 +10,19 @@ import pytest
 import torch
 from colours import Painter, colours_of, context_of, dataset, frechet, kernel
 
+import probes
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.core.store import Store
 from benchmarks.tasks.fewshot import sampling
-from benchmarks.tasks.fewshot.classes import RULES, Setup, Sizes, classifier, targets
+from benchmarks.tasks.fewshot.classes import (
+    RULES,
+    SCENARIOS,
+    Setup,
+    Sizes,
+    Target,
+    classifier,
+    targets,
+)
 from benchmarks.tasks.fewshot.fewshot import BENCHMARK
 from probes import LinearProbe
 from probes.linear import initial_weights
@@ -224,6 +233,32 @@ def test_a_latent_is_accepted_with_its_probability(context, monkeypatch):
         assert found["painter, threshold rule", setting, "acceptance_rate"].value == 0.5
         both = found["painter, reject rule", setting, "acceptance_rate"].value
         assert abs(both - 0.4) < 4 * np.sqrt(0.8 * 0.2 / 2 / POOL / 6)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_each_seed_draws_labelled_images_weights_and_batches_of_its_own(scenario, monkeypatch):
+    """All three alike are of the seed, and so is the classifier."""
+    drawn = np.random.default_rng(0)
+    features = torch.from_numpy(drawn.normal(size=(60, 5)).astype(np.float32))
+    labels = drawn.random((60, 1)) < 0.5
+    given, kept = [], {name: getattr(probes, name) for name in ("fit_binary", "fit_pu")}
+
+    def noted(name):
+        def fit(features, *split, seed, **how):
+            given.append((*map(tuple, split), seed))
+            return kept[name](features, *split, seed=seed, **how)
+
+        return fit
+
+    for name in kept:
+        monkeypatch.setattr(probes, name, noted(name))
+    sizes = Sizes(binary_k=8, pu_positives=8, pu_unlabeled=20)
+    setup = Setup(scenario, replace(RULES["threshold"], steps=(3, 3)), Target("Male", 0, True))
+    found = [classifier(sizes, setup, features, labels, seed).weight for seed in (0, 1, 1)]
+    first, other, again = given
+    assert other == again and torch.equal(found[1], found[2])
+    assert not any(a == b for a, b in zip(first, other, strict=True))
+    assert not torch.equal(found[0], found[1])
 
 
 def test_the_spread_over_seeds_is_that_of_their_distances(context, monkeypatch):

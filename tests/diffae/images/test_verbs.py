@@ -8,6 +8,8 @@ import torch
 
 from benchmarks.systems import load
 from diffae import images
+from diffae.diffusion import noise
+from diffae.images import verbs
 from diffae.images.classifier import Classifier, classifier_of
 from diffae.system.errors import UserError
 from probes import LinearProbe
@@ -113,6 +115,17 @@ def test_accepted_samples_are_of_the_class(model, present):
     torch.testing.assert_close(found.probability, p[found.numbers])
     pictures = system.sample(found.numbers, 1, 2)
     torch.testing.assert_close(found.images, pictures, atol=2e-3, rtol=0)
+
+
+def test_each_number_is_accepted_by_random_numbers_of_its_own(model, monkeypatch):
+    """However many are judged together, no two of them share their number."""
+    monkeypatch.setattr(verbs, "AT_ONCE", 8)
+    made, judged = noise.uniforms, []
+    monkeypatch.setattr(noise, "uniforms", lambda *of: judged.append(made(*of)) or judged[-1])
+    known = Classifier(("Any",), LinearProbe.unfitted(256, 1))
+    images.sample_class(model, known, "Any", 20, rule="probability", pool=24, **FEW)
+    every = torch.cat(judged).tolist()
+    assert len(every) == len(set(every)) == 24
 
 
 def test_acceptance_with_probability_p_is_that_often(model):

@@ -1,0 +1,242 @@
+"""What has the same key in the store is the same: twice in a run, and in runs that differ in one input.
+
+All benchmarks run together, so that this holds for every key of every benchmark, however a number is
+made of it.
+"""
+
+import shutil
+
+import pytest
+from noting import Noting
+from small_systems import (
+    Everything,
+    Tokens,
+    changed,
+    every_benchmark,
+    every_setting,
+    networks_of_files,
+    write_labels,
+    write_others,
+    write_people,
+    write_strangers,
+    write_weights,
+)
+
+from benchmarks import api, evaluate, weights
+
+SMALL = {
+    "data.portraits": 20,
+    "reconstruction.images": 12,
+    "reconstruction.steps": (2, 3),
+    "reconstruction.beside_steps": (2,),
+    "probes.train": 60,
+    "probes.valid": 10,
+    "probes.test": 30,
+    "probes.adam_paper": True,
+    "identity.images": 2,
+    "identity.strengths": (0.3,),
+    "interpolation.pairs": 6,
+    "latent.images": 20,
+    "latent.training": 30,
+    "latent.moved": 10,
+    "fewshot.reference": 60,
+    "fewshot.pool": 40,
+    "fewshot.samples": 6,
+    "fewshot.seeds": 2,
+    "fewshot.binary_k": 5,
+    "fewshot.pu_positives": 5,
+    "fewshot.pu_unlabeled": 20,
+    "fewshot.frechet_error": True,
+    "samples.count": 24,
+    "samples.steps": (2, 3),
+    "unconditional.reference": 40,
+    "unconditional.overlap": 10,
+    "denoising.timesteps": (300, 700),
+    "memorisation.train": 50,
+}
+ALL = every_benchmark()
+# The benchmarks whose numbers a network decides, if all of them are there.
+SEEN_BY = {
+    "inception": {"reconstruction", "latent", "fewshot", "unconditional", "memorisation"},
+    "alexnet": {"reconstruction", "latent", "variation"},
+    "vgg16": {"interpolation"},
+    "arcface": {"identity"},
+}
+
+
+class Learned(Everything):
+    """Its codes, too, are by its weights."""
+
+    def solving(self, solver):
+        found = super().solving(solver)
+        found.__class__ = Learned
+        return found
+
+    def encode_semantic(self, images):
+        return self.net(super().encode_semantic(images)).tanh()
+
+
+class Runs:
+    """Runs on small data, all of whose keys are compared."""
+
+    def __init__(self, folder):
+        self.models = [Learned(), Tokens()]
+        self.data = write_people(folder / "portraits")
+        self.weights = write_weights(folder / "weights", b"0")
+
+    def run(self, tasks=ALL, change=(), **arguments):
+        """The numbers of each benchmark. Raises AssertionError if a key has two meanings."""
+        given = {"weights_dir": self.weights, "allow_unknown_weights": True, "cache": False}
+        given |= {"attributes": ["Male", "Smiling"], "data": self.data, "model": self.models}
+        settings = {**SMALL, **dict(change)}
+        given |= {"profile": "smoke", "settings": settings, "progress": False, **arguments}
+        rows = evaluate(tasks=tasks, **given).rows
+        return {name: [(r.value, r.stderr) for r in rows if r.benchmark == name] for name in tasks}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, no_effnet, short_fits):
+    with pytest.MonkeyPatch.context() as patch:
+        networks_of_files(patch)
+        patch.setattr(api, "MemoryStore", Noting)
+        patch.setattr(Noting, "known", {})
+        yield Runs(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture(scope="module")
+def first(runs):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Noting, "again", True)
+        return runs.run()
+
+
+def test_within_a_run(first, runs, tmp_path, monkeypatch):
+    """Also of pictures, which have keys of their own."""
+    monkeypatch.setattr(Noting, "again", True)
+    tasks = ["reconstruction", "fewshot", "memorisation"]
+    assert runs.run(tasks, out=tmp_path) == {name: first[name] for name in tasks}
+
+
+# What says how something is computed, and no run changes: the parts of keys by the kind of work.
+HOW = {
+    "features": ("feature_network", "feature_sha256", "feature_resize", "feature_dtype"),
+    "read": ("reading", "weights", "data", "transform"),
+    "semantic": ("weights", "data", "transform"),
+    "code": ("solver", "steps", "weights", "data", "transform"),
+    "distance in parts": ("blocks", "sample_blocks", "reference_blocks", "metric", "error"),
+    "overlap": ("blocks", "sample_blocks", "reference_blocks", "metrics"),
+    "probe": ("probe", "grid", "valid_features", "valid_labels"),
+    "path": ("epsilon", "t", "semantic", "x_T", "decoding_dtype", "percentiles"),
+    "strips": ("epsilon", "decoding_dtype"),
+    "sample": ("pixels", "features", "steps", "seed", "solver"),
+    "pixels": ("size",),
+    "nearest": ("scale", "corpus", "queries"),
+    "faces": ("face",),
+    "decoded faces": ("edit", "probe", "strength", "identity_sha256"),
+    "latent neighbours": ("n", "spherical", "training"),
+    "codebooks": ("books", "blocks"),
+    "variation": ("varies", "draws", "pairs"),
+    "denoising": ("t", "semantic", "x_0", "ssim"),
+    "autoencoded": ("autoencoding_split", "features", "decoding_steps"),
+    "latent": ("training_images", "moves", "decoding_steps"),
+    "few-shot-logits": ("scenario", "steps", "ema", "members", "latents", "codes", "seed"),
+    "times": ("batch_size", "threads", "repeats", "device_name", "torch"),
+    "flops": ("image_size", "steps", "verb"),
+}
+
+
+def test_a_key_says_how(first):
+    """Nothing of this is changed by an argument: by another version of the code it may be."""
+    found: dict[str, set[str]] = {}
+    for key in Noting.keys:
+        names = {*key, *key.get("fields", {})}
+        found.setdefault(key["work"], set()).update(names)
+        if "transform" in key or "system" in key:
+            assert {"device", "precision"} <= names, key
+    lacking = {work: set(how) - found.get(work, set()) for work, how in HOW.items()}
+    assert not any(lacking.values()), lacking
+
+
+def kept(first, other):
+    """The benchmarks whose numbers and errors are as before."""
+    return {name for name in other if other[name] == first[name]}
+
+
+def test_of_another_seed(first, runs):
+    assert kept(first, runs.run(seed=1)) == {"cost"}
+
+
+def test_of_other_weights(first, runs):
+    assert kept(first, runs.run(model=[Learned(bias=0.1), Tokens()])) == {"cost"}
+
+
+def test_of_another_precision(first, runs, capable):
+    assert kept(first, runs.run(precision="bfloat16")) == {"interpolation", "cost"}
+
+
+def test_of_other_weights_of_metric_networks(first, runs, tmp_path):
+    """Files of the same names and sizes."""
+    found = runs.run(weights_dir=write_weights(tmp_path, b"1"))
+    assert kept(first, found) == {"probes", "denoising", "cost"}
+
+
+def test_of_the_same_images_of_other_persons(first, runs, tmp_path):
+    """Whose the test images are decides errors, also where the images of a reference are as before."""
+    found = runs.run(data=write_strangers(runs.data, tmp_path / "strangers"))
+    assert kept(first, found) == {"interpolation", "variation", "cost"}
+
+
+@pytest.mark.parametrize("split", ["train", "valid", "test"])
+def test_of_other_labels(first, runs, tmp_path, split):
+    """Few-shot classes are of all images; the probe that edits needs no validation."""
+    changed = write_labels(runs.data, tmp_path / "labels", split)
+    found = runs.run(["probes", "identity", "fewshot"], data=changed)
+    assert kept(first, found) == ({"identity"} if split == "valid" else set())
+
+
+def test_of_other_images_on_one_side(first, runs):
+    """One setting of each benchmark, which leaves the rest of what it compares as it was."""
+    other = {
+        "reconstruction.split": "train",
+        "probes.test": 29,
+        "identity.strengths": (0.4,),
+        "interpolation.pairs": 7,
+        "latent.training": 29,
+        "fewshot.reference": 61,
+        "unconditional.reference_split": "test",
+        "variation.draws": 4,
+        "denoising.timesteps": (301,),
+        "memorisation.train": 40,
+    }
+    assert kept(first, runs.run(change=other)) == {"cost"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", SEEN_BY)
+def test_of_other_weights_of_one_network(first, runs, tmp_path, network):
+    folder = shutil.copytree(runs.weights, tmp_path / "weights")
+    name = weights.KNOWN[network].files[-1].filename
+    shutil.copy(write_weights(tmp_path / "other", b"1") / name, folder / name)
+    assert kept(first, runs.run(weights_dir=folder)) == set(ALL) - SEEN_BY[network]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", every_setting())
+def test_of_a_changed_setting(first, runs, name):
+    value = SMALL.get(name, every_setting()[name])
+    runs.run(change={name: changed(value)})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "given",
+    [{"crop": "center-bicubic"}, {"solver": "dpm++2m"}, {"steps": 4}, {"limit": 7}],
+    ids=str,
+)
+def test_of_another_argument(first, runs, given):
+    runs.run(**given)
+
+
+@pytest.mark.slow
+def test_of_other_images(first, runs, tmp_path):
+    runs.run(data=write_others(runs.data, tmp_path / "others"))

@@ -1,0 +1,56 @@
+"""A store that notes what has which key, so that a key with two meanings is found wherever it is used."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.core.store import Arrays, MemoryStore
+
+OF_THE_MACHINE = "times"  # the work whose numbers no key decides
+
+
+class Noting(MemoryStore):
+    """A store that compares what is computed with all that had its key before, in whichever run.
+
+    With `again` it computes what it is asked for again, too.
+    """
+
+    known: dict[Path, Arrays] = {}
+    keys: list[dict] = []
+    again = False
+
+    def __init__(self):
+        super().__init__()
+        self._here = set()
+
+    def chunks(self, key, *of, **how):
+        self._forget(key)
+        return super().chunks(key, *of, **how)
+
+    def stretch(self, key, *of):
+        self._forget(key)
+        return super().stretch(key, *of)
+
+    def once(self, key, *of):
+        self._forget(key)
+        return super().once(key, *of)
+
+    def _forget(self, key):
+        if self.again:
+            folder = self._file(key, (0, 1)).parent
+            self._here = {path for path in self._here if path.parent != folder}
+
+    def _has(self, path):
+        return path in self._here
+
+    def _put(self, path, arrays, key):
+        super()._put(path, arrays, key)
+        self._here.add(path)
+        self.keys.append(key)
+        before = self.known.setdefault(path, dict(arrays))
+        if key["work"] != OF_THE_MACHINE:
+            told = f"two computations have the key {json.dumps(key, indent=1)}"
+            assert before.keys() == arrays.keys(), told
+            for name, array in before.items():
+                np.testing.assert_array_equal(array, arrays[name], err_msg=f"{name}: {told}")
