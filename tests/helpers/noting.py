@@ -24,22 +24,22 @@ class Noting(MemoryStore):
         super().__init__()
         self._here = set()
 
-    def chunks(self, key, *of, **how):
-        self._forget(key)
-        return super().chunks(key, *of, **how)
+    def chunks(self, of):
+        self._forget(of.key)
+        return super().chunks(of)
 
-    def stretch(self, key, *of):
-        self._forget(key)
-        return super().stretch(key, *of)
+    def stretch(self, of, start):
+        self._forget(of.key)
+        return super().stretch(of, start)
 
-    def once(self, key, *of):
+    def once(self, key, *how):
         self._forget(key)
-        return super().once(key, *of)
+        return super().once(key, *how)
 
     def _forget(self, key):
         if self.again:
-            folder = self._file(key, (0, 1)).parent
-            self._here = {path for path in self._here if path.parent != folder}
+            (path,) = self._files(dict(key), [(0, 1)]).values()
+            self._here = {one for one in self._here if one.parent != path.parent}
 
     def _has(self, path):
         return path in self._here
