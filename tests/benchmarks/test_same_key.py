@@ -117,6 +117,13 @@ def test_within_a_run(first, runs, tmp_path, monkeypatch):
     assert runs.run(tasks, out=tmp_path) == {name: first[name] for name in tasks}
 
 
+def test_of_other_images_in_a_picture(first, runs, tmp_path):
+    """Other latents are accepted, and other samples are nearest to the training images."""
+    for number, images in enumerate((5, 8, 11)):
+        change = {"fewshot.binary_k": images, "memorisation.train": 4 * images}
+        runs.run(["fewshot", "memorisation"], change, out=tmp_path / str(number))
+
+
 # What says how something is computed, and no run changes: the parts of keys by the kind of work.
 HOW = {
     "features": ("feature_network", "feature_sha256", "feature_resize", "feature_dtype"),

@@ -168,6 +168,20 @@ def test_the_number_and_both_halves_of_every_split(sets, most, monkeypatch):
             np.testing.assert_allclose([one.halves[i, half] for one in found], expected, rtol=1e-12)
 
 
+def test_the_nearest_points_may_all_be_in_few_blocks():
+    """On a line that is cut into blocks a point is among those of another, of which many halves hold none."""
+    rng = np.random.default_rng(3)
+    sets = [np.sort(rng.uniform(0, 9, 300))[:, None] for _ in range(2)]
+    blocks = np.arange(300) // (300 // BLOCKS)
+    blocks[7::15] = np.roll(blocks[7::15], BLOCKS // 2)
+    sides = [Manifold.of(points, blocks) for points in sets]
+    found = [of(*sides) for of in (precision, recall, density, coverage)]
+    for i in range(19):
+        for half, held in enumerate((PARTS[1 + i], PARTS[20 + i])):
+            expected = defined(*(points[held[blocks]] for points in sets))
+            np.testing.assert_allclose([one.halves[i, half] for one in found], expected, rtol=1e-12)
+
+
 def test_splits_are_balanced():
     """Every half has ten blocks, the halves of a split share none, and the influences of a mean
     have its usual standard error.
