@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from noting import Noting
 from small_systems import (
+    SMALL_SIZES,
     Everything,
     Tokens,
     changed,
@@ -29,29 +30,11 @@ from reports.records.settings import STEPS
 
 # Settings of A: small, and such that every setting matters.
 SMALL = {
+    **SMALL_SIZES,
     "data.portraits": 20,
     "data.fit_images": 64,
-    "reconstruction.images": 12,
-    "probes.train": 60,
-    "probes.valid": 10,
-    "probes.test": 30,
-    "identity.images": 2,
-    "interpolation.pairs": 6,
-    "latent.images": 20,
-    "latent.training": 30,
-    "latent.moved": 10,
     "latent.bits": (2, 3),
-    "fewshot.reference": 80,
-    "fewshot.pool": 40,
-    "fewshot.samples": 6,
-    "fewshot.seeds": 1,
-    "fewshot.binary_k": 5,
-    "fewshot.pu_positives": 5,
-    "fewshot.pu_unlabeled": 20,
-    "samples.count": 24,
-    "unconditional.reference": 40,
     "unconditional.overlap": 3,  # too few: it takes most of the time
-    "memorisation.train": 50,
 }
 # The benchmarks that read a setting, or a section, which is not a benchmark's alone.
 READERS = {

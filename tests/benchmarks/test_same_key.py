@@ -9,6 +9,7 @@ import shutil
 import pytest
 from noting import Noting
 from small_systems import (
+    SMALL_SIZES,
     Everything,
     Tokens,
     changed,
@@ -25,34 +26,18 @@ from small_systems import (
 from benchmarks import api, evaluate, weights
 
 SMALL = {
+    **SMALL_SIZES,
     "data.portraits": 20,
-    "reconstruction.images": 12,
     "reconstruction.steps": (2, 3),
     "reconstruction.beside_steps": (2,),
-    "probes.train": 60,
-    "probes.valid": 10,
-    "probes.test": 30,
     "probes.adam_paper": True,
-    "identity.images": 2,
     "identity.strengths": (0.3,),
-    "interpolation.pairs": 6,
-    "latent.images": 20,
-    "latent.training": 30,
-    "latent.moved": 10,
     "fewshot.reference": 60,
-    "fewshot.pool": 40,
-    "fewshot.samples": 6,
     "fewshot.seeds": 2,
-    "fewshot.binary_k": 5,
-    "fewshot.pu_positives": 5,
-    "fewshot.pu_unlabeled": 20,
     "fewshot.frechet_error": True,
-    "samples.count": 24,
     "samples.steps": (2, 3),
-    "unconditional.reference": 40,
     "unconditional.overlap": 10,
     "denoising.timesteps": (300, 700),
-    "memorisation.train": 50,
 }
 ALL = every_benchmark()
 # The benchmarks whose numbers a network decides, if all of them are there.

@@ -27,6 +27,29 @@ SIDE, LARGER, POOL = 16, 24, 8
 LABELS = ("Male", "Smiling")
 COUNTS = {"train": 100, "valid": 16, "test": 44}  # of the images that `write_people` writes
 
+# Sizes of a run of all benchmarks on few people, of which every one matters.
+SMALL_SIZES = {
+    "reconstruction.images": 12,
+    "probes.train": 60,
+    "probes.valid": 10,
+    "probes.test": 30,
+    "identity.images": 2,
+    "interpolation.pairs": 6,
+    "latent.images": 20,
+    "latent.training": 30,
+    "latent.moved": 10,
+    "fewshot.reference": 80,
+    "fewshot.pool": 40,
+    "fewshot.samples": 6,
+    "fewshot.seeds": 1,
+    "fewshot.binary_k": 5,
+    "fewshot.pu_positives": 5,
+    "fewshot.pu_unlabeled": 20,
+    "samples.count": 24,
+    "unconditional.reference": 40,
+    "memorisation.train": 50,
+}
+
 
 def write_people(out: Path) -> Path:
     """160 portraits of 24 px in CelebA's layout, four of each person, with two attributes."""

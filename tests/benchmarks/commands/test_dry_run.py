@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from small_systems import Called, every_benchmark, write_people
+from small_systems import SMALL_SIZES, Called, every_benchmark, write_people
 
 from benchmarks import evaluate, run, systems
 from benchmarks.commands import dry_run, progress
@@ -66,27 +66,9 @@ def test_a_dry_run_is_of_a_terminal_s_width_and_ends_with_the_time(nowhere, caps
 
 # Sizes of which a benchmark needs now more images and now fewer of the same.
 SIZES = {
-    "reconstruction.images": 12,
+    **SMALL_SIZES,
     "reconstruction.steps": "2,3",
     "reconstruction.beside_steps": "2",
-    "probes.train": 60,
-    "probes.valid": 10,
-    "probes.test": 30,
-    "identity.images": 2,
-    "interpolation.pairs": 6,
-    "latent.images": 20,
-    "latent.training": 30,
-    "latent.moved": 10,
-    "fewshot.reference": 80,
-    "fewshot.pool": 40,
-    "fewshot.samples": 6,
-    "fewshot.seeds": 1,
-    "fewshot.binary_k": 5,
-    "fewshot.pu_positives": 5,
-    "fewshot.pu_unlabeled": 20,
-    "samples.count": 24,
-    "unconditional.reference": 40,
-    "memorisation.train": 50,
 }
 # Calls of a run that a dry run leaves out: of an incomplete chunk that is computed twice.
 TWICE = {"interpolation": {"encoder": 8, "decoder": 8 * 4}}
