@@ -37,13 +37,13 @@ from benchmarks.metrics.frechet_pairs import PairedJackknife
 from diffae.system.errors import UserError
 
 ROWS = 2048  # the kernel is computed for so many rows of either side at once
-SEED = 2020  # of torch-fidelity's subsets
+SEED, TOGETHER = 2020, 256  # of torch-fidelity's subsets; how many share a kernel
 SIGMA, SCALE = 10.0, 1_000.0  # of CMMD
 
 T = TypeVar("T")
 Sums = NDArray[np.float64]
 Kernel = Callable[[Tensor, Tensor], Tensor]  # rows [n, d] and [m, d] -> [n, m]
-# The rows, ROWS at a time, and which block each lies in [rows, BLOCKS].
+# The rows, ROWS at a time, and the groups that each is in [rows, groups], such as its block.
 Rows = Callable[[int], tuple[Tensor, Tensor]]
 
 
@@ -90,8 +90,10 @@ def paired(made: Side, originals: Side) -> InParts[PairedJackknife]:
     if len(made) < 2:
         raise UserError("a kernel distance needs at least two images on each side")
 
+    in_blocks = _in_blocks(made)
+
     def pairs(number: int) -> tuple[Tensor, Tensor]:
-        (x, of_x), (y, _) = _rows(made, number), _rows(originals, number)
+        (x, of_x), (y, _) = (_rows(side, in_blocks, number) for side in (made, originals))
         return torch.hstack([x, y]), of_x
 
     def joined(sums: Sequence[Sums]) -> PairedJackknife:
@@ -116,13 +118,29 @@ def over_subsets(first: Floats, second: Floats, count: int, size: int) -> tuple[
         raise UserError(
             f"subsets of {size:,} images cannot be drawn from {least:,}; take smaller ones"
         )
-    draw = np.random.RandomState(SEED)
-    blocks = blocks_of(size)
-    values = []
-    for _ in range(count):
-        sides = [Side(x, draw.choice(len(x), size, replace=False), blocks) for x in (first, second)]
-        values.append(between(*sides).whole().value)
-    return float(np.mean(values)), float(np.std(values))
+    draw, both = np.random.RandomState(SEED), (first, second)
+    drawn = [[draw.choice(len(x), size, replace=False) for x in both] for _ in range(count)]
+    # Many share a kernel of all images; of few, their own are smaller.
+    few = min(count, TOGETHER)
+    few = few if few * size**2 > len(first) * len(second) else 1
+    values = [_of_subsets(both, drawn[i : i + few]) for i in range(0, count, few)]
+    return float(np.mean(np.concatenate(values))), float(np.std(np.concatenate(values)))
+
+
+def _of_subsets(both: Sequence[Floats], drawn: Sequence[Sequence[NDArray[np.int64]]]) -> Sums:
+    """The kernel distances of subsets, each the rows that were drawn of either side."""
+    size, sides = len(drawn[0][0]), []
+    for features, rows in zip(both, zip(*drawn, strict=True), strict=True):
+        every = np.unique(np.concatenate(rows))
+        held = torch.from_numpy(np.stack([np.isin(every, one) for one in rows], 1)).double()
+        side = Side.of(features[every], blocks_of(len(every)))
+        sides.append((partial(_rows, side, held), len(every)))
+
+    def joined(sums: Sequence[Sums]) -> Sums:
+        xx, xy, yy = (of_pairs.diagonal() for of_pairs in sums)
+        return _unbiased(xx, yy, xy, np.array(size), np.array(size))
+
+    return _in_parts(sides, polynomial, joined).whole()
 
 
 def _jackknife(
@@ -140,7 +158,7 @@ def _jackknife(
         of_reference = distance(xx.sum(), _rest(yy), xy.sum() - xy.sum(0), n.sum(), m.sum() - m)
         return Jackknife(float(value), of_samples, of_reference, samples.shares, reference.shares)
 
-    sides = [(partial(_rows, side), len(side)) for side in (samples, reference)]
+    sides = [(partial(_rows, side, _in_blocks(side)), len(side)) for side in (samples, reference)]
     return _in_parts(sides, kernel, joined)
 
 
@@ -178,8 +196,8 @@ def _in_parts(
 ) -> InParts[T]:
     """A part is of ROWS rows of a side and all of another, or those of the same from there on.
 
-    `joined` takes the kernel, summed over the pairs of each block of one side with each of another
-    [BLOCKS, BLOCKS]: within the first, across, and within the second. Within a side no row is
+    `joined` takes the kernel, summed over the pairs of each group of one side with each of another
+    [groups, groups]: within the first, across, and within the second. Within a side no row is
     paired with itself.
     """
     counts = [-(-count // ROWS) for _, count in sides]
@@ -190,7 +208,7 @@ def _in_parts(
     def part(number: int) -> Sums:
         x, y, i = parts[number]
         rows, of_rows = sides[x][0](i)
-        sums = torch.zeros(BLOCKS, BLOCKS, dtype=rows.dtype, device=rows.device)
+        sums = torch.zeros(2 * of_rows.shape[1:], dtype=rows.dtype, device=rows.device)
         for j in range(i if x == y else 0, counts[y]):
             others, of_others = sides[y][0](j)
             values = kernel(rows, others)
@@ -207,7 +225,12 @@ def _in_parts(
     return InParts(len(parts), part, summed)
 
 
-def _rows(side: Side, number: int) -> tuple[Tensor, Tensor]:
+def _rows(side: Side, groups: Tensor, number: int) -> tuple[Tensor, Tensor]:
     place = slice(number * ROWS, (number + 1) * ROWS)
+    return side.taken(place), groups[place]
+
+
+def _in_blocks(side: Side) -> Tensor:
+    """Which block each row is in [n, BLOCKS], as numbers."""
     eye = torch.eye(BLOCKS, dtype=torch.float64, device=side.device)
-    return side.taken(place), eye[torch.from_numpy(side.blocks[place]).to(side.device)]
+    return eye[torch.from_numpy(side.blocks).to(side.device)]

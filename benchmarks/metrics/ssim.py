@@ -19,6 +19,7 @@ wrong by 1e-4, so all of this is float64.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -31,6 +32,7 @@ RADIUS, SIGMA = 5, 1.5
 # The powers of MS-SSIM's five scales, the finest first; its window still fits a side of 161 px at the last.
 POWERS, SMALLEST = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333), 161
 K1, K2 = 0.01, 0.03
+AT_ONCE = 1 << 16  # pixels of a channel that are compared at a time on a CPU
 GAUSSIAN, UNIFORM = "gaussian 11", "uniform 7"
 ZERO, REFLECT, VALID = "zero", "reflect", "valid"
 
@@ -67,8 +69,7 @@ def similarity(
     scikit-image unless told otherwise. Raises UserError for images that are too small for the
     window.
     """
-    luminance, structure = _terms(a.double(), b.double(), window, padding, span, sample)
-    return (luminance * structure).flatten(1).mean(1)
+    return _means(a.double(), b.double(), window, padding, span, sample)[0].mean(1)
 
 
 def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
@@ -86,9 +87,9 @@ def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
     for scale, power in enumerate(POWERS):
         if scale:
             a, b = _halved(a), _halved(b)
-        luminance, structure = _terms(a, b, GAUSSIAN, VALID, span=1.0, sample=False)
-        term = structure if scale < len(POWERS) - 1 else luminance * structure
-        product *= term.mean((2, 3)).clamp(min=0) ** power
+        whole, structure = _means(a, b, GAUSSIAN, VALID, span=1.0, sample=False)
+        mean = structure if scale < len(POWERS) - 1 else whole
+        product *= mean.clamp(min=0) ** power
     return product.mean(1)
 
 
@@ -117,26 +118,45 @@ def _halved(images: Tensor) -> Tensor:
     return avg_pool2d(pad(images, (odd, 0, odd, 0), "replicate"), 2)
 
 
-def _terms(
+def _means(
     a: Tensor, b: Tensor, window: str, padding: str, span: float, sample: bool
 ) -> tuple[Tensor, Tensor]:
-    """The luminance and the structure (with the contrast) at each place, as `similarity` takes them."""
+    """SSIM, and its structure (with the contrast) alone: means [N, C] over the places of a channel.
+
+    On a CPU a few rows at a time are compared, whose moments the cache holds.
+    """
     if reason := too_small_for(window, padding, *a.shape[-2:]):
         raise UserError(reason)
-
-    def local_mean(images: Tensor) -> Tensor:
-        return _local_mean(images, window, padding)
-
-    pixels = len(_weights(window)) ** 2
+    weights = _weights(window).tolist()
+    radius, pixels = len(weights) // 2, len(weights) ** 2
+    if padding != VALID:
+        mode = "constant" if padding == ZERO else "reflect"
+        a, b = (pad(images, (radius,) * 4, mode) for images in (a, b))
     scale = pixels / (pixels - 1) if sample else 1.0
     c1, c2 = (K1 * span) ** 2, (K2 * span) ** 2
-    mean_a, mean_b = local_mean(a), local_mean(b)
-    variance_a = (local_mean(a * a) - mean_a * mean_a) * scale
-    variance_b = (local_mean(b * b) - mean_b * mean_b) * scale
-    covariance = (local_mean(a * b) - mean_a * mean_b) * scale
-    luminance = (2 * mean_a * mean_b + c1) / (mean_a * mean_a + mean_b * mean_b + c1)
-    structure = (2 * covariance + c2) / (variance_a + variance_b + c2)
-    return luminance, structure
+
+    def sums(a: Tensor, b: Tensor) -> Tensor:
+        """The sums [2, k] over the places of some planes k x H x W."""
+        mean_a, mean_b, aa, bb, ab = (_local_mean(x, weights) for x in (a, b, a * a, b * b, a * b))
+        product, squares = mean_a * mean_b, mean_a * mean_a + mean_b * mean_b
+        structure = (2 * scale * (ab - product) + c2) / (scale * (aa + bb - squares) + c2)
+        luminance = (2 * product + c1) / (squares + c1)
+        return torch.stack([(luminance * structure).sum((1, 2)), structure.sum((1, 2))])
+
+    height, width = a.shape[-2:]
+    most = AT_ONCE if a.device.type == "cpu" else a.numel()
+    rows, planes = max(most // width, 1), max(most // (height * width), 1)
+    places = height - 2 * radius
+    found = []
+    for x, y in zip(*(side.flatten(0, 1).split(planes) for side in (a, b)), strict=True):
+        total = x.new_zeros(2, len(x))
+        for top in range(0, places, rows):
+            part = slice(top, min(top + rows, places) + 2 * radius)
+            total = total + sums(x[:, part], y[:, part])
+        found.append(total)
+    means = torch.cat(found, 1) / (places * (width - 2 * radius))
+    whole, structure = means.unflatten(1, a.shape[:2])
+    return whole, structure
 
 
 def _weights(window: str) -> Tensor:
@@ -148,17 +168,12 @@ def _weights(window: str) -> Tensor:
     return torch.exp(-offset.square() / (2 * SIGMA**2)) / normaliser
 
 
-def _local_mean(images: Tensor, window: str, padding: str) -> Tensor:
-    """The mean of the window at each place: a sum of shifted images along each side."""
-    weights = _weights(window).tolist()
-    radius = len(weights) // 2
-    if padding != VALID:
-        mode = "constant" if padding == ZERO else "reflect"
-        images = pad(images, (radius,) * 4, mode)
+def _local_mean(planes: Tensor, weights: Sequence[float]) -> Tensor:
+    """The mean of the window at each place: a sum of shifted planes along each side."""
     for side in (-2, -1):
-        places = images.shape[side] - 2 * radius
-        total = images.narrow(side, 0, places) * weights[0]
+        places = planes.shape[side] - len(weights) + 1
+        total = planes.narrow(side, 0, places) * weights[0]
         for k, weight in enumerate(weights[1:], 1):
-            total.add_(images.narrow(side, k, places), alpha=weight)
-        images = total
-    return images
+            total.add_(planes.narrow(side, k, places), alpha=weight)
+        planes = total
+    return planes

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,10 @@ from benchmarks.metrics.pixel import resize, seen
 from benchmarks.runtime.calling import Batches
 from diffae.system.errors import UserError
 from reports.records.metrics import EFFNET, seen_through
+
+EPS = 1e-10  # lpips adds it to the length of features
+AT_ONCE = 1 << 22  # features that are compared at a time
+LARGE = 512**2  # convolutions of images of more pixels copy their input, unless channels come last
 
 
 @dataclass(frozen=True)
@@ -110,8 +115,38 @@ def _lpips(
         sha256=weights.tensors_sha256(trunk),
         published=weights.is_published(path),
         device=device,
-        module=module.eval().requires_grad_(False).to(device),
+        module=LayerByLayer(module).eval().requires_grad_(False).to(device),
     )
+
+
+class LayerByLayer(nn.Module):
+    """The distance of a module of lpips, which holds the features of one layer at a time."""
+
+    def __init__(self, whole: Any) -> None:
+        super().__init__()
+        self.scaling, self.net, self.lins = whole.scaling_layer, whole.net, whole.lins
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """Distances [N, 1, 1, 1] of images N x 3 x H x W in [-1, 1]."""
+        total = torch.zeros((), dtype=a.dtype, device=a.device)
+        a, b = self.scaling(a), self.scaling(b)
+        if a[0, 0].numel() > LARGE:
+            a, b = (x.contiguous(memory_format=torch.channels_last) for x in (a, b))
+        for layer, lin in zip(self.net.children(), self.lins, strict=True):
+            a = layer(a)
+            b = layer(b)
+            rows = max(AT_ONCE // a[:, :, 0].numel(), 1)
+            parts = zip(a.split(rows, 2), b.split(rows, 2), strict=True)
+            total = total + torch.cat([lin(_difference(*part)) for part in parts], 2).mean(
+                (2, 3), keepdim=True
+            )
+        return total
+
+
+def _difference(a: Tensor, b: Tensor) -> Tensor:
+    """The squared difference of features that are normalised over channels, as lpips computes it."""
+    a, b = (x / (x.square().sum(1, keepdim=True).sqrt() + EPS) for x in (a, b))
+    return (a - b).square()
 
 
 Load = Callable[[Path, torch.device], PerceptualDistance]

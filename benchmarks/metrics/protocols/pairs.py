@@ -1,5 +1,6 @@
 """PSNR, SSIM and LPIPS of reconstructions by a protocol: numbers of images, and their average."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -9,13 +10,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.metrics.frechet_jackknife import influences
-from benchmarks.metrics.networks.perceptual import PerceptualDistance
 from benchmarks.metrics.pixel import squared_error
 from benchmarks.metrics.protocols.pixels import of_side
 from benchmarks.metrics.protocols.schema import Protocol, Psnr, Ssim
 from benchmarks.metrics.ssim import similarity
 
 Floats = NDArray[np.float64]
+Pair = tuple[Tensor, Tensor]
+Distance = Callable[..., Tensor]  # that of a PerceptualDistance
+AT_ONCE = 1 << 17  # pixels of a side that are compared at a time on a CPU
 SMALLEST_ERROR = 1e-10  # where equal images have 100 dB: the least error, or added to each
 
 
@@ -28,7 +31,7 @@ def of_images(
     protocol: Protocol,
     made: Tensor,
     originals: Tensor,
-    distance: PerceptualDistance | None = None,
+    distance: Distance | None = None,
 ) -> Tensor:
     """What `average` needs of each pair of images, float64 [N] on the CPU.
 
@@ -38,42 +41,60 @@ def of_images(
     all; SSIM is nan in a batch whose range is 0. Raises UserError for images that are too small for
     SSIM's window.
     """
-    a = of_side(made, protocol, metric, originals=False)
-    b = of_side(originals, protocol, metric, originals=True)
     section: Any = getattr(protocol, metric)
-    if metric == "psnr":
-        error = squared_error(a.double(), b.double())
-        found = error / 4 if section.error == "halved" else error
-    elif metric == "ssim":
-        found = _similarity(a, b, section)
-    else:
-        assert distance is not None
-        found = distance(2 * a - 1, 2 * b - 1, clamped=section.clamped)
-    return found.double().cpu()
+    of_batch = metric == "ssim" and section.range == "of the batch"
+    few = max(AT_ONCE // made[0, 0].numel(), 1) if made.device.type == "cpu" else len(made)
+    whole = section.batch if of_batch else len(made)
+    found: list[Tensor] = []
+    for batch in zip(made.split(whole), originals.split(whole), strict=True):
+
+        def sides(batch: tuple[Tensor, ...] = batch) -> Iterator[Pair]:
+            for a, b in zip(*(side.split(few) for side in batch), strict=True):
+                yield (
+                    of_side(a, protocol, metric, originals=False),
+                    of_side(b, protocol, metric, originals=True),
+                )
+
+        if metric == "psnr":
+            found += [_error(a, b, section) for a, b in sides()]
+        elif metric == "ssim":
+            found += _similarity(sides, section)
+        else:
+            assert distance is not None
+            found += [distance(2 * a - 1, 2 * b - 1, clamped=False) for a, b in sides()]
+    return torch.cat(found).double().cpu()
 
 
-def _similarity(a: Tensor, b: Tensor, ssim: Ssim) -> Tensor:
-    if ssim.pixels == "[-1, 1]":
-        a, b = 2 * a - 1, 2 * b - 1
-    of_batch = ssim.range == "of the batch"
-    parts = (x.split(ssim.batch if of_batch else len(x)) for x in (a, b))
-    found = []
-    for x, y in zip(*parts, strict=True):
-        span = max(_extent(x), _extent(y)) if of_batch else float(ssim.range)
+def _error(a: Tensor, b: Tensor, psnr: Psnr) -> Tensor:
+    error = squared_error(a.double(), b.double())
+    return error / 4 if psnr.error == "halved" else error
+
+
+def _similarity(sides: Callable[[], Iterator[Pair]], ssim: Ssim) -> Iterator[Tensor]:
+    """SSIM of the pairs of `sides`, a part of a batch at a time."""
+
+    def pairs() -> Iterator[Pair]:
+        for a, b in sides():
+            yield (2 * a - 1, 2 * b - 1) if ssim.pixels == "[-1, 1]" else (a, b)
+
+    span = _extent(pairs()) if ssim.range == "of the batch" else float(ssim.range)
+    for a, b in pairs():
         similar = similarity(
-            x,
-            y,
+            a,
+            b,
             window=ssim.window,
             padding=ssim.padding,
             span=span,
             sample=ssim.covariance == "sample",
         )
-        found.append(similar if span else torch.full_like(similar, torch.nan))
-    return torch.cat(found)
+        yield similar if span else torch.full_like(similar, torch.nan)
 
 
-def _extent(images: Tensor) -> float:
-    return float(images.max() - images.min())
+def _extent(pairs: Iterator[Pair]) -> float:
+    """The range of a batch: that of one side, whichever is wider."""
+    ends = [[side.aminmax() for side in pair] for pair in pairs]
+    sides = (zip(*of_side, strict=True) for of_side in zip(*ends, strict=True))
+    return max(float(max(highest) - min(lowest)) for lowest, highest in sides)
 
 
 def lacking(values: Tensor) -> str:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import cached_property
 from itertools import permutations
 from typing import Literal, get_args, get_origin
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from benchmarks.metrics.networks.chosen import Networks
+from benchmarks.metrics.networks.perceptual import PerceptualDistance
 from benchmarks.metrics.protocols import schema
 from benchmarks.metrics.protocols.cases import MADE, ORIGINAL, Case, compute, together
 from benchmarks.metrics.protocols.explain import Explained, OnPairs, steps
@@ -68,6 +70,43 @@ def explained(arrays) -> dict[tuple[str, str], Explained]:
 @pytest.fixture(scope="module")
 def with_equal(images):
     return explained(arrays_of(*images))
+
+
+class Noting(torch.nn.Module):
+    """In the place of LPIPS: notes the pixels that it sees."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[bytes] = []
+
+    def forward(self, a, b):
+        self.seen.append(a.numpy().tobytes() + b.numpy().tobytes())
+        return (a - b).abs().mean((1, 2, 3))
+
+
+class TwoTrunks(Networks):
+    @cached_property
+    def of(self) -> dict[str, PerceptualDistance]:
+        names = ("alexnet", "vgg16")
+        return {n: PerceptualDistance(*[n] * 5, self.device, Noting()) for n in names}
+
+    def perceptual_distance(self, name):
+        return replace(self.of[name])  # another object at each call, as of networks with files
+
+
+def test_a_trunk_sees_equal_pixels_once(images):
+    """Whichever protocols make them; each score is that of its case alone."""
+    cases = [case for case in WHOLE.cases if case.metric == "lpips"]
+    together, alone = (TwoTrunks(NetworkChoice(), torch.device("cpu")) for _ in range(2))
+    decoded = images[0].float() / 120 - 1  # beyond [-1, 1]
+    for made, as_decoded in ((images[0], None), (decoded.clamp(-1, 1), decoded)):
+        found = compute(cases, together, made, images[1], as_decoded)
+        for case in cases:
+            (expected,) = compute([case], alone, made, images[1], as_decoded).values()
+            np.testing.assert_array_equal(found[case.scores_key], expected)
+    for name in ("alexnet", "vgg16"):
+        seen, of_each = (networks.of[name].module.seen for networks in (together, alone))
+        assert len(seen) == len(set(of_each)) < len(of_each)
 
 
 @pytest.mark.parametrize("order", [None, 0, 1], ids=["in order", "shuffled", "shuffled again"])

@@ -8,6 +8,7 @@ import reference_metrics
 import torch
 from skimage.metrics import structural_similarity
 
+from benchmarks.metrics import ssim as ssim_module
 from benchmarks.metrics.pixel import mse, psnr
 from benchmarks.metrics.ssim import REFLECT, VALID, ZERO, similarity, ssim, ssim_valid
 
@@ -67,8 +68,18 @@ def test_the_memory_of_ssim_grows_with_the_pixels_not_with_the_square_of_a_side(
     assert ssim_valid(*images).item() == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.parametrize("at_once", [37 * 7, 30 * 37 * 5], ids=["7 rows", "5 planes"])
+@pytest.mark.parametrize("padding", [ZERO, VALID])
+def test_ssim_of_some_rows_at_a_time_is_that_of_all(pair, monkeypatch, padding, at_once):
+    """7 rows divide neither the 20 places of VALID windows nor 30; 5 planes do not divide 12."""
+    expected = similarity(*pair, padding=padding)
+    monkeypatch.setattr(ssim_module, "AT_ONCE", at_once)
+    torch.testing.assert_close(similarity(*pair, padding=padding), expected, atol=1e-14, rtol=0)
+
+
 @pytest.mark.parametrize("padding", [ZERO, REFLECT, VALID])
-def test_gradients_of_ssim_are_those_of_finite_differences(padding):
+def test_gradients_of_ssim_are_those_of_finite_differences(padding, monkeypatch):
+    monkeypatch.setattr(ssim_module, "AT_ONCE", 2 * 13)
     generator = torch.Generator().manual_seed(2)
     a, b = torch.rand(2, 1, 1, 12, 13, generator=generator, dtype=torch.float64)
     assert torch.autograd.gradcheck(

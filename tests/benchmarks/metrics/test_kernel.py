@@ -123,8 +123,12 @@ def test_subsets_are_those_of_torch_fidelity_0_4():
     np.testing.assert_allclose(found, BY_TORCH_FIDELITY, rtol=1e-9)
 
 
-@pytest.mark.parametrize(("count", "size"), [(100, 100), (3, 240), (1, 7)])
-def test_subsets_equal_torch_fidelity(count, size):
+@pytest.mark.parametrize(
+    ("count", "size", "together"), [(100, 100, 256), (5, 240, 2), (3, 230, 256), (4, 7, 256)]
+)
+def test_subsets_equal_torch_fidelity(count, size, together, few_rows, monkeypatch):
+    """However many share a kernel; the last ones do not, as theirs are smaller."""
+    monkeypatch.setattr(kernel, "TOGETHER", together)
     theirs = pytest.importorskip("torch_fidelity.metric_kid").kid_features_to_metric
     first, second = two_sets()
     found = kernel.over_subsets(first, second, count, size)

@@ -16,6 +16,7 @@ from torchvision.transforms.functional import gaussian_blur
 
 from benchmarks import weights
 from benchmarks.metrics.frechet import Moments, frechet_distance
+from benchmarks.metrics.networks import perceptual
 from benchmarks.metrics.networks.chosen import MetricNetworks
 from benchmarks.metrics.networks.features import effnet_lite0
 from benchmarks.metrics.networks.perceptual import (
@@ -131,8 +132,11 @@ def test_feature_networks_take_uint8_only(empty, photographs):
         networks().features[0](photographs.float())
 
 
-@pytest.mark.parametrize("net", ["alex", "vgg"])
-def test_lpips_is_the_lpips_package_s(hub, photographs, net):
+@pytest.mark.parametrize(("net", "few"), [("alex", False), ("vgg", False), ("alex", True)])
+def test_lpips_is_the_lpips_package_s(hub, photographs, net, few, monkeypatch):
+    if few:  # what is done for images that are large
+        monkeypatch.setattr(perceptual, "AT_ONCE", 1)
+        monkeypatch.setattr(perceptual, "LARGE", 0)
     distance = networks(None, True).perceptual
     assert distance.metric_name == "lpips"
     if net == "vgg":

@@ -22,6 +22,7 @@ from benchmarks.metrics.networks.perceptual import (
     lpips_vgg16,
 )
 from benchmarks.metrics.pixel import psnr
+from benchmarks.metrics.protocols import pairs
 from benchmarks.metrics.protocols.pairs import average, of_images
 from benchmarks.metrics.protocols.schema import named
 from benchmarks.metrics.ssim import ssim
@@ -170,6 +171,32 @@ def test_a_distance_is_of_pixels_in_minus_one_to_one(originals, decoded):
         found = of_images("lpips", protocol, decoded, originals, distance)
         squares = (made - signed).double().square().flatten(1).mean(1)
         torch.testing.assert_close(found, squares, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("metric", "fields"),
+    [
+        ("psnr", {"error": "halved"}),
+        ("ssim", {"pixels": "[-1, 1]", "range": "2"}),
+        ("ssim", {"pixels": "[-1, 1]", "range": "of the batch", "batch": 2, "clamped": False}),
+        ("lpips", {"clamped": False}),
+    ],
+)
+def test_a_pair_at_a_time_has_the_scores_of_all_together(
+    originals, decoded, monkeypatch, metric, fields
+):
+    seen = []
+
+    def distance(a, b, *, clamped):
+        assert not clamped  # the pixels are as the protocol says
+        seen.append(len(a))
+        return (a - b).square().mean((1, 2, 3))
+
+    given = metric, by(metric, **fields), decoded, originals, distance
+    together = of_images(*given)
+    monkeypatch.setattr(pairs, "AT_ONCE", originals[0, 0].numel())
+    assert torch.equal(of_images(*given), together)
+    assert seen == ([5, 1, 1, 1, 1, 1] if metric == "lpips" else [])
 
 
 @pytest.mark.slow  # two networks are built twice
