@@ -33,9 +33,10 @@ points at once, as a ball does, once for each of them: its errors were 1.2 to 2.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import torch
@@ -138,6 +139,11 @@ class Manifold:
         return self.members.sum(1).cpu().numpy()
 
     @cached_property
+    def compared(self) -> "dict[Manifold, dict[str, Estimate]]":
+        """The numbers of this reference and the samples that it was last compared with."""
+        return {}
+
+    @cached_property
     def _of_usual(self) -> dict[int, Tensor]:
         return self._radii((PAPER_K, PRDC_K))
 
@@ -149,29 +155,81 @@ class Manifold:
         return (self._of_usual if k in (PAPER_K, PRDC_K) else self._radii((k,)))[k]
 
     def _radii(self, every: Sequence[int]) -> dict[int, Tensor]:
-        found: dict[int, list[Tensor]] = {k: [] for k in every}
+        found = []
         for rows, distances in _rows(self, self):
             distances[:, rows].fill_diagonal_(torch.inf)  # a point is not its own neighbour
-            for k in every:
-                found[k].append(self._of_rows(distances, k))
-        return {k: torch.cat(parts, 1) for k, parts in found.items()}
+            found.append(self._of_rows(distances, every))
+        return {k: torch.cat(parts, 1) for k, *parts in zip(every, *found, strict=True)}
 
-    def _of_rows(self, distances: Tensor, k: int) -> Tensor:
-        """The radii [39, rows] by the nearest points: among a few of these all parts have k, as a rule."""
-        count, able = NEAREST * k, self.members.sum(1) > k
+    def _of_rows(self, distances: Tensor, every: Sequence[int]) -> list[Tensor]:
+        """The radii [39, rows] for each k by the nearest points: among a few of these all parts have
+        k, as a rule.
+        """
+        count, sizes = NEAREST * max(every), self.members.sum(1)
         while True:
             near, which = distances.topk(min(count, len(self)), largest=False)
-            found = torch.stack([_kth(near, part[which], k) for part in self.members])
-            if count >= len(self) or not found[able].isinf().any():
+            held = [part[which].cumsum(1) for part in self.members]
+            found = [torch.stack([_kth(near, up_to, k) for up_to in held]) for k in every]
+            lack = any(of_k[sizes > k].isinf().any() for of_k, k in zip(found, every, strict=True))
+            if count >= len(self) or not lack:
                 return found
             count *= NEAREST
 
 
-def _kth(ascending: Tensor, held: Tensor, k: int) -> Tensor:
-    """The k-th of the numbers [n, m] of each row that are `held`; infinite where there are fewer."""
-    reached = held.cumsum(1) >= k
+def _kth(ascending: Tensor, up_to: Tensor, k: int) -> Tensor:
+    """The k-th of the numbers [n, m] of each row that a part holds; infinite where there are fewer.
+
+    It holds `up_to` [n, m] of a row's numbers up to each place.
+    """
+    reached = up_to >= k
     first = reached.byte().argmax(1, keepdim=True)
     return ascending.gather(1, first).squeeze(1).where(reached[:, -1], torch.inf)
+
+
+# ----------------------------------------------------------------------------------------------
+# The four numbers
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """One of the four numbers: what is counted of balls and the points in them, and its convention.
+
+    Balls are those of the reference, `turned` those of the samples; points are the others.
+    """
+
+    name: str
+    counted: Literal["points", "balls", "pairs"]
+    k: int
+    border: Literal["<", "<="]
+    turned: bool = False
+
+    @property
+    def convention(self) -> str:
+        return f"k = {self.k} with {self.border}"
+
+    def between(self, reference: Manifold, samples: Manifold) -> Estimate:
+        """The number of two sets. All of `OVERLAPS` are computed at once and kept for the next one."""
+        sizes = len(reference), len(samples)
+        if reason := lacking(self.name, *sizes, self.k):
+            raise UserError(reason)
+        if OVERLAPS[self.name] != self:
+            return overlaps([self], reference, samples)[self.name]
+        if samples not in reference.compared:
+            able = [o for o in OVERLAPS.values() if not lacking(o.name, *sizes, o.k)]
+            reference.compared.clear()
+            reference.compared[samples] = overlaps(able, reference, samples)
+        return reference.compared[samples][self.name]
+
+
+OVERLAPS = {
+    overlap.name: overlap
+    for overlap in (
+        Overlap("precision", "points", PAPER_K, "<="),
+        Overlap("recall", "points", PAPER_K, "<=", turned=True),
+        Overlap("density", "pairs", PRDC_K, "<"),
+        Overlap("coverage", "balls", PRDC_K, "<"),
+    )
+}
 
 
 def precision(reference: Manifold, samples: Manifold, k: int = PAPER_K) -> Estimate:
@@ -179,11 +237,7 @@ def precision(reference: Manifold, samples: Manifold, k: int = PAPER_K) -> Estim
 
     Raises UserError if the reference has no more than k points, as do density and coverage.
     """
-    _need("precision", reference, samples, k)
-    inside = torch.zeros_like(samples.members)
-    for part, _, held in _held(reference, samples, k, torch.le):
-        inside[part, held] = True
-    return replace(_estimate(inside, samples, reference, samples, k), of=len(samples))
+    return replace(OVERLAPS["precision"], k=k).between(reference, samples)
 
 
 def recall(reference: Manifold, samples: Manifold, k: int = PAPER_K) -> Estimate:
@@ -191,8 +245,7 @@ def recall(reference: Manifold, samples: Manifold, k: int = PAPER_K) -> Estimate
 
     Raises UserError if there are no more than k samples.
     """
-    _need("recall", reference, samples, k)
-    return precision(samples, reference, k)
+    return replace(OVERLAPS["recall"], k=k).between(reference, samples)
 
 
 def density(reference: Manifold, samples: Manifold, k: int = PRDC_K) -> Estimate:
@@ -200,41 +253,12 @@ def density(reference: Manifold, samples: Manifold, k: int = PRDC_K) -> Estimate
 
     It may exceed 1.
     """
-    _need("density", reference, samples, k)
-    balls = torch.zeros(len(PARTS), 1, dtype=torch.float64)
-    for part, _, held in _held(reference, samples, k, torch.lt):
-        balls[part] += len(held)
-    return _estimate(balls / k, samples, reference, samples, k)
+    return replace(OVERLAPS["density"], k=k).between(reference, samples)
 
 
 def coverage(reference: Manifold, samples: Manifold, k: int = PRDC_K) -> Estimate:
     """The share of the balls of the reference that hold a sample, border excluded."""
-    _need("coverage", reference, samples, k)
-    covered = torch.zeros_like(reference.members)
-    for part, ball, _ in _held(reference, samples, k, torch.lt):
-        covered[part, ball] = True
-    return replace(_estimate(covered, reference, reference, samples, k), of=len(reference))
-
-
-@dataclass(frozen=True)
-class Overlap:
-    """One of the four numbers, with the convention of its default."""
-
-    between: Callable[[Manifold, Manifold], Estimate]
-    k: int
-    border: str
-
-    @property
-    def convention(self) -> str:
-        return f"k = {self.k} with {self.border}"
-
-
-OVERLAPS = {
-    "precision": Overlap(precision, PAPER_K, "<="),
-    "recall": Overlap(recall, PAPER_K, "<="),
-    "density": Overlap(density, PRDC_K, "<"),
-    "coverage": Overlap(coverage, PRDC_K, "<"),
-}
+    return replace(OVERLAPS["coverage"], k=k).between(reference, samples)
 
 
 def lacking(metric: str, reference: int, samples: int, k: int) -> str:
@@ -245,42 +269,59 @@ def lacking(metric: str, reference: int, samples: int, k: int) -> str:
     return "" if min(reference, samples) else f"{metric} needs images on both sides"
 
 
-def _estimate(found: Tensor, over: Manifold, balls: Manifold, points: Manifold, k: int) -> Estimate:
-    """The mean of what is found [39, ...] over the points of a set in each of `PARTS`.
+def overlaps(
+    which: Sequence[Overlap], reference: Manifold, samples: Manifold
+) -> dict[str, Estimate]:
+    """Some of the four numbers by name, from one pass over the distances."""
+    tallies = [_Tally(overlap, reference, samples) for overlap in which]
+    every = slice(0, len(samples))
+    for rows, distances in _rows(reference, samples):
+        for tally in tallies:
+            if tally.overlap.turned:
+                tally.add(distances.T, every, rows)
+            else:
+                tally.add(distances, rows, every)
+    return {tally.overlap.name: tally.estimate() for tally in tallies}
 
-    nan where a part has no points, or so few balls that there is no k-th neighbour.
-    """
-    means = found.sum(1).cpu().numpy() / over.sizes.clip(min=1)
-    known = np.where((balls.sizes > k) & (points.sizes > 0), means, math.nan)
-    return Estimate(float(known[0]), known[1:].reshape(2, -1).T)
 
+class _Tally:
+    """What is found for one number, in each of `PARTS`."""
 
-def _need(metric: str, reference: Manifold, samples: Manifold, k: int) -> None:
-    if reason := lacking(metric, len(reference), len(samples), k):
-        raise UserError(reason)
+    def __init__(self, overlap: Overlap, reference: Manifold, samples: Manifold):
+        self.overlap = overlap
+        sides = (samples, reference) if overlap.turned else (reference, samples)
+        self.balls, self.points = sides
+        self.over = self.balls if overlap.counted == "balls" else self.points
+        self.found = torch.zeros_like(self.over.members)
+        self.pairs = torch.zeros(len(PARTS), dtype=torch.float64)
+
+    def add(self, distances: Tensor, balls: slice, points: slice) -> None:
+        """Count some balls, which are the rows of `distances`, and some points."""
+        within = torch.le if self.overlap.border == "<=" else torch.lt
+        radii = self.balls.radii(self.overlap.k)
+        # few pairs are within the widest ball of any part: the parts look at these alone
+        row, column = within(distances, radii[:, balls].amax(0)[:, None]).nonzero().T
+        distance, ball, point = distances[row, column], row + balls.start, column + points.start
+        for part in range(len(PARTS)):
+            held = within(distance, radii[part, ball])
+            held &= self.balls.members[part, ball] & self.points.members[part, point]
+            if self.overlap.counted == "pairs":
+                self.pairs[part] += int(held.sum())
+            else:
+                self.found[part, (ball if self.over is self.balls else point)[held]] = True
+
+    def estimate(self) -> Estimate:
+        """The mean; nan where a part has no points, or so few balls that there is no k-th neighbour."""
+        k, of_pairs = self.overlap.k, self.overlap.counted == "pairs"
+        sums = self.pairs.numpy() / k if of_pairs else self.found.sum(1).cpu().numpy()
+        means = sums / self.over.sizes.clip(min=1)
+        known = np.where((self.balls.sizes > k) & (self.points.sizes > 0), means, math.nan)
+        of = None if of_pairs else len(self.over)
+        return Estimate(float(known[0]), known[1:].reshape(2, -1).T, of)
 
 
 # ----------------------------------------------------------------------------------------------
 # Distances
-
-
-def _held(
-    balls: Manifold, points: Manifold, k: int, within: Callable[[Tensor, Tensor], Tensor]
-) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Each of `PARTS` with the balls among its points that hold others of its points, and these: two
-    indices a pair, some pairs at a time.
-
-    `within` compares distances with radii. Few pairs are within the widest ball of any part: the
-    parts look at these alone.
-    """
-    radii = balls.radii(k)
-    for rows, distances in _rows(balls, points):
-        row, point = within(distances, radii[:, rows].amax(0)[:, None]).nonzero().T
-        distance, ball = distances[row, point], row + rows.start
-        for part in range(len(PARTS)):
-            held = within(distance, radii[part, ball])
-            held &= balls.members[part, ball] & points.members[part, point]
-            yield part, ball[held], point[held]
 
 
 def _rows(a: Manifold, b: Manifold) -> Iterator[tuple[slice, Tensor]]:
