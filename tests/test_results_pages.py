@@ -7,6 +7,7 @@ import importlib.util
 import itertools
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,22 @@ def readme():
 def test_no_page_is_stale(readme):
     """To update them: python docs/results/readme.py --write"""
     assert not readme.stale()
+
+
+def test_what_is_timed_against_other_libraries_gives_their_numbers(monkeypatch):
+    """At small sizes; and numbers that are not theirs are not timed."""
+    monkeypatch.syspath_prepend(RESULTS)
+    compare = script(RESULTS / "peers" / "compare.py")
+    rows = compare.rows(small=True)
+    assert len({(row.work, row.package) for row in rows}) == len(rows) >= 9
+    assert [(row.work, row.package) for row in rows if not row.differ() <= row.within] == []
+    wrong = replace(rows[0], ours=lambda: rows[0].ours() * 1.01)
+    with pytest.raises(ValueError, match="linear probes.* differs from scikit-learn by 0.01"):
+        compare.measured(wrong, rounds=1)
+    line = compare.measured(rows[0], rounds=1)
+    assert float(line["theirs / ours"]) == pytest.approx(
+        float(line["their seconds"]) / float(line["our seconds"]), rel=0.02
+    )
 
 
 def test_a_new_baseline_makes_the_readme_stale(readme, tmp_path, monkeypatch):

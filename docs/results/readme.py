@@ -223,6 +223,12 @@ def small_systems() -> str:
     return table(rows, headers)
 
 
+def printed(path: Path) -> str:
+    """A CSV file as it is."""
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    return table(frame.to_numpy().tolist(), list(frame.columns))
+
+
 def index() -> str:
     """Every script, folder and page here with its first line."""
     lines = []
@@ -262,8 +268,13 @@ def pages() -> dict[Path, dict[str, Callable[[], str]]]:
     }
     rows = of_solvers.read()
     solvers = {name: partial(make, rows) for name, make in of_solvers.TABLES.items()}
+    peers = {
+        name: partial(printed, HERE / "peers" / f"{file}.csv")
+        for name, file in (("numbers", "peers"), ("folders", "folders"))
+    }
     return {page: {"results": make} for page, make in results.items()} | {
         HERE / "solvers" / "README.md": solvers,
+        HERE / "peers" / "README.md": peers,
     }
 
 
