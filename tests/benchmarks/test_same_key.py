@@ -203,6 +203,13 @@ def test_of_other_images_on_one_side(first, runs):
     assert kept(first, runs.run(change=other)) == {"cost"}
 
 
+def test_of_the_same_samples_beside_other_images(first, runs, tmp_path):
+    """New images depend on no data: what they are compared with is another, and as many."""
+    tasks = ["memorisation", "unconditional"]
+    found = runs.run(tasks, data=write_others(runs.data, tmp_path / "others"))
+    assert kept(first, found) == set()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("network", SEEN_BY)
 def test_of_other_weights_of_one_network(first, runs, tmp_path, network):
