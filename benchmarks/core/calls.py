@@ -8,7 +8,7 @@ depend on results are upper bounds.
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property, reduce
 from typing import Any, cast
 
@@ -20,7 +20,10 @@ from benchmarks.core.context import Context
 from benchmarks.core.measurement import Measurement
 from benchmarks.core.plan import Calls, Work, by_solver, decode_calls, encode_calls
 from benchmarks.core.store import Arrays, Computation, MemoryStore
-from benchmarks.metrics.networks.chosen import MetricNetworks
+from benchmarks.metrics.networks.chosen import MetricNetworks, N
+from benchmarks.metrics.networks.faces import FaceEmbedding
+from benchmarks.metrics.networks.features import FeatureNetwork
+from benchmarks.runtime.calling import Batches
 from benchmarks.systems.protocol import parts
 from benchmarks.systems.protocol.base import SEMANTIC, STOCHASTIC, Code, System, parts_of
 from benchmarks.systems.protocol.checked import rows
@@ -128,26 +131,26 @@ class Uncalled:
         self._counts.add(encoder=len(images))
         return Code(torch.ones(len(images), self._system.latent_dim), None)
 
-    def encode_semantic(self, images: Tensor) -> Semantic:
+    def encode_semantic(self, images: Tensor, ranks: Tensor | None = None) -> Semantic:
         self._counts.add(encoder=len(images))
         return self._semantic(len(images))
 
-    def encode_ranked(self, images: Tensor, ranks: Tensor) -> Semantic:
-        return self.encode_semantic(images)
+    encode_ranked = encode_semantic
 
     def encode_stochastic(self, images: Tensor, semantic: Semantic | None, steps: int) -> Tensor:
         self._counts.add(decoder=len(images) * (encode_calls(self._system, steps) or 1))
         return torch.ones_like(images)
 
     def decode(self, code: Code, steps: int = 100) -> Tensor:
-        return self._decoded(rows(code), steps)
+        return self.sample(range(rows(code)), 0, steps)
 
     def sample_latents(self, indices: Any, seed: int, steps: int) -> Semantic:
         self._counts.add(latent=len(indices) * (decode_calls(self._system, steps) or 1))
         return self._semantic(len(indices))
 
     def sample(self, indices: Any, seed: int, steps: int) -> Tensor:
-        return self._decoded(len(indices), steps)
+        self._counts.add(decoder=len(indices) * (decode_calls(self._system, steps) or 1))
+        return self.random_x_T(indices, seed)
 
     def random_x_T(self, indices: Any, seed: int) -> Tensor:
         return torch.ones(len(indices), 3, self._side, self._side)
@@ -156,17 +159,11 @@ class Uncalled:
         self._counts.add(decoder=len(images))
         return images
 
-    def _decoded(self, count: int, steps: int) -> Tensor:
-        self._counts.add(decoder=count * (decode_calls(self._system, steps) or 1))
-        return torch.ones(count, 3, self._side, self._side)
-
     def _semantic(self, count: int) -> Semantic:
         """A code in the shape of the system's."""
-
-        def ones(part: Tensor) -> Tensor:
-            return torch.ones(count, *part.shape[1:], dtype=part.dtype)
-
-        return parts.each(ones, self._form)
+        return parts.each(
+            lambda part: torch.ones(count, *part.shape[1:], dtype=part.dtype), self._form
+        )
 
     @cached_property
     def _form(self) -> Semantic:
@@ -176,46 +173,37 @@ class Uncalled:
         return parts.of_no_image(parts_of(self._system))
 
 
-class _UncalledNetwork:
-    """A metric network that is not called: it counts its images, and returns ones."""
+class _Uncalled(Batches):
+    """Batches of a metric network that is not called: images are counted, and get ones of a shape."""
 
-    def __init__(self, network: Any, counts: Counts, name: str):
-        self._network, self._counts, self._name = network, counts, name
+    def __init__(self, counts: Counts, name: str, *shape: int):
+        super().__init__()
+        self._counts, self._name, self._shape = counts, name, shape
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._network, name)
-
-    def __call__(self, images: Tensor, *_: Tensor, **__: bool) -> Tensor:
-        self._counts.add(**{self._name: len(images)} if self._name else {})
-        shape = {"perceptual": (), "face": (1,)}.get(self._name, (getattr(self, "dim", 1),))
-        return torch.ones(len(images), *shape)
+    def each(self, method: str, count: int, call: object) -> list[Any]:
+        self._counts.add(**{self._name: count} if self._name else {})
+        return [torch.ones(count, *self._shape)]
 
 
-class _Networks:
+class _Networks(MetricNetworks):
     """The metric networks of a run, none of which is called."""
 
-    def __init__(self, networks: MetricNetworks, counts: Counts):
-        self._networks, self._counts = networks, counts
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._networks, name)
-        counted = {"path_distance": "perceptual"}.get(name, name)
-        return self._uncalled(found, counted) if counted in ("perceptual", "face") else found
+    counts: Counts
 
     @cached_property
-    def features(self) -> tuple[Any, ...]:
+    def features(self) -> tuple[FeatureNetwork, ...]:
         """Those of a run are one call together."""
-        found = enumerate(self._networks.features)
-        return tuple(self._uncalled(network, "" if i else "features") for i, network in found)
+        first, *others = super().features
+        uncounted = (replace(o, batches=_Uncalled(self.counts, "", o.dim)) for o in others)
+        return first, *uncounted
 
-    def feature_network(self, *how: str) -> Any:
-        return self._uncalled(self._networks.feature_network(*how), "features")
-
-    def perceptual_distance(self, name: str) -> Any:
-        return self._uncalled(self._networks.perceptual_distance(name), "perceptual")
-
-    def _uncalled(self, network: Any, name: str) -> Any:
-        return _UncalledNetwork(network, self._counts, name)
+    def _once(self, key: tuple[str, ...], load: Callable[[], N]) -> N:
+        network = super()._once(key, load)
+        if isinstance(network, FeatureNetwork):
+            return replace(network, batches=_Uncalled(self.counts, "features", network.dim))
+        is_face = isinstance(network, FaceEmbedding)
+        how = ("face", 1) if is_face else ("perceptual",)
+        return replace(network, batches=_Uncalled(self.counts, *how))
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,21 +220,18 @@ class _Undecoded(Dataset):
 # Counting
 
 
-@dataclass
 class Counter:
     """Counts the work of benchmarks; `context` is that of the run."""
 
-    context: Context
-    counts: Counts = field(default_factory=Counts)
-
-    def __post_init__(self) -> None:
-        data = self.context.dataset
-        known = {f.name: getattr(data, f.name) for f in fields(data) if f.init}
+    def __init__(self, context: Context):
+        self.counts = Counts()
+        networks = _Networks(**_fields(context.networks))
+        networks.counts, networks._loaded = self.counts, context.networks._loaded
         self.context = replace(
-            self.context,
-            dataset=_Undecoded(**known),
+            context,
+            dataset=_Undecoded(**_fields(context.dataset)),
             store=CountingStore(self.counts),
-            networks=cast(MetricNetworks, _Networks(self.context.networks, self.counts)),
+            networks=networks,
             pictures=None,
         )
 
@@ -271,6 +256,11 @@ class Counter:
                 fits += one.fits
         called = [work for work in self.counts.work.values() if work.calls != Calls()]
         yield from [*_together(called), *fits]
+
+
+def _fields(one: Any) -> dict[str, Any]:
+    """What a dataclass was made of."""
+    return {field.name: getattr(one, field.name) for field in fields(one) if field.init}
 
 
 def _together(work: Iterable[Work]) -> list[Work]:
