@@ -9,7 +9,7 @@ depend on results are upper bounds.
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
-from functools import cached_property, reduce
+from functools import cached_property, partial, reduce
 from typing import Any, cast
 
 import numpy as np
@@ -161,9 +161,8 @@ class Uncalled:
 
     def _semantic(self, count: int) -> Semantic:
         """A code in the shape of the system's."""
-        return parts.each(
-            lambda part: torch.ones(count, *part.shape[1:], dtype=part.dtype), self._form
-        )
+        shaped = partial(torch.ones, count)
+        return parts.each(lambda part: shaped(*part.shape[1:], dtype=part.dtype), self._form)
 
     @cached_property
     def _form(self) -> Semantic:
@@ -243,12 +242,10 @@ class Counter:
         `changes` are other values of the context.
         """
         context = replace(self.context, **changes)
-        uncalled = Uncalled(
-            system, self.counts, system.image_size or self.context.dataset.image_size
-        )
+        side = system.image_size or context.dataset.image_size
         self.counts.work.clear()
         fits: list[Work] = []
-        for one in run(context.for_system(system), uncalled):
+        for one in run(context.for_system(system), Uncalled(system, self.counts, side)):
             if isinstance(one, Computation):
                 _ = self.context.store.read(one)
             elif isinstance(one, Measurement):

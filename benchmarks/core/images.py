@@ -7,7 +7,7 @@ computed once and kept in the store, whichever benchmark asks for them first.
 import io
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -135,9 +135,7 @@ class Codes:
     networks: MetricNetworks
     device: torch.device
     precision: str
-    deciding: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # the run's options that decide numbers
+    deciding: Mapping[str, Any]  # the run's options that decide numbers
 
     def key(self, work: str, system: System | None, selection: Selection | None) -> dict[str, Any]:
         """The start of a store key: the kind of work, the weights and solver, the images, device
@@ -172,11 +170,9 @@ class Codes:
         found = self.store.read(self._semantic(system, selection, reading_of(system)))
         return torch.from_numpy(found[SEMANTIC])
 
-    def _semantic(
-        self, system: System, selection: Selection, read: Mapping[str, Any]
-    ) -> Computation:
+    def _semantic(self, system: System, images: Selection, read: dict[str, str]) -> Computation:
         """Semantic codes, or what a probe reads of them if `read` describes it."""
-        seen = selection.seen_by(system)
+        seen = images.seen_by(system)
 
         def compute(positions: np.ndarray) -> Arrays:
             codes = system.encode_semantic(seen.batch(positions))
@@ -185,7 +181,7 @@ class Codes:
             return parts.to_arrays(codes, SEMANTIC)
 
         work, how = ("read", ", as probes read it") if read else ("semantic", "")
-        key, shared = self._key(work, system, seen) | dict(read), f"{work} {seen.split}"
+        key, shared = self._key(work, system, seen) | read, f"{work} {seen.split}"
         return Computation(f"z_sem of {seen.split}{how}", key, len(seen), compute, shared=shared)
 
     def full(self, system: System, selection: Selection, positions: np.ndarray, steps: int) -> Code:

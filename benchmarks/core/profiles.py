@@ -30,6 +30,7 @@ FOLDER = Path(__file__).parents[1] / "profiles"
 HEAD = ("base", "name", "description")  # of a profile's file, above its sections
 
 S = TypeVar("S")
+Parse = Callable[[Any, Any], Any]  # of a value by the type of its setting
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,7 @@ class Profile:
             for name, value in asdict(sizes).items()
         }
 
-    def changed_by(
-        self, values: Mapping[str, Any], parse: Callable[[Any, Any], Any] = checked
-    ) -> "Profile":
+    def changed_by(self, values: Mapping[str, Any], parse: Parse = checked) -> "Profile":
         """A copy with other values of some settings, by "section.name". Raises UserError for an
         unknown name or a wrong value.
         """
@@ -156,13 +155,9 @@ def from_file(path: Path) -> Profile:
     if base not in BUILT_IN:
         raise UserError(f"{path}: base: no such profile{did_you_mean(str(base), BUILT_IN)}")
     if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise UserError(
-            f"{path}: its name has letters, digits and .-_ only: give it one, name = ..."
-        )
+        raise UserError(f"{path}: a name has letters, digits and .-_ only: give it one, name = ...")
     if name in BUILT_IN:
-        raise UserError(
-            f"{path}: {name} is a built-in profile: give this one a different name = ..."
-        )
+        raise UserError(f"{path}: {name} is a built-in profile: give this one another name = ...")
     description = f"{base}, changed by {path.name}"
     return _read(path, content, replace(PROFILES[base], name=name, description=description))
 

@@ -129,10 +129,8 @@ class Store:
     def _bar(self, key: dict[str, Any], todo: list[list[Piece]], unit: str) -> Any:
         title = " ".join(str(key[name]) for name in ("work", "system", "steps") if name in key)
         total = sum(group[-1][1] - group[0][0] for group in todo)
-        shown = bool(todo) and distributed.is_main()  # on a terminal
-        return tqdm(
-            total=total, desc=title, unit=unit, leave=False, disable=None if shown else True
-        )
+        hidden = None if todo and distributed.is_main() else True  # None: on a terminal only
+        return tqdm(total=total, desc=title, unit=unit, leave=False, disable=hidden)
 
     def _missing(self, paths: Paths, pieces: list[Piece]) -> list[list[Piece]]:
         """Those of the chunks that have no file, in groups of neighbours to be computed together."""
@@ -161,9 +159,7 @@ class Store:
             # not what was computed: what is read has one memory layout, whoever computed it
             arrays = self._get(path)
         if arrays is None:
-            raise UserError(
-                f"{path}: was written but cannot be read back; check the disk, {ELSEWHERE}"
-            )
+            raise UserError(f"{path}: cannot be read back; check the disk, {ELSEWHERE}")
         return self.overshoot.unpack(arrays)
 
     def _file_chunks(
@@ -218,9 +214,8 @@ class Store:
                     found[name], filled[name] = np.empty((rows, *part.shape[1:]), part.dtype), 0
                 place = found[name][filled[name] : filled[name] + len(part)]
                 if (place.shape, place.dtype) != (part.shape, part.dtype):
-                    raise ValueError(
-                        f"{name}: {part.shape} {part.dtype} for {stop - start} positions"
-                    )
+                    form = f"{part.shape} {part.dtype}"
+                    raise ValueError(f"{name}: {form} for {stop - start} positions")
                 place[...] = part
                 filled[name] += len(part)
         return {name: array[: filled[name]] for name, array in found.items()}
@@ -313,13 +308,9 @@ def _apart(computed: Arrays, group: list[Piece]) -> list[Arrays]:
     for name, array in computed.items():
         rows = len(array) if array.ndim else -1
         if not is_count(name) and rows not in (count, 0) and not (first == 0 < rows < count):
-            raise ValueError(
-                f"{name}: {array.shape} for {count} positions: one row per position is needed"
-            )
-    return [
-        {name: _share(name, array, place, count) for name, array in computed.items()}
-        for place in places
-    ]
+            raise ValueError(f"{name}: {array.shape} for {count} positions: give each a row")
+    of = computed.items()
+    return [{name: _share(name, array, at, count) for name, array in of} for at in places]
 
 
 def _share(name: str, array: np.ndarray, place: slice, count: int) -> np.ndarray:

@@ -41,9 +41,7 @@ class Asked:
 
     a: Path
     b: Path | None = None
-    save: Path | None = option(
-        "write the statistics of A (mu, sigma, n)", type=cli.path, metavar="FILE.npz"
-    )
+    save: Path | None = option("write mu, sigma and n of A", type=cli.path, metavar="FILE.npz")
     subsets: tuple[int, int] | None = option(
         "kernel distances as the mean over random subsets, such as 100x1000 (torch-fidelity's), not over all pairs of images",
         type=subsets,
@@ -53,9 +51,7 @@ class Asked:
         f"measure fid, psnr, ssim or lpips as another code does: {', '.join(names())}, or a file",
         metavar="NAME|FILE.toml",
     )
-    weights_dir: Path | None = option(
-        "folder of metric weights, see benchmarks.run doctor", type=cli.path
-    )
+    weights_dir: Path | None = option("folder of metric weights, see `doctor`", type=cli.path)
     allow_unknown_weights: bool = switch("use weights whose hash is not known")
     device: str = option(
         "cpu, cuda or cuda:N (default: a GPU if there is one)",

@@ -113,9 +113,7 @@ def over_subsets(first: Floats, second: Floats, count: int, size: int) -> tuple[
     for features in (first, second):
         refuse_not_finite(features)
     if size > (least := min(len(first), len(second))):
-        raise UserError(
-            f"subsets of {size:,} images cannot be drawn from {least:,}; take smaller ones"
-        )
+        raise UserError(f"subsets of {size:,} cannot be drawn from {least:,}; take smaller ones")
     draw = np.random.RandomState(SEED)
     blocks = blocks_of(size)
     values = []

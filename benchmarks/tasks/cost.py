@@ -14,14 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.core.benchmark import Benchmark
-from benchmarks.core.context import Context, Row
 from benchmarks.core.measurement import Cell, Measurement, solver_of
-from benchmarks.core.sizes import Number, Steps
-from benchmarks.core.store import Arrays
 from benchmarks.metrics import counting
+from benchmarks.plugin import Arrays, Benchmark, Code, Context, Number, Row, Steps, System
 from benchmarks.systems.protocol import base
-from benchmarks.systems.protocol.base import Code, System
 from benchmarks.systems.protocol.checked import undivided
 from reports.records.specs import TableSpec
 

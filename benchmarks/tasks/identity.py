@@ -30,20 +30,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.core.benchmark import Benchmark
-from benchmarks.core.context import Context, Row
 from benchmarks.core.images import Selection, file_name, preview
 from benchmarks.core.measurement import Cell, Measurement, Solved
 from benchmarks.core.sizes import Count, InvertingSolver, Steps, in_words
-from benchmarks.core.store import Arrays, Computation
 from benchmarks.metrics.networks.faces import without_face
-from benchmarks.runtime.errors import NotAvailable
+from benchmarks.plugin import Arrays, Benchmark, Computation, Context, NotAvailable, Row, TableSpec
 from benchmarks.systems.protocol import base
 from benchmarks.systems.protocol.base import System, reading_of, why_immovable
 from benchmarks.tasks.shared.probe_fits import ADAM, fit_adam, fits, selections
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from probes import LinearProbe
-from reports.records.specs import TableSpec
 from reports.records.uncertainty import of_mean
 
 TABLE = "appendix_g_identity"

@@ -188,9 +188,8 @@ class BenchmarkRun:
         if isinstance(system, Checked):
             system.overshoot = overshoot
             said = system.try_on(partial(_first_images, context, system))
-        found = self._checked(
-            self._measured(self.benchmark.run(context.for_system(system), system))
-        )
+        measured = self.benchmark.run(context.for_system(system), system)
+        found = self._checked(self._measured(measured))
         known = system.trained_on
         seen_of = {} if known is None else {s: known.remark(context.dataset, s) for s in SPLITS}
         for row in found:

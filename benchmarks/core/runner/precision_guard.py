@@ -66,6 +66,7 @@ TOLERANCES: Mapping[str, float] = {what: limit for what, (limit, _) in KINDS.ite
 
 Deviations = dict[str, dict[str, float]]  # by the steps ("T = 10, ddim"), then by what is compared
 Outputs = Mapping[str, Semantic]
+Made = Iterator[tuple[str, Semantic]]
 Asked = tuple[str | None, int | None]  # a solver by name (None: the system's own way) and T
 
 
@@ -184,9 +185,7 @@ def _outputs(arrays: Arrays, name: str) -> Outputs:
     return {what: made for what, made in found.items() if made is not None}
 
 
-def _made(
-    system: System, code: Code, images: Tensor, steps: int, seed: int
-) -> Iterator[tuple[str, Semantic]]:
+def _made(system: System, code: Code, images: Tensor, steps: int, seed: int) -> Made:
     can, indices = system.capabilities, range(len(images))
     if code.semantic is not None:
         yield "semantic", code.semantic

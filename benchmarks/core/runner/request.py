@@ -41,9 +41,7 @@ class Options(TaskOptions):
     networks: NetworkChoice = NetworkChoice()
     arguments: tuple[str, ...] = ()  # of the command
     data: str | None = option("data set (default: the procedural portraits)", type=_path_as_text)
-    crop: str | None = option(
-        "how images of --data are cropped (default: the format's own)", choices=CROPS
-    )
+    crop: str | None = option("crop of --data (default: the format's own)", choices=CROPS)
     verify_data: bool = switch("hash all files of --data again, even if unchanged")
     out: Path | None = option("run folder (default: runs/DATA-PROFILE-ID)", type=cli.path)
     save_images: bool = switch(

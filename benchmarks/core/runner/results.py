@@ -37,9 +37,7 @@ class Results:
     (`precision_guard`); empty for a run in float32.
     """
 
-    def __init__(
-        self, evaluation: Evaluation, about: Mapping[str, Any], rows: Iterable[Row] = ()
-    ) -> None:
+    def __init__(self, evaluation: Evaluation, about: dict[str, Any], rows: Iterable[Row] = ()):
         context = evaluation.context
         self.dataset, self.seed, self.about = context.dataset, context.seed, about
         self.profile, self._base = context.profile.title, context.profile.base
@@ -176,9 +174,8 @@ class Results:
         if not 0 < alpha < 1:
             raise UserError(f"alpha must be between 0 and 1, not {alpha}")
         theirs = base.as_run("the base") if isinstance(base, Results) else gate.read_run(Path(base))
-        found = gate.compare(
-            theirs, self.as_run(), gate.read_margins(brought=theirs.metrics), alpha
-        )
+        margins = gate.read_margins(brought=theirs.metrics)
+        found = gate.compare(theirs, self.as_run(), margins, alpha)
         rows = [
             {name: getattr(c.record, name) for name in ("benchmark", "system", "setting", "steps")}
             | {"metric": c.record.metric, "base": c.base, "new": c.new, "loss": c.loss}
@@ -243,11 +240,8 @@ def frame_of(rows: Iterable[Row], dataset: Dataset) -> "pd.DataFrame":
         known = dict(zip(WHAT, what, strict=True)) | {"image": part.index}
         names = [dataset.source.where(int(image)) for image in part.index]
         parts.append(pd.DataFrame({**known, "file": names}, index=part.index).join(part))
-    found = (
-        pd.concat(parts, ignore_index=True)
-        if parts
-        else pd.DataFrame(columns=[*WHAT, "image", "file"])
-    )
+    none = pd.DataFrame(columns=[*WHAT, "image", "file"])
+    found = pd.concat(parts, ignore_index=True) if parts else none
     return found.astype({"steps": "Int64", "calls": "Int64", "image": "int64"})
 
 

@@ -183,7 +183,7 @@ class RunFolder:
             "seen_in_training": evaluation.seen_in_training(),
             "precision": context.precision,
             "started": provenance.now(),
-            **provenance.describe(options.arguments, context.device, context.batch_size),
+            **provenance.describe(options.arguments, context),
         }
         self._write_run()
 
@@ -262,9 +262,8 @@ class RunFolder:
         ours = {"started": self._about["started"], "until": provenance.now()}
         content = self._about | {"seconds": self.seconds, "protocols": results.protocols}
         content |= {"invocations": [*self._before, ours]}
-        content |= described(
-            (row.metric for row in (*results.rows, *results.times)), results.given_specs
-        )
+        measured = (row.metric for row in (*results.rows, *results.times))
+        content |= described(measured, results.given_specs)
         if deviations := self.evaluation.deviations:
             content |= {
                 "precision_deviation": deviations,

@@ -13,13 +13,9 @@ from itertools import product
 
 import numpy as np
 
-from benchmarks.core.benchmark import Benchmark
-from benchmarks.core.context import Context, Row
 from benchmarks.core.measurement import Cell, Measurement, Solved
-from benchmarks.core.plan import Calls, Work
-from benchmarks.core.store import Arrays
 from benchmarks.metrics.frechet_jackknife import Jackknife, Side
-from benchmarks.runtime.errors import NotAvailable
+from benchmarks.plugin import Arrays, Benchmark, Calls, Context, NotAvailable, Record, Row, Work
 from benchmarks.systems.protocol.base import DECODE, SAMPLE_LATENTS, SEMANTIC, System, reading_of
 from benchmarks.tasks.fewshot.classes import RULES, SCENARIOS, Setup, Sizes, labelled, targets
 from benchmarks.tasks.fewshot.sampling import Pool, Real, acceptance, accepted_by, held_against
@@ -28,7 +24,6 @@ from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from benchmarks.tasks.shared.samples import samples
 from reports.records.comparable import NAIVE, NAIVE_OF_ALL, OF_CLASS, OF_N, scale_name
 from reports.records.metrics import seen_through
-from reports.records.record import Record
 from reports.records.specs import TableSpec
 from reports.records.uncertainty import UNKNOWN, Uncertainty, of_influences, of_mean, units_of
 

@@ -20,14 +20,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.core.benchmark import Benchmark
-from benchmarks.core.context import Context, Row
-from benchmarks.core.measurement import Cell, Measurement, Solved, Taken
 from benchmarks.core.sizes import Count, Number, Range, Solver, Steps, in_words
 from benchmarks.core.store import CHUNK, Arrays
 from benchmarks.metrics import latent
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.protocols.printed import attach, names_of
+from benchmarks.plugin import Benchmark, Cell, Context, Measurement, Row, Solved, Taken
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import DECODE, SEMANTIC, System
 from benchmarks.systems.protocol.parts import tensors

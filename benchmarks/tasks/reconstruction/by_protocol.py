@@ -8,18 +8,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.core.context import Context
-from benchmarks.core.images import Selection
-from benchmarks.core.measurement import Cell, Solved
-from benchmarks.core.store import Arrays
 from benchmarks.metrics.frechet_jackknife import BLOCKS
 from benchmarks.metrics.protocols import schema
 from benchmarks.metrics.protocols.cases import Case, Measured, network_of
 from benchmarks.metrics.protocols.explain import Explained, OnPairs
 from benchmarks.metrics.protocols.printed import attach, names_of
-from benchmarks.systems.protocol.base import System
-from reports.records.record import Record
-from reports.records.specs import TableSpec
+from benchmarks.plugin import Arrays, Cell, Context, Record, Selection, Solved, System, TableSpec
 from reports.records.tokenizers import BY_PROTOCOL
 from reports.records.uncertainty import Uncertainty, of_influences
 

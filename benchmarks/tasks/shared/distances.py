@@ -7,16 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.core.context import Context, Row
-from benchmarks.core.images import Selection
-from benchmarks.core.measurement import Cell
-from benchmarks.core.store import Arrays, Computation
 from benchmarks.metrics import METRICS, frechet_jackknife, kernel
 from benchmarks.metrics.frechet import bias_note
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Side
 from benchmarks.metrics.frechet_pairs import PairedJackknife, paired_jackknife
 from benchmarks.metrics.manifold import OVERLAPS, Estimate, Manifold, lacking
 from benchmarks.metrics.networks.features import FeatureNetwork
+from benchmarks.plugin import Arrays, Cell, Computation, Context, Row, Selection
 from benchmarks.runtime.digest import digest
 from reports.records.metrics import alternatives, seen_through
 from reports.records.uncertainty import UNKNOWN, of_influences, units_of

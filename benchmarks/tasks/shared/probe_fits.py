@@ -10,14 +10,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from benchmarks.core.context import Context
-from benchmarks.core.images import Selection
-from benchmarks.core.plan import Calls, Work
-from benchmarks.core.sizes import Count
-from benchmarks.core.store import Arrays
+from benchmarks.plugin import Arrays, Calls, Context, Count, NotAvailable, Selection, System, Work
 from benchmarks.runtime.digest import digest
-from benchmarks.runtime.errors import NotAvailable
-from benchmarks.systems.protocol.base import System
 from probes import LinearProbe, fit_adam_paper, fit_best, fit_best_softmax, is_exclusive
 
 GRID = (1e-2, 1e-1, 1.0, 10.0)
