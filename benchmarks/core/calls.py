@@ -79,8 +79,8 @@ class CountingStore(MemoryStore):
 
     def _one(self, of: Computation) -> Arrays:
         """The arrays of one unit of a computation."""
-        (path,), counts = self._files(dict(of.key), [(0, 1)]).values(), self.counts
-        known = counts.work.get(path.parent.name)
+        path, counts = self._path(of, (0, 1)), self.counts
+        known = counts.work.get(of.folder)
         if known is None:
             with counts.one_of(of.count):
                 # the last unit: the first one brings a preview, which is no part of every unit
@@ -90,7 +90,7 @@ class CountingStore(MemoryStore):
                 real = "system" not in of.key
                 shared = of.shared or (of.what if real else "")
                 known = Work(what, 0, counts.calls, of.steps, size, shared, real)
-        counts.work[path.parent.name] = replace(known, images=max(of.count, known.images))
+        counts.work[of.folder] = replace(known, images=max(of.count, known.images))
         return self._kept[path]
 
 

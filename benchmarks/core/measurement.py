@@ -78,16 +78,13 @@ class Taken:
     @property
     def protocol(self) -> dict[str, Any]:
         """The fields of a protocol."""
-        solver, own = self.system.solver, {"solver": OWN if self.steps else None}
-        by = solver.protocol() if solver is not None and self.steps else own
-        fields = {
-            "inversion_steps": self.steps if self.inverts else None,
-            "inversion_calls": encode_calls(self.system, self.steps) if self.inverts else None,
-            "decoding_steps": self.steps,
-            "decoding_calls": decode_calls(self.system, self.steps),
-            **by,
-        }
-        return fields | ({"latent_steps": self.steps} if self.latents else {})
+        system, T = self.system, self.steps
+        own = {"solver": OWN if T else None}
+        found = system.solver.protocol() if system.solver is not None and T else own
+        found |= {"decoding_steps": T, "decoding_calls": decode_calls(system, T)}
+        calls = encode_calls(system, T) if self.inverts else None
+        found |= {"inversion_steps": T if self.inverts else None, "inversion_calls": calls}
+        return found | ({"latent_steps": T} if self.latents else {})
 
 
 def solver_of(system: System, steps: int | None) -> str:
@@ -202,23 +199,15 @@ class Cell:
         return self.context.protocol(self.context.benchmark, **{**n, **self._decided_by})
 
     def row(
-        self,
-        metric: str,
-        value: float | None,
-        uncertainty: Uncertainty = UNKNOWN,
-        **changes: Any,
+        self, metric: str, value: float | None, error: Uncertainty = UNKNOWN, **changes: Any
     ) -> Row:
         """The row of a number. `changes` are further arguments of `make_row`, or other values
         of the cell's; a note comes after that of the cell.
         """
         changes["note"] = "; ".join(filter(None, (self.note, changes.get("note", ""))))
-        given: dict[str, Any] = {
-            "setting": self.setting,
-            "split": self.split,
-            "n": self.n,
-        }
+        given: dict[str, Any] = {"setting": self.setting, "split": self.split, "n": self.n}
         given |= self.taken.row if self.taken else {}
-        given |= {"uncertainty": uncertainty, "protocol": self.protocol}
+        given |= {"uncertainty": error, "protocol": self.protocol}
         head = (self.context.benchmark, self.table, self.system_title, metric, value)
         return self.context.record(*head, **{**given, **changes})
 

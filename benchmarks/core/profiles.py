@@ -254,6 +254,5 @@ def _refuse_too_few_steps(profile: Profile, sections: Iterable[str]) -> None:
                 try:
                     find_solver(getattr(sizes, name)).timesteps(steps)
                 except UserError as error:
-                    raise UserError(
-                        f"{section}.{key}: {error}; --set {section}.{name}=ddim takes one"
-                    ) from None
+                    hint = f"--set {section}.{name}=ddim takes one"
+                    raise UserError(f"{section}.{key}: {error}; {hint}") from None

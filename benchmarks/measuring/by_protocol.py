@@ -161,9 +161,8 @@ def _on_pairs(protocols: Sequence[Protocol], asked: Asked, **how: Any) -> tuple[
     for batch in batches(chain([first], pairs), together(of.cases, asked.batch_size)):
         if batch.shape[-2:] != first.shape[-2:]:
             sizes = " and ".join(f"{s[1]} x {s[0]}" for s in (first.shape[-2:], batch.shape[-2:]))
-            raise UserError(
-                f"{asked.a}: images of {sizes}: protocols are of images of one size; crop them first"
-            )
+            remedy = "protocols are of images of one size; crop them first"
+            raise UserError(f"{asked.a}: images of {sizes}: {remedy}")
         originals, made = batch.unbind(1)
         for name, array in of.compute(made, made, originals).items():
             parts.setdefault(name, []).append(array)

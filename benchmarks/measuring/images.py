@@ -146,10 +146,8 @@ def pairs_of(asked: Asked) -> tuple[int, Iterator[Tensor]]:
         pairs = (_pair(x, y, f"{b}: its images", str(a)) for x, y in both)
         return count, shown(pairs, str(b), "pairs", count)
     if any(packed):
-        raise UserError(
-            f"{b if packed[0] else a}: a folder has names and an npz file has none: "
-            "pairs need two of a kind"
-        )
+        folder = b if packed[0] else a
+        raise UserError(f"{folder}: an npz file has no names: pairs need two of a kind")
     paths = _paths(asked)
     pairs = (_pair(read(x, asked), read(y, asked), str(y), str(x)) for x, y in paths)
     return len(paths), shown(pairs, str(b), "pairs", len(paths))
@@ -168,10 +166,8 @@ def _paths(asked: Asked) -> list[tuple[Path, Path]]:
     sides = [_by_name(folder, asked) for folder in asked.pair]
     for here, there, folder in ((sides[0], sides[1], b), (sides[1], sides[0], a)):
         if alone := sorted(here.keys() - there.keys()):
-            raise UserError(
-                f"{folder}: no image named {alone[0]} (of {len(alone)} without a partner): "
-                "pairs are files of the same name"
-            )
+            lacks = f"no image named {alone[0]} (of {len(alone)} without a partner)"
+            raise UserError(f"{folder}: {lacks}: pairs are files of the same name")
     return [(path, sides[1][name]) for name, path in sides[0].items()]
 
 
@@ -181,9 +177,7 @@ def _by_name(folder: Path, asked: Asked) -> dict[str, Path]:
     for name in names_of(folder, asked):
         bare = str(PurePosixPath(name).with_suffix(""))
         if bare in images:
-            raise UserError(
-                f"{folder / name}: has the name of {images[bare].name}, and pairs are files of the "
-                "same name; take one of the two out"
-            )
+            named = f"has the name of {images[bare].name}, and pairs are files of the same name"
+            raise UserError(f"{folder / name}: {named}; take one of the two out")
         images[bare] = folder / name
     return images

@@ -90,14 +90,13 @@ def computations(context: Context, system: System, tasks: Iterable[str]) -> dict
     for solver, T in asked or [(None, None)]:
         solving = system if solver is None else system.solving(solver)
         by = "" if solving.solver is None else f", {solving.solver}"
+        # the one that inverts images: the system itself where the solver cannot invert
+        inverting = solving if solving.solver is None or solving.solver.inverts else system
         key = context.codes.key("precision", solving, images)
-        found[f"T = {T}{by}" if T else ""] = Computation(
-            f"{context.precision} against {EXACT}",
-            key | {"steps": T, "images": len(images), "seed": context.seed},
-            len(images),
-            partial(_in_both, context, system, solving, images, T or 1),
-            T,
-        )
+        key |= {"steps": T, "images": len(images), "seed": context.seed}
+        compute = partial(_in_both, context, inverting, solving, images.seen_by(system), T or 1)
+        what = f"{context.precision} against {EXACT}"
+        found[f"T = {T}{by}" if T else ""] = Computation(what, key, len(images), compute, T)
     return found
 
 
@@ -151,25 +150,23 @@ def _in_both(
     context: Context,
     system: System,
     solving: System,
-    selection: Selection,
-    steps: int,
+    seen: Selection,
+    T: int,
     positions: np.ndarray,
 ) -> Arrays:
-    """The images, and all that the system makes of them; `solving` is it with the solver in question.
+    """The images, and all that is made of them: `system` encodes them, `solving` does the rest.
 
     PyTorch's generator is seeded alike for each precision.
     """
-    images = selection.seen_by(system).batch(positions)
+    images = seen.batch(positions)
     devices = [context.device] if context.device.type == "cuda" else []
-    # the one that inverts images: the system itself where the solver cannot invert
-    inverting = solving if solving.solver is None or solving.solver.inverts else system
     found = {"originals": images.cpu().numpy()}
     for name in (EXACT, context.precision):
         try:
             with precision(name), torch.random.fork_rng(devices):
                 torch.manual_seed(0)
-                code = any_code(inverting, images, steps, context.seed)
-                for what, made in _made(solving, code, images, steps, context.seed):
+                code = any_code(system, images, T, context.seed)
+                for what, made in _made(solving, code, images, T, context.seed):
                     found |= parts.to_arrays(made, f"{name} {what}")
         except SystemFailed as failure:
             if name == EXACT:

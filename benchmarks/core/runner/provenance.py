@@ -12,15 +12,17 @@ from typing import Any
 import torch
 
 import diffae
-from benchmarks.core.context import Context
 from benchmarks.core.store import CHUNK
+from benchmarks.runtime.choices import BatchSize
 from diffae.system import distributed
 
 PACKAGES = "torch torchvision timm scikit-learn scipy numpy pandas lpips".split()
 SECONDS_FOR_GIT = 10
 
 
-def describe(arguments: Sequence[str], context: Context) -> dict[str, Any]:
+def describe(
+    arguments: Sequence[str], device: torch.device, batch_size: BatchSize
+) -> dict[str, Any]:
     """The command's arguments, the code's commit, versions, and what it runs on."""
     return {
         "arguments": list(arguments),
@@ -28,10 +30,10 @@ def describe(arguments: Sequence[str], context: Context) -> dict[str, Any]:
         "versions": {"diffae-bench": diffae.__version__}
         | {name: version(name) for name in PACKAGES},
         "python": platform.python_version(),
-        "device": _device(context.device),
+        "device": _device(device),
         "processes": distributed.world(),
         "threads": torch.get_num_threads(),
-        "batch_size": context.batch_size or CHUNK,
+        "batch_size": batch_size or CHUNK,
     }
 
 

@@ -122,9 +122,8 @@ def claim(out: Path, ours: Settings) -> IO[str]:
 def _refuse_another(out: Path, ours: Settings) -> None:
     if os.path.lexists(out / RUN):
         if names := differences(ours, _note(out / RUN)["settings"]):
-            raise UserError(
-                f"--out {out}: holds a different run (its {', '.join(names)} differ); choose another folder"
-            )
+            differ = f"its {', '.join(names)} differ"
+            raise UserError(f"--out {out}: holds a different run ({differ}); choose another folder")
     elif foreign(out):
         raise UserError(f"--out {out}: exists and is not a run folder; choose another")
     for name in (RECORDS, TIMES, INFLUENCES, SAMPLES):
@@ -183,7 +182,7 @@ class RunFolder:
             "seen_in_training": evaluation.seen_in_training(),
             "precision": context.precision,
             "started": provenance.now(),
-            **provenance.describe(options.arguments, context),
+            **provenance.describe(options.arguments, context.device, context.batch_size),
         }
         self._write_run()
 

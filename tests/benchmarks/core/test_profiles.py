@@ -231,7 +231,7 @@ def test_what_a_setting_can_be():
 
     assert fault_of(Mine) == "" and "images has no default" in fault_of(NoDefault)
     known = "bool, int, float, str, Literal, or a tuple"
-    assert fault_of(Table) == f"the type of its setting images is not {known}"
+    assert fault_of(Table) == f"the type of its setting images is none of {known}"
     assert checked(2, float) == 2.0 and checked([3, 2, 3], tuple[Steps, ...]) == (3, 2)
     assert typed(" 3, 2,3", tuple[Steps, ...]) == (3, 2)
     assert is_capped(Count) and not is_capped(Steps)
