@@ -19,7 +19,7 @@ from torch import Tensor
 from benchmarks.core.context import Context
 from benchmarks.core.measurement import Measurement
 from benchmarks.core.plan import Calls, Work, by_solver, decode_calls, encode_calls
-from benchmarks.core.store import Arrays, Computation, MemoryStore
+from benchmarks.core.store import Arrays, Computation, MemoryStore, Once
 from benchmarks.metrics.networks.chosen import MetricNetworks, N
 from benchmarks.metrics.networks.faces import FaceEmbedding
 from benchmarks.metrics.networks.features import FeatureNetwork
@@ -69,12 +69,7 @@ class CountingStore(MemoryStore):
     def chunks(self, of: Computation) -> Iterator[Arrays]:
         yield self.read(of)
 
-    def once(
-        self,
-        key: dict[str, Any],
-        compute: Callable[[], Arrays],
-        unfitted: Callable[[], Arrays] | None = None,
-    ) -> Arrays:
+    def once(self, key: dict[str, Any], compute: Once, unfitted: Once | None = None) -> Arrays:
         return self._one(Computation(key["work"], key, 1, lambda _: (unfitted or compute)()))
 
     def _one(self, of: Computation) -> Arrays:
@@ -96,12 +91,12 @@ class CountingStore(MemoryStore):
 
 def _repeated(arrays: Arrays, count: int) -> Arrays:
     """Arrays of `count` rows that are all the first one; they take no memory."""
-    return {
-        name: np.lib.stride_tricks.as_strided(
-            array, (count * bool(len(array)), *array.shape[1:]), (0, *array.strides[1:])
-        )
-        for name, array in arrays.items()
-    }
+
+    def repeated(one: np.ndarray) -> np.ndarray:
+        shape, strides = (count * bool(len(one)), *one.shape[1:]), (0, *one.strides[1:])
+        return np.lib.stride_tricks.as_strided(one, shape, strides)
+
+    return {name: repeated(array) for name, array in arrays.items()}
 
 
 # ----------------------------------------------------------------------------------------------
@@ -226,13 +221,8 @@ class Counter:
         self.counts = Counts()
         networks = _Networks(**_fields(context.networks))
         networks.counts, networks._loaded = self.counts, context.networks._loaded
-        self.context = replace(
-            context,
-            dataset=_Undecoded(**_fields(context.dataset)),
-            store=CountingStore(self.counts),
-            networks=networks,
-            pictures=None,
-        )
+        data, store = _Undecoded(**_fields(context.dataset)), CountingStore(self.counts)
+        self.context = replace(context, dataset=data, store=store, networks=networks, pictures=None)
 
     def work(
         self, system: System, run: Callable[[Context, Any], Iterable[object]], **changes: Any
@@ -260,18 +250,13 @@ def _fields(one: Any) -> dict[str, Any]:
     return {field.name: getattr(one, field.name) for field in fields(one) if field.init}
 
 
-def _together(work: Iterable[Work]) -> list[Work]:
+def _together(work: Iterable[Work]) -> Iterator[Work]:
     """Work of one description on as many images as one, with all calls of an image."""
     alike: dict[object, list[Work]] = {}
     for number, one in enumerate(work):
         key = number if one.shared else (one.what, one.images, one.steps)
         alike.setdefault(key, []).append(one)
-    return [
-        replace(
-            some[0],
-            what=f"{len(some)} x {some[0].what}" if len(some) > 1 else some[0].what,
-            calls=reduce(Calls.plus, (one.calls for one in some)),
-            bytes=sum(one.bytes for one in some),
-        )
-        for some in alike.values()
-    ]
+    for first, *others in alike.values():
+        what = f"{len(others) + 1} x {first.what}" if others else first.what
+        calls = reduce(Calls.plus, (one.calls for one in others), first.calls)
+        yield replace(first, what=what, calls=calls, bytes=sum(o.bytes for o in (first, *others)))

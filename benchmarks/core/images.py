@@ -52,12 +52,9 @@ class Selection:
     @property
     def key(self) -> dict[str, Any]:
         """What identifies the images at these positions, for store keys."""
-        return {
-            "data": self.dataset.fingerprint,
-            "transform": self.dataset.transform.describe(),
-            "split": self.split,
-            "selection_seed": _stream(self.split, self.seed),
-        }
+        data = self.dataset
+        key = {"data": data.fingerprint, "transform": data.transform.describe()}
+        return key | {"split": self.split, "selection_seed": _stream(self.split, self.seed)}
 
     def batch(self, positions: np.ndarray) -> Tensor:
         """Images N x 3 x S x S in [-1, 1]."""

@@ -66,11 +66,8 @@ class Profile:
 
     def settings(self) -> dict[str, Any]:
         """Every setting by "section.name"."""
-        return {
-            f"{section}.{name}": value
-            for section, sizes in self.sections.items()
-            for name, value in asdict(sizes).items()
-        }
+        every = [(section, asdict(sizes)) for section, sizes in self.sections.items()]
+        return {f"{section}.{name}": of[name] for section, of in every for name in of}
 
     def changed_by(self, values: Mapping[str, Any], parse: Parse = checked) -> "Profile":
         """A copy with other values of some settings, by "section.name". Raises UserError for an

@@ -49,6 +49,7 @@ Arrays = dict[str, np.ndarray]
 # From positions to arrays with one row per position. A preview has rows for the first few
 # positions only: it is empty for the others.
 Compute = Callable[[np.ndarray], Arrays]
+Once = Callable[[], Arrays]
 Piece = tuple[int, int]  # the positions of a chunk, from the first to before the second
 
 
@@ -224,12 +225,7 @@ class Store:
                 filled[name] += len(part)
         return {name: array[: filled[name]] for name, array in found.items()}
 
-    def once(
-        self,
-        key: dict[str, Any],
-        compute: Callable[[], Arrays],
-        unfitted: Callable[[], Arrays] | None = None,
-    ) -> Arrays:
+    def once(self, key: dict[str, Any], compute: Once, unfitted: Once | None = None) -> Arrays:
         """Work that is not a list of positions: one chunk, computed by the first rank, read by all.
 
         A dry run takes `unfitted` in its place, so that nothing is fitted there.

@@ -21,6 +21,7 @@ from benchmarks.systems.protocol import base
 from benchmarks.systems.protocol.checked import undivided
 from reports.records.specs import TableSpec
 
+Counted = Callable[[counting.Work], Mapping[str, float]]
 TABLE, TIMES = "section5.5_cost", "section5.5_times"
 
 
@@ -102,13 +103,7 @@ def _parameters(cell: Cell, system: System) -> Iterator[Row]:
 
 
 def _measured(
-    cell: Cell,
-    what: str,
-    verb: Verb,
-    T: int | None,
-    counted: Callable[[counting.Work], Mapping[str, float]],
-    batch: int = 1,
-    **row: Any,
+    cell: Cell, what: str, verb: Verb, T: int | None, counted: Counted, batch: int = 1, **row: Any
 ) -> Measurement:
     """The numbers that `counted` finds of the operation on `batch` grey images.
 
@@ -141,16 +136,13 @@ def _timed(context: Context, system: System, verb: Verb, sizes: Sizes) -> Measur
     """Images per second and peak memory of a verb, measured once on this machine."""
     steps = sizes.timed_steps if verb.iterative and system.iterative else None
     on_gpu = context.device.type == "cuda"
-    setup = {
-        "device_name": counting.device_name(context.device),
-        "torch": torch.__version__,
-        "threads": str(torch.get_num_threads()),
-        "batch_size": str(sizes.batch),
-        "repeats": str(sizes.repeats),
-        "memory": "allocated on the device" if on_gpu else "resident set of the process",
-        "steps": steps,
-    }
-    cell = Cell(context, TIMES, system, setting=verb.name, split="", fields=setup)
+    memory = "allocated on the device" if on_gpu else "resident set of the process"
+    setup = {"device_name": counting.device_name(context.device), "torch": torch.__version__}
+    setup |= {"threads": str(torch.get_num_threads()), "batch_size": str(sizes.batch)}
+    setup |= {"repeats": str(sizes.repeats), "memory": memory}
+    cell = Cell(
+        context, TIMES, system, setting=verb.name, split="", fields={**setup, "steps": steps}
+    )
 
     def measured(work: counting.Work) -> Mapping[str, float]:
         with undivided(system):

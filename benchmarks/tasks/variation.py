@@ -78,11 +78,9 @@ def _varied(at: Solved, images: Selection, draws: int, varies: str) -> Measureme
             z_of, x_T_of = (first, first + k) if varies == VARY_X_T else (first + k, first)
             codes.append(at.random(index(semantic, z_of), images.order[x_T_of].tolist()))
         decodes = torch.stack([at.decode(code) for code in codes])
-        return {
-            metric: ring_distance(decodes, distance).cpu().numpy(),
-            "pixel_std": pixel_std(decodes).numpy(),
-            "preview": preview(groups, decodes.transpose(0, 1), PREVIEW),
-        }
+        found = {metric: ring_distance(decodes, distance).cpu().numpy()}
+        found |= {"pixel_std": pixel_std(decodes).numpy()}
+        return found | {"preview": preview(groups, decodes.transpose(0, 1), PREVIEW)}
 
     def reduce(scores: Arrays) -> Iterator[Record]:
         units = images.units(f"groups of {draws}")

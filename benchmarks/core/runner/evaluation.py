@@ -99,12 +99,9 @@ class Evaluation:
 
     def seen_in_training(self) -> dict[str, str]:
         """Notes, by title, on systems whose checkpoint was trained on test images of this data set."""
-        return {
-            system.title: said
-            for system in self.systems
-            if system.trained_on is not None
-            and (said := system.trained_on.remark(self.context.dataset, "test"))
-        }
+        known = {one.title: one.trained_on for one in self.systems if one.trained_on is not None}
+        said = {title: of.remark(self.context.dataset, "test") for title, of in known.items()}
+        return {title: text for title, text in said.items() if text}
 
 
 def prepare(options: Options, store: Store) -> Evaluation:

@@ -147,18 +147,13 @@ def asked_of(profile: Profile, tasks: Iterable[str]) -> list[Asked]:
 
 
 def _in_both(
-    context: Context,
-    system: System,
-    solving: System,
-    seen: Selection,
-    T: int,
-    positions: np.ndarray,
+    context: Context, system: System, solving: System, seen: Selection, T: int, at: np.ndarray
 ) -> Arrays:
     """The images, and all that is made of them: `system` encodes them, `solving` does the rest.
 
     PyTorch's generator is seeded alike for each precision.
     """
-    images = seen.batch(positions)
+    images = seen.batch(at)
     devices = [context.device] if context.device.type == "cuda" else []
     found = {"originals": images.cpu().numpy()}
     for name in (EXACT, context.precision):

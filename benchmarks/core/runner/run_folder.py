@@ -51,23 +51,14 @@ Settings = dict[str, Any]
 def settings(options: Options, evaluation: Evaluation) -> Settings:
     """What decides a run's numbers, of systems that have not been fitted yet."""
     context, dataset = evaluation.context, evaluation.context.dataset
-    parts = {
-        "benchmarks": options.benchmarks,
-        "systems": options.systems,
-        "checkpoints": options.checkpoints,
-        "weights": {system.name: system.fingerprint for system in evaluation.systems},
-        "metric_networks": context.networks.describe(),
-        "data": options.data or "portraits",
-        "data_sha256": dataset.fingerprint,
-        "crop": dataset.transform.crop,
-        "profile": asdict(options.profile),
-        "attributes": options.attributes,
-        "seed": options.seed,
-        "device": options.device,
-        "precision": options.precision,
-        **({"protocols": [*options.protocols, options.explain]} if options.protocols else {}),
-        **options.deciding,
-    }
+    names = "benchmarks", "systems", "checkpoints", "attributes", "seed", "device", "precision"
+    parts = {name: getattr(options, name) for name in names} | options.deciding
+    parts |= {"weights": {system.name: system.fingerprint for system in evaluation.systems}}
+    parts |= {"metric_networks": context.networks.describe(), "profile": asdict(options.profile)}
+    parts |= {"data": options.data or "portraits", "data_sha256": dataset.fingerprint}
+    parts |= {"crop": dataset.transform.crop}
+    if options.protocols:
+        parts["protocols"] = [*options.protocols, options.explain]
     return json.loads(json.dumps(parts))
 
 
@@ -264,10 +255,8 @@ class RunFolder:
         measured = (row.metric for row in (*results.rows, *results.times))
         content |= described(measured, results.given_specs)
         if deviations := self.evaluation.deviations:
-            content |= {
-                "precision_deviation": deviations,
-                "precision_tolerance": dict(precision_guard.TOLERANCES),
-            }
+            content["precision_deviation"] = deviations
+            content["precision_tolerance"] = dict(precision_guard.TOLERANCES)
         content |= ending or {"complete": False}
         text = json.dumps(content, indent=1, sort_keys=True) + "\n"
         if distributed.is_main():

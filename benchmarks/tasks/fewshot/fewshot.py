@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from reports.records.metrics import seen_through
 from reports.records.specs import TableSpec
 from reports.records.uncertainty import UNKNOWN, Uncertainty, of_influences, of_mean, units_of
 
+Sides = tuple[Side, Side]
 TABLE = "table3_fewshot_fid"
 
 
@@ -52,10 +54,8 @@ def _fits(context: Context) -> Iterator[Work]:
     """The classifiers, and the naive distances, for a dry run."""
     sizes, classes = context.sizes(Sizes), targets(context)
     rules = f"accepted by {', '.join(sizes.acceptance)}; {sizes.seeds} seeds"
-    labels = {
-        "binary": f"{sizes.binary_k} + {sizes.binary_k}",
-        "pu": f"{sizes.pu_positives} + {sizes.pu_unlabeled:,}",
-    }
+    k, unlabelled = sizes.binary_k, sizes.pu_unlabeled
+    labels = {"binary": f"{k} + {k}", "pu": f"{sizes.pu_positives} + {unlabelled:,}"}
     for scenario, target in product(SCENARIOS, classes):
         what = f"{scenario}/{target.name} of {labels[scenario]} labels, {rules}"
         yield Work(what, sizes.samples, Calls())
@@ -140,12 +140,7 @@ def _beside(context: Context, real: Real, cells: Sequence[Record]) -> Iterator[R
 
 
 def _scale(
-    context: Context,
-    real: Real,
-    title: str,
-    setting: str,
-    sides: tuple[Side, Side],
-    kernel: bool = True,
+    context: Context, real: Real, title: str, setting: str, sides: Sides, kernel: bool = True
 ) -> Iterator[Row]:
     """The distances of real images to real images; rows with the reason if there are too few."""
     one, other = sides
@@ -177,20 +172,12 @@ def _rows(
     The latter is the paper's ±: between seeds only the labelled images differ.
     """
     context, network = cell.context, real.network
-    sizes = context.sizes(Sizes)
-    cell = cell.also(
-        scenario=setup.scenario,
-        acceptance=setup.rule.description,
-        samples=sizes.samples,
-        pool=sizes.pool,
-        seeds=sizes.seeds,
-        reference="all images of the class",
-        reference_n=len(real.images),
-        probe_train=context.sizes(ProbeSizes).train,
-        **labelled(sizes, setup.scenario),
-        **(reading_of(cell.system) if cell.system else {}),
-        **network.describe(),
-    )
+    sizes, train = context.sizes(Sizes), context.sizes(ProbeSizes).train
+    fields: dict[str, Any] = {"scenario": setup.scenario, "acceptance": setup.rule.description}
+    fields |= {"samples": sizes.samples, "pool": sizes.pool, "seeds": sizes.seeds}
+    fields |= {"reference": "all images of the class", "reference_n": len(real.images)}
+    fields |= {"probe_train": train, **labelled(sizes, setup.scenario), **network.describe()}
+    cell = cell.also(**fields, **(reading_of(cell.system) if cell.system else {}))
     short = f"only {n} of {sizes.samples} samples accepted" if n < sizes.samples else ""
     for metric, of_seeds in found.items():
         mean = float(np.mean([one.value for one in of_seeds]))

@@ -33,10 +33,9 @@ class ByProtocol(OnPairs):
         rfid = case.protocol.rfid
         if case.metric != "rfid" or rfid is None or rfid.reference == SAME:
             return ""
-        return (
-            f"its reference: {rfid.reference}; keep the images (--save-images) and compare them by "
-            f"`benchmarks.measure fid REFERENCE IMAGES --protocol {case.protocol.name}`"
-        )
+        command = f"benchmarks.measure fid REFERENCE IMAGES --protocol {case.protocol.name}"
+        keep = "keep the images (--save-images) and compare them by"
+        return f"its reference: {rfid.reference}; {keep} `{command}`"
 
     @property
     def key(self) -> dict[str, Any]:
@@ -106,10 +105,9 @@ def _departures(case: Case, system: System, context: Context) -> list[str]:
         said.append(f"its code crops by {pixels.crop}, this run by {ours}")
     posterior = system.describe().get("posterior", pixels.posterior)
     if posterior != pixels.posterior:
-        said.append(
-            f"its code decodes the posterior's {pixels.posterior}, this run its {posterior}: add "
-            f"#posterior={pixels.posterior} to the checkpoint"
-        )
+        add = f"add #posterior={pixels.posterior} to the checkpoint"
+        theirs = f"its code decodes the posterior's {pixels.posterior}"
+        said.append(f"{theirs}, this run its {posterior}: {add}")
     return said
 
 

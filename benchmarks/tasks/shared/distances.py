@@ -28,12 +28,8 @@ TITLES = {"kid": "a kernel distance", "cmmd": "CMMD", "fid": "a Frechet distance
 
 def metrics_of(network: FeatureNetwork) -> dict[str, str]:
     """The name of each of `BETWEEN` where the features are those of `network`."""
-    return {
-        metric: name
-        for metric in BETWEEN
-        for name in alternatives(metric)
-        if METRICS[name].network == network.network
-    }
+    names = [(metric, name) for metric in BETWEEN for name in alternatives(metric)]
+    return {metric: name for metric, name in names if METRICS[name].network == network.network}
 
 
 def side_of(
@@ -43,24 +39,22 @@ def side_of(
     return Side.of(features, images.blocks(BLOCKS), images.units(kind), context.device)
 
 
-def distance(
-    context: Context, metric: str, ours: Side, reference: Side, frechet_error: bool = True
-) -> Any:
+def distance(context: Context, metric: str, ours: Side, theirs: Side, errors: bool = True) -> Any:
     """The `Jackknife` of a distance by one of `BETWEEN`, a Frechet distance perhaps without its error;
     or the `PairedJackknife` by one of `PAIRED`.
 
     A side of several comparisons should be the same `Side` object in all of them. The processes
     divide the parts among them as they do chunks of images.
     """
-    known = frechet_error or metric != "fid"
+    known = errors or metric != "fid"
     between: Any = {**BETWEEN, **PAIRED}[metric]
-    found = (between if known else partial(between, leaves_out=False))(ours, reference)
+    found = (between if known else partial(between, leaves_out=False))(ours, theirs)
 
     def compute(positions: np.ndarray) -> Arrays:
         return {"parts": np.stack([found.part(int(i)) for i in positions])}
 
-    key = _key(context, "distance in parts", ours, reference, metric=metric, error=known)
-    small = len(ours) * len(reference) < SMALL
+    key = _key(context, "distance in parts", ours, theirs, metric=metric, error=known)
+    small = len(ours) * len(theirs) < SMALL
     chunk = found.count if small else -(-found.count // SHARES)
     parts = Computation("distance in parts", key, found.count, compute, chunk=chunk)
     return found.joined(context.store.read(parts)["parts"])
@@ -129,13 +123,6 @@ def overlap_rows(
 
 def _key(context: Context, work: str, ours: Side, reference: Side, **fields: Any) -> dict[str, Any]:
     """The key of what is computed of two sides."""
-    return {
-        "work": work,
-        "blocks": BLOCKS,
-        "samples": ours.digest,
-        "sample_blocks": digest(ours.blocks),
-        "reference": reference.digest,
-        "reference_blocks": digest(reference.blocks),
-        "device": context.device.type,
-        **fields,
-    }
+    key = {"work": work, "blocks": BLOCKS, "device": context.device.type, **fields}
+    key |= {"samples": ours.digest, "sample_blocks": digest(ours.blocks)}
+    return key | {"reference": reference.digest, "reference_blocks": digest(reference.blocks)}

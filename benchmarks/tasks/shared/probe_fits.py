@@ -55,12 +55,10 @@ def fit(context: Context, system: System, exclusive: bool = False) -> LinearProb
     """
     train, valid, _ = selections(context)
     best, named = (fit_best_softmax, "softmax, L-BFGS") if exclusive else (fit_best, "L-BFGS")
-    data = {
-        "features": context.codes.features(system, train),
-        "labels": torch.from_numpy(train.labels),
-        "valid_features": context.codes.features(system, valid),
-        "valid_labels": torch.from_numpy(valid.labels),
-    }
+    features, valid_features = (context.codes.features(system, one) for one in (train, valid))
+    labels, valid_labels = (torch.from_numpy(one.labels) for one in (train, valid))
+    data = {"features": features, "labels": labels}
+    data |= {"valid_features": valid_features, "valid_labels": valid_labels}
     settings: dict[str, object] = {"probe": named, "grid": GRID}
     try:
         return _kept(context, settings, data, lambda: best(**data, grid=GRID)[0])
