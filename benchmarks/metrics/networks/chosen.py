@@ -159,10 +159,6 @@ class MetricNetworks(Networks):
             face = None
         # VGG16 is not loaded if no path length is measured
         vgg16 = weights.find("vgg16", self.choice.weights_dir) if self._has("vgg16") else None
-        return {
-            "stand_ins": self.choice.stand_ins,
-            "perceptual": self.perceptual.describe(),
-            "features": {network.network: network.describe() for network in self.features},
-            "face": face,
-            "vgg16": vgg16 and weights.sha256(vgg16),
-        }
+        found = {"stand_ins": self.choice.stand_ins, "perceptual": self.perceptual.describe()}
+        found |= {"features": {network.network: network.describe() for network in self.features}}
+        return found | {"face": face, "vgg16": vgg16 and weights.sha256(vgg16)}

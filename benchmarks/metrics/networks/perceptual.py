@@ -77,13 +77,10 @@ class PerceptualDistance:
 
     def describe(self) -> dict[str, str]:
         """The protocol's description: two distances are comparable only if all of it is equal."""
-        return {
-            "perceptual_network": self.name,
-            "perceptual_sha256": self.sha256,
-            "perceptual_resize": self.resize,
-            "perceptual_dtype": str(self.dtype).removeprefix("torch."),
-            **weights.unpublished("perceptual", self.published),
-        }
+        found = {"perceptual_network": self.name, "perceptual_sha256": self.sha256}
+        found |= {"perceptual_dtype": str(self.dtype).removeprefix("torch.")}
+        found |= {"perceptual_resize": self.resize}
+        return found | weights.unpublished("perceptual", self.published)
 
 
 def _lpips(

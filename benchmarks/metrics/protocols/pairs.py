@@ -16,6 +16,7 @@ from benchmarks.metrics.protocols.schema import Protocol, Psnr, Ssim
 from benchmarks.metrics.ssim import similarity
 
 Floats = NDArray[np.float64]
+Distance = PerceptualDistance | None
 SMALLEST_ERROR = 1e-10  # where equal images have 100 dB: the least error, or added to each
 
 
@@ -24,11 +25,7 @@ SMALLEST_ERROR = 1e-10  # where equal images have 100 dB: the least error, or ad
 
 
 def of_images(
-    metric: str,
-    protocol: Protocol,
-    made: Tensor,
-    originals: Tensor,
-    distance: PerceptualDistance | None = None,
+    metric: str, protocol: Protocol, made: Tensor, originals: Tensor, distance: Distance = None
 ) -> Tensor:
     """What `average` needs of each pair of images, float64 [N] on the CPU.
 

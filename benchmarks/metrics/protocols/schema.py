@@ -167,12 +167,9 @@ class Protocol:
     def describe(self, metric: str) -> dict[str, Any]:
         """Every field that the metric depends on, by "section.field"."""
         sections = {"pixels": self.pixels, metric: getattr(self, metric)}
-        return {
-            f"{name}.{key}": getattr(section, key)
-            for name, section in sections.items()
-            if section is not None
-            for key in settings_of(type(section))
-        }
+        defined = {name: one for name, one in sections.items() if one is not None}
+        keys = [(name, key) for name, one in defined.items() for key in settings_of(type(one))]
+        return {f"{name}.{key}": getattr(defined[name], key) for name, key in keys}
 
 
 NEEDED = ("title", "code")

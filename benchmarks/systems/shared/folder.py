@@ -45,9 +45,8 @@ def shipped(system: str, title: str, example: str) -> Path:
     """
     found = PACKAGED / system.partition("-")[0]
     if not is_folder(found):
-        raise NotAvailable(
-            f"no {title} ships with this package; give one: --ckpt {system}={example}"
-        )
+        hint = f"give one: --ckpt {system}={example}"
+        raise NotAvailable(f"no {title} ships with this package; {hint}")
     return found
 
 
@@ -74,9 +73,8 @@ def read_config(folder: Path, system: str, kind: type[C]) -> C:
     found = read_json(path)
     theirs = found.pop("system", None)
     if theirs != system:
-        raise UserError(
-            f"{path}: is of system {theirs!r}, not {system!r}; say --ckpt {theirs}={folder}"
-        )
+        hint = f"say --ckpt {theirs}={folder}"
+        raise UserError(f"{path}: is of system {theirs!r}, not {system!r}; {hint}")
     known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
     if odd := sorted(known ^ found.keys()):
         raise UserError(f"{path}: fields missing or not known: {', '.join(odd)}")
