@@ -1,8 +1,8 @@
 """What `benchmarks.measure` is asked for, and the networks that it takes."""
 
 from argparse import ArgumentTypeError
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ from diffae.system.errors import UserError
 from reports.records.metrics import alternatives
 
 OURS, PLAINLY = "diffae", "pytorch-fid"  # ways of reading images
+Noting = Callable[..., AbstractContextManager[None]]  # of what is measured by name
 MOST_SUBSETS = 10_000  # torch-fidelity takes 100; more come near to the distance over all pairs
 
 

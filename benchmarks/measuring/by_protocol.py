@@ -84,15 +84,13 @@ def explain_pairs(asked: Asked) -> list[Section]:
     """Every metric under every protocol on the pairs of A and B, with the causes of differences."""
     own = {} if asked.protocol is None else {asked.protocol: None}
     every = list(map(schema.named, dict.fromkeys(schema.names()) | own))
-    of, arrays = _on_pairs(every, asked, explains=True)
+    pairs, arrays = _on_pairs(every, asked, explains=True)
     title = "metrics by protocol"
-    watched = partial(shown, title=title, unit="numbers", total=len(of.cases))
-    found = of.numbers(arrays, watched=watched)
+    watched = partial(shown, title=title, unit="numbers", total=len(pairs.cases))
+    found = pairs.numbers(arrays, watched=watched)
     count = max(map(len, arrays.values()), default=0)
-    return [
-        _section(metric, count, [one for one in found if one.case.metric == metric])
-        for metric in schema.METRICS
-    ]
+    of = {metric: [one for one in found if one.case.metric == metric] for metric in schema.METRICS}
+    return [_section(metric, count, some) for metric, some in of.items()]
 
 
 def _section(metric: str, count: int, found: Sequence[Explained]) -> Section:
@@ -116,12 +114,8 @@ def _section(metric: str, count: int, found: Sequence[Explained]) -> Section:
 
 def _place(one: Explained) -> tuple[bool, float, str]:
     """Ours first, then by the size of the difference, then by name."""
-    digits = METRICS[one.case.metric].digits
-    return (
-        one.case.protocol.name != schema.PLAIN,
-        -round(abs(one.difference or 0.0), digits),
-        one.case.protocol.name,
-    )
+    name, digits = one.case.protocol.name, METRICS[one.case.metric].digits
+    return name != schema.PLAIN, -round(abs(one.difference or 0.0), digits), name
 
 
 def write(folder: Path, sections: Sequence[Section], asked: Asked) -> list[Path]:

@@ -1,7 +1,6 @@
 """Metrics between two sets of images, which the features of a network stand for."""
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.measuring.asked import Asked, described, naming_stand_in
+from benchmarks.measuring.asked import Asked, Noting, described, naming_stand_in
 from benchmarks.measuring.images import ARRAY, batches, images_of, reading
 from benchmarks.metrics import METRICS, frechet, kernel
 from benchmarks.metrics.frechet import Moments
@@ -108,9 +107,7 @@ def by_network(metrics: Iterable[str]) -> list[list[str]]:
     return list(of.values())
 
 
-def measure_sets(
-    metrics: Sequence[str], asked: Asked, noting: Callable[..., AbstractContextManager[None]]
-) -> dict[str, list[str]]:
+def measure_sets(metrics: Sequence[str], asked: Asked, noting: Noting) -> dict[str, list[str]]:
     """The lines of some metrics of one network; each image goes through it once. The statistics of A
     are saved if asked for.
 

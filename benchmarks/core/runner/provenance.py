@@ -5,6 +5,7 @@ import platform
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,17 +25,11 @@ def describe(
     arguments: Sequence[str], device: torch.device, batch_size: BatchSize
 ) -> dict[str, Any]:
     """The command's arguments, the code's commit, versions, and what it runs on."""
-    return {
-        "arguments": list(arguments),
-        **checkout(Path(diffae.__file__).parents[1]),
-        "versions": {"diffae-bench": diffae.__version__}
-        | {name: version(name) for name in PACKAGES},
-        "python": platform.python_version(),
-        "device": _device(device),
-        "processes": distributed.world(),
-        "threads": torch.get_num_threads(),
-        "batch_size": batch_size or CHUNK,
-    }
+    here = {"arguments": list(arguments), **checkout(Path(diffae.__file__).parents[1])}
+    versions = {"diffae-bench": diffae.__version__} | {name: version(name) for name in PACKAGES}
+    here |= {"versions": versions, "python": platform.python_version(), "device": _device(device)}
+    here |= {"processes": distributed.world(), "threads": torch.get_num_threads()}
+    return here | {"batch_size": batch_size or CHUNK}
 
 
 def now() -> str:
@@ -57,17 +52,12 @@ def checkout(root: Path) -> dict[str, Any]:
 def _git(root: Path, *command: str) -> str | None:
     """What git answers, None if it does not."""
     environment = {name: value for name, value in os.environ.items() if name[:4] != "GIT_"}
+    words = ["git", "-C", str(root), "--no-optional-locks", *command]
+    run = partial(subprocess.check_output, text=True, stderr=subprocess.DEVNULL)
     try:
-        result = subprocess.run(
-            ["git", "-C", str(root), "--no-optional-locks", *command],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS_FOR_GIT,
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        return run(words, env=environment, timeout=SECONDS_FOR_GIT).strip()
+    except (OSError, subprocess.SubprocessError):
         return None
-    return result.stdout.strip() if result.returncode == 0 else None
 
 
 def _device(device: torch.device) -> str:

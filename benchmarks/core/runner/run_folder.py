@@ -164,17 +164,13 @@ class RunFolder:
         self._records = RecordFile(out / RECORDS)
         self._unread = False  # whether no tables could be made of the folder
         context, systems = evaluation.context, evaluation.systems
-        self._about = {
-            "schema": SCHEMA,
-            "settings": ours,
-            "models": {system.name: dict(system.describe()) for system in systems},
-            "titles": {system.name: system.title for system in systems},
-            "hub": {system.name: system.origin for system in systems if system.origin},
-            "seen_in_training": evaluation.seen_in_training(),
-            "precision": context.precision,
-            "started": provenance.now(),
-            **provenance.describe(options.arguments, context.device, context.batch_size),
-        }
+        about = {"schema": SCHEMA, "settings": ours, "started": provenance.now()}
+        about |= {"models": {system.name: dict(system.describe()) for system in systems}}
+        about |= {"titles": {system.name: system.title for system in systems}}
+        about |= {"hub": {system.name: system.origin for system in systems if system.origin}}
+        about |= {"seen_in_training": evaluation.seen_in_training(), "precision": context.precision}
+        about |= provenance.describe(options.arguments, context.device, context.batch_size)
+        self._about = about
         self._write_run()
 
     def take(self, name: str, new: Iterator[Row]) -> Iterator[Row]:
