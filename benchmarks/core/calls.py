@@ -20,10 +20,7 @@ from benchmarks.core.context import Context
 from benchmarks.core.measurement import Measurement
 from benchmarks.core.plan import Calls, Work, by_solver, decode_calls, encode_calls
 from benchmarks.core.store import Arrays, Computation, MemoryStore, Once
-from benchmarks.metrics.networks.chosen import MetricNetworks, N
-from benchmarks.metrics.networks.faces import FaceEmbedding
-from benchmarks.metrics.networks.features import FeatureNetwork
-from benchmarks.runtime.calling import Batches
+from benchmarks.metrics.networks.chosen import MetricNetworks
 from benchmarks.systems.protocol import parts
 from benchmarks.systems.protocol.base import SEMANTIC, STOCHASTIC, Code, System, parts_of
 from benchmarks.systems.protocol.checked import rows
@@ -167,37 +164,46 @@ class Uncalled:
         return parts.of_no_image(parts_of(self._system))
 
 
-class _Uncalled(Batches):
-    """Batches of a metric network that is not called: images are counted, and get ones of a shape."""
+class _UncalledNetwork:
+    """A metric network that is not called: it counts its images, and returns ones."""
 
-    def __init__(self, counts: Counts, name: str, *shape: int):
-        super().__init__()
-        self._counts, self._name, self._shape = counts, name, shape
+    def __init__(self, network: Any, counts: Counts, name: str):
+        self._network, self._counts, self._name = network, counts, name
 
-    def each(self, method: str, count: int, call: object) -> list[Any]:
-        self._counts.add(**{self._name: count} if self._name else {})
-        return [torch.ones(count, *self._shape)]
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._network, name)
+
+    def __call__(self, images: Tensor, *_: Tensor, **__: bool) -> Tensor:
+        self._counts.add(**{self._name: len(images)} if self._name else {})
+        shape = {"perceptual": (), "face": (1,)}.get(self._name, (getattr(self, "dim", 1),))
+        return torch.ones(len(images), *shape)
 
 
-class _Networks(MetricNetworks):
+class _Networks:
     """The metric networks of a run, none of which is called."""
 
-    counts: Counts
+    def __init__(self, networks: MetricNetworks, counts: Counts):
+        self._networks, self._counts = networks, counts
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._networks, name)
+        counted = {"path_distance": "perceptual"}.get(name, name)
+        return self._uncalled(found, counted) if counted in ("perceptual", "face") else found
 
     @cached_property
-    def features(self) -> tuple[FeatureNetwork, ...]:
+    def features(self) -> tuple[Any, ...]:
         """Those of a run are one call together."""
-        first, *others = super().features
-        uncounted = (replace(o, batches=_Uncalled(self.counts, "", o.dim)) for o in others)
-        return first, *uncounted
+        found = enumerate(self._networks.features)
+        return tuple(self._uncalled(network, "" if i else "features") for i, network in found)
 
-    def _once(self, key: tuple[str, ...], load: Callable[[], N]) -> N:
-        network = super()._once(key, load)
-        if isinstance(network, FeatureNetwork):
-            return replace(network, batches=_Uncalled(self.counts, "features", network.dim))
-        is_face = isinstance(network, FaceEmbedding)
-        how = ("face", 1) if is_face else ("perceptual",)
-        return replace(network, batches=_Uncalled(self.counts, *how))
+    def feature_network(self, *how: str) -> Any:
+        return self._uncalled(self._networks.feature_network(*how), "features")
+
+    def perceptual_distance(self, name: str) -> Any:
+        return self._uncalled(self._networks.perceptual_distance(name), "perceptual")
+
+    def _uncalled(self, network: Any, name: str) -> Any:
+        return _UncalledNetwork(network, self._counts, name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,10 +224,10 @@ class Counter:
     """Counts the work of benchmarks; `context` is that of the run."""
 
     def __init__(self, context: Context):
-        self.counts = Counts()
-        networks = _Networks(**_fields(context.networks))
-        networks.counts, networks._loaded = self.counts, context.networks._loaded
-        data, store = _Undecoded(**_fields(context.dataset)), CountingStore(self.counts)
+        self.counts, data = Counts(), context.dataset
+        known = {field.name: getattr(data, field.name) for field in fields(data) if field.init}
+        networks: Any = _Networks(context.networks, self.counts)
+        data, store = _Undecoded(**known), CountingStore(self.counts)
         self.context = replace(context, dataset=data, store=store, networks=networks, pictures=None)
 
     def work(
@@ -243,11 +249,6 @@ class Counter:
                 fits += one.fits
         called = [work for work in self.counts.work.values() if work.calls != Calls()]
         yield from [*_together(called), *fits]
-
-
-def _fields(one: Any) -> dict[str, Any]:
-    """What a dataclass was made of."""
-    return {field.name: getattr(one, field.name) for field in fields(one) if field.init}
 
 
 def _together(work: Iterable[Work]) -> Iterator[Work]:

@@ -77,9 +77,7 @@ class NetworkChoice:
     stand_ins: bool = switch(
         "leave out all metric weights but those of packages: the same numbers on every machine"
     )
-    weights_dir: Path | None = option(
-        "folder of metric weights, see weights", type=cli.path, metavar="DIR"
-    )
+    weights_dir: Path | None = option("folder of metric weights", type=cli.path, metavar="DIR")
     allow_unknown: bool = switch("use weights whose hash is not known", "allow-unknown-weights")
 
     def __post_init__(self) -> None:

@@ -137,12 +137,10 @@ def _timed(context: Context, system: System, verb: Verb, sizes: Sizes) -> Measur
     steps = sizes.timed_steps if verb.iterative and system.iterative else None
     on_gpu = context.device.type == "cuda"
     memory = "allocated on the device" if on_gpu else "resident set of the process"
-    setup = {"device_name": counting.device_name(context.device), "torch": torch.__version__}
-    setup |= {"threads": str(torch.get_num_threads()), "batch_size": str(sizes.batch)}
-    setup |= {"repeats": str(sizes.repeats), "memory": memory}
-    cell = Cell(
-        context, TIMES, system, setting=verb.name, split="", fields={**setup, "steps": steps}
-    )
+    setup: dict[str, Any] = {"torch": torch.__version__, "threads": str(torch.get_num_threads())}
+    setup |= {"device_name": counting.device_name(context.device), "memory": memory}
+    setup |= {"batch_size": str(sizes.batch), "repeats": str(sizes.repeats), "steps": steps}
+    cell = Cell(context, TIMES, system, setting=verb.name, split="", fields=setup)
 
     def measured(work: counting.Work) -> Mapping[str, float]:
         with undivided(system):

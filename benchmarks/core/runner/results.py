@@ -190,14 +190,9 @@ class Results:
 
     def as_run(self, called: str = "these results") -> gate.Run:
         """What the gate compares; `called` is what its messages say."""
-        return gate.Run(
-            folder=Path(called),
-            rows=tuple(self.rows),
-            uncertainties=self.uncertainties,
-            protocols={name: dict(fields) for name, fields in self.protocols.items()},
-            settings=dict(self.about),
-            specs=self.specs,
-        )
+        protocols = {name: dict(fields) for name, fields in self.protocols.items()}
+        rows, errors, about = tuple(self.rows), self.uncertainties, dict(self.about)
+        return gate.Run(Path(called), rows, errors, protocols, about, specs=self.specs)
 
 
 def _column(rivals: Sequence[Record], known: Metrics) -> str:

@@ -138,11 +138,7 @@ def _dinov2(size: str) -> Architecture:
     return Architecture(
         network=f"dinov2_vit{size[0]}14",
         title=f"DINOv2 ViT-{size[0].upper()}/14 (CLS token after the last norm)",
-        arguments={
-            "model_name": f"vit_{size}_patch14_dinov2",
-            "img_size": 224,
-            "num_classes": 0,
-        },
+        arguments={"model_name": f"vit_{size}_patch14_dinov2", "img_size": 224, "num_classes": 0},
         named=_named_dinov2,
         grid=37,
         square=False,

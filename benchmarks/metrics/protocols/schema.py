@@ -130,13 +130,8 @@ class Lpips:
     batch: Batch = 1
 
 
-SECTIONS: dict[str, type] = {
-    "pixels": Pixels,
-    "rfid": RFid,
-    "psnr": Psnr,
-    "ssim": Ssim,
-    "lpips": Lpips,
-}
+Kinds = dict[str, type]
+SECTIONS: Kinds = {"pixels": Pixels, "rfid": RFid, "psnr": Psnr, "ssim": Ssim, "lpips": Lpips}
 METRICS = ("rfid", "psnr", "ssim", "lpips")
 
 

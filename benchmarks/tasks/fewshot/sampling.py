@@ -115,9 +115,7 @@ def accepted_by(pool: Pool, setup: Setup, seed: int) -> np.ndarray:
     u = noise.uniforms(source, probability.shape)
     accepted = np.flatnonzero(setup.rule.accept(probability, u).numpy())
     if len(accepted) < 2:
-        raise NotAvailable(
-            f"class {target.name}: {len(accepted)} of {len(u)} latents were accepted"
-        )
+        raise NotAvailable(f"class {target.name}: {len(accepted)} of {len(u)} latents accepted")
     return accepted
 
 

@@ -63,9 +63,8 @@ class Codes:
             candidates = parts.flat(parts.index(self.of_training, near.flatten()))
             candidates = candidates.reshape(*near.shape, -1)
             u = [source.random() for source in self._sources("latent neighbour", positions)]
-            return latent.halfway(
-                codes, latent.drawn(codes, candidates, torch.tensor(u)), spherical
-            )
+            other = latent.drawn(codes, candidates, torch.tensor(u))
+            return latent.halfway(codes, other, spherical)
 
         return self._of_numbers(moved)
 
