@@ -134,19 +134,17 @@ class Codes:
     precision: str
     deciding: Mapping[str, Any]  # the run's options that decide numbers
 
-    def key(self, work: str, system: System | None, selection: Selection | None) -> dict[str, Any]:
-        """The start of a store key: the kind of work, the weights and solver, the images, device
-        and precision.
+    def key(
+        self, work: str, system: System | None, selection: Selection | None, steps: bool = True
+    ) -> dict[str, Any]:
+        """The start of a store key: the kind of work, the weights, the images, device and precision; and
+        the solver, of work that takes `steps`.
         """
-        solver = {"solver": str(system.solver)} if system is not None and system.solver else {}
-        return self._key(work, system, selection) | solver
-
-    def _key(self, work: str, system: System | None, selection: Selection | None) -> dict[str, Any]:
-        """The same without the solver, for work that takes no steps."""
         key = {"work": work, "device": self.device.type, "precision": self.precision}
         key |= self.deciding
         if system is not None:
             key |= {"system": system.name, "weights": system.fingerprint}
+            key |= {"solver": str(system.solver)} if system.solver and steps else {}
         return key | (selection.key if selection is not None else {})
 
     def semantic(self, system: System, selection: Selection) -> Semantic:
@@ -178,19 +176,19 @@ class Codes:
             return parts.to_arrays(codes, SEMANTIC)
 
         work, how = ("read", ", as probes read it") if read else ("semantic", "")
-        key, shared = self._key(work, system, seen) | read, f"{work} {seen.split}"
+        key, shared = self.key(work, system, seen, False) | read, f"{work} {seen.split}"
         return Computation(f"z_sem of {seen.split}{how}", key, len(seen), compute, shared=shared)
 
     def full(self, system: System, selection: Selection, positions: np.ndarray, steps: int) -> Code:
         """Full codes of whole chunks of a selection, for use inside the computation of a chunk."""
-        seen, taken = selection.seen_by(system), {"steps": steps} if system.iterative else {}
+        seen, T = selection.seen_by(system), steps if system.iterative else None
 
         def compute(positions: np.ndarray) -> Arrays:
             code = system.encode(seen.batch(positions), steps)
             x_T = {} if code.x_T is None else {"x_T": code.x_T.cpu().numpy()}
             return parts.to_arrays(code.semantic, SEMANTIC) | x_T
 
-        key, T = self.key("code", system, seen) | taken, taken.get("steps")
+        key = self.key("code", system, seen) | ({"steps": T} if T else {})
         shared = f"codes {seen.split} {T} {system.solver}"
         codes = Computation(encoding(system), key, len(positions), compute, T, shared=shared)
         arrays = self.store.stretch(codes, int(positions[0]))

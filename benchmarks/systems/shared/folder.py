@@ -54,11 +54,10 @@ def write(
     network: nn.Module, system: str, config: Any, folder: Path, dtype: torch.dtype = torch.float16
 ) -> None:
     """Write configuration (a dataclass) and weights, each file whole or not at all."""
-    state = {
-        name: tensor.cpu().to(dtype) if tensor.is_floating_point() else tensor
-        for name, tensor in network.state_dict().items()
-        if not name.endswith("num_batches_tracked")
-    }
+    state = network.state_dict()
+    for name in [name for name in state if name.endswith("num_batches_tracked")]:
+        del state[name]
+    state = {k: v.cpu().to(dtype) if v.is_floating_point() else v for k, v in state.items()}
     text = json.dumps({"system": system, **asdict(config)}, indent=2) + "\n"
     write_whole(folder / CONFIG, text.encode())
     write_tensors(state, folder / WEIGHTS)

@@ -14,6 +14,7 @@ from benchmarks.plugin import Arrays, Calls, Context, Count, NotAvailable, Selec
 from benchmarks.runtime.digest import digest
 from probes import LinearProbe, fit_adam_paper, fit_best, fit_best_softmax, is_exclusive
 
+Fit = Callable[[], LinearProbe]
 GRID = (1e-2, 1e-1, 1.0, 10.0)
 BINARY = f"joint L-BFGS, C of {GRID} by validation"
 SOFTMAX = f"softmax of all classes, L-BFGS, C of {GRID} by top-1 accuracy of validation"
@@ -76,10 +77,7 @@ def fit_adam(context: Context, system: System) -> LinearProbe:
 
 
 def _kept(
-    context: Context,
-    settings: Mapping[str, object],
-    data: Mapping[str, Tensor],
-    fitted: Callable[[], LinearProbe],
+    context: Context, settings: Mapping[str, object], data: Mapping[str, Tensor], fitted: Fit
 ) -> LinearProbe:
     """A fit from the store, under its settings and the data that it was made from."""
 
