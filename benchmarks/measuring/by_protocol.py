@@ -126,12 +126,10 @@ def write(folder: Path, sections: Sequence[Section], asked: Asked) -> list[Path]
     a, b = asked.pair
     title = f"{b.name} against {a.name}, by protocol"
     facts = [("A, the originals", str(a)), ("B, the reconstructions", str(b))]
-    files = {
-        PAGE: protocols.page(title, facts, sections).encode(),
-        PICTURE: protocols.picture(title, sections),
-        TABLE: protocols.table(sections).encode(),
-        MARKDOWN: protocols.markdown(sections).encode(),
-    }
+    files = {PAGE: protocols.page(title, facts, sections).encode()}
+    files |= {PICTURE: protocols.picture(title, sections)}
+    files |= {TABLE: protocols.table(sections).encode()}
+    files |= {MARKDOWN: protocols.markdown(sections).encode()}
     with writing(folder, "choose another --out"), made_whole(folder, EXPLAIN) as made:
         for name, content in files.items():
             write_whole(made / name, content)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -111,18 +112,10 @@ def prepare(options: Options, store: Store) -> Evaluation:
 
 
 def make_context(options: Options, dataset: Dataset, store: Store) -> Context:
-    return Context(
-        dataset=dataset,
-        profile=options.profile,
-        seed=options.seed,
-        device=torch.device(options.device),
-        store=store,
-        pictures=None,
-        choice=options.networks,
-        precision=options.precision,
-        batch_size=options.batch_size,
-        options=options,
-    )
+    asked: dict[str, Any] = {"choice": options.networks, "device": torch.device(options.device)}
+    asked |= {"profile": options.profile, "seed": options.seed, "precision": options.precision}
+    asked |= {"batch_size": options.batch_size, "options": options}
+    return Context(dataset=dataset, store=store, pictures=None, **asked)
 
 
 # ----------------------------------------------------------------------------------------------

@@ -136,11 +136,8 @@ class MetricNetworks(Networks):
 
         Raises NotAvailable if there is none.
         """
-        known = {
-            "arcface": self._has("arcface"),
-            PORTRAITS: self.dataset == PORTRAITS,
-            DLIB: self._has(DLIB) and self._has(LANDMARKS),
-        }
+        known = {"arcface": self._has("arcface"), PORTRAITS: self.dataset == PORTRAITS}
+        known |= {DLIB: self._has(DLIB) and self._has(LANDMARKS)}
         found = [name for name, is_here in known.items() if is_here]
         if found:
             return self.face_embedding(found[0])
