@@ -137,8 +137,8 @@ class Results:
             rivals = columns.setdefault(f"{record.benchmark}: {record.metric}", {})
             rivals.setdefault(record.system, record)
         headers = [_column(list(rivals.values()), known) for rivals in columns.values()]
-        cells = [[_cell(of.get(system), known) for of in columns.values()] for system in systems]
-        rows = [[system, *line] for system, line in zip(systems, cells, strict=True)]
+        order = list(columns.values())
+        rows = [[system, *(_cell(of.get(system), known) for of in order)] for system in systems]
         return tabulate(rows, ["", *headers], disable_numparse=True)
 
     def table(self, name: str) -> "pd.DataFrame":

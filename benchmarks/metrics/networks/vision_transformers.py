@@ -175,11 +175,8 @@ def load(architecture: Architecture, path: Path, device: torch.device) -> Featur
     import timm
 
     network: Any = timm.create_model(**architecture.arguments, pretrained=False, weight_init="skip")
-    dim, patches, grid = (
-        network.num_classes or network.embed_dim,
-        architecture.size // PATCH,
-        architecture.grid,
-    )
+    dim = network.num_classes or network.embed_dim
+    patches, grid = architecture.size // PATCH, architecture.grid
     positions = torch.empty(1, 1 + grid**2, network.embed_dim)
     state = architecture.named(weights.read_state(path))
     expected = network.state_dict() | {"pos_embed": positions}

@@ -57,14 +57,8 @@ def _similarity(a: Tensor, b: Tensor, ssim: Ssim) -> Tensor:
     found = []
     for x, y in zip(*parts, strict=True):
         span = max(_extent(x), _extent(y)) if of_batch else float(ssim.range)
-        similar = similarity(
-            x,
-            y,
-            window=ssim.window,
-            padding=ssim.padding,
-            span=span,
-            sample=ssim.covariance == "sample",
-        )
+        sample = ssim.covariance == "sample"
+        similar = similarity(x, y, ssim.window, ssim.padding, span, sample)
         found.append(similar if span else torch.full_like(similar, torch.nan))
     return torch.cat(found)
 

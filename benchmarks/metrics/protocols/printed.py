@@ -57,9 +57,6 @@ def _theirs(number: Number) -> dict[str, Any]:
 def _ours(protocol: Mapping[str, Any]) -> dict[str, Any]:
     """The fields as measured: the crop is the data set's, and the posterior's code the model's."""
     transform, model = protocol.get("transform", {}), protocol.get("model", {})
-    measured = {
-        "resolution": transform.get("image_size"),
-        "pixels.crop": transform.get("crop"),
-        "pixels.posterior": model.get("posterior"),
-    }
+    measured = {"resolution": transform.get("image_size"), "pixels.crop": transform.get("crop")}
+    measured |= {"pixels.posterior": model.get("posterior")}
     return {**protocol, **{name: value for name, value in measured.items() if value is not None}}

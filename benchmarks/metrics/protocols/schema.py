@@ -217,11 +217,8 @@ def read(path: Path) -> Protocol:
         if not isinstance(text, str) or not (text or key not in NEEDED):
             raise UserError(f"{path}: {key} must be a text")
     sources: dict[str, str] = {}
-    sections = {
-        name: _section(path, name, found[name], head["code"], sources)
-        for name in SECTIONS
-        if name in found
-    }
+    known = [name for name in SECTIONS if name in found]
+    sections = {name: _section(path, name, found[name], head["code"], sources) for name in known}
     return Protocol(path.stem, **head, **sections, sources=sources)
 
 
