@@ -67,7 +67,7 @@ def load_systems(options: Options) -> tuple[list[System], Missing]:
     names = [system.name for system in loaded], [*missing, *(system.title for system in loaded)]
     for name, count in chain(*(Counter(kind).items() for kind in names)):
         if count > 1:
-            raise UserError(f"--ckpt: two systems would be called {name!r}; give one a TITLE")
+            raise UserError(f"--ckpt: two systems called {name!r}; give one a different TITLE")
     return loaded, missing
 
 
