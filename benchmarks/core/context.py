@@ -126,17 +126,26 @@ def make_row(
     error = standard_error(uncertainty)
     if error is None and stderr is not None and np.isfinite(stderr):
         error = Error(stderr, math.inf)
-    found: dict[str, Any] = {"direction": info.direction, "unit": info.unit, "note": note}
-    found |= {"uncertainty": uncertainty, "stderr": error.stderr if error else None}
-    if error and value is not None:
-        half = error.quantile(0.975)
-        found |= {"ci_low": value - half, "ci_high": value + half}
-    if protocol:
-        found |= {"protocol": protocol.id, "measured_by": protocol.fields}
-    if per_image:
-        found["per_image"] = PerImage(per_image[0].order, per_image[1])
-    found |= {"split": "test", "setting": "", "steps": None, **fields}
-    row = Row(benchmark, table, system, dataset.name, metric=metric, value=value, **found)
+    half = error.quantile(0.975) if value is not None and error else None
+    row = Row(
+        benchmark,
+        table,
+        system,
+        dataset.name,
+        metric=metric,
+        value=value,
+        stderr=error.stderr if error else None,
+        ci_low=None if half is None or value is None else value - half,
+        ci_high=None if half is None or value is None else value + half,
+        direction=info.direction,
+        unit=info.unit,
+        protocol=protocol.id if protocol else "",
+        note=note,
+        uncertainty=uncertainty,
+        measured_by=protocol.fields if protocol else {},
+        per_image=None if per_image is None else PerImage(per_image[0].order, per_image[1]),
+        **{"split": "test", "setting": "", "steps": None, **fields},
+    )
     return attach(row, row.measured_by)
 
 
@@ -214,13 +223,22 @@ class Context:
 
     def protocol(self, benchmark: str, **fields: Any) -> RowProtocol:
         """A protocol with the fields of the run and those given."""
-        data = self.dataset
-        found: dict[str, Any] = {"benchmark": benchmark, "dataset": data.name}
-        found |= {"dataset_images": len(data), "data_sha256": data.fingerprint}
-        found |= {"transform": data.transform.describe(), "partition": data.partition_source}
-        found |= {"seed": self.seed, "precision": self.precision, "device": self.device.type}
-        found |= self.options.deciding | ({"model": dict(self.model)} if self.model else {})
-        return RowProtocol(found | fields)
+        return RowProtocol(
+            {
+                "benchmark": benchmark,
+                "dataset": self.dataset.name,
+                "dataset_images": len(self.dataset),
+                "data_sha256": self.dataset.fingerprint,
+                "transform": self.dataset.transform.describe(),
+                "partition": self.dataset.partition_source,
+                "seed": self.seed,
+                "precision": self.precision,
+                "device": self.device.type,
+                **self.options.deciding,
+                **({"model": dict(self.model)} if self.model else {}),
+                **fields,
+            }
+        )
 
     @property
     def record(self) -> Callable[..., Row]:

@@ -78,13 +78,16 @@ class Taken:
     @property
     def protocol(self) -> dict[str, Any]:
         """The fields of a protocol."""
-        system, T = self.system, self.steps
-        own = {"solver": OWN if T else None}
-        found = system.solver.protocol() if system.solver is not None and T else own
-        found |= {"decoding_steps": T, "decoding_calls": decode_calls(system, T)}
-        calls = encode_calls(system, T) if self.inverts else None
-        found |= {"inversion_steps": T if self.inverts else None, "inversion_calls": calls}
-        return found | ({"latent_steps": T} if self.latents else {})
+        solver, own = self.system.solver, {"solver": OWN if self.steps else None}
+        by = solver.protocol() if solver is not None and self.steps else own
+        fields = {
+            "inversion_steps": self.steps if self.inverts else None,
+            "inversion_calls": encode_calls(self.system, self.steps) if self.inverts else None,
+            "decoding_steps": self.steps,
+            "decoding_calls": decode_calls(self.system, self.steps),
+            **by,
+        }
+        return fields | ({"latent_steps": self.steps} if self.latents else {})
 
 
 def solver_of(system: System, steps: int | None) -> str:

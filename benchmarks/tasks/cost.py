@@ -136,10 +136,15 @@ def _timed(context: Context, system: System, verb: Verb, sizes: Sizes) -> Measur
     """Images per second and peak memory of a verb, measured once on this machine."""
     steps = sizes.timed_steps if verb.iterative and system.iterative else None
     on_gpu = context.device.type == "cuda"
-    memory = "allocated on the device" if on_gpu else "resident set of the process"
-    setup: dict[str, Any] = {"torch": torch.__version__, "threads": str(torch.get_num_threads())}
-    setup |= {"device_name": counting.device_name(context.device), "memory": memory}
-    setup |= {"batch_size": str(sizes.batch), "repeats": str(sizes.repeats), "steps": steps}
+    setup = {
+        "device_name": counting.device_name(context.device),
+        "torch": torch.__version__,
+        "threads": str(torch.get_num_threads()),
+        "batch_size": str(sizes.batch),
+        "repeats": str(sizes.repeats),
+        "memory": "allocated on the device" if on_gpu else "resident set of the process",
+        "steps": steps,
+    }
     cell = Cell(context, TIMES, system, setting=verb.name, split="", fields=setup)
 
     def measured(work: counting.Work) -> Mapping[str, float]:

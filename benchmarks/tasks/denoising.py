@@ -59,9 +59,13 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
 
 
 def _cell(context: Context, system: System, images: Selection, t: int) -> Cell:
-    semantic = "of the image itself" if SEMANTIC in system.capabilities else None
-    fields = {"split": images.split, "t": t, "semantic": semantic}
-    fields |= {"x_0": "clipped to [-1, 1]", "ssim": DESCRIBED["ssim"]}
+    fields = {
+        "split": images.split,
+        "t": t,
+        "semantic": "of the image itself" if SEMANTIC in system.capabilities else None,
+        "x_0": "clipped to [-1, 1]",
+        "ssim": DESCRIBED["ssim"],
+    }
     return Cell(context, TABLE, system, setting=f"t = {t}", n=len(images), fields=fields)
 
 

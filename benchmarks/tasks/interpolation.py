@@ -9,7 +9,6 @@ position. Everything is computed in full precision: in float64 by systems that c
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -69,10 +68,15 @@ def _lengths(at: Solved, images: Selection) -> Measurement:
     context, system, pairs = at.context, at.system, len(images) // 2
     dtype = torch.float64 if system.computes_in_float64 else torch.float32
     distance = context.networks.path_distance
-    fields: dict[str, Any] = {"epsilon": EPSILON, "t": "uniform in [0, 1 - epsilon], one a pair"}
-    fields |= {"semantic": "lerp", "x_T": "slerp", **distance.describe()}
-    fields |= {"percentiles": "1 to 99, lower and higher neighbour (trimmed mean)"}
-    fields |= {"decoding_dtype": str(dtype).removeprefix("torch.")}
+    fields = {
+        "epsilon": EPSILON,
+        "t": "uniform in [0, 1 - epsilon], one a pair",
+        "semantic": "lerp",
+        "x_T": "slerp",
+        "decoding_dtype": str(dtype).removeprefix("torch."),
+        "percentiles": "1 to 99, lower and higher neighbour (trimmed mean)",
+        **distance.describe(),
+    }
     cell = Cell(context, TABLE, at, n=pairs, fields=fields)
 
     def decode(code: Code) -> Tensor:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -112,10 +111,18 @@ def prepare(options: Options, store: Store) -> Evaluation:
 
 
 def make_context(options: Options, dataset: Dataset, store: Store) -> Context:
-    asked: dict[str, Any] = {"choice": options.networks, "device": torch.device(options.device)}
-    asked |= {"profile": options.profile, "seed": options.seed, "precision": options.precision}
-    asked |= {"batch_size": options.batch_size, "options": options}
-    return Context(dataset=dataset, store=store, pictures=None, **asked)
+    return Context(
+        dataset=dataset,
+        profile=options.profile,
+        seed=options.seed,
+        device=torch.device(options.device),
+        store=store,
+        pictures=None,
+        choice=options.networks,
+        precision=options.precision,
+        batch_size=options.batch_size,
+        options=options,
+    )
 
 
 # ----------------------------------------------------------------------------------------------

@@ -25,11 +25,17 @@ def describe(
     arguments: Sequence[str], device: torch.device, batch_size: BatchSize
 ) -> dict[str, Any]:
     """The command's arguments, the code's commit, versions, and what it runs on."""
-    here = {"arguments": list(arguments), **checkout(Path(diffae.__file__).parents[1])}
-    versions = {"diffae-bench": diffae.__version__} | {name: version(name) for name in PACKAGES}
-    here |= {"versions": versions, "python": platform.python_version(), "device": _device(device)}
-    here |= {"processes": distributed.world(), "threads": torch.get_num_threads()}
-    return here | {"batch_size": batch_size or CHUNK}
+    return {
+        "arguments": list(arguments),
+        **checkout(Path(diffae.__file__).parents[1]),
+        "versions": {"diffae-bench": diffae.__version__}
+        | {name: version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "device": _device(device),
+        "processes": distributed.world(),
+        "threads": torch.get_num_threads(),
+        "batch_size": batch_size or CHUNK,
+    }
 
 
 def now() -> str:

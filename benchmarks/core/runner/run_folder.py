@@ -51,14 +51,23 @@ Settings = dict[str, Any]
 def settings(options: Options, evaluation: Evaluation) -> Settings:
     """What decides a run's numbers, of systems that have not been fitted yet."""
     context, dataset = evaluation.context, evaluation.context.dataset
-    names = "benchmarks", "systems", "checkpoints", "attributes", "seed", "device", "precision"
-    parts = {name: getattr(options, name) for name in names} | options.deciding
-    parts |= {"weights": {system.name: system.fingerprint for system in evaluation.systems}}
-    parts |= {"metric_networks": context.networks.describe(), "profile": asdict(options.profile)}
-    parts |= {"data": options.data or "portraits", "data_sha256": dataset.fingerprint}
-    parts |= {"crop": dataset.transform.crop}
-    if options.protocols:
-        parts["protocols"] = [*options.protocols, options.explain]
+    parts = {
+        "benchmarks": options.benchmarks,
+        "systems": options.systems,
+        "checkpoints": options.checkpoints,
+        "weights": {system.name: system.fingerprint for system in evaluation.systems},
+        "metric_networks": context.networks.describe(),
+        "data": options.data or "portraits",
+        "data_sha256": dataset.fingerprint,
+        "crop": dataset.transform.crop,
+        "profile": asdict(options.profile),
+        "attributes": options.attributes,
+        "seed": options.seed,
+        "device": options.device,
+        "precision": options.precision,
+        **({"protocols": [*options.protocols, options.explain]} if options.protocols else {}),
+        **options.deciding,
+    }
     return json.loads(json.dumps(parts))
 
 
@@ -164,13 +173,17 @@ class RunFolder:
         self._records = RecordFile(out / RECORDS)
         self._unread = False  # whether no tables could be made of the folder
         context, systems = evaluation.context, evaluation.systems
-        about = {"schema": SCHEMA, "settings": ours, "started": provenance.now()}
-        about |= {"models": {system.name: dict(system.describe()) for system in systems}}
-        about |= {"titles": {system.name: system.title for system in systems}}
-        about |= {"hub": {system.name: system.origin for system in systems if system.origin}}
-        about |= {"seen_in_training": evaluation.seen_in_training(), "precision": context.precision}
-        about |= provenance.describe(options.arguments, context.device, context.batch_size)
-        self._about = about
+        self._about = {
+            "schema": SCHEMA,
+            "settings": ours,
+            "models": {system.name: dict(system.describe()) for system in systems},
+            "titles": {system.name: system.title for system in systems},
+            "hub": {system.name: system.origin for system in systems if system.origin},
+            "seen_in_training": evaluation.seen_in_training(),
+            "precision": context.precision,
+            "started": provenance.now(),
+            **provenance.describe(options.arguments, context.device, context.batch_size),
+        }
         self._write_run()
 
     def take(self, name: str, new: Iterator[Row]) -> Iterator[Row]:

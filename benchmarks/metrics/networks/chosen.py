@@ -136,8 +136,11 @@ class MetricNetworks(Networks):
 
         Raises NotAvailable if there is none.
         """
-        known = {"arcface": self._has("arcface"), PORTRAITS: self.dataset == PORTRAITS}
-        known |= {DLIB: self._has(DLIB) and self._has(LANDMARKS)}
+        known = {
+            "arcface": self._has("arcface"),
+            PORTRAITS: self.dataset == PORTRAITS,
+            DLIB: self._has(DLIB) and self._has(LANDMARKS),
+        }
         found = [name for name, is_here in known.items() if is_here]
         if found:
             return self.face_embedding(found[0])
@@ -156,6 +159,10 @@ class MetricNetworks(Networks):
             face = None
         # VGG16 is not loaded if no path length is measured
         vgg16 = weights.find("vgg16", self.choice.weights_dir) if self._has("vgg16") else None
-        found = {"stand_ins": self.choice.stand_ins, "perceptual": self.perceptual.describe()}
-        found |= {"features": {network.network: network.describe() for network in self.features}}
-        return found | {"face": face, "vgg16": vgg16 and weights.sha256(vgg16)}
+        return {
+            "stand_ins": self.choice.stand_ins,
+            "perceptual": self.perceptual.describe(),
+            "features": {network.network: network.describe() for network in self.features},
+            "face": face,
+            "vgg16": vgg16 and weights.sha256(vgg16),
+        }

@@ -79,9 +79,13 @@ class FaceEmbedding:
 
     def describe(self) -> dict[str, Any]:
         """The protocol's description: two comparisons are comparable only if all of it is equal."""
-        found: dict[str, Any] = {"identity_network": self.name, "identity_sha256": self.sha256}
-        found |= {"identity_input_size": self.input_size, **self.preparation}
-        return found | weights.unpublished("identity", self.published)
+        return {
+            "identity_network": self.name,
+            "identity_sha256": self.sha256,
+            "identity_input_size": self.input_size,
+            **self.preparation,
+            **weights.unpublished("identity", self.published),
+        }
 
 
 def without_face(missing: int, count: int, what: str) -> str:

@@ -78,12 +78,17 @@ class FeatureNetwork:
 
     def describe(self) -> dict[str, str | int]:
         """The protocol's description: two distances are comparable only if all of it is equal."""
-        found: dict[str, str | int] = {"feature_network": self.name, "feature_sha256": self.sha256}
-        found |= {"feature_dim": self.dim, "feature_dtype": str(self.dtype).removeprefix("torch.")}
-        found |= {"feature_input_size": self.input_size, "feature_resize": self.resize}
-        if self.position_embedding:
-            found["feature_position_embedding"] = self.position_embedding
-        return found | weights.unpublished("feature", self.published)
+        embedding = self.position_embedding
+        return {
+            "feature_network": self.name,
+            "feature_sha256": self.sha256,
+            "feature_dim": self.dim,
+            "feature_input_size": self.input_size,
+            "feature_resize": self.resize,
+            "feature_dtype": str(self.dtype).removeprefix("torch."),
+            **({"feature_position_embedding": embedding} if embedding else {}),
+            **weights.unpublished("feature", self.published),
+        }
 
 
 def from_zero_to_one(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -77,10 +77,13 @@ class PerceptualDistance:
 
     def describe(self) -> dict[str, str]:
         """The protocol's description: two distances are comparable only if all of it is equal."""
-        found = {"perceptual_network": self.name, "perceptual_sha256": self.sha256}
-        found |= {"perceptual_dtype": str(self.dtype).removeprefix("torch.")}
-        found |= {"perceptual_resize": self.resize}
-        return found | weights.unpublished("perceptual", self.published)
+        return {
+            "perceptual_network": self.name,
+            "perceptual_sha256": self.sha256,
+            "perceptual_resize": self.resize,
+            "perceptual_dtype": str(self.dtype).removeprefix("torch."),
+            **weights.unpublished("perceptual", self.published),
+        }
 
 
 def _lpips(

@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
-from typing import Any
 
 import numpy as np
 
@@ -172,12 +171,20 @@ def _rows(
     The latter is the paper's ±: between seeds only the labelled images differ.
     """
     context, network = cell.context, real.network
-    sizes, train = context.sizes(Sizes), context.sizes(ProbeSizes).train
-    fields: dict[str, Any] = {"scenario": setup.scenario, "acceptance": setup.rule.description}
-    fields |= {"samples": sizes.samples, "pool": sizes.pool, "seeds": sizes.seeds}
-    fields |= {"reference": "all images of the class", "reference_n": len(real.images)}
-    fields |= {"probe_train": train, **labelled(sizes, setup.scenario), **network.describe()}
-    cell = cell.also(**fields, **(reading_of(cell.system) if cell.system else {}))
+    sizes = context.sizes(Sizes)
+    cell = cell.also(
+        scenario=setup.scenario,
+        acceptance=setup.rule.description,
+        samples=sizes.samples,
+        pool=sizes.pool,
+        seeds=sizes.seeds,
+        reference="all images of the class",
+        reference_n=len(real.images),
+        probe_train=context.sizes(ProbeSizes).train,
+        **labelled(sizes, setup.scenario),
+        **(reading_of(cell.system) if cell.system else {}),
+        **network.describe(),
+    )
     short = f"only {n} of {sizes.samples} samples accepted" if n < sizes.samples else ""
     for metric, of_seeds in found.items():
         mean = float(np.mean([one.value for one in of_seeds]))

@@ -123,6 +123,13 @@ def overlap_rows(
 
 def _key(context: Context, work: str, ours: Side, reference: Side, **fields: Any) -> dict[str, Any]:
     """The key of what is computed of two sides."""
-    key = {"work": work, "blocks": BLOCKS, "device": context.device.type, **fields}
-    key |= {"samples": ours.digest, "sample_blocks": digest(ours.blocks)}
-    return key | {"reference": reference.digest, "reference_blocks": digest(reference.blocks)}
+    return {
+        "work": work,
+        "blocks": BLOCKS,
+        "samples": ours.digest,
+        "sample_blocks": digest(ours.blocks),
+        "reference": reference.digest,
+        "reference_blocks": digest(reference.blocks),
+        "device": context.device.type,
+        **fields,
+    }
