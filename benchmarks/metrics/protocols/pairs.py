@@ -16,6 +16,7 @@ from benchmarks.metrics.protocols.schema import Protocol, Psnr, Ssim
 from benchmarks.metrics.ssim import similarity
 
 Floats = NDArray[np.float64]
+Distance = PerceptualDistance | None
 SMALLEST_ERROR = 1e-10  # where equal images have 100 dB: the least error, or added to each
 
 
@@ -24,11 +25,7 @@ SMALLEST_ERROR = 1e-10  # where equal images have 100 dB: the least error, or ad
 
 
 def of_images(
-    metric: str,
-    protocol: Protocol,
-    made: Tensor,
-    originals: Tensor,
-    distance: PerceptualDistance | None = None,
+    metric: str, protocol: Protocol, made: Tensor, originals: Tensor, distance: Distance = None
 ) -> Tensor:
     """What `average` needs of each pair of images, float64 [N] on the CPU.
 
@@ -60,14 +57,8 @@ def _similarity(a: Tensor, b: Tensor, ssim: Ssim) -> Tensor:
     found = []
     for x, y in zip(*parts, strict=True):
         span = max(_extent(x), _extent(y)) if of_batch else float(ssim.range)
-        similar = similarity(
-            x,
-            y,
-            window=ssim.window,
-            padding=ssim.padding,
-            span=span,
-            sample=ssim.covariance == "sample",
-        )
+        sample = ssim.covariance == "sample"
+        similar = similarity(x, y, ssim.window, ssim.padding, span, sample)
         found.append(similar if span else torch.full_like(similar, torch.nan))
     return torch.cat(found)
 

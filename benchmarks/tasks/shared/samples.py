@@ -5,9 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.core.images import THUMBNAIL, preview, thumbnails
-from benchmarks.core.measurement import Solved
-from benchmarks.core.sizes import Count, Solver, Steps
-from benchmarks.core.store import Arrays, Computation
+from benchmarks.plugin import Arrays, Computation, Count, Solved, Solver, Steps
 
 PREVIEW = 32
 
