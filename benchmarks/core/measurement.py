@@ -243,6 +243,8 @@ class Cell:
     def key(self, work: str, images: Selection | None, **more: Any) -> dict[str, Any]:
         """The key in the store of what is computed for this cell; `more` is what it alone depends on."""
         key = self.context.codes.key(work, self.system, images) | {"seed": self.context.seed}
+        if images is None:  # new images are compared at the size of the real ones
+            key["size"] = self.context.dataset.image_size
         # under a name of their own: a field may be called as a part of the key is, such as "weights"
         return key | {"setting": self.setting, "fields": {**self._decided_by, **more}}
 

@@ -33,6 +33,7 @@ def samples(at: Solved, count: int, *names: str) -> Computation:
     codes = at.context.codes
     key = codes.key("sample", at.system, None) | {"steps": at.steps, "seed": at.context.seed}
     key |= {"features": codes.described(), "pixels": THUMBNAIL}
+    key |= {"size": at.context.dataset.image_size}
 
     def compute(positions: np.ndarray) -> Arrays:
         images, latents = at.draw(positions.tolist())
