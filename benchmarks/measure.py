@@ -142,13 +142,8 @@ def _parser() -> cli.Parser:
     parser = cli.Parser(cli.prog("benchmarks.measure"), __doc__)
     add = parser.add_argument
     add("metric", metavar="METRIC[,METRIC...]", help=", ".join((*SETS, *PAIRS)))
-    add(
-        "a",
-        metavar="A",
-        type=cli.path,
-        nargs="?",
-        help="folder of images or npz file with arr_0; for Frechet distances also statistics (.npz)",
-    )
+    a = "folder of images or npz file with arr_0; for Frechet distances also statistics (.npz)"
+    add("a", metavar="A", type=cli.path, nargs="?", help=a)
     add("b", metavar="B", type=cli.path, nargs="?", help="the folder to compare with")
     explain = "A and B by every protocol, and why the numbers differ (in place of METRIC)"
     add("--explain", action="store_true", help=explain)

@@ -96,9 +96,8 @@ def accepted(name: str, found: object) -> Benchmark:
         raise UserError("its name is that of settings that benchmarks share")
     for profile in found.profiles:
         if profile not in BUILT_IN:
-            raise UserError(
-                f"its profiles: no profile {profile!r}{did_you_mean(profile, BUILT_IN)}"
-            )
+            near = did_you_mean(profile, BUILT_IN)
+            raise UserError(f"its profiles: no profile {profile!r}{near}")
         _ = PROFILES[profile].including(found)
     register(name, found.infos)
     return found

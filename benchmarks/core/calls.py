@@ -8,8 +8,8 @@ depend on results are upper bounds.
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
-from functools import cached_property, reduce
+from dataclasses import dataclass, fields, replace
+from functools import cached_property, partial, reduce
 from typing import Any, cast
 
 import numpy as np
@@ -19,7 +19,7 @@ from torch import Tensor
 from benchmarks.core.context import Context
 from benchmarks.core.measurement import Measurement
 from benchmarks.core.plan import Calls, Work, by_solver, decode_calls, encode_calls
-from benchmarks.core.store import Arrays, Computation, MemoryStore
+from benchmarks.core.store import Arrays, Computation, MemoryStore, Once
 from benchmarks.metrics.networks.chosen import MetricNetworks
 from benchmarks.systems.protocol import parts
 from benchmarks.systems.protocol.base import SEMANTIC, STOCHASTIC, Code, System, parts_of
@@ -66,18 +66,13 @@ class CountingStore(MemoryStore):
     def chunks(self, of: Computation) -> Iterator[Arrays]:
         yield self.read(of)
 
-    def once(
-        self,
-        key: dict[str, Any],
-        compute: Callable[[], Arrays],
-        unfitted: Callable[[], Arrays] | None = None,
-    ) -> Arrays:
+    def once(self, key: dict[str, Any], compute: Once, unfitted: Once | None = None) -> Arrays:
         return self._one(Computation(key["work"], key, 1, lambda _: (unfitted or compute)()))
 
     def _one(self, of: Computation) -> Arrays:
         """The arrays of one unit of a computation."""
-        (path,), counts = self._files(dict(of.key), [(0, 1)]).values(), self.counts
-        known = counts.work.get(path.parent.name)
+        path, counts = self._path(of, (0, 1)), self.counts
+        known = counts.work.get(of.folder)
         if known is None:
             with counts.one_of(of.count):
                 # the last unit: the first one brings a preview, which is no part of every unit
@@ -87,18 +82,18 @@ class CountingStore(MemoryStore):
                 real = "system" not in of.key
                 shared = of.shared or (of.what if real else "")
                 known = Work(what, 0, counts.calls, of.steps, size, shared, real)
-        counts.work[path.parent.name] = replace(known, images=max(of.count, known.images))
+        counts.work[of.folder] = replace(known, images=max(of.count, known.images))
         return self._kept[path]
 
 
 def _repeated(arrays: Arrays, count: int) -> Arrays:
     """Arrays of `count` rows that are all the first one; they take no memory."""
-    return {
-        name: np.lib.stride_tricks.as_strided(
-            array, (count * bool(len(array)), *array.shape[1:]), (0, *array.strides[1:])
-        )
-        for name, array in arrays.items()
-    }
+
+    def repeated(one: np.ndarray) -> np.ndarray:
+        shape, strides = (count * bool(len(one)), *one.shape[1:]), (0, *one.strides[1:])
+        return np.lib.stride_tricks.as_strided(one, shape, strides)
+
+    return {name: repeated(array) for name, array in arrays.items()}
 
 
 # ----------------------------------------------------------------------------------------------
@@ -128,26 +123,26 @@ class Uncalled:
         self._counts.add(encoder=len(images))
         return Code(torch.ones(len(images), self._system.latent_dim), None)
 
-    def encode_semantic(self, images: Tensor) -> Semantic:
+    def encode_semantic(self, images: Tensor, ranks: Tensor | None = None) -> Semantic:
         self._counts.add(encoder=len(images))
         return self._semantic(len(images))
 
-    def encode_ranked(self, images: Tensor, ranks: Tensor) -> Semantic:
-        return self.encode_semantic(images)
+    encode_ranked = encode_semantic
 
     def encode_stochastic(self, images: Tensor, semantic: Semantic | None, steps: int) -> Tensor:
         self._counts.add(decoder=len(images) * (encode_calls(self._system, steps) or 1))
         return torch.ones_like(images)
 
     def decode(self, code: Code, steps: int = 100) -> Tensor:
-        return self._decoded(rows(code), steps)
+        return self.sample(range(rows(code)), 0, steps)
 
     def sample_latents(self, indices: Any, seed: int, steps: int) -> Semantic:
         self._counts.add(latent=len(indices) * (decode_calls(self._system, steps) or 1))
         return self._semantic(len(indices))
 
     def sample(self, indices: Any, seed: int, steps: int) -> Tensor:
-        return self._decoded(len(indices), steps)
+        self._counts.add(decoder=len(indices) * (decode_calls(self._system, steps) or 1))
+        return self.random_x_T(indices, seed)
 
     def random_x_T(self, indices: Any, seed: int) -> Tensor:
         return torch.ones(len(indices), 3, self._side, self._side)
@@ -156,17 +151,10 @@ class Uncalled:
         self._counts.add(decoder=len(images))
         return images
 
-    def _decoded(self, count: int, steps: int) -> Tensor:
-        self._counts.add(decoder=count * (decode_calls(self._system, steps) or 1))
-        return torch.ones(count, 3, self._side, self._side)
-
     def _semantic(self, count: int) -> Semantic:
         """A code in the shape of the system's."""
-
-        def ones(part: Tensor) -> Tensor:
-            return torch.ones(count, *part.shape[1:], dtype=part.dtype)
-
-        return parts.each(ones, self._form)
+        shaped = partial(torch.ones, count)
+        return parts.each(lambda part: shaped(*part.shape[1:], dtype=part.dtype), self._form)
 
     @cached_property
     def _form(self) -> Semantic:
@@ -232,23 +220,15 @@ class _Undecoded(Dataset):
 # Counting
 
 
-@dataclass
 class Counter:
     """Counts the work of benchmarks; `context` is that of the run."""
 
-    context: Context
-    counts: Counts = field(default_factory=Counts)
-
-    def __post_init__(self) -> None:
-        data = self.context.dataset
-        known = {f.name: getattr(data, f.name) for f in fields(data) if f.init}
-        self.context = replace(
-            self.context,
-            dataset=_Undecoded(**known),
-            store=CountingStore(self.counts),
-            networks=cast(MetricNetworks, _Networks(self.context.networks, self.counts)),
-            pictures=None,
-        )
+    def __init__(self, context: Context):
+        self.counts, data = Counts(), context.dataset
+        known = {field.name: getattr(data, field.name) for field in fields(data) if field.init}
+        networks: Any = _Networks(context.networks, self.counts)
+        data, store = _Undecoded(**known), CountingStore(self.counts)
+        self.context = replace(context, dataset=data, store=store, networks=networks, pictures=None)
 
     def work(
         self, system: System, run: Callable[[Context, Any], Iterable[object]], **changes: Any
@@ -258,12 +238,10 @@ class Counter:
         `changes` are other values of the context.
         """
         context = replace(self.context, **changes)
-        uncalled = Uncalled(
-            system, self.counts, system.image_size or self.context.dataset.image_size
-        )
+        side = system.image_size or context.dataset.image_size
         self.counts.work.clear()
         fits: list[Work] = []
-        for one in run(context.for_system(system), uncalled):
+        for one in run(context.for_system(system), Uncalled(system, self.counts, side)):
             if isinstance(one, Computation):
                 _ = self.context.store.read(one)
             elif isinstance(one, Measurement):
@@ -273,18 +251,13 @@ class Counter:
         yield from [*_together(called), *fits]
 
 
-def _together(work: Iterable[Work]) -> list[Work]:
+def _together(work: Iterable[Work]) -> Iterator[Work]:
     """Work of one description on as many images as one, with all calls of an image."""
     alike: dict[object, list[Work]] = {}
     for number, one in enumerate(work):
         key = number if one.shared else (one.what, one.images, one.steps)
         alike.setdefault(key, []).append(one)
-    return [
-        replace(
-            some[0],
-            what=f"{len(some)} x {some[0].what}" if len(some) > 1 else some[0].what,
-            calls=reduce(Calls.plus, (one.calls for one in some)),
-            bytes=sum(one.bytes for one in some),
-        )
-        for some in alike.values()
-    ]
+    for first, *others in alike.values():
+        what = f"{len(others) + 1} x {first.what}" if others else first.what
+        calls = reduce(Calls.plus, (one.calls for one in others), first.calls)
+        yield replace(first, what=what, calls=calls, bytes=sum(o.bytes for o in (first, *others)))

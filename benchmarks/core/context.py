@@ -189,10 +189,10 @@ class Context:
         compared at 128 px).
         """
         size, shown = system.image_size, self.dataset.image_size
-        sizes = (
-            {} if size in (None, shown) else {"run_at": size, "compared_at": f"{shown}, {RESIZED}"}
-        )
-        return replace(self, model={**system.describe(), **sizes})
+        model = dict(system.describe())
+        if size not in (None, shown):
+            model |= {"run_at": size, "compared_at": f"{shown}, {RESIZED}"}
+        return replace(self, model=model)
 
     def resized(self, images: Tensor) -> Tensor:
         """A system's images at the size of the comparison: N x 3 x S x S, unchanged if they have it."""

@@ -7,7 +7,7 @@ computed once and kept in the store, whichever benchmark asks for them first.
 import io
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -52,12 +52,9 @@ class Selection:
     @property
     def key(self) -> dict[str, Any]:
         """What identifies the images at these positions, for store keys."""
-        return {
-            "data": self.dataset.fingerprint,
-            "transform": self.dataset.transform.describe(),
-            "split": self.split,
-            "selection_seed": _stream(self.split, self.seed),
-        }
+        data = self.dataset
+        key = {"data": data.fingerprint, "transform": data.transform.describe()}
+        return key | {"split": self.split, "selection_seed": _stream(self.split, self.seed)}
 
     def batch(self, positions: np.ndarray) -> Tensor:
         """Images N x 3 x S x S in [-1, 1]."""
@@ -135,23 +132,19 @@ class Codes:
     networks: MetricNetworks
     device: torch.device
     precision: str
-    deciding: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # the run's options that decide numbers
+    deciding: Mapping[str, Any]  # the run's options that decide numbers
 
-    def key(self, work: str, system: System | None, selection: Selection | None) -> dict[str, Any]:
-        """The start of a store key: the kind of work, the weights and solver, the images, device
-        and precision.
+    def key(
+        self, work: str, system: System | None, selection: Selection | None, steps: bool = True
+    ) -> dict[str, Any]:
+        """The start of a store key: the kind of work, the weights, the images, device and precision; and
+        the solver, of work that takes `steps`.
         """
-        solver = {"solver": str(system.solver)} if system is not None and system.solver else {}
-        return self._key(work, system, selection) | solver
-
-    def _key(self, work: str, system: System | None, selection: Selection | None) -> dict[str, Any]:
-        """The same without the solver, for work that takes no steps."""
         key = {"work": work, "device": self.device.type, "precision": self.precision}
         key |= self.deciding
         if system is not None:
             key |= {"system": system.name, "weights": system.fingerprint}
+            key |= {"solver": str(system.solver)} if system.solver and steps else {}
         return key | (selection.key if selection is not None else {})
 
     def semantic(self, system: System, selection: Selection) -> Semantic:
@@ -172,11 +165,9 @@ class Codes:
         found = self.store.read(self._semantic(system, selection, reading_of(system)))
         return torch.from_numpy(found[SEMANTIC])
 
-    def _semantic(
-        self, system: System, selection: Selection, read: Mapping[str, Any]
-    ) -> Computation:
+    def _semantic(self, system: System, images: Selection, read: dict[str, str]) -> Computation:
         """Semantic codes, or what a probe reads of them if `read` describes it."""
-        seen = selection.seen_by(system)
+        seen = images.seen_by(system)
 
         def compute(positions: np.ndarray) -> Arrays:
             codes = system.encode_semantic(seen.batch(positions))
@@ -185,19 +176,19 @@ class Codes:
             return parts.to_arrays(codes, SEMANTIC)
 
         work, how = ("read", ", as probes read it") if read else ("semantic", "")
-        key, shared = self._key(work, system, seen) | dict(read), f"{work} {seen.split}"
+        key, shared = self.key(work, system, seen, False) | read, f"{work} {seen.split}"
         return Computation(f"z_sem of {seen.split}{how}", key, len(seen), compute, shared=shared)
 
     def full(self, system: System, selection: Selection, positions: np.ndarray, steps: int) -> Code:
         """Full codes of whole chunks of a selection, for use inside the computation of a chunk."""
-        seen, taken = selection.seen_by(system), {"steps": steps} if system.iterative else {}
+        seen, T = selection.seen_by(system), steps if system.iterative else None
 
         def compute(positions: np.ndarray) -> Arrays:
             code = system.encode(seen.batch(positions), steps)
             x_T = {} if code.x_T is None else {"x_T": code.x_T.cpu().numpy()}
             return parts.to_arrays(code.semantic, SEMANTIC) | x_T
 
-        key, T = self.key("code", system, seen) | taken, taken.get("steps")
+        key = self.key("code", system, seen) | ({"steps": T} if T else {})
         shared = f"codes {seen.split} {T} {system.solver}"
         codes = Computation(encoding(system), key, len(positions), compute, T, shared=shared)
         arrays = self.store.stretch(codes, int(positions[0]))

@@ -202,23 +202,15 @@ class Cell:
         return self.context.protocol(self.context.benchmark, **{**n, **self._decided_by})
 
     def row(
-        self,
-        metric: str,
-        value: float | None,
-        uncertainty: Uncertainty = UNKNOWN,
-        **changes: Any,
+        self, metric: str, value: float | None, error: Uncertainty = UNKNOWN, **changes: Any
     ) -> Row:
         """The row of a number. `changes` are further arguments of `make_row`, or other values
         of the cell's; a note comes after that of the cell.
         """
         changes["note"] = "; ".join(filter(None, (self.note, changes.get("note", ""))))
-        given: dict[str, Any] = {
-            "setting": self.setting,
-            "split": self.split,
-            "n": self.n,
-        }
+        given: dict[str, Any] = {"setting": self.setting, "split": self.split, "n": self.n}
         given |= self.taken.row if self.taken else {}
-        given |= {"uncertainty": uncertainty, "protocol": self.protocol}
+        given |= {"uncertainty": error, "protocol": self.protocol}
         head = (self.context.benchmark, self.table, self.system_title, metric, value)
         return self.context.record(*head, **{**given, **changes})
 
@@ -251,6 +243,8 @@ class Cell:
     def key(self, work: str, images: Selection | None, **more: Any) -> dict[str, Any]:
         """The key in the store of what is computed for this cell; `more` is what it alone depends on."""
         key = self.context.codes.key(work, self.system, images) | {"seed": self.context.seed}
+        if images is None:  # new images are compared at the size of the real ones
+            key["size"] = self.context.dataset.image_size
         # under a name of their own: a field may be called as a part of the key is, such as "weights"
         return key | {"setting": self.setting, "fields": {**self._decided_by, **more}}
 

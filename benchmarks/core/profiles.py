@@ -30,6 +30,7 @@ FOLDER = Path(__file__).parents[1] / "profiles"
 HEAD = ("base", "name", "description")  # of a profile's file, above its sections
 
 S = TypeVar("S")
+Parse = Callable[[Any, Any], Any]  # of a value by the type of its setting
 
 
 @dataclass(frozen=True)
@@ -65,15 +66,10 @@ class Profile:
 
     def settings(self) -> dict[str, Any]:
         """Every setting by "section.name"."""
-        return {
-            f"{section}.{name}": value
-            for section, sizes in self.sections.items()
-            for name, value in asdict(sizes).items()
-        }
+        every = [(section, asdict(sizes)) for section, sizes in self.sections.items()]
+        return {f"{section}.{name}": of[name] for section, of in every for name in of}
 
-    def changed_by(
-        self, values: Mapping[str, Any], parse: Callable[[Any, Any], Any] = checked
-    ) -> "Profile":
+    def changed_by(self, values: Mapping[str, Any], parse: Parse = checked) -> "Profile":
         """A copy with other values of some settings, by "section.name". Raises UserError for an
         unknown name or a wrong value.
         """
@@ -156,13 +152,9 @@ def from_file(path: Path) -> Profile:
     if base not in BUILT_IN:
         raise UserError(f"{path}: base: no such profile{did_you_mean(str(base), BUILT_IN)}")
     if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise UserError(
-            f"{path}: its name has letters, digits and .-_ only: give it one, name = ..."
-        )
+        raise UserError(f"{path}: a name has letters, digits and .-_ only: give it one, name = ...")
     if name in BUILT_IN:
-        raise UserError(
-            f"{path}: {name} is a built-in profile: give this one a different name = ..."
-        )
+        raise UserError(f"{path}: {name} is a built-in profile: give this one another name = ...")
     description = f"{base}, changed by {path.name}"
     return _read(path, content, replace(PROFILES[base], name=name, description=description))
 
@@ -259,6 +251,5 @@ def _refuse_too_few_steps(profile: Profile, sections: Iterable[str]) -> None:
                 try:
                     find_solver(getattr(sizes, name)).timesteps(steps)
                 except UserError as error:
-                    raise UserError(
-                        f"{section}.{key}: {error}; --set {section}.{name}=ddim takes one"
-                    ) from None
+                    hint = f"--set {section}.{name}=ddim takes one"
+                    raise UserError(f"{section}.{key}: {error}; {hint}") from None

@@ -38,9 +38,8 @@ def specs(names: Iterable[str]) -> tuple[TableSpec, ...]:
     for benchmark in names:
         for spec in REGISTRY.get(benchmark).tables:
             if (other := owners.setdefault(spec.name, benchmark)) != benchmark:
-                raise UserError(
-                    f"benchmarks {other!r} and {benchmark!r} both define a table {spec.name!r}; run one of them"
-                )
+                both = f"benchmarks {other!r} and {benchmark!r} both"
+                raise UserError(f"{both} define a table {spec.name!r}; run one of them")
             found.append(spec)
     return tuple(found)
 

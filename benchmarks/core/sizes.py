@@ -35,9 +35,8 @@ class SolverName:
         except UserError as error:
             raise ValueError(str(error)) from None
         if self.inverts and not solver.inverts:
-            raise ValueError(
-                f"solver {name} cannot encode an image; {', '.join(that_invert())} can"
-            )
+            can = ", ".join(that_invert())
+            raise ValueError(f"solver {name} cannot encode an image; {can} can")
 
 
 Number = Annotated[int, Range(1, LARGEST)]  # of draws, seeds, repetitions
@@ -58,9 +57,7 @@ def fault_of(kind: object) -> str:
             return f"its setting {field.name} has no default"
         if not can_be_set(settings_of(kind)[field.name]):
             known = ", ".join(kind.__name__ for kind in PLAIN)
-            return (
-                f"the type of its setting {field.name} is not {known}, Literal or a tuple of these"
-            )
+            return f"the type of its setting {field.name} is none of {known}, Literal, or a tuple"
     return ""
 
 

@@ -20,9 +20,10 @@ import io
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 from zipfile import BadZipFile
@@ -48,8 +49,8 @@ Arrays = dict[str, np.ndarray]
 # From positions to arrays with one row per position. A preview has rows for the first few
 # positions only: it is empty for the others.
 Compute = Callable[[np.ndarray], Arrays]
+Once = Callable[[], Arrays]
 Piece = tuple[int, int]  # the positions of a chunk, from the first to before the second
-Paths = dict[Piece, Path]  # the file of each chunk
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,13 @@ class Computation:
     without: tuple[str, ...] = ()
     shared: str = ""
     chunk: int | None = None
+
+    @cached_property
+    def folder(self) -> str:
+        """The name of the folder of its chunks."""
+        complete = {"version": diffae.__version__, "layout": LAYOUT, **self.key}
+        name = hashlib.sha256(json.dumps(complete, sort_keys=True).encode()).hexdigest()[:24]
+        return f"{self.key['work']}-{name}"
 
 
 def default_root() -> Path:
@@ -111,79 +119,72 @@ class Store:
         """Yield the chunks of a computation in order. The ranks divide the missing ones among them;
         then every rank reads all, one by one.
         """
-        key, compute = dict(of.key), of.compute
         pieces, ranks = _pieces(0, of.count, of.chunk), distributed.world()
         size = min(self.together, -(-len(pieces) // ranks))  # so that every process has some
         mine = _neighbours(pieces, size)[distributed.rank() :: ranks]
-        paths = self._files(key, pieces)
-        todo = [group for some in mine for group in self._missing(paths, some)]
-        with _agreeing(), self._bar(key, todo, "part" if of.chunk else "image") as bar:
+        todo = [group for some in mine for group in self._missing(of, some)]
+        with _agreeing(), self._bar(of, todo) as bar:
             for group in todo:
                 distributed.check()
-                self._file_chunks(key, group, paths, compute)
+                self._file_chunks(of, group)
                 bar.update(group[-1][1] - group[0][0])
-        self._renewed |= {*paths.values()}
+        self._renewed |= {self._path(of, piece) for piece in pieces}
         for piece in pieces:
-            yield self._chunk(key, piece, paths, compute)
+            yield self._chunk(of, piece)
 
-    def _bar(self, key: dict[str, Any], todo: list[list[Piece]], unit: str) -> Any:
-        title = " ".join(str(key[name]) for name in ("work", "system", "steps") if name in key)
+    def _bar(self, of: Computation, todo: list[list[Piece]]) -> Any:
+        named = [of.key[name] for name in ("work", "system", "steps") if name in of.key]
+        title, unit = " ".join(map(str, named)), "part" if of.chunk else "image"
         total = sum(group[-1][1] - group[0][0] for group in todo)
-        shown = bool(todo) and distributed.is_main()  # on a terminal
-        return tqdm(
-            total=total, desc=title, unit=unit, leave=False, disable=None if shown else True
-        )
+        hidden = None if todo and distributed.is_main() else True  # None: on a terminal only
+        return tqdm(total=total, desc=title, unit=unit, leave=False, disable=hidden)
 
-    def _missing(self, paths: Paths, pieces: list[Piece]) -> list[list[Piece]]:
+    def _missing(self, of: Computation, pieces: list[Piece]) -> list[list[Piece]]:
         """Those of the chunks that have no file, in groups of neighbours to be computed together."""
-        missing = [piece for piece in pieces if not self._has(paths[piece])]
+        missing = [piece for piece in pieces if not self._has(self._path(of, piece))]
         return _neighbours(missing, self.together)
 
     def stretch(self, of: Computation, start: int) -> Arrays:
         """The arrays of the `of.count` positions from `start` on, joined, for use in another
         computation. They must begin with a chunk, and end with one or be the last of all.
         """
-        key, compute, pieces = dict(of.key), of.compute, _pieces(start, start + of.count)
-        paths = self._files(key, pieces)
-        for group in self._missing(paths, pieces):
-            self._file_chunks(key, group, paths, compute)
-        first, *rest = (self._chunk(key, piece, paths, compute) for piece in pieces)
+        pieces = _pieces(start, start + of.count)
+        for group in self._missing(of, pieces):
+            self._file_chunks(of, group)
+        first, *rest = (self._chunk(of, piece) for piece in pieces)
         if not rest:
             return first
         return {name: np.concatenate([first[name], *(c[name] for c in rest)]) for name in first}
 
-    def _chunk(self, key: dict[str, Any], piece: Piece, paths: Paths, compute: Compute) -> Arrays:
+    def _chunk(self, of: Computation, piece: Piece) -> Arrays:
         """The arrays of one chunk, read from its file; computed and stored first if there is none."""
-        path = paths[piece]
+        path = self._path(of, piece)
         arrays = self._get(path) if self._has(path) else None
         if arrays is None:
-            self._file_chunks(key, [piece], paths, compute)
+            self._file_chunks(of, [piece])
             # not what was computed: what is read has one memory layout, whoever computed it
             arrays = self._get(path)
         if arrays is None:
-            raise UserError(
-                f"{path}: was written but cannot be read back; check the disk, {ELSEWHERE}"
-            )
+            raise UserError(f"{path}: cannot be read back; check the disk, {ELSEWHERE}")
         return self.overshoot.unpack(arrays)
 
-    def _file_chunks(
-        self, key: dict[str, Any], group: list[Piece], paths: Paths, compute: Compute
-    ) -> None:
+    def _file_chunks(self, of: Computation, group: list[Piece]) -> None:
         """Compute neighbouring chunks together and store each in its file."""
         positions = np.arange(group[0][0], group[-1][1])
-        computed = self.overshoot.beside(lambda: compute(positions))
+        computed = self.overshoot.beside(lambda: of.compute(positions))
         for piece, arrays in zip(group, _apart(computed, group), strict=True):
-            self._put(paths[piece], arrays, key)
-            self._renewed.add(paths[piece])
+            path = self._path(of, piece)
+            self._put(path, arrays, of.key)
+            self._renewed.add(path)
 
-    def _put(self, path: Path, arrays: Arrays, key: dict[str, Any]) -> None:
+    def _put(self, path: Path, arrays: Arrays, key: Mapping[str, Any]) -> None:
         buffer = io.BytesIO()
         np.savez(buffer, **arrays, **{SEAL: _seal(path, arrays)})  # type: ignore[arg-type]
         with writing(self.root, ELSEWHERE):
             path.parent.mkdir(parents=True, exist_ok=True)
             note = path.parent / "key.json"
             if not note.exists():
-                write_whole(note, json.dumps(key, indent=1, sort_keys=True).encode())
+                write_whole(note, json.dumps(dict(key), indent=1, sort_keys=True).encode())
             write_whole(path, buffer.getvalue())
 
     def _get(self, path: Path) -> Arrays | None:
@@ -218,39 +219,25 @@ class Store:
                     found[name], filled[name] = np.empty((rows, *part.shape[1:]), part.dtype), 0
                 place = found[name][filled[name] : filled[name] + len(part)]
                 if (place.shape, place.dtype) != (part.shape, part.dtype):
-                    raise ValueError(
-                        f"{name}: {part.shape} {part.dtype} for {stop - start} positions"
-                    )
+                    form = f"{part.shape} {part.dtype}"
+                    raise ValueError(f"{name}: {form} for {stop - start} positions")
                 place[...] = part
                 filled[name] += len(part)
         return {name: array[: filled[name]] for name, array in found.items()}
 
-    def once(
-        self,
-        key: dict[str, Any],
-        compute: Callable[[], Arrays],
-        unfitted: Callable[[], Arrays] | None = None,
-    ) -> Arrays:
-        """Work that is not a list of positions: computed by the first rank, read by all.
+    def once(self, key: dict[str, Any], compute: Once, unfitted: Once | None = None) -> Arrays:
+        """Work that is not a list of positions: one chunk, computed by the first rank, read by all.
 
         A dry run takes `unfitted` in its place, so that nothing is fitted there.
         """
-        paths = self._files(key, [(0, 1)])
-        with _agreeing():
-            if distributed.is_main() and not self._has(paths[0, 1]):
-                self._file_chunks(key, [(0, 1)], paths, lambda _: compute())
-        self._renewed.add(paths[0, 1])
-        return self._chunk(key, (0, 1), paths, lambda _: compute())
+        return next(self.chunks(Computation("", key, 1, lambda _: compute(), chunk=1)))
 
     def _has(self, path: Path) -> bool:
         """Whether there is a file that may be read instead of computing."""
         return path.exists() and (not self.fresh or path in self._renewed)
 
-    def _files(self, key: dict[str, Any], pieces: Iterable[Piece]) -> Paths:
-        complete = {"version": diffae.__version__, "layout": LAYOUT, **key}
-        name = hashlib.sha256(json.dumps(complete, sort_keys=True).encode()).hexdigest()[:24]
-        folder = self.root / f"{key['work']}-{name}"
-        return {(start, stop): folder / f"{start:08d}-{stop:08d}.npz" for start, stop in pieces}
+    def _path(self, of: Computation, piece: Piece) -> Path:
+        return self.root / of.folder / "{:08d}-{:08d}.npz".format(*piece)
 
 
 class MemoryStore(Store):
@@ -269,7 +256,7 @@ class MemoryStore(Store):
     def _has(self, path: Path) -> bool:
         return path in self._kept
 
-    def _put(self, path: Path, arrays: Arrays, key: dict[str, Any]) -> None:
+    def _put(self, path: Path, arrays: Arrays, key: Mapping[str, Any]) -> None:
         # copies, in one memory layout, as they are read from a file
         self._kept[path] = {name: np.array(array, order="C") for name, array in arrays.items()}
 
@@ -313,13 +300,9 @@ def _apart(computed: Arrays, group: list[Piece]) -> list[Arrays]:
     for name, array in computed.items():
         rows = len(array) if array.ndim else -1
         if not is_count(name) and rows not in (count, 0) and not (first == 0 < rows < count):
-            raise ValueError(
-                f"{name}: {array.shape} for {count} positions: one row per position is needed"
-            )
-    return [
-        {name: _share(name, array, place, count) for name, array in computed.items()}
-        for place in places
-    ]
+            raise ValueError(f"{name}: {array.shape} for {count} positions: give each a row")
+    of = computed.items()
+    return [{name: _share(name, array, at, count) for name, array in of} for at in places]
 
 
 def _share(name: str, array: np.ndarray, place: slice, count: int) -> np.ndarray:

@@ -1,8 +1,8 @@
 """What `benchmarks.measure` is asked for, and the networks that it takes."""
 
 from argparse import ArgumentTypeError
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ from diffae.system.errors import UserError
 from reports.records.metrics import alternatives
 
 OURS, PLAINLY = "diffae", "pytorch-fid"  # ways of reading images
+Noting = Callable[..., AbstractContextManager[None]]  # of what is measured by name
 MOST_SUBSETS = 10_000  # torch-fidelity takes 100; more come near to the distance over all pairs
 
 
@@ -41,9 +42,7 @@ class Asked:
 
     a: Path
     b: Path | None = None
-    save: Path | None = option(
-        "write the statistics of A (mu, sigma, n)", type=cli.path, metavar="FILE.npz"
-    )
+    save: Path | None = option("write mu, sigma and n of A", type=cli.path, metavar="FILE.npz")
     subsets: tuple[int, int] | None = option(
         "kernel distances as the mean over random subsets, such as 100x1000 (torch-fidelity's), not over all pairs of images",
         type=subsets,
@@ -53,9 +52,7 @@ class Asked:
         f"measure fid, psnr, ssim or lpips as another code does: {', '.join(names())}, or a file",
         metavar="NAME|FILE.toml",
     )
-    weights_dir: Path | None = option(
-        "folder of metric weights, see benchmarks.run doctor", type=cli.path
-    )
+    weights_dir: Path | None = option("folder of metric weights, see `doctor`", type=cli.path)
     allow_unknown_weights: bool = switch("use weights whose hash is not known")
     device: str = option(
         "cpu, cuda or cuda:N (default: a GPU if there is one)",

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from benchmarks.measuring.asked import Asked, described
 from benchmarks.measuring.images import are_pairs, batches, pairs_of, reading
-from benchmarks.measuring.sets import frechet, read_set
+from benchmarks.measuring.sets import frechet_of, read_set
 from benchmarks.metrics import METRICS
 from benchmarks.metrics.protocols import schema
 from benchmarks.metrics.protocols.cases import MADE, ORIGINAL, Arrays, Case, network_of, together
@@ -73,7 +73,7 @@ def _of_sets(case: Case, asked: Asked) -> tuple[str, float]:
             return network.prepare(case.pixels(images, side))
 
         sides.append(read_set(path, replace(network, prepare=see), False, asked))
-    return f"images: {sides[0]} and {sides[1]}", frechet(*sides)
+    return f"images: {sides[0]} and {sides[1]}", frechet_of(*sides)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -84,15 +84,13 @@ def explain_pairs(asked: Asked) -> list[Section]:
     """Every metric under every protocol on the pairs of A and B, with the causes of differences."""
     own = {} if asked.protocol is None else {asked.protocol: None}
     every = list(map(schema.named, dict.fromkeys(schema.names()) | own))
-    of, arrays = _on_pairs(every, asked, explains=True)
+    pairs, arrays = _on_pairs(every, asked, explains=True)
     title = "metrics by protocol"
-    watched = partial(shown, title=title, unit="numbers", total=len(of.cases))
-    found = of.numbers(arrays, watched=watched)
+    watched = partial(shown, title=title, unit="numbers", total=len(pairs.cases))
+    found = pairs.numbers(arrays, watched=watched)
     count = max(map(len, arrays.values()), default=0)
-    return [
-        _section(metric, count, [one for one in found if one.case.metric == metric])
-        for metric in schema.METRICS
-    ]
+    of = {metric: [one for one in found if one.case.metric == metric] for metric in schema.METRICS}
+    return [_section(metric, count, some) for metric, some in of.items()]
 
 
 def _section(metric: str, count: int, found: Sequence[Explained]) -> Section:
@@ -116,12 +114,8 @@ def _section(metric: str, count: int, found: Sequence[Explained]) -> Section:
 
 def _place(one: Explained) -> tuple[bool, float, str]:
     """Ours first, then by the size of the difference, then by name."""
-    digits = METRICS[one.case.metric].digits
-    return (
-        one.case.protocol.name != schema.PLAIN,
-        -round(abs(one.difference or 0.0), digits),
-        one.case.protocol.name,
-    )
+    name, digits = one.case.protocol.name, METRICS[one.case.metric].digits
+    return name != schema.PLAIN, -round(abs(one.difference or 0.0), digits), name
 
 
 def write(folder: Path, sections: Sequence[Section], asked: Asked) -> list[Path]:
@@ -132,12 +126,10 @@ def write(folder: Path, sections: Sequence[Section], asked: Asked) -> list[Path]
     a, b = asked.pair
     title = f"{b.name} against {a.name}, by protocol"
     facts = [("A, the originals", str(a)), ("B, the reconstructions", str(b))]
-    files = {
-        PAGE: protocols.page(title, facts, sections).encode(),
-        PICTURE: protocols.picture(title, sections),
-        TABLE: protocols.table(sections).encode(),
-        MARKDOWN: protocols.markdown(sections).encode(),
-    }
+    files = {PAGE: protocols.page(title, facts, sections).encode()}
+    files |= {PICTURE: protocols.picture(title, sections)}
+    files |= {TABLE: protocols.table(sections).encode()}
+    files |= {MARKDOWN: protocols.markdown(sections).encode()}
     with writing(folder, "choose another --out"), made_whole(folder, EXPLAIN) as made:
         for name, content in files.items():
             write_whole(made / name, content)
@@ -161,9 +153,8 @@ def _on_pairs(protocols: Sequence[Protocol], asked: Asked, **how: Any) -> tuple[
     for batch in batches(chain([first], pairs), together(of.cases, asked.batch_size)):
         if batch.shape[-2:] != first.shape[-2:]:
             sizes = " and ".join(f"{s[1]} x {s[0]}" for s in (first.shape[-2:], batch.shape[-2:]))
-            raise UserError(
-                f"{asked.a}: images of {sizes}: protocols are of images of one size; crop them first"
-            )
+            remedy = "protocols are of images of one size; crop them first"
+            raise UserError(f"{asked.a}: images of {sizes}: {remedy}")
         originals, made = batch.unbind(1)
         for name, array in of.compute(made, made, originals).items():
             parts.setdefault(name, []).append(array)

@@ -1,14 +1,19 @@
-"""The images of a folder or of an npz file, as `benchmarks.measure` reads them."""
+"""The images of a folder or of an npz file, as `benchmarks.measure` reads them.
+
+An npz file has them as guided-diffusion (ADM) and its evaluator keep them: `arr_0`, uint8 N x H x W x 3.
+They are read one after the other, so that memory does not grow with the file.
+"""
 
 from collections.abc import Iterable, Iterator
+from math import prod
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.measuring.archive import Archive, is_archive
 from benchmarks.measuring.asked import OURS, PLAINLY, Asked
+from benchmarks.runtime import npz
 from diffae.data.fingerprint import note_of_files
 from diffae.data.readers.folder import find_images
 from diffae.data.transforms import decode, decode_plainly
@@ -17,6 +22,8 @@ from diffae.system.errors import UserError
 from diffae.system.progress import shown
 
 READINGS = {OURS: decode, PLAINLY: decode_plainly}
+ARRAY = "arr_0"  # of an npz file with images
+LARGEST_SIDE = 16_384
 
 
 def names_of(folder: Path, asked: Asked) -> tuple[str, ...]:
@@ -38,8 +45,7 @@ def names_of(folder: Path, asked: Asked) -> tuple[str, ...]:
 def images_of(path: Path, asked: Asked) -> tuple[int, Iterator[Tensor]]:
     """The number of images of a folder or an npz file, and each of them: uint8 3 x H x W."""
     if path.is_file():
-        archive = Archive.open(path)
-        count, images = len(archive), iter(archive)
+        count, images = count_in(path), images_in(path)
     else:
         names = names_of(path, asked)
         count, images = len(names), (read(path / name, asked) for name in names)
@@ -69,6 +75,48 @@ def batches(images: Iterable[Tensor], batch_size: int) -> Iterator[Tensor]:
 
 
 # ----------------------------------------------------------------------------------------------
+# npz files
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a path is an npz file with images, whatever else it holds.
+
+    Raises UserError for a file that is no npz file, or a damaged one.
+    """
+    return path.is_file() and ARRAY in npz.names(path)
+
+
+def images_in(path: Path) -> Iterator[Tensor]:
+    """The images of an npz file, each uint8 3 x H x W, in order."""
+    with npz.opened(path, ARRAY) as (header, file):
+        count, *size = _shape(path, header)
+        for number in range(count):
+            with npz.reading(path, f"image {number:,} cannot be read"):
+                content = bytearray(file.read(prod(size)))
+                image = np.frombuffer(content, np.uint8).reshape(size)
+            yield torch.from_numpy(image).permute(2, 0, 1)
+
+
+def count_in(path: Path) -> int:
+    """How many images an npz file has. Raises UserError, naming the file, if it has others."""
+    with npz.opened(path, ARRAY) as (header, _):
+        return _shape(path, header)[0]
+
+
+def _shape(path: Path, header: npz.Header) -> tuple[int, ...]:
+    shape = header.shape
+    if header.dtype != np.uint8 or len(shape) != 4 or shape[3] != 3:
+        raise UserError(f"{path}: {ARRAY} is {header}, not images: uint8 N x H x W x 3")
+    if header.by_column:
+        raise UserError(f"{path}: {ARRAY} is in Fortran order; save np.ascontiguousarray of it")
+    if not all(0 < side <= LARGEST_SIDE for side in shape[1:3]):
+        raise UserError(f"{path}: images of {shape[2]} x {shape[1]} are not read")
+    if not shape[0]:
+        raise UserError(f"{path}: {ARRAY} holds no images")
+    return shape
+
+
+# ----------------------------------------------------------------------------------------------
 # Pairs
 
 
@@ -76,12 +124,9 @@ def are_pairs(asked: Asked) -> bool:
     """Whether A and B are folders with the same names, or npz files of as many images."""
     a, b = asked.pair
     if not (a.is_dir() and b.is_dir()):
-        packed = is_archive(a) and is_archive(b)
-        return packed and len(Archive.open(a)) == len(Archive.open(b))
-    first, second = (
-        {PurePosixPath(name).with_suffix("") for name in find_images(folder).names}
-        for folder in (a, b)
-    )
+        return is_archive(a) and is_archive(b) and count_in(a) == count_in(b)
+    names = [find_images(folder).names for folder in (a, b)]
+    first, second = ({PurePosixPath(name).with_suffix("") for name in one} for one in names)
     return first == second
 
 
@@ -94,19 +139,15 @@ def pairs_of(asked: Asked) -> tuple[int, Iterator[Tensor]]:
     a, b = asked.pair
     packed = [path.is_file() for path in (a, b)]
     if all(packed):
-        first, second = Archive.open(a), Archive.open(b)
-        if len(first) != len(second):
-            raise UserError(
-                f"{b}: {len(second):,} images, {a} has {len(first):,}: pairs are images in order"
-            )
-        where, count = f"{b}: its images", len(first)
-        pairs = (_pair(x, y, where, str(a)) for x, y in zip(first, second, strict=True))
+        count, other = count_in(a), count_in(b)
+        if count != other:
+            raise UserError(f"{b}: {other:,} images, {a} has {count:,}: pairs are in order")
+        both = zip(images_in(a), images_in(b), strict=True)
+        pairs = (_pair(x, y, f"{b}: its images", str(a)) for x, y in both)
         return count, shown(pairs, str(b), "pairs", count)
     if any(packed):
-        raise UserError(
-            f"{b if packed[0] else a}: a folder has names and an npz file has none: "
-            "pairs need two of a kind"
-        )
+        folder = b if packed[0] else a
+        raise UserError(f"{folder}: an npz file has no names: pairs need two of a kind")
     paths = _paths(asked)
     pairs = (_pair(read(x, asked), read(y, asked), str(y), str(x)) for x, y in paths)
     return len(paths), shown(pairs, str(b), "pairs", len(paths))
@@ -125,10 +166,8 @@ def _paths(asked: Asked) -> list[tuple[Path, Path]]:
     sides = [_by_name(folder, asked) for folder in asked.pair]
     for here, there, folder in ((sides[0], sides[1], b), (sides[1], sides[0], a)):
         if alone := sorted(here.keys() - there.keys()):
-            raise UserError(
-                f"{folder}: no image named {alone[0]} (of {len(alone)} without a partner): "
-                "pairs are files of the same name"
-            )
+            lacks = f"no image named {alone[0]} (of {len(alone)} without a partner)"
+            raise UserError(f"{folder}: {lacks}: pairs are files of the same name")
     return [(path, sides[1][name]) for name, path in sides[0].items()]
 
 
@@ -138,9 +177,7 @@ def _by_name(folder: Path, asked: Asked) -> dict[str, Path]:
     for name in names_of(folder, asked):
         bare = str(PurePosixPath(name).with_suffix(""))
         if bare in images:
-            raise UserError(
-                f"{folder / name}: has the name of {images[bare].name}, and pairs are files of the "
-                "same name; take one of the two out"
-            )
+            named = f"has the name of {images[bare].name}, and pairs are files of the same name"
+            raise UserError(f"{folder / name}: {named}; take one of the two out")
         images[bare] = folder / name
     return images

@@ -1,14 +1,13 @@
 """Metrics of pairs of images: files of the same name in two folders."""
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.measuring.asked import Asked, described, naming_stand_in
+from benchmarks.measuring.asked import Asked, Noting, described, naming_stand_in
 from benchmarks.measuring.images import batches, pairs_of, reading
 from benchmarks.metrics import METRICS
 from benchmarks.metrics.networks.faces import without_face
@@ -37,9 +36,7 @@ def pair_metric(metric: str, asked: Asked) -> tuple[PairMetric, str]:
 
 
 def measure_pairs(
-    compare: Mapping[str, tuple[PairMetric, str]],
-    asked: Asked,
-    noting: Callable[..., AbstractContextManager[None]],
+    compare: Mapping[str, tuple[PairMetric, str]], asked: Asked, noting: Noting
 ) -> dict[str, list[str]]:
     """The lines of all given metrics; the images are read once for all.
 

@@ -1,7 +1,6 @@
 """Metrics between two sets of images, which the features of a network stand for."""
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from pathlib import Path
@@ -10,21 +9,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.measuring.archive import has_statistics, is_archive
-from benchmarks.measuring.asked import Asked, described, naming_stand_in
-from benchmarks.measuring.images import batches, images_of, reading
-from benchmarks.metrics import METRICS, kernel
-from benchmarks.metrics.frechet import (
-    Moments,
-    bias_note,
-    dimensions,
-    frechet_distance,
-    read_statistics,
-    write_statistics,
-)
+from benchmarks.measuring.asked import Asked, Noting, described, naming_stand_in
+from benchmarks.measuring.images import ARRAY, batches, images_of, reading
+from benchmarks.metrics import METRICS, frechet, kernel
+from benchmarks.metrics.frechet import Moments
 from benchmarks.metrics.frechet_jackknife import Side, blocks_of
 from benchmarks.metrics.manifold import OVERLAPS, Manifold
 from benchmarks.metrics.networks.features import FeatureNetwork
+from benchmarks.runtime import npz
 from diffae.system import cli
 from diffae.system.errors import UserError
 from diffae.system.files import writing
@@ -69,14 +61,14 @@ KERNELS = {"kid": kernel.between, "cmmd": kernel.cmmd}
 # What compares
 
 
-def frechet(reference: ImageSet, samples: ImageSet) -> float:
+def frechet_of(reference: ImageSet, samples: ImageSet) -> float:
     """The Frechet distance of two sets. Raises UserError if one has a single image."""
     for side in (reference, samples):
         if side.n == 1:
             raise UserError(f"{side.path}: one image; a Frechet distance needs at least two")
-        if note := bias_note(side.n, len(side.moments.mean)):
+        if note := frechet.bias_note(side.n, len(side.moments.mean)):
             cli.say(f"warning: {side.path}: {note}")
-    return frechet_distance(reference.moments, samples.moments)
+    return frechet.frechet_distance(reference.moments, samples.moments)
 
 
 def on_features(metric: str, reference: Features, samples: Features, asked: Asked) -> Compared:
@@ -91,10 +83,8 @@ def on_features(metric: str, reference: Features, samples: Features, asked: Aske
         sides = (Side.of(x, blocks_of(len(x))) for x in (samples, reference))
         found = KERNELS[metric](*sides).whole()
         return found.value, _standard_error(found.of_samples, found.of_reference)
-    on, overlap = torch.device(asked.device), OVERLAPS[metric]
-    of_balls = overlap.between(
-        *(Manifold.of(torch.from_numpy(x).to(on)) for x in (reference, samples))
-    )
+    overlap, both = OVERLAPS[metric], map(torch.from_numpy, (reference, samples))
+    of_balls = overlap.between(*(Manifold.of(x.to(asked.device)) for x in both))
     error = _standard_error(of_balls.influences) if of_balls.has_error else ""
     return of_balls.value, ", ".join(filter(None, [overlap.convention, error]))
 
@@ -117,9 +107,7 @@ def by_network(metrics: Iterable[str]) -> list[list[str]]:
     return list(of.values())
 
 
-def measure_sets(
-    metrics: Sequence[str], asked: Asked, noting: Callable[..., AbstractContextManager[None]]
-) -> dict[str, list[str]]:
+def measure_sets(metrics: Sequence[str], asked: Asked, noting: Noting) -> dict[str, list[str]]:
     """The lines of some metrics of one network; each image goes through it once. The statistics of A
     are saved if asked for.
 
@@ -132,7 +120,7 @@ def measure_sets(
     reference = read_set(asked.a, network, keep, asked)
     if asked.save is not None:
         with writing(asked.save, "choose another --save"):
-            write_statistics(asked.save, reference.moments)
+            frechet.write_statistics(asked.save, reference.moments)
     if asked.b is None:
         return {metrics[0]: [f"{asked.save}: mu, sigma and n of {reference}"]}
     samples, found = read_set(asked.b, network, keep, asked), dict[str, list[str]]()
@@ -147,12 +135,11 @@ def measure_sets(
 
 def _compared(metric: str, reference: ImageSet, samples: ImageSet, asked: Asked) -> Compared:
     if published_name(metric) == MOMENTS:
-        return frechet(reference, samples), ""
+        return frechet_of(reference, samples), ""
     for side in (reference, samples):
         if side.features is None:
-            raise UserError(
-                f"{side.path}: statistics hold no features, which {metric} needs; give the folder of the images"
-            )
+            needed = f"which {metric} needs; give the folder of the images"
+            raise UserError(f"{side.path}: statistics hold no features, {needed}")
     assert reference.features is not None and samples.features is not None
     return on_features(published_name(metric), reference.features, samples.features, asked)
 
@@ -163,8 +150,10 @@ def read_set(path: Path, network: FeatureNetwork, keep: bool, asked: Asked) -> I
 
     Of a file with both, the statistics are taken where they are enough, as ADM's evaluator does.
     """
-    if path.suffix == ".npz" and not (is_archive(path) and (keep or not has_statistics(path))):
-        return ImageSet(path, summed=_statistics(path, network))
+    if path.suffix == ".npz":
+        held = npz.names(path) if path.is_file() else set()
+        if ARRAY not in held or ({"mu", "sigma"} <= held and not keep):
+            return ImageSet(path, summed=_statistics(path, network))
     count, images = images_of(path, asked)
     rows = (row for batch in batches(images, asked.batch_size) for row in network(batch).cpu())
     if keep:
@@ -177,8 +166,6 @@ def read_set(path: Path, network: FeatureNetwork, keep: bool, asked: Asked) -> I
 def _statistics(path: Path, network: FeatureNetwork) -> Moments:
     if path.exists() and not path.is_file():  # reading a pipe would wait for a writer
         raise UserError(f"{path}: must be a file of statistics, not a folder, pipe or device")
-    if (found := dimensions(path)) != network.dim:  # before they are unpacked
-        raise UserError(
-            f"{path}: statistics of {found} features, not of {network.name}'s {network.dim}"
-        )
-    return read_statistics(path)
+    if (found := frechet.dimensions(path)) != network.dim:  # before they are unpacked
+        raise UserError(f"{path}: statistics of {found} features; {network.name} has {network.dim}")
+    return frechet.read_statistics(path)

@@ -14,13 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.metrics.frechet import Moments, frechet_distance
-from benchmarks.metrics.frechet_jackknife import (
-    BLOCKS,
-    InParts,
-    Side,
-    centred,
-    influences,
-)
+from benchmarks.metrics.frechet_jackknife import BLOCKS, InParts, Side, centred, influences
 from diffae.system.errors import UserError
 
 ROUNDING = 1e-12  # of the traces: a smaller distance is zero

@@ -25,14 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.metrics.frechet import refuse_not_finite
-from benchmarks.metrics.frechet_jackknife import (
-    BLOCKS,
-    Floats,
-    InParts,
-    Jackknife,
-    Side,
-    blocks_of,
-)
+from benchmarks.metrics.frechet_jackknife import BLOCKS, InParts, Jackknife, Side, blocks_of
 from benchmarks.metrics.frechet_pairs import PairedJackknife
 from diffae.system.errors import UserError
 
@@ -41,6 +34,7 @@ SEED, TOGETHER = 2020, 256  # of torch-fidelity's subsets; how many share a kern
 SIGMA, SCALE = 10.0, 1_000.0  # of CMMD
 
 T = TypeVar("T")
+Floats = NDArray[np.floating]
 Sums = NDArray[np.float64]
 Kernel = Callable[[Tensor, Tensor], Tensor]  # rows [n, d] and [m, d] -> [n, m]
 # The rows, ROWS at a time, and the groups that each is in [rows, groups], such as its block.
@@ -115,9 +109,7 @@ def over_subsets(first: Floats, second: Floats, count: int, size: int) -> tuple[
     for features in (first, second):
         refuse_not_finite(features)
     if size > (least := min(len(first), len(second))):
-        raise UserError(
-            f"subsets of {size:,} images cannot be drawn from {least:,}; take smaller ones"
-        )
+        raise UserError(f"subsets of {size:,} cannot be drawn from {least:,}; take smaller ones")
     draw, both = np.random.RandomState(SEED), (first, second)
     drawn = [[draw.choice(len(x), size, replace=False) for x in both] for _ in range(count)]
     # Many share a kernel of all images; of few, their own are smaller.

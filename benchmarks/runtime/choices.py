@@ -21,22 +21,19 @@ BatchSize = int | str | None
 FEATURES = ("inception", EFFNET, *FEATURE_NETWORKS)
 
 
-def option(
-    help: str, default: Any = None, flag: str = "", decides: bool = False, **how: Any
-) -> Any:
-    """A field that is an option: `how` are the arguments of `add_argument`, none for a switch.
+def option(says: str, value: Any = None, flag: str = "", decides: bool = False, **how: Any) -> Any:
+    """A field that is an option: what its help `says`, its default `value`, and in `how` more arguments of
+    `add_argument`; none for a switch.
 
     `flag` is its name if that is not the field's. One that `decides` numbers is a part of their
     protocols and keys where it is not the default.
     """
-    how = how or {"action": "store_true"}
-    return field(
-        default=default, metadata={"flag": flag, "decides": decides, "how": {"help": help, **how}}
-    )
+    how = {"help": says, **(how or {"action": "store_true"})}
+    return field(default=value, metadata={"flag": flag, "decides": decides, "how": how})
 
 
-def switch(help: str, flag: str = "", decides: bool = False) -> Any:
-    return option(help, False, flag, decides)
+def switch(says: str, flag: str = "", decides: bool = False) -> Any:
+    return option(says, False, flag, decides)
 
 
 def add_options(parser: argparse.ArgumentParser, kind: type) -> None:
@@ -80,9 +77,7 @@ class NetworkChoice:
     stand_ins: bool = switch(
         "leave out all metric weights but those of packages: the same numbers on every machine"
     )
-    weights_dir: Path | None = option(
-        "folder of metric weights, see weights", type=cli.path, metavar="DIR"
-    )
+    weights_dir: Path | None = option("folder of metric weights", type=cli.path, metavar="DIR")
     allow_unknown: bool = switch("use weights whose hash is not known", "allow-unknown-weights")
 
     def __post_init__(self) -> None:
@@ -109,7 +104,6 @@ class TaskOptions:
     @property
     def deciding(self) -> dict[str, Any]:
         """The options that decide numbers and are not the default."""
-        values = {
-            one.name: getattr(self, one.name) for one in fields(self) if one.metadata.get("decides")
-        }
-        return {name: value for name, value in values.items() if value != getattr(type(self), name)}
+        names = [one.name for one in fields(self) if one.metadata.get("decides")]
+        chosen = [name for name in names if getattr(self, name) != getattr(type(self), name)]
+        return {name: getattr(self, name) for name in chosen}

@@ -18,10 +18,7 @@ from numpy.typing import NDArray
 from diffae.system.errors import UserError
 from diffae.system.files import file_size
 
-HEADERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
+HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 # Those that NumPy writes. Of others, zipfile unpacks more than it was asked for.
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from diffae.system.cli import did_you_mean, printable
 from diffae.system.errors import UserError, words
 
+Line = Callable[[Any], str]
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # goes into names of files and options
 
 
@@ -38,14 +39,7 @@ class Registry:
     it raises UserError if it is not acceptable.
     """
 
-    def __init__(
-        self,
-        kind: str,
-        group: str,
-        own: dict[str, Own],
-        line: Callable[[Any], str],
-        accept: str = "",
-    ):
+    def __init__(self, kind: str, group: str, own: dict[str, Own], line: Line, accept: str = ""):
         self.kind, self.group, self.own, self.accept = kind, group, own, accept
         self._line = line
         self._warned: set[str] = set()

@@ -21,12 +21,9 @@ LINES = {
 }
 FOLDERS = ("fewshot", "latent", "reconstruction")  # benchmarks of several modules
 
-REGISTRY.own.update(
-    {
-        name: Own(f"benchmarks.tasks.{name}{f'.{name}' * (name in FOLDERS)}:BENCHMARK", line)
-        for name, line in LINES.items()
-    }
-)
+for name, line in LINES.items():
+    module = f"{name}.{name}" if name in FOLDERS else name
+    REGISTRY.own[name] = Own(f"benchmarks.tasks.{module}:BENCHMARK", line)
 REGISTRY.accept = "benchmarks.core.benchmark:accepted"
 
 # The settings that several of them share.

@@ -14,17 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.core.benchmark import Benchmark
-from benchmarks.core.context import Context, Row
 from benchmarks.core.measurement import Cell, Measurement, solver_of
-from benchmarks.core.sizes import Number, Steps
-from benchmarks.core.store import Arrays
 from benchmarks.metrics import counting
+from benchmarks.plugin import Arrays, Benchmark, Code, Context, Number, Row, Steps, System
 from benchmarks.systems.protocol import base
-from benchmarks.systems.protocol.base import Code, System
 from benchmarks.systems.protocol.checked import undivided
 from reports.records.specs import TableSpec
 
+Counted = Callable[[counting.Work], Mapping[str, float]]
 TABLE, TIMES = "section5.5_cost", "section5.5_times"
 
 
@@ -106,13 +103,7 @@ def _parameters(cell: Cell, system: System) -> Iterator[Row]:
 
 
 def _measured(
-    cell: Cell,
-    what: str,
-    verb: Verb,
-    T: int | None,
-    counted: Callable[[counting.Work], Mapping[str, float]],
-    batch: int = 1,
-    **row: Any,
+    cell: Cell, what: str, verb: Verb, T: int | None, counted: Counted, batch: int = 1, **row: Any
 ) -> Measurement:
     """The numbers that `counted` finds of the operation on `batch` grey images.
 

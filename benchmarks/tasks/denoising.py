@@ -12,17 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from benchmarks.core.benchmark import Benchmark
-from benchmarks.core.context import Context
 from benchmarks.core.images import Selection, preview
-from benchmarks.core.measurement import Cell, Measurement
 from benchmarks.core.sizes import Count, Timestep
-from benchmarks.core.store import Arrays, Computation
 from benchmarks.metrics.plain import DESCRIBED, PLAIN
+from benchmarks.plugin import Arrays, Benchmark, Cell, Computation, Context, Measurement, Record
 from benchmarks.systems.protocol.base import PREDICT_X0, SEMANTIC, System
 from benchmarks.systems.protocol.parts import index
 from diffae.diffusion import noise
-from reports.records.record import Record
 from reports.records.specs import TableSpec
 
 TABLE = "figure6_denoising"

@@ -30,20 +30,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.core.benchmark import Benchmark
-from benchmarks.core.context import Context, Row
 from benchmarks.core.images import Selection, file_name, preview
 from benchmarks.core.measurement import Cell, Measurement, Solved
 from benchmarks.core.sizes import Count, InvertingSolver, Steps, in_words
-from benchmarks.core.store import Arrays, Computation
 from benchmarks.metrics.networks.faces import without_face
-from benchmarks.runtime.errors import NotAvailable
+from benchmarks.plugin import Arrays, Benchmark, Computation, Context, NotAvailable, Row, TableSpec
 from benchmarks.systems.protocol import base
 from benchmarks.systems.protocol.base import System, reading_of, why_immovable
 from benchmarks.tasks.shared.probe_fits import ADAM, fit_adam, fits, selections
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from probes import LinearProbe
-from reports.records.specs import TableSpec
 from reports.records.uncertainty import of_mean
 
 TABLE = "appendix_g_identity"
@@ -55,6 +51,7 @@ OTHER_IMAGES = "different images"  # for data without identities
 RECONSTRUCTED = "reconstruction"  # the row of data without labels
 # Shares of an image's side: TokBench's at 256 px (wjf5203/TokBench@a77070c, compute_all_metrics.py).
 FACE_SIDES = (0.0, 0.1, 0.2, inf)
+Decode = Callable[[np.ndarray], tuple[Tensor, Arrays]]
 RANGE = 16  # images of the range per edited image: they only pass through the embedding
 
 
@@ -86,13 +83,7 @@ def _cell(at: Solved, images: Selection, setting: str, **fields: Any) -> Cell:
     return Cell(context, TABLE, at, setting=setting, n=len(images), fields=fields)
 
 
-def _faces(
-    cell: Cell,
-    images: Selection,
-    what: str,
-    decode: Callable[[np.ndarray], tuple[Tensor, Arrays]],
-    **more: Any,
-) -> Computation:
+def _faces(cell: Cell, images: Selection, what: str, decode: Decode, **more: Any) -> Computation:
     """How each face compares with that of the image that is decoded for it, "identity" [N].
 
     NaN where no face is found. `decode` may add arrays of its own.
@@ -224,12 +215,7 @@ def ways(attribute: str, present: np.ndarray) -> list[str]:
 
 
 def edit(
-    cell: Cell,
-    at: Solved,
-    images: Selection,
-    probe: LinearProbe,
-    column: int,
-    strength: float,
+    cell: Cell, at: Solved, images: Selection, probe: LinearProbe, column: int, strength: float
 ) -> Computation:
     """Faces, and the change of all logits "logits_change" [N, A], after an edit of this strength.
 
@@ -270,10 +256,8 @@ def _attributes(context: Context) -> list[str]:
     chosen = context.options.attributes or ATTRIBUTES
     known = [name for name in chosen if name in context.dataset.attribute_names]
     if not known:
-        raise NotAvailable(
-            f"not applicable: {context.dataset.name} has none of the attributes {', '.join(chosen)} "
-            "(--attributes names others)"
-        )
+        none = f"{context.dataset.name} has none of the attributes {', '.join(chosen)}"
+        raise NotAvailable(f"not applicable: {none} (--attributes names others)")
     return known
 
 

@@ -14,13 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.core.benchmark import Benchmark
-from benchmarks.core.context import Context, Row
-from benchmarks.core.images import Selection
-from benchmarks.core.measurement import Cell, Measurement, Solved
 from benchmarks.core.sizes import Count, InvertingSolver, Steps
 from benchmarks.core.store import CHUNK, Arrays, Computation
 from benchmarks.metrics.path_length import TRIMMED, path_length, statistics
+from benchmarks.plugin import Benchmark, Cell, Context, Measurement, Row, Selection, Solved
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.runtime.precision import full_precision
 from benchmarks.systems.protocol import parts
@@ -35,9 +32,7 @@ TABLE = "appendix_f_smoothness"
 EPSILON = 1e-4
 STRIPS, PLACES = 4, np.linspace(0, 1, 9)
 AT_ONCE = 4  # pairs on a CPU: convolutions in float64 are slower in large batches there
-ALL_KEPT = (
-    "with so few pairs nothing is trimmed: a single pair can decide this mean; read the median"
-)
+ALL_KEPT = "nothing is trimmed of so few pairs: one of them can decide this mean; read the median"
 
 
 @dataclass(frozen=True)

@@ -12,18 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.core.benchmark import Benchmark
-from benchmarks.core.context import Context, Row
 from benchmarks.core.images import THUMBNAIL, Selection, thumbnails
 from benchmarks.core.measurement import Cell, Measurement, Solved, Taken
-from benchmarks.core.sizes import Count
-from benchmarks.core.store import Arrays
 from benchmarks.metrics.nearest import nearest, quantile_and_stderr, ratio_and_stderr
 from benchmarks.metrics.networks.features import FeatureNetwork
+from benchmarks.plugin import Arrays, Benchmark, Context, Count, NotAvailable, Row, System
 from benchmarks.runtime.digest import digest
-from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol import base
-from benchmarks.systems.protocol.base import System
 from benchmarks.tasks.shared.samples import Sizes as SampleSizes
 from benchmarks.tasks.shared.samples import samples
 from reports.records.metrics import seen_through
@@ -60,9 +55,8 @@ def spaces(context: Context) -> list[Space]:
     """The features of each network, and pixels: root mean square over thumbnails in [0, 1]."""
 
     def of_features(network: FeatureNetwork) -> Space:
-        metric, ratio = (
-            seen_through(f"nn_{of}inception", network.network) for of in ("", "ratio_")
-        )
+        published = "nn_inception", "nn_ratio_inception"
+        metric, ratio = (seen_through(name, network.network) for name in published)
         real = partial(context.codes.real_features, network=network)
         return Space(metric, ratio, network.array, real, 1.0, network.describe())
 
@@ -128,9 +122,7 @@ def _training(context: Context, system: System) -> str:
     if system.reference:
         return ""
     if known is None:
-        return (
-            f"not known to be trained on these images: what {system.title} copied may lie elsewhere"
-        )
+        return f"not known to be trained on these: what {system.title} copied may lie elsewhere"
     if not known.saw(data, "train"):
         return f"trained on {known.data}, not on these images: what it copied lies elsewhere"
     return "trained on the held-out images too: no scale" if known.saw(data, "test") else ""

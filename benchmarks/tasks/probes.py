@@ -10,15 +10,11 @@ from collections.abc import Iterator
 import numpy as np
 from torch import Tensor
 
-from benchmarks.core.benchmark import Benchmark
-from benchmarks.core.context import Context, Row
-from benchmarks.core.images import Selection
-from benchmarks.core.measurement import Cell, Measurement
+from benchmarks.plugin import Benchmark, Cell, Context, Measurement, Row, Selection, TableSpec
 from benchmarks.systems.protocol.base import SEMANTIC, System, reading_of
 from benchmarks.tasks.shared import probe_fits
 from benchmarks.tasks.shared.probe_fits import ADAM, MEAN, WEIGHTED, Sizes, of_classes, selections
 from probes import LinearProbe, influences, summarise, top_hits
-from reports.records.specs import TableSpec
 from reports.records.uncertainty import UNKNOWN
 
 TABLE = "section5.3_probe"

@@ -12,23 +12,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.core.benchmark import Benchmark
-from benchmarks.core.context import Context, Row
-from benchmarks.core.images import Selection
 from benchmarks.core.measurement import Cell, Measurement, Solved, Taken
 from benchmarks.core.sizes import Count, Split
-from benchmarks.core.store import Arrays
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Side, blocks_of
 from benchmarks.metrics.manifold import OVERLAPS
 from benchmarks.metrics.networks.features import FeatureNetwork
+from benchmarks.plugin import Arrays, Benchmark, Context, Record, Row, Selection, System, TableSpec
 from benchmarks.systems.protocol import base
-from benchmarks.systems.protocol.base import System
 from benchmarks.tasks.shared.distances import distance_rows, metrics_of, overlap_rows, side_of
 from benchmarks.tasks.shared.samples import Sizes as SampleSizes
 from benchmarks.tasks.shared.samples import samples
 from reports.records.comparable import OF_N
-from reports.records.record import Record
-from reports.records.specs import TableSpec
 from reports.records.uncertainty import units_of
 
 TABLE, OVERLAP = "table4_unconditional_fid", "unconditional_overlap"

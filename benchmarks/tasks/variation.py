@@ -12,19 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.core.benchmark import Benchmark
-from benchmarks.core.context import Context
 from benchmarks.core.images import Selection, preview
 from benchmarks.core.measurement import Cell, Measurement, Solved
 from benchmarks.core.sizes import Count, Number, Solver, Steps
-from benchmarks.core.store import Arrays
 from benchmarks.metrics.diversity import pixel_std, ring_distance, std_image
-from benchmarks.runtime.errors import NotAvailable
+from benchmarks.plugin import Arrays, Benchmark, Context, NotAvailable, Record, TableSpec
 from benchmarks.systems.protocol.base import DECODE, SEMANTIC, STOCHASTIC, System
 from benchmarks.systems.protocol.parts import index
 from reports.records.metrics import seen_through
-from reports.records.record import Record
-from reports.records.specs import TableSpec
 from reports.records.uncertainty import of_mean
 
 TABLE = "figure3_variation"
@@ -55,7 +50,7 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
         raise NotAvailable(f"{len(images)} test images, {sizes.draws} are needed")
     at = Solved.of(context, system, sizes.solver, sizes.steps, inverts=False)
     for varies in (VARY_X_T, VARY_Z_SEM):
-        yield _varied(context, at, images, sizes.draws, varies)
+        yield _varied(at, images, sizes.draws, varies)
 
 
 def _diversity(context: Context) -> str:
@@ -63,15 +58,14 @@ def _diversity(context: Context) -> str:
     return seen_through("diversity_lpips", context.networks.perceptual.network)
 
 
-def _varied(
-    context: Context, at: Solved, images: Selection, draws: int, varies: str
-) -> Measurement:
+def _varied(at: Solved, images: Selection, draws: int, varies: str) -> Measurement:
     """The mean distances of decodes of groups of images.
 
     Positions K g to K g + K - 1 are group g: its first image is the one that varies, and the codes
     that it is given are those of the group, so that no two groups have anything in common.
     """
-    distance, metric = context.networks.perceptual, _diversity(context)
+    context, metric = at.context, _diversity(at.context)
+    distance = context.networks.perceptual
     fields = {"varies": varies, "draws": draws, "pairs": "consecutive draws, cyclically"}
     fields |= distance.describe()
     groups = len(images) // draws
@@ -79,18 +73,14 @@ def _varied(
     semantic = context.codes.semantic(at.system, images)
 
     def compute(groups: np.ndarray) -> Arrays:
-        first, columns = groups * draws, []
+        first, codes = groups * draws, []
         for k in range(draws):
             z_of, x_T_of = (first, first + k) if varies == VARY_X_T else (first + k, first)
-            columns.append(
-                at.decode(at.random(index(semantic, z_of), images.order[x_T_of].tolist()))
-            )
-        decodes = torch.stack(columns)
-        return {
-            metric: ring_distance(decodes, distance).cpu().numpy(),
-            "pixel_std": pixel_std(decodes).numpy(),
-            "preview": preview(groups, decodes.transpose(0, 1), PREVIEW),
-        }
+            codes.append(at.random(index(semantic, z_of), images.order[x_T_of].tolist()))
+        decodes = torch.stack([at.decode(code) for code in codes])
+        found = {metric: ring_distance(decodes, distance).cpu().numpy()}
+        found |= {"pixel_std": pixel_std(decodes).numpy()}
+        return found | {"preview": preview(groups, decodes.transpose(0, 1), PREVIEW)}
 
     def reduce(scores: Arrays) -> Iterator[Record]:
         units = images.units(f"groups of {draws}")

@@ -11,6 +11,7 @@ from noting import Noting
 from small_systems import (
     SMALL_SIZES,
     Everything,
+    Plain,
     Tokens,
     changed,
     every_benchmark,
@@ -22,6 +23,7 @@ from small_systems import (
     write_strangers,
     write_weights,
 )
+from torch.nn import functional as F
 
 from benchmarks import api, evaluate, weights
 
@@ -201,6 +203,29 @@ def test_of_other_images_on_one_side(first, runs):
         "memorisation.train": 40,
     }
     assert kept(first, runs.run(change=other)) == {"cost"}
+
+
+def test_of_the_same_samples_beside_other_images(first, runs, tmp_path):
+    """New images depend on no data: what they are compared with is another, and as many."""
+    tasks = ["memorisation", "unconditional"]
+    found = runs.run(tasks, data=write_others(runs.data, tmp_path / "others"))
+    assert kept(first, found) == set()
+
+
+class Smaller(Plain):
+    """A run of it and of larger systems compares images of its size."""
+
+    name, image_size, fingerprint = "smaller", 12, "smaller"
+
+    def decode(self, code, steps=100):
+        return F.interpolate(super().decode(code, steps), 12)
+
+
+def test_of_a_smaller_model_beside(runs, tmp_path):
+    """New images and pictures of them are made smaller: nothing of the larger ones is read."""
+    tasks = ["unconditional", "memorisation", "fewshot"]
+    for number, models in enumerate(([Learned()], [Learned(), Smaller()])):
+        runs.run(tasks, model=models, out=tmp_path / str(number))
 
 
 @pytest.mark.slow

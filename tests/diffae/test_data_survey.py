@@ -167,6 +167,37 @@ def test_a_change_of_any_file_is_seen(tmp_path, monkeypatch, change):
     assert len(seen) == 1 and same == (change in ("touched", "another inode"))
 
 
+def write_labelled(root: Path, pictures: list[bytes], write=write_celeba) -> Path:
+    """CelebA's labels of every kind beside its images, which lie in a folder or in an LMDB."""
+    path = write(root, pictures)
+    for file in ("list_eval_partition.txt", "identity_CelebA.txt"):
+        write_rows(root / file, [f"{name} {row % 2}" for row, name in enumerate(NAMES)])
+    return path
+
+
+def write_labelled_lmdb(root: Path, pictures: list[bytes]) -> Path:
+    write_labelled(root, pictures)
+    shutil.rmtree(root / "img_align_celeba")
+    return write_lmdb(root / "celeba.lmdb", pictures)
+
+
+@pytest.mark.parametrize("write", [write_labelled, write_labelled_lmdb, write_celebahq])
+def test_a_label_that_was_mended_is_seen(tmp_path, write):
+    """In any file beside the images: the last two have each other's labels, so that it is as long as before."""
+    path = write(tmp_path / "a", PICTURES)
+    found = [open_dataset(path, 8).fingerprint]
+    tables = sorted((tmp_path / "a").glob("*.txt"))
+    for table in tables:
+        state, rows = table.stat(), table.read_text().splitlines()
+        (a, of_a), (b, of_b) = (row.split() for row in rows[-2:])
+        write_rows(table, [*rows[:-2], f"{a} {of_b}", f"{b} {of_a}"])
+        assert of_a != of_b and table.stat().st_size == state.st_size
+        os.utime(table, ns=(state.st_atime_ns, state.st_mtime_ns))
+        found.append(open_dataset(path, 8).fingerprint)
+    assert len(tables) == (1 if write is write_celebahq else 3)
+    assert len(set(found)) == len(found)
+
+
 def test_what_was_changed_a_moment_ago_is_not_kept(tmp_path, monkeypatch, cache):
     """It may be changed again within one tick of the file system's clock."""
     monkeypatch.setattr(survey, "SETTLED", 3600.0)

@@ -114,6 +114,16 @@ def test_every_epoch_sees_every_example_once():
     assert seen[:10].tolist() != seen[10:].tolist()
 
 
+def test_every_epoch_of_every_seed_has_an_order_of_its_own():
+    """Trainings of several seeds say nothing of chance where one repeats the epochs of another."""
+    epochs = (
+        torch.cat([batch_indices(40, 8, seed, 5 * epoch + step) for step in range(5)])
+        for seed in range(8)
+        for epoch in range(8)
+    )
+    assert len({tuple(one.tolist()) for one in epochs}) == 64
+
+
 def test_learning_rate_warms_up_and_decays():
     rates = np.array([learning_rate(SCHEDULE, step) for step in range(SCHEDULE.steps)])
     assert rates[0] == pytest.approx(0.5e-2)

@@ -147,10 +147,10 @@ class Everything(System):
 
 
 class Called(Everything):
-    """It counts the images that its networks are given, once for each call that they take."""
+    """It counts the images that its networks are given, once for each call that they take, and by T."""
 
     name = title = "called"
-    calls: Counter[str] = Counter()
+    calls: Counter[tuple[str, int | None]] = Counter()
 
     def solving(self, solver):
         found = super().solving(solver)
@@ -158,23 +158,23 @@ class Called(Everything):
         return found
 
     def encode_semantic(self, images):
-        self.calls["encoder"] += len(images)
+        self.calls["encoder", None] += len(images)
         return super().encode_semantic(images)
 
     def encode_stochastic(self, images, semantic, steps):
-        self.calls["decoder"] += len(images) * self.solver.encode_calls(steps)
+        self.calls["decoder", steps] += len(images) * self.solver.encode_calls(steps)
         return super().encode_stochastic(images, semantic, steps)
 
     def decode(self, code, steps=100):
-        self.calls["decoder"] += len(code.semantic) * self.solver.decode_calls(steps)
+        self.calls["decoder", steps] += len(code.semantic) * self.solver.decode_calls(steps)
         return super().decode(code, steps)
 
     def sample_latents(self, indices, seed, steps):
-        self.calls["latent"] += len(indices) * self.solver.decode_calls(steps)
+        self.calls["latent", steps] += len(indices) * self.solver.decode_calls(steps)
         return super().sample_latents(indices, seed, steps)
 
     def predict_x0(self, images_noised, t, semantic):
-        self.calls["decoder"] += len(images_noised)
+        self.calls["decoder", None] += len(images_noised)
         return super().predict_x0(images_noised, t, semantic)
 
 

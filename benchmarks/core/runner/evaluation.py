@@ -99,12 +99,9 @@ class Evaluation:
 
     def seen_in_training(self) -> dict[str, str]:
         """Notes, by title, on systems whose checkpoint was trained on test images of this data set."""
-        return {
-            system.title: said
-            for system in self.systems
-            if system.trained_on is not None
-            and (said := system.trained_on.remark(self.context.dataset, "test"))
-        }
+        known = {one.title: one.trained_on for one in self.systems if one.trained_on is not None}
+        said = {title: of.remark(self.context.dataset, "test") for title, of in known.items()}
+        return {title: text for title, text in said.items() if text}
 
 
 def prepare(options: Options, store: Store) -> Evaluation:
@@ -188,9 +185,8 @@ class BenchmarkRun:
         if isinstance(system, Checked):
             system.overshoot = overshoot
             said = system.try_on(partial(_first_images, context, system))
-        found = self._checked(
-            self._measured(self.benchmark.run(context.for_system(system), system))
-        )
+        measured = self.benchmark.run(context.for_system(system), system)
+        found = self._checked(self._measured(measured))
         known = system.trained_on
         seen_of = {} if known is None else {s: known.remark(context.dataset, s) for s in SPLITS}
         for row in found:

@@ -24,13 +24,10 @@ class Callback:
 
 
 def measure(
-    evaluation: Evaluation,
-    tasks: Sequence[str],
-    folder: RunFolder | None = None,
-    callback: Callback | None = None,
+    evaluation: Evaluation, tasks: Sequence[str], out: RunFolder | None, callback: Callback | None
 ) -> Generator[Row, None, None]:
-    """Yield every row of these benchmarks. Rows are written to `folder`, and `callback` is told of
-    each step.
+    """Yield every row of these benchmarks. Rows are written to `out`, and `callback` is told of each
+    step.
     """
     callback = callback or Callback()
     evaluation.fit()
@@ -38,9 +35,9 @@ def measure(
     for name in tasks:
         callback.begins(name)
         rows = evaluation.rows(name)
-        for row in rows if folder is None else folder.take(name, rows):
+        for row in rows if out is None else out.take(name, rows):
             callback.row(row)
             yield row
-        callback.ends(name, folder.seconds[name] if folder else None)
-    if folder is not None:
-        folder.finish()
+        callback.ends(name, out.seconds[name] if out else None)
+    if out is not None:
+        out.finish()

@@ -66,6 +66,7 @@ TOLERANCES: Mapping[str, float] = {what: limit for what, (limit, _) in KINDS.ite
 
 Deviations = dict[str, dict[str, float]]  # by the steps ("T = 10, ddim"), then by what is compared
 Outputs = Mapping[str, Semantic]
+Made = Iterator[tuple[str, Semantic]]
 Asked = tuple[str | None, int | None]  # a solver by name (None: the system's own way) and T
 
 
@@ -89,14 +90,13 @@ def computations(context: Context, system: System, tasks: Iterable[str]) -> dict
     for solver, T in asked or [(None, None)]:
         solving = system if solver is None else system.solving(solver)
         by = "" if solving.solver is None else f", {solving.solver}"
+        # the one that inverts images: the system itself where the solver cannot invert
+        inverting = solving if solving.solver is None or solving.solver.inverts else system
         key = context.codes.key("precision", solving, images)
-        found[f"T = {T}{by}" if T else ""] = Computation(
-            f"{context.precision} against {EXACT}",
-            key | {"steps": T, "images": len(images), "seed": context.seed},
-            len(images),
-            partial(_in_both, context, system, solving, images, T or 1),
-            T,
-        )
+        key |= {"steps": T, "images": len(images), "seed": context.seed}
+        compute = partial(_in_both, context, inverting, solving, images.seen_by(system), T or 1)
+        what = f"{context.precision} against {EXACT}"
+        found[f"T = {T}{by}" if T else ""] = Computation(what, key, len(images), compute, T)
     return found
 
 
@@ -147,28 +147,21 @@ def asked_of(profile: Profile, tasks: Iterable[str]) -> list[Asked]:
 
 
 def _in_both(
-    context: Context,
-    system: System,
-    solving: System,
-    selection: Selection,
-    steps: int,
-    positions: np.ndarray,
+    context: Context, system: System, solving: System, seen: Selection, T: int, at: np.ndarray
 ) -> Arrays:
-    """The images, and all that the system makes of them; `solving` is it with the solver in question.
+    """The images, and all that is made of them: `system` encodes them, `solving` does the rest.
 
     PyTorch's generator is seeded alike for each precision.
     """
-    images = selection.seen_by(system).batch(positions)
+    images = seen.batch(at)
     devices = [context.device] if context.device.type == "cuda" else []
-    # the one that inverts images: the system itself where the solver cannot invert
-    inverting = solving if solving.solver is None or solving.solver.inverts else system
     found = {"originals": images.cpu().numpy()}
     for name in (EXACT, context.precision):
         try:
             with precision(name), torch.random.fork_rng(devices):
                 torch.manual_seed(0)
-                code = any_code(inverting, images, steps, context.seed)
-                for what, made in _made(solving, code, images, steps, context.seed):
+                code = any_code(system, images, T, context.seed)
+                for what, made in _made(solving, code, images, T, context.seed):
                     found |= parts.to_arrays(made, f"{name} {what}")
         except SystemFailed as failure:
             if name == EXACT:
@@ -184,9 +177,7 @@ def _outputs(arrays: Arrays, name: str) -> Outputs:
     return {what: made for what, made in found.items() if made is not None}
 
 
-def _made(
-    system: System, code: Code, images: Tensor, steps: int, seed: int
-) -> Iterator[tuple[str, Semantic]]:
+def _made(system: System, code: Code, images: Tensor, steps: int, seed: int) -> Made:
     can, indices = system.capabilities, range(len(images))
     if code.semantic is not None:
         yield "semantic", code.semantic

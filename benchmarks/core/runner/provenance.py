@@ -5,6 +5,7 @@ import platform
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -57,17 +58,12 @@ def checkout(root: Path) -> dict[str, Any]:
 def _git(root: Path, *command: str) -> str | None:
     """What git answers, None if it does not."""
     environment = {name: value for name, value in os.environ.items() if name[:4] != "GIT_"}
+    words = ["git", "-C", str(root), "--no-optional-locks", *command]
+    run = partial(subprocess.check_output, text=True, stderr=subprocess.DEVNULL)
     try:
-        result = subprocess.run(
-            ["git", "-C", str(root), "--no-optional-locks", *command],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS_FOR_GIT,
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        return run(words, env=environment, timeout=SECONDS_FOR_GIT).strip()
+    except (OSError, subprocess.SubprocessError):
         return None
-    return result.stdout.strip() if result.returncode == 0 else None
 
 
 def _device(device: torch.device) -> str:

@@ -7,15 +7,8 @@ from pathlib import Path
 
 from benchmarks.core.profiles import Profile
 from benchmarks.metrics.protocols import schema
-from benchmarks.runtime.choices import (
-    AUTO,
-    PRECISIONS,
-    BatchSize,
-    NetworkChoice,
-    TaskOptions,
-    option,
-    switch,
-)
+from benchmarks.runtime import choices
+from benchmarks.runtime.choices import BatchSize, NetworkChoice, TaskOptions, option, switch
 from diffae.data.transforms import CROPS
 from diffae.system import cli
 from diffae.system.errors import UserError
@@ -26,7 +19,7 @@ def _path_as_text(text: str) -> str:
 
 
 def _batch_size(text: str) -> BatchSize:
-    return text if text == AUTO else cli.positive(text)
+    return text if text == choices.AUTO else cli.positive(text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +34,7 @@ class Options(TaskOptions):
     networks: NetworkChoice = NetworkChoice()
     arguments: tuple[str, ...] = ()  # of the command
     data: str | None = option("data set (default: the procedural portraits)", type=_path_as_text)
-    crop: str | None = option(
-        "how images of --data are cropped (default: the format's own)", choices=CROPS
-    )
+    crop: str | None = option("crop of --data (default: the format's own)", choices=CROPS)
     verify_data: bool = switch("hash all files of --data again, even if unchanged")
     out: Path | None = option("run folder (default: runs/DATA-PROFILE-ID)", type=cli.path)
     save_images: bool = switch(
@@ -57,12 +48,12 @@ class Options(TaskOptions):
     precision: str = option(
         "numeric precision of the systems' networks (default: float32, with TF32 off); metrics: always float32",
         "float32",
-        choices=PRECISIONS,
+        choices=choices.PRECISIONS,
     )
     batch_size: BatchSize = option(
         "images that a network is given at once (default: 64); auto: what fits on a GPU; no number depends on it",
         type=_batch_size,
-        metavar=f"N|{AUTO}",
+        metavar=f"N|{choices.AUTO}",
     )
     fresh: bool = switch("compute everything again, whatever the store holds")
     dry_run: bool = switch("say what would be computed, and compute nothing")

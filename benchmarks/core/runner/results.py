@@ -37,9 +37,7 @@ class Results:
     (`precision_guard`); empty for a run in float32.
     """
 
-    def __init__(
-        self, evaluation: Evaluation, about: Mapping[str, Any], rows: Iterable[Row] = ()
-    ) -> None:
+    def __init__(self, evaluation: Evaluation, about: dict[str, Any], rows: Iterable[Row] = ()):
         context = evaluation.context
         self.dataset, self.seed, self.about = context.dataset, context.seed, about
         self.profile, self._base = context.profile.title, context.profile.base
@@ -139,10 +137,8 @@ class Results:
             rivals = columns.setdefault(f"{record.benchmark}: {record.metric}", {})
             rivals.setdefault(record.system, record)
         headers = [_column(list(rivals.values()), known) for rivals in columns.values()]
-        rows = [
-            [system, *(_cell(rivals.get(system), known) for rivals in columns.values())]
-            for system in systems
-        ]
+        order = list(columns.values())
+        rows = [[system, *(_cell(of.get(system), known) for of in order)] for system in systems]
         return tabulate(rows, ["", *headers], disable_numparse=True)
 
     def table(self, name: str) -> "pd.DataFrame":
@@ -176,9 +172,8 @@ class Results:
         if not 0 < alpha < 1:
             raise UserError(f"alpha must be between 0 and 1, not {alpha}")
         theirs = base.as_run("the base") if isinstance(base, Results) else gate.read_run(Path(base))
-        found = gate.compare(
-            theirs, self.as_run(), gate.read_margins(brought=theirs.metrics), alpha
-        )
+        margins = gate.read_margins(brought=theirs.metrics)
+        found = gate.compare(theirs, self.as_run(), margins, alpha)
         rows = [
             {name: getattr(c.record, name) for name in ("benchmark", "system", "setting", "steps")}
             | {"metric": c.record.metric, "base": c.base, "new": c.new, "loss": c.loss}
@@ -193,14 +188,9 @@ class Results:
 
     def as_run(self, called: str = "these results") -> gate.Run:
         """What the gate compares; `called` is what its messages say."""
-        return gate.Run(
-            folder=Path(called),
-            rows=tuple(self.rows),
-            uncertainties=self.uncertainties,
-            protocols={name: dict(fields) for name, fields in self.protocols.items()},
-            settings=dict(self.about),
-            specs=self.specs,
-        )
+        protocols = {name: dict(fields) for name, fields in self.protocols.items()}
+        rows, errors, about = tuple(self.rows), self.uncertainties, dict(self.about)
+        return gate.Run(Path(called), rows, errors, protocols, about, specs=self.specs)
 
 
 def _column(rivals: Sequence[Record], known: Metrics) -> str:
@@ -243,11 +233,8 @@ def frame_of(rows: Iterable[Row], dataset: Dataset) -> "pd.DataFrame":
         known = dict(zip(WHAT, what, strict=True)) | {"image": part.index}
         names = [dataset.source.where(int(image)) for image in part.index]
         parts.append(pd.DataFrame({**known, "file": names}, index=part.index).join(part))
-    found = (
-        pd.concat(parts, ignore_index=True)
-        if parts
-        else pd.DataFrame(columns=[*WHAT, "image", "file"])
-    )
+    none = pd.DataFrame(columns=[*WHAT, "image", "file"])
+    found = pd.concat(parts, ignore_index=True) if parts else none
     return found.astype({"steps": "Int64", "calls": "Int64", "image": "int64"})
 
 

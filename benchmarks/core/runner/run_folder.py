@@ -122,9 +122,8 @@ def claim(out: Path, ours: Settings) -> IO[str]:
 def _refuse_another(out: Path, ours: Settings) -> None:
     if os.path.lexists(out / RUN):
         if names := differences(ours, _note(out / RUN)["settings"]):
-            raise UserError(
-                f"--out {out}: holds a different run (its {', '.join(names)} differ); choose another folder"
-            )
+            differ = f"its {', '.join(names)} differ"
+            raise UserError(f"--out {out}: holds a different run ({differ}); choose another folder")
     elif foreign(out):
         raise UserError(f"--out {out}: exists and is not a run folder; choose another")
     for name in (RECORDS, TIMES, INFLUENCES, SAMPLES):
@@ -262,14 +261,11 @@ class RunFolder:
         ours = {"started": self._about["started"], "until": provenance.now()}
         content = self._about | {"seconds": self.seconds, "protocols": results.protocols}
         content |= {"invocations": [*self._before, ours]}
-        content |= described(
-            (row.metric for row in (*results.rows, *results.times)), results.given_specs
-        )
+        measured = (row.metric for row in (*results.rows, *results.times))
+        content |= described(measured, results.given_specs)
         if deviations := self.evaluation.deviations:
-            content |= {
-                "precision_deviation": deviations,
-                "precision_tolerance": dict(precision_guard.TOLERANCES),
-            }
+            content["precision_deviation"] = deviations
+            content["precision_tolerance"] = dict(precision_guard.TOLERANCES)
         content |= ending or {"complete": False}
         text = json.dumps(content, indent=1, sort_keys=True) + "\n"
         if distributed.is_main():

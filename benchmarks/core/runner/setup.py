@@ -67,9 +67,7 @@ def load_systems(options: Options) -> tuple[list[System], Missing]:
     names = [system.name for system in loaded], [*missing, *(system.title for system in loaded)]
     for name, count in chain(*(Counter(kind).items() for kind in names)):
         if count > 1:
-            raise UserError(
-                f"--ckpt: two systems would be called {name!r}; give one a different TITLE"
-            )
+            raise UserError(f"--ckpt: two systems called {name!r}; give one a different TITLE")
     return loaded, missing
 
 
@@ -102,15 +100,11 @@ def open_data(options: Options, loaded: list[System], given: Dataset | None = No
     portraits = options.profile.sizes(DataSizes).portraits
     if given is not None:
         if sizes and given.image_size > size:
-            raise UserError(
-                f"data: {given.name} was opened at {given.image_size} px, but {sizes[size]} takes "
-                f"{size} px; open it with image_size={size}"
-            )
+            takes = f"{sizes[size]} takes {size} px; open it with image_size={size}"
+            raise UserError(f"data: {given.name} was opened at {given.image_size} px, but {takes}")
         if given.image_size < largest and (native := native_side(given)) < largest:
-            raise UserError(
-                f"data: {given.name} has images of {native} px, but {sizes[largest]} takes {largest} px; "
-                "give larger images or a smaller model"
-            )
+            takes = f"{sizes[largest]} takes {largest} px; give larger images or a smaller model"
+            raise UserError(f"data: {given.name} has images of {native} px, but {takes}")
         dataset = given
     elif options.data is None and options.dry_run:
         dataset = planned(portraits, size)

@@ -145,9 +145,7 @@ class MetricNetworks(Networks):
         if found:
             return self.face_embedding(found[0])
         if self.choice.stand_ins:
-            raise NotAvailable(
-                "no stand-in knows the faces of photographs; run without --stand-ins"
-            )
+            raise NotAvailable("no stand-in knows faces of photographs; run without --stand-ins")
         raise NotAvailable(
             f"no face recognition weights: {weights.how_to_get(DLIB)} for id_dlib, or for ArcFace "
             f"{weights.how_to_get('arcface')} (the packaged embedding knows only the data set {PORTRAITS!r})"

@@ -138,11 +138,7 @@ def _dinov2(size: str) -> Architecture:
     return Architecture(
         network=f"dinov2_vit{size[0]}14",
         title=f"DINOv2 ViT-{size[0].upper()}/14 (CLS token after the last norm)",
-        arguments={
-            "model_name": f"vit_{size}_patch14_dinov2",
-            "img_size": 224,
-            "num_classes": 0,
-        },
+        arguments={"model_name": f"vit_{size}_patch14_dinov2", "img_size": 224, "num_classes": 0},
         named=_named_dinov2,
         grid=37,
         square=False,
@@ -179,11 +175,8 @@ def load(architecture: Architecture, path: Path, device: torch.device) -> Featur
     import timm
 
     network: Any = timm.create_model(**architecture.arguments, pretrained=False, weight_init="skip")
-    dim, patches, grid = (
-        network.num_classes or network.embed_dim,
-        architecture.size // PATCH,
-        architecture.grid,
-    )
+    dim = network.num_classes or network.embed_dim
+    patches, grid = architecture.size // PATCH, architecture.grid
     positions = torch.empty(1, 1 + grid**2, network.embed_dim)
     state = architecture.named(weights.read_state(path))
     expected = network.state_dict() | {"pos_embed": positions}

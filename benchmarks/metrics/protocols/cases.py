@@ -163,9 +163,7 @@ class _Once:
         return self.known[key]
 
 
-def measured(
-    case: Case, arrays: Mapping[str, NDArray], blocks: NDArray[np.int64] | None = None
-) -> Measured:
+def measured(case: Case, arrays: Arrays, blocks: NDArray[np.int64] | None = None) -> Measured:
     """The number of a case from the arrays of all pairs.
 
     `blocks` [N] are left out in turn for the error of a Frechet distance. Raises UserError if there

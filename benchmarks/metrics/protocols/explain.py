@@ -26,6 +26,7 @@ from benchmarks.metrics.protocols.schema import METRICS, Protocol
 from diffae.eight_bit import to_uint8
 from diffae.system.files import read_toml
 
+Watched = Callable[[Sequence[Case]], Iterable[Case]]
 WORDS = read_toml(Path(__file__).with_name("words.toml"))
 
 
@@ -152,10 +153,7 @@ class OnPairs:
         return compute(self.cases, self.networks, made, files, as_decoded)
 
     def numbers(
-        self,
-        arrays: Mapping[str, NDArray],
-        blocks: NDArray[np.int64] | None = None,
-        watched: Callable[[Sequence[Case]], Iterable[Case]] = iter,
+        self, arrays: Arrays, blocks: NDArray[np.int64] | None = None, watched: Watched = iter
     ) -> list[Explained]:
         """Each metric under each protocol, of the arrays of all pairs; explained, by metric, those
         nearest to the first protocol last.

@@ -79,14 +79,8 @@ def _similarity(sides: Callable[[], Iterator[Pair]], ssim: Ssim) -> Iterator[Ten
 
     span = _extent(pairs()) if ssim.range == "of the batch" else float(ssim.range)
     for a, b in pairs():
-        similar = similarity(
-            a,
-            b,
-            window=ssim.window,
-            padding=ssim.padding,
-            span=span,
-            sample=ssim.covariance == "sample",
-        )
+        sample = ssim.covariance == "sample"
+        similar = similarity(a, b, ssim.window, ssim.padding, span, sample)
         yield similar if span else torch.full_like(similar, torch.nan)
 
 

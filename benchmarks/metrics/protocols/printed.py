@@ -36,29 +36,16 @@ def attach(record: R, protocol: Mapping[str, Any]) -> R:
 
     `protocol` holds the fields that it was measured by.
     """
-    found = [
-        number
-        for name in protocol.get("checkpoint", ())
-        for number in published_for(name, record.metric)
-    ]
-    if not found:
+    known = [published_for(name, record.metric) for name in protocol.get("checkpoint", ())]
+    if not (numbers := [number for one in known for number in one]):
         return record
     ours = _ours(protocol)
-    why, _, number = min(
-        (
-            (list(differences(one, record, ours, _theirs(one))), i, one)
-            for i, one in enumerate(found)
-        ),
-        key=lambda each: (len(each[0]), each[1]),
-    )
+    found = [(list(differences(one, record, ours, _theirs(one))), one) for one in numbers]
+    why, number = min(found, key=lambda each: len(each[0]))  # of equal ones the first
     source = f"{number.source}{' (second-hand)' * (number.mark == SECOND_HAND)}"
-    return replace(
-        record,
-        published=number.value,
-        published_metric=number.metric,
-        published_source=f"{source}; {number.checkpoint}, recognised by its name",
-        not_comparable="; ".join(why),
-    )
+    row = replace(record, published=number.value, published_metric=number.metric)
+    where = f"{source}; {number.checkpoint}, recognised by its name"
+    return replace(row, published_source=where, not_comparable="; ".join(why))
 
 
 def _theirs(number: Number) -> dict[str, Any]:
@@ -70,9 +57,6 @@ def _theirs(number: Number) -> dict[str, Any]:
 def _ours(protocol: Mapping[str, Any]) -> dict[str, Any]:
     """The fields as measured: the crop is the data set's, and the posterior's code the model's."""
     transform, model = protocol.get("transform", {}), protocol.get("model", {})
-    measured = {
-        "resolution": transform.get("image_size"),
-        "pixels.crop": transform.get("crop"),
-        "pixels.posterior": model.get("posterior"),
-    }
+    measured = {"resolution": transform.get("image_size"), "pixels.crop": transform.get("crop")}
+    measured |= {"pixels.posterior": model.get("posterior")}
     return {**protocol, **{name: value for name, value in measured.items() if value is not None}}

@@ -130,13 +130,8 @@ class Lpips:
     batch: Batch = 1
 
 
-SECTIONS: dict[str, type] = {
-    "pixels": Pixels,
-    "rfid": RFid,
-    "psnr": Psnr,
-    "ssim": Ssim,
-    "lpips": Lpips,
-}
+Kinds = dict[str, type]
+SECTIONS: Kinds = {"pixels": Pixels, "rfid": RFid, "psnr": Psnr, "ssim": Ssim, "lpips": Lpips}
 METRICS = ("rfid", "psnr", "ssim", "lpips")
 
 
@@ -167,12 +162,9 @@ class Protocol:
     def describe(self, metric: str) -> dict[str, Any]:
         """Every field that the metric depends on, by "section.field"."""
         sections = {"pixels": self.pixels, metric: getattr(self, metric)}
-        return {
-            f"{name}.{key}": getattr(section, key)
-            for name, section in sections.items()
-            if section is not None
-            for key in settings_of(type(section))
-        }
+        defined = {name: one for name, one in sections.items() if one is not None}
+        keys = [(name, key) for name, one in defined.items() for key in settings_of(type(one))]
+        return {f"{name}.{key}": getattr(defined[name], key) for name, key in keys}
 
 
 NEEDED = ("title", "code")
@@ -225,11 +217,8 @@ def read(path: Path) -> Protocol:
         if not isinstance(text, str) or not (text or key not in NEEDED):
             raise UserError(f"{path}: {key} must be a text")
     sources: dict[str, str] = {}
-    sections = {
-        name: _section(path, name, found[name], head["code"], sources)
-        for name in SECTIONS
-        if name in found
-    }
+    known = [name for name in SECTIONS if name in found]
+    sections = {name: _section(path, name, found[name], head["code"], sources) for name in known}
     return Protocol(path.stem, **head, **sections, sources=sources)
 
 

@@ -53,9 +53,8 @@ def build(
             raise SystemFailed(f"{failure} ({hint})") from failure
         raise
     if not isinstance(system, System):
-        raise SystemFailed.at(
-            name, "__init__", f"{kind(system)} is not a benchmarks.systems.System"
-        )
+        reason = f"{kind(system)} is not a benchmarks.systems.System"
+        raise SystemFailed.at(name, "__init__", reason)
     if ":" in name:  # an address, which cannot be a file's name
         last = re.sub(r"[^A-Za-z0-9._-]", "-", name.rpartition(":")[2]).lstrip("._-")
         name = name_of(system, last or "system")
@@ -245,9 +244,8 @@ class Checked(System):
         size += _width(good.x_T)
         same_for_any = self.semantic_parts is None or numbers(self.semantic_parts) is not None
         if count and size != self.latent_dim and same_for_any:
-            raise found.wrong(
-                f"returned {size} numbers per image, but latent_dim is {self.latent_dim}"
-            )
+            said = f"returned {size} numbers per image"
+            raise found.wrong(f"{said}, but latent_dim is {self.latent_dim}")
         return good
 
     @checked_method
@@ -376,10 +374,9 @@ class Checked(System):
         if not (ordinary and whole and (size is None or sides == (size, size))):
             side = "S" if size is None else size
             multiple = f" (S a multiple of {stride})" if self.stride else ""
-            raise UserError(
-                f"system {self.name!r}, {method}: takes float images N x 3 x {side} x {side}{multiple}, was given "
-                f"{in_words(images.shape)} of {dtype_name(images)}"
-            )
+            takes = f"takes float images N x 3 x {side} x {side}{multiple}"
+            given = f"was given {in_words(images.shape)} of {dtype_name(images)}"
+            raise UserError(f"system {self.name!r}, {method}: {takes}, {given}")
 
     def _images(self, found: Returned, count: int, dtype: torch.dtype = torch.float32) -> Tensor:
         return found.images(count, self._only_size, dtype, self.overshoot, self.range)

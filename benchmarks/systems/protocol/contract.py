@@ -75,9 +75,7 @@ RANGE = Rule(_is_range, "two numbers, the lowest and the highest value of an ima
 FLAG = Rule(lambda value: isinstance(value, bool), "True or False")
 FLAGS = ("iterative", "computes_in_float64", "reference", "random", "learns_from_data")
 RULES = {
-    "capabilities": Rule(
-        lambda value: isinstance(value, frozenset | set | list | tuple), "a set of words"
-    ),
+    "capabilities": Rule(lambda x: isinstance(x, frozenset | set | list | tuple), "a set of words"),
     "title": LINE,
     "fingerprint": Rule(is_line, f"{LINE.words}, such as the SHA-256 of the file of its weights"),
     "latent_dim": _whole(1),

@@ -98,9 +98,8 @@ class Part:
 
     def _fault(self) -> str:
         """What is wrong with the fields, or nothing."""
-        if not isinstance(self.shape, tuple) or not all(
-            _is_count(s) for s in self.shape if s is not None
-        ):
+        sides = self.shape if isinstance(self.shape, tuple) else (0,)
+        if not all(_is_count(side) for side in sides if side is not None):
             return f"shape must be whole numbers from 1 (None: any), not {self.shape!r}"
         if self.codebook is not None and not _is_count(self.codebook):
             return f"codebook must be a whole number from 1, not {self.codebook!r}"
@@ -230,9 +229,7 @@ def from_arrays(arrays: dict[str, np.ndarray], name: str) -> Semantic | None:
 
 def of_no_image(parts: Parts) -> Semantic:
     """A code of zero images."""
-    found = [
-        torch.zeros(0, *(side or 0 for side in part.shape), dtype=part.dtype) for part in parts
-    ]
+    found = [torch.zeros(0, *(n or 0 for n in part.shape), dtype=part.dtype) for part in parts]
     return found[0] if len(found) == 1 else tuple(found)
 
 

@@ -261,9 +261,8 @@ class MaskedConv(WeightNormConv):
     ):
         super().__init__(c_in, c_out, side, groups=c_in if depthwise else 1, bias=side == 1)
         shape = c_out, self.weight.shape[1]
-        self.register_buffer(
-            "mask", mask(*shape, side, itself, mirror, depthwise), persistent=False
-        )
+        seen = mask(*shape, side, itself, mirror, depthwise)
+        self.register_buffer("mask", seen, persistent=False)
 
     def seen_weight(self) -> Tensor:
         return self.weight * self.mask

@@ -104,10 +104,10 @@ def give(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
     Integers that count batches are neither required nor loaded. Raises UserError naming, in one
     line, the path and the tensors that are missing, left over, misshapen or not finite.
     """
-    expected = {
-        k: v for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")
-    }
-    state = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
+    expected, state = (
+        {k: v for k, v in of.items() if not k.endswith("num_batches_tracked")}
+        for of in (network.state_dict(), state)
+    )
     check_state(state, expected, str(path))
     network.load_state_dict({k: v.float() for k, v in state.items()}, strict=False, assign=True)
     network.eval().requires_grad_(False)

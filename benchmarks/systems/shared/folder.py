@@ -45,9 +45,8 @@ def shipped(system: str, title: str, example: str) -> Path:
     """
     found = PACKAGED / system.partition("-")[0]
     if not is_folder(found):
-        raise NotAvailable(
-            f"no {title} ships with this package; give one: --ckpt {system}={example}"
-        )
+        hint = f"give one: --ckpt {system}={example}"
+        raise NotAvailable(f"no {title} ships with this package; {hint}")
     return found
 
 
@@ -55,11 +54,10 @@ def write(
     network: nn.Module, system: str, config: Any, folder: Path, dtype: torch.dtype = torch.float16
 ) -> None:
     """Write configuration (a dataclass) and weights, each file whole or not at all."""
-    state = {
-        name: tensor.cpu().to(dtype) if tensor.is_floating_point() else tensor
-        for name, tensor in network.state_dict().items()
-        if not name.endswith("num_batches_tracked")
-    }
+    state = network.state_dict()
+    for name in [name for name in state if name.endswith("num_batches_tracked")]:
+        del state[name]
+    state = {k: v.cpu().to(dtype) if v.is_floating_point() else v for k, v in state.items()}
     text = json.dumps({"system": system, **asdict(config)}, indent=2) + "\n"
     write_whole(folder / CONFIG, text.encode())
     write_tensors(state, folder / WEIGHTS)
@@ -74,9 +72,8 @@ def read_config(folder: Path, system: str, kind: type[C]) -> C:
     found = read_json(path)
     theirs = found.pop("system", None)
     if theirs != system:
-        raise UserError(
-            f"{path}: is of system {theirs!r}, not {system!r}; say --ckpt {theirs}={folder}"
-        )
+        hint = f"say --ckpt {theirs}={folder}"
+        raise UserError(f"{path}: is of system {theirs!r}, not {system!r}; {hint}")
     known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
     if odd := sorted(known ^ found.keys()):
         raise UserError(f"{path}: fields missing or not known: {', '.join(odd)}")

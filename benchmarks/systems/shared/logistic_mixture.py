@@ -92,9 +92,7 @@ def _log_share(centred: Tensor, log_scales: Tensor, values: Tensor, top: int) ->
     middle = narrow * centred
     density = middle - log_scales - 2 * F.softplus(middle)
     inside = torch.where(
-        share > SMALLEST_SHARE,
-        share.clamp(min=1e-10).log(),
-        density - torch.tensor(top / 2).log(),
+        share > SMALLEST_SHARE, share.clamp(min=1e-10).log(), density - torch.tensor(top / 2).log()
     )
     upper = torch.where(values > TAIL_HIGH, -F.softplus(below), inside)
     return torch.where(values < TAIL_LOW, above - F.softplus(above), upper)

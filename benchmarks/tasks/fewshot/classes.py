@@ -12,8 +12,7 @@ import numpy as np
 from torch import Tensor
 
 import probes
-from benchmarks.core.context import Context
-from benchmarks.core.sizes import Count, Number, Solver, Steps
+from benchmarks.plugin import Context, Count, Number, Solver, Steps
 from probes import LinearProbe
 
 Acceptance = Literal["probability", "threshold", "reject"]  # the names of RULES

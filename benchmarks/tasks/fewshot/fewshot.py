@@ -13,13 +13,9 @@ from itertools import product
 
 import numpy as np
 
-from benchmarks.core.benchmark import Benchmark
-from benchmarks.core.context import Context, Row
 from benchmarks.core.measurement import Cell, Measurement, Solved
-from benchmarks.core.plan import Calls, Work
-from benchmarks.core.store import Arrays
 from benchmarks.metrics.frechet_jackknife import Jackknife, Side
-from benchmarks.runtime.errors import NotAvailable
+from benchmarks.plugin import Arrays, Benchmark, Calls, Context, NotAvailable, Record, Row, Work
 from benchmarks.systems.protocol.base import DECODE, SAMPLE_LATENTS, SEMANTIC, System, reading_of
 from benchmarks.tasks.fewshot.classes import RULES, SCENARIOS, Setup, Sizes, labelled, targets
 from benchmarks.tasks.fewshot.sampling import Pool, Real, acceptance, accepted_by, held_against
@@ -28,10 +24,10 @@ from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from benchmarks.tasks.shared.samples import samples
 from reports.records.comparable import NAIVE, NAIVE_OF_ALL, OF_CLASS, OF_N, scale_name
 from reports.records.metrics import seen_through
-from reports.records.record import Record
 from reports.records.specs import TableSpec
 from reports.records.uncertainty import UNKNOWN, Uncertainty, of_influences, of_mean, units_of
 
+Sides = tuple[Side, Side]
 TABLE = "table3_fewshot_fid"
 
 
@@ -57,10 +53,8 @@ def _fits(context: Context) -> Iterator[Work]:
     """The classifiers, and the naive distances, for a dry run."""
     sizes, classes = context.sizes(Sizes), targets(context)
     rules = f"accepted by {', '.join(sizes.acceptance)}; {sizes.seeds} seeds"
-    labels = {
-        "binary": f"{sizes.binary_k} + {sizes.binary_k}",
-        "pu": f"{sizes.pu_positives} + {sizes.pu_unlabeled:,}",
-    }
+    k, unlabelled = sizes.binary_k, sizes.pu_unlabeled
+    labels = {"binary": f"{k} + {k}", "pu": f"{sizes.pu_positives} + {unlabelled:,}"}
     for scenario, target in product(SCENARIOS, classes):
         what = f"{scenario}/{target.name} of {labels[scenario]} labels, {rules}"
         yield Work(what, sizes.samples, Calls())
@@ -145,12 +139,7 @@ def _beside(context: Context, real: Real, cells: Sequence[Record]) -> Iterator[R
 
 
 def _scale(
-    context: Context,
-    real: Real,
-    title: str,
-    setting: str,
-    sides: tuple[Side, Side],
-    kernel: bool = True,
+    context: Context, real: Real, title: str, setting: str, sides: Sides, kernel: bool = True
 ) -> Iterator[Row]:
     """The distances of real images to real images; rows with the reason if there are too few."""
     one, other = sides

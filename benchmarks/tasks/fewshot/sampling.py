@@ -11,14 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.core.context import Context
 from benchmarks.core.images import Selection, file_name
-from benchmarks.core.measurement import Cell, Solved
-from benchmarks.core.store import Arrays
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Jackknife, Side, blocks_of, shares_of
 from benchmarks.metrics.networks.features import FeatureNetwork
+from benchmarks.plugin import Arrays, Cell, Context, NotAvailable, Solved
 from benchmarks.runtime.digest import digest
-from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import reading_of
 from benchmarks.tasks.fewshot.classes import Setup, Sizes, Target, classifier, labelled
 from benchmarks.tasks.shared.distances import distance, metrics_of, side_of
@@ -118,9 +115,7 @@ def accepted_by(pool: Pool, setup: Setup, seed: int) -> np.ndarray:
     u = noise.uniforms(source, probability.shape)
     accepted = np.flatnonzero(setup.rule.accept(probability, u).numpy())
     if len(accepted) < 2:
-        raise NotAvailable(
-            f"class {target.name}: {len(accepted)} of {len(u)} latents were accepted"
-        )
+        raise NotAvailable(f"class {target.name}: {len(accepted)} of {len(u)} latents accepted")
     return accepted
 
 

@@ -20,14 +20,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.core.benchmark import Benchmark
-from benchmarks.core.context import Context, Row
-from benchmarks.core.measurement import Cell, Measurement, Solved, Taken
 from benchmarks.core.sizes import Count, Number, Range, Solver, Steps, in_words
 from benchmarks.core.store import CHUNK, Arrays
 from benchmarks.metrics import latent
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.metrics.protocols.printed import attach, names_of
+from benchmarks.plugin import Benchmark, Cell, Context, Measurement, Row, Solved, Taken
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import DECODE, SEMANTIC, System
 from benchmarks.systems.protocol.parts import tensors
@@ -43,6 +41,7 @@ AS_DECODED = "as decoded: neither clamped nor rounded to 8 bits"
 SPHERICAL, LINEAR = "slerp", "linear"
 ASPECTS = {BETWEEN: ("slerp.*",), ROBUST: ("noise 0.3|noise .*", "4 bits|.* bits")}
 
+Moves = Mapping[str, Callable[[], Move]]
 Share = Annotated[float, Range(0, 1)]
 Level = Annotated[float, Range(0, 1000)]
 Bits = Annotated[int, Range(1, 16)]
@@ -110,11 +109,8 @@ def _between(codes: Codes) -> Measurement:
     floats = [network.network for network in networks if network.takes_floats]
     if floats:
         codes = replace(codes, at=replace(codes.at, system=codes.at.system.unclamped()))
-    moves: dict[str, Callable[[], Move]] = {
-        UNMOVED: lambda: codes.unmoved,
-        SPHERICAL: lambda: codes.halfway(True),
-        LINEAR: lambda: codes.halfway(False),
-    }
+    spherical, linear = (partial(codes.halfway, is_spherical) for is_spherical in (True, False))
+    moves: Moves = {UNMOVED: lambda: codes.unmoved, SPHERICAL: spherical, LINEAR: linear}
     drawn = "one, by a softmax of minus the mean squared difference"
     fields = {"candidates": latent.CANDIDATES, "drawn": drawn, "place": 0.5}
     return _distances(codes, _cell(codes, BETWEEN, **fields), IFID, moves, floats)
@@ -127,11 +123,7 @@ def _tokens(codes: Codes, sizes: Sizes) -> Measurement:
 
 
 def _distances(
-    codes: Codes,
-    cell: Cell,
-    metrics: Mapping[str, str],
-    moves: Mapping[str, Callable[[], Move]],
-    floats: Sequence[str] = (),
+    codes: Codes, cell: Cell, metrics: Mapping[str, str], moves: Moves, floats: Sequence[str] = ()
 ) -> Measurement:
     """The distances of what is decoded after each move to the originals, by every network.
 
@@ -181,12 +173,7 @@ def _robustness(codes: Codes, sizes: Sizes) -> Measurement:
 
 
 def _moved(
-    codes: Codes,
-    cell: Cell,
-    moves: Mapping[str, Callable[[], Move]],
-    score: Score,
-    numbers: Sequence[Numbers],
-    **more: Any,
+    codes: Codes, cell: Cell, moves: Moves, score: Score, numbers: Sequence[Numbers], **more: Any
 ) -> Measurement:
     """The numbers of moved codes, and a sheet of the first images. A move that is not possible with
     these codes has rows with the reason.

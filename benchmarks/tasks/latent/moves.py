@@ -1,6 +1,6 @@
 """Codes that were moved, and what is decoded from them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -9,10 +9,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.core.images import Selection, preview
-from benchmarks.core.measurement import Cell, Solved
-from benchmarks.core.store import Arrays, Computation
 from benchmarks.metrics import latent
-from benchmarks.runtime.errors import NotAvailable
+from benchmarks.plugin import Arrays, Cell, Computation, NotAvailable, Solved
 from benchmarks.systems.protocol import parts
 from benchmarks.systems.protocol.base import Code, has_own, parts_of
 from benchmarks.systems.protocol.parts import Semantic, tensors
@@ -64,7 +62,8 @@ class Codes:
             near = nearest[positions]
             candidates = parts.flat(parts.index(self.of_training, near.flatten()))
             candidates = candidates.reshape(*near.shape, -1)
-            other = latent.drawn(codes, candidates, self._uniform(positions))
+            u = [source.random() for source in self._sources("latent neighbour", positions)]
+            other = latent.drawn(codes, candidates, torch.tensor(u))
             return latent.halfway(codes, other, spherical)
 
         return self._of_numbers(moved)
@@ -107,25 +106,19 @@ class Codes:
 
         def moved(positions: np.ndarray) -> Semantic:
             (tokens,) = self.at.system.tokens(Code(self.unmoved(positions)))
-            ranks = [
-                self._ranks(int(index), tokens.shape[1:], share, neighbours)
-                for index in self.images.order[positions]
-            ]
-            return self.at.system.encode_ranked(seen.batch(positions), torch.stack(ranks))
+            shape, ranks = tuple(tokens.shape[1:]), []
+            for source in self._sources("latent tokens", positions):
+                replaced = source.random(shape) < share
+                ranks.append(np.where(replaced, source.integers(neighbours, size=shape), 0))
+            chosen = torch.from_numpy(np.stack(ranks))
+            return self.at.system.encode_ranked(seen.batch(positions), chosen)
 
         return moved
 
-    def _ranks(self, index: int, shape: Sequence[int], share: float, neighbours: int) -> Tensor:
-        source = noise.generator(self.at.context.seed, "latent tokens", index)
-        replaced = source.random(tuple(shape)) < share
-        return torch.from_numpy(np.where(replaced, source.integers(neighbours, size=shape), 0))
-
-    def _uniform(self, positions: np.ndarray) -> Tensor:
-        draws = [
-            noise.generator(self.at.context.seed, "latent neighbour", int(index)).random()
-            for index in self.images.order[positions]
-        ]
-        return torch.tensor(draws)
+    def _sources(self, purpose: str, positions: np.ndarray) -> Iterator[np.random.Generator]:
+        """The random numbers of each image."""
+        for index in self.images.order[positions]:
+            yield noise.generator(self.at.context.seed, purpose, int(index))
 
     def _need(self, training: int, what_for: str) -> None:
         if parts.has_tokens(parts_of(self.at.system)):
@@ -159,13 +152,11 @@ class Codes:
         found = self._once("latent moments", compute, {"mean": one, "deviation": one})
         return torch.from_numpy(found["mean"]), torch.from_numpy(found["deviation"])
 
-    def _once(
-        self, work: str, compute: Callable[[], Arrays], unfitted: Arrays, **more: Any
-    ) -> Arrays:
-        """What all codes together decide, from the store; a dry run, which computes none, takes `unfitted`."""
+    def _once(self, work: str, compute: Callable[[], Arrays], none: Arrays, **more: Any) -> Arrays:
+        """What all codes together decide, from the store; a dry run, which computes none, takes `none`."""
         key = self.at.context.codes.key(work, self.at.system, self.images) | more
         key |= {"training": self.training.key | {"n": len(self.training)}}
-        return self.at.context.store.once(key, compute, lambda: unfitted)
+        return self.at.context.store.once(key, compute, lambda: none)
 
 
 def decoded(

@@ -8,18 +8,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.core.context import Context
-from benchmarks.core.images import Selection
-from benchmarks.core.measurement import Cell, Solved
-from benchmarks.core.store import Arrays
 from benchmarks.metrics.frechet_jackknife import BLOCKS
 from benchmarks.metrics.protocols import schema
 from benchmarks.metrics.protocols.cases import Case, Measured, network_of
 from benchmarks.metrics.protocols.explain import Explained, OnPairs
 from benchmarks.metrics.protocols.printed import attach, names_of
-from benchmarks.systems.protocol.base import System
-from reports.records.record import Record
-from reports.records.specs import TableSpec
+from benchmarks.plugin import Arrays, Cell, Context, Record, Selection, Solved, System, TableSpec
 from reports.records.tokenizers import BY_PROTOCOL
 from reports.records.uncertainty import Uncertainty, of_influences
 
@@ -39,10 +33,9 @@ class ByProtocol(OnPairs):
         rfid = case.protocol.rfid
         if case.metric != "rfid" or rfid is None or rfid.reference == SAME:
             return ""
-        return (
-            f"its reference: {rfid.reference}; keep the images (--save-images) and compare them by "
-            f"`benchmarks.measure fid REFERENCE IMAGES --protocol {case.protocol.name}`"
-        )
+        command = f"benchmarks.measure fid REFERENCE IMAGES --protocol {case.protocol.name}"
+        keep = "keep the images (--save-images) and compare them by"
+        return f"its reference: {rfid.reference}; {keep} `{command}`"
 
     @property
     def key(self) -> dict[str, Any]:
@@ -112,10 +105,9 @@ def _departures(case: Case, system: System, context: Context) -> list[str]:
         said.append(f"its code crops by {pixels.crop}, this run by {ours}")
     posterior = system.describe().get("posterior", pixels.posterior)
     if posterior != pixels.posterior:
-        said.append(
-            f"its code decodes the posterior's {pixels.posterior}, this run its {posterior}: add "
-            f"#posterior={pixels.posterior} to the checkpoint"
-        )
+        add = f"add #posterior={pixels.posterior} to the checkpoint"
+        theirs = f"its code decodes the posterior's {pixels.posterior}"
+        said.append(f"{theirs}, this run its {posterior}: {add}")
     return said
 
 

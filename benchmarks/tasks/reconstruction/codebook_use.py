@@ -9,11 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.core.context import Row
-from benchmarks.core.images import Selection
-from benchmarks.core.measurement import Cell, Solved
-from benchmarks.core.store import Arrays, Computation
 from benchmarks.metrics.frechet_jackknife import BLOCKS, influences
+from benchmarks.plugin import Arrays, Cell, Computation, Row, Selection, Solved
 from benchmarks.runtime.digest import digest
 from reports.records.uncertainty import of_influences
 

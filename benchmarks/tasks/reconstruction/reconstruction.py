@@ -17,14 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.core.benchmark import Benchmark
-from benchmarks.core.context import Context, Row
 from benchmarks.core.images import Selection, preview, save_images
-from benchmarks.core.measurement import Cell, Measurement, Solved
 from benchmarks.core.sizes import Count, InvertingSolver, Split, Steps
 from benchmarks.core.store import CHUNK, Arrays, Computation
 from benchmarks.metrics.plain import DESCRIBED, PLAIN
 from benchmarks.metrics.ssim import too_small
+from benchmarks.plugin import Benchmark, Cell, Context, Measurement, Record, Row, Solved, TableSpec
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, Code, System
 from benchmarks.systems.protocol.checked import cut, join
 from benchmarks.tasks.reconstruction import codebook_use
@@ -33,8 +31,6 @@ from benchmarks.tasks.reconstruction.by_protocol import ByProtocol
 from benchmarks.tasks.shared.distances import PAIRED, distance_rows, overlap_rows, side_of
 from diffae.eight_bit import to_uint8
 from reports.records.metrics import seen_through
-from reports.records.record import Record
-from reports.records.specs import TableSpec
 
 TABLE1, TABLE2, BY_CALLS = "table1_reconstruction", "table2_ablation", "table2_by_calls"
 CODEBOOKS = "codebooks"
@@ -212,9 +208,8 @@ def _rows(cell: Cell, images: Selection, scores: Arrays) -> Iterator[Row]:
     described = {name: DESCRIBED[name] for name in ("ssim", "ssim_valid")}
     of_images = cell.also(**described, **perceptual.describe())
     (shown,) = (spec.metrics for spec in TABLES if spec.name == cell.table)
-    names = [
-        perceptual.metric_name if name == "lpips" else name for name in SCORES if name in shown
-    ]
+    seen_as = {"lpips": perceptual.metric_name}
+    names = [seen_as.get(name, name) for name in SCORES if name in shown]
     yield from of_images.means(images, {name: scores[name] for name in names})
     sizes = _sizes(system, system.image_size or images.dataset.image_size, cell.setting)
     for name, value in sizes.items():

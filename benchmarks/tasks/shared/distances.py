@@ -7,16 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.core.context import Context, Row
-from benchmarks.core.images import Selection
-from benchmarks.core.measurement import Cell
-from benchmarks.core.store import Arrays, Computation
 from benchmarks.metrics import METRICS, frechet_jackknife, kernel
 from benchmarks.metrics.frechet import bias_note
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Side
 from benchmarks.metrics.frechet_pairs import PairedJackknife, paired_jackknife
 from benchmarks.metrics.manifold import OVERLAPS, Estimate, Manifold, lacking
 from benchmarks.metrics.networks.features import FeatureNetwork
+from benchmarks.plugin import Arrays, Cell, Computation, Context, Row, Selection
 from benchmarks.runtime.digest import digest
 from reports.records.metrics import alternatives, seen_through
 from reports.records.uncertainty import UNKNOWN, of_influences, units_of
@@ -31,12 +28,8 @@ TITLES = {"kid": "a kernel distance", "cmmd": "CMMD", "fid": "a Frechet distance
 
 def metrics_of(network: FeatureNetwork) -> dict[str, str]:
     """The name of each of `BETWEEN` where the features are those of `network`."""
-    return {
-        metric: name
-        for metric in BETWEEN
-        for name in alternatives(metric)
-        if METRICS[name].network == network.network
-    }
+    names = [(metric, name) for metric in BETWEEN for name in alternatives(metric)]
+    return {metric: name for metric, name in names if METRICS[name].network == network.network}
 
 
 def side_of(
@@ -46,24 +39,22 @@ def side_of(
     return Side.of(features, images.blocks(BLOCKS), images.units(kind), context.device)
 
 
-def distance(
-    context: Context, metric: str, ours: Side, reference: Side, frechet_error: bool = True
-) -> Any:
+def distance(context: Context, metric: str, ours: Side, theirs: Side, errors: bool = True) -> Any:
     """The `Jackknife` of a distance by one of `BETWEEN`, a Frechet distance perhaps without its error;
     or the `PairedJackknife` by one of `PAIRED`.
 
     A side of several comparisons should be the same `Side` object in all of them. The processes
     divide the parts among them as they do chunks of images.
     """
-    known = frechet_error or metric != "fid"
+    known = errors or metric != "fid"
     between: Any = {**BETWEEN, **PAIRED}[metric]
-    found = (between if known else partial(between, leaves_out=False))(ours, reference)
+    found = (between if known else partial(between, leaves_out=False))(ours, theirs)
 
     def compute(positions: np.ndarray) -> Arrays:
         return {"parts": np.stack([found.part(int(i)) for i in positions])}
 
-    key = _key(context, "distance in parts", ours, reference, metric=metric, error=known)
-    small = len(ours) * len(reference) < SMALL
+    key = _key(context, "distance in parts", ours, theirs, metric=metric, error=known)
+    small = len(ours) * len(theirs) < SMALL
     chunk = found.count if small else -(-found.count // SHARES)
     parts = Computation("distance in parts", key, found.count, compute, chunk=chunk)
     return found.joined(context.store.read(parts)["parts"])

@@ -10,16 +10,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from benchmarks.core.context import Context
-from benchmarks.core.images import Selection
-from benchmarks.core.plan import Calls, Work
-from benchmarks.core.sizes import Count
-from benchmarks.core.store import Arrays
+from benchmarks.plugin import Arrays, Calls, Context, Count, NotAvailable, Selection, System, Work
 from benchmarks.runtime.digest import digest
-from benchmarks.runtime.errors import NotAvailable
-from benchmarks.systems.protocol.base import System
 from probes import LinearProbe, fit_adam_paper, fit_best, fit_best_softmax, is_exclusive
 
+Fit = Callable[[], LinearProbe]
 GRID = (1e-2, 1e-1, 1.0, 10.0)
 BINARY = f"joint L-BFGS, C of {GRID} by validation"
 SOFTMAX = f"softmax of all classes, L-BFGS, C of {GRID} by top-1 accuracy of validation"
@@ -61,12 +56,10 @@ def fit(context: Context, system: System, exclusive: bool = False) -> LinearProb
     """
     train, valid, _ = selections(context)
     best, named = (fit_best_softmax, "softmax, L-BFGS") if exclusive else (fit_best, "L-BFGS")
-    data = {
-        "features": context.codes.features(system, train),
-        "labels": torch.from_numpy(train.labels),
-        "valid_features": context.codes.features(system, valid),
-        "valid_labels": torch.from_numpy(valid.labels),
-    }
+    features, valid_features = (context.codes.features(system, one) for one in (train, valid))
+    labels, valid_labels = (torch.from_numpy(one.labels) for one in (train, valid))
+    data = {"features": features, "labels": labels}
+    data |= {"valid_features": valid_features, "valid_labels": valid_labels}
     settings: dict[str, object] = {"probe": named, "grid": GRID}
     try:
         return _kept(context, settings, data, lambda: best(**data, grid=GRID)[0])
@@ -84,10 +77,7 @@ def fit_adam(context: Context, system: System) -> LinearProbe:
 
 
 def _kept(
-    context: Context,
-    settings: Mapping[str, object],
-    data: Mapping[str, Tensor],
-    fitted: Callable[[], LinearProbe],
+    context: Context, settings: Mapping[str, object], data: Mapping[str, Tensor], fitted: Fit
 ) -> LinearProbe:
     """A fit from the store, under its settings and the data that it was made from."""
 

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.core.images import THUMBNAIL, preview, thumbnails
-from benchmarks.core.measurement import Solved
-from benchmarks.core.sizes import Count, Solver, Steps
-from benchmarks.core.store import Arrays, Computation
+from benchmarks.plugin import Arrays, Computation, Count, Solved, Solver, Steps
 
 PREVIEW = 32
 
@@ -35,6 +33,7 @@ def samples(at: Solved, count: int, *names: str) -> Computation:
     codes = at.context.codes
     key = codes.key("sample", at.system, None) | {"steps": at.steps, "seed": at.context.seed}
     key |= {"features": codes.described(), "pixels": THUMBNAIL}
+    key |= {"size": at.context.dataset.image_size}
 
     def compute(positions: np.ndarray) -> Arrays:
         images, latents = at.draw(positions.tolist())

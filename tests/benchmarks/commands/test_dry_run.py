@@ -3,11 +3,13 @@
 import re
 from collections import Counter
 from contextlib import closing
+from itertools import product
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from small_systems import SMALL_SIZES, Called, every_benchmark, write_people
+from lone_context import small_context
+from small_systems import SMALL_SIZES, Called, Everything, every_benchmark, write_people
 
 from benchmarks import evaluate, run, systems
 from benchmarks.commands import dry_run, progress
@@ -71,13 +73,27 @@ SIZES = {
     "reconstruction.beside_steps": "2",
 }
 # Calls of a run that a dry run leaves out: of an incomplete chunk that is computed twice.
-TWICE = {"interpolation": {"encoder": 8, "decoder": 8 * 4}}
+SIZES_OF_A_CONTEXT = {
+    **SMALL_SIZES,
+    "reconstruction.steps": (2, 3),
+    "reconstruction.beside_steps": (2,),
+}
+TWICE = {"interpolation": {("encoder", None): 8, ("decoder", 4): 8 * 4}}
+OF_SYSTEMS = ("encoder", "decoder", "latent")
 
 
 @pytest.fixture
 def calls_of(nowhere, tmp_path_factory, monkeypatch, capsys, no_effnet, short_fits):
-    """The calls of a system's networks by a benchmark, as a dry run says, and as a run makes them."""
+    """The calls of a system's networks by a benchmark and T, as a dry run says, and as a run makes them."""
     data = write_people(tmp_path_factory.mktemp("people") / "portraits")
+
+    work: list[Work] = []
+    collect = dry_run.collect
+    monkeypatch.setattr(dry_run, "collect", lambda *how: noted(collect(*how)))
+
+    def noted(found):
+        work[:] = [one for *_, one in found[0]]
+        return found
 
     def counted(task):
         sizes = [f"--set={name}={value}" for name, value in SIZES.items()]
@@ -86,7 +102,13 @@ def calls_of(nowhere, tmp_path_factory, monkeypatch, capsys, no_effnet, short_fi
         out = capsys.readouterr().out
         said = " ".join(re.search(r"^calls: ([^;]+);", out, re.M)[1].split())
         assert said != "none", out
-        planned = Counter({n: int(k.replace(",", "")) for n, k in map(str.split, said.split(", "))})
+        whole = Counter({n: int(k.replace(",", "")) for n, k in map(str.split, said.split(", "))})
+        planned = Counter[tuple[str, int | None]]()
+        for one, name in product(work, OF_SYSTEMS):
+            steps = None if name == "encoder" else one.steps
+            planned[name, steps] += one.images * getattr(one.calls, name)
+        found = of_any_steps(planned)
+        assert all(found[name] == whole[name] for name in OF_SYSTEMS)
         Called.calls.clear()
         evaluate(Called(), task, data, "smoke", settings=SIZES, progress=False)
         return planned, Counter(Called.calls)
@@ -94,19 +116,41 @@ def calls_of(nowhere, tmp_path_factory, monkeypatch, capsys, no_effnet, short_fi
     return counted
 
 
+def of_any_steps(calls):
+    found = Counter()
+    for (name, _), count in calls.items():
+        found[name] += count
+    return found
+
+
 def test_a_dry_run_counts_the_calls_of_a_run(calls_of):
-    """Of each benchmark, beside those by which a system of others is tried first. Without a folder for
-    pictures none are decoded.
+    """Of each benchmark at each T, beside those by which a system of others is tried first. Without a
+    folder for pictures none are decoded.
     """
     planned, made = calls_of("probes")
-    assert planned["encoder"] == 60 + 10 + 30 and not planned["decoder"]
+    assert +planned == {("encoder", None): 60 + 10 + 30}
     tried = made - planned
     for task in every_benchmark():
         planned, made = calls_of(task)
         made.subtract(tried)
         made.subtract(TWICE.get(task, {}))
-        for name in ("encoder", "decoder", "latent"):
-            assert made[name] == planned[name], (task, name)
+        if task == "cost":  # what is timed at one T begins with a code of another
+            planned, made = (of_any_steps(calls) for calls in (planned, made))
+        assert {k: n for k, n in made.items() if n} == +planned, task
+
+
+def test_work_on_real_images_alone_is_counted_once_for_all_systems(nowhere, tmp_path, no_effnet):
+    """Of each benchmark, and of all together: their features, their faces, their thumbnails."""
+    data = open_dataset(write_people(tmp_path / "people" / "portraits"), 16)
+    context = small_context(data, tmp_path / "run", SIZES_OF_A_CONTEXT)
+    both = [systems.as_system(one) for one in (Everything(), Called())]
+    every = every_benchmark()
+    for names in (*((name,) for name in every), every):
+        of_one, of_two = (dry_run.collect(context, names, some)[0] for some in (both[:1], both))
+        real = [(name, one) for name, _, one in of_one if one.real]
+        assert real == [(name, one) for name, _, one in of_two if one.real], names
+        assert len(of_two) == 2 * len(of_one) - len(real), names
+    assert len(real) >= 5
 
 
 def test_operations_seconds_and_bytes_are_those_of_all_calls():

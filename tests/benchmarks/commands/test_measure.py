@@ -267,7 +267,7 @@ def test_bad_input_is_one_line_and_exit_2(folders, tmp_path, capsys):
             "recall_effnet: recall with k = 3 needs at least 4 images in the samples, which has 2",
         ),
         (["kid", *folders, "--save", tmp_path / "x.npz"], "--save: kid has no statistics"),
-        (["kd_effnet", *folders, "--subsets", "2x13"], "subsets of 13 images cannot be drawn from"),
+        (["kd_effnet", *folders, "--subsets", "2x13"], "subsets of 13 cannot be drawn from"),
         (["mse", *folders, "--subsets", "2x3"], "--subsets: mse is no kernel distance"),
         (["kd_effnet", *folders, "--subsets", "100"], "is not COUNTxSIZE"),
         (["kd_effnet", *folders, "--subsets", "100x1"], "must be at least 2"),

@@ -168,7 +168,7 @@ def test_faults_of_npz_files_are_named(pair, archives, arrays, tmp_path):
         np.savez(tmp_path / name, array)
         return tmp_path / name
 
-    refused("a folder has names and an npz file has none", "mse", archives[0], pair[1])
+    refused("an npz file has no names", "mse", archives[0], pair[1])
     few = saved("few.npz", arrays[0][:4])
     refused(r"few\.npz: 4 images, .*originals\.npz has 9", "mse", archives[0], few)
     floats = saved("floats.npz", arrays[0] / 255)

@@ -323,7 +323,7 @@ def test_what_is_not_a_row_a_position_is_refused(wrong, tmp_path):
     """Such as a sum over the positions. Of the first ones there may be a preview, and of no others."""
     store = Store(tmp_path)
     store.together = 2
-    with pytest.raises(ValueError, match="one row per position is needed"):
+    with pytest.raises(ValueError, match="give each a row"):
         list(
             store.chunks(
                 Computation("", {"work": "test"}, 4 * CHUNK, lambda positions: {"x": wrong})

@@ -12,7 +12,7 @@ import torch
 
 from benchmarks import evaluate, run, systems
 from benchmarks.commands import running
-from benchmarks.core.store import Store
+from benchmarks.core.store import Computation
 from benchmarks.runtime.choices import PRECISIONS
 from benchmarks.runtime.precision import full_precision, of_networks, precision
 from benchmarks.systems.dummy import Perfect
@@ -197,7 +197,7 @@ def test_precision_is_in_the_stores_key_and_in_the_protocol(context):
         key = context.codes.key(
             "code", Perfect(None, torch.device("cpu")), context.select("test", 4)
         )
-        keys.add(Store(context.store.root)._files(key, [(0, 4)])[0, 4])
+        keys.add(Computation("", key, 4, dict).folder)
         protocol = context.protocol("reconstruction")
         assert protocol.fields["precision"] == name
         protocols.add(protocol.id)
@@ -209,7 +209,7 @@ def test_the_seed_and_the_split_of_a_selection_are_in_the_stores_key(context):
     for seed, split in ((0, "test"), (1, "test"), (0, "train"), (0, "all")):
         context.seed = seed
         key = context.codes.key("code", None, context.select(split, 4))
-        keys.add(context.store._files(key, [(0, 4)])[0, 4])
+        keys.add(Computation("", key, 4, dict).folder)
     assert len(keys) == 4
 
 

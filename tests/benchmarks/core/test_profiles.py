@@ -95,8 +95,8 @@ def test_a_file_changes_what_it_says_and_its_base_says_the_rest(tmp_path):
         ("probes = 3", "probes: must be a section, [probes], not a value"),
         ("base = 'quik'", "base: no such profile; did you mean quick?"),
         ("base = []", "base: no such profile; there are: smoke, quick, standard, paper"),
-        ("name = 'a/b'", "its name has letters, digits and .-_ only"),
-        ("name = 'paper'", "paper is a built-in profile: give this one a different name"),
+        ("name = 'a/b'", "a name has letters, digits and .-_ only"),
+        ("name = 'paper'", "paper is a built-in profile: give this one another name"),
         ("description = 1", "description: must be a text"),
         ("[identity]\nstrengths = [1" + "0" * 400 + "]", "identity.strengths: must be a number"),
         ("[probes\n", "not TOML: "),
@@ -230,8 +230,8 @@ def test_what_a_setting_can_be():
         images: dict = None
 
     assert fault_of(Mine) == "" and "images has no default" in fault_of(NoDefault)
-    known = "bool, int, float, str, Literal or a tuple of these"
-    assert fault_of(Table) == f"the type of its setting images is not {known}"
+    known = "bool, int, float, str, Literal, or a tuple"
+    assert fault_of(Table) == f"the type of its setting images is none of {known}"
     assert checked(2, float) == 2.0 and checked([3, 2, 3], tuple[Steps, ...]) == (3, 2)
     assert typed(" 3, 2,3", tuple[Steps, ...]) == (3, 2)
     assert is_capped(Count) and not is_capped(Steps)

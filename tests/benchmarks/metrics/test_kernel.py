@@ -146,7 +146,7 @@ def test_subsets_equal_torch_fidelity(count, size, together, few_rows, monkeypat
 def test_too_few_images_are_refused():
     with pytest.raises(UserError, match="two images"):
         between(np.zeros((1, 4)), np.zeros((9, 4)))
-    with pytest.raises(UserError, match="subsets of 8 images cannot be drawn from 7"):
+    with pytest.raises(UserError, match="subsets of 8 cannot be drawn from 7"):
         kernel.over_subsets(np.zeros((9, 4)), np.zeros((7, 4)), 2, 8)
 
 

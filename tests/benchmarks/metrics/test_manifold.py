@@ -5,9 +5,10 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
-from benchmarks.metrics import manifold
+from benchmarks.metrics import METRICS, manifold
 from benchmarks.metrics.frechet_jackknife import BLOCKS, blocks_of
 from benchmarks.metrics.manifold import (
+    OVERLAPS,
     PARTS,
     Estimate,
     Manifold,
@@ -138,6 +139,21 @@ def test_a_share_of_almost_all_has_no_error(outside, has_error):
     if not has_error:
         said = f"the share is {80 - outside} of 80, and an error needs 5 or more on either side"
         assert found.why_no_error == f"no error: {said}"
+
+
+@pytest.mark.parametrize(("n", "m"), [(53, 37), (37, 53)])
+def test_a_share_says_of_how_many_points_it_is(n, m):
+    """Of two prime numbers of points, the share times the one is whole, and times the other is not."""
+    sides = [Manifold.of(x) for x in two_sets(n=n, m=m)]
+    for name, one in OVERLAPS.items():
+        found = one.between(*sides)
+        whole = [
+            count
+            for count in (n, m)
+            if found.value * count == pytest.approx(round(found.value * count))
+        ]
+        assert 0 < found.value < 1.5
+        assert [found.of] == (whole if METRICS[name].most == 1 else [None]), name
 
 
 def test_a_number_without_an_error_says_what_the_halves_lack():

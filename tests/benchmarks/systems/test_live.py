@@ -76,6 +76,41 @@ def test_a_model_that_learned_is_another_and_the_same_one_is_the_same():
     assert systems.as_system(system).fingerprint != before
 
 
+class Normed(Linear):
+    """It computes with all that a module can hold: weights, buffers, and plain values of its parts."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(8)
+        self.register_buffer("shift", torch.zeros(8))
+        self.norm.eval()
+
+    def encode(self, images):
+        return self.norm(super().encode(images)) + self.shift
+
+
+def test_whatever_changes_what_a_model_computes_makes_it_another():
+    """Also what no optimiser changes: statistics of batch norms, a codebook of moving averages."""
+    model = Normed()
+    x, seen = images(), {}
+    held = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    for name in (None, *held):
+        before = held[name].clone() if name else None
+        with torch.no_grad():
+            if name:
+                held[name] += 1
+            system = systems.as_system(model)
+            decoded = system.decode(system.encode(x))
+            if name:
+                held[name].copy_(before)
+        seen[name] = (system.fingerprint, decoded)
+    first, images_of_first = seen.pop(None)
+    computing = {name for name, (_, made) in seen.items() if not torch.equal(made, images_of_first)}
+    assert computing == set(held) - {"norm.num_batches_tracked"}
+    assert not [name for name in computing if seen[name][0] == first]
+    assert systems.as_system(model).fingerprint == first
+
+
 def in_a_notebook(body: str) -> nn.Module:
     """A module whose class has no file, with a `decode` that does `body`."""
     cell = f"class Cell(nn.Module):\n  image_size = 8\n  def encode(self, x): return x\n  def decode(self, z): {body}\n"

@@ -2,6 +2,7 @@
 
 import gc
 import math
+from dataclasses import replace
 from functools import partial
 from itertools import takewhile
 
@@ -14,7 +15,8 @@ from torch.nn import functional
 from benchmarks import evaluate
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.metrics import counting
-from benchmarks.systems import load
+from benchmarks.systems import as_system, load
+from benchmarks.systems.protocol.base import System
 from benchmarks.tasks import cost as benchmark
 from diffae.model import DiffusionAutoencoder
 from diffae.networks.config import ARCHITECTURES
@@ -144,6 +146,31 @@ def test_times_are_measured_once(context, ddim, monkeypatch):
 
     monkeypatch.setattr(counting, "median_seconds", again)
     assert run(context, ddim) == first
+
+
+class OfAnySize(System):
+    """Its code is the mean colour. It knows the side of the last images."""
+
+    name = title = fingerprint = "of any size"
+    capabilities = frozenset({"encode", "decode", "semantic"})
+    image_size, latent_dim, side = None, 3, 0
+
+    def encode_semantic(self, images):
+        self.side = images.shape[-1]
+        return images.mean((2, 3))
+
+    def decode(self, code, steps=100):
+        return code.semantic[:, :, None, None].expand(-1, -1, self.side, self.side)
+
+
+def test_a_system_of_images_of_any_size_is_timed_at_their_size(context, monkeypatch):
+    """In one store: images of another size take another time."""
+    system = OfAnySize()
+    monkeypatch.setattr(counting, "median_seconds", lambda *_: 1 / system.side)
+    for side in (16, 32):
+        found = run(replace(context, dataset=context.dataset.at(side)), as_system(system))
+        rows = [row for (metric, *_), row in found.items() if metric == "images_per_second"]
+        assert [row.value / row.n for row in rows] == 2 * [side]
 
 
 def test_a_speed_is_images_over_the_median(context):

@@ -306,6 +306,17 @@ def test_reconstructions_are_compared_by_the_size_of_the_face(known, monkeypatch
         assert (found[setting].n, found[setting].metric) == (len(cosines), "id_portraits")
 
 
+def test_a_face_whose_side_is_the_end_of_a_range_is_in_the_larger_one(known, monkeypatch):
+    """Faces are found in squares of whole pixels, and so are the ends of TokBench's ranges at 320 px."""
+    sides = torch.tensor([3.0, 4.0, 4.0, 5.0, 7.0, 8.0, 9.0, torch.nan])
+    known.networks.face = replace(known.networks.face, sides=lambda images: sides)
+    monkeypatch.setattr(identity, "FACE_SIDES", (0.0, 4 / 32, 8 / 32, np.inf))
+    known.dataset = replace(known.dataset, attribute_names=(), attributes=None, identities=None)
+    system = checked.Checked("quarters", Quarters(), torch.device("cpu"))
+    counts = {r.setting.partition(", face ")[2]: r.n for r in measured(known, system)}
+    assert counts == {"": 8, "0 to 4 px": 1, "4 to 8 px": 4, "8 or more px": 2}
+
+
 def test_the_error_of_different_people_is_the_spread_over_people():
     """Every pair counts two people, so pairs are not independent: 400 draws of 40 people."""
     rng = np.random.default_rng(0)

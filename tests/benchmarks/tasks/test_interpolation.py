@@ -27,6 +27,7 @@ from benchmarks.systems.protocol import checked
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, Code, System
 from benchmarks.tasks import interpolation
 from benchmarks.tasks.interpolation import BENCHMARK, EPSILON, in_float64
+from diffae import DiffusionAutoencoder
 from diffae.data import open_dataset
 from diffae.diffusion import noise
 from reports.records.uncertainty import error
@@ -204,6 +205,22 @@ def test_networks_are_float32_again_after_an_error():
         assert system.net.weight.dtype == torch.float64
         raise RuntimeError
     assert system.net.weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    "halved", ["", "latent_net", "encoder latent_net", "unet encoder latent_net"]
+)
+def test_a_model_in_memory_is_as_before_whatever_the_types_of_its_networks(untrained, halved):
+    """Only one of float32 alone is converted: the others would come back as float32."""
+    model = DiffusionAutoencoder.from_pretrained(untrained / "diffae")
+    for name in halved.split():
+        getattr(model, name).bfloat16()
+    before = {name: weight.clone() for name, weight in model.named_parameters()}
+    with in_float64(systems.as_system(model)):
+        inside = {weight.dtype for weight in model.parameters()}
+    assert (torch.float64 in inside) == (not halved)
+    for name, weight in model.named_parameters():
+        assert weight.dtype == before[name].dtype and torch.equal(weight, before[name]), name
 
 
 # ----------------------------------------------------------------------------------------------

@@ -141,7 +141,7 @@ def test_what_is_not_known_of_the_training_images_is_said(context):
     elsewhere = f"trained on {told.data}, not on these images: what it copied lies elsewhere"
     both = "trained on the held-out images too: no scale"
     for known, note in (
-        (None, "not known to be trained on these images: what copier copied may lie elsewhere"),
+        (None, "not known to be trained on these: what copier copied may lie elsewhere"),
         (horses, "trained on horses, not on these images: what it copied lies elsewhere"),
         (told, ""),
         (valid, elsewhere),

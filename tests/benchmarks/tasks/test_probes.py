@@ -293,6 +293,15 @@ def test_attributes_that_are_no_classes_have_no_top1(learnable):
     assert "top1" not in {row.metric for row in found}
 
 
+@pytest.mark.parametrize("count", [2, 5, 6])
+def test_there_is_a_top_k_only_of_more_than_k_classes(context, count):
+    """Of k classes it is 1, whatever a code holds."""
+    with_classes(context, count)
+    found = rows(probes.BENCHMARK, context, [Colours(None, torch.device("cpu"))])
+    tops = {row.metric: row.value for row in found if row.metric.startswith("top")}
+    assert list(tops) == [f"top{k}" for k in probes.TOP if k < count] and max(tops.values()) < 1
+
+
 def test_of_many_classes_only_the_means_have_rows(context, monkeypatch):
     """And these are the same as with a row for each class."""
     monkeypatch.setattr(probes, "LISTED", 4)

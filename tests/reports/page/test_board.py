@@ -101,6 +101,22 @@ def test_references_of_another_n_give_no_scale(tmp_path):
     assert [rival["label"] for rival in distance["rivals"]] == ["DiffAE", "real images"]
 
 
+def test_a_number_is_traded_for_the_code_of_its_own_setting_or_the_only_one_of_its_system(tmp_path):
+    """Of several codes none is said to be that of a setting without one: it may be any of them."""
+    size = replace(sizes({"A": 12.0})[0], setting="x_T random")
+    larger = replace(size, value=3084.0, setting="x_T inverted")
+    other = replace(size, system="B", value=7.0)
+    scored = [number(TABLE1, "rfid", 20.0 + i, stderr=0.1, direction=LOWER, n=50) for i in range(4)]
+    at = [("A", "x_T random"), ("A", "x_T inverted"), ("A", "x_T fixed"), ("B", "x_T fixed")]
+    rows = [replace(r, system=a, setting=b) for r, (a, b) in zip(scored, at, strict=True)]
+    folder = write_entry(tmp_path / "a", {"A": SCORES}, others=(size, larger, other, *rows))
+    (found,) = groups([folder])
+    told = {}
+    for contest in (c for c in _contests(found, {}) if c["name"].startswith("rFID")):
+        told |= {round(rival["at"][1]): rival["traded"][0] for rival in contest["rivals"]}
+    assert told == {20: 12, 21: 3084, 22: None, 23: 7}
+
+
 def test_a_number_of_a_ranking_opens_its_own_details(board):
     text = re.search(r'id="data">(.*?)</script>', board.read_text())[1]
     data = json.loads(text)
