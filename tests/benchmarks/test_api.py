@@ -533,9 +533,7 @@ class ShareOfAnObject(nn.Module):
 @pytest.mark.parametrize(
     ("kind", "titles"),
     [
-        (Share, ("one", "other")),
         (Share, ("!", "?")),
-        (ShareOfAnObject, ("A b", "a-B")),
         (ShareOfAnObject, ("!", "?")),
         (ShareOfAnObject, ("A", "a", "a 1")),
         (ShareOfAnObject, ("a 1", "A", "a")),

@@ -135,6 +135,7 @@ def full(value, dtype=torch.float32):
         ("z_mean", None, "tensors missing: z_mean"),
         ("extra", torch.zeros(1), "not part of the model: extra"),
         ("z_mean", torch.zeros(1, 7), "of a different shape: z_mean"),
+        ("z_mean", torch.zeros(0), "of a different shape: z_mean"),
         ("z_mean", full(math.nan), "not finite: z_mean"),
         ("z_mean", full(-math.inf), "not finite: z_mean"),
         ("z_mean", full(1e300, torch.float64), "not finite: z_mean"),
