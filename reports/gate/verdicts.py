@@ -26,12 +26,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from diffae.system.errors import UserError
-from reports.records.comparable import OF_N
 from reports.records.metrics import METRICS, Margin, is_of_sample
+from reports.records.published import OF_N
 from reports.records.reading import short
 from reports.records.record import HIGHER, NEITHER, Record
-from reports.records.run_folder import Run, read_margins, read_run
-from reports.records.settings import changes
+from reports.records.run_folder import Run, changes, read_margins, read_run
 from reports.records.uncertainty import Error, error_between, paired, t_tail
 from reports.tables.ranking import comparable_n
 

@@ -20,8 +20,8 @@ from tabulate import tabulate
 
 from reports.page.head import said_of_profiles
 from reports.page.verdicts import against, counted, gap_text, how, with_error
-from reports.records.comparable import is_floor
 from reports.records.metrics import Metrics
+from reports.records.published import is_floor
 from reports.records.reading import joined, short
 from reports.records.record import Record
 from reports.tables.build import Merged
