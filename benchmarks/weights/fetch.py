@@ -16,8 +16,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from benchmarks import weights
-from benchmarks.weights import sources
-from benchmarks.weights.files import ROUNDING, Distribution, Found, Url, Weight, WeightFile
+from benchmarks.weights import ROUNDING, Distribution, Found, Url, Weight, WeightFile, sources
 from benchmarks.weights.sources import SourceError
 from diffae.system import cli, progress
 from diffae.system.errors import UserError
