@@ -34,13 +34,8 @@ def parse(arguments: list[str] | None, description: str | None) -> Options:
     if args.crop is not None and args.data is None:
         raise UserError("--crop: says how --data is cut, and there is no --data")
     checkpoints = _checkpoints(args.ckpt)
-    return options_of(
-        args,
-        chosen(args.what),
-        systems=_system_names(args.systems, checkpoints),
-        checkpoints=checkpoints,
-        arguments=tuple(typed_words),
-    )
+    given = {"systems": _system_names(args.systems, checkpoints), "checkpoints": checkpoints}
+    return options_of(args, chosen(args.what), arguments=tuple(typed_words), **given)
 
 
 def options_of(args: argparse.Namespace, benchmarks: tuple[str, ...], **more: Any) -> Options:

@@ -122,6 +122,11 @@ def _file(row: dict[str, Any]) -> WeightFile:
 KNOWN = _read(Path(__file__).with_name("known.toml"))
 
 
+def files() -> Iterator[WeightFile]:
+    """Every file of the table."""
+    return (file for weight in KNOWN.values() for file in weight.files)
+
+
 ROUNDING = 1e5  # bytes by which a size in the table may be wrong
 MOST = 2**33  # bytes of a file that are read; the largest of the table has 1.7 GB
 
@@ -156,13 +161,13 @@ def find_file(name: str, weights_dir: Path | None) -> Found | None:
 
 
 def _places(name: str, weights_dir: Path | None) -> Iterator[Found]:
-    files = KNOWN[name].files
+    own = KNOWN[name].files
     if (reader := KNOWN[name].reader) and not importlib.util.find_spec(reader):
         return
     folders = [folder(), hub_folder()]
     for place in folders if weights_dir is None else [weights_dir, *folders]:
-        yield from (Found(place / file.filename, file) for file in files)
-    for file in files:
+        yield from (Found(place / file.filename, file) for file in own)
+    for file in own:
         if file.package and (package := importlib.util.find_spec(file.package)):
             for inside in package.submodule_search_locations or ():
                 yield Found(Path(inside) / "models" / file.filename, file)
@@ -241,7 +246,7 @@ def tensors_sha256(state: Mapping[str, Tensor]) -> str:
 
 def is_published(path: Path) -> bool:
     """Whether a file is one of the table, by its hash."""
-    return sha256(path) in {file.sha256 for weight in KNOWN.values() for file in weight.files}
+    return sha256(path) in {file.sha256 for file in files()}
 
 
 def unpublished(part: str, published: bool) -> dict[str, str]:

@@ -82,9 +82,7 @@ class Metric:
 
     def __post_init__(self) -> None:
         if self.direction not in (HIGHER, LOWER, NEITHER):
-            raise ValueError(
-                f"direction {self.direction!r} is none of {HIGHER}, {LOWER}, {NEITHER}"
-            )
+            raise ValueError(f"direction {self.direction!r} is none of higher, lower, neither")
         for digits in (self.digits, self.paper_digits):
             if digits is not None and not 0 <= digits <= MOST_DIGITS:
                 raise ValueError(f"digits are a number from 0 to {MOST_DIGITS}")
@@ -105,12 +103,10 @@ def _of_manifolds(
         HIGHER, "", f"{name.capitalize()} (Inception-v3; {rule})", reference, digits=4,
         margin=margin, network="inception", between=SETS, depends_on_n=True, least=0.0, most=most,
     )  # fmt: skip
-    title, other = (
-        own.title.replace("Inception-v3", "EfficientNet-lite0"),
-        "with a different network",
-    )
-    twin = replace(own, title=title, reference=f"{reference}, {other}", network=EFFNET)
-    return {name: own, f"{name}_effnet": replace(twin, stands_in_for=name)}
+    title = own.title.replace("Inception-v3", "EfficientNet-lite0")
+    reference += ", with a different network"
+    twin = replace(own, title=title, reference=reference, network=EFFNET, stands_in_for=name)
+    return {name: own, f"{name}_effnet": twin}
 
 
 # fmt: off

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from reports.records.metrics import Metrics, with_stand_ins
 from reports.records.published import is_floor
+from reports.records.reading import grouped
 from reports.records.record import NEITHER, Record
 from reports.records.specs import TableSpec
 from reports.tables import ranking
@@ -82,9 +83,7 @@ def own_headlines(
     is taken.
     """
     by_source = {spec.source: spec for spec in reversed([*specs])}
-    groups: dict[tuple[str, str], list[Record]] = {}
-    for record in filter(ranking.is_measured, overview):
-        groups.setdefault((record.table, record.metric), []).append(record)
+    groups = grouped(filter(ranking.is_measured, overview), lambda r: (r.table, r.metric))
     found: list[Record] = []
     for (table, _), records in groups.items():
         own = by_source.get(table)

@@ -15,7 +15,6 @@ from benchmarks.systems.protocol.base import Code
 from benchmarks.systems.stylegan2 import inversion
 from benchmarks.systems.stylegan2.inversion import GROUP, Inversion, Statistics
 from benchmarks.systems.stylegan2.network import Generator, StyleGAN2Config
-from benchmarks import weights
 from diffae.system.errors import UserError
 
 CPU = torch.device("cpu")
