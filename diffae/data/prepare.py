@@ -4,8 +4,6 @@ The header, which makes the folder a copy, is written last. A run that was kille
 beginning.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import math

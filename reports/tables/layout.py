@@ -287,35 +287,3 @@ def _group(records: Iterable[Record], fields: Sequence[str]) -> dict[Key, list[R
 
 def _key(record: Record, fields: Sequence[str]) -> Key:
     return tuple(getattr(record, field) for field in fields)
-
-
-# ----------------------------------------------------------------------------------------------
-# The overview
-
-
-def overview(records: Sequence[Record], known: Metrics) -> Table:
-    """The table of the headlines of all benchmarks."""
-    columns = ("benchmark", "dataset", "system", "setting", "steps", "solver", "calls")
-    fields = shown_fields(records, columns)
-    headers = [FIELD_LABELS.get(field, field) for field in fields]
-    headers += ["metric", "value", "smallest detectable change", "n", "published", "protocol"]
-    rows = []
-    for r in records:
-        change = detectable(r)
-        cells = [label(field_text(r, field)) for field in fields]
-        cells += [label(numbers.heading(r.metric, [r], known)), value(r, known)]
-        cells.append(label("" if change is None else numbers.number_text(change, r.metric, known)))
-        cells.append(label("" if r.n is None else f"{r.n:,}"))
-        rows.append((*cells, reference(r, known), label(r.protocol)))
-    caption = (
-        "The headline of each benchmark, at the largest T. The smallest detectable change is 2.8 √2 times "
-        "the standard error: of systems that differ by so much, two independent runs show it at the 5 % level "
-        "4 times in 5."
-    )
-    panel = Panel("", tuple(headers), tuple(rows))
-    return Table("overview", "Overview", caption, (panel,), tuple(records), frozenset(), known)
-
-
-def detectable(record: Record) -> float | None:
-    """The detectable change of one run; that of several would depend on what they share."""
-    return None if record.pooled else numbers.detectable_change(record.stderr)
