@@ -22,7 +22,7 @@ from diffae.diffusion.scheme import find as find_solver
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
 from diffae.system.files import read_toml
-from reports.records.run_folder import STEPS
+from reports.records.settings import STEPS
 
 BUILT_IN = ("smoke", "quick", "standard", "paper")
 DEFAULT = "quick"

@@ -30,7 +30,8 @@ from reports.records.metrics import METRICS, Margin, is_of_sample
 from reports.records.published import OF_N
 from reports.records.reading import grouped, short
 from reports.records.record import HIGHER, NEITHER, Record
-from reports.records.run_folder import Run, changes, read_margins, read_run
+from reports.records.run_folder import Run, read_margins, read_run
+from reports.records.settings import changes
 from reports.records.uncertainty import Error, error_between, paired, t_tail
 from reports.tables.ranking import comparable_n
 

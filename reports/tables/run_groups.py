@@ -21,7 +21,8 @@ from diffae.system.errors import UserError
 from reports.records.metrics import METRICS, Metric, Metrics
 from reports.records.reading import grouped, joined, short
 from reports.records.record import Record, record_key
-from reports.records.run_folder import Run, changes
+from reports.records.run_folder import Run
+from reports.records.settings import changes
 from reports.tables.protocol_diff import instrument, noted
 from reports.tables.ranking import comparable_n
 

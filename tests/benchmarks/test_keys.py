@@ -26,7 +26,7 @@ from small_systems import (
 from benchmarks import api, evaluate
 from benchmarks.core import store
 from reports.records.record import COLUMNS, Record, read_records
-from reports.records.run_folder import STEPS
+from reports.records.settings import STEPS
 
 # Settings of A: small, and such that every setting matters.
 SMALL = {

@@ -27,7 +27,8 @@ from diffae.system.files import foreign, lock_folder, read_text, writing
 from diffae.system.whole import sweep, write_whole
 from reports import page
 from reports.records.record import RecordFile, write_records
-from reports.records.run_folder import SCHEMA, check_schema, described, read_run, settings_of
+from reports.records.run_folder import SCHEMA, check_schema, described, read_run
+from reports.records.settings import settings_of
 from reports.records.uncertainty import write_uncertainties
 from reports.tables.build import merge, write_tables
 
