@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -107,14 +107,15 @@ class Images:
         if isinstance(self.source, np.ndarray):
             return torch.from_numpy(self.source[indices.tolist()])
         try:
-            read = _Reader(self.source)[indices] if self._coming is None else next(self._coming)
+            coming = self._coming
+            pixels, damaged = _Reader(self.source)[indices] if coming is None else next(coming)
         except RuntimeError as error:
             died = f"a process that reads images died ({str(error).splitlines()[0]:.120})"
             raise UserError(f"{died}; free some memory, or use fewer --workers") from None
-        self.source.tell(read.damaged)
-        if isinstance(read.pixels, UserError):
-            raise read.pixels
-        return read.pixels
+        self.source.tell(damaged)
+        if isinstance(pixels, UserError):
+            raise pixels
+        return pixels
 
     @contextmanager
     def ahead(self, orders: Iterable[Tensor]) -> Iterator[None]:
@@ -129,11 +130,8 @@ class Images:
             self._coming = None
 
 
-class _Read(NamedTuple):
-    """The result of reading: pixels, or the error to report; and damage so far."""
-
-    pixels: Tensor | UserError
-    damaged: dict[int, str]
+# The result of reading: pixels, or the error to report; and damage so far.
+_Read = tuple[Tensor | UserError, dict[int, str]]
 
 
 class _Reader(TorchDataset[Any]):
@@ -147,4 +145,4 @@ class _Reader(TorchDataset[Any]):
             pixels: Tensor | UserError = torch.from_numpy(self.source[indices.tolist()])
         except UserError as error:
             pixels = error
-        return _Read(pixels, self.source.damaged)
+        return pixels, self.source.damaged
