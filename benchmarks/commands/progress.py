@@ -37,9 +37,10 @@ class ProgressBar(Callback):
             key = (benchmark, title)
             self.left[key] = self.left.get(key, BESIDES) + _cost(work)
         self.started, self.total = monotonic(), sum(self.left.values())
-        hidden = not (distributed.is_main() and cli.bar_is_seen())
         how: dict[str, Any] = {"bar_format": FORMAT, "smoothing": 0, "leave": False}
-        self.bar = tqdm(total=self.total, disable=hidden, **how)
+        self.bar = tqdm(
+            total=self.total, disable=not (distributed.is_main() and cli.bar_is_seen()), **how
+        )
 
     def close(self) -> None:
         self.bar.close()

@@ -120,14 +120,17 @@ class Images:
     @contextmanager
     def ahead(self, orders: Iterable[Tensor]) -> Iterator[None]:
         """Within the block workers read what `batch` will be asked for, in this order."""
+        workers: Any = None
         if isinstance(self.source, OnDisk) and self.workers:
             how: dict[str, Any] = {"num_workers": self.workers, "prefetch_factor": AHEAD}
             how |= {"batch_size": None, "pin_memory": self.device.type == "cuda"}
-            self._coming = iter(DataLoader(_Reader(self.source), sampler=orders, **how))
+            workers = self._coming = iter(DataLoader(_Reader(self.source), sampler=orders, **how))
         try:
             yield
         finally:
             self._coming = None
+            if workers is not None:  # after an error they would live, and hold the folder's lock
+                workers._shutdown_workers()
 
 
 # The result of reading: pixels, or the error to report; and damage so far.
