@@ -11,35 +11,20 @@ Features are float tensors [N, d] and labels are boolean or 0/1 [N, A]; the call
 they are features and labels of.
 """
 
-from probes.fewshot import (
-    accept_probability,
-    accept_threshold,
-    accept_threshold_and_probability,
-    binary_split,
-    fit_binary,
-    fit_pu,
-    pu_split,
-)
-from probes.linear import LinearProbe, fit_adam_paper, fit_best, fit_lbfgs
-from probes.scores import auroc, influences, summarise
-from probes.softmax import fit_best_softmax, is_exclusive, top_hits
-
-__all__ = [
-    "LinearProbe",
-    "accept_probability",
-    "accept_threshold",
-    "accept_threshold_and_probability",
-    "auroc",
-    "binary_split",
-    "fit_adam_paper",
-    "fit_best",
-    "fit_best_softmax",
-    "fit_binary",
-    "fit_lbfgs",
-    "fit_pu",
-    "influences",
-    "is_exclusive",
-    "pu_split",
-    "summarise",
-    "top_hits",
-]
+from probes.fewshot import accept_probability as accept_probability
+from probes.fewshot import accept_threshold as accept_threshold
+from probes.fewshot import accept_threshold_and_probability as accept_threshold_and_probability
+from probes.fewshot import binary_split as binary_split
+from probes.fewshot import fit_binary as fit_binary
+from probes.fewshot import fit_pu as fit_pu
+from probes.fewshot import pu_split as pu_split
+from probes.linear import LinearProbe as LinearProbe
+from probes.linear import fit_adam_paper as fit_adam_paper
+from probes.linear import fit_best as fit_best
+from probes.linear import fit_lbfgs as fit_lbfgs
+from probes.scores import auroc as auroc
+from probes.scores import influences as influences
+from probes.scores import summarise as summarise
+from probes.softmax import fit_best_softmax as fit_best_softmax
+from probes.softmax import is_exclusive as is_exclusive
+from probes.softmax import top_hits as top_hits

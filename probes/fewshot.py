@@ -13,13 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from probes.linear import (
-    LinearProbe,
-    adam_probe,
-    check_features,
-    feature_moments,
-    shuffled_batches,
-)
+from probes import linear
+from probes.linear import LinearProbe
 
 # The authors repeat the labelled images to this length and shuffle the whole.
 BINARY_EPOCH = 100_000
@@ -88,7 +83,7 @@ def fit_binary(
     n = len(positives) + len(negatives)
 
     def batches(generator: np.random.Generator) -> Tensor:
-        return shuffled_batches(n, steps, generator, max(BINARY_EPOCH, n))
+        return linear.shuffled_batches(n, steps, generator, max(BINARY_EPOCH, n))
 
     return _fit(features, positives, negatives, batches, seed, moments, ema_decay)
 
@@ -111,7 +106,7 @@ def fit_pu(
     counts = len(positives), len(unlabeled)
 
     def batches(generator: np.random.Generator) -> Tensor:
-        first, second = (shuffled_batches(n, steps, generator, max(counts)) for n in counts)
+        first, second = (linear.shuffled_batches(n, steps, generator, max(counts)) for n in counts)
         return torch.cat([first, second + len(positives)], dim=1)
 
     return _fit(features, positives, unlabeled, batches, seed, moments, ema_decay)
@@ -127,11 +122,11 @@ def _fit(
     ema_decay: float | None,
 ) -> LinearProbe:
     """Train a classifier; `batches` index the positives followed by the negatives."""
-    check_features(features)
+    linear.check_features(features)
     rows = torch.from_numpy(np.concatenate([positives, negatives])).to(features.device)
     y = (torch.arange(len(rows), device=features.device) < len(positives)).float()[:, None]
-    moments = feature_moments(features) if moments is None else moments
-    return adam_probe(features[rows], y, batches, seed, moments, ema_decay)
+    moments = linear.feature_moments(features) if moments is None else moments
+    return linear.adam_probe(features[rows], y, batches, seed, moments, ema_decay)
 
 
 # Acceptance: p is the classifier's probability of the wanted class (1 - p for the negative class),

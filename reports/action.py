@@ -36,11 +36,11 @@ from typing import Any
 
 from diffae.system.cli import run as run_command
 from diffae.system.errors import UserError
-from diffae.system.files import Target, read_text, refuse_outputs
+from diffae.system.files import Target, read_json, read_text, refuse_outputs
 from diffae.system.whole import append, write_whole
 from reports import compare
 from reports.gate import page as gate_page
-from reports.records.reading import read_json, short
+from reports.records.reading import short
 from reports.tables.markdown import escape
 
 ARTIFACT = "artifact"

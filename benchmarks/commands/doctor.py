@@ -18,6 +18,7 @@ from diffae.system import cli
 from diffae.system.errors import UserError
 from diffae.system.signals import importing
 from reports.records.metrics import alternatives
+from reports.records.reading import grouped
 
 
 def examine(arguments: list[str]) -> int:
@@ -89,12 +90,10 @@ def _reported(benchmark: Benchmark, folder: Path | None) -> str:
     lasts = [names[-1] for names in found.values() if names]
     only = {METRICS[name].only_on for name in lasts if name in METRICS} - {""}
     text += "".join(f", on the data set {name} only" for name in only)
-    missing: dict[str, list[str]] = {}
-    for metric, names in found.items():
-        if metric not in names:
-            missing.setdefault(METRICS[metric].network, []).append(metric)
+    lacking = (metric for metric, names in found.items() if metric not in names)
+    missing = grouped(lacking, lambda metric: METRICS[metric].network)
     return text + "".join(
-        f"; not {', '.join(lacking)}: {network} is missing" for network, lacking in missing.items()
+        f"; not {', '.join(some)}: {network} is missing" for network, some in missing.items()
     )
 
 

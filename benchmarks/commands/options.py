@@ -34,13 +34,8 @@ def parse(arguments: list[str] | None, description: str | None) -> Options:
     if args.crop is not None and args.data is None:
         raise UserError("--crop: says how --data is cut, and there is no --data")
     checkpoints = _checkpoints(args.ckpt)
-    return options_of(
-        args,
-        chosen(args.what),
-        systems=_system_names(args.systems, checkpoints),
-        checkpoints=checkpoints,
-        arguments=tuple(typed_words),
-    )
+    given = {"systems": _system_names(args.systems, checkpoints), "checkpoints": checkpoints}
+    return options_of(args, chosen(args.what), arguments=tuple(typed_words), **given)
 
 
 def options_of(args: argparse.Namespace, benchmarks: tuple[str, ...], **more: Any) -> Options:
@@ -87,49 +82,29 @@ def parser(description: str | None) -> cli.Parser:
     found = cli.Parser(cli.prog("benchmarks.run"), description)
     add = found.add_argument
     add("what", nargs="*", help="all, names of benchmarks, or one of list, weights, doctor, docs")
-    add(
-        "--config",
-        type=cli.path,
-        metavar="FILE",
-        help="TOML file with options; those on the command line have precedence",
+    config = "TOML file with options; those on the command line have precedence"
+    add("--config", type=cli.path, metavar="FILE", help=config)
+    several: dict[str, Any] = {"action": "append", "default": []}
+    ckpt = (
+        "checkpoint of a system, a path or hf://OWNER/NAME; without SYSTEM= the file shows which; may be repeated, with a "
+        "TITLE for each further checkpoint of the same system"
     )
-    add(
-        "--ckpt",
-        type=cli.word,
-        action="append",
-        default=[],
-        metavar="[SYSTEM[:TITLE]=]PATH",
-        help="checkpoint of a system, a path or hf://OWNER/NAME; without SYSTEM= the file shows which; may be repeated, with a "
-        "TITLE for each further checkpoint of the same system",
-    )
+    add("--ckpt", type=cli.word, metavar="[SYSTEM[:TITLE]=]PATH", help=ckpt, **several)
     known = f"default: {','.join(systems.DEFAULT)}, or those of --ckpt"
     add("--systems", type=names, metavar="NAME,...|all", help=known)
     add("--profile", default=DEFAULT, metavar="NAME|FILE", help=PROFILE_HELP)
     steps = _setting(tuple[Steps, ...])
     add("--steps", type=steps, metavar="10,20,...", help="T of Tables 1, 2 and 4")
-    add(
-        "--solver",
-        type=_setting(Solver),
-        metavar="NAME",
-        help="solver of all benchmarks that use one: ddim (the paper's), fast, ... (`diffae-bench docs solvers`)",
-    )
-    add(
-        "--set",
-        action="append",
-        default=[],
-        metavar="TASK.NAME=VALUE",
-        help="change one setting of the profile (`diffae-bench docs profiles`); may be repeated",
-    )
+    solver = "solver of all benchmarks that use one: ddim (the paper's), fast, ... (`diffae-bench docs solvers`)"
+    add("--solver", type=_setting(Solver), metavar="NAME", help=solver)
+    changed = "change one setting of the profile (`diffae-bench docs profiles`); may be repeated"
+    add("--set", metavar="TASK.NAME=VALUE", help=changed, **several)
     add("--limit", type=cli.positive, metavar="N", help="cap every count, for trying things out")
     add("--device", type=cli.device, help="cpu, cuda or cuda:N (default: a GPU if there is one)")
-    add(
-        "--protocol",
-        type=names,
-        default=(),
-        metavar="NAME|FILE.toml,...",
-        help="measure reconstructions also as other evaluation codes do: "
-        + ", ".join(protocols.names()),
+    also = (
+        f"measure reconstructions also as other evaluation codes do: {', '.join(protocols.names())}"
     )
+    add("--protocol", type=names, default=(), metavar="NAME|FILE.toml,...", help=also)
     add_options(found, Options)
     add_options(found, NetworkChoice)
     return found

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from time import monotonic
+from typing import Any
 
 from tqdm import tqdm
 
@@ -30,20 +31,15 @@ class ProgressBar(Callback):
     """The progress bar of one run, to be closed at its end."""
 
     def __init__(self, evaluation: Evaluation, benchmarks: Sequence[str]):
-        self.left: dict[
-            tuple[str, str], float
-        ] = {}  # costs by benchmark and system, in their order
+        self.left: dict[tuple[str, str], float] = {}  # by benchmark and system, in their order
         planned, _ = collect(evaluation.context, tuple(benchmarks), evaluation.systems)
         for benchmark, title, work in planned:
             key = (benchmark, title)
             self.left[key] = self.left.get(key, BESIDES) + _cost(work)
         self.started, self.total = monotonic(), sum(self.left.values())
+        how: dict[str, Any] = {"bar_format": FORMAT, "smoothing": 0, "leave": False}
         self.bar = tqdm(
-            total=self.total,
-            bar_format=FORMAT,
-            smoothing=0,
-            leave=False,
-            disable=not (distributed.is_main() and cli.bar_is_seen()),
+            total=self.total, disable=not (distributed.is_main() and cli.bar_is_seen()), **how
         )
 
     def close(self) -> None:

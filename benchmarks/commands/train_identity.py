@@ -73,9 +73,8 @@ def draw_pairs(identities: Tensor, generator: torch.Generator) -> Iterator[Tenso
     starts = counts.cumsum(0) - counts
     starts, counts = starts[counts > 1], counts[counts > 1]
     if len(counts) < 2:
-        raise UserError(
-            "--data: two pictures of each of at least two people are needed to train on"
-        )
+        needed = "two pictures of each of at least two people"
+        raise UserError(f"--data: {needed} are needed to train on")
     while True:
         who = torch.randperm(len(counts), generator=generator)[:PEOPLE]
         uniform = torch.rand(2, len(who), generator=generator)
@@ -160,9 +159,8 @@ def verification(embeddings: Tensor, identities: Tensor) -> Verification:
     i, j = torch.triu_indices(len(embeddings), len(embeddings), offset=1)
     same, cosine = identities[i] == identities[j], (embeddings @ embeddings.T)[i, j]
     if same.all() or not same.any():
-        raise UserError(
-            "verification needs pairs of the same person and of two: take more test images"
-        )
+        remedy = "take more test images"
+        raise UserError(f"verification needs pairs of the same person and of two: {remedy}")
     auroc = float(roc_auc_score(same.numpy(), cosine.numpy()))
     sides = ((float(x.mean()), float(x.std())) for x in (cosine[same], cosine[~same]))
     return Verification(auroc, *sides)

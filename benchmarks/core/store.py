@@ -136,8 +136,8 @@ class Store:
         named = [of.key[name] for name in ("work", "system", "steps") if name in of.key]
         title, unit = " ".join(map(str, named)), "part" if of.chunk else "image"
         total = sum(group[-1][1] - group[0][0] for group in todo)
-        hidden = None if todo and distributed.is_main() else True  # None: on a terminal only
-        return tqdm(total=total, desc=title, unit=unit, leave=False, disable=hidden)
+        off = not (todo and distributed.is_main())
+        return tqdm(total=total, desc=title, unit=unit, leave=False, disable=off or None)
 
     def _missing(self, of: Computation, pieces: list[Piece]) -> list[list[Piece]]:
         """Those of the chunks that have no file, in groups of neighbours to be computed together."""

@@ -174,10 +174,9 @@ class Wrapped(System):
 
     def take(self, code: Code, found: tuple[Part, ...]) -> None:
         """Set the fields that follow from the code of one image."""
+        parts = {"semantic": bool(found), "stochastic": code.x_T is not None}
         self.capabilities = frozenset(
-            {"encode", "decode"}
-            | ({"semantic"} if found else set())
-            | ({"stochastic"} if code.x_T is not None else set())
+            {"encode", "decode"} | {name for name in parts if parts[name]}
         )
         self.semantic_dim = numbers(found) or 0
         self.latent_dim = self.semantic_dim + (0 if code.x_T is None else code.x_T.numel())

@@ -22,7 +22,7 @@ from benchmarks.systems.protocol import base
 from benchmarks.tasks.shared.distances import distance_rows, metrics_of, overlap_rows, side_of
 from benchmarks.tasks.shared.samples import Sizes as SampleSizes
 from benchmarks.tasks.shared.samples import samples
-from reports.records.comparable import OF_N
+from reports.records.published import OF_N
 from reports.records.uncertainty import units_of
 
 TABLE, OVERLAP = "table4_unconditional_fid", "unconditional_overlap"

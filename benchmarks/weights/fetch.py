@@ -16,8 +16,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from benchmarks import weights
-from benchmarks.weights import sources
-from benchmarks.weights.files import ROUNDING, Distribution, Found, Url, Weight, WeightFile
+from benchmarks.weights import ROUNDING, Distribution, Found, Url, Weight, WeightFile, sources
 from benchmarks.weights.sources import SourceError
 from diffae.system import cli, progress
 from diffae.system.errors import UserError
@@ -199,17 +198,12 @@ def largest() -> float:
 
 
 def _sources() -> list[Url | Distribution]:
-    return [
-        source
-        for weight in weights.KNOWN.values()
-        for file in weight.files
-        for source in file.sources
-    ]
+    return [source for file in weights.files() for source in file.sources]
 
 
 def _sizes() -> list[float]:
     """Bytes of every file and distribution of the table."""
-    files = [file.size_mb for weight in weights.KNOWN.values() for file in weight.files]
+    files = [file.size_mb for file in weights.files()]
     archives = [source.size_mb for source in _sources() if isinstance(source, Distribution)]
     return [1e6 * size for size in (*files, *archives)]
 

@@ -24,7 +24,7 @@ from urllib.request import Request, build_opener
 import numpy as np
 import safetensors.numpy
 
-from benchmarks.weights.files import Distribution, sha256
+from benchmarks.weights import Distribution, sha256
 from diffae import __version__
 from diffae.data.readers.zip_archive import READING_ERRORS
 from diffae.system.errors import UserError, reason, words

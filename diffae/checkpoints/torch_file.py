@@ -198,9 +198,8 @@ class SavedFile(ABC):
                 data = torch.empty(storage.nbytes, dtype=torch.uint8)
                 fill(data.numpy(), file)
         except (KeyError, OSError, zipfile.BadZipFile, EOFError) as error:
-            raise UserError(
-                f"{self.path}: damaged: storage {storage.key} does not read ({error})"
-            ) from None
+            what = f"storage {storage.key} does not read ({error})"
+            raise UserError(f"{self.path}: damaged: {what}") from None
         return data.view(storage.dtype)
 
     @abstractmethod

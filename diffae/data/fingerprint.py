@@ -6,8 +6,6 @@ those do not change, the next survey costs one `stat` per file. `forget` makes t
 everything again.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

@@ -4,8 +4,6 @@ The header, which makes the folder a copy, is written last. A run that was kille
 beginning.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import math
@@ -22,17 +20,9 @@ from diffae.data import native_side, open_dataset, prepared
 from diffae.data.dataset import LABEL_FIELDS, Dataset
 from diffae.data.fingerprint import Survey, digest_parts, state_of
 from diffae.data.prepared import HEADER, LABELS, NAMES, PIXELS, UNFINISHED, Header
+from diffae.system import files
 from diffae.system.distributed import mapped
 from diffae.system.errors import UserError
-from diffae.system.files import (
-    Target,
-    amount,
-    foreign,
-    lock_folder,
-    refuse_outputs,
-    sha256,
-    writing,
-)
 from diffae.system.progress import shown
 from diffae.system.whole import copy_whole, sweep, whole_file, write_whole
 
@@ -52,9 +42,9 @@ def prepare(data: Dataset, out: Path, workers: int = 1, strict: bool = False) ->
     if (native := native_side(data)) < data.image_size:
         small = f"images of {native} px would be enlarged"
         raise UserError(f"{data.root}: {small}; use --size {native} or less")
-    with writing(out, "or choose another folder"):
+    with files.writing(out, "or choose another folder"):
         out.mkdir(parents=True, exist_ok=True)
-        with lock_folder(out, "preparing data"):
+        with files.lock_folder(out, "preparing data"):
             sweep(out.glob("*.partial"))  # which may take the room that is needed
             state = state_of(data.source)
             if os.path.lexists(out / HEADER):
@@ -70,8 +60,8 @@ def refuse_place(data: Dataset, out: Path) -> None:
     """Raise UserError if `out` is within the data, or holds anything but a copy of ours."""
     if isinstance(data.transform, prepared.PreparedTransform):
         raise UserError(f"{data.root}: a prepared copy already; give what it was made of")
-    refuse_outputs([Target("OUT", out, Path.is_dir)], [data.root])
-    if foreign(out) and not prepared.is_prepared(out):
+    files.refuse_outputs([files.Target("OUT", out, Path.is_dir)], [data.root])
+    if files.foreign(out) and not prepared.is_prepared(out):
         raise UserError(f"{out}: exists and holds something else; choose another folder")
 
 
@@ -122,7 +112,7 @@ def _copy(data: Dataset, out: Path, workers: int, strict: bool) -> tuple[dict[in
     each = math.prod(shape)
     needed, free = count * each, shutil.disk_usage(out).free
     if free < needed:
-        have = f"{amount(needed)} are needed, and {amount(free)} are free"
+        have = f"{files.amount(needed)} are needed, and {files.amount(free)} are free"
         raise UserError(f"{out}: {have}; make room or choose another folder")
     (out / UNFINISHED).touch()
     chunk = max(1, min(CHUNK, CHUNK_BYTES // each))
@@ -167,7 +157,7 @@ def _finish(data: Dataset, out: Path, damaged: dict[int, str], enlarged: int, st
     write_whole(out / LABELS, labels.getvalue())
     names = [data.name_of(int(index)) for index in kept]
     write_whole(out / NAMES, json.dumps(names).encode())
-    digests = {name: sha256(out / name) for name in (LABELS, NAMES, PIXELS)}
+    digests = {name: files.sha256(out / name) for name in (LABELS, NAMES, PIXELS)}
     seen = _survey_of(data, digests) if damaged else data.survey
     if state_of(open_dataset(data.root, data.image_size, data.transform.crop).source) != state:
         raise UserError(f"{data.root}: its files changed meanwhile; run the same command again")

@@ -17,52 +17,38 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from diffae.images.classifier import Classifier, classifier_of, learn, learn_from_two
-    from diffae.images.marks import read_mark, save
-    from diffae.images.reading import read
-    from diffae.images.verbs import (
-        Accepted,
-        Code,
-        decode,
-        edit,
-        encode,
-        interpolate,
-        moved,
-        reconstruct,
-        sample,
-        sample_class,
-        to_pil,
-        vary,
-    )
+    from diffae.images.classifier import Classifier as Classifier
+    from diffae.images.classifier import classifier_of as classifier_of
+    from diffae.images.classifier import learn as learn
+    from diffae.images.classifier import learn_from_two as learn_from_two
+    from diffae.images.marks import read_mark as read_mark
+    from diffae.images.marks import save as save
+    from diffae.images.reading import read as read
+    from diffae.images.verbs import Accepted as Accepted
+    from diffae.images.verbs import Code as Code
+    from diffae.images.verbs import decode as decode
+    from diffae.images.verbs import edit as edit
+    from diffae.images.verbs import encode as encode
+    from diffae.images.verbs import interpolate as interpolate
+    from diffae.images.verbs import moved as moved
+    from diffae.images.verbs import reconstruct as reconstruct
+    from diffae.images.verbs import sample as sample
+    from diffae.images.verbs import sample_class as sample_class
+    from diffae.images.verbs import to_pil as to_pil
+    from diffae.images.verbs import vary as vary
 
-__all__ = [
-    "Accepted",
-    "Classifier",
-    "Code",
-    "classifier_of",
-    "decode",
-    "edit",
-    "encode",
-    "interpolate",
-    "learn",
-    "learn_from_two",
-    "moved",
-    "read",
-    "read_mark",
-    "reconstruct",
-    "sample",
-    "sample_class",
-    "save",
-    "to_pil",
-    "vary",
-]
+# By their modules, which are imported on use: they need PyTorch, and `--help` answers at once.
+NAMES = {
+    "classifier": "Classifier classifier_of learn learn_from_two",
+    "marks": "read_mark save",
+    "reading": "read",
+    "verbs": "Accepted Code decode edit encode interpolate moved reconstruct sample sample_class to_pil vary",
+}
+__all__ = [name for names in NAMES.values() for name in names.split()]
 
 
 def __getattr__(name: str) -> Any:
-    """Import torch only when something is used, so that `--help` answers at once."""
-    if name in __all__:
-        for place in ("classifier", "marks", "reading", "verbs"):
-            module = importlib.import_module(f"{__name__}.{place}")
-            if hasattr(module, name):
-                return getattr(module, name)
+    for place, names in NAMES.items():
+        if name in names.split():
+            return getattr(importlib.import_module(f"{__name__}.{place}"), name)
     raise AttributeError(f"module 'diffae.images' has no attribute {name!r}")

@@ -18,7 +18,7 @@ from torch import Tensor
 from diffae.checkpoints.packaged import PACKAGED
 from diffae.data import Dataset, open_for_model, open_portraits
 from diffae.data.transforms import ALIGNED_CELEBA, Transform
-from diffae.images import align, marks, reading, verbs
+from diffae.images import faces, marks, reading, verbs
 from diffae.images.classifier import (
     Classifier,
     classifier_of,
@@ -48,17 +48,17 @@ class Work:
         self.pictures, self.notices = reading.find(paths) if paths else ([], [])
         self.landmarks = self._landmarks() if paths else {}
 
-    def _landmarks(self) -> Mapping[Path, align.Points]:
+    def _landmarks(self) -> Mapping[Path, faces.Points]:
         """Five points of each picture that is aligned."""
         args = self.args
         if args.points:
-            return {self.pictures[0]: align.five_points(args.points, "--points")}
+            return {self.pictures[0]: faces.read_points(args.points, "--points")}
         if args.align:
             count = len(self.pictures)
             return reading.find_faces(shown(self.pictures, "faces", "pictures", count))
         if args.landmarks is None:
             return {}
-        known = align.read_landmarks(args.landmarks)
+        known = faces.read_landmarks(args.landmarks)
         missing = [path.name for path in self.pictures if path.name not in known]
         if missing:
             of = f"{len(missing)} of {len(self.pictures)} pictures, first {missing[0]}"

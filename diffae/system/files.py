@@ -103,10 +103,12 @@ def read_json(path: Path, most: int = MOST) -> dict[str, Any]:
     """The object in a JSON file. Raises UserError naming the file if it holds none."""
     try:
         content = json.loads(read_text(path, most))
-    except (ValueError, RecursionError):
-        content = None
+    except RecursionError:
+        raise UserError(f"{path}: damaged: nested too deeply") from None
+    except ValueError as error:  # JSONDecodeError, or a number of thousands of digits
+        raise UserError(f"{path}: damaged: not JSON: {error!s:.80}") from None
     if not isinstance(content, dict):
-        raise UserError(f"{path}: damaged, or no JSON object; replace it")
+        raise UserError(f"{path}: damaged: not an object of JSON but {content!r:.80}")
     return content
 
 

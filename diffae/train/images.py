@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -107,33 +107,34 @@ class Images:
         if isinstance(self.source, np.ndarray):
             return torch.from_numpy(self.source[indices.tolist()])
         try:
-            read = _Reader(self.source)[indices] if self._coming is None else next(self._coming)
+            coming = self._coming
+            pixels, damaged = _Reader(self.source)[indices] if coming is None else next(coming)
         except RuntimeError as error:
             died = f"a process that reads images died ({str(error).splitlines()[0]:.120})"
             raise UserError(f"{died}; free some memory, or use fewer --workers") from None
-        self.source.tell(read.damaged)
-        if isinstance(read.pixels, UserError):
-            raise read.pixels
-        return read.pixels
+        self.source.tell(damaged)
+        if isinstance(pixels, UserError):
+            raise pixels
+        return pixels
 
     @contextmanager
     def ahead(self, orders: Iterable[Tensor]) -> Iterator[None]:
         """Within the block workers read what `batch` will be asked for, in this order."""
+        workers: Any = None
         if isinstance(self.source, OnDisk) and self.workers:
             how: dict[str, Any] = {"num_workers": self.workers, "prefetch_factor": AHEAD}
             how |= {"batch_size": None, "pin_memory": self.device.type == "cuda"}
-            self._coming = iter(DataLoader(_Reader(self.source), sampler=orders, **how))
+            workers = self._coming = iter(DataLoader(_Reader(self.source), sampler=orders, **how))
         try:
             yield
         finally:
             self._coming = None
+            if workers is not None:  # after an error they would live, and hold the folder's lock
+                workers._shutdown_workers()
 
 
-class _Read(NamedTuple):
-    """The result of reading: pixels, or the error to report; and damage so far."""
-
-    pixels: Tensor | UserError
-    damaged: dict[int, str]
+# The result of reading: pixels, or the error to report; and damage so far.
+_Read = tuple[Tensor | UserError, dict[int, str]]
 
 
 class _Reader(TorchDataset[Any]):
@@ -147,4 +148,4 @@ class _Reader(TorchDataset[Any]):
             pixels: Tensor | UserError = torch.from_numpy(self.source[indices.tolist()])
         except UserError as error:
             pixels = error
-        return _Read(pixels, self.source.damaged)
+        return pixels, self.source.damaged

@@ -33,21 +33,9 @@ from diffae.system import distributed
 from diffae.system.cli import say
 from diffae.system.errors import Terminated, UserError
 from diffae.system.progress import Progress
-from diffae.train import state
+from diffae.train import state, types
 from diffae.train.sharing import Sharing
-from diffae.train.types import (
-    AUTO,
-    BFLOAT16,
-    DTYPES,
-    FLOAT16,
-    FLOAT32,
-    Adam,
-    Loss,
-    Outcome,
-    Schedule,
-    Stage,
-    Steps,
-)
+from diffae.train.types import Adam, Loss, Outcome, Schedule, Stage, Steps
 
 SAVE_EVERY_SECONDS = 120.0
 # At most this share of the time is spent on saving: a large state is saved less often.
@@ -87,15 +75,15 @@ def choose_precision(asked: str, device: str) -> tuple[str, str]:
 
     Raises UserError for float16 without a GPU: the processor computes it many times slower.
     """
-    if asked == FLOAT16 and not device.startswith("cuda"):
+    if asked == types.FLOAT16 and not device.startswith("cuda"):
         raise UserError("--precision float16 needs a GPU; use bfloat16 or float32")
-    if asked != AUTO:
+    if asked != types.AUTO:
         return asked, "as asked"
     has, why = bfloat16.support(device)
     found = bfloat16.capabilities()
     if has and device == "cpu" and VECTORS in found and MATRICES not in found:
-        return FLOAT32, f"this processor's {VECTORS} is slower"
-    return BFLOAT16 if has else FLOAT32, why
+        return types.FLOAT32, f"this processor's {VECTORS} is slower"
+    return types.BFLOAT16 if has else types.FLOAT32, why
 
 
 class Training:
@@ -114,7 +102,7 @@ class Training:
         network: nn.Module,
         schedule: Schedule,
         seed: int,
-        precision: str = FLOAT32,
+        precision: str = types.FLOAT32,
         adam: Adam = Adam(),
         steps: Steps = Steps(),
     ):
@@ -137,7 +125,7 @@ class Training:
         self._dropout_seed = int(generator(seed, "dropout", 0).integers(2**32))
         self._dropouts = [m for m in network.modules() if isinstance(m, Dropout) and m.p]
         device = self.parameters[0].device.type
-        self.scaler = torch.amp.GradScaler(device, enabled=precision == FLOAT16)
+        self.scaler = torch.amp.GradScaler(device, enabled=precision == types.FLOAT16)
         # A GPU waits for the noise of a step.
         self._pool = ThreadPoolExecutor(NOISE_THREADS, "noise") if device == "cuda" else None
 
@@ -185,7 +173,7 @@ class Training:
         Returns the mean loss of this process's share.
         """
         total = torch.zeros((), device=self.parameters[0].device)
-        dtype = DTYPES.get(self.precision)
+        dtype = types.DTYPES.get(self.precision)
         for part in self.sharing.parts():
             noise = self._noise(part)
             weight = self.sharing.weight(part)
@@ -326,7 +314,7 @@ class Run:
 
     seed: int
     identity: str
-    precision: str = FLOAT32
+    precision: str = types.FLOAT32
     steps: Steps = Steps()
     workers: int = 0
     callbacks: Sequence[Callback] = ()
@@ -346,7 +334,7 @@ def fit(
     manager that gets an iterator over the indices of the coming examples and reads them ahead.
     """
     schedule, title = stage.schedule, stage.title
-    precision = run.precision if schedule.bfloat16 else FLOAT32
+    precision = run.precision if schedule.bfloat16 else types.FLOAT32
     steps = replace(run.steps, by_example=stage.by_example)
     training = Training(stage.network, schedule, run.seed, precision, stage.adam, steps)
     training.load(path, run.identity)

@@ -26,9 +26,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from diffae.system.errors import UserError
-from reports.records.comparable import OF_N
 from reports.records.metrics import METRICS, Margin, is_of_sample
-from reports.records.reading import short
+from reports.records.published import OF_N
+from reports.records.reading import grouped, short
 from reports.records.record import HIGHER, NEITHER, Record
 from reports.records.run_folder import Run, read_margins, read_run
 from reports.records.settings import changes
@@ -211,10 +211,8 @@ def _differ(base: Run, new: Run, key: str, margins: Mapping[str, Margin]) -> Com
 def judge(found: Sequence[Comparison], alpha: float) -> list[Comparison]:
     """Set the p and the verdict of each comparison."""
     judged = list(found)
-    families: dict[tuple[str, ...], list[int]] = {}
-    for i, comparison in enumerate(found):
-        if comparison.verdict == SAME and comparison.error is not None:
-            families.setdefault(comparison.family, []).append(i)
+    tested = [i for i, c in enumerate(found) if c.verdict == SAME and c.error is not None]
+    families = grouped(tested, lambda i: found[i].family)
     for family in families.values():
         worse, better = (holm([_p(found[i], sign) for i in family]) for sign in (1, -1))
         for i, p, q in zip(family, worse, better, strict=True):

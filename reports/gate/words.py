@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from reports.gate.verdicts import MISSING, Comparison
 from reports.records.metrics import METRICS, Metrics
-from reports.records.reading import joined, short
+from reports.records.reading import grouped, joined, short
 from reports.records.record import Record
 from reports.tables.numbers import metric_label, number_text, steps_text, to_error
 
@@ -32,12 +32,12 @@ def subject(record: Record) -> str:
 
 def sentence(c: Comparison, known: Metrics = METRICS) -> str:
     """How a number changed, with the digits that show the change, and the error of the change."""
-    if c.base is None or c.new is None:
-        return _came_or_went(c, known)
+    assert c.base is not None  # a new number has no verdict that is told
+    if c.new is None:
+        text, why = number_text(c.base, c.record.metric, known), short(c.note, 200)
+        return f"{subject(c.record)} is missing (was {text}){why and ': '}{why}"
     if not (math.isfinite(c.base) and math.isfinite(c.new)):
         return f"{subject(c.record)} went from {c.base:.4g} to {c.new:.4g}: {c.note}"
-    if c.base == c.new:
-        return f"{subject(c.record)} stayed at {brief(c.base, 0)}"
     change = c.new - c.base
     verb = "rose" if change > 0 else "fell"
     size, error = two_digits(abs(change)), c.error.stderr if c.error else 0
@@ -84,12 +84,12 @@ def two_digits(size: float) -> str:
 
 def groups(ordered: Iterable[Comparison]) -> list[list[Comparison]]:
     """Numbers grouped by metric, system and benchmark; missing ones by system and benchmark."""
-    found: dict[tuple[str, ...], list[Comparison]] = {}
-    for c in ordered:
-        r = c.record
-        kind = (MISSING, c.note) if c.verdict == MISSING else (c.verdict, r.metric)
-        found.setdefault((r.benchmark, r.system, *kind), []).append(c)
-    return list(found.values())
+
+    def of(c: Comparison) -> tuple[str, ...]:
+        kind = (MISSING, c.note) if c.verdict == MISSING else (c.verdict, c.record.metric)
+        return (c.record.benchmark, c.record.system, *kind)
+
+    return list(grouped(ordered, of).values())
 
 
 def sentences(group: Sequence[Comparison], known: Metrics = METRICS) -> str:
@@ -114,14 +114,6 @@ def _missing(group: Sequence[Comparison]) -> str:
     names = ", ".join([*kinds][: OTHERS + 1]) + (", ..." if len(kinds) > OTHERS + 1 else "")
     where = f"{short(r.system, LONGEST_NAME)}: {len(group):,} numbers of {short(r.benchmark, LONGEST_NAME)}"
     return f"{where} are missing ({names}){note and ': '}{short(note, 200)}."
-
-
-def _came_or_went(c: Comparison, known: Metrics) -> str:
-    value = c.base if c.new is None else c.new
-    text = "no value" if value is None else number_text(value, c.record.metric, known)
-    if c.new is not None:
-        return f"{subject(c.record)} is new: {text}"
-    return f"{subject(c.record)} is missing (was {text}){c.note and ': '}{short(c.note, 200)}"
 
 
 def _where(record: Record) -> str:

@@ -7,10 +7,10 @@ averaged.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from reports.page.plots.data import COLOURS, MARKERS, colour_of, numbers_of, point
+from reports.page.plots.drawing import COLOURS, MARKERS, colour_of, numbers_of, point
 from reports.page.verdicts import gap_text
 from reports.page.view import Numbers, View
-from reports.records.comparable import is_floor
+from reports.records.published import is_floor
 from reports.records.reading import joined
 from reports.records.record import LOWER, Record
 from reports.tables.build import Merged

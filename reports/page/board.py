@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from reports.page.head import facts_of
 from reports.page.html import embedded, filled, source
-from reports.page.plots.data import COLOURS, colour_of, is_drawable, point
+from reports.page.plots.drawing import COLOURS, colour_of, is_drawable, point
 from reports.page.verdicts import gap_text, how, how_sure
 from reports.page.view import Numbers, View, details, protocols_of, table_view
 from reports.records.entries import Entry

@@ -20,9 +20,9 @@ from tabulate import tabulate
 
 from reports.page.head import said_of_profiles
 from reports.page.verdicts import against, counted, gap_text, how, with_error
-from reports.records.comparable import is_floor
 from reports.records.metrics import Metrics
-from reports.records.reading import joined, short
+from reports.records.published import is_floor
+from reports.records.reading import grouped, joined, short
 from reports.records.record import Record
 from reports.tables.build import Merged
 from reports.tables.contests import LEVEL, Contest, Headline, first_metric
@@ -143,8 +143,6 @@ def _not_measured(found: Merged) -> list[str]:
         if (r.benchmark, r.system) not in measured and r.system not in references:
             why = f"{r.system}: {r.note}" if r.system == "all systems" else r.system
             absent.setdefault(why, []).append(r.benchmark)
-    systems: dict[tuple[str, ...], list[str]] = {}
-    for system, benchmarks in absent.items():
-        systems.setdefault(tuple(dict.fromkeys(benchmarks)), []).append(system)
+    systems = grouped(absent, lambda why: tuple(dict.fromkeys(absent[why])))
     texts = [f"{', '.join(names)} ({', '.join(who)})" for names, who in systems.items()]
     return wrap(f"not measured: {'; '.join(texts)}", WIDTH, max_lines=3) if texts else []

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from diffae.system.errors import UserError
-from reports.records.comparable import is_floor
 from reports.records.metrics import Metrics
+from reports.records.published import is_floor
 from reports.records.reading import joined, short
 from reports.records.record import HIGHER, NEITHER, Record
 from reports.records.uncertainty import carried_by_one

@@ -12,7 +12,7 @@ from reports.page.pictures import FigureView, strip_of
 from reports.page.plots.figures import plots_of
 from reports.page.verdicts import verdicts, with_error
 from reports.records.metrics import Metrics
-from reports.records.reading import joined
+from reports.records.reading import grouped, joined
 from reports.records.record import NEITHER, Record
 from reports.tables.build import Merged
 from reports.tables.layout import LABEL, REFERENCE, VALUE, Cell, Panel, Table
@@ -32,9 +32,8 @@ def sections_of(found: Merged, numbers: Numbers, pictures: Sequence[FigureView])
     The first with pictures is the `lead`, whose strip has more of them.
     """
     said = {verdict.benchmark: verdict for verdict in verdicts(found)}
-    tables: dict[str, list[View]] = {}
-    for table in found.tables[1:]:
-        tables.setdefault(table.records[0].benchmark, []).append(table_view(table, numbers))
+    views = [table_view(table, numbers) for table in found.tables[1:]]
+    tables = grouped(views, lambda view: view["table"].records[0].benchmark)
     sections: list[View] = []
     lead = next((name for name in tables if any(f.benchmark == name for f in pictures)), None)
     for i, (name, ours) in enumerate(tables.items(), 1):

@@ -82,9 +82,7 @@ class Metric:
 
     def __post_init__(self) -> None:
         if self.direction not in (HIGHER, LOWER, NEITHER):
-            raise ValueError(
-                f"direction {self.direction!r} is none of {HIGHER}, {LOWER}, {NEITHER}"
-            )
+            raise ValueError(f"direction {self.direction!r} is none of higher, lower, neither")
         for digits in (self.digits, self.paper_digits):
             if digits is not None and not 0 <= digits <= MOST_DIGITS:
                 raise ValueError(f"digits are a number from 0 to {MOST_DIGITS}")
@@ -105,188 +103,143 @@ def _of_manifolds(
         HIGHER, "", f"{name.capitalize()} (Inception-v3; {rule})", reference, digits=4,
         margin=margin, network="inception", between=SETS, depends_on_n=True, least=0.0, most=most,
     )  # fmt: skip
-    title, other = (
-        own.title.replace("Inception-v3", "EfficientNet-lite0"),
-        "with a different network",
-    )
-    twin = replace(own, title=title, reference=f"{reference}, {other}", network=EFFNET)
-    return {name: own, f"{name}_effnet": replace(twin, stands_in_for=name)}
+    title = own.title.replace("Inception-v3", "EfficientNet-lite0")
+    reference += ", with a different network"
+    twin = replace(own, title=title, reference=reference, network=EFFNET, stands_in_for=name)
+    return {name: own, f"{name}_effnet": twin}
 
 
 # fmt: off
 METRICS: dict[str, Metric] = {
-    "latent_dim": Metric(
-        NEITHER, "", "Numbers in the code", "Preechakul et al. 2022, Table 1",
+    "latent_dim": Metric(NEITHER, "", "Numbers in the code", "Preechakul et al. 2022, Table 1",
         label="latent size", digits=0, least=0.0),
-    "code_bits": Metric(
-        NEITHER, "bit", "Bits in a quantised code", "log2 of the codebook for each token",
+    "code_bits": Metric(NEITHER, "bit", "Bits in a quantised code", "log2 of the codebook for each token",
         label="code", digits=0, least=0.0),
-    "bits_per_pixel": Metric(
-        NEITHER, "bit", "Bits of a quantised code for each pixel", "code_bits / S^2",
+    "bits_per_pixel": Metric(NEITHER, "bit", "Bits of a quantised code for each pixel", "code_bits / S^2",
         label="bits per pixel", digits=4, least=0.0),
-    "compression": Metric(
-        NEITHER, "", "Values of the image for each number of the code", "3 S^2 / latent_dim",
+    "compression": Metric(NEITHER, "", "Values of the image for each number of the code", "3 S^2 / latent_dim",
         label="pixel values per number of the code", digits=2, least=0.0),
-    "codebook_use": Metric(
-        NEITHER, "", "Share of the codebook that is used", "codes that occur among those of the test images",
-        label="codebook used", digits=4, depends_on_n=True, least=0.0, most=1.0),
-    "perplexity": Metric(
-        NEITHER, "", "Perplexity of the codes", "van den Oord et al. 2017: exp of the entropy of their shares",
-        label="perplexity", digits=1, depends_on_n=True, least=0.0),
-    "ssim": Metric(
-        HIGHER, "", "SSIM (zero padding, as in the paper)", "Wang et al. 2004; Preechakul et al. 2022",
-        label="SSIM", digits=4, paper_digits=3, margin=Margin(0.0005, LAST_DIGIT), between=PAIRS,
-        least=-1.0, most=1.0, of_images=True),
-    "ssim_valid": Metric(
-        HIGHER, "", "SSIM (windows inside the image)", "Wang et al. 2004; piq",
-        label="SSIM (valid)", digits=4, paper_digits=3, margin=Margin(0.0005, "as ssim"), between=PAIRS,
-        least=-1.0, most=1.0, of_images=True),
-    "ms_ssim": Metric(
-        HIGHER, "", "MS-SSIM (5 scales, windows inside the image)", "Wang et al. 2003; piq",
+    "codebook_use": Metric(NEITHER, "", "Share of the codebook that is used",
+        "codes that occur among those of the test images", label="codebook used", digits=4, depends_on_n=True, least=0.0,
+        most=1.0),
+    "perplexity": Metric(NEITHER, "", "Perplexity of the codes",
+        "van den Oord et al. 2017: exp of the entropy of their shares", label="perplexity", digits=1, depends_on_n=True,
+        least=0.0),
+    "ssim": Metric(HIGHER, "", "SSIM (zero padding, as in the paper)", "Wang et al. 2004; Preechakul et al. 2022",
+        label="SSIM", digits=4, paper_digits=3, margin=Margin(0.0005, LAST_DIGIT), between=PAIRS, least=-1.0, most=1.0,
+        of_images=True),
+    "ssim_valid": Metric(HIGHER, "", "SSIM (windows inside the image)", "Wang et al. 2004; piq",
+        label="SSIM (valid)", digits=4, paper_digits=3, margin=Margin(0.0005, "as ssim"), between=PAIRS, least=-1.0,
+        most=1.0, of_images=True),
+    "ms_ssim": Metric(HIGHER, "", "MS-SSIM (5 scales, windows inside the image)", "Wang et al. 2003; piq",
         label="MS-SSIM", digits=4, margin=Margin(0.0005, "as ssim"), between=PAIRS, least=-1.0, most=1.0, of_images=True),
-    "mse": Metric(
-        LOWER, "", "Mean squared error in [0, 1]", "Preechakul et al. 2022",
+    "mse": Metric(LOWER, "", "Mean squared error in [0, 1]", "Preechakul et al. 2022",
         label="MSE", digits=4, paper_digits=3,
         margin=Margin(0.002, "half a unit of the third digit: the paper prints up to three", is_share=True),
         between=PAIRS, least=0.0, of_images=True),
-    "psnr": Metric(
-        HIGHER, "dB", "Peak signal-to-noise ratio", "10 log10(1 / MSE)",
+    "psnr": Metric(HIGHER, "dB", "Peak signal-to-noise ratio", "10 log10(1 / MSE)",
         label="PSNR", digits=2, margin=Margin(0.01, "0.2 % of the MSE in dB"), between=PAIRS, of_images=True),
-    "lpips": Metric(
-        LOWER, "", "LPIPS (AlexNet, v0.1)", "Zhang et al. 2018",
-        label="LPIPS", digits=4, paper_digits=3, margin=Margin(0.0005, LAST_DIGIT), network="alexnet",
-        between=PAIRS, least=0.0, of_images=True),
-    "pd_effnet": Metric(
-        LOWER, "", "Perceptual distance (EfficientNet-lite0)", "Zhang et al. 2018, eq. 1, equal weights",
+    "lpips": Metric(LOWER, "", "LPIPS (AlexNet, v0.1)", "Zhang et al. 2018",
+        label="LPIPS", digits=4, paper_digits=3, margin=Margin(0.0005, LAST_DIGIT), network="alexnet", between=PAIRS,
+        least=0.0, of_images=True),
+    "pd_effnet": Metric(LOWER, "", "Perceptual distance (EfficientNet-lite0)", "Zhang et al. 2018, eq. 1, equal weights",
         digits=4, paper_digits=3, margin=Margin(0.005, "0.0005 of an LPIPS of 0.1", is_share=True), network=EFFNET,
         stands_in_for="lpips", between=PAIRS, least=0.0, of_images=True),
-    "lpips_vgg": Metric(
-        LOWER, "", "LPIPS (VGG16, v0.1)", "Zhang et al. 2018",
+    "lpips_vgg": Metric(LOWER, "", "LPIPS (VGG16, v0.1)", "Zhang et al. 2018",
         label="LPIPS (VGG16)", digits=4, paper_digits=3, margin=Margin(0.0005, "as lpips"), network="vgg16",
         between=PAIRS, least=0.0, of_images=True),
-    "fid": Metric(
-        LOWER, "", "Frechet Inception distance", "Heusel et al. 2017; pytorch-fid",
-        label="FID", digits=2, margin=Margin(0.005, LAST_DIGIT), network="inception", between=SETS,
-        depends_on_n=True, least=0.0),
-    "fd_effnet": Metric(
-        LOWER, "", "Frechet distance (EfficientNet-lite0)", "Heusel et al. 2017, eq. 6",
+    "fid": Metric(LOWER, "", "Frechet Inception distance", "Heusel et al. 2017; pytorch-fid",
+        label="FID", digits=2, margin=Margin(0.005, LAST_DIGIT), network="inception", between=SETS, depends_on_n=True,
+        least=0.0),
+    "fd_effnet": Metric(LOWER, "", "Frechet distance (EfficientNet-lite0)", "Heusel et al. 2017, eq. 6",
         digits=2, margin=Margin(0.0005, "0.005 of a FID of 10", is_share=True), network=EFFNET, stands_in_for="fid",
         between=SETS, depends_on_n=True, least=0.0),
-    "kid": Metric(
-        LOWER, "", "Kernel Inception distance, not times 1,000", "Binkowski et al. 2018",
+    "kid": Metric(LOWER, "", "Kernel Inception distance, not times 1,000", "Binkowski et al. 2018",
         label="KID", digits=5,
         margin=Margin(0.000005, "half a unit of the last digit where papers print 1,000 times as much with two"),
         network="inception", between=SETS, unbiased=True),
-    "kd_effnet": Metric(
-        LOWER, "", "Kernel distance (EfficientNet-lite0), not times 1,000", "Binkowski et al. 2018, with a different network",
-        digits=4, margin=Margin(0.0005, "0.000005 of a KID of 0.01", is_share=True), network=EFFNET,
-        stands_in_for="kid", between=SETS, unbiased=True),
-    "cmmd": Metric(
-        LOWER, "", "CMMD (CLIP ViT-L/14 at 336 px), biased as published", "Jayasumana et al. 2024; cmmd-pytorch",
+    "kd_effnet": Metric(LOWER, "", "Kernel distance (EfficientNet-lite0), not times 1,000",
+        "Binkowski et al. 2018, with a different network", digits=4,
+        margin=Margin(0.0005, "0.000005 of a KID of 0.01", is_share=True), network=EFFNET, stands_in_for="kid",
+        between=SETS, unbiased=True),
+    "cmmd": Metric(LOWER, "", "CMMD (CLIP ViT-L/14 at 336 px), biased as published", "Jayasumana et al. 2024; cmmd-pytorch",
         label="CMMD (biased)", digits=3, margin=Margin(0.0005, "half a unit of the third digit, which papers print"),
         network="clip_vitl14_336", between=SETS, depends_on_n=True, least=0.0),
     **_of_manifolds("precision", "k = 3, <=", "Kynkaanniemi et al. 2019"),
     **_of_manifolds("recall", "k = 3, <=", "Kynkaanniemi et al. 2019"),
     **_of_manifolds("density", "k = 5, <", "Naeem et al. 2020", most=None),
     **_of_manifolds("coverage", "k = 5, <", "Naeem et al. 2020"),
-    "spectrum_kl": Metric(
-        LOWER, "", "KL divergence of the spectrum of a map of codes from its image's",
+    "spectrum_kl": Metric(LOWER, "", "KL divergence of the spectrum of a map of codes from its image's",
         "Ning et al. 2026, arXiv 2603.14645", label="spectrum KL", digits=4,
         margin=Margin(0.0005, "half a unit of the third digit"), least=0.0, of_images=True),
-    "fid_seed_std": Metric(
-        NEITHER, "", "Standard deviation of the FID over seeds",
-        "Preechakul et al. 2022, Table 3: seeds draw the labelled images",
-        label="sd of FID over seeds", digits=2, network="inception", least=0.0, error_alone=True),
-    "fd_effnet_seed_std": Metric(
-        NEITHER, "", "Standard deviation of fd_effnet over seeds", "as fid_seed_std",
-        label="sd of fd_effnet over seeds", digits=2, network=EFFNET, stands_in_for="fid_seed_std",
-        least=0.0, error_alone=True),
-    "ppl": Metric(
-        LOWER, "", "Perceptual path length (LPIPS, VGG16)", "Karras et al. 2019, eq. 2",
+    "fid_seed_std": Metric(NEITHER, "", "Standard deviation of the FID over seeds",
+        "Preechakul et al. 2022, Table 3: seeds draw the labelled images", label="sd of FID over seeds", digits=2,
+        network="inception", least=0.0, error_alone=True),
+    "fd_effnet_seed_std": Metric(NEITHER, "", "Standard deviation of fd_effnet over seeds", "as fid_seed_std",
+        label="sd of fd_effnet over seeds", digits=2, network=EFFNET, stands_in_for="fid_seed_std", least=0.0,
+        error_alone=True),
+    "ppl": Metric(LOWER, "", "Perceptual path length (LPIPS, VGG16)", "Karras et al. 2019, eq. 2",
         label="PPL", digits=2,
         margin=Margin(0.01, "ten times the rounding differences of kernels, at a step of 1e-4", is_share=True),
         network="vgg16", least=0.0),
-    "ppl_alex": Metric(
-        LOWER, "", "Perceptual path length (LPIPS, AlexNet)", "Karras et al. 2019, eq. 2",
+    "ppl_alex": Metric(LOWER, "", "Perceptual path length (LPIPS, AlexNet)", "Karras et al. 2019, eq. 2",
         digits=2, margin=Margin(0.01, "as ppl", is_share=True), network="alexnet", stands_in_for="ppl", least=0.0),
-    "ppl_effnet": Metric(
-        LOWER, "", "Perceptual path length (EfficientNet-lite0)", "Karras et al. 2019, eq. 2",
+    "ppl_effnet": Metric(LOWER, "", "Perceptual path length (EfficientNet-lite0)", "Karras et al. 2019, eq. 2",
         digits=2, margin=Margin(0.01, "as ppl", is_share=True), network=EFFNET, stands_in_for="ppl", least=0.0),
-    "auroc": Metric(
-        HIGHER, "", "Area under the ROC curve", "Hanley and McNeil 1982",
+    "auroc": Metric(HIGHER, "", "Area under the ROC curve", "Hanley and McNeil 1982",
         label="AUROC", digits=4, paper_digits=3, margin=Margin(0.0005, LAST_DIGIT), least=0.0, most=1.0),
-    "ap": Metric(
-        HIGHER, "", "Average precision", "scikit-learn average_precision_score",
+    "ap": Metric(HIGHER, "", "Average precision", "scikit-learn average_precision_score",
         label="AP", digits=4, paper_digits=3, margin=Margin(0.0005, "as auroc"), least=0.0, most=1.0),
-    "accuracy": Metric(
-        HIGHER, "", "Accuracy", "share of labels predicted right",
+    "accuracy": Metric(HIGHER, "", "Accuracy", "share of labels predicted right",
         digits=4, paper_digits=3, margin=Margin(0.0005, "as auroc"), least=0.0, most=1.0),
-    "top1": Metric(
-        HIGHER, "", "Top-1 accuracy", "share of images whose class is ranked first by one linear classifier of all",
-        label="top-1", digits=4, paper_digits=3, margin=Margin(0.0005, "as auroc"), least=0.0, most=1.0, of_images=True),
-    "top5": Metric(
-        HIGHER, "", "Top-5 accuracy", "as top1: among the first five",
+    "top1": Metric(HIGHER, "", "Top-1 accuracy",
+        "share of images whose class is ranked first by one linear classifier of all", label="top-1", digits=4,
+        paper_digits=3, margin=Margin(0.0005, "as auroc"), least=0.0, most=1.0, of_images=True),
+    "top5": Metric(HIGHER, "", "Top-5 accuracy", "as top1: among the first five",
         label="top-5", digits=4, paper_digits=3, margin=Margin(0.0005, "as auroc"), least=0.0, most=1.0, of_images=True),
-    "arcface": Metric(
-        HIGHER, "", "Identity similarity (ArcFace)", "Deng et al. 2019",
+    "arcface": Metric(HIGHER, "", "Identity similarity (ArcFace)", "Deng et al. 2019",
         label="ArcFace", digits=4, margin=Margin(0.0005, "half a unit of the third digit"), network="arcface",
         between=PAIRS, least=-1.0, most=1.0, of_images=True),
-    "id_portraits": Metric(
-        HIGHER, "", "Identity similarity (portrait embedding)", "Deng et al. 2019, own network",
+    "id_portraits": Metric(HIGHER, "", "Identity similarity (portrait embedding)", "Deng et al. 2019, own network",
         digits=4, margin=Margin(0.0001, "cosines of this embedding lie close to 1"), network="portraits",
         stands_in_for="arcface", between=PAIRS, only_on="portraits", least=-1.0, most=1.0, of_images=True),
-    "id_dlib": Metric(
-        LOWER, "", "Identity distance (dlib; one person is usually below 0.6)", "King 2017 (dlib), Euclidean",
-        digits=4, margin=Margin(0.0005, "as arcface"), network=DLIB, stands_in_for="arcface", between=PAIRS,
-        least=0.0, of_images=True),
-    "logit_change": Metric(
-        NEITHER, "", "Change of the probe's logit, towards the edit", "paper, Appendix G",
+    "id_dlib": Metric(LOWER, "", "Identity distance (dlib; one person is usually below 0.6)", "King 2017 (dlib), Euclidean",
+        digits=4, margin=Margin(0.0005, "as arcface"), network=DLIB, stands_in_for="arcface", between=PAIRS, least=0.0,
+        of_images=True),
+    "logit_change": Metric(NEITHER, "", "Change of the probe's logit, towards the edit", "paper, Appendix G",
         label="logit change", digits=3, of_images=True),
-    "acceptance_rate": Metric(
-        NEITHER, "", "Samples accepted by the classifier", "Preechakul et al. 2022, Table 3",
+    "acceptance_rate": Metric(NEITHER, "", "Samples accepted by the classifier", "Preechakul et al. 2022, Table 3",
         label="acceptance rate", digits=4, least=0.0, most=1.0),
-    "diversity_lpips": Metric(
-        NEITHER, "", "Mean LPIPS between two draws", "Zhu et al. 2017 (BicycleGAN), Section 5",
+    "diversity_lpips": Metric(NEITHER, "", "Mean LPIPS between two draws", "Zhu et al. 2017 (BicycleGAN), Section 5",
         label="LPIPS between draws", digits=4, network="alexnet", least=0.0),
-    "diversity_effnet": Metric(
-        NEITHER, "", "Mean perceptual distance between two draws (EfficientNet-lite0)",
-        "Zhu et al. 2017 (BicycleGAN), Section 5, with a different network",
-        label="pd_effnet between draws", digits=4, network=EFFNET, stands_in_for="diversity_lpips", least=0.0),
-    "pixel_std": Metric(
-        NEITHER, "", "Standard deviation of a pixel in [0, 1]", "Preechakul et al. 2022, Fig. 3",
+    "diversity_effnet": Metric(NEITHER, "", "Mean perceptual distance between two draws (EfficientNet-lite0)",
+        "Zhu et al. 2017 (BicycleGAN), Section 5, with a different network", label="pd_effnet between draws", digits=4,
+        network=EFFNET, stands_in_for="diversity_lpips", least=0.0),
+    "pixel_std": Metric(NEITHER, "", "Standard deviation of a pixel in [0, 1]", "Preechakul et al. 2022, Fig. 3",
         label="standard deviation of a pixel", digits=4, least=0.0),
-    "nn_inception": Metric(
-        NEITHER, "", "Distance to the nearest training image (Inception-v3)", "Euclidean",
+    "nn_inception": Metric(NEITHER, "", "Distance to the nearest training image (Inception-v3)", "Euclidean",
         label="Inception distance", digits=3, network="inception", least=0.0, error_alone=True),
-    "nn_effnet": Metric(
-        NEITHER, "", "Distance to the nearest training image (EfficientNet-lite0)", "Euclidean",
-        label="EfficientNet distance", digits=3, network=EFFNET, stands_in_for="nn_inception",
-        least=0.0, error_alone=True),
-    "nn_pixels": Metric(
-        NEITHER, "", "Distance to the nearest training image (pixels)", "root mean square, 32 px",
+    "nn_effnet": Metric(NEITHER, "", "Distance to the nearest training image (EfficientNet-lite0)", "Euclidean",
+        label="EfficientNet distance", digits=3, network=EFFNET, stands_in_for="nn_inception", least=0.0,
+        error_alone=True),
+    "nn_pixels": Metric(NEITHER, "", "Distance to the nearest training image (pixels)", "root mean square, 32 px",
         label="pixel distance", digits=4, least=0.0, error_alone=True),
-    "nn_ratio_inception": Metric(
-        NEITHER, "", "nn_inception over that of held-out images", "below 1: nearer than new images",
+    "nn_ratio_inception": Metric(NEITHER, "", "nn_inception over that of held-out images", "below 1: nearer than new images",
         label="Inception ratio", digits=3, network="inception", least=0.0, error_alone=True, neutral=1.0),
-    "nn_ratio_effnet": Metric(
-        NEITHER, "", "nn_effnet over that of held-out images", "below 1: nearer than new images",
-        label="EfficientNet ratio", digits=3, network=EFFNET, stands_in_for="nn_ratio_inception",
-        least=0.0, error_alone=True, neutral=1.0),
-    "nn_ratio_pixels": Metric(
-        NEITHER, "", "nn_pixels over that of held-out images", "below 1: nearer than new images",
+    "nn_ratio_effnet": Metric(NEITHER, "", "nn_effnet over that of held-out images", "below 1: nearer than new images",
+        label="EfficientNet ratio", digits=3, network=EFFNET, stands_in_for="nn_ratio_inception", least=0.0,
+        error_alone=True, neutral=1.0),
+    "nn_ratio_pixels": Metric(NEITHER, "", "nn_pixels over that of held-out images", "below 1: nearer than new images",
         label="pixel ratio", digits=3, least=0.0, error_alone=True, neutral=1.0),
-    "parameters": Metric(
-        NEITHER, "", "Parameters", "buffers not counted", digits=0, least=0.0),
-    "gflops": Metric(
-        NEITHER, "GFLOP", "Operations for an image and one step", "torch.utils.flop_counter, 2 per multiply-add",
+    "parameters": Metric(NEITHER, "", "Parameters", "buffers not counted",
+        digits=0, least=0.0),
+    "gflops": Metric(NEITHER, "GFLOP", "Operations for an image and one step", "torch.utils.flop_counter, 2 per multiply-add",
         label="one step of one image", digits=3, least=0.0),
-    "network_calls": Metric(
-        NEITHER, "", "Network calls", "counted while it runs", label="network calls", digits=0, least=0.0),
-    "images_per_second": Metric(
-        HIGHER, "images/s", "Images per second", "median of timed repetitions after a warm-up",
+    "network_calls": Metric(NEITHER, "", "Network calls", "counted while it runs",
+        label="network calls", digits=0, least=0.0),
+    "images_per_second": Metric(HIGHER, "images/s", "Images per second", "median of timed repetitions after a warm-up",
         label="images per second", digits=2, least=0.0),
-    "peak_memory": Metric(
-        NEITHER, "MiB", "Peak memory", "the device's allocations, or the process' resident set",
+    "peak_memory": Metric(NEITHER, "MiB", "Peak memory", "the device's allocations, or the process' resident set",
         label="peak memory", digits=0, least=0.0),
 }
 # fmt: on

@@ -1,37 +1,21 @@
-"""Reading untrusted JSON, as it is and as frozen dataclasses: errors in one line, with short and
-harmless quotations.
+"""Words and groups of records, and untrusted JSON as frozen dataclasses: errors in one line, with short
+and harmless quotations.
 """
 
-import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
-from pathlib import Path
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from diffae.system.cli import printable
-from diffae.system.errors import UserError
-from diffae.system.files import read_text
 from diffae.system.settings import checked
 
 T = TypeVar("T")
+K = TypeVar("K")
 
 MEBIBYTE = 1 << 20
 LARGEST_TEXT = 16 * MEBIBYTE  # some 40,000 rows; parsed, it takes thirty times as much at worst
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in the JSON file `path`. Raises UserError naming the file if there is none."""
-    try:
-        content = json.loads(read_text(path, LARGEST_TEXT))
-    except RecursionError:
-        raise UserError(f"{path}: nested too deeply") from None
-    except ValueError as error:  # JSONDecodeError, or a number of thousands of digits
-        raise UserError(f"{path}: not JSON: {short(error)}") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: not an object of JSON but {short(repr(content))}")
-    return content
 
 
 def part_of(content: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -44,6 +28,14 @@ def short(value: object, most: int = 80) -> str:
     """`value` as text on one line of at most `most` characters, all of them harmless to a terminal."""
     text = str(value)
     return printable(text if len(text) <= most else f"{text[: most - 4]} ...")
+
+
+def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    """The items by their key, in their order."""
+    groups: dict[K, list[T]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return groups
 
 
 def joined(*parts: str, by: str = ", ") -> str:

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from diffae.system.errors import UserError
-from diffae.system.files import read_text
+from diffae.system.files import read_json, read_text
 from reports.records.metrics import METRICS, NAME, SHIPPED, Margin, Metric, Metrics
-from reports.records.reading import from_plain, part_of, read_json, short, to_plain
+from reports.records.reading import LARGEST_TEXT, from_plain, part_of, short, to_plain
 from reports.records.record import Record, read_csv, read_records, record_key, safe_cell
 from reports.records.specs import TableSpec, with_headlines
 from reports.records.uncertainty import Uncertainty, error, read_uncertainties
@@ -94,7 +94,7 @@ def read_run(folder: Path, label: str = "", finished: bool = True) -> Run:
     and for a run that has not `finished`, if it must have.
     """
     path, records, influences = (folder / name for name in (RUN, RECORDS, INFLUENCES))
-    notes = read_json(path)
+    notes = read_json(path, LARGEST_TEXT)
     check_schema(path, notes)
     if finished and notes.get("complete") is not True:
         raise UserError(f"{path}: the run is not complete; run its command again to finish it")
@@ -111,21 +111,9 @@ def read_run(folder: Path, label: str = "", finished: bool = True) -> Run:
     metrics, specs = brought_in(path, notes)
     specs = with_headlines(specs, rows, protocols, part_of(settings, "profile").get("base"))
     times = tuple(read_records(folder / TIMES)) if os.path.lexists(folder / TIMES) else ()
-    has_influences = os.path.lexists(influences)
-    known = read_uncertainties(influences) if has_influences else {}
-    run = Run(
-        folder,
-        rows,
-        known,
-        protocols,
-        settings,
-        has_influences,
-        metrics,
-        times,
-        specs,
-        label,
-        notes,
-    )
+    there = os.path.lexists(influences)
+    known = read_uncertainties(influences) if there else {}
+    run = Run(folder, rows, known, protocols, settings, there, metrics, times, specs, label, notes)
     for key, uncertainty in known.items():
         if key in run.records:
             _check_error(influences, run.records[key], uncertainty)

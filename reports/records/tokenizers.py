@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from reports.records.comparable import of_fields
 from reports.records.metrics import published_name
-from reports.records.published import plain, rows_of
+from reports.records.published import of_fields, plain, rows_of
 from reports.records.record import Record
 
 # The names that readers give to whole data sets.

@@ -22,7 +22,7 @@ from reports.records.record import COLUMNS, Record, record_key, safe_cell
 from reports.records.run_folder import Run, read_run
 from reports.records.specs import TableSpec
 from reports.records.uncertainty import Uncertainty
-from reports.tables import layout, markdown
+from reports.tables import layout, markdown, numbers
 from reports.tables.contests import Headline, headlined, headlines
 from reports.tables.layout import Table
 from reports.tables.ranking import UncertaintyOf, choose, unknown
@@ -63,7 +63,7 @@ def build_tables(
     specs = sorted(specs, key=lambda spec: spec.order)
     chosen = [(s, choose(s, records)) for s in (*specs, *_other_specs(records, specs))]
     tables = [
-        layout.overview([r for spec, some in chosen for r in headlines(spec, some, known)], known),
+        _overview([r for spec, some in chosen for r in headlines(spec, some, known)], known),
         *(layout.build(s, some, known, uncertainty) for s, some in chosen if some),
     ]
     names = [table.name for table in tables]
@@ -81,7 +81,7 @@ def to_frame(table: Table) -> "pd.DataFrame":
     names = [*COLUMNS, *of_runs]
     rows = [
         [safe_cell(getattr(r, name)) for name in names]
-        + [r in table.best, layout.detectable(r), _difference(r)]
+        + [r in table.best, _detectable(r), _difference(r)]
         for r in table.records
     ]
     frame = pd.DataFrame(rows, columns=[*names, "best", "detectable_change", "difference"])
@@ -120,6 +120,36 @@ def _other_specs(records: Sequence[Record], specs: Sequence[TableSpec]) -> list[
         )
         for source in others
     ]
+
+
+def _overview(records: Sequence[Record], known: Metrics) -> Table:
+    """The table of the headlines of all benchmarks."""
+    columns = ("benchmark", "dataset", "system", "setting", "steps", "solver", "calls")
+    fields = layout.shown_fields(records, columns)
+    headers = [layout.FIELD_LABELS.get(field, field) for field in fields]
+    headers += ["metric", "value", "smallest detectable change", "n", "published", "protocol"]
+    rows = []
+    for r in records:
+        change = _detectable(r)
+        left = [layout.field_text(r, field) for field in fields]
+        left.append(numbers.heading(r.metric, [r], known))
+        right = ["" if change is None else numbers.number_text(change, r.metric, known)]
+        right.append("" if r.n is None else f"{r.n:,}")
+        value, reference = layout.value(r, known), layout.reference(r, known)
+        texts = (*map(layout.label, left), value, *map(layout.label, right))
+        rows.append((*texts, reference, layout.label(r.protocol)))
+    caption = (
+        "The headline of each benchmark, at the largest T. The smallest detectable change is 2.8 √2 times "
+        "the standard error: of systems that differ by so much, two independent runs show it at the 5 % level "
+        "4 times in 5."
+    )
+    panel = layout.Panel("", tuple(headers), tuple(rows))
+    return Table("overview", "Overview", caption, (panel,), tuple(records), frozenset(), known)
+
+
+def _detectable(record: Record) -> float | None:
+    """The detectable change of one run; that of several would depend on what they share."""
+    return None if record.pooled else numbers.detectable_change(record.stderr)
 
 
 def _difference(record: Record) -> float | None:

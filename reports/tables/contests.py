@@ -8,23 +8,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from reports.records.comparable import is_floor
 from reports.records.metrics import Metrics, with_stand_ins
+from reports.records.published import is_floor
+from reports.records.reading import grouped
 from reports.records.record import NEITHER, Record
 from reports.records.specs import TableSpec
-from reports.tables.ranking import (
-    Gap,
-    UncertaintyOf,
-    at_largest_steps,
-    choose,
-    comparable_n,
-    gap_between,
-    is_measured,
-    loss,
-    of_like_n,
-    own_best,
-    ranked,
-)
+from reports.tables import ranking
+from reports.tables.ranking import Gap, UncertaintyOf
 
 # How sure a verdict is, in a word or two.
 CLEAR, LEVEL, ALONE, SAID, NOTHING = "clear", "within noise", "alone", "described", "not measured"
@@ -44,11 +34,11 @@ def headlines(spec: TableSpec, chosen: Sequence[Record], known: Metrics) -> list
     # A system that could not run at all has a headline, by whichever metric its row names.
     ours = (
         r
-        for r in at_largest_steps(chosen)
+        for r in ranking.at_largest_steps(chosen)
         if r.metric in ("", *metrics) or (not r.setting and r.system not in measured)
     )
     found = (r for r in ours if not r.setting or r.setting.startswith(spec.headline_settings))
-    return of_like_n(list(found), known)
+    return ranking.of_like_n(list(found), known)
 
 
 def first_metric(records: Iterable[Record], wanted: Iterable[str], known: Metrics) -> str:
@@ -65,7 +55,7 @@ def of_headline(spec: TableSpec, records: Iterable[Record], known: Metrics) -> l
     A setting such as "Male " begins the names of several strengths of an edit: the largest.
     """
     metrics = with_stand_ins(spec.headline, known)
-    shown = [r for r in records if r.metric in metrics and is_measured(r)]
+    shown = [r for r in records if r.metric in metrics and ranking.is_measured(r)]
     first = first_metric(shown, spec.headline, known)
     settings = dict.fromkeys(r.setting for r in shown if r.metric == first)
     for wanted in spec.headline_settings:
@@ -93,13 +83,11 @@ def own_headlines(
     is taken.
     """
     by_source = {spec.source: spec for spec in reversed([*specs])}
-    groups: dict[tuple[str, str], list[Record]] = {}
-    for record in filter(is_measured, overview):
-        groups.setdefault((record.table, record.metric), []).append(record)
+    groups = grouped(filter(ranking.is_measured, overview), lambda r: (r.table, r.metric))
     found: list[Record] = []
     for (table, _), records in groups.items():
         own = by_source.get(table)
-        found += own_best(of_headline(own, records, known) if own else records)
+        found += ranking.own_best(of_headline(own, records, known) if own else records)
     return found
 
 
@@ -171,18 +159,19 @@ def contest(
 
     None if none of them has a value and a better direction.
     """
-    measured = [r for r in records if is_measured(r) and r.direction != NEITHER]
+    measured = [r for r in records if ranking.is_measured(r) and r.direction != NEITHER]
     alike = [r for r in measured if not r.contest]
     rivals = [r for r in alike if not r.reference]
     if not rivals:
         return None
-    counts = Counter(n for n, _ in {(comparable_n(r, known), r.system) for r in rivals})
+    counts = Counter(n for n, _ in {(ranking.comparable_n(r, known), r.system) for r in rivals})
     n = max(counts, key=lambda n: (counts[n], n or 0))
-    best, gaps = ranked(own_best(r for r in rivals if comparable_n(r, known) == n), uncertainty)
+    like = [r for r in alike if ranking.comparable_n(r, known) == n]
+    best, gaps = ranking.ranked(ranking.own_best(r for r in like if not r.reference), uncertainty)
     systems = [best, *(gap.record for gap in gaps)]
     present = {r.system for r in systems}
-    of_other_n = own_best(r for r in rivals if r.system not in present)
-    scale = _at_setting_of(best, [r for r in alike if r.reference and comparable_n(r, known) == n])
+    of_other_n = ranking.own_best(r for r in rivals if r.system not in present)
+    scale = _at_setting_of(best, [r for r in like if r.reference])
     references = tuple(_reference(r, systems, uncertainty) for r in scale)
     otherwise = any(r.contest and not r.reference for r in measured)
     return Contest(best, tuple(gaps), references, tuple(of_other_n), otherwise)
@@ -192,13 +181,15 @@ def _at_setting_of(best: Record, references: Sequence[Record]) -> Iterator[Recor
     """Each reference once: at the best system's setting if it has that, else at its own best."""
     for system in dict.fromkeys(r.system for r in references):
         ours = [r for r in references if r.system == system]
-        yield from own_best([r for r in ours if r.setting == best.setting] or ours)
+        yield from ranking.own_best([r for r in ours if r.setting == best.setting] or ours)
 
 
 def _reference(record: Record, systems: Sequence[Record], uncertainty: UncertaintyOf) -> Reference:
-    worse = [r for r in systems if loss(record) < loss(r)]
-    surpassed = [r for r in worse if not gap_between(record, r, uncertainty).within_noise]
-    return Reference(gap_between(systems[0], record, uncertainty), tuple(worse), tuple(surpassed))
+    worse = [r for r in systems if ranking.loss(record) < ranking.loss(r)]
+    surpassed = [r for r in worse if not ranking.gap_between(record, r, uncertainty).within_noise]
+    return Reference(
+        ranking.gap_between(systems[0], record, uncertainty), tuple(worse), tuple(surpassed)
+    )
 
 
 @dataclass(frozen=True)
@@ -225,7 +216,7 @@ class Headline:
     @property
     def absent(self) -> list[str]:
         """The systems without any measurement; the tables' notes say why."""
-        measured = {r.system for r in self.records if is_measured(r)}
+        measured = {r.system for r in self.records if ranking.is_measured(r)}
         return list(dict.fromkeys(r.system for r in self.records if r.system not in measured))
 
 
@@ -238,7 +229,7 @@ def headlined(
     """The headline of each benchmark that has one, at the largest T of each system."""
     records, seen = list(records), set[str]()
     for spec in sorted(specs, key=lambda spec: spec.order):
-        ours = at_largest_steps(choose(spec, records))
+        ours = ranking.at_largest_steps(ranking.choose(spec, records))
         if not ours or not spec.headline or ours[0].benchmark in seen:
             continue
         seen.add(ours[0].benchmark)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from reports.records.metrics import METRICS, Metrics, with_stand_ins
+from reports.records.reading import grouped
 from reports.records.record import Record
 from reports.records.specs import TableSpec
 from reports.tables import numbers
@@ -194,13 +195,11 @@ def _labels(record: Record, fields: Sequence[str]) -> list[str]:
 
 
 def _cells(spec: TableSpec, row: Sequence[Record]) -> dict[Key, Record]:
-    cells: dict[Key, Record] = {}
-    for record in row:
-        key = _key(record, spec.columns)
-        if key in cells:
-            raise ValueError(f"{spec.name}: two records for one cell: {cells[key]} and {record}")
-        cells[key] = record
-    return cells
+    cells = _group(row, spec.columns)
+    for some in cells.values():
+        if len(some) > 1:
+            raise ValueError(f"{spec.name}: two records for one cell: {some[0]} and {some[1]}")
+    return {key: record for key, (record, *_) in cells.items()}
 
 
 def _column_header(spec: TableSpec, column: Sequence[Record], known: Metrics) -> str:
@@ -278,49 +277,13 @@ def _ranks(values: Sequence[Any], field: str, metrics: Sequence[str]) -> dict[An
     if field in ("steps", "calls"):
         distinct.sort(key=lambda count: -1 if count is None else count)
     if field == "metric":
-        listed = {metric: i for i, metric in enumerate(metrics)}
-        distinct.sort(key=lambda metric: listed.get(metric, len(listed)))
+        distinct.sort(key=lambda metric: (*metrics, metric).index(metric))
     return {value: rank for rank, value in enumerate(distinct)}
 
 
 def _group(records: Iterable[Record], fields: Sequence[str]) -> dict[Key, list[Record]]:
-    groups: dict[Key, list[Record]] = {}
-    for record in records:
-        groups.setdefault(_key(record, fields), []).append(record)
-    return groups
+    return grouped(records, lambda record: _key(record, fields))
 
 
 def _key(record: Record, fields: Sequence[str]) -> Key:
     return tuple(getattr(record, field) for field in fields)
-
-
-# ----------------------------------------------------------------------------------------------
-# The overview
-
-
-def overview(records: Sequence[Record], known: Metrics) -> Table:
-    """The table of the headlines of all benchmarks."""
-    columns = ("benchmark", "dataset", "system", "setting", "steps", "solver", "calls")
-    fields = shown_fields(records, columns)
-    headers = [FIELD_LABELS.get(field, field) for field in fields]
-    headers += ["metric", "value", "smallest detectable change", "n", "published", "protocol"]
-    rows = []
-    for r in records:
-        change = detectable(r)
-        cells = [label(field_text(r, field)) for field in fields]
-        cells += [label(numbers.heading(r.metric, [r], known)), value(r, known)]
-        cells.append(label("" if change is None else numbers.number_text(change, r.metric, known)))
-        cells.append(label("" if r.n is None else f"{r.n:,}"))
-        rows.append((*cells, reference(r, known), label(r.protocol)))
-    caption = (
-        "The headline of each benchmark, at the largest T. The smallest detectable change is 2.8 √2 times "
-        "the standard error: of systems that differ by so much, two independent runs show it at the 5 % level "
-        "4 times in 5."
-    )
-    panel = Panel("", tuple(headers), tuple(rows))
-    return Table("overview", "Overview", caption, (panel,), tuple(records), frozenset(), known)
-
-
-def detectable(record: Record) -> float | None:
-    """The detectable change of one run; that of several would depend on what they share."""
-    return None if record.pooled else numbers.detectable_change(record.stderr)

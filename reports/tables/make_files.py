@@ -1,20 +1,106 @@
 """The tables of `reports.make` in every format, from run folders."""
 
+import math
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from diffae.system.errors import UserError
 from diffae.system.whole import copy_whole, write_whole
 from reports.records.reading import joined, part_of, short
+from reports.records.record import Record, record_key
 from reports.records.run_folder import Run
-from reports.tables import latex
+from reports.records.uncertainty import error_between, paired
+from reports.tables import latex, numbers
 from reports.tables.build import Merged, write_tables
-from reports.tables.differences import NAME, table_of_differences
-from reports.tables.layout import Table
+from reports.tables.contests import headlines
+from reports.tables.layout import Cell, Panel, Table, contests, label
+from reports.tables.numbers import number_text, steps_text, to_error
+from reports.tables.ranking import choose, own_best
+
+# The table of differences between systems and between runs, with their errors: paired over the images that both share.
+DIFFERENCES = "differences"
+HEADERS = ("benchmark", "number", "A", "B", "B − A", "95 % interval", "how")
+CAPTION = (
+    "The headline of each benchmark, B minus A, ± the standard error of the difference. Within a run each system is "
+    "taken at its best setting. Paired: both are of the same "
+    "images and noise, whose part cancels; partly: some of it is shared (the real images of a Frechet distance, say); "
+    "else they are independent. An interval without 0 is a difference at the 5 % level, taken alone: of twenty that are "
+    "none, one looks like one."
+)
+MOST_DECIMALS = 6
+
+
+def table_of_differences(merged: Merged) -> Table | None:
+    """The table, or None if there is nothing to compare. Means of several runs are left out."""
+    made = [_compared(a, b, merged) for a, b in _compared_pairs(merged)]
+    if not made:
+        return None
+    rows, records = zip(*made, strict=True)
+    panel = Panel("", HEADERS, rows)
+    return Table(DIFFERENCES, "Differences", CAPTION, (panel,), records, frozenset(), merged.known)
+
+
+def _compared_pairs(merged: Merged) -> Iterator[tuple[Record, Record]]:
+    """Each number of a headline with the same one of an earlier run. Of those that no earlier run
+    has, each system at its best setting with the first system at its own.
+    """
+    name, known = merged.run_groups[0].name, merged.known
+    alone = (r for r in merged.rows if not r.pooled)
+    records = [r if r.origin else replace(r, run=name, origin=record_key(r)) for r in alone]
+    for spec in sorted(merged.specs, key=lambda spec: spec.order):
+        for rivals in contests(spec, headlines(spec, choose(spec, records), known), known):
+            first: dict[str, Record] = {}
+            taken = own_best(rivals)
+            for rival in rivals:
+                twin = first.setdefault(rival.origin, rival)
+                if twin is not rival:
+                    yield twin, rival
+                elif rival in taken[1:]:
+                    yield taken[0], rival
+
+
+def _compared(a: Record, b: Record, merged: Merged) -> tuple[tuple[Cell, ...], Record]:
+    """B minus A, paired over what both share: as cells, and as a row of the CSV file, which is that of
+    B with A in its note.
+    """
+    assert a.value is not None and b.value is not None
+    value, known = b.value - a.value, merged.known
+    ours = [merged.uncertainty(r) for r in (a, b)]
+    error = error_between(a, b, *ours)
+    units = [{part.units for part in uncertainty} for uncertainty in ours]
+    how = "paired" if paired(*ours) else "partly" if units[0] & units[1] else "independent"
+    low, high = (value + error.quantile(p) if error else None for p in (0.025, 0.975))
+    if error and error.stderr and low is not None and high is not None:
+        text, end, to = (_rounded(x, error.stderr) for x in (value, low, high))
+        text, interval = f"{text} ± {_rounded(error.stderr, error.stderr)}", f"{end} to {to}"
+    else:
+        text, interval = number_text(value, a.metric, known), ""
+    first, second = (joined(r.system, r.setting, steps_text(r)) for r in (a, b))
+    if first == second:
+        first, second = f"{first} ({a.run})", f"{second} ({b.run})"
+    number, sign = numbers.heading(a.metric, [a], known), "+" if value > 0 else ""
+    cells = (a.benchmark, number, first, second, sign + text, interval, how)
+    record = replace(
+        b, value=value, stderr=error.stderr if error else None, ci_low=low, ci_high=high,
+        n=min((r.n for r in (a, b) if r.n is not None), default=None), published=None,
+        published_metric="", published_source="", not_comparable="", note=f"minus {first}; {how}",
+    )  # fmt: skip
+    return tuple(map(label, cells)), record
+
+
+def _rounded(number: float, error: float) -> str:
+    """`number` rounded to the second digit of `error`, like all numbers of a row."""
+    last = 1 - math.floor(math.log10(error))
+    return f"{number:,.{max(0, last)}f}" if last <= MOST_DECIMALS else to_error(number, error)
+
+
+# ----------------------------------------------------------------------------------------------
+# The files
 
 TABLES, LATEX, DOCUMENT = "tables", "latex", "tables.tex"
 LONGEST_RUN = 120  # seconds of pdflatex
@@ -27,8 +113,10 @@ def write_files(folder: Path, merged: Merged, pdf: bool = False) -> int:
     Raises UserError if no table can be made.
     """
     tables = list(merged.tables)
-    if NAME in (table.name for table in tables):
-        taken = f"a benchmark has a table {NAME!r}, which is the name of one of this command's"
+    if DIFFERENCES in (table.name for table in tables):
+        taken = (
+            f"a benchmark has a table {DIFFERENCES!r}, which is the name of one of this command's"
+        )
         raise UserError(f"{merged.where}: {taken}")
     if found := table_of_differences(merged):
         tables.append(found)

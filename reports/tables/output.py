@@ -16,8 +16,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from diffae.system.errors import UserError
+from diffae.system.files import read_json
 from diffae.system.whole import put, scratch_folder, write_whole
-from reports.records.reading import read_json
 
 MARK = "made.json"
 NAME = re.compile(r"(\w[\w.-]{0,60}/)?\w[\w.-]{0,200}", re.ASCII)  # of a file that is made

@@ -10,6 +10,7 @@ from operator import attrgetter
 from typing import TypeVar
 
 from reports.records.metrics import METRICS, Metrics
+from reports.records.reading import grouped
 from reports.records.record import HIGHER, LOWER, Record
 from reports.records.specs import TableSpec
 from reports.records.uncertainty import UNKNOWN, Uncertainty, error_between, paired
@@ -128,13 +129,10 @@ def groups_of(
     records: Iterable[Record], fields: Sequence[str], known: Metrics
 ) -> list[list[Record]]:
     """Records that agree in metric, data and `fields`, differ in the system, and may be compared."""
-    same = ("metric", "dataset", "split", *(field for field in fields if field != "system"))
-    found: dict[tuple[object, ...], list[Record]] = {}
-    for record in filter(_competes, records):
-        alike = (record.contest, comparable_n(record, known))
-        key = (*alike, *(getattr(record, field) for field in same))
-        found.setdefault(key, []).append(record)
-    return list(found.values())
+    apart = (field for field in fields if field != "system")
+    same = attrgetter("contest", "metric", "dataset", "split", *apart)
+    rivals = filter(_competes, records)
+    return list(grouped(rivals, lambda r: (same(r), comparable_n(r, known))).values())
 
 
 def _competes(record: Record) -> bool:

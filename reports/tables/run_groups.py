@@ -19,7 +19,7 @@ from typing import Any
 
 from diffae.system.errors import UserError
 from reports.records.metrics import METRICS, Metric, Metrics
-from reports.records.reading import joined, short
+from reports.records.reading import grouped, joined, short
 from reports.records.record import Record, record_key
 from reports.records.run_folder import Run
 from reports.records.settings import changes
@@ -109,9 +109,8 @@ def _pooled(run_group: RunGroup, what: str) -> list[Record]:
     if len(by_run) == 1:
         return [replace(r, run=run_group.name, origin=record_key(r)) for r in by_run[0]]
     _check_repeated(run_group)
-    groups: dict[tuple[str, str], list[Record]] = {}
-    for record in (record for records in by_run for record in records):
-        groups.setdefault((record.table, record_key(record)), []).append(record)
+    every = (record for records in by_run for record in records)
+    groups = grouped(every, lambda record: (record.table, record_key(record)))
     _check_alike(run_group, groups.values())
     try:
         return [_mean(group, len(by_run), run_group) for group in groups.values()]
@@ -203,9 +202,8 @@ def merged_metrics(sources: Sequence[Run]) -> dict[str, Metric]:
     for source in sources:
         for name, metric in source.metrics.items():
             if found.setdefault(name, metric) != metric:
-                raise UserError(
-                    f"{source.folder}: metric {name} is defined differently in an earlier run"
-                )
+                what = f"metric {name} is defined differently in an earlier run"
+                raise UserError(f"{source.folder}: {what}")
     return found
 
 

@@ -11,8 +11,7 @@ from typing import Any
 
 from diffae.system.errors import UserError
 from reports.page.html import filled
-from reports.page.plots import data
-from reports.page.plots.drawing import draw, paint_series, plain_axes
+from reports.page.plots import drawing
 from reports.records.reading import joined, short
 from reports.tables.numbers import labelled
 from reports.tables.ranking import comparable_n
@@ -86,7 +85,7 @@ def figures(runs: Runs, by_images: bool, of: str = "") -> Iterator[View]:
     found: dict[tuple[str, str, str], dict[tuple[object, ...], Numbers]] = {}
     for x, entry in runs:
         for n in entry.numbers:
-            if data.is_drawable(n):
+            if drawing.is_drawable(n):
                 group = found.setdefault((n.benchmark, n.metric, n.setting), {})
                 group.setdefault((n.system, n.steps, n.solver), {})[x] = n
     for i, group in enumerate(found.values()):
@@ -104,7 +103,7 @@ def _figure(name: str, group: Sequence[Numbers], runs: Runs, by_images: bool) ->
 
     def paint(axes: Any) -> None:
         for line in lines:
-            paint_series(axes, line)
+            drawing.paint_series(axes, line)
         if by_images:
             axes.set_xlim(left=0)
             axes.xaxis.set_major_locator(MaxNLocator(IMAGE_TICKS))
@@ -113,12 +112,13 @@ def _figure(name: str, group: Sequence[Numbers], runs: Runs, by_images: bool) ->
             shown = runs[:: -max(1, math.ceil(len(runs) / COMMIT_TICKS))][::-1]
             axes.set_xticks([x for x, _ in shown], [commit_of(entry)[:7] for _, entry in shown])
             axes.set_xlim(-0.5, len(runs) - 0.5)
-        plain_axes(axes, "images seen" if by_images else "commit", "")
+        drawing.plain_axes(axes, "images seen" if by_images else "commit", "")
 
     title = joined(labelled(newest.label, newest.unit, newest.direction), newest.setting)
     text = "; ".join(map(_in_words, group)) + "."
     keyed = tuple({line.name: line for line in lines}.values())
-    plot = data.Plot(draw(HEIGHT, title, text, paint, LEFT), title, text, "", "", keyed, lines=True)
+    svg = drawing.draw(HEIGHT, title, text, paint, LEFT)
+    plot = drawing.Plot(svg, title, text, "", "", keyed, lines=True)
     measured = sorted({x for numbers in group for x in numbers}, reverse=True)[:ROWS]
     entries, rows = dict(runs), []
     for x in measured:
@@ -129,24 +129,24 @@ def _figure(name: str, group: Sequence[Numbers], runs: Runs, by_images: bool) ->
     return {"id": name, "benchmark": newest.benchmark, "plot": plot, "rows": rows}
 
 
-def lines_of(own: int, numbers: Numbers) -> list[data.Series]:
+def lines_of(own: int, numbers: Numbers) -> list[drawing.Series]:
     """One system's numbers as lines.
 
     A line breaks where the protocol changed, or the n if the metric depends on it.
     """
     newest = numbers[max(numbers)]
     name = joined(newest.system, f"T = {newest.steps}" if newest.steps is not None else "")
-    parts: list[list[data.Point]] = []
+    parts: list[list[drawing.Point]] = []
     before = None
     for x, number in sorted(numbers.items()):
         alike = (number.protocol, comparable_n(number))
         if alike != before:
             parts.append([])
-        parts[-1].append(data.point(x, number))
+        parts[-1].append(drawing.point(x, number))
         before = alike
-    turn = own // data.COLOURS
-    look = own % data.COLOURS, (own + turn) % data.MARKERS, turn % data.DASHES
-    return [data.Series(name, tuple(points), *look) for points in parts]
+    turn = own // drawing.COLOURS
+    look = own % drawing.COLOURS, (own + turn) % drawing.MARKERS, turn % len(drawing.DASHES)
+    return [drawing.Series(name, tuple(points), *look) for points in parts]
 
 
 def _in_words(numbers: Numbers) -> str:

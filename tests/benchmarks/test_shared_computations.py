@@ -30,7 +30,7 @@ from torch_fidelity.interpolate_compat_tensorflow import (
 
 from benchmarks import evaluate, measure, plugin
 from benchmarks.weights import KNOWN
-from reports.records.comparable import NAIVE, OF_CLASS, OF_N, scale_name
+from reports.records.published import NAIVE, OF_CLASS, OF_N, scale_name
 from reports.records.record import Record
 
 ROOT = files("benchmarks.protocols")

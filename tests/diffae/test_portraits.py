@@ -71,7 +71,7 @@ def test_attributes_do_not_contradict_each_other():
 @pytest.mark.parametrize("name", ATTRIBUTES)
 def test_a_switched_attribute_is_visible_at_32_px(name):
     differences = []
-    for p in MANY[::150]:
+    for p in MANY[::250]:
         bare = with_attribute(with_attribute(p, "Bald", False), "Wearing_Hat", False)
         on, off = with_attribute(bare, name, True), with_attribute(bare, name, False)
         assert on.attributes[name] and not off.attributes[name]

@@ -117,8 +117,8 @@ def test_solvers_whose_trajectory_begins_at_the_image_have_a_grid_that_begins_af
 
 @pytest.mark.parametrize("grid", [power, power_from_0])
 @pytest.mark.parametrize("exponent", [1, 2, 2.5, 4])
-def test_power_grids_of_every_length_ascend_to_the_last_timestep(grid, exponent):
-    for steps in range(1, 1001):
+def test_power_grids_ascend_to_the_last_timestep(grid, exponent):
+    for steps in (*range(1, 100), *range(100, 1001, 9)):
         ts = grid(steps, exponent)
         assert len(ts) == steps and ts[0] >= 0 and ts[-1] == 999
         assert all(a < b for a, b in pairwise(ts))

@@ -3,6 +3,7 @@
 import io
 import pickle
 import re
+import shutil
 import zipfile
 from pathlib import Path
 from pickle import UnpicklingError
@@ -19,9 +20,15 @@ from diffae.checkpoints.torch_file import Storage, TorchFile, _rebuild_tensor
 from diffae.system.errors import UserError
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_lightning(tmp_path_factory.mktemp("tiny") / "last.ckpt", tiny_state())
+
+
 @pytest.fixture
-def tiny(tmp_path: Path) -> Path:
-    return write_lightning(tmp_path / "last.ckpt", tiny_state())
+def tiny(written: Path, tmp_path: Path) -> Path:
+    """A file of the authors' layout that a test may damage."""
+    return Path(shutil.copy(written, tmp_path))
 
 
 def test_a_hostile_pickle_runs_nothing(tmp_path):

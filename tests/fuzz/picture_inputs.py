@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save
 
-from diffae.images.align import aligned, read_landmarks
 from diffae.images.classifier import FORM, Classifier
+from diffae.images.faces import aligned, read_landmarks
 
 COUNT, DIM = 2, 3
 VALUES = st.one_of(st.floats(-10, 10, width=32), st.floats(width=32))

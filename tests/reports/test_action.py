@@ -38,7 +38,7 @@ def runs(tmp_path):
     (tmp_path / "bin").mkdir()
     gh = tmp_path / "bin" / "gh"
     imitation = ROOT / "tests" / "helpers" / "gh_stand_in.py"
-    gh.write_text(f'#!/bin/sh\nexec {sys.executable} {imitation} "$@"\n')
+    gh.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S {imitation} "$@"\n')
     gh.chmod(0o755)
     return tmp_path
 

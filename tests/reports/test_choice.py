@@ -23,7 +23,7 @@ from reports.page.summary import summary
 from reports.page.verdicts import verdicts
 from reports.records.entries import Card, Entry
 from reports.tables.build import merge, read
-from reports.tables.differences import table_of_differences
+from reports.tables.make_files import table_of_differences
 from reports.trend.entries import badge, entry_of
 
 RNG = np.random.default_rng(3)

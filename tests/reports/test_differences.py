@@ -16,7 +16,7 @@ from reports.records.record import record_key
 from reports.records.run_folder import read_run
 from reports.records.uncertainty import error, of_mean, write_uncertainties
 from reports.tables.build import merge
-from reports.tables.differences import table_of_differences
+from reports.tables.make_files import table_of_differences
 
 RNG = np.random.default_rng(5)
 HARD = RNG.normal(0.9, 0.05, 40)  # how hard each image is, which all systems feel

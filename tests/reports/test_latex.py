@@ -10,8 +10,8 @@ from report_runs import number
 from benchmarks.core.registry import REGISTRY, specs
 from reports.tables import latex
 from reports.tables.build import build_tables
-from reports.tables.latex_text import escape
-from reports.tables.latex_text import number as number_text
+from reports.tables.latex import escape
+from reports.tables.latex import number as number_text
 
 SPECS = specs(REGISTRY.own)
 # A name, and its text in the PDF.

@@ -153,7 +153,7 @@ def test_a_list_of_files_that_is_not_ours_removes_nothing(files, run, tmp_path, 
     ("damage", "words"),
     [
         (lambda run: (run / "records.csv").unlink(), "records.csv: no such file"),
-        (lambda run: (run / "run.json").write_text("{"), "run.json: not JSON"),
+        (lambda run: (run / "run.json").write_text("{"), "run.json: damaged: not JSON"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(damage, words, run, tmp_path, capsys):

@@ -7,8 +7,7 @@ from lone_context import lone_context
 import benchmarks
 from benchmarks.tasks.fewshot.classes import RULES
 from benchmarks.tasks.probes import ADAM
-from reports.records.comparable import PROTOCOLS, STEPS
-from reports.records.published import attach, lookup
+from reports.records.published import PROTOCOLS, STEPS, attach, lookup
 from reports.records.record import Record
 from reports.tables.numbers import reference_text
 

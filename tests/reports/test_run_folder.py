@@ -17,8 +17,8 @@ from in_process import signals_kept
 
 from diffae.system import cli
 from diffae.system.errors import UserError
+from diffae.system.files import read_json
 from reports import compare
-from reports.records.reading import read_json
 from reports.records.run_folder import read_run
 from reports.records.uncertainty import read_uncertainties
 

@@ -15,8 +15,7 @@ from benchmarks.systems import slug
 from benchmarks.systems.protocol.base import System
 from diffae.data import Dataset, native_side, open_for_model, open_portraits
 from diffae.data.fingerprint import forget
-from diffae.data.portraits.planned import planned
-from diffae.data.portraits.write import LARGEST_COUNT
+from diffae.data.portraits.write import LARGEST_COUNT, planned
 from diffae.system import cli, distributed
 from diffae.system.errors import UserError
 from diffae.system.files import writing

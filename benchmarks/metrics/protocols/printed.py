@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from benchmarks.metrics.protocols import schema
-from reports.records.reading import read_json
+from diffae.system.files import read_json
 from reports.records.record import Record
 from reports.records.tokenizers import SECOND_HAND, Number, differences, published_for
 

@@ -125,13 +125,8 @@ class DDIMUNet(nn.Module):
             if level + 1 < len(widths):
                 self.down[-1].downsample = _down(width)
                 kept.append(width)
-        self.mid: Any = nn.ModuleDict(
-            {
-                "block_1": _Block(now, now, c_time),
-                "attn_1": _Attention(now),
-                "block_2": _Block(now, now, c_time),
-            }
-        )
+        first = {"block_1": _Block(now, now, c_time), "attn_1": _Attention(now)}
+        self.mid: Any = nn.ModuleDict(first | {"block_2": _Block(now, now, c_time)})
         self.up: Any = nn.ModuleList()
         for level, width in reversed(list(enumerate(widths))):
             pairs = []

@@ -99,9 +99,8 @@ def find(path: Path) -> Found:
     class_name = _class_name(config, folder)
     for name in ("in_channels", "out_channels"):
         if config.get(name, 3) != 3:
-            raise UserError(
-                f"{folder}: {name} is {config[name]!r:.20}: images have 3 channels here"
-            )
+            why = "images have 3 channels here"
+            raise UserError(f"{folder}: {name} is {config[name]!r:.20}: {why}")
     _refuse_without_safetensors(folder)
     return Found(folder, f"{hub.title(path)} ({class_name})", class_name)
 
@@ -180,9 +179,8 @@ def load(found: Found) -> Any:
         )
     except Exception as error:  # a configuration can be wrong in any way
         words = " ".join(str(error).split())[:300]
-        raise UserError(
-            f"{found.folder}: diffusers makes no {found.class_name} of it ({type(error).__name__}: {words})"
-        ) from None
+        what = f"diffusers makes no {found.class_name} of it ({type(error).__name__}: {words})"
+        raise UserError(f"{found.folder}: {what}") from None
     _refuse_incomplete(model, report, found.folder)
     return model.eval().requires_grad_(False)
 
@@ -201,9 +199,8 @@ def _refuse_beyond_weights(found: Found, model_class: Any) -> None:
     for name, value in read_json(path).items():
         layers = value if isinstance(value, list) else [value]
         if LAYERS.search(name) and any(isinstance(n, int) and n > tensors for n in layers):
-            raise UserError(
-                f"{path}: {name}: {value!r:.40} are more layers than its weights have tensors ({tensors:,})"
-            )
+            what = f"{value!r:.40} are more layers than its weights have tensors ({tensors:,})"
+            raise UserError(f"{path}: {name}: {what}")
     try:
         with torch.device("meta"):
             model = model_class.from_config(model_class.load_config(found.folder))
@@ -211,9 +208,8 @@ def _refuse_beyond_weights(found: Found, model_class: Any) -> None:
         return
     size = sum(file.stat().st_size for file in found.weights)
     if (count := sum(p.numel() for p in model.parameters())) > size:
-        raise UserError(
-            f"{path}: describes a network of {count:,} numbers, and its weights have {size:,} bytes"
-        )
+        what = f"describes a network of {count:,} numbers, and its weights have {size:,} bytes"
+        raise UserError(f"{path}: {what}")
 
 
 def _variant(found: Found) -> str | None:

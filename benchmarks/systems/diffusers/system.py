@@ -49,9 +49,8 @@ def find(path: str | Path | None) -> tuple[Found, dict[str, str]]:
     """Find the folder of an address and the options for reading it. Raises UserError, naming the path."""
     place, options = read_address(path, OPTIONS)
     if place is None:
-        raise NotAvailable(
-            "no model of diffusers ships with this package; give one: --ckpt diffusers=FOLDER"
-        )
+        how = "give one: --ckpt diffusers=FOLDER"
+        raise NotAvailable(f"no model of diffusers ships with this package; {how}")
     return diffusers_folder.find(place), options
 
 
@@ -68,9 +67,8 @@ class DiffusersSystem(Maps):
         self.model.to(device, self.dtype)
         if options["tiling"] == "on":
             if not (hasattr(self.model, "use_tiling") and hasattr(self.model, "enable_tiling")):
-                raise UserError(
-                    f"{self.source}: {self.class_name} has no tiling; leave out tiling=on"
-                )
+                how = "leave out tiling=on"
+                raise UserError(f"{self.source}: {self.class_name} has no tiling; {how}")
             self.model.enable_tiling()
         version = library.diffusers("").__version__
         chosen = ",".join(f"{name}={value}" for name, value in options.items())
@@ -170,9 +168,8 @@ class RepresentationModel(DiffusersSystem):
         config, model = self.model.config, self.model
         self.stride, self.image_size = None, model.decoder_image_size  # type: ignore[assignment]
         if self.options["size"] not in ("default", str(self.image_size)):
-            raise UserError(
-                f"{self.source}: {RAE} has one size, {self.image_size}; leave out size="
-            )
+            how = "leave out size="
+            raise UserError(f"{self.source}: {RAE} has one size, {self.image_size}; {how}")
         width, places = int(self.kind.channels(config)), model.num_patches
         self.latent_dim = width * places
         side = math.isqrt(places)

@@ -57,9 +57,8 @@ class NVAESystem(Opened, Maps):
                 containers.refuse_other_kind(file.content, path, "nvae", lacks)
             arguments = content.get("args")
             if not isinstance(arguments, Arguments):
-                raise UserError(
-                    f"{path}: has no args, the arguments of its training, without which its network is unknown"
-                )
+                what = "without which its network is unknown"
+                raise UserError(f"{path}: has no args, the arguments of its training, {what}")
             tensors = containers.take(file, state, path)
         return read_arguments(arguments.values, tensors, path), tensors
 
@@ -174,7 +173,6 @@ def read_arguments(
         residual_posterior=switch("res_dist"),
     )
     if config.cells > len(tensors):
-        raise UserError(
-            f"{path}: its args ask for {config.cells:,} cells, and it has {len(tensors):,} tensors"
-        )
+        why = f"its args ask for {config.cells:,} cells, and it has {len(tensors):,} tensors"
+        raise UserError(f"{path}: {why}")
     return config

@@ -68,9 +68,8 @@ def read(path: Path) -> Found:
             return _read_pytorch(content["G_ema"], path)
         if isinstance(content, tuple | list) and content and isinstance(content[-1], Network):
             return _read_tensorflow(content[-1], path)
-    raise UserError(
-        f"{path}: not a StyleGAN2 generator: a pickle, but neither with G_ema nor of (G, D, Gs)"
-    )
+    what = "a pickle, but neither with G_ema nor of (G, D, Gs)"
+    raise UserError(f"{path}: not a StyleGAN2 generator: {what}")
 
 
 def _read_rosinality(path: Path) -> Found:

@@ -123,9 +123,8 @@ def read_config(checkpoint: Path) -> VQGANConfig:
         params = _mapping(model, "params", path)
     target = model.get("target")
     if target is not None and str(target).rpartition(".")[2] not in CLASSES:
-        raise UserError(
-            f"{path}: {target!s:.80} is not supported: only taming-transformers' {' and '.join(CLASSES)}"
-        )
+        what = f"only taming-transformers' {' and '.join(CLASSES)}"
+        raise UserError(f"{path}: {target!s:.80} is not supported: {what}")
     return _config(params, path)
 
 
@@ -189,7 +188,6 @@ def _config(params: Mapping[str, Any], path: Path) -> VQGANConfig:
     if config.ch_mult[:1] != (1,) or len(config.ch_mult) > 8:
         raise UserError(f"{path}: ch_mult must be 1 to 8 numbers, the first of which is 1")
     if config.ch % config.norm_groups or config.resolution % config.stride:
-        raise UserError(
-            f"{path}: ch must be a multiple of {config.norm_groups}, resolution of {config.stride}"
-        )
+        what = f"ch must be a multiple of {config.norm_groups}, resolution of {config.stride}"
+        raise UserError(f"{path}: {what}")
     return config

@@ -5,18 +5,12 @@ parameters with several pictures; everything is a function of (seed, index). Wri
 have CelebA's own layout.
 """
 
-from diffae.data.portraits.attributes import ATTRIBUTES, Portrait, portrait, with_attribute
-from diffae.data.portraits.draw import to_svg
-from diffae.data.portraits.write import PORTRAITS_VERSION, ensure, render, write_dataset
-
-__all__ = [
-    "ATTRIBUTES",
-    "PORTRAITS_VERSION",
-    "Portrait",
-    "ensure",
-    "portrait",
-    "render",
-    "to_svg",
-    "with_attribute",
-    "write_dataset",
-]
+from diffae.data.portraits.attributes import ATTRIBUTES as ATTRIBUTES
+from diffae.data.portraits.attributes import Portrait as Portrait
+from diffae.data.portraits.attributes import portrait as portrait
+from diffae.data.portraits.attributes import with_attribute as with_attribute
+from diffae.data.portraits.draw import to_svg as to_svg
+from diffae.data.portraits.write import PORTRAITS_VERSION as PORTRAITS_VERSION
+from diffae.data.portraits.write import ensure as ensure
+from diffae.data.portraits.write import render as render
+from diffae.data.portraits.write import write_dataset as write_dataset

@@ -6,15 +6,17 @@ import os
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import resvg_py
 from PIL import Image, ImageFilter
 
+from diffae.data.dataset import Dataset
 from diffae.data.portraits.attributes import ATTRIBUTES, Portrait, portrait
 from diffae.data.portraits.draw import SIZE, to_svg
 from diffae.data.readers.celeba import ATTRIBUTE_FILE, IDENTITY_FILE, IMAGE_FOLDER, PARTITION_FILE
-from diffae.data.transforms import LARGEST_SIZE, SMALLEST_SIZE
+from diffae.data.transforms import LARGEST_SIZE, SMALLEST_SIZE, Transform
 from diffae.system.distributed import mapped
 from diffae.system.errors import UserError
 from diffae.system.files import cache_root, foreign, read_text
@@ -123,3 +125,32 @@ def _write_labels(out: Path, count: int, seed: int) -> None:
 
 def _write(path: Path, lines: Iterable[str]) -> None:
     write_whole(path, "".join(f"{line}\n" for line in lines).encode())
+
+
+# ----------------------------------------------------------------------------------------------
+# Portraits that are not drawn: labels only, for commands that only count
+
+
+def planned(count: int, image_size: int, seed: int = 0) -> Dataset:
+    """The data set that `open_portraits` would draw and open. Reading an image raises UserError."""
+    portraits = [portrait(seed, index) for index in range(count)]
+    return Dataset(
+        name="portraits",
+        root=Path("portraits"),
+        source=_Undrawn(range(count)),
+        transform=Transform(image_size),
+        partition=np.array([p.partition for p in portraits], np.int8),
+        partition_source=PARTITION_FILE,
+        attribute_names=tuple(ATTRIBUTES),
+        attributes=np.array([[p.attributes[name] for name in ATTRIBUTES] for p in portraits]),
+        identities=np.array([p.identity + 1 for p in portraits], np.int64),
+    )
+
+
+class _Undrawn(tuple[int, ...]):
+    """Images that do not exist."""
+
+    def read(self, index: int = 0) -> NoReturn:
+        raise UserError("these portraits are not drawn")
+
+    where = files = look = read

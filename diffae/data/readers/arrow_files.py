@@ -72,9 +72,8 @@ def refuse_stream(path: Path, file: pyarrow.MemoryMappedFile, pa: Any) -> None:
         raise UserError(f"{path}: has no mark of its end, so it was cut short; copy it again")
     file.seek(end + (len(mark) if mark == STREAM_END else 4))
     if not only_zeros(file):
-        raise UserError(
-            f"{path}: goes on after the mark of its end: damaged, or several files in one; save it again"
-        )
+        what = "damaged, or several files in one; save it again"
+        raise UserError(f"{path}: goes on after the mark of its end: {what}")
 
 
 def is_compressed(message: pyarrow.Message) -> bool:

@@ -10,16 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from diffae.data import transforms
-from diffae.data.dataset import (
-    SEEDED_FRACTIONS,
-    TEST,
-    TRAIN,
-    VALID,
-    Dataset,
-    ImageSource,
-    seeded_partition,
-)
+from diffae.data import dataset, transforms
+from diffae.data.dataset import TEST, TRAIN, VALID, Dataset, ImageSource
 from diffae.data.fingerprint import Survey, look_at
 from diffae.data.readers.label_files import CELEBA_ATTRIBUTES, find_label_file
 from diffae.system.errors import UserError
@@ -173,5 +165,5 @@ def seeded(count: int, seed: int, identities: np.ndarray | None = None) -> Split
     All images of a person are in one split where identities are known.
     """
     groups, unit = (np.arange(count), "image") if identities is None else (identities, "identity")
-    shares = "/".join(f"{100 * fraction:.0f}" for fraction in SEEDED_FRACTIONS)
-    return seeded_partition(groups, seed), f"seeded by {unit} {shares}, seed {seed}"
+    shares = "/".join(f"{100 * fraction:.0f}" for fraction in dataset.SEEDED_FRACTIONS)
+    return dataset.seeded_partition(groups, seed), f"seeded by {unit} {shares}, seed {seed}"

@@ -7,8 +7,6 @@ one image (jpg, jpeg, png, webp, bmp); `.cls`, or the number under "label" in `.
 Other files are not read; a link stands for the file of the same tar file that it points to.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import os

@@ -3,8 +3,6 @@
 Nothing is unpacked to the disk. StyleGAN's `dataset.json` (labels) is not read.
 """
 
-from __future__ import annotations
-
 import lzma
 import mmap
 import os

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import Any
 
-from reports.page.plots.data import Plot, X, are_few, in_words, is_drawable, numbers_of, series_of
-from reports.page.plots.drawing import draw, paint_series, plain_axes, rule
-from reports.records.comparable import is_floor
+from reports.page.plots import drawing
+from reports.page.plots.drawing import Plot, X
+from reports.records.published import is_floor
 from reports.records.record import NEITHER, Record
 from reports.records.specs import TableSpec
 from reports.tables.build import Merged
@@ -37,7 +37,7 @@ def plots_of(benchmark: str, found: Merged) -> list[Plot]:
     """The plots of one benchmark, in the order of its tables."""
     plots: list[Plot] = []
     for spec in sorted(found.specs, key=lambda spec: spec.order):
-        records = numbers_of(found, spec.source)
+        records = drawing.numbers_of(found, spec.source)
         if records and records[0].benchmark == benchmark:
             plots += _of_table(spec, choose(spec, records), found)
     return plots
@@ -74,7 +74,7 @@ def _plots(
         yield from against(found, spec, ours, LABELS[axis], attrgetter(axis), log=True)
     elif axis == "operations":  # also at other T, from the benchmark's other tables
         settings = {(r.benchmark, r.setting) for r in ours}
-        every = [r for r in found.records if r.metric == metric and is_drawable(r)]
+        every = [r for r in found.records if r.metric == metric and drawing.is_drawable(r)]
         alike = [r for r in every if (r.benchmark, r.setting) in settings]
         counted = _operations(found)
         yield from against(found, spec, alike, LABELS[axis], counted, log=True, room=SIZE)
@@ -137,16 +137,16 @@ def against(
     images without an `x` are a dashed level.
     """
     fields = ("system", "setting", "solver") if log else ("system",)
-    lines = series_of(found, records, x, fields)
+    lines = drawing.series_of(found, records, x, fields)
     places = [{p.x for p in line.points} for line in lines]
     values = sorted(set().union(*places))
-    if len(values) < 2 or (are_few(lines) and all(len(one) < 2 for one in places)):
+    if len(values) < 2 or (drawing.are_few(lines) and all(len(one) < 2 for one in places)):
         return
     floors = [r for r in records if is_floor(r) and x(r) is None]
     levels = {r.setting or r.system: r.value or 0.0 for r in floors}
     ylabel = heading(records[0].metric, records, found.known)
     dashed = "".join(f"; dashed: {name}" for name in levels)
-    said = [in_words(lines, "{:g}".format), *(f"{k}: {v:.4g}." for k, v in levels.items())]
+    said = [drawing.in_words(lines, "{:g}".format), *(f"{k}: {v:.4g}." for k, v in levels.items())]
     log = log or (values[0] > 0 and values[-1] / values[0] >= WIDE)
     ticks = (_decades(values) if room == SIZE else []) or (spaced(values, room) if log else values)
 
@@ -154,15 +154,15 @@ def against(
         if log:
             axes.set_xscale("log")
         for level in levels.values():
-            rule(axes.axhline, level)
+            drawing.rule(axes.axhline, level)
         for line in lines:
-            paint_series(axes, line)
+            drawing.paint_series(axes, line)
         axes.set_xticks(ticks, [f"{tick:,.10g}" for tick in ticks], minor=False)
         axes.set_xticks([], minor=True)
-        plain_axes(axes, xlabel, ylabel)
+        drawing.plain_axes(axes, xlabel, ylabel)
 
     title, text = f"{ylabel} against {xlabel}{dashed}", " ".join(said)
-    svg = draw(HEIGHT, title, text, paint, LEFT)
+    svg = drawing.draw(HEIGHT, title, text, paint, LEFT)
     yield Plot(svg, title, text, spec.name, spec.title, lines, lines=True)
 
 
@@ -194,8 +194,8 @@ def in_rows(found: Merged, spec: TableSpec, records: list[Record], field: str) -
     mark = known.neutral if known else None
     names = _names(records, field)
     rows = {name: float(i) for i, name in enumerate(names)}
-    lines = series_of(found, records, lambda r: rows.get(getattr(r, field)))
-    if mark is None and are_few(lines):
+    lines = drawing.series_of(found, records, lambda r: rows.get(getattr(r, field)))
+    if mark is None and drawing.are_few(lines):
         return
     label = heading(records[0].metric, records, found.known)
     by = f" by {spec.setting_header}" if field == spec.rows[0] == "setting" else ""
@@ -204,19 +204,19 @@ def in_rows(found: Merged, spec: TableSpec, records: list[Record], field: str) -
 
     def paint(axes: Any) -> None:
         if mark is not None:
-            rule(axes.axvline, mark)
+            drawing.rule(axes.axvline, mark)
         spread = min(0.5, 0.16 * (len(lines) - 1))
         for i, line in enumerate(lines):
-            paint_series(axes, line, spread * (i / max(len(lines) - 1, 1) - 0.5))
+            drawing.paint_series(axes, line, spread * (i / max(len(lines) - 1, 1) - 0.5))
         axes.set_yticks(range(len(names)), short)
         axes.set_ylim(len(names) - 0.4, -0.6)
-        plain_axes(axes, label, "")
+        drawing.plain_axes(axes, label, "")
         axes.tick_params(axis="y", length=0)
 
     title = f"{label}{by}, with 95 % intervals{dashed}"
-    text = in_words(lines, lambda x: names[int(x)])
+    text = drawing.in_words(lines, lambda x: names[int(x)])
     height = FRAME + ROW * len(names) * (1 if len(names) > 6 else 1.6)
-    svg = draw(height, title, text, paint, 0.15 + CHARACTER * max(map(len, short)), top=0.1)
+    svg = drawing.draw(height, title, text, paint, 0.15 + CHARACTER * max(map(len, short)), top=0.1)
     yield Plot(svg, title, text, spec.name, spec.title, lines)
 
 

@@ -16,7 +16,7 @@ from benchmarks.commands import dry_run, progress
 from benchmarks.core.plan import Calls, Work
 from diffae.data import open_dataset, open_portraits
 from diffae.data.portraits import write_dataset
-from diffae.data.portraits.planned import planned
+from diffae.data.portraits.write import planned
 from diffae.system.errors import UserError
 from reports.tables.numbers import duration
 

@@ -20,8 +20,7 @@ from benchmarks import run, weights
 from benchmarks.commands.weights import WIDTH, table
 from benchmarks.metrics.networks import golden
 from benchmarks.metrics.networks.chosen import DISTANCES
-from benchmarks.weights import fetch
-from benchmarks.weights.files import KNOWN, Url, Weight, WeightFile
+from benchmarks.weights import KNOWN, Url, Weight, WeightFile, fetch
 from diffae.system.errors import UserError
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
@@ -212,7 +211,7 @@ def test_a_file_of_terabytes_is_not_read(huge, known, place, capsys):
 SCRIPT = """
 import sys
 from benchmarks import run
-from benchmarks.weights.files import KNOWN, Url, Weight, WeightFile
+from benchmarks.weights import KNOWN, Url, Weight, WeightFile
 from diffae.system import cli
 file = WeightFile("free.pth", sys.argv[2], 0.3, (Url(sys.argv[1]),))
 KNOWN["free"] = Weight("free", "a test", "MIT", "nowhere", (file,))

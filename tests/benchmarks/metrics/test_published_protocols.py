@@ -108,5 +108,5 @@ def test_the_names_of_a_checkpoint(tmp_path):
     assert names_of(folder) == ["sd-vae-ft-ema", "sdxl-vae"]
     assert names_of(tmp_path / "vq_ds16_c2i.pt") == ["vq_ds16_c2i"]
     (folder / "config.json").write_text("{")
-    with pytest.raises(UserError, match=r"config.json: not JSON"):
+    with pytest.raises(UserError, match=r"config.json: damaged: not JSON"):
         names_of(folder)

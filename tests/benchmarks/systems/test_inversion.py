@@ -15,7 +15,6 @@ from benchmarks.systems.protocol.base import Code
 from benchmarks.systems.stylegan2 import inversion
 from benchmarks.systems.stylegan2.inversion import GROUP, Inversion, Statistics
 from benchmarks.systems.stylegan2.network import Generator, StyleGAN2Config
-from benchmarks.weights import files
 from diffae.system.errors import UserError
 
 CPU = torch.device("cpu")
@@ -230,12 +229,12 @@ def test_lpips_is_what_its_package_gives(weights_dir, light_vgg16):
 
 
 def test_lpips_is_taken_where_its_weights_are(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "hub_folder", lambda: tmp_path)
+    monkeypatch.setattr(weights, "hub_folder", lambda: tmp_path)
     assert inversion.find_loss("auto", CPU).name == "effnet"
     (tmp_path / weights.KNOWN["vgg16"].files[-1].filename).write_bytes(b"other")
     with pytest.raises(UserError, match="the published one is"):
         inversion.find_loss("auto", CPU)
-    monkeypatch.setattr(files.Found, "is_published", True)
+    monkeypatch.setattr(weights.Found, "is_published", True)
     assert inversion.find_loss("auto", CPU).name == "lpips"
 
 

@@ -36,8 +36,7 @@ def images(tmp_path_factory):
     return dataset(tmp_path_factory.mktemp("colours"), np.arange(COUNT) % 2 == 0)
 
 
-@pytest.fixture
-def context(images, tmp_path):
+def usual(images, folder):
     changes = {
         "probes.train": 1_000,
         "fewshot.reference": REFERENCE,
@@ -48,7 +47,12 @@ def context(images, tmp_path):
         "fewshot.acceptance": ("probability", "threshold", "reject"),
         "fewshot.frechet_error": True,
     }
-    return context_of(images, tmp_path, changes)
+    return context_of(images, folder, changes)
+
+
+@pytest.fixture
+def context(images, tmp_path):
+    return usual(images, tmp_path)
 
 
 def sure(sizes, setup, codes, labels, seed):
@@ -83,6 +87,13 @@ def measured(context, monkeypatch=None, classifier=sure):
     return {(r.system, r.setting, r.metric): r for r in rows(BENCHMARK, context, [Painter()])}
 
 
+@pytest.fixture(scope="module")
+def found(images, tmp_path_factory):
+    """The rows of the usual context by a classifier that is sure."""
+    with pytest.MonkeyPatch.context() as patch:
+        return measured(usual(images, tmp_path_factory.mktemp("usual")), patch)
+
+
 def real(context, red=None):
     """The colours of the reference images in the run's order, of one class or all."""
     order = context.select("all", REFERENCE).order
@@ -101,10 +112,7 @@ def painted(red, count):
 
 
 @pytest.mark.parametrize(("name", "red"), [("Male", True), ("Female", False)])
-def test_the_first_accepted_are_held_against_the_images_of_the_class(
-    context, monkeypatch, name, red
-):
-    found = measured(context, monkeypatch)
+def test_the_first_accepted_are_held_against_the_images_of_the_class(context, found, name, red):
     expected = frechet(painted(red, WANTED), real(context, red))
     against_all = frechet(painted(red, WANTED), real(context))
     assert against_all > 5 * expected
@@ -122,11 +130,10 @@ def test_the_first_accepted_are_held_against_the_images_of_the_class(
 
 
 @pytest.mark.parametrize(("name", "red"), [("Male", True), ("Female", False)])
-def test_the_two_scales_of_a_class(context, monkeypatch, name, red):
+def test_the_two_scales_of_a_class(context, found, name, red):
     """Each of as many images as the samples, against the class's other images; of all, the first in
     the run's seeded order.
     """
-    found = measured(context, monkeypatch)
     members = real(context, red)
     naive, others = found["naive", f"binary/{name}", "fd_effnet"], others_of(context, red, WANTED)
     assert naive.value == pytest.approx(frechet(real(context)[:WANTED], others), rel=1e-5)

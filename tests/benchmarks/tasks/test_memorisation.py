@@ -20,7 +20,7 @@ from benchmarks.systems.protocol.base import SAMPLE, System
 from benchmarks.tasks.memorisation import BENCHMARK, spaces
 from diffae.checkpoints.trained_on import TrainedOn
 from diffae.data import open_dataset
-from reports.records.sheets import read_sheet
+from reports.page.pictures import read_sheet
 
 
 class Copier(System):

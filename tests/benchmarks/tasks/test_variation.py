@@ -8,7 +8,7 @@ from benchmarks.core.runner.evaluation import rows
 from benchmarks.metrics.diversity import pixel_std, ring_distance
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, Code, System
 from benchmarks.tasks.variation import BENCHMARK, VARY_X_T, VARY_Z_SEM
-from reports.records.sheets import read_sheet
+from reports.page.pictures import read_sheet
 
 pytestmark = pytest.mark.usefixtures("no_effnet")
 C4 = 0.951532862  # expected standard deviation of 6 draws from N(0, 1), K - 1 in the denominator

@@ -8,8 +8,7 @@ from safetensors.numpy import load_file
 from small_distribution import MEMBERS, PROJECT, weight_of, write_distribution
 
 from benchmarks import weights
-from benchmarks.weights import fetch
-from benchmarks.weights.files import KNOWN, Weight
+from benchmarks.weights import KNOWN, Weight, fetch
 from diffae.system.errors import UserError
 
 BY_PIP = "small-weights==0.1 by pip (0.0 MB): "

@@ -14,8 +14,7 @@ from file_server import PAGE, Served, serving
 from programs import program
 
 from benchmarks import weights
-from benchmarks.weights import fetch, sources
-from benchmarks.weights.files import Url, Weight, WeightFile
+from benchmarks.weights import Url, Weight, WeightFile, fetch, sources
 from diffae.system import progress
 from diffae.system.errors import UserError
 

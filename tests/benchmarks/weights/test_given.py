@@ -11,8 +11,7 @@ from safetensors.numpy import load_file
 from small_distribution import MEMBERS, weight_of, write_distribution
 
 from benchmarks import weights
-from benchmarks.weights import fetch
-from benchmarks.weights.files import KNOWN, Url, Weight, WeightFile
+from benchmarks.weights import KNOWN, Url, Weight, WeightFile, fetch
 from diffae.system.errors import UserError
 
 CONTENT = np.random.default_rng(0).bytes(300_000)

@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from diffae.images import align, reading
+from diffae.images import reading
+from diffae.images.faces import aligned, read_landmarks, square_of
 from diffae.system.errors import UserError
 
 UPRIGHT = np.array([[40, 50], [60, 50], [50, 60], [43, 72], [57, 72]], float)
@@ -19,13 +20,13 @@ def turned(points, degrees, around):
 def test_the_square_of_an_upright_face():
     """Eyes 20 apart, mouth 22 below: half a side max(2 x 20, 1.8 x 22) = 40, centre 2.2 below the eyes."""
     expected = [[10, 12.2], [10, 92.2], [90, 92.2], [90, 12.2]]
-    np.testing.assert_allclose(align.square_of(UPRIGHT), expected)
+    np.testing.assert_allclose(square_of(UPRIGHT), expected)
 
 
 def test_the_square_turns_with_the_face():
     around = np.array([50.0, 50.0])
-    square = align.square_of(turned(UPRIGHT, 30, around))
-    np.testing.assert_allclose(square, turned(align.square_of(UPRIGHT), 30, around))
+    square = square_of(turned(UPRIGHT, 30, around))
+    np.testing.assert_allclose(square, turned(square_of(UPRIGHT), 30, around))
 
 
 def gradient():
@@ -35,7 +36,7 @@ def gradient():
 
 def test_the_face_is_cut_out_of_the_picture():
     """Of a picture whose colours are its coordinates: pixel k of 40 lies 2 k + 1 into the square of 80."""
-    pixels = align.aligned(gradient(), UPRIGHT, 40, "here").astype(float)
+    pixels = aligned(gradient(), UPRIGHT, 40, "here").astype(float)
     k = np.arange(4, 36)
     np.testing.assert_allclose(pixels[20, k, 0] / 2, 10 + 2 * k + 0.5, atol=1)
     np.testing.assert_allclose(pixels[k, 20, 1] / 2, 12.2 + 2 * k + 0.5, atol=1)
@@ -47,14 +48,14 @@ def test_a_turned_picture_gives_the_same_face():
     quarter = smooth.transpose(Image.Transpose.ROTATE_90)  # (x, y) goes to (y, 99 - x)
     there = np.stack([UPRIGHT[:, 1], 99 - UPRIGHT[:, 0]], -1)
     one, other = (
-        align.aligned(i, p, 32, "").astype(int) for i, p in ((smooth, UPRIGHT), (quarter, there))
+        aligned(i, p, 32, "").astype(int) for i, p in ((smooth, UPRIGHT), (quarter, there))
     )
     assert np.abs(one - other).mean() < 2
 
 
 def test_what_lies_beyond_the_picture_is_mirrored():
     corner = UPRIGHT - [40, 45]
-    pixels = align.aligned(gradient(), corner, 32, "here")
+    pixels = aligned(gradient(), corner, 32, "here")
     assert pixels.shape == (32, 32, 3) and int(pixels[..., 2].max()) == 0
     assert int(pixels[0, 16, 1]) > int(pixels[16, 16, 1]) - 80 and pixels[0, 0].any()
 
@@ -88,7 +89,7 @@ PUBLISHED = {
 @pytest.mark.parametrize("case", PUBLISHED)
 def test_the_crop_is_that_of_the_data_set(case):
     size, *move = case
-    pixels = align.aligned(Image.fromarray(data.astronaut()), ASTRONAUT + move, size, "here")
+    pixels = aligned(Image.fromarray(data.astronaut()), ASTRONAUT + move, size, "here")
     some = pixels[size // 8 :: size // 4, size // 8 :: size // 4].astype(int)
     np.testing.assert_allclose(some, PUBLISHED[case], atol=1)
 
@@ -103,7 +104,7 @@ b.png 41 50  60 50  50 60  43 72  57 72
 def test_celeba_s_file_is_read(tmp_path, faces):
     path = tmp_path / "list_landmarks_celeba.txt"
     path.write_text(CELEBA)
-    found = align.read_landmarks(path)
+    found = read_landmarks(path)
     assert list(found) == ["a.png", "b.png"]
     np.testing.assert_array_equal(found["a.png"], UPRIGHT)
     read = reading.read([faces / "a.png"], 32, landmarks=found)
@@ -115,14 +116,14 @@ def test_a_table_with_commas_is_read(tmp_path):
     path.write_text(
         "image_id," + ",".join("abcdefghij") + "\na.png,40,50,60,50,50,60,43,72,57,72\n"
     )
-    np.testing.assert_array_equal(align.read_landmarks(path)["a.png"], UPRIGHT)
+    np.testing.assert_array_equal(read_landmarks(path)["a.png"], UPRIGHT)
 
 
 @pytest.mark.parametrize("text", ["a.png 1 2 3\n", "a.png " + "x " * 10 + "\n", "\n", "1\nb c\n"])
 def test_other_files_are_refused(tmp_path, text):
     (tmp_path / "marks.txt").write_text(text)
     with pytest.raises(UserError, match=r"marks\.txt: (line \d|no landmarks)"):
-        align.read_landmarks(tmp_path / "marks.txt")
+        read_landmarks(tmp_path / "marks.txt")
 
 
 @pytest.mark.parametrize("points", [UPRIGHT * 0 + 50, UPRIGHT + 60, UPRIGHT + 1000, UPRIGHT * 1e7])
@@ -130,4 +131,4 @@ def test_points_that_are_no_face_are_refused(points):
     with pytest.raises(
         UserError, match="here: its landmarks are not those of a face in this picture"
     ):
-        align.aligned(gradient(), points, 32, "here")
+        aligned(gradient(), points, 32, "here")

@@ -21,7 +21,7 @@ from diffae.images import verbs
 from diffae.images.__main__ import main
 from diffae.images.classifier import Classifier, classifier_of
 from diffae.system.errors import Terminated
-from reports.records.sheets import read_sheet
+from reports.page.pictures import read_sheet
 
 FEW = "--steps 2"
 

@@ -10,7 +10,7 @@ from PIL import Image
 from skimage import data
 
 from diffae import images
-from diffae.images import align, faces
+from diffae.images import faces
 from diffae.system.errors import UserError
 
 installed = importlib.util.find_spec("dlib") and importlib.util.find_spec(faces.MODELS)
@@ -93,7 +93,7 @@ def test_a_photograph_is_aligned_by_its_face(finder, tmp_path):
     marked_by_hand = [[201, 113], [243, 108], [226, 134], [207, 151], [247, 147]]
     np.testing.assert_allclose(points, marked_by_hand, atol=15)
     (found,) = images.to_pil(images.read(tmp_path / "a.png", 64, align=True))
-    np.testing.assert_array_equal(np.asarray(found), align.aligned(picture, points, 64, "here"))
+    np.testing.assert_array_equal(np.asarray(found), faces.aligned(picture, points, 64, "here"))
 
 
 @with_dlib

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 from page_runs import fid, number, write_run
 
-from reports.page.plots.data import Point
+from reports.page.plots.drawing import Point
 from reports.page.plots.figures import plots_of, spaced
 from reports.tables.build import read
 
