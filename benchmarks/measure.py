@@ -29,6 +29,7 @@ from pathlib import Path
 
 from benchmarks.measuring.asked import Asked
 from benchmarks.measuring.by_protocol import EXPLAIN, explain_pairs, measure_by, write
+from benchmarks.measuring.images import reading
 from benchmarks.measuring.pairs import NAMES, PairMetric, measure_pairs, pair_metric
 from benchmarks.measuring.sets import MOMENTS, by_network, measure_sets
 from benchmarks.metrics.frechet import is_statistics
@@ -67,6 +68,8 @@ def main(arguments: list[str] | None = None) -> None:
         raise UserError(f"--subsets: {args.metric} is no kernel distance")
     if asked.protocol is not None and (asked.save is not None or asked.subsets is not None):
         raise UserError("--protocol: not with --save or --subsets")
+    if asked.limit is not None and sets and asked.protocol is None:
+        raise UserError(f"--limit: {sets[0]} compares sets; it is for metrics of pairs")
     if asked.b is None and asked.save is None:
         raise UserError(f"{args.metric} needs two folders, A and B")
     refuse_outputs([Target("--save", asked.save, is_statistics)], (asked.a, asked.b))
@@ -124,7 +127,7 @@ def _explain(args: Namespace) -> None:
     keep_freed_memory()
     with full_precision():
         sections = explain_pairs(asked)
-    print(protocols.text(sections), flush=True)
+    print("\n".join([*reading(asked), protocols.text(sections)]), flush=True)
     if args.out is not None:
         for path in write(args.out, sections, asked):
             print(path)

@@ -66,6 +66,11 @@ class Asked:
         choices=(OURS, PLAINLY),
     )
     batch_size: int = option("images at once (default: 32)", 32, type=cli.positive)
+    limit: int | None = option(
+        "metrics of pairs and --explain: measure a random sample of at most so many pairs",
+        type=cli.positive,
+        metavar="N",
+    )
 
     @property
     def pair(self) -> tuple[Path, Path]:

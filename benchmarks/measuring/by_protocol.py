@@ -29,6 +29,7 @@ from reports.page.protocols import Line, Section
 from reports.tables.numbers import number_text
 from reports.tables.output import made_whole
 
+AT_ONCE = 1 << 19  # pixels of a side that a CPU is given at a time: more only take more memory
 EXPLAIN = "benchmarks.measure --explain"  # what a folder is said to be made by
 NAMES = {"fid": "rfid"}  # the command's name of a metric: the protocols'
 PAGE, PICTURE, TABLE, MARKDOWN = (f"protocols.{suffix}" for suffix in ("html", "png", "csv", "md"))
@@ -48,6 +49,8 @@ def measure_by(protocol: Protocol, metric: str, asked: Asked) -> list[str]:
     case = Case(section, protocol)
     network = network_of(case, asked.networks)
     if section == "rfid" and not are_pairs(asked):
+        if asked.limit is not None:
+            raise UserError("--limit: A and B are no pairs")
         images, value = _of_sets(case, asked)
     else:
         of, arrays = _on_pairs([protocol], asked, metrics=(section,))
@@ -126,6 +129,7 @@ def write(folder: Path, sections: Sequence[Section], asked: Asked) -> list[Path]
     a, b = asked.pair
     title = f"{b.name} against {a.name}, by protocol"
     facts = [("A, the originals", str(a)), ("B, the reconstructions", str(b))]
+    facts += [("images", line) for line in reading(asked)]
     files = {PAGE: protocols.page(title, facts, sections).encode()}
     files |= {PICTURE: protocols.picture(title, sections)}
     files |= {TABLE: protocols.table(sections).encode()}
@@ -150,7 +154,9 @@ def _on_pairs(protocols: Sequence[Protocol], asked: Asked, **how: Any) -> tuple[
     height, width = first.shape[-2:]
     of = OnPairs(protocols, asked.networks, (height, width), **how)
     parts: dict[str, list[NDArray]] = {}
-    for batch in batches(chain([first], pairs), together(of.cases, asked.batch_size)):
+    few = asked.batch_size if asked.device != "cpu" else max(AT_ONCE // (height * width), 1)
+    size = together(of.cases, min(asked.batch_size, few))
+    for batch in batches(chain([first], pairs), size):
         if batch.shape[-2:] != first.shape[-2:]:
             sizes = " and ".join(f"{s[1]} x {s[0]}" for s in (first.shape[-2:], batch.shape[-2:]))
             remedy = "protocols are of images of one size; crop them first"

@@ -4,9 +4,12 @@ An npz file has them as guided-diffusion (ADM) and its evaluator keep them: `arr
 They are read one after the other, so that memory does not grow with the file.
 """
 
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from math import prod
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +17,7 @@ from torch import Tensor
 
 from benchmarks.measuring.asked import OURS, PLAINLY, Asked
 from benchmarks.runtime import npz
+from diffae.data.dataset import WORKERS
 from diffae.data.fingerprint import note_of_files
 from diffae.data.readers.folder import find_images
 from diffae.data.transforms import decode, decode_plainly
@@ -24,6 +28,9 @@ from diffae.system.progress import shown
 READINGS = {OURS: decode, PLAINLY: decode_plainly}
 ARRAY = "arr_0"  # of an npz file with images
 LARGEST_SIDE = 16_384
+AHEAD = 16  # images that are read before they are measured
+
+T = TypeVar("T")
 
 
 def names_of(folder: Path, asked: Asked) -> tuple[str, ...]:
@@ -48,18 +55,35 @@ def images_of(path: Path, asked: Asked) -> tuple[int, Iterator[Tensor]]:
         count, images = count_in(path), images_in(path)
     else:
         names = names_of(path, asked)
-        count, images = len(names), (read(path / name, asked) for name in names)
+        count, images = len(names), _ahead(lambda name: read(path / name, asked), names)
     return count, shown(images, str(path), "images", count)
 
 
 def reading(asked: Asked) -> list[str]:
-    """A line on how images are read, if not as for the tables."""
-    return [] if asked.reading == OURS else [f"images read as by {asked.reading}"]
+    """Lines on how images are read, if not as for the tables, and on how many of them."""
+    told = [] if asked.reading == OURS else [f"images read as by {asked.reading}"]
+    return told + ([] if asked.limit is None else [f"a random sample: {asked.limit:,} at most"])
 
 
 def read(path: Path, asked: Asked) -> Tensor:
     """uint8 3 x H x W, at the image's own size."""
     return torch.from_numpy(np.array(READINGS[asked.reading](path))).permute(2, 0, 1)
+
+
+def _ahead(read: Callable[[T], Tensor], items: Sequence[T]) -> Iterator[Tensor]:
+    """What `read` makes of each, some of them read by threads while others are measured."""
+    waiting: deque[Future[Tensor]] = deque()
+    with ThreadPoolExecutor(WORKERS) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(read, item))
+                if len(waiting) > AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for each in waiting:
+                each.cancel()
 
 
 def batches(images: Iterable[Tensor], batch_size: int) -> Iterator[Tensor]:
@@ -142,15 +166,30 @@ def pairs_of(asked: Asked) -> tuple[int, Iterator[Tensor]]:
         count, other = count_in(a), count_in(b)
         if count != other:
             raise UserError(f"{b}: {other:,} images, {a} has {count:,}: pairs are in order")
-        both = zip(images_in(a), images_in(b), strict=True)
-        pairs = (_pair(x, y, f"{b}: its images", str(a)) for x, y in both)
-        return count, shown(pairs, str(b), "pairs", count)
+        chosen = frozenset(_chosen(count, asked))
+        both = enumerate(zip(images_in(a), images_in(b), strict=True))
+        taken = (pair for place, pair in both if place in chosen)
+        pairs = (_pair(x, y, f"{b}: its images", str(a)) for x, y in taken)
+        return len(chosen), shown(pairs, str(b), "pairs", len(chosen))
     if any(packed):
         folder = b if packed[0] else a
         raise UserError(f"{folder}: an npz file has no names: pairs need two of a kind")
-    paths = _paths(asked)
-    pairs = (_pair(read(x, asked), read(y, asked), str(y), str(x)) for x, y in paths)
-    return len(paths), shown(pairs, str(b), "pairs", len(paths))
+    every = _paths(asked)
+    paths = [every[place] for place in _chosen(len(every), asked)]
+
+    def pair(both: tuple[Path, Path]) -> Tensor:
+        x, y = both
+        return _pair(read(x, asked), read(y, asked), str(y), str(x))
+
+    return len(paths), shown(_ahead(pair, paths), str(b), "pairs", len(paths))
+
+
+def _chosen(count: int, asked: Asked) -> Sequence[int]:
+    """The places of the pairs that are measured, ascending: all, or a random sample of `--limit`."""
+    if asked.limit is None or asked.limit >= count:
+        return range(count)
+    cli.say(f"{asked.b}: a random sample of {asked.limit:,} of {count:,} pairs (--limit)")
+    return np.sort(np.random.default_rng(0).permutation(count)[: asked.limit]).tolist()
 
 
 def _pair(a: Tensor, b: Tensor, where: str, other: str) -> Tensor:

@@ -1,8 +1,9 @@
 """Metrics between two sets of images, which the features of a network stand for."""
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import cached_property, lru_cache, reduce
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,10 @@ from diffae.system import cli
 from diffae.system.errors import UserError
 from diffae.system.files import writing
 from reports.records.metrics import published_name
+from reports.tables.numbers import duration
 
+# The time of what compares all pairs of images is said before, of more than MANY pairs, by that of FEW images.
+MANY, FEW = 10_000**2, 2_000
 MOMENTS_CHUNK = 1024  # features are summed this many at a time: memory does not grow with the set
 
 Features = NDArray[np.float32]
@@ -71,22 +75,27 @@ def frechet_of(reference: ImageSet, samples: ImageSet) -> float:
     return frechet.frechet_distance(reference.moments, samples.moments)
 
 
-def on_features(metric: str, reference: Features, samples: Features, asked: Asked) -> Compared:
-    """A metric of another family than MOMENTS of the features [n, d] of the reference and those
-    [m, d] of the samples.
-    """
+def on_features(metric: str, reference: ImageSet, samples: ImageSet, asked: Asked) -> Compared:
+    """A metric of another family than MOMENTS, of sets whose features are held."""
+    x, y = (side.features for side in (reference, samples))
+    assert x is not None and y is not None
     if metric == "kid" and asked.subsets is not None:
         count, size = asked.subsets
-        value, spread = kernel.over_subsets(reference, samples, count, size)
+        value, spread = kernel.over_subsets(x, y, count, size)
         return value, f"{count:,} subsets of {size:,}, standard deviation over them {spread:.3g}"
     if metric in KERNELS:
-        sides = (Side.of(x, blocks_of(len(x))) for x in (samples, reference))
+        sides = (Side.of(side, blocks_of(len(side))) for side in (y, x))
         found = KERNELS[metric](*sides).whole()
         return found.value, _standard_error(found.of_samples, found.of_reference)
-    overlap, both = OVERLAPS[metric], map(torch.from_numpy, (reference, samples))
-    of_balls = overlap.between(*(Manifold.of(x.to(asked.device)) for x in both))
+    overlap = OVERLAPS[metric]
+    of_balls = overlap.between(*(_manifold(side, asked.device) for side in (reference, samples)))
     error = _standard_error(of_balls.influences) if of_balls.has_error else ""
     return of_balls.value, ", ".join(filter(None, [overlap.convention, error]))
+
+
+@lru_cache(2)  # those of the metrics of one command, which share their distances
+def _manifold(images: ImageSet, device: str) -> Manifold:
+    return Manifold.of(torch.as_tensor(images.features, device=device))
 
 
 def _standard_error(*influences: NDArray[np.float64]) -> str:
@@ -124,6 +133,8 @@ def measure_sets(metrics: Sequence[str], asked: Asked, noting: Noting) -> dict[s
     if asked.b is None:
         return {metrics[0]: [f"{asked.save}: mu, sigma and n of {reference}"]}
     samples, found = read_set(asked.b, network, keep, asked), dict[str, list[str]]()
+    if reference.n * samples.n > MANY:
+        say_how_long(metrics, reference, samples, asked)
     for metric in metrics:
         with noting(metric):
             value, remark = _compared(metric, reference, samples, asked)
@@ -140,8 +151,32 @@ def _compared(metric: str, reference: ImageSet, samples: ImageSet, asked: Asked)
         if side.features is None:
             needed = f"which {metric} needs; give the folder of the images"
             raise UserError(f"{side.path}: statistics hold no features, {needed}")
-    assert reference.features is not None and samples.features is not None
-    return on_features(published_name(metric), reference.features, samples.features, asked)
+    return on_features(published_name(metric), reference, samples, asked)
+
+
+def say_how_long(
+    metrics: Sequence[str], reference: ImageSet, samples: ImageSet, asked: Asked
+) -> None:
+    """Estimates on stderr of what compares all pairs of images, by the time that some of them take."""
+    some = [
+        ImageSet(side.path, side.features[:FEW])
+        for side in (reference, samples)
+        if side.features is not None
+    ]
+    if len(some) < 2 or asked.subsets is not None:
+        return
+    of = {published_name(metric): metric for metric in metrics}
+    overlaps = [name for name in of if name in OVERLAPS]
+    for name in [
+        *(name for name in of if name in KERNELS),
+        *overlaps[:1],
+    ]:  # the others come with it
+        begun = time.perf_counter()
+        on_features(name, some[0], some[1], asked)
+        seconds = (time.perf_counter() - begun) * (reference.n / FEW) * (samples.n / FEW)
+        what = ", ".join(of[one] for one in (overlaps if name in overlaps else [name]))
+        counts = f"{reference.n:,} and {samples.n:,} images"
+        cli.say(f"{what}: about {duration(seconds)} for {counts}, which grows with their product")
 
 
 def read_set(path: Path, network: FeatureNetwork, keep: bool, asked: Asked) -> ImageSet:

@@ -3,10 +3,12 @@
 That its metrics equal reference programs is tested in test_equal_references.py.
 """
 
+import itertools
 import os
 import shutil
 import signal
 from argparse import Namespace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ from benchmarks import weights
 from benchmarks.measure import main
 from benchmarks.measuring import images, sets
 from benchmarks.measuring.images import read
-from benchmarks.metrics import kernel
+from benchmarks.metrics import kernel, manifold
 from benchmarks.metrics.frechet import Moments, read_statistics
 from benchmarks.metrics.frechet_jackknife import Side, blocks_of
 from benchmarks.metrics.manifold import OVERLAPS, Manifold
@@ -135,6 +137,34 @@ def test_how_two_sets_overlap(folders, features, capsys):
         assert told.startswith(f"{start}k = 3 with <=" if i < 2 else f"{start}k = 5 with <")
 
 
+def test_what_compares_all_pairs_says_before_how_long_it_takes(folders, capsys, monkeypatch):
+    """By the time of 4 images a side, here a second; the four overlaps take one pass together."""
+    names = "recall_effnet,kd_effnet,precision_effnet,fd_effnet,coverage_effnet"
+    words = [names, *map(str, folders)]
+    main(words)
+    assert "about" not in capsys.readouterr().err
+    monkeypatch.setattr(sets, "MANY", 143)
+    monkeypatch.setattr(sets, "FEW", 4)
+    monkeypatch.setattr(sets.time, "perf_counter", itertools.count().__next__)
+    passes = []
+    compute = manifold.overlaps
+    monkeypatch.setattr(
+        manifold,
+        "overlaps",
+        lambda which, *sides: passes.append(len(sides[0])) or compute(which, *sides),
+    )
+    main(words)
+    said = [line for line in capsys.readouterr().err.splitlines() if "about" in line]
+    end = "about 9 s for 12 and 12 images, which grows with their product"
+    overlaps = "recall_effnet, precision_effnet, coverage_effnet"
+    assert said == [f"kd_effnet: {end}", f"{overlaps}: {end}"]
+    assert passes == [4, 12]
+
+
+def held(features) -> sets.ImageSet:
+    return sets.ImageSet(Path("images"), features)
+
+
 def test_the_error_of_how_two_sets_overlap(capsys):
     """That of balanced half-samples; none where every half has the same number."""
     a, b = np.random.default_rng(0).normal(size=(2, 60, 4)).astype(np.float32)
@@ -142,16 +172,16 @@ def test_the_error_of_how_two_sets_overlap(capsys):
     args = Namespace(device="cpu")
     for name, overlap in OVERLAPS.items():
         influences = overlap.between(Manifold.of(a), Manifold.of(b)).influences
-        told = sets.on_features(name, a, b, args)[1]
+        told = sets.on_features(name, held(a), held(b), args)[1]
         error = float(told.partition(", standard error ")[2])
         assert error == pytest.approx(np.linalg.norm(influences), rel=0.01)
-        assert "error" not in sets.on_features(name, a, b + 1000, args)[1]
+        assert "error" not in sets.on_features(name, held(a), held(b + 1000), args)[1]
 
 
 def test_cmmd_and_its_error(capsys):
     """The weights of CLIP are too large for a test: of features in their place."""
     a, b = np.random.default_rng(0).normal(size=(2, 40, 8)).astype(np.float32)
-    value, remark = sets.on_features("cmmd", a, b, Namespace())
+    value, remark = sets.on_features("cmmd", held(a), held(b), Namespace())
     expected = kernel.cmmd(Side.of(b, blocks_of(40)), Side.of(a, blocks_of(40))).whole()
     assert value == pytest.approx(expected.value, rel=1e-9)
     error = np.hypot(*map(np.linalg.norm, (expected.of_samples, expected.of_reference)))

@@ -3,18 +3,21 @@
 import csv
 import re
 import shutil
+from itertools import combinations
 
 import numpy as np
 import pytest
 import torch
 from light_networks import lighten, write_light_weights
-from lpips import LPIPS
 from matplotlib.axes import Axes
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from benchmarks.measure import main
+from benchmarks.measuring.asked import Asked
+from benchmarks.measuring.images import images_of
+from benchmarks.metrics.networks.perceptual import LayerByLayer
 from benchmarks.metrics.protocols import cases
 from benchmarks.metrics.protocols.schema import FOLDER, named, names
 from benchmarks.weights import KNOWN
@@ -192,12 +195,45 @@ def test_faults_of_npz_files_are_named(pair, archives, arrays, tmp_path):
         (["psnr", "--protocol", "lamagen"], "no protocol 'lamagen'; did you mean llamagen?"),
         (["fid", "--protocol", "plain", "--save", "s.npz"], "--protocol: not with --save"),
         (["psnr", "--out", "d"], "--out: for --explain only"),
+        (["mse,fd_effnet", "--limit", "3"], "--limit: fd_effnet compares sets"),
     ],
 )
 def test_bad_arguments(pair, arguments, words):
     with pytest.raises(UserError) as refused:
         main([arguments[0], *map(str, pair), *arguments[1:]])
     assert words in str(refused.value)
+
+
+def test_a_limit_measures_a_random_sample_and_says_so(pair, archives, arrays, values, capsys):
+    """The same pairs whatever holds them; the pairs' errors are all unlike."""
+    squares = np.square(np.subtract(*(x / 255 for x in arrays))).mean((1, 2, 3))
+    found = values("mse", *pair, "--limit", "4")["mse"]
+    of = [
+        places
+        for places in combinations(range(9), 4)
+        if abs(squares[[*places]].mean() - found) < 1e-8
+    ]
+    assert len(of) == 1 and of[0] != (0, 1, 2, 3)
+    assert values("mse", *archives, "--limit", "4")["mse"] == found
+    for limit in (9, 100):
+        assert values("mse", *pair, "--limit", limit) == values("mse", *pair)
+    main(["psnr", *map(str, pair), "--limit", "4", "--protocol", "plain"])
+    by_protocol, said = capsys.readouterr()
+    assert f"{pair[1]}: a random sample of 4 of 9 pairs (--limit)" in said
+    assert {"a random sample: 4 at most", "pairs: 4"} <= {
+        x.split(",")[0] for x in by_protocol.splitlines()
+    }
+    assert float(by_protocol.split()[-1]) == pytest.approx(
+        -10 * np.log10(squares[[*of[0]]]).mean(), abs=1e-4
+    )
+    main(["--explain", *map(str, pair), "--limit", "4", "--weights-dir", str(pair[0])])
+    assert capsys.readouterr().out.startswith("a random sample: 4 at most\n")
+
+
+def test_images_are_in_order_though_threads_read_them(pair, arrays):
+    count, images = images_of(pair[0], Asked(*pair))
+    assert count == 9
+    assert np.array_equal(torch.stack([*images]).permute(0, 2, 3, 1), arrays[0])
 
 
 def test_images_of_unlike_size_are_refused(pair, tmp_path):
@@ -384,7 +420,7 @@ def test_as_many_images_are_computed_at_once_as_asked_for(arrays, trunks, tmp_pa
         "batch = [1", "batch = [4", 1
     )
     (tmp_path / "mine.toml").write_text(before + section + rest, encoding="utf-8")
-    seen = spied(monkeypatch, LPIPS, "forward", 1)
+    seen = spied(monkeypatch, LayerByLayer, "forward", 1)
     mine = ["--protocol", str(tmp_path / "mine.toml"), "--batch-size", "2"]
     main(["--explain", *folders, *trunks, *mine])
     assert (max(pairs), max(seen)) == (4, 2)
