@@ -230,7 +230,8 @@ def test_a_limit_measures_a_random_sample_and_says_so(pair, archives, arrays, va
     assert capsys.readouterr().out.startswith("a random sample: 4 at most\n")
 
 
-def test_images_are_in_order_though_threads_read_them(pair, arrays):
+def test_images_are_in_order_though_threads_read_them(pair, arrays, monkeypatch):
+    monkeypatch.setattr("benchmarks.measuring.images.AHEAD", 2)
     count, images = images_of(pair[0], Asked(*pair))
     assert count == 9
     assert np.array_equal(torch.stack([*images]).permute(0, 2, 3, 1), arrays[0])
