@@ -326,16 +326,19 @@ class _Tally:
 
 def _rows(a: Manifold, b: Manifold) -> Iterator[tuple[slice, Tensor]]:
     """The distances of some rows of a at a time to all of b."""
-    most = max(MOST // len(b), 1)
+    most, kind = max(MOST // len(b), 1), torch.promote_types(a.features.dtype, b.features.dtype)
+    y = b.features.double()
+    of_y = y.square().sum(1)
     for start in range(0, len(a), most):
         rows = slice(start, min(start + most, len(a)))
-        yield rows, distances(a.features[rows], b.features)
+        yield rows, _squared(a.features[rows].double(), y, of_y).to(kind).sqrt_()
 
 
-def distances(x: Tensor, y: Tensor) -> Tensor:
-    """Euclidean distances [n, m] of points [n, d] and [m, d], rounded to the type of both."""
-    kind = torch.promote_types(x.dtype, y.dtype)
-    x, y = x.double(), y.double()
-    norms = x.square().sum(1, keepdim=True) + y.square().sum(1)
-    squared = torch.addmm(norms, x, y.T, alpha=-2)
-    return squared.masked_fill_(squared <= SAME * norms, 0).to(kind).sqrt()
+def _squared(x: Tensor, y: Tensor, of_y: Tensor) -> Tensor:
+    """Squared Euclidean distances [n, m] of points [n, d] and [m, d]; `of_y` [m] are squared norms."""
+    of_x = x.square().sum(1)
+    squared = (of_x[:, None] + of_y).addmm_(x, y.T, alpha=-2)
+    i, j = (squared <= SAME * (of_x.max() + of_y.max())).nonzero().T  # few, unless points are equal
+    noise = squared[i, j] <= SAME * (of_x[i] + of_y[j])
+    squared[i[noise], j[noise]] = 0
+    return squared

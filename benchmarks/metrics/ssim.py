@@ -137,9 +137,10 @@ def _means(
 
     def sums(a: Tensor, b: Tensor) -> Tensor:
         """The sums [2, k] over the places of some planes k x H x W."""
-        mean_a, mean_b, aa, bb, ab = (_local_mean(x, weights) for x in (a, b, a * a, b * b, a * b))
+        of = (a, b, a * a + b * b, a * b)  # of the variances only the sum is needed
+        mean_a, mean_b, both, ab = (_local_mean(x, weights) for x in of)
         product, squares = mean_a * mean_b, mean_a * mean_a + mean_b * mean_b
-        structure = (2 * scale * (ab - product) + c2) / (scale * (aa + bb - squares) + c2)
+        structure = (2 * scale * (ab - product) + c2) / (scale * (both - squares) + c2)
         luminance = (2 * product + c1) / (squares + c1)
         return torch.stack([(luminance * structure).sum((1, 2)), structure.sum((1, 2))])
 
