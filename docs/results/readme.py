@@ -270,7 +270,7 @@ def pages() -> dict[Path, dict[str, Callable[[], str]]]:
     solvers = {name: partial(make, rows) for name, make in of_solvers.TABLES.items()}
     peers = {
         name: partial(printed, HERE / "peers" / f"{file}.csv")
-        for name, file in (("numbers", "peers"), ("folders", "folders"))
+        for name, file in (("numbers", "peers"), ("folders", "folders"), ("growth", "growth"))
     }
     return {page: {"results": make} for page, make in results.items()} | {
         HERE / "solvers" / "README.md": solvers,

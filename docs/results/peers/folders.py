@@ -87,7 +87,7 @@ def commands(root: Path, subset: int) -> dict[str, list[str]]:
     )
     clean = (
         SQRTM
-        + f"from cleanfid.fid import compute_fid as f; print('FID:', f({a!r}, {b!r}, device='cpu', use_dataparallel=False))"
+        + f"from cleanfid.fid import compute_fid; print('FID:', compute_fid({a!r}, {b!r}, device='cpu', use_dataparallel=False))"
     )
     weights = str(root / "torch-fidelity.pth")
     subsets = ["--kid-subset-size", str(subset)]
@@ -135,12 +135,15 @@ def timed(words: list[str], root: Path, threads: int) -> dict[str, float | str]:
     )
     called = [sys.executable, "-c", program, *words]
     said = subprocess.run(
-        called, env=environment, check=True, text=True, stdout=subprocess.PIPE
+        called,
+        env=environment,
+        check=True,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     ).stdout
     wall, processor, memory = map(float, said.split("TIMES")[1].split())
-    value = re.findall(r"(?i)^(?:fid:?|frechet inception distance:) ([\d.]+)", said, re.MULTILINE)[
-        -1
-    ]
+    value = re.findall(r"(?i)(?:fid|inception.distance):? +([\d.]+)\s", said, re.MULTILINE)[-1]
     return {"wall": wall, "processor": processor, "MB": memory, "FID": value}
 
 
