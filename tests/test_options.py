@@ -153,6 +153,8 @@ OPTIONS: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("measure", "--reading", "pytorch-fid", {"stdout": OTHER}),
     ("measure", "--batch-size", "0", "at least 1"),
     ("measure", "--batch-size", "1", {"stdout": SAME}),
+    ("measure", "--limit", "0", "at least 1"),
+    ("measure", "--limit", "1", {"stdout": OTHER}),
     ("portraits", "--out", "''", EMPTY),
     ("identity", "--data --out", "''", EMPTY),
     ("identity", "--steps --size", "0", "at least 1"),

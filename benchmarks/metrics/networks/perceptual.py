@@ -124,12 +124,12 @@ class LayerByLayer(nn.Module):
 
     def __init__(self, whole: Any) -> None:
         super().__init__()
-        self.scaling, self.net, self.lins = whole.scaling_layer, whole.net, whole.lins
+        self.scaling_layer, self.net, self.lins = whole.scaling_layer, whole.net, whole.lins
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Distances [N, 1, 1, 1] of images N x 3 x H x W in [-1, 1]."""
         total = torch.zeros((), dtype=a.dtype, device=a.device)
-        a, b = self.scaling(a), self.scaling(b)
+        a, b = self.scaling_layer(a), self.scaling_layer(b)
         if a[0, 0].numel() > LARGE:
             a, b = (x.contiguous(memory_format=torch.channels_last) for x in (a, b))
         for layer, lin in zip(self.net.children(), self.lins, strict=True):

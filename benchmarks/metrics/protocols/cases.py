@@ -133,17 +133,21 @@ def compute(
     missing.
     """
     found: Arrays = {}
-    once: dict[Any, _Once] = {}
+    known: dict[Any, _Once] = {}
+
+    def once(network: Any, side: str) -> Any:
+        return network and known.setdefault((network, side), _Once(network))
+
     for case in cases:
         network = network_of(case, networks)
-        see = None if network is None else once.setdefault(network, _Once(network))
         here = made if case.clamped or as_decoded is None else as_decoded
-        if case.metric == "rfid" and see is not None:
+        if case.metric == "rfid":
             for side, images in ((MADE, here), (ORIGINAL, originals)):
                 if (key := case.features_key(side)) not in found:
-                    found[key] = see(case.pixels(images, side)).cpu().numpy()
+                    found[key] = once(network, side)(case.pixels(images, side)).cpu().numpy()
         elif case.scores_key not in found:
-            scores = pairs.of_images(case.metric, case.protocol, here, originals, see)
+            distance = once(network, "both")
+            scores = pairs.of_images(case.metric, case.protocol, here, originals, distance)
             found[case.scores_key] = scores.numpy()
     return found
 

@@ -2,7 +2,7 @@
 
     python docs/results/peers/compare.py [WORDS OF A ROW ...] [--rounds 3] [--small]
 
-It needs the packages of `pip install diffae-bench[test]`; a row whose package is missing says so.
+It needs the packages that tests need; a row whose package is missing says so.
 Times are processor seconds of one thread. Before a row is timed its numbers are compared, by the
 tolerance that the row states. `--small` takes small sizes, as the tests do, whose times mean
 nothing. Without words all rows are measured, and `peers.csv` is written. Run it on an idle machine.
