@@ -167,10 +167,8 @@ def say_how_long(
         return
     of = {published_name(metric): metric for metric in metrics}
     overlaps = [name for name in of if name in OVERLAPS]
-    for name in [
-        *(name for name in of if name in KERNELS),
-        *overlaps[:1],
-    ]:  # the others come with it
+    slow = [name for name in of if name in KERNELS] + overlaps[:1]  # with it come the others
+    for name in slow:
         begun = time.perf_counter()
         on_features(name, some[0], some[1], asked)
         seconds = (time.perf_counter() - begun) * (reference.n / FEW) * (samples.n / FEW)
