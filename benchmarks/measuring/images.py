@@ -62,7 +62,9 @@ def images_of(path: Path, asked: Asked) -> tuple[int, Iterator[Tensor]]:
 def reading(asked: Asked) -> list[str]:
     """Lines on how images are read, if not as for the tables, and on how many of them."""
     told = [] if asked.reading == OURS else [f"images read as by {asked.reading}"]
-    return told + ([] if asked.limit is None else [f"a random sample: {asked.limit:,} at most"])
+    return told + (
+        [] if asked.limit is None else [f"at most {asked.limit:,} pairs, drawn at random"]
+    )
 
 
 def read(path: Path, asked: Asked) -> Tensor:
