@@ -273,50 +273,57 @@ def overlaps(
     which: Sequence[Overlap], reference: Manifold, samples: Manifold
 ) -> dict[str, Estimate]:
     """Some of the four numbers by name, from one pass over the distances."""
-    tallies = [_Tally(overlap, reference, samples) for overlap in which]
-    every = slice(0, len(samples))
+    alike: dict[object, list[Overlap]] = {}  # of one kind of ball
+    for overlap in which:
+        alike.setdefault((overlap.k, overlap.border, overlap.turned), []).append(overlap)
+    tallies = [_Tally(group, reference, samples) for group in alike.values()]
     for rows, distances in _rows(reference, samples):
         for tally in tallies:
-            if tally.overlap.turned:
-                tally.add(distances.T, every, rows)
-            else:
-                tally.add(distances, rows, every)
-    return {tally.overlap.name: tally.estimate() for tally in tallies}
+            tally.add(distances, rows)
+    return {overlap.name: tally.estimate(overlap) for tally in tallies for overlap in tally.which}
 
 
 class _Tally:
-    """What is found for one number, in each of `PARTS`."""
+    """What is found in balls of one kind, in each of `PARTS`: balls that hold a point, points in a
+    ball, and pairs of a ball and a point in it.
+    """
 
-    def __init__(self, overlap: Overlap, reference: Manifold, samples: Manifold):
-        self.overlap = overlap
-        sides = (samples, reference) if overlap.turned else (reference, samples)
-        self.balls, self.points = sides
-        self.over = self.balls if overlap.counted == "balls" else self.points
-        self.found = torch.zeros_like(self.over.members)
+    def __init__(self, which: Sequence[Overlap], reference: Manifold, samples: Manifold):
+        self.which, (self.k, self.border) = which, (which[0].k, which[0].border)
+        self.turned, self.sides = which[0].turned, (reference, samples)
+        self.balls, self.points = reversed(self.sides) if self.turned else self.sides
+        self.counted = {overlap.counted for overlap in which}
+        self.found = {"balls": torch.zeros_like(self.balls.members)}
+        self.found |= {"points": torch.zeros_like(self.points.members)}
         self.pairs = torch.zeros(len(PARTS), dtype=torch.float64)
 
-    def add(self, distances: Tensor, balls: slice, points: slice) -> None:
-        """Count some balls, which are the rows of `distances`, and some points."""
-        within = torch.le if self.overlap.border == "<=" else torch.lt
-        radii = self.balls.radii(self.overlap.k)
+    def add(self, distances: Tensor, rows: slice) -> None:
+        """Count balls and points at `distances` [n, m] of some rows of the reference to all samples."""
+        within = torch.le if self.border == "<=" else torch.lt
+        radii = self.balls.radii(self.k)
         # few pairs are within the widest ball of any part: the parts look at these alone
-        row, column = within(distances, radii[:, balls].amax(0)[:, None]).nonzero().T
-        distance, ball, point = distances[row, column], row + balls.start, column + points.start
+        widest = radii.amax(0) if self.turned else radii[:, rows].amax(0)[:, None]
+        row, column = within(distances, widest).nonzero().T
+        distance, place = distances[row, column], (row + rows.start, column)
+        ball, point = reversed(place) if self.turned else place
         for part in range(len(PARTS)):
             held = within(distance, radii[part, ball])
             held &= self.balls.members[part, ball] & self.points.members[part, point]
-            if self.overlap.counted == "pairs":
-                self.pairs[part] += int(held.sum())
-            else:
-                self.found[part, (ball if self.over is self.balls else point)[held]] = True
+            self.pairs[part] += int(held.sum())
+            for counted, of in (("balls", ball), ("points", point)):
+                if counted in self.counted:
+                    self.found[counted][part, of[held]] = True
 
-    def estimate(self) -> Estimate:
+    def estimate(self, overlap: Overlap) -> Estimate:
         """The mean; nan where a part has no points, or so few balls that there is no k-th neighbour."""
-        k, of_pairs = self.overlap.k, self.overlap.counted == "pairs"
-        sums = self.pairs.numpy() / k if of_pairs else self.found.sum(1).cpu().numpy()
-        means = sums / self.over.sizes.clip(min=1)
-        known = np.where((self.balls.sizes > k) & (self.points.sizes > 0), means, math.nan)
-        of = None if of_pairs else len(self.over)
+        over = self.balls if overlap.counted == "balls" else self.points
+        if of_pairs := overlap.counted == "pairs":
+            sums = self.pairs.numpy() / self.k
+        else:
+            sums = self.found[overlap.counted].sum(1).cpu().numpy()
+        means = sums / over.sizes.clip(min=1)
+        known = np.where((self.balls.sizes > self.k) & (self.points.sizes > 0), means, math.nan)
+        of = None if of_pairs else len(over)
         return Estimate(float(known[0]), known[1:].reshape(2, -1).T, of)
 
 
