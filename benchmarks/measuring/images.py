@@ -198,7 +198,8 @@ def _pair(a: Tensor, b: Tensor, where: str, other: str) -> Tensor:
     if a.shape != b.shape:
         sizes = " and ".join(f"{x.shape[2]} x {x.shape[1]}" for x in (a, b))
         raise UserError(f"{where}: differs in size from {other} ({sizes})")
-    return torch.stack([a, b])
+    # by NumPy: torch would start threads of its own for each thread that reads, and all would slow down
+    return torch.from_numpy(np.stack([a.numpy(), b.numpy()]))
 
 
 def _paths(asked: Asked) -> list[tuple[Path, Path]]:
