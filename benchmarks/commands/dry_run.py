@@ -10,8 +10,10 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, astuple, dataclass, replace
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from tabulate import tabulate
 
@@ -21,7 +23,8 @@ from benchmarks.core.plan import Calls, Work, distinct
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.runner import precision_guard
 from benchmarks.core.store import Computation
-from benchmarks.metrics import counting
+from benchmarks.metrics import counting, kernel
+from benchmarks.metrics.frechet_jackknife import Side, blocks_of
 from benchmarks.runtime.calling import raised
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.systems.protocol import base
@@ -32,6 +35,7 @@ from reports.records.reading import named
 from reports.tables.numbers import duration
 
 BATCH = {"cpu": 4, "cuda": 64}
+FEW = 2_000  # images of either side, by the time of whose comparison that of more is told
 WIDTH = 100  # characters of a line
 HEADERS = ("benchmark", "system", "work", "images", "calls", "TFLOP", "time", "GB")
 WIDTHS = (14, 14, 24, *[None] * 5)  # of the columns of names
@@ -54,6 +58,8 @@ def report(context: Context, names: tuple[str, ...], systems: list[System]) -> s
     cli.say("timing one batch of every network")
     planned, refused = collect(context, names, systems)
     real = _metric_costs(context)
+    if any(work.calls.pairs for *_, work in planned):
+        real["pairs"] = _pair_cost(context)
     costs = {}
     for system in systems:
         try:
@@ -73,7 +79,7 @@ def report(context: Context, names: tuple[str, ...], systems: list[System]) -> s
     table = tabulate(
         rows, HEADERS, "simple", disable_numparse=True, colalign=ALIGNED, maxcolwidths=WIDTHS
     )
-    counts = asdict(total.calls).items()
+    counts = asdict(total.calls.of_networks).items()
     calls = ", ".join(f"{name} {count:,}" for name, count in counts if count) or "none"
     kept = _amount(total.bytes / 1e9) or 0
     lines = [
@@ -81,8 +87,8 @@ def report(context: Context, names: tuple[str, ...], systems: list[System]) -> s
     ]
     lines += [
         f"calls: {calls}; TFLOP: 10^12 multiplications and additions; GB: kept in the store",
-        f"times: extrapolated from one batch of {_batch(context)} on {context.device}; fitting of "
-        "probes and Frechet distances is not counted",
+        f"times: extrapolated from one batch of {_batch(context)} on {context.device}, of comparisons of all pairs of images "
+        f"from a kernel distance of {FEW:,} random features; fitting of probes and Frechet distances is not counted",
         f"about {_took(total.seconds)} in all, and {kept} GB are kept",
     ]
     return "\n".join([*map(_wrapped, _about(context)), table, *map(_wrapped, lines)])
@@ -162,7 +168,8 @@ class _Total:
 
     def cells(self) -> list[str]:
         """Calls, TFLOP, time and GB stored, as cells of a table."""
-        calls, time = _count(sum(astuple(self.calls))), _took(self.seconds) if self.seconds else ""
+        calls = _count(sum(astuple(self.calls.of_networks)))
+        time = _took(self.seconds) if self.seconds else ""
         return [calls, _amount(self.flops / 1e12), time, _amount(self.bytes / 1e9)]
 
 
@@ -202,6 +209,15 @@ def _metric_costs(context: Context) -> Costs:
     with suppress(NotAvailable):
         costs["face"] = _cost(context, lambda: context.networks.face(images))
     return costs
+
+
+def _pair_cost(context: Context) -> Cost:
+    """The seconds of comparing two images, in a kernel distance of FEW and FEW by its first features."""
+    draw, dim = np.random.default_rng(0), context.networks.features[0].dim
+    some = (draw.random((FEW, dim), np.float32) for _ in range(2))
+    sides = [Side.of(one, blocks_of(FEW), device=context.device) for one in some]
+    between = partial(kernel.between, *sides)
+    return Cost(counting.median_seconds(lambda: between().whole(), 2, context.device) / FEW**2)
 
 
 def _system_calls(context: Context, system: System) -> Iterator[tuple[str, Callable[[], object]]]:

@@ -22,7 +22,14 @@ from diffae.system import cli, distributed
 from reports.tables.numbers import duration
 
 # Cost of a call, in calls of a decoder of the packaged size, and the fixed cost of a benchmark of a system.
-WEIGHTS = {"encoder": 0.5, "latent": 0.05, "features": 0.8, "perceptual": 1.5, "face": 0.2}
+WEIGHTS = {
+    "encoder": 0.5,
+    "latent": 0.05,
+    "features": 0.8,
+    "perceptual": 1.5,
+    "face": 0.2,
+    "pairs": 4e-5,
+}
 BESIDES = 500.0
 FORMAT = "{desc} {percentage:3.0f}% |{bar}| {elapsed}, about {remaining} left"
 

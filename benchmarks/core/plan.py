@@ -8,7 +8,7 @@ benchmarks use different numbers of images.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from benchmarks.core.images import THUMBNAIL, encoding
 from benchmarks.systems.protocol import parts
@@ -17,11 +17,15 @@ from diffae.diffusion.scheme import find
 from reports.tables.numbers import solver_name
 
 PAPERS = find("ddim")
+MANY = 10_000**2  # pairs of images: to compare fewer takes seconds, of which a dry run says nothing
 
 
 @dataclass(frozen=True)
 class Calls:
-    """Network calls: of the system's encoder, decoder and latent DDIM, and of the metrics' networks."""
+    """Network calls: of the system's encoder, decoder and latent DDIM, and of the metrics' networks.
+
+    And `pairs` of images of which the features are compared: they are no calls, and take time alone.
+    """
 
     encoder: int = 0
     decoder: int = 0
@@ -29,6 +33,12 @@ class Calls:
     features: int = 0
     perceptual: int = 0
     face: int = 0
+    pairs: int = 0
+
+    @property
+    def of_networks(self) -> "Calls":
+        """The calls alone, without `pairs`."""
+        return replace(self, pairs=0)
 
     def times(self, count: int) -> "Calls":
         """Each number times `count`."""
@@ -54,6 +64,13 @@ class Work:
     bytes: int = 0
     shared: str = ""
     real: bool = False
+
+
+def comparisons(count: int, of: str, n: int, m: int) -> list[Work]:
+    """Comparisons of all pairs of n and m images, so many of them; none where they take seconds."""
+    what = f"{of} of {n:,} and {m:,} images"
+    what = f"{count} x {what}" if count > 1 else what
+    return [Work(what, n, Calls(pairs=count * m))] if n * m >= MANY else []
 
 
 def by_solver(solver: object) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from benchmarks.core.images import THUMBNAIL, Selection, thumbnails
 from benchmarks.core.measurement import Cell, Measurement, Solved, Taken
+from benchmarks.core.plan import comparisons
 from benchmarks.metrics.nearest import nearest, quantile_and_stderr, ratio_and_stderr
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.plugin import Arrays, Benchmark, Context, Count, NotAvailable, Row, System
@@ -101,7 +102,8 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
                 _save_nearest(cell, at, ours)
 
     names = (space.samples for space in searched)
-    yield Measurement([samples(at, sizes.count, *names)], reduce)
+    searches = comparisons(len(searched), "nearest image", sizes.count, len(_train(context)))
+    yield Measurement([samples(at, sizes.count, *names)], reduce, searches)
 
 
 def references(context: Context) -> Iterator[Row]:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from benchmarks.core.measurement import Cell, Measurement, Solved, Taken
+from benchmarks.core.plan import Work, comparisons
 from benchmarks.core.sizes import Count, Split
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Side, blocks_of
 from benchmarks.metrics.manifold import OVERLAPS
@@ -81,7 +82,9 @@ def _sampled(at: Solved, count: int, references: Sequence[Side]) -> Measurement:
         )
 
     names = (*(network.array for network in networks), "preview")
-    return Measurement([samples(at, count, *names)], reduce)
+    return Measurement(
+        [samples(at, count, *names)], reduce, _comparisons(context, count, references)
+    )
 
 
 def _autoencoded(at: Solved, references: Sequence[Side]) -> Measurement:
@@ -112,7 +115,16 @@ def _autoencoded(at: Solved, references: Sequence[Side]) -> Measurement:
 
     described = context.codes.described()
     found = cell.computation("autoencoded", "autoencoding", images, compute, features=described)
-    return Measurement([found], reduce)
+    return Measurement([found], reduce, _comparisons(context, len(images), references))
+
+
+def _comparisons(context: Context, n: int, references: Sequence[Side]) -> list[Work]:
+    """What `_rows` compares of n images with each reference, for a dry run."""
+    m, most = len(references[0]), context.sizes(Sizes).overlap
+    return [
+        *comparisons(len(references), "kernel distance", n, m),
+        *comparisons(len(references), "overlap", min(n, most), min(m, most)),
+    ]
 
 
 def beside(context: Context, measured: Sequence[Record]) -> Iterator[Row]:

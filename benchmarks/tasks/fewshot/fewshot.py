@@ -14,6 +14,7 @@ from itertools import product
 import numpy as np
 
 from benchmarks.core.measurement import Cell, Measurement, Solved
+from benchmarks.core.plan import comparisons
 from benchmarks.metrics.frechet_jackknife import Jackknife, Side
 from benchmarks.plugin import Arrays, Benchmark, Calls, Context, NotAvailable, Record, Row, Work
 from benchmarks.systems.protocol.base import DECODE, SAMPLE_LATENTS, SEMANTIC, System, reading_of
@@ -58,6 +59,10 @@ def _fits(context: Context) -> Iterator[Work]:
     for scenario, target in product(SCENARIOS, classes):
         what = f"{scenario}/{target.name} of {labels[scenario]} labels, {rules}"
         yield Work(what, sizes.samples, Calls())
+    count = len(sizes.acceptance) * sizes.seeds * len(SCENARIOS) * len(classes)
+    count *= len(context.networks.features)
+    reference = len(context.select("all", sizes.reference))
+    yield from comparisons(count, "kernel distance", sizes.samples, reference)
     naive = {"as many of all images": sizes.samples}
     naive |= {"all images": len(context.dataset)} if _of_all(context) else {}
     for target, (images, count) in product(classes, naive.items()):

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.core.plan import comparisons
 from benchmarks.core.sizes import Count, Number, Range, Solver, Steps, in_words
 from benchmarks.core.store import CHUNK, Arrays
 from benchmarks.metrics import latent
@@ -74,11 +75,15 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Numbers:
-    """Numbers of each move: their metrics, what else decides them, and their rows by what it gave."""
+    """Numbers of each move: their metrics, what else decides them, and their rows by what it gave.
+
+    `of_sets` are those that compare two sets of images.
+    """
 
     metrics: Sequence[str]
     fields: Mapping[str, Any]
     rows: Callable[[Cell, Arrays], Iterator[Row]]
+    of_sets: bool = False
 
 
 def run(context: Context, system: System) -> Iterator[Measurement]:
@@ -142,7 +147,7 @@ def _distances(
 
         as_decoded = {"images": AS_DECODED} if network.network in floats else {}
         about = {"originals": "the same images", **network.describe(), **as_decoded}
-        return Numbers(list(names.values()), about, rows)
+        return Numbers(list(names.values()), about, rows, of_sets=True)
 
     def score(made: Tensor, unmoved: Tensor) -> Arrays:
         return context.codes.embed(made, bool(floats))
@@ -209,7 +214,8 @@ def _moved(
             )
 
     needs = [decoded(cell, codes, ready, score, **more)] if ready else []
-    return Measurement(needs, reduce)
+    count, n = len(ready) * sum(one.of_sets for one in numbers), len(codes.images)
+    return Measurement(needs, reduce, comparisons(count, "kernel distance", n, n))
 
 
 def _spectrum(codes: Codes) -> Measurement:

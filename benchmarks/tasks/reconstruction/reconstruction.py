@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.core.images import Selection, preview, save_images
+from benchmarks.core.plan import comparisons
 from benchmarks.core.sizes import Count, InvertingSolver, Split, Steps
 from benchmarks.core.store import CHUNK, Arrays, Computation
 from benchmarks.metrics.plain import DESCRIBED, PLAIN
@@ -69,11 +70,14 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     images = context.select(sizes.split, sizes.images)
     if context.images is not None:
         _save_inputs(context, images)
-    for network in context.networks.features:  # of the originals, so that a dry run counts them
+    networks, n = context.networks.features, len(images)
+    for network in networks:  # of the originals, so that a dry run counts them
         context.codes.real_features(images, network)
     shown: dict[str, Tensor] = {}
     for way in _ways(context, sizes, system, images):
-        yield Measurement([way.computation], partial(_reduced, way, shown))
+        compared = ("kernel distance", "overlap") if way.in_table1 else ()
+        fits = [work for of in compared for work in comparisons(len(networks), of, n, n)]
+        yield Measurement([way.computation], partial(_reduced, way, shown), fits)
     at = Solved.of(context, system, sizes.solver, None)
     yield Measurement([], partial(_rest, at, images, shown))
 
