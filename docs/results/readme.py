@@ -269,8 +269,8 @@ def pages() -> dict[Path, dict[str, Callable[[], str]]]:
     rows = of_solvers.read()
     solvers = {name: partial(make, rows) for name, make in of_solvers.TABLES.items()}
     peers = {
-        name: partial(printed, HERE / "peers" / f"{file}.csv")
-        for name, file in (("numbers", "peers"), ("folders", "folders"), ("growth", "growth"))
+        name: partial(printed, HERE / "peers" / f"{name}.csv")
+        for name in ("numbers", "sets", "pairs", "growth")
     }
     return {page: {"results": make} for page, make in results.items()} | {
         HERE / "solvers" / "README.md": solvers,

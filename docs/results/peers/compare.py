@@ -5,7 +5,7 @@
 It needs the packages that tests need; a row whose package is missing says so.
 Times are processor seconds of one thread. Before a row is timed its numbers are compared, by the
 tolerance that the row states. `--small` takes small sizes, as the tests do, whose times mean
-nothing. Without words all rows are measured, and `peers.csv` is written. Run it on an idle machine.
+nothing. Without words all rows are measured, and `numbers.csv` is written. Run it on an idle machine.
 """
 
 import argparse
@@ -35,7 +35,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from measure import in_turn
 
 Numbers = Callable[[], Any]
-TABLE = Path(__file__).with_name("peers.csv")
+TABLE = Path(__file__).with_name("numbers.csv")
 
 
 @dataclass(frozen=True)

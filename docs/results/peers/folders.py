@@ -1,10 +1,12 @@
-"""How fast are the commands that measure two folders of JPEG files? Each with the same random Inception.
+"""How fast are the commands that measure two folders of JPEG files? Each with the same random networks.
 
-    python docs/results/peers/folders.py [--images 300] [--rounds 2] [--threads 2]
+    python docs/results/peers/folders.py [--only sets|pairs] [--images 2000] [--rounds 1] [--threads 2]
 
-Random weights are written in each command's own format, so that nothing is fetched. The commands
-run in turn, each in a process of its own; of each the round with the least wall time counts. A
-command whose package is missing is left out. Run it on an idle machine; `folders.csv` is written.
+`sets` is the Frechet distance and KID against the commands of other libraries, `pairs` is PSNR, SSIM
+and LPIPS of files of the same name against a loop over torchmetrics and lpips. Random weights are
+written in each one's own format, so that nothing is fetched. The commands run in turn, each in a
+process of its own; of each the round with the least wall time counts. A command whose package is
+missing is left out. Run it on an idle machine; `sets.csv` and `pairs.csv` are written.
 """
 
 import argparse
@@ -20,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+import torchvision
 from PIL import Image
 from skimage import data
 from torch import nn
@@ -27,13 +30,13 @@ from torch import nn
 from benchmarks.metrics.networks.inception import _fid_inception_v3
 from benchmarks.weights import KNOWN
 
-TABLE = Path(__file__).with_name("folders.csv")
+HERE = Path(__file__).parent
 SIDE = 256
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
 CLEAN_FID = Path("/tmp/inception-2015-12-05.pt")  # where clean-fid looks for its network
 
 
-def write_images(folder: Path, count: int, seed: int) -> Path:
+def write_images(folder: Path, count: int, seed: int) -> None:
     """Crops of photographs with some noise, as JPEG files."""
     folder.mkdir()
     draw = np.random.default_rng(seed)
@@ -47,7 +50,13 @@ def write_images(folder: Path, count: int, seed: int) -> Path:
         Image.fromarray(crop.clip(0, 255).astype(np.uint8)).save(
             folder / f"{number:05}.jpg", quality=92
         )
-    return folder
+
+
+def write_compressed(folder: Path, originals: Path) -> None:
+    """The images of a folder as JPEG files of low quality."""
+    folder.mkdir()
+    for path in originals.iterdir():
+        Image.open(path).save(folder / path.name, quality=20)
 
 
 class Scripted(nn.Module):
@@ -72,14 +81,22 @@ def write_weights(root: Path) -> None:
     for path in (ours, hub / "pt_inception-2015-12-05-6726825d.pth", root / "torch-fidelity.pth"):
         torch.save(network.state_dict(), path)
     torch.jit.script(Scripted(network)).save(CLEAN_FID)
+    alexnet = torchvision.models.alexnet(weights=None)
+    torch.save(alexnet.state_dict(), root / KNOWN["alexnet"].files[-1].filename)
 
 
 # SciPy no longer takes the argument `disp` that pytorch-fid and clean-fid give `sqrtm`.
 SQRTM = "import scipy.linalg as l; f = l.sqrtm; l.sqrtm = lambda m, disp: (f(m), None); "
 
 
-def commands(root: Path, subset: int) -> dict[str, list[str]]:
-    """The words of each command, by the package; `subset` is the size of those of a KID."""
+def ours(root: Path, metrics: str, *folders: str) -> list[str]:
+    """The words of our command."""
+    words = ["-m", "benchmarks.measure", metrics, *folders, "--weights-dir", str(root)]
+    return [sys.executable, *words, "--allow-unknown-weights"]
+
+
+def sets(root: Path, count: int) -> dict[str, list[str]]:
+    """The words of each command that compares two sets of `count` images, by its package."""
     a, b, python = str(root / "a"), str(root / "b"), sys.executable
     fid = (
         SQRTM
@@ -90,43 +107,58 @@ def commands(root: Path, subset: int) -> dict[str, list[str]]:
         + f"from cleanfid.fid import compute_fid; print('FID:', compute_fid({a!r}, {b!r}, device='cpu', use_dataparallel=False))"
     )
     weights = str(root / "torch-fidelity.pth")
-    subsets = ["--kid-subset-size", str(subset)]
-    of_fidelity = [
-        "torch_fidelity.fidelity",
-        "--input1",
-        a,
-        "--input2",
-        b,
-        "--fid",
-        "--kid",
-        *subsets,
-    ]
-    ours = [
-        "benchmarks.measure",
-        "fid,kid",
-        a,
-        b,
-        "--weights-dir",
-        str(root),
-        "--allow-unknown-weights",
-    ]
+    subset = str(min(count, 1_000))
+    of_fidelity = ["--input1", a, "--input2", b, "--fid", "--kid", "--kid-subset-size", subset]
+    of_fidelity += ["--cpu", "--feature-extractor-weights-path", weights]
     return {
-        "diffae-bench": [python, "-m", *ours],
+        "diffae-bench": ours(root, "fid,kid", a, b),
         "pytorch-fid": [python, "-c", fid],
-        "torch-fidelity": [
-            python,
-            "-m",
-            *of_fidelity,
-            "--cpu",
-            "--feature-extractor-weights-path",
-            weights,
-        ],
+        "torch-fidelity": [python, "-m", "torch_fidelity.fidelity", *of_fidelity],
         "clean-fid": [python, "-c", clean],
     }
 
 
+LOOP = """
+import sys, warnings
+from pathlib import Path
+import lpips, torch
+from PIL import Image
+from torchmetrics.image import PeakSignalNoiseRatio, StructuralSimilarityIndexMeasure
+from torchvision.transforms.functional import to_tensor
+
+warnings.simplefilter("ignore")
+a, b, weights = map(Path, sys.argv[1:])
+psnr = PeakSignalNoiseRatio(data_range=1.0, dim=(1, 2, 3))
+ssim = StructuralSimilarityIndexMeasure(data_range=1.0)
+distance = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
+state = torch.load(weights)
+names = distance.net.state_dict()
+distance.net.load_state_dict({n: state["features." + n.split(".", 1)[1]] for n in names})
+files, total = sorted(path.name for path in a.iterdir()), 0.0
+with torch.no_grad():
+    for start in range(0, len(files), 16):
+        here = files[start : start + 16]
+        x, y = (torch.stack([to_tensor(Image.open(side / n)) for n in here]) for side in (a, b))
+        psnr.update(y, x)
+        ssim.update(y, x)
+        total += float(distance(2 * x - 1, 2 * y - 1).sum())
+print(f"psnr {psnr.compute():.8g} ssim {ssim.compute():.8g} lpips {total / len(files):.8g} ")
+"""
+
+
+def pairs(root: Path, _: int) -> dict[str, list[str]]:
+    """The words of each command that compares pairs of images, by its package."""
+    a, b, weights = str(root / "a"), str(root / "compressed"), KNOWN["alexnet"].files[-1].filename
+    return {
+        "diffae-bench": ours(root, "psnr,ssim,lpips", a, b),
+        "torchmetrics": [sys.executable, "-c", LOOP, a, b, str(root / weights)],
+    }
+
+
 def timed(words: list[str], root: Path, threads: int) -> dict[str, float | str]:
-    """Wall and processor seconds and memory of a command, with its children, and what it printed of FID."""
+    """Wall and processor seconds and memory of a command, with its children, and the last number that
+    it printed of FID or LPIPS.
+    """
     environment = os.environ | {"TORCH_HOME": str(root), "OMP_NUM_THREADS": str(threads)}
     program = (
         "import resource, subprocess, sys, time; t = time.time(); "
@@ -143,51 +175,62 @@ def timed(words: list[str], root: Path, threads: int) -> dict[str, float | str]:
         stderr=subprocess.STDOUT,
     ).stdout
     wall, processor, memory = map(float, said.split("TIMES")[1].split())
-    value = re.findall(r"(?i)(?:fid|inception.distance):? +([\d.]+)\s", said, re.MULTILINE)[-1]
-    return {"wall": wall, "processor": processor, "MB": memory, "FID": value}
+    value = re.findall(r"(?i)(?:fid|inception.distance|lpips):? +([\d.]+)\s", said)[-1]
+    return {"wall": wall, "processor": processor, "MB": memory, "value": value}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--images", type=int, default=300, help="in each of the two folders")
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--only", choices=WORKS)
+    parser.add_argument("--images", type=int, default=2_000, help="in each of the two folders")
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
-    found: dict[str, list[dict[str, float | str]]] = {}
     with tempfile.TemporaryDirectory(prefix="peers-") as folder:
         root = Path(folder)
         write_weights(root)
         for seed, name in enumerate("ab"):
             write_images(root / name, args.images, seed)
-        for _ in range(args.rounds):
-            for package, words in commands(root, min(args.images, 1_000)).items():
-                if importlib.util.find_spec(MODULES[package]) is None:
-                    print(f"{package} is not installed: left out")
-                    continue
-                found.setdefault(package, []).append(timed(words, root, args.threads))
-                print(package, found[package][-1], flush=True)
-    best = {package: min(rounds, key=lambda one: one["wall"]) for package, rounds in found.items()}
-    ours = best["diffae-bench"]["wall"]
-    lines = [
+        write_compressed(root / "compressed", root / "a")
+        for work in [args.only] if args.only else WORKS:
+            words = WORKS[work](root, args.images)
+            lines = in_rounds(words, root, args.rounds, args.threads)
+            pd.DataFrame(lines).to_csv(HERE / f"{work}.csv", index=False)
+
+
+def in_rounds(
+    commands: dict[str, list[str]], root: Path, rounds: int, threads: int
+) -> list[dict[str, str]]:
+    """One line of the table for each command."""
+    found: dict[str, list[dict[str, float | str]]] = {}
+    for _ in range(rounds):
+        for package, words in commands.items():
+            if importlib.util.find_spec(MODULES[package]) is None:
+                print(f"{package} is not installed: left out")
+                continue
+            found.setdefault(package, []).append(timed(words, root, threads))
+            print(package, found[package][-1], flush=True)
+    best = {package: min(of, key=lambda one: one["wall"]) for package, of in found.items()}
+    return [
         {
             "command": f"{package} {version(package)}",
-            "measures": "FID and KID" if package in ("diffae-bench", "torch-fidelity") else "FID",
             "wall seconds": f"{one['wall']:.1f}",
             "CPU seconds": f"{one['processor']:.1f}",
             "MB": f"{one['MB']:.0f}",
-            "wall / ours": f"{one['wall'] / ours:.2f}",
-            "FID": one["FID"],
+            "wall / ours": f"{one['wall'] / best['diffae-bench']['wall']:.2f}",
+            "value": one["value"],
         }
         for package, one in best.items()
     ]
-    pd.DataFrame(lines).to_csv(TABLE, index=False)
 
 
+WORKS = {"sets": sets, "pairs": pairs}
 MODULES = {
     "diffae-bench": "benchmarks",
     "pytorch-fid": "pytorch_fid",
     "torch-fidelity": "torch_fidelity",
     "clean-fid": "cleanfid",
+    "torchmetrics": "torchmetrics",
 }
 
 if __name__ == "__main__":
