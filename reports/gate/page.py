@@ -18,7 +18,7 @@ from tabulate import tabulate
 
 from reports.gate import verdicts, words
 from reports.records.metrics import Metrics
-from reports.records.reading import joined
+from reports.records.reading import few, joined
 from reports.tables.markdown import escape
 from reports.tables.numbers import number_text, to_error
 
@@ -185,8 +185,7 @@ def _remarks(findings: Findings) -> list[str]:
     unresolved = by_verdict[verdicts.UNRESOLVED]
     remarks = []
     if lost := [c for c in found if c.pairing_lost]:
-        names = [escape(words.subject(c.record)) for c in lost[: words.OTHERS]]
-        names += [f"{len(lost) - words.OTHERS:,} more"] * (len(lost) > words.OTHERS)
+        names = few([escape(words.subject(c.record)) for c in lost], words.OTHERS)
         remarks.append(
             f"**The pairing is lost** for {len(lost):,} number{'s' * (len(lost) != 1)} ({'; '.join(names)}): both runs have "
             "the same protocol and seed, but one of them has no influences of the same images. Their errors are those "

@@ -6,7 +6,7 @@ from operator import attrgetter
 from typing import Any
 
 from reports.records.metrics import METRICS, Metrics
-from reports.records.reading import flat, joined, short
+from reports.records.reading import few, flat, joined, short
 from reports.records.record import Record
 from reports.tables.ranking import comparable_n
 
@@ -95,9 +95,7 @@ def _difference(ours: Mapping[str, str], beside: Iterable[Mapping[str, str]]) ->
         names = sorted(ours.keys() | theirs.keys())
         return [_field(k, ours, theirs) for k in names if ours.get(k) != theirs.get(k)]
 
-    found = min(map(fields, beside), key=len)
-    more = [f"{len(found) - MOST_FIELDS} more"] * (len(found) > MOST_FIELDS)
-    return ", ".join([*found[:MOST_FIELDS], *more])
+    return ", ".join(few(min(map(fields, beside), key=len), MOST_FIELDS))
 
 
 def _field(name: str, ours: Mapping[str, str], theirs: Mapping[str, str]) -> str:
