@@ -39,7 +39,7 @@ from benchmarks.systems.protocol.base import System
 from diffae.data import Dataset
 from diffae.networks.nn import evaluating
 from diffae.system import cli
-from diffae.system.errors import UserError
+from diffae.system.errors import UserError, naming
 from diffae.system.files import Target, refuse_outputs
 
 Model = object  # what can be measured, see `systems.as_system`
@@ -216,10 +216,8 @@ def _systems(model: Models, device: torch.device) -> list[System]:
     """Load the models as systems, with distinct names and titles. Raises UserError if one cannot be
     loaded.
     """
-    try:
+    with naming("model", NotAvailable):
         loaded = [systems.as_system(one, device, title) for title, one in _titled(model)]
-    except NotAvailable as reason:
-        raise UserError(f"model: {reason}") from None
     if not loaded:
         raise UserError("model: there is nothing to measure")
     for title, count in Counter(system.title for system in loaded).items():

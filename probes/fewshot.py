@@ -6,7 +6,7 @@ and unlabelled images taken as negatives.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Required, TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -62,41 +62,37 @@ def pu_split(
     return FewShotSplit(positives, _draw(remaining, count, rng, "unlabelled"))
 
 
+class Fit(TypedDict, total=False):
+    """How either classifier is fitted.
+
+    Features are normalised by `moments`, mean and deviation [d], by default those of all features.
+    With `ema_decay` (the authors': 0.9999) the result is the moving average of the weights. It
+    still holds 0.9999^steps of the random initial weights: 0.86 of them after 1,562 steps.
+    """
+
+    seed: Required[int]
+    moments: tuple[Tensor, Tensor]
+    ema_decay: float | None
+
+
 def fit_binary(
-    features: Tensor,
-    positives: Indices,
-    negatives: Indices,
-    *,
-    steps: int = 1562,
-    seed: int,
-    moments: tuple[Tensor, Tensor] | None = None,
-    ema_decay: float | None = None,
+    features: Tensor, positives: Indices, negatives: Indices, steps: int = 1562, **fit: Unpack[Fit]
 ) -> LinearProbe:
     """A classifier of one attribute from few labelled rows of features [N, d].
 
     Binary cross-entropy, Adam, 1,562 batches of 32 (50,000 samples; the authors' long run has
-    18,750 steps). Features are normalised by `moments`, mean and deviation [d], by default those of
-    `features`. With `ema_decay` (the authors': 0.9999) the result is the moving average of the
-    weights. It still holds 0.9999^steps of the random initial weights: 0.86 of them after 1,562
-    steps.
+    18,750 steps).
     """
     n = len(positives) + len(negatives)
 
     def batches(generator: np.random.Generator) -> Tensor:
         return linear.shuffled_batches(n, steps, generator, max(BINARY_EPOCH, n))
 
-    return _fit(features, positives, negatives, batches, seed, moments, ema_decay)
+    return _fit(features, positives, negatives, batches, **fit)
 
 
 def fit_pu(
-    features: Tensor,
-    positives: Indices,
-    unlabeled: Indices,
-    *,
-    steps: int = 3125,
-    seed: int,
-    moments: tuple[Tensor, Tensor] | None = None,
-    ema_decay: float | None = None,
+    features: Tensor, positives: Indices, unlabeled: Indices, steps: int = 3125, **fit: Unpack[Fit]
 ) -> LinearProbe:
     """As `fit_binary`, from positives and unlabelled rows taken as negatives.
 
@@ -109,7 +105,7 @@ def fit_pu(
         first, second = (linear.shuffled_batches(n, steps, generator, max(counts)) for n in counts)
         return torch.cat([first, second + len(positives)], dim=1)
 
-    return _fit(features, positives, unlabeled, batches, seed, moments, ema_decay)
+    return _fit(features, positives, unlabeled, batches, **fit)
 
 
 def _fit(
@@ -117,16 +113,14 @@ def _fit(
     positives: Indices,
     negatives: Indices,
     batches: Callable[[np.random.Generator], Tensor],
-    seed: int,
-    moments: tuple[Tensor, Tensor] | None,
-    ema_decay: float | None,
+    **fit: Unpack[Fit],
 ) -> LinearProbe:
     """Train a classifier; `batches` index the positives followed by the negatives."""
     linear.check_features(features)
     rows = torch.from_numpy(np.concatenate([positives, negatives])).to(features.device)
     y = (torch.arange(len(rows), device=features.device) < len(positives)).float()[:, None]
-    moments = linear.feature_moments(features) if moments is None else moments
-    return linear.adam_probe(features[rows], y, batches, seed, moments, ema_decay)
+    moments = fit.get("moments") or linear.feature_moments(features)
+    return linear.adam_probe(features[rows], y, batches, fit["seed"], moments, fit.get("ema_decay"))
 
 
 # Acceptance: p is the classifier's probability of the wanted class (1 - p for the negative class),

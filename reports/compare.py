@@ -19,6 +19,7 @@ import argparse
 import json
 import os
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 from diffae.system.cli import Parser, path, printable, prog, run, say, word
@@ -68,7 +69,7 @@ def _gate(args: argparse.Namespace) -> int:
     findings = Findings(found, failing, base_name, new_name, METRICS | brought)
     with writing(Path("standard output"), "or give --page FILE"):
         print(terminal(findings, args.all), flush=True)
-    _write(args, junit(found, failing), summary(findings), as_plain(findings))
+    _write(args, junit(findings), summary(findings), as_plain(findings))
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for annotation in annotations(findings):
             print(annotation)
@@ -136,20 +137,16 @@ def _parser() -> Parser:
     margins = "CSV file with the columns metric,margin,of,why (default: the margins of the package)"
     add("--margins", type=path, metavar="FILE", help=margins)
     add("--alpha", type=_probability, default=0.05, help="chance of a false alarm (default: 0.05)")
-    lacks = "do not fail if NEW lacks numbers of BASE"
-    add("--allow-missing", action="store_true", help=lacks)
+    add("--allow-missing", action="store_true", help="do not fail if NEW lacks numbers of BASE")
     add("--all", action="store_true", help="print all numbers, not only failures")
     return parser
 
 
 def _probability(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a number between 0 and 1")
-    return value
+    with suppress(ValueError):
+        if 0 < float(text) < 1:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a number between 0 and 1")
 
 
 if __name__ == "__main__":

@@ -263,18 +263,18 @@ OPTIONS: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("history", "--commit", "''", "not a commit's hash"),
     ("history", "--badge-metric --badge-system", "''", {"files": SAME}),
     ("training", "FOLDER --out", "''", EMPTY),
-    ("action", "GATE_ARGUMENTS", "", {"arguments": ("all",)}),
-    ("action", "GATE_ARGUMENTS", "a", {"arguments": ("a",)}),
-    ("action", "GATE_RUN", "", {"run": ""}),
-    ("action", "GATE_BASELINE", "", {"baseline": "artifact"}),
-    ("action", "GATE_COMPARE", "", {"compare": ()}),
-    ("action", "GATE_NAME", "", {"name": "gate"}),
-    ("action", "GATE_COMMENT", "", {"comment": "always"}),
+    ("action", "GATE_ARGUMENTS", "", {"ARGUMENTS": "all"}),
+    ("action", "GATE_ARGUMENTS", "a", {"ARGUMENTS": "a"}),
+    ("action", "GATE_RUN", "", {"RUN": ""}),
+    ("action", "GATE_BASELINE", "", {"BASELINE": "artifact"}),
+    ("action", "GATE_COMPARE", "", {"COMPARE": ""}),
+    ("action", "GATE_NAME", "", {"NAME": "gate"}),
+    ("action", "GATE_COMMENT", "", {"COMMENT": "always"}),
     ("action", "GATE_COMMENT", "no", "comment is 'no'"),
-    ("action", "GATE_BRANCH", "", {"branch": "main"}),
-    ("action", "GATE_ACCEPT", "", {"accept": False}),
-    ("action", "GATE_ACCEPT", "false", {"accept": False}),
-    ("action", "GATE_ACCEPT", "true", {"accept": True}),
+    ("action", "GATE_BRANCH", "", {"BRANCH": "main"}),
+    ("action", "GATE_ACCEPT", "", {"ACCEPT": "false"}),
+    ("action", "GATE_ACCEPT", "false", {"ACCEPT": "false"}),
+    ("action", "GATE_ACCEPT", "true", {"ACCEPT": "true"}),
     ("action", "GATE_ACCEPT", "yes", "give true or false"),
 )  # fmt: skip
 
@@ -287,6 +287,7 @@ TABLE = [
 ]
 
 # Options without a value that need a run, a browser or a package: the test of each.
+OF_THE_STEPS = ("FOUND", "DOWNLOADED", "PULL", "COMMIT", "LINK")  # what action.yml itself says
 ELSEWHERE = {
     ("run", "--verify-data"): "tests/diffae/test_data_survey.py",
     ("reconstruct", "--align"): "tests/diffae/images/test_faces.py",
@@ -296,6 +297,7 @@ ELSEWHERE = {
     ("train", "--tensorboard"): "tests/diffae/test_train_curves.py",
     ("make", "--check"): "tests/reports/test_entries.py",
     ("make", "--pdf"): "tests/reports/test_make.py",
+    **{("action", f"GATE_{name}"): "action.yml" for name in OF_THE_STEPS},
 }
 OWN = {"--attribute", "--count", "--seed", "--data"}  # of several verbs, but not the same option
 OF_VERBS = {(verb, option) for verb in VERBS for option in OWN}

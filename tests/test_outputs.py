@@ -123,11 +123,13 @@ def test_no_two_outputs_are_one_file(case, one, other, lie, capsys):
     assert "here: is what --" in line and lie() == before
 
 
-def test_the_gate_on_a_pull_request_makes_no_folder_in_what_it_compares(lie, capsys):
+def test_the_gate_on_a_pull_request_makes_no_folder_in_what_it_compares(lie, capsys, monkeypatch):
     before = lie()
+    monkeypatch.setenv("RUNNER_TEMP", "in/tmp")
     for run, base in (("in", "in2"), ("in2", "in")):
-        names = {"GATE_RUN": run, "GATE_BASELINE": base, "RUNNER_TEMP": "in/tmp"}
-        assert action.main(names) == 2
+        monkeypatch.setenv("GATE_RUN", run)
+        monkeypatch.setenv("GATE_BASELINE", base)
+        assert action.main() == 2
         assert "in/tmp/diffae-gate/gate: is inside in, " in capsys.readouterr().out
     assert lie() == before
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from diffae.system import cli
-from diffae.system.errors import UserError
+from diffae.system.errors import UserError, naming
 from diffae.system.files import read_toml
 
 BENCHMARKS = "benchmarks"  # the only key without a flag
@@ -39,10 +39,8 @@ def words(path: Path, parser: argparse.ArgumentParser) -> tuple[list[str], dict[
         content = read_toml(path)
     except UserError as error:
         raise UserError(f"--config {error}") from None
-    try:
+    with naming(f"--config {path}", ValueError):
         found = arguments(content, parser)
-    except ValueError as error:
-        raise UserError(f"--config {path}: {error}") from None
     return found.pop(BENCHMARKS, []), found
 
 

@@ -20,7 +20,7 @@ from benchmarks.runtime.choices import NetworkChoice, add_options, given, names
 from benchmarks.systems import slug
 from benchmarks.systems.shared import recognised
 from diffae.system import cli
-from diffae.system.errors import UserError
+from diffae.system.errors import UserError, naming
 from diffae.system.signals import importing
 
 BY_FOLDER = "diffusers"  # the system whose checkpoints have titles of their own
@@ -67,10 +67,8 @@ def _read(parser: cli.Parser, typed: list[str]) -> argparse.Namespace:
         if args.ckpt:
             flags.pop("ckpt", None)
         below = [word for words in flags.values() for word in words]
-        try:  # what was typed has been read: an error is of the file
+        with naming(f"--config {args.config}"):  # what was typed has been read before
             args = parser.parse([*below, *typed], intermixed=True)
-        except UserError as error:
-            raise UserError(f"--config {args.config}: {error}") from None
         args.what = args.what or benchmarks
     if not args.what:
         raise UserError("no benchmark given: name some, or all (`list` shows them)")
@@ -112,14 +110,7 @@ def parser(description: str | None) -> cli.Parser:
 
 def _setting(hint: Any) -> Callable[[str], Any]:
     """The type of a flag whose value is that of a setting (sizes.py)."""
-
-    def read(text: str) -> Any:
-        try:
-            return typed(text, hint)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return read
+    return cli.argument(lambda text: typed(text, hint))
 
 
 def _system_names(asked: tuple[str, ...] | None, checkpoints: Iterable[str]) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from diffae.system.errors import UserError
 from diffae.system.files import Target, refuse_outputs
 from reports.page.summary import summary
 from reports.records.metrics import FEATURE_NETWORKS, METRICS, published_name
-from reports.records.reading import named
+from reports.records.reading import grouped, named
 from reports.tables.build import read
 
 
@@ -88,12 +88,11 @@ def _tell_failures(folder: run_folder.RunFolder) -> None:
 
     Raises UserError if anything did: a run that lacks numbers must not end with status 0.
     """
-    benchmarks: dict[tuple[str, str], list[str]] = {}
-    for failure in folder.results.failures:
-        benchmarks.setdefault((failure.system, failure.note), []).append(failure.benchmark)
-    for (system, reason), names in benchmarks.items():
-        cli.say(cli.printable(f"failed: {named(system, reason)} ({', '.join(names)})"))
-    if count := len(folder.results.failures):
+    failures = folder.results.failures
+    for (system, why), alike in grouped(failures, lambda row: (row.system, row.note)).items():
+        names = ", ".join(row.benchmark for row in alike)
+        cli.say(cli.printable(f"failed: {named(system, why)} ({names})"))
+    if count := len(failures):
         distributed.barrier()
         failed = f"{count} measurement{'s' * (count > 1)} failed"
         raise UserError(f"{failed}, see above; the others are in {folder.out}")

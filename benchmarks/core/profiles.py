@@ -20,7 +20,7 @@ from benchmarks.core.sizes import checked, is_capped, settings_of, steps_of, typ
 from benchmarks.runtime.registry import NAME, load
 from diffae.diffusion.scheme import find as find_solver
 from diffae.system.cli import did_you_mean
-from diffae.system.errors import UserError
+from diffae.system.errors import UserError, naming
 from diffae.system.files import read_toml
 from reports.records.settings import STEPS
 
@@ -82,10 +82,8 @@ class Profile:
             if key not in known:
                 word, names = (key, known) if known else (section, profile.sections)
                 raise UserError(f"{name}: no such setting{did_you_mean(word, names)}")
-            try:
+            with naming(name, ValueError):
                 value = parse(value, known[key])
-            except ValueError as error:
-                raise UserError(f"{name}: {error}") from None
             sections = {**profile.sections, section: replace(sizes, **{key: value})}
             changed = tuple(dict.fromkeys((*profile.changed, name)))
             profile = replace(profile, sections=sections, changed=changed)
@@ -165,10 +163,8 @@ def _read(path: Path, content: dict[str, Any], profile: Profile) -> Profile:
     if not isinstance(description, str):
         raise UserError(f"{path}: description: must be a text")
     sections = {name: values for name, values in content.items() if name not in HEAD}
-    try:
+    with naming(path):
         return replace(_with_sections(profile, sections), description=description)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
 
 
 def _with_sections(profile: Profile, content: Mapping[str, object]) -> Profile:

@@ -16,7 +16,7 @@ from importlib.metadata import entry_points
 from typing import Any, NamedTuple
 
 from diffae.system.cli import did_you_mean, printable
-from diffae.system.errors import UserError, words
+from diffae.system.errors import UserError, naming, words
 
 Line = Callable[[Any], str]
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # goes into names of files and options
@@ -89,14 +89,13 @@ class Registry:
 
     def _guarded(self, name: str, target: str) -> Any:
         """A plug-in's object, if it is acceptable. Everything else becomes a UserError."""
-        found = _imported(target, f"{self.kind} {name!r} of {target}")
+        which = f"{self.kind} {name!r} of {target}"
+        found = _imported(target, which)
         if not self.accept:
             return found
         accept: Callable[[str, object], Any] = load(self.accept)
-        try:
+        with naming(which):
             return accept(name, found)
-        except UserError as error:
-            raise UserError(f"{self.kind} {name!r} of {target}: {error}") from None
 
     def _fault(self, name: str, targets: list[str]) -> str:
         """Why the name of a plug-in cannot be used; "" if it can."""

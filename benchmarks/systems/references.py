@@ -13,7 +13,7 @@ from benchmarks import weights
 from benchmarks.metrics.networks.features import efficientnet_lite0
 from benchmarks.runtime.digest import digest
 from benchmarks.systems.protocol.base import Code, System, needed
-from benchmarks.systems.shared import containers, folder
+from benchmarks.systems.shared import containers
 from benchmarks.systems.shared.recognised import read_address
 from diffae.checkpoints import checkpoint
 from diffae.eight_bit import to_uint8
@@ -180,7 +180,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     """The weights of a safetensors or torch.save file, whose state dict may be nested under a name."""
     if path.suffix == ".safetensors":
         file_size(path)
-        return folder.read_safetensors(path)
+        return checkpoint.read_tensors(path)
     with containers.opened(path) as file:
         content = containers.entries(file.content)
         state = content.get("state_dict", content.get("model", content))

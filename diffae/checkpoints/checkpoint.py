@@ -8,7 +8,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 
 import torch
@@ -43,18 +43,7 @@ class Folder:
 
     def weights(self, expected: Iterable[str]) -> dict[str, Tensor]:
         """The tensors of the file by name. Those that are not `expected` are named but not read."""
-        file = self.path / WEIGHTS
-        try:
-            wanted = set(expected)
-            with safe_open(file, "pt") as opened:
-                # Into memory that torch allocates: the rounding of a kernel may depend on the
-                # alignment of its weights, which is arbitrary in a mapped file.
-                return {
-                    name: opened.get_tensor(name).clone() if name in wanted else UNREAD
-                    for name in opened.keys()
-                }
-        except (OSError, SafetensorError) as error:
-            raise UserError(f"{file}: not readable ({error}); download it again") from None
+        return read_tensors(self.path / WEIGHTS, set(expected))
 
     def fingerprint(self) -> str:
         """SHA-256 over configuration and weights: the key of cached results of this model."""
@@ -144,6 +133,23 @@ def _largest(tensor: Tensor) -> float:
         return 0.0
     low, high = tensor.aminmax()  # one pass, without a copy
     return float(torch.maximum(-low, high))
+
+
+def read_tensors(path: Path, wanted: Container[str] | None = None) -> dict[str, Tensor]:
+    """The tensors of a safetensors file by name, `UNREAD` for those that are not `wanted`.
+
+    Raises UserError naming it.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            # Into memory that torch allocates: the rounding of a kernel may depend on the
+            # alignment of its weights, which is arbitrary in a mapped file.
+            return {
+                name: file.get_tensor(name).clone() if wanted is None or name in wanted else UNREAD
+                for name in file.keys()
+            }
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: not readable ({error}); download it again") from None
 
 
 def write_tensors(

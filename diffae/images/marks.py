@@ -12,6 +12,7 @@ picture with other software may remove it.
 import io
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -87,13 +88,11 @@ def gif(frames: list[Image.Image], settings: Mapping[str, Any], kind: str) -> by
 
 def read_mark(path: str | Path) -> dict[str, Any]:
     """The settings that one of our pictures was made with. Raises UserError if it has no mark."""
-    try:
+    with suppress(*DECODING_ERRORS, RecursionError):
         with Image.open(path, formats=("PNG", "GIF")) as image:
             image.load()
             text = getattr(image, "text", {}).get(SETTINGS) or image.info.get("comment", b"")
         found = json.loads(text)
-    except (*DECODING_ERRORS, RecursionError):
-        found = None
-    if not isinstance(found, dict) or "digital_source_type" not in found:
-        raise UserError(f"{path}: says nothing of how it was made, or not by this software")
-    return found
+        if isinstance(found, dict) and "digital_source_type" in found:
+            return found
+    raise UserError(f"{path}: says nothing of how it was made, or not by this software")

@@ -1,9 +1,9 @@
 """The command lines of the verbs. This module does not need PyTorch."""
 
-import math
 import re
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -32,13 +32,10 @@ few = cli.between(1, MOST)
 
 def strength(text: str) -> float:
     """The type of --strength: a finite number such as -0.3."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not abs(value) <= LARGEST_STRENGTH:
-        raise ArgumentTypeError(f"{text!r:.40} is not a strength, such as 0.3 or -0.2")
-    return value
+    with suppress(ValueError):
+        if abs(float(text)) <= LARGEST_STRENGTH:
+            return float(text)
+    raise ArgumentTypeError(f"{text!r:.40} is not a strength, such as 0.3 or -0.2")
 
 
 def strengths(text: str) -> tuple[float, ...]:
@@ -48,11 +45,9 @@ def strengths(text: str) -> tuple[float, ...]:
     return tuple(strength(word) for word in text.split(","))
 
 
+@cli.argument
 def solver(text: str) -> str:
-    try:
-        find(text)
-    except UserError as error:
-        raise ArgumentTypeError(str(error)) from None
+    find(text)
     return text
 
 

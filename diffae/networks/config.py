@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from diffae.system.errors import UserError
+from diffae.system.errors import UserError, naming
 from diffae.system.files import read_json
 from diffae.system.settings import Range, check
 
@@ -105,10 +105,9 @@ class ModelConfig:
 
 def read_config(path: Path) -> ModelConfig:
     """The configuration in a `config.json`. Raises UserError naming the file and what is wrong."""
-    try:
-        return ModelConfig.from_json(read_json(path))
-    except UserError as error:
-        raise UserError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
+    content = read_json(path)
+    with naming(path):
+        return ModelConfig.from_json(content)
 
 
 # ----------------------------------------------------------------------------------------------

@@ -12,13 +12,14 @@ import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn, TextIO
+from typing import NoReturn, TextIO, TypeVar
 
 from diffae.system import distributed
 from diffae.system.errors import Terminated, UserError
 from diffae.system.files import REFUSALS, refusal
 from diffae.system.signals import importing, resume
 
+T = TypeVar("T")
 MOST_DIGITS = 20
 LONGEST_WORD = 300  # characters
 MOST_NAMED = 100  # names that a line lists: there are 40 attributes, and 1,300 models of timm
@@ -82,21 +83,30 @@ def whole_number(text: str) -> int:
     return int(match[1] + match[2])
 
 
+def argument(read: Callable[[str], T]) -> Callable[[str], T]:
+    """The type of a flag that `read` reads, whose ValueError or UserError says what is wrong."""
+
+    def typed(text: str) -> T:
+        try:
+            return read(text)
+        except (ValueError, UserError) as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return typed
+
+
 def between(least: int, most: float = math.inf) -> Callable[[str], int]:
     """The type of a flag that takes an integer in this range."""
 
-    def typed(text: str) -> int:
-        try:
-            value = whole_number(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
+    def read(text: str) -> int:
+        value = whole_number(text)
         if value < least:
-            raise argparse.ArgumentTypeError(f"must be at least {least}, not {value}")
+            raise ValueError(f"must be at least {least}, not {value}")
         if value > most:
-            raise argparse.ArgumentTypeError(f"must be at most {most:,}, not {value:,}")
+            raise ValueError(f"must be at most {most:,}, not {value:,}")
         return value
 
-    return typed
+    return argument(read)
 
 
 positive, natural = between(1), between(0)  # natural: from zero, such as a seed

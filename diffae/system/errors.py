@@ -3,7 +3,8 @@
 import importlib
 import operator
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 
@@ -12,6 +13,17 @@ class UserError(Exception):
 
     The command line prints the message on standard error and exits with status 2.
     """
+
+
+@contextmanager
+def naming(
+    where: object, kinds: type[Exception] | tuple[type[Exception], ...] = UserError
+) -> Iterator[None]:
+    """Turn an error of these kinds within the block into a UserError that begins with `where`."""
+    try:
+        yield
+    except kinds as error:
+        raise UserError(f"{where}: {error}") from None
 
 
 class Terminated(KeyboardInterrupt):
@@ -79,13 +91,11 @@ def name_all(faults: Mapping[str, Sequence[str]], most: int = 10) -> str:
 
 def whole(value: Any, name: str, low: int, high: int) -> int:
     """An integer from `low` to `high`: a Python or numpy integer, or a tensor of one."""
-    try:
+    with suppress(TypeError, ValueError):
         number = operator.index(value)
-    except (TypeError, ValueError):
-        number = None
-    if number is None or isinstance(value, bool) or not low <= number <= high:
-        raise UserError(f"{name} must be a whole number from {low} to {high}, not {shown(value)}")
-    return number
+        if low <= number <= high and not isinstance(value, bool):
+            return number
+    raise UserError(f"{name} must be a whole number from {low} to {high}, not {shown(value)}")
 
 
 def shown(value: Any) -> str:

@@ -12,7 +12,7 @@ is shared among them. The result is a checkpoint in the folder of --out: model.s
 
 import argparse
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -227,12 +227,10 @@ def _train_part(
 
 def _say_if_changed(data: Dataset, before: str) -> None:
     """Print a notice if files of the data have changed since the training began and was recorded."""
-    try:
-        changed = state_of(data.source) != before
-    except UserError:  # a file is gone
-        changed = True
-    if changed:
-        say(f"{data.name}: its files have changed since this command began")
+    with suppress(UserError):  # a file is gone
+        if state_of(data.source) == before:
+            return
+    say(f"{data.name}: its files have changed since this command began")
 
 
 def _dry(preset: Preset, stages: tuple[str, ...], args: argparse.Namespace) -> str:

@@ -17,7 +17,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
 
 from diffae.networks.config import ARCHITECTURES, ModelConfig
 from diffae.system.cli import did_you_mean
-from diffae.system.errors import UserError
+from diffae.system.errors import UserError, naming
 from diffae.system.files import read_toml
 from diffae.system.settings import Range, can_be_set, settings_of, typed
 from diffae.train.images import Source
@@ -193,14 +193,10 @@ def override(preset: AnyPreset, texts: Sequence[str]) -> AnyPreset:
             continue
         known = settings(preset)
         full = _found(preset, name, value, known)
-        try:
+        with naming(f"--set {name}={value}", ValueError):
             values[full] = typed(value, known[full])
-        except ValueError as error:
-            raise UserError(f"--set {name}={value}: {error}") from None
-    try:
+    with naming(f"--set {' '.join(texts)}"):
         return _rebuilt(preset, values, "")
-    except UserError as error:
-        raise UserError(f"--set {' '.join(texts)}: {error}") from None
 
 
 def settings(preset: AnyPreset) -> dict[str, Any]:

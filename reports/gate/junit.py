@@ -1,12 +1,12 @@
 """Verdicts as JUnit XML: one test suite per benchmark, one test case per number."""
 
 from collections import Counter
-from collections.abc import Sequence
 from itertools import groupby
 from xml.etree import ElementTree
 
-from reports.gate import page
+from reports.gate.page import Findings, change
 from reports.gate.verdicts import NOT_COMPARED, Comparison
+from reports.records.metrics import Metrics
 from reports.records.reading import for_xml, joined
 from reports.tables.numbers import steps_text
 
@@ -14,12 +14,13 @@ from reports.tables.numbers import steps_text
 Case = tuple[str, str, str, str]
 
 
-def junit(found: Sequence[Comparison], failing: Sequence[Comparison]) -> bytes:
-    """All comparisons as test cases; those in `failing` are failures."""
-    failed = {id(c) for c in failing}
-    ordered = sorted(found, key=lambda c: c.record.benchmark)
+def junit(findings: Findings) -> bytes:
+    """All comparisons as test cases; those that fail are failures."""
+    failed = {id(c) for c in findings.failing}
+    ordered = sorted(findings.found, key=lambda c: c.record.benchmark)
     groups = groupby(ordered, key=lambda c: c.record.benchmark)
-    return _xml({name: [_case(c, id(c) in failed) for c in group] for name, group in groups})
+    known = findings.known
+    return _xml({name: [_case(c, id(c) in failed, known) for c in group] for name, group in groups})
 
 
 def junit_of_refusal(reason: str) -> bytes:
@@ -29,13 +30,13 @@ def junit_of_refusal(reason: str) -> bytes:
     return _xml({"regression gate": [case]})
 
 
-def _case(c: Comparison, failed: bool) -> Case:
+def _case(c: Comparison, failed: bool, known: Metrics) -> Case:
     r = c.record
     names = f"{r.benchmark}.{r.system}", joined(r.setting, steps_text(r), r.metric)
     if not failed:
         return (*names, "skipped" if c.verdict == NOT_COMPARED else "", c.note)
-    base, new, change = page.change(c)
-    message = f"{c.verdict}: {base} -> {new or 'no value'} ({change}), margin {c.margin:.2g}, p {c.p:.2g} {c.note}"
+    base, new, difference = change(c, known)
+    message = f"{c.verdict}: {base} -> {new or 'no value'} ({difference}), margin {c.margin:.2g}, p {c.p:.2g} {c.note}"
     return (*names, "failure", message.strip())
 
 

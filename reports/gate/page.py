@@ -18,7 +18,7 @@ from tabulate import tabulate
 
 from reports.gate import verdicts, words
 from reports.records.metrics import Metrics
-from reports.records.reading import joined
+from reports.records.reading import few, joined
 from reports.tables.markdown import escape
 from reports.tables.numbers import number_text, to_error
 
@@ -68,7 +68,7 @@ def terminal(findings: Findings, everything: bool = False) -> str:
     entries = [_wrapped(entry) for entry in findings.entries]
     totals = accumulate(entry.count("\n") + 1 for entry in entries)
     fitting = len(entries) if everything else sum(total <= ENTRY_LINES for total in totals)
-    table = _table(ordered(findings.found)) if everything else ""
+    table = _table(ordered(findings.found), findings.known) if everything else ""
     if not everything and len(findings.found) > len(findings.failing):
         table = "--all lists every number."
     most = max(fitting, 1)  # always at least one
@@ -77,7 +77,7 @@ def terminal(findings: Findings, everything: bool = False) -> str:
 
 def summary(findings: Findings) -> str:
     """The page with folded sections: failures as a list, then at most FOLDED rows by verdict."""
-    tables, where = _folded_tables(findings.found), ": they are in the table"
+    tables, where = _folded_tables(findings), ": they are in the table"
     return _page(findings, findings.entries, TOLD, where, str, tables) + "\n"
 
 
@@ -138,18 +138,21 @@ def ordered(found: Sequence[verdicts.Comparison]) -> list[verdicts.Comparison]:
     return sorted(found, key=lambda c: (place(c.verdict), _or_if_nan(c.p, 2.0), -_excess(c)))
 
 
-def change(c: verdicts.Comparison) -> tuple[str, str, str]:
+def change(c: verdicts.Comparison, known: Metrics) -> tuple[str, str, str]:
     """The base's value, the new one and their difference ± its error, with the digits that the
     error justifies.
     """
+
+    def text(value: float | None) -> str:
+        return "" if value is None else number_text(value, c.record.metric, known)
+
     if c.base is None or c.new is None or c.error is None:
-        base, new = ("" if v is None else number_text(v, c.record.metric) for v in (c.base, c.new))
-        return base, new, ""
+        return text(c.base), text(c.new), ""
     difference = c.new - c.base
     exact = c.error.stderr == 0
     to = abs(difference) if exact else c.error.stderr
     if not to:
-        return number_text(c.base, c.record.metric), number_text(c.new, c.record.metric), "0"
+        return text(c.base), text(c.new), "0"
     sign = "+" if difference >= 0 else ""
     error = "" if exact else f" ± {to_error(to, to)}"
     return to_error(c.base, to), to_error(c.new, to), f"{sign}{to_error(difference, to)}{error}"
@@ -182,8 +185,7 @@ def _remarks(findings: Findings) -> list[str]:
     unresolved = by_verdict[verdicts.UNRESOLVED]
     remarks = []
     if lost := [c for c in found if c.pairing_lost]:
-        names = [escape(words.subject(c.record)) for c in lost[: words.OTHERS]]
-        names += [f"{len(lost) - words.OTHERS:,} more"] * (len(lost) > words.OTHERS)
+        names = few([escape(words.subject(c.record)) for c in lost], words.OTHERS)
         remarks.append(
             f"**The pairing is lost** for {len(lost):,} number{'s' * (len(lost) != 1)} ({'; '.join(names)}): both runs have "
             "the same protocol and seed, but one of them has no influences of the same images. Their errors are those "
@@ -247,19 +249,19 @@ def _possible(c: verdicts.Comparison) -> float:
 # Rows
 
 
-def _folded_tables(found: Sequence[verdicts.Comparison]) -> list[str]:
+def _folded_tables(findings: Findings) -> list[str]:
     """A folded table for each verdict, of FOLDED rows in all."""
-    counts, folds = Counter(c.verdict for c in found), []
-    for verdict, rows in groupby(ordered(found)[:FOLDED], key=lambda c: c.verdict):
+    counts, folds = Counter(c.verdict for c in findings.found), []
+    for verdict, rows in groupby(ordered(findings.found)[:FOLDED], key=lambda c: c.verdict):
         shown = list(rows)
         some = f", the first {len(shown):,} of them" if len(shown) < counts[verdict] else ""
         head = f"<details><summary>{counts[verdict]:,} {WORDS[verdict]}{some}</summary>"
-        folds.append(f"{head}\n\n{_unpadded(_table(shown))}\n\n</details>")
+        folds.append(f"{head}\n\n{_unpadded(_table(shown, findings.known))}\n\n</details>")
     return folds
 
 
-def _table(rows: Sequence[verdicts.Comparison]) -> str:
-    return tabulate([_row(c) for c in rows], HEADERS, tablefmt="pipe", disable_numparse=True)
+def _table(rows: Sequence[verdicts.Comparison], known: Metrics) -> str:
+    return tabulate([_row(c, known) for c in rows], HEADERS, tablefmt="pipe", disable_numparse=True)
 
 
 def _unpadded(table: str) -> str:
@@ -268,8 +270,8 @@ def _unpadded(table: str) -> str:
     return "\n".join([head, re.sub("-+", "-", ruler), *rows])
 
 
-def _row(c: verdicts.Comparison) -> list[str]:
-    base, new, difference = change(c)
+def _row(c: verdicts.Comparison, known: Metrics) -> list[str]:
+    base, new, difference = change(c, known)
     judged = c.error is not None and c.verdict not in verdicts.NO_VERDICT
     margin, p = (f"{c.margin:.2g}", f"{c.p:.2g}") if judged else ("", "")
     how = "paired" if c.paired else "pairing lost" if c.pairing_lost else c.note

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from reports.gate.verdicts import MISSING, Comparison
 from reports.records.metrics import METRICS, Metrics
-from reports.records.reading import grouped, joined, short
+from reports.records.reading import few, grouped, joined, short
 from reports.records.record import Record
 from reports.tables.numbers import metric_label, number_text, steps_text, to_error
 
@@ -101,9 +101,7 @@ def sentences(group: Sequence[Comparison], known: Metrics = METRICS) -> str:
     text = sentence(first, known) + (f": {reason}" if reason else "") + "."
     if not others:
         return text
-    names = [_where(c.record) or "without a setting" for c in others[:OTHERS]]
-    if more := len(others) - len(names):
-        names.append(f"{more:,} more")
+    names = few([_where(c.record) or "without a setting" for c in others], OTHERS)
     cases = f"{len(others):,} more case{'s' * (len(others) > 1)}"
     return f"{text} The same metric is worse in {cases}: {'; '.join(names)}."
 

@@ -12,7 +12,7 @@ from reports.page.pictures import FigureView, strip_of
 from reports.page.plots.figures import plots_of
 from reports.page.verdicts import verdicts, with_error
 from reports.records.metrics import Metrics
-from reports.records.reading import grouped, joined
+from reports.records.reading import flat, grouped, joined
 from reports.records.record import NEITHER, Record
 from reports.tables.build import Merged
 from reports.tables.layout import LABEL, REFERENCE, VALUE, Cell, Panel, Table
@@ -146,14 +146,12 @@ def protocols_of(
     return {name: _protocol_rows(protocols[name]) for name in used}
 
 
-def _protocol_rows(protocol: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def _protocol_rows(protocol: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The fields of a protocol as names and texts; nested fields are named `field.name`."""
     rows = []
-    for name, value in sorted(protocol.items()):
-        if isinstance(value, Mapping):
-            rows += _protocol_rows(value, f"{prefix}{name}.")
-        elif value is not None and value != "":
-            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-            more = " ..." if len(text) > MOST_PROTOCOL_TEXT else ""
-            rows.append((f"{prefix}{name}", text[:MOST_PROTOCOL_TEXT] + more))
+    for name, value in sorted(flat(protocol)):
+        text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        more = " ..." if len(text) > MOST_PROTOCOL_TEXT else ""
+        if value != "":
+            rows.append((name, text[:MOST_PROTOCOL_TEXT] + more))
     return rows

@@ -3,7 +3,7 @@ and harmless quotations.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -41,6 +41,21 @@ def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
 def joined(*parts: str, by: str = ", ") -> str:
     """The parts that are not empty, separated by commas."""
     return by.join(filter(None, parts))
+
+
+def few(texts: Sequence[str], most: int) -> list[str]:
+    """The first of some texts, and how many more there are."""
+    more = len(texts) - most
+    return [*texts[:most], f"{more:,} more"] if more > 0 else list(texts)
+
+
+def flat(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The fields of nested objects as `field.name`, without those that are None."""
+    for name, value in fields.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{name}.")
+        elif value is not None:  # a field that a different version does not know
+            yield prefix + name, value
 
 
 def named(system: str, reason: str) -> str:

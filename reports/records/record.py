@@ -16,7 +16,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from diffae.system.errors import UserError
+from diffae.system.errors import UserError, naming
 from diffae.system.files import read_text
 from diffae.system.whole import append, write_whole
 from reports.records.reading import LARGEST_TEXT, short
@@ -146,10 +146,8 @@ def read_records(path: Path) -> list[Record]:
     """Read a `records.csv`. Raises UserError naming the file and the line that is wrong."""
     distinct, records = Distinct(path), list[Record]()
     for cells, where in read_csv(path, COLUMNS):
-        try:
+        with naming(f"{path}, {where}", ValueError):
             records.append(_parse(dict(zip(COLUMNS, cells, strict=True))))
-        except ValueError as error:
-            raise UserError(f"{path}, {where}: {error}") from None
         distinct.add(records[-1], where)
     return records
 

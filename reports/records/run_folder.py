@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from diffae.system.errors import UserError
+from diffae.system.errors import UserError, naming
 from diffae.system.files import read_json, read_text
 from reports.records.metrics import METRICS, NAME, SHIPPED, Margin, Metric, Metrics
 from reports.records.reading import LARGEST_TEXT, from_plain, part_of, short, to_plain
@@ -159,15 +159,12 @@ def brought_in(
         raise UserError(f"{path}: tables is not a list")
     if wrong := [name for name in rows if not NAME.fullmatch(name)]:
         raise UserError(f"{path}: {short(repr(wrong[0]), 40)} cannot be a metric's name")
-    where, metrics = "tables", dict[str, Metric]()
-    try:
-        tables = tuple(from_plain(TableSpec, spec) for spec in specs)
-        for name in (name for name in rows if name not in SHIPPED):
-            where = f"metric {name}"
+    metrics = {}
+    for name in (name for name in rows if name not in SHIPPED):
+        with naming(f"{path}: metric {name}", ValueError):
             metrics[name] = from_plain(Metric, rows[name])
-    except ValueError as error:
-        raise UserError(f"{path}: {where}: {error}") from None
-    return metrics, tables
+    with naming(f"{path}: tables", ValueError):
+        return metrics, tuple(from_plain(TableSpec, spec) for spec in specs)
 
 
 # ----------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from operator import attrgetter
 from typing import Any
 
 from reports.records.metrics import METRICS, Metrics
-from reports.records.reading import joined, short
+from reports.records.reading import few, flat, joined, short
 from reports.records.record import Record
 from reports.tables.ranking import comparable_n
 
@@ -85,15 +85,7 @@ def instrument(
 ) -> dict[str, str]:
     """The fields of a record's protocol that must be equal for a comparison, as text."""
     fields = protocols.get(record.protocol.split(", ")[0], {})
-    return {k: v for k, v in _flat(fields) if k.split(".")[0] not in {*without, *FREE}}
-
-
-def _flat(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for name, value in fields.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        elif value is not None:  # a field that a different version does not know
-            yield prefix + name, str(value)
+    return {k: str(v) for k, v in flat(fields) if k.split(".")[0] not in {*without, *FREE}}
 
 
 def _difference(ours: Mapping[str, str], beside: Iterable[Mapping[str, str]]) -> str:
@@ -103,9 +95,7 @@ def _difference(ours: Mapping[str, str], beside: Iterable[Mapping[str, str]]) ->
         names = sorted(ours.keys() | theirs.keys())
         return [_field(k, ours, theirs) for k in names if ours.get(k) != theirs.get(k)]
 
-    found = min(map(fields, beside), key=len)
-    more = [f"{len(found) - MOST_FIELDS} more"] * (len(found) > MOST_FIELDS)
-    return ", ".join([*found[:MOST_FIELDS], *more])
+    return ", ".join(few(min(map(fields, beside), key=len), MOST_FIELDS))
 
 
 def _field(name: str, ours: Mapping[str, str], theirs: Mapping[str, str]) -> str:

@@ -6,9 +6,7 @@ by name; a refusal is under REFUSED. The files of a command are in a folder of i
 
 import contextlib
 import hashlib
-import inspect
 import io
-import re
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from dataclasses import replace
@@ -35,7 +33,7 @@ from diffae.train import __main__ as training
 from diffae.train import trainer
 from diffae.train.presets import PRESETS
 from probes.linear import LinearProbe
-from reports.action import read_inputs
+from reports.action import DEFAULTS, read_inputs
 
 REFUSED = "refused"
 SHORT = {"samples": 8, "batch_size": 4}
@@ -152,7 +150,7 @@ def data(command: Words, words: Words, out: Path) -> Seen:
 def gate_inputs(_: Words, words: Words, out: Path) -> Seen:
     """reports.action: its inputs, given as words NAME=VALUE of the environment."""
     try:
-        return vars(read_inputs(dict(word.split("=", 1) for word in words)))
+        return dict(read_inputs(dict(word.split("=", 1) for word in words)))
     except UserError as reason:
         return {REFUSED: str(reason)}
 
@@ -193,4 +191,4 @@ def options_of(parser: ArgumentParser) -> set[str]:
 
 def gate_options() -> set[str]:
     """The environment variables of the action."""
-    return set(re.findall(r"GATE_\w+", inspect.getsource(read_inputs)))
+    return {f"GATE_{name}" for name in DEFAULTS}

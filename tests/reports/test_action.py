@@ -74,7 +74,7 @@ def act(github, runs, monkeypatch, capsys):
         }
         for name, value in (environ | gate).items():
             monkeypatch.setenv(name, value)
-        status = action.main(os.environ)
+        status = action.main()
         log += capsys.readouterr().out
         contexts["steps"]["gate"] = {"outputs": read_outputs(Path(environ["GITHUB_OUTPUT"]))}
         if contexts["steps"]["gate"]["outputs"]["comment"]:
@@ -343,11 +343,12 @@ def test_names_from_outside_stay_names(act, runs, github, text, tmp_path, monkey
 
 
 def test_a_long_page_becomes_a_comment_that_github_takes():
-    link = {"GATE_LINK": "https://github.com/me/mine/actions/runs/1"}
+    link = "https://github.com/me/mine/actions/runs/1"
+    inputs = {"NAME": "gate", "COMMIT": "", "LINK": link}
     table = "<details>\n\n" + "| x |\n" * 30_000 + "\n</details>\n"
-    body = action._comment(link, "gate", f"# Regression gate: 1 worse\n\n1. x\n\n{table}")
+    body = action._comment(inputs, f"# Regression gate: 1 worse\n\n1. x\n\n{table}")
     assert len(body) < 1000 and "1. x" in body and "<details>" not in body
-    body = action._comment(link, "gate", "# Regression gate\n" + "1. long\n" * 30_000)
+    body = action._comment(inputs, "# Regression gate\n" + "1. long\n" * 30_000)
     assert len(body) < 65_536 and body.startswith(MARKER) and "actions/runs/1" in body
 
 
@@ -440,8 +441,7 @@ def test_every_input_is_used_and_every_variable_of_the_script_is_set():
     text = (ROOT / "action.yml").read_text()
     for name in YAML["inputs"]:
         assert re.search(rf"inputs\.{name}\b", text), name
-    code = (ROOT / "reports" / "action.py").read_text()
-    read = {f"GATE_{name}" for name in re.findall(r'get\("(?:GATE_)?([A-Z]+)"', code)}
+    read = {f"GATE_{name}" for name in action.DEFAULTS}
     assert read == {name for name in named("Gate")["env"] if name.startswith("GATE_")}
 
 

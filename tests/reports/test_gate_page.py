@@ -10,10 +10,11 @@ from gate_runs import KEY, RNG, SSIM, make_run, write_run
 from scipy import stats
 
 from reports import compare as command_line
+from reports.gate.junit import junit
 from reports.gate.page import Findings, annotations, ordered, summary, terminal
 from reports.gate.verdicts import MISSING, compare, read_margins
 from reports.gate.words import brief, groups, p_text, sentence, sentences
-from reports.records.metrics import METRICS
+from reports.records.metrics import METRICS, Metric
 from reports.records.record import HIGHER, NEITHER, Record
 from reports.records.uncertainty import Error
 
@@ -256,6 +257,17 @@ def test_the_page_of_nothing_wrong_is_short(tmp_path, capsys, monkeypatch):
     assert command_line.main(["run", "run"]) == 0
     page = capsys.readouterr().out
     assert page.startswith("# Regression gate: passed\n\n") and page.count("\n") <= 6
+
+
+def test_numbers_of_a_plug_in_have_the_digits_that_it_asks_for(fallen):
+    record = replace(fallen.record, metric="mine")
+    c = replace(fallen, record=record, base=12.3456, new=12.3456, error=Error(0.0, math.inf))
+    found = Findings(
+        [c], [c], "base", "new", METRICS | {"mine": Metric(HIGHER, "", "", "", digits=1)}
+    )
+    for page in (terminal(found, everything=True), summary(found)):
+        assert "12.3 | 12.3 | 0 |" in re.sub(" +", " ", page)
+    assert b"12.3 -&gt; 12.3 (0)" in junit(found)
 
 
 def test_no_field_is_needed_to_be_sentences(fallen):

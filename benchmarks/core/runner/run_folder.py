@@ -26,6 +26,7 @@ from diffae.system.errors import UserError
 from diffae.system.files import foreign, lock_folder, read_text, writing
 from diffae.system.whole import sweep, write_whole
 from reports import page
+from reports.records.reading import few
 from reports.records.record import RecordFile, write_records
 from reports.records.run_folder import SCHEMA, check_schema, described, read_run
 from reports.records.settings import settings_of
@@ -88,8 +89,7 @@ def differences(ours: Settings, theirs: Settings) -> list[str]:
         if isinstance(ours.get(key), dict) and isinstance(theirs.get(key), dict):
             a, b = _parts(ours[key]), _parts(theirs[key])
             parts = sorted(part for part in a.keys() | b.keys() if a.get(part) != b.get(part))
-        more = [f"{len(parts) - MOST_PARTS} more"] * (len(parts) > MOST_PARTS)
-        names.append(f"{key} ({', '.join([*parts[:MOST_PARTS], *more])})" if parts else key)
+        names.append(f"{key} ({', '.join(few(parts, MOST_PARTS))})" if parts else key)
     return names
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from benchmarks.runtime.errors import NotAvailable
@@ -22,7 +21,7 @@ from benchmarks.systems.protocol.base import System
 from benchmarks.systems.shared import containers
 from benchmarks.systems.shared.recognised import CONFIG, PACKAGED, Choices, read_address, read_json
 from diffae.checkpoints import trained_on
-from diffae.checkpoints.checkpoint import write_tensors
+from diffae.checkpoints.checkpoint import read_tensors, write_tensors
 from diffae.system.errors import UserError
 from diffae.system.files import sha256
 from diffae.system.settings import check
@@ -82,15 +81,6 @@ def read_config(folder: Path, system: str, kind: type[C]) -> C:
     return config
 
 
-def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file. Raises UserError naming it."""
-    try:
-        with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name).clone() for name in file.keys()}
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: not readable ({error})") from None
-
-
 def fingerprint(folder: Path) -> str:
     """SHA-256 of weights and configuration, under which results are stored."""
     digest = hashlib.sha256((folder / CONFIG).read_bytes())
@@ -126,7 +116,7 @@ class Opened(System):
             _, self.options = read_address(path, {**self.choices, **self.choices_of_ours})
             config = read_config(self.source, self.name.partition("-")[0], self.config_class)
             file, digest = self.source / WEIGHTS, fingerprint(self.source)
-            tensors = read_safetensors(file)
+            tensors = read_tensors(file)
         else:
             config, tensors = self._read(self.source)
             file, digest = self.source, sha256(self.source)

@@ -1,6 +1,5 @@
 """Recognition of the system of a checkpoint. Imports no PyTorch but for those of DiffAE and DDIM."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +7,9 @@ from typing import Any
 
 from diffae.checkpoints import hub
 from diffae.networks.config import AUTOENCODER
+from diffae.system import files
 from diffae.system.cli import did_you_mean
-from diffae.system.errors import UserError, reason
-from diffae.system.files import read_text
+from diffae.system.errors import UserError
 from diffae.system.signals import importing
 
 CONFIG, PIPELINE = "config.json", "model_index.json"
@@ -41,15 +40,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
     Raises UserError, naming it, if it is not valid JSON.
     """
-    if not path.exists():
-        return {}
-    try:
-        found = json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: damaged: not JSON ({reason(error)})") from None
-    if not isinstance(found, dict):
-        raise UserError(f"{path}: not an object of JSON")
-    return found
+    return files.read_json(path) if path.exists() else {}
 
 
 # ----------------------------------------------------------------------------------------------

@@ -103,8 +103,7 @@ def read_first_stage(path: Path) -> dict[str, Tensor]:
                 "network and not supported; give one with a nearest-code quantiser (f16)"
             )
         if "quantize.embedding.weight" not in state:
-            lacks = "quantize.embedding.weight"
-            containers.refuse_other_kind(file.content, path, "vqgan", lacks)
+            containers.refuse_other_kind(file.content, path, "vqgan", "quantize.embedding.weight")
         found = {name: value for name, value in state.items() if not name.startswith("loss.")}
         return containers.take(file, found, path)
 

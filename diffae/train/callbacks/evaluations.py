@@ -18,7 +18,7 @@ import torch
 
 from diffae.checkpoints.trained_on import NOTE
 from diffae.system.cli import say
-from diffae.system.errors import UserError
+from diffae.system.errors import UserError, naming
 from diffae.system.files import read_json
 from diffae.system.whole import copy_whole, put, scratch_folder, sweep
 from diffae.train.callbacks.sheets import Periodic
@@ -58,10 +58,8 @@ class Evaluations(Periodic):
     ):
         super().__init__(folder, every)
         self._note, self._tasks, self._system, self._flags = note, tasks, system, flags
-        try:
+        with naming("--evaluate"):
             harness().load()(self._arguments(tasks, Path()), None)
-        except UserError as error:
-            raise UserError(f"--evaluate: {error}") from None
 
     def _arguments(self, tasks: Sequence[str], folder: Path) -> list[str]:
         """The words of the command that measures the checkpoint in `folder` and writes beside it."""
