@@ -21,7 +21,7 @@ from benchmarks.plugin import Arrays, Benchmark, Context, Count, NotAvailable, R
 from benchmarks.runtime.digest import digest
 from benchmarks.systems.protocol import base
 from benchmarks.tasks.shared.samples import Sizes as SampleSizes
-from benchmarks.tasks.shared.samples import samples
+from benchmarks.tasks.shared.samples import samples, shown
 from reports.records.metrics import seen_through
 from reports.records.specs import TableSpec
 
@@ -99,7 +99,7 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
                 of = cell if found[0] is not None else cell.but(note=none)
                 yield _row(of, space.ratio, setting, found)
             if space is searched[0]:
-                _save_nearest(cell, at, ours)
+                _save_nearest(cell, at, new, ours)
 
     names = (space.samples for space in searched)
     searches = comparisons(len(searched), "nearest image", sizes.count, len(_train(context)))
@@ -183,12 +183,12 @@ def _row(cell: Cell, metric: str, setting: str, found: tuple[float | None, float
     return cell.row(metric, value, setting=setting, stderr=stderr, note=note)
 
 
-def _save_nearest(cell: Cell, at: Solved, found: Arrays) -> None:
+def _save_nearest(cell: Cell, at: Solved, new: Arrays, found: Arrays) -> None:
     """Save the samples nearest to a training image above these images, the nearest first."""
     if cell.context.pictures is None:
         return
     first = np.argsort(found["distance"], kind="stable")[:SHOWN]
-    images = cell.pictured(None, first, lambda: at.draw(first.tolist())[0])
+    images = shown(cell, at, new, first)
     training = _train(cell.context).batch(found["position"][first])
     cell.draw(
         "memorisation-{}",

@@ -46,7 +46,7 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
             setup = Setup(scenario, RULES[rule], target)
             yield from _one_class(reals, pool, title, setup, picture=rule == first)
 
-    names = ("latents", *(network.array for network in context.networks.features))
+    names = ("latents", "pixels", *(network.array for network in context.networks.features))
     yield Measurement([samples(at, sizes.pool, *names)], reduce, list(_fits(context)))
 
 

@@ -16,9 +16,9 @@ from benchmarks.metrics.frechet_jackknife import BLOCKS, Jackknife, Side, blocks
 from benchmarks.metrics.networks.features import FeatureNetwork
 from benchmarks.plugin import Arrays, Cell, Context, NotAvailable, Solved
 from benchmarks.runtime.digest import digest
-from benchmarks.systems.protocol.base import reading_of
 from benchmarks.tasks.fewshot.classes import Setup, Sizes, Target, classifier, labelled
 from benchmarks.tasks.shared.distances import distance, metrics_of, side_of
+from benchmarks.tasks.shared.samples import shown
 from diffae.diffusion import noise
 
 PREVIEW = 16
@@ -83,15 +83,8 @@ class Pool:
         """Save a picture of the first accepted samples of a class."""
         if self.context.pictures is None:
             return
-        at, shown = self.at, accepted[:PREVIEW]
-        cell, indices = Cell(self.context, "", at, setting=name), shown.tolist()
-
-        def made() -> Tensor:
-            if reading_of(at.system):  # only the features that probes read are stored
-                return at.draw(indices)[0]
-            return at.decode(at.random(self.latents[shown], indices))
-
-        images = cell.pictured(None, shown, made)
+        cell = Cell(self.context, "", self.at, setting=name)
+        images = shown(cell, self.at, self.new, accepted[:PREVIEW])
         cell.draw(
             f"fewshot-{{}}-{file_name(name)}",
             f"few-shot samples, {name}",

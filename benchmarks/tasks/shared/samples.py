@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from benchmarks.core.images import THUMBNAIL, preview, thumbnails
-from benchmarks.plugin import Arrays, Computation, Count, Solved, Solver, Steps
+from benchmarks.plugin import Arrays, Cell, Computation, Count, Solved, Solver, Steps
+from benchmarks.systems.protocol.base import reading_of
 
 PREVIEW = 32
 
@@ -43,3 +46,19 @@ def samples(at: Solved, count: int, *names: str) -> Computation:
 
     shared = f"samples {at.steps} {at.system.solver}"
     return Computation("samples", key, count, compute, at.steps, names or None, shared=shared)
+
+
+def shown(cell: Cell, at: Solved, new: Arrays, indices: np.ndarray) -> Tensor:
+    """Some of the samples `new`, for a picture: their thumbnails where images are no larger, else drawn
+    again, from their "latents" where these are kept whole.
+    """
+    if cell.context.dataset.image_size == THUMBNAIL:
+        pixels = torch.from_numpy(new["pixels"][indices]).float().div(127.5).sub(1)
+        return pixels.unflatten(1, (3, THUMBNAIL, THUMBNAIL))
+
+    def drawn() -> Tensor:
+        if "latents" not in new or reading_of(at.system):  # only what probes read is kept
+            return at.draw(indices.tolist())[0]
+        return at.decode(at.random(torch.from_numpy(new["latents"][indices]), indices.tolist()))
+
+    return cell.pictured(None, indices, drawn)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from colours import features, without_effnet
+from lone_context import small_context
 from people import SPLITS, Cells, People
 from PIL import Image
 from scipy.spatial.distance import cdist
@@ -20,6 +21,7 @@ from benchmarks.systems.protocol.base import SAMPLE, System
 from benchmarks.tasks.memorisation import BENCHMARK, spaces
 from diffae.checkpoints.trained_on import TrainedOn
 from diffae.data import open_dataset
+from diffae.eight_bit import to_uint8
 from reports.page.pictures import read_sheet
 
 
@@ -128,6 +130,33 @@ def test_a_system_that_copies_is_found_out(context):
     sheet = read_sheet(context.pictures / "memorisation-copier.png")
     for column in range(sheet.lengths[0]):
         assert np.array_equal(sheet.cell(0, column), sheet.cell(1, column))
+
+
+@pytest.mark.parametrize(("size", "again"), [(32, 0), (16, 8)])
+def test_samples_are_drawn_again_for_a_picture_where_thumbnails_are_of_another_size(
+    patches, tmp_path, size, again
+):
+    """In either case the picture has the samples themselves: here the training images are in another order."""
+    context = small_context(patches.at(size), tmp_path, {"samples.count": 20})
+    context.networks.features = (features(),)
+    training, drawn = context.select("train", 90), []
+
+    class Turned(Copier):
+        def sample(self, indices, seed, steps):
+            drawn.extend(indices)
+            return super().sample(89 - np.asarray(indices), seed, steps)
+
+    values(context, Turned(training))
+    assert drawn[:20] == list(range(20)) and len(drawn) == 20 + again
+    copied = to_uint8(training.batch(np.arange(70, 90))).permute(0, 2, 3, 1).numpy()
+    sheet = read_sheet(context.pictures / "memorisation-copier.png")
+    scale = sheet.cell(0, 0).size[0] // size
+    cells = [
+        np.asarray(sheet.cell(0, column))[::scale, ::scale] for column in range(sheet.lengths[0])
+    ]
+    indices = [int((copied == cell).all((1, 2, 3)).argmax()) for cell in cells]
+    assert len(set(indices)) == 8 and all(map(np.array_equal, copied[indices], cells))
+    assert drawn[20:] in ([], [19 - index for index in indices])
 
 
 def test_what_is_not_known_of_the_training_images_is_said(context):
