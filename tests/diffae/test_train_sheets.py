@@ -157,6 +157,28 @@ def test_sheets_that_nobody_counted_take_a_small_share_of_the_time(tmp_path, mon
     assert 20 <= SHARE * 1_000 <= 30
 
 
+def test_the_share_of_the_time_is_of_each_stage(tmp_path, monkeypatch):
+    """What the sheets of one stage took counts for no other."""
+    now, told = [0.0], []
+    monkeypatch.setattr(sheets.time, "monotonic", lambda: now[0])
+
+    class Slow(Sheets):
+        def _draw(self, path):
+            now[0] += 10
+            told.append((path.parent.name, int(path.stem)))
+
+    callback = Slow(tmp_path, "t", lambda: IMAGES, "", None)
+    for stage in ("image", "latent"):
+        training = SimpleNamespace(
+            step=0, seen=0, seconds=0.0, schedule=replace(TINY.image, samples=400)
+        )
+        callback.begins(training, replace(WITH_PICTURES, name=stage), lambda: 0)
+        for step in range(1, 101):
+            training.step, training.seen, training.seconds = step, 4 * step, float(step)
+            callback.step(1.0)
+    assert told == [(stage, seen) for stage in ("image", "latent") for seen in (40, 400)]
+
+
 @pytest.mark.parametrize("rank", [0, 1])
 def test_one_process_draws_and_all_wait(tmp_path, monkeypatch, rank):
     waited = []

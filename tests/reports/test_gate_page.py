@@ -265,3 +265,48 @@ def test_no_field_is_needed_to_be_sentences(fallen):
     assert sentences([c]) == (
         "s: unheard of b rose from 1.0 to 2.0, by 1: more than the margin 0; the difference has no random error."
     )
+
+
+COLUMNS = ("verdict", "number", "base", "new", "change", "margin", "p", "")
+
+
+def table_rows(old, new):
+    """The rows of `--all`, by system: what stands under each heading."""
+    found = found_between(old, new)
+    lines = [line for line in terminal(findings(found), True).splitlines() if line[:1] == "|"]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+    rows = [dict(zip(COLUMNS, row, strict=True)) for row in cells]
+    return {row["number"].split(", ")[1]: row for row in rows}
+
+
+def test_each_row_has_its_own_numbers_and_nothing_where_there_are_none():
+    """A verdict without a p has none, nor a margin; the last column says how it was compared."""
+    a = np.tile([0.9, 0.8], 100)
+    old = {
+        ("worse", "", "ssim"): a,
+        ("same", "", "ssim"): a,
+        ("gone", "", "ssim"): a,
+        ("exact", "", "ssim"): 0.5,
+    }
+    new = {("worse", "", "ssim"): a - 0.1, ("same", "", "ssim"): a, ("gone", "", "ssim"): None,
+           ("exact", "", "ssim"): 0.75, ("fresh", "", "ssim"): 0.25}  # fmt: skip
+    rows = table_rows(old, new)
+    told = {name: tuple(row[c] for c in COLUMNS[2:5]) for name, row in rows.items()}
+    assert told == {
+        "worse": ("0.85", "0.75", "-0.10"),
+        "same": ("0.8500", "0.8500", "0"),
+        "gone": ("0.8500", "", ""),
+        "exact": ("0.50", "0.75", "+0.25"),
+        "fresh": ("", "0.2500", ""),
+    }
+    verdicts = {name: (row["verdict"], row[""]) for name, row in rows.items()}
+    assert verdicts == {
+        "worse": ("regression", "paired"),
+        "same": ("same", "paired"),
+        "gone": ("missing", "no value"),
+        "exact": ("improvement", "paired"),
+        "fresh": ("new", ""),
+    }
+    judged = {name for name, row in rows.items() if row["margin"] and row["p"]}
+    assert judged == {"worse", "same", "exact"}
+    assert not any(row["margin"] or row["p"] for n, row in rows.items() if n not in judged)

@@ -18,11 +18,16 @@ def hub(empty) -> Path:
     return checkpoints
 
 
-def test_the_given_folder_comes_before_the_cache(tmp_path, hub):
+def test_the_given_folder_comes_before_the_caches(tmp_path, hub, monkeypatch):
+    monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
     name = weights.KNOWN["inception"].files[-1].filename
     assert weights.find("inception", None) is None
     (hub / name).write_bytes(b"cached")
     assert weights.find("inception", tmp_path) == hub / name
+    weights.folder().mkdir(parents=True)
+    (weights.folder() / name).write_bytes(b"fetched")  # comes before torch.hub's cache
+    assert weights.find("inception", None) == weights.find("inception", tmp_path)
+    assert weights.find("inception", tmp_path) == weights.folder() / name
     (tmp_path / name).write_bytes(b"given")
     assert weights.find("inception", tmp_path) == tmp_path / name
 
