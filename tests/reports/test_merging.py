@@ -281,3 +281,16 @@ def test_numbers_that_depend_on_n_are_neither_ranked_nor_averaged_over_several_n
     assert mean.value is None and mean.note.startswith("no mean: the runs have 118, 128 images")
     merged = merge([one("t0", "DiffAE", 200.0, 128), one("t1", "DiffAE", 190.0, 128, seed=1)])
     assert merged.records[0].value == 195.0
+
+
+@pytest.mark.parametrize("count", [4, 5, 7])
+def test_no_more_than_four_differences_of_protocols_are_named(tmp_path, count):
+    """And how many more there are; a field of 0 or False is one, too."""
+    fields = {f"f{i}": value for i, value in enumerate((0, False, 1, 2, 3, 4, 5))}
+    theirs = {name: fields[name] for name in list(fields)[:count]}
+    a = run(tmp_path / "a", [number("DiffAE", "ssim", 0.95)])
+    b = run(tmp_path / "b", [number("Mine", "ssim", 0.97)], weights="w1", protocol=theirs)
+    (note,) = [r.note for r in merge([a, b]).rows if r.system == "Mine"]
+    named = "f0 0 against none, f1 False against none, f2 1 against none, f3 2 against none"
+    more = f", {count - 4} more" if count > 4 else ""
+    assert note == f"measured otherwise than in a: {named}{more}"

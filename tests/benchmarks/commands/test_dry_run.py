@@ -163,6 +163,20 @@ def test_operations_seconds_and_bytes_are_those_of_all_calls():
     assert total.flops == 810 * 3e9 + 40 * 1e9
 
 
+def test_calls_of_small_networks_count_less_in_what_is_left():
+    """In calls of a decoder: two encodings, twenty of the latent DDIM, five faces are one each."""
+    for calls, cost in (
+        (Calls(decoder=3), 3),
+        (Calls(encoder=2), 1),
+        (Calls(latent=20), 1),
+        (Calls(face=5), 1),
+        (Calls(features=5), 4),
+        (Calls(perceptual=2), 3),
+        (Calls(1, 1, 1, 1, 1, 1), 4.05),
+    ):
+        assert progress._cost(Work("x", 10, calls)) == pytest.approx(10 * cost)
+
+
 def test_the_time_left_is_that_of_the_calls_that_are_left(context, monkeypatch, capsys):
     """40 images are noised to two times, a call each; what a system takes besides is worth 500."""
     now = [0.0]
