@@ -11,7 +11,7 @@ from scipy import stats
 
 from reports import compare as command_line
 from reports.gate.page import Findings, annotations, ordered, summary, terminal
-from reports.gate.verdicts import MISSING, compare, read_margins
+from reports.gate.verdicts import MISSING, NEW, NOT_COMPARED, VERDICTS, compare, read_margins
 from reports.gate.words import brief, groups, p_text, sentence, sentences
 from reports.records.metrics import METRICS
 from reports.records.record import HIGHER, NEITHER, Record
@@ -310,3 +310,25 @@ def test_each_row_has_its_own_numbers_and_nothing_where_there_are_none():
     judged = {name for name, row in rows.items() if row["margin"] and row["p"]}
     assert judged == {"worse", "same", "exact"}
     assert not any(row["margin"] or row["p"] for n, row in rows.items() if n not in judged)
+
+
+def test_rows_of_a_verdict_stand_by_their_p_then_by_the_loss_beyond_the_margin(fallen):
+    """Those without a p come last."""
+    given = [(0.5, 1.0), (math.nan, 9.0), (0.01, 1.0), (0.5, 2.0), (math.nan, 10.0)]
+    found = [replace(fallen, p=p, loss=loss) for p, loss in given]
+    assert [found.index(c) for c in ordered(found)] == [2, 3, 0, 4, 1]
+    by_verdict = [replace(fallen, verdict=verdict) for verdict in reversed(VERDICTS)]
+    assert [c.verdict for c in ordered(by_verdict)] == [*VERDICTS]
+
+
+@pytest.mark.parametrize("verdict", VERDICTS)
+@pytest.mark.parametrize(
+    ("paired", "lost", "how"),
+    [(True, False, "paired"), (False, True, "pairing lost"), (False, False, "a note")],
+)
+def test_a_row_of_every_verdict(fallen, verdict, paired, lost, how):
+    c = replace(fallen, verdict=verdict, paired=paired, pairing_lost=lost, note="a note")
+    (row,) = [line for line in terminal(findings([c]), True).splitlines() if line[:3] == "| " + verdict[:1]]
+    cells = dict(zip(COLUMNS, [cell.strip() for cell in row.strip("|").split("|")], strict=True))
+    judged = ("", "") if verdict in (NEW, NOT_COMPARED, MISSING) else ("0.0005", "2e-05")
+    assert (cells["verdict"], cells["margin"], cells["p"], cells[""]) == (verdict, *judged, how)

@@ -75,19 +75,25 @@ def test_bold_type_is_explained_where_there_is_some():
     assert said(plain(), number("B", "ssim", 0.5, table="plain")) == set()
 
 
-def test_runs_that_are_averaged_are_counted(tmp_path):
-    """From two to three: of one of the systems a run is missing."""
+@pytest.mark.parametrize(
+    ("counts", "text"), [((3,), "3"), ((3, 2), "2 to 3"), ((2, 4, 3), "2 to 4")]
+)
+def test_runs_that_are_averaged_are_counted(counts, text, tmp_path):
+    """From the fewest to the most: of some systems runs are missing."""
     settings = {"data": "portraits", "profile": {"name": "quick", "sections": {}}}
     runs = [
         write_run(
             tmp_path / str(seed),
-            [number("A", "ssim", 0.5 + seed / 10), number("B", "ssim", 0.4 if seed else None)],
+            [
+                number(f"s{count}", "ssim", 0.5 + seed / 10 if seed < count else None)
+                for count in counts
+            ],
             settings=settings | {"seed": seed},
         )
-        for seed in range(3)
+        for seed in range(max(counts))
     ]
     (_, table, *_) = read(runs).tables
-    assert "With brackets: the mean of 2 to 3 runs ±" in legend(table)
+    assert f"With brackets: the mean of {text} runs ±" in legend(table)
 
 
 @pytest.mark.parametrize(

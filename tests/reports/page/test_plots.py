@@ -207,3 +207,19 @@ def test_operations_are_calls_times_a_step_and_the_encoder_once(tmp_path):
 def test_labels_of_an_axis_leave_each_other_room():
     assert spaced([5, 10, 20, 40, 50, 100, 200]) == [5, 10, 20, 50, 100, 200]
     assert spaced([7]) == [7]
+
+
+@pytest.mark.parametrize("count", [10, 11, 81])
+def test_many_rows_stand_by_their_values_and_few_as_they_are_given(count, tmp_path):
+    """The largest first, at most 80."""
+    names = [first + second for first in "PQRSTUVWX" for second in "abcdefghi"][:count]
+    values = {name: 0.5 + 0.4 * math.sin(7 * i) for i, name in enumerate(names)}
+    records = [
+        number("section5.3_probe", "auroc", value, setting=name, benchmark="probes")
+        for name, value in values.items()
+    ]
+    (plot,) = drawn(tmp_path, records, "probes")
+    ordered = names if count == 10 else sorted(names, key=values.get, reverse=True)
+    (line,) = plot.key
+    points = [(point.x, point.y) for point in line.points]
+    assert sorted(points) == [(i, values[name]) for i, name in enumerate(ordered[:80])]
