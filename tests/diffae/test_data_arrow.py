@@ -323,3 +323,18 @@ def test_without_pyarrow_the_extra_is_named(tmp_path, monkeypatch):
     path = write_parquet(tmp_path / "a.parquet", range(2))
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     refuses(path, r"a\.parquet: .*needs a package; pip install 'pyarrow>=18'")
+
+
+@pytest.mark.parametrize(
+    "error", [pa.ArrowInvalid, pa.ArrowKeyError, OSError, ValueError, KeyError]
+)
+def test_what_pyarrow_says_is_told_in_one_line_of_bounded_length(tmp_path, error):
+    with (
+        pytest.raises(UserError, match=r"rows: cannot read this file \(") as told,
+        arrow_files.reading(tmp_path / "rows"),
+    ):
+        raise error("a row\n  " * 100)
+    text = str(told.value)
+    inside = text.partition("(")[2].rpartition(")")[0]
+    assert len(inside) == 200 and "\n" not in text and "  " not in text
+    assert text.endswith("; copy it again")

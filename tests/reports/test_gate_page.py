@@ -328,7 +328,11 @@ def test_rows_of_a_verdict_stand_by_their_p_then_by_the_loss_beyond_the_margin(f
 )
 def test_a_row_of_every_verdict(fallen, verdict, paired, lost, how):
     c = replace(fallen, verdict=verdict, paired=paired, pairing_lost=lost, note="a note")
-    (row,) = [line for line in terminal(findings([c]), True).splitlines() if line[:3] == "| " + verdict[:1]]
+    (row,) = [
+        line
+        for line in terminal(findings([c]), True).splitlines()
+        if line[:3] == "| " + verdict[:1]
+    ]
     cells = dict(zip(COLUMNS, [cell.strip() for cell in row.strip("|").split("|")], strict=True))
     judged = ("", "") if verdict in (NEW, NOT_COMPARED, MISSING) else ("0.0005", "2e-05")
     assert (cells["verdict"], cells["margin"], cells["p"], cells[""]) == (verdict, *judged, how)

@@ -294,3 +294,24 @@ def test_no_more_than_four_differences_of_protocols_are_named(tmp_path, count):
     named = "f0 0 against none, f1 False against none, f2 1 against none, f3 2 against none"
     more = f", {count - 4} more" if count > 4 else ""
     assert note == f"measured otherwise than in a: {named}{more}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, ""),
+        ({"data_sha256": "y"}, "other images"),
+        ({"profile": {"name": "paper", "sections": {}}, "data_sha256": "y"}, "profile"),
+    ],
+)
+def test_runs_of_other_images_are_said_to_be_so(changes, said, tmp_path):
+    """If their settings are the same: else these say what differs."""
+    sources = [
+        run(tmp_path / name, [number(name, "ssim", 0.5)], weights=name, **more)
+        for name, more in (("a", {"data_sha256": "x"}), ("b", {"data_sha256": "x"} | changes))
+    ]
+    remarks = merge(sources).remarks
+    assert len(remarks) == (said != "")
+    for remark in remarks:
+        assert remark.startswith("b is not measured as a: ") and said in remark
+        assert ("other images" in remark) == (said == "other images")

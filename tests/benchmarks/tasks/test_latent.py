@@ -254,6 +254,8 @@ def test_a_spectrum_is_measured_of_every_map(context):
     assert row.value == pytest.approx(expected.mean(), rel=1e-6)
     assert row.stderr > 0 and row.n == IMAGES
     assert row.measured_by["images"].startswith("blurred (sigma 1.2, 7 px)")
+    assert (row.steps, row.solver, row.calls) == (None, "", None)  # nothing is decoded
+    assert not any(name.endswith("_steps") for name, x in row.measured_by.items() if x)
     sharp = measured(context, Pixels())[SPECTRUM, "", "spectrum_kl"]  # a map of 32 px
     p, q = (latent.spectrum(x.double().numpy()) for x in (images, 10 * images))
     expected = (p * np.log((p + 1e-8) / (q + 1e-8))).sum(1)

@@ -20,6 +20,7 @@ from diffae.images import reading
 from diffae.images.classifier import (
     Classifier,
     classifier_of,
+    find_name,
     learn,
     learn_from_few,
     learn_from_two,
@@ -194,3 +195,10 @@ def test_an_attribute_of_one_class_has_no_direction(tmp_path):
     known = Classifier.load(damaged(tmp_path, weight=torch.tensor([[1.0, 0, 0], [0, 0, 0]])))
     with pytest.raises(UserError, match="B: learnt from one class only"):
         known.move({"A": 1, "B": 1})
+
+
+@pytest.mark.parametrize("name", ["Wavy_Hair", "wavy hair", "WAVY-HAIR", "wavy_HAIR"])
+def test_names_are_found_whatever_joins_their_words(name):
+    known = ("Male", "Wavy_Hair", "No-Beard here")
+    assert find_name(name, known) == 1
+    assert find_name("no_beard HERE", known) == 2

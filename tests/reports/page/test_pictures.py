@@ -136,3 +136,15 @@ def test_names_on_a_sheet_stay_text(run):
     write(run / "report.html", [run])
     text = (run / "report.html").read_text(encoding="utf-8")
     assert name not in text and text.count("&lt;script&gt;alert(1)") >= 6
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_sheets_after_the_first_are_left_out_and_counted(run, most, monkeypatch):
+    """In the order of their files."""
+    monkeypatch.setattr(pictures, "MOST_SHEETS", most)
+    for name in "cba":
+        sheet_of(run, f"{name}.png", [images(1, 8)])
+    figures, remark = pictures_of(read([run]))
+    assert [figure.sheet.title for figure in figures] == ["a.png", "b.png", "c.png"][:most]
+    assert f"{3 - most} sheets after the first {most}" in str(remark) or most == 3
+    assert most < 3 or not remark
