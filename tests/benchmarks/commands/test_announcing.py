@@ -149,7 +149,12 @@ def test_what_failed_is_told_once_for_each_system_and_reason(tmp_path, capsys):
     with pytest.raises(UserError, match=r"^1 measurement failed, see above; the others are in /"):
         running._tell_failures(failing(("One", "no memory", "cost")))
     assert capsys.readouterr().err == "failed: One: no memory (cost)\n"
-    rows = [("One", "a", "cost"), ("Two", "a", "cost"), ("One", "b", "cost"), ("One", "a", "latent")]
+    rows = [
+        ("One", "a", "cost"),
+        ("Two", "a", "cost"),
+        ("One", "b", "cost"),
+        ("One", "a", "latent"),
+    ]
     with pytest.raises(UserError, match=r"^4 measurements failed, see above"):
         running._tell_failures(failing(*rows))
     assert capsys.readouterr().err.splitlines() == [
