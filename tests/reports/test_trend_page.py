@@ -234,3 +234,31 @@ def test_evaluations_stand_by_the_images_that_were_seen(tmp_path):
     (tmp_path / "evaluations/image/9").write_text("no folder")
     found = {stage: [x for x, _ in runs] for stage, runs in evaluations(tmp_path).items()}
     assert found == {"image": [3, 20, 50, 100], "latent": [7]}
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 15])
+def test_at_most_seven_commits_are_named_at_equal_distances_up_to_the_newest(count):
+    """By seven digits each."""
+    entries = [run(i) for i in range(count)]
+    (figure,) = figures(list(enumerate(entries)), by_images=False)
+    shown = re.findall(r">([0-9a-f]{7})<", str(figure["plot"].svg))
+    apart = -(-count // 7)
+    assert shown == [entries[i].commit[:7] for i in range((count - 1) % apart, count, apart)]
+
+
+def test_a_badge_shows_a_system_at_its_best_setting(tmp_path):
+    """Whatever the run measured first."""
+    scores = {("DiffAE", setting, "ssim"): SSIM - less for setting, less in (("x_T random", 0.1), ("x_T inverted", 0.0))}  # fmt: skip
+    for name, of_run in (("a", scores), ("b", dict(reversed(scores.items())))):
+        folder = write_run(tmp_path / name, of_run)
+        change_notes(folder, ended="2026-01-01T00:00:00+00:00")
+        assert [n.setting for n in entry_of(folder).numbers] == ["x_T inverted", "x_T random"]
+
+
+@pytest.mark.parametrize("commit", ["a" * 40, None])
+def test_a_commit_tells_runs_apart_and_without_one_the_date_does(tmp_path, commit):
+    notes = [{"commit": commit, "ended": f"2026-01-0{day}T00:00:00+00:00"} for day in (1, 1, 2)]
+    folder = write_run(tmp_path / "run", {KEY: SSIM})
+    first, again, later = (entry_of(change_notes(folder, **more)).id for more in notes)
+    assert first == again and (first == later) == bool(commit)
+    assert entry_of(folder, "b" * 40).id not in (first, later)

@@ -163,6 +163,26 @@ def test_operations_seconds_and_bytes_are_those_of_all_calls():
     assert total.flops == 810 * 3e9 + 40 * 1e9
 
 
+@pytest.mark.parametrize(
+    ("calls", "images", "stored", "cells"),
+    [
+        (0, 10, 0, ["", "", "", ""]),
+        (1, 9_999, 0, ["9,999", "< 0.01", "17 min", ""]),
+        (1, 10_000, 1_000, ["10 k", "0.010", "17 min", "0.010"]),
+        (2, 5_000, 1_999, ["10 k", "0.010", "17 min", "< 0.01"]),
+        (1, 5_000_000, 0, ["5,000 k", "5.0", "138.9 h", ""]),
+        (10, 1_000_000, 10**6, ["10 M", "10", "277.8 h", "1,000"]),
+        (10, 1_000_000_000, 0, ["10 G", "10,000", "277,777.8 h", ""]),
+        (1, 9, 0, ["9", "< 0.01", "< 1 s", ""]),
+        (1, 10, 0, ["10", "< 0.01", "1 s", ""]),
+    ],
+)
+def test_amounts_have_few_digits_and_nothing_is_empty(calls, images, stored, cells):
+    cost = {"decoder": dry_run.Cost(0.1, 1e6)}
+    work = Work("x", images, Calls(decoder=calls), bytes=stored)
+    assert dry_run._Total().add(work, cost).cells() == cells
+
+
 def test_calls_of_small_networks_count_less_in_what_is_left():
     """In calls of a decoder: two encodings, twenty of the latent DDIM, five faces are one each."""
     for calls, cost in (
