@@ -336,3 +336,21 @@ def test_a_row_of_every_verdict(fallen, verdict, paired, lost, how):
     cells = dict(zip(COLUMNS, [cell.strip() for cell in row.strip("|").split("|")], strict=True))
     judged = ("", "") if verdict in (NEW, NOT_COMPARED, MISSING) else ("0.0005", "2e-05")
     assert (cells["verdict"], cells["margin"], cells["p"], cells[""]) == (verdict, *judged, how)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"a": (10.0, 100.0), "b": (100.0, 1.0)}, "b: latent size of reconstruction fell from 100 to 1"),
+        ({"a": (100.0, 300.0), "b": (100.0, 50.0)}, "a: latent size of reconstruction rose from 100 to 300"),
+        ({"a": (0.0, 1.0), "b": (100.0, 1.0)}, "a: latent size of reconstruction rose from 0 to 1"),
+        ({"a": (1.0, 0.0), "b": (100.0, 1.0)}, "a: latent size of reconstruction fell from 1 to 0"),
+    ],
+)  # fmt: skip
+def test_the_largest_change_is_that_by_the_largest_share_of_the_larger_value(changes, told):
+    old, new = (
+        {(system, "", "latent_dim"): values[i] for system, values in changes.items()}
+        for i in (0, 1)
+    )
+    page = " ".join(pages(found_between(old, new))[0].split())
+    assert f"neither better nor worse: 2; the largest change: {told}" in page
