@@ -3,6 +3,7 @@
 import math
 import re
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from gate_runs import KEY, RNG, SSIM, make_run, write_run
 from scipy import stats
 
 from reports import compare as command_line
+from reports.gate import page as gate_page
+from reports.gate.junit import junit, junit_of_refusal
 from reports.gate.page import Findings, annotations, ordered, summary, terminal
 from reports.gate.verdicts import MISSING, NEW, NOT_COMPARED, VERDICTS, compare, read_margins
 from reports.gate.words import brief, groups, p_text, sentence, sentences
@@ -344,7 +347,7 @@ def test_a_row_of_every_verdict(fallen, verdict, paired, lost, how):
         ({"a": (10.0, 100.0), "b": (100.0, 1.0)}, "b: latent size of reconstruction fell from 100 to 1"),
         ({"a": (100.0, 300.0), "b": (100.0, 50.0)}, "a: latent size of reconstruction rose from 100 to 300"),
         ({"a": (0.0, 1.0), "b": (100.0, 1.0)}, "a: latent size of reconstruction rose from 0 to 1"),
-        ({"a": (1.0, 0.0), "b": (100.0, 1.0)}, "a: latent size of reconstruction fell from 1 to 0"),
+        ({"a": (1.0, 0.0), "b": (100.0, 1.0)}, "a: latent size of reconstruction fell from 1.0 to 0"),
     ],
 )  # fmt: skip
 def test_the_largest_change_is_that_by_the_largest_share_of_the_larger_value(changes, told):
@@ -354,3 +357,88 @@ def test_the_largest_change_is_that_by_the_largest_share_of_the_larger_value(cha
     )
     page = " ".join(pages(found_between(old, new))[0].split())
     assert f"neither better nor worse: 2; the largest change: {told}" in page
+
+
+@pytest.mark.parametrize(("p", "told"), [(0.0499, True), (0.05, False), (0.4, False)])
+def test_a_number_is_close_to_failing_below_a_p_of_five_per_cent(fallen, p, told):
+    rest = [replace(fallen, verdict="unresolved", p=one) for one in (0.9, p, math.nan)]
+    for page in pages(rest):
+        assert ("Closest to failing" in page) == told
+        assert f"(p = {p:.1g})" in page or not told
+
+
+@pytest.mark.parametrize("count", [1, 4, 5, 6])
+def test_missing_numbers_are_named_by_up_to_four_metrics(fallen, count):
+    """Each once, and that there are more."""
+    metrics = ["ssim", "mse", "psnr", "lpips", "fid", "kid"][:count]
+    missing = [
+        replace(fallen, record=replace(fallen.record, metric=m, setting=s), new=None, error=None,
+                verdict=MISSING, note="it broke")
+        for m in metrics
+        for s in ("a", "b")
+    ]  # fmt: skip
+    named = ", ".join(METRICS[m].label for m in metrics[:4]) + ", ..." * (count > 4)
+    expected = f"DiffAE: {2 * count} numbers of reconstruction are missing ({named}): it broke."
+    assert sentences(missing) == expected
+
+
+@pytest.mark.parametrize("folded", [1, 3, 4, 100])
+def test_a_summary_folds_so_many_rows_in_all_and_says_of_how_many(fallen, folded, monkeypatch):
+    monkeypatch.setattr(gate_page, "FOLDED", folded)
+    found = [
+        replace(fallen, verdict=verdict) for verdict in ("same", "regression", "same", "regression")
+    ]
+    page = pages(found)[1]
+    heads = re.findall(r"<summary>(.*?)</summary>", page)
+    assert (
+        heads
+        == {
+            1: ["2 worse, the first 1 of them"],
+            3: ["2 worse", "2 the same, the first 1 of them"],
+            4: ["2 worse", "2 the same"],
+            100: ["2 worse", "2 the same"],
+        }[folded]
+    )
+    assert page.count("\n| ") - len(heads) == min(folded, 4)
+
+
+def test_all_numbers_are_offered_where_some_are_not_shown(fallen):
+    fine = replace(fallen, verdict="same")
+    for found, everything, offered in (
+        ([fallen], False, False), ([fallen, fine], False, True), ([fallen, fine], True, False),
+    ):  # fmt: skip
+        page = terminal(findings(found), everything)
+        assert ("--all lists every number." in page) == offered
+
+
+@pytest.mark.parametrize("verdict", VERDICTS)
+def test_a_test_case_is_a_failure_if_it_fails_and_skipped_if_it_was_not_compared(fallen, verdict):
+    """One suite for each benchmark, whatever the order; what fails says by how much."""
+    one, other = (
+        replace(fallen, verdict=verdict, note="why", record=replace(fallen.record, benchmark=name))
+        for name in ("b", "a")
+    )
+    root = ElementTree.fromstring(junit([one, other, one, fallen], [fallen]))
+    suites = [
+        (s.get("name"), s.get("tests"), s.get("failures"), s.get("skipped"), s.get("errors"))
+        for s in root
+    ]
+    skipped = verdict == NOT_COMPARED
+    assert suites == [
+        ("a", "1", "0", str(int(skipped)), "0"),
+        ("b", "2", "0", str(2 * skipped), "0"),
+        ("reconstruction", "1", "1", "0", "0"),
+    ]
+    (case,) = root[0]
+    assert (case.get("classname"), case.get("name")) == ("a.DiffAE", "x_T inverted, T = 100, ssim")
+    assert [(found.tag, found.get("message")) for found in case] == [("skipped", "why")] * skipped
+    ((failure,),) = root[2]
+    message = "regression: 0.99610 -> 0.98120 (-0.01490 ± 0.00080), margin 0.0005, p 2e-05"
+    assert (failure.tag, failure.get("message")) == ("failure", message)
+
+
+def test_a_comparison_that_could_not_be_made_is_an_error_with_its_reason():
+    (suite,) = ElementTree.fromstring(junit_of_refusal("no <file>"))
+    assert (suite.get("tests"), suite.get("errors"), suite.get("failures")) == ("1", "1", "0")
+    ((error,),) = suite
+    assert (error.tag, error.get("message")) == ("error", "no <file>")

@@ -1,13 +1,16 @@
 import re
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from page_runs import SCORES, fid, measured, number, two_systems, write_measured, write_run
 from scipy import stats
 
+from reports.page import verdicts as verdicts_module
 from reports.page.summary import summary
 from reports.page.verdicts import verdicts
+from reports.records.metrics import METRICS
 from reports.records.record import LOWER, NEITHER
 from reports.tables.build import read
 from reports.tables.contests import ALONE, BEHIND, CLEAR, LEVEL, NOTHING, SAID
@@ -366,3 +369,29 @@ def test_one_image_that_decides_is_that_furthest_from_the_others_difference(tmp_
     assert "One image, 007.png, carries this difference" in text
     (run / "samples.csv").write_text("\n".join([head, *rows[:-1]]) + "\n")
     assert "One image carries this difference" in verdict_of(run).text
+
+
+@pytest.mark.parametrize(
+    "metric", sorted(m for m, row in METRICS.items() if row.neutral is not None)
+)
+@pytest.mark.parametrize(
+    ("low", "high", "side"),
+    [
+        (-0.2, 0.1, f" (NEUTRAL {LEVEL})"),
+        (0.0, 0.1, f" (NEUTRAL {LEVEL})"),
+        (-0.1, 0.0, f" (NEUTRAL {LEVEL})"),
+        (0.01, 0.2, " (above NEUTRAL)"),
+        (-0.2, -0.01, " (below NEUTRAL)"),
+        (None, 0.2, ""),
+        (0.1, None, ""),
+    ],
+)
+def test_on_which_side_of_its_neutral_value_a_number_is(metric, low, high, side):
+    """By its interval and not by the value."""
+    neutral = METRICS[metric].neutral
+    ends = [None if end is None else neutral + end for end in (low, high)]
+    record = number("table", metric, neutral + 0.05, ci_low=ends[0], ci_high=ends[1])
+    found = SimpleNamespace(known=METRICS)
+    assert verdicts_module._side(record, found) == side.replace("NEUTRAL", f"{neutral:g}")
+    plain = number("table", "ssim", 0.5, ci_low=0.4, ci_high=0.6)
+    assert verdicts_module._side(plain, found) == ""
