@@ -395,3 +395,11 @@ def test_on_which_side_of_its_neutral_value_a_number_is(metric, low, high, side)
     assert verdicts_module._side(record, found) == side.replace("NEUTRAL", f"{neutral:g}")
     plain = number("table", "ssim", 0.5, ci_low=0.4, ci_high=0.6)
     assert verdicts_module._side(plain, found) == ""
+
+
+@pytest.mark.parametrize(("stderr", "said"), [(None, True), (0.0, False), (0.01, False)])
+def test_an_error_of_0_is_known(stderr, said, tmp_path):
+    records = [fid("A", 1.0, stderr=stderr), fid("B", 9.0, stderr=stderr)]
+    text = verdict_of(write_run(tmp_path / "run", records)).text
+    assert ("no error of this difference is known" in text) == said
+    assert "A is best: FID 1.00" in text and "B follows with 9.00, 8.00" in text
