@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import norm
 
 from diffae.diffusion.scheme import find
+from reports.records.metrics import METRICS
 from reports.records.record import FAST_SOLVER, HIGHER, LOWER, NEITHER, Record
 from reports.tables.numbers import (
     detectable_change,
@@ -203,3 +204,9 @@ def test_a_detectable_change_is_found_by_two_runs_four_times_in_five():
     change = detectable_change(0.25) / (0.25 * math.sqrt(2))
     power = norm.sf(norm.ppf(0.975) - change) + norm.cdf(norm.ppf(0.025) - change)
     assert power == pytest.approx(0.8, abs=1e-4)
+
+
+def test_a_metric_without_decimals_has_a_difference_without():
+    known = {"m": replace(METRICS["psnr"], digits=0, paper_digits=None)}
+    record = of("m", 1234.0, 10.0)
+    assert (difference_text(record, known), published_text(record, known)) == ("+1,224", "10")
