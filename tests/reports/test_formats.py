@@ -7,6 +7,7 @@ import math
 import re
 from decimal import Decimal
 from html.parser import HTMLParser
+from itertools import product
 from typing import NamedTuple
 
 import pandas as pd
@@ -262,3 +263,20 @@ def test_the_heading_of_what_was_published_names_another_metric(metrics, heading
     assert [cell["text"] for cell in found.rows[0]][-1] == heading
     for row, text in zip(found.rows[1:], differences, strict=False):
         assert row[-1]["text"].strip() == text
+
+
+def test_the_frame_of_several_panels_says_of_which_metric_each_row_is(tmp_path):
+    """One panel below the other; a table of one panel has no such column."""
+    records = [
+        number(system, metric, i / 8, table="table2_ablation", setting="", steps=steps)
+        for i, (metric, system, steps) in enumerate(product(("ssim", "mse"), "AB", (10, 20)), 1)
+    ]
+    records += [number("A", "ssim", 0.5, table=TABLE1, setting="other")]
+    tables = {t.name: t for t in read([write_run(tmp_path / "run", records)]).tables}
+    frame = printed(tables["table2_ablation"])
+    assert (
+        frame.columns[0] == "metric" and frame["metric"].tolist() == ["SSIM ↑"] * 2 + ["MSE ↓"] * 2
+    )
+    cells = [text for row in frame.iloc[:, 2:].to_numpy().tolist() for text in row]
+    assert cells == [f"{i / 8:.4f}" for i in range(1, 9)]
+    assert printed(tables[TABLE1]).columns[0] != "metric"
