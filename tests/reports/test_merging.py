@@ -13,6 +13,7 @@ from diffae.system.errors import UserError
 from reports.make import main
 from reports.records.run_folder import Run, read_run
 from reports.tables.build import merge
+from reports.tables.protocol_diff import _difference as difference
 from reports.tables.run_groups import labels_of, run_groups_of
 
 
@@ -315,3 +316,13 @@ def test_runs_of_other_images_are_said_to_be_so(changes, said, tmp_path):
     for remark in remarks:
         assert remark.startswith("b is not measured as a: ") and said in remark
         assert ("other images" in remark) == (said == "other images")
+
+
+def test_a_number_that_was_measured_otherwise_is_held_against_the_nearest():
+    """The one from which the fewest fields differ, wherever it stands."""
+    ours = {"a": "1", "b": "1", "c": "1"}
+    near, far = ours | {"b": "2"}, ours | {"a": "2", "c": "2"}
+    texts = {
+        difference(ours, beside) for beside in ([near], [far, near], [near, far], [far, near, far])
+    }
+    assert len(texts) == 1 and texts != {difference(ours, [far])}
