@@ -9,13 +9,14 @@ from report_runs import number
 from reports.records.metrics import METRICS
 from reports.records.record import LOWER, NEITHER
 from reports.tables.contests import ALONE, BEHIND, CLEAR, contest
-from reports.tables.ranking import unknown
+from reports.tables.ranking import at_largest_steps, unknown
 
 contested = partial(contest, known=METRICS, uncertainty=unknown)
 
 
 def fid(system, value, n=8, setting="", **more):
-    return number(system, "fid", value, n=n, setting=setting, direction=LOWER, **more)
+    given = {"n": n, "setting": setting, "direction": LOWER, "steps": None} | more
+    return replace(number(system, "fid", value), **given)
 
 
 def names(held):
@@ -110,3 +111,26 @@ def test_systems_that_were_measured_otherwise_do_not_compete(reference, otherwis
     records = [fid("A", 2.0), fid("B", 1.0, contest="another run", reference=reference)]
     held = contested(records)
     assert names(held) == ["A"] and held.other_protocols == otherwise and not held.scale
+
+
+def test_each_setting_is_taken_at_its_own_largest_T():
+    """What has no T, as the size of a code, has that of its system's; data and splits have their own."""
+
+    def at(steps, **more):
+        return fid(more.pop("system", "A"), 1.0, steps=steps, **{"setting": "s"} | more)
+
+    given = [
+        at(10), at(100), at(10, setting="t"), at(0, setting="u"),
+        at(10, dataset="d"), at(20, split="train"), at(None, metric="latent_dim"),
+        at(None, setting="v"), at(None, system="B"), at(1000, system="C"),
+    ]  # fmt: skip
+    found = [
+        (r.system, r.setting, r.dataset, r.split, r.steps, r.metric)
+        for r in at_largest_steps(given)
+    ]
+    d, s, m = given[0].dataset, given[0].split, "fid"
+    assert found == [
+        ("A", "s", d, s, 100, m), ("A", "t", d, s, 10, m), ("A", "u", d, s, 0, m),
+        ("A", "s", "d", s, 10, m), ("A", "s", d, "train", 20, m), ("A", "s", d, s, 100, "latent_dim"),
+        ("A", "v", d, s, None, m), ("B", "s", d, s, None, m), ("C", "s", d, s, 1000, m),
+    ]  # fmt: skip

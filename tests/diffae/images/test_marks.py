@@ -86,3 +86,20 @@ def test_a_folder_of_many_pictures_has_them_all_and_a_sheet_of_the_first(tmp_pat
     sheet = read_sheet(tmp_path / "sheet.png")
     assert list(sheet.rows) == names[:24]
     assert sheet.caption == "A caption. 2 more rows are not shown."
+
+
+@pytest.mark.parametrize("count", [1, 23, 24, 25, 30])
+def test_the_sheet_has_24_rows_and_the_folder_every_picture(count, tmp_path):
+    page = Output(tmp_path, {})
+    for i in range(count):
+        page.add([Cell(Image.new("RGB", (4, 4)), f"{i}.png")], f"row {i}")
+    assert [label for label, _ in page.rows] == [f"row {i}" for i in range(count)][:24]
+    assert page.count == count and len([*tmp_path.iterdir()]) == len(page.files) == count
+
+
+@pytest.mark.parametrize(("count", "lengths"), [(1, [1]), (8, [8]), (9, [8, 1]), (16, [8, 8])])
+def test_samples_stand_eight_in_a_row(count, lengths, tmp_path):
+    page = Output(tmp_path, {})
+    page.add_in_rows(Cell(Image.new("RGB", (4, 4)), note=str(i)) for i in range(count))
+    assert [len(cells) for _, cells in page.rows] == lengths
+    assert [cell.note for _, cells in page.rows for cell in cells] == [str(i) for i in range(count)]
