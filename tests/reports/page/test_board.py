@@ -365,3 +365,20 @@ def test_rankings_of_one_metric_are_told_apart_by_what_differs():
         "rFID ↓, portraits, t, T = 10 by fast",
         "SSIM ↑",
     ]
+
+
+def test_rankings_come_in_the_order_of_their_table(tmp_path):
+    """Whatever was measured first."""
+    others = [
+        number(
+            TABLE1, m, 5.0, stderr=0.1, direction=METRICS[m].direction, n=50, unit=METRICS[m].unit
+        )
+        for m in ("psnr", "rfid", "mse", "lpips")
+    ]
+    orders = []
+    for name, given in (("a", others), ("b", others[::-1])):
+        (found,) = groups([write_entry(tmp_path / name, {"DiffAE": SCORES}, others=tuple(given))])
+        (spec,) = (s for s in found.specs if s.name == TABLE1)
+        orders.append([contest["name"].split()[0] for contest in _contests(found, {})])
+    metrics = [m for m in spec.metrics if m in ("ssim", "psnr", "rfid", "mse", "lpips")]
+    assert orders == [[METRICS[m].label.split()[0] for m in metrics]] * 2
