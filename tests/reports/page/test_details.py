@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 from run_folders import number
 
-from reports.page.view import MOST_PROTOCOL_TEXT, details, protocols_of
+from reports.page.view import MOST_PROTOCOL_TEXT, details, protocols_of, table_view
 from reports.records.metrics import METRICS
 from reports.records.record import HIGHER, NEITHER, Record
+from reports.tables.build import build_tables
 
 BARE = Record("b", "t", "", "", "", "", None, "unheard_of", None)
 FULL = replace(
@@ -103,3 +104,25 @@ def test_a_text_of_a_protocol_is_cut_at_its_limit(extra):
     text = "y" * (MOST_PROTOCOL_TEXT + extra)
     ((_, shown),) = protocols_of([FULL], {"p0": {"a": text}})["p0"]
     assert shown == (text if extra <= 0 else "y" * MOST_PROTOCOL_TEXT + " ...")
+
+
+@pytest.mark.parametrize(
+    ("settings", "numeric"),
+    [
+        (("1", "20"), True), (("1,000", "0.5"), True), (("-1", "1e-3"), True), (("0", "1"), True),
+        (("1", "a"), False), (("a", "1"), False), (("a", "b"), False), (("1", "2 px"), False),
+    ],
+)  # fmt: skip
+def test_a_column_is_sorted_by_its_numbers_if_all_its_cells_are_some(settings, numeric):
+    records = [
+        replace(number("plain", "ssim", i / 8), setting=setting)
+        for i, setting in enumerate(settings)
+    ]
+    table = build_tables(records)[1]
+    (panel,) = table_view(table, {}, "x")["panels"]
+    column = panel["headers"].index("setting")
+    assert (panel["numeric"][0], panel["numeric"][column]) == (False, numeric)
+    assert panel["numeric"][-1]  # of values
+    shown = [row[column]["sort"] for row in panel["rows"]]
+    expected = [repr(float(s.replace(",", ""))) if s[-1].isdigit() else "" for s in settings]
+    assert shown == expected
