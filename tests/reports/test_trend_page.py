@@ -45,7 +45,7 @@ def rows(entries):
     return figure["rows"]
 
 
-@pytest.mark.parametrize("count", [1, 2, 199, 200, 201, 203])
+@pytest.mark.parametrize("count", [1, 200, 201])
 def test_a_page_has_the_newest_200_runs(count):
     told = facts(render([run(i) for i in range(count)]))
     first, last = ((FIRST + timedelta(days=i)).date() for i in (max(count - 200, 0), count - 1))
