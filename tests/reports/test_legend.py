@@ -134,3 +134,18 @@ def test_the_page_of_a_report_has_its_tables_but_the_differences(tmp_path):
     assert "differences" in files and shown == files - {"differences"}
     papers = {path.stem for path in (tmp_path / "out/latex").glob("*.tex")}
     assert papers - {"tables"} == files - {"overview"}
+
+
+@pytest.mark.parametrize(
+    ("field", "values", "shown"),
+    [
+        ("split", ("test", "test"), False), ("split", ("test", ""), False),
+        ("split", ("", ""), False), ("split", ("test", "train"), True),
+        ("dataset", ("a", "a"), False), ("dataset", ("a", ""), False), ("dataset", ("a", "b"), True),
+    ],
+)  # fmt: skip
+def test_data_and_split_are_columns_where_there_are_several(field, values, shown):
+    """Numbers that are of no data, such as parameters, make no column."""
+    records = [number(f"s{i}", "ssim", 0.5, **{field: value}) for i, value in enumerate(values)]
+    ((panel,),) = (table.panels for table in build_tables(records)[1:])
+    assert ({"split": "split", "dataset": "data set"}[field] in panel.headers) == shown
