@@ -219,6 +219,26 @@ def test_the_time_left_is_that_of_the_calls_that_are_left(context, monkeypatch, 
     ]
 
 
+def test_what_comes_before_a_row_has_ended_and_its_own_work_has_not():
+    """The rows of a benchmark come by system; what is not planned moves nothing."""
+    told = []
+    shown = SimpleNamespace(update=told.append, set_description_str=lambda text: None)
+    bar = progress.ProgressBar.__new__(progress.ProgressBar)
+    keys = [("a", "x"), ("a", "y"), ("b", "x"), ("b", "y"), ("c", "x")]
+    bar.left, bar.bar = {key: 10.0**i for i, key in enumerate(keys)}, shown
+    for benchmark, system, ended in (
+        ("a", "x", 0), ("a", "y", 1), ("a", "y", 0), ("other", "x", None), ("b", "y", 110), ("a", "x", None),
+    ):  # fmt: skip
+        told.clear()
+        bar.row(SimpleNamespace(benchmark=benchmark, system=system))
+        assert sum(told) == (ended or 0)
+    for benchmark, ended in (("b", 1_000), ("b", 0), ("other", 0), ("c", 10_000)):
+        told.clear()
+        bar.ends(benchmark, None)
+        assert sum(told) == ended
+    assert not bar.left
+
+
 def test_planned_portraits_are_the_ones_that_would_be_drawn(tmp_path):
     write_dataset(tmp_path / "drawn", 60, 32, workers=1)
     drawn, undrawn = open_dataset(tmp_path / "drawn", 32), planned(60, 32)
