@@ -160,7 +160,8 @@ def _names(ours: Sequence[Sequence[Record]], found: Merged) -> list[str]:
         for i, own in enumerate(values):
             alike = [v for v, metric in zip(values, metrics, strict=True) if metric == metrics[i]]
             if len(own) == 1 and any(other != own for other in alike):
-                names[i] += ", " + (steps_text(ours[i][0]) if field == "steps" else min(own))
+                own_text = steps_text(ours[i][0]) if field == "steps" else min(own)
+                names[i] = joined(names[i], own_text)  # of a system without T nothing
     return names
 
 

@@ -70,7 +70,8 @@ class Section:
         """A difference with three significant digits; empty if it is unknown or none."""
         if not difference:
             return ""
-        return np.format_float_positional(difference, 3, fractional=False, sign=True, trim="k")
+        text = np.format_float_positional(difference, 3, fractional=False, sign=True, trim="k")
+        return text.removesuffix(".")  # of 123 or more
 
     def causes(self, line: Line) -> str:
         """`range 2 instead of range 1: +0.11; ...`, the largest first."""

@@ -219,6 +219,28 @@ def test_an_arrow_stream_that_was_cut_between_two_batches(tmp_path):
     assert set(ends) == {12, *range(0, 12, 2)}
 
 
+@pytest.mark.parametrize("legacy", [False, True])
+def test_nothing_but_zeros_may_follow_the_end_of_an_arrow_stream(tmp_path, legacy):
+    """Whose mark had four bytes before Arrow 0.15, and has eight since."""
+    path = save_split(tmp_path / "photos", range(4), shards=1) / "data-00000-of-00001.arrow"
+    options = pa.ipc.IpcWriteOptions(use_legacy_format=legacy)
+    whole = write_stream(path, table(range(4)), options=options).read_bytes()
+    assert whole.endswith(bytes(4)) and whole.endswith(b"\xff" * 4 + bytes(4)) != legacy
+    for more in (b"", bytes(1), bytes(4), bytes(100)):
+        path.write_bytes(whole + more)
+        assert len(open_dataset(path.parent, 48)) == 4
+    for more in (
+        b"x",
+        b"xxxx",
+        bytes(3) + b"x",
+        bytes(4) + b"x",
+        b"xxxx" + bytes(4),
+        bytes(99) + b"x",
+    ):
+        path.write_bytes(whole + more)
+        refuses(path.parent, rf"^{path}: goes on after the mark of its end")
+
+
 @pytest.mark.parametrize("codec", ["zstd", "lz4"])
 def test_a_compressed_arrow_stream_is_refused(tmp_path, codec):
     """74 kB of it may be 5 GB."""
@@ -323,3 +345,18 @@ def test_without_pyarrow_the_extra_is_named(tmp_path, monkeypatch):
     path = write_parquet(tmp_path / "a.parquet", range(2))
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     refuses(path, r"a\.parquet: .*needs a package; pip install 'pyarrow>=18'")
+
+
+@pytest.mark.parametrize(
+    "error", [pa.ArrowInvalid, pa.ArrowKeyError, OSError, ValueError, KeyError]
+)
+def test_what_pyarrow_says_is_told_in_one_line_of_bounded_length(tmp_path, error):
+    with (
+        pytest.raises(UserError, match=r"rows: cannot read this file \(") as told,
+        arrow_files.reading(tmp_path / "rows"),
+    ):
+        raise error("a row\n  " * 100)
+    text = str(told.value)
+    inside = text.partition("(")[2].rpartition(")")[0]
+    assert len(inside) == 200 and "\n" not in text and "  " not in text
+    assert text.endswith("; copy it again")

@@ -217,3 +217,15 @@ def test_a_note_as_large_as_a_file_of_holes_is_not_read(tmp_path):
     )
     os.truncate(path, 2**34)
     refuses(path, r"a\.tar: cannot read this tar file \(its headers have no end")
+
+
+@pytest.mark.parametrize("beside", [2, 3, 4])
+def test_shards_of_at_least_as_many_images_as_lie_beside_them_are_the_data(tmp_path, beside):
+    """In several files together."""
+    write_tar(tmp_path / "set" / "0.tar", samples(range(2)))
+    write_tar(tmp_path / "set" / "1.tar", samples(range(2, 3)))
+    for index in range(beside):
+        tile(index).save(tmp_path / "set" / f"{index}.png")
+    data = open_dataset(tmp_path / "set", 48)
+    assert data.name_of(0).endswith(".png" if beside > 3 else "entry a.b/0000.png")
+    assert len(data) == (beside if beside > 3 else 3)

@@ -1,5 +1,6 @@
 """Inputs that the methods of a model accept and refuse, and what a user may do with the outputs."""
 
+import inspect
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import nn
 from diffae import DDIM, DiffusionAutoencoder
 from diffae.checkpoints import checkpoint
 from diffae.diffusion.scheme import find, uniform
+from diffae.images import verbs
 from diffae.system.errors import UserError
 from diffae.train.presets import PRESETS
 
@@ -132,3 +134,23 @@ def test_a_folder_of_that_name_is_reached_by_its_path(tmp_path, monkeypatch, mod
     for path in ("./portraits", str(tmp_path / "portraits"), tmp_path / "portraits"):
         assert checkpoint.open_checkpoint(path).config == model.config
     assert checkpoint.open_checkpoint("portraits").path == checkpoint.PACKAGED / "portraits"
+
+
+def _with_steps(*owners):
+    """The public functions of these classes and modules that take steps, and have a default for them."""
+    for owner in owners:
+        for name, found in vars(owner).items():
+            if name[0] != "_" and inspect.isfunction(found):
+                known = inspect.signature(found).parameters
+                if "steps" in known and known["steps"].default is not inspect.Parameter.empty:
+                    yield name, known
+
+
+def test_without_steps_models_take_a_hundred_of_ddim_and_pictures_ten_of_fast():
+    """As the README and the help of the commands say."""
+    of_models = list(_with_steps(DiffusionAutoencoder, DDIM))
+    of_pictures = list(_with_steps(verbs))
+    assert len(of_models) >= 5 and len(of_pictures) >= 8
+    for of, expected in ((of_models, (100, "ddim")), (of_pictures, (10, "fast"))):
+        for name, known in of:
+            assert (known["steps"].default, known["solver"].default) == expected, name

@@ -169,6 +169,21 @@ def test_a_long_stage_has_a_point_every_hundred_steps():
         assert kept.points[-1][1]["images per second"] == pytest.approx(8.0)
 
 
+@pytest.mark.parametrize("steps", [2_000, 2_001, 2_003])
+def test_the_last_step_of_a_stage_has_a_point_of_the_steps_since_the_one_before(steps):
+    """Also where the interval, here of four steps, does not divide the stage."""
+    kept, schedule = Kept(), replace(SCHEDULE, samples=4 * steps)
+    training = SimpleNamespace(step=0, seen=0, seconds=0.0, norm=1.0, skipped=0, schedule=schedule)
+    kept.begins(training, Slope().stage("image"), lambda: 0)
+    for step in range(1, steps + 1):
+        training.step, training.seen, training.seconds = step, 4 * step, 0.5 * step
+        kept.step(float(step))
+    places = sorted({*range(4, steps + 1, 4), steps})
+    assert [seen for seen, _ in kept.points] == [4 * place for place in places]
+    last = kept.points[-1][1]["loss"]
+    assert last == pytest.approx((places[-2] + 1 + steps) / 2)
+
+
 # ----------------------------------------------------------------------------------------------
 # Weights & Biases
 

@@ -208,3 +208,28 @@ def test_the_command_measures_what_the_data_holds_out(told, folder, tmp_path, mo
     assert arguments[-8:-2] == ["--profile", "smoke", "--device", "cpu", "--data", str(folder)]
     note = json.loads((told / "0" / "training.json").read_text())
     assert note["trained_on"]["split"] == "train"
+
+
+@pytest.mark.parametrize(
+    ("more", "flags"),
+    [
+        (("--crop", "none"), "--profile smoke --device cpu --data DATA --crop none"),
+        (("--evaluate-data", "OTHER"), "--profile smoke --device cpu --data OTHER"),
+        (
+            ("--evaluate-data", "OTHER", "--crop", "center", "--evaluate-profile", "quick"),
+            "--profile quick --device cpu --data OTHER --crop center",
+        ),
+    ],
+)
+def test_an_evaluation_is_of_the_data_the_crop_and_the_profile_that_are_given(
+    told, folder, more, flags, tmp_path, monkeypatch
+):
+    """Those of --evaluate-data before those that are trained on."""
+    places = {"DATA": folder, "OTHER": write_pictures(tmp_path / "other", pictures(20))}
+    monkeypatch.setitem(PRESETS, "tiny", replace(TINY, data_hint="x"))
+    monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
+    more = [str(places.get(word, word)) for word in more]
+    command.main(words("tiny", folder, tmp_path / "out", "--evaluate-every", 100, *more))
+    (arguments,) = asked(told)
+    expected = [str(places.get(word, word)) for word in flags.split()]
+    assert arguments[arguments.index("--profile") : -2] == expected

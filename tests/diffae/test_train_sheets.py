@@ -157,6 +157,45 @@ def test_sheets_that_nobody_counted_take_a_small_share_of_the_time(tmp_path, mon
     assert 20 <= SHARE * 1_000 <= 30
 
 
+def test_the_share_of_the_time_is_of_each_stage(tmp_path, monkeypatch):
+    """What the sheets of one stage took counts for no other."""
+    now, told = [0.0], []
+    monkeypatch.setattr(sheets.time, "monotonic", lambda: now[0])
+
+    class Slow(Sheets):
+        def _draw(self, path):
+            now[0] += 10
+            told.append((path.parent.name, int(path.stem)))
+
+    callback = Slow(tmp_path, "t", lambda: IMAGES, "", None)
+    for stage in ("image", "latent"):
+        training = SimpleNamespace(
+            step=0, seen=0, seconds=0.0, schedule=replace(TINY.image, samples=400)
+        )
+        callback.begins(training, replace(WITH_PICTURES, name=stage), lambda: 0)
+        for step in range(1, 101):
+            training.step, training.seen, training.seconds = step, 4 * step, float(step)
+            callback.step(1.0)
+    assert told == [(stage, seen) for stage in ("image", "latent") for seen in (40, 400)]
+
+
+def test_what_lies_there_is_not_drawn_over(tmp_path):
+    """Neither at the step at which a training goes on, nor at one that it takes again."""
+    (tmp_path / "image").mkdir()
+    for seen in (8, 16):
+        (tmp_path / "image" / f"{seen:012}.png").write_text("drawn before")
+    callback, told = Sheets(tmp_path, "t", lambda: IMAGES, "", {"image": 8}), []
+    callback._draw = lambda path: told.append(int(path.stem))
+    schedule = replace(TINY.image, samples=24, batch_size=4)
+    training = SimpleNamespace(step=2, seen=8, seconds=0.0, schedule=schedule)
+    callback.begins(training, WITH_PICTURES, lambda: 0)
+    for step in range(3, 7):
+        training.step, training.seen = step, 4 * step
+        callback.step(1.0)
+    assert told == [24]
+    assert (tmp_path / "image" / f"{8:012}.png").read_text() == "drawn before"
+
+
 @pytest.mark.parametrize("rank", [0, 1])
 def test_one_process_draws_and_all_wait(tmp_path, monkeypatch, rank):
     waited = []

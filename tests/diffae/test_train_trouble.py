@@ -98,6 +98,26 @@ def test_an_epoch_that_ends_at_a_damaged_image_is_gone_on_with(
     assert same(weights(whole), weights(out))
 
 
+def test_the_next_that_can_be_read_takes_the_place_of_a_damaged_image(tmp_path):
+    """After the last comes the first."""
+    folder = write_pictures(tmp_path / "noise", TWENTY[:5])
+    for name in ("01.png", "03.png", "04.png"):
+        (folder / name).write_bytes(b"no image")
+    source = OnDisk(open_dataset(folder, 8), np.arange(5), {})
+    assert np.array_equal(source[range(5)], TWENTY[[0, 2, 2, 0, 0]])
+    assert sorted(source.damaged) == [1, 3, 4]
+    turned = OnDisk(open_dataset(folder, 8), np.arange(5)[::-1], {})  # in the order of the training
+    assert np.array_equal(turned[range(5)], TWENTY[[2, 2, 2, 0, 0]])
+
+
+@pytest.mark.parametrize("spare", [0, -1])
+def test_images_are_held_in_memory_if_their_pixels_fit(tmp_path, monkeypatch, spare):
+    folder = write_pictures(tmp_path / "noise", TWENTY)
+    monkeypatch.setattr(images_module, "IN_MEMORY", TWENTY.nbytes + spare)
+    source = source_of(open_dataset(folder, 8), np.arange(20))
+    assert isinstance(source, np.ndarray) == (spare == 0) and len(source) == 20
+
+
 def test_a_disk_that_is_gone_is_no_damaged_image(data, monkeypatch):
     monkeypatch.setattr(images_module, "MOST_DAMAGED", 3)
     found = open_dataset(data, 8)

@@ -4,12 +4,14 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from gate_runs import KEY, SSIM, make_run, write_run
 from run_folders import change_notes, write_folder
 
 from benchmarks.core.registry import REGISTRY, specs
+from benchmarks.core.runner.results import Results
 from diffae.system.errors import UserError
 from reports import compare
 from reports.records.metrics import METRICS, Margin, Metric
@@ -196,3 +198,17 @@ def test_settings_that_are_shown():
     assert shown() == ["", "mean", "Male"]
     assert shown(settings=("", "mean")) == ["", "mean"]
     assert shown(without_settings=("", "mean")) == ["Male"]
+
+
+def test_results_are_compared_by_the_margins_of_the_base(run, tmp_path):
+    """Also in Python, where the plug-in may not be."""
+    base, new = (
+        change_notes(shutil.copytree(run, tmp_path / name), metrics={"mine": to_plain(metric)})
+        for name, metric in (("base", MINE), ("new", replace(MINE, margin=None)))
+    )
+    results = SimpleNamespace(as_run=lambda *called: read_run(new))
+    frame = Results.compare(results, base)
+    mine = frame[frame["metric"] == "mine"]
+    assert len(mine) and set(mine["margin"]) == {MINE.margin.size}
+    other = Results.compare(SimpleNamespace(as_run=lambda *called: read_run(base)), new)
+    assert set(other[other["metric"] == "mine"]["margin"]) == {0}

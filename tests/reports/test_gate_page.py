@@ -3,6 +3,7 @@
 import math
 import re
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -10,9 +11,10 @@ from gate_runs import KEY, RNG, SSIM, make_run, write_run
 from scipy import stats
 
 from reports import compare as command_line
-from reports.gate.junit import junit
+from reports.gate import page as gate_page
+from reports.gate.junit import junit, junit_of_refusal
 from reports.gate.page import Findings, annotations, ordered, summary, terminal
-from reports.gate.verdicts import MISSING, compare, read_margins
+from reports.gate.verdicts import MISSING, NEW, NOT_COMPARED, VERDICTS, compare, read_margins
 from reports.gate.words import brief, groups, p_text, sentence, sentences
 from reports.records.metrics import METRICS, Metric
 from reports.records.record import HIGHER, NEITHER, Record
@@ -277,3 +279,178 @@ def test_no_field_is_needed_to_be_sentences(fallen):
     assert sentences([c]) == (
         "s: unheard of b rose from 1.0 to 2.0, by 1: more than the margin 0; the difference has no random error."
     )
+
+
+COLUMNS = ("verdict", "number", "base", "new", "change", "margin", "p", "")
+
+
+def table_rows(old, new):
+    """The rows of `--all`, by system: what stands under each heading."""
+    found = found_between(old, new)
+    lines = [line for line in terminal(findings(found), True).splitlines() if line[:1] == "|"]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+    rows = [dict(zip(COLUMNS, row, strict=True)) for row in cells]
+    return {row["number"].split(", ")[1]: row for row in rows}
+
+
+def test_each_row_has_its_own_numbers_and_nothing_where_there_are_none():
+    """A verdict without a p has none, nor a margin; the last column says how it was compared."""
+    a = np.tile([0.9, 0.8], 100)
+    old = {
+        ("worse", "", "ssim"): a,
+        ("same", "", "ssim"): a,
+        ("gone", "", "ssim"): a,
+        ("exact", "", "ssim"): 0.5,
+    }
+    new = {("worse", "", "ssim"): a - 0.1, ("same", "", "ssim"): a, ("gone", "", "ssim"): None,
+           ("exact", "", "ssim"): 0.75, ("fresh", "", "ssim"): 0.25}  # fmt: skip
+    rows = table_rows(old, new)
+    told = {name: tuple(row[c] for c in COLUMNS[2:5]) for name, row in rows.items()}
+    assert told == {
+        "worse": ("0.85", "0.75", "-0.10"),
+        "same": ("0.8500", "0.8500", "0"),
+        "gone": ("0.8500", "", ""),
+        "exact": ("0.50", "0.75", "+0.25"),
+        "fresh": ("", "0.2500", ""),
+    }
+    verdicts = {name: (row["verdict"], row[""]) for name, row in rows.items()}
+    assert verdicts == {
+        "worse": ("regression", "paired"),
+        "same": ("same", "paired"),
+        "gone": ("missing", "no value"),
+        "exact": ("improvement", "paired"),
+        "fresh": ("new", ""),
+    }
+    judged = {name for name, row in rows.items() if row["margin"] and row["p"]}
+    assert judged == {"worse", "same", "exact"}
+    assert not any(row["margin"] or row["p"] for n, row in rows.items() if n not in judged)
+
+
+def test_rows_of_a_verdict_stand_by_their_p_then_by_the_loss_beyond_the_margin(fallen):
+    """Those without a p come last."""
+    given = [(0.5, 1.0), (math.nan, 9.0), (0.01, 1.0), (0.5, 2.0), (math.nan, 10.0)]
+    found = [replace(fallen, p=p, loss=loss) for p, loss in given]
+    assert [found.index(c) for c in ordered(found)] == [2, 3, 0, 4, 1]
+    by_verdict = [replace(fallen, verdict=verdict) for verdict in reversed(VERDICTS)]
+    assert [c.verdict for c in ordered(by_verdict)] == [*VERDICTS]
+
+
+@pytest.mark.parametrize("verdict", VERDICTS)
+@pytest.mark.parametrize(
+    ("paired", "lost", "how"),
+    [(True, False, "paired"), (False, True, "pairing lost"), (False, False, "a note")],
+)
+def test_a_row_of_every_verdict(fallen, verdict, paired, lost, how):
+    c = replace(fallen, verdict=verdict, paired=paired, pairing_lost=lost, note="a note")
+    (row,) = [
+        line
+        for line in terminal(findings([c]), True).splitlines()
+        if line[:3] == "| " + verdict[:1]
+    ]
+    cells = dict(zip(COLUMNS, [cell.strip() for cell in row.strip("|").split("|")], strict=True))
+    judged = ("", "") if verdict in (NEW, NOT_COMPARED, MISSING) else ("0.0005", "2e-05")
+    assert (cells["verdict"], cells["margin"], cells["p"], cells[""]) == (verdict, *judged, how)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"a": (10.0, 100.0), "b": (100.0, 1.0)}, "b: latent size of reconstruction fell from 100 to 1"),
+        ({"a": (100.0, 300.0), "b": (100.0, 50.0)}, "a: latent size of reconstruction rose from 100 to 300"),
+        ({"a": (0.0, 1.0), "b": (100.0, 1.0)}, "a: latent size of reconstruction rose from 0 to 1"),
+        ({"a": (1.0, 0.0), "b": (100.0, 1.0)}, "a: latent size of reconstruction fell from 1.0 to 0"),
+    ],
+)  # fmt: skip
+def test_the_largest_change_is_that_by_the_largest_share_of_the_larger_value(changes, told):
+    old, new = (
+        {(system, "", "latent_dim"): values[i] for system, values in changes.items()}
+        for i in (0, 1)
+    )
+    page = " ".join(pages(found_between(old, new))[0].split())
+    assert f"neither better nor worse: 2; the largest change: {told}" in page
+
+
+@pytest.mark.parametrize(("p", "told"), [(0.0499, True), (0.05, False), (0.4, False)])
+def test_a_number_is_close_to_failing_below_a_p_of_five_per_cent(fallen, p, told):
+    rest = [replace(fallen, verdict="unresolved", p=one) for one in (0.9, p, math.nan)]
+    for page in pages(rest):
+        assert ("Closest to failing" in page) == told
+        assert f"(p = {p:.1g})" in page or not told
+
+
+@pytest.mark.parametrize("count", [1, 4, 5, 6])
+def test_missing_numbers_are_named_by_up_to_four_metrics(fallen, count):
+    """Each once, and that there are more."""
+    metrics = ["ssim", "mse", "psnr", "lpips", "fid", "kid"][:count]
+    missing = [
+        replace(fallen, record=replace(fallen.record, metric=m, setting=s), new=None, error=None,
+                verdict=MISSING, note="it broke")
+        for m in metrics
+        for s in ("a", "b")
+    ]  # fmt: skip
+    named = ", ".join(METRICS[m].label for m in metrics[:4]) + ", ..." * (count > 4)
+    expected = f"DiffAE: {2 * count} numbers of reconstruction are missing ({named}): it broke."
+    assert sentences(missing) == expected
+
+
+@pytest.mark.parametrize("folded", [1, 3, 4, 100])
+def test_a_summary_folds_so_many_rows_in_all_and_says_of_how_many(fallen, folded, monkeypatch):
+    monkeypatch.setattr(gate_page, "FOLDED", folded)
+    found = [
+        replace(fallen, verdict=verdict) for verdict in ("same", "regression", "same", "regression")
+    ]
+    page = pages(found)[1]
+    heads = re.findall(r"<summary>(.*?)</summary>", page)
+    assert (
+        heads
+        == {
+            1: ["2 worse, the first 1 of them"],
+            3: ["2 worse", "2 the same, the first 1 of them"],
+            4: ["2 worse", "2 the same"],
+            100: ["2 worse", "2 the same"],
+        }[folded]
+    )
+    assert page.count("\n| ") - len(heads) == min(folded, 4)
+
+
+def test_all_numbers_are_offered_where_some_are_not_shown(fallen):
+    fine = replace(fallen, verdict="same")
+    for found, everything, offered in (
+        ([fallen], False, False), ([fallen, fine], False, True), ([fallen, fine], True, False),
+    ):  # fmt: skip
+        page = terminal(findings(found), everything)
+        assert ("--all lists every number." in page) == offered
+
+
+@pytest.mark.parametrize("verdict", VERDICTS)
+def test_a_test_case_is_a_failure_if_it_fails_and_skipped_if_it_was_not_compared(fallen, verdict):
+    """One suite for each benchmark, whatever the order; what fails says by how much."""
+    one, other = (
+        replace(fallen, verdict=verdict, note="why", record=replace(fallen.record, benchmark=name))
+        for name in ("b", "a")
+    )
+    found = Findings([one, other, one, fallen], [fallen], "base", "new", METRICS)
+    root = ElementTree.fromstring(junit(found))
+    suites = [
+        (s.get("name"), s.get("tests"), s.get("failures"), s.get("skipped"), s.get("errors"))
+        for s in root
+    ]
+    skipped = verdict == NOT_COMPARED
+    assert suites == [
+        ("a", "1", "0", str(int(skipped)), "0"),
+        ("b", "2", "0", str(2 * skipped), "0"),
+        ("reconstruction", "1", "1", "0", "0"),
+    ]
+    (case,) = root[0]
+    assert (case.get("classname"), case.get("name")) == ("a.DiffAE", "x_T inverted, T = 100, ssim")
+    assert [(found.tag, found.get("message")) for found in case] == [("skipped", "why")] * skipped
+    ((failure,),) = root[2]
+    message = "regression: 0.99610 -> 0.98120 (-0.01490 ± 0.00080), margin 0.0005, p 2e-05"
+    assert (failure.tag, failure.get("message")) == ("failure", message)
+
+
+def test_a_comparison_that_could_not_be_made_is_an_error_with_its_reason():
+    (suite,) = ElementTree.fromstring(junit_of_refusal("no <file>"))
+    assert (suite.get("tests"), suite.get("errors"), suite.get("failures")) == ("1", "1", "0")
+    ((error,),) = suite
+    assert (error.tag, error.get("message")) == ("error", "no <file>")

@@ -131,6 +131,14 @@ def test_real_images_are_a_level_of_the_plots_over_steps(tmp_path):
         assert "real images (test)" not in [one.name for one in plot.key]
 
 
+def test_real_images_that_have_a_place_on_the_axis_are_points_and_no_level(tmp_path):
+    records = [fid("A", 100.0 - t, n=128, steps=t) for t in (10, 20, 50)]
+    records += [fid("real images (test)", 9.0, n=128, steps=t, reference=True) for t in (10, 20)]
+    (plot,) = plots_of("unconditional", read([run_of(tmp_path / "run", records, "paper")]))
+    assert "dashed" not in plot.title
+    assert [len(one.points) for one in plot.key if one.name == "real images (test)"] == [2]
+
+
 def classes(naive_n=2_048):
     """One class: samples, as many real images of it, and of all, and the paper's naive of another n."""
 

@@ -252,3 +252,37 @@ def test_the_page_opens_in_a_browser_without_a_complaint(tmp_path, file, browser
         assert tab.get_by_text("aaaaaaaaa").first.is_visible()
         tab.close()
     assert not said
+
+
+def test_what_is_written_is_of_the_newest_run_whenever_it_was_added(tmp_path, file, capsys):
+    """And the command says how many runs are new, and of a single one what is missing."""
+    outputs = ["--file", file, "--badge", tmp_path / "badge.json", "--page", tmp_path / "page.html"]
+    outputs += ["--github-action-benchmark", tmp_path / "action"]
+    newer, older, oldest = (
+        run_folder(tmp_path / letter, {KEY: SSIM - i / 10, MSE: SSIM / 1e3}, letter * 40, 3 - i)
+        for i, letter in enumerate("abc")
+    )
+
+    def said(*runs):
+        history.main([*map(str, runs), *map(str, outputs)])
+        return capsys.readouterr().out.splitlines()
+
+    assert said(newer) == [
+        f"{file}: 1 of 1 runs added",
+        f"{file}: one run so far, 2 headlines; add the next commit's",
+    ]
+    badge_of_newer = (tmp_path / "badge.json").read_text()
+    assert f'"{SSIM.mean():.4f} ± ' in badge_of_newer.replace("\\u00b1", "±")
+    assert said(newer, older) == [f"{file}: 1 of 2 runs added, the others are there already"]
+    assert said(older, oldest, oldest) == [
+        f"{file}: 1 of 3 runs added, the others are there already"
+    ]
+    assert said(oldest) == [f"{file}: 0 of 1 runs added, the others are there already"]
+    assert said() == []
+    assert (tmp_path / "badge.json").read_text() == badge_of_newer
+    (higher,), (lower,) = (
+        json.loads((tmp_path / f"action-{name}.json").read_text()) for name in ("bigger", "smaller")
+    )
+    assert higher["value"] == pytest.approx(SSIM.mean()) and lower["value"] < 0.001
+    page = (tmp_path / "page.html").read_text()
+    assert "<dd>3</dd>" in page and "aaaaaaaaa, version 0.6.0" in page

@@ -1,10 +1,29 @@
+import math
 from dataclasses import replace
 
 import pytest
+from scipy.stats import norm
 
 from diffae.diffusion.scheme import find
-from reports.records.record import FAST_SOLVER, Record
-from reports.tables.numbers import error_text, number_text, published_text, steps_text
+from reports.records.metrics import METRICS
+from reports.records.record import FAST_SOLVER, HIGHER, LOWER, NEITHER, Record
+from reports.tables.numbers import (
+    detectable_change,
+    difference_text,
+    duration,
+    error_text,
+    footnote,
+    heading,
+    metric_label,
+    number_text,
+    published_text,
+    reference_note,
+    reference_text,
+    steps_text,
+    to_error,
+    value_note,
+    value_text,
+)
 
 
 def record(metric, value, stderr=None, published=None):
@@ -70,3 +89,124 @@ def test_errors_keep_a_digit(metric, value, stderr, text):
 )
 def test_published_values_look_as_in_the_paper(metric, published, text):
     assert published_text(record(metric, 1.0, published=published)) == text
+
+
+def of(metric="ssim", value=0.996, published=0.991, direction=HIGHER, **more):
+    return Record(
+        "b", "t", "s", "d", "test", "", None, metric, value, published=published,
+        direction=direction, **more,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("record", "difference", "reference"),
+    [
+        (of(), "+0.005", "0.991, +0.005"),
+        (of(value=0.9), "-0.091", "0.991, -0.091"),
+        (of(value=0.991), "+0.000", "0.991, +0.000"),
+        (of(value=0.0), "-0.991", "0.991, -0.991"),
+        (of(published=0.0, value=0.5), "+0.500", "0.000, +0.500"),
+        (of(published=0.12345, value=0.5), "+0.38", "0.12345, +0.38"),
+        (of("fid", 1245.5, 10.25, LOWER), "+1,235.25", "10.25, +1,235.25"),
+        (of(published=None), "", ""),
+        (of(value=None), "", "0.991"),
+        (of(value=math.nan), "", "0.991"),
+        (of(value=math.inf), "", "0.991"),
+        (of(direction=NEITHER), "", "0.991"),
+        (of(published_metric="ssim"), "+0.005", "0.991, +0.005"),
+        (of(published_metric="lpips"), "", "0.991"),
+        (of(not_comparable="n"), "", "(0.991)"),
+        (of(not_comparable="n", published=None), "", ""),
+    ],
+)
+def test_ours_minus_what_was_published(record, difference, reference):
+    """Where the two are of one metric that has a better direction, and may be compared."""
+    assert (difference_text(record), reference_text(record)) == (difference, reference)
+
+
+@pytest.mark.parametrize(
+    ("record", "value", "reference"),
+    [
+        (of(), "", ""),
+        (of(note="a"), "a", ""),
+        (of(value=None), "no reason recorded", ""),
+        (of(value=None, note="a"), "a", ""),
+        (of(value=0.0), "", ""),
+        (of(not_comparable="n"), "", "n"),
+        (of(not_comparable="n", published_metric="ssim"), "", "n"),
+        (of(not_comparable="n", published_metric="lpips"), "", "published LPIPS: n"),
+        (of(not_comparable="n", published=None), "", ""),
+        (of(not_comparable="n", published=0.0), "", "n"),
+    ],
+)
+def test_the_notes_of_a_number_and_of_what_was_published(record, value, reference):
+    assert (value_note(record), reference_note(record)) == (value, reference)
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (0.98765, 0.0123, "0.988"), (0.98765, 0.0999, "0.988"), (0.98765, 0.1, "0.99"),
+        (12345.678, 1.0, "12,345.7"), (12345.678, 123.0, "12,346"), (0.0, 0.0123, "0.000"),
+        (0.0012, 10.0, "0.0012"), (-0.98765, 0.0123, "-0.988"), (0.5, 0.0, "0.5"),
+        (0.123456789, 0.0, "0.123457"), (0.5, math.inf, "0.5"), (0.5, math.nan, "0.5"),
+        (math.inf, 0.1, "inf"), (math.nan, 0.1, "nan"), (1.5e-9, 1.0e-10, "1.50e-09"),
+        (2.0e15, 1.0e14, "2.00e+15"), (0.0, 1e-9, "0e+00"),
+    ],
+)  # fmt: skip
+def test_a_value_is_rounded_to_the_second_digit_of_its_error(value, error, text):
+    assert to_error(value, error) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"), (1.4, "1 s"), (89.4, "89 s"), (90, "2 min"), (119, "2 min"), (600, "10 min"),
+        (5399, "90 min"), (5400, "1.5 h"), (36_000, "10.0 h"), (3_600_000, "1,000.0 h"),
+    ],
+)  # fmt: skip
+def test_a_duration_is_in_seconds_minutes_or_hours(seconds, text):
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("metrics", "text"),
+    [
+        ([("ssim", HIGHER, "", 0.5)], "SSIM ↑"),
+        ([("psnr", HIGHER, "dB", 0.5)], "PSNR (dB) ↑"),
+        ([("psnr", HIGHER, "dB", 0.0), ("psnr", HIGHER, "dB", 1.0)], "PSNR (dB) ↑"),
+        ([("psnr", HIGHER, "dB", 0.5), ("psnr", HIGHER, "", 0.5)], "PSNR"),
+        ([("psnr", HIGHER, "dB", 0.5), ("psnr", LOWER, "dB", None)], "PSNR (dB) ↑"),
+        ([("psnr", HIGHER, "dB", None)], "PSNR"),
+        ([("latent_dim", NEITHER, "", 2.0)], "latent size"),
+        ([("unheard_of", LOWER, "", 2.0)], "unheard_of ↓"),
+        ([], "any metric"),
+    ],
+)
+def test_a_heading_has_the_unit_and_the_arrow_that_all_share(metrics, text):
+    records = [of(m, value, direction=d, unit=unit) for m, d, unit, value in metrics]
+    assert heading(metrics[0][0] if metrics else "", records) == text
+    assert metric_label("") == "any metric" and metric_label("unheard_of") == "unheard_of"
+
+
+def test_no_value_is_said_and_0_is_one():
+    assert (value_text(of(value=None)), value_text(of(value=0.0))) == ("n/a", "0.0000")
+
+
+def test_equal_notes_share_the_number_of_their_first():
+    notes: dict[str, int] = {}
+    assert [footnote(notes, text) for text in "abacb"] == [1, 2, 1, 3, 2]
+
+
+def test_a_detectable_change_is_found_by_two_runs_four_times_in_five():
+    """Of two independent normal numbers: the power of a two-sided test at the 5 % level."""
+    assert detectable_change(None) is None and detectable_change(0.0) == 0
+    change = detectable_change(0.25) / (0.25 * math.sqrt(2))
+    power = norm.sf(norm.ppf(0.975) - change) + norm.cdf(norm.ppf(0.025) - change)
+    assert power == pytest.approx(0.8, abs=1e-4)
+
+
+def test_a_metric_without_decimals_has_a_difference_without():
+    known = {"m": replace(METRICS["psnr"], digits=0, paper_digits=None)}
+    record = of("m", 1234.0, 10.0)
+    assert (difference_text(record, known), published_text(record, known)) == ("+1,224", "10")

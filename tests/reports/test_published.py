@@ -8,6 +8,7 @@ import benchmarks
 from benchmarks.tasks.fewshot.classes import RULES
 from benchmarks.tasks.probes import ADAM
 from reports.records.published import PROTOCOLS, STEPS, attach, lookup
+from reports.records.published import _of_steps as of_steps
 from reports.records.record import Record
 from reports.tables.numbers import reference_text
 
@@ -270,3 +271,17 @@ def test_the_benchmarks_say_what_the_papers_protocol_asks_for():
     for name in asked | {"dataset_images", "transform"} | set(STEPS):
         assert re.search(rf"\b{name}=|\"{name}\":", source), name
     assert PROTOCOLS["section5.3_probe", ""].fields["probe"] == ADAM
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "protocol", "reasons"),
+    [
+        (10, 10, {}, []), (20, 10, {}, ["published at T = 10"]), (0, 10, {}, ["published at T = 10"]),
+        (None, 10, {}, []), (20, None, {}, []), (None, None, {}, []),
+        (10, 10, {"inversion_steps": 10}, []), (10, 10, {"inversion_steps": None}, []),
+        (10, 10, {"inversion_steps": 250}, ["inversion steps 250, published at T = 10"]),
+        (None, 10, {"inversion_steps": 250}, ["inversion steps 250, published at T = 10"]),
+    ],
+)  # fmt: skip
+def test_other_steps_are_a_reason_where_both_are_known(ours, theirs, protocol, reasons):
+    assert list(of_steps(ours, theirs, protocol)) == reasons

@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -238,3 +239,25 @@ def test_a_line_is_short_and_harmless_whatever_it_quotes(tmp_path):
     with pytest.raises(UserError) as refused:
         read_json(path)
     assert len(str(refused.value)) < 200 + len(str(path)) and str(refused.value).isprintable()
+
+
+def test_the_scores_of_a_number_are_those_of_its_row_and_0_is_one(folder):
+    """By system, setting and T; an empty cell is no score."""
+    (record,) = read_run(folder).rows
+    head = "benchmark,system,dataset,split,setting,steps,solver,calls,image,file,ssim,mse"
+    of = (record.benchmark, record.system, record.dataset, record.split, record.setting)
+    ours, other = (",".join((*of[:4], setting, "", "", "")) for setting in (of[4], "another"))
+    lines = [
+        f"{ours},0,a.png,0.0,1.0",
+        f"{ours},1,b.png,,2.0",
+        f"{other},0,a.png,9.0,",
+        f"{ours},2,c.png,-0.5,",
+    ]
+    (folder / "samples.csv").write_text("\n".join([head, *lines]) + "\n")
+    assert read_run(folder).scores_of(record) == [("a.png", 0.0), ("c.png", -0.5)]
+    assert read_run(folder).scores_of(replace(record, metric="mse")) == [
+        ("a.png", 1.0),
+        ("b.png", 2.0),
+    ]
+    assert read_run(folder).scores_of(replace(record, setting="another")) == [("a.png", 9.0)]
+    assert read_run(folder).scores_of(replace(record, steps=0)) == []

@@ -125,3 +125,39 @@ def test_what_was_not_measured_is_said_once(tmp_path):
 def test_names_from_outside_stay_on_their_line(tmp_path):
     for line in lines(harmful(tmp_path / "run")):
         assert "\n" not in line and len(line) <= WIDTH
+
+
+def test_the_only_system_of_an_n_is_not_called_the_only_system(tmp_path):
+    """Another has numbers of another n, with which it is not compared."""
+    for n, words in ((64, "the only one of this n"), (None, "the only system")):
+        records = [fid("A", 10.0, n=8), *([fid("B", 1.0, n=n)] if n else [])]
+        first, *others = lines(write_run(tmp_path / f"{n}", records))
+        alone = ("A", "B")[n is not None]  # of one system each, the larger n competes
+        assert first.split()[-len(words.split()) :] == words.split() and f" {alone} " in first
+        assert [line.endswith("not compared: n = 8") for line in others if " A " in line] == (
+            [True] if n else []
+        )
+
+
+def test_a_reference_that_was_not_measured_is_no_system_that_is_missing(tmp_path):
+    records = [
+        number(TABLE, "ssim", 0.9),
+        number("section5.3_probe", "auroc", None, benchmark="probes", note="no labels"),
+        number("section5.3_probe", "auroc", None, benchmark="probes", system="pixels", reference=True, note="no labels"),
+    ]  # fmt: skip
+    found = lines(write_run(tmp_path / "run", records))
+    assert found[-1] == "not measured: probes (DiffAE)"
+
+
+def test_references_that_are_better_stand_before_real_images_that_are_not(tmp_path):
+    records = [
+        fid("A", 10.0),
+        fid("real images (test)", 20.0, reference=True),
+        fid("scale", 5.0, reference=True),
+        fid("other scale", 30.0, reference=True),
+    ]
+    found = lines(write_run(tmp_path / "run", records))
+    names = [
+        next(n for n in ("other scale", "scale", "real images", "A ") if n in x) for x in found
+    ]
+    assert names == ["A ", "scale", "real images", "other scale"]

@@ -1,5 +1,7 @@
 """Evaluations of a training over images seen, on a page."""
 
+import re
+
 import pytest
 from gate_runs import KEY, SSIM, write_run
 from refusal import refusal
@@ -73,3 +75,16 @@ def test_what_is_wrong_is_one_line(tmp_path, capsys, make, said):
     make(tmp_path)
     error = refusal(training.main, capsys, tmp_path, "--out", tmp_path / "page.html")
     assert said in error and not (tmp_path / "page.html").exists()
+
+
+def test_a_page_has_the_name_of_its_folder_and_how_much_was_evaluated(folder, monkeypatch):
+    """Also from within the folder."""
+    monkeypatch.chdir(folder)
+    training.main([".", "--out", "../page.html"])
+    text = (folder.parent / "page.html").read_text()
+    assert "<title>faces: evaluations while it was trained" in text
+    told = re.findall(r"<dt>(.*?)</dt>\s*<dd>(.*?)</dd>", text, re.S)
+    assert told[0] == (
+        "Evaluations",
+        "image: 5, to 100,000 images; latent: 1, to 2,000,000 images",
+    )

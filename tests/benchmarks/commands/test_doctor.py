@@ -10,6 +10,7 @@ import diffae
 from benchmarks import run, systems, weights
 from benchmarks.commands import doctor, running
 from benchmarks.core.runner.evaluation import Evaluation
+from benchmarks.core.store import default_root
 from benchmarks.systems import dummy
 from diffae.checkpoints.trained_on import TrainedOn
 from reports.records.metrics import DLIB
@@ -56,6 +57,18 @@ def test_every_weight_has_its_source_hash_licence_and_place(tmp_path, capsys):
 )
 def test_every_benchmark_says_what_it_will_and_will_not_report(line):
     assert f"  {line}" in doctor.weights_report(None)
+
+
+@pytest.mark.parametrize(("size", "text"), [(0, "0 MB"), (3_400_000, "3 MB"), (3_600_000, "4 MB")])
+def test_the_size_of_the_store_is_that_of_all_its_files(size, text, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
+    for name, share in (("a", 0.25), ("deep/er/b", 0.75)):
+        path = default_root() / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(int(size * share)))
+    run.main(["doctor"])
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == f"store: {default_root()} ({text}; may be deleted, set DIFFAE_CACHE to move it)"
 
 
 def test_a_weight_that_is_here_changes_what_is_reported(tmp_path):

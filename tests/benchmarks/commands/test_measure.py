@@ -250,6 +250,7 @@ def test_of_several_metrics_each_that_can_be_had_is_printed(
     told = capsys.readouterr()
     values = [line.split() for line in told.out.splitlines() if ":" not in line]
     assert {name: float(value) for name, value in values} == expected
+    assert [name for name, _ in values] == ["fd_effnet", "ssim"]  # as they were asked for
     (error,) = (line for line in told.err.splitlines() if line.startswith("error: "))
     assert error.startswith("error: lpips: the weights of alexnet are missing: ")
     assert error.endswith("; pd_effnet stands in for it")

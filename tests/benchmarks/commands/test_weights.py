@@ -97,6 +97,17 @@ def test_the_table_says_what_is_here(known, place, server):
     assert states == {"network": "here", "free": "verified", "bound": "no", "gone": "differs"}
 
 
+def test_the_table_looks_into_the_given_folder_first(known, place, server, tmp_path):
+    run.main(["weights", "free"])
+    (tmp_path / "own").mkdir()
+    own = tmp_path / "own" / "free.pth"
+    own.write_bytes(CONTENT)
+    assert f"    here: {own}" in table(tmp_path / "own")
+    assert f"    here: {place / 'free.pth'}" in table(None)
+    own.write_bytes(b"something else")
+    assert f"    not the published file: {own} (needs --allow-unknown-weights)" in table(own.parent)
+
+
 def test_unknown_hashes_are_said(known, monkeypatch, capsys):
     free = known["free"]
     monkeypatch.setitem(KNOWN, "free", replace(free, files=(replace(free.files[0], sha256=""),)))
@@ -268,6 +279,18 @@ def test_golden_values_are_compared(monkeypatch, capsys):
     assert "NOT the known 19.0806" in capsys.readouterr().out
     with pytest.raises(UserError, match="weights of inception are missing"):
         run.main(["weights", "inception", "--check"])
+
+
+@pytest.mark.parametrize("place_of_wrong", [0, 3])
+def test_one_wrong_golden_value_of_several_is_an_error(place_of_wrong, monkeypatch, capsys):
+    known = [one for one in golden.GOLDEN if one.network == "efficientnet-lite0"]
+    assert len(known) == 4
+    known[place_of_wrong] = replace(known[place_of_wrong], value=known[place_of_wrong].value * 1.01)
+    monkeypatch.setattr(golden, "GOLDEN", known)
+    with pytest.raises(UserError, match="golden values do not hold: efficientnet-lite0"):
+        run.main(["weights", "--check"])
+    said = capsys.readouterr().out.splitlines()
+    assert [line.endswith("as known") for line in said] == [i != place_of_wrong for i in range(4)]
 
 
 @pytest.mark.slow

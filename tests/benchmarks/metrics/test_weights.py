@@ -18,11 +18,16 @@ def hub(empty) -> Path:
     return checkpoints
 
 
-def test_the_given_folder_comes_before_the_cache(tmp_path, hub):
+def test_the_given_folder_comes_before_the_caches(tmp_path, hub, monkeypatch):
+    monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
     name = weights.KNOWN["inception"].files[-1].filename
     assert weights.find("inception", None) is None
     (hub / name).write_bytes(b"cached")
     assert weights.find("inception", tmp_path) == hub / name
+    weights.folder().mkdir(parents=True)
+    (weights.folder() / name).write_bytes(b"fetched")  # comes before torch.hub's cache
+    assert weights.find("inception", None) == weights.find("inception", tmp_path)
+    assert weights.find("inception", tmp_path) == weights.folder() / name
     (tmp_path / name).write_bytes(b"given")
     assert weights.find("inception", tmp_path) == tmp_path / name
 
@@ -94,3 +99,20 @@ def test_a_file_of_a_package_is_found_without_running_its_code(tmp_path, monkeyp
     else:
         with pytest.raises(UserError, match=r"missing: pip install 'huggingface_hub>="):
             weights.load_path("one", None, allow_unknown=False)
+
+
+def test_the_hash_of_tensors_is_of_names_shapes_and_numbers_however_they_are_kept():
+    ones = {"a": torch.ones(2, 3), "b": torch.zeros(4)}
+    known = weights.tensors_sha256(ones)
+    same = [dict(reversed(ones.items())), {name: t.half() for name, t in ones.items()}]
+    same.append({name: t.double() for name, t in ones.items()})
+    assert {weights.tensors_sha256(state) for state in same} == {known}
+    others = [
+        {"a": ones["a"], "c": ones["b"]},
+        {"b": ones["a"], "a": ones["b"]},
+        {"a": torch.ones(3, 2), "b": ones["b"]},
+        {"a": torch.ones(6), "b": ones["b"]},
+        {"a": ones["a"], "b": ones["b"] + 1e-6},
+        {"a": ones["a"]},
+    ]
+    assert len({known, *map(weights.tensors_sha256, others)}) == 7

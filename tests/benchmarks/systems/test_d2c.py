@@ -17,7 +17,7 @@ from benchmarks import systems
 from benchmarks.runtime.errors import SystemFailed
 from benchmarks.systems.d2c.ddim_unet import DDIMUNet
 from benchmarks.systems.d2c.network import alphas, steps_by_skip
-from benchmarks.systems.d2c.system import read_configuration
+from benchmarks.systems.d2c.system import read_configuration, uniforms
 from benchmarks.systems.protocol.base import Code
 from diffae.diffusion import noise
 from diffae.diffusion.gaussian import linear_alphas
@@ -90,6 +90,16 @@ def test_decoding_is_the_same_every_time_and_in_every_batch(system, images):
     one = system.decode(Code(code.semantic[1:]))
     close(system.decode(code)[1:], one)
     assert one.abs().max() <= 1
+
+
+def test_the_uniform_numbers_of_pixels_are_the_first_of_one_stream():
+    """Those that choose a component, then those of the three channels, none at an end of (0, 1)."""
+    components, channels = uniforms((7, 5, 4, 2))
+    source = noise.generator(0, "d2c pixels", 0).random(5 * 8 + 3 * 8, dtype=np.float32)
+    expected = 1e-5 + (1 - 2e-5) * source
+    for found, part, count in ((components, expected[:40], 5), (channels, expected[40:], 3)):
+        assert found.shape == (1, count, 4, 2)
+        np.testing.assert_allclose(found.numpy().ravel(), part, rtol=1e-6)
 
 
 def test_options_of_pixels(system, small, images):

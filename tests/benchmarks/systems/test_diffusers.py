@@ -80,6 +80,8 @@ def test_code_and_images_are_what_diffusers_gives(class_name, tmp_path):
     assert beyond.abs().max() > 1
     assert torch.allclose(system.unclamped().decode(far), beyond, atol=1e-4)
     assert system.describe()["class"] == class_name
+    has_posterior = hasattr(model.encode(images()), "latent_dist")
+    assert system.describe().get("posterior") == ("mean" if has_posterior else None)
     # As the paper counts, at the size that it is measured at.
     at_its_size = system.encode(images(system.image_size, 1)).semantic
     assert system.latent_dim == at_its_size.numel()

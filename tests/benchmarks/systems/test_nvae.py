@@ -358,3 +358,33 @@ def test_the_noise_of_sampled_groups_is_each_group_s_own(loaded, monkeypatch):
     assert not torch.equal(first, second) and not torch.equal(second, third)
     assert not torch.equal(first, loaded.inner.sample_latents([0, 1], 1, 10)[0])
     assert abs(float(torch.corrcoef(torch.stack([first.ravel(), second.ravel()]))[0, 1])) < 0.2
+
+
+def test_a_pixel_of_two_components_by_hand():
+    """Its mean, its likeliest component, and draws: by Gumbel's trick and by the inverse of a logistic."""
+    weights = np.array([0.2, 0.9])
+    means = np.array([[0.1, -0.2], [0.05, 0.3], [-0.1, 0.15]])  # by colour and component
+    log_scales = np.array([[-2.0, -3.0], [-2.5, -1.5], [-9.0, -4.0]])
+    raw = np.array([[0.3, -0.6], [0.2, 0.5], [-0.4, 0.7]])
+    colours = np.stack([means, log_scales, raw], 1).reshape(-1)
+    logits = torch.from_numpy(np.concatenate([weights, colours])).view(1, 20, 1, 1)
+    mixture, c = LogisticMixture(logits), np.tanh(raw)
+
+    def pixel(x, c):
+        g = x[1] + c[0] * x[0]
+        return [x[0], g, x[2] + c[1] * x[0] + c[2] * g]
+
+    share = np.exp(weights) / np.exp(weights).sum()
+    assert mixture.mean().flatten().tolist() == pytest.approx(pixel(means @ share, c @ share))
+    likeliest = pixel(means[:, 1], c[:, 1])
+    assert mixture.location().flatten().tolist() == pytest.approx(likeliest)
+    u = np.array([0.3, 0.5, 0.6])
+    for choice in ((0.5, 0.5), (0.9, 0.1), (0.1, 0.9), (0.7, 0.5)):
+        k = int(np.argmax(weights - np.log(-np.log(choice))))
+        scales = np.exp(np.maximum(log_scales[:, k], -7))
+        drawn = means[:, k] + scales * np.log(u / (1 - u))
+        found = mixture.sample(
+            torch.tensor(choice, dtype=torch.float64).view(1, 2, 1, 1),
+            torch.from_numpy(u).view(1, 3, 1, 1),
+        )
+        assert found.flatten().tolist() == pytest.approx(pixel(drawn, c[:, k]))

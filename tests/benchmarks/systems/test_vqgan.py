@@ -232,3 +232,59 @@ def test_without_diffusers_one_line_says_what_to_install(small, monkeypatch):
     monkeypatch.setattr(library, "PACKAGE", "diffusers_that_is_not_there")
     with pytest.raises(UserError, match=rf"{small}: needs the package .* pip install 'diffusers>="):
         systems.load("vqgan", small)
+
+
+@pytest.mark.parametrize(
+    ("beside", "configs", "chosen"),
+    [
+        (("last.yaml", "model.yaml"), (), "last.yaml"),
+        (("last.yml", "other.yaml"), (), "last.yml"),
+        (("model.yaml",), ("last.yaml",), "last.yaml"),
+        (("model.yaml", "x-project.yaml", "a.yaml"), (), "model.yaml"),
+        (("a.yaml",), ("x-project.yaml",), "x-project.yaml"),
+        (("b.yaml", "a-lightning.yaml"), (), "b.yaml"),
+        (("a-lightning.yaml",), ("b.yaml",), "b.yaml"),
+        (("a.yaml",), ("b.yaml",), "a.yaml"),
+        (("a-lightning.yaml",), (), None),
+        (("a.json",), (), None),
+    ],
+)
+def test_the_yaml_of_a_checkpoint_is_that_of_its_name_or_else_of_its_model(
+    beside, configs, chosen, tmp_path
+):
+    """Beside it before ../configs; never that of Lightning, which is about the training."""
+    for place, names in (("checkpoints", beside), ("configs", configs)):
+        (tmp_path / place).mkdir()
+        for name in names:
+            (tmp_path / place / name).write_text(f"{place}/{name}")
+    checkpoint = tmp_path / "checkpoints" / "last.ckpt"
+    if chosen is None:
+        with pytest.raises(UserError, match="the yaml with its configuration is missing"):
+            vqgan_system._yaml_of(checkpoint)
+    else:
+        assert vqgan_system._yaml_of(checkpoint).name == chosen
+        (tmp_path / "configs" / "last.d").mkdir()  # a folder is none
+        assert vqgan_system._yaml_of(checkpoint).name == chosen
+
+
+@pytest.mark.parametrize("equal", [True, False])
+def test_several_yaml_files_must_be_equal(equal, tmp_path):
+    for name in ("a.yaml", "b.yaml"):
+        (tmp_path / name).write_text("x" if equal else name)
+    if equal:
+        assert vqgan_system._yaml_of(tmp_path / "last.ckpt") == tmp_path / "a.yaml"
+    else:
+        with pytest.raises(UserError, match=r"several yaml .*: a\.yaml, b\.yaml in "):
+            vqgan_system._yaml_of(tmp_path / "last.ckpt")
+
+
+def test_results_of_one_file_at_two_sizes_are_not_taken_for_each_other(small):
+    """Its tensors are the same: only the yaml says at which size it was trained."""
+    found = []
+    for by in (1, 2):
+        levels = tuple(by * level for level in SMALL.attn_resolutions)
+        config = replace(SMALL, resolution=by * SMALL.resolution, attn_resolutions=levels)
+        (small.parent / "last.yaml").write_text(vq_files.vqgan_yaml(config))
+        found.append(systems.load("vqgan", small))
+    assert [one.image_size for one in found] == [SMALL.resolution, 2 * SMALL.resolution]
+    assert found[0].fingerprint != found[1].fingerprint

@@ -173,6 +173,14 @@ def test_a_system_of_images_of_any_size_is_timed_at_their_size(context, monkeypa
         assert [row.value / row.n for row in rows] == 2 * [side]
 
 
+@pytest.mark.parametrize("threads", [2, 3])
+def test_times_say_with_how_many_threads_they_were_measured(context, threads, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    found = run(context, as_system(OfAnySize()))
+    times = [row for row in found.values() if row.of_machine]
+    assert times and {row.measured_by["threads"] for row in times} == {str(threads)}
+
+
 def test_a_speed_is_images_over_the_median(context):
 
     with pytest.MonkeyPatch.context() as patch:

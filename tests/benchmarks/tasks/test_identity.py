@@ -254,6 +254,16 @@ def test_images_of_nobody_in_particular_are_only_different(known):
     assert row.n == len(angles) and row.value == pytest.approx(cosines.mean(), abs=1e-6)
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_two_images_are_enough_for_the_range(known, count):
+    known.dataset = replace(known.dataset, identities=None)
+    selection = known.select("test", 3)
+    few = replace(selection, order=selection.order[:count])
+    known.select = lambda split, n: few
+    found = list(references(known))
+    assert [row.setting for row in found if row.value is not None] == [OTHER_IMAGES] * (count > 1)
+
+
 def test_without_labels_the_reconstruction_is_compared(known):
     """Of a decoder that makes everything a little brighter, which turns every face by one angle."""
 

@@ -75,6 +75,13 @@ class Pixels(System):
         return ((code.semantic - 1) / 10).clamp(-1, 1)
 
 
+class InSteps(Pixels):
+    """Decoded in T steps."""
+
+    name = title = fingerprint = "in steps"
+    iterative = True
+
+
 class Dim(Pixels):
     """Decoded at half the contrast: the image of a code is not the original."""
 
@@ -254,7 +261,11 @@ def test_a_spectrum_is_measured_of_every_map(context):
     assert row.value == pytest.approx(expected.mean(), rel=1e-6)
     assert row.stderr > 0 and row.n == IMAGES
     assert row.measured_by["images"].startswith("blurred (sigma 1.2, 7 px)")
-    sharp = measured(context, Pixels())[SPECTRUM, "", "spectrum_kl"]  # a map of 32 px
+    found = measured(context, InSteps())  # a map of 32 px
+    sharp, moved = found[SPECTRUM, "", "spectrum_kl"], found[BETWEEN, LINEAR, "ikd_effnet"]
+    assert moved.steps == moved.measured_by["decoding_steps"] > 0
+    assert (sharp.steps, sharp.solver, sharp.calls) == (None, "", None)  # nothing is decoded
+    assert not sharp.measured_by.get("decoding_steps")
     p, q = (latent.spectrum(x.double().numpy()) for x in (images, 10 * images))
     expected = (p * np.log((p + 1e-8) / (q + 1e-8))).sum(1)
     assert sharp.value == pytest.approx(expected.mean(), rel=1e-5)

@@ -13,12 +13,15 @@ from benchmarks import evaluate, measure
 from benchmarks.commands import dry_run
 from benchmarks.core.plan import Calls
 from benchmarks.core.runner.request import Options
+from benchmarks.metrics.protocols.cases import Case
+from benchmarks.metrics.protocols.explain import Cause, Explained
 from benchmarks.metrics.protocols.pairs import average, of_images
 from benchmarks.metrics.protocols.schema import named
 from benchmarks.run import main
 from benchmarks.runtime.choices import NetworkChoice, TaskOptions
 from benchmarks.systems import as_system
 from benchmarks.systems.protocol.base import System
+from benchmarks.tasks.reconstruction.by_protocol import _causes
 from diffae.system.errors import UserError
 from reports.records.record import Record
 
@@ -260,3 +263,22 @@ def test_a_dry_run_counts_the_networks_of_protocols(context, tmp_path, monkeypat
 
     more = Calls(features=6, perceptual=2)
     assert calls("plain", "clean-fid", "maskbit") == calls().plus(more)
+
+
+def test_a_note_has_the_causes_that_show_the_jumps_first():
+    """And by how much together, of which images, and nothing where there is nothing to tell."""
+    case = Case("ssim", named("plain"))
+    causes = (
+        Cause("small", 0.00004),
+        Cause("unknown", None),
+        Cause("down", -0.25),
+        Cause("jump", None, jumps=True),
+        Cause("shown", 0.00005),
+        Cause("alike", 0.0, jumps=True),
+    )
+    listed = "jump, alike, down -0.25, shown +5e-05, unknown"
+    for difference, by in ((-0.2, "-0.2"), (0.0, "+0"), (None, "infinitely far")):
+        for left_out, without in ((0, ""), (1200, ", without 1,200 equal images")):
+            one = Explained(case, None, "", difference, causes, left_out)
+            assert _causes(one) == [f"{by} from plain{without}: {listed}"]
+    assert _causes(Explained(case, None, "", 0.1, causes[:1], 3)) == []

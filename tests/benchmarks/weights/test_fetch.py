@@ -169,6 +169,19 @@ def test_a_mirror_comes_first_and_is_verified_too(server, tmp_path, monkeypatch)
     assert f"{tmp_path / 'nowhere' / NAME}: no such file" in refused(of(f"{server.url}/absent"))
 
 
+@pytest.mark.parametrize("end", ["", "/", "//"])
+@pytest.mark.parametrize("base", ["https://x.invalid", "http://x.invalid:80/to/weights"])
+def test_a_mirror_comes_before_the_sources_whether_or_not_its_address_ends_in_a_slash(
+    base, end, monkeypatch
+):
+    weight = of("https://y.invalid/a", "https://y.invalid/b")
+    monkeypatch.setenv(fetch.MIRROR, base + end)
+    found = [source.address for _, source in fetch.sources_of(weight)]
+    assert found == [f"{base}/{NAME}", "https://y.invalid/a", "https://y.invalid/b"]
+    monkeypatch.setenv(fetch.MIRROR, "")
+    assert [source.address for _, source in fetch.sources_of(weight)] == found[1:]
+
+
 def test_a_mirror_that_is_no_address_is_one_line(server, monkeypatch):
     for wrong in ("http://[", "http://127.0.0.1:port", "https://"):
         monkeypatch.setenv(fetch.MIRROR, wrong)

@@ -91,6 +91,20 @@ def test_a_folder_is_looked_through_for_such_files(table, place, tmp_path):
     assert take("net", folder).read_bytes() == CONTENT
 
 
+def test_the_preferred_file_of_a_network_is_taken_wherever_it_lies(tmp_path):
+    """In the table's order, and not in that of the folder."""
+    contents = {"preferred.bin": CONTENT[:1000], "other.bin": CONTENT[1000:2000]}
+    files = (WeightFile(n, hashlib.sha256(c).hexdigest(), 0.001) for n, c in contents.items())
+    weight = Weight("net", "a test", "MIT", "the releases of net", tuple(files))
+    paths = []
+    for name in ("other.bin", "preferred.bin"):
+        paths.append(tmp_path / f"{len(paths)}.bin")
+        paths[-1].write_bytes(contents[name])
+    for order in (paths, paths[::-1]):
+        found = [file.filename for _, file, _ in fetch.held(order, weight)]
+        assert found == ["preferred.bin", "other.bin"]
+
+
 def test_a_changed_archive_is_kept_out(table, place, tmp_path):
     path = tmp_path / "pack.zip"
     path.write_bytes(zipped(CONTENT[:-1] + b"!"))

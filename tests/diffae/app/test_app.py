@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import in_process
@@ -19,6 +20,7 @@ from diffae.app import __main__ as command
 from diffae.app.studio import Studio, as_map
 from diffae.checkpoints.packaged import PACKAGED
 from diffae.data import portraits
+from diffae.images.classifier import Classifier
 from diffae.system.errors import UserError
 
 ROOT = Path(__file__).parents[3]
@@ -92,6 +94,58 @@ def test_a_code_is_drawn_as_far_as_it_is_from_the_mean(model):
     assert drawn.shape == (16, 16, 3)
     assert drawn[0, 0].tolist() == [178, 24, 43] and drawn[0, 1].tolist() == [33, 102, 172]
     assert (drawn[1:] == 247).all()
+
+
+def test_every_picture_of_the_page_is_of_the_code_and_says_how_it_was_made(made, model, tmp_path):
+    """A photograph that is no square: x_T is grey at 0 and white at 3 standard deviations."""
+    photo = tmp_path / "a photo.png"
+    Image.fromarray(portraits.render(portraits.portrait(0, 5), 64)[:40]).save(photo)
+    shown = made.show(photo, {"Male": 0.4}, 2, "ddim")
+    x = images.read(photo, 32)
+    z, noise = images.encode(model, x, 2, "ddim")
+    z = z + made.classifier.move({"Male": 0.4})
+    assert np.array_equal(pixels(shown.taken), images.to_pil(x)[0])
+    for path, drawn in (
+        (shown.x_T, images.to_pil(noise.clamp(-3, 3) / 3)[0]),
+        (shown.z, as_map(z[0], (model.z_mean[0], model.z_std[0]))),
+    ):
+        assert np.abs(pixels(path) - drawn).max() <= 1
+    for path in (shown.taken, shown.result, shown.z, shown.x_T):
+        mark = images.read_mark(path)
+        told = ("source", "cut", "edit", "steps", "solver", "x_T", "checkpoint", "classifier")
+        assert [mark[name] for name in told] == [
+            "a photo.png", "center", {"Male": 0.4}, 2, "ddim", "inverted", "portraits",
+            made.classifier.made,
+        ]  # fmt: skip
+    first, *_, reads = shown.words.split(". ", 2)
+    assert first == "Cut to the middle square of 64 x 40"
+    p = 1 / (1 + np.exp(-made.classifier.logits(z)[0].numpy()))
+    most = sorted(range(len(p)), key=lambda i: -p[i])[:5]
+    told = ", ".join(f"{made.attributes[i]} {p[i]:.2f}" for i in most)
+    assert reads == f"The code reads as {told}."
+
+
+def test_a_square_picture_is_not_said_to_be_cut(made, face):
+    assert made.show(face, {}, 2, "fast").words.startswith("z_sem: 256 numbers; x_T: 3 x 32 x 32.")
+
+
+def test_the_classifier_that_is_given_is_taken_and_must_be_of_the_checkpoint(made, tmp_path):
+    """Not the one beside the checkpoint."""
+    known = made.classifier
+    other = Classifier(("Odd", *known.names[1:]), known.probe, known.checkpoint, "by hand")
+    other.save(tmp_path / "own.safetensors")
+    given = Studio.of("portraits", tmp_path / "own.safetensors", "cpu", tmp_path)
+    assert given.attributes[0] == "Odd" and given.settings["classifier"] == "by hand"
+    replace(other, checkpoint="0" * 64).save(tmp_path / "strange.safetensors")
+    with pytest.raises(UserError, match="strange.safetensors"):
+        Studio.of("portraits", tmp_path / "strange.safetensors", "cpu", tmp_path)
+
+
+def test_a_code_without_known_moments_is_drawn_by_its_own(model):
+    z = model.z_mean[0] + 2.0
+    drawn = np.asarray(as_map(z, None)).astype(int)
+    again = np.asarray(as_map(3 * z + 5, None)).astype(int)
+    assert np.abs(drawn - again).max() <= 1
 
 
 # ----------------------------------------------------------------------------------------------

@@ -132,3 +132,25 @@ def test_points_that_are_no_face_are_refused(points):
         UserError, match="here: its landmarks are not those of a face in this picture"
     ):
         aligned(gradient(), points, 32, "here")
+
+
+def test_of_landmarks_and_faces_that_are_found_the_found_ones_are_taken(tmp_path, monkeypatch):
+    """`align` finds those of every picture; else pictures without landmarks are cut as others are."""
+    for name in "ab":
+        gradient().save(tmp_path / f"{name}.png")
+    known = {"a.png": turned(UPRIGHT, 20, np.array([50.0, 50.0]))}
+    found = {tmp_path / f"{name}.png": UPRIGHT for name in "ab"}
+    monkeypatch.setattr(reading, "find_faces", lambda paths: {path: found[path] for path in paths})
+    upright = aligned(gradient(), UPRIGHT, 40, "here")
+    expected = {
+        False: [
+            aligned(gradient(), known["a.png"], 40, "here"),
+            np.asarray(gradient().resize((40, 40))),
+        ],
+        True: [upright, upright],
+    }
+    for align, pixels in expected.items():
+        x = reading.read(tmp_path, 40, landmarks=known, align=align)
+        shown = ((x + 1) * 127.5).round().permute(0, 2, 3, 1).numpy()
+        assert np.array_equal(shown[0], pixels[0])
+        assert np.abs(shown[1] - pixels[1]).max() <= (0 if align else 2)

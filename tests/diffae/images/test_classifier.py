@@ -20,6 +20,7 @@ from diffae.images import reading
 from diffae.images.classifier import (
     Classifier,
     classifier_of,
+    find_name,
     learn,
     learn_from_few,
     learn_from_two,
@@ -78,7 +79,7 @@ def test_two_folders_teach_scikit_learn_s_direction(model, drawn):
     found = learn_from_two(model, z[male], z[~male], "Male")
     both = torch.cat([z[male], z[~male]]).numpy().astype(np.float64)
     std = both.std(0, ddof=1)
-    fit = LogisticRegression(C=classifiers.C, tol=1e-8, max_iter=5000)
+    fit = LogisticRegression(C=0.1, tol=1e-8, max_iter=5000)
     fit.fit((both - both.mean(0)) / std, np.arange(len(both)) < male.sum())
     theirs = torch.from_numpy(fit.coef_[0] / std * model.z_std[0].numpy())
     cosine = torch.cosine_similarity(found.probe.weight[0].double(), theirs, dim=0)
@@ -108,6 +109,13 @@ def test_a_few_shots_teach_what_the_packaged_classifier_says(model, drawn, monke
     assert cosine() > 0.5
     assert cosine(unlabelled=True) > 0.15  # many of those unlabelled are men
     assert cosine(absent=True) > 0.5
+    for more in ({}, {"unlabelled": True}):  # that of the opposite, with the other sign
+        absent = learn_from_few(model, data, "male", 20, absent=True, seed=3, **more)
+        data.labels = lambda rows: ~labels[rows]
+        opposite = learn_from_few(model, data, "male", 20, seed=3, **more)
+        data.labels = labels.__getitem__
+        torch.testing.assert_close(absent.logits(z), -opposite.logits(z))
+        assert absent.probe.bias.any()
     with pytest.raises(UserError, match="Male: 90 positive images needed.*fewer --shots"):
         cosine(shots=90)
 
@@ -187,3 +195,10 @@ def test_an_attribute_of_one_class_has_no_direction(tmp_path):
     known = Classifier.load(damaged(tmp_path, weight=torch.tensor([[1.0, 0, 0], [0, 0, 0]])))
     with pytest.raises(UserError, match="B: learnt from one class only"):
         known.move({"A": 1, "B": 1})
+
+
+@pytest.mark.parametrize("name", ["Wavy_Hair", "wavy hair", "WAVY-HAIR", "wavy_HAIR"])
+def test_names_are_found_whatever_joins_their_words(name):
+    known = ("Male", "Wavy_Hair", "No-Beard here")
+    assert find_name(name, known) == 1
+    assert find_name("no_beard HERE", known) == 2

@@ -20,6 +20,7 @@ from diffae.data import open_dataset, portraits
 from diffae.images import verbs
 from diffae.images.__main__ import main
 from diffae.images.classifier import Classifier, classifier_of
+from diffae.images.run import summary
 from diffae.system.errors import Terminated
 from reports.page.pictures import read_sheet
 
@@ -366,6 +367,11 @@ def test_a_classifier_is_learnt_from_labelled_data(command, made, model, tmp_pat
     logits = known.logits(model.encode(data.batch(test))).numpy()[:, known.index("Male")]
     theirs = roc_auc_score(data.attributes[test, known.index("Male")], logits)
     assert result["auroc"]["Male"] == pytest.approx(theirs, abs=2e-4)
+    assert result["test_images"] == len(test) != len(data.indices("train"))
+    mean = np.mean(list(result["auroc"].values()))
+    assert summary(result) == (
+        f"c.safetensors: 40 attributes from {known.made}, mean AUROC {mean:.3f} on {len(test)} test images"
+    )
     sample = f"sample-class --attribute male --count 2 --data set {FEW}"
     for number, more in enumerate(("", "--unlabelled", "--absent --accept probability")):
         shown = made(f"{sample} --shots 5 {more} --out {number}")

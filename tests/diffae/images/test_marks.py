@@ -7,7 +7,10 @@ import pytest
 from PIL import Image
 
 from diffae.images import marks
+from diffae.images.output import Cell, Output
+from diffae.images.run import checkpoint_name
 from diffae.system.errors import UserError
+from reports.page.pictures import read_sheet
 
 IPTC = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType"
 SETTINGS = {"verb": "edit", "edit": {"Smiling": 0.3}, "source": 'Zoë <b> & "co".png'}
@@ -36,6 +39,12 @@ def test_an_animation_says_so_too_and_goes_there_and_back(tmp_path):
     assert marks.read_mark(tmp_path / "a.gif")["digital_source_type"].endswith(marks.EDITED)
     with Image.open(tmp_path / "a.gif") as image:
         assert image.n_frames == 6 and image.info["loop"] == 0
+        for frame, number in enumerate((0, 1, 2, 3, 2, 1)):
+            image.seek(frame)
+            assert image.info["duration"] == 120
+            shown = np.asarray(image.convert("RGB")).astype(int)
+            near = [np.abs(shown - np.asarray(picture(i))).mean() for i in range(4)]
+            assert near.index(min(near)) == number
 
 
 @pytest.mark.parametrize("content", [b"", b"GIF89a", "png"])
@@ -46,3 +55,51 @@ def test_a_picture_of_others_says_nothing(tmp_path, content):
         (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(UserError, match="says nothing of how it was made"):
         marks.read_mark(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    ("ckpt", "name"),
+    [
+        ("portraits", "portraits"),
+        ("/home/me/models/faces", "faces"),
+        ("/home/me/ffhq256_autoenc/last.ckpt", "ffhq256_autoenc"),
+        ("last.ckpt", "last.ckpt"),
+        ("models/other.ckpt", "other.ckpt"),
+    ],
+)
+def test_a_checkpoint_is_named_without_its_place(ckpt, name):
+    assert checkpoint_name(ckpt) == name
+
+
+def test_a_folder_of_many_pictures_has_them_all_and_a_sheet_of_the_first(tmp_path):
+    """Three of one name, which differs in its case, are three files."""
+    page = Output(tmp_path, {"verb": "edit"})
+    names = ["a.png", "A.png", "a.png", *(f"{i}.png" for i in range(23))]
+    for i, name in enumerate(names):
+        page.add([Cell(picture(i), name, {"number": i})], name)
+    page.finish("A title", "A caption.")
+    kept = ["a.png", "A-2.png", "a-3.png", *names[3:]]
+    assert [one["file"] for one in page.files] == kept
+    for i, name in enumerate(kept):
+        assert marks.read_mark(tmp_path / name)["number"] == i
+        assert np.array_equal(Image.open(tmp_path / name), picture(i))
+    sheet = read_sheet(tmp_path / "sheet.png")
+    assert list(sheet.rows) == names[:24]
+    assert sheet.caption == "A caption. 2 more rows are not shown."
+
+
+@pytest.mark.parametrize("count", [1, 23, 24, 25, 30])
+def test_the_sheet_has_24_rows_and_the_folder_every_picture(count, tmp_path):
+    page = Output(tmp_path, {})
+    for i in range(count):
+        page.add([Cell(Image.new("RGB", (4, 4)), f"{i}.png")], f"row {i}")
+    assert [label for label, _ in page.rows] == [f"row {i}" for i in range(count)][:24]
+    assert page.count == count and len([*tmp_path.iterdir()]) == len(page.files) == count
+
+
+@pytest.mark.parametrize(("count", "lengths"), [(1, [1]), (8, [8]), (9, [8, 1]), (16, [8, 8])])
+def test_samples_stand_eight_in_a_row(count, lengths, tmp_path):
+    page = Output(tmp_path, {})
+    page.add_in_rows(Cell(Image.new("RGB", (4, 4)), note=str(i)) for i in range(count))
+    assert [len(cells) for _, cells in page.rows] == lengths
+    assert [cell.note for _, cells in page.rows for cell in cells] == [str(i) for i in range(count)]

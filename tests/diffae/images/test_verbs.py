@@ -158,3 +158,31 @@ def test_pixels_are_rounded_as_a_png_keeps_them():
 def test_what_cannot_be_is_said_in_a_line(model, x, call, words):
     with pytest.raises(UserError, match=words):
         call(model, x)
+
+
+@pytest.mark.parametrize(
+    ("count", "pool", "numbers", "tried"),
+    [
+        (1, 100, [3], 4), (2, 100, [3, 7], 8), (3, 100, [3, 7, 11], 12), (3, 12, [3, 7, 11], 12),
+        (3, 11, [3, 7], 11), (9, 10, [3, 7], 10), (1, 4, [3], 4),
+    ],
+)  # fmt: skip
+def test_samples_are_tried_up_to_the_last_that_is_wanted_or_to_the_end_of_the_pool(
+    model, count, pool, numbers, tried, monkeypatch
+):
+    """Every fourth is of the class; six are judged together."""
+    monkeypatch.setattr(verbs, "AT_ONCE", 6)
+
+    def latents(model, which, seed, steps, solver):
+        return torch.tensor([[1.0 if n % 4 == 3 else -1.0] + [0.0] * 255 for n in which])
+
+    monkeypatch.setattr(verbs, "_latents", latents)
+    monkeypatch.setattr(verbs, "decode", lambda model, code, *_: code.z[:, :1])
+    first = torch.eye(1, 256)
+    known = Classifier(
+        ("Any",), LinearProbe(first, torch.zeros(1), torch.zeros(256), torch.ones(256))
+    )
+    found = images.sample_class(model, known, "Any", count, pool=pool, **FEW)
+    assert (found.numbers, found.tried) == (numbers, tried)
+    assert found.images.flatten().tolist() == [1.0] * len(numbers)
+    assert found.probability.tolist() == pytest.approx([1 / (1 + math.exp(-1))] * len(numbers))

@@ -5,6 +5,7 @@ import math
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import unquote, urljoin, urlsplit
 
 import numpy as np
@@ -16,8 +17,9 @@ from playwright.sync_api import expect
 from run_folders import number
 
 from reports.page import write_board
-from reports.page.board import _contests, groups_of
+from reports.page.board import _contests, _names, _references, groups_of
 from reports.records.entries import read_entries
+from reports.records.metrics import METRICS
 from reports.records.record import LOWER
 
 rng = np.random.default_rng(0)
@@ -312,3 +314,71 @@ def test_axe_finds_nothing_that_keeps_people_out(browser, board, scheme):
     page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
     assert violations(page) == []
     context.close()
+
+
+@pytest.mark.parametrize(
+    ("changes", "taken"),
+    [
+        ({}, True),
+        ({"reference": False}, False),
+        ({"metric": "rkid"}, False),
+        ({"dataset": "others"}, False),
+        ({"split": "train"}, False),
+        ({"n": 51}, False),
+        ({"setting": "another"}, False),
+        ({"steps": None}, True),
+        ({"steps": 20}, True),
+        ({"steps": 30}, False),
+        ({"steps": 0}, False),
+        ({"solver": "another"}, True),
+    ],
+)
+@pytest.mark.parametrize("settings", [1, 2])
+def test_a_reference_of_a_ranking_was_measured_as_its_systems_were(settings, changes, taken):
+    """At T of one of them if it takes steps; at any setting where theirs differ."""
+    first = number(TABLE1, "rfid", 5.0, direction=LOWER, n=50, setting="s0", steps=10)
+    rivals = [replace(first, setting=f"s{i % settings}", steps=10 * (i + 1)) for i in range(2)]
+    reference = replace(first, **({"system": "real images", "reference": True} | changes))
+    found = _references(rivals, [*rivals, reference], SimpleNamespace(known=METRICS))
+    assert found == [reference] * (taken or (settings == 2 and "setting" in changes))
+    if "n" in changes:  # which does not matter for a mean over images
+        rivals, one = ([replace(r, metric="ssim") for r in part] for part in (rivals, [reference]))
+        assert _references(rivals, one, SimpleNamespace(known=METRICS)) == one
+
+
+def test_rankings_of_one_metric_are_told_apart_by_what_differs():
+    """And others have the name of their metric alone."""
+    base = number(TABLE1, "rfid", 5.0, direction=LOWER, setting="s", steps=None)
+    given = [
+        [base, replace(base, system="B")],
+        [replace(base, setting="t")],
+        [replace(base, setting="t", dataset="others")],
+        [replace(base, setting="s"), replace(base, setting="u")],
+        [replace(base, setting="t", steps=10, solver="ab2-v")],
+        [number(TABLE1, "ssim", 0.5, setting="v")],
+    ]
+    assert _names(given, SimpleNamespace(known=METRICS)) == [
+        "rFID ↓, portraits, s",
+        "rFID ↓, portraits, t",
+        "rFID ↓, others, t",
+        "rFID ↓, portraits",
+        "rFID ↓, portraits, t, T = 10 by fast",
+        "SSIM ↑",
+    ]
+
+
+def test_rankings_come_in_the_order_of_their_table(tmp_path):
+    """Whatever was measured first."""
+    others = [
+        number(
+            TABLE1, m, 5.0, stderr=0.1, direction=METRICS[m].direction, n=50, unit=METRICS[m].unit
+        )
+        for m in ("psnr", "rfid", "mse", "lpips")
+    ]
+    orders = []
+    for name, given in (("a", others), ("b", others[::-1])):
+        (found,) = groups([write_entry(tmp_path / name, {"DiffAE": SCORES}, others=tuple(given))])
+        (spec,) = (s for s in found.specs if s.name == TABLE1)
+        orders.append([contest["name"].split()[0] for contest in _contests(found, {})])
+    metrics = [m for m in spec.metrics if m in ("ssim", "psnr", "rfid", "mse", "lpips")]
+    assert orders == [[METRICS[m].label.split()[0] for m in metrics]] * 2

@@ -136,3 +136,65 @@ def test_names_on_a_sheet_stay_text(run):
     write(run / "report.html", [run])
     text = (run / "report.html").read_text(encoding="utf-8")
     assert name not in text and text.count("&lt;script&gt;alert(1)") >= 6
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_sheets_after_the_first_are_left_out_and_counted(run, most, monkeypatch):
+    """In the order of their files."""
+    monkeypatch.setattr(pictures, "MOST_SHEETS", most)
+    for name in "cba":
+        sheet_of(run, f"{name}.png", [images(1, 8)])
+    figures, remark = pictures_of(read([run]))
+    assert [figure.sheet.title for figure in figures] == ["a.png", "b.png", "c.png"][:most]
+    assert f"{3 - most} sheets after the first {most}" in str(remark) or most == 3
+    assert most < 3 or not remark
+
+
+@pytest.mark.parametrize("count", [1, 4, 5, 6])
+def test_the_first_four_sheets_of_a_benchmark_are_open(run, count):
+    """Of each benchmark."""
+    for benchmark in ("latent", "reconstruction"):
+        for i in range(count):
+            about = {"benchmark": benchmark, "system": "DiffAE"}
+            sheet_of(run, f"{benchmark}-{i}.png", [images(1, 8)], about=about)
+    figures, _ = pictures_of(read([run]))
+    assert [figure.benchmark for figure in figures] == ["latent"] * count + [
+        "reconstruction"
+    ] * count
+    assert [figure.open for figure in figures] == [i < 4 for i in range(count)] * 2
+
+
+@pytest.mark.parametrize(
+    ("side", "shown"), [(8, 96), (20, 100), (32, 96), (36, 108), (40, 80), (60, 120), (64, 128)]
+)
+def test_small_images_are_shown_by_the_whole_factor_that_comes_nearest(run, side, shown):
+    """To 96 pixels; half a factor goes to the even one."""
+    sheet_of(run, "a.png", [images(1, side)])
+    ((image,),) = pictures_of(read([run]))[0][0].images
+    assert (image["width"], image["height"]) == (shown, shown)
+    assert decoded(image)[1].shape[:2] == (side, side)
+
+
+@pytest.mark.parametrize(("most", "rows"), [(3, 1), (5, 1), (6, 2), (8, 2), (9, 3), (10, 3)])
+def test_a_long_sheet_has_as_many_whole_rows_as_fit(run, most, rows, monkeypatch):
+    monkeypatch.setattr(pictures, "MOST_CELLS", most)
+    sheet_of(run, "a.png", images(9, 8).split(3), rows=("p", "q", "r"))
+    ((figure,), _) = pictures_of(read([run]))
+    assert [len(row) for row in figure.images] == [3] * rows
+    assert figure.remark == ("" if rows == 3 else f"the first {rows} of 3 rows")
+    assert [row[2]["alt"] for row in figure.images] == [f"{name}, image 3" for name in "pqr"[:rows]]
+
+
+@pytest.mark.parametrize(
+    ("side", "kind", "remark"),
+    [(63, "png", ""), (64, "png", ""), (65, "jpeg", "kept as JPEG here"),
+     (192, "jpeg", "kept as JPEG here"), (193, "jpeg", "shrunk from 193 to 192 px, kept as JPEG here")],
+)  # fmt: skip
+def test_images_beyond_64_px_are_kept_as_jpeg_and_those_beyond_192_are_shrunk(
+    run, side, kind, remark
+):
+    sheet_of(run, "a.png", [images(1, side)])
+    ((figure,), _) = pictures_of(read([run]))
+    found, pixels = decoded(figure.images[0][0])
+    assert (found, figure.remark) == (f"data:image/{kind}", remark)
+    assert pixels.shape[:2] == (min(side, 192),) * 2

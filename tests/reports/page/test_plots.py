@@ -207,3 +207,68 @@ def test_operations_are_calls_times_a_step_and_the_encoder_once(tmp_path):
 def test_labels_of_an_axis_leave_each_other_room():
     assert spaced([5, 10, 20, 40, 50, 100, 200]) == [5, 10, 20, 50, 100, 200]
     assert spaced([7]) == [7]
+
+
+@pytest.mark.parametrize("count", [10, 11, 81])
+def test_many_rows_stand_by_their_values_and_few_as_they_are_given(count, tmp_path):
+    """The largest first, at most 80."""
+    names = [first + second for first in "PQRSTUVWX" for second in "abcdefghi"][:count]
+    values = {name: 0.5 + 0.4 * math.sin(7 * i) for i, name in enumerate(names)}
+    records = [
+        number("section5.3_probe", "auroc", value, setting=name, benchmark="probes")
+        for name, value in values.items()
+    ]
+    (plot,) = drawn(tmp_path, records, "probes")
+    ordered = names if count == 10 else sorted(names, key=values.get, reverse=True)
+    (line,) = plot.key
+    points = [(point.x, point.y) for point in line.points]
+    assert sorted(points) == [(i, values[name]) for i, name in enumerate(ordered[:80])]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "log"),
+    [((1, 2, 10), True), ((1, 2, 9.9), False), ((0, 2, 100), False), ((0.25, 1, 2.5), True)],
+)
+def test_an_axis_is_logarithmic_from_a_ratio_of_ten_above_zero(numbers, log, tmp_path):
+    records = [
+        number("latent_robustness", "lpips", i / 8, setting=f"noise {x:g}", benchmark="latent")
+        for i, x in enumerate(numbers)
+    ]
+    (plot,) = drawn(tmp_path, records, "latent")
+    places = [x for x, _ in markers(plot, "DiffAE")]
+    scale = [math.log(x) for x in numbers] if log else numbers
+    share = (scale[1] - scale[0]) / (scale[2] - scale[0])
+    assert (places[1] - places[0]) / (places[2] - places[0]) == pytest.approx(share, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("calls", "ticks"),
+    [
+        ((1, 30, 100), ["1", "10", "100"]),
+        ((1, 30, 99), ["1", "30", "99"]),
+        ((2, 30, 300), ["2", "30", "300"]),
+        ((2, 30, 1000), ["10", "100", "1,000"]),
+    ],
+)
+def test_large_numbers_have_the_powers_of_ten_as_ticks_if_there_are_three(calls, ticks, tmp_path):
+    """Else the numbers that are there. Of network calls, with one operation each."""
+    cost = [number("section5.5_cost", "gflops", 1.0, setting="decode", benchmark="cost")]
+    records = [
+        number("table1_reconstruction", "ssim", 0.9, system="B"),
+        *(
+            number("table2_ablation", "ssim", i / 8, calls=n, steps=n)
+            for i, n in enumerate(calls, 1)
+        ),
+    ]
+    plot = next(p for p in drawn(tmp_path, [*records, *cost]) if "GFLOP" in p.title)
+    shown = re.findall(r">([0-9,]+)<", str(plot.svg))
+    assert [text for text in shown if text in ticks] == ticks
+
+
+def test_a_number_in_one_setting_alone_is_no_axis(tmp_path):
+    settings = ("noise 0.1", "as encoded", "clipped", "whole", "even")
+    records = [
+        number("latent_robustness", "lpips", 0.1 + i, setting=setting, benchmark="latent")
+        for i, setting in enumerate(settings)
+    ]
+    assert not any("against" in p.title for p in drawn(tmp_path, records, "latent"))

@@ -1,12 +1,16 @@
+import re
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from page_runs import SCORES, fid, measured, number, two_systems, write_measured, write_run
 from scipy import stats
 
+from reports.page import verdicts as verdicts_module
 from reports.page.summary import summary
 from reports.page.verdicts import verdicts
+from reports.records.metrics import METRICS
 from reports.records.record import LOWER, NEITHER
 from reports.tables.build import read
 from reports.tables.contests import ALONE, BEHIND, CLEAR, LEVEL, NOTHING, SAID
@@ -288,3 +292,114 @@ def test_an_edit_after_which_no_face_is_found(tmp_path):
         row("logit_change", 2.0, direction=NEITHER),
     ]
     assert verdict_of(write_run(tmp_path / "run", records)).kind == NOTHING
+
+
+def test_systems_that_were_measured_otherwise_are_said_to_be_left_out(tmp_path):
+    """And only those: references that were do not compete anyway."""
+    protocol = {"benchmark": "reconstruction", "seed": 0, "transform": {"crop": "none"}}
+    said = "Others were measured by a different protocol and are not compared."
+    for reference in (False, True):
+        runs = [
+            write_run(tmp_path / f"{reference}" / name / "run", records, **notes)
+            for name, records, notes in (
+                ("a", [number("table1_reconstruction", "ssim", 0.9)], {}),
+                (
+                    "b",
+                    [number("table1_reconstruction", "ssim", 0.8, system="B", reference=reference)],
+                    {"protocols": {"p0": protocol}},
+                ),
+            )
+        ]
+        (found,) = verdicts(read(runs))
+        assert (said in found.text) is not reference
+        words = "can be compared with it" if not reference else "was measured"
+        assert found.text.startswith(f"DiffAE has SSIM 0.9000 (n = 50); no other system {words}.")
+
+
+def test_no_more_than_three_references_are_named_unless_more_are_better(tmp_path):
+    """All that are better than a system, and others up to three; real images first."""
+    real = "real images (test)"
+    scale = {real: 60.0} | {f"scale {i}": 50.0 + i for i in range(5)}
+    for best in (40.0, 51.5, 53.5, 90.0):
+        records = [fid("A", best, n=8), fid("B", 39.0, n=8)]
+        records += [
+            fid(name, x, n=8, reference=True) for name, x in sorted(scale.items(), reverse=True)
+        ]
+        text = verdict_of(write_run(tmp_path / f"{best}", records)).text
+        told = re.findall(
+            r"(scale \d|real images \(test\)) \d", text.partition("For reference: ")[2]
+        )
+        better = {name for name, value in scale.items() if value < best}
+        others = [
+            name for name in (real, *sorted({*scale} - {real}, reverse=True)) if name not in better
+        ]
+        assert {*told} == better | {*others[: max(3 - len(better), 0)]}, best
+        assert real not in told or told[0] == real
+
+
+@pytest.mark.parametrize("count", [4, 5])
+def test_more_than_four_systems_are_counted_and_not_named(tmp_path, count):
+    """Where a reference is better than the best of them."""
+    records = [fid(f"s{i}", 10.0 + i) for i in range(count)]
+    records.append(fid("scale", 1.0, reference=True))
+    text = verdict_of(write_run(tmp_path / "run", records)).text
+    whom = "Of s0, s1, s2 and s3, s0" if count == 4 else "Of 5 systems, s0"
+    assert text.startswith(f"{whom} is best: FID 10.00")
+
+
+def test_one_image_that_decides_is_that_furthest_from_the_others_difference(tmp_path):
+    """All images differ by 10, one by 0: it is the least difference that is odd."""
+    from run_folders import measured as with_error
+
+    behind = np.full(30, 0.01) + RNG.normal(0, 1e-4, 30)
+    behind[7] = -0.3
+    records = [
+        with_error(number("table1_reconstruction", "ssim", None, n=30), SCORES[:30]),
+        with_error(number("table1_reconstruction", "ssim", None, system="DDIM", n=30), SCORES[:30] - behind),
+    ]  # fmt: skip
+    run = write_measured(tmp_path / "run", records)
+    head = "benchmark,system,dataset,split,setting,steps,solver,calls,image,file,ssim"
+    rows = [
+        f"reconstruction,{system},portraits,test,,,,,{i},{i:03}.png,{value!r}"
+        for system, values in (("DiffAE", SCORES[:30]), ("DDIM", SCORES[:30] - behind))
+        for i, value in enumerate(map(float, values))
+    ]
+    (run / "samples.csv").write_text("\n".join([head, *rows]) + "\n")
+    text = verdict_of(run).text
+    assert "One image, 007.png, carries this difference" in text
+    (run / "samples.csv").write_text("\n".join([head, *rows[:-1]]) + "\n")
+    assert "One image carries this difference" in verdict_of(run).text
+
+
+@pytest.mark.parametrize(
+    "metric", sorted(m for m, row in METRICS.items() if row.neutral is not None)
+)
+@pytest.mark.parametrize(
+    ("low", "high", "side"),
+    [
+        (-0.2, 0.1, f" (NEUTRAL {LEVEL})"),
+        (0.0, 0.1, f" (NEUTRAL {LEVEL})"),
+        (-0.1, 0.0, f" (NEUTRAL {LEVEL})"),
+        (0.01, 0.2, " (above NEUTRAL)"),
+        (-0.2, -0.01, " (below NEUTRAL)"),
+        (None, 0.2, ""),
+        (0.1, None, ""),
+    ],
+)
+def test_on_which_side_of_its_neutral_value_a_number_is(metric, low, high, side):
+    """By its interval and not by the value."""
+    neutral = METRICS[metric].neutral
+    ends = [None if end is None else neutral + end for end in (low, high)]
+    record = number("table", metric, neutral + 0.05, ci_low=ends[0], ci_high=ends[1])
+    found = SimpleNamespace(known=METRICS)
+    assert verdicts_module._side(record, found) == side.replace("NEUTRAL", f"{neutral:g}")
+    plain = number("table", "ssim", 0.5, ci_low=0.4, ci_high=0.6)
+    assert verdicts_module._side(plain, found) == ""
+
+
+@pytest.mark.parametrize(("stderr", "said"), [(None, True), (0.0, False), (0.01, False)])
+def test_an_error_of_0_is_known(stderr, said, tmp_path):
+    records = [fid("A", 1.0, stderr=stderr), fid("B", 9.0, stderr=stderr)]
+    text = verdict_of(write_run(tmp_path / "run", records)).text
+    assert ("no error of this difference is known" in text) == said
+    assert "A is best: FID 1.00" in text and "B follows with 9.00, 8.00" in text

@@ -1,0 +1,164 @@
+"""What a run says before it computes, and of what failed, on stderr."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from benchmarks import weights
+from benchmarks.commands import running
+from benchmarks.runtime.errors import NotAvailable
+from diffae.system.errors import UserError
+
+
+class Data:
+    """What is said of a data set of 12,345 images."""
+
+    name, image_size, partition_source = "faces", 32, "one in ten by name"
+    left_out, labelled = ("3 of another kind", "a list of people"), True
+
+    def __len__(self):
+        return 12_345
+
+
+class Networks:
+    perceptual = SimpleNamespace(metric_name="pd_effnet")
+    features = (SimpleNamespace(metric_name="fd_effnet"), SimpleNamespace(metric_name="fid"))
+
+    @property
+    def face(self):
+        raise NotAvailable("no face here")
+
+
+@pytest.fixture
+def evaluation():
+    choice = SimpleNamespace(stand_ins=True, weights_dir=None)
+    context = SimpleNamespace(dataset=Data(), networks=Networks(), choice=choice)
+    systems = [SimpleNamespace(title="One"), SimpleNamespace(title="Two")]
+    missing = {"Three": "it has no file", "Four": NotAvailable("it needs a package")}
+    return SimpleNamespace(context=context, systems=systems, missing=missing)
+
+
+@pytest.fixture
+def said(evaluation, capsys):
+    def announced(*benchmarks):
+        running.announce(evaluation, benchmarks)
+        out, err = capsys.readouterr()
+        assert not out
+        return err.splitlines()
+
+    return announced
+
+
+def test_data_systems_and_metrics_are_said_a_line_each(said):
+    assert said("reconstruction") == [
+        "data: faces, 12,345 images, 32 px; split: one in ten by name",
+        "left out: 3 of another kind",
+        "left out: a list of people",
+        "systems: One, Two",
+        "not run: Three: it has no file",
+        "not run: Four: it needs a package",
+        "metrics: pd_effnet (in place of LPIPS), fd_effnet, fid",
+        "metric weights: only those that packages hold (--stand-ins)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("features", "text"),
+    [
+        (("fid",), "fid"),
+        (("fd_effnet",), "fd_effnet (in place of FID)"),
+        (("fd_effnet", "fid"), "fd_effnet, fid"),
+        ((), ""),
+    ],
+)
+def test_a_stand_in_is_named_as_one_where_the_published_metric_is_not_measured(
+    evaluation, said, features, text
+):
+    networks = evaluation.context.networks
+    networks.perceptual = SimpleNamespace(metric_name="lpips")
+    networks.features = [SimpleNamespace(metric_name=name) for name in features]
+    (line,) = [line for line in said("cost") if line.startswith("metrics: ")]
+    assert line == f"metrics: {', '.join(filter(None, ('lpips', text)))}"
+
+
+def test_a_face_network_is_only_said_for_the_benchmark_of_faces(evaluation, said, monkeypatch):
+    assert "identity" not in " ".join(said("reconstruction"))
+    assert said("identity")[-2].endswith("fid; no identity: no face here")
+    monkeypatch.setattr(Networks, "face", SimpleNamespace(metric_name="id_portraits"))
+    assert said("cost", "identity")[-2].endswith("fid, id_portraits (in place of ArcFace)")
+
+
+def test_weights_that_are_not_here_are_named_where_some_can_be_fetched(
+    evaluation, said, tmp_path, monkeypatch
+):
+    """Looked for where the run looks; those of the networks of features are said by their choice."""
+    evaluation.context.choice = SimpleNamespace(stand_ins=False, weights_dir=tmp_path)
+    fetched = {"a": True, "b": True, "c": False, "inception": True}
+    known = {name: SimpleNamespace(is_fetched=is_fetched) for name, is_fetched in fetched.items()}
+    monkeypatch.setattr(weights, "KNOWN", known)
+    monkeypatch.setattr(running, "FEATURE_NETWORKS", ("inception",))
+    here = {"b"}
+    monkeypatch.setattr(
+        weights, "find", lambda name, folder: name if folder == tmp_path and name in here else None
+    )
+    assert said("cost")[-1].startswith("missing metric weights: a (`python -m benchmarks.run")
+    here.clear()
+    assert said("cost")[-1].startswith("missing metric weights: a, b (")
+    here |= {"a", "b"}
+    assert said("cost")[-1].startswith("metrics: ")
+
+
+@pytest.mark.parametrize(
+    ("benchmarks", "line"),
+    [
+        (("probes",), "the images have no labels, which probes need"),
+        (
+            ("probes", "reconstruction", "fewshot", "cost"),
+            "the images have no labels, which probes, fewshot need; measured: reconstruction, cost",
+        ),
+        (("reconstruction",), None),
+    ],
+)
+def test_benchmarks_that_need_labels_are_named_where_there_are_none(
+    evaluation, said, benchmarks, line
+):
+    assert said(*benchmarks)[-1].startswith("metric weights: ")
+    evaluation.context.dataset.labelled = False
+    assert said(*benchmarks)[-1] == (line or said()[-1])
+
+
+@pytest.mark.parametrize("note", ["", "2 are grey"])
+def test_what_only_reading_shows_is_said_after_it(evaluation, note, capsys):
+    evaluation.context.dataset.survey = SimpleNamespace(note=note)
+    evaluation.seen_in_training = lambda: {"One": "it saw 3", "Two": "it saw all"} if note else {}
+    running.announce_images(evaluation)
+    lines = [f"files: {note}", "One: it saw 3", "Two: it saw all"] if note else []
+    assert capsys.readouterr().err.splitlines() == lines
+
+
+def test_what_failed_is_told_once_for_each_system_and_reason(tmp_path, capsys):
+    def failing(*failures):
+        rows = [
+            SimpleNamespace(system=system, note=note, benchmark=benchmark)
+            for system, note, benchmark in failures
+        ]
+        return SimpleNamespace(results=SimpleNamespace(failures=rows), out=tmp_path)
+
+    running._tell_failures(failing())
+    assert capsys.readouterr().err == ""
+    with pytest.raises(UserError, match=r"^1 measurement failed, see above; the others are in /"):
+        running._tell_failures(failing(("One", "no memory", "cost")))
+    assert capsys.readouterr().err == "failed: One: no memory (cost)\n"
+    rows = [
+        ("One", "a", "cost"),
+        ("Two", "a", "cost"),
+        ("One", "b", "cost"),
+        ("One", "a", "latent"),
+    ]
+    with pytest.raises(UserError, match=r"^4 measurements failed, see above"):
+        running._tell_failures(failing(*rows))
+    assert capsys.readouterr().err.splitlines() == [
+        "failed: One: a (cost, latent)",
+        "failed: Two: a (cost)",
+        "failed: One: b (cost)",
+    ]

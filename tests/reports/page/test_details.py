@@ -1,0 +1,128 @@
+"""The details of a number and of its protocol, as the page's dialog shows them."""
+
+from dataclasses import replace
+
+import pytest
+from run_folders import number
+
+from reports.page.view import MOST_PROTOCOL_TEXT, details, protocols_of, table_view
+from reports.records.metrics import METRICS
+from reports.records.record import HIGHER, NEITHER, Record
+from reports.tables.build import build_tables
+
+BARE = Record("b", "t", "", "", "", "", None, "unheard_of", None)
+FULL = replace(
+    number("table1", "ssim", 0.987654321, stderr=0.0005),
+    setting="x_T inverted", steps=20, solver="ab2-v", calls=1_040, n=12_345, unit="px",
+    ci_low=0.98765432, ci_high=0.1, published=0.991, published_source="Table 1", note="a note",
+)  # fmt: skip
+
+
+def test_a_number_of_which_nothing_is_known_has_its_name_alone():
+    assert details(BARE, METRICS) == {
+        "name": "unheard_of: ", "value": "n/a", "metric": "unheard_of",
+    }  # fmt: skip
+
+
+def test_a_number_of_which_all_is_known():
+    ssim = METRICS["ssim"]
+    assert details(FULL, METRICS) == {
+        "name": "SSIM: DiffAE, x_T inverted, T = 20 by fast",
+        "value": "0.9877 ± 0.0005",
+        "in full": "0.987654321",
+        "unit": "px",
+        "better": HIGHER,
+        "95 % interval": "0.987654 to 0.1",
+        "images or units (n)": "12,345",
+        "metric": f"{ssim.title} ({ssim.reference})",
+        "data": "portraits, test",
+        "network calls per image": "1,040",
+        "published": "0.991, Table 1",
+        "comparable": "yes",
+        "note": "a note",
+        "protocol": "p0",
+    }
+
+
+ABSENT = None
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "text"),
+    [
+        ({"value": 0.0}, "in full", "0.0"),
+        ({"value": None}, "in full", ABSENT),
+        ({"n": 0}, "images or units (n)", "0"),
+        ({"n": None}, "images or units (n)", ABSENT),
+        ({"calls": 0}, "network calls per image", "0"),
+        ({"calls": None}, "network calls per image", ABSENT),
+        ({"direction": NEITHER}, "better", ABSENT),
+        ({"ci_low": None}, "95 % interval", ABSENT),
+        ({"ci_high": None}, "95 % interval", ABSENT),
+        ({"ci_low": 0.0, "ci_high": 0.0}, "95 % interval", "0 to 0"),
+        ({"published": None}, "published", ABSENT),
+        ({"published": None}, "comparable", ABSENT),
+        ({"published": None, "not_comparable": "n"}, "comparable", ABSENT),
+        ({"published": 0.0}, "published", "0.000, Table 1"),
+        ({"not_comparable": "another n"}, "comparable", "no: another n"),
+        ({"steps": 0, "solver": ""}, "name", "SSIM: DiffAE, x_T inverted, T = 0"),
+        ({"steps": None}, "name", "SSIM: DiffAE, x_T inverted"),
+        ({"setting": "", "solver": "ddim"}, "name", "SSIM: DiffAE, T = 20"),
+        ({"split": ""}, "data", "portraits"),
+        ({}, "runs", ABSENT),
+        ({"runs": 3, "spread": 0.01, "pooled": True}, "runs", "3, their mean"),
+        ({"runs": 3, "spread": 0.01, "pooled": True}, "value", "0.9877 ± 0.0100 [0.0005]"),
+    ],
+)
+def test_each_detail_is_there_where_it_is_known(changes, name, text):
+    """0 is known."""
+    assert details(replace(FULL, **changes), METRICS).get(name) == text
+
+
+def test_a_protocol_has_its_fields_by_name_and_nothing_that_is_not_said():
+    """Nested ones by their path; 0 and False are said, and long texts are cut."""
+    protocol = {
+        "b": {"y": 0, "x": {"deep": False}, "none": None}, "a": ["p", 1, 2.5], "seed": 0,
+        "empty": "", "left out": None, "list": [], "long": "x" * 5_000,
+    }  # fmt: skip
+    records = [replace(FULL, protocol=name) for name in ("q", "p", "q", "gone", "")]
+    found = protocols_of(records, {"p": {}, "unused": {"a": 1}, "q": protocol})
+    assert list(found) == ["q", "p"] and found["p"] == []
+    rows = dict(found["q"])
+    long = rows.pop("long")
+    assert long.endswith("x ...") and len(long) < 5_000
+    assert rows == {
+        "a": "p, 1, 2.5", "b.x.deep": "False", "b.y": "0", "list": "", "seed": "0",
+    }  # fmt: skip
+    assert [name for name, _ in found["q"]] == sorted(
+        ["a", "b.x.deep", "b.y", "list", "long", "seed"]
+    )
+
+
+@pytest.mark.parametrize("extra", [-1, 0, 1])
+def test_a_text_of_a_protocol_is_cut_at_its_limit(extra):
+    text = "y" * (MOST_PROTOCOL_TEXT + extra)
+    ((_, shown),) = protocols_of([FULL], {"p0": {"a": text}})["p0"]
+    assert shown == (text if extra <= 0 else "y" * MOST_PROTOCOL_TEXT + " ...")
+
+
+@pytest.mark.parametrize(
+    ("settings", "numeric"),
+    [
+        (("1", "20"), True), (("1,000", "0.5"), True), (("-1", "1e-3"), True), (("0", "1"), True),
+        (("1", "a"), False), (("a", "1"), False), (("a", "b"), False), (("1", "2 px"), False),
+    ],
+)  # fmt: skip
+def test_a_column_is_sorted_by_its_numbers_if_all_its_cells_are_some(settings, numeric):
+    records = [
+        replace(number("plain", "ssim", i / 8), setting=setting)
+        for i, setting in enumerate(settings)
+    ]
+    table = build_tables(records)[1]
+    (panel,) = table_view(table, {}, "x")["panels"]
+    column = panel["headers"].index("setting")
+    assert (panel["numeric"][0], panel["numeric"][column]) == (False, numeric)
+    assert panel["numeric"][-1]  # of values
+    shown = [row[column]["sort"] for row in panel["rows"]]
+    expected = [repr(float(s.replace(",", ""))) if s[-1].isdigit() else "" for s in settings]
+    assert shown == expected

@@ -1,0 +1,128 @@
+"""What stands above and below the results: how a run was made, and reasons for caution."""
+
+import pytest
+from page_runs import number, write_run
+
+from reports.page.head import facts, failures, lede, warnings
+from reports.tables.build import read
+
+TABLE = "table1_reconstruction"
+BOTH = [number(TABLE, "ssim", 0.9), number(TABLE, "ssim", 0.8, system="DDIM")]
+
+
+def run_with(folder, records=BOTH, **notes):
+    return read([write_run(folder, records, **notes)])
+
+
+def settings(**profile):
+    return {"data": "portraits", "seed": 0, "profile": {"name": "quick", **profile}}
+
+
+@pytest.mark.parametrize(
+    ("name", "notes", "said"),
+    [
+        ("Profile", {}, "quick"),
+        ("Profile", {"settings": settings(limit=8)}, "quick, counts limited to 8"),
+        ("Profile", {"settings": settings(limit=0)}, "quick, counts limited to 0"),
+        ("Profile", {"settings": settings(changed=["a.b", "c.d"])}, "quick, changed: a.b, c.d"),
+        ("Profile", {"settings": {"seed": 0}}, "not said"),
+        ("Seed", {"settings": {"seed": 0}}, "0"),
+        ("Seed", {"settings": {}}, "not said"),
+        ("Precision", {"precision": "bfloat16"}, "bfloat16"),
+        ("Machine", {"device": "a GPU"}, "a GPU"),
+        ("Version", {"versions": {"diffae-bench": "1.2"}}, "1.2"),
+        ("Commit", {"commit": "0123456789abcdef", "dirty": False}, "0123456789ab"),
+        ("Commit", {"commit": "0123456789abcdef", "dirty": True}, "0123456789ab and uncommitted changes"),
+        ("Commit", {}, "none: an installed package"),
+        ("Command", {"arguments": ["all", "--seed", "0"]}, "python -m benchmarks.run all --seed 0"),
+        ("Command", {}, "from Python"),
+        ("Measured", {}, "not said"),
+    ],
+)  # fmt: skip
+def test_how_a_run_was_made(tmp_path, name, notes, said):
+    assert facts(run_with(tmp_path / "run", **notes))[name] == said
+
+
+def test_the_time_is_of_all_commands_from_the_first_start_and_a_clock_set_back_takes_none(tmp_path):
+    hours = [("10:00", "10:05"), ("11:30", "11:00"), ("12:00", "12:10")]
+    day = "2026-01-02T{}:00+00:00".format
+    invocations = [{"started": day(a), "until": day(b)} for a, b in hours]
+    for count, took in ((1, "5 min"), (2, "5 min over 2 commands"), (3, "15 min over 3 commands")):
+        found = run_with(tmp_path / f"{count}", invocations=invocations[:count])
+        assert facts(found)["Measured"] == f"2026-01-02 10:00 UTC, in {took}"
+
+
+def test_what_runs_do_not_share_is_said_of_each(tmp_path):
+    """Also where one of them does not say it."""
+    runs = [
+        write_run(tmp_path / name / "run", [number(TABLE, "ssim", 0.9, system=name)], settings=of)
+        for name, of in (("a", settings()), ("b", settings(limit=4)))
+    ]
+    found = facts(read(runs))
+    assert found["Profile"] == "a: quick; b: quick, counts limited to 4"
+    assert found["Seed"] == "0" and found["Systems"] == "a, b"
+
+
+def test_a_reference_is_no_system_of_the_run(tmp_path):
+    """Nor does its n count; a size of a code is of no images."""
+    more = [
+        number(TABLE, "ssim", 0.95, system="pixels", reference=True, n=4_000),
+        number(TABLE, "latent_dim", 512.0, n=1),
+        number(TABLE, "mse", 0.1, n=30),
+    ]
+    found = run_with(tmp_path / "run", [*BOTH, *more])
+    assert facts(found)["Systems"] == "DiffAE, DDIM"
+    assert lede(found) == (
+        "DiffAE and DDIM, by 1 benchmark. Images or other units behind each number: n = 30 to 50."
+    )
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16", None])
+def test_numbers_of_another_precision_are_a_reason_for_caution(tmp_path, precision):
+    notes = {} if precision is None else {"precision": precision}
+    said = [text for text in warnings(run_with(tmp_path / "run", **notes)) if "Measured in" in text]
+    other = precision not in (None, "float32")
+    assert said == ([f"Measured in {precision}, not in float32."] if other else [])
+
+
+def test_notes_that_many_numbers_share_come_first_whatever_their_order(tmp_path):
+    """Of systems' numbers: not those of references, nor the reason why there is none."""
+    notes = ["once", "thrice", "twice", "four times", "five times"]
+    counts = dict(zip(notes, (1, 3, 2, 4, 5), strict=True))
+    records = [
+        number(TABLE, "ssim", 0.5, system=f"{note} {i}", note=note)
+        for note in notes
+        for i in range(counts[note])
+    ]
+    records += [number(TABLE, "ssim", None, system=f"none {i}", note="absent") for i in range(9)]
+    scale = {"reference": True, "note": "of a scale"}
+    records += [number(TABLE, "ssim", 0.9, system=f"scale {i}", **scale) for i in range(9)]
+    of = " of reconstruction)"
+    assert warnings(run_with(tmp_path / "run", records)) == (
+        f"five times (5 numbers{of}",
+        f"four times (4 numbers{of}",
+        f"thrice (3 numbers{of}",
+        f"twice (2 numbers{of}",
+        "1 more notes stand under the tables.",
+    )
+
+
+def test_a_note_names_the_benchmarks_that_have_it(tmp_path):
+    other = number("figure6_denoising", "mse", 0.1, benchmark="denoising", note="clamped")
+    records = [number(TABLE, "ssim", 0.9, note="clamped"), other]
+    said = "clamped (2 numbers of reconstruction and denoising)"
+    assert warnings(run_with(tmp_path / "run", records)) == (said,)
+
+
+def test_a_system_that_failed_is_named_once_with_its_benchmarks(tmp_path):
+    failed = [
+        {"benchmark": benchmark, "system": system, "reason": reason}
+        for system, benchmark, reason in (
+            ("mine", "probes", "no code"),
+            ("mine", "latent", "no code"),
+            ("mine", "latent", "no code"),
+            ("mine", "cost", "too slow"),
+        )
+    ]
+    said = failures(run_with(tmp_path / "run", failed=failed))
+    assert said == ("mine failed in probes, latent: no code", "mine failed in cost: too slow")

@@ -1,0 +1,136 @@
+"""Who is compared with whom: of which n, at which setting, and beside which references."""
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+from report_runs import number
+
+from reports.records.metrics import METRICS
+from reports.records.record import LOWER, NEITHER
+from reports.tables.contests import ALONE, BEHIND, CLEAR, contest
+from reports.tables.ranking import at_largest_steps, unknown
+
+contested = partial(contest, known=METRICS, uncertainty=unknown)
+
+
+def fid(system, value, n=8, setting="", **more):
+    given = {"n": n, "setting": setting, "direction": LOWER, "steps": None} | more
+    return replace(number(system, "fid", value), **given)
+
+
+def names(held):
+    return [r.system for r in held.systems]
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [],
+        [fid("A", None)],
+        [fid("A", float("nan"))],
+        [fid("A", 1.0, reference=True)],
+        [replace(fid("A", 1.0), direction=NEITHER)],
+        [fid("A", 1.0, contest="another run")],
+    ],
+)
+def test_without_a_system_that_was_measured_there_is_no_contest(records):
+    assert contested(records) is None
+
+
+@pytest.mark.parametrize(
+    ("counts", "compared"),
+    [
+        ([8], 8), ([8, 8, 64], 8), ([64, 64, 8], 64), ([8, 64], 64), ([64, 8], 64),
+        ([8, 8, 64, 64], 64), ([None, 8], 8), ([None, None, 8], None), ([0, None, 0], 0),
+    ],
+)  # fmt: skip
+def test_a_metric_that_depends_on_n_is_compared_within_that_of_most_systems(counts, compared):
+    """Of equally many the largest; a system with several settings counts once."""
+    records = [fid(f"s{i}", 10.0 + i, n) for i, n in enumerate(counts)]
+    records += [replace(r, setting="again", value=99.0) for r in records if r.n == 8]
+    held = contested(records)
+    assert names(held) == [f"s{i}" for i, n in enumerate(counts) if n == compared]
+    others = {f"s{i}" for i, n in enumerate(counts) if n != compared}
+    assert {r.system for r in held.of_other_n} == others
+    assert held.kind == (CLEAR if len(names(held)) > 1 else ALONE)
+
+
+def test_a_metric_that_does_not_depend_on_n_is_compared_of_all():
+    records = [number(f"s{n}", "ssim", 0.5 - n / 1024, n=n) for n in (8, 64, 512)]
+    held = contested(records)
+    assert names(held) == ["s8", "s64", "s512"] and not held.of_other_n
+    assert [gap.behind for gap in held.others] == pytest.approx([56 / 1024, 504 / 1024])
+
+
+def test_each_system_is_taken_at_its_own_best_setting_and_the_best_is_first():
+    records = [
+        fid("A", 5.0, setting="a"), fid("A", 3.0, setting="b"),
+        fid("B", 2.0, setting="b"), fid("B", 4.0, setting="a"),
+        fid("C", float("nan"), setting="a"), fid("C", 9.0, setting="b"),
+    ]  # fmt: skip
+    held = contested(records)
+    assert [(r.system, r.setting) for r in held.systems] == [("B", "b"), ("A", "b"), ("C", "b")]
+
+
+@pytest.mark.parametrize(
+    ("settings", "taken"),
+    [
+        ({"a": 9.0, "b": 1.0}, "a"),  # at the setting of the best system, though it is worse there
+        ({"b": 5.0, "c": 1.0}, "c"),
+        ({"c": 1.0, "b": 5.0}, "c"),
+        ({"a": 9.0}, "a"),
+    ],
+)
+def test_a_reference_is_taken_at_the_setting_of_the_best_system_if_it_has_it(settings, taken):
+    records = [fid("A", 2.0, setting="a"), fid("B", 4.0, setting="b")]
+    records += [fid("scale", v, setting=s, reference=True) for s, v in settings.items()]
+    (reference,) = contested(records).scale
+    assert reference.record.setting == taken
+
+
+@pytest.mark.parametrize(
+    ("value", "worse"), [(1.0, "AB"), (2.0, "B"), (3.0, "B"), (4.0, ""), (5.0, "")]
+)
+def test_a_reference_is_better_than_those_whose_numbers_are_worse(value, worse):
+    """Not than those of its own number."""
+    held = contested([fid("A", 2.0), fid("B", 4.0), fid("scale", value, reference=True)])
+    (reference,) = held.scale
+    assert "".join(r.system for r in reference.worse) == worse
+    assert reference.surpassed == reference.worse
+    assert held.kind == (BEHIND if "A" in worse else CLEAR)
+
+
+def test_references_of_another_n_are_none():
+    records = [fid("A", 2.0), fid("few", 1.0, n=4, reference=True)]
+    assert contested(records).scale == ()
+
+
+@pytest.mark.parametrize(("reference", "otherwise"), [(False, True), (True, False)])
+def test_systems_that_were_measured_otherwise_do_not_compete(reference, otherwise):
+    records = [fid("A", 2.0), fid("B", 1.0, contest="another run", reference=reference)]
+    held = contested(records)
+    assert names(held) == ["A"] and held.other_protocols == otherwise and not held.scale
+
+
+def test_each_setting_is_taken_at_its_own_largest_T():
+    """What has no T, as the size of a code, has that of its system's; data and splits have their own."""
+
+    def at(steps, **more):
+        return fid(more.pop("system", "A"), 1.0, steps=steps, **{"setting": "s"} | more)
+
+    given = [
+        at(10), at(100), at(10, setting="t"), at(0, setting="u"),
+        at(10, dataset="d"), at(20, split="train"), at(None, metric="latent_dim"),
+        at(None, setting="v"), at(None, system="B"), at(1000, system="C"),
+    ]  # fmt: skip
+    found = [
+        (r.system, r.setting, r.dataset, r.split, r.steps, r.metric)
+        for r in at_largest_steps(given)
+    ]
+    d, s, m = given[0].dataset, given[0].split, "fid"
+    assert found == [
+        ("A", "s", d, s, 100, m), ("A", "t", d, s, 10, m), ("A", "u", d, s, 0, m),
+        ("A", "s", "d", s, 10, m), ("A", "s", d, "train", 20, m), ("A", "s", d, s, 100, "latent_dim"),
+        ("A", "v", d, s, None, m), ("B", "s", d, s, None, m), ("C", "s", d, s, 1000, m),
+    ]  # fmt: skip
