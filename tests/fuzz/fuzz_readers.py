@@ -9,7 +9,7 @@ VQ-GAN), `vqvae2` and `diffusers` (a model's configuration), `classifier` (of z_
 `webdataset`, `parquet` and `arrow` (of save_to_disk). Hypothesis makes the inputs: valid files, the
 same with damaged parts, and random bytes. Another exception, a call that takes more than `SECONDS`
 or one that takes more than `MEMORY` ends the run with the smallest such input.
-`test_fuzz_readers.py` runs forty fixed ones of each.
+`test_fuzz_readers.py` runs a few hundred fixed ones of each.
 """
 
 import argparse

@@ -151,10 +151,9 @@ def id_portraits(path: Path, device: torch.device) -> FaceEmbedding:
 
 @cache  # `evaluate` may be called many times in a process
 def _id_portraits(path: Path, sha256: str, device: torch.device) -> FaceEmbedding:
-    with without_weights():
+    with without_weights("cpu"):
         network = IdentityNet()
-    state = {name: tensor.float() for name, tensor in load_file(path).items()}
-    network.load_state_dict(state, assign=True)
+    network.load_state_dict({k: v.float() for k, v in load_file(path).items()})
     network = network.eval().requires_grad_(False).to(device)
     return FaceEmbedding(
         name="identity net (portraits)",
