@@ -33,6 +33,7 @@ from diffae.diffusion.scheme import Scheme
 from diffae.diffusion.solve import Step, decode_steps, encode_steps, last
 from diffae.networks.config import AUTOENCODER, DDIM_BASELINE, VELOCITY, ModelConfig
 from diffae.networks.latent_net import LatentNet
+from diffae.networks.nn import without_weights
 from diffae.networks.unet import SemanticEncoder, UNet
 from diffae.system.errors import UserError, shown, whole
 
@@ -118,7 +119,7 @@ class _Model(nn.Module):
         kind, or if tensors are missing, left over, misshapen or not finite; each is named.
         """
         found = checkpoint.open_checkpoint(path)
-        with torch.device("meta"):  # the weights are read in place, never held twice
+        with without_weights():  # they are read in place, never held twice
             model = cls(found.config)
         checkpoint.load_weights(model, found)
         model.source = found.path

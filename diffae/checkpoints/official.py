@@ -28,6 +28,7 @@ from diffae.networks.config import (
     ModelConfig,
 )
 from diffae.networks.latent_net import LatentNet
+from diffae.networks.nn import without_weights
 from diffae.networks.unet import SemanticEncoder, UNet
 from diffae.system.errors import UserError, name_all, naming
 from diffae.system.files import sha256
@@ -124,7 +125,7 @@ def _faults(config: ModelConfig, shapes: Shapes) -> dict[str, list[str]]:
 @cache
 def expected_shapes(config: ModelConfig) -> Shapes:
     """Every tensor of a `last.ckpt` of this configuration, apart from the raw copy and `x_T`."""
-    with torch.device("meta"):
+    with without_weights():
         parts = nn.ModuleDict({"unet": UNet(config)})
         if config.encoder_channel_mult:
             parts["encoder"] = SemanticEncoder(config)

@@ -19,9 +19,6 @@ class _Layer(nn.Module):
             self.linear_emb = nn.Linear(embed_channels, out)
             self.norm = nn.LayerNorm(out)
             for linear in (self.linear, self.linear_emb):
-                # Weights will be loaded; initialising them would import PyTorch's compiler.
-                if linear.weight.is_meta:
-                    continue
                 nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:

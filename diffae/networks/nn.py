@@ -5,12 +5,14 @@ they are.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 
 def timestep_embedding(t: Tensor, dim: int, max_period: float = 10000.0) -> Tensor:
@@ -197,6 +199,32 @@ def _each(conv: nn.Conv1d, tokens: Tensor) -> Tensor:
     Fused attention needs contiguous channels.
     """
     return F.linear(tokens, conv.weight.squeeze(-1), conv.bias)
+
+
+class _Uninitialised(TorchFunctionMode):
+    """Functions that give a tensor its initial values do nothing."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        module = getattr(func, "__module__", None)
+        if module == "torch.nn.init" or func in (Tensor.normal_, Tensor.uniform_):
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def without_weights(device: str = "meta") -> Iterator[None]:
+    """Within the block, new modules have no initial weights, and on the meta device no memory for
+    them: for modules whose weights are then loaded. No random numbers are drawn.
+    """
+    with torch.device(device), _Uninitialised():
+        yield
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from diffae.diffusion.noise import generator
 from diffae.model import DiffusionAutoencoder
 from diffae.networks.counting import flops
+from diffae.networks.nn import without_weights
 from diffae.networks.unet import recompute
 from diffae.system import cli
 from diffae.train import chain
@@ -315,7 +316,7 @@ def _disk(preset: Preset, found: Sequence[Costs], images: int, how: How) -> str:
     latent = any(c.name == LATENT for c in found)
     codes = 4 * images * preset.model.z_channels if latent else 0
     width = getattr(torch, preset.dtype).itemsize
-    with torch.device("meta"):
+    with without_weights():
         model = network_of(preset.model)
     export = width * sum(p.numel() for p in model.parameters())
     text = f"disk: states {states / GB:.2f} GB ({how.steps.keep} kept, one being written), checkpoint {export / GB:.2f} GB"

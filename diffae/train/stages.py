@@ -16,7 +16,7 @@ from diffae.diffusion.gaussian import add_noise, velocity
 from diffae.diffusion.noise import Noise, generator, normals
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.networks.config import VELOCITY, ModelConfig
-from diffae.networks.nn import GroupNorm
+from diffae.networks.nn import GroupNorm, without_weights
 from diffae.system import distributed
 from diffae.system.errors import UserError
 from diffae.system.progress import shown
@@ -127,7 +127,7 @@ def state_path(out: Path, name: str) -> Path:
 
 def without_latent(model: DiffusionAutoencoder) -> DiffusionAutoencoder:
     """The same encoder and UNet without a latent DDIM, to export before that is trained."""
-    with torch.device("meta"):
+    with without_weights():
         found = DiffusionAutoencoder(replace(model.config, latent=None))
     found.unet, found.encoder = model.unet, model.encoder
     return found

@@ -268,7 +268,7 @@ def lookup(
     if table == "section5.3_probe" and dataset and letters(dataset) not in WITH_ATTRIBUTES:
         return None
     key = (table, *_their_names(table, system, setting), original)
-    found = [r for r in published_records() if (r.table, r.system, r.setting, r.metric) == key]
+    found = _by_cell().get(key, [])
     if table in NEAREST_DATASET:
         same = [r for r in found if plain(r.dataset) == plain(dataset)]
         found = same or [r for r in found if r.dataset == NEAREST_DATASET[table]]
@@ -321,6 +321,15 @@ def plain(name: str) -> str:
 def published_records() -> tuple[Record, ...]:
     """Every number of the paper, in its own names, as records without a protocol of ours."""
     return tuple(_record(row) for name in FILES for row in rows_of(name))
+
+
+@cache
+def _by_cell() -> dict[tuple[str, str, str, str], list[Record]]:
+    """The same by table, system, setting and metric."""
+    found: dict[tuple[str, str, str, str], list[Record]] = {}
+    for r in published_records():
+        found.setdefault((r.table, r.system, r.setting, r.metric), []).append(r)
+    return found
 
 
 def rows_of(name: str) -> Iterator[dict[str, str]]:

@@ -30,6 +30,7 @@ from torch_fidelity.interpolate_compat_tensorflow import (
 
 from benchmarks import evaluate, measure, plugin
 from benchmarks.weights import KNOWN
+from diffae.networks.nn import without_weights
 from reports.records.published import NAIVE, OF_CLASS, OF_N, scale_name
 from reports.records.record import Record
 
@@ -247,7 +248,7 @@ def light_inception(folder: Path, images: torch.Tensor) -> np.ndarray:
 def lpips_of(net: str, folder: Path) -> lpips.LPIPS:
     """Package lpips' own distance with the trunk in a folder."""
     name = {"alex": "alexnet", "vgg": "vgg16"}[net]
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), without_weights("cpu"):
         warnings.simplefilter("ignore", UserWarning)
         found = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
     state = torch.load(folder / KNOWN[name].files[-1].filename)

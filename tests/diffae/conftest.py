@@ -1,22 +1,14 @@
-"""What several tests share: a file of the authors' layout, the packaged model, images to train on."""
+"""What several tests share: the packaged model, images to train on."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from official_files import state_dict, write_lightning
 from tiny_preset import TINY, pictures
 from tiny_training import write_pictures
 
 from diffae import DiffusionAutoencoder
 from diffae.train.presets import PRESETS
-
-
-@pytest.fixture(scope="session")
-def celeba64_latent(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A full-size `last.ckpt` of celeba64d2c_autoenc_latent."""
-    path = tmp_path_factory.mktemp("official") / "last.ckpt"
-    return write_lightning(path, state_dict("celeba64d2c_autoenc_latent", 64))
 
 
 @pytest.fixture(scope="session")

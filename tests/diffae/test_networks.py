@@ -8,7 +8,8 @@ import torch
 
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.networks.config import ARCHITECTURES, DDIM_BASELINE, VELOCITY, ModelConfig
-from diffae.networks.nn import timestep_embedding
+from diffae.networks.latent_net import LatentNet
+from diffae.networks.nn import timestep_embedding, without_weights
 from diffae.train.presets import PRESETS
 
 KEYS = Path(__file__).parents[1] / "data" / "keys"
@@ -24,12 +25,29 @@ def theirs(name: str) -> dict[str, list[int]]:
 
 
 def ours(config: ModelConfig) -> dict[str, list[int]]:
-    with torch.device("meta"):
+    with without_weights():
         model = (DDIM if config.kind == DDIM_BASELINE else DiffusionAutoencoder)(config)
     return {
         name.removeprefix("unet."): list(parameter.shape)
         for name, parameter in model.named_parameters()
     }
+
+
+def test_modules_whose_weights_are_loaded_draw_no_random_numbers():
+    def made():
+        latent = replace(PRESETS["smoke"].model.latent, hidden_channels=8, num_layers=2)
+        return LatentNet(latent, 4), torch.nn.Conv2d(3, 4, 3), torch.nn.Embedding(5, 2)
+
+    state = torch.get_rng_state()
+    with without_weights("cpu"):
+        of_cpu = made()
+    with without_weights():
+        of_meta = made()
+    assert torch.equal(torch.get_rng_state(), state)
+    assert {p.device.type for part in of_cpu for p in part.parameters()} == {"cpu"}
+    assert {p.device.type for part in of_meta for p in part.parameters()} == {"meta"}
+    made()
+    assert not torch.equal(torch.get_rng_state(), state)
 
 
 def test_every_key_file_is_tested():

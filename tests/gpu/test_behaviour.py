@@ -1,4 +1,6 @@
-"""The pretend GPU refuses what a GPU refuses, and memory errors make batches smaller."""
+"""The pretend GPU refuses what a GPU refuses, memory errors make batches smaller, and what makes the
+host wait is counted.
+"""
 
 import json
 
@@ -6,6 +8,7 @@ import pytest
 from memory_errors import OF_A_GPU
 
 from benchmarks.runtime.choices import PRECISIONS
+from diffae.diffusion.scheme import METHODS, find
 
 REFUSED = {
     "two devices": "RuntimeError: Expected all tensors to be on the same device",
@@ -18,11 +21,33 @@ REFUSED = {
 }
 
 
+STEPS = [
+    "latent DDIM: a step",
+    *(f"{name}: a step of decoding" for name in METHODS),
+    *(f"{name}: a step of encoding" for name in METHODS if find(name).inverts),
+    "D2C: a step of sampling",
+    "StyleGAN2: images of a batch",
+    "StyleGAN2: a step of inversion",
+]
+
+
 @pytest.fixture(scope="module")
-def found(on_gpu):
-    ended = on_gpu("gpu_behaviour")
+def both(on_gpu):
+    """What two programs tell, in one process: it takes seconds to start (tests/helpers/gpu_fast.py)."""
+    ended = on_gpu("gpu_fast")
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout)
+
+
+@pytest.fixture(scope="module")
+def found(both):
+    return both["behaviour"]
+
+
+@pytest.fixture(scope="module")
+def waits(both):
+    """Waits and copies by the name of the work (tests/helpers/waits.py)."""
+    return both["waits"]
 
 
 @pytest.mark.parametrize("work", REFUSED)
@@ -62,3 +87,35 @@ def test_a_smaller_batch_is_tried_with_the_memory_of_the_larger_given_back(found
     """A library that does not know PyTorch's cache, which is full here, finds room only so."""
     halved = found["halved"]["cached"]
     assert halved["found"] == {"encode": 4} and halved["difference"] < 1e-5
+
+
+# ----------------------------------------------------------------------------------------------
+# What makes the host wait for a GPU
+
+
+def test_known_work_is_counted(waits):
+    """A copy to the GPU and one back, a number read, a choice by a mask; a copy that waits for nothing."""
+    assert waits["known work"] == [4, 3]
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_neither_waits_nor_copies(name, waits):
+    assert waits[name] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        # Images to the GPU and their range, for the encoder and for the inversion; z_sem and x_T.
+        ("encode a batch", 5),
+        ("decode a batch", 1),  # the images
+        ("a step of training", 1),  # loss and norm
+    ],
+)
+def test_a_batch_waits_for_its_checks_alone(name, expected, waits):
+    assert waits[name][0] == expected
+
+
+def test_nothing_else_is_measured(waits):
+    rest = ("known work", "encode a batch", "decode a batch", "a step of training")
+    assert waits.keys() == {*STEPS, *rest}

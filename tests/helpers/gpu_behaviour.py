@@ -168,6 +168,10 @@ def products() -> dict[str, dict[str, str]]:
     return found
 
 
-if __name__ == "__main__":
+def everything() -> dict[str, object]:
     parts = (refused, halved, cached, peak, seconds, products)
-    print(json.dumps({part.__name__: part() for part in parts}))
+    return {part.__name__: part() for part in parts}
+
+
+if __name__ == "__main__":
+    print(json.dumps(everything()))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import pytest
 import torch
 import torchvision
 from onnx import TensorProto, helper, numpy_helper
@@ -23,11 +24,18 @@ def write_random_weights(folder: Path) -> Path:
     torch.save(
         _random_state(_fid_inception_v3()), folder / weights.KNOWN["inception"].files[-1].filename
     )
-    trunks = {"alexnet": torchvision.models.alexnet(weights=None).features, "vgg16": vgg16_trunk()}
+    trunks = {"alexnet": alexnet_trunk(), "vgg16": vgg16_trunk()}
     for name, trunk in trunks.items():
         state = {f"features.{key}": value for key, value in _random_state(trunk).items()}
         torch.save(state, folder / weights.KNOWN[name].files[-1].filename)
     return folder
+
+
+def alexnet_trunk() -> torch.nn.Module:
+    """The convolutions of AlexNet, without the 59 M numbers of its classifier."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("torch.nn.Linear", lambda *sizes: torch.nn.Identity())
+        return torchvision.models.alexnet(weights=None).features
 
 
 def vgg16_trunk() -> torch.nn.Module:

@@ -46,7 +46,9 @@ def fill(name: str, shape: Sequence[int]) -> torch.Tensor:
     if name.endswith(".running_var"):
         value = 1 + 0.1 * np.abs(value)
     elif len(shape) >= 2 and not name.endswith(".log_weight_norm"):
-        value = value / np.sqrt(np.prod(shape[1:]))
+        rounded = np.empty(shape, np.float32)  # of the large ones no copy is made
+        np.divide(value, np.sqrt(np.prod(shape[1:])), out=rounded, casting="unsafe")
+        return torch.from_numpy(rounded)
     else:
         value = 1 + 0.1 * value if name.endswith("weight") else 0.1 * value
     return torch.from_numpy(value.astype(np.float32))

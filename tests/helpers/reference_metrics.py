@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 
 from benchmarks.weights import KNOWN
+from diffae.networks.nn import without_weights
 
 
 def ssim(a: Tensor, b: Tensor) -> Tensor:
@@ -58,10 +59,11 @@ def lpips_package(net: str, folder: Path) -> lpips.LPIPS:
     in place of its download.
     """
     models = torchvision.models
-    name, trunk = {
-        "alex": ("alexnet", models.AlexNet().features),
-        "vgg": ("vgg16", vgg16_trunk()),
-    }[net]
+    with without_weights("cpu"):
+        name, trunk = {
+            "alex": ("alexnet", models.AlexNet().features),
+            "vgg": ("vgg16", vgg16_trunk()),
+        }[net]
     state = torch.load(folder / KNOWN[name].files[-1].filename)
     trunk.load_state_dict({key.removeprefix("features."): value for key, value in state.items()})
     with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:

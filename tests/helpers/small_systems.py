@@ -5,7 +5,9 @@ import shutil
 import zlib
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from colours import SquaredError, features
@@ -53,6 +55,22 @@ SMALL_SIZES = {
 
 def write_people(out: Path) -> Path:
     """160 portraits of 24 px in CelebA's layout, four of each person, with two attributes."""
+    for name, content in _people().items():
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_bytes(content)
+    return out
+
+
+@cache
+def _people() -> dict[Path, bytes]:
+    """Its files: drawing them takes a second, and many modules need them."""
+    with TemporaryDirectory() as folder:
+        out = _draw_people(Path(folder) / "portraits")
+        files = (path for path in out.rglob("*") if path.is_file())
+        return {path.relative_to(out): path.read_bytes() for path in files}
+
+
+def _draw_people(out: Path) -> Path:
     write_dataset(out, sum(COUNTS.values()), LARGER, workers=1)
     table = out / "list_attr_celeba.txt"
     count, names, *rows = table.read_text().splitlines()

@@ -130,6 +130,10 @@ def of_training() -> Found:
     return {"a step of training": waits(lambda: training.advance(stage.loss, indices))}
 
 
-if __name__ == "__main__":
+def everything() -> Found:
     parts = (known, of_a_batch, of_solvers, of_d2c, of_stylegan2, of_training)
-    print(json.dumps({name: found for part in parts for name, found in part().items()}, indent=1))
+    return {name: found for part in parts for name, found in part().items()}
+
+
+if __name__ == "__main__":
+    print(json.dumps(everything(), indent=1))

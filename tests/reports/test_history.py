@@ -12,6 +12,7 @@ from gate_runs import KEY, SSIM, write_run
 from refusal import refusal
 from run_folders import change_notes
 from scipy.stats import t
+from visits import visiting
 
 from diffae.system.errors import UserError
 from diffae.system.whole import append
@@ -237,21 +238,16 @@ def test_names_stay_names(tmp_path, file):
     assert policy.startswith("default-src &#39;none&#39;") and "unsafe" not in policy
 
 
-def test_the_page_opens_in_a_browser_without_a_complaint(tmp_path, file, browser):
+def test_the_page_opens_in_a_browser_without_a_complaint(tmp_path, file, tab):
     three_runs(tmp_path, file)
     page = tmp_path / "trend.html"
     history.main(["--file", str(file), "--page", str(page)])
-    said = []
     for width in (400, 1600):
-        tab = browser.new_page(viewport={"width": width, "height": 900})
-        tab.on("console", lambda message: said.append(message.text))
-        tab.goto(page.as_uri())
-        assert tab.evaluate("document.documentElement.scrollWidth") <= width
-        assert tab.locator("svg[role=img]").count() == 2
-        tab.locator("summary").first.click()
-        assert tab.get_by_text("aaaaaaaaa").first.is_visible()
-        tab.close()
-    assert not said
+        with visiting(tab, page, width):
+            assert tab.evaluate("document.documentElement.scrollWidth") <= width
+            assert tab.locator("svg[role=img]").count() == 2
+            tab.locator("summary").first.click()
+            assert tab.get_by_text("aaaaaaaaa").first.is_visible()
 
 
 def test_what_is_written_is_of_the_newest_run_whenever_it_was_added(tmp_path, file, capsys):

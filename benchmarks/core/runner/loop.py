@@ -32,12 +32,16 @@ def measure(
     callback = callback or Callback()
     evaluation.fit()
     evaluation.guard(tasks, callback.note)
-    for name in tasks:
-        callback.begins(name)
-        rows = evaluation.rows(name)
-        for row in rows if out is None else out.take(name, rows):
-            callback.row(row)
-            yield row
-        callback.ends(name, out.seconds[name] if out else None)
+    try:
+        for name in tasks:
+            callback.begins(name)
+            rows = evaluation.rows(name)
+            for row in rows if out is None else out.take(name, rows):
+                callback.row(row)
+                yield row
+            callback.ends(name, out.seconds[name] if out else None)
+    finally:  # also of an interrupted run
+        if out is not None:
+            out.summarise()
     if out is not None:
         out.finish()

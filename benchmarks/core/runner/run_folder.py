@@ -40,7 +40,7 @@ TABLES, PICTURES, IMAGES = "tables", "pictures", "images"
 RUNS = Path("runs")  # where folders are that nobody chose
 ANOTHER_OUT = "or choose another --out"
 MOST_PARTS = 6  # of a setting, that a line names
-BETWEEN_WRITES = 2.0  # seconds
+BETWEEN_WRITES, BETWEEN_SUMMARIES = 2.0, 10.0  # seconds
 
 Settings = dict[str, Any]
 
@@ -171,6 +171,7 @@ class RunFolder:
         resumed = (out / RUN).exists() and not options.fresh
         self._before = _note(out / RUN).get("invocations", []) if resumed else []
         self._records = RecordFile(out / RECORDS)
+        self._summarised, self._has_new = time.monotonic(), False  # of what `_write_summary` writes
         self._unread = False  # whether no tables could be made of the folder
         context, systems = evaluation.context, evaluation.systems
         self._about = {
@@ -188,12 +189,13 @@ class RunFolder:
 
     def take(self, name: str, new: Iterator[Row]) -> Iterator[Row]:
         """Pass a benchmark's rows on as they come; add them to records.csv every few seconds and at
-        the end, then make the tables.
+        the end. Then make the tables, unless they were made a few seconds ago.
         """
         start = written = time.monotonic()
         try:
             for row in new:
                 self.results.add(row)
+                self._has_new = True
                 if not row.of_machine:
                     self._records.add(row)
                 if time.monotonic() - written > BETWEEN_WRITES:
@@ -201,12 +203,19 @@ class RunFolder:
                     self._write_run()
                     written = time.monotonic()
                 yield row
+            self.seconds[name] = round(time.monotonic() - start, 1)
         finally:  # also what an interrupted benchmark has measured
             self._flush()
-        self.seconds[name] = round(time.monotonic() - start, 1)
-        self._write_run()
-        if distributed.is_main():
+            self._write_run()
+        self._has_new = True
+        if time.monotonic() - self._summarised > BETWEEN_SUMMARIES:
+            self.summarise()
+
+    def summarise(self) -> None:
+        """Write the tables and what else is made of all rows, if there are new ones."""
+        if self._has_new and distributed.is_main():
             self._write_summary()
+        self._summarised, self._has_new = time.monotonic(), False
 
     def finish(self) -> None:
         """Write into run.json that the run is complete, what failed, and the weights (of fitted

@@ -7,6 +7,7 @@ their cosine, or by their Euclidean distance where lower values of the metric ar
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from benchmarks import weights
 from benchmarks.metrics.pixel import resize, seen, to_unit
 from benchmarks.runtime.calling import Batches
+from diffae.networks.nn import without_weights
 from diffae.system.errors import UserError
 from reports.records.metrics import METRICS, seen_through
 from reports.records.record import LOWER
@@ -144,14 +146,20 @@ class IdentityNet(nn.Module):
 
 def id_portraits(path: Path, device: torch.device) -> FaceEmbedding:
     """The embedding trained on the portraits, from a safetensors file."""
-    network = IdentityNet()
+    return _id_portraits(path, weights.sha256(path), device)
+
+
+@cache  # `evaluate` may be called many times in a process
+def _id_portraits(path: Path, sha256: str, device: torch.device) -> FaceEmbedding:
+    with without_weights("cpu"):
+        network = IdentityNet()
     network.load_state_dict({k: v.float() for k, v in load_file(path).items()})
     network = network.eval().requires_grad_(False).to(device)
     return FaceEmbedding(
         name="identity net (portraits)",
         metric_name=seen_through("arcface", PORTRAITS),
         input_size=NET_SIZE,
-        sha256=weights.sha256(path),
+        sha256=sha256,
         embed=lambda images: network(images.to(device)),
     )
 

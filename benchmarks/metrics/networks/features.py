@@ -21,6 +21,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from benchmarks import weights
 from benchmarks.metrics.pixel import resize
 from benchmarks.runtime.calling import Batches
+from diffae.networks.nn import without_weights
 from diffae.system.errors import UserError
 from reports.records.metrics import EFFNET, seen_through
 
@@ -164,11 +165,12 @@ def effnet_lite0(path: Path) -> nn.Module:
     """
     import timm
 
-    network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    with without_weights():
+        network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     theirs, ours = list(weights.read_state(path).values()), network.state_dict()
     if [value.shape for value in theirs] != [value.shape for value in ours.values()]:
         raise UserError(
             f"{path}: not the weights of EfficientNet-lite0: number or shapes of tensors differ"
         )
-    network.load_state_dict(dict(zip(ours, theirs, strict=True)))
+    network.load_state_dict(dict(zip(ours, theirs, strict=True)), assign=True)
     return network

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from benchmarks import weights
 from benchmarks.metrics.networks import features
 from benchmarks.metrics.networks.features import FeatureNetwork
+from diffae.networks.nn import without_weights
 from diffae.system.errors import UserError
 from reports.records.metrics import seen_through
 
@@ -39,9 +40,10 @@ def inception(
     `resize` is one of RESIZES, `dtype` that of the computation, "float32" or "float64". Images are
     uint8, or float32 in [0, 255].
     """
-    network = _fid_inception_v3()
+    with without_weights():
+        network = _fid_inception_v3()
     try:
-        network.load_state_dict(weights.read_state(path))
+        network.load_state_dict(weights.read_state(path), assign=True)
     except (RuntimeError, TypeError) as error:
         first_line = str(error).strip().splitlines()[0]
         raise UserError(f"{path}: not the weights of FID's Inception-v3: {first_line}") from None

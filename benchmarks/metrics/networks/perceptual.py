@@ -29,6 +29,7 @@ from benchmarks import weights
 from benchmarks.metrics.networks import features
 from benchmarks.metrics.pixel import resize, seen
 from benchmarks.runtime.calling import Batches
+from diffae.networks.nn import without_weights
 from diffae.system.errors import UserError
 from reports.records.metrics import EFFNET, seen_through
 
@@ -96,8 +97,8 @@ def _lpips(
 ) -> PerceptualDistance:
     import lpips
 
-    with warnings.catch_warnings():  # lpips calls torchvision with deprecated arguments
-        warnings.simplefilter("ignore", UserWarning)
+    with warnings.catch_warnings(), without_weights("cpu"):
+        warnings.simplefilter("ignore", UserWarning)  # deprecated arguments of torchvision
         module = lpips.LPIPS(net=net, version="0.1", pnet_rand=True, verbose=False)
     # torchvision's "features.0.weight" is "slice1.0.weight" in lpips's trunk, which has no classifier
     state, names = weights.read_state(path), module.net.state_dict()

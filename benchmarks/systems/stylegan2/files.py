@@ -27,6 +27,7 @@ from diffae.checkpoints.checkpoint import check_state
 from diffae.checkpoints.torch_file import Arguments, unpickling
 from diffae.checkpoints.torch_file_legacy import is_legacy
 from diffae.diffusion import noise
+from diffae.networks.nn import without_weights
 from diffae.system.errors import UserError
 
 MOST = 10  # resolutions, of which the last is 2,048 px, and layers of a mapping
@@ -179,7 +180,7 @@ def _count(names: Iterable[str], pattern: str, path: Path) -> int:
 
 def _empty(config: StyleGAN2Config) -> State:
     """The tensors of a generator, without memory for them."""
-    with torch.device("meta"):
+    with without_weights():
         return Generator(config).state_dict()
 
 

@@ -19,6 +19,7 @@ from benchmarks.systems.shared.folder import Opened
 from benchmarks.systems.shared.quantised import OneCodebook, Quantised, map_of
 from benchmarks.systems.vqgan.network import VQGANConfig, build, our_tensors, their_tensors
 from diffae.checkpoints.checkpoint import check_state
+from diffae.networks.nn import without_weights
 from diffae.system.errors import UserError, reason
 from diffae.system.files import read_text
 from diffae.system.settings import check
@@ -53,7 +54,7 @@ class VQGANSystem(Opened, OneCodebook, Quantised):
     def _read(self, path: Path) -> tuple[VQGANConfig, dict[str, Tensor]]:
         """The configuration and the tensors; errors name tensors as the file does."""
         state, config = read_first_stage(path), read_config(path)
-        with torch.device("meta"):
+        with without_weights():
             network = self._build(config)
         levels = len(config.ch_mult)
         check_state(state, their_tensors(network, levels), str(path))

@@ -1,5 +1,6 @@
 """`list` and `--help` are fast: they use stored text, which equals that of the objects themselves."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -16,39 +17,50 @@ from diffae.checkpoints.packaged import packaged_configs
 
 ROOT = Path(__file__).parents[3]
 HEAVY = ["torch", "torchvision", "timm", "pandas", "scipy", "sklearn", "lpips", "insightface"]
+COMMANDS = {  # the beginning of what each prints
+    "benchmarks.run --help": "usage: python -m benchmarks.run",
+    "benchmarks.run list": "Benchmarks",
+    "benchmarks.run list --help": "usage: python -m benchmarks.run list",
+    "benchmarks.console --help": "usage: diffae-bench",
+    "benchmarks.console list": "Benchmarks",
+    "benchmarks.console --version": f"diffae-bench {diffae.__version__}\n",
+    "benchmarks.console docs": "README ",
+    "benchmarks.console run --help": "usage: diffae-bench run",
+    "diffae.images --help": "usage: python -m diffae.images VERB",
+    "diffae.images edit --help": "usage: python -m diffae.images edit",
+}
 SCRIPT = """
-import runpy, sys
-module, *sys.argv[1:] = sys.argv[1:]
-try:
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
-except SystemExit as ended:
-    assert not ended.code, ended.code
-print(sorted(sys.modules.keys() & {HEAVY}), file=sys.stderr)
+import contextlib, io, json, runpy, sys
+told = {}
+for command in sys.argv[1:]:
+    module, *sys.argv[1:] = command.split()
+    out, status = io.StringIO(), None
+    with contextlib.redirect_stdout(out):
+        try:
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        except SystemExit as ended:
+            status = ended.code
+    told[command] = status or 0, out.getvalue(), sorted(sys.modules.keys() & {HEAVY})
+print(json.dumps(told))
 """
 
 
-@pytest.mark.parametrize(
-    ("command", "first"),
-    [
-        ("benchmarks.run --help", "usage: python -m benchmarks.run"),
-        ("benchmarks.run list", "Benchmarks"),
-        ("benchmarks.run list --help", "usage: python -m benchmarks.run list"),
-        ("benchmarks.console --help", "usage: diffae-bench"),
-        ("benchmarks.console list", "Benchmarks"),
-        ("benchmarks.console --version", f"diffae-bench {diffae.__version__}\n"),
-        ("benchmarks.console docs", "README "),
-        ("benchmarks.console run --help", "usage: diffae-bench run"),
-        ("diffae.images --help", "usage: python -m diffae.images VERB"),
-        ("diffae.images edit --help", "usage: python -m diffae.images edit"),
-    ],
-)
-def test_what_computes_nothing_imports_nothing_heavy(command, first):
-    ended = subprocess.run(
-        [sys.executable, "-c", SCRIPT.format(HEAVY=set(HEAVY)), *command.split()],
-        capture_output=True, text=True, cwd=ROOT,
-    )  # fmt: skip
-    assert ended.returncode == 0 and ended.stdout.startswith(first), ended.stderr
-    assert ended.stderr == "[]\n"
+@pytest.fixture(scope="module")
+def told():
+    """Status, output and heavy imports of each command, one after the other in one new process."""
+    script = SCRIPT.replace("{HEAVY}", repr(set(HEAVY)))
+    python = [sys.executable, "-W", "ignore::RuntimeWarning"]  # of a module that another imported
+    words = [*python, "-c", script, *COMMANDS]
+    ended = subprocess.run(words, capture_output=True, text=True, cwd=ROOT)
+    assert ended.returncode == 0 and not ended.stderr, ended.stderr
+    return json.loads(ended.stdout)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_computes_nothing_imports_nothing_heavy(command, told):
+    status, out, heavy = told[command]
+    assert status == 0 and out.startswith(COMMANDS[command])
+    assert heavy == []
 
 
 @pytest.mark.parametrize("name", systems.REGISTRY.own)

@@ -65,6 +65,9 @@ def everything(portraits, untrained):
 
 
 FEWER = {
+    "reconstruction.images": 8,
+    "identity.images": 4,
+    "latent.images": 8,
     "samples.count": 32,
     "probes.train": 160,
     "fewshot.pool": 32,

@@ -26,6 +26,7 @@ from diffae.system.files import foreign, open_lock
 from reports.page.head import facts
 from reports.records import record
 from reports.records.record import read_records
+from reports.records.run_folder import read_run
 from reports.tables.build import read
 
 pytestmark = pytest.mark.usefixtures("no_effnet")
@@ -136,6 +137,39 @@ def test_a_run_that_did_not_end_is_not_complete(arguments, tmp_path, monkeypatch
     run.main(arguments)
     assert note(tmp_path / "run")["complete"] is True
     assert (tmp_path / "run" / "records.csv").read_bytes() == records
+
+
+def test_an_interrupted_run_has_all_files_of_what_was_measured(arguments, tmp_path, monkeypatch):
+    """The benchmark that it was in has rows of the first system alone."""
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Constant, "decode", interrupted)
+    arguments[arguments.index("dummy-constant")] = "dummy-perfect,dummy-constant"
+    with pytest.raises(KeyboardInterrupt):
+        run.main(arguments)
+    out = tmp_path / "run"
+    rows = read_records(out / "records.csv")
+    assert "dummy: perfect" in {row.system for row in rows if row.metric == "ssim"}
+    kept = read_run(out, finished=False)
+    assert len(kept.rows) == len(rows) and kept.uncertainties
+    for name in ("samples.csv", "tables/table1_reconstruction.md", "tables/overview.csv"):
+        assert "dummy: perfect" in (out / name).read_text()
+
+
+@pytest.mark.parametrize(("between", "times"), [(10.0, 1), (0.0, 2)])
+def test_tables_are_made_at_the_end_and_after_a_benchmark_that_took_long(
+    between, times, arguments, monkeypatch
+):
+    made = []
+    write = run_folder.RunFolder._write_summary
+    monkeypatch.setattr(run_folder, "BETWEEN_SUMMARIES", between)
+    monkeypatch.setattr(
+        run_folder.RunFolder, "_write_summary", lambda self: made.append(write(self))
+    )
+    run.main(["variation", "reconstruction", *arguments[1:]])
+    assert len(made) == times
 
 
 def git(folder, *command):

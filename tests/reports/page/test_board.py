@@ -141,14 +141,8 @@ def board(entries, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def visit(browser, board):
-    page, said = browser.new_page(viewport={"width": 1400, "height": 900}), []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.goto(board.as_uri())
-    yield page
-    page.close()
-    assert not said
+def visit(visited, board):
+    return visited(board).page
 
 
 def choose(page, box, text):
@@ -260,13 +254,11 @@ def test_the_details_of_a_number_say_what_of_it_was_taken_again(board):
     assert ("SSIM: NVAE", None) in said and ("SSIM: NVAE", "no") not in said  # None: printed
 
 
-def test_links_to_files_are_encoded(browser, tmp_path):
+def test_links_to_files_are_encoded(visited, tmp_path):
     folder = write_entry(tmp_path / "50 % of #1?" / "mine", {"A": SCORES})
     write_board(tmp_path / "board.html", read_entries([folder]), tmp_path)
-    page = browser.new_page()
-    page.goto((tmp_path / "board.html").as_uri())
+    page = visited(tmp_path / "board.html").page
     links = [link.get_attribute("href") for link in page.locator(".files a").all()]
-    page.close()
     assert len(links) == 4
     for link in links:
         assert Path(unquote(urlsplit(urljoin((tmp_path / "b").as_uri(), link)).path)).is_file()
@@ -283,26 +275,22 @@ def test_without_scripts_every_number_is_there(browser, board):
 
 
 @pytest.mark.parametrize("width", [320, 1400])
-def test_the_page_never_scrolls_sideways(browser, board, width):
-    page = browser.new_page(viewport={"width": width, "height": 900})
-    page.goto(board.as_uri())
-    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    page.close()
+def test_the_page_never_scrolls_sideways(visited, board, width):
+    visit = visited(board, width)
+    visit.unfold()
+    assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_names_that_mean_harm_do_none(browser, tmp_path):
+def test_names_that_mean_harm_do_none(visited, tmp_path):
     entry = write_entry(tmp_path / "a", dict.fromkeys(HARMFUL, SCORES), dataset=HARMFUL[0])
     write_card(entry, title="'a' | b % {{ 7 * 7 }} & \"c\"")
     write_board(tmp_path / "board.html", read_entries([entry]), tmp_path)
-    page, asked = browser.new_page(), []
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto((tmp_path / "board.html").as_uri())
+    visit = visited(tmp_path / "board.html")
+    page = visit.page
     assert page.title().startswith("Board") and page.locator("img").count() == 0
     assert {row[0] for row in rows(page, "ranking")} == set(HARMFUL)
     assert "{{ 7 * 7 }}" in page.locator("#e-a h3").inner_text()
-    assert len(asked) == 1 and re.search("default-src 'none'", page.content())
-    page.close()
+    assert len(visit.asked) == 1 and re.search("default-src 'none'", page.content())
 
 
 @pytest.mark.slow

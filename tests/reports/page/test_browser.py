@@ -9,6 +9,7 @@ import torch
 from axe_rules import violations
 from page_runs import HARMFUL, harmful
 from playwright.sync_api import expect
+from visits import Visit
 
 from diffae.sheet import Sheet
 from diffae.sheet import write as write_sheet
@@ -17,28 +18,6 @@ from reports.page.protocols import Line, Section
 from reports.records.record import read_records
 
 BASELINE = Path(__file__).parents[3] / "benchmarks/baseline"
-
-
-class Visit:
-    """An open page: its errors, and its network requests."""
-
-    def __init__(self, browser, path: Path, width: int = 1600):
-        self.page = browser.new_page(
-            viewport={"width": width, "height": 900}, reduced_motion="reduce"
-        )
-        self.complaints: list[str] = []
-        self.asked: list[str] = []
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.goto(path.as_uri())
-        self.own = path.as_uri()
-
-    def unfold(self) -> None:
-        self.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
-
-    def column(self, table: str, index: int) -> list[str]:
-        return self.page.locator(f"{table} tbody tr > :nth-child({index + 1})").all_inner_texts()
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +35,9 @@ def report(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def visit(browser, report) -> Iterator[Visit]:
-    visit = Visit(browser, report)
+def visit(visited, report) -> Iterator[Visit]:
+    visit = visited(report, 1600)
     yield visit
-    visit.page.close()
-    assert not visit.complaints
     assert all(url == visit.own or url.startswith("data:") for url in visit.asked)
 
 
@@ -142,9 +119,9 @@ PLACES = """line => {
 
 
 @pytest.mark.parametrize("width", [400, 1400])
-def test_a_number_stands_where_its_axis_says(browser, report, width):
+def test_a_number_stands_where_its_axis_says(visited, report, width):
     """DiffAE's SSIM and that of pixels + PCA, on the axis from the lowest end of an interval to 1."""
-    visit = Visit(browser, report, width)
+    visit = visited(report, width)
     records = [
         r for r in read_records(BASELINE / "records.csv")
         if r.table == "table1_reconstruction" and r.metric == "ssim" and r.value is not None
@@ -162,7 +139,6 @@ def test_a_number_stands_where_its_axis_says(browser, report, width):
         "e => [...e.querySelectorAll('p > *, svg.line')].map(i => i.getBoundingClientRect().right)"
     )
     assert max(visit.page.locator("#kept").evaluate(ends)) <= width
-    visit.page.close()
 
 
 def test_each_system_has_a_panel_that_says_what_was_not_measured_of_it(visit):
@@ -198,8 +174,8 @@ def test_the_page_has_its_landmarks_and_named_tables(visit):
     visit.page.get_by_role("table", name="Table 1: reconstruction").wait_for()
 
 
-def test_what_is_wider_than_the_page_says_so_and_fades_where_it_goes_on(browser, report):
-    visit = Visit(browser, report, 1400)
+def test_what_is_wider_than_the_page_says_so_and_fades_where_it_goes_on(visited, report):
+    visit = visited(report)
     visit.unfold()
     edge = "(e) => [e.scrollWidth > e.clientWidth, getComputedStyle(e).maskImage != 'none',"
     edge += " getComputedStyle(e, '::after').content.includes('scroll sideways')]"
@@ -211,7 +187,6 @@ def test_what_is_wider_than_the_page_says_so_and_fades_where_it_goes_on(browser,
     wide.evaluate("e => { e.scrollLeft = e.scrollWidth }")
     expect(visit.page.locator(f"{TABLE1} .more-right")).to_have_count(0)
     assert wide.evaluate(edge) == [True, False, True]
-    visit.page.close()
 
 
 BROKEN = """() => {
@@ -232,9 +207,9 @@ BROKEN = """() => {
 
 @pytest.mark.parametrize(("width", "media"), [(320, "screen"), (1600, "screen"), (800, "print")])
 def test_the_page_itself_never_scrolls_sideways_and_no_line_ends_inside_a_number(
-    browser, report, width, media
+    visited, report, width, media
 ):
-    visit = Visit(browser, report, width)
+    visit = visited(report, width)
     visit.page.emulate_media(media=media)
     visit.unfold()
     assert visit.page.evaluate(BROKEN) == []
@@ -245,16 +220,13 @@ def test_the_page_itself_never_scrolls_sideways_and_no_line_ends_inside_a_number
     assert max(strip.evaluate(ends)) <= width
     if width > 400:
         assert max(visit.page.locator(".sheet").evaluate(ends)) <= width
-    visit.page.close()
 
 
-def test_causes_of_differences_between_protocols_fit_a_phone(browser, tmp_path):
+def test_causes_of_differences_between_protocols_fit_a_phone(visited, tmp_path):
     causes = (("range 2 instead of range 1", -0.06), ("windows inside the image", -0.04))
     lines = (Line(("plain",), 0.9, 0.01, 0.0, ()), Line(("mine",), 0.8, 0.01, -0.1, causes))
     (tmp_path / "page.html").write_text(protocols.page("A", [], [Section("ssim", 9, lines)]))
-    page = browser.new_page(viewport={"width": 400, "height": 800})
-    page.goto((tmp_path / "page.html").as_uri())
-    cells = page.locator("td, th").all()
+    cells = visited(tmp_path / "page.html", 400).page.locator("td, th").all()
     assert len(cells) == 12 and any("windows inside" in cell.inner_text() for cell in cells)
     for cell in cells:
         box = cell.bounding_box()
@@ -288,13 +260,12 @@ def test_axe_finds_nothing_that_keeps_people_out(browser, report, scheme):
     context.close()
 
 
-def test_names_that_mean_harm_do_none(browser, tmp_path):
+def test_names_that_mean_harm_do_none(visited, tmp_path):
     run = harmful(tmp_path / "run")
     write(tmp_path / "report.html", [run])
-    visit = Visit(browser, tmp_path / "report.html")
+    visit = visited(tmp_path / "report.html")
     visit.page.locator("[data-number] button").first.click()
     assert HARMFUL[0] in visit.page.get_by_role("dialog").inner_text()
     assert visit.page.title().startswith("Report: ")
     assert visit.page.locator("img[src=x]").count() == 0
-    assert not visit.complaints and visit.asked == [visit.own]
-    visit.page.close()
+    assert visit.asked == [visit.own]
