@@ -77,6 +77,7 @@ def planned(celeba_hq, checkpoints, tmp_path_factory) -> Planned:
         patch.chdir(cache)
         # What a call costs on this machine is measured; here, how many there are is asked.
         patch.setattr(dry_run, "_cost", lambda context, call: dry_run.Cost(1.0, 1.0))
+        patch.setattr(dry_run, "_pair_cost", lambda context: dry_run.Cost(1e-6))
         # Of 30,000 codes that are all alike; it takes seconds.
         patch.setattr(latent, "nearest", lambda codes, *_: torch.zeros(len(codes), 10).long())
         patch.setattr("builtins.print", lambda *texts, **_: printed.append(" ".join(texts)))
