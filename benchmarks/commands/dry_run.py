@@ -87,8 +87,8 @@ def report(context: Context, names: tuple[str, ...], systems: list[System]) -> s
     ]
     lines += [
         f"calls: {calls}; TFLOP: 10^12 multiplications and additions; GB: kept in the store",
-        f"times: extrapolated from one batch of {_batch(context)} on {context.device}, of comparisons of all pairs of images "
-        f"from a kernel distance of {FEW:,} random features; fitting of probes and Frechet distances is not counted",
+        f"times: extrapolated from one batch of {_batch(context)} on {context.device}, and for pairs of "
+        f"images from a kernel distance of {FEW:,}; fitting of probes and Frechet distances is not counted",
         f"about {_took(total.seconds)} in all, and {kept} GB are kept",
     ]
     return "\n".join([*map(_wrapped, _about(context)), table, *map(_wrapped, lines)])

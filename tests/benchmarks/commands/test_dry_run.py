@@ -45,6 +45,21 @@ def test_a_dry_run_reads_the_first_image_of_a_folder_and_writes_nothing(nowhere,
     assert list(nowhere.iterdir()) == []
 
 
+def test_a_dry_run_says_what_cannot_be_run(nowhere, patches, capsys):
+    """Of data without attributes, and of a system that cannot do it; the rest is planned."""
+    sizes = ["--profile", "smoke", "--systems", "dummy-perfect,dummy-constant"]
+    run.main(
+        ["probes", "denoising", "reconstruction", *sizes, "--data", str(patches.root), "--dry-run"]
+    )
+    said = " ".join(capsys.readouterr().out.split())
+    titles = ("dummy: perfect", "dummy: constant")
+    unlabelled = [f"not run: probes: {title}: {patches.name} has no attributes" for title in titles]
+    lacking = "not run: denoising: dummy: perfect cannot predict an image from a noised one"
+    refused = re.findall(r"not run: .*?(?= not run:| calls:)", said)
+    assert refused == [*unlabelled, lacking]
+    assert "denoising dummy: predict x_0" in said and "reconstruction dummy: perfect encode" in said
+
+
 def test_a_dry_run_counts_what_the_guard_of_a_lower_precision_computes(nowhere, capsys, capable):
     sizes = ["--profile", "smoke", "--systems", "dummy-perfect", "--dry-run", "--device", "cpu"]
     run.main(["reconstruction", *sizes, "--precision", "bfloat16"])
