@@ -290,8 +290,8 @@ class _Tally:
 
     def __init__(self, which: Sequence[Overlap], reference: Manifold, samples: Manifold):
         self.which, (self.k, self.border) = which, (which[0].k, which[0].border)
-        self.turned, self.sides = which[0].turned, (reference, samples)
-        self.balls, self.points = reversed(self.sides) if self.turned else self.sides
+        self.turned = which[0].turned
+        self.balls, self.points = (samples, reference) if self.turned else (reference, samples)
         self.counted = {overlap.counted for overlap in which}
         self.found = {"balls": torch.zeros_like(self.balls.members)}
         self.found |= {"points": torch.zeros_like(self.points.members)}
@@ -304,12 +304,13 @@ class _Tally:
         # few pairs are within the widest ball of any part: the parts look at these alone
         widest = radii.amax(0) if self.turned else radii[:, rows].amax(0)[:, None]
         row, column = within(distances, widest).nonzero().T
-        distance, place = distances[row, column], (row + rows.start, column)
-        ball, point = reversed(place) if self.turned else place
+        distance, row = distances[row, column], row + rows.start
+        ball, point = (column, row) if self.turned else (row, column)
         for part in range(len(PARTS)):
             held = within(distance, radii[part, ball])
             held &= self.balls.members[part, ball] & self.points.members[part, point]
-            self.pairs[part] += int(held.sum())
+            if "pairs" in self.counted:
+                self.pairs[part] += int(held.sum())
             for counted, of in (("balls", ball), ("points", point)):
                 if counted in self.counted:
                     self.found[counted][part, of[held]] = True

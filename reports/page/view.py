@@ -6,6 +6,7 @@ Values are only converted to text.
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from reports.page.pictures import FigureView, strip_of
@@ -149,7 +150,7 @@ def protocols_of(
 def _protocol_rows(protocol: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The fields of a protocol as names and texts; nested fields are named `field.name`."""
     rows = []
-    for name, value in sorted(flat(protocol)):
+    for name, value in sorted(flat(protocol), key=itemgetter(0)):
         text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
         more = " ..." if len(text) > MOST_PROTOCOL_TEXT else ""
         if value != "":

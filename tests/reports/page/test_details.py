@@ -126,3 +126,9 @@ def test_a_column_is_sorted_by_its_numbers_if_all_its_cells_are_some(settings, n
     shown = [row[column]["sort"] for row in panel["rows"]]
     expected = [repr(float(s.replace(",", ""))) if s[-1].isdigit() else "" for s in settings]
     assert shown == expected
+
+
+def test_fields_of_one_name_have_both_of_their_values():
+    """In the protocol of a stranger's run: nested and with a point in its name, of unlike kinds."""
+    found = protocols_of([FULL], {"p0": {"a": {"b": 1}, "a.b": "x", "A": 2}})["p0"]
+    assert found == [("A", "2"), ("a.b", "1"), ("a.b", "x")]
