@@ -11,6 +11,7 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 import gradio as gr
 
 from diffae.app.studio import Studio
+from diffae.images.commands import KNOWS
 from diffae.images.options import SOLVER, STEPS
 from diffae.system.errors import UserError
 
@@ -33,10 +34,12 @@ def build(studio: Studio, title: str) -> gr.Blocks:
     names = studio.attributes
     first = [name for name in FIRST if name in names] or list(names[:4])
     with gr.Blocks(title="DiffAE", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
-        gr.Markdown(WORDS.format(title=title, size=studio.model.image_size))
+        size, example = studio.model.image_size, studio.example()
+        known = f"\n\nNote that {KNOWS.format(size=size)}." if example else ""
+        gr.Markdown(WORDS.format(title=title, size=size) + known)
         with gr.Row():
             given = {"format": "png", "sources": ["upload", "clipboard"], "label": "Your picture"}
-            picture = gr.Image(elem_id="picture", **given, **PICTURE)
+            picture = gr.Image(example, elem_id="picture", **given, **PICTURE)
             taken, result = _shown("The model's view", "taken"), _shown("Result", "result")
         with gr.Row():
             with gr.Column(scale=1):

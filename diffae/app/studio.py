@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from diffae.checkpoints.packaged import is_packaged
+from diffae.data.dataset import TEST
+from diffae.data.portraits import portrait, render
 from diffae.data.transforms import Transform
 from diffae.images import commands, marks, reading, verbs
 from diffae.images.classifier import Classifier, beside
@@ -22,6 +26,7 @@ from diffae.model import DiffusionAutoencoder
 from diffae.system import cli
 from diffae.system.whole import write_whole
 
+EXAMPLE = 256  # pixels a side
 KEPT = 4  # encoded pictures, so that a slider decodes only
 
 
@@ -65,6 +70,16 @@ class Studio:
     @property
     def attributes(self) -> tuple[str, ...]:
         return () if self.classifier is None else self.classifier.names
+
+    def example(self) -> Path | None:
+        """A file of a drawn portrait that the packaged model has not seen; None for other models."""
+        if not is_packaged(self.model.source):
+            return None
+        unseen = next(p for i in count() if (p := portrait(0, i)).partition == TEST)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        file = self.folder / "drawn-portrait.png"
+        Image.fromarray(render(unseen, EXAMPLE)).save(file)
+        return file
 
     def edit(self, values: Sequence[float]) -> dict[str, float]:
         """The attributes to change, of a strength for each in the order of `attributes`."""

@@ -13,6 +13,11 @@ def packaged_names() -> list[str]:
     return sorted(path.parent.name for path in PACKAGED.glob(f"*/{CONFIG}"))
 
 
+def is_packaged(source: Path | None) -> bool:
+    """Whether a model was read from one of the folders that ship with the package."""
+    return source is not None and source.parent == PACKAGED
+
+
 def packaged_configs() -> dict[str, ModelConfig]:
     """The configuration of each packaged model."""
     return {name: read_config(PACKAGED / name / CONFIG) for name in packaged_names()}

@@ -15,8 +15,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from diffae.checkpoints.packaged import PACKAGED
+from diffae.checkpoints.packaged import is_packaged
 from diffae.data import Dataset, open_for_model, open_portraits
+from diffae.data.portraits.write import is_of_a_set
 from diffae.data.transforms import ALIGNED_CELEBA, Transform
 from diffae.images import faces, marks, reading, verbs
 from diffae.images.classifier import (
@@ -36,6 +37,10 @@ SEEN = 128  # pixels a side of an animation, about: browsers blur small ones
 INPUT = "input"
 LEARNT = "learnt"  # the name of an attribute that has none
 FEW_PORTRAITS = 2_000  # drawn without --data, for a few shots
+KNOWS = (
+    "the packaged model knows drawn portraits of {size} px only, and photographs come back as "
+    "drawings; --ckpt takes a model of photographs"
+)
 
 
 class Work:
@@ -46,6 +51,8 @@ class Work:
         self.way = {"steps": args.steps, "solver": args.solver}
         paths = getattr(args, "pictures", ())
         self.pictures, self.notices = reading.find(paths) if paths else ([], [])
+        if is_packaged(model.source):
+            self.notices += _undrawn(self.pictures, model.image_size)
         self.landmarks = self._landmarks() if paths else {}
 
     def _landmarks(self) -> Mapping[Path, faces.Points]:
@@ -125,11 +132,20 @@ def _notices(cut: list[tuple[str, tuple[int, int]]], small: list[str], size: int
         yield f"{which}: smaller than the model's {size} px, and enlarged"
 
 
+def _undrawn(pictures: Sequence[Path], size: int) -> Iterator[str]:
+    """A notice on pictures that are neither of a set of portraits nor marked as a model's."""
+    if found := [
+        path.name for path in pictures if not (is_of_a_set(path) or marks.is_marked(path))
+    ]:
+        which = found[0] if len(found) == 1 else f"{len(found)} pictures ({found[0]}, ...)"
+        yield f"{which}: {KNOWS.format(size=size)}"
+
+
 def labelled(path: Path | None, model: DiffusionAutoencoder, portraits: int) -> Dataset:
     """The data set of --data, which must have attributes; the portraits for the packaged model."""
     if path is not None:
         data = open_for_model(path, model.image_size)
-    elif model.source is not None and model.source.parent == PACKAGED:
+    elif is_packaged(model.source):
         data = open_portraits(portraits, model.image_size)
     else:
         raise UserError("--data: needs labelled images; or give --with FOLDER and --without FOLDER")

@@ -96,3 +96,10 @@ def read_mark(path: str | Path) -> dict[str, Any]:
         if isinstance(found, dict) and "digital_source_type" in found:
             return found
     raise UserError(f"{path}: says nothing of how it was made, or not by this software")
+
+
+def is_marked(path: str | Path) -> bool:
+    """Whether a picture is one of ours, by its mark."""
+    with suppress(UserError):
+        return bool(read_mark(path))
+    return False

@@ -86,6 +86,11 @@ def ensure(count: int, size: int, seed: int = 0) -> Path:
     return out
 
 
+def is_of_a_set(path: Path) -> bool:
+    """Whether a picture is in the folder of a set of portraits that was written here."""
+    return path.parent.name == IMAGE_FOLDER and (path.parents[1] / NOTE).is_file()
+
+
 def _draw(images: Path, size: int, seed: int, indices: list[int]) -> int:
     for i in indices:
         png = io.BytesIO()

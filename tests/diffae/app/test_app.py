@@ -181,6 +181,17 @@ def test_a_checkpoint_without_a_classifier_has_a_page_without_attributes(tmp_pat
         shutil.copy(PACKAGED / "portraits" / name, tmp_path / "bare")
     made = Studio.of(str(tmp_path / "bare"), None, "cpu", tmp_path / "made")
     assert made.attributes == () and made.show(face, {}, 2, "fast").result.is_file()
+    assert made.example() is None
+
+
+def test_the_example_is_a_portrait_that_the_packaged_model_has_not_seen(made):
+    """The first that is held out of 256 px; the model takes it as a portrait of 32 px."""
+    split = np.array([portraits.portrait(0, i).partition for i in range(40)])
+    first = portraits.portrait(0, int(np.flatnonzero(split == 2)[0]))
+    example = made.example()
+    assert np.array_equal(pixels(example), portraits.render(first, 256))
+    shown = made.show(example, {}, 10, "fast")
+    assert np.abs(pixels(shown.taken) - portraits.render(first, 32)).mean() < 4
 
 
 # ----------------------------------------------------------------------------------------------
@@ -220,8 +231,8 @@ def address(made, tmp_path, monkeypatch, outside):
 
 
 def test_the_page_in_a_browser(address, model, face, tmp_path, outside):
-    """A picture is dropped, a slider moved, the result changes and is downloaded with its marks; no
-    word to anybody else.
+    """It opens with a drawn portrait. A picture is dropped, a slider moved, the result changes and is
+    downloaded with its marks; no word to anybody else.
     """
     from playwright.sync_api import sync_playwright
 
@@ -233,7 +244,11 @@ def test_the_page_in_a_browser(address, model, face, tmp_path, outside):
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
         page.goto(address)
+        shows = "name => document.querySelector('#result img')?.src.includes(name)"
+        page.wait_for_function(shows, arg="drawn-portrait")
+        said = page.inner_text("body")
         page.set_input_files("#picture input[type=file]", face)
+        page.wait_for_function(shows, arg="ada")
         first = page.locator("#result img").get_attribute("src")
         page.locator("#attribute-Male input[type=range]").fill("0.4")
         page.wait_for_function(
@@ -245,7 +260,9 @@ def test_the_page_in_a_browser(address, model, face, tmp_path, outside):
             page.locator("#download").click()
         download.value.save_as(tmp_path / "kept.png")
         browser.close()
+    assert "knows drawn portraits of 32 px only" in said
     mark = images.read_mark(tmp_path / "kept.png")
+    assert mark["source"] == "ada.png"
     assert mark["edit"] == {"Male": 0.4} and mark["steps"] == 10
     expected = images.edit(model, images.read(face, 32), {"Male": 0.4})
     assert np.abs(pixels(tmp_path / "kept.png") - images.to_pil(expected)[0]).max() <= 1

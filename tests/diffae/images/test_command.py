@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 from diffae import images
 from diffae.checkpoints.packaged import PACKAGED
 from diffae.data import open_dataset, portraits
-from diffae.images import verbs
+from diffae.images import commands, verbs
 from diffae.images.__main__ import main
 from diffae.images.classifier import Classifier, classifier_of
 from diffae.images.run import summary
@@ -180,6 +180,7 @@ def test_photographs_are_cut_and_it_is_said_once(command, tmp_path):
     done = command(f"reconstruct in --out o {FEW}")
     assert done.stderr.splitlines() == [
         "in: 1 file of a format that is not read: heic 1",
+        f"3 pictures (a.jpg, ...): {commands.KNOWS.format(size=32)}",
         "2 pictures (a.jpg of 64 x 40, ...): cut to the middle square; --align, --landmarks or --points aligns a face",
         "c.jpg: smaller than the model's 32 px, and enlarged",
     ]
@@ -187,6 +188,21 @@ def test_photographs_are_cut_and_it_is_said_once(command, tmp_path):
     aligned = command(f"reconstruct in/a.jpg --points {points} --out p {FEW}")
     assert aligned.returncode == 0 and "cut" not in aligned.stderr
     assert images.read_mark(tmp_path / "p" / "a.png")["cut"] == "aligned"
+
+
+def test_pictures_that_are_not_drawn_portraits_are_said_to_be_unknown_to_the_packaged_model(
+    command, faces, tmp_path
+):
+    """Not those of a set of portraits, not the model's own results, and not for other models."""
+    known = commands.KNOWS.format(size=32)
+    shutil.copy(faces / "a.png", tmp_path / "photo.png")
+    done = command(f"reconstruct {faces}/b.png photo.png --out 1 {FEW}")
+    assert done.stderr == f"photo.png: {known}\n"
+    assert command(f"vary 1/b.png --count 1 --out 2 {FEW}").stderr.count("knows") == 0
+    (tmp_path / "own").mkdir()
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(PACKAGED / "portraits" / name, tmp_path / "own")
+    assert command(f"reconstruct photo.png --ckpt own --out 3 {FEW}").stderr == ""
 
 
 EDIT = ("edit", "FACES", "--out", "o", "--attribute", "Male")
