@@ -48,12 +48,14 @@ NOISE_THREADS = 4
 
 
 def learning_rate(schedule: Schedule, step: int) -> float:
-    """The learning rate of a step: linear warm-up, then constant or a half cosine to zero."""
+    """The learning rate of a step: linear warm-up, then constant, at last half a cosine to zero."""
     seen = step * schedule.batch_size
     warmup = min(1.0, (seen + schedule.batch_size) / max(schedule.warmup_samples, 1))
     if schedule.decay == "constant":
         return schedule.learning_rate * warmup
-    return schedule.learning_rate * warmup * 0.5 * (1 + math.cos(math.pi * step / schedule.steps))
+    falling = schedule.decay_samples // schedule.batch_size or schedule.steps  # steps
+    part = max(0, step - (schedule.steps - falling)) / falling
+    return schedule.learning_rate * warmup * 0.5 * (1 + math.cos(math.pi * part))
 
 
 def batch_indices(count: int, batch_size: int, seed: int, step: int) -> Tensor:

@@ -23,7 +23,8 @@ class Schedule:
     """How one network is optimised.
 
     `samples` is the number of training examples, those of repeated epochs included. The learning
-    rate rises during the first `warmup_samples`, then stays or falls by a cosine to zero.
+    rate rises during the first `warmup_samples`, then stays or falls by half a cosine to zero:
+    during the last `decay_samples`, or from the start if that is 0.
     Raises UserError for an invalid value.
     """
 
@@ -32,6 +33,7 @@ class Schedule:
     learning_rate: Annotated[float, Range(1e-12, 10)]
     warmup_samples: Annotated[int, Range(0, MOST)] = 0
     decay: Literal["constant", "cosine"] = "constant"
+    decay_samples: Annotated[int, Range(0, MOST)] = 0
     weight_decay: Annotated[float, Range(0, 10)] = 0.0
     ema_decay: Annotated[float, Range(0, 0.9999999)] = 0.9999
     ema_warmup: bool = False
@@ -41,6 +43,8 @@ class Schedule:
         check(self)
         if not self.steps:
             raise UserError(f"samples is {self.samples:,}, below one batch of {self.batch_size:,}")
+        if self.decay_samples > self.samples:
+            raise UserError(f"decay_samples is {self.decay_samples:,} of {self.samples:,} samples")
 
     @property
     def steps(self) -> int:
@@ -49,11 +53,13 @@ class Schedule:
     def at_most(self, samples: int) -> "Schedule":
         """The same with at most this many examples, but at least one batch.
 
-        The warm-up shrinks with them.
+        Warm-up and decay shrink with them.
         """
         samples = max(min(self.samples, samples), self.batch_size)
-        warmup = self.warmup_samples * samples // self.samples
-        return replace(self, samples=samples, warmup_samples=warmup)
+        warmup, decay = (
+            of * samples // self.samples for of in (self.warmup_samples, self.decay_samples)
+        )
+        return replace(self, samples=samples, warmup_samples=warmup, decay_samples=decay)
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,7 @@ def test_a_stage_can_be_left_out():
         ("image.decay=cosin", "did you mean cosine?"),
         ("flip=yes", "must be true or false"),
         ("image.samples=3", "image: samples is 3, below one batch of 32"),
+        ("image.decay_samples=900", "image: decay_samples is 900 of 768 samples"),
         ("model.model_channels=33", "config: model_channels 33 must be even and a multiple"),
         ("model.z_channels=99999999", "must be at most 65536, not 99999999"),
         ("image=none", "no such setting"),

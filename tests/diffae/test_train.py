@@ -1,5 +1,6 @@
 """Training: a killed run resumes exactly, the moving average is correct, and the command works."""
 
+import math
 import os
 import signal
 import subprocess
@@ -132,6 +133,15 @@ def test_learning_rate_warms_up_and_decays():
     assert rates[-1] < 0.05e-2
     constant = replace(SCHEDULE, decay="constant", warmup_samples=0)
     assert {learning_rate(constant, step) for step in range(10)} == {1e-2}
+
+
+def test_learning_rate_stays_until_its_last_examples():
+    """Ten steps of eight, the last 32 examples of which are half a cosine in four steps."""
+    late = Schedule(80, 8, 1e-2, decay="cosine", decay_samples=32)
+    falling = [1e-2 * (1 + math.cos(math.pi * k / 4)) / 2 for k in range(4)]
+    rates = [learning_rate(late, step) for step in range(10)]
+    assert rates == pytest.approx([1e-2] * 6 + falling)
+    assert late.at_most(40).decay_samples == 16
 
 
 def train(out, cache, kill_when=None):
