@@ -11,6 +11,7 @@ Ints = NDArray[np.int64]
 Kind = Literal["binary", "classes", "real"]
 
 TRAIN, VALID, TEST = 0, 1, 2
+HALF, FIFTH = 0.5, 0.2
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,25 @@ def parts(codes: Codes, seed: int) -> Part:
     The half is drawn by person where persons are known, and a fifth of it is for choices. Where
     a split has no rows for choices, they are a fifth of its training rows.
     """
-    raise NotImplementedError
+    n = len(codes.values)
+    who = np.arange(n) if codes.persons is None else codes.persons
+    if codes.split is None:
+        train, test = _divided(np.arange(n), who, HALF, seed)
+        return Part(*_divided(train, who, FIFTH, seed), test)
+    train, valid, test = (np.flatnonzero(codes.split == part) for part in (TRAIN, VALID, TEST))
+    if not len(valid):
+        train, valid = _divided(train, who, FIFTH, seed)
+    return Part(train, valid, test)
+
+
+def _divided(rows: Ints, who: Ints, share: float, seed: int) -> tuple[Ints, Ints]:
+    """Rows in two parts, the second of about `share` of them, with each person in one part."""
+    _, member, count = np.unique(who[rows], return_inverse=True, return_counts=True)
+    order = np.random.default_rng([seed, len(rows)]).permutation(len(count))
+    before = np.empty(len(count))
+    before[order] = np.cumsum(count[order]) - count[order] / 2
+    second = before[member] < share * len(rows)
+    return rows[~second], rows[second]
 
 
 @dataclass(frozen=True)
