@@ -10,18 +10,13 @@ line of the same repository. Those that ship name the function too.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from functools import cache
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
-from diffae.system.cli import did_you_mean
-from diffae.system.errors import UserError
-from diffae.system.files import read_toml
-from diffae.system.settings import Range, checked, settings_of
+from benchmarks.metrics.protocols.library import FOLDERS, PLAIN, Library
+from diffae.system.settings import Range, settings_of
 
-FOLDER = Path(__file__).parents[2] / "protocols"
-PLAIN = "plain"  # ours: what is measured without --protocol
+FOLDER = FOLDERS["images"]
 
 Scaling = Literal["x / 127.5 - 1", "x / 255", "(x / 255 - 0.5) / 0.5", "ImageNet's mean and std"]
 Rounding = Literal["none", "half up", "half to even", "truncated"]
@@ -166,84 +161,11 @@ class Protocol:
         keys = [(name, key) for name, one in defined.items() for key in settings_of(type(one))]
         return {f"{name}.{key}": getattr(defined[name], key) for name, key in keys}
 
-
-NEEDED = ("title", "code")
-HEAD = (*NEEDED, "note", "commit", "read", "unread")
-
-
-@cache
-def names() -> tuple[str, ...]:
-    """The protocols that ship with the package; ours first."""
-    found = sorted(path.stem for path in FOLDER.glob("*.toml"))
-    return (PLAIN, *(name for name in found if name != PLAIN))
+    def changed(self, name: str, value: Any) -> "Protocol":
+        """This protocol with another value of the field "section.field"."""
+        section, _, key = name.partition(".")
+        return replace(self, **{section: replace(getattr(self, section), **{key: value})})
 
 
-def named(name: str) -> Protocol:
-    """A protocol by its name, or by the path of a file of one's own.
-
-    Raises UserError naming the file for an unknown name, section, field or value, and for a file
-    that is called as one of ours: results name their protocol.
-    """
-    if name in names():
-        return read(FOLDER / f"{name}.toml")
-    if not name.endswith(".toml"):
-        raise UserError(f"no protocol {name!r}{did_you_mean(name, names())}")
-    if Path(name).stem in names():
-        raise UserError(f"{name}: {Path(name).stem} is a protocol of ours; rename the file")
-    return read(Path(name))
-
-
-def asked(given: tuple[str, ...], explain: bool) -> tuple[str, ...]:
-    """The names that are `given`; to explain, those of the package too, `plain` first.
-
-    Raises UserError if one cannot be read, or if two files have one name.
-    """
-    files: dict[str, str] = {}
-    for name in given:
-        other = files.setdefault(named(name).name, name)
-        if other != name:
-            raise UserError(f"{name}: {other} is called {Path(name).stem} too; rename one")
-    return tuple(dict.fromkeys((*names(), *given))) if explain else given
-
-
-def read(path: Path) -> Protocol:
-    """The protocol of a file. Raises UserError naming the file."""
-    found = read_toml(path)
-    if unknown := [key for key in found if key not in (*HEAD, *SECTIONS)]:
-        near = did_you_mean(unknown[0], (*HEAD, *SECTIONS))
-        raise UserError(f"{path}: no section {unknown[0]!r}{near}")
-    head = {key: found.get(key, "") for key in HEAD}
-    for key, text in head.items():
-        if not isinstance(text, str) or not (text or key not in NEEDED):
-            raise UserError(f"{path}: {key} must be a text")
-    sources: dict[str, str] = {}
-    known = [name for name in SECTIONS if name in found]
-    sections = {name: _section(path, name, found[name], head["code"], sources) for name in known}
-    return Protocol(path.stem, **head, **sections, sources=sources)
-
-
-def _section(path: Path, name: str, given: Any, code: str, sources: dict[str, str]) -> Any:
-    """A section of the file; its sources are added to `sources`."""
-    kind = SECTIONS[name]
-    hints, values = settings_of(kind), {}
-    if not isinstance(given, dict):
-        raise UserError(f"{path}: {name} must be a section")
-    for key, pair in given.items():
-        if key not in hints:
-            raise UserError(f"{path}: {name} has no field {key!r}{did_you_mean(key, hints)}")
-        if not (isinstance(pair, list) and len(pair) == 2 and isinstance(pair[1], str)):
-            raise UserError(f"{path}: {name}.{key} must be a pair: [value, source]")
-        try:
-            values[key] = checked(pair[0], hints[key])
-        except ValueError as error:
-            raise UserError(f"{path}: {name}.{key} {error}") from None
-        sources[f"{name}.{key}"] = _source(code, pair[1])
-    if missing := [f.name for f in fields(kind) if f.name not in given]:
-        raise UserError(f"{path}: {name} lacks {missing[0]!r}: every field needs [value, source]")
-    return kind(**values)
-
-
-def _source(code: str, where: str) -> str:
-    """Where a field is read: a line of the code's file, or a file and line of its repository."""
-    repository = code.split(" ", 1)[0]
-    return f"{code} {where}" if where.startswith("l.") else f"{repository} {where}".strip()
+LIBRARY = Library("images", SECTIONS, Protocol)
+names, named, asked = LIBRARY.names, LIBRARY.named, LIBRARY.asked

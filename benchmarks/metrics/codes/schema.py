@@ -1,0 +1,84 @@
+"""What a protocol of numbers of codes consists of, and its file.
+
+    protocol = named("infodiffusion")
+    protocol.section("auroc").rows          "five folds"
+    protocol.sources["auroc.rows"]          "isjakewong/InfoDiffusion@75c7b31 eval_disentanglement.py l.437"
+
+A protocol is a file of benchmarks/protocols/codes/ with a section for each kind of numbers that it
+defines, and one, `codes`, for the rows that all of them take.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import ModuleType
+from typing import Any
+
+from benchmarks.metrics.codes.number import Number, section_name
+from benchmarks.metrics.codes.rows import Rows
+from benchmarks.metrics.protocols.library import FOLDERS, PLAIN, Library
+from diffae.system.errors import UserError
+
+FOLDER = FOLDERS["codes"]
+MODULES: tuple[ModuleType, ...] = ()
+NUMBERS: dict[str, Number] = {k: v for module in MODULES for k, v in module.NUMBERS.items()}
+SECTIONS: dict[str, type] = {"codes": Rows} | {
+    section_name(number.section): number.section for number in NUMBERS.values()
+}
+
+
+def section_of(name: str) -> str:
+    """The section that a number's choices are in."""
+    return section_name(NUMBERS[name].section)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A protocol of numbers of codes.
+
+    sections  the choices for each kind of numbers that it defines
+    commit    of the repository that `code` names, in full
+    read      the date on which its code was read there
+    unread    what could not be read
+    sources   where the code says so, by "section.field"
+    """
+
+    name: str
+    title: str
+    code: str
+    codes: Rows = field(default_factory=Rows)
+    sections: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    note: str = ""
+    commit: str = ""
+    read: str = ""
+    unread: str = ""
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+
+    def defines(self, name: str) -> bool:
+        """Whether it has a section for this number."""
+        return section_of(name) in self.sections
+
+    def section(self, name: str) -> Any:
+        """The choices for a number. Raises UserError if it has none."""
+        if not self.defines(name):
+            have = ", ".join(number for number in NUMBERS if self.defines(number))
+            raise UserError(f"{self.name} does not define {name}; it has: {have}")
+        return self.sections[section_of(name)]
+
+    def changed(self, name: str, value: Any) -> "Protocol":
+        """This protocol with another value of the field "section.field"."""
+        section, _, key = name.partition(".")
+        if section == "codes":
+            return replace(self, codes=replace(self.codes, **{key: value}))
+        new = replace(self.sections[section], **{key: value})
+        return replace(self, sections={**self.sections, section: new})
+
+
+def _made(name: str, codes: Rows | None = None, **given: Any) -> Protocol:
+    """A protocol of its head and sections, as a library reads them."""
+    sections = {key: given.pop(key) for key in SECTIONS if key in given}
+    return Protocol(name, codes=codes or Rows(), sections=sections, **given)
+
+
+LIBRARY = Library("codes", SECTIONS, _made)
+names, named, asked = LIBRARY.names, LIBRARY.named, LIBRARY.asked
+__all__ = ["FOLDER", "NUMBERS", "PLAIN", "SECTIONS", "Protocol", "asked", "named", "names"]

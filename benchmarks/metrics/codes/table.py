@@ -1,0 +1,94 @@
+"""All numbers of codes by name.
+
+found = measure("auroc", codes, named("plain"), seed=0)
+found.value, found.stderr
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields as fields_of
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from benchmarks.metrics.codes.data import Codes, Found, Kind, Labels
+from benchmarks.metrics.codes.number import FEWEST, Number
+from benchmarks.metrics.codes.rows import taken
+from benchmarks.metrics.codes.schema import NUMBERS, Protocol, section_of
+from diffae.system.cli import did_you_mean
+from diffae.system.errors import UserError
+
+__all__ = ["NUMBERS", "Number", "fields", "measure"]
+
+
+def fields(name: str, protocol: Protocol) -> Mapping[str, Any]:
+    """All that a number depends on under a protocol, by "section.field"."""
+    sections = {"codes": protocol.codes, section_of(name): protocol.section(name)}
+    return {
+        f"{section}.{field.name}": getattr(value, field.name)
+        for section, value in sections.items()
+        for field in fields_of(value)
+    }
+
+
+def measure(name: str, codes: Codes, protocol: Protocol, seed: int) -> Found:
+    """A number of codes under a protocol.
+
+    Raises UserError for a number that the protocol does not define, for fewer than 50 rows, and for
+    labels that are missing, of another kind, or not in the combinations that it needs.
+    """
+    if name not in NUMBERS:
+        raise UserError(f"no number of codes {name!r}{did_you_mean(name, NUMBERS)}")
+    number, section = NUMBERS[name], protocol.section(name)
+    if len(codes.values) < FEWEST:
+        raise UserError(f"{name}: needs at least {FEWEST} rows, not {len(codes.values)}")
+    labels, left_out = _labels(name, number, codes.labels)
+    codes, notes = taken(replace(codes, labels=labels), protocol.codes, seed)
+    if not codes.values.shape[1]:
+        raise UserError(f"{name}: every dimension of the codes is constant")
+    found = number.compute(codes, section, seed)
+    return replace(found, notes=(*left_out, *notes, *found.notes))
+
+
+def _labels(
+    name: str, number: Number, labels: Labels | None
+) -> tuple[Labels | None, tuple[str, ...]]:
+    """The labels that a number takes, and notes of those that it leaves out."""
+    if not number.kinds:
+        return None, ()
+    if labels is None:
+        raise UserError(f"{name}: needs labels ({_words(number.kinds)})")
+    fit = labels.of_kind(*number.kinds)
+    if not fit:
+        have = _words(tuple(dict.fromkeys(labels.kinds)))
+        raise UserError(f"{name}: needs labels that are {_words(number.kinds)}; these are {have}")
+    varied = [k for k in fit if np.ptp(labels.values[:, k]) > 0]
+    same = [labels.names[k] for k in fit if k not in varied]
+    if not varied:
+        raise UserError(f"{name}: every image has the same label of {same[0]}")
+    kept = Labels(
+        labels.values[:, varied],
+        tuple(labels.names[k] for k in varied),
+        tuple(labels.kinds[k] for k in varied),
+    )
+    if number.combinations:
+        _check_combinations(name, kept)
+    others = len(labels.kinds) - len(fit)
+    notes = [f"{others} labels of another kind left out"] * (others > 0)
+    notes += [f"{', '.join(same)} left out: one value"] * bool(same)
+    return kept, tuple(notes)
+
+
+def _check_combinations(name: str, labels: Labels) -> None:
+    """Raise UserError unless each combination of the labels' values occurs."""
+    there = len(np.unique(labels.values, axis=0))
+    wanted = np.prod([len(np.unique(column)) for column in labels.values.T], dtype=float)
+    if there < wanted:
+        raise UserError(
+            f"{name}: needs images of each combination of the labels, of which {there:,} of "
+            f"{wanted:,.0f} occur"
+        )
+
+
+def _words(kinds: tuple[Kind, ...]) -> str:
+    return " or ".join(kinds)
