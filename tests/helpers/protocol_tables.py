@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import get_args, get_type_hints
 
 from benchmarks.metrics.protocols import schema
+from benchmarks.metrics.protocols.library import PLAIN
 from reports.records.tokenizers import SECOND_HAND
 
 ROOT = Path(__file__).parents[2]
@@ -104,7 +105,7 @@ def cell(section, plain):
 
 
 def of_protocols():
-    plain = schema.named(schema.PLAIN)
+    plain = schema.named(PLAIN)
     rows = []
     for name in schema.names():
         one = schema.named(name)
@@ -124,7 +125,7 @@ def of_reading():
     rows = []
     for name in schema.names():
         one = schema.named(name)
-        if name != schema.PLAIN:
+        if name != PLAIN:
             repository = one.code.split("@")[0]
             url = f"https://github.com/{repository}/tree/{one.commit}"
             commit = f"[{one.commit[:7]}]({url})"

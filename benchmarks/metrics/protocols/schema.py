@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
-from benchmarks.metrics.protocols.library import FOLDERS, PLAIN, Library
+from benchmarks.metrics.protocols.library import FOLDERS, Library
 from diffae.system.settings import Range, settings_of
 
 FOLDER = FOLDERS["images"]
@@ -168,4 +168,4 @@ class Protocol:
 
 
 LIBRARY = Library("images", SECTIONS, Protocol)
-names, named, asked = LIBRARY.names, LIBRARY.named, LIBRARY.asked
+names, named, read, asked = LIBRARY.names, LIBRARY.named, LIBRARY.read, LIBRARY.asked
