@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import get_args, get_type_hints
 
 from benchmarks.metrics.protocols import schema
-from benchmarks.metrics.protocols.library import PLAIN
 from reports.records.tokenizers import SECOND_HAND
 
 ROOT = Path(__file__).parents[2]
@@ -105,7 +104,7 @@ def cell(section, plain):
 
 
 def of_protocols():
-    plain = schema.named(PLAIN)
+    plain = schema.named(schema.PLAIN)
     rows = []
     for name in schema.names():
         one = schema.named(name)
@@ -125,7 +124,7 @@ def of_reading():
     rows = []
     for name in schema.names():
         one = schema.named(name)
-        if name != PLAIN:
+        if name != schema.PLAIN:
             repository = one.code.split("@")[0]
             url = f"https://github.com/{repository}/tree/{one.commit}"
             commit = f"[{one.commit[:7]}]({url})"

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 from benchmarks.metrics.protocols.library import FOLDERS, Library
+from benchmarks.metrics.protocols.library import PLAIN as PLAIN
 from diffae.system.settings import Range, settings_of
 
 FOLDER = FOLDERS["images"]

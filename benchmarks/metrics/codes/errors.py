@@ -1,0 +1,40 @@
+"""Standard errors of numbers of codes: over images, or over persons where they are known."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints
+from benchmarks.metrics.frechet_jackknife import BLOCKS, influences, shares_of
+from reports.records.uncertainty import by_group, error, of_influences
+
+
+def found(value: float, influence: Floats, codes: Codes, rows: Ints, *notes: str) -> Found:
+    """A number of these rows of codes, with its error from the influence [n] of each row.
+
+    The error is None where an influence is not finite, or where there is one person.
+    """
+    who = rows if codes.persons is None else codes.persons[rows]
+    known = error(by_group(influence, who, ""))
+    over = "images" if codes.persons is None else "persons"
+    return Found(float(value), len(rows), known.stderr if known else None, over, notes)
+
+
+def of_columns(values: Floats) -> Floats:
+    """The influence [n, K] of each row of [n, K] on the means of its columns."""
+    return (values - values.mean(0)) / np.sqrt(len(values) * max(len(values) - 1, 1))
+
+
+def jackknife(statistic: Callable[[Ints], float], codes: Codes, *notes: str) -> Found:
+    """A statistic of rows of codes, with its error by leaving out one of BLOCKS blocks in turn.
+
+    The pictures of one person are in one block.
+    """
+    rows = np.arange(len(codes.values))
+    who = rows if codes.persons is None else np.unique(codes.persons, return_inverse=True)[1]
+    blocks = np.random.default_rng(len(rows)).permutation(who.max() + 1)[who] % BLOCKS
+    value = statistic(rows)
+    without = np.array([statistic(rows[blocks != block]) for block in range(BLOCKS)])
+    known = error(of_influences(influences(value, without, shares_of(blocks)), ""))
+    over = "images" if codes.persons is None else "persons"
+    return Found(value, len(rows), known.stderr if known else None, over, notes)

@@ -1,0 +1,248 @@
+"""Linear classifiers and regressions of labels: `auroc`, `ap`, `ridge_r2`, `pearson_r`, `label_mse`.
+
+Each number is a mean over labels. Its error is over the scored images, with the fits fixed: DeLong's
+of AUROC, the infinitesimal jackknife of the others.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
+
+from benchmarks.metrics.codes.data import TEST, TRAIN, Codes, Floats, Found, Ints, Part, parts
+from benchmarks.metrics.codes.errors import found, of_columns
+from benchmarks.metrics.codes.number import Number
+from diffae.system.errors import UserError
+from probes.linear import fit_best, fit_lbfgs, logistic_loss, mean_auroc
+from probes.scores import ap_influence, auc_influence
+
+PENALTIES = tuple(10.0 ** np.arange(-3, 6))
+EPOCHS, RATE = 15, 1e-3
+ON_TEST = "on the scored rows"
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A linear fit of each label.
+
+    rows      "held out": fitted on the training rows and scored on the test rows; "five folds": each
+              row is scored once, by a fit to the other four fifths; "in-sample": fitted and scored on
+              all rows
+    scaling   of codes by the rows that are fitted on. A logistic regression standardises in any case
+    chosen    what a fit leaves open: "on validation rows", "on the scored rows", or "not": then C or
+              the penalty is 1, the epoch is the last, and validation rows are fitted on too
+    """
+
+    rows: Literal["held out", "five folds", "in-sample"] = "held out"
+    scaling: Literal["standardised", "none"] = "standardised"
+    chosen: Literal["on validation rows", "on the scored rows", "not"] = "on validation rows"
+
+
+@dataclass(frozen=True)
+class Fitted(Linear):
+    """A linear fit with a learner.
+
+    learner   "penalised": a logistic regression whose C, 0.001 to 1, is chosen by the mean AUROC, or
+              a ridge regression of which one penalty, 0.001 to 100,000, is chosen for all labels.
+              "Adam": 15 epochs at 0.001 without a penalty, of which one is chosen; of classifiers in
+              unshuffled batches of 128, of regressions in shuffled ones of 64
+    """
+
+    learner: Literal["penalised", "Adam"] = "penalised"
+
+
+class Auroc(Fitted):
+    """The choices of `auroc`."""
+
+
+class Ap(Fitted):
+    """The choices of `ap`."""
+
+
+class Ridge(Linear):
+    """The choices of `ridge_r2`: its learner is a ridge regression, as `Fitted` has it."""
+
+
+class Regression(Fitted):
+    """The choices of `pearson_r` and `label_mse`, chosen by the mean of Pearson's r."""
+
+
+# Scores of predictions [n, K] ---------------------------------------------------------------------
+
+Scores = tuple[
+    Floats, Floats
+]  # of K labels, nan if undefined, and the influence [n, K] of each row
+Score = Callable[[Floats, Floats], Scores]
+
+
+def by_column(score: Callable[..., tuple[float, Floats]], logits: Floats, y: Floats) -> Scores:
+    """A score of `probes` of each binary label."""
+    each = [score(one, truth > 0) for one, truth in zip(logits.T, y.T, strict=True)]
+    return np.array([value for value, _ in each]), np.stack([i for _, i in each], axis=1)
+
+
+def r2(predicted: Floats, y: Floats) -> Scores:
+    """1 less the squared error over the variance of the scored y."""
+    error, spread = np.square(y - predicted), np.square(y - y.mean(0))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = error.mean(0) / spread.mean(0)
+        return 1 - ratio, of_columns(ratio * spread - error) / spread.mean(0)
+
+
+def pearson(a: Floats, b: Floats) -> Scores:
+    """Pearson's correlation, which is 0 with a constant prediction and undefined of a constant b."""
+    a, b = a - a.mean(0), b - b.mean(0)
+    a, b = a / np.where(a.any(0), a.std(0), 1), b / np.where(b.any(0), b.std(0), np.nan)
+    r = (a * b).mean(0)
+    return r, of_columns(a * b - r * (a**2 + b**2) / 2)
+
+
+def mse(predicted: Floats, y: Floats) -> Scores:
+    """The mean squared error, in the labels' own units."""
+    return np.square(y - predicted).mean(0), of_columns(np.square(y - predicted))
+
+
+# Fits: what each candidate predicts of all rows ---------------------------------------------------
+
+Fits = Callable[[Floats, Floats, Ints, Ints, Any, int], Iterator[Floats]]
+
+
+def classifier(
+    x: Floats, y: Floats, fitted: Ints, judged: Ints, how: Linear, loss: Any = logistic_loss,
+    score: Any = mean_auroc,
+) -> Floats:  # fmt: skip
+    """The logits [n, K] of all rows by the logistic regressions of `probes`."""
+    features, labels = torch.as_tensor(x).float(), torch.as_tensor(y).float()
+    if how.chosen == "not":
+        return fit_lbfgs(features[fitted], labels[fitted], loss=loss).logits(features).numpy()
+    four = features[fitted], labels[fitted], features[judged], labels[judged]
+    try:
+        return fit_best(*four, loss=loss, score=score)[0].logits(features).numpy()
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+
+def ridges(x: Floats, y: Floats, rows: Ints, penalties: tuple[float, ...]) -> Iterator[Floats]:
+    """Ridge regressions on these rows: least squared errors + penalty |w|^2, with a free intercept."""
+    mean, centre = x[rows].mean(0), y[rows].mean(0)
+    u, s, v = np.linalg.svd(x[rows] - mean, full_matrices=False)
+    of_y, rotated = u.T @ (y[rows] - centre), (x - mean) @ v.T
+    for penalty in penalties:
+        yield centre + rotated @ ((s / (s**2 + penalty))[:, None] * of_y)
+
+
+def epochs(
+    x: Floats, y: Floats, rows: Ints, seed: int, loss: Any, batch: int, shuffled: bool
+) -> Iterator[Floats]:
+    """`torch.nn.Linear` after each epoch of Adam on these rows; a seed draws its initial weights."""
+    features, labels = torch.as_tensor(x).float(), torch.as_tensor(y).float()
+    generator = torch.Generator().manual_seed(seed)
+    linear = nn.Linear(x.shape[1], y.shape[1])
+    bound = x.shape[1] ** -0.5
+    for weight in linear.parameters():
+        nn.init.uniform_(weight, -bound, bound, generator)
+    adam = torch.optim.Adam(linear.parameters(), lr=RATE)
+    for _ in range(EPOCHS):
+        order = torch.randperm(len(rows), generator=generator) if shuffled else slice(None)
+        for part in torch.as_tensor(rows)[order].split(batch):
+            adam.zero_grad()
+            loss(linear(features[part]), labels[part]).backward()
+            adam.step()
+        with torch.no_grad():
+            yield linear(features).double().numpy()
+
+
+def attributes(
+    x: Floats, y: Floats, fitted: Ints, judged: Ints, how: Fitted, seed: int
+) -> Iterator[Floats]:
+    """Classifiers of binary labels."""
+    if how.learner == "Adam":
+        yield from epochs(x, y, fitted, seed, binary_cross_entropy_with_logits, 128, False)
+    else:
+        yield classifier(x, y, fitted, judged, how)
+
+
+def regressions(
+    x: Floats, y: Floats, fitted: Ints, judged: Ints, how: Linear, seed: int
+) -> Iterator[Floats]:
+    """Regressions of real labels."""
+    if isinstance(how, Fitted) and how.learner == "Adam":
+        yield from epochs(x, y, fitted, seed, mse_loss, 64, True)
+    else:
+        yield from ridges(x, y, fitted, (1.0,) if how.chosen == "not" else PENALTIES)
+
+
+# The number ---------------------------------------------------------------------------------------
+
+
+def draws(codes: Codes, how: Linear, seed: int) -> Iterator[Part]:
+    """The rows of each fit, its choices and its scores."""
+    rows = np.arange(len(codes.values))
+    if how.rows == "held out":
+        yield parts(codes, seed)
+    elif how.rows == "in-sample":
+        yield Part(rows, rows, rows)
+    else:
+        from sklearn.model_selection import KFold
+
+        for _, test in KFold(5, shuffle=True, random_state=seed).split(rows):
+            yield parts(replace(codes, split=np.where(np.isin(rows, test), TEST, TRAIN)), seed)
+
+
+def roles(codes: Codes, how: Linear, part: Part) -> tuple[Floats, Ints, Ints]:
+    """The codes, scaled; the rows that are fitted on, and those that choices are judged by."""
+    fitted = np.union1d(part.train, part.valid) if how.chosen == "not" else part.train
+    x = codes.values
+    if how.scaling == "standardised":
+        deviation = x[fitted].std(0)
+        x = (x - x[fitted].mean(0)) / np.where(deviation > 0, deviation, 1)
+    return x, fitted, part.test if how.chosen == ON_TEST else part.valid
+
+
+def measured(
+    codes: Codes, how: Linear, seed: int, fits: Fits, score: Score, by: Score | None = None
+) -> Found:
+    """The mean score of the labels on rows, of the candidate that is best `by` a score (its own)."""
+    assert codes.labels is not None
+    y, by = codes.labels.values, by or score
+    values, influences, tests, left_out = [], [], [], 0
+    for part in draws(codes, how, seed):
+        x, fitted, judged = roles(codes, how, part)
+
+        def quality(one: Floats, rows: Ints = judged) -> float:
+            each = by(one[rows], y[rows])[0]
+            return float(np.nanmean(each)) if np.isfinite(each).any() else -np.inf
+
+        candidates = fits(x, y, fitted, judged, how, seed)
+        best = list(candidates)[-1] if how.chosen == "not" else max(candidates, key=quality)
+        each, influence = score(best[part.test], y[part.test])
+        kept = np.isfinite(each) & (np.ptp(y[fitted], axis=0) > 0)
+        if not kept.any():
+            raise UserError("every label is the same on all rows that are fitted on, or scored")
+        left_out = max(left_out, (~kept).sum())
+        values.append(each[kept].mean())
+        influences.append(influence[:, kept].mean(1))
+        tests.append(part.test)
+    notes = [f"{left_out} labels left out: one value in a part"] * bool(left_out)
+    notes += ["chosen on the scored rows"] * (how.chosen == ON_TEST)
+    notes += ["fitted on the scored rows"] * (how.rows == "in-sample")
+    influence = np.concatenate(influences) / len(values)
+    return found(float(np.mean(values)), influence, codes, np.concatenate(tests), *notes)
+
+
+def _number(section: type, kind: Any, fits: Fits, score: Score, by: Score | None = None) -> Number:
+    return Number(section, partial(measured, fits=fits, score=score, by=by), kinds=(kind,))
+
+
+NUMBERS = {
+    "auroc": _number(Auroc, "binary", attributes, partial(by_column, auc_influence)),
+    "ap": _number(Ap, "binary", attributes, partial(by_column, ap_influence)),
+    "ridge_r2": _number(Ridge, "real", regressions, r2),
+    "pearson_r": _number(Regression, "real", regressions, pearson),
+    "label_mse": _number(Regression, "real", regressions, mse, by=pearson),
+}

@@ -1,0 +1,91 @@
+"""Codes and factors matched one to one: `mcc`, along axes, and `cca`, along any directions.
+
+Both are means over factors, of correlations on rows that the match was not made on; an error is over
+these rows, with the match fixed. A label of classes counts as the number of its class.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from scipy.stats import rankdata
+
+from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints, Kind, Labels, parts
+from benchmarks.metrics.codes.errors import found
+from benchmarks.metrics.codes.invariant.linear import Linear, measured, pearson, regressions
+from benchmarks.metrics.codes.number import Number
+
+
+@dataclass(frozen=True)
+class Mcc:
+    """The mean correlation coefficient.
+
+    correlation   of a dimension and a factor
+    rows          "held out": dimensions are assigned on all other rows and scored on the test rows;
+                  "in-sample": both on all rows
+    """
+
+    correlation: Literal["Pearson", "Spearman"] = "Pearson"
+    rows: Literal["held out", "in-sample"] = "held out"
+
+
+class Cca(Linear):
+    """The choices of `cca`: the penalty is the one of the largest mean correlation."""
+
+
+def mcc(codes: Codes, how: Mcc, seed: int) -> Found:
+    """The mean correlation of each factor with the dimension that is assigned to it, so that the sum of
+    absolute correlations is the largest, with the sign that it has there.
+
+    Factors without a dimension, where there are fewer, count as 0.
+    """
+    assert codes.labels is not None
+    test = fitted = np.arange(len(codes.values))
+    if how.rows == "held out":
+        test = parts(codes, seed).test
+        fitted = np.setdiff1d(fitted, test)
+
+    def of_rows(rows: Ints) -> tuple[Floats, Floats]:
+        x, y = codes.values[rows], codes.labels.values[rows]  # type: ignore[union-attr]
+        return (
+            (rankdata(x, axis=0), rankdata(y, axis=0)) if how.correlation == "Spearman" else (x, y)
+        )
+
+    x, y = of_rows(fitted)
+    each = np.stack([pearson(x, np.repeat(one[:, None], x.shape[1], 1))[0] for one in y.T], axis=1)
+    each = np.nan_to_num(each)
+    pairs = linear_sum_assignment(-np.abs(each))
+    x, y = of_rows(test)
+    r, influence = pearson(x[:, pairs[0]], y[:, pairs[1]])
+    signs = np.sign(each[pairs]) / y.shape[1]
+    return found(np.nan_to_num(r) @ signs, np.nan_to_num(influence) @ signs, codes, test)
+
+
+def cca(codes: Codes, how: Cca, seed: int) -> Found:
+    """The mean canonical correlation of codes and labels.
+
+    The directions are those of the fitted rows: of the labels, whitened, the principal axes of what
+    a ridge regression predicts of them, and of the codes, its weights along these. Without a penalty
+    they are those of the canonical correlation analysis (Hotelling 1936).
+    """
+    assert codes.labels is not None
+    y = codes.labels.values - codes.labels.values.mean(0)
+    u, s, _ = np.linalg.svd(y, full_matrices=False)
+    rank = int((s > s[0] * 1e-10).sum())
+    white = Labels(u[:, :rank], codes.labels.names[:rank], codes.labels.kinds[:rank])
+
+    def fits(x: Floats, y: Floats, fitted: Ints, *more: Any) -> Iterator[Floats]:
+        for one in regressions(x, y, fitted, *more):
+            axes = np.linalg.svd(one[fitted] - one[fitted].mean(0), full_matrices=False)[2].T
+            yield np.hstack([one @ axes, y @ axes])
+
+    def correlations(both: Floats, _: Floats) -> tuple[Floats, Floats]:
+        return pearson(*np.hsplit(both, 2))
+
+    return measured(replace(codes, labels=white), how, seed, fits, correlations)
+
+
+ANY: tuple[Kind, ...] = ("binary", "classes", "real")
+NUMBERS = {"mcc": Number(Mcc, mcc, ANY), "cca": Number(Cca, cca, ANY)}

@@ -1,0 +1,113 @@
+"""Classification by the nearest codes: `knn`.
+
+For labels of classes the number is the accuracy, for binary ones the balanced accuracy; of several
+labels it is their mean.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints, parts
+from benchmarks.metrics.codes.errors import found
+from benchmarks.metrics.codes.number import Number
+from diffae.system.settings import Range
+from probes.linear import feature_moments
+from probes.linear import normalise as standardised
+
+GRID = (1, 5, 10, 20, 50, 100, 200)
+AT_ONCE = 2**24  # distances
+
+
+@dataclass(frozen=True)
+class Knn:
+    """k-NN among the training rows.
+
+    neighbours   k; 0: the best of GRID on the validation rows, for each label
+    scaling      of the codes: "standardised" by the training rows, "unit length" (then the nearest
+                 are those of the largest cosine), or "none"
+    temperature  T of the votes exp(-distance^2 / 2T), of unit codes exp(cosine / T) but for a
+                 factor; 0: equal votes
+    """
+
+    neighbours: Annotated[int, Range(0, 10_000)] = 0
+    scaling: Literal["standardised", "unit length", "none"] = "standardised"
+    temperature: Annotated[float, Range(0, 1e6)] = 0.0
+
+
+def nearest(x: Tensor, bank: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The squared distances [n, k] of the k nearest rows of `bank`, ascending, and their positions.
+
+    In blocks of at most AT_ONCE distances.
+    """
+    sizes, blocks = bank.square().sum(1), []
+    for rows in x.split(max(AT_ONCE // len(bank), 1)):
+        distances = torch.addmm(sizes, rows, bank.T, alpha=-2).topk(k, largest=False)
+        squares = distances.values + rows.square().sum(1, keepdim=True)
+        blocks.append((squares.clamp(min=0), distances.indices))
+    return torch.cat([one[0] for one in blocks]), torch.cat([one[1] for one in blocks])
+
+
+def _predicted(classes: Tensor, weights: Tensor, count: int) -> Ints:
+    """The class [n] with most votes of neighbours [n, k]; of equal ones the first."""
+    votes = torch.zeros(len(classes), count, dtype=weights.dtype)
+    return votes.scatter_add_(1, classes, weights).argmax(1).numpy()
+
+
+def _score(predicted: Ints, truth: Ints, balanced: bool) -> tuple[float, Floats]:
+    """Accuracy, or the mean of the classes' accuracies, and the influence of each image."""
+    hit, influence, value = predicted == truth, np.zeros(len(truth)), 0.0
+    groups = [truth == c for c in np.unique(truth)] if balanced else [np.ones(len(truth), bool)]
+    for group in groups:
+        m, share = group.sum(), hit[group].mean()
+        value += share / len(groups)
+        influence[group] = (hit[group] - share) / np.sqrt(m * max(m - 1, 1)) / len(groups)
+    return float(value), influence
+
+
+def _scaled(x: Floats, train: Ints, how: Knn) -> Tensor:
+    tensor = torch.as_tensor(x).float()
+    if how.scaling == "unit length":
+        return normalize(tensor)
+    if how.scaling == "standardised":
+        return standardised(tensor, *feature_moments(torch.as_tensor(x[train])))
+    return tensor - tensor[train].mean(0)  # smaller numbers, which float32 keeps better
+
+
+def knn(codes: Codes, how: Knn, seed: int) -> Found:
+    """The mean score of the labels, its error over the scored images with the neighbours fixed."""
+    assert codes.labels is not None
+    part = parts(codes, seed)
+    x = _scaled(codes.values, part.train, how)
+    grid = [k for k in (GRID if not how.neighbours else (how.neighbours,)) if k <= len(part.train)]
+    grid = grid or [len(part.train)]
+    scored = {}
+    for name, rows in (("valid", part.valid), ("test", part.test)):
+        if name == "test" or len(grid) > 1:
+            squares, places = nearest(x[rows], x[part.train], max(grid))
+            t = how.temperature
+            weights = torch.exp((squares[:, :1] - squares) / (2 * t)) if t else squares * 0 + 1
+            scored[name] = rows, weights, torch.as_tensor(part.train)[places]
+    values, influences, chosen = [], [], []
+    for label, kind in enumerate(codes.labels.kinds):
+        y = np.unique(codes.labels.values[:, label], return_inverse=True)[1]
+
+        def score(name: str, k: int, y: Ints = y, kind: str = kind) -> tuple[float, Floats]:
+            rows, weights, places = scored[name]
+            votes = torch.as_tensor(y)[places[:, :k]], weights[:, :k]
+            return _score(_predicted(*votes, y.max() + 1), y[rows], kind == "binary")
+
+        k = grid[0] if len(grid) == 1 else max(grid, key=lambda k: score("valid", k)[0])
+        value, influence = score("test", k)
+        values.append(value)
+        influences.append(influence)
+        chosen.append(k)
+    note = f"k = {', '.join(map(str, sorted(set(chosen))))}"
+    return found(float(np.mean(values)), np.mean(influences, axis=0), codes, part.test, note)
+
+
+NUMBERS = {"knn": Number(Knn, knn, kinds=("binary", "classes"))}
