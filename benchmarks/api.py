@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from benchmarks import systems
-from benchmarks.commands import config_file, options
+from benchmarks.commands import config_file, options, saved_codes
 from benchmarks.commands.progress import ProgressBar
 from benchmarks.core.context import Row
 from benchmarks.core.profiles import Profile
@@ -40,7 +40,6 @@ from diffae.data import Dataset
 from diffae.networks.nn import evaluating
 from diffae.system import cli
 from diffae.system.errors import UserError, naming
-from diffae.system.files import Target, refuse_outputs
 
 Model = object  # what can be measured, see `systems.as_system`
 Models = Model | Sequence[Model] | Mapping[str, Model]
@@ -143,8 +142,7 @@ def _prepare(
     if asked.save_images and asked.out is None:
         raise UserError("save_images: needs a run folder to keep them in; give out=")
     refuse_what_cannot_be(asked.precision, asked.device)
-    if asked.out is not None:
-        refuse_outputs([Target("--out", asked.out, Path.is_dir)], [asked.data])
+    saved_codes.refuse(asked, asked.out)
     with _undisturbed(asked.precision, (), device):
         loaded = _systems(model, device)
         data, cache = given["data"], given.get("cache")
@@ -279,6 +277,8 @@ def _rows(
         while True:
             with undisturbed():
                 row = next(rows, None)
+                if row is None:
+                    saved_codes.save(asked, evaluation)
             if row is None:
                 return
             yield row
