@@ -44,7 +44,7 @@ def read_labels(root: Path, images: tuple[str, ...]) -> Classes:
         rows = label_files.read_rows(path)
         if any(names.places(row[0]) for row in rows):
             return _labelled(path, rows, images, names)
-    told = [f"{path.name}: its first column names none of the images" for path in there]
+    told = [f"{path.name}: its first column names no image (with its suffix)" for path in there]
     found = read_classes(root, images)
     return found._replace(left_out=(*found.left_out, *told))
 
