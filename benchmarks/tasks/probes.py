@@ -6,6 +6,7 @@ are exclusive classes, also one multinomial logistic regression of all, by its t
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -14,6 +15,7 @@ from benchmarks.plugin import Benchmark, Cell, Context, Measurement, Row, Select
 from benchmarks.systems.protocol.base import SEMANTIC, System, reading_of
 from benchmarks.tasks.shared import probe_fits
 from benchmarks.tasks.shared.probe_fits import ADAM, MEAN, WEIGHTED, Sizes, of_classes, selections
+from diffae.data.portraits.attributes import ATTRIBUTES
 from probes import LinearProbe, influences, summarise, top_hits
 from reports.records.uncertainty import UNKNOWN
 
@@ -24,7 +26,9 @@ TOP = (1, 5)  # k of top-k accuracy
 
 def run(context: Context, system: System) -> Iterator[Measurement]:
     train, valid, test = selections(context)
-    sizes = {"n_train": len(train), "n_valid": len(valid), "n_test": len(test)}
+    sizes: dict[str, Any] = {"n_train": len(train), "n_valid": len(valid), "n_test": len(test)}
+    if {*(names := context.dataset.attribute_names)} != {*ATTRIBUTES}:
+        sizes |= {"attributes": f"{len(names):,}, not CelebA's 40"}
     cell = Cell(context, TABLE, system, fields={**sizes, **reading_of(system)})
     for images in (train, valid):  # what probes are fitted on, so that a dry run counts it
         context.codes.features(system, images)
@@ -49,16 +53,23 @@ def _scores(cell: Cell, probe: LinearProbe, features: Tensor, test: Selection) -
     summary = summarise(logits, test.labels, names)
     defined = np.array([score.name not in summary.excluded for score in summary.attributes])
     weights = np.array([score.prevalence for score in summary.attributes])
-    listed = len(names) <= LISTED or not of_classes(cell.context)
-    undefined = ", ".join(summary.excluded) if listed else f"{len(summary.excluded)} classes"
-    excluded = f"undefined: {undefined}" if summary.excluded else ""
+    unlisted = _unlisted(cell.context)
+    undefined = [name for name in summary.excluded if name not in unlisted]
+    if more := len(summary.excluded) - len(undefined):
+        undefined.append(f"{more} classes")
+    notes = [f"undefined: {', '.join(undefined)}"] if undefined else []
+    if unlisted:
+        notes.append(f"{len(unlisted):,} classes have no rows of their own")
+    excluded = "; ".join(notes)
     numbers = [
         ("auroc", summary.mean_auroc, MEAN, 1.0 * defined, excluded),
         ("auroc", summary.weighted_auroc, WEIGHTED, weights * defined, excluded),
         ("ap", summary.mean_ap, MEAN, 1.0 * defined, excluded),
         ("accuracy", summary.mean_accuracy, MEAN, np.ones(len(names)), excluded),
     ]
-    for score, alone in zip(summary.attributes, np.eye(len(names)), strict=True) if listed else ():
+    for score, alone in zip(summary.attributes, np.eye(len(names)), strict=True):
+        if score.name in unlisted:
+            continue
         one_class = "" if np.isfinite(score.auroc) else "only one class in the test split"
         numbers.append(("auroc", score.auroc, score.name, alone, one_class))
         numbers.append(("ap", score.ap, score.name, alone, one_class))
@@ -74,6 +85,16 @@ def _scores(cell: Cell, probe: LinearProbe, features: Tensor, test: Selection) -
         error = test.uncertainty(total) if known else UNKNOWN
         given = {"setting": setting, "n": len(test), "note": note}
         yield cell.row(metric, value if known else None, error, **given)
+
+
+def _unlisted(context: Context) -> frozenset[str]:
+    """Attributes without rows of their own: the classes of which there are more than `LISTED`."""
+    data = context.dataset
+    groups = [data.attribute_names] if of_classes(context) else []
+    if data.columns is not None:
+        of_columns = (f"{name}=" for name in data.columns.dtype.names or ())
+        groups = [[n for n in data.attribute_names if n.startswith(start)] for start in of_columns]
+    return frozenset(name for group in groups if len(group) > LISTED for name in group)
 
 
 def _weighted(influence: np.ndarray, weights: np.ndarray, part: slice) -> np.ndarray:

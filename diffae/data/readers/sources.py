@@ -122,9 +122,16 @@ def partition_of_folders(
     splits = [split for split, _ in map(split_folder, names)]
     if set(splits) == {None} and NAMES.get(root.lower()) == VALID:
         splits = [VALID] * len(names)
+    return partition_of_each(splits, seed, spread, "splits of the files", "their folder")
+
+
+def partition_of_each(
+    splits: Sequence[int | None], seed: int, spread: bool, source: str, by: str
+) -> Split:
+    """As `partition_of`, of single images; all are test, `by` what, if all are valid or all test."""
     if set(splits) in ({VALID}, {TEST}):
-        return np.full(len(names), TEST, np.int8), "all images as test, by their folder"
-    return partition_of(splits, [1] * len(names), seed, spread)
+        return np.full(len(splits), TEST, np.int8), f"all images as test, by {by}"
+    return partition_of(splits, [1] * len(splits), seed, spread, source)
 
 
 def split_folder(name: str) -> tuple[int | None, tuple[str, ...]]:
@@ -135,9 +142,13 @@ def split_folder(name: str) -> tuple[int | None, tuple[str, ...]]:
 
 
 def partition_of(
-    splits: Sequence[int | None], counts: Sequence[int], seed: int, spread: bool = False
+    splits: Sequence[int | None],
+    counts: Sequence[int],
+    seed: int,
+    spread: bool = False,
+    source: str = "splits of the files",
 ) -> Split:
-    """The partition (int8) of all images and its source, from the number and split of each part.
+    """The partition (int8) of all images and its `source`, from the number and split of each part.
 
     If a part has no split, or all have the same, it is seeded by image. Without a test split, valid
     becomes test; without a valid split, the last tenth of train becomes valid, or with `spread`
@@ -148,7 +159,6 @@ def partition_of(
     if None in known or len(known) < 2:
         return seeded(len(of_each), seed)
     partition = np.array(of_each, np.int8)
-    source = "splits of the files"
     if TEST not in known:
         partition[partition == VALID] = TEST
         source += ", validation as test"
