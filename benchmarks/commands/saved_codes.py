@@ -62,7 +62,7 @@ def _about(context: Context, orders: list[np.ndarray]) -> dict[str, np.ndarray]:
     found["files"] = np.array([dataset.name_of(index) for index in order])
     if dataset.identities is not None:
         found["persons"] = dataset.identities[order]
-    if dataset.labelled:
-        names = np.array(dataset.attribute_names)
-        found |= {"labels": dataset.labels(order).astype(np.uint8), "names": names}
+    if (labels := dataset.factors(order)).names:
+        found |= {"labels": labels.values, "names": np.array(labels.names)}
+        found["kinds"] = np.array(labels.kinds)
     return found

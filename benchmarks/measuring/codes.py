@@ -5,11 +5,12 @@ CODES is .npz with an array `codes` [n, d] or [n, C, H, W], or with a single arr
 labels itself. Either may say more of the n images:
 
     split     train, valid or test, also as 0, 1, 2
-    persons   who is in the image, a number or a name
+    persons   who is in the image, a number or a name; in CSV also called person or identity
     files     its name, by which labels are matched to codes; in CSV the first column if it is called
               file, image or index, or is not numeric. Else rows are in the same order
     kinds     [K] in .npz: binary, classes or real; in CSV the end of a name: "age:real". Else two
-              values are binary, text and whole numbers are classes, and other numbers real
+              values are binary (0 and 1, -1 and 1, no and yes, false and true); text, and whole numbers
+              from 0 without a gap, are classes; other numbers are real
 """
 
 import io
@@ -26,6 +27,9 @@ from benchmarks.metrics.codes.number import FEWEST
 from benchmarks.runtime import npz
 from diffae.data.dataset import SPLITS
 from diffae.data.readers.label_files import refuse_duplicates
+from diffae.data.readers.label_table import PAIRS
+from diffae.data.readers.label_table import PERSONS as WHO
+from diffae.data.readers.sources import NAMES as PARTS
 from diffae.system.errors import UserError
 from diffae.system.files import read_text
 from reports.records.reading import few
@@ -149,7 +153,8 @@ def _of_csv(path: Path) -> Table:
     numbers = pd.to_numeric(cells, errors="coerce")
     is_key = first.lower() in KEYS or (numbers.isna() & (cells != "")).any()
     column = {FILES: cells} if is_key else {first: numbers}
-    return _complete(path, table.drop(columns=first).assign(**column))
+    table = table.drop(columns=first).assign(**column)
+    return _complete(path, table.rename(columns=dict.fromkeys(WHO, PERSONS)))
 
 
 def _complete(path: Path, table: Table) -> Table:
@@ -188,10 +193,11 @@ def _label(path: Path, name: str, column: pd.Series) -> tuple[str, Floats, Kind]
     bare, _, said = name.rpartition(":")
     bare, said = (bare, said) if said in KINDS else (name, "")
     classes, distinct = pd.factorize(column, sort=True)
+    there = {one.lower() if isinstance(one, str) else one for one in distinct.tolist()}
     text = not is_numeric_dtype(column)
-    whole = text or not (distinct.astype(np.float64) % 1).any()
-    kind = said or ("binary" if len(distinct) <= 2 else "classes" if whole else "real")
-    if (kind == "binary" and len(distinct) > 2) or (kind == "real" and text):
+    binary, counted = any(there <= {*pair} for pair in PAIRS), there == {*range(len(there))}
+    kind = said or ("binary" if binary else "classes" if text or counted else "real")
+    if (kind == "binary" and len(there) > 2) or (kind == "real" and text):
         is_not = f"{bare} is said to be {kind}, but has values such as {distinct[-1]}"
         raise UserError(f"{path}: {is_not}; say another kind")
     values = column.to_numpy() if kind == "real" else classes
@@ -208,7 +214,7 @@ def _rows(name: str, tables: dict[Path, Table]) -> Ints | None:
         raise UserError(f"{path}: another {name} than in {others[0][0]}; take one out")
     if name == PERSONS:
         return column.factorize()[0].astype(np.int64)
-    parts = column.map(SPLITS | {part: part for part in SPLITS.values()})
+    parts = column.map(PARTS | {part: part for part in SPLITS.values()})
     if not {TRAIN, TEST} <= set(parts) or parts.isna().any():
         needed = f"{', '.join(SPLITS)}, or 0, 1, 2; and needs train and test"
         raise UserError(f"{path}: split takes {needed}; or leave it out")
