@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any
 
+from benchmarks.metrics.codes import dci, information, tad, votes
 from benchmarks.metrics.codes.invariant import factors, linear, matching, neighbours, spectrum
 from benchmarks.metrics.codes.number import Number, section_name
 from benchmarks.metrics.codes.rows import Rows
@@ -20,7 +21,10 @@ from benchmarks.metrics.protocols.library import FOLDERS, PLAIN, Library
 from diffae.system.errors import UserError
 
 FOLDER = FOLDERS["codes"]
-MODULES: tuple[ModuleType, ...] = (linear, neighbours, spectrum, factors, matching)
+MODULES: tuple[ModuleType, ...] = (
+    *(linear, neighbours, spectrum, factors, matching),
+    *(tad, dci, information, votes),
+)
 NUMBERS: dict[str, Number] = {k: v for module in MODULES for k, v in module.NUMBERS.items()}
 SECTIONS: dict[str, type] = {"codes": Rows} | {
     section_name(number.section): number.section for number in NUMBERS.values()

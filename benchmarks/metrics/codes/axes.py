@@ -1,0 +1,146 @@
+"""What numbers that are bound to the axes of a code share: their rows, concepts and errors."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.metrics.codes.data import Codes, Floats, Ints, Kind, parts
+from benchmarks.runtime.digest import digest
+from diffae.system.errors import UserError
+from diffae.system.settings import Range
+
+T = TypeVar("T")
+CLASSES: tuple[Kind, ...] = ("binary", "classes")
+Count = Annotated[int, Range(0, 10**9)]
+Rows = tuple[Ints, Ints]  # that are fitted on, and that are scored
+BLOCKS, REFITTED = 20, 10  # of a jackknife, and of one that fits again
+REMEMBERED = 64  # results
+
+
+@dataclass(frozen=True)
+class Split:
+    """The rows of a number that fits or chooses something.
+
+    split  the rows that are fitted on and those that are scored: "held out": the parts of the file,
+           or a seeded half each; "drawn": `train` and `test` rows at random, without overlap, in the
+           same ratio where there are fewer; "five folds": each of five (shuffled with seed 0), and
+           the other four; "none": all rows are both
+    train  how many rows are drawn to fit on
+    test   how many rows are drawn to score
+    """
+
+    split: Literal["held out", "drawn", "five folds", "none"] = "held out"
+    train: Count = 0
+    test: Count = 0
+
+    def rows(self, codes: Codes, seed: int) -> list[Rows]:
+        """The rows that are fitted on and scored, by fold."""
+        everything = np.arange(len(codes.values))
+        if self.split == "none":
+            return [(everything, everything)]
+        if self.split == "held out":
+            part = parts(codes, seed)
+            return [(np.sort(np.concatenate([part.train, part.valid])), part.test)]
+        if self.split == "five folds":
+            from sklearn.model_selection import KFold
+
+            return list(KFold(5, shuffle=True, random_state=0).split(everything))
+        order = np.random.default_rng([seed, len(everything)]).permutation(everything)
+        size = min(self.train, len(order) * self.train // max(self.train + self.test, 1))
+        return [(order[:size], order[size : size + self.test])]
+
+
+@dataclass(frozen=True)
+class Concepts:
+    """What counts as an axis.
+
+    concepts    how many parts of equal length a code consists of, each of which is replaced by its
+                first `components` principal components; 0: each number of the code is an axis
+    principal   the components are those of "all rows" or of the "fitted rows"
+    """
+
+    concepts: Count = 0
+    components: Annotated[int, Range(1, 10**6)] = 1
+    principal: Literal["all rows", "fitted rows"] = "fitted rows"
+
+    def axes(self, values: Floats, fitted: Ints) -> Floats:
+        """The axes [n, D] of codes [n, d].
+
+        Raises UserError for codes that do not divide into the concepts.
+        """
+        if not self.concepts:
+            return values
+        if (d := values.shape[1]) % self.concepts:
+            raise UserError(f"codes of {d} numbers do not divide into {self.concepts} concepts")
+        seen = slice(None) if self.principal == "all rows" else fitted
+        found = []
+        for part in np.split(values, self.concepts, axis=1):
+            centred = part - part[seen].mean(axis=0)
+            principal = np.linalg.eigh(centred[seen].T @ centred[seen])[1][:, ::-1]
+            found.append(centred @ principal[:, : self.components])
+        return np.concatenate(found, axis=1)
+
+
+def classes(codes: Codes) -> Ints:
+    """The labels of codes [n, F], each numbered from 0."""
+    assert codes.labels is not None
+    return np.stack([np.unique(c, return_inverse=True)[1] for c in codes.labels.values.T], axis=1)
+
+
+def needs(name: str, what: str, count: int) -> None:
+    """Raise UserError for a number that compares fewer than two labels or axes."""
+    if count < 2:
+        raise UserError(f"{name}: needs two {what} to compare, not {count}")
+
+
+def varied(name: str, y: Ints, rows: Ints) -> None:
+    """Raise UserError for labels [n, F] of which one has a single value on these rows."""
+    if (np.ptp(y[rows], axis=0) == 0).any():
+        raise UserError(f"{name}: a label has one value on the rows that are fitted on")
+
+
+def over(codes: Codes) -> str:
+    """What an error over images is over."""
+    return "images" if codes.persons is None else "persons"
+
+
+def without_blocks(codes: Codes, blocks: int, seed: int) -> Iterator[NDArray[np.bool_]]:
+    """The rows [n] that remain without each of several blocks; a person is in one block."""
+    who = np.arange(len(codes.values)) if codes.persons is None else codes.persons
+    names, member = np.unique(who, return_inverse=True)
+    block = np.random.default_rng([seed, blocks]).permutation(len(names))[member] % blocks
+    return (block != b for b in range(blocks))
+
+
+def jackknifed(values: Sequence[float]) -> float | None:
+    """The standard error of a number from its values [B] without each block; None if unknown."""
+    error = float(np.sqrt((len(values) - 1) * np.var(values))) if values else np.nan
+    return error if np.isfinite(error) else None
+
+
+def of_influences(influences: Floats, codes: Codes, rows: Ints) -> float:
+    """The standard error of a number from the influence of each of these rows."""
+    if codes.persons is not None:
+        _, member = np.unique(codes.persons[rows], return_inverse=True)
+        influences = np.bincount(member, weights=influences).astype(float)
+    return float(np.linalg.norm(influences))
+
+
+def shared(compute: Callable[[Codes, Any, int], T]) -> Callable[[Codes, Any, int], T]:
+    """A computation that several numbers share; its last results are remembered."""
+    known: dict[Any, T] = {}
+
+    def remembered(codes: Codes, section: Any, seed: int) -> T:
+        labels = codes.labels.values if codes.labels else None
+        arrays = (codes.values, labels, codes.split, codes.persons)
+        key = (*(None if x is None else digest(x) for x in arrays), section, seed)
+        if key not in known:
+            known[key] = compute(codes, section, seed)
+            while len(known) > REMEMBERED:
+                del known[next(iter(known))]
+        return known[key]
+
+    return remembered

@@ -1,0 +1,94 @@
+"""DCI: disentanglement, completeness and informativeness (Eastwood and Williams, ICLR 2018).
+
+R[j, f] is the importance of axis j to a classifier of label f, here scikit-learn's gradient
+boosting. D = sum_j w_j (1 - H(R[j, :])) with the entropy of the row's shares by base F and w_j the
+share of the row in the sum of R; C is the same of columns, by base d; I the mean accuracy on rows
+that were not fitted on. One axis for each label gives D = C = 1.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from scipy.stats import entropy
+
+from benchmarks.metrics.codes import axes
+from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints
+from benchmarks.metrics.codes.number import Number
+
+TINY = 1e-11  # added to importances, as in disentanglement_lib dci.py l.140
+WORTH_PROCESSES, WORTH_REFITTING = 10**5, 2 * 10**5  # of `work`, 2.5 s and 5 s of a core
+
+
+@dataclass(frozen=True)
+class Dci(axes.Split, axes.Concepts):
+    """DCI, by `sklearn.ensemble.GradientBoostingClassifier` with its defaults."""
+
+
+def disentanglement(importance: Floats) -> float:
+    """D of importances [d, F], not negative; C of their transpose."""
+    weights = importance.sum(axis=1) if importance.any() else np.ones(len(importance))
+    by_axis = 1 - entropy(importance.T + TINY, base=importance.shape[1])
+    return float(np.average(by_axis, weights=weights))
+
+
+def work(x: Floats, y: Ints) -> int:
+    """What the time of fits to codes [n, d] and labels [n, F] is proportional to, about 25 us each:
+    rows x axes and a constant, by trees of a stage.
+    """
+    return (x.size + 2500) * sum(int(c) if c > 2 else 1 for c in y.max(axis=0) + 1)
+
+
+def _fits(x: Floats, y: Ints, rows: Sequence[axes.Rows], seed: int) -> Floats:
+    """Importances [R, d + 1, F] of each of R draws of rows; the last row is the accuracy."""
+    from joblib import Parallel, delayed
+    from sklearn.ensemble import GradientBoostingClassifier
+
+    for fitted, _ in rows:
+        axes.varied("dci", y, fitted)
+    tasks = [(fitted, scored, f) for fitted, scored in rows for f in range(y.shape[1])]
+    # a method of scikit-learn, so that processes import nothing else
+    fits = [delayed(GradientBoostingClassifier(random_state=seed).fit) for _ in tasks]
+    many = work(x[rows[0][0]], y) * len(rows) > WORTH_PROCESSES
+    jobs = min(len(tasks), os.cpu_count() or 1) if many else 1
+    fitting = zip(fits, tasks, strict=True)
+    models = Parallel(jobs)(fit(x[fitted], y[fitted, f]) for fit, (fitted, _, f) in fitting)
+    found = [
+        [*model.feature_importances_, np.mean(model.predict(x[scored]) == y[scored, f])]
+        for model, (_, scored, f) in zip(models, tasks, strict=True)
+    ]
+    return np.reshape(found, (len(rows), y.shape[1], -1)).swapaxes(1, 2)
+
+
+@axes.shared
+def _importances(codes: Codes, how: Dci, seed: int) -> tuple[list[Floats], int]:
+    """Importances by fold, then without each block (unless that takes too long); and n."""
+    y, folds, found = axes.classes(codes), how.rows(codes, seed), []
+    n = len(np.unique(np.concatenate([scored for _, scored in folds])))
+    kept = list(axes.without_blocks(codes, axes.REFITTED, seed))
+    for fitted, scored in folds:
+        x = how.axes(codes.values, fitted)
+        axes.needs("dci", "labels", y.shape[1])
+        axes.needs("dci", "axes", x.shape[1])
+        again = kept if work(x[fitted], y) * len(folds) <= WORTH_REFITTING else []
+        less = [(fitted[k[fitted]], scored[k[scored]]) for k in again]
+        found.append(_fits(x, y, [(fitted, scored), *less], seed))
+    return list(np.stack(found, axis=1)), n
+
+
+def _dci(of: str, codes: Codes, how: Dci, seed: int) -> Found:
+    score: Callable[[Floats], float] = {
+        "d": lambda fold: disentanglement(fold[:-1]),
+        "c": lambda fold: disentanglement(fold[:-1].T),
+        "i": lambda fold: fold[-1].mean(),
+    }[of]
+    found, n = _importances(codes, how, seed)
+    value, *without = [float(np.mean([score(fold) for fold in folds])) for folds in found]
+    if not without:
+        return Found(value, n, notes=("no error: a jackknife would take too long",))
+    return Found(value, n, axes.jackknifed(without), axes.over(codes))
+
+
+NUMBERS = {f"dci_{of}": Number(Dci, partial(_dci, of), axes.CLASSES) for of in ("d", "c", "i")}

@@ -1,0 +1,189 @@
+"""Numbers of the information that each axis of a code has about each label.
+
+I[j, f] is the mutual information of axis j and label f, H[f] the entropy of a label. Of N labels and
+d axes, with n the mean of I over permuted labels and A = (I - n) / (H - n), the adjusted mutual
+information (Vinh et al., 2010), or A = I / H where a protocol subtracts nothing:
+
+    mig         mean over labels of the largest A minus the second largest (Chen et al., 2018)
+    modularity  mean over axes of 1 - (sum of the other I^2) / ((N - 1) largest I^2) (Ridgeway and
+                Mozer, 2018), of I - n
+    infom       mean over axes of the largest A / sum of A, scaled from 1/N..1 to 0..1
+    infoc       the same over labels, scaled from 1/d..1 (Hsu et al., 2023)
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import rel_entr
+from scipy.stats import rankdata
+
+from benchmarks.metrics.codes import axes
+from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints
+from benchmarks.metrics.codes.number import Number
+from diffae.system.settings import Range
+
+PERMUTATIONS = 20
+WORTH_REFITTING = 500_000  # rows x axes x labels of nearest neighbours, about 5 s
+
+
+@dataclass(frozen=True)
+class Mig(axes.Concepts):
+    """MIG.
+
+    most       how many rows at most are drawn; 0: all
+    estimator  of the information: "equal counts": `bins` of equally many images, by rank, equal
+               values in one; "equal widths": `bins` over the range of an axis; "clusters": `bins`
+               by k-means of a concept's components; "neighbours": of a real-valued axis by the
+               nearest `bins` (Ross, 2014; scikit-learn's `mutual_info_classif`)
+    null       the mean information about permuted labels is "subtracted" or "kept"
+    """
+
+    most: axes.Count = 0
+    estimator: Literal["equal counts", "equal widths", "clusters", "neighbours"] = "equal counts"
+    bins: Annotated[int, Range(2, 1000)] = 20
+    null: Literal["subtracted", "kept"] = "subtracted"
+
+
+@dataclass(frozen=True)
+class Modularity(Mig):
+    """Modularity: the fields of MIG, and which axes count.
+
+    active  "above null": those with more information (A, of any label) than any axis has about
+            permuted labels; those with a "range > 1/8" or "1/20" of the largest; or "all"
+    """
+
+    active: Literal["above null", "range > 1/8", "range > 1/20", "all"] = "above null"
+
+
+@dataclass(frozen=True)
+class Infomec(Modularity):
+    """InfoM and InfoC: the fields of modularity."""
+
+
+def binned(x: Floats, how: Mig, seed: int) -> Ints:
+    """The bin, from 0, of each value [n, d], or of each concept [n, concepts]."""
+    if how.estimator == "equal counts":
+        return ((rankdata(x, axis=0) - 0.5) / len(x) * how.bins).astype(int)
+    if how.estimator == "equal widths":
+        edges = [np.histogram(column, how.bins)[1][:-1] for column in x.T]
+        return np.stack([np.digitize(c, e) - 1 for c, e in zip(x.T, edges, strict=True)], axis=1)
+    from sklearn.cluster import KMeans
+
+    means = KMeans(how.bins, random_state=seed)
+    return np.stack([means.fit_predict(c) for c in np.split(x, max(how.concepts, 1), axis=1)], 1)
+
+
+def plug_in(bins: Ints, y: Ints) -> Floats:
+    """Mutual information [d, N] in nats of discrete axes [n, d] and labels [n, N]."""
+    found = np.empty((bins.shape[1], y.shape[1]))
+    size = y.max(axis=0) + 1
+    for j, f in np.ndindex(found.shape):
+        count = np.bincount(bins[:, j] * size[f] + y[:, f], minlength=size[f] * (bins.max() + 1))
+        joint = count.reshape(-1, size[f]) / len(y)
+        found[j, f] = rel_entr(joint, np.outer(joint.sum(axis=1), joint.sum(axis=0))).sum()
+    return found
+
+
+def entropies(y: Ints) -> Floats:
+    """Entropies [N] in nats of labels [n, N]."""
+    return np.array([plug_in(column[:, None], column[:, None])[0, 0] for column in y.T])
+
+
+def nearest(x: Floats, y: Ints, neighbours: int, seed: int) -> Floats:
+    """Mutual information [d, N] in nats of real-valued axes [n, d] and labels [n, N]."""
+    from sklearn.feature_selection import mutual_info_classif
+
+    given = {"discrete_features": False, "n_neighbors": neighbours, "random_state": seed}
+    return np.stack([mutual_info_classif(x, label, **given) for label in y.T], axis=1)
+
+
+@axes.shared
+def _matrices(codes: Codes, how: Mig, seed: int) -> tuple[list[Floats], Found]:
+    """I - n and A of the axes that count [2, d, N], of all rows and without each block (none where
+    that takes too long); and what is to be said of the number.
+    """
+    n, random = len(codes.values), np.random.default_rng([seed, len(codes.values)])
+    rows = np.sort(random.permutation(n)[: how.most or n])
+    x, y = how.axes(codes.values, rows)[rows], axes.classes(codes)[rows]
+    near, notes = how.estimator == "neighbours", []
+    z = x if near else binned(x, how, seed)
+    information: Any = partial(nearest, neighbours=how.bins, seed=seed) if near else plug_in
+    null = np.zeros((1, z.shape[1], y.shape[1]))
+    if how.null == "subtracted":
+        null = np.stack([information(z, random.permutation(y)) for _ in range(PERMUTATIONS)])
+    chance = null.mean(axis=0)
+
+    def corrected(kept: Any) -> Floats:
+        less = chance * len(y) / len(y[kept])  # it falls as 1/n
+        found = information(z[kept], y[kept]) - less
+        return np.stack([found, found / (entropies(y[kept]) - less)])
+
+    whole = corrected(...)
+    most = ((null - chance) / (entropies(y) - chance)).max()
+    active = _active(x, whole[1], most, getattr(how, "active", "all"))
+    if not active.all():
+        notes.append(
+            f"{(~active).sum()} of {len(active)} axes left out by their information or range"
+        )
+    blocks = list(axes.without_blocks(codes, axes.REFITTED if near else axes.BLOCKS, seed))
+    if near and z.size * y.shape[1] > WORTH_REFITTING:
+        blocks, notes = [], [*notes, "no error: a jackknife would take too long"]
+    found = [whole, *(corrected(kept[rows]) for kept in blocks)]
+    said = Found(np.nan, len(rows), None, axes.over(codes) if blocks else "", tuple(notes))
+    return [one[:, active] for one in found], said
+
+
+def _active(x: Floats, adjusted: Floats, null: float, how: str) -> NDArray[np.bool_]:
+    """The axes that count, of axes [n, d] (or of concepts) and their A [d, N]."""
+    if how == "above null":
+        return adjusted.max(axis=1) > null
+    ranges, shares = np.ptp(x, axis=0), {"range > 1/8": 8, "range > 1/20": 20}
+    return ranges > ranges.max() / shares[how] if how in shares else np.ones(len(adjusted), bool)
+
+
+def gap(matrix: Floats) -> float:
+    """MIG of I - n and A [2, d, N]."""
+    *_, second, first = np.sort(matrix[1], axis=0)
+    return float((first - second).mean())
+
+
+def modularity(matrix: Floats) -> float:
+    """Modularity of I - n and A [2, d, N]; an axis without information has 0."""
+    squares = np.maximum(matrix[0], 0) ** 2
+    most = squares.max(axis=1)
+    others = (squares.sum(axis=1) - most) / (np.where(most > 0, most, 1) * (squares.shape[1] - 1))
+    return float(np.where(most > 0, 1 - others, 0).mean())
+
+
+def concentration(matrix: Floats, axis: int) -> float:
+    """InfoM (axis 1) and InfoC (axis 0) of I - n and A [2, d, N]."""
+    adjusted = np.maximum(matrix[1], 0)
+    total, least = adjusted.sum(axis=axis), 1 / adjusted.shape[axis]
+    share = (adjusted.max(axis=axis)[total > 0] / total[total > 0]).mean()
+    return float((share - least) / (1 - least))
+
+
+def _number(name: str, codes: Codes, how: Mig, seed: int) -> Found:
+    matrices, found = _matrices(codes, how, seed)
+    _, d, labels = matrices[0].shape
+    if not d:
+        return replace(found, value=0.0, over="", notes=(*found.notes, "no axis counts: 0"))
+    axes.needs(name, *(("axes that count", d) if name in ("mig", "infoc") else ("labels", labels)))
+    value, *without = [SCORES[name][1](matrix) for matrix in matrices]
+    return replace(found, value=value, stderr=axes.jackknifed(without))
+
+
+SCORES: dict[str, tuple[type, Callable[[Floats], float]]] = {
+    "mig": (Mig, gap),
+    "modularity": (Modularity, modularity),
+    "infom": (Infomec, partial(concentration, axis=1)),
+    "infoc": (Infomec, partial(concentration, axis=0)),
+}
+NUMBERS = {
+    name: Number(section, partial(_number, name), axes.CLASSES)
+    for name, (section, _) in SCORES.items()
+}

@@ -1,0 +1,224 @@
+"""How far the best single dimension is ahead of the next: TAD, ATTRS and SAP.
+
+With A[k, j] the AUROC of dimension j, or of its negative, for attribute k (Yeats et al., "NashAE",
+ECCV 2022): an attribute is captured if its largest A reaches .75 and no other attribute tells more
+than a fifth of its entropy. ATTRS is their number, TAD the sum over them of the largest A minus the
+second largest. SAP (Kumar et al., ICLR 2018) is the mean over labels of the accuracy of the best
+dimension minus that of the second best.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+from scipy.special import rel_entr
+from scipy.stats import rankdata
+
+from benchmarks.metrics.codes import axes
+from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints
+from benchmarks.metrics.codes.number import Number
+from diffae.system.settings import Range
+from probes.scores import auc_influence
+
+CAPTURED, SHARED = 0.75, 0.2  # NashAE celeba_eval.ipynb cell 15; the same in all other codes
+
+
+@dataclass(frozen=True)
+class Tad(axes.Split):
+    """TAD and ATTRS.
+
+    chosen      the two dimensions of an attribute are the best two on the "fitted rows", and scored
+                on the others, or on the "scored rows" themselves: all rows, or in five folds the
+                four that others fit on
+    thresholds  0: exact AUROC; else the area by so many thresholds between the smallest and the
+                largest value of a dimension, each step as high as its right end
+    guard       a dimension whose range is not larger counts as chance (in units of the code)
+    filter      the rows from which it is told what labels tell of each other
+    """
+
+    chosen: Literal["fitted rows", "scored rows"] = "fitted rows"
+    thresholds: Annotated[int, Range(0, 10_000)] = 0
+    guard: Annotated[float, Range(0, 10**6)] = 0.0
+    filter: Literal["all rows", "scored rows"] = "all rows"
+
+
+@dataclass(frozen=True)
+class _Best:
+    """The best two dimensions [K, 2] of each attribute, whether their negatives, and their areas
+    [K, 2] on the rows that are scored; the attributes that are captured, and the first minus the
+    second area.
+    """
+
+    rows: Ints
+    dimensions: Ints
+    negative: Ints
+    areas: Floats
+    captured: Ints
+
+    def tad(self, areas: Floats) -> float:
+        return float((areas[:, 0] - areas[:, 1])[self.captured].sum())
+
+
+def areas(z: Floats, y: Floats, how: Tad) -> Floats:
+    """Areas under the ROC curves [2, K, d] of codes [n, d] and of their negatives for labels [n, K].
+
+    nan for an attribute of which one value occurs.
+    """
+    positives = y.sum(axis=0)[:, None]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        if how.thresholds:
+            found = np.stack([_by_steps(column, y, how.thresholds) for column in z.T], axis=-1)
+        else:
+            above = y.T @ rankdata(z, axis=0) - positives * (positives + 1) / 2
+            area = above / (positives * (len(y) - positives))
+            found = np.stack([area, 1 - area])
+    if how.guard:
+        found[:, :, np.ptp(z, axis=0) <= how.guard] = 0.5
+    return found
+
+
+def _by_steps(z: Floats, y: Floats, thresholds: int) -> Floats:
+    """Areas [2, K] of one dimension and of its negative, by thresholds over its range."""
+    steps = np.linspace(0, 1, thresholds) * np.ptp(z) + z.min()
+    passed = (z[:, None] >= steps).astype(float)
+    true, false = (passed.T @ of / of.sum(axis=0) for of in (y, 1 - y))
+    curves = (true[::-1], false[::-1]), (1 - true, 1 - false)
+    return np.stack([(t[1:] * np.diff(f, axis=0)).sum(axis=0) for t, f in curves])
+
+
+def told_by_others(y: Floats) -> Floats:
+    """The largest share [K] of an attribute's entropy that another attribute tells, of labels [n, K]."""
+    information = np.zeros((y.shape[1],) * 2)
+    for a in (y, 1 - y):
+        for b in (y, 1 - y):
+            information += rel_entr(a.T @ b / len(y), np.outer(a.mean(axis=0), b.mean(axis=0)))
+    entropy = information.diagonal().copy()
+    np.fill_diagonal(information, 0)
+    with np.errstate(invalid="ignore"):  # of an attribute that is constant on these rows
+        return information.max(axis=1) / entropy
+
+
+@axes.shared
+def _best(codes: Codes, how: Tad, seed: int) -> list[_Best]:
+    """The best two dimensions by fold."""
+    assert codes.labels is not None
+    z, y, found = codes.values, codes.labels.values, []
+    axes.needs("tad", "dimensions", z.shape[1])
+    for fitted, others in how.rows(codes, seed):
+        rows = others if how.chosen == "fitted rows" else fitted
+        by_sign = areas(z[fitted], y[fitted], how)
+        best = np.argsort(-by_sign.max(axis=0), axis=1, kind="stable")[:, :2]
+        negative = np.take_along_axis(by_sign.argmax(axis=0), best, axis=1)
+        scored = _scored(z[rows], y[rows], how, best, negative)
+        filtered = told_by_others(y if how.filter == "all rows" else y[rows]) <= SHARED
+        captured = np.flatnonzero((scored[:, 0] >= CAPTURED) & filtered)
+        found.append(_Best(rows, best, negative, scored, captured))
+    return found
+
+
+def _scored(z: Floats, y: Floats, how: Tad, dimensions: Ints, negative: Ints) -> Floats:
+    """The areas [K, 2] of these dimensions."""
+    used, place = np.unique(dimensions, return_inverse=True)
+    found = areas(z[:, used], y, how)
+    return found[negative, np.arange(len(dimensions))[:, None], place.reshape(dimensions.shape)]
+
+
+def _tad(codes: Codes, how: Tad, seed: int) -> Found:
+    assert codes.labels is not None
+    best, y, without = _best(codes, how, seed), codes.labels.values, []
+    for kept in axes.without_blocks(codes, axes.BLOCKS, seed):
+        rows = [one.rows[kept[one.rows]] for one in best]
+        given = [(codes.values[r], y[r], how) for r in rows]
+        again = [_scored(*g, b.dimensions, b.negative) for g, b in zip(given, best, strict=True)]
+        without.append(float(np.mean([b.tad(a) for a, b in zip(again, best, strict=True)])))
+    folds = [one.tad(one.areas) for one in best]
+    spread = f"the protocol prints the spread over its folds, ± {np.std(folds):.3f}"
+    notes = (*_notes(how), spread) if len(folds) > 1 else _notes(how)
+    error = axes.jackknifed(without)
+    return Found(float(np.mean(folds)), _images(best), error, axes.over(codes), notes)
+
+
+def _attrs(codes: Codes, how: Tad, seed: int) -> Found:
+    best = _best(codes, how, seed)
+    value = float(np.mean([len(one.captured) for one in best]))
+    where = " in the first of five folds" if len(best) > 1 else ""
+    told = f"captured{where}: {', '.join(_captured(codes, best[0])) or 'none'}"
+    return Found(value, _images(best), notes=(*_notes(how), told))
+
+
+def _captured(codes: Codes, best: _Best) -> Iterator[str]:
+    """Each attribute that is captured, with its best area, DeLong's error and the dimension."""
+    assert codes.labels is not None
+    for k in best.captured:
+        j = best.dimensions[k, 0]
+        truth = codes.labels.values[best.rows, k] > 0
+        error = axes.of_influences(
+            auc_influence(codes.values[best.rows, j], truth)[1], codes, best.rows
+        )
+        yield f"{codes.labels.names[k]} {best.areas[k, 0]:.3f} ± {error:.3f} (dimension {j})"
+
+
+def _images(best: list[_Best]) -> int:
+    return len(np.unique(np.concatenate([one.rows for one in best])))
+
+
+def _notes(how: Tad) -> tuple[str, ...]:
+    notes = {
+        "dimensions are chosen on the rows that are scored": how.chosen == "scored rows",
+        f"AUROC by {how.thresholds} thresholds over the range of a dimension": how.thresholds,
+        f"dimensions with a range up to {how.guard:g} count as chance": how.guard,
+    }
+    return tuple(note for note, holds in notes.items() if holds)
+
+
+# SAP ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Sap(axes.Split):
+    """SAP.
+
+    classifier  of a label by one dimension: "logistic": multinomial, of the standardised dimension,
+                C 100; "linear SVM": one against the rest, balanced, C .01, of the dimension as it is
+    chosen      the best two dimensions are chosen by their accuracy on these rows
+    """
+
+    classifier: Literal["logistic", "linear SVM"] = "logistic"
+    chosen: Literal["fitted rows", "scored rows"] = "fitted rows"
+
+
+def _right(how: Sap, z: Floats, label: Ints, fitted: Ints, seed: int) -> Floats:
+    """Whether a label is told from one dimension [n, 1], for each image."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.svm import LinearSVC
+
+    model = LinearSVC(C=0.01, class_weight="balanced", random_state=seed)
+    if how.classifier == "logistic":
+        z = (z - z[fitted].mean()) / (z[fitted].std() or 1.0)
+        model = LogisticRegression(C=100, solver="newton-cholesky")
+    return (model.fit(z[fitted], label[fitted]).predict(z) == label).astype(float)
+
+
+def _sap(codes: Codes, how: Sap, seed: int) -> Found:
+    z, y = codes.values, axes.classes(codes)
+    axes.needs("sap", "dimensions", z.shape[1])
+    (fitted, scored), *_ = how.rows(codes, seed)
+    axes.varied("sap", y, fitted)
+    choice, ahead = fitted if how.chosen == "fitted rows" else scored, np.zeros(len(z))
+    for label in y.T:
+        right = [_right(how, column[:, None], label, fitted, seed) for column in z.T]
+        best, second = sorted(right, key=lambda r: -r[choice].mean())[:2]
+        ahead += (best - second) / y.shape[1]
+    value, n = float(ahead[scored].mean()), len(scored)
+    influences = (ahead[scored] - value) / np.sqrt(n * (n - 1))
+    error = axes.of_influences(influences, codes, scored)
+    notes = ("dimensions are chosen on the rows that are scored",) * (choice is scored)
+    return Found(value, n, error, axes.over(codes), notes)
+
+
+NUMBERS = {
+    "tad": Number(Tad, _tad, ("binary",)),
+    "attrs": Number(Tad, _attrs, ("binary",)),
+    "sap": Number(Sap, _sap, axes.CLASSES),
+}

@@ -1,0 +1,145 @@
+"""Scores by batches of images that share one label: the FactorVAE and the beta-VAE score.
+
+Both need images of all combinations of the labels, and draw combinations with equal weight. A label
+is drawn, and a batch of images in which it is fixed; from the batch, a classifier tells which label
+it was.
+
+    factor_vae  a vote is the axis of the smallest variance in the batch, as a share of the axis's
+                variance; the classifier takes the label with most votes of an axis (Kim and Mnih, 2018)
+    beta_vae    a logistic regression on the mean |z1 - z2| over pairs that share the label (Higgins
+                et al., 2017)
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+
+from benchmarks.metrics.codes import axes
+from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints, parts
+from benchmarks.metrics.codes.number import Number
+from diffae.system.settings import Range
+
+CHUNK = 256  # batches
+
+
+@dataclass(frozen=True)
+class Votes(axes.Concepts):
+    """Batches and votes.
+
+    images  train votes are of one part of the images and scored votes of the other ("held out"), or
+            both of "all"
+    batch   images of a batch
+    train   train votes
+    test    votes that are scored
+    tables  the mean over so many tables of votes, each with halves of its own where the file has no
+            split
+    """
+
+    images: Literal["held out", "all"] = "held out"
+    batch: Annotated[int, Range(2, 65_536)] = 64
+    train: Annotated[int, Range(1, 10**7)] = 10_000
+    test: Annotated[int, Range(1, 10**7)] = 5_000
+    tables: Annotated[int, Range(1, 1000)] = 5
+
+
+@dataclass(frozen=True)
+class FactorVae(Votes):
+    """The FactorVAE score: batches and votes (see `images` to `tables` of beta_vae), and
+
+    pruned  axes of a smaller standard deviation are left out (in units of the code); at 0, an axis
+            that is constant gets every vote
+    """
+
+    pruned: Annotated[float, Range(0, 10**6)] = 0.0
+
+
+@dataclass(frozen=True)
+class BetaVae(Votes):
+    """The beta-VAE score: batches, votes (points of a regression), and
+
+    scaled  axes are divided by their standard deviation
+    """
+
+    scaled: bool = True
+
+
+class _Batches:
+    """Batches of some images with codes [n, d] and labels [n, F], in which one label is fixed."""
+
+    def __init__(self, z: Floats, y: Ints, random: np.random.Generator) -> None:
+        self.z, self.y, self.random = z, y, random
+        _, which, count = np.unique(y, axis=0, return_inverse=True, return_counts=True)
+        self.weights = 1 / count[which] / len(count)
+
+    def points(self, how: Votes, count: int) -> tuple[Floats, Ints]:
+        """A point [count, d] of each batch, and the label that is fixed in it."""
+        fixed = self.random.integers(self.y.shape[1], size=count)
+        found = np.empty((count, self.z.shape[1]))
+        for f in range(self.y.shape[1]):
+            places = np.flatnonzero(fixed == f)
+            for some in np.array_split(places, len(places) // CHUNK + 1):
+                values = 1 if isinstance(how, FactorVae) else how.batch
+                first = self.random.choice(len(self.z), (len(some), values), p=self.weights)
+                first = np.broadcast_to(first, (len(some), how.batch))
+                second = self.z[self._alike(f, first)]
+                if isinstance(how, FactorVae):
+                    found[some] = second.var(axis=1, ddof=1)
+                else:
+                    found[some] = np.abs(self.z[first] - second).mean(axis=1)
+        return found, fixed
+
+    def _alike(self, f: int, first: Ints) -> Ints:
+        """Images that share label f with the given ones."""
+        label, found = self.y[:, f], np.empty_like(first)
+        for value in np.unique(label[first]):
+            rows, places = np.flatnonzero(label == value), label[first] == value
+            weights = self.weights[rows] / self.weights[rows].sum()
+            found[places] = self.random.choice(rows, places.sum(), p=weights)
+        return found
+
+
+def _score(codes: Codes, how: Votes, seed: int) -> Found:
+    y = axes.classes(codes)
+    axes.needs("a score by votes", "labels", y.shape[1])
+    scores = [_of_table(codes, y, how, seed + table) for table in range(how.tables)]
+    value = float(np.mean(scores))
+    variance = value * (1 - value) / (how.tables * how.test)
+    if how.tables > 1:
+        variance += float(np.var(scores, ddof=1)) / how.tables
+    notes = ["error of tables and votes: images are redrawn from one set"]
+    notes += ["train votes and scored votes are of the same images"] * (how.images == "all")
+    return Found(value, len(y), float(np.sqrt(variance)), "votes", tuple(notes))
+
+
+def _of_table(codes: Codes, y: Ints, how: Votes, seed: int) -> float:
+    """The share of batches whose label is told, by one table of votes or one regression."""
+    train = test = np.arange(len(y))
+    if how.images == "held out":
+        part = parts(codes, seed)
+        train, test = np.concatenate([part.train, part.valid]), part.test
+    z, random = how.axes(codes.values, train), np.random.default_rng(seed)
+    spread = z[train].std(axis=0, ddof=1)
+    if isinstance(how, FactorVae):
+        z, spread = z[:, spread >= how.pruned], spread[spread >= how.pruned]
+    elif isinstance(how, BetaVae) and how.scaled:
+        z = z / np.where(spread > 0, spread, 1)
+    if not z.shape[1]:
+        return 0.0  # as disentanglement_lib factor_vae.py l.68-71
+    seen, told = _Batches(z[train], y[train], random).points(how, how.train)
+    new, truth = _Batches(z[test], y[test], random).points(how, how.test)
+    if isinstance(how, BetaVae):
+        from sklearn.linear_model import LogisticRegression
+
+        return float(LogisticRegression(max_iter=1000).fit(seen, told).score(new, truth))
+    with np.errstate(invalid="ignore"):  # a constant axis has 0 / 0, which argmin takes for least
+        votes, scored = (np.argmin(one / spread**2, axis=1) for one in (seen, new))
+    table = np.zeros((y.shape[1], z.shape[1]))
+    np.add.at(table, (told, votes), 1)
+    return float(np.mean(table.argmax(axis=0)[scored] == truth))
+
+
+NUMBERS = {
+    "factor_vae": Number(FactorVae, _score, axes.CLASSES, combinations=True),
+    "beta_vae": Number(BetaVae, _score, axes.CLASSES, combinations=True),
+}
