@@ -151,8 +151,9 @@ def _of_csv(path: Path) -> Table:
         raise UserError(f"{path}: rows have more fields than the header; name every column")
     first, cells = table.columns[0], table.iloc[:, 0]
     numbers = pd.to_numeric(cells, errors="coerce")
-    is_key = first.lower() in KEYS or (numbers.isna() & (cells != "")).any()
-    column = {FILES: cells} if is_key else {first: numbers}
+    is_text = (numbers.isna() & (cells != "")).any()
+    is_key = first.lower() in KEYS or (is_text and first not in (SPLIT, PERSONS, *WHO))
+    column = {FILES: cells} if is_key else {first: cells if is_text else numbers}
     table = table.drop(columns=first).assign(**column)
     return _complete(path, table.rename(columns=dict.fromkeys(WHO, PERSONS)))
 
@@ -192,12 +193,13 @@ def _label(path: Path, name: str, column: pd.Series) -> tuple[str, Floats, Kind]
     """A label's name, its values and kind: binary is 0 or 1, classes count from 0, real stays."""
     bare, _, said = name.rpartition(":")
     bare, said = (bare, said) if said in KINDS else (name, "")
-    classes, distinct = pd.factorize(column, sort=True)
-    there = {one.lower() if isinstance(one, str) else one for one in distinct.tolist()}
     text = not is_numeric_dtype(column)
-    binary, counted = any(there <= {*pair} for pair in PAIRS), there == {*range(len(there))}
+    low = column.str.lower() if text else column
+    binary = any({*low.unique().tolist()} <= {*pair} for pair in PAIRS)
+    classes, distinct = pd.factorize(low if binary else column, sort=True)
+    counted = {*distinct.tolist()} == {*range(len(distinct))}
     kind = said or ("binary" if binary else "classes" if text or counted else "real")
-    if (kind == "binary" and len(there) > 2) or (kind == "real" and text):
+    if (kind == "binary" and len(distinct) > 2) or (kind == "real" and text):
         is_not = f"{bare} is said to be {kind}, but has values such as {distinct[-1]}"
         raise UserError(f"{path}: {is_not}; say another kind")
     values = column.to_numpy() if kind == "real" else classes
