@@ -5,7 +5,7 @@ is chosen on the validation split and the scores are taken on the test split. Wh
 are exclusive classes, also one multinomial logistic regression of all, by its top-1 accuracy.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -90,7 +90,7 @@ def _scores(cell: Cell, probe: LinearProbe, features: Tensor, test: Selection) -
 def _unlisted(context: Context) -> frozenset[str]:
     """Attributes without rows of their own: the classes of which there are more than `LISTED`."""
     data = context.dataset
-    groups = [data.attribute_names] if of_classes(context) else []
+    groups: list[Sequence[str]] = [data.attribute_names] if of_classes(context) else []
     if data.columns is not None:
         of_columns = (f"{name}=" for name in data.columns.dtype.names or ())
         groups = [[n for n in data.attribute_names if n.startswith(start)] for start in of_columns]

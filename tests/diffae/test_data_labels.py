@@ -10,6 +10,7 @@ from PIL import Image
 from diffae.data import open_dataset
 from diffae.data.__main__ import main
 from diffae.data.prepare import prepare
+from diffae.data.readers.label_table import kind_of
 
 COLOURS = {"red": (250, 0, 0), "green": (0, 250, 0), "blue": (0, 0, 250)}
 COUNT = 30
@@ -165,30 +166,54 @@ def test_one_split_for_all(folder, split, source):
 
 
 @pytest.mark.parametrize(
-    ("values", "kind"),
+    ("values", "kind", "attributes"),
     [
-        (["0", "1"], "binary"),
-        (["-1", "1"], "binary"),
-        (["1.0", "0.0"], "binary"),
-        (["False", "TRUE"], "binary"),
-        (["a", "b"], "classes"),
-        (["0", "1", "2"], "classes"),
-        (["1", "2"], "real"),
-        (["0", "2"], "real"),
-        (["0", "0.5"], "real"),
+        (["0", "1"], "binary", "new"),
+        (["1", "-1"], "binary", "new"),
+        (["1.0", "0.0"], "binary", "new"),
+        (["TRUE", "False", "True"], "binary", "new"),
+        (["YES", "no"], "binary", "new"),
+        (["Male", "Female"], "binary", "new=Male"),
+        (["2", "1"], "binary", "new=2"),
+        (["b", "c", "a"], "classes", "new=a new=b new=c"),
+        (["10", "2", "7"], "classes", "new=2 new=7 new=10"),
+        (["0", "0.5", "1"], "real", ""),
     ],
 )
-def test_kinds_are_found_out_or_said(folder, values, kind):
-    for said in ("", ":classes", ":real"):
-        if said == ":real" and values[0] in ("False", "a"):
-            continue
+def test_kinds_are_found_out_or_said(folder, values, kind, attributes):
+    def found(said=""):
         table(
             folder,
             header=f"file,colour,big,age,digit,new{said}",
             more=lambda i: f",{values[i % len(values)]}",
         )
-        found = open_dataset(folder, 16).factors(range(COUNT))
-        assert (found.names[-1], found.kinds[-1]) == ("new", said[1:] or kind)
+        data = open_dataset(folder, 16)
+        factors = data.factors(range(COUNT))
+        assert factors.names[-1] == "new"
+        return data, factors.kinds[-1]
+
+    data, as_found = found()
+    assert as_found == kind
+    named = [name for name in data.attribute_names if name.startswith("new")]
+    assert " ".join(named) == attributes
+    for row, labels in enumerate(data.labels(range(COUNT))):
+        of = values[index_of(data, row) % len(values)]
+        true = {data.attribute_names[k] for k in np.flatnonzero(labels)} & {*named}
+        assert true == {
+            f"new={of}",
+            *(["new"] if of.lower() in ("1", "1.0", "true", "yes") else []),
+        } & {*named}
+    assert found(":classes")[1] == "classes"
+    if values[0].replace("-", "").replace(".", "").isdecimal():
+        assert found(":real")[1] == "real"
+
+
+def test_whole_numbers_are_classes_if_few_or_without_a_gap():
+    """Ages are real-valued, labels of 100 classes are not; scikit-learn calls both multiclass."""
+    assert kind_of({*range(18, 81)}) == "real" and kind_of({*range(1, 11)}) == "classes"
+    assert (
+        kind_of({float(i) for i in range(100)}) == "classes" and kind_of({*range(1, 101)}) == "real"
+    )
 
 
 @pytest.mark.parametrize(
@@ -196,13 +221,13 @@ def test_kinds_are_found_out_or_said(folder, values, kind):
     [
         (1, "00.png,red,no,1,2", r"labels.csv: line 1: must name the columns"),
         (1, "file,colour,big,big,digit", r"labels.csv: attribute big is listed 2 times"),
-        (1, "file,colour:real,big,age,digit", r"labels.csv: colour:real: real-valued labels are finite"),
-        (1, "file,colour:binary,big,age,digit", r"labels.csv: colour:binary: binary labels are 0 and 1, "),
-        (1, "file,colour,big,split,digit", r"labels.csv: split '0.0' is none of train, valid and test"),
+        (1, "file,colour:real,big,age,digit", r"labels.csv: colour:real: real-valued labels are numbers"),
+        (1, "file,colour:binary,big,age,digit", r"labels.csv: colour:binary: binary labels have two values, not 3"),
+        (1, "file,colour,big,split,digit", r"labels.csv: split '0.25' is none of train, valid and test"),
         (4, "00.png,red,no,1", r"labels.csv: line 4: an image name and 3 values, not 4"),
         (4, "none.png,red,no,1,2", r"labels.csv: none.png is none of the images here"),
         (4, "00.png,red,no,,2", r"labels.csv: line 4: no value of age; give one"),
-        (4, "00.png,red,no,nan,2", r"labels.csv: age: real-valued labels are finite"),
+        (4, "00.png,red,no,nan,2", r"labels.csv: age: nan or inf; give a number"),
         (4, "a.png,red,no,1,2", r"labels.csv: a.png is the name of several images; write its folder"),
     ],
 )  # fmt: skip

@@ -4,13 +4,12 @@
     a.png,1,red,31.5,train,ada
 
 The first column has the names of the images, with or without their folders. `split` (train, valid,
-test) and `person` or `identity` are what they say; every other column is a label. Two values (0 and
-1, -1 and 1, no and yes, false and true) are binary; texts, and whole numbers from 0 without a gap,
-are classes; other numbers are real-valued. A column may say what it is: "count:real", "id:classes".
+test) and `person` or `identity` are what they say; every other column is a label. Its kind is
+`kind_of` its values, or said after its name: "count:real", "id:classes".
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +25,12 @@ from diffae.system.errors import UserError
 
 TABLES = ("labels.csv", "metadata.csv")
 SPLIT, PERSONS = "split", ("person", "identity")
-PAIRS: tuple[tuple[Any, Any], ...] = ((0, 1), (-1, 1), ("no", "yes"), ("false", "true"))
+TRUE = {(0, 1), (-1, 1), ("no", "yes"), ("false", "true")}  # pairs whose second is "has it"
 MANY = 40  # classes that are read of any number of images
 LARGEST = 2**53  # whole numbers below are exact
+
+# A name, what it holds (its dtype one of `KINDS`), and "=VALUE" of the images that a binary one marks.
+Column = tuple[str, np.ndarray, str]
 
 
 def read_labels(root: Path, images: tuple[str, ...]) -> Classes:
@@ -77,7 +79,7 @@ def _place(where: str, found: list[int]) -> int:
 
 def _with_columns(path: Path, table: dict[str, np.ndarray], of: Classes) -> Classes:
     """The images `of` a table with its columns as fields of `Dataset`, and their splits."""
-    fields, columns, splits = dict[str, Any](), list[tuple[str, np.ndarray]](), tuple[int, ...]()
+    fields, columns, splits = dict[str, Any](), list[Column](), tuple[int, ...]()
     told = list(of.left_out)
     for header, texts in table.items():
         if header.lower() in PERSONS and "identities" not in fields:
@@ -88,16 +90,16 @@ def _with_columns(path: Path, table: dict[str, np.ndarray], of: Classes) -> Clas
             splits = tuple(NAMES[text.lower()] for text in texts.tolist())
         else:
             name, kind = _said(header)
-            column = _column(f"{path}: {header}", texts, kind)
+            column, value = _column(f"{path}: {header}", texts, kind)
             if why := _why_not(column):
                 told.append(f"the column {name} of {path.name}: {why}")
             else:
-                columns.append((name, column))
-    label_files.refuse_duplicates([name for name, _ in columns], path, "column")
+                columns.append((name, column, value))
+    label_files.refuse_duplicates([name for name, *_ in columns], path, "column")
     attributes = list(_attributes(columns))
     if columns:
-        fields["columns"] = np.empty(len(of.images), [(name, c.dtype) for name, c in columns])
-        for name, column in columns:
+        fields["columns"] = np.empty(len(of.images), [(name, c.dtype) for name, c, _ in columns])
+        for name, column, _ in columns:
             fields["columns"][name] = column
     if attributes:
         fields["attribute_names"] = tuple(name for name, _ in attributes)
@@ -112,29 +114,42 @@ def _said(header: str) -> tuple[str, str]:
     return (name, kind) if name and kind in KINDS.values() else (header, "")
 
 
-def _column(where: str, texts: np.ndarray, kind: str) -> np.ndarray:
-    """A column of labels by its kind, or the kind that is found out: a dtype of `KINDS`."""
+def kind_of(distinct: Collection[float] | Collection[str]) -> str:
+    """What the different values of a column are: "binary", "classes" or "real".
+
+    Two values are binary. Texts are classes, and so are whole numbers if they are few, or if they
+    are 0, 1, 2 ... without a gap.
+    """
+    if len(distinct) == 2:
+        return "binary"
+    numbers = [value for value in distinct if not isinstance(value, str)]
+    whole = all(float(value).is_integer() for value in numbers)
+    few = len(numbers) <= MANY or set(numbers) == set(range(len(numbers)))
+    return "classes" if whole and few else "real"
+
+
+def _column(where: str, texts: np.ndarray, kind: str) -> tuple[np.ndarray, str]:
+    """A column of labels, its dtype one of `KINDS`, and of a binary one what an image has."""
     try:
         values = texts.astype(np.float64)
     except ValueError:
         values = np.char.lower(texts)
-    numbers, distinct = values.dtype.kind == "f", set(values.tolist())
-    pair = next((pair for pair in PAIRS if distinct == set(pair)), None)
-    if not kind:
-        numbered = not numbers or distinct == set(range(len(distinct)))
-        kind = "binary" if pair else "classes" if numbered else "real"
+    numbers = values.dtype.kind == "f"
+    if numbers and not np.isfinite(values).all():
+        raise UserError(f"{where}: nan or inf; give a number, or take out the row or the column")
+    distinct = sorted(set(values.tolist()))
+    kind = kind or kind_of(distinct)
     if kind == "binary":
-        if pair is None:
-            raise UserError(
-                f"{where}: binary labels are 0 and 1, -1 and 1, no and yes, false and true"
-            )
-        return values == pair[1]
+        if len(distinct) != 2:
+            raise UserError(f"{where}: binary labels have two values, not {len(distinct):,}")
+        has = values == distinct[1]
+        return has, "" if tuple(distinct) in TRUE else f"={texts[has][0]}"
     if kind == "classes":
         whole = numbers and all(v.is_integer() and abs(v) < LARGEST for v in distinct)
-        return values.astype(np.int64) if whole else texts
-    if not numbers or not np.isfinite(values).all():
-        raise UserError(f"{where}: real-valued labels are finite numbers; NAME:classes takes texts")
-    return values
+        return (values.astype(np.int64) if whole else texts), ""
+    if not numbers:
+        raise UserError(f"{where}: real-valued labels are numbers; NAME:classes takes texts")
+    return values, ""
 
 
 def _why_not(column: np.ndarray) -> str:
@@ -147,10 +162,10 @@ def _why_not(column: np.ndarray) -> str:
     return f"{count:,} classes in {len(column):,} rows, and at most {most:,} are read" * too_many
 
 
-def _attributes(columns: Sequence[tuple[str, np.ndarray]]) -> Iterator[tuple[str, np.ndarray]]:
-    """Binary columns, and one attribute for each class of the others."""
-    for name, column in columns:
+def _attributes(columns: Sequence[Column]) -> Iterator[tuple[str, np.ndarray]]:
+    """Binary columns, and one attribute for each class of the others, such as colour=red."""
+    for name, column, value in columns:
         if column.dtype.kind == "b":
-            yield name, column
+            yield printable(name + value), column
         elif column.dtype.kind != "f":
             yield from ((printable(f"{name}={one}"), column == one) for one in np.unique(column))

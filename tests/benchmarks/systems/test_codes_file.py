@@ -96,6 +96,14 @@ def test_other_labels_are_other_numbers_whatever_the_store_holds(data, tmp_path,
     after = evaluate(*arguments, cache=True)
     assert values(after, "z")["auroc", "coin"] != before["auroc", "coin"]
     assert values(after, "z") == values(evaluate(*arguments), "z")
+    assert data_of(after) != data_of(evaluate(arguments[0], "probes", str(data.root), "smoke"))
+    np.savez(tmp_path / "z.npz", codes=codes[:, ::-1] ** 3, files=files_of(data))
+    changed = evaluate(*arguments, cache=True)
+    assert values(changed, "z") == values(evaluate(*arguments), "z") != values(after, "z")
+
+
+def data_of(results):
+    return {protocol["data_sha256"] for protocol in results.protocols.values()}
 
 
 @pytest.mark.parametrize("by", ["name", "order"])
