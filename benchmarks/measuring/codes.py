@@ -8,9 +8,8 @@ labels itself. Either may say more of the n images:
     persons   who is in the image, a number or a name; in CSV also called person or identity
     files     its name, by which labels are matched to codes; in CSV the first column if it is called
               file, image or index, or is not numeric. Else rows are in the same order
-    kinds     [K] in .npz: binary, classes or real; in CSV the end of a name: "age:real". Else two
-              values are binary (0 and 1, -1 and 1, no and yes, false and true); text, and whole numbers
-              from 0 without a gap, are classes; other numbers are real
+    kinds     [K] in .npz: binary, classes or real; in CSV the end of a name: "age:real". Else they
+              are found out as those of a labels.csv are (`label_table.kind_of`)
 """
 
 import io
@@ -27,8 +26,8 @@ from benchmarks.metrics.codes.number import FEWEST
 from benchmarks.runtime import npz
 from diffae.data.dataset import SPLITS
 from diffae.data.readers.label_files import refuse_duplicates
-from diffae.data.readers.label_table import PAIRS
 from diffae.data.readers.label_table import PERSONS as WHO
+from diffae.data.readers.label_table import kind_of
 from diffae.data.readers.sources import NAMES as PARTS
 from diffae.system.errors import UserError
 from diffae.system.files import read_text
@@ -195,14 +194,13 @@ def _label(path: Path, name: str, column: pd.Series) -> tuple[str, Floats, Kind]
     bare, said = (bare, said) if said in KINDS else (name, "")
     text = not is_numeric_dtype(column)
     low = column.str.lower() if text else column
-    binary = any({*low.unique().tolist()} <= {*pair} for pair in PAIRS)
-    classes, distinct = pd.factorize(low if binary else column, sort=True)
-    counted = {*distinct.tolist()} == {*range(len(distinct))}
-    kind = said or ("binary" if binary else "classes" if text or counted else "real")
+    distinct = sorted(low.unique().tolist())
+    kind = said or ("binary" if len(distinct) < 2 else kind_of(distinct))
     if (kind == "binary" and len(distinct) > 2) or (kind == "real" and text):
         is_not = f"{bare} is said to be {kind}, but has values such as {distinct[-1]}"
         raise UserError(f"{path}: {is_not}; say another kind")
-    values = column.to_numpy() if kind == "real" else classes
+    whole = pd.factorize(low if kind == "binary" else column, sort=True)[0]
+    values = column.to_numpy() if kind == "real" else whole
     return bare, values.astype(np.float64), cast(Kind, kind)
 
 

@@ -146,7 +146,7 @@ def test_a_table_without_names_is_in_order_and_may_hold_split_persons_and_kinds(
     head = ["split", "smiling", "male", "identity", "shape:real", "age"]
     columns = [WORDS, COLUMNS[:, 0].astype(bool)]
     columns += [np.array(["no", "Yes"])[COLUMNS[:, 1].astype(int)], FILES[PERSONS]]
-    columns += [COLUMNS[:, 2], COLUMNS[:, 3].round()]
+    columns += [COLUMNS[:, 2], (10 * COLUMNS[:, 3]).round()]
     table = write_csv(tmp_path / "labels.csv", head, zip(*columns, strict=True))
     found, _ = read(codes, table)
     ages = found.labels.values[:, 3]
@@ -157,7 +157,7 @@ def test_a_table_without_names_is_in_order_and_may_hold_split_persons_and_kinds(
         "real",
     )
     assert np.array_equal(found.labels.values[:, :3], COLUMNS[:, :3])
-    assert np.array_equal(ages, COLUMNS[:, 3].round())  # whole numbers with gaps
+    assert np.array_equal(ages, (10 * COLUMNS[:, 3]).round())  # many whole numbers, with gaps
     assert np.array_equal(found.split, SPLIT) and np.array_equal(found.persons, _who())
 
 
