@@ -2,7 +2,7 @@
 
     python tests/fuzz/fuzz_readers.py attributes --minutes 10
 
-The targets are `attributes` (CelebA's label files), `table` (labels.csv), `idx`, `statistics` (npz), `configuration`
+The targets are `attributes` (CelebA's label files), `table` (labels.csv), `idx`, `statistics` and `codes` (npz), `configuration`
 (config.json, and --set), `weights` (safetensors), `runs` (folders that the gate compares),
 `systems` (outputs of a plug-in), `stylegan2` (its three containers), `taming` (the yaml of a
 VQ-GAN), `vqvae2` and `diffusers` (a model's configuration), `classifier` (of z_sem), `landmarks`,
@@ -29,6 +29,7 @@ from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
 
+import code_inputs
 import numpy as np
 import picture_inputs
 import plug_in_outputs
@@ -586,6 +587,7 @@ TARGETS = {
     ),
     "idx": Target(idx_folder(), read_idx_folder),
     "statistics": Target(or_damaged(npz_file()), read_npz),
+    "codes": Target(code_inputs.files(or_damaged), code_inputs.read_codes),
     "configuration": Target(CONFIGURATION, read_configuration),
     "settings": Target(
         st.one_of(settings_file(), or_damaged(settings_file()), NESTED), read_settings
