@@ -4,11 +4,13 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from hypothesis import strategies as st
 
 from benchmarks.measuring.codes import read
 from benchmarks.metrics.codes.data import TEST, TRAIN
 
+pd.DataFrame({"texts": ["a"]})  # whose memory pyarrow maps now, not within a limit
 N = 50
 ROWS = np.arange(N)
 FILES = np.array([f"{n}.png" for n in ROWS])
