@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, replace
+from typing import Any
 
 from reports.records.record import HIGHER, LOWER, NEITHER, Record
 
@@ -263,6 +264,46 @@ def _of_decoded(prefix: str, whose: str, source: str) -> dict[str, Metric]:
     return made
 
 
+def _of_codes(
+    title: str, reference: str, label: str = "", direction: str = HIGHER, digits: int = 4,
+    least: float | None = 0.0, most: float | None = 1.0, **more: Any,
+) -> Metric:  # fmt: skip
+    """A number of codes, whose error is known alone."""
+    return Metric(
+        direction, "", title, reference, label=label or title, digits=digits, least=least, most=most,
+        error_alone=True, **more,
+    )  # fmt: skip
+
+
+# fmt: off
+_N = {"depends_on_n": True}
+OF_CODES: dict[str, Metric] = {
+    "knn": _of_codes("k-NN accuracy", "Cover and Hart 1967; of binary labels the balanced accuracy"),
+    "ridge_r2": _of_codes("R² of a ridge regression", "Hoerl and Kennard 1970; held out", "ridge R²", least=None),
+    "pearson_r": _of_codes("Pearson's r of a linear regression", "mean over labels", "Pearson's r", least=-1.0),
+    "label_mse": _of_codes("Squared error of a linear regression", "in the labels' units", "label MSE", LOWER, most=None),
+    "rankme": _of_codes("RankMe", "Garrido et al. 2023, centred", "", NEITHER, 1, most=None, **_N),
+    "participation": _of_codes("Participation ratio", "of the covariance's eigenvalues", "", NEITHER, 1, most=None, **_N),
+    "code_length": _of_codes("Bits of a label by its online code", "Blier and Ollivier 2018", "code length", LOWER, most=None, **_N),
+    "tad": _of_codes("Total AUROC difference", "Yeats et al. 2022 (NashAE)", "TAD", digits=3, most=None, **_N),
+    "attrs": _of_codes("Attributes captured by a dimension", "Yeats et al. 2022 (NashAE)", "ATTRS", digits=1, most=None, **_N),
+    "dci_d": _of_codes("Disentanglement", "Eastwood and Williams 2018", "DCI D", **_N),
+    "dci_c": _of_codes("Completeness", "Eastwood and Williams 2018", "DCI C", **_N),
+    "dci_i": _of_codes("Informativeness", "Eastwood and Williams 2018", "DCI I", **_N),
+    "mig": _of_codes("Mutual information gap", "Chen et al. 2018", "MIG", least=None, **_N),
+    "sap": _of_codes("Separated attribute predictability", "Kumar et al. 2018", "SAP", least=None),
+    "modularity": _of_codes("Modularity", "Ridgeway and Mozer 2018", least=None, **_N),
+    "explicitness": _of_codes("Explicitness", "Ridgeway and Mozer 2018"),
+    "infom": _of_codes("InfoM", "Hsu et al. 2023", least=None, **_N),
+    "infoc": _of_codes("InfoC", "Hsu et al. 2023", least=None, **_N),
+    "infoe": _of_codes("InfoE", "Hsu et al. 2023; Xu et al. 2020", least=None),
+    "beta_vae": _of_codes("Beta-VAE score", "Higgins et al. 2017"),
+    "factor_vae": _of_codes("FactorVAE score", "Kim and Mnih 2018"),
+    "mcc": _of_codes("Mean correlation coefficient", "Hyvarinen and Morioka 2016", "MCC", least=-1.0),
+    "cca": _of_codes("Mean canonical correlation", "Hotelling 1936", "CCA", least=-1.0),
+}
+# fmt: on
+METRICS |= OF_CODES
 METRICS |= _of_decoded("r", "reconstructions", "{}, to the originals of the same images")
 METRICS |= _of_decoded("i", "codes halfway to a training code", "Xu et al. 2026, arXiv 2603.05630")
 METRICS |= _of_decoded("p", "perturbed tokens", "Qiu et al. 2025, arXiv 2503.08354")

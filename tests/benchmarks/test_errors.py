@@ -165,6 +165,7 @@ ELSEWHERE = {
     "top5": "test_a_mean_is_of_persons_whatever_the_metric",
     "lpips_vgg": "a protocol's; as lpips",
     "cmmd": "needs CLIP; tests/benchmarks/metrics/test_kernel.py",
+    **dict.fromkeys(OF_CODES, "tests/benchmarks/metrics/codes/"),
 }
 
 

@@ -1,11 +1,10 @@
 """What numbers that are bound to the axes of a code share: their rows, concepts and errors."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.metrics.codes.data import Codes, Floats, Ints, Kind, parts
 from benchmarks.runtime.digest import digest
@@ -16,7 +15,7 @@ T = TypeVar("T")
 CLASSES: tuple[Kind, ...] = ("binary", "classes")
 Count = Annotated[int, Range(0, 10**9)]
 Rows = tuple[Ints, Ints]  # that are fitted on, and that are scored
-BLOCKS, REFITTED = 20, 10  # of a jackknife, and of one that fits again
+FEW = 10  # blocks of a jackknife that fits again
 REMEMBERED = 64  # results
 
 
@@ -24,27 +23,28 @@ REMEMBERED = 64  # results
 class Split:
     """The rows of a number that fits or chooses something.
 
-    split  the rows that are fitted on and those that are scored: "held out": the parts of the file,
+    rows   the rows that are fitted on and those that are scored: "held out": the parts of the file,
            or a seeded half each; "drawn": `train` and `test` rows at random, without overlap, in the
            same ratio where there are fewer; "five folds": each of five (shuffled with seed 0), and
-           the other four; "none": all rows are both
+           the other four; "in-sample": all rows are
+           both
     train  how many rows are drawn to fit on
     test   how many rows are drawn to score
     """
 
-    split: Literal["held out", "drawn", "five folds", "none"] = "held out"
+    rows: Literal["held out", "drawn", "five folds", "in-sample"] = "held out"
     train: Count = 0
     test: Count = 0
 
-    def rows(self, codes: Codes, seed: int) -> list[Rows]:
+    def folds(self, codes: Codes, seed: int) -> list[Rows]:
         """The rows that are fitted on and scored, by fold."""
         everything = np.arange(len(codes.values))
-        if self.split == "none":
+        if self.rows == "in-sample":
             return [(everything, everything)]
-        if self.split == "held out":
+        if self.rows == "held out":
             part = parts(codes, seed)
             return [(np.sort(np.concatenate([part.train, part.valid])), part.test)]
-        if self.split == "five folds":
+        if self.rows == "five folds":
             from sklearn.model_selection import KFold
 
             return list(KFold(5, shuffle=True, random_state=0).split(everything))
@@ -100,33 +100,6 @@ def varied(name: str, y: Ints, rows: Ints) -> None:
     """Raise UserError for labels [n, F] of which one has a single value on these rows."""
     if (np.ptp(y[rows], axis=0) == 0).any():
         raise UserError(f"{name}: a label has one value on the rows that are fitted on")
-
-
-def over(codes: Codes) -> str:
-    """What an error over images is over."""
-    return "images" if codes.persons is None else "persons"
-
-
-def without_blocks(codes: Codes, blocks: int, seed: int) -> Iterator[NDArray[np.bool_]]:
-    """The rows [n] that remain without each of several blocks; a person is in one block."""
-    who = np.arange(len(codes.values)) if codes.persons is None else codes.persons
-    names, member = np.unique(who, return_inverse=True)
-    block = np.random.default_rng([seed, blocks]).permutation(len(names))[member] % blocks
-    return (block != b for b in range(blocks))
-
-
-def jackknifed(values: Sequence[float]) -> float | None:
-    """The standard error of a number from its values [B] without each block; None if unknown."""
-    error = float(np.sqrt((len(values) - 1) * np.var(values))) if values else np.nan
-    return error if np.isfinite(error) else None
-
-
-def of_influences(influences: Floats, codes: Codes, rows: Ints) -> float:
-    """The standard error of a number from the influence of each of these rows."""
-    if codes.persons is not None:
-        _, member = np.unique(codes.persons[rows], return_inverse=True)
-        influences = np.bincount(member, weights=influences).astype(float)
-    return float(np.linalg.norm(influences))
 
 
 def shared(compute: Callable[[Codes, Any, int], T]) -> Callable[[Codes, Any, int], T]:

@@ -16,6 +16,7 @@ from scipy.stats import entropy
 
 from benchmarks.metrics.codes import axes
 from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints
+from benchmarks.metrics.codes.errors import blocks_of, jackknifed
 from benchmarks.metrics.codes.number import Number
 
 TINY = 1e-11  # added to importances, as in disentanglement_lib dci.py l.140
@@ -63,19 +64,21 @@ def _fits(x: Floats, y: Ints, rows: Sequence[axes.Rows], seed: int) -> Floats:
 
 
 @axes.shared
-def _importances(codes: Codes, how: Dci, seed: int) -> tuple[list[Floats], int]:
-    """Importances by fold, then without each block (unless that takes too long); and n."""
-    y, folds, found = axes.classes(codes), how.rows(codes, seed), []
-    n = len(np.unique(np.concatenate([scored for _, scored in folds])))
-    kept = list(axes.without_blocks(codes, axes.REFITTED, seed))
+def _importances(codes: Codes, how: Dci, seed: int) -> tuple[list[Floats], Ints]:
+    """Importances by fold, then without each block (unless that takes too long); and the block of
+    each row that is scored.
+    """
+    y, folds, found = axes.classes(codes), how.folds(codes, seed), []
+    blocks = blocks_of(codes, axes.FEW)
     for fitted, scored in folds:
         x = how.axes(codes.values, fitted)
         axes.needs("dci", "labels", y.shape[1])
         axes.needs("dci", "axes", x.shape[1])
-        again = kept if work(x[fitted], y) * len(folds) <= WORTH_REFITTING else []
-        less = [(fitted[k[fitted]], scored[k[scored]]) for k in again]
+        again = range(axes.FEW if work(x[fitted], y) * len(folds) <= WORTH_REFITTING else 0)
+        less = [(fitted[blocks[fitted] != b], scored[blocks[scored] != b]) for b in again]
         found.append(_fits(x, y, [(fitted, scored), *less], seed))
-    return list(np.stack(found, axis=1)), n
+    images = np.unique(np.concatenate([scored for _, scored in folds]))
+    return list(np.stack(found, axis=1)), blocks[images]
 
 
 def _dci(of: str, codes: Codes, how: Dci, seed: int) -> Found:
@@ -84,11 +87,10 @@ def _dci(of: str, codes: Codes, how: Dci, seed: int) -> Found:
         "c": lambda fold: disentanglement(fold[:-1].T),
         "i": lambda fold: fold[-1].mean(),
     }[of]
-    found, n = _importances(codes, how, seed)
-    value, *without = [float(np.mean([score(fold) for fold in folds])) for folds in found]
-    if not without:
-        return Found(value, n, notes=("no error: a jackknife would take too long",))
-    return Found(value, n, axes.jackknifed(without), axes.over(codes))
+    found, blocks = _importances(codes, how, seed)
+    values = [float(np.mean([score(fold) for fold in folds])) for folds in found]
+    notes = ("no error: a jackknife would take too long",) * (len(values) == 1)
+    return jackknifed(values, codes, blocks, *notes)
 
 
 NUMBERS = {f"dci_{of}": Number(Dci, partial(_dci, of), axes.CLASSES) for of in ("d", "c", "i")}

@@ -1,11 +1,11 @@
 """Standard errors of numbers of codes: over images, or over persons where they are known."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints
-from benchmarks.metrics.frechet_jackknife import BLOCKS, influences, shares_of
+from benchmarks.metrics.frechet_jackknife import BLOCKS, influences
 from reports.records.uncertainty import by_group, error, of_influences
 
 
@@ -25,16 +25,29 @@ def of_columns(values: Floats) -> Floats:
     return (values - values.mean(0)) / np.sqrt(len(values) * max(len(values) - 1, 1))
 
 
-def jackknife(statistic: Callable[[Ints], float], codes: Codes, *notes: str) -> Found:
-    """A statistic of rows of codes, with its error by leaving out one of BLOCKS blocks in turn.
-
-    The pictures of one person are in one block.
-    """
+def blocks_of(codes: Codes, count: int = BLOCKS) -> Ints:
+    """The block [n] of each row, drawn at random; the pictures of one person are in one."""
     rows = np.arange(len(codes.values))
     who = rows if codes.persons is None else np.unique(codes.persons, return_inverse=True)[1]
-    blocks = np.random.default_rng(len(rows)).permutation(who.max() + 1)[who] % BLOCKS
-    value = statistic(rows)
-    without = np.array([statistic(rows[blocks != block]) for block in range(BLOCKS)])
-    known = error(of_influences(influences(value, without, shares_of(blocks)), ""))
+    return np.random.default_rng(len(rows)).permutation(who.max() + 1)[who] % count
+
+
+def jackknifed(values: Sequence[float], codes: Codes, blocks: Ints, *notes: str) -> Found:
+    """A number of rows in `blocks` [n], from its value and those without each block in turn.
+
+    Its error is None where there are no values without blocks, or one is not finite.
+    """
+    value, *without = values
+    if not without:
+        return Found(float(value), len(blocks), notes=notes)
+    shares = np.bincount(blocks, minlength=len(without)) / len(blocks)
+    known = error(of_influences(influences(value, np.array(without), shares), ""))
     over = "images" if codes.persons is None else "persons"
-    return Found(value, len(rows), known.stderr if known else None, over, notes)
+    return Found(float(value), len(blocks), known.stderr if known else None, over, notes)
+
+
+def jackknife(statistic: Callable[[Ints], float], codes: Codes, *notes: str) -> Found:
+    """A statistic of rows of codes, with its error by leaving out one of BLOCKS blocks in turn."""
+    rows, blocks = np.arange(len(codes.values)), blocks_of(codes)
+    without = (statistic(rows[blocks != block]) for block in range(BLOCKS))
+    return jackknifed([statistic(rows), *without], codes, blocks, *notes)

@@ -12,7 +12,7 @@ information (Vinh et al., 2010), or A = I / H where a protocol subtracts nothing
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -23,10 +23,12 @@ from scipy.stats import rankdata
 
 from benchmarks.metrics.codes import axes
 from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints
+from benchmarks.metrics.codes.errors import blocks_of, jackknifed
 from benchmarks.metrics.codes.number import Number
+from benchmarks.metrics.frechet_jackknife import BLOCKS
 from diffae.system.settings import Range
 
-PERMUTATIONS = 20
+MEAN, LARGEST = 20, 100  # permutations for their mean, and for their largest information
 WORTH_REFITTING = 500_000  # rows x axes x labels of nearest neighbours, about 5 s
 
 
@@ -102,9 +104,9 @@ def nearest(x: Floats, y: Ints, neighbours: int, seed: int) -> Floats:
 
 
 @axes.shared
-def _matrices(codes: Codes, how: Mig, seed: int) -> tuple[list[Floats], Found]:
+def _matrices(codes: Codes, how: Mig, seed: int) -> tuple[list[Floats], Ints, list[str]]:
     """I - n and A of the axes that count [2, d, N], of all rows and without each block (none where
-    that takes too long); and what is to be said of the number.
+    that takes too long); the block of each row, and notes.
     """
     n, random = len(codes.values), np.random.default_rng([seed, len(codes.values)])
     rows = np.sort(random.permutation(n)[: how.most or n])
@@ -114,7 +116,8 @@ def _matrices(codes: Codes, how: Mig, seed: int) -> tuple[list[Floats], Found]:
     information: Any = partial(nearest, neighbours=how.bins, seed=seed) if near else plug_in
     null = np.zeros((1, z.shape[1], y.shape[1]))
     if how.null == "subtracted":
-        null = np.stack([information(z, random.permutation(y)) for _ in range(PERMUTATIONS)])
+        count = LARGEST if getattr(how, "active", "") == "above null" else MEAN
+        null = np.stack([information(z, random.permutation(y)) for _ in range(count)])
     chance = null.mean(axis=0)
 
     def corrected(kept: Any) -> Floats:
@@ -129,12 +132,12 @@ def _matrices(codes: Codes, how: Mig, seed: int) -> tuple[list[Floats], Found]:
         notes.append(
             f"{(~active).sum()} of {len(active)} axes left out by their information or range"
         )
-    blocks = list(axes.without_blocks(codes, axes.REFITTED if near else axes.BLOCKS, seed))
+    count = axes.FEW if near else BLOCKS
     if near and z.size * y.shape[1] > WORTH_REFITTING:
-        blocks, notes = [], [*notes, "no error: a jackknife would take too long"]
-    found = [whole, *(corrected(kept[rows]) for kept in blocks)]
-    said = Found(np.nan, len(rows), None, axes.over(codes) if blocks else "", tuple(notes))
-    return [one[:, active] for one in found], said
+        count, notes = 0, [*notes, "no error: a jackknife would take too long"]
+    blocks = blocks_of(codes, count or 1)[rows]
+    found = [whole, *(corrected(blocks != block) for block in range(count))]
+    return [one[:, active] for one in found], blocks, notes
 
 
 def _active(x: Floats, adjusted: Floats, null: float, how: str) -> NDArray[np.bool_]:
@@ -168,13 +171,12 @@ def concentration(matrix: Floats, axis: int) -> float:
 
 
 def _number(name: str, codes: Codes, how: Mig, seed: int) -> Found:
-    matrices, found = _matrices(codes, how, seed)
+    matrices, blocks, notes = _matrices(codes, how, seed)
     _, d, labels = matrices[0].shape
     if not d:
-        return replace(found, value=0.0, over="", notes=(*found.notes, "no axis counts: 0"))
+        return Found(0.0, len(blocks), notes=(*notes, "no axis counts: 0"))
     axes.needs(name, *(("axes that count", d) if name in ("mig", "infoc") else ("labels", labels)))
-    value, *without = [SCORES[name][1](matrix) for matrix in matrices]
-    return replace(found, value=value, stderr=axes.jackknifed(without))
+    return jackknifed([SCORES[name][1](matrix) for matrix in matrices], codes, blocks, *notes)
 
 
 SCORES: dict[str, tuple[type, Callable[[Floats], float]]] = {

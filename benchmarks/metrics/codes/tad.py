@@ -17,7 +17,9 @@ from scipy.stats import rankdata
 
 from benchmarks.metrics.codes import axes
 from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints
+from benchmarks.metrics.codes.errors import blocks_of, found, jackknifed, of_columns
 from benchmarks.metrics.codes.number import Number
+from benchmarks.metrics.frechet_jackknife import BLOCKS
 from diffae.system.settings import Range
 from probes.scores import auc_influence
 
@@ -105,7 +107,7 @@ def _best(codes: Codes, how: Tad, seed: int) -> list[_Best]:
     assert codes.labels is not None
     z, y, found = codes.values, codes.labels.values, []
     axes.needs("tad", "dimensions", z.shape[1])
-    for fitted, others in how.rows(codes, seed):
+    for fitted, others in how.folds(codes, seed):
         rows = others if how.chosen == "fitted rows" else fitted
         by_sign = areas(z[fitted], y[fitted], how)
         best = np.argsort(-by_sign.max(axis=0), axis=1, kind="stable")[:, :2]
@@ -126,17 +128,16 @@ def _scored(z: Floats, y: Floats, how: Tad, dimensions: Ints, negative: Ints) ->
 
 def _tad(codes: Codes, how: Tad, seed: int) -> Found:
     assert codes.labels is not None
-    best, y, without = _best(codes, how, seed), codes.labels.values, []
-    for kept in axes.without_blocks(codes, axes.BLOCKS, seed):
-        rows = [one.rows[kept[one.rows]] for one in best]
+    best, y = _best(codes, how, seed), codes.labels.values
+    blocks, values = blocks_of(codes), [[one.tad(one.areas) for one in best]]
+    for block in range(BLOCKS):
+        rows = [one.rows[blocks[one.rows] != block] for one in best]
         given = [(codes.values[r], y[r], how) for r in rows]
         again = [_scored(*g, b.dimensions, b.negative) for g, b in zip(given, best, strict=True)]
-        without.append(float(np.mean([b.tad(a) for a, b in zip(again, best, strict=True)])))
-    folds = [one.tad(one.areas) for one in best]
-    spread = f"the protocol prints the spread over its folds, ± {np.std(folds):.3f}"
-    notes = (*_notes(how), spread) if len(folds) > 1 else _notes(how)
-    error = axes.jackknifed(without)
-    return Found(float(np.mean(folds)), _images(best), error, axes.over(codes), notes)
+        values.append([b.tad(a) for a, b in zip(again, best, strict=True)])
+    spread = f"the protocol prints the spread over its folds, ± {np.std(values[0]):.3f}"
+    notes = (*_notes(how), spread) if len(best) > 1 else _notes(how)
+    return jackknifed(np.mean(values, axis=1).tolist(), codes, blocks[_images(best)], *notes)
 
 
 def _attrs(codes: Codes, how: Tad, seed: int) -> Found:
@@ -144,7 +145,7 @@ def _attrs(codes: Codes, how: Tad, seed: int) -> Found:
     value = float(np.mean([len(one.captured) for one in best]))
     where = " in the first of five folds" if len(best) > 1 else ""
     told = f"captured{where}: {', '.join(_captured(codes, best[0])) or 'none'}"
-    return Found(value, _images(best), notes=(*_notes(how), told))
+    return Found(value, len(_images(best)), notes=(*_notes(how), told))
 
 
 def _captured(codes: Codes, best: _Best) -> Iterator[str]:
@@ -153,14 +154,13 @@ def _captured(codes: Codes, best: _Best) -> Iterator[str]:
     for k in best.captured:
         j = best.dimensions[k, 0]
         truth = codes.labels.values[best.rows, k] > 0
-        error = axes.of_influences(
-            auc_influence(codes.values[best.rows, j], truth)[1], codes, best.rows
-        )
+        influence = auc_influence(codes.values[best.rows, j], truth)[1]
+        error = float(found(best.areas[k, 0], influence, codes, best.rows).stderr or 0)
         yield f"{codes.labels.names[k]} {best.areas[k, 0]:.3f} ± {error:.3f} (dimension {j})"
 
 
-def _images(best: list[_Best]) -> int:
-    return len(np.unique(np.concatenate([one.rows for one in best])))
+def _images(best: list[_Best]) -> Ints:
+    return np.unique(np.concatenate([one.rows for one in best]))
 
 
 def _notes(how: Tad) -> tuple[str, ...]:
@@ -203,18 +203,16 @@ def _right(how: Sap, z: Floats, label: Ints, fitted: Ints, seed: int) -> Floats:
 def _sap(codes: Codes, how: Sap, seed: int) -> Found:
     z, y = codes.values, axes.classes(codes)
     axes.needs("sap", "dimensions", z.shape[1])
-    (fitted, scored), *_ = how.rows(codes, seed)
+    (fitted, scored), *_ = how.folds(codes, seed)
     axes.varied("sap", y, fitted)
     choice, ahead = fitted if how.chosen == "fitted rows" else scored, np.zeros(len(z))
     for label in y.T:
         right = [_right(how, column[:, None], label, fitted, seed) for column in z.T]
         best, second = sorted(right, key=lambda r: -r[choice].mean())[:2]
         ahead += (best - second) / y.shape[1]
-    value, n = float(ahead[scored].mean()), len(scored)
-    influences = (ahead[scored] - value) / np.sqrt(n * (n - 1))
-    error = axes.of_influences(influences, codes, scored)
     notes = ("dimensions are chosen on the rows that are scored",) * (choice is scored)
-    return Found(value, n, error, axes.over(codes), notes)
+    value = ahead[scored].mean()
+    return found(value, of_columns(ahead[scored]), codes, scored, *notes)
 
 
 NUMBERS = {

@@ -1,0 +1,104 @@
+"""How many labels a code needs: `few_labels`, the AUROC by the number of labels, and `code_length`.
+
+Both are of binary labels; logistic regressions are those of `probes`.
+"""
+
+import warnings
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints, parts
+from benchmarks.metrics.codes.errors import found, of_columns
+from benchmarks.metrics.codes.invariant.linear import by_column
+from probes.linear import fit_lbfgs
+from probes.scores import auc_influence
+
+COUNTS, DRAWS = (16, 64, 256, 1024), 5
+ORDERS, FIRST = 2, 16
+GRID = (1.0, 0.1, 0.01)  # C
+STEPS = 100  # at most, of a fit
+
+
+def few_labels(
+    codes: Codes, seed: int, counts: tuple[int, ...] = COUNTS, draws: int = DRAWS
+) -> Mapping[int, Found]:
+    """The mean AUROC of binary labels on the test rows, by the number of labelled images.
+
+    For each count, `draws` random subsets of all other rows are fitted on, with C = 1, so that no
+    other label is used; a label of one class in a draw has AUROC 0.5. Counts above the number of rows
+    are left out. The error is over images and over draws.
+    """
+    assert codes.labels is not None
+    part = parts(codes, seed)
+    pool, y = np.union1d(part.train, part.valid), codes.labels.values
+    curve = {}
+    for count in (count for count in counts if count <= len(pool)):
+        values, influences = [], []
+        for draw in range(draws):
+            rows = np.random.default_rng([seed, count, draw]).choice(pool, count, replace=False)
+            each, influence = by_column(
+                auc_influence, _logits(codes, rows, part.test, 1.0), y[part.test]
+            )
+            kept = np.isfinite(each)
+            values.append(each[kept].mean())
+            influences.append(influence[:, kept].mean(1))
+        curve[count] = _over_fits(values, np.mean(influences, axis=0), codes, part.test)
+    return curve
+
+
+def code_length(codes: Codes, seed: int, orders: int = ORDERS) -> Found:
+    """Bits of a binary label by its online (prequential) code, the mean over labels, images and orders.
+
+    The labels of the first 16 images take a bit each. Those of the next as many are coded by the
+    probabilities of a fit to all before them, and so on, in blocks that double (Blier and Ollivier
+    2018; Voita and Titov 2020). Of the Cs of GRID a block takes the one that would have coded the
+    blocks before it shortest, for each label. Pictures of a person are in one run of an order. The
+    error is over images and over orders, with the fits fixed.
+    """
+    each = [bits(codes, np.random.default_rng([seed, order])) for order in range(orders)]
+    means = [one.mean() for one in each]
+    influence = of_columns(np.mean(each, axis=0)).mean(1)
+    share = codes.labels.values.mean(0).clip(1e-12, 1 - 1e-12)  # type: ignore[union-attr]
+    entropy = -(share * np.log2(share) + (1 - share) * np.log2(1 - share)).mean()
+    rows = np.arange(len(codes.values))
+    return _over_fits(means, influence, codes, rows, f"entropy {entropy:.4f} bits")
+
+
+def bits(codes: Codes, random: np.random.Generator) -> Floats:
+    """The code length [n, K] of each label in one order."""
+    n, y = len(codes.values), codes.labels.values > 0  # type: ignore[union-attr]
+    who = (
+        np.arange(n) if codes.persons is None else np.unique(codes.persons, return_inverse=True)[1]
+    )
+    order = np.argsort(random.permutation(who.max() + 1)[who], kind="stable")
+    length, before = np.ones(y.shape), np.zeros((len(GRID), y.shape[1]))
+    start = FIRST
+    while start < n:
+        seen, block = order[:start], order[start : 2 * start]
+        signs = np.where(y[block], -1, 1)
+        every = [np.logaddexp(0, signs * _logits(codes, seen, block, C)) / np.log(2) for C in GRID]
+        length[block] = np.choose(before.argmin(0), every)
+        before += np.sum(every, axis=1)
+        start *= 2
+    return length
+
+
+def _logits(codes: Codes, fitted: Ints, rows: Ints, C: float) -> Floats:
+    labels = torch.as_tensor(codes.labels.values[fitted])  # type: ignore[union-attr]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of few rows, which are separable
+        features = torch.as_tensor(codes.values[fitted]).float()
+        probe = fit_lbfgs(features, labels, C=C, max_iter=STEPS, tol=1e-4)
+    return probe.logits(torch.as_tensor(codes.values[rows]).float()).double().numpy()
+
+
+def _over_fits(
+    values: list[float], influence: Floats, codes: Codes, rows: Ints, *notes: str
+) -> Found:
+    """The mean of the values of several fits, its error over what is scored and over fits."""
+    one = found(float(np.mean(values)), influence, codes, rows, *notes)
+    of_fits = np.var(values, ddof=1) / len(values) if len(values) > 1 else np.nan
+    error = None if one.stderr is None else float(np.sqrt(one.stderr**2 + of_fits))
+    return Found(one.value, one.n, error, f"{one.over} and fits", notes)

@@ -1,0 +1,230 @@
+"""MIG, modularity, InfoM and InfoC against scikit-learn, disentanglement_lib and closed forms."""
+
+import numpy as np
+import pytest
+from factor_codes import labelled, rotation, standardised
+from sklearn.metrics import adjusted_mutual_info_score, mutual_info_score
+
+from benchmarks.metrics.codes import information
+from benchmarks.metrics.codes.information import (
+    NUMBERS,
+    Infomec,
+    Mig,
+    Modularity,
+    binned,
+    concentration,
+    entropies,
+    gap,
+    modularity,
+    plug_in,
+)
+from diffae.system.errors import UserError
+
+DLIB = {"estimator": "equal widths", "null": "kept"}
+
+
+def measured(name, codes, how=None, seed=0):
+    return NUMBERS[name].compute(codes, how or NUMBERS[name].section(), seed)
+
+
+def value(name, codes, how=None, seed=0):
+    return measured(name, codes, how, seed).value
+
+
+def perfect(n=400, sizes=(4, 5, 3), seed=0):
+    random = np.random.default_rng(seed)
+    y = np.stack([random.integers(k, size=n) for k in sizes], axis=1).astype(float)
+    return standardised(y) + 0.02 * random.standard_normal(y.shape), y
+
+
+def pair(a):
+    """I and A alike, as the scores take them."""
+    return np.stack([a, a])
+
+
+def test_information_and_entropy_are_scikit_learns():
+    random = np.random.default_rng(0)
+    bins, y = random.integers(7, size=(200, 3)), random.integers(4, size=(200, 2))
+    expected = [[mutual_info_score(a, b) for b in y.T] for a in bins.T]
+    assert plug_in(bins, y) == pytest.approx(np.array(expected), abs=1e-12)
+    assert entropies(y) == pytest.approx([mutual_info_score(b, b) for b in y.T], abs=1e-12)
+
+
+def test_bins_hold_equally_many_images_and_equal_values_one_bin():
+    random = np.random.default_rng(0)
+    x = random.standard_normal((400, 2)) ** 3
+    x[:100, 1] = 0.5
+    bins = binned(x, Mig(bins=20), 0)
+    assert np.bincount(bins[:, 0]).tolist() == [20] * 20
+    assert len(set(bins[:100, 1])) == 1
+    assert (binned(np.exp(5 * x), Mig(bins=20), 0) == bins).all()
+
+
+def test_mig_and_modularity_are_disentanglement_libs(dlib_codes):
+    """discrete_mig .6387162275 and modularity .8265288535 by google-research/disentanglement_lib
+    @86a644d mig.py `_compute_mig` and modularity_explicitness.py `modularity`, with 20 bins by
+    utils.py, run once from source with gin and absl replaced by stubs, on all of `dlib_codes`.
+    """
+    assert value("mig", dlib_codes, Mig(**DLIB)) == pytest.approx(0.6387162275, abs=1e-9)
+    how = Modularity(**DLIB, active="all")
+    assert value("modularity", dlib_codes, how) == pytest.approx(0.8265288535, abs=1e-9)
+
+
+def test_infom_and_infoc_are_those_of_infomec():
+    """kylehkhsu/latent_quantization@9a420a3 infomec.py l.94-105, of scikit-learn's information."""
+    from sklearn.feature_selection import mutual_info_classif
+
+    random = np.random.default_rng(0)
+    z, y = perfect(150)
+    z = np.column_stack([z + 0.5 * random.standard_normal(z.shape), 0.01 * z[:, 0]])
+    of = [mutual_info_classif(z, k, n_neighbors=10, random_state=0) for k in y.T]
+    nmi = np.array([i / mutual_info_score(k, k) for i, k in zip(of, y.T, strict=True)])
+    kept = nmi[:, :3]  # the range of the fourth is below a twentieth
+    infom = ((kept.max(0) / kept.sum(0)).mean() - 1 / 3) / (1 - 1 / 3)
+    infoc = ((kept.max(1) / kept.sum(1)).mean() - 1 / 3) / (1 - 1 / 3)
+    how = Infomec(estimator="neighbours", bins=10, null="kept", active="range > 1/20")
+    found = measured("infom", labelled(z, y), how)
+    assert found.value == pytest.approx(infom, abs=1e-9)
+    assert value("infoc", labelled(z, y), how) == pytest.approx(infoc, abs=1e-9)
+    assert "1 of 4 axes left out by their information or range" in found.notes
+    every = Infomec(estimator="neighbours", bins=10, null="kept", active="all")
+    assert value("infoc", labelled(z, y), every) < infoc - 0.1
+
+
+def test_scores_of_given_information():
+    one = np.array([[0.5, 0.0], [0.0, 0.8]])
+    assert gap(pair(one)) == pytest.approx(0.65)
+    assert modularity(pair(one)) == concentration(pair(one), 0) == concentration(pair(one), 1) == 1
+    assert modularity(pair(np.ones((3, 2)))) == concentration(pair(np.ones((3, 2))), 1) == 0
+    assert modularity(pair(np.array([[0.4, 0.2, 0.1], [0.0, 0.0, 0.0]]))) == pytest.approx(
+        (1 - 0.05 / (0.16 * 2)) / 2
+    )
+    mixed = np.array([[0.6, 0.2], [0.1, 0.1], [0.0, 0.0]])  # the last has no information
+    assert concentration(pair(mixed), 1) == pytest.approx(((0.75 + 0.5) / 2 - 0.5) / 0.5)
+    assert concentration(pair(mixed), 0) == pytest.approx(((6 / 7 + 2 / 3) / 2 - 1 / 3) / (2 / 3))
+
+
+def test_what_is_subtracted_is_the_information_of_permuted_labels():
+    """A of one axis is the adjusted mutual information, divided by the label's entropy."""
+    random = np.random.default_rng(0)
+    y = random.integers(4, size=(300, 1))
+    z = np.column_stack([y[:, 0] + random.standard_normal(300), random.standard_normal(300)])
+    (whole, *_), _, _ = information._matrices(labelled(z, y), Mig(), 0)
+    for j in range(2):
+        bins = binned(z, Mig(), 0)[:, j]
+        given = (y[:, 0], bins)
+        expected = adjusted_mutual_info_score(*given, average_method="min")
+        assert whole[1, j, 0] == pytest.approx(expected, abs=0.02)
+
+
+def test_one_axis_for_each_label():
+    z, y = perfect()
+    codes = labelled(z, y)
+    assert value("mig", codes) > 0.85
+    for name in ("modularity", "infom", "infoc"):
+        assert value(name, codes) > 0.95
+    for same in (z[:, ::-1], -z, 0.01 * z, np.exp(3 * z)):
+        for name in ("mig", "modularity", "infom", "infoc"):
+            assert value(name, labelled(same, y)) == pytest.approx(value(name, codes), abs=0.02)
+
+
+def test_one_outlier_empties_equal_widths_and_no_equal_counts():
+    z, y = perfect()
+    z[0] = 1000
+    assert value("mig", labelled(z, y)) > 0.85
+    assert value("mig", labelled(z, y), Mig(**DLIB)) < 0.05
+
+
+def test_a_copy_of_each_axis():
+    z, y = perfect()
+    copies = labelled(np.hstack([z, z]), y)
+    assert value("mig", copies) == pytest.approx(0, abs=1e-12)
+    assert value("modularity", copies) > 0.99
+    assert value("infom", copies) > 0.95
+    assert value("infoc", copies) == pytest.approx((0.5 - 1 / 6) / (1 - 1 / 6), abs=0.02)
+
+
+def test_a_rotation_and_noise():
+    z, y = perfect(sizes=(5, 5, 5, 5, 5, 5))
+    assert value("mig", labelled(z @ rotation(6), y)) < 0.3
+    noise = np.random.default_rng(1).standard_normal((400, 8))
+    found = measured("mig", labelled(noise, y))
+    assert abs(found.value) < 0.03
+    for name in ("modularity", "infom", "infoc"):
+        found = measured(name, labelled(noise, y))
+        assert found.value == 0 and found.stderr is None
+        assert found.notes[0] == "8 of 8 axes left out by their information or range"
+    assert value("modularity", labelled(noise, y), Modularity(**DLIB, active="all")) > 0.25
+
+
+def test_an_axis_without_information_is_left_out_of_the_mean():
+    z, y = perfect()
+    noisy = np.column_stack([z, np.random.default_rng(1).standard_normal((400, 3))])
+    found = measured("modularity", labelled(noisy, y))
+    assert found.value > 0.95 and found.notes[0].startswith("3 of 6 axes")
+
+
+def test_the_null_makes_few_images_comparable_with_many():
+    """The plug-in information of a mixed code grows as n falls, with chance subtracted less so."""
+    z, y = perfect(2000, sizes=(8, 8, 8))
+    mixed = z @ rotation(3) + np.random.default_rng(0).standard_normal((2000, 3))
+    by = {}
+    for null in ("kept", "subtracted"):
+        how = Mig(null=null)
+        (all_rows, *_), _, _ = information._matrices(labelled(mixed, y), how, 0)
+        (few, *_), _, _ = information._matrices(labelled(mixed[:200], y[:200]), how, 0)
+        by[null] = (few[1] - all_rows[1]).mean()
+    assert by["kept"] > 0.1 and abs(by["subtracted"]) < 0.03
+
+
+def test_at_most_so_many_rows_are_drawn_by_the_seed():
+    z, y = perfect()
+    z = z + np.random.default_rng(1).standard_normal(z.shape)
+    found = [measured("mig", labelled(z, y), Mig(most=100), seed) for seed in (0, 0, 1)]
+    assert [one.n for one in found] == [100] * 3
+    assert found[0].value == found[1].value != found[2].value
+    assert measured("mig", labelled(z, y), Mig(most=10_000)).n == 400
+
+
+def test_clusters_of_concepts():
+    """A label at the corners of a square: no single number tells it, clusters of both do."""
+    random = np.random.default_rng(0)
+    y = random.integers(4, size=(300, 2)).astype(float)
+    corner = np.array([[0, 0], [0, 1], [1, 1], [1, 0]])
+    z = np.hstack([corner[y[:, k].astype(int)] for k in range(2)]) + 0.05 * random.standard_normal(
+        (300, 4)
+    )
+    how = Mig(estimator="clusters", bins=4, null="kept", concepts=2, components=2)
+    assert value("mig", labelled(z, y), how) > 0.95
+    assert value("mig", labelled(z, y), Mig(**DLIB)) < 0.1
+
+
+def test_the_error_is_the_spread_over_images():
+    """For a code of which each axis tells one label a little."""
+    found = []
+    for seed in range(30):
+        z, y = perfect(300, sizes=(3, 3), seed=seed)
+        z = z + 0.5 * np.random.default_rng(seed).standard_normal(z.shape)
+        found.append(measured("mig", labelled(z, y), seed=seed))
+    spread = np.std([one.value for one in found], ddof=1)
+    assert 0.6 < np.mean([one.stderr for one in found]) / spread < 1.5
+    assert {one.over for one in found} == {"images"}
+
+
+def test_neighbours_of_many_rows_have_no_error(monkeypatch):
+    how = Infomec(estimator="neighbours", bins=3, null="kept", active="all")
+    z, y = perfect(60, sizes=(2, 2))
+    assert measured("infom", labelled(z, y), how).stderr is not None
+    monkeypatch.setattr(information, "WORTH_REFITTING", 10)
+    found = measured("infom", labelled(z, y), how, seed=1)
+    assert found.stderr is None and found.notes == ("no error: a jackknife would take too long",)
+
+
+def test_what_cannot_be_compared_is_refused():
+    z, y = perfect(100)
+    with pytest.raises(UserError, match="mig: needs two axes that count"):
+        measured("mig", labelled(z[:, :1], y))
+    with pytest.raises(UserError, match="infoc: needs two axes that count to compare, not 1"):
+        measured("infoc", labelled(z[:, :1], y))
+    with pytest.raises(UserError, match="infom: needs two labels"):
+        measured("infom", labelled(z, y[:, :1]))

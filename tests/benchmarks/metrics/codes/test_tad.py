@@ -1,0 +1,189 @@
+"""TAD and ATTRS against scikit-learn and the steps of NashAE's script, SAP against disentanglement_lib."""
+
+import numpy as np
+import pytest
+from factor_codes import first_part, labelled, rotation
+from sklearn.metrics import mutual_info_score, roc_auc_score
+
+from benchmarks.metrics.codes.tad import NUMBERS, Sap, Tad, _by_steps, areas, told_by_others
+from diffae.system.errors import UserError
+
+IN_SAMPLE = Tad(rows="in-sample", chosen="scored rows")
+
+
+def tad(codes, how=Tad(), seed=0):  # noqa: B008
+    return NUMBERS["tad"].compute(codes, how, seed)
+
+
+def attrs(codes, how=Tad(), seed=0):  # noqa: B008
+    return NUMBERS["attrs"].compute(codes, how, seed)
+
+
+def factors(n: int, count: int, noise: float = 0.0, seed: int = 0):
+    """Independent Gaussian factors with noise, and whether each is high, at base rates .1 to .5."""
+    random = np.random.default_rng(seed)
+    x = random.standard_normal((n, count))
+    y = x > np.quantile(x, 1 - np.linspace(0.1, 0.5, count), axis=0).diagonal()
+    return x + noise * random.standard_normal(x.shape), y.astype(float)
+
+
+def heavy_noise():
+    """32 dimensions of cubed noise, and 40 attributes that have nothing to do with them."""
+    random = np.random.default_rng(0)
+    y = random.uniform(size=(1000, 40)) < np.linspace(0.02, 0.5, 40)
+    return labelled(random.standard_normal((1000, 32)) ** 3, y.astype(float))
+
+
+def test_areas_are_scikit_learns():
+    random = np.random.default_rng(0)
+    z = np.round(random.standard_normal((300, 3)), 1)  # with ties
+    y = (random.uniform(size=(300, 2)) < [0.2, 0.5]).astype(float)
+    expected = [[[roc_auc_score(k, s * j) for j in z.T] for k in y.T] for s in (1, -1)]
+    assert areas(z, y, Tad()) == pytest.approx(np.array(expected), abs=1e-12)
+
+
+def test_areas_by_thresholds_are_those_of_nashaes_loop():
+    """NashAE ae_utils_exp.py l.174-200, line by line on NumPy."""
+    random = np.random.default_rng(1)
+    z, y = random.standard_normal(200) ** 3, (random.uniform(size=200) < 0.3).astype(float)
+    points = {True: [], False: []}
+    for t in np.linspace(0, 1, 11):
+        threshold = t * (z.max() - z.min()) + z.min()
+        for sign in points:
+            predicted = z >= threshold if sign else z < threshold
+            true, false = (predicted & (y == 1)).sum(), (predicted & (y == 0)).sum()
+            points[sign].append((false / (y == 0).sum(), true / (y == 1).sum()))
+    expected = []
+    for curve in points.values():
+        fpr, tpr = np.sort(np.array(curve), axis=0).T
+        expected.append((tpr[1:] * (fpr[1:] - fpr[:-1])).sum())
+    assert _by_steps(z, y[:, None], 11)[:, 0] == pytest.approx(expected, abs=1e-12)
+
+
+def test_what_labels_tell_of_each_other_is_scikit_learns():
+    random = np.random.default_rng(2)
+    y = (random.uniform(size=(400, 4)) < 0.4).astype(float)
+    y[:, 3] = np.where(random.uniform(size=400) < 0.1, 1 - y[:, 0], y[:, 0])
+    of = [[mutual_info_score(a, b) for b in y.T] for a in y.T]
+    expected = [max(np.delete(row, k)) / row[k] for k, row in enumerate(of)]
+    assert told_by_others(y) == pytest.approx(expected, abs=1e-12)
+    assert (told_by_others(y) > 0.2).tolist() == [True, False, False, True]
+
+
+def test_by_eleven_thresholds_heavy_tailed_noise_has_all_attributes():
+    """Reference simulations: 40 by 11 thresholds, few by 101, none exactly."""
+    noise = heavy_noise()
+    by = {t: Tad(rows="in-sample", chosen="scored rows", thresholds=t) for t in (0, 11, 101)}
+    counts = {thresholds: attrs(noise, how).value for thresholds, how in by.items()}
+    assert counts[0] == 0 and counts[11] == 40 and 1 <= counts[101] <= 8
+    assert tad(noise).value == 0.0 and attrs(noise).notes == ("captured: none",)
+
+
+def test_a_factor_for_each_dimension_is_captured_by_it():
+    z, y = factors(1000, 6)
+    order = np.array([3, 1, 5, 0, 2, 4])
+    found = attrs(labelled(z[:, order], y))
+    assert found.value == 6 and found.stderr is None and found.n == 500
+    places = {f"f{k}": int(np.flatnonzero(order == k)[0]) for k in range(6)}
+    for name, place in places.items():
+        assert f"{name} 1.000 ± 0.000 (dimension {place})" in found.notes[0]
+
+
+def test_tad_does_not_depend_on_order_sign_and_growing_maps():
+    z, y = factors(400, 4, noise=0.5)
+    value = tad(labelled(z, y)).value
+    assert value > 1
+    for same in (z[:, ::-1], -z, 0.01 * z, z**3):
+        assert tad(labelled(same, y)).value == pytest.approx(value, abs=1e-9)
+
+
+def test_what_protocols_measure_in_units_of_the_code_depends_on_it():
+    z, y = factors(400, 4)
+    guarded = Tad(rows="in-sample", chosen="scored rows", guard=0.2)
+    assert tad(labelled(z, y), guarded).value == tad(labelled(z, y), IN_SAMPLE).value > 1
+    assert tad(labelled(0.02 * z, y), guarded).value == 0
+    assert "range up to 0.2" in " ".join(tad(labelled(z, y), guarded).notes)
+
+
+def test_copies_rotations_and_shuffled_labels_have_none():
+    z, y = factors(600, 20)
+    copied = tad(labelled(np.hstack([z, z]), y))
+    assert copied.value == pytest.approx(0, abs=1e-12)
+    assert tad(labelled(z, y)).value > 10 * abs(tad(labelled(z @ rotation(20), y)).value)
+    shuffled = labelled(z, np.random.default_rng(3).permutation(y))
+    assert attrs(shuffled).value == tad(shuffled).value == 0
+
+
+def test_two_attributes_that_tell_each_other_are_not_counted():
+    z, y = factors(400, 3)
+    twice = np.column_stack([y, y[:, 0]])
+    assert attrs(labelled(z, y)).value == 3
+    assert attrs(labelled(z, twice)).value == 2
+
+
+def test_dimensions_are_chosen_on_the_rows_that_are_fitted_on():
+    """A dimension that is best on the scored rows alone is not taken."""
+    z, y = factors(400, 2, noise=1.0)
+    z = np.column_stack([z, np.where(np.arange(400) < 200, 0, y[:, 0])])
+    split = first_part(200, 400)
+    best = [roc_auc_score(y[200:, k], z[200:, k]) for k in range(2)]
+    assert f"f0 {best[0]:.3f}" in attrs(labelled(z, y, split=split)).notes[0]
+    assert "f0 1.000" not in attrs(labelled(z, y, split=split)).notes[0]
+
+
+def test_five_folds_are_scored_on_the_rows_that_they_fit_on():
+    from sklearn.model_selection import KFold
+
+    z, y = factors(300, 3, noise=0.7)
+    folds = []
+    for rows, _ in KFold(5, shuffle=True, random_state=0).split(z):
+        a = np.sort([[max(s := roc_auc_score(k[rows], j[rows]), 1 - s) for j in z.T] for k in y.T])
+        folds.append((a[:, -1] - a[:, -2])[a[:, -1] >= 0.75].sum())
+    found = tad(labelled(z, y), Tad(rows="five folds", chosen="scored rows", filter="scored rows"))
+    assert found.value == pytest.approx(np.mean(folds), abs=1e-9)
+    assert found.n == 300 and f"± {np.std(folds):.3f}" in found.notes[-1]
+
+
+def test_the_error_is_the_spread_over_images():
+    found = [tad(labelled(*factors(400, 4, noise=0.7, seed=s)), seed=s) for s in range(40)]
+    spread = np.std([one.value for one in found], ddof=1)
+    assert 0.7 < np.mean([one.stderr for one in found]) / spread < 1.4
+
+
+def test_errors_are_over_persons():
+    z, y = factors(200, 3, noise=0.7)
+    many = labelled(np.repeat(z, 4, 0), np.repeat(y, 4, 0), persons=np.repeat(np.arange(200), 4))
+    alone = labelled(many.values, many.labels.values)
+    assert tad(many).over == "persons" and tad(alone).over == "images"
+    assert tad(many).stderr > 1.4 * tad(alone).stderr
+
+
+def test_one_dimension_has_no_second():
+    z, y = factors(100, 1)
+    with pytest.raises(UserError, match="tad: needs two dimensions to compare, not 1"):
+        tad(labelled(z, y))
+
+
+def test_sap_is_disentanglement_libs(dlib_codes):
+    """SAP_score .2583333 by google-research/disentanglement_lib@86a644d sap_score.py `_compute_sap`,
+    run once from source with gin and absl replaced by stubs, on `dlib_codes` (first 100 rows to fit).
+    """
+    how = Sap(classifier="linear SVM", chosen="scored rows")
+    found = NUMBERS["sap"].compute(dlib_codes, how, 0)
+    assert found.value == pytest.approx(0.25833333333, abs=1e-9)
+    assert found.n == 80 and "scored" in found.notes[0]
+
+
+def test_sap_of_one_dimension_for_each_factor_and_of_copies():
+    random = np.random.default_rng(0)
+    y = random.integers(4, size=(300, 3)).astype(float)
+    z = y + 0.02 * random.standard_normal(y.shape)
+    sap = NUMBERS["sap"].compute
+    aligned = sap(labelled(z, y), Sap(), 0)
+    assert aligned.value == pytest.approx(0.75, abs=0.07)  # all of them, and a fourth by chance
+    assert sap(labelled(100 * z + 5, y), Sap(), 0).value == pytest.approx(aligned.value, abs=1e-9)
+    assert abs(sap(labelled(np.hstack([z, z]), y), Sap(), 0).value) < 1e-9
+    noise = sap(labelled(random.standard_normal((300, 5)), y), Sap(), 0)
+    assert abs(noise.value) < 4 * noise.stderr
+    one_for_all = sap(labelled(z, y), Sap(classifier="linear SVM", chosen="scored rows"), 0)
+    assert one_for_all.value < 0.6  # lines on one axis do not separate the classes in the middle
