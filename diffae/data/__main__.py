@@ -134,9 +134,9 @@ def describe(data: Dataset, format_title: str) -> Iterator[str]:
     yield row("first image", f"{width} x {height}")
     yield row("left out", "; ".join(data.left_out) or "nothing")
     yield row("crop", describe_crop(data.transform))
-    if data.columns is not None:
-        kinds = ((name, KINDS[kind[0].kind]) for name, kind in data.columns.dtype.fields.items())
-        yield row("columns", ", ".join(f"{name} ({kind})" for name, kind in kinds))
+    if (table := data.columns) is not None:
+        kinds = [f"{name} ({KINDS[table[name].dtype.kind]})" for name in table.dtype.names or ()]
+        yield row("columns", ", ".join(kinds))
     yield row("attributes", describe_attributes(data))
     yield row("identities", describe_identities(data))
     yield row("partition", data.partition_source)

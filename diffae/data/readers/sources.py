@@ -116,7 +116,7 @@ def partition_of_folders(
     seed: int,
     root: str = "",
     spread: bool = False,
-    own: Sequence[int] = (),
+    own: Sequence[int | None] = (),
     people: np.ndarray | None = None,
 ) -> Split:
     """As `partition_of`, for images by relative path: the outermost folder of a split decides.
@@ -125,7 +125,7 @@ def partition_of_folders(
     in one that is called `root` itself, such as val2017. The images' `own` splits take the place of
     those of folders. A seeded split is by `people` where these are known.
     """
-    splits = list(own) or [split for split, _ in map(split_folder, names)]
+    splits = [*own] or [split for split, _ in map(split_folder, names)]
     if set(splits) == {None} and NAMES.get(root.lower()) == VALID:
         splits = [VALID] * len(names)
     if set(splits) in ({VALID}, {TEST}):
