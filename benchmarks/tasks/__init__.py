@@ -9,6 +9,7 @@ from benchmarks.runtime.registry import Own
 LINES = {
     "reconstruction": "SSIM, perceptual distance and MSE by system and T (Tables 1 and 2)",
     "probes": "AUROC, AP and accuracy of linear probes for every attribute (Section 5.3, Appendix E)",
+    "representation": "what a code is good for: few labels, nearest codes, regression, rank; with axes: TAD, DCI, MIG",
     "identity": "face similarity before and after an edit, by attribute and strength (Appendix G)",
     "interpolation": "path length between the codes of two images, and strips of pictures (Fig. 4, Appendix F)",
     "latent": "codes halfway to others, moved by noise, rounded, and their spectrum (iFID, pFID)",

@@ -86,7 +86,8 @@ class Found:
 
     `stderr` is None where none is known; `over` says what it is the spread over: "images",
     "persons", "fits", "votes". `notes` are lines to be printed with it, such as how many constant
-    dimensions were left out.
+    dimensions were left out. Where the error is a sum over images, `influence` has the part of each
+    of `rows`, and `fits` the values of several fits, over which it is the error of their mean.
     """
 
     value: float
@@ -94,3 +95,6 @@ class Found:
     stderr: float | None = None
     over: str = ""
     notes: tuple[str, ...] = ()
+    influence: Floats | None = None
+    rows: Ints | None = None
+    fits: tuple[float, ...] = ()

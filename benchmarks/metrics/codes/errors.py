@@ -17,7 +17,8 @@ def found(value: float, influence: Floats, codes: Codes, rows: Ints, *notes: str
     who = rows if codes.persons is None else codes.persons[rows]
     known = error(by_group(influence, who, ""))
     over = "images" if codes.persons is None else "persons"
-    return Found(float(value), len(rows), known.stderr if known else None, over, notes)
+    stderr = known.stderr if known else None
+    return Found(float(value), len(rows), stderr, over, notes, influence, rows)
 
 
 def of_columns(values: Floats) -> Floats:

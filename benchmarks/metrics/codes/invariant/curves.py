@@ -5,6 +5,7 @@ Both are of binary labels; logistic regressions are those of `probes`.
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -101,4 +102,4 @@ def _over_fits(
     one = found(float(np.mean(values)), influence, codes, rows, *notes)
     of_fits = np.var(values, ddof=1) / len(values) if len(values) > 1 else np.nan
     error = None if one.stderr is None else float(np.sqrt(one.stderr**2 + of_fits))
-    return Found(one.value, one.n, error, f"{one.over} and fits", notes)
+    return replace(one, stderr=error, over=f"{one.over} and fits", fits=tuple(values))

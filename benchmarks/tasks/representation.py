@@ -1,0 +1,344 @@
+"""What a code is good for, apart from the image that is decoded from it.
+
+- How well linear probes predict the attributes, also from few labels, and how many bits a label
+  takes by an online code.
+- How well the nearest codes predict them, and a ridge regression real-valued labels.
+- How many dimensions the codes use.
+
+None of these depends on the axes of a code, but for the standardisation of its numbers. Those that
+do (TAD, DCI, MIG, ...) ask whether single numbers of a code stand for single labels. With `axes`
+they are measured, each beside the same of three controls: the code rotated at random, its principal
+components, and noise of the same marginals. A code has them only if it has few numbers.
+
+The numbers, with their sources, are in `benchmarks.metrics.codes`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.metrics.codes.data import TEST, TRAIN, VALID, Codes, Floats, Found, Labels
+from benchmarks.metrics.codes.invariant.curves import code_length, few_labels
+from benchmarks.metrics.codes.invariant.linear import standardised
+from benchmarks.metrics.codes.rows import rows_of
+from benchmarks.metrics.codes.schema import PLAIN, named
+from benchmarks.metrics.codes.table import fields, measure
+from benchmarks.plugin import (
+    Arrays,
+    Benchmark,
+    Cell,
+    Context,
+    Measurement,
+    Number,
+    Row,
+    TableSpec,
+    Taken,
+    UserError,
+)
+from benchmarks.runtime.digest import digest
+from benchmarks.systems.protocol.base import SEMANTIC, System, reading_of
+from benchmarks.tasks.shared import probe_fits
+from benchmarks.tasks.shared.probe_fits import MEAN, selections
+from probes import influences, summarise
+from reports.records.uncertainty import Uncertainty, by_group, of_mean, units_of
+
+TABLE, AXES = "representation", "representation_axes"
+OF_CODES = ("knn", "ridge_r2", "rankme", "participation")
+OF_AXES = (
+    "tad", "attrs", "dci_d", "dci_c", "dci_i", "mig", "infom", "infoc", "infoe", "factor_vae",
+)  # fmt: skip
+WIDEST = 64  # numbers of a code; those of the axes of wider ones are only measured by `measure`
+CODE, ROTATED = "the code", "rotated at random"
+CHANCE = "chance"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """
+    labels   labelled images of the few-label curve
+    draws    of them, for each number
+    orders   of the images, for the code length
+    coded    images whose labels are coded
+    axes     also measure the numbers that are bound to axes
+    """
+
+    labels: tuple[Number, ...] = (16, 64, 256, 1024)
+    draws: Number = 5
+    orders: Number = 2
+    coded: Number = 1_024
+    axes: bool = False
+
+
+# ----------------------------------------------------------------------------------------------
+# Codes
+
+
+def codes_of(context: Context, values: Floats) -> Codes:
+    """Codes [n, d] of the probes' training, validation and test images, in this order."""
+    parts = selections(context)
+    order = np.concatenate([part.order for part in parts])
+    known = context.dataset.factors(order)
+    split = np.repeat([TRAIN, VALID, TEST], list(map(len, parts)))
+    persons = context.dataset.identities
+    who = None if persons is None else persons[order]
+    return Codes(values, Labels(known.values, known.names, known.kinds), split, who)
+
+
+def of_system(context: Context, system: System) -> Codes:
+    """What probes read of the system's codes."""
+    features = [context.codes.features(system, part) for part in selections(context)]
+    return codes_of(context, torch.cat(features).double().numpy())
+
+
+def controls(codes: Codes, seed: int) -> dict[str, Codes]:
+    """The codes, and what has the same numbers of them but other axes, or nothing of the images."""
+    fitted = np.flatnonzero(codes.split == TRAIN)
+    x, random = (
+        standardised(codes.values, fitted),
+        np.random.default_rng([seed, codes.values.shape[1]]),
+    )
+    rotation = np.linalg.qr(random.standard_normal((x.shape[1], x.shape[1])))[0]
+    principal = np.linalg.eigh(x[fitted].T @ x[fitted])[1][:, ::-1]
+    noise = random.permuted(codes.values, axis=0)
+    each = {CODE: codes.values, ROTATED: x @ rotation, "principal components": x @ principal}
+    return {name: replace(codes, values=one) for name, one in (each | {"noise": noise}).items()}
+
+
+# ----------------------------------------------------------------------------------------------
+# Numbers
+
+
+Numbers = Mapping[str, Found]  # by the row's setting
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Numbers of codes for a cell, from the store where they are known."""
+
+    cell: Cell
+    codes: Codes
+
+    def found(self, work: str, compute: Callable[[Codes], Numbers], **how: Any) -> Numbers:
+        """What `compute` finds of the codes; `how` is what else decides it."""
+        context, labels = self.cell.context, self.codes.labels
+        arrays = (self.codes.values, labels and labels.values, self.codes.split, self.codes.persons)
+        key = {"work": work, "seed": context.seed, **how, "kinds": labels and list(labels.kinds)}
+        key |= {"of": [None if one is None else digest(one) for one in arrays]}
+        kept = context.store.once(key, lambda: _packed(compute(self.codes)), lambda: {})
+        return _unpacked(kept)
+
+    def number(self, name: str) -> Iterator[Row]:
+        """The row of a number by our own protocol; of one that is not defined here, with the reason."""
+        protocol, seed = named(PLAIN), self.cell.context.seed
+        how = dict(fields(name, protocol))
+        cell = self.cell.also(**how)
+        try:
+            found = self.found(
+                name, lambda codes: {"": measure(name, codes, protocol, seed)}, **how
+            )
+        except UserError as error:
+            yield cell.row(name, None, note=str(error).removeprefix(f"{name}: "))
+            return
+        yield from self.rows(cell, name, found)
+
+    def rows(self, cell: Cell, metric: str, numbers: Numbers) -> Iterator[Row]:
+        """A row for each setting."""
+        for setting, one in numbers.items():
+            error = {"uncertainty": self.uncertainty(one, setting), "stderr": one.stderr}
+            note = "; ".join(one.notes)
+            yield cell.row(
+                metric, one.value, n=one.n, note=note, setting=setting or cell.setting, **error
+            )
+
+    def uncertainty(self, one: Found, setting: str) -> Uncertainty:
+        """The error in parts: over images or persons, and over fits."""
+        if one.influence is None or one.rows is None:
+            return ()
+        order = np.concatenate([part.order for part in selections(self.cell.context)])[one.rows]
+        who = order if self.codes.persons is None else self.codes.persons[one.rows]
+        kind = "images" if self.codes.persons is None else "persons"
+        data = self.cell.context.dataset.fingerprint
+        of_images = by_group(one.influence, who, units_of(kind, data, digest(who)))
+        if not one.fits:
+            return of_images
+        draws = units_of("draws", data, setting, self.cell.context.seed, len(one.fits))
+        return of_images + of_mean(one.fits, draws)
+
+
+def _packed(numbers: Numbers) -> Arrays:
+    found: Arrays = {}
+    for k, (setting, one) in enumerate(numbers.items()):
+        parts = {"influence": one.influence, "rows": one.rows, "fits": np.array(one.fits)}
+        parts |= {"words": np.array([setting, one.over, *one.notes])}
+        stderr = np.nan if one.stderr is None else one.stderr
+        parts |= {"number": np.array([one.value, one.n, stderr])}
+        found |= {f"{k}.{name}": part for name, part in parts.items() if part is not None}
+    return found
+
+
+def _unpacked(arrays: Arrays) -> Numbers:
+    found = {}
+    for k in range(sum(name.endswith(".number") for name in arrays)):
+        value, n, stderr = arrays[f"{k}.number"].tolist()
+        setting, over, *notes = arrays[f"{k}.words"].tolist()
+        known = None if np.isnan(stderr) else stderr
+        parts = (arrays.get(f"{k}.influence"), arrays.get(f"{k}.rows"))
+        fits = tuple(arrays[f"{k}.fits"].tolist())
+        found[setting] = Found(value, int(n), known, over, tuple(notes), *parts, fits)
+    return found
+
+
+def run(context: Context, system: System) -> Iterator[Measurement]:
+    sizes, codes = context.sizes(Sizes), of_system(context, system)
+    counts = dict(zip(("n_train", "n_valid", "n_test"), map(len, selections(context)), strict=True))
+    cell = Cell(context, TABLE, system, fields={**counts, **reading_of(system)})
+
+    def reduce() -> Iterator[Row]:
+        yield from _of_labels(Measured(cell, codes), system, sizes)
+        for name in OF_CODES:
+            yield from Measured(cell, codes).number(name)
+        if sizes.axes:
+            yield from _of_axes(cell.but(table=AXES), codes)
+
+    yield Measurement([], reduce, list(probe_fits.fits(context, adam=False)))
+
+
+def _of_labels(of: Measured, system: System, sizes: Sizes) -> Iterator[Row]:
+    """AUROC of probes of all labels, that of few labels, and the code length."""
+    cell, labels = of.cell, of.codes.labels
+    assert labels is not None
+    if not labels.of_kind("binary"):
+        note = "needs binary labels"
+        yield cell.row("auroc", None, setting=MEAN, note=note)
+        yield cell.row("code_length", None, note=note)
+        return
+    context, test = cell.context, selections(cell.context)[2]
+    logits = probe_fits.fit(context, system).logits(context.codes.features(system, test)).numpy()
+    mean = summarise(logits, test.labels, context.dataset.attribute_names).mean_auroc
+    influence = np.nanmean(influences(logits, test.labels)["auroc"], axis=1)
+    probe = cell.also(probe=probe_fits.BINARY)
+    yield probe.row("auroc", mean, test.uncertainty(influence), setting=MEAN, n=len(test))
+    binary = labels.of_kind("binary")
+    kept = Labels(
+        labels.values[:, binary],
+        *(tuple(x[k] for k in binary) for x in (labels.names, labels.kinds)),
+    )
+    of = replace(of, codes=replace(of.codes, labels=kept))
+    seed, draws, counts = context.seed, sizes.draws, tuple(sizes.labels)
+
+    def curve(codes: Codes) -> Numbers:
+        found = few_labels(codes, seed, counts, draws)
+        return {f"{count:,} labels": one for count, one in found.items()}
+
+    how: dict[str, Any] = {"labels": list(counts), "draws": draws, "C": 1.0}
+    yield from of.rows(cell.also(**how), "auroc", of.found("few labels", curve, **how))
+    how = {"coded": sizes.coded, "orders": sizes.orders}
+    first = np.sort(np.random.default_rng(seed).permutation(len(of.codes.values))[: sizes.coded])
+
+    def length(codes: Codes) -> Numbers:
+        found = code_length(rows_of(codes, first), seed, sizes.orders)
+        return {"": replace(found, rows=first[found.rows])}
+
+    yield from of.rows(cell.also(**how), "code_length", of.found("code length", length, **how))
+
+
+def _of_axes(cell: Cell, codes: Codes) -> Iterator[Row]:
+    """Numbers of the code's axes beside those of the controls, and how far it is from the rotated one.
+
+    That difference is in units of its error, as if both were independent.
+    """
+    if (d := codes.values.shape[1]) > WIDEST:
+        note = f"{d:,} numbers, too many to stand for single labels; of at most {WIDEST} it is measured"
+        yield from (cell.row(name, None, setting=CODE, note=note) for name in OF_AXES)
+        return
+    every = controls(codes, cell.context.seed)
+    for name in OF_AXES:
+        rows = {
+            c: row
+            for c, of in every.items()
+            for row in Measured(cell.but(setting=c), of).number(name)
+        }
+        yield replace(rows[CODE], note="; ".join(filter(None, (rows[CODE].note, _apart(rows)))))
+        yield from (row for control, row in rows.items() if control != CODE)
+
+
+def _apart(rows: Mapping[str, Row]) -> str:
+    """How far a number is from that of the rotated code."""
+    code, rotated = rows[CODE], rows[ROTATED]
+    if code.value is None or rotated.value is None:
+        return ""
+    difference = code.value - rotated.value
+    if not code.stderr or not rotated.stderr:
+        return f"{difference:+.3g} from the rotated code"
+    errors = difference / float(np.hypot(code.stderr, rotated.stderr))
+    return f"{errors:+.1f} standard errors from the rotated code"
+
+
+def references(context: Context) -> Iterator[Row]:
+    """What codes give that know nothing of the images."""
+    test = selections(context)[2]
+    labels = context.dataset.factors(test.order)
+    cell = Cell(
+        context, TABLE, Taken(System(), None), title=CHANCE, n=len(test), fields={"chance": True}
+    )
+    share = labels.values.mean(0)[[kind == "binary" for kind in labels.kinds]]
+    share = share[(share > 0) & (share < 1)]
+    if len(share):
+        bits = -(share * np.log2(share) + (1 - share) * np.log2(1 - share))
+        yield cell.row("auroc", 0.5, setting=MEAN)
+        yield cell.row("code_length", float(bits.mean()), note="entropy of the test images' labels")
+    of_each = [
+        0.5 if kind == "binary" else float(np.bincount(column.astype(int)).max() / len(column))
+        for column, kind in zip(labels.values.T, labels.kinds, strict=True)
+        if kind != "real"
+    ]
+    if of_each:
+        yield cell.row("knn", float(np.mean(of_each)), note="the most frequent class")
+    if "real" in labels.kinds:
+        yield cell.row("ridge_r2", 0.0)
+
+
+BENCHMARK = Benchmark(
+    name="representation",
+    headline=lambda context: "auroc",
+    needs=frozenset({SEMANTIC}),
+    run=run,
+    references=references,
+    of_images=False,
+    sizes=Sizes,
+    shared=("probes",),
+    tables=(
+        TableSpec(
+            name=TABLE,
+            title="What a code is good for",
+            caption=(
+                "Linear probes of all labels and of few, nearest neighbours, ridge regression of real-valued labels, bits "
+                "of a label by an online code, and the dimensions that are used. None depends on the axes of a code."
+            ),
+            rows=("system",),
+            columns=("metric", "setting"),
+            metrics=("auroc", "knn", "ridge_r2", "code_length", "rankme", "participation"),
+            headline=("auroc",),
+            headline_settings=(MEAN,),
+            plots=(),
+            order=32,
+        ),
+        TableSpec(
+            name=AXES,
+            title="Numbers that are bound to the axes of a code",
+            caption=(
+                "Whether single numbers of a code stand for single labels, beside the same of the code rotated at random, "
+                "of its principal components and of noise. A number that the rotated code has too is no finding."
+            ),
+            rows=("system", "setting"),
+            setting_header="code",
+            columns=("metric",),
+            metrics=OF_AXES,
+            plots=(),
+            order=33,
+        ),
+    ),
+)
