@@ -68,7 +68,7 @@ class Sizes:
     labels: tuple[Number, ...] = (16, 64, 256, 1024)
     draws: Number = 5
     orders: Number = 2
-    coded: Number = 1_024
+    coded: Number = 512
     axes: bool = False
 
 

@@ -1,0 +1,212 @@
+"""The benchmark `representation`: its numbers, by other programs on the same splits, and its controls."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+from sklearn.neighbors import KNeighborsClassifier
+
+from benchmarks.core.runner.evaluation import rows
+from benchmarks.systems.dummy import Constant
+from benchmarks.tasks import probes, representation
+from reports.records.uncertainty import difference_error
+
+NAMES = ("a", "b")
+
+
+class Colours(Constant):
+    """Code: the mean colour of each of four quarters, and a constant."""
+
+    name = title = "colours"
+
+    def encode_semantic(self, images):
+        colours = torch.nn.functional.avg_pool2d(images, 16).flatten(1)
+        return torch.cat([colours, colours[:, :1] * 0], dim=1)
+
+
+class Twin(Colours):
+    name = title = "twin"
+
+
+SYSTEM = Colours(None, torch.device("cpu"))
+
+
+@pytest.fixture
+def labelled(context):
+    """Two attributes that the colours tell with noise."""
+    z = SYSTEM.encode_semantic(context.dataset.batch(range(150))).numpy()[:, :12]
+    z = (z - z.mean(0)) / z.std(0)
+    rng = np.random.default_rng(3)
+    noisy = z @ rng.normal(size=(12, 2)) + 2 * rng.normal(size=(150, 2))
+    context.dataset = replace(
+        context.dataset, attribute_names=NAMES, attributes=noisy > np.quantile(noisy, 0.4, axis=0)
+    )
+    settings = {"representation.labels": (16, 64), "representation.draws": 3}
+    context.profile = context.profile.changed_by(settings)
+    return context
+
+
+def measured(context, *systems):
+    found = rows(representation.BENCHMARK, context, list(systems or [SYSTEM]))
+    return {(row.system, row.metric, row.setting): row for row in found}
+
+
+def part(context, name):
+    """Codes and labels of a split, in the order of the run."""
+    chosen = context.select(name, 10_000)
+    x = SYSTEM.encode_semantic(chosen.batch(np.arange(len(chosen))))
+    return x.double().numpy()[:, :12], chosen.labels
+
+
+def test_the_mean_of_probes_is_that_of_the_benchmark_probes(labelled):
+    ours = measured(labelled)["colours", "auroc", "mean"]
+    (theirs,) = (
+        row
+        for row in rows(probes.BENCHMARK, labelled, [SYSTEM])
+        if (row.metric, row.setting) == ("auroc", "mean") and row.system == "colours"
+    )
+    assert (ours.value, ours.n) == (theirs.value, theirs.n)
+    assert ours.stderr == pytest.approx(theirs.stderr, rel=1e-9)
+
+
+def test_nearest_codes_are_scikit_learn_s(labelled):
+    """k by the validation images, for each attribute; on codes standardised by the training images."""
+    (x, y), (xv, yv), (xt, yt) = (part(labelled, name) for name in ("train", "valid", "test"))
+    xv, xt = ((one - x.mean(0)) / x.std(0) for one in (xv, xt))
+    x = (x - x.mean(0)) / x.std(0)
+    scores = []
+    for a in range(2):
+        by_k = {}
+        for k in (1, 5, 10, 20, 50):
+            model = KNeighborsClassifier(k).fit(x, y[:, a])
+            by_k[k] = (
+                balanced_accuracy_score(yv[:, a], model.predict(xv)),
+                balanced_accuracy_score(yt[:, a], model.predict(xt)),
+            )
+        scores.append(max(by_k.values(), key=lambda both: both[0])[1])
+    row = measured(labelled)["colours", "knn", ""]
+    assert row.value == pytest.approx(np.mean(scores), abs=1e-9)
+    assert "1 constant dimensions of 13 left out" in row.note
+
+
+def test_dimensions_are_those_of_the_singular_values(labelled):
+    found = measured(labelled)
+    x = np.concatenate([part(labelled, name)[0] for name in ("train", "valid", "test")])
+    values = np.linalg.svd(x - x.mean(0), compute_uv=False)
+    shares = values / values.sum()
+    row = found["colours", "rankme", ""]
+    assert row.value == pytest.approx(np.exp(-(shares * np.log(shares)).sum()), rel=1e-6)
+    assert row.n == len(x) and f"n = {len(x)}" in row.note
+    squares = values**2
+    ratio = squares.sum() ** 2 / (squares**2).sum()
+    assert found["colours", "participation", ""].value == pytest.approx(ratio, rel=1e-6)
+
+
+def test_few_labels_are_drawn_from_what_is_not_scored(labelled):
+    """More labels do better, and none does as well as all; 16 labels by scikit-learn on the same draws."""
+    found = measured(labelled)
+    few, more = (found["colours", "auroc", f"{count} labels"] for count in (16, 64))
+    assert 0.5 < few.value < more.value < found["colours", "auroc", "mean"].value + 0.05
+    (x, y), (xv, yv), (xt, yt) = (part(labelled, name) for name in ("train", "valid", "test"))
+    pool, labels = np.concatenate([x, xv]), np.concatenate([y, yv])
+    values = []
+    for draw in range(3):
+        chosen = np.random.default_rng([labelled.seed, 16, draw]).choice(
+            len(pool), 16, replace=False
+        )
+        mean, std = pool[chosen].mean(0), pool[chosen].std(0, ddof=1)
+        for a in range(2):
+            model = LogisticRegression(max_iter=5000).fit(
+                (pool[chosen] - mean) / std, labels[chosen, a]
+            )
+            scores = model.decision_function((xt - mean) / std)
+            values.append(roc_auc_score(yt[:, a], scores))
+    assert few.value == pytest.approx(np.mean(values), abs=2e-3)
+
+
+def test_the_same_codes_differ_by_nothing_and_errors_are_paired(labelled):
+    found = measured(labelled, SYSTEM, Twin(None, torch.device("cpu")))
+    for metric, setting in (("auroc", "16 labels"), ("knn", ""), ("code_length", "")):
+        ours, theirs = (found[name, metric, setting] for name in ("colours", "twin"))
+        assert ours.stderr > 0
+        assert difference_error(ours.uncertainty, theirs.uncertainty).stderr < 1e-12
+
+
+def test_chance_is_what_codes_without_information_give(labelled):
+    chance = {
+        metric: row for (system, metric, _), row in measured(labelled).items() if system == "chance"
+    }
+    assert chance["auroc"].value == chance["knn"].value == 0.5
+    p = part(labelled, "test")[1].mean(0)
+    entropy = -(p * np.log2(p) + (1 - p) * np.log2(1 - p))
+    assert chance["code_length"].value == pytest.approx(entropy.mean())
+
+
+def test_real_valued_labels_are_needed_for_a_regression(labelled):
+    row = measured(labelled)["colours", "ridge_r2", ""]
+    assert row.value is None and row.note == "needs labels that are real; these are binary"
+
+
+def test_a_second_run_fits_nothing_again(labelled, monkeypatch):
+    monkeypatch.setattr(representation, "OF_CODES", ("knn", "rankme"))
+
+    def told():
+        found = measured(labelled)
+        return {key: (row.value, row.stderr, row.note) for key, row in found.items()}
+
+    first = told()
+
+    def again(*_, **__):
+        raise AssertionError("measured again")
+
+    for name in ("few_labels", "code_length", "measure"):
+        monkeypatch.setattr(representation, name, again)
+    assert told() == first
+    labelled.dataset = replace(labelled.dataset, attributes=~labelled.dataset.attributes)
+    with pytest.raises(AssertionError, match="measured again"):
+        measured(labelled)
+
+
+# ----------------------------------------------------------------------------------------------
+# Numbers that are bound to axes
+
+
+def test_axes_are_measured_beside_controls(labelled, monkeypatch):
+    monkeypatch.setattr(representation, "OF_AXES", ("mig", "tad"))
+    labelled.profile = labelled.profile.changed_by({"representation.axes": True})
+    found = measured(labelled)
+    controls = {setting for _, metric, setting in found if metric == "mig"}
+    assert controls == {"the code", "rotated at random", "principal components", "noise"}
+    assert "from the rotated code" in found["colours", "mig", "the code"].note
+
+
+def test_controls_have_the_same_information_or_none(labelled):
+    """A rotation and principal components keep distances of standardised codes; noise keeps marginals."""
+    codes = representation.of_system(labelled, SYSTEM)
+    codes = replace(codes, values=codes.values[:, :12])
+    every = representation.controls(codes, seed=0)
+    fitted = codes.split == 0
+    x = (codes.values - codes.values[fitted].mean(0)) / codes.values[fitted].std(0)
+    for name in ("rotated at random", "principal components"):
+        turned = every[name].values
+        assert np.allclose(turned @ turned.T, x @ x.T) and not np.allclose(turned, x)
+    of_fitted = np.cov(every["principal components"].values[fitted], rowvar=False)
+    assert np.allclose(of_fitted, np.diag(np.diag(of_fitted)))
+    assert (np.diff(np.diag(of_fitted)) <= 1e-9).all()
+    noise = every["noise"].values
+    assert np.array_equal(np.sort(noise, axis=0), np.sort(codes.values, axis=0))
+    each = [np.corrcoef(a, b)[0, 1] for a, b in zip(noise.T, codes.values.T, strict=True)]
+    assert np.abs(each).max() < 0.4
+    assert not np.array_equal(noise, representation.controls(codes, seed=1)["noise"].values)
+
+
+def test_a_wide_code_is_not_judged_by_its_axes(labelled, monkeypatch):
+    monkeypatch.setattr(representation, "WIDEST", 12)
+    labelled.profile = labelled.profile.changed_by({"representation.axes": True})
+    row = measured(labelled)["colours", "mig", "the code"]
+    assert row.value is None and row.note.startswith(
+        "13 numbers, too many to stand for single labels"
+    )
