@@ -52,7 +52,8 @@ def prepared(
     if len(codes.values) < FEWEST:
         raise UserError(f"{name}: needs at least {FEWEST} rows, not {len(codes.values)}")
     labels, left_out = _labels(name, NUMBERS[name], codes.labels)
-    codes, notes = taken(replace(codes, labels=labels), protocol.codes, seed)
+    codes = replace(codes, values=np.ascontiguousarray(codes.values, float), labels=labels)
+    codes, notes = taken(codes, protocol.codes, seed)
     if not codes.values.shape[1]:
         raise UserError(f"{name}: every dimension of the codes is constant")
     return codes, (*left_out, *notes)
