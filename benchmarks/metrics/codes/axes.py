@@ -25,11 +25,10 @@ class Split:
 
     rows   the rows that are fitted on and those that are scored: "held out": the parts of the file,
            or a seeded half each; "drawn": `train` and `test` rows at random, without overlap, in the
-           same ratio where there are fewer; "five folds": each of five (shuffled with seed 0), and
-           the other four; "in-sample": all rows are
-           both
-    train  how many rows are drawn to fit on
-    test   how many rows are drawn to score
+           same ratio where there are fewer; "five folds": four of five (shuffled with seed 0) and
+           the fifth, in turn; "in-sample": all rows are both
+    train  how many rows are drawn to fit on; 0: all
+    test   how many rows are drawn to score; 0: all
     """
 
     rows: Literal["held out", "drawn", "five folds", "in-sample"] = "held out"
@@ -37,20 +36,27 @@ class Split:
     test: Count = 0
 
     def folds(self, codes: Codes, seed: int) -> list[Rows]:
-        """The rows that are fitted on and scored, by fold."""
-        everything = np.arange(len(codes.values))
+        """The rows that are fitted on and scored, by fold.
+
+        Raises UserError if a file's split has no rows for one of them.
+        """
+        every = np.arange(n := len(codes.values))
         if self.rows == "in-sample":
-            return [(everything, everything)]
-        if self.rows == "held out":
-            part = parts(codes, seed)
-            return [(np.sort(np.concatenate([part.train, part.valid])), part.test)]
+            return [(every, every)]
         if self.rows == "five folds":
             from sklearn.model_selection import KFold
 
-            return list(KFold(5, shuffle=True, random_state=0).split(everything))
-        order = np.random.default_rng([seed, len(everything)]).permutation(everything)
-        size = min(self.train, len(order) * self.train // max(self.train + self.test, 1))
-        return [(order[:size], order[size : size + self.test])]
+            return list(KFold(5, shuffle=True, random_state=0).split(every))
+        if self.rows == "drawn":
+            train, test = self.train or n, self.test or n
+            order = np.random.default_rng([seed, n]).permutation(n)
+            size = min(train, n * train // (train + test))
+            return [(order[:size], order[size : size + test])]
+        part = parts(codes, seed)
+        fitted = np.sort(np.concatenate([part.train, part.valid]))
+        if not len(fitted) or not len(part.test):
+            raise UserError("the split has no rows for training, or none for the test")
+        return [(fitted, part.test)]
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,11 @@ class Concepts:
     concepts: Count = 0
     components: Annotated[int, Range(1, 10**6)] = 1
     principal: Literal["all rows", "fitted rows"] = "fitted rows"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        fitted = "principal components are fitted on all rows, those that are scored among them"
+        return (fitted,) * (self.concepts > 0 and self.principal == "all rows")
 
     def axes(self, values: Floats, fitted: Ints) -> Floats:
         """The axes [n, D] of codes [n, d].

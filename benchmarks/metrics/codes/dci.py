@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from time import perf_counter
 
 import numpy as np
 from scipy.stats import entropy
@@ -19,6 +20,7 @@ from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints
 from benchmarks.metrics.codes.errors import blocks_of, jackknifed
 from benchmarks.metrics.codes.number import Number
 
+SOME_ROWS, SOME_AXES, STAGES = 500, 8, 5  # of fits that tell the time
 TINY = 1e-11  # added to importances, as in disentanglement_lib dci.py l.140
 WORTH_PROCESSES, WORTH_REFITTING = 10**5, 2 * 10**5  # of `work`, 2.5 s and 5 s of a core
 
@@ -81,6 +83,21 @@ def _importances(codes: Codes, how: Dci, seed: int) -> tuple[list[Floats], Ints]
     return list(np.stack(found, axis=1)), blocks[images]
 
 
+def seconds(codes: Codes, how: Dci, seed: int) -> float:
+    """About how long a number takes, by a few trees for one label on a part of rows and axes."""
+    from sklearn.ensemble import GradientBoostingClassifier
+
+    (fitted, _), *others = how.folds(codes, seed)
+    y, start = axes.classes(codes)[fitted], perf_counter()
+    x = how.axes(codes.values, fitted)[fitted]
+    some, label = x[:SOME_ROWS, :SOME_AXES], y[:SOME_ROWS, np.argmax(np.ptp(y, axis=0))]
+    GradientBoostingClassifier(n_estimators=STAGES).fit(some, label)
+    unit = 100 / STAGES * (perf_counter() - start) / work(some, label[:, None])
+    whole = work(x, y) * (1 + len(others))
+    whole *= 1 + axes.FEW * (whole <= WORTH_REFITTING)
+    return unit * whole / (min(y.shape[1], os.cpu_count() or 1) if whole > WORTH_PROCESSES else 1)
+
+
 def _dci(of: str, codes: Codes, how: Dci, seed: int) -> Found:
     score: Callable[[Floats], float] = {
         "d": lambda fold: disentanglement(fold[:-1]),
@@ -90,7 +107,7 @@ def _dci(of: str, codes: Codes, how: Dci, seed: int) -> Found:
     found, blocks = _importances(codes, how, seed)
     values = [float(np.mean([score(fold) for fold in folds])) for folds in found]
     notes = ("no error: a jackknife would take too long",) * (len(values) == 1)
-    return jackknifed(values, codes, blocks, *notes)
+    return jackknifed(values, codes, blocks, *notes, *how.notes)
 
 
 NUMBERS = {f"dci_{of}": Number(Dci, partial(_dci, of), axes.CLASSES) for of in ("d", "c", "i")}

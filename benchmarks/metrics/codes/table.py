@@ -32,22 +32,31 @@ def fields(name: str, protocol: Protocol) -> Mapping[str, Any]:
 
 
 def measure(name: str, codes: Codes, protocol: Protocol, seed: int) -> Found:
-    """A number of codes under a protocol.
+    """A number of codes under a protocol. Raises UserError as `prepared` does."""
+    codes, notes = prepared(name, codes, protocol, seed)
+    found = NUMBERS[name].compute(codes, protocol.section(name), seed)
+    return replace(found, notes=(*notes, *found.notes))
+
+
+def prepared(
+    name: str, codes: Codes, protocol: Protocol, seed: int
+) -> tuple[Codes, tuple[str, ...]]:
+    """The codes and labels that a number takes, and notes of what it leaves out.
 
     Raises UserError for a number that the protocol does not define, for fewer than 50 rows, and for
     labels that are missing, of another kind, or not in the combinations that it needs.
     """
     if name not in NUMBERS:
         raise UserError(f"no number of codes {name!r}{did_you_mean(name, NUMBERS)}")
-    number, section = NUMBERS[name], protocol.section(name)
+    protocol.section(name)
     if len(codes.values) < FEWEST:
         raise UserError(f"{name}: needs at least {FEWEST} rows, not {len(codes.values)}")
-    labels, left_out = _labels(name, number, codes.labels)
-    codes, notes = taken(replace(codes, labels=labels), protocol.codes, seed)
+    labels, left_out = _labels(name, NUMBERS[name], codes.labels)
+    codes = replace(codes, values=np.ascontiguousarray(codes.values, float), labels=labels)
+    codes, notes = taken(codes, protocol.codes, seed)
     if not codes.values.shape[1]:
         raise UserError(f"{name}: every dimension of the codes is constant")
-    found = number.compute(codes, section, seed)
-    return replace(found, notes=(*left_out, *notes, *found.notes))
+    return codes, (*left_out, *notes)
 
 
 def _labels(

@@ -8,7 +8,7 @@ dimension minus that of the second best.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -17,9 +17,8 @@ from scipy.stats import rankdata
 
 from benchmarks.metrics.codes import axes
 from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints
-from benchmarks.metrics.codes.errors import blocks_of, found, jackknifed, of_columns
+from benchmarks.metrics.codes.errors import found, jackknife, of_columns
 from benchmarks.metrics.codes.number import Number
-from benchmarks.metrics.frechet_jackknife import BLOCKS
 from diffae.system.settings import Range
 from probes.scores import auc_influence
 
@@ -129,15 +128,17 @@ def _scored(z: Floats, y: Floats, how: Tad, dimensions: Ints, negative: Ints) ->
 def _tad(codes: Codes, how: Tad, seed: int) -> Found:
     assert codes.labels is not None
     best, y = _best(codes, how, seed), codes.labels.values
-    blocks, values = blocks_of(codes), [[one.tad(one.areas) for one in best]]
-    for block in range(BLOCKS):
-        rows = [one.rows[blocks[one.rows] != block] for one in best]
-        given = [(codes.values[r], y[r], how) for r in rows]
-        again = [_scored(*g, b.dimensions, b.negative) for g, b in zip(given, best, strict=True)]
-        values.append([b.tad(a) for a, b in zip(again, best, strict=True)])
-    spread = f"the protocol prints the spread over its folds, ± {np.std(values[0]):.3f}"
-    notes = (*_notes(how), spread) if len(best) > 1 else _notes(how)
-    return jackknifed(np.mean(values, axis=1).tolist(), codes, blocks[_images(best)], *notes)
+
+    def of(kept: Ints) -> float:
+        rows = [np.intersect1d(one.rows, kept) for one in best]
+        given = zip(best, ((codes.values[r], y[r], how) for r in rows), strict=True)
+        folds = [one.tad(_scored(*g, one.dimensions, one.negative)) for one, g in given]
+        return float(np.mean(folds))
+
+    spread = np.std([one.tad(one.areas) for one in best])
+    printed = f"the protocol prints the spread over its folds, ± {spread:.3f}"
+    notes = (*_notes(how), printed) if len(best) > 1 else _notes(how)
+    return replace(jackknife(of, codes, *notes), n=len(_images(best)))
 
 
 def _attrs(codes: Codes, how: Tad, seed: int) -> Found:

@@ -45,7 +45,7 @@ class Votes(axes.Concepts):
 
 @dataclass(frozen=True)
 class FactorVae(Votes):
-    """The FactorVAE score: batches and votes (see `images` to `tables` of beta_vae), and
+    """The FactorVAE score: the fields of Votes, and
 
     pruned  axes of a smaller standard deviation are left out (in units of the code); at 0, an axis
             that is constant gets every vote
@@ -56,7 +56,7 @@ class FactorVae(Votes):
 
 @dataclass(frozen=True)
 class BetaVae(Votes):
-    """The beta-VAE score: batches, votes (points of a regression), and
+    """The beta-VAE score: the fields of Votes, of which votes are points of a regression, and
 
     scaled  axes are divided by their standard deviation
     """
@@ -109,7 +109,7 @@ def _score(codes: Codes, how: Votes, seed: int) -> Found:
         variance += float(np.var(scores, ddof=1)) / how.tables
     notes = ["error of tables and votes: images are redrawn from one set"]
     notes += ["train votes and scored votes are of the same images"] * (how.images == "all")
-    return Found(value, len(y), float(np.sqrt(variance)), "votes", tuple(notes))
+    return Found(value, len(y), float(np.sqrt(variance)), "votes", (*notes, *how.notes))
 
 
 def _of_table(codes: Codes, y: Ints, how: Votes, seed: int) -> float:

@@ -194,13 +194,16 @@ def draws(codes: Codes, how: Linear, seed: int) -> Iterator[Part]:
             yield parts(replace(codes, split=np.where(np.isin(rows, test), TEST, TRAIN)), seed)
 
 
+def standardised(x: Floats, fitted: Ints) -> Floats:
+    """Codes [n, d] of mean 0 and deviation 1 on these rows; a constant dimension is centred."""
+    deviation = x[fitted].std(0)
+    return (x - x[fitted].mean(0)) / np.where(deviation > 0, deviation, 1)
+
+
 def roles(codes: Codes, how: Linear, part: Part) -> tuple[Floats, Ints, Ints]:
     """The codes, scaled; the rows that are fitted on, and those that choices are judged by."""
     fitted = np.union1d(part.train, part.valid) if how.chosen == "not" else part.train
-    x = codes.values
-    if how.scaling == "standardised":
-        deviation = x[fitted].std(0)
-        x = (x - x[fitted].mean(0)) / np.where(deviation > 0, deviation, 1)
+    x = codes.values if how.scaling == "none" else standardised(codes.values, fitted)
     return x, fitted, part.test if how.chosen == ON_TEST else part.valid
 
 

@@ -64,7 +64,8 @@ def mcc(codes: Codes, how: Mcc, seed: int) -> Found:
 
 
 def cca(codes: Codes, how: Cca, seed: int) -> Found:
-    """The mean canonical correlation of codes and labels.
+    """The mean canonical correlation of codes and labels; those that the code has too few dimensions
+    for count as 0.
 
     The directions are those of the fitted rows: of the labels, whitened, the principal axes of what
     a ridge regression predicts of them, and of the codes, its weights along these. Without a penalty
@@ -78,8 +79,10 @@ def cca(codes: Codes, how: Cca, seed: int) -> Found:
 
     def fits(x: Floats, y: Floats, fitted: Ints, *more: Any) -> Iterator[Floats]:
         for one in regressions(x, y, fitted, *more):
-            axes = np.linalg.svd(one[fitted] - one[fitted].mean(0), full_matrices=False)[2].T
-            yield np.hstack([one @ axes, y @ axes])
+            centred = one - one[fitted].mean(0)
+            _, s, axes = np.linalg.svd(centred[fitted], full_matrices=False)
+            there = s > s[0] * 1e-6  # a code of fewer dimensions than labels has fewer correlations
+            yield np.hstack([centred @ axes.T * there, y @ axes.T])
 
     def correlations(both: Floats, _: Floats) -> tuple[Floats, Floats]:
         return pearson(*np.hsplit(both, 2))

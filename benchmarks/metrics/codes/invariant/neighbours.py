@@ -14,10 +14,9 @@ from torch.nn.functional import normalize
 
 from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints, parts
 from benchmarks.metrics.codes.errors import found
+from benchmarks.metrics.codes.invariant.linear import standardised
 from benchmarks.metrics.codes.number import Number
 from diffae.system.settings import Range
-from probes.linear import feature_moments
-from probes.linear import normalise as standardised
 
 GRID = (1, 5, 10, 20, 50, 100, 200)
 AT_ONCE = 2**24  # distances
@@ -70,12 +69,10 @@ def _score(predicted: Ints, truth: Ints, balanced: bool) -> tuple[float, Floats]
 
 
 def _scaled(x: Floats, train: Ints, how: Knn) -> Tensor:
-    tensor = torch.as_tensor(x).float()
     if how.scaling == "unit length":
-        return normalize(tensor)
-    if how.scaling == "standardised":
-        return standardised(tensor, *feature_moments(torch.as_tensor(x[train])))
-    return tensor - tensor[train].mean(0)  # smaller numbers, which float32 keeps better
+        return normalize(torch.as_tensor(x)).float()
+    x = standardised(x, train) if how.scaling == "standardised" else x - x[train].mean(0)
+    return torch.as_tensor(x).float()
 
 
 def knn(codes: Codes, how: Knn, seed: int) -> Found:

@@ -1,0 +1,37 @@
+"""How long numbers take that are bound to axes.
+
+They are computed for codes of at most 64 numbers, and of longer ones where they are asked for by
+name.
+"""
+
+from contextlib import suppress
+from dataclasses import replace
+from time import perf_counter
+
+from benchmarks.metrics.codes import dci, information, tad, votes
+from benchmarks.metrics.codes.data import Codes
+from benchmarks.metrics.codes.schema import NUMBERS, Protocol
+from benchmarks.metrics.codes.table import prepared
+from diffae.system.errors import UserError
+
+WIDEST = 64
+BOUND_TO_AXES = (*tad.NUMBERS, *dci.NUMBERS, *information.NUMBERS, *votes.NUMBERS)
+SOME = 4  # dimensions
+
+
+def seconds(name: str, codes: Codes, protocol: Protocol, seed: int) -> float:
+    """About how many seconds a number bound to axes takes, told from a few of the dimensions.
+
+    Raises UserError as `measure` does.
+    """
+    codes, _ = prepared(name, codes, protocol, seed)
+    section = protocol.section(name)
+    if name in dci.NUMBERS:
+        return dci.seconds(codes, section, seed)
+    if getattr(section, "concepts", 0):
+        section = replace(section, concepts=0)
+    part = replace(codes, values=codes.values[:, :SOME])
+    start = perf_counter()
+    with suppress(UserError):  # that these dimensions have no number
+        NUMBERS[name].compute(part, section, seed)
+    return (perf_counter() - start) * codes.values.shape[1] / part.values.shape[1]

@@ -1,0 +1,143 @@
+"""Protocols of axis-bound numbers: what they define and say, their sources, and the time they take."""
+
+import numpy as np
+import protocol_sources
+import pytest
+from factor_codes import labelled, standardised, table
+
+from benchmarks.metrics.codes import cost, dci
+from benchmarks.metrics.codes.axes import Concepts, Split
+from benchmarks.metrics.codes.cost import BOUND_TO_AXES, seconds
+from benchmarks.metrics.codes.schema import NUMBERS, named
+from benchmarks.metrics.codes.table import measure
+from diffae.system.errors import UserError
+
+TAD, DCI = ("tad", "attrs"), ("dci_d", "dci_c", "dci_i")
+DEFINED = {
+    "plain": BOUND_TO_AXES,
+    "nashae": TAD,
+    "infodiffusion": (*TAD, *DCI),
+    "disdiff": (*TAD, *DCI, "mig", "factor_vae", "beta_vae"),
+    "disentanglement-lib": (*DCI, "sap", "mig", "modularity", "factor_vae", "beta_vae"),
+    "disent": (*DCI, "sap", "mig", "factor_vae"),
+    "fdae": (*DCI, "mig", "factor_vae"),
+    "infomec": ("infom", "infoc"),
+    "infomec-training": ("infom", "infoc"),
+}
+EVERY = pytest.mark.parametrize("name", DEFINED)
+
+
+@EVERY
+def test_each_defines_what_its_code_computes(name):
+    protocol = named(name)
+    assert {one for one in BOUND_TO_AXES if protocol.defines(one)} == set(DEFINED[name])
+
+
+@pytest.mark.parametrize("name", [name for name in DEFINED if name != "plain"])
+def test_every_source_names_lines_and_where_they_stand(name):
+    protocol = named(name)
+    for source in protocol.sources.values():
+        assert protocol_sources.parts(source), source
+    assert len(protocol.commit) == 40 and protocol.note
+
+
+def test_plain_is_what_the_numbers_do_by_default():
+    for name in BOUND_TO_AXES:
+        assert named("plain").section(name) == NUMBERS[name].section()
+
+
+@pytest.mark.parametrize(
+    ("protocol", "name", "said"),
+    [
+        ("nashae", "tad", "AUROC by 101 thresholds"),
+        ("nashae", "tad", "range up to 0.2"),
+        ("nashae", "attrs", "dimensions are chosen on the rows that are scored"),
+        ("disdiff", "tad", "AUROC by 11 thresholds"),
+        ("infodiffusion", "tad", "dimensions are chosen on the rows that are scored"),
+        ("infodiffusion", "tad", "the protocol prints the spread over its folds"),
+        ("disentanglement-lib", "sap", "dimensions are chosen on the rows that are scored"),
+        (
+            "disentanglement-lib",
+            "factor_vae",
+            "train votes and scored votes are of the same images",
+        ),
+        ("disdiff", "factor_vae", "principal components are fitted on all rows"),
+    ],
+)
+def test_a_choice_on_the_scored_rows_is_said(protocol, name, said):
+    y = table((2, 2, 2), copies=16)
+    z = standardised(y) + 0.3 * np.random.default_rng(0).standard_normal(y.shape)
+    notes = []
+    for one in (named(protocol), named("plain")):
+        if one.defines("factor_vae"):
+            one = one.changed("factor_vae.train", 100).changed("factor_vae.test", 100)
+        found = measure(name, labelled(np.hstack([z, z]), y), one, 0)
+        notes.append(" | ".join(found.notes))
+    assert said in notes[0] and said not in notes[1]
+
+
+def test_rows_are_drawn_in_the_protocols_ratio():
+    codes = labelled(np.zeros((90, 2)), table((2, 3), copies=15))
+    ((fitted, scored),) = Split("drawn", 10_000, 5_000).folds(codes, 0)
+    assert len(fitted) == 60 and len(scored) == 30 and not set(fitted) & set(scored)
+    ((fitted, scored),) = Split("drawn", 40, 20).folds(codes, 0)
+    assert len(fitted) == 40 and len(scored) == 20
+    ((others, _),) = Split("drawn", 40, 20).folds(codes, 1)
+    assert set(others) != set(fitted)
+    ((every, same),) = Split("in-sample").folds(codes, 0)
+    assert every.tolist() == same.tolist() == list(range(90))
+
+
+def test_held_out_rows_are_the_files_and_a_split_without_a_test_is_refused():
+    y = table((2, 3), copies=15)
+    split = np.repeat([0, 1, 2], 30)
+    ((fitted, scored),) = Split().folds(labelled(y, y, split=split), 0)
+    assert fitted.tolist() == list(range(60)) and scored.tolist() == list(range(60, 90))
+    with pytest.raises(UserError, match="no rows for training, or none for the test"):
+        Split().folds(labelled(y, y, split=0 * split), 0)
+
+
+def test_principal_components_are_those_of_the_rows_that_are_fitted_on():
+    """Numpy's of the covariance; the scored rows vary along another direction."""
+    random = np.random.default_rng(0)
+    z = random.standard_normal((100, 2)) * [3, 0.1]
+    z[50:] = z[50:, ::-1] * 10
+    fitted = np.arange(50)
+    along = {"fitted rows": z[:50], "all rows": z}
+    for which, rows in along.items():
+        axis = np.linalg.svd(rows - rows.mean(0))[2][0]
+        expected = np.abs((z - rows.mean(0)) @ axis)
+        found = Concepts(concepts=1, components=1, principal=which).axes(z, fitted)
+        assert np.abs(found[:, 0]) == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_time_of_boosting_grows_with_rows_axes_and_classes(monkeypatch):
+    """By a clock that moves by a second between two looks."""
+    ticks = iter(range(1000))
+    monkeypatch.setattr(dci, "perf_counter", lambda: next(ticks))
+    monkeypatch.setattr(dci.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(dci, "WORTH_REFITTING", 0)
+    random = np.random.default_rng(0)
+    y = random.integers(4, size=(1000, 2)).astype(float)
+
+    def told(n, d):
+        codes = labelled(random.standard_normal((n, d)), y[:n])
+        return seconds("dci_d", codes, named("plain"), 0)
+
+    # 5 of 100 stages for one of two labels on 50 rows x 4 axes, and on as many as there are
+    assert told(100, 4) == pytest.approx(40)
+    assert told(1000, 8) == pytest.approx(40)
+    assert told(1000, 80) == pytest.approx(40 * (500 * 80 + 2500) / (500 * 8 + 2500))
+
+
+def test_the_time_of_other_numbers_grows_with_the_dimensions(monkeypatch):
+    ticks = iter(range(1000))
+    monkeypatch.setattr(cost, "perf_counter", lambda: next(ticks))
+    y = table((2, 2, 2), copies=10)
+    wide = labelled(np.random.default_rng(0).standard_normal((80, 100)), y)
+    assert seconds("mig", wide, named("plain"), 0) == pytest.approx(25)
+    assert seconds("infoc", wide, named("plain"), 0) == pytest.approx(25)
+    narrow = labelled(wide.values[:, :3], y)
+    assert seconds("tad", narrow, named("plain"), 0) == pytest.approx(1)
+    with pytest.raises(UserError, match="does not define"):
+        seconds("mig", wide, named("nashae"), 0)

@@ -1,0 +1,90 @@
+"""k-NN of codes against scikit-learn."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from codes_of_factors import made
+from sklearn.metrics import accuracy_score, balanced_accuracy_score
+from sklearn.neighbors import KNeighborsClassifier
+
+from benchmarks.metrics.codes.data import Labels, parts
+from benchmarks.metrics.codes.invariant import neighbours
+from benchmarks.metrics.codes.schema import named
+from benchmarks.metrics.codes.table import measure
+
+PLAIN, N = named("plain"), 400
+
+
+def only(codes, columns):
+    labels = codes.labels
+    names, kinds = (tuple(one[k] for k in columns) for one in (labels.names, labels.kinds))
+    return replace(codes, labels=Labels(labels.values[:, columns], names, kinds))
+
+
+@pytest.mark.parametrize(
+    ("columns", "score"), [([6, 7], accuracy_score), ([0, 3, 5], balanced_accuracy_score)]
+)
+def test_plain_is_scikit_learns_with_the_k_that_is_best_on_validation_rows(columns, score):
+    codes = only(made("rotated", N, 1), columns)
+    part = parts(codes, 0)
+    train = codes.values[part.train]
+    x, wanted, chosen = (codes.values - train.mean(0)) / train.std(0, ddof=1), [], set()
+    for y in codes.labels.values.T:
+        fits = {
+            k: KNeighborsClassifier(k).fit(x[part.train], y[part.train])
+            for k in neighbours.GRID
+            if k <= len(part.train)
+        }
+        valid = {k: score(y[part.valid], fit.predict(x[part.valid])) for k, fit in fits.items()}
+        best = max(valid, key=valid.get)
+        chosen.add(best)
+        wanted.append(score(y[part.test], fits[best].predict(x[part.test])))
+    found = measure("knn", codes, PLAIN, 0)
+    assert found.value == pytest.approx(np.mean(wanted))
+    assert f"k = {', '.join(map(str, sorted(chosen)))}" in found.notes
+
+
+@pytest.mark.parametrize(
+    ("name", "k", "t"),
+    [("dino-knn", 20, 0.07), ("dinov2-knn", 20, 0.07), ("lightly-knn", 200, 0.1)],
+)
+def test_the_protocols_are_weighted_votes_by_cosine(name, k, t):
+    codes = only(made("rotated", 600, 1), [6])
+    codes = replace(codes, values=codes.values + 3 * np.eye(6)[0])
+    part, y = parts(codes, 0), codes.labels.values[:, 0]
+
+    def weights(distances):  # 1 - cosine
+        return np.exp((1 - distances) / t)
+
+    fit = KNeighborsClassifier(k, weights=weights, metric="cosine")
+    predicted = fit.fit(codes.values[part.train], y[part.train]).predict(codes.values[part.test])
+    found = measure("knn", codes, named(name), 0)
+    assert found.value == pytest.approx(accuracy_score(y[part.test], predicted), abs=1e-12)
+    assert found.stderr == pytest.approx(
+        np.sqrt(found.value * (1 - found.value) / (len(part.test) - 1))
+    )
+
+
+def test_blocks_change_nothing(monkeypatch):
+    codes = made("mixed", 200, 1)
+    whole = measure("knn", codes, PLAIN, 0)
+    monkeypatch.setattr(neighbours, "AT_ONCE", 1000)
+    assert measure("knn", codes, PLAIN, 0) == whole
+
+
+def test_it_is_blind_to_a_common_scale_an_order_and_a_dead_dimension():
+    codes = made("rotated", N, 1)
+    plain = measure("knn", codes, PLAIN, 0).value
+    for x in (
+        0.01 * codes.values + 3,
+        codes.values[:, ::-1],
+        np.pad(codes.values, ((0, 0), (0, 2))),
+    ):
+        assert measure("knn", replace(codes, values=x), PLAIN, 0).value == pytest.approx(plain)
+
+
+def test_the_balanced_accuracy_of_noise_is_a_half_however_rare_the_label():
+    codes = only(made("noise", 2000, 1), [0, 5])  # rates of .88 and .12
+    found = measure("knn", codes, PLAIN, 0)
+    assert abs(found.value - 0.5) < 3.5 * found.stderr < 0.1

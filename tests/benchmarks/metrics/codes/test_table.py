@@ -1,0 +1,173 @@
+"""Protocols of numbers of codes, what a number refuses, and which rows and labels it takes."""
+
+import re
+import shutil
+from dataclasses import fields, replace
+from datetime import date
+
+import numpy as np
+import protocol_sources
+import pytest
+from codes_of_factors import made
+
+from benchmarks.metrics import METRICS
+from benchmarks.metrics.codes import schema, table
+from benchmarks.metrics.codes.data import Codes, Labels, parts
+from benchmarks.metrics.codes.number import Number, section_name
+from benchmarks.metrics.codes.rows import Rows, taken
+from benchmarks.metrics.protocols.schema import named as of_images
+from diffae.system.errors import UserError
+
+PLAIN = schema.named("plain")
+
+
+def test_plain_is_the_defaults_of_the_fields_and_defines_every_number():
+    for name, kind in schema.SECTIONS.items():
+        found = PLAIN.codes if name == "codes" else PLAIN.sections[name]
+        assert found == kind(), name
+    assert all(PLAIN.defines(name) for name in schema.NUMBERS)
+
+
+def test_every_number_is_in_the_table_of_metrics():
+    for name in schema.NUMBERS:
+        row = METRICS[name]
+        assert row.reference and row.digits is not None
+        assert row.error_alone or name in ("auroc", "ap")
+
+
+@pytest.mark.parametrize("name", [name for name in schema.names() if name != "plain"])
+def test_a_field_names_the_line_that_says_so_and_its_function(name):
+    protocol = schema.named(name)
+    version = re.fullmatch(r"[\w-]+/[\w-]+@(\S+) \S+", protocol.code)[1]
+    assert re.fullmatch("[0-9a-f]{40}", protocol.commit) and protocol.commit.startswith(version)
+    assert date.fromisoformat(protocol.read)
+    for source in protocol.sources.values():
+        protocol_sources.parts(source)
+
+
+@pytest.mark.parametrize("name", schema.names())
+def test_every_number_of_a_protocol_is_one_of_plain_with_other_fields(name):
+    protocol = schema.named(name)
+    for number in schema.NUMBERS:
+        if protocol.defines(number):
+            found = table.fields(number, protocol)
+            assert found.keys() == table.fields(number, PLAIN).keys()
+            assert protocol.sources.keys() >= found.keys() - {
+                f"codes.{f.name}" for f in fields(Rows)
+            }
+            for field, value in found.items():
+                assert table.fields(number, PLAIN.changed(field, value))[field] == value
+        else:
+            with pytest.raises(UserError, match=f"{name} does not define {number}; it has: "):
+                protocol.section(number)
+
+
+@pytest.mark.parametrize(
+    ("read", "name", "words"),
+    [
+        (schema.named, "taming", "taming is a protocol of images; codes have: plain, di"),
+        (of_images, "dino-knn", "dino-knn is a protocol of codes; images have: plain, adm"),
+        (schema.named, "dino-knm", "no protocol 'dino-knm'; did you mean dino-knn?"),
+    ],
+)
+def test_a_protocol_of_the_other_kind_is_refused_by_name(read, name, words):
+    with pytest.raises(UserError, match=re.escape(words)):
+        read(name)
+
+
+def test_a_file_of_ones_own(tmp_path):
+    path = tmp_path / "mine.toml"
+    shutil.copy(schema.FOLDER / "dino-knn.toml", path)
+    text = path.read_text("utf-8")
+    path.write_text(text.replace("[20,", "[5,"), "utf-8")
+    mine = schema.named(str(path))
+    assert mine.sections["knn"] == replace(schema.named("dino-knn").sections["knn"], neighbours=5)
+    path.write_text(text.replace("[knn]", "[psnr]"), "utf-8")
+    with pytest.raises(UserError, match=r"mine.toml: no section 'psnr'"):
+        schema.named(str(path))
+    path.write_text(text.replace('["unit length",', '["unit",'), "utf-8")
+    with pytest.raises(UserError, match=r"mine.toml: knn.scaling no choice 'unit'"):
+        schema.named(str(path))
+
+
+def labelled(kinds, values):
+    names = tuple(f"l{k}" for k in range(len(kinds)))
+    return Codes(
+        np.random.default_rng(0).normal(size=(len(values), 3)), Labels(values, names, kinds)
+    )
+
+
+BITS = (np.arange(60) % 2)[:, None].astype(float)
+
+
+@pytest.mark.parametrize(
+    ("name", "codes", "words"),
+    [
+        ("aurok", labelled(("binary",), BITS), "no number of codes 'aurok'; did you mean auroc?"),
+        ("auroc", labelled(("binary",), BITS[:49]), "auroc: needs at least 50 rows, not 49"),
+        ("auroc", Codes(np.ones((60, 2))), "auroc: needs labels (binary)"),
+        ("knn", labelled(("real",), BITS), "knn: needs labels that are binary or classes; these are real"),
+        ("ap", labelled(("binary",), 0 * BITS), "ap: every image has the same label of l0"),
+        ("rankme", Codes(np.ones((60, 2))), "rankme: every dimension of the codes is constant"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_measured_is_said_in_one_line(name, codes, words):
+    with pytest.raises(UserError) as caught:
+        table.measure(name, codes, PLAIN, 0)
+    assert str(caught.value) == words
+
+
+def test_factors_must_be_in_all_combinations_where_a_number_needs_them(monkeypatch):
+    def compute(codes, how, seed):
+        return table.Found(float(codes.labels.values.shape[1]), len(codes.values))
+
+    whole = Number(schema.NUMBERS["knn"].section, compute, ("classes",), combinations=True)
+    monkeypatch.setitem(schema.NUMBERS, "whole", whole)
+    rng = np.random.default_rng(0)
+    grid = np.stack(np.meshgrid(range(3), range(4), range(5)), -1).reshape(-1, 3).astype(float)
+    codes = labelled(("classes",) * 3, rng.permutation(grid))
+    assert table.measure("whole", codes, PLAIN, 0).value == 3
+    lacking = labelled(("classes",) * 3, grid[1:])
+    with pytest.raises(UserError, match="of which 59 of 60 occur"):
+        table.measure("whole", lacking, PLAIN, 0)
+
+
+def test_labels_of_another_kind_and_of_one_value_are_left_out_and_said():
+    codes = made("aligned", 100, 0)
+    codes.labels.values[:, 2] = 1
+    found = table.measure("auroc", codes, PLAIN, 0)
+    assert found.notes[:2] == ("9 labels of another kind left out", "b2 left out: one value")
+
+
+def test_the_first_rows_and_rows_at_random():
+    codes = made("aligned", 100, 0, persons=np.arange(100) // 2)
+    codes = replace(codes, split=np.arange(100) % 3)
+    first, notes = taken(codes, Rows("first", 60), 0)
+    assert notes == ("60 of 100 rows",)
+    for one, whole in (
+        (first.values, codes.values),
+        (first.labels.values, codes.labels.values),
+        (first.split, codes.split),
+        (first.persons, codes.persons),
+    ):
+        assert (one == whole[:60]).all()
+    one, other = (taken(codes, Rows("at random", 60), seed)[0].values for seed in (0, 1))
+    assert len(np.unique(one[:, 0])) == 60 and not np.array_equal(one, other)
+    assert (one == taken(codes, Rows("at random", 60), 0)[0].values).all()
+    assert taken(codes, Rows("first", 100), 0) == (codes, ())
+
+
+def test_a_dimension_that_is_constant_on_the_fitted_rows_is_dropped():
+    codes = made("aligned", 100, 0)
+    x = np.pad(codes.values, ((0, 0), (0, 1)))
+    x[parts(codes, 0).test, 6] = 1
+    codes = replace(codes, values=x)
+    kept, notes = taken(codes, Rows(), 0)
+    assert kept.values.shape == (100, 6) and notes == ("1 constant dimensions of 7 left out",)
+    assert taken(codes, Rows(constant="kept"), 0) == (codes, ())
+
+
+def test_the_name_of_a_section():
+    class FactorVae: ...
+
+    assert section_name(FactorVae) == "factor_vae"
