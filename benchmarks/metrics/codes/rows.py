@@ -37,7 +37,7 @@ def taken(codes: Codes, how: Rows, seed: int) -> tuple[Codes, tuple[str, ...]]:
         alive = np.ptp(fitted, axis=0) > 0 if len(fitted) else np.ones(codes.values.shape[1], bool)
         if not alive.all():
             codes = replace(codes, values=codes.values[:, alive])
-            notes.append(f"{(~alive).sum()} constant dimensions of {len(alive)} left out")
+            notes.append(f"constant dimensions left out: {(~alive).sum()} of {len(alive)}")
     return codes, tuple(notes)
 
 

@@ -83,8 +83,8 @@ def _labels(
     if number.combinations:
         _check_combinations(name, kept)
     others = len(labels.kinds) - len(fit)
-    notes = [f"{others} labels of another kind left out"] * (others > 0)
-    notes += [f"{', '.join(same)} left out: one value"] * bool(same)
+    notes = [f"labels of another kind left out: {others}"] * (others > 0)
+    notes += [f"labels with one value left out: {', '.join(same)}"] * bool(same)
     return kept, tuple(notes)
 
 

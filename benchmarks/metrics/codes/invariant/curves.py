@@ -5,6 +5,7 @@ Both are of binary labels; logistic regressions are those of `probes`.
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ import torch
 from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints, parts
 from benchmarks.metrics.codes.errors import found, of_columns
 from benchmarks.metrics.codes.invariant.linear import by_column
+from diffae.system.errors import UserError
 from probes.linear import fit_lbfgs
 from probes.scores import auc_influence
 
@@ -30,9 +32,9 @@ def few_labels(
     other label is used; a label of one class in a draw has AUROC 0.5. Counts above the number of rows
     are left out. The error is over images and over draws.
     """
-    assert codes.labels is not None
+    codes, y = _binary(codes)
     part = parts(codes, seed)
-    pool, y = np.union1d(part.train, part.valid), codes.labels.values
+    pool = np.union1d(part.train, part.valid)
     curve = {}
     for count in (count for count in counts if count <= len(pool)):
         values, influences = [], []
@@ -57,18 +59,20 @@ def code_length(codes: Codes, seed: int, orders: int = ORDERS) -> Found:
     blocks before it shortest, for each label. Pictures of a person are in one run of an order. The
     error is over images and over orders, with the fits fixed.
     """
+    codes, y = _binary(codes)
     each = [bits(codes, np.random.default_rng([seed, order])) for order in range(orders)]
     means = [one.mean() for one in each]
     influence = of_columns(np.mean(each, axis=0)).mean(1)
-    share = codes.labels.values.mean(0).clip(1e-12, 1 - 1e-12)  # type: ignore[union-attr]
+    share = y.mean(0).clip(1e-12, 1 - 1e-12)
     entropy = -(share * np.log2(share) + (1 - share) * np.log2(1 - share)).mean()
     rows = np.arange(len(codes.values))
     return _over_fits(means, influence, codes, rows, f"entropy {entropy:.4f} bits")
 
 
 def bits(codes: Codes, random: np.random.Generator) -> Floats:
-    """The code length [n, K] of each label in one order."""
-    n, y = len(codes.values), codes.labels.values > 0  # type: ignore[union-attr]
+    """The code length [n, K] of each binary label in one order."""
+    codes, y = _binary(codes)
+    n = len(y)
     who = (
         np.arange(n) if codes.persons is None else np.unique(codes.persons, return_inverse=True)[1]
     )
@@ -77,12 +81,23 @@ def bits(codes: Codes, random: np.random.Generator) -> Floats:
     start = FIRST
     while start < n:
         seen, block = order[:start], order[start : 2 * start]
-        signs = np.where(y[block], -1, 1)
+        signs = 1 - 2 * y[block]
         every = [np.logaddexp(0, signs * _logits(codes, seen, block, C)) / np.log(2) for C in GRID]
         length[block] = np.choose(before.argmin(0), every)
         before += np.sum(every, axis=1)
         start *= 2
     return length
+
+
+def _binary(codes: Codes) -> tuple[Codes, Floats]:
+    """The codes with their binary labels alone, and these [n, K]. Raises UserError if there are none."""
+    labels = codes.labels
+    columns = labels.of_kind("binary") if labels else []
+    if labels is None or not columns:
+        raise UserError("needs labels that are binary")
+    names, kinds = (tuple(one[k] for k in columns) for one in (labels.names, labels.kinds))
+    values = labels.values[:, columns]
+    return replace(codes, labels=replace(labels, values=values, names=names, kinds=kinds)), values
 
 
 def _logits(codes: Codes, fitted: Ints, rows: Ints, C: float) -> Floats:

@@ -4,6 +4,7 @@ Each number is a mean over labels. Its error is over the scored images, with the
 of AUROC, the infinitesimal jackknife of the others.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -222,7 +223,8 @@ def measured(
             return float(np.nanmean(each)) if np.isfinite(each).any() else -np.inf
 
         candidates = fits(x, y, fitted, judged, how, seed)
-        best = list(candidates)[-1] if how.chosen == "not" else max(candidates, key=quality)
+        last = how.chosen == "not"
+        best = deque(candidates, 1).pop() if last else max(candidates, key=quality)
         each, influence = score(best[part.test], y[part.test])
         kept = np.isfinite(each) & (np.ptp(y[fitted], axis=0) > 0)
         if not kept.any():
@@ -231,7 +233,7 @@ def measured(
         values.append(each[kept].mean())
         influences.append(influence[:, kept].mean(1))
         tests.append(part.test)
-    notes = [f"{left_out} labels left out: one value in a part"] * bool(left_out)
+    notes = [f"labels with one value in a part, left out: {left_out}"] * bool(left_out)
     notes += ["chosen on the scored rows"] * (how.chosen == ON_TEST)
     notes += ["fitted on the scored rows"] * (how.rows == "in-sample")
     influence = np.concatenate(influences) / len(values)

@@ -10,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.metrics.codes.data import Codes, Labels, parts
 from benchmarks.metrics.codes.invariant.curves import GRID, bits, code_length, few_labels
+from diffae.system.errors import UserError
 
 N = 300
 
@@ -40,6 +41,15 @@ def test_few_labels_are_draws_of_the_rows_that_are_not_scored():
     assert curve[64].value == pytest.approx(np.mean(wanted), abs=1e-3)
     assert curve[64].over == "images and fits" and curve[64].n == 150
     assert curve[16].value < curve[64].value and curve[16].stderr > curve[64].stderr
+
+
+def test_both_are_of_binary_labels():
+    codes = made("aligned", 100, 0)
+    assert code_length(codes, 0) == code_length(binary(codes), 0)
+    for number in (few_labels, code_length):
+        for one in (replace(codes, labels=None), binary(codes, slice(6, 15))):
+            with pytest.raises(UserError, match="needs labels that are binary"):
+                number(one, 0)
 
 
 def test_few_labels_of_noise_are_at_chance():

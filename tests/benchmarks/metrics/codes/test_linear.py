@@ -131,7 +131,7 @@ def test_permuted_scaled_doubled_and_dead_dimensions_change_nothing(name):
     dead = np.hstack([x[:, :2], np.full((N, 1), 3.0), x[:, 2:]])
     one = measure(name, replace(codes, values=dead), PLAIN, 0)
     assert one.value == pytest.approx(plain.value, abs=2e-5)
-    assert "1 constant dimensions of 7 left out" in one.notes
+    assert "constant dimensions left out: 1 of 7" in one.notes
     turned = measure(name, replace(codes, values=x @ ROTATION), PLAIN, 0)
     assert turned.value == pytest.approx(plain.value, abs=0.01)
     twice = measure(name, replace(codes, values=np.hstack([x, x])), PLAIN, 0)
@@ -190,7 +190,7 @@ def test_an_attribute_of_one_class_in_a_part_is_left_out_and_counted():
     values[split == TEST, 1] = 1
     codes = replace(codes, split=split, labels=replace(codes.labels, values=values))
     found = measure("auroc", codes, PLAIN, 0)
-    assert "2 labels left out: one value in a part" in found.notes
+    assert "labels with one value in a part, left out: 2" in found.notes
     kept = Labels(values[:, 2:6], codes.labels.names[2:6], codes.labels.kinds[2:6])
     rest = measure("auroc", replace(codes, labels=kept), PLAIN, 0)
     assert found.value == pytest.approx(rest.value, abs=1e-3)

@@ -136,7 +136,10 @@ def test_labels_of_another_kind_and_of_one_value_are_left_out_and_said():
     codes = made("aligned", 100, 0)
     codes.labels.values[:, 2] = 1
     found = table.measure("auroc", codes, PLAIN, 0)
-    assert found.notes[:2] == ("9 labels of another kind left out", "b2 left out: one value")
+    assert found.notes[:2] == (
+        "labels of another kind left out: 9",
+        "labels with one value left out: b2",
+    )
 
 
 def test_the_first_rows_and_rows_at_random():
@@ -163,7 +166,7 @@ def test_a_dimension_that_is_constant_on_the_fitted_rows_is_dropped():
     x[parts(codes, 0).test, 6] = 1
     codes = replace(codes, values=x)
     kept, notes = taken(codes, Rows(), 0)
-    assert kept.values.shape == (100, 6) and notes == ("1 constant dimensions of 7 left out",)
+    assert kept.values.shape == (100, 6) and notes == ("constant dimensions left out: 1 of 7",)
     assert taken(codes, Rows(constant="kept"), 0) == (codes, ())
 
 
