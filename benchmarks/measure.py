@@ -19,7 +19,7 @@ Frechet distances, as fid, kernel distances, as kid, CMMD, and precision, recall
 coverage compare two sets; A is the reference. The others compare pairs: files of the same name,
 whatever their suffix, and the mean over them is printed. Images are folders, or npz files as ADM's
 (`arr_0`), whose pairs are in order. Numbers of codes take CODES, .npz (`codes` [n, d]) or .npy, and
-LABELS, .npz (`labels` [n, K], `names`) or CSV, or those in CODES. The last line on stdout is METRIC VALUE; the lines
+LABELS, .npz (`labels` [n, K], `names`) or CSV, or those in CODES (`diffae-bench docs codes`). The last line on stdout is METRIC VALUE; the lines
 before say how it was measured, and the standard error where there is one: that of the draw of both
 sets, or of the mean over pairs. Several metrics are printed one after the other, in the given
 order. A metric whose weights are missing is never replaced by another: it gives a line on stderr

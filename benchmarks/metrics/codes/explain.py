@@ -1,6 +1,6 @@
 """Why a number of codes differs between protocols, as protocols/explain.py has it for images."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -33,12 +33,17 @@ Watched = Callable[[Sequence[Case]], Iterable[Case]]
 
 
 def explained(
-    codes: Codes, protocols: Sequence[Protocol], seed: int, watched: Watched = iter
+    codes: Codes,
+    protocols: Sequence[Protocol],
+    seed: int,
+    left_out: Container[str] = (),
+    watched: Watched = iter,
 ) -> Iterator[Explained[Case, Found]]:
-    """Each number under each protocol that defines it, with the causes of its difference from the
-    first. `watched` iterates over what is computed.
+    """Each number but those `left_out` under each protocol that defines it, with the causes of its
+    difference from the first. `watched` iterates over what is computed.
     """
-    asked = [Case(name, one) for name in NUMBERS for one in protocols if one.defines(name)]
+    names = [name for name in NUMBERS if name not in left_out]
+    asked = [Case(name, one) for name in names for one in protocols if one.defines(name)]
     first = {case.metric: case for case in asked if case.protocol is protocols[0]}
     ways = [list(steps(first.get(case.metric, case), case.protocol)) for case in asked]
     every = [*asked, *(step.after for way in ways for step in way)]

@@ -10,6 +10,7 @@ from in_process import signals_kept
 from refusal import refusal
 
 from benchmarks.measure import main
+from benchmarks.measuring import numbers
 from benchmarks.measuring.codes import are_codes, read
 from benchmarks.metrics.codes import explain, schema
 from benchmarks.metrics.codes.data import Codes, Labels
@@ -228,6 +229,17 @@ def refusal_and_output(capsys, *arguments):
     return err, out
 
 
+@pytest.mark.parametrize("width", [64, 65])
+def test_the_time_of_many_axes_is_said_first(width, at, capsys):
+    """Of what is bound to axes alone; it is measured because it is asked for by name."""
+    wide = np.random.default_rng(4).normal(size=(N, width))
+    main(["tad,rankme", str(at("wide.npz", codes=wide, labels=COLUMNS[:, :2]))])
+    out, err = capsys.readouterr()
+    assert [line.split()[0] for line in out.splitlines() if line.startswith(("tad ", "rankme "))]
+    assert bool(re.fullmatch(r"tad: about .+ for 65 dimensions\n", err)) == (width == 65)
+    assert width == 65 or not err
+
+
 def test_help_names_the_numbers_and_their_protocols(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
@@ -302,6 +314,20 @@ def test_explain_writes_the_page_the_picture_and_the_tables(whole, few, tmp_path
     page = (out / "protocols.html").read_text()
     assert "The same images, measured" in page and "pairs" not in page and str(whole) in page
     assert said.splitlines()[-1] == str(out / "protocols.md")
+
+
+def test_wide_codes_are_explained_without_what_is_bound_to_axes(at, monkeypatch, capsys):
+    some = {name: schema.NUMBERS[name] for name in ("rankme", "tad", "mig")}
+    for module in (explain, numbers):
+        monkeypatch.setattr(module, "NUMBERS", some)
+    wide = np.random.default_rng(4).normal(size=(N, 65))
+    main(["--explain", str(at("wide.npz", codes=wide, labels=COLUMNS[:, :2]))])
+    said = capsys.readouterr().out
+    assert "left out of codes of over 64 numbers: tad, mig\n" in said and "RankMe" in said
+    assert "TAD" not in said and "MIG" not in said
+    main(["--explain", str(at("wide.npz", codes=wide[:, 1:], labels=COLUMNS[:, :2]))])
+    said = capsys.readouterr().out
+    assert "left out" not in said and "TAD" in said and "MIG" in said
 
 
 def test_a_protocol_of_ones_own_is_explained_too(codes, labels, few, tmp_path, capsys):

@@ -61,13 +61,13 @@ def root(tmp_path_factory):
     """Noise whose left and upper halves are bright where a label says so, in a seeded split by
     persons, of whom each is in two images.
     """
-    root, rng = tmp_path_factory.mktemp("set") / "noise", np.random.default_rng(0)
+    root, rng = tmp_path_factory.mktemp("set") / "noise", np.random.default_rng(1)
     root.mkdir()
     left, upper = rng.integers(0, 2, (2, COUNT))
     for index in range(COUNT):
         pixels = rng.integers(0, 160, (32, 32, 3), dtype=np.uint8)
-        pixels[:, :16] += np.uint8(5 * left[index])
-        pixels[:16] += np.uint8(4 * upper[index])
+        pixels[:, :16] += np.uint8(3 * left[index])
+        pixels[:16] += np.uint8(3 * upper[index])
         Image.fromarray(pixels).save(root / f"{index:03d}.png")
     names = [f"{index:03d}.png" for index in range(COUNT)]
     who = rng.permutation(np.repeat(np.arange(COUNT // 2), 2))
