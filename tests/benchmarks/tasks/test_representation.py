@@ -89,7 +89,7 @@ def test_nearest_codes_are_scikit_learn_s(labelled):
         scores.append(max(by_k.values(), key=lambda both: both[0])[1])
     row = measured(labelled)["colours", "knn", ""]
     assert row.value == pytest.approx(np.mean(scores), abs=1e-9)
-    assert "1 constant dimensions of 13 left out" in row.note
+    assert "constant dimensions left out: 1 of 13" in row.note
 
 
 def test_dimensions_are_those_of_the_singular_values(labelled):
