@@ -75,7 +75,7 @@ def test_ours_needs_no_unit_and_no_pruning():
         assert factor_vae(same, y).value == 1
         assert beta_vae(same, y).value > 0.99
     dead = measure("factor_vae", labelled(np.column_stack([0 * z[:, 0], z]), y), named("plain"), 0)
-    assert dead.value == 1 and dead.notes[0] == "1 constant dimensions of 4 left out"
+    assert dead.value == 1 and dead.notes[0] == "constant dimensions left out: 1 of 4"
 
 
 def test_noise_has_chance_on_images_that_gave_no_votes():
