@@ -276,7 +276,7 @@ def _of_codes(
 
 
 # fmt: off
-_N = {"depends_on_n": True}
+_N: dict[str, Any] = {"depends_on_n": True}
 OF_CODES: dict[str, Metric] = {
     "knn": _of_codes("k-NN accuracy", "Cover and Hart 1967; of binary labels the balanced accuracy"),
     "ridge_r2": _of_codes("R² of a ridge regression", "Hoerl and Kennard 1970; held out", "ridge R²", least=None),

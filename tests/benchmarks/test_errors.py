@@ -16,6 +16,7 @@ from scipy import stats
 from benchmarks import evaluate
 from benchmarks.core.registry import REGISTRY
 from benchmarks.metrics import METRICS
+from reports.records.metrics import OF_CODES
 
 pytestmark = pytest.mark.usefixtures("no_effnet")
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints, parts
+from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints, Labels, parts
 from benchmarks.metrics.codes.errors import found, of_columns
 from benchmarks.metrics.codes.invariant.linear import by_column
 from diffae.system.errors import UserError
@@ -95,9 +95,9 @@ def _binary(codes: Codes) -> tuple[Codes, Floats]:
     columns = labels.of_kind("binary") if labels else []
     if labels is None or not columns:
         raise UserError("needs labels that are binary")
-    names, kinds = (tuple(one[k] for k in columns) for one in (labels.names, labels.kinds))
-    values = labels.values[:, columns]
-    return replace(codes, labels=replace(labels, values=values, names=names, kinds=kinds)), values
+    values, names = labels.values[:, columns], tuple(labels.names[k] for k in columns)
+    kept = Labels(values, names, tuple(labels.kinds[k] for k in columns))
+    return replace(codes, labels=kept), values
 
 
 def _logits(codes: Codes, fitted: Ints, rows: Ints, C: float) -> Floats:

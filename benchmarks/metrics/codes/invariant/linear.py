@@ -87,18 +87,24 @@ def by_column(score: Callable[..., tuple[float, Floats]], logits: Floats, y: Flo
     return np.array([value for value, _ in each]), np.stack([i for _, i in each], axis=1)
 
 
+def _deviation(y: Floats) -> Floats:
+    """The standard deviation of columns, nan of a constant one."""
+    return np.where(np.ptp(y, axis=0) > 0, y.std(0), np.nan)
+
+
 def r2(predicted: Floats, y: Floats) -> Scores:
     """1 less the squared error over the variance of the scored y."""
     error, spread = np.square(y - predicted), np.square(y - y.mean(0))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        ratio = error.mean(0) / spread.mean(0)
-        return 1 - ratio, of_columns(ratio * spread - error) / spread.mean(0)
+    ratio = error.mean(0) / _deviation(y) ** 2
+    return 1 - ratio, of_columns(ratio * spread - error) / _deviation(y) ** 2
 
 
 def pearson(a: Floats, b: Floats) -> Scores:
     """Pearson's correlation, which is 0 with a constant prediction and undefined of a constant b."""
-    a, b = a - a.mean(0), b - b.mean(0)
-    a, b = a / np.where(a.any(0), a.std(0), 1), b / np.where(b.any(0), b.std(0), np.nan)
+    a, b = (
+        (a - a.mean(0)) / np.nan_to_num(_deviation(a), nan=np.inf),
+        (b - b.mean(0)) / _deviation(b),
+    )
     r = (a * b).mean(0)
     return r, of_columns(a * b - r * (a**2 + b**2) / 2)
 
@@ -158,25 +164,20 @@ def epochs(
             yield linear(features).double().numpy()
 
 
-def attributes(
-    x: Floats, y: Floats, fitted: Ints, judged: Ints, how: Fitted, seed: int
+def fits_of(
+    x: Floats, y: Floats, fitted: Ints, judged: Ints, how: Linear, seed: int, *, real: bool
 ) -> Iterator[Floats]:
-    """Classifiers of binary labels."""
-    if how.learner == "Adam":
-        yield from epochs(x, y, fitted, seed, binary_cross_entropy_with_logits, 128, False)
+    """Regressions of real labels, or classifiers of binary ones."""
+    if isinstance(how, Fitted) and how.learner == "Adam":
+        recipe = (mse_loss, 64, True) if real else (binary_cross_entropy_with_logits, 128, False)
+        yield from epochs(x, y, fitted, seed, *recipe)
+    elif real:
+        yield from ridges(x, y, fitted, (1.0,) if how.chosen == "not" else PENALTIES)
     else:
         yield classifier(x, y, fitted, judged, how)
 
 
-def regressions(
-    x: Floats, y: Floats, fitted: Ints, judged: Ints, how: Linear, seed: int
-) -> Iterator[Floats]:
-    """Regressions of real labels."""
-    if isinstance(how, Fitted) and how.learner == "Adam":
-        yield from epochs(x, y, fitted, seed, mse_loss, 64, True)
-    else:
-        yield from ridges(x, y, fitted, (1.0,) if how.chosen == "not" else PENALTIES)
-
+classifiers, regressions = partial(fits_of, real=False), partial(fits_of, real=True)
 
 # The number ---------------------------------------------------------------------------------------
 
@@ -245,8 +246,8 @@ def _number(section: type, kind: Any, fits: Fits, score: Score, by: Score | None
 
 
 NUMBERS = {
-    "auroc": _number(Auroc, "binary", attributes, partial(by_column, auc_influence)),
-    "ap": _number(Ap, "binary", attributes, partial(by_column, ap_influence)),
+    "auroc": _number(Auroc, "binary", classifiers, partial(by_column, auc_influence)),
+    "ap": _number(Ap, "binary", classifiers, partial(by_column, ap_influence)),
     "ridge_r2": _number(Ridge, "real", regressions, r2),
     "pearson_r": _number(Regression, "real", regressions, pearson),
     "label_mse": _number(Regression, "real", regressions, mse, by=pearson),

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from scipy.stats import rankdata
 
 from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints, Kind, Labels, parts
 from benchmarks.metrics.codes.errors import found
@@ -20,14 +19,12 @@ from benchmarks.metrics.codes.number import Number
 
 @dataclass(frozen=True)
 class Mcc:
-    """The mean correlation coefficient.
+    """The mean correlation coefficient, of Pearson's correlations.
 
-    correlation   of a dimension and a factor
-    rows          "held out": dimensions are assigned on all other rows and scored on the test rows;
-                  "in-sample": both on all rows
+    rows  "held out": dimensions are assigned on all other rows and scored on the test rows;
+          "in-sample": both on all rows
     """
 
-    correlation: Literal["Pearson", "Spearman"] = "Pearson"
     rows: Literal["held out", "in-sample"] = "held out"
 
 
@@ -47,19 +44,12 @@ def mcc(codes: Codes, how: Mcc, seed: int) -> Found:
         test = parts(codes, seed).test
         fitted = np.setdiff1d(fitted, test)
 
-    def of_rows(rows: Ints) -> tuple[Floats, Floats]:
-        x, y = codes.values[rows], codes.labels.values[rows]  # type: ignore[union-attr]
-        return (
-            (rankdata(x, axis=0), rankdata(y, axis=0)) if how.correlation == "Spearman" else (x, y)
-        )
-
-    x, y = of_rows(fitted)
-    each = np.stack([pearson(x, np.repeat(one[:, None], x.shape[1], 1))[0] for one in y.T], axis=1)
-    each = np.nan_to_num(each)
-    pairs = linear_sum_assignment(-np.abs(each))
-    x, y = of_rows(test)
-    r, influence = pearson(x[:, pairs[0]], y[:, pairs[1]])
-    signs = np.sign(each[pairs]) / y.shape[1]
+    x, y = codes.values, codes.labels.values
+    each = [pearson(x[fitted], np.repeat(one[:, None], x.shape[1], 1))[0] for one in y[fitted].T]
+    matrix = np.nan_to_num(each)  # K x d
+    pairs = linear_sum_assignment(-np.abs(matrix))
+    r, influence = pearson(x[test][:, pairs[1]], y[test][:, pairs[0]])
+    signs = np.sign(matrix[pairs]) / y.shape[1]
     return found(np.nan_to_num(r) @ signs, np.nan_to_num(influence) @ signs, codes, test)
 
 

@@ -199,6 +199,21 @@ def test_an_attribute_of_one_class_in_a_part_is_left_out_and_counted():
         measure("auroc", replace(codes, labels=none), PLAIN.changed("auroc.chosen", "not"), 0)
 
 
+def test_a_label_that_is_constant_where_choices_are_made_or_scored_has_no_say():
+    codes = made("aligned", N, 1)
+    split = np.repeat([TRAIN, VALID, TEST], [150, 50, 100])
+    values = codes.labels.values.copy()
+    values[split != TRAIN, 9] = 0.1  # whose mean is not exactly 0.1
+    codes = replace(codes, split=split, labels=replace(codes.labels, values=values))
+    rest = Labels(values[:, 10:], codes.labels.names[10:], codes.labels.kinds[10:])
+    for name in ("ridge_r2", "pearson_r"):
+        found = measure(name, codes, PLAIN, 0)
+        assert "labels with one value in a part, left out: 1" in found.notes
+        alone = measure(name, replace(codes, labels=rest), PLAIN, 0)
+        assert found.value == pytest.approx(alone.value)
+        assert found.stderr == pytest.approx(alone.stderr)
+
+
 @pytest.mark.parametrize("name", ["auroc", "ap", "ridge_r2", "pearson_r", "label_mse", "infoe"])
 def test_in_sample_fits_and_choices_on_scored_rows_are_said(name):
     from benchmarks.metrics.codes.schema import section_of
