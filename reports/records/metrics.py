@@ -285,7 +285,7 @@ OF_CODES: dict[str, Metric] = {
     "rankme": _of_codes("RankMe", "Garrido et al. 2023, centred", "", NEITHER, 1, most=None, **_N),
     "participation": _of_codes("Participation ratio", "of the covariance's eigenvalues", "", NEITHER, 1, most=None, **_N),
     "code_length": _of_codes("Bits of a label by its online code", "Blier and Ollivier 2018", "code length", LOWER, most=None, **_N),
-    "tad": _of_codes("Total AUROC difference", "Yeats et al. 2022 (NashAE)", "TAD", digits=3, most=None, **_N),
+    "tad": _of_codes("Total AUROC difference", "Yeats et al. 2022 (NashAE)", "TAD", digits=3, least=None, most=None, **_N),
     "attrs": _of_codes("Attributes captured by a dimension", "Yeats et al. 2022 (NashAE)", "ATTRS", digits=1, most=None, **_N),
     "dci_d": _of_codes("Disentanglement", "Eastwood and Williams 2018", "DCI D", **_N),
     "dci_c": _of_codes("Completeness", "Eastwood and Williams 2018", "DCI C", **_N),

@@ -105,8 +105,8 @@ def nearest(x: Floats, y: Ints, neighbours: int, seed: int) -> Floats:
 
 @axes.shared
 def _matrices(codes: Codes, how: Mig, seed: int) -> tuple[list[Floats], Ints, list[str]]:
-    """I - n and A of the axes that count [2, d, N], of all rows and without each block (none where
-    that takes too long); the block of each row, and notes.
+    """I - n and A of the axes that count [2, d, N], of all rows and without each block in the same
+    bins (none where that takes too long); the block of each row, and notes.
     """
     n, random = len(codes.values), np.random.default_rng([seed, len(codes.values)])
     rows = np.sort(random.permutation(n)[: how.most or n])
@@ -149,8 +149,8 @@ def _active(x: Floats, adjusted: Floats, null: float, how: str) -> NDArray[np.bo
 
 
 def gap(matrix: Floats) -> float:
-    """MIG of I - n and A [2, d, N]."""
-    *_, second, first = np.sort(matrix[1], axis=0)
+    """MIG of I - n and A [2, 2, N] of each label's best axis and the next."""
+    first, second = matrix[1]
     return float((first - second).mean())
 
 
@@ -176,6 +176,9 @@ def _number(name: str, codes: Codes, how: Mig, seed: int) -> Found:
     if not d:
         return Found(0.0, len(blocks), notes=(*notes, "no axis counts: 0"))
     axes.needs(name, *(("axes that count", d) if name in ("mig", "infoc") else ("labels", labels)))
+    if name == "mig":  # the jackknife is of these two
+        best = np.argsort(-matrices[0][1], axis=0, kind="stable")[None, :2]
+        matrices = [np.take_along_axis(matrix, best, axis=1) for matrix in matrices]
     return jackknifed([SCORES[name][1](matrix) for matrix in matrices], codes, blocks, *notes)
 
 

@@ -93,7 +93,7 @@ def test_infom_and_infoc_are_those_of_infomec():
 
 def test_scores_of_given_information():
     one = np.array([[0.5, 0.0], [0.0, 0.8]])
-    assert gap(pair(one)) == pytest.approx(0.65)
+    assert gap(pair(np.array([[0.5, 0.8], [0.1, 0.0]]))) == pytest.approx(0.6)
     assert modularity(pair(one)) == concentration(pair(one), 0) == concentration(pair(one), 1) == 1
     assert modularity(pair(np.ones((3, 2)))) == concentration(pair(np.ones((3, 2))), 1) == 0
     assert modularity(pair(np.array([[0.4, 0.2, 0.1], [0.0, 0.0, 0.0]]))) == pytest.approx(
@@ -209,6 +209,20 @@ def test_the_error_is_the_spread_over_images():
     spread = np.std([one.value for one in found], ddof=1)
     assert 0.6 < np.mean([one.stderr for one in found]) / spread < 1.5
     assert {one.over for one in found} == {"images"}
+
+
+def test_the_error_of_a_gap_is_of_the_same_two_axes():
+    z, y = perfect(80, sizes=(3, 3))
+    z = np.hstack([z, z]) + 0.7 * np.random.default_rng(0).standard_normal((80, 4))
+    found = measured("mig", labelled(z, y))
+    matrices, *_ = information._matrices(labelled(z, y), Mig(), 0)
+    of = [matrix[1] for matrix in matrices]
+    fixed = np.argsort(-of[0], axis=0)[:2]
+    gaps = [-np.diff(np.take_along_axis(a, fixed, 0), axis=0).mean() for a in of]
+    assert found.value == pytest.approx(gaps[0])
+    assert found.stderr == pytest.approx(np.sqrt(19) * np.std(gaps[1:]), rel=0.1)
+    sorted_again = [np.diff(np.sort(a, axis=0)[-2:], axis=0).mean() for a in of]
+    assert found.stderr != pytest.approx(np.sqrt(19) * np.std(sorted_again[1:]), rel=0.15)
 
 
 def test_neighbours_of_many_rows_have_no_error(monkeypatch):

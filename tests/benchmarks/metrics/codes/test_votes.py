@@ -71,7 +71,7 @@ def test_beta_vae_is_disentanglement_libs(kind, expected):
 def test_ours_needs_no_unit_and_no_pruning():
     y = table(SIZES, copies=4)
     z = standardised(y) + 0.02 * np.random.default_rng(0).standard_normal(y.shape)
-    for same in (z, 0.01 * z, 1000 * z + 7, z[:, ::-1]):
+    for same in (0.01 * z + 7, z[:, ::-1], z * [1, 100, 0.01]):
         assert factor_vae(same, y).value == 1
         assert beta_vae(same, y).value > 0.99
     dead = measure("factor_vae", labelled(np.column_stack([0 * z[:, 0], z]), y), named("plain"), 0)
