@@ -90,8 +90,8 @@ def evaluate(
     """Measure a model, or several of them, and return their numbers.
 
         model       a registered name ("diffae"), "NAME=PATH", the path of a checkpoint, a `System`, a model of `diffae`, or
-                    any object with `encode(images)`, `decode(code)` and `image_size` (see `systems.wrap`); a list of such,
-                    or a dictionary whose keys are their titles in the tables
+                    any object with `encode(images)`, `image_size` and, unless only its code is to be measured, `decode(code)`
+                    (see `systems.wrap`); a list of such, or a dictionary whose keys are their titles in the tables
         tasks       benchmarks by name, or "all"
         data        a path as --data takes it, an open `Dataset` of `diffae.data`, or None for the portraits
         profile     the sizes of the work: "smoke", "quick", "standard", "paper", a TOML file or a `Profile`

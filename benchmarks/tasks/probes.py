@@ -5,7 +5,7 @@ is chosen on the validation split and the scores are taken on the test split. Wh
 are exclusive classes, also one multinomial logistic regression of all, by its top-1 accuracy.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -53,23 +53,17 @@ def _scores(cell: Cell, probe: LinearProbe, features: Tensor, test: Selection) -
     summary = summarise(logits, test.labels, names)
     defined = np.array([score.name not in summary.excluded for score in summary.attributes])
     weights = np.array([score.prevalence for score in summary.attributes])
-    unlisted = _unlisted(cell.context)
-    undefined = [name for name in summary.excluded if name not in unlisted]
-    if more := len(summary.excluded) - len(undefined):
-        undefined.append(f"{more} classes")
-    notes = [f"undefined: {', '.join(undefined)}"] if undefined else []
-    if unlisted:
-        notes.append(f"{len(unlisted):,} classes have no rows of their own")
-    excluded = "; ".join(notes)
+    listed = len(names) <= LISTED or not of_classes(cell.context)
+    undefined = ", ".join(summary.excluded) if listed else f"{len(summary.excluded)} classes"
+    notes = [f"of {len(names):,} attributes"] if len(names) > LISTED else []
+    excluded = "; ".join([*notes, *([f"undefined: {undefined}"] if summary.excluded else [])])
     numbers = [
         ("auroc", summary.mean_auroc, MEAN, 1.0 * defined, excluded),
         ("auroc", summary.weighted_auroc, WEIGHTED, weights * defined, excluded),
         ("ap", summary.mean_ap, MEAN, 1.0 * defined, excluded),
         ("accuracy", summary.mean_accuracy, MEAN, np.ones(len(names)), excluded),
     ]
-    for score, alone in zip(summary.attributes, np.eye(len(names)), strict=True):
-        if score.name in unlisted:
-            continue
+    for score, alone in zip(summary.attributes, np.eye(len(names)), strict=True) if listed else ():
         one_class = "" if np.isfinite(score.auroc) else "only one class in the test split"
         numbers.append(("auroc", score.auroc, score.name, alone, one_class))
         numbers.append(("ap", score.ap, score.name, alone, one_class))
@@ -85,16 +79,6 @@ def _scores(cell: Cell, probe: LinearProbe, features: Tensor, test: Selection) -
         error = test.uncertainty(total) if known else UNKNOWN
         given = {"setting": setting, "n": len(test), "note": note}
         yield cell.row(metric, value if known else None, error, **given)
-
-
-def _unlisted(context: Context) -> frozenset[str]:
-    """Attributes without rows of their own: the classes of which there are more than `LISTED`."""
-    data = context.dataset
-    groups: list[Sequence[str]] = [data.attribute_names] if of_classes(context) else []
-    if data.columns is not None:
-        of_columns = (f"{name}=" for name in data.columns.dtype.names or ())
-        groups = [[n for n in data.attribute_names if n.startswith(start)] for start in of_columns]
-    return frozenset(name for group in groups if len(group) > LISTED for name in group)
 
 
 def _weighted(influence: np.ndarray, weights: np.ndarray, part: slice) -> np.ndarray:

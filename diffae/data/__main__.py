@@ -120,10 +120,7 @@ SEED = 0
 LABEL_WIDTH = 13
 NAMED = 10  # damaged images that a copy is without, at most
 LINE_WIDTH = 100
-LABELS = (
-    "none; labels are read from class folders, from labels.csv, and from files in CelebA's layout "
-    "(`diffae-bench docs data`)"
-)
+LABELS = "none; labels are read from class folders, labels.csv and CelebA's files (`diffae-bench docs data`)"
 LISTED = 40  # attributes, at most: CelebA's
 MARK = "sheet"  # a text in the PNG file
 
@@ -137,8 +134,9 @@ def describe(data: Dataset, format_title: str) -> Iterator[str]:
     yield row("first image", f"{width} x {height}")
     yield row("left out", "; ".join(data.left_out) or "nothing")
     yield row("crop", describe_crop(data.transform))
-    if data.columns is not None:
-        yield row("columns", ", ".join(describe_columns(data.columns)))
+    if (table := data.columns) is not None:
+        kinds = [f"{name} ({KINDS[table[name].dtype.kind]})" for name in table.dtype.names or ()]
+        yield row("columns", ", ".join(kinds))
     yield row("attributes", describe_attributes(data))
     yield row("identities", describe_identities(data))
     yield row("partition", data.partition_source)
@@ -189,19 +187,6 @@ def describe_attributes(data: Dataset) -> str:
     if counts[few] == counts[many]:
         return f"{ends}; {counts[few]:,} images of each"
     return f"{ends}; {counts[few]:,} images of {names[few]} to {counts[many]:,} of {names[many]}"
-
-
-def describe_columns(columns: np.ndarray) -> Iterator[str]:
-    """The columns of a table of labels: "smiling (binary)", "colour (3 classes)", "age (real, 1 to 9)"."""
-    for name in columns.dtype.names or ():
-        values, kind = columns[name], KINDS[columns[name].dtype.kind]
-        if kind == "real":
-            kind += f", {values.min():g} to {values.max():g}"
-        yield (
-            f"{name} ({len(np.unique(values))} classes)"
-            if kind == "classes"
-            else f"{name} ({kind})"
-        )
 
 
 def describe_identities(data: Dataset) -> str:

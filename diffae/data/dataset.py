@@ -32,7 +32,7 @@ KEPT = 32 << 20  # bytes of images in memory; benchmarks read each several times
 SEEDED_FRACTIONS = (0.6, 0.1, 0.3)
 # Of `Dataset`, of N rows.
 LABEL_FIELDS = ("partition", "attributes", "classes", "identities", "columns")
-KINDS = {"b": "binary", "i": "classes", "U": "classes", "f": "real"}  # of labels, by kind of dtype
+KINDS = {"b": "binary", "U": "classes", "f": "real"}  # of labels, by the kind of dtype
 
 Indices = Sequence[int] | np.ndarray
 
@@ -68,8 +68,8 @@ class Dataset:
     `attributes` is bool N x A with the columns of `attribute_names`, or instead `classes` is int N,
     the column of the only one that an image has (1,000 of a million images would fill the memory);
     `labels` reads either. `columns` is a structured array of N rows, the columns of a table of labels
-    as they were read: bool, whole numbers or texts of classes, and float64; `factors` reads it, or
-    the attributes where there is no table. `identities` is int64 N, `partition` int8 N (0 train, 1 valid, 2 test);
+    as they were read: bool, texts of classes, or float64; `factors` reads it, or the attributes where
+    there is no table. `identities` is int64 N, `partition` int8 N (0 train, 1 valid, 2 test);
     `partition_source` says where that comes from.
     `left_out` names, one line each, files of the folder that are not part of the data set.
     """
@@ -143,22 +143,21 @@ class Dataset:
 
         Attributes of which every image of the data set has exactly one are one column of classes.
         """
-        place, classes = np.asarray(indices), self.classes
-        if self.columns is not None:
-            names, table = self.columns.dtype.names or (), self.columns
+        place, table, each = np.asarray(indices), self.columns, self.attributes
+        if table is not None:
+            names = table.dtype.names or ()
             kinds = tuple(KINDS[table[name].dtype.kind] for name in names)
-            found = [
-                np.unique(table[name], return_inverse=True)[1] if kind == "classes" else table[name]
-                for name, kind in zip(names, kinds, strict=True)
-            ]
-            return Factors(np.stack(found, axis=1)[place].astype(np.float64), names, kinds)
-        if self.attributes is not None and len(self.attribute_names) > 1:
-            exclusive = (self.attributes.sum(axis=1) == 1).all()
-            classes = self.attributes.argmax(axis=1) if exclusive else None
-        if classes is not None:
-            return Factors(classes[place, None].astype(np.float64), ("class",), ("classes",))
+            values = np.empty((len(self), len(names)))
+            for k, name in enumerate(names):
+                _, numbered = np.unique(table[name], return_inverse=True)
+                values[:, k] = numbered if kinds[k] == "classes" else table[name]
+            return Factors(values[place], names, kinds)
         names = self.attribute_names if self.labelled else ()
         values = self.labels(place) if names else np.empty((len(place), 0))
+        exclusive = each is None or (each.sum(axis=1) == 1).all()
+        if len(names) > 1 and exclusive:
+            values, names = values.argmax(axis=1)[:, None], ("class",)
+            return Factors(values.astype(np.float64), names, ("classes",))
         return Factors(values.astype(np.float64), names, ("binary",) * len(names))
 
     def indices(self, split: str) -> np.ndarray:

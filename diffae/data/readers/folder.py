@@ -16,13 +16,7 @@ from PIL import Image
 from diffae.data.dataset import Dataset
 from diffae.data.readers.classes import name_of_test
 from diffae.data.readers.label_table import read_labels
-from diffae.data.readers.sources import (
-    EncodedImages,
-    partition_of_each,
-    partition_of_folders,
-    seeded,
-    unlabelled,
-)
+from diffae.data.readers.sources import EncodedImages, partition_of_folders, unlabelled
 from diffae.data.transforms import LARGEST_IMAGE, decode
 from diffae.system.cli import printable
 from diffae.system.errors import UserError
@@ -82,17 +76,12 @@ def open_image_folder(path: Path, image_size: int, crop: str | None, seed: int) 
     found = find_images(path)
     classes = read_labels(path, found.names)
     found = replace(found, others=tuple(without(found.others, path, classes.files)))
-    root, spread = path.resolve().name, bool(classes.fields)
-    if classes.splits:
-        file = classes.files[0].name
-        split = partition_of_each(classes.splits, seed, spread, f"split of {file}", file)
-    else:
-        split = partition_of_folders(classes.images, seed, root, spread)
-    if split[1].startswith("seeded"):
-        split = seeded(len(classes.images), seed, classes.fields.get("identities"))
+    root, fields = path.resolve().name, classes.fields
+    own = (bool(fields), classes.splits, fields.get("identities"))
+    split = partition_of_folders(classes.images, seed, root, *own)
     source = ImageFiles(path, classes.images, classes.files)
     left_out = (*found.left_out, *classes.left_out)
-    data = unlabelled(path, source, image_size, crop, split, left_out=left_out, **classes.fields)
+    data = unlabelled(path, source, image_size, crop, split, left_out=left_out, **fields)
     test = [classes.images[index] for index in data.indices("test")]
     return replace(data, name=name_of_test(test, root))
 

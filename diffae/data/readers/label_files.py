@@ -81,16 +81,17 @@ def read_values(
 ) -> tuple[list[str], list[list[str]]]:
     """Image names, and that many values of each, from the row `first` on.
 
-    Raises UserError unless the values are the `allowed` ones (whole numbers, if there are none; any,
-    if that is None).
+    Raises UserError unless the values are the `allowed` ones (whole numbers, if there are none; any
+    that are not empty, if that is None).
     """
     for line, (_, *values) in enumerate(rows[first:], start=first + 1):
         where = f"{path}: line {line}"
         if len(values) != columns:
             raise UserError(f"{where}: an image name and {len(values)} values, not {columns}")
         odd = set(values) - set(allowed) if allowed else {v for v in values if not v.isdecimal()}
-        if odd and allowed is not None:
-            what = ", ".join(allowed) or "a number"
+        odd = odd if allowed is not None else {""}.intersection(values)
+        if odd:
+            what = ", ".join(allowed or ()) or ("a value" if allowed is None else "a number")
             raise UserError(f"{where}: {min(odd)!r:.40} is not {what}")
     names = [row[0] for row in rows[first:]]
     refuse_duplicates(names, path, "image")

@@ -9,7 +9,7 @@ test) and `person` or `identity` are what they say; every other column is a labe
 """
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,8 @@ from diffae.system.errors import UserError
 
 TABLES = ("labels.csv", "metadata.csv")
 SPLIT, PERSONS = "split", ("person", "identity")
-TRUE = {(0, 1), (-1, 1), ("no", "yes"), ("false", "true")}  # pairs whose second is "has it"
+HAS = ("1", "1.0", "yes", "true")  # what a binary column says of images that have the attribute
 MANY = 40  # classes that are read of any number of images
-LARGEST = 2**53  # whole numbers below are exact
-
-# A name, what it holds (its dtype one of `KINDS`), and "=VALUE" of the images that a binary one marks.
-Column = tuple[str, np.ndarray, str]
 
 
 def read_labels(root: Path, images: tuple[str, ...]) -> Classes:
@@ -52,66 +48,56 @@ def read_labels(root: Path, images: tuple[str, ...]) -> Classes:
 
 
 def _labelled(path: Path, rows: list[list[str]], images: tuple[str, ...], names: Names) -> Classes:
-    """The images that a table lists, with its columns as fields of `Dataset`, and their splits."""
+    """The images that a table lists, its labels as fields of `Dataset`, and its splits."""
     _, header, _ = label_files.read_header(path, rows)
     if names.places(rows[0][0]):
         raise UserError(f"{path}: line 1: must name the columns, such as file,age,smiling")
     listed, values = label_files.read_values(path, rows, 1, len(header), None)
-    places = [_place(f"{path}: {name}", names.places(name)) for name in listed]
-    label_files.refuse_duplicates([images[place] for place in places], path, "image")
-    order = np.argsort(places)
-    table = dict(zip(header, np.array(values)[order].T, strict=True))
-    for name, texts in table.items():
-        if len(empty := order[texts == ""]):
-            why = f"no value of {name}; give one, or take out the row or the column"
-            raise UserError(f"{path}: line {min(empty) + 2}: {why}")
-    kept, without = tuple(images[places[row]] for row in order), len(images) - len(places)
-    told = (f"images that {path.name} does not list: {without:,}",) if without else ()
-    return _with_columns(path, table, Classes(kept, files=(path,), left_out=told))
-
-
-def _place(where: str, found: list[int]) -> int:
-    if len(found) != 1:
-        several = "is the name of several images; write its folder before it"
-        raise UserError(f"{where} {several if found else 'is none of the images here'}")
-    return found[0]
-
-
-def _with_columns(path: Path, table: dict[str, np.ndarray], of: Classes) -> Classes:
-    """The images `of` a table with its columns as fields of `Dataset`, and their splits."""
-    fields, columns, splits = dict[str, Any](), list[Column](), tuple[int, ...]()
-    told = list(of.left_out)
-    for header, texts in table.items():
-        if header.lower() in PERSONS and "identities" not in fields:
+    places = [names.places(name) for name in listed]
+    for name, found in zip(listed, places, strict=True):
+        if len(found) != 1:
+            what = "several of the images; add its folder" if found else "none of the images"
+            raise UserError(f"{path}: {name} is {what}")
+    order = np.argsort(np.ravel(places))
+    kept = tuple(images[places[row][0]] for row in order)
+    label_files.refuse_duplicates(kept, path, "image")
+    without = len(images) - len(kept)
+    told = [f"images that {path.name} does not list: {without:,}"] if without else []
+    fields, splits, columns = dict[str, Any](), tuple[int, ...](), dict[str, np.ndarray]()
+    for said, texts in zip(header, np.array(values)[order].T, strict=True):
+        if said.lower() in PERSONS:
             fields["identities"] = np.unique(texts, return_inverse=True)[1].astype(np.int64)
-        elif header.lower() == SPLIT:
-            if odd := {text for text in texts.tolist() if text.lower() not in NAMES}:
+        elif said.lower() == SPLIT:
+            if odd := {*map(str.lower, texts)} - {*NAMES}:
                 raise UserError(f"{path}: split {min(odd)!r:.40} is none of train, valid and test")
-            splits = tuple(NAMES[text.lower()] for text in texts.tolist())
+            splits = tuple(NAMES[text.lower()] for text in texts)
         else:
-            name, kind = _said(header)
-            column, value = _column(f"{path}: {header}", texts, kind)
-            if why := _why_not(column):
-                told.append(f"the column {name} of {path.name}: {why}")
+            name, column = _column(path, said, texts)
+            count, n = len(np.unique(column)), len(kept)
+            most = min(MOST_CLASSES, max(MANY, n // 2)) if column.dtype.kind == "U" else n
+            if 1 < count <= most:
+                columns[name] = column
             else:
-                columns.append((name, column, value))
-    label_files.refuse_duplicates([name for name, *_ in columns], path, "column")
-    attributes = list(_attributes(columns))
+                told.append(f"the column {name} of {path.name}: {count:,} values in {n:,} rows")
+    return Classes(kept, fields | _fields(columns), (path,), tuple(told), splits)
+
+
+def _fields(columns: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The columns as fields of `Dataset`: binary ones and each class of others are attributes."""
+    attributes = dict[str, np.ndarray]()
+    for name, column in columns.items():
+        if column.dtype.kind == "b":
+            attributes[name] = column
+        elif column.dtype.kind == "U":
+            attributes |= {printable(f"{name}={one}"): column == one for one in np.unique(column)}
+    fields = dict[str, Any]()
     if columns:
-        fields["columns"] = np.empty(len(of.images), [(name, c.dtype) for name, c, _ in columns])
-        for name, column, _ in columns:
-            fields["columns"][name] = column
+        types = [(name, column.dtype) for name, column in columns.items()]
+        fields["columns"] = np.rec.fromarrays([*columns.values()], dtype=types)
     if attributes:
-        fields["attribute_names"] = tuple(name for name, _ in attributes)
-        fields["attributes"] = np.stack([column for _, column in attributes], axis=1)
-        label_files.refuse_duplicates(fields["attribute_names"], path, "attribute")
-    return of._replace(fields=fields, left_out=tuple(told), splits=splits)
-
-
-def _said(header: str) -> tuple[str, str]:
-    """The name of a column, and its kind where that is said after a colon."""
-    name, _, kind = header.rpartition(":")
-    return (name, kind) if name and kind in KINDS.values() else (header, "")
+        fields["attribute_names"] = tuple(attributes)
+        fields["attributes"] = np.stack([*attributes.values()], axis=1)
+    return fields
 
 
 def kind_of(distinct: Collection[float] | Collection[str]) -> str:
@@ -123,49 +109,28 @@ def kind_of(distinct: Collection[float] | Collection[str]) -> str:
     if len(distinct) == 2:
         return "binary"
     numbers = [value for value in distinct if not isinstance(value, str)]
-    whole = all(float(value).is_integer() for value in numbers)
     few = len(numbers) <= MANY or set(numbers) == set(range(len(numbers)))
-    return "classes" if whole and few else "real"
+    return "classes" if few and all(float(value).is_integer() for value in numbers) else "real"
 
 
-def _column(where: str, texts: np.ndarray, kind: str) -> tuple[np.ndarray, str]:
-    """A column of labels, its dtype one of `KINDS`, and of a binary one what an image has."""
+def _column(path: Path, said: str, texts: np.ndarray) -> tuple[str, np.ndarray]:
+    """The name of a column, and what it holds: bool, texts of classes, or float64."""
+    name, _, kind = said.rpartition(":")
+    if not name or kind not in KINDS.values():
+        name, kind = said, ""
     try:
         values = texts.astype(np.float64)
     except ValueError:
         values = np.char.lower(texts)
-    numbers = values.dtype.kind == "f"
-    if numbers and not np.isfinite(values).all():
-        raise UserError(f"{where}: nan or inf; give a number, or take out the row or the column")
-    distinct = sorted(set(values.tolist()))
-    kind = kind or kind_of(distinct)
-    if kind == "binary":
-        if len(distinct) != 2:
-            raise UserError(f"{where}: binary labels have two values, not {len(distinct):,}")
-        has = values == distinct[1]
-        return has, "" if tuple(distinct) in TRUE else f"={texts[has][0]}"
+    distinct, numbers = np.unique(values), values.dtype.kind == "f"
+    finite = not numbers or np.isfinite(values).all()
+    kind = kind or kind_of(distinct.tolist())
     if kind == "classes":
-        whole = numbers and all(v.is_integer() and abs(v) < LARGEST for v in distinct)
-        return (values.astype(np.int64) if whole else texts), ""
-    if not numbers:
-        raise UserError(f"{where}: real-valued labels are numbers; NAME:classes takes texts")
-    return values, ""
-
-
-def _why_not(column: np.ndarray) -> str:
-    """Why a column is no label, in words."""
-    count = len(np.unique(column))
-    if count == 1:
-        return "the same in every row"
-    most = min(MOST_CLASSES, max(MANY, len(column) // 2))
-    too_many = column.dtype.kind in "iU" and count > most
-    return f"{count:,} classes in {len(column):,} rows, and at most {most:,} are read" * too_many
-
-
-def _attributes(columns: Sequence[Column]) -> Iterator[tuple[str, np.ndarray]]:
-    """Binary columns, and one attribute for each class of the others, such as colour=red."""
-    for name, column, value in columns:
-        if column.dtype.kind == "b":
-            yield printable(name + value), column
-        elif column.dtype.kind != "f":
-            yield from ((printable(f"{name}={one}"), column == one) for one in np.unique(column))
+        return name, texts
+    if kind == "binary" and len(distinct) == 2 and finite:
+        has = values == distinct[1]
+        return (name if texts[has][0].lower() in HAS else f"{name}={texts[has][0]}"), has
+    if kind == "real" and numbers and finite:
+        return name, values
+    needs = {"binary": "two different values", "real": "a finite number in every row"}
+    raise UserError(f"{path}: {said}: {kind} labels are {needs[kind]}; or name it {name}:classes")

@@ -112,26 +112,28 @@ def split_of(path: Path) -> int | None:
 
 
 def partition_of_folders(
-    names: Sequence[str], seed: int, root: str = "", spread: bool = False
+    names: Sequence[str],
+    seed: int,
+    root: str = "",
+    spread: bool = False,
+    own: Sequence[int | None] = (),
+    people: np.ndarray | None = None,
 ) -> Split:
     """As `partition_of`, for images by relative path: the outermost folder of a split decides.
 
     All images are test if they lie in val or test folders only, or, without any folder of a split,
-    in one that is called `root` itself, such as val2017.
+    in one that is called `root` itself, such as val2017. The images' `own` splits take the place of
+    those of folders. A seeded split is by `people` where these are known.
     """
-    splits = [split for split, _ in map(split_folder, names)]
+    splits = [*own] or [split for split, _ in map(split_folder, names)]
     if set(splits) == {None} and NAMES.get(root.lower()) == VALID:
         splits = [VALID] * len(names)
-    return partition_of_each(splits, seed, spread, "splits of the files", "their folder")
-
-
-def partition_of_each(
-    splits: Sequence[int | None], seed: int, spread: bool, source: str, by: str
-) -> Split:
-    """As `partition_of`, of single images; all are test, `by` what, if all are valid or all test."""
     if set(splits) in ({VALID}, {TEST}):
-        return np.full(len(splits), TEST, np.int8), f"all images as test, by {by}"
-    return partition_of(splits, [1] * len(splits), seed, spread, source)
+        by = "label" if own else "folder"
+        return np.full(len(names), TEST, np.int8), f"all images as test, by their {by}"
+    partition, source = partition_of(splits, [1] * len(names), seed, spread)
+    drawn = source.startswith("seeded")
+    return seeded(len(names), seed, people) if drawn else (partition, source)
 
 
 def split_folder(name: str) -> tuple[int | None, tuple[str, ...]]:
@@ -142,13 +144,9 @@ def split_folder(name: str) -> tuple[int | None, tuple[str, ...]]:
 
 
 def partition_of(
-    splits: Sequence[int | None],
-    counts: Sequence[int],
-    seed: int,
-    spread: bool = False,
-    source: str = "splits of the files",
+    splits: Sequence[int | None], counts: Sequence[int], seed: int, spread: bool = False
 ) -> Split:
-    """The partition (int8) of all images and its `source`, from the number and split of each part.
+    """The partition (int8) of all images and its source, from the number and split of each part.
 
     If a part has no split, or all have the same, it is seeded by image. Without a test split, valid
     becomes test; without a valid split, the last tenth of train becomes valid, or with `spread`
@@ -159,6 +157,7 @@ def partition_of(
     if None in known or len(known) < 2:
         return seeded(len(of_each), seed)
     partition = np.array(of_each, np.int8)
+    source = "splits of the files"
     if TEST not in known:
         partition[partition == VALID] = TEST
         source += ", validation as test"

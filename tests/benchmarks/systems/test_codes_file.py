@@ -148,12 +148,14 @@ def test_images_without_a_code_are_a_reason(data, tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"z": np.zeros((3, 2))}, "has no array `codes`, but z"),
-        ({"codes": np.zeros(3)}, "`codes` must be finite numbers [n, ...]: float64 (3,)"),
+        ({"z": np.zeros((3, 2))}, "needs a file with an array `codes`"),
+        ({"codes": np.zeros(3)}, "`codes` must be finite numbers [n, ...], not float64 (3,)"),
         ({"codes": np.full((3, 2), np.nan)}, "`codes` must be finite numbers"),
-        ({"codes": np.array([["a", "b"]])}, "`codes` must be finite numbers [n, ...]: <U1 (1, 2)"),
-        ({"codes": np.zeros((3, 2)), "files": np.array(["a"])}, "3 codes, and 1 names in `files`"),
-        ({"codes": np.zeros((3, 2)), "files": ["a", "b", "a"]}, "3 names in `files`, 2 of them different"),
+        ({"codes": np.array([["a", "b"]])}, "`codes` must be finite numbers [n, ...], not <U1 (1, 2)"),
+        ({"codes": np.zeros((3, 2)), "files": np.array(["a"])}, "`files` must be 3 different names of images"),
+        ({"codes": np.zeros((0, 2))}, "`codes` must be finite numbers"),
+        ({"codes": np.zeros((2, 2)), "files": ["a", "b", "a"]}, "must be 2 different names of images"),
+        ({"codes": np.zeros((3, 2)), "files": ["a", "b", "a"]}, "`files` must be 3 different names of images"),
         ({"codes": np.array([[None]])}, "codes cannot be read: its header announces object"),
     ],
 )  # fmt: skip
@@ -171,6 +173,6 @@ def test_the_command_takes_codes_and_refuses_what_is_none(data, tmp_path, capsys
     assert "not run: latent: z cannot decode" in capsys.readouterr().out
     for file, words in (
         (tmp_path / "none.npz", "no such file"),
-        ("", "needs the file of the codes"),
+        ("", "needs a file with an array `codes`"),
     ):
         assert words in refusal(run.main, capsys, *known, "--systems", f"codes:{file}")

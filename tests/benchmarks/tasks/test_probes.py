@@ -310,36 +310,11 @@ def test_of_many_classes_only_the_means_have_rows(context, monkeypatch):
     monkeypatch.setattr(probes, "LISTED", 6)
     few = list(rows(probes.BENCHMARK, context, [Colours(None, torch.device("cpu"))]))
     assert {row.setting for row in many} == {"", probes.MEAN, probes.WEIGHTED}
+    assert {row.note for row in many if row.setting} == {"of 6 attributes"}
     means = [row for row in few if row.setting in ("", probes.MEAN, probes.WEIGHTED)]
     for one, same in zip(many, means, strict=True):
         assert (one.metric, one.setting, one.value) == (same.metric, same.setting, same.value)
         assert one.stderr == pytest.approx(same.stderr, rel=1e-12)
-
-
-def test_a_column_of_many_classes_has_no_rows_of_its_own_and_a_note_says_so(context, monkeypatch):
-    """Beside a binary column, which has; the means are over all."""
-    monkeypatch.setattr(probes, "LISTED", 4)
-    rng = np.random.default_rng(0)
-    columns = np.empty(150, [("kind", np.int64), ("big", bool), ("few", np.int64)])
-    columns["kind"], columns["few"] = rng.permutation(150) % 5, rng.permutation(150) % 4
-    columns["big"] = rng.random(150) < 0.5
-    one_hot = [columns[name][:, None] == np.arange(n) for name, n in (("kind", 5), ("few", 4))]
-    names = [f"{name}={i}" for name, n in (("kind", 5), ("few", 4)) for i in range(n)]
-    attributes = np.concatenate([*one_hot, columns["big"][:, None]], axis=1)
-    context.dataset = replace(
-        context.dataset, attribute_names=(*names, "big"), attributes=attributes, columns=columns
-    )
-    found = list(rows(probes.BENCHMARK, context, [Colours(None, torch.device("cpu"))]))
-    single = {row.setting for row in found} - {probes.MEAN, probes.WEIGHTED}
-    assert single == {*names[5:], "big"}
-    of = {row.setting: row for row in found if row.metric == "auroc"}
-    assert of[probes.MEAN].note == "5 classes have no rows of their own"
-    logits = probe_fits.fit(context, Colours(None, torch.device("cpu"))).logits(
-        torch.from_numpy(split(context, "test")[0]).float()
-    )
-    assert of[probes.MEAN].value == pytest.approx(
-        mean_auroc(logits.numpy(), split(context, "test")[1])
-    )
 
 
 def test_classes_with_too_few_training_images_are_counted(context):
