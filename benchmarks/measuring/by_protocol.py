@@ -133,8 +133,7 @@ def section(
 
 def _place(one: Explained[Any, Any]) -> tuple[bool, float, str]:
     """Ours first, then by the size of the difference, then by name."""
-    name, known = one.case.protocol.name, METRICS.get(one.case.metric)
-    digits = (known and known.digits) or 4
+    name, digits = one.case.protocol.name, METRICS[one.case.metric].digits
     return name != schema.PLAIN, -round(abs(one.difference or 0.0), digits), name
 
 

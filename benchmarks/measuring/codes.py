@@ -49,7 +49,7 @@ def read(path: Path, labels: Path | None = None) -> tuple[Codes, list[str]]:
     Raises UserError naming the file, and what to do, if they are none or do not belong together.
     """
     values, own = _codes(path)
-    table, how = (own, "") if labels is None else _matched(labels, _labels(labels), path, own)
+    table, how = (own, "") if labels is None else _matched(labels, _table(labels), path, own)
     where = labels or path
     found = [_label(where, str(k), column) for k, column in table.items() if k not in OF_ROWS]
     names, columns, kinds = zip(*found, strict=True) if found else ((), (), ())
@@ -103,15 +103,16 @@ def _codes(path: Path) -> tuple[Floats, Table]:
     if len(odd := np.flatnonzero(~np.isfinite(values).all(axis=1))):
         first = f"the first in row {odd[0]}, from 0; take these images out"
         raise UserError(f"{path}: {len(odd):,} of {n:,} codes are not finite, {first}")
-    return values, _of_npz(path, name) if name else Table(index=range(n))
+    return values, _table(path, name) if name else Table(index=range(n))
 
 
-def _labels(path: Path) -> Table:
-    return _of_npz(path, LABELS) if path.suffix == ".npz" else _of_csv(path)
+def _table(path: Path, first: str = LABELS) -> Table:
+    """What a file says of images; of .npz, of as many as its array `first` has rows."""
+    with npz.reading(path, "neither arrays nor CSV of labels"):
+        return _of_npz(path, first) if path.suffix == ".npz" else _of_csv(path)
 
 
 def _of_npz(path: Path, first: str) -> Table:
-    """What a file says of as many images as its array `first` has rows."""
     there = npz.names(path)
     if first not in there:
         raise UserError(f"{path}: no array `{first}`; save np.savez(FILE.npz, {first}=...)")
@@ -142,10 +143,8 @@ def _of_npz(path: Path, first: str) -> Table:
 
 
 def _of_csv(path: Path) -> Table:
-    with npz.reading(path, "no CSV with a header"):
-        text = io.StringIO(read_text(path))
-        first_as_text = {0: str.strip}
-        table = pd.read_csv(text, converters=first_as_text, skipinitialspace=True, low_memory=False)
+    text, as_text = io.StringIO(read_text(path)), {0: str.strip}
+    table = pd.read_csv(text, converters=as_text, skipinitialspace=True, low_memory=False)
     if not isinstance(table.index, pd.RangeIndex):
         raise UserError(f"{path}: rows have more fields than the header; name every column")
     first, cells = table.columns[0], table.iloc[:, 0]
@@ -169,7 +168,7 @@ def _complete(path: Path, table: Table) -> Table:
 def _matched(path: Path, table: Table, of: Path, own: Table) -> tuple[Table, str]:
     """Labels in the order of the codes `of` another file, and how they were matched."""
     asked, n = own.get(FILES), len(own)
-    if asked is None and set(table.get(FILES, ())) == set(map(str, range(n))):
+    if asked is None and set(map(str, table.get(FILES, ()))) == set(map(str, range(n))):
         asked = pd.Series(range(n))
     if asked is None or FILES not in table:
         if len(table) != n:

@@ -58,8 +58,8 @@ class Section:
 
     @property
     def label(self) -> str:
-        row = METRICS.get(self.metric)
-        return labelled(metric_label(self.metric), row.unit, row.direction) if row else self.metric
+        row = METRICS[self.metric]
+        return labelled(metric_label(self.metric), row.unit, row.direction)
 
     def value(self, line: Line) -> str:
         text = number_text(line.value, self.metric)

@@ -98,8 +98,7 @@ class Explained(Generic[C, F]):
         """The causes that printed digits show, those that jump or are not known; jumps first, then
         the largest.
         """
-        known = METRICS_TABLE.get(self.case.metric)
-        half = 0.5 * 10.0 ** -((known and known.digits) or 4)
+        half = 0.5 * 10.0 ** -(METRICS_TABLE[self.case.metric].digits or 4)
         sizes = {c: math.inf if c.jumps else abs(c.difference or 0.0) for c in self.causes}
         shown = [c for c in self.causes if c.difference is None or sizes[c] >= half]
         return sorted(shown, key=lambda cause: -sizes[cause])

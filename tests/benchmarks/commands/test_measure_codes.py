@@ -138,6 +138,9 @@ def test_an_index_is_the_row_of_codes_without_names(at, tmp_path):
         rows = [[row, *COLUMNS[row].tolist()] for row in order]
         found, told = read(codes, write_csv(tmp_path / "labels.csv", [head, *NAMES], rows))
         assert np.array_equal(found.labels.values, COLUMNS) and "matched by name" in told[1]
+    arrays = {"labels": COLUMNS[order], "files": np.array(order)}
+    found, told = read(codes, at("labels.npz", **arrays))
+    assert np.array_equal(found.labels.values, COLUMNS) and "matched by name" in told[1]
     rows = [[1000 - row, *COLUMNS[row].tolist()] for row in order]
     found, told = read(codes, write_csv(tmp_path / "labels.csv", ["Image", *NAMES], rows))
     assert np.array_equal(found.labels.values, COLUMNS[order]) and "in the order of" in told[1]
@@ -369,6 +372,7 @@ BAD_CODES = {
     "no such part": (dict(codes=VALUES, split=np.where(SPLIT == 1, 3, SPLIT)), "split takes train,"),
     "a part is missing": (dict(codes=VALUES, split=np.zeros(N)), "needs train and test"),
     "rows of split": (dict(codes=VALUES, split=SPLIT[1:]), "split is int64 (239,)"),
+    "no text": (dict(codes=VALUES, persons=np.full(N, 2**31 - 1, "<u4").view("<U1")), "neither arrays nor CSV"),
     "persons as objects": (dict(codes=VALUES, persons=PERSONS.astype(object)), "persons cannot be read"),
     "one class": (dict(codes=VALUES, labels=np.ones(N)), "every image has the same label of 0"),
     "no labels": (dict(codes=VALUES), "auroc: needs labels (binary)"),
@@ -405,8 +409,8 @@ BAD_TABLES = {
     "an infinite one": (f"{HEAD}\n{ROWS}".replace("3.5", "inf", 1), "age of row 1, from 0, is missing or not finite"),
     "a short row": (f"{HEAD}\n{ROWS}".replace(",3.5", "", 1), "age of row 1, from 0, is missing"),
     "long rows": (HEAD + "\n" + ROWS.replace("\n", ",1\n") + ",1", "more fields than the header"),
-    "a long row": (f"{HEAD}\n{ROWS}\n1,2,3,4,5", "no CSV with a header"),
-    "nothing": ("", "no CSV with a header"),
+    "a long row": (f"{HEAD}\n{ROWS}\n1,2,3,4,5", "neither arrays nor CSV of labels"),
+    "nothing": ("", "neither arrays nor CSV of labels"),
     "not text": ("\udcff", "is not UTF-8 text"),
     "said to be real": (f"a,{HEAD}:real".replace("shape,age", "age,shape") + "\n" + "\n".join(f"1,{x}" for x in ROWS.replace("cube,3.5", "3.5,cube").replace("ball,7", "7,ball").split("\n")), "shape is said to be real"),
     "a split of its own": ("split\n" + "\n".join(["test", "train"] * (N // 2)), "another split than in"),
@@ -457,6 +461,14 @@ def test_options_of_codes_are_not_of_images(tmp_path, capsys):
     assert "--seed: not of images" in line
     line = refusal(main, capsys, "psnr", tmp_path / "a", tmp_path / "a", "--protocol", "dino-knn")
     assert "dino-knn is a protocol of codes; images have: plain" in line
+
+
+def test_codes_without_any_number_are_not_explained(at, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(explain, "NUMBERS", {"rankme": schema.NUMBERS["rankme"]})
+    bad = at("bad.npz", codes=np.ones_like(VALUES), labels=COLUMNS[:, 0])
+    line = refusal(main, capsys, "--explain", bad, "--out", tmp_path / "out")
+    assert f"{bad}: rankme: every dimension of the codes is constant" in line
+    assert not (tmp_path / "out").exists()
 
 
 def test_explain_refuses_options_of_images(codes, labels, capsys):
