@@ -281,22 +281,28 @@ def references(context: Context) -> Iterator[Row]:
     """What codes give that know nothing of the images."""
     test = selections(context)[2]
     labels = context.dataset.factors(test.order)
-    cell = Cell(
-        context, TABLE, Taken(System(), None), title=CHANCE, n=len(test), fields={"chance": True}
-    )
-    share = labels.values.mean(0)[[kind == "binary" for kind in labels.kinds]]
-    share = share[(share > 0) & (share < 1)]
-    if len(share):
-        bits = -(share * np.log2(share) + (1 - share) * np.log2(1 - share))
+    fields = {"chance": "what is known of the test images' labels alone"}
+    cell = Cell(context, TABLE, Taken(System(), None), title=CHANCE, n=len(test), fields=fields)
+    binary = labels.values[:, [kind == "binary" for kind in labels.kinds]]
+    share = binary.mean(0)
+    varied = (share > 0) & (share < 1)
+    if varied.any():
         yield cell.row("auroc", 0.5, setting=MEAN)
-        yield cell.row("code_length", float(bits.mean()), note="entropy of the test images' labels")
-    of_each = [
-        0.5 if kind == "binary" else float(np.bincount(column.astype(int)).max() / len(column))
+        p, y = share[varied], binary[:, varied]
+        value, error = test.mean((-y * np.log2(p) - (1 - y) * np.log2(1 - p)).mean(1))
+        yield cell.row("code_length", value, error, note="entropy of the labels")
+    hits = [
+        np.full(len(test), 0.5)
+        if kind == "binary"
+        else column == np.bincount(column.astype(int)).argmax()
         for column, kind in zip(labels.values.T, labels.kinds, strict=True)
         if kind != "real"
     ]
-    if of_each:
-        yield cell.row("knn", float(np.mean(of_each)), note="the most frequent class")
+    if hits:
+        value, error = test.mean(np.mean(hits, axis=0))
+        yield cell.row(
+            "knn", value, error if "classes" in labels.kinds else (), note="the most frequent class"
+        )
     if "real" in labels.kinds:
         yield cell.row("ridge_r2", 0.0)
 

@@ -171,7 +171,7 @@ def test_of_another_precision(first, runs, capable):
 def test_of_other_weights_of_metric_networks(first, runs, tmp_path):
     """Files of the same names and sizes."""
     found = runs.run(weights_dir=write_weights(tmp_path, b"1"))
-    assert kept(first, found) == {"probes", "denoising", "cost"}
+    assert kept(first, found) == {"probes", "representation", "denoising", "cost"}
 
 
 def test_of_the_same_images_of_other_persons(first, runs, tmp_path):

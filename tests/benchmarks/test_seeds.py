@@ -37,6 +37,10 @@ RANDOM = {
     # x_T is drawn
     "reconstruction": lambda row: row.setting == "x_T random" and row.metric not in OF_A_CODE,
     "probes": lambda row: False,
+    # labelled images are drawn, and the order of a code
+    "representation": lambda row: (
+        row.system != "chance" and ("labels" in row.setting or row.metric == "code_length")
+    ),
     # the probe of an edit begins with random weights; the range is of random pictures of people
     "identity": lambda row: not row.setting.endswith(" 0") or row.metric == "logit_change",
     "interpolation": lambda row: True,  # pairs, and points between
@@ -58,6 +62,7 @@ OF_A_TRIAL = {("x_T", 0), ("everything", 0)}
 DRAWN = {
     "reconstruction": {"x_T"},
     "probes": set(),
+    "representation": set(),
     "identity": set(),
     "interpolation": {"t"},
     "latent": {"x_T", "latent neighbour", "latent noise", "latent tokens"},

@@ -141,7 +141,8 @@ def test_every_number_can_be_traced_to_its_protocol(run):
 def test_every_number_that_chance_has_a_part_in_has_an_error_and_its_interval(run):
     exact = {"latent_dim", "compression", "parameters", "gflops", "network_calls"}
     measured = [r for r in read_records(run[0] / "records.csv") if r.value is not None]
-    told = [r for r in measured if r.setting != "5th percentile"]  # of so few none is known
+    # of so few images no percentile has an error, and what guessing gives is exact
+    told = [r for r in measured if r.setting != "5th percentile" and r.system != "chance"]
     shares = {f"{name}_effnet" for name in ("precision", "recall", "density", "coverage")}
     without = {r.metric for r in told if r.stderr is None}
     assert exact <= without <= exact | shares | {"fd_effnet"}  # where smoke's few images allow none
