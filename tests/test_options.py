@@ -100,6 +100,7 @@ OPTIONS: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("run", "--set", "reconstruction.images=", "a number is missing"),
     ("run", "--set", "reconstruction.images=0", "at least 1"),
     ("run", "--set", "reconstruction.images=1", {"settings.reconstruction.images": 1}),
+    ("run", "--axes", "", {"settings.representation.axes": True}),
     ("run", "--limit", "1", {"settings.reconstruction.images": 1, "settings.reconstruction.steps": SAME}),
     ("run", "--limit", "1000000000", {"settings": SAME}),
     ("run", "--attributes", "''", "--attributes: no name given"),

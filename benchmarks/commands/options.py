@@ -33,6 +33,7 @@ def parse(arguments: list[str] | None, description: str | None) -> Options:
     args = _read(parser(description), typed_words)
     if args.crop is not None and args.data is None:
         raise UserError("--crop: says how --data is cut, and there is no --data")
+    args.set = [*args.set, *["representation.axes=true"] * args.axes]
     checkpoints = _checkpoints(args.ckpt)
     given = {"systems": _system_names(args.systems, checkpoints), "checkpoints": checkpoints}
     return options_of(args, chosen(args.what), arguments=tuple(typed_words), **given)
@@ -97,6 +98,8 @@ def parser(description: str | None) -> cli.Parser:
     add("--solver", type=_setting(Solver), metavar="NAME", help=solver)
     changed = "change one setting of the profile (`diffae-bench docs profiles`); may be repeated"
     add("--set", metavar="TASK.NAME=VALUE", help=changed, **several)
+    axes = "in representation, also measure numbers that are bound to the axes of a code"
+    add("--axes", action="store_true", help=axes)
     add("--limit", type=cli.positive, metavar="N", help="cap every count, for trying things out")
     add("--device", type=cli.device, help="cpu, cuda or cuda:N (default: a GPU if there is one)")
     also = (
