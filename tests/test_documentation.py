@@ -232,7 +232,7 @@ def test_a_command_that_a_page_tells_to_type_is_one(words, parse):
             assert find_preset(found.preset).name == found.preset
         if name == "benchmarks.measure":
             metrics = set() if found.explain else {*found.metric.split(",")}
-            assert metrics <= {*measure.SETS, *measure.PAIRS}
+            assert metrics <= {*measure.SETS, *measure.PAIRS, *measure.NUMBERS}
     else:
         assert name in OTHERS, f"no test knows what {name} is"
     for extras in re.findall(r"\[([\w,]+)\]", " ".join(arguments)) if name == "pip" else ():
