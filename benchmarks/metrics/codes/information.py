@@ -166,7 +166,8 @@ def concentration(matrix: Floats, axis: int) -> float:
     """InfoM (axis 1) and InfoC (axis 0) of I - n and A [2, d, N]."""
     adjusted = np.maximum(matrix[1], 0)
     total, least = adjusted.sum(axis=axis), 1 / adjusted.shape[axis]
-    share = (adjusted.max(axis=axis)[total > 0] / total[total > 0]).mean()
+    there = total > 0
+    share = (adjusted.max(axis=axis)[there] / total[there]).mean() if there.any() else least
     return float((share - least) / (1 - least))
 
 
