@@ -37,17 +37,17 @@ class Mig(axes.Concepts):
     """MIG.
 
     most       how many rows at most are drawn; 0: all
+    null       the mean information about permuted labels is "subtracted" or "kept"
     estimator  of the information: "equal counts": `bins` of equally many images, by rank, equal
                values in one; "equal widths": `bins` over the range of an axis; "clusters": `bins`
                by k-means of a concept's components; "neighbours": of a real-valued axis by the
                nearest `bins` (Ross, 2014; scikit-learn's `mutual_info_classif`)
-    null       the mean information about permuted labels is "subtracted" or "kept"
     """
 
     most: axes.Count = 0
+    null: Literal["subtracted", "kept"] = "subtracted"
     estimator: Literal["equal counts", "equal widths", "clusters", "neighbours"] = "equal counts"
     bins: Annotated[int, Range(2, 1000)] = 20
-    null: Literal["subtracted", "kept"] = "subtracted"
 
 
 @dataclass(frozen=True)
