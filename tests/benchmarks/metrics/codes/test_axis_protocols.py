@@ -131,13 +131,15 @@ def test_the_time_of_boosting_grows_with_rows_axes_and_classes(monkeypatch):
     assert told(1000, 80) == pytest.approx(40 * (500 * 80 + 2500) / (500 * 8 + 2500))
 
 
-def test_the_time_of_other_numbers_grows_with_the_dimensions(monkeypatch):
+def test_the_time_of_other_numbers_grows_with_dimensions_or_votes(monkeypatch):
     ticks = iter(range(1000))
     monkeypatch.setattr(cost, "perf_counter", lambda: next(ticks))
     y = table((2, 2, 2), copies=10)
     wide = labelled(np.random.default_rng(0).standard_normal((80, 100)), y)
     assert seconds("mig", wide, named("plain"), 0) == pytest.approx(25)
     assert seconds("infoc", wide, named("plain"), 0) == pytest.approx(25)
+    few = named("plain").changed("factor_vae.train", 100).changed("factor_vae.test", 100)
+    assert seconds("factor_vae", wide, few, 0) == pytest.approx(50)  # five tables, a tenth of one
     narrow = labelled(wide.values[:, :3], y)
     assert seconds("tad", narrow, named("plain"), 0) == pytest.approx(1)
     with pytest.raises(UserError, match="does not define"):
