@@ -1,4 +1,4 @@
-"""What numbers that are bound to the axes of a code share: their rows, concepts and errors."""
+"""What numbers that are bound to the axes of a code share: their rows, their concepts, their checks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

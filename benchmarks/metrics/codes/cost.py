@@ -17,11 +17,11 @@ from diffae.system.errors import UserError
 WIDEST = 64
 BOUND_TO_AXES = (*tad.NUMBERS, *dci.NUMBERS, *information.NUMBERS, *votes.NUMBERS)
 SOME = 4  # dimensions
-TENTH = 10  # of one table of votes
+FEWER = 10  # times fewer votes
 
 
 def seconds(name: str, codes: Codes, protocol: Protocol, seed: int) -> float:
-    """About how many seconds a number bound to axes takes, told from a few dimensions or votes.
+    """About how many seconds a number bound to axes takes, told from few dimensions or votes.
 
     Raises UserError as `measure` does.
     """
@@ -32,8 +32,8 @@ def seconds(name: str, codes: Codes, protocol: Protocol, seed: int) -> float:
     if name in dci.NUMBERS:
         return dci.seconds(codes, section, seed)
     if isinstance(section, votes.Votes):
-        train, test = (count // TENTH or 1 for count in (section.train, section.test))
-        share = TENTH * section.tables
+        train, test = (count // FEWER or 1 for count in (section.train, section.test))
+        share = FEWER * section.tables
         section = replace(section, tables=1, train=train, test=test)
     else:
         part = replace(codes, values=codes.values[:, :SOME])
