@@ -29,6 +29,7 @@ from benchmarks import console, core, measure
 from benchmarks.commands import running
 from benchmarks.core.profiles import PROFILES
 from benchmarks.core.sizes import settings_of
+from benchmarks.metrics.codes.table import NUMBERS
 from diffae import train
 from diffae.checkpoints import checkpoint, hub
 from diffae.networks import bfloat16
@@ -232,7 +233,7 @@ def test_a_command_that_a_page_tells_to_type_is_one(words, parse):
             assert find_preset(found.preset).name == found.preset
         if name == "benchmarks.measure":
             metrics = set() if found.explain else {*found.metric.split(",")}
-            assert metrics <= {*measure.SETS, *measure.PAIRS}
+            assert metrics <= {*measure.SETS, *measure.PAIRS, *NUMBERS}
     else:
         assert name in OTHERS, f"no test knows what {name} is"
     for extras in re.findall(r"\[([\w,]+)\]", " ".join(arguments)) if name == "pip" else ():
