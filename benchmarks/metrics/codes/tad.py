@@ -46,9 +46,8 @@ class Tad(axes.Split):
 
 @dataclass(frozen=True)
 class _Best:
-    """The best two dimensions [K, 2] of each attribute, whether their negatives, and their areas
-    [K, 2] on the rows that are scored; the attributes that are captured, and the first minus the
-    second area.
+    """The best two dimensions [K, 2] of each attribute, whether it is their negative that is best,
+    and their areas [K, 2] on the rows that are scored; the attributes that are captured.
     """
 
     rows: Ints
@@ -58,6 +57,7 @@ class _Best:
     captured: Ints
 
     def tad(self, areas: Floats) -> float:
+        """TAD of the areas [K, 2] of these dimensions, on these or fewer rows."""
         return float((areas[:, 0] - areas[:, 1])[self.captured].sum())
 
 
@@ -150,14 +150,17 @@ def _attrs(codes: Codes, how: Tad, seed: int) -> Found:
 
 
 def _captured(codes: Codes, best: _Best) -> Iterator[str]:
-    """Each attribute that is captured, with its best area, DeLong's error and the dimension."""
+    """Each attribute that is captured, with its best area, DeLong's error and the dimension,
+    from 0.
+    """
     assert codes.labels is not None
     for k in best.captured:
         j = best.dimensions[k, 0]
         truth = codes.labels.values[best.rows, k] > 0
         influence = auc_influence(codes.values[best.rows, j], truth)[1]
         error = float(found(best.areas[k, 0], influence, codes, best.rows).stderr or 0)
-        yield f"{codes.labels.names[k]} {best.areas[k, 0]:.3f} ± {error:.3f} (dimension {j})"
+        place = f"dimension {j} of {codes.values.shape[1]}"
+        yield f"{codes.labels.names[k]} {best.areas[k, 0]:.3f} ± {error:.3f} ({place})"
 
 
 def _images(best: list[_Best]) -> Ints:

@@ -86,7 +86,7 @@ def test_a_factor_for_each_dimension_is_captured_by_it():
     assert found.value == 6 and found.stderr is None and found.n == 500
     places = {f"f{k}": int(np.flatnonzero(order == k)[0]) for k in range(6)}
     for name, place in places.items():
-        assert f"{name} 1.000 ± 0.000 (dimension {place})" in found.notes[0]
+        assert f"{name} 1.000 ± 0.000 (dimension {place} of 6)" in found.notes[0]
 
 
 def test_tad_does_not_depend_on_order_sign_and_growing_maps():
