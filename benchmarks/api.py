@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from benchmarks import systems
-from benchmarks.commands import config_file, options
+from benchmarks.commands import config_file, options, saved_codes
 from benchmarks.commands.progress import ProgressBar
 from benchmarks.core.context import Row
 from benchmarks.core.profiles import Profile
@@ -40,7 +40,6 @@ from diffae.data import Dataset
 from diffae.networks.nn import evaluating
 from diffae.system import cli
 from diffae.system.errors import UserError, naming
-from diffae.system.files import Target, refuse_outputs
 
 Model = object  # what can be measured, see `systems.as_system`
 Models = Model | Sequence[Model] | Mapping[str, Model]
@@ -91,8 +90,8 @@ def evaluate(
     """Measure a model, or several of them, and return their numbers.
 
         model       a registered name ("diffae"), "NAME=PATH", the path of a checkpoint, a `System`, a model of `diffae`, or
-                    any object with `encode(images)`, `decode(code)` and `image_size` (see `systems.wrap`); a list of such,
-                    or a dictionary whose keys are their titles in the tables
+                    any object with `encode(images)`, `image_size` and, unless only its code is to be measured, `decode(code)`
+                    (see `systems.wrap`); a list of such, or a dictionary whose keys are their titles in the tables
         tasks       benchmarks by name, or "all"
         data        a path as --data takes it, an open `Dataset` of `diffae.data`, or None for the portraits
         profile     the sizes of the work: "smoke", "quick", "standard", "paper", a TOML file or a `Profile`
@@ -143,8 +142,7 @@ def _prepare(
     if asked.save_images and asked.out is None:
         raise UserError("save_images: needs a run folder to keep them in; give out=")
     refuse_what_cannot_be(asked.precision, asked.device)
-    if asked.out is not None:
-        refuse_outputs([Target("--out", asked.out, Path.is_dir)], [asked.data])
+    saved_codes.refuse(asked, asked.out)
     with _undisturbed(asked.precision, (), device):
         loaded = _systems(model, device)
         data, cache = given["data"], given.get("cache")
@@ -279,6 +277,8 @@ def _rows(
         while True:
             with undisturbed():
                 row = next(rows, None)
+                if row is None:
+                    saved_codes.save(asked, evaluation)
             if row is None:
                 return
             yield row

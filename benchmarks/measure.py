@@ -11,11 +11,15 @@
     python -m benchmarks.measure psnr,ssim originals/ reconstructions/ --protocol llamagen
     python -m benchmarks.measure --explain originals/ reconstructions/ --out explained
     python -m benchmarks.measure ssim,lpips,mse,fid runs/RUN/images/inputs runs/RUN/images/diffae     several at once
+    python -m benchmarks.measure auroc,tad codes.npz labels.csv     numbers of codes
+    python -m benchmarks.measure tad codes.npz labels.csv --protocol infodiffusion
+    python -m benchmarks.measure --explain codes.npz labels.csv --out explained
 
 Frechet distances, as fid, kernel distances, as kid, CMMD, and precision, recall, density and
 coverage compare two sets; A is the reference. The others compare pairs: files of the same name,
 whatever their suffix, and the mean over them is printed. Images are folders, or npz files as ADM's
-(`arr_0`), whose pairs are in order. The last line on stdout is METRIC VALUE; the lines
+(`arr_0`), whose pairs are in order. Numbers of codes take CODES, .npz (`codes` [n, d]) or .npy, and
+LABELS, .npz (`labels` [n, K], `names`) or CSV, or those in CODES (`diffae-bench docs codes`). The last line on stdout is METRIC VALUE; the lines
 before say how it was measured, and the standard error where there is one: that of the draw of both
 sets, or of the mean over pairs. Several metrics are printed one after the other, in the given
 order. A metric whose weights are missing is never replaced by another: it gives a line on stderr
@@ -29,9 +33,11 @@ from pathlib import Path
 
 from benchmarks.measuring.asked import Asked
 from benchmarks.measuring.by_protocol import EXPLAIN, explain_pairs, measure_by, write
-from benchmarks.measuring.images import reading
+from benchmarks.measuring.codes import are_codes
+from benchmarks.measuring.numbers import explain_codes, measure_codes
 from benchmarks.measuring.pairs import NAMES, PairMetric, measure_pairs, pair_metric
 from benchmarks.measuring.sets import MOMENTS, by_network, measure_sets
+from benchmarks.metrics.codes.table import NUMBERS
 from benchmarks.metrics.frechet import is_statistics
 from benchmarks.metrics.protocols.schema import named
 from benchmarks.runtime.choices import add_options, given
@@ -57,11 +63,14 @@ def main(arguments: list[str] | None = None) -> None:
     if args.a is None or args.out is not None:
         raise UserError("--out: for --explain only" if args.out else "give METRIC, A and B")
     names = list(dict.fromkeys(args.metric.split(",")))
-    if unknown := [name for name in names if name not in (*SETS, *PAIRS)]:
-        near = cli.did_you_mean(unknown[0], (*SETS, *PAIRS))
+    if unknown := [name for name in names if name not in (*SETS, *PAIRS, *NUMBERS)]:
+        near = cli.did_you_mean(unknown[0], (*SETS, *PAIRS, *NUMBERS))
         raise UserError(f"unknown metric {unknown[0]!r}{near}")
     asked = Asked(args.a, args.b, **given(args, Asked))
-    sets, pairs = ([name for name in names if name in kind] for kind in (SETS, PAIRS))
+    sets, pairs, codes = ([x for x in names if x in kind] for kind in (SETS, PAIRS, NUMBERS))
+    if codes and (sets or pairs):
+        raise UserError(f"{codes[0]} is of codes, {(*sets, *pairs)[0]} of images: ask for one kind")
+    _refuse_others(asked, codes)
     if asked.save is not None:
         _refuse_save(sets, pairs)
     if asked.subsets is not None and "kid" not in map(published_name, names):
@@ -70,11 +79,11 @@ def main(arguments: list[str] | None = None) -> None:
         raise UserError("--protocol: not with --save or --subsets")
     if asked.limit is not None and sets and asked.protocol is None:
         raise UserError(f"--limit: {sets[0]} compares sets; it is for metrics of pairs")
-    if asked.b is None and asked.save is None:
+    if asked.b is None and asked.save is None and not codes:
         raise UserError(f"{args.metric} needs two folders, A and B")
     refuse_outputs([Target("--save", asked.save, is_statistics)], (asked.a, asked.b))
     with full_precision():
-        found, refused = _measured(sets, pairs, asked)
+        found, refused = _measured(sets, pairs, codes, asked)
     if found:
         print("\n".join(line for name in names for line in found.get(name, [])), flush=True)
     for reason in refused[:-1]:
@@ -84,13 +93,12 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _measured(
-    sets: Sequence[str], pairs: Sequence[str], asked: Asked
+    sets: Sequence[str], pairs: Sequence[str], codes: Sequence[str], asked: Asked
 ) -> tuple[dict[str, list[str]], list[str]]:
     """The lines of each metric that can be measured, and for the others the reason why they cannot."""
     found: dict[str, list[str]] = {}
     refused: list[str] = []
     compare: dict[str, tuple[PairMetric, str]] = {}
-    protocol = None if asked.protocol is None else named(asked.protocol)
 
     @contextmanager
     def noting(*names: str) -> Iterator[None]:
@@ -99,7 +107,10 @@ def _measured(
         except UserError as error:
             refused.append(f"{', '.join(names)}: {error}")
 
-    if protocol is not None:
+    if codes:
+        return measure_codes(codes, asked, noting), refused
+    if asked.protocol is not None:
+        protocol = named(asked.protocol)
         for name in (*sets, *pairs):
             with noting(name):
                 found[name] = measure_by(protocol, name, asked)
@@ -117,20 +128,30 @@ def _measured(
 
 
 def _explain(args: Namespace) -> None:
-    """`--explain A B`: the first two arguments are the folders."""
-    if args.b is not None or args.a is None or args.save or args.subsets:
-        raise UserError("--explain: takes A and B, and neither METRIC, --save nor --subsets")
+    """`--explain A B`: the first two arguments are the folders, or the codes and their labels."""
     asked = Asked(cli.path(args.metric), args.a, **given(args, Asked))
+    of_codes = are_codes(asked.a)
+    if args.b is not None or (args.a is None and not of_codes) or args.save or args.subsets:
+        raise UserError("--explain: takes A and B, and neither METRIC, --save nor --subsets")
     refuse_outputs([Target("--out", args.out, Path.is_dir)], (asked.a, asked.b))
     if args.out is not None:
         made_before(args.out, EXPLAIN)  # anything else is refused before the work
+    _refuse_others(asked, of_codes)
     keep_freed_memory()
     with full_precision():
-        sections = explain_pairs(asked)
-    print("\n".join([*reading(asked), protocols.text(sections)]), flush=True)
+        found = explain_codes(asked) if of_codes else explain_pairs(asked)
+    print("\n".join([*found.lines, protocols.text(found.sections)]), flush=True)
     if args.out is not None:
-        for path in write(args.out, sections, asked):
+        for path in write(args.out, found):
             print(path)
+
+
+def _refuse_others(asked: Asked, of_codes: object) -> None:
+    """Raises UserError for an option of images with numbers of codes, or the reverse."""
+    of_images = {"--save": asked.save, "--subsets": asked.subsets, "--limit": asked.limit}
+    for flag, value in (of_images if of_codes else {"--seed": asked.seed}).items():
+        if value is not None:
+            raise UserError(f"{flag}: not of {'numbers of codes' if of_codes else 'images'}")
 
 
 def _refuse_save(sets: Sequence[str], pairs: Sequence[str]) -> None:
@@ -144,10 +165,11 @@ def _refuse_save(sets: Sequence[str], pairs: Sequence[str]) -> None:
 def _parser() -> cli.Parser:
     parser = cli.Parser(cli.prog("benchmarks.measure"), __doc__)
     add = parser.add_argument
-    add("metric", metavar="METRIC[,METRIC...]", help=", ".join((*SETS, *PAIRS)))
-    a = "folder of images or npz file with arr_0; for Frechet distances also statistics (.npz)"
+    names = f"{', '.join((*SETS, *PAIRS))}; of codes: {', '.join(NUMBERS)}"
+    add("metric", metavar="METRIC[,METRIC...]", help=names)
+    a = "folder of images or npz file with arr_0; for Frechet distances also statistics (.npz); or CODES"
     add("a", metavar="A", type=cli.path, nargs="?", help=a)
-    add("b", metavar="B", type=cli.path, nargs="?", help="the folder to compare with")
+    add("b", metavar="B", type=cli.path, nargs="?", help="the folder to compare with, or LABELS")
     explain = "A and B by every protocol, and why the numbers differ (in place of METRIC)"
     add("--explain", action="store_true", help=explain)
     out = "of --explain: keep it as page, picture, tables"

@@ -20,6 +20,7 @@ from torch.nn.functional import softplus
 from probes.scores import auroc
 
 FLOAT32_EPS = torch.finfo(torch.float32).eps
+GRID = (1e-2, 1e-1, 1.0, 10.0)  # of C, for all probes of benchmarks
 BATCH, LEARNING_RATE = 32, 1e-3  # the authors', of Adam
 WIDEST_ROTATED = 1024  # features; the principal axes of more take longer than they save
 

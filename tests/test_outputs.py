@@ -52,7 +52,7 @@ CASES = {
     "make": Case(make.main, ("in2", "in"), ("--out",), True),
     "training": Case(training.main, ("training",), ("--out",), reads=RUN),
     "measure": Case(measure.main, ("fid", "in"), ("--save",)),
-    "run": Case(RUNNING, ("all", "--data", "in"), ("--out",), True),
+    "run": Case(RUNNING, ("all", "--data", "in"), ("--out", "--save-codes"), True),
     "plan": Case(RUNNING, ("all", "--data", "in", "--dry-run"), ("--out",), True),
     "train": Case(TRAINING, ("smoke", "--data", "in"), ("--out",), True),
     "check": Case(DATA, ("check", "in"), ("--sheet",)),

@@ -124,7 +124,8 @@ def collect(
     def guarded(context: Context, system: System) -> Iterable[Computation]:
         return precision_guard.computations(context, system, names).values()
 
-    for system in systems if context.precision != precision_guard.EXACT else ():
+    guard = context.precision != precision_guard.EXACT
+    for system in [one for one in systems if guard and not base.has_no_encoder(one)]:
         planned += [("precision", system.title, one) for one in counter.work(system, guarded)]
     for name in names:
         benchmark = REGISTRY.get(name)
@@ -222,7 +223,7 @@ def _pair_cost(context: Context) -> Cost:
 
 def _system_calls(context: Context, system: System) -> Iterator[tuple[str, Callable[[], object]]]:
     """One call of each network of the system; a system that must be fitted first is not counted."""
-    if system.learns_from_data:
+    if system.learns_from_data or base.has_no_encoder(system):
         return
     batch, size = _batch(context), system.image_size or context.dataset.image_size
     images = torch.rand(batch, 3, size, size) * 2 - 1

@@ -5,7 +5,7 @@ from contextlib import closing, nullcontext
 from pathlib import Path
 
 from benchmarks import weights
-from benchmarks.commands import dry_run
+from benchmarks.commands import dry_run, saved_codes
 from benchmarks.commands.progress import CommandProgress
 from benchmarks.core.context import Context
 from benchmarks.core.registry import REGISTRY
@@ -19,7 +19,6 @@ from benchmarks.runtime.precision import precision, refuse_what_cannot_be
 from diffae.system import cli, distributed
 from diffae.system.allocation import keep_freed_memory
 from diffae.system.errors import UserError
-from diffae.system.files import Target, refuse_outputs
 from reports.page.summary import summary
 from reports.records.metrics import FEATURE_NETWORKS, METRICS, published_name
 from reports.records.reading import grouped, named
@@ -31,7 +30,7 @@ def run_or_plan(options: Options) -> None:
     distributed.take_gpu(options.device)
     refuse_what_cannot_be(options.precision, options.device)
     place = options.out or run_folder.RUNS / "DATA-PROFILE-ID"
-    refuse_outputs([Target("--out", place, Path.is_dir)], [options.data])
+    saved_codes.refuse(options, place)
     keep_freed_memory()
     with precision(options.precision):
         if options.dry_run:
@@ -69,6 +68,7 @@ def run(options: Options) -> None:
         with closing(CommandProgress(evaluation, options.benchmarks)) as progress:
             for _ in measure(evaluation, options.benchmarks, folder, progress):
                 pass  # the folder keeps them
+        saved_codes.save(options, evaluation)
     if distributed.is_main():
         print_summary(out)
     _tell_failures(folder)

@@ -24,7 +24,7 @@ from benchmarks.metrics.pixel import seen as as_seen
 from benchmarks.runtime.digest import digest
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol import base, parts
-from benchmarks.systems.protocol.base import Code, System, parts_of, reading_of
+from benchmarks.systems.protocol.base import Code, System, has_no_encoder, parts_of, reading_of
 from benchmarks.systems.protocol.parts import Semantic
 from diffae.data import Dataset
 from diffae.eight_bit import to_uint8
@@ -170,7 +170,10 @@ class Codes:
         seen = images.seen_by(system)
 
         def compute(positions: np.ndarray) -> Arrays:
-            codes = system.encode_semantic(seen.batch(positions))
+            if has_no_encoder(system):
+                codes = system.codes_of(seen.order[positions].tolist(), seen.dataset)
+            else:
+                codes = system.encode_semantic(seen.batch(positions))
             if read:
                 return {SEMANTIC: system.read(codes).cpu().float().numpy()}
             return parts.to_arrays(codes, SEMANTIC)

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.metrics import METRICS
+from benchmarks.metrics.codes import schema
 from benchmarks.metrics.networks.chosen import Networks
 from benchmarks.metrics.networks.faces import FaceEmbedding
 from benchmarks.metrics.networks.features import FeatureNetwork
@@ -49,9 +50,11 @@ class Asked:
         metavar="COUNTxSIZE",
     )
     protocol: str | None = option(
-        f"measure fid, psnr, ssim or lpips as another code does: {', '.join(names())}, or a file",
+        f"measure fid, psnr, ssim or lpips as another code does: {', '.join(names())}; numbers of "
+        f"codes: {', '.join(schema.names())}; or a file",
         metavar="NAME|FILE.toml",
     )
+    seed: int | None = option("of numbers of codes (default: 0)", type=cli.natural)
     weights_dir: Path | None = option("folder of metric weights, see `doctor`", type=cli.path)
     allow_unknown_weights: bool = switch("use weights whose hash is not known")
     device: str = option(

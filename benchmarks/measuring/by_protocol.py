@@ -1,7 +1,7 @@
 """Metrics under the protocols of other evaluation codes: `--protocol` and `--explain`."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -83,7 +83,17 @@ def _of_sets(case: Case, asked: Asked) -> tuple[str, float]:
 # All protocols
 
 
-def explain_pairs(asked: Asked) -> list[Section]:
+@dataclass(frozen=True)
+class Explanation:
+    """Metrics by protocol; the title and the facts of their page, and lines for a terminal."""
+
+    title: str
+    facts: Sequence[tuple[str, str]]
+    lines: Sequence[str]
+    sections: Sequence[Section]
+
+
+def explain_pairs(asked: Asked) -> Explanation:
     """Every metric under every protocol on the pairs of A and B, with the causes of differences."""
     own = {} if asked.protocol is None else {asked.protocol: None}
     every = list(map(schema.named, dict.fromkeys(schema.names()) | own))
@@ -93,10 +103,16 @@ def explain_pairs(asked: Asked) -> list[Section]:
     found = pairs.numbers(arrays, watched=watched)
     count = max(map(len, arrays.values()), default=0)
     of = {metric: [one for one in found if one.case.metric == metric] for metric in schema.METRICS}
-    return [_section(metric, count, some) for metric, some in of.items()]
+    (a, b), lines = asked.pair, reading(asked)
+    facts = [("A, the originals", str(a)), ("B, the reconstructions", str(b))]
+    facts += [("images", line) for line in lines]
+    sections = [section(metric, count, some) for metric, some in of.items()]
+    return Explanation(f"{b.name} against {a.name}, by protocol", facts, lines, sections)
 
 
-def _section(metric: str, count: int, found: Sequence[Explained]) -> Section:
+def section(
+    metric: str, count: int, found: Sequence[Explained[Any, Any]], units: str = "pairs"
+) -> Section:
     """One metric: protocols whose numbers and causes look the same share a line, the first is ours."""
     lines: dict[tuple[object, ...], Line] = {}
     missing: dict[str, tuple[str, ...]] = {}
@@ -112,25 +128,22 @@ def _section(metric: str, count: int, found: Sequence[Explained]) -> Section:
         each = (*line.each, Line((name,), *number))
         lines[looks] = replace(line, protocols=(*line.protocols, name), each=each)
     reasons = tuple((names, why) for why, names in missing.items())
-    return Section(metric, count, tuple(lines.values()), reasons)
+    return Section(metric, count, tuple(lines.values()), reasons, units)
 
 
-def _place(one: Explained) -> tuple[bool, float, str]:
+def _place(one: Explained[Any, Any]) -> tuple[bool, float, str]:
     """Ours first, then by the size of the difference, then by name."""
     name, digits = one.case.protocol.name, METRICS[one.case.metric].digits
     return name != schema.PLAIN, -round(abs(one.difference or 0.0), digits), name
 
 
-def write(folder: Path, sections: Sequence[Section], asked: Asked) -> list[Path]:
+def write(folder: Path, found: Explanation) -> list[Path]:
     """Write the page, the picture and the tables of an explanation; return their paths.
 
     Raises UserError if the folder holds anything but an earlier explanation.
     """
-    a, b = asked.pair
-    title = f"{b.name} against {a.name}, by protocol"
-    facts = [("A, the originals", str(a)), ("B, the reconstructions", str(b))]
-    facts += [("images", line) for line in reading(asked)]
-    files = {PAGE: protocols.page(title, facts, sections).encode()}
+    title, sections = found.title, found.sections
+    files = {PAGE: protocols.page(title, found.facts, sections).encode()}
     files |= {PICTURE: protocols.picture(title, sections)}
     files |= {TABLE: protocols.table(sections).encode()}
     files |= {MARKDOWN: protocols.markdown(sections).encode()}

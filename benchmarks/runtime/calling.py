@@ -19,13 +19,14 @@ from diffae.system.errors import UserError, words
 
 T = TypeVar("T")
 Arrays = dict[str, np.ndarray]
+FOR_USERS = ("__init__", "codes_of")  # read what a user gives
 
 
 def calling(name: str, method: str, call: Callable[[], T]) -> T:
     """Call a system's method and return its result.
 
     Every exception becomes SystemFailed, except those meant for the user (UserError, NotAvailable)
-    in `__init__`, and Ctrl-C.
+    in the methods `FOR_USERS`, and Ctrl-C.
     """
     try:
         with torch.no_grad(), of_networks():
@@ -33,7 +34,7 @@ def calling(name: str, method: str, call: Callable[[], T]) -> T:
     except (SystemFailed, KeyboardInterrupt):
         raise
     except (UserError, NotAvailable) as error:
-        if method == "__init__":
+        if method in FOR_USERS:
             raise
         raise SystemFailed.at(name, method, words(error)) from error
     except BaseException as error:  # SystemExit and GeneratorExit are failures of the system too

@@ -1,4 +1,4 @@
-"""npz files from outside: what a header announces is checked before anything is unpacked.
+"""npz and npy files from outside: what a header announces is checked before anything is unpacked.
 
 NumPy allocates whatever a header says, and zipfile, zlib and NumPy raise a dozen kinds of error for a
 damaged file. Here each is a UserError that names the file.
@@ -69,6 +69,14 @@ def opened(path: Path, name: str) -> Iterator[tuple[Header, IO[bytes]]]:
             yield _header(file, entry.file_size), file
 
 
+@contextmanager
+def opened_npy(path: Path) -> Iterator[tuple[Header, IO[bytes]]]:
+    """The same of an npy file, which holds one array without a name."""
+    size = file_size(path)
+    with reading(path, "not an npy file, or a damaged one"), open(path, "rb") as file:
+        yield _header(file, size), file
+
+
 def _header(file: IO[bytes], size: int) -> Header:
     """The header of an array of `size` bytes with its header. Raises ValueError if it is wrong."""
     version = np.lib.format.read_magic(file)
@@ -77,13 +85,16 @@ def _header(file: IO[bytes], size: int) -> Header:
     shape, by_column, dtype = HEADERS[version](file)
     announced = file.tell() + prod(shape) * dtype.itemsize
     if dtype.hasobject or min(shape, default=0) < 0 or announced != size:
-        raise ValueError(f"its header announces {dtype} {shape}, and it has {size:,} bytes")
+        pickled = "; objects are pickles: save numbers or text" if dtype.hasobject else ""
+        raise ValueError(
+            f"its header announces {dtype} {shape}, and it has {size:,} bytes{pickled}"
+        )
     return Header(shape, dtype, by_column)
 
 
 def array(path: Path, name: str) -> NDArray:
-    """A whole array; check its header first."""
-    with opened(path, name) as (header, file):
+    """A whole array, without a name that of an npy file; check its header first."""
+    with opened(path, name) if name else opened_npy(path) as (header, file):
         content = file.read(prod(header.shape) * header.dtype.itemsize)
         flat = np.frombuffer(content, header.dtype)
         if header.by_column:

@@ -35,7 +35,7 @@ def as_system(
 
     `thing` is a registered name ("diffae"), a name and a path ("diffae=last.ckpt"), the path of a
     checkpoint, a `System`, a model of `diffae`, or an object with `encode` and `decode` that has an
-    `image_size` (else see `wrap`). Raises UserError.
+    `image_size` (else see `wrap`); `decode` may be missing. Raises UserError.
     """
     if title is not None:
         _refuse_title(title)
@@ -104,12 +104,11 @@ def _stated(owners: Sequence[object], names: Sequence[str]) -> int | None:
 def _refuse_what_cannot(thing: object) -> None:
     if isinstance(thing, type):
         raise UserError(f"{thing.__name__}: is a class; give an instance")
-    for method in ("encode", "decode"):
-        if not callable(getattr(thing, method, None)):
-            raise UserError(
-                f"{kind(thing)}: cannot be measured: it has no method {method}; see "
-                "benchmarks.systems.wrap, or benchmarks.systems.System for one that does less"
-            )
+    if not callable(getattr(thing, "encode", None)):
+        raise UserError(
+            f"{kind(thing)}: cannot be measured: it has no method encode; see "
+            "benchmarks.systems.wrap, or benchmarks.systems.System for one that only samples"
+        )
 
 
 def wrap(
@@ -125,6 +124,7 @@ def wrap(
 ) -> System:
     """Make a system of any object with `encode(images)`, which gives a code, and `decode(code)`.
 
+    Without `decode` it is a representation, which only benchmarks of codes measure.
     Images are N x 3 x image_size x image_size in [-1, 1], unless `range` says otherwise. A code is a
     tensor N x ..., a tuple of such, a `Code`, or a result of `diffusers` (`latents`, or a
     distribution, of which the mode is taken); `decode` gets the same, for `diffusers` the tensor.
@@ -157,7 +157,9 @@ def wrap(
         raise UserError(f"wrap: codebook {codebook!r}: encode gave no whole numbers, so no tokens")
     made.take(code, tuple(_part(module, one, reading, axis, codebook, width) for one in given))
     trial = checked.Checked(made.name, made, made.device)
-    trial.decode(trial.encode(grey))
+    found = trial.encode(grey)
+    if made.decodes:
+        trial.decode(found)
     return made
 
 
@@ -168,6 +170,7 @@ class Wrapped(System):
         self.module, self.image_size, self.title = module, image_size, title
         self.range = range
         self.name = registry.slug(title) or "model"
+        self.decodes = callable(getattr(module, "decode", None))
         self.live = module if isinstance(module, nn.Module) else None
         weights = () if self.live is None else self.live.parameters()
         self.device = next((weight.device for weight in weights), torch.device("cpu"))
@@ -175,9 +178,8 @@ class Wrapped(System):
     def take(self, code: Code, found: tuple[Part, ...]) -> None:
         """Set the fields that follow from the code of one image."""
         parts = {"semantic": bool(found), "stochastic": code.x_T is not None}
-        self.capabilities = frozenset(
-            {"encode", "decode"} | {name for name in parts if parts[name]}
-        )
+        parts |= {"encode": True, "decode": self.decodes}
+        self.capabilities = frozenset(name for name in parts if parts[name])
         self.semantic_dim = numbers(found) or 0
         self.latent_dim = self.semantic_dim + (0 if code.x_T is None else code.x_T.numel())
         if not (len(found) == 1 and found[0] == Part(found[0].shape[:1])):  # more than a vector

@@ -122,7 +122,6 @@ class TimmEncoder(System):
 class TimmNamed(System):
     """An encoder of timm, whose code is what its classifier takes; published weights, from a file"""
 
-    reference = True
     capabilities = frozenset({"semantic"})
 
     def __init__(self, model: str, path: str | Path | None, device: torch.device):

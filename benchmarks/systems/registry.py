@@ -87,8 +87,8 @@ def load(
 def factory(name: str) -> Callable[..., Any]:
     """The function that makes the system of that name from a path and a device.
 
-    A name is a registered one, "timm:MODEL", or "package.module:attribute", the address of a class
-    (or a function) of the user. Raises UserError if there is nothing of that name.
+    A name is a registered one, "timm:MODEL", "codes:FILE", or "package.module:attribute", the
+    address of a class (or a function) of the user. Raises UserError if there is nothing of that name.
     """
     place, separator, attribute = name.partition(":")
     if not separator:
@@ -97,15 +97,21 @@ def factory(name: str) -> Callable[..., Any]:
         from benchmarks.systems.references import TimmNamed
 
         return partial(TimmNamed, attribute)
+    if place == "codes":
+        from benchmarks.systems.codes_file import CodesFile
+
+        return partial(CodesFile, attribute)
     return found_at(name)
 
 
 def is_address(name: str) -> bool:
-    """Whether a text is the address of a system: package.module:factory or timm:MODEL.
+    """Whether a text is the address of a system: package.module:factory, timm:MODEL or codes:FILE.
 
     Plain names and paths are not.
     """
     place, _, attribute = name.partition(":")
+    if place == "codes":
+        return bool(attribute)
     return bool(attribute) and "/" not in name and place.replace(".", "").isidentifier()
 
 
@@ -114,7 +120,7 @@ def require(name: str) -> None:
     place, separator, _ = name.partition(":")
     if not separator:
         REGISTRY.require(name)
-    elif place != "timm":
+    elif place not in ("timm", "codes"):
         found_at(name)
 
 

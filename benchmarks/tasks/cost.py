@@ -80,7 +80,8 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
         return {"network_calls": float(counting.network_calls(work, networks.values()))}
 
     yield Measurement([], partial(_parameters, cell, system))
-    verbs = [verb for verb in VERBS if verb.needs <= system.capabilities]
+    can = frozenset() if base.has_no_encoder(system) else system.capabilities
+    verbs = [verb for verb in VERBS if verb.needs <= can]
     for verb in verbs:
         yield _measured(cell, "flops", verb, 1, operations, steps=None, solver="")
     for verb in verbs if networks else ():

@@ -6,6 +6,7 @@ are exclusive classes, also one multinomial logistic regression of all, by its t
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -14,6 +15,7 @@ from benchmarks.plugin import Benchmark, Cell, Context, Measurement, Row, Select
 from benchmarks.systems.protocol.base import SEMANTIC, System, reading_of
 from benchmarks.tasks.shared import probe_fits
 from benchmarks.tasks.shared.probe_fits import ADAM, MEAN, WEIGHTED, Sizes, of_classes, selections
+from diffae.data.portraits.attributes import ATTRIBUTES
 from probes import LinearProbe, influences, summarise, top_hits
 from reports.records.uncertainty import UNKNOWN
 
@@ -24,7 +26,9 @@ TOP = (1, 5)  # k of top-k accuracy
 
 def run(context: Context, system: System) -> Iterator[Measurement]:
     train, valid, test = selections(context)
-    sizes = {"n_train": len(train), "n_valid": len(valid), "n_test": len(test)}
+    sizes: dict[str, Any] = {"n_train": len(train), "n_valid": len(valid), "n_test": len(test)}
+    if {*(names := context.dataset.attribute_names)} != {*ATTRIBUTES}:
+        sizes |= {"attributes": f"{len(names):,}, not CelebA's 40"}
     cell = Cell(context, TABLE, system, fields={**sizes, **reading_of(system)})
     for images in (train, valid):  # what probes are fitted on, so that a dry run counts it
         context.codes.features(system, images)
@@ -51,7 +55,8 @@ def _scores(cell: Cell, probe: LinearProbe, features: Tensor, test: Selection) -
     weights = np.array([score.prevalence for score in summary.attributes])
     listed = len(names) <= LISTED or not of_classes(cell.context)
     undefined = ", ".join(summary.excluded) if listed else f"{len(summary.excluded)} classes"
-    excluded = f"undefined: {undefined}" if summary.excluded else ""
+    notes = [f"of {len(names):,} attributes"] if len(names) > LISTED else []
+    excluded = "; ".join([*notes, *([f"undefined: {undefined}"] if summary.excluded else [])])
     numbers = [
         ("auroc", summary.mean_auroc, MEAN, 1.0 * defined, excluded),
         ("auroc", summary.weighted_auroc, WEIGHTED, weights * defined, excluded),

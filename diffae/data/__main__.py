@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from diffae.data import find_reader, open_dataset
-from diffae.data.dataset import SPLITS, Dataset
+from diffae.data.dataset import KINDS, SPLITS, Dataset
 from diffae.data.portraits import write_dataset
 from diffae.data.prepare import prepare
 from diffae.data.prepared import HEADER, Header, PreparedTransform, own_side
@@ -120,7 +120,7 @@ SEED = 0
 LABEL_WIDTH = 13
 NAMED = 10  # damaged images that a copy is without, at most
 LINE_WIDTH = 100
-LABELS = "none; labels are read from class folders, and from files in CelebA's layout (`diffae-bench docs data`)"
+LABELS = "none; labels are read from class folders, labels.csv and CelebA's files (`diffae-bench docs data`)"
 LISTED = 40  # attributes, at most: CelebA's
 MARK = "sheet"  # a text in the PNG file
 
@@ -134,6 +134,9 @@ def describe(data: Dataset, format_title: str) -> Iterator[str]:
     yield row("first image", f"{width} x {height}")
     yield row("left out", "; ".join(data.left_out) or "nothing")
     yield row("crop", describe_crop(data.transform))
+    if (table := data.columns) is not None:
+        kinds = [f"{name} ({KINDS[table[name].dtype.kind]})" for name in table.dtype.names or ()]
+        yield row("columns", ", ".join(kinds))
     yield row("attributes", describe_attributes(data))
     yield row("identities", describe_identities(data))
     yield row("partition", data.partition_source)

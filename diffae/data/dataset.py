@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from PIL import Image
@@ -30,7 +30,9 @@ SPLITS = {"train": TRAIN, "valid": VALID, "test": TEST}
 WORKERS, CHUNK = 2, 64  # threads that read, and images that each reads at once
 KEPT = 32 << 20  # bytes of images in memory; benchmarks read each several times
 SEEDED_FRACTIONS = (0.6, 0.1, 0.3)
-LABEL_FIELDS = ("partition", "attributes", "classes", "identities")  # of `Dataset`, of N rows
+# Of `Dataset`, of N rows.
+LABEL_FIELDS = ("partition", "attributes", "classes", "identities", "columns")
+KINDS = {"b": "binary", "U": "classes", "f": "real"}  # of labels, by the kind of dtype
 
 Indices = Sequence[int] | np.ndarray
 
@@ -47,13 +49,27 @@ class ImageSource(Surveyed, Protocol):
         """The place of image `index`, for messages: a full path, or e.g. "faces.zip, val/0007.png"."""
 
 
+class Factors(NamedTuple):
+    """Labels of B images as numbers.
+
+    `values` is float64 B x K. A column of `kinds` "binary" holds 0 and 1, one of "classes" the place
+    of the class among the sorted classes of the whole data set, and one of "real" any numbers.
+    """
+
+    values: np.ndarray
+    names: tuple[str, ...]
+    kinds: tuple[str, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """N images with optional labels, and the split that they are evaluated by.
 
     `attributes` is bool N x A with the columns of `attribute_names`, or instead `classes` is int N,
     the column of the only one that an image has (1,000 of a million images would fill the memory);
-    `labels` reads either. `identities` is int64 N, `partition` int8 N (0 train, 1 valid, 2 test);
+    `labels` reads either. `columns` is a structured array of N rows, the columns of a table of labels
+    as they were read: bool, texts of classes, or float64; `factors` reads it, or the attributes where
+    there is no table. `identities` is int64 N, `partition` int8 N (0 train, 1 valid, 2 test);
     `partition_source` says where that comes from.
     `left_out` names, one line each, files of the folder that are not part of the data set.
     """
@@ -69,6 +85,7 @@ class Dataset:
     classes: np.ndarray | None = None
     identities: np.ndarray | None = None
     left_out: tuple[str, ...] = ()
+    columns: np.ndarray | None = None
     _kept: dict[int, np.ndarray] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -120,6 +137,28 @@ class Dataset:
         if self.classes is None:
             raise ValueError(f"{self.name} has no attributes")
         return self.classes[np.asarray(indices), None] == np.arange(len(self.attribute_names))
+
+    def factors(self, indices: Indices) -> Factors:
+        """The labels of images as numbers: binary, classes and real-valued; K = 0 without any.
+
+        Attributes of which every image of the data set has exactly one are one column of classes.
+        """
+        place, table, each = np.asarray(indices), self.columns, self.attributes
+        if table is not None:
+            names = table.dtype.names or ()
+            kinds = tuple(KINDS[table[name].dtype.kind] for name in names)
+            values = np.empty((len(self), len(names)))
+            for k, name in enumerate(names):
+                _, numbered = np.unique(table[name], return_inverse=True)
+                values[:, k] = numbered if kinds[k] == "classes" else table[name]
+            return Factors(values[place], names, kinds)
+        names = self.attribute_names if self.labelled else ()
+        values = self.labels(place) if names else np.empty((len(place), 0))
+        exclusive = each is None or (each.sum(axis=1) == 1).all()
+        if len(names) > 1 and exclusive:
+            values, names = values.argmax(axis=1)[:, None], ("class",)
+            return Factors(values.astype(np.float64), names, ("classes",))
+        return Factors(values.astype(np.float64), names, ("binary",) * len(names))
 
     def indices(self, split: str) -> np.ndarray:
         """Ascending indices (int64) of "train", "valid", "test" or "all"."""

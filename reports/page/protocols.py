@@ -46,14 +46,15 @@ class Line:
 
 @dataclass(frozen=True)
 class Section:
-    """A metric on n pairs: its lines, the first that with which the others are compared; and the
-    protocols for which it could not be computed, each group with the reason.
+    """A metric on n pairs, or other units: its lines, the first that with which the others are compared;
+    and the protocols for which it could not be computed, each group with the reason.
     """
 
     metric: str
     n: int
     lines: tuple[Line, ...]
     missing: tuple[tuple[tuple[str, ...], str], ...] = ()
+    units: str = "pairs"
 
     @property
     def label(self) -> str:
@@ -88,7 +89,7 @@ class Section:
             return ""
         names = ", ".join(name for line in lines for name in line.protocols)
         of = "" if len(lines) == len(self.lines) else f" of {names}"
-        pairs = f"{lines[0].left_out:,} of {self.n:,} pairs"
+        pairs = f"{lines[0].left_out:,} of {self.n:,} {self.units}"
         return f"left out of differences and causes{of}: {pairs}, of equal images (infinite {metric_label(self.metric)})"
 
     def rows(self) -> list[list[str]]:
@@ -109,7 +110,7 @@ def text(sections: Sequence[Section]) -> str:
         ]
         table = _grid(rows, "simple")
         said = [f"not computed: {', '.join(names)}: {why}" for names, why in section.missing]
-        head = f"{section.label}, {section.n:,} pairs"
+        head = f"{section.label}, {section.n:,} {section.units}"
         parts.append(joined(head, table, section.left_out, *said, by="\n"))
     return "\n\n".join(parts)
 
@@ -118,7 +119,10 @@ def markdown(sections: Sequence[Section]) -> str:
     """The same in Markdown."""
     parts = []
     for section in sections:
-        parts += [f"### {section.label}, {section.n:,} pairs", _grid(section.rows(), "pipe")]
+        parts += [
+            f"### {section.label}, {section.n:,} {section.units}",
+            _grid(section.rows(), "pipe"),
+        ]
         parts.append(section.left_out and f"{section.left_out}.")
         parts += [f"Not computed: {', '.join(names)}: {why}." for names, why in section.missing]
     return joined(*parts, by="\n\n") + "\n"
@@ -147,8 +151,9 @@ def table(sections: Sequence[Section]) -> str:
 def page(title: str, facts: Sequence[tuple[str, str]], sections: Sequence[Section]) -> str:
     """A self-contained page."""
     plots = {section.metric: _plot(section) for section in sections if section.lines}
+    units = "pairs of images" if sections[0].units == "pairs" else sections[0].units
     shown = {"facts": facts, "sections": sections, "plots": plots, "headers": HEADERS}
-    return filled("protocols.html.j2", "", title=title, **shown)
+    return filled("protocols.html.j2", "", title=title, units=units, **shown)
 
 
 def picture(title: str, sections: Sequence[Section]) -> bytes:

@@ -24,22 +24,24 @@ NAME = re.compile(r"(\w[\w.-]{0,60}/)?\w[\w.-]{0,200}", re.ASCII)  # of a file t
 
 
 @contextlib.contextmanager
-def made_whole(out: Path, command: str) -> Iterator[Path]:
-    """A folder to write into.
+def made_whole(out: Path, command: str, flag: str = "--out") -> Iterator[Path]:
+    """A folder to write into; `flag` is the one that names it.
 
     If the block succeeds, its files replace those of `out`, else `out` is unchanged.
 
     Raises UserError before the block if `out` was not made by this function for the same `command`,
     or if a file of it was changed by hand.
     """
-    before = made_before(out, command)
+    before = made_before(out, command, flag)
     with scratch_folder(out) as stage:
         yield stage
         files = sorted(path for path in stage.rglob("*") if path.is_file())
         made = {path.relative_to(stage).as_posix(): _sha256(path) for path in files}
         for name in made.keys() - before.keys():
             if os.path.lexists(out / name):
-                raise UserError(f"{out / name}: was not made by this command; choose another --out")
+                raise UserError(
+                    f"{out / name}: was not made by this command; choose another {flag}"
+                )
         _mark(stage, made, command)
         if not before:
             put(stage, out)
@@ -56,7 +58,7 @@ def made_whole(out: Path, command: str) -> Iterator[Path]:
         _mark(out, made, command)
 
 
-def made_before(out: Path, command: str) -> dict[str, str]:
+def made_before(out: Path, command: str, flag: str = "--out") -> dict[str, str]:
     """The files that an earlier call made in `out`, with their SHA-256.
 
     Raises UserError as `made_whole` does.
@@ -64,18 +66,18 @@ def made_before(out: Path, command: str) -> dict[str, str]:
     if not os.path.lexists(out) or (out.is_dir() and not any(out.iterdir())):
         return {}
     if not out.is_dir() or not (out / MARK).is_file():
-        raise UserError(f"--out {out}: exists, and was not made by this command; choose another")
+        raise UserError(f"{flag} {out}: exists, and was not made by this command; choose another")
     mark = read_json(out / MARK)
     files = mark.get("files")
     if mark.get("made_by") != command:
-        raise UserError(f"--out {out}: was made by another command; choose another")
+        raise UserError(f"{flag} {out}: was made by another command; choose another")
     if not isinstance(files, dict) or not all(map(NAME.fullmatch, files)):
-        raise UserError(f"{out / MARK}: damaged; choose another --out")
+        raise UserError(f"{out / MARK}: damaged; choose another {flag}")
     for name, digests in files.items():
         path = out / name
         as_made = path.is_file() and not path.is_symlink() and _sha256(path) in str(digests).split()
         if os.path.lexists(path) and not as_made:
-            why = "changed since it was made; move it away or choose another --out"
+            why = f"changed since it was made; move it away or choose another {flag}"
             raise UserError(f"{path}: {why}")
     return {name: str(digests) for name, digests in files.items()}
 

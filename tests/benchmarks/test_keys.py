@@ -188,6 +188,7 @@ ELSEWHERE = {
     "batch_size": "no number depends on it: tests/benchmarks/core/test_batches.py",
     "out": "no number depends on it",
     "save_images": "no number depends on it",
+    "save_codes": "no number depends on it",
     "progress": "no number depends on it",
 }
 

@@ -76,7 +76,7 @@ def test_people_in_several_splits_are_counted(portraits, tmp_path, capsys):
 def test_images_without_labels(folder, capsys):
     rows = printed(capsys, folder, "--size", 8)
     assert rows["format"] == "folder of images"
-    assert rows["attributes"].startswith("none; labels are read from class folders, and from")
+    assert rows["attributes"].startswith("none; labels are read from class folders, labels.csv and")
     assert rows["identities"] == "none"
     assert rows["splits"] == "train 180, valid 30, test 90"
     assert rows["crop"] == "center, then 8 x 8"

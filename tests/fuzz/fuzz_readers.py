@@ -2,7 +2,7 @@
 
     python tests/fuzz/fuzz_readers.py attributes --minutes 10
 
-The targets are `attributes` (CelebA's label files), `idx`, `statistics` (npz), `configuration`
+The targets are `attributes` (CelebA's label files), `table` (labels.csv), `idx`, `statistics` and `codes` (npz), `configuration`
 (config.json, and --set), `weights` (safetensors), `runs` (folders that the gate compares),
 `systems` (outputs of a plug-in), `stylegan2` (its three containers), `taming` (the yaml of a
 VQ-GAN), `vqvae2` and `diffusers` (a model's configuration), `classifier` (of z_sem), `landmarks`,
@@ -29,6 +29,7 @@ from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
 
+import code_inputs
 import numpy as np
 import picture_inputs
 import plug_in_outputs
@@ -46,7 +47,8 @@ from benchmarks.core.profiles import find as find_profile
 from benchmarks.core.sizes import checked, settings_of
 from benchmarks.metrics.frechet import frechet_distance, read_statistics
 from diffae.checkpoints.checkpoint import CONFIG, WEIGHTS, open_checkpoint
-from diffae.data.readers import classes
+from diffae.data.dataset import LABEL_FIELDS
+from diffae.data.readers import classes, label_table
 from diffae.data.readers.celeba import (
     ATTRIBUTE_FILE,
     IDENTITY_FILE,
@@ -187,6 +189,20 @@ def read_classes(folder: Path, content: bytes) -> None:
     images = [f"val/{name}.JPEG" for name in listed if "/" not in name and "\0" not in name]
     found = classes.read_classes(folder, (*images, "val/a/b.JPEG", "val/b/b.JPEG"))
     assert len(found.fields.get("classes", found.images)) == len(found.images)
+
+
+ROWS = ["file,big,kind,age:real,split,person", "a.png,1,x,2,train,p", "b/c.png,0,y,3,test,q"]
+
+
+def read_table(folder: Path, content: bytes) -> None:
+    (folder / label_table.TABLES[0]).write_bytes(content)
+    found = label_table.read_labels(folder, ("a.png", "b/c.png", "b/d.png"))
+    of_rows = {name: found.fields[name] for name in LABEL_FIELDS if name in found.fields}
+    assert all(
+        len(rows) == len(found.images) for rows in (*of_rows.values(), found.splits or found.images)
+    )
+    if "attributes" in of_rows:
+        assert of_rows["attributes"].shape[1] == len(set(found.fields["attribute_names"]))
 
 
 # ----------------------------------------------------------------------------------------------
@@ -565,11 +581,13 @@ def read_weights(folder: Path, content: bytes) -> None:
 
 TARGETS = {
     "attributes": Target(label_folder(), read_labels),
+    "table": Target(or_damaged(text_file(ROWS)), read_table),
     "classes": Target(
         or_damaged(text_file(["ImageId,PredictionString", *SOLUTIONS])), read_classes
     ),
     "idx": Target(idx_folder(), read_idx_folder),
     "statistics": Target(or_damaged(npz_file()), read_npz),
+    "codes": Target(code_inputs.files(or_damaged), code_inputs.read_codes),
     "configuration": Target(CONFIGURATION, read_configuration),
     "settings": Target(
         st.one_of(settings_file(), or_damaged(settings_file()), NESTED), read_settings

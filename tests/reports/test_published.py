@@ -89,6 +89,7 @@ def test_the_mean_over_celeba_s_attributes_is_beside_no_mean_of_other_classes(da
     found = attach(row, FULL)
     assert (found.published is not None) == there
     assert reference_text(found) == ("(0.925)" if there else "")  # not compared: no difference
+    assert attach(row, FULL | {"attributes": "39, not CelebA's 40"}).published is None
 
 
 @pytest.mark.parametrize(

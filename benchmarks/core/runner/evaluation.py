@@ -21,7 +21,7 @@ from benchmarks.core.runner.setup import DataSizes, Missing, load_systems, open_
 from benchmarks.core.store import CHUNK, Store
 from benchmarks.runtime.calling import Batches, images_together, raised
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
-from benchmarks.systems.protocol.base import System
+from benchmarks.systems.protocol.base import System, has_no_encoder
 from benchmarks.systems.protocol.checked import Checked
 from diffae.data import Dataset
 from diffae.data.dataset import SPLITS
@@ -76,7 +76,7 @@ class Evaluation:
         name = self.context.precision
         if name == precision_guard.EXACT:
             return
-        for system in list(self.systems):
+        for system in [one for one in self.systems if not has_no_encoder(one)]:
             try:
                 found = precision_guard.measured(self.context, system, tasks)
                 self.deviations[system.name] = found

@@ -40,6 +40,11 @@ class Options(TaskOptions):
     save_images: bool = switch(
         "keep the reconstructions of Table 1 and their inputs as PNG, in images/ of the run folder"
     )
+    save_codes: Path | None = option(
+        "keep the codes that probes read, with labels, as DIR/NAME.npz for each system, for `measure`",
+        type=cli.path,
+        metavar="DIR",
+    )
     seed: int = option(
         "seed of the order of images, of noise and of labelled examples (default: 0)",
         0,

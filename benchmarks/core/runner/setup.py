@@ -12,8 +12,8 @@ from benchmarks.core.sizes import Number, Range
 from benchmarks.core.store import ELSEWHERE, default_root
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.systems import slug
-from benchmarks.systems.protocol.base import System
-from diffae.data import Dataset, native_side, open_for_model, open_portraits
+from benchmarks.systems.protocol.base import System, has_no_encoder
+from diffae.data import Dataset, native_side, open_dataset, open_for_model, open_portraits
 from diffae.data.fingerprint import forget
 from diffae.data.portraits.write import LARGEST_COUNT, planned
 from diffae.system import cli, distributed
@@ -111,7 +111,9 @@ def open_data(options: Options, loaded: list[System], given: Dataset | None = No
         with writing(default_root().parent, ELSEWHERE):
             dataset = open_portraits(portraits, largest).at(size)
     else:
-        dataset = open_for_model(options.data, largest, options.cropped).at(size)
+        sees_images = not all(map(has_no_encoder, loaded))
+        opened = open_for_model if sees_images else open_dataset
+        dataset = opened(options.data, largest, options.cropped).at(size)
         if not len(dataset.indices("test")):
             raise UserError(f"{options.data}: no images in the test split")
     for name in options.attributes:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,8 @@ from diffae.eight_bit import to_uint8
 from diffae.system.files import read_toml
 
 Watched = Callable[[Sequence[Case]], Iterable[Case]]
+C = TypeVar("C", bound=Any)  # a Case
+F = TypeVar("F")  # what is measured of it
 WORDS = read_toml(Path(__file__).with_name("words.toml"))
 
 
@@ -40,28 +42,26 @@ def in_words(field: str, value: Any) -> str:
 
 
 @dataclass(frozen=True)
-class Step:
+class Step(Generic[C]):
     """One ingredient changed: its field, both values, and the metric before and after."""
 
     field: str
     old: Any
     new: Any
-    before: Case
-    after: Case
+    before: C
+    after: C
 
     def __str__(self) -> str:
         return f"{in_words(self.field, self.new)} instead of {in_words(self.field, self.old)}"
 
 
-def steps(start: Case, end: Protocol) -> Iterator[Step]:
-    """From a case to the same metric under another protocol, one field at a time."""
-    wanted, case = Case(start.metric, end), start
+def steps(start: C, end: Any) -> Iterator[Step[C]]:
+    """From a case to the same metric under another protocol `end`, one field at a time."""
+    wanted, case = replace(start, protocol=end), start
     for name, old in start.fields.items():
         new = wanted.fields[name]
         if new != old:
-            section, _, key = name.partition(".")
-            changed = replace(getattr(case.protocol, section), **{key: new})
-            after = Case(case.metric, replace(case.protocol, **{section: changed}))
+            after = replace(case, protocol=case.protocol.changed(name, new))
             yield Step(name, old, new, case, after)
             case = after
 
@@ -79,15 +79,15 @@ class Cause:
 
 
 @dataclass(frozen=True)
-class Explained:
+class Explained(Generic[C, F]):
     """A metric under a protocol: its number, or the reason why there is none; its difference from
     the same metric under `plain`, and its causes in the order of the steps.
 
     `left_out` pairs of equal images are in the number, and not in the difference and the causes.
     """
 
-    case: Case
-    found: Measured | None
+    case: C
+    found: F | None
     reason: str = ""
     difference: float | None = None
     causes: tuple[Cause, ...] = ()
@@ -141,7 +141,7 @@ class OnPairs:
     def _first(self, case: Case) -> Case:
         return Case(case.metric, self.protocols[0])
 
-    def _steps(self, case: Case) -> list[Step]:
+    def _steps(self, case: Case) -> list[Step[Case]]:
         return list(steps(self._first(case), case.protocol)) if self.explains else []
 
     def compute(self, made: Tensor, as_decoded: Tensor, originals: Tensor) -> Arrays:
@@ -154,7 +154,7 @@ class OnPairs:
 
     def numbers(
         self, arrays: Arrays, blocks: NDArray[np.int64] | None = None, watched: Watched = iter
-    ) -> list[Explained]:
+    ) -> list[Explained[Case, Measured]]:
         """Each metric under each protocol, of the arrays of all pairs; explained, by metric, those
         nearest to the first protocol last.
 
@@ -169,7 +169,7 @@ class OnPairs:
 
     def _explained(
         self, case: Case, of_all: Mapping[str, Measured], arrays: Mapping[str, NDArray]
-    ) -> Explained:
+    ) -> Explained[Case, Measured]:
         here = of_all.get(case.key)
         if here is None or here.reason or self.refused(case):
             return Explained(case, None, self.lacking(case) or (here.reason if here else ""))
@@ -177,10 +177,10 @@ class OnPairs:
         if not self.explains or first.key not in of_all:
             return Explained(case, here)
         known, left_out = self._comparable([first, *(step.after for step in way)], of_all, arrays)
-        causes = [_cause(step, known, of_all) for step in way]
+        causes = [cause(step, known, of_all) for step in way]
         if not known:  # all pairs are equal
             causes = [cause for cause in causes if cause.jumps]
-        return Explained(case, here, "", _difference(first, case, known), tuple(causes), left_out)
+        return Explained(case, here, "", difference(first, case, known), tuple(causes), left_out)
 
     def _comparable(
         self, cases: Sequence[Case], known: Mapping[str, Measured], arrays: Mapping[str, NDArray]
@@ -197,18 +197,21 @@ class OnPairs:
         return of_others, int(equal.sum())
 
 
-def _cause(step: Step, known: Mapping[str, Measured], of_all: Mapping[str, Measured]) -> Cause:
-    difference = _difference(step.before, step.after, known)
+def cause(step: Step[Any], known: Mapping[Any, Any], of_all: Mapping[Any, Any]) -> Cause:
+    """What a step did, by the numbers of cases by key: those `of_all` units, and those `known` of
+    the units that differences are of.
+    """
+    moved = difference(step.before, step.after, known)
     if not {step.before.key, step.after.key} <= of_all.keys():
         return Cause(str(step), None)
     was, now = (math.isinf(of_all[case.key].value) for case in (step.before, step.after))
     if was == now:
-        return Cause(str(step), difference)
-    return Cause(f"{step} ({'now' if now else 'no longer'} infinite)", difference, jumps=True)
+        return Cause(str(step), moved)
+    return Cause(f"{step} ({'now' if now else 'no longer'} infinite)", moved, jumps=True)
 
 
-def _difference(before: Case, after: Case, known: Mapping[str, Measured]) -> float | None:
-    """How far one number is from another; None if either is not known."""
+def difference(before: Any, after: Any, known: Mapping[Any, Any]) -> float | None:
+    """How far the number of one case is from another's; None if either is not known."""
     if before.key not in known or after.key not in known:
         return None
-    return known[after.key].value - known[before.key].value
+    return float(known[after.key].value - known[before.key].value)

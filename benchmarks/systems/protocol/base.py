@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from benchmarks.systems.protocol import parts
 from benchmarks.systems.protocol.parts import Part, Semantic
 from diffae.checkpoints.trained_on import TrainedOn
+from diffae.data import Dataset
 from diffae.diffusion import noise
 from diffae.diffusion.gaussian import add_noise, linear_alphas
 from diffae.diffusion.scheme import Scheme
@@ -174,6 +175,14 @@ class System:
         """The semantic code alone: N x d, or in the shapes of `semantic_parts`."""
         raise self._cannot("encode a semantic code")
 
+    def codes_of(self, indices: Sequence[int], dataset: Dataset) -> Semantic:
+        """The semantic codes of images by their indices in a data set.
+
+        Only systems that have codes and no encoder override it. Raises NotAvailable for an image
+        without a code.
+        """
+        raise self._cannot("give codes without an encoder")
+
     def encode_ranked(self, images: Tensor, ranks: Tensor) -> Semantic:
         """The semantic code with other tokens than the nearest, for pFID: of one codebook.
 
@@ -263,6 +272,11 @@ def why_immovable(system: System) -> str:
     """The reason why the semantic code cannot be edited; empty if it can."""
     stuck = parts.has_tokens(parts_of(system)) and not has_own(system, "move")
     return parts.NO_DIRECTION if stuck else ""
+
+
+def has_no_encoder(system: System) -> bool:
+    """Whether a system has the codes of some images alone (`codes_of`)."""
+    return has_own(system, "codes_of")
 
 
 def has_own(system: System, method: str) -> bool:

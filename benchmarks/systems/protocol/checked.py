@@ -28,6 +28,7 @@ from benchmarks.systems.protocol.contract import kind
 from benchmarks.systems.protocol.parts import Semantic, numbers, tensors
 from benchmarks.systems.protocol.returned import Returned, dtype_name, in_words, into, suffix
 from benchmarks.systems.protocol.source import source_digest, state_digest
+from diffae.data import Dataset
 from diffae.networks.nn import evaluating
 from diffae.system.errors import UserError
 
@@ -251,6 +252,10 @@ class Checked(System):
     @checked_method
     def encode_semantic(self, found: Returned, images: Tensor) -> Semantic:
         return found.semantic(parts_of(self), len(images))
+
+    @checked_method
+    def codes_of(self, found: Returned, indices: Sequence[int], dataset: Dataset) -> Semantic:
+        return found.semantic(parts_of(self), len(indices))
 
     @checked_method
     def encode_ranked(self, found: Returned, images: Tensor, ranks: Tensor) -> Semantic:

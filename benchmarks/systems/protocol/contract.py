@@ -25,7 +25,7 @@ LARGEST = 2**31  # numbers in a code, pixels of a side: larger values are mistak
 # method of its own name.
 METHODS = {
     base.ENCODE: ("encode", "encode_semantic", "encode_stochastic"),
-    base.SEMANTIC: ("encode_semantic",),
+    base.SEMANTIC: ("encode_semantic", "codes_of"),
     base.STOCHASTIC: ("encode_stochastic", "encode"),
     base.SAMPLE: ("sample", "sample_latents"),
 }

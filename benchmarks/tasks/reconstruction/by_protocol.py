@@ -58,7 +58,7 @@ class ByProtocol(OnPairs):
         for one in self.numbers(arrays, images.blocks(BLOCKS)) if self.protocols else ():
             yield self._record(at, images, one)
 
-    def _record(self, at: Solved, images: Selection, one: Explained) -> Record:
+    def _record(self, at: Solved, images: Selection, one: Explained[Case, Measured]) -> Record:
         case, found, protocol, split = one.case, one.found, one.case.protocol, images.split
         fields = {"by": protocol.name, "split": split, **protocol.describe(case.metric)}
         if isinstance(source := getattr(at.system, "source", None), Path):
@@ -87,7 +87,7 @@ def _uncertainty(found: Measured, selection: Selection) -> Uncertainty:
     return of_influences(found.influences, selection.units(found.units))
 
 
-def _causes(one: Explained) -> list[str]:
+def _causes(one: Explained[Case, Measured]) -> list[str]:
     """How far the number is from that of `plain`, and why."""
     if not one.told:
         return []

@@ -13,9 +13,9 @@ from torch import Tensor
 from benchmarks.plugin import Arrays, Calls, Context, Count, NotAvailable, Selection, System, Work
 from benchmarks.runtime.digest import digest
 from probes import LinearProbe, fit_adam_paper, fit_best, fit_best_softmax, is_exclusive
+from probes.linear import GRID
 
 Fit = Callable[[], LinearProbe]
-GRID = (1e-2, 1e-1, 1.0, 10.0)
 BINARY = f"joint L-BFGS, C of {GRID} by validation"
 SOFTMAX = f"softmax of all classes, L-BFGS, C of {GRID} by top-1 accuracy of validation"
 ADAM = "Adam 1e-3, batch 32, 9375 steps (the authors', without their flips)"

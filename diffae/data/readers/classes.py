@@ -35,12 +35,14 @@ class Classes(NamedTuple):
     """Images of a folder by relative path, and their classes, as `fields` of `Dataset`.
 
     The `files` that were read for them, and what was left out; no fields if not all have a class.
+    `splits` are those that a table of labels gives.
     """
 
     images: tuple[str, ...]
     fields: dict[str, Any] = {}
     files: tuple[Path, ...] = ()
     left_out: tuple[str, ...] = ()
+    splits: tuple[int, ...] = ()
 
 
 class Place(NamedTuple):

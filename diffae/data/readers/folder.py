@@ -14,7 +14,8 @@ from pathlib import Path
 from PIL import Image
 
 from diffae.data.dataset import Dataset
-from diffae.data.readers.classes import name_of_test, read_classes
+from diffae.data.readers.classes import name_of_test
+from diffae.data.readers.label_table import read_labels
 from diffae.data.readers.sources import EncodedImages, partition_of_folders, unlabelled
 from diffae.data.transforms import LARGEST_IMAGE, decode
 from diffae.system.cli import printable
@@ -70,16 +71,17 @@ def open_image_folder(path: Path, image_size: int, crop: str | None, seed: int) 
     """Open all images below `path`, sorted by relative path.
 
     The split is that of folders called train and test, else seeded by image; folders below these
-    are classes, if every image is in one.
+    are classes, if every image is in one. A table of labels beside them goes before both.
     """
     found = find_images(path)
-    classes = read_classes(path, found.names)
+    classes = read_labels(path, found.names)
     found = replace(found, others=tuple(without(found.others, path, classes.files)))
-    root = path.resolve().name
-    split = partition_of_folders(classes.images, seed, root, spread=bool(classes.fields))
+    root, fields = path.resolve().name, classes.fields
+    own = (bool(fields), classes.splits, fields.get("identities"))
+    split = partition_of_folders(classes.images, seed, root, *own)
     source = ImageFiles(path, classes.images, classes.files)
     left_out = (*found.left_out, *classes.left_out)
-    data = unlabelled(path, source, image_size, crop, split, left_out=left_out, **classes.fields)
+    data = unlabelled(path, source, image_size, crop, split, left_out=left_out, **fields)
     test = [classes.images[index] for index in data.indices("test")]
     return replace(data, name=name_of_test(test, root))
 

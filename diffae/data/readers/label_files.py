@@ -5,6 +5,7 @@ Kaggle (`list_attr_celeba.csv`). Every reader here answers a damaged file, or on
 with a `UserError` that names it and the line.
 """
 
+import csv
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -76,19 +77,21 @@ def read_attributes(path: Path) -> tuple[list[str], dict[str, Any]]:
 
 
 def read_values(
-    path: Path, rows: list[list[str]], first: int, columns: int, allowed: Sequence[str] = ()
+    path: Path, rows: list[list[str]], first: int, columns: int, allowed: Sequence[str] | None = ()
 ) -> tuple[list[str], list[list[str]]]:
     """Image names, and that many values of each, from the row `first` on.
 
-    Raises UserError unless the values are the `allowed` ones (whole numbers, if there are none).
+    Raises UserError unless the values are the `allowed` ones (whole numbers, if there are none; any
+    that are not empty, if that is None).
     """
     for line, (_, *values) in enumerate(rows[first:], start=first + 1):
         where = f"{path}: line {line}"
         if len(values) != columns:
             raise UserError(f"{where}: an image name and {len(values)} values, not {columns}")
         odd = set(values) - set(allowed) if allowed else {v for v in values if not v.isdecimal()}
+        odd = odd if allowed is not None else {""}.intersection(values)
         if odd:
-            what = ", ".join(allowed) or "a number"
+            what = ", ".join(allowed or ()) or ("a value" if allowed is None else "a number")
             raise UserError(f"{where}: {min(odd)!r:.40} is not {what}")
     names = [row[0] for row in rows[first:]]
     refuse_duplicates(names, path, "image")
@@ -173,7 +176,11 @@ def read_rows(path: Path) -> list[list[str]]:
     """
     lines = read_text(path).rstrip().splitlines()
     if is_csv(path):
-        return [[field.strip().strip('"') for field in line.split(",")] for line in lines]
+        try:
+            rows = csv.reader(lines, skipinitialspace=True)
+            return [[field.strip() for field in row] or [""] for row in rows]
+        except csv.Error as error:
+            raise UserError(f"{path}: not a CSV file ({error})") from None
     return [line.split() or [""] for line in lines]
 
 

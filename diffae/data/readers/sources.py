@@ -112,19 +112,28 @@ def split_of(path: Path) -> int | None:
 
 
 def partition_of_folders(
-    names: Sequence[str], seed: int, root: str = "", spread: bool = False
+    names: Sequence[str],
+    seed: int,
+    root: str = "",
+    spread: bool = False,
+    own: Sequence[int | None] = (),
+    people: np.ndarray | None = None,
 ) -> Split:
     """As `partition_of`, for images by relative path: the outermost folder of a split decides.
 
     All images are test if they lie in val or test folders only, or, without any folder of a split,
-    in one that is called `root` itself, such as val2017.
+    in one that is called `root` itself, such as val2017. The images' `own` splits take the place of
+    those of folders. A seeded split is by `people` where these are known.
     """
-    splits = [split for split, _ in map(split_folder, names)]
+    splits = [*own] or [split for split, _ in map(split_folder, names)]
     if set(splits) == {None} and NAMES.get(root.lower()) == VALID:
         splits = [VALID] * len(names)
     if set(splits) in ({VALID}, {TEST}):
-        return np.full(len(names), TEST, np.int8), "all images as test, by their folder"
-    return partition_of(splits, [1] * len(names), seed, spread)
+        by = "label" if own else "folder"
+        return np.full(len(names), TEST, np.int8), f"all images as test, by their {by}"
+    partition, source = partition_of(splits, [1] * len(names), seed, spread)
+    drawn = source.startswith("seeded")
+    return seeded(len(names), seed, people) if drawn else (partition, source)
 
 
 def split_folder(name: str) -> tuple[int | None, tuple[str, ...]]:

@@ -244,8 +244,14 @@ class NoDecoder:
         return images
 
 
+class NoEncoder:
+    def decode(self, code):
+        return code
+
+
 REFUSED = [
-    (NoDecoder(), "NoDecoder: cannot be measured: it has no method decode"),
+    (NoDecoder(), "NoDecoder: has no image_size; give it"),
+    (NoEncoder(), "NoEncoder: cannot be measured: it has no method encode"),
     (3, "int: cannot be measured: it has no method encode"),
     (Linear, "Linear: is a class; give an instance"),
     (SimpleNamespace(encode=len, decode=len), "SimpleNamespace: has no image_size; give it"),

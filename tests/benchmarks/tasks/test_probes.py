@@ -310,6 +310,7 @@ def test_of_many_classes_only_the_means_have_rows(context, monkeypatch):
     monkeypatch.setattr(probes, "LISTED", 6)
     few = list(rows(probes.BENCHMARK, context, [Colours(None, torch.device("cpu"))]))
     assert {row.setting for row in many} == {"", probes.MEAN, probes.WEIGHTED}
+    assert {row.note for row in many if row.setting} == {"of 6 attributes"}
     means = [row for row in few if row.setting in ("", probes.MEAN, probes.WEIGHTED)]
     for one, same in zip(many, means, strict=True):
         assert (one.metric, one.setting, one.value) == (same.metric, same.setting, same.value)

@@ -19,7 +19,7 @@ from benchmarks.metrics.codes.data import TEST, TRAIN, Codes, Floats, Found, Int
 from benchmarks.metrics.codes.errors import found, of_columns
 from benchmarks.metrics.codes.number import Number
 from diffae.system.errors import UserError
-from probes.linear import fit_best, fit_lbfgs, logistic_loss, mean_auroc
+from probes.linear import GRID, fit_best, fit_lbfgs, logistic_loss, mean_auroc
 from probes.scores import ap_influence, auc_influence
 
 PENALTIES = tuple(10.0 ** np.arange(-3, 6))
@@ -48,7 +48,7 @@ class Linear:
 class Fitted(Linear):
     """A linear fit with a learner.
 
-    learner   "penalised": a logistic regression whose C, 0.001 to 1, is chosen by the mean AUROC, or
+    learner   "penalised": a logistic regression whose C, 0.01 to 10, is chosen by the mean AUROC, or
               a ridge regression of which one penalty, 0.001 to 100,000, is chosen for all labels.
               "Adam": 15 epochs at 0.001 without a penalty, of which one is chosen; of classifiers in
               unshuffled batches of 128, of regressions in shuffled ones of 64
@@ -129,7 +129,7 @@ def classifier(
         return fit_lbfgs(features[fitted], labels[fitted], loss=loss).logits(features).numpy()
     four = features[fitted], labels[fitted], features[judged], labels[judged]
     try:
-        return fit_best(*four, loss=loss, score=score)[0].logits(features).numpy()
+        return fit_best(*four, GRID, loss, score)[0].logits(features).numpy()
     except ValueError as error:
         raise UserError(str(error)) from None
 

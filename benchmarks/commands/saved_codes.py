@@ -1,0 +1,68 @@
+"""--save-codes: the codes of a run in files, as `benchmarks.measure` takes them."""
+
+import io
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.core.context import Context
+from benchmarks.core.images import file_name
+from benchmarks.core.runner.evaluation import Evaluation
+from benchmarks.core.runner.request import Options
+from benchmarks.runtime.errors import NotAvailable, SystemFailed
+from benchmarks.systems.protocol.base import SEMANTIC
+from benchmarks.tasks.shared.probe_fits import Sizes
+from diffae.data.dataset import SPLITS
+from diffae.system import cli, distributed
+from diffae.system.files import Target, refuse_outputs, writing
+from diffae.system.whole import write_whole
+from reports.tables.output import made_before, made_whole
+
+FLAG = "--save-codes"
+MADE_BY = f"benchmarks.run {FLAG}"
+
+
+def refuse(options: Options, out: Path | None) -> None:
+    """Raise UserError if the run folder or the folder of codes would overwrite something."""
+    targets = [Target("--out", out, Path.is_dir), Target(FLAG, options.save_codes, Path.is_dir)]
+    refuse_outputs(targets, [options.data])
+    if options.save_codes is not None:
+        made_before(options.save_codes, MADE_BY, FLAG)
+
+
+def save(options: Options, evaluation: Evaluation) -> None:
+    """Write NAME.npz for each system with a semantic code, where --save-codes asks for it: what probes
+    read of their training, validation and test images. All files or none are written.
+    """
+    if options.save_codes is None:
+        return
+    context, main = evaluation.context, distributed.is_main()
+    of_probes = [context.select(s, getattr(context.sizes(Sizes), s)) for s in SPLITS]
+    about = _about(context, [images.order for images in of_probes])
+    whole = made_whole(options.save_codes, MADE_BY, FLAG) if main else nullcontext()
+    with writing(options.save_codes, f"or choose another {FLAG}"), whole as folder:
+        for system in evaluation.systems:
+            if SEMANTIC not in system.capabilities:
+                continue
+            try:
+                codes = [context.codes.features(system, images).numpy() for images in of_probes]
+            except (NotAvailable, SystemFailed) as reason:
+                cli.say(f"no codes of {system.title} saved: {reason}")
+                continue
+            if folder is not None:
+                np.savez(buffer := io.BytesIO(), codes=np.concatenate(codes), **about)  # type: ignore[arg-type]
+                write_whole(folder / f"{file_name(system.name)}.npz", buffer.getvalue())
+
+
+def _about(context: Context, orders: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """What the data set says of images: arrays by name; `orders` are those of train, valid and test."""
+    dataset, order = context.dataset, np.concatenate(orders)
+    found = {"split": np.repeat(list(SPLITS.values()), list(map(len, orders)))}
+    found["files"] = np.array([dataset.name_of(index) for index in order])
+    if dataset.identities is not None:
+        found["persons"] = dataset.identities[order]
+    if (labels := dataset.factors(order)).names:
+        found |= {"labels": labels.values, "names": np.array(labels.names)}
+        found["kinds"] = np.array(labels.kinds)
+    return found

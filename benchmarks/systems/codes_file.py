@@ -1,0 +1,62 @@
+"""Codes in a file: a representation of which neither the encoder nor a decoder is here."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.runtime import npz
+from benchmarks.runtime.errors import NotAvailable
+from benchmarks.systems.protocol.base import System
+from benchmarks.systems.protocol.parts import Part
+from diffae.data import Dataset
+from diffae.data.names import Names
+from diffae.system.errors import UserError
+from diffae.system.files import sha256
+
+
+class CodesFile(System):
+    """Codes in an npz file, as `--save-codes` writes them: `codes` [n, ...], and `files` [n], their images
+
+    Without `files` they must be those of all images of the data set, in its order.
+    """
+
+    capabilities = frozenset({"semantic"})
+
+    def __init__(self, file: str, path: str | Path | None, device: torch.device):
+        held = npz.names(Path(file)) if file and path is None else set()
+        if "codes" not in held:
+            raise UserError(f"codes:{file}: needs a file with an array `codes`: codes:FILE.npz")
+        codes = npz.array(Path(file), "codes")
+        numbers = codes.ndim > 1 and codes.size and codes.dtype.kind in "fiu"
+        if not numbers or not np.isfinite(codes).all():
+            what = f"not {codes.dtype} {codes.shape}"
+            raise UserError(f"{file}: `codes` must be finite numbers [n, ...], {what}")
+        files = [str(name) for name in npz.array(Path(file), "files")] if "files" in held else []
+        if "files" in held and not len(files) == len({*files}) == len(codes):
+            raise UserError(f"{file}: `files` must be {len(codes):,} different names of images")
+        self.file, self.device, self.files = Path(file), device, files
+        self.codes, self.places = torch.from_numpy(codes.astype(np.float32)), Names(files).places
+        self.title = self.file.stem
+        self.name = "codes-" + re.sub(r"[^A-Za-z0-9._-]", "-", self.title)
+        self.semantic_parts = (Part(tuple(codes.shape[1:])),) if codes.ndim > 2 else None
+        self.latent_dim = self.codes[0].numel()
+        self.fingerprint = f"codes-{sha256(self.file)}"
+
+    def codes_of(self, indices: Sequence[int], dataset: Dataset) -> Tensor:
+        """The codes of these images. Raises NotAvailable where the file has none, or several, of one."""
+        if not self.files:
+            if len(self.codes) == len(dataset):
+                return self.codes[list(indices)]
+            n = f"{len(self.codes):,} codes, and {dataset.name} has {len(dataset):,} images"
+            raise NotAvailable(f"{self.file}: {n}; give the images' names in an array `files`")
+        places = []
+        for name in map(dataset.name_of, indices):
+            if len(found := self.places(name)) != 1:
+                what = "several codes" if found else "no code"
+                raise NotAvailable(f"{self.file}: has {what} of {name}")
+            places += found
+        return self.codes[places]

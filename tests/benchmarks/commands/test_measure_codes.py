@@ -1,0 +1,480 @@
+"""`benchmarks.measure` on codes and labels in files: what is read, what is printed, what is refused."""
+
+import csv
+import pickle
+import re
+
+import numpy as np
+import pytest
+from in_process import signals_kept
+from refusal import refusal
+
+from benchmarks.measure import main
+from benchmarks.measuring import numbers
+from benchmarks.measuring.codes import are_codes, read
+from benchmarks.metrics.codes import explain, schema
+from benchmarks.metrics.codes.data import Codes, Labels
+from benchmarks.metrics.codes.table import fields, measure
+from benchmarks.metrics.protocols.explain import in_words
+from diffae.system import cli
+
+N, SHAPE = 240, (3, 2, 1)
+NAMES = ("smiling", "male", "shape", "age")
+KINDS = ("binary", "binary", "classes", "real")
+DRAW = np.random.default_rng(0)
+COLUMNS = np.stack([*DRAW.integers(0, 2, (2, N)), DRAW.integers(0, 3, N), DRAW.normal(40, 9, N)], 1)
+VALUES = (COLUMNS - COLUMNS.mean(0)) / COLUMNS.std(0) @ DRAW.normal(size=(4, 6))
+VALUES = (VALUES + 2 * DRAW.normal(size=VALUES.shape)).astype(np.float32)
+SPLIT = np.repeat([0, 2, 1], [120, 80, 40])
+PERSONS = DRAW.permutation(np.repeat(np.arange(80), 3))
+FILES = np.array([f"{n:03}.png" for n in DRAW.permutation(1000)[:N]])
+LABELS = Labels(COLUMNS.astype(float), NAMES, KINDS)
+WORDS = np.array(["train", "valid", "test"])[SPLIT]
+
+
+def equal(found: Codes, expected: Codes) -> bool:
+    labels = [x.labels and (x.labels.names, x.labels.kinds) for x in (found, expected)]
+    pairs = [(found.values, expected.values), (found.split, expected.split)]
+    pairs += [(found.persons, expected.persons)]
+    pairs += [tuple(x.labels and x.labels.values for x in (found, expected))]
+    same = [a is b if b is None else np.array_equal(a, b) for a, b in pairs]
+    return labels[0] == labels[1] and all(same)
+
+
+def write_csv(path, head, rows):
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows([head, *rows])
+    return path
+
+
+@pytest.fixture
+def at(tmp_path, monkeypatch):
+    """A folder to work in, and files in it by the arrays of an npz file."""
+    monkeypatch.chdir(tmp_path)
+
+    def save(name, **arrays):
+        np.savez(tmp_path / name, **arrays)
+        return tmp_path / name
+
+    return save
+
+
+@pytest.fixture
+def codes(at):
+    """Codes alone, with the names of their images."""
+    return at("codes.npz", codes=VALUES, files=FILES)
+
+
+@pytest.fixture
+def labels(tmp_path):
+    """Labels of the same images in another order, with others between them; -1 and 1 are binary."""
+    more = np.random.default_rng(1).permutation(N + 30)
+    rows = [[f"x{n}.png", -1, 0, "cube", 3.5] for n in range(30)]
+    shapes = ("ball", "cone", "cube")
+    for name, (smiling, male, shape, age) in zip(FILES, COLUMNS.tolist(), strict=True):
+        rows.append([name, int(2 * smiling - 1), int(male), shapes[int(shape)], repr(age)])
+    return write_csv(tmp_path / "labels.csv", ["file", *NAMES], [rows[place] for place in more])
+
+
+# ----------------------------------------------------------------------------------------------
+# What is read
+
+
+def test_a_table_is_matched_by_name(codes, labels):
+    found, told = read(codes, labels)
+    assert equal(found, Codes(VALUES.astype(float), LABELS))
+    assert told[0] == f"codes: 240 x 6, {codes}"
+    listed = "2 binary (smiling, male), 1 classes (shape), 1 real (age)"
+    assert told[1] == f"labels: {listed}; {labels}, matched by name"
+    assert told[2].startswith("split: none: what is fitted takes a seeded half of the images")
+
+
+def test_one_file_may_hold_all(at):
+    given = {"labels": COLUMNS, "names": np.array(NAMES), "split": WORDS, "persons": PERSONS}
+    found, told = read(at("all.npz", codes=VALUES, **given))
+    kinds = ("binary", "binary", "classes", "real")  # whole numbers without a gap are classes
+    assert equal(found, Codes(VALUES.astype(float), Labels(COLUMNS, NAMES, kinds), SPLIT, _who()))
+    assert told[2] == "split: 120 train, 40 valid, 80 test, as said; of 80 persons"
+
+
+def _who():
+    """Persons numbered as they come: who is whom is all that counts."""
+    first = {person: place for place, person in enumerate(dict.fromkeys(PERSONS.tolist()))}
+    return np.array([first[person] for person in PERSONS.tolist()])
+
+
+@pytest.mark.parametrize("name", ["arr_0", "z", "codes"])
+def test_a_single_array_of_floats_is_codes_of_any_shape(at, name):
+    path = at("single.npz", **{name: VALUES.reshape(N, *SHAPE)})
+    assert are_codes(path) and equal(read(path)[0], Codes(VALUES.astype(float)))
+
+
+def test_an_npy_file_is_codes_and_takes_labels_in_order(tmp_path, at):
+    np.save(tmp_path / "codes.npy", np.asfortranarray(VALUES))
+    labels = at("labels.npz", labels=COLUMNS, names=np.array(NAMES), split=SPLIT)
+    found, told = read(tmp_path / "codes.npy", labels)
+    assert are_codes(tmp_path / "codes.npy")
+    assert equal(found, Codes(VALUES.astype(float), LABELS, SPLIT))
+    assert told[1].endswith(f"{labels}, in the order of the codes")
+
+
+def test_names_of_images_and_kinds_may_be_in_arrays(at):
+    """`names` beside codes are those of images; numbers are names too; kinds that are said count."""
+    numbers = np.arange(N)[::-1] * 10
+    codes = at("codes.npz", codes=VALUES, names=numbers)
+    order = np.random.default_rng(2).permutation(N)
+    rows = {"files": numbers[order].astype(str), "persons": FILES[PERSONS][order]}
+    said = np.array(["binary", "classes", "real", "real"])
+    given = {"labels": COLUMNS[order], "names": np.array(NAMES), "kinds": said}
+    found, _ = read(codes, at("labels.npz", **given, **rows))
+    assert found.labels.kinds == tuple(said) and np.array_equal(found.labels.values, COLUMNS)
+    pairs = PERSONS[:, None] == PERSONS
+    assert np.array_equal(found.persons[:, None] == found.persons, pairs)
+
+
+def test_an_index_is_the_row_of_codes_without_names(at, tmp_path):
+    codes = at("codes.npz", codes=VALUES)
+    order = np.random.default_rng(3).permutation(N).tolist()
+    for head in ("index", ""):  # pandas writes an index without a name
+        rows = [[row, *COLUMNS[row].tolist()] for row in order]
+        found, told = read(codes, write_csv(tmp_path / "labels.csv", [head, *NAMES], rows))
+        assert np.array_equal(found.labels.values, COLUMNS) and "matched by name" in told[1]
+    arrays = {"labels": COLUMNS[order], "files": np.array(order)}
+    found, told = read(codes, at("labels.npz", **arrays))
+    assert np.array_equal(found.labels.values, COLUMNS) and "matched by name" in told[1]
+    rows = [[1000 - row, *COLUMNS[row].tolist()] for row in order]
+    found, told = read(codes, write_csv(tmp_path / "labels.csv", ["Image", *NAMES], rows))
+    assert np.array_equal(found.labels.values, COLUMNS[order]) and "in the order of" in told[1]
+
+
+def test_a_table_without_names_is_in_order_and_may_hold_split_persons_and_kinds(codes, tmp_path):
+    head = ["split", "smiling", "male", "identity", "shape:real", "age"]
+    columns = [WORDS, COLUMNS[:, 0].astype(bool)]
+    columns += [np.array(["no", "Yes"])[COLUMNS[:, 1].astype(int)], FILES[PERSONS]]
+    columns += [COLUMNS[:, 2], (10 * COLUMNS[:, 3]).round()]
+    table = write_csv(tmp_path / "labels.csv", head, zip(*columns, strict=True))
+    found, _ = read(codes, table)
+    ages = found.labels.values[:, 3]
+    assert found.labels.names == NAMES and found.labels.kinds == (
+        "binary",
+        "binary",
+        "real",
+        "real",
+    )
+    assert np.array_equal(found.labels.values[:, :3], COLUMNS[:, :3])
+    assert np.array_equal(ages, (10 * COLUMNS[:, 3]).round())  # many whole numbers, with gaps
+    assert np.array_equal(found.split, SPLIT) and np.array_equal(found.persons, _who())
+
+
+# ----------------------------------------------------------------------------------------------
+# What is printed
+
+
+@pytest.fixture
+def whole(at):
+    return at("whole.npz", codes=VALUES, labels=COLUMNS, names=np.array(NAMES), persons=PERSONS)
+
+
+def test_the_numbers_are_those_of_the_table(codes, labels, capsys):
+    """In the order that was asked for; what a number depends on, and its error, come before it."""
+    names = ("knn", "auroc", "rankme", "ridge_r2")
+    main([",".join(names), str(codes), str(labels)])
+    lines = capsys.readouterr().out.splitlines()
+    expected, plain = Codes(VALUES.astype(float), LABELS), schema.named("plain")
+    printed = [line for line in lines if line.split()[0] in names]
+    assert [line.split()[0] for line in printed] == list(names) and lines[-1] == printed[-1]
+    for line in printed:
+        name, value = line.split()
+        found = measure(name, expected, plain, 0)
+        assert float(value) == pytest.approx(found.value, rel=1e-7)
+        before = lines[lines.index(line) - 1]
+        error = f", standard error {found.stderr:.3g} over images"
+        assert before == f"images: {found.n}{error}"
+        assert all(note in lines for note in found.notes)
+        how = "; ".join(f"{k} {v}" for k, v in fields(name, plain).items())
+        assert f"protocol plain, {plain.code}: {how}" in lines
+    assert [line.partition(":")[0] for line in lines[:3]] == ["codes", "labels", "split"]
+    assert sum(line.startswith("codes: ") for line in lines) == 1
+
+
+def test_a_protocol_and_a_seed_count(whole, capsys):
+    def value(*more):
+        main(["auroc", str(whole), *more])
+        said = capsys.readouterr().out.splitlines()
+        assert said[-1].startswith("auroc ")
+        return float(said[-1].split()[1]), said
+
+    expected, _ = read(whole)
+    seeds = {seed: value("--seed", str(seed))[0] for seed in (0, 3)}
+    assert value()[0] == seeds[0] != seeds[3]
+    for seed, found in seeds.items():
+        of_table = measure("auroc", expected, schema.named("plain"), seed).value
+        assert found == pytest.approx(of_table, rel=1e-7)
+    other, said = value("--protocol", "infodiffusion")
+    protocol = schema.named("infodiffusion")
+    assert other == pytest.approx(measure("auroc", expected, protocol, 0).value, rel=1e-7)
+    assert other not in seeds.values()
+    assert f"protocol infodiffusion, {protocol.code}: " in "\n".join(said)
+    assert " over persons" in said[-2]
+
+
+def test_what_cannot_be_measured_does_not_hide_the_rest(at, capsys):
+    codes = at("codes.npz", codes=VALUES)
+    line = refusal_and_output(capsys, "auroc,rankme", codes)
+    assert line[0].startswith(f"error: {codes}: auroc: needs labels")
+    assert line[1].splitlines()[-1].startswith("rankme ")
+
+
+def refusal_and_output(capsys, *arguments):
+    with signals_kept(), pytest.raises(SystemExit) as ended:
+        cli.run(lambda: main(list(map(str, arguments))))
+    out, err = capsys.readouterr()
+    assert ended.value.code == 2
+    return err, out
+
+
+@pytest.mark.parametrize("width", [64, 65])
+def test_the_time_of_many_axes_is_said_first(width, at, capsys):
+    """Of what is bound to axes alone; it is measured because it is asked for by name."""
+    wide = np.random.default_rng(4).normal(size=(N, width))
+    main(["tad,rankme", str(at("wide.npz", codes=wide, labels=COLUMNS[:, :2]))])
+    out, err = capsys.readouterr()
+    assert [line.split()[0] for line in out.splitlines() if line.startswith(("tad ", "rankme "))]
+    assert bool(re.fullmatch(r"tad: about .+ for 65 dimensions\n", err)) == (width == 65)
+    assert width == 65 or not err
+
+
+def test_help_names_the_numbers_and_their_protocols(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    said = re.sub(r"\s+", " ", capsys.readouterr().out)
+    for name in (*schema.NUMBERS, *schema.names()):
+        assert re.search(rf"\b{re.escape(name)}\b", said.replace("- ", "-")), name
+
+
+# ----------------------------------------------------------------------------------------------
+# By every protocol
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Three numbers, which take a moment."""
+    some = {name: schema.NUMBERS[name] for name in ("auroc", "knn", "rankme")}
+    monkeypatch.setattr(explain, "NUMBERS", some)
+
+
+def test_each_number_by_each_protocol_and_why_they_differ(whole, few):
+    codes, _ = read(whole)
+    protocols = list(map(schema.named, schema.names()))
+    found = list(explain.explained(codes, protocols, 3))
+    defined = {(n, p.name) for n in explain.NUMBERS for p in protocols if p.defines(n)}
+    assert {(one.case.metric, one.case.protocol.name) for one in found} == defined
+    assert {one.case.metric for one in found if one.causes} == {"auroc", "knn"}
+    for one in found:
+        name, protocol = one.case.metric, one.case.protocol
+        assert one.found.value == measure(name, codes, protocol, 3).value
+        plain = measure(name, codes, protocols[0], 3).value
+        assert one.difference == pytest.approx(one.found.value - plain, abs=1e-12)
+        total = sum(cause.difference for cause in one.causes)
+        assert total == pytest.approx(one.difference, abs=1e-12)
+        changed = [
+            k for k, v in fields(name, protocols[0]).items() if fields(name, protocol)[k] != v
+        ]
+        assert len(one.causes) == len(changed)
+        if name == "knn" and protocol.name == "lightly-knn":
+            assert any(abs(cause.difference) > 0.01 for cause in one.causes)
+
+
+def test_one_ingredient_is_changed_at_a_time(whole, few):
+    """The cause of a field is the number with that field alone changed, after those before it."""
+    codes, plain = read(whole)[0], schema.named("plain")
+    for one in explain.explained(codes, [plain, schema.named("dino-knn")], 0):
+        if one.case.protocol.name == "dino-knn":
+            way, before = plain, measure("knn", codes, plain, 0).value
+            for field, value in fields("knn", one.case.protocol).items():
+                if fields("knn", way)[field] == value:
+                    continue
+                way = way.changed(field, value)
+                after = measure("knn", codes, way, 0).value
+                cause = next(c for c in one.causes if c.text.startswith(in_words(field, value)))
+                assert cause.difference == after - before
+                before = after
+
+
+def test_explain_writes_the_page_the_picture_and_the_tables(whole, few, tmp_path, capsys):
+    out = tmp_path / "explained"
+    main(["--explain", str(whole), "--out", str(out), "--seed", "3"])
+    said = capsys.readouterr().out
+    assert said.startswith(f"codes: 240 x 6, {whole}\n") and "240 images" in said
+    assert "five folds instead of held-out rows: " in said
+    assert {path.name for path in out.iterdir()} >= {
+        f"protocols.{x}" for x in ("html", "png", "md")
+    }
+    codes, _ = read(whole)
+    with open(out / "protocols.csv", newline="") as file:
+        rows = {(row["metric"], row["protocol"]): row for row in csv.DictReader(file)}
+    for (name, protocol), row in rows.items():
+        value = measure(name, codes, schema.named(protocol), 3).value
+        assert float(row["value"]) == pytest.approx(value, rel=1e-9)
+    page = (out / "protocols.html").read_text()
+    assert "The same images, measured" in page and "pairs" not in page and str(whole) in page
+    assert said.splitlines()[-1] == str(out / "protocols.md")
+
+
+def test_wide_codes_are_explained_without_what_is_bound_to_axes(at, monkeypatch, capsys):
+    some = {name: schema.NUMBERS[name] for name in ("rankme", "tad", "mig")}
+    for module in (explain, numbers):
+        monkeypatch.setattr(module, "NUMBERS", some)
+    wide = np.random.default_rng(4).normal(size=(N, 65))
+    main(["--explain", str(at("wide.npz", codes=wide, labels=COLUMNS[:, :2]))])
+    said = capsys.readouterr().out
+    assert "left out of codes of over 64 numbers: tad, mig\n" in said and "RankMe" in said
+    assert "TAD" not in said and "MIG" not in said
+    main(["--explain", str(at("wide.npz", codes=wide[:, 1:], labels=COLUMNS[:, :2]))])
+    said = capsys.readouterr().out
+    assert "left out" not in said and "TAD" in said and "MIG" in said
+
+
+def test_a_protocol_of_ones_own_is_explained_too(codes, labels, few, tmp_path, capsys):
+    mine = tmp_path / "mine.toml"
+    how = {k.partition(".")[2]: v for k, v in fields("knn", schema.named("plain")).items()}
+    lines = ['title = "mine"', 'code = "me/mine@0 a.py"', "[knn]"]
+    section = schema.SECTIONS["knn"]()
+    for name in vars(section):
+        value = 3 if name == "neighbours" else how[name]
+        lines.append(f"{name} = [{value if not isinstance(value, str) else repr(value)}, 'l.1']")
+    mine.write_text("\n".join(lines))
+    main(["--explain", str(codes), str(labels), "--protocol", str(mine)])
+    said = capsys.readouterr().out
+    assert re.search(r"^mine .*neighbours 3 instead of neighbours 0$", said, re.MULTILINE)
+
+
+# ----------------------------------------------------------------------------------------------
+# What is refused: one line, which names the file
+
+
+BAD_CODES = {
+    "few": (dict(codes=VALUES[:49]), "49 codes; give at least 50"),
+    "not a number": (dict(codes=np.where(np.arange(N)[:, None] == 7, np.nan, VALUES)), "the first in row 7"),
+    "infinite": (dict(codes=np.full((N, 2), np.inf, np.float32)), "240 of 240 codes are not finite"),
+    "objects": (dict(codes=VALUES.astype(object)), "objects are pickles: save numbers"),
+    "images": (dict(codes=np.zeros((N, 4, 4, 3), np.uint8)), "images, tokens or labels, not codes"),
+    "images alone": (dict(arr_0=np.zeros((N, 4, 4, 3), np.uint8)), "no array `codes`"),
+    "several arrays": (dict(a=VALUES, b=VALUES), "no array `codes`, nor a single one of floats"),
+    "a row": (dict(codes=VALUES[0]), "not codes; save floats [n, d]"),
+    "a number": (dict(codes=np.float32(1)), "not codes; save floats [n, d]"),
+    "empty": (dict(codes=VALUES[:, :0]), "not codes; save floats [n, d]"),
+    "complex": (dict(codes=VALUES + 1j), "not codes; save floats [n, d]"),
+    "rows of labels": (dict(codes=VALUES, labels=COLUMNS[:-1]), "labels is float64 (239, 4)"),
+    "names of labels": (dict(codes=VALUES, labels=COLUMNS, names=np.array(NAMES[1:])), "names is"),
+    "equal names": (dict(codes=VALUES, labels=COLUMNS[:, :2], names=np.array(["a", "a"])), "the label a is listed 2 times"),
+    "label not a number": (dict(codes=VALUES, labels=np.where(COLUMNS == COLUMNS.max(), np.nan, COLUMNS)), "is missing or not finite"),
+    "kinds": (dict(codes=VALUES, labels=COLUMNS[:, :1], kinds=np.array(["ordinal"])), "kind 'ordinal' of labels; give binary, classes, real"),
+    "said to be binary": (dict(codes=VALUES, labels=COLUMNS[:, 2:3], kinds=np.array(["binary"])), "said to be binary, but has values such as 2"),
+    "no such part": (dict(codes=VALUES, split=np.where(SPLIT == 1, 3, SPLIT)), "split takes train,"),
+    "a part is missing": (dict(codes=VALUES, split=np.zeros(N)), "needs train and test"),
+    "rows of split": (dict(codes=VALUES, split=SPLIT[1:]), "split is int64 (239,)"),
+    "no text": (dict(codes=VALUES, persons=np.full(N, 2**31 - 1, "<u4").view("<U1")), "neither arrays nor CSV"),
+    "persons as objects": (dict(codes=VALUES, persons=PERSONS.astype(object)), "persons cannot be read"),
+    "one class": (dict(codes=VALUES, labels=np.ones(N)), "every image has the same label of 0"),
+    "no labels": (dict(codes=VALUES), "auroc: needs labels (binary)"),
+    "no binary labels": (dict(codes=VALUES, labels=COLUMNS[:, 3]), "needs labels that are binary"),
+    "constant codes": (dict(codes=np.ones_like(VALUES), labels=COLUMNS[:, 0]), "every dimension of the codes is constant"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BAD_CODES)
+def test_bad_codes_are_one_line(kind, at, capsys):
+    arrays, words = BAD_CODES[kind]
+    bad = at("bad.npz", **arrays)
+    line = refusal(main, capsys, "auroc", bad)
+    assert f"{bad}: " in line and words in line, line
+
+
+@pytest.mark.parametrize("content", [pickle.dumps(VALUES), b"", b"PK\3\4", b"\x93NUMPY\1\0"])
+@pytest.mark.parametrize("name", ["bad.npz", "bad.npy", "bad.pkl"])
+def test_other_files_are_one_line(content, name, tmp_path, capsys):
+    bad = tmp_path / name
+    bad.write_bytes(content)
+    assert f"{bad}: " in refusal(main, capsys, "rankme", bad)
+    assert f"{tmp_path / 'no.npz'}: " in refusal(main, capsys, "rankme", tmp_path / "no.npz")
+
+
+HEAD = ",".join(NAMES)
+ROWS = "\n".join("1,0,cube,3.5" if n % 2 else "0,1,ball,7" for n in range(N))
+BAD_TABLES = {
+    "rows": (f"{HEAD}\n1,0,cube,3", "1 rows for 240 codes of"),
+    "a missing image": ("file,a\n" + "\n".join(f"{x},{x < '5'}" for x in FILES[1:]), "1 images of"),
+    "an image twice": (f"file,a\n{FILES[0]},1\n{FILES[0]},0", f"the image {FILES[0]} is listed 2 times"),
+    "an empty cell": (f"{HEAD}\n{ROWS}".replace("cube", "", 1), "shape of row 1, from 0, is missing"),
+    "no number": (f"{HEAD}\n{ROWS}".replace("3.5", "n/a", 1), "age of row 1, from 0, is missing"),
+    "an infinite one": (f"{HEAD}\n{ROWS}".replace("3.5", "inf", 1), "age of row 1, from 0, is missing or not finite"),
+    "a short row": (f"{HEAD}\n{ROWS}".replace(",3.5", "", 1), "age of row 1, from 0, is missing"),
+    "long rows": (HEAD + "\n" + ROWS.replace("\n", ",1\n") + ",1", "more fields than the header"),
+    "a long row": (f"{HEAD}\n{ROWS}\n1,2,3,4,5", "neither arrays nor CSV of labels"),
+    "nothing": ("", "neither arrays nor CSV of labels"),
+    "not text": ("\udcff", "is not UTF-8 text"),
+    "said to be real": (f"a,{HEAD}:real".replace("shape,age", "age,shape") + "\n" + "\n".join(f"1,{x}" for x in ROWS.replace("cube,3.5", "3.5,cube").replace("ball,7", "7,ball").split("\n")), "shape is said to be real"),
+    "a split of its own": ("split\n" + "\n".join(["test", "train"] * (N // 2)), "another split than in"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BAD_TABLES)
+def test_bad_tables_are_one_line(kind, at, tmp_path, capsys):
+    text, words = BAD_TABLES[kind]
+    codes, table = at("codes.npz", codes=VALUES, files=FILES, split=SPLIT), tmp_path / "bad.csv"
+    table.write_bytes(text.encode("utf-8", "surrogateescape"))
+    line = refusal(main, capsys, "auroc", codes, table)
+    assert f"{table}: " in line and words in line, line
+
+
+def test_labels_of_another_file_are_one_line(codes, at, capsys):
+    for arrays, words in (
+        ({"x": COLUMNS}, "no array `labels`"),
+        ({"labels": COLUMNS.astype(object)}, "objects are pickles"),
+        ({"labels": COLUMNS[1:]}, "239 rows for 240 codes of"),
+        ({"labels": np.float64(1)}, "labels is float64 ()"),
+    ):
+        bad = at("bad.npz", **arrays)
+        assert words in (line := refusal(main, capsys, "auroc", codes, bad)) and f"{bad}: " in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["auroc,psnr"], "auroc is of codes, psnr of images"),
+        (["auroc", "--limit", "3"], "--limit: not of numbers of codes"),
+        (["auroc", "--save", "s.npz"], "--save: "),
+        (["auroc", "--subsets", "2x3"], "--subsets: "),
+        (["auroc", "--out", "d"], "--out: for --explain only"),
+        (["aurocs"], "unknown metric 'aurocs'; did you mean auroc?"),
+        (["auroc", "--protocol", "taming"], "taming is a protocol of images; codes have: plain"),
+        (["auroc", "--protocol", "dino-knn"], "dino-knn does not define auroc; it has: knn"),
+    ],
+)
+def test_bad_arguments(codes, labels, arguments, words, capsys):
+    line = refusal(main, capsys, arguments[0], codes, labels, *arguments[1:])
+    assert words in line
+
+
+def test_options_of_codes_are_not_of_images(tmp_path, capsys):
+    tmp_path.joinpath("a").mkdir()
+    line = refusal(main, capsys, "psnr", tmp_path / "a", tmp_path / "a", "--seed", "0")
+    assert "--seed: not of images" in line
+    line = refusal(main, capsys, "psnr", tmp_path / "a", tmp_path / "a", "--protocol", "dino-knn")
+    assert "dino-knn is a protocol of codes; images have: plain" in line
+
+
+def test_codes_without_any_number_are_not_explained(at, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(explain, "NUMBERS", {"rankme": schema.NUMBERS["rankme"]})
+    bad = at("bad.npz", codes=np.ones_like(VALUES), labels=COLUMNS[:, 0])
+    line = refusal(main, capsys, "--explain", bad, "--out", tmp_path / "out")
+    assert f"{bad}: rankme: every dimension of the codes is constant" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_explain_refuses_options_of_images(codes, labels, capsys):
+    assert "--limit: not of" in refusal(main, capsys, "--explain", codes, labels, "--limit", "3")
+    folder = codes.parent
+    line = refusal(main, capsys, "--explain", codes, labels, "--out", folder)
+    assert "--out" in line and str(folder) in line
