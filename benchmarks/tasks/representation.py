@@ -221,12 +221,6 @@ def _of_labels(of: Measured, system: System, sizes: Sizes) -> Iterator[Row]:
     influence = np.nanmean(influences(logits, test.labels)["auroc"], axis=1)
     probe = cell.also(probe=probe_fits.BINARY)
     yield probe.row("auroc", mean, test.uncertainty(influence), setting=MEAN, n=len(test))
-    binary = labels.of_kind("binary")
-    kept = Labels(
-        labels.values[:, binary],
-        *(tuple(x[k] for k in binary) for x in (labels.names, labels.kinds)),
-    )
-    of = replace(of, codes=replace(of.codes, labels=kept))
     seed, draws, counts = context.seed, sizes.draws, tuple(sizes.labels)
 
     def curve(codes: Codes) -> Numbers:

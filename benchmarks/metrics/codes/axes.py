@@ -1,4 +1,4 @@
-"""What numbers that are bound to the axes of a code share: their rows, concepts and errors."""
+"""What numbers that are bound to the axes of a code share: their rows, their concepts, their checks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,17 +23,13 @@ REMEMBERED = 64  # results
 class Split:
     """The rows of a number that fits or chooses something.
 
-    rows   the rows that are fitted on and those that are scored: "held out": the parts of the file,
-           or a seeded half each; "drawn": `train` and `test` rows at random, without overlap, in the
-           same ratio where there are fewer; "five folds": four of five (shuffled with seed 0) and
-           the fifth, in turn; "in-sample": all rows are both
-    train  how many rows are drawn to fit on; 0: all
-    test   how many rows are drawn to score; 0: all
+    rows  those that are fitted on and those that are scored: "held out": the parts of the file, or
+          a seeded half each; "drawn": 10,000 and 5,000 at random, without overlap, in this ratio
+          where there are fewer; "five folds": four of five (shuffled with seed 0) and the fifth, in
+          turn; "in-sample": all rows are both
     """
 
     rows: Literal["held out", "drawn", "five folds", "in-sample"] = "held out"
-    train: Count = 0
-    test: Count = 0
 
     def folds(self, codes: Codes, seed: int) -> list[Rows]:
         """The rows that are fitted on and scored, by fold.
@@ -48,10 +44,9 @@ class Split:
 
             return list(KFold(5, shuffle=True, random_state=0).split(every))
         if self.rows == "drawn":
-            train, test = self.train or n, self.test or n
             order = np.random.default_rng([seed, n]).permutation(n)
-            size = min(train, n * train // (train + test))
-            return [(order[:size], order[size : size + test])]
+            size = min(10_000, n * 2 // 3)
+            return [(order[:size], order[size : size + 5_000])]
         part = parts(codes, seed)
         fitted = np.sort(np.concatenate([part.train, part.valid]))
         if not len(fitted) or not len(part.test):

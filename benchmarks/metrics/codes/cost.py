@@ -17,21 +17,30 @@ from diffae.system.errors import UserError
 WIDEST = 64
 BOUND_TO_AXES = (*tad.NUMBERS, *dci.NUMBERS, *information.NUMBERS, *votes.NUMBERS)
 SOME = 4  # dimensions
+FEWER = 10  # times fewer votes
 
 
 def seconds(name: str, codes: Codes, protocol: Protocol, seed: int) -> float:
-    """About how many seconds a number bound to axes takes, told from a few of the dimensions.
+    """About how many seconds a number bound to axes takes, told from few dimensions or votes.
 
     Raises UserError as `measure` does.
     """
+    from sklearn import feature_selection, linear_model, svm  # noqa: F401, before the clock starts
+
     codes, _ = prepared(name, codes, protocol, seed)
-    section = protocol.section(name)
+    section, part = protocol.section(name), codes
     if name in dci.NUMBERS:
         return dci.seconds(codes, section, seed)
-    if getattr(section, "concepts", 0):
-        section = replace(section, concepts=0)
-    part = replace(codes, values=codes.values[:, :SOME])
+    if isinstance(section, votes.Votes):
+        train, test = (count // FEWER or 1 for count in (section.train, section.test))
+        share = FEWER * section.tables
+        section = replace(section, tables=1, train=train, test=test)
+    else:
+        part = replace(codes, values=codes.values[:, :SOME])
+        share = codes.values.shape[1] / part.values.shape[1]
+        if hasattr(section, "concepts"):
+            section = replace(section, concepts=0)
     start = perf_counter()
     with suppress(UserError):  # that these dimensions have no number
         NUMBERS[name].compute(part, section, seed)
-    return (perf_counter() - start) * codes.values.shape[1] / part.values.shape[1]
+    return (perf_counter() - start) * share

@@ -37,17 +37,17 @@ class Mig(axes.Concepts):
     """MIG.
 
     most       how many rows at most are drawn; 0: all
+    null       the mean information about permuted labels is "subtracted" or "kept"
     estimator  of the information: "equal counts": `bins` of equally many images, by rank, equal
                values in one; "equal widths": `bins` over the range of an axis; "clusters": `bins`
                by k-means of a concept's components; "neighbours": of a real-valued axis by the
                nearest `bins` (Ross, 2014; scikit-learn's `mutual_info_classif`)
-    null       the mean information about permuted labels is "subtracted" or "kept"
     """
 
     most: axes.Count = 0
+    null: Literal["subtracted", "kept"] = "subtracted"
     estimator: Literal["equal counts", "equal widths", "clusters", "neighbours"] = "equal counts"
     bins: Annotated[int, Range(2, 1000)] = 20
-    null: Literal["subtracted", "kept"] = "subtracted"
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,8 @@ def concentration(matrix: Floats, axis: int) -> float:
     """InfoM (axis 1) and InfoC (axis 0) of I - n and A [2, d, N]."""
     adjusted = np.maximum(matrix[1], 0)
     total, least = adjusted.sum(axis=axis), 1 / adjusted.shape[axis]
-    share = (adjusted.max(axis=axis)[total > 0] / total[total > 0]).mean()
+    there = total > 0
+    share = (adjusted.max(axis=axis)[there] / total[there]).mean() if there.any() else least
     return float((share - least) / (1 - least))
 
 

@@ -46,9 +46,8 @@ class Tad(axes.Split):
 
 @dataclass(frozen=True)
 class _Best:
-    """The best two dimensions [K, 2] of each attribute, whether their negatives, and their areas
-    [K, 2] on the rows that are scored; the attributes that are captured, and the first minus the
-    second area.
+    """The best two dimensions [K, 2] of each attribute, whether it is their negative that is best,
+    and their areas [K, 2] on the rows that are scored; the attributes that are captured.
     """
 
     rows: Ints
@@ -58,6 +57,7 @@ class _Best:
     captured: Ints
 
     def tad(self, areas: Floats) -> float:
+        """TAD of the areas [K, 2] of these dimensions, on these or fewer rows."""
         return float((areas[:, 0] - areas[:, 1])[self.captured].sum())
 
 

@@ -15,6 +15,7 @@ from benchmarks.measuring.codes import are_codes, read
 from benchmarks.metrics.codes import explain, schema
 from benchmarks.metrics.codes.data import Codes, Labels
 from benchmarks.metrics.codes.table import fields, measure
+from benchmarks.metrics.protocols.explain import in_words
 from diffae.system import cli
 
 N, SHAPE = 240, (3, 2, 1)
@@ -295,7 +296,7 @@ def test_one_ingredient_is_changed_at_a_time(whole, few):
                     continue
                 way = way.changed(field, value)
                 after = measure("knn", codes, way, 0).value
-                cause = next(c for c in one.causes if c.text.startswith(field.split(".")[1]))
+                cause = next(c for c in one.causes if c.text.startswith(in_words(field, value)))
                 assert cause.difference == after - before
                 before = after
 
@@ -305,6 +306,7 @@ def test_explain_writes_the_page_the_picture_and_the_tables(whole, few, tmp_path
     main(["--explain", str(whole), "--out", str(out), "--seed", "3"])
     said = capsys.readouterr().out
     assert said.startswith(f"codes: 240 x 6, {whole}\n") and "240 images" in said
+    assert "five folds instead of held-out rows: " in said
     assert {path.name for path in out.iterdir()} >= {
         f"protocols.{x}" for x in ("html", "png", "md")
     }

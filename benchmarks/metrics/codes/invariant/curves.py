@@ -114,6 +114,7 @@ def _over_fits(
 ) -> Found:
     """The mean of the values of several fits, its error over what is scored and over fits."""
     one = found(float(np.mean(values)), influence, codes, rows, *notes)
-    of_fits = np.var(values, ddof=1) / len(values) if len(values) > 1 else np.nan
-    error = None if one.stderr is None else float(np.sqrt(one.stderr**2 + of_fits))
+    if one.stderr is None or len(values) < 2:
+        return replace(one, stderr=None, influence=None)
+    error = float(np.hypot(one.stderr, np.std(values, ddof=1) / len(values) ** 0.5))
     return replace(one, stderr=error, over=f"{one.over} and fits", fits=tuple(values))

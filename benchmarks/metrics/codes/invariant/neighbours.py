@@ -16,6 +16,7 @@ from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints, parts
 from benchmarks.metrics.codes.errors import found
 from benchmarks.metrics.codes.invariant.linear import standardised
 from benchmarks.metrics.codes.number import Number
+from diffae.system.errors import UserError
 from diffae.system.settings import Range
 
 GRID = (1, 5, 10, 20, 50, 100, 200)
@@ -80,31 +81,36 @@ def knn(codes: Codes, how: Knn, seed: int) -> Found:
     assert codes.labels is not None
     part = parts(codes, seed)
     x = _scaled(codes.values, part.train, how)
-    grid = [k for k in (GRID if not how.neighbours else (how.neighbours,)) if k <= len(part.train)]
-    grid = grid or [len(part.train)]
-    scored = {}
-    for name, rows in (("valid", part.valid), ("test", part.test)):
-        if name == "test" or len(grid) > 1:
-            squares, places = nearest(x[rows], x[part.train], max(grid))
-            t = how.temperature
-            weights = torch.exp((squares[:, :1] - squares) / (2 * t)) if t else squares * 0 + 1
-            scored[name] = rows, weights, torch.as_tensor(part.train)[places]
-    values, influences, chosen = [], [], []
-    for label, kind in enumerate(codes.labels.kinds):
-        y = np.unique(codes.labels.values[:, label], return_inverse=True)[1]
+    given = (how.neighbours,) if how.neighbours else GRID
+    grid = [k for k in given if k <= len(part.train)] or [len(part.train)]
+    judged = part.valid if len(grid) > 1 else part.valid[:0]
+    rows, count = np.concatenate([judged, part.test]), len(judged)
+    squares, places = nearest(x[rows], x[part.train], max(grid))
+    t = how.temperature
+    weights = torch.exp((squares[:, :1] - squares) / (2 * t)) if t else torch.ones_like(squares)
+    scores, chosen = [], set()
+    for column, kind in zip(codes.labels.values.T, codes.labels.kinds, strict=True):
+        if not np.ptp(column[part.train]) or not np.ptp(column[part.test]):
+            continue
+        y = np.unique(column, return_inverse=True)[1]
+        classes = torch.as_tensor(y[part.train])[places]
 
-        def score(name: str, k: int, y: Ints = y, kind: str = kind) -> tuple[float, Floats]:
-            rows, weights, places = scored[name]
-            votes = torch.as_tensor(y)[places[:, :k]], weights[:, :k]
-            return _score(_predicted(*votes, y.max() + 1), y[rows], kind == "binary")
+        def score(
+            k: int, which: slice, y: Ints = y, classes: Tensor = classes, kind: str = kind
+        ) -> tuple[float, Floats]:
+            predicted = _predicted(classes[which, :k], weights[which, :k], y.max() + 1)
+            return _score(predicted, y[rows[which]], kind == "binary")
 
-        k = grid[0] if len(grid) == 1 else max(grid, key=lambda k: score("valid", k)[0])
-        value, influence = score("test", k)
-        values.append(value)
-        influences.append(influence)
-        chosen.append(k)
-    note = f"k = {', '.join(map(str, sorted(set(chosen))))}"
-    return found(float(np.mean(values)), np.mean(influences, axis=0), codes, part.test, note)
+        k = max(grid, key=lambda k: score(k, slice(count))[0]) if count else grid[0]
+        scores.append(score(k, slice(count, None)))
+        chosen.add(k)
+    if not scores:
+        raise UserError("every label is the same on all rows that are fitted on, or scored")
+    notes = [f"k = {', '.join(map(str, sorted(chosen)))}"]
+    if left_out := len(codes.labels.kinds) - len(scores):
+        notes.append(f"labels with one value in a part, left out: {left_out}")
+    influence = np.mean([one for _, one in scores], axis=0)
+    return found(float(np.mean([v for v, _ in scores])), influence, codes, part.test, *notes)
 
 
 NUMBERS = {"knn": Number(Knn, knn, kinds=("binary", "classes"))}

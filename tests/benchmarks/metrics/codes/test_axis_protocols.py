@@ -78,12 +78,13 @@ def test_a_choice_on_the_scored_rows_is_said(protocol, name, said):
 
 def test_rows_are_drawn_in_the_protocols_ratio():
     codes = labelled(np.zeros((90, 2)), table((2, 3), copies=15))
-    ((fitted, scored),) = Split("drawn", 10_000, 5_000).folds(codes, 0)
+    ((fitted, scored),) = Split("drawn").folds(codes, 0)
     assert len(fitted) == 60 and len(scored) == 30 and not set(fitted) & set(scored)
-    ((fitted, scored),) = Split("drawn", 40, 20).folds(codes, 0)
-    assert len(fitted) == 40 and len(scored) == 20
-    ((others, _),) = Split("drawn", 40, 20).folds(codes, 1)
+    ((others, _),) = Split("drawn").folds(codes, 1)
     assert set(others) != set(fitted)
+    many = labelled(np.zeros((20_000, 1)), np.zeros((20_000, 1)))
+    ((fitted, scored),) = Split("drawn").folds(many, 0)
+    assert len(fitted) == 10_000 and len(scored) == 5_000 and not set(fitted) & set(scored)
     ((every, same),) = Split("in-sample").folds(codes, 0)
     assert every.tolist() == same.tolist() == list(range(90))
 
@@ -130,13 +131,15 @@ def test_the_time_of_boosting_grows_with_rows_axes_and_classes(monkeypatch):
     assert told(1000, 80) == pytest.approx(40 * (500 * 80 + 2500) / (500 * 8 + 2500))
 
 
-def test_the_time_of_other_numbers_grows_with_the_dimensions(monkeypatch):
+def test_the_time_of_other_numbers_grows_with_dimensions_or_votes(monkeypatch):
     ticks = iter(range(1000))
     monkeypatch.setattr(cost, "perf_counter", lambda: next(ticks))
     y = table((2, 2, 2), copies=10)
     wide = labelled(np.random.default_rng(0).standard_normal((80, 100)), y)
     assert seconds("mig", wide, named("plain"), 0) == pytest.approx(25)
     assert seconds("infoc", wide, named("plain"), 0) == pytest.approx(25)
+    few = named("plain").changed("factor_vae.train", 100).changed("factor_vae.test", 100)
+    assert seconds("factor_vae", wide, few, 0) == pytest.approx(50)  # five tables, a tenth of one
     narrow = labelled(wide.values[:, :3], y)
     assert seconds("tad", narrow, named("plain"), 0) == pytest.approx(1)
     with pytest.raises(UserError, match="does not define"):

@@ -136,9 +136,11 @@ def test_what_cannot_be_compared_is_refused():
 
 
 @pytest.mark.slow
-def test_processes_find_what_one_process_finds(monkeypatch, no_errors, dlib_codes):
-    alone = all_three(dlib_codes)
+def test_processes_find_what_one_process_finds(monkeypatch, dlib_codes):
+    z, y = dlib_codes.values, dlib_codes.labels.values.astype(int)
+    rows = [(np.arange(100), np.arange(100, 180)), (np.arange(80, 180), np.arange(80))]
+    alone = dci._fits(z, y, rows, 0)
     monkeypatch.setattr(dci, "WORTH_PROCESSES", 0)
     monkeypatch.setattr(dci.os, "cpu_count", lambda: 2)
-    monkeypatch.setattr(dci.axes, "REMEMBERED", 0)
-    assert all_three(dlib_codes, seed=0) == pytest.approx(alone, abs=1e-12)
+    assert dci._fits(z, y, rows, 0) == pytest.approx(alone, abs=1e-12)
+    assert alone.shape == (2, 5, 3) and abs(alone[0] - alone[1]).max() > 0.01

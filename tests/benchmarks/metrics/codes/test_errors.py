@@ -68,12 +68,31 @@ def test_the_jackknife_of_a_mean_is_its_error():
     assert both.stderr == pytest.approx(values.std() / 4000**0.5, rel=0.5)
 
 
-# The ratio that 24 draws show where the true one is 1: between .7 and 1.5, in 19 of 20 cases.
-TRUE = ("auroc", "ap", "knn", "ridge_r2", "mcc", "cca", "explicitness", "infoe")
+# What many draws show of n = 500 where it is not 1: neighbours are drawn again too, and a jackknife
+# counts what is of second order twice, which is all there is where dimensions are equally strong.
+KNOWN = {"knn": 0.8, "rankme": 1.5, "participation": 1.5}
+ONE = (
+    "auroc",
+    "ap",
+    "ridge_r2",
+    "mcc",
+    "cca",
+    "explicitness",
+    "infoe",
+    "few_labels 64",
+    "code_length",
+)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", TRUE)
+@pytest.mark.parametrize("name", [*ONE, *KNOWN])
 @pytest.mark.parametrize("kind", ["aligned", "noise"])
 def test_an_error_is_about_the_spread_over_data_drawn_again(name, kind):
-    assert 0.5 < ratio(*drawn(name, kind, 500, 24)) < 1.7
+    """24 draws tell the ratio to a third; of noise infoe's is 0.7."""
+    assert 0.55 < ratio(*drawn(name, kind, 500, 24)) / KNOWN.get(name, 1.0) < 1.7
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ridge_r2", "mcc", "few_labels 64"])
+def test_an_error_of_512_mixed_dimensions_is_about_the_spread(name):
+    assert 0.55 < ratio(*drawn(name, "mixed", 500, 24)) < 1.7

@@ -70,6 +70,15 @@ def test_infoe_of_noise_is_nearly_1_in_sample_and_0_held_out():
     assert "fitted on the scored rows" in inside.notes
 
 
+def test_infoe_is_a_share_of_the_entropy_that_a_factor_has():
+    """A bit that is 1 in a fifth of the images, and a code that does not know it."""
+    rng = np.random.default_rng(0)
+    y = (rng.random(1000) < 0.2).astype(float)[:, None]
+    codes = Codes(rng.normal(size=(1000, 2)), Labels(y, ("y",), ("binary",)))
+    found = measure("infoe", codes, PLAIN, 0)
+    assert abs(found.value) < 3.5 * found.stderr + 0.01 < 0.1
+
+
 def test_infoe_of_a_known_channel():
     """A fair bit that is flipped in a tenth of the images: 1 - H(.1) bits of 1."""
     rng = np.random.default_rng(0)

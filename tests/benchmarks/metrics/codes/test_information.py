@@ -99,6 +99,7 @@ def test_scores_of_given_information():
     assert modularity(pair(np.array([[0.4, 0.2, 0.1], [0.0, 0.0, 0.0]]))) == pytest.approx(
         (1 - 0.05 / (0.16 * 2)) / 2
     )
+    assert concentration(pair(np.zeros((3, 2))), 0) == concentration(pair(-one), 1) == 0
     mixed = np.array([[0.6, 0.2], [0.1, 0.1], [0.0, 0.0]])  # the last has no information
     assert concentration(pair(mixed), 1) == pytest.approx(((0.75 + 0.5) / 2 - 0.5) / 0.5)
     assert concentration(pair(mixed), 0) == pytest.approx(((6 / 7 + 2 / 3) / 2 - 1 / 3) / (2 / 3))

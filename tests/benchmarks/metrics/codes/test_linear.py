@@ -17,6 +17,7 @@ from benchmarks.metrics.codes.invariant import linear
 from benchmarks.metrics.codes.schema import named
 from benchmarks.metrics.codes.table import measure
 from diffae.system.errors import UserError
+from probes.scores import auc_influence
 
 PLAIN, N = named("plain"), 300
 SCORES = {"auroc": roc_auc_score, "ap": average_precision_score}
@@ -52,12 +53,16 @@ def test_a_probe_is_scikit_learns_with_the_c_that_is_best_on_validation_rows(nam
 
 def test_infodiffusion_is_five_folds_of_a_default_logistic_regression():
     codes = made("rotated", N, 2)
-    y, values = codes.labels.values[:, :6], []
+    y, values, influence = codes.labels.values[:, :6], [], np.zeros((N, 6))
     for fitted, scored in KFold(5, shuffle=True, random_state=0).split(y):
-        logits = logits_of(codes.values, y, fitted, 1.0)
-        values.append(mean_score(roc_auc_score, y[scored], logits[scored]))
+        logits = logits_of(codes.values, y, fitted, 1.0)[scored]
+        values.append(mean_score(roc_auc_score, y[scored], logits))
+        for k in range(6):
+            influence[scored, k] = auc_influence(logits[:, k], y[scored, k] > 0)[1] / 5
     found = measure("auroc", codes, named("infodiffusion"), seed=8)
     assert found.value == pytest.approx(np.mean(values), abs=2e-5) and found.n == N
+    error = np.sqrt(np.square(influence.mean(1)).sum())
+    assert found.stderr == pytest.approx(error, rel=1e-2)
 
 
 @pytest.mark.parametrize("scaling", ["standardised", "none"])
