@@ -15,12 +15,12 @@ The numbers, with their sources, are in `benchmarks.metrics.codes`.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 
-from benchmarks.metrics.codes.data import TEST, TRAIN, VALID, Codes, Floats, Found, Labels
+from benchmarks.metrics.codes.data import TEST, TRAIN, VALID, Codes, Floats, Found, Kind, Labels
 from benchmarks.metrics.codes.invariant.curves import code_length, few_labels
 from benchmarks.metrics.codes.invariant.linear import standardised
 from benchmarks.metrics.codes.rows import rows_of
@@ -84,7 +84,8 @@ def codes_of(context: Context, values: Floats) -> Codes:
     split = np.repeat([TRAIN, VALID, TEST], list(map(len, parts)))
     persons = context.dataset.identities
     who = None if persons is None else persons[order]
-    return Codes(values, Labels(known.values, known.names, known.kinds), split, who)
+    labels = Labels(known.values, known.names, cast(tuple[Kind, ...], known.kinds))
+    return Codes(values, labels, split, who)
 
 
 def of_system(context: Context, system: System) -> Codes:
@@ -96,10 +97,8 @@ def of_system(context: Context, system: System) -> Codes:
 def controls(codes: Codes, seed: int) -> dict[str, Codes]:
     """The codes, and what has the same numbers of them but other axes, or nothing of the images."""
     fitted = np.flatnonzero(codes.split == TRAIN)
-    x, random = (
-        standardised(codes.values, fitted),
-        np.random.default_rng([seed, codes.values.shape[1]]),
-    )
+    x = standardised(codes.values, fitted)
+    random = np.random.default_rng([seed, x.shape[1]])
     rotation = np.linalg.qr(random.standard_normal((x.shape[1], x.shape[1])))[0]
     principal = np.linalg.eigh(x[fitted].T @ x[fitted])[1][:, ::-1]
     noise = random.permuted(codes.values, axis=0)
@@ -124,8 +123,9 @@ class Measured:
     def found(self, work: str, compute: Callable[[Codes], Numbers], **how: Any) -> Numbers:
         """What `compute` finds of the codes; `how` is what else decides it."""
         context, labels = self.cell.context, self.codes.labels
-        arrays = (self.codes.values, labels and labels.values, self.codes.split, self.codes.persons)
-        key = {"work": work, "seed": context.seed, **how, "kinds": labels and list(labels.kinds)}
+        assert labels is not None
+        arrays = (self.codes.values, labels.values, self.codes.split, self.codes.persons)
+        key = {"work": work, "seed": context.seed, **how, "kinds": list(labels.kinds)}
         key |= {"of": [None if one is None else digest(one) for one in arrays]}
         kept = context.store.once(key, lambda: _packed(compute(self.codes)), lambda: {})
         return _unpacked(kept)
@@ -147,11 +147,9 @@ class Measured:
     def rows(self, cell: Cell, metric: str, numbers: Numbers) -> Iterator[Row]:
         """A row for each setting."""
         for setting, one in numbers.items():
-            error = {"uncertainty": self.uncertainty(one, setting), "stderr": one.stderr}
-            note = "; ".join(one.notes)
-            yield cell.row(
-                metric, one.value, n=one.n, note=note, setting=setting or cell.setting, **error
-            )
+            given = {"n": one.n, "note": "; ".join(one.notes), "stderr": one.stderr}
+            given["setting"] = setting or cell.setting
+            yield cell.row(metric, one.value, self.uncertainty(one, setting), **given)
 
     def uncertainty(self, one: Found, setting: str) -> Uncertainty:
         """The error in parts: over images or persons, and over fits."""
