@@ -44,6 +44,8 @@ def few_labels(
                 auc_influence, _logits(codes, rows, part.test, 1.0), y[part.test]
             )
             kept = np.isfinite(each)
+            if not kept.any():
+                raise UserError("no binary label has both values on the scored rows")
             values.append(each[kept].mean())
             influences.append(influence[:, kept].mean(1))
         curve[count] = _over_fits(values, np.mean(influences, axis=0), codes, part.test)

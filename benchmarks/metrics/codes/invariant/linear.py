@@ -32,8 +32,8 @@ class Linear:
     """A linear fit of each label.
 
     rows      "held out": fitted on the training rows and scored on the test rows; "five folds": each
-              row is scored once, by a fit to the other four fifths (shuffled with seed 0); "in-sample": fitted and scored on
-              all rows
+              row is scored once, by a fit to the other four fifths (shuffled with seed 0);
+              "in-sample": fitted and scored on all rows
     scaling   of codes by the rows that are fitted on. A logistic regression standardises in any case
     chosen    what a fit leaves open: "on validation rows", "on the scored rows", or "not": then C or
               the penalty is 1, the epoch is the last, and validation rows are fitted on too
@@ -75,9 +75,8 @@ class Regression(Fitted):
 
 # Scores of predictions [n, K] ---------------------------------------------------------------------
 
-Scores = tuple[
-    Floats, Floats
-]  # of K labels, nan if undefined, and the influence [n, K] of each row
+# Of K labels, nan if undefined, and the influence [n, K] of each row.
+Scores = tuple[Floats, Floats]
 Score = Callable[[Floats, Floats], Scores]
 
 

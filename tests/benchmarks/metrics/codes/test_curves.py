@@ -52,6 +52,13 @@ def test_both_are_of_binary_labels():
                 number(one, 0)
 
 
+def test_labels_of_one_value_on_all_scored_rows_are_refused():
+    codes = binary(made("aligned", 100, 0))
+    codes.labels.values[parts(codes, 0).test] = 1
+    with pytest.raises(UserError, match="no binary label has both values on the scored rows"):
+        few_labels(codes, 0)
+
+
 def test_few_labels_of_noise_are_at_chance():
     for found in few_labels(binary(made("noise", 600, 1)), 0).values():
         assert abs(found.value - 0.5) < 3.5 * found.stderr < 0.15
