@@ -181,6 +181,11 @@ STREAM = "a standard stream, or a pipe between processes"
 TEMPORARY = "a new folder among the system's temporary ones"
 # The calls outside the helper, and what they write to.
 EXPLAINED = {
+    "benchmarks/api.py: saved_codes.save(asked, evaluation)": OURS,
+    "benchmarks/commands/running.py: saved_codes.save(options, evaluation)": OURS,
+    "benchmarks/commands/saved_codes.py: np.savez((buffer := io.BytesIO()), codes=np.concatenate(codes), **about)": "bytes, which are returned",
+    "benchmarks/measuring/codes.py: table.rename(columns=dict.fromkeys(WHO, PERSONS))": "columns of a table in memory",
+    "diffae/app/studio.py: Image.fromarray(render(unseen, EXAMPLE)).save(file)": TEMPORARY,
     "benchmarks/commands/train_identity.py: save(network, arguments.out)": OURS,
     "benchmarks/metrics/counting.py: _CLEAR.write_text('5')": "a switch of the kernel, in /proc",
     "benchmarks/weights/sources.py: safetensors.numpy.save(found)": "bytes, which are returned",

@@ -33,7 +33,6 @@ def parse(arguments: list[str] | None, description: str | None) -> Options:
     args = _read(parser(description), typed_words)
     if args.crop is not None and args.data is None:
         raise UserError("--crop: says how --data is cut, and there is no --data")
-    args.set = [*args.set, *["representation.axes=true"] * args.axes]
     checkpoints = _checkpoints(args.ckpt)
     given = {"systems": _system_names(args.systems, checkpoints), "checkpoints": checkpoints}
     return options_of(args, chosen(args.what), arguments=tuple(typed_words), **given)
@@ -45,7 +44,8 @@ def options_of(args: argparse.Namespace, benchmarks: tuple[str, ...], **more: An
         raise UserError(f"--weights-dir {args.weights_dir}: no such folder")
     with importing():
         profile = args.profile if isinstance(args.profile, Profile) else find(args.profile)
-        profile = for_run(profile, benchmarks, args.steps, args.solver, args.set, args.limit)
+        changed = [*args.set, *["representation.axes=true"] * args.axes]
+        profile = for_run(profile, benchmarks, args.steps, args.solver, changed, args.limit)
     return Options(
         benchmarks=benchmarks,
         profile=profile,

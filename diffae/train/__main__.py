@@ -156,6 +156,7 @@ def _train(
     args: argparse.Namespace,
 ) -> None:
     """Train `stages` of `preset` in `out` by the options, and print the folder."""
+    how, why = choose_precision(args.precision, args.device)
     with distributed.main_first():
         data = _open(preset, args.data, args.crop)
         _ = data.survey  # made once, while the other processes wait; they find it in the cache
@@ -187,7 +188,6 @@ def _train(
         state = state_of(data.source)
         damaged: dict[int, str] | None = {} if args.damaged == SKIP else None
         images = source_of(data, indices, damaged)
-        how, why = choose_precision(args.precision, args.device)
         say(f"{preset.name}: training in {how} ({why})")
         for part in parts:
             if part.stages or not isinstance(preset, Preset):

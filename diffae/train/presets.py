@@ -57,7 +57,11 @@ class AnyPreset:
 
         The others are descriptions.
         """
-        return {name: value for name, value in asdict(self).items() if name in self.deciding}
+        found = {name: value for name, value in asdict(self).items() if name in self.deciding}
+        for schedule in found.values():  # decay from the start is said as it always was
+            if isinstance(schedule, dict) and not schedule.get("decay_samples"):
+                schedule.pop("decay_samples", None)
+        return found
 
     def sized(self, count: int) -> Self:
         """The same for `count` training images."""

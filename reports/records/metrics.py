@@ -269,9 +269,10 @@ def _of_codes(
     least: float | None = 0.0, most: float | None = 1.0, **more: Any,
 ) -> Metric:  # fmt: skip
     """A number of codes, whose error is known alone."""
+    margin = Margin(0.5 * 10.0 ** (1 - digits), "half a unit of the last digit but one")
     return Metric(
         direction, "", title, reference, label=label or title, digits=digits, least=least, most=most,
-        error_alone=True, **more,
+        error_alone=True, margin=None if direction == NEITHER else margin, **more,
     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("no_effnet")
 
 PEOPLE = {"train": 31, "valid": 9, "test": 33}
 EVERY = 10_000  # all images that there are
-SEEDS, SAMPLES, POOL = 2, 47, 90
+SEEDS, SAMPLES, POOL, DRAWS = 2, 47, 90, 3
 SETTINGS = {
     "reconstruction.images": EVERY,
     "probes.train": EVERY,
@@ -47,6 +47,9 @@ SETTINGS = {
     "denoising.images": EVERY,
     "denoising.timesteps": [300],
     "memorisation.train": EVERY,
+    "representation.draws": DRAWS,
+    "representation.orders": DRAWS,
+    "representation.coded": EVERY,
 }
 BLOCKS = 20
 # Of others' protocols, those without networks: means over images, over batches of 8, of squared errors.
@@ -140,6 +143,8 @@ KINDS = {
         for name in (*OF_TWO_SETS, "acceptance_rate")
     },
     ("interpolation", "ppl"): {"pairs"},
+    ("representation", "knn"): {"persons"},
+    ("representation", "code_length"): {"persons", "draws"},
     ("variation", "diversity_lpips"): {"groups of 3"},
     ("variation", "pixel_std"): {"groups of 3"},
 }
@@ -152,6 +157,8 @@ SCALE = {
 ALONE = [
     "fid_seed_std",
     *(f"{n}_{of}" for n in ("nn", "nn_ratio") for of in ("inception", "pixels")),
+    "rankme",
+    "participation",
 ]
 # Metrics whose rows state no error, and why.
 NO_ERROR = {
@@ -159,6 +166,7 @@ NO_ERROR = {
     "grows with the images, and is not compared": ["codebook_use"],
     "of the machine": ["images_per_second", "peak_memory"],
 }
+REPRESENTED = {"knn", "code_length", "rankme", "participation"}
 # Metrics that these data have no rows of, and where their errors are tested.
 ELSEWHERE = {
     "ms_ssim": "test_a_mean_is_of_persons_whatever_the_metric",
@@ -166,13 +174,17 @@ ELSEWHERE = {
     "top5": "test_a_mean_is_of_persons_whatever_the_metric",
     "lpips_vgg": "a protocol's; as lpips",
     "cmmd": "needs CLIP; tests/benchmarks/metrics/test_kernel.py",
-    **dict.fromkeys(OF_CODES, "tests/benchmarks/metrics/codes/"),
+    **dict.fromkeys(set(OF_CODES) - REPRESENTED, "tests/benchmarks/metrics/codes/"),
 }
 
 
 def kinds(row):
     if row.setting in SCALE:
         return SCALE[row.setting]
+    if row.system == "chance":
+        return {"persons"}
+    if row.setting.endswith(" labels"):
+        return {"persons", "draws"}
     name = published(row.metric)
     found = KINDS.get((row.benchmark, name), KINDS.get(("", name)))
     if isinstance(found, dict):
@@ -194,14 +206,20 @@ def test_a_row_of_a_metric_that_has_errors_has_one(every, people):
     for row in every.rows:
         if row.value is None or published(row.metric) in named or row.stderr is not None:
             continue
+        if row.system == "chance":
+            continue
         assert published(row.metric) in OVERLAPS or row.benchmark == "memorisation", key(row)
         assert "no error: " in row.note, key(row)
 
 
 def count_of(kind, row, people):
     """The units of a kind behind a row."""
-    if kind == "persons":
+    if kind == "draws":
+        return DRAWS
+    if kind == "persons" and row.split:
         return len(np.unique(people.person[people.split == SPLITS.index(row.split)]))
+    if kind == "persons":
+        return len(np.unique(people.person))
     if kind.startswith("blocks"):
         return BLOCKS - 1 if kind == "blocks, halved" else BLOCKS
     return SEEDS if kind == "seeds" else row.n

@@ -168,6 +168,7 @@ ARGUMENTS = {
     "stand_ins": (True, ("variation",), {"weights_dir": "weights"}),
     "protocol": ("plain", ("reconstruction",), {}),
     "explain": (True, ("reconstruction",), {}),
+    "axes": (True, ("representation",), {}),
 }
 OF_ALL = "in test_same_key.py"
 # Those that are not changed above, and why.

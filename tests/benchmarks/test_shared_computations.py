@@ -355,7 +355,8 @@ def test_metrics_of_one_command_are_those_measured_alone(
     with pytest.raises(SystemExit):
         measure.main(["--help"])
     told = capsys.readouterr().out.partition("positional arguments:")[2]
-    names = "".join(told.partition("METRIC[,METRIC...]")[2].partition("  A ")[0].split()).split(",")
+    names = "".join(told.partition("METRIC[,METRIC...]")[2].partition("of codes:")[0].split())
+    names = names.rstrip(";").split(",")
     assert {"fid", "kid", "precision", "ssim", "identity", "lpips_vgg"} <= set(names)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     weights = tmp_path / "weights"
@@ -398,6 +399,7 @@ SEVERAL = {
     "samples.steps": (6, 3),
     "identity.strengths": (0.6, 0.2),
     "denoising.timesteps": (300, 70),
+    "representation.labels": (12, 16),
     "latent.noise": (1.0, 0.2),
     "latent.bits": (5, 3),
     "latent.neighbours": (7, 3),
@@ -417,7 +419,7 @@ FEW = {
     "fewshot.pu_unlabeled": 20,
     "latent.training": 30,
 }
-FITTED = {"probes", "identity", "fewshot", "unconditional", "cost"}
+FITTED = {"probes", "representation", "identity", "fewshot", "unconditional", "cost"}
 
 
 def test_every_setting_of_several_values_is_in_the_table_above():

@@ -363,7 +363,7 @@ def test_images_beside_those_of_a_format_are_told(tmp_path, kind):
     assert len(data) + told(data) == COUNT + 3, data.left_out
     if kind.startswith("CelebA"):
         return
-    for name in ("more.tar.gz", "old.arrow", ".z.png", "labels.csv"):
+    for name in ("more.tar.gz", "old.arrow", ".z.png", "notes.csv"):
         (root / name).write_bytes(PICTURES[0])
     data = open_dataset(root, SIDE)
     assert data.left_out[-3:] == (

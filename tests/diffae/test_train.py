@@ -183,8 +183,10 @@ def photos(tmp_path_factory) -> Path:
         (["smoke", "--precision", "float16"], "--precision"),
     ],
 )
-def test_bad_input_is_one_line_and_status_2(arguments, message, capsys):
+def test_bad_input_is_one_line_and_status_2(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     assert message in refusal(command.main, capsys, *arguments)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_holds_something_else_is_left_alone(tmp_path, photos, capsys):

@@ -1,6 +1,6 @@
 """The codes of images with their labels, as numbers of representations take them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -95,6 +95,6 @@ class Found:
     stderr: float | None = None
     over: str = ""
     notes: tuple[str, ...] = ()
-    influence: Floats | None = None
-    rows: Ints | None = None
+    influence: Floats | None = field(default=None, compare=False, repr=False)
+    rows: Ints | None = field(default=None, compare=False, repr=False)
     fits: tuple[float, ...] = ()

@@ -282,4 +282,4 @@ def has_no_encoder(system: System) -> bool:
 def has_own(system: System, method: str) -> bool:
     """Whether a system, checked or not, overrides a method of `System`."""
     kind = type(getattr(system, "inner", system))
-    return getattr(kind, method) is not getattr(System, method)
+    return getattr(kind, method, None) not in (None, getattr(System, method))

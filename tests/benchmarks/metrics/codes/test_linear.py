@@ -48,7 +48,7 @@ def test_a_probe_is_scikit_learns_with_the_c_that_is_best_on_validation_rows(nam
     found = measure(name, codes, PLAIN, 3)
     assert found.n == len(part.test) == N / 2
     wanted = mean_score(SCORES[name], y[part.test], wanted[part.test])
-    assert found.value == pytest.approx(wanted, abs=2e-5)
+    assert found.value == pytest.approx(wanted, abs=1e-4)
 
 
 def test_infodiffusion_is_five_folds_of_a_default_logistic_regression():
@@ -60,7 +60,7 @@ def test_infodiffusion_is_five_folds_of_a_default_logistic_regression():
         for k in range(6):
             influence[scored, k] = auc_influence(logits[:, k], y[scored, k] > 0)[1] / 5
     found = measure("auroc", codes, named("infodiffusion"), seed=8)
-    assert found.value == pytest.approx(np.mean(values), abs=2e-5) and found.n == N
+    assert found.value == pytest.approx(np.mean(values), abs=1e-4) and found.n == N
     error = np.sqrt(np.square(influence.mean(1)).sum())
     assert found.stderr == pytest.approx(error, rel=1e-2)
 
@@ -131,11 +131,11 @@ def test_permuted_scaled_doubled_and_dead_dimensions_change_nothing(name):
     order = np.random.default_rng(0).permutation(6)
     for other in (x[:, order], 0.01 * x, x * [1, 9, 0.1, 3, 1, 1] + 7):
         one = measure(name, replace(codes, values=other), PLAIN, 0)
-        assert one.value == pytest.approx(plain.value, abs=2e-5)
+        assert one.value == pytest.approx(plain.value, abs=1e-4)
         assert one.stderr == pytest.approx(plain.stderr, rel=1e-2)
     dead = np.hstack([x[:, :2], np.full((N, 1), 3.0), x[:, 2:]])
     one = measure(name, replace(codes, values=dead), PLAIN, 0)
-    assert one.value == pytest.approx(plain.value, abs=2e-5)
+    assert one.value == pytest.approx(plain.value, abs=1e-4)
     assert "constant dimensions left out: 1 of 7" in one.notes
     turned = measure(name, replace(codes, values=x @ ROTATION), PLAIN, 0)
     assert turned.value == pytest.approx(plain.value, abs=0.01)
