@@ -19,8 +19,20 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from scipy.special import entr
 
-from benchmarks.metrics.codes.data import TEST, TRAIN, VALID, Codes, Floats, Found, Kind, Labels
+from benchmarks.metrics.codes.data import (
+    TEST,
+    TRAIN,
+    VALID,
+    Codes,
+    Floats,
+    Found,
+    Ints,
+    Kind,
+    Labels,
+)
+from benchmarks.metrics.codes.errors import found, of_columns
 from benchmarks.metrics.codes.invariant.curves import code_length, few_labels
 from benchmarks.metrics.codes.invariant.linear import standardised
 from benchmarks.metrics.codes.rows import rows_of
@@ -46,13 +58,15 @@ from probes import influences, summarise
 from reports.records.uncertainty import Uncertainty, by_group, of_mean, units_of
 
 TABLE, AXES = "representation", "representation_axes"
-OF_CODES = ("knn", "ridge_r2", "rankme", "participation")
+EVERY = "all images"
+# Numbers and their settings: means over labels, and of all images.
+OF_CODES = {"knn": MEAN, "ridge_r2": MEAN, "rankme": EVERY, "participation": EVERY}
 OF_AXES = (
     "tad", "attrs", "dci_d", "dci_c", "dci_i", "mig", "infom", "infoc", "infoe", "factor_vae",
 )  # fmt: skip
 WIDEST = 64  # numbers of a code; those of the axes of wider ones are only measured by `measure`
 CODE, ROTATED = "the code", "rotated at random"
-CHANCE = "chance"
+CHANCE, REAL = "chance", "real"
 
 
 @dataclass(frozen=True)
@@ -199,8 +213,9 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
 
     def reduce() -> Iterator[Row]:
         yield from _of_labels(Measured(cell, codes), system, sizes)
-        for name in OF_CODES:
-            yield from Measured(cell, codes).number(name)
+        for name, setting in OF_CODES.items():
+            if name != "ridge_r2" or (codes.labels and REAL in codes.labels.kinds):
+                yield from Measured(cell.but(setting=setting), codes).number(name)
         if sizes.axes:
             yield from _of_axes(cell.but(table=AXES), codes)
 
@@ -214,7 +229,7 @@ def _of_labels(of: Measured, system: System, sizes: Sizes) -> Iterator[Row]:
     if not labels.of_kind("binary"):
         note = "needs binary labels"
         yield cell.row("auroc", None, setting=MEAN, note=note)
-        yield cell.row("code_length", None, note=note)
+        yield cell.row("code_length", None, setting=MEAN, note=note)
         return
     context, test = cell.context, selections(cell.context)[2]
     logits = probe_fits.fit(context, system).logits(context.codes.features(system, test)).numpy()
@@ -230,14 +245,19 @@ def _of_labels(of: Measured, system: System, sizes: Sizes) -> Iterator[Row]:
 
     how: dict[str, Any] = {"labels": list(counts), "draws": draws, "C": 1.0}
     yield from of.rows(cell.also(**how), "auroc", of.found("few labels", curve, **how))
-    how = {"coded": sizes.coded, "orders": sizes.orders}
-    first = np.sort(np.random.default_rng(seed).permutation(len(of.codes.values))[: sizes.coded])
+    how, first = {"coded": sizes.coded, "orders": sizes.orders}, _coded(context, of.codes)
 
     def length(codes: Codes) -> Numbers:
         found = code_length(rows_of(codes, first), seed, sizes.orders)
-        return {"": replace(found, rows=first[found.rows])}
+        return {MEAN: replace(found, rows=first[found.rows])}
 
     yield from of.rows(cell.also(**how), "code_length", of.found("code length", length, **how))
+
+
+def _coded(context: Context, codes: Codes) -> Ints:
+    """The rows whose labels are coded."""
+    order = np.random.default_rng(context.seed).permutation(len(codes.values))
+    return np.sort(order[: context.sizes(Sizes).coded])
 
 
 def _of_axes(cell: Cell, codes: Codes) -> Iterator[Row]:
@@ -273,33 +293,37 @@ def _apart(rows: Mapping[str, Row]) -> str:
 
 
 def references(context: Context) -> Iterator[Row]:
-    """What codes give that know nothing of the images."""
+    """What codes give that know nothing of the images: guesses by the labels' shares."""
     test = selections(context)[2]
-    labels = context.dataset.factors(test.order)
-    fields = {"chance": "what is known of the test images' labels alone"}
-    cell = Cell(context, TABLE, Taken(System(), None), title=CHANCE, n=len(test), fields=fields)
-    binary = labels.values[:, [kind == "binary" for kind in labels.kinds]]
-    share = binary.mean(0)
-    varied = (share > 0) & (share < 1)
-    if varied.any():
-        yield cell.row("auroc", 0.5, setting=MEAN)
-        p, y = share[varied], binary[:, varied]
-        value, error = test.mean((-y * np.log2(p) - (1 - y) * np.log2(1 - p)).mean(1))
-        yield cell.row("code_length", value, error, note="entropy of the labels")
-    hits = [
-        np.full(len(test), 0.5)
-        if kind == "binary"
-        else column == np.bincount(column.astype(int)).argmax()
-        for column, kind in zip(labels.values.T, labels.kinds, strict=True)
-        if kind != "real"
-    ]
-    if hits:
+    codes = codes_of(context, np.zeros((sum(map(len, selections(context))), 1)))
+    assert codes.labels is not None
+    labels, first = codes.labels, _coded(context, codes)
+    fields = {"chance": "guesses by the shares of the labels"}
+    cell = Cell(context, TABLE, Taken(System(), None), title=CHANCE, setting=MEAN, fields=fields)
+    if binary := labels.of_kind("binary"):
+        yield cell.row("auroc", 0.5, n=len(test))
+        y = labels.values[first][:, binary]
+        told = entr(y.mean(0)) / np.log(2) + entr(1 - y.mean(0)) / np.log(2)
+        slope = np.log2((1 - y.mean(0)).clip(1e-12) / y.mean(0).clip(1e-12))
+        moved = of_columns(slope * y).mean(1)
+        entropy = found(float(told.mean()), moved, codes, first, "entropy of the labels")
+        yield from Measured(cell, codes).rows(cell, "code_length", {MEAN: entropy})
+    if known := labels.of_kind("binary", "classes"):
+        hits = [
+            _guessed(context.dataset.factors(test.order).values[:, k], labels.kinds[k])
+            for k in known
+        ]
         value, error = test.mean(np.mean(hits, axis=0))
-        yield cell.row(
-            "knn", value, error if "classes" in labels.kinds else (), note="the most frequent class"
-        )
-    if "real" in labels.kinds:
-        yield cell.row("ridge_r2", 0.0)
+        yield cell.row("knn", value, error if "classes" in labels.kinds else (), n=len(test))
+    if REAL in labels.kinds:
+        yield cell.row("ridge_r2", 0.0, n=len(test))
+
+
+def _guessed(column: Floats, kind: Kind) -> Floats:
+    """What the most frequent value scores on each image: of binary labels balanced, a half."""
+    if kind == "binary":
+        return np.full(len(column), 0.5)
+    return (column == np.bincount(column.astype(int)).argmax()).astype(float)
 
 
 BENCHMARK = Benchmark(

@@ -37,10 +37,8 @@ RANDOM = {
     # x_T is drawn
     "reconstruction": lambda row: row.setting == "x_T random" and row.metric not in OF_A_CODE,
     "probes": lambda row: False,
-    # labelled images are drawn, and the order of a code
-    "representation": lambda row: (
-        row.system != "chance" and ("labels" in row.setting or row.metric == "code_length")
-    ),
+    # labelled images are drawn, and those that are coded with their order
+    "representation": lambda row: "labels" in row.setting or row.metric == "code_length",
     # the probe of an edit begins with random weights; the range is of random pictures of people
     "identity": lambda row: not row.setting.endswith(" 0") or row.metric == "logit_change",
     "interpolation": lambda row: True,  # pairs, and points between

@@ -45,6 +45,7 @@ def labelled(context):
         context.dataset, attribute_names=NAMES, attributes=noisy > np.quantile(noisy, 0.4, axis=0)
     )
     settings = {"representation.labels": (16, 64), "representation.draws": 3}
+    settings["representation.coded"] = 1000  # all
     context.profile = context.profile.changed_by(settings)
     return context
 
@@ -87,7 +88,7 @@ def test_nearest_codes_are_scikit_learn_s(labelled):
                 balanced_accuracy_score(yt[:, a], model.predict(xt)),
             )
         scores.append(max(by_k.values(), key=lambda both: both[0])[1])
-    row = measured(labelled)["colours", "knn", ""]
+    row = measured(labelled)["colours", "knn", "mean"]
     assert row.value == pytest.approx(np.mean(scores), abs=1e-9)
     assert "constant dimensions left out: 1 of 13" in row.note
 
@@ -97,12 +98,12 @@ def test_dimensions_are_those_of_the_singular_values(labelled):
     x = np.concatenate([part(labelled, name)[0] for name in ("train", "valid", "test")])
     values = np.linalg.svd(x - x.mean(0), compute_uv=False)
     shares = values / values.sum()
-    row = found["colours", "rankme", ""]
+    row = found["colours", "rankme", "all images"]
     assert row.value == pytest.approx(np.exp(-(shares * np.log(shares)).sum()), rel=1e-6)
     assert row.n == len(x) and f"n = {len(x)}" in row.note
     squares = values**2
     ratio = squares.sum() ** 2 / (squares**2).sum()
-    assert found["colours", "participation", ""].value == pytest.approx(ratio, rel=1e-6)
+    assert found["colours", "participation", "all images"].value == pytest.approx(ratio, rel=1e-6)
 
 
 def test_few_labels_are_drawn_from_what_is_not_scored(labelled):
@@ -129,29 +130,41 @@ def test_few_labels_are_drawn_from_what_is_not_scored(labelled):
 
 def test_the_same_codes_differ_by_nothing_and_errors_are_paired(labelled):
     found = measured(labelled, SYSTEM, Twin(None, torch.device("cpu")))
-    for metric, setting in (("auroc", "16 labels"), ("knn", ""), ("code_length", "")):
+    for metric, setting in (("auroc", "16 labels"), ("knn", "mean"), ("code_length", "mean")):
         ours, theirs = (found[name, metric, setting] for name in ("colours", "twin"))
         assert ours.stderr > 0
         assert difference_error(ours.uncertainty, theirs.uncertainty).stderr < 1e-12
 
 
 def test_chance_is_what_codes_without_information_give(labelled):
-    chance = {
-        metric: row for (system, metric, _), row in measured(labelled).items() if system == "chance"
-    }
+    """The entropy is that of the labels of the images that are coded, as many as for systems."""
+    found = measured(labelled)
+    chance = {metric: row for (system, metric, _), row in found.items() if system == "chance"}
     assert chance["auroc"].value == chance["knn"].value == 0.5
-    p = part(labelled, "test")[1].mean(0)
+    labels = np.concatenate([part(labelled, name)[1] for name in ("train", "valid", "test")])
+    p = labels.mean(0)
     entropy = -(p * np.log2(p) + (1 - p) * np.log2(1 - p))
-    assert chance["code_length"].value == pytest.approx(entropy.mean())
+    row, ours = chance["code_length"], found["colours", "code_length", "mean"]
+    assert row.value == pytest.approx(entropy.mean()) and row.n == ours.n == len(labels)
+    surprise = -np.log2(np.where(labels, p, 1 - p)).mean(1)
+    assert row.stderr == pytest.approx(surprise.std(ddof=1) / len(labels) ** 0.5, rel=1e-6)
+    assert row.value > ours.value > 0
 
 
-def test_real_valued_labels_are_needed_for_a_regression(labelled):
-    row = measured(labelled)["colours", "ridge_r2", ""]
-    assert row.value is None and row.note == "needs labels that are real; these are binary"
+def test_a_regression_is_of_real_valued_labels(labelled):
+    """A mean colour is told from the mean colours; there is no row where no label is real-valued."""
+    assert not [key for key in measured(labelled) if key[1] == "ridge_r2"]
+    x = SYSTEM.encode_semantic(labelled.dataset.batch(range(150))).double().numpy()
+    columns = np.empty(150, [("a", bool), ("tone", float)])
+    columns["a"], columns["tone"] = labelled.dataset.attributes[:, 0], x[:, :3].mean(1)
+    labelled.dataset = replace(labelled.dataset, columns=columns)
+    found = measured(labelled)
+    assert found["colours", "ridge_r2", "mean"].value > 0.999
+    assert found["chance", "ridge_r2", "mean"].value == 0
 
 
 def test_a_second_run_fits_nothing_again(labelled, monkeypatch):
-    monkeypatch.setattr(representation, "OF_CODES", ("knn", "rankme"))
+    monkeypatch.setattr(representation, "OF_CODES", {"knn": "mean", "rankme": "all images"})
 
     def told():
         found = measured(labelled)
