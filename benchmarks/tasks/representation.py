@@ -244,14 +244,14 @@ def _of_labels(of: Measured, system: System, sizes: Sizes) -> Iterator[Row]:
         return {f"{count:,} labels": one for count, one in found.items()}
 
     how: dict[str, Any] = {"labels": list(counts), "draws": draws, "C": 1.0}
-    yield from of.rows(cell.also(**how), "auroc", of.found("few labels", curve, **how))
+    yield from of.rows(cell.also(**how), "auroc", of.found("few_labels", curve, **how))
     how, first = {"coded": sizes.coded, "orders": sizes.orders}, _coded(context, of.codes)
 
     def length(codes: Codes) -> Numbers:
         found = code_length(rows_of(codes, first), seed, sizes.orders)
         return {MEAN: replace(found, rows=first[found.rows])}
 
-    yield from of.rows(cell.also(**how), "code_length", of.found("code length", length, **how))
+    yield from of.rows(cell.also(**how), "code_length", of.found("code_length", length, **how))
 
 
 def _coded(context: Context, codes: Codes) -> Ints:

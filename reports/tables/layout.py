@@ -243,7 +243,7 @@ def _apart(spec: TableSpec, rows: tuple[str, ...]) -> tuple[str, ...]:
 
 def _spread_missing(records: Sequence[Record], fields: Sequence[str]) -> list[Record]:
     """Repeat the rows of systems that could not be measured in every column that other systems fill:
-    they have no metric or T.
+    they have no metric or T. A row of a metric is repeated in the columns of that metric.
     """
     cell = ("system", "dataset", "split", "setting", "steps", "solver", "calls", "metric")
     spread = list(records)
@@ -254,10 +254,12 @@ def _spread_missing(records: Sequence[Record], fields: Sequence[str]) -> list[Re
 
 
 def _spread(records: Sequence[Record], field: str) -> Iterator[Record]:
-    filled = list(dict.fromkeys(getattr(r, field) for r in records if not _is_open(r, field)))
+    filled = [(r.metric, getattr(r, field)) for r in records if not _is_open(r, field)]
     for record in records:
         if filled and _is_open(record, field):
-            yield from (replace(record, **{field: value}) for value in filled)
+            own = [value for metric, value in filled if metric == record.metric]
+            values = dict.fromkeys(own or [value for _, value in filled])
+            yield from (replace(record, **{field: value}) for value in values)
         else:
             yield record  # not a copy: from Python 3.13 on, records with nan equal only themselves
 
