@@ -67,6 +67,7 @@ OF_AXES = (
 WIDEST = 64  # numbers of a code; those of the axes of wider ones are only measured by `measure`
 CODE, ROTATED = "the code", "rotated at random"
 CHANCE, REAL = "chance", "real"
+FIT = "L-BFGS in float64"
 
 
 @dataclass(frozen=True)
@@ -135,37 +136,44 @@ class Measured:
     codes: Codes
 
     def found(self, work: str, compute: Callable[[Codes], Numbers], **how: Any) -> Numbers:
-        """What `compute` finds of the codes; `how` is what else decides it."""
+        """What `compute` finds of the codes; `how` is what else decides it.
+
+        What it refuses is kept as a number that is nan, with the reason as its note, so that every
+        process learns it.
+        """
         context, labels = self.cell.context, self.codes.labels
         assert labels is not None
         arrays = (self.codes.values, labels.values, self.codes.split, self.codes.persons)
         key = {"work": work, "seed": context.seed, **how, "kinds": list(labels.kinds)}
         key |= {"of": [None if one is None else digest(one) for one in arrays]}
-        kept = context.store.once(key, lambda: _packed(compute(self.codes)), lambda: {})
-        return _unpacked(kept)
+
+        def packed() -> Arrays:
+            try:
+                return _packed(compute(self.codes))
+            except UserError as error:
+                reason = str(error).removeprefix(f"{work}: ")
+                return _packed({"": Found(np.nan, 0, notes=(reason,))})
+
+        return _unpacked(context.store.once(key, packed, lambda: {}))
 
     def number(self, name: str) -> Iterator[Row]:
         """The row of a number by our own protocol; of one that is not defined here, with the reason."""
         protocol, seed = named(PLAIN), self.cell.context.seed
         how = dict(fields(name, protocol))
-        cell = self.cell.also(**how)
-        try:
-            found = self.found(
-                name, lambda codes: {"": measure(name, codes, protocol, seed)}, **how
-            )
-        except UserError as error:
-            yield cell.row(name, None, note=str(error).removeprefix(f"{name}: "))
-            return
-        yield from self.rows(cell, name, found)
+        found = self.found(name, lambda codes: {"": measure(name, codes, protocol, seed)}, **how)
+        yield from self.rows(self.cell.also(**how), name, found)
 
     def rows(self, cell: Cell, metric: str, numbers: Numbers) -> Iterator[Row]:
         """A row for each setting."""
         for setting, one in numbers.items():
-            given = {"n": one.n, "note": "; ".join(one.notes), "stderr": one.stderr}
+            given: dict[str, Any] = {"note": "; ".join(one.notes)}
             given["setting"] = setting or cell.setting
+            if np.isnan(one.value):
+                yield cell.row(metric, None, **given)
+                continue
             known = self.codes.split
             scored = one.rows is not None and known is not None and (known[one.rows] == TEST).all()
-            given["split"] = cell.split if scored else ""
+            given |= {"n": one.n, "stderr": one.stderr, "split": cell.split if scored else ""}
             yield cell.row(metric, one.value, self.uncertainty(one, setting), **given)
 
     def uncertainty(self, one: Found, setting: str) -> Uncertainty:
@@ -243,9 +251,10 @@ def _of_labels(of: Measured, system: System, sizes: Sizes) -> Iterator[Row]:
         found = few_labels(codes, seed, counts, draws)
         return {f"{count:,} labels": one for count, one in found.items()}
 
-    how: dict[str, Any] = {"labels": list(counts), "draws": draws, "C": 1.0}
+    how: dict[str, Any] = {"labels": list(counts), "draws": draws, "C": 1.0, "fit": FIT}
     yield from of.rows(cell.also(**how), "auroc", of.found("few_labels", curve, **how))
-    how, first = {"coded": sizes.coded, "orders": sizes.orders}, _coded(context, of.codes)
+    how = {"coded": sizes.coded, "orders": sizes.orders, "fit": FIT}
+    first = _coded(context, of.codes)
 
     def length(codes: Codes) -> Numbers:
         found = code_length(rows_of(codes, first), seed, sizes.orders)

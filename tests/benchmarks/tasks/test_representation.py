@@ -216,6 +216,16 @@ def test_controls_have_the_same_information_or_none(labelled):
     assert not np.array_equal(noise, representation.controls(codes, seed=1)["noise"].values)
 
 
+def test_what_is_refused_is_a_row_with_the_reason_and_is_kept(labelled, monkeypatch):
+    """Kept too: with several processes the first one alone computes, and the others read its result."""
+    monkeypatch.setattr(representation, "OF_AXES", ("ridge_r2",))
+    labelled.profile = labelled.profile.changed_by({"representation.axes": True})
+    first = measured(labelled)["colours", "ridge_r2", "noise"]
+    assert first.value is None and first.note.startswith("needs ")
+    monkeypatch.setattr(representation, "measure", None)
+    assert measured(labelled)["colours", "ridge_r2", "noise"].note == first.note
+
+
 def test_a_wide_code_is_not_judged_by_its_axes(labelled, monkeypatch):
     monkeypatch.setattr(representation, "WIDEST", 12)
     labelled.profile = labelled.profile.changed_by({"representation.axes": True})

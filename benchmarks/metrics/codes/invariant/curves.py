@@ -20,7 +20,7 @@ from probes.scores import auc_influence
 COUNTS, DRAWS = (16, 64, 256, 1024), 5
 ORDERS, FIRST = 2, 16
 GRID = (1.0, 0.1, 0.01)  # C
-STEPS = 100  # at most, of a fit
+STEPS = 500  # at most, of a fit
 
 
 def few_labels(
@@ -107,7 +107,7 @@ def _logits(codes: Codes, fitted: Ints, rows: Ints, C: float) -> Floats:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of few rows, which are separable
         features = torch.as_tensor(codes.values[fitted]).float()
-        probe = fit_lbfgs(features, labels, C=C, max_iter=STEPS, tol=1e-4)
+        probe = fit_lbfgs(features, labels, C=C, max_iter=STEPS, tol=1e-6, dtype=torch.float64)
     return probe.logits(torch.as_tensor(codes.values[rows]).float()).double().numpy()
 
 
