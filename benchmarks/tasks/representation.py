@@ -15,12 +15,13 @@ The numbers, with their sources, are in `benchmarks.metrics.codes`.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import numpy as np
 import torch
 from scipy.special import entr
 
+from benchmarks.core.sizes import Range
 from benchmarks.metrics.codes.data import (
     TEST,
     TRAIN,
@@ -68,6 +69,7 @@ WIDEST = 64  # numbers of a code; those of the axes of wider ones are only measu
 CODE, ROTATED = "the code", "rotated at random"
 CHANCE, REAL = "chance", "real"
 FIT = "L-BFGS in float64"
+Few = Annotated[int, Range(2, 10**6)]  # one image has no deviation to standardise by
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Sizes:
     axes     also measure the numbers that are bound to axes
     """
 
-    labels: tuple[Number, ...] = (16, 64, 256, 1024)
+    labels: tuple[Few, ...] = (16, 64, 256, 1024)
     draws: Number = 5
     orders: Number = 2
     coded: Number = 512

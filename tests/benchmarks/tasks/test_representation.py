@@ -12,6 +12,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.systems.dummy import Constant
 from benchmarks.tasks import probes, representation
+from diffae.system.errors import UserError
 from reports.records.uncertainty import difference_error
 
 NAMES = ("a", "b")
@@ -126,6 +127,11 @@ def test_few_labels_are_drawn_from_what_is_not_scored(labelled):
             scores = model.decision_function((xt - mean) / std)
             values.append(roc_auc_score(yt[:, a], scores))
     assert few.value == pytest.approx(np.mean(values), abs=2e-3)
+
+
+def test_one_labelled_image_is_refused(labelled):
+    with pytest.raises(UserError, match="representation.labels.*at least 2, not 1"):
+        labelled.profile.changed_by({"representation.labels": (1,)})
 
 
 def test_the_same_codes_differ_by_nothing_and_errors_are_paired(labelled):
