@@ -154,8 +154,8 @@ def _minimise(
     """
     d = features.shape[1]
     if d <= WIDEST_ROTATED:
-        variances, axes = principal_axes(features)
-        features = features @ axes
+        variances, axes = (x[..., -len(features) :] for x in principal_axes(features))
+        features = features @ axes  # of fewer images than features, only those that vary
     else:
         variances, axes = features.square().mean(0), None
     positives = labels.sum(0)

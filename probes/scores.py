@@ -1,10 +1,9 @@
 """Scores of binary classifiers and their standard errors.
 
 AUROC, average precision and accuracy are scikit-learn's. A standard error of AUROC is DeLong's
-(DeLong et al., 1988) by the midranks of Sun & Xu (2014), extended to attributes with labels of
-their own so that the mean over correlated attributes has one too. AUROC and average precision
-are nan where only one class occurs. scikit-learn and SciPy's statistics take a second to import, so
-they are imported where they are used.
+(DeLong et al., 1988), extended to attributes with labels of their own so that the mean over
+correlated attributes has one too. AUROC and average precision are nan where only one class occurs.
+scikit-learn takes a second to import, so it is imported where it is used.
 """
 
 import math
@@ -44,26 +43,28 @@ def accuracy(logits: Floats, labels: Bools) -> float:
 def auc_influence(scores: Floats, labels: Bools) -> tuple[float, NDArray[np.float64]]:
     """AUROC of scores [N], and the influence [N] of each image on it.
 
-    With m positives, n negatives and midranks R over all images and R+, R- within a class, the
-    structural components of DeLong are V10 = (R - R+) / n for a positive, the fraction of negatives
-    with a lower score, and V01 = 1 - (R - R-) / m for a negative (Sun & Xu, 2014, equations 8 and
-    9). The influence is (V10 - AUC) / sqrt(m (m - 1)) or (V01 - AUC) / sqrt(n (n - 1)), so that its
+    With m positives and n negatives, the structural components of DeLong are V10, for a positive
+    the fraction of negatives with a lower score, and V01, for a negative the fraction of positives
+    with a higher score; equal scores count half. The influence is (V10 - AUC) / sqrt(m (m - 1)) or (V01 - AUC) / sqrt(n (n - 1)), so that its
     sum of squares is S10 / m + S01 / n, DeLong's variance.
     """
     m, n = int(labels.sum()), int((~labels).sum())
     if m == 0 or n == 0:
         return math.nan, np.full(len(labels), math.nan)
-    from scipy.stats import rankdata
-
-    ranks = rankdata(scores)
-    v10 = (ranks[labels] - rankdata(scores[labels])) / n
-    v01 = 1 - (ranks[~labels] - rankdata(scores[~labels])) / m
+    v10 = _lower(scores[~labels], scores[labels]) / n
+    v01 = 1 - _lower(scores[labels], scores[~labels]) / m
     auc = float(v10.mean())
     influence = np.full(len(labels), math.nan)
     if m > 1 and n > 1:
         influence[labels] = (v10 - auc) / math.sqrt(m * (m - 1))
         influence[~labels] = (v01 - auc) / math.sqrt(n * (n - 1))
     return auc, influence
+
+
+def _lower(scores: Floats, than: Floats) -> NDArray[np.float64]:
+    """How many of the scores are lower than each of others; equal ones count half."""
+    ordered = np.sort(scores)
+    return (np.searchsorted(ordered, than) + np.searchsorted(ordered, than, "right")) / 2
 
 
 def ap_influence(scores: Floats, labels: Bools) -> tuple[float, NDArray[np.float64]]:
