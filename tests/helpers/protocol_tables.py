@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import get_args, get_type_hints
 
 from benchmarks.metrics.protocols import schema
+from reports.records import representations
 from reports.records.tokenizers import SECOND_HAND
 
 ROOT = Path(__file__).parents[2]
@@ -170,7 +171,24 @@ def of_numbers():
     )
 
 
+def of_code_numbers():
+    """A row for each code, data set and source of numbers of codes."""
+
+    def key(one):
+        return one.system, one.data, one.protocol, one.source, one.mark
+
+    rows = []
+    for (system, data, protocol, source, mark), found in groupby(
+        sorted(representations.published(), key=lambda one: (one.data, one.protocol, key(one))), key
+    ):
+        numbers = [f"`{n.metric}` {n.value}{f' ± {n.spread}' * bool(n.spread)}" for n in found]
+        said = source + " (**second-hand**)" * (mark == SECOND_HAND)
+        rows.append([system, data, ", ".join(numbers), f"`{protocol}`" * bool(protocol), said])
+    return _table(rows, ["code", "data", "numbers", "protocol", "source"])
+
+
 TABLES = {
+    "codes": (NUMBERS, of_code_numbers),
     "fields": (PAGE, of_fields),
     "protocols": (PAGE, of_protocols),
     "traps": (READ, of_traps),
