@@ -102,6 +102,18 @@ def test_every_system_has_a_file(run):
     assert names == {"dummy-map.npz", "dummy-tokens.npz", "made.json"}
 
 
+@pytest.mark.slow
+def test_any_number_of_processes_writes_the_same_files(root, run, tmp_path):
+    process = in_process.start(
+        "probes", "--systems", "dummy-map,dummy-tokens", "--profile", "smoke", "--data", root,
+        "--out", tmp_path / "out", "--save-codes", tmp_path / "codes", cache=tmp_path, processes=2,
+    )  # fmt: skip
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    for path in run[1].iterdir():
+        assert (tmp_path / "codes" / path.name).read_bytes() == path.read_bytes()
+
+
 @pytest.mark.parametrize("name", ["map", "tokens"])
 def test_the_files_give_the_numbers_of_the_run(run, name, capsys):
     """AUROC, AP and their errors over persons: the fits, C and the scored images are the same."""
