@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from diffae.data.dataset import Dataset
+from diffae.data.factors.reader import is_factors, open_factors
 from diffae.data.prepared import is_prepared, open_prepared
 from diffae.data.readers.arrow import is_parquet, is_saved, open_parquet, open_saved
 from diffae.data.readers.celeba import is_celeba, is_celebahq, open_celeba, open_celebahq
@@ -42,6 +43,7 @@ READERS: tuple[Reader, ...] = (
     Reader("CelebA", is_celeba, open_celeba),
     Reader("LMDB", is_lmdb, open_lmdb),
     Reader("IDX", is_idx, open_idx),
+    Reader("known factors", is_factors, open_factors),
     Reader("Hugging Face datasets", is_saved, open_saved),
     Reader("parquet", is_parquet, open_parquet),
     Reader("WebDataset", is_webdataset, open_webdataset),

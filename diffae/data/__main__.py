@@ -135,8 +135,8 @@ def describe(data: Dataset, format_title: str) -> Iterator[str]:
     yield row("left out", "; ".join(data.left_out) or "nothing")
     yield row("crop", describe_crop(data.transform))
     if (table := data.columns) is not None:
-        kinds = [f"{name} ({KINDS[table[name].dtype.kind]})" for name in table.dtype.names or ()]
-        yield row("columns", ", ".join(kinds))
+        columns = (describe_column(name, table[name]) for name in table.dtype.names or ())
+        yield row("columns", ", ".join(columns))
     yield row("attributes", describe_attributes(data))
     yield row("identities", describe_identities(data))
     yield row("partition", data.partition_source)
@@ -155,6 +155,12 @@ def describe_prepared(header: Header) -> Iterator[str]:
     yield row("enlarged", f"{header.enlarged:,} smaller ones" if header.enlarged else "nothing")
     yield row("left out", "; ".join(header.left_out) or "nothing")
     yield row("fingerprint", header.survey["fingerprint"])
+
+
+def describe_column(name: str, column: np.ndarray) -> str:
+    """A column of labels with its kind, and how many values it has unless it is real."""
+    kind = KINDS[column.dtype.kind]
+    return f"{name} ({kind})" if kind == "real" else f"{name} ({kind}, {len(np.unique(column))})"
 
 
 def describe_crop(transform: Transform) -> str:

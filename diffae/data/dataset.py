@@ -32,7 +32,8 @@ KEPT = 32 << 20  # bytes of images in memory; benchmarks read each several times
 SEEDED_FRACTIONS = (0.6, 0.1, 0.3)
 # Of `Dataset`, of N rows.
 LABEL_FIELDS = ("partition", "attributes", "classes", "identities", "columns")
-KINDS = {"b": "binary", "U": "classes", "f": "real"}  # of labels, by the kind of dtype
+# Of labels, by the kind of dtype.
+KINDS = {"b": "binary", "U": "classes", "u": "classes", "i": "ordered", "f": "real"}
 
 Indices = Sequence[int] | np.ndarray
 
@@ -53,7 +54,8 @@ class Factors(NamedTuple):
     """Labels of B images as numbers.
 
     `values` is float64 B x K. A column of `kinds` "binary" holds 0 and 1, one of "classes" the place
-    of the class among the sorted classes of the whole data set, and one of "real" any numbers.
+    of the class among the sorted classes of the whole data set, one of "ordered" the place of a value
+    among those that are evenly spaced, and one of "real" any numbers.
     """
 
     values: np.ndarray
@@ -68,8 +70,8 @@ class Dataset:
     `attributes` is bool N x A with the columns of `attribute_names`, or instead `classes` is int N,
     the column of the only one that an image has (1,000 of a million images would fill the memory);
     `labels` reads either. `columns` is a structured array of N rows, the columns of a table of labels
-    as they were read: bool, texts of classes, or float64; `factors` reads it, or the attributes where
-    there is no table. `identities` is int64 N, `partition` int8 N (0 train, 1 valid, 2 test);
+    as they were read: bool, texts of classes or their numbers from 0 (unsigned), places of ordered
+    values from 0 (signed), or float64; `factors` reads it, or the attributes where there is no table. `identities` is int64 N, `partition` int8 N (0 train, 1 valid, 2 test);
     `partition_source` says where that comes from.
     `left_out` names, one line each, files of the folder that are not part of the data set.
     """
@@ -147,11 +149,13 @@ class Dataset:
         if table is not None:
             names = table.dtype.names or ()
             kinds = tuple(KINDS[table[name].dtype.kind] for name in names)
-            values = np.empty((len(self), len(names)))
+            values = np.empty((len(place), len(names)))
             for k, name in enumerate(names):
-                _, numbered = np.unique(table[name], return_inverse=True)
-                values[:, k] = numbered if kinds[k] == "classes" else table[name]
-            return Factors(values[place], names, kinds)
+                column = table[name]
+                if column.dtype.kind == "U":
+                    column = np.unique(column, return_inverse=True)[1]
+                values[:, k] = column[place]
+            return Factors(values, names, kinds)
         names = self.attribute_names if self.labelled else ()
         values = self.labels(place) if names else np.empty((len(place), 0))
         exclusive = each is None or (each.sum(axis=1) == 1).all()

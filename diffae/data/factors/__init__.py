@@ -1,0 +1,1 @@
+"""Data sets whose images are drawn from known factors, read from their public files as they are."""

@@ -1,0 +1,262 @@
+"""Data sets of known factors: which image is which, and what is refused."""
+
+import pickle
+from concurrent.futures import ProcessPoolExecutor
+
+import factor_files
+import numpy as np
+import pytest
+from refusal import refusal
+
+from diffae.data import find_reader, open_dataset
+from diffae.data.__main__ import main
+from diffae.data.dataset import TEST, TRAIN, VALID
+from diffae.data.factors import arrays, stream
+from diffae.data.factors.stream import ZIPPED, Stream, array_in
+
+
+def factors_of(data):
+    return data.factors(np.arange(len(data)))
+
+
+def place_of(image, grey=False):
+    """The place that `painted` put into an image."""
+    first, second = np.asarray(image).reshape(-1)[[0, 3 if grey else 1]].tolist()
+    return first + 256 * second
+
+
+def test_shapes3d(tmp_path):
+    """Labels are angles and hues; a factor is the place among its values, as the file is ordered."""
+    pytest.importorskip("h5py")
+    factor_files.shapes3d(tmp_path / "3dshapes.h5")
+    data = open_dataset(tmp_path, 64)
+    found = factors_of(data)
+    assert np.array_equal(found.values, factor_files.grid(*factor_files.SHAPES))
+    assert found.names == tuple("floor_hue wall_hue object_hue scale shape orientation".split())
+    assert found.kinds == ("classes", "classes", "classes", "ordered", "classes", "ordered")
+    assert [place_of(data.source.read(i)) for i in (0, 5, 287)] == [0, 5, 287]
+    assert data.name == tmp_path.name and open_dataset(tmp_path / "3dshapes.h5", 64).name == "3dshapes"
+    shares = [np.mean(data.partition == part) for part in (TRAIN, VALID, TEST)]
+    assert shares == pytest.approx([0.6, 0.1, 0.3], abs=0.01)
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_dsprites(compressed, tmp_path):
+    """0 and 1 are black and white, the pickle is not opened, and the one colour is no factor."""
+    path = factor_files.dsprites(tmp_path / "dsprites.npz", compressed)
+    data = open_dataset(path, 64)
+    found = factors_of(data)
+    assert found.names == ("shape", "scale", "orientation", "pos_x", "pos_y")
+    assert found.kinds == ("classes", "ordered", "classes", "ordered", "ordered")
+    assert np.array_equal(found.values, factor_files.grid(*factor_files.SPRITES[1:]))
+    for index in (143, 3, 77, 4):
+        pixels = np.asarray(data.source.read(index))
+        assert set(np.unique(pixels)) == {0, 255} and (pixels[..., 0] > 0).sum() == index
+
+
+SMALL = {288: (6, 6, 2, 1, 1, 2, 2), 128: (4, 4, 2, 1, 1, 2, 2)}
+
+
+@pytest.mark.parametrize(
+    ("n", "file", "name"),
+    [
+        (288, "mpi3d_toy.npz", "mpi3d-toy"),
+        (288, "mpi3d_realistic.npz", "mpi3d-realistic"),
+        (288, "mpi3d_real.npz", "mpi3d-real"),
+        (128, "real3d_complicated_shapes_ordered.npz", "mpi3d-complex"),
+    ],
+)
+def test_mpi3d(n, file, name, tmp_path, monkeypatch):
+    """Six colours and shapes, but four in the complex set; the four are told apart."""
+    monkeypatch.setattr(arrays, "SIZES", SMALL)
+    data = open_dataset(factor_files.mpi3d(tmp_path / file, n, compressed=n == 128), 64)
+    assert data.name == name
+    found = factors_of(data)
+    sizes = [size for size in SMALL[n] if size > 1]
+    assert np.array_equal(found.values, factor_files.grid(*sizes))
+    assert found.names[:3] == ("object_color", "object_shape", "object_size")
+    assert [place_of(data.source.read(i)) for i in (n - 1, 0, 70)] == [n - 1, 0, 70]
+
+
+def test_the_published_sizes_of_mpi3d():
+    for n, sizes in arrays.SIZES.items():
+        assert np.prod(sizes) == n
+    assert arrays.SIZES[1_036_800][:2] == (6, 6)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_cars3d(packed, tmp_path):
+    """Objects are numbered by list.txt; the last axes of `im` are azimuth and elevation."""
+    folder = factor_files.cars3d(tmp_path / "unpacked" / "cars")
+    path = folder.parent
+    if packed:
+        path = factor_files.cars3d_archive(tmp_path / "analogy.tar.gz", folder)
+    data = open_dataset(path, 128)
+    found = factors_of(data)
+    assert (found.names, found.kinds) == (("object", "elevation", "azimuth"), ("classes", "ordered", "classes"))
+    assert len(data) == 2 * 4 * 24
+    for index in (191, 0, 30, 100):
+        car, elevation, azimuth = found.values[index].astype(int)
+        pixels = np.asarray(data.source.read(index))
+        assert pixels.shape == (128, 128, 3)
+        assert pixels[5, 7].tolist() == [100 + car, azimuth, elevation]
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_smallnorb(zipped, tmp_path):
+    """The left images of both parts, with the instances of each; azimuths are halved."""
+    table = factor_files.smallnorb(tmp_path / "norb", zipped=zipped)
+    data = open_dataset(tmp_path / "norb", 96)
+    found = factors_of(data)
+    table[:, 3] //= 2
+    assert np.array_equal(found.values, table)
+    assert found.names == ("category", "instance", "elevation", "azimuth", "lighting")
+    assert {*table[data.partition == TEST, 1]} == {0, 1, 2, 3, 5}
+    assert {*table[data.partition == TRAIN, 1]} == {4, 6, 7, 8, 9}
+    assert (data.partition == VALID).sum() == 8
+    half = len(data) // 2
+    for index in (0, 3, half - 1, half, len(data) - 1):
+        assert place_of(data.source.read(index), grey=True) == 2 * (index % half)
+
+
+def test_one_part_of_smallnorb(tmp_path):
+    table = factor_files.smallnorb(tmp_path / "norb", parts=("testing",))
+    data = open_dataset(tmp_path / "norb", 96)
+    places = {value: place for place, value in enumerate((0, 1, 2, 3, 5))}
+    assert factors_of(data).values[:, 1].tolist() == [places[value] for value in table[:, 1]]
+    assert {*data.partition.tolist()} == {TRAIN, VALID, TEST}
+
+
+# ----------------------------------------------------------------------------------------------
+# Reading in place
+
+
+def test_a_compressed_file_is_read_anywhere_and_by_several_processes(tmp_path, monkeypatch):
+    """In any order, across pieces and places that are kept, it is what NumPy unpacks."""
+    monkeypatch.setattr(stream, "PIECE", 1000)
+    monkeypatch.setattr(stream, "STEP", 50_000)
+    content = np.random.default_rng(0).integers(0, 6, (3000, 100)).astype(np.uint8)
+    np.savez_compressed(tmp_path / "a.npz", images=content)
+    array = array_in(tmp_path / "a.npz", "images")
+    assert array.stream.wbits == ZIPPED
+    for index in np.random.default_rng(1).permutation(3000)[:400]:
+        assert np.array_equal(array.row(index), content[index])
+    assert 3 < len(array.stream._kept) < 10
+    with ProcessPoolExecutor(2) as pool:
+        found = list(pool.map(array.row, [2999, 0, 1500]))
+    assert np.array_equal(found, content[[2999, 0, 1500]])
+    assert pickle.loads(pickle.dumps(array)).shape == content.shape
+
+
+def test_little_of_a_compressed_file_is_unpacked_for_an_image(tmp_path, monkeypatch):
+    monkeypatch.setattr(stream, "PIECE", 1000)
+    monkeypatch.setattr(stream, "STEP", 20_000)
+    content = np.random.default_rng(0).integers(0, 256, (2000, 100)).astype(np.uint8)
+    np.savez_compressed(tmp_path / "a.npz", images=content)
+    array = array_in(tmp_path / "a.npz", "images")
+    array.row(1999)
+    seen = []
+    monkeypatch.setattr(stream, "_Place", lambda *args: seen.append(len(args[1])) or stream_place(*args))
+    array.row(1000)
+    assert 0 < sum(seen) <= 20_000 + 3 * 1000
+
+
+stream_place = stream._Place
+
+
+# ----------------------------------------------------------------------------------------------
+# The commands
+
+
+def test_check_names_the_factors_with_their_sizes(tmp_path, capsys):
+    factor_files.dsprites(tmp_path / "dsprites.npz")
+    main(["check", str(tmp_path), "--size", "64"])
+    said = capsys.readouterr().out
+    assert "columns      shape (classes, 3), scale (ordered, 2), orientation (classes, 4)" in said
+    assert find_reader(tmp_path).title in said
+
+
+def test_a_prepared_copy_has_the_factors_and_the_pixels(tmp_path):
+    pytest.importorskip("h5py")
+    factor_files.shapes3d(tmp_path / "3dshapes.h5")
+    main(["prepare", str(tmp_path / "3dshapes.h5"), str(tmp_path / "copy"), "--size", "64", "--workers", "2"])
+    data, copy = open_dataset(tmp_path / "3dshapes.h5", 64), open_dataset(tmp_path / "copy", 64)
+    some = [0, 100, 287]
+    assert np.array_equal(copy.images(some), data.images(some))
+    for a, b in zip(factors_of(copy), factors_of(data), strict=True):
+        assert np.array_equal(a, b)
+    assert copy.fingerprint == data.fingerprint and copy.name == data.name
+
+
+# ----------------------------------------------------------------------------------------------
+# Refusals
+
+
+@pytest.fixture
+def refused(capsys):
+    def check(path, *words):
+        line = refusal(main, capsys, "check", path, "--size", "32")
+        assert all(word in line for word in (str(path), *words)), line
+
+    return check
+
+
+def test_damaged_files_are_refused(refused, tmp_path, monkeypatch):
+    pytest.importorskip("h5py")
+    shapes = factor_files.shapes3d(tmp_path / "3dshapes.h5")
+    factor_files.cut(shapes)
+    refused(shapes, "cannot be read")
+    sprites = factor_files.dsprites(tmp_path / "sprites.npz")
+    factor_files.broken_entry(sprites, "imgs.npy")
+    refused(sprites, "download it again")
+    monkeypatch.setattr(arrays, "SIZES", SMALL)
+    toy = factor_files.mpi3d(tmp_path / "toy.npz", 288)
+    factor_files.cut(toy)
+    refused(toy, "no known format")
+    norb = tmp_path / "norb"
+    factor_files.smallnorb(norb, parts=("training",))
+    factor_files.cut(next(norb.glob("*-dat.mat")), 0.9)
+    refused(norb, "ends before image")
+    factor_files.cut(next(norb.glob("*-info.mat")), 0.9)
+    refused(norb, "ends before its last label")
+    next(norb.glob("*-cat.mat")).unlink()
+    refused(norb, "cat.mat", "no such file")
+    cars = factor_files.cars3d(tmp_path / "cars")
+    factor_files.cut(cars / "car_002_mesh.mat")
+    refused(cars, "no array im")
+    (cars / "car_007_mesh.mat").unlink()
+    refused(cars, "car_007_mesh.mat is missing, which list.txt names")
+
+
+def test_other_shapes_and_values_are_refused(refused, tmp_path):
+    pytest.importorskip("h5py")
+    refused(factor_files.shapes3d(tmp_path / "a.h5", images=np.zeros((288, 32, 32, 3), np.uint8)), "not Shapes3D's")
+    labels = factor_files.grid(*factor_files.SHAPES).astype(float)
+    labels[3, 2] = np.nan
+    refused(factor_files.shapes3d(tmp_path / "b.h5", labels=labels), "not finite")
+    labels[3, 2] = labels[0, 2] = 7.0
+    refused(factor_files.shapes3d(tmp_path / "c.h5", labels=labels), "288 images are not all combinations of 3 floor_hue")
+    images = np.full((144, 64, 64), 255, np.uint8)
+    refused(factor_files.dsprites(tmp_path / "d.npz", imgs=images), "pixels are 0 and 1, not 255")
+    refused(factor_files.dsprites(tmp_path / "e.npz", latents_classes=np.zeros((144, 5), int)), "not those of dSprites")
+    refused(factor_files.mpi3d(tmp_path / "f.npz", 100), "not MPI3D's 1,036,800 or 460,800")
+    two = tmp_path / "two"
+    two.mkdir()
+    for name in ("g", "h"):
+        factor_files.dsprites(two / f"{name}.npz")
+    refused(two, "several data sets: g.npz, h.npz")
+    cars = factor_files.cars3d(tmp_path / "cars", car_002_mesh=np.zeros((128, 128, 3, 4, 24), np.uint8))
+    refused(cars, "no array im (128, 128, 3, 24, 4)")
+
+
+def test_without_h5py_it_is_named(refused, tmp_path, monkeypatch):
+    pytest.importorskip("h5py")
+    path = factor_files.shapes3d(tmp_path / "3dshapes.h5")
+    monkeypatch.setitem(__import__("sys").modules, "h5py", None)
+    refused(path, "needs h5py: pip install h5py")
+
+
+def test_other_npz_files_and_archives_are_no_data_sets(tmp_path):
+    np.savez(tmp_path / "codes.npz", codes=np.zeros((60, 4)))
+    assert find_reader(tmp_path / "codes.npz").title != "known factors"
+    assert Stream(tmp_path / "codes.npz").read(0, 2) == b"PK"
