@@ -6,7 +6,7 @@ A format is one module with a test (does this folder look like it?) and an opene
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -117,7 +117,7 @@ def find_reader(path: Path) -> Reader:
 
 
 def open_portraits(count: int, image_size: int, seed: int = 0) -> Dataset:
-    """`count` procedural portraits, drawn on first use, with 40 attributes and identities.
+    """`count` procedural portraits, drawn on first use, with 40 attributes, factors and identities.
 
     Several helper processes draw; a script needs no `if __name__ == "__main__":` for this. Raises
     UserError if one dies.
@@ -125,4 +125,6 @@ def open_portraits(count: int, image_size: int, seed: int = 0) -> Dataset:
     from diffae.data import portraits
 
     folder = portraits.ensure(count, max(PORTRAIT_SIZE, image_size), seed)
-    return replace(open_dataset(folder, image_size, seed=seed), name="portraits")
+    drawn = open_dataset(folder, image_size, seed=seed)
+    known = {one.name: getattr(drawn, one.name) for one in fields(drawn) if one.init}
+    return portraits.Portraits(**known | {"name": "portraits"}, seed=seed)

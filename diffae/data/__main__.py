@@ -25,7 +25,7 @@ USAGE = """Look at a data set, or make one.
 
 {prog} check PATH [--size 64] [--crop d2c] [--sheet FILE.png]
 {prog} prepare SRC OUT --size 128 [--crop d2c] [--workers N] [--strict]
-{prog} portraits --out DIR --count N [--size 64]"""
+{prog} portraits --out DIR --count N [--size 64] [--factors [turn=5,Smiling=2]]"""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -96,11 +96,22 @@ def make_portraits(arguments: list[str]) -> None:
     add("--count", type=cli.positive, required=True, help="number of pictures")
     add("--size", type=cli.positive, default=64, help="side of the pictures in px (default: 64)")
     add("--seed", type=cli.natural, default=0, help="of the faces (default: 0)")
+    factors = "independent factors, in labels.csv: each of a person of its own; with NAME=LEVELS in all combinations"
+    add("--factors", nargs="?", const="", metavar="NAME=LEVELS,...", help=factors)
     add("--workers", type=cli.positive, default=os.cpu_count(), help=WORKERS)
     args = parser.parse(arguments)
     refuse_outputs([Target("--out", args.out, Path.is_dir)], ())
-    write_dataset(args.out, args.count, args.size, args.seed, args.workers)
+    levels = None if args.factors is None else levels_of(args.factors)
+    write_dataset(args.out, args.count, args.size, args.seed, args.workers, levels)
     print(args.out)
+
+
+def levels_of(text: str) -> dict[str, int]:
+    """The levels of factors, "turn=5,Smiling=2". Raises UserError for anything else."""
+    parts = [part.partition("=") for part in text.split(",") if text]
+    if not all(name and count.isdecimal() for name, _, count in parts):
+        raise UserError(f"--factors {text}: takes NAME=LEVELS,..., such as turn=5,Smiling=2")
+    return {name: int(count) for name, _, count in parts}
 
 
 def _parser(command: str, does: Callable[[list[str]], None]) -> cli.Parser:
@@ -158,9 +169,13 @@ def describe_prepared(header: Header) -> Iterator[str]:
 
 
 def describe_column(name: str, column: np.ndarray) -> str:
-    """A column of labels with its kind, and how many values it has unless it is real."""
+    """A column of labels with its kind, and how many classes or values."""
     kind = KINDS[column.dtype.kind]
-    return f"{name} ({kind})" if kind == "real" else f"{name} ({kind}, {len(np.unique(column))})"
+    return (
+        f"{name} ({kind})"
+        if kind in ("binary", "real")
+        else f"{name} ({kind}, {len(np.unique(column))})"
+    )
 
 
 def describe_crop(transform: Transform) -> str:

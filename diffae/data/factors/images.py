@@ -13,7 +13,9 @@ from diffae.data.dataset import ImageSource
 from diffae.data.fingerprint import Survey, digest_parts
 from diffae.system.files import sha256
 
-CLASSES, ORDERED = np.uint16, np.int16  # dtypes of factors, as `Dataset.columns` has them
+# dtypes of factors, as `Dataset.columns` has them
+CLASSES: type = np.uint16
+ORDERED: type = np.int16
 Kinds = Mapping[str, type]  # by the factor's name
 Factors = Mapping[str, np.ndarray]  # of n images: the place [n] of each value among all, from 0
 

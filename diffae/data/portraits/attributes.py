@@ -5,8 +5,9 @@ small test splits hold both classes.
 """
 
 import hashlib
+import math
 from collections import namedtuple
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -41,6 +42,14 @@ Scene = namedtuple(
     "accessory makeup",
 )
 
+# Real-valued factors that every portrait shows: fields of a Look or Scene, the first six from -1 to
+# 1, the others fractions; and "light", the strength of the light, negative if it comes from the left.
+FACTORS = tuple(
+    "turn yaw gaze shift_x shift_y scale background_light skin hair_tone width length jaw eye_spacing "
+    "eye_size eye_height nose_length mouth_width mouth_height brow light".split()
+)
+SIGNED = (*FACTORS[:6], "light")
+
 
 @dataclass(frozen=True)
 class Portrait:
@@ -51,6 +60,13 @@ class Portrait:
     attributes: dict[str, bool]
     look: Look
     scene: Scene
+
+    @property
+    def factors(self) -> dict[str, float]:
+        """The values of FACTORS."""
+        values = self.look._asdict() | self.scene._asdict()
+        values["light"] = math.copysign(values["light_strength"], values["light"])
+        return {name: values[name] for name in FACTORS}
 
 
 def portrait(seed: int, index: int) -> Portrait:
@@ -66,6 +82,31 @@ def portrait(seed: int, index: int) -> Portrait:
     found = permanent | _passing(permanent, picture)
     attributes = {name: found[name] for name in ATTRIBUTES}
     return Portrait(identity, partition(seed, identity), attributes, look, scene)
+
+
+def independent(seed: int, index: int, levels: Mapping[str, int]) -> Portrait:
+    """A portrait of a person of its own, so that all factors are independent.
+
+    The factors and attributes of `levels` take so many evenly spaced values, in all combinations in
+    turn, the last the fastest; then no other attribute is there.
+    """
+    drawn = replace(portrait(seed, index * PICTURES_PER_IDENTITY), partition=partition(seed, index))
+    if not levels:
+        return drawn
+    sizes = tuple(levels.values())
+    places = np.unravel_index(index % math.prod(sizes), sizes)
+    attributes, chosen = dict.fromkeys(ATTRIBUTES, False) | {"No_Beard": True}, dict[str, float]()
+    for (name, count), place in zip(levels.items(), places, strict=True):
+        if name in ATTRIBUTES:
+            attributes[name] = bool(place)
+            continue
+        low = -1 if name in SIGNED else 0
+        chosen[name] = low + (1 - low) * float(place) / (count - 1)
+    if "light" in chosen:
+        chosen["light_strength"] = abs(chosen["light"])
+    of_look, of_scene = ({k: v for k, v in chosen.items() if k in t._fields} for t in (Look, Scene))
+    look, scene = drawn.look._replace(**of_look), drawn.scene._replace(**of_scene)
+    return replace(drawn, attributes=attributes, look=look, scene=scene)
 
 
 def partition(seed: int, identity: int) -> int:

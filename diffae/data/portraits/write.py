@@ -3,8 +3,10 @@
 import io
 import json
 import os
-from collections.abc import Iterable
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from math import prod
 from pathlib import Path
 from typing import NoReturn
 
@@ -12,11 +14,18 @@ import numpy as np
 import resvg_py
 from PIL import Image, ImageFilter
 
-from diffae.data.dataset import Dataset
-from diffae.data.portraits.attributes import ATTRIBUTES, Portrait, portrait
+from diffae.data.dataset import SPLITS, Dataset, Factors, Indices
+from diffae.data.portraits.attributes import (
+    ATTRIBUTES,
+    FACTORS,
+    Portrait,
+    independent,
+    portrait,
+)
 from diffae.data.portraits.draw import SIZE, to_svg
 from diffae.data.readers.celeba import ATTRIBUTE_FILE, IDENTITY_FILE, IMAGE_FOLDER, PARTITION_FILE
 from diffae.data.transforms import LARGEST_SIZE, SMALLEST_SIZE, Transform
+from diffae.system.cli import did_you_mean
 from diffae.system.distributed import mapped
 from diffae.system.errors import UserError
 from diffae.system.files import cache_root, foreign, read_text
@@ -27,7 +36,7 @@ PORTRAITS_VERSION = "1"
 LARGEST_COUNT = 1_000_000
 BLUR_RADIUS = 4.5  # in units of the drawing
 
-NOTE = "portraits.json"
+NOTE, TABLE = "portraits.json", "labels.csv"
 CHUNK = 64
 DEAD_PROCESS = "portraits: a process that draws died; free some memory, then run this again"
 LARGEST_NOTE, LEFT_FOR_GOOD = 10_000, 3600  # bytes, seconds
@@ -49,9 +58,16 @@ def _image(portrait: Portrait, size: int) -> Image.Image:
 
 
 def write_dataset(
-    out: Path, count: int, size: int, seed: int = 0, workers: int | None = None
+    out: Path,
+    count: int,
+    size: int,
+    seed: int = 0,
+    workers: int | None = None,
+    levels: Mapping[str, int] | None = None,
 ) -> None:
     """Write portraits 0..count-1 as `size` px PNGs with CelebA's label files.
+
+    With `levels` they are `independent`, and labels.csv holds their attributes and factors instead.
 
     The label files come last, so that an unfinished set is not taken for a finished one; run again,
     it is finished without drawing twice. Raises UserError, and writes nothing, if `out` holds
@@ -61,18 +77,27 @@ def write_dataset(
         raise UserError(f"portraits: count must be 1 to {LARGEST_COUNT:,}, not {count:,}")
     if not SMALLEST_SIZE <= size <= LARGEST_SIZE:
         raise UserError(f"portraits: size must be {SMALLEST_SIZE} to {LARGEST_SIZE}, not {size:,}")
-    _claim(out, {"version": PORTRAITS_VERSION, "seed": seed, "count": count, "size": size})
+    settings: dict[str, object] = {"version": PORTRAITS_VERSION, "seed": seed, "count": count}
+    draw_one = partial(portrait, seed)
+    if levels is not None:
+        _check_levels(levels, count)
+        settings["levels"] = dict(levels)
+        draw_one = partial(independent, seed, levels=levels)
+    _claim(out, settings | {"size": size})
     images = out / IMAGE_FOLDER
     images.mkdir(exist_ok=True)
     sweep(images.glob("*.partial"), older=LEFT_FOR_GOOD)  # recent ones may be others' that draw now
     missing = [i for i in range(count) if not (images / _name(i)).exists()]
     chunks = [missing[a : a + CHUNK] for a in range(0, len(missing), CHUNK)]
-    draw = partial(_draw, images, size, seed)
+    draw = partial(_draw, images, size, draw_one)
     workers = (workers or os.cpu_count() or 1) if len(chunks) > WORTH_PROCESSES else 1
     with mapped(draw, chunks, workers, DEAD_PROCESS) as counts:
         for _ in shown(counts, "drawing portraits", "images", len(missing), int):
             pass
-    _write_labels(out, count, seed)
+    if levels is None:
+        _write_labels(out, count, seed)
+    else:
+        _write_table(out, list(map(draw_one, range(count))), levels)
 
 
 def ensure(count: int, size: int, seed: int = 0) -> Path:
@@ -91,10 +116,10 @@ def is_of_a_set(path: Path) -> bool:
     return path.parent.name == IMAGE_FOLDER and (path.parents[1] / NOTE).is_file()
 
 
-def _draw(images: Path, size: int, seed: int, indices: list[int]) -> int:
+def _draw(images: Path, size: int, one: Callable[[int], Portrait], indices: list[int]) -> int:
     for i in indices:
         png = io.BytesIO()
-        _image(portrait(seed, i), size).save(png, format="PNG")
+        _image(one(i), size).save(png, format="PNG")
         write_whole(images / _name(i), png.getvalue())
     return len(indices)
 
@@ -114,6 +139,35 @@ def _claim(out: Path, settings: dict[str, object]) -> None:
         raise UserError(f"{out}: exists and holds something else; choose another folder")
     out.mkdir(parents=True, exist_ok=True)
     _write(note, [content])
+
+
+def _check_levels(levels: Mapping[str, int], count: int) -> None:
+    """Raise UserError for a factor that does not exist, or levels that it cannot have."""
+    for name, of in levels.items():
+        if name not in (*FACTORS, *ATTRIBUTES):
+            raise UserError(
+                f"--factors: no factor {name!r}{did_you_mean(name, (*FACTORS, *ATTRIBUTES))}"
+            )
+        if of < 2 or (name in ATTRIBUTES and of > 2):
+            raise UserError(
+                f"--factors: {name} takes {'2' if name in ATTRIBUTES else '2 or more'} levels"
+            )
+    if count % (whole := prod(levels.values())):
+        raise UserError(
+            f"--count {count}: must be a multiple of the {whole:,} combinations of --factors"
+        )
+
+
+def _write_table(out: Path, portraits: list[Portrait], levels: Mapping[str, int]) -> None:
+    """labels.csv: split, the attributes that vary, and factors, ordered where they have levels."""
+    rows = {"file": [_name(i) for i in range(len(portraits))]}
+    rows |= {"split": [next(k for k, v in SPLITS.items() if v == p.partition) for p in portraits]}
+    for name in ATTRIBUTES if not levels else filter(levels.get, ATTRIBUTES):
+        rows[name] = [str(int(p.attributes[name])) for p in portraits]
+    for name in FACTORS:
+        kind = "ordered" if name in levels else "real"
+        rows[f"{name}:{kind}"] = [f"{p.factors[name]:.6f}" for p in portraits]
+    _write(out / TABLE, map(",".join, [tuple(rows), *zip(*rows.values(), strict=True)]))
 
 
 def _write_labels(out: Path, count: int, seed: int) -> None:
@@ -136,10 +190,28 @@ def _write(path: Path, lines: Iterable[str]) -> None:
 # Portraits that are not drawn: labels only, for commands that only count
 
 
+@dataclass(frozen=True, eq=False)
+class Portraits(Dataset):
+    """The portraits of a seed. Their `factors` are the attributes and the real-valued FACTORS."""
+
+    seed: int = 0
+
+    def factors(self, indices: Indices) -> Factors:
+        own, more = super().factors(indices), ("real",) * len(FACTORS)
+        real = np.reshape([factors_of(self.seed, int(i)) for i in indices], (-1, len(FACTORS)))
+        return Factors(np.hstack([own.values, real]), own.names + FACTORS, own.kinds + more)
+
+
+@cache
+def factors_of(seed: int, index: int) -> tuple[float, ...]:
+    """The values of FACTORS of a portrait."""
+    return tuple(portrait(seed, index).factors.values())
+
+
 def planned(count: int, image_size: int, seed: int = 0) -> Dataset:
     """The data set that `open_portraits` would draw and open. Reading an image raises UserError."""
     portraits = [portrait(seed, index) for index in range(count)]
-    return Dataset(
+    return Portraits(
         name="portraits",
         root=Path("portraits"),
         source=_Undrawn(range(count)),
@@ -149,6 +221,7 @@ def planned(count: int, image_size: int, seed: int = 0) -> Dataset:
         attribute_names=tuple(ATTRIBUTES),
         attributes=np.array([[p.attributes[name] for name in ATTRIBUTES] for p in portraits]),
         identities=np.array([p.identity + 1 for p in portraits], np.int64),
+        seed=seed,
     )
 
 
