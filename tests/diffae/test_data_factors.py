@@ -35,7 +35,9 @@ def test_shapes3d(tmp_path):
     assert found.names == tuple("floor_hue wall_hue object_hue scale shape orientation".split())
     assert found.kinds == ("classes", "classes", "classes", "ordered", "classes", "ordered")
     assert [place_of(data.source.read(i)) for i in (0, 5, 287)] == [0, 5, 287]
-    assert data.name == tmp_path.name and open_dataset(tmp_path / "3dshapes.h5", 64).name == "3dshapes"
+    assert (
+        data.name == tmp_path.name and open_dataset(tmp_path / "3dshapes.h5", 64).name == "3dshapes"
+    )
     shares = [np.mean(data.partition == part) for part in (TRAIN, VALID, TEST)]
     assert shares == pytest.approx([0.6, 0.1, 0.3], abs=0.01)
 
@@ -93,7 +95,10 @@ def test_cars3d(packed, tmp_path):
         path = factor_files.cars3d_archive(tmp_path / "analogy.tar.gz", folder)
     data = open_dataset(path, 128)
     found = factors_of(data)
-    assert (found.names, found.kinds) == (("object", "elevation", "azimuth"), ("classes", "ordered", "classes"))
+    assert (found.names, found.kinds) == (
+        ("object", "elevation", "azimuth"),
+        ("classes", "ordered", "classes"),
+    )
     assert len(data) == 2 * 4 * 24
     for index in (191, 0, 30, 100):
         car, elevation, azimuth = found.values[index].astype(int)
@@ -156,7 +161,9 @@ def test_little_of_a_compressed_file_is_unpacked_for_an_image(tmp_path, monkeypa
     array = array_in(tmp_path / "a.npz", "images")
     array.row(1999)
     seen = []
-    monkeypatch.setattr(stream, "_Place", lambda *args: seen.append(len(args[1])) or stream_place(*args))
+    monkeypatch.setattr(
+        stream, "_Place", lambda *args: seen.append(len(args[1])) or stream_place(*args)
+    )
     array.row(1000)
     assert 0 < sum(seen) <= 20_000 + 3 * 1000
 
@@ -179,7 +186,17 @@ def test_check_names_the_factors_with_their_sizes(tmp_path, capsys):
 def test_a_prepared_copy_has_the_factors_and_the_pixels(tmp_path):
     pytest.importorskip("h5py")
     factor_files.shapes3d(tmp_path / "3dshapes.h5")
-    main(["prepare", str(tmp_path / "3dshapes.h5"), str(tmp_path / "copy"), "--size", "64", "--workers", "2"])
+    main(
+        [
+            "prepare",
+            str(tmp_path / "3dshapes.h5"),
+            str(tmp_path / "copy"),
+            "--size",
+            "64",
+            "--workers",
+            "2",
+        ]
+    )
     data, copy = open_dataset(tmp_path / "3dshapes.h5", 64), open_dataset(tmp_path / "copy", 64)
     some = [0, 100, 287]
     assert np.array_equal(copy.images(some), data.images(some))
@@ -230,22 +247,33 @@ def test_damaged_files_are_refused(refused, tmp_path, monkeypatch):
 
 def test_other_shapes_and_values_are_refused(refused, tmp_path):
     pytest.importorskip("h5py")
-    refused(factor_files.shapes3d(tmp_path / "a.h5", images=np.zeros((288, 32, 32, 3), np.uint8)), "not Shapes3D's")
+    refused(
+        factor_files.shapes3d(tmp_path / "a.h5", images=np.zeros((288, 32, 32, 3), np.uint8)),
+        "not Shapes3D's",
+    )
     labels = factor_files.grid(*factor_files.SHAPES).astype(float)
     labels[3, 2] = np.nan
     refused(factor_files.shapes3d(tmp_path / "b.h5", labels=labels), "not finite")
     labels[3, 2] = labels[0, 2] = 7.0
-    refused(factor_files.shapes3d(tmp_path / "c.h5", labels=labels), "288 images are not all combinations of 3 floor_hue")
+    refused(
+        factor_files.shapes3d(tmp_path / "c.h5", labels=labels),
+        "288 images are not all combinations of 3 floor_hue",
+    )
     images = np.full((144, 64, 64), 255, np.uint8)
     refused(factor_files.dsprites(tmp_path / "d.npz", imgs=images), "pixels are 0 and 1, not 255")
-    refused(factor_files.dsprites(tmp_path / "e.npz", latents_classes=np.zeros((144, 5), int)), "not those of dSprites")
+    refused(
+        factor_files.dsprites(tmp_path / "e.npz", latents_classes=np.zeros((144, 5), int)),
+        "not those of dSprites",
+    )
     refused(factor_files.mpi3d(tmp_path / "f.npz", 100), "not MPI3D's 1,036,800 or 460,800")
     two = tmp_path / "two"
     two.mkdir()
     for name in ("g", "h"):
         factor_files.dsprites(two / f"{name}.npz")
     refused(two, "several data sets: g.npz, h.npz")
-    cars = factor_files.cars3d(tmp_path / "cars", car_002_mesh=np.zeros((128, 128, 3, 4, 24), np.uint8))
+    cars = factor_files.cars3d(
+        tmp_path / "cars", car_002_mesh=np.zeros((128, 128, 3, 4, 24), np.uint8)
+    )
     refused(cars, "no array im (128, 128, 3, 24, 4)")
 
 

@@ -38,7 +38,9 @@ def shapes3d(path, images=None, labels=None):
     values += (places[:, 4:5], np.linspace(-30, 30, 3)[places[:, 5:]])
     with h5py.File(path, "w") as file:
         pixels = painted(len(places), 64, 64, 3) if images is None else images
-        file.create_dataset("images", data=pixels, chunks=(1, *pixels.shape[1:]), compression="gzip")
+        file.create_dataset(
+            "images", data=pixels, chunks=(1, *pixels.shape[1:]), compression="gzip"
+        )
         file["labels"] = np.hstack(values).astype(float) if labels is None else labels
     return path
 
@@ -49,7 +51,9 @@ SPRITES = (1, 3, 2, 4, 2, 3)
 def dsprites(path, compressed=True, **changed):
     """With the pickle that the public file holds, which nothing may open."""
     places = grid(*SPRITES)
-    shown = (np.arange(64 * 64).reshape(1, 64, 64) < np.arange(len(places))[:, None, None]).astype(np.uint8)
+    shown = (np.arange(64 * 64).reshape(1, 64, 64) < np.arange(len(places))[:, None, None]).astype(
+        np.uint8
+    )
     arrays = {"imgs": shown, "latents_classes": places, "latents_values": places * 0.5} | changed
     save = np.savez_compressed if compressed else np.savez
     save(path, **arrays, metadata=np.array({"date": "April 2017"}, dtype=object))
@@ -85,7 +89,11 @@ def cars3d(folder, **changed):
 def cars3d_archive(path, folder):
     """The archive with another data set before and after the cars."""
     with tarfile.open(path, "w:gz") as archive:
-        for name in ("data/shapes48.mat", *sorted(p.name for p in folder.iterdir()), "data/sprites/a.mat"):
+        for name in (
+            "data/shapes48.mat",
+            *sorted(p.name for p in folder.iterdir()),
+            "data/sprites/a.mat",
+        ):
             content = b"other" if "/" in name else (folder / name).read_bytes()
             entry = tarfile.TarInfo(name if "/" in name else f"data/cars/{name}")
             entry.size = len(content)
