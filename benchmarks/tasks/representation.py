@@ -36,7 +36,6 @@ from benchmarks.metrics.codes.data import (
 from benchmarks.metrics.codes.errors import found, of_columns
 from benchmarks.metrics.codes.invariant.curves import code_length, few_labels
 from benchmarks.metrics.codes.invariant.linear import standardised
-from benchmarks.metrics.codes.rows import rows_of
 from benchmarks.metrics.codes.schema import PLAIN, named
 from benchmarks.metrics.codes.table import fields, measure
 from benchmarks.plugin import (
@@ -259,7 +258,7 @@ def _of_labels(of: Measured, system: System, sizes: Sizes) -> Iterator[Row]:
     first = _coded(context, of.codes)
 
     def length(codes: Codes) -> Numbers:
-        found = code_length(rows_of(codes, first), seed, sizes.orders)
+        found = code_length(codes.of(first), seed, sizes.orders)
         return {MEAN: replace(found, rows=first[found.rows])}
 
     yield from of.rows(cell.also(**how), "code_length", of.found("code_length", length, **how))

@@ -110,7 +110,7 @@ def _matrices(codes: Codes, how: Mig, seed: int) -> tuple[list[Floats], Ints, li
     """
     n, random = len(codes.values), np.random.default_rng([seed, len(codes.values)])
     rows = np.sort(random.permutation(n)[: how.most or n])
-    x, y = how.axes(codes.values, rows)[rows], axes.classes(codes)[rows]
+    x, y = how.axes(codes.values, rows)[rows], codes.classes[rows]
     near, notes = how.estimator == "neighbours", []
     z = x if near else binned(x, how, seed)
     information: Any = partial(nearest, neighbours=how.bins, seed=seed) if near else plug_in

@@ -14,15 +14,15 @@ from types import ModuleType
 from typing import Any
 
 from benchmarks.metrics.codes import dci, information, tad, votes
-from benchmarks.metrics.codes.invariant import factors, linear, matching, neighbours, spectrum
+from benchmarks.metrics.codes.data import Rows
+from benchmarks.metrics.codes.invariant import factors, linear, neighbours, spectrum
 from benchmarks.metrics.codes.number import Number, section_name
-from benchmarks.metrics.codes.rows import Rows
-from benchmarks.metrics.protocols.library import FOLDERS, PLAIN, Library
+from benchmarks.metrics.protocols.library import FOLDERS, PLAIN, Head, Library
 from diffae.system.errors import UserError
 
 FOLDER = FOLDERS["codes"]
 MODULES: tuple[ModuleType, ...] = (
-    *(linear, neighbours, spectrum, factors, matching),
+    *(linear, neighbours, spectrum, factors),
     *(tad, dci, information, votes),
 )
 NUMBERS: dict[str, Number] = {k: v for module in MODULES for k, v in module.NUMBERS.items()}
@@ -37,26 +37,18 @@ def section_of(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Protocol:
+class Protocol(Head):
     """A protocol of numbers of codes.
 
-    sections  the choices for each kind of numbers that it defines
-    commit    of the repository that `code` names, in full
-    read      the date on which its code was read there
-    unread    what could not be read
-    sources   where the code says so, by "section.field"
+    sections  the choices for each kind of numbers that it defines, and for the rows: `codes`
     """
 
-    name: str
-    title: str
-    code: str
-    codes: Rows = field(default_factory=Rows)
     sections: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    note: str = ""
-    commit: str = ""
-    read: str = ""
-    unread: str = ""
-    sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def codes(self) -> Rows:
+        """The rows and dimensions that all numbers take."""
+        return self.sections.get("codes", Rows())
 
     def defines(self, name: str) -> bool:
         """Whether it has a section for this number."""
@@ -72,16 +64,15 @@ class Protocol:
     def changed(self, name: str, value: Any) -> "Protocol":
         """This protocol with another value of the field "section.field"."""
         section, _, key = name.partition(".")
-        if section == "codes":
-            return replace(self, codes=replace(self.codes, **{key: value}))
-        new = replace(self.sections[section], **{key: value})
+        before = self.codes if section == "codes" else self.sections[section]
+        new = replace(before, **{key: value})
         return replace(self, sections={**self.sections, section: new})
 
 
-def _made(name: str, codes: Rows | None = None, **given: Any) -> Protocol:
+def _made(**given: Any) -> Protocol:
     """A protocol of its head and sections, as a library reads them."""
     sections = {key: given.pop(key) for key in SECTIONS if key in given}
-    return Protocol(name, codes=codes or Rows(), sections=sections, **given)
+    return Protocol(sections=sections, **given)
 
 
 LIBRARY = Library("codes", SECTIONS, _made)

@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.metrics.codes.data import Codes, Found, Kind, Labels
+from benchmarks.metrics.codes.data import Codes, Found, Kind, Labels, taken
 from benchmarks.metrics.codes.number import FEWEST, Number
-from benchmarks.metrics.codes.rows import taken
 from benchmarks.metrics.codes.schema import NUMBERS, Protocol, section_of
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
@@ -75,11 +74,7 @@ def _labels(
     same = [labels.names[k] for k in fit if k not in varied]
     if not varied:
         raise UserError(f"{name}: every image has the same label of {same[0]}")
-    kept = Labels(
-        labels.values[:, varied],
-        tuple(labels.names[k] for k in varied),
-        tuple(labels.kinds[k] for k in varied),
-    )
+    kept = labels.of(varied)
     if number.combinations:
         _check_combinations(name, kept)
     others = len(labels.kinds) - len(fit)

@@ -100,7 +100,7 @@ class _Batches:
 
 
 def _score(codes: Codes, how: Votes, seed: int) -> Found:
-    y = axes.classes(codes)
+    y = codes.classes
     axes.needs("a score by votes", "labels", y.shape[1])
     scores = [_of_table(codes, y, how, how.tables * seed + table) for table in range(how.tables)]
     value = float(np.mean(scores))

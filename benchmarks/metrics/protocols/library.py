@@ -6,7 +6,7 @@ the file that `code` names, or a file and line of the same repository.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -19,9 +19,32 @@ from diffae.system.settings import checked, settings_of
 PLAIN = "plain"  # ours: what is measured without --protocol
 FOLDER = Path(__file__).parents[2] / "protocols"
 FOLDERS = {"images": FOLDER, "codes": FOLDER / "codes"}
+P = TypeVar("P", bound="Head")
+
+
+@dataclass(frozen=True)
+class Head:
+    """What every protocol says of itself.
+
+    code     where it is read: a repository, its commit and a file
+    commit   of the repository, in full
+    read     the date on which its code was read there
+    unread   what could not be read
+    sources  where the code says so, by "section.field"
+    """
+
+    name: str
+    title: str
+    code: str
+    note: str = ""
+    commit: str = ""
+    read: str = ""
+    unread: str = ""
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+
+
 NEEDED = ("title", "code")
-HEAD = (*NEEDED, "note", "commit", "read", "unread")
-P = TypeVar("P")
+HEAD = tuple(one.name for one in fields(Head) if one.name not in ("name", "sources"))
 
 
 @cache
@@ -93,7 +116,7 @@ class Library(Generic[P]):
             name: _section(path, name, kind, found[name], head["code"], sources)
             for name, kind in known.items()
         }
-        return self.make(path.stem, **head, **sections, sources=sources)
+        return self.make(name=path.stem, **head, **sections, sources=sources)
 
 
 def _section(
