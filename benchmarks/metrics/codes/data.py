@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from diffae.system.settings import Range
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Kind = Literal["binary", "classes", "real"]
+Kind = str  # of labels: "binary", "classes" or "real"
 
 TRAIN, VALID, TEST = 0, 1, 2
 HALF, FIFTH = 0.5, 0.2
@@ -38,7 +38,7 @@ class Labels:
     def of(self, columns: Sequence[int]) -> "Labels":
         """The labels in these columns."""
         names, kinds = (tuple(one[k] for k in columns) for one in (self.names, self.kinds))
-        return Labels(self.values[:, columns], names, cast(tuple[Kind, ...], kinds))
+        return Labels(self.values[:, columns], names, kinds)
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,10 @@ class Codes:
 
     @property
     def digests(self) -> tuple[str | None, ...]:
-        """Hashes of the arrays, for keys of what depends on them."""
+        """Hashes of the arrays and the kinds of labels, for keys of what depends on them."""
         arrays = (self.values, self.y, self.split, self.persons)
-        return tuple(None if array is None else digest(array) for array in arrays)
+        kinds = self.labels.kinds if self.labels else ()
+        return (*(None if array is None else digest(array) for array in arrays), *kinds)
 
     def of(self, rows: Ints) -> "Codes":
         """The codes of these rows, with all that is known of them."""
