@@ -52,7 +52,12 @@ def read(path: Path, labels: Path | None = None) -> tuple[Codes, list[str]]:
     found = [_label(where, str(k), column) for k, column in table.items() if k not in OF_ROWS]
     names, columns, kinds = zip(*found, strict=True) if found else ((), (), ())
     known = Labels(np.array(columns).T, names, kinds) if found else None
-    split, persons = (_rows(name, {where: table, path: own}) for name in (SPLIT, PERSONS))
+    for name in (SPLIT, PERSONS):
+        if name in own and name in table and not np.array_equal(own[name], table[name]):
+            raise UserError(f"{where}: another {name} than in {path}; take one out")
+    rows = {**own, **table}
+    persons = rows[PERSONS].factorize()[0] if PERSONS in rows else None
+    split = _split(where if SPLIT in table else path, rows[SPLIT]) if SPLIT in rows else None
     of = {kind: [n for n, _, k in found if k == kind] for kind in KINDS.values()}
     listed = [f"{len(x):,} {kind} ({', '.join(few(x, LISTED))})" for kind, x in of.items() if x]
     units = "images" if persons is None else f"{len(np.unique(persons)):,} persons"
@@ -202,18 +207,10 @@ def _label(path: Path, name: str, column: pd.Series) -> tuple[str, Floats, str]:
     return bare, column.to_numpy(np.float64), kind
 
 
-def _rows(name: str, tables: dict[Path, Table]) -> Ints | None:
-    """SPLIT or PERSONS as numbers. Raises UserError if two files have it, and not the same."""
-    have = {path: table[name] for path, table in tables.items() if name in table}
-    if not have:
-        return None
-    (path, column), *others = have.items()
-    if others and not np.array_equal(column, others[0][1]):
-        raise UserError(f"{path}: another {name} than in {others[0][0]}; take one out")
-    if name == PERSONS:
-        return column.factorize()[0].astype(np.int64)
+def _split(path: Path, column: pd.Series) -> Ints:
+    """A split as numbers. Raises UserError if it is none."""
     parts = column.map(PARTS | {part: part for part in SPLITS.values()})
     if not {TRAIN, TEST} <= set(parts) or parts.isna().any():
         needed = f"{', '.join(SPLITS)}, or 0, 1, 2; and needs train and test"
         raise UserError(f"{path}: split takes {needed}; or leave it out")
-    return parts.to_numpy().astype(np.int64)
+    return parts.to_numpy(np.int64)

@@ -138,12 +138,13 @@ class Measured:
         kept = json.loads(context.store.once(key, packed)["json"].tobytes())
         return {setting: _read(**one) for setting, one in kept.items()}
 
-    def number(self, name: str) -> Iterator[Row]:
+    def number(self, name: str) -> Row:
         """The row of a number by our own protocol; of one that is not defined here, with the reason."""
         protocol, seed = named(PLAIN), self.cell.context.seed
         how = dict(fields(name, protocol))
         found = self.found(name, lambda codes: {"": measure(name, codes, protocol, seed)}, **how)
-        yield from self.rows(self.cell.also(**how), name, found)
+        (row,) = self.rows(self.cell.also(**how), name, found)
+        return row
 
     def rows(self, cell: Cell, metric: str, numbers: Numbers) -> Iterator[Row]:
         """A row for each setting."""
@@ -188,7 +189,7 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
         yield from _of_labels(Measured(cell, codes), system, sizes)
         for name, setting in OF_CODES.items():
             if name != "ridge_r2" or (codes.labels and REAL in codes.labels.kinds):
-                yield from Measured(cell.but(setting=setting), codes).number(name)
+                yield Measured(cell.but(setting=setting), codes).number(name)
         if sizes.axes:
             yield from _of_axes(cell.but(table=AXES), codes)
 
@@ -244,11 +245,7 @@ def _of_axes(cell: Cell, codes: Codes) -> Iterator[Row]:
         return
     every = controls(codes, cell.context.seed)
     for name in OF_AXES:
-        rows = {
-            c: row
-            for c, of in every.items()
-            for row in Measured(cell.but(setting=c), of).number(name)
-        }
+        rows = {c: Measured(cell.but(setting=c), of).number(name) for c, of in every.items()}
         yield replace(rows[CODE], note="; ".join(filter(None, (rows[CODE].note, _apart(rows)))))
         yield from (row for control, row in rows.items() if control != CODE)
 

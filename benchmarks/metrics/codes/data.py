@@ -167,11 +167,6 @@ class Rows:
     constant: Literal["dropped", "kept"] = "dropped"
 
 
-def scored_by(parts: Sequence[Part]) -> Ints:
-    """The rows that are scored in any fold, each once."""
-    return np.unique(np.concatenate([part.test for part in parts]))
-
-
 def taken(codes: Codes, how: Rows, seed: int) -> tuple[Codes, tuple[str, ...]]:
     """The codes that a protocol takes, and notes of what it leaves out."""
     n, notes = len(codes.values), []

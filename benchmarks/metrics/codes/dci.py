@@ -9,14 +9,14 @@ that were not fitted on. One axis for each label gives D = C = 1.
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from time import perf_counter
 
 import numpy as np
 from scipy.stats import entropy
 
 from benchmarks.metrics.codes import axes
-from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints, Split, scored_by
+from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints, Split
 from benchmarks.metrics.codes.errors import blocks_of, jackknifed
 from benchmarks.metrics.codes.number import Number
 
@@ -82,7 +82,7 @@ def _importances(codes: Codes, how: Dci, seed: int) -> tuple[list[Floats], Ints]
         again = range(axes.FEW if work(x[fitted], y) * len(folds) <= WORTH_REFITTING else 0)
         less = [(fitted[blocks[fitted] != b], scored[blocks[scored] != b]) for b in again]
         found.append(_fits(x, y, [(fitted, scored), *less], seed))
-    return list(np.stack(found, axis=1)), blocks[scored_by(folds)]
+    return list(np.stack(found, axis=1)), blocks[reduce(np.union1d, [part.test for part in folds])]
 
 
 def seconds(codes: Codes, how: Dci, seed: int) -> float:
@@ -100,16 +100,16 @@ def seconds(codes: Codes, how: Dci, seed: int) -> float:
     return unit * whole / (min(y.shape[1], os.cpu_count() or 1) if whole > WORTH_PROCESSES else 1)
 
 
-def _dci(of: str, codes: Codes, how: Dci, seed: int) -> Found:
-    score: Callable[[Floats], float] = {
-        "d": lambda fold: disentanglement(fold[:-1]),
-        "c": lambda fold: disentanglement(fold[:-1].T),
-        "i": lambda fold: fold[-1].mean(),
-    }[of]
+def _dci(score: Callable[[Floats], float], codes: Codes, how: Dci, seed: int) -> Found:
     found, blocks = _importances(codes, how, seed)
     values = [float(np.mean([score(fold) for fold in folds])) for folds in found]
     notes = ("no error: a jackknife would take too long",) * (len(values) == 1)
     return jackknifed(values, codes, blocks, *notes, *how.notes)
 
 
-NUMBERS = {f"dci_{of}": Number(Dci, partial(_dci, of), axes.CLASSES) for of in ("d", "c", "i")}
+SCORES: dict[str, Callable[[Floats], float]] = {  # of importances and the accuracy [d + 1, F]
+    "dci_d": lambda fold: disentanglement(fold[:-1]),
+    "dci_c": lambda fold: disentanglement(fold[:-1].T),
+    "dci_i": lambda fold: float(fold[-1].mean()),
+}
+NUMBERS = {name: Number(Dci, partial(_dci, of), axes.CLASSES) for name, of in SCORES.items()}

@@ -10,25 +10,22 @@ defines, and one, `codes`, for the rows that all of them take.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from types import ModuleType
 from typing import Any
 
 from benchmarks.metrics.codes import dci, information, tad, votes
 from benchmarks.metrics.codes.data import Rows
 from benchmarks.metrics.codes.invariant import factors, linear, neighbours, spectrum
-from benchmarks.metrics.codes.number import Number, section_name
-from benchmarks.metrics.protocols.library import FOLDERS, PLAIN, Head, Library
+from benchmarks.metrics.codes.number import section_name
+from benchmarks.metrics.protocols.library import FOLDERS, Head, Library
+from benchmarks.metrics.protocols.library import PLAIN as PLAIN
 from diffae.system.errors import UserError
 
 FOLDER = FOLDERS["codes"]
-MODULES: tuple[ModuleType, ...] = (
-    *(linear, neighbours, spectrum, factors),
-    *(tad, dci, information, votes),
-)
-NUMBERS: dict[str, Number] = {k: v for module in MODULES for k, v in module.NUMBERS.items()}
-SECTIONS: dict[str, type] = {"codes": Rows} | {
-    section_name(number.section): number.section for number in NUMBERS.values()
-}
+INVARIANT = linear.NUMBERS | neighbours.NUMBERS | spectrum.NUMBERS | factors.NUMBERS
+BOUND_TO_AXES = tad.NUMBERS | dci.NUMBERS | information.NUMBERS | votes.NUMBERS
+NUMBERS = INVARIANT | BOUND_TO_AXES
+KINDS: list[type] = [number.section for number in NUMBERS.values()]
+SECTIONS: dict[str, type] = {"codes": Rows} | {section_name(kind): kind for kind in KINDS}
 
 
 def section_of(name: str) -> str:
@@ -69,12 +66,5 @@ class Protocol(Head):
         return replace(self, sections={**self.sections, section: new})
 
 
-def _made(**given: Any) -> Protocol:
-    """A protocol of its head and sections, as a library reads them."""
-    sections = {key: given.pop(key) for key in SECTIONS if key in given}
-    return Protocol(sections=sections, **given)
-
-
-LIBRARY = Library("codes", SECTIONS, _made)
+LIBRARY = Library("codes", SECTIONS, Protocol)
 names, named, asked = LIBRARY.names, LIBRARY.named, LIBRARY.asked
-__all__ = ["FOLDER", "NUMBERS", "PLAIN", "SECTIONS", "Protocol", "asked", "named", "names"]

@@ -8,15 +8,16 @@ dimension minus that of the second best.
 """
 
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Annotated, Literal
 
 import numpy as np
-from scipy.special import rel_entr
 from scipy.stats import rankdata
 
 from benchmarks.metrics.codes import axes
 from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints, Split
 from benchmarks.metrics.codes.errors import found, jackknife, of_columns
+from benchmarks.metrics.codes.information import plug_in
 from benchmarks.metrics.codes.number import Number
 from diffae.system.settings import Range
 from probes.scores import auc_influence
@@ -84,10 +85,7 @@ def _by_steps(z: Floats, y: Floats, thresholds: int) -> Floats:
 
 def told_by_others(y: Floats) -> Floats:
     """The largest share [K] of an attribute's entropy that another attribute tells, of labels [n, K]."""
-    information = np.zeros((y.shape[1],) * 2)
-    for a in (y, 1 - y):
-        for b in (y, 1 - y):
-            information += rel_entr(a.T @ b / len(y), np.outer(a.mean(axis=0), b.mean(axis=0)))
+    information = plug_in(y.astype(int), y.astype(int))
     entropy = information.diagonal().copy()
     np.fill_diagonal(information, 0)
     with np.errstate(invalid="ignore"):  # of an attribute that is constant on these rows
@@ -135,7 +133,7 @@ def _tad(codes: Codes, how: Tad, seed: int) -> Found:
         spread = np.std(of_folds(np.arange(len(codes.values))))
         notes.append(f"the protocol prints the spread over its folds, ± {spread:.3f}")
     one = jackknife(lambda kept: float(np.mean(of_folds(kept))), codes, *notes)
-    return replace(one, n=_count(best))
+    return replace(one, n=len(reduce(np.union1d, [one.rows for one in best])))
 
 
 def _attrs(codes: Codes, how: Tad, seed: int) -> Found:
@@ -152,12 +150,8 @@ def _attrs(codes: Codes, how: Tad, seed: int) -> Found:
     where = " in the first of five folds" if len(best) > 1 else ""
     captured = f"captured{where}: {', '.join(told) or 'none'}"
     value = float(np.mean([len(one.captured) for one in best]))
-    return Found(value, _count(best), notes=(*_notes(how), captured))
-
-
-def _count(best: list[_Best]) -> int:
-    """How many images are scored."""
-    return len(np.unique(np.concatenate([one.rows for one in best])))
+    images = reduce(np.union1d, [one.rows for one in best])
+    return Found(value, len(images), notes=(*_notes(how), captured))
 
 
 def _notes(how: Tad) -> list[str]:
@@ -208,7 +202,7 @@ def _sap(codes: Codes, how: Sap, seed: int) -> Found:
         right = [_right(how, column[:, None], label, fitted, seed) for column in z.T]
         best, second = sorted(right, key=lambda r: -r[choice].mean())[:2]
         ahead += (best - second) / y.shape[1]
-    notes = ("dimensions are chosen on the rows that are scored",) * (choice is scored)
+    notes = ("dimensions are chosen on the rows that are scored",) * np.array_equal(choice, scored)
     value = ahead[scored].mean()
     return found(value, of_columns(ahead[scored]), codes, scored, *notes)
 

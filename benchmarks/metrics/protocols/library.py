@@ -56,7 +56,7 @@ def _shipped(folder: Path) -> tuple[str, ...]:
 @dataclass(frozen=True)
 class Library(Generic[P]):
     """The protocols of `kind`, a key of FOLDERS: the dataclass of each section, and what makes a
-    protocol of its name, head, sections and `sources`.
+    protocol of its `sections` and the fields of `Head`.
     """
 
     kind: str
@@ -93,11 +93,10 @@ class Library(Generic[P]):
         """
         files: dict[str, str] = {}
         for name in given:
-            self.named(name)
-            stem = Path(name).stem if name.endswith(".toml") else name
-            other = files.setdefault(stem, name)
+            called = self.named(name).name
+            other = files.setdefault(called, name)
             if other != name:
-                raise UserError(f"{name}: {other} is called {stem} too; rename one")
+                raise UserError(f"{name}: {other} is called {called} too; rename one")
         return tuple(dict.fromkeys((*self.names(), *given))) if explain else given
 
     def read(self, path: Path) -> P:
@@ -111,12 +110,12 @@ class Library(Generic[P]):
             if not isinstance(text, str) or not (text or key not in NEEDED):
                 raise UserError(f"{path}: {key} must be a text")
         sources: dict[str, str] = {}
-        known = {name: kind for name, kind in self.sections.items() if name in found}
         sections = {
             name: _section(path, name, kind, found[name], head["code"], sources)
-            for name, kind in known.items()
+            for name, kind in self.sections.items()
+            if name in found
         }
-        return self.make(name=path.stem, **head, **sections, sources=sources)
+        return self.make(sections=sections, name=path.stem, **head, sources=sources)
 
 
 def _section(

@@ -9,6 +9,7 @@ value, and where its code says so. The source is a line of the file that `code` 
 line of the same repository. Those that ship name the function too.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
@@ -153,5 +154,9 @@ class Protocol(Head):
         return replace(self, **{section: replace(getattr(self, section), **{key: value})})
 
 
-LIBRARY = Library("images", SECTIONS, Protocol)
+def _made(sections: Mapping[str, Any], **head: Any) -> Protocol:
+    return Protocol(**head, **sections)
+
+
+LIBRARY = Library("images", SECTIONS, _made)
 names, named, read, asked = LIBRARY.names, LIBRARY.named, LIBRARY.read, LIBRARY.asked

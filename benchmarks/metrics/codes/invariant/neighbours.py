@@ -98,12 +98,10 @@ def knn(codes: Codes, how: Knn, seed: int) -> Found:
     for y, kind in zip(codes.classes.T, codes.labels.kinds, strict=True):
         classes = torch.as_tensor(y[part.train])[places]
         hits = {k: _predicted(classes[:, :k], weights[:, :k]) == y[rows] for k in grid}
-        k, *score = _best(hits, y[rows], count, kind == "binary")
-        if np.ptp(y[part.train]) and np.ptp(y[part.test]):
-            chosen.add(k)
-        else:
-            score[0] = np.nan
-        scores.append(score)
+        k, value, influence = _best(hits, y[rows], count, kind == "binary")
+        varied = np.ptp(y[part.train]) and np.ptp(y[part.test])
+        scores.append((value if varied else np.nan, influence))
+        chosen |= {k} if varied else set()
     values, influences = map(np.array, zip(*scores, strict=True))
     told = f"k = {', '.join(map(str, sorted(chosen)))}"
     return mean_of_labels([(values, influences.T, part.test)], codes, told)
