@@ -23,7 +23,8 @@ from pandas.api.types import is_numeric_dtype
 from benchmarks.metrics.codes.data import TEST, TRAIN, Codes, Floats, Ints, Labels
 from benchmarks.metrics.codes.number import FEWEST
 from benchmarks.runtime import npz
-from diffae.data.dataset import KINDS, SPLITS
+from diffae.data import dataset
+from diffae.data.dataset import SPLITS
 from diffae.data.readers import label_table
 from diffae.data.readers.label_files import refuse_duplicates
 from diffae.data.readers.sources import NAMES as PARTS
@@ -35,6 +36,7 @@ CODES, LABELS, NAMES, SAID = "codes", "labels", "names", "kinds"
 OF_ROWS = SPLIT, PERSONS, FILES = "split", "persons", "files"
 WHO = label_table.PERSONS
 KEYS = ("file", "image", "index", "unnamed: 0")  # first columns of CSV; the last is that of pandas
+KINDS = tuple(dataset.KINDS.values())
 LISTED = 6  # names of labels that a line lists
 
 # What a file says of images: columns of labels, whose names may end in ":KIND", and of OF_ROWS.
@@ -58,7 +60,7 @@ def read(path: Path, labels: Path | None = None) -> tuple[Codes, list[str]]:
     rows = {**own, **table}
     persons = rows[PERSONS].factorize()[0] if PERSONS in rows else None
     split = _split(where if SPLIT in table else path, rows[SPLIT]) if SPLIT in rows else None
-    of = {kind: [n for n, _, k in found if k == kind] for kind in KINDS.values()}
+    of = {kind: [n for n, _, k in found if k == kind] for kind in KINDS}
     listed = [f"{len(x):,} {kind} ({', '.join(few(x, LISTED))})" for kind, x in of.items() if x]
     units = "images" if persons is None else f"{len(np.unique(persons)):,} persons"
     counts = ", ".join(f"{np.sum(split == part):,} {name}" for name, part in SPLITS.items())
@@ -138,10 +140,8 @@ def _of_npz(path: Path, first: str) -> Table:
         names = [str(name) for name in array(NAMES, len(columns))]
     if SAID in there:
         said = array(SAID, len(columns))
-        if odd := set(said.tolist()).difference(KINDS.values()):
-            raise UserError(
-                f"{path}: kind {min(odd)!r} of labels; give {', '.join(KINDS.values())}"
-            )
+        if odd := set(said.tolist()).difference(KINDS):
+            raise UserError(f"{path}: kind {min(odd)!r} of labels; give {', '.join(KINDS)}")
         names = [f"{name}:{kind}" for name, kind in zip(names, said, strict=True)]
     refuse_duplicates([*names, *rows], path, "the label")
     return _complete(path, Table(rows | dict(zip(names, columns, strict=True)), range(n)))
@@ -213,4 +213,4 @@ def _split(path: Path, column: pd.Series) -> Ints:
     if not {TRAIN, TEST} <= set(parts) or parts.isna().any():
         needed = f"{', '.join(SPLITS)}, or 0, 1, 2; and needs train and test"
         raise UserError(f"{path}: split takes {needed}; or leave it out")
-    return parts.to_numpy(np.int64)
+    return parts.to_numpy().astype(np.int64)

@@ -195,7 +195,7 @@ class Split:
 
     rows: Literal["held out", "drawn", "five folds", "in-sample"] = "held out"
 
-    def parts(self, codes: Codes, seed: int) -> list[Part]:
+    def folds(self, codes: Codes, seed: int) -> list[Part]:
         """The rows of each fit, of its choices and of its scores.
 
         Raises UserError if a file's split has no rows for one of them.

@@ -72,7 +72,7 @@ def _importances(codes: Codes, how: Dci, seed: int) -> tuple[list[Floats], Ints]
     """Importances by fold, then without each block (unless that takes too long); and the block of
     each row that is scored.
     """
-    y, folds, found = codes.classes, how.parts(codes, seed), []
+    y, folds, found = codes.classes, how.folds(codes, seed), []
     blocks = blocks_of(codes, axes.FEW)
     for part in folds:
         fitted, scored = part.fitted, part.test
@@ -89,7 +89,7 @@ def seconds(codes: Codes, how: Dci, seed: int) -> float:
     """About how long a number takes, by a few trees for one label on a part of rows and axes."""
     from sklearn.ensemble import GradientBoostingClassifier
 
-    first, *others = how.parts(codes, seed)
+    first, *others = how.folds(codes, seed)
     y, start = codes.classes[first.fitted], perf_counter()
     x = how.axes(codes.values, first.fitted)[first.fitted]
     some, label = x[:SOME_ROWS, :SOME_AXES], y[:SOME_ROWS, np.argmax(np.ptp(y, axis=0))]

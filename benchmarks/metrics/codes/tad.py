@@ -97,7 +97,7 @@ def _best(codes: Codes, how: Tad, seed: int) -> list[_Best]:
     """The best two dimensions by fold."""
     z, y, found = codes.values, codes.y, []
     axes.needs("tad", "dimensions", z.shape[1])
-    for part in how.parts(codes, seed):
+    for part in how.folds(codes, seed):
         fitted = part.fitted
         rows = part.test if how.chosen == "fitted rows" else fitted
         by_sign = areas(z[fitted], y[fitted], how)
@@ -194,7 +194,7 @@ def _right(how: Sap, z: Floats, label: Ints, fitted: Ints, seed: int) -> Floats:
 def _sap(codes: Codes, how: Sap, seed: int) -> Found:
     z, y = codes.values, codes.classes
     axes.needs("sap", "dimensions", z.shape[1])
-    part = how.parts(codes, seed)[0]
+    part = how.folds(codes, seed)[0]
     fitted, scored = part.fitted, part.test
     axes.varied("sap", y, fitted)
     choice, ahead = fitted if how.chosen == "fitted rows" else scored, np.zeros(len(z))

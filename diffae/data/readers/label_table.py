@@ -92,7 +92,8 @@ def _fields(columns: dict[str, np.ndarray]) -> dict[str, Any]:
             attributes |= {printable(f"{name}={one}"): column == one for one in np.unique(column)}
     fields = dict[str, Any]()
     if columns:
-        fields["columns"] = np.rec.fromarrays([*columns.values()], names=[*columns])
+        types = [(name, column.dtype) for name, column in columns.items()]
+        fields["columns"] = np.rec.fromarrays([*columns.values()], dtype=types)
     if attributes:
         fields["attribute_names"] = tuple(attributes)
         fields["attributes"] = np.stack([*attributes.values()], axis=1)

@@ -135,7 +135,7 @@ def mcc(codes: Codes, how: Mcc, seed: int) -> Found:
 
     Factors without a dimension, where there are fewer, count as 0.
     """
-    (part,), x, y = how.parts(codes, seed), codes.values, codes.y
+    (part,), x, y = how.folds(codes, seed), codes.values, codes.y
     fitted, test = part.fitted, part.test
     each = [pearson(x[fitted], np.repeat(one[:, None], x.shape[1], 1))[0] for one in y[fitted].T]
     matrix = np.nan_to_num(each)  # K x d

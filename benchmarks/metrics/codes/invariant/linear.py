@@ -216,7 +216,7 @@ def measured(
     `together` are the labels [n, K] of each fit: all of them, unless given.
     """
     found = []
-    for part in how.parts(codes, seed):
+    for part in how.folds(codes, seed):
         fitted = part.fitted if how.chosen == "not" else part.train
         judged = part.test if how.chosen == ON_TEST else part.valid
         x = codes.values if how.scaling == "none" else standardised(codes.values, fitted)

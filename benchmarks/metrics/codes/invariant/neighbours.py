@@ -30,14 +30,14 @@ class Knn:
     """k-NN among the training rows.
 
     neighbours   k; 0: the best of GRID on the validation rows, for each label
-    scaling      of the codes: "standardised" by the training rows, "unit length" (then the nearest
-                 are those of the largest cosine), or "none"
+    scaling      of the codes: "standardised" by the training rows, or "unit length" (then the nearest
+                 are those of the largest cosine)
     temperature  T of the votes exp(-distance^2 / 2T), of unit codes exp(cosine / T) but for a
                  factor; 0: equal votes
     """
 
     neighbours: Annotated[int, Range(0, 10_000)] = 0
-    scaling: Literal["standardised", "unit length", "none"] = "standardised"
+    scaling: Literal["standardised", "unit length"] = "standardised"
     temperature: Annotated[float, Range(0, 1e6)] = 0.0
 
 
@@ -77,18 +77,13 @@ def _best(
     return k, *_score(hits[k][count:], truth[count:], balanced)
 
 
-def _scaled(x: Floats, train: Ints, how: Knn) -> Tensor:
-    if how.scaling == "unit length":
-        return normalize(torch.as_tensor(x)).float()
-    x = standardised(x, train) if how.scaling == "standardised" else x - x[train].mean(0)
-    return torch.as_tensor(x).float()
-
-
 def knn(codes: Codes, how: Knn, seed: int) -> Found:
     """The mean score of the labels, its error over the scored images with the neighbours fixed."""
     assert codes.labels is not None
     part, t = parts(codes, seed), how.temperature
-    x = _scaled(codes.values, part.train, how)
+    is_unit = how.scaling == "unit length"
+    x = torch.as_tensor(codes.values if is_unit else standardised(codes.values, part.train))
+    x = (normalize(x) if is_unit else x).float()
     given = (how.neighbours,) if how.neighbours else GRID
     grid = [k for k in given if k <= len(part.train)] or [len(part.train)]
     rows, count = np.concatenate([part.valid, part.test]), len(part.valid)

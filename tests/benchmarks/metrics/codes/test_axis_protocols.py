@@ -78,7 +78,7 @@ def test_a_choice_on_the_scored_rows_is_said(protocol, name, said):
 
 
 def rows_of(split, codes, seed=0):
-    (part,) = split.parts(codes, seed)
+    (part,) = split.folds(codes, seed)
     return part.fitted, part.test
 
 
