@@ -149,7 +149,13 @@ def _of_npz(path: Path, first: str) -> Table:
 
 def _of_csv(path: Path) -> Table:
     text, as_text = io.StringIO(read_text(path)), {0: str.strip}
-    table = pd.read_csv(text, converters=as_text, skipinitialspace=True, low_memory=False)
+    table = pd.read_csv(
+        text,
+        converters=as_text,
+        skipinitialspace=True,
+        low_memory=False,
+        float_precision="round_trip",
+    )
     if not isinstance(table.index, pd.RangeIndex):
         raise UserError(f"{path}: rows have more fields than the header; name every column")
     first, cells = table.columns[0], table.iloc[:, 0]
