@@ -92,7 +92,7 @@ def test_a_binary_column_is_one_attribute_and_a_class_column_one_of_each_class(f
 
 def test_check_names_the_columns(folder, capsys):
     rows = printed(capsys, folder)
-    kinds = "colour (classes), big (binary), age (real), digit (classes)"
+    kinds = "colour (classes, 3), big (binary), age (real), digit (classes, 4)"
     assert rows["columns"] == kinds and rows["left out"] == "nothing"
     assert rows["attributes"].startswith(
         "8: colour=blue=0.333, colour=green=0.333, colour=red=0.333"

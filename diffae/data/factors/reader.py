@@ -11,6 +11,7 @@ from diffae.data.factors import arrays, matlab
 from diffae.data.factors.images import Format
 from diffae.data.readers.folder import beside
 from diffae.data.readers.label_files import honest_name
+from diffae.data.readers.label_table import fields_of
 from diffae.data.readers.sources import partition_of, seeded
 from diffae.data.transforms import Transform
 from diffae.system.errors import UserError
@@ -53,9 +54,8 @@ def open_factors(path: Path, image_size: int, crop: str | None, seed: int) -> Da
         found = " x ".join(f"{size} {factor}" for factor, size in zip(factors, sizes, strict=True))
         what = f"{len(source):,} images are not all combinations of {found}"
         raise UserError(f"{path}: {what}; download it again")
-    columns = np.rec.fromarrays([*factors.values()], names=list(factors))
     n, (splits, counts) = len(source), zip(*parts, strict=True) if parts else ((), ())
     split = partition_of(splits, counts, seed, spread=True) if parts else seeded(n, seed)
     transform, told = Transform(image_size, crop or "center"), beside(path, source.own)
     title = honest_name(name, WHOLE.get(name, n) == n, path.resolve().stem)
-    return Dataset(title, path, source, transform, *split, columns=columns, left_out=told)
+    return Dataset(title, path, source, transform, *split, left_out=told, **fields_of(factors))

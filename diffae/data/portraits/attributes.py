@@ -46,7 +46,7 @@ Scene = namedtuple(
 # 1, the others fractions; and "light", the strength of the light, negative if it comes from the left.
 FACTORS = tuple(
     "turn yaw gaze shift_x shift_y scale background_light skin hair_tone width length jaw eye_spacing "
-    "eye_size eye_height nose_length mouth_width mouth_height brow light".split()
+    "eye_size eye_height nose_length mouth_height light".split()
 )
 SIGNED = (*FACTORS[:6], "light")
 

@@ -98,9 +98,14 @@ def read_values(
     return names, [row[1:] for row in rows[first:]]
 
 
-def read_header(path: Path, rows: list[list[str]]) -> tuple[int, tuple[str, ...], int]:
-    """The number of images, the names of the attributes, and how many rows the header has."""
-    if is_csv(path):
+def read_header(
+    path: Path, rows: list[list[str]], table: bool = False
+) -> tuple[int, tuple[str, ...], int]:
+    """The number of images, the names of the attributes, and how many rows the header has.
+
+    It is one of CelebA's, or one row of a CSV file or another `table`.
+    """
+    if table or is_csv(path):
         if len(rows) < 2 or len(rows[0]) < 2:
             raise UserError(f"{path}: expected a line image_id,ATTRIBUTE,..., then rows")
         count, names, first = len(rows) - 1, tuple(rows[0][1:]), 1
