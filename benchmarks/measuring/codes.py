@@ -14,20 +14,19 @@ labels itself. Either may say more of the n images:
 
 import io
 from pathlib import Path
-from typing import cast, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype
 
-from benchmarks.metrics.codes.data import TEST, TRAIN, Codes, Floats, Ints, Kind, Labels
+from benchmarks.metrics.codes.data import TEST, TRAIN, Codes, Floats, Ints, Labels
 from benchmarks.metrics.codes.number import FEWEST
 from benchmarks.runtime import npz
+from diffae.data import dataset
 from diffae.data.dataset import SPLITS
+from diffae.data.readers import label_table
 from diffae.data.readers.label_files import refuse_duplicates
-from diffae.data.readers.label_table import PERSONS as WHO
-from diffae.data.readers.label_table import kind_of
 from diffae.data.readers.sources import NAMES as PARTS
 from diffae.system.errors import UserError
 from diffae.system.files import read_text
@@ -35,9 +34,10 @@ from reports.records.reading import few
 
 CODES, LABELS, NAMES, SAID = "codes", "labels", "names", "kinds"
 OF_ROWS = SPLIT, PERSONS, FILES = "split", "persons", "files"
+WHO = label_table.PERSONS
 KEYS = ("file", "image", "index", "unnamed: 0")  # first columns of CSV; the last is that of pandas
+KINDS = tuple(dataset.KINDS.values())
 LISTED = 6  # names of labels that a line lists
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 # What a file says of images: columns of labels, whose names may end in ":KIND", and of OF_ROWS.
 Table = pd.DataFrame
@@ -54,8 +54,13 @@ def read(path: Path, labels: Path | None = None) -> tuple[Codes, list[str]]:
     found = [_label(where, str(k), column) for k, column in table.items() if k not in OF_ROWS]
     names, columns, kinds = zip(*found, strict=True) if found else ((), (), ())
     known = Labels(np.array(columns).T, names, kinds) if found else None
-    split, persons = (_rows(name, {where: table, path: own}) for name in (SPLIT, PERSONS))
-    of = {kind: [n for n, k in zip(names, kinds, strict=True) if k == kind] for kind in KINDS}
+    for name in (SPLIT, PERSONS):
+        if name in own and name in table and not np.array_equal(own[name], table[name]):
+            raise UserError(f"{where}: another {name} than in {path}; take one out")
+    rows = {**own, **table}
+    persons = rows[PERSONS].factorize()[0] if PERSONS in rows else None
+    split = _split(where if SPLIT in table else path, rows[SPLIT]) if SPLIT in rows else None
+    of = {kind: [n for n, _, k in found if k == kind] for kind in KINDS}
     listed = [f"{len(x):,} {kind} ({', '.join(few(x, LISTED))})" for kind, x in of.items() if x]
     units = "images" if persons is None else f"{len(np.unique(persons)):,} persons"
     counts = ", ".join(f"{np.sum(split == part):,} {name}" for name, part in SPLITS.items())
@@ -156,7 +161,7 @@ def _of_csv(path: Path) -> Table:
     first, cells = table.columns[0], table.iloc[:, 0]
     numbers = pd.to_numeric(cells, errors="coerce")
     is_text = (numbers.isna() & (cells != "")).any()
-    is_key = first.lower() in KEYS or (is_text and first not in (SPLIT, PERSONS, *WHO))
+    is_key = first.lower() in KEYS or (is_text and first not in (*OF_ROWS, *WHO))
     column = {FILES: cells} if is_key else {first: cells if is_text else numbers}
     table = table.drop(columns=first).assign(**column)
     return _complete(path, table.rename(columns=dict.fromkeys(WHO, PERSONS)))
@@ -193,32 +198,23 @@ def _matched(path: Path, table: Table, of: Path, own: Table) -> tuple[Table, str
 # Columns
 
 
-def _label(path: Path, name: str, column: pd.Series) -> tuple[str, Floats, Kind]:
+def _label(path: Path, name: str, column: pd.Series) -> tuple[str, Floats, str]:
     """A label's name, its values and kind: binary is 0 or 1, classes count from 0, real stays."""
-    bare, _, said = name.rpartition(":")
-    bare, said = (bare, said) if said in KINDS else (name, "")
+    bare, said = label_table.said_of(name)
     text = not is_numeric_dtype(column)
     low = column.str.lower() if text else column
     distinct = sorted(low.unique().tolist())
-    kind = said or ("binary" if len(distinct) < 2 else kind_of(distinct))
+    kind = said or ("binary" if len(distinct) < 2 else label_table.kind_of(distinct))
     if (kind == "binary" and len(distinct) > 2) or (kind == "real" and text):
         is_not = f"{bare} is said to be {kind}, but has values such as {distinct[-1]}"
         raise UserError(f"{path}: {is_not}; say another kind")
-    whole = pd.factorize(low if kind == "binary" else column, sort=True)[0]
-    values = column.to_numpy() if kind == "real" else whole
-    return bare, values.astype(np.float64), cast(Kind, kind)
+    if kind != "real":
+        column = pd.Series(pd.factorize(low if kind == "binary" else column, sort=True)[0])
+    return bare, column.to_numpy(np.float64), kind
 
 
-def _rows(name: str, tables: dict[Path, Table]) -> Ints | None:
-    """SPLIT or PERSONS as numbers. Raises UserError if two files have it, and not the same."""
-    have = {path: table[name] for path, table in tables.items() if name in table}
-    if not have:
-        return None
-    (path, column), *others = have.items()
-    if others and not np.array_equal(column, others[0][1]):
-        raise UserError(f"{path}: another {name} than in {others[0][0]}; take one out")
-    if name == PERSONS:
-        return column.factorize()[0].astype(np.int64)
+def _split(path: Path, column: pd.Series) -> Ints:
+    """A split as numbers. Raises UserError if it is none."""
     parts = column.map(PARTS | {part: part for part in SPLITS.values()})
     if not {TRAIN, TEST} <= set(parts) or parts.isna().any():
         needed = f"{', '.join(SPLITS)}, or 0, 1, 2; and needs train and test"

@@ -13,48 +13,29 @@ components, and noise of the same marginals. A code has them only if it has few 
 The numbers, with their sources, are in `benchmarks.metrics.codes`.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import numpy as np
 import torch
-from scipy.special import entr
+from scipy.stats import mode
 
 from benchmarks.core.sizes import Range
-from benchmarks.metrics.codes.data import (
-    TEST,
-    TRAIN,
-    VALID,
-    Codes,
-    Floats,
-    Found,
-    Ints,
-    Kind,
-    Labels,
-)
+from benchmarks.metrics.codes.data import TEST, TRAIN, Codes, Floats, Found, Ints, Labels
 from benchmarks.metrics.codes.errors import found, of_columns
 from benchmarks.metrics.codes.invariant.curves import code_length, few_labels
 from benchmarks.metrics.codes.invariant.linear import standardised
-from benchmarks.metrics.codes.rows import rows_of
 from benchmarks.metrics.codes.schema import PLAIN, named
 from benchmarks.metrics.codes.table import fields, measure
-from benchmarks.plugin import (
-    Arrays,
-    Benchmark,
-    Cell,
-    Context,
-    Measurement,
-    Number,
-    Row,
-    TableSpec,
-    Taken,
-    UserError,
-)
+from benchmarks.plugin import Benchmark, Cell, Context, Measurement, Number, Row, TableSpec, Taken
 from benchmarks.runtime.digest import digest
 from benchmarks.systems.protocol.base import SEMANTIC, System, reading_of
 from benchmarks.tasks.shared import probe_fits
 from benchmarks.tasks.shared.probe_fits import MEAN, selections
+from diffae.data.dataset import SPLITS
+from diffae.system.errors import UserError
 from probes import influences, summarise
 from reports.records.uncertainty import Uncertainty, by_group, of_mean, units_of
 
@@ -97,12 +78,10 @@ def codes_of(context: Context, values: Floats) -> Codes:
     """Codes [n, d] of the probes' training, validation and test images, in this order."""
     parts = selections(context)
     order = np.concatenate([part.order for part in parts])
-    known = context.dataset.factors(order)
-    split = np.repeat([TRAIN, VALID, TEST], list(map(len, parts)))
+    split = np.repeat(list(SPLITS.values()), list(map(len, parts)))
     persons = context.dataset.identities
     who = None if persons is None else persons[order]
-    labels = Labels(known.values, known.names, cast(tuple[Kind, ...], known.kinds))
-    return Codes(values, labels, split, who)
+    return Codes(values, Labels(*context.dataset.factors(order)), split, who)
 
 
 def of_system(context: Context, system: System) -> Codes:
@@ -143,27 +122,29 @@ class Measured:
         What it refuses is kept as a number that is nan, with the reason as its note, so that every
         process learns it.
         """
-        context, labels = self.cell.context, self.codes.labels
-        assert labels is not None
-        arrays = (self.codes.values, labels.values, self.codes.split, self.codes.persons)
-        key = {"work": work, "seed": context.seed, **how, "kinds": list(labels.kinds)}
-        key |= {"of": [None if one is None else digest(one) for one in arrays]}
+        context = self.cell.context
+        key = {"work": work, "seed": context.seed, **how, "codes": list(self.codes.digests)}
 
-        def packed() -> Arrays:
+        def packed() -> dict[str, np.ndarray]:
             try:
-                return _packed(compute(self.codes))
+                numbers = compute(self.codes)
             except UserError as error:
                 reason = str(error).removeprefix(f"{work}: ")
-                return _packed({"": Found(np.nan, 0, notes=(reason,))})
+                numbers = {"": Found(np.nan, 0, notes=(reason,))}
+            given = {setting: vars(one) for setting, one in numbers.items()}
+            text = json.dumps(given, default=np.ndarray.tolist)
+            return {"json": np.frombuffer(text.encode(), np.uint8)}
 
-        return _unpacked(context.store.once(key, packed, lambda: {}))
+        kept = json.loads(context.store.once(key, packed)["json"].tobytes())
+        return {setting: _read(**one) for setting, one in kept.items()}
 
-    def number(self, name: str) -> Iterator[Row]:
+    def number(self, name: str) -> Row:
         """The row of a number by our own protocol; of one that is not defined here, with the reason."""
         protocol, seed = named(PLAIN), self.cell.context.seed
         how = dict(fields(name, protocol))
         found = self.found(name, lambda codes: {"": measure(name, codes, protocol, seed)}, **how)
-        yield from self.rows(self.cell.also(**how), name, found)
+        (row,) = self.rows(self.cell.also(**how), name, found)
+        return row
 
     def rows(self, cell: Cell, metric: str, numbers: Numbers) -> Iterator[Row]:
         """A row for each setting."""
@@ -184,36 +165,19 @@ class Measured:
             return ()
         order = np.concatenate([part.order for part in selections(self.cell.context)])[one.rows]
         who = order if self.codes.persons is None else self.codes.persons[one.rows]
-        kind = "images" if self.codes.persons is None else "persons"
         data = self.cell.context.dataset.fingerprint
-        of_images = by_group(one.influence, who, units_of(kind, data, digest(who)))
+        of_images = by_group(one.influence, who, units_of(self.codes.units, data, digest(who)))
         if not one.fits:
             return of_images
         draws = units_of("draws", data, setting, self.cell.context.seed, len(one.fits))
         return of_images + of_mean(one.fits, draws)
 
 
-def _packed(numbers: Numbers) -> Arrays:
-    found: Arrays = {}
-    for k, (setting, one) in enumerate(numbers.items()):
-        parts = {"influence": one.influence, "rows": one.rows, "fits": np.array(one.fits)}
-        parts |= {"words": np.array([setting, one.over, *one.notes])}
-        stderr = np.nan if one.stderr is None else one.stderr
-        parts |= {"number": np.array([one.value, one.n, stderr])}
-        found |= {f"{k}.{name}": part for name, part in parts.items() if part is not None}
-    return found
-
-
-def _unpacked(arrays: Arrays) -> Numbers:
-    found = {}
-    for k in range(sum(name.endswith(".number") for name in arrays)):
-        value, n, stderr = arrays[f"{k}.number"].tolist()
-        setting, over, *notes = arrays[f"{k}.words"].tolist()
-        known = None if np.isnan(stderr) else stderr
-        parts = (arrays.get(f"{k}.influence"), arrays.get(f"{k}.rows"))
-        fits = tuple(arrays[f"{k}.fits"].tolist())
-        found[setting] = Found(value, int(n), known, over, tuple(notes), *parts, fits)
-    return found
+def _read(notes: list[str], fits: list[float], **kept: Any) -> Found:
+    """A number as it is kept."""
+    for name in ("influence", "rows"):
+        kept[name] = None if kept[name] is None else np.array(kept[name])
+    return Found(notes=tuple(notes), fits=tuple(fits), **kept)
 
 
 def run(context: Context, system: System) -> Iterator[Measurement]:
@@ -225,7 +189,7 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
         yield from _of_labels(Measured(cell, codes), system, sizes)
         for name, setting in OF_CODES.items():
             if name != "ridge_r2" or (codes.labels and REAL in codes.labels.kinds):
-                yield from Measured(cell.but(setting=setting), codes).number(name)
+                yield Measured(cell.but(setting=setting), codes).number(name)
         if sizes.axes:
             yield from _of_axes(cell.but(table=AXES), codes)
 
@@ -237,9 +201,8 @@ def _of_labels(of: Measured, system: System, sizes: Sizes) -> Iterator[Row]:
     cell, labels = of.cell, of.codes.labels
     assert labels is not None
     if not labels.of_kind("binary"):
-        note = "needs binary labels"
-        yield cell.row("auroc", None, setting=MEAN, note=note)
-        yield cell.row("code_length", None, setting=MEAN, note=note)
+        for name in ("auroc", "code_length"):
+            yield cell.row(name, None, setting=MEAN, note="needs binary labels")
         return
     context, test = cell.context, selections(cell.context)[2]
     logits = probe_fits.fit(context, system).logits(context.codes.features(system, test)).numpy()
@@ -259,7 +222,7 @@ def _of_labels(of: Measured, system: System, sizes: Sizes) -> Iterator[Row]:
     first = _coded(context, of.codes)
 
     def length(codes: Codes) -> Numbers:
-        found = code_length(rows_of(codes, first), seed, sizes.orders)
+        found = code_length(codes.of(first), seed, sizes.orders)
         return {MEAN: replace(found, rows=first[found.rows])}
 
     yield from of.rows(cell.also(**how), "code_length", of.found("code_length", length, **how))
@@ -282,11 +245,7 @@ def _of_axes(cell: Cell, codes: Codes) -> Iterator[Row]:
         return
     every = controls(codes, cell.context.seed)
     for name in OF_AXES:
-        rows = {
-            c: row
-            for c, of in every.items()
-            for row in Measured(cell.but(setting=c), of).number(name)
-        }
+        rows = {c: Measured(cell.but(setting=c), of).number(name) for c, of in every.items()}
         yield replace(rows[CODE], note="; ".join(filter(None, (rows[CODE].note, _apart(rows)))))
         yield from (row for control, row in rows.items() if control != CODE)
 
@@ -313,28 +272,23 @@ def references(context: Context) -> Iterator[Row]:
     cell = Cell(context, TABLE, Taken(System(), None), title=CHANCE, setting=MEAN, fields=fields)
     if binary := labels.of_kind("binary"):
         yield cell.row("auroc", 0.5, n=len(test))
-        y = labels.values[first][:, binary]
-        told = entr(y.mean(0)) / np.log(2) + entr(1 - y.mean(0)) / np.log(2)
-        slope = np.log2((1 - y.mean(0)).clip(1e-12) / y.mean(0).clip(1e-12))
-        moved = of_columns(slope * y).mean(1)
-        entropy = found(float(told.mean()), moved, codes, first, "entropy of the labels")
+        y = codes.y[first][:, binary] > 0
+        bits = -np.log2(np.where(y, y.mean(0), 1 - y.mean(0)))
+        influence, note = of_columns(bits).mean(1), "entropy of the labels"
+        entropy = found(float(bits.mean()), influence, codes, first, note)
         yield from Measured(cell, codes).rows(cell, "code_length", {MEAN: entropy})
     if known := labels.of_kind("binary", "classes"):
-        hits = [
-            _guessed(context.dataset.factors(test.order).values[:, k], labels.kinds[k])
-            for k in known
-        ]
+        y = codes.y[codes.split == TEST]
+        hits = [_guessed(y[:, k], labels.kinds[k]) for k in known]
         value, error = test.mean(np.mean(hits, axis=0))
         yield cell.row("knn", value, error if "classes" in labels.kinds else (), n=len(test))
     if REAL in labels.kinds:
         yield cell.row("ridge_r2", 0.0, n=len(test))
 
 
-def _guessed(column: Floats, kind: Kind) -> Floats:
+def _guessed(column: Floats, kind: str) -> Floats:
     """What the most frequent value scores on each image: of binary labels balanced, a half."""
-    if kind == "binary":
-        return np.full(len(column), 0.5)
-    return (column == np.bincount(column.astype(int)).argmax()).astype(float)
+    return np.full(len(column), 0.5) if kind == "binary" else column == mode(column).mode
 
 
 BENCHMARK = Benchmark(

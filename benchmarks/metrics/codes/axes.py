@@ -1,4 +1,4 @@
-"""What numbers that are bound to the axes of a code share: their rows, their concepts, their checks."""
+"""What numbers that are bound to the axes of a code share: their concepts, their checks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,52 +6,15 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 
-from benchmarks.metrics.codes.data import Codes, Floats, Ints, Kind, parts
-from benchmarks.runtime.digest import digest
+from benchmarks.metrics.codes.data import Codes, Floats, Ints, Kind
 from diffae.system.errors import UserError
 from diffae.system.settings import Range
 
 T = TypeVar("T")
 CLASSES: tuple[Kind, ...] = ("binary", "classes")
 Count = Annotated[int, Range(0, 10**9)]
-Rows = tuple[Ints, Ints]  # that are fitted on, and that are scored
 FEW = 10  # blocks of a jackknife that fits again
 REMEMBERED = 64  # results
-
-
-@dataclass(frozen=True)
-class Split:
-    """The rows of a number that fits or chooses something.
-
-    rows  those that are fitted on and those that are scored: "held out": the parts of the file, or
-          a seeded half each; "drawn": 10,000 and 5,000 at random, without overlap, in this ratio
-          where there are fewer; "five folds": four of five (shuffled with seed 0) and the fifth, in
-          turn; "in-sample": all rows are both
-    """
-
-    rows: Literal["held out", "drawn", "five folds", "in-sample"] = "held out"
-
-    def folds(self, codes: Codes, seed: int) -> list[Rows]:
-        """The rows that are fitted on and scored, by fold.
-
-        Raises UserError if a file's split has no rows for one of them.
-        """
-        every = np.arange(n := len(codes.values))
-        if self.rows == "in-sample":
-            return [(every, every)]
-        if self.rows == "five folds":
-            from sklearn.model_selection import KFold
-
-            return list(KFold(5, shuffle=True, random_state=0).split(every))
-        if self.rows == "drawn":
-            order = np.random.default_rng([seed, n]).permutation(n)
-            size = min(10_000, n * 2 // 3)
-            return [(order[:size], order[size : size + 5_000])]
-        part = parts(codes, seed)
-        fitted = np.sort(np.concatenate([part.train, part.valid]))
-        if not len(fitted) or not len(part.test):
-            raise UserError("the split has no rows for training, or none for the test")
-        return [(fitted, part.test)]
 
 
 @dataclass(frozen=True)
@@ -90,12 +53,6 @@ class Concepts:
         return np.concatenate(found, axis=1)
 
 
-def classes(codes: Codes) -> Ints:
-    """The labels of codes [n, F], each numbered from 0."""
-    assert codes.labels is not None
-    return np.stack([np.unique(c, return_inverse=True)[1] for c in codes.labels.values.T], axis=1)
-
-
 def needs(name: str, what: str, count: int) -> None:
     """Raise UserError for a number that compares fewer than two labels or axes."""
     if count < 2:
@@ -113,9 +70,7 @@ def shared(compute: Callable[[Codes, Any, int], T]) -> Callable[[Codes, Any, int
     known: dict[Any, T] = {}
 
     def remembered(codes: Codes, section: Any, seed: int) -> T:
-        labels = codes.labels.values if codes.labels else None
-        arrays = (codes.values, labels, codes.split, codes.persons)
-        key = (*(None if x is None else digest(x) for x in arrays), section, seed)
+        key = (codes.digests, section, seed)
         if key not in known:
             known[key] = compute(codes, section, seed)
             while len(known) > REMEMBERED:

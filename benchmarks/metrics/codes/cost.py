@@ -8,14 +8,14 @@ from contextlib import suppress
 from dataclasses import replace
 from time import perf_counter
 
-from benchmarks.metrics.codes import dci, information, tad, votes
+from benchmarks.metrics.codes import dci, votes
 from benchmarks.metrics.codes.data import Codes
+from benchmarks.metrics.codes.schema import BOUND_TO_AXES as BOUND_TO_AXES
 from benchmarks.metrics.codes.schema import NUMBERS, Protocol
 from benchmarks.metrics.codes.table import prepared
 from diffae.system.errors import UserError
 
 WIDEST = 64
-BOUND_TO_AXES = (*tad.NUMBERS, *dci.NUMBERS, *information.NUMBERS, *votes.NUMBERS)
 SOME = 4  # dimensions
 FEWER = 10  # times fewer votes
 

@@ -1,17 +1,23 @@
-"""The codes of images with their labels, as numbers of representations take them."""
+"""The codes of images with their labels, as numbers of representations take them, and their rows."""
 
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.runtime.digest import digest
+from diffae.system.errors import UserError
+from diffae.system.settings import Range
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Kind = Literal["binary", "classes", "real"]
+Kind = str  # of labels: "binary", "classes" or "real"
 
 TRAIN, VALID, TEST = 0, 1, 2
 HALF, FIFTH = 0.5, 0.2
+MOST = 10**9  # rows
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,11 @@ class Labels:
         """The columns of these kinds."""
         return [k for k, kind in enumerate(self.kinds) if kind in kinds]
 
+    def of(self, columns: Sequence[int]) -> "Labels":
+        """The labels in these columns."""
+        names, kinds = (tuple(one[k] for k in columns) for one in (self.names, self.kinds))
+        return Labels(self.values[:, columns], names, kinds)
+
 
 @dataclass(frozen=True)
 class Codes:
@@ -43,41 +54,39 @@ class Codes:
     split: Ints | None = None
     persons: Ints | None = None
 
+    @property
+    def y(self) -> Floats:
+        """The values of the labels, n x K; K is 0 without labels."""
+        return np.empty((len(self.values), 0)) if self.labels is None else self.labels.values
 
-@dataclass(frozen=True)
-class Part:
-    """Rows of codes: what is fitted on `train` is chosen on `valid` and scored on `test`."""
+    @property
+    def classes(self) -> Ints:
+        """The labels, n x K, each numbered from 0 by its values in ascending order."""
+        numbered = [np.unique(column, return_inverse=True)[1] for column in self.y.T]
+        return np.stack(numbered, axis=1)
 
-    train: Ints
-    valid: Ints
-    test: Ints
+    @property
+    def who(self) -> Ints:
+        """The unit [n] that each image belongs to: its person, or itself where persons are not known."""
+        return np.arange(len(self.values)) if self.persons is None else self.persons
 
+    @property
+    def units(self) -> str:
+        """What errors are over: "images" or "persons"."""
+        return "images" if self.persons is None else "persons"
 
-def parts(codes: Codes, seed: int) -> Part:
-    """The rows of a split: the file's own, else a seeded half to fit on and the other to score on.
+    @property
+    def digests(self) -> tuple[str | None, ...]:
+        """Hashes of the arrays and the kinds of labels, for keys of what depends on them."""
+        arrays = (self.values, self.y, self.split, self.persons)
+        kinds = self.labels.kinds if self.labels else ()
+        return (*(None if array is None else digest(array) for array in arrays), *kinds)
 
-    The half is drawn by person where persons are known, and a fifth of it is for choices. Where
-    a split has no rows for choices, they are a fifth of its training rows.
-    """
-    n = len(codes.values)
-    who = np.arange(n) if codes.persons is None else codes.persons
-    if codes.split is None:
-        train, test = _divided(np.arange(n), who, HALF, seed)
-        return Part(*_divided(train, who, FIFTH, seed), test)
-    train, valid, test = (np.flatnonzero(codes.split == part) for part in (TRAIN, VALID, TEST))
-    if not len(valid):
-        train, valid = _divided(train, who, FIFTH, seed)
-    return Part(train, valid, test)
-
-
-def _divided(rows: Ints, who: Ints, share: float, seed: int) -> tuple[Ints, Ints]:
-    """Rows in two parts, the second of about `share` of them, with each person in one part."""
-    _, member, count = np.unique(who[rows], return_inverse=True, return_counts=True)
-    order = np.random.default_rng([seed, len(rows)]).permutation(len(count))
-    before = np.empty(len(count))
-    before[order] = np.cumsum(count[order]) - count[order] / 2
-    second = before[member] < share * len(rows)
-    return rows[~second], rows[second]
+    def of(self, rows: Ints) -> "Codes":
+        """The codes of these rows, with all that is known of them."""
+        labels = self.labels and replace(self.labels, values=self.labels.values[rows])
+        split, persons = (None if x is None else x[rows] for x in (self.split, self.persons))
+        return Codes(self.values[rows], labels, split, persons)
 
 
 @dataclass(frozen=True)
@@ -98,3 +107,113 @@ class Found:
     influence: Floats | None = field(default=None, compare=False, repr=False)
     rows: Ints | None = field(default=None, compare=False, repr=False)
     fits: tuple[float, ...] = ()
+
+
+# ----------------------------------------------------------------------------------------------
+# Rows
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of codes: what is fitted on `train` is chosen on `valid` and scored on `test`."""
+
+    train: Ints
+    valid: Ints
+    test: Ints
+
+    @property
+    def fitted(self) -> Ints:
+        """The rows to fit on where nothing is chosen: those of `train` and `valid`, ascending."""
+        return np.union1d(self.train, self.valid) if len(self.valid) else self.train
+
+
+def parts(codes: Codes, seed: int) -> Part:
+    """The rows of a split: the file's own, else a seeded half to fit on and the other to score on.
+
+    The half is drawn by person where persons are known, and a fifth of it is for choices. Where
+    a split has no rows for choices, they are a fifth of its training rows.
+    """
+    who = codes.who
+    if codes.split is None:
+        train, test = _divided(np.arange(len(who)), who, HALF, seed)
+        return Part(*_divided(train, who, FIFTH, seed), test)
+    train, valid, test = (np.flatnonzero(codes.split == part) for part in (TRAIN, VALID, TEST))
+    if not len(valid):
+        train, valid = _divided(train, who, FIFTH, seed)
+    return Part(train, valid, test)
+
+
+def _divided(rows: Ints, who: Ints, share: float, seed: int) -> tuple[Ints, Ints]:
+    """Rows in two parts, the second of about `share` of them, with each person in one part."""
+    _, member, count = np.unique(who[rows], return_inverse=True, return_counts=True)
+    order = np.random.default_rng([seed, len(rows)]).permutation(len(count))
+    before = np.empty(len(count))
+    before[order] = np.cumsum(count[order]) - count[order] / 2
+    second = before[member] < share * len(rows)
+    return rows[~second], rows[second]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Which rows and dimensions a protocol takes: the section `codes` of its file.
+
+    rows      "all", the "first" or as many "at random", which a seed draws
+    most      how many rows at most, unless all are taken
+    constant  dimensions that are constant on the rows that are fitted on are "dropped" or "kept"
+    """
+
+    rows: Literal["all", "first", "at random"] = "all"
+    most: Annotated[int, Range(1, MOST)] = MOST
+    constant: Literal["dropped", "kept"] = "dropped"
+
+
+def taken(codes: Codes, how: Rows, seed: int) -> tuple[Codes, tuple[str, ...]]:
+    """The codes that a protocol takes, and notes of what it leaves out."""
+    n, notes = len(codes.values), []
+    if how.rows != "all" and how.most < n:
+        order = np.arange(n) if how.rows == "first" else np.random.default_rng(seed).permutation(n)
+        codes = codes.of(np.sort(order[: how.most]))
+        notes.append(f"{how.most:,} of {n:,} rows")
+    if how.constant == "dropped":
+        fitted = codes.values[parts(codes, seed).train]
+        alive = np.ptp(fitted, axis=0) > 0 if len(fitted) else np.ones(codes.values.shape[1], bool)
+        if not alive.all():
+            codes = replace(codes, values=codes.values[:, alive])
+            notes.append(f"constant dimensions left out: {(~alive).sum()} of {len(alive)}")
+    return codes, tuple(notes)
+
+
+@dataclass(frozen=True)
+class Split:
+    """The rows of a number that fits or chooses something.
+
+    rows  those that are fitted on and those that are scored: "held out": the parts of the file, or
+          a seeded half each; "drawn": 10,000 and 5,000 at random, without overlap, in this ratio
+          where there are fewer; "five folds": four of five (shuffled with seed 0) and the fifth, in
+          turn; "in-sample": all rows are both
+    """
+
+    rows: Literal["held out", "drawn", "five folds", "in-sample"] = "held out"
+
+    def folds(self, codes: Codes, seed: int) -> list[Part]:
+        """The rows of each fit, of its choices and of its scores.
+
+        Raises UserError if a file's split has no rows for one of them.
+        """
+        every = np.arange(n := len(codes.values))
+        if self.rows == "in-sample":
+            return [Part(every, every, every)]
+        if self.rows == "five folds":
+            from sklearn.model_selection import KFold
+
+            folds = KFold(5, shuffle=True, random_state=0).split(every)
+            splits = [np.where(np.isin(every, test), TEST, TRAIN) for _, test in folds]
+            return [parts(replace(codes, split=split), seed) for split in splits]
+        if self.rows == "drawn":
+            order = np.random.default_rng([seed, n]).permutation(n)
+            size = min(10_000, n * 2 // 3)
+            return [Part(order[:size], order[:0], order[size : size + 5_000])]
+        part = parts(codes, seed)
+        if not len(part.fitted) or not len(part.test):
+            raise UserError("the split has no rows for training, or none for the test")
+        return [part]

@@ -9,14 +9,14 @@ that were not fitted on. One axis for each label gives D = C = 1.
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from time import perf_counter
 
 import numpy as np
 from scipy.stats import entropy
 
 from benchmarks.metrics.codes import axes
-from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints
+from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints, Split
 from benchmarks.metrics.codes.errors import blocks_of, jackknifed
 from benchmarks.metrics.codes.number import Number
 
@@ -26,7 +26,7 @@ WORTH_PROCESSES, WORTH_REFITTING = 10**5, 2 * 10**5  # of `work`, 2.5 s and 5 s 
 
 
 @dataclass(frozen=True)
-class Dci(axes.Split, axes.Concepts):
+class Dci(Split, axes.Concepts):
     """DCI, by `sklearn.ensemble.GradientBoostingClassifier` with its defaults."""
 
 
@@ -44,8 +44,10 @@ def work(x: Floats, y: Ints) -> int:
     return (x.size + 2500) * sum(int(c) if c > 2 else 1 for c in y.max(axis=0) + 1)
 
 
-def _fits(x: Floats, y: Ints, rows: Sequence[axes.Rows], seed: int) -> Floats:
-    """Importances [R, d + 1, F] of each of R draws of rows; the last row is the accuracy."""
+def _fits(x: Floats, y: Ints, rows: Sequence[tuple[Ints, Ints]], seed: int) -> Floats:
+    """Importances [R, d + 1, F] by each of R pairs of rows, those to fit on and those to score; the
+    last row is the accuracy.
+    """
     from joblib import Parallel, delayed
     from sklearn.ensemble import GradientBoostingClassifier
 
@@ -70,26 +72,26 @@ def _importances(codes: Codes, how: Dci, seed: int) -> tuple[list[Floats], Ints]
     """Importances by fold, then without each block (unless that takes too long); and the block of
     each row that is scored.
     """
-    y, folds, found = axes.classes(codes), how.folds(codes, seed), []
+    y, folds, found = codes.classes, how.folds(codes, seed), []
     blocks = blocks_of(codes, axes.FEW)
-    for fitted, scored in folds:
+    for part in folds:
+        fitted, scored = part.fitted, part.test
         x = how.axes(codes.values, fitted)
         axes.needs("dci", "labels", y.shape[1])
         axes.needs("dci", "axes", x.shape[1])
         again = range(axes.FEW if work(x[fitted], y) * len(folds) <= WORTH_REFITTING else 0)
         less = [(fitted[blocks[fitted] != b], scored[blocks[scored] != b]) for b in again]
         found.append(_fits(x, y, [(fitted, scored), *less], seed))
-    images = np.unique(np.concatenate([scored for _, scored in folds]))
-    return list(np.stack(found, axis=1)), blocks[images]
+    return list(np.stack(found, axis=1)), blocks[reduce(np.union1d, [part.test for part in folds])]
 
 
 def seconds(codes: Codes, how: Dci, seed: int) -> float:
     """About how long a number takes, by a few trees for one label on a part of rows and axes."""
     from sklearn.ensemble import GradientBoostingClassifier
 
-    (fitted, _), *others = how.folds(codes, seed)
-    y, start = axes.classes(codes)[fitted], perf_counter()
-    x = how.axes(codes.values, fitted)[fitted]
+    first, *others = how.folds(codes, seed)
+    y, start = codes.classes[first.fitted], perf_counter()
+    x = how.axes(codes.values, first.fitted)[first.fitted]
     some, label = x[:SOME_ROWS, :SOME_AXES], y[:SOME_ROWS, np.argmax(np.ptp(y, axis=0))]
     GradientBoostingClassifier(n_estimators=STAGES).fit(some, label)
     unit = 100 / STAGES * (perf_counter() - start) / work(some, label[:, None])
@@ -98,16 +100,16 @@ def seconds(codes: Codes, how: Dci, seed: int) -> float:
     return unit * whole / (min(y.shape[1], os.cpu_count() or 1) if whole > WORTH_PROCESSES else 1)
 
 
-def _dci(of: str, codes: Codes, how: Dci, seed: int) -> Found:
-    score: Callable[[Floats], float] = {
-        "d": lambda fold: disentanglement(fold[:-1]),
-        "c": lambda fold: disentanglement(fold[:-1].T),
-        "i": lambda fold: fold[-1].mean(),
-    }[of]
+def _dci(score: Callable[[Floats], float], codes: Codes, how: Dci, seed: int) -> Found:
     found, blocks = _importances(codes, how, seed)
     values = [float(np.mean([score(fold) for fold in folds])) for folds in found]
     notes = ("no error: a jackknife would take too long",) * (len(values) == 1)
     return jackknifed(values, codes, blocks, *notes, *how.notes)
 
 
-NUMBERS = {f"dci_{of}": Number(Dci, partial(_dci, of), axes.CLASSES) for of in ("d", "c", "i")}
+SCORES: dict[str, Callable[[Floats], float]] = {  # of importances and the accuracy [d + 1, F]
+    "dci_d": lambda fold: disentanglement(fold[:-1]),
+    "dci_c": lambda fold: disentanglement(fold[:-1].T),
+    "dci_i": lambda fold: float(fold[-1].mean()),
+}
+NUMBERS = {name: Number(Dci, partial(_dci, of), axes.CLASSES) for name, of in SCORES.items()}

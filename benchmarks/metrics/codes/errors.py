@@ -6,7 +6,12 @@ import numpy as np
 
 from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints
 from benchmarks.metrics.frechet_jackknife import BLOCKS, influences
+from diffae.system.errors import UserError
 from reports.records.uncertainty import by_group, error, of_influences
+
+# Of a fold: the scores [K] of labels, nan if undefined, the influence [n, K] of the rows that are
+# scored, and these rows [n].
+Scored = tuple[Floats, Floats, Ints]
 
 
 def found(value: float, influence: Floats, codes: Codes, rows: Ints, *notes: str) -> Found:
@@ -14,11 +19,26 @@ def found(value: float, influence: Floats, codes: Codes, rows: Ints, *notes: str
 
     The error is None where an influence is not finite, or where there is one person.
     """
-    who = rows if codes.persons is None else codes.persons[rows]
-    known = error(by_group(influence, who, ""))
-    over = "images" if codes.persons is None else "persons"
+    known = error(by_group(influence, codes.who[rows], ""))
     stderr = known.stderr if known else None
-    return Found(float(value), len(rows), stderr, over, notes, influence, rows)
+    return Found(float(value), len(rows), stderr, codes.units, notes, influence, rows)
+
+
+def mean_of_labels(scores: Sequence[Scored], codes: Codes, *notes: str) -> Found:
+    """The mean over labels, and over folds, with its error over the rows that are scored.
+
+    A label without a score in a fold is left out there. Raises UserError if none has one.
+    """
+    known = [np.isfinite(values) for values, _, _ in scores]
+    if not all(one.any() for one in known):
+        raise UserError("every label is the same on all rows that are fitted on, or scored")
+    means = [values[k].mean() for (values, _, _), k in zip(scores, known, strict=True)]
+    each = [influence[:, k].mean(1) for (_, influence, _), k in zip(scores, known, strict=True)]
+    influence = np.concatenate(each) / len(scores)
+    left_out = max((~one).sum() for one in known)
+    more = [f"labels with one value in a part, left out: {left_out}"] * bool(left_out)
+    rows = np.concatenate([rows for _, _, rows in scores])
+    return found(float(np.mean(means)), influence, codes, rows, *more, *notes)
 
 
 def of_columns(values: Floats) -> Floats:
@@ -28,9 +48,8 @@ def of_columns(values: Floats) -> Floats:
 
 def blocks_of(codes: Codes, count: int = BLOCKS) -> Ints:
     """The block [n] of each row, drawn at random; the pictures of one person are in one."""
-    rows = np.arange(len(codes.values))
-    who = rows if codes.persons is None else np.unique(codes.persons, return_inverse=True)[1]
-    return np.random.default_rng(len(rows)).permutation(who.max() + 1)[who] % count
+    _, who = np.unique(codes.who, return_inverse=True)
+    return np.random.default_rng(len(who)).permutation(who.max() + 1)[who] % count
 
 
 def jackknifed(values: Sequence[float], codes: Codes, blocks: Ints, *notes: str) -> Found:
@@ -43,8 +62,8 @@ def jackknifed(values: Sequence[float], codes: Codes, blocks: Ints, *notes: str)
         return Found(float(value), len(blocks), notes=notes)
     shares = np.bincount(blocks, minlength=len(without)) / len(blocks)
     known = error(of_influences(influences(value, np.array(without), shares), ""))
-    over = "images" if codes.persons is None else "persons"
-    return Found(float(value), len(blocks), known.stderr if known else None, over, notes)
+    stderr = known.stderr if known else None
+    return Found(float(value), len(blocks), stderr, codes.units, notes)
 
 
 def jackknife(statistic: Callable[[Ints], float], codes: Codes, *notes: str) -> Found:

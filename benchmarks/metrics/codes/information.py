@@ -29,6 +29,7 @@ from benchmarks.metrics.frechet_jackknife import BLOCKS
 from diffae.system.settings import Range
 
 MEAN, LARGEST = 20, 100  # permutations for their mean, and for their largest information
+Score = Callable[[Floats], float]  # of I - n and A [2, d, N]
 WORTH_REFITTING = 500_000  # rows x axes x labels of nearest neighbours, about 5 s
 
 
@@ -110,7 +111,7 @@ def _matrices(codes: Codes, how: Mig, seed: int) -> tuple[list[Floats], Ints, li
     """
     n, random = len(codes.values), np.random.default_rng([seed, len(codes.values)])
     rows = np.sort(random.permutation(n)[: how.most or n])
-    x, y = how.axes(codes.values, rows)[rows], axes.classes(codes)[rows]
+    x, y = how.axes(codes.values, rows)[rows], codes.classes[rows]
     near, notes = how.estimator == "neighbours", []
     z = x if near else binned(x, how, seed)
     information: Any = partial(nearest, neighbours=how.bins, seed=seed) if near else plug_in
@@ -171,7 +172,7 @@ def concentration(matrix: Floats, axis: int) -> float:
     return float((share - least) / (1 - least))
 
 
-def _number(name: str, codes: Codes, how: Mig, seed: int) -> Found:
+def _measured(name: str, score: Score, codes: Codes, how: Mig, seed: int) -> Found:
     matrices, blocks, notes = _matrices(codes, how, seed)
     _, d, labels = matrices[0].shape
     if not d:
@@ -180,16 +181,16 @@ def _number(name: str, codes: Codes, how: Mig, seed: int) -> Found:
     if name == "mig":  # the jackknife is of these two
         best = np.argsort(-matrices[0][1], axis=0, kind="stable")[None, :2]
         matrices = [np.take_along_axis(matrix, best, axis=1) for matrix in matrices]
-    return jackknifed([SCORES[name][1](matrix) for matrix in matrices], codes, blocks, *notes)
+    return jackknifed([score(matrix) for matrix in matrices], codes, blocks, *notes)
 
 
-SCORES: dict[str, tuple[type, Callable[[Floats], float]]] = {
-    "mig": (Mig, gap),
-    "modularity": (Modularity, modularity),
-    "infom": (Infomec, partial(concentration, axis=1)),
-    "infoc": (Infomec, partial(concentration, axis=0)),
-}
+def _number(name: str, section: type, score: Score) -> Number:
+    return Number(section, partial(_measured, name, score), axes.CLASSES)
+
+
 NUMBERS = {
-    name: Number(section, partial(_number, name), axes.CLASSES)
-    for name, (section, _) in SCORES.items()
+    "mig": _number("mig", Mig, gap),
+    "modularity": _number("modularity", Modularity, modularity),
+    "infom": _number("infom", Infomec, partial(concentration, axis=1)),
+    "infoc": _number("infoc", Infomec, partial(concentration, axis=0)),
 }

@@ -10,25 +10,22 @@ defines, and one, `codes`, for the rows that all of them take.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from types import ModuleType
 from typing import Any
 
 from benchmarks.metrics.codes import dci, information, tad, votes
-from benchmarks.metrics.codes.invariant import factors, linear, matching, neighbours, spectrum
-from benchmarks.metrics.codes.number import Number, section_name
-from benchmarks.metrics.codes.rows import Rows
-from benchmarks.metrics.protocols.library import FOLDERS, PLAIN, Library
+from benchmarks.metrics.codes.data import Rows
+from benchmarks.metrics.codes.invariant import factors, linear, neighbours, spectrum
+from benchmarks.metrics.codes.number import section_name
+from benchmarks.metrics.protocols.library import FOLDERS, Head, Library
+from benchmarks.metrics.protocols.library import PLAIN as PLAIN
 from diffae.system.errors import UserError
 
 FOLDER = FOLDERS["codes"]
-MODULES: tuple[ModuleType, ...] = (
-    *(linear, neighbours, spectrum, factors, matching),
-    *(tad, dci, information, votes),
-)
-NUMBERS: dict[str, Number] = {k: v for module in MODULES for k, v in module.NUMBERS.items()}
-SECTIONS: dict[str, type] = {"codes": Rows} | {
-    section_name(number.section): number.section for number in NUMBERS.values()
-}
+INVARIANT = linear.NUMBERS | neighbours.NUMBERS | spectrum.NUMBERS | factors.NUMBERS
+BOUND_TO_AXES = tad.NUMBERS | dci.NUMBERS | information.NUMBERS | votes.NUMBERS
+NUMBERS = INVARIANT | BOUND_TO_AXES
+KINDS: list[type] = [number.section for number in NUMBERS.values()]
+SECTIONS: dict[str, type] = {"codes": Rows} | {section_name(kind): kind for kind in KINDS}
 
 
 def section_of(name: str) -> str:
@@ -37,26 +34,18 @@ def section_of(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Protocol:
+class Protocol(Head):
     """A protocol of numbers of codes.
 
-    sections  the choices for each kind of numbers that it defines
-    commit    of the repository that `code` names, in full
-    read      the date on which its code was read there
-    unread    what could not be read
-    sources   where the code says so, by "section.field"
+    sections  the choices for each kind of numbers that it defines, and for the rows: `codes`
     """
 
-    name: str
-    title: str
-    code: str
-    codes: Rows = field(default_factory=Rows)
     sections: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    note: str = ""
-    commit: str = ""
-    read: str = ""
-    unread: str = ""
-    sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def codes(self) -> Rows:
+        """The rows and dimensions that all numbers take."""
+        return self.sections.get("codes", Rows())
 
     def defines(self, name: str) -> bool:
         """Whether it has a section for this number."""
@@ -72,18 +61,10 @@ class Protocol:
     def changed(self, name: str, value: Any) -> "Protocol":
         """This protocol with another value of the field "section.field"."""
         section, _, key = name.partition(".")
-        if section == "codes":
-            return replace(self, codes=replace(self.codes, **{key: value}))
-        new = replace(self.sections[section], **{key: value})
+        before = self.codes if section == "codes" else self.sections[section]
+        new = replace(before, **{key: value})
         return replace(self, sections={**self.sections, section: new})
 
 
-def _made(name: str, codes: Rows | None = None, **given: Any) -> Protocol:
-    """A protocol of its head and sections, as a library reads them."""
-    sections = {key: given.pop(key) for key in SECTIONS if key in given}
-    return Protocol(name, codes=codes or Rows(), sections=sections, **given)
-
-
-LIBRARY = Library("codes", SECTIONS, _made)
+LIBRARY = Library("codes", SECTIONS, Protocol)
 names, named, asked = LIBRARY.names, LIBRARY.named, LIBRARY.asked
-__all__ = ["FOLDER", "NUMBERS", "PLAIN", "SECTIONS", "Protocol", "asked", "named", "names"]

@@ -5,15 +5,13 @@ found.value, found.stderr
 """
 
 from collections.abc import Mapping
-from dataclasses import fields as fields_of
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from benchmarks.metrics.codes.data import Codes, Found, Kind, Labels
+from benchmarks.metrics.codes.data import Codes, Found, Labels, taken
 from benchmarks.metrics.codes.number import FEWEST, Number
-from benchmarks.metrics.codes.rows import taken
 from benchmarks.metrics.codes.schema import NUMBERS, Protocol, section_of
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
@@ -21,14 +19,14 @@ from diffae.system.errors import UserError
 __all__ = ["NUMBERS", "Number", "fields", "measure"]
 
 
+Notes = tuple[str, ...]
+
+
 def fields(name: str, protocol: Protocol) -> Mapping[str, Any]:
     """All that a number depends on under a protocol, by "section.field"."""
     sections = {"codes": protocol.codes, section_of(name): protocol.section(name)}
-    return {
-        f"{section}.{field.name}": getattr(value, field.name)
-        for section, value in sections.items()
-        for field in fields_of(value)
-    }
+    each = [(f"{one}.{field}", x) for one, s in sections.items() for field, x in vars(s).items()]
+    return dict(each)
 
 
 def measure(name: str, codes: Codes, protocol: Protocol, seed: int) -> Found:
@@ -38,9 +36,7 @@ def measure(name: str, codes: Codes, protocol: Protocol, seed: int) -> Found:
     return replace(found, notes=(*notes, *found.notes))
 
 
-def prepared(
-    name: str, codes: Codes, protocol: Protocol, seed: int
-) -> tuple[Codes, tuple[str, ...]]:
+def prepared(name: str, codes: Codes, protocol: Protocol, seed: int) -> tuple[Codes, Notes]:
     """The codes and labels that a number takes, and notes of what it leaves out.
 
     Raises UserError for a number that the protocol does not define, for fewer than 50 rows, and for
@@ -59,27 +55,22 @@ def prepared(
     return codes, (*left_out, *notes)
 
 
-def _labels(
-    name: str, number: Number, labels: Labels | None
-) -> tuple[Labels | None, tuple[str, ...]]:
+def _labels(name: str, number: Number, labels: Labels | None) -> tuple[Labels | None, Notes]:
     """The labels that a number takes, and notes of those that it leaves out."""
     if not number.kinds:
         return None, ()
+    wanted = " or ".join(number.kinds)
     if labels is None:
-        raise UserError(f"{name}: needs labels ({_words(number.kinds)})")
+        raise UserError(f"{name}: needs labels ({wanted})")
     fit = labels.of_kind(*number.kinds)
     if not fit:
-        have = _words(tuple(dict.fromkeys(labels.kinds)))
-        raise UserError(f"{name}: needs labels that are {_words(number.kinds)}; these are {have}")
+        have = " or ".join(dict.fromkeys(labels.kinds))
+        raise UserError(f"{name}: needs labels that are {wanted}; these are {have}")
     varied = [k for k in fit if np.ptp(labels.values[:, k]) > 0]
     same = [labels.names[k] for k in fit if k not in varied]
     if not varied:
         raise UserError(f"{name}: every image has the same label of {same[0]}")
-    kept = Labels(
-        labels.values[:, varied],
-        tuple(labels.names[k] for k in varied),
-        tuple(labels.kinds[k] for k in varied),
-    )
+    kept = labels.of(varied)
     if number.combinations:
         _check_combinations(name, kept)
     others = len(labels.kinds) - len(fit)
@@ -93,11 +84,5 @@ def _check_combinations(name: str, labels: Labels) -> None:
     there = len(np.unique(labels.values, axis=0))
     wanted = np.prod([len(np.unique(column)) for column in labels.values.T], dtype=float)
     if there < wanted:
-        raise UserError(
-            f"{name}: needs images of each combination of the labels, of which {there:,} of "
-            f"{wanted:,.0f} occur"
-        )
-
-
-def _words(kinds: tuple[Kind, ...]) -> str:
-    return " or ".join(kinds)
+        occur = f"{there:,} of {wanted:,.0f} occur"
+        raise UserError(f"{name}: needs images of each combination of the labels, of which {occur}")

@@ -7,17 +7,17 @@ second largest. SAP (Kumar et al., ICLR 2018) is the mean over labels of the acc
 dimension minus that of the second best.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Annotated, Literal
 
 import numpy as np
-from scipy.special import rel_entr
 from scipy.stats import rankdata
 
 from benchmarks.metrics.codes import axes
-from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints
+from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints, Split
 from benchmarks.metrics.codes.errors import found, jackknife, of_columns
+from benchmarks.metrics.codes.information import plug_in
 from benchmarks.metrics.codes.number import Number
 from diffae.system.settings import Range
 from probes.scores import auc_influence
@@ -26,7 +26,7 @@ CAPTURED, SHARED = 0.75, 0.2  # NashAE celeba_eval.ipynb cell 15; the same in al
 
 
 @dataclass(frozen=True)
-class Tad(axes.Split):
+class Tad(Split):
     """TAD and ATTRS.
 
     chosen      the two dimensions of an attribute are the best two on the "fitted rows", and scored
@@ -47,18 +47,13 @@ class Tad(axes.Split):
 @dataclass(frozen=True)
 class _Best:
     """The best two dimensions [K, 2] of each attribute, whether it is their negative that is best,
-    and their areas [K, 2] on the rows that are scored; the attributes that are captured.
+    the rows that are scored, and the attributes that are captured there.
     """
 
-    rows: Ints
     dimensions: Ints
     negative: Ints
-    areas: Floats
+    rows: Ints
     captured: Ints
-
-    def tad(self, areas: Floats) -> float:
-        """TAD of the areas [K, 2] of these dimensions, on these or fewer rows."""
-        return float((areas[:, 0] - areas[:, 1])[self.captured].sum())
 
 
 def areas(z: Floats, y: Floats, how: Tad) -> Floats:
@@ -90,10 +85,7 @@ def _by_steps(z: Floats, y: Floats, thresholds: int) -> Floats:
 
 def told_by_others(y: Floats) -> Floats:
     """The largest share [K] of an attribute's entropy that another attribute tells, of labels [n, K]."""
-    information = np.zeros((y.shape[1],) * 2)
-    for a in (y, 1 - y):
-        for b in (y, 1 - y):
-            information += rel_entr(a.T @ b / len(y), np.outer(a.mean(axis=0), b.mean(axis=0)))
+    information = plug_in(y.astype(int), y.astype(int))
     entropy = information.diagonal().copy()
     np.fill_diagonal(information, 0)
     with np.errstate(invalid="ignore"):  # of an attribute that is constant on these rows
@@ -103,84 +95,79 @@ def told_by_others(y: Floats) -> Floats:
 @axes.shared
 def _best(codes: Codes, how: Tad, seed: int) -> list[_Best]:
     """The best two dimensions by fold."""
-    assert codes.labels is not None
-    z, y, found = codes.values, codes.labels.values, []
+    z, y, found = codes.values, codes.y, []
     axes.needs("tad", "dimensions", z.shape[1])
-    for fitted, others in how.folds(codes, seed):
-        rows = others if how.chosen == "fitted rows" else fitted
+    for part in how.folds(codes, seed):
+        fitted = part.fitted
+        rows = part.test if how.chosen == "fitted rows" else fitted
         by_sign = areas(z[fitted], y[fitted], how)
         best = np.argsort(-by_sign.max(axis=0), axis=1, kind="stable")[:, :2]
         negative = np.take_along_axis(by_sign.argmax(axis=0), best, axis=1)
-        scored = _scored(z[rows], y[rows], how, best, negative)
+        scored = _scored(codes, how, rows, best, negative)
         filtered = told_by_others(y if how.filter == "all rows" else y[rows]) <= SHARED
         captured = np.flatnonzero((scored[:, 0] >= CAPTURED) & filtered)
-        found.append(_Best(rows, best, negative, scored, captured))
+        found.append(_Best(best, negative, rows, captured))
     return found
 
 
-def _scored(z: Floats, y: Floats, how: Tad, dimensions: Ints, negative: Ints) -> Floats:
-    """The areas [K, 2] of these dimensions."""
+def _scored(codes: Codes, how: Tad, rows: Ints, dimensions: Ints, negative: Ints) -> Floats:
+    """The areas [K, 2] of these dimensions on some rows."""
     used, place = np.unique(dimensions, return_inverse=True)
-    found = areas(z[:, used], y, how)
+    found = areas(codes.values[np.ix_(rows, used)], codes.y[rows], how)
     return found[negative, np.arange(len(dimensions))[:, None], place.reshape(dimensions.shape)]
 
 
 def _tad(codes: Codes, how: Tad, seed: int) -> Found:
-    assert codes.labels is not None
-    best, y = _best(codes, how, seed), codes.labels.values
+    best = _best(codes, how, seed)
 
-    def of(kept: Ints) -> float:
-        rows = [np.intersect1d(one.rows, kept) for one in best]
-        given = zip(best, ((codes.values[r], y[r], how) for r in rows), strict=True)
-        folds = [one.tad(_scored(*g, one.dimensions, one.negative)) for one, g in given]
-        return float(np.mean(folds))
+    def of_folds(kept: Ints) -> list[float]:
+        folds = []
+        for one in best:
+            rows = np.intersect1d(one.rows, kept)
+            first, second = _scored(codes, how, rows, one.dimensions, one.negative)[one.captured].T
+            folds.append(float((first - second).sum()))
+        return folds
 
-    spread = np.std([one.tad(one.areas) for one in best])
-    printed = f"the protocol prints the spread over its folds, ± {spread:.3f}"
-    notes = (*_notes(how), printed) if len(best) > 1 else _notes(how)
-    return replace(jackknife(of, codes, *notes), n=len(_images(best)))
+    notes = _notes(how)
+    if len(best) > 1:
+        spread = np.std(of_folds(np.arange(len(codes.values))))
+        notes.append(f"the protocol prints the spread over its folds, ± {spread:.3f}")
+    one = jackknife(lambda kept: float(np.mean(of_folds(kept))), codes, *notes)
+    return replace(one, n=len(reduce(np.union1d, [one.rows for one in best])))
 
 
 def _attrs(codes: Codes, how: Tad, seed: int) -> Found:
-    best = _best(codes, how, seed)
-    value = float(np.mean([len(one.captured) for one in best]))
-    where = " in the first of five folds" if len(best) > 1 else ""
-    told = f"captured{where}: {', '.join(_captured(codes, best[0])) or 'none'}"
-    return Found(value, len(_images(best)), notes=(*_notes(how), told))
-
-
-def _captured(codes: Codes, best: _Best) -> Iterator[str]:
-    """Each attribute that is captured, with its best area, DeLong's error and the dimension,
-    from 0.
-    """
     assert codes.labels is not None
-    for k in best.captured:
-        j = best.dimensions[k, 0]
-        truth = codes.labels.values[best.rows, k] > 0
-        influence = auc_influence(codes.values[best.rows, j], truth)[1]
-        error = float(found(best.areas[k, 0], influence, codes, best.rows).stderr or 0)
-        place = f"dimension {j} of {codes.values.shape[1]}"
-        yield f"{codes.labels.names[k]} {best.areas[k, 0]:.3f} ± {error:.3f} ({place})"
+    best = _best(codes, how, seed)
+    first, told = best[0], []
+    scored = _scored(codes, how, first.rows, first.dimensions, first.negative)
+    for k in first.captured:  # with DeLong's error, and the dimension from 0
+        j = first.dimensions[k, 0]
+        influence = auc_influence(codes.values[first.rows, j], codes.y[first.rows, k] > 0)[1]
+        error = found(scored[k, 0], influence, codes, first.rows).stderr or 0
+        area = f"{codes.labels.names[k]} {scored[k, 0]:.3f} ± {error:.3f}"
+        told.append(f"{area} (dimension {j} of {codes.values.shape[1]})")
+    where = " in the first of five folds" if len(best) > 1 else ""
+    captured = f"captured{where}: {', '.join(told) or 'none'}"
+    value = float(np.mean([len(one.captured) for one in best]))
+    images = reduce(np.union1d, [one.rows for one in best])
+    return Found(value, len(images), notes=(*_notes(how), captured))
 
 
-def _images(best: list[_Best]) -> Ints:
-    return np.unique(np.concatenate([one.rows for one in best]))
-
-
-def _notes(how: Tad) -> tuple[str, ...]:
+def _notes(how: Tad) -> list[str]:
     notes = {
         "dimensions are chosen on the rows that are scored": how.chosen == "scored rows",
         f"AUROC by {how.thresholds} thresholds over the range of a dimension": how.thresholds,
         f"dimensions with a range up to {how.guard:g} count as chance": how.guard,
     }
-    return tuple(note for note, holds in notes.items() if holds)
+    return [note for note, holds in notes.items() if holds]
 
 
 # SAP ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Sap(axes.Split):
+class Sap(Split):
     """SAP.
 
     classifier  of a label by one dimension: "logistic": multinomial, of the standardised dimension,
@@ -205,16 +192,17 @@ def _right(how: Sap, z: Floats, label: Ints, fitted: Ints, seed: int) -> Floats:
 
 
 def _sap(codes: Codes, how: Sap, seed: int) -> Found:
-    z, y = codes.values, axes.classes(codes)
+    z, y = codes.values, codes.classes
     axes.needs("sap", "dimensions", z.shape[1])
-    (fitted, scored), *_ = how.folds(codes, seed)
+    part = how.folds(codes, seed)[0]
+    fitted, scored = part.fitted, part.test
     axes.varied("sap", y, fitted)
     choice, ahead = fitted if how.chosen == "fitted rows" else scored, np.zeros(len(z))
     for label in y.T:
         right = [_right(how, column[:, None], label, fitted, seed) for column in z.T]
         best, second = sorted(right, key=lambda r: -r[choice].mean())[:2]
         ahead += (best - second) / y.shape[1]
-    notes = ("dimensions are chosen on the rows that are scored",) * (choice is scored)
+    notes = ("dimensions are chosen on the rows that are scored",) * np.array_equal(choice, scored)
     value = ahead[scored].mean()
     return found(value, of_columns(ahead[scored]), codes, scored, *notes)
 

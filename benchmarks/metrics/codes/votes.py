@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 import numpy as np
 
 from benchmarks.metrics.codes import axes
-from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints, parts
+from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints, Part, parts
 from benchmarks.metrics.codes.number import Number
 from diffae.system.settings import Range
 
@@ -100,7 +100,7 @@ class _Batches:
 
 
 def _score(codes: Codes, how: Votes, seed: int) -> Found:
-    y = axes.classes(codes)
+    y = codes.classes
     axes.needs("a score by votes", "labels", y.shape[1])
     scores = [_of_table(codes, y, how, how.tables * seed + table) for table in range(how.tables)]
     value = float(np.mean(scores))
@@ -114,10 +114,9 @@ def _score(codes: Codes, how: Votes, seed: int) -> Found:
 
 def _of_table(codes: Codes, y: Ints, how: Votes, seed: int) -> float:
     """The share of batches whose label is told, by one table of votes or one regression."""
-    train = test = np.arange(len(y))
-    if how.images == "held out":
-        part = parts(codes, seed)
-        train, test = np.concatenate([part.train, part.valid]), part.test
+    every = np.arange(len(y))
+    part = parts(codes, seed) if how.images == "held out" else Part(every, every[:0], every)
+    train, test = np.concatenate([part.train, part.valid]), part.test
     z, random = how.axes(codes.values, train), np.random.default_rng(seed)
     spread = z[train].std(axis=0, ddof=1)
     if isinstance(how, FactorVae):

@@ -6,7 +6,7 @@ the file that `code` names, or a file and line of the same repository.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -19,9 +19,32 @@ from diffae.system.settings import checked, settings_of
 PLAIN = "plain"  # ours: what is measured without --protocol
 FOLDER = Path(__file__).parents[2] / "protocols"
 FOLDERS = {"images": FOLDER, "codes": FOLDER / "codes"}
+P = TypeVar("P", bound="Head")
+
+
+@dataclass(frozen=True)
+class Head:
+    """What every protocol says of itself.
+
+    code     where it is read: a repository, its commit and a file
+    commit   of the repository, in full
+    read     the date on which its code was read there
+    unread   what could not be read
+    sources  where the code says so, by "section.field"
+    """
+
+    name: str
+    title: str
+    code: str
+    note: str = ""
+    commit: str = ""
+    read: str = ""
+    unread: str = ""
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+
+
 NEEDED = ("title", "code")
-HEAD = (*NEEDED, "note", "commit", "read", "unread")
-P = TypeVar("P")
+HEAD = tuple(one.name for one in fields(Head) if one.name not in ("name", "sources"))
 
 
 @cache
@@ -33,7 +56,7 @@ def _shipped(folder: Path) -> tuple[str, ...]:
 @dataclass(frozen=True)
 class Library(Generic[P]):
     """The protocols of `kind`, a key of FOLDERS: the dataclass of each section, and what makes a
-    protocol of its name, head, sections and `sources`.
+    protocol of its `sections` and the fields of `Head`.
     """
 
     kind: str
@@ -70,11 +93,10 @@ class Library(Generic[P]):
         """
         files: dict[str, str] = {}
         for name in given:
-            self.named(name)
-            stem = Path(name).stem if name.endswith(".toml") else name
-            other = files.setdefault(stem, name)
+            called = self.named(name).name
+            other = files.setdefault(called, name)
             if other != name:
-                raise UserError(f"{name}: {other} is called {stem} too; rename one")
+                raise UserError(f"{name}: {other} is called {called} too; rename one")
         return tuple(dict.fromkeys((*self.names(), *given))) if explain else given
 
     def read(self, path: Path) -> P:
@@ -88,12 +110,12 @@ class Library(Generic[P]):
             if not isinstance(text, str) or not (text or key not in NEEDED):
                 raise UserError(f"{path}: {key} must be a text")
         sources: dict[str, str] = {}
-        known = {name: kind for name, kind in self.sections.items() if name in found}
         sections = {
             name: _section(path, name, kind, found[name], head["code"], sources)
-            for name, kind in known.items()
+            for name, kind in self.sections.items()
+            if name in found
         }
-        return self.make(path.stem, **head, **sections, sources=sources)
+        return self.make(sections=sections, name=path.stem, **head, sources=sources)
 
 
 def _section(

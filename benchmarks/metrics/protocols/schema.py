@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
-from benchmarks.metrics.protocols.library import FOLDERS, Library
+from benchmarks.metrics.protocols.library import FOLDERS, Head, Library
 from benchmarks.metrics.protocols.library import PLAIN as PLAIN
 from diffae.system.settings import Range, settings_of
 
@@ -132,28 +132,14 @@ METRICS = ("rfid", "psnr", "ssim", "lpips")
 
 
 @dataclass(frozen=True)
-class Protocol:
-    """A protocol. A metric is None if the evaluation code does not compute it.
+class Protocol(Head):
+    """A protocol. A metric is None if the evaluation code does not compute it."""
 
-    commit   of the repository that `code` names, in full
-    read     the date on which its code was read there
-    unread   what could not be read
-    sources  where the code says so, by "section.field"
-    """
-
-    name: str
-    title: str
-    code: str
     pixels: Pixels = field(default_factory=Pixels)
     rfid: RFid | None = None
     psnr: Psnr | None = None
     ssim: Ssim | None = None
     lpips: Lpips | None = None
-    note: str = ""
-    commit: str = ""
-    read: str = ""
-    unread: str = ""
-    sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def describe(self, metric: str) -> dict[str, Any]:
         """Every field that the metric depends on, by "section.field"."""
@@ -168,5 +154,9 @@ class Protocol:
         return replace(self, **{section: replace(getattr(self, section), **{key: value})})
 
 
-LIBRARY = Library("images", SECTIONS, Protocol)
+def _made(sections: Mapping[str, Any], **head: Any) -> Protocol:
+    return Protocol(**head, **sections)
+
+
+LIBRARY = Library("images", SECTIONS, _made)
 names, named, read, asked = LIBRARY.names, LIBRARY.named, LIBRARY.read, LIBRARY.asked

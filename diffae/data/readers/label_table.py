@@ -62,7 +62,7 @@ def _labelled(path: Path, rows: list[list[str]], images: tuple[str, ...], names:
     kept = tuple(images[places[row][0]] for row in order)
     label_files.refuse_duplicates(kept, path, "image")
     without = len(images) - len(kept)
-    told = [f"images that {path.name} does not list: {without:,}"] if without else []
+    told = [f"images that {path.name} does not list: {without:,}"] * bool(without)
     fields, splits, columns = dict[str, Any](), tuple[int, ...](), dict[str, np.ndarray]()
     for said, texts in zip(header, np.array(values)[order].T, strict=True):
         if said.lower() in PERSONS:
@@ -113,11 +113,15 @@ def kind_of(distinct: Collection[float] | Collection[str]) -> str:
     return "classes" if few and all(float(value).is_integer() for value in numbers) else "real"
 
 
+def said_of(column: str) -> tuple[str, str]:
+    """The name of a column, and the kind that is said after it, if any."""
+    name, _, kind = column.rpartition(":")
+    return (name, kind) if name and kind in KINDS.values() else (column, "")
+
+
 def _column(path: Path, said: str, texts: np.ndarray) -> tuple[str, np.ndarray]:
     """The name of a column, and what it holds: bool, texts of classes, or float64."""
-    name, _, kind = said.rpartition(":")
-    if not name or kind not in KINDS.values():
-        name, kind = said, ""
+    name, kind = said_of(said)
     try:
         values = texts.astype(np.float64)
     except ValueError:

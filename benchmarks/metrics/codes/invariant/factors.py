@@ -1,29 +1,29 @@
-"""How well the values of factors are read by linear classifiers: `explicitness` and `infoe`.
+"""How well factors are read from codes: `explicitness` and `infoe`, and how well they match: `mcc`, `cca`.
 
     explicitness  mean AUROC of each class against the others (Ridgeway and Mozer 2018)
     infoe         the share of a factor's entropy that the classifier explains (Hsu et al. 2023)
+    mcc           the mean correlation with the dimension that a factor is matched with
+    cca           the mean canonical correlation, along any directions
 
-Both are means over factors, of a multinomial logistic regression of each.
+All are means over factors. The first two are of a multinomial logistic regression of each. The others
+are correlations on rows that the match was not made on, with its error over these rows and the match
+fixed; a label of classes counts as the number of its class.
 """
 
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 from scipy.special import log_softmax
 
-from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints
-from benchmarks.metrics.codes.errors import of_columns
-from benchmarks.metrics.codes.invariant.linear import (
-    Linear,
-    Scores,
-    by_column,
-    classifier,
-    measured,
-)
+from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints, Kind, Split
+from benchmarks.metrics.codes.errors import found, of_columns
+from benchmarks.metrics.codes.invariant import linear
+from benchmarks.metrics.codes.invariant.linear import Linear, Scores, Task, measured, pearson
 from benchmarks.metrics.codes.number import Number
 from probes.linear import LinearProbe
 from probes.scores import auc_influence
@@ -68,10 +68,24 @@ def balanced(x: Floats, y: Floats, rows: Ints) -> Floats:
     return np.log(found)
 
 
+def one_hot(y: Floats, count: int) -> Floats:
+    """The classes y [n, 1] as n x count."""
+    return np.eye(count)[y[:, 0].astype(int)]
+
+
+def log_probabilities(task: Task) -> Iterator[Floats]:
+    """Log probabilities [n, C] of the classes of one factor."""
+    task = replace(task, y=one_hot(task.y, int(task.y.max()) + 1))
+    if isinstance(task.how, Infoe) and task.how.learner == BALANCED:
+        yield balanced(task.x, task.y, task.fitted)
+    else:
+        yield log_softmax(linear.classifier(task, softmax_loss, log_likelihood), axis=1)
+
+
 def aurocs(log_p: Floats, y: Floats, _: Any) -> tuple[float, Floats]:
     """The mean AUROC of the classes that occur in y [n, C], and the influence [n] of each row."""
     there = np.ptp(y, axis=0) > 0
-    each, influence = by_column(auc_influence, log_p[:, there], y[:, there])
+    each, influence = linear.by_column(auc_influence, log_p[:, there], y[:, there])
     return float(np.mean(each)), influence.mean(1)
 
 
@@ -87,33 +101,80 @@ def explained(log_p: Floats, y: Floats, how: Infoe) -> tuple[float, Floats]:
 def _compute(
     codes: Codes, how: Linear, seed: int, score: Callable[..., tuple[float, Floats]]
 ) -> Found:
-    assert codes.labels is not None
-    classes = [np.unique(column) for column in codes.labels.values.T]
-    ends = np.cumsum([len(one) for one in classes])[:-1]
-
-    def fits(x: Floats, y: Floats, fitted: Ints, judged: Ints, *_: Any) -> Iterator[Floats]:
-        hot = [(c[:, None] == one).astype(float) for c, one in zip(y.T, classes, strict=True)]
-        if isinstance(how, Infoe) and how.learner == BALANCED:
-            every = [balanced(x, one, fitted) for one in hot]
-        else:
-            last = fitted, judged, how, softmax_loss, log_likelihood
-            every = [log_softmax(classifier(x, one, *last), axis=1) for one in hot]
-        yield np.concatenate(every, axis=1)
-
     def scores(log_p: Floats, y: Floats) -> Scores:
-        blocks = zip(np.split(log_p, ends, axis=1), y.T, classes, strict=True)
-        each = [
-            score(block, (column[:, None] == one).astype(float), how)
-            if np.ptp(column)
-            else (np.nan, np.full(len(y), np.nan))
-            for block, column, one in blocks
-        ]
-        return np.array([value for value, _ in each]), np.stack([i for _, i in each], axis=1)
+        if not np.ptp(y):
+            return np.array([np.nan]), np.full(y.shape, np.nan)
+        value, influence = score(log_p, one_hot(y, log_p.shape[1]), how)
+        return np.array([value]), influence[:, None]
 
-    return measured(codes, how, seed, fits, scores)
+    alone = np.hsplit(codes.classes.astype(float), codes.y.shape[1])
+    return measured(codes, how, seed, log_probabilities, scores, together=alone)
 
 
+# ----------------------------------------------------------------------------------------------
+# Codes and factors matched one to one
+
+
+@dataclass(frozen=True)
+class Mcc(Split):
+    """The mean correlation coefficient, of Pearson's correlations.
+
+    rows  dimensions are assigned on the rows that are fitted on: "held out" or "in-sample" of `Split`
+    """
+
+    rows: Literal["held out", "in-sample"] = "held out"
+
+
+class Cca(Linear):
+    """The choices of `cca`: the penalty is the one of the largest mean correlation."""
+
+
+def mcc(codes: Codes, how: Mcc, seed: int) -> Found:
+    """The mean correlation of each factor with the dimension that is assigned to it, so that the sum of
+    absolute correlations is the largest, with the sign that it has there.
+
+    Factors without a dimension, where there are fewer, count as 0.
+    """
+    (part,), x, y = how.folds(codes, seed), codes.values, codes.y
+    fitted, test = part.fitted, part.test
+    each = [pearson(x[fitted], np.repeat(one[:, None], x.shape[1], 1))[0] for one in y[fitted].T]
+    matrix = np.nan_to_num(each)  # K x d
+    pairs = linear_sum_assignment(-np.abs(matrix))
+    r, influence = pearson(x[test][:, pairs[1]], y[test][:, pairs[0]])
+    signs = np.sign(matrix[pairs]) / y.shape[1]
+    return found(np.nan_to_num(r) @ signs, np.nan_to_num(influence) @ signs, codes, test)
+
+
+def cca(codes: Codes, how: Cca, seed: int) -> Found:
+    """The mean canonical correlation of codes and labels; those that the code has too few dimensions
+    for count as 0.
+
+    The directions are those of the fitted rows: of the labels, whitened, the principal axes of what
+    a ridge regression predicts of them, and of the codes, its weights along these. Without a penalty
+    they are those of the canonical correlation analysis (Hotelling 1936).
+    """
+    u, s, _ = np.linalg.svd(codes.y - codes.y.mean(0), full_matrices=False)
+    white = u[:, s > s[0] * 1e-10]
+    return measured(codes, how, seed, _along_axes, _correlations, together=[white])
+
+
+def _along_axes(task: Task) -> Iterator[Floats]:
+    """Codes and labels along the directions [n, 2 K] of each regression."""
+    for one in linear.regressions(task):
+        centred = one - one[task.fitted].mean(0)
+        _, s, axes = np.linalg.svd(centred[task.fitted], full_matrices=False)
+        there = s > s[0] * 1e-6  # a code of fewer dimensions than labels has fewer correlations
+        yield np.hstack([centred @ axes.T * there, task.y @ axes.T])
+
+
+def _correlations(both: Floats, _: Floats) -> Scores:
+    return pearson(*np.hsplit(both, 2))
+
+
+ANY: tuple[Kind, ...] = ("binary", "classes", "real")
 NUMBERS = {
     "explicitness": Number(Explicitness, partial(_compute, score=aurocs), ("binary", "classes")),
     "infoe": Number(Infoe, partial(_compute, score=explained), ("binary", "classes")),
+    "mcc": Number(Mcc, mcc, ANY),
+    "cca": Number(Cca, cca, ANY),
 }

@@ -5,8 +5,8 @@ of AUROC, the infinitesimal jackknife of the others.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
@@ -15,8 +15,8 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
-from benchmarks.metrics.codes.data import TEST, TRAIN, Codes, Floats, Found, Ints, Part, parts
-from benchmarks.metrics.codes.errors import found, of_columns
+from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints, Split
+from benchmarks.metrics.codes.errors import mean_of_labels, of_columns
 from benchmarks.metrics.codes.number import Number
 from diffae.system.errors import UserError
 from probes.linear import GRID, fit_best, fit_lbfgs, logistic_loss, mean_auroc
@@ -28,12 +28,10 @@ ON_TEST = "on the scored rows"
 
 
 @dataclass(frozen=True)
-class Linear:
+class Linear(Split):
     """A linear fit of each label.
 
-    rows      "held out": fitted on the training rows and scored on the test rows; "five folds": each
-              row is scored once, by a fit to the other four fifths (shuffled with seed 0);
-              "in-sample": fitted and scored on all rows
+    rows      as of `Split`, but for "drawn"
     scaling   of codes by the rows that are fitted on. A logistic regression standardises in any case
     chosen    what a fit leaves open: "on validation rows", "on the scored rows", or "not": then C or
               the penalty is 1, the epoch is the last, and validation rows are fitted on too
@@ -100,35 +98,44 @@ def r2(predicted: Floats, y: Floats) -> Scores:
 
 def pearson(a: Floats, b: Floats) -> Scores:
     """Pearson's correlation, which is 0 with a constant prediction and undefined of a constant b."""
-    a, b = (
-        (a - a.mean(0)) / np.nan_to_num(_deviation(a), nan=np.inf),
-        (b - b.mean(0)) / _deviation(b),
-    )
+    a = (a - a.mean(0)) / np.nan_to_num(_deviation(a), nan=np.inf)
+    b = (b - b.mean(0)) / _deviation(b)
     r = (a * b).mean(0)
     return r, of_columns(a * b - r * (a**2 + b**2) / 2)
 
 
 def mse(predicted: Floats, y: Floats) -> Scores:
     """The mean squared error, in the labels' own units."""
-    return np.square(y - predicted).mean(0), of_columns(np.square(y - predicted))
+    error = np.square(y - predicted)
+    return error.mean(0), of_columns(error)
 
 
 # Fits: what each candidate predicts of all rows ---------------------------------------------------
 
-Fits = Callable[[Floats, Floats, Ints, Ints, Any, int], Iterator[Floats]]
+
+@dataclass(frozen=True)
+class Task:
+    """Scaled codes x [n, d] and labels y [n, K], the rows to fit on, and those that judge choices."""
+
+    x: Floats
+    y: Floats
+    fitted: Ints
+    judged: Ints
+    how: Linear
+    seed: int
 
 
-def classifier(
-    x: Floats, y: Floats, fitted: Ints, judged: Ints, how: Linear, loss: Any = logistic_loss,
-    score: Any = mean_auroc,
-) -> Floats:  # fmt: skip
+Fits = Callable[[Task], Iterator[Floats]]
+
+
+def classifier(task: Task, loss: Any = logistic_loss, score: Any = mean_auroc) -> Floats:
     """The logits [n, K] of all rows by the logistic regressions of `probes`."""
-    features, labels = torch.as_tensor(x).float(), torch.as_tensor(y).float()
-    if how.chosen == "not":
-        return fit_lbfgs(features[fitted], labels[fitted], loss=loss).logits(features).numpy()
-    four = features[fitted], labels[fitted], features[judged], labels[judged]
+    x, y = torch.as_tensor(task.x).float(), torch.as_tensor(task.y).float()
+    four = x[task.fitted], y[task.fitted], x[task.judged], y[task.judged]
+    if task.how.chosen == "not":
+        return fit_lbfgs(*four[:2], loss=loss).logits(x).numpy()
     try:
-        return fit_best(*four, GRID, loss, score)[0].logits(features).numpy()
+        return fit_best(*four, GRID, loss, score)[0].logits(x).numpy()
     except ValueError as error:
         raise UserError(str(error)) from None
 
@@ -163,36 +170,23 @@ def epochs(
             yield linear(features).double().numpy()
 
 
-def fits_of(
-    x: Floats, y: Floats, fitted: Ints, judged: Ints, how: Linear, seed: int, *, real: bool
-) -> Iterator[Floats]:
-    """Regressions of real labels, or classifiers of binary ones."""
-    if isinstance(how, Fitted) and how.learner == "Adam":
-        recipe = (mse_loss, 64, True) if real else (binary_cross_entropy_with_logits, 128, False)
-        yield from epochs(x, y, fitted, seed, *recipe)
-    elif real:
-        yield from ridges(x, y, fitted, (1.0,) if how.chosen == "not" else PENALTIES)
-    else:
-        yield classifier(x, y, fitted, judged, how)
+def classifiers(task: Task) -> Iterator[Floats]:
+    """Logits of binary labels."""
+    if isinstance(task.how, Fitted) and task.how.learner == "Adam":
+        loss = binary_cross_entropy_with_logits
+        return epochs(task.x, task.y, task.fitted, task.seed, loss, 128, shuffled=False)
+    return iter([classifier(task)])
 
 
-classifiers, regressions = partial(fits_of, real=False), partial(fits_of, real=True)
+def regressions(task: Task) -> Iterator[Floats]:
+    """Predictions of real-valued labels."""
+    given = task.x, task.y, task.fitted
+    if isinstance(task.how, Fitted) and task.how.learner == "Adam":
+        return epochs(*given, task.seed, mse_loss, 64, shuffled=True)
+    return ridges(*given, (1.0,) if task.how.chosen == "not" else PENALTIES)
+
 
 # The number ---------------------------------------------------------------------------------------
-
-
-def draws(codes: Codes, how: Linear, seed: int) -> Iterator[Part]:
-    """The rows of each fit, its choices and its scores."""
-    rows = np.arange(len(codes.values))
-    if how.rows == "held out":
-        yield parts(codes, seed)
-    elif how.rows == "in-sample":
-        yield Part(rows, rows, rows)
-    else:
-        from sklearn.model_selection import KFold
-
-        for _, test in KFold(5, shuffle=True, random_state=0).split(rows):
-            yield parts(replace(codes, split=np.where(np.isin(rows, test), TEST, TRAIN)), seed)
 
 
 def standardised(x: Floats, fitted: Ints) -> Floats:
@@ -201,43 +195,39 @@ def standardised(x: Floats, fitted: Ints) -> Floats:
     return (x - x[fitted].mean(0)) / np.where(deviation > 0, deviation, 1)
 
 
-def roles(codes: Codes, how: Linear, part: Part) -> tuple[Floats, Ints, Ints]:
-    """The codes, scaled; the rows that are fitted on, and those that choices are judged by."""
-    fitted = np.union1d(part.train, part.valid) if how.chosen == "not" else part.train
-    x = codes.values if how.scaling == "none" else standardised(codes.values, fitted)
-    return x, fitted, part.test if how.chosen == ON_TEST else part.valid
+def best(task: Task, fits: Fits, by: Score) -> Floats:
+    """What the fit predicts whose mean score on the judging rows is largest; without choices the last."""
+
+    def quality(predicted: Floats) -> float:
+        each = by(predicted[task.judged], task.y[task.judged])[0]
+        return float(np.nanmean(each)) if np.isfinite(each).any() else -np.inf
+
+    candidates = fits(task)
+    is_last = task.how.chosen == "not"
+    return deque(candidates, 1).pop() if is_last else max(candidates, key=quality)
 
 
 def measured(
-    codes: Codes, how: Linear, seed: int, fits: Fits, score: Score, by: Score | None = None
-) -> Found:
-    """The mean score of the labels on rows, of the candidate that is best `by` a score (its own)."""
-    assert codes.labels is not None
-    y, by = codes.labels.values, by or score
-    values, influences, tests, left_out = [], [], [], 0
-    for part in draws(codes, how, seed):
-        x, fitted, judged = roles(codes, how, part)
+    codes: Codes, how: Linear, seed: int, fits: Fits, score: Score, by: Score | None = None,
+    together: Sequence[Floats] = (),
+) -> Found:  # fmt: skip
+    """The mean score of the labels, of the candidate that is best `by` a score (its own).
 
-        def quality(one: Floats, rows: Ints = judged) -> float:
-            each = by(one[rows], y[rows])[0]
-            return float(np.nanmean(each)) if np.isfinite(each).any() else -np.inf
-
-        candidates = fits(x, y, fitted, judged, how, seed)
-        last = how.chosen == "not"
-        best = deque(candidates, 1).pop() if last else max(candidates, key=quality)
-        each, influence = score(best[part.test], y[part.test])
-        kept = np.isfinite(each) & (np.ptp(y[fitted], axis=0) > 0)
-        if not kept.any():
-            raise UserError("every label is the same on all rows that are fitted on, or scored")
-        left_out = max(left_out, (~kept).sum())
-        values.append(each[kept].mean())
-        influences.append(influence[:, kept].mean(1))
-        tests.append(part.test)
-    notes = [f"labels with one value in a part, left out: {left_out}"] * bool(left_out)
-    notes += ["chosen on the scored rows"] * (how.chosen == ON_TEST)
+    `together` are the labels [n, K] of each fit: all of them, unless given.
+    """
+    found = []
+    for part in how.folds(codes, seed):
+        fitted = part.fitted if how.chosen == "not" else part.train
+        judged = part.test if how.chosen == ON_TEST else part.valid
+        x = codes.values if how.scaling == "none" else standardised(codes.values, fitted)
+        tasks = [Task(x, y, fitted, judged, how, seed) for y in together or [codes.y]]
+        scores = [score(best(t, fits, by or score)[part.test], t.y[part.test]) for t in tasks]
+        varied = np.ptp(np.hstack([task.y for task in tasks])[fitted], axis=0) > 0
+        values = np.where(varied, np.concatenate([value for value, _ in scores]), np.nan)
+        found.append((values, np.hstack([influence for _, influence in scores]), part.test))
+    notes = ["chosen on the scored rows"] * (how.chosen == ON_TEST)
     notes += ["fitted on the scored rows"] * (how.rows == "in-sample")
-    influence = np.concatenate(influences) / len(values)
-    return found(float(np.mean(values)), influence, codes, np.concatenate(tests), *notes)
+    return mean_of_labels(found, codes, *notes)
 
 
 def _number(section: type, kind: Any, fits: Fits, score: Score, by: Score | None = None) -> Number:

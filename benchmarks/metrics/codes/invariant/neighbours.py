@@ -4,21 +4,23 @@ For labels of classes the number is the accuracy, for binary ones the balanced a
 labels it is their mean.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints, parts
-from benchmarks.metrics.codes.errors import found
+from benchmarks.metrics.codes.errors import mean_of_labels
 from benchmarks.metrics.codes.invariant.linear import standardised
 from benchmarks.metrics.codes.number import Number
-from diffae.system.errors import UserError
 from diffae.system.settings import Range
 
+Bools = NDArray[np.bool_]
 GRID = (1, 5, 10, 20, 50, 100, 200)
 AT_ONCE = 2**24  # distances
 
@@ -28,14 +30,14 @@ class Knn:
     """k-NN among the training rows.
 
     neighbours   k; 0: the best of GRID on the validation rows, for each label
-    scaling      of the codes: "standardised" by the training rows, "unit length" (then the nearest
-                 are those of the largest cosine), or "none"
+    scaling      of the codes: "standardised" by the training rows, or "unit length" (then the nearest
+                 are those of the largest cosine)
     temperature  T of the votes exp(-distance^2 / 2T), of unit codes exp(cosine / T) but for a
                  factor; 0: equal votes
     """
 
     neighbours: Annotated[int, Range(0, 10_000)] = 0
-    scaling: Literal["standardised", "unit length", "none"] = "standardised"
+    scaling: Literal["standardised", "unit length"] = "standardised"
     temperature: Annotated[float, Range(0, 1e6)] = 0.0
 
 
@@ -52,65 +54,52 @@ def nearest(x: Tensor, bank: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return torch.cat([one[0] for one in blocks]), torch.cat([one[1] for one in blocks])
 
 
-def _predicted(classes: Tensor, weights: Tensor, count: int) -> Ints:
+def _predicted(classes: Tensor, weights: Tensor) -> Ints:
     """The class [n] with most votes of neighbours [n, k]; of equal ones the first."""
-    votes = torch.zeros(len(classes), count, dtype=weights.dtype)
+    votes = torch.zeros(len(classes), int(classes.max()) + 1, dtype=weights.dtype)
     return votes.scatter_add_(1, classes, weights).argmax(1).numpy()
 
 
-def _score(predicted: Ints, truth: Ints, balanced: bool) -> tuple[float, Floats]:
+def _score(hit: Bools, truth: Ints, balanced: bool) -> tuple[float, Floats]:
     """Accuracy, or the mean of the classes' accuracies, and the influence of each image."""
-    hit, influence, value = predicted == truth, np.zeros(len(truth)), 0.0
-    groups = [truth == c for c in np.unique(truth)] if balanced else [np.ones(len(truth), bool)]
-    for group in groups:
-        m, share = group.sum(), hit[group].mean()
-        value += share / len(groups)
-        influence[group] = (hit[group] - share) / np.sqrt(m * max(m - 1, 1)) / len(groups)
-    return float(value), influence
+    group = truth if balanced else np.zeros_like(truth)
+    _, member, m = np.unique(group, return_inverse=True, return_counts=True)
+    share = np.bincount(member, hit) / m
+    of_each = np.sqrt(m * np.maximum(m - 1, 1)) * len(m)
+    return float(share.mean()), (hit - share[member]) / of_each[member]
 
 
-def _scaled(x: Floats, train: Ints, how: Knn) -> Tensor:
-    if how.scaling == "unit length":
-        return normalize(torch.as_tensor(x)).float()
-    x = standardised(x, train) if how.scaling == "standardised" else x - x[train].mean(0)
-    return torch.as_tensor(x).float()
+def _best(
+    hits: Mapping[int, Bools], truth: Ints, count: int, balanced: bool
+) -> tuple[int, float, Floats]:
+    """The k that is best on the first `count` rows, and how it does on the others."""
+    k = max(hits, key=lambda k: _score(hits[k][:count], truth[:count], balanced)[0])
+    return k, *_score(hits[k][count:], truth[count:], balanced)
 
 
 def knn(codes: Codes, how: Knn, seed: int) -> Found:
     """The mean score of the labels, its error over the scored images with the neighbours fixed."""
     assert codes.labels is not None
-    part = parts(codes, seed)
-    x = _scaled(codes.values, part.train, how)
+    part, t = parts(codes, seed), how.temperature
+    is_unit = how.scaling == "unit length"
+    x = torch.as_tensor(codes.values if is_unit else standardised(codes.values, part.train))
+    x = (normalize(x) if is_unit else x).float()
     given = (how.neighbours,) if how.neighbours else GRID
     grid = [k for k in given if k <= len(part.train)] or [len(part.train)]
-    judged = part.valid if len(grid) > 1 else part.valid[:0]
-    rows, count = np.concatenate([judged, part.test]), len(judged)
+    rows, count = np.concatenate([part.valid, part.test]), len(part.valid)
     squares, places = nearest(x[rows], x[part.train], max(grid))
-    t = how.temperature
     weights = torch.exp((squares[:, :1] - squares) / (2 * t)) if t else torch.ones_like(squares)
     scores, chosen = [], set()
-    for column, kind in zip(codes.labels.values.T, codes.labels.kinds, strict=True):
-        if not np.ptp(column[part.train]) or not np.ptp(column[part.test]):
-            continue
-        y = np.unique(column, return_inverse=True)[1]
+    for y, kind in zip(codes.classes.T, codes.labels.kinds, strict=True):
         classes = torch.as_tensor(y[part.train])[places]
-
-        def score(
-            k: int, which: slice, y: Ints = y, classes: Tensor = classes, kind: str = kind
-        ) -> tuple[float, Floats]:
-            predicted = _predicted(classes[which, :k], weights[which, :k], y.max() + 1)
-            return _score(predicted, y[rows[which]], kind == "binary")
-
-        k = max(grid, key=lambda k: score(k, slice(count))[0]) if count else grid[0]
-        scores.append(score(k, slice(count, None)))
-        chosen.add(k)
-    if not scores:
-        raise UserError("every label is the same on all rows that are fitted on, or scored")
-    notes = [f"k = {', '.join(map(str, sorted(chosen)))}"]
-    if left_out := len(codes.labels.kinds) - len(scores):
-        notes.append(f"labels with one value in a part, left out: {left_out}")
-    influence = np.mean([one for _, one in scores], axis=0)
-    return found(float(np.mean([v for v, _ in scores])), influence, codes, part.test, *notes)
+        hits = {k: _predicted(classes[:, :k], weights[:, :k]) == y[rows] for k in grid}
+        k, value, influence = _best(hits, y[rows], count, kind == "binary")
+        varied = np.ptp(y[part.train]) and np.ptp(y[part.test])
+        scores.append((value if varied else np.nan, influence))
+        chosen |= {k} if varied else set()
+    values, influences = map(np.array, zip(*scores, strict=True))
+    told = f"k = {', '.join(map(str, sorted(chosen)))}"
+    return mean_of_labels([(values, influences.T, part.test)], codes, told)
 
 
 NUMBERS = {"knn": Number(Knn, knn, kinds=("binary", "classes"))}

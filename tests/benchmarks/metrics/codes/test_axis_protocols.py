@@ -6,8 +6,9 @@ import pytest
 from factor_codes import labelled, standardised, table
 
 from benchmarks.metrics.codes import cost, dci
-from benchmarks.metrics.codes.axes import Concepts, Split
+from benchmarks.metrics.codes.axes import Concepts
 from benchmarks.metrics.codes.cost import BOUND_TO_AXES, seconds
+from benchmarks.metrics.codes.data import Split
 from benchmarks.metrics.codes.schema import NUMBERS, named
 from benchmarks.metrics.codes.table import measure
 from diffae.system.errors import UserError
@@ -76,26 +77,31 @@ def test_a_choice_on_the_scored_rows_is_said(protocol, name, said):
     assert said in notes[0] and said not in notes[1]
 
 
+def rows_of(split, codes, seed=0):
+    (part,) = split.folds(codes, seed)
+    return part.fitted, part.test
+
+
 def test_rows_are_drawn_in_the_protocols_ratio():
     codes = labelled(np.zeros((90, 2)), table((2, 3), copies=15))
-    ((fitted, scored),) = Split("drawn").folds(codes, 0)
+    fitted, scored = rows_of(Split("drawn"), codes)
     assert len(fitted) == 60 and len(scored) == 30 and not set(fitted) & set(scored)
-    ((others, _),) = Split("drawn").folds(codes, 1)
+    others, _ = rows_of(Split("drawn"), codes, 1)
     assert set(others) != set(fitted)
     many = labelled(np.zeros((20_000, 1)), np.zeros((20_000, 1)))
-    ((fitted, scored),) = Split("drawn").folds(many, 0)
+    fitted, scored = rows_of(Split("drawn"), many)
     assert len(fitted) == 10_000 and len(scored) == 5_000 and not set(fitted) & set(scored)
-    ((every, same),) = Split("in-sample").folds(codes, 0)
+    every, same = rows_of(Split("in-sample"), codes)
     assert every.tolist() == same.tolist() == list(range(90))
 
 
 def test_held_out_rows_are_the_files_and_a_split_without_a_test_is_refused():
     y = table((2, 3), copies=15)
     split = np.repeat([0, 1, 2], 30)
-    ((fitted, scored),) = Split().folds(labelled(y, y, split=split), 0)
+    fitted, scored = rows_of(Split(), labelled(y, y, split=split))
     assert fitted.tolist() == list(range(60)) and scored.tolist() == list(range(60, 90))
     with pytest.raises(UserError, match="no rows for training, or none for the test"):
-        Split().folds(labelled(y, y, split=0 * split), 0)
+        rows_of(Split(), labelled(y, y, split=0 * split))
 
 
 def test_principal_components_are_those_of_the_rows_that_are_fitted_on():

@@ -12,9 +12,8 @@ from codes_of_factors import made
 
 from benchmarks.metrics import METRICS
 from benchmarks.metrics.codes import schema, table
-from benchmarks.metrics.codes.data import Codes, Labels, parts
+from benchmarks.metrics.codes.data import Codes, Labels, Rows, parts, taken
 from benchmarks.metrics.codes.number import Number, section_name
-from benchmarks.metrics.codes.rows import Rows, taken
 from benchmarks.metrics.protocols.schema import named as of_images
 from diffae.system.errors import UserError
 
