@@ -8,7 +8,7 @@ from benchmarks.measuring.asked import Asked, Noting
 from benchmarks.measuring.by_protocol import Explanation, section
 from benchmarks.measuring.codes import read
 from benchmarks.metrics.codes import schema
-from benchmarks.metrics.codes.cost import BOUND_TO_AXES, WIDEST, seconds
+from benchmarks.metrics.codes.cost import WIDEST, seconds
 from benchmarks.metrics.codes.explain import explained
 from benchmarks.metrics.codes.table import NUMBERS, fields, measure
 from diffae.system import cli
@@ -29,7 +29,7 @@ def measure_codes(names: Sequence[str], asked: Asked, noting: Noting) -> dict[st
     found, seed, d = dict[str, list[str]](), asked.seed or 0, codes.values.shape[1]
     for name in names:
         with noting(str(asked.b or asked.a)):
-            if d > WIDEST and name in BOUND_TO_AXES:
+            if d > WIDEST and name in schema.BOUND_TO_AXES:
                 takes = duration(seconds(name, codes, protocol, seed))
                 cli.say(f"{name}: about {takes} for {d:,} dimensions")
             one = measure(name, codes, protocol, seed)
@@ -50,7 +50,7 @@ def explain_codes(asked: Asked) -> Explanation:
     codes, told = read(asked.a, asked.b)
     watched = partial(shown, title="numbers by protocol", unit="numbers")
     wide = codes.values.shape[1] > WIDEST
-    left_out = [name for name in NUMBERS if wide and name in BOUND_TO_AXES]
+    left_out = [name for name in NUMBERS if wide and name in schema.BOUND_TO_AXES]
     if left_out:
         told.append(f"left out of codes of over {WIDEST} numbers: {', '.join(left_out)}")
     found = list(explained(codes, every, asked.seed or 0, left_out, watched))

@@ -10,7 +10,6 @@ from time import perf_counter
 
 from benchmarks.metrics.codes import dci, votes
 from benchmarks.metrics.codes.data import Codes
-from benchmarks.metrics.codes.schema import BOUND_TO_AXES as BOUND_TO_AXES
 from benchmarks.metrics.codes.schema import NUMBERS, Protocol
 from benchmarks.metrics.codes.table import prepared
 from diffae.system.errors import UserError

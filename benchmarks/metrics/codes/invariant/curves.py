@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints, Labels, parts
+from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints, parts
 from benchmarks.metrics.codes.errors import found, of_columns
 from benchmarks.metrics.codes.invariant.linear import by_column
 from diffae.system.errors import UserError
@@ -74,10 +74,7 @@ def code_length(codes: Codes, seed: int, orders: int = ORDERS) -> Found:
 def bits(codes: Codes, random: np.random.Generator) -> Floats:
     """The code length [n, K] of each binary label in one order."""
     codes, y = _binary(codes)
-    n = len(y)
-    who = (
-        np.arange(n) if codes.persons is None else np.unique(codes.persons, return_inverse=True)[1]
-    )
+    n, who = len(y), np.unique(codes.who, return_inverse=True)[1]
     order = np.argsort(random.permutation(who.max() + 1)[who], kind="stable")
     length, before = np.ones(y.shape), np.zeros((len(GRID), y.shape[1]))
     start = FIRST
@@ -97,9 +94,7 @@ def _binary(codes: Codes) -> tuple[Codes, Floats]:
     columns = labels.of_kind("binary") if labels else []
     if labels is None or not columns:
         raise UserError("needs labels that are binary")
-    values, names = labels.values[:, columns], tuple(labels.names[k] for k in columns)
-    kept = Labels(values, names, tuple(labels.kinds[k] for k in columns))
-    return replace(codes, labels=kept), values
+    return replace(codes, labels=labels.of(columns)), labels.values[:, columns]
 
 
 def _logits(codes: Codes, fitted: Ints, rows: Ints, C: float) -> Floats:

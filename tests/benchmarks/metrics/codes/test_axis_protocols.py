@@ -7,9 +7,9 @@ from factor_codes import labelled, standardised, table
 
 from benchmarks.metrics.codes import cost, dci
 from benchmarks.metrics.codes.axes import Concepts
-from benchmarks.metrics.codes.cost import BOUND_TO_AXES, seconds
+from benchmarks.metrics.codes.cost import seconds
 from benchmarks.metrics.codes.data import Split
-from benchmarks.metrics.codes.schema import NUMBERS, named
+from benchmarks.metrics.codes.schema import BOUND_TO_AXES, NUMBERS, named
 from benchmarks.metrics.codes.table import measure
 from diffae.system.errors import UserError
 
