@@ -20,7 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype
 
-from benchmarks.metrics.codes.data import TEST, TRAIN, Codes, Floats, Ints, Labels
+from benchmarks.metrics.codes.data import NUMERIC, TEST, TRAIN, Codes, Floats, Ints, Labels
 from benchmarks.metrics.codes.number import FEWEST
 from benchmarks.runtime import npz
 from diffae.data import dataset
@@ -205,10 +205,10 @@ def _label(path: Path, name: str, column: pd.Series) -> tuple[str, Floats, str]:
     low = column.str.lower() if text else column
     distinct = sorted(low.unique().tolist())
     kind = said or ("binary" if len(distinct) < 2 else label_table.kind_of(distinct))
-    if (kind == "binary" and len(distinct) > 2) or (kind == "real" and text):
+    if (kind == "binary" and len(distinct) > 2) or (kind in NUMERIC and text):
         is_not = f"{bare} is said to be {kind}, but has values such as {distinct[-1]}"
         raise UserError(f"{path}: {is_not}; say another kind")
-    if kind != "real":
+    if kind not in NUMERIC:
         column = pd.Series(pd.factorize(low if kind == "binary" else column, sort=True)[0])
     return bare, column.to_numpy(np.float64), kind
 

@@ -22,18 +22,40 @@ import numpy as np
 import torch
 from scipy.stats import mode
 
+from benchmarks.core.images import Selection, select
 from benchmarks.core.sizes import Range
-from benchmarks.metrics.codes.data import TEST, TRAIN, Codes, Floats, Found, Ints, Labels
+from benchmarks.metrics.codes.data import (
+    DISCRETE,
+    NUMERIC,
+    TEST,
+    TRAIN,
+    Codes,
+    Floats,
+    Found,
+    Ints,
+    Labels,
+)
 from benchmarks.metrics.codes.errors import found, of_columns
 from benchmarks.metrics.codes.invariant.curves import code_length, few_labels
 from benchmarks.metrics.codes.invariant.linear import standardised
-from benchmarks.metrics.codes.schema import PLAIN, named
+from benchmarks.metrics.codes.schema import NUMBERS, PLAIN, named
 from benchmarks.metrics.codes.table import fields, measure
-from benchmarks.plugin import Benchmark, Cell, Context, Measurement, Number, Row, TableSpec, Taken
+from benchmarks.plugin import (
+    Benchmark,
+    Cell,
+    Context,
+    Count,
+    Measurement,
+    Number,
+    Row,
+    TableSpec,
+    Taken,
+)
 from benchmarks.runtime.digest import digest
 from benchmarks.systems.protocol.base import SEMANTIC, System, reading_of
 from benchmarks.tasks.shared import probe_fits
 from benchmarks.tasks.shared.probe_fits import MEAN, selections
+from diffae.data import open_combinations
 from diffae.data.dataset import SPLITS
 from diffae.system.errors import UserError
 from probes import influences, summarise
@@ -48,7 +70,8 @@ OF_AXES = (
 )  # fmt: skip
 WIDEST = 64  # numbers of a code; those of the axes of wider ones are only measured by `measure`
 CODE, ROTATED = "the code", "rotated at random"
-CHANCE, REAL = "chance", "real"
+OF_ATTRIBUTES = ("tad", "attrs")
+CHANCE = "chance"
 FIT = "L-BFGS in float64"
 Few = Annotated[int, Range(2, 10**6)]  # one image has no deviation to standardise by
 
@@ -61,6 +84,7 @@ class Sizes:
     orders   of the images, for the code length
     coded    images whose labels are coded
     axes     also measure the numbers that are bound to axes
+    grid     images of all combinations of the factors, at most, for numbers that need them
     """
 
     labels: tuple[Few, ...] = (16, 64, 256, 1024)
@@ -68,6 +92,7 @@ class Sizes:
     orders: Number = 2
     coded: Number = 512
     axes: bool = False
+    grid: Count = 1024
 
 
 # ----------------------------------------------------------------------------------------------
@@ -90,9 +115,29 @@ def of_system(context: Context, system: System) -> Codes:
     return codes_of(context, torch.cat(features).double().numpy())
 
 
+def with_attributes(context: Context, codes: Codes) -> Codes:
+    """The codes with binary labels: their own, or the attributes that the data makes of classes."""
+    data = context.dataset
+    if not data.labelled or (codes.labels and codes.labels.of_kind("binary")):
+        return codes
+    values = np.concatenate([part.labels for part in selections(context)]).astype(float)
+    names = data.attribute_names
+    return replace(codes, labels=Labels(values, names, ("binary",) * len(names)))
+
+
+def grid_of(context: Context, system: System) -> tuple[Selection, Codes] | None:
+    """Images of all combinations of factors, and their codes; None if the data has none."""
+    if (data := open_combinations(context.dataset, context.sizes(Sizes).grid)) is None:
+        return None
+    images = select(data, "all", len(data), context.seed)
+    values = context.codes.features(system, images).double().numpy()
+    return images, Codes(values, Labels(*data.factors(images.order)))
+
+
 def controls(codes: Codes, seed: int) -> dict[str, Codes]:
     """The codes, and what has the same numbers of them but other axes, or nothing of the images."""
-    fitted = np.flatnonzero(codes.split == TRAIN)
+    every = np.ones(len(codes.values), bool)
+    fitted = np.flatnonzero(every if codes.split is None else codes.split == TRAIN)
     x = standardised(codes.values, fitted)
     random = np.random.default_rng([seed, x.shape[1]])
     rotation = np.linalg.qr(random.standard_normal((x.shape[1], x.shape[1])))[0]
@@ -115,6 +160,7 @@ class Measured:
 
     cell: Cell
     codes: Codes
+    images: Selection | None = None  # of the codes, if not those of the probes
 
     def found(self, work: str, compute: Callable[[Codes], Numbers], **how: Any) -> Numbers:
         """What `compute` finds of the codes; `how` is what else decides it.
@@ -163,9 +209,10 @@ class Measured:
         """The error in parts: over images or persons, and over fits."""
         if one.influence is None or one.rows is None:
             return ()
-        order = np.concatenate([part.order for part in selections(self.cell.context)])[one.rows]
+        parts = selections(self.cell.context) if self.images is None else [self.images]
+        order = np.concatenate([part.order for part in parts])[one.rows]
         who = order if self.codes.persons is None else self.codes.persons[one.rows]
-        data = self.cell.context.dataset.fingerprint
+        data = parts[0].dataset.fingerprint
         of_images = by_group(one.influence, who, units_of(self.codes.units, data, digest(who)))
         if not one.fits:
             return of_images
@@ -184,14 +231,16 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     sizes, codes = context.sizes(Sizes), of_system(context, system)
     counts = dict(zip(("n_train", "n_valid", "n_test"), map(len, selections(context)), strict=True))
     cell = Cell(context, TABLE, system, fields={**counts, **reading_of(system)})
+    few = sizes.axes and codes.values.shape[1] <= WIDEST
+    grid = grid_of(context, system) if few else None
 
     def reduce() -> Iterator[Row]:
-        yield from _of_labels(Measured(cell, codes), system, sizes)
+        yield from _of_labels(Measured(cell, with_attributes(context, codes)), system, sizes)
         for name, setting in OF_CODES.items():
-            if name != "ridge_r2" or (codes.labels and REAL in codes.labels.kinds):
+            if name != "ridge_r2" or (codes.labels and codes.labels.of_kind(*NUMERIC)):
                 yield Measured(cell.but(setting=setting), codes).number(name)
         if sizes.axes:
-            yield from _of_axes(cell.but(table=AXES), codes)
+            yield from _of_axes(cell.but(table=AXES), codes, grid)
 
     yield Measurement([], reduce, list(probe_fits.fits(context, adam=False)))
 
@@ -234,18 +283,28 @@ def _coded(context: Context, codes: Codes) -> Ints:
     return np.sort(order[: context.sizes(Sizes).coded])
 
 
-def _of_axes(cell: Cell, codes: Codes) -> Iterator[Row]:
+def _of_axes(cell: Cell, codes: Codes, grid: tuple[Selection, Codes] | None) -> Iterator[Row]:
     """Numbers of the code's axes beside those of the controls, and how far it is from the rotated one.
 
-    That difference is in units of its error, as if both were independent.
+    That difference is in units of its error, as if both were independent. Numbers that need all
+    combinations of factors are of the `grid`; so are those of factors where the data has a drawing,
+    whose attributes are not independent.
     """
     if (d := codes.values.shape[1]) > WIDEST:
         note = f"{d:,} numbers, too many to stand for single labels; of at most {WIDEST} it is measured"
         yield from (cell.row(name, None, setting=CODE, note=note) for name in OF_AXES)
         return
-    every = controls(codes, cell.context.seed)
+    seed, ours = cell.context.seed, cell.context.dataset.drawing is not None
+    every, of_grid = controls(codes, seed), controls(grid[1], seed) if grid else {}
     for name in OF_AXES:
-        rows = {c: Measured(cell.but(setting=c), of).number(name) for c, of in every.items()}
+        images, at, measured = None, cell, every
+        if grid and (NUMBERS[name].combinations or (ours and name not in OF_ATTRIBUTES)):
+            images, measured = grid[0], of_grid
+            data = images.dataset
+            at = cell.also(factors=data.factors([0]).names, factors_sha256=data.fingerprint)
+        rows = {
+            c: Measured(at.but(setting=c), of, images).number(name) for c, of in measured.items()
+        }
         yield replace(rows[CODE], note="; ".join(filter(None, (rows[CODE].note, _apart(rows)))))
         yield from (row for control, row in rows.items() if control != CODE)
 
@@ -270,19 +329,22 @@ def references(context: Context) -> Iterator[Row]:
     labels, first = codes.labels, _coded(context, codes)
     fields = {"chance": "guesses by the shares of the labels"}
     cell = Cell(context, TABLE, Taken(System(), None), title=CHANCE, setting=MEAN, fields=fields)
-    if binary := labels.of_kind("binary"):
+    attributes = with_attributes(context, codes)
+    if attributes.labels and (binary := attributes.labels.of_kind("binary")):
         yield cell.row("auroc", 0.5, n=len(test))
-        y = codes.y[first][:, binary] > 0
+        y = attributes.y[first][:, binary] > 0
         bits = -np.log2(np.where(y, y.mean(0), 1 - y.mean(0)))
         influence, note = of_columns(bits).mean(1), "entropy of the labels"
         entropy = found(float(bits.mean()), influence, codes, first, note)
         yield from Measured(cell, codes).rows(cell, "code_length", {MEAN: entropy})
-    if known := labels.of_kind("binary", "classes"):
+    if known := labels.of_kind(*DISCRETE):
         y = codes.y[codes.split == TEST]
         hits = [_guessed(y[:, k], labels.kinds[k]) for k in known]
         value, error = test.mean(np.mean(hits, axis=0))
-        yield cell.row("knn", value, error if "classes" in labels.kinds else (), n=len(test))
-    if REAL in labels.kinds:
+        yield cell.row(
+            "knn", value, error if {*labels.kinds} & {"classes", "ordered"} else (), n=len(test)
+        )
+    if labels.of_kind(*NUMERIC):
         yield cell.row("ridge_r2", 0.0, n=len(test))
 
 

@@ -6,11 +6,14 @@ A format is one module with a test (does this folder look like it?) and an opene
 
 import os
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from diffae.data.dataset import Dataset
+from diffae.data.factors.combinations import part_of, part_with_combinations
 from diffae.data.factors.reader import is_factors, open_factors
 from diffae.data.prepared import is_prepared, open_prepared
 from diffae.data.readers.arrow import is_parquet, is_saved, open_parquet, open_saved
@@ -25,7 +28,14 @@ from diffae.system.cli import printable
 from diffae.system.errors import UserError
 from diffae.system.files import file_size
 
-__all__ = ["Dataset", "Transform", "open_dataset", "open_for_model", "open_portraits"]
+__all__ = [
+    "Dataset",
+    "Transform",
+    "open_combinations",
+    "open_dataset",
+    "open_for_model",
+    "open_portraits",
+]
 
 
 class Reader(NamedTuple):
@@ -116,6 +126,20 @@ def find_reader(path: Path) -> Reader:
     raise UserError(f"{path}: of no known format; give the folder that holds the images")
 
 
+def open_combinations(data: Dataset, most: int) -> Dataset | None:
+    """Images of all combinations of known factors, at most `most`: of the data itself, or of how it is
+    drawn. None if there are none.
+    """
+    if data.drawing is None:
+        return part_with_combinations(data, most)
+    place = data.drawing.combinations(most)
+    if place is None:
+        return None
+    if isinstance(place, int):  # of a dry run: others as many
+        return part_of(data, np.arange(place))
+    return open_dataset(place, data.image_size)
+
+
 def open_portraits(count: int, image_size: int, seed: int = 0) -> Dataset:
     """`count` procedural portraits, drawn on first use, with 40 attributes, factors and identities.
 
@@ -125,6 +149,5 @@ def open_portraits(count: int, image_size: int, seed: int = 0) -> Dataset:
     from diffae.data import portraits
 
     folder = portraits.ensure(count, max(PORTRAIT_SIZE, image_size), seed)
-    drawn = open_dataset(folder, image_size, seed=seed)
-    known = {one.name: getattr(drawn, one.name) for one in fields(drawn) if one.init}
-    return portraits.Portraits(**known | {"name": "portraits"}, seed=seed)
+    drawing = portraits.Drawing(seed, max(PORTRAIT_SIZE, image_size))
+    return replace(open_dataset(folder, image_size, seed=seed), name="portraits", drawing=drawing)

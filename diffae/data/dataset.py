@@ -63,6 +63,18 @@ class Factors(NamedTuple):
     kinds: tuple[str, ...]
 
 
+class Drawing(Protocol):
+    """How images of known factors are drawn."""
+
+    def factors(self, indices: Indices) -> Factors:
+        """Factors of images that no file beside them holds."""
+
+    def combinations(self, most: int) -> Path | int | None:
+        """A data set of all combinations of some factors, at most `most`: its path, or in a dry run
+        how many images it would have; None if these are too few.
+        """
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """N images with optional labels, and the split that they are evaluated by.
@@ -74,6 +86,7 @@ class Dataset:
     values from 0 (signed), or float64; `factors` reads it, or the attributes where there is no table. `identities` is int64 N, `partition` int8 N (0 train, 1 valid, 2 test);
     `partition_source` says where that comes from.
     `left_out` names, one line each, files of the folder that are not part of the data set.
+    `drawing` says how the images are drawn, where that is known.
     """
 
     name: str
@@ -88,6 +101,7 @@ class Dataset:
     identities: np.ndarray | None = None
     left_out: tuple[str, ...] = ()
     columns: np.ndarray | None = None
+    drawing: Drawing | None = None
     _kept: dict[int, np.ndarray] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -141,11 +155,19 @@ class Dataset:
         return self.classes[np.asarray(indices), None] == np.arange(len(self.attribute_names))
 
     def factors(self, indices: Indices) -> Factors:
-        """The labels of images as numbers: binary, classes and real-valued; K = 0 without any.
+        """The labels of images as numbers, and factors of the `drawing`; K = 0 without any.
 
         Attributes of which every image of the data set has exactly one are one column of classes.
         """
-        place, table, each = np.asarray(indices), self.columns, self.attributes
+        own = self._labels_as_numbers(np.asarray(indices))
+        if self.drawing is None:
+            return own
+        more = self.drawing.factors(indices)
+        values = np.hstack([own.values, more.values])
+        return Factors(values, own.names + more.names, own.kinds + more.kinds)
+
+    def _labels_as_numbers(self, place: np.ndarray) -> Factors:
+        table, each = self.columns, self.attributes
         if table is not None:
             names = table.dtype.names or ()
             kinds = tuple(KINDS[table[name].dtype.kind] for name in names)

@@ -6,12 +6,11 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 
-from benchmarks.metrics.codes.data import Codes, Floats, Ints, Kind
+from benchmarks.metrics.codes.data import Codes, Floats, Ints
 from diffae.system.errors import UserError
 from diffae.system.settings import Range
 
 T = TypeVar("T")
-CLASSES: tuple[Kind, ...] = ("binary", "classes")
 Count = Annotated[int, Range(0, 10**9)]
 FEW = 10  # blocks of a jackknife that fits again
 REMEMBERED = 64  # results

@@ -13,7 +13,9 @@ from diffae.system.settings import Range
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Kind = str  # of labels: "binary", "classes" or "real"
+Kind = str  # of labels: "binary", "classes", "ordered" or "real"
+DISCRETE: tuple[Kind, ...] = ("binary", "classes", "ordered")
+NUMERIC: tuple[Kind, ...] = ("ordered", "real")
 
 TRAIN, VALID, TEST = 0, 1, 2
 HALF, FIFTH = 0.5, 0.2
@@ -25,6 +27,7 @@ class Labels:
     """K labels of n images, in columns.
 
     A binary label is 0 or 1, one of `classes` a whole number from 0 up, and a "real" one any number.
+    An "ordered" one is of few numbers that are evenly spaced: classes that can also be regressed on.
     """
 
     values: Floats  # n x K

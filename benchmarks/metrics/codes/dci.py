@@ -16,7 +16,7 @@ import numpy as np
 from scipy.stats import entropy
 
 from benchmarks.metrics.codes import axes
-from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints, Split
+from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Found, Ints, Split
 from benchmarks.metrics.codes.errors import blocks_of, jackknifed
 from benchmarks.metrics.codes.number import Number
 
@@ -112,4 +112,4 @@ SCORES: dict[str, Callable[[Floats], float]] = {  # of importances and the accur
     "dci_c": lambda fold: disentanglement(fold[:-1].T),
     "dci_i": lambda fold: float(fold[-1].mean()),
 }
-NUMBERS = {name: Number(Dci, partial(_dci, of), axes.CLASSES) for name, of in SCORES.items()}
+NUMBERS = {name: Number(Dci, partial(_dci, of), DISCRETE) for name, of in SCORES.items()}

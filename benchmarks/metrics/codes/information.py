@@ -22,7 +22,7 @@ from scipy.special import rel_entr
 from scipy.stats import rankdata
 
 from benchmarks.metrics.codes import axes
-from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints
+from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Found, Ints
 from benchmarks.metrics.codes.errors import blocks_of, jackknifed
 from benchmarks.metrics.codes.number import Number
 from benchmarks.metrics.frechet_jackknife import BLOCKS
@@ -185,7 +185,7 @@ def _measured(name: str, score: Score, codes: Codes, how: Mig, seed: int) -> Fou
 
 
 def _number(name: str, section: type, score: Score) -> Number:
-    return Number(section, partial(_measured, name, score), axes.CLASSES)
+    return Number(section, partial(_measured, name, score), DISCRETE)
 
 
 NUMBERS = {

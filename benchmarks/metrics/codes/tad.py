@@ -15,7 +15,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from benchmarks.metrics.codes import axes
-from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints, Split
+from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Found, Ints, Split
 from benchmarks.metrics.codes.errors import found, jackknife, of_columns
 from benchmarks.metrics.codes.information import plug_in
 from benchmarks.metrics.codes.number import Number
@@ -210,5 +210,5 @@ def _sap(codes: Codes, how: Sap, seed: int) -> Found:
 NUMBERS = {
     "tad": Number(Tad, _tad, ("binary",)),
     "attrs": Number(Tad, _attrs, ("binary",)),
-    "sap": Number(Sap, _sap, axes.CLASSES),
+    "sap": Number(Sap, _sap, DISCRETE),
 }

@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 import numpy as np
 
 from benchmarks.metrics.codes import axes
-from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints, Part, parts
+from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Found, Ints, Part, parts
 from benchmarks.metrics.codes.number import Number
 from diffae.system.settings import Range
 
@@ -139,6 +139,6 @@ def _of_table(codes: Codes, y: Ints, how: Votes, seed: int) -> float:
 
 
 NUMBERS = {
-    "factor_vae": Number(FactorVae, _score, axes.CLASSES, combinations=True),
-    "beta_vae": Number(BetaVae, _score, axes.CLASSES, combinations=True),
+    "factor_vae": Number(FactorVae, _score, DISCRETE, combinations=True),
+    "beta_vae": Number(BetaVae, _score, DISCRETE, combinations=True),
 }

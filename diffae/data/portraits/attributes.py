@@ -48,6 +48,8 @@ FACTORS = tuple(
     "turn yaw gaze shift_x shift_y scale background_light skin hair_tone width length jaw eye_spacing "
     "eye_size eye_height nose_length mouth_height light".split()
 )
+# Factors and their levels of portraits in all combinations: 1,024.
+GRID = dict.fromkeys(("turn", "yaw", "light", "skin", "scale"), 4)
 SIGNED = (*FACTORS[:6], "light")
 
 

@@ -15,9 +15,11 @@ import resvg_py
 from PIL import Image, ImageFilter
 
 from diffae.data.dataset import SPLITS, Dataset, Factors, Indices
+from diffae.data.factors.combinations import counts_within
 from diffae.data.portraits.attributes import (
     ATTRIBUTES,
     FACTORS,
+    GRID,
     Portrait,
     independent,
     portrait,
@@ -100,14 +102,16 @@ def write_dataset(
         _write_table(out, list(map(draw_one, range(count))), levels)
 
 
-def ensure(count: int, size: int, seed: int = 0) -> Path:
+def ensure(count: int, size: int, seed: int = 0, levels: Mapping[str, int] | None = None) -> Path:
     """The folder of a set of portraits under $DIFFAE_CACHE or ~/.cache/diffae.
 
     They are drawn if it does not exist.
     """
-    out = cache_root() / "data" / f"portraits-{PORTRAITS_VERSION}-seed{seed}-{size}px-{count}"
-    if not (out / ATTRIBUTE_FILE).exists():
-        write_dataset(out, count, size, seed)
+    name = f"portraits-{PORTRAITS_VERSION}-seed{seed}-{size}px-{count}"
+    name += "".join(f"-{factor}{of}" for factor, of in (levels or {}).items())
+    out = cache_root() / "data" / name
+    if not (out / (TABLE if levels else ATTRIBUTE_FILE)).exists():
+        write_dataset(out, count, size, seed, levels=levels)
     return out
 
 
@@ -190,16 +194,29 @@ def _write(path: Path, lines: Iterable[str]) -> None:
 # Portraits that are not drawn: labels only, for commands that only count
 
 
-@dataclass(frozen=True, eq=False)
-class Portraits(Dataset):
-    """The portraits of a seed. Their `factors` are the attributes and the real-valued FACTORS."""
+@dataclass(frozen=True)
+class Drawing:
+    """How the portraits that ship are drawn: `diffae.data.dataset.Drawing`."""
 
-    seed: int = 0
+    seed: int
+    size: int  # px
+    dry: bool = False  # then nothing is drawn
 
     def factors(self, indices: Indices) -> Factors:
-        own, more = super().factors(indices), ("real",) * len(FACTORS)
-        real = np.reshape([factors_of(self.seed, int(i)) for i in indices], (-1, len(FACTORS)))
-        return Factors(np.hstack([own.values, real]), own.names + FACTORS, own.kinds + more)
+        """The real-valued FACTORS."""
+        values = [factors_of(self.seed, int(index)) for index in indices]
+        shape = (-1, len(FACTORS))
+        return Factors(np.reshape(values, shape), FACTORS, ("real",) * len(FACTORS))
+
+    def combinations(self, most: int) -> Path | int | None:
+        """Portraits in all combinations of GRID or of fewer levels, drawn on first use: their folder."""
+        counts = counts_within([*GRID.values()], most)
+        if counts is None:
+            return None
+        if self.dry:
+            return prod(counts)
+        levels = dict(zip(GRID, counts, strict=True))
+        return ensure(prod(counts), self.size, self.seed, levels)
 
 
 @cache
@@ -211,7 +228,7 @@ def factors_of(seed: int, index: int) -> tuple[float, ...]:
 def planned(count: int, image_size: int, seed: int = 0) -> Dataset:
     """The data set that `open_portraits` would draw and open. Reading an image raises UserError."""
     portraits = [portrait(seed, index) for index in range(count)]
-    return Portraits(
+    return Dataset(
         name="portraits",
         root=Path("portraits"),
         source=_Undrawn(range(count)),
@@ -221,7 +238,7 @@ def planned(count: int, image_size: int, seed: int = 0) -> Dataset:
         attribute_names=tuple(ATTRIBUTES),
         attributes=np.array([[p.attributes[name] for name in ATTRIBUTES] for p in portraits]),
         identities=np.array([p.identity + 1 for p in portraits], np.int64),
-        seed=seed,
+        drawing=Drawing(seed, image_size, dry=True),
     )
 
 

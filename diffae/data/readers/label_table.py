@@ -12,7 +12,7 @@ columns, then person, number of the image, and values, separated by tabs.
 """
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +93,7 @@ def _lfw_rows(path: Path) -> list[list[str]]:
     head = [line for line in lines if line[0].startswith("#")]
     if not head or head[-1][1:3] != ["person", "imagenum"]:
         raise UserError(f"{path}: expected a line with #, person, imagenum and attributes, by tabs")
-    of = {}
+    of = dict[str, str]()
     for name, split in LFW_SPLITS.items():
         if (lists := path.with_name(name)).is_file():
             of |= {line.split("\t")[0]: split for line in read_text(lists).splitlines()[1:]}
@@ -102,12 +102,12 @@ def _lfw_rows(path: Path) -> list[list[str]]:
         folder = person.replace(" ", "_")
         if of and folder not in of:
             raise UserError(f"{path}: {folder} is in none of {', '.join(LFW_SPLITS)}")
-        split = [of[folder]] if of else []
-        rows.append([f"{folder}/{folder}_{number:>04}.jpg", folder, *split, *values])
+        own = [of[folder]] if of else []
+        rows.append([f"{folder}/{folder}_{number:>04}.jpg", folder, *own, *values])
     return rows
 
 
-def fields_of(columns: dict[str, np.ndarray]) -> dict[str, Any]:
+def fields_of(columns: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """The columns as fields of `Dataset`: binary ones and each class of others are attributes."""
     attributes = dict[str, np.ndarray]()
     for name, column in columns.items():

@@ -20,7 +20,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.special import log_softmax
 
-from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints, Kind, Split
+from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Found, Ints, Kind, Split
 from benchmarks.metrics.codes.errors import found, of_columns
 from benchmarks.metrics.codes.invariant import linear
 from benchmarks.metrics.codes.invariant.linear import Linear, Scores, Task, measured, pearson
@@ -171,10 +171,10 @@ def _correlations(both: Floats, _: Floats) -> Scores:
     return pearson(*np.hsplit(both, 2))
 
 
-ANY: tuple[Kind, ...] = ("binary", "classes", "real")
+ANY: tuple[Kind, ...] = (*DISCRETE, "real")
 NUMBERS = {
-    "explicitness": Number(Explicitness, partial(_compute, score=aurocs), ("binary", "classes")),
-    "infoe": Number(Infoe, partial(_compute, score=explained), ("binary", "classes")),
+    "explicitness": Number(Explicitness, partial(_compute, score=aurocs), DISCRETE),
+    "infoe": Number(Infoe, partial(_compute, score=explained), DISCRETE),
     "mcc": Number(Mcc, mcc, ANY),
     "cca": Number(Cca, cca, ANY),
 }

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
-from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints, Split
+from benchmarks.metrics.codes.data import NUMERIC, Codes, Floats, Found, Ints, Split
 from benchmarks.metrics.codes.errors import mean_of_labels, of_columns
 from benchmarks.metrics.codes.number import Number
 from diffae.system.errors import UserError
@@ -230,14 +230,14 @@ def measured(
     return mean_of_labels(found, codes, *notes)
 
 
-def _number(section: type, kind: Any, fits: Fits, score: Score, by: Score | None = None) -> Number:
-    return Number(section, partial(measured, fits=fits, score=score, by=by), kinds=(kind,))
+def _number(section: type, kinds: Any, fits: Fits, score: Score, by: Score | None = None) -> Number:
+    return Number(section, partial(measured, fits=fits, score=score, by=by), kinds)
 
 
 NUMBERS = {
-    "auroc": _number(Auroc, "binary", classifiers, partial(by_column, auc_influence)),
-    "ap": _number(Ap, "binary", classifiers, partial(by_column, ap_influence)),
-    "ridge_r2": _number(Ridge, "real", regressions, r2),
-    "pearson_r": _number(Regression, "real", regressions, pearson),
-    "label_mse": _number(Regression, "real", regressions, mse, by=pearson),
+    "auroc": _number(Auroc, ("binary",), classifiers, partial(by_column, auc_influence)),
+    "ap": _number(Ap, ("binary",), classifiers, partial(by_column, ap_influence)),
+    "ridge_r2": _number(Ridge, NUMERIC, regressions, r2),
+    "pearson_r": _number(Regression, NUMERIC, regressions, pearson),
+    "label_mse": _number(Regression, NUMERIC, regressions, mse, by=pearson),
 }

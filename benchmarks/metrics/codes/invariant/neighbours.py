@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints, parts
+from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Found, Ints, parts
 from benchmarks.metrics.codes.errors import mean_of_labels
 from benchmarks.metrics.codes.invariant.linear import standardised
 from benchmarks.metrics.codes.number import Number
@@ -102,4 +102,4 @@ def knn(codes: Codes, how: Knn, seed: int) -> Found:
     return mean_of_labels([(values, influences.T, part.test)], codes, told)
 
 
-NUMBERS = {"knn": Number(Knn, knn, kinds=("binary", "classes"))}
+NUMBERS = {"knn": Number(Knn, knn, kinds=DISCRETE)}
