@@ -130,14 +130,14 @@ def open_combinations(data: Dataset, most: int) -> Dataset | None:
     """Images of all combinations of known factors, at most `most`: of the data itself, or of how it is
     drawn. None if there are none.
     """
-    if data.drawing is None:
-        return part_with_combinations(data, most)
-    place = data.drawing.combinations(most)
-    if place is None:
-        return None
-    if isinstance(place, int):  # of a dry run: others as many
-        return part_of(data, np.arange(place))
-    return open_dataset(place, data.image_size)
+    if data.drawing is not None:
+        place = data.drawing.combinations(most)
+        if isinstance(place, int):  # of a dry run: others as many
+            return part_of(data, np.arange(place))
+        if place is None:
+            return None
+        data = open_dataset(place, data.image_size)
+    return part_with_combinations(data, most)
 
 
 def open_portraits(count: int, image_size: int, seed: int = 0) -> Dataset:

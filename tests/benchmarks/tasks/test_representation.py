@@ -1,7 +1,9 @@
 """The benchmark `representation`: its numbers, by other programs on the same splits, and its controls."""
 
+import sys
 from dataclasses import replace
 
+import factor_files
 import numpy as np
 import pytest
 import torch
@@ -10,8 +12,13 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from benchmarks.core.runner.evaluation import rows
+from benchmarks.metrics.codes.data import Codes, Labels
+from benchmarks.metrics.codes.schema import named
+from benchmarks.metrics.codes.table import measure
 from benchmarks.systems.dummy import Constant
 from benchmarks.tasks import probes, representation
+from diffae.data import open_combinations, open_dataset, open_portraits
+from diffae.data.portraits.attributes import GRID
 from diffae.system.errors import UserError
 from reports.records.uncertainty import difference_error
 
@@ -239,3 +246,89 @@ def test_a_wide_code_is_not_judged_by_its_axes(labelled, monkeypatch):
     assert row.value is None and row.note.startswith(
         "13 numbers, too many to stand for single labels"
     )
+
+
+# ----------------------------------------------------------------------------------------------
+# Data of known factors
+
+
+def on(context, data, **settings):
+    context.dataset = data
+    sizes = {f"representation.{name}": value for name, value in settings.items()}
+    context.profile = context.profile.changed_by({"representation.axes": True} | sizes)
+    return measured(context)
+
+
+def of_set(data):
+    """The codes and discrete labels of all images of a data set, in the order of the run."""
+    order = np.random.default_rng([0, 1]).permutation(len(data))
+    known = data.factors(order)
+    return Codes(SYSTEM.encode_semantic(data.batch(order)).double().numpy(), Labels(*known))
+
+
+def test_factors_of_the_portraits_that_ship(context, monkeypatch):
+    """What needs all combinations is of 48 portraits that have them, and so is what is of factors; TAD
+    is of the attributes. The real-valued factors give a ridge regression.
+    """
+    monkeypatch.setattr(representation, "OF_AXES", ("mig", "factor_vae", "attrs"))
+    fewer_votes(monkeypatch)
+    found = on(context, open_portraits(150, 32), grid=64, labels=(16,))
+    drawn = open_combinations(context.dataset, 64)
+    assert len(drawn) == 2 * 2 * 2 * 2 * 3
+    codes = of_set(drawn)
+    assert {*codes.labels.kinds} == {"ordered"} and codes.labels.names == tuple(GRID)
+    for name in ("mig", "factor_vae"):
+        row = found["colours", name, "the code"]
+        assert row.value == pytest.approx(measure(name, codes, named("plain"), 0).value, abs=1e-12)
+        assert row.n == len(drawn) and row.measured_by["factors_sha256"] == drawn.fingerprint
+    assert "factors" not in found["colours", "attrs", "the code"].measured_by
+    assert found["colours", "ridge_r2", "mean"].value > 0
+    assert found["chance", "ridge_r2", "mean"].value == 0
+
+
+def fewer_votes(monkeypatch):
+    """`plain` with 500 votes in place of 10,000, wherever it is asked for."""
+    whole = named("plain")
+    small = replace(whole.sections["factor_vae"], train=500, test=200, tables=2)
+    few = replace(whole, sections={**whole.sections, "factor_vae": small})
+    for module in (representation, sys.modules[__name__]):
+        monkeypatch.setattr(module, "named", lambda _: few)
+
+
+def test_all_combinations_of_a_data_set(context, tmp_path, monkeypatch):
+    """Of factors with 3, 2, 4, 2 and 3 values those that lose values are the ones with most, and each
+    class of a factor is an attribute for the probes.
+    """
+    monkeypatch.setattr(representation, "OF_AXES", ("factor_vae",))
+    fewer_votes(monkeypatch)
+    factor_files.dsprites(tmp_path / "dsprites.npz")
+    data = open_dataset(tmp_path, 32)
+    found = on(context, data, grid=80, labels=(16,))
+    part = open_combinations(data, 80)
+    levels = [sorted({*column}) for column in part.factors(range(len(part))).values.T]
+    assert levels == [[0, 2], [0, 1], [0, 2, 3], [0, 1], [0, 1, 2]] and len(part) == 72
+    some = np.array(
+        [
+            [np.array_equal(part.images([i])[0], data.images([j])[0]) for j in range(144)]
+            for i in (0, 71)
+        ]
+    )
+    assert some.sum(1).tolist() == [1, 1]
+    row = found["colours", "factor_vae", "the code"]
+    assert row.n == 72 and row.value is not None
+    assert found["colours", "auroc", "mean"].value is not None
+    assert found["colours", "ridge_r2", "mean"].value is not None
+    assert found["chance", "auroc", "mean"].value == 0.5
+
+
+def test_too_few_images_for_all_combinations_are_a_reason(context, tmp_path, monkeypatch):
+    monkeypatch.setattr(representation, "OF_AXES", ("factor_vae",))
+    factor_files.dsprites(tmp_path / "dsprites.npz")
+    data = open_dataset(tmp_path, 32)
+    assert open_combinations(data, 31) is None
+    context.profile = context.profile.changed_by(
+        {"probes.train": 40, "probes.valid": 10, "probes.test": 20}
+    )
+    row = on(context, data, grid=31, labels=(16,))["colours", "factor_vae", "the code"]
+    assert row.value is None
+    assert "needs images of each combination of the labels, of which" in row.note
