@@ -7,6 +7,7 @@ import pytest
 from codes_of_factors import ROTATION, made
 
 from benchmarks.metrics.codes.data import Codes
+from benchmarks.metrics.codes.invariant import spectrum
 from benchmarks.metrics.codes.schema import named
 from benchmarks.metrics.codes.table import measure
 
@@ -49,5 +50,28 @@ def test_a_rotation_and_a_common_scale_change_nothing(name):
     turned = measure(name, replace(codes, values=0.01 * codes.values @ ROTATION + 5), PLAIN, 0)
     assert turned.value == pytest.approx(plain.value)
     assert turned.stderr == pytest.approx(plain.stderr)
+    twice = measure(name, replace(codes, values=np.tile(codes.values, 2)), PLAIN, 0)
+    assert twice.value == pytest.approx(plain.value, rel=1e-5)
+    assert twice.stderr == pytest.approx(plain.stderr, rel=1e-5)
     people = measure(name, replace(codes, persons=np.arange(300) // 2), PLAIN, 0)
     assert people.value == pytest.approx(plain.value) and people.over == "persons"
+
+
+@pytest.mark.parametrize("shape", [(60, 5), (12, 30)])
+@pytest.mark.parametrize("name", ["rankme", "participation"])
+def test_an_influence_is_the_derivative_by_the_weight_of_a_row(name, shape):
+    """Of weighted second moments, about the mean that has these weights."""
+    x = np.random.default_rng(0).normal(size=shape) * np.linspace(1, 3, shape[1]) + 1
+
+    def weighted(weights):
+        centred = x - weights @ x / weights.sum()
+        s = np.linalg.svd(np.sqrt(weights)[:, None] * centred, compute_uv=False)
+        if name == "participation":
+            return np.square(s).sum() ** 2 / (s**4).sum()
+        shares = s[s > s[0] * 1e-9] / s.sum()
+        return np.exp(-(shares * np.log(shares)).sum())
+
+    step = 1e-4 * np.eye(len(x))
+    wanted = [(weighted(1 + one) - weighted(1 - one)) / 2e-4 for one in step]
+    _, influence = getattr(spectrum, name)(x, spectrum.Spectrum())
+    assert influence == pytest.approx(wanted, rel=1e-4, abs=1e-6 * np.abs(wanted).max())
