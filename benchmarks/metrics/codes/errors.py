@@ -26,11 +26,11 @@ def of_columns(values: Floats) -> Floats:
     return (values - values.mean(0)) / np.sqrt(len(values) * max(len(values) - 1, 1))
 
 
-def blocks_of(codes: Codes, count: int = BLOCKS) -> Ints:
-    """The block [n] of each row, drawn at random; the pictures of one person are in one."""
+def blocks_of(codes: Codes, count: int = BLOCKS, draw: int = 0) -> Ints:
+    """The block [n] of each row, in a random draw; the pictures of one person are in one."""
     rows = np.arange(len(codes.values))
     who = rows if codes.persons is None else np.unique(codes.persons, return_inverse=True)[1]
-    return np.random.default_rng(len(rows)).permutation(who.max() + 1)[who] % count
+    return np.random.default_rng([len(rows), draw]).permutation(who.max() + 1)[who] % count
 
 
 def jackknifed(values: Sequence[float], codes: Codes, blocks: Ints, *notes: str) -> Found:
@@ -68,6 +68,5 @@ def of_pairs(statistic: Callable[[Ints], tuple[float, Floats]], codes: Codes, *n
     errors = np.array([one.stderr or 0.0 for one in (whole, *each)])
     if not errors.all():
         return whole
-    share = 1.5 - np.square(errors[1:] / errors[0]).mean() / 4
-    influence = np.sqrt(max(share, 0.5)) * np.asarray(whole.influence)
-    return found(whole.value, influence, codes, rows, *notes)
+    scale = max(1.5 - np.square(errors[1:] / errors[0]).mean() / 4, 0.5) ** 0.5
+    return found(whole.value, scale * np.asarray(whole.influence), codes, rows, *notes)

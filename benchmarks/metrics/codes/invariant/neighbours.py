@@ -5,7 +5,7 @@ labels it is their mean.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints, parts
-from benchmarks.metrics.codes.errors import found
+from benchmarks.metrics.codes.errors import blocks_of, found
 from benchmarks.metrics.codes.invariant.linear import standardised
 from benchmarks.metrics.codes.number import Number
 from diffae.system.errors import UserError
@@ -21,6 +21,7 @@ from diffae.system.settings import Range
 
 GRID = (1, 5, 10, 20, 50, 100, 200)
 AT_ONCE = 2**24  # distances
+DRAWS = 4  # of halves of the training rows
 
 
 @dataclass(frozen=True)
@@ -77,40 +78,53 @@ def _scaled(x: Floats, train: Ints, how: Knn) -> Tensor:
 
 
 def knn(codes: Codes, how: Knn, seed: int) -> Found:
-    """The mean score of the labels, its error over the scored images with the neighbours fixed."""
+    """The mean score of the labels, its error over images that are scored and that are neighbours.
+
+    Of two halves of the training rows, scores differ by twice the standard deviation that is due to
+    these rows, and by what the scored rows add to it, which is known (as many neighbours are taken).
+    """
     assert codes.labels is not None
     part = parts(codes, seed)
     x = _scaled(codes.values, part.train, how)
     given = (how.neighbours,) if how.neighbours else GRID
     grid = [k for k in given if k <= len(part.train)] or [len(part.train)]
     judged = part.valid if len(grid) > 1 else part.valid[:0]
-    rows, count = np.concatenate([judged, part.test]), len(judged)
-    squares, places = nearest(x[rows], x[part.train], max(grid))
+    count, most = len(judged), min(3 * max(grid), len(part.train))
+    squares, places = nearest(x[np.concatenate([judged, part.test])], x[part.train], most)
     t = how.temperature
     weights = torch.exp((squares[:, :1] - squares) / (2 * t)) if t else torch.ones_like(squares)
-    scores, chosen = [], set()
+    chosen: list[tuple[int, Ints, bool]] = []
+
+    def score(k: int, y: Ints, binary: bool, rows: Ints, places: Tensor, weights: Tensor) -> Any:
+        near = torch.as_tensor(y[part.train])[places[:, :k]]
+        return _score(_predicted(near, weights[:, :k], y.max() + 1), y[rows], binary)
+
+    def scores(places: Tensor, weights: Tensor) -> tuple[float, Floats]:
+        each = [score(*one, part.test, places, weights) for one in chosen]
+        return float(np.mean([v for v, _ in each])), np.mean([i for _, i in each], axis=0)
+
     for column, kind in zip(codes.labels.values.T, codes.labels.kinds, strict=True):
         if not np.ptp(column[part.train]) or not np.ptp(column[part.test]):
             continue
-        y = np.unique(column, return_inverse=True)[1]
-        classes = torch.as_tensor(y[part.train])[places]
-
-        def score(
-            k: int, which: slice, y: Ints = y, classes: Tensor = classes, kind: str = kind
-        ) -> tuple[float, Floats]:
-            predicted = _predicted(classes[which, :k], weights[which, :k], y.max() + 1)
-            return _score(predicted, y[rows[which]], kind == "binary")
-
-        k = max(grid, key=lambda k: score(k, slice(count))[0]) if count else grid[0]
-        scores.append(score(k, slice(count, None)))
-        chosen.add(k)
-    if not scores:
+        y, binary = np.unique(column, return_inverse=True)[1], kind == "binary"
+        valid = judged, places[:count], weights[:count]
+        quality = [score(k, y, binary, *valid)[0] if count else 0.0 for k in grid]
+        chosen.append((grid[int(np.argmax(quality))], y, binary))
+    if not chosen:
         raise UserError("every label is the same on all rows that are fitted on, or scored")
-    notes = [f"k = {', '.join(map(str, sorted(chosen)))}"]
-    if left_out := len(codes.labels.kinds) - len(scores):
+    notes = [f"k = {', '.join(map(str, sorted({k for k, *_ in chosen})))}"]
+    if left_out := len(codes.labels.kinds) - len(chosen):
         notes.append(f"labels with one value in a part, left out: {left_out}")
-    influence = np.mean([one for _, one in scores], axis=0)
-    return found(float(np.mean([v for v, _ in scores])), influence, codes, part.test, *notes)
+    near = slice(3 * max(k for k, *_ in chosen))  # so that half of them are enough
+    places, weights, variances = places[count:, near], weights[count:, near], []
+    value, influence = scores(places, weights)
+    for draw in range(DRAWS):
+        half = torch.as_tensor(blocks_of(codes, 2, draw)[part.train] > 0)[places]
+        orders = (torch.argsort(of, dim=1, stable=True) for of in (half.int(), 1 - half.int()))
+        (a, i), (b, j) = (scores(places.gather(1, o), weights.gather(1, o)) for o in orders)
+        variances.append(((a - b) ** 2 - np.square(i - j).sum()) / 4)
+    scale = 1 + max(np.mean(variances), 0) / (np.square(influence).sum() or 1)
+    return found(value, influence * scale**0.5, codes, part.test, *notes)
 
 
 NUMBERS = {"knn": Number(Knn, knn, kinds=("binary", "classes"))}

@@ -4,7 +4,7 @@
     participation   (sum of l)^2 / sum of l^2, of the covariance's eigenvalues l
 
 Both are between 1 and min(n, d) and grow with n: codes are compared at one n, which is printed. Their
-errors are infinitesimal jackknives (Efron, 1982), from first-order perturbation of the eigenvalues.
+errors are jackknives, over images or persons, by first-order perturbation of the eigenvalues.
 """
 
 from collections.abc import Callable
@@ -12,11 +12,15 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from scipy.special import entr
 
-from benchmarks.metrics.codes.data import Codes, Floats, Found
+from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints
 from benchmarks.metrics.codes.errors import of_pairs
 from benchmarks.metrics.codes.number import Number
+from benchmarks.metrics.frechet_jackknife import influences
 from diffae.system.errors import UserError
+
+LEAST = 1e-100  # of an eigenvalue, so that shares of nothing are defined
 
 
 @dataclass(frozen=True)
@@ -26,42 +30,40 @@ class Spectrum:
     centred: bool = True
 
 
+def rankme(values: Floats) -> Floats:
+    """exp of the entropy of the roots of eigenvalues [..., r], as shares of their sum."""
+    roots = np.sqrt(values)
+    return np.exp(entr(roots / roots.sum(-1, keepdims=True)).sum(-1))
+
+
+def participation(values: Floats) -> Floats:
+    """The participation ratio of eigenvalues [..., r]."""
+    return values.sum(-1) ** 2 / np.square(values).sum(-1)
+
+
 def _spectrum(x: Floats, centred: bool) -> tuple[Floats, Floats]:
-    """The eigenvalues [r] above 0 of the second moments of x [n, d], centred or not, times n; and the
-    part [n, r] of each row in them, which is their derivative by the row's weight.
+    """The eigenvalues [r] of the second moments of x [n, d], centred or not, times n; and the part
+    [n, r] of each row in them, by which they are smaller without it, to first order.
     """
     x = x - x.mean(0) if centred else x
     wide = x.shape[0] < x.shape[1]
     values, vectors = np.linalg.eigh(x @ x.T if wide else x.T @ x)
-    parts = values * vectors**2 if wide else np.square(x @ vectors)
-    return values[values > 0], parts[:, values > 0]
+    return values.clip(LEAST), values.clip(0) * vectors**2 if wide else np.square(x @ vectors)
 
 
-def rankme(x: Floats, how: Spectrum) -> tuple[float, Floats]:
-    """exp of the entropy of the singular values of x [n, d], as shares of their sum; and the influence
-    [n] of each row.
-    """
-    values, parts = _spectrum(x, how.centred)
-    roots = np.sqrt(values)
-    shares = roots / roots.sum()
-    rank = np.exp(-(shares * np.log(shares)).sum())
-    return float(rank), parts @ (-rank * np.log(rank * shares) / (2 * roots.sum() * roots))
-
-
-def participation(x: Floats, how: Spectrum) -> tuple[float, Floats]:
-    """The participation ratio of the spectrum of x [n, d], and the influence [n] of each row."""
-    values, parts = _spectrum(x, how.centred)
-    total, squares = values.sum(), np.square(values).sum()
-    return float(total**2 / squares), parts @ (2 * total / squares * (1 - total * values / squares))
-
-
-def _measured(
-    codes: Codes, how: Spectrum, _: int, of: Callable[[Floats, Spectrum], tuple[float, Floats]]
-) -> Found:
-    x = codes.values
+def _measured(codes: Codes, how: Spectrum, _: int, of: Callable[[Floats], Floats]) -> Found:
+    x, who = codes.values, np.arange(len(codes.values)) if codes.persons is None else codes.persons
     if not np.ptp(x, axis=0).any():
         raise UserError("all codes are the same")
-    return of_pairs(lambda rows: of(x[rows], how), codes, f"n = {len(x):,}")
+
+    def jackknife(rows: Ints) -> tuple[float, Floats]:
+        values, parts = _spectrum(x[rows], how.centred)
+        _, member, count = np.unique(who[rows], return_inverse=True, return_counts=True)
+        sums = np.add.reduceat(parts[np.argsort(member)], np.cumsum(count) - count)
+        each = influences(float(of(values)), of((values - sums).clip(LEAST)), count / len(rows))
+        return float(of(values)), (each / count)[member]
+
+    return of_pairs(jackknife, codes, f"n = {len(x):,}")
 
 
 NUMBERS = {

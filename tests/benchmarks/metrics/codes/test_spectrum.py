@@ -7,7 +7,6 @@ import pytest
 from codes_of_factors import ROTATION, made
 
 from benchmarks.metrics.codes.data import Codes
-from benchmarks.metrics.codes.invariant import spectrum
 from benchmarks.metrics.codes.schema import named
 from benchmarks.metrics.codes.table import measure
 
@@ -57,21 +56,26 @@ def test_a_rotation_and_a_common_scale_change_nothing(name):
     assert people.value == pytest.approx(plain.value) and people.over == "persons"
 
 
-@pytest.mark.parametrize("shape", [(60, 5), (12, 30)])
+@pytest.mark.parametrize("persons", [False, True])
 @pytest.mark.parametrize("name", ["rankme", "participation"])
-def test_an_influence_is_the_derivative_by_the_weight_of_a_row(name, shape):
-    """Of weighted second moments, about the mean that has these weights."""
-    x = np.random.default_rng(0).normal(size=shape) * np.linspace(1, 3, shape[1]) + 1
+def test_an_influence_is_what_is_lost_without_an_image_or_a_person(name, persons):
+    """Of exact values without each, to first order in 1 / n; but for the scale that is common to all."""
+    codes = Codes(np.random.default_rng(0).normal(size=(300, 5)) * [5, 4, 3, 2, 0.1])
+    who = np.arange(300) // (3 if persons else 1)
+    codes = replace(codes, persons=who if persons else None)
+    whole = measure(name, codes, PLAIN, 0)
+    lost = [
+        whole.value - measure(name, Codes(codes.values[who != one]), PLAIN, 0).value
+        for one in np.unique(who)
+    ]
+    influence = np.bincount(who, whole.influence)
+    assert np.corrcoef(influence, lost)[0, 1] > 0.99
+    assert influence.std() == pytest.approx(np.std(lost), rel=0.1)
 
-    def weighted(weights):
-        centred = x - weights @ x / weights.sum()
-        s = np.linalg.svd(np.sqrt(weights)[:, None] * centred, compute_uv=False)
-        if name == "participation":
-            return np.square(s).sum() ** 2 / (s**4).sum()
-        shares = s[s > s[0] * 1e-9] / s.sum()
-        return np.exp(-(shares * np.log(shares)).sum())
 
-    step = 1e-4 * np.eye(len(x))
-    wanted = [(weighted(1 + one) - weighted(1 - one)) / 2e-4 for one in step]
-    _, influence = getattr(spectrum, name)(x, spectrum.Spectrum())
-    assert influence == pytest.approx(wanted, rel=1e-4, abs=1e-6 * np.abs(wanted).max())
+@pytest.mark.parametrize("name", ["rankme", "participation"])
+def test_more_dimensions_than_images_have_the_error_of_their_coordinates(name):
+    x = np.random.default_rng(0).normal(size=(60, 100)) * 0.95 ** np.arange(100)
+    wide = measure(name, Codes(x), PLAIN, 0)
+    u, s, _ = np.linalg.svd(x, full_matrices=False)
+    assert measure(name, Codes(u * s), PLAIN, 0).stderr == pytest.approx(wide.stderr, rel=0.05)
