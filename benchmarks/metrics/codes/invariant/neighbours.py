@@ -103,6 +103,9 @@ def knn(codes: Codes, how: Knn, seed: int) -> Found:
         each = [score(*one, part.test, places, weights) for one in chosen]
         return float(np.mean([v for v, _ in each])), np.mean([i for _, i in each], axis=0)
 
+    def variance(influence: Floats) -> float:
+        return (found(0.0, influence, codes, part.test).stderr or 0.0) ** 2
+
     for column, kind in zip(codes.labels.values.T, codes.labels.kinds, strict=True):
         if not np.ptp(column[part.train]) or not np.ptp(column[part.test]):
             continue
@@ -122,8 +125,8 @@ def knn(codes: Codes, how: Knn, seed: int) -> Found:
         half = torch.as_tensor(blocks_of(codes, 2, draw)[part.train] > 0)[places]
         orders = (torch.argsort(of, dim=1, stable=True) for of in (half.int(), 1 - half.int()))
         (a, i), (b, j) = (scores(places.gather(1, o), weights.gather(1, o)) for o in orders)
-        variances.append(((a - b) ** 2 - np.square(i - j).sum()) / 4)
-    scale = 1 + max(np.mean(variances), 0) / (np.square(influence).sum() or 1)
+        variances.append(((a - b) ** 2 - variance(i - j)) / 4)
+    scale = 1 + max(np.mean(variances), 0) / (variance(influence) or 1)
     return found(value, influence * scale**0.5, codes, part.test, *notes)
 
 
