@@ -126,7 +126,7 @@ def knn(codes: Codes, how: Knn, seed: int) -> Found:
         orders = (torch.argsort(of, dim=1, stable=True) for of in (half.int(), 1 - half.int()))
         (a, i), (b, j) = (scores(places.gather(1, o), weights.gather(1, o)) for o in orders)
         variances.append(((a - b) ** 2 - variance(i - j)) / 4)
-    scale = 1 + max(np.mean(variances), 0) / (variance(influence) or 1)
+    scale = 1 + max(float(np.mean(variances)), 0.0) / (variance(influence) or 1)
     return found(value, influence * scale**0.5, codes, part.test, *notes)
 
 
