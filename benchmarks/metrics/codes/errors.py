@@ -46,10 +46,10 @@ def of_columns(values: Floats) -> Floats:
     return (values - values.mean(0)) / np.sqrt(len(values) * max(len(values) - 1, 1))
 
 
-def blocks_of(codes: Codes, count: int = BLOCKS) -> Ints:
-    """The block [n] of each row, drawn at random; the pictures of one person are in one."""
+def blocks_of(codes: Codes, count: int = BLOCKS, draw: int = 0) -> Ints:
+    """The block [n] of each row, in a random draw; the pictures of one person are in one."""
     _, who = np.unique(codes.who, return_inverse=True)
-    return np.random.default_rng(len(who)).permutation(who.max() + 1)[who] % count
+    return np.random.default_rng([len(who), draw]).permutation(who.max() + 1)[who] % count
 
 
 def jackknifed(values: Sequence[float], codes: Codes, blocks: Ints, *notes: str) -> Found:
@@ -71,3 +71,21 @@ def jackknife(statistic: Callable[[Ints], float], codes: Codes, *notes: str) -> 
     rows, blocks = np.arange(len(codes.values)), blocks_of(codes)
     without = (statistic(rows[blocks != block]) for block in range(BLOCKS))
     return jackknifed([statistic(rows), *without], codes, blocks, *notes)
+
+
+def of_pairs(statistic: Callable[[Ints], tuple[float, Floats]], codes: Codes, *notes: str) -> Found:
+    """A statistic of rows of codes, with its error from its value and influences [n] on given rows.
+
+    The sum V of squared influences counts the part of the variance that is of pairs of rows twice
+    (Efron and Stein, 1981). Where the first derivatives are near 0, as are those of a rank of equally
+    strong dimensions, this is most of it. It falls as 1/n^2, the rest as 1/n. So with the mean W of the
+    same sum of two halves of the rows the variance is (6 V - W) / 4, and at least V / 2.
+    """
+    rows, halves = np.arange(len(codes.values)), blocks_of(codes, 2)
+    some = (rows, *(rows[halves == half] for half in np.unique(halves)))
+    whole, *each = (found(*statistic(part), codes, part, *notes) for part in some)
+    errors = np.array([one.stderr or 0.0 for one in (whole, *each)])
+    if not errors.all():
+        return whole
+    scale = max(1.5 - np.square(errors[1:] / errors[0]).mean() / 4, 0.5) ** 0.5
+    return found(whole.value, scale * np.asarray(whole.influence), codes, rows, *notes)

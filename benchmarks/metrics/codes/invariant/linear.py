@@ -67,8 +67,14 @@ class Ridge(Linear):
     """The choices of `ridge_r2`: its learner is a ridge regression, as `Fitted` has it."""
 
 
+@dataclass(frozen=True)
 class Regression(Fitted):
-    """The choices of `pearson_r` and `label_mse`, chosen by the mean of Pearson's r."""
+    """The choices of `pearson_r` and `label_mse`.
+
+    criterion  of the choice: the mean of "R2", or of Pearson's "r", which is blind to scale
+    """
+
+    criterion: Literal["R2", "r"] = "R2"
 
 
 # Scores of predictions [n, K] ---------------------------------------------------------------------
@@ -208,20 +214,21 @@ def best(task: Task, fits: Fits, by: Score) -> Floats:
 
 
 def measured(
-    codes: Codes, how: Linear, seed: int, fits: Fits, score: Score, by: Score | None = None,
-    together: Sequence[Floats] = (),
-) -> Found:  # fmt: skip
-    """The mean score of the labels, of the candidate that is best `by` a score (its own).
+    codes: Codes, how: Linear, seed: int, fits: Fits, score: Score, together: Sequence[Floats] = ()
+) -> Found:
+    """The mean score of the labels, of the candidate that is best by it or by the `criterion`.
 
     `together` are the labels [n, K] of each fit: all of them, unless given.
     """
     found = []
+    criteria = {"R2": r2, "r": pearson}
+    by = criteria[how.criterion] if isinstance(how, Regression) else score
     for part in how.folds(codes, seed):
         fitted = part.fitted if how.chosen == "not" else part.train
         judged = part.test if how.chosen == ON_TEST else part.valid
         x = codes.values if how.scaling == "none" else standardised(codes.values, fitted)
         tasks = [Task(x, y, fitted, judged, how, seed) for y in together or [codes.y]]
-        scores = [score(best(t, fits, by or score)[part.test], t.y[part.test]) for t in tasks]
+        scores = [score(best(t, fits, by)[part.test], t.y[part.test]) for t in tasks]
         varied = np.ptp(np.hstack([task.y for task in tasks])[fitted], axis=0) > 0
         values = np.where(varied, np.concatenate([value for value, _ in scores]), np.nan)
         found.append((values, np.hstack([influence for _, influence in scores]), part.test))
@@ -230,8 +237,8 @@ def measured(
     return mean_of_labels(found, codes, *notes)
 
 
-def _number(section: type, kinds: Any, fits: Fits, score: Score, by: Score | None = None) -> Number:
-    return Number(section, partial(measured, fits=fits, score=score, by=by), kinds)
+def _number(section: type, kinds: Any, fits: Fits, score: Score) -> Number:
+    return Number(section, partial(measured, fits=fits, score=score), kinds=kinds)
 
 
 NUMBERS = {
@@ -239,5 +246,5 @@ NUMBERS = {
     "ap": _number(Ap, ("binary",), classifiers, partial(by_column, ap_influence)),
     "ridge_r2": _number(Ridge, NUMERIC, regressions, r2),
     "pearson_r": _number(Regression, NUMERIC, regressions, pearson),
-    "label_mse": _number(Regression, NUMERIC, regressions, mse, by=pearson),
+    "label_mse": _number(Regression, NUMERIC, regressions, mse),
 }

@@ -4,8 +4,8 @@ For labels of classes the number is the accuracy, for binary ones the balanced a
 labels it is their mean.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Found, Ints, parts
-from benchmarks.metrics.codes.errors import mean_of_labels
+from benchmarks.metrics.codes.errors import blocks_of, found, mean_of_labels
 from benchmarks.metrics.codes.invariant.linear import standardised
 from benchmarks.metrics.codes.number import Number
 from diffae.system.settings import Range
@@ -23,6 +23,8 @@ from diffae.system.settings import Range
 Bools = NDArray[np.bool_]
 GRID = (1, 5, 10, 20, 50, 100, 200)
 AT_ONCE = 2**24  # distances
+DRAWS = 2  # of halves of the training rows
+Near = tuple[Tensor, Tensor]  # places of neighbours [n, k] among the training rows, and their votes
 
 
 @dataclass(frozen=True)
@@ -69,16 +71,8 @@ def _score(hit: Bools, truth: Ints, balanced: bool) -> tuple[float, Floats]:
     return float(share.mean()), (hit - share[member]) / of_each[member]
 
 
-def _best(
-    hits: Mapping[int, Bools], truth: Ints, count: int, balanced: bool
-) -> tuple[int, float, Floats]:
-    """The k that is best on the first `count` rows, and how it does on the others."""
-    k = max(hits, key=lambda k: _score(hits[k][:count], truth[:count], balanced)[0])
-    return k, *_score(hits[k][count:], truth[count:], balanced)
-
-
 def knn(codes: Codes, how: Knn, seed: int) -> Found:
-    """The mean score of the labels, its error over the scored images with the neighbours fixed."""
+    """The mean score of the labels, its error over images that are scored and that are neighbours."""
     assert codes.labels is not None
     part, t = parts(codes, seed), how.temperature
     is_unit = how.scaling == "unit length"
@@ -86,20 +80,60 @@ def knn(codes: Codes, how: Knn, seed: int) -> Found:
     x = (normalize(x) if is_unit else x).float()
     given = (how.neighbours,) if how.neighbours else GRID
     grid = [k for k in given if k <= len(part.train)] or [len(part.train)]
-    rows, count = np.concatenate([part.valid, part.test]), len(part.valid)
-    squares, places = nearest(x[rows], x[part.train], max(grid))
-    weights = torch.exp((squares[:, :1] - squares) / (2 * t)) if t else torch.ones_like(squares)
-    scores, chosen = [], set()
-    for y, kind in zip(codes.classes.T, codes.labels.kinds, strict=True):
-        classes = torch.as_tensor(y[part.train])[places]
-        hits = {k: _predicted(classes[:, :k], weights[:, :k]) == y[rows] for k in grid}
-        k, value, influence = _best(hits, y[rows], count, kind == "binary")
-        varied = np.ptp(y[part.train]) and np.ptp(y[part.test])
-        scores.append((value if varied else np.nan, influence))
-        chosen |= {k} if varied else set()
-    values, influences = map(np.array, zip(*scores, strict=True))
-    told = f"k = {', '.join(map(str, sorted(chosen)))}"
-    return mean_of_labels([(values, influences.T, part.test)], codes, told)
+    most = min(3 * max(grid), len(part.train))  # so that half of them are enough
+    labels = list(zip(codes.classes.T, codes.labels.kinds, strict=True))
+
+    def near(rows: Ints) -> Near:
+        squares, places = nearest(x[rows], x[part.train], most)
+        votes = torch.exp((squares[:, :1] - squares) / (2 * t)) if t else torch.ones_like(squares)
+        return places, votes
+
+    def score(rows: Ints, of: Near, k: int, label: int) -> tuple[float, Floats]:
+        y, kind = labels[label]
+        classes = torch.as_tensor(y[part.train])[of[0][:, :k]]
+        hit = _predicted(classes, of[1][:, :k]) == y[rows]
+        return _score(hit, y[rows], kind == "binary")
+
+    best = [grid[0]] * len(labels)
+    if len(grid) > 1:
+        valid = near(part.valid)
+        quality = [
+            [score(part.valid, valid, k, one)[0] for k in grid] for one in range(len(labels))
+        ]
+        best = [grid[int(np.argmax(of_k))] for of_k in quality]
+    varied = np.ptp(codes.y[part.train], axis=0) * np.ptp(codes.y[part.test], axis=0) > 0
+    told = f"k = {', '.join(map(str, sorted({k for k, v in zip(best, varied, strict=True) if v})))}"
+
+    def mean(of: Near) -> Found:
+        each = [score(part.test, of, k, label) for label, k in enumerate(best)]
+        values, influences = map(np.array, zip(*each, strict=True))
+        scored = np.where(varied, values, np.nan), influences.T, part.test
+        return mean_of_labels([scored], codes, told)
+
+    test = near(part.test)
+    return _over_neighbours(mean, test, part.train, codes)
+
+
+def _over_neighbours(mean: Callable[[Near], Found], near: Near, bank: Ints, codes: Codes) -> Found:
+    """The mean by these neighbours of a bank, its error also over the rows of the bank.
+
+    By two halves of the bank it differs by twice the deviation that is due to the bank, and by what
+    the scored rows add to the difference, which is known (as many neighbours are taken).
+    """
+    whole, variances = mean(near), []
+    for draw in range(DRAWS):
+        half = torch.as_tensor(blocks_of(codes, 2, draw)[bank] > 0)[near[0]]
+        orders = [torch.argsort(of, dim=1, stable=True) for of in (half.int(), 1 - half.int())]
+        a, b = (mean((near[0].gather(1, o), near[1].gather(1, o))) for o in orders)
+        assert whole.rows is not None and a.influence is not None and b.influence is not None
+        of_scored = found(0.0, a.influence - b.influence, codes, whole.rows).stderr or 0.0
+        variances.append(((a.value - b.value) ** 2 - of_scored**2) / 4)
+    if not whole.stderr:
+        return whole
+    scale = (1 + max(float(np.mean(variances)), 0.0) / whole.stderr**2) ** 0.5
+    return replace(
+        whole, stderr=scale * whole.stderr, influence=scale * np.asarray(whole.influence)
+    )
 
 
 NUMBERS = {"knn": Number(Knn, knn, kinds=DISCRETE)}

@@ -8,7 +8,7 @@ from codes_of_factors import made
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from sklearn.neighbors import KNeighborsClassifier
 
-from benchmarks.metrics.codes.data import Labels, parts
+from benchmarks.metrics.codes.data import TEST, TRAIN, Codes, Labels, parts
 from benchmarks.metrics.codes.invariant import neighbours
 from benchmarks.metrics.codes.schema import named
 from benchmarks.metrics.codes.table import measure
@@ -62,9 +62,32 @@ def test_the_protocols_are_weighted_votes_by_cosine(name, k, t):
     predicted = fit.fit(codes.values[part.train], y[part.train]).predict(codes.values[part.test])
     found = measure("knn", codes, named(name), 0)
     assert found.value == pytest.approx(accuracy_score(y[part.test], predicted), abs=1e-12)
-    assert found.stderr == pytest.approx(
-        np.sqrt(found.value * (1 - found.value) / (len(part.test) - 1))
-    )
+    of_test_rows = np.sqrt(found.value * (1 - found.value) / (len(part.test) - 1))
+    assert of_test_rows * (1 - 1e-9) < found.stderr < 1.3 * of_test_rows
+
+
+@pytest.mark.parametrize("apart", [0.5, 9])
+def test_an_error_is_over_neighbours_too(apart):
+    """Of few neighbours it is the spread over other ones; where all agree, over scored images alone."""
+    fixed = PLAIN.changed("knn.neighbours", 5)
+    values, variances, binomial = [], [], []
+    for draw in range(25):
+        random = np.random.default_rng(draw)
+        y = random.integers(2, size=3100)
+        x = random.normal(size=(len(y), 10)) + apart * y[:, None]
+        right = (np.arange(len(y)) < 100) | (np.arange(len(y)) % 20 > 0)
+        known = np.where(right, y, 1 - y)
+        labels = Labels(known[:, None].astype(float), ("y",), ("classes",))
+        codes = Codes(x, labels, np.repeat([TRAIN, TEST], [100, 3000]))
+        found = measure("knn", codes, fixed, 0)
+        values.append(found.value)
+        variances.append(found.stderr**2)
+        binomial.append(found.value * (1 - found.value) / 2999)
+    if apart == 9:
+        assert np.sqrt(variances) == pytest.approx(np.sqrt(binomial))
+        return
+    spread = np.var(values, ddof=1)
+    assert np.mean(binomial) < 0.25 * spread and 0.5 < np.mean(variances) / spread < 2
 
 
 def test_blocks_change_nothing(monkeypatch):

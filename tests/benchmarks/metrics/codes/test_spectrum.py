@@ -49,5 +49,33 @@ def test_a_rotation_and_a_common_scale_change_nothing(name):
     turned = measure(name, replace(codes, values=0.01 * codes.values @ ROTATION + 5), PLAIN, 0)
     assert turned.value == pytest.approx(plain.value)
     assert turned.stderr == pytest.approx(plain.stderr)
+    twice = measure(name, replace(codes, values=np.tile(codes.values, 2)), PLAIN, 0)
+    assert twice.value == pytest.approx(plain.value, rel=1e-5)
+    assert twice.stderr == pytest.approx(plain.stderr, rel=1e-5)
     people = measure(name, replace(codes, persons=np.arange(300) // 2), PLAIN, 0)
     assert people.value == pytest.approx(plain.value) and people.over == "persons"
+
+
+@pytest.mark.parametrize("persons", [False, True])
+@pytest.mark.parametrize("name", ["rankme", "participation"])
+def test_an_influence_is_what_is_lost_without_an_image_or_a_person(name, persons):
+    """Of exact values without each, to first order in 1 / n; but for the scale that is common to all."""
+    codes = Codes(np.random.default_rng(0).normal(size=(300, 5)) * [5, 4, 3, 2, 0.1])
+    who = np.arange(300) // (3 if persons else 1)
+    codes = replace(codes, persons=who if persons else None)
+    whole = measure(name, codes, PLAIN, 0)
+    lost = [
+        whole.value - measure(name, Codes(codes.values[who != one]), PLAIN, 0).value
+        for one in np.unique(who)
+    ]
+    influence = np.bincount(who, whole.influence)
+    assert np.corrcoef(influence, lost)[0, 1] > 0.99
+    assert influence.std() == pytest.approx(np.std(lost), rel=0.1)
+
+
+@pytest.mark.parametrize("name", ["rankme", "participation"])
+def test_more_dimensions_than_images_have_the_error_of_their_coordinates(name):
+    x = np.random.default_rng(0).normal(size=(60, 100)) * 0.95 ** np.arange(100)
+    wide = measure(name, Codes(x), PLAIN, 0)
+    u, s, _ = np.linalg.svd(x, full_matrices=False)
+    assert measure(name, Codes(u * s), PLAIN, 0).stderr == pytest.approx(wide.stderr, rel=0.05)
