@@ -8,7 +8,7 @@ labels itself. Either may say more of the n images:
     persons   who is in the image, a number or a name; in CSV also called person or identity
     files     its name, by which labels are matched to codes; in CSV the first column if it is called
               file, image or index, or is not numeric. Else rows are in the same order
-    kinds     [K] in .npz: binary, classes or real; in CSV the end of a name: "age:real". Else they
+    kinds     [K] in .npz: binary, classes, ordered or real; in CSV the end of a name: "age:real". Else they
               are found out as those of a labels.csv are (`label_table.kind_of`)
 """
 
@@ -36,7 +36,7 @@ CODES, LABELS, NAMES, SAID = "codes", "labels", "names", "kinds"
 OF_ROWS = SPLIT, PERSONS, FILES = "split", "persons", "files"
 WHO = label_table.PERSONS
 KEYS = ("file", "image", "index", "unnamed: 0")  # first columns of CSV; the last is that of pandas
-KINDS = tuple(dataset.KINDS.values())
+KINDS = tuple(dict.fromkeys(dataset.KINDS.values()))
 LISTED = 6  # names of labels that a line lists
 
 # What a file says of images: columns of labels, whose names may end in ":KIND", and of OF_ROWS.

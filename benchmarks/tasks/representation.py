@@ -59,6 +59,7 @@ from diffae.data import open_combinations
 from diffae.data.dataset import SPLITS
 from diffae.system.errors import UserError
 from probes import influences, summarise
+from reports.records.representations import attach
 from reports.records.uncertainty import Uncertainty, by_group, of_mean, units_of
 
 TABLE, AXES = "representation", "representation_axes"
@@ -190,7 +191,7 @@ class Measured:
         how = dict(fields(name, protocol))
         found = self.found(name, lambda codes: {"": measure(name, codes, protocol, seed)}, **how)
         (row,) = self.rows(self.cell.also(**how), name, found)
-        return row
+        return attach(row, how, lambda other: fields(name, named(other)))
 
     def rows(self, cell: Cell, metric: str, numbers: Numbers) -> Iterator[Row]:
         """A row for each setting."""

@@ -5,13 +5,17 @@
 A number is comparable only on its own data, and by the protocol that it was printed by.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import groupby
+from typing import Any, TypeVar
 
-from reports.records.published import rows_of
+from reports.records.published import plain, rows_of
+from reports.records.record import Record
 from reports.records.tokenizers import SECOND_HAND
+
+R = TypeVar("R", bound=Record)
 
 
 @dataclass(frozen=True)
@@ -54,3 +58,27 @@ def lines(metric: str, protocol: str = "") -> Iterator[str]:
     found = [n for n in published() if n.metric == metric and protocol in ("", n.protocol)]
     for origin, numbers in groupby(sorted(found, key=lambda n: n.origin), lambda n: n.origin):
         yield f"published, {', '.join(origin)}: {', '.join(map(str, numbers))}"
+
+
+def attach(record: R, ours: Mapping[str, Any], theirs: Callable[[str], Mapping[str, Any]]) -> R:
+    """`record` with the published number of its system on its data, by the protocol that is nearest.
+
+    `ours` are the fields that it depends on, and `theirs` gives those of a protocol by its name. What
+    differs makes it not comparable: fields, a protocol that is not known, another training and code,
+    which is always so. Unchanged if there is no number.
+    """
+    found = []
+    for number in published():
+        same = plain(number.data) == plain(record.dataset) and number.metric == record.metric
+        if same and plain(number.system.partition(" (")[0]) == plain(record.system):
+            other = theirs(number.protocol) if number.protocol else {}
+            why = [f"{name} {value}" for name, value in other.items() if ours.get(name) != value]
+            why += ["protocol not known"] * (not number.protocol)
+            why += ["second-hand"] * (number.mark == SECOND_HAND)
+            found.append(([*why, "another code"], number))
+    if not found:
+        return record
+    why, number = min(found, key=lambda each: len(each[0]))
+    source = f"{number.source}, {', '.join(number.origin)}: {number.system}"
+    row = replace(record, published=float(number.value), published_metric=number.metric)
+    return replace(row, published_source=source, not_comparable="; ".join(why))

@@ -4,7 +4,8 @@ import csv
 from pathlib import Path
 
 from benchmarks.metrics.codes import schema
-from reports.records.representations import lines, published
+from reports.records.record import Record
+from reports.records.representations import attach, lines, published
 
 FILE = Path(__file__).parents[2] / "reports" / "published" / "codes.csv"
 
@@ -39,3 +40,25 @@ def test_a_line_has_one_data_set_protocol_and_hand():
         lines("dci_d")
     )
     assert not list(lines("rankme")) and not list(lines("dci_d", "plain"))
+
+
+def record(system="DiffAE", dataset="shapes3d", metric="dci_d"):
+    return Record(
+        "representation", "representation_axes", system, dataset, metric=metric, value=0.5
+    )
+
+
+def test_a_row_has_the_number_of_its_system_on_its_data_with_what_differs():
+    def theirs(name):
+        assert name == "fdae"
+        return {"dci.concepts": 36, "dci.rows": "drawn"}
+
+    found = attach(record(), {"dci.concepts": 0, "dci.rows": "drawn"}, theirs)
+    assert (found.published, found.not_comparable) == (0.114, "dci.concepts 36; another code")
+    assert found.published_source.endswith("Shapes3D, fdae: DiffAE (80 numbers, FDAE's)")
+    complex_, real = (
+        attach(record(dataset=f"mpi3d-{which}"), {}, theirs) for which in ("complex", "real")
+    )
+    assert complex_.published == 0.506 and real == record(dataset="mpi3d-real")
+    for other in (record(system="NVAE"), record(dataset="portraits"), record(metric="rankme")):
+        assert attach(other, {}, theirs) == other

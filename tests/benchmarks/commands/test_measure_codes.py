@@ -375,7 +375,7 @@ BAD_CODES = {
     "names of labels": (dict(codes=VALUES, labels=COLUMNS, names=np.array(NAMES[1:])), "names is"),
     "equal names": (dict(codes=VALUES, labels=COLUMNS[:, :2], names=np.array(["a", "a"])), "the label a is listed 2 times"),
     "label not a number": (dict(codes=VALUES, labels=np.where(COLUMNS == COLUMNS.max(), np.nan, COLUMNS)), "is missing or not finite"),
-    "kinds": (dict(codes=VALUES, labels=COLUMNS[:, :1], kinds=np.array(["ordinal"])), "kind 'ordinal' of labels; give binary, classes, real"),
+    "kinds": (dict(codes=VALUES, labels=COLUMNS[:, :1], kinds=np.array(["ordinal"])), "kind 'ordinal' of labels; give binary, classes, ordered, real"),
     "said to be binary": (dict(codes=VALUES, labels=COLUMNS[:, 2:3], kinds=np.array(["binary"])), "said to be binary, but has values such as 2"),
     "no such part": (dict(codes=VALUES, split=np.where(SPLIT == 1, 3, SPLIT)), "split takes train,"),
     "a part is missing": (dict(codes=VALUES, split=np.zeros(N)), "needs train and test"),
