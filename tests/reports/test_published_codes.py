@@ -43,9 +43,8 @@ def test_a_line_has_one_data_set_protocol_and_hand():
 
 
 def record(system="DiffAE", dataset="shapes3d", metric="dci_d"):
-    return Record(
-        "representation", "representation_axes", system, dataset, metric=metric, value=0.5
-    )
+    place = {"split": "", "setting": "the code", "steps": None}
+    return Record("representation", "axes", system, dataset, metric=metric, value=0.5, **place)
 
 
 def test_a_row_has_the_number_of_its_system_on_its_data_with_what_differs():

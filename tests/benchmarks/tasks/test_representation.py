@@ -282,7 +282,7 @@ def test_factors_of_the_portraits_that_ship(context, monkeypatch):
         assert row.value == pytest.approx(measure(name, codes, named("plain"), 0).value, abs=1e-12)
         assert row.n == len(drawn) and row.measured_by["factors_sha256"] == drawn.fingerprint
     assert "factors" not in found["colours", "attrs", "the code"].measured_by
-    assert found["colours", "ridge_r2", "mean"].value > 0
+    assert found["colours", "ridge_r2", "mean"].value < 0.5  # of few images
     assert found["chance", "ridge_r2", "mean"].value == 0
 
 
