@@ -65,7 +65,7 @@ class Stream:
     def _unpacked(self, file: IO[bytes], offset: int, size: int) -> bytes:
         kept = self._kept[bisect_right(self._kept, offset, key=lambda one: one.begin) - 1]
         at = self._last if kept.begin <= self._last.begin <= offset else kept
-        found = at.piece[offset - at.begin :][:size]
+        found = at.piece[offset - at.begin : offset - at.begin + size]
         while len(found) < size and not at.state.eof:
             file.seek(at.place)
             if not (packed := file.read(PIECE)):
@@ -74,7 +74,8 @@ class Stream:
             at = _Place(at.end, state.decompress(packed), at.place + len(packed), state)
             if at.end >= self._kept[-1].begin + STEP:
                 self._kept.append(at._replace(begin=at.end, piece=b""))
-            found += at.piece[max(offset - at.begin, 0) :][: size - len(found)]
+            start = max(offset + len(found) - at.begin, 0)
+            found += at.piece[start : start + size - len(found)]
         self._last = at
         return found
 

@@ -1,0 +1,114 @@
+"""Numbers of codes on independent factors of portraits, by every protocol, beside two controls.
+
+    python -m diffae.data portraits --out factors --count 1024 --factors turn=4,yaw=4,light=4,skin=4,scale=4
+    python -m benchmarks.run probes --systems diffae,vqvae2,nvae,pixels-pca --data factors --save-codes codes
+    OMP_NUM_THREADS=1 python docs/results/factors/factors.py codes
+
+measures the codes into `numbers.csv` beside this script, continuing after an interruption, and prints
+the tables of README.md. Labels are the five ordered factors. Maps of VQ-VAE-2 and NVAE are replaced by
+their first 256 principal components on the training rows. Numbers that are bound to axes are of the 32
+numbers of a code that vary most: boosting by all of them would take hours.
+"""
+
+import argparse
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tabulate import tabulate
+
+from benchmarks.measuring.codes import read
+from benchmarks.metrics.codes.data import TRAIN, Codes
+from benchmarks.metrics.codes.schema import BOUND_TO_AXES, PLAIN, named, names
+from benchmarks.metrics.codes.table import measure
+from benchmarks.tasks.representation import controls
+from diffae.system.errors import UserError
+
+SYSTEMS = {"diffae": "DiffAE", "vqvae2": "VQ-VAE2", "nvae": "NVAE", "pixels-pca": "pixels + PCA"}
+CONTROLS = ("the code", "rotated at random", "noise")
+WIDE, AXES = 256, 32
+OF_ALL = ("ridge_r2", "cca", "explicitness", "infoe", "knn", "rankme", "participation")
+HEADER = ("system", "control", "number", "protocol", "value", "stderr", "note")
+FILE = Path(__file__).with_name("numbers.csv")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("codes", type=Path)
+    for row in measured(parser.parse_args().codes):
+        with FILE.open("a", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerow(row)
+    print(tables(pd.read_csv(FILE)))
+
+
+def measured(folder: Path) -> Iterator[tuple[object, ...]]:
+    """What is not in the file yet, cheap numbers first."""
+    if not FILE.exists():
+        FILE.write_text(",".join(HEADER) + "\n")
+    known = {row[:4] for row in pd.read_csv(FILE).itertuples(index=False, name=None)}
+    cases = [(name, PLAIN) for name in OF_ALL]
+    cases += [(n, p) for n in BOUND_TO_AXES for p in names() if named(p).defines(n)]
+    cases.sort(key=lambda case: (case[0].startswith("dci"), case[1] == "infodiffusion"))
+    every = {system: dict(codes_of(folder / f"{system}.npz")) for system in SYSTEMS}
+    for name, protocol in cases:
+        for system, of in every.items():
+            for control in CONTROLS if name in BOUND_TO_AXES else ("the code",):
+                if (system, control, name, protocol) in known:
+                    continue
+                codes = of[control if name in BOUND_TO_AXES else "whole"]
+                try:
+                    found = measure(name, codes, named(protocol), 0)
+                    yield system, control, name, protocol, found.value, found.stderr, ""
+                except UserError as error:
+                    yield system, control, name, protocol, "", "", error
+
+
+def codes_of(path: Path) -> Iterator[tuple[str, Codes]]:
+    """The whole code, the numbers of it that stand for axes, and these in each control."""
+    codes, _ = read(path)
+    assert codes.labels is not None and codes.split is not None
+    values, rows = codes.values, codes.split == TRAIN
+    if values.shape[1] > WIDE:
+        centred = values - values[rows].mean(0)
+        values = centred @ np.linalg.svd(centred[rows], full_matrices=False)[2][:WIDE].T
+    whole = Codes(values, codes.labels.of(codes.labels.of_kind("ordered")), codes.split)
+    yield "whole", whole
+    most = np.argsort(-values[rows].std(0), kind="stable")[:AXES]
+    yield from controls(Codes(values[:, np.sort(most)], whole.labels, codes.split), 0).items()
+
+
+def tables(frame: pd.DataFrame) -> str:
+    """The tables of README.md."""
+    frame = frame.assign(
+        shown=[
+            row.note if pd.isna(row.value) else f"{row.value:.3f}" + of_error(row.stderr)
+            for row in frame.itertuples()
+        ]
+    )
+    whole = frame[frame.number.isin(OF_ALL)].pivot(index="system", columns="number", values="shown")
+    parts = [tabulate(whole.loc[list(SYSTEMS), list(OF_ALL)].rename(SYSTEMS), "keys", "pipe")]
+    axes = frame[frame.number.isin(list(BOUND_TO_AXES)) & frame.value.notna()]
+    for system, title in SYSTEMS.items():
+        own = axes[axes.system == system].pivot_table(
+            index=["number", "protocol"],
+            columns="control",
+            values="shown",
+            aggfunc="first",
+            sort=False,
+        )
+        rows = [
+            [f"`{n}`", f"`{p}`", *row]
+            for (n, p), row in zip(own.index, own[list(CONTROLS)].values, strict=True)
+        ]
+        parts += [f"### {title}", tabulate(rows, ["", "protocol", *CONTROLS], "pipe")]
+    return "\n\n".join(parts)
+
+
+def of_error(stderr: float) -> str:
+    return "" if pd.isna(stderr) else f" ± {stderr:.3f}"
+
+
+if __name__ == "__main__":
+    main()
