@@ -208,6 +208,8 @@ OPTIONS: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("portraits", "--count --size --workers", "0", "at least 1"),
     ("portraits", "--count", "1", {"count": 1}),
     ("portraits", "--size", "4097", "8 to 4096"),
+    ("portraits", "--factors", "yaw", "takes NAME=LEVELS"),
+    ("portraits", "--factors", "''", {"content": OTHER}),
     ("portraits", "--seed", "0", {"content": SAME}),
     ("portraits", "--seed", "1", {"content": OTHER}),
     # ---- pictures

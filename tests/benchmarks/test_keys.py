@@ -46,6 +46,7 @@ READERS = {
 FAR = {"probes.valid": 4, "memorisation.train": 100, "fewshot.pu_unlabeled": 60}
 OF_TIMES = {"cost.batch", "cost.timed_steps", "cost.repeats"}  # of the numbers of a machine
 SETTINGS = {**every_setting(), **SMALL}
+del SETTINGS["representation.grid"]  # of numbers of axes, which take long: test_representation.py
 ALL = every_benchmark()
 
 

@@ -281,7 +281,7 @@ def test_without_h5py_it_is_named(refused, tmp_path, monkeypatch):
     pytest.importorskip("h5py")
     path = factor_files.shapes3d(tmp_path / "3dshapes.h5")
     monkeypatch.setitem(__import__("sys").modules, "h5py", None)
-    refused(path, "needs h5py: pip install h5py")
+    refused(path, "needs h5py: pip install 'h5py>=3.12'")
 
 
 def test_other_npz_files_and_archives_are_no_data_sets(tmp_path):

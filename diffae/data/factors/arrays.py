@@ -17,7 +17,7 @@ from diffae.data.factors.images import (
     numbered,
 )
 from diffae.data.factors.stream import AGAIN, StoredArray, array_in
-from diffae.system.errors import UserError
+from diffae.system.errors import UserError, pip_install
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 SHAPES3D = dict.fromkeys(("floor_hue", "wall_hue", "object_hue"), CLASSES)
@@ -63,7 +63,8 @@ class _Hdf5Rows(FactorImages):
         try:
             import h5py
         except ImportError:
-            raise UserError(f"{self.own[0]}: reading it needs h5py: pip install h5py") from None
+            needs = f"reading it needs h5py: {pip_install('factors')}"
+            raise UserError(f"{self.own[0]}: {needs}") from None
         try:
             with h5py.File(self.own[0], "r") as file:
                 return np.asarray(file[name][rows])
