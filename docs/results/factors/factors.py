@@ -80,34 +80,21 @@ def codes_of(path: Path) -> Iterator[tuple[str, Codes]]:
 
 
 def tables(frame: pd.DataFrame) -> str:
-    """The tables of README.md."""
-    frame = frame.assign(
-        shown=[
-            row.note if pd.isna(row.value) else f"{row.value:.3f}" + of_error(row.stderr)
-            for row in frame.itertuples()
-        ]
-    )
-    whole = frame[frame.number.isin(OF_ALL)].pivot(index="system", columns="number", values="shown")
-    parts = [tabulate(whole.loc[list(SYSTEMS), list(OF_ALL)].rename(SYSTEMS), "keys", "pipe")]
+    """The tables of README.md: numbers of whole codes, and of axes as "code (rotated; noise)"."""
+    of_all = frame[frame.number.isin(OF_ALL)].set_index(["system", "number"])
+    rows = [
+        [title, *(f"{of_all.value[s, n]:.3g} ± {of_all.stderr[s, n]:.1g}" for n in OF_ALL)]
+        for s, title in SYSTEMS.items()
+    ]
+    parts = [tabulate(rows, ["", *(f"`{name}`" for name in OF_ALL)], "pipe", disable_numparse=True)]
     axes = frame[frame.number.isin(list(BOUND_TO_AXES)) & frame.value.notna()]
-    for system, title in SYSTEMS.items():
-        own = axes[axes.system == system].pivot_table(
-            index=["number", "protocol"],
-            columns="control",
-            values="shown",
-            aggfunc="first",
-            sort=False,
-        )
-        rows = [
-            [f"`{n}`", f"`{p}`", *row]
-            for (n, p), row in zip(own.index, own[list(CONTROLS)].values, strict=True)
-        ]
-        parts += [f"### {title}", tabulate(rows, ["", "protocol", *CONTROLS], "pipe")]
-    return "\n\n".join(parts)
-
-
-def of_error(stderr: float) -> str:
-    return "" if pd.isna(stderr) else f" ± {stderr:.3f}"
+    values, rows = axes.set_index(["number", "protocol", "system", "control"]).value, []
+    for (name, protocol), _ in axes.groupby(["number", "protocol"], sort=False):
+        cells = [[values[name, protocol, s, control] for control in CONTROLS] for s in SYSTEMS]
+        shown = ["{:.2f} ({:.2f}; {:.2f})".format(*cell) for cell in cells]
+        rows.append([f"`{name}`", f"`{protocol}`", *shown])
+    headers = ["", "protocol", *SYSTEMS.values()]
+    return "\n\n".join([*parts, tabulate(rows, headers, "pipe", disable_numparse=True)])
 
 
 if __name__ == "__main__":
