@@ -243,7 +243,8 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
         if sizes.axes:
             yield from _of_axes(cell.but(table=AXES), codes, grid)
 
-    yield Measurement([], reduce, list(probe_fits.fits(context, adam=False)))
+    fits = probe_fits.fits(context, adam=False) if context.dataset.labelled else ()
+    yield Measurement([], reduce, list(fits))
 
 
 def _of_labels(of: Measured, system: System, sizes: Sizes) -> Iterator[Row]:

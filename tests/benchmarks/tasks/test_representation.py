@@ -332,3 +332,19 @@ def test_too_few_images_for_all_combinations_are_a_reason(context, tmp_path, mon
     row = on(context, data, grid=31, labels=(16,))["colours", "factor_vae", "the code"]
     assert row.value is None
     assert "needs images of each combination of the labels, of which" in row.note
+
+
+def test_data_without_attributes_has_the_other_numbers(context, monkeypatch):
+    """Ordered and real-valued labels alone: nearest codes and regressions, and reasons for the rest."""
+    monkeypatch.setattr(representation, "OF_AXES", ("mig",))
+    random, n = np.random.default_rng(0), len(context.dataset)
+    columns = np.empty(n, [("level", np.int16), ("size", float)])
+    columns["level"], columns["size"] = random.integers(0, 3, n), random.random(n)
+    bare = replace(context.dataset, columns=columns, attributes=None, attribute_names=())
+    found = on(context, bare, labels=(16,))
+    for metric in ("auroc", "code_length"):
+        row = found["colours", metric, "mean"]
+        assert row.value is None and row.note == "needs binary labels"
+    for metric, setting in (("knn", "mean"), ("ridge_r2", "mean"), ("rankme", "all images")):
+        assert found["colours", metric, setting].value is not None
+    assert found["chance", "knn", "mean"].value is not None
