@@ -348,3 +348,7 @@ def test_data_without_attributes_has_the_other_numbers(context, monkeypatch):
     for metric, setting in (("knn", "mean"), ("ridge_r2", "mean"), ("rankme", "all images")):
         assert found["colours", metric, setting].value is not None
     assert found["chance", "knn", "mean"].value is not None
+    headline = representation.BENCHMARK.headline
+    assert headline(context) == "knn"
+    context.dataset = replace(bare, columns=columns[["size"]])
+    assert headline(context) == "ridge_r2"
