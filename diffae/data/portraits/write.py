@@ -23,6 +23,7 @@ from diffae.data.portraits.attributes import (
     Portrait,
     independent,
     portrait,
+    with_attribute,
 )
 from diffae.data.portraits.draw import SIZE, to_svg
 from diffae.data.readers.celeba import ATTRIBUTE_FILE, IDENTITY_FILE, IMAGE_FOLDER, PARTITION_FILE
@@ -39,6 +40,7 @@ LARGEST_COUNT = 1_000_000
 BLUR_RADIUS = 4.5  # in units of the drawing
 
 NOTE, TABLE = "portraits.json", "labels.csv"
+UNDRAWN = "these portraits are not drawn"
 CHUNK = 64
 DEAD_PROCESS = "portraits: a process that draws died; free some memory, then run this again"
 LARGEST_NOTE, LEFT_FOR_GOOD = 10_000, 3600  # bytes, seconds
@@ -208,6 +210,23 @@ class Drawing:
         shape = (-1, len(FACTORS))
         return Factors(np.reshape(values, shape), FACTORS, ("real",) * len(FACTORS))
 
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """All of them."""
+        return ATTRIBUTES
+
+    def changes(self, index: int, attribute: str, on: bool) -> dict[str, bool] | None:
+        """What `with_attribute` changes, by the names of attributes; None if nothing."""
+        drawn = portrait(self.seed, index)
+        changed = with_attribute(drawn, attribute, on).attributes.items() - drawn.attributes.items()
+        return dict(changed) if drawn.attributes[attribute] != on else None
+
+    def picture(self, index: int, attribute: str, on: bool) -> Image.Image:
+        """The portrait `with_attribute`, drawn as large as those of the data set."""
+        if self.dry:
+            raise UserError(UNDRAWN)
+        return _image(with_attribute(portrait(self.seed, index), attribute, on), self.size)
+
     def combinations(self, most: int) -> Path | int | None:
         """Portraits in all combinations of GRID or of fewer levels, drawn on first use: their folder."""
         counts = counts_within([*GRID.values()], most)
@@ -246,6 +265,6 @@ class _Undrawn(tuple[int, ...]):
     """Images that do not exist."""
 
     def read(self, index: int = 0) -> NoReturn:
-        raise UserError("these portraits are not drawn")
+        raise UserError(UNDRAWN)
 
     where = files = look = read
