@@ -102,8 +102,8 @@ class Dataset:
     values from 0 (signed), or float64; `factors` reads it, or the attributes where there is no table. `identities` is int64 N, `partition` int8 N (0 train, 1 valid, 2 test);
     `partition_source` says where that comes from.
     `left_out` names, one line each, files of the folder that are not part of the data set.
-    `drawing` says how the images are drawn, where that is known, and `pairs` which others are the
-    same with one attribute changed.
+    `drawing` says how the images are drawn, where that is known; `pairs` are the counterfactuals that
+    a table beside the images lists.
     """
 
     name: str

@@ -4,11 +4,13 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+from data_files import printed, refuses, write_rows
 from PIL import Image
 
 from benchmarks.core.calls import _Undecoded
 from benchmarks.core.images import select
-from diffae.data import open_portraits
+from diffae.data import open_dataset, open_portraits
+from diffae.data.__main__ import main
 from diffae.data.pairs import pairs_of
 from diffae.data.portraits import ATTRIBUTES, portrait, render, with_attribute
 from diffae.data.portraits.write import planned
@@ -94,3 +96,214 @@ def test_a_dry_run_draws_nothing():
         pairs.after(np.arange(2))
     white = _Undecoded(**{f.name: getattr(data, f.name) for f in fields(data) if f.init})
     assert (pairs_of(white, "Smiling", True, 4, 0).after(np.arange(2)) == 1).all()
+
+
+# ----------------------------------------------------------------------------------------------
+# A folder with pairs.csv
+
+GREY = {f"{k}.png": 8 * k for k in range(12)}  # the grey of each image, by name
+ROWS = ("0.png,9.png,Hat,1", "1.png,10.png,Hat,1", "2.png,1.png,Hat,0", "3.png,11.png,Tie,1")
+# Of every image but 10.png: of those with Hat, 2 is no counterfactual; 9 and 1 lose Bald, 11 gains it.
+LABELS = (
+    "file,Hat,Bald",
+    "0.png,0,1",
+    "1.png,0,0",
+    "2.png,1,1",
+    "3.png,0,0",
+    "9.png,1,0",
+    "11.png,0,1",
+)
+LABELS += tuple(f"{k}.png,0,{k % 2}" for k in range(4, 9))
+
+
+def folder_of(root, rows=ROWS, header="before,after,attribute,on", labels=None):
+    """Twelve grey images, 9 to 11 in a folder that sorts between 4.png and 5.png, and their pairs."""
+    (root / "4").mkdir(parents=True)
+    for k, (name, grey) in enumerate(GREY.items()):
+        Image.new("RGB", (24, 20), (grey,) * 3).save(root / ("4" if k > 8 else ".") / name)
+    write_rows(root / "pairs.csv", [header, *rows])
+    if labels:
+        write_rows(root / "labels.csv", labels)
+    return root
+
+
+def grey_of(images):
+    """The grey of each image of a batch, which has one."""
+    return ((images + 1) * 127.5).round().flatten(1).unique(dim=1).flatten().tolist()
+
+
+def test_the_counterfactual_is_the_image_of_the_row(tmp_path):
+    """Named with or without its folder, and a part of the data set if it is `before` elsewhere."""
+    data = open_dataset(folder_of(tmp_path / "a"), 16)
+    assert [data.name_of(i) for i in range(len(data))] == [f"{k}.png" for k in range(9)]
+    assert data.truth.attributes == ("Hat", "Tie")
+    for attribute, on, expected in [
+        ("Hat", True, {0: 9, 1: 10}),
+        ("Hat", False, {2: 1}),
+        ("Tie", True, {3: 11}),
+        ("Tie", False, {}),
+    ]:
+        pairs = pairs_of(data, attribute, on, 9, 0, "all")
+        assert sorted(pairs.before.tolist()) == sorted(expected)
+        after = pairs.after(np.arange(len(pairs)))
+        assert after.shape == (len(pairs), 3, 16, 16) and pairs.others_changed.shape[1] == 0
+        for image, index in zip(after, pairs.before, strict=True):
+            assert grey_of(image[None]) == [8 * expected[index]]
+    first = pairs_of(data, "Hat", True, 1, 0, "all").before
+    assert first == next(i for i in select(data, "all", 99, 0).order if i in (0, 1))
+
+
+def test_labels_tell_what_else_the_counterfactual_changes(tmp_path, capsys):
+    """Those of images that are only `after` too, which are no part of the data set and its shares."""
+    root = folder_of(tmp_path / "a", labels=LABELS)
+    data = open_dataset(root, 16)
+    assert len(data) == 9 and data.attribute_names == ("Hat", "Bald")
+    np.testing.assert_array_equal(data.attributes[:, 1], [1, 0, 1, 0, 0, 1, 0, 1, 0])
+    hats = pairs_of(data, "Hat", True, 9, 0, "all")
+    assert dict(zip(hats.before.tolist(), hats.others_changed.tolist(), strict=True)) == {
+        0: [False, True],
+        1: [False, False],  # the labels of 10.png are unknown
+    }
+    for attribute, on in [("Hat", False), ("Tie", True)]:
+        assert pairs_of(data, attribute, on, 9, 0, "all").others_changed.tolist() == [[False, True]]
+    told = printed(capsys, root)
+    assert told["pairs"] == "Hat (2 on, 1 off), Tie (1 on, 0 off, no label)"
+    assert told["left out"] == "images that are only `after` in pairs.csv: 3"
+    assert told["attributes"] == "2: Hat=0.111, Bald=0.444"
+    write_rows(root / "labels.csv", [row for row in LABELS if not row.startswith("8.png")])
+    assert "images that labels.csv does not list: 1;" in printed(capsys, root)["left out"]
+
+
+def test_classes_of_folders_are_labels_too(tmp_path):
+    """Another class is one added and one removed; a pair that contradicts its folders is refused."""
+    for place in ("train/cat", "train/dog", "test/cat", "test/dog"):
+        (tmp_path / place).mkdir(parents=True)
+        for name in "ab":
+            Image.new("RGB", (16, 16)).save(tmp_path / place / f"{place[-3:]}-{name}.png")
+    names = "test/cat/cat-a.png,test/dog/dog-a.png"
+    write_rows(tmp_path / "pairs.csv", ["before,after,attribute,on", f"{names},dog,1"])
+    pairs = pairs_of(open_dataset(tmp_path, 16), "dog", True, 9, 0)
+    assert pairs.dataset.attribute_names == ("cat", "dog")
+    assert pairs.others_changed.tolist() == [[True, False]]
+    write_rows(tmp_path / "pairs.csv", ["before,after,attribute,on", f"{names},cat,1"])
+    refuses(tmp_path, "line 2: by its labels test/cat/cat-a.png has cat$")
+
+
+def test_images_of_a_pair_and_of_a_person_are_in_one_split(tmp_path):
+    """Where the labels name no persons; of images that no pair links each is its own."""
+    rows = [f"{row},{'ada' if row[0] in '03' else 'bob'}" for row in ROWS]
+    for name, known, linked in [("a", {}, [(1, 2)]), ("b", {"rows": rows}, [(1, 2), (0, 3)])]:
+        header = "before,after,attribute,on" + ",person" * bool(known)
+        root = folder_of(tmp_path / name, header=header, **known)
+        for seed in range(8):
+            data = open_dataset(root, 16, seed=seed)
+            for one, other in linked:
+                assert data.partition[one] == data.partition[other]
+        people = data.identities
+        same = {(i, j) for i in range(9) for j in range(i + 1, 9) if people[i] == people[j]}
+        assert same == {*linked}
+        hats = pairs_of(data, "Hat", True, 9, 0, "all")
+        assert hats.people.tolist() == people[hats.before].tolist()
+    apart = open_dataset(folder_of(tmp_path / "c", ROWS[:2]), 16)
+    hats = pairs_of(apart, "Hat", True, 9, 0, "all")
+    assert apart.identities is None and hats.people.tolist() == hats.before.tolist()
+    rows_back = ["0.png,1.png,Hat,1", "1.png,0.png,Hat,0"]
+    assert open_dataset(folder_of(tmp_path / "f", rows_back), 16).left_out == ()
+    own = [f"{row},{('file' == row[:4] and 'person') or k // 4}" for k, row in enumerate(LABELS)]
+    splits = [
+        f"{row},{'train' if 4 < k else 'test' if k else 'split'}" for k, row in enumerate(own)
+    ]
+    data = open_dataset(folder_of(tmp_path / "d", labels=splits), 16)
+    assert data.identities.tolist() == [0, 0, 0, 1, 1, 2, 2, 2, 2]
+    assert data.indices("test").tolist() == [0, 1, 2, 3]
+    refuses(
+        folder_of(tmp_path / "e", rows, header, own), r"pairs\.csv: person is in labels\.csv too"
+    )
+
+
+def test_the_fingerprint_is_of_pairs_and_counterfactuals(tmp_path):
+    """Of every byte of them, wherever the folder is."""
+    seen = [open_dataset(folder_of(tmp_path / name), 16).fingerprint for name in "ab"]
+    assert seen[0] == seen[1]
+    root = tmp_path / "b"
+    names = dict(open_dataset(root, 16).source.files())
+    assert names.keys() == {f"{'4/' * (k > 8)}{k}.png" for k in range(12)} | {"pairs.csv"}
+    Image.new("RGB", (24, 20), (1, 2, 3)).save(root / "4/11.png")
+    seen.append(open_dataset(root, 16).fingerprint)
+    write_rows(root / "pairs.csv", ["before,after,attribute,on", *ROWS[1:], ROWS[0]])
+    seen.append(open_dataset(root, 16).fingerprint)
+    write_rows(
+        root / "pairs.csv", ["before,after,attribute,on", *ROWS[:3]]
+    )  # 11.png is of the set now
+    seen.append(open_dataset(root, 16).fingerprint)
+    assert len({*seen}) == 4
+
+
+def test_a_prepared_copy_says_that_it_is_without_the_pairs(tmp_path, capsys):
+    """It is the same data set otherwise."""
+    root, out = folder_of(tmp_path / "a"), tmp_path / "copy"
+    main(["prepare", str(root), str(out), "--size", "16", "--workers", "1"])
+    assert "the pairs of pairs.csv" in capsys.readouterr().out
+    data, copy = open_dataset(root, 16), open_dataset(out, 16)
+    assert copy.fingerprint == data.fingerprint and copy.truth is None
+    assert "the pairs of pairs.csv" in copy.left_out and len(copy) == 9
+    with pytest.raises(UserError, match="pairs.csv"):
+        pairs_of(copy, "Hat", True, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("x.png,9.png,Hat,1", "line 6: x.png is none of the images"),
+        ("5.png,x.png,Hat,1", "line 6: x.png is none of the images"),
+        ("5.png,9.png,Hat,yes", r"line 6: on is 'yes'; it must be 1 \(added\) or 0 \(removed\)"),
+        ("5.png,9.png,Hat,-1", "line 6: on is '-1'"),
+        ("5.png,9.png,Hat", "line 6: must have 4 values, none of them empty"),
+        ("5.png,9.png,,1", "line 6: must have 4 values, none of them empty"),
+        ("5.png,5.png,Hat,1", "line 6: 5.png is its own counterfactual"),
+        (ROWS[0], "line 6: a second counterfactual of 0.png, Hat on"),
+        ("0.png,10.png,Hat,1", "line 6: a second counterfactual of 0.png, Hat on"),
+        ("5.png,9.png,H\u200bat,1", "line 6: attribute .* cannot be printed"),
+        ("2.png,9.png,Hat,1", "line 6: by its labels 2.png has Hat"),
+        ("4.png,1.png,Hat,1", "line 6: by its labels 1.png has no Hat"),
+        ("5.png,wide.png,Hat,1", "line 6: 5.png is 24 x 20, but wide.png is 24 x 21"),
+        ("5.png,torn.png,Hat,1", "torn.png: cannot read this image"),
+        ("8.png,9.png,Hat,1", "line 6: 8.png is left out, as no row of the labels has it"),
+    ],
+)
+def test_a_row_that_is_no_pair_is_refused(tmp_path, row, message):
+    labels = [one for one in LABELS if not one.startswith("8.png")]
+    root = folder_of(tmp_path / "a", (*ROWS, row), labels=labels)
+    Image.new("RGB", (24, 21)).save(root / "wide.png")
+    (root / "torn.png").write_bytes((root / "wide.png").read_bytes()[:20])
+    refuses(root, message, 16)
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "message"),
+    [
+        ("before,after,attribute,on,age", ROWS, "unknown column 'age'"),
+        ("before,after,atribute,on", ROWS, "unknown column 'atribute'; did you mean attribute"),
+        ("before,after,attribute", ROWS, "line 1: the column on is missing"),
+        ("before,after,on,on", ROWS, "column on is listed 2 times"),
+        (ROWS[0], ROWS[1:], "line 1: unknown column '0.png'"),
+        ("before,after,attribute,on", (), "has no pairs"),
+    ],
+)
+def test_a_header_that_is_none_is_refused(tmp_path, header, rows, message):
+    refuses(folder_of(tmp_path / "a", rows, header), rf"pairs\.csv: (line 1: )?{message}", 16)
+
+
+def test_a_table_of_other_pairs_is_left_out(tmp_path):
+    """Such as LFW's, of people and numbers of images."""
+    data = open_dataset(folder_of(tmp_path / "a", ["Ada,1,4"], "name,imagenum1,imagenum2"), 16)
+    assert len(data) == 12 and data.truth is None and data.left_out == ("1 other file: csv 1",)
+
+
+def test_sizes_are_those_of_upright_images(tmp_path):
+    """A photograph on its side, as its EXIF says, is as large as its counterfactual upright."""
+    root = folder_of(tmp_path / "a", ["0.png,edit.jpg,Hat,1"])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (20, 24)).save(root / "edit.jpg", exif=exif)
+    assert len(pairs_of(open_dataset(root, 16), "Hat", True, 9, 0, "all")) == 1

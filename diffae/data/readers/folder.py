@@ -16,6 +16,7 @@ from PIL import Image
 from diffae.data.dataset import Dataset
 from diffae.data.readers.classes import name_of_test
 from diffae.data.readers.label_table import read_labels
+from diffae.data.readers.pair_table import read_pairs
 from diffae.data.readers.sources import EncodedImages, partition_of_folders, unlabelled
 from diffae.data.transforms import LARGEST_IMAGE, decode
 from diffae.system.cli import printable
@@ -41,14 +42,18 @@ MOST_KINDS = 6  # of files that are not read, named in a message
 
 @dataclass(frozen=True)
 class ImageFiles(EncodedImages):
-    """Files under `root`, by relative name, with the files that label them."""
+    """Files under `root`, by relative name, with the files that label them.
+
+    The last of them are `counterfactuals`, which can be read and are not part of the data set.
+    """
 
     root: Path
     names: tuple[str, ...]
     label_files: tuple[Path, ...] = ()
+    counterfactuals: int = 0
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self.names) - self.counterfactuals
 
     def where(self, index: int) -> str:
         return str(self.root / self.names[index])
@@ -74,14 +79,19 @@ def open_image_folder(path: Path, image_size: int, crop: str | None, seed: int) 
     are classes, if every image is in one. A table of labels beside them goes before both.
     """
     found = find_images(path)
-    classes = read_labels(path, found.names)
-    found = replace(found, others=tuple(without(found.others, path, classes.files)))
+    pairs = read_pairs(path, found.names)
+    labelled = read_labels(path, found.names, pairs.only_after)
+    classes = pairs.without_counterfactuals(labelled)
+    files = (*labelled.files, *pairs.files)
+    found = replace(found, others=tuple(without(found.others, path, files)))
     root, fields = path.resolve().name, classes.fields
-    own = (bool(fields), classes.splits, fields.get("identities"))
+    own = (bool(labelled.fields), classes.splits, fields.get("identities"))
     split = partition_of_folders(classes.images, seed, root, *own)
-    source = ImageFiles(path, classes.images, classes.files)
+    names = (*classes.images, *pairs.only_after)
+    source = ImageFiles(path, names, files, len(pairs.only_after))
     left_out = (*found.left_out, *classes.left_out)
-    data = unlabelled(path, source, image_size, crop, split, left_out=left_out, **fields)
+    more = fields | {"left_out": left_out, "pairs": pairs.truth(source, names, labelled)}
+    data = unlabelled(path, source, image_size, crop, split, **more)
     test = [classes.images[index] for index in data.indices("test")]
     return replace(data, name=name_of_test(test, root))
 

@@ -34,39 +34,41 @@ HAS = ("1", "1.0", "yes", "true")  # what a binary column says of images that ha
 MANY = 40  # classes that are read of any number of images
 
 
-def read_labels(root: Path, images: tuple[str, ...]) -> Classes:
+def read_labels(root: Path, images: tuple[str, ...], spare: Collection[str] = ()) -> Classes:
     """The labels of images, by relative path: those of a table, else the classes of folders.
 
     Images that the table does not list are left out and counted, and so is a column that is no
     label: of one value, or of too many classes. A table that names none of the images is left out
-    itself. Raises UserError for a row without an image, two rows of one image, an empty cell and a
-    value that its column cannot have.
+    itself. Images of `spare` may be listed or not. Raises UserError for a row without an image, two
+    rows of one image, an empty cell and a value that its column cannot have.
     """
     names, there = Names(images), [root / name for name in TABLES if os.path.lexists(root / name)]
     for path in there:
         rows = label_files.read_rows(path) if path.name != LFW else _lfw_rows(path)
         if any(names.places(row[0]) for row in rows):
-            return _labelled(path, rows, images, names)
+            return _labelled(path, rows, images, names, spare)
     told = [f"{path.name}: its first column names no image (with its suffix)" for path in there]
     found = read_classes(root, images)
     return found._replace(left_out=(*found.left_out, *told))
 
 
-def _labelled(path: Path, rows: list[list[str]], images: tuple[str, ...], names: Names) -> Classes:
+def _labelled(
+    path: Path,
+    rows: list[list[str]],
+    images: tuple[str, ...],
+    names: Names,
+    spare: Collection[str],
+) -> Classes:
     """The images that a table lists, its labels as fields of `Dataset`, and its splits."""
     _, header, _ = label_files.read_header(path, rows, table=True)
     if names.places(rows[0][0]):
         raise UserError(f"{path}: line 1: must name the columns, such as file,age,smiling")
     listed, values = label_files.read_values(path, rows, 1, len(header), None)
-    places = [names.places(name) for name in listed]
-    for name, found in zip(listed, places, strict=True):
-        if len(found) != 1:
-            what = "several of the images; add its folder" if found else "none of the images"
-            raise UserError(f"{path}: {name} is {what}")
-    order = np.argsort(np.ravel(places))
-    kept = tuple(images[places[row][0]] for row in order)
+    places = np.array([names.only(name, str(path)) for name in listed])
+    order = np.argsort(places)
+    kept = tuple(images[place] for place in places[order])
     label_files.refuse_duplicates(kept, path, "image")
-    without = len(images) - len(kept)
+    without = len({*images} - {*kept} - {*spare})
     told = [f"images that {path.name} does not list: {without:,}"] * bool(without)
     fields, splits, columns = dict[str, Any](), tuple[int, ...](), dict[str, np.ndarray]()
     for said, texts in zip(header, np.array(values)[order].T, strict=True):
