@@ -150,8 +150,9 @@ def describe(data: Dataset, format_title: str) -> Iterator[str]:
         columns = (describe_column(name, table[name]) for name in table.dtype.names or ())
         yield row("columns", ", ".join(columns))
     yield row("attributes", describe_attributes(data))
-    if (truth := data.pairs) is not None:
-        yield row("pairs", ", ".join(describe_pairs(data, name) for name in truth.attributes))
+    for name in () if data.truth is None else data.truth.attributes:
+        on, off = (len(pairs_of(data, name, on, len(data), SEED, "all")) for on in (True, False))
+        yield row("pairs", f"{name}: {on} on, {off} off")
     yield row("identities", describe_identities(data))
     yield row("partition", data.partition_source)
     yield row("splits", ", ".join(f"{split} {len(data.indices(split))}" for split in SPLITS))
@@ -211,13 +212,6 @@ def describe_attributes(data: Dataset) -> str:
     if counts[few] == counts[many]:
         return f"{ends}; {counts[few]:,} images of each"
     return f"{ends}; {counts[few]:,} images of {names[few]} to {counts[many]:,} of {names[many]}"
-
-
-def describe_pairs(data: Dataset, attribute: str) -> str:
-    """An attribute that counterfactuals have, and how many add and remove it."""
-    on, off = (len(pairs_of(data, attribute, on, len(data), SEED, "all")) for on in (True, False))
-    more = "" if attribute in data.attribute_names else ", no label"
-    return f"{attribute} ({on} on, {off} off{more})"
 
 
 def describe_identities(data: Dataset) -> str:

@@ -79,7 +79,7 @@ class Truth(Protocol):
         """The counterfactual as 8-bit RGB, of the size of the image."""
 
 
-class Drawing(Truth, Protocol):
+class Drawing(Protocol):
     """How images of known factors are drawn."""
 
     def factors(self, indices: Indices) -> Factors:
@@ -102,8 +102,8 @@ class Dataset:
     values from 0 (signed), or float64; `factors` reads it, or the attributes where there is no table. `identities` is int64 N, `partition` int8 N (0 train, 1 valid, 2 test);
     `partition_source` says where that comes from.
     `left_out` names, one line each, files of the folder that are not part of the data set.
-    `drawing` says how the images are drawn, where that is known; `pairs` are the counterfactuals that
-    a table beside the images lists.
+    `drawing` says how the images are drawn, and `truth` has their counterfactuals, where these are
+    known.
     """
 
     name: str
@@ -119,7 +119,7 @@ class Dataset:
     left_out: tuple[str, ...] = ()
     columns: np.ndarray | None = None
     drawing: Drawing | None = None
-    pairs: Truth | None = None
+    truth: Truth | None = None
     _kept: dict[int, np.ndarray] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -154,11 +154,6 @@ class Dataset:
     def fingerprint(self) -> str:
         """SHA-256 of names, labels and all content, independent of path and modification time."""
         return self.survey.fingerprint
-
-    @property
-    def truth(self) -> Truth | None:
-        """Counterfactuals of the images, where any are known."""
-        return self.pairs or self.drawing
 
     def name_of(self, index: int) -> str:
         """The name of image `index` in the data set: e.g. its relative path, "val/0007.png"."""

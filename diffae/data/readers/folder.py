@@ -14,9 +14,9 @@ from pathlib import Path
 from PIL import Image
 
 from diffae.data.dataset import Dataset
+from diffae.data.pairs import PAIRS, people_of, read_pairs, with_pairs
 from diffae.data.readers.classes import name_of_test
 from diffae.data.readers.label_table import read_labels
-from diffae.data.readers.pair_table import read_pairs
 from diffae.data.readers.sources import EncodedImages, partition_of_folders, unlabelled
 from diffae.data.transforms import LARGEST_IMAGE, decode
 from diffae.system.cli import printable
@@ -42,18 +42,14 @@ MOST_KINDS = 6  # of files that are not read, named in a message
 
 @dataclass(frozen=True)
 class ImageFiles(EncodedImages):
-    """Files under `root`, by relative name, with the files that label them.
-
-    The last of them are `counterfactuals`, which can be read and are not part of the data set.
-    """
+    """Files under `root`, by relative name, with the files that label them."""
 
     root: Path
     names: tuple[str, ...]
     label_files: tuple[Path, ...] = ()
-    counterfactuals: int = 0
 
     def __len__(self) -> int:
-        return len(self.names) - self.counterfactuals
+        return len(self.names)
 
     def where(self, index: int) -> str:
         return str(self.root / self.names[index])
@@ -79,21 +75,20 @@ def open_image_folder(path: Path, image_size: int, crop: str | None, seed: int) 
     are classes, if every image is in one. A table of labels beside them goes before both.
     """
     found = find_images(path)
-    pairs = read_pairs(path, found.names)
-    labelled = read_labels(path, found.names, pairs.only_after)
-    classes = pairs.without_counterfactuals(labelled)
-    files = (*labelled.files, *pairs.files)
+    classes = read_labels(path, found.names)
+    pairs = read_pairs(path / PAIRS, classes.images)
+    files = (*classes.files, *[path / PAIRS] * bool(pairs))
     found = replace(found, others=tuple(without(found.others, path, files)))
-    root, fields = path.resolve().name, classes.fields
-    own = (bool(labelled.fields), classes.splits, fields.get("identities"))
+    root, people = path.resolve().name, classes.fields.get("identities")
+    fields = classes.fields | {"identities": people_of(pairs, len(classes.images), people)}
+    own = (bool(classes.fields), classes.splits, fields["identities"])
     split = partition_of_folders(classes.images, seed, root, *own)
-    names = (*classes.images, *pairs.only_after)
-    source = ImageFiles(path, names, files, len(pairs.only_after))
+    source = ImageFiles(path, classes.images, files)
     left_out = (*found.left_out, *classes.left_out)
-    more = fields | {"left_out": left_out, "pairs": pairs.truth(source, names, labelled)}
-    data = unlabelled(path, source, image_size, crop, split, **more)
+    data = unlabelled(path, source, image_size, crop, split, left_out=left_out, **fields)
     test = [classes.images[index] for index in data.indices("test")]
-    return replace(data, name=name_of_test(test, root))
+    data = replace(data, name=name_of_test(test, root))
+    return with_pairs(data, pairs) if pairs else data
 
 
 def nothing_in(path: Path, kind: str, left_out: Iterable[str]) -> str:

@@ -34,31 +34,25 @@ HAS = ("1", "1.0", "yes", "true")  # what a binary column says of images that ha
 MANY = 40  # classes that are read of any number of images
 
 
-def read_labels(root: Path, images: tuple[str, ...], spare: Collection[str] = ()) -> Classes:
+def read_labels(root: Path, images: tuple[str, ...]) -> Classes:
     """The labels of images, by relative path: those of a table, else the classes of folders.
 
     Images that the table does not list are left out and counted, and so is a column that is no
     label: of one value, or of too many classes. A table that names none of the images is left out
-    itself. Images of `spare` may be listed or not. Raises UserError for a row without an image, two
-    rows of one image, an empty cell and a value that its column cannot have.
+    itself. Raises UserError for a row without an image, two rows of one image, an empty cell and a
+    value that its column cannot have.
     """
     names, there = Names(images), [root / name for name in TABLES if os.path.lexists(root / name)]
     for path in there:
         rows = label_files.read_rows(path) if path.name != LFW else _lfw_rows(path)
         if any(names.places(row[0]) for row in rows):
-            return _labelled(path, rows, images, names, spare)
+            return _labelled(path, rows, images, names)
     told = [f"{path.name}: its first column names no image (with its suffix)" for path in there]
     found = read_classes(root, images)
     return found._replace(left_out=(*found.left_out, *told))
 
 
-def _labelled(
-    path: Path,
-    rows: list[list[str]],
-    images: tuple[str, ...],
-    names: Names,
-    spare: Collection[str],
-) -> Classes:
+def _labelled(path: Path, rows: list[list[str]], images: tuple[str, ...], names: Names) -> Classes:
     """The images that a table lists, its labels as fields of `Dataset`, and its splits."""
     _, header, _ = label_files.read_header(path, rows, table=True)
     if names.places(rows[0][0]):
@@ -68,7 +62,7 @@ def _labelled(
     order = np.argsort(places)
     kept = tuple(images[place] for place in places[order])
     label_files.refuse_duplicates(kept, path, "image")
-    without = len({*images} - {*kept} - {*spare})
+    without = len(images) - len(kept)
     told = [f"images that {path.name} does not list: {without:,}"] * bool(without)
     fields, splits, columns = dict[str, Any](), tuple[int, ...](), dict[str, np.ndarray]()
     for said, texts in zip(header, np.array(values)[order].T, strict=True):

@@ -25,7 +25,6 @@ class EncodedImages(ImageSource):
 
     root: Path
     label_files: tuple[Path, ...] = ()
-    counterfactuals = 0  # images after those of the data set, which belong to its content
 
     @abstractmethod
     def content(self, index: int) -> bytes:
@@ -52,8 +51,7 @@ class EncodedImages(ImageSource):
     def look(self) -> Survey:
         """Survey names and bytes of all images, and the label files, however they are stored."""
         fetch = lambda index: (self.name(index), self.content(index))  # noqa: E731
-        count = len(self) + self.counterfactuals
-        return look_at(self.root.name, self.heading(), count, fetch)
+        return look_at(self.root.name, self.heading(), len(self), fetch)
 
 
 def unlabelled(
