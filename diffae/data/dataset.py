@@ -68,7 +68,7 @@ class Truth(Protocol):
 
     @property
     def attributes(self) -> tuple[str, ...]:
-        """The attributes of which some are known."""
+        """The attributes that some counterfactual changes on purpose."""
 
     def changes(self, index: int, attribute: str, on: bool) -> dict[str, bool] | None:
         """The attributes that differ in the counterfactual of image `index`, with their values there,

@@ -72,7 +72,8 @@ def open_image_folder(path: Path, image_size: int, crop: str | None, seed: int) 
     """Open all images below `path`, sorted by relative path.
 
     The split is that of folders called train and test, else seeded by image; folders below these
-    are classes, if every image is in one. A table of labels beside them goes before both.
+    are classes, if every image is in one. A table of labels beside them goes before both. Images that
+    are only counterfactuals by pairs.csv are left out.
     """
     found = find_images(path)
     classes = read_labels(path, found.names)
