@@ -86,13 +86,11 @@ def pairs_of(
     """
     truth, names = dataset.truth, dataset.attribute_names
     if truth is None:
-        how = f"a folder of images with {PAIRS} has (`diffae-bench docs data`)"
-        raise UserError(f"{dataset.name}: has no images with an attribute changed; {how}")
+        raise UserError(f"{dataset.name}: no counterfactuals; {PAIRS} beside the images lists them")
     if attribute not in truth.attributes:
         near = did_you_mean(attribute, truth.attributes)
         raise UserError(f"{dataset.name}: no counterfactuals of {attribute!r:.60}{near}")
-    order = dataset.ordered(split, seed).tolist()
-    changes = ((index, truth.changes(index, attribute, on)) for index in order)
+    changes = ((i, truth.changes(i, attribute, on)) for i in dataset.ordered(split, seed).tolist())
     found = dict(islice((pair for pair in changes if pair[1]), count))
     before = np.array([*found], np.int64)
     others = [[b in changed and b != attribute for b in names] for changed in found.values()]

@@ -87,7 +87,9 @@ def test_what_is_refused(data):
         UserError, match=r"^portraits: no counterfactuals of 'Smilling'; did you mean Smiling\?$"
     ):
         pairs_of(data, "Smilling", True, 4, 0)
-    with pytest.raises(UserError, match=r"^portraits: .*pairs\.csv"):
+    with pytest.raises(
+        UserError, match=r"^portraits: no counterfactuals; pairs\.csv beside the images"
+    ):
         pairs_of(replace(data, truth=None), "Smiling", True, 4, 0)
 
 
