@@ -27,6 +27,7 @@ from benchmarks.systems.protocol import base, parts
 from benchmarks.systems.protocol.base import Code, System, has_no_encoder, parts_of, reading_of
 from benchmarks.systems.protocol.parts import Semantic
 from diffae.data import Dataset
+from diffae.data.dataset import stream
 from diffae.eight_bit import to_uint8
 from diffae.system import distributed
 from diffae.system.files import writing
@@ -54,7 +55,7 @@ class Selection:
         """What identifies the images at these positions, for store keys."""
         data = self.dataset
         key = {"data": data.fingerprint, "transform": data.transform.describe()}
-        return key | {"split": self.split, "selection_seed": _stream(self.split, self.seed)}
+        return key | {"split": self.split, "selection_seed": stream(self.split, self.seed)}
 
     def batch(self, positions: np.ndarray) -> Tensor:
         """Images N x 3 x S x S in [-1, 1]."""
@@ -103,19 +104,7 @@ class Selection:
 
 def select(dataset: Dataset, split: str, count: int, seed: int) -> Selection:
     """The first `count` images of a split in the order of `seed`, or all if there are fewer."""
-    indices = dataset.indices(split)
-    order = np.random.default_rng(_stream(split, seed)).permutation(indices)
-    return Selection(dataset, split, order[:count], seed)
-
-
-def _stream(split: str, seed: int) -> int | list[int]:
-    """The seed of the order of a split.
-
-    Data sets without a split of their own are divided by the permutation of default_rng(0). With
-    seed 0, the split "all" would have that same order: all training images first. So "all" has a
-    different stream of random numbers.
-    """
-    return [seed, 1] if split == "all" else seed
+    return Selection(dataset, split, dataset.ordered(split, seed)[:count], seed)
 
 
 # ----------------------------------------------------------------------------------------------

@@ -150,4 +150,5 @@ def open_portraits(count: int, image_size: int, seed: int = 0) -> Dataset:
 
     folder = portraits.ensure(count, max(PORTRAIT_SIZE, image_size), seed)
     drawing = portraits.Drawing(seed, max(PORTRAIT_SIZE, image_size))
-    return replace(open_dataset(folder, image_size, seed=seed), name="portraits", drawing=drawing)
+    data = open_dataset(folder, image_size, seed=seed)
+    return replace(data, name="portraits", drawing=drawing, truth=drawing)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from diffae.data import find_reader, open_dataset
 from diffae.data.dataset import KINDS, SPLITS, Dataset
+from diffae.data.pairs import pairs_of
 from diffae.data.portraits import write_dataset
 from diffae.data.prepare import prepare
 from diffae.data.prepared import HEADER, Header, PreparedTransform, own_side
@@ -149,6 +150,9 @@ def describe(data: Dataset, format_title: str) -> Iterator[str]:
         columns = (describe_column(name, table[name]) for name in table.dtype.names or ())
         yield row("columns", ", ".join(columns))
     yield row("attributes", describe_attributes(data))
+    for name in () if data.truth is None else data.truth.attributes:
+        on, off = (len(pairs_of(data, name, on, len(data), SEED, "all")) for on in (True, False))
+        yield row("pairs", f"{name}: {on} on, {off} off")
     yield row("identities", describe_identities(data))
     yield row("partition", data.partition_source)
     yield row("splits", ", ".join(f"{split} {len(data.indices(split))}" for split in SPLITS))

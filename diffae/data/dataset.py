@@ -63,6 +63,22 @@ class Factors(NamedTuple):
     kinds: tuple[str, ...]
 
 
+class Truth(Protocol):
+    """What images would be with one attribute changed: their counterfactuals."""
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """The attributes that some counterfactual changes on purpose."""
+
+    def changes(self, index: int, attribute: str, on: bool) -> dict[str, bool] | None:
+        """The attributes that differ in the counterfactual of image `index`, with their values there,
+        `attribute` among them; None if it is not known, or would be the image itself.
+        """
+
+    def picture(self, index: int, attribute: str, on: bool) -> Image.Image:
+        """The counterfactual as 8-bit RGB, of the size of the image."""
+
+
 class Drawing(Protocol):
     """How images of known factors are drawn."""
 
@@ -86,7 +102,8 @@ class Dataset:
     values from 0 (signed), or float64; `factors` reads it, or the attributes where there is no table. `identities` is int64 N, `partition` int8 N (0 train, 1 valid, 2 test);
     `partition_source` says where that comes from.
     `left_out` names, one line each, files of the folder that are not part of the data set.
-    `drawing` says how the images are drawn, where that is known.
+    `drawing` says how the images are drawn, and `truth` has their counterfactuals, where these are
+    known.
     """
 
     name: str
@@ -102,6 +119,7 @@ class Dataset:
     left_out: tuple[str, ...] = ()
     columns: np.ndarray | None = None
     drawing: Drawing | None = None
+    truth: Truth | None = None
     _kept: dict[int, np.ndarray] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -194,6 +212,10 @@ class Dataset:
             raise UserError(f"split {split!r} is unknown; choose one of {', '.join(SPLITS)}, all")
         return np.flatnonzero(self.partition == SPLITS[split])
 
+    def ordered(self, split: str, seed: int) -> np.ndarray:
+        """`indices` in the order of a run with this seed."""
+        return np.random.default_rng(stream(split, seed)).permutation(self.indices(split))
+
     def images(self, indices: Indices) -> np.ndarray:
         """Images, uint8 B x S x S x 3.
 
@@ -225,6 +247,16 @@ class Dataset:
             if (len(self._kept) + 1) * pixels.nbytes <= KEPT:
                 self._kept[index] = pixels
         return pixels
+
+
+def stream(split: str, seed: int) -> int | list[int]:
+    """The seed of the order of a split.
+
+    Data sets without a split of their own are divided by the permutation of default_rng(0). With
+    seed 0, the split "all" would have that same order: all training images first. So "all" has a
+    different stream of random numbers.
+    """
+    return [seed, 1] if split == "all" else seed
 
 
 def load_all(read: Callable[[slice], np.ndarray], count: int, size: int, name: str) -> np.ndarray:

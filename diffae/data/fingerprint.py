@@ -92,8 +92,8 @@ def survey(source: Surveyed) -> Survey:
 
 
 def forget(source: Surveyed) -> None:
-    """Make the next survey read everything."""
-    path = _note_of(source)
+    """Make the next survey read everything; of a part of a data set, all of it."""
+    path = _note_of(getattr(source, "whole", source))
     if path is not None:
         with suppress(OSError):
             path.unlink()

@@ -3,6 +3,8 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
+from diffae.system.errors import UserError
+
 
 class Names:
     """The places of some files, found by name: as it is, or with more or fewer folders before it."""
@@ -19,3 +21,11 @@ class Names:
             return [self._places[name]]
         alike, end = self._alike.get(name.rpartition("/")[2], []), f"/{name}"
         return [self._places[a] for a in alike if f"/{a}".endswith(end) or end.endswith(f"/{a}")]
+
+    def only(self, name: str, where: str, hint: str = "") -> int:
+        """The place of a file. Raises UserError that begins with `where` unless there is just one."""
+        found = self.places(name)
+        if len(found) != 1:
+            what = "several of the images; add its folder" if found else f"none of the images{hint}"
+            raise UserError(f"{where}: {name} is {what}")
+        return found[0]

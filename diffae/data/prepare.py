@@ -173,7 +173,7 @@ def _finish(data: Dataset, out: Path, damaged: dict[int, str], enlarged: int, st
         transform=asdict(data.transform),
         partition_source=data.partition_source,
         attribute_names=list(data.attribute_names),
-        left_out=list(data.left_out),
+        left_out=[*data.left_out, *["the pairs of pairs.csv"] * (data.truth is not None)],
         skipped={data.name_of(index): reason for index, reason in damaged.items()},
         enlarged=enlarged,
         survey=asdict(seen),

@@ -4,11 +4,10 @@ import shutil
 
 import numpy as np
 import pytest
-from data_files import edit_rows, refuses, replaced, write_rows
+from data_files import edit_rows, printed, refuses, replaced, write_rows
 from PIL import Image
 
 from diffae.data import open_dataset
-from diffae.data.__main__ import main
 from diffae.data.prepare import prepare
 from diffae.data.readers.label_table import kind_of
 
@@ -51,16 +50,6 @@ def table(
 
 def index_of(data, row):
     return int(data.name_of(row).rpartition("/")[2].removesuffix(".png"))
-
-
-def printed(capsys, path):
-    """Label to text of `check`, continuation lines joined."""
-    main(["check", str(path), "--size", "8"])
-    rows, label = {}, ""
-    for line in capsys.readouterr().out.splitlines():
-        label = line[:13].strip() or label
-        rows[label] = f"{rows.get(label, '')} {line[13:]}".strip()
-    return rows
 
 
 def test_labels_are_those_of_the_image_of_the_name(folder):

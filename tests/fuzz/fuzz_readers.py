@@ -2,7 +2,7 @@
 
     python tests/fuzz/fuzz_readers.py attributes --minutes 10
 
-The targets are `attributes` (CelebA's label files), `table` (labels.csv), `idx`, `statistics` and `codes` (npz), `configuration`
+The targets are `attributes` (CelebA's label files), `table` (labels.csv), `pairs` (pairs.csv), `idx`, `statistics` and `codes` (npz), `configuration`
 (config.json, and --set), `weights` (safetensors), `runs` (folders that the gate compares),
 `systems` (outputs of a plug-in), `stylegan2` (its three containers), `taming` (the yaml of a
 VQ-GAN), `vqvae2` and `diffusers` (a model's configuration), `classifier` (of z_sem), `landmarks`,
@@ -47,6 +47,7 @@ from benchmarks.core.profiles import find as find_profile
 from benchmarks.core.sizes import checked, settings_of
 from benchmarks.metrics.frechet import frechet_distance, read_statistics
 from diffae.checkpoints.checkpoint import CONFIG, WEIGHTS, open_checkpoint
+from diffae.data import pairs
 from diffae.data.dataset import LABEL_FIELDS
 from diffae.data.readers import classes, label_table
 from diffae.data.readers.celeba import (
@@ -189,6 +190,18 @@ def read_classes(folder: Path, content: bytes) -> None:
     images = [f"val/{name}.JPEG" for name in listed if "/" not in name and "\0" not in name]
     found = classes.read_classes(folder, (*images, "val/a/b.JPEG", "val/b/b.JPEG"))
     assert len(found.fields.get("classes", found.images)) == len(found.images)
+
+
+PAIRS = ["before,after,attribute,on,person", "a.png,b/c.png,Hat,1,p", "b/d.png,a.png,Hat,0,q"]
+
+
+def read_pairs(folder: Path, content: bytes) -> None:
+    (folder / pairs.PAIRS).write_bytes(content)
+    found = pairs.read_pairs(folder / pairs.PAIRS, ("a.png", "b/c.png", "b/d.png"))
+    for (before, attribute, _), (after, _) in found.items():
+        assert before != after and {before, after} <= {0, 1, 2} and attribute.isprintable()
+    people = pairs.people_of(found, 3, None)
+    assert people is None or len(people) == 3
 
 
 ROWS = ["file,big,kind,age:real,split,person", "a.png,1,x,2,train,p", "b/c.png,0,y,3,test,q"]
@@ -582,6 +595,7 @@ def read_weights(folder: Path, content: bytes) -> None:
 TARGETS = {
     "attributes": Target(label_folder(), read_labels),
     "table": Target(or_damaged(text_file(ROWS)), read_table),
+    "pairs": Target(or_damaged(text_file(PAIRS)), read_pairs),
     "classes": Target(
         or_damaged(text_file(["ImageId,PredictionString", *SOLUTIONS])), read_classes
     ),

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from diffae.data import open_dataset
+from diffae.data.__main__ import main
 from diffae.system.errors import UserError
 
 NO_FILES = ("a link to nothing", "a pipe", "a folder")
@@ -23,6 +24,16 @@ def refuses(path: Path, message: str, image_size: int = 48) -> None:
     with pytest.raises(UserError, match=message) as error:
         open_dataset(path, image_size)
     assert "\n" not in str(error.value)
+
+
+def printed(capsys: pytest.CaptureFixture[str], path: Path) -> dict[str, str]:
+    """Label to text of `check`, continuation lines joined."""
+    main(["check", str(path), "--size", "8"])
+    rows, label = dict[str, str](), ""
+    for line in capsys.readouterr().out.splitlines():
+        label = line[:13].strip() or label
+        rows[label] = f"{rows.get(label, '')} {line[13:]}".strip()
+    return rows
 
 
 def put_in_place_of(path: Path, kind: str) -> None:

@@ -14,7 +14,7 @@ from diffae.data.fingerprint import Survey, digest_parts, survey
 
 
 @dataclass(frozen=True)
-class _Part(ImageSource):
+class Part(ImageSource):
     """Some images of a source, in their order there."""
 
     whole: ImageSource
@@ -35,7 +35,7 @@ class _Part(ImageSource):
     def look(self) -> Survey:
         whole = survey(self.whole)
         parts = [whole.fingerprint.encode(), self.places.astype("<i8").tobytes()]
-        return replace(whole, fingerprint=digest_parts(parts), images=len(self))
+        return replace(whole, fingerprint=digest_parts(parts))
 
 
 def counts_within(sizes: Sequence[int], most: int) -> list[int] | None:
@@ -87,4 +87,4 @@ def part_of(data: Dataset, rows: np.ndarray) -> Dataset:
     """These images of a data set, as one of their own."""
     labels = {name: getattr(data, name) for name in LABEL_FIELDS}
     own: dict[str, Any] = {k: None if v is None else v[rows] for k, v in labels.items()}
-    return replace(data, source=_Part(data.source, rows), **own)
+    return replace(data, source=Part(data.source, rows), truth=None, **own)

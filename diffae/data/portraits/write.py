@@ -23,6 +23,7 @@ from diffae.data.portraits.attributes import (
     Portrait,
     independent,
     portrait,
+    with_attribute,
 )
 from diffae.data.portraits.draw import SIZE, to_svg
 from diffae.data.readers.celeba import ATTRIBUTE_FILE, IDENTITY_FILE, IMAGE_FOLDER, PARTITION_FILE
@@ -193,20 +194,33 @@ def _write(path: Path, lines: Iterable[str]) -> None:
 # ----------------------------------------------------------------------------------------------
 # Portraits that are not drawn: labels only, for commands that only count
 
+_portrait = cache(portrait)
+
 
 @dataclass(frozen=True)
 class Drawing:
-    """How the portraits that ship are drawn: `diffae.data.dataset.Drawing`."""
+    """How the portraits that ship are drawn: `Drawing` and `Truth` of diffae.data.dataset."""
 
     seed: int
     size: int  # px
     dry: bool = False  # then nothing is drawn
+    attributes: tuple[str, ...] = ATTRIBUTES
 
     def factors(self, indices: Indices) -> Factors:
         """The real-valued FACTORS."""
-        values = [factors_of(self.seed, int(index)) for index in indices]
+        values = [[*_portrait(self.seed, int(i)).factors.values()] for i in indices]
         shape = (-1, len(FACTORS))
         return Factors(np.reshape(values, shape), FACTORS, ("real",) * len(FACTORS))
+
+    def changes(self, index: int, attribute: str, on: bool) -> dict[str, bool] | None:
+        """What `with_attribute` changes, by the names of attributes."""
+        was = _portrait(self.seed, index)
+        changed = with_attribute(was, attribute, on).attributes.items() - was.attributes.items()
+        return dict(changed) if was.attributes[attribute] != on else None
+
+    def picture(self, index: int, attribute: str, on: bool) -> Image.Image:
+        """The portrait `with_attribute`, drawn as large as those of the data set."""
+        return _image(with_attribute(portrait(self.seed, index), attribute, on), self.size)
 
     def combinations(self, most: int) -> Path | int | None:
         """Portraits in all combinations of GRID or of fewer levels, drawn on first use: their folder."""
@@ -217,12 +231,6 @@ class Drawing:
             return prod(counts)
         levels = dict(zip(GRID, counts, strict=True))
         return ensure(prod(counts), self.size, self.seed, levels)
-
-
-@cache
-def factors_of(seed: int, index: int) -> tuple[float, ...]:
-    """The values of FACTORS of a portrait."""
-    return tuple(portrait(seed, index).factors.values())
 
 
 def planned(count: int, image_size: int, seed: int = 0) -> Dataset:
@@ -238,7 +246,8 @@ def planned(count: int, image_size: int, seed: int = 0) -> Dataset:
         attribute_names=tuple(ATTRIBUTES),
         attributes=np.array([[p.attributes[name] for name in ATTRIBUTES] for p in portraits]),
         identities=np.array([p.identity + 1 for p in portraits], np.int64),
-        drawing=Drawing(seed, image_size, dry=True),
+        drawing=(drawing := Drawing(seed, image_size, dry=True)),
+        truth=drawing,
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from PIL import Image
 
 from diffae.data.dataset import Dataset
+from diffae.data.pairs import PAIRS, people_of, read_pairs, with_pairs
 from diffae.data.readers.classes import name_of_test
 from diffae.data.readers.label_table import read_labels
 from diffae.data.readers.sources import EncodedImages, partition_of_folders, unlabelled
@@ -71,19 +72,24 @@ def open_image_folder(path: Path, image_size: int, crop: str | None, seed: int) 
     """Open all images below `path`, sorted by relative path.
 
     The split is that of folders called train and test, else seeded by image; folders below these
-    are classes, if every image is in one. A table of labels beside them goes before both.
+    are classes, if every image is in one. A table of labels beside them goes before both. Images that
+    are only counterfactuals by pairs.csv are left out.
     """
     found = find_images(path)
     classes = read_labels(path, found.names)
-    found = replace(found, others=tuple(without(found.others, path, classes.files)))
-    root, fields = path.resolve().name, classes.fields
-    own = (bool(fields), classes.splits, fields.get("identities"))
+    pairs = read_pairs(path / PAIRS, classes.images)
+    files = (*classes.files, *[path / PAIRS] * bool(pairs))
+    found = replace(found, others=tuple(without(found.others, path, files)))
+    root, people = path.resolve().name, classes.fields.get("identities")
+    fields = classes.fields | {"identities": people_of(pairs, len(classes.images), people)}
+    own = (bool(classes.fields), classes.splits, fields["identities"])
     split = partition_of_folders(classes.images, seed, root, *own)
-    source = ImageFiles(path, classes.images, classes.files)
+    source = ImageFiles(path, classes.images, files)
     left_out = (*found.left_out, *classes.left_out)
     data = unlabelled(path, source, image_size, crop, split, left_out=left_out, **fields)
     test = [classes.images[index] for index in data.indices("test")]
-    return replace(data, name=name_of_test(test, root))
+    data = replace(data, name=name_of_test(test, root))
+    return with_pairs(data, pairs) if pairs else data
 
 
 def nothing_in(path: Path, kind: str, left_out: Iterable[str]) -> str:

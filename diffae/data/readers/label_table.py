@@ -58,13 +58,9 @@ def _labelled(path: Path, rows: list[list[str]], images: tuple[str, ...], names:
     if names.places(rows[0][0]):
         raise UserError(f"{path}: line 1: must name the columns, such as file,age,smiling")
     listed, values = label_files.read_values(path, rows, 1, len(header), None)
-    places = [names.places(name) for name in listed]
-    for name, found in zip(listed, places, strict=True):
-        if len(found) != 1:
-            what = "several of the images; add its folder" if found else "none of the images"
-            raise UserError(f"{path}: {name} is {what}")
-    order = np.argsort(np.ravel(places))
-    kept = tuple(images[places[row][0]] for row in order)
+    places = np.array([names.only(name, str(path)) for name in listed])
+    order = np.argsort(places)
+    kept = tuple(images[place] for place in places[order])
     label_files.refuse_duplicates(kept, path, "image")
     without = len(images) - len(kept)
     told = [f"images that {path.name} does not list: {without:,}"] * bool(without)
