@@ -47,37 +47,34 @@ class Number:
     held_only: bool = False
 
 
-NOTHING_DECODED = "the true change changes nothing that is decoded"
+NOTHING_TRUE = "the true change changes nothing that is decoded"
 NUMBERS = {
     # sum <r(x') - r(x), x' - x> / sum |x' - x|^2: 1 all of the attribute is decoded, 0 nothing
     "kept": Number(("held", "change"), lambda held, change: held / change, "nothing changes in the images"),
     # 1 - sum |y - r(x')|^2 / sum |D*|^2: 1 the truth, 0 nothing done, < 0 harm
-    "gain": Number(("left", "true"), lambda left, true: 1 - left / true, NOTHING_DECODED, True),
+    "gain": Number(("left", "true"), lambda left, true: 1 - left / true, NOTHING_TRUE, True),
     # sum <D, D*> / sum |D*|^2: how far the edit goes
-    "dose": Number(("along", "true"), lambda along, true: along / true, NOTHING_DECODED, True),
+    "dose": Number(("along", "true"), lambda along, true: along / true, NOTHING_TRUE, True),
     # sum |D - dose D*|^2 / sum |D|^2: share of the move that is not the truth
     "off_target": Number(
-        ("along", "true", "moved"),
-        lambda along, true, moved: 1 - along**2 / (true * moved),
-        "the edit or the true change changes nothing",
-        True,
-    ),
-    # (hits(y) - hits(r(x))) / (hits(r(x')) - hits(r(x))): images that a classifier sees on the target side
+        ("along", "true", "moved"), lambda along, true, moved: 1 - along**2 / (true * moved),
+        "the edit changes nothing, or the true change nothing that is decoded", True),
+    # (hits(y) - hits(r(x))) / (hits(r(x')) - hits(r(x))); a hit: a classifier sees the attribute as it should be
     "effectiveness": Number(
         ("hits", "hits_before", "hits_true"),
         lambda hits, before, true: (hits - before) / np.where(true > before, true - before, 0),
-        "the classifier sees no more of the attribute in the decoded truth",
-        True,
-    ),
-    # mean of |D|^2 where x and x' are equal / mean of |D*|^2 where they are not
+        "a classifier sees no more of the attribute in the decoded truth", True),
+    "on_target": Number(("hits", "pairs"), lambda hits, pairs: hits / pairs, "no pairs"),
+    # mean |D|^2 where x and x' are equal / mean |D*|^2 where they are not
     "leak_out": Number(
-        ("outside", "n_outside", "inside", "n_inside"),
-        lambda outside, m, inside, n: (outside / m) / (inside / n),
-        "the true change changes all of the image, or nothing that is decoded",
-        True,
-    ),
+        ("outside", "n_outside", "inside", "n_inside"), lambda outside, m, inside, n: (outside / m) / (inside / n),
+        "the true change changes all of the image, or nothing that is decoded", True),
     # sum |E(y) - f(z)| / sum |f(z) - z|: e4e's LEC (2102.02766, metrics/LEC.py), as a share of the step
     "lec": Number(("missed", "step"), lambda missed, step: missed / step, "the edit does not move the code"),
+    # mean d(r(r(x)), what undoing the edit of y comes back to), of pairs whose change has an inverse
+    "reversibility": Number(
+        ("returned", "inverts"), lambda returned, inverts: returned / inverts,
+        "the changes have no inverse: other attributes change with them"),
 }  # fmt: skip
 
 
@@ -86,11 +83,6 @@ def measure(name: str, sums: Mapping[str, Floats]) -> Estimate:
     number = NUMBERS[name]
     columns = np.stack([sums[one] for one in number.sums], axis=1)
     return _estimate(columns, lambda total, n: number.of(*np.moveaxis(total, -1, 0)), number.undefined)  # fmt: skip
-
-
-def mean(values: Floats, why: str = "no pairs") -> Estimate:
-    """The mean of a number [n] of each pair."""
-    return _estimate(np.asarray(values)[:, None], lambda total, n: total[..., 0] / n, why)
 
 
 def direction_r2(steps: Floats) -> Estimate:
@@ -137,27 +129,27 @@ def unheld(kept: Estimate, uncertainty: Uncertainty) -> str:
 
 
 # ----------------------------------------------------------------------------------------------
-# Sums of pairs of images, N x 3 x S x S in [-1, 1] each
+# Sums of pairs
 
 
-def sums_of_truth(x: Tensor, changed: Tensor, decoded: Tensor, truth: Tensor) -> Sums:
-    """Of x, x', r(x) and r(x')."""
-    change, true = changed - x, truth - decoded
-    return {"held": _dot(true, change), "change": _dot(change, change), "true": _dot(true, true)}
-
-
-def sums_of_edit(x: Tensor, changed: Tensor, decoded: Tensor, truth: Tensor, y: Tensor) -> Sums:
-    """Of x, x', r(x), r(x') and y. "inside" are places where x and x' differ by more than a level of 8
-    bits in any channel, and their neighbours.
+def sums_of(x: Tensor, changed: Tensor, decoded: Tensor, truth: Tensor, y: Tensor) -> Sums:
+    """Of x, x', r(x), r(x') and y, N x 3 x S x S in [-1, 1] each, and 1 for each pair, "pairs". "inside" are
+    places where x and x' differ by more than a level of 8 bits in any channel, and their neighbours.
     """
-    moved, true, left = y - decoded, truth - decoded, y - truth
-    differs = ((changed - x).abs() > 1.5 * ONE_LEVEL).any(1, keepdim=True).to(x)
+    change, moved, true, left = changed - x, y - decoded, truth - decoded, y - truth
+    differs = (change.abs() > 1.5 * ONE_LEVEL).any(1, keepdim=True).to(x)
     inside = max_pool2d(differs, 3, stride=1, padding=1).expand_as(x)
-    found = {"left": _dot(left, left), "along": _dot(moved, true), "moved": _dot(moved, moved)}
-    found |= {"outside": _dot(moved, moved * (1 - inside)), "n_outside": _dot(1 - inside, 1 - inside)}  # fmt: skip
-    return found | {"inside": _dot(true, true * inside), "n_inside": _dot(inside, inside)}
-
-
-def _dot(a: Tensor, b: Tensor) -> Floats:
-    """Inner products [N] in float64."""
-    return (a.double() * b.double()).flatten(1).sum(1).numpy()
+    products = {
+        "held": (true, change),
+        "change": (change, change),
+        "true": (true, true),
+        "left": (left, left),
+        "along": (moved, true),
+        "moved": (moved, moved),
+        "outside": (moved, moved * (1 - inside)),
+        "n_outside": (1 - inside, 1 - inside),
+        "inside": (true, true * inside),
+        "n_inside": (inside, inside),
+    }
+    sums = {k: (a.double() * b.double()).flatten(1).sum(1) for k, (a, b) in products.items()}
+    return {k: v.numpy() for k, v in sums.items()} | {"pairs": np.ones(len(x))}

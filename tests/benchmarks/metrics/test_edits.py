@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from benchmarks.metrics import edits
-from benchmarks.metrics.edits import NUMBERS, direction_r2, mean, mean_of, measure, unheld
+from benchmarks.metrics.edits import NUMBERS, direction_r2, mean_of, measure, unheld
 from reports.records.uncertainty import by_group, error, of_mean
 
 LEVEL = 2 / 255
@@ -24,9 +24,13 @@ def changed_in(x, rows):
     return changed
 
 
+def mean(values):
+    """A number that is a mean over pairs."""
+    return measure("on_target", {"hits": values, "pairs": np.ones(len(values))})
+
+
 def sums(x, changed, decoded, truth, y):
-    of_truth = edits.sums_of_truth(x, changed, decoded, truth)
-    return of_truth | edits.sums_of_edit(x, changed, decoded, truth, y)
+    return edits.sums_of(x, changed, decoded, truth, y)
 
 
 def values(*given):
@@ -167,6 +171,7 @@ def every(rng, n, people):
         "n_inside": 1 + share,
         "n_outside": 2 + share,
     }
+    found |= {"returned": share * (share > 0.3), "inverts": (share > 0.3).astype(float)}
     return found | shape, (truth - decoded).flatten(1).numpy() + 0.7
 
 
@@ -185,7 +190,7 @@ def test_an_influence_is_the_number_without_the_pair():
             expected = np.sqrt((n - 1) / n) * (one.value - without[name].value)
             assert one.influence[i] == pytest.approx(expected, abs=1e-12), name
     found = mean(steps[:, 0])
-    assert found.value == steps[:, 0].mean()
+    assert found.value == pytest.approx(steps[:, 0].mean())
     np.testing.assert_allclose(found.influence, of_mean(steps[:, 0], "")[0].values)
 
 
