@@ -30,6 +30,7 @@ def sees(context: Context, count: int) -> Callable[[Tensor], np.ndarray]:
 
     key = context.codes.key("small pixels", None, train) | {"side": SIDE}
     features = torch.from_numpy(context.store.array(key, len(train), compute, "pixels"))
-    data = {"features": features, "labels": torch.from_numpy(train.labels)}
-    probe = stored(context, {"classifier": NAME}, data, lambda: fit_lbfgs(**data, C=C))
+    labels = torch.from_numpy(train.labels)
+    data = {"features": features, "labels": labels}
+    probe = stored(context, {"classifier": NAME}, data, lambda: fit_lbfgs(features, labels, C=C))
     return lambda images: (probe.logits(pixels(images)) > 0).numpy()

@@ -105,7 +105,7 @@ class Change:
         """The sums of an edit that `depends` on this; and where the inverse edit is known and asked for, how
         far what comes back is from what is decoded without any.
         """
-        at, inverts = self.ground.at, ~self.pairs.others_changed.any(1)
+        at, inverts = self.ground.at, self.pairs.others_changed.sum(1) == 0
 
         def compute(positions: np.ndarray) -> Arrays:
             code, known = self._known(positions)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import pairwise
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 import torch
@@ -17,7 +17,10 @@ from probes import LinearProbe
 from probes.linear import feature_moments, normalise
 
 Direction = Literal["paper", "mean difference", "others regressed out", "ridge"]
-PAPER, MEANS, REGRESSED, RIDGE = "paper", "mean difference", "others regressed out", "ridge"
+PAPER: Final = "paper"
+MEANS: Final = "mean difference"
+REGRESSED: Final = "others regressed out"
+RIDGE: Final = "ridge"
 OWN, ORACLE = "its own", "code of the truth"
 ALPHAS = tuple(10.0**k for k in range(6))
 # How w of an edit z + s sqrt(d) w / |w| on normalised z is fitted to training images; and other edits.
@@ -62,8 +65,9 @@ def fit_all(
     context: Context, system: System, asked: tuple[Direction, ...]
 ) -> dict[str, LinearProbe | None]:
     """The directions of all attributes, if the code can be moved; None for the system's own edits."""
-    found = {} if why_immovable(system) else {name: fit(context, system, name) for name in asked}
-    return {**found, OWN: None} if has_own(system, "edit") else {**found}
+    names = () if why_immovable(system) else asked
+    found: dict[str, LinearProbe | None] = {name: fit(context, system, name) for name in names}
+    return found | ({OWN: None} if has_own(system, "edit") else {})
 
 
 def fit(context: Context, system: System, name: str) -> LinearProbe:
@@ -90,7 +94,8 @@ def directions(name: str, x: Floats, y: Floats) -> Floats:
 
         return RidgeCV(ALPHAS, alpha_per_target=True).fit(x, y).coef_.reshape(y.shape[1], -1)
     if name == REGRESSED:
-        return np.linalg.lstsq(np.column_stack([np.ones(len(x)), y]), x, rcond=None)[0][1:]
+        found: Floats = np.linalg.lstsq(np.column_stack([np.ones(len(x)), y]), x, rcond=None)[0]
+        return found[1:]
     with np.errstate(divide="ignore", invalid="ignore"):  # of other attributes
         shares = y / y.sum(0) - (1 - y) / (1 - y).sum(0)
     return np.nan_to_num(shares).T @ x

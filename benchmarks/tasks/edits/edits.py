@@ -102,8 +102,8 @@ def _attributes(context: Context) -> list[str]:
     data, labels = context.dataset, selections(context)[0].labels
     if data.truth is None:
         raise NotAvailable(f"{data.name}: what its images are with an attribute changed is unknown")
-    both = labels.any(0) & ~labels.all(0)
-    known = {name for name, is_known in zip(data.attribute_names, both, strict=True) if is_known}
+    shares = zip(data.attribute_names, labels.mean(0), strict=True)
+    known = {name for name, share in shares if 0 < share < 1}
     asked, most = context.options.attributes, context.sizes(Sizes).attributes
     every = asked or dict.fromkeys((*FIRST, *data.attribute_names))
     found = [name for name in every if name in known.intersection(data.truth.attributes)]
