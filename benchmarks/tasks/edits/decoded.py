@@ -20,7 +20,8 @@ from benchmarks.systems.protocol.parts import Semantic
 from benchmarks.tasks.edits.directions import Edit
 from diffae.data.pairs import Pairs
 
-CODE, X_T, DECODED, TRUTH = "code", "x_T", "decoded", "truth"
+CODE, X_T, DECODED = "code", "x_T", "decoded"
+OF_TRUTH = CHANGED, TRUTH = "changed", "truth"  # images
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ class Ground:
             found |= {} if code.x_T is None else {X_T: code.x_T.cpu().numpy()}
             for m in range(1, self.times + 1):
                 made = at.system.decode(code, at.T).cpu()
-                code = replace(code, semantic=at.system.encode_semantic(made))
+                if m < self.times:
+                    code = replace(code, semantic=at.system.encode_semantic(made))
                 shown = at.context.resized(made)
                 found |= {f"{DECODED} {m}": shown.numpy()} if m <= 2 else {}
                 found |= {f"composition {m}": mse(shown, x).numpy()}
@@ -86,82 +88,80 @@ class Change:
 
     @cached_property
     def truth(self) -> Computation:
-        """The code of the truth, as an edit: its sums, "truth" that it is decoded to, and the true "steps"
-        [n, d] of what is read of the code.
+        """The code of the truth, as an edit: its sums, the images with the change ("changed") and what their
+        code is decoded to ("truth"), and the true "steps" [n, d] of what is read of the code.
         """
         system = self.ground.at.system
         pairs = replace(self.pairs, dataset=self.images.seen_by(system).dataset)
 
         def compute(positions: np.ndarray) -> Arrays:
-            code, known = self._known(positions)
+            known = self._known(positions) | {CHANGED: self.pairs.after(positions).numpy()}
+            code = _code(known)
             aim = replace(code, semantic=system.encode_semantic(pairs.after(positions)))
-            found, _, truth = self._scored(positions, code, known, aim)
-            steps = self._read(aim.semantic) - self._read(code.semantic)
-            return found | {"steps": steps, TRUTH: truth.numpy()}
+            found, _ = self._scored(positions, known, aim)
+            found["steps"] = self._read(aim.semantic) - self._read(code.semantic)
+            return found | {name: known[name] for name in OF_TRUTH}
 
         return self._computation("truths", "encoded and decoded truths", compute)
 
     def edited(self, edit: Edit, depends: str, undo: bool = True) -> Computation:
-        """The sums of an edit that `depends` on this; and where the inverse edit is known and asked for, how
-        far what comes back is from what is decoded without any.
+        """The sums of an edit that `depends` on this. With `undo` also how far undoing it comes from what is
+        decoded without any edit, where the change has an inverse.
         """
         at, inverts = self.ground.at, self.pairs.others_changed.sum(1) == 0
 
         def compute(positions: np.ndarray) -> Arrays:
-            code, known = self._known(positions)
             part = replace(self.truth, count=len(positions))
-            truth = at.context.store.stretch(part, int(positions[0]))[TRUTH]
-            found, semantic, _ = self._scored(
-                positions, code, known, edit(code, False), torch.from_numpy(truth)
-            )
+            truth = at.context.store.stretch(part, int(positions[0]))
+            known = self._known(positions) | {name: truth[name] for name in OF_TRUTH}
+            code = _code(known)
+            found, made = self._scored(positions, known, edit(code, False))
             if undo:
-                back = at.decode(edit(replace(code, semantic=semantic), True))
+                back = at.decode(edit(replace(code, semantic=made), True))
                 error = mse(back, torch.from_numpy(known[f"{DECODED} 2"])).double().numpy()
-                known_inverse = inverts[positions].astype(float)
-                found |= {"returned": error * known_inverse, "inverts": known_inverse}
+                found["inverts"] = inverts[positions].astype(float)
+                found["returned"] = error * found["inverts"]
             return found
 
         what = "decoded edits, and undone" if undo else "decoded edits"
         return self._computation("edits", what, compute, edit=depends, undo=undo)
 
-    def _known(self, positions: np.ndarray) -> tuple[Code, Arrays]:
-        """The codes of the images, and what else is known of them."""
+    def _known(self, positions: np.ndarray) -> Arrays:
+        """What is known of the images without the change."""
         order, before = self.ground.images.order, self.pairs.before[positions]
         place = (order == before[:, None]).argmax(1)
-        known = {name: array[place] for name, array in self.ground.arrays.items()}
-        x_T = torch.from_numpy(known[X_T]) if X_T in known else None
-        return Code(parts.from_arrays(known, CODE), x_T), known
+        return {name: array[place] for name, array in self.ground.arrays.items()}
 
     def _read(self, semantic: Semantic | None) -> np.ndarray:
         """What probes read of codes."""
         assert semantic is not None
         return self.ground.at.system.read(semantic).cpu().double().numpy()
 
-    def _scored(
-        self,
-        positions: np.ndarray,
-        code: Code,
-        known: Arrays,
-        aim: Code,
-        truth: Tensor | None = None,
-    ) -> tuple[Arrays, Semantic, Tensor]:
-        """The sums of an edit of codes to `aim`, the codes of what that is decoded to, and this."""
+    def _scored(self, positions: np.ndarray, known: Arrays, aim: Code) -> tuple[Arrays, Semantic]:
+        """The sums of an edit of codes to `aim`, and the codes of what that is decoded to: of the truth, if
+        that is not known yet.
+        """
         at, pairs = self.ground.at, self.pairs
         made = at.system.decode(aim, at.T).cpu()
         semantic, y = at.system.encode_semantic(made), at.context.resized(made)
-        truth, decoded = y if truth is None else truth, torch.from_numpy(known[f"{DECODED} 1"])
-        changed = pairs.after(positions)
+        known.setdefault(TRUTH, y.numpy())
+        names = (CHANGED, f"{DECODED} 1", TRUTH)
+        changed, decoded, truth = (torch.from_numpy(known[name]) for name in names)
         found = edits.sums_of(self.images.batch(positions), changed, decoded, truth, y)
-        z, target, back = map(self._read, (code.semantic, aim.semantic, semantic))
-        found["missed"], found["step"] = (
-            np.linalg.norm(v, axis=1) for v in (back - target, target - z)
-        )
+        z, target, back = map(self._read, (_code(known).semantic, aim.semantic, semantic))
+        found["missed"] = np.linalg.norm(back - target, axis=1)
+        found["step"] = np.linalg.norm(target - z, axis=1)
         column = pairs.dataset.attribute_names.index(pairs.attribute)
         looked_at = {"": y, "_before": decoded, "_true": truth, "_drawn": changed}
         hits = {k: self.ground.sees(v)[:, column] == pairs.on for k, v in looked_at.items()}
-        return found | {f"hits{k}": v.astype(float) for k, v in hits.items()}, semantic, y
+        return found | {f"hits{k}": v.astype(float) for k, v in hits.items()}, semantic
 
     def _computation(self, work: str, what: str, compute: Compute, **more: Any) -> Computation:
         more |= {"attribute": self.pairs.attribute, "on": self.pairs.on}
         found = self.ground.cell.computation(work, what, self.images, compute, **more)
-        return replace(found, without=(TRUTH,))
+        return replace(found, without=OF_TRUTH)
+
+
+def _code(known: Arrays) -> Code:
+    x_T = torch.from_numpy(known[X_T]) if X_T in known else None
+    return Code(parts.from_arrays(known, CODE), x_T)

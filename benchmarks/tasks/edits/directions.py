@@ -94,8 +94,8 @@ def directions(name: str, x: Floats, y: Floats) -> Floats:
 
         return RidgeCV(ALPHAS, alpha_per_target=True).fit(x, y).coef_.reshape(y.shape[1], -1)
     if name == REGRESSED:
-        found: Floats = np.linalg.lstsq(np.column_stack([np.ones(len(x)), y]), x, rcond=None)[0]
-        return found[1:]
+        coefficients = np.linalg.lstsq(np.column_stack([np.ones(len(x)), y]), x, rcond=None)[0]
+        return coefficients[1:].astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):  # of other attributes
         shares = y / y.sum(0) - (1 - y) / (1 - y).sum(0)
     return np.nan_to_num(shares).T @ x

@@ -28,15 +28,12 @@ from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from benchmarks.tasks.shared.probe_fits import fits, selections
 from diffae.data.pairs import Pairs, pairs_of
 from probes import LinearProbe
+from reports.records.metrics import OF_EDITS
 
 TABLE, EACH = "edits", "edits_by_attribute"
 # The first to be edited: changes large and small, of one place and of all the image.
 FIRST = "Eyeglasses Smiling Male Bangs Black_Hair Wearing_Hat Young Mustache".split()
 SIDES = {True: "added", False: "removed"}
-METRICS = (
-    *("off_target", "gain", "dose", "kept", "direction_r2", "effectiveness", "on_target"),
-    *("composition", "reversibility", "leak_out", "lec"),
-)
 Strength = Annotated[float, Range(1e-6, 1e6)]
 
 
@@ -223,7 +220,7 @@ def _spec(name: str, title: str, caption: str, order: int, **more: Any) -> Table
     rows: dict[str, Any] = {
         "rows": ("system", "setting"),
         "columns": ("metric",),
-        "metrics": METRICS,
+        "metrics": tuple(OF_EDITS),
     }
     return TableSpec(name, title, caption, order=order, **rows, **more)
 
