@@ -51,7 +51,9 @@ def edit(
     if probe is None:
         own = f"{attribute} {on} {strength!r}"
         return lambda code, back: system.edit(code, attribute, on != back, strength), own
-    delta = probe.move(column, torch.tensor([strength if on else -strength]))
+    delta = torch.zeros(1, probe.weight.shape[1])  # where nothing in the code tells the attribute
+    if probe.weight[column].any():
+        delta = probe.move(column, torch.tensor([strength if on else -strength]))
 
     def moved(code: Code, back: bool) -> Code:
         assert code.semantic is not None

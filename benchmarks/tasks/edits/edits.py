@@ -20,7 +20,14 @@ from benchmarks.core.measurement import Cell, Measurement, Solved
 from benchmarks.core.sizes import Count, InvertingSolver, Number, Range, Steps
 from benchmarks.metrics.edits import NUMBERS, Estimate, direction_r2, mean_of, measure, unheld
 from benchmarks.plugin import Arrays, Benchmark, Computation, Context, NotAvailable, Row, TableSpec
-from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, System, reading_of
+from benchmarks.systems.protocol.base import (
+    DECODE,
+    ENCODE,
+    SEMANTIC,
+    System,
+    reading_of,
+    why_immovable,
+)
 from benchmarks.tasks.edits import classifier, directions
 from benchmarks.tasks.edits.decoded import Change, Chosen, Ground
 from benchmarks.tasks.edits.directions import FITS, MEANS, ORACLE, PAPER, Direction
@@ -89,6 +96,9 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
             of = cell.also(times=m).but(setting=f"no edit, encoded {m} x")
             yield from of.means(ground.images, {"composition": images[f"composition {m}"]})
         yield from _rows(cell, edited, sums)
+        if reason := why_immovable(system):
+            rest = (cell.but(setting=name) for name in sizes.directions)
+            yield from (of.row("off_target", None, note=reason) for of in rest)
 
     wanted = [ground.computation, *(one.computation for one in edited)]
     yield Measurement(wanted, reduce, list(fits(context, PAPER in sizes.directions, False)))

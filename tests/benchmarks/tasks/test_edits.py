@@ -191,6 +191,24 @@ def test_a_decoder_that_ignores_its_code_has_reasons_and_no_numbers(context):
     assert composition == pytest.approx(float(x.square().mean()) / 4, rel=1e-5)
 
 
+def test_a_constant_code_has_no_direction(context):
+    """All that is known of its edits is how many are seen on the target side: none, of grey images."""
+
+    class Constant(Grey):
+        name = title = fingerprint = "constant"
+        edit = System.edit
+
+        def encode_semantic(self, images):
+            return torch.zeros(len(images), DIM)
+
+    found = measured(context, Constant())
+    each = {key[1:]: row for key, row in found.items() if key[0] == "edits_by_attribute"}
+    known = {metric for (_, metric), row in each.items() if row.value is not None}
+    assert known == {"kept", "on_target", "reversibility"}
+    assert each[f"Lit added, {MEANS}", "lec"].note == "the edit does not move the code"
+    assert "no code moves" in each[f"Lit added, {ORACLE}", "direction_r2"].note
+
+
 def test_the_truth_is_decoded_with_the_x_T_of_the_image(context):
     """Of a code of the mean of red, all of which a quarter of the pixels of red moves by a quarter."""
     found = measured(context, Rest(), {"edits.strengths": (1.0, 4.0)})
@@ -268,6 +286,7 @@ def test_codes_that_cannot_be_moved_still_have_the_truth(context):
 
     found = measured(context, Levels())
     assert {key[1].rpartition(", ")[2] for key in found if key[0] != "edits"} == {ORACLE}
+    assert "tokens" in found["edits", MEANS, "off_target"].note
     assert found["edits", ORACLE, "kept"].value == pytest.approx(1, abs=0.1)
 
 
