@@ -14,7 +14,7 @@ from benchmarks.plugin import Part
 from benchmarks.systems import dummy
 from benchmarks.systems.protocol import checked
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, Code, System
-from benchmarks.tasks.edits import directions, edits
+from benchmarks.tasks.edits import classifier, directions, edits
 from benchmarks.tasks.edits.directions import MEANS, ORACLE, OWN, REGRESSED, RIDGE
 from diffae.data import open_dataset
 from reports.records.uncertainty import error
@@ -192,21 +192,58 @@ def test_a_decoder_that_ignores_its_code_has_reasons_and_no_numbers(context):
 
 
 def test_a_constant_code_has_no_direction(context):
-    """All that is known of its edits is how many are seen on the target side: none, of grey images."""
+    """All that is known of its edits is how many are seen on the target side: none, of grey images. Those of
+    its own are forgotten when the image is encoded again: the step itself is missed.
+    """
 
     class Constant(Grey):
         name = title = fingerprint = "constant"
-        edit = System.edit
 
         def encode_semantic(self, images):
-            return torch.zeros(len(images), DIM)
+            return torch.ones(len(images), DIM)
 
     found = measured(context, Constant())
     each = {key[1:]: row for key, row in found.items() if key[0] == "edits_by_attribute"}
-    known = {metric for (_, metric), row in each.items() if row.value is not None}
+    fitted = {k: row for k, row in each.items() if not k[0].endswith(OWN)}
+    known = {metric for (_, metric), row in fitted.items() if row.value is not None}
     assert known == {"kept", "on_target", "reversibility"}
     assert each[f"Lit added, {MEANS}", "lec"].note == "the edit does not move the code"
     assert "no code moves" in each[f"Lit added, {ORACLE}", "direction_r2"].note
+    assert each[f"Lit added, {OWN}", "lec"].value == pytest.approx(1)
+
+
+def test_a_system_of_another_size_is_given_its_own(context):
+    class Small(Pixels):
+        name = title = fingerprint = "small"
+        image_size, latent_dim, edit = SIDE // 2, DIM // 4, System.edit
+
+        def encode_semantic(self, images):
+            assert images.shape[-1] == SIDE // 2
+            return images.flatten(1)
+
+        def decode(self, code, steps=100):
+            return code.semantic.reshape(-1, 3, SIDE // 2, SIDE // 2)
+
+    found = measured(context, Small())
+    assert found["edits", ORACLE, "gain"].value == 1
+    assert 0.8 < found["edits", ORACLE, "kept"].value < 1
+
+
+def test_strengths_and_the_classifier_see_no_test_image(context, monkeypatch):
+    asked, given = [], edits.pairs_of
+    monkeypatch.setattr(
+        edits, "pairs_of", lambda *how: asked.append((how[1:3], how[3], how[5])) or given(*how)
+    )
+    select, selected = type(context).select, []
+    monkeypatch.setattr(
+        type(context), "select", lambda self, *of: selected.append(of) or select(self, *of)
+    )
+    measured(context, Pixels())
+    sides = [("Lit", True), ("Lit", False)]
+    assert asked == [(side, n, split) for n, split in ((6, "test"), (4, "valid")) for side in sides]
+    selected.clear()
+    classifier.sees(context, 7)
+    assert selected == [("train", 7)]
 
 
 def test_the_truth_is_decoded_with_the_x_T_of_the_image(context):
@@ -220,13 +257,20 @@ def test_the_truth_is_decoded_with_the_x_T_of_the_image(context):
 
 
 def test_a_change_without_an_inverse_is_no_part_of_reversibility(context, monkeypatch):
-    every = {"edits.pairs": 20}
-    rows_of = measured(context, Pixels(), every)
-    value = rows_of["edits_by_attribute", f"Lit added, {MEANS}", "reversibility"]
-    assert value.value is not None and value.value < 1e-6
+    """An edit that is not undone but done twice is off by twice the truth; of the others nothing is counted."""
+
+    class OneWay(Pixels):
+        name = title = fingerprint = "one-way"
+
+        def edit(self, code, attribute, target, strength):
+            return super().edit(code, attribute, True, strength)
+
+    found = measured(context, OneWay(), {"edits.pairs": 20})
+    row = found["edits_by_attribute", f"Lit added, {OWN}", "reversibility"]
+    assert row.value == pytest.approx(float(vector().square().mean()), rel=1e-4)
     monkeypatch.setattr(Shifted, "changes", lambda self, i, a, on: {"Lit": on, "Tie": on})
-    none = measured(replace(context, seed=1), Pixels(), every)
-    row = none["edits_by_attribute", f"Lit added, {MEANS}", "reversibility"]
+    none = measured(replace(context, seed=1), OneWay(), {"edits.pairs": 20})
+    row = none["edits_by_attribute", f"Lit added, {OWN}", "reversibility"]
     assert row.value is None and "no inverse" in row.note
 
 
