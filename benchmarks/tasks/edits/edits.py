@@ -89,13 +89,13 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     edited = [one for k, change in tests.items() for one in _edits(change, valid.get(k), probes)]
     if not edited:
         raise NotAvailable(f"{context.dataset.name}: no test images of which a change is known")
-    ground = edited[0].change.ground
+    ground, means = edited[0].change.ground, cell.also(attributes=names, pairs=sizes.pairs)
 
     def reduce(images: Arrays, *sums: Arrays) -> Iterator[Row]:
         for m in (m for m in (1, 2, 10) if m <= sizes.times):
-            of = cell.also(times=m).but(setting=f"no edit, encoded {m} x")
+            of = means.also(times=m).but(setting=f"no edit, encoded {m} x")
             yield from of.means(ground.images, {"composition": images[f"composition {m}"]})
-        yield from _rows(cell, edited, sums)
+        yield from _rows(cell, means, edited, sums)
         if reason := why_immovable(system):
             rest = (cell.but(setting=name) for name in sizes.directions)
             yield from (of.row("off_target", None, note=reason) for of in rest)
@@ -172,8 +172,10 @@ def _fields(context: Context, system: System) -> dict[str, Any]:
 # Rows
 
 
-def _rows(cell: Cell, edited: Sequence[Edited], every: Sequence[Arrays]) -> Iterator[Row]:
-    """The numbers of each edit, and of each direction their means."""
+def _rows(
+    cell: Cell, means: Cell, edited: Sequence[Edited], every: Sequence[Arrays]
+) -> Iterator[Row]:
+    """The numbers of each edit, and of each direction their means, which are of the cell `means`."""
     known: dict[tuple[str, str], list[tuple[Estimate, np.ndarray]]] = {}
     for (change, direction, note, _), sums in zip(edited, every, strict=True):
         pairs, images = change.pairs, change.images
@@ -190,7 +192,7 @@ def _rows(cell: Cell, edited: Sequence[Edited], every: Sequence[Arrays]) -> Iter
             yield of.row(metric, found.value, images.uncertainty(found.influence), note=note)
     for (direction, metric), defined in known.items():
         total = sum(one.direction == direction for one in edited)
-        of = cell.also(direction=FITS[direction]).but(setting=direction)
+        of = means.also(direction=FITS[direction]).but(setting=direction)
         yield _mean(of, metric, defined, total)
 
 
@@ -204,11 +206,9 @@ def _numbers(change: Change, direction: str, sums: Arrays) -> dict[str, Estimate
         for name, number in NUMBERS.items()
         if name != "kept" and sums.keys() >= {*number.sums}
     }
-    return (
-        found
-        if direction != ORACLE
-        else found | {"kept": kept, "direction_r2": direction_r2(sums["steps"])}
-    )
+    if direction == ORACLE:
+        found |= {"kept": kept, "direction_r2": direction_r2(sums["steps"])}
+    return found
 
 
 def _mean(

@@ -151,6 +151,7 @@ def test_a_code_that_is_the_image_and_the_code_of_the_truth(of_pixels):
             assert row.n == 6 and len(row.uncertainty[0].values) <= 6
         mean = of_pixels["edits", ORACLE, metric]
         assert (mean.value, mean.n) == (pytest.approx(value, abs=1e-5), 12)
+        assert mean.measured_by["attributes"] == ["Lit"]
     for m in (1, 2):
         assert of_pixels["edits", f"no edit, encoded {m} x", "composition"].value == 0
 
