@@ -45,6 +45,7 @@ READERS = {
 }
 # Numbers in which a difference of one is not seen.
 FAR = {
+    "edits.calibration": 6,
     "edits.times": 10,
     "edits.classifier": 20,
     "probes.valid": 4,
