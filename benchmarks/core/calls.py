@@ -133,6 +133,9 @@ class Uncalled:
         self._counts.add(decoder=len(images) * (encode_calls(self._system, steps) or 1))
         return torch.ones_like(images)
 
+    def edit(self, code: Code, attribute: str, target: bool, strength: float) -> Code:
+        return code
+
     def decode(self, code: Code, steps: int = 100) -> Tensor:
         return self.sample(range(rows(code)), 0, steps)
 

@@ -93,7 +93,7 @@ class TaskOptions:
     """The options that benchmarks read, as `context.options`."""
 
     attributes: tuple[str, ...] = option(
-        "attributes that `identity` edits (default: the paper's that the data has)",
+        "attributes that `identity` and `edits` edit (default: some that the data has)",
         (),
         type=names,
         metavar="NAME,...",

@@ -11,6 +11,7 @@ LINES = {
     "probes": "AUROC, AP and accuracy of linear probes for every attribute (Section 5.3, Appendix E)",
     "representation": "what a code is good for: few labels, nearest codes, regression, rank; with axes: TAD, DCI, MIG",
     "identity": "face similarity before and after an edit, by attribute and strength (Appendix G)",
+    "edits": "edits beside the truth, where it can be drawn: how far they go, what else they move, what codes hold",
     "interpolation": "path length between the codes of two images, and strips of pictures (Fig. 4, Appendix F)",
     "latent": "codes halfway to others, moved by noise, rounded, and their spectrum (iFID, pFID)",
     "fewshot": "Frechet distance of few-shot class-conditional samples by rejection (Table 3)",
@@ -20,7 +21,7 @@ LINES = {
     "memorisation": "nearest training images of samples and of held-out images (Appendix C)",
     "cost": "parameters, operations, network calls, and times (Section 5.5)",
 }
-FOLDERS = ("fewshot", "latent", "reconstruction")  # benchmarks of several modules
+FOLDERS = ("edits", "fewshot", "latent", "reconstruction")  # benchmarks of several modules
 
 for name, line in LINES.items():
     module = f"{name}.{name}" if name in FOLDERS else name

@@ -29,7 +29,7 @@ from reports.tables.contests import LEVEL, Contest, Headline, first_metric
 from reports.tables.numbers import heading
 from reports.tables.ranking import is_measured
 
-LINES, WIDTH = 36, 100  # of a terminal
+LINES, WIDTH = 39, 100  # of a terminal
 FILES = 4  # of these, for the locations of files and the count of numbers left out
 WHAT, SYSTEM = 24, 24  # columns of a benchmark and of a name, which are wrapped there
 LONGEST_NAME = 3 * SYSTEM

@@ -276,6 +276,34 @@ def _of_codes(
     )  # fmt: skip
 
 
+def _of_edits(
+    title: str, reference: str, label: str = "", direction: str = HIGHER, most: float | None = 1.0, **more: Any,
+) -> Metric:  # fmt: skip
+    """A number of edits beside their truth, a ratio of sums over pairs of images."""
+    margin = (
+        None if direction == NEITHER else Margin(0.0005, "half a unit of the last digit but one")
+    )
+    return Metric(
+        direction, "", title, reference, label=label or title, digits=4, most=most, margin=margin, **more
+    )  # fmt: skip
+
+
+# fmt: off
+OF_EDITS: dict[str, Metric] = {
+    "off_target": _of_edits("Share of an edit that is not the truth", "sum |D - dose D*|² / sum |D|²", "off target", LOWER),
+    "gain": _of_edits("Nearness of an edit to the decoded truth", "1 - sum |y - r(x')|² / sum |r(x') - r(x)|²", "gain"),
+    "dose": _of_edits("How far an edit goes", "its projection on the decoded truth, in units of it", "dose", NEITHER, None),
+    "kept": _of_edits("Share of a true change that is decoded", "sum <r(x') - r(x), x' - x> / sum |x' - x|²", "kept", most=None),
+    "direction_r2": _of_edits("Share of true moves of the code that is one direction", "(n |mean c|² - mean |c|²) / ((n - 1) mean |c|²)", "direction R²"),
+    "effectiveness": _of_edits("Edits that a classifier sees, by those of the decoded truth", "after Monteiro et al. 2023", "effectiveness", most=None),
+    "on_target": _of_edits("Edited images in which a classifier sees the attribute as it should be", "effectiveness of Melistas et al. 2024", "on target", least=0.0),
+    "composition": _of_edits("Squared error after encoding and decoding again", "Monteiro et al. 2023, in [0, 1]", "composition", LOWER, least=0.0, of_images=True),
+    "reversibility": _of_edits("Squared error after an edit and its inverse", "Monteiro et al. 2023, to the image encoded twice", "reversibility", LOWER, least=0.0),
+    "leak_out": _of_edits("Squared move where the truth does not change, by the true move where it does", "means over places", "leak outside", LOWER, None, least=0.0),
+    "lec": _of_edits("Latent editing consistency, as a share of the step", "Tov et al. 2021 (e4e)", "LEC", LOWER, None, least=0.0),
+}
+# fmt: on
+
 # fmt: off
 _N: dict[str, Any] = {"depends_on_n": True}
 OF_CODES: dict[str, Metric] = {
@@ -304,7 +332,7 @@ OF_CODES: dict[str, Metric] = {
     "cca": _of_codes("Mean canonical correlation", "Hotelling 1936", "CCA", least=-1.0),
 }
 # fmt: on
-METRICS |= OF_CODES
+METRICS |= OF_CODES | OF_EDITS
 METRICS |= _of_decoded("r", "reconstructions", "{}, to the originals of the same images")
 METRICS |= _of_decoded("i", "codes halfway to a training code", "Xu et al. 2026, arXiv 2603.05630")
 METRICS |= _of_decoded("p", "perturbed tokens", "Qiu et al. 2025, arXiv 2503.08354")

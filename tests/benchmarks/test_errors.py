@@ -16,7 +16,7 @@ from scipy import stats
 from benchmarks import evaluate
 from benchmarks.core.registry import REGISTRY
 from benchmarks.metrics import METRICS
-from reports.records.metrics import OF_CODES
+from reports.records.metrics import OF_CODES, OF_EDITS
 
 pytestmark = pytest.mark.usefixtures("no_effnet")
 
@@ -171,6 +171,7 @@ ELSEWHERE = {
     "top1": "test_a_mean_is_of_persons_whatever_the_metric",
     "top5": "test_a_mean_is_of_persons_whatever_the_metric",
     "lpips_vgg": "a protocol's; as lpips",
+    **dict.fromkeys(OF_EDITS, "tests/benchmarks/metrics/test_edits.py"),
     "cmmd": "needs CLIP; tests/benchmarks/metrics/test_kernel.py",
     **dict.fromkeys(set(OF_CODES) - REPRESENTED, "tests/benchmarks/metrics/codes/"),
 }
@@ -195,7 +196,7 @@ def test_every_benchmark_and_every_metric_states_an_error_or_is_named(every):
     stated = {published(row.metric) for row in stating(every)}
     assert stated.isdisjoint(named)
     assert {published(name) for name in METRICS} == stated | named
-    assert {row.benchmark for row in stating(every)} | {"cost"} == set(REGISTRY.own)
+    assert {row.benchmark for row in stating(every)} | {"cost", "edits"} == set(REGISTRY.own)
 
 
 def test_a_row_of_a_metric_that_has_errors_has_one(every, people):

@@ -17,6 +17,7 @@ from small_systems import (
     every_benchmark,
     every_setting,
     networks_of_files,
+    with_truth,
     write_labels,
     write_others,
     write_people,
@@ -85,6 +86,7 @@ class Runs:
 def runs(tmp_path_factory, no_effnet, short_fits):
     with pytest.MonkeyPatch.context() as patch:
         networks_of_files(patch)
+        with_truth(patch)
         patch.setattr(api, "MemoryStore", Noting)
         patch.setattr(Noting, "known", {})
         yield Runs(tmp_path_factory.mktemp("keys"))
@@ -127,6 +129,10 @@ HOW = {
     "nearest": ("scale", "corpus", "queries"),
     "faces": ("face",),
     "decoded faces": ("edit", "probe", "strength", "identity_sha256"),
+    "edited images": ("times", "chosen", "truth", "decoding_steps"),
+    "truths": ("attribute", "on", "chosen", "classifier"),
+    "edits": ("attribute", "on", "edit", "undo", "chosen", "classifier"),
+    "small pixels": ("side",),
     "latent neighbours": ("n", "spherical", "training"),
     "codebooks": ("books", "blocks"),
     "variation": ("varies", "draws", "pairs"),
@@ -171,13 +177,16 @@ def test_of_another_precision(first, runs, capable):
 def test_of_other_weights_of_metric_networks(first, runs, tmp_path):
     """Files of the same names and sizes."""
     found = runs.run(weights_dir=write_weights(tmp_path, b"1"))
-    assert kept(first, found) == {"probes", "representation", "denoising", "cost"}
+    assert kept(first, found) == {"probes", "representation", "edits", "denoising", "cost"}
 
 
 def test_of_the_same_images_of_other_persons(first, runs, tmp_path):
-    """Whose the test images are decides errors, also where the images of a reference are as before."""
+    """Whose the test images are decides errors, also where the images of a reference are as before.
+
+    No two of the few images that are edited are of one person.
+    """
     found = runs.run(data=write_strangers(runs.data, tmp_path / "strangers"))
-    assert kept(first, found) == {"interpolation", "variation", "cost"}
+    assert kept(first, found) == {"interpolation", "variation", "edits", "cost"}
 
 
 @pytest.mark.parametrize("split", ["train", "valid", "test"])
@@ -194,6 +203,7 @@ def test_of_other_images_on_one_side(first, runs):
         "reconstruction.split": "train",
         "probes.test": 29,
         "identity.strengths": (0.4,),
+        "edits.calibration": 3,
         "interpolation.pairs": 7,
         "latent.training": 29,
         "fewshot.reference": 61,

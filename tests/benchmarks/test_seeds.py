@@ -1,7 +1,7 @@
 """The seed: what it changes and what not, and that everything that draws draws by it."""
 
 import pytest
-from small_systems import Everything, Plain, Tokens, every_benchmark, write_people
+from small_systems import Everything, Plain, Tokens, every_benchmark, with_truth, write_people
 
 from benchmarks import evaluate
 from diffae.diffusion import noise
@@ -14,6 +14,10 @@ WHOLE = {
     "probes.valid": 16,
     "probes.test": 44,
     "identity.images": 44,
+    "edits.directions": ("ridge",),
+    "edits.pairs": 44,
+    "edits.calibration": 16,
+    "edits.classifier": 100,
     "latent.images": 44,
     "latent.training": 100,
     "latent.moved": 44,
@@ -50,6 +54,7 @@ RANDOM = {
     "variation": lambda row: True,
     "denoising": lambda row: True,
     "memorisation": lambda row: row.system != REAL,
+    "edits": lambda row: False,  # its directions here are those of all training images
     "cost": lambda row: False,
 }
 
@@ -69,6 +74,7 @@ DRAWN = {
     "variation": {"x_T"},
     "denoising": {"denoising"},
     "memorisation": {"x_T", "everything"},
+    "edits": set(),
     "cost": set(),
 }
 
@@ -87,6 +93,7 @@ def ground(tmp_path_factory, no_effnet, short_fits):
     data = write_people(folder / "portraits")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DIFFAE_CACHE", str(folder / "cache"))
+        with_truth(patch)
         yield lambda task, seed: evaluate(
             [Everything(), Tokens(), Plain()] if task == "latent" else Everything(),
             task, data, "smoke", settings=WHOLE, seed=seed, progress=False,

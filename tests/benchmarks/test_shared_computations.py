@@ -400,6 +400,8 @@ SEVERAL = {
     "identity.strengths": (0.6, 0.2),
     "denoising.timesteps": (300, 70),
     "representation.labels": (12, 16),
+    "edits.directions": ("ridge", "mean difference"),
+    "edits.strengths": (0.7, 0.3),
     "latent.noise": (1.0, 0.2),
     "latent.bits": (5, 3),
     "latent.neighbours": (7, 3),

@@ -21,7 +21,8 @@ from benchmarks.core.profiles import PROFILES
 from benchmarks.core.registry import REGISTRY
 from benchmarks.metrics.networks.chosen import DISTANCES, FEATURES
 from benchmarks.plugin import Code, Part, System
-from diffae.data.portraits import write_dataset
+from diffae.data import Dataset
+from diffae.data.portraits import Drawing, write_dataset
 from diffae.diffusion import noise
 from diffae.diffusion.scheme import find
 
@@ -36,6 +37,11 @@ SMALL_SIZES = {
     "probes.valid": 10,
     "probes.test": 30,
     "identity.images": 2,
+    "edits.attributes": 1,
+    "edits.pairs": 2,
+    "edits.calibration": 1,
+    "edits.directions": ("paper", "ridge"),
+    "edits.classifier": 60,
     "interpolation.pairs": 6,
     "latent.images": 20,
     "latent.training": 30,
@@ -78,6 +84,11 @@ def _draw_people(out: Path) -> Path:
     lines = [" ".join(row.split()[column] for column in (0, *kept)) for row in rows]
     table.write_text("\n".join([count, " ".join(LABELS), *lines]) + "\n")
     return out
+
+
+def with_truth(patch) -> None:
+    """People whose attributes can be changed, as those that ship."""
+    patch.setattr(Dataset, "truth", property(lambda _: Drawing(0, LARGER)))
 
 
 def write_others(people: Path, out: Path) -> Path:
@@ -240,6 +251,7 @@ WORDS = {
     "ddim": "fast",
     "fast": "ddim",
     "probability": "threshold",
+    "paper": "mean difference",
 }
 
 

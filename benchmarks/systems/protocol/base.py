@@ -203,6 +203,13 @@ class System:
         """
         return parts.move(parts_of(self), semantic, delta)
 
+    def edit(self, code: Code, attribute: str, target: bool, strength: float) -> Code:
+        """The codes changed so that the images have the attribute, or with `target` false have it not.
+
+        Only systems with edits of their own override it. The benchmark `edits` chooses the strength.
+        """
+        raise self._cannot("edit a code")
+
     @property
     def codebooks(self) -> Mapping[str, int]:
         """The number of codes of each codebook by its name; {} if nothing is quantised."""

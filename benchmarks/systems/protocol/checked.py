@@ -324,6 +324,14 @@ class Checked(System):
             return super().move(semantic, delta)
         return self._call("move", semantic, delta).semantic(parts_of(self), rows(semantic))
 
+    def edit(self, code: Code, attribute: str, target: bool, strength: float) -> Code:
+        found = self._call("edit", code, attribute, target, strength)
+        if not isinstance(found.value, Code):
+            raise found.wrong(f"returned {kind(found.value)}, not a Code")
+        semantic, x_T = found.part(found.value.semantic), found.part(found.value.x_T)
+        noise = None if code.x_T is None else x_T.numbers(tuple(code.x_T.shape))
+        return Code(semantic.semantic(parts_of(self), rows(code)), noise)
+
     def __getattr__(self, name: str) -> Any:
         """Attributes beyond the protocol, such as `indices` of a VQ-GAN.
 

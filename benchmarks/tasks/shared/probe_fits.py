@@ -62,7 +62,7 @@ def fit(context: Context, system: System, exclusive: bool = False) -> LinearProb
     data |= {"valid_features": valid_features, "valid_labels": valid_labels}
     settings: dict[str, object] = {"probe": named, "grid": GRID}
     try:
-        return _kept(context, settings, data, lambda: best(**data, grid=GRID)[0])
+        return stored(context, settings, data, lambda: best(**data, grid=GRID)[0])
     except ValueError as error:
         raise NotAvailable(f"{context.dataset.name}: {error}") from None
 
@@ -73,10 +73,10 @@ def fit_adam(context: Context, system: System) -> LinearProbe:
     features, labels = context.codes.features(system, train), torch.from_numpy(train.labels)
     data = {"features": features, "labels": labels}
     fitted = partial(fit_adam_paper, features, labels, seed=context.seed)
-    return _kept(context, settings, data, fitted)
+    return stored(context, settings, data, fitted)
 
 
-def _kept(
+def stored(
     context: Context, settings: Mapping[str, object], data: Mapping[str, Tensor], fitted: Fit
 ) -> LinearProbe:
     """A fit from the store, under its settings and the data that it was made from."""

@@ -203,11 +203,11 @@ def test_every_table_is_written(run):
 
 
 def test_the_end_of_a_run_fits_a_terminal(run):
-    """Every benchmark in a line or two, and where the rest is."""
+    """Every benchmark in a line or two, but the one for which these data have no truth; and where the rest is."""
     out, result = run
     lines = result.stdout.splitlines()
     assert len(lines) <= LINES + 3 and max(map(len, lines[:-2])) <= 100
-    assert {line.split(":")[0] for line in lines} >= set(REGISTRY.own)
+    assert {line.split(":")[0] for line in lines} >= set(REGISTRY.own) - {"edits"}
     assert (
         str(out / "report.html") in lines[-2] and str(out / "tables" / "overview.md") in lines[-1]
     )

@@ -1,6 +1,7 @@
 """Every task on a code of every shape: known numbers, or a row that says why there is none."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from benchmarks.systems.protocol.parts import (
 from benchmarks.tasks import denoising, interpolation, variation
 from benchmarks.tasks.reconstruction import reconstruction
 from diffae.data import open_dataset
+from diffae.data.portraits import Drawing
 from diffae.diffusion.interpolation import lerp
 
 NAMES = ("dummy-map", "dummy-levels", "dummy-layers", "dummy-tokens", "dummy-stochastic")
@@ -44,7 +46,8 @@ def context(portraits, tmp_path_factory):
         "samples.count": 32,
     }
     folder = tmp_path_factory.mktemp("run")
-    return without_effnet(small_context(open_dataset(portraits, 32), folder, changes))
+    data = replace(open_dataset(portraits, 32), pairs=Drawing(0, 64))
+    return without_effnet(small_context(data, folder, changes))
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,121 @@
+"""Edits of codes: along a direction for each attribute, or by a system's own method."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from itertools import pairwise
+from typing import Final, Literal
+
+import numpy as np
+import torch
+
+from benchmarks.metrics.edits import Floats
+from benchmarks.plugin import Context, System
+from benchmarks.runtime.digest import digest
+from benchmarks.systems.protocol.base import Code, has_own, why_immovable
+from benchmarks.tasks.shared.probe_fits import ADAM, fit_adam, selections, stored
+from probes import LinearProbe
+from probes.linear import feature_moments, normalise
+
+Direction = Literal["paper", "mean difference", "others regressed out", "ridge"]
+PAPER: Final = "paper"
+MEANS: Final = "mean difference"
+REGRESSED: Final = "others regressed out"
+RIDGE: Final = "ridge"
+OWN, ORACLE = "its own", "code of the truth"
+ALPHAS = tuple(10.0**k for k in range(6))
+# How w of an edit z + s sqrt(d) w / |w| on normalised z is fitted to training images; and other edits.
+FITS = {
+    PAPER: f"logistic regression, {ADAM}",
+    MEANS: "mean of the images with the attribute less that of the others",
+    REGRESSED: "its coefficient in a linear regression of z on all attributes",
+    RIDGE: f"ridge regression of the attribute on z, alpha of {ALPHAS} by leave-one-out error",
+    OWN: "the system's method edit",
+    ORACLE: "the code of x'",
+}
+FARTHEST = 2  # times the largest strength whose dose was measured
+
+Edit = Callable[[Code, bool], Code]  # a code, and whether to undo the edit -> the edited code
+
+
+def edit(
+    system: System,
+    probe: LinearProbe | None,
+    column: int,
+    attribute: str,
+    on: bool,
+    strength: float,
+) -> tuple[Edit, str]:
+    """An edit along the direction of a probe, or without one by the system's own method; and a text that
+    changes with whatever it depends on beside the system.
+    """
+    if probe is None:
+        own = f"{attribute} {on} {strength!r}"
+        return lambda code, back: system.edit(code, attribute, on != back, strength), own
+    delta = torch.zeros(1, probe.weight.shape[1])  # where nothing in the code tells the attribute
+    if probe.weight[column].any():
+        delta = probe.move(column, torch.tensor([strength if on else -strength]))
+
+    def moved(code: Code, back: bool) -> Code:
+        assert code.semantic is not None
+        by = (-delta if back else delta).expand(len(system.read(code.semantic)), -1)
+        return replace(code, semantic=system.move(code.semantic, by))
+
+    return moved, digest(delta.numpy())
+
+
+def fit_all(
+    context: Context, system: System, asked: tuple[Direction, ...]
+) -> dict[str, LinearProbe | None]:
+    """The directions of all attributes, if the code can be moved; None for the system's own edits."""
+    names = () if why_immovable(system) else asked
+    found: dict[str, LinearProbe | None] = {name: fit(context, system, name) for name in names}
+    return found | ({OWN: None} if has_own(system, "edit") else {})
+
+
+def fit(context: Context, system: System, name: str) -> LinearProbe:
+    """Directions as the weights of a probe, fitted to the probes' training images."""
+    if name == PAPER:
+        return fit_adam(context, system)
+    train = selections(context)[0]
+    features, labels = context.codes.features(system, train), torch.from_numpy(train.labels)
+
+    def fitted() -> LinearProbe:
+        moments = feature_moments(features)
+        x, y = normalise(features, *moments).double().numpy(), labels.double().numpy()
+        weight = torch.from_numpy(directions(name, x, y)).float()
+        return LinearProbe(weight, torch.zeros(len(weight)), *moments)
+
+    settings = {"direction": name, "fit": FITS[name]}
+    return stored(context, settings, {"features": features, "labels": labels}, fitted)
+
+
+def directions(name: str, x: Floats, y: Floats) -> Floats:
+    """Directions [A, d] of normalised codes [n, d] for attributes [n, A] of 0 and 1, of both values each."""
+    if name == RIDGE:
+        from sklearn.linear_model import RidgeCV
+
+        return RidgeCV(ALPHAS, alpha_per_target=True).fit(x, y).coef_.reshape(y.shape[1], -1)
+    if name == REGRESSED:
+        coefficients = np.linalg.lstsq(np.column_stack([np.ones(len(x)), y]), x, rcond=None)[0]
+        return coefficients[1:].astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):  # of other attributes
+        shares = y / y.sum(0) - (1 - y) / (1 - y).sum(0)
+    return np.nan_to_num(shares).T @ x
+
+
+def strength_of_dose_1(doses: Mapping[float, float]) -> tuple[float, str]:
+    """The strength whose dose is 1, from the doses of some strengths; else the one of the largest dose, and
+    a note.
+
+    The dose is taken to be linear between 0 and the strengths, and in proportion to the strength beyond
+    the largest, up to `FARTHEST` times as far.
+    """
+    points = [(0.0, 0.0), *sorted(doses.items())]
+    for (strength, dose), (further, more) in pairwise(points):
+        if dose < 1 <= more:
+            return strength + (1 - dose) / (more - dose) * (further - strength), ""
+    largest, dose = points[-1]
+    if dose * FARTHEST >= 1:
+        return largest / dose, ""
+    best = max(doses, key=lambda strength: doses[strength])
+    return best, "a dose of 1 is out of reach on validation images"

@@ -1,0 +1,357 @@
+"""Edits of images whose truth is a known vector, by systems for which all numbers are known."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from lone_context import small_context
+from PIL import Image
+
+from benchmarks.commands import dry_run
+from benchmarks.core.runner.evaluation import rows
+from benchmarks.plugin import Part
+from benchmarks.systems import dummy
+from benchmarks.systems.protocol import checked
+from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, Code, System
+from benchmarks.tasks.edits import classifier, directions, edits
+from benchmarks.tasks.edits.directions import MEANS, ORACLE, OWN, REGRESSED, RIDGE
+from diffae.data import open_dataset
+from reports.records.uncertainty import error
+
+SIDE, COUNT, SHIFT = 16, 120, 40
+DIM = 3 * SIDE**2
+SMALL = {
+    **{"edits.pairs": 6, "edits.calibration": 4, "edits.directions": (MEANS,)},
+    **{"probes.train": 72, "probes.valid": 12, "probes.test": 36, "edits.classifier": 72},
+}
+
+
+class Shifted:
+    """Truth: with Lit, the red of the upper left quarter is brighter; a Tie comes with Lit off."""
+
+    attributes = ("Lit",)
+
+    def __init__(self, bases):
+        self.bases = bases
+
+    def changes(self, index, attribute, on):
+        return {"Lit": on} | ({"Tie": not on} if index % 3 == 0 else {})
+
+    def picture(self, index, attribute, on):
+        pixels = self.bases[index].copy()
+        pixels[: SIDE // 2, : SIDE // 2, 0] += SHIFT if on else 0
+        return Image.fromarray(pixels)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """Noise of middling brightness, half of it Lit, two pictures of each person."""
+    folder, rng = tmp_path_factory.mktemp("lit"), np.random.default_rng(0)
+    truth = Shifted(rng.integers(90, 130, (COUNT, SIDE, SIDE, 3), dtype=np.uint8))
+    labels = np.stack([rng.permutation(COUNT) % 2 == 0, rng.random(COUNT) < 0.4], axis=1)
+    for i in range(COUNT):
+        truth.picture(i, "Lit", labels[i, 0]).save(folder / f"{i:03}.png")
+    named = {"attribute_names": ("Lit", "Tie"), "attributes": labels, "pairs": truth}
+    return replace(open_dataset(folder, SIDE), identities=np.arange(COUNT) // 2, **named)
+
+
+def vector():
+    """The truth as a change of pixels in [-1, 1]."""
+    shift = torch.zeros(3, SIDE, SIDE)
+    shift[0, : SIDE // 2, : SIDE // 2] = SHIFT * 2 / 255
+    return shift.flatten()
+
+
+class Pixels(System):
+    """The image is its own code, and the edit of its own adds what the truth adds, times the strength."""
+
+    capabilities = frozenset({ENCODE, DECODE, SEMANTIC})
+    name = title = fingerprint = "pixels"
+    image_size, latent_dim = SIDE, DIM
+    far = 2  # times the truth, at strength 1
+
+    def encode_semantic(self, images):
+        return images.flatten(1)
+
+    def decode(self, code, steps=100):
+        return code.semantic.reshape(-1, 3, SIDE, SIDE)
+
+    def edit(self, code, attribute, target, strength):
+        assert attribute == "Lit"
+        sign = 1 if target else -1
+        return Code(code.semantic + sign * strength * self.far * vector(), code.x_T)
+
+
+class Turned(Pixels):
+    """The same code, rotated, three times as large, and moved."""
+
+    name = title = fingerprint = "turned"
+    edit = System.edit
+    rotation = torch.linalg.qr(torch.randn(DIM, DIM, generator=torch.Generator().manual_seed(0)))[0]
+
+    def encode_semantic(self, images):
+        return 3 * images.flatten(1) @ self.rotation + 7
+
+    def decode(self, code, steps=100):
+        return ((code.semantic - 7) / 3 @ self.rotation.T).reshape(-1, 3, SIDE, SIDE)
+
+
+class Grey(Pixels):
+    """The decoder ignores its code."""
+
+    name = title = fingerprint = "grey"
+
+    def decode(self, code, steps=100):
+        return 0 * code.semantic.reshape(-1, 3, SIDE, SIDE)
+
+
+class Rest(Pixels):
+    """The code is the mean of red, and x_T is what is left of the image."""
+
+    name = title = fingerprint = "rest"
+    capabilities = frozenset({ENCODE, DECODE, SEMANTIC, STOCHASTIC})
+    semantic_dim, latent_dim = 1, DIM + 1
+    edit = System.edit
+
+    def encode_semantic(self, images):
+        return images[:, 0].mean((1, 2))[:, None]
+
+    def encode_stochastic(self, images, semantic, steps):
+        return images - semantic[:, :, None, None]
+
+    def decode(self, code, steps=100):
+        return code.x_T + code.semantic[:, :, None, None]
+
+
+def measured(context, system, settings=()):
+    """The rows by table, setting and metric."""
+    context = replace(context, profile=context.profile.changed_by(dict(settings)))
+    system = checked.Checked(system.name, system, torch.device("cpu"))
+    return {(r.table, r.setting, r.metric): r for r in rows(edits.BENCHMARK, context, [system])}
+
+
+@pytest.fixture
+def context(dataset, tmp_path):
+    return replace(small_context(dataset, tmp_path, SMALL), benchmark="edits")
+
+
+@pytest.fixture
+def of_pixels(context):
+    return measured(context, Pixels())
+
+
+def test_a_code_that_is_the_image_and_the_code_of_the_truth(of_pixels):
+    expected = {"kept": 1, "gain": 1, "dose": 1, "off_target": 0, "direction_r2": 1}
+    expected |= {"leak_out": 0, "lec": 0, "effectiveness": 1}
+    for metric, value in expected.items():
+        for side in edits.SIDES.values():
+            row = of_pixels["edits_by_attribute", f"Lit {side}, {ORACLE}", metric]
+            assert row.value == pytest.approx(value, abs=1e-5), metric
+            assert row.n == 6 and len(row.uncertainty[0].values) <= 6
+        mean = of_pixels["edits", ORACLE, metric]
+        assert (mean.value, mean.n) == (pytest.approx(value, abs=1e-5), 12)
+        assert mean.measured_by["attributes"] == ["Lit"]
+    for m in (1, 2):
+        assert of_pixels["edits", f"no edit, encoded {m} x", "composition"].value == 0
+
+
+def test_one_direction_for_all_goes_as_far_as_the_truth(of_pixels):
+    """The system's own edit is twice as far as the truth at strength 1."""
+    expected = {"gain": 1, "dose": 1, "off_target": 0, "lec": 0, "reversibility": 0, "leak_out": 0}
+    for side in edits.SIDES.values():
+        for metric, value in expected.items():
+            row = of_pixels["edits_by_attribute", f"Lit {side}, {OWN}", metric]
+            assert row.value == pytest.approx(value, abs=1e-5), metric
+            assert row.note == "strength 0.5"
+
+
+def test_the_code_may_be_scaled_moved_and_rotated(context, of_pixels):
+    turned = measured(context, Turned())
+    compared = 0
+    for key, row in turned.items():
+        if key[1].endswith((MEANS, ORACLE)) and row.value is not None:
+            assert row.value == pytest.approx(of_pixels[key].value, rel=2e-3, abs=2e-4), key
+            compared += 1
+    assert compared > 30
+
+
+def test_a_decoder_that_ignores_its_code_has_reasons_and_no_numbers(context):
+    found = measured(context, Grey())
+    kept = found["edits", ORACLE, "kept"]
+    assert kept.value == 0
+    for way in (ORACLE, MEANS, OWN):
+        for metric in ("gain", "dose", "off_target", "effectiveness", "leak_out"):
+            assert found["edits", way, metric].value is None
+            why = found["edits_by_attribute", f"Lit added, {way}", metric].note
+            assert why == "the code does not hold the attribute: kept 0.000 ± 0.000"
+    x = context.dataset.batch(
+        np.unique(found["edits", "no edit, encoded 1 x", "composition"].per_image.images)
+    )
+    composition = found["edits", "no edit, encoded 1 x", "composition"].value
+    assert composition == pytest.approx(float(x.square().mean()) / 4, rel=1e-5)
+
+
+def test_a_constant_code_has_no_direction(context):
+    """All that is known of its edits is how many are seen on the target side: none, of grey images. Those of
+    its own are forgotten when the image is encoded again: the step itself is missed.
+    """
+
+    class Constant(Grey):
+        name = title = fingerprint = "constant"
+
+        def encode_semantic(self, images):
+            return torch.ones(len(images), DIM)
+
+    found = measured(context, Constant())
+    each = {key[1:]: row for key, row in found.items() if key[0] == "edits_by_attribute"}
+    fitted = {k: row for k, row in each.items() if not k[0].endswith(OWN)}
+    known = {metric for (_, metric), row in fitted.items() if row.value is not None}
+    assert known == {"kept", "on_target", "reversibility"}
+    assert each[f"Lit added, {MEANS}", "lec"].note == "the edit does not move the code"
+    assert "no code moves" in each[f"Lit added, {ORACLE}", "direction_r2"].note
+    assert each[f"Lit added, {OWN}", "lec"].value == pytest.approx(1)
+
+
+def test_a_system_of_another_size_is_given_its_own(context):
+    class Small(Pixels):
+        name = title = fingerprint = "small"
+        image_size, latent_dim, edit = SIDE // 2, DIM // 4, System.edit
+
+        def encode_semantic(self, images):
+            assert images.shape[-1] == SIDE // 2
+            return images.flatten(1)
+
+        def decode(self, code, steps=100):
+            return code.semantic.reshape(-1, 3, SIDE // 2, SIDE // 2)
+
+    found = measured(context, Small())
+    assert found["edits", ORACLE, "gain"].value == 1
+    assert 0.8 < found["edits", ORACLE, "kept"].value < 1
+
+
+def test_strengths_and_the_classifier_see_no_test_image(context, monkeypatch):
+    asked, given = [], edits.pairs_of
+    monkeypatch.setattr(
+        edits, "pairs_of", lambda *how: asked.append((how[1:3], how[3], how[5])) or given(*how)
+    )
+    select, selected = type(context).select, []
+    monkeypatch.setattr(
+        type(context), "select", lambda self, *of: selected.append(of) or select(self, *of)
+    )
+    measured(context, Pixels())
+    sides = [("Lit", True), ("Lit", False)]
+    assert asked == [(side, n, split) for n, split in ((6, "test"), (4, "valid")) for side in sides]
+    selected.clear()
+    classifier.sees(context, 7)
+    assert selected == [("train", 7)]
+
+
+def test_the_truth_is_decoded_with_the_x_T_of_the_image(context):
+    """Of a code of the mean of red, all of which a quarter of the pixels of red moves by a quarter."""
+    found = measured(context, Rest(), {"edits.strengths": (1.0, 4.0)})
+    expected = {"kept": 0.25, "gain": 1, "leak_out": 1}
+    for metric, value in expected.items():
+        row = found["edits", ORACLE, metric]
+        assert row.value == pytest.approx(value, rel=1e-4), metric
+    assert found["edits", MEANS, "gain"].value == pytest.approx(1, abs=1e-3)
+
+
+def test_a_change_without_an_inverse_is_no_part_of_reversibility(context, monkeypatch):
+    """An edit that is not undone but done twice is off by twice the truth; of the others nothing is counted."""
+
+    class OneWay(Pixels):
+        name = title = fingerprint = "one-way"
+
+        def edit(self, code, attribute, target, strength):
+            return super().edit(code, attribute, True, strength)
+
+    found = measured(context, OneWay(), {"edits.pairs": 20})
+    row = found["edits_by_attribute", f"Lit added, {OWN}", "reversibility"]
+    assert row.value == pytest.approx(float(vector().square().mean()), rel=1e-4)
+    monkeypatch.setattr(Shifted, "changes", lambda self, i, a, on: {"Lit": on, "Tie": on})
+    none = measured(replace(context, seed=1), OneWay(), {"edits.pairs": 20})
+    row = none["edits_by_attribute", f"Lit added, {OWN}", "reversibility"]
+    assert row.value is None and "no inverse" in row.note
+
+
+def test_an_error_is_that_of_persons(context, dataset):
+    """Leaving out one person's pictures, of the mean of what a classifier sees."""
+    found = measured(context, Pixels(), {"edits.pairs": 40})
+    row = found["edits_by_attribute", f"Lit added, {MEANS}", "off_target"]
+    test = dataset.ordered("test", 0)
+    people = np.unique(dataset.identities[test[~dataset.attributes[test, 0]]])
+    assert len(row.uncertainty[0].values) == len(people) < row.n
+    assert error(row.uncertainty).stderr == row.stderr > 0
+
+
+def test_directions_are_those_of_other_formulas():
+    from sklearn.linear_model import LinearRegression, Ridge
+
+    rng = np.random.default_rng(0)
+    y = (rng.random((80, 3)) < 0.4).astype(float)
+    x = y @ rng.standard_normal((3, 5)) + rng.standard_normal((80, 5))
+    found = directions.directions(MEANS, x, y)
+    np.testing.assert_allclose(found[1], x[y[:, 1] == 1].mean(0) - x[y[:, 1] == 0].mean(0))
+    coefficients = LinearRegression().fit(y, x).coef_
+    np.testing.assert_allclose(directions.directions(REGRESSED, x, y), coefficients.T)
+    ridge = directions.directions(RIDGE, x, y)[2]
+    fits = [Ridge(alpha).fit(x, y[:, 2]).coef_ for alpha in directions.ALPHAS]
+    assert min(np.abs(ridge - one).max() for one in fits) < 1e-8
+
+
+@pytest.mark.parametrize(
+    "doses, strength",
+    [
+        ({1.0: 0.5, 2.0: 2.0}, 1 + 0.5 / 1.5),
+        ({1.0: 4.0, 2.0: 9.0}, 0.25),
+        ({1.0: 0.5, 2.0: 0.8}, 2 / 0.8),
+        ({1.0: 0.3, 2.0: 0.4}, 2),
+        ({1.0: -0.3, 2.0: -0.9}, 1),
+    ],
+)
+def test_the_strength_of_dose_1(doses, strength):
+    found, note = directions.strength_of_dose_1(doses)
+    assert found == pytest.approx(strength)
+    assert ("out of reach" in note) == (max(doses.values()) < 0.5)
+
+
+def test_data_without_truth_have_the_reason(context, dataset):
+    (row,) = measured(replace(context, dataset=replace(dataset, pairs=None)), Pixels()).values()
+    assert row.value is None and "with an attribute changed is unknown" in row.note
+
+
+def test_codes_that_cannot_be_moved_still_have_the_truth(context):
+    class Levels(dummy.GreyLevels):
+        image_size, latent_dim = SIDE, DIM
+        semantic_parts = (Part.of_tokens((3, SIDE, SIDE), 16),)
+
+        def __init__(self):
+            self.fingerprint = self.name
+
+    found = measured(context, Levels())
+    assert {key[1].rpartition(", ")[2] for key in found if key[0] != "edits"} == {ORACLE}
+    assert "tokens" in found["edits", MEANS, "off_target"].note
+    assert found["edits", ORACLE, "kept"].value == pytest.approx(1, abs=0.1)
+
+
+def test_a_dry_run_counts_what_a_run_computes(context, monkeypatch):
+    monkeypatch.setattr(checked.Checked, "try_on", lambda *_: "")
+    calls = {"encode_semantic": 0, "decode": 0}
+
+    class Counting(Pixels):
+        name = title = fingerprint = "counting"
+
+        def encode_semantic(self, images):
+            calls["encode_semantic"] += len(images)
+            return super().encode_semantic(images)
+
+        def decode(self, code, steps=100):
+            calls["decode"] += len(code.semantic)
+            return super().decode(code, steps)
+
+    system = checked.Checked("counting", Counting(), torch.device("cpu"))
+    planned = [work for *_, work in dry_run.collect(context, ("edits",), [system])[0]]
+    measured(context, system.inner)
+    assert sum(w.images * w.calls.decoder for w in planned) == calls["decode"]
+    assert sum(w.images * w.calls.encoder for w in planned) == calls["encode_semantic"]
