@@ -32,10 +32,12 @@ class Shifted:
 
     attributes = ("Lit",)
 
-    def __init__(self, bases):
-        self.bases = bases
+    def __init__(self, bases, lit):
+        self.bases, self.lit = bases, lit
 
     def changes(self, index, attribute, on):
+        if self.lit[index] == on:
+            return None
         return {"Lit": on} | ({"Tie": not on} if index % 3 == 0 else {})
 
     def picture(self, index, attribute, on):
@@ -48,11 +50,12 @@ class Shifted:
 def dataset(tmp_path_factory):
     """Noise of middling brightness, half of it Lit, two pictures of each person."""
     folder, rng = tmp_path_factory.mktemp("lit"), np.random.default_rng(0)
-    truth = Shifted(rng.integers(90, 130, (COUNT, SIDE, SIDE, 3), dtype=np.uint8))
+    bases = rng.integers(90, 130, (COUNT, SIDE, SIDE, 3), dtype=np.uint8)
     labels = np.stack([rng.permutation(COUNT) % 2 == 0, rng.random(COUNT) < 0.4], axis=1)
+    truth = Shifted(bases, labels[:, 0])
     for i in range(COUNT):
         truth.picture(i, "Lit", labels[i, 0]).save(folder / f"{i:03}.png")
-    named = {"attribute_names": ("Lit", "Tie"), "attributes": labels, "pairs": truth}
+    named = {"attribute_names": ("Lit", "Tie"), "attributes": labels, "truth": truth}
     return replace(open_dataset(folder, SIDE), identities=np.arange(COUNT) // 2, **named)
 
 
@@ -317,7 +320,7 @@ def test_the_strength_of_dose_1(doses, strength):
 
 
 def test_data_without_truth_have_the_reason(context, dataset):
-    (row,) = measured(replace(context, dataset=replace(dataset, pairs=None)), Pixels()).values()
+    (row,) = measured(replace(context, dataset=replace(dataset, truth=None)), Pixels()).values()
     assert row.value is None and "with an attribute changed is unknown" in row.note
 
 
