@@ -147,6 +147,8 @@ def test_everything_was_measured(found):
     # of small images, of codes of real numbers, of vectors without tokens
     undefined = ("ms_ssim", "bits_per_pixel", "spectrum_kl", "pkd_effnet", "pfd_effnet")
     measurable = [r for r in found.records if r.metric not in undefined]
+    # of attributes that a code does not hold
+    measurable = [r for r in measurable if r.table != "edits_by_attribute"]
     missing = {(r.benchmark, r.system, r.note) for r in measurable if r.value is None}
     allowed = {"DDIM", "pixels + PCA", "random encoder"}
     assert {system for _, system, _ in missing} <= allowed, missing
