@@ -69,7 +69,7 @@ def test_what_is_typed_wins(config):
     ],
 )
 def test_one_thing_needs_no_list(config, text):
-    assert len(asked(*config(text))["benchmarks"]) == 12
+    assert len(asked(*config(text))["benchmarks"]) == 13
 
 
 @pytest.mark.parametrize(

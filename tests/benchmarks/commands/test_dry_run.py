@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from lone_context import small_context
-from small_systems import SMALL_SIZES, Called, Everything, every_benchmark, write_people
+from small_systems import SMALL_SIZES, Called, Everything, every_benchmark, with_truth, write_people
 
 from benchmarks import evaluate, run, systems
 from benchmarks.commands import dry_run, progress
@@ -132,6 +132,7 @@ SIZES = {
     **SMALL_SIZES,
     "reconstruction.steps": "2,3",
     "reconstruction.beside_steps": "2",
+    "edits.directions": "paper,ridge",
 }
 # Calls of a run that a dry run leaves out: of an incomplete chunk that is computed twice.
 SIZES_OF_A_CONTEXT = {
@@ -147,6 +148,7 @@ OF_SYSTEMS = ("encoder", "decoder", "latent")
 def calls_of(nowhere, tmp_path_factory, monkeypatch, capsys, no_effnet, short_fits):
     """The calls of a system's networks by a benchmark and T, as a dry run says, and as a run makes them."""
     data = write_people(tmp_path_factory.mktemp("people") / "portraits")
+    with_truth(monkeypatch)
 
     work: list[Work] = []
     collect = dry_run.collect

@@ -205,7 +205,7 @@ def test_the_same_solver_twice_is_measured_once(context, diffae):
 def test_solver_sets_every_benchmark_that_takes_steps():
     settings = parse(["all", "--solver", "implicit-v"], None).profile.settings()
     solvers = {name: value for name, value in settings.items() if name.endswith(".solver")}
-    assert set(solvers.values()) == {"implicit-v"} and len(solvers) == 7
+    assert set(solvers.values()) == {"implicit-v"} and len(solvers) == 8
     assert settings["reconstruction.beside"] == "fast"
     only = parse(["unconditional", "--solver", "heun"], None).profile.settings()
     assert only["samples.solver"] == "heun" and only["identity.solver"] == "fast"

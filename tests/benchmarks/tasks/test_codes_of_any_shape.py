@@ -46,7 +46,7 @@ def context(portraits, tmp_path_factory):
         "samples.count": 32,
     }
     folder = tmp_path_factory.mktemp("run")
-    data = replace(open_dataset(portraits, 32), pairs=Drawing(0, 64))
+    data = replace(open_dataset(portraits, 32), truth=Drawing(0, 64))
     return without_effnet(small_context(data, folder, changes))
 
 
