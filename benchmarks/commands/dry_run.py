@@ -38,7 +38,7 @@ BATCH = {"cpu": 4, "cuda": 64}
 FEW = 2_000  # images of either side, by the time of whose comparison that of more is told
 WIDTH = 100  # characters of a line
 HEADERS = ("benchmark", "system", "work", "images", "calls", "TFLOP", "time", "GB")
-WIDTHS = (14, 14, 23, *[None] * 5)  # of the columns of names
+WIDTHS = (14, 14, 24, *[None] * 5)  # of the columns of names
 ALIGNED = (*["left"] * 3, *["right"] * 5)
 
 

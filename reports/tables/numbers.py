@@ -166,10 +166,11 @@ def to_error(value: float, error: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`20 s`, `5 min`, `3.2 h`."""
+    """`20 s`, `5 min`, `3.2 h`, `120 h`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"
+    hours = seconds / 3600
+    return f"{seconds / 60:.0f} min" if hours < 1.5 else f"{hours:,.{int(hours < 99.95)}f} h"
 
 
 def detectable_change(stderr: float | None) -> float | None:

@@ -162,7 +162,7 @@ def test_a_value_is_rounded_to_the_second_digit_of_its_error(value, error, text)
     ("seconds", "text"),
     [
         (0, "0 s"), (1.4, "1 s"), (89.4, "89 s"), (90, "2 min"), (119, "2 min"), (600, "10 min"),
-        (5399, "90 min"), (5400, "1.5 h"), (36_000, "10.0 h"), (3_600_000, "1,000.0 h"),
+        (5399, "90 min"), (5400, "1.5 h"), (36_000, "10.0 h"), (3_600_000, "1,000 h"),
     ],
 )  # fmt: skip
 def test_a_duration_is_in_seconds_minutes_or_hours(seconds, text):

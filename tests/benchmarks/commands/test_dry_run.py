@@ -79,7 +79,7 @@ def test_a_dry_run_is_of_a_terminal_s_width_and_ends_with_the_time(nowhere, caps
     assert not re.search(r"\de[-+]\d", "\n".join(lines))
     said = next(line for line in lines if line.startswith("calls: "))
     calls = sum(int(n.replace(",", "")) for n in re.findall(r" ([\d,]+)(?=[,;])", said))
-    assert lines[-1].startswith(f"about {calls / 3600:,.1f} h in all, and ")
+    assert calls > 3600 and lines[-1].startswith(f"about {duration(calls)} in all, and ")
 
 
 def test_comparisons_of_many_images_have_a_time_of_their_own(nowhere, monkeypatch, capsys):
@@ -234,8 +234,8 @@ def test_operations_seconds_and_bytes_are_those_of_all_calls():
         (1, 10_000, 1_000, ["10 k", "0.010", "17 min", "0.010"]),
         (2, 5_000, 1_999, ["10 k", "0.010", "17 min", "< 0.01"]),
         (1, 5_000_000, 0, ["5,000 k", "5.0", "138.9 h", ""]),
-        (10, 1_000_000, 10**6, ["10 M", "10", "277.8 h", "1,000"]),
-        (10, 1_000_000_000, 0, ["10 G", "10,000", "277,777.8 h", ""]),
+        (10, 1_000_000, 10**6, ["10 M", "10", "278 h", "1,000"]),
+        (10, 1_000_000_000, 0, ["10 G", "10,000", "277,778 h", ""]),
         (1, 9, 0, ["9", "< 0.01", "< 1 s", ""]),
         (1, 10, 0, ["10", "< 0.01", "1 s", ""]),
     ],
