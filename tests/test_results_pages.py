@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from doc_scripts import script
 from PIL import Image
@@ -112,6 +113,13 @@ def test_a_rank_correlation_of_the_study_of_codes_is_that_of_scipy():
     assert np.arctanh([low, high]) == pytest.approx(np.arctanh(rho) + np.array([-half, half]))
     orders = [stats.spearmanr(order, y).statistic for order in itertools.permutations(x)]
     assert p == pytest.approx(np.mean(np.abs(orders) >= abs(rho) - 1e-9), abs=0.02)
+
+
+def test_the_page_of_factors_has_the_numbers_of_its_file():
+    factors = script(RESULTS / "factors" / "factors.py")
+    page = (RESULTS / "factors" / "README.md").read_text(encoding="utf-8")
+    tables = factors.tables(pd.read_csv(factors.FILE)).split("\n\n")
+    assert len(tables) == 2 and all(table in page for table in tables)
 
 
 def test_a_page_without_markers_is_an_error(readme, tmp_path):

@@ -54,7 +54,7 @@ def _spectrum(x: Floats, centred: bool) -> tuple[Floats, Floats]:
 
 
 def _measured(codes: Codes, how: Spectrum, _: int, of: Callable[[Floats], Floats]) -> Found:
-    x, who = codes.values, np.arange(len(codes.values)) if codes.persons is None else codes.persons
+    x, who = codes.values, codes.who
     if not np.ptp(x, axis=0).any():
         raise UserError("all codes are the same")
 
