@@ -2,6 +2,7 @@
 
 import pickle
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 
 import factor_files
 import numpy as np
@@ -12,6 +13,7 @@ from diffae.data import find_reader, open_dataset
 from diffae.data.__main__ import main
 from diffae.data.dataset import TEST, TRAIN, VALID
 from diffae.data.factors import arrays, stream
+from diffae.data.factors.combinations import part_with_combinations
 from diffae.data.factors.stream import ZIPPED, Stream, array_in
 
 
@@ -130,6 +132,17 @@ def test_one_part_of_smallnorb(tmp_path):
     places = {value: place for place, value in enumerate((0, 1, 2, 3, 5))}
     assert factors_of(data).values[:, 1].tolist() == [places[value] for value in table[:, 1]]
     assert {*data.partition.tolist()} == {TRAIN, VALID, TEST}
+
+
+def test_classes_that_are_texts_have_combinations_too(tmp_path):
+    """As a labels.csv has them."""
+    data = open_dataset(factor_files.dsprites(tmp_path / "dsprites.npz"), 64)
+    names = data.columns.dtype.names
+    texts = np.rec.fromarrays([data.columns[name].astype("U1") for name in names], names=names)
+    some, same = (part_with_combinations(one, 80) for one in (data, replace(data, columns=texts)))
+    assert len(same) == 72
+    assert same.factors([0]).kinds == ("classes",) * 5
+    assert [some.name_of(i) for i in range(72)] == [same.name_of(i) for i in range(72)]
 
 
 # ----------------------------------------------------------------------------------------------

@@ -63,9 +63,7 @@ def part_with_combinations(data: Dataset, most: int) -> Dataset | None:
     """
     table = data.columns
     names = (
-        []
-        if table is None
-        else [n for n in table.dtype.names or () if table[n].dtype.kind in "uib"]
+        [] if table is None else [n for n in table.dtype.names or () if table[n].dtype.kind != "f"]
     )
     if table is None or len(names) < 2:
         return None
