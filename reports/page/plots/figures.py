@@ -170,9 +170,8 @@ def against(
     dashed = "".join(f"; dashed: {name}" for name in levels)
     said = [drawing.in_words(lines, "{:g}".format), *(f"{k}: {v:.4g}." for k, v in levels.items())]
     log = log or (not is_plane and values[0] > 0 and values[-1] / values[0] >= WIDE)
-    ticks = (_decades(values) if log and room == SIZE else []) or (
-        spaced(values, room) if log else values
-    )
+    decades = _decades(values) if log and room == SIZE else []
+    ticks = decades or (spaced(values, room) if log else values)
 
     def paint(axes: Any) -> None:
         if log:

@@ -12,7 +12,7 @@ from benchmarks.commands import dry_run
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.metrics.networks import chosen
 from benchmarks.metrics.networks.faces import FaceEmbedding
-from benchmarks.plugin import Part
+from benchmarks.plugin import Cell, Part
 from benchmarks.systems import dummy
 from benchmarks.systems.protocol import checked
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, Code, System
@@ -157,12 +157,12 @@ def pattern():
 
 
 class Ties(Pixels):
-    """Its own edits add a pattern too, or take it away, at strength 1 twice."""
+    """Its own edits add a pattern too, or take it away, at strength 1 twice; more of it to some images."""
 
     name = title = fingerprint = "ties"
 
     def edit(self, code, attribute, target, strength):
-        more = (2 if target else -2) * strength * pattern()
+        more = (2 if target else -2) * strength * pattern() * weights(code.semantic)
         edited = super().edit(code, attribute, target, strength)
         return replace(edited, semantic=edited.semantic + more)
 
@@ -317,9 +317,15 @@ def before_and_after(context, on, count=6, split="test"):
     return context.dataset.batch(pairs.before), pairs.after(np.arange(len(pairs))), pairs
 
 
+def weights(code):
+    """How much of the pattern codes are given, [n, 1]."""
+    return 1 + 5 * (code[:, -1:] + 0.15)
+
+
 def tied(x, on):
     """The edits of images by `Ties`, of dose 1."""
-    return x + (1 if on else -1) * (vector() + pattern()).reshape(3, SIDE, SIDE)
+    more = vector() + pattern() * weights(x.flatten(1))
+    return x + (1 if on else -1) * more.reshape(-1, 3, SIDE, SIDE)
 
 
 @pytest.mark.parametrize("on", [True, False])
@@ -363,8 +369,9 @@ def test_the_doses_by_which_the_strength_is_chosen(context):
         assert off.value == pytest.approx(0, abs=1e-6)
 
 
-def test_at_other_strengths_too_an_attribute_that_is_not_held_has_no_numbers(context):
-    found = measured(context, Grey())
+def test_at_other_strengths_too_an_attribute_that_is_not_held_has_no_numbers(context, monkeypatch):
+    monkeypatch.setattr(edits.Change, "unheld", lambda *_: "not held")
+    found = measured(context, Pixels())
     row = found["edits_by_strength", f"{OWN}, strength 0.2", "dose"]
     assert row.value is None and row.note == "defined for no edit"
 
@@ -454,9 +461,13 @@ def test_portraits_are_drawn_beside_their_truth(context, tmp_path):
         for head, image in (("input", x), ("drawn truth", changed), ("decoded truth", changed)):
             assert np.abs(cells[head][column].transpose(2, 0, 1) - image).max() <= 1, head
         less = cells[f"{OWN}, less the truth"][column]
-        by = pictures.FACTOR * (1 if column % 2 == 0 else -1) * pattern().reshape(3, SIDE, SIDE)
-        assert np.abs(less.transpose(2, 0, 1) - 127.5 * (1 + by.numpy())).max() <= 1
-    more = float(pattern() @ pattern() / (vector() + pattern()).square().sum())
+        own = before_and_after(context, column % 2 == 0)[0]
+        by = pictures.FACTOR * (
+            tied(own, column % 2 == 0)[column // 2] - torch.from_numpy(changed / 127.5 - 1)
+        )
+        assert np.abs(less.transpose(2, 0, 1) - 127.5 * (1 + by.numpy().clip(-1, 1))).max() <= 1
+    first = pattern() * weights(before_and_after(context, True)[0].flatten(1))[0]
+    more = float(first @ first / (vector() + first).square().sum())
     assert sheet.note(sheet.rows.index(edit), 0) == f"dose 1.00, off target {more:.2f}"
     assert sheet.note(0, 0) == ""
 
@@ -480,6 +491,27 @@ def test_what_leaks_is_drawn_by_its_sign(context, tmp_path):
     end = np.array(pictures.UP if signed > 0 else pictures.DOWN)
     colour = 1 + min(abs(signed), 1) * (end - 1)
     assert np.abs(tie - (colour + 1) * 127.5).max() <= 1
+
+
+def test_columns_of_what_leaks_are_the_attributes_of_the_rows(context, tmp_path):
+    """Then the others. Sides are averaged where they are known, and the worst come first in the caption."""
+    names = ("A", "B", "C")
+    context = replace(
+        context,
+        dataset=replace(
+            context.dataset, attribute_names=names, attributes=np.ones((COUNT, 3), bool)
+        ),
+    )
+    moved = {"C": [np.array([-3, 0.25, np.nan]), np.array([-1, np.nan, np.nan])], "B": []}
+    pictures.leakage(Cell(context, "edits", Pixels()), "leaks", "own", moved, ["C", "B"])
+    sheet = read_sheet(tmp_path / "pictures/edits-pixels-leaks.png")
+    first, second = (np.asarray(sheet.cell(row, 0))[0].tolist() for row in (0, 1))
+    grey, blue = second[0], first[2]
+    assert second == [grey] * 3 and first[0] == grey
+    assert blue[2] > blue[0] and first[1][0] > first[1][2] > blue[0]
+    assert (sheet.note(0, 0), sheet.note(1, 0)) == ("A -2.00", "unknown")
+    assert sheet.caption.startswith("Furthest: C moves A -2.00, C moves B +0.25. ")
+    assert sheet.caption.endswith("Columns: as the rows, then A.")
 
 
 def test_directions_are_those_of_other_formulas():
