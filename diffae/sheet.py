@@ -22,7 +22,7 @@ from diffae.eight_bit import to_uint8
 from diffae.system.whole import write_whole
 
 CHUNK = "sheet"  # the name of the PNG's text chunk
-SHOWN = 96  # pixels: how wide a small image is drawn, about
+SHOWN = 96  # pixels: how wide a small image is drawn, about, unless a sheet says otherwise
 GAP, MARGIN = 4, 12  # pixels
 TITLE, TEXT, SMALL = 17, 13, 11  # sizes of letters
 BLACK, GREY, WHITE = (24, 24, 24), (96, 96, 96), (255, 255, 255)
@@ -37,7 +37,8 @@ class Sheet:
     `images` has one batch per row, n x 3 x S x S in [-1, 1]; the last may be shorter. `rows` and
     `columns` are their captions, and `notes` a text under each image (such as its score); each may
     be empty. `about` says how it was made, in plain values: benchmark, system, setting, steps,
-    seed.
+    seed. `strip` are the rows that stand for all where there is little room, `shown` how wide an
+    image is drawn, about, in pixels.
     """
 
     title: str
@@ -47,6 +48,8 @@ class Sheet:
     caption: str = ""
     notes: Sequence[Sequence[str]] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
+    strip: Sequence[int] = ()
+    shown: int = SHOWN
 
 
 def write(path: Path, sheet: Sheet, texts: Mapping[str, str] | None = None) -> None:
@@ -75,7 +78,7 @@ def draw(sheet: Sheet) -> tuple[Image.Image, dict[str, int]]:
     are those of an image before it is enlarged, and `scale` is the factor.
     """
     height, width = sheet.images[0].shape[-2:]
-    scale = max(1, round(SHOWN / width))
+    scale = max(1, round(sheet.shown / width))
     across = max(len(row) for row in sheet.images)
     step_x = width * scale + GAP
     labels = [textwrap.wrap(text, LABEL_WIDTH // 7) for text in sheet.rows]
@@ -85,7 +88,7 @@ def draw(sheet: Sheet) -> tuple[Image.Image, dict[str, int]]:
     under = _line(SMALL) * max((len(n) for row in notes for n in row), default=0)
     step_y = height * scale + under + GAP
     right = max(left + across * step_x + MARGIN, 360)
-    above = textwrap.wrap(sheet.caption, (right - 2 * MARGIN) // 6)
+    above = textwrap.wrap(sheet.caption, (right - 2 * MARGIN) // 7)
     titles = textwrap.wrap(sheet.title, (right - 2 * MARGIN) // 9)
     heads_top = MARGIN + len(titles) * _line(TITLE) + len(above) * _line(TEXT) + 4
     top = heads_top + _line(SMALL) * max(map(len, heads), default=0) + 2

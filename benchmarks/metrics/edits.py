@@ -100,6 +100,44 @@ def direction_r2(steps: Floats) -> Estimate:
     return _estimate(np.hstack([steps, squares]), share, "fewer than two pairs, or no code moves")
 
 
+def mean_over(values: Floats, none: str) -> Estimate:
+    """The mean of [n] pairs; undefined because of `none`."""
+    return _estimate(values[:, None], lambda total, n: total[..., 0] / n, none)
+
+
+def leakage(
+    sums: Mapping[str, Floats], alone: NDArray[np.bool_]
+) -> tuple[Floats, dict[str, Estimate]]:
+    """What an edit moves of other attributes: L - dose T [A], and its mean and largest size over them.
+
+    L and T are means over pairs of the changes of logits by the edit and by the decoded truth, "logits" and
+    "logits_true" [n, A], in the direction of the edit; of each attribute those of pairs of which the truth
+    leaves it alone [n, A]. Attributes without such a pair, or of logit nan, are left out: nan. After
+    attribute dependency (Wu et al. 2021, StyleSpace, arXiv 2011.12799), less what the truth moves too.
+    """
+    changes = [sums["logits"], sums["logits_true"]]
+    alone = alone & np.isfinite(changes).all(0)
+    ours = [np.where(alone, change, 0) for change in changes]
+
+    def beyond(total: Floats) -> Floats:
+        moved, true, count = np.moveaxis(total[..., 2:].reshape(*total.shape[:-1], 3, -1), -2, 0)
+        return (moved - total[..., :1] / total[..., 1:2] * true) / count
+
+    def mean(total: Floats, n: int) -> Floats:
+        sizes = np.abs(beyond(total))
+        return np.nansum(sizes, axis=-1) / np.isfinite(sizes).sum(-1)
+
+    def largest(total: Floats, n: int) -> Floats:
+        return np.fmax.reduce(np.abs(beyond(total)), axis=-1)
+
+    columns = np.column_stack([sums["along"], sums["true"], *ours, alone])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        of_all = beyond(columns.sum(0))
+    why = "the true changes leave no other attribute alone"
+    of = {"leak_mean": mean, "leak_max": largest}
+    return of_all, {name: _estimate(columns, one, why) for name, one in of.items()}
+
+
 def _estimate(columns: Floats, of: Callable[[Floats, int], Floats], undefined: str) -> Estimate:
     """`of` the totals of columns [n, K], and the influence of each pair by leaving it out."""
     columns, n = np.asarray(columns, np.float64), len(columns)

@@ -58,6 +58,11 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.before)
 
+    @property
+    def column(self) -> int:
+        """The place of the attribute among those of the data set."""
+        return self.dataset.attribute_names.index(self.attribute)
+
     def after(self, positions: np.ndarray) -> torch.Tensor:
         """The counterfactuals of the images at `positions`, float32 B x 3 x S x S in [-1, 1].
 

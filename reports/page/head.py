@@ -38,8 +38,7 @@ def lede(found: Merged) -> str:
 
 def _systems(found: Merged) -> list[str]:
     """The systems that compete: a reference that was not measured everywhere is none."""
-    references = {r.system for r in found.records if r.reference}
-    return [name for name in found.systems if name not in references]
+    return [name for name in found.systems if name not in found.references]
 
 
 def facts_of(folder: Run) -> Iterator[tuple[str, str]]:

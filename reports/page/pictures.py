@@ -30,7 +30,7 @@ class ReadSheet:
     """A sheet: its text, and its images, `lengths` of them in each row.
 
     `rows`, `columns` and `notes` may be empty; `about` says what made it (benchmark, system,
-    setting, steps).
+    setting, steps), `strip` which rows stand for all, if any do.
     """
 
     title: str
@@ -42,6 +42,7 @@ class ReadSheet:
     about: Mapping[str, Any]
     cells: Mapping[str, int]
     picture: Image.Image
+    strip: tuple[int, ...] = ()
 
     def cell(self, row: int, column: int) -> Image.Image:
         """One image at its original size, not enlarged."""
@@ -85,8 +86,10 @@ def _sheet(told: Mapping[str, Any], picture: Image.Image) -> ReadSheet:
     title, caption = str(told["title"]), str(told["caption"])
     rows, columns = tuple(map(str, told["rows"])), tuple(map(str, told["columns"]))
     notes = tuple(tuple(map(str, row)) for row in told["notes"])
-    about = dict(told["about"])
-    return ReadSheet(title, caption, rows, columns, lengths, notes, about, cells, picture)
+    about, strip = dict(told["about"]), tuple(map(int, told.get("strip", ())))
+    if not {*strip} <= {*range(len(lengths))}:
+        raise ValueError("no such rows")
+    return ReadSheet(title, caption, rows, columns, lengths, notes, about, cells, picture, strip)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -146,8 +149,8 @@ def pictures_of(found: Merged) -> tuple[list[FigureView], list[str]]:
 
 
 def strip_of(figures: Sequence[FigureView], whole: bool) -> dict[str, Any] | None:
-    """A few rows beside a verdict, and their caption: the first and the last of the first of
-    `figures`, or all if it is shown `whole`.
+    """A few rows beside a verdict, and their caption: of the first of `figures` those that stand for
+    all, else the first and the last, or all if it is shown `whole`.
 
     Rows without a head are independent images, and one of them is enough.
     """
@@ -155,7 +158,9 @@ def strip_of(figures: Sequence[FigureView], whole: bool) -> dict[str, Any] | Non
         return None
     figure, heads = figures[0], figures[0].sheet.rows
     places = list(range(len(figure.images)))
-    if not heads:
+    if figure.sheet.strip:
+        places = [place for place in figure.sheet.strip if place < len(places)]
+    elif not heads:
         places = places[:1]
     elif not whole:
         places = sorted({places[0], places[-1]})
@@ -204,10 +209,10 @@ def _figure(id: str, sheet: ReadSheet, side: int) -> FigureView:
 
 
 def _image(sheet: ReadSheet, row: int, column: int, side: int) -> dict[str, Any]:
-    image = sheet.cell(row, column)
+    image, scale = sheet.cell(row, column), sheet.cells["scale"]
     if max(image.size) > side:
         image.thumbnail((side, side), Image.Resampling.LANCZOS)
-    scale = max(1, round(SHOWN / image.width))
+        scale = max(1, round(SHOWN / image.width))
     head = sheet.rows[row] if sheet.rows else f"row {row + 1}"
     top = sheet.columns[column] if sheet.columns else f"image {column + 1}"
     note = sheet.note(row, column)

@@ -137,10 +137,9 @@ def _not_measured(found: Merged) -> list[str]:
     The notes of the tables say why.
     """
     measured = {(r.benchmark, r.system) for r in found.records if is_measured(r)}
-    references = {r.system for r in found.records if r.reference}
     absent: dict[str, list[str]] = {}
     for r in found.records:
-        if (r.benchmark, r.system) not in measured and r.system not in references:
+        if (r.benchmark, r.system) not in measured and r.system not in found.references:
             why = f"{r.system}: {r.note}" if r.system == "all systems" else r.system
             absent.setdefault(why, []).append(r.benchmark)
     systems = grouped(absent, lambda why: tuple(dict.fromkeys(absent[why])))

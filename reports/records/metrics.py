@@ -300,6 +300,8 @@ OF_EDITS: dict[str, Metric] = {
     "composition": _of_edits("Squared error after encoding and decoding again", "Monteiro et al. 2023, in [0, 1]", "composition", LOWER, least=0.0, of_images=True),
     "reversibility": _of_edits("Squared error after an edit and its inverse", "Monteiro et al. 2023, to the image encoded twice", "reversibility", LOWER, least=0.0),
     "leak_out": _of_edits("Squared move where the truth does not change, by the true move where it does", "means over places", "leak outside", LOWER, None, least=0.0),
+    "leak_mean": _of_edits("Logits of other attributes that an edit moves beyond the truth, the mean", "after Wu et al. 2021 (StyleSpace)", "leak, mean", LOWER, None, least=0.0),
+    "leak_max": _of_edits("Logits of other attributes that an edit moves beyond the truth, the largest", "as leak_mean", "leak, largest", LOWER, None, least=0.0),
     "lec": _of_edits("Latent editing consistency, as a share of the step", "Tov et al. 2021 (e4e)", "LEC", LOWER, None, least=0.0),
 }
 # fmt: on

@@ -25,7 +25,7 @@ from reports.records.uncertainty import Uncertainty
 from reports.tables import layout, markdown, numbers
 from reports.tables.contests import Headline, headlined, headlines
 from reports.tables.layout import Table
-from reports.tables.ranking import UncertaintyOf, choose, unknown
+from reports.tables.ranking import UncertaintyOf, choose, is_measured, unknown
 from reports.tables.run_groups import RunGroup, merged_metrics, remarks, run_groups_of, side_by_side
 
 if TYPE_CHECKING:
@@ -187,6 +187,12 @@ class Merged:
         """The systems of all records, those that are only references last."""
         competing = (r.system for r in self.records if not r.reference)
         return tuple(dict.fromkeys((*competing, *(r.system for r in self.records))))
+
+    @cached_property
+    def references(self) -> set[str]:
+        """The systems that have no number but references."""
+        competing = {r.system for r in self.records if is_measured(r) and not r.reference}
+        return {r.system for r in self.records if r.reference} - competing
 
     @property
     def sources(self) -> list[Run]:

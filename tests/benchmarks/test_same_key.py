@@ -48,7 +48,7 @@ SEEN_BY = {
     "inception": {"reconstruction", "latent", "fewshot", "unconditional", "memorisation"},
     "alexnet": {"reconstruction", "latent", "variation"},
     "vgg16": {"interpolation"},
-    "arcface": {"identity"},
+    "arcface": {"identity", "edits"},
 }
 
 
@@ -129,9 +129,9 @@ HOW = {
     "nearest": ("scale", "corpus", "queries"),
     "faces": ("face",),
     "decoded faces": ("edit", "probe", "strength", "identity_sha256"),
-    "edited images": ("times", "chosen", "truth", "decoding_steps"),
-    "truths": ("attribute", "on", "chosen", "classifier"),
-    "edits": ("attribute", "on", "edit", "undo", "chosen", "classifier"),
+    "edited images": ("times", "chosen", "truth", "decoding_steps", "identity_sha256"),
+    "truths": ("attribute", "on", "chosen", "classifier", "identity_sha256"),
+    "edits": ("attribute", "on", "edit", "undo", "chosen", "classifier", "identity_sha256"),
     "small pixels": ("side",),
     "latent neighbours": ("n", "spherical", "training"),
     "codebooks": ("books", "blocks"),
@@ -177,7 +177,7 @@ def test_of_another_precision(first, runs, capable):
 def test_of_other_weights_of_metric_networks(first, runs, tmp_path):
     """Files of the same names and sizes."""
     found = runs.run(weights_dir=write_weights(tmp_path, b"1"))
-    assert kept(first, found) == {"probes", "representation", "edits", "denoising", "cost"}
+    assert kept(first, found) == {"probes", "representation", "denoising", "cost"}
 
 
 def test_of_the_same_images_of_other_persons(first, runs, tmp_path):

@@ -149,6 +149,19 @@ def test_a_reference_that_was_not_measured_is_no_system_that_is_missing(tmp_path
     assert found[-1] == "not measured: probes (DiffAE)"
 
 
+def test_a_system_with_a_reference_among_its_numbers_is_missed_where_it_has_none(tmp_path):
+    """As the code of the truth, which is an edit of every system's."""
+    edits = {"benchmark": "edits", "setting": "code of the truth", "reference": True}
+    records = [
+        number("edits", "off_target", 0.0, **edits),
+        number("edits", "off_target", 0.5, benchmark="edits", setting="paper"),
+        number("section5.3_probe", "auroc", None, benchmark="probes", note="no labels"),
+    ]
+    found = read([write_run(tmp_path / "run", records)])
+    assert found.references == set()
+    assert "not measured: probes (DiffAE)" in summary(found)
+
+
 def test_references_that_are_better_stand_before_real_images_that_are_not(tmp_path):
     records = [
         fid("A", 10.0),

@@ -12,13 +12,12 @@ from benchmarks.tasks.shared.probe_fits import stored
 from probes import fit_lbfgs
 
 SIDE, C = 16, 0.01
-NAME = f"logistic regression of the pixels at {SIDE} px, C = {C}"
+NAME = f"logistic regression of the pixels at {SIDE} px, C = {C}, logits over their sd"
 
 
 def sees(context: Context, count: int) -> Callable[[Tensor], np.ndarray]:
-    """Which attributes the classifier sees in images N x 3 x S x S in [-1, 1]: bool N x A.
-
-    It is fitted on the first `count` training images.
+    """The logits that the classifier gives images N x 3 x S x S in [-1, 1], over their standard deviation
+    on its training images, the first `count`: float64 N x A; nan where it is 0, as of one class.
     """
     train = context.select("train", count)
 
@@ -33,4 +32,6 @@ def sees(context: Context, count: int) -> Callable[[Tensor], np.ndarray]:
     labels = torch.from_numpy(train.labels)
     data = {"features": features, "labels": labels}
     probe = stored(context, {"classifier": NAME}, data, lambda: fit_lbfgs(features, labels, C=C))
-    return lambda images: (probe.logits(pixels(images)) > 0).numpy()
+    scale = probe.logits(features).double().std(0)
+    scale[scale == 0] = torch.nan
+    return lambda images: (probe.logits(pixels(images)) / scale).numpy()

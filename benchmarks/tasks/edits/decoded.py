@@ -1,17 +1,18 @@
 """What is decoded of images, of their counterfactuals and of their edits, and its sums."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.core.images import Selection
+from benchmarks.core.images import Selection, preview
 from benchmarks.core.store import Compute
 from benchmarks.metrics import edits
+from benchmarks.metrics.networks.faces import FaceEmbedding
 from benchmarks.metrics.pixel import mse
 from benchmarks.plugin import Arrays, Cell, Code, Computation, Solved
 from benchmarks.runtime.digest import digest
@@ -22,6 +23,10 @@ from diffae.data.pairs import Pairs
 
 CODE, X_T, DECODED = "code", "x_T", "decoded"
 OF_TRUTH = CHANGED, TRUTH = "changed", "truth"  # images
+FACE, IDENTITY = "face", "identity"  # of the image; compared with that of what is decoded
+PREVIEW, PORTRAITS = "preview", 2  # what the first edits of an attribute and side are decoded to
+SIDES = {True: "added", False: "removed"}
+PLANE = ("dose", "off_target")  # numbers that are drawn against each other
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class Ground:
     """The images of some pairs, whose x_T they share with all of their edits.
 
     They are encoded and decoded 1 to `times` times: "decoded 1", ... and their squared errors. `sees`
-    says which attributes are in images, bool [N, A].
+    gives the logits of attributes in images, [N, A]. With `face`, faces are compared with the image's.
     """
 
     cell: Cell
@@ -46,6 +51,14 @@ class Ground:
     images: Chosen
     times: int
     sees: Callable[[Tensor], np.ndarray]
+    face: FaceEmbedding | None = None
+
+    def identity(self, known: Arrays, made: Tensor) -> Arrays:
+        """How the faces of images compare with those in `made`, "identity" [n]; nan where none is found."""
+        if self.face is None:
+            return {}
+        faces = torch.from_numpy(known[FACE]).double(), self.face(made).cpu().double()
+        return {IDENTITY: self.face.compare(*faces).numpy()}
 
     @cached_property
     def computation(self) -> Computation:
@@ -55,6 +68,7 @@ class Ground:
             x = images.batch(positions)
             code = at.system.encode(images.seen_by(at.system).batch(positions), at.T)
             found = parts.to_arrays(code.semantic, CODE)
+            found |= {FACE: self.face(x).cpu().numpy()} if self.face else {}
             found |= {} if code.x_T is None else {X_T: code.x_T.cpu().numpy()}
             for m in range(1, self.times + 1):
                 made = at.system.decode(code, at.T).cpu()
@@ -63,6 +77,7 @@ class Ground:
                 shown = at.context.resized(made)
                 found |= {f"{DECODED} {m}": shown.numpy()} if m <= 2 else {}
                 found |= {f"composition {m}": mse(shown, x).numpy()}
+                found |= self.identity(found, shown) if m == 1 else {}
             return found
 
         what = f"encoded and decoded {self.times} x"
@@ -76,15 +91,29 @@ class Ground:
 
 @dataclass(frozen=True)
 class Change:
-    """Pairs of images without and with a change: their sums (`benchmarks.metrics.edits`)."""
+    """Pairs of images without and with a change: their sums (`benchmarks.metrics.edits`), and if `drawn`
+    a "preview" of what is decoded.
+    """
 
     ground: Ground
     pairs: Pairs
+    drawn: bool = False
 
     @property
     def images(self) -> Chosen:
         """The images without the change."""
         return replace(self.ground.images, order=self.pairs.before)
+
+    @property
+    def alone(self) -> np.ndarray:
+        """Which other attributes each true change leaves alone, bool [n, A]."""
+        others = np.arange(self.pairs.others_changed.shape[1]) != self.pairs.column
+        return others & ~self.pairs.others_changed
+
+    def unheld(self, sums: Arrays) -> str:
+        """Why numbers of an edit of these `sums` say nothing; "" if they do (`edits.unheld`)."""
+        kept = edits.measure("kept", sums)
+        return edits.unheld(kept, self.images.uncertainty(kept.influence))
 
     @cached_property
     def truth(self) -> Computation:
@@ -100,6 +129,7 @@ class Change:
             aim = replace(code, semantic=system.encode_semantic(pairs.after(positions)))
             found, _ = self._scored(positions, known, aim)
             found["steps"] = self._read(aim.semantic) - self._read(code.semantic)
+            found |= {f"{IDENTITY}_before": known[IDENTITY]} if self.ground.face else {}
             return found | {name: known[name] for name in OF_TRUTH}
 
         return self._computation("truths", "encoded and decoded truths", compute)
@@ -151,15 +181,32 @@ class Change:
         z, target, back = map(self._read, (_code(known).semantic, aim.semantic, semantic))
         found["missed"] = np.linalg.norm(back - target, axis=1)
         found["step"] = np.linalg.norm(target - z, axis=1)
-        column = pairs.dataset.attribute_names.index(pairs.attribute)
         looked_at = {"": y, "_before": decoded, "_true": truth, "_drawn": changed}
-        hits = {k: self.ground.sees(v)[:, column] == pairs.on for k, v in looked_at.items()}
-        return found | {f"hits{k}": v.astype(float) for k, v in hits.items()}, semantic
+        logits = {k: self.ground.sees(v) for k, v in looked_at.items()}
+        hits = {k: (v[:, pairs.column] > 0) == pairs.on for k, v in logits.items()}
+        found |= {f"hits{k}": v.astype(float) for k, v in hits.items()}
+        sign = 1 if pairs.on else -1
+        found |= {f"logits{k}": sign * (logits[k] - logits["_before"]) for k in ("", "_true")}
+        shown = {PREVIEW: preview(positions, y, PORTRAITS)}
+        return found | self.ground.identity(known, y) | shown, semantic
 
     def _computation(self, work: str, what: str, compute: Compute, **more: Any) -> Computation:
         more |= {"attribute": self.pairs.attribute, "on": self.pairs.on}
         found = self.ground.cell.computation(work, what, self.images, compute, **more)
-        return replace(found, without=OF_TRUTH)
+        return replace(found, without=(*OF_TRUTH, *[PREVIEW] * (not self.drawn)))
+
+
+class Edited(NamedTuple):
+    """An edit of a change by a direction, with a note on its strength, and its sums; and of each strength
+    that was `tried` its numbers on the images that are held out.
+    """
+
+    change: Change
+    direction: str
+    note: str
+    computation: Computation
+    held_out: Change | None = None
+    tried: Mapping[float, Mapping[str, edits.Estimate]] = {}
 
 
 def _code(known: Arrays) -> Code:

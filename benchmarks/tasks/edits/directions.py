@@ -21,7 +21,7 @@ PAPER: Final = "paper"
 MEANS: Final = "mean difference"
 REGRESSED: Final = "others regressed out"
 RIDGE: Final = "ridge"
-OWN, ORACLE = "its own", "code of the truth"
+OWN, ORACLE, NO_EDIT = "its own", "code of the truth", "no edit, encoded 1 x"
 ALPHAS = tuple(10.0**k for k in range(6))
 # How w of an edit z + s sqrt(d) w / |w| on normalised z is fitted to training images; and other edits.
 FITS = {
@@ -31,6 +31,7 @@ FITS = {
     RIDGE: f"ridge regression of the attribute on z, alpha of {ALPHAS} by leave-one-out error",
     OWN: "the system's method edit",
     ORACLE: "the code of x'",
+    NO_EDIT: "none",
 }
 FARTHEST = 2  # times the largest strength whose dose was measured
 

@@ -10,7 +10,7 @@ by it too.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Annotated, Any, NamedTuple
 
@@ -18,8 +18,17 @@ import numpy as np
 
 from benchmarks.core.measurement import Cell, Measurement, Solved
 from benchmarks.core.sizes import Count, InvertingSolver, Number, Range, Steps
-from benchmarks.metrics.edits import NUMBERS, Estimate, direction_r2, mean_of, measure, unheld
-from benchmarks.plugin import Arrays, Benchmark, Computation, Context, NotAvailable, Row, TableSpec
+from benchmarks.metrics.edits import (
+    NUMBERS,
+    Estimate,
+    direction_r2,
+    leakage,
+    mean_of,
+    mean_over,
+    measure,
+)
+from benchmarks.metrics.networks.faces import FaceEmbedding, without_face
+from benchmarks.plugin import Arrays, Benchmark, Context, NotAvailable, Row, TableSpec
 from benchmarks.systems.protocol.base import (
     DECODE,
     ENCODE,
@@ -28,19 +37,19 @@ from benchmarks.systems.protocol.base import (
     reading_of,
     why_immovable,
 )
-from benchmarks.tasks.edits import classifier, directions
-from benchmarks.tasks.edits.decoded import Change, Chosen, Ground
-from benchmarks.tasks.edits.directions import FITS, MEANS, ORACLE, PAPER, Direction
+from benchmarks.tasks.edits import classifier, directions, pictures
+from benchmarks.tasks.edits.decoded import IDENTITY, PLANE, SIDES, Change, Chosen, Edited, Ground
+from benchmarks.tasks.edits.directions import FITS, MEANS, NO_EDIT, ORACLE, PAPER, Direction
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
 from benchmarks.tasks.shared.probe_fits import fits, selections
 from diffae.data.pairs import Pairs, pairs_of
 from probes import LinearProbe
 from reports.records.metrics import OF_EDITS
+from reports.records.reading import grouped, joined
 
-TABLE, EACH = "edits", "edits_by_attribute"
+TABLE, EACH, BY_STRENGTH = "edits", "edits_by_attribute", "edits_by_strength"
 # The first to be edited: changes large and small, of one place and of all the image.
 FIRST = "Eyeglasses Smiling Male Bangs Black_Hair Wearing_Hat Young Mustache".split()
-SIDES = {True: "added", False: "removed"}
 Strength = Annotated[float, Range(1e-6, 1e6)]
 
 
@@ -69,13 +78,16 @@ class Sizes:
     solver: InvertingSolver = "fast"
 
 
-class Edited(NamedTuple):
-    """An edit of a change by a direction, with a note on its strength, and its sums."""
+class Found(NamedTuple):
+    """A number of an edit, of the images `order`; with a `strength`, at that one."""
 
     change: Change
     direction: str
-    note: str
-    computation: Computation
+    metric: str
+    estimate: Estimate
+    order: np.ndarray
+    note: str = ""
+    strength: str = ""
 
 
 def run(context: Context, system: System) -> Iterator[Measurement]:
@@ -95,7 +107,12 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
         for m in (m for m in (1, 2, 10) if m <= sizes.times):
             of = means.also(times=m).but(setting=f"no edit, encoded {m} x")
             yield from of.means(ground.images, {"composition": images[f"composition {m}"]})
-        yield from _rows(cell, means, edited, sums)
+        found = [one for edit in zip(edited, sums, strict=True) for one in _found(*edit)]
+        yield from (_row(cell, one) for one in found if not one.strength)
+        yield from _means(means, found)
+        pictures.draw(cell, names, edited, sums)
+        if no_face := _face(context)[1]:
+            yield means.but(setting=NO_EDIT).row("arcface", None, note=no_face)
         if reason := why_immovable(system):
             rest = (cell.but(setting=name) for name in sizes.directions)
             yield from (of.row("off_target", None, note=reason) for of in rest)
@@ -119,6 +136,14 @@ def _attributes(context: Context) -> list[str]:
     return found if asked else found[:most]
 
 
+def _face(context: Context) -> tuple[FaceEmbedding | None, str]:
+    """The network by which faces are compared; None, and why there is none."""
+    try:
+        return context.networks.face, ""
+    except NotAvailable as reason:
+        return None, str(reason)
+
+
 def _changes(
     cell: Cell, at: Solved, names: Sequence[str], split: str, count: int, times: int
 ) -> dict[tuple[str, bool], Change]:
@@ -131,9 +156,12 @@ def _changes(
     order = data.ordered(split, seed)
     order = order[np.isin(order, chosen)]
     sees = classifier.sees(context, context.sizes(Sizes).classifier)
-    ground = Ground(cell, at, Chosen(data, split, order, seed), times, sees)
+    face = _face(context)[0] if split == "test" else None
+    cell = cell.also(**face.describe()) if face else cell
+    ground = Ground(cell, at, Chosen(data, split, order, seed), times, sees, face)
     _ = ground.arrays  # now, not within the first computation that needs them
-    return {(pairs.attribute, pairs.on): Change(ground, pairs) for pairs in every}
+    drawn = names[: pictures.SHEETS]
+    return {(p.attribute, p.on): Change(ground, p, p.attribute in drawn) for p in every}
 
 
 def _edits(
@@ -142,18 +170,21 @@ def _edits(
     """The edits of a change, each as far as the truth on the validation images, if there are any."""
     yield Edited(change, ORACLE, "", change.truth)
     cell, pairs = change.ground.cell, change.pairs
-    which = (pairs.dataset.attribute_names.index(pairs.attribute), pairs.attribute, pairs.on)
+    which = (pairs.column, pairs.attribute, pairs.on)
     for name, probe in probes.items():
-        doses = dict.fromkeys(cell.context.sizes(Sizes).strengths, 0.0)
-        for strength in doses if held_out else ():
+        strengths = cell.context.sizes(Sizes).strengths
+        tried: dict[float, dict[str, Estimate]] = {}
+        for strength in strengths if held_out else ():
             assert held_out
             edit, depends = directions.edit(change.ground.at.system, probe, *which, strength)
             sums = cell.context.store.read(held_out.edited(edit, f"{name} {depends}", undo=False))
-            doses[strength] = float(np.nan_to_num(measure("dose", sums).value))
-        strength, note = directions.strength_of_dose_1(doses)
+            tried[strength] = {metric: measure(metric, sums) for metric in PLANE}
+        doses = {s: float(np.nan_to_num(one["dose"].value)) for s, one in tried.items()}
+        strength, note = directions.strength_of_dose_1(doses or dict.fromkeys(strengths, 0.0))
         edit, depends = directions.edit(change.ground.at.system, probe, *which, strength)
         note = "; ".join(filter(None, (f"strength {strength:.3g}", note)))
-        yield Edited(change, name, note, change.edited(edit, f"{name} {depends}"))
+        computation = change.edited(edit, f"{name} {depends}")
+        yield Edited(change, name, note, computation, held_out, tried)
 
 
 def _fields(context: Context, system: System) -> dict[str, Any]:
@@ -172,67 +203,86 @@ def _fields(context: Context, system: System) -> dict[str, Any]:
 # Rows
 
 
-def _rows(
-    cell: Cell, means: Cell, edited: Sequence[Edited], every: Sequence[Arrays]
-) -> Iterator[Row]:
-    """The numbers of each edit, and of each direction their means, which are of the cell `means`."""
-    known: dict[tuple[str, str], list[tuple[Estimate, np.ndarray]]] = {}
-    for (change, direction, note, _), sums in zip(edited, every, strict=True):
-        pairs, images = change.pairs, change.images
-        setting = f"{pairs.attribute} {SIDES[pairs.on]}, {direction}"
-        of = cell.also(direction=FITS[direction]).but(table=EACH, setting=setting, n=len(pairs))
-        if direction == ORACLE:
-            note = f"a classifier sees {sums['hits_drawn'].mean():.0%} of the drawn truths"
-        for metric, found in _numbers(change, direction, sums).items():
-            defined = known.setdefault((direction, metric), [])
-            if np.isnan(found.value):
-                yield of.row(metric, None, note=found.why)
-                continue
-            defined.append((found, pairs.before))
-            yield of.row(metric, found.value, images.uncertainty(found.influence), note=note)
-    for (direction, metric), defined in known.items():
-        total = sum(one.direction == direction for one in edited)
-        of = means.also(direction=FITS[direction]).but(setting=direction)
-        yield _mean(of, metric, defined, total)
+def _found(one: Edited, sums: Arrays) -> Iterator[Found]:
+    """The numbers of an edit, of the faces of its images, and at other strengths on validation images."""
+    (change, direction, note), order = one[:3], one.change.pairs.before
+    numbers = _numbers(change, direction, sums)
+    seen = f"a classifier sees {sums['hits_drawn'].mean():.0%} of the drawn truths"
+    for metric, estimate in numbers.items():
+        yield Found(change, direction, metric, estimate, order, note or seen)
+    if face := change.ground.face:
+        compared = {direction: sums[IDENTITY]}
+        compared |= {NO_EDIT: sums[f"{IDENTITY}_before"]} if direction == ORACLE else {}
+        for name, values in compared.items():
+            found = ~np.isnan(values)
+            mean = mean_over(values[found], "")
+            yield Found(change, name, face.metric_name, mean, order[found], note)
+    for (strength, tried), metric in product(one.tried.items(), PLANE):
+        assert one.held_out
+        held = tried[metric] if not np.isnan(numbers["dose"].value) else numbers["dose"]
+        at = f", strength {strength:g}"
+        yield Found(one.held_out, direction, metric, held, one.held_out.pairs.before, "", at)
 
 
 def _numbers(change: Change, direction: str, sums: Arrays) -> dict[str, Estimate]:
     """The numbers of an edit, and of the code of the truth those that are of no direction."""
-    kept = measure("kept", sums)
-    reason = unheld(kept, change.images.uncertainty(kept.influence))
+    reason = change.unheld(sums)
     unknown = Estimate(np.nan, np.zeros(0), reason)
     found = {
         name: unknown if reason and number.held_only else measure(name, sums)
         for name, number in NUMBERS.items()
         if name != "kept" and sums.keys() >= {*number.sums}
     }
+    leaks = leakage(sums, change.alone)[1]
+    found |= dict.fromkeys(leaks, unknown) if reason else leaks
     if direction == ORACLE:
-        found |= {"kept": kept, "direction_r2": direction_r2(sums["steps"])}
+        found |= {"kept": measure("kept", sums), "direction_r2": direction_r2(sums["steps"])}
     return found
 
 
-def _mean(
-    cell: Cell, metric: str, defined: Sequence[tuple[Estimate, np.ndarray]], total: int
-) -> Row:
-    """The mean of a number over the edits for which it is defined."""
-    if not defined:
-        return cell.row(metric, None, note="defined for no edit")
-    note = "" if len(defined) == total else f"of {len(defined)} of {total} edits"
-    order = np.concatenate([before for _, before in defined])
-    images = Chosen(cell.context.dataset, "test", order, cell.context.seed)
-    found = mean_of([estimate for estimate, _ in defined])
-    return cell.row(
-        metric, found.value, images.uncertainty(found.influence), n=len(order), note=note
-    )
+def _row(cell: Cell, one: Found) -> Row:
+    """The row of a number of an edit."""
+    pairs = one.change.pairs
+    setting = f"{pairs.attribute} {SIDES[pairs.on]}, {one.direction}"
+    return _number(cell.but(table=EACH, setting=setting), [one], one.estimate, one.note)
+
+
+def _means(cell: Cell, every: Sequence[Found]) -> Iterator[Row]:
+    """The mean of each number over the edits for which it is defined."""
+    for alike in grouped(every, lambda one: (one.direction, one.strength, one.metric)).values():
+        defined = [one for one in alike if not np.isnan(one.estimate.value)]
+        note = f"of {len(defined)} of {len(alike)} edits" * (len(defined) < len(alike))
+        mean = Estimate(np.nan, np.zeros(0), "defined for no edit")
+        mean = mean_of([one.estimate for one in defined]) if defined else mean
+        of = cell.but(setting=alike[0].direction + alike[0].strength)
+        of = of.but(table=BY_STRENGTH) if alike[0].strength else of
+        yield _number(of, defined or alike, mean, note)
+
+
+def _number(cell: Cell, of: Sequence[Found], estimate: Estimate, note: str) -> Row:
+    """The row of a number of these edits."""
+    (change, direction, metric), face = of[0][:3], of[0].change.ground.face
+    order = np.concatenate([one.order for one in of])
+    cell = cell.also(direction=FITS[direction]).but(split=change.images.split, n=len(order) or None)
+    if face and metric == face.metric_name:
+        cell = cell.also(before="the real image", **face.describe())
+        pairs = sum(len(one.change.pairs) for one in of)
+        note = joined(note, without_face(pairs - len(order), pairs, "pairs"), by="; ")
+    if np.isnan(estimate.value):
+        return cell.row(metric, None, note=estimate.why or note)
+    error = replace(change.images, order=order).uncertainty(estimate.influence)
+    scale = direction in (ORACLE, NO_EDIT)
+    return cell.row(metric, estimate.value, error, note=note, reference=scale)
 
 
 def _spec(name: str, title: str, caption: str, order: int, **more: Any) -> TableSpec:
     rows: dict[str, Any] = {
         "rows": ("system", "setting"),
         "columns": ("metric",),
-        "metrics": tuple(OF_EDITS),
+        "metrics": (*OF_EDITS, "arcface"),
+        "plots": (PLANE[::-1],),
     }
-    return TableSpec(name, title, caption, order=order, **rows, **more)
+    return TableSpec(name, title, caption, order=order, **{**rows, **more})
 
 
 BENCHMARK = Benchmark(
@@ -255,6 +305,7 @@ BENCHMARK = Benchmark(
             headline=("off_target",),
             headline_settings=(MEANS, PAPER),
         ),
-        _spec(EACH, "Edits by attribute", "As above, of each attribute.", 72, plots=()),
+        _spec(BY_STRENGTH, "Edits by strength", "Of the images by which strengths are found.", 72),
+        _spec(EACH, "Edits by attribute", "As above, of each attribute.", 73, plots=()),
     ),
 )

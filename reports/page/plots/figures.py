@@ -2,13 +2,14 @@
 
 A metric is drawn against a number (`against`): T, network calls, the number in settings such as
 "noise 0.3", the operations of an image, or another metric of the same row, such as the size of a
-code. Where there is no number, each setting or system has a row of dots (`in_rows`). A plot is left
+code; all tables of a benchmark that ask for the same two share a plot. Where there is no number, each setting or system has a row of dots (`in_rows`). A plot is left
 out if there is nothing to draw.
 """
 
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from operator import attrgetter
 from typing import Any
 
@@ -79,8 +80,28 @@ def _plots(
         counted = _operations(found)
         yield from against(found, spec, alike, LABELS[axis], counted, log=True, room=SIZE)
     else:
-        label = metric_label(axis, found.known)
-        yield from against(found, spec, ours, label, _beside(records, axis), log=True, room=SIZE)
+        asking = [s for s in found.specs if (wanted, axis) in (s.plots or ())]
+        of = {s: choose(s, drawing.numbers_of(found, s.source)) for s in asking}
+        shared = [s for s in asking if of[s] and of[s][0].benchmark == records[0].benchmark]
+        if spec == min(shared, key=lambda s: s.order):
+            every = [r for s in shared for r in of[s]]
+            yield from _plane(spec, every, found, metric, axis)
+
+
+def _plane(
+    spec: TableSpec, records: Sequence[Record], found: Merged, metric: str, axis: str
+) -> Iterator[Plot]:
+    """A metric against another of the same row, logarithmic if that is never negative, as sizes are not.
+    Else settings that differ in a number are a curve.
+    """
+    ours = of_like_n([r for r in records if r.metric == metric], found.known)
+    label, x = metric_label(axis, found.known), _beside(records, axis)
+    if axis not in found.known or found.known[axis].least is not None:
+        yield from against(found, spec, ours, label, x, log=True, room=SIZE)
+        return
+    curves = {s: name for name, numbers in _families(ours).items() for s in numbers}
+    points = {replace(r, setting=curves.get(r.setting, r.setting)): x(r) for r in ours}
+    yield from against(found, spec, [*points], label, points.get, room=SIZE)
 
 
 def _families(records: Iterable[Record]) -> dict[str, dict[str, float]]:
@@ -136,7 +157,8 @@ def against(
     """A plot of `records` of one metric; none if no series has two points, and few have one. Real
     images without an `x` are a dashed level.
     """
-    fields = ("system", "setting", "solver") if log else ("system",)
+    is_plane = room == SIZE and not log
+    fields = ("system", "setting", "solver") if log or is_plane else ("system",)
     lines = drawing.series_of(found, records, x, fields)
     places = [{p.x for p in line.points} for line in lines]
     values = sorted(set().union(*places))
@@ -147,8 +169,9 @@ def against(
     ylabel = heading(records[0].metric, records, found.known)
     dashed = "".join(f"; dashed: {name}" for name in levels)
     said = [drawing.in_words(lines, "{:g}".format), *(f"{k}: {v:.4g}." for k, v in levels.items())]
-    log = log or (values[0] > 0 and values[-1] / values[0] >= WIDE)
-    ticks = (_decades(values) if room == SIZE else []) or (spaced(values, room) if log else values)
+    log = log or (not is_plane and values[0] > 0 and values[-1] / values[0] >= WIDE)
+    decades = _decades(values) if log and room == SIZE else []
+    ticks = decades or (spaced(values, room) if log else values)
 
     def paint(axes: Any) -> None:
         if log:
@@ -157,8 +180,9 @@ def against(
             drawing.rule(axes.axhline, level)
         for line in lines:
             drawing.paint_series(axes, line)
-        axes.set_xticks(ticks, [f"{tick:,.10g}" for tick in ticks], minor=False)
-        axes.set_xticks([], minor=True)
+        if not is_plane:
+            axes.set_xticks(ticks, [f"{tick:,.10g}" for tick in ticks], minor=False)
+            axes.set_xticks([], minor=True)
         drawing.plain_axes(axes, xlabel, ylabel)
 
     title, text = f"{ylabel} against {xlabel}{dashed}", " ".join(said)

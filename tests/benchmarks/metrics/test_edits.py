@@ -5,7 +5,15 @@ import pytest
 import torch
 
 from benchmarks.metrics import edits
-from benchmarks.metrics.edits import NUMBERS, direction_r2, mean_of, measure, unheld
+from benchmarks.metrics.edits import (
+    NUMBERS,
+    direction_r2,
+    leakage,
+    mean_of,
+    mean_over,
+    measure,
+    unheld,
+)
 from reports.records.uncertainty import by_group, error, of_mean
 
 LEVEL = 2 / 255
@@ -125,6 +133,51 @@ def test_consistency_of_a_constant_encoder_is_the_step():
     assert np.isnan(measure("lec", {"missed": 0 * step, "step": 0 * step}).value)
 
 
+def moved(dose, logits, truth):
+    """Sums of pairs of this dose, whose logits [n, A] an edit and the truth move."""
+    n, along = len(truth), np.linspace(1, 2, len(truth))
+    return {"along": dose * along, "true": along, "logits": logits, "logits_true": truth[:n]}
+
+
+def test_the_code_of_the_truth_leaks_nothing():
+    truth = np.random.default_rng(0).standard_normal((5, 4))
+    signed, found = leakage(moved(1, truth, truth), np.ones((5, 4), bool))
+    assert (signed == 0).all()
+    assert (found["leak_mean"].value, found["leak_max"].value) == (0, 0)
+
+
+def test_what_leaks_is_what_a_dose_of_the_truth_does_not_move():
+    """Of half a dose and three attributes, of which the second falls by 0.6 and the third rises by 0.3."""
+    truth = np.random.default_rng(0).standard_normal((5, 3))
+    logits = 0.5 * truth + [0, -0.6, 0.3]
+    signed, found = leakage(moved(0.5, logits, truth), np.ones((5, 3), bool))
+    np.testing.assert_allclose(signed, [0, -0.6, 0.3], atol=1e-12)
+    assert found["leak_mean"].value == pytest.approx(0.3)
+    assert found["leak_max"].value == pytest.approx(0.6)
+
+
+def test_pairs_whose_truth_changes_an_attribute_too_say_nothing_of_it():
+    truth = np.zeros((4, 3))
+    logits = np.array([[9, 1, 9], [9, 9, 9], [9, 2, 9], [9, 3, np.nan]])
+    alone = np.array([[0, 1, 0], [0, 0, 0], [0, 1, 0], [0, 1, 1]], bool)
+    signed, found = leakage(moved(1, logits, truth), alone)
+    np.testing.assert_allclose(signed, [np.nan, 2, np.nan])
+    assert found["leak_mean"].value == found["leak_max"].value == 2
+    none = leakage(moved(1, logits, truth), alone & False)[1]["leak_max"]
+    assert np.isnan(none.value) and none.why == "the true changes leave no other attribute alone"
+
+
+def test_a_leak_of_0_reads_as_the_mean_size_of_an_error():
+    """Of 8 and of 200 pairs of unit spread, and 39 attributes: sqrt(2 / pi n), and by simulation the largest."""
+    rng, alone = np.random.default_rng(0), {n: np.ones((n, 39), bool) for n in (8, 200)}
+    for n, largest in ((8, 0.88), (200, 0.176)):
+        draws = rng.standard_normal((300, n, 39))
+        found = [leakage(moved(1, d, 0 * d), alone[n])[1] for d in draws]
+        mean, most = (np.mean([f[k].value for f in found]) for k in ("leak_mean", "leak_max"))
+        assert mean == pytest.approx(np.sqrt(2 / np.pi / n), rel=0.03)
+        assert most == pytest.approx(largest, rel=0.05)
+
+
 def codes(n=12, d=5, seed=0):
     return np.random.default_rng(seed).normal(1, 1, (n, d))
 
@@ -172,11 +225,17 @@ def every(rng, n, people):
         "n_outside": 2 + share,
     }
     found |= {"returned": share * (share > 0.3), "inverts": (share > 0.3).astype(float)}
+    found |= {
+        "logits": drawn(1).flatten(1).numpy()[:, :4] + [0, 1, 2, 4],
+        "logits_true": truth[:, 0].flatten(1).numpy(),
+    }
     return found | shape, (truth - decoded).flatten(1).numpy() + 0.7
 
 
 def estimates(found, steps):
-    return {name: measure(name, found) for name in NUMBERS} | {"direction_r2": direction_r2(steps)}
+    of_sums = {name: measure(name, found) for name in NUMBERS}
+    alone = np.ones((len(steps), 4), bool) & [0, 1, 1, 1]
+    return of_sums | {"direction_r2": direction_r2(steps), **leakage(found, alone)[1]}
 
 
 def test_an_influence_is_the_number_without_the_pair():
@@ -190,6 +249,8 @@ def test_an_influence_is_the_number_without_the_pair():
             expected = np.sqrt((n - 1) / n) * (one.value - without[name].value)
             assert one.influence[i] == pytest.approx(expected, abs=1e-12), name
     found = mean(steps[:, 0])
+    assert mean_over(steps[:, 0], "").value == pytest.approx(found.value)
+    np.testing.assert_allclose(mean_over(steps[:, 0], "").influence, found.influence)
     assert found.value == pytest.approx(steps[:, 0].mean())
     np.testing.assert_allclose(found.influence, of_mean(steps[:, 0], "")[0].values)
 

@@ -10,14 +10,18 @@ from PIL import Image
 
 from benchmarks.commands import dry_run
 from benchmarks.core.runner.evaluation import rows
-from benchmarks.plugin import Part
+from benchmarks.metrics.networks import chosen
+from benchmarks.metrics.networks.faces import FaceEmbedding
+from benchmarks.plugin import Cell, Part
 from benchmarks.systems import dummy
 from benchmarks.systems.protocol import checked
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, Code, System
-from benchmarks.tasks.edits import classifier, directions, edits
-from benchmarks.tasks.edits.directions import MEANS, ORACLE, OWN, REGRESSED, RIDGE
+from benchmarks.tasks.edits import classifier, directions, edits, pictures
+from benchmarks.tasks.edits.directions import MEANS, NO_EDIT, ORACLE, OWN, REGRESSED, RIDGE
 from diffae.data import open_dataset
-from reports.records.uncertainty import error
+from diffae.data.pairs import pairs_of
+from reports.page.pictures import read_sheet
+from reports.records.uncertainty import by_group, error, of_mean
 
 SIDE, COUNT, SHIFT = 16, 120, 40
 DIM = 3 * SIDE**2
@@ -142,6 +146,25 @@ def context(dataset, tmp_path):
 @pytest.fixture
 def of_pixels(context):
     return measured(context, Pixels())
+
+
+def pattern():
+    """What some edits do to the lower half, in [-1, 1]."""
+    signs = torch.rand(3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) < 0.5
+    signs = 0.1 - 0.2 * signs.float()
+    signs[:, : SIDE // 2] = 0
+    return signs.flatten()
+
+
+class Ties(Pixels):
+    """Its own edits add a pattern too, or take it away, at strength 1 twice; more of it to some images."""
+
+    name = title = fingerprint = "ties"
+
+    def edit(self, code, attribute, target, strength):
+        more = (2 if target else -2) * strength * pattern() * weights(code.semantic)
+        edited = super().edit(code, attribute, target, strength)
+        return replace(edited, semantic=edited.semantic + more)
 
 
 def test_a_code_that_is_the_image_and_the_code_of_the_truth(of_pixels):
@@ -286,6 +309,209 @@ def test_an_error_is_that_of_persons(context, dataset):
     people = np.unique(dataset.identities[test[~dataset.attributes[test, 0]]])
     assert len(row.uncertainty[0].values) == len(people) < row.n
     assert error(row.uncertainty).stderr == row.stderr > 0
+
+
+def before_and_after(context, on, count=6, split="test"):
+    """Images, the truth and the pairs of Lit."""
+    pairs = pairs_of(context.dataset, "Lit", on, count, context.seed, split)
+    return context.dataset.batch(pairs.before), pairs.after(np.arange(len(pairs))), pairs
+
+
+def weights(code):
+    """How much of the pattern codes are given, [n, 1]."""
+    return 1 + 5 * (code[:, -1:] + 0.15)
+
+
+def tied(x, on):
+    """The edits of images by `Ties`, of dose 1."""
+    more = vector() + pattern() * weights(x.flatten(1))
+    return x + (1 if on else -1) * more.reshape(-1, 3, SIDE, SIDE)
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_what_leaks_is_by_the_logits_of_an_image_classifier(context, on):
+    """Of a dose of 1 on the other attribute, and of pairs whose truth leaves that alone."""
+    found = measured(context, Ties())
+    x, changed, pairs = before_and_after(context, on)
+    alone = ~pairs.others_changed[:, 1]
+    assert 0 < alone.sum() < len(x)
+    y, sees = tied(x, on), classifier.sees(context, 72)
+    moved, true = ((1 if on else -1) * (sees(after) - sees(x))[alone, 1] for after in (y, changed))
+    expected = abs(np.mean(moved) - np.mean(true))
+    assert expected > 0.05
+    row = found["edits_by_attribute", f"Lit {edits.SIDES[on]}, {OWN}", "leak_max"]
+    assert row.value == pytest.approx(expected, rel=1e-3) and row.note == "strength 0.5"
+    assert found["edits_by_attribute", f"Lit {edits.SIDES[on]}, {ORACLE}", "leak_max"].value == 0
+    assert found["edits", OWN, "leak_mean"].n == 12
+
+
+def test_logits_are_over_their_spread_on_the_training_images(context, dataset):
+    train = context.select("train", 72)
+    logits = classifier.sees(context, 72)(train.batch(np.arange(72)))
+    np.testing.assert_allclose(logits.std(0, ddof=1), 1, rtol=1e-6)
+    assert np.corrcoef(logits[:, 0], train.labels[:, 0])[0, 1] > 0.9
+    labels = dataset.attributes.copy()
+    labels[:, 1] = True
+    of_one_class = replace(context, dataset=replace(dataset, attributes=labels))
+    assert np.isnan(classifier.sees(of_one_class, 72)(train.batch(np.arange(5))))[:, 1].all()
+
+
+def test_the_doses_by_which_the_strength_is_chosen(context):
+    """The own edit is twice as far as the truth at strength 1, on eight validation images."""
+    found = measured(context, Pixels())
+    for strength in (0.2, 0.6):
+        dose = found["edits_by_strength", f"{OWN}, strength {strength}", "dose"]
+        assert dose.value == pytest.approx(2 * strength, rel=1e-5)
+        assert (dose.split, dose.n) == ("valid", 8)
+        of = [before_and_after(context, on, 4, "valid")[2].people for on in (True, False)]
+        assert len(dose.uncertainty[0].values) == len(np.unique(np.concatenate(of)))
+        off = found["edits_by_strength", f"{OWN}, strength {strength}", "off_target"]
+        assert off.value == pytest.approx(0, abs=1e-6)
+
+
+def test_at_other_strengths_too_an_attribute_that_is_not_held_has_no_numbers(context, monkeypatch):
+    monkeypatch.setattr(edits.Change, "unheld", lambda *_: "not held")
+    found = measured(context, Pixels())
+    row = found["edits_by_strength", f"{OWN}, strength 0.2", "dose"]
+    assert row.value is None and row.note == "defined for no edit"
+
+
+def test_the_code_of_the_truth_and_no_edit_do_not_compete(of_pixels):
+    for (_, setting, metric), row in of_pixels.items():
+        if row.value is not None:
+            no_edit = NO_EDIT in setting and metric != "composition"
+            assert row.reference == (ORACLE in setting or no_edit), setting
+
+
+@pytest.fixture
+def faces(context, monkeypatch):
+    """A network of faces that are mean colours; none is found in images with a dark last pixel."""
+    mean = torch.nn.functional.adaptive_avg_pool2d
+    last = context.dataset.batch(np.arange(COUNT))[:, 0, -1, -1]
+    dark = last.sort().values[COUNT // 5]
+
+    def embedded(images):
+        found = mean(images, 2).flatten(1)
+        return torch.where(images[:, 0, -1, -1, None] > dark, found, torch.nan)
+
+    network = FaceEmbedding("colours", "id_portraits", SIDE, "0" * 64, embedded)
+    monkeypatch.setattr(chosen.faces, "id_portraits", lambda *_: network)
+    context.networks = replace(context.networks, dataset="portraits")
+    return network
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_a_face_is_compared_with_that_of_the_image(context, faces, on):
+    """Those without a face are left out of value, error and n, and counted."""
+    found = measured(context, Pixels(), {"edits.pairs": 20})
+    x, _, pairs = before_and_after(context, on, 20)
+    y = x + (1 if on else -1) * vector().reshape(3, SIDE, SIDE)
+    values = torch.cosine_similarity(*(faces(of).double() for of in (x, y))).numpy()
+    seen = ~np.isnan(values)
+    assert 2 < seen.sum() < len(x)
+    row = found["edits_by_attribute", f"Lit {edits.SIDES[on]}, {OWN}", "id_portraits"]
+    assert row.value == pytest.approx(values[seen].mean(), rel=1e-6)
+    own = of_mean(values[seen], "")[0].values
+    expected = error(by_group(own, pairs.people[seen], "")).stderr
+    assert row.stderr == pytest.approx(expected, rel=1e-5)
+    assert row.n == seen.sum()
+    assert f"no face found in {(~seen).sum()} of {len(x)} pairs" in row.note
+    assert row.measured_by["identity_network"] == "colours"
+    none = found["edits_by_attribute", f"Lit {edits.SIDES[on]}, {NO_EDIT}", "id_portraits"]
+    assert none.value == pytest.approx(1) and none.n == row.n and none.reference
+
+
+def test_a_number_of_no_face_does_not_depend_on_the_network(context, faces):
+    found = measured(context, Pixels())
+    row = found["edits_by_attribute", f"Lit added, {OWN}", "off_target"]
+    assert "identity_network" not in row.measured_by
+    mean = found["edits", NO_EDIT, "id_portraits"]
+    assert mean.value == pytest.approx(1) and "no face found in" in mean.note
+
+
+def test_no_face_at_all_is_the_reason(context, faces, monkeypatch):
+    nothing = replace(faces, embed=lambda images: torch.full((len(images), 12), torch.nan))
+    monkeypatch.setattr(chosen.faces, "id_portraits", lambda *_: nothing)
+    found = measured(context, Pixels())
+    row = found["edits_by_attribute", f"Lit added, {OWN}", "id_portraits"]
+    assert row.value is None and "no face found in 6 of 6 pairs" in row.note
+
+
+def test_without_a_network_of_faces_there_is_one_reason(of_pixels):
+    of_faces = [row for row in of_pixels.values() if row.metric == "arcface"]
+    assert len(of_faces) == 1 and of_faces[0].value is None and "face" in of_faces[0].note
+
+
+def test_portraits_are_drawn_beside_their_truth(context, tmp_path):
+    """The own edit is the truth but for a pattern, which is drawn twice as large."""
+    measured(context, Ties())
+    sheet = read_sheet(tmp_path / "pictures/edits-ties-01-Lit.png")
+    edit = f"edit: {OWN}"
+    assert sheet.rows[:3] == ("input", "drawn truth", "decoded truth")
+    assert {edit, f"{OWN}, less the truth", f"edit: {MEANS}"} <= {*sheet.rows}
+    assert [sheet.rows[k] for k in sheet.strip] == ["input", f"edit: {MEANS}", "decoded truth"]
+    assert sheet.columns == ("Lit added", "Lit removed") * 2
+    cells = {
+        head: [np.asarray(sheet.cell(r, c)).astype(int) for c in range(4)]
+        for r, head in enumerate(sheet.rows)
+    }
+    levels = [(of + 1) * 127.5 for on in (True, False) for of in before_and_after(context, on)[:2]]
+    for column in range(4):
+        x, changed = (of[column // 2].numpy() for of in levels[2 * (column % 2) :][:2])
+        for head, image in (("input", x), ("drawn truth", changed), ("decoded truth", changed)):
+            assert np.abs(cells[head][column].transpose(2, 0, 1) - image).max() <= 1, head
+        less = cells[f"{OWN}, less the truth"][column]
+        own = before_and_after(context, column % 2 == 0)[0]
+        by = pictures.FACTOR * (
+            tied(own, column % 2 == 0)[column // 2] - torch.from_numpy(changed / 127.5 - 1)
+        )
+        assert np.abs(less.transpose(2, 0, 1) - 127.5 * (1 + by.numpy().clip(-1, 1))).max() <= 1
+    first = pattern() * weights(before_and_after(context, True)[0].flatten(1))[0]
+    more = float(first @ first / (vector() + first).square().sum())
+    assert sheet.note(sheet.rows.index(edit), 0) == f"dose 1.00, off target {more:.2f}"
+    assert sheet.note(0, 0) == ""
+
+
+def test_what_leaks_is_drawn_by_its_sign(context, tmp_path):
+    measured(context, Ties())
+    (path,) = (tmp_path / "pictures").glob(f"edits-ties-*-{OWN}.png")
+    sheet = read_sheet(path)
+    assert (sheet.rows, sheet.lengths) == (("Lit",), (1,))
+    own, tie = np.asarray(sheet.cell(0, 0)).astype(int)[0]
+    signed = 0.0
+    sees = classifier.sees(context, 72)
+    for on in (True, False):
+        x, changed, pairs = before_and_after(context, on)
+        moved = (sees(tied(x, on)) - sees(changed))[~pairs.others_changed[:, 1], 1].mean()
+        signed += (1 if on else -1) * moved / 2
+    assert (
+        sheet.note(0, 0) == f"Tie {signed:+.2f}" and f"Lit moves Tie {signed:+.2f}" in sheet.caption
+    )
+    assert np.ptp(own) == 0 and own[0] < 200  # left out: grey
+    end = np.array(pictures.UP if signed > 0 else pictures.DOWN)
+    colour = 1 + min(abs(signed), 1) * (end - 1)
+    assert np.abs(tie - (colour + 1) * 127.5).max() <= 1
+
+
+def test_columns_of_what_leaks_are_the_attributes_of_the_rows(context, tmp_path):
+    """Then the others. Sides are averaged where they are known, and the worst come first in the caption."""
+    names = ("A", "B", "C")
+    context = replace(
+        context,
+        dataset=replace(
+            context.dataset, attribute_names=names, attributes=np.ones((COUNT, 3), bool)
+        ),
+    )
+    moved = {"C": [np.array([-3, 0.25, np.nan]), np.array([-1, np.nan, np.nan])], "B": []}
+    pictures.leakage(Cell(context, "edits", Pixels()), "leaks", "own", moved, ["C", "B"])
+    sheet = read_sheet(tmp_path / "pictures/edits-pixels-leaks.png")
+    first, second = (np.asarray(sheet.cell(row, 0))[0].tolist() for row in (0, 1))
+    grey, blue = second[0], first[2]
+    assert second == [grey] * 3 and first[0] == grey
+    assert blue[2] > blue[0] and first[1][0] > first[1][2] > blue[0]
+    assert (sheet.note(0, 0), sheet.note(1, 0)) == ("A -2.00", "unknown")
+    assert sheet.caption.startswith("Furthest: C moves A -2.00, C moves B +0.25. ")
+    assert sheet.caption.endswith("Columns: as the rows, then A.")
 
 
 def test_directions_are_those_of_other_formulas():

@@ -126,3 +126,11 @@ def test_a_system_that_failed_is_named_once_with_its_benchmarks(tmp_path):
     ]
     said = failures(run_with(tmp_path / "run", failed=failed))
     assert said == ("mine failed in probes, latent: no code", "mine failed in cost: too slow")
+
+
+def test_a_system_with_a_reference_among_its_numbers_is_a_system(tmp_path):
+    truth = number("edits", "off_target", 0.0, benchmark="edits", reference=True)
+    pixels = number("edits", "off_target", 0.9, benchmark="edits", system="pixels", reference=True)
+    found = run_with(tmp_path / "run", [*BOTH, truth, pixels])
+    assert facts(found)["Systems"] == "DiffAE, DDIM"
+    assert lede(found).startswith("DiffAE and DDIM, by 2 benchmarks.")

@@ -129,6 +129,26 @@ def test_a_strip_is_of_the_first_and_the_last_row_or_of_all(run, names, whole):
     assert strip["caption"] == f"a.png{told}"
 
 
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_sheet_may_say_which_rows_stand_for_all(run, whole):
+    names = ("input", "drawn", "truth", "edit")
+    sheet_of(run, "a.png", images(8, 8).split(2), rows=names, strip=[0, 3, 2])
+    figures, _ = pictures_of(read([run]))
+    strip = pictures.strip_of(figures, whole)
+    assert strip["rows"] == [figures[0].images[place] for place in (0, 3, 2)]
+    assert strip["caption"] == "a.png; from top to bottom: input, edit, truth"
+
+
+def test_a_sheet_is_shown_as_wide_as_it_was_drawn(run):
+    """A pixel a number, 16 pixels wide: 40 of them are 640; of small images 96."""
+    row = images(1, 40)[:, :, :1]
+    sheet_of(run, "a.png", [row], shown=640)
+    sheet_of(run, "b.png", [images(1, 32)])
+    figures, _ = pictures_of(read([run]))
+    sizes = [(one.images[0][0]["width"], one.images[0][0]["height"]) for one in figures]
+    assert sizes == [(640, 16), (96, 96)]
+
+
 def test_names_on_a_sheet_stay_text(run):
     name = "<script>alert(1)</script>"
     texts = {"title": name, "caption": name, "rows": (name,), "columns": (name,)}

@@ -5,6 +5,7 @@ The page's policy forbids inline styles.
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -272,3 +273,47 @@ def test_a_number_in_one_setting_alone_is_no_axis(tmp_path):
         for i, setting in enumerate(settings)
     ]
     assert not any("against" in p.title for p in drawn(tmp_path, records, "latent"))
+
+
+def of_edits(table, setting, dose, off, system="DiffAE", **changes):
+    """Both numbers of a row."""
+    changes |= {"setting": setting, "system": system, "benchmark": "edits"}
+    values = {"dose": dose, "off_target": off}
+    return [number(table, metric, value, **changes) for metric, value in values.items()]
+
+
+def test_two_numbers_of_a_row_share_a_plane_with_the_curve_over_strengths(tmp_path):
+    """Of both tables, on linear axes though the doses span decades; a dose may be below 0."""
+    records = of_edits("edits", "paper", 0.9, 0.4) + of_edits("edits", "paper", -0.1, 0.8, "PCA")
+    for strength, dose, off in ((0.1, 0.05, 0.2), (0.4, 0.5, 0.3), (0.8, 1.0, 0.5)):
+        setting = f"paper, strength {strength}"
+        records += of_edits("edits_by_strength", setting, dose, off, split="valid")
+    (plot,) = drawn(tmp_path, records, "edits")
+    assert plot.title == "off target ↓ against dose" and plot.table == "edits"
+    lines = {line.name: [(p.x, p.y) for p in line.points] for line in plot.key}
+    assert lines == {
+        "DiffAE, paper": [(0.9, 0.4)],
+        "PCA, paper": [(-0.1, 0.8)],
+        "DiffAE, paper, strength …": [(0.05, 0.2), (0.5, 0.3), (1.0, 0.5)],
+    }
+    (x0, _), (x1, _), (x2, _) = markers(plot, "DiffAE, paper, strength …")
+    assert (x1 - x0) / (x2 - x0) == pytest.approx(0.45 / 0.95, abs=1e-3)
+
+
+def test_another_benchmark_s_plane_is_its_own(tmp_path):
+    """Of a plug-in that asks for the same two numbers."""
+    records = of_edits("edits", "paper", 0.9, 0.4) + of_edits("edits", "ridge", 0.5, 0.3)
+    records += of_edits("edits", "mean difference", 0.7, 0.6) + of_edits(
+        "edits", "its own", 1.1, 0.2
+    )
+    records += of_edits("edits", "others regressed out", 0.8, 0.5)
+    other = [replace(r, benchmark="other", table="others") for r in records]
+    run = write_run(tmp_path / "run", records + other)
+    found = read([run])
+    spec = next(spec for spec in found.specs if spec.name == "edits")
+    specs = (replace(spec, name="others", source="others", order=1), *found.specs)
+    both = replace(found, specs=specs)
+    assert [[p.table for p in plots_of(name, both)] for name in ("edits", "other")] == [
+        ["edits"],
+        ["others"],
+    ]

@@ -1,0 +1,111 @@
+"""Pictures of edits: which other attributes they move, and portraits beside their truth."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from benchmarks.core.images import file_name
+from benchmarks.metrics import edits
+from benchmarks.plugin import Arrays, Cell
+from benchmarks.tasks.edits.decoded import PLANE, PREVIEW, SIDES, Change, Edited
+from benchmarks.tasks.edits.directions import MEANS, ORACLE
+
+SHEETS = 4  # attributes of which portraits are shown
+FACTOR = 2  # of differences
+BLOCK, FULL = 16, 1.0  # pixels of a number; the number of full colour
+UP, DOWN, NONE = (0.40, -0.81, -0.66), (-0.74, -0.20, 0.35), (0.45, 0.45, 0.45)  # in [-1, 1]
+WORST = 5  # pairs of attributes in the caption
+Made = list[tuple[Change, Arrays]]  # of an attribute, added and removed
+
+
+def draw(cell: Cell, names: list[str], edited: list[Edited], every: Sequence[Arrays]) -> None:
+    """Draw portraits of the first of attributes `names`, and of each direction what else it moves."""
+    made: dict[str, dict[str, Made]] = {}
+    moved: dict[str, dict[str, list[np.ndarray]]] = {}
+    for (change, direction, *_), sums in zip(edited, every, strict=True):
+        name = change.pairs.attribute
+        made.setdefault(name, {}).setdefault(direction, []).append((change, sums))
+        if direction != ORACLE and not change.unheld(sums):
+            beyond = edits.leakage(sums, change.alone)[0]
+            moved.setdefault(direction, {}).setdefault(name, []).append(beyond)
+    for number, direction in enumerate(moved, 2):  # after the first portraits
+        leakage(cell, f"{number:02}-{direction}", direction, moved[direction], names)
+    for k, name in enumerate(name for name in names[:SHEETS] if name in made):
+        portraits(cell.but(setting=name), f"{1 + k + len(moved) * (k > 0):02}-{name}", made[name])
+
+
+def leakage(
+    cell: Cell, file: str, direction: str, moved: Mapping[str, list[np.ndarray]], names: list[str]
+) -> None:
+    """Draw L - dose T of the edits of attributes `names`, a row each, over all attributes: the mean of the
+    sides [A] that were `moved`.
+    """
+    every = cell.context.dataset.attribute_names
+    shown = [*names, *(rest := [name for name in every if name not in names])]
+    sides = [np.stack([*moved.get(name, ()), np.full(len(every), np.nan)]) for name in names]
+    with np.errstate(invalid="ignore"):
+        means = [np.nansum(one, 0) / np.isfinite(one).sum(0) for one in sides]
+    rows = np.stack(means)[:, list(map(every.index, shown))]
+    sizes = np.nan_to_num(np.abs(rows))
+    ends = np.where(rows[..., None] > 0, UP, DOWN) - 1
+    blocks = 1 + np.minimum(sizes / FULL, 1)[..., None] * ends
+    blocks[np.isnan(rows)] = NONE
+
+    def said(row: int, column: int) -> str:
+        return f"{shown[column]} {rows[row, column]:+.2f}"
+
+    worst = [divmod(int(i), len(every)) for i in np.argsort(-sizes, axis=None)[:WORST]]
+    furthest = ", ".join(f"{names[k]} moves {said(k, j)}" for k, j in worst if sizes[k, j])
+    cell.draw(
+        f"edits-{{}}-{file_name(file)}",
+        f"what else an edit moves, {direction}",
+        list(torch.from_numpy(blocks).permute(0, 2, 1)[:, None, :, None]),
+        rows=names,
+        notes=[[said(k, int(s.argmax())) if s.any() else "unknown"] for k, s in enumerate(sizes)],
+        shown=BLOCK * len(every),
+        caption=f"Furthest: {furthest or 'none'}. In standard deviations of the logits of an image classifier, beyond "
+        "what the truth of the same dose moves. Red: up with the attribute, blue: down, full from "
+        f"{FULL:g}; white: 0; grey: left out. Under a row its largest. Columns: as the rows"
+        f"{', then ' * bool(rest)}{', '.join(rest)}.",
+    )
+
+
+def portraits(cell: Cell, file: str, made: Mapping[str, Made]) -> None:
+    """Draw the first portraits of an attribute, added and removed in turn, with what their edits `made`."""
+    changes = [change for change, _ in made[ORACLE]]
+    shown = [range(len(sums[PREVIEW])) for _, sums in made[ORACLE]]
+    places = sorted((i, side) for side, counted in enumerate(shown) for i in counted)
+
+    def decoded(direction: str) -> torch.Tensor:
+        return torch.from_numpy(np.stack([made[direction][k][1][PREVIEW][i] for i, k in places]))
+
+    rows = {
+        "input": torch.cat([changes[k].images.batch(np.array([i])) for i, k in places]),
+        "drawn truth": torch.cat([changes[k].pairs.after(np.array([i])) for i, k in places]),
+        "decoded truth": decoded(ORACLE),
+    }
+    notes = [[""] * len(places)] * len(rows)
+    for name in sorted(made.keys() - {ORACLE}, key=lambda name: (name != MEANS, name)):
+        rows[f"edit: {name}"] = decoded(name)
+        less = FACTOR * (decoded(name) - rows["decoded truth"])
+        rows[f"{name}, less the truth"] = less.clamp(-1, 1)
+        notes += [[_of_pair(made[name][k][1], i) for i, k in places], notes[0]]
+    cell.draw(
+        f"edits-{{}}-{file_name(file)}",
+        f"{cell.setting} added and removed",
+        [*rows.values()],
+        rows=[*rows],
+        columns=[f"{cell.setting} {SIDES[changes[k].pairs.on]}" for _, k in places],
+        notes=notes,
+        strip=[0, 3, 2] if len(made) > 1 else [0, 2],
+        caption="The image; the same drawn with the change; that decoded; and of each direction the edit, "
+        f"and its difference from the decoded truth, {FACTOR} times: grey where equal.",
+    )
+
+
+def _of_pair(sums: Arrays, place: int) -> str:
+    """The dose and the off-target share of one pair."""
+    one = {name: sums[name][place : place + 1] for name in ("along", "true", "moved")}
+    of = {k.replace("_", " "): edits.measure(k, one).value for k in PLANE}
+    return ", ".join(f"{k} {'undefined' if np.isnan(v) else f'{v:.2f}'}" for k, v in of.items())
