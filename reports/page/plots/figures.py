@@ -80,7 +80,8 @@ def _plots(
         yield from against(found, spec, alike, LABELS[axis], counted, log=True, room=SIZE)
     else:
         label = metric_label(axis, found.known)
-        yield from against(found, spec, ours, label, _beside(records, axis), log=True, room=SIZE)
+        beside, is_line = _beside(records, axis), bool(_families(ours))
+        yield from against(found, spec, ours, label, beside, True, SIZE, is_line)
 
 
 def _families(records: Iterable[Record]) -> dict[str, dict[str, float]]:
@@ -132,11 +133,12 @@ def against(
     x: X,
     log: bool = False,
     room: float = LABEL,
+    is_line: bool = False,
 ) -> Iterator[Plot]:
     """A plot of `records` of one metric; none if no series has two points, and few have one. Real
-    images without an `x` are a dashed level.
+    images without an `x` are a dashed level. If it `is_line`, the settings of a system are one line.
     """
-    fields = ("system", "setting", "solver") if log else ("system",)
+    fields = ("system", "setting", "solver") if log and not is_line else ("system",)
     lines = drawing.series_of(found, records, x, fields)
     places = [{p.x for p in line.points} for line in lines]
     values = sorted(set().union(*places))
