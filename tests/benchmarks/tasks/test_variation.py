@@ -190,6 +190,9 @@ def test_a_decoder_without_error_has_no_calibration(context):
     assert (row.value, row.note) == (None, "the mean over x_T has no error beyond chance")
     assert found[VARY_X_T, "seed_variance"].value == found[VARY_X_T, "seed_bias"].value == 0
     assert found[VARY_X_T, "psnr"].note == "the value is infinite"
+    for bias in ([-1.0, 0.5], [-0.5, 0.5]):  # of noise about 0, and 0
+        value, influence = calibration(np.ones(2), np.array(bias))
+        assert np.isnan(value) and np.isnan(influence).all()
 
 
 def test_the_error_of_a_calibration_is_that_of_new_people():
