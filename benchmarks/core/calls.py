@@ -136,7 +136,7 @@ class Uncalled:
     def edit(self, code: Code, attribute: str, target: bool, strength: float) -> Code:
         return code
 
-    def decode(self, code: Code, steps: int = 100) -> Tensor:
+    def decode(self, code: Code, steps: int = 100, keep: int | None = None) -> Tensor:
         return self.sample(range(rows(code)), 0, steps)
 
     def sample_latents(self, indices: Any, seed: int, steps: int) -> Semantic:

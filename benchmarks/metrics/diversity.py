@@ -6,10 +6,12 @@ The mean distance between two draws (Zhu et al., "Toward multimodal image-to-ima
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.metrics.pixel import to_unit
+from benchmarks.metrics.pixel import psnr, squared_error, to_unit
 
 
 def ring_distance(draws: Tensor, distance: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
@@ -33,3 +35,36 @@ def std_image(draws: Tensor) -> Tensor:
 def pixel_std(draws: Tensor) -> Tensor:
     """The mean of `std_image` over pixels and channels: K x N x 3 x S x S -> [N]."""
     return std_image(draws).flatten(1).mean(1)
+
+
+def of_posterior(draws: Tensor, originals: Tensor) -> dict[str, Tensor]:
+    """How draws are spread about their original, [N] each: "seed_variance" V and "seed_bias" B in [0, 1] units,
+    and "psnr" of a draw (its mean over draws) and "psnr_of_mean" of the mean of all.
+
+    V is the variance of a pixel over draws (K - 1 in the denominator), and B the squared error of the mean of
+    infinitely many, |x - mean of K|^2 - V / K, below 0 by chance. A draw has the squared error V + B; draws from
+    the posterior of the original have V = B. Takes K x N x 3 x S x S and N x 3 x S x S in [-1, 1].
+    """
+    # in float64, so that equal draws are their mean, and one by one, as all together are large
+    count, none = len(draws), torch.zeros((), dtype=torch.float64)
+    mean = sum((to_unit(draw).double() for draw in draws), none) / count
+    squares = sum((squared_error(to_unit(draw).double(), mean) for draw in draws), none)
+    variance = squares / (count - 1)
+    error = squared_error(mean, to_unit(originals).double())
+    return {
+        "seed_variance": variance,
+        "seed_bias": error - variance / count,
+        "psnr": torch.stack([psnr(draw, originals) for draw in draws]).mean(0),
+        "psnr_of_mean": -10 * error.log10(),
+    }
+
+
+def calibration(variance: np.ndarray, bias: np.ndarray) -> tuple[float, NDArray[np.float64]]:
+    """V / B of `of_posterior` as a ratio of means over images, and the influence [N] of each: 0 where nothing
+    is drawn, 1 from the posterior, above 1 too diverse. Not a number if the mean of B is not above 0.
+    """
+    v, b = (np.asarray(one, np.float64) for one in (variance, bias))
+    if b.mean() <= 0:
+        return np.nan, np.full(len(b), np.nan)
+    ratio = v.mean() / b.mean()
+    return float(ratio), (v - ratio * b) / b.mean() / np.sqrt(len(b) * max(len(b) - 1, 1))

@@ -95,12 +95,18 @@ class Estimate:
     @property
     def why_no_error(self) -> str:
         """The reason, in words, where no error can be told from the halves."""
-        inside = 0 if self.of is None else round(self.value * self.of)
-        if self.of is not None and min(inside, self.of - inside) < FEWEST:
-            return f"no error: the share is {inside:,} of {self.of:,}, and an error needs {FEWEST} or more on either side"
+        if self.of is not None and (few := of_few(round(self.value * self.of), self.of)):
+            return few
         if np.isfinite(self.influences).all():
             return "no error: all halves of the images give the same number"
         return "no error: half of the images is too few for a ball"
+
+
+def of_few(inside: int, count: int) -> str:
+    """Why a share of so many has no error: it has fewer than `FEWEST` on a side. "" if it has."""
+    if min(inside, count - inside) >= FEWEST:
+        return ""
+    return f"no error: the share is {inside:,} of {count:,}, and an error needs {FEWEST} or more on either side"
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,10 +7,11 @@ keyword (`benchmarks.evaluate`) follow from the field, and so does what is said 
 import argparse
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from diffae.system import cli
 from diffae.system.errors import UserError
+from diffae.system.settings import LARGEST, Range, typed
 from reports.records.metrics import EFFNET, FEATURE_NETWORKS
 
 PRECISIONS = ("float32", "tf32", "bfloat16")  # see precision.py
@@ -58,6 +59,11 @@ def names(text: str) -> tuple[str, ...]:
     return found
 
 
+def ascending(text: str) -> tuple[int, ...]:
+    """The type of an option that takes several whole numbers from 1."""
+    return tuple(sorted({*typed(text, tuple[Annotated[int, Range(1, LARGEST)], ...])}))
+
+
 @dataclass(frozen=True)
 class NetworkChoice:
     """Which metric networks a run uses.
@@ -97,6 +103,12 @@ class TaskOptions:
         (),
         type=names,
         metavar="NAME,...",
+    )
+    keep: tuple[int, ...] = option(
+        "also reconstruct from only so many tokens or numbers of a code, the first ones, by systems that can",
+        (),
+        type=cli.argument(ascending),
+        metavar="1,2,4,...",
     )
     protocols: tuple[str, ...] = ()  # of reconstructions, see metrics/protocols/schema.py
     explain: bool = switch("reconstructions by every protocol, and why the numbers differ")

@@ -14,7 +14,7 @@ from benchmarks.systems import registry
 from benchmarks.systems.diffusion import DDIMSystem, DiffAESystem
 from benchmarks.systems.protocol import checked
 from benchmarks.systems.protocol.base import Code, Range, System, needed
-from benchmarks.systems.protocol.contract import LARGEST, LONGEST, RANGE, is_line, kind
+from benchmarks.systems.protocol.contract import LARGEST, LONGEST, RANGE, is_line, kind, takes_keep
 from benchmarks.systems.protocol.parts import FLAT, HISTOGRAM, Part, Semantic, numbers, tensors
 from benchmarks.systems.protocol.returned import into
 from benchmarks.systems.shared import recognised
@@ -121,6 +121,7 @@ def wrap(
     codebook: int | None = None,
     width: int = 1,
     range: Range | None = None,
+    lengths: Sequence[int] | None = None,
 ) -> System:
     """Make a system of any object with `encode(images)`, which gives a code, and `decode(code)`.
 
@@ -138,6 +139,8 @@ def wrap(
         range     the lowest and the highest value of the object's images, such as (0, 1): it is given
                   images in it, and what it decodes is converted back. By default (-1, 1), which is
                   checked with the first images; say (-1, 1) for an object that means it
+        lengths   how many tokens or numbers of a code, from the first, may be decoded alone, by
+                  `decode(code, keep=...)`. By default the object's own `lengths`, if it takes `keep`
 
     A `torch.nn.Module` is not copied; it is in evaluation mode only during calls, and results are
     stored under its weights. Results of any other object are stored for this object only. Raises
@@ -149,6 +152,10 @@ def wrap(
     if range is not None and not RANGE.holds(range):
         raise UserError(f"wrap: range {range!r:.60}: must be {RANGE.words}")
     made, grey = Wrapped(module, size, title, range), torch.zeros(1, 3, size, size)
+    if made.decodes and takes_keep(module.decode):
+        made.lengths = getattr(module, "lengths", None) if lengths is None else tuple(lengths)
+    elif lengths is not None:
+        raise UserError(f"wrap: lengths {lengths!r:.60}: {kind(module)} has no decode(code, keep)")
     with evaluating(made.live):
         in_its_range = into(grey, range)
         code = calling(made.name, "encode", lambda: made.encode(in_its_range))
@@ -200,9 +207,10 @@ class Wrapped(System):
     def encode_stochastic(self, images: Tensor, semantic: Semantic | None, steps: int) -> Tensor:
         return needed(self.encode(images, steps).x_T, "x_T")
 
-    def decode(self, code: Code, steps: int = 100) -> Tensor:
+    def decode(self, code: Code, steps: int = 100, keep: int | None = None) -> Tensor:
         own = code.each(lambda part: part.to(self.device))
-        images = self.module.decode(own if self._takes_codes else own.semantic)
+        kept = {} if keep is None else {"keep": keep}
+        images = self.module.decode(own if self._takes_codes else own.semantic, **kept)
         return getattr(images, "sample", images)  # a DecoderOutput of diffusers
 
     def networks(self) -> dict[str, nn.Module]:

@@ -37,6 +37,7 @@ class PixelsPCA(System):
 
     def __init__(self, path: str | Path | None, device: torch.device):
         self.latent_dim, self.device = _same_size_as(path), device
+        self.lengths = _doubled(self.latent_dim)
         self.fingerprint = "unfitted"
 
     def fit(self, batches: Iterable[Tensor]) -> None:
@@ -52,6 +53,7 @@ class PixelsPCA(System):
                 pca.partial_fit(flat)
             self.shape = images.shape[1:]
         self.latent_dim = min(self.latent_dim, pca.n_components)
+        self.lengths = _doubled(self.latent_dim)
         mean = torch.from_numpy(pca.mean_).float()
         components = torch.from_numpy(pca.components_[: self.latent_dim]).float()
         content = digest(torch.cat([mean[None], components]).numpy())
@@ -61,9 +63,9 @@ class PixelsPCA(System):
     def encode_semantic(self, images: Tensor) -> Tensor:
         return (images.flatten(1) - self.mean) @ self.components.T
 
-    def decode(self, code: Code, steps: int = 100) -> Tensor:
-        semantic = needed(code.semantic, "components")
-        components, mean = (part.to(semantic.dtype) for part in (self.components, self.mean))
+    def decode(self, code: Code, steps: int = 100, keep: int | None = None) -> Tensor:
+        semantic = needed(code.semantic, "components")[:, :keep]
+        components, mean = (part.to(semantic.dtype) for part in (self.components[:keep], self.mean))
         flat = semantic @ components + mean
         return self.cut(flat.reshape(-1, *self.shape))
 
@@ -164,6 +166,11 @@ class TimmNamed(System):
 
     def networks(self) -> dict[str, nn.Module]:
         return {"encoder": self.network}
+
+
+def _doubled(most: int) -> tuple[int, ...]:
+    """1, 2, 4, ... and `most`."""
+    return (*(1 << i for i in range((most - 1).bit_length())), most)
 
 
 def _same_size_as(path: str | Path | None) -> int:

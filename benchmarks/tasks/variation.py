@@ -2,11 +2,12 @@
 
 An image is decoded from its z_sem with several x_T drawn at random, and from one x_T with the z_sem
 of several images. The distance between the decodes says how much of an image that part of the code
-decides.
+decides. How those of several x_T are spread about the image says whether they are as uncertain as the
+code leaves it.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,7 +16,13 @@ from torch import Tensor
 from benchmarks.core.images import Selection, preview
 from benchmarks.core.measurement import Cell, Measurement, Solved
 from benchmarks.core.sizes import Count, Number, Solver, Steps
-from benchmarks.metrics.diversity import pixel_std, ring_distance, std_image
+from benchmarks.metrics.diversity import (
+    calibration,
+    of_posterior,
+    pixel_std,
+    ring_distance,
+    std_image,
+)
 from benchmarks.plugin import Arrays, Benchmark, Context, NotAvailable, Record, TableSpec
 from benchmarks.systems.protocol.base import DECODE, SEMANTIC, STOCHASTIC, System
 from benchmarks.systems.protocol.parts import index
@@ -24,6 +31,7 @@ from reports.records.uncertainty import of_mean
 
 TABLE = "figure3_variation"
 VARY_X_T, VARY_Z_SEM = "x_T varies", "z_sem varies"
+POSTERIOR = ("seed_variance", "seed_bias", "psnr", "psnr_of_mean")
 PREVIEW = 6
 # The standard deviation that is white in the picture; half the range of a pixel is 0.5.
 STD_WHITE = 0.25
@@ -45,6 +53,8 @@ class Sizes:
 
 def run(context: Context, system: System) -> Iterator[Measurement]:
     sizes = context.sizes(Sizes)
+    if sizes.draws < 2:
+        raise NotAvailable("one draw has no spread: --set variation.draws=2, or more")
     images = context.select("test", sizes.images * sizes.draws)
     if len(images) < sizes.draws:
         raise NotAvailable(f"{len(images)} test images, {sizes.draws} are needed")
@@ -66,10 +76,11 @@ def _varied(at: Solved, images: Selection, draws: int, varies: str) -> Measureme
     """
     context, metric = at.context, _diversity(at.context)
     distance = context.networks.perceptual
-    fields = {"varies": varies, "draws": draws, "pairs": "consecutive draws, cyclically"}
-    fields |= distance.describe()
+    fields = {"varies": varies, "draws": draws}
     groups = len(images) // draws
-    cell = Cell(context, TABLE, at, setting=varies, n=groups, fields=fields)
+    of = Cell(context, TABLE, at, setting=varies, n=groups, fields=fields)
+    cell = of.also(pairs="consecutive draws, cyclically", **distance.describe())
+    more = {"scores": POSTERIOR} if varies == VARY_X_T else {}
     semantic = context.codes.semantic(at.system, images)
 
     def compute(groups: np.ndarray) -> Arrays:
@@ -80,6 +91,9 @@ def _varied(at: Solved, images: Selection, draws: int, varies: str) -> Measureme
         decodes = torch.stack([at.decode(code) for code in codes])
         found = {metric: ring_distance(decodes, distance).cpu().numpy()}
         found |= {"pixel_std": pixel_std(decodes).numpy()}
+        if more:
+            spread = of_posterior(decodes, images.batch(first))
+            found |= {name: scores.numpy() for name, scores in spread.items()}
         return found | {"preview": preview(groups, decodes.transpose(0, 1), PREVIEW)}
 
     def reduce(scores: Arrays) -> Iterator[Record]:
@@ -87,10 +101,25 @@ def _varied(at: Solved, images: Selection, draws: int, varies: str) -> Measureme
         for name in (metric, "pixel_std"):
             mean = float(np.mean(scores[name], dtype=np.float64))
             yield cell.row(name, mean, of_mean(scores[name], units))
+        if more:
+            yield from _of_posterior(
+                of, replace(images, order=images.order[::draws][:groups]), scores
+            )
         _save_preview(cell, images, scores["preview"])
 
     what = f"{draws} decodes an image, {varies}"
-    return Measurement([cell.computation("variation", what, images, compute, groups)], reduce)
+    found = cell.computation("variation", what, images, compute, groups, **more)
+    return Measurement([found], reduce)
+
+
+def _of_posterior(cell: Cell, varied: Selection, scores: Arrays) -> Iterator[Record]:
+    """How the decodes are spread about the images that vary, each of which has x_T of its own."""
+    yield from cell.means(varied, {name: scores[name] for name in POSTERIOR})
+    value, influence = calibration(scores["seed_variance"], scores["seed_bias"])
+    if np.isnan(value):
+        yield cell.row("calibration", None, note="the mean over x_T has no error beyond chance")
+    else:
+        yield cell.row("calibration", value, varied.uncertainty(influence))
 
 
 def _save_preview(cell: Cell, images: Selection, shown: np.ndarray) -> None:
@@ -127,11 +156,12 @@ BENCHMARK = Benchmark(
             title="Figure 3: what each part of the code decides",
             caption=(
                 "How much a decoded image changes when one part of its code is exchanged and the other "
-                "kept: x_T drawn anew, or z_sem taken from other images."
+                "kept: x_T drawn anew, or z_sem taken from other images. Calibration: the variance over x_T by the squared "
+                "error of their mean; 0: no spread, 1: as uncertain as the code leaves it, above 1: too diverse."
             ),
             rows=("system", "setting", "steps", "solver", "calls"),
             columns=("metric",),
-            metrics=("diversity_lpips", "pixel_std"),
+            metrics=("diversity_lpips", "pixel_std", *POSTERIOR[:2], "calibration", *POSTERIOR[2:]),
             headline=("diversity_lpips",),
             order=80,
         ),

@@ -13,6 +13,7 @@ from noting import Noting
 from small_systems import (
     SMALL_SIZES,
     Everything,
+    Plain,
     Tokens,
     changed,
     every_benchmark,
@@ -23,9 +24,11 @@ from small_systems import (
     write_people,
     write_weights,
 )
+from torch.nn import functional as F
 
 from benchmarks import api, evaluate
 from benchmarks.core import store
+from benchmarks.systems import Code
 from reports.records.record import COLUMNS, Record, read_records
 from reports.records.settings import STEPS
 
@@ -168,6 +171,20 @@ def test_every_section_has_readers():
     assert sections == {*ALL, *(name for name in READERS if "." not in name)}
 
 
+class Cut(Plain):
+    """It decodes the first number of its code alone, or the first two."""
+
+    lengths = (1, 2)
+
+    def solving(self, solver):
+        found = super().solving(solver)
+        found.__class__ = Cut
+        return found
+
+    def decode(self, code, steps=100, keep=None):
+        return super().decode(Code(F.pad(code.semantic[:, :keep], (0, 12 - (keep or 12)))), steps)
+
+
 IMAGES = ("reconstruction", "denoising")
 # What else `evaluate` takes: B's value, the benchmarks, and other arguments of A and of B.
 ARGUMENTS = {
@@ -176,6 +193,7 @@ ARGUMENTS = {
     "crop": ("center-bicubic", IMAGES, {}),
     "features": ("efficientnet-lite0", ("unconditional",), {"weights_dir": "weights"}),
     "stand_ins": (True, ("variation",), {"weights_dir": "weights"}),
+    "keep": (2, ("reconstruction",), {"model": Cut(), "keep": 1}),
     "protocol": ("plain", ("reconstruction",), {}),
     "explain": (True, ("reconstruction",), {}),
     "axes": (True, ("representation",), {}),

@@ -51,6 +51,10 @@ class Evaluation:
         for system in self.systems:
             if isinstance(system, Checked):
                 system.batches = Batches.of(asked)
+        known = sorted({length for system in self.systems for length in system.lengths or ()})
+        for keep in self.context.options.keep if known else ():
+            if keep not in known:
+                raise UserError(f"--keep {keep}: choose among {', '.join(map(str, known))}")
 
     def keep_pictures(self, pictures: Path, images: Path | None) -> None:
         """Keep pictures in a folder, and reconstructions as single files in another unless it is None."""

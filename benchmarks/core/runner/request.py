@@ -66,6 +66,8 @@ class Options(TaskOptions):
     def __post_init__(self) -> None:
         if self.protocols and "reconstruction" not in self.benchmarks:
             raise UserError("--protocol, --explain: are of reconstruction, which is not asked for")
+        if self.keep and "reconstruction" not in self.benchmarks:
+            raise UserError("--keep: is of reconstruction, which is not asked for")
 
     @property
     def cropped(self) -> str | None:

@@ -67,6 +67,7 @@ def settings(options: Options, evaluation: Evaluation) -> Settings:
         "device": options.device,
         "precision": options.precision,
         **({"protocols": [*options.protocols, options.explain]} if options.protocols else {}),
+        **({"keep": options.keep} if options.keep else {}),
         **options.deciding,
     }
     return json.loads(json.dumps(parts))

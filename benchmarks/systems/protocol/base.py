@@ -84,6 +84,8 @@ class System:
         semantic_parts  the shapes of the tensors of the semantic part, and how a probe reads them (parts.py). None: one
                       vector N x semantic_dim. If they are set, `semantic_dim` need not be
         code_bits     bits of a code, for a system that quantises. None: the bits of its tokens, if it has any
+        lengths       of a code whose beginning can be decoded alone: how many of its tokens, or of its numbers along the
+                      first axis, may be kept, ascending. `decode` then takes `keep`, one of them. None: all are needed
         fingerprint   a text that changes whenever the outputs may change: results are stored under it. For a plug-in a
                       hash of the weights is enough; a hash of its source is added
         iterative     whether its methods use their argument `steps` (T)
@@ -115,6 +117,7 @@ class System:
     semantic_dim: int = 0
     semantic_parts: tuple[Part, ...] | None = None
     code_bits: float | None = None
+    lengths: tuple[int, ...] | None = None
     fingerprint: str
     iterative: bool = False
     solver: Scheme | None = None
@@ -227,7 +230,11 @@ class System:
         raise self._cannot("encode a stochastic code")
 
     def decode(self, code: Code, steps: int = 100) -> Tensor:
-        """Decode codes to images: N x 3 x S x S in [-1, 1]."""
+        """Decode codes to images: N x 3 x S x S in [-1, 1].
+
+        A system with `lengths` takes a further `keep` by its name, and decodes the first `keep`
+        tokens or numbers alone; None: all.
+        """
         raise self._cannot("decode")
 
     def sample_latents(self, indices: Sequence[int], seed: int, steps: int) -> Semantic:

@@ -81,7 +81,8 @@ def checked_method(check: Callable[..., T]) -> Callable[..., T]:
 
     @wraps(check)
     def guarded(system: "Checked", *given: Any, **named: Any) -> T:
-        first, *rest = signature.bind(system, None, *given, **named).args[2:]
+        bound = signature.bind(system, None, *given, **named)
+        first, *rest = bound.args[2:]
         if isinstance(first, Tensor):
             system._refuse_other_images(name, first)
         if "images" in signature.parameters:
@@ -89,7 +90,7 @@ def checked_method(check: Callable[..., T]) -> Callable[..., T]:
 
         def call(place: slice) -> T:
             some = [cut(value, place) for value in (first, *rest)]
-            return check(system, system._call(name, *some), *some)
+            return check(system, system._call(name, *some, **bound.kwargs), *some, **bound.kwargs)
 
         return join(system.batches.each(name, rows(first), call))
 
@@ -268,7 +269,9 @@ class Checked(System):
         return found.numbers(tuple(images.shape))
 
     @checked_method
-    def decode(self, found: Returned, code: Code, steps: int = 100) -> Tensor:
+    def decode(
+        self, found: Returned, code: Code, steps: int = 100, *, keep: int | None = None
+    ) -> Tensor:
         given = (*tensors(code.semantic), *tensors(code.x_T))
         wide = any(one.dtype == torch.float64 for one in given)
         dtype = torch.float64 if wide and self.computes_in_float64 else torch.float32
@@ -360,10 +363,10 @@ class Checked(System):
         with evaluating(self.live):
             return calling(self.name, method, call)
 
-    def _call(self, method: str, *given: Any) -> Returned:
+    def _call(self, method: str, *given: Any, **named: Any) -> Returned:
         """Call a method of the system with copies, so that it cannot change its arguments."""
         own = [self._copy(value) for value in given]
-        value = self._guard(method, lambda: getattr(self.inner, method)(*own))
+        value = self._guard(method, lambda: getattr(self.inner, method)(*own, **named))
         return Returned(self.name, method, value, self.device, self.clamped)
 
     def _copy(self, value: Any) -> Any:

@@ -3,8 +3,10 @@
 No field of a system reaches a table, a file's name or the store before it has been checked here.
 """
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,6 +72,12 @@ def _is_range(value: Any) -> bool:
     return pair and all(_is_number(one, -LARGEST) for one in value) and value[0] < value[1]
 
 
+def _are_lengths(value: Any) -> bool:
+    several = isinstance(value, tuple | list) and len(value) > 0
+    whole = several and all(_whole(1).holds(one) for one in value)
+    return whole and all(a < b for a, b in pairwise(value))
+
+
 LINE = Rule(is_line, f"one printable line of 1 to {LONGEST} characters")
 RANGE = Rule(_is_range, "two numbers, the lowest and the highest value of an image", or_none=True)
 FLAG = Rule(lambda value: isinstance(value, bool), "True or False")
@@ -85,6 +93,7 @@ RULES = {
     "stride": _whole(1, or_none=True),
     "semantic_parts": Rule(_are_parts, "a tuple of one Part or more", or_none=True),
     "code_bits": Rule(lambda value: value != 0 and _is_number(value, 0), "a positive number", True),
+    "lengths": Rule(_are_lengths, "ascending whole numbers from 1", or_none=True),
     "range": RANGE,
     "trained_on": _of_class(TrainedOn, "a diffae.checkpoints.trained_on.TrainedOn"),
     "solver": _of_class(Scheme, "a diffae.diffusion.scheme.Scheme"),
@@ -118,6 +127,8 @@ def read_fields(system: System, name: str) -> dict[str, Any]:
     if found["image_size"] is None and draws:
         raise wrong("image_size", "must be a whole number if x_T is drawn at random, not None")
     found["semantic_dim"] = _semantic_dim(found, wrong)
+    if found["lengths"] is not None:
+        found["lengths"] = _lengths(system, found, wrong)
     if found["range"] is not None:
         found["range"] = (float(found["range"][0]), float(found["range"][1]))
     value = system.describe()
@@ -165,6 +176,29 @@ def _semantic_dim(found: Mapping[str, Any], wrong: Wrong) -> int:
     if not 1 <= count <= latent_dim:
         raise wrong("semantic_dim", f"must be from 1 to latent_dim {latent_dim}, not {count}")
     return count
+
+
+def _lengths(system: System, found: Mapping[str, Any], wrong: Wrong) -> tuple[int, ...]:
+    """`lengths`, none of which is more than the code has."""
+    of_vector = (Part((found["semantic_dim"],)),) if found["semantic_dim"] else ()
+    most = parts.length(found["semantic_parts"] or of_vector)
+    if most is None:
+        raise wrong("lengths", "are of a semantic code that is one tensor of a known length")
+    if found["lengths"][-1] > most:
+        raise wrong(
+            "lengths", f"must be at most {most}, as long as the code is, not {found['lengths'][-1]}"
+        )
+    if not takes_keep(system.decode):
+        raise wrong("lengths", "need a method decode(code, steps, keep)")
+    return tuple(map(int, found["lengths"]))
+
+
+def takes_keep(decode: Callable[..., object]) -> bool:
+    """Whether a `decode` can be told how much of a code to decode; not if it has no signature."""
+    try:
+        return "keep" in inspect.signature(decode).parameters
+    except ValueError:  # of TorchScript
+        return False
 
 
 def _overrides(system: System, method: str) -> bool:

@@ -155,6 +155,16 @@ def bits(parts: Parts) -> float | None:
     return _total(part.bits for part in parts)
 
 
+def length(parts: Parts) -> int | None:
+    """What may be kept of a code, counted from its beginning: its tokens, or its numbers along the first axis.
+
+    None of several tensors, and where it depends on the image's size.
+    """
+    if len(parts) != 1 or not parts[0].shape:
+        return None
+    return parts[0].shape[0] if parts[0].codebook is None else parts[0].places
+
+
 def has_tokens(parts: Parts) -> bool:
     return any(part.codebook is not None for part in parts)
 

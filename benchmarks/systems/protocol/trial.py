@@ -28,6 +28,7 @@ FLIPPED = 0.05
 RANDOM = "not deterministic: gives different results for the same images"
 BATCH = "depends on its batch: gives other results for an image alone or in another order"
 TRAINING = "computes in training mode"
+UNCUT = "ignores keep: decodes the same images from {} of its code as from {}"
 
 # The thresholds of `mistaken_range`. By them none of 139,000 batches of two to eight images was suspected, of
 # nine kinds of images and 200 honest decoders (sharp, blurred, PCA, noisy, untrained, in training), but
@@ -62,7 +63,7 @@ def tried(system: System, images: Tensor) -> Trial:
             found, mistaken = _Results(system, images), ""
             if system.range is None and found.decodes:
                 mistaken = mistaken_range(images, found.tensors[-1])
-            notes = [] if mistaken or system.random else [_of_results(found)]
+            notes = [] if mistaken or system.random else [_of_results(found), found.uncut()]
             networks = system.networks().values()
             if any(part.training for network in networks for part in network.modules()):
                 notes.append(TRAINING)
@@ -113,6 +114,14 @@ class _Results:
             if not _near(one[places].double(), other.double(), tolerance * size):
                 return False
         return True
+
+    def uncut(self) -> str:
+        """The note on a system that decodes the same whatever is kept of a code."""
+        if not self.decodes or len(lengths := self.system.lengths or ()) < 2:
+            return ""
+        ends = lengths[0], lengths[-1]
+        few, many = (self.system.decode(self.code, FEW_STEPS, **{"keep": k}) for k in ends)
+        return UNCUT.format(*ends) if torch.equal(few, many) else ""
 
     def _code(self, images: Tensor) -> Code:
         if ENCODE in self.system.capabilities:

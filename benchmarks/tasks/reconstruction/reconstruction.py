@@ -5,12 +5,13 @@ or drawn at random, which shows what z_sem alone retains. Scores are kept per im
 solver (`beside`) is measured at its own T; a table by network calls compares it with the paper's
 DDIM. For the decodes of Table 1 there are also the distances to their originals as sets, of which
 the Frechet distance is the first column in papers on tokenizers, and for quantised codes the use of
-their codebooks.
+their codebooks. With --keep, codes are decoded from their beginning alone, too.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,20 +22,31 @@ from benchmarks.core.images import Selection, preview, save_images
 from benchmarks.core.plan import comparisons
 from benchmarks.core.sizes import Count, InvertingSolver, Split, Steps
 from benchmarks.core.store import CHUNK, Arrays, Computation
+from benchmarks.metrics.manifold import of_few
 from benchmarks.metrics.plain import DESCRIBED, PLAIN
 from benchmarks.metrics.ssim import too_small
 from benchmarks.plugin import Benchmark, Cell, Context, Measurement, Record, Row, Solved, TableSpec
-from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, Code, System
+from benchmarks.systems.protocol.base import (
+    DECODE,
+    ENCODE,
+    SEMANTIC,
+    STOCHASTIC,
+    Code,
+    System,
+    parts_of,
+)
 from benchmarks.systems.protocol.checked import cut, join
+from benchmarks.systems.protocol.parts import length
 from benchmarks.tasks.reconstruction import codebook_use
 from benchmarks.tasks.reconstruction.by_protocol import SPEC as BY_PROTOCOL
 from benchmarks.tasks.reconstruction.by_protocol import ByProtocol
 from benchmarks.tasks.shared.distances import PAIRED, distance_rows, overlap_rows, side_of
 from diffae.eight_bit import to_uint8
 from reports.records.metrics import seen_through
+from reports.records.uncertainty import UNKNOWN
 
 TABLE1, TABLE2, BY_CALLS = "table1_reconstruction", "table2_ablation", "table2_by_calls"
-CODEBOOKS = "codebooks"
+CODEBOOKS, BY_LENGTH = "codebooks", "reconstruction_by_length"
 SIZES = ("latent_dim", "compression", "code_bits", "bits_per_pixel")  # of a code
 SCORES = ("ssim", "ssim_valid", "lpips", "mse", "psnr")  # of an image
 OVERLAP = ("precision", "recall")
@@ -80,17 +92,22 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
         yield Measurement([way.computation], partial(_reduced, way, shown), fits)
     at = Solved.of(context, system, sizes.solver, None)
     yield Measurement([], partial(_rest, at, images, shown))
+    if context.options.keep:
+        yield _of_lengths(context, sizes, system, images)
 
 
 @dataclass(frozen=True)
 class Way:
-    """One way to reconstruct the images, and the tables that show it; `setting` says how x_T is found."""
+    """One way to reconstruct the images, and the tables that show it; `setting` says how x_T is found,
+    and `keep` how much of a code is decoded (None: all).
+    """
 
     at: Solved
     images: Selection
     setting: str
     tables: tuple[str, ...]
     by_protocol: ByProtocol | None = None
+    keep: int | None = None
 
     @property
     def in_table1(self) -> bool:
@@ -103,9 +120,24 @@ class Way:
 
     @cached_property
     def cell(self) -> Cell:
-        fields = {"x_T": self.setting, "split": self.images.split}
+        fields: dict[str, Any] = {"x_T": self.setting, "split": self.images.split}
+        fields |= {} if self.keep is None else {"keep": self.keep}
         of: dict[str, Any] = {"split": self.images.split, "n": len(self.images), "fields": fields}
-        return Cell(self.at.context, TABLE1, self.at, setting=self.setting, **of)
+        setting = self.setting if self.keep is None else str(self.keep)
+        return Cell(self.at.context, self.tables[0], self.at, setting=setting, **of)
+
+    @cached_property
+    def sizes(self) -> dict[str, float]:
+        """The size of what is decoded, as papers count it; an x_T drawn at random does not count."""
+        system = self.at.system
+        side = system.image_size or self.images.dataset.image_size
+        of = system.semantic_dim if self.setting == RANDOM else system.latent_dim
+        share = 1.0 if self.keep is None else self.keep / (length(parts_of(system)) or 1)
+        found = {"latent_dim": share * of, "compression": 3 * side**2 / (share * of)}
+        if system.code_bits is not None:
+            found |= {"code_bits": share * system.code_bits}
+            found |= {"bits_per_pixel": found["code_bits"] / side**2}
+        return found
 
     @cached_property
     def computation(self) -> Computation:
@@ -136,6 +168,7 @@ class Way:
             return found | (context.codes.embed(output) if self.in_table1 else {})
 
         what = f"decode, {self.setting}" if self.setting else "decode"
+        what += "" if self.keep is None else ", of the first of the code"
         found = self.cell.computation("reconstruction", what, self.images, compute, **more)
         return replace(found, without=(KEPT,))
 
@@ -144,7 +177,8 @@ class Way:
         if self.setting == RANDOM:
             code = at.random(code.semantic, images.order[positions].tolist())
         unclamped = self.by_protocol and self.by_protocol.unclamped
-        return (at.system.unclamped() if unclamped else at.system).decode(code, at.T).cpu()
+        system = at.system.unclamped() if unclamped else at.system
+        return system.decode(code, at.T, **({"keep": self.keep} if self.keep else {})).cpu()
 
 
 def _ways(context: Context, sizes: Sizes, system: System, images: Selection) -> Iterator[Way]:
@@ -181,7 +215,7 @@ def _reduced(way: Way, shown: dict[str, Tensor], scores: Arrays) -> Iterator[Rec
     if way.keeps:
         _save_reconstructions(way)
     for table in way.tables:
-        yield from _rows(way.cell.but(table=table), way.images, scores)
+        yield from _rows(way.cell.but(table=table), way, scores)
     if way.by_protocol:
         yield from way.by_protocol.records(way.at, way.images, scores)
     if way.in_table1:
@@ -204,9 +238,44 @@ def _rest(at: Solved, images: Selection, shown: Mapping[str, Tensor]) -> Iterato
     yield from codebook_use.rows(cell, at, images)
 
 
-def _rows(cell: Cell, images: Selection, scores: Arrays) -> Iterator[Row]:
+def _of_lengths(context: Context, sizes: Sizes, system: System, images: Selection) -> Measurement:
+    """The first of each code, as much as --keep says. x_T is drawn, as it may hold what is left out."""
+    asked, can = context.options.keep, system.lengths or ()
+    at = Solved.of(context, system, sizes.solver, max(sizes.steps), inverts=False)
+    way = Way(at, images, _settings(system)[-1], (BY_LENGTH,))
+    ways = [replace(way, keep=keep) for keep in asked if keep in can]
+
+    def reduce(*found: Arrays) -> Iterator[Row]:
+        for one, scores in zip(ways, found, strict=True):
+            yield from _rows(one.cell, one, scores)
+        for (one, scores), (longer, more) in pairwise(zip(ways, found, strict=True)):
+            worse = more["mse"] > scores["mse"]
+            note = of_few(int(worse.sum()), len(worse))
+            cell = one.cell.also(longer=longer.keep)
+            no_error: dict[str, Any] = {"note": note, "uncertainty": UNKNOWN} if note else {}
+            yield from cell.means(images, {"worse_with_more": worse.astype(float)}, **no_error)
+        known = f"it decodes the first {', '.join(map(str, can))} of its code"
+        for keep in asked if can else (None,):
+            if keep not in can:
+                note = known if can else "its code is decoded as a whole"
+                cell = way.cell.but(setting=str(keep or ""))
+                yield cell.row("worse_with_more", None, note=note)
+        if ways:
+            shown = [torch.from_numpy(scores["preview"]) for scores in found]
+            way.cell.draw(
+                "reconstruction-by-length-{}",
+                "reconstruction by length of the code",
+                [images.batch(np.arange(PREVIEW)[: len(images)]), *shown],
+                rows=("input", *(f"first {one.keep}" for one in ways)),
+                caption="The first held-out images, none chosen, from the first of their codes alone.",
+            )
+
+    return Measurement([one.computation for one in ways], reduce)
+
+
+def _rows(cell: Cell, way: Way, scores: Arrays) -> Iterator[Row]:
     """The rows of one table."""
-    system, perceptual = cell.system or System(), cell.context.networks.perceptual
+    images, perceptual = way.images, cell.context.networks.perceptual
     if cell.table == TABLE1:
         yield from _of_table1(cell, images, scores)
     described = {name: DESCRIBED[name] for name in ("ssim", "ssim_valid")}
@@ -215,11 +284,10 @@ def _rows(cell: Cell, images: Selection, scores: Arrays) -> Iterator[Row]:
     seen_as = {"lpips": perceptual.metric_name}
     names = [seen_as.get(name, name) for name in SCORES if name in shown]
     yield from of_images.means(images, {name: scores[name] for name in names})
-    sizes = _sizes(system, system.image_size or images.dataset.image_size, cell.setting)
-    for name, value in sizes.items():
+    for name, value in way.sizes.items():
         if name in shown:
             yield of_images.row(name, value)
-    if cell.table == TABLE1 and "bits_per_pixel" not in sizes:
+    if cell.table == TABLE1 and "bits_per_pixel" not in way.sizes:
         note = "not quantised: its code is of real numbers"
         yield of_images.row("bits_per_pixel", None, note=note)
 
@@ -242,15 +310,6 @@ def _of_table1(cell: Cell, images: Selection, scores: Arrays) -> Iterator[Row]:
         yield from of.means(images, {"ms_ssim": scores["ms_ssim"]})
     else:
         yield of.row("ms_ssim", None, note=too_small(side, side))
-
-
-def _sizes(system: System, side: int, setting: str) -> dict[str, float]:
-    """The size of a code, as papers count it; an x_T drawn at random does not count."""
-    numbers = float(system.semantic_dim if setting == RANDOM else system.latent_dim)
-    found = {"latent_dim": numbers, "compression": 3 * side**2 / numbers}
-    if system.code_bits is not None:
-        found |= {"code_bits": system.code_bits, "bits_per_pixel": system.code_bits / side**2}
-    return found
 
 
 # ----------------------------------------------------------------------------------------------
@@ -328,6 +387,20 @@ TABLES = (
         order=10,
     ),
     BY_PROTOCOL,
+    TableSpec(
+        name=BY_LENGTH,
+        title="Reconstruction by length of the code",
+        caption=(
+            "As Table 1, from the first tokens or numbers of each code alone, with x_T drawn at random. Worse with more: "
+            "the share of images whose squared error is larger at the next length."
+        ),
+        rows=("system", "setting"),
+        columns=("metric",),
+        setting_header="kept",
+        metrics=("latent_dim", "code_bits", "psnr", "ssim", "lpips", "mse", "worse_with_more"),
+        plots=(("psnr", "latent_dim"), ("lpips", "latent_dim"), ("psnr", "code_bits")),
+        order=13,
+    ),
     TableSpec(
         name=CODEBOOKS,
         title="Codebooks",

@@ -92,16 +92,15 @@ def _plane(
     spec: TableSpec, records: Sequence[Record], found: Merged, metric: str, axis: str
 ) -> Iterator[Plot]:
     """A metric against another of the same row, logarithmic if that is never negative, as sizes are not.
-    Else settings that differ in a number are a curve.
+    Settings that differ in a number are a curve.
     """
     ours = of_like_n([r for r in records if r.metric == metric], found.known)
     label, x = metric_label(axis, found.known), _beside(records, axis)
-    if axis not in found.known or found.known[axis].least is not None:
-        yield from against(found, spec, ours, label, x, log=True, room=SIZE)
-        return
-    curves = {s: name for name, numbers in _families(ours).items() for s in numbers}
+    log = axis not in found.known or found.known[axis].least is not None
+    families = {"" if name == "…" else name: of for name, of in _families(ours).items()}
+    curves = {s: name for name, numbers in families.items() for s in numbers}
     points = {replace(r, setting=curves.get(r.setting, r.setting)): x(r) for r in ours}
-    yield from against(found, spec, [*points], label, points.get, room=SIZE)
+    yield from against(found, spec, [*points], label, points.get, log=log, room=SIZE)
 
 
 def _families(records: Iterable[Record]) -> dict[str, dict[str, float]]:

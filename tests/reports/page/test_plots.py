@@ -130,6 +130,21 @@ def test_quality_is_drawn_against_the_size_of_the_code(tmp_path, count):
     assert points == [(2.0**i, i / 8) for i in range(count)] * (count > 4)
 
 
+def test_lengths_of_a_code_are_a_line(tmp_path):
+    records = [
+        number("reconstruction_by_length", metric, value, setting=str(k), system=system)
+        for system, times in (("A", 1), ("B", 16))
+        for k in (1, 2, 8)
+        for metric, value in (("latent_dim", float(times * k)), ("psnr", 20.0 + k))
+    ]
+    (plot,) = drawn(tmp_path, records)
+    assert plot.title == "PSNR ↑ against latent size"
+    assert {s.name: [(p.x, p.y) for p in s.points] for s in plot.key} == {
+        "A": [(1, 21), (2, 22), (8, 28)],
+        "B": [(16, 21), (32, 22), (128, 28)],
+    }
+
+
 def test_the_paper_s_metric_comes_before_its_stand_in(tmp_path):
     plots = drawn(tmp_path, table2("lpips") + table2("pd_effnet"))
     assert [plot.title for plot in plots] == ["LPIPS ↓ against T (steps)"]
