@@ -335,6 +335,7 @@ OF_CODES: dict[str, Metric] = {
     "factor_vae": _of_codes("FactorVAE score", "Kim and Mnih 2018"),
     "mcc": _of_codes("Mean correlation coefficient", "Hyvarinen and Morioka 2016", "MCC", least=-1.0),
     "cca": _of_codes("Mean canonical correlation", "Hotelling 1936", "CCA", least=-1.0),
+    "equivariance": _of_codes("Distance of moved codes from codes of moved images", "0 exact, 1 unrelated", "equivariance error", LOWER, least=None, most=None),
     "viv": _of_space("Velocity irreducible variance", "Diffusing in the Right Space 2026; all codes are one class", "VIV", **_N),
     "viv_by_class": _of_space("Velocity irreducible variance by class", "Diffusing in the Right Space 2026", "VIV by class", **_N),
     "sec_25": _of_space("Spectral energy beyond a quarter of the frequencies", "Diffusing in the Right Space 2026", "SEC 25", most=1.0),

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
-from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Found
+from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Found, Ints
 from benchmarks.metrics.codes.errors import found, jackknife, mean_of_labels, of_columns
 from benchmarks.metrics.codes.invariant.neighbours import nearest
 from benchmarks.metrics.codes.number import Number
@@ -67,24 +67,24 @@ def density_cv(codes: Codes, how: Density, seed: int) -> Found:
     from scipy.stats import gaussian_kde
 
     values, notes = grids(codes, how)
-    n, _, height, width = values.shape
-    place = np.random.default_rng(seed).integers(height * width, size=n)
-    x = values.reshape(n, -1, height * width)[np.arange(n), :, place][: how.most]
-    if len(x) < FEWEST or x.shape[1] < 2:
-        raise UserError(
-            f"needs {FEWEST} codes of at least two channels, not {len(x)} of {x.shape[1]}"
-        )
-    plane = _plane(x, how.plane)
-    kept = codes.of(np.arange(len(x)))
+    if len(values) < FEWEST or values.shape[1] < 2:
+        are = f"{len(values)} of {values.shape[1]}"
+        raise UserError(f"needs {FEWEST} codes of at least two channels, not {are}")
+    on_plane = plane(values[: how.most], seed, how.plane)
 
-    def of(rows: np.ndarray) -> float:
-        each = gaussian_kde(plane[rows].T)(plane[rows].T)
+    def of(rows: Ints) -> float:
+        each = gaussian_kde(on_plane[rows].T)(on_plane[rows].T)
         return float(each.std() / each.mean())
 
+    kept = codes.of(np.arange(len(on_plane)))
     return jackknife(of, kept, *notes, "the plane is fixed")
 
 
-def _plane(x: Floats, how: str) -> Floats:
+def plane(values: Floats, seed: int, how: str = "principal") -> Floats:
+    """Codes n x C x H x W in two dimensions, n x 2: of maps a place each, which the seed draws."""
+    n, C = values.shape[:2]
+    place = np.random.default_rng(seed).integers(values[0, 0].size, size=n)
+    x = values.reshape(n, C, -1)[np.arange(n), :, place]
     if how == "principal":
         axes = torch.linalg.eigh(torch.from_numpy(x).T.cov())[1][:, -2:].numpy()
         return (x - x.mean(0)) @ axes

@@ -81,8 +81,9 @@ def _moments(rows: torch.Tensor) -> torch.Tensor:
     return rows @ rows.T
 
 
-def _enough(n: int, C: int, T: int, what: str) -> None:
-    """Raise UserError unless n maps of C channels and T places have so many rows for each axis of theirs."""
+def _enough(values: Floats, n: int, what: str) -> None:
+    """Raise UserError unless n maps of C x T numbers have ROWS rows for each axis of theirs."""
+    C, T = values.shape[1:]
     if n * T < ROWS * C or n * C < ROWS * T:
         needed = -(-ROWS * max(C / T, T / C) // 1)
         raise UserError(
@@ -98,7 +99,7 @@ def viv(codes: Codes, how: Viv, _: int) -> Found:
     """Marginal, of all codes as one class."""
     values, notes = grids(codes, how)
     values = values.reshape(*values.shape[:2], -1)
-    _enough(*values.shape, "codes")
+    _enough(values, len(values), "codes")
     white = f"white codes {np.pi / 2:.4f}"
     return jackknife(lambda rows: _viv(values[rows]), codes, *notes, white)
 
@@ -117,7 +118,7 @@ def viv_by_class(codes: Codes, how: Viv, _: int) -> Found:
     smallest = min((len(of) for one in groups(np.arange(len(values))) for of in one), default=0)
     if not smallest:
         raise UserError(f"no class has {FEWEST} images")
-    _enough(smallest, *values.shape[1:], "codes of a class")
+    _enough(values, smallest, "codes of a class")
 
     def mean(rows: Ints) -> float:
         return float(np.mean([np.mean([_viv(values[of]) for of in one]) for one in groups(rows)]))

@@ -55,10 +55,11 @@ def high(height: int, width: int, share: float) -> Floats:
 def _sec(codes: Codes, how: Sec, _: int, share: float) -> Found:
     values, notes = maps(codes, how)
     power = np.square(dctn(values, type=2, norm="ortho", axes=(2, 3))).mean(1)
-    mask = high(*power.shape[1:], share)
+    height, width = power.shape[1:]
+    mask = high(height, width, share)
     above, total = (power * mask).sum((1, 2)), power.sum((1, 2))
     ratio = above.mean() / total.mean()
-    white = f"white noise {mask.mean():.4g} on {power.shape[1]} x {power.shape[2]} places"
+    white = f"white noise {mask.mean():.4g} on {height} x {width} places"
     influence = of_columns(above - ratio * total) / total.mean()
     return found(ratio, influence, codes, np.arange(len(power)), *notes, white)
 
