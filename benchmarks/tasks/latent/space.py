@@ -27,6 +27,7 @@ OfSpace = Literal[
     "viv", "viv_by_class", "code_fd", "epps_pulley", "sec_25", "sec_50", "lds", "cds", "rmsc", "twonn", "density_cv", "lnc"
 ]  # fmt: skip
 SIX: tuple[OfSpace, ...] = ("viv", "code_fd", "sec_50", "lds", "twonn", "density_cv")
+MOST_SHOWN = 6  # maps of a code
 TOKENS = "its code consists of tokens"
 
 # ----------------------------------------------------------------------------------------------
@@ -49,6 +50,8 @@ def of_space(context: Context, system: System, names: Sequence[OfSpace], count: 
                 continue
             codes = _codes(images, part)
             yield from map(Measured(cell, codes, images).number, names)
+            if len(shown) == MOST_SHOWN:
+                continue
             with suppress(UserError):  # that all codes are the same, as the rows say
                 shown[setting or "code"] = panel(codes)
         if shown:
