@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
-from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Found, Ints
+from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Found
 from benchmarks.metrics.codes.errors import found, jackknife, mean_of_labels, of_columns
 from benchmarks.metrics.codes.invariant.neighbours import nearest
 from benchmarks.metrics.codes.number import Number
-from benchmarks.metrics.codes.space.scaled import Scaling, grids
+from benchmarks.metrics.codes.space.scaled import Scaling, grids, of_rows
 from diffae.system.errors import UserError
 from diffae.system.settings import Range
 
@@ -64,20 +64,22 @@ def twonn(codes: Codes, how: Twonn, _: int) -> Found:
 
 def density_cv(codes: Codes, how: Density, seed: int) -> Found:
     """Of a plane Gaussian about .55 at 2,000 codes, of a uniform square .2."""
-    from scipy.stats import gaussian_kde
-
     values, notes = grids(codes, how)
     if len(values) < FEWEST or values.shape[1] < 2:
         are = f"{len(values)} of {values.shape[1]}"
         raise UserError(f"needs {FEWEST} codes of at least two channels, not {are}")
-    on_plane = plane(values[: how.most], seed, how.plane)
+    kept = codes.of(np.arange(min(len(values), how.most)))
+    if how.plane == "t-SNE":  # a minute each
+        fixed = plane(values[: how.most], seed, how.plane)
+        return jackknife(lambda rows: _cv(fixed[rows]), kept, *notes, "the plane is fixed")
+    return of_rows(kept, how, lambda values: _cv(plane(values, seed)), *notes)
 
-    def of(rows: Ints) -> float:
-        each = gaussian_kde(on_plane[rows].T)(on_plane[rows].T)
-        return float(each.std() / each.mean())
 
-    kept = codes.of(np.arange(len(on_plane)))
-    return jackknife(of, kept, *notes, "the plane is fixed")
+def _cv(points: Floats) -> float:
+    from scipy.stats import gaussian_kde
+
+    each = gaussian_kde(points.T)(points.T)
+    return float(each.std() / each.mean())
 
 
 def plane(values: Floats, seed: int, how: str = "principal") -> Floats:
@@ -105,11 +107,16 @@ def lnc(codes: Codes, how: Lnc, _: int) -> Found:
     others = who[near] != who[:, None]
     near = np.take_along_axis(near, np.argsort(~others, axis=1, kind="stable"), 1)
     near = near[:, : how.neighbours]
-    shares = np.stack([(y[near] == y[:, None]).mean(1) for y in codes.classes.T], axis=1)
-    chance = np.mean([np.square(np.bincount(y) / len(y)).sum() for y in codes.classes.T])
-    return mean_of_labels(
-        [(shares.mean(0), of_columns(shares), rows)], codes, *notes, f"by chance {chance:.4f}"
-    )
+    labels = codes.classes
+    alike = labels[near] == labels[:, None]  # n x k x K
+    shares = alike.mean(1)
+    # an image is scored, and is a neighbour of others
+    as_neighbour = np.zeros(shares.shape)
+    np.add.at(as_neighbour, near, (alike - shares[:, None]) / how.neighbours)
+    influence = of_columns(shares + as_neighbour)
+    chance = np.mean([np.square(np.bincount(y) / len(y)).sum() for y in labels.T])
+    scored = shares.mean(0), influence, rows
+    return mean_of_labels([scored], codes, *notes, f"by chance {chance:.4f}")
 
 
 NUMBERS = {

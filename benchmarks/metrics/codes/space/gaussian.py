@@ -11,17 +11,16 @@ turn. Epps and Pulley 1983, as LeJEPA takes it (rbalestr-lab/lejepa@eddffdd univ
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
 import torch
 
 from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints
-from benchmarks.metrics.codes.errors import blocks_of, jackknife, jackknifed
+from benchmarks.metrics.codes.errors import jackknife
 from benchmarks.metrics.codes.number import Number
-from benchmarks.metrics.codes.space.scaled import Scaling, grids
-from benchmarks.metrics.frechet_jackknife import BLOCKS
+from benchmarks.metrics.codes.space.scaled import Scaling, grids, of_rows
 from diffae.system.errors import UserError
 from diffae.system.settings import Range
 
@@ -83,7 +82,7 @@ def _moments(rows: torch.Tensor) -> torch.Tensor:
 
 def _enough(values: Floats, n: int, what: str) -> None:
     """Raise UserError unless n maps of C x T numbers have ROWS rows for each axis of theirs."""
-    C, T = values.shape[1:]
+    C, T = values.shape[1], values[0, 0].size
     if n * T < ROWS * C or n * C < ROWS * T:
         needed = -(-ROWS * max(C / T, T / C) // 1)
         raise UserError(
@@ -92,27 +91,26 @@ def _enough(values: Floats, n: int, what: str) -> None:
 
 
 def _viv(values: Floats) -> float:
+    values = values.reshape(*values.shape[:2], -1)
     return float(np.pi / 2 * np.sqrt(variances(values)).mean())
 
 
 def viv(codes: Codes, how: Viv, _: int) -> Found:
     """Marginal, of all codes as one class."""
     values, notes = grids(codes, how)
-    values = values.reshape(*values.shape[:2], -1)
     _enough(values, len(values), "codes")
-    white = f"white codes {np.pi / 2:.4f}"
-    return jackknife(lambda rows: _viv(values[rows]), codes, *notes, white)
+    return of_rows(codes, how, _viv, *notes, f"white codes {np.pi / 2:.4f}")
 
 
 def viv_by_class(codes: Codes, how: Viv, _: int) -> Found:
     """The mean over the classes of each label, and over labels."""
     values, notes = grids(codes, how)
-    values = values.reshape(*values.shape[:2], -1)
     classes = codes.classes
 
     def groups(rows: Ints) -> Iterable[list[Ints]]:
-        for label in classes.T:
-            each = (rows[label[rows] == one] for one in np.unique(label))
+        """The places of each class among the rows."""
+        for label in classes[rows].T:
+            each = (np.flatnonzero(label == one) for one in np.unique(label))
             yield [of for of in each if len(of) >= FEWEST]
 
     smallest = min((len(of) for one in groups(np.arange(len(values))) for of in one), default=0)
@@ -121,7 +119,8 @@ def viv_by_class(codes: Codes, how: Viv, _: int) -> Found:
     _enough(values, smallest, "codes of a class")
 
     def mean(rows: Ints) -> float:
-        return float(np.mean([np.mean([_viv(values[of]) for of in one]) for one in groups(rows)]))
+        scaled, _ = grids(codes.of(rows), how)
+        return float(np.mean([np.mean([_viv(scaled[of]) for of in one]) for one in groups(rows)]))
 
     return jackknife(mean, codes, *notes, f"the smallest class has {smallest} images")
 
@@ -133,47 +132,41 @@ def viv_by_class(codes: Codes, how: Viv, _: int) -> Found:
 def code_fd(codes: Codes, how: CodeFd, _: int) -> Found:
     """Of vectors; of maps, of the channels at all places. It is divided by the number of dimensions."""
     values, notes = grids(codes, how)
-    n, C = values.shape[:2]
-    rows = values.transpose(0, 2, 3, 1).reshape(n, -1, C)
-    if n * rows.shape[1] < 2 * C:
+    n, C, height, width = values.shape
+    if n * height * width < 2 * C:
         raise UserError(f"not defined for {n:,} codes of {C} numbers; give at least {2 * C:,}")
 
-    def distance(of: Ints) -> float:
-        x = torch.from_numpy(rows[of]).flatten(0, 1)
-        values = torch.linalg.eigvalsh(x.T.cov(correction=0)).clip(0)
-        return float((x.mean(0).square().sum() + (values.sqrt() - 1).square().sum()) / C)
+    def distance(values: Floats) -> float:
+        x = torch.from_numpy(values).transpose(0, 1).flatten(1)
+        eigenvalues = torch.linalg.eigvalsh(x.cov(correction=0)).clip(0)
+        return float((x.mean(1).square().sum() + (eigenvalues.sqrt() - 1).square().sum()) / C)
 
-    return jackknife(distance, codes, *notes)
+    return of_rows(codes, how, distance, *notes)
 
 
 def epps_pulley(codes: Codes, how: EppsPulley, seed: int) -> Found:
-    """The mean over random directions of all numbers of a code."""
+    """The mean over random directions of all numbers of a code; the error takes them as given."""
     values, notes = grids(codes, how)
-    x, blocks = values.reshape(len(values), -1), blocks_of(codes)
+    n, d = len(values), values[0].size
     source = torch.Generator().manual_seed(seed)
-    directions = torch.randn(x.shape[1], how.slices, generator=source).double()
-    projected = torch.from_numpy(x) @ (directions / directions.norm(dim=0))
-    t = torch.linspace(0, LAST, POINTS, dtype=projected.dtype)
-    normal, n = torch.exp(-t.square() / 2), len(x)
-    left = n - np.array(
-        [0, *np.bincount(blocks, minlength=BLOCKS)]
-    )  # of all, and without each block
-    each = []
-    for some in projected.split(SLICES, dim=1):
-        angles = some[:, :, None] * t
-        parts = torch.stack([angles.cos(), angles.sin()], dim=1)
-        sums = parts.new_zeros(BLOCKS, *parts.shape[1:])
-        sums.index_add_(0, torch.from_numpy(blocks), parts)
-        total = sums.sum(0)
-        real, imaginary = (
-            torch.stack([total, *(total - sums)], dim=1) / torch.from_numpy(left)[:, None, None]
-        )
-        distance = ((real - normal).square() + imaginary.square()) * normal
-        each.append(2 * torch.trapezoid(distance, t))
-    found = torch.cat(each, dim=1).mean(1).numpy()
-    found = n * (found - OF_NORMAL / left) + OF_NORMAL  # a normal code of fewer rows is farther
-    found = found / OF_NORMAL if how.divided else found
-    return jackknifed(found.tolist(), codes, blocks, *notes, f"n = {n:,}")
+    directions = torch.randn(d, how.slices, generator=source).double()
+    t = torch.linspace(0, LAST, POINTS, dtype=torch.float64)
+    normal = torch.exp(-t.square() / 2)
+
+    def excess(values: Floats) -> float:
+        """n times the distance of these codes from normal ones, less what normal codes have."""
+        x = torch.from_numpy(values).flatten(1) @ (directions / directions.norm(dim=0))
+        each = []
+        for some in x.split(SLICES, dim=1):
+            angles = some[:, :, None] * t
+            apart = (angles.cos().mean(0) - normal).square() + angles.sin().mean(0).square()
+            each.append(2 * torch.trapezoid(apart * normal, t))
+        return n * (float(torch.cat(each).mean()) - OF_NORMAL / len(x))
+
+    found = of_rows(codes, how, excess, *notes, f"n = {n:,}")
+    unit = OF_NORMAL if how.divided else 1.0
+    stderr = None if found.stderr is None else found.stderr / unit
+    return replace(found, value=(found.value + OF_NORMAL) / unit, stderr=stderr)
 
 
 BY_CLASS = ("classes", "binary")

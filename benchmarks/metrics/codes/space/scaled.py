@@ -1,11 +1,13 @@
 """Codes as grids n x C x H x W, normalised as a number takes them; vectors are maps of one place."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from benchmarks.metrics.codes.data import Codes, Floats
+from benchmarks.metrics.codes.data import Codes, Floats, Found
+from benchmarks.metrics.codes.errors import jackknife
 from diffae.system.errors import UserError
 
 
@@ -34,6 +36,13 @@ def grids(codes: Codes, how: Scaling) -> tuple[Floats, tuple[str, ...]]:
     left_out = f"constant channels left out: {(~alive).sum()} of {len(alive)}"
     scaled = (values - values.mean((0, 2, 3), keepdims=True)) / deviation
     return scaled, () if alive.all() else (left_out,)
+
+
+def of_rows(codes: Codes, how: Scaling, statistic: Callable[[Floats], float], *notes: str) -> Found:
+    """A statistic of codes n x C x H x W that are normalised, with its error by leaving out blocks of images,
+    each time normalised anew.
+    """
+    return jackknife(lambda rows: statistic(grids(codes.of(rows), how)[0]), codes, *notes)
 
 
 def maps(codes: Codes, how: Scaling, least: int = 2) -> tuple[Floats, tuple[str, ...]]:

@@ -104,7 +104,7 @@ def test_epps_pulley_of_other_normals_grows_with_n(scale, shift, excess):
 
 
 def test_epps_pulley_of_normal_codes_is_1_on_average_at_every_n():
-    how = gaussian.EppsPulley("none", 64)
+    how = gaussian.EppsPulley("none", 3)
     for n in (50, 400):
         each = [
             gaussian.epps_pulley(codes_of(white(n, 3, seed=k)), how, 0).value for k in range(200)
