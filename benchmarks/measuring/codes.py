@@ -48,7 +48,7 @@ def read(path: Path, labels: Path | None = None) -> tuple[Codes, list[str]]:
 
     Raises UserError naming the file, and what to do, if they are none or do not belong together.
     """
-    values, own = _codes(path)
+    values, own, shape = _codes(path)
     table, how = (own, "") if labels is None else _matched(labels, _table(labels), path, own)
     where = labels or path
     found = [_label(where, str(k), column) for k, column in table.items() if k not in OF_ROWS]
@@ -68,7 +68,7 @@ def read(path: Path, labels: Path | None = None) -> tuple[Codes, list[str]]:
     lines = [f"codes: {len(values):,} x {values.shape[1]:,}, {path}"]
     lines += [f"labels: {', '.join(listed)}; {where}{how}"] if found else []
     lines += [f"split: {half}" if split is None else f"split: {counts}, as said; of {units}"]
-    return Codes(values, known, split, persons), lines
+    return Codes(values, known, split, persons, shape), lines
 
 
 def are_codes(path: Path) -> bool:
@@ -92,8 +92,8 @@ def _name(path: Path) -> str | None:
         return only if header.dtype.kind == "f" else None
 
 
-def _codes(path: Path) -> tuple[Floats, Table]:
-    """The codes of a file, n x d, and what it says of the images."""
+def _codes(path: Path) -> tuple[Floats, Table, tuple[int, int, int] | None]:
+    """The codes of a file, n x d, what it says of the images, and C x H x W of maps."""
     if (name := _name(path)) is None:
         how = "save them by np.savez(FILE.npz, codes=...)"
         raise UserError(f"{path}: no array `codes`, nor a single one of floats; {how}")
@@ -108,7 +108,8 @@ def _codes(path: Path) -> tuple[Floats, Table]:
     if len(odd := np.flatnonzero(~np.isfinite(values).all(axis=1))):
         first = f"the first in row {odd[0]}, from 0; take these images out"
         raise UserError(f"{path}: {len(odd):,} of {n:,} codes are not finite, {first}")
-    return values, _table(path, name) if name else Table(index=range(n))
+    table = _table(path, name) if name else Table(index=range(n))
+    return values, table, (shape[0], shape[1], shape[2]) if len(shape) == 3 else None
 
 
 def _table(path: Path, first: str = LABELS) -> Table:

@@ -101,3 +101,24 @@ def spectrum_divergence(images: Tensor, maps: Tensor) -> Floats:
     small = F.interpolate(images, tuple(maps.shape[2:]), mode="bicubic")
     ours, theirs = (spectrum(x.double().numpy()) for x in (small, maps))
     return np.asarray((ours * np.log((ours + TINY) / (theirs + TINY))).sum(1))
+
+
+def equivariance(moved: Floats, expected: Floats) -> tuple[float, Floats]:
+    """How far f(T x) is from T f(x), both N x d: 0 exact, 1 as unrelated ones; and the influence [N] of each.
+
+    sum |a - b|^2 / (sum |a - m|^2 + sum |b - m|^2), m the mean of all. Scale, offset and rotation of f change
+    nothing. nan if all are the same.
+    """
+    a, b = moved.astype(np.float64), expected.astype(np.float64)
+    n, apart = len(a), np.square(a - b).sum(1)
+    squares, both = np.square(a).sum(1) + np.square(b).sum(1), a + b
+
+    def of(apart: Floats, squares: Floats, mean: Floats, n: int) -> Floats:
+        spread = squares - 2 * n * np.square(mean).sum(-1)
+        spread = np.where(spread > TINY * squares, spread, np.nan)  # of equal ones rounding is left
+        return apart / spread * (2 * n - 1) / (2 * n)  # m is of them, too
+
+    value = float(of(apart.sum(), squares.sum(), both.sum(0) / (2 * n), n))
+    left = (both.sum(0) - both) / (2 * max(n - 1, 1))
+    without = of(apart.sum() - apart, squares.sum() - squares, left, max(n - 1, 1))
+    return value, np.sqrt((n - 1) / n) * (value - without)

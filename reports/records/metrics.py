@@ -288,6 +288,11 @@ def _of_codes(
     )  # fmt: skip
 
 
+def _of_space(title: str, reference: str, label: str, **more: Any) -> Metric:
+    """A number of the space of codes, of which neither direction is better."""
+    return _of_codes(title, reference, label, **{"direction": NEITHER, "most": None, **more})
+
+
 def _of_edits(
     title: str, reference: str, label: str = "", direction: str = HIGHER, most: float | None = 1.0, **more: Any,
 ) -> Metric:  # fmt: skip
@@ -344,6 +349,19 @@ OF_CODES: dict[str, Metric] = {
     "factor_vae": _of_codes("FactorVAE score", "Kim and Mnih 2018"),
     "mcc": _of_codes("Mean correlation coefficient", "Hyvarinen and Morioka 2016", "MCC", least=-1.0),
     "cca": _of_codes("Mean canonical correlation", "Hotelling 1936", "CCA", least=-1.0),
+    "equivariance": _of_codes("Distance of moved codes from codes of moved images", "0 exact, 1 unrelated", "equivariance error", LOWER, least=None, most=None),
+    "viv": _of_space("Velocity irreducible variance", "Diffusing in the Right Space 2026; all codes are one class", "VIV", **_N),
+    "viv_by_class": _of_space("Velocity irreducible variance by class", "Diffusing in the Right Space 2026", "VIV by class", **_N),
+    "sec_25": _of_space("Spectral energy beyond a quarter of the frequencies", "Diffusing in the Right Space 2026", "SEC 25", most=1.0),
+    "sec_50": _of_space("Spectral energy beyond half of the frequencies", "Diffusing in the Right Space 2026", "SEC 50", most=1.0),
+    "lds": _of_space("Local less distant similarity", "Singh et al. 2025 (iREPA)", "LDS", least=-2.0, most=2.0),
+    "cds": _of_space("Slope of similarity against distance, negated", "Singh et al. 2025 (iREPA)", "CDS", least=None),
+    "rmsc": _of_space("Contrast of places", "Singh et al. 2025 (iREPA)", "RMSC", most=1.0),
+    "twonn": _of_space("Dimension by two neighbours", "Facco et al. 2017", "TwoNN", digits=2, **_N),
+    "epps_pulley": _of_space("Epps-Pulley statistic of random projections", "over that of normal codes; Balestriero and LeCun 2025", "Epps-Pulley", digits=3, **_N),
+    "code_fd": _of_space("Frechet distance of codes from N(0, I)", "of a number of the code", "code FD", **_N),
+    "density_cv": _of_space("Variation of the density of codes", "in two dimensions; Yao et al. 2025 (VA-VAE)", "density CV", **_N),
+    "lnc": _of_space("Neighbours with the same label", "of ten; Diffusing in the Right Space 2026", "LNC", most=1.0),
 }
 # fmt: on
 METRICS |= OF_CODES | OF_EDITS

@@ -48,7 +48,7 @@ class Labels:
 class Codes:
     """The codes of n images, and what is known of the images.
 
-    `split` says of each image TRAIN, VALID or TEST, and `persons` who is in it: pictures of one
+    `shape` is C x H x W of maps, which `values` have in this order. `split` says of each image TRAIN, VALID or TEST, and `persons` who is in it: pictures of one
     person are never in both parts of a draw, and errors are over persons.
     """
 
@@ -56,6 +56,7 @@ class Codes:
     labels: Labels | None = None
     split: Ints | None = None
     persons: Ints | None = None
+    shape: tuple[int, int, int] | None = None
 
     @property
     def y(self) -> Floats:
@@ -89,7 +90,7 @@ class Codes:
         """The codes of these rows, with all that is known of them."""
         labels = self.labels and replace(self.labels, values=self.labels.values[rows])
         split, persons = (None if x is None else x[rows] for x in (self.split, self.persons))
-        return Codes(self.values[rows], labels, split, persons)
+        return Codes(self.values[rows], labels, split, persons, self.shape)
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,7 @@ def taken(codes: Codes, how: Rows, seed: int) -> tuple[Codes, tuple[str, ...]]:
         fitted = codes.values[parts(codes, seed).train]
         alive = np.ptp(fitted, axis=0) > 0 if len(fitted) else np.ones(codes.values.shape[1], bool)
         if not alive.all():
-            codes = replace(codes, values=codes.values[:, alive])
+            codes = replace(codes, values=codes.values[:, alive], shape=None)
             notes.append(f"constant dimensions left out: {(~alive).sum()} of {len(alive)}")
     return codes, tuple(notes)
 

@@ -18,12 +18,14 @@ class Number:
     compute       of codes with their labels, a section and a seed
     kinds         of labels that it takes; `compute` sees these columns alone. () if it needs none
     combinations  whether it needs rows of every combination of the labels' values
+    channels      whether it takes whole maps, and leaves out constant channels itself
     """
 
     section: type
     compute: Callable[[Codes, Any, int], Found]
     kinds: tuple[Kind, ...] = ()
     combinations: bool = False
+    channels: bool = False
 
 
 def section_name(kind: type) -> str:

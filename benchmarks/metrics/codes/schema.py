@@ -16,14 +16,16 @@ from benchmarks.metrics.codes import dci, information, tad, votes
 from benchmarks.metrics.codes.data import Rows
 from benchmarks.metrics.codes.invariant import factors, linear, neighbours, spectrum
 from benchmarks.metrics.codes.number import section_name
+from benchmarks.metrics.codes.space import density, gaussian, places
 from benchmarks.metrics.protocols.library import FOLDERS, Head, Library
 from benchmarks.metrics.protocols.library import PLAIN as PLAIN
 from diffae.system.errors import UserError
 
 FOLDER = FOLDERS["codes"]
 INVARIANT = linear.NUMBERS | neighbours.NUMBERS | spectrum.NUMBERS | factors.NUMBERS
+SPACE = gaussian.NUMBERS | places.NUMBERS | density.NUMBERS
 BOUND_TO_AXES = tad.NUMBERS | dci.NUMBERS | information.NUMBERS | votes.NUMBERS
-NUMBERS = INVARIANT | BOUND_TO_AXES
+NUMBERS = INVARIANT | BOUND_TO_AXES | SPACE
 KINDS: list[type] = [number.section for number in NUMBERS.values()]
 SECTIONS: dict[str, type] = {"codes": Rows} | {section_name(kind): kind for kind in KINDS}
 

@@ -49,7 +49,8 @@ def prepared(name: str, codes: Codes, protocol: Protocol, seed: int) -> tuple[Co
         raise UserError(f"{name}: needs at least {FEWEST} rows, not {len(codes.values)}")
     labels, left_out = _labels(name, NUMBERS[name], codes.labels)
     codes = replace(codes, values=np.ascontiguousarray(codes.values, float), labels=labels)
-    codes, notes = taken(codes, protocol.codes, seed)
+    how = replace(protocol.codes, constant="kept") if NUMBERS[name].channels else protocol.codes
+    codes, notes = taken(codes, how, seed)
     if not codes.values.shape[1]:
         raise UserError(f"{name}: every dimension of the codes is constant")
     return codes, (*left_out, *notes)

@@ -5,6 +5,7 @@
 - Tokens replaced by near ones (pFID), for one codebook.
 - Noise on every number of a code, and numbers of a few bits: how far the image moves.
 - The spectrum of a map of codes, compared with the image's.
+- Numbers of the codes alone, and how encoder and decoder follow a move of the image (`space`).
 
 Each image keeps its x_T, which is drawn at random, as for new samples: only the semantic code is
 moved. The method of each number is cited in `benchmarks.metrics.latent` and below.
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import numpy as np
 import torch
@@ -31,6 +32,7 @@ from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import DECODE, SEMANTIC, System
 from benchmarks.systems.protocol.parts import tensors
 from benchmarks.tasks.latent.moves import UNMOVED, Codes, Move, Score, decoded
+from benchmarks.tasks.latent.space import FOLLOWS, SIX, SPACE, OfSpace, followed, of_space
 from benchmarks.tasks.shared.distances import distance_rows, side_of
 from reports.records.metrics import seen_through
 from reports.records.specs import SMOOTHNESS, TableSpec
@@ -58,6 +60,8 @@ class Sizes:
     bits        of a rounded number
     share       of the tokens that is replaced (alpha of pFID)
     neighbours  nearest codes, of which one is drawn (delta of pFID)
+    space       training images whose codes are measured alone
+    numbers     of these codes
     steps       T of decoding
     solver      solver that takes these steps
     """
@@ -69,6 +73,8 @@ class Sizes:
     bits: tuple[Bits, ...] = (2, 4, 6)
     share: Share = 0.5
     neighbours: tuple[Number, ...] = (2, 8, 32)
+    space: Count = 4_000
+    numbers: tuple[OfSpace, ...] = SIX
     steps: Steps = 10
     solver: Solver = "fast"
 
@@ -95,6 +101,8 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
     yield _tokens(codes.first(sizes.images), sizes)
     yield _robustness(codes.first(sizes.moved), sizes)
     yield _spectrum(codes.first(sizes.images))
+    yield of_space(context, system, sizes.numbers, sizes.space)
+    yield followed(codes.first(sizes.moved))
 
 
 def _cell(codes: Codes, table: str, **fields: Any) -> Cell:
@@ -245,7 +253,7 @@ def _spectrum(codes: Codes) -> Measurement:
 
 
 def _spec(name: str, title: str, caption: str, metrics: tuple[str, ...], order: int) -> TableSpec:
-    of_maps = name == SPECTRUM
+    of_maps = name in (SPECTRUM, SPACE, FOLLOWS)
     return TableSpec(
         name=name,
         title=title,
@@ -300,6 +308,22 @@ BENCHMARK = Benchmark(
             "KL divergence between the shares of 16 bands of frequency in the power of an image and of its map of codes.",
             ("spectrum_kl",),
             65,
+        ),
+        _spec(
+            SPACE,
+            "Codes alone",
+            "Numbers of the codes of training images that need no decoder, after normalisation by channel; of white codes "
+            "VIV is 1.571. `diffae-bench docs latent` says what each rewards wrongly.",
+            tuple(get_args(OfSpace)),
+            66,
+        ),
+        _spec(
+            FOLLOWS,
+            "Equivariance",
+            "How far the code of a moved image is from the moved code of the image, and what is decoded from a moved code "
+            "from the moved image: 0 exact, 1 as far as unrelated ones. A vector should stay as it is.",
+            ("equivariance",),
+            67,
         ),
     ),
 )

@@ -27,11 +27,15 @@ from diffae.diffusion import noise
 PACKAGED = ("diffae", "vqgan", "d2c", "pixels-pca")
 ALL = (*PACKAGED, *TRAINED, "scrambled", *LINEAR)
 COMPONENTS = (1, 10)
+OF_SPACE = (
+    "viv", "code_fd", "epps_pulley", "sec_25", "sec_50", "lds", "cds", "rmsc", "twonn", "density_cv",
+)  # fmt: skip
 CANDIDATES = ("reconstruction", "probes", "interpolation", "latent")
 SAMPLED = ("unconditional", "memorisation")
 SETTINGS = {
     **{"reconstruction.images": 192, "reconstruction.beside_steps": [10]},
     **{"latent.images": 192, "latent.training": 6_248, "latent.moved": 32, "latent.bits": [4]},
+    **{"latent.space": 6_248, "latent.numbers": list(OF_SPACE)},
     **{"probes.train": 1_500, "probes.valid": 500, "probes.test": 800},
     **{"interpolation.pairs": 32, "samples.count": 512, "memorisation.train": 2_048},
 }

@@ -17,6 +17,7 @@ from benchmarks.metrics.codes.schema import named
 from benchmarks.metrics.codes.table import measure
 from benchmarks.systems.dummy import Constant
 from benchmarks.tasks import probes, representation
+from benchmarks.tasks.shared import code_numbers
 from diffae.data import open_combinations, open_dataset, open_portraits
 from diffae.data.portraits.attributes import GRID
 from diffae.system.errors import UserError
@@ -188,8 +189,9 @@ def test_a_second_run_fits_nothing_again(labelled, monkeypatch):
     def again(*_, **__):
         raise AssertionError("measured again")
 
-    for name in ("few_labels", "code_length", "measure"):
+    for name in ("few_labels", "code_length"):
         monkeypatch.setattr(representation, name, again)
+    monkeypatch.setattr(code_numbers, "measure", again)
     assert told() == first
     labelled.dataset = replace(labelled.dataset, attributes=~labelled.dataset.attributes)
     with pytest.raises(AssertionError, match="measured again"):
@@ -235,7 +237,7 @@ def test_what_is_refused_is_a_row_with_the_reason_and_is_kept(labelled, monkeypa
     labelled.profile = labelled.profile.changed_by({"representation.axes": True})
     first = measured(labelled)["colours", "ridge_r2", "noise"]
     assert first.value is None and first.note.startswith("needs ")
-    monkeypatch.setattr(representation, "measure", None)
+    monkeypatch.setattr(code_numbers, "measure", None)
     assert measured(labelled)["colours", "ridge_r2", "noise"].note == first.note
 
 
@@ -291,7 +293,7 @@ def fewer_votes(monkeypatch):
     whole = named("plain")
     small = replace(whole.sections["factor_vae"], train=500, test=200, tables=2)
     few = replace(whole, sections={**whole.sections, "factor_vae": small})
-    for module in (representation, sys.modules[__name__]):
+    for module in (code_numbers, sys.modules[__name__]):
         monkeypatch.setattr(module, "named", lambda _: few)
 
 

@@ -1,0 +1,126 @@
+"""How codes lie among each other: `twonn`, `density_cv`, `lnc`.
+
+    twonn       n / sum ln(r2 / r1), by the distances of the two nearest codes: a dimension (Facco et al. 2017)
+    density_cv  deviation over mean of a kernel density at its own points, in two dimensions (VA-VAE, Table 6;
+                hustvl/LightningDiT@2725fed tools/latent_vis.py)
+    lnc         share of the k nearest codes, by cosine, that have the label of the image
+
+Maps are one place, drawn at random, to the second, and their mean over places to the last.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from torch.nn.functional import normalize
+
+from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Found
+from benchmarks.metrics.codes.errors import found, jackknife, mean_of_labels, of_columns
+from benchmarks.metrics.codes.invariant.neighbours import nearest
+from benchmarks.metrics.codes.number import Number
+from benchmarks.metrics.codes.space.scaled import Scaling, grids, of_rows
+from diffae.system.errors import UserError
+from diffae.system.settings import Range
+
+FEWEST, MOST = 500, 2_000  # codes
+
+
+class Twonn(Scaling):
+    """The choices of `twonn`."""
+
+
+@dataclass(frozen=True)
+class Density(Scaling):
+    """The choices of `density_cv`.
+
+    plane  the two "principal" components, or "t-SNE" (perplexity 30, seed 42)
+    most   codes, the first
+    """
+
+    plane: Literal["principal", "t-SNE"] = "principal"
+    most: Annotated[int, Range(FEWEST, 100_000)] = MOST
+
+
+@dataclass(frozen=True)
+class Lnc(Scaling):
+    """The choices of `lnc`: k nearest."""
+
+    neighbours: Annotated[int, Range(1, 1_000)] = 10
+
+
+def twonn(codes: Codes, how: Twonn, _: int) -> Found:
+    """Of distinct codes. Dimensions above ten are underestimated."""
+    values, notes = grids(codes, how)
+    rows = np.unique(values.reshape(len(values), -1), axis=0, return_index=True)[1]
+    if len(rows) < FEWEST:
+        raise UserError(f"needs at least {FEWEST} distinct codes, not {len(rows)}")
+    x = torch.from_numpy(values[rows].reshape(len(rows), -1))
+    squares = nearest(x, x, 3)[0][:, 1:].numpy()
+    logs = np.log(squares[:, 1] / squares[:, 0]) / 2
+    more = [f"equal codes left out: {len(values) - len(rows):,}"] * (len(rows) < len(values))
+    return found(1 / logs.mean(), of_columns(-logs) / logs.mean() ** 2, codes, rows, *notes, *more)
+
+
+def density_cv(codes: Codes, how: Density, seed: int) -> Found:
+    """Of a plane Gaussian about .55 at 2,000 codes, of a uniform square .2."""
+    values, notes = grids(codes, how)
+    if len(values) < FEWEST or values.shape[1] < 2:
+        are = f"{len(values)} of {values.shape[1]}"
+        raise UserError(f"needs {FEWEST} codes of at least two channels, not {are}")
+    kept = codes.of(np.arange(min(len(values), how.most)))
+    if how.plane == "t-SNE":  # a minute each
+        fixed = plane(values[: how.most], seed, how.plane)
+        return jackknife(lambda rows: _cv(fixed[rows]), kept, *notes, "the plane is fixed")
+    return of_rows(kept, how, lambda values: _cv(plane(values, seed)), *notes)
+
+
+def _cv(points: Floats) -> float:
+    from scipy.stats import gaussian_kde
+
+    each = gaussian_kde(points.T)(points.T)
+    return float(each.std() / each.mean())
+
+
+def plane(values: Floats, seed: int, how: str = "principal") -> Floats:
+    """Codes n x C x H x W in two dimensions, n x 2: of maps a place each, which the seed draws."""
+    n, C = values.shape[:2]
+    place = np.random.default_rng(seed).integers(values[0, 0].size, size=n)
+    x = values.reshape(n, C, -1)[np.arange(n), :, place]
+    if how == "principal":
+        axes = torch.linalg.eigh(torch.from_numpy(x).T.cov())[1][:, -2:].numpy()
+        return (x - x.mean(0)) @ axes
+    from sklearn.manifold import TSNE
+
+    return TSNE(2, perplexity=30, random_state=42).fit_transform(x)
+
+
+def lnc(codes: Codes, how: Lnc, _: int) -> Found:
+    """The mean over images of each label, and over labels. Other pictures of a person are no neighbours."""
+    values, notes = grids(codes, how)
+    x = normalize(torch.from_numpy(values.mean((2, 3))))
+    who, rows = codes.who, np.arange(len(values))
+    most = how.neighbours + int(np.unique(who, return_counts=True)[1].max())
+    if most > len(rows):
+        raise UserError(f"needs more than {most:,} codes, not {len(rows):,}")
+    near = nearest(x, x, most)[1].numpy()
+    others = who[near] != who[:, None]
+    near = np.take_along_axis(near, np.argsort(~others, axis=1, kind="stable"), 1)
+    near = near[:, : how.neighbours]
+    labels = codes.classes
+    alike = labels[near] == labels[:, None]  # n x k x K
+    shares = alike.mean(1)
+    # an image is scored, and is a neighbour of others
+    as_neighbour = np.zeros(shares.shape)
+    np.add.at(as_neighbour, near, (alike - shares[:, None]) / how.neighbours)
+    influence = of_columns(shares + as_neighbour)
+    chance = np.mean([np.square(np.bincount(y) / len(y)).sum() for y in labels.T])
+    scored = shares.mean(0), influence, rows
+    return mean_of_labels([scored], codes, *notes, f"by chance {chance:.4f}")
+
+
+NUMBERS = {
+    "twonn": Number(Twonn, twonn, channels=True),
+    "density_cv": Number(Density, density_cv, channels=True),
+    "lnc": Number(Lnc, lnc, DISCRETE, channels=True),
+}

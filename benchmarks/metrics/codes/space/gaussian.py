@@ -1,0 +1,178 @@
+"""How far codes are from normal noise: `viv`, `viv_by_class`, `code_fd`, `epps_pulley`.
+
+    viv           mean over eigenvalues l of the covariance of (pi/2) sqrt(l): what is left of the variance of the
+                  velocity of a flow from noise to the codes, over all times. White codes have pi/2
+    code_fd       |mu|^2 + sum (sqrt(l) - 1)^2: the Frechet distance from N(0, I), a number of the code
+    epps_pulley   n times the squared distance of the characteristic function of random projections from that of
+                  N(0, 1), weighted by it, by what normal codes have
+
+VIV is of Diffusing in the Right Space (arXiv 2606.03578); the covariance of maps is S_channel x S_place, found in
+turn. Epps and Pulley 1983, as LeJEPA takes it (rbalestr-lab/lejepa@eddffdd univariate/epps_pulley.py).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+import numpy as np
+import torch
+
+from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints
+from benchmarks.metrics.codes.errors import jackknife
+from benchmarks.metrics.codes.number import Number
+from benchmarks.metrics.codes.space.scaled import Scaling, grids, of_rows
+from diffae.system.errors import UserError
+from diffae.system.settings import Range
+
+ROUNDS, TINY = 5, 1e-12
+ROWS = 10  # that a dimension needs
+FEWEST = 4  # images of a class
+POINTS, LAST = 17, 3.0  # of t
+SLICES = 16  # at once
+OF_NORMAL = 1.0525  # n times the distance of n normal numbers, for every n
+
+
+class Viv(Scaling):
+    """The choices of `viv` and `viv_by_class`."""
+
+
+class CodeFd(Scaling):
+    """The choices of `code_fd`: without scaling the mean and the deviations count."""
+
+
+@dataclass(frozen=True)
+class EppsPulley(Scaling):
+    """The choices of `epps_pulley`.
+
+    slices   random directions, of a seed
+    divided  whether by what normal codes have, 1.0525
+    """
+
+    slices: Annotated[int, Range(1, 10_000)] = 256
+    divided: bool = True
+
+
+# ----------------------------------------------------------------------------------------------
+# Velocity irreducible variance
+
+
+def variances(values: Floats) -> Floats:
+    """The eigenvalues of the covariance of maps n x C x T, as that of channels times that of places.
+
+    Each is found with the other fixed, in five rounds; the sum is the variance. Of one place they are those
+    of the covariance (n in the denominator).
+    """
+    x = torch.from_numpy(values - values.mean(0))
+    n, C, T = x.shape
+    total = float(x.square().sum()) / n
+    channels, places = torch.ones(C, dtype=x.dtype), torch.ones(T, dtype=x.dtype)
+    rows = x
+    for _ in range(ROUNDS if T > 1 else 1):
+        channels, axes = torch.linalg.eigh(_moments(rows.transpose(0, 1).flatten(1)) / (n * T))
+        rows = (axes / (channels.clip(0) + TINY).sqrt()).T @ x
+        places, axes = torch.linalg.eigh(_moments(rows.permute(2, 0, 1).flatten(1)) / (n * C))
+        rows = x @ (axes / (places.clip(0) + TINY).sqrt())
+    each = torch.outer(channels.clip(0), places.clip(0)).flatten().numpy()
+    return each * (total / each.sum())
+
+
+def _moments(rows: torch.Tensor) -> torch.Tensor:
+    return rows @ rows.T
+
+
+def _enough(values: Floats, n: int, what: str) -> None:
+    """Raise UserError unless n maps of C x T numbers have ROWS rows for each axis of theirs."""
+    C, T = values.shape[1], values[0, 0].size
+    if n * T < ROWS * C or n * C < ROWS * T:
+        needed = -(-ROWS * max(C / T, T / C) // 1)
+        raise UserError(
+            f"not defined for {n:,} {what} of {C} x {T} numbers; give at least {needed:,.0f}"
+        )
+
+
+def _viv(values: Floats) -> float:
+    values = values.reshape(*values.shape[:2], -1)
+    return float(np.pi / 2 * np.sqrt(variances(values)).mean())
+
+
+def viv(codes: Codes, how: Viv, _: int) -> Found:
+    """Marginal, of all codes as one class."""
+    values, notes = grids(codes, how)
+    _enough(values, len(values), "codes")
+    return of_rows(codes, how, _viv, *notes, f"white codes {np.pi / 2:.4f}")
+
+
+def viv_by_class(codes: Codes, how: Viv, _: int) -> Found:
+    """The mean over the classes of each label, and over labels."""
+    values, notes = grids(codes, how)
+    classes = codes.classes
+
+    def groups(rows: Ints) -> Iterable[list[Ints]]:
+        """The places of each class among the rows."""
+        for label in classes[rows].T:
+            each = (np.flatnonzero(label == one) for one in np.unique(label))
+            yield [of for of in each if len(of) >= FEWEST]
+
+    smallest = min((len(of) for one in groups(np.arange(len(values))) for of in one), default=0)
+    if not smallest:
+        raise UserError(f"no class has {FEWEST} images")
+    _enough(values, smallest, "codes of a class")
+
+    def mean(rows: Ints) -> float:
+        scaled, _ = grids(codes.of(rows), how)
+        return float(np.mean([np.mean([_viv(scaled[of]) for of in one]) for one in groups(rows)]))
+
+    return jackknife(mean, codes, *notes, f"the smallest class has {smallest} images")
+
+
+# ----------------------------------------------------------------------------------------------
+# Distances from N(0, I)
+
+
+def code_fd(codes: Codes, how: CodeFd, _: int) -> Found:
+    """Of vectors; of maps, of the channels at all places. It is divided by the number of dimensions."""
+    values, notes = grids(codes, how)
+    n, C, height, width = values.shape
+    if n * height * width < 2 * C:
+        raise UserError(f"not defined for {n:,} codes of {C} numbers; give at least {2 * C:,}")
+
+    def distance(values: Floats) -> float:
+        x = torch.from_numpy(values).transpose(0, 1).flatten(1)
+        eigenvalues = torch.linalg.eigvalsh(x.cov(correction=0)).clip(0)
+        return float((x.mean(1).square().sum() + (eigenvalues.sqrt() - 1).square().sum()) / C)
+
+    return of_rows(codes, how, distance, *notes)
+
+
+def epps_pulley(codes: Codes, how: EppsPulley, seed: int) -> Found:
+    """The mean over random directions of all numbers of a code; the error takes them as given."""
+    values, notes = grids(codes, how)
+    n, d = len(values), values[0].size
+    source = torch.Generator().manual_seed(seed)
+    directions = torch.randn(d, how.slices, generator=source).double()
+    t = torch.linspace(0, LAST, POINTS, dtype=torch.float64)
+    normal = torch.exp(-t.square() / 2)
+
+    def excess(values: Floats) -> float:
+        """n times the distance of these codes from normal ones, less what normal codes have."""
+        x = torch.from_numpy(values).flatten(1) @ (directions / directions.norm(dim=0))
+        each = []
+        for some in x.split(SLICES, dim=1):
+            angles = some[:, :, None] * t
+            apart = (angles.cos().mean(0) - normal).square() + angles.sin().mean(0).square()
+            each.append(2 * torch.trapezoid(apart * normal, t))
+        return n * (float(torch.cat(each).mean()) - OF_NORMAL / len(x))
+
+    found = of_rows(codes, how, excess, *notes, f"n = {n:,}")
+    unit = OF_NORMAL if how.divided else 1.0
+    stderr = None if found.stderr is None else found.stderr / unit
+    return replace(found, value=(found.value + OF_NORMAL) / unit, stderr=stderr)
+
+
+BY_CLASS = ("classes", "binary")
+NUMBERS = {
+    "viv": Number(Viv, viv, channels=True),
+    "viv_by_class": Number(Viv, viv_by_class, BY_CLASS, channels=True),
+    "code_fd": Number(CodeFd, code_fd, channels=True),
+    "epps_pulley": Number(EppsPulley, epps_pulley, channels=True),
+}

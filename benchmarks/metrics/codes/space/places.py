@@ -1,0 +1,125 @@
+"""How the places of a map differ: its spectrum (`sec_25`, `sec_50`) and how alike near places are (`lds`, `cds`,
+`rmsc`).
+
+    sec_r   sum of E_uv over u + v > r (H + W - 2), by the sum of all; E the squares of the orthonormal
+            DCT-II, mean over images and channels. The constant is in the sum
+    lds     mean cosine of the four neighbours, less that of places far apart
+    cds     minus the slope of the mean cosine against the distance, 1 to 8
+    rmsc    root of mean |u_t - mean u|^2 of places u_t of unit length
+
+SEC is of Diffusing in the Right Space (arXiv 2606.03578), the others of iREPA (Singh et al., arXiv 2512.10794;
+End2End-Diffusion/iREPA@99ad4ac metrics/spatial_metrics.py). Distances are Manhattan, in places.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import numpy as np
+import torch
+from scipy.fft import dctn
+from torch.nn.functional import normalize
+
+from benchmarks.metrics.codes.data import Codes, Floats, Found
+from benchmarks.metrics.codes.errors import found, of_columns
+from benchmarks.metrics.codes.number import Number
+from benchmarks.metrics.codes.space.scaled import Scaling, maps
+
+FAR, FARTHEST = 6, 8  # places
+TINY = 1e-8
+AT_ONCE = 2**24  # cosines
+
+
+class Sec(Scaling):
+    """The choices of `sec_25` and `sec_50`."""
+
+
+@dataclass(frozen=True)
+class Spatial(Scaling):
+    """The choices of `lds`, `cds` and `rmsc`.
+
+    far   the least distance of places far apart: 6, or on maps with H + W < 10 "at least 3/8" of the largest;
+          or always "6 places"
+    """
+
+    far: Literal["at least 3/8", "6 places"] = "at least 3/8"
+
+
+def high(height: int, width: int, share: float) -> Floats:
+    """Which frequencies are beyond this `share` of the largest u + v: 0 or 1, H x W."""
+    u, v = np.indices((height, width))
+    return (u + v > share * (height + width - 2)).astype(np.float64)
+
+
+def _sec(codes: Codes, how: Sec, _: int, share: float) -> Found:
+    values, notes = maps(codes, how)
+    power = np.square(dctn(values, type=2, norm="ortho", axes=(2, 3))).mean(1)
+    height, width = power.shape[1:]
+    mask = high(height, width, share)
+    above, total = (power * mask).sum((1, 2)), power.sum((1, 2))
+    ratio = above.mean() / total.mean()
+    white = f"white noise {mask.mean():.4g} on {height} x {width} places"
+    influence = of_columns(above - ratio * total) / total.mean()
+    return found(ratio, influence, codes, np.arange(len(power)), *notes, white)
+
+
+def cosines(values: Floats) -> Floats:
+    """The mean cosine of two places of a map of n x C x H x W at each distance 0, 1, ...: n x (H + W - 1)."""
+    height, width = values.shape[2:]
+    y, x = (axis.ravel() for axis in np.indices((height, width)))
+    distance = np.abs(y[:, None] - y) + np.abs(x[:, None] - x)
+    count = torch.from_numpy(np.bincount(distance.ravel()))
+    places = normalize(torch.from_numpy(values).flatten(2), dim=1, eps=TINY)
+    index, blocks = torch.from_numpy(distance.ravel()), []
+    for some in places.split(max(AT_ONCE // distance.size, 1)):
+        every = (some.mT @ some).flatten(1)
+        blocks.append(every.new_zeros(len(some), len(count)).index_add_(1, index, every) / count)
+    return torch.cat(blocks).numpy()
+
+
+def pairs(height: int, width: int, far: int) -> Floats:
+    """The share of each distance among the ordered pairs of places at least `far` apart: [H + W - 1]."""
+    y, x = (axis.ravel() for axis in np.indices((height, width)))
+    count = np.bincount((np.abs(y[:, None] - y) + np.abs(x[:, None] - x)).ravel())
+    return np.where(np.arange(len(count)) >= far, count, 0) / count[far:].sum()
+
+
+def _lds(values: Floats, how: Spatial) -> tuple[Floats, str]:
+    height, width = values.shape[2:]
+    largest = height + width - 2
+    far = FAR if largest >= FARTHEST or how.far == "6 places" else -(-3 * largest // 8)
+    each = cosines(values)
+    return each[:, 1] - each @ pairs(height, width, far), f"far: {far} places or more"
+
+
+def _cds(values: Floats, _: Spatial) -> tuple[Floats, str]:
+    each = cosines(values)
+    distance = np.arange(1, min(FARTHEST, each.shape[1] - 1) + 1)
+    centred = distance - distance.mean()
+    slope = each[:, distance] @ centred / np.square(centred).sum()
+    return -slope, f"distances 1 to {distance[-1]}"
+
+
+def _rmsc(values: Floats, _: Spatial) -> tuple[Floats, str]:
+    places = normalize(torch.from_numpy(values).flatten(2), dim=1, eps=TINY)
+    spread = (places - places.mean(2, keepdim=True)).square().sum(1).mean(1).sqrt()
+    return spread.numpy(), f"white noise {(1 - 1 / places.shape[2]) ** 0.5:.4g} of many channels"
+
+
+def _spatial(
+    codes: Codes, how: Spatial, _: int, of: Callable[[Floats, Spatial], tuple[Floats, str]]
+) -> Found:
+    """The mean over images."""
+    values, notes = maps(codes, how, least=4)
+    each, note = of(values, how)
+    return found(each.mean(), of_columns(each), codes, np.arange(len(each)), *notes, note)
+
+
+NUMBERS = {
+    "sec_25": Number(Sec, partial(_sec, share=0.25), channels=True),
+    "sec_50": Number(Sec, partial(_sec, share=0.5), channels=True),
+    "lds": Number(Spatial, partial(_spatial, of=_lds), channels=True),
+    "cds": Number(Spatial, partial(_spatial, of=_cds), channels=True),
+    "rmsc": Number(Spatial, partial(_spatial, of=_rmsc), channels=True),
+}

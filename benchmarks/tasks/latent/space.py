@@ -1,0 +1,168 @@
+"""Numbers of the codes alone, and how encoder and decoder follow what is done to the image."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, pad
+
+from benchmarks.core.images import Selection
+from benchmarks.metrics.codes import data
+from benchmarks.metrics.latent import equivariance
+from benchmarks.plugin import Arrays, Cell, Context, Measurement, Row, System
+from benchmarks.systems.protocol.base import STOCHASTIC, Code
+from benchmarks.systems.protocol.parts import tensors
+from benchmarks.tasks.latent.moves import Codes
+from benchmarks.tasks.latent.panel import CAPTION, COLUMNS, panel
+from benchmarks.tasks.shared.code_numbers import Measured
+from diffae.system.errors import UserError
+from reports.records.uncertainty import UNKNOWN
+
+SPACE, FOLLOWS = "latent_space", "latent_equivariance"
+OfSpace = Literal[
+    "viv", "viv_by_class", "code_fd", "epps_pulley", "sec_25", "sec_50", "lds", "cds", "rmsc", "twonn", "density_cv", "lnc"
+]  # fmt: skip
+SIX: tuple[OfSpace, ...] = ("viv", "code_fd", "sec_50", "lds", "twonn", "density_cv")
+MOST_SHOWN = 6  # maps of a code
+TOKENS = "its code consists of tokens"
+
+# ----------------------------------------------------------------------------------------------
+# Numbers of the codes
+
+
+def of_space(context: Context, system: System, names: Sequence[OfSpace], count: int) -> Measurement:
+    """Numbers of the codes of training images, of each map of a code that has several."""
+    images = context.select("train", count)
+    every = tensors(context.codes.semantic(system, images))
+
+    def reduce() -> Iterator[Row]:
+        shown: dict[str, Tensor] = {}
+        for number, part in enumerate(every, 1):
+            setting = f"{number}, {part.shape[2]} px" if len(every) > 1 and part.ndim == 4 else ""
+            about = {"codes": " x ".join(map(str, part.shape[1:]))}
+            cell = Cell(context, SPACE, system, setting=setting, fields=about)
+            if not part.is_floating_point():
+                yield from (cell.row(name, None, note=TOKENS) for name in names)
+                continue
+            codes = _codes(images, part)
+            yield from map(Measured(cell, codes, images).number, names)
+            if len(shown) == MOST_SHOWN:
+                continue
+            with suppress(UserError):  # that all codes are the same, as the rows say
+                shown[setting or "code"] = panel(codes)
+        if shown:
+            heads, title = tuple(shown) if len(shown) > 1 else (), "the space of codes"
+            drawn: dict[str, Any] = {"rows": heads, "columns": COLUMNS, "caption": CAPTION}
+            Cell(context, SPACE, system).draw(
+                "latent_space-{}", title, list(shown.values()), **drawn
+            )
+
+    return Measurement([], reduce)
+
+
+def _codes(images: Selection, part: Tensor) -> data.Codes:
+    """One tensor of the codes of images, with what is known of them."""
+    of, shape = images.dataset, tuple(part.shape[1:])
+    labels = data.Labels(*of.factors(images.order)) if of.labelled else None
+    persons = None if of.identities is None else of.identities[images.order]
+    is_map = (shape[0], shape[1], shape[2]) if len(shape) == 3 else None
+    return data.Codes(part.flatten(1).double().numpy(), labels, persons=persons, shape=is_map)
+
+
+# ----------------------------------------------------------------------------------------------
+# Equivariance
+
+
+FLIP, TURN, CELL, PIXEL, HALF = "flip", "quarter turn", "one cell", "one pixel", "half size"
+MOVES = (FLIP, TURN, CELL, PIXEL, HALF)
+
+
+def followed(codes: Codes) -> Measurement:
+    """How the encoder follows a move of the image, and the decoder one of the code.
+
+    A vector has no places: it should stay as it is. A shift repeats the places at the border, and those
+    that it brings in are left out of the comparison.
+    """
+    at, images = codes.at, codes.images
+    system, side = at.system, images.seen_by(at.system).dataset.image_size
+    every = tensors(codes.of_images)
+    reasons = dict.fromkeys(MOVES, "" if all(x.is_floating_point() for x in every) else TOKENS)
+    coarsest = max((side / one.shape[2] for one in every if one.ndim == 4), default=0.0)
+    if not coarsest or coarsest % 1:
+        reasons[CELL] = reasons[CELL] or "its code has no cells of whole pixels"
+    if system.image_size is not None and (system.stride is None or side // 2 % system.stride):
+        reasons[HALF] = reasons[HALF] or f"it takes images of {side} px only"
+    decodes = "its code has no places" if any(x.ndim != 4 for x in every) else ""
+    if STOCHASTIC in system.capabilities:
+        decodes = decodes or "x_T would have to move too"
+    of_decoder = {name: reason or decodes for name, reason in reasons.items() if name != PIXEL}
+    sides = {"encoder": reasons, "decoder": of_decoder}
+    cell = Cell(at.context, FOLLOWS, at, split=images.split, n=len(images), fields={"shift": "to the right"})  # fmt: skip
+    move = partial(_moved, coarsest)
+
+    def compute(positions: np.ndarray) -> Arrays:
+        x, known = images.seen_by(system).batch(positions), codes.unmoved(positions)
+        found: Arrays = {}
+        for name in (name for name, reason in reasons.items() if not reason):
+            each = tensors(system.encode_semantic(move(name, x, 1.0)))
+            pairs = [(a, move(name, b, side / b.shape[-1])) for a, b in zip(each, tensors(known), strict=True)]  # fmt: skip
+            found |= _compared(f"encoder, {name}", name, pairs)
+        decoded = at.system.decode(Code(known), at.T) if not all(of_decoder.values()) else x
+        for name in (name for name, reason in of_decoder.items() if not reason):
+            moved = [move(name, one, side / one.shape[-1]) for one in tensors(known)]
+            code = Code(moved[0] if isinstance(known, Tensor) else tuple(moved))
+            pairs = [(system.decode(code, at.T), move(name, decoded, 1.0))]
+            found |= _compared(f"decoder, {name}", name, pairs, round(coarsest))
+        return found
+
+    def reduce(*found: Arrays) -> Iterator[Row]:
+        for who, moves in sides.items():
+            for name, reason in moves.items():
+                of = cell.but(setting=f"{who}, {name}")
+                if reason:
+                    yield of.row("equivariance", None, note=reason)
+                    continue
+                pair = (found[0][f"{of.setting} {one}"] for one in ("moved", "expected"))
+                value, influence = equivariance(*pair)
+                known = images.uncertainty(influence) if np.isfinite(value) else UNKNOWN
+                why = "" if np.isfinite(value) else "all of them are the same"
+                yield of.row("equivariance", value if not why else None, known, note=why)
+
+    what = "moved images, encoded; and moved codes, decoded"
+    wanted = [cell.computation("equivariance", what, images, compute)]
+    yield_none = all(reason for moves in sides.values() for reason in moves.values())
+    return Measurement([] if yield_none else wanted, reduce)
+
+
+def _moved(coarsest: float, name: str, maps: Tensor, pixels: float) -> Tensor:
+    """Images or maps N x C x H x W, whose places have so many `pixels`; vectors stay as they are."""
+    if maps.ndim != 4 or (name == PIXEL and pixels > 1):
+        return maps
+    if name == FLIP:
+        return maps.flip(-1)
+    if name == TURN:
+        return maps.rot90(1, (-2, -1))
+    if name == HALF:
+        return avg_pool2d(maps, 2)
+    by = round(coarsest / pixels) if name == CELL else 1
+    return pad(maps, (by, 0, 0, 0), mode="replicate")[..., :-by]
+
+
+def _compared(
+    what: str, move: str, pairs: Sequence[tuple[Tensor, Tensor]], border: int = 1
+) -> Arrays:
+    """Pairs as they are compared, each N x d in one row: of shifts without the border of all maps."""
+
+    def flat(maps: Tensor) -> Tensor:
+        shifts = maps.ndim == 4 and move in (CELL, PIXEL)
+        inside = maps[..., border:-border, border:-border] if shifts else maps
+        return inside.cpu().float().flatten(1)
+
+    moved, expected = (
+        torch.cat([flat(one) for one in of], dim=1) for of in zip(*pairs, strict=True)
+    )
+    return {f"{what} moved": moved.numpy(), f"{what} expected": expected.numpy()}
