@@ -84,7 +84,7 @@ OF_EDITS = [
     (name, 0.0005, False)
     for name in (
         "off_target gain kept direction_r2 effectiveness on_target composition reversibility "
-        "leak_out lec"
+        "leak_out lec direction_consistency lec_frobenius composition_l1 f1"
     ).split()
 ]
 

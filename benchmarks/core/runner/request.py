@@ -66,6 +66,9 @@ class Options(TaskOptions):
     def __post_init__(self) -> None:
         if self.protocols and "reconstruction" not in self.benchmarks:
             raise UserError("--protocol, --explain: are of reconstruction, which is not asked for")
+        if self.edit_protocols and "edits" not in self.benchmarks:
+            name = self.edit_protocols[0]
+            raise UserError(f"--protocol: {name} is of edits, which is not asked for")
 
     @property
     def cropped(self) -> str | None:

@@ -22,6 +22,7 @@ from diffae.data.pairs import Pairs
 
 CODE, X_T, DECODED = "code", "x_T", "decoded"
 OF_TRUTH = CHANGED, TRUTH = "changed", "truth"  # images
+SIDES = {True: "added", False: "removed"}
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,12 @@ class Ground:
     def arrays(self) -> Arrays:
         """What is known of the images; the run keeps it in memory."""
         return self.at.context.store.read(self.computation)
+
+    def of_chunk(self, positions: np.ndarray) -> tuple[Arrays, Code]:
+        """What is known of whole chunks of the images, and their codes, within the computation of a chunk."""
+        part = replace(self.computation, count=len(positions))
+        known = self.at.context.store.stretch(part, int(positions[0]))
+        return known, _code(known)
 
 
 @dataclass(frozen=True)
