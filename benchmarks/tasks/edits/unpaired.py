@@ -39,7 +39,6 @@ STRENGTH = (
     "to the median logit of the real images of the other class, by the paper's classifier of codes"
 )
 UNEDITED, OTHER_HALF = "not edited", "real images, the other half"
-FEWEST = 2  # images of a class
 NO_DIRECTION = "how far a system's own edits go is found by the truth"
 ONE_CLASS = "a half of the training images is of one class, or tells no direction"
 NO_ERROR = "no error: too few persons"
@@ -57,12 +56,9 @@ def strengths(
     """s of edits z + s sqrt(d) v / |v| of features [N, d], v the direction `along` for an attribute, by which
     the paper's classifier w.z + b gets as confident of the other class as of a quantile of its images: [N].
 
-    `present` bool [N] says which images have the attribute. It is 0 for images past the quantile. Raises
-    NotAvailable if a class is too small, or if the direction does not raise w.z.
+    `present` bool [N] says which images have the attribute, some but not all. It is 0 for images past the
+    quantile. Raises NotAvailable if the direction does not raise w.z.
     """
-    with_it, without = int(present.sum()), int((~present).sum())
-    if min(with_it, without) < FEWEST:
-        raise NotAvailable(f"{with_it} images with it, {without} without: needs {FEWEST} of each")
     v, w = along.weight[column].double(), paper.weight[column].double()
     slope = math.sqrt(len(w)) * float(v @ w / v.norm())
     if not slope > 0:
@@ -173,6 +169,10 @@ def edits_of(
         column = images.dataset.attribute_names.index(attribute)
         present = images.labels[:, column]
         try:
+            people = [len({*images.groups[present == on]}) for on in SIDES]
+            if min(people) < 2:
+                few = "{} people with it, {} without: needs 2 of each"
+                raise NotAvailable(few.format(*people))
             if along is None or stuck:
                 raise NotAvailable(stuck or NO_DIRECTION)
             by = strengths(paper, along, column, features, present, quantile)

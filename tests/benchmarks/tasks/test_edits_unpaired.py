@@ -12,8 +12,11 @@ import torch
 from colours import SquaredError
 
 from benchmarks.commands import dry_run
+from benchmarks.core import store
 from benchmarks.core.runner.evaluation import rows
-from benchmarks.metrics.networks.chosen import DISTANCES, FEATURES
+from benchmarks.metrics.frechet_jackknife import Side
+from benchmarks.metrics.networks.chosen import DISTANCES
+from benchmarks.metrics.protocols import edits as edit_protocols
 from benchmarks.plugin import Cell, NotAvailable, Part, Solved
 from benchmarks.runtime.choices import TaskOptions
 from benchmarks.systems.protocol import checked
@@ -22,6 +25,8 @@ from benchmarks.tasks.edits import by_protocol, directions, edits, unpaired
 from benchmarks.tasks.edits.decoded import Chosen, Ground
 from benchmarks.tasks.edits.directions import MEANS, PAPER
 from benchmarks.tasks.edits.unpaired import OTHER_HALF, UNEDITED, Unpaired, strengths
+from benchmarks.tasks.shared.distances import distance_rows
+from benchmarks.tasks.shared.probe_fits import fit_adam
 from probes import LinearProbe
 from reports.records.uncertainty import error
 
@@ -55,6 +60,13 @@ class Constant(Colour):
 
     def encode_semantic(self, images):
         return torch.ones(len(images), 3)
+
+
+class Rough(Colour):
+    """It rounds colours to eighths."""
+
+    def decode(self, code, steps=100):
+        return (super().decode(code) * 8).round() / 8
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -125,15 +137,13 @@ def test_an_edit_brings_the_classifier_to_the_quantile_of_the_other_class(own, q
         np.testing.assert_allclose(by[edited], formula, rtol=1e-5)
 
 
-def test_a_direction_that_cannot_and_a_class_that_is_too_small_have_a_reason():
+def test_a_direction_that_cannot_has_a_reason():
     features, present = torch.randn(20, 3), np.arange(20) < 10
     probe = LinearProbe(torch.eye(3), torch.zeros(3), torch.zeros(3), torch.ones(3))
     for weight in (-torch.eye(3), torch.eye(3)[[1, 2, 0]], torch.zeros(3, 3)):
         along = replace(probe, weight=weight)
         with pytest.raises(NotAvailable, match="does not raise the logit"):
             strengths(probe, along, 0, features, present)
-    with pytest.raises(NotAvailable, match="^1 images with it, 19 without: needs 2 of each$"):
-        strengths(probe, probe, 0, features, np.arange(20) == 3)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -200,7 +210,9 @@ def test_positives_in_place_of_edits_are_at_distance_0(context):
     probe = LinearProbe.unfitted(3, 1)
     edit = Unpaired(ground, "Male", present, PAPER, probe, np.ones(48))
     made = {network.array: (drawn / 255).astype(np.float32)}
-    found = replace(edit.computation, compute=lambda positions: {k: v[positions] for k, v in made.items()})
+    found = replace(
+        edit.computation, compute=lambda positions: {k: v[positions] for k, v in made.items()}
+    )
     vars(edit)["computation"] = found
     rows = list(unpaired.near_rows(ground.cell, ground.cell, network, "kid", [edit]))
     known = {row.setting: row for row in rows}
@@ -210,6 +222,34 @@ def test_positives_in_place_of_edits_are_at_distance_0(context):
         (part,) = row.uncertainty
         assert part.units.startswith("blocks") and len(part.values) == 20
         assert error(row.uncertainty).stderr == pytest.approx(np.linalg.norm(part.values))
+
+
+def test_the_error_of_a_distance_is_its_spread_where_persons_are_on_both_sides(context):
+    """Redrawn persons, each with an image in either class, which are alike but for the class. Taken to be
+    independent, the sides have a larger error.
+    """
+    rng, network, found = np.random.default_rng(0), colours.features(), []
+    names, cell = {"kid": "kd_effnet"}, Cell(context, "edits", fields={"a": 1})
+    for _ in range(60):
+        people = rng.normal(0.5, 0.2, (40, 1, 3))
+        pair = (people + rng.normal(0, 0.02, (40, 2, 3))).astype(np.float32)
+        pair[:, 1] += 0.6
+        sides = [Side.of(pair[:, k], np.arange(40) % 20, "blocks") for k in (0, 1)]
+        found += distance_rows(cell, network, names, *sides)
+    spread = np.std([row.value for row in found])
+    assert np.mean([row.stderr for row in found]) == pytest.approx(spread, rel=0.25)
+    apart = [replace(side, units=f"blocks {k}") for k, side in enumerate(sides)]
+    (row,) = distance_rows(cell, network, names, *apart)
+    assert row.stderr > 1.4 * found[-1].stderr
+
+
+def test_numbers_do_not_depend_on_chunks(context, monkeypatch, tmp_path):
+    whole = measured(context, Colour(128, 0.125), PROTOCOLS)
+    monkeypatch.setattr(store, "CHUNK", 10)
+    parted = replace(context, store=store.Store(tmp_path / "other"))
+    for key, row in measured(parted, Colour(128, 0.125), PROTOCOLS).items():
+        known = whole[key].value
+        assert known is row.value or row.value == pytest.approx(known, rel=1e-5, abs=1e-9), key
 
 
 def test_what_cannot_be_measured_has_a_reason(context, dataset):
@@ -234,10 +274,10 @@ def test_what_cannot_be_measured_has_a_reason(context, dataset):
     assert own.value is None and own.note == unpaired.NO_DIRECTION
     test = dataset.indices("test")
     rare = dataset.attributes.copy()
-    rare[test] = np.arange(len(test))[:, None] == 0
+    rare[test] = dataset.identities[test, None] == dataset.identities[test[0]]
     of_one = replace(dataset, attributes=rare)
     found = measured(replace(context, dataset=of_one), Colour())
-    assert "needs 2 of each" in found[f"Male, {MEANS}", "lec"].note
+    assert found[f"Male, {MEANS}", "lec"].note.startswith("1 people with it, ")
     none = replace(dataset, attributes=np.zeros_like(rare))
     (row,) = measured(replace(context, dataset=none), Colour()).values()
     assert row.value is None and edits.UNEDITABLE in row.note
@@ -281,6 +321,7 @@ def test_directions_of_two_halves(context, dataset, monkeypatch):
 
 def test_the_published_lec_is_in_units_of_the_code_and_ours_is_not(context):
     """A constant encoder misses the step, of length 3. A code of twice the scale has twice the LEC."""
+
     def of(system):
         found = measured(context, system, ("e4e-lec",))
         ours = found.get((f"Male added, {MEANS}", "lec"))
@@ -295,6 +336,25 @@ def test_the_published_lec_is_in_units_of_the_code_and_ours_is_not(context):
     assert once[0].n == 48 and once[0].measured_by["lec.batch"] == 8
     few = measured(context, Colour(), ("e4e-lec",), images=7)["e4e-lec, Male", "lec_frobenius"]
     assert few.value is None and few.note == "7 images, fewer than a batch of 8"
+
+
+def test_the_step_of_the_published_lec_is_normal_to_the_boundary(context):
+    """Of a decoder that makes every image as red as any other, what is missed is a number."""
+
+    class Pale(Colour):
+        def decode(self, code, steps=100):
+            image = super().decode(code)
+            image[:, 0] = 0
+            return image
+
+    found = measured(context, Pale(64), ("e4e-lec",))["e4e-lec, Male", "lec_frobenius"]
+    system = checked.Checked("pale", Pale(64), torch.device("cpu"))
+    probe = fit_adam(context, system)
+    normal = (probe.weight[0] / probe.std).numpy()
+    z = context.codes.features(system, context.select("test", 48))[:, 0].numpy()
+    expected = np.abs(z + 3 * normal[0] / np.linalg.norm(normal)).mean()
+    assert found.value == pytest.approx(expected, rel=1e-4)
+    assert abs(normal[0] / np.linalg.norm(normal) - float(probe.direction(0)[0])) > 0.05
 
 
 @pytest.mark.parametrize("n", [7, 8, 50, 1_700])
@@ -354,6 +414,20 @@ def test_the_fid_of_edited_images_is_beside_that_of_unedited_ones(context, datas
     assert row.value == pytest.approx(colours.frechet(features[~red], features[red]), rel=1e-4)
     assert found[f"diffae-edits, Male added, {PAPER}", "fid"].value < row.value / 3
     assert ("diffae-edits, " + OTHER_HALF, "fid") not in found
+
+
+def test_another_protocol_is_measured_anew(context, tmp_path):
+    """Whatever the store holds; each field by itself."""
+    text = (edit_protocols.FOLDER / "e4e-lec.toml").read_text()
+    fields = {"same": ("", ""), "step": ("[3.0,", "[6.0,"), "batch": ("[8,", "[5,")}
+    fields["cut"] = "[1.0,", "[30.0,"
+    found = set()
+    for name, change in fields.items():
+        path = tmp_path / f"{name}.toml"
+        path.write_text(text.replace(*change))
+        row = measured(context, Rough(64), (str(path),))[f"{name}, Male", "lec_frobenius"]
+        found.add((row.value, row.n))
+    assert len(found) == len(fields)
 
 
 def test_protocols_are_measured_beside_a_truth_too(context, dataset):
