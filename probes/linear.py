@@ -72,6 +72,15 @@ class LinearProbe:
             raise ValueError(f"attribute {attribute_index} has zero weight, hence no direction")
         return weight / norm
 
+    def normal(self, attribute_index: int) -> Tensor:
+        """Unit vector [d], in the features' own units, that is normal to the attribute's boundary.
+
+        Raises ValueError as `direction` does.
+        """
+        mean, std = self.mean.double(), self.std.double()
+        normal = normalise(self.direction(attribute_index) + mean, mean, std)
+        return (normal / torch.linalg.vector_norm(normal)).float()
+
     def move(self, attribute_index: int, amount: Tensor) -> Tensor:
         """The change of raw features [N, d] by an edit of strength `amount` [N] (the authors'
         `manipulate.ipynb`).

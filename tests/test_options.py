@@ -127,6 +127,7 @@ OPTIONS: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("run", "--protocol", "''", "--protocol: no name given"),
     ("run", "--protocol", "plian", "did you mean plain?"),
     ("run", "--protocol", "titok,plain", {"protocols": ("titok", "plain")}),
+    ("run", "--protocol", "e4e-lec", "e4e-lec is a protocol of edits; images have: plain"),
     ("run", "--explain", "", {"explain": True}),
     ("run", "--explain", "--protocol ''", "--protocol: no name given"),
     ("run", "--save-codes", "x", {"save_codes": Path("x"), "key": SAME}),

@@ -15,6 +15,7 @@ from benchmarks.core.profiles import BUILT_IN, DEFAULT, Profile, find, for_run
 from benchmarks.core.registry import chosen
 from benchmarks.core.runner.request import Options
 from benchmarks.core.sizes import Solver, Steps, typed
+from benchmarks.metrics.protocols import edits
 from benchmarks.metrics.protocols import schema as protocols
 from benchmarks.runtime.choices import NetworkChoice, add_options, given, names
 from benchmarks.systems import slug
@@ -46,15 +47,27 @@ def options_of(args: argparse.Namespace, benchmarks: tuple[str, ...], **more: An
         profile = args.profile if isinstance(args.profile, Profile) else find(args.profile)
         changed = [*args.set, *["representation.axes=true"] * args.axes]
         profile = for_run(profile, benchmarks, args.steps, args.solver, changed, args.limit)
+    ours, of_edits = _protocols(args.protocol, benchmarks)
     return Options(
         benchmarks=benchmarks,
         profile=profile,
         device=args.device or cli.default_device(),
         networks=NetworkChoice(**given(args, NetworkChoice)),
-        protocols=protocols.asked(args.protocol, args.explain),
+        protocols=protocols.asked(ours, args.explain),
+        edit_protocols=edits.LIBRARY.asked(of_edits, False),
         **given(args, Options),
         **more,
     )
+
+
+def _protocols(given: tuple[str, ...], benchmarks: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """The protocols of reconstructions and those of edits. A name is of the kind that has it and is measured; a
+    file, or an unknown name, of the first that is measured.
+    """
+    kinds = {"reconstruction": protocols.names(), "edits": edits.names()}
+    able = {name: has for name, has in kinds.items() if name in benchmarks} or kinds
+    of = {one: [name for name, has in able.items() if one in has] or [*able] for one in given}
+    return [tuple(one for one in given if of[one][0] == name) for name in kinds]
 
 
 def _read(parser: cli.Parser, typed: list[str]) -> argparse.Namespace:
@@ -103,7 +116,8 @@ def parser(description: str | None) -> cli.Parser:
     add("--limit", type=cli.positive, metavar="N", help="cap every count, for trying things out")
     add("--device", type=cli.device, help="cpu, cuda or cuda:N (default: a GPU if there is one)")
     also = (
-        f"measure reconstructions also as other evaluation codes do: {', '.join(protocols.names())}"
+        f"measure reconstructions also as other evaluation codes do: {', '.join(protocols.names())}; or edits: "
+        f"{', '.join(edits.names())}"
     )
     add("--protocol", type=names, default=(), metavar="NAME|FILE.toml,...", help=also)
     add_options(found, Options)

@@ -150,6 +150,27 @@ def _estimate(columns: Floats, of: Callable[[Floats, int], Floats], undefined: s
     return Estimate(value, np.sqrt((n - 1) / max(n, 1)) * (value - without))
 
 
+def f1_of_batches(
+    target: NDArray[np.bool_], seen: NDArray[np.bool_], batch: int
+) -> tuple[Estimate, Floats]:
+    """The mean over batches of the F1 of what is `seen` in images [n], and the F1 of each; 0 where nothing is
+    seen nor should be, as in scikit-learn.
+    """
+    inside = np.arange(len(target))[:, None] // batch == np.arange(-(-len(target) // batch))
+    parts = [inside & (target & seen)[:, None], inside & (target != seen)[:, None], inside]
+
+    def of_each(total: Floats) -> tuple[Floats, Floats]:
+        right, wrong, count = np.moveaxis(total.reshape(*total.shape[:-1], 3, -1), -2, 0)
+        return 2 * right / np.maximum(2 * right + wrong, 1), count > 0
+
+    def mean(total: Floats, n: int) -> Floats:
+        f1, is_there = of_each(total)
+        return f1.sum(-1) / is_there.sum(-1)
+
+    columns = np.hstack(parts).astype(np.float64)
+    return _estimate(columns, mean, "no images"), of_each(columns.sum(0))[0]
+
+
 def mean_of(estimates: list[Estimate]) -> Estimate:
     """The mean of several numbers, with the influences of all their pairs, one after another."""
     parts = [one.influence / len(estimates) for one in estimates]

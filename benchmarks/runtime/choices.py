@@ -111,6 +111,7 @@ class TaskOptions:
         metavar="1,2,4,...",
     )
     protocols: tuple[str, ...] = ()  # of reconstructions, see metrics/protocols/schema.py
+    edit_protocols: tuple[str, ...] = ()  # see metrics/protocols/edits.py
     explain: bool = switch("reconstructions by every protocol, and why the numbers differ")
 
     @property

@@ -320,6 +320,10 @@ OF_EDITS: dict[str, Metric] = {
     "leak_mean": _of_edits("Logits of other attributes that an edit moves beyond the truth, the mean", "after Wu et al. 2021 (StyleSpace)", "leak, mean", LOWER, None, least=0.0),
     "leak_max": _of_edits("Logits of other attributes that an edit moves beyond the truth, the largest", "as leak_mean", "leak, largest", LOWER, None, least=0.0),
     "lec": _of_edits("Latent editing consistency, as a share of the step", "Tov et al. 2021 (e4e)", "LEC", LOWER, None, least=0.0),
+    "direction_consistency": _of_edits("Cosine of a direction fitted to two halves of the training images", "normalised codes", "direction consistency", least=-1.0),
+    "lec_frobenius": _of_edits("Latent editing consistency as published, in the code's units", "Tov et al. 2021 (e4e)", "LEC (published)", LOWER, None, least=0.0, of_images=True),
+    "composition_l1": _of_edits("Mean absolute difference in grey levels after encoding and decoding again", "Melistas et al. 2024", "composition (L1)", LOWER, 255.0, least=0.0, of_images=True),
+    "f1": _of_edits("F1 of a classifier on edited images, mean over batches", "Melistas et al. 2024", "F1", least=0.0),
 }
 # fmt: on
 

@@ -134,6 +134,8 @@ def test_a_changed_setting_is_measured_anew(name, ground):
         change["data"] = None
     elif name == "data.fit_images":
         change["model"] = of_a["model"] = [Everything(), "pixels-pca"]
+    elif name == "edits.images":  # of protocols, as these people have a truth
+        change["protocol"] = of_a["protocol"] = "e4e-lec,counterfactual-benchmark"
     elif name == "unconditional.overlap":
         change["change"], of_a["change"] = {name: 21}, {name: 20}
     elif name in ("latent.share", "latent.neighbours"):

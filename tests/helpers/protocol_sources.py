@@ -20,7 +20,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.metrics.protocols import schema
+from benchmarks.metrics.protocols import edits, schema
+from benchmarks.metrics.protocols.library import Head
 
 LINES = r"l\.\d+(?:-\d+)?"
 PART = (
@@ -85,9 +86,11 @@ def wrong(part: Part, text: str) -> str:
     return "" if stand == {part.place} else f"{part.file}: {sorted(stand)}, not {part.place}"
 
 
-def faults(name: str, read: Callable[[Part], str]) -> Iterator[str]:
+def faults(
+    name: str, read: Callable[[Part], str], named: Callable[[str], Head] = schema.named
+) -> Iterator[str]:
     """What is wrong with the sources of a protocol, by field; `read` gives the text of a file."""
-    for field, source in schema.named(name).sources.items():
+    for field, source in named(name).sources.items():
         for part in parts(source):
             if fault := wrong(part, read(part)):
                 yield f"{name} {field} {part.lines}: {fault}"
@@ -95,9 +98,10 @@ def faults(name: str, read: Callable[[Part], str]) -> Iterator[str]:
 
 def main(clones: Path) -> int:
     found = []
-    for name in schema.names():
-        protocol = schema.named(name)
-        if name == schema.PLAIN:
+    libraries = {name: one for one in (schema, edits) for name in one.names()}
+    for name, library in libraries.items():
+        protocol = library.named(name)
+        if not protocol.commit:
             continue
         folder = clones / protocol.code.partition("@")[0]
 
@@ -106,7 +110,7 @@ def main(clones: Path) -> int:
             shown = subprocess.run(["git", "-C", folder, "show", named], capture_output=True)
             return shown.stdout.decode() if shown.returncode == 0 else ""
 
-        found += faults(name, read)
+        found += faults(name, read, library.named)
     print("\n".join(found) or "every line stands where its source says")
     return int(bool(found))
 

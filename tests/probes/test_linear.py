@@ -104,6 +104,17 @@ def test_logits_and_direction_of_a_known_probe():
     torch.testing.assert_close(probe.direction(0), torch.tensor([0.6, 0.8]))
 
 
+def test_the_normal_of_a_boundary_is_the_gradient_of_its_logit():
+    """In the features' own units; a constant feature, which is not divided, has its weight."""
+    mean, std = torch.tensor([3.0, 100.0, -2.0]), torch.tensor([0.5, 0.0, 4.0])
+    probe = LinearProbe(torch.tensor([[1.0, 2.0, -4.0]]), torch.zeros(1), mean, std)
+    features = torch.zeros(1, 3, requires_grad=True)
+    probe.logits(features).sum().backward()
+    expected = features.grad[0] / features.grad.norm()
+    torch.testing.assert_close(probe.normal(0), expected)
+    torch.testing.assert_close(probe.normal(0), torch.tensor([2.0, 2, -1]) / 3)
+
+
 def test_labels_of_minus_one_are_refused():
     x, y = problem(50, 4, 2)
     with pytest.raises(ValueError, match="0/1"):

@@ -78,7 +78,7 @@ OF_CODES = [
         (name, 0.0005, False)
         for name in (
             "knn ridge_r2 pearson_r label_mse code_length dci_d dci_c dci_i mig sap modularity "
-            "explicitness infom infoc infoe beta_vae factor_vae mcc cca"
+            "explicitness infom infoc infoe beta_vae factor_vae mcc cca worse_with_more equivariance"
         ).split()
     ),
 ]
@@ -87,7 +87,7 @@ OF_EDITS = [
     (name, 0.0005, False)
     for name in (
         "off_target gain kept direction_r2 effectiveness on_target composition reversibility "
-        "leak_out lec leak_mean leak_max"
+        "leak_out lec leak_mean leak_max direction_consistency lec_frobenius composition_l1 f1"
     ).split()
 ]
 

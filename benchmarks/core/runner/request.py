@@ -68,6 +68,9 @@ class Options(TaskOptions):
             raise UserError("--protocol, --explain: are of reconstruction, which is not asked for")
         if self.keep and "reconstruction" not in self.benchmarks:
             raise UserError("--keep: is of reconstruction, which is not asked for")
+        if self.edit_protocols and "edits" not in self.benchmarks:
+            name = self.edit_protocols[0]
+            raise UserError(f"--protocol: {name} is of edits, which is not asked for")
 
     @property
     def cropped(self) -> str | None:

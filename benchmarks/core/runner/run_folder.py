@@ -52,6 +52,7 @@ Settings = dict[str, Any]
 def settings(options: Options, evaluation: Evaluation) -> Settings:
     """What decides a run's numbers, of systems that have not been fitted yet."""
     context, dataset = evaluation.context, evaluation.context.dataset
+    protocols = (*options.protocols, *options.edit_protocols)
     parts = {
         "benchmarks": options.benchmarks,
         "systems": options.systems,
@@ -66,7 +67,7 @@ def settings(options: Options, evaluation: Evaluation) -> Settings:
         "seed": options.seed,
         "device": options.device,
         "precision": options.precision,
-        **({"protocols": [*options.protocols, options.explain]} if options.protocols else {}),
+        **({"protocols": [*protocols, options.explain]} if protocols else {}),
         **({"keep": options.keep} if options.keep else {}),
         **options.deciding,
     }

@@ -18,7 +18,7 @@ from diffae.system.settings import checked, settings_of
 
 PLAIN = "plain"  # ours: what is measured without --protocol
 FOLDER = Path(__file__).parents[2] / "protocols"
-FOLDERS = {"images": FOLDER, "codes": FOLDER / "codes"}
+FOLDERS = {"images": FOLDER, "codes": FOLDER / "codes", "edits": FOLDER / "edits"}
 P = TypeVar("P", bound="Head")
 
 
@@ -49,8 +49,8 @@ HEAD = tuple(one.name for one in fields(Head) if one.name not in ("name", "sourc
 
 @cache
 def _shipped(folder: Path) -> tuple[str, ...]:
-    found = sorted(path.stem for path in folder.glob("*.toml"))
-    return (PLAIN, *(name for name in found if name != PLAIN))
+    found = (path.stem for path in folder.glob("*.toml"))
+    return tuple(sorted(found, key=lambda name: (name != PLAIN, name)))
 
 
 @dataclass(frozen=True)

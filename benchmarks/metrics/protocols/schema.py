@@ -22,6 +22,7 @@ FOLDER = FOLDERS["images"]
 Scaling = Literal["x / 127.5 - 1", "x / 255", "(x / 255 - 0.5) / 0.5", "ImageNet's mean and std"]
 Rounding = Literal["none", "half up", "half to even", "truncated"]
 Rounded = Literal["both", "reconstruction"]
+Trunk = Literal["alexnet", "vgg16"]
 Batch = Annotated[int, Range(1, 65_536)]
 
 
@@ -121,7 +122,7 @@ class Lpips:
 
     rounding: Rounding = "none"
     rounded: Rounded = "both"
-    trunk: Literal["alexnet", "vgg16"] = "alexnet"
+    trunk: Trunk = "alexnet"
     clamped: bool = True
     batch: Batch = 1
 

@@ -88,6 +88,12 @@ class Ground:
         """What is known of the images; the run keeps it in memory."""
         return self.at.context.store.read(self.computation)
 
+    def of_chunk(self, positions: np.ndarray) -> tuple[Arrays, Code]:
+        """What is known of whole chunks of the images, and their codes, within the computation of a chunk."""
+        part = replace(self.computation, count=len(positions))
+        known = self.at.context.store.stretch(part, int(positions[0]))
+        return known, _code(known)
+
 
 @dataclass(frozen=True)
 class Change:

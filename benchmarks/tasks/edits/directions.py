@@ -12,7 +12,7 @@ from benchmarks.metrics.edits import Floats
 from benchmarks.plugin import Context, System
 from benchmarks.runtime.digest import digest
 from benchmarks.systems.protocol.base import Code, has_own, why_immovable
-from benchmarks.tasks.shared.probe_fits import ADAM, fit_adam, selections, stored
+from benchmarks.tasks.shared.probe_fits import ADAM, ALL, Rows, fit_adam, selections, stored
 from probes import LinearProbe
 from probes.linear import feature_moments, normalise
 
@@ -73,12 +73,13 @@ def fit_all(
     return found | ({OWN: None} if has_own(system, "edit") else {})
 
 
-def fit(context: Context, system: System, name: str) -> LinearProbe:
-    """Directions as the weights of a probe, fitted to the probes' training images."""
+def fit(context: Context, system: System, name: str, rows: Rows = ALL) -> LinearProbe:
+    """Directions as the weights of a probe, fitted to the probes' training images, or some `rows` of them."""
     if name == PAPER:
-        return fit_adam(context, system)
+        return fit_adam(context, system, rows)
     train = selections(context)[0]
-    features, labels = context.codes.features(system, train), torch.from_numpy(train.labels)
+    features = context.codes.features(system, train)[rows]
+    labels = torch.from_numpy(train.labels[rows])
 
     def fitted() -> LinearProbe:
         moments = feature_moments(features)
@@ -102,6 +103,22 @@ def directions(name: str, x: Floats, y: Floats) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):  # of other attributes
         shares = y / y.sum(0) - (1 - y) / (1 - y).sum(0)
     return np.nan_to_num(shares).T @ x
+
+
+def agreement(context: Context, system: System, name: str) -> Floats:
+    """The cosine of the directions of each attribute in normalised codes that are fitted to two halves of the
+    training images, by persons where they are known: [A]. nan where a half has one class alone.
+    """
+    train = selections(context)[0]
+    halves = [train.blocks(2) == k for k in range(2)]
+    labels = [train.labels[rows] for rows in halves]
+    lone = np.any([of.all(0) | ~of.any(0) for of in labels], axis=0)
+    if lone.all():
+        return np.full(len(lone), np.nan)
+    a, b = (fit(context, system, name, rows).weight.double().numpy() for rows in halves)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        cosines = (a * b).sum(1) / np.sqrt(np.square(a).sum(1) * np.square(b).sum(1))
+    return np.where(lone, np.nan, cosines)
 
 
 def strength_of_dose_1(doses: Mapping[float, float]) -> tuple[float, str]:

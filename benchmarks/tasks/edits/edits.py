@@ -1,4 +1,5 @@
-"""Edits against the truth: the same picture with one attribute changed, where it can be had.
+"""Edits against the truth: the same picture with one attribute changed, where it can be had; else what needs
+no truth (`unpaired`).
 
 An image x and its counterfactual x' are encoded and decoded with the x_T of x. The code of x is moved
 towards that of x' along directions that are fitted to training images, as far as the truth on validation
@@ -37,7 +38,7 @@ from benchmarks.systems.protocol.base import (
     reading_of,
     why_immovable,
 )
-from benchmarks.tasks.edits import classifier, directions, pictures
+from benchmarks.tasks.edits import by_protocol, classifier, directions, pictures, unpaired
 from benchmarks.tasks.edits.decoded import IDENTITY, PLANE, SIDES, Change, Chosen, Edited, Ground
 from benchmarks.tasks.edits.directions import FITS, MEANS, NO_EDIT, ORACLE, PAPER, Direction
 from benchmarks.tasks.shared.probe_fits import Sizes as ProbeSizes
@@ -48,6 +49,10 @@ from reports.records.metrics import OF_EDITS
 from reports.records.reading import grouped, joined
 
 TABLE, EACH, BY_STRENGTH = "edits", "edits_by_attribute", "edits_by_strength"
+UNEDITABLE = "no training images of both classes, or no known change"
+NO_TRUTH = (
+    "kept, gain, dose, off_target, effectiveness and leak_out need images with an attribute changed"
+)
 # The first to be edited: changes large and small, of one place and of all the image.
 FIRST = "Eyeglasses Smiling Male Bangs Black_Hair Wearing_Hat Young Mustache".split()
 Strength = Annotated[float, Range(1e-6, 1e6)]
@@ -59,6 +64,7 @@ class Sizes:
     attributes   how many are edited
     pairs        images that each is added to, and as many that it is removed from
     calibration  validation images, likewise, on which strengths are found
+    images       test images that are edited where no truth is known, and by protocols
     directions   of the edits, beside the code of the truth
     strengths    s whose dose is measured on validation images
     times        how often images are encoded and decoded again, at least 2
@@ -70,6 +76,7 @@ class Sizes:
     attributes: Number = 8
     pairs: Count = 4
     calibration: Count = 2
+    images: Count = 32
     directions: tuple[Direction, ...] = (PAPER, MEANS)
     strengths: tuple[Strength, ...] = (0.2, 0.6)
     times: Annotated[int, Range(2, 100)] = 2
@@ -90,26 +97,28 @@ class Found(NamedTuple):
     strength: str = ""
 
 
-def run(context: Context, system: System) -> Iterator[Measurement]:
+def run(context: Context, system: System) -> Iterator[Row | Measurement]:
     sizes = context.sizes(Sizes)
     at = Solved.of(context, system, sizes.solver, sizes.steps)
     cell = Cell(context, TABLE, at, fields=_fields(context, system))
     names = _attributes(context)
+    probes = directions.fit_all(context, system, sizes.directions)
+    for name in [name for name in context.options.attributes if name not in names]:
+        yield cell.row("off_target", None, setting=name, note=UNEDITABLE)
+    if context.dataset.truth is None or context.options.edit_protocols:
+        yield from _without_truth(at, names, probes)
+    if context.dataset.truth is None:
+        return
     tests = _changes(cell, at, names, "test", sizes.pairs, sizes.times)
     valid = _changes(cell, at, names, "valid", sizes.calibration, 1)
-    probes = directions.fit_all(context, system, sizes.directions)
     edited = [one for k, change in tests.items() for one in _edits(change, valid.get(k), probes)]
     if not edited:
         raise NotAvailable(f"{context.dataset.name}: no test images of which a change is known")
     ground, means = edited[0].change.ground, cell.also(attributes=names, pairs=sizes.pairs)
 
     def reduce(images: Arrays, *sums: Arrays) -> Iterator[Row]:
-        for m in (m for m in (1, 2, 10) if m <= sizes.times):
-            of = means.also(times=m).but(setting=f"no edit, encoded {m} x")
-            yield from of.means(ground.images, {"composition": images[f"composition {m}"]})
-        found = [one for edit in zip(edited, sums, strict=True) for one in _found(*edit)]
-        yield from (_row(cell, one) for one in found if not one.strength)
-        yield from _means(means, found)
+        yield from _composition(means, ground, images)
+        yield from _measured(cell, means, edited, sums)
         pictures.draw(cell, names, edited, sums)
         if no_face := _face(context)[1]:
             yield means.but(setting=NO_EDIT).row("arcface", None, note=no_face)
@@ -124,15 +133,14 @@ def run(context: Context, system: System) -> Iterator[Measurement]:
 def _attributes(context: Context) -> list[str]:
     """The chosen attributes, or the first, that have counterfactuals, and training images of both classes."""
     data, labels = context.dataset, selections(context)[0].labels
-    if data.truth is None:
-        raise NotAvailable(f"{data.name}: what its images are with an attribute changed is unknown")
     shares = zip(data.attribute_names, labels.mean(0), strict=True)
     known = {name for name, share in shares if 0 < share < 1}
+    known &= known if data.truth is None else {*data.truth.attributes}
     asked, most = context.options.attributes, context.sizes(Sizes).attributes
     every = asked or dict.fromkeys((*FIRST, *data.attribute_names))
-    found = [name for name in every if name in known.intersection(data.truth.attributes)]
+    found = [name for name in every if name in known]
     if not found:
-        raise NotAvailable(f"{data.name}: the changes that are known are of none of the attributes")
+        raise NotAvailable(f"{data.name}: none of the attributes can be edited: {UNEDITABLE}")
     return found if asked else found[:most]
 
 
@@ -164,6 +172,41 @@ def _changes(
     return {(p.attribute, p.on): Change(ground, p, p.attribute in drawn) for p in every}
 
 
+def _without_truth(
+    at: Solved, names: Sequence[str], probes: Mapping[str, LinearProbe | None]
+) -> Iterator[Measurement]:
+    """What needs no truth, where none is known; and protocols."""
+    context, sizes = at.context, at.context.sizes(Sizes)
+    fields = _fields(context, at.system) | {"truth": None, "strength": unpaired.STRENGTH}
+    images = Chosen(**vars(context.select("test", sizes.images)))
+    cell = Cell(context, TABLE, at, n=len(images), fields=fields)
+    ground = Ground(cell, at, images, sizes.times, classifier.sees(context, sizes.classifier))
+    for network in context.networks.features:  # now, so that a dry run counts them
+        context.codes.real_features(images, network)
+    yield from by_protocol.measured(ground, names)
+    if context.dataset.truth is not None:
+        return
+    edits, refused = unpaired.edits_of(ground, names, probes or {PAPER: None})
+    means = cell.also(attributes=names)
+
+    def reduce(decoded: Arrays, *sums: Arrays) -> Iterator[Row]:
+        yield from _composition(means, ground, decoded)
+        of_edits = zip(edits, sums, strict=True)
+        sides = [(edit, *side) for edit, arrays in of_edits for side in edit.sides(arrays)]
+        edited = [Edited(change, edit.direction, "", edit.computation) for edit, change, _ in sides]
+        yield from _measured(cell, means, edited, [arrays for *_, arrays in sides])
+        each = cell.but(table=EACH)
+        for network in context.networks.features:
+            yield from unpaired.near_rows(each, means, network, "kid", edits)
+        for name in (name for name, probe in probes.items() if probe):
+            yield from unpaired.agreements(each, means, name, names)
+        yield from unpaired.refusals(each, "lec", refused)
+        yield cell.row("off_target", None, n=None, note=f"{context.dataset.name}: {NO_TRUTH}")
+
+    wanted = [ground.computation, *(edit.computation for edit in edits)]
+    yield Measurement(wanted, reduce, list(fits(context, True, False)))
+
+
 def _edits(
     change: Change, held_out: Change | None, probes: Mapping[str, LinearProbe | None]
 ) -> Iterator[Edited]:
@@ -187,6 +230,12 @@ def _edits(
         yield Edited(change, name, note, computation, held_out, tried)
 
 
+def _composition(means: Cell, ground: Ground, images: Arrays) -> Iterator[Row]:
+    for m in (m for m in (1, 2, 10) if m <= ground.times):
+        of = means.also(times=m).but(setting=f"no edit, encoded {m} x")
+        yield from of.means(ground.images, {"composition": images[f"composition {m}"]})
+
+
 def _fields(context: Context, system: System) -> dict[str, Any]:
     sizes = context.sizes(Sizes)
     strengths = "linear between 0 and " + ", ".join(map(str, sorted(sizes.strengths)))
@@ -203,20 +252,30 @@ def _fields(context: Context, system: System) -> dict[str, Any]:
 # Rows
 
 
+def _measured(
+    cell: Cell, means: Cell, edited: Sequence[Edited], every: Sequence[Arrays]
+) -> Iterator[Row]:
+    """The numbers of each edit, and of each direction their means, which are of the cell `means`."""
+    found = [one for edit in zip(edited, every, strict=True) for one in _found(*edit)]
+    yield from (_row(cell, one) for one in found if not one.strength)
+    yield from _means(means, found)
+
+
 def _found(one: Edited, sums: Arrays) -> Iterator[Found]:
     """The numbers of an edit, of the faces of its images, and at other strengths on validation images."""
     (change, direction, note), order = one[:3], one.change.pairs.before
     numbers = _numbers(change, direction, sums)
-    seen = f"a classifier sees {sums['hits_drawn'].mean():.0%} of the drawn truths"
+    if direction == ORACLE:
+        note = f"a classifier sees {sums['hits_drawn'].mean():.0%} of the drawn truths"
     for metric, estimate in numbers.items():
-        yield Found(change, direction, metric, estimate, order, note or seen)
+        yield Found(change, direction, metric, estimate, order, note)
     if face := change.ground.face:
         compared = {direction: sums[IDENTITY]}
         compared |= {NO_EDIT: sums[f"{IDENTITY}_before"]} if direction == ORACLE else {}
         for name, values in compared.items():
             found = ~np.isnan(values)
             mean = mean_over(values[found], "")
-            yield Found(change, name, face.metric_name, mean, order[found], note)
+            yield Found(change, name, face.metric_name, mean, order[found], one.note)
     for (strength, tried), metric in product(one.tried.items(), PLANE):
         assert one.held_out
         held = tried[metric] if not np.isnan(numbers["dose"].value) else numbers["dose"]
@@ -226,14 +285,14 @@ def _found(one: Edited, sums: Arrays) -> Iterator[Found]:
 
 def _numbers(change: Change, direction: str, sums: Arrays) -> dict[str, Estimate]:
     """The numbers of an edit, and of the code of the truth those that are of no direction."""
-    reason = change.unheld(sums)
+    reason = change.unheld(sums) if "held" in sums else ""
     unknown = Estimate(np.nan, np.zeros(0), reason)
     found = {
         name: unknown if reason and number.held_only else measure(name, sums)
         for name, number in NUMBERS.items()
         if name != "kept" and sums.keys() >= {*number.sums}
     }
-    leaks = leakage(sums, change.alone)[1]
+    leaks = leakage(sums, change.alone)[1] if "logits" in sums else {}
     found |= dict.fromkeys(leaks, unknown) if reason else leaks
     if direction == ORACLE:
         found |= {"kept": measure("kept", sums), "direction_r2": direction_r2(sums["steps"])}
@@ -307,5 +366,6 @@ BENCHMARK = Benchmark(
         ),
         _spec(BY_STRENGTH, "Edits by strength", "Of the images by which strengths are found.", 72),
         _spec(EACH, "Edits by attribute", "As above, of each attribute.", 73, plots=()),
+        _spec(by_protocol.TABLE, "Edits by protocol", by_protocol.CAPTION, 74, plots=()),
     ),
 )

@@ -315,7 +315,7 @@ BENCHMARK = Benchmark(
             "Numbers of the codes of training images that need no decoder, after normalisation by channel; of white codes "
             "VIV is 1.571. `diffae-bench docs latent` says what each rewards wrongly.",
             tuple(get_args(OfSpace)),
-            66,
+            68,
         ),
         _spec(
             FOLLOWS,
@@ -323,7 +323,7 @@ BENCHMARK = Benchmark(
             "How far the code of a moved image is from the moved code of the image, and what is decoded from a moved code "
             "from the moved image: 0 exact, 1 as far as unrelated ones. A vector should stay as it is.",
             ("equivariance",),
-            67,
+            69,
         ),
     ),
 )

@@ -81,6 +81,8 @@ def distance_rows(
         found = distance(cell.context, metric, ours, reference, frechet_error)
         if isinstance(found, PairedJackknife):
             error = of_influences(found.influences, ours.units)
+        elif ours.units == reference.units:  # blocks of both sides
+            error = of_influences(found.of_samples + found.of_reference, ours.units)
         else:
             error = of_influences(found.of_samples, ours.units)
             error += of_influences(found.of_reference, reference.units)

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.plugin import Arrays, Calls, Context, Count, NotAvailable, Selection, System, Work
@@ -16,6 +18,8 @@ from probes import LinearProbe, fit_adam_paper, fit_best, fit_best_softmax, is_e
 from probes.linear import GRID
 
 Fit = Callable[[], LinearProbe]
+Rows = NDArray[np.bool_] | slice
+ALL = slice(None)
 BINARY = f"joint L-BFGS, C of {GRID} by validation"
 SOFTMAX = f"softmax of all classes, L-BFGS, C of {GRID} by top-1 accuracy of validation"
 ADAM = "Adam 1e-3, batch 32, 9375 steps (the authors', without their flips)"
@@ -67,10 +71,13 @@ def fit(context: Context, system: System, exclusive: bool = False) -> LinearProb
         raise NotAvailable(f"{context.dataset.name}: {error}") from None
 
 
-def fit_adam(context: Context, system: System) -> LinearProbe:
-    """The paper's classifier of a system's semantic code, which also edits images."""
+def fit_adam(context: Context, system: System, rows: Rows = ALL) -> LinearProbe:
+    """The paper's classifier of a system's semantic code, which also edits images; fitted to some `rows`
+    of the training images.
+    """
     train, settings = selections(context)[0], {"probe": ADAM, "seed": context.seed}
-    features, labels = context.codes.features(system, train), torch.from_numpy(train.labels)
+    features = context.codes.features(system, train)[rows]
+    labels = torch.from_numpy(train.labels[rows])
     data = {"features": features, "labels": labels}
     fitted = partial(fit_adam_paper, features, labels, seed=context.seed)
     return stored(context, settings, data, fitted)

@@ -128,7 +128,7 @@ def test_limit_caps_counts_and_nothing_else():
     after = profile.settings()
     changed = {name for name in before if before[name] != after[name]}
     assert {after[name] for name in changed} == {7}
-    counts = "images pairs count train valid test reference overlap pool samples pu_unlabeled training moved classifier grid".split()
+    counts = "images pairs count train valid test reference overlap pool samples pu_unlabeled training moved classifier grid space".split()
     assert {name.partition(".")[2] for name in changed} == set(counts)
     assert PROFILES["quick"].limited(10**9).settings() == before
     assert profile.limit == 7

@@ -545,11 +545,6 @@ def test_the_strength_of_dose_1(doses, strength):
     assert ("out of reach" in note) == (max(doses.values()) < 0.5)
 
 
-def test_data_without_truth_have_the_reason(context, dataset):
-    (row,) = measured(replace(context, dataset=replace(dataset, truth=None)), Pixels()).values()
-    assert row.value is None and "with an attribute changed is unknown" in row.note
-
-
 def test_codes_that_cannot_be_moved_still_have_the_truth(context):
     class Levels(dummy.GreyLevels):
         image_size, latent_dim = SIDE, DIM

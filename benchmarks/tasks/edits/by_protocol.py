@@ -1,0 +1,167 @@
+"""Edits measured by the protocols of other evaluation codes: `--protocol`.
+
+Images are edited along the direction of the paper's classifier. What a code does otherwise is in the note of its
+protocol (benchmarks/protocols/edits).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from benchmarks.metrics.edits import f1_of_batches
+from benchmarks.metrics.protocols import cases, schema
+from benchmarks.metrics.protocols.edits import Composition, Effectiveness, Fid, Lec, named
+from benchmarks.metrics.protocols.pixels import from_zero_to_one
+from benchmarks.plugin import Arrays, Cell, Measurement, Row
+from benchmarks.systems.protocol.base import why_immovable
+from benchmarks.systems.protocol.parts import flat
+from benchmarks.tasks.edits.decoded import Ground
+from benchmarks.tasks.edits.directions import PAPER
+from benchmarks.tasks.edits.unpaired import edits_of, near_rows, refusals
+from benchmarks.tasks.shared.probe_fits import fit_adam
+from diffae.eight_bit import to_uint8
+
+TABLE = "edits_by_protocol"
+CAPTION = (
+    "Edits along the direction of the paper's classifier, measured as the evaluation codes of others do "
+    "(`diffae-bench docs edits`). FID is to real images of the class that is edited to."
+)
+AGE = "Young"  # the attribute of e4e's edit
+NO_INCEPTION = (
+    "needs Inception: its weights are missing, or --features or --stand-ins leaves it out"
+)
+PIXELS = schema.Pixels(scaling="x / 255")
+
+
+def measured(ground: Ground, names: Sequence[str]) -> Iterator[Measurement]:
+    """The measurements of each protocol of the run: of the images of a ground, and edits of attributes."""
+    for protocol in map(named, ground.at.context.options.edit_protocols):
+        for section, how in protocol.sections.items():
+            fields = {f"{section}.{name}": value for name, value in vars(how).items()}
+            cell = ground.cell.also(by=protocol.name, **fields).but(
+                table=TABLE, setting=f"{protocol.name}, "
+            )
+            yield MEASURED[section](cell, ground, names, how)
+
+
+def _fid(cell: Cell, ground: Ground, names: Sequence[str], fid: Fid) -> Measurement:
+    """FID of edited and unedited images to real ones of the other class."""
+    known = {one.network: one for one in cell.context.networks.features}
+    if "inception" not in known:
+        return Measurement([], lambda: refusals(cell, "fid", {"edited": NO_INCEPTION}))
+    probes = {PAPER: fit_adam(cell.context, ground.at.system)}
+    found, refused = edits_of(ground, names, probes, fid.quantile)
+
+    def reduce(*_: Arrays) -> Iterator[Row]:
+        yield from near_rows(cell, cell, known["inception"], "fid", found, halved=False)
+        yield from refusals(cell, "fid", refused)
+
+    return Measurement([edit.computation for edit in found], reduce)
+
+
+def _lec(cell: Cell, ground: Ground, names: Sequence[str], lec: Lec) -> Measurement:
+    """LEC as published, of one attribute."""
+    system, T, images = ground.at.system, ground.at.T, ground.images
+    attribute = AGE if AGE in names else names[0]
+    if reason := why_immovable(system):
+        return Measurement([], lambda: refusals(cell, "lec_frobenius", {attribute: reason}))
+    column = images.dataset.attribute_names.index(attribute)
+    step = lec.step * fit_adam(cell.context, system).normal(column)
+
+    def compute(positions: np.ndarray) -> Arrays:
+        code = ground.of_chunk(positions)[1]
+        assert code.semantic is not None
+        aim = system.move(code.semantic, step.expand(len(positions), -1))
+        made = system.decode(replace(code, semantic=aim), T).cpu()
+        missed = flat(system.encode_semantic(made)).cpu() - flat(aim).cpu()
+        return {"missed": missed.double().norm(dim=1).numpy()}
+
+    def reduce(found: Arrays) -> Iterator[Row]:
+        kept = without_outliers(found["missed"], lec.batch, lec.cut)
+        if not len(kept):
+            few = f"{len(images)} images, fewer than a batch of {lec.batch}"
+            yield from refusals(cell, "lec_frobenius", {attribute: few})
+            return
+        chosen, of = replace(images, order=images.order[kept]), cell.setting + attribute
+        yield from cell.but(setting=of).means(chosen, {"lec_frobenius": found["missed"][kept]})
+
+    return Measurement([cell.computation("LEC", "decoded edits", images, compute)], reduce)
+
+
+def without_outliers(values: np.ndarray, batch: int, cut: float) -> np.ndarray:
+    """The positions in values [n] of whole batches whose means are between the percentiles `cut` and 100 -
+    `cut` of the means: the next lower and the next higher mean.
+    """
+    means = values[: len(values) // batch * batch].reshape(-1, batch).mean(1)
+    if not len(means):
+        return np.zeros(0, int)
+    low = np.percentile(means, cut, method="lower")
+    high = np.percentile(means, 100 - cut, method="higher")
+    return np.flatnonzero(np.repeat((low <= means) & (means <= high), batch))
+
+
+def _composition(
+    cell: Cell, ground: Ground, names: Sequence[str], composition: Composition
+) -> Measurement:
+    """How far images are from the originals after all of the code was encoded and decoded again."""
+    at, images, networks = ground.at, ground.images, cell.context.networks
+    lpips = schema.Lpips(trunk=composition.trunk, batch=composition.batch)
+    case = cases.Case("lpips", schema.Protocol("", "", "", lpips=lpips))
+    reason = cases.why_not(case, networks, (images.dataset.image_size,) * 2)
+    seen = {} if reason else cases.network_of(case, networks).describe()
+
+    def compute(positions: np.ndarray) -> Arrays:
+        x, found = images.batch(positions), Arrays()
+        made = images.seen_by(at.system).batch(positions)
+        for m in range(1, max(composition.cycles) + 1):
+            made = at.system.decode(at.system.encode(made, at.T), at.T).cpu()
+            if m in composition.cycles:
+                y, rounding = at.context.resized(made), composition.rounding
+                a, b = (from_zero_to_one(z, PIXELS, rounding) for z in (y, to_uint8(x)))
+                found[f"L1 {m}"] = 255 * (a - b).abs().flatten(1).mean(1).numpy()
+                scores = cases.compute([] if reason else [case], networks, y, x)
+                found |= {f"LPIPS {m}": one for one in scores.values()}
+        return found
+
+    def reduce(found: Arrays) -> Iterator[Row]:
+        metric = "lpips_vgg" if lpips.trunk == "vgg16" else "lpips"
+        for m in composition.cycles:
+            of = cell.but(setting=f"{cell.setting}encoded {m} x")
+            yield from of.means(images, {"composition_l1": found[f"L1 {m}"]})
+            if reason:
+                yield of.row(metric, None, note=reason)
+                continue
+            one = cases.measured(case, {case.scores_key: found[f"LPIPS {m}"]})
+            yield of.also(**seen).row(metric, one.value, images.uncertainty(one.influences))
+
+    what = f"all encoded and decoded {max(composition.cycles)} x"
+    return Measurement([cell.computation("cycles", what, images, compute, **seen)], reduce)
+
+
+def _effectiveness(
+    cell: Cell, ground: Ground, names: Sequence[str], effectiveness: Effectiveness
+) -> Measurement:
+    """F1 of a classifier of images, of edits of all images to the other class of an attribute."""
+    found, refused = edits_of(ground, names, {PAPER: fit_adam(cell.context, ground.at.system)})
+
+    def reduce(*sums: Arrays) -> Iterator[Row]:
+        for edit, of in zip(found, sums, strict=True):
+            seen = edit.present ^ (of["hits"] > 0)
+            one, f1 = f1_of_batches(~edit.present, seen, effectiveness.batch)
+            error = ground.images.uncertainty(one.influence)
+            more = {"setting": cell.setting + edit.attribute}
+            more |= {"note": f"± {f1.std():.3f} over {len(f1)} batches"}
+            yield cell.row("f1", one.value, error, **more)
+        yield from refusals(cell, "f1", refused)
+
+    return Measurement([edit.computation for edit in found], reduce)
+
+
+MEASURED: dict[str, Any] = {
+    "fid": _fid,
+    "lec": _lec,
+    "composition": _composition,
+    "effectiveness": _effectiveness,
+}

@@ -1,0 +1,241 @@
+"""Edits of images whose edited version is unknown, each to the other class of an attribute.
+
+An edit goes as far as the paper's classifier of codes is confident of the median real image of that class
+(Preechakul et al. 2022, Appendix G, as an author tells it in konpatp/diffae#65). What it is decoded to is
+compared with real images of the class, beside the images before the edit, and half of the class beside
+the other half, all of as many images.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchmarks.core.context import with_note
+from benchmarks.metrics.edits import Floats
+from benchmarks.metrics.frechet_jackknife import BLOCKS, Side
+from benchmarks.metrics.networks.features import FeatureNetwork
+from benchmarks.metrics.pixel import mse
+from benchmarks.plugin import Arrays, Cell, Computation, NotAvailable, Row
+from benchmarks.runtime.digest import digest
+from benchmarks.systems.protocol.base import why_immovable
+from benchmarks.tasks.edits.decoded import DECODED, SIDES, Change, Ground
+from benchmarks.tasks.edits.directions import FITS, agreement
+from benchmarks.tasks.shared.distances import distance_rows, metrics_of
+from benchmarks.tasks.shared.probe_fits import fit_adam, selections
+from diffae.data.pairs import Pairs
+from probes import LinearProbe
+from reports.records.uncertainty import of_influences
+
+MEDIAN = 0.5
+STRENGTH = (
+    "to the median logit of the real images of the other class, by the paper's classifier of codes"
+)
+UNEDITED, OTHER_HALF = "not edited", "real images, the other half"
+NO_DIRECTION = "how far a system's own edits go is found by the truth"
+ONE_CLASS = "a half of the training images is of one class, or tells no direction"
+NO_ERROR = "no error: too few persons"
+ONE_DIVISION = "no error: of one division of the training images"
+
+
+def strengths(
+    paper: LinearProbe,
+    along: LinearProbe,
+    column: int,
+    features: Tensor,
+    present: np.ndarray,
+    quantile: float = MEDIAN,
+) -> Floats:
+    """s of edits z + s sqrt(d) v / |v| of features [N, d], v the direction `along` for an attribute, by which
+    the paper's classifier w.z + b gets as confident of the other class as of a quantile of its images: [N].
+
+    `present` bool [N] says which images have the attribute, some but not all. It is 0 for images past the
+    quantile. Raises NotAvailable if the direction does not raise w.z.
+    """
+    v, w = along.weight[column].double(), paper.weight[column].double()
+    slope = math.sqrt(len(w)) * float(v @ w / v.norm())
+    if not slope > 0:
+        raise NotAvailable("the direction does not raise the logit of the paper's classifier")
+    logits = paper.logits(features)[:, column].double().numpy()
+    aims = np.quantile(logits[~present], 1 - quantile), np.quantile(logits[present], quantile)
+    down, up = ((aim - logits) / slope for aim in aims)
+    return np.where(present, np.minimum(down, 0), np.maximum(up, 0))
+
+
+@dataclass(frozen=True)
+class Unpaired:
+    """Edits of all images of a ground along a direction for an attribute, by `strengths` [N]; `present` [N] says
+    which images have it.
+    """
+
+    ground: Ground
+    attribute: str
+    present: NDArray[np.bool_]
+    direction: str
+    along: LinearProbe
+    strengths: Floats
+
+    @cached_property
+    def computation(self) -> Computation:
+        """The sums of `benchmarks.metrics.edits` that need no truth, and features of what is decoded."""
+        ground, at, system = self.ground, self.ground.at, self.ground.at.system
+        column = ground.images.dataset.attribute_names.index(self.attribute)
+        moves = self.along.move(column, torch.from_numpy(self.strengths).float())
+
+        def compute(positions: np.ndarray) -> Arrays:
+            known, code = ground.of_chunk(positions)
+            assert code.semantic is not None
+            by = moves[positions]
+            aim = system.move(code.semantic, by)
+            made = system.decode(replace(code, semantic=aim), at.T).cpu()
+            again, y = system.encode_semantic(made), at.context.resized(made)
+            back = at.decode(replace(code, semantic=system.move(again, -by)))
+            codes = code.semantic, aim, again
+            z, target, found = (system.read(one).cpu().double().numpy() for one in codes)
+            return {
+                "missed": np.linalg.norm(found - target, axis=1),
+                "step": np.linalg.norm(target - z, axis=1),
+                "returned": mse(back, torch.from_numpy(known[f"{DECODED} 2"])).double().numpy(),
+                "hits": 1.0 * ((ground.sees(y)[:, column] > 0) != self.present[positions]),
+                "inverts": np.ones(len(y)),
+                "pairs": np.ones(len(y)),
+                **at.context.codes.embed(y),
+            }
+
+        found = ground.cell.computation(
+            "unpaired edits",
+            "decoded edits, and undone",
+            ground.images,
+            compute,
+            attribute=self.attribute,
+            edit=f"{self.direction} {digest(moves.numpy())}",
+            features=at.context.codes.described(),
+        )
+        return replace(found, without=tuple(one.array for one in at.context.networks.features))
+
+    def sides(self, arrays: Arrays) -> Iterator[tuple[Change, Arrays]]:
+        """The images that the attribute is added to and those that it is removed from, with their sums."""
+        images = self.ground.images
+        data, none = images.dataset, np.zeros((len(images), 0), bool)
+        for on in SIDES:
+            which = np.flatnonzero(self.present != on)
+            of = images.order[which], images.groups[which], none[which], data, data.source.read
+            change = Change(self.ground, Pairs(self.attribute, on, *of))
+            yield change, {name: array[which] for name, array in arrays.items()}
+
+    def near(self, network: FeatureNetwork, halved: bool) -> Iterator[tuple[str, bool, Side, Side]]:
+        """What is near real images of a class, the class, and both sides of the distance: edited images of the
+        other class, by the direction, and the same unedited; if `halved` a half of the class near the other, by
+        persons, and all of as many images.
+        """
+        images, context = self.ground.images, self.ground.at.context
+        real, name = context.codes.real_features(images, network), network.array
+        edited = context.store.read(replace(self.computation, names=(name,), without=()))[name]
+        blocks, units, n = images.blocks(BLOCKS), images.units("blocks"), None
+        for on in SIDES:
+            ours, theirs = np.flatnonzero(self.present != on), np.flatnonzero(self.present == on)
+            compared = {self.direction: (edited, ours), UNEDITED: (real, ours)}
+            if halved:
+                half = np.unique(images.groups[theirs], return_inverse=True)[1] % 2
+                rest, theirs = theirs[half == 1], theirs[half == 0]
+                compared[OTHER_HALF] = real, rest
+                n = min(map(len, (ours, theirs, rest)))
+            for label, of in compared.items():
+                a, b = (
+                    Side(features, rows[:n], blocks[rows[:n]], units, context.device)
+                    for features, rows in (of, (real, theirs))
+                )
+                yield label, on, a, b
+
+
+def edits_of(
+    ground: Ground,
+    names: Sequence[str],
+    probes: Mapping[str, LinearProbe | None],
+    quantile: float = MEDIAN,
+) -> tuple[list[Unpaired], dict[str, str]]:
+    """The edits of attributes along directions; and by attribute and direction why there are none."""
+    context, system, images = ground.at.context, ground.at.system, ground.images
+    paper, features = fit_adam(context, system), context.codes.features(system, images)
+    found, refused, stuck = list[Unpaired](), dict[str, str](), why_immovable(system)
+    for attribute, (name, along) in product(names, probes.items()):
+        column = images.dataset.attribute_names.index(attribute)
+        present = images.labels[:, column]
+        try:
+            people = [len({*images.groups[present == on]}) for on in SIDES]
+            if min(people) < 2:
+                few = "{} people with it, {} without: needs 2 of each"
+                raise NotAvailable(few.format(*people))
+            if along is None or stuck:
+                raise NotAvailable(stuck or NO_DIRECTION)
+            by = strengths(paper, along, column, features, present, quantile)
+            found.append(Unpaired(ground, attribute, present, name, along, by))
+        except NotAvailable as why:
+            refused[f"{attribute}, {name}"] = str(why)
+    return found, refused
+
+
+# ----------------------------------------------------------------------------------------------
+# Rows
+
+
+def refusals(cell: Cell, metric: str, refused: Mapping[str, str]) -> Iterator[Row]:
+    """The rows of edits that there are not."""
+    for setting, reason in refused.items():
+        yield cell.row(metric, None, setting=cell.setting + setting, n=None, note=reason)
+
+
+def near_rows(
+    each: Cell,
+    means: Cell,
+    network: FeatureNetwork,
+    metric: str,
+    edits: Sequence[Unpaired],
+    halved: bool = True,
+) -> Iterator[Row]:
+    """The rows of a distance to real images, and of its means over attributes and sides."""
+    names, found = {metric: metrics_of(network)[metric]}, dict[str, dict[str, Row]]()
+    each, means = (cell.also(**network.describe()) for cell in (each, means))
+    for edit in edits:
+        for label, on, ours, theirs in edit.near(network, halved):
+            setting = f"{each.setting}{edit.attribute} {SIDES[on]}, {label}"
+            of = each.also(direction=FITS.get(label, label)).but(setting=setting, n=len(ours))
+            if setting not in found.setdefault(label, {}):  # of another direction
+                (found[label][setting],) = distance_rows(of, network, names, ours, theirs)
+    for label, rows in found.items():
+        more: dict[str, Any] = {"reference": label not in FITS}
+        for row in rows.values():
+            note = NO_ERROR if row.value is not None and not row.uncertainty else ""
+            yield replace(with_note(row, note), **more)
+        more["setting"] = means.setting + label
+        known = [row for row in rows.values() if row.uncertainty]
+        if not known:
+            yield means.row(names[metric], None, note="no distance has an error", **more)
+            continue
+        value = float(np.mean([row.value for row in known]))
+        influence = np.mean([row.uncertainty[0].values for row in known], axis=0)
+        error = of_influences(influence, known[0].uncertainty[0].units)
+        more["note"] = f"of {len(known)} of {len(rows)} edits" if len(known) < len(rows) else ""
+        more["n"] = sum(row.n or 0 for row in known)
+        yield means.row(names[metric], value, error, **more)
+
+
+def agreements(each: Cell, means: Cell, name: str, attributes: Sequence[str]) -> Iterator[Row]:
+    """The rows of how alike a direction is that is fitted to either half of the training images."""
+    context, system, known = each.context, each.system, each.context.dataset.attribute_names
+    assert system is not None
+    cosines = agreement(context, system, name)[[known.index(one) for one in attributes]]
+    of = {f"{one}, {name}": cosines[[i]] for i, one in enumerate(attributes)} | {name: cosines}
+    for setting, values in of.items():
+        cell = (means if setting == name else each).also(direction=FITS[name])
+        defined = values[np.isfinite(values)]
+        value, note = (float(defined.mean()), ONE_DIVISION) if len(defined) else (None, ONE_CLASS)
+        cell = cell.but(setting=setting, n=len(selections(context)[0]))
+        yield cell.row("direction_consistency", value, note=note)
