@@ -84,8 +84,7 @@ def _plots(
         of = {s: choose(s, drawing.numbers_of(found, s.source)) for s in asking}
         shared = [s for s in asking if of[s] and of[s][0].benchmark == records[0].benchmark]
         if spec == min(shared, key=lambda s: s.order):
-            every = [r for s in shared for r in of[s]]
-            yield from _plane(spec, every, found, metric, axis)
+            yield from _plane(spec, [r for s in shared for r in of[s]], found, metric, axis)
 
 
 def _plane(
