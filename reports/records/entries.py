@@ -39,7 +39,7 @@ CARD = "card.yaml"
 LARGEST_CARD, LONGEST = 2**16, 600  # bytes of a card, characters of a field
 SAME = 1e-6  # relative: a number against the mean of the scores that samples.csv prints
 # Our benchmarks whose means over images have their scores in samples.csv.
-SCORED = ("reconstruction", "probes", "identity", "latent", "denoising")
+SCORED = ("reconstruction", "probes", "identity", "latent", "denoising", "variation")
 # What `published.attach` writes into a record, and what is there before.
 BARE: dict[str, Any] = {
     "published": None,

@@ -146,6 +146,10 @@ KINDS = {
     **{("edits", name): {"persons"} for name in ("lec", "reversibility", "on_target")},
     **{("representation", name): {"persons"} for name in ("knn", "rankme", "participation")},
     ("representation", "code_length"): {"persons", "draws"},
+    **{
+        ("variation", name): {"persons"}
+        for name in ("seed_variance", "seed_bias", "psnr_of_mean", "calibration")
+    },
     ("variation", "diversity_lpips"): {"groups of 3"},
     ("variation", "pixel_std"): {"groups of 3"},
 }
@@ -180,6 +184,7 @@ ELSEWHERE = {
     "top1": "test_a_mean_is_of_persons_whatever_the_metric",
     "top5": "test_a_mean_is_of_persons_whatever_the_metric",
     "lpips_vgg": "a protocol's; as lpips",
+    "worse_with_more": "of --keep; tests/benchmarks/tasks/test_reconstruction_by_length.py",
     **dict.fromkeys(OF_TRUTH, "tests/benchmarks/metrics/test_edits.py"),
     **dict.fromkeys(("lec_frobenius", "composition_l1", "f1"), "protocols' of edits"),
     "cmmd": "needs CLIP; tests/benchmarks/metrics/test_kernel.py",
@@ -243,8 +248,9 @@ def test_the_kind_of_unit_and_its_number_are_those_of_the_data(every, people):
         assert set(found) == kinds(row), key(row)
         for kind, part in found.items():
             count = count_of(kind, row, people)
-            of_class = row.metric in OF_CLASS  # the persons of one
-            assert len(part.values) == count or (of_class and len(part.values) < count), key(row)
+            # of the persons of one class, and of the first of each group
+            of_some = row.metric in OF_CLASS or row.benchmark == "variation"
+            assert len(part.values) == count or (of_some and len(part.values) < count), key(row)
 
 
 def test_without_identities_a_picture_is_a_unit(without_identities, people):

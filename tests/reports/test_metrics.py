@@ -78,7 +78,7 @@ OF_CODES = [
         (name, 0.0005, False)
         for name in (
             "knn ridge_r2 pearson_r label_mse code_length dci_d dci_c dci_i mig sap modularity "
-            "explicitness infom infoc infoe beta_vae factor_vae mcc cca worse_with_more equivariance"
+            "explicitness infom infoc infoe beta_vae factor_vae mcc cca equivariance"
         ).split()
     ),
 ]

@@ -253,7 +253,7 @@ def _of_lengths(context: Context, sizes: Sizes, system: System, images: Selectio
             note = of_few(int(worse.sum()), len(worse))
             cell = one.cell.also(longer=longer.keep)
             no_error: dict[str, Any] = {"note": note, "uncertainty": UNKNOWN} if note else {}
-            yield from cell.means(images, {"worse_with_more": worse.astype(float)}, **no_error)
+            yield from cell.means(images, {"worse_with_more": worse}, **no_error)
         known = f"it decodes the first {', '.join(map(str, can))} of its code"
         for keep in asked if can else (None,):
             if keep not in can:

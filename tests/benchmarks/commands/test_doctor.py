@@ -37,8 +37,8 @@ def test_every_weight_has_its_source_hash_licence_and_place(tmp_path, capsys):
     "line",
     [
         "reconstruction: latent_dim, compression, code_bits, bits_per_pixel, rkd_effnet, rfd_effnet, "
-        "precision_effnet, recall_effnet, ssim, ssim_valid, pd_effnet, mse, psnr, ms_ssim, codebook_use, "
-        "perplexity; not rkid, rfid, precision, recall: inception is missing; not lpips: alexnet is "
+        "precision_effnet, recall_effnet, ssim, ssim_valid, pd_effnet, mse, psnr, ms_ssim, worse_with_more, "
+        "codebook_use, perplexity; not rkid, rfid, precision, recall: inception is missing; not lpips: alexnet is "
         "missing; not lpips_vgg: vgg16 is missing",
         "probes: auroc, top1, top5, ap, accuracy",
         "identity: id_portraits, logit_change, on the data set portraits only; "
@@ -48,7 +48,8 @@ def test_every_weight_has_its_source_hash_licence_and_place(tmp_path, capsys):
         "fid_seed_std: inception is missing; not cmmd: clip_vitl14_336 is missing",
         "memorisation: nn_effnet, nn_pixels, nn_ratio_effnet, nn_ratio_pixels; "
         "not nn_inception, nn_ratio_inception: inception is missing",
-        "variation: diversity_effnet, pixel_std; not diversity_lpips: alexnet is missing",
+        "variation: diversity_effnet, pixel_std, seed_variance, seed_bias, calibration, psnr, psnr_of_mean; "
+        "not diversity_lpips: alexnet is missing",
         "unconditional: kd_effnet, fd_effnet, precision_effnet, recall_effnet, density_effnet, "
         "coverage_effnet; not kid, fid, precision, recall, density, coverage: inception is missing; not "
         "cmmd: clip_vitl14_336 is missing",
