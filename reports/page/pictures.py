@@ -98,7 +98,7 @@ def _sheet(told: Mapping[str, Any], picture: Image.Image) -> ReadSheet:
 PICTURES = "pictures"
 SHOWN = 96  # pixels: approximate displayed width of a small image
 SIDES = (192, 128, 64)  # pixels that larger images are shrunk to, the first at which they all fit
-LOSSLESS = 64  # pixels: larger images are stored as JPEG
+LOSSLESS = 64  # pixels: larger images are stored as JPEG if that takes less than half
 QUALITY = 88
 MOST_BYTES = 8_000_000  # of all images, as text
 MOST_CELLS, MOST_SHEETS = 512, 400
@@ -200,12 +200,18 @@ def _figure(id: str, sheet: ReadSheet, side: int) -> FigureView:
     width, remarks = sheet.cells["width"], []
     if width > max(side, LOSSLESS):
         remarks.append(f"shrunk from {width} to {side} px")
-    if min(width, side) > LOSSLESS:
+    if any(image["src"].startswith("data:image/jpeg") for row in rows for image in row):
         remarks.append("kept as JPEG here")
     remark = ", ".join(remarks)
     if len(rows) < len(sheet.lengths):
         remark = joined(remark, f"the first {len(rows)} of {len(sheet.lengths)} rows", by="; ")
     return FigureView(id, sheet, rows, remark)
+
+
+def _stored(image: Image.Image, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, quality=QUALITY)  # which PNG ignores
+    return buffer.getvalue()
 
 
 def _image(sheet: ReadSheet, row: int, column: int, side: int) -> dict[str, Any]:
@@ -216,9 +222,9 @@ def _image(sheet: ReadSheet, row: int, column: int, side: int) -> dict[str, Any]
     head = sheet.rows[row] if sheet.rows else f"row {row + 1}"
     top = sheet.columns[column] if sheet.columns else f"image {column + 1}"
     note = sheet.note(row, column)
-    buffer = io.BytesIO()
-    kind = "png" if max(image.size) <= LOSSLESS else "jpeg"
-    image.save(buffer, kind, quality=QUALITY)  # which PNG ignores
-    src = f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    stored = {kind: _stored(image, kind) for kind in ("png", "jpeg")}
+    large = max(image.size) > LOSSLESS and 2 * len(stored["jpeg"]) < len(stored["png"])
+    kind = "jpeg" if large else "png"
+    src = f"data:image/{kind};base64,{base64.b64encode(stored[kind]).decode()}"
     size = {"width": image.width * scale, "height": image.height * scale}
     return {"src": src, "alt": joined(head, top, note), "note": note, **size}

@@ -38,6 +38,8 @@ SMALL = {
     "data.portraits": 20,
     "data.fit_images": 64,
     "latent.bits": (2, 3),
+    "latent.space": 50,
+    "latent.numbers": ("code_fd", "viv"),
     "unconditional.overlap": 3,  # too few: it takes most of the time
 }
 # The benchmarks that read a setting, or a section, which is not a benchmark's alone.

@@ -473,6 +473,16 @@ def denoising(sheets: Sheets, found: Cells, system: str) -> None:
     assert 0.5 < spread.std() < 1.5 and np.ptp(spread, axis=0).min() > 0.1
 
 
+def space(sheets: Sheets, found: Cells, system: str) -> None:
+    """Curves in blue beside what white codes have in grey; a spectrum of maps alone."""
+    assert found.columns == ["eigenvalues", "spectrum", "density"]
+    assert len(found.images) == max(len(found.rows), 1)
+    for row in found.images:
+        blue = [(cell[..., 2] > cell[..., 0] + 50.0).any() for cell in row]
+        assert blue[0] and blue[2]
+        assert blue[1] == (system == "painted" and row is found.images[-1])
+
+
 EXPECTED: dict[str, Callable[..., None]] = {
     r"reconstruction-(painted|plain|tokens)": reconstruction,
     r"variation-painted-(x_T|z_sem)": variation,
@@ -480,6 +490,7 @@ EXPECTED: dict[str, Callable[..., None]] = {
     r"latent_interpolation-(painted|plain|tokens)": halfway,
     r"latent_robustness-(painted|plain)": robustness,
     r"latent_tokens-(tokens)": near_tokens,
+    r"latent_space-(painted|plain)": space,
     r"fewshot-(painted|plain)-((?:binary|pu)-(?:Male|Female))": fewshot,
     r"memorisation-(painted|plain)": memorisation,
     r"edit-(painted|plain)-(Male|Smiling)": edits,

@@ -4,6 +4,7 @@ import pytest
 from small_systems import Everything, Plain, Tokens, every_benchmark, with_truth, write_people
 
 from benchmarks import evaluate
+from benchmarks.tasks.latent.space import FOLLOWS, SPACE
 from diffae.diffusion import noise
 from reports.records.record import record_key
 
@@ -47,7 +48,10 @@ RANDOM = {
     "identity": lambda row: not row.setting.endswith(" 0") or row.metric == "logit_change",
     "interpolation": lambda row: True,  # pairs, and points between
     # x_T, neighbours, noise and tokens are drawn
-    "latent": lambda row: row.system == "Everything" or not fixed_move(row.setting),
+    "latent": lambda row: (
+        row.table not in (SPACE, FOLLOWS)
+        and (row.system == "Everything" or not fixed_move(row.setting))
+    ),
     # latents, labelled images, what is accepted; all images of the data set are always the same
     "fewshot": lambda row: row.system != "naive (all images)",
     "unconditional": lambda row: not row.system.startswith(REAL),

@@ -405,6 +405,7 @@ SEVERAL = {
     "latent.noise": (1.0, 0.2),
     "latent.bits": (5, 3),
     "latent.neighbours": (7, 3),
+    "latent.numbers": ("sec_50", "code_fd"),
     "fewshot.acceptance": ("threshold", "probability"),
     "cost.steps": (3, 2),
     "reconstruction.beside_steps": (3, 2),

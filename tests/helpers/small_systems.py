@@ -258,6 +258,8 @@ WORDS = {
     "fast": "ddim",
     "probability": "threshold",
     "paper": "mean difference",
+    "viv": "twonn",
+    "code_fd": "epps_pulley",
 }
 
 

@@ -12,6 +12,7 @@ from torch.nn.functional import avg_pool2d, pad
 
 from benchmarks.core.images import Selection
 from benchmarks.metrics.codes import data
+from benchmarks.metrics.codes.number import FEWEST
 from benchmarks.metrics.latent import equivariance
 from benchmarks.plugin import Arrays, Cell, Context, Measurement, Row, System
 from benchmarks.systems.protocol.base import STOCHASTIC, Code
@@ -50,7 +51,7 @@ def of_space(context: Context, system: System, names: Sequence[OfSpace], count: 
                 continue
             codes = _codes(images, part)
             yield from map(Measured(cell, codes, images).number, names)
-            if len(shown) == MOST_SHOWN:
+            if len(shown) == MOST_SHOWN or len(images) < FEWEST:
                 continue
             with suppress(UserError):  # that all codes are the same, as the rows say
                 shown[setting or "code"] = panel(codes)
@@ -94,7 +95,7 @@ def followed(codes: Codes) -> Measurement:
     coarsest = max((side / one.shape[2] for one in every if one.ndim == 4), default=0.0)
     if not coarsest or coarsest % 1:
         reasons[CELL] = reasons[CELL] or "its code has no cells of whole pixels"
-    if system.image_size is not None and (system.stride is None or side // 2 % system.stride):
+    if system.stride is None or side // 2 % system.stride:
         reasons[HALF] = reasons[HALF] or f"it takes images of {side} px only"
     decodes = "its code has no places" if any(x.ndim != 4 for x in every) else ""
     if STOCHASTIC in system.capabilities:

@@ -140,7 +140,10 @@ SIZES_OF_A_CONTEXT = {
     "reconstruction.steps": (2, 3),
     "reconstruction.beside_steps": (2,),
 }
-TWICE = {"interpolation": {("encoder", None): 8, ("decoder", 4): 8 * 4}}
+TWICE = {
+    "interpolation": {("encoder", None): 8, ("decoder", 4): 8 * 4},
+    "latent": {("encoder", None): 30},
+}
 OF_SYSTEMS = ("encoder", "decoder", "latent")
 
 
