@@ -14,6 +14,7 @@ from benchmarks.metrics.codes.table import fields, measure
 from benchmarks.plugin import Cell, Row
 from benchmarks.runtime.digest import digest
 from benchmarks.tasks.shared.probe_fits import selections
+from diffae.data.dataset import SPLITS
 from diffae.system.errors import UserError
 from reports.records.representations import attach
 from reports.records.uncertainty import Uncertainty, by_group, of_mean, units_of
@@ -69,7 +70,9 @@ class Measured:
                 continue
             known = self.codes.split
             scored = one.rows is not None and known is not None and (known[one.rows] == TEST).all()
-            given |= {"n": one.n, "stderr": one.stderr, "split": cell.split if scored else ""}
+            whole = self.images is not None and self.images.split in SPLITS
+            split = self.images.split if self.images and whole else cell.split if scored else ""
+            given |= {"n": one.n, "stderr": one.stderr, "split": split}
             yield cell.row(metric, one.value, self.uncertainty(one, setting), **given)
 
     def uncertainty(self, one: Found, setting: str) -> Uncertainty:
