@@ -122,6 +122,13 @@ def test_the_page_of_factors_has_the_numbers_of_its_file():
     assert len(tables) == 2 and all(table in page for table in tables)
 
 
+def test_the_page_of_edits_has_the_numbers_of_its_file():
+    edits = script(RESULTS / "edits" / "edits.py")
+    page = (RESULTS / "edits" / "README.md").read_text(encoding="utf-8")
+    tables = edits.tables(pd.read_csv(edits.FILE)).split("\n\n")
+    assert len(tables) == 3 and all(table in page for table in tables)
+
+
 def test_a_page_without_markers_is_an_error(readme, tmp_path):
     page = tmp_path / "page.md"
     page.write_text("no table")

@@ -13,19 +13,22 @@ from tabulate import tabulate
 from benchmarks.tasks.edits.directions import MEANS, ORACLE, PAPER, REGRESSED, RIDGE
 
 FILE = Path(__file__).with_name("numbers.csv")
-COLUMNS = ["table", "system", "setting", "metric", "value", "stderr", "n", "note"]
+COLUMNS = ["table", "system", "setting", "metric", "value", "stderr", "n"]
+OF_EACH = ("kept", "direction_r2")
 TABLE, EACH = "edits", "edits_by_attribute"
 DIRECTIONS = (PAPER, MEANS, REGRESSED, RIDGE)
 OF_DIRECTIONS = ("dose", "off_target", "gain", "leak_mean", "leak_max", "lec")
 
 
 def taken(runs: list[Path]) -> pd.DataFrame:
-    """The rows of the two tables of all runs."""
+    """The rows of the means of all runs, and by attribute what the code holds."""
     found = pd.concat(pd.read_csv(run / "records.csv") for run in runs)
-    return found.loc[found["table"].isin([TABLE, EACH]), COLUMNS].fillna({"note": ""})
+    held = (found["table"] == EACH) & found["metric"].isin(OF_EACH)
+    return found.loc[(found["table"] == TABLE) | held, COLUMNS]
 
 
-def shown(row: pd.Series | None) -> str:
+def shown(row: dict | None) -> str:
+    """A number and its error."""
     if row is None or pd.isna(row["value"]):
         return "–"
     digits = 2 if abs(row["value"]) < 10 else 1
@@ -84,7 +87,7 @@ def table(headers: list[str], rows: list[list[str]]) -> str:
 def main(*runs: str) -> None:
     if runs:
         taken([Path(run) for run in runs]).to_csv(FILE, index=False, lineterminator="\n")
-    print(tables(pd.read_csv(FILE).fillna({"note": ""})))
+    print(tables(pd.read_csv(FILE)))
 
 
 if __name__ == "__main__":
