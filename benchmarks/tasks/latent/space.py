@@ -135,8 +135,8 @@ def followed(codes: Codes) -> Measurement:
 
     what = "moved images, encoded; and moved codes, decoded"
     wanted = [cell.computation("equivariance", what, images, compute)]
-    yield_none = all(reason for moves in sides.values() for reason in moves.values())
-    return Measurement([] if yield_none else wanted, reduce)
+    refused = all(reason for moves in sides.values() for reason in moves.values())
+    return Measurement([] if refused else wanted, reduce)
 
 
 def _moved(coarsest: float, name: str, maps: Tensor, pixels: float) -> Tensor:
