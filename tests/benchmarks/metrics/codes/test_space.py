@@ -327,3 +327,9 @@ def test_maps_of_a_file_keep_their_shape(tmp_path):
     assert np.array_equal(found.values.reshape(z.shape), z)
     assert found.of(np.arange(7)).shape == (3, 4, 5)
     assert replace(found, shape=None).values.shape == (60, 60)
+
+
+def test_maps_and_vectors_of_the_same_numbers_have_keys_of_their_own():
+    codes = codes_of(white(60, 3, 4, 4))
+    others = (replace(codes, shape=shape) for shape in (None, (4, 3, 4), (3, 4, 4)))
+    assert [one.digests == codes.digests for one in others] == [False, False, True]
