@@ -16,7 +16,7 @@ from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, STOCHASTI
 from benchmarks.systems.protocol.parts import Part
 from benchmarks.tasks.latent.latent import BENCHMARK
 from benchmarks.tasks.latent.panel import panel
-from benchmarks.tasks.latent.space import FOLLOWS, SPACE
+from benchmarks.tasks.latent.space import FOLLOWS, MOVES, SPACE, _compared
 
 MOVED, CODES = 12, 60
 
@@ -164,6 +164,16 @@ def test_maps_of_two_sizes_shift_by_a_cell_of_the_coarser(found):
     assert of["encoder, one cell"].value == pytest.approx(0, abs=1e-9)
     assert of["encoder, one pixel"].value > 0.001
     assert of["decoder, flip"].note == "x_T would have to move too"
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_places_that_a_shift_brings_in_are_not_compared(move):
+    """Maps that differ at the border alone are equal after a shift, and not after another move."""
+    inside = torch.randn(2, 3, 8, 8)
+    at_border = inside.clone()
+    at_border[..., 0] += 5
+    found = _compared("of", move, [(inside, at_border)])
+    assert np.array_equal(*found.values()) == (move in ("one cell", "one pixel"))
 
 
 def test_e_of_unrelated_codes_is_1_and_its_error_the_spread():
