@@ -310,6 +310,7 @@ OF_EDITS: dict[str, Metric] = {
     "off_target": _of_edits("Share of an edit that is not the truth", "sum |D - dose D*|² / sum |D|²", "off target", LOWER),
     "gain": _of_edits("Nearness of an edit to the decoded truth", "1 - sum |y - r(x')|² / sum |r(x') - r(x)|²", "gain"),
     "dose": _of_edits("How far an edit goes", "its projection on the decoded truth, in units of it", "dose", NEITHER, None),
+    "strength": _of_edits("How far an edit moves the code", "s of s √d w / |w|, or the system's own unit", "strength", NEITHER, None),
     "kept": _of_edits("Share of a true change that is decoded", "sum <r(x') - r(x), x' - x> / sum |x' - x|²", "kept", most=None),
     "direction_r2": _of_edits("Share of true moves of the code that is one direction", "(n |mean c|² - mean |c|²) / ((n - 1) mean |c|²)", "direction R²"),
     "effectiveness": _of_edits("Edits that a classifier sees, by those of the decoded truth", "after Monteiro et al. 2023", "effectiveness", most=None),

@@ -169,6 +169,7 @@ ALONE = [
 # Metrics whose rows state no error, and why.
 NO_ERROR = {
     "of one division of the training images": ["direction_consistency"],
+    "chosen on validation images": ["strength"],
     "a property of the system": "latent_dim code_bits bits_per_pixel compression parameters gflops network_calls".split(),
     "grows with the images, and is not compared": ["codebook_use"],
     "of the machine": ["images_per_second", "peak_memory"],

@@ -203,14 +203,15 @@ class Change:
 
 
 class Edited(NamedTuple):
-    """An edit of a change by a direction, with a note on its strength, and its sums; and of each strength
-    that was `tried` its numbers on the images that are held out.
+    """An edit of a change by a direction, with a note on its strength, its sums and the strength; and of each
+    strength that was `tried` its numbers on the images that are held out.
     """
 
     change: Change
     direction: str
     note: str
     computation: Computation
+    strength: float | None = None
     held_out: Change | None = None
     tried: Mapping[float, Mapping[str, edits.Estimate]] = {}
 

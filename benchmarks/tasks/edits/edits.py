@@ -47,6 +47,7 @@ from diffae.data.pairs import Pairs, pairs_of
 from probes import LinearProbe
 from reports.records.metrics import OF_EDITS
 from reports.records.reading import grouped, joined
+from reports.records.uncertainty import UNKNOWN
 
 TABLE, EACH, BY_STRENGTH = "edits", "edits_by_attribute", "edits_by_strength"
 UNEDITABLE = "no training images of both classes, or no known change"
@@ -225,9 +226,8 @@ def _edits(
         doses = {s: float(np.nan_to_num(one["dose"].value)) for s, one in tried.items()}
         strength, note = directions.strength_of_dose_1(doses or dict.fromkeys(strengths, 0.0))
         edit, depends = directions.edit(change.ground.at.system, probe, *which, strength)
-        note = "; ".join(filter(None, (f"strength {strength:.3g}", note)))
         computation = change.edited(edit, f"{name} {depends}")
-        yield Edited(change, name, note, computation, held_out, tried)
+        yield Edited(change, name, note, computation, strength, held_out, tried)
 
 
 def _composition(means: Cell, ground: Ground, images: Arrays) -> Iterator[Row]:
@@ -265,6 +265,8 @@ def _found(one: Edited, sums: Arrays) -> Iterator[Found]:
     """The numbers of an edit, of the faces of its images, and at other strengths on validation images."""
     (change, direction, note), order = one[:3], one.change.pairs.before
     numbers = _numbers(change, direction, sums)
+    if one.strength is not None:
+        numbers["strength"] = Estimate(one.strength, np.full(len(order), np.nan))
     if direction == ORACLE:
         note = f"a classifier sees {sums['hits_drawn'].mean():.0%} of the drawn truths"
     for metric, estimate in numbers.items():
@@ -329,7 +331,8 @@ def _number(cell: Cell, of: Sequence[Found], estimate: Estimate, note: str) -> R
         note = joined(note, without_face(pairs - len(order), pairs, "pairs"), by="; ")
     if np.isnan(estimate.value):
         return cell.row(metric, None, note=estimate.why or note)
-    error = replace(change.images, order=order).uncertainty(estimate.influence)
+    known = np.isfinite(estimate.influence).all()
+    error = replace(change.images, order=order).uncertainty(estimate.influence) if known else UNKNOWN
     scale = direction in (ORACLE, NO_EDIT)
     return cell.row(metric, estimate.value, error, note=note, reference=scale)
 

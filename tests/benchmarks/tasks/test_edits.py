@@ -189,14 +189,18 @@ def test_one_direction_for_all_goes_as_far_as_the_truth(of_pixels):
         for metric, value in expected.items():
             row = of_pixels["edits_by_attribute", f"Lit {side}, {OWN}", metric]
             assert row.value == pytest.approx(value, abs=1e-5), metric
-            assert row.note == "strength 0.5"
+        strength = of_pixels["edits_by_attribute", f"Lit {side}, {OWN}", "strength"]
+        assert (strength.value, strength.stderr, strength.note) == (pytest.approx(0.5), None, "")
+    assert of_pixels["edits", OWN, "strength"].value == pytest.approx(0.5)
+    assert ("edits", ORACLE, "strength") not in of_pixels
 
 
 def test_the_code_may_be_scaled_moved_and_rotated(context, of_pixels):
     turned = measured(context, Turned())
     compared = 0
     for key, row in turned.items():
-        if key[1].endswith((MEANS, ORACLE)) and row.value is not None:
+        alike = key[1].endswith((MEANS, ORACLE)) and key[2] != "strength"  # of normalised numbers
+        if alike and row.value is not None:
             assert row.value == pytest.approx(of_pixels[key].value, rel=2e-3, abs=2e-4), key
             compared += 1
     assert compared > 30
@@ -233,7 +237,8 @@ def test_a_constant_code_has_no_direction(context):
     each = {key[1:]: row for key, row in found.items() if key[0] == "edits_by_attribute"}
     fitted = {k: row for k, row in each.items() if not k[0].endswith(OWN)}
     known = {metric for (_, metric), row in fitted.items() if row.value is not None}
-    assert known == {"kept", "on_target", "reversibility"}
+    assert known == {"kept", "on_target", "reversibility", "strength"}
+    assert "out of reach" in each[f"Lit added, {MEANS}", "strength"].note
     assert each[f"Lit added, {MEANS}", "lec"].note == "the edit does not move the code"
     assert "no code moves" in each[f"Lit added, {ORACLE}", "direction_r2"].note
     assert each[f"Lit added, {OWN}", "lec"].value == pytest.approx(1)
@@ -340,7 +345,7 @@ def test_what_leaks_is_by_the_logits_of_an_image_classifier(context, on):
     expected = abs(np.mean(moved) - np.mean(true))
     assert expected > 0.05
     row = found["edits_by_attribute", f"Lit {edits.SIDES[on]}, {OWN}", "leak_max"]
-    assert row.value == pytest.approx(expected, rel=1e-3) and row.note == "strength 0.5"
+    assert row.value == pytest.approx(expected, rel=1e-3) and row.note == ""
     assert found["edits_by_attribute", f"Lit {edits.SIDES[on]}, {ORACLE}", "leak_max"].value == 0
     assert found["edits", OWN, "leak_mean"].n == 12
 
