@@ -176,12 +176,12 @@ def replicate(number: int, file: Path, tasks: Sequence[str]) -> None:
 
 
 def ratios(frame: pd.DataFrame) -> dict[tuple[str, ...], Ratio]:
-    """The ratio of every number that states an error in most replicates."""
+    """The ratio of every number that states an error in most replicates, but for exact ones without any."""
     count = frame.groupby(ROW).size().max()
     return {
         key: ratio(one["value"].to_numpy(), one["stderr"].to_numpy())
         for key, one in frame.groupby(ROW, sort=False)
-        if len(one) > count / 2
+        if len(one) > count / 2 and (np.ptp(one["value"]) > 0 or one["stderr"].max() > 0)
     }
 
 
