@@ -138,8 +138,9 @@ def code_fd(codes: Codes, how: CodeFd, _: int) -> Found:
 
     def distance(values: Floats) -> float:
         x = torch.from_numpy(values).transpose(0, 1).flatten(1)
-        eigenvalues = torch.linalg.eigvalsh(x.cov(correction=0)).clip(0)
-        return float((x.mean(1).square().sum() + (eigenvalues.sqrt() - 1).square().sum()) / C)
+        mean = x.mean(1, keepdim=True)
+        eigenvalues = torch.linalg.eigvalsh(_moments(x - mean) / x.shape[1]).clip(0)
+        return float((mean.square().sum() + (eigenvalues.sqrt() - 1).square().sum()) / C)
 
     return of_rows(codes, how, distance, *notes)
 

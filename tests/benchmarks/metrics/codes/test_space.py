@@ -63,6 +63,19 @@ def test_gaussian_vectors_have_the_closed_forms():
     assert shifted == pytest.approx(number("code_fd", x, scaling="none").value + 9, rel=0.02)
 
 
+def test_a_map_of_one_channel_has_the_closed_forms():
+    """Its deviation is 3 and its mean 2, but lds, cds and rmsc see signs alone, where the cosine of two is 0 on average."""
+    z = 3 * white(2_000, 1, 6, 6) + 2
+    assert number("code_fd", z, scaling="none").value == pytest.approx(2**2 + 2**2, rel=0.01)
+    assert number("viv", z, scaling="none").value == pytest.approx(np.pi / 2 * 3, rel=0.01)
+    share = (np.add.outer(np.arange(6), np.arange(6)) > 5).mean()
+    assert is_near(number("sec_50", z), share)
+    for name, expected in {"lds": 0, "cds": 0, "rmsc": (1 - 1 / 36) ** 0.5}.items():
+        assert number(name, z).value == pytest.approx(expected, abs=0.03), name
+    with pytest.raises(UserError, match="at least two channels, not 2000 of 1"):
+        number("density_cv", z)
+
+
 def test_the_velocity_of_a_gaussian_integrates_to_half_pi_times_its_deviation():
     t = np.linspace(0, 1, 100_001)
     for lam in LAM:
