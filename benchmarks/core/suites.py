@@ -98,7 +98,7 @@ def tables(specs: Sequence[TableSpec], of: Mapping[str, Any]) -> tuple[TableSpec
     others = (replace(spec, headline=(), order=len(of["table"]) + spec.order) for spec in specs)
     found = {spec.name: spec for spec in others}
     for order, one in enumerate(of["table"]):
-        metrics, settings = tuple(one["metrics"]), tuple(one["settings"])
+        metrics, settings = tuple(one["metrics"]), tuple(one["at"])
         changes: dict[str, Any] = {"headline": metrics, "headline_settings": settings}
         found[one["name"]] = replace(found[one["name"]], order=order, **changes)
     return tuple(found.values())
