@@ -87,18 +87,18 @@ def _read(parser: cli.Parser, typed: list[str]) -> tuple[argparse.Namespace, lis
 
     --ckpt and the benchmarks are taken from one of the two, not merged.
     """
-    args, words = parser.parse(typed, intermixed=True), typed
+    args, below = parser.parse(typed, intermixed=True), list[str]()
     if args.config is not None:
         benchmarks, flags = config_file.words(args.config, parser)
         if args.ckpt:
             flags.pop("ckpt", None)
-        words = [*(word for of_flag in flags.values() for word in of_flag), *typed]
+        below = [word for words in flags.values() for word in words]
         with naming(f"--config {args.config}"):  # what was typed has been read before
-            args = parser.parse(words, intermixed=True)
+            args = parser.parse([*below, *typed], intermixed=True)
         args.what = args.what or benchmarks
     if not args.what:
         raise UserError("no benchmark given: name some, or all (`list` shows them)")
-    return args, words
+    return args, [*below, *typed]
 
 
 def parser(description: str | None) -> cli.Parser:

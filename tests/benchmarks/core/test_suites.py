@@ -223,9 +223,9 @@ def test_what_says_which_systems_and_data_stays_with_the_user(tmp_path):
 @pytest.mark.parametrize("given", [dict(seed=0), dict(profile="quick"), dict(limit=3)])
 def test_from_python_too(given):
     with pytest.raises(UserError, match=f"^--{next(iter(given))}: decodable-v1 is frozen"):
-        evaluate("dummy-perfect", "decodable-v1", **given)
+        evaluate("dummy-perfect", "decodable-v1", "nowhere", **given)
     with pytest.raises(UserError, match="^--profile: decodable-v1 is frozen"):
-        evaluate("dummy-perfect", ["decodable-v1"], profile=PROFILES["smoke"])
+        evaluate("dummy-perfect", ["decodable-v1"], "nowhere", PROFILES["smoke"])
 
 
 @pytest.mark.parametrize(
@@ -308,6 +308,16 @@ def small_suite():
             few = [2] if isinstance(value, list) else 2
             values[key] = SIZES.get(f"{section}.{key}", few if key == "steps" else value)
     return content
+
+
+def test_a_run_takes_seed_precision_and_protocol_of_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(suites, "FOLDER", tmp_path)
+    given = {"seed": 5, "precision": "bfloat16", "protocol": ["maskbit", "vtp"]}
+    (tmp_path / "other-v1.toml").write_text(text_of(small_suite() | given))
+    asked = parse(["other-v1"], None)
+    assert {**given, "protocol": list(asked.protocols)} == given
+    assert (asked.seed, asked.precision) == (5, "bfloat16")
+    assert asked.profile.settings() == as_settings(small_suite())
 
 
 @pytest.fixture(scope="module")
