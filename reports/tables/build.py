@@ -62,7 +62,7 @@ def build_tables(
     suite: str = "",
 ) -> list[Table]:
     """The overview, then each table of `records`, ready for any renderer: by `specs`, plain without
-    one; that of the `suite` comes first.
+    one; that of the `suite` comes first, if all are of one data set.
 
     `known` defines the metrics, and `uncertainty` gives what decides on bold type. Raises ValueError
     if two records claim one cell, or two tables one name.
@@ -70,7 +70,8 @@ def build_tables(
     specs = sorted(specs, key=lambda spec: spec.order)
     chosen = [(s, choose(s, records)) for s in (*specs, *_other_specs(records, specs))]
     overview = _overview([r for s, some in chosen for r in headlines(s, some, known)], known)
-    columns = told_together(overview.records, specs, known) if suite else []
+    is_one = suite and len({r.dataset for r in overview.records}) == 1
+    columns = told_together(overview.records, specs, known) if is_one else []
     tables = [
         overview,
         *([_of_suite(suite, columns, known, uncertainty)] if columns else []),
