@@ -16,7 +16,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 from benchmarks.measure import main
 from benchmarks.measuring import images, which
-from benchmarks.measuring.which import compared, printed
+from benchmarks.measuring.which import answer, compared, printed
 from benchmarks.metrics.protocols import schema
 from benchmarks.metrics.protocols.cases import Case
 from benchmarks.metrics.protocols.explain import Explained
@@ -54,11 +54,11 @@ def pair(arrays, tmp_path_factory):
 def ask(capsys, tmp_path):
     """The lines of an answer; no networks are found."""
 
-    def answer(numbers, *arguments):
+    def told(numbers, *arguments):
         main(["--which", numbers, *arguments, "--weights-dir", str(tmp_path)])
         return capsys.readouterr().out.splitlines()
 
-    return answer
+    return told
 
 
 # ----------------------------------------------------------------------------------------------
@@ -256,6 +256,19 @@ def test_the_nearest_prints_the_metrics_and_most_of_its_numbers_fit(pair, rows, 
     told = ask("psnr=3.00", *pair)
     furthest = min(float(row["psnr"]) for row in rows.values())
     assert told[1].endswith(f": psnr {furthest:.2f}")
+
+
+def test_a_code_that_does_not_print_a_metric_is_not_the_nearest():
+    """LlamaGen prints no LPIPS: it has one number that does not fit, and plain two."""
+    numbers = {"psnr": "20.0", "lpips": "0.100"}
+    values = (("llamagen", "psnr", 20.1), ("plain", "psnr", 23.0), ("plain", "lpips", 0.9))
+    found = [
+        compared(Explained(Case(m, schema.named(name)), Measured(x, np.zeros(9), 9)), numbers[m])
+        for name, m, x in values
+    ]
+    every = [schema.named(name) for name in ("llamagen", "plain")]
+    told = answer(found, numbers, every)
+    assert told[:2] == ["none fits", "nearest plain: psnr 23.0, lpips 0.900"]
 
 
 @pytest.mark.usefixtures("once")
