@@ -165,9 +165,7 @@ def _which(args: Namespace) -> None:
     """`--which NUMBERS A B`."""
     asked = _folders(args, "--which")
     if asked.limit is not None and args.of is None:
-        raise UserError(
-            "--limit: a sample has other numbers; add --of M, how many images they are of"
-        )
+        raise UserError("--limit: a sample has other numbers; add --of M, how many images had them")
     _refuse_others(asked, False)
     keep_freed_memory()
     with full_precision():

@@ -17,7 +17,6 @@ from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
 from reports.records.uncertainty import t_quantile
 
-ROUNDING = 1e-9  # of floats: the share of a tolerance by which a difference may be above it
 ACROSS = "not comparable across samples"
 Numbers = Mapping[str, str]  # by metric, as they are printed
 
@@ -76,7 +75,7 @@ def compared(one: Explained[Any, Any], number: str, of: int | None = None) -> Co
             return Compared(name, metric, reason=f"{ACROSS}: it has no standard error here")
         df = min(len(here.influences), here.n) - 1
         tolerance += t_quantile(0.975, df) * here.stderr * math.sqrt(1 + here.n / of)
-    miss = abs(here.value - float(number)) / (tolerance * (1 + ROUNDING))
+    miss = abs(here.value - float(number)) / (tolerance * (1 + 1e-9))  # exactly half fits too
     return Compared(name, metric, f"{here.value:.{decimals}f}", miss)
 
 
