@@ -44,11 +44,29 @@ CANDIDATES = {
     **{name: (SPACE, name, "") for name in OF_SPACE},
     **{f"equivariance of {moved}": (FOLLOWS, "equivariance", moved) for moved in FOLLOWED},
 }
-HIGHER = ("PSNR", "AUROC")  # is better; of all others lower is, or neither: lower has the sign of better
-LESS, AT_RKD, AT_PSNR = "less that of rKD", "at equal rKD", "at equal PSNR"
+HIGHER = (
+    "PSNR",
+    "AUROC",
+)  # is better; of all others lower is, or neither: lower has the sign of better
+LESS, AT_RKD, AT_PSNR = "size less that of rKD", "at equal rKD", "at equal PSNR"
 DRAWS = 2_000
 RUNS = {"codes": "", "samples-1": "one Gaussian", "samples-10": "ten Gaussians"}
 GENERATORS = ("ten Gaussians", "one Gaussian")
+# Candidates in the page's table of systems.
+SHOWN = [
+    "numbers in the code",
+    "rKD",
+    "PSNR",
+    "iKD, slerp",
+    "AUROC",
+    "viv",
+    "code_fd",
+    "epps_pulley",
+    "twonn",
+    "sec_50",
+    "lds",
+    "equivariance of encoder, flip",
+]
 COLUMNS = "table system setting metric value stderr n direction".split()
 
 
@@ -103,13 +121,13 @@ def family(system: str) -> str:
 
 
 def statistics(columns: np.ndarray) -> dict[str, float]:
-    """Of rows (candidate, target, rKD, PSNR): Spearman's correlation of candidate and target, less
-    that of rKD and target, and the partial ones at an equal rKD and PSNR.
+    """Of rows (candidate, target, rKD, PSNR): Spearman's correlation of candidate and target, its size
+    less that of rKD and target, and the partial ones at an equal rKD and PSNR.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         r = np.corrcoef(stats.rankdata(columns, axis=0).T)
         equal = [(r[0, 1] - r[0, k] * r[1, k]) / np.sqrt((1 - r[0, k] ** 2) * (1 - r[1, k] ** 2)) for k in (2, 3)]  # fmt: skip
-    return {"rho": r[0, 1], LESS: r[0, 1] - r[2, 1], AT_RKD: equal[0], AT_PSNR: equal[1]}
+    return {"rho": r[0, 1], LESS: abs(r[0, 1]) - abs(r[2, 1]), AT_RKD: equal[0], AT_PSNR: equal[1]}
 
 
 def resampled(columns: np.ndarray, groups: np.ndarray, draws: int = DRAWS) -> pd.DataFrame:
@@ -159,7 +177,7 @@ def correlations(numbers: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(rows)[["candidate", "systems", "n", *found.columns]]
 
 
-def coverage(rho: float, studies: int = 400) -> tuple[float, float, float]:
+def coverage(rho: float, studies: int = 200) -> tuple[float, float, float]:
     """How often the intervals of rho hold the true value: of n, of systems and of families drawn again.
 
     Systems of the families of the study; half of the variance of candidate and target is that of
@@ -199,7 +217,7 @@ def tables(folder: Path) -> str:
             parts["families drawn again"] = _intervals(rows["families_low"], rows["families_high"])
             parts["needed"] = rows["needed"].map(lambda n: f"{np.ceil(n):,.0f}" if n < 1e4 else "")
             parts["n"] = rows["n"].astype(str)
-    wide = pd.DataFrame(parts).loc[found["candidate"].unique()].fillna("")
+    wide = pd.DataFrame(parts).reindex(found["candidate"].unique()).fillna("")
     both = published()
     pairs = both.rename(columns={"ifid": "iFID", "gfid": "gFID of SiT-XL"}).map("{:.2f}".format)
     rho, low, high, p = correlation(*both.to_numpy().T)
@@ -209,15 +227,16 @@ def tables(folder: Path) -> str:
         f"Pearson's r = {r.statistic:.2f} ({interval.low:.2f} to {interval.high:.2f}), Spearman's "
         f"{rho:.2f} ({low:.2f} to {high:.2f}), p = {p:.4f}, n = {len(both)}."
     )
-    made = [tabulate(one, "keys", "pipe", disable_numparse=True) for one in (wide, read().map(_shown), pairs)]  # fmt: skip
+    numbers = read()[["ten Gaussians", "one Gaussian", "copies", *SHOWN]].map(_shown)
+    made = [tabulate(one, "keys", "pipe", disable_numparse=True) for one in (wide, numbers, pairs)]
     return "\n\n".join([*made, line])
 
 
-def _intervals(*columns: pd.Series) -> list[str]:
+def _intervals(*columns: pd.Series) -> pd.Series:
     """Value, low, high as text, or low and high alone."""
-    rows = zip(*columns, strict=True)
-    shown = ([f"{x:.2f}" if not np.isnan(x) else "" for x in row] for row in rows)
-    return [" to ".join(x) if len(x) == 2 else f"{x[0]} ({x[1]} to {x[2]})" for x in shown]
+    form = "{} to {}" if len(columns) == 2 else "{} ({} to {})"
+    rows = pd.concat(columns, axis=1).map(lambda x: "" if np.isnan(x) else f"{x:.2f}")
+    return rows.apply(lambda row: form.format(*row) if row.iloc[0] else "", axis=1)
 
 
 def _shown(value: float) -> str:
