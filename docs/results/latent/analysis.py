@@ -248,7 +248,9 @@ def draw(numbers: pd.DataFrame, path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(14, 27), layout="constrained")
-    for name, axes in zip(CANDIDATES, figure.subplots(10, 3).flat, strict=False):
+    every = figure.subplots(10, 3).flat
+    every[-1].set_axis_off()
+    for name, axes in zip(CANDIDATES, every, strict=False):
         axes.scatter(numbers[name], numbers[GENERATORS[0]], s=16, color="#1f5fa8")
         for number, (x, y) in enumerate(numbers[[name, GENERATORS[0]]].to_numpy(), 1):
             if not np.isnan(x):
