@@ -162,6 +162,33 @@ def test_the_page_of_edits_has_the_numbers_of_its_file():
     assert len(tables) == 3 and all(table in page for table in tables)
 
 
+@pytest.fixture
+def footguns(monkeypatch):
+    monkeypatch.syspath_prepend(RESULTS)
+    return script(RESULTS / "footguns.py")
+
+
+def of_page(text):
+    lines = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line] for line in lines[1:]]
+
+
+def test_the_page_of_traps_names_the_twenty_of_the_script(footguns):
+    rows = of_page(footguns.PAGE.read_text())
+    assert [(row[1], row[5]) for row in rows] == [(of[0], of[2]) for of in footguns.TRAPS]
+    assert len(rows) == 20
+    range_, right, wrong = rows[0][2], *map(float, rows[0][3:5])
+    assert range_ == "PSNR" and right - wrong == pytest.approx(20 * np.log10(2), abs=0.01)
+
+
+@pytest.mark.slow
+def test_the_traps_have_the_sizes_on_their_page(footguns):
+    """To update them: python docs/results/footguns.py --write"""
+    for row, (_, trap, _) in zip(of_page(footguns.PAGE.read_text()), footguns.TRAPS, strict=True):
+        number, *values = trap()
+        assert (number, pytest.approx(values, rel=5e-3)) == (row[2], [*map(float, row[3:5])]), row
+
+
 def test_a_page_without_markers_is_an_error(readme, tmp_path):
     page = tmp_path / "page.md"
     page.write_text("no table")

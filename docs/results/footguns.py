@@ -226,7 +226,7 @@ def threshold() -> Effect:
     y = labels("test", N)
     always = np.where(labels("train", TRAINING).mean(0) > 0.5, 1.0, -1.0)
     every = [accuracy(np.full(N, logit), y[:, a]) for a, logit in enumerate(always)]
-    return Effect("accuracy", 0.5, float(np.mean(every)))
+    return Effect("AUROC, accuracy", 0.5, float(np.mean(every)))
 
 
 def persons() -> Effect:

@@ -64,10 +64,12 @@ def variances(values: Floats) -> Floats:
     """
     x = torch.from_numpy(values - values.mean(0))
     n, C, T = x.shape
+    if T == 1:
+        return torch.linalg.eigvalsh(_moments(x[..., 0].T) / n).clip(0).numpy()
     total = float(x.square().sum()) / n
     channels, places = torch.ones(C, dtype=x.dtype), torch.ones(T, dtype=x.dtype)
     rows = x
-    for _ in range(ROUNDS if T > 1 else 1):
+    for _ in range(ROUNDS):
         channels, axes = torch.linalg.eigh(_moments(rows.transpose(0, 1).flatten(1)) / (n * T))
         rows = (axes / (channels.clip(0) + TINY).sqrt()).T @ x
         places, axes = torch.linalg.eigh(_moments(rows.permute(2, 0, 1).flatten(1)) / (n * C))
