@@ -288,7 +288,7 @@ def tf32() -> Effect:
     return Effect("path length", 6.9, 1379.0)
 
 
-EXPLAIN, FIELD = "`measure --explain` names it", "`reports.compare` refuses: `{}` differs"
+EXPLAIN = "`measure --explain` names it"
 TRAPS: tuple[tuple[str, Callable[[], Effect], str], ...] = (
     ("pixels in [-1, 1], with the peak of [0, 1]", peak, "a system that decodes to another range than it says is refused; `measure` reads files"),
     ("PSNR of the mean error of all images", pooled, EXPLAIN),
@@ -297,11 +297,11 @@ TRAPS: tuple[tuple[str, Callable[[], Effect], str], ...] = (
     ("windows inside the image instead of zero padding", border, "two names, `ssim` and `ssim_valid`"),
     ("SSIM of range 2 on pixels in [0, 1]", span, EXPLAIN),
     ("VGG16 instead of AlexNet in LPIPS", trunk, "two names, `lpips` and `lpips_vgg`"),
-    ("resized without antialiasing before the network", resize, FIELD.format("resize")),
+    ("resized without antialiasing before the network", resize, "`reports.compare` refuses: `feature_resize` differs"),
     ("images kept as JPEG", jpeg, "nothing: keep PNG"),
     ("a quarter of the images", few, "numbers of other n are not compared; a note where n is below the dimensions"),
-    ("training images as the reference of reconstructions", reference, FIELD.format("reference")),
-    ("one draw of the pixels instead of their mean", drawn_pixels, FIELD.format("pixels")),
+    ("training images as the reference of reconstructions", reference, "rFID is always to the originals; protocols with another `reference` say so"),
+    ("one draw of the pixels instead of their mean", drawn_pixels, "`pixels` is in the protocol of each row"),
     ("x_T found by inversion, taken for what z holds", inverted, "two rows, `x_T inverted` and `x_T random`"),
     ("the best of 20 codes, chosen on the images that judge it", choice, "nothing: choose on the split `valid`"),
     ("the commoner class for every image", threshold, "AUROC first, and the row `random encoder`"),
