@@ -61,7 +61,7 @@ def build_tables(
     if two records claim one cell, or two tables one name.
     """
     specs = sorted(specs, key=lambda spec: spec.order)
-    chosen = [(s, choose(s, records)) for s in (*specs, *_other_specs(records, specs))]
+    chosen = [(s, choose(s, records)) for s in (*specs, *other_specs(records, specs))]
     tables = [
         _overview([r for spec, some in chosen for r in headlines(spec, some, known)], known),
         *(layout.build(s, some, known, uncertainty) for s, some in chosen if some),
@@ -105,7 +105,8 @@ def printed(table: Table) -> "pd.DataFrame":
     return pd.concat(frames, ignore_index=True)
 
 
-def _other_specs(records: Sequence[Record], specs: Sequence[TableSpec]) -> list[TableSpec]:
+def other_specs(records: Sequence[Record], specs: Sequence[TableSpec]) -> list[TableSpec]:
+    """Plain tables of the records that none of `specs` shows."""
     known = {spec.source for spec in specs}
     others = dict.fromkeys(r.table for r in records if r.table not in known)
     return [

@@ -116,7 +116,7 @@ def build(
     blocks = ("metric",) * spec.panels
     records = _spread_missing(shown, (*blocks, *spec.columns))
     rows = _row_fields(spec, records)
-    metrics = with_stand_ins(spec.metrics, known)
+    metrics = with_stand_ins(spec.in_order, known)
     ordered = _sort(records, (*blocks, *rows, *spec.columns), metrics)
     rivals = groups_of(ordered, _apart(spec, rows), known)
     best = frozenset(r for ours in rivals for r in leading(ours, uncertainty))
@@ -157,7 +157,7 @@ def _panel(
     shown = shown_fields(records, rows)
     labels = FIELD_LABELS | {"setting": spec.setting_header}
     headers = [labels.get(field, field) for field in shown]
-    metrics = with_stand_ins(spec.metrics, known)
+    metrics = with_stand_ins(spec.in_order, known)
     columns = _group(_sort(records, spec.columns, metrics), spec.columns)
     with_reference = {_key(r, spec.columns) for r in records if r.published is not None}
     for key, column in columns.items():
