@@ -14,7 +14,6 @@ the seed, and runs of one NAME, become means with the spread between them. DIR i
 earlier call is replaced. An entry is a run folder with a card.yaml. `diffae-bench docs reports` says more.
 """
 
-import csv
 import functools
 from argparse import Namespace
 from collections.abc import Iterable
@@ -171,8 +170,8 @@ def _parser() -> Parser:
 
 
 def _names(text: str) -> list[str]:
-    """Names with commas between them; one that has a comma is in double quotes."""
-    return [name.strip() for name in next(csv.reader([text], skipinitialspace=True))]
+    """Names with commas between them."""
+    return [name.strip() for name in word(text).split(",")]
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from importlib import resources
 from typing import NamedTuple
 
 from reports.records.metrics import published_name
-from reports.records.reading import flat, grouped, joined, short
+from reports.records.reading import flat, grouped, joined, part_of, short
 from reports.records.record import Record
 from reports.tables.build import Merged
 from reports.tables.latex import escape
@@ -103,7 +103,9 @@ def _paragraph(merged: Merged, records: Sequence[Record], used: list[Thing]) -> 
     pixels = (f"{what} {joined(*fields[f])}" for what, f in PIXELS.items() if f in fields)
     where = joined(f"Data: {data.get('data set')}", *pixels, f"split {data.get('split', 'none')}")
     yield _cited(where, named("dataset")) + "."
-    yield f"Systems: {joined(*(_cited(name, [(kind, name)]) for kind, name in named('system')))}."
+    titles = {k: t for one in merged.sources for k, t in part_of(one.notes, "titles").items()}
+    systems = (_cited(titles.get(name, name), [(kind, name)]) for kind, name in named("system"))
+    yield f"Systems: {joined(*systems)}."
     for benchmark, some in grouped(records, lambda r: r.benchmark).items():
         told = facts([r for r in some if not r.reference] or some)
         at = joined(*(f"{name} = {told[name]}" for name in ("n", "T", "solver") if name in told))
