@@ -17,7 +17,7 @@ from playwright.sync_api import expect
 from run_folders import number
 
 from reports.page import write_board
-from reports.page.board import _contests, _names, _references, groups_of
+from reports.page.board import _contests, _names, _opens, _references, groups_of
 from reports.records.entries import read_entries
 from reports.records.metrics import METRICS
 from reports.records.record import LOWER
@@ -354,6 +354,53 @@ def test_rankings_of_one_metric_are_told_apart_by_what_differs():
         "rFID ↓, portraits, t, T = 10 by fast",
         "SSIM ↑",
     ]
+
+
+def test_a_board_opens_by_the_metric_that_readers_know():
+    """Whatever the order of the tables; without one of these by the first."""
+    for metrics, opens in (
+        (("kd_effnet", "lpips", "ssim"), 2),
+        (("kd_effnet", "fid", "lpips", "lpips"), 2),
+        (("kd_effnet", "precision"), 0),
+        ((), 0),
+    ):
+        assert _opens([{"metric": metric} for metric in metrics]) == opens
+
+
+def test_no_two_systems_share_a_colour_and_a_shape(tmp_path):
+    """Of more systems than there are colours; references are marked apart."""
+    many = {f"S{i:02}": SCORES - i / 1000 for i in range(20)}
+    real = number(TABLE1, "ssim", 0.97, stderr=0.01, system="real images", reference=True)
+    (found,) = groups([write_entry(tmp_path / "a", many, others=(real,))])
+    (contest,) = _contests(found, {})
+    systems = [r for r in contest["rivals"] if not r["reference"]]
+    assert len({(r["colour"], r["shape"]) for r in systems}) == len(systems) == 20
+    assert {r["shape"] for r in systems} == {0, 1, 2} and [r["n"] for r in contest["rivals"]] == [
+        50
+    ] * 21
+
+
+def test_marks_and_rows_in_a_browser(visited, tmp_path):
+    """Rows are of one line; a reference is a cross, and of one colour a system is a circle, the next a triangle."""
+    many = {
+        f"System {i:02}, with a long name of several words": SCORES - i / 1000 for i in range(9)
+    }
+    real = number(TABLE1, "ssim", 0.97, stderr=0.01, system="real images", reference=True)
+    fid = number(TABLE1, "rfid", 5.0, stderr=0.1, direction=LOWER, n=50)
+    folder = write_entry(tmp_path / "a", many, others=(real, fid))
+    write_board(tmp_path / "board.html", read_entries([folder]), tmp_path)
+    page = visited(tmp_path / "board.html", 700).page
+    assert page.locator("#metric option:checked").inner_text() == "SSIM ↑"
+    heights = {
+        round(row.bounding_box()["height"]) for row in page.locator("#ranking tbody tr").all()
+    }
+    assert max(heights) - min(heights) <= 1 and max(heights) < 45
+    marks = [
+        page.locator(f"#ranking .mark {shape}").count() for shape in ("circle", "polygon", "path")
+    ]
+    assert marks == [8, 1, 1]
+    corners = page.locator("#ranking .mark polygon").get_attribute("points").split()
+    assert len(corners) == 3
 
 
 def test_rankings_come_in_the_order_of_their_table(tmp_path):
