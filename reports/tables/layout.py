@@ -233,7 +233,13 @@ def _row_fields(spec: TableSpec, records: Sequence[Record]) -> tuple[str, ...]:
 
 def contests(spec: TableSpec, chosen: list[Record], known: Metrics = METRICS) -> list[list[Record]]:
     """The numbers of a table that compete with each other, in reading order."""
-    return groups_of(chosen, _apart(spec, _row_fields(spec, chosen)), known)
+    return groups_of(chosen, agreeing(spec, chosen), known)
+
+
+def agreeing(spec: TableSpec, chosen: Sequence[Record]) -> tuple[str, ...]:
+    """The fields, without the system, in which numbers of a table that compete with each other agree."""
+    fields = _apart(spec, _row_fields(spec, chosen))
+    return tuple(field for field in fields if field != "system")
 
 
 def _apart(spec: TableSpec, rows: tuple[str, ...]) -> tuple[str, ...]:

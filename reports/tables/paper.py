@@ -6,7 +6,7 @@ Only a number that is beyond noise of all others of its column is bold.
 import csv
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from operator import attrgetter
 from typing import Any
@@ -27,7 +27,8 @@ from reports.tables.ranking import choose, of_like_n, sure_best
 MARK = "diffae-bench table"
 # How a file of each format begins: by this it is known for one of ours.
 FORMATS = {"latex": f"% {MARK}", "markdown": f"<!-- {MARK}", "csv": MARK}
-PARENTHESES = "published values in parentheses are not to be compared with ours: the tables of a report say why"
+APART_BY = ("setting", "steps", "solver")  # fields that are columns if they differ
+PUBLISHED = "published values in parentheses are not to be compared with ours, and where there is none the paper has none"
 
 
 def render(
@@ -46,42 +47,32 @@ def render(
     known, there = merged.known, {r.system for r in records}
     own = _pick("systems", systems, (s for s in merged.systems if s in there))
     measured = [r for r in records if r.system in own and r.value is not None]
-    every = with_stand_ins(spec.in_order, known)
-    chosen = _pick("columns", columns, dict.fromkeys((*every, *(r.metric for r in measured))))
+    names = (*with_stand_ins(spec.in_order, known), *(r.metric for r in measured))
+    chosen = _pick("columns", columns, dict.fromkeys(names))
     wanted = chosen if columns else with_stand_ins(spec.headline or chosen, known)
     shown = of_like_n([r for r in measured if r.metric in wanted], known)
     seen = {name for r in shown for name in (r.system, r.metric)}
-    remarks = []
-    for name in (*own, *(chosen if columns else ())):
-        if name not in seen:
-            others = {r.metric for r in measured} & {*with_stand_ins((name,), known)[1:]}
-            notes = [r.note for r in records if name in (r.system, r.metric) and r.note]
-            why = joined(*(f"{other} was measured" for other in others), *notes[:1])
-            remarks.append(f"{name} is left out: {why or 'it has no number here'}")
+    left = [name for name in (*own, *(chosen if columns else ())) if name not in seen]
+    remarks = [f"{name} is left out: {_reason(name, records, known)}" for name in left]
     if not shown:
         raise UserError(joined(f"--table {table}: no number", *remarks, by="; "))
-    if published:
-        apart = any(r.not_comparable for r in shown if r.published is not None)
-        some = any(r.published is not None for r in shown)
-        remarks += [PARENTHESES] * apart + ["no published value of these numbers is known"] * (
-            not some
-        )
-    shown.sort(key=lambda r: own.index(r.system))
-    bare = {} if errors else {"stderr": None, "spread": None}
+    remarks += [PUBLISHED] * published
+    bare: dict[str, Any] = {} if errors else {"stderr": None, "spread": None}
     bare |= {} if published else {"published": None}
+    spec = replace(spec, metrics=tuple(chosen))
+    shown.sort(key=lambda r: own.index(r.system))
     with naming(f"--table {table}", ValueError):
-        panel = _panel(
-            merged, replace(spec, metrics=tuple(chosen)), shown, bare, _to(digits, known)
-        )
-    told = (f"{name}: {text.replace('; ', ', ')}" for name, text in markdown.facts(shown).items())
-    about = joined(f"{MARK} {spec.name}", *told, by="; ")
-    if format == "csv":
-        return _csv(panel, spec.name), remarks
-    if format == "markdown":
-        return f"<!-- {markdown.escape(about)} -->\n\n{markdown.grid(panel, {})}\n", remarks
-    names = tuple(markdown.is_name(panel, i) for i in range(len(panel.headers)))
-    lines = latex.tabular(Part("", panel.headers, names, panel.rows), {})
-    return "\n".join([latex.comment(about), *lines, ""]), remarks
+        panel = _panel(merged, spec, shown, bare, digits)
+    return _written(panel, format, spec.name, markdown.facts(shown)), remarks
+
+
+def _reason(name: str, records: Sequence[Record], known: Metrics) -> str:
+    """Why a system or a metric is not in a table."""
+    others = {r.metric for r in records if r.value is not None}
+    instead = [m for m in with_stand_ins((name,), known)[1:] if m in others]
+    notes = [r.note for r in records if name in (r.system, r.metric) and r.note]
+    why = joined(*(f"{metric} was measured" for metric in instead), *notes[:1])
+    return why or "it has no number that can stand beside the others"
 
 
 def _table(merged: Merged, name: str) -> tuple[TableSpec, list[Record]]:
@@ -109,56 +100,70 @@ def _pick(flag: str, words: Iterable[str], known: Iterable[str]) -> list[str]:
     return found
 
 
-def _to(digits: int | None, known: Metrics) -> Metrics:
-    """The metrics, each for itself and no stand-in, with these decimals and never a power of ten."""
-    more: dict[str, Any] = {} if digits is None else {"digits": digits, "unbiased": True}
-    return {
-        name: replace(row, stands_in_for="", **(more if row.digits != 0 else {}))
-        for name, row in known.items()
-    }
-
-
 def _panel(
-    merged: Merged, spec: TableSpec, shown: list[Record], bare: dict[str, Any], known: Metrics
+    merged: Merged,
+    spec: TableSpec,
+    shown: Sequence[Record],
+    bare: dict[str, Any],
+    digits: int | None,
 ) -> Panel:
-    """The table as cells: rows by system and whatever else differs, a column for each metric."""
+    """The table as cells: rows by system and whatever else differs, a column for each metric.
+
+    `bare` has the fields of records that are not to be printed, as None.
+    """
+    # Each metric stands for itself; `unbiased`: never a power of ten.
+    known = {name: replace(row, stands_in_for="") for name, row in merged.known.items()}
+    if digits is not None:
+        more: dict[str, Any] = {"digits": digits, "unbiased": True}
+        known |= {name: replace(row, **more) for name, row in known.items() if row.digits != 0}
     best: set[str] = set()
-    for rivals in grouped(shown, attrgetter("metric", "dataset", "split")).values():
+    same = attrgetter("metric", "dataset", "split", *layout.agreeing(spec, shown))
+    for rivals in grouped(shown, same).values():
         texts = [numbers.value_text(r, known) for r in rivals]  # equal ones are a tie to the reader
         sure = sure_best(rivals, merged.uncertainty, merged.known)
         best |= {record_key(r) for r in sure if texts.count(numbers.value_text(r, known)) == 1}
-    several = [
-        f for f in layout.DISTINGUISHING[:3] if len({getattr(r, f) for r in shown} - {"", None}) > 1
-    ]
+    several = [f for f in APART_BY if len({getattr(r, f) for r in shown} - {"", None}) > 1]
     spec = replace(spec, rows=("system", *several), columns=("metric",), headline=(), panels=False)
     (panel,) = layout.build(spec, [replace(r, **bare) for r in shown], known).panels
 
     def cell(one: Cell) -> Cell:
         """Without notes, and of a published number without the difference to ours."""
-        is_best = one.record is not None and record_key(one.record) in best
-        return (
-            one
-            if one.kind == LABEL
-            else replace(one, text=one.text.partition(", ")[0], note="", best=is_best)
-        )
+        if one.record is None:
+            return one
+        text, is_best = one.text.partition(", ")[0], record_key(one.record) in best
+        return replace(one, text=text, note="", best=is_best)
 
     return replace(panel, rows=tuple(tuple(map(cell, row)) for row in panel.rows))
 
 
+def _written(panel: Panel, format: str, name: str, shared: Mapping[str, str]) -> str:
+    """A table in one of FORMATS; in its first line its name, and what its numbers share."""
+    told = (f"{fact}: {text.replace('; ', ', ')}" for fact, text in shared.items())
+    about = joined(f"{MARK} {name}", *told, by="; ")
+    if format == "csv":
+        return _csv(panel, name)
+    if format == "markdown":
+        return f"<!-- {markdown.escape(about)} -->\n\n{markdown.grid(panel, {})}\n"
+    names = tuple(markdown.is_name(panel, i) for i in range(len(panel.headers)))
+    lines = latex.tabular(Part("", panel.headers, names, panel.rows), {})
+    return "\n".join([latex.comment(about), *lines, ""])
+
+
 def _csv(panel: Panel, name: str) -> str:
     """Plain numbers, their errors in columns of their own; the first column names the table."""
-    made, headers = io.StringIO(), list(panel.headers)
-    for i, cell in enumerate(panel.rows[0]):
-        if cell.kind == REFERENCE:
-            headers[i] += f", {headers[i - 1]}"
-    lines = [[(MARK, ""), *((header, f"± {header}") for header in headers)]]
-    for row in panel.rows:
-        texts = (
-            str(safe_cell(c.text)) if c.kind == LABEL else re.sub("[,()]", "", c.text) for c in row
-        )
-        lines.append([(name, ""), *zip(texts, (c.error for c in row), strict=True)])
-    columns = [1 + any(error for _, error in pairs) for pairs in zip(*lines[1:], strict=True)]
-    for line in lines:
-        cells = (text for pair, n in zip(line, columns, strict=True) for text in pair[:n])
-        csv.writer(made, lineterminator="\n").writerow(cells)
+    made, first = io.StringIO(), panel.rows[0]
+    heads = [
+        joined(head, panel.headers[i - 1] * (first[i].kind == REFERENCE))
+        for i, head in enumerate(panel.headers)
+    ]
+    counts = [1 + any(row[i].error for row in panel.rows) for i in range(len(first))]
+    lines = [[(head, f"± {head}") for head in heads]]
+    lines += [[(_plain(cell), cell.error) for cell in row] for row in panel.rows]
+    for own, line in zip([MARK, *[name] * len(panel.rows)], lines, strict=True):
+        cells = (text for pair, n in zip(line, counts, strict=True) for text in pair[:n])
+        csv.writer(made, lineterminator="\n").writerow([own, *cells])
     return made.getvalue()
+
+
+def _plain(cell: Cell) -> str:
+    return str(safe_cell(cell.text)) if cell.kind == LABEL else re.sub("[,()]", "", cell.text)

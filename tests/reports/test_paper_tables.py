@@ -117,6 +117,28 @@ def test_numbers_of_unlike_n_or_protocol_have_no_best(tmp_path, capsys):
     assert bold(capsys, fids(50), *words) == ["A"] and bold(capsys, fids(500), *words) == []
 
 
+def test_rows_by_class_or_by_t_compete_within_one(tmp_path, capsys):
+    """As in the tables of a report, where classes are rows and systems columns, or T are columns."""
+    values = {("A", "binary/Male"): 5.0, ("B", "binary/Male"): 9.0}
+    values |= {("A", "binary/Blond"): 90.0, ("B", "binary/Blond"): 50.0}
+    about = {"table": "table3_fewshot_fid", "benchmark": "fewshot", "stderr": 0.1}
+    rows = [number(s, "fid", v, setting=c, **about) for (s, c), v in values.items()]
+    ablation = {"table": "table2_ablation", "stderr": 0.001}
+    rows += [
+        number(s, "ssim", v + t / 1000, steps=t, **ablation)
+        for s, v in (("A", 0.5), ("B", 0.4))
+        for t in (10, 20)
+    ]
+    run = write_run(tmp_path / "run", rows)
+    _, _, *found = table(capsys, run, "--table", "fewshot")
+    assert [row[:2] for row in found if "**" in row[2]] == [
+        ["A", "binary/Male"],
+        ["B", "binary/Blond"],
+    ]
+    _, _, *found = table(capsys, run, "--table", "table2_ablation", "--columns", "ssim")
+    assert [row[:2] for row in found if "**" in row[2]] == [["A", "10"], ["A", "20"]]
+
+
 def test_numbers_that_print_alike_are_a_tie(tmp_path, capsys):
     values = [number(s, "mse", v, stderr=1e-7) for s, v in (("A", 1e-5), ("B", 2e-5), ("C", 3e-5))]
     run = write_run(tmp_path / "run", values)
