@@ -76,15 +76,24 @@ def appendix(merged: Merged) -> tuple[str, list[str]]:
 
 def _used(merged: Merged, records: Iterable[Record]) -> Iterator[Thing]:
     """All that has a number."""
-    for run in merged.sources:
-        yield from (
-            ("system", str(name).partition(":")[0]) for name in run.settings.get("systems", ())
-        )
+    for name, title in _titles(merged).items():
+        if any(r.system.startswith(title) for r in records):
+            yield "system", name.partition(":")[0]
     for r in records:
         row = merged.known.get(r.metric)
         things = {"dataset": r.dataset, "metric": r.metric, "solver": r.solver.partition(":")[0]}
         things |= {"network": row.network if row else ""}
         yield from ((kind, name) for kind, name in things.items() if name)
+
+
+def _titles(merged: Merged) -> dict[str, str]:
+    """The titles of the systems of all runs, by name; empty where a run does not say them."""
+    found: dict[str, str] = {}
+    for run in merged.sources:
+        names = run.settings.get("systems")
+        found |= dict.fromkeys(map(str, names if isinstance(names, list) else ()), "")
+        found |= {name: str(title) for name, title in part_of(run.notes, "titles").items()}
+    return found
 
 
 def _paragraph(merged: Merged, records: Sequence[Record], used: list[Thing]) -> Iterator[str]:
@@ -102,9 +111,9 @@ def _paragraph(merged: Merged, records: Sequence[Record], used: list[Thing]) -> 
     yield rf"\paragraph{{Evaluation.}} All numbers were measured with diffae-bench~\cite{{{HARNESS}}} ({escape(how)})."
     pixels = (f"{what} {joined(*fields[f])}" for what, f in PIXELS.items() if f in fields)
     where = joined(f"Data: {data.get('data set')}", *pixels, f"split {data.get('split', 'none')}")
-    yield _cited(where, named("dataset")) + "."
-    titles = {k: t for one in merged.sources for k, t in part_of(one.notes, "titles").items()}
-    systems = (_cited(titles.get(name, name), [(kind, name)]) for kind, name in named("system"))
+    yield _cited(where.replace("; ", ", "), named("dataset")) + "."
+    titles = _titles(merged)
+    systems = (_cited(titles.get(name) or name, [(kind, name)]) for kind, name in named("system"))
     yield f"Systems: {joined(*systems)}."
     for benchmark, some in grouped(records, lambda r: r.benchmark).items():
         told = facts([r for r in some if not r.reference] or some)

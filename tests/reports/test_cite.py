@@ -9,7 +9,7 @@ import pytest
 from page_runs import write_measured
 from refusal import refusal
 from report_runs import TABLE1, number, write_run
-from run_folders import measured
+from run_folders import change_notes, measured
 
 from benchmarks.commands.listing import DATASETS
 from benchmarks.systems.registry import OURS
@@ -158,6 +158,18 @@ def test_what_no_work_is_known_for_is_said(tmp_path, capsys):
         "note: system my_vae", "note: dataset my $photos", "note: metric mine",
     ]  # fmt: skip
     assert r"my \$photos" in paragraph
+
+
+def test_a_system_without_a_number_is_not_cited(tmp_path, capsys):
+    settings = {"systems": ["vqgan", "nvae"], "seed": 0}
+    run = write_run(
+        tmp_path / "run",
+        [number("VQ-GAN", "ssim", 0.5), number("NVAE", "ssim", None)],
+        settings=settings,
+    )
+    change_notes(run, titles={"vqgan": "VQ-GAN", "nvae": "NVAE"})
+    keys, paragraph, _ = cited(capsys, run)
+    assert "esser2021vqgan" in keys and "vahdat2020nvae" not in keys and "NVAE" not in paragraph
 
 
 def test_citations_are_written_over_their_own_file_alone(tmp_path, capsys):
