@@ -25,7 +25,6 @@ from benchmarks.commands import config_file, options, saved_codes
 from benchmarks.commands.progress import ProgressBar
 from benchmarks.core.context import Row
 from benchmarks.core.profiles import Profile
-from benchmarks.core.registry import chosen
 from benchmarks.core.runner import run_folder
 from benchmarks.core.runner.evaluation import Evaluation, make_context
 from benchmarks.core.runner.loop import measure
@@ -83,7 +82,7 @@ def evaluate(
     model: Models,
     tasks: str | Sequence[str] = "all",
     data: str | Path | Dataset | None = None,
-    profile: str | Path | Profile = "quick",
+    profile: str | Path | Profile | None = None,
     out: str | Path | None = None,
     **settings: Any,
 ) -> Results:
@@ -92,9 +91,10 @@ def evaluate(
         model       a registered name ("diffae"), "NAME=PATH", the path of a checkpoint, a `System`, a model of `diffae`, or
                     any object with `encode(images)`, `image_size` and, unless only its code is to be measured, `decode(code)`
                     (see `systems.wrap`); a list of such, or a dictionary whose keys are their titles in the tables
-        tasks       benchmarks by name, or "all"
+        tasks       benchmarks by name, or "all", or a suite
         data        a path as --data takes it, an open `Dataset` of `diffae.data`, or None for the portraits
-        profile     the sizes of the work: "smoke", "quick", "standard", "paper", a TOML file or a `Profile`
+        profile     the sizes of the work: "smoke", "quick", "standard", "paper", a TOML file or a `Profile`; None: those of
+                    the suite, else "quick"
         out         a run folder as the command makes it; without it nothing is written
 
     The rest are the command's flags, by keyword: a value, a list of several, True for a switch, and
@@ -116,7 +116,7 @@ def evaluate_iter(
     model: Models,
     tasks: str | Sequence[str] = "all",
     data: str | Path | Dataset | None = None,
-    profile: str | Path | Profile = "quick",
+    profile: str | Path | Profile | None = None,
     out: str | Path | None = None,
     **settings: Any,
 ) -> Iterator[Row]:
@@ -186,17 +186,18 @@ def _options(model: Models, given: Mapping[str, Any]) -> Options:
         if value is None or none_named or isinstance(value, Dataset | Profile):
             del flags[name]
     try:
-        typed = config_file.arguments(flags, parser)
-        args = parser.parse([word for words in typed.values() for word in words])
+        typed = config_file.arguments(flags, parser).values()
+        words = [word for of_flag in typed for word in of_flag]
+        args = parser.parse(words)
     except (UserError, ValueError) as error:
         raise UserError(str(error).removeprefix("argument --")) from None
     args.profile = profile if isinstance(profile, Profile) else args.profile
     args.data = str(data.root) if isinstance(data, Dataset) else args.data
     args.device = args.device or _device_of(model)
-    benchmarks = chosen(config_file.texts(given["tasks"]))
-    if not benchmarks:
+    what = config_file.texts(given["tasks"])
+    if not what:
         raise UserError("tasks: no benchmark given")
-    return options.options_of(args, benchmarks)
+    return options.options_of(args, what, [*words, *["--profile"] * isinstance(profile, Profile)])
 
 
 # ----------------------------------------------------------------------------------------------

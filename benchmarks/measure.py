@@ -10,6 +10,7 @@
     python -m benchmarks.measure ssim,ms_ssim originals/ reconstructions/
     python -m benchmarks.measure psnr,ssim originals/ reconstructions/ --protocol llamagen
     python -m benchmarks.measure --explain originals/ reconstructions/ --out explained
+    python -m benchmarks.measure --which psnr=27.43,ssim=0.912 originals/ reconstructions/
     python -m benchmarks.measure ssim,lpips,mse,fid runs/RUN/images/inputs runs/RUN/images/diffae     several at once
     python -m benchmarks.measure auroc,tad codes.npz labels.csv     numbers of codes
     python -m benchmarks.measure tad codes.npz labels.csv --protocol infodiffusion
@@ -37,6 +38,7 @@ from benchmarks.measuring.codes import are_codes
 from benchmarks.measuring.numbers import explain_codes, measure_codes
 from benchmarks.measuring.pairs import NAMES, PairMetric, measure_pairs, pair_metric
 from benchmarks.measuring.sets import MOMENTS, by_network, measure_sets
+from benchmarks.measuring.which import printed, which_pairs
 from benchmarks.metrics.codes.table import NUMBERS
 from benchmarks.metrics.frechet import is_statistics
 from benchmarks.metrics.protocols.schema import named
@@ -57,11 +59,17 @@ PAIRS = (*comparing(metrics.PAIRS), *NAMES)
 
 def main(arguments: list[str] | None = None) -> None:
     args = _parser().parse(arguments, intermixed=True)
-    if args.explain:
-        _explain(args)
+    if args.explain and args.which:
+        raise UserError("--which: not with --explain")
+    if args.out is not None and not args.explain:
+        raise UserError("--out: for --explain only")
+    if args.of is not None and not args.which:
+        raise UserError("--of: for --which only")
+    if args.explain or args.which:
+        (_explain if args.explain else _which)(args)
         return
-    if args.a is None or args.out is not None:
-        raise UserError("--out: for --explain only" if args.out else "give METRIC, A and B")
+    if args.a is None:
+        raise UserError("give METRIC, A and B")
     names = list(dict.fromkeys(args.metric.split(",")))
     if unknown := [name for name in names if name not in (*SETS, *PAIRS, *NUMBERS)]:
         near = cli.did_you_mean(unknown[0], (*SETS, *PAIRS, *NUMBERS))
@@ -127,12 +135,19 @@ def _measured(
     return found, refused
 
 
+def _folders(args: Namespace, flag: str) -> Asked:
+    """A and B of a flag in place of METRIC, the first two arguments."""
+    asked = Asked(Path(args.metric), args.a, **given(args, Asked))
+    both = args.a is not None or (flag == "--explain" and are_codes(asked.a))
+    if not (args.metric and both) or args.b is not None or args.save or args.subsets:
+        raise UserError(f"{flag}: takes A and B, and neither METRIC, --save nor --subsets")
+    return asked
+
+
 def _explain(args: Namespace) -> None:
-    """`--explain A B`: the first two arguments are the folders, or the codes and their labels."""
-    asked = Asked(cli.path(args.metric), args.a, **given(args, Asked))
+    """`--explain A B`: of folders, or of codes and their labels."""
+    asked = _folders(args, "--explain")
     of_codes = are_codes(asked.a)
-    if args.b is not None or (args.a is None and not of_codes) or args.save or args.subsets:
-        raise UserError("--explain: takes A and B, and neither METRIC, --save nor --subsets")
     refuse_outputs([Target("--out", args.out, Path.is_dir)], (asked.a, asked.b))
     if args.out is not None:
         made_before(args.out, EXPLAIN)  # anything else is refused before the work
@@ -144,6 +159,17 @@ def _explain(args: Namespace) -> None:
     if args.out is not None:
         for path in write(args.out, found):
             print(path)
+
+
+def _which(args: Namespace) -> None:
+    """`--which NUMBERS A B`."""
+    asked = _folders(args, "--which")
+    if asked.limit is not None and args.of is None:
+        raise UserError("--limit: a sample has other numbers; add --of M, how many images had them")
+    _refuse_others(asked, False)
+    keep_freed_memory()
+    with full_precision():
+        print("\n".join(which_pairs(asked, args.which, args.of)), flush=True)
 
 
 def _refuse_others(asked: Asked, of_codes: object) -> None:
@@ -172,6 +198,10 @@ def _parser() -> cli.Parser:
     add("b", metavar="B", type=cli.path, nargs="?", help="the folder to compare with, or LABELS")
     explain = "A and B by every protocol, and why the numbers differ (in place of METRIC)"
     add("--explain", action="store_true", help=explain)
+    which = "protocols by which A and B have printed numbers: psnr=27.43,ssim=0.912 (for METRIC)"
+    add("--which", type=cli.argument(printed), metavar="METRIC=NUMBER,...", help=which)
+    of = "of --which: the numbers are printed for M other images"
+    add("--of", type=cli.between(2), metavar="M", help=of)
     out = "of --explain: keep it as page, picture, tables"
     add("--out", type=cli.path, metavar="DIR", help=out)
     add_options(parser, Asked)

@@ -1,6 +1,7 @@
-"""`list`: benchmarks, systems, data sets and profiles, one line each."""
+"""`list`: benchmarks, suites, systems, data sets and profiles, one line each."""
 
 from benchmarks import systems
+from benchmarks.core import suites
 from benchmarks.core.profiles import described
 from benchmarks.core.registry import REGISTRY
 from benchmarks.runtime.registry import Registry
@@ -24,9 +25,12 @@ DATASETS = {
 
 
 def list_everything(arguments: list[str]) -> None:
-    """Print benchmarks, systems, packaged checkpoints, data sets and profiles, one line each."""
+    """Print benchmarks, suites, systems, packaged checkpoints, data sets and profiles, one line each."""
     cli.Parser(cli.prog("benchmarks.run list"), None).parse(arguments)
     _section("Benchmarks", _lines(REGISTRY))
+    told = {suite.name: suite for suite in map(suites.read, suites.names())}
+    lines = {name: f"{s.content['description']}; SHA-256 {s.sha256}" for name, s in told.items()}
+    _section("Suites (frozen, one word)", lines)
     _section("Systems (--systems)", _lines(systems.REGISTRY))
     _section(
         "Packaged checkpoints (--ckpt)",

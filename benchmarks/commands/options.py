@@ -5,12 +5,13 @@ They are read and checked, as far as possible without importing PyTorch.
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks import systems
 from benchmarks.commands import config_file
+from benchmarks.core import suites
 from benchmarks.core.profiles import BUILT_IN, DEFAULT, Profile, find, for_run
 from benchmarks.core.registry import chosen
 from benchmarks.core.runner.request import Options
@@ -31,16 +32,27 @@ PROFILE_HELP = f"{', '.join(BUILT_IN)}, or a TOML file (default: {DEFAULT})"
 def parse(arguments: list[str] | None, description: str | None) -> Options:
     """Read the command line. Raises UserError naming the flag or name that is wrong."""
     typed_words = sys.argv[1:] if arguments is None else arguments
-    args = _read(parser(description), typed_words)
+    args, given_words = _read(parser(description), typed_words)
     if args.crop is not None and args.data is None:
         raise UserError("--crop: says how --data is cut, and there is no --data")
     checkpoints = _checkpoints(args.ckpt)
     given = {"systems": _system_names(args.systems, checkpoints), "checkpoints": checkpoints}
-    return options_of(args, chosen(args.what), arguments=tuple(typed_words), **given)
+    return options_of(args, args.what, given_words, arguments=tuple(typed_words), **given)
 
 
-def options_of(args: argparse.Namespace, benchmarks: tuple[str, ...], **more: Any) -> Options:
-    """The options of a run from parsed arguments. Raises UserError."""
+def options_of(
+    args: argparse.Namespace, what: Sequence[str], words: Iterable[str], **more: Any
+) -> Options:
+    """The options of a run of benchmarks or of a suite, `what`, from the parsed `words` of the command.
+
+    Raises UserError.
+    """
+    if suite := suites.asked(what):
+        suite.refuse(words)
+        with importing():
+            vars(args).update(suite.options)
+        more["suite"] = suite.about
+    benchmarks = tuple(suite.content["benchmarks"]) if suite else chosen(what)
     if args.weights_dir is not None and not args.weights_dir.is_dir():
         raise UserError(f"--weights-dir {args.weights_dir}: no such folder")
     with importing():
@@ -70,12 +82,12 @@ def _protocols(given: tuple[str, ...], benchmarks: tuple[str, ...]) -> list[tupl
     return [tuple(one for one in given if of[one][0] == name) for name in kinds]
 
 
-def _read(parser: cli.Parser, typed: list[str]) -> argparse.Namespace:
-    """The typed arguments, completed by those of the --config file.
+def _read(parser: cli.Parser, typed: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The typed arguments, completed by those of the --config file; and the words of both.
 
     --ckpt and the benchmarks are taken from one of the two, not merged.
     """
-    args = parser.parse(typed, intermixed=True)
+    args, below = parser.parse(typed, intermixed=True), list[str]()
     if args.config is not None:
         benchmarks, flags = config_file.words(args.config, parser)
         if args.ckpt:
@@ -86,14 +98,14 @@ def _read(parser: cli.Parser, typed: list[str]) -> argparse.Namespace:
         args.what = args.what or benchmarks
     if not args.what:
         raise UserError("no benchmark given: name some, or all (`list` shows them)")
-    return args
+    return args, [*below, *typed]
 
 
 def parser(description: str | None) -> cli.Parser:
     """The parser of the command: its flags are the options of `Options` and those that choose them."""
     found = cli.Parser(cli.prog("benchmarks.run"), description)
     add = found.add_argument
-    add("what", nargs="*", help="all, names of benchmarks, or one of list, weights, doctor, docs")
+    add("what", nargs="*", help="all, benchmarks, a suite, or one of list, weights, doctor, docs")
     config = "TOML file with options; those on the command line have precedence"
     add("--config", type=cli.path, metavar="FILE", help=config)
     several: dict[str, Any] = {"action": "append", "default": []}

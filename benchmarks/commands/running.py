@@ -108,6 +108,8 @@ def announce(evaluation: Evaluation, benchmarks: Sequence[str]) -> None:
     say = [
         f"data: {dataset.name}, {len(dataset):,} images, {dataset.image_size} px; split: {dataset.partition_source}"
     ]
+    if suite := context.options.suite:
+        say.append(f"suite: {suite['name']}, SHA-256 {suite['sha256']}")
     say += [f"left out: {line}" for line in dataset.left_out]
     say.append(f"systems: {', '.join(system.title for system in evaluation.systems)}")
     say += [f"not run: {named(title, str(reason))}" for title, reason in evaluation.missing.items()]

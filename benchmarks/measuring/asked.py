@@ -70,7 +70,7 @@ class Asked:
     )
     batch_size: int = option("images at once (default: 32)", 32, type=cli.positive)
     limit: int | None = option(
-        "metrics of pairs and --explain: measure a random sample of at most so many pairs",
+        "metrics of pairs, --explain and --which: measure a random sample of at most so many pairs",
         type=cli.positive,
         metavar="N",
     )

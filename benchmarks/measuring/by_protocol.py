@@ -53,7 +53,7 @@ def measure_by(protocol: Protocol, metric: str, asked: Asked) -> list[str]:
             raise UserError("--limit: A and B are no pairs")
         images, value = _of_sets(case, asked)
     else:
-        of, arrays = _on_pairs([protocol], asked, metrics=(section,))
+        of, arrays = on_pairs([protocol], asked, metrics=(section,))
         (one,) = of.numbers(arrays)
         if one.found is None:
             raise UserError(one.reason)
@@ -95,9 +95,7 @@ class Explanation:
 
 def explain_pairs(asked: Asked) -> Explanation:
     """Every metric under every protocol on the pairs of A and B, with the causes of differences."""
-    own = {} if asked.protocol is None else {asked.protocol: None}
-    every = list(map(schema.named, dict.fromkeys(schema.names()) | own))
-    pairs, arrays = _on_pairs(every, asked, explains=True)
+    pairs, arrays = on_pairs(every_protocol(asked), asked, explains=True)
     title = "metrics by protocol"
     watched = partial(shown, title=title, unit="numbers", total=len(pairs.cases))
     found = pairs.numbers(arrays, watched=watched)
@@ -157,7 +155,13 @@ def write(folder: Path, found: Explanation) -> list[Path]:
 # Shared
 
 
-def _on_pairs(protocols: Sequence[Protocol], asked: Asked, **how: Any) -> tuple[OnPairs, Arrays]:
+def every_protocol(asked: Asked) -> list[Protocol]:
+    """The protocols that ship, and that of --protocol."""
+    own = {} if asked.protocol is None else {asked.protocol: None}
+    return list(map(schema.named, dict.fromkeys(schema.names()) | own))
+
+
+def on_pairs(protocols: Sequence[Protocol], asked: Asked, **how: Any) -> tuple[OnPairs, Arrays]:
     """What protocols measure on the pairs of A and B, and the arrays of all pairs.
 
     Raises UserError if they are not all of one size: evaluation codes stack them.
@@ -169,7 +173,7 @@ def _on_pairs(protocols: Sequence[Protocol], asked: Asked, **how: Any) -> tuple[
     parts: dict[str, list[NDArray]] = {}
     few = asked.batch_size if asked.device != "cpu" else max(AT_ONCE // (height * width), 1)
     size = together(of.cases, min(asked.batch_size, few))
-    for batch in batches(chain([first], pairs), size):
+    for batch in batches(chain([first], pairs), size) if of.cases else ():
         if batch.shape[-2:] != first.shape[-2:]:
             sizes = " and ".join(f"{s[1]} x {s[0]}" for s in (first.shape[-2:], batch.shape[-2:]))
             remedy = "protocols are of images of one size; crop them first"

@@ -5,6 +5,7 @@ keyword (`benchmarks.evaluate`) follow from the field, and so does what is said 
 """
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -112,6 +113,8 @@ class TaskOptions:
     )
     protocols: tuple[str, ...] = ()  # of reconstructions, see metrics/protocols/schema.py
     edit_protocols: tuple[str, ...] = ()  # see metrics/protocols/edits.py
+    # what run.json says of the suite that was asked for, see core/suites.py
+    suite: Mapping[str, Any] = field(default_factory=dict)
     explain: bool = switch("reconstructions by every protocol, and why the numbers differ")
 
     @property

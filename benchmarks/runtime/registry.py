@@ -36,11 +36,13 @@ class Registry:
 
     `kind` is what messages call an entry, such as "system". `line` returns an object's description
     in one line. `accept` ("module:function") takes the name and object of a plug-in and returns it;
-    it raises UserError if it is not acceptable.
+    it raises UserError if it is not acceptable. `beside` are names of other things that may be meant by
+    an unknown one.
     """
 
     def __init__(self, kind: str, group: str, own: dict[str, Own], line: Line, accept: str = ""):
         self.kind, self.group, self.own, self.accept = kind, group, own, accept
+        self.beside: tuple[str, ...] = ()
         self._line = line
         self._warned: set[str] = set()
 
@@ -73,7 +75,8 @@ class Registry:
             return load(self.own[name].target)
         targets = self._plugins().get(name)
         if targets is None:
-            raise UserError(f"unknown {self.kind} {name!r}{did_you_mean(name, self.names())}")
+            known = [*self.names(), *self.beside]
+            raise UserError(f"unknown {self.kind} {name!r}{did_you_mean(name, known)}")
         if fault := self._fault(name, targets):
             raise UserError(fault)
         return self._guarded(name, *targets)

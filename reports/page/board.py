@@ -1,8 +1,8 @@
 """The board: one page of many entries, by data and protocol.
 
-Runs that measured everything alike share a group, so that no column has unlike protocols; the paper's
-own numbers are the last group. Within a group each metric is ranked, with each pair's difference and
-whether it is beyond noise. The page's script (board.js) only chooses what is shown, and draws it.
+Runs of one suite, or of none, that measured everything alike share a group, so that no column has
+unlike protocols; the paper's own numbers are the last group. Within a group each metric is ranked,
+with each pair's difference and whether it is beyond noise. The page's script (board.js) only chooses what is shown, and draws it.
 """
 
 import os
@@ -71,10 +71,12 @@ def _taken_again(groups: Sequence[Merged], entries: Sequence[Entry]) -> dict[Rec
 
 
 def groups_of(runs: Sequence[Run]) -> list[Merged]:
-    """Runs on the same data in groups within which no number was measured otherwise than another."""
+    """Runs of one suite, or of none, on the same data in groups within which no number was measured
+    otherwise than another.
+    """
     groups: list[Merged] = []
     for run in runs:
-        on_same = (i for i, g in enumerate(groups) if _datasets(g.rows) == _datasets(run.rows))
+        on_same = (i for i, g in enumerate(groups) if _same(g, run))
         for i in on_same:
             both = merge([*groups[i].sources, run])
             if not any(record.contest for record in both.rows):
@@ -85,8 +87,10 @@ def groups_of(runs: Sequence[Run]) -> list[Merged]:
     return groups
 
 
-def _datasets(rows: Sequence[Record]) -> set[str]:
-    return {record.dataset for record in rows}
+def _same(group: Merged, run: Run) -> bool:
+    """Whether a run is of the data and the suite of a group."""
+    a, b = ({record.dataset for record in rows} for rows in (group.rows, run.rows))
+    return a == b and group.suite == run.suite
 
 
 def _published(groups: Sequence[Merged]) -> Merged:

@@ -21,10 +21,11 @@ def facts(found: Merged) -> dict[str, str]:
     """What was measured, by name: for several runs what they share, and what differs."""
 
     def shared(name: str) -> str:
-        return each(found, lambda run: dict(facts_of(run))[name])
+        return each(found, lambda run: dict(facts_of(run)).get(name, "none"))
 
     systems = ", ".join(map(_text, _systems(found))) or "none"
-    return {"Systems": systems} | {name: shared(name) for name, _ in facts_of(found.sources[0])}
+    names = dict.fromkeys(name for run in found.sources for name, _ in facts_of(run))
+    return {"Systems": systems} | {name: shared(name) for name in names}
 
 
 def lede(found: Merged) -> str:
@@ -46,7 +47,8 @@ def facts_of(folder: Run) -> Iterator[tuple[str, str]]:
     notes = folder.notes
     settings = part_of(notes, "settings")
     yield "Data", _text(settings.get("data"))
-    yield "Profile", profile_of(folder) or "not said"
+    suite, profile = ("Suite", folder.suite), ("Profile", profile_of(folder) or "not said")
+    yield suite if folder.suite else profile
     yield "Seed", _text(settings.get("seed"))
     yield "Precision", _text(notes.get("precision"))
     yield "Measured", _when(notes)

@@ -28,7 +28,7 @@ NUMBER = re.compile(r"((?:\bn = )?-?\d[\d.,]*(?:e[-+]\d+)?(?: ± \d[\d.]*(?:e[-+
 def render(found: Merged, beside: Path) -> str:
     """The page of `found` as text; links to the run's files are relative to the folder `beside`."""
     numbers: view.Numbers = {}
-    overview = view.table_view(found.tables[0], numbers)
+    overviews = [view.table_view(t, numbers) for t in found.tables if t.name in found.across]
     pictures, left_out = pictures_of(found)
     sections = view.sections_of(found, numbers, pictures)
     placed = {figure.id for section in sections for figure in section["figures"]}
@@ -40,7 +40,7 @@ def render(found: Merged, beside: Path) -> str:
         facts=head.facts(found).items(),
         warnings=head.warnings(found),
         failures=head.failures(found),
-        overview=overview,
+        overviews=overviews,
         sections=sections,
         kept=aspects.panels_of(found, numbers),
         other_figures=[figure for figure in pictures if figure.id not in placed],

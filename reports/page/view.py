@@ -33,7 +33,7 @@ def sections_of(found: Merged, numbers: Numbers, pictures: Sequence[FigureView])
     The first with pictures is the `lead`, whose strip has more of them.
     """
     said = {verdict.benchmark: verdict for verdict in verdicts(found)}
-    views = [table_view(table, numbers) for table in found.tables[1:]]
+    views = [table_view(t, numbers) for t in found.tables if t.name not in found.across]
     tables = grouped(views, lambda view: view["table"].records[0].benchmark)
     sections: list[View] = []
     lead = next((name for name in tables if any(f.benchmark == name for f in pictures)), None)

@@ -19,6 +19,7 @@ from diffae.system.files import read_json, read_text
 from reports.records.metrics import METRICS, NAME, SHIPPED, Margin, Metric, Metrics
 from reports.records.reading import LARGEST_TEXT, from_plain, part_of, short, to_plain
 from reports.records.record import Record, read_csv, read_records, record_key, safe_cell
+from reports.records.specs import NAME as SUITE
 from reports.records.specs import TableSpec, with_headlines
 from reports.records.uncertainty import Uncertainty, error, read_uncertainties
 
@@ -57,6 +58,13 @@ class Run:
     def records(self) -> dict[str, Record]:
         """The rows by `record_key`."""
         return {record_key(record): record for record in self.rows}
+
+    @property
+    def suite(self) -> str:
+        """The suite that was run and the start of its hash, "decodable-v1 (0123456789ab)"; empty without one."""
+        about = part_of(self.settings, "suite")
+        name, sha256 = str(about.get("name", "")), short(str(about.get("sha256"))[:12])
+        return f"{name} ({sha256})" if SUITE.fullmatch(name) else ""
 
     def scores_of(self, record: Record) -> list[tuple[str, float]]:
         """The score of each image behind a record, after the image's file name; none if it is no mean

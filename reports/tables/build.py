@@ -17,19 +17,25 @@ from typing import TYPE_CHECKING, Any
 from diffae.system.errors import UserError
 from diffae.system.whole import write_whole
 from reports.records.metrics import METRICS, Metrics
-from reports.records.reading import short
+from reports.records.reading import joined, short
 from reports.records.record import COLUMNS, Record, record_key, safe_cell
 from reports.records.run_folder import Run, read_run
 from reports.records.specs import TableSpec
 from reports.records.uncertainty import Uncertainty
 from reports.tables import layout, markdown, numbers
-from reports.tables.contests import Headline, headlined, headlines
+from reports.tables.contests import Headline, headlined, headlines, told_together
 from reports.tables.layout import Table
-from reports.tables.ranking import UncertaintyOf, choose, is_measured, unknown
+from reports.tables.ranking import UncertaintyOf, choose, groups_of, is_measured, leading, unknown
 from reports.tables.run_groups import RunGroup, merged_metrics, remarks, run_groups_of, side_by_side
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+OF_SUITE = (
+    "Each system at its largest T and, of each benchmark, at the setting that is best by the first metric. A number that "
+    "is not here could not be measured: the overview says why. Metrics of stand-ins have names of their own."
+)
 
 
 def write_tables(
@@ -53,17 +59,22 @@ def build_tables(
     specs: Iterable[TableSpec] = (),
     known: Metrics = METRICS,
     uncertainty: UncertaintyOf = unknown,
+    suite: str = "",
 ) -> list[Table]:
     """The overview, then each table of `records`, ready for any renderer: by `specs`, plain without
-    one.
+    one; that of the `suite` comes first, if all are of one data set.
 
     `known` defines the metrics, and `uncertainty` gives what decides on bold type. Raises ValueError
     if two records claim one cell, or two tables one name.
     """
     specs = sorted(specs, key=lambda spec: spec.order)
     chosen = [(s, choose(s, records)) for s in (*specs, *other_specs(records, specs))]
+    overview = _overview([r for s, some in chosen for r in headlines(s, some, known)], known)
+    is_one = suite and len({r.dataset for r in overview.records}) == 1
+    columns = told_together(overview.records, specs, known) if is_one else []
     tables = [
-        _overview([r for spec, some in chosen for r in headlines(spec, some, known)], known),
+        overview,
+        *([_of_suite(suite, columns, known, uncertainty)] if columns else []),
         *(layout.build(s, some, known, uncertainty) for s, some in chosen if some),
     ]
     names = [table.name for table in tables]
@@ -148,6 +159,26 @@ def _overview(records: Sequence[Record], known: Metrics) -> Table:
     return Table("overview", "Overview", caption, (panel,), tuple(records), frozenset(), known)
 
 
+def _of_suite(
+    suite: str, columns: Sequence[Sequence[Record]], known: Metrics, uncertainty: UncertaintyOf
+) -> Table:
+    """The table of a suite: a row for each system, a column for each of `columns`, the numbers of a metric."""
+    rivals = (some for column in columns for some in groups_of(column, (), known))
+    best = frozenset(r for some in rivals for r in leading(some, uncertainty))
+    headers, rows = ["system"], []
+    for column in columns:
+        settings = {r.setting for r in column if not r.reference}
+        shared = settings.pop() if len(settings) == 1 else ""
+        metric = numbers.heading(column[0].metric, column, known)
+        headers.append(joined(column[0].benchmark, shared, metric))
+    for system in dict.fromkeys(r.system for column in columns for r in column):
+        cells = (next((r for r in column if r.system == system), None) for column in columns)
+        rows.append((layout.label(system), *(layout.value(r, known, r in best) for r in cells)))
+    records = tuple(cell.record for row in rows for cell in row if cell.record)
+    panel = layout.Panel("", tuple(headers), tuple(rows))
+    return Table(suite, f"Suite {suite}", OF_SUITE, (panel,), records, best, known)
+
+
 def _detectable(record: Record) -> float | None:
     """The detectable change of one run; that of several would depend on what they share."""
     return None if record.pooled else numbers.detectable_change(record.stderr)
@@ -200,6 +231,17 @@ class Merged:
         return [source for run_group in self.run_groups for source in run_group.sources]
 
     @property
+    def suite(self) -> str:
+        """The suite of all runs, as of `Run.suite`; empty without one."""
+        found = {run.suite for run in self.sources}
+        return found.pop() if len(found) == 1 else ""
+
+    @property
+    def across(self) -> tuple[str, str]:
+        """The names of the tables of all benchmarks: the overview, and that of the suite."""
+        return "overview", self.suite.partition(" ")[0]
+
+    @property
     def where(self) -> str:
         """The folders, for messages."""
         return ", ".join(str(source.folder) for source in self.sources)
@@ -238,7 +280,7 @@ class Merged:
 
     def tables_of(self, records: Sequence[Record]) -> list[Table]:
         """The overview and the tables of some of the records. Raises ValueError if none can be made."""
-        return build_tables(records, self.specs, self.known, self.uncertainty)
+        return build_tables(records, self.specs, self.known, self.uncertainty, self.across[1])
 
     def uncertainty(self, record: Record) -> Uncertainty:
         """The uncertainty of a number; empty if unknown, and for a mean over several runs."""

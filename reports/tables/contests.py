@@ -91,6 +91,31 @@ def own_headlines(
     return found
 
 
+def told_together(
+    overview: Iterable[Record], specs: Iterable[TableSpec], known: Metrics
+) -> list[list[Record]]:
+    """The numbers of each headline metric, in the order of the specs and of their headlines.
+
+    All numbers of a system in one table are taken at the setting at which that of the first metric is,
+    where it has them.
+    """
+    measured = list(filter(ranking.is_measured, overview))
+    own = grouped(own_headlines(measured, specs := list(specs), known), _column)
+    at = {(_column(r), r.system, r.setting): r for r in measured}
+    columns: list[list[Record]] = []
+    for spec in specs:
+        taken: dict[str, str] = {}
+        for metric in with_stand_ins(spec.headline, known):
+            column = own.get((spec.source, metric), [])
+            first = {r.system: taken.setdefault(r.system, r.setting) for r in column}
+            columns.append([at.get((_column(r), r.system, first[r.system]), r) for r in column])
+    return list(filter(None, columns))
+
+
+def _column(record: Record) -> tuple[str, str]:
+    return record.table, record.metric
+
+
 # ----------------------------------------------------------------------------------------------
 # The headline of a benchmark
 

@@ -138,7 +138,8 @@ def heading(merged: Merged) -> tuple[str, dict[str, str]]:
         "seed": each(merged, lambda source: str(source.settings.get("seed", ""))),
         "not alike": "; ".join(merged.remarks),
     }
-    title = f"{datasets}, profile {profiles}" if profiles else datasets
+    what = f"suite {merged.suite}" if merged.suite else profiles and f"profile {profiles}"
+    title = joined(datasets, what)
     return title, {name: text for name, text in found.items() if text}
 
 

@@ -8,7 +8,8 @@ from report_runs import number
 
 from reports.records.metrics import METRICS
 from reports.records.record import LOWER, NEITHER
-from reports.tables.contests import ALONE, BEHIND, CLEAR, contest
+from reports.records.specs import TableSpec
+from reports.tables.contests import ALONE, BEHIND, CLEAR, contest, told_together
 from reports.tables.ranking import at_largest_steps, unknown
 
 contested = partial(contest, known=METRICS, uncertainty=unknown)
@@ -54,6 +55,33 @@ def test_a_metric_that_depends_on_n_is_compared_within_that_of_most_systems(coun
     others = {f"s{i}" for i, n in enumerate(counts) if n != compared}
     assert {r.system for r in held.of_other_n} == others
     assert held.kind == (CLEAR if len(names(held)) > 1 else ALONE)
+
+
+def test_the_numbers_of_a_system_told_together_are_of_one_setting():
+    """That of the best number of the first metric; where it has no number at it, its own best."""
+    spec = TableSpec(
+        "t", "", "", rows=("system",), columns=("metric",), headline=("psnr", "latent_dim", "lpips")
+    )
+    given = {
+        "psnr": (20.0, 25.0),
+        "latent_dim": (3.0, 300.0),
+        "lpips": (0.1, None),
+        "ssim": (0.5, 0.6),
+    }
+    rows = [
+        number("A", metric, value, setting=setting, table="t")
+        for metric, values in given.items()
+        for setting, value in zip(("random", "inverted"), values, strict=True)
+    ]
+    others = {"setting": "", "table": "t"}
+    rows += [number("B", "latent_dim", 7.0, **others), number("C", "psnr", 9.0, **others)]
+    found = told_together(rows, [spec, replace(spec, name="u", source="u")], METRICS)
+    told = [[(r.system, r.metric, r.setting, r.value) for r in column] for column in found]
+    assert told == [
+        [("A", "psnr", "inverted", 25.0), ("C", "psnr", "", 9.0)],
+        [("A", "latent_dim", "inverted", 300.0), ("B", "latent_dim", "", 7.0)],
+        [("A", "lpips", "random", 0.1)],
+    ]
 
 
 def test_a_metric_that_does_not_depend_on_n_is_compared_of_all():

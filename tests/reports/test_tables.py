@@ -397,3 +397,31 @@ def test_a_table_name_from_outside_stays_in_the_folder(tmp_path):
     ) == 4
     with pytest.raises(ValueError, match="overview"):
         build_tables([record("overview", "a", "", 1, "x", 1.0)])
+
+
+def test_the_table_of_a_suite_has_a_row_for_each_system_of_one_data_set():
+    """The best beyond noise is bold, never a reference; a system without a number has an empty cell."""
+    table = "table1_reconstruction"
+    rows = [
+        number(table, "ssim", 0.9, setting=""),
+        number(table, "ssim", 0.8, setting="", system="DDIM"),
+        number(table, "ssim", 0.99, setting="", system="real images", reference=True),
+        number(table, "mse", 0.1, setting="", system="DDIM"),
+    ]
+    (spec,) = (one for one in SPECS if one.name == table)
+    built = build_tables(rows, [replace(spec, headline=("mse", "ssim"))], suite="s-v1")
+    assert [one.name for one in built] == ["overview", "s-v1", table]
+    (panel,) = built[1].panels
+    assert panel.headers == ("system", "reconstruction, MSE ↓", "reconstruction, SSIM ↑")
+    assert [[cell.text for cell in row] for row in panel.rows] == [
+        ["DDIM", "0.1000", "0.8000"],
+        ["DiffAE", "", "0.9000"],
+        ["real images", "", "0.9900"],
+    ]
+    assert [[cell.best for cell in row[1:]] for row in panel.rows] == [
+        [False, False],
+        [False, True],
+        [False, False],
+    ]
+    two = [*rows, replace(rows[0], dataset="others", value=0.95)]
+    assert [one.name for one in build_tables(two, [spec], suite="s-v1")] == ["overview", table]

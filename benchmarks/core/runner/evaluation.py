@@ -27,6 +27,7 @@ from diffae.data import Dataset
 from diffae.data.dataset import SPLITS
 from diffae.system import distributed
 from diffae.system.errors import UserError
+from reports.records.metrics import METRICS
 from reports.records.reading import named
 from reports.records.record import Record, record_key
 
@@ -100,6 +101,7 @@ class Evaluation:
         yield from measurement.rows(self.systems)
         for title, reason in self.missing.items():
             yield measurement.not_run(title, str(reason), isinstance(reason, SystemFailed))
+        yield from measurement.lacking()
 
     def seen_in_training(self) -> dict[str, str]:
         """Notes, by title, on systems whose checkpoint was trained on test images of this data set."""
@@ -180,6 +182,17 @@ class BenchmarkRun:
                 raise
             row = Row(*names, self.context.dataset.name, "", "", None, "", None, note=reason)
         return replace(row, failed=True) if failed else row
+
+    def lacking(self) -> Iterator[Row]:
+        """A row for each number of the table of the suite whose network has no weights here: how to get them."""
+        sources = {spec.name: spec.source for spec in self.benchmark.tables}
+        wanted = self.context.options.suite.get("table", ())
+        ours = {m: sources[t["name"]] for t in wanted if t["name"] in sources for m in t["metrics"]}
+        for metric, table in ours.items():
+            if reason := self.context.networks.lacking(METRICS[metric].network):
+                where = self.benchmark.name, table, "all systems", metric
+                row = self.context.record(*where, None, split="", note=reason)
+                yield replace(row, reference=True)
 
     def _of(self, system: System) -> Iterator[Row]:
         """A system's rows, with what was clamped in the images behind them, whether it was trained

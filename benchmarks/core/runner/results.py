@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
+from benchmarks.core import suites
 from benchmarks.core.context import Row
 from benchmarks.core.registry import specs as table_specs
 from benchmarks.core.runner.evaluation import Evaluation
@@ -42,7 +43,8 @@ class Results:
         self.dataset, self.seed, self.about = context.dataset, context.seed, about
         self.profile, self._base = context.profile.title, context.profile.base
         self.precision_deviation = evaluation.deviations
-        self.given_specs = table_specs(about["benchmarks"])
+        specs = table_specs(about["benchmarks"])
+        self.given_specs = suites.tables(specs, about["suite"]) if "suite" in about else specs
         self.rows: list[Row] = []
         self.times: list[Row] = []
         self._distinct = Distinct(Path("results"))

@@ -69,6 +69,7 @@ def settings(options: Options, evaluation: Evaluation) -> Settings:
         "precision": options.precision,
         **({"protocols": [*protocols, options.explain]} if protocols else {}),
         **({"keep": options.keep} if options.keep else {}),
+        **({"suite": options.suite} if options.suite else {}),
         **options.deciding,
     }
     return json.loads(json.dumps(parts))

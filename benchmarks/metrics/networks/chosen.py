@@ -151,6 +151,13 @@ class MetricNetworks(Networks):
             f"{weights.how_to_get('arcface')} (the packaged embedding knows only the data set {PORTRAITS!r})"
         )
 
+    def lacking(self, name: str) -> str:
+        """How to get the weights of that name; empty if they are here, or there are none."""
+        if not name or self._has(name):
+            return ""
+        how = weights.how_to_get(name, self.choice.weights_dir)
+        return f"the weights of {name} are missing: {how}"
+
     def describe(self) -> dict[str, Any]:
         """A description of every network, its weights by hash; it is part of a run folder's identity."""
         try:

@@ -332,7 +332,9 @@ def _number(cell: Cell, of: Sequence[Found], estimate: Estimate, note: str) -> R
     if np.isnan(estimate.value):
         return cell.row(metric, None, note=estimate.why or note)
     known = np.isfinite(estimate.influence).all()
-    error = replace(change.images, order=order).uncertainty(estimate.influence) if known else UNKNOWN
+    error = (
+        replace(change.images, order=order).uncertainty(estimate.influence) if known else UNKNOWN
+    )
     scale = direction in (ORACLE, NO_EDIT)
     return cell.row(metric, estimate.value, error, note=note, reference=scale)
 

@@ -2,6 +2,7 @@
 
     python docs/results/latent/analysis.py runs/latent-study    takes the numbers of the runs first
     python docs/results/latent/analysis.py                      correlations.csv and the picture, from records.csv
+    python docs/results/latent/analysis.py --coverage           how often the intervals hold the true value
 
 `python docs/results/readme.py --write` then writes the tables of the page.
 """
@@ -16,9 +17,13 @@ from scipy import stats
 from tabulate import tabulate
 
 HERE = Path(__file__).parent
+PUBLISHED = HERE.parents[2] / "reports" / "published" / "tokenizers.csv"
 TARGET = ("table4_unconditional_fid", "kd_effnet", "")
 COPIES = ("appendix_c_memorisation", "nn_ratio_effnet", "median")
 TABLE1, BETWEEN, ROBUST = "table1_reconstruction", "latent_interpolation", "latent_robustness"
+SPACE, FOLLOWS = "latent_space", "latent_equivariance"
+OF_SPACE = "viv code_fd epps_pulley twonn density_cv sec_25 sec_50 lds cds rmsc".split()
+FOLLOWED = ("encoder, flip", "encoder, one cell", "decoder, flip", "decoder, one cell")
 # The table, metric and setting of each candidate; of DiffAE what is decoded with a random x_T.
 CANDIDATES = {
     "numbers in the code": (TABLE1, "latent_dim", "x_T random"),
@@ -36,10 +41,32 @@ CANDIDATES = {
     "4 bits": (ROBUST, "pd_effnet", "4 bits"),
     "path length, median": ("appendix_f_smoothness", "ppl_effnet", "median"),
     "AUROC": ("section5.3_probe", "auroc", "mean"),
+    **{name: (SPACE, name, "") for name in OF_SPACE},
+    **{f"equivariance of {moved}": (FOLLOWS, "equivariance", moved) for moved in FOLLOWED},
 }
-HIGHER = ("PSNR", "AUROC")  # is better; of all others lower is
+HIGHER = (
+    "PSNR",
+    "AUROC",
+)  # is better; of all others lower is, or neither: lower has the sign of better
+LESS, AT_RKD, AT_PSNR = "size less that of rKD", "at equal rKD", "at equal PSNR"
+DRAWS = 2_000
 RUNS = {"codes": "", "samples-1": "one Gaussian", "samples-10": "ten Gaussians"}
 GENERATORS = ("ten Gaussians", "one Gaussian")
+# Candidates in the page's table of systems.
+SHOWN = [
+    "numbers in the code",
+    "rKD",
+    "PSNR",
+    "iKD, slerp",
+    "AUROC",
+    "viv",
+    "code_fd",
+    "epps_pulley",
+    "twonn",
+    "sec_50",
+    "lds",
+    "equivariance of encoder, flip",
+]
 COLUMNS = "table system setting metric value stderr n direction".split()
 
 
@@ -86,36 +113,130 @@ def correlation(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float, floa
     return rho, low, high, (1 + as_far.sum()) / (1 + len(as_far))
 
 
+def family(system: str) -> str:
+    """Systems of one kind share what made them; `scrambled` is one of the convolutional autoencoders."""
+    if system.startswith(("c = ", "scrambled")):
+        return "convolutional"
+    return "principal components" if system.startswith(("linear", "pixels")) else system
+
+
+def statistics(columns: np.ndarray) -> dict[str, float]:
+    """Of rows (candidate, target, rKD, PSNR): Spearman's correlation of candidate and target, its size
+    less that of rKD and target, and the partial ones at an equal rKD and PSNR.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        r = np.corrcoef(stats.rankdata(columns, axis=0).T)
+        equal = [(r[0, 1] - r[0, k] * r[1, k]) / np.sqrt((1 - r[0, k] ** 2) * (1 - r[1, k] ** 2)) for k in (2, 3)]  # fmt: skip
+    return {"rho": r[0, 1], LESS: abs(r[0, 1]) - abs(r[2, 1]), AT_RKD: equal[0], AT_PSNR: equal[1]}
+
+
+def resampled(columns: np.ndarray, groups: np.ndarray, draws: int = DRAWS) -> pd.DataFrame:
+    """`statistics` of rows drawn again with replacement, whole groups together; NaN where all are equal."""
+    of = [np.flatnonzero(groups == one) for one in np.unique(groups)]
+    picked = np.random.default_rng(0).integers(len(of), size=(draws, len(of)))
+    rows = (np.concatenate([of[i] for i in one]) for one in picked)
+    return pd.DataFrame(statistics(columns[one]) for one in rows)
+
+
+def compared(columns: np.ndarray, families: np.ndarray) -> pd.DataFrame:
+    """`statistics` with their intervals: of systems drawn again, and of whole families; for rho the
+    former is that of Bonett and Wright. `needed` is the number of independent systems that would show
+    a difference from 0 (95 %, in four of five studies).
+    """
+    rho, *interval, p = correlation(*columns[:, :2].T)
+    of_systems = resampled(columns, np.arange(len(columns)))
+    found = pd.DataFrame({"value": statistics(columns), "error": of_systems.std()})
+    found["low"], found["high"] = of_systems.quantile(0.025), of_systems.quantile(0.975)
+    found.loc["rho", ["value", "low", "high", "p"]] = [rho, *interval, p]
+    of_families = resampled(columns, families)
+    found["families_low"], found["families_high"] = of_families.quantile(0.025), of_families.quantile(0.975)  # fmt: skip
+    power = stats.norm.ppf(0.975) + stats.norm.ppf(0.8)
+    found["needed"] = len(columns) * (power * found["error"] / found["value"]) ** 2
+    found.loc["rho", "needed"] = 3 + (1 + rho**2 / 2) * (power / np.arctanh(rho)) ** 2
+    return found.drop(columns="error").rename_axis("statistic").reset_index()
+
+
 def correlations(numbers: pd.DataFrame) -> pd.DataFrame:
     """Each candidate with the samples, so that 1 means: the better the candidate, the better they are."""
     first, second = GENERATORS
+    signed = numbers.mul([-1 if name in HIGHER else 1 for name in numbers])
     asked = {
-        "all": (numbers, first),
-        "all but scrambled": (numbers.drop("scrambled"), first),
-        "KL": (numbers[numbers.index.str.contains(", KL ")], first),
-        "all, one Gaussian": (numbers, second),
+        "all": (signed, first),
+        "all but scrambled": (signed.drop("scrambled"), first),
+        "KL": (signed[signed.index.str.contains(", KL ")], first),
+        "all, one Gaussian": (signed, second),
     }
     rows = []
     for name in [*CANDIDATES, *GENERATORS]:
         for group, (frame, target) in asked.items():
-            x, y = frame[[name, target]].dropna().to_numpy().T if name != target else ((), ())
-            if len(x) > 4:
-                sign = -1 if name in HIGHER else 1
-                rows.append((name, group, len(x), *correlation(sign * x, y)))
-    return pd.DataFrame(rows, columns=["candidate", "systems", "n", "rho", "low", "high", "p"])
+            used = frame[[name, target, "rKD", "PSNR"]].dropna()
+            if name != target and len(used) > 4:
+                families = np.array([family(system) for system in used.index])
+                found = compared(used.to_numpy(), families)
+                rows.append(found.assign(candidate=name, systems=group, n=len(used)))
+    return pd.concat(rows)[["candidate", "systems", "n", *found.columns]]
+
+
+def coverage(rho: float, studies: int = 200) -> tuple[float, float, float]:
+    """How often the intervals of rho hold the true value: of n, of systems and of families drawn again.
+
+    Systems of the families of the study; half of the variance of candidate and target is that of
+    their families, with the same correlation.
+    """
+    rng, kinds = np.random.default_rng(0), np.array([family(name) for name in read().index])
+    latent = 2 * np.sin(np.pi * rho / 6)  # of two normals whose rank correlation is rho
+    root = np.linalg.cholesky([[1, latent], [latent, 1]])
+    names, of = np.unique(kinds, return_inverse=True)
+    held = []
+    for _ in range(studies):
+        x = (rng.normal(size=(len(names), 2))[of] + rng.normal(size=(len(kinds), 2))) @ root.T
+        intervals = [correlation(*x.T)[1:3]]
+        for groups in (np.arange(len(x)), kinds):
+            again = resampled(np.concatenate([x, x], axis=1), groups, 500)["rho"]
+            intervals.append(tuple(again.quantile([0.025, 0.975])))
+        held.append([low <= rho <= high for low, high in intervals])
+    return tuple(np.mean(held, axis=0))
+
+
+def published() -> pd.DataFrame:
+    """iFID and the gFID of SiT-XL of the systems that have both."""
+    found = pd.read_csv(PUBLISHED).pivot_table("value", "checkpoint", "metric")[["ifid", "gfid"]]
+    return found.dropna().sort_values("gfid")
 
 
 def tables(folder: Path) -> str:
-    """The tables of the page, from correlations.csv and records.csv."""
+    """The tables of the page, from correlations.csv, records.csv and the published values."""
     found = pd.read_csv(folder / "correlations.csv")
-    found["text"] = [
-        f"{r.rho:.2f} ({r.low:.2f} to {r.high:.2f}), p = {r.p:.4f}, n = {r.n}"
-        for r in found.itertuples()
-    ]
-    wide = found.pivot(index="candidate", columns="systems", values="text").fillna("")
-    wide = wide.loc[found["candidate"].unique(), found["systems"].unique()]
-    parts = [wide, read().map(_shown)]
-    return "\n\n".join(tabulate(part, "keys", "pipe", disable_numparse=True) for part in parts)
+    parts = {}
+    for (group, statistic), rows in found.groupby(["systems", "statistic"], sort=False):
+        rows = rows.set_index("candidate")
+        if group == "all" or (statistic == "rho" and group != "KL"):
+            name = statistic if statistic != "rho" else group
+            parts[name] = _intervals(rows["value"], rows["low"], rows["high"])
+        if group == "all" and statistic == "rho":
+            parts["families drawn again"] = _intervals(rows["families_low"], rows["families_high"])
+            parts["needed"] = rows["needed"].map(lambda n: f"{np.ceil(n):,.0f}" if n < 1e4 else "")
+            parts["n"] = rows["n"].astype(str)
+    wide = pd.DataFrame(parts).reindex(found["candidate"].unique()).fillna("")
+    both = published()
+    pairs = both.rename(columns={"ifid": "iFID", "gfid": "gFID of SiT-XL"}).map("{:.2f}".format)
+    rho, low, high, p = correlation(*both.to_numpy().T)
+    r = stats.pearsonr(*both.to_numpy().T)
+    interval = r.confidence_interval()
+    line = (
+        f"Pearson's r = {r.statistic:.2f} ({interval.low:.2f} to {interval.high:.2f}), Spearman's "
+        f"{rho:.2f} ({low:.2f} to {high:.2f}), p = {p:.4f}, n = {len(both)}."
+    )
+    numbers = read()[["ten Gaussians", "one Gaussian", "copies", *SHOWN]].map(_shown)
+    made = [tabulate(one, "keys", "pipe", disable_numparse=True) for one in (wide, numbers, pairs)]
+    return "\n\n".join([*made, line])
+
+
+def _intervals(*columns: pd.Series) -> pd.Series:
+    """Value, low, high as text, or low and high alone."""
+    form = "{} to {}" if len(columns) == 2 else "{} ({} to {})"
+    rows = pd.concat(columns, axis=1).map(lambda x: "" if np.isnan(x) else f"{x:.2f}")
+    return rows.apply(lambda row: form.format(*row) if row.iloc[0] else "", axis=1)
 
 
 def _shown(value: float) -> str:
@@ -126,8 +247,10 @@ def draw(numbers: pd.DataFrame, path: Path) -> None:
     """Each candidate against the samples of ten Gaussians; systems are numbered by these."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(14, 15), layout="constrained")
-    for name, axes in zip(CANDIDATES, figure.subplots(5, 3).flat, strict=True):
+    figure = Figure(figsize=(14, 27), layout="constrained")
+    every = figure.subplots(10, 3).flat
+    every[-1].set_axis_off()
+    for name, axes in zip(CANDIDATES, every, strict=False):
         axes.scatter(numbers[name], numbers[GENERATORS[0]], s=16, color="#1f5fa8")
         for number, (x, y) in enumerate(numbers[[name, GENERATORS[0]]].to_numpy(), 1):
             if not np.isnan(x):
@@ -139,6 +262,10 @@ def draw(numbers: pd.DataFrame, path: Path) -> None:
 
 
 def main(*runs: str) -> None:
+    if runs == ("--coverage",):
+        for rho in (0.0, 0.5, 0.9):
+            print(rho, *(f"{share:.2f}" for share in coverage(rho)))
+        return
     if runs:
         taken(Path(runs[0])).to_csv(HERE / "records.csv", index=False, lineterminator="\n")
     numbers = read()

@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks import weights
 from benchmarks.commands import running
+from benchmarks.runtime.choices import TaskOptions
 from benchmarks.runtime.errors import NotAvailable
 from diffae.system.errors import UserError
 
@@ -32,7 +33,8 @@ class Networks:
 @pytest.fixture
 def evaluation():
     choice = SimpleNamespace(stand_ins=True, weights_dir=None)
-    context = SimpleNamespace(dataset=Data(), networks=Networks(), choice=choice)
+    own = {"choice": choice, "options": TaskOptions()}
+    context = SimpleNamespace(dataset=Data(), networks=Networks(), **own)
     systems = [SimpleNamespace(title="One"), SimpleNamespace(title="Two")]
     missing = {"Three": "it has no file", "Four": NotAvailable("it needs a package")}
     return SimpleNamespace(context=context, systems=systems, missing=missing)
@@ -79,6 +81,11 @@ def test_a_stand_in_is_named_as_one_where_the_published_metric_is_not_measured(
     networks.features = [SimpleNamespace(metric_name=name) for name in features]
     (line,) = [line for line in said("cost") if line.startswith("metrics: ")]
     assert line == f"metrics: {', '.join(filter(None, ('lpips', text)))}"
+
+
+def test_a_suite_is_said_with_its_whole_hash(evaluation, said):
+    evaluation.context.options = TaskOptions(suite={"name": "s-v1", "sha256": "0" * 64})
+    assert said("cost")[1] == f"suite: s-v1, SHA-256 {'0' * 64}"
 
 
 def test_a_face_network_is_only_said_for_the_benchmark_of_faces(evaluation, said, monkeypatch):

@@ -17,7 +17,7 @@ from playwright.sync_api import expect
 from run_folders import number
 
 from reports.page import write_board
-from reports.page.board import _contests, _names, _opens, _references, groups_of
+from reports.page.board import _contests, _group, _names, _opens, _references, groups_of
 from reports.records.entries import read_entries
 from reports.records.metrics import METRICS
 from reports.records.record import LOWER
@@ -55,6 +55,30 @@ def groups(folders):
 def test_only_what_was_measured_alike_shares_a_group(entries):
     names = [[run.label for run in found.sources] for found in groups(entries)]
     assert names == [["ours", "theirs"], ["valid"], ["clothes"]]
+
+
+def test_a_suite_makes_a_group_of_its_own_whose_title_has_its_hash(tmp_path):
+    """Also of two hashes under one name: neither is the other."""
+    suites = {
+        "a": ("s-v1", "0" * 64),
+        "b": None,
+        "c": ("s-v1", "0" * 64),
+        "d": ("s-v1", "1" * 64),
+        "e": None,
+    }
+    folders = []
+    for name, suite in suites.items():
+        settings = {"profile": {"name": "mine"}}
+        settings |= {"suite": dict(zip(("name", "sha256"), suite, strict=True))} if suite else {}
+        folders.append(write_entry(tmp_path / name, {name: SCORES}, settings=settings))
+    found = groups(folders)
+    assert [[run.label for run in g.sources] for g in found] == [["a", "c"], ["b", "e"], ["d"]]
+    titles = [_group(i, g, {})["title"] for i, g in enumerate(found)]
+    assert titles == [
+        "portraits, suite s-v1 (000000000000)",
+        "portraits, profile mine",
+        "portraits, suite s-v1 (111111111111)",
+    ]
 
 
 def test_a_distance_of_another_n_makes_another_group(tmp_path):

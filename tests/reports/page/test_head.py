@@ -3,7 +3,10 @@
 import pytest
 from page_runs import number, write_run
 
+from diffae.system.errors import UserError
 from reports.page.head import facts, failures, lede, warnings
+from reports.records.reading import to_plain
+from reports.records.specs import TableSpec
 from reports.tables.build import read
 
 TABLE = "table1_reconstruction"
@@ -41,6 +44,39 @@ def settings(**profile):
 )  # fmt: skip
 def test_how_a_run_was_made(tmp_path, name, notes, said):
     assert facts(run_with(tmp_path / "run", **notes))[name] == said
+
+
+SUITE = {"suite": {"name": "s-v1", "sha256": "0123456789abcdef"}}
+
+
+def test_a_suite_stands_in_place_of_its_profile_also_beside_a_run_of_none(tmp_path):
+    a = write_run(tmp_path / "a", BOTH, settings=settings() | SUITE)
+    b = write_run(tmp_path / "b", BOTH, settings=settings())
+    alone = facts(read([a]))
+    assert alone["Suite"] == "s-v1 (0123456789ab)" and "Profile" not in alone
+    both = facts(read([b, a]))
+    assert (both["Suite"], both["Profile"]) == (
+        "b: none; a: s-v1 (0123456789ab)",
+        "b: quick; a: none",
+    )
+    assert read([a, b]).suite == ""
+
+
+@pytest.mark.parametrize(
+    "suite",
+    [3, [], {}, {"name": 3}, {"sha256": "0"}, {"name": "../s"}, {"name": "a b"}, {"name": ""}],
+)
+def test_a_suite_that_cannot_be_one_is_none(tmp_path, suite):
+    found = run_with(tmp_path / "run", settings={**settings(), "suite": suite})
+    assert (found.suite == "") == (suite != {"name": 3}) and facts(found)["Seed"] == "0"
+
+
+def test_a_suite_that_is_called_as_a_table_is_refused(tmp_path):
+    spec = to_plain(TableSpec(TABLE, "", "", "", ("system",), ("metric",), headline=("ssim",)))
+    for name in ("overview", TABLE):
+        about = {"settings": {"suite": {"name": name}}, "tables": [spec]}
+        with pytest.raises(UserError, match="two tables would be written to one file"):
+            _ = run_with(tmp_path / name, **about).tables
 
 
 def test_the_time_is_of_all_commands_from_the_first_start_and_a_clock_set_back_takes_none(tmp_path):

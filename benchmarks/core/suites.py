@@ -1,0 +1,104 @@
+"""Suites: what a paper can name instead of its settings, such as decodable-v1.
+
+A suite is a frozen TOML file in benchmarks/suites/: benchmarks and all of their settings, protocols,
+seed and precision, the weights of metric networks by SHA-256, and a table. Its hash is in the run.json
+of a run. A change that changes the hash makes another suite, which needs another name.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.core.profiles import Profile
+from benchmarks.core.registry import REGISTRY, SHARED_SIZES
+from benchmarks.metrics.protocols import schema
+from benchmarks.runtime.registry import load
+from diffae.system.errors import UserError
+from diffae.system.files import read_toml
+from reports.records.specs import TableSpec
+
+FOLDER = Path(__file__).parents[1] / "suites"
+# The flags that no number of a suite's table depends on, or that say what is measured.
+FREE = (
+    "--data --systems --ckpt --config --out --device --batch-size --weights-dir --fresh --verify-data --dry-run "
+    "--save-images --save-codes"
+).split()
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A suite: the `content` of its file."""
+
+    name: str
+    content: Mapping[str, Any]
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of what decides numbers: the content of the file but for its description, and all
+        fields of its protocols, as JSON with sorted keys.
+        """
+        named = {name: schema.named(name) for name in self.content["protocol"]}
+        fields = {name: list(map(one.describe, schema.METRICS)) for name, one in named.items()}
+        meaning = {**self.content, "description": "", "protocol": fields}
+        return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The arguments of the command that it sets, by name."""
+        given = {name: self.content[name] for name in ("protocol", "seed", "precision")}
+        return {**given, "profile": self.profile()}
+
+    def profile(self) -> Profile:
+        """Its settings: those of its benchmarks and of what they share, and no other. Imports its tasks."""
+        own = {name: REGISTRY.get(name).sizes for name in self.content["benchmarks"]}
+        known = {name: load(target) for name, target in SHARED_SIZES.items()} | own
+        sections = {name: known[name]() for name in self.content["settings"]}
+        profile = Profile(self.name, self.content["description"], sections, self.name)
+        given = self.content["settings"]
+        values = {f"{name}.{key}": given[name][key] for name in given for key in given[name]}
+        return replace(profile.changed_by(values), changed=())
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What run.json says of it."""
+        return {"name": self.name, "sha256": self.sha256, "table": self.content["table"]}
+
+    def refuse(self, words: Iterable[str]) -> None:
+        """Raise UserError if the arguments of the command have a flag that the suite decides."""
+        flags = (word.partition("=")[0] for word in words if word.startswith("--"))
+        for flag in (flag for flag in flags if flag not in FREE):
+            raise UserError(f"{flag}: {self.name} is frozen; leave it out, or name benchmarks")
+
+
+def names() -> list[str]:
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+REGISTRY.beside = tuple(names())
+
+
+def read(name: str) -> Suite:
+    return Suite(name, read_toml(FOLDER / f"{name}.toml"))
+
+
+def asked(words: Sequence[str]) -> Suite | None:
+    """The suite that is asked for; None if `words` name benchmarks. Raises UserError if they name both."""
+    for name in (name for name in words if name in names()):
+        if others := [word for word in words if word != name]:
+            raise UserError(f"{name}: a suite is measured alone; leave out {', '.join(others)}")
+        return read(name)
+    return None
+
+
+def tables(specs: Sequence[TableSpec], of: Mapping[str, Any]) -> tuple[TableSpec, ...]:
+    """The specs with the headlines of the suite that run.json describes so, in its order; others have none."""
+    others = (replace(spec, headline=(), order=len(of["table"]) + spec.order) for spec in specs)
+    found = {spec.name: spec for spec in others}
+    for order, one in enumerate(of["table"]):
+        metrics, settings = tuple(one["metrics"]), tuple(one["at"])
+        changes: dict[str, Any] = {"headline": metrics, "headline_settings": settings}
+        found[one["name"]] = replace(found[one["name"]], order=order, **changes)
+    return tuple(found.values())
