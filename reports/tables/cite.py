@@ -107,7 +107,8 @@ def _paragraph(merged: Merged, records: Sequence[Record], used: list[Thing]) -> 
     def named(kind: str) -> list[Thing]:
         return [thing for thing in used if thing[0] == kind]
 
-    how = joined(*(f"{name} {run[name]}" for name in ("profile", "seed") if name in run))
+    run |= {"suite": merged.suite} if merged.suite else {}
+    how = joined(*(f"{name} {run[name]}" for name in ("suite", "profile", "seed") if name in run))
     yield rf"\paragraph{{Evaluation.}} All numbers were measured with diffae-bench~\cite{{{HARNESS}}} ({escape(how)})."
     pixels = (f"{what} {joined(*fields[f])}" for what, f in PIXELS.items() if f in fields)
     where = joined(f"Data: {data.get('data set')}", *pixels, f"split {data.get('split', 'none')}")

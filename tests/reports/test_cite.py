@@ -127,13 +127,17 @@ def test_a_small_run_cites_its_metric_data_and_system(tmp_path, capsys):
         number("VQ-GAN", "rfid", None, dataset="ffhq-128", solver=""),
         np.arange(9.0),
     )
-    settings = {"systems": ["vqgan"], "seed": 3}
+    settings = {"systems": ["vqgan"], "seed": 3, "suite": {"name": "mine-v1", "sha256": "ab" * 32}}
     keys, paragraph, remarks = cited(
         capsys, write_measured(tmp_path / "run", [pair], settings=settings)
     )
     assert keys == [HARNESS, "esser2021vqgan", "heusel2017fid", "karras2019stylegan", "szegedy2016inception",
                     "seitzer2020pytorchfid"]  # fmt: skip
-    assert remarks == "" and "independent units (images)" in paragraph and "seed 3" in paragraph
+    assert (
+        remarks == ""
+        and "independent units (images)" in paragraph
+        and "suite mine-v1 (abababababab), seed 3" in paragraph
+    )
 
 
 @pytest.mark.parametrize(
