@@ -4,6 +4,9 @@
     python -m reports.make base=RUN mine=RUN --out DIR   with names for systems that both have
     python -m reports.make ENTRY [ENTRY ...] --out DIR   entries of a board: DIR gets board.html, too
     python -m reports.make --check ENTRY [ENTRY ...]     is an entry complete, and do its numbers follow from its scores?
+    python -m reports.make RUN --entry DIR               an entry of a run, whose card asks for what only a person knows
+    python -m reports.make RUN ... --table reconstruction --columns ssim,lpips     one table for a paper, printed
+    python -m reports.make RUN ... --cite                BibTeX of all that a run used, and a paragraph on the evaluation
 
 DIR gets `tables/` (one CSV and one Markdown file per table), `latex/` (one file per table for \\input, and tables.tex, a
 complete document, which --pdf compiles) and report.html, one page for a browser. Runs whose settings differ in nothing but
@@ -11,50 +14,115 @@ the seed, and runs of one NAME, become means with the spread between them. DIR i
 earlier call is replaced. An entry is a run folder with a card.yaml. `diffae-bench docs reports` says more.
 """
 
-import sys
+import functools
+from argparse import Namespace
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from diffae.system.cli import Parser, path, prog, run, word
+from diffae.system.cli import Parser, between, path, prog, run, say, word
 from diffae.system.errors import UserError
-from diffae.system.files import Target, refuse_outputs, writing
+from diffae.system.files import Target, begins, refuse_outputs, writing
+from diffae.system.whole import write_whole
 from reports.records.reading import short
+
+if TYPE_CHECKING:
+    from reports.records.entries import Entry
+    from reports.tables.build import Merged
 
 PAGE, BOARD = "report.html", "board.html"
 COMMAND = "reports.make"
+MODES = ("check", "entry", "table", "cite")
+OF_TABLE = ("systems", "columns", "digits", "format", "errors", "published")
+# The modes that a flag belongs to, "" for none of MODES.
+ONLY_WITH = {
+    "out": ("table", "cite", ""),
+    "pdf": ("",),
+    "card": ("entry",),
+    **dict.fromkeys(OF_TABLE, ("table",)),
+}
 
 
 def main(arguments: list[str] | None = None) -> None:
     args = _parser().parse(arguments)
+    mode, *more = [mode for mode in MODES if getattr(args, mode)] or [""]
+    given = (flag for flag in ONLY_WITH if getattr(args, flag) is not None)
+    for flag in (*more, *(flag for flag in given if mode not in ONLY_WITH[flag])):
+        why = f"not with --{mode}" if mode else f"only with --{ONLY_WITH[flag][0]}"
+        raise UserError(f"--{flag}: {why}")
     if args.check:
         return _check([Path(text) for text in args.runs])
+    if args.entry:
+        return _entry(args)
+    if args.table or args.cite:
+        return _print(args)
     if args.out is None:
         raise UserError("--out DIR is missing: the folder to write")
     # Imported here: pandas takes half a second, which --help does not need.
     from reports import page
-    from reports.records.entries import is_entry, read_entries
-    from reports.records.run_folder import read_run
-    from reports.tables.build import merge
     from reports.tables.make_files import write_files
     from reports.tables.output import made_whole
 
+    merged, entries = _read(args, Target("--out", args.out, Path.is_dir))
+    with writing(args.out, "or choose another --out"), made_whole(args.out, COMMAND) as folder:
+        count = write_files(folder, merged, pdf=bool(args.pdf))
+        page.write_merged(folder / PAGE, merged)
+        if entries:
+            page.write_board(folder / BOARD, entries, args.out)
+    of = f"{count} tables of {len(args.runs)} run{'s' * (len(args.runs) > 1)}"
+    pages = f"{PAGE} and {BOARD}" if entries else PAGE
+    print(f"{args.out}: {of}, as tables/ (CSV, Markdown), latex/ (tables.tex has all) and {pages}")
+
+
+def _read(args: Namespace, target: Target) -> "tuple[Merged, list[Entry]]":
+    """The runs side by side, with a word on what differs, and the entries among them; `target` is
+    refused first if something would be lost there.
+    """
+    from reports.records.entries import is_entry, read_entries
+    from reports.records.run_folder import read_run
+    from reports.tables.build import merge
+
     named = [_named(text) for text in args.runs]
     folders = [folder for _, folder in named]
-    refuse_outputs([Target("--out", args.out, Path.is_dir)], folders)
+    refuse_outputs([target], folders)
     entries = read_entries(folders) if any(map(is_entry, folders)) else []
     if labels := [label for label, _ in named if entries and label]:
         raise UserError(f"{labels[0]}=: an entry is named by its folder; rename that")
     runs = [entry.run for entry in entries] or [read_run(folder, label) for label, folder in named]
     merged = merge(runs)
-    with writing(args.out, "or choose another --out"), made_whole(args.out, COMMAND) as folder:
-        count = write_files(folder, merged, pdf=args.pdf)
-        page.write_merged(folder / PAGE, merged)
-        if entries:
-            page.write_board(folder / BOARD, entries, args.out)
-    for remark in merged.remarks:
-        print(f"note: {remark}", file=sys.stderr)
-    of = f"{count} tables of {len(runs)} run{'s' * (len(runs) > 1)}"
-    pages = f"{PAGE} and {BOARD}" if entries else PAGE
-    print(f"{args.out}: {of}, as tables/ (CSV, Markdown), latex/ (tables.tex has all) and {pages}")
+    _note(merged.remarks)
+    return merged, entries
+
+
+def _print(args: Namespace) -> None:
+    """Print a table or citations, or write them to --out."""
+    from reports.tables import cite, paper
+
+    given = {name: getattr(args, name) for name in OF_TABLE if getattr(args, name) is not None}
+    start = paper.FORMATS[given.get("format", "latex")] if args.table else cite.START
+    merged, _ = _read(args, Target("--out", args.out, begins(start.encode())))
+    text, remarks = (
+        paper.render(merged, args.table, **given) if args.table else cite.appendix(merged)
+    )
+    _note(remarks)
+    if args.out is None:
+        return print(text, end="")
+    with writing(args.out, "or choose another --out"):
+        write_whole(args.out, text.encode())
+
+
+def _note(remarks: Iterable[str]) -> None:
+    for remark in remarks:
+        say(f"note: {remark}")
+
+
+def _entry(args: Namespace) -> None:
+    from reports.records.entries import write_entry
+
+    if len(args.runs) > 1:
+        raise UserError(f"--entry {args.entry}: an entry has one run")
+    with writing(args.entry, "or choose another --entry"):
+        _note(write_entry(Path(args.runs[0]), args.entry, args.card or []))
 
 
 def _check(folders: list[Path]) -> None:
@@ -80,10 +148,30 @@ def _parser() -> Parser:
     add = parser.add_argument
     folder = "the folder of a finished run, or an entry"
     add("runs", nargs="+", type=word, metavar="[NAME=]RUN", help=folder)
-    add("--out", type=path, metavar="DIR", help="a new folder")
-    add("--check", action="store_true", help="check entries and write nothing")
-    add("--pdf", action="store_true", help="compile latex/tables.pdf with pdflatex")
+    out = "a new folder; of --table and --cite a file (default: print)"
+    add("--out", type=path, metavar="DIR", help=out)
+    switch = functools.partial(add, action="store_const", const=True)
+    switch("--check", help="check entries and write nothing")
+    switch("--pdf", help="compile latex/tables.pdf with pdflatex")
+    add("--entry", type=path, metavar="DIR", help="make an entry of a run: a new folder")
+    card = "a field of its card: title, by, about, link or licence"
+    add("--card", type=word, action="append", metavar="FIELD=TEXT", help=card)
+    switch("--cite", help="print BibTeX of what the runs used, and how they were measured")
+    table = "print one table, by its name or its benchmark's"
+    add("--table", type=word, metavar="NAME", help=table)
+    add("--systems", type=_names, metavar="A,B", help="its rows, in this order (default: all)")
+    headline = "its metrics, in this order (default: those of its headline)"
+    add("--columns", type=_names, metavar="A,B", help=headline)
+    add("--digits", type=between(0, 12), metavar="N", help="decimals of its numbers")
+    add("--format", choices=("latex", "markdown", "csv"), help="default: latex")
+    switch("--errors", help="with standard errors, after ±")
+    switch("--published", help="with the paper's values beside ours")
     return parser
+
+
+def _names(text: str) -> list[str]:
+    """Names with commas between them."""
+    return [name.strip() for name in word(text).split(",")]
 
 
 if __name__ == "__main__":

@@ -35,6 +35,8 @@ SINGLE = {
     "gate as JSON": (compare.main, "run run --json"),
     "trend": (history.main, "run --file h.jsonl --page"),
     "badge": (history.main, "run --file h.jsonl --badge"),
+    "table": (make.main, "run --table reconstruction --out"),
+    "citations": (make.main, "run --cite --out"),
     "contact sheet": (data_command.main, "check images --size 8 --sheet"),
     "statistics": (measure.main, "fd_effnet images --save"),
 }

@@ -58,6 +58,17 @@ function valueCell(rival) {
   return cell;
 }
 
+// A reference is a cross; systems of one colour are a circle, a triangle, a square and so on.
+function mark({ reference, shape }, x, y, ...children) {
+  const placed = element("svg:svg", { class: "mark", x, y, overflow: "visible" });
+  const corners = Array.from({ length: shape + 2 }, (_, i) => 2 * Math.PI * (i / (shape + 2) - 0.25));
+  const points = corners.map((angle) => [6 * Math.cos(angle), 6 * Math.sin(angle)].join()).join(" ");
+  if (reference) placed.append(element("svg:path", { d: "M-4-4 4 4M-4 4 4-4", "stroke-width": 2 }, ...children));
+  else if (shape) placed.append(element("svg:polygon", { class: "stroke-paper", points }, ...children));
+  else placed.append(element("svg:circle", { class: "stroke-paper", r: 5 }, ...children));
+  return placed;
+}
+
 function barCell(rival, low, high) {
   const at = (x) => `${high > low ? (100 * (x - low)) / (high - low) : 50}%`;
   const colour = rival.reference ? "soft" : `s${rival.colour}`;
@@ -66,7 +77,7 @@ function barCell(rival, low, high) {
     "svg:svg", { class: `line fill-${colour} stroke-${colour}`, "aria-hidden": "true" },
     element("svg:line", { class: "stroke-rule", x2: "100%", y1: 10, y2: 10 }),
     element("svg:line", { x1: from, x2: to, y1: 10, y2: 10, "stroke-width": 2 }),
-    element("svg:circle", { class: "stroke-paper", cx: own, cy: 10, r: 5 }),
+    mark(rival, own, 10),
   );
   return element("td", { class: "bar" }, drawing);
 }
@@ -83,13 +94,13 @@ function rank() {
     place += !rival.reference;
     return element(
       "tr", {}, element("th", { scope: "row" }, rival.label), numberCell(rival.reference ? null : place, rival.reference ? "" : `${place}`),
-      valueCell(rival), barCell(rival, low, high), numberCell(behind.size ?? 0, side + behind.text), textCell(behind.word),
+      valueCell(rival), numberCell(rival.n, rival.n?.toLocaleString("en") ?? ""), barCell(rival, low, high), numberCell(behind.size ?? 0, side + behind.text), textCell(behind.word),
       ...traded.map((i) => numberCell(rival.traded[i], rival.traded[i] === null ? "" : shortest(rival.traded[i]))),
       element("td", {}, entry),
     );
   });
   byId("ranking-caption").textContent = `${contest.table}: ${contest.name}`;
-  const headings = [["system"], ["place", 1], ["value", 1], ["95 % interval"], ["behind the best", 1], ["how sure"]];
+  const headings = [["system"], ["place", 1], ["value", 1], ["n", 1], ["95 % interval"], ["behind the best", 1], ["how sure"]];
   fill(byId("ranking"), [...headings, ...traded.map((i) => [data.traded[i], 1]), ["entry"]], rows);
 }
 
@@ -141,7 +152,7 @@ function trade() {
     plot.append(element(
       "svg:g", { class: rival.reference ? "fill-soft stroke-soft" : `fill-s${rival.colour} stroke-s${rival.colour}` },
       element("svg:line", { x1: across, x2: across, y1: from, y2: to, "stroke-width": 1.5 }),
-      element("svg:circle", { class: "stroke-paper", cx: across, cy: own, r: 5 }, element("svg:title", {}, `${rival.label}: ${rival.text}${rival.error}`)),
+      mark(rival, across, own, element("svg:title", {}, `${rival.label}: ${rival.text}${rival.error}`)),
       label(across + (crowded ? -8 : 8), own + 4, rival.reference ? rival.system : `${places.indexOf(rival) + 1}`, crowded ? "end" : "start"),
     ));
   }
@@ -173,12 +184,13 @@ function chooseMetric() {
 }
 
 function chooseGroup() {
-  const { contests } = chosenGroup(), groups = new Map();
+  const { contests, opens } = chosenGroup(), groups = new Map();
   contests.forEach((contest, i) => {
     if (!groups.has(contest.table)) groups.set(contest.table, element("optgroup", { label: contest.table }));
     groups.get(contest.table).append(option(contest.name, i));
   });
   byId("metric").replaceChildren(...groups.values());
+  byId("metric").value = opens;
   const systems = [...new Set(contests.flatMap((contest) => competing(contest).map((rival) => rival.system)))];
   for (const id of ["first", "second"]) byId(id).replaceChildren(...systems.map((name) => option(name, name)));
   byId("second").selectedIndex = Math.min(1, systems.length - 1);

@@ -17,12 +17,12 @@ from reports.page.html import embedded, filled, source
 from reports.page.plots.drawing import COLOURS, colour_of, is_drawable, point
 from reports.page.verdicts import gap_text, how, how_sure
 from reports.page.view import Numbers, View, details, protocols_of, table_view
-from reports.records.entries import Entry
+from reports.records.entries import FILES, Entry
 from reports.records.metrics import METRICS, with_stand_ins
 from reports.records.published import published_records
 from reports.records.reading import joined
 from reports.records.record import Record, record_key
-from reports.records.run_folder import INFLUENCES, RECORDS, RUN, SAMPLES, Run
+from reports.records.run_folder import SAMPLES, Run
 from reports.tables.build import Merged, merge
 from reports.tables.layout import contests, field_text
 from reports.tables.make_files import heading as tables_heading
@@ -31,8 +31,8 @@ from reports.tables.ranking import choose, comparable_n, gap_between, loss
 
 TRADED = ("latent_dim", "bits_per_pixel")  # of its code: what an entry trades for its quality
 CALLS = "network calls per image"
+FAMILIAR = ("ssim", "lpips", "fid", "psnr", "auroc", "mse")  # by the first of these a board opens
 Sizes = dict[str, dict[tuple[str, str], float]]  # by metric, then by system and setting
-FILES = (RECORDS, SAMPLES, INFLUENCES, RUN)
 
 
 def render(entries: Sequence[Entry], beside: Path) -> str:
@@ -41,7 +41,8 @@ def render(entries: Sequence[Entry], beside: Path) -> str:
     groups.append(_published(groups))
     numbers: Numbers = {}
     shown = [_group(i, found, numbers) for i, found in enumerate(groups)]
-    ranked = [{"contests": list(_contests(found, numbers))} for found in groups]
+    held = [list(_contests(found, numbers)) for found in groups]
+    ranked = [{"contests": contests, "opens": _opens(contests)} for contests in held]
     known = {name: m for found in groups[::-1] for name, m in found.known.items()}
     again = _taken_again(groups, entries)
     told = [details(number, known) | again.get(number, {}) for number in numbers]
@@ -143,7 +144,7 @@ def _contests(found: Merged, numbers: Numbers) -> Iterator[View]:
     traded = _traded(found)
     for spec in sorted(found.specs, key=lambda spec: spec.order):
         chosen = choose(spec, found.rows)
-        order = with_stand_ins(spec.metrics, found.known)
+        order = with_stand_ins(spec.in_order, found.known)
         ours = contests(spec, chosen, found.known)
         ours.sort(key=lambda rivals: (*order, rivals[0].metric).index(rivals[0].metric))
         for rivals, name in zip(ours, _names(ours, found), strict=True):
@@ -152,7 +153,14 @@ def _contests(found: Merged, numbers: Numbers) -> Iterator[View]:
             shown = [_rival(r, ordered, traded, found, numbers) for r in ordered]
             pairs = [_pair(a, b, found) for i, b in enumerate(ordered) for a in ordered[:i]]
             if ordered:
-                yield {"name": name, "table": spec.title, "rivals": shown, "pairs": pairs}
+                about = {"name": name, "table": spec.title, "metric": rivals[0].metric}
+                yield about | {"rivals": shown, "pairs": pairs}
+
+
+def _opens(contests: Sequence[View]) -> int:
+    """The contest that is shown first: by the metric that most readers know."""
+    ranks = [(*FAMILIAR, c["metric"]).index(c["metric"]) for c in contests]
+    return ranks.index(min(ranks)) if ranks else 0
 
 
 def _names(ours: Sequence[Sequence[Record]], found: Merged) -> list[str]:
@@ -188,13 +196,15 @@ def _references(rivals: Sequence[Record], chosen: Sequence[Record], found: Merge
 def _rival(
     record: Record, everyone: list[Record], traded: Sizes, found: Merged, numbers: Numbers
 ) -> View:
-    own = point(0, record)
+    own, system = point(0, record), colour_of(found, record.system)
     return {
         "label": joined(record.system, how(record, everyone)),
         "system": record.system,
         "reference": record.reference,
         "entry": record.run or found.sources[0].label,
-        "colour": colour_of(found, record.system) % COLOURS,
+        "colour": system % COLOURS,
+        "shape": system // COLOURS,
+        "n": record.n,
         "text": value_text(record, found.known),
         "error": error_text(record, found.known),
         "at": [own.low, own.y, own.high],

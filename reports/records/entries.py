@@ -25,10 +25,11 @@ import yaml
 
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
-from diffae.system.files import read_text
+from diffae.system.files import Target, empty_folder, read_text, refuse_outputs
+from diffae.system.whole import copy_whole, whole_folder, write_whole
 from reports.records.metrics import METRICS
 from reports.records.published import attach
-from reports.records.reading import short
+from reports.records.reading import part_of, short
 from reports.records.record import Record, protocol_id, record_key
 from reports.records.run_folder import INFLUENCES, RECORDS, RUN, SAME_ERROR, SAMPLES, Run, read_run
 from reports.records.specs import NAME
@@ -36,6 +37,14 @@ from reports.records.tokenizers import BY_PROTOCOL, published
 from reports.records.uncertainty import UNKNOWN, Error, Floats, Uncertainty, error, of_mean
 
 CARD = "card.yaml"
+FILES = (RECORDS, SAMPLES, INFLUENCES, RUN)
+# What of a card only a person knows, and how a card that lacks it is marked.
+ASKED = {
+    "by": "who made the entry",
+    "link": "optional, an address of code, weights or a paper",
+    "licence": "optional, of the weights",
+}
+UNFILLED = "TODO:"
 LARGEST_CARD, LONGEST = 2**16, 600  # bytes of a card, characters of a field
 SAME = 1e-6  # relative: a number against the mean of the scores that samples.csv prints
 # Our benchmarks whose means over images have their scores in samples.csv.
@@ -91,14 +100,61 @@ def read_entries(folders: Iterable[Path]) -> list[Entry]:
 
 def read_entry(folder: Path) -> Entry:
     """Read one entry and check its numbers. Raises UserError naming the file that is wrong."""
+    name = _name_of(folder)
+    return _checked(read_card(folder / CARD), read_run(folder, label=name))
+
+
+def _name_of(folder: Path) -> str:
     name = folder.resolve().name
     if not NAME.fullmatch(name):
         raise UserError(f"{folder}: name the folder with letters, digits and . _ - only")
-    card, run = read_card(folder / CARD), read_run(folder, label=name)
+    return name
+
+
+def _checked(card: Card, run: Run) -> Entry:
     if not run.has_influences:
         why = "without it systems cannot be compared in pairs; copy it from the run"
-        raise UserError(f"{folder / INFLUENCES}: no such file; {why}")
+        raise UserError(f"{run.folder / INFLUENCES}: no such file; {why}")
     return Entry(run, card, check(run))
+
+
+def write_entry(source: Path, folder: Path, given: Iterable[str]) -> list[str]:
+    """Make an entry of a finished run. Its card is filled from the run and from `given`, as FIELD=TEXT.
+
+    Returns a line for each field that only a person knows and nobody gave. One that must be there is
+    marked in the card, and `read_card` refuses the mark.
+
+    Raises UserError if something is at `folder`, for a run that cannot be an entry, and for a wrong
+    field.
+    """
+    refuse_outputs([Target("--entry", folder, empty_folder)], [source])
+    run, known = read_run(source, label=_name_of(folder)), [one.name for one in fields(Card)]
+    ours = [r for r in run.rows if r.value is not None and not r.reference]
+    systems, data, benchmarks = (
+        ", ".join(dict.fromkeys(getattr(r, name) for r in ours))
+        for name in ("system", "dataset", "benchmark")
+    )
+    how = f"Profile {part_of(run.settings, 'profile').get('name')}, seed {run.settings.get('seed')}"
+    card = {"title": f"{systems} on {data}", "about": f"{how}: {benchmarks}."}
+    card |= {name: text for name, _, text in (text.partition("=") for text in given)}
+    for name, text in card.items():
+        if name not in known:
+            raise UserError(f"--card: no field {short(name, 40)}{did_you_mean(name, known)}")
+        if wrong := _wrong(name, text):
+            raise UserError(f"--card {name}: {wrong}")
+    missing = {name: what for name, what in ASKED.items() if name not in card}
+    card = {"by": f"{UNFILLED} {ASKED['by']}", **card}
+    _checked(Card(**card), run)
+    with whole_folder(folder) as partial:
+        for name in FILES:
+            copy_whole(source / name, partial / name)
+        text = yaml.safe_dump(card, sort_keys=False, allow_unicode=True)
+        write_whole(partial / CARD, text.encode())
+    where = folder / CARD
+    return [
+        f"{name}: {what}: --card {name}=..., or write it in {where}"
+        for name, what in missing.items()
+    ]
 
 
 def read_card(path: Path) -> Card:
@@ -124,6 +180,8 @@ def _wrong(name: str, text: object) -> str:
     """What is wrong with a field; empty if nothing is."""
     if not isinstance(text, str) or not text.strip():
         return "not a text; put it in quotes"
+    if text.startswith(UNFILLED):
+        return "still to be filled in"
     if len(text) > LONGEST or not text.isprintable():
         return f"not one line of at most {LONGEST} characters"
     if re.search("[<>]", text):

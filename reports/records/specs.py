@@ -24,7 +24,7 @@ class TableSpec:
 
     `source` is the records' `table` (default: `name`); `settings` are the only settings shown (none
     given: all) except `without_settings`; with `largest_steps`, each system is shown at its largest
-    T. `metrics` orders the metrics (others follow), `panels` makes a block of each,
+    T. `metrics` orders the metrics after those of the headline (others follow), `panels` makes a block of each,
     `setting_header` is the heading of their settings. The overview repeats the metrics of
     `headline` whose setting begins with one of `headline_settings`. A metric's name also selects
     its stand-ins. Tables are sorted by `order`; those with the same order follow the order of their
@@ -70,6 +70,11 @@ class TableSpec:
         if missing := [key for key in ("system", "metric") if key not in keys]:
             where = "neither its rows nor its columns"
             raise ValueError(f"table {self.name}: {where} name the {missing[0]}")
+
+    @property
+    def in_order(self) -> tuple[str, ...]:
+        """The order in which metrics are shown: the headline's, then `metrics`."""
+        return tuple(dict.fromkeys((*self.headline, *self.metrics)))
 
     def shows(self, setting: str) -> bool:
         """Whether the table has rows of this setting."""

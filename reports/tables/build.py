@@ -68,7 +68,7 @@ def build_tables(
     if two records claim one cell, or two tables one name.
     """
     specs = sorted(specs, key=lambda spec: spec.order)
-    chosen = [(s, choose(s, records)) for s in (*specs, *_other_specs(records, specs))]
+    chosen = [(s, choose(s, records)) for s in (*specs, *other_specs(records, specs))]
     overview = _overview([r for s, some in chosen for r in headlines(s, some, known)], known)
     is_one = suite and len({r.dataset for r in overview.records}) == 1
     columns = told_together(overview.records, specs, known) if is_one else []
@@ -116,7 +116,8 @@ def printed(table: Table) -> "pd.DataFrame":
     return pd.concat(frames, ignore_index=True)
 
 
-def _other_specs(records: Sequence[Record], specs: Sequence[TableSpec]) -> list[TableSpec]:
+def other_specs(records: Sequence[Record], specs: Sequence[TableSpec]) -> list[TableSpec]:
+    """Plain tables of the records that none of `specs` shows."""
     known = {spec.source for spec in specs}
     others = dict.fromkeys(r.table for r in records if r.table not in known)
     return [

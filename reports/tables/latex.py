@@ -27,8 +27,8 @@ def render(table: Table, title: str, context: Mapping[str, str]) -> str:
     r"""The file of `table`: one float, or several where one page does not hold it. `\label{tab:NAME}` is the first's."""
     name = table.name.replace("%", "")
     shared = {**facts(table.records), **context}
-    lines = [_comment(f"{table.title}. {title}")]
-    lines += [_comment(f"{key}: {text}") for key, text in shared.items()]
+    lines = [comment(f"{table.title}. {title}")]
+    lines += [comment(f"{key}: {text}") for key, text in shared.items()]
     for i, parts in enumerate(floats_of(table)):
         caption = _caption(table, shared) if i == 0 else f"{_title(table)}, continued."
         label = rf"\label{{tab:{name}}}" if i == 0 else ""
@@ -75,7 +75,8 @@ def _float(parts: Sequence[Part], caption: str, short: str, label: str) -> list[
         above = rf"\par\medskip\textbf{{{escape(part.heading)}}}\par\smallskip"
         lines.append(above if part.heading != heading else r"\par\medskip")
         heading = part.heading
-        lines += _tabular(part, notes)
+        lines += [FIT, *tabular(part, notes)]
+        lines[-1] += "}"
     if notes:
         lines.append(r"\par\smallskip\begin{minipage}{\linewidth}\raggedright\scriptsize")
         lines += [rf"{_mark(notes, note)} {escape(note)}.\par" for note in notes]
@@ -83,13 +84,14 @@ def _float(parts: Sequence[Part], caption: str, short: str, label: str) -> list[
     return [*lines, r"\end{table*}"]
 
 
-def _tabular(part: Part, notes: dict[str, int]) -> list[str]:
+def tabular(part: Part, notes: dict[str, int]) -> list[str]:
+    """The lines of a tabular; notes that are new in it are added to `notes`, with their numbers."""
     align = "".join("l" if name else "r" for name in part.names)
     rows = [" & ".join(_cell(cell, notes) for cell in row) for row in part.rows]
     heads = " & ".join(_header(part, i) for i in range(len(part.headers)))
-    begin = [FIT, rf"\begin{{tabular}}{{@{{}}{align}@{{}}}}", r"\toprule"]
+    begin = [rf"\begin{{tabular}}{{@{{}}{align}@{{}}}}", r"\toprule"]
     body = [rf"{heads} \\", r"\midrule", *(rf"{row} \\" for row in rows)]
-    return [*begin, *body, r"\bottomrule", r"\end{tabular}}"]
+    return [*begin, *body, r"\bottomrule", r"\end{tabular}"]
 
 
 def _header(part: Part, column: int) -> str:
@@ -153,8 +155,8 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:] if len(text) > 1 else text
 
 
-def _comment(text: str) -> str:
-    """A line of comment: one line, whatever `text` holds."""
+def comment(text: str) -> str:
+    """A line of comment in LaTeX: one line, whatever `text` holds."""
     return "% " + "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
 
 

@@ -116,7 +116,7 @@ def build(
     blocks = ("metric",) * spec.panels
     records = _spread_missing(shown, (*blocks, *spec.columns))
     rows = _row_fields(spec, records)
-    metrics = with_stand_ins(spec.metrics, known)
+    metrics = with_stand_ins(spec.in_order, known)
     ordered = _sort(records, (*blocks, *rows, *spec.columns), metrics)
     rivals = groups_of(ordered, _apart(spec, rows), known)
     best = frozenset(r for ours in rivals for r in leading(ours, uncertainty))
@@ -157,7 +157,7 @@ def _panel(
     shown = shown_fields(records, rows)
     labels = FIELD_LABELS | {"setting": spec.setting_header}
     headers = [labels.get(field, field) for field in shown]
-    metrics = with_stand_ins(spec.metrics, known)
+    metrics = with_stand_ins(spec.in_order, known)
     columns = _group(_sort(records, spec.columns, metrics), spec.columns)
     with_reference = {_key(r, spec.columns) for r in records if r.published is not None}
     for key, column in columns.items():
@@ -233,7 +233,13 @@ def _row_fields(spec: TableSpec, records: Sequence[Record]) -> tuple[str, ...]:
 
 def contests(spec: TableSpec, chosen: list[Record], known: Metrics = METRICS) -> list[list[Record]]:
     """The numbers of a table that compete with each other, in reading order."""
-    return groups_of(chosen, _apart(spec, _row_fields(spec, chosen)), known)
+    return groups_of(chosen, agreeing(spec, chosen), known)
+
+
+def agreeing(spec: TableSpec, chosen: Sequence[Record]) -> tuple[str, ...]:
+    """The fields, without the system, in which numbers of a table that compete with each other agree."""
+    fields = _apart(spec, _row_fields(spec, chosen))
+    return tuple(field for field in fields if field != "system")
 
 
 def _apart(spec: TableSpec, rows: tuple[str, ...]) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ def render(table: Table, title: str, context: Mapping[str, str]) -> str:
     parts = [f"# {escape(table.title)}", f"**{escape(title)}**", escape(table.caption)]
     for panel in table.panels:
         parts.append(f"## {escape(panel.heading)}" if panel.heading else "")
-        parts.append(_grid(panel, notes))
+        parts.append(grid(panel, notes))
     listed = "\n".join(f"{number}. {escape(text)}" for text, number in notes.items())
     shared = {**facts(table.records), **context}.items()
     told = "\n".join(f"- {escape(name)}: {escape(text)}" for name, text in shared)
@@ -55,7 +55,8 @@ def escape(text: str) -> str:
     return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)
 
 
-def _grid(panel: Panel, notes: dict[str, int]) -> str:
+def grid(panel: Panel, notes: dict[str, int]) -> str:
+    """A panel as a table; notes that are new in it are added to `notes`, with their numbers."""
     rows = [[_cell(cell, notes) for cell in row] for row in panel.rows]
     align = ["left" if is_name(panel, i) else "right" for i in range(len(panel.headers))]
     headers = [escape(header) for header in panel.headers]

@@ -145,3 +145,15 @@ def leading(rivals: Sequence[Record], uncertainty: UncertaintyOf) -> list[Record
     best, gaps = ranked(rivals, uncertainty)
     level = [gap.record for gap in gaps if gap.within_noise]
     return [best, *level] if len(level) < len(gaps) else []
+
+
+def sure_best(rivals: Iterable[Record], uncertainty: UncertaintyOf, known: Metrics) -> list[Record]:
+    """The best of some numbers of one metric, if it is beyond noise of each other one; none if the
+    error of a difference is not known, or if the numbers were not measured alike.
+    """
+    rivals = list(filter(_competes, rivals))
+    if len({(r.contest, comparable_n(r, known)) for r in rivals}) != 1:
+        return []
+    best, gaps = ranked(rivals, uncertainty)
+    sure = [gap.noise is not None and not gap.within_noise for gap in gaps]
+    return [best] if gaps and all(sure) else []

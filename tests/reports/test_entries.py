@@ -217,3 +217,98 @@ def test_entries_become_one_more_page(entry, tmp_path, capsys):
     assert {"report.html", "board.html", "tables/overview.csv"} <= made.keys()
     page = (tmp_path / "out/board.html").read_text()
     assert 'href="../mine/records.csv"' in page and "Small models, measured for a test." in page
+
+
+# ----------------------------------------------------------------------------------------------
+# From a run to an entry
+
+
+@pytest.fixture
+def run(entry):
+    """A finished run: an entry without its card."""
+    (entry / "card.yaml").unlink()
+    return entry
+
+
+def test_a_run_becomes_an_entry_that_passes_its_check(run, tmp_path, capsys):
+    made = tmp_path / "made"
+    main([str(run), "--entry", str(made), "--card", "by=A. Person", "--card", "about=Two: systems"])
+    assert "by" not in [line.split(":")[1].strip() for line in capsys.readouterr().err.splitlines()]
+    main(["--check", str(made)])
+    assert capsys.readouterr().out.startswith(f"{made}: 2 numbers, 2 taken again")
+    card = read_entry(made).card
+    assert (card.title, card.by, card.about) == (
+        "DiffAE, VQ-GAN on portraits",
+        "A. Person",
+        "Two: systems",
+    )
+    names = ("records.csv", "samples.csv", "influences.npz", "run.json")
+    assert {path.name for path in made.iterdir()} == {*names, "card.yaml"}
+    assert all((made / name).read_bytes() == (run / name).read_bytes() for name in names)
+    main([str(made), "--out", str(tmp_path / "board")])
+    assert "A. Person" in (tmp_path / "board/board.html").read_text()
+
+
+def test_what_only_a_person_knows_is_asked_for_by_name(run, tmp_path, capsys):
+    """And the check refuses an entry that lacks what must be there."""
+    made = tmp_path / "made"
+    main([str(run), "--entry", str(made)])
+    asked = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[1] for line in asked] == ["by", "link", "licence"]
+    assert all(
+        f"--card {name}=" in line
+        for name, line in zip(("by", "link", "licence"), asked, strict=True)
+    )
+    card = (made / "card.yaml").read_text()
+    assert (
+        "by: 'TODO: who made the entry'" in card
+        and "Profile quick, seed 0: reconstruction." in card
+    )
+    line = refusal(main, capsys, "--check", made)
+    assert line == f"error: {made}/card.yaml: by: still to be filled in\n"
+    assert "still to be filled in" in refusal(main, capsys, made, "--out", tmp_path / "out")
+    (made / "card.yaml").write_text(card.replace("'TODO: who made the entry'", "A. Person"))
+    main(["--check", str(made)])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("bye=me", "--card: no field bye; did you mean by?"),
+        ("by", "--card by: not a text"),
+        ("by=TODO: later", "--card by: still to be filled in"),
+        ("link=example.org", "--card link: not an address that begins with https://"),
+        ("title=<b>", "--card title: has < or >"),
+    ],
+)
+def test_a_field_that_is_wrong_makes_nothing(text, said, run, tmp_path, capsys):
+    assert said in refusal(main, capsys, run, "--entry", tmp_path / "made", "--card", text)
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "entry", "run"])
+def test_an_entry_takes_the_place_of_nothing(kind, run, tmp_path, capsys):
+    made = tmp_path / "made"
+    if kind == "file":
+        made.write_text("mine")
+    elif kind == "folder":
+        made.mkdir()
+        (made / "notes.txt").write_text("mine")
+    elif kind == "entry":
+        write_entry(made, {"A": SCORES})
+    else:
+        made = run
+    before = {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}
+    assert f"--entry {made}: " in refusal(main, capsys, run, "--entry", made)
+    assert {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")} == before
+
+
+def test_a_run_that_cannot_be_an_entry_is_refused_before_anything_is_made(run, tmp_path, capsys):
+    made = tmp_path / "made"
+    assert "an entry has one run" in refusal(main, capsys, run, run, "--entry", made)
+    assert "name the folder with letters" in refusal(main, capsys, run, "--entry", tmp_path / "a b")
+    change_cells(run / "records.csv", "direction", "lower")
+    assert "direction is 'lower'" in refusal(main, capsys, run, "--entry", made)
+    (run / "influences.npz").unlink()
+    assert "influences.npz: no such file" in refusal(main, capsys, run, "--entry", made)
+    assert not made.exists()

@@ -240,3 +240,19 @@ def test_without_a_frechet_distance_the_kernel_distance_leads():
     for more in ([], [fid("A", None, n=50_000)]):
         spec, *_ = with_headlines(specs(["unconditional"]), [kid("A", 0.1), *more], {}, "quick")
         assert spec.headline == ("kid",)
+
+
+@pytest.mark.parametrize("spec", specs(REGISTRY.own), ids=lambda spec: spec.name)
+def test_the_headline_has_the_first_columns_of_every_table(spec):
+    """Whatever was measured first; its panels too come in this order."""
+    metrics = [*spec.metrics, *(m for m in spec.headline if m not in spec.metrics)]
+    at = {
+        "table": spec.source,
+        "setting": spec.headline_settings[0] or "s",
+        "steps": 10,
+        "calls": 10,
+    }
+    rows = [replace(fid("A", 1.0), metric=m, direction=METRICS[m].direction, **at) for m in metrics]
+    table = build_tables(rows[::-1], [spec])[1]
+    shown = list(dict.fromkeys(r.metric for r in table.records))
+    assert shown[: len(spec.headline)] == list(spec.headline) and set(shown) == set(metrics)

@@ -17,7 +17,7 @@ from playwright.sync_api import expect
 from run_folders import number
 
 from reports.page import write_board
-from reports.page.board import _contests, _group, _names, _references, groups_of
+from reports.page.board import _contests, _group, _names, _opens, _references, groups_of
 from reports.records.entries import read_entries
 from reports.records.metrics import METRICS
 from reports.records.record import LOWER
@@ -188,12 +188,13 @@ def test_a_metric_is_ranked_with_the_difference_to_the_best(visit):
     ]  # fmt: skip
     by_name = {row[0]: row for row in shown}
     assert (
-        float(by_name["DDIM"][4].split(" ")[0]) == pytest.approx(0.001)
-        and by_name["DDIM"][5] == "paired, beyond noise"
+        float(by_name["DDIM"][5].split(" ")[0]) == pytest.approx(0.001)
+        and by_name["DDIM"][6] == "paired, beyond noise"
     )
-    assert by_name["NVAE"][5] == "unpaired, beyond noise"
-    assert by_name["real images"][4].startswith("better by ")
-    assert by_name["DDIM"][6] == "100" and by_name["NVAE"][7] == "theirs"
+    assert (by_name["DDIM"][3], by_name["NVAE"][3]) == ("50", "40")  # n
+    assert by_name["NVAE"][6] == "unpaired, beyond noise"
+    assert by_name["real images"][5].startswith("better by ")
+    assert by_name["DDIM"][7] == "100" and by_name["NVAE"][8] == "theirs"
 
 
 def test_data_and_protocol_decide_what_is_shown(visit):
@@ -205,7 +206,7 @@ def test_data_and_protocol_decide_what_is_shown(visit):
     choose(visit, "metric", "LPIPS")
     best = rows(visit, "ranking")[0]
     assert best[0].startswith("NVAE") and best[2] == "0.001"
-    assert rows(visit, "ranking")[1][5] == "error unknown"
+    assert rows(visit, "ranking")[1][6] == "error unknown"
 
 
 def test_two_systems_are_compared_in_every_metric_that_both_have(visit):
@@ -229,9 +230,9 @@ def test_each_pair_has_its_own_error(visit, entries):
 
 
 def test_a_trade_off_has_a_logarithmic_axis(visit):
-    marks = visit.locator("#trade-plot circle")
+    marks = visit.locator("#trade-plot .mark")
     at = {m.locator("title").text_content().split(":")[0]: m for m in marks.all()}
-    x, y = ({name: float(m.get_attribute(c)) for name, m in at.items()} for c in ("cx", "cy"))
+    x, y = ({name: float(m.get_attribute(c)) for name, m in at.items()} for c in ("x", "y"))
     assert set(at) == set(SIZES)  # NVAE's size is not known
     assert x["DDIM"] - x["DiffAE"] == pytest.approx(x["VQ-GAN"] - x["DDIM"])
     assert y["DiffAE"] < y["DDIM"] < y["VQ-GAN"]
@@ -379,6 +380,53 @@ def test_rankings_of_one_metric_are_told_apart_by_what_differs():
     ]
 
 
+def test_a_board_opens_by_the_metric_that_readers_know():
+    """Whatever the order of the tables; without one of these by the first."""
+    for metrics, opens in (
+        (("kd_effnet", "lpips", "ssim"), 2),
+        (("kd_effnet", "fid", "lpips", "lpips"), 2),
+        (("kd_effnet", "precision"), 0),
+        ((), 0),
+    ):
+        assert _opens([{"metric": metric} for metric in metrics]) == opens
+
+
+def test_no_two_systems_share_a_colour_and_a_shape(tmp_path):
+    """Of more systems than there are colours; references are marked apart."""
+    many = {f"S{i:02}": SCORES - i / 1000 for i in range(20)}
+    real = number(TABLE1, "ssim", 0.97, stderr=0.01, system="real images", reference=True)
+    (found,) = groups([write_entry(tmp_path / "a", many, others=(real,))])
+    (contest,) = _contests(found, {})
+    systems = [r for r in contest["rivals"] if not r["reference"]]
+    assert len({(r["colour"], r["shape"]) for r in systems}) == len(systems) == 20
+    assert {r["shape"] for r in systems} == {0, 1, 2} and [r["n"] for r in contest["rivals"]] == [
+        50
+    ] * 21
+
+
+def test_marks_and_rows_in_a_browser(visited, tmp_path):
+    """Rows are of one line; a reference is a cross, and of one colour a system is a circle, the next a triangle."""
+    many = {
+        f"System {i:02}, with a long name of several words": SCORES - i / 1000 for i in range(9)
+    }
+    real = number(TABLE1, "ssim", 0.97, stderr=0.01, system="real images", reference=True)
+    fid = number(TABLE1, "rfid", 5.0, stderr=0.1, direction=LOWER, n=50)
+    folder = write_entry(tmp_path / "a", many, others=(real, fid))
+    write_board(tmp_path / "board.html", read_entries([folder]), tmp_path)
+    page = visited(tmp_path / "board.html", 700).page
+    assert page.locator("#metric option:checked").inner_text() == "SSIM ↑"
+    heights = {
+        round(row.bounding_box()["height"]) for row in page.locator("#ranking tbody tr").all()
+    }
+    assert max(heights) - min(heights) <= 1 and max(heights) < 45
+    marks = [
+        page.locator(f"#ranking .mark {shape}").count() for shape in ("circle", "polygon", "path")
+    ]
+    assert marks == [8, 1, 1]
+    corners = page.locator("#ranking .mark polygon").get_attribute("points").split()
+    assert len(corners) == 3
+
+
 def test_rankings_come_in_the_order_of_their_table(tmp_path):
     """Whatever was measured first."""
     others = [
@@ -392,5 +440,5 @@ def test_rankings_come_in_the_order_of_their_table(tmp_path):
         (found,) = groups([write_entry(tmp_path / name, {"DiffAE": SCORES}, others=tuple(given))])
         (spec,) = (s for s in found.specs if s.name == TABLE1)
         orders.append([contest["name"].split()[0] for contest in _contests(found, {})])
-    metrics = [m for m in spec.metrics if m in ("ssim", "psnr", "rfid", "mse", "lpips")]
+    metrics = [m for m in spec.in_order if m in ("ssim", "psnr", "rfid", "mse", "lpips")]
     assert orders == [[METRICS[m].label.split()[0] for m in metrics]] * 2
