@@ -108,7 +108,7 @@ NAMED = (
         "Here a code has 48 numbers, a third of the 140 people, so that the rank itself is a third too low.",
     ),
     (
-        r"latent, cells, .* viv$",
+        r"latent, cells, viv$",
         (LOW, 2.0),
         "60 people are few for the eigenvalues of maps of 48 numbers, and without some of them they are fewer: a "
         "jackknife counts that too.",
