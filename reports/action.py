@@ -40,6 +40,7 @@ from diffae.system.whole import append, write_whole
 from reports import compare
 from reports.gate import page as gate_page
 from reports.records.reading import short
+from reports.records.run_folder import read_run
 from reports.tables.markdown import escape
 
 ARTIFACT = "artifact"
@@ -72,8 +73,8 @@ def main() -> int:
         status, verdict, page = _refused(str(reason))
     if inputs and out:
         outputs["report"] = str(out)
-        if _becomes_the_baseline(inputs, status, verdict):
-            outputs["baseline"] = inputs["RUN"] or str(out / "run")
+        if _becomes_the_baseline(inputs, _run(inputs, out), status, verdict):
+            outputs["baseline"] = str(_run(inputs, out))
         if inputs["PULL"] and inputs["COMMENT"] != "never":
             write_whole(out / "comment.md", _comment(inputs, page).encode())
             outputs["comment"] = str(out / "comment.md")
@@ -125,7 +126,7 @@ def _folder(inputs: Inputs) -> Path:
 
 def _gate(inputs: Inputs, out: Path) -> Outcome:
     """Measure if needed, and compare. Raises UserError if there is nothing to compare with."""
-    measured, run = _measure(inputs, out), Path(inputs["RUN"] or out / "run")
+    measured, run = _measure(inputs, out), _run(inputs, out)
     notes = run / "run.json"
     if not notes.exists() or read_json(notes).get("complete") is not True:
         reason = f"the benchmark did not finish (status {measured}); its log is above"
@@ -138,6 +139,10 @@ def _gate(inputs: Inputs, out: Path) -> Outcome:
     text = f"Nothing is worse, but the benchmark ended with status {measured}: its log says what could not be measured"
     _annotate("error", text)
     return measured, verdict | {"passed": False}, f"{page.rstrip()}\n\n**{text}.**\n"
+
+
+def _run(inputs: Inputs, out: Path) -> Path:
+    return Path(inputs["RUN"] or out / "run")
 
 
 def _measure(inputs: Inputs, out: Path) -> int:
@@ -196,11 +201,22 @@ def _compared(inputs: Inputs, base: Path, run: Path, out: Path) -> Outcome:
     return status, verdict, read_text(files["md"])
 
 
-def _becomes_the_baseline(inputs: Inputs, status: int, verdict: Mapping[str, Any]) -> bool:
-    """Whether the run becomes the baseline: on its branch, if nothing is worse or GATE_ACCEPT is set."""
+def _becomes_the_baseline(
+    inputs: Inputs, run: Path, status: int, verdict: Mapping[str, Any]
+) -> bool:
+    """Whether the run becomes the baseline: on its branch, if nothing is worse.
+
+    With GATE_ACCEPT every finished run does, also one that cannot be compared with the last.
+    """
     if os.environ.get("GITHUB_REF") != f"refs/heads/{inputs['BRANCH']}" or inputs["PULL"]:
         return False
-    return not verdict["refused"] and (not status or inputs["ACCEPT"] == "true")
+    if inputs["ACCEPT"] != "true":
+        return not verdict["refused"] and not status
+    try:
+        read_run(run)
+    except UserError:
+        return False
+    return True
 
 
 # ----------------------------------------------------------------------------------------------

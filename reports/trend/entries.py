@@ -27,7 +27,7 @@ from reports.tables.build import merge
 from reports.tables.contests import own_headlines
 from reports.tables.numbers import error_text, metric_label, value_text
 
-FORMAT = 1
+FORMAT = 2
 LARGEST_FILE = 64 << 20  # bytes
 # Fields kept of a record: unchanged, and shortened.
 KEPT = "steps solver value stderr ci_low ci_high n direction unit protocol".split()
@@ -167,9 +167,11 @@ def _entries(path: Path) -> list[Entry]:
 
 def _parse(line: bytes, where: str) -> Entry:
     try:
-        entry = from_plain(Entry, json.loads(line.decode()))
-        if entry.format != FORMAT:
-            raise ValueError(f"format {entry.format}, and this version reads {FORMAT}")
+        plain = json.loads(line.decode())
+        if isinstance(plain, dict) and (found := plain.get("format", FORMAT)) != FORMAT:
+            other = f"of format {short(str(found), 40)}, and this version has {FORMAT}"
+            raise UserError(f"{where}: {other}; begin a new file")
+        entry = from_plain(Entry, plain)
         datetime.fromisoformat(entry.date)
         for number in entry.numbers:
             if number.value is None:

@@ -276,6 +276,18 @@ def test_what_becomes_the_next_baseline(act, runs, run, accept, ref, kept):
     assert done.status == (run == "bad")
 
 
+def test_a_run_of_other_settings_is_a_baseline_if_it_is_accepted(act, runs):
+    """And none that was not finished."""
+    write_run(runs / "other", {KEY: SSIM}, protocol={"n": 16})
+    given = {"run": str(runs / "other"), "GITHUB_REF": "refs/heads/main"}
+    assert not act(repository(), **given).outputs["baseline"]
+    done = act(repository(), **given, accept="true")
+    assert done.status == 2 and done.outputs["baseline"] == given["run"]
+    notes = runs / "other" / "run.json"
+    notes.write_text(json.dumps(json.loads(notes.read_text()) | {"complete": False}))
+    assert not act(repository(), **given, accept="true").outputs["baseline"]
+
+
 def test_a_pull_request_is_never_the_next_baseline(act):
     assert not act(GITHUB_REF="refs/heads/main", accept="true").outputs["baseline"]
 

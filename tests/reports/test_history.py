@@ -133,7 +133,7 @@ def test_jobs_that_end_at_once_lose_nothing_and_add_nothing_twice(tmp_path, file
         (lambda lines: [lines[0], lines[1][:-20], lines[2]], "line 2: damaged"),
         (lambda lines: [lines[0], "", lines[1], lines[2]], "line 2: damaged"),
         (lambda lines: ["<<<<<<< HEAD", *lines], "line 1: damaged"),
-        (lambda lines: [lines[0].replace('"format": 1', '"format": 2'), *lines[1:]], "format 2, and"),
+        (lambda lines: [lines[0].replace('"format": 2', '"format": 1'), *lines[1:]], "line 1: of format 1, and this version has 2; begin a new file"),
         (lambda lines: [lines[0].replace("2026-01-01T", "yesterday "), *lines[1:]], "line 1: damaged"),
         (lambda lines: [re.sub(r'"value": [^,]+', '"value": NaN', lines[0]), *lines[1:]], "must be a finite number"),
         (lambda lines: [re.sub(r'"value": [^,]+', '"value": null', lines[0]), *lines[1:]], "a number without a value"),
