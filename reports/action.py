@@ -50,6 +50,8 @@ DEFAULTS = {
     "ARGUMENTS": "all", "RUN": "", "BASELINE": ARTIFACT, "BRANCH": "main", "FOUND": "", "DOWNLOADED": "", "COMPARE": "",
     "NAME": "gate", "COMMENT": "always", "ACCEPT": "false", "PULL": "", "COMMIT": "", "LINK": "",
 }  # fmt: skip
+# Events whose GITHUB_REF is what was measured; others, such as workflow_run, have the default branch's.
+OF_BRANCH = ("push", "schedule", "workflow_dispatch")
 # What an input must match, and that in words.
 ALLOWED = {
     "NAME": ("[A-Za-z0-9][A-Za-z0-9._-]{0,59}", "up to 60 letters, digits, '.', '_' and '-'"),
@@ -209,6 +211,8 @@ def _becomes_the_baseline(
     With GATE_ACCEPT every finished run does, also one that cannot be compared with the last.
     """
     if os.environ.get("GITHUB_REF") != f"refs/heads/{inputs['BRANCH']}" or inputs["PULL"]:
+        return False
+    if os.environ.get("GITHUB_EVENT_NAME") not in OF_BRANCH:
         return False
     if inputs["ACCEPT"] != "true":
         return not verdict["refused"] and not status

@@ -226,7 +226,7 @@ def _of_axes(cell: Cell, codes: Codes, grid: tuple[Selection, Codes] | None) -> 
             c: Measured(at.but(setting=c), of, images).number(name) for c, of in measured.items()
         }
         yield replace(rows[CODE], note="; ".join(filter(None, (rows[CODE].note, _apart(rows)))))
-        yield from (row for control, row in rows.items() if control != CODE)
+        yield from (replace(row, reference=True) for c, row in rows.items() if c != CODE)
 
 
 def _apart(rows: Mapping[str, Row]) -> str:

@@ -205,8 +205,8 @@ def _remarks(findings: Findings) -> list[str]:
         text = escape(words.sentence(max(seen, key=lambda c: _printed_change(c, known)), known))
         count = f"{len(seen):,}"
         remarks.append(f"Changed, neither better nor worse: {count}; the largest change: {text}.")
-    if unresolved:
-        remarks.append(_help(unresolved))
+    if open_ := [c for c in unresolved if _possible(c) > c.margin]:
+        remarks.append(_help(open_))
     return [f"- {remark}" for remark in remarks]
 
 

@@ -24,11 +24,12 @@ class TableSpec:
 
     `source` is the records' `table` (default: `name`); `settings` are the only settings shown (none
     given: all) except `without_settings`; with `largest_steps`, each system is shown at its largest
-    T. `metrics` orders the metrics after those of the headline (others follow), `panels` makes a block of each,
-    `setting_header` is the heading of their settings. The overview repeats the metrics of
-    `headline` whose setting begins with one of `headline_settings`. A metric's name also selects
-    its stand-ins. Tables are sorted by `order`; those with the same order follow the order of their
-    benchmarks.
+    T. Numbers of a column are compared where they agree in the fields `alike`, such as a setting
+    that is a task of its own. `metrics` orders the metrics after those of the headline (others
+    follow), `panels` makes a block of each, `setting_header` is the heading of their settings. The
+    overview repeats the metrics of `headline` whose setting begins with one of `headline_settings`.
+    A metric's name also selects its stand-ins. Tables are sorted by `order`; those with the same
+    order follow the order of their benchmarks.
 
     The page takes from it, too: `plots`, pairs of a metric and what it is drawn against ("steps",
     "calls", "setting", "system", "operations", or a metric of the same row; None: its first metric
@@ -45,6 +46,7 @@ class TableSpec:
     source: str = ""
     rows: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
+    alike: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     panels: bool = False
     setting_header: str = "setting"
@@ -65,7 +67,7 @@ class TableSpec:
         keys = [*self.rows, *self.columns, *["metric"] * self.panels]
         if len(set(keys)) < len(keys):
             raise ValueError(f"table {self.name}: a field names its rows or columns twice")
-        if unknown := [key for key in keys if key not in COLUMNS]:
+        if unknown := [key for key in (*keys, *self.alike) if key not in COLUMNS]:
             raise ValueError(f"table {self.name}: no record has a {unknown[0][:100]!r}")
         if missing := [key for key in ("system", "metric") if key not in keys]:
             where = "neither its rows nor its columns"

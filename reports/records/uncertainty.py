@@ -296,15 +296,23 @@ def error_between(was: Record, now: Record, base: Uncertainty, new: Uncertainty)
 
 
 def unpaired_error(was: Record, now: Record) -> Error | None:
-    """The error from the standard errors in the records, if influences are unknown.
+    """The error from the standard errors in the records, if influences are unknown, and of means over
+    runs also from the spread between these.
 
     If one is missing, the other is used for both.
     """
-    known = [r for r in (was, now) if r.stderr is not None]
-    if not known:
-        return None
-    pair = (known[0], known[-1])
-    return combined([((r.stderr or 0.0) ** 2, degrees_of_freedom(r)) for r in pair])
+    known = [parts for parts in map(_variances, (was, now)) if parts]
+    return combined([*known[0], *known[-1]]) if known else None
+
+
+def _variances(record: Record) -> list[tuple[float, float]]:
+    """Variances of a number with their degrees of freedom: of its images, and of the runs of a mean."""
+    found = []
+    if record.stderr is not None:
+        found.append((record.stderr**2, degrees_of_freedom(record)))
+    if record.pooled and record.spread is not None:
+        found.append((record.spread**2 / record.runs, record.runs - 1.0))
+    return found
 
 
 def degrees_of_freedom(record: Record) -> float:

@@ -243,8 +243,8 @@ def agreeing(spec: TableSpec, chosen: Sequence[Record]) -> tuple[str, ...]:
 
 
 def _apart(spec: TableSpec, rows: tuple[str, ...]) -> tuple[str, ...]:
-    """The fields in which numbers that compete agree: those of a column, or of a row of systems."""
-    return spec.columns if "system" in rows else (*rows, *spec.columns)
+    """The fields in which numbers that compete agree: those of a column and `alike`, or of a row of systems."""
+    return (*spec.columns, *spec.alike) if "system" in rows else (*rows, *spec.columns)
 
 
 def _spread_missing(records: Sequence[Record], fields: Sequence[str]) -> list[Record]:

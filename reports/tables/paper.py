@@ -156,14 +156,21 @@ def _csv(panel: Panel, name: str) -> str:
         joined(head, panel.headers[i - 1] * (first[i].kind == REFERENCE))
         for i, head in enumerate(panel.headers)
     ]
-    counts = [1 + any(row[i].error for row in panel.rows) for i in range(len(first))]
-    lines = [[(head, f"± {head}") for head in heads]]
-    lines += [[(_plain(cell), cell.error) for cell in row] for row in panel.rows]
-    for own, line in zip([MARK, *[name] * len(panel.rows)], lines, strict=True):
-        cells = (text for pair, n in zip(line, counts, strict=True) for text in pair[:n])
-        csv.writer(made, lineterminator="\n").writerow([own, *cells])
+    cells = [list(map(_plain, row)) for row in panel.rows]
+    # Of value, error and error of one run: those that a column has.
+    kept = [
+        [n for n in range(3) if not n or any(row[i][n] for row in cells)] for i in range(len(first))
+    ]
+    lines = [[(head, f"± {head}", f"± {head}, one run") for head in heads], *cells]
+    for own, line in zip([MARK, *[name] * len(cells)], lines, strict=True):
+        texts = (cell[n] for cell, there in zip(line, kept, strict=True) for n in there)
+        csv.writer(made, lineterminator="\n").writerow([own, *texts])
     return made.getvalue()
 
 
-def _plain(cell: Cell) -> str:
-    return str(safe_cell(cell.text)) if cell.kind == LABEL else re.sub("[,()]", "", cell.text)
+def _plain(cell: Cell) -> tuple[str, str, str]:
+    """A cell's text and errors, as plain numbers if it is no label."""
+    if cell.kind == LABEL:
+        return str(safe_cell(cell.text)), "", ""
+    value, error, within = (re.sub("[,()]", "", t) for t in (cell.text, cell.error, cell.within))
+    return value, error, within

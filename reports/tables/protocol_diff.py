@@ -32,21 +32,24 @@ def noted(
 ) -> Iterator[list[Record]]:
     """The records of each thing, by its name and protocols.
 
-    Those measured differently from the first thing's have a note and a contest of their own.
+    Those measured differently from those of the first thing that has them have a note and a contest
+    of their own.
     """
     indices = [_instruments(*pair, known) for pair in zip(protocols, parts, strict=True)]
     yield list(parts[0])
     for j in range(1, len(names)):
         found = []
         for record in parts[j]:
-            ours, beside = _measured_by(record, protocols[j], known), _beside(indices[0], record)
-            if record.value is None or not beside or ours in beside:
+            ours = _measured_by(record, protocols[j], known)
+            before = [(i, there) for i in range(j) if (there := _beside(indices[i], record))]
+            if record.value is None or not before or ours in before[0][1]:
                 found.append(record)
                 continue
-            peers = (i for i in range(1, j) if ours in _beside(indices[i], record))
-            why = f"measured otherwise than in {names[0]}: {_difference(ours, beside)}"
+            (first, theirs), *others = before
+            why = f"measured otherwise than in {names[first]}: {_difference(ours, theirs)}"
+            alike = next((i for i, there in others if ours in there), j)
             note = joined(record.note, why, by="; ")
-            found.append(replace(record, contest=names[next(peers, j)], note=note))
+            found.append(replace(record, contest=names[alike], note=note))
         yield found
 
 

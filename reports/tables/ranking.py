@@ -149,11 +149,14 @@ def leading(rivals: Sequence[Record], uncertainty: UncertaintyOf) -> list[Record
 
 def sure_best(rivals: Iterable[Record], uncertainty: UncertaintyOf, known: Metrics) -> list[Record]:
     """The best of some numbers of one metric, if it is beyond noise of each other one; none if the
-    error of a difference is not known, or if the numbers were not measured alike.
+    error of a difference is not known, or if the numbers were not measured alike or are of one
+    system.
     """
     rivals = list(filter(_competes, rivals))
     if len({(r.contest, comparable_n(r, known)) for r in rivals}) != 1:
         return []
+    if len({r.system for r in rivals}) == 1:
+        return []
     best, gaps = ranked(rivals, uncertainty)
     sure = [gap.noise is not None and not gap.within_noise for gap in gaps]
-    return [best] if gaps and all(sure) else []
+    return [best] if all(sure) else []

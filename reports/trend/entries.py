@@ -25,7 +25,7 @@ from reports.records.record import COLUMNS, HIGHER, LOWER, NEITHER, Record
 from reports.records.run_folder import RUN, read_run
 from reports.tables.build import merge
 from reports.tables.contests import own_headlines
-from reports.tables.numbers import error_text, metric_label, value_text
+from reports.tables.numbers import error_text, metric_label, steps_text, value_text
 
 FORMAT = 2
 LARGEST_FILE = 64 << 20  # bytes
@@ -50,8 +50,8 @@ class Number(Record):
     @property
     def title(self) -> str:
         """What was measured, in words that are the same in every run."""
-        at = f"T = {self.steps}" if self.steps is not None else ""
-        return joined(self.system, f"{self.label} of {self.benchmark}", self.setting, at)
+        what = f"{self.label} of {self.benchmark}"
+        return joined(self.system, what, self.setting, steps_text(self))
 
 
 @dataclass(frozen=True)

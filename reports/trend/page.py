@@ -13,7 +13,7 @@ from diffae.system.errors import UserError
 from reports.page.html import filled
 from reports.page.plots import drawing
 from reports.records.reading import joined, short
-from reports.tables.numbers import labelled
+from reports.tables.numbers import labelled, steps_text
 from reports.tables.ranking import comparable_n
 from reports.trend.entries import Entry, Number, entry_of
 
@@ -135,7 +135,7 @@ def lines_of(own: int, numbers: Numbers) -> list[drawing.Series]:
     A line breaks where the protocol changed, or the n if the metric depends on it.
     """
     newest = numbers[max(numbers)]
-    name = joined(newest.system, f"T = {newest.steps}" if newest.steps is not None else "")
+    name = joined(newest.system, steps_text(newest))
     parts: list[list[drawing.Point]] = []
     before = None
     for x, number in sorted(numbers.items()):

@@ -137,6 +137,7 @@ def environment(github, folder) -> dict[str, str]:
         "GITHUB_API_URL": github.url,
         "GITHUB_REPOSITORY": "me/mine",
         "GITHUB_REF": "refs/pull/7/merge",
+        "GITHUB_EVENT_NAME": "push",
         "GITHUB_OUTPUT": str(place / "output"),
         "GITHUB_STEP_SUMMARY": str(place / "summary"),
         "RUNNER_TEMP": str(place / "temp"),
@@ -290,6 +291,13 @@ def test_a_run_of_other_settings_is_a_baseline_if_it_is_accepted(act, runs):
 
 def test_a_pull_request_is_never_the_next_baseline(act):
     assert not act(GITHUB_REF="refs/heads/main", accept="true").outputs["baseline"]
+
+
+@pytest.mark.parametrize("event", ["workflow_run", "issue_comment", "pull_request_target"])
+def test_nor_is_what_another_event_measured(event, act):
+    """GitHub gives these the ref of the default branch, whatever they check out."""
+    done = act(repository(), GITHUB_REF="refs/heads/main", GITHUB_EVENT_NAME=event, accept="true")
+    assert done.status == 0 and not done.outputs["baseline"]
 
 
 def test_an_api_that_does_not_answer_is_no_missing_baseline(act, github):

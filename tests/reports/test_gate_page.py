@@ -162,6 +162,17 @@ def test_the_least_certain_is_named_with_what_would_help(large):
     assert float(found[3].replace(",", "")) == pytest.approx(times, rel=0.05)
 
 
+def test_no_images_are_missing_where_a_loss_is_excluded():
+    """The gain is below the margin and not yet certain: unresolved, and no run is too small for it."""
+    values = SSIM + 0.00045 + 0.0014 * np.tile([1, -1], 100)
+    found = found_between({KEY: SSIM}, {KEY: values})
+    assert [c.verdict for c in found] == ["unresolved"]
+    half = found[0].error.quantile(0.975)
+    assert half < 0.0005 < 0.00045 + half
+    for page in pages(found):
+        assert "too small" not in page and "1 unresolved" in " ".join(page.split())
+
+
 @pytest.mark.parametrize("loss", [-0.004, 0.0, 0.0003, 0.003])
 @pytest.mark.parametrize("metric", ["ssim", "pd_effnet", "auroc"])
 def test_what_cannot_be_excluded_is_the_end_of_the_interval_of_a_loss(

@@ -14,6 +14,7 @@ from reports.make import main
 from reports.records.run_folder import Run, read_run
 from reports.tables.build import merge
 from reports.tables.protocol_diff import _difference as difference
+from reports.tables.ranking import gap_between
 from reports.tables.run_groups import labels_of, run_groups_of
 
 
@@ -209,6 +210,46 @@ def test_runs_of_one_name_are_one_thing_whatever_their_weights(tmp_path):
     ]
     (record,) = merge(runs).records
     assert (record.value, record.runs, record.run) == (pytest.approx(0.6), 2, "ours")
+
+
+def trainings(tmp_path, name, *values):
+    """Runs of a system of one name, of different weights; their images are the same."""
+    for i, value in enumerate(values):
+        folder = tmp_path / f"{name}{i}"
+        records = [number("A", "ssim", value, stderr=0.001, n=10_000)]
+        yield named(run(folder, records, weights=f"{name}{i}"), name)
+
+
+def test_means_of_trainings_differ_by_more_than_the_spread_between_these(tmp_path):
+    """Welch's test of the four values has p = 0.64, and of the errors of the images 0.0001."""
+    close = merge(
+        [*trainings(tmp_path / "a", "x", 0.89, 0.93), *trainings(tmp_path, "y", 0.88, 0.92)]
+    )
+    gap = gap_between(*close.records, close.uncertainty)
+    variances = [statistics.variance(v) / 2 for v in ((0.89, 0.93), (0.88, 0.92))]
+    assert gap.stderr == pytest.approx(math.sqrt(sum(variances) + 2 * 0.001**2))
+    assert gap.within_noise
+    apart = merge(
+        [*trainings(tmp_path / "b", "x", 0.89, 0.93), *trainings(tmp_path / "b", "y", 0.2, 0.24)]
+    )
+    assert not gap_between(*apart.records, apart.uncertainty).within_noise
+
+
+def test_runs_are_compared_where_the_first_lacks_the_number(tmp_path):
+    """Whatever their order: two crops, and a run of something else."""
+    probes = number("P", "auroc", 0.9, benchmark="probes", table="section5.3_probe", setting="mean")
+    other = run(tmp_path / "other", [probes], weights="w0")
+    crops = [
+        run(tmp_path / crop, [number(crop, "ssim", 0.9)], weights=crop, protocol={"crop": crop})
+        for crop in ("center", "adm")
+    ]
+    for sources in ([other, *crops], [*crops, other], [crops[0], other, crops[1]]):
+        contests = {r.system: (r.contest, r.note) for r in merge(sources).records}
+        assert contests["center"] == ("", "") and contests["P"] == ("", "")
+        assert contests["adm"] == (
+            "adm",
+            "measured otherwise than in center: crop adm against center",
+        )
 
 
 def test_what_only_some_runs_have_says_so(tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from page_runs import write_measured
 from refusal import refusal
-from report_runs import number, write_run
+from report_runs import PROTOCOL, SETTINGS, number, write_run
 from run_folders import measured
 from scipy import stats
 
@@ -155,6 +155,30 @@ def test_a_reference_is_shown_and_never_bold(tmp_path, capsys):
     rows = table(capsys, run, "--table", "reconstruction")
     assert [row[0] for row in rows[2:]] == ["A", "B", "pixels + PCA"]
     assert bold(capsys, run) == ["A"]
+
+
+def test_a_column_of_one_system_has_no_best(tmp_path, capsys):
+    values = [number("A", "ssim", v, setting=s, stderr=1e-4) for s, v in (("x", 0.9), ("y", 0.8))]
+    assert not bold(capsys, write_run(tmp_path / "run", values))
+
+
+def test_errors_in_csv_are_plain_and_those_of_one_run_have_a_column(tmp_path, capsys):
+    """Of two seeds: the deviation between them, 707.1, and the error of one, 1,234."""
+    folders = [
+        write_run(
+            tmp_path / f"s{seed}",
+            [number("A", "ppl_effnet", value, stderr=1234.0, protocol=f"p{seed}")],
+            settings=SETTINGS | {"seed": seed},
+            protocols={f"p{seed}": PROTOCOL | {"seed": seed}},
+        )
+        for seed, value in enumerate((10_000.0, 11_000.0))
+    ]
+    words = (*folders, "--table", "table1_reconstruction", "--format", "csv", "--errors")
+    words += ("--columns", "ppl_effnet")
+    head, row = csv.reader(io.StringIO(made(capsys, *words).out))
+    assert [name.partition(" ")[0] for name in head[-2:]] == ["±", "±"]
+    assert head[-1].endswith(", one run")
+    assert row[-3:] == ["10500.00", "707.11", "1234.00"]
 
 
 def test_a_table_of_the_baseline_is_one_tabular(capsys):

@@ -11,6 +11,7 @@ from scipy import stats
 from scipy.stats import norm
 
 from benchmarks.core.registry import REGISTRY, specs
+from reports.records.record import LOWER
 from reports.records.uncertainty import of_mean
 from reports.tables.build import build_tables, write_tables
 from reports.tables.layout import build
@@ -117,6 +118,19 @@ def test_bold_is_what_chance_may_not_have_put_first(shifts, bold):
     ]
     known = {r: of_mean(x, "images") for r, x in zip(records, scores, strict=True)}
     assert build(spec, records, uncertainty=known.get).best == {records[i] for i in bold}
+
+
+def test_settings_that_are_tasks_of_their_own_do_not_compete():
+    """An easy edit of a worse system is not better than a hard one of a better system."""
+    specs = {spec.name: spec for spec in SPECS}
+    for name in ("edits_by_attribute", "latent_equivariance", "reconstruction_by_length"):
+        records = [
+            record(name, system, setting, None, "mse", value, stderr=0.001, direction=LOWER)
+            for setting, value in (("easy", 0.1), ("hard", 0.5))
+            for system, value in (("A", value), ("B", value + 0.05))
+        ]
+        best = build(specs[name], records).best
+        assert {(r.system, r.setting) for r in best} == {("A", "easy"), ("A", "hard")}, name
 
 
 def test_without_influences_bold_goes_by_the_errors_of_the_numbers():

@@ -95,6 +95,18 @@ def test_a_run_has_an_empty_cell_where_it_lacks_a_number():
     assert found == [["", "0.2500", "0.7500", "0.1250"], ["0.0000", "0.5000", "", ""]]
 
 
+def test_a_change_of_solver_is_another_line_with_a_name_of_its_own():
+    """As many names in the table's head as columns."""
+    runs = [run(0, one(0.25, steps=10)), run(1, one(0.75, steps=10, solver="ab2-v"))]
+    (figure,) = figures([*enumerate(runs)], by_images=False, of="run")
+    assert [line.name for line in figure["plot"].key] == [
+        "A, T = 10",
+        "A, T = 10 by fast",
+    ]
+    assert [values for _, values in figure["rows"]] == [["", "0.7500"], ["0.2500", ""]]
+    assert [n.title.partition("T = ")[2] for r in runs for n in r.numbers] == ["10", "10 by fast"]
+
+
 def test_there_is_a_figure_for_each_benchmark_metric_and_setting():
     numbers = [one(), one(setting="s"), one(metric="mse", direction=LOWER), one(benchmark="latent")]
     numbers += [

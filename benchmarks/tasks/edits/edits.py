@@ -343,6 +343,7 @@ def _spec(name: str, title: str, caption: str, order: int, **more: Any) -> Table
     rows: dict[str, Any] = {
         "rows": ("system", "setting"),
         "columns": ("metric",),
+        "alike": ("setting",),
         "metrics": (*OF_EDITS, "arcface"),
         "plots": (PLANE[::-1],),
     }

@@ -260,6 +260,7 @@ def _spec(name: str, title: str, caption: str, metrics: tuple[str, ...], order: 
         caption=caption,
         rows=("system", "setting") if of_maps else ("system", "steps", "solver", "calls"),
         columns=("metric",) if of_maps else ("metric", "setting"),
+        alike=("setting",) if name == FOLLOWS else (),
         setting_header="map" if of_maps else "setting",
         metrics=metrics,
         headline=metrics[:1],

@@ -396,6 +396,7 @@ TABLES = (
         ),
         rows=("system", "setting"),
         columns=("metric",),
+        alike=("setting",),
         setting_header="kept",
         metrics=("latent_dim", "code_bits", "psnr", "ssim", "lpips", "mse", "worse_with_more"),
         plots=(("psnr", "latent_dim"), ("lpips", "latent_dim"), ("psnr", "code_bits")),
