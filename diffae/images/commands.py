@@ -59,6 +59,8 @@ class Work:
         """Five points of each picture that is aligned."""
         args = self.args
         if args.points:
+            if len(self.pictures) != 1:
+                raise UserError("--points: for one picture; give --landmarks FILE for several")
             return {self.pictures[0]: faces.read_points(args.points, "--points")}
         if args.align:
             count = len(self.pictures)

@@ -240,5 +240,3 @@ def _check(args: Namespace) -> None:
         for flag in ("shots", "data", "unlabelled"):
             if options[flag]:
                 raise UserError(f"--{flag}: belongs to labelled data, but a classifier is given")
-    if options.get("points") and len(args.pictures) > 1:
-        raise UserError("--points: for one picture; give --landmarks FILE for several")

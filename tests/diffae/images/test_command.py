@@ -224,6 +224,7 @@ EDIT = ("edit", "FACES", "--out", "o", "--attribute", "Male")
         (("reconstruct", "FACES", "--out", "o", "--solver", "x"), "argument --solver: no solver 'x'"),
         (("reconstruct", "FACES", "--out", "o", "--ckpt", "portraits-ddim"), "holds a ddim"),
         (("reconstruct", "FACES", "--out", "o", "--landmarks", "marks.txt"), "has no row for 4 of 4 pictures"),
+        (("reconstruct", "FACES", "--out", "o", "--points", "1,2,3,4,5,6,7,8,9,9"), "--points: for one picture"),
         (("edit", "FACES", "--out", "o"), "--attribute: say what to change"),
         ((*EDIT, "--strength", "much"), "argument --strength: 'much' is not a strength"),
         ((*EDIT, "--strength", "nan"), "argument --strength: 'nan' is not a strength"),
