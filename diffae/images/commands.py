@@ -100,7 +100,9 @@ class Work:
             return found
         if args.having is not None:
             given = args.attribute
-            names = [given] if isinstance(given, str) else [with_strength(text)[0] for text in given]
+            names = (
+                [given] if isinstance(given, str) else [with_strength(text)[0] for text in given]
+            )
             having, lacking = map(self._codes, (args.having, args.lacking))
             return learn_from_two(model, having, lacking, names[0] if names else LEARNT)
         return self._of_few() if args.verb == "sample-class" else classifier_of(model)
