@@ -165,7 +165,7 @@ def _train(
         raise UserError(f"{data.root}: no images in split {preset.split}, which is trained on")
     for line in filter(None, (*data.left_out, data.survey.note)):
         say(f"{data.name}: {line}")
-    preset = preset.sized(len(indices))
+    whole, preset = preset, preset.sized(len(indices))
     if init is None:
         chain.refuse_unfinished(preset, stages, out)
 
@@ -177,9 +177,9 @@ def _train(
 
     own = chain.own_stages(preset)
     parts = [part_of(preset, out, tuple(s for s in stages if s in own), init)]
-    if isinstance(preset, Preset) and set(stages) - set(own):
-        baseline, place = chain.baseline_of(preset), out / chain.BASELINE_FOLDER
-        parts.append(part_of(baseline, place, (chain.BASELINE,), None))
+    if isinstance(whole, Preset) and set(stages) - set(own):
+        baseline = chain.baseline_of(whole).sized(len(indices))
+        parts.append(part_of(baseline, out / chain.BASELINE_FOLDER, (chain.BASELINE,), None))
     with ExitStack() as locks:
         if distributed.is_main():
             for part in parts:
