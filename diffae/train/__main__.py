@@ -24,6 +24,7 @@ if __name__ == "__main__":
 
 from diffae.checkpoints.trained_on import TrainedOn
 from diffae.data import Dataset, open_for_model, open_portraits
+from diffae.data.dataset import SPLITS
 from diffae.data.fingerprint import state_of
 from diffae.data.transforms import CROPS
 from diffae.system.cli import say
@@ -136,6 +137,8 @@ def _refuse(args: argparse.Namespace, preset: AnyPreset) -> None:
             raise UserError(f"{flag}: needs --evaluate-every N, which turns evaluation on")
     if not args.dry_run and (args.gpus is not None or args.tflops is not None):
         raise UserError("--gpus, --tflops: only with --dry-run")
+    if args.crop is not None and args.data is None:
+        raise UserError("--crop: says how --data is cut, and there is no --data")
 
 
 @dataclass(frozen=True)
@@ -234,10 +237,13 @@ def _say_if_changed(data: Dataset, before: str) -> None:
 
 
 def _dry(preset: Preset, stages: tuple[str, ...], args: argparse.Namespace) -> str:
-    count = preset.portraits
     if args.data is not None:
         count = len(_open(preset, args.data, args.crop).indices(preset.split))
-        preset = preset.sized(count)
+    else:  # of portraits, which are not drawn
+        from diffae.data.portraits.attributes import PICTURES_PER_IDENTITY, partition
+
+        parts = [partition(0, index // PICTURES_PER_IDENTITY) for index in range(preset.portraits)]
+        count = len(parts) if preset.split == "all" else parts.count(SPLITS[preset.split])
     precision, _ = choose_precision(args.precision, args.device)
     how = dry_run.How(args.device, precision, args.gpus or 1, args.tflops, _steps(args))
     return dry_run.report(preset, count, how, stages)
@@ -251,8 +257,6 @@ def _open(preset: AnyPreset, path: Path | None, crop: str | None) -> Dataset:
     size = preset.image_size
     if path is not None:
         return open_for_model(path, size, crop, f"preset {preset.name} (model.image_size)")
-    if crop is not None:
-        raise UserError("--crop: says how --data is cut, and there is no --data")
     if not preset.portraits:
         raise UserError(f"preset {preset.name} needs --data: {preset.data_hint}")
     return open_portraits(preset.portraits, size)
