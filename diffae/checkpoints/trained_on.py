@@ -23,8 +23,9 @@ class TrainedOn:
     `data` is the name of the data set, `fingerprint` its content, `partition` the origin of its
     split, `transform` how files become squares, `count` the number of images seen and `seed` that
     of the training. Generated portraits have `portraits`, the settings of their generator, in place
-    of a fingerprint: the first n of them are the same however many were drawn. `before` is the
-    record of the model whose weights the training began with.
+    of a fingerprint: the first n of them are the same however many were drawn. (Those with factors
+    at levels have a fingerprint.) `before` is the record of the model whose weights the training
+    began with.
     """
 
     preset: str
@@ -120,12 +121,14 @@ def _from_json(known: dict[str, Any]) -> TrainedOn:
 
 
 def _generator(dataset: Dataset) -> dict[str, Any] | None:
-    """The settings of the generator of portraits, if `dataset` is a set of them."""
+    """The settings of the generator of portraits, if `dataset` is a set of them without levels."""
     note = Path(dataset.root) / PORTRAITS_NOTE
     if not note.is_file():
         return None
     try:
         found = read_json(note)
-        return {name: found[name] for name in ("version", "seed", "count")}
+        size = {"size": found["size"]} if "size" in found else {}
+        known = {name: found[name] for name in ("version", "seed", "count")} | size
+        return None if found.get("levels") else known
     except (UserError, KeyError):
         return None  # a file of that name that is not ours

@@ -100,10 +100,13 @@ class Classifier:
 
 
 def find_name(name: str, known: Sequence[str]) -> int:
-    """The position of an attribute among those known, ignoring case, blanks and underscores.
+    """The position of an attribute among those known.
 
-    Raises UserError.
+    Of one that is written differently if there is none of this name: case, blanks, hyphens and
+    underscores are ignored. Raises UserError.
     """
+    if name in known:
+        return known.index(name)
     plain = {_plain(one): i for i, one in enumerate(known)}
     if _plain(name) not in plain:
         raise UserError(f"no attribute {name!r:.60}{did_you_mean(name, known)}")

@@ -26,7 +26,7 @@ from diffae.images.classifier import (
     learn_from_few,
     learn_from_two,
 )
-from diffae.images.options import SHOTS, STRENGTH
+from diffae.images.options import SHOTS, STRENGTH, with_strength
 from diffae.images.output import Cell, Output, enlarged
 from diffae.images.reading import Picture
 from diffae.model import DiffusionAutoencoder
@@ -59,6 +59,8 @@ class Work:
         """Five points of each picture that is aligned."""
         args = self.args
         if args.points:
+            if len(self.pictures) != 1:
+                raise UserError("--points: for one picture; give --landmarks FILE for several")
             return {self.pictures[0]: faces.read_points(args.points, "--points")}
         if args.align:
             count = len(self.pictures)
@@ -98,7 +100,9 @@ class Work:
             return found
         if args.having is not None:
             given = args.attribute
-            names = [given] if isinstance(given, str) else [name for name, _ in given]
+            names = (
+                [given] if isinstance(given, str) else [with_strength(text)[0] for text in given]
+            )
             having, lacking = map(self._codes, (args.having, args.lacking))
             return learn_from_two(model, having, lacking, names[0] if names else LEARNT)
         return self._of_few() if args.verb == "sample-class" else classifier_of(model)
@@ -239,7 +243,7 @@ def _edits(args: Namespace, known: Classifier) -> list[dict[str, float]]:
 
     The strengths of --strip apply to the attributes that have none of their own.
     """
-    asked = args.attribute or [(known.names[0], None)]
+    asked = [with_strength(text, known.names) for text in args.attribute or known.names[:1]]
     named = [(known.names[known.index(name)], own) for name, own in asked]
     doubled = {name for name, _ in named if [n for n, _ in named].count(name) > 1}
     if doubled:

@@ -2,7 +2,7 @@
 
 import re
 from argparse import ArgumentTypeError, Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +12,7 @@ from diffae.data.transforms import CROPS
 from diffae.diffusion.scheme import find
 from diffae.networks.config import NUM_TIMESTEPS
 from diffae.system import cli
-from diffae.system.errors import UserError, pip_install
+from diffae.system.errors import UserError, naming, pip_install
 
 # The quality of the paper's DDIM with T = 100, in seconds on a CPU (`diffae-bench docs solvers`).
 STEPS, SOLVER = 10, "fast"
@@ -51,12 +51,23 @@ def solver(text: str) -> str:
     return text
 
 
-def attribute(text: str) -> tuple[str, float | None]:
+def attribute(text: str) -> str:
     """The type of --attribute: NAME, or NAME=STRENGTH."""
-    name, equals, value = text.rpartition("=") if "=" in text else (text, "", "")
-    if not name.strip():
+    if not text.partition("=")[0].strip():
         raise ArgumentTypeError("a name is missing")
-    return name.strip(), strength(value) if equals else None
+    return text.strip()
+
+
+def with_strength(text: str, known: Collection[str] = ()) -> tuple[str, float | None]:
+    """An --attribute as its name and its own strength, if any; a `known` name may have "=" in it.
+
+    Raises UserError.
+    """
+    name, equals, value = text.rpartition("=")
+    if text in known or not equals:
+        return text, None
+    with naming("--attribute", ArgumentTypeError):
+        return name.strip(), strength(value)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -240,5 +251,3 @@ def _check(args: Namespace) -> None:
         for flag in ("shots", "data", "unlabelled"):
             if options[flag]:
                 raise UserError(f"--{flag}: belongs to labelled data, but a classifier is given")
-    if options.get("points") and len(args.pictures) > 1:
-        raise UserError("--points: for one picture; give --landmarks FILE for several")

@@ -24,6 +24,7 @@ if __name__ == "__main__":
 
 from diffae.checkpoints.trained_on import TrainedOn
 from diffae.data import Dataset, open_for_model, open_portraits
+from diffae.data.dataset import SPLITS
 from diffae.data.fingerprint import state_of
 from diffae.data.transforms import CROPS
 from diffae.system.cli import say
@@ -136,6 +137,8 @@ def _refuse(args: argparse.Namespace, preset: AnyPreset) -> None:
             raise UserError(f"{flag}: needs --evaluate-every N, which turns evaluation on")
     if not args.dry_run and (args.gpus is not None or args.tflops is not None):
         raise UserError("--gpus, --tflops: only with --dry-run")
+    if args.crop is not None and args.data is None:
+        raise UserError("--crop: says how --data is cut, and there is no --data")
 
 
 @dataclass(frozen=True)
@@ -165,7 +168,7 @@ def _train(
         raise UserError(f"{data.root}: no images in split {preset.split}, which is trained on")
     for line in filter(None, (*data.left_out, data.survey.note)):
         say(f"{data.name}: {line}")
-    preset = preset.sized(len(indices))
+    whole, preset = preset, preset.sized(len(indices))
     if init is None:
         chain.refuse_unfinished(preset, stages, out)
 
@@ -177,9 +180,9 @@ def _train(
 
     own = chain.own_stages(preset)
     parts = [part_of(preset, out, tuple(s for s in stages if s in own), init)]
-    if isinstance(preset, Preset) and set(stages) - set(own):
-        baseline, place = chain.baseline_of(preset), out / chain.BASELINE_FOLDER
-        parts.append(part_of(baseline, place, (chain.BASELINE,), None))
+    if isinstance(whole, Preset) and set(stages) - set(own):
+        baseline = chain.baseline_of(whole).sized(len(indices))
+        parts.append(part_of(baseline, out / chain.BASELINE_FOLDER, (chain.BASELINE,), None))
     with ExitStack() as locks:
         if distributed.is_main():
             for part in parts:
@@ -234,10 +237,13 @@ def _say_if_changed(data: Dataset, before: str) -> None:
 
 
 def _dry(preset: Preset, stages: tuple[str, ...], args: argparse.Namespace) -> str:
-    count = preset.portraits
     if args.data is not None:
         count = len(_open(preset, args.data, args.crop).indices(preset.split))
-        preset = preset.sized(count)
+    else:  # of portraits, which are not drawn
+        from diffae.data.portraits.attributes import PICTURES_PER_IDENTITY, partition
+
+        parts = [partition(0, index // PICTURES_PER_IDENTITY) for index in range(preset.portraits)]
+        count = len(parts) if preset.split == "all" else parts.count(SPLITS[preset.split])
     precision, _ = choose_precision(args.precision, args.device)
     how = dry_run.How(args.device, precision, args.gpus or 1, args.tflops, _steps(args))
     return dry_run.report(preset, count, how, stages)
@@ -251,8 +257,6 @@ def _open(preset: AnyPreset, path: Path | None, crop: str | None) -> Dataset:
     size = preset.image_size
     if path is not None:
         return open_for_model(path, size, crop, f"preset {preset.name} (model.image_size)")
-    if crop is not None:
-        raise UserError("--crop: says how --data is cut, and there is no --data")
     if not preset.portraits:
         raise UserError(f"preset {preset.name} needs --data: {preset.data_hint}")
     return open_portraits(preset.portraits, size)

@@ -73,32 +73,38 @@ class Costs:
         return COPIES * 4 * self.parameters
 
 
-def counted(preset: Preset, precision: str, asked: Collection[str] | None = None) -> list[Costs]:
-    """The costs of the stages of a preset that are `asked` for (see `plan`).
+def counted(
+    preset: Preset, precision: str, asked: Collection[str] | None = None, images: int = 0
+) -> list[Costs]:
+    """The costs of the stages of a preset that are `asked` for, on that many `images` (see `plan`).
 
     Nothing is computed.
     """
     mode = FakeTensorMode(allow_non_fake_inputs=True)
-    found = list(plan(preset, "cpu", asked))
+    found = list(plan(preset, "cpu", asked, images))
     for stage in found:
         _without_numbers(stage.network, mode)
     with mode:
         return [_counted(stage, precision) for stage in found]
 
 
-def plan(preset: Preset, device: str, asked: Collection[str] | None = None) -> Iterator[Stage]:
+def plan(
+    preset: Preset, device: str, asked: Collection[str] | None = None, images: int = 0
+) -> Iterator[Stage]:
     """The stages of a preset, with weights as at the start of a training, on grey images.
 
-    `asked` are stages as in `chain`; None: those that are trained by default.
+    `asked` are stages as in `chain`; None: those that are trained by default. Their schedules are
+    those of a training on so many `images`; 0: not known.
     """
     own = chain.own_stages(preset)
     asked = own if asked is None else asked
     names = {chain.AUTOENCODER: (ENCODER, IMAGE), chain.LATENT: (LATENT,)}
     wanted = {name for stage in asked for name in names.get(stage, ())}
     if chain.AUTOENCODER in own:
-        yield from (s for s in _all(preset, device) if s.name in wanted)
+        yield from (s for s in _all(preset.sized(images), device) if s.name in wanted)
     if chain.BASELINE in asked:
         baseline = preset if chain.BASELINE in own else chain.baseline_of(preset)
+        baseline = baseline.sized(images)
         yield from (replace(s, name=chain.BASELINE) for s in _all(baseline, device))
 
 
@@ -241,7 +247,7 @@ class How:
 
 def report(preset: Preset, images: int, how: How, asked: Collection[str] | None = None) -> str:
     """The estimate for the `asked` stages of `preset`, on that many images (0: not known)."""
-    found = counted(preset, how.precision, asked)
+    found = counted(preset, how.precision, asked, images)
     rates = list(_rates(preset, found, how, asked))
     hours = [c.schedule.samples / rate / 3600 for c, rate in zip(found, rates, strict=True)]
     columns = {

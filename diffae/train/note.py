@@ -57,10 +57,11 @@ class Note:
         return lock
 
     def ended(self, outcomes: dict[str, Outcome], damaged: Sequence[str] = ()) -> None:
-        """Add the outcome of each stage to those trained earlier, and which images were skipped."""
-        before = (self._known() or {}).get("stages") or {}
+        """Add the outcome of each stage, and which images were skipped, to those of earlier calls."""
+        known = self._known() or {}
+        before, skipped = known.get("stages") or {}, known.get("damaged") or []
         stages = before | {name: asdict(outcome) for name, outcome in outcomes.items()}
-        self._write(stages or None, damaged)
+        self._write(stages or None, [*skipped, *(one for one in damaged if one not in skipped)])
 
     def _known(self) -> dict[str, Any] | None:
         """The record in the folder; None if there is none.
@@ -75,6 +76,8 @@ class Note:
         for name in ("trained_on", "settings", "init", "stages"):
             if not isinstance(content.get(name), dict | None):
                 raise UserError(f"{self.path}: {name} must be an object; choose another --out")
+        if not isinstance(content.get("damaged"), list | None):
+            raise UserError(f"{self.path}: damaged must be a list; choose another --out")
         if content["identity"] != self.identity:
             raise UserError(f"{self.out}: {self._why_another(content)}")
         return content

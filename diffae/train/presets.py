@@ -104,8 +104,8 @@ class Preset(AnyPreset):
         return self.model.image_size
 
     def sized(self, count: int) -> Self:
-        """The same for `count` training images: `samples` are at most `epochs` of them."""
-        if not self.epochs:
+        """The same for `count` training images (0: not known): `samples` are at most `epochs` of them."""
+        if not self.epochs or not count:
             return self
         most = self.epochs * count
         encoder = None if self.encoder is None else self.encoder.at_most(most)

@@ -92,6 +92,7 @@ def gathered(own: Tensor, count: int) -> Tensor:
     world = distributed.world()
     if world == 1:
         return own
+    distributed.process_group(own.device)
     most = -(-count // world)
     padded = own.new_zeros((most, *own.shape[1:]))
     padded[: len(own)] = own

@@ -9,7 +9,7 @@ from PIL import Image
 
 from diffae.data import open_dataset
 from diffae.data.prepare import prepare
-from diffae.data.readers.label_table import kind_of
+from diffae.data.readers.label_table import kind_of, read_labels
 
 COLOURS = {"red": (250, 0, 0), "green": (0, 250, 0), "blue": (0, 0, 250)}
 COUNT = 30
@@ -195,6 +195,15 @@ def test_kinds_are_found_out_or_said(folder, values, kind, attributes):
     assert found(":classes")[1] == "classes"
     if values[0].replace("-", "").replace(".", "").isdecimal():
         assert found(":real")[1] == "real"
+
+
+def test_an_ordered_column_has_as_many_levels_as_values(tmp_path):
+    many = 40_000
+    write_rows(
+        tmp_path / "labels.csv", ["file,at:ordered", *(f"{i:05d}.png,{i / 7}" for i in range(many))]
+    )
+    found = read_labels(tmp_path, tuple(f"{i:05d}.png" for i in range(many)))
+    assert np.array_equal(found.fields["columns"]["at"], range(many))
 
 
 def test_whole_numbers_are_classes_if_few_or_without_a_gap():

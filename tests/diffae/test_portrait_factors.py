@@ -12,7 +12,7 @@ from refusal import refusal
 from diffae.data import open_dataset, open_portraits
 from diffae.data.__main__ import main
 from diffae.data.portraits import portrait, render, to_svg
-from diffae.data.portraits.attributes import FACTORS, SIGNED, independent
+from diffae.data.portraits.attributes import ATTRIBUTES, FACTORS, SIGNED, independent
 from diffae.data.portraits.write import planned
 
 # Mean absolute difference at 32 px, in grey levels of 255, between the ends of a factor at least.
@@ -117,6 +117,25 @@ def test_all_combinations(tmp_path):
         assert one.attributes["Eyeglasses"] == columns["Eyeglasses"][index]
 
 
+def of_one_person(name, level, of):
+    """Person 0 with a factor or an attribute at a level, the others as `independent` has them."""
+    one, other = (independent(0, index, {name: of}) for index in (0, level))
+    if name not in FACTORS:
+        return replace(one, attributes=other.attributes)
+    value = other.factors[name]
+    changed = {name: value} | ({"light_strength": abs(value)} if name == "light" else {})
+    part = "look" if name in one.look._fields else "scene"
+    return replace(one, **{part: getattr(one, part)._replace(**changed)})
+
+
+@pytest.mark.parametrize("name", [*ATTRIBUTES, *FACTORS])
+def test_levels_are_seen(name):
+    """What labels.csv tells apart, pictures of one person do too."""
+    of = 3 if name in FACTORS else 2
+    drawn = {render(of_one_person(name, level, of), 32).tobytes() for level in range(of)}
+    assert len(drawn) == of
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -125,6 +144,8 @@ def test_all_combinations(tmp_path):
         (["--count", "6", "--factors", "Smiling=3"], "Smiling takes 2 levels"),
         (["--count", "6", "--factors", "yaw=1"], "yaw takes 2 or more levels"),
         (["--count", "6", "--factors", "yaw"], "takes NAME=LEVELS"),
+        (["--count", "4", "--factors", "Bald=2,Wavy_Hair=2"], "Bald and Wavy_Hair exclude each other"),
+        (["--count", "4", "--factors", "Goatee=2,No_Beard=2"], "Goatee and No_Beard exclude each other"),
     ],
 )  # fmt: skip
 def test_refusals(words, message, tmp_path, capsys):

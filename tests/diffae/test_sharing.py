@@ -179,13 +179,13 @@ def told(out: Path, errors: str) -> tuple[list[str], list[float], list[int]]:
     return [where for where, _ in lines], [float(loss) for _, loss in lines], seen
 
 
-def said(folder: Path, out: Path, processes: int) -> str:
+def said(folder: Path, out: Path, processes: int, *flags: str) -> str:
     """What a training says in this many processes, forked from this one."""
 
     def work() -> str:
         text = io.StringIO()
         with redirect_stdout(text), redirect_stderr(text), pytest.raises(SystemExit) as ended:
-            train_tiny.main([str(folder), str(out)])
+            train_tiny.main([str(folder), str(out), *flags])
         assert not ended.value.code, text.getvalue()
         return text.getvalue()
 
@@ -194,10 +194,10 @@ def said(folder: Path, out: Path, processes: int) -> str:
 
 @pytest.fixture(scope="module")
 def alone(folder, tmp_path_factory):
-    """The weights of a training in one process, and what it said."""
+    """The weights of a training in one process, what it said, and its folder."""
     out = tmp_path_factory.mktemp("one") / "out"
     errors = said(folder, out, 1)
-    return weights(out), told(out, errors)
+    return weights(out), told(out, errors), out
 
 
 @pytest.fixture
@@ -206,12 +206,19 @@ def one(alone):
 
 
 def test_two_processes_train_the_model_of_one_and_tell_its_losses(folder, alone, tmp_path):
-    one, (steps, losses, seen) = alone
+    one, (steps, losses, seen), _ = alone
     found = told(tmp_path / "out", said(folder, tmp_path / "out", 2))
     torch.testing.assert_close(weights(tmp_path / "out"), one, rtol=2e-3, atol=2e-5)
     assert found[0] == steps and len(steps) == 12
     assert found[1] == pytest.approx(losses, rel=2e-3)
     assert found[2] == seen == [24, 24]
+
+
+def test_two_processes_train_a_latent_ddim_on_an_autoencoder_that_is_kept(folder, alone, tmp_path):
+    """They exchange codes before they train anything."""
+    one, _, start = alone
+    said(folder, tmp_path / "out", 2, "--stages", "latent", "--init", str(start))
+    torch.testing.assert_close(weights(tmp_path / "out"), one, rtol=2e-3, atol=2e-5)
 
 
 @pytest.mark.slow
@@ -237,8 +244,6 @@ def together(work, tmp_path, world: int = 2) -> list:
     def process(rank: int) -> None:
         os.environ.update(launcher | {"RANK": str(rank)})
         distributed.init()
-        if world > 1:
-            distributed.process_group(torch.device("cpu"))
         found = work()
         (tmp_path / f"rank-{rank}").write_bytes(pickle.dumps(found))
 

@@ -8,12 +8,13 @@ import torch
 from tiny_preset import SCHEDULE, TINY
 from torch import nn
 
+from diffae.data.portraits.write import planned
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.networks.counting import flops
 from diffae.networks.unet import Stage as Blocks
 from diffae.system import cli
 from diffae.system.errors import UserError
-from diffae.train import dry_run
+from diffae.train import chain, dry_run
 from diffae.train.__main__ import main
 from diffae.train.dry_run import Costs, Kept, activation_bytes, loss_of
 from diffae.train.presets import PRESETS
@@ -185,11 +186,28 @@ def test_it_says_what_and_writes_nothing(tmp_path, monkeypatch, capsys):
     before = torch.get_num_threads()
     main(["smoke", "--dry-run", "--device", "cpu", "--precision", "float32"])
     out = capsys.readouterr().out
-    assert "| image" in out and "--recompute" in out and "256 images" in out
+    trained_on = len(planned(256, 32).indices("train"))
+    assert "| image" in out and "--recompute" in out and f"; {trained_on} images are" in out
     assert "hours in all, timed here" in out and "GB of memory here: latent fits\n" in out
     assert not list(tmp_path.iterdir()) and torch.get_num_threads() == before
     with pytest.raises(UserError, match="--dry-run: not for vqgan-portraits"):
         main(["vqgan-portraits", "--dry-run", "--device", "cpu"])
+    with pytest.raises(UserError, match="--crop: says how --data is cut, and there is no --data"):
+        main(["smoke", "--dry-run", "--device", "cpu", "--crop", "d2c"])
+
+
+@pytest.mark.parametrize("split", ["valid", "all"])
+def test_epochs_are_of_the_portraits_that_would_be_drawn(split, monkeypatch, capsys):
+    """Of the preset's split, and for each network its own; without --data too."""
+    smoke = replace(SMALL, split=split, image=replace(SMALL.image, samples=10**6))
+    baseline = chain.baseline_of(smoke)
+    named = replace(baseline, image=replace(baseline.image, samples=2 * 10**6))
+    monkeypatch.setitem(PRESETS, "smoke", smoke)
+    monkeypatch.setitem(PRESETS, "smoke-ddim", named)
+    flags = ["--set", "epochs=9", "--stages", "autoencoder,baseline", "--tflops", "1"]
+    main(["smoke", "--dry-run", "--device", "cpu", "--precision", "float32", *flags])
+    seen = 9 * len(planned(smoke.portraits, 32).indices(split))
+    assert capsys.readouterr().out.count(f"| {seen:,} ") == 2
 
 
 @pytest.mark.parametrize(

@@ -511,6 +511,26 @@ def test_the_packaged_models_know_their_portraits(tmp_path, monkeypatch):
     assert not known.saw(open_dataset(tmp_path / "q", 8), "train")
 
 
+def test_portraits_with_levels_and_of_another_size_are_other_images(tmp_path):
+    portraits.write_dataset(tmp_path / "p", 12, 8)
+    portraits.write_dataset(tmp_path / "large", 12, 16)
+    portraits.write_dataset(tmp_path / "levels", 12, 8, levels={"turn": 2})
+    portraits.write_dataset(tmp_path / "persons", 12, 8, levels={})  # each is portrait 4 i
+    data = {name: open_dataset(tmp_path / name, 8) for name in ("p", "large", "levels", "persons")}
+    known = {name: TrainedOn.describe("tiny", of, "train", 0) for name, of in data.items()}
+    generator = {"version": "1", "seed": 0, "count": 12, "size": 8}
+    assert known["p"].portraits == generator and known["levels"].portraits is None
+    assert (known["p"].fingerprint, known["levels"].fingerprint) == ("", data["levels"].fingerprint)
+    for name, others in {"p": ("large", "persons"), "levels": ()}.items():
+        seen = {other for other, of in data.items() if known[name].saw(of, "train")}
+        assert seen == {name, *others}
+    note = {name: Note(tmp_path / "out", one, {"steps": 1}, []) for name, one in known.items()}
+    note["p"].claim().close()
+    note["p"].claim().close()
+    with pytest.raises(UserError, match=r"portraits\.size is 8 there and 16 here"):
+        note["large"].claim()
+
+
 def test_a_checkpoint_without_a_record_or_with_a_damaged_one(tmp_path):
     out = trained(tmp_path)
     assert checkpoint.trained_on(out) is None
@@ -528,13 +548,13 @@ def test_a_checkpoint_without_a_record_or_with_a_damaged_one(tmp_path):
             checkpoint.trained_on(out)
 
 
-@pytest.mark.parametrize("name", ["trained_on", "settings", "init", "stages"])
+@pytest.mark.parametrize("name", ["trained_on", "settings", "init", "stages", "damaged"])
 def test_a_record_with_a_field_of_a_wrong_type_is_refused_before_training(name, tmp_path):
     note = Note(tmp_path / "out", TrainedOn("p", "d", "train", 3, 0), {"steps": 1}, [])
     note.claim().close()
     content = json.loads(note.path.read_text())
     note.path.write_text(json.dumps(content | {name: "zz"}))
-    with pytest.raises(UserError, match=rf"training\.json: {name} must be an object"):
+    with pytest.raises(UserError, match=rf"training\.json: {name} must be an? (object|list)"):
         note.claim()
     note.path.write_text(json.dumps(content | {name: None, "identity": "another"}))
     with pytest.raises(UserError, match="holds a different training|images are not those"):

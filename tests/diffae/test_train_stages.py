@@ -69,6 +69,19 @@ def test_the_baseline_is_a_checkpoint_of_its_own(data, tmp_path, monkeypatch):
     command.main(words(data, out, "--stages", "baseline"))
 
 
+def test_epochs_are_those_of_the_baseline_too(data, tmp_path, monkeypatch):
+    """Of twenty images, where its preset and the autoencoder's are of more examples and of fewer."""
+    baseline = chain.baseline_of(PRESETS["tiny"])
+    for samples, epochs, seen in ((100, 2, 40), (12, 1, 12)):
+        monkeypatch.setitem(
+            PRESETS, "tiny-ddim", replace(baseline, image=replace(SCHEDULE, samples=samples))
+        )
+        out = tmp_path / str(samples)
+        command.main(words(data, out, "--stages", "baseline", "--set", f"epochs={epochs}"))
+        note = json.loads((out / "ddim/training.json").read_text())
+        assert note["stages"]["image"]["examples"] == seen
+
+
 def test_the_baseline_may_come_first(data, tmp_path):
     out = tmp_path / "out"
     command.main(words(data, out, "--stages", "baseline"))

@@ -90,14 +90,15 @@ def independent(seed: int, index: int, levels: Mapping[str, int]) -> Portrait:
     """A portrait of a person of its own, so that all factors are independent.
 
     The factors and attributes of `levels` take so many evenly spaced values, in all combinations in
-    turn, the last the fastest; then no other attribute is there.
+    turn, the last the fastest; then no other attribute is there, but a beard below one of BEARDS.
     """
     drawn = replace(portrait(seed, index * PICTURES_PER_IDENTITY), partition=partition(seed, index))
     if not levels:
         return drawn
     sizes = tuple(levels.values())
     places = np.unravel_index(index % math.prod(sizes), sizes)
-    attributes, chosen = dict.fromkeys(ATTRIBUTES, False) | {"No_Beard": True}, dict[str, float]()
+    attributes = dict.fromkeys(ATTRIBUTES, False) | {"No_Beard": levels.keys().isdisjoint(BEARDS)}
+    chosen = dict[str, float]()
     for (name, count), place in zip(levels.items(), places, strict=True):
         if name in ATTRIBUTES:
             attributes[name] = bool(place)
@@ -197,13 +198,14 @@ def with_attribute(portrait: Portrait, name: str, value: bool) -> Portrait:
         raise KeyError(name)
     attributes = portrait.attributes | {name: value}
     if value:
-        attributes |= dict.fromkeys(_excluded_by(name), False)
+        attributes |= dict.fromkeys(excluded_by(name), False)
     if name == "No_Beard" and not value:
         attributes["Goatee"] = False  # a beard along the jaw is enough
     return replace(portrait, attributes=attributes)
 
 
-def _excluded_by(name: str) -> tuple[str, ...]:
+def excluded_by(name: str) -> tuple[str, ...]:
+    """The attributes that a portrait with this one cannot have."""
     if name in HAIR_COLOURS:
         return (*(other for other in HAIR_COLOURS if other != name), "Bald")
     return {

@@ -21,6 +21,7 @@ from diffae.data.portraits.attributes import (
     FACTORS,
     GRID,
     Portrait,
+    excluded_by,
     independent,
     portrait,
     with_attribute,
@@ -147,7 +148,7 @@ def _claim(out: Path, settings: dict[str, object]) -> None:
 
 
 def _check_levels(levels: Mapping[str, int], count: int) -> None:
-    """Raise UserError for a factor that does not exist, or levels that it cannot have."""
+    """Raise UserError for factors that do not exist or exclude each other, or impossible levels."""
     for name, of in levels.items():
         if name not in (*FACTORS, *ATTRIBUTES):
             raise UserError(
@@ -157,6 +158,8 @@ def _check_levels(levels: Mapping[str, int], count: int) -> None:
             raise UserError(
                 f"--factors: {name} takes {'2' if name in ATTRIBUTES else '2 or more'} levels"
             )
+        for other in levels.keys() & excluded_by(name):
+            raise UserError(f"--factors: {name} and {other} exclude each other; leave out one")
     if count % (whole := prod(levels.values())):
         raise UserError(
             f"--count {count}: must be a multiple of the {whole:,} combinations of --factors"

@@ -156,7 +156,7 @@ def _column(path: Path, said: str, texts: np.ndarray) -> tuple[str, np.ndarray]:
         has = values == distinct[1]
         return (name if texts[has][0].lower() in HAS else f"{name}={texts[has][0]}"), has
     if kind in ("real", "ordered") and numbers and finite:
-        ordered = np.searchsorted(distinct, values).astype(np.int16)
+        ordered = np.searchsorted(distinct, values).astype(np.int32)
         return name, values if kind == "real" else ordered
     needs = {"binary": "two different values"}
     needs |= dict.fromkeys(("real", "ordered"), "a finite number in every row")

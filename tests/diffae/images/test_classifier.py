@@ -202,3 +202,4 @@ def test_names_are_found_whatever_joins_their_words(name):
     known = ("Male", "Wavy_Hair", "No-Beard here")
     assert find_name(name, known) == 1
     assert find_name("no_beard HERE", known) == 2
+    assert find_name(name, (name, *known)) == 0

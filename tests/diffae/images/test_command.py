@@ -5,6 +5,7 @@ import math
 import os
 import re
 import shutil
+from dataclasses import replace
 
 import in_process
 import numpy as np
@@ -123,6 +124,17 @@ def test_a_strip_over_strengths_holds_the_other_attribute(made, faces, tmp_path)
     assert np.array_equal(sheet.cell(3, 3), kept)
 
 
+def test_classes_of_labels_csv_are_edited_by_name(made, faces, tmp_path):
+    """Their names have "=" in them, and what follows may be a number."""
+    known = Classifier.load(PACKAGED / "portraits")
+    names = ("colour=red", "shape=3", *known.names[2:])
+    replace(known, names=names).save(tmp_path / "c.safetensors")
+    edit = "--attribute colour=red --attribute shape=3 --attribute Male=-0.2"
+    for given, shape in ((edit, 0.3), (edit.replace("shape=3", "shape=3=0.1"), 0.1)):
+        result = made(f"edit {faces}/a.png --classifier c.safetensors {given} --out {shape} {FEW}")
+        assert result["files"][0]["edit"] == {"colour=red": 0.3, "shape=3": shape, "Male": -0.2}
+
+
 def test_the_batch_size_changes_nothing(command, faces, tmp_path):
     for size in ("1", "4"):
         command(f"reconstruct {faces} --out {size} --batch-size {size} {FEW}")
@@ -224,6 +236,7 @@ EDIT = ("edit", "FACES", "--out", "o", "--attribute", "Male")
         (("reconstruct", "FACES", "--out", "o", "--solver", "x"), "argument --solver: no solver 'x'"),
         (("reconstruct", "FACES", "--out", "o", "--ckpt", "portraits-ddim"), "holds a ddim"),
         (("reconstruct", "FACES", "--out", "o", "--landmarks", "marks.txt"), "has no row for 4 of 4 pictures"),
+        (("reconstruct", "FACES", "--out", "o", "--points", "1,2,3,4,5,6,7,8,9,9"), "--points: for one picture"),
         (("edit", "FACES", "--out", "o"), "--attribute: say what to change"),
         ((*EDIT, "--strength", "much"), "argument --strength: 'much' is not a strength"),
         ((*EDIT, "--strength", "nan"), "argument --strength: 'nan' is not a strength"),

@@ -29,12 +29,12 @@ def edits(*attributes, strip=None, strength=None):
     [
         ([], {}, [{"Smiling": 0.3}]),
         ([], {"strength": 0.0}, [{"Smiling": 0.0}]),
-        ([("male", None)], {"strength": -2.0}, [{"Male": -2.0}]),
-        ([("male", 0.0)], {}, [{"Male": 0.0}]),
-        ([("male", 1.0), ("smiling", None)], {}, [{"Male": 1.0, "Smiling": 0.3}]),
-        ([("male", 0.0), ("smiling", None)], {"strength": 2.0}, [{"Male": 0.0, "Smiling": 2.0}]),
-        ([("male", None)], {"strip": [-1.0, 0.0, 1.0]}, [{"Male": x} for x in (-1.0, 0.0, 1.0)]),
-        ([("male", 0.5), ("smiling", None)], {"strip": [0.0]}, [{"Male": 0.5, "Smiling": 0.0}]),
+        (["male"], {"strength": -2.0}, [{"Male": -2.0}]),
+        (["male=0.0"], {}, [{"Male": 0.0}]),
+        (["male=1.0", "smiling"], {}, [{"Male": 1.0, "Smiling": 0.3}]),
+        (["male=0.0", "smiling"], {"strength": 2.0}, [{"Male": 0.0, "Smiling": 2.0}]),
+        (["male"], {"strip": [-1.0, 0.0, 1.0]}, [{"Male": x} for x in (-1.0, 0.0, 1.0)]),
+        (["male=0.5", "smiling"], {"strip": [0.0]}, [{"Male": 0.5, "Smiling": 0.0}]),
     ],
 )
 def test_an_edit_has_its_own_strength_or_that_of_all(attributes, options, expected):
@@ -47,9 +47,9 @@ def test_an_edit_has_its_own_strength_or_that_of_all(attributes, options, expect
 @pytest.mark.parametrize(
     ("attributes", "options", "said"),
     [
-        ([("male", None), ("Male", 1.0)], {}, "--attribute Male: given twice"),
-        ([("male", 1.0)], {"strength": 0.0}, "--strength: every attribute has its own strength"),
-        ([("male", 0.0)], {"strip": [0.0, 1.0]}, "--strip: every attribute has its own strength"),
+        (["male", "Male=1.0"], {}, "--attribute Male: given twice"),
+        (["male=1.0"], {"strength": 0.0}, "--strength: every attribute has its own strength"),
+        (["male=0.0"], {"strip": [0.0, 1.0]}, "--strip: every attribute has its own strength"),
     ],
 )
 def test_strengths_that_contradict_each_other_are_refused(attributes, options, said):
