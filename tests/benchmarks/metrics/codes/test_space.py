@@ -240,6 +240,16 @@ def test_the_density_of_maps_is_of_one_place_of_each():
     assert number("density_cv", x).value == pytest.approx(number("density_cv", white(600, 2)).value, abs=0.1)  # fmt: skip
 
 
+def test_the_density_of_maps_and_its_error_are_those_of_the_places_that_are_drawn_first():
+    """Places have unlike distributions: drawn anew for what is left they made the error larger."""
+    x = white(600, 2, 4, 4) * np.linspace(0.1, 3, 16).reshape(4, 4)
+    drawn = np.random.default_rng(0).integers(16, size=600)
+    vectors = x.reshape(600, 2, 16)[np.arange(600), :, drawn]
+    of_maps, of_vectors = (number("density_cv", z, scaling="none") for z in (x, vectors))
+    assert of_maps.value == pytest.approx(of_vectors.value, rel=1e-9)
+    assert of_maps.stderr == pytest.approx(of_vectors.stderr, rel=1e-6)
+
+
 def test_neighbours_have_the_label_of_a_cluster_and_by_chance_its_share():
     y = np.repeat([0.0, 1, 1, 1], 250)
     x = white(1_000, 3)
