@@ -56,8 +56,12 @@ def twonn(codes: Codes, how: Twonn, _: int) -> Found:
     if len(rows) < FEWEST:
         raise UserError(f"needs at least {FEWEST} distinct codes, not {len(rows)}")
     x = torch.from_numpy(values[rows].reshape(len(rows), -1))
-    squares = nearest(x, x, 3)[0][:, 1:].numpy()
-    logs = np.log(squares[:, 1] / squares[:, 0]) / 2
+    near = nearest(x, x, 3)[1]
+    # anew: from products that of a nearly equal code would be lost
+    distances = torch.stack([(x[one] - x).norm(dim=1) for one in near.T], dim=1)
+    distances[near == torch.arange(len(x))[:, None]] = torch.inf
+    first, second, _ = distances.sort(dim=1)[0].T.numpy()
+    logs = np.log(second / first)
     more = [f"equal codes left out: {len(values) - len(rows):,}"] * (len(rows) < len(values))
     return found(1 / logs.mean(), of_columns(-logs) / logs.mean() ** 2, codes, rows, *notes, *more)
 

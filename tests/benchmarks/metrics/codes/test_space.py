@@ -226,6 +226,16 @@ def test_equal_codes_are_no_neighbours():
     assert found.n == 1_000 and "equal codes left out: 300" in found.notes
 
 
+def test_a_pair_that_is_nearly_equal_is_two_codes_of_many():
+    """Its distance is lost in |x|^2 + |y|^2 - 2 xy, and was 0 or that to itself: so was the dimension."""
+    x = white(1_000, 2)
+    x[1] = x[0] + 1e-9
+    found = number("twonn", x, scaling="none")
+    ratios = [np.diff(np.log(np.sort(np.linalg.norm(x - one, axis=1))[1:3])) for one in x]
+    assert found.value == pytest.approx(1 / np.mean(ratios), rel=1e-9)
+    assert 1.8 < found.value < 2.2 and found.stderr < 0.2
+
+
 @pytest.mark.parametrize("plane, expected", [("normal", 0.543), ("square", 0.202)])
 def test_the_density_of_plane_codes(plane, expected):
     """Constants of 4,000 codes; a square is uneven by its border alone."""
