@@ -144,9 +144,9 @@ def measure_sets(metrics: Sequence[str], asked: Asked, noting: Noting) -> dict[s
         say_how_long(metrics, reference, samples, asked)
     for metric in metrics:
         with noting(metric):
-            sides = [_taken(side, metric, network) for side in (reference, samples)]
-            value, remark = _compared(metric, *sides, asked)
-            images = ", ".join(filter(None, [f"images: {sides[0]} and {sides[1]}", remark]))
+            a, b = (_taken(side, metric, network) for side in (reference, samples))
+            value, remark = _compared(metric, a, b, asked)
+            images = ", ".join(filter(None, [f"images: {a} and {b}", remark]))
             told = [f"measured by: {described(network)}", *reading(asked), images]
             found[metric] = [*told, f"{metric} {value:.8g}"]
     return found
