@@ -33,7 +33,7 @@ from tqdm import tqdm
 
 import diffae
 from benchmarks.runtime.calling import Overshoot, is_count, share_of_counts
-from benchmarks.runtime.errors import SystemFailed
+from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from diffae.system import cli, distributed
 from diffae.system.errors import UserError
 from diffae.system.files import LOCK, cache_root, open_lock, writing
@@ -44,6 +44,7 @@ CHUNK = 64  # also the batch size of every network, unless --batch-size says oth
 FOLDER = re.compile(r".+-[0-9a-f]{24}")  # one key's
 SEAL = "seal"  # the name of an array in each file
 ELSEWHERE = "or set DIFFAE_CACHE to another folder"
+SHARED = {"failed": SystemFailed, "not available": NotAvailable}  # errors of one rank that are told
 
 Arrays = dict[str, np.ndarray]
 # From positions to arrays with one row per position. A preview has rows for the first few
@@ -314,7 +315,7 @@ def _share(name: str, array: np.ndarray, place: slice, count: int) -> np.ndarray
 
 @contextmanager
 def _agreeing() -> Iterator[None]:
-    """At the end of the block wait for all ranks; if a system failed on one, each raises SystemFailed.
+    """At the end of the block wait for all ranks; if one raised an error of SHARED, each raises such a one.
 
     Otherwise the ranks would continue at different places and wait for each other for ever. A
     ValueError means wrong data, which every rank finds by itself.
@@ -322,8 +323,12 @@ def _agreeing() -> Iterator[None]:
     failure: Exception | None = None
     try:
         yield
-    except (SystemFailed, ValueError) as error:
+    except (*SHARED.values(), ValueError) as error:
         failure = error
-    said = distributed.agree(str(failure) if isinstance(failure, SystemFailed) else None)
-    if failure is not None or said is not None:
-        raise failure or SystemFailed(str(said))
+    mine = next((name for name, kind in SHARED.items() if isinstance(failure, kind)), "")
+    said = distributed.agree(f"{mine}: {failure}" if mine else None)
+    name, _, reason = (said or "").partition(": ")
+    if failure is not None and (name == mine or not mine):
+        raise failure
+    if said is not None:  # of several kinds, all ranks raise the same
+        raise SHARED[name](reason)

@@ -27,6 +27,7 @@ from diffae.system.progress import shown
 
 READINGS = {OURS: decode, PLAINLY: decode_plainly}
 ARRAY = "arr_0"  # of an npz file with images
+STATISTICS = {"mu", "sigma"}  # of one that Frechet distances take in place of images
 LARGEST_SIDE = 16_384
 AHEAD = 16  # images that are read before they are measured
 
@@ -105,11 +106,16 @@ def batches(images: Iterable[Tensor], batch_size: int) -> Iterator[Tensor]:
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a path is an npz file with images, whatever else it holds.
+    """Whether a path is an npz file with images, and without statistics beside them.
 
     Raises UserError for a file that is no npz file, or a damaged one.
     """
-    return path.is_file() and ARRAY in npz.names(path)
+    return path.is_file() and ARRAY in (held := npz.names(path)) and not held >= STATISTICS
+
+
+def has_statistics(path: Path) -> bool:
+    """Whether a path is an npz file with statistics, whatever else it holds. Raises as `is_archive`."""
+    return path.suffix == ".npz" and path.is_file() and npz.names(path) >= STATISTICS
 
 
 def images_in(path: Path) -> Iterator[Tensor]:
@@ -147,7 +153,10 @@ def _shape(path: Path, header: npz.Header) -> tuple[int, ...]:
 
 
 def are_pairs(asked: Asked) -> bool:
-    """Whether A and B are folders with the same names, or npz files of as many images."""
+    """Whether A and B are folders with the same names, or npz files of as many images.
+
+    A file that also has statistics is a reference, as ADM's are, and holds no originals.
+    """
     a, b = asked.pair
     if not (a.is_dir() and b.is_dir()):
         return is_archive(a) and is_archive(b) and count_in(a) == count_in(b)

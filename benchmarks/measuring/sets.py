@@ -11,7 +11,14 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.measuring.asked import Asked, Noting, described, naming_stand_in
-from benchmarks.measuring.images import ARRAY, batches, images_of, reading
+from benchmarks.measuring.images import (
+    ARRAY,
+    STATISTICS,
+    batches,
+    has_statistics,
+    images_of,
+    reading,
+)
 from benchmarks.metrics import METRICS, frechet, kernel
 from benchmarks.metrics.frechet import Moments
 from benchmarks.metrics.frechet_jackknife import Side, blocks_of
@@ -137,11 +144,19 @@ def measure_sets(metrics: Sequence[str], asked: Asked, noting: Noting) -> dict[s
         say_how_long(metrics, reference, samples, asked)
     for metric in metrics:
         with noting(metric):
-            value, remark = _compared(metric, reference, samples, asked)
-            images = ", ".join(filter(None, [f"images: {reference} and {samples}", remark]))
+            a, b = (_taken(side, metric, network) for side in (reference, samples))
+            value, remark = _compared(metric, a, b, asked)
+            images = ", ".join(filter(None, [f"images: {a} and {b}", remark]))
             told = [f"measured by: {described(network)}", *reading(asked), images]
             found[metric] = [*told, f"{metric} {value:.8g}"]
     return found
+
+
+def _taken(side: ImageSet, metric: str, network: FeatureNetwork) -> ImageSet:
+    """What a metric takes of a set: a Frechet distance the statistics of its file, if it has some."""
+    if side.features is None or published_name(metric) != MOMENTS or not has_statistics(side.path):
+        return side
+    return ImageSet(side.path, summed=_statistics(side.path, network))
 
 
 def _compared(metric: str, reference: ImageSet, samples: ImageSet, asked: Asked) -> Compared:
@@ -185,7 +200,7 @@ def read_set(path: Path, network: FeatureNetwork, keep: bool, asked: Asked) -> I
     """
     if path.suffix == ".npz":
         held = npz.names(path) if path.is_file() else set()
-        if ARRAY not in held or ({"mu", "sigma"} <= held and not keep):
+        if ARRAY not in held or (held >= STATISTICS and not keep):
             return ImageSet(path, summed=_statistics(path, network))
     count, images = images_of(path, asked)
     rows = (row for batch in batches(images, asked.batch_size) for row in network(batch).cpu())

@@ -175,10 +175,12 @@ def _of_labels(of: Measured, system: System, sizes: Sizes) -> Iterator[Row]:
         return
     context, test = cell.context, selections(cell.context)[2]
     logits = probe_fits.fit(context, system).logits(context.codes.features(system, test)).numpy()
-    mean = summarise(logits, test.labels, context.dataset.attribute_names).mean_auroc
-    influence = np.nanmean(influences(logits, test.labels)["auroc"], axis=1)
+    summary = summarise(logits, test.labels, context.dataset.attribute_names)
+    defined = np.isfinite([score.auroc for score in summary.attributes])
+    of_labels = influences(logits, test.labels)["auroc"][:, defined]
+    error = test.uncertainty(of_labels.mean(1)) if defined.any() else ()
     probe = cell.also(probe=probe_fits.BINARY)
-    yield probe.row("auroc", mean, test.uncertainty(influence), setting=MEAN, n=len(test))
+    yield probe.row("auroc", summary.mean_auroc, error, setting=MEAN, n=len(test))
     seed, draws, counts = context.seed, sizes.draws, tuple(sizes.labels)
 
     def curve(codes: Codes) -> Numbers:

@@ -193,7 +193,7 @@ IMAGES = ("reconstruction", "denoising")
 # What else `evaluate` takes: B's value, the benchmarks, and other arguments of A and of B.
 ARGUMENTS = {
     "data": ("others", IMAGES, {}),
-    "attributes": ("Smiling", ("identity",), {"attributes": "Male"}),
+    "attributes": ("Smiling", ("identity", "edits"), {"attributes": "Male", "protocol": "e4e-lec"}),
     "crop": ("center-bicubic", IMAGES, {}),
     "features": ("efficientnet-lite0", ("unconditional",), {"weights_dir": "weights"}),
     "stand_ins": (True, ("variation",), {"weights_dir": "weights"}),

@@ -134,7 +134,7 @@ HOW = {
     "edits": ("attribute", "on", "edit", "undo", "chosen", "classifier", "identity_sha256"),
     "small pixels": ("side",),
     "latent neighbours": ("n", "spherical", "training"),
-    "codebooks": ("books", "blocks"),
+    "codebooks": ("tokens of",),
     "variation": ("varies", "draws", "pairs", "scores"),
     "denoising": ("t", "semantic", "x_0", "ssim"),
     "autoencoded": ("autoencoding_split", "features", "decoding_steps"),

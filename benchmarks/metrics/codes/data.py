@@ -20,6 +20,8 @@ NUMERIC: tuple[Kind, ...] = ("ordered", "real")
 TRAIN, VALID, TEST = 0, 1, 2
 HALF, FIFTH = 0.5, 0.2
 MOST = 10**9  # rows
+NO_PART = "the split has no rows for training, or none for the test"
+NO_CHOICE = "the split has no rows for choices: give images of more persons"
 
 
 @dataclass(frozen=True)
@@ -220,5 +222,5 @@ class Split:
             return [Part(order[:size], order[:0], order[size : size + 5_000])]
         part = parts(codes, seed)
         if not len(part.fitted) or not len(part.test):
-            raise UserError("the split has no rows for training, or none for the test")
+            raise UserError(NO_PART)
         return [part]

@@ -17,10 +17,11 @@ from scipy.stats import entropy
 
 from benchmarks.metrics.codes import axes
 from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Found, Ints, Split
-from benchmarks.metrics.codes.errors import blocks_of, jackknifed
+from benchmarks.metrics.codes.errors import blocks_of, jackknifed, of_one
 from benchmarks.metrics.codes.number import Number
 
 SOME_ROWS, SOME_AXES, STAGES = 500, 8, 5  # of fits that tell the time
+Notes = tuple[str, ...]
 TINY = 1e-11  # added to importances, as in disentanglement_lib dci.py l.140
 WORTH_PROCESSES, WORTH_REFITTING = 10**5, 2 * 10**5  # of `work`, 2.5 s and 5 s of a core
 
@@ -68,21 +69,25 @@ def _fits(x: Floats, y: Ints, rows: Sequence[tuple[Ints, Ints]], seed: int) -> F
 
 
 @axes.shared
-def _importances(codes: Codes, how: Dci, seed: int) -> tuple[list[Floats], Ints]:
-    """Importances by fold, then without each block (unless that takes too long); and the block of
-    each row that is scored.
+def _importances(codes: Codes, how: Dci, seed: int) -> tuple[list[Floats], Ints, Notes]:
+    """Importances by fold, then without each block (or a note why not); and the block of each row
+    that is scored.
     """
     y, folds, found = codes.classes, how.folds(codes, seed), []
     blocks = blocks_of(codes, axes.FEW)
+    why = of_one(*(blocks[rows] for part in folds for rows in (part.fitted, part.test)))
     for part in folds:
         fitted, scored = part.fitted, part.test
         x = how.axes(codes.values, fitted)
         axes.needs("dci", "labels", y.shape[1])
         axes.needs("dci", "axes", x.shape[1])
-        again = range(axes.FEW if work(x[fitted], y) * len(folds) <= WORTH_REFITTING else 0)
+        if work(x[fitted], y) * len(folds) > WORTH_REFITTING:
+            why = ("no error: a jackknife would take too long",)
+        again = range(0 if why else axes.FEW)
         less = [(fitted[blocks[fitted] != b], scored[blocks[scored] != b]) for b in again]
         found.append(_fits(x, y, [(fitted, scored), *less], seed))
-    return list(np.stack(found, axis=1)), blocks[reduce(np.union1d, [part.test for part in folds])]
+    scored = reduce(np.union1d, [part.test for part in folds])
+    return list(np.stack(found, axis=1)), blocks[scored], why
 
 
 def seconds(codes: Codes, how: Dci, seed: int) -> float:
@@ -101,10 +106,9 @@ def seconds(codes: Codes, how: Dci, seed: int) -> float:
 
 
 def _dci(score: Callable[[Floats], float], codes: Codes, how: Dci, seed: int) -> Found:
-    found, blocks = _importances(codes, how, seed)
+    found, blocks, why = _importances(codes, how, seed)
     values = [float(np.mean([score(fold) for fold in folds])) for folds in found]
-    notes = ("no error: a jackknife would take too long",) * (len(values) == 1)
-    return jackknifed(values, codes, blocks, *notes, *how.notes)
+    return jackknifed(values, codes, blocks, *why, *how.notes)
 
 
 SCORES: dict[str, Callable[[Floats], float]] = {  # of importances and the accuracy [d + 1, F]

@@ -41,6 +41,11 @@ def mean_of_labels(scores: Sequence[Scored], codes: Codes, *notes: str) -> Found
     return found(float(np.mean(means)), influence, codes, rows, *more, *notes)
 
 
+def of_one(*parts: Ints) -> tuple[str, ...]:
+    """A note where the rows of a part are in one block, without which none is left: no jackknife."""
+    return ("no error: too few persons",) * any(len(np.unique(blocks)) < 2 for blocks in parts)
+
+
 def of_columns(values: Floats) -> Floats:
     """The influence [n, K] of each row of [n, K] on the means of its columns."""
     return (values - values.mean(0)) / np.sqrt(len(values) * max(len(values) - 1, 1))
@@ -69,8 +74,9 @@ def jackknifed(values: Sequence[float], codes: Codes, blocks: Ints, *notes: str)
 def jackknife(statistic: Callable[[Ints], float], codes: Codes, *notes: str) -> Found:
     """A statistic of rows of codes, with its error by leaving out one of BLOCKS blocks in turn."""
     rows, blocks = np.arange(len(codes.values)), blocks_of(codes)
-    without = (statistic(rows[blocks != block]) for block in range(BLOCKS))
-    return jackknifed([statistic(rows), *without], codes, blocks, *notes)
+    alone = of_one(blocks)
+    without = (statistic(rows[blocks != block]) for block in range(0 if alone else BLOCKS))
+    return jackknifed([statistic(rows), *without], codes, blocks, *notes, *alone)
 
 
 def of_pairs(statistic: Callable[[Ints], tuple[float, Floats]], codes: Codes, *notes: str) -> Found:

@@ -23,7 +23,7 @@ from scipy.stats import rankdata
 
 from benchmarks.metrics.codes import axes
 from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Found, Ints
-from benchmarks.metrics.codes.errors import blocks_of, jackknifed
+from benchmarks.metrics.codes.errors import blocks_of, jackknifed, of_one
 from benchmarks.metrics.codes.number import Number
 from benchmarks.metrics.frechet_jackknife import BLOCKS
 from diffae.system.settings import Range
@@ -137,6 +137,8 @@ def _matrices(codes: Codes, how: Mig, seed: int) -> tuple[list[Floats], Ints, li
     if near and z.size * y.shape[1] > WORTH_REFITTING:
         count, notes = 0, [*notes, "no error: a jackknife would take too long"]
     blocks = blocks_of(codes, count or 1)[rows]
+    if count and (alone := of_one(blocks)):
+        count, notes = 0, [*notes, *alone]
     found = [whole, *(corrected(blocks != block) for block in range(count))]
     return [one[:, active] for one in found], blocks, notes
 

@@ -97,7 +97,7 @@ class Ssim:
     range       the number that the stabilising constants are multiples of; "of the batch": the
                 larger of the two sides' largest minus smallest pixel (no number where that is 0)
     covariance  divided by the number of a window's pixels ("population"), or by one less
-    batch       as for PSNR
+    batch       as for PSNR; for a run with the range "of the batch" a divisor of 64
     """
 
     rounding: Rounding = "none"

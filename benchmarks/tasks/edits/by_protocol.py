@@ -87,7 +87,8 @@ def _lec(cell: Cell, ground: Ground, names: Sequence[str], lec: Lec) -> Measurem
         chosen, of = replace(images, order=images.order[kept]), cell.setting + attribute
         yield from cell.but(setting=of).means(chosen, {"lec_frobenius": found["missed"][kept]})
 
-    return Measurement([cell.computation("LEC", "decoded edits", images, compute)], reduce)
+    computed = cell.computation("LEC", "decoded edits", images, compute, attribute=attribute)
+    return Measurement([computed], reduce)
 
 
 def without_outliers(values: np.ndarray, batch: int, cut: float) -> np.ndarray:

@@ -12,7 +12,7 @@ from scipy.fft import dctn
 from torch import Tensor
 
 from benchmarks.metrics.codes.data import Codes, Floats
-from benchmarks.metrics.codes.space.density import plane
+from benchmarks.metrics.codes.space.density import places, plane
 from benchmarks.metrics.codes.space.gaussian import variances
 from benchmarks.metrics.codes.space.scaled import Scaling, grids
 
@@ -69,7 +69,8 @@ def _curve(axes: Axes, powers: Floats) -> None:
 
 
 def _density(axes: Axes, values: Floats) -> None:
-    x = plane(values[:SHOWN], 0) if values.shape[1] > 1 else np.zeros((1, 2))
+    values = values[:SHOWN]
+    x = plane(values, places(values, 0)) if values.shape[1] > 1 else np.zeros((1, 2))
     x = x / x.std(0).clip(1e-12)
     circle = np.linspace(0, 2 * np.pi, 100)
     for radius in (1, 2):  # deviations

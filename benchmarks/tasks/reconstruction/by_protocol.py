@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.core.store import CHUNK
 from benchmarks.metrics.frechet_jackknife import BLOCKS
 from benchmarks.metrics.protocols import schema
 from benchmarks.metrics.protocols.cases import Case, Measured, network_of
@@ -29,13 +30,17 @@ class ByProtocol(OnPairs):
         super().__init__(protocols, context.networks, (side, side), options.explain)
 
     def refused(self, case: Case) -> str:
-        """The distance to images that are not those of the run."""
-        rfid = case.protocol.rfid
-        if case.metric != "rfid" or rfid is None or rfid.reference == SAME:
-            return ""
-        command = f"benchmarks.measure fid REFERENCE IMAGES --protocol {case.protocol.name}"
-        keep = "keep the images (--save-images) and compare them by"
-        return f"its reference: {rfid.reference}; {keep} `{command}`"
+        """The distance to images that are not those of the run, and SSIM of batches that lie in two chunks."""
+        protocol, keep = case.protocol, "keep the images (--save-images) and compare them by"
+        rfid, ssim = protocol.rfid, protocol.ssim
+        if case.metric == "rfid" and rfid is not None and rfid.reference != SAME:
+            command = f"benchmarks.measure fid REFERENCE IMAGES --protocol {protocol.name}"
+            return f"its reference: {rfid.reference}; {keep} `{command}`"
+        if case.metric == "ssim" and ssim and ssim.range == "of the batch" and CHUNK % ssim.batch:
+            command = f"benchmarks.measure ssim INPUTS IMAGES --protocol {protocol.name}"
+            whole = f"its SSIM has the range of each {ssim.batch} images, which is no divisor of {CHUNK}"
+            return f"{whole}; {keep} `{command}`"
+        return ""
 
     @property
     def key(self) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from benchmarks.metrics.frechet_jackknife import BLOCKS, influences
 from benchmarks.plugin import Arrays, Cell, Computation, Row, Selection, Solved
-from benchmarks.runtime.digest import digest
 from reports.records.uncertainty import of_influences
 
 
@@ -30,21 +29,24 @@ def uses(at: Solved, images: Selection) -> dict[str, NDArray[np.int64]]:
     books = at.system.codebooks
     if not books or not len(images):
         return {}
-    blocks = images.blocks(BLOCKS)
 
     def compute(positions: np.ndarray) -> Arrays:
         tokens = zip(books.items(), at.system.tokens(at.codes(images, positions)), strict=True)
         return {
-            f"counts.{name}": _counts(one.cpu().numpy(), blocks[positions], size)
+            f"tokens.{name}": one.cpu().numpy().astype(np.min_scalar_type(size - 1))
             for (name, size), one in tokens
         }
 
-    key = at.context.codes.key("codebooks", at.system, images)
-    # which block an image lies in depends on all images, not on those of a chunk alone
-    key |= {"blocks": digest(blocks), "books": dict(books)}
-    counted = Computation("codebooks", key, len(images), compute)
-    chunks = list(at.context.store.chunks(counted))
-    return {name: np.sum([chunk[f"counts.{name}"] for chunk in chunks], axis=0) for name in books}
+    key = at.context.codes.key("codebooks", at.system, images) | {"tokens of": dict(books)}
+    found = Computation("codebooks", key, len(images), compute)
+    counts = {name: np.zeros((BLOCKS, size), np.int64) for name, size in books.items()}
+    first, blocks = 0, images.blocks(BLOCKS)
+    for chunk in at.context.store.chunks(found):
+        for name, size in books.items():
+            tokens = chunk[f"tokens.{name}"]
+            counts[name] += _counts(tokens, blocks[first : first + len(tokens)], size)
+        first += len(tokens)
+    return counts
 
 
 def perplexity(counts: NDArray[np.int64]) -> tuple[float, NDArray[np.float64]]:
@@ -62,9 +64,8 @@ def _counts(tokens: NDArray[np.int64], blocks: NDArray[np.int64], size: int) -> 
 
     Takes tokens N x ... and the block of each image [N].
     """
-    flat = tokens.reshape(len(tokens), -1)
-    cells = (blocks[:, None] * size + flat).ravel()
-    return np.bincount(cells, minlength=BLOCKS * size).reshape(BLOCKS, size)
+    each = (tokens[blocks == block].ravel() for block in range(BLOCKS))
+    return np.stack([np.bincount(of_block, minlength=size) for of_block in each])
 
 
 def _perplexity(counts: NDArray[np.int64]) -> float:

@@ -150,16 +150,29 @@ def test_sets_of_npz_files_are_their_images(pair, archives, values):
 
 
 def test_of_a_file_with_images_and_statistics_the_statistics_are_taken(
-    pair, archives, values, tmp_path
+    pair, arrays, archives, values, tmp_path, capsys
 ):
-    """As ADM's evaluator does; a kernel distance, which needs images, is of the images."""
+    """As ADM's evaluator does; a kernel distance, which needs images, is of the images, and changes nothing."""
     main(["fd_effnet", str(pair[1]), "--save", str(tmp_path / "other.npz")])
     with np.load(tmp_path / "other.npz") as other, np.load(archives[0]) as images:
         np.savez(tmp_path / "both.npz", arr_0=images["arr_0"], mu=other["mu"], sigma=other["sigma"])
     both = tmp_path / "both.npz"
-    assert values("fd_effnet", both, pair[1])["fd_effnet"] == pytest.approx(0, abs=1e-2)
+    alone = values("fd_effnet", both, pair[1])["fd_effnet"]
+    assert alone == pytest.approx(0, abs=1e-2)
     of_images = values("kd_effnet", *pair)["kd_effnet"]
     assert values("kd_effnet", both, pair[1])["kd_effnet"] == pytest.approx(of_images, rel=1e-9)
+    main(["kd_effnet,fd_effnet", str(both), str(pair[1])])
+    lines = capsys.readouterr().out.splitlines()
+    counts = [line for line in lines if line.startswith("images: ")]
+    assert counts[0].startswith("images: 9 images and 9 images, standard error")
+    assert counts[1] == "images: an unknown number of images and 9 images"
+    found = dict(line.split() for line in lines if len(line.split()) == 2)
+    assert float(found["kd_effnet"]) == pytest.approx(of_images, rel=1e-9)
+    assert float(found["fd_effnet"]) == pytest.approx(alone, abs=1e-6)
+    np.savez(both, arr_0=arrays[0], mu=np.zeros(7), sigma=np.eye(7))
+    with pytest.raises(UserError, match=r"^fd_effnet: .*both\.npz: statistics of 7 features"):
+        main(["kd_effnet,fd_effnet", str(both), str(pair[1])])
+    assert capsys.readouterr().out.splitlines()[-1].startswith("kd_effnet ")
 
 
 def test_faults_of_npz_files_are_named(pair, archives, arrays, tmp_path):
@@ -378,6 +391,18 @@ def trunks(tmp_path, monkeypatch):
     folder = write_light_weights(tmp_path / "trunks")
     (folder / KNOWN["inception"].files[-1].filename).unlink()
     return ["--weights-dir", str(folder), "--allow-unknown-weights"]
+
+
+def test_the_statistics_of_a_reference_are_taken_by_a_protocol_though_it_has_as_many_images(
+    archives, arrays, tmp_path, monkeypatch, values
+):
+    """ADM's reference of 10,000 images beside as many samples; its images are no originals."""
+    lighten(monkeypatch)
+    weights = ["--weights-dir", write_light_weights(tmp_path / "w"), "--allow-unknown-weights"]
+    reference = tmp_path / "reference.npz"
+    np.savez(reference, arr_0=arrays[0], mu=np.full(2048, 1e4), sigma=np.eye(2048))
+    found = values("fid", reference, archives[1], "--protocol", "adm", *weights)
+    assert found["fid"] == pytest.approx(2048e8, rel=1e-2)
 
 
 def test_what_is_too_small_is_a_reason_of_its_row(arrays, trunks, tmp_path, capsys):

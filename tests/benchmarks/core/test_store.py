@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.core.store import CHUNK, Computation, MemoryStore, Store
+from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from diffae.system import distributed
 
 
@@ -122,6 +123,25 @@ def test_work_that_failed_leaves_what_was_finished(store):
     values = store.array({"work": "test"}, 2 * CHUNK, squares(log), "square")
     assert log == [(0, CHUNK), (CHUNK, 2 * CHUNK)]
     assert len(values) == 2 * CHUNK
+
+
+@pytest.mark.parametrize("kind", [SystemFailed, NotAvailable])
+def test_what_one_process_cannot_compute_every_process_raises_as_such(kind, store, monkeypatch):
+    """The first to come to the barrier fails; the second, which has nothing to compute, is told."""
+    come: list[str | None] = []
+
+    def agree(trouble):
+        come.append(trouble)
+        return come[0]
+
+    def fails(_):
+        raise kind("mine: it cannot")
+
+    monkeypatch.setattr(distributed, "agree", agree)
+    for compute in (fails, squares([])):
+        with pytest.raises(kind, match="^mine: it cannot$"):
+            store.array({"work": "test"}, 2, compute, "square")
+    assert len(come) == 2 and come[1] is None
 
 
 def test_a_file_that_was_not_finished_is_not_read(store, tmp_path):

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -11,17 +12,22 @@ from torchvision.io import read_image
 
 from benchmarks import evaluate, measure
 from benchmarks.commands import dry_run
+from benchmarks.core import store
 from benchmarks.core.plan import Calls
+from benchmarks.core.runner.evaluation import rows
 from benchmarks.core.runner.request import Options
 from benchmarks.metrics.protocols.cases import Case
 from benchmarks.metrics.protocols.explain import Cause, Explained
 from benchmarks.metrics.protocols.pairs import average, of_images
-from benchmarks.metrics.protocols.schema import named
+from benchmarks.metrics.protocols.schema import FOLDER, named
 from benchmarks.run import main
 from benchmarks.runtime.choices import NetworkChoice, TaskOptions
 from benchmarks.systems import as_system
-from benchmarks.systems.protocol.base import System
+from benchmarks.systems.protocol.base import Code, System
+from benchmarks.tasks.reconstruction import by_protocol as measured_by_protocol
 from benchmarks.tasks.reconstruction.by_protocol import _causes
+from benchmarks.tasks.reconstruction.reconstruction import BENCHMARK
+from diffae.eight_bit import to_uint8
 from diffae.system.errors import UserError
 from reports.records.record import Record
 
@@ -150,6 +156,32 @@ def test_images_of_one_grey_level_have_no_ssim_by_their_own_range_and_the_row_sa
     row = rows["ssim", "torchmetrics-1.8"]
     assert row.value is None and row.note.startswith("3 of 3 pairs are of a single grey level each")
     assert rows["ssim", "plain"].value > 0.9 and rows["psnr", "torchmetrics-1.8"].value > 20
+
+
+@pytest.mark.parametrize("batch, together", [(8, 1), (8, 2), (5, 1), (32, 2)])
+def test_batches_of_a_range_of_their_own_lie_in_a_chunk_or_are_refused(
+    batch, together, context, tmp_path, monkeypatch
+):
+    """Other batches would depend on the chunks, and on how many of these are computed together."""
+    for module in (store, measured_by_protocol):
+        monkeypatch.setattr(module, "CHUNK", 16)
+    before, section, rest = (FOLDER / "plain.toml").read_text(encoding="utf-8").partition("[ssim]")
+    rest = rest.replace('range = ["1"', 'range = ["of the batch"')
+    mine = tmp_path / "mine.toml"
+    text = before + section + rest.replace("batch = [1", f"batch = [{batch}", 1)
+    mine.write_text(text, encoding="utf-8")
+    asked = replace(context, options=TaskOptions(protocols=(str(mine),)))
+    asked.store.together = together
+    asked.profile = asked.profile.changed_by({"reconstruction.images": 45})
+    row = by_protocol(rows(BENCHMARK, asked, [as_system(Coarse())]))["ssim", "mine"]
+    if batch != 8:
+        assert row.value is None and "--save-images" in row.note
+        assert f"its SSIM has the range of each {batch} images" in row.note
+        return
+    images = asked.select("test", 45).batch(np.arange(45))
+    of, made = named(str(mine)), Coarse().decode(Code(Coarse().encode_semantic(images)))
+    expected = average("ssim", of, of_images("ssim", of, made.clamp(-1, 1), to_uint8(images)))
+    assert row.value == pytest.approx(expected.value, rel=1e-6)
 
 
 def test_the_protocols_fields_are_those_of_the_row(explained):

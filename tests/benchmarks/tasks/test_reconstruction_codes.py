@@ -101,10 +101,12 @@ def test_the_error_of_a_perplexity_is_that_of_new_images():
     assert np.mean(errors) == pytest.approx(np.std(found), rel=0.12)
 
 
+@pytest.mark.parametrize("together", [1, 3])
 def test_the_error_of_a_perplexity_has_each_image_in_its_block_whatever_the_chunks(
-    context, monkeypatch
+    context, monkeypatch, together
 ):
     monkeypatch.setattr(store, "CHUNK", 16)
+    context.store.together = together
     selection = context.select("test", COUNT)
     at = Solved.of(context, systems.as_system(Halves()), None, None)
     counts, _ = uses(at, selection).values()

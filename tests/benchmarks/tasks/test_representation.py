@@ -71,7 +71,15 @@ def part(context, name):
     return x.double().numpy()[:, :12], chosen.labels
 
 
-def test_the_mean_of_probes_is_that_of_the_benchmark_probes(labelled):
+@pytest.mark.filterwarnings("error:Mean of empty slice")
+@pytest.mark.parametrize("positives", [None, ([1], [20]), ([0], [20]), ([0], [0])])
+def test_the_mean_of_probes_is_that_of_the_benchmark_probes(labelled, positives):
+    """Also with one positive in the test split, of which no error is known, or none, and no AUROC."""
+    if positives is not None:
+        rank = np.argsort(labelled.select("test", 150).order).argsort()
+        attributes = labelled.dataset.attributes.copy()
+        attributes[labelled.select("test", 150).order] = rank[:, None] < np.ravel(positives)
+        labelled.dataset = replace(labelled.dataset, attributes=attributes)
     ours = measured(labelled)["colours", "auroc", "mean"]
     (theirs,) = (
         row
@@ -79,7 +87,9 @@ def test_the_mean_of_probes_is_that_of_the_benchmark_probes(labelled):
         if (row.metric, row.setting) == ("auroc", "mean") and row.system == "colours"
     )
     assert (ours.value, ours.n) == (theirs.value, theirs.n)
-    assert ours.stderr == pytest.approx(theirs.stderr, rel=1e-9)
+    assert ours.stderr == (theirs.stderr and pytest.approx(theirs.stderr, rel=1e-9))
+    assert (ours.stderr is None) == (positives in (([1], [20]), ([0], [0])))
+    assert (ours.value is None) == (positives == ([0], [0]))
 
 
 def test_nearest_codes_are_scikit_learn_s(labelled):

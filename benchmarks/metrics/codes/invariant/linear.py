@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
-from benchmarks.metrics.codes.data import NUMERIC, Codes, Floats, Found, Ints, Split
+from benchmarks.metrics.codes.data import NO_CHOICE, NUMERIC, Codes, Floats, Found, Ints, Split
 from benchmarks.metrics.codes.errors import mean_of_labels, of_columns
 from benchmarks.metrics.codes.number import Number
 from diffae.system.errors import UserError
@@ -228,6 +228,8 @@ def measured(
     for part in how.folds(codes, seed):
         fitted = part.fitted if how.chosen == "not" else part.train
         judged = part.test if how.chosen == ON_TEST else part.valid
+        if how.chosen != "not" and not len(judged):
+            raise UserError(NO_CHOICE)
         x = codes.values if how.scaling == "none" else standardised(codes.values, fitted)
         tasks = [Task(x, y, fitted, judged, how, seed) for y in together or [codes.y]]
         scores = [score(best(t, fits, by)[part.test], t.y[part.test]) for t in tasks]

@@ -14,10 +14,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Found, Ints, parts
+from benchmarks.metrics.codes.data import (
+    DISCRETE,
+    NO_CHOICE,
+    NO_PART,
+    Codes,
+    Floats,
+    Found,
+    Ints,
+    parts,
+)
 from benchmarks.metrics.codes.errors import blocks_of, found, mean_of_labels
 from benchmarks.metrics.codes.invariant.linear import standardised
 from benchmarks.metrics.codes.number import Number
+from diffae.system.errors import UserError
 from diffae.system.settings import Range
 
 Bools = NDArray[np.bool_]
@@ -29,7 +39,7 @@ Near = tuple[Tensor, Tensor]  # places of neighbours [n, k] among the training r
 
 @dataclass(frozen=True)
 class Knn:
-    """k-NN among the training rows.
+    """k-NN among the training rows of other persons.
 
     neighbours   k; 0: the best of GRID on the validation rows, for each label
     scaling      of the codes: "standardised" by the training rows, or "unit length" (then the nearest
@@ -79,12 +89,23 @@ def knn(codes: Codes, how: Knn, seed: int) -> Found:
     x = torch.as_tensor(codes.values if is_unit else standardised(codes.values, part.train))
     x = (normalize(x) if is_unit else x).float()
     given = (how.neighbours,) if how.neighbours else GRID
-    grid = [k for k in given if k <= len(part.train)] or [len(part.train)]
-    most = min(3 * max(grid), len(part.train))  # so that half of them are enough
+    if not len(part.train) or not len(part.test):
+        raise UserError(NO_PART)
+    who = torch.from_numpy(np.unique(codes.who, return_inverse=True)[1])
+    of_own = np.bincount(who[part.train], minlength=int(who.max()) + 1)[who]
+    own = int(of_own[np.union1d(part.valid, part.test)].max())  # at most, of a row that is scored
+    others = len(part.train) - own
+    if not others:
+        raise UserError("no training row is of another person")
+    grid = [k for k in given if k <= others] or [others]
+    most = min(3 * max(grid), others)  # so that half of them are enough
     labels = list(zip(codes.classes.T, codes.labels.kinds, strict=True))
 
     def near(rows: Ints) -> Near:
-        squares, places = nearest(x[rows], x[part.train], most)
+        squares, places = nearest(x[rows], x[part.train], most + own)
+        same = who[part.train][places] == who[rows][:, None]
+        order = torch.argsort(same.int(), dim=1, stable=True)[:, :most]
+        squares, places = squares.gather(1, order), places.gather(1, order)
         votes = torch.exp((squares[:, :1] - squares) / (2 * t)) if t else torch.ones_like(squares)
         return places, votes
 
@@ -96,6 +117,8 @@ def knn(codes: Codes, how: Knn, seed: int) -> Found:
 
     best = [grid[0]] * len(labels)
     if len(grid) > 1:
+        if not len(part.valid):
+            raise UserError(NO_CHOICE)
         valid = near(part.valid)
         quality = [
             [score(part.valid, valid, k, one)[0] for k in grid] for one in range(len(labels))

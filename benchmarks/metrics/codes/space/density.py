@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
-from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Found
+from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Found, Ints
 from benchmarks.metrics.codes.errors import found, jackknife, mean_of_labels, of_columns
 from benchmarks.metrics.codes.invariant.neighbours import nearest
 from benchmarks.metrics.codes.number import Number
-from benchmarks.metrics.codes.space.scaled import Scaling, grids, of_rows
+from benchmarks.metrics.codes.space.scaled import Scaling, grids
 from diffae.system.errors import UserError
 from diffae.system.settings import Range
 
@@ -56,8 +56,12 @@ def twonn(codes: Codes, how: Twonn, _: int) -> Found:
     if len(rows) < FEWEST:
         raise UserError(f"needs at least {FEWEST} distinct codes, not {len(rows)}")
     x = torch.from_numpy(values[rows].reshape(len(rows), -1))
-    squares = nearest(x, x, 3)[0][:, 1:].numpy()
-    logs = np.log(squares[:, 1] / squares[:, 0]) / 2
+    near = nearest(x, x, 3)[1]
+    # anew: from products that of a nearly equal code would be lost
+    distances = torch.stack([(x[one] - x).norm(dim=1) for one in near.T], dim=1)
+    distances[near == torch.arange(len(x))[:, None]] = torch.inf
+    first, second, _ = distances.sort(dim=1)[0].T.numpy()
+    logs = np.log(second / first)
     more = [f"equal codes left out: {len(values) - len(rows):,}"] * (len(rows) < len(values))
     return found(1 / logs.mean(), of_columns(-logs) / logs.mean() ** 2, codes, rows, *notes, *more)
 
@@ -69,10 +73,15 @@ def density_cv(codes: Codes, how: Density, seed: int) -> Found:
         are = f"{len(values)} of {values.shape[1]}"
         raise UserError(f"needs {FEWEST} codes of at least two channels, not {are}")
     kept = codes.of(np.arange(min(len(values), how.most)))
+    place = places(values[: how.most], seed)
     if how.plane == "t-SNE":  # a minute each
-        fixed = plane(values[: how.most], seed, how.plane)
+        fixed = plane(values[: how.most], place, how.plane)
         return jackknife(lambda rows: _cv(fixed[rows]), kept, *notes, "the plane is fixed")
-    return of_rows(kept, how, lambda values: _cv(plane(values, seed)), *notes)
+
+    def cv(rows: Ints) -> float:
+        return _cv(plane(grids(kept.of(rows), how)[0], place[rows]))
+
+    return jackknife(cv, kept, *notes)
 
 
 def _cv(points: Floats) -> float:
@@ -82,10 +91,14 @@ def _cv(points: Floats) -> float:
     return float(each.std() / each.mean())
 
 
-def plane(values: Floats, seed: int, how: str = "principal") -> Floats:
-    """Codes n x C x H x W in two dimensions, n x 2: of maps a place each, which the seed draws."""
+def places(values: Floats, seed: int) -> Ints:
+    """A place [n] of each map of n x C x H x W, which the seed draws."""
+    return np.random.default_rng(seed).integers(values[0, 0].size, size=len(values))
+
+
+def plane(values: Floats, place: Ints, how: str = "principal") -> Floats:
+    """Codes n x C x H x W in two dimensions, n x 2: of maps the `place` [n] of each."""
     n, C = values.shape[:2]
-    place = np.random.default_rng(seed).integers(values[0, 0].size, size=n)
     x = values.reshape(n, C, -1)[np.arange(n), :, place]
     if how == "principal":
         axes = torch.linalg.eigh(torch.from_numpy(x).T.cov())[1][:, -2:].numpy()

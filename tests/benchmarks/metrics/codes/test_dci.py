@@ -62,7 +62,7 @@ def test_the_error_is_that_of_fits_without_each_block(monkeypatch):
     y = table((2, 2), copies=18)
     codes = labelled(y + 0.7 * np.random.default_rng(0).standard_normal(y.shape), y)
     found = NUMBERS["dci_d"].compute(codes, Dci(), 0)
-    (matrices, blocks), n = dci._importances(codes, Dci(), 0), 36
+    (matrices, blocks, _), n = dci._importances(codes, Dci(), 0), 36
     without = [disentanglement(folds[0][:-1]) for folds in matrices[1:]]
     assert found.n == n and found.over == "images" and len(without) == 3
     assert len(blocks) == n and set(blocks) == {0, 1, 2}

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,11 @@ from codes_of_factors import made
 from doc_scripts import script
 from scipy.stats import chi2
 
-from benchmarks.metrics.codes.data import Codes
+from benchmarks.metrics.codes.data import Codes, Labels
 from benchmarks.metrics.codes.errors import found, jackknife, of_columns, of_pairs
+from benchmarks.metrics.codes.schema import named
+from benchmarks.metrics.codes.table import measure
+from diffae.system.errors import UserError
 
 RESULTS = Path(__file__).parents[4] / "docs" / "results"
 
@@ -29,6 +33,33 @@ def test_the_error_of_a_mean_is_the_usual_one_over_images_and_over_persons():
     assert of_pairs.over == "persons"
     alone = replace(people, persons=np.zeros(60, int))
     assert found(0.0, of_columns(values)[:, 0], alone, rows).stderr is None
+
+
+FEW = "knn viv viv_by_class code_fd epps_pulley density_cv mig infoc cca mcc rankme".split()
+
+
+@pytest.mark.parametrize("name, given", [*product(FEW, (True, False)), ("dci_c", False)])
+def test_of_one_or_two_persons_there_is_a_number_or_a_reason(name, given):
+    """Nothing is left without the one person; of two, one is fitted on, and none is left to choose on."""
+    random, n = np.random.default_rng(0), 500
+    y = random.integers(2, size=(n, 2)).astype(float)
+    labels = Labels(y, ("a", "b"), ("binary", "binary"))
+    every = Codes(
+        random.normal(size=(n, 4)) + 2 * y[:, [0, 0, 1, 1]],
+        labels,
+        np.arange(n) % 3 if given else None,
+    )
+    for people in (1, 2):
+        codes = replace(every, persons=np.arange(n) // 3 % people)
+        try:
+            one = measure(name, codes, named("plain"), 0)
+        except UserError as error:
+            expected = "no training row is of another" if given else "the split has no rows for"
+            assert expected in str(error) and (people == 1 or not given)
+            continue
+        assert np.isfinite(one.value) and (one.stderr is None or people == 2)
+        if name not in ("knn", "cca", "mcc", "rankme"):  # whose error is by influences
+            assert ("no error: too few persons" in one.notes) == (one.stderr is None)
 
 
 def test_the_jackknife_of_a_mean_is_its_error():

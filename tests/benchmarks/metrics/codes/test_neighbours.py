@@ -90,6 +90,25 @@ def test_an_error_is_over_neighbours_too(apart):
     assert np.mean(binomial) < 0.25 * spread and 0.5 < np.mean(variances) / spread < 2
 
 
+def test_a_person_is_no_neighbour_of_themself_where_the_split_is_given():
+    """Each has equal pictures in all parts, and a label that nothing else tells; apart, persons change nothing."""
+    random, n = np.random.default_rng(0), 900
+    who = np.arange(n) // 3
+    y = random.integers(2, size=n // 3)[who, None].astype(float)
+    x = random.normal(size=(n // 3, 5))[who]
+    codes = Codes(x, Labels(y, ("a",), ("binary",)), np.arange(n) % 3)
+    assert measure("knn", codes, PLAIN, 0).value == 1
+    one = measure("knn", replace(codes, persons=who), PLAIN, 0)
+    assert abs(one.value - 0.5) < 4 * one.stderr
+    z = x[::3] / x[::3].std(0)
+    apart = np.linalg.norm(z[:, None] - z, axis=2) + 9 * np.eye(n // 3)
+    fixed = PLAIN.changed("knn.neighbours", 1)
+    one = measure("knn", replace(codes, persons=who), fixed, 0)
+    assert one.value == balanced_accuracy_score(y[::3], y[::3][apart.argmin(1)])
+    others = random.permutation(n)
+    assert measure("knn", replace(codes, persons=others), PLAIN, 0).value == 1
+
+
 def test_blocks_change_nothing(monkeypatch):
     codes = made("mixed", 200, 1)
     whole = measure("knn", codes, PLAIN, 0)

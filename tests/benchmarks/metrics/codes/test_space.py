@@ -226,6 +226,16 @@ def test_equal_codes_are_no_neighbours():
     assert found.n == 1_000 and "equal codes left out: 300" in found.notes
 
 
+def test_a_pair_that_is_nearly_equal_is_two_codes_of_many():
+    """Its distance is lost in |x|^2 + |y|^2 - 2 xy, and was 0 or that to itself: so was the dimension."""
+    x = white(1_000, 2)
+    x[1] = x[0] + 1e-9
+    found = number("twonn", x, scaling="none")
+    ratios = [np.diff(np.log(np.sort(np.linalg.norm(x - one, axis=1))[1:3])) for one in x]
+    assert found.value == pytest.approx(1 / np.mean(ratios), rel=1e-9)
+    assert 1.8 < found.value < 2.2 and found.stderr < 0.2
+
+
 @pytest.mark.parametrize("plane, expected", [("normal", 0.543), ("square", 0.202)])
 def test_the_density_of_plane_codes(plane, expected):
     """Constants of 4,000 codes; a square is uneven by its border alone."""
@@ -238,6 +248,16 @@ def test_the_density_of_maps_is_of_one_place_of_each():
     """Places that are alike in all images but one: any other choice has this place's density."""
     x = white(600, 2, 4, 4)
     assert number("density_cv", x).value == pytest.approx(number("density_cv", white(600, 2)).value, abs=0.1)  # fmt: skip
+
+
+def test_the_density_of_maps_and_its_error_are_those_of_the_places_that_are_drawn_first():
+    """Places have unlike distributions: drawn anew for what is left they made the error larger."""
+    x = white(600, 2, 4, 4) * np.linspace(0.1, 3, 16).reshape(4, 4)
+    drawn = np.random.default_rng(0).integers(16, size=600)
+    vectors = x.reshape(600, 2, 16)[np.arange(600), :, drawn]
+    of_maps, of_vectors = (number("density_cv", z, scaling="none") for z in (x, vectors))
+    assert of_maps.value == pytest.approx(of_vectors.value, rel=1e-9)
+    assert of_maps.stderr == pytest.approx(of_vectors.stderr, rel=1e-6)
 
 
 def test_neighbours_have_the_label_of_a_cluster_and_by_chance_its_share():
