@@ -46,7 +46,6 @@ class TableSpec:
     source: str = ""
     rows: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
-    alike: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     panels: bool = False
     setting_header: str = "setting"
@@ -59,6 +58,7 @@ class TableSpec:
     plots: tuple[tuple[str, str], ...] | None = None
     aspects: tuple[tuple[str, str, str], ...] = ()
     beside: tuple[str, ...] = ()
+    alike: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):

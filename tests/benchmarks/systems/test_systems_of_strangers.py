@@ -507,7 +507,7 @@ def test_a_failure_of_one_process_is_one_of_all(first_of_two, tmp_path):
         computed.extend(positions)
         return {"x": positions}
 
-    first_of_two.set("trouble 1", "system 'mine', decode: returned None, not a tensor")
+    first_of_two.set("trouble 1", "failed: system 'mine', decode: returned None, not a tensor")
     for barrier in (1, 2, 3):
         first_of_two.add(f"barrier {barrier}", 1)
     store = Store(tmp_path)
@@ -524,7 +524,7 @@ def test_a_failure_of_one_process_is_one_of_all(first_of_two, tmp_path):
     with pytest.raises(SystemFailed, match="raised MemoryError"):
         list(store.chunks(Computation("", {"work": "b"}, 2 * CHUNK, fails)))
     assert first_of_two.check(["trouble 3"])
-    assert first_of_two.get("trouble 3") == b"system 'mine', decode: raised MemoryError"
+    assert first_of_two.get("trouble 3") == b"failed: system 'mine', decode: raised MemoryError"
 
 
 def test_a_dry_run_says_what_fails(context, monkeypatch):
