@@ -218,6 +218,8 @@ def test_axes_are_measured_beside_controls(labelled, monkeypatch):
     found = measured(labelled)
     controls = {setting for _, metric, setting in found if metric == "mig"}
     assert controls == {"the code", "rotated at random", "principal components", "noise"}
+    of_code = [key for key, row in found.items() if key[1] == "mig" and not row.reference]
+    assert {setting for *_, setting in of_code} == {"the code"}  # a control competes with no system
     assert "from the rotated code" in found["colours", "mig", "the code"].note
 
 
