@@ -215,6 +215,7 @@ def test_a_second_run_fits_nothing_again(labelled, monkeypatch):
 def test_axes_are_measured_beside_controls(labelled, monkeypatch):
     monkeypatch.setattr(representation, "OF_AXES", ("mig", "tad"))
     labelled.profile = labelled.profile.changed_by({"representation.axes": True})
+    monkeypatch.setattr(SYSTEM, "reference", False)
     found = measured(labelled)
     controls = {setting for _, metric, setting in found if metric == "mig"}
     assert controls == {"the code", "rotated at random", "principal components", "noise"}
