@@ -186,7 +186,8 @@ def say_how_long(
     for name in slow:
         begun = time.perf_counter()
         on_features(name, some[0], some[1], asked)
-        seconds = (time.perf_counter() - begun) * (reference.n / FEW) * (samples.n / FEW)
+        of_some = time.perf_counter() - begun
+        seconds = of_some * (reference.n / some[0].n) * (samples.n / some[1].n)
         what = ", ".join(of[one] for one in (overlaps if name in overlaps else [name]))
         counts = f"{reference.n:,} and {samples.n:,} images"
         cli.say(f"{what}: about {duration(seconds)} for {counts}, which grows with their product")

@@ -159,6 +159,9 @@ def test_what_compares_all_pairs_says_before_how_long_it_takes(folders, capsys, 
     overlaps = "recall_effnet, precision_effnet, coverage_effnet"
     assert said == [f"kd_effnet: {end}", f"{overlaps}: {end}"]
     assert passes == [4, 12]
+    monkeypatch.setattr(sets, "FEW", 24)  # more than there are: all of them
+    main(words)
+    assert "about 1 s for 12 and 12 images" in capsys.readouterr().err
 
 
 def held(features) -> sets.ImageSet:
