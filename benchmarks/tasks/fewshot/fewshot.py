@@ -137,7 +137,8 @@ def _beside(context: Context, real: Real, cells: Sequence[Record]) -> Iterator[R
         for n in counts:
             of_n = "" if n == counts[0] else f"{OF_N}{n:,}"
             # The run's order of images is random: its first n are a draw of n from all.
-            of_all = (real.part(np.arange(n)), real.part(members[members >= n]))
+            first = np.arange(len(real.images))[:n]
+            of_all = (real.part(first), real.part(members[members >= n]))
             of_class = (real.part(members[:n]), real.part(members[n:]))
             yield from _scale(context, real, f"{NAIVE}{of_n}", setting, of_all)
             yield from _scale(context, real, f"{OF_CLASS}{of_n}", setting, of_class)

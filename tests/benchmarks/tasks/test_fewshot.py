@@ -167,6 +167,14 @@ def test_every_cell_has_real_images_of_its_n_beside_it(context, monkeypatch):
             assert value == pytest.approx(frechet(real(context)[:n], others), rel=1e-5)
 
 
+def test_a_scale_of_more_images_than_there_are_is_a_row_with_the_reason(context, monkeypatch):
+    context.profile = context.profile.changed_by({"fewshot.reference": 20, **ONE_FIT})
+    found = measured(context, monkeypatch)
+    assert found["painter", "binary/Male", "kd_effnet"].n == WANTED
+    row = found["naive", "binary/Male", "kd_effnet"]
+    assert row.value is None and row.note == "20 and 0 images are too few"
+
+
 def test_all_seeds_have_as_many_samples_as_the_one_with_the_fewest(context, monkeypatch):
     """Seed s turns 4 s of the 40 red ones down: each distance is of 32."""
     choosy = from_position(lambda seed: 8 * seed)
