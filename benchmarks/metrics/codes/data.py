@@ -83,11 +83,11 @@ class Codes:
 
     @property
     def digests(self) -> tuple[str | None, ...]:
-        """Hashes of the arrays, the kinds of labels and the shape of maps, for keys of what depends on them."""
+        """Hashes of the arrays, kinds and names of labels, and the shape of maps, for keys of what depends on them."""
         arrays = (self.values, self.y, self.split, self.persons)
-        kinds = self.labels.kinds if self.labels else ()
+        labels = (*self.labels.kinds, *self.labels.names) if self.labels else ()
         shape = () if self.shape is None else (str(self.shape),)
-        return (*(None if array is None else digest(array) for array in arrays), *kinds, *shape)
+        return (*(None if array is None else digest(array) for array in arrays), *labels, *shape)
 
     def of(self, rows: Ints) -> "Codes":
         """The codes of these rows, with all that is known of them."""

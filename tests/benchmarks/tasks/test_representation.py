@@ -15,6 +15,7 @@ from benchmarks.core.runner.evaluation import rows
 from benchmarks.metrics.codes.data import Codes, Labels
 from benchmarks.metrics.codes.schema import named
 from benchmarks.metrics.codes.table import measure
+from benchmarks.plugin import Cell
 from benchmarks.systems.dummy import Constant
 from benchmarks.tasks import probes, representation
 from benchmarks.tasks.shared import code_numbers
@@ -120,9 +121,16 @@ def test_dimensions_are_those_of_the_singular_values(labelled):
     row = found["colours", "rankme", "all images"]
     assert row.value == pytest.approx(np.exp(-(shares * np.log(shares)).sum()), rel=1e-6)
     assert row.n == len(x) and f"n = {len(x)}" in row.note
+    assert (row.split, found["colours", "knn", "mean"].split) == ("", "test")
     squares = values**2
     ratio = squares.sum() ** 2 / (squares**2).sum()
     assert found["colours", "participation", "all images"].value == pytest.approx(ratio, rel=1e-6)
+
+
+def test_persons_are_those_of_the_images(labelled):
+    labelled.dataset = replace(labelled.dataset, identities=np.arange(150) // 2)
+    who = np.concatenate([labelled.select(name, 150).groups for name in ("train", "valid", "test")])
+    assert np.array_equal(representation.of_system(labelled, SYSTEM).persons, who)
 
 
 def test_few_labels_are_drawn_from_what_is_not_scored(labelled):
@@ -208,6 +216,14 @@ def test_a_second_run_fits_nothing_again(labelled, monkeypatch):
         measured(labelled)
 
 
+def test_a_label_of_another_name_is_named_anew(context):
+    x = np.random.default_rng(0).normal(size=(200, 2))
+    for name in ("old", "new"):
+        codes = Codes(x, Labels((x[:, :1] > 0).astype(float), (name,), ("binary",)))
+        of = code_numbers.Measured(Cell(context, representation.AXES, SYSTEM), codes)
+        assert f"captured: {name} 1.000" in of.number("attrs").note
+
+
 # ----------------------------------------------------------------------------------------------
 # Numbers that are bound to axes
 
@@ -221,7 +237,9 @@ def test_axes_are_measured_beside_controls(labelled, monkeypatch):
     assert controls == {"the code", "rotated at random", "principal components", "noise"}
     of_code = [key for key, row in found.items() if key[1] == "mig" and not row.reference]
     assert {setting for *_, setting in of_code} == {"the code"}  # a control competes with no system
-    assert "from the rotated code" in found["colours", "mig", "the code"].note
+    code, rotated = (found["colours", "mig", name] for name in ("the code", "rotated at random"))
+    apart = (code.value - rotated.value) / np.hypot(code.stderr, rotated.stderr)
+    assert code.note.endswith(f"{apart:+.1f} standard errors from the rotated code")
 
 
 def test_controls_have_the_same_information_or_none(labelled):
