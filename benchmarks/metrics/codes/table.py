@@ -61,7 +61,7 @@ def _labels(name: str, number: Number, labels: Labels | None) -> tuple[Labels | 
     if not number.kinds:
         return None, ()
     wanted = " or ".join(number.kinds)
-    if labels is None:
+    if labels is None or not labels.names:
         raise UserError(f"{name}: needs labels ({wanted})")
     fit = labels.of_kind(*number.kinds)
     if not fit:

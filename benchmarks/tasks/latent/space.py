@@ -68,7 +68,7 @@ def of_space(context: Context, system: System, names: Sequence[OfSpace], count: 
 def _codes(images: Selection, part: Tensor) -> data.Codes:
     """One tensor of the codes of images, with what is known of them."""
     of, shape = images.dataset, tuple(part.shape[1:])
-    labels = data.Labels(*of.factors(images.order)) if of.labelled else None
+    labels = data.Labels(*of.factors(images.order))
     persons = None if of.identities is None else of.identities[images.order]
     is_map = (shape[0], shape[1], shape[2]) if len(shape) == 3 else None
     return data.Codes(part.flatten(1).double().numpy(), labels, persons=persons, shape=is_map)

@@ -1,5 +1,7 @@
 """Codes alone, and equivariance, of systems whose encoders and decoders are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -16,7 +18,7 @@ from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, STOCHASTI
 from benchmarks.systems.protocol.parts import Part
 from benchmarks.tasks.latent.latent import BENCHMARK
 from benchmarks.tasks.latent.panel import panel
-from benchmarks.tasks.latent.space import FOLLOWS, MOVES, SPACE, _compared
+from benchmarks.tasks.latent.space import FOLLOWS, MOVES, SPACE, _codes, _compared
 
 MOVED, CODES = 12, 60
 
@@ -216,6 +218,22 @@ def test_rows_are_the_numbers_of_the_codes_of_training_images(found):
         assert row.stderr == pytest.approx(expected.stderr, rel=1e-5)
         assert row.n == CODES
     assert of["", "viv"].value is None and "not defined for 60 codes" in of["", "viv"].note
+
+
+def test_what_is_known_of_images_is_in_the_order_of_their_codes(context):
+    n = len(context.dataset)
+    known = {"identities": np.arange(n) // 2, "attributes": np.arange(n)[:, None] % 3 == 0}
+    context.dataset = replace(context.dataset, attribute_names=("a",), **known)
+    images = context.select("train", CODES)
+    codes = _codes(images, torch.zeros(CODES, 3))
+    assert np.array_equal(codes.persons, images.order // 2)
+    assert np.array_equal(codes.y[:, 0], images.order % 3 == 0)
+    columns = np.array([(i % 3,) for i in range(n)], [("level", np.int16)])
+    bare = {"attributes": None, "attribute_names": (), "columns": columns}
+    images = replace(images, dataset=replace(images.dataset, **bare))
+    labels = _codes(images, torch.zeros(CODES, 3)).labels
+    assert labels.kinds == ("ordered",)
+    assert np.array_equal(labels.values[:, 0], images.order % 3)
 
 
 def test_each_map_has_rows_of_its_own_and_a_vector_the_reason(found):

@@ -109,6 +109,7 @@ BITS = (np.arange(60) % 2)[:, None].astype(float)
         ("aurok", labelled(("binary",), BITS), "no number of codes 'aurok'; did you mean auroc?"),
         ("auroc", labelled(("binary",), BITS[:49]), "auroc: needs at least 50 rows, not 49"),
         ("auroc", Codes(np.ones((60, 2))), "auroc: needs labels (binary)"),
+        ("auroc", labelled((), BITS[:, :0]), "auroc: needs labels (binary)"),
         ("knn", labelled(("real",), BITS), "knn: needs labels that are binary or classes or ordered; these are real"),
         ("ap", labelled(("binary",), 0 * BITS), "ap: every image has the same label of l0"),
         ("rankme", Codes(np.ones((60, 2))), "rankme: every dimension of the codes is constant"),
