@@ -3,6 +3,7 @@
 What each protocol prints is computed anew with scikit-image and torchmetrics.
 """
 
+import itertools
 from collections import defaultdict
 
 import numpy as np
@@ -221,12 +222,12 @@ def test_a_number_of_another_sample_is_compatible_in_95_of_100_draws():
 
 
 def test_the_rounding_of_a_number_of_another_sample_counts_too():
-    error = [0.01] * 4  # of 4 images: a standard error of 0.02
+    error = [0.01] * 4  # of 4 images, or of as many blocks of more: a standard error of 0.02
     t = 3.182446  # of 3 degrees of freedom
-    half = 0.05 + t * 0.02 * np.sqrt(1 + 4 / 12)
-    for sign in (-1, 1):
-        assert compared(explained(20 + 0.999 * sign * half, error, 4), "20.0", 12).miss <= 1
-        assert compared(explained(20 + 1.001 * sign * half, error, 4), "20.0", 12).miss > 1
+    half = 0.05 + t * 0.02 * np.sqrt(1 + 1 / 3)
+    for sign, n in itertools.product((-1, 1), (4, 100)):
+        assert compared(explained(20 + 0.999 * sign * half, error, n), "20.0", 3 * n).miss <= 1
+        assert compared(explained(20 + 1.001 * sign * half, error, n), "20.0", 3 * n).miss > 1
 
 
 def test_what_has_no_error_of_a_difference_is_not_compared():

@@ -1,5 +1,7 @@
 """Numbers of edits: closed forms, the same by other formulas, and their errors against the spread."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -267,7 +269,11 @@ def test_the_mean_of_numbers_of_the_same_pairs_has_their_covariance():
 def test_too_few_people_say_nothing_of_what_is_held():
     kept = measure("kept", {"held": np.array([1.0, 1.1]), "change": np.ones(2)})
     assert "too few people" in unheld(kept, by_group(kept.influence, [1, 1], ""))
-    assert unheld(kept, by_group(kept.influence, [1, 2], "")) == ""
+    known = by_group(kept.influence, [1, 2], "")
+    assert unheld(kept, known) == ""
+    for errors, is_held in ((1.9, False), (2.1, True)):
+        one = replace(kept, value=errors * error(known).stderr)
+        assert (unheld(one, known) == "") == is_held
 
 
 def test_errors_are_the_spread_over_fresh_people():

@@ -199,7 +199,7 @@ def test_the_distance_of_edited_images_is_beside_that_of_unedited_and_of_real_on
     np.testing.assert_allclose(part.values, (both[0].values + both[1].values) / 2)
 
 
-def test_positives_in_place_of_edits_are_at_distance_0(context):
+def test_positives_in_place_of_edits_are_at_distance_0(context, monkeypatch):
     """Others of the same distribution: within the error; and the error is of blocks of persons on both sides."""
     ground = ground_of(context, Colour())
     images, network = ground.images, colours.features()
@@ -222,6 +222,19 @@ def test_positives_in_place_of_edits_are_at_distance_0(context):
         (part,) = row.uncertainty
         assert part.units.startswith("blocks") and len(part.values) == 20
         assert error(row.uncertainty).stderr == pytest.approx(np.linalg.norm(part.values))
+    added = known[f"Male added, {PAPER}"]
+
+    def of_one(cell, *of):
+        (row,) = distance_rows(cell, *of)
+        yield replace(row, uncertainty=row.uncertainty if "added" in row.setting else ())
+
+    monkeypatch.setattr(unpaired, "distance_rows", of_one)
+    *_, mean = (
+        row
+        for row in unpaired.near_rows(ground.cell, ground.cell, network, "kid", [edit])
+        if row.setting == PAPER
+    )
+    assert (mean.value, mean.n, mean.note) == (added.value, added.n, "of 1 of 2 edits")
 
 
 def test_the_error_of_a_distance_is_its_spread_where_persons_are_on_both_sides(context):
@@ -315,6 +328,19 @@ def test_directions_of_two_halves(context, dataset, monkeypatch):
     assert directions.agreement(context, system, MEANS) == pytest.approx(0.6)
 
 
+def test_how_alike_two_halves_are_is_said_of_each_attribute(context, dataset, monkeypatch):
+    labels = np.repeat(dataset.attributes, 3, axis=1)
+    data = replace(dataset, attributes=labels, attribute_names=("a", "b", "c"))
+    cell = ground_of(replace(context, dataset=data), Colour()).cell
+    monkeypatch.setattr(unpaired, "agreement", lambda *_: np.array([0.1, 0.2, 0.3]))
+    found = unpaired.agreements(cell, cell, MEANS, ("c", "a"))
+    assert {row.setting: row.value for row in found} == {
+        f"c, {MEANS}": 0.3,
+        f"a, {MEANS}": 0.1,
+        MEANS: pytest.approx(0.2),
+    }
+
+
 # ----------------------------------------------------------------------------------------------
 # By protocol
 
@@ -325,6 +351,9 @@ def test_the_published_lec_is_in_units_of_the_code_and_ours_is_not(context):
     def of(system):
         found = measured(context, system, ("e4e-lec",))
         ours = found.get((f"Male added, {MEANS}", "lec"))
+        if ours:  # also of what is brighter each time
+            back = found[f"Male added, {MEANS}", "reversibility"].value
+            assert back == pytest.approx(0, abs=1e-9)
         return found["e4e-lec, Male", "lec_frobenius"], ours and ours.value
 
     constant, nothing = of(Constant())

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 from factor_codes import labelled, standardised, table
+from sklearn.ensemble import GradientBoostingClassifier
 
 from benchmarks.metrics.codes import dci
 from benchmarks.metrics.codes.dci import NUMBERS, Dci, disentanglement
+from benchmarks.metrics.codes.errors import blocks_of
 from diffae.system.errors import UserError
 
 
@@ -67,6 +69,16 @@ def test_the_error_is_that_of_fits_without_each_block(monkeypatch):
     assert found.n == n and found.over == "images" and len(without) == 3
     assert len(blocks) == n and set(blocks) == {0, 1, 2}
     assert found.stderr == pytest.approx(np.sqrt(2) * np.std(without), rel=0.5)
+    part, every = Dci().folds(codes, 0)[0], blocks_of(codes, 3)
+    for block, folds in enumerate(matrices[1:]):
+        fitted, scored = (rows[every[rows] != block] for rows in (part.fitted, part.test))
+        right = [
+            GradientBoostingClassifier(random_state=0)
+            .fit(codes.values[fitted], label[fitted])
+            .score(codes.values[scored], label[scored])
+            for label in codes.classes.T
+        ]
+        assert folds[0][-1] == pytest.approx(right)
 
 
 def test_copies_cost_completeness_and_noise_has_nothing(no_errors):

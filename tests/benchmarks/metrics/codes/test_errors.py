@@ -10,10 +10,12 @@ import pandas as pd
 import pytest
 from codes_of_factors import made
 from doc_scripts import script
+from scipy.special import log_softmax
 from scipy.stats import chi2
 
 from benchmarks.metrics.codes.data import Codes, Labels
-from benchmarks.metrics.codes.errors import found, jackknife, of_columns, of_pairs
+from benchmarks.metrics.codes.errors import blocks_of, found, jackknife, of_columns, of_pairs
+from benchmarks.metrics.codes.invariant import factors, linear, neighbours
 from benchmarks.metrics.codes.schema import named
 from benchmarks.metrics.codes.table import measure
 from diffae.system.errors import UserError
@@ -33,6 +35,37 @@ def test_the_error_of_a_mean_is_the_usual_one_over_images_and_over_persons():
     assert of_pairs.over == "persons"
     alone = replace(people, persons=np.zeros(60, int))
     assert found(0.0, of_columns(values)[:, 0], alone, rows).stderr is None
+
+
+def mean_of(scores):
+    return scores[0].mean(), scores[1].mean(1)
+
+
+# Of logits z [n, 3] of the classes y, one-hot: the score and the influence of each row.
+SCORES = {
+    "ridge_r2": lambda z, y: mean_of(linear.r2(z / 4, y)),
+    "pearson_r": lambda z, y: mean_of(linear.pearson(z, y)),
+    "explicitness": lambda z, y: factors.aurocs(z, y, None),
+    "infoe": lambda z, y: factors.explained(log_softmax(z, 1), y, factors.Infoe()),
+    "knn": lambda z, y: neighbours._score(z.argmax(1) == y.argmax(1), y.argmax(1), False),
+    "knn, balanced": lambda z, y: neighbours._score(z.argmax(1) == y.argmax(1), y.argmax(1), True),
+}
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_an_influence_is_what_is_lost_without_the_row(name):
+    """To first order in 1 / n, of predictions that are fixed."""
+    random, n = np.random.default_rng(0), 300
+    y = np.eye(3)[random.choice(3, n, p=[0.5, 0.3, 0.2])]
+    z = 2 * y + random.normal(size=(n, 3))
+    value, influence = SCORES[name](z, y)
+    lost = [value - SCORES[name](np.delete(z, i, 0), np.delete(y, i, 0))[0] for i in range(n)]
+    assert influence == pytest.approx(np.array(lost), rel=0.05, abs=0.05 * np.std(lost))
+
+
+def test_draws_of_blocks_differ_and_each_is_always_the_same():
+    first, other, again = (blocks_of(Codes(np.zeros((60, 1))), 2, draw) for draw in (0, 1, 0))
+    assert (first == again).all() and (first != other).any()
 
 
 FEW = "knn viv viv_by_class code_fd epps_pulley density_cv mig infoc cca mcc rankme".split()

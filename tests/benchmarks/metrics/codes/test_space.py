@@ -277,6 +277,34 @@ def test_neighbours_have_the_label_of_a_cluster_and_by_chance_its_share():
     assert is_near(found, 0.625) and found.notes[-1] == "by chance 0.6250"
 
 
+def test_errors_of_white_codes_have_closed_forms():
+    """A share r of N squares of normal numbers has the variance 2 r (1 - r) / N, and the logarithm of the
+    ratio of the distances of two neighbours is exponential.
+    """
+    r, squares = places.high(8, 8, 0.5).mean(), 400 * 4 * 8 * 8
+    found = number("sec_50", white(400, 4, 8, 8)).stderr
+    assert found == pytest.approx((2 * r * (1 - r) / squares) ** 0.5, rel=0.15)
+    found = number("twonn", white(2_000, 3), scaling="none").stderr
+    assert found == pytest.approx(3 / 2_000**0.5, rel=0.15)
+
+
+def test_the_error_of_neighbours_is_of_images_and_of_those_that_are_near():
+    """Whether two are alike counts for both, where each is near the other."""
+    found = []
+    for seed in range(100):
+        y = np.random.default_rng([1, seed]).integers(2, size=200).astype(float)
+        found.append(number("lnc", labelled(white(200, 2, seed=seed), y)))
+    spread = np.std([one.value for one in found], ddof=1)
+    assert 0.9 < np.sqrt(np.mean([one.stderr**2 for one in found])) / spread < 1.4
+
+
+def test_epps_pulley_and_its_error_are_in_the_same_unit():
+    z = white(300, 3) + 0.3
+    whole, divided = (number("epps_pulley", z, divided=given) for given in (False, True))
+    assert whole.value / divided.value == pytest.approx(1.0525)
+    assert whole.stderr / divided.stderr == pytest.approx(1.0525)
+
+
 def test_a_person_is_no_neighbour_of_themself():
     """Pictures of one person are equal and share a label that nothing else tells."""
     persons = np.repeat(np.arange(300), 3)

@@ -156,6 +156,7 @@ def test_errors_are_over_persons():
     alone = labelled(many.values, many.labels.values)
     assert tad(many).over == "persons" and tad(alone).over == "images"
     assert tad(many).stderr > 1.4 * tad(alone).stderr
+    assert tad(many).n == tad(alone).n == 400  # that are scored
 
 
 def test_one_dimension_has_no_second():

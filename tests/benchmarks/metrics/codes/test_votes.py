@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from factor_codes import labelled, standardised, table
 
+from benchmarks.metrics.codes import votes
 from benchmarks.metrics.codes.schema import named
 from benchmarks.metrics.codes.table import measure
 from benchmarks.metrics.codes.votes import NUMBERS, BetaVae, FactorVae, _Batches
@@ -108,6 +109,23 @@ def test_the_error_is_of_tables_and_votes():
     assert found[0].value == factor_vae(z, y, how, seed=0).value != found[1].value
     spread = np.std([one.value for one in found], ddof=1)
     assert 0.6 < np.mean([one.stderr for one in found]) / spread < 2
+
+
+def test_the_error_of_given_tables(monkeypatch):
+    each = [0.5, 0.6, 0.7, 0.8]
+    monkeypatch.setattr(votes, "_of_table", lambda *of: each[of[-1]])
+    found = factor_vae(golden("plain"), how=FactorVae(tables=4, test=100))
+    assert found.value == pytest.approx(0.65)
+    variance = 0.65 * 0.35 / 400 + np.var(each, ddof=1) / 4
+    assert found.stderr == pytest.approx(variance**0.5)
+
+
+def test_seeds_share_no_table(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(votes, "_of_table", lambda *of: drawn.append(of[-1]) or 0.5)
+    for seed in range(3):
+        factor_vae(golden("plain"), how=FactorVae(tables=4), seed=seed)
+    assert len(set(drawn)) == 12
 
 
 def test_batches_share_one_label_and_draw_combinations_alike():
