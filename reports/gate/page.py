@@ -131,11 +131,17 @@ def as_plain(findings: Findings) -> dict[str, object]:
 
 
 def ordered(found: Sequence[verdicts.Comparison]) -> list[verdicts.Comparison]:
-    """Comparisons sorted by verdict, then by certainty, then by the loss relative to margin and
-    error, largest first.
+    """Comparisons sorted by verdict, then by certainty, then by the loss (of an improvement the gain)
+    relative to margin and error, largest first.
     """
+
+    def certainty(c: verdicts.Comparison) -> float:
+        """The p of what the verdict says; that of an improvement is not `c.p`, which is of a loss."""
+        better = c.verdict == verdicts.IMPROVEMENT
+        return verdicts.one_sided_p(c, -1) if better else _or_if_nan(c.p, 2.0)
+
     place = verdicts.VERDICTS.index
-    return sorted(found, key=lambda c: (place(c.verdict), _or_if_nan(c.p, 2.0), -_excess(c)))
+    return sorted(found, key=lambda c: (place(c.verdict), certainty(c), -_excess(c)))
 
 
 def change(c: verdicts.Comparison, known: Metrics) -> tuple[str, str, str]:
@@ -279,14 +285,15 @@ def _row(c: verdicts.Comparison, known: Metrics) -> list[str]:
 
 
 def _excess(c: verdicts.Comparison) -> float:
-    """The loss above the margin, in standard errors.
+    """The loss (of an improvement the gain) above the margin, in standard errors.
 
     As a fraction of the base's value if it has no error.
     """
     if c.error is None:
         return math.inf if math.isinf(c.loss) else 0.0
     scale = c.error.stderr or abs(c.base or 0)
-    return _or_if_nan((c.loss - c.margin) / scale if scale else c.loss, 0.0)
+    loss = -c.loss if c.verdict == verdicts.IMPROVEMENT else c.loss
+    return _or_if_nan((loss - c.margin) / scale if scale else loss, 0.0)
 
 
 def _or_if_nan(number: float, instead: float) -> float:

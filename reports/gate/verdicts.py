@@ -214,14 +214,14 @@ def judge(found: Sequence[Comparison], alpha: float) -> list[Comparison]:
     tested = [i for i, c in enumerate(found) if c.verdict == SAME and c.error is not None]
     families = grouped(tested, lambda i: found[i].family)
     for family in families.values():
-        worse, better = (holm([_p(found[i], sign) for i in family]) for sign in (1, -1))
+        worse, better = (holm([one_sided_p(found[i], sign) for i in family]) for sign in (1, -1))
         for i, p, q in zip(family, worse, better, strict=True):
             judged[i] = _verdict(found[i], p, q, alpha / len(families))
     return judged
 
 
-def _p(comparison: Comparison, sign: int) -> float:
-    """One-sided p of a loss (sign 1) or gain (-1) above the margin."""
+def one_sided_p(comparison: Comparison, sign: int) -> float:
+    """One-sided p of a loss (sign 1) or gain (-1) above the margin, without Holm's correction."""
     assert comparison.error is not None
     excess = sign * comparison.loss - comparison.margin
     if comparison.error.stderr == 0:
