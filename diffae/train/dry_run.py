@@ -188,7 +188,7 @@ def _identity(tensor: Tensor) -> int:
 def seconds(stage: Stage, part: int, precision: str) -> tuple[float, float]:
     """Seconds of forward and backward of one example, and of a step of Adam.
 
-    At most `part` examples are computed at once.
+    At most `part` examples, but at least two, are computed at once.
     """
     optimiser = torch.optim.AdamW(stage.network.parameters(), lr=0.0, fused=True)
     device = next(stage.network.parameters()).device
@@ -196,9 +196,9 @@ def seconds(stage: Stage, part: int, precision: str) -> tuple[float, float]:
     def backward() -> None:
         loss_of(stage, examples, precision).backward()
 
-    examples, each = 1, 0.0
-    while each * examples < LONG_ENOUGH and examples < max(2, part):
-        examples *= 2
+    examples, each, most = 1, 0.0, max(2, part)
+    while each * examples < LONG_ENOUGH and examples < most:
+        examples = min(2 * examples, most)
         backward()
         optimiser.step()
         each = _timed(backward, device) / examples
@@ -284,7 +284,11 @@ def _rates(
 ) -> Iterator[float]:
     """Examples per second of each stage."""
     if how.tflops is not None:
-        yield from (how.devices * how.tflops * 1e12 / costs.flops for costs in found)
+        for costs in found:  # recomputing activations is another forward, or a little less
+            again = how.steps.recompute and costs.kept[True] != costs.kept[False]
+            passes = FORWARD_AND_BACKWARD + again
+            operations = passes * costs.flops / FORWARD_AND_BACKWARD
+            yield how.devices * how.tflops * 1e12 / operations
         return
     for stage in plan(preset, how.device, asked):
         recompute(stage.network, how.steps.recompute)

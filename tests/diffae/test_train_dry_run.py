@@ -95,6 +95,23 @@ def test_hours_are_those_of_the_operations_of_a_computed_step():
     assert "device of a different machine" in text and "memory here" not in text
 
 
+def test_activations_that_are_computed_again_take_the_operations_that_they_do():
+    """As PyTorch's counter has them of forward and backward of an example: 1.26, of which the last
+    layer of a block is not computed again; the latent DDIM has none.
+    """
+    preset, rates, counts = SMALL, [], []
+    costs = counted(preset)
+    image = stages(preset)["image"]
+    for again in (False, True):
+        how = dry_run.How("cpu", "float32", tflops=1, steps=Steps(recompute=again))
+        rates.append(list(dry_run._rates(preset, [*costs.values()], how, None)))
+        dry_run.recompute(image.network, again)
+        counts.append(flops(lambda: loss_of(image, 1, "float32").backward()))
+    slower = {name: a / b for name, a, b in zip(costs, *rates, strict=True)}
+    assert slower["image"] == pytest.approx(counts[1] / counts[0], rel=0.06)
+    assert slower["latent"] == 1
+
+
 @pytest.mark.slow
 def test_hours_are_those_that_the_authors_report():
     """Five days for 72 million images of ffhq128 on four V100s: 42 images a second each, which at
@@ -152,8 +169,11 @@ def test_the_disk_that_is_told_is_what_a_training_writes(tmp_path):
         assert told == pytest.approx([size / 1e9 for size in sizes], abs=0.0052)
 
 
-@pytest.mark.parametrize(("launch", "largest"), [(0.01, 512), (0.05, 512), (0.099, 128), (5.0, 2)])
-def test_a_pass_is_timed_of_as_many_examples_as_take_a_while(launch, largest, monkeypatch):
+@pytest.mark.parametrize(
+    ("launch", "part", "largest"),
+    [(0.01, 512, 512), (0.05, 512, 512), (0.099, 512, 128), (5.0, 512, 2), (0.01, 300, 300), (0.01, 1, 2)],
+)  # fmt: skip
+def test_a_pass_is_timed_of_as_many_examples_as_take_a_while(launch, part, largest, monkeypatch):
     """A pass of n takes a launch and 10 microseconds an example; the step takes a launch alone."""
     asked, network = [], nn.Linear(1, 1)
 
@@ -167,7 +187,7 @@ def test_a_pass_is_timed_of_as_many_examples_as_take_a_while(launch, largest, mo
 
     monkeypatch.setattr(dry_run, "_timed", timed)
     stage = Stage("latent", "latent DDIM", network, Schedule(5_120, 512, 1e-3), loss)
-    each, step = dry_run.seconds(stage, 512, "float32")
+    each, step = dry_run.seconds(stage, part, "float32")
     assert max(asked) == largest
     assert each == pytest.approx(launch / largest + 1e-5) and step == launch
 
