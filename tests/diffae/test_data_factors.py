@@ -13,7 +13,7 @@ from diffae.data import find_reader, open_dataset
 from diffae.data.__main__ import main
 from diffae.data.dataset import TEST, TRAIN, VALID
 from diffae.data.factors import arrays, stream
-from diffae.data.factors.combinations import part_with_combinations
+from diffae.data.factors.combinations import part_of, part_with_combinations, spread
 from diffae.data.factors.stream import ZIPPED, Stream, array_in
 
 
@@ -143,6 +143,25 @@ def test_classes_that_are_texts_have_combinations_too(tmp_path):
     assert len(same) == 72
     assert same.factors([0]).kinds == ("classes",) * 5
     assert [some.name_of(i) for i in range(72)] == [same.name_of(i) for i in range(72)]
+
+
+@pytest.mark.parametrize(("size", "count"), [(10, 2), (10, 3), (10, 10), (9, 3), (40, 7)])
+def test_values_that_are_kept_are_spread_from_the_first_to_the_last(size, count):
+    places = spread(size, count)
+    gaps = np.diff(places)
+    assert (places[0], places[-1], len(places)) == (0, size - 1, count)
+    assert gaps.min() > 0 and gaps.max() - gaps.min() <= 1
+
+
+def test_of_several_images_of_a_combination_the_first_is_kept(tmp_path):
+    """Each image twice, one after the other, of at most as many as there are combinations."""
+    data = open_dataset(factor_files.dsprites(tmp_path / "dsprites.npz"), 64)
+    twice = part_of(data, np.repeat(np.arange(len(data)), 2))
+    kept, once = (part_with_combinations(one, len(data)) for one in (twice, data))
+    assert len(kept) == len(once)
+    assert [kept.name_of(i) for i in range(len(kept))] == [
+        once.name_of(i) for i in range(len(once))
+    ]
 
 
 # ----------------------------------------------------------------------------------------------

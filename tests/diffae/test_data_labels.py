@@ -1,6 +1,7 @@
 """A folder of images with a labels.csv: what is read, by which name, and what is refused."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -301,3 +302,8 @@ def test_factors_of_data_without_a_table(folder, tmp_path):
     values, names, kinds = data.factors(range(12))
     assert (names, kinds) == (("class",), ("classes",))
     assert values[:, 0].tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    attributes = data.labels(range(12))
+    attributes[5] = False  # an image of no class
+    values, names, kinds = replace(data, classes=None, attributes=attributes).factors(range(12))
+    assert (names, kinds) == (("cat", "dog", "eel"), ("binary",) * 3)
+    assert np.array_equal(values, attributes)

@@ -203,6 +203,21 @@ def test_the_moving_average_warms_up(decay, kept):
 # The stages
 
 
+def test_each_seed_has_initial_weights_of_its_own(monkeypatch, tmp_path):
+    """Those of a seed again and again, whatever was drawn before."""
+    monkeypatch.setattr(stages, "fit", lambda *_: Outcome("float32", 0))
+
+    def begun(seed, name):
+        (tmp_path / name).mkdir()
+        train(replace(TINY, latent=None), pictures(2), tmp_path / name, Run(seed, "me"), "cpu")
+        return weights(tmp_path / name)
+
+    one, again, other = (begun(seed, name) for seed, name in ((1, "a"), (1, "b"), (2, "c")))
+    assert same(one, again)
+    for name in ("unet.input_blocks.0.0.weight", "encoder.input_blocks.0.0.weight"):
+        assert not torch.equal(one[name], other[name])
+
+
 @pytest.fixture
 def staged(monkeypatch, tmp_path):
     """The stages of a training that takes no step: what each was given, and the model that came out."""

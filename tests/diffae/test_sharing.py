@@ -143,10 +143,10 @@ def test_a_damaged_image_is_named_by_a_worker_as_it_is_without(folder, tmp_path)
 
 
 def test_a_training_reads_from_disk_as_from_memory(folder, tmp_path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    train(TINY, on_disk(folder), disk, Run(0, "me", workers=2), "cpu")
-    assert same(weights(disk), weights(trained(tmp_path / "memory", 20)))
+    for name, images in (("disk", on_disk(folder)), ("memory", pictures(20))):
+        (tmp_path / name).mkdir()
+        train(TINY, images, tmp_path / name, Run(3, "me", workers=2), "cpu")
+    assert same(weights(tmp_path / "disk"), weights(tmp_path / "memory"))
 
 
 # ----------------------------------------------------------------------------------------------

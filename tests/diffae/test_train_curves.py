@@ -155,6 +155,7 @@ def test_a_step_that_is_not_finite_is_counted_and_in_no_mean(tmp_path, monkeypat
 
 
 def test_a_long_stage_has_a_point_every_hundred_steps():
+    """And the rate since the point before: the n-th interval of 4 images a step takes 2 n - 1 seconds."""
     for steps, every in ((10, 1), (2_000, 4), (1_000_000, 100)):
         kept = Kept()
         schedule = replace(SCHEDULE, samples=4 * steps)
@@ -163,10 +164,11 @@ def test_a_long_stage_has_a_point_every_hundred_steps():
         )
         kept.begins(training, Slope().stage("image"), lambda: 0)
         for step in range(1, 9 * every + 1):
-            training.step, training.seen, training.seconds = step, 4 * step, 0.5 * step
+            training.step, training.seen, training.seconds = step, 4 * step, (step / every) ** 2
             kept.step(1.0)
         assert [seen for seen, _ in kept.points] == [4 * every * n for n in range(1, 10)]
-        assert kept.points[-1][1]["images per second"] == pytest.approx(8.0)
+        rates = [values["images per second"] for _, values in kept.points]
+        assert rates == pytest.approx([4 * every / (2 * n - 1) for n in range(1, 10)])
 
 
 @pytest.mark.parametrize("steps", [2_000, 2_001, 2_003])

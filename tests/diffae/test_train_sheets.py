@@ -78,9 +78,12 @@ def test_a_sheet_has_what_the_averaged_model_makes_of_the_images_and_the_noise(t
         strict=True,
     ):
         assert abs(row.astype(int) - as_drawn(expected)).max() <= 1
-    z = model.sample_latents(normal(0, "sheet z", range(3), (4,)), STEPS, SOLVER)
-    samples = rows(tmp_path / "sheets/latent/000000000024.png")["samples"]
-    assert abs(samples.astype(int) - as_drawn(model.decode(z, x_T, STEPS, SOLVER))).max() <= 1
+    z = model.sample_latents(normal(0, "sheet z", range(6), (4,)), STEPS, SOLVER)
+    found = rows(tmp_path / "sheets/latent/000000000024.png")
+    assert list(found) == ["samples", "samples, other z_sem"]
+    for row, part in zip(found.values(), z.split(3), strict=True):
+        expected = as_drawn(model.decode(part, x_T, STEPS, SOLVER))
+        assert abs(row.astype(int) - expected).max() <= 1
 
 
 def test_a_sheet_of_the_baseline_has_reconstructions_and_samples(tmp_path):

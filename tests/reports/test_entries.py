@@ -12,7 +12,7 @@ from run_folders import change_notes
 from scipy import stats
 
 from reports.make import main
-from reports.records.entries import BARE, read_entry
+from reports.records.entries import BARE, SCORED, read_entry
 from reports.records.metrics import METRICS
 from reports.records.record import protocol_id
 from reports.records.run_folder import read_run
@@ -133,6 +133,7 @@ def test_every_row_that_the_harness_makes_is_what_its_table_says():
         run, of_images = entry.run, {n for n, row in METRICS.items() if row.of_images}
         scored = {r.metric for r in run.rows if run.scores_of(r)}
         assert scored <= of_images
+        assert {r.benchmark for r in run.rows if run.scores_of(r)} <= {*SCORED}
         alone = {
             r.metric for k, r in run.records.items() if r.stderr and k not in run.uncertainties
         }

@@ -15,7 +15,8 @@ from scipy import stats
 
 from reports import compare as command_line
 from reports.gate.verdicts import Run, compare, holm, read_margins, read_run
-from reports.records.record import NEITHER, record_key, write_records
+from reports.records.metrics import Metric
+from reports.records.record import LOWER, NEITHER, record_key, write_records
 from reports.records.uncertainty import (
     degrees_of_freedom,
     unpaired_error,
@@ -555,6 +556,16 @@ def test_a_metric_that_depends_on_n_is_compared_at_one_n(metric, verdict):
     (found,) = compare(runs[0], runs[1], read_margins())
     note = "118 images, 128 in the baseline: fd_effnet depends on the number of images"
     assert found.note == (note if verdict == "not compared" else "")
+
+
+def test_a_plug_in_s_metric_that_depends_on_n_is_compared_at_one_n():
+    mine, values = Metric(LOWER, "", "t", "r", depends_on_n=True), RNG.normal(100, 1, 128)
+    runs = [
+        replace(make_run({("DiffAE", "", "mine"): v}, seed=len(v)), metrics={"mine": mine})
+        for v in (values, values[:118] + 50)
+    ]
+    (found,) = compare(*runs, {})
+    assert (found.verdict, found.note[:10]) == ("not compared", "118 images")
 
 
 def test_real_images_of_the_n_that_samples_had_are_not_missing():

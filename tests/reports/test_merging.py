@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from report_runs import PROTOCOL, SETTINGS, TABLE1, number, write_run
+from scipy import stats
 
 from diffae.system.errors import UserError
 from reports.make import main
@@ -72,6 +73,28 @@ def test_the_same_system_is_one_where_runs_have_other_benchmarks(tmp_path):
         a = run(tmp_path / other / "a", [number("DiffAE", "ssim", 0.95)])
         b = run(tmp_path / other / "b", [probes], weights=other)
         assert {r.system for r in merge([a, b]).records} == names
+
+
+def test_runs_of_which_one_checkpoint_is_another_have_no_system_in_common(tmp_path):
+    """Where nothing else tells: their benchmarks are not the same."""
+    probes = number("DiffAE", "auroc", 0.9, benchmark="probes", table="section5.3_probe")
+    runs = [run(tmp_path / "a", [number("DiffAE", "ssim", 0.95)]), run(tmp_path / "b", [probes])]
+    for other, names in (("w", {"DiffAE"}), ("another", {"DiffAE (a)", "DiffAE (b)"})):
+        weights = ({"diffae": "w0", "ddim": "w"}, {"diffae": "w0", "ddim": other})
+        merged = merge(
+            [
+                dataclasses.replace(r, settings=r.settings | {"weights": w})
+                for r, w in zip(runs, weights, strict=True)
+            ]
+        )
+        assert {r.system for r in merged.records} == names
+
+
+@pytest.mark.parametrize("more", [{"value": 0.8}, {"n": 64}, {"stderr": 0.2}])
+def test_a_system_is_another_where_a_number_its_n_or_its_error_is(tmp_path, more):
+    rows = [number("A", "ssim", **{"value": 0.9, "stderr": 0.1} | m) for m in ({}, more)]
+    runs = [run(tmp_path / k, [r], weights=k) for k, r in zip("ab", rows, strict=True)]
+    assert {r.system for r in merge(runs).records} == {"A (a)", "A (b)"}
 
 
 def test_a_system_that_could_not_run_in_one_of_them_is_no_other_row_of_its_own(tmp_path):
@@ -228,6 +251,9 @@ def test_means_of_trainings_differ_by_more_than_the_spread_between_these(tmp_pat
     gap = gap_between(*close.records, close.uncertainty)
     variances = [statistics.variance(v) / 2 for v in ((0.89, 0.93), (0.88, 0.92))]
     assert gap.stderr == pytest.approx(math.sqrt(sum(variances) + 2 * 0.001**2))
+    parts = [*((v, 1) for v in variances), (0.001**2, 9_999), (0.001**2, 9_999)]
+    df = gap.stderr**4 / sum(v**2 / own for v, own in parts)  # Welch and Satterthwaite's
+    assert gap.noise == pytest.approx(stats.t.ppf(0.975, df) * gap.stderr)
     assert gap.within_noise
     apart = merge(
         [*trainings(tmp_path / "b", "x", 0.89, 0.93), *trainings(tmp_path / "b", "y", 0.2, 0.24)]

@@ -19,6 +19,7 @@ from reports.records.metrics import (
     seen_through,
     with_stand_ins,
 )
+from reports.records.metrics import OF_CODES as CODES
 
 # The lines of reports/margins.csv of 0.2, and those of later metrics: metric, size, whether it is a share of the baseline's value.
 MARGINS = [
@@ -96,6 +97,15 @@ def test_margins_are_what_they_were():
     found = [(name, margin.size, margin.is_share) for name, margin in read_margins().items()]
     assert sorted(found) == sorted(MARGINS + OF_CODES + OF_EDITS)
     assert all(margin.why for margin in read_margins().values())
+
+
+def test_metrics_that_change_with_the_count_of_images():
+    """Frechet distances, biased kernel distances, coverage of manifolds, and counts of a codebook."""
+    found = {name for name, row in METRICS.items() if row.depends_on_n and name not in CODES}
+    sets = {f"{moved}fid" for moved in ("", "r", "i", "p")} | {"cmmd", "codebook_use", "perplexity"}
+    sets |= {"precision", "recall", "density", "coverage"}
+    assert {published_name(name) for name in found} == sets
+    assert found == {name for name in METRICS if published_name(name) in sets}
 
 
 def test_a_margin_is_a_size_or_a_share():

@@ -190,6 +190,9 @@ def test_the_papers_protocol_compares(row, protocol, published):
         (TABLE4 | {"dataset": "ffhq"}, FFHQ | {"dataset_images": 60}, "ffhq has 60 images here"),
         (TABLE4 | {"dataset": "ffhq", "n": 5_000}, FFHQ, "n 5,000, published with 50,000"),
         (TABLE4 | {"dataset": "ffhq"}, FFHQ | {"reference_n": 10_000}, "reference n 10,000"),
+        (TABLE4 | {"dataset": "ffhq"}, FFHQ | {"latent_steps": 20}, "latent steps 20, published"),
+        (TABLE4 | {"dataset": "ffhq"}, FFHQ | {"feature_weights": "own"}, "feature network with"),
+        (ROW, {k: FULL[k] for k in FULL if k != "precision"}, "precision not recorded, not float"),
         (
             TABLE4 | {"dataset": "celeba"},
             CELEBA | {"transform": {"image_size": 64, "crop": "center"}},

@@ -437,5 +437,10 @@ def test_the_table_of_a_suite_has_a_row_for_each_system_of_one_data_set():
         [False, True],
         [False, False],
     ]
+    apart, shown = [replace(rows[0], setting="s"), rows[1]], {"headline_settings": ("",)}
+    spec_of_all = replace(spec, headline=("ssim",), **shown)  # each at its own setting
+    assert [r.system for r in build_tables(apart, [spec_of_all], suite="s-v1")[1].best] == [
+        "DiffAE"
+    ]
     two = [*rows, replace(rows[0], dataset="others", value=0.95)]
     assert [one.name for one in build_tables(two, [spec], suite="s-v1")] == ["overview", table]

@@ -1,6 +1,7 @@
 """Published numbers of image autoencoders."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,8 @@ def test_a_field_that_differs_is_named():
     assert words(number, theirs | {"rfid.rounding": "none"}, theirs) == [
         "rounding none, published with half up"
     ]
+    fewer = list(differences(number, replace(ROW, n=5_000), {"resolution": 256, **theirs}, theirs))
+    assert fewer == ["n 5,000, published with 50,000"]
     assert words(number, {"pixels.crop": "adm"}, theirs) == [
         "rounding not recorded, published with half up"
     ]

@@ -11,6 +11,7 @@ from run_folders import change_notes
 
 from reports.page.plots import drawing
 from reports.records.record import HIGHER, LOWER, NEITHER
+from reports.records.run_folder import read_run
 from reports.trend.entries import Entry, Number, badge, entry_of, for_action
 from reports.trend.page import commit_of, evaluations, figures, lines_of, render
 
@@ -186,6 +187,14 @@ def test_lines_of_one_figure_are_told_apart():
 def test_the_date_of_a_run_is_that_of_its_end(tmp_path, notes, date):
     folder = change_notes(write_run(tmp_path / "run", {KEY: SSIM}), **notes)
     assert entry_of(folder).date == f"2026-02-{date}T00:00:00+00:00"
+
+
+def test_a_headline_has_what_a_trend_needs_of_its_record(tmp_path):
+    folder = change_notes(write_run(tmp_path / "run", {KEY: SSIM}), ended="2026-02-02T00:00:00")
+    (number,), (record,) = entry_of(folder).numbers, read_run(folder).rows
+    needed = "benchmark system metric setting steps solver value stderr ci_low ci_high n direction unit protocol"
+    for name in needed.split():
+        assert getattr(number, name) == getattr(record, name), name
 
 
 @pytest.mark.parametrize("dirty", [True, False, "yes", 1, None])
