@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from diffae.system.errors import UserError
-from reports.records.record import Record, RecordFile, read_records, write_records
+from reports.records.record import Record, RecordFile, read_records, record_key, write_records
 
 ROW = Record("b", "t", "s", "d", "test", "", None, "mse", 0.5)
 
@@ -27,6 +27,18 @@ def test_rows_are_added_and_the_file_is_the_one_written_at_once(tmp_path):
         assert read_records(tmp_path / "grown.csv")  # at any time
     write_records(tmp_path / "whole.csv", rows(*"abcde"))
     assert (tmp_path / "grown.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "field", ["benchmark", "system", "dataset", "split", "setting", "steps", "solver", "metric"]
+)
+def test_a_key_is_of_all_that_tells_what_was_measured(field, tmp_path):
+    """And of nothing else: a number of another run, or in another table, has the same."""
+    other = replace(ROW, **{field: 7 if field == "steps" else "another"})
+    assert record_key(other) != record_key(ROW)
+    write_records(tmp_path / "r.csv", [ROW, replace(other, value=0.25)])
+    again = replace(ROW, table="u", value=0.25, stderr=0.1, n=3, protocol="p", note="why")
+    assert record_key(again) == record_key(ROW)
 
 
 def test_a_file_that_was_there_is_left_until_there_is_another(tmp_path):

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
@@ -231,17 +232,20 @@ def test_what_could_not_be_measured_is_named(tmp_path):
 
 def test_on_which_side_of_its_neutral_value_a_ratio_is(tmp_path):
     for low, high, words in (
-        (0.8, 0.9, "0.850 (below 1)."),
-        (0.9, 1.1, "1.000 (1 within noise)."),
-        (1.1, 1.2, "1.150 (above 1)."),
+        (0.8, 0.9, "0.850 (below 1)"),
+        (0.9, 1.1, "1.000 (1 within noise)"),
+        (1.1, 1.2, "1.150 (above 1)"),
     ):
         record = number(
             "appendix_c_memorisation", "nn_ratio_pixels", (low + high) / 2, setting="median",
             benchmark="memorisation", ci_low=low, ci_high=high,
         )  # fmt: skip
-        found = verdict_of(write_run(tmp_path / f"run{low}", [record]))
+        plain = replace(record, system="DDIM", value=0.5, ci_low=None, ci_high=None)
+        scale = replace(plain, system="held-out images", value=1.0, reference=True)
+        found = verdict_of(write_run(tmp_path / f"run{low}", [record, plain, scale]))
         said = "pixel ratio (median) (n = 50; below 1: nearer than new images): DiffAE "
-        assert (found.kind, found.text) == (SAID, said + words)
+        others = "; DDIM 0.500. For reference: held-out images 1.000."
+        assert (found.kind, found.text) == (SAID, said + words + others)
 
 
 def test_another_best_by_another_metric_is_said(tmp_path):
