@@ -78,7 +78,8 @@ def _schedules(presets: list[Preset]) -> str:
             continue
         least = "at most " if preset.epochs and name != "latent" else ""
         row = [f"`{preset.name}`", name, f"{least}{schedule.samples:,}", f"{schedule.batch_size:,}"]
-        decay = " to 0" if schedule.decay == "cosine" else ""
+        last = f" in the last {schedule.decay_samples:,}" if schedule.decay_samples else ""
+        decay = f" to 0{last}" if schedule.decay == "cosine" else ""
         row += [f"{schedule.learning_rate:g}{decay}", f"{schedule.ema_decay:g}"]
         rows.append([*row, "yes" if preset.flip and name != "latent" else ""])
     head = ["preset", "stage", "examples", "batch", "learning rate", "EMA", "mirrored"]

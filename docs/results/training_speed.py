@@ -1,6 +1,6 @@
 """The speed of a training: its step, two processes, noise, reading, and the cost of watching it.
 
-    python docs/results/training_speed.py [step] [processes] [noise] [reading] [watching] [--rounds 9] [--preset portraits] [--data PATH]
+    python docs/results/training_speed.py [step] [processes] [noise] [reading] [watching] [--rounds 9] [--preset portraits-short] [--data PATH]
 
 `step`: forward, backward, clipping, Adam and moving average of the preset's UNet at fixed z, by the
 trainer and by the plain network of network_call.py in float32 (standard layers, contiguous memory,
@@ -268,7 +268,7 @@ def main() -> None:
     parser = cli.Parser("docs/results/training_speed.py", __doc__)
     parser.add_argument("what", nargs="*", choices=KINDS, default=list(KINDS))
     parser.add_argument("--rounds", type=cli.positive, default=9)
-    parser.add_argument("--preset", choices=PRESETS, default="portraits")
+    parser.add_argument("--preset", choices=PRESETS, default="portraits-short")
     parser.add_argument("--data", type=cli.path, help="what is read; portraits unless given")
     args = parser.parse()
     for what in args.what:

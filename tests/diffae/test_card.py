@@ -57,8 +57,8 @@ def test_the_hub_reads_the_numbers_of_the_run(measured, tmp_path):
     assert card.data.eval_results[0].metric_name == "ssim, a|b, T = 100"
     assert r"| a\|b | 100 | ssim | 0.98765 ± 0.0012 | 1500 | p0 |" in card.text
     assert "0.000010000 ± 0.0000020" in card.text and "0.5" not in card.text
-    assert "24,156 images" in card.text and "drawn by diffae-bench, MIT licence" in card.text
-    assert "z_sem, 256 numbers, and x_T, 3,072 numbers. It has 6,447,075 parameters" in card.text
+    assert "150,268 images" in card.text and "drawn by diffae-bench, MIT licence" in card.text
+    assert "z_sem, 256 numbers, and x_T, 3,072 numbers. It has 7,072,931 parameters" in card.text
 
 
 def test_a_checkpoint_of_ours_is_copied(tmp_path):
@@ -83,7 +83,7 @@ def test_what_it_was_trained_on_is_said(tmp_path):
     card = converted(folder, tmp_path / "mine")
     assert card.data.license == "unknown" and card.data.datasets == ["holiday"]
     for words in (
-        "data: holiday, split train, 24,156 images\n- terms of the data: not recorded\n",
+        "data: holiday, split train, 150,268 images\n- terms of the data: not recorded\n",
         "preset mine-ddim, seed 3\n- stage baseline: 240,000 examples\n- started from a model trained on celeba",
         "Unknown: the owner of the weights has to choose one",
         "A DDIM, the baseline",

@@ -41,10 +41,10 @@ def test_values_have_the_types_of_the_fields():
         "portraits",
         "image.batch_size=64",
         "image.learning_rate=2e-4",
-        "model.channel_mult=1,2,2,2",
+        "model.channel_mult=1,2,4",
         "model.image_size=64",
         "flip=true",
-        "pixel_weight=0",
+        "pixel_weight=2",
         "image.decay=constant",
         "latent.num_layers=4",
     )
@@ -54,12 +54,12 @@ def test_values_have_the_types_of_the_fields():
         model=replace(
             before.model,
             image_size=64,
-            channel_mult=(1, 2, 2, 2),
+            channel_mult=(1, 2, 4),
             latent=replace(before.model.latent, num_layers=4),
         ),
         image=replace(before.image, batch_size=64, learning_rate=0.0002, decay="constant"),
         flip=True,
-        pixel_weight=0.0,
+        pixel_weight=2.0,
     )
     assert type(preset.pixel_weight) is float
 
@@ -105,7 +105,7 @@ def test_a_stage_can_be_left_out():
         ("image.decay=cosin", "did you mean cosine?"),
         ("flip=yes", "must be true or false"),
         ("image.samples=3", "image: samples is 3, below one batch of 32"),
-        ("image.decay_samples=900", "image: decay_samples is 900 of 768 samples"),
+        ("image.decay_samples=900", "image: decay_samples is 900 of 768 samples; lower it"),
         ("model.model_channels=33", "config: model_channels 33 must be even and a multiple"),
         ("model.z_channels=99999999", "must be at most 65536, not 99999999"),
         ("image=none", "no such setting"),
@@ -155,11 +155,11 @@ def test_what_differs_is_named():
 def test_overrides_are_part_of_what_a_training_is(tmp_path, monkeypatch):
     monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
     flags = [word for text in TINY for word in ("--set", text)]
-    main(["portraits", *flags, "--out", str(tmp_path / "run"), "--device", "cpu"])
+    main(["portraits-short", *flags, "--out", str(tmp_path / "run"), "--device", "cpu"])
     note = json.loads((tmp_path / "run/training.json").read_text())
     assert note["overrides"] == TINY
     assert note["settings"]["image"]["batch_size"] == 8 and note["settings"]["latent"] is None
     assert json.loads((tmp_path / "run/config.json").read_text())["model_channels"] == 8
     other = [*flags, "--set", "image.batch_size=4"]
     with pytest.raises(UserError, match="image.batch_size is 8 there and 4 here"):
-        main(["portraits", *other, "--out", str(tmp_path / "run"), "--device", "cpu"])
+        main(["portraits-short", *other, "--out", str(tmp_path / "run"), "--device", "cpu"])

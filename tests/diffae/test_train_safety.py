@@ -499,10 +499,10 @@ def test_a_checkpoint_says_what_it_was_trained_on(split, saw, did_not_see, data,
 
 
 def test_the_packaged_models_know_their_portraits(tmp_path, monkeypatch):
-    """However many are drawn: the training split of 40,000 begins as that of 12 does."""
+    """However many are drawn: the training split of 250,000 begins as that of 12 does."""
     portraits.write_dataset(tmp_path / "p", 12, 8)
     drawn = open_dataset(tmp_path / "p", 8)
-    per_identity, persons = PICTURES_PER_IDENTITY, range(40_000 // PICTURES_PER_IDENTITY)
+    per_identity, persons = PICTURES_PER_IDENTITY, range(250_000 // PICTURES_PER_IDENTITY)
     for name in ("portraits", "portraits-ddim"):
         known = checkpoint.trained_on(name)
         assert known.count == per_identity * sum(partition(0, person) == 0 for person in persons)
