@@ -74,6 +74,7 @@ SYSTEMS = ("DiffAE", "DDIM", "pixels + PCA", "random encoder")
 INVERTED, RANDOM, REAL = "x_T inverted", "x_T random", "real images (test)"
 TABLE1, TABLE2, CALLS = "table1_reconstruction", "table2_ablation", "table2_by_calls"
 PROBE, SAMPLES, PATHS = "section5.3_probe", "table4_unconditional_fid", "appendix_f_smoothness"
+CODES = "latent_interpolation"
 VARIATION, NEAREST = "figure3_variation", "appendix_c_memorisation"
 FAST = "ab2-v"
 BY_FAST = [(CALLS, "ssim", INVERTED, t, FAST) for t in (5, 10)]
@@ -188,6 +189,8 @@ def of_recipes(folder: Path) -> str:
     rows: list[Row] = [
         (f"SSIM of (z_sem, x_T), T = {named}", inverted, (TABLE1, "ssim")),
         (f"SSIM of z_sem alone (x_T random), T = {named}", alone),
+        ("`rkd_effnet` of z_sem alone", [(TABLE1, "rkd_effnet", RANDOM, steps[-1])]),
+        ("`ikd_effnet` of z_sem alone, `fast`, T = 10", [(CODES, "ikd_effnet", "as encoded", 10)]),
         ("mean AUROC, 40 attributes", [(PROBE, "auroc", "mean")]),
         samples(folder, numbers, "`fast`, ", *steps),
     ]
@@ -254,6 +257,7 @@ def pages() -> dict[Path, dict[str, Callable[[], str]]]:
         "small": of_photographs,
         "equal-training": lambda folder: by_steps(folder, "ssim"),
         "paper-recipe": of_recipes,
+        "packaged": of_recipes,
         "sizes-of-z": lambda folder: by_steps(folder, "ssim", "mse"),
         "all-systems": every_system,
         "latent": correlations,
