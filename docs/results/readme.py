@@ -70,6 +70,11 @@ def largest(numbers: pd.DataFrame, table: str) -> tuple[int, str, int]:
     return int(last["steps"]), "`fast`, " if last["solver"] == FAST else "", int(last["n"])
 
 
+def steps_of(numbers: pd.DataFrame, table: str) -> list[int]:
+    """Every T in a table, the smallest first."""
+    return sorted(numbers.query("table == @table")["steps"].dropna().unique().astype(int))
+
+
 SYSTEMS = ("DiffAE", "DDIM", "pixels + PCA", "random encoder")
 INVERTED, RANDOM, REAL = "x_T inverted", "x_T random", "real images (test)"
 TABLE1, TABLE2, CALLS = "table1_reconstruction", "table2_ablation", "table2_by_calls"
@@ -182,8 +187,7 @@ def of_photographs(folder: Path) -> str:
 def of_recipes(folder: Path) -> str:
     """The main results of a run of several autoencoders, with the pixels."""
     numbers = read(folder)
-    own = numbers.query("table == @TABLE2")
-    steps = sorted(own["steps"].unique().astype(int))
+    own, steps = numbers.query("table == @TABLE2"), steps_of(numbers, TABLE2)
     named = " / ".join(map(str, steps))
     inverted, alone = ([(TABLE2, "ssim", x_T, t) for t in steps] for x_T in (INVERTED, RANDOM))
     rows: list[Row] = [
@@ -192,7 +196,7 @@ def of_recipes(folder: Path) -> str:
         ("`rkd_effnet` of z_sem alone", [(TABLE1, "rkd_effnet", RANDOM, steps[-1])]),
         ("`ikd_effnet` of z_sem alone, `fast`, T = 10", [(CODES, "ikd_effnet", "as encoded", 10)]),
         ("mean AUROC, 40 attributes", [(PROBE, "auroc", "mean")]),
-        samples(folder, numbers, "`fast`, ", *steps),
+        samples(folder, numbers, "`fast`, ", *steps_of(numbers, SAMPLES)),
     ]
     return by_systems(numbers, rows, [*own["system"], "pixels + PCA", "random encoder"])
 
