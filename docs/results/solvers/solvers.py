@@ -85,7 +85,7 @@ def noises(purpose: str, *shape: int) -> Tensor:
 def features(images: Tensor) -> np.ndarray:
     """What the Frechet distance compares."""
     choice = NetworkChoice(features=(EFFNET,))
-    (network,) = MetricNetworks(choice, torch.device("cpu"), "portraits").features
+    (network,) = MetricNetworks(choice, torch.device("cpu"), dataset="portraits").features
     return network(to_uint8(images)).numpy()
 
 
