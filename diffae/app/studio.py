@@ -127,9 +127,9 @@ class Studio:
         words = f"{cut}z_sem: {code.z.shape[1]} numbers; x_T: 3 x {size} x {size}."
         if self.classifier is None:
             return words
-        p = 1 / (1 + np.exp(-self.classifier.logits(code.z)[0].numpy()))
-        most = sorted(zip(p, self.attributes, strict=True), reverse=True)[:5]
-        told = ", ".join(f"{name} {value:.2f}" for value, name in most)
+        logits = self.classifier.logits(code.z)[0].numpy()
+        most = np.argsort(-logits, kind="stable")[:5]
+        told = ", ".join(f"{self.attributes[i]} {1 / (1 + np.exp(-logits[i])):.2f}" for i in most)
         return f"{words} The code reads as {told}."
 
     def _write(self, name: str, image: Image.Image, about: Mapping[str, Any]) -> Path:

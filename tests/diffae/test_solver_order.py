@@ -213,4 +213,4 @@ def test_10_steps_of_the_fast_solver_bring_an_image_back(kind, name):
     similarity, error = round_trip(model, images, "fast", 10)
     of_paper, error_of_paper = round_trip(model, images, "ddim", 10)
     assert similarity > 0.99 and error < 5e-4
-    assert of_paper < 0.95 and error_of_paper > 5 * error
+    assert of_paper < 0.97 and error_of_paper > 5 * error

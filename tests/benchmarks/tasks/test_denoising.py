@@ -133,7 +133,7 @@ def test_networks_that_predict_velocity(name, tmp_path):
                 parameter.normal_(std=0.02)
     model.save_pretrained(tmp_path / name)
     system = load(name, tmp_path / name)
-    x_t, t = torch.randn(2, 3, 32, 32) / 2, 500
+    x_t, t = (torch.randn(2, 3, 32, 32) / 2).clamp(-1, 1), 500
     z = system.encode_semantic(x_t) if name == "diffae" else None
     v = system.inner.model.unet(x_t, torch.full((2,), t), z)
     a = linear_alphas()[t]

@@ -119,9 +119,9 @@ def test_every_picture_of_the_page_is_of_the_code_and_says_how_it_was_made(made,
         ]  # fmt: skip
     first, *_, reads = shown.words.split(". ", 2)
     assert first == "Cut to the middle square of 64 x 40"
-    p = 1 / (1 + np.exp(-made.classifier.logits(z)[0].numpy()))
-    most = sorted(range(len(p)), key=lambda i: -p[i])[:5]
-    told = ", ".join(f"{made.attributes[i]} {p[i]:.2f}" for i in most)
+    logits = made.classifier.logits(z)[0].double()
+    most = sorted(range(len(logits)), key=lambda i: -logits[i])[:5]
+    told = ", ".join(f"{made.attributes[i]} {logits[i].sigmoid():.2f}" for i in most)
     assert reads == f"The code reads as {told}."
 
 

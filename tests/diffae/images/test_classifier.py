@@ -15,6 +15,7 @@ from diffae import DiffusionAutoencoder
 from diffae.checkpoints import checkpoint
 from diffae.checkpoints.packaged import PACKAGED
 from diffae.data import portraits
+from diffae.data.dataset import TEST
 from diffae.images import classifier as classifiers
 from diffae.images import reading
 from diffae.images.classifier import (
@@ -28,8 +29,7 @@ from diffae.images.classifier import (
 from diffae.system.errors import UserError
 from probes import auroc
 
-TEST = 2  # a person's split
-HELD_OUT = [i for i in range(30_000, 30_400) if portraits.partition(0, i // 4) == TEST][:96]
+HELD_OUT = [i for i in range(30_000, 30_800) if portraits.portrait(0, i).partition == TEST][:96]
 
 
 @pytest.fixture(scope="module")
