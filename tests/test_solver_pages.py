@@ -34,13 +34,14 @@ def test_calls_are_those_of_the_schemes(numbers):
 
 
 def test_20_calls_against_200_are_what_the_page_says(tables, numbers):
-    """Better where the packaged models are; a network that predicts the noise misses the SSIM by
-    .002 with 20 calls and no longer with 24.
+    """Better on the packaged models, of the baseline in SSIM; a network that predicts the noise
+    misses the SSIM by .002 with 20 calls and no longer with 24.
     """
     trips = tables.round_trips(numbers)
-    for model in ("portraits", "portraits-ddim"):
-        for data in ("held-out", "crops"):
-            assert tables.verdict(trips[model, data][tables.FAST])[2] == "better"
+    for data in ("held-out", "crops"):
+        assert tables.verdict(trips["portraits", data][tables.FAST])[2] == "better"
+        verdict = tables.verdict(trips["portraits-ddim", data][tables.FAST])[2]
+        assert verdict == "better / undecided"
     noise = trips["portraits-noise", "held-out"]
     assert -0.003 < noise[tables.FAST]["ssim gain"] < -0.001
     assert noise["ab2-v", "power 2", 12]["ssim gain"] > 0
