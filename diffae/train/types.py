@@ -44,7 +44,9 @@ class Schedule:
         if not self.steps:
             raise UserError(f"samples is {self.samples:,}, below one batch of {self.batch_size:,}")
         if self.decay_samples > self.samples:
-            raise UserError(f"decay_samples is {self.decay_samples:,} of {self.samples:,} samples; lower it")
+            raise UserError(
+                f"decay_samples is {self.decay_samples:,} of {self.samples:,} samples; lower it"
+            )
 
     @property
     def steps(self) -> int:

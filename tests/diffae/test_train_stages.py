@@ -147,7 +147,9 @@ def test_an_autoencoder_that_is_half_trained_has_no_latent_ddim_yet(data, tmp_pa
 # Which baseline belongs to which preset
 
 
-@pytest.mark.parametrize("name", ["portraits", "portraits-short", "fashion-mnist", "ffhq128", "celeba64"])
+@pytest.mark.parametrize(
+    "name", ["portraits", "portraits-short", "fashion-mnist", "ffhq128", "celeba64"]
+)
 def test_the_baseline_of_a_preset_is_the_table_s(name):
     found = chain.baseline_of(PRESETS[name])
     named = PRESETS[f"{name}-ddim"]
