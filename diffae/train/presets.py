@@ -5,8 +5,8 @@ They are presets.toml: a section for each.
 Settings that the paper fixes (Appendix A) are kept: Adam, a mean squared error, uniform timesteps,
 gradient norm clipped to 1, L1 for the latent DDIM. The small presets differ where two CPU cores
 require it: velocity instead of noise prediction, a higher learning rate that decays, an EMA that
-warms up, and a second loss that teaches the encoder without noise, first alone (`encoder`) and, in
-the shortest, then along with the first (`pixel_weight`).
+warms up, and a second loss that teaches the encoder without noise: first alone (`encoder`), and in
+the shorter ones then along with the first (`pixel_weight`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
