@@ -48,7 +48,7 @@ UNFILLED = "TODO:"
 LARGEST_CARD, LONGEST = 2**16, 600  # bytes of a card, characters of a field
 SAME = 1e-6  # relative: a number against the mean of the scores that samples.csv prints
 # Our benchmarks whose means over images have their scores in samples.csv.
-SCORED = ("reconstruction", "probes", "identity", "latent", "denoising", "variation")
+SCORED = ("reconstruction", "probes", "identity", "edits", "latent", "denoising", "variation")
 # What `published.attach` writes into a record, and what is there before.
 BARE: dict[str, Any] = {
     "published": None,
@@ -302,5 +302,6 @@ def _needs_scores(record: Record) -> bool:
     """Whether our benchmarks write the scores behind this number to samples.csv."""
     of_images = record.metric in METRICS and METRICS[record.metric].of_images
     of_persons = record.benchmark == "identity" and record.reference
+    of_pairs = record.benchmark == "edits" and record.metric != "composition"
     ours = record.benchmark in SCORED and record.table != BY_PROTOCOL
-    return ours and of_images and not of_persons
+    return ours and of_images and not of_persons and not of_pairs

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +139,17 @@ def test_every_row_that_the_harness_makes_is_what_its_table_says():
             r.metric for k, r in run.records.items() if r.stderr and k not in run.uncertainties
         }
         assert alone <= {n for n, row in METRICS.items() if row.error_alone}
+
+
+def test_an_edit_s_scores_are_asked_for_where_they_are_of_images(tmp_path, capsys):
+    entry = tmp_path / "entry"
+    shutil.copytree(Path(__file__).parents[2] / "docs/entries/portraits-300", entry)
+    lines = (entry / "samples.csv").read_text().splitlines(keepends=True)
+    kept = [line for line in lines if not line.startswith("edits,")]
+    assert len(kept) < len(lines)
+    (entry / "samples.csv").write_text("".join(kept))
+    said = refusal(main, capsys, "--check", entry)
+    assert "composition" in said and "without their scores in samples.csv" in said
 
 
 def test_scores_of_more_images_are_noticed_even_with_the_same_mean(entry, capsys):
