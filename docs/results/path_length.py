@@ -5,7 +5,7 @@
 RUN is a run folder with `interpolation` (or a baseline: records.csv and influences.npz are enough).
 The lengths of its pairs are computed from the influences of the mean; with the same seed all
 systems have the same pairs. Wilcoxon's signed-rank test (SciPy) asks whether the median difference
-is 0; it is robust against three pairs of DDIM that are many times as long as the rest and determine
+is 0; it is robust against the few pairs of DDIM that are many times as long as the rest and determine
 the mean.
 """
 
