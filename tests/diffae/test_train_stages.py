@@ -148,7 +148,7 @@ def test_an_autoencoder_that_is_half_trained_has_no_latent_ddim_yet(data, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "name", ["portraits", "portraits-short", "fashion-mnist", "ffhq128", "celeba64"]
+    "name", ["portraits", "portraits-short", "fashion-mnist", "ffhq128", "horse128", "celeba64"]
 )
 def test_the_baseline_of_a_preset_is_the_table_s(name):
     found = chain.baseline_of(PRESETS[name])
