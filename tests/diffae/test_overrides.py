@@ -27,6 +27,7 @@ TINY = [
     "channel_mult=1,1",
     "image.samples=16",
     "image.batch_size=8",
+    "image.bfloat16=false",
     "encoder=none",
     "latent=none",
 ]
