@@ -12,6 +12,7 @@ from functools import reduce
 from typing import Annotated, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from benchmarks.metrics.codes import axes
@@ -33,7 +34,8 @@ class Tad(Split):
                 on the others, or on the "scored rows" themselves: all rows, or in five folds the
                 four that others fit on
     thresholds  0: exact AUROC; else the area by so many thresholds between the smallest and the
-                largest value of a dimension, each step as high as its right end
+                largest value of a dimension, each step as high as its right end. The codes that do so
+                compute thresholds, ranges and areas in float32, and so does this
     guard       a dimension whose range is not larger counts as chance (in units of the code)
     filter      the rows from which it is told what labels tell of each other
     """
@@ -62,6 +64,10 @@ def areas(z: Floats, y: Floats, how: Tad) -> Floats:
     nan for an attribute of which one value occurs.
     """
     positives = y.sum(axis=0)[:, None]
+    ranges = np.ptp(z, axis=0)
+    if how.thresholds:
+        z = z.astype(np.float32)
+        ranges = z.max(axis=0) - z.min(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         if how.thresholds:
             found = np.stack([_by_steps(column, y, how.thresholds) for column in z.T], axis=-1)
@@ -70,17 +76,19 @@ def areas(z: Floats, y: Floats, how: Tad) -> Floats:
             area = above / (positives * (len(y) - positives))
             found = np.stack([area, 1 - area])
     if how.guard:
-        found[:, :, np.ptp(z, axis=0) <= how.guard] = 0.5
+        found[:, :, ranges <= ranges.dtype.type(how.guard)] = 0.5
     return found
 
 
-def _by_steps(z: Floats, y: Floats, thresholds: int) -> Floats:
+def _by_steps(z: NDArray[np.float32], y: Floats, thresholds: int) -> Floats:
     """Areas [2, K] of one dimension and of its negative, by thresholds over its range."""
-    steps = np.linspace(0, 1, thresholds) * np.ptp(z) + z.min()
-    passed = (z[:, None] >= steps).astype(float)
-    true, false = (passed.T @ of / of.sum(axis=0) for of in (y, 1 - y))
-    curves = (true[::-1], false[::-1]), (1 - true, 1 - false)
-    return np.stack([(t[1:] * np.diff(f, axis=0)).sum(axis=0) for t, f in curves])
+    steps = np.linspace(0, 1, thresholds).astype(np.float32) * (z.max() - z.min()) + z.min()
+    above = (z[:, None] >= steps).astype(float).T
+    both = []
+    for passed in (above[::-1], 1 - above):
+        true, false = ((passed @ of / of.sum(axis=0)).astype(np.float32) for of in (y, 1 - y))
+        both.append((true[1:] * np.diff(false, axis=0)).sum(axis=0))
+    return np.stack(both).astype(np.float64)
 
 
 def told_by_others(y: Floats) -> Floats:

@@ -34,7 +34,8 @@ class Linear(Split):
     rows      as of `Split`, but for "drawn"
     scaling   of codes by the rows that are fitted on. A logistic regression standardises in any case
     chosen    what a fit leaves open: "on validation rows", "on the scored rows", or "not": then C or
-              the penalty is 1, the epoch is the last, and validation rows are fitted on too
+              the penalty is 1, and the epoch is the last. Validation rows are fitted on too, unless
+              they are chosen on
     """
 
     rows: Literal["held out", "five folds", "in-sample"] = "held out"
@@ -226,7 +227,7 @@ def measured(
     criteria = {"R2": r2, "r": pearson}
     by = criteria[how.criterion] if isinstance(how, Regression) else score
     for part in how.folds(codes, seed):
-        fitted = part.fitted if how.chosen == "not" else part.train
+        fitted = part.train if how.chosen == "on validation rows" else part.fitted
         judged = part.test if how.chosen == ON_TEST else part.valid
         if how.chosen != "not" and not len(judged):
             raise UserError(NO_CHOICE)

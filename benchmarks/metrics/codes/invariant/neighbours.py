@@ -22,6 +22,7 @@ from benchmarks.metrics.codes.data import (
     Floats,
     Found,
     Ints,
+    Part,
     parts,
 )
 from benchmarks.metrics.codes.errors import blocks_of, found, mean_of_labels
@@ -41,7 +42,8 @@ Near = tuple[Tensor, Tensor]  # places of neighbours [n, k] among the training r
 class Knn:
     """k-NN among the training rows of other persons.
 
-    neighbours   k; 0: the best of GRID on the validation rows, for each label
+    neighbours   k; 0: the best of GRID on the validation rows, for each label. If k is given,
+                 validation rows count as training rows
     scaling      of the codes: "standardised" by the training rows, or "unit length" (then the nearest
                  are those of the largest cosine)
     temperature  T of the votes exp(-distance^2 / 2T), of unit codes exp(cosine / T) but for a
@@ -53,15 +55,17 @@ class Knn:
     temperature: Annotated[float, Range(0, 1e6)] = 0.0
 
 
-def nearest(x: Tensor, bank: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def nearest(x: Tensor, bank: Tensor, k: int, by_cosine: bool = False) -> tuple[Tensor, Tensor]:
     """The squared distances [n, k] of the k nearest rows of `bank`, ascending, and their positions.
 
+    By cosine they are 2 - 2 cosine, of unit rows or zeros; a zero has the cosine 0 with every row.
     In blocks of at most AT_ONCE distances.
     """
-    sizes, blocks = bank.square().sum(1), []
-    for rows in x.split(max(AT_ONCE // len(bank), 1)):
-        distances = torch.addmm(sizes, rows, bank.T, alpha=-2).topk(k, largest=False)
-        squares = distances.values + rows.square().sum(1, keepdim=True)
+    lengths = [torch.ones(len(of)) if by_cosine else of.square().sum(1) for of in (x, bank)]
+    blocks, at_once = [], max(AT_ONCE // len(bank), 1)
+    for rows, own in zip(x.split(at_once), lengths[0].split(at_once), strict=True):
+        distances = torch.addmm(lengths[1], rows, bank.T, alpha=-2).topk(k, largest=False)
+        squares = distances.values + own[:, None]
         blocks.append((squares.clamp(min=0), distances.indices))
     return torch.cat([one[0] for one in blocks]), torch.cat([one[1] for one in blocks])
 
@@ -82,9 +86,14 @@ def _score(hit: Bools, truth: Ints, balanced: bool) -> tuple[float, Floats]:
 
 
 def knn(codes: Codes, how: Knn, seed: int) -> Found:
-    """The mean score of the labels, its error over images that are scored and that are neighbours."""
+    """The mean score of the labels, its error over images that are scored and that are neighbours.
+
+    With a given k nothing is chosen, so that validation rows are neighbours too.
+    """
     assert codes.labels is not None
     part, t = parts(codes, seed), how.temperature
+    if how.neighbours:
+        part = Part(part.fitted, part.valid[:0], part.test)
     is_unit = how.scaling == "unit length"
     x = torch.as_tensor(codes.values if is_unit else standardised(codes.values, part.train))
     x = (normalize(x) if is_unit else x).float()
@@ -102,7 +111,7 @@ def knn(codes: Codes, how: Knn, seed: int) -> Found:
     labels = list(zip(codes.classes.T, codes.labels.kinds, strict=True))
 
     def near(rows: Ints) -> Near:
-        squares, places = nearest(x[rows], x[part.train], most + own)
+        squares, places = nearest(x[rows], x[part.train], most + own, is_unit)
         same = who[part.train][places] == who[rows][:, None]
         order = torch.argsort(same.int(), dim=1, stable=True)[:, :most]
         squares, places = squares.gather(1, order), places.gather(1, order)
