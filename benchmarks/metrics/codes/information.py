@@ -9,6 +9,8 @@ information (Vinh et al., 2010), or A = I / H where a protocol subtracts nothing
                 Mozer, 2018), of I - n
     infom       mean over axes of the largest A / sum of A, scaled from 1/N..1 to 0..1
     infoc       the same over labels, scaled from 1/d..1 (Hsu et al., 2023)
+
+An axis or a label without any information has no such share: `Infomec.uninformed` says what follows.
 """
 
 from collections.abc import Callable
@@ -22,14 +24,24 @@ from scipy.special import rel_entr
 from scipy.stats import rankdata
 
 from benchmarks.metrics.codes import axes
-from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Found, Ints
+from benchmarks.metrics.codes.data import (
+    DISCRETE,
+    Codes,
+    Floats,
+    Found,
+    Ints,
+    refuse_real_values,
+)
 from benchmarks.metrics.codes.errors import blocks_of, jackknifed, of_one
 from benchmarks.metrics.codes.number import Number
 from benchmarks.metrics.frechet_jackknife import BLOCKS
+from diffae.system.errors import UserError
 from diffae.system.settings import Range
 
 MEAN, LARGEST = 20, 100  # permutations for their mean, and for their largest information
 Score = Callable[[Floats], float]  # of I - n and A [2, d, N]
+TINY = 1e-12  # an information that is due to rounding
+ALONG = {"infom": ("axes", 1), "infoc": ("labels", 0)}  # what is averaged, and what is summed over
 WORTH_REFITTING = 500_000  # rows x axes x labels of nearest neighbours, about 5 s
 
 
@@ -42,12 +54,15 @@ class Mig(axes.Concepts):
     estimator  of the information: "equal counts": `bins` of equally many images, by rank, equal
                values in one; "equal widths": `bins` over the range of an axis; "clusters": `bins`
                by k-means of a concept's components; "neighbours": of a real-valued axis by the
-               nearest `bins` (Ross, 2014; scikit-learn's `mutual_info_classif`)
+               nearest `bins` (Ross, 2014; scikit-learn's `mutual_info_classif`); "values": each
+               value of an axis is a bin, for codes of quantised models
     """
 
     most: axes.Count = 0
     null: Literal["subtracted", "kept"] = "subtracted"
-    estimator: Literal["equal counts", "equal widths", "clusters", "neighbours"] = "equal counts"
+    estimator: Literal["equal counts", "equal widths", "clusters", "neighbours", "values"] = (
+        "equal counts"
+    )
     bins: Annotated[int, Range(2, 1000)] = 20
 
 
@@ -56,21 +71,31 @@ class Modularity(Mig):
     """Modularity: the fields of MIG, and which axes count.
 
     active  "above null": those with more information (A, of any label) than any axis has about
-            permuted labels; those with a "range > 1/8" or "1/20" of the largest; or "all"
+            permuted labels; those with a "range > 1/8" or "1/20" of the largest, or "range > 0";
+            or "all"
     """
 
-    active: Literal["above null", "range > 1/8", "range > 1/20", "all"] = "above null"
+    active: Literal["above null", "range > 1/8", "range > 1/20", "range > 0", "all"] = "above null"
 
 
 @dataclass(frozen=True)
 class Infomec(Modularity):
-    """InfoM and InfoC: the fields of modularity."""
+    """InfoM and InfoC: the fields of modularity, and what is done with what has no information.
+
+    uninformed  axes, or labels, without information are "left out" of the mean; or "refused", where
+                the authors' code divides zero by zero; or "labels refused", and axes left out
+    """
+
+    uninformed: Literal["left out", "refused", "labels refused"] = "left out"
 
 
 def binned(x: Floats, how: Mig, seed: int) -> Ints:
     """The bin, from 0, of each value [n, d], or of each concept [n, concepts]."""
     if how.estimator == "equal counts":
         return ((rankdata(x, axis=0) - 0.5) / len(x) * how.bins).astype(int)
+    if how.estimator == "values":
+        refuse_real_values(x)
+        return np.stack([np.unique(column, return_inverse=True)[1] for column in x.T], axis=1)
     if how.estimator == "equal widths":
         edges = [np.histogram(column, how.bins)[1][:-1] for column in x.T]
         return np.stack([np.digitize(c, e) - 1 for c, e in zip(x.T, edges, strict=True)], axis=1)
@@ -112,6 +137,8 @@ def _matrices(codes: Codes, how: Mig, seed: int) -> tuple[list[Floats], Ints, li
     n, random = len(codes.values), np.random.default_rng([seed, len(codes.values)])
     rows = np.sort(random.permutation(n)[: how.most or n])
     x, y = how.axes(codes.values, rows)[rows], codes.classes[rows]
+    if (np.ptp(y, axis=0) == 0).any():
+        raise UserError("a label has one value on the rows that are taken")
     near, notes = how.estimator == "neighbours", []
     z = x if near else binned(x, how, seed)
     information: Any = partial(nearest, neighbours=how.bins, seed=seed) if near else plug_in
@@ -124,7 +151,8 @@ def _matrices(codes: Codes, how: Mig, seed: int) -> tuple[list[Floats], Ints, li
     def corrected(kept: Any) -> Floats:
         less = chance * len(y) / len(y[kept])  # it falls as 1/n
         found = information(z[kept], y[kept]) - less
-        return np.stack([found, found / (entropies(y[kept]) - less)])
+        with np.errstate(invalid="ignore", divide="ignore"):  # of a label with one value
+            return np.stack([found, found / (entropies(y[kept]) - less)])
 
     whole = corrected(...)
     most = ((null - chance) / (entropies(y) - chance)).max()
@@ -147,7 +175,8 @@ def _active(x: Floats, adjusted: Floats, null: float, how: str) -> NDArray[np.bo
     """The axes that count, of axes [n, d] (or of concepts) and their A [d, N]."""
     if how == "above null":
         return adjusted.max(axis=1) > null
-    ranges, shares = np.ptp(x, axis=0), {"range > 1/8": 8, "range > 1/20": 20}
+    ranges = np.ptp(x, axis=0)
+    shares = {"range > 1/8": 8, "range > 1/20": 20, "range > 0": np.inf}
     return ranges > ranges.max() / shares[how] if how in shares else np.ones(len(adjusted), bool)
 
 
@@ -167,19 +196,41 @@ def modularity(matrix: Floats) -> float:
 
 def concentration(matrix: Floats, axis: int) -> float:
     """InfoM (axis 1) and InfoC (axis 0) of I - n and A [2, d, N]."""
+    share, least = _shares(matrix, axis), 1 / matrix.shape[axis + 1]
+    mean = np.nanmean(share) if np.isfinite(share).any() else least
+    return float((mean - least) / (1 - least))
+
+
+def _shares(matrix: Floats, axis: int) -> Floats:
+    """The largest A over the sum of A along an axis, nan where there is no information."""
     adjusted = np.maximum(matrix[1], 0)
-    total, least = adjusted.sum(axis=axis), 1 / adjusted.shape[axis]
-    there = total > 0
-    share = (adjusted.max(axis=axis)[there] / total[there]).mean() if there.any() else least
-    return float((share - least) / (1 - least))
+    total = adjusted.sum(axis=axis)
+    return adjusted.max(axis=axis) / np.where(total > TINY, total, np.nan)
+
+
+def _uninformed(name: str, matrix: Floats, how: Infomec) -> tuple[str, ...]:
+    """A note of the axes or labels without information. Raises UserError where they are refused."""
+    kind, axis = ALONG[name]
+    empty = np.isnan(_shares(matrix, axis))
+    if not empty.any():
+        return ()
+    count = f"{empty.sum()} of {len(empty)} {kind}"
+    is_refused = how.uninformed == "refused" or (how.uninformed != "left out" and kind == "labels")
+    if is_refused or (empty.all() and how.null == "kept"):
+        raise UserError(f"{name}: {count} have no information: the authors' code gives nan")
+    return (f"{count} have no information and are left out of the mean",)
 
 
 def _measured(name: str, score: Score, codes: Codes, how: Mig, seed: int) -> Found:
     matrices, blocks, notes = _matrices(codes, how, seed)
     _, d, labels = matrices[0].shape
+    if not d and how.null == "kept":
+        raise UserError(f"{name}: every axis is constant")
     if not d:
         return Found(0.0, len(blocks), notes=(*notes, "no axis counts: 0"))
     axes.needs(name, *(("axes that count", d) if name in ("mig", "infoc") else ("labels", labels)))
+    if isinstance(how, Infomec):
+        notes = [*notes, *_uninformed(name, matrices[0], how)]
     if name == "mig":  # the jackknife is of these two
         best = np.argsort(-matrices[0][1], axis=0, kind="stable")[None, :2]
         matrices = [np.take_along_axis(matrix, best, axis=1) for matrix in matrices]

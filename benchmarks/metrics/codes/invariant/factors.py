@@ -20,7 +20,16 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.special import log_softmax
 
-from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Found, Ints, Kind, Split
+from benchmarks.metrics.codes.data import (
+    DISCRETE,
+    Codes,
+    Floats,
+    Found,
+    Ints,
+    Kind,
+    Split,
+    refuse_real_values,
+)
 from benchmarks.metrics.codes.errors import found, of_columns
 from benchmarks.metrics.codes.invariant import linear
 from benchmarks.metrics.codes.invariant.linear import Linear, Scores, Task, measured, pearson
@@ -29,7 +38,7 @@ from probes.linear import LinearProbe
 from probes.scores import auc_influence
 from probes.softmax import softmax_loss
 
-BALANCED = "without penalty, balanced"
+BALANCED, ONE_HOT = "without penalty, balanced", "one-hot, balanced"
 LEAST = 1e-300  # of a probability
 
 
@@ -43,10 +52,11 @@ class Infoe(Linear):
 
     learner   "penalised", its C chosen by the likelihood; or scikit-learn's of 100 steps without a
               penalty that weighs classes as equally frequent, as does the entropy that it is
-              compared with
+              compared with; or this with a feature for each value of a dimension ("one-hot"), for
+              codes of quantised models
     """
 
-    learner: Literal["penalised", "without penalty, balanced"] = "penalised"
+    learner: Literal["penalised", "without penalty, balanced", "one-hot, balanced"] = "penalised"
 
 
 def log_likelihood(probe: LinearProbe, features: Any, labels: Any) -> float:
@@ -55,8 +65,8 @@ def log_likelihood(probe: LinearProbe, features: Any, labels: Any) -> float:
     return float((log_p * labels.numpy()).sum(1).mean())
 
 
-def balanced(x: Floats, y: Floats, rows: Ints) -> Floats:
-    """Log probabilities [n, C] by scikit-learn, of one-hot y [n, C]."""
+def balanced(x: Any, y: Floats, rows: Ints) -> Floats:
+    """Log probabilities [n, C] by scikit-learn, of one-hot y [n, C]; x may be sparse."""
     from sklearn.linear_model import LogisticRegression
 
     found = np.full(y.shape, LEAST)
@@ -68,6 +78,14 @@ def balanced(x: Floats, y: Floats, rows: Ints) -> Floats:
     return np.log(found)
 
 
+def of_values(x: Floats) -> Any:
+    """A sparse column for each value of each dimension of x [n, d]."""
+    from sklearn.preprocessing import OneHotEncoder
+
+    refuse_real_values(x)
+    return OneHotEncoder().fit_transform(x)
+
+
 def one_hot(y: Floats, count: int) -> Floats:
     """The classes y [n, 1] as n x count."""
     return np.eye(count)[y[:, 0].astype(int)]
@@ -76,7 +94,10 @@ def one_hot(y: Floats, count: int) -> Floats:
 def log_probabilities(task: Task) -> Iterator[Floats]:
     """Log probabilities [n, C] of the classes of one factor."""
     task = replace(task, y=one_hot(task.y, int(task.y.max()) + 1))
-    if isinstance(task.how, Infoe) and task.how.learner == BALANCED:
+    learner = task.how.learner if isinstance(task.how, Infoe) else "penalised"
+    if learner == ONE_HOT:
+        yield balanced(of_values(task.x), task.y, task.fitted)
+    elif learner == BALANCED:
         yield balanced(task.x, task.y, task.fitted)
     else:
         yield log_softmax(linear.classifier(task, softmax_loss, log_likelihood), axis=1)
@@ -91,7 +112,9 @@ def aurocs(log_p: Floats, y: Floats, _: Any) -> tuple[float, Floats]:
 
 def explained(log_p: Floats, y: Floats, how: Infoe) -> tuple[float, Floats]:
     """1 less the cross-entropy over the entropy of y [n, C], and the influence [n] of each row."""
-    shares = np.full(y.shape[1], 1 / y.shape[1]) if how.learner == BALANCED else y.mean(0)
+    shares = np.full(y.shape[1], 1 / y.shape[1])
+    if how.learner == "penalised":
+        shares = y.mean(0)
     loss = -(log_p * y).sum(1)
     entropy = -(np.log(shares.clip(LEAST)) * y).sum(1)
     ratio = loss.mean() / entropy.mean()
