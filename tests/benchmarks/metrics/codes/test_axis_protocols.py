@@ -23,6 +23,7 @@ DEFINED = {
     "disent": (*DCI, "sap", "mig", "factor_vae"),
     "fdae": (*DCI, "mig", "factor_vae"),
     "infomec": ("infom", "infoc"),
+    "infomec-discrete": ("infom", "infoc"),
     "infomec-training": ("infom", "infoc"),
 }
 EVERY = pytest.mark.parametrize("name", DEFINED)

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from factor_codes import labelled, rotation, standardised
+from factor_codes import labelled, rotation, standardised, table
 from sklearn.metrics import adjusted_mutual_info_score, mutual_info_score
 
-from benchmarks.metrics.codes import information
+from benchmarks.metrics.codes import information, schema
 from benchmarks.metrics.codes.information import (
     NUMBERS,
     Infomec,
@@ -18,6 +18,7 @@ from benchmarks.metrics.codes.information import (
     modularity,
     plug_in,
 )
+from benchmarks.metrics.codes.table import measure
 from diffae.system.errors import UserError
 
 DLIB = {"estimator": "equal widths", "null": "kept"}
@@ -89,6 +90,60 @@ def test_infom_and_infoc_are_those_of_infomec():
     assert "1 of 4 axes left out by their information or range" in found.notes
     every = Infomec(estimator="neighbours", bins=10, null="kept", active="all")
     assert value("infoc", labelled(z, y), every) < infoc - 0.1
+
+
+def test_infom_and_infoc_of_quantised_codes_are_of_their_values():
+    """infomec.py l.16-19, 28-29 and 94-105, of scikit-learn's information; one axis is constant."""
+    random = np.random.default_rng(0)
+    _, y = perfect(300)
+    z = np.where(random.uniform(size=y.shape) < 0.3, random.integers(9, size=y.shape), y)
+    nmi = [[mutual_info_score(k, j) / mutual_info_score(k, k) for j in z.T] for k in y.T]
+    nmi = np.array(nmi)
+    codes = labelled(np.column_stack([np.exp(z), np.ones(len(z))]), y)
+    for name, axis in (("infom", 0), ("infoc", 1)):
+        share = (nmi.max(axis) / nmi.sum(axis)).mean()
+        found = measure(name, codes, schema.named("infomec-discrete"), 0)
+        assert found.value == pytest.approx((share - 1 / 3) / (1 - 1 / 3), abs=1e-9)
+        assert abs(found.value - measure(name, codes, schema.named("infomec"), 0).value) > 0.05
+    with pytest.raises(UserError, match="300 values in 300 rows; this protocol is for the codes"):
+        measure(
+            "infom", labelled(random.normal(size=y.shape), y), schema.named("infomec-discrete"), 0
+        )
+
+
+def of_factors(axes):
+    """Axes [n, d] of a table of three factors, of which the third is in none of them."""
+    y = table((3, 4, 2), copies=5)
+    return labelled(axes(*y.T), y)
+
+
+def test_there_is_no_number_where_the_code_divides_zero_by_zero():
+    """An axis that tells nothing of any one factor, and a factor of which no axis tells anything."""
+    noisy = of_factors(lambda a, b, c: np.column_stack([a, b, np.arange(len(a)) // 24]))
+    discrete = schema.named("infomec-discrete")
+    with pytest.raises(
+        UserError, match="infom: 1 of 3 axes have no information: the authors' code"
+    ):
+        measure("infom", noisy, discrete, 0)
+    with pytest.raises(UserError, match="infoc: 1 of 3 labels have no information"):
+        measure("infoc", noisy, discrete, 0)
+    some = discrete.changed("infomec.uninformed", "labels refused")
+    found = measure("infom", noisy, some, 0)
+    assert found.value == 1 and "1 of 3 axes have no information" in found.notes[-1]
+    with pytest.raises(UserError, match="infoc: 1 of 3 labels"):
+        measure("infoc", noisy, some, 0)
+    every = discrete.changed("infomec.uninformed", "left out")
+    assert measure("infoc", noisy, every, 0).value == pytest.approx(1)
+
+
+def test_of_constant_codes_and_labels_there_is_no_number():
+    codes = of_factors(lambda a, b, c: np.ones((len(a), 2)))
+    discrete = schema.named("infomec-discrete")
+    with pytest.raises(UserError, match="infom: every axis is constant"):
+        measure("infom", codes, discrete, 0)
+    y = np.sort(table((2, 2), copies=60), axis=0)
+    with pytest.raises(UserError, match="a label has one value on the rows that are taken"):
+        measure("infom", labelled(y, y), discrete.changed("codes.most", 60), 0)
 
 
 def test_scores_of_given_information():

@@ -92,9 +92,8 @@ def test_the_script_of_diti_chooses_the_epoch_on_the_rows_that_it_scores():
     codes = made("noise", 200, 1)
     part = parts(codes, 0)
     y = codes.labels.values[:, 9:]
-    every = list(
-        linear.epochs(codes.values, y, part.train, 0, torch.nn.functional.mse_loss, 64, True)
-    )
+    mse = torch.nn.functional.mse_loss
+    every = list(linear.epochs(codes.values, y, part.fitted, 0, mse, 64, True))
     assert len(every) == 15
     rs = [mean_r(y[part.test], one[part.test]) for one in every]
     found = measure("pearson_r", codes, named("diti"), 0)

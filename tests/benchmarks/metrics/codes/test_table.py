@@ -12,7 +12,7 @@ from codes_of_factors import made
 
 from benchmarks.metrics import METRICS
 from benchmarks.metrics.codes import schema, table
-from benchmarks.metrics.codes.data import Codes, Labels, Rows, parts, taken
+from benchmarks.metrics.codes.data import TEST, TRAIN, VALID, Codes, Labels, Rows, parts, taken
 from benchmarks.metrics.codes.number import Number, section_name
 from benchmarks.metrics.protocols.schema import named as of_images
 from diffae.system.errors import UserError
@@ -63,6 +63,29 @@ def test_every_number_of_a_protocol_is_one_of_plain_with_other_fields(name):
         else:
             with pytest.raises(UserError, match=f"{name} does not define {number}; it has: "):
                 protocol.section(number)
+
+
+UNCHOSEN = [
+    (name, number)
+    for name in schema.names()
+    for number in [*schema.INVARIANT, "tad", "attrs", "sap"]
+    if schema.named(name).defines(number)
+    and getattr(schema.named(name).section(number), "chosen", "") != "on validation rows"
+    and getattr(schema.named(name).section(number), "neighbours", 1) > 0
+]
+
+
+@pytest.mark.parametrize(("name", "number"), UNCHOSEN)
+def test_rows_that_no_choice_is_made_on_are_fitted_on(name, number):
+    """So that it changes nothing whether a file calls them validation or training rows."""
+    codes = made("rotated", 200, 1)
+    codes = replace(codes, values=np.round(codes.values, 1))  # for a protocol of quantised codes
+    split = np.repeat([TRAIN, VALID, TEST], [80, 40, 80])
+    several, two = (
+        table.measure(number, replace(codes, split=of), schema.named(name), 0).value
+        for of in (split, np.where(split == VALID, TRAIN, split))
+    )
+    assert several == pytest.approx(two, abs=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from factor_codes import first_part, labelled, rotation
 from sklearn.metrics import mutual_info_score, roc_auc_score
 
-from benchmarks.metrics.codes.tad import NUMBERS, Sap, Tad, _by_steps, areas, told_by_others
+from benchmarks.metrics.codes.tad import NUMBERS, Sap, Tad, areas, told_by_others
 from diffae.system.errors import UserError
 
 IN_SAMPLE = Tad(rows="in-sample", chosen="scored rows")
@@ -42,22 +42,42 @@ def test_areas_are_scikit_learns():
     assert areas(z, y, Tad()) == pytest.approx(np.array(expected), abs=1e-12)
 
 
-def test_areas_by_thresholds_are_those_of_nashaes_loop():
-    """NashAE ae_utils_exp.py l.174-200, line by line on NumPy."""
-    random = np.random.default_rng(1)
-    z, y = random.standard_normal(200) ** 3, (random.uniform(size=200) < 0.3).astype(float)
+def nashaes_areas(z, y, thresholds):
+    """NashAE ae_utils_exp.py l.174-200, line by line on NumPy, in the precision of the codes [n]."""
     points = {True: [], False: []}
-    for t in np.linspace(0, 1, 11):
+    for t in np.linspace(0, 1, thresholds).astype(z.dtype):
         threshold = t * (z.max() - z.min()) + z.min()
         for sign in points:
             predicted = z >= threshold if sign else z < threshold
             true, false = (predicted & (y == 1)).sum(), (predicted & (y == 0)).sum()
             points[sign].append((false / (y == 0).sum(), true / (y == 1).sum()))
-    expected = []
+    areas = []
     for curve in points.values():
         fpr, tpr = np.sort(np.array(curve), axis=0).T
-        expected.append((tpr[1:] * (fpr[1:] - fpr[:-1])).sum())
-    assert _by_steps(z, y[:, None], 11)[:, 0] == pytest.approx(expected, abs=1e-12)
+        areas.append((tpr[1:] * (fpr[1:] - fpr[:-1])).sum())
+    return areas
+
+
+@pytest.mark.parametrize("thresholds", [11, 101])
+def test_areas_by_thresholds_are_those_of_nashaes_loop_in_float32(thresholds):
+    """Whether the largest code passes the last threshold is decided by rounding."""
+    random = np.random.default_rng(1)
+    z = (random.standard_normal((200, 12)) ** 3).astype(np.float32)
+    y = (random.uniform(size=200) < 0.3).astype(float)
+    single, double = (
+        np.transpose([nashaes_areas(column, y, thresholds) for column in of.T])
+        for of in (z, z.astype(float))
+    )
+    how = Tad(thresholds=thresholds)
+    assert areas(z.astype(float), y[:, None], how)[:, 0] == pytest.approx(single, abs=1e-6)
+    assert np.abs(single - double).max() > 1e-3
+
+
+def test_a_range_is_compared_with_the_guard_in_float32():
+    z = np.linspace(0, np.float32(0.2), 50)[:, None]  # which is larger than 0.2
+    y = (z > 0.1).astype(float)
+    assert areas(z, y, Tad(thresholds=11, guard=0.2)) == pytest.approx(0.5)
+    assert areas(1.001 * z, y, Tad(thresholds=11, guard=0.2)).max() > 0.9
 
 
 def test_what_labels_tell_of_each_other_is_scikit_learns():
