@@ -76,7 +76,7 @@ def areas(z: Floats, y: Floats, how: Tad) -> Floats:
             area = above / (positives * (len(y) - positives))
             found = np.stack([area, 1 - area])
     if how.guard:
-        found[:, :, ranges <= ranges.dtype.type(how.guard)] = 0.5
+        found[:, :, ranges <= how.guard] = 0.5
     return found
 
 

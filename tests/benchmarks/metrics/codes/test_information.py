@@ -99,7 +99,7 @@ def test_infom_and_infoc_of_quantised_codes_are_of_their_values():
     z = np.where(random.uniform(size=y.shape) < 0.3, random.integers(9, size=y.shape), y)
     nmi = [[mutual_info_score(k, j) / mutual_info_score(k, k) for j in z.T] for k in y.T]
     nmi = np.array(nmi)
-    codes = labelled(np.column_stack([np.exp(z), np.ones(len(z))]), y)
+    codes = labelled(np.column_stack([z * [1, 1, 0.01], np.ones(len(z))]), y)
     for name, axis in (("infom", 0), ("infoc", 1)):
         share = (nmi.max(axis) / nmi.sum(axis)).mean()
         found = measure(name, codes, schema.named("infomec-discrete"), 0)
@@ -154,6 +154,8 @@ def test_scores_of_given_information():
     assert modularity(pair(np.array([[0.4, 0.2, 0.1], [0.0, 0.0, 0.0]]))) == pytest.approx(
         (1 - 0.05 / (0.16 * 2)) / 2
     )
+    rounding = np.array([[0.5, 0.1], [1e-16, 0.0]])
+    assert concentration(pair(rounding), 1) == concentration(pair(rounding[:1]), 1) < 1
     assert concentration(pair(np.zeros((3, 2))), 0) == concentration(pair(-one), 1) == 0
     mixed = np.array([[0.6, 0.2], [0.1, 0.1], [0.0, 0.0]])  # the last has no information
     assert concentration(pair(mixed), 1) == pytest.approx(((0.75 + 0.5) / 2 - 0.5) / 0.5)

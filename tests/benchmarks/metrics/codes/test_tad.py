@@ -74,7 +74,7 @@ def test_areas_by_thresholds_are_those_of_nashaes_loop_in_float32(thresholds):
 
 
 def test_a_range_is_compared_with_the_guard_in_float32():
-    z = np.linspace(0, np.float32(0.2), 50)[:, None]  # which is larger than 0.2
+    z = np.linspace(0, float(np.float32(0.2)), 50)[:, None]  # which is larger than 0.2
     y = (z > 0.1).astype(float)
     assert areas(z, y, Tad(thresholds=11, guard=0.2)) == pytest.approx(0.5)
     assert areas(1.001 * z, y, Tad(thresholds=11, guard=0.2)).max() > 0.9
