@@ -71,8 +71,8 @@ def test_the_protocols_are_weighted_votes_by_cosine(name, k, t):
 def test_a_code_of_length_zero_has_the_cosine_0_with_every_code(name):
     """As in the three codes, which multiply it. All of them have one class, since they are as near."""
     codes = only(made("rotated", 600, 1), [6])
-    x, y, how = codes.values.copy(), codes.labels.values.copy(), named(name).section("knn")
-    part = parts(codes, 0)
+    y, how, part = codes.labels.values.copy(), named(name).section("knn"), parts(codes, 0)
+    x = np.random.default_rng(0).normal(size=(600, 30))  # hardly a cosine is above a half
     zeros = part.fitted[::4]
     x[zeros], y[zeros] = 0, 0
     lengths = np.linalg.norm(x, axis=1, keepdims=True)
