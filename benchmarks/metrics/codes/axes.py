@@ -64,6 +64,14 @@ def varied(name: str, y: Ints, rows: Ints) -> None:
         raise UserError(f"{name}: a label has one value on the rows that are fitted on")
 
 
+def refuse_real_values(x: Floats) -> None:
+    """Raise UserError for codes [n, d] with an axis on which most rows have a value of their own."""
+    most = max(len(np.unique(column)) for column in x.T)
+    if most > len(x) / 2:
+        values = f"an axis has {most:,} values in {len(x):,} rows"
+        raise UserError(f"{values}; this protocol is for the codes of quantised models")
+
+
 def shared(compute: Callable[[Codes, Any, int], T]) -> Callable[[Codes, Any, int], T]:
     """A computation that several numbers share; its last results are remembered."""
     known: dict[Any, T] = {}

@@ -116,14 +116,6 @@ class Found:
     fits: tuple[float, ...] = ()
 
 
-def refuse_real_values(x: Floats) -> None:
-    """Raise UserError for codes [n, d] with an axis on which most rows have a value of their own."""
-    most = max(len(np.unique(column)) for column in x.T)
-    if most > len(x) / 2:
-        values = f"an axis has {most:,} values in {len(x):,} rows"
-        raise UserError(f"{values}; this protocol is for the codes of quantised models")
-
-
 # ----------------------------------------------------------------------------------------------
 # Rows
 

@@ -24,14 +24,7 @@ from scipy.special import rel_entr
 from scipy.stats import rankdata
 
 from benchmarks.metrics.codes import axes
-from benchmarks.metrics.codes.data import (
-    DISCRETE,
-    Codes,
-    Floats,
-    Found,
-    Ints,
-    refuse_real_values,
-)
+from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Found, Ints
 from benchmarks.metrics.codes.errors import blocks_of, jackknifed, of_one
 from benchmarks.metrics.codes.number import Number
 from benchmarks.metrics.frechet_jackknife import BLOCKS
@@ -94,7 +87,7 @@ def binned(x: Floats, how: Mig, seed: int) -> Ints:
     if how.estimator == "equal counts":
         return ((rankdata(x, axis=0) - 0.5) / len(x) * how.bins).astype(int)
     if how.estimator == "values":
-        refuse_real_values(x)
+        axes.refuse_real_values(x)
         return np.stack([np.unique(column, return_inverse=True)[1] for column in x.T], axis=1)
     if how.estimator == "equal widths":
         edges = [np.histogram(column, how.bins)[1][:-1] for column in x.T]
@@ -225,7 +218,7 @@ def _measured(name: str, score: Score, codes: Codes, how: Mig, seed: int) -> Fou
     matrices, blocks, notes = _matrices(codes, how, seed)
     _, d, labels = matrices[0].shape
     if not d and how.null == "kept":
-        raise UserError(f"{name}: every axis is constant")
+        raise UserError(f"{name}: no axis counts, as where every axis is constant")
     if not d:
         return Found(0.0, len(blocks), notes=(*notes, "no axis counts: 0"))
     axes.needs(name, *(("axes that count", d) if name in ("mig", "infoc") else ("labels", labels)))

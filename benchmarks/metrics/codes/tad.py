@@ -86,7 +86,7 @@ def _by_steps(z: NDArray[np.float32], y: Floats, thresholds: int) -> Floats:
     above = (z[:, None] >= steps).astype(float).T
     both = []
     for passed in (above[::-1], 1 - above):
-        true, false = ((passed @ of / of.sum(axis=0)).astype(np.float32) for of in (y, 1 - y))
+        true, false = ((passed @ k / k.sum(axis=0)).astype(np.float32) for k in (y, 1 - y))
         both.append((true[1:] * np.diff(false, axis=0)).sum(axis=0))
     return np.stack(both).astype(np.float64)
 

@@ -20,16 +20,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.special import log_softmax
 
-from benchmarks.metrics.codes.data import (
-    DISCRETE,
-    Codes,
-    Floats,
-    Found,
-    Ints,
-    Kind,
-    Split,
-    refuse_real_values,
-)
+from benchmarks.metrics.codes.axes import refuse_real_values
+from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Found, Ints, Kind, Split
 from benchmarks.metrics.codes.errors import found, of_columns
 from benchmarks.metrics.codes.invariant import linear
 from benchmarks.metrics.codes.invariant.linear import Linear, Scores, Task, measured, pearson

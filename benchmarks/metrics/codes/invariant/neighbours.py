@@ -61,11 +61,11 @@ def nearest(x: Tensor, bank: Tensor, k: int, by_cosine: bool = False) -> tuple[T
     By cosine they are 2 - 2 cosine, of unit rows or zeros; a zero has the cosine 0 with every row.
     In blocks of at most AT_ONCE distances.
     """
-    lengths = [torch.ones(len(of)) if by_cosine else of.square().sum(1) for of in (x, bank)]
+    lengths = [torch.ones(len(y)) if by_cosine else y.square().sum(1) for y in (x, bank)]
     blocks, at_once = [], max(AT_ONCE // len(bank), 1)
-    for rows, own in zip(x.split(at_once), lengths[0].split(at_once), strict=True):
+    for rows, squared in zip(x.split(at_once), lengths[0].split(at_once), strict=True):
         distances = torch.addmm(lengths[1], rows, bank.T, alpha=-2).topk(k, largest=False)
-        squares = distances.values + own[:, None]
+        squares = distances.values + squared[:, None]
         blocks.append((squares.clamp(min=0), distances.indices))
     return torch.cat([one[0] for one in blocks]), torch.cat([one[1] for one in blocks])
 

@@ -139,7 +139,7 @@ def test_there_is_no_number_where_the_code_divides_zero_by_zero():
 def test_of_constant_codes_and_labels_there_is_no_number():
     codes = of_factors(lambda a, b, c: np.ones((len(a), 2)))
     discrete = schema.named("infomec-discrete")
-    with pytest.raises(UserError, match="infom: every axis is constant"):
+    with pytest.raises(UserError, match="infom: no axis counts, as where every axis is constant"):
         measure("infom", codes, discrete, 0)
     y = np.sort(table((2, 2), copies=60), axis=0)
     with pytest.raises(UserError, match="a label has one value on the rows that are taken"):

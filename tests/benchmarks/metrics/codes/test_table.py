@@ -82,8 +82,8 @@ def test_rows_that_no_choice_is_made_on_are_fitted_on(name, number):
     codes = replace(codes, values=np.round(codes.values, 1))  # for a protocol of quantised codes
     split = np.repeat([TRAIN, VALID, TEST], [80, 40, 80])
     several, two = (
-        table.measure(number, replace(codes, split=of), schema.named(name), 0).value
-        for of in (split, np.where(split == VALID, TRAIN, split))
+        table.measure(number, replace(codes, split=parts), schema.named(name), 0).value
+        for parts in (split, np.where(split == VALID, TRAIN, split))
     )
     assert several == pytest.approx(two, abs=1e-12)
 

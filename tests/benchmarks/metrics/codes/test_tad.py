@@ -65,8 +65,8 @@ def test_areas_by_thresholds_are_those_of_nashaes_loop_in_float32(thresholds):
     z = (random.standard_normal((200, 12)) ** 3).astype(np.float32)
     y = (random.uniform(size=200) < 0.3).astype(float)
     single, double = (
-        np.transpose([nashaes_areas(column, y, thresholds) for column in of.T])
-        for of in (z, z.astype(float))
+        np.transpose([nashaes_areas(column, y, thresholds) for column in codes.T])
+        for codes in (z, z.astype(float))
     )
     how = Tad(thresholds=thresholds)
     assert areas(z.astype(float), y[:, None], how)[:, 0] == pytest.approx(single, abs=1e-6)
