@@ -61,7 +61,7 @@ def nearest(x: Tensor, bank: Tensor, k: int, by_cosine: bool = False) -> tuple[T
     By cosine they are 2 - 2 cosine, of unit rows or zeros; a zero has the cosine 0 with every row.
     In blocks of at most AT_ONCE distances.
     """
-    lengths = [torch.ones(len(y)) if by_cosine else y.square().sum(1) for y in (x, bank)]
+    lengths = [y.new_ones(len(y)) if by_cosine else y.square().sum(1) for y in (x, bank)]
     blocks, at_once = [], max(AT_ONCE // len(bank), 1)
     for rows, squared in zip(x.split(at_once), lengths[0].split(at_once), strict=True):
         distances = torch.addmm(lengths[1], rows, bank.T, alpha=-2).topk(k, largest=False)
