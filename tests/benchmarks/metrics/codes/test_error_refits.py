@@ -52,6 +52,7 @@ def test_the_error_of_tad_is_of_its_dimensions_without_each_block(rows, persons)
     factors = random.normal(size=(n, 3))
     y = (factors > 0.3).astype(float)
     x = factors @ (np.eye(3) + 0.4) + 0.8 * random.normal(size=(n, 3))
+    x[:, 1] *= -1
     who = np.arange(n) // 3 if persons else None
     codes = labelled(x, y, persons=who)
     chosen = "fitted rows" if rows == "held out" else "scored rows"
