@@ -100,7 +100,7 @@ def _report_failure(args: argparse.Namespace, reason: str) -> None:
         return
     line = " ".join(reason.split())
     verdict = {"passed": False, "regressed": 0, "numbers": 0, "counts": {}, "failed": []}
-    _write(args, junit_of_refusal(line), refusal(line), verdict | {"refused": line})
+    _write(args, junit_of_refusal(line), refusal(line), verdict | {"errors": [], "refused": line})
 
 
 def _write(args: argparse.Namespace, junit: bytes, page: str, verdict: dict[str, object]) -> None:

@@ -6,11 +6,12 @@ from xml.etree import ElementTree
 
 from reports.gate.page import Findings, change
 from reports.gate.verdicts import NOT_COMPARED, Comparison
+from reports.gate.words import error_changed
 from reports.records.metrics import Metrics
 from reports.records.reading import for_xml, joined
 from reports.tables.numbers import steps_text
 
-# The class and the name of a test; "failure", "error" or "skipped", or nothing; and why.
+# The class and the name of a test; "failure", "error", "skipped" or "system-out", or nothing; and why.
 Case = tuple[str, str, str, str]
 
 
@@ -33,11 +34,13 @@ def junit_of_refusal(reason: str) -> bytes:
 def _case(c: Comparison, failed: bool, known: Metrics) -> Case:
     r = c.record
     names = f"{r.benchmark}.{r.system}", joined(r.setting, steps_text(r), r.metric)
+    of_error = error_changed(c)
     if not failed:
-        return (*names, "skipped" if c.verdict == NOT_COMPARED else "", c.note)
+        kind = "skipped" if c.verdict == NOT_COMPARED else "system-out" if of_error else ""
+        return (*names, kind, joined(c.note, of_error, by="; "))
     base, new, difference = change(c, known)
     message = f"{c.verdict}: {base} -> {new or 'no value'} ({difference}), margin {c.margin:.2g}, p {c.p:.2g} {c.note}"
-    return (*names, "failure", message.strip())
+    return (*names, "failure", joined(message.strip(), of_error, by="; "))
 
 
 def _xml(suites: dict[str, list[Case]]) -> bytes:
@@ -51,7 +54,9 @@ def _xml(suites: dict[str, list[Case]]) -> bytes:
         for classname, title, kind, why in cases:
             names = {"classname": for_xml(classname), "name": for_xml(title)}
             case = ElementTree.SubElement(suite, "testcase", names)
-            if kind:
+            if kind == "system-out":  # of a test that passed; it has no message
+                ElementTree.SubElement(case, kind).text = for_xml(why)
+            elif kind:
                 ElementTree.SubElement(case, kind, message=for_xml(why))
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)

@@ -23,7 +23,7 @@ from reports.tables.markdown import escape
 from reports.tables.numbers import number_text, to_error
 
 WIDTH = 100  # columns of a terminal
-ENTRY_LINES = 26  # lines of a terminal's page for failures
+ENTRY_LINES = 23  # lines of a terminal's page for failures
 ANNOTATIONS = 10  # GitHub shows no more of one step
 TOLD, FOLDED = 20, 500  # groups in a summary, and folded rows
 HEADERS = ("verdict", "number", "base", "new", "change", "margin", "p", "")
@@ -126,6 +126,7 @@ def as_plain(findings: Findings) -> dict[str, object]:
         "numbers": len(findings.found),
         "counts": {verdict: counts[verdict] for verdict in verdicts.VERDICTS},
         "failed": findings.failures,
+        "errors": [words.with_error(c) for c in changed_errors(findings.found)],
         "refused": "",
     }
 
@@ -197,6 +198,12 @@ def _remarks(findings: Findings) -> list[str]:
             "the same protocol and seed, but one of them has no influences of the same images. Their errors are those "
             "of independent runs, and only a large loss is detected."
         )
+    if errors := changed_errors(found):
+        names = few([escape(words.with_error(c)) for c in errors], words.OTHERS)
+        remarks.append(
+            f"**The standard error changed** by more than a quarter and beyond chance, at the same n, of {len(errors):,} "
+            f"number{'s' * (len(errors) != 1)}: {'; '.join(names)}. This is no regression, but it needs a reason."
+        )
     if unresolved and unresolved[0].p < NEAR:
         text = escape(f"{words.sentence(unresolved[0], known)} ({words.p_text(unresolved[0].p)})")
         remarks.append(
@@ -214,6 +221,16 @@ def _remarks(findings: Findings) -> list[str]:
     if open_ := [c for c in unresolved if _possible(c) > c.margin]:
         remarks.append(_help(open_))
     return [f"- {remark}" for remark in remarks]
+
+
+def changed_errors(found: Sequence[verdicts.Comparison]) -> list[verdicts.Comparison]:
+    """The comparisons whose standard errors changed, the largest change first."""
+
+    def ratio(c: verdicts.Comparison) -> float:
+        assert c.errors is not None
+        return max(c.errors) / min(c.errors) if min(c.errors) else math.inf
+
+    return sorted((c for c in found if c.errors), key=ratio, reverse=True)
 
 
 def _printed_change(c: verdicts.Comparison, known: Metrics) -> float:
@@ -281,6 +298,7 @@ def _row(c: verdicts.Comparison, known: Metrics) -> list[str]:
     judged = c.error is not None and c.verdict not in verdicts.NO_VERDICT
     margin, p = (f"{c.margin:.2g}", f"{c.p:.2g}") if judged else ("", "")
     how = "paired" if c.paired else "pairing lost" if c.pairing_lost else c.note
+    how = joined(how, words.error_changed(c), by="; ")
     return [c.verdict, escape(words.name(c.record)), base, new, difference, margin, p, escape(how)]
 
 

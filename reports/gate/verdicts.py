@@ -32,7 +32,15 @@ from reports.records.reading import grouped, short
 from reports.records.record import HIGHER, NEITHER, Record
 from reports.records.run_folder import Run, read_margins, read_run
 from reports.records.settings import changes
-from reports.records.uncertainty import Error, error_between, paired, t_tail
+from reports.records.uncertainty import (
+    Error,
+    Uncertainty,
+    error,
+    error_between,
+    paired,
+    shared_variance,
+    t_tail,
+)
 from reports.tables.ranking import comparable_n
 
 __all__ = ["Run", "UserError", "compare", "read_margins", "read_run"]
@@ -50,6 +58,9 @@ MEANS = ("mean", "prevalence-weighted mean")
 FREE_FIELDS = {"seed", "model"}
 
 NO_MARGIN = Margin(0.0)
+LARGER = 1.25  # times, of a standard error that is named
+BY_CHANCE = 0.001  # how often an error that did not change is named
+OF_FEW = ("factor_vae", "beta_vae", "fid_seed_std", "fd_effnet_seed_std")
 
 
 @dataclass(frozen=True)
@@ -58,7 +69,8 @@ class Comparison:
 
     `p` is that of a regression (of any change, for a metric without a better direction), after
     Holm's correction. `pairing_lost`: the runs shared images and noise, but the influences that
-    pairing needs are missing.
+    pairing needs are missing. `errors`: the standard errors of both runs, if they differ as
+    `changed_errors` says.
     """
 
     record: Record
@@ -72,6 +84,7 @@ class Comparison:
     p: float = math.nan
     verdict: str = SAME
     note: str = ""
+    errors: tuple[float, float] | None = None
 
     @property
     def family(self) -> tuple[str, ...]:
@@ -194,9 +207,10 @@ def _differ(base: Run, new: Run, key: str, margins: Mapping[str, Margin]) -> Com
     margin = margins.get(was.metric, NO_MARGIN).at(was.value)
     seeds = [run.protocols.get(r.protocol, {}).get("seed") for run, r in ((base, was), (new, now))]
     same = seeds[0] == seeds[1]
-    error = error_between(was, now, a, b)
-    found = replace(found, loss=loss, margin=margin, error=error, paired=paired(a, b))
-    if error is not None:
+    between, errors = error_between(was, now, a, b), changed_errors(was, now, a, b)
+    found = replace(found, loss=loss, margin=margin, error=between, paired=paired(a, b))
+    found = replace(found, errors=errors)
+    if between is not None:
         has_influences = a or b or not base.has_influences
         return replace(found, pairing_lost=bool(same and has_influences and not found.paired))
     if not same:
@@ -206,6 +220,32 @@ def _differ(base: Run, new: Run, key: str, margins: Mapping[str, Margin]) -> Com
         note = "no uncertainty is known: the difference may be chance"
         return replace(found, verdict=NOT_COMPARED, note=note)
     return replace(found, error=Error(0.0, math.inf), paired=True)  # it is not due to chance
+
+
+def changed_errors(
+    was: Record, now: Record, base: Uncertainty, new: Uncertainty
+) -> tuple[float, float] | None:
+    """The standard errors of both runs, if they differ at the same n by more than a quarter.
+
+    Where the units of an error are known, it must also have changed by more than chance: the error
+    of three seeds is known to a factor of two, so that a quarter says nothing. The test is that of
+    Pitman (1939) and Morgan (1939) for the variances of paired values, which is the F test where
+    nothing is paired. Of a few votes or seeds whose values are not kept, no change is named.
+    """
+    a, b = was.stderr, now.stderr
+    if a is None or b is None or was.n != now.n or was.metric in OF_FEW:
+        return None
+    if max(a, b) <= LARGER * min(a, b):
+        return None
+    own = error(base), error(new)
+    if own[0] is None or own[1] is None:
+        return a, b
+    freedom = min(own[0].df, own[1].df) - paired(base, new)
+    alone = (a * b) ** 2 - shared_variance(base, new) ** 2  # 0 of errors that differ by a factor
+    if freedom < 1:
+        return None
+    apart = math.sqrt(freedom / alone) * abs(a**2 - b**2) / 2 if alone > 0 else math.inf
+    return (a, b) if 2 * t_tail(apart, freedom) <= BY_CHANCE else None
 
 
 def judge(found: Sequence[Comparison], alpha: float) -> list[Comparison]:

@@ -227,6 +227,13 @@ def paired(base: Uncertainty, new: Uncertainty) -> bool:
     return bool(base) and {part.units for part in base} == {part.units for part in new}
 
 
+def shared_variance(base: Uncertainty, new: Uncertainty) -> float:
+    """The covariance of two numbers over the units that both have."""
+    theirs = {part.units: part.values for part in base}
+    pairs = [(theirs[part.units], part.values) for part in new if part.units in theirs]
+    return sum(float(np.multiply(a, b, dtype=np.float64).sum()) for a, b in pairs)
+
+
 def _sum_of_squares(values: Floats) -> float:
     """The sum of squares in float64, in which influences stored as float32 cannot overflow."""
     return float(np.square(values, dtype=np.float64).sum())

@@ -105,8 +105,8 @@ def _score(codes: Codes, how: Votes, seed: int) -> Found:
     scores = [_of_table(codes, y, how, how.tables * seed + table) for table in range(how.tables)]
     value = float(np.mean(scores))
     variance = value * (1 - value) / (how.tables * how.test)
-    if how.tables > 1:
-        variance += float(np.var(scores, ddof=1)) / how.tables
+    if how.tables > 1:  # tables have votes of their own, so that their variance has that of votes
+        variance = max(variance, float(np.var(scores, ddof=1)) / how.tables)
     notes = ["error of tables and votes: images are redrawn from one set"]
     notes += ["train votes and scored votes are of the same images"] * (how.images == "all")
     return Found(value, len(y), float(np.sqrt(variance)), "votes", (*notes, *how.notes))

@@ -17,6 +17,8 @@ from benchmarks.run import main
 from benchmarks.systems.dummy import ColourMap
 from benchmarks.systems.protocol.base import System
 from diffae.data import open_dataset
+from diffae.data.dataset import KINDS
+from diffae.data.readers.label_table import kind_of
 from diffae.system.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("no_effnet")
@@ -177,15 +179,28 @@ def test_labels_of_all_kinds_are_kept(root, tmp_path):
     for path in root.glob("*.png"):
         tmp_path.joinpath("set", path.name).write_bytes(path.read_bytes())
     names = sorted(path.name for path in root.glob("*.png"))
-    kind, age = [f"k{n % 3}" for n in range(COUNT)], [n / 7 for n in range(COUNT)]
-    write_labels(table.parent, ["file", *names], ["kind", *kind], ["age", *age])
+    columns = {
+        "kind": [f"k{n % 3}" for n in range(COUNT)],
+        "age": [n / 7 for n in range(COUNT)],
+        "left": [n % 2 for n in range(COUNT)],
+        "count:real": [n % 5 for n in range(COUNT)],  # whole numbers, guessed to be classes
+        "turn:ordered": [n % 4 for n in range(COUNT)],  # the same
+    }
+    write_labels(table.parent, ["file", *names], *([name, *of] for name, of in columns.items()))
     evaluate(
         {"mine": Brightness()}, "probes", str(table.parent), "smoke", save_codes=tmp_path / "codes"
     )
     found, _ = read(tmp_path / "codes" / "mine.npz")
     expected, _ = read(tmp_path / "codes" / "mine.npz", table)
-    assert found.labels.names == ("kind", "age") and found.labels.kinds == ("classes", "real")
-    assert np.allclose(found.labels.values, expected.labels.values, rtol=1e-12)
+    kinds = {"kind": "classes", "age": "real", "left": "binary", "count": "real", "turn": "ordered"}
+    assert dict(zip(found.labels.names, found.labels.kinds, strict=True)) == kinds
+    assert set(kinds.values()) == set(KINDS.values())
+    guessed = [kind_of(set(column)) for column in found.labels.values.T.tolist()]
+    assert [a != b for a, b in zip(guessed, kinds.values(), strict=True)] == [False] * 3 + [
+        True
+    ] * 2
+    place = [expected.labels.names.index(name) for name in found.labels.names]
+    assert np.allclose(found.labels.values, expected.labels.values[:, place], rtol=1e-12)
 
 
 def test_images_without_labels_have_codes(root, tmp_path):

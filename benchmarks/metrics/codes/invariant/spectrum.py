@@ -63,6 +63,8 @@ def _measured(codes: Codes, how: Spectrum, _: int, of: Callable[[Floats], Floats
         _, member, count = np.unique(who[rows], return_inverse=True, return_counts=True)
         sums = np.add.reduceat(parts[np.argsort(member)], np.cumsum(count) - count)
         each = influences(float(of(values)), of((values - sums).clip(LEAST)), count / len(rows))
+        k, n = len(count), len(rows)
+        each *= np.sqrt((k - 1) / k * n / (n - 1))  # `found` has its inverse, of persons
         return float(of(values)), (each / count)[member]
 
     return of_pairs(jackknife, codes, f"n = {len(x):,}")

@@ -156,20 +156,23 @@ def epps_pulley(codes: Codes, how: EppsPulley, seed: int) -> Found:
     t = torch.linspace(0, LAST, POINTS, dtype=torch.float64)
     normal = torch.exp(-t.square() / 2)
 
-    def excess(values: Floats) -> float:
-        """n times the distance of these codes from normal ones, less what normal codes have."""
+    def distance(values: Floats) -> float:
+        """n times the distance of some of the codes from normal ones.
+
+        What normal codes have of it, as 1 / their number, cancels in the jackknife.
+        """
         x = torch.from_numpy(values).flatten(1) @ (directions / directions.norm(dim=0))
         each = []
         for some in x.split(SLICES, dim=1):
             angles = some[:, :, None] * t
             apart = (angles.cos().mean(0) - normal).square() + angles.sin().mean(0).square()
             each.append(2 * torch.trapezoid(apart * normal, t))
-        return n * (float(torch.cat(each).mean()) - OF_NORMAL / len(x))
+        return n * float(torch.cat(each).mean())
 
-    found = of_rows(codes, how, excess, *notes, f"n = {n:,}")
+    found = of_rows(codes, how, distance, *notes, f"n = {n:,}")
     unit = OF_NORMAL if how.divided else 1.0
     stderr = None if found.stderr is None else found.stderr / unit
-    return replace(found, value=(found.value + OF_NORMAL) / unit, stderr=stderr)
+    return replace(found, value=found.value / unit, stderr=stderr)
 
 
 BY_CLASS = ("classes", "binary")

@@ -65,20 +65,23 @@ def test_few_labels_of_noise_are_at_chance():
 
 
 def test_the_code_is_that_of_blocks_that_double():
-    codes = binary(made("aligned", 100, 0), slice(2, 4))
+    codes = binary(made("rotated", 130, 3), slice(2, 4))
     x, labels = codes.values, codes.labels.values
-    order = np.argsort(np.random.default_rng([3]).permutation(100))
-    wanted = np.ones((100, 2))
+    order = np.argsort(np.random.default_rng([3]).permutation(130))
+    wanted, by_last = np.ones((2, 130, 2))
     for k, y in enumerate(labels.T):
-        before = np.zeros(3)
-        for start, end in ((16, 32), (32, 64), (64, 100)):
+        before, last = np.zeros(3), np.zeros(3)
+        for start, end in ((16, 32), (32, 64), (64, 128), (128, 130)):
             block, lengths = order[start:end], []
             for C in GRID:
                 fit, scaled = fitted(x, y, order[:start], C)
                 p = fit.predict_proba(scaled[block])[np.arange(end - start), y[block].astype(int)]
                 lengths.append(-np.log2(p))
             wanted[block, k] = lengths[before.argmin()]
-            before += np.sum(lengths, axis=1)
+            by_last[block, k] = lengths[last.argmin()]
+            last = np.sum(lengths, axis=1)
+            before += last
+    assert np.abs(wanted - by_last).max() > 0.1  # C is not chosen by the last block alone
     found = bits(codes, np.random.default_rng([3]))
     assert found == pytest.approx(wanted, abs=0.02)
     assert found[order[:16]] == pytest.approx(1)
