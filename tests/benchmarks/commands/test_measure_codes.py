@@ -132,19 +132,39 @@ def test_names_of_images_and_kinds_may_be_in_arrays(at):
     assert np.array_equal(found.persons[:, None] == found.persons, pairs)
 
 
-def test_an_index_is_the_row_of_codes_without_names(at, tmp_path):
-    codes = at("codes.npz", codes=VALUES)
-    order = np.random.default_rng(3).permutation(N).tolist()
-    for head in ("index", ""):  # pandas writes an index without a name
-        rows = [[row, *COLUMNS[row].tolist()] for row in order]
-        found, told = read(codes, write_csv(tmp_path / "labels.csv", [head, *NAMES], rows))
-        assert np.array_equal(found.labels.values, COLUMNS) and "matched by name" in told[1]
-    arrays = {"labels": COLUMNS[order], "files": np.array(order)}
-    found, told = read(codes, at("labels.npz", **arrays))
-    assert np.array_equal(found.labels.values, COLUMNS) and "matched by name" in told[1]
-    rows = [[1000 - row, *COLUMNS[row].tolist()] for row in order]
-    found, told = read(codes, write_csv(tmp_path / "labels.csv", ["Image", *NAMES], rows))
-    assert np.array_equal(found.labels.values, COLUMNS[order]) and "in the order of" in told[1]
+@pytest.mark.parametrize("head", ["index", "", "file"])  # pandas writes an index without a name
+@pytest.mark.parametrize("form", ["{}", "{:06}.png", "all/{}.jpg"])
+def test_names_that_count_are_the_rows_of_codes_without_names(head, form, at, tmp_path):
+    codes, order = at("codes.npz", codes=VALUES), np.random.default_rng(3).permutation(N).tolist()
+    rows = [[form.format(row), *COLUMNS[row].tolist()] for row in order]
+    by_csv = write_csv(tmp_path / "labels.csv", [head, *NAMES], rows)
+    files = np.array([row[0] for row in rows])
+    for labels in (by_csv, at("labels.npz", labels=COLUMNS[order], files=files)):
+        found, told = read(codes, labels)
+        assert np.array_equal(found.labels.values, COLUMNS)
+        assert told[1].endswith(f"{labels}, matched by number: the names count from 0")
+
+
+@pytest.mark.parametrize("form", ["{:06}.jpg", "{}", "img{}.png", "{0:03}/{0}.png"])
+def test_ascending_names_are_in_the_order_of_codes_without_names(form, at, tmp_path):
+    rows = [[form.format(row + 1), *COLUMNS[row].tolist()] for row in range(N)]
+    table = write_csv(tmp_path / "labels.csv", ["file", *NAMES], rows)
+    found, told = read(at("codes.npz", codes=VALUES), table)
+    assert np.array_equal(found.labels.values, COLUMNS)
+    assert told[1].endswith(f"{table}, taken in order: the names ascend")
+
+
+@pytest.mark.parametrize("change", [reversed, lambda rows: rows[1:] + rows[:1]])
+def test_names_in_another_order_need_those_of_the_codes(change, at, tmp_path, capsys):
+    """The AUROC of labels in a wrong order is that of other labels: it is refused, not printed."""
+    order = [*change([*range(N)])]
+    rows = [[f"{row + 1:06}.jpg", *COLUMNS[row].tolist()] for row in order]
+    labels = write_csv(tmp_path / "labels.csv", ["file", *NAMES], rows)
+    line = refusal(main, capsys, "auroc", codes := at("codes.npz", codes=VALUES), labels)
+    assert f"{labels}: the names of its images are in no certain order, and {codes} has" in line
+    assert "save them as `files` in the npz of the codes, or remove the names" in line
+    named = at("named.npz", codes=VALUES, files=[f"{row + 1:06}.jpg" for row in range(N)])
+    assert np.array_equal(read(named, labels)[0].labels.values, COLUMNS)
 
 
 def test_a_table_without_names_is_in_order_and_may_hold_split_persons_and_kinds(codes, tmp_path):
@@ -164,6 +184,14 @@ def test_a_table_without_names_is_in_order_and_may_hold_split_persons_and_kinds(
     assert np.array_equal(found.labels.values[:, :3], COLUMNS[:, :3])
     assert np.array_equal(ages, (10 * COLUMNS[:, 3]).round())  # many whole numbers, with gaps
     assert np.array_equal(found.split, SPLIT) and np.array_equal(found.persons, _who())
+
+
+def test_labels_are_in_the_order_of_the_file(codes, tmp_path):
+    """Also the first, which might have been the names of the images."""
+    table = write_csv(tmp_path / "labels.csv", NAMES[::-1], COLUMNS[:, ::-1].tolist())
+    found, told = read(codes, table)
+    assert found.labels.names == NAMES[::-1]
+    assert "2 binary (male, smiling), 1 classes (shape), 1 real (age)" in told[1]
 
 
 # ----------------------------------------------------------------------------------------------
