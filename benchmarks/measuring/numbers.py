@@ -15,6 +15,7 @@ from diffae.system import cli
 from diffae.system.errors import UserError
 from diffae.system.progress import shown
 from reports.records import representations
+from reports.records.reading import field_text
 from reports.tables.numbers import duration
 
 
@@ -35,7 +36,7 @@ def measure_codes(names: Sequence[str], asked: Asked, noting: Noting) -> dict[st
             one = measure(name, codes, protocol, seed)
             error = "" if one.stderr is None else f", standard error {one.stderr:.3g}"
             over = f" over {one.over}" if error and one.over else ""
-            how = "; ".join(f"{field} {x}" for field, x in fields(name, protocol).items())
+            how = "; ".join(f"{x} {field_text(x, y)}" for x, y in fields(name, protocol).items())
             lines = [*told, f"protocol {protocol.name}, {protocol.code}: {how}", *one.notes]
             lines += representations.lines(name, protocol.name)
             found[name] = [*lines, f"images: {one.n:,}{error}{over}", f"{name} {one.value:.8g}"]

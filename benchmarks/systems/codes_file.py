@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -46,8 +47,9 @@ class CodesFile(System):
         self.semantic_parts = (Part(tuple(codes.shape[1:])),) if codes.ndim > 2 else None
         self.latent_dim = self.codes[0].numel()
         self.fingerprint = f"codes-{sha256(self.file)}"
-        self.remark = "" if files else f"{self.file.name} has no names: its codes are taken in order"
-        self._ordered: tuple[object, bool] | None = None  # a source, and whether its order is certain
+        self.remark = (
+            "" if files else f"{self.file.name} has no names: its codes are taken in order"
+        )
 
     def codes_of(self, indices: Sequence[int], dataset: Dataset) -> Tensor:
         """The codes of these images. Raises NotAvailable where the file has none, or several, of one."""
@@ -68,16 +70,15 @@ class CodesFile(System):
         if len(self.codes) != len(dataset):
             n = f"{len(self.codes):,} codes, and {dataset.name} has {len(dataset):,} images"
             raise NotAvailable(f"{self.file}: {n}; {remedy}")
-        if self._ordered is None or self._ordered[0] is not dataset.source:
-            names = [dataset.name_of(index) for index in range(len(dataset))]
-            self._ordered = dataset.source, in_order(names)
-        if not self._ordered[1]:
+        if not in_order(dataset):
             why = f"has no names, and those of the images of {dataset.name} are in no certain order"
             raise NotAvailable(f"{self.file}: {why}; {remedy}")
 
 
-def in_order(names: Sequence[str]) -> bool:
-    """Whether rows without names can only be in the order of `names`; places such as "image 7" are."""
+@lru_cache(maxsize=1)
+def in_order(dataset: Dataset) -> bool:
+    """Whether rows without names can only be in the order of the images; places such as "image 7" are."""
+    names = [dataset.name_of(index) for index in range(len(dataset))]
     if not any(re.search(r"\.\w+$", name) for name in names):
         return True
     places = places_of_unnamed(names)

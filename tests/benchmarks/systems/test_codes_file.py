@@ -165,7 +165,9 @@ def test_codes_without_names_need_images_in_a_certain_order(form, data, tmp_path
         with pytest.raises(NotAvailable) as refused:
             system.codes_of([7, 3], dataset)
         why = "has no names, and those of the images of celeba are in no certain order"
-        assert f"{tmp_path / 'z.npz'}: {why}; give the images' names in an array" in str(refused.value)
+        assert f"{tmp_path / 'z.npz'}: {why}; give the images' names in an array" in str(
+            refused.value
+        )
 
 
 @pytest.mark.parametrize(
