@@ -46,8 +46,8 @@ def places_of_unnamed(names: Sequence[str]) -> tuple[list[int], str] | None:
         places = sorted(range(len(names)), key=numbers.__getitem__)
         if sorted(numbers) == list(range(len(names))):
             return places, "matched by number: the names count from 0"
-    by_number = [_by_number(name) for name in names]
-    if any(all(a < b for a, b in pairwise(keys)) for keys in (names, by_number)):
+    numbered = [_by_number(name) for name in names]
+    if all(a < b for a, b in pairwise(names)) or all(a < b for a, b in pairwise(numbered)):
         return list(range(len(names))), "taken in order: the names ascend"
     return None
 

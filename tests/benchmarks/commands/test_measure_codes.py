@@ -17,6 +17,7 @@ from benchmarks.metrics.codes.data import Codes, Labels
 from benchmarks.metrics.codes.table import fields, measure
 from benchmarks.metrics.protocols.explain import in_words
 from diffae.system import cli
+from diffae.system.errors import UserError
 
 N, SHAPE = 240, (3, 2, 1)
 NAMES = ("smiling", "male", "shape", "age")
@@ -251,6 +252,18 @@ def test_a_protocol_and_a_seed_count(whole, capsys):
         "published, CelebA, infodiffusion, second-hand: DiffAE 0.80, InfoDiffusion 0.84"
     )
     assert "published" not in "\n".join(value()[1])
+
+
+def test_several_protocols_of_codes_are_measured_one_after_the_other(whole, capsys):
+    def printed(metrics, protocols):
+        main([metrics, str(whole), "--protocol", protocols])
+        return [x for x in capsys.readouterr().out.splitlines() if x.split()[0] in metrics]
+
+    each = [printed("knn", one) for one in ("dino-knn", "plain")]
+    assert printed("knn", "dino-knn, plain") == sum(each, []) and each[0] != each[1]
+    with pytest.raises(UserError, match="dino-knn does not define auroc; it has: knn"):
+        printed("auroc,knn", "plain,dino-knn")
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()].count("knn") == 2
 
 
 def test_what_cannot_be_measured_does_not_hide_the_rest(at, capsys):
