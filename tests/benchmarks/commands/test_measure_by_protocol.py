@@ -3,7 +3,7 @@
 import csv
 import re
 import shutil
-from itertools import combinations
+from itertools import chain, combinations
 
 import numpy as np
 import pytest
@@ -111,7 +111,7 @@ def test_several_protocols_are_measured_one_after_the_other(pair, capsys):
         return capsys.readouterr().out.splitlines()
 
     both = [lines(name, one) for name in ("psnr", "ssim") for one in ("plain", "llamagen")]
-    assert lines("psnr,ssim", "plain, llamagen") == sum(both, [])
+    assert lines("psnr,ssim", "plain, llamagen") == [*chain(*both)]
     with pytest.raises(UserError, match="psnr: the protocol adm has none"):
         lines("psnr", "adm,llamagen")
     assert capsys.readouterr().out.splitlines()[-1] == both[1][-1]

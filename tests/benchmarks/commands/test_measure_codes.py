@@ -3,6 +3,7 @@
 import csv
 import pickle
 import re
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -260,7 +261,7 @@ def test_several_protocols_of_codes_are_measured_one_after_the_other(whole, caps
         return [x for x in capsys.readouterr().out.splitlines() if x.split()[0] in metrics]
 
     each = [printed("knn", one) for one in ("dino-knn", "plain")]
-    assert printed("knn", "dino-knn, plain") == sum(each, []) and each[0] != each[1]
+    assert printed("knn", "dino-knn, plain") == [*chain(*each)] and each[0] != each[1]
     with pytest.raises(UserError, match="dino-knn does not define auroc; it has: knn"):
         printed("auroc,knn", "plain,dino-knn")
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()].count("knn") == 2
