@@ -1,6 +1,7 @@
 """Linear classifiers and regressions of codes, against scikit-learn, SciPy and closed forms."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -185,6 +186,15 @@ def test_pictures_that_repeat_do_not_make_an_error_smaller():
         once, more = (measure(name, one, PLAIN, 0) for one in (codes, thrice))
         assert more.value == pytest.approx(once.value, rel=0.01)
         assert more.stderr == pytest.approx(once.stderr, rel=0.05)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_fit_that_ends_early_is_a_note_of_its_number(monkeypatch):
+    codes, protocol = made("aligned", N, 1), PLAIN.changed("auroc.chosen", "not")
+    assert not any("L-BFGS" in note for note in measure("auroc", codes, protocol, 0).notes)
+    monkeypatch.setattr(linear, "fit_lbfgs", partial(linear.fit_lbfgs, max_iter=2))
+    (note,) = [x for x in measure("auroc", codes, protocol, 0).notes if "L-BFGS" in x]
+    assert note.endswith(": the classifier is not fitted to the end")
 
 
 def test_an_attribute_of_one_class_in_a_part_is_left_out_and_counted():
