@@ -203,7 +203,7 @@ def _matched_unnamed(path: Path, table: Table, of: Path) -> tuple[Table, str]:
     """Labels with names in the order of codes without names, and how they were matched."""
     order = places_of_unnamed(list(table.index))
     if order is None:
-        why = f"the names of its images are in no certain order, and {of} has no names"
+        why = f"the names of its images neither count from 0 nor ascend, and {of} has no names"
         how = "save them as `files` in the npz of the codes, or remove the names if the rows are in the order of the codes"
         raise UserError(f"{path}: {why}; {how}")
     places, matched = order

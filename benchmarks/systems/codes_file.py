@@ -71,7 +71,7 @@ class CodesFile(System):
             n = f"{len(self.codes):,} codes, and {dataset.name} has {len(dataset):,} images"
             raise NotAvailable(f"{self.file}: {n}; {remedy}")
         if not in_order(dataset):
-            why = f"has no names, and those of the images of {dataset.name} are in no certain order"
+            why = f"has no names, and those of the images of {dataset.name} do not ascend"
             raise NotAvailable(f"{self.file}: {why}; {remedy}")
 
 

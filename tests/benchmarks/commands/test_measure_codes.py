@@ -163,7 +163,10 @@ def test_names_in_another_order_need_those_of_the_codes(change, at, tmp_path, ca
     rows = [[f"{row + 1:06}.jpg", *COLUMNS[row].tolist()] for row in order]
     labels = write_csv(tmp_path / "labels.csv", ["file", *NAMES], rows)
     line = refusal(main, capsys, "auroc", codes := at("codes.npz", codes=VALUES), labels)
-    assert f"{labels}: the names of its images are in no certain order, and {codes} has" in line
+    assert (
+        f"{labels}: the names of its images neither count from 0 nor ascend, and {codes} has"
+        in line
+    )
     assert "save them as `files` in the npz of the codes, or remove the names" in line
     named = at("named.npz", codes=VALUES, files=[f"{row + 1:06}.jpg" for row in range(N)])
     assert np.array_equal(read(named, labels)[0].labels.values, COLUMNS)

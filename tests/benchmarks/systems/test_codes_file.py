@@ -164,7 +164,7 @@ def test_codes_without_names_need_images_in_a_certain_order(form, data, tmp_path
             continue
         with pytest.raises(NotAvailable) as refused:
             system.codes_of([7, 3], dataset)
-        why = "has no names, and those of the images of celeba are in no certain order"
+        why = "has no names, and those of the images of celeba do not ascend"
         assert f"{tmp_path / 'z.npz'}: {why}; give the images' names in an array" in str(
             refused.value
         )
