@@ -8,7 +8,7 @@
     python -m benchmarks.measure precision,recall real/ samples/
     python -m benchmarks.measure cmmd real/ samples/
     python -m benchmarks.measure ssim,ms_ssim originals/ reconstructions/
-    python -m benchmarks.measure psnr,ssim originals/ reconstructions/ --protocol llamagen,titok
+    python -m benchmarks.measure psnr,ssim originals/ reconstructions/ --protocol llamagen,maskbit
     python -m benchmarks.measure --explain originals/ reconstructions/ --out explained
     python -m benchmarks.measure --which psnr=27.43,ssim=0.912 originals/ reconstructions/
     python -m benchmarks.measure ssim,lpips,mse,fid runs/RUN/images/inputs runs/RUN/images/diffae     several at once

@@ -39,7 +39,7 @@ def places_of_unnamed(names: Sequence[str]) -> tuple[list[int], str] | None:
     Names that count from 0, such as 000012.png, match the rows by their number. Other names match in
     order if they ascend, as texts or by the numbers in them. None if no order is certain.
     """
-    counts = [re.fullmatch(r"(.*?)([0-9]+)(\.\w+)?", name) for name in names]
+    counts = [re.fullmatch(r"(.*?)([0-9]{1,18})(\.\w+)?", name) for name in names]
     prefixes = {count and count[1] for count in counts}
     if None not in prefixes and len(prefixes) == 1:
         numbers = [int(count[2]) for count in counts if count]
@@ -54,4 +54,4 @@ def places_of_unnamed(names: Sequence[str]) -> tuple[list[int], str] | None:
 
 def _by_number(name: str) -> list[tuple[str, int]]:
     """A key that sorts img9 before img10."""
-    return [(text, int(number or -1)) for text, number in re.findall(r"([^0-9]*)([0-9]*)", name)]
+    return [(text, int(number or -1)) for text, number in re.findall(r"([^0-9]*)([0-9]{0,18})", name)]
