@@ -8,7 +8,7 @@
     python -m benchmarks.measure precision,recall real/ samples/
     python -m benchmarks.measure cmmd real/ samples/
     python -m benchmarks.measure ssim,ms_ssim originals/ reconstructions/
-    python -m benchmarks.measure psnr,ssim originals/ reconstructions/ --protocol llamagen
+    python -m benchmarks.measure psnr,ssim originals/ reconstructions/ --protocol llamagen,maskbit
     python -m benchmarks.measure --explain originals/ reconstructions/ --out explained
     python -m benchmarks.measure --which psnr=27.43,ssim=0.912 originals/ reconstructions/
     python -m benchmarks.measure ssim,lpips,mse,fid runs/RUN/images/inputs runs/RUN/images/diffae     several at once
@@ -30,6 +30,7 @@ and exit status 2, and the others are printed.
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 
 from benchmarks.measuring.asked import Asked
@@ -41,7 +42,7 @@ from benchmarks.measuring.sets import MOMENTS, by_network, measure_sets
 from benchmarks.measuring.which import printed, which_pairs
 from benchmarks.metrics.codes.table import NUMBERS
 from benchmarks.metrics.frechet import is_statistics
-from benchmarks.metrics.protocols.schema import named
+from benchmarks.metrics.protocols import schema
 from benchmarks.runtime.choices import add_options, given
 from benchmarks.runtime.precision import full_precision
 from diffae.system import cli
@@ -83,9 +84,9 @@ def main(arguments: list[str] | None = None) -> None:
         _refuse_save(sets, pairs)
     if asked.subsets is not None and "kid" not in map(published_name, names):
         raise UserError(f"--subsets: {args.metric} is no kernel distance")
-    if asked.protocol is not None and (asked.save is not None or asked.subsets is not None):
+    if asked.protocol and (asked.save is not None or asked.subsets is not None):
         raise UserError("--protocol: not with --save or --subsets")
-    if asked.limit is not None and sets and asked.protocol is None:
+    if asked.limit is not None and sets and not asked.protocol:
         raise UserError(f"--limit: {sets[0]} compares sets; it is for metrics of pairs")
     if asked.b is None and asked.save is None and not codes:
         raise UserError(f"{args.metric} needs two folders, A and B")
@@ -117,11 +118,11 @@ def _measured(
 
     if codes:
         return measure_codes(codes, asked, noting), refused
-    if asked.protocol is not None:
-        protocol = named(asked.protocol)
-        for name in (*sets, *pairs):
+    if asked.protocol:
+        every = list(map(schema.named, schema.asked(asked.protocol, False)))
+        for name, protocol in product((*sets, *pairs), every):
             with noting(name):
-                found[name] = measure_by(protocol, name, asked)
+                found[name] = [*found.get(name, []), *measure_by(protocol, name, asked)]
         return found, refused
     for name in pairs:
         with noting(name):

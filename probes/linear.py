@@ -189,9 +189,12 @@ def _minimise(
     optimizer.step(loss)
     loss()  # the line search may have evaluated a different point last
     assert u.grad is not None
-    worst = float((u.grad / scale).abs().max())
+    # of each axis as a feature of unit variance; float32 cannot make the gradient of a wider axis smaller
+    spread = torch.cat([variances.clamp(min=1).sqrt(), variances.new_ones(1)])[:, None]
+    worst = float((u.grad / scale / spread).abs().max())
     if not worst <= 10 * tol:  # a smaller gradient may be out of reach in float32
-        warnings.warn(f"L-BFGS stopped at gradient {worst:.1e}, tol is {tol:.1e}", stacklevel=3)
+        stopped = f"L-BFGS stopped at gradient {worst:.1e}, tol is {tol:.1e}"
+        warnings.warn(f"{stopped}: the classifier is not fitted to the end", stacklevel=3)
     weights = (scale * u).detach()
     return weights if axes is None else torch.cat([axes @ weights[:-1], weights[-1:]])
 
@@ -212,8 +215,8 @@ def fit_lbfgs(
     on `features` [N, d] normalised by their own moments: scikit-learn's `LogisticRegression(C=C)`
     on the same normalised features. `labels` [N, A] are boolean or 0/1. `tol` bounds the largest
     gradient of the objective divided by C * N, as there, along the features' principal axes;
-    float32 may end slightly above 1e-5, float64 near 1e-7, and a gradient above 10 * tol gives a
-    warning. `dtype=torch.float64` computes in double precision. `softmax.softmax_loss` is another
+    float32 may end slightly above 1e-5, float64 near 1e-7, and a gradient above 10 * tol, for an axis
+    of unit variance, gives a warning. `dtype=torch.float64` computes in double precision. `softmax.softmax_loss` is another
     `loss`.
 
     An attribute with a single class in `labels` has no finite optimum: its weight is zero and its

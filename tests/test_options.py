@@ -149,7 +149,7 @@ OPTIONS: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("measure", "A", "mse '' {two}", EMPTY),
     ("measure", "B", "mse {two} ''", EMPTY),
     ("measure", "--save --weights-dir", "''", EMPTY),
-    ("measure", "--protocol", "''", "no protocol ''"),
+    ("measure", "--protocol", "''", "--protocol: no name given"),
     ("measure", "--protocol", "plain", "mse: no protocol defines it"),
     ("measure", "--out", "''", EMPTY),
     ("measure", "--out", "{out}", "--out: for --explain only"),

@@ -18,6 +18,7 @@ from benchmarks.metrics.networks.perceptual import PerceptualDistance
 from benchmarks.metrics.protocols.schema import names
 from benchmarks.runtime.calling import Batches
 from benchmarks.runtime.choices import NetworkChoice, option, switch
+from benchmarks.runtime.choices import names as several
 from diffae.system import cli
 from diffae.system.errors import UserError
 from reports.records.metrics import alternatives
@@ -49,10 +50,12 @@ class Asked:
         type=subsets,
         metavar="COUNTxSIZE",
     )
-    protocol: str | None = option(
+    protocol: tuple[str, ...] = option(
         f"measure fid, psnr, ssim or lpips as another code does: {', '.join(names())}; numbers of "
         f"codes: {', '.join(schema.names())}; or a file",
-        metavar="NAME|FILE.toml",
+        (),
+        type=several,
+        metavar="NAME|FILE.toml,...",
     )
     seed: int | None = option("of numbers of codes (default: 0)", type=cli.natural)
     weights_dir: Path | None = option("folder of metric weights, see `doctor`", type=cli.path)

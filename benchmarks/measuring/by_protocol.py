@@ -157,8 +157,7 @@ def write(folder: Path, found: Explanation) -> list[Path]:
 
 def every_protocol(asked: Asked) -> list[Protocol]:
     """The protocols that ship, and that of --protocol."""
-    own = {} if asked.protocol is None else {asked.protocol: None}
-    return list(map(schema.named, dict.fromkeys(schema.names()) | own))
+    return list(map(schema.named, schema.LIBRARY.asked(asked.protocol, True)))
 
 
 def on_pairs(protocols: Sequence[Protocol], asked: Asked, **how: Any) -> tuple[OnPairs, Arrays]:

@@ -7,7 +7,8 @@ labels itself. Either may say more of the n images:
     split     train, valid or test, also as 0, 1, 2
     persons   who is in the image, a number or a name; in CSV also called person or identity
     files     its name, by which labels are matched to codes; in CSV the first column if it is called
-              file, image or index, or is not numeric. Else rows are in the same order
+              file, image or index, or is not numeric. Else rows are in the same order. To codes without
+              names they are matched by number, if they count from 0, or in order, if they ascend
     kinds     [K] in .npz: binary, classes, ordered or real; in CSV the end of a name: "age:real". Else they
               are found out as those of a labels.csv are (`label_table.kind_of`)
 """
@@ -21,10 +22,12 @@ from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype
 
 from benchmarks.metrics.codes.data import NUMERIC, TEST, TRAIN, Codes, Floats, Ints, Labels
+from benchmarks.metrics.codes.errors import LISTED
 from benchmarks.metrics.codes.number import FEWEST
 from benchmarks.runtime import npz
 from diffae.data import dataset
 from diffae.data.dataset import SPLITS
+from diffae.data.names import places_of_unnamed
 from diffae.data.readers import label_table
 from diffae.data.readers.label_files import refuse_duplicates
 from diffae.data.readers.sources import NAMES as PARTS
@@ -37,7 +40,6 @@ OF_ROWS = SPLIT, PERSONS, FILES = "split", "persons", "files"
 WHO = label_table.PERSONS
 KEYS = ("file", "image", "index", "unnamed: 0")  # first columns of CSV; the last is that of pandas
 KINDS = tuple(dict.fromkeys(dataset.KINDS.values()))
-LISTED = 6  # names of labels that a line lists
 
 # What a file says of images: columns of labels, whose names may end in ":KIND", and of OF_ROWS.
 Table = pd.DataFrame
@@ -164,7 +166,8 @@ def _of_csv(path: Path) -> Table:
     is_text = (numbers.isna() & (cells != "")).any()
     is_key = first.lower() in KEYS or (is_text and first not in (*OF_ROWS, *WHO))
     column = {FILES: cells} if is_key else {first: cells if is_text else numbers}
-    table = table.drop(columns=first).assign(**column)
+    others = {name: table[name] for name in table.columns[1:] if name not in column}
+    table = Table(column | others)
     return _complete(path, table.rename(columns=dict.fromkeys(WHO, PERSONS)))
 
 
@@ -180,19 +183,31 @@ def _complete(path: Path, table: Table) -> Table:
 def _matched(path: Path, table: Table, of: Path, own: Table) -> tuple[Table, str]:
     """Labels in the order of the codes `of` another file, and how they were matched."""
     asked, n = own.get(FILES), len(own)
-    if asked is None and set(map(str, table.get(FILES, ()))) == set(map(str, range(n))):
-        asked = pd.Series(range(n))
-    if asked is None or FILES not in table:
-        if len(table) != n:
-            rows = f"{len(table):,} rows for {n:,} codes of {of}"
-            raise UserError(f"{path}: {rows}; give both the names of their images (`files`)")
+    if (asked is None or FILES not in table) and len(table) != n:
+        rows = f"{len(table):,} rows for {n:,} codes of {of}"
+        raise UserError(f"{path}: {rows}; give both the names of their images (`files`)")
+    if FILES not in table:
         return table, ", in the order of the codes"
-    asked, table = asked.astype(str), table.set_index(table[FILES].astype(str))
+    table = table.set_index(table[FILES].astype(str))
     refuse_duplicates(list(table.index), path, "the image")
+    if asked is None:
+        return _matched_unnamed(path, table, of)
+    asked = asked.astype(str)
     if len(lacking := asked[~asked.isin(table.index)]):
         names = f"{len(lacking):,} images of {of} have no row, the first {lacking.iloc[0]}"
         raise UserError(f"{path}: {names}; add them, or take their codes out")
     return table.loc[asked.to_list()], ", matched by name"
+
+
+def _matched_unnamed(path: Path, table: Table, of: Path) -> tuple[Table, str]:
+    """Labels with names in the order of codes without names, and how they were matched."""
+    order = places_of_unnamed(list(table.index))
+    if order is None:
+        why = f"the names of its images neither count from 0 nor ascend, and {of} has no names"
+        how = "save them as `files` in the npz of the codes, or remove the names if the rows are in the order of the codes"
+        raise UserError(f"{path}: {why}; {how}")
+    places, matched = order
+    return table.iloc[places], f", {matched}"
 
 
 # ----------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import product
 
 from benchmarks.measuring.asked import Asked, Noting
 from benchmarks.measuring.by_protocol import Explanation, section
@@ -15,6 +16,7 @@ from diffae.system import cli
 from diffae.system.errors import UserError
 from diffae.system.progress import shown
 from reports.records import representations
+from reports.records.reading import field_text
 from reports.tables.numbers import duration
 
 
@@ -24,10 +26,10 @@ def measure_codes(names: Sequence[str], asked: Asked, noting: Noting) -> dict[st
     `noting(name)` is for a block that may find that a number cannot be measured. Raises UserError
     if a file or the protocol cannot be read.
     """
-    protocol = schema.named(asked.protocol or schema.PLAIN)
+    every = list(map(schema.named, schema.asked(asked.protocol or (schema.PLAIN,), False)))
     codes, told = read(asked.a, asked.b)
     found, seed, d = dict[str, list[str]](), asked.seed or 0, codes.values.shape[1]
-    for name in names:
+    for name, protocol in product(names, every):
         with noting(str(asked.b or asked.a)):
             if d > WIDEST and name in schema.BOUND_TO_AXES:
                 takes = duration(seconds(name, codes, protocol, seed))
@@ -35,18 +37,18 @@ def measure_codes(names: Sequence[str], asked: Asked, noting: Noting) -> dict[st
             one = measure(name, codes, protocol, seed)
             error = "" if one.stderr is None else f", standard error {one.stderr:.3g}"
             over = f" over {one.over}" if error and one.over else ""
-            how = "; ".join(f"{field} {x}" for field, x in fields(name, protocol).items())
+            how = "; ".join(f"{x} {field_text(x, y)}" for x, y in fields(name, protocol).items())
             lines = [*told, f"protocol {protocol.name}, {protocol.code}: {how}", *one.notes]
             lines += representations.lines(name, protocol.name)
-            found[name] = [*lines, f"images: {one.n:,}{error}{over}", f"{name} {one.value:.8g}"]
+            lines += [f"images: {one.n:,}{error}{over}", f"{name} {one.value:.8g}"]
+            found[name] = [*found.get(name, []), *lines]
             told = []  # once
     return found
 
 
 def explain_codes(asked: Asked) -> Explanation:
     """Every number of the codes of A by every protocol, with the causes of differences."""
-    own = () if asked.protocol is None else (asked.protocol,)
-    every = list(map(schema.named, schema.asked(own, explain=True)))
+    every = list(map(schema.named, schema.asked(asked.protocol, explain=True)))
     codes, told = read(asked.a, asked.b)
     watched = partial(shown, title="numbers by protocol", unit="numbers")
     wide = codes.values.shape[1] > WIDEST

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol.base import System
 from benchmarks.systems.protocol.parts import Part
 from diffae.data import Dataset
-from diffae.data.names import Names
+from diffae.data.names import Names, places_of_unnamed
 from diffae.system.errors import UserError
 from diffae.system.files import sha256
 
@@ -21,7 +22,8 @@ from diffae.system.files import sha256
 class CodesFile(System):
     """Codes in an npz file, as `--save-codes` writes them: `codes` [n, ...], and `files` [n], their images
 
-    Without `files` they must be those of all images of the data set, in its order.
+    Without `files` they must be those of all images of the data set, in its order; files of images
+    must then ascend by name, or count from 0 in this order.
     """
 
     capabilities = frozenset({"semantic"})
@@ -45,14 +47,15 @@ class CodesFile(System):
         self.semantic_parts = (Part(tuple(codes.shape[1:])),) if codes.ndim > 2 else None
         self.latent_dim = self.codes[0].numel()
         self.fingerprint = f"codes-{sha256(self.file)}"
+        self.remark = (
+            "" if files else f"{self.file.name} has no names: its codes are taken in order"
+        )
 
     def codes_of(self, indices: Sequence[int], dataset: Dataset) -> Tensor:
         """The codes of these images. Raises NotAvailable where the file has none, or several, of one."""
         if not self.files:
-            if len(self.codes) == len(dataset):
-                return self.codes[list(indices)]
-            n = f"{len(self.codes):,} codes, and {dataset.name} has {len(dataset):,} images"
-            raise NotAvailable(f"{self.file}: {n}; give the images' names in an array `files`")
+            self._check_order(dataset)
+            return self.codes[list(indices)]
         places = []
         for name in map(dataset.name_of, indices):
             if len(found := self.places(name)) != 1:
@@ -60,3 +63,23 @@ class CodesFile(System):
                 raise NotAvailable(f"{self.file}: has {what} of {name}")
             places += found
         return self.codes[places]
+
+    def _check_order(self, dataset: Dataset) -> None:
+        """Raise NotAvailable unless codes without names can be those of a data set, in its order."""
+        remedy = "give the images' names in an array `files`"
+        if len(self.codes) != len(dataset):
+            n = f"{len(self.codes):,} codes, and {dataset.name} has {len(dataset):,} images"
+            raise NotAvailable(f"{self.file}: {n}; {remedy}")
+        if not in_order(dataset):
+            why = f"has no names, and those of the images of {dataset.name} do not ascend"
+            raise NotAvailable(f"{self.file}: {why}; {remedy}")
+
+
+@lru_cache(maxsize=1)
+def in_order(dataset: Dataset) -> bool:
+    """Whether rows without names can only be in the order of the images; places such as "image 7" are."""
+    names = [dataset.name_of(index) for index in range(len(dataset))]
+    if not any(re.search(r"\.\w+$", name) for name in names):
+        return True
+    places = places_of_unnamed(names)
+    return places is not None and places[0] == list(range(len(names)))

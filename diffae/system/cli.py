@@ -198,6 +198,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     signal.signal(signal.SIGTERM, _terminate)
     _open_streams()
     warnings.filterwarnings("ignore", module="PIL")  # problems with images are reported by us
+    warnings.formatwarning = lambda message, *place: f"warning: {printable(str(message))}\n"
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be Unicode
     try:

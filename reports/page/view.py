@@ -13,7 +13,7 @@ from reports.page.pictures import FigureView, strip_of
 from reports.page.plots.figures import plots_of
 from reports.page.verdicts import verdicts, with_error
 from reports.records.metrics import Metrics
-from reports.records.reading import flat, grouped, joined
+from reports.records.reading import field_text, flat, grouped, joined
 from reports.records.record import NEITHER, Record
 from reports.tables.build import Merged
 from reports.tables.layout import LABEL, REFERENCE, VALUE, Cell, Panel, Table
@@ -151,7 +151,7 @@ def _protocol_rows(protocol: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The fields of a protocol as names and texts; nested fields are named `field.name`."""
     rows = []
     for name, value in sorted(flat(protocol), key=itemgetter(0)):
-        text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        text = ", ".join(map(str, value)) if isinstance(value, list) else field_text(name, value)
         more = " ..." if len(text) > MOST_PROTOCOL_TEXT else ""
         if value != "":
             rows.append((name, text[:MOST_PROTOCOL_TEXT] + more))

@@ -17,6 +17,10 @@ K = TypeVar("K")
 MEBIBYTE = 1 << 20
 LARGEST_TEXT = 16 * MEBIBYTE  # some 40,000 rows; parsed, it takes thirty times as much at worst
 
+# What 0, or for rows 1,000,000,000, says in a field of a protocol.
+NONE_OR_ALL = dict.fromkeys(("temperature", "guard", "thresholds", "concepts", "pruned"), "none")
+NONE_OR_ALL |= {"most": "all", "neighbours": "chosen for each label"}
+
 
 def part_of(content: Mapping[str, Any], name: str) -> dict[str, Any]:
     """The object `name` of a JSON object; empty if it has none."""
@@ -47,6 +51,13 @@ def few(texts: Sequence[str], most: int) -> list[str]:
     """The first of some texts, and how many more there are."""
     more = len(texts) - most
     return [*texts[:most], f"{more:,} more"] if more > 0 else list(texts)
+
+
+def field_text(name: str, value: object) -> str:
+    """The value of a protocol's field; a number that stands for none or all of something is a word."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    word = NONE_OR_ALL.get(name.rpartition(".")[2]) if is_number and value in (0, 10**9) else None
+    return word or str(value)
 
 
 def flat(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

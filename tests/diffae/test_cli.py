@@ -127,12 +127,15 @@ def test_no_flag_takes_an_empty_path():
 
 SCRIPT = """
 import sys
+import warnings
 from diffae.system import cli
 from diffae.system.errors import UserError
 from diffae.system.signals import INTERRUPTED, importing
 
 def main():
     cli.say("progress")
+    if "warns" in sys.argv:
+        warnings.warn("a fit\\nstopped")
     if "bad" in sys.argv:
         raise UserError("bad input")
     if "opens" in sys.argv:
@@ -149,6 +152,12 @@ def shell(command, tmp_path):
     command = command.replace("COMMAND", f"{sys.executable} -S {tmp_path / 'main.py'}")
     return subprocess.run(
         ["bash", "-c", command], capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)}
+    )
+
+
+def test_a_warning_is_one_line_without_a_place_in_our_code(tmp_path):
+    assert shell("COMMAND warns bad", tmp_path).stderr == (
+        "progress\nwarning: a fit\\nstopped\nerror: bad input\n"
     )
 
 

@@ -72,6 +72,22 @@ def test_separable_data_converge_in_float32():
     assert ((fit.logits(x) > 0) == (x[:, :2] > 5)).float().mean() > 0.98
 
 
+@pytest.mark.filterwarnings("error")
+def test_features_that_nearly_agree_converge_in_float32():
+    """Pixels, of which one principal axis has the variance of hundreds: no gradient there is smaller."""
+    g = torch.Generator().manual_seed(0)
+    x = (torch.rand(600, 1, generator=g) + 0.05 * torch.randn(600, 768, generator=g)).clamp(0, 1)
+    x[:, :100], x[:5, :50] = 1, 0.99
+    rates = [0.002, 0.01, 0.03, 0.1, 0.5, 0.9, 0.99, 0.998]
+    y = torch.rand(600, 8, generator=g) < torch.tensor(rates)
+    logits, exact = (
+        fit_lbfgs(x, y, C=0.01, dtype=dtype).logits(x) for dtype in (torch.float32, torch.float64)
+    )
+    assert (logits - exact).abs().max() < 0.01 * exact.std()
+    for truth, one, other in zip(y.T[1:7], logits.T[1:7], exact.T[1:7], strict=True):
+        assert roc_auc_score(truth, one) == pytest.approx(roc_auc_score(truth, other), abs=1e-3)
+
+
 def test_unfinished_optimisation_warns():
     x, y = problem(200, 8, 2)
     with pytest.warns(UserWarning, match="L-BFGS stopped"):

@@ -7,7 +7,10 @@ import numpy as np
 from benchmarks.metrics.codes.data import Codes, Floats, Found, Ints
 from benchmarks.metrics.frechet_jackknife import BLOCKS, influences
 from diffae.system.errors import UserError
+from reports.records.reading import few
 from reports.records.uncertainty import by_group, error, of_influences
+
+LISTED = 6  # names of labels in a note
 
 # Of a fold: the scores [K] of labels, nan if undefined, the influence [n, K] of the rows that are
 # scored, and these rows [n].
@@ -35,8 +38,12 @@ def mean_of_labels(scores: Sequence[Scored], codes: Codes, *notes: str) -> Found
     means = [values[k].mean() for (values, _, _), k in zip(scores, known, strict=True)]
     each = [influence[:, k].mean(1) for (_, influence, _), k in zip(scores, known, strict=True)]
     influence = np.concatenate(each) / len(scores)
-    left_out = max((~one).sum() for one in known)
-    more = [f"labels with one value in a part, left out: {left_out}"] * bool(left_out)
+    left_out = np.flatnonzero(~np.all(known, axis=0)).tolist()
+    names = codes.labels.names if codes.labels else ()
+    if len(names) != len(known[0]):  # scores of other things, such as the classes of a label
+        names = tuple(f"number {place}" for place in range(len(known[0])))
+    listed = ", ".join(few([names[place] for place in left_out], LISTED))
+    more = [f"labels with one value in a part, left out: {listed}"] if left_out else []
     rows = np.concatenate([rows for _, _, rows in scores])
     return found(float(np.mean(means)), influence, codes, rows, *more, *notes)
 

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.metrics.codes.data import Codes, Found, Labels, taken
+from benchmarks.metrics.codes.errors import LISTED
 from benchmarks.metrics.codes.number import FEWEST, Number
 from benchmarks.metrics.codes.schema import NUMBERS, Protocol, section_of
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
+from reports.records.reading import few
 
 __all__ = ["NUMBERS", "Number", "fields", "measure"]
 
@@ -74,9 +76,9 @@ def _labels(name: str, number: Number, labels: Labels | None) -> tuple[Labels | 
     kept = labels.of(varied)
     if number.combinations:
         _check_combinations(name, kept)
-    others = len(labels.kinds) - len(fit)
-    notes = [f"labels of another kind left out: {others}"] * (others > 0)
-    notes += [f"labels with one value left out: {', '.join(same)}"] * bool(same)
+    others = [one for k, one in enumerate(labels.names) if k not in fit]
+    left_out = {"labels of another kind left out": others, "labels with one value left out": same}
+    notes = (f"{why}: {', '.join(few(some, LISTED))}" for why, some in left_out.items() if some)
     return kept, tuple(notes)
 
 

@@ -35,10 +35,10 @@ WORDS = read_toml(Path(__file__).with_name("words.toml"))
 def in_words(field: str, value: Any) -> str:
     """A field's value in words; `field` is "section.name"."""
     name = field.partition(".")[2]
-    if name == "batch":
-        return "a mean over images" if value == 1 else f"a mean over batches of {value}"
-    key = str(value).lower() if isinstance(value, bool) else value
-    return WORDS.get(name, {}).get(key, f"{name} {value}")
+    words = WORDS.get(field, WORDS.get(name, {}))
+    text = words.get(str(value).lower() if isinstance(value, bool) else str(value))
+    number = f"{value:,}" if isinstance(value, int) else value
+    return text or words.get("other", f"{name} {{}}").format(number)
 
 
 @dataclass(frozen=True)

@@ -197,7 +197,7 @@ class Checked(System):
         held = vars(self.inner)
         kinds = {type(self.inner), type(held.get("module", held.get("model", self.inner)))}
         if {kind.__module__.partition(".")[0] for kind in kinds} <= OURS:
-            return ""
+            return str(held.get("remark", ""))  # of codes in a file
         if self._trial is None:
             self._trial = trial.tried(self, images(trial.IMAGES).to(self.device))
         if self._trial.mistaken:

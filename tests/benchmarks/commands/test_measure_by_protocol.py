@@ -3,7 +3,7 @@
 import csv
 import re
 import shutil
-from itertools import combinations
+from itertools import chain, combinations
 
 import numpy as np
 import pytest
@@ -101,6 +101,20 @@ def test_the_protocol_and_the_error_are_told(pair, capsys):
     told = capsys.readouterr().out
     assert told.startswith("protocol torchmetrics-1.8, ")
     assert "psnr.of all" in told and "pairs: 9, standard error" in told
+
+
+def test_several_protocols_are_measured_one_after_the_other(pair, capsys):
+    """As `run` takes them; what one of them does not define hides no other."""
+
+    def lines(metrics, protocols):
+        main([metrics, *map(str, pair), "--protocol", protocols])
+        return capsys.readouterr().out.splitlines()
+
+    both = [lines(name, one) for name in ("psnr", "ssim") for one in ("plain", "llamagen")]
+    assert lines("psnr,ssim", "plain, llamagen") == [*chain(*both)]
+    with pytest.raises(UserError, match="psnr: the protocol adm has none"):
+        lines("psnr", "adm,llamagen")
+    assert capsys.readouterr().out.splitlines()[-1] == both[1][-1]
 
 
 BY_BATCH = [name for name in names() if (of := named(name).ssim) and of.range == "of the batch"]

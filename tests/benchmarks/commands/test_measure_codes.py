@@ -3,6 +3,7 @@
 import csv
 import pickle
 import re
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from benchmarks.metrics.codes.data import Codes, Labels
 from benchmarks.metrics.codes.table import fields, measure
 from benchmarks.metrics.protocols.explain import in_words
 from diffae.system import cli
+from diffae.system.errors import UserError
 
 N, SHAPE = 240, (3, 2, 1)
 NAMES = ("smiling", "male", "shape", "age")
@@ -132,19 +134,42 @@ def test_names_of_images_and_kinds_may_be_in_arrays(at):
     assert np.array_equal(found.persons[:, None] == found.persons, pairs)
 
 
-def test_an_index_is_the_row_of_codes_without_names(at, tmp_path):
-    codes = at("codes.npz", codes=VALUES)
-    order = np.random.default_rng(3).permutation(N).tolist()
-    for head in ("index", ""):  # pandas writes an index without a name
-        rows = [[row, *COLUMNS[row].tolist()] for row in order]
-        found, told = read(codes, write_csv(tmp_path / "labels.csv", [head, *NAMES], rows))
-        assert np.array_equal(found.labels.values, COLUMNS) and "matched by name" in told[1]
-    arrays = {"labels": COLUMNS[order], "files": np.array(order)}
-    found, told = read(codes, at("labels.npz", **arrays))
-    assert np.array_equal(found.labels.values, COLUMNS) and "matched by name" in told[1]
-    rows = [[1000 - row, *COLUMNS[row].tolist()] for row in order]
-    found, told = read(codes, write_csv(tmp_path / "labels.csv", ["Image", *NAMES], rows))
-    assert np.array_equal(found.labels.values, COLUMNS[order]) and "in the order of" in told[1]
+@pytest.mark.parametrize("head", ["index", "", "file"])  # pandas writes an index without a name
+@pytest.mark.parametrize("form", ["{}", "{:06}.png", "all/{}.jpg"])
+def test_names_that_count_are_the_rows_of_codes_without_names(head, form, at, tmp_path):
+    codes, order = at("codes.npz", codes=VALUES), np.random.default_rng(3).permutation(N).tolist()
+    rows = [[form.format(row), *COLUMNS[row].tolist()] for row in order]
+    by_csv = write_csv(tmp_path / "labels.csv", [head, *NAMES], rows)
+    files = np.array([row[0] for row in rows])
+    for labels in (by_csv, at("labels.npz", labels=COLUMNS[order], files=files)):
+        found, told = read(codes, labels)
+        assert np.array_equal(found.labels.values, COLUMNS)
+        assert told[1].endswith(f"{labels}, matched by number: the names count from 0")
+
+
+@pytest.mark.parametrize("form", ["{:06}.jpg", "{}", "img{}.png", "{0:03}/{0}.png"])
+def test_ascending_names_are_in_the_order_of_codes_without_names(form, at, tmp_path):
+    rows = [[form.format(row + 1), *COLUMNS[row].tolist()] for row in range(N)]
+    table = write_csv(tmp_path / "labels.csv", ["file", *NAMES], rows)
+    found, told = read(at("codes.npz", codes=VALUES), table)
+    assert np.array_equal(found.labels.values, COLUMNS)
+    assert told[1].endswith(f"{table}, taken in order: the names ascend")
+
+
+@pytest.mark.parametrize("change", [reversed, lambda rows: rows[1:] + rows[:1]])
+def test_names_in_another_order_need_those_of_the_codes(change, at, tmp_path, capsys):
+    """The AUROC of labels in a wrong order is that of other labels: it is refused, not printed."""
+    order = [*change([*range(N)])]
+    rows = [[f"{row + 1:06}.jpg", *COLUMNS[row].tolist()] for row in order]
+    labels = write_csv(tmp_path / "labels.csv", ["file", *NAMES], rows)
+    line = refusal(main, capsys, "auroc", codes := at("codes.npz", codes=VALUES), labels)
+    assert (
+        f"{labels}: the names of its images neither count from 0 nor ascend, and {codes} has"
+        in line
+    )
+    assert "save them as `files` in the npz of the codes, or remove the names" in line
+    named = at("named.npz", codes=VALUES, files=[f"{row + 1:06}.jpg" for row in range(N)])
+    assert np.array_equal(read(named, labels)[0].labels.values, COLUMNS)
 
 
 def test_a_table_without_names_is_in_order_and_may_hold_split_persons_and_kinds(codes, tmp_path):
@@ -164,6 +189,14 @@ def test_a_table_without_names_is_in_order_and_may_hold_split_persons_and_kinds(
     assert np.array_equal(found.labels.values[:, :3], COLUMNS[:, :3])
     assert np.array_equal(ages, (10 * COLUMNS[:, 3]).round())  # many whole numbers, with gaps
     assert np.array_equal(found.split, SPLIT) and np.array_equal(found.persons, _who())
+
+
+def test_labels_are_in_the_order_of_the_file(codes, tmp_path):
+    """Also the first, which might have been the names of the images."""
+    table = write_csv(tmp_path / "labels.csv", NAMES[::-1], COLUMNS[:, ::-1].tolist())
+    found, told = read(codes, table)
+    assert found.labels.names == NAMES[::-1]
+    assert "2 binary (male, smiling), 1 classes (shape), 1 real (age)" in told[1]
 
 
 # ----------------------------------------------------------------------------------------------
@@ -191,8 +224,11 @@ def test_the_numbers_are_those_of_the_table(codes, labels, capsys):
         error = f", standard error {found.stderr:.3g} over images"
         assert before == f"images: {found.n}{error}"
         assert all(note in lines for note in found.notes)
-        how = "; ".join(f"{k} {v}" for k, v in fields(name, plain).items())
-        assert f"protocol plain, {plain.code}: {how}" in lines
+        how = {k: str(v) for k, v in fields(name, plain).items()} | {"codes.most": "all"}
+        if name == "knn":
+            how |= {"knn.neighbours": "chosen for each label", "knn.temperature": "none"}
+        said = "; ".join(f"{field} {text}" for field, text in how.items())
+        assert f"protocol plain, {plain.code}: {said}" in lines
     assert [line.partition(":")[0] for line in lines[:3]] == ["codes", "labels", "split"]
     assert sum(line.startswith("codes: ") for line in lines) == 1
 
@@ -220,6 +256,18 @@ def test_a_protocol_and_a_seed_count(whole, capsys):
         "published, CelebA, infodiffusion, second-hand: DiffAE 0.80, InfoDiffusion 0.84"
     )
     assert "published" not in "\n".join(value()[1])
+
+
+def test_several_protocols_of_codes_are_measured_one_after_the_other(whole, capsys):
+    def printed(metrics, protocols):
+        main([metrics, str(whole), "--protocol", protocols])
+        return [x for x in capsys.readouterr().out.splitlines() if x.split()[0] in metrics]
+
+    each = [printed("knn", one) for one in ("dino-knn", "plain")]
+    assert printed("knn", "dino-knn, plain") == [*chain(*each)] and each[0] != each[1]
+    with pytest.raises(UserError, match="dino-knn does not define auroc; it has: knn"):
+        printed("auroc,knn", "plain,dino-knn")
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()].count("knn") == 2
 
 
 def test_what_cannot_be_measured_does_not_hide_the_rest(at, capsys):
@@ -352,7 +400,8 @@ def test_a_protocol_of_ones_own_is_explained_too(codes, labels, few, tmp_path, c
     mine.write_text("\n".join(lines))
     main(["--explain", str(codes), str(labels), "--protocol", str(mine)])
     said = capsys.readouterr().out
-    assert re.search(r"^mine .*neighbours 3 instead of neighbours 0$", said, re.MULTILINE)
+    cause = "the 3 nearest codes instead of the best k of 1 to 200 for each label"
+    assert cause in re.sub(r"\s+", " ", said)
 
 
 # ----------------------------------------------------------------------------------------------

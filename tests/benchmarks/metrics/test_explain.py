@@ -1,6 +1,7 @@
 """Causes of differences between protocols sum to the difference, whatever pairs there are."""
 
 import math
+import re
 from dataclasses import replace
 from functools import cached_property
 from itertools import permutations
@@ -10,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.metrics.codes import schema as codes_schema
 from benchmarks.metrics.networks.chosen import Networks
 from benchmarks.metrics.networks.perceptual import PerceptualDistance
 from benchmarks.metrics.protocols import schema
 from benchmarks.metrics.protocols.cases import MADE, ORIGINAL, Case, compute, together
-from benchmarks.metrics.protocols.explain import Explained, OnPairs, steps
+from benchmarks.metrics.protocols.explain import Explained, OnPairs, in_words, steps
 from benchmarks.metrics.protocols.schema import named
 from benchmarks.runtime.choices import NetworkChoice
 from diffae.system.settings import settings_of
@@ -160,8 +162,8 @@ SAID = {
     },
     "rounding": {
         "none": "no rounding to 8 bits",
-        "half up": "rounding to 8 bits",
-        "half to even": "rounding to 8 bits",
+        "half up": "rounding to 8 bits, halves up",
+        "half to even": "rounding to 8 bits, halves to even",
         "truncated": "truncation to 8 bits",
     },
     "rounded": {
@@ -174,7 +176,7 @@ SAID = {
         "clean-fid": "clean-fid's bicubic resizing with antialiasing",
         "antialiased": "bilinear resizing with antialiasing",
     },
-    "dtype": {"float32": "dtype float32", "float64": "dtype float64"},
+    "dtype": {"float32": "Inception in float32", "float64": "Inception in float64"},
     "of": {
         "image": "one error for each image",
         "batch": "one error for each batch",
@@ -225,6 +227,22 @@ def test_a_cause_names_the_new_value_and_then_the_old_one(metric):
             )
             (step,) = steps(Case(metric, before), after)
             assert str(step) == f"{SAID[field][new]} instead of {SAID[field][old]}", name
+
+
+def test_each_value_of_a_field_has_words_of_its_own():
+    """Of codes' protocols too; no field is called by its bare name, and no number stands for none or all."""
+    said = {}
+    for name in codes_schema.names():
+        for section, values in codes_schema.named(name).sections.items():
+            for field, value in vars(values).items():
+                said.setdefault(f"{section}.{field}", {})[value] = in_words(
+                    f"{section}.{field}", value
+                )
+    for field, words in said.items():
+        assert len({*words.values()}) == len(words), field
+        for value, text in words.items():
+            assert isinstance(value, str) or text != f"{field.partition('.')[2]} {value}"
+            assert not re.search(r"(?<![\d.])(0|0\.0|1,?000,?000,?000)(?![\d.])", text), text
 
 
 def test_of_equal_pairs_alone_no_difference_is_known(images):

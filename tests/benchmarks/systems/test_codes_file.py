@@ -1,6 +1,7 @@
 """A representation without a decoder: an object that only encodes, and codes in a file."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from refusal import refusal
 from torch.nn.functional import avg_pool2d
 
 from benchmarks import evaluate, run, systems
+from benchmarks.runtime.errors import NotAvailable
 from diffae.data import open_dataset
 from diffae.system.errors import UserError
 
@@ -115,6 +117,9 @@ def test_codes_of_a_file_have_the_numbers_of_their_encoder(by, data, alone, tmp_
     np.savez(tmp_path / "mine.npz", codes=codes.astype(np.float64), **names)
     found = evaluate(f"codes:{tmp_path / 'mine.npz'}", TASKS, str(data.root), "smoke")
     assert values(found, "mine") == values(alone, "mine")
+    notes = [row.note for row in found.rows if row.system == "mine" and row.value is not None]
+    taken = "mine.npz has no names: its codes are taken in order"
+    assert notes and all((taken in note) == (by == "order") for note in notes)
     reasons = {(row.benchmark, row.note) for row in found.rows if row.value is None}
     cannot = "mine cannot decode"
     assert ("latent", cannot) in reasons and ("cost", "mine names no networks") in reasons
@@ -143,6 +148,26 @@ def test_images_without_a_code_are_a_reason(data, tmp_path):
     assert few.value is None and f"{tmp_path / 'few.npz'}: has no code of " in few.note
     assert "50 codes, and celeba has 120 images; give the images' names" in short.note
     assert "twice.npz: has several codes of " in twice.note and not few.failed
+
+
+@pytest.mark.parametrize("form", ["{:03}.png", "{}.png"])
+def test_codes_without_names_need_images_in_a_certain_order(form, data, tmp_path):
+    """A reader such as CelebA's has the images in the order of a list, which need not ascend."""
+    np.savez(tmp_path / "z.npz", codes=(codes := np.arange(2.0 * COUNT).reshape(COUNT, 2)))
+    system = systems.load(f"codes:{tmp_path / 'z.npz'}")
+    names = tuple(form.format(index) for index in range(COUNT))
+    for order in (range(COUNT), sorted(range(COUNT), key=names.__getitem__), range(COUNT)[::-1]):
+        listed = tuple(names[place] for place in order)
+        dataset = replace(data, source=replace(data.source, names=listed))
+        if list(order) == list(range(COUNT)):
+            assert np.array_equal(system.codes_of([7, 3], dataset), codes[[7, 3]])
+            continue
+        with pytest.raises(NotAvailable) as refused:
+            system.codes_of([7, 3], dataset)
+        why = "has no names, and those of the images of celeba do not ascend"
+        assert f"{tmp_path / 'z.npz'}: {why}; give the images' names in an array" in str(
+            refused.value
+        )
 
 
 @pytest.mark.parametrize(

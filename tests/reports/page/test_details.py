@@ -99,6 +99,14 @@ def test_a_protocol_has_its_fields_by_name_and_nothing_that_is_not_said():
     )
 
 
+def test_a_number_that_stands_for_none_or_all_is_a_word():
+    shown = {"codes": {"most": 10**9}, "knn": {"neighbours": 0, "temperature": 0.0}, "guard": 0.2}
+    assert dict(protocols_of([FULL], {"p0": shown | {"most": 500, "seed": 0}})["p0"]) == {
+        "codes.most": "all", "knn.neighbours": "chosen for each label", "knn.temperature": "none",
+        "guard": "0.2", "most": "500", "seed": "0",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("extra", [-1, 0, 1])
 def test_a_text_of_a_protocol_is_cut_at_its_limit(extra):
     text = "y" * (MOST_PROTOCOL_TEXT + extra)

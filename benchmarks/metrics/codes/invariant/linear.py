@@ -4,6 +4,7 @@ Each number is a mean over labels. Its error is over the scored images, with the
 of AUROC, the infinitesimal jackknife of the others.
 """
 
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -223,7 +224,7 @@ def measured(
 
     `together` are the labels [n, K] of each fit: all of them, unless given.
     """
-    found = []
+    found, unfinished = [], dict[str, None]()  # as warnings of fits say
     criteria = {"R2": r2, "r": pearson}
     by = criteria[how.criterion] if isinstance(how, Regression) else score
     for part in how.folds(codes, seed):
@@ -233,11 +234,14 @@ def measured(
             raise UserError(NO_CHOICE)
         x = codes.values if how.scaling == "none" else standardised(codes.values, fitted)
         tasks = [Task(x, y, fitted, judged, how, seed) for y in together or [codes.y]]
-        scores = [score(best(t, fits, by)[part.test], t.y[part.test]) for t in tasks]
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            scores = [score(best(t, fits, by)[part.test], t.y[part.test]) for t in tasks]
+        unfinished |= {str(x.message): None for x in caught if issubclass(x.category, UserWarning)}
         varied = np.ptp(np.hstack([task.y for task in tasks])[fitted], axis=0) > 0
         values = np.where(varied, np.concatenate([value for value, _ in scores]), np.nan)
         found.append((values, np.hstack([influence for _, influence in scores]), part.test))
-    notes = ["chosen on the scored rows"] * (how.chosen == ON_TEST)
+    notes = [*unfinished, *["chosen on the scored rows"] * (how.chosen == ON_TEST)]
     notes += ["fitted on the scored rows"] * (how.rows == "in-sample")
     return mean_of_labels(found, codes, *notes)
 

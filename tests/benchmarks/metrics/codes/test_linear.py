@@ -1,6 +1,7 @@
 """Linear classifiers and regressions of codes, against scikit-learn, SciPy and closed forms."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -186,6 +187,15 @@ def test_pictures_that_repeat_do_not_make_an_error_smaller():
         assert more.stderr == pytest.approx(once.stderr, rel=0.05)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_fit_that_ends_early_is_a_note_of_its_number(monkeypatch):
+    codes, protocol = made("aligned", N, 1), PLAIN.changed("auroc.chosen", "not")
+    assert not any("L-BFGS" in note for note in measure("auroc", codes, protocol, 0).notes)
+    monkeypatch.setattr(linear, "fit_lbfgs", partial(linear.fit_lbfgs, max_iter=2))
+    (note,) = [x for x in measure("auroc", codes, protocol, 0).notes if "L-BFGS" in x]
+    assert note.endswith(": the classifier is not fitted to the end")
+
+
 def test_an_attribute_of_one_class_in_a_part_is_left_out_and_counted():
     codes = made("aligned", N, 1)
     split = np.repeat([TRAIN, VALID, TEST], [150, 50, 100])
@@ -194,7 +204,7 @@ def test_an_attribute_of_one_class_in_a_part_is_left_out_and_counted():
     values[split == TEST, 1] = 1
     codes = replace(codes, split=split, labels=replace(codes.labels, values=values))
     found = measure("auroc", codes, PLAIN, 0)
-    assert "labels with one value in a part, left out: 2" in found.notes
+    assert "labels with one value in a part, left out: b0, b1" in found.notes
     kept = Labels(values[:, 2:6], codes.labels.names[2:6], codes.labels.kinds[2:6])
     rest = measure("auroc", replace(codes, labels=kept), PLAIN, 0)
     assert found.value == pytest.approx(rest.value, abs=1e-3)
@@ -212,7 +222,7 @@ def test_a_label_that_is_constant_where_choices_are_made_or_scored_has_no_say():
     rest = Labels(values[:, 10:], codes.labels.names[10:], codes.labels.kinds[10:])
     for name in ("ridge_r2", "pearson_r"):
         found = measure(name, codes, PLAIN, 0)
-        assert "labels with one value in a part, left out: 1" in found.notes
+        assert "labels with one value in a part, left out: r0" in found.notes
         alone = measure(name, replace(codes, labels=rest), PLAIN, 0)
         assert found.value == pytest.approx(alone.value)
         assert found.stderr == pytest.approx(alone.stderr)

@@ -162,6 +162,6 @@ def test_a_label_of_one_class_in_a_part_is_left_out_and_counted():
     codes = replace(codes, labels=replace(codes.labels, values=values))
     found = measure("knn", codes, PLAIN, 0)
     assert found.value == pytest.approx(measure("knn", only(codes, [2]), PLAIN, 0).value)
-    assert "labels with one value in a part, left out: 2" in found.notes
+    assert "labels with one value in a part, left out: b0, b1" in found.notes
     with pytest.raises(UserError, match="every label is the same on all rows"):
         measure("knn", only(codes, [0, 1]), PLAIN, 0)

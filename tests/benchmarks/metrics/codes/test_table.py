@@ -164,7 +164,7 @@ def test_labels_of_another_kind_and_of_one_value_are_left_out_and_said():
     codes.labels.values[:, 2] = 1
     found = table.measure("auroc", codes, PLAIN, 0)
     assert found.notes[:2] == (
-        "labels of another kind left out: 9",
+        "labels of another kind left out: c0, c1, c2, r0, r1, r2, 3 more",
         "labels with one value left out: b2",
     )
 
