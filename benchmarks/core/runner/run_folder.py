@@ -230,6 +230,7 @@ class RunFolder:
         fitted = {system.name: system.fingerprint for system in self.evaluation.systems}
         failed = [
             {"benchmark": row.benchmark, "system": row.system, "reason": row.note}
+            | ({} if row.failed else {"obstacle": True})
             for row in self.results.failures
         ]
         ending = {"weights": fitted, "failed": failed, "ended": provenance.now(), "complete": True}
