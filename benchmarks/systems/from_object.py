@@ -102,7 +102,7 @@ def _image_size(thing: object) -> int:
 def _own_title(thing: object) -> str:
     """The title that an object has, or else the name of its class."""
     own = calling(kind(thing), "title", lambda: getattr(thing, "title", None))
-    return own if is_line(own) else kind(thing)
+    return str(own) if is_line(own) else kind(thing)
 
 
 def _stated(owners: Sequence[object], names: Sequence[str]) -> int | None:

@@ -57,9 +57,9 @@ def check_dataset(arguments: list[str]) -> None:
     data = open_dataset(args.path, size, args.crop)
     for line in describe(data, find_reader(args.path).title):
         print(line, flush=True)
-    data.refuse_unreadable()
     indices = sample_indices(len(data))
     pixels = data.load_all(indices)
+    data.refuse_unreadable()
     print(row("decoded", f"{len(indices)} of {len(data)} images, none damaged"))
     print(row("copies", describe_copies(pixels)), flush=True)
     print(row("odd files", data.survey.note or "none"))  # every file is read for these two

@@ -518,7 +518,9 @@ def test_help_measures_nothing(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["reports/action.py", "--help"])
     with pytest.raises(SystemExit) as ended:
         action.command()
-    assert not ended.value.code and capsys.readouterr().out.startswith("usage: python -m reports.act")
+    assert not ended.value.code and capsys.readouterr().out.startswith(
+        "usage: python -m reports.act"
+    )
     monkeypatch.setattr(sys, "argv", ["reports/action.py", "all"])
     with pytest.raises(UserError, match="unknown argument all"):
         action.command()

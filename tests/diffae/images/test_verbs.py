@@ -34,7 +34,9 @@ def test_x_T_keeps_a_photograph_and_z_sem_draws(model):
     kept, drawn = images.reconstruct(model, x), images.vary(model, x, 1)[:, 0]
     away = [float((one - x).square().mean()) for one in (kept, drawn)]
     assert 0 < 20 * away[0] < away[1]
-    assert "x_T keeps a photograph" in commands.KNOWS and "comes back as a drawing" in commands.KNOWS
+    assert (
+        "x_T keeps a photograph" in commands.KNOWS and "comes back as a drawing" in commands.KNOWS
+    )
 
 
 def test_an_edit_of_strength_0_is_the_reconstruction(model, x):
