@@ -30,15 +30,16 @@ from benchmarks.core.runner.evaluation import Evaluation, make_context
 from benchmarks.core.runner.loop import measure
 from benchmarks.core.runner.request import Options
 from benchmarks.core.runner.results import Results
-from benchmarks.core.runner.setup import open_data
+from benchmarks.core.runner.setup import Missing, open_data
 from benchmarks.core.store import MemoryStore, Store, default_root
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.runtime.precision import precision, refuse_what_cannot_be
 from benchmarks.systems.protocol.base import System
+from benchmarks.systems.protocol.contract import kind
 from diffae.data import Dataset
 from diffae.networks.nn import evaluating
 from diffae.system import cli
-from diffae.system.errors import UserError, naming
+from diffae.system.errors import UserError
 
 Model = object  # what can be measured, see `systems.as_system`
 Models = Model | Sequence[Model] | Mapping[str, Model]
@@ -49,6 +50,7 @@ OWN = {
     "cache": "keep finished work in the store on disk, as the command does; default: where `out` is given",
     "progress": "a bar on stderr where that is a terminal or a notebook's; default: in `evaluate`, not in `evaluate_iter`",
 }
+NOTHING = "model: there is nothing to measure"
 F = TypeVar("F", bound=Callable[..., object])
 
 
@@ -103,8 +105,10 @@ def evaluate(
 
     The mode of a model and its gradients are left unchanged.
 
-    Raises UserError (of `diffae.system.errors`) where the command would end with status 2. A system
-    that fails is a row with the reason, in `Results.failures`; the others are measured.
+    Raises UserError (of `diffae.system.errors`) for arguments that the command would refuse, such as
+    the name of a model that does not exist, and if all models fail before anything is measured. A
+    system that fails beside others is a row with the reason, in `Results.failures`; the others are
+    measured.
     """
     given = {"tasks": tasks, "data": data, "profile": profile, "out": out, "progress": True}
     evaluation, about, rows = _prepare(model, given | settings)
@@ -144,13 +148,13 @@ def _prepare(
     refuse_what_cannot_be(asked.precision, asked.device)
     saved_codes.refuse(asked, asked.out)
     with _undisturbed(asked.precision, (), device):
-        loaded = _systems(model, device)
+        loaded, missing = _systems(model, device)
         data, cache = given["data"], given.get("cache")
         dataset = open_data(asked, loaded, data if isinstance(data, Dataset) else None)
         on_disk = asked.out is not None if cache is None else cache
         store = Store(default_root()) if on_disk else MemoryStore()
         store.make()
-        evaluation = Evaluation(make_context(asked, dataset, store), loaded)
+        evaluation = Evaluation(make_context(asked, dataset, store), loaded, missing)
         about = run_folder.settings(asked, evaluation)
     modules: list[nn.Module] = []
     for system in loaded:
@@ -211,15 +215,22 @@ def _titled(model: Models) -> list[tuple[str | None, Model]]:
     return [(None, one) for one in (model if isinstance(model, list | tuple) else [model])]
 
 
-def _systems(model: Models, device: torch.device) -> list[System]:
-    """Load the models as systems, with distinct names and titles. Raises UserError if one cannot be
-    loaded.
+def _systems(model: Models, device: torch.device) -> tuple[list[System], Missing]:
+    """Load the models as systems, with distinct names and titles; also return, by title, why others
+    of them failed. Raises UserError if there is no such model, or if none is left.
     """
-    with naming("model", NotAvailable):
-        loaded = [systems.as_system(one, device, title) for title, one in _titled(model)]
+    loaded: list[System] = []
+    failed: list[tuple[str, SystemFailed | NotAvailable]] = []
+    for title, one in _titled(model):
+        try:
+            loaded.append(systems.as_system(one, device, title))
+        except (SystemFailed, NotAvailable) as reason:
+            name = str(one) if isinstance(one, str | Path) else kind(one)
+            failed.append((title or name, reason))
     if not loaded:
-        raise UserError("model: there is nothing to measure")
-    for title, count in Counter(system.title for system in loaded).items():
+        raise UserError("; ".join(str(reason) for _, reason in failed) or NOTHING)
+    titles = [*(title for title, _ in failed), *(system.title for system in loaded)]
+    for title, count in Counter(titles).items():
         if count > 1:
             raise UserError(f"model: two are called {title!r}; give a dictionary, with titles")
     names = Counter(system.name for system in loaded)
@@ -228,7 +239,7 @@ def _systems(model: Models, device: torch.device) -> list[System]:
             system.name = f"{systems.slug(system.title) or system.name}-{number}"
             while system.name in names:
                 system.name += f"-{number}"
-    return loaded
+    return loaded, dict(failed)
 
 
 def _device_of(model: Models) -> str | None:

@@ -33,6 +33,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from diffae.system.cli import Parser, prog
 from diffae.system.cli import run as run_command
 from diffae.system.errors import UserError
 from diffae.system.files import Target, read_json, read_text, refuse_outputs
@@ -275,5 +276,11 @@ def _append(name: str, text: str) -> None:
         append(Path(path), text.encode(errors="backslashreplace"))
 
 
+def command() -> int:
+    """`main` for a command line, which takes no arguments but --help."""
+    Parser(prog("reports.action"), __doc__).parse()
+    return main()
+
+
 if __name__ == "__main__":
-    run_command(main)
+    run_command(command)

@@ -54,7 +54,8 @@ def _small() -> dict[str, str]:
 
 
 def _lines(registry: Registry) -> dict[str, str]:
-    return {name: registry.describe(name) for name in registry.usable()}
+    listed = filter(registry.is_listed, registry.usable())
+    return {name: registry.describe(name) for name in listed}
 
 
 def _section(title: str, entries: dict[str, str]) -> None:

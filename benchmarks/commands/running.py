@@ -84,16 +84,19 @@ def print_summary(out: Path) -> None:
 
 
 def _tell_failures(folder: run_folder.RunFolder) -> None:
-    """Print on stderr what failed.
+    """Print on stderr what failed, and why nothing was measured.
 
-    Raises UserError if anything did: a run that lacks numbers must not end with status 0.
+    Raises UserError in both cases: a run that lacks numbers must not end with status 0.
     """
     failures = folder.results.failures
     for (system, why), alike in grouped(failures, lambda row: (row.system, row.note)).items():
-        names = ", ".join(row.benchmark for row in alike)
-        cli.say(cli.printable(f"failed: {named(system, why)} ({names})"))
+        names = ", ".join(dict.fromkeys(row.benchmark for row in alike))
+        word = "failed" if any(row.failed for row in alike) else "not measured"
+        cli.say(cli.printable(f"{word}: {named(system, why)} ({names})"))
     if count := len(failures):
         distributed.barrier()
+        if not folder.results.measured:
+            raise UserError(f"nothing was measured, see above; {folder.out} has the reasons too")
         failed = f"{count} measurement{'s' * (count > 1)} failed"
         raise UserError(f"{failed}, see above; the others are in {folder.out}")
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.runtime.calling import calling
+from benchmarks.runtime.errors import SystemFailed
 from benchmarks.systems import registry
 from benchmarks.systems.diffusion import DDIMSystem, DiffAESystem
 from benchmarks.systems.protocol import checked
@@ -63,7 +64,7 @@ def _found(thing: object, device: torch.device, title: str | None) -> System:
         known = DDIMSystem.of(thing) if isinstance(thing, DDIM) else DiffAESystem.of(thing)
         return checked.Checked(known.name, known, device)
     _refuse_what_cannot(thing)
-    made = wrap(thing, image_size=_image_size(thing), title=title or kind(thing))
+    made = wrap(thing, title=title)
     return checked.Checked(made.name, made, device)
 
 
@@ -86,13 +87,22 @@ def _named(thing: str | Path, device: torch.device) -> System:
 
 def _image_size(thing: object) -> int:
     """The side of a model's images, from the model or its `config`. Raises UserError."""
-    owners = (thing, getattr(thing, "config", None))
-    if (size := _stated(owners, ("image_size", "sample_size"))) is not None:
-        return size
-    raise UserError(
-        f"{kind(thing)}: has no image_size; give it: "
-        "benchmarks.systems.wrap(model, image_size=64, title=...)"
-    )
+
+    def stated() -> int | None:
+        owners = (thing, getattr(thing, "config", None))
+        return _stated(owners, ("image_size", "sample_size"))
+
+    size = calling(kind(thing), "image_size", stated)
+    if size is None:
+        how = "benchmarks.systems.wrap(model, image_size=64)"
+        raise UserError(f"{kind(thing)}: has no image_size; give it: {how}")
+    return size
+
+
+def _own_title(thing: object) -> str:
+    """The title that an object has, or else the name of its class."""
+    own = calling(kind(thing), "title", lambda: getattr(thing, "title", None))
+    return str(own) if is_line(own) else kind(thing)
 
 
 def _stated(owners: Sequence[object], names: Sequence[str]) -> int | None:
@@ -114,8 +124,8 @@ def _refuse_what_cannot(thing: object) -> None:
 def wrap(
     module: Any,
     *,
-    image_size: int,
-    title: str,
+    image_size: int | None = None,
+    title: str | None = None,
     reading: str | None = None,
     axis: int = 0,
     codebook: int | None = None,
@@ -131,6 +141,9 @@ def wrap(
     distribution, of which the mode is taken); `decode` gets the same, for `diffusers` the tensor.
     The parts of a code are found by encoding one image; integers are tokens.
 
+        image_size  the side of the images; by default the object's own `image_size`, or that of its
+                  `config`
+        title     what tables call it; by default the object's own `title`, or the name of its class
         reading   how a probe reads the parts, see `parts.Part`: "flat" (default), "pooled" (with
                   the features on `axis` of an image's part), or, for tokens, "histogram"
         codebook  number of different tokens, if the object has none of codebook_size, n_embed and
@@ -147,8 +160,10 @@ def wrap(
     UserError if the object cannot be measured.
     """
     _refuse_what_cannot(module)
+    title = _own_title(module) if title is None else title
     _refuse_title(title)
-    size = whole(image_size, "image_size", 1, LARGEST_SIDE)
+    given_size = _image_size(module) if image_size is None else image_size
+    size = whole(given_size, "image_size", 1, LARGEST_SIDE)
     if range is not None and not RANGE.holds(range):
         raise UserError(f"wrap: range {range!r:.60}: must be {RANGE.words}")
     made, grey = Wrapped(module, size, title, range), torch.zeros(1, 3, size, size)
@@ -238,14 +253,15 @@ def _part(
 ) -> Part:
     """The `Part` for a tensor 1 x ... of the code of one image."""
     if one.dtype == torch.bool or one.is_complex():
-        raise UserError(f"encode gave {one.dtype}; a code is of floating point or of whole numbers")
+        kinds = "a code is of floating point or of whole numbers"
+        raise SystemFailed(f"encode gave {one.dtype}; {kinds}")
     if one.is_floating_point():
         return Part(tuple(one.shape[1:]), None, width, reading or FLAT, axis)
     tokens = (
         _codebook(module) if codebook is None else whole(codebook, "wrap: codebook", 1, LARGEST)
     )
     if tokens is None:
-        raise UserError(
+        raise SystemFailed(
             "encode gave whole numbers, which are tokens: say how many there are "
             "(benchmarks.systems.wrap(..., codebook=1024))"
         )

@@ -59,6 +59,7 @@ def check_dataset(arguments: list[str]) -> None:
         print(line, flush=True)
     indices = sample_indices(len(data))
     pixels = data.load_all(indices)
+    data.refuse_unreadable()
     print(row("decoded", f"{len(indices)} of {len(data)} images, none damaged"))
     print(row("copies", describe_copies(pixels)), flush=True)
     print(row("odd files", data.survey.note or "none"))  # every file is read for these two

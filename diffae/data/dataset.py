@@ -150,6 +150,11 @@ class Dataset:
         """The survey of every byte; it is stored, and made again when a file has changed."""
         return survey(self.source)
 
+    def refuse_unreadable(self) -> None:
+        """Raise UserError, naming it, if a file of any split is no image."""
+        if (index := self.survey.unreadable) is not None:
+            getattr(self.source, "whole", self.source).read(index)
+
     @property
     def fingerprint(self) -> str:
         """SHA-256 of names, labels and all content, independent of path and modification time."""

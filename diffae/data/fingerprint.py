@@ -27,7 +27,7 @@ from diffae.system.files import cache_root, file_state, read_file
 from diffae.system.progress import shown
 from diffae.system.whole import write_whole
 
-VERSION = "1"  # of the survey: a change invalidates those that are stored
+VERSION = "2"  # of the survey: a change invalidates those that are stored
 WORKERS, CHUNK = 4, 64
 # Seconds: a file that was changed later may change again within one tick of its clock.
 SETTLED = 2.0
@@ -39,16 +39,21 @@ class Oddity(NamedTuple):
 
     transparent: bool = False  # an alpha channel, or one transparent colour
     deep: bool = False  # 16 bits per channel
+    unreadable: bool = False  # no image by its first bytes
 
 
 @dataclass(frozen=True)
 class Survey:
-    """The survey of `images` images: `fingerprint` is a SHA-256 of all content, labels included."""
+    """The survey of `images` images: `fingerprint` is a SHA-256 of all content, labels included.
+
+    `unreadable` is the index of the first file that is no image, if there is one.
+    """
 
     fingerprint: str
     images: int
     transparent: int = 0
     deep: int = 0
+    unreadable: int | None = None
 
     @property
     def note(self) -> str:
@@ -116,7 +121,8 @@ def note_of_files(paths: Iterable[Path]) -> str:
 
 def _survey_of(fingerprint: str, seen: list[Oddity]) -> Survey:
     transparent, deep = sum(o.transparent for o in seen), sum(o.deep for o in seen)
-    return Survey(fingerprint, len(seen), transparent, deep)
+    unreadable = next((index for index, o in enumerate(seen) if o.unreadable), None)
+    return Survey(fingerprint, len(seen), transparent, deep, unreadable)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -155,7 +161,7 @@ def _framed(part: bytes) -> bytes:
 def oddity(file: io.BytesIO | Path) -> Oddity:
     """The oddity in an image file's header, without decoding it.
 
-    A damaged file is plain here and refused elsewhere.
+    A file that is damaged behind its first bytes is plain here and refused where it is decoded.
     """
     if isinstance(file, Path) and not file.is_file():  # a pipe would block
         return Oddity()
@@ -165,7 +171,7 @@ def oddity(file: io.BytesIO | Path) -> Oddity:
             deep = image.format == "PNG" and any(str(t.args).endswith(";16B") for t in image.tile)
             return Oddity(image.has_transparency_data, deep)
     except DECODING_ERRORS:
-        return Oddity()
+        return Oddity(unreadable=True)
 
 
 # ----------------------------------------------------------------------------------------------

@@ -34,12 +34,12 @@ from diffae.system.errors import UserError
 from diffae.system.progress import shown
 
 SEEN = 128  # pixels a side of an animation, about: browsers blur small ones
-INPUT = "input"
+INPUT, UNEDITED = "input", "reconstruction"
 LEARNT = "learnt"  # the name of an attribute that has none
 FEW_PORTRAITS = 2_000  # drawn without --data, for a few shots
 KNOWS = (
-    "the packaged model knows drawn portraits of {size} px only, and photographs come back as "
-    "drawings; --ckpt takes a model of photographs"
+    "the packaged model knows drawn portraits of {size} px only: x_T keeps a photograph, and what "
+    "z_sem describes or changes in it comes back as a drawing; --ckpt takes a model of photographs"
 )
 
 
@@ -235,7 +235,9 @@ def edit(work: Work, output: Output) -> None:
 
     add_results(work, output, [*([(None, {})] * plain), *kinds], make)
     caption = "z_sem moved by s sqrt(d) w / |w| along each attribute's classifier, x_T kept."
-    output.finish("Edits", caption, [INPUT, *(["unedited"] * plain), *labels])
+    if plain:
+        caption += f" The {UNEDITED} is decoded from both codes as they are."
+    output.finish("Edits", caption, [INPUT, *([UNEDITED] * plain), *labels])
 
 
 def _edits(args: Namespace, known: Classifier) -> list[dict[str, float]]:

@@ -475,7 +475,7 @@ def test_any_object_with_encode_and_decode(patches, half):
     assert plain.keys() == theirs.keys() and len(plain) == 13
     for metric, value in theirs.items():
         assert plain[metric] == (value if value is None else pytest.approx(value, rel=1e-9))
-    with pytest.raises(UserError, match=r"wrap\(model, image_size=64, title"):
+    with pytest.raises(UserError, match=r"wrap\(model, image_size=64\)"):
         evaluate(Plain(), data=patches)
 
 

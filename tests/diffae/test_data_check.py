@@ -1,5 +1,7 @@
 """`python -m diffae.data check`: what it prints, its contact sheet, its exit status."""
 
+from functools import partial
+
 import in_process
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from data_files import write_idx, write_rows
 from PIL import Image
 from refusal import refusal
 
+import benchmarks.run
 from diffae.data import open_dataset
 from diffae.data.__main__ import main, sample_indices
 from diffae.data.portraits import write_dataset
@@ -100,6 +103,38 @@ def test_a_damaged_image_of_the_sample_is_named(folder, tmp_path_factory):
     assert result.returncode == 2
     assert result.stderr.splitlines()[-1].startswith(f"error: {path}: cannot read this image")
     assert "folder of images" in result.stdout and "decoded" not in result.stdout
+
+
+@pytest.mark.parametrize("sampled", [True, False])
+def test_check_and_run_refuse_a_text_file_that_is_named_as_an_image(
+    folder, tmp_path_factory, sampled
+):
+    """Of 300 images the sample of `check` has 256, and one image is measured by `run`."""
+    number = set(sample_indices(300)) if sampled else set(range(300)) - set(sample_indices(300))
+    for image in folder.iterdir():
+        Image.new("RGB", (32, 32)).save(image)
+    measured = np.flatnonzero(open_dataset(folder, 32).partition == 2)[:1]
+    path = folder / f"{min(number - {*measured.tolist()}):03d}.bmp"
+    path.write_text("not an image\n")
+    cache = tmp_path_factory.mktemp("cache")
+    words = (
+        "reconstruction",
+        "--systems",
+        "dummy-constant",
+        "--data",
+        folder,
+        "--profile",
+        "smoke",
+    )
+    run = partial(in_process.command, benchmarks.run.main, *words, "--limit", 1)
+    check = partial(in_process.command, main, "check", folder, "--size", 32)
+    for ended in (check(cache=cache), run(cache=cache)):
+        assert ended.returncode == 2
+        assert ended.stderr.splitlines()[-1].startswith(
+            f"error: {path}: cannot read this image (dam"
+        )
+    path.unlink()
+    assert check(cache=cache).returncode == run(cache=cache).returncode == 0
 
 
 def test_the_sample_is_fixed_and_spread():

@@ -1,5 +1,7 @@
 """The example packages: README and docs/plugins.md quote them, and they work as described there."""
 
+import os
+import subprocess
 import sys
 import textwrap
 import tomllib
@@ -86,6 +88,18 @@ def test_the_examples_run(installed, portraits, tmp_path):
     assert 0 < found["My VAE", "colour_error", ""] < 1
     assert {r.n for r in records if r.metric == "colour_error"} == {9}
     assert (tmp_path / "run" / "tables" / "colour_error.md").exists()
+
+
+def test_help_of_the_training_does_nothing(tmp_path):
+    """It drew 10,000 portraits, and wrote a file named --help."""
+    words = [sys.executable, SYSTEM / "my_vae" / "train.py", "--help"]
+    paths = os.pathsep.join(map(str, (ROOT, SYSTEM)))
+    known = os.environ | {"PYTHONPATH": paths, "DIFFAE_CACHE": str(tmp_path / "cache")}
+    ended = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, env=known)
+    assert ended.returncode == 0 and ended.stdout.startswith(
+        "usage: python -m my_vae.train [-h] out"
+    )
+    assert not list(tmp_path.iterdir())
 
 
 def test_without_weights_it_says_so_in_one_line(installed, portraits, tmp_path):

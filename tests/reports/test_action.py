@@ -12,6 +12,7 @@ import yaml
 from gate_runs import KEY, RNG, SSIM, write_run
 from github_stand_in import TOKEN, GitHub, serve
 
+from diffae.system.errors import UserError
 from reports import action
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -510,3 +511,16 @@ def test_the_gate_step_measures(shells, runs):
     failed = shells("Gate", arguments=asked.format("no-such-system"))
     assert failed.returncode == 2
     assert "did not finish (status 2)" in Path(failed.outputs["comment"]).read_text()
+
+
+def test_help_measures_nothing(monkeypatch, capsys):
+    """It ran the gate."""
+    monkeypatch.setattr(sys, "argv", ["reports/action.py", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        action.command()
+    assert not ended.value.code and capsys.readouterr().out.startswith(
+        "usage: python -m reports.act"
+    )
+    monkeypatch.setattr(sys, "argv", ["reports/action.py", "all"])
+    with pytest.raises(UserError, match="unknown argument all"):
+        action.command()

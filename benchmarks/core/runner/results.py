@@ -45,6 +45,7 @@ class Results:
         self.precision_deviation = evaluation.deviations
         specs = table_specs(about["benchmarks"])
         self.given_specs = suites.tables(specs, about["suite"]) if "suite" in about else specs
+        self._systems = evaluation.systems  # without those that fail later
         self.rows: list[Row] = []
         self.times: list[Row] = []
         self._distinct = Distinct(Path("results"))
@@ -68,8 +69,19 @@ class Results:
 
     @property
     def failures(self) -> list[Row]:
-        """The rows of systems, or of plug-ins' benchmarks, that broke; each says why in its note."""
-        return [row for row in self.rows if row.failed]
+        """The rows of systems, or of plug-ins' benchmarks, that broke; each says why in its note.
+
+        If nothing was measured, they are all rows without a value.
+        """
+        nothing = not self.measured
+        return [row for row in self.rows if row.failed or (nothing and row.value is None)]
+
+    @property
+    def measured(self) -> bool:
+        """Whether a system has a number; references such as chance and real images are none."""
+        titles = {system.title for system in self._systems}
+        values = (row for row in (*self.rows, *self.times) if row.value is not None)
+        return any(row.system in titles or not row.reference for row in values)
 
     @property
     def protocols(self) -> dict[str, Mapping[str, Any]]:

@@ -21,6 +21,7 @@ from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.request import Options
 from benchmarks.core.runner.results import Results, write_samples
 from benchmarks.runtime.choices import TaskOptions
+from benchmarks.systems.protocol.base import has_no_encoder
 from diffae.system import distributed
 from diffae.system.errors import UserError
 from diffae.system.files import foreign, lock_folder, read_text, writing
@@ -52,6 +53,8 @@ Settings = dict[str, Any]
 def settings(options: Options, evaluation: Evaluation) -> Settings:
     """What decides a run's numbers, of systems that have not been fitted yet."""
     context, dataset = evaluation.context, evaluation.context.dataset
+    if not all(map(has_no_encoder, evaluation.systems)):
+        dataset.refuse_unreadable()
     protocols = (*options.protocols, *options.edit_protocols)
     parts = {
         "benchmarks": options.benchmarks,
@@ -230,6 +233,7 @@ class RunFolder:
         fitted = {system.name: system.fingerprint for system in self.evaluation.systems}
         failed = [
             {"benchmark": row.benchmark, "system": row.system, "reason": row.note}
+            | ({} if row.failed else {"obstacle": True})
             for row in self.results.failures
         ]
         ending = {"weights": fitted, "failed": failed, "ended": provenance.now(), "complete": True}

@@ -3,7 +3,7 @@
 python -m my_vae.train weights.safetensors
 """
 
-import sys
+import argparse
 
 import torch
 from safetensors.torch import save_file
@@ -32,4 +32,6 @@ def main(out: str, steps: int = 1000) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    parser = argparse.ArgumentParser("python -m my_vae.train", description=__doc__)
+    parser.add_argument("out", help="file of weights to write, such as weights.safetensors")
+    main(parser.parse_args().out)

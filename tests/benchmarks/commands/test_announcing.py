@@ -146,10 +146,10 @@ def test_what_only_reading_shows_is_said_after_it(evaluation, note, capsys):
 def test_what_failed_is_told_once_for_each_system_and_reason(tmp_path, capsys):
     def failing(*failures):
         rows = [
-            SimpleNamespace(system=system, note=note, benchmark=benchmark)
+            SimpleNamespace(system=system, note=note, benchmark=benchmark, failed=True)
             for system, note, benchmark in failures
         ]
-        return SimpleNamespace(results=SimpleNamespace(failures=rows), out=tmp_path)
+        return SimpleNamespace(results=SimpleNamespace(failures=rows, measured=True), out=tmp_path)
 
     running._tell_failures(failing())
     assert capsys.readouterr().err == ""

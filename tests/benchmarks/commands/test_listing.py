@@ -10,10 +10,12 @@ import pytest
 import benchmarks.run
 import diffae
 from benchmarks import systems
+from benchmarks.commands import options
 from benchmarks.runtime import errors
 from benchmarks.systems.protocol import base
 from diffae.checkpoints import checkpoint
 from diffae.checkpoints.packaged import packaged_configs
+from diffae.system.errors import UserError
 
 ROOT = Path(__file__).parents[3]
 HEAVY = ["torch", "torchvision", "timm", "pandas", "scipy", "sklearn", "lpips", "insightface"]
@@ -83,6 +85,22 @@ def test_the_list_names_all_packaged_weights(capsys):
     assert named == {"vqgan", "vqvae2", "nvae", "d2c", "stylegan2-w", "stylegan2-wplus"}
     folders = (ROOT / "benchmarks" / "systems" / "pretrained").iterdir()
     assert {folder.name for folder in folders} == {name.partition("-")[0] for name in named}
+
+
+def test_systems_that_only_test_the_harness_are_not_listed_but_can_be_named(capsys):
+    benchmarks.run.main(["list"])
+    assert "dummy-" not in capsys.readouterr().out
+    ours = [name for name in systems.REGISTRY.own if not name.startswith("dummy-")]
+    assert len(systems.REGISTRY.own) - len(ours) == 8
+    assert options.parse(["all", "--systems", "all"], None).systems == tuple(ours)
+    assert systems.load("dummy-constant").title == "dummy: constant"
+    for wrong, words in (
+        ("zzz", "there are: diffae, "),
+        ("dummy-cnstant", "did you mean dummy-constant?"),
+    ):
+        with pytest.raises(UserError) as error:
+            systems.load(wrong)
+        assert words in str(error.value) and ("dummy" in str(error.value)) == ("dummy" in wrong)
 
 
 def test_lazy_names_are_the_objects_themselves():

@@ -290,6 +290,20 @@ def test_options_of_wrap_that_do_not_fit_are_refused(thing, options, words):
         systems.wrap(thing, **{"image_size": SIZE, "title": "Mine"} | options)
 
 
+def test_wrap_takes_size_and_title_from_the_object_and_a_key_goes_before():
+    thing = SimpleNamespace(image_size=8, encode=half, decode=double)
+    made = systems.wrap(thing)
+    assert (made.image_size, made.title) == (8, "SimpleNamespace")
+    of_config = SimpleNamespace(config=SimpleNamespace(sample_size=16), title="Own", encode=half)
+    made = systems.wrap(of_config, reading="pooled")
+    assert (made.image_size, made.title, made.name) == (16, "Own", "own")
+    assert systems.as_system(made, title="Key").title == "Key"
+    assert systems.wrap(of_config, image_size=8, title="Given").title == "Given"
+    for wrong in (None, "two\nlines", len):
+        of_config.title = wrong
+        assert systems.wrap(of_config).title == "SimpleNamespace"
+
+
 def test_an_object_that_raises_is_named_with_its_method():
     def broken(images):
         raise ValueError("no such layer")

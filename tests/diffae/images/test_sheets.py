@@ -88,7 +88,7 @@ def interpolate(made, model, x):
 def edit(made, model, x):
     sheet, files = made("edit", "--attribute", "Male=-0.3", "--attribute", "Smiling=0.4")
     label = "Male -0.3, Smiling +0.4"
-    assert sheet.rows == ["a", "b"] and sheet.columns == ["input", "unedited", label]
+    assert sheet.rows == ["a", "b"] and sheet.columns == ["input", "reconstruction", label]
     edited = images.edit(model, x, {"Male": -0.3, "Smiling": 0.4}, **FEW)
     plain = model.decode(*codes(model, x), **FEW)
     for row, (given, unedited, cell) in enumerate(sheet.images):

@@ -5,11 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from skimage.data import astronaut
 
 from benchmarks.systems import load
 from diffae import images
 from diffae.diffusion import noise
-from diffae.images import verbs
+from diffae.images import commands, reading, verbs
 from diffae.images.classifier import Classifier, classifier_of
 from diffae.system.errors import UserError
 from probes import LinearProbe
@@ -23,6 +25,18 @@ def test_a_reconstruction_is_both_codes_decoded(model, x):
     x_T = model.encode_stochastic(x, z, 10, "fast")
     torch.testing.assert_close(images.reconstruct(model, x), model.decode(z, x_T, 10, "fast"))
     assert float((images.reconstruct(model, x) - x).square().mean()) < 1e-3
+
+
+def test_x_T_keeps_a_photograph_and_z_sem_draws(model):
+    """What the notice on photographs says: a variation, which has z_sem alone, is far from it."""
+    face = Image.fromarray(astronaut()[:150, 150:300]).resize((32, 32), Image.Resampling.BOX)
+    x = reading.to_tensor([np.asarray(face)])
+    kept, drawn = images.reconstruct(model, x), images.vary(model, x, 1)[:, 0]
+    away = [float((one - x).square().mean()) for one in (kept, drawn)]
+    assert 0 < 20 * away[0] < away[1]
+    assert (
+        "x_T keeps a photograph" in commands.KNOWS and "comes back as a drawing" in commands.KNOWS
+    )
 
 
 def test_an_edit_of_strength_0_is_the_reconstruction(model, x):
