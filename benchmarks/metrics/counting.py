@@ -47,7 +47,8 @@ def _seconds(work: Work, device: torch.device) -> float:
     start = time.perf_counter()
     work()
     _synchronize(device)
-    return time.perf_counter() - start
+    # A coarse clock may not have moved, and rates are divided by this.
+    return max(time.perf_counter() - start, time.get_clock_info("perf_counter").resolution)
 
 
 def _synchronize(device: torch.device) -> None:
