@@ -46,11 +46,16 @@ class Knn:
                  are those of the largest cosine)
     temperature  T of the votes exp(-distance^2 / 2T), of unit codes exp(cosine / T) but for a
                  factor; 0: equal votes
+    classes      labels of fewer classes are left out: the code of the protocol fails on them, because
+                 it also counts hits among its first five guesses
+    scored       the fewest rows that are scored: the code of the protocol fails on fewer
     """
 
     neighbours: Annotated[int, Range(0, 10_000)] = 0
     scaling: Literal["standardised", "unit length"] = "standardised"
     temperature: Annotated[float, Range(0, 1e6)] = 0.0
+    classes: Annotated[int, Range(1, 1000)] = 1
+    scored: Annotated[int, Range(1, 10**6)] = 1
 
 
 def nearest(x: Tensor, bank: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -81,8 +86,24 @@ def _score(hit: Bools, truth: Ints, balanced: bool) -> tuple[float, Floats]:
     return float(share.mean()), (hit - share[member]) / of_each[member]
 
 
+def _measurable(codes: Codes, how: Knn) -> tuple[Codes, tuple[str, ...]]:
+    """The codes with the labels that the protocol's code does not fail on, and a note of the others.
+
+    Raises UserError if there are none.
+    """
+    assert codes.labels is not None
+    counts = [len(np.unique(column)) for column in codes.y.T]
+    kept = [label for label, count in enumerate(counts) if count >= how.classes]
+    too_few = f"labels of fewer than {how.classes} classes, on which the code of this protocol fails"
+    if not kept:
+        raise UserError(f"knn: every label is one of the {too_few}; measure it by another protocol")
+    notes = (f"{too_few}, left out: {len(counts) - len(kept)}",) * (len(kept) < len(counts))
+    return replace(codes, labels=codes.labels.of(kept)), notes
+
+
 def knn(codes: Codes, how: Knn, seed: int) -> Found:
     """The mean score of the labels, its error over images that are scored and that are neighbours."""
+    codes, notes = _measurable(codes, how)
     assert codes.labels is not None
     part, t = parts(codes, seed), how.temperature
     is_unit = how.scaling == "unit length"
@@ -91,12 +112,17 @@ def knn(codes: Codes, how: Knn, seed: int) -> Found:
     given = (how.neighbours,) if how.neighbours else GRID
     if not len(part.train) or not len(part.test):
         raise UserError(NO_PART)
+    if len(part.test) < how.scored:
+        fails = f"the code of this protocol fails on fewer than {how.scored} test images"
+        raise UserError(f"knn: {fails}, and here are {len(part.test)}; give more images")
     who = torch.from_numpy(np.unique(codes.who, return_inverse=True)[1])
     of_own = np.bincount(who[part.train], minlength=int(who.max()) + 1)[who]
     own = int(of_own[np.union1d(part.valid, part.test)].max())  # at most, of a row that is scored
     others = len(part.train) - own
     if not others:
         raise UserError("no training row is of another person")
+    if how.neighbours > others:
+        raise UserError(f"knn: k = {how.neighbours} needs as many training rows, not {others}")
     grid = [k for k in given if k <= others] or [others]
     most = min(3 * max(grid), others)  # so that half of them are enough
     labels = list(zip(codes.classes.T, codes.labels.kinds, strict=True))
@@ -131,7 +157,7 @@ def knn(codes: Codes, how: Knn, seed: int) -> Found:
         each = [score(part.test, of, k, label) for label, k in enumerate(best)]
         values, influences = map(np.array, zip(*each, strict=True))
         scored = np.where(varied, values, np.nan), influences.T, part.test
-        return mean_of_labels([scored], codes, told)
+        return mean_of_labels([scored], codes, told, *notes)
 
     test = near(part.test)
     return _over_neighbours(mean, test, part.train, codes)
