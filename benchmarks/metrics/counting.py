@@ -14,6 +14,7 @@ from diffae.system.allocation import give_back
 
 Work = Callable[[], object]
 
+SHORTEST = 1e-9  # seconds that are measured: rates are divided by them, and a coarse clock may not move
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -47,8 +48,7 @@ def _seconds(work: Work, device: torch.device) -> float:
     start = time.perf_counter()
     work()
     _synchronize(device)
-    # A coarse clock may not have moved, and rates are divided by this.
-    return max(time.perf_counter() - start, time.get_clock_info("perf_counter").resolution)
+    return max(time.perf_counter() - start, SHORTEST)
 
 
 def _synchronize(device: torch.device) -> None:

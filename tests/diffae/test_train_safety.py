@@ -181,8 +181,8 @@ def test_a_training_with_a_damaged_state_ends_as_one_that_nothing_happened_to(
     """It was interrupted after four steps, the newest of its states is damaged, and it goes on
     after three.
     """
-    monkeypatch.setattr(trainer, "SAVE_EVERY_SECONDS", -1)
-    monkeypatch.setattr(trainer, "SAVING", 1e9)  # saves after every step
+    monkeypatch.setattr(trainer, "SAVE_EVERY_SECONDS", 0)  # saves after every step
+    monkeypatch.setattr(trainer, "time", SimpleNamespace(monotonic=lambda: 0.0))
     preset, stopped, save = replace(TINY, latent=None), tmp_path / "stopped", state.save
     whole = trained(tmp_path / "whole", preset=preset)
 
