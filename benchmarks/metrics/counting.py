@@ -14,7 +14,7 @@ from diffae.system.allocation import give_back
 
 Work = Callable[[], object]
 
-SHORTEST = 1e-9  # seconds that are measured: rates are divided by them, and a coarse clock may not move
+SHORTEST = 1e-9  # seconds, of what a coarse clock sees no time pass in: rates are divided by it
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 

@@ -62,7 +62,9 @@ def test_a_row_has_the_number_of_its_system_on_its_data_with_what_differs():
     assert found.published_source.endswith("Shapes3D, fdae: FDAE")
     found = attach(record(), {}, theirs)
     assert (found.published, found.not_comparable) == (0.114, "protocol not known; another code")
-    assert found.published_source.endswith("Shapes3D, protocol not known: DiffAE (80 numbers, FDAE's)")
+    assert found.published_source.endswith(
+        "Shapes3D, protocol not known: DiffAE (80 numbers, FDAE's)"
+    )
     complex_, real = (
         attach(record(dataset=f"mpi3d-{which}"), {}, theirs) for which in ("complex", "real")
     )

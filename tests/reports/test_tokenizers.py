@@ -57,7 +57,11 @@ def test_the_file():
     assert all(row["source"] for row in rows)
     keys = [tuple(row[name] for name in row if name not in ("value", "spread")) for row in rows]
     assert len(set(keys)) == len(keys)
-    of_psim = {(row["checkpoint"], row["spread"]) for row in rows if row["set"] == "COCO 2017 val" and row["metric"] == "psim"}
+    of_psim = {
+        (row["checkpoint"], row["spread"])
+        for row in rows
+        if row["set"] == "COCO 2017 val" and row["metric"] == "psim"
+    }
     assert of_psim == {
         ("sd-vae-ft-ema", "0.27"), ("sd-vae-ft-mse", "0.27"), ("kl-f8", "0.28"), ("sdxl-vae", "0.27"),
     }  # fmt: skip

@@ -46,16 +46,16 @@ class Knn:
                  are those of the largest cosine)
     temperature  T of the votes exp(-distance^2 / 2T), of unit codes exp(cosine / T) but for a
                  factor; 0: equal votes
-    classes      labels of fewer classes are left out: the code of the protocol fails on them, because
-                 it also counts hits among its first five guesses
-    scored       the fewest rows that are scored: the code of the protocol fails on fewer
+
+    The code of a protocol may fail where there is less. Labels of fewer than `fewest_classes` are left
+    out, and fewer than `fewest_scored` test images are refused.
     """
 
     neighbours: Annotated[int, Range(0, 10_000)] = 0
     scaling: Literal["standardised", "unit length"] = "standardised"
     temperature: Annotated[float, Range(0, 1e6)] = 0.0
-    classes: Annotated[int, Range(1, 1000)] = 1
-    scored: Annotated[int, Range(1, 10**6)] = 1
+    fewest_classes: Annotated[int, Range(1, 1000)] = 1
+    fewest_scored: Annotated[int, Range(1, 10**6)] = 1
 
 
 def nearest(x: Tensor, bank: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -86,25 +86,28 @@ def _score(hit: Bools, truth: Ints, balanced: bool) -> tuple[float, Floats]:
     return float(share.mean()), (hit - share[member]) / of_each[member]
 
 
-def _measurable(codes: Codes, how: Knn) -> tuple[Codes, tuple[str, ...]]:
+def _measurable(codes: Codes, how: Knn, scored: int) -> tuple[Codes, list[str]]:
     """The codes with the labels that the protocol's code does not fail on, and a note of the others.
 
-    Raises UserError if there are none.
+    Raises UserError if there are none, or if too few rows are `scored`.
     """
     assert codes.labels is not None
+    if scored < how.fewest_scored:
+        fails = f"the code of this protocol fails on fewer than {how.fewest_scored} test images"
+        raise UserError(f"knn: {fails}, and here are {scored}; give more images")
     counts = [len(np.unique(column)) for column in codes.y.T]
-    kept = [label for label, count in enumerate(counts) if count >= how.classes]
-    too_few = f"labels of fewer than {how.classes} classes, on which the code of this protocol fails"
+    kept = [label for label, count in enumerate(counts) if count >= how.fewest_classes]
+    fails = f"the code of this protocol fails on labels of fewer than {how.fewest_classes} classes"
     if not kept:
-        raise UserError(f"knn: every label is one of the {too_few}; measure it by another protocol")
-    notes = (f"{too_few}, left out: {len(counts) - len(kept)}",) * (len(kept) < len(counts))
+        raise UserError(f"knn: {fails}, and here are no others; take another protocol")
+    notes = []
+    if len(kept) < len(counts):
+        notes.append(f"{fails}, left out: {len(counts) - len(kept)}")
     return replace(codes, labels=codes.labels.of(kept)), notes
 
 
 def knn(codes: Codes, how: Knn, seed: int) -> Found:
     """The mean score of the labels, its error over images that are scored and that are neighbours."""
-    codes, notes = _measurable(codes, how)
-    assert codes.labels is not None
     part, t = parts(codes, seed), how.temperature
     is_unit = how.scaling == "unit length"
     x = torch.as_tensor(codes.values if is_unit else standardised(codes.values, part.train))
@@ -112,9 +115,8 @@ def knn(codes: Codes, how: Knn, seed: int) -> Found:
     given = (how.neighbours,) if how.neighbours else GRID
     if not len(part.train) or not len(part.test):
         raise UserError(NO_PART)
-    if len(part.test) < how.scored:
-        fails = f"the code of this protocol fails on fewer than {how.scored} test images"
-        raise UserError(f"knn: {fails}, and here are {len(part.test)}; give more images")
+    codes, notes = _measurable(codes, how, len(part.test))
+    assert codes.labels is not None
     who = torch.from_numpy(np.unique(codes.who, return_inverse=True)[1])
     of_own = np.bincount(who[part.train], minlength=int(who.max()) + 1)[who]
     own = int(of_own[np.union1d(part.valid, part.test)].max())  # at most, of a row that is scored

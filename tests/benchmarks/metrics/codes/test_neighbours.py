@@ -70,7 +70,9 @@ def test_where_the_code_of_a_protocol_fails_there_is_a_reason(name):
     both = measure("knn", with_labels(codes, four, six), protocol, 0)
     assert both.value == alone.value
     assert any("fewer than 5 classes" in note and note.endswith(": 1") for note in both.notes)
-    with pytest.raises(UserError, match="fewer than 5 classes, on which the code of this protocol"):
+    with pytest.raises(
+        UserError, match="fails on labels of fewer than 5 classes, and here are no others"
+    ):
         measure("knn", with_labels(codes, four), protocol, 0)
     assert measure("knn", with_labels(codes, four), named("lightly-knn"), 0).value > 0
     few = codes.of(np.arange(180))
