@@ -66,6 +66,18 @@ def quantised(codes: Tensor, mean: Tensor, deviation: Tensor, bits: int) -> Tens
     return mean + (level / steps * 2 * RANGE - RANGE) * deviation
 
 
+def bands(height: int, width: int) -> NDArray[np.int64]:
+    """The band, from 0, of each frequency [height, width].
+
+    Computed by PyTorch in float32, as the published code does (radial_bin_map, lines 196-202): where
+    a radius lies on the edge of a band, rounding decides, as it does at a side of 5, 9, 17, 33 or 65.
+    """
+    rows, columns = torch.arange(height)[:, None].float(), torch.arange(width)[None, :].float()
+    radius = torch.sqrt(rows**2 + columns**2)
+    band = torch.floor(radius / radius.max().clamp_min(1.0) * BINS).long()
+    return band.clamp(0, BINS - 1).numpy()
+
+
 def spectrum(maps: Floats) -> Floats:
     """The shares N x 16 of bands of frequency in the power of maps N x C x h x w.
 
@@ -75,8 +87,7 @@ def spectrum(maps: Floats) -> Floats:
     centred = maps - maps.mean((2, 3), keepdims=True, dtype=np.float64)
     power = np.square(dctn(centred, type=2, norm="ortho", axes=(2, 3))).mean(1)
     power[:, 0, 0] = 0
-    radius = np.hypot(*np.indices(power.shape[1:]))
-    band = np.minimum(radius / max(radius.max(), 1.0) * BINS, BINS - 1).astype(int).ravel()
+    band = bands(*power.shape[1:]).ravel()
     counts = np.bincount(band, minlength=BINS).clip(min=1)
     sums = np.stack([np.bincount(band, one, BINS) for one in power.reshape(len(power), -1)])
     found = np.log1p(sums / counts)
@@ -106,8 +117,9 @@ def spectrum_divergence(images: Tensor, maps: Tensor) -> Floats:
 def equivariance(moved: Floats, expected: Floats) -> tuple[float, Floats]:
     """How far f(T x) is from T f(x), both N x d: 0 exact, 1 as unrelated ones; and the influence [N] of each.
 
-    sum |a - b|^2 / (sum |a - m|^2 + sum |b - m|^2), m the mean of all. Scale, offset and rotation of f change
-    nothing. nan if all are the same.
+    (2 N - 1) / 2 N times sum |a - b|^2 / (sum |a - m|^2 + sum |b - m|^2), m the mean of all 2 N. The factor
+    makes the expectation of unrelated ones 1, since m is computed from them. Scale, offset and rotation of
+    f change nothing. nan if all are the same.
     """
     a, b = moved.astype(np.float64), expected.astype(np.float64)
     n, apart = len(a), np.square(a - b).sum(1)
@@ -116,7 +128,7 @@ def equivariance(moved: Floats, expected: Floats) -> tuple[float, Floats]:
     def of(apart: Floats, squares: Floats, mean: Floats, n: int) -> Floats:
         spread = squares - 2 * n * np.square(mean).sum(-1)
         spread = np.where(spread > TINY * squares, spread, np.nan)  # of equal ones rounding is left
-        return apart / spread * (2 * n - 1) / (2 * n)  # m is of them, too
+        return apart / spread * (2 * n - 1) / (2 * n)
 
     value = float(of(apart.sum(), squares.sum(), both.sum(0) / (2 * n), n))
     left = (both.sum(0) - both) / (2 * max(n - 1, 1))

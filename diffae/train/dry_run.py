@@ -43,6 +43,7 @@ STORED = 4  # copies of each weight, float32, that a state on disk holds
 COPIES = 5  # held by a device: the weight, its gradient, Adam's two moments, its moving average
 FORWARD_AND_BACKWARD = 3  # times the operations of forward alone
 LONG_ENOUGH = 0.1  # seconds of a pass that is timed
+SHORTEST = 1e-9  # seconds, of what a coarse clock sees no time pass in: rates are divided by it
 FREE = 0.1  # of a device's memory: what kernels may take
 
 
@@ -214,7 +215,7 @@ def _timed(work: Callable[[], object], device: torch.device) -> float:
     start = time.perf_counter()
     work()
     ready()
-    return time.perf_counter() - start
+    return max(time.perf_counter() - start, SHORTEST)
 
 
 # ----------------------------------------------------------------------------------------------

@@ -365,7 +365,7 @@ def fit(
             for callback in run.callbacks:
                 callback.step(loss)
             stop = training.sharing.any(bool(interrupted()))
-            if (stop or time.monotonic() > due) and training.skipped_in_a_row == 0:
+            if (stop or time.monotonic() >= due) and training.skipped_in_a_row == 0:
                 took = _save(training, path, run)
                 due = time.monotonic() + max(SAVE_EVERY_SECONDS, took / SAVING)
             if stop:

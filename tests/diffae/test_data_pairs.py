@@ -1,5 +1,6 @@
 """Images with their counterfactuals: of portraits, which are drawn, and by a pairs.csv."""
 
+import math
 import re
 from dataclasses import fields, replace
 
@@ -259,7 +260,7 @@ def test_what_is_kept_of_the_files_is_of_all_of_them(tmp_path, monkeypatch):
     root = folder_of(tmp_path / "a")
     Image.new("RGBA", (24, 20), (0, 0, 0, 9)).save(root / "4/9.png")
     data = open_dataset(root, 16)
-    monkeypatch.setattr(fingerprint, "SETTLED", -1.0)
+    monkeypatch.setattr(fingerprint, "SETTLED", -math.inf)
     assert data.survey.note == "1 of 12 images have transparency, laid on white"
     monkeypatch.setattr(sources, "look_at", None)
     assert open_dataset(root, 16).survey == data.survey  # as it was kept

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import math
 import os
 import re
 import shutil
@@ -30,7 +31,7 @@ COUNT = 300
 def cache(tmp_path, monkeypatch) -> Path:
     """A cache of its own, which believes files that were written a moment ago."""
     monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(survey, "SETTLED", -1.0)
+    monkeypatch.setattr(survey, "SETTLED", -math.inf)
     return tmp_path / "cache" / "fingerprints"
 
 
@@ -200,7 +201,7 @@ def test_a_label_that_was_mended_is_seen(tmp_path, write):
 
 def test_what_was_changed_a_moment_ago_is_not_kept(tmp_path, monkeypatch, cache):
     """It may be changed again within one tick of the file system's clock."""
-    monkeypatch.setattr(survey, "SETTLED", 3600.0)
+    monkeypatch.setattr(survey, "SETTLED", math.inf)
     assert open_dataset(write_folder(tmp_path / "a", PICTURES), 8).fingerprint
     assert not list(cache.glob("*"))
 

@@ -22,6 +22,7 @@ def values(checkpoint, metric):
         ("sd-vae-ft-ema", "rfid", [(4.42, "P")]),
         ("SD_VAE_ft_MSE", "psnr", [(24.5, "P")]),
         ("kl-f8", "psim", [(1.01, "P"), (1.02, "P")]),
+        ("kl-f16", "rfid", [(0.87, "P"), (0.82, "S")]),
         ("vq_ds16_c2i", "rfid", [(2.19, "P"), (2.11, "P"), (4.28, "P")]),
         ("vq_ds16_t2i", "ssim", [(0.54, "P"), (0.55, "P")]),
         ("dc-ae-f64c128-in-1.0", "lpips", [(0.0802, "P")]),
@@ -29,7 +30,7 @@ def values(checkpoint, metric):
         ("vavae-imagenet256-f16d32-dinov2", "rfid", [(0.28, "S"), (0.3438, "P"), (0.28, "S"), (0.3, "S")]),
         ("RAE DINOv2-B, ViT-XL decoder", "rfid", [(0.49, "S")]),
         ("RAE DINOv2-B, ViT-XL decoder, trained with noise", "rfid", [(0.57, "P"), (0.54, "P"), (0.5776, "P"), (1.9, "P")]),
-        ("kl16", "rfid", [(1.22, "S"), (0.53, "S"), (0.5735, "P")]),
+        ("kl16", "rfid", [(1.22, "S"), (0.53, "S"), (0.5735, "S")]),
         ("tokenizer_titok_l32_imagenet", "rfd_effnet", [(2.21, "P")]),
         ("tokenizer_titok_l32_imagenet", "psnr", []),
         ("sd-vae", "rfid", []),
@@ -56,6 +57,14 @@ def test_the_file():
     assert all(row["source"] for row in rows)
     keys = [tuple(row[name] for name in row if name not in ("value", "spread")) for row in rows]
     assert len(set(keys)) == len(keys)
+    of_psim = {
+        (row["checkpoint"], row["spread"])
+        for row in rows
+        if row["set"] == "COCO 2017 val" and row["metric"] == "psim"
+    }
+    assert of_psim == {
+        ("sd-vae-ft-ema", "0.27"), ("sd-vae-ft-mse", "0.27"), ("kl-f8", "0.28"), ("sdxl-vae", "0.27"),
+    }  # fmt: skip
 
 
 def test_a_number_that_a_user_measured_follows_no_protocol():

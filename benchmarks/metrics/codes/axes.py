@@ -37,8 +37,14 @@ class Concepts:
     def axes(self, values: Floats, fitted: Ints) -> Floats:
         """The axes [n, D] of codes [n, d].
 
-        Raises UserError for codes that do not divide into the concepts.
+        Raises UserError for codes that do not divide into the concepts, and for several components
+        of fewer than two concepts: FDAE's, the only code that takes several, fails on one group.
         """
+        if self.concepts < 2 and self.components > 1:
+            raise UserError(
+                "codes of one group, on which the code of this protocol fails; "
+                "measure them by a protocol without groups, such as plain"
+            )
         if not self.concepts:
             return values
         if (d := values.shape[1]) % self.concepts:

@@ -315,8 +315,17 @@ def few(monkeypatch):
     monkeypatch.setattr(explain, "NUMBERS", some)
 
 
-def test_each_number_by_each_protocol_and_why_they_differ(whole, few):
-    codes, _ = read(whole)
+def of_six_shapes() -> Codes:
+    """Codes that every protocol takes: 600, with a label of six classes."""
+    draw = np.random.default_rng(3)
+    shapes, smiling = draw.integers(0, 6, 600), draw.integers(0, 2, 600)
+    values = draw.normal(size=(6, 6))[shapes] + smiling[:, None] + draw.normal(size=(600, 6))
+    labels = np.stack([shapes, smiling], 1).astype(float)
+    return Codes(values, Labels(labels, ("shape", "smiling"), ("classes", "binary")))
+
+
+def test_each_number_by_each_protocol_and_why_they_differ(few):
+    codes = of_six_shapes()
     protocols = list(map(schema.named, schema.names()))
     found = list(explain.explained(codes, protocols, 3))
     defined = {(n, p.name) for n in explain.NUMBERS for p in protocols if p.defines(n)}
@@ -337,9 +346,9 @@ def test_each_number_by_each_protocol_and_why_they_differ(whole, few):
             assert any(abs(cause.difference) > 0.01 for cause in one.causes)
 
 
-def test_one_ingredient_is_changed_at_a_time(whole, few):
+def test_one_ingredient_is_changed_at_a_time(few):
     """The cause of a field is the number with that field alone changed, after those before it."""
-    codes, plain = read(whole)[0], schema.named("plain")
+    codes, plain = of_six_shapes(), schema.named("plain")
     for one in explain.explained(codes, [plain, schema.named("dino-knn")], 0):
         if one.case.protocol.name == "dino-knn":
             way, before = plain, measure("knn", codes, plain, 0).value
@@ -366,6 +375,9 @@ def test_explain_writes_the_page_the_picture_and_the_tables(whole, few, tmp_path
     with open(out / "protocols.csv", newline="") as file:
         rows = {(row["metric"], row["protocol"]): row for row in csv.DictReader(file)}
     for (name, protocol), row in rows.items():
+        if not row["value"]:  # their codes fail on two and three classes, or on 40 test images
+            assert protocol in ("dino-knn", "dinov2-knn", "lightly-knn")
+            continue
         value = measure(name, codes, schema.named(protocol), 3).value
         assert float(row["value"]) == pytest.approx(value, rel=1e-9)
     page = (out / "protocols.html").read_text()

@@ -162,10 +162,9 @@ def test_sigterm_ends_a_process_that_waits_for_others(tmp_path, port, rank):
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     time.sleep(3)
-    before = time.monotonic()
     process.send_signal(signal.SIGTERM)
     assert "terminated" in process.communicate(timeout=100)[1]
-    assert process.returncode == 143 and time.monotonic() - before < 30
+    assert process.returncode == 143
 
 
 @pytest.mark.slow

@@ -91,6 +91,17 @@ def test_a_spectrum_is_the_published_formula_s(shape):
     np.testing.assert_allclose(latent.spectrum(maps), spectrum_written_out(maps), atol=1e-12)
 
 
+@pytest.mark.parametrize("side", [4, 5, 9, 16, 17, 32, 33, 57, 64, 65, 113, 125])
+def test_bands_are_those_of_the_published_code(side):
+    """SpectrumMatching@2dc7340 utils_DCT.py l.197-202: in float64 some radii fall into other bands."""
+    yy, xx = torch.arange(side).view(side, 1).float(), torch.arange(side).view(1, side).float()
+    rr = torch.sqrt(yy**2 + xx**2)
+    expected = torch.floor(rr / rr.max().clamp_min(1.0) * 16).long().clamp(0, 15)
+    assert np.array_equal(latent.bands(side, side), expected.numpy())
+    exact = np.minimum(np.hypot(*np.indices((side, side))) / np.hypot(side - 1, side - 1) * 16, 15)
+    assert np.array_equal(expected.numpy(), exact.astype(int)) == (side % 2 == 0)
+
+
 def test_a_wave_has_all_of_its_power_in_its_band():
     row = dct_matrix(16)[5]
     shares = latent.spectrum(np.broadcast_to(row, (1, 1, 16, 16)))[0]

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -22,6 +23,7 @@ from benchmarks.systems.protocol.base import System
 from benchmarks.tasks import cost as benchmark
 from diffae.model import DiffusionAutoencoder
 from diffae.networks.config import ARCHITECTURES
+from diffae.train import dry_run
 
 CPU = torch.device("cpu")
 
@@ -249,6 +251,13 @@ def test_median_leaves_out_the_warm_up(monkeypatch):
     seconds = iter([100.0, 3.0, 1.0, 2.0])
     monkeypatch.setattr(counting, "_seconds", lambda work, device: next(seconds))
     assert counting.median_seconds(lambda: None, 3, CPU) == 2.0
+
+
+def test_work_within_one_tick_of_the_clock_still_has_a_rate(monkeypatch):
+    frozen = SimpleNamespace(perf_counter=lambda: 5.0)
+    for module, timed in ((counting, counting._seconds), (dry_run, dry_run._timed)):
+        monkeypatch.setattr(module, "time", frozen)
+        assert 0 < timed(lambda: None, CPU) < 1e-6
 
 
 def test_peak_memory_sees_what_is_freed_again():

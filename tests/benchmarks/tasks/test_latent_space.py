@@ -1,6 +1,7 @@
 """Codes alone, and equivariance, of systems whose encoders and decoders are known."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from benchmarks.tasks.latent.panel import panel
 from benchmarks.tasks.latent.space import FOLLOWS, MOVES, SPACE, _codes, _compared
 
 MOVED, CODES = 12, 60
+DOCS = Path(__file__).parents[3] / "docs"
 
 
 class Pooled(System):
@@ -197,7 +199,8 @@ def test_e_is_0_of_equal_codes_and_the_same_of_scaled_shifted_and_turned_ones():
     assert equivariance(7 * a @ turn + 40, 7 * b @ turn + 40)[0] == pytest.approx(value)
     m = np.concatenate([a, b]).mean(0)
     direct = np.square(a - b).sum() / (np.square(a - m).sum() + np.square(b - m).sum())
-    assert value == pytest.approx(direct * 39 / 40)
+    assert value == pytest.approx(direct * 39 / 40)  # (2n - 1) / 2n
+    assert "e_T = (2n - 1) / 2n · Σ" in (DOCS / "latent.md").read_text(encoding="utf-8")
     assert np.isnan(equivariance(0 * a + 3, 0 * a + 3)[0])
     without, _ = equivariance(a[1:], b[1:])
     assert influence[0] == pytest.approx((19 / 20) ** 0.5 * (value - without))

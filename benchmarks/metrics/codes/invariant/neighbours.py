@@ -48,11 +48,16 @@ class Knn:
                  are those of the largest cosine)
     temperature  T of the votes exp(-distance^2 / 2T), of unit codes exp(cosine / T) but for a
                  factor; 0: equal votes
+
+    The code of a protocol may fail where there is less. Labels of fewer than `fewest_classes` are left
+    out, and fewer than `fewest_scored` test images are refused.
     """
 
     neighbours: Annotated[int, Range(0, 10_000)] = 0
     scaling: Literal["standardised", "unit length"] = "standardised"
     temperature: Annotated[float, Range(0, 1e6)] = 0.0
+    fewest_classes: Annotated[int, Range(1, 1000)] = 1
+    fewest_scored: Annotated[int, Range(1, 10**6)] = 1
 
 
 def nearest(x: Tensor, bank: Tensor, k: int, by_cosine: bool = False) -> tuple[Tensor, Tensor]:
@@ -85,12 +90,31 @@ def _score(hit: Bools, truth: Ints, balanced: bool) -> tuple[float, Floats]:
     return float(share.mean()), (hit - share[member]) / of_each[member]
 
 
+def _measurable(codes: Codes, how: Knn, scored: int) -> tuple[Codes, list[str]]:
+    """The codes with the labels that the protocol's code does not fail on, and a note of the others.
+
+    Raises UserError if there are none, or if too few rows are `scored`.
+    """
+    assert codes.labels is not None
+    if scored < how.fewest_scored:
+        fails = f"the code of this protocol fails on fewer than {how.fewest_scored} test images"
+        raise UserError(f"knn: {fails}, and here are {scored}; give more images")
+    counts = [len(np.unique(column)) for column in codes.y.T]
+    kept = [label for label, count in enumerate(counts) if count >= how.fewest_classes]
+    fails = f"the code of this protocol fails on labels of fewer than {how.fewest_classes} classes"
+    if not kept:
+        raise UserError(f"knn: {fails}, and here are no others; take another protocol")
+    notes = []
+    if len(kept) < len(counts):
+        notes.append(f"{fails}, left out: {len(counts) - len(kept)}")
+    return replace(codes, labels=codes.labels.of(kept)), notes
+
+
 def knn(codes: Codes, how: Knn, seed: int) -> Found:
     """The mean score of the labels, its error over images that are scored and that are neighbours.
 
     With a given k nothing is chosen, so that validation rows are neighbours too.
     """
-    assert codes.labels is not None
     part, t = parts(codes, seed), how.temperature
     if how.neighbours:
         part = Part(part.fitted, part.valid[:0], part.test)
@@ -100,12 +124,16 @@ def knn(codes: Codes, how: Knn, seed: int) -> Found:
     given = (how.neighbours,) if how.neighbours else GRID
     if not len(part.train) or not len(part.test):
         raise UserError(NO_PART)
+    codes, notes = _measurable(codes, how, len(part.test))
+    assert codes.labels is not None
     who = torch.from_numpy(np.unique(codes.who, return_inverse=True)[1])
     of_own = np.bincount(who[part.train], minlength=int(who.max()) + 1)[who]
     own = int(of_own[np.union1d(part.valid, part.test)].max())  # at most, of a row that is scored
     others = len(part.train) - own
     if not others:
         raise UserError("no training row is of another person")
+    if how.neighbours > others:
+        raise UserError(f"knn: k = {how.neighbours} needs as many training rows, not {others}")
     grid = [k for k in given if k <= others] or [others]
     most = min(3 * max(grid), others)  # so that half of them are enough
     labels = list(zip(codes.classes.T, codes.labels.kinds, strict=True))
@@ -140,7 +168,7 @@ def knn(codes: Codes, how: Knn, seed: int) -> Found:
         each = [score(part.test, of, k, label) for label, k in enumerate(best)]
         values, influences = map(np.array, zip(*each, strict=True))
         scored = np.where(varied, values, np.nan), influences.T, part.test
-        return mean_of_labels([scored], codes, told)
+        return mean_of_labels([scored], codes, told, *notes)
 
     test = near(part.test)
     return _over_neighbours(mean, test, part.train, codes)

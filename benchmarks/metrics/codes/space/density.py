@@ -105,7 +105,8 @@ def plane(values: Floats, place: Ints, how: str = "principal") -> Floats:
         return (x - x.mean(0)) @ axes
     from sklearn.manifold import TSNE
 
-    return TSNE(2, perplexity=30, random_state=42).fit_transform(x)
+    as_in_files = x.astype(np.float32)  # t-SNE is chaotic: other last digits give another plane
+    return TSNE(2, perplexity=30, random_state=42).fit_transform(as_in_files)
 
 
 def lnc(codes: Codes, how: Lnc, _: int) -> Found:

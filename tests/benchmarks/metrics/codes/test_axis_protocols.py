@@ -119,6 +119,20 @@ def test_principal_components_are_those_of_the_rows_that_are_fitted_on():
         assert np.abs(found[:, 0]) == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.parametrize("concepts", [0, 1])
+@pytest.mark.parametrize("name", ["dci_d", "mig", "factor_vae"])
+def test_codes_of_one_group_have_a_reason_by_the_protocol_of_fdae(name, concepts):
+    """Its code indexes with `np.unique(None)`, whose codes of three dimensions its PCA refuses."""
+    y = table((2, 2, 2), copies=16)
+    z = standardised(y) + 0.3 * np.random.default_rng(0).standard_normal(y.shape)
+    section = "dci" if name == "dci_d" else name
+    alone = named("fdae").changed(f"{section}.concepts", concepts)
+    with pytest.raises(UserError, match="codes of one group, on which the code of this protocol"):
+        measure(name, labelled(np.tile(z, 4), y), alone, 0)
+    of_two = alone.changed(f"{section}.concepts", 2).changed(f"{section}.components", 6)
+    assert of_two.section(name).axes(np.tile(z, 4), np.arange(len(y))).shape == (len(y), 12)
+
+
 def test_the_time_of_boosting_grows_with_rows_axes_and_classes(monkeypatch):
     """By a clock that moves by a second between two looks."""
     ticks = iter(range(1000))

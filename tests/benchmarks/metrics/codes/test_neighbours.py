@@ -46,13 +46,49 @@ def test_plain_is_scikit_learns_with_the_k_that_is_best_on_validation_rows(colum
     assert f"k = {', '.join(map(str, sorted(chosen)))}" in found.notes
 
 
+def of_six_classes(n):
+    codes = only(made("rotated", n, 1), [6])
+    labels = np.digitize(codes.values[:, :1] + codes.labels.values, [0, 1, 1.5, 2, 3]).astype(float)
+    shifted = codes.values + 3 * np.eye(6)[0]
+    return replace(codes, values=shifted, labels=Labels(labels, ("six",), ("classes",)))
+
+
+def with_labels(codes, *columns):
+    names = tuple(f"l{place}" for place in range(len(columns)))
+    return replace(codes, labels=Labels(np.stack(columns, 1), names, ("classes",) * len(columns)))
+
+
+@pytest.mark.parametrize("name", ["dino-knn", "dinov2-knn"])
+def test_where_the_code_of_a_protocol_fails_there_is_a_reason(name):
+    """DINO's narrows its predictions to five, DINOv2's takes torchmetrics' top 5: neither is defined of
+    fewer classes. DINO's divides the test images into 100 chunks.
+    """
+    codes, protocol = of_six_classes(600), named(name)
+    six, four = codes.labels.values[:, 0], codes.labels.values[:, 0] % 4
+    assert len(np.unique(six)) == 6
+    alone = measure("knn", codes, protocol, 0)
+    both = measure("knn", with_labels(codes, four, six), protocol, 0)
+    assert both.value == alone.value
+    assert any("fewer than 5 classes" in note and note.endswith(": 1") for note in both.notes)
+    with pytest.raises(
+        UserError, match="fails on labels of fewer than 5 classes, and here are no others"
+    ):
+        measure("knn", with_labels(codes, four), protocol, 0)
+    assert measure("knn", with_labels(codes, four), named("lightly-knn"), 0).value > 0
+    few = codes.of(np.arange(180))
+    if name == "dino-knn":
+        with pytest.raises(UserError, match="fewer than 100 test images, and here are 90"):
+            measure("knn", few, protocol, 0)
+    with pytest.raises(UserError, match="k = 200 needs as many training rows"):
+        measure("knn", few, named("lightly-knn"), 0)
+
+
 @pytest.mark.parametrize(
     ("name", "k", "t"),
     [("dino-knn", 20, 0.07), ("dinov2-knn", 20, 0.07), ("lightly-knn", 200, 0.1)],
 )
 def test_the_protocols_are_weighted_votes_by_cosine(name, k, t):
-    codes = only(made("rotated", 600, 1), [6])
-    codes = replace(codes, values=codes.values + 3 * np.eye(6)[0])
+    codes = of_six_classes(600)
     part, y = parts(codes, 0), codes.labels.values[:, 0]
 
     def weights(distances):  # 1 - cosine
