@@ -96,7 +96,9 @@ def _compared(a: Record, b: Record, merged: Merged) -> tuple[tuple[Cell, ...], R
 def _rounded(number: float, error: float) -> str:
     """`number` rounded to the second digit of `error`, like all numbers of a row."""
     last = 1 - math.floor(math.log10(error))
-    return f"{number:,.{max(0, last)}f}" if last <= MOST_DECIMALS else to_error(number, error)
+    if last > MOST_DECIMALS:
+        return to_error(number, error)
+    return numbers.with_decimals(number, max(0, last))
 
 
 # ----------------------------------------------------------------------------------------------
