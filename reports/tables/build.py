@@ -164,7 +164,7 @@ def _of_suite(
 ) -> Table:
     """The table of a suite: a row for each system, a column for each of `columns`, the numbers of a metric."""
     rivals = (some for column in columns for some in groups_of(column, (), known))
-    best = frozenset(r for some in rivals for r in leading(some, uncertainty))
+    best = frozenset(r for some in rivals for r in leading(some, uncertainty, known))
     headers, rows = ["system"], []
     for column in columns:
         settings = {r.setting for r in column if not r.reference}
