@@ -16,7 +16,7 @@ contested = partial(contest, known=METRICS, uncertainty=unknown)
 
 
 def fid(system, value, n=8, setting="", **more):
-    given = {"n": n, "setting": setting, "direction": LOWER, "steps": None} | more
+    given = {"n": n, "setting": setting, "direction": LOWER, "steps": None, "stderr": 0.0} | more
     return replace(number(system, "fid", value), **given)
 
 
