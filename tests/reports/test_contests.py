@@ -9,7 +9,7 @@ from report_runs import number
 from reports.records.metrics import METRICS
 from reports.records.record import LOWER, NEITHER
 from reports.records.specs import TableSpec
-from reports.tables.contests import ALONE, BEHIND, CLEAR, contest, told_together
+from reports.tables.contests import ALONE, BEHIND, CLEAR, LEVEL, UNDECIDED, contest, told_together
 from reports.tables.ranking import at_largest_steps, unknown
 
 contested = partial(contest, known=METRICS, uncertainty=unknown)
@@ -54,7 +54,8 @@ def test_a_metric_that_depends_on_n_is_compared_within_that_of_most_systems(coun
     assert names(held) == [f"s{i}" for i, n in enumerate(counts) if n == compared]
     others = {f"s{i}" for i, n in enumerate(counts) if n != compared}
     assert {r.system for r in held.of_other_n} == others
-    assert held.kind == (CLEAR if len(names(held)) > 1 else ALONE)
+    sure = UNDECIDED if compared == 0 else CLEAR  # of no images
+    assert held.kind == (sure if len(names(held)) > 1 else ALONE)
 
 
 def test_the_numbers_of_a_system_told_together_are_of_one_setting():
