@@ -277,7 +277,8 @@ def lookup(
 
 
 def attach(record: R, protocol: Mapping[str, Any]) -> R:
-    """`record` with the paper's value for its cell; unchanged if the paper has none.
+    """`record` with the paper's value for its cell; unchanged if the paper has none, or has it by
+    another network or on other data: such a number beside ours would only mislead.
 
     `protocol` holds the fields that the record was measured by, with the `transform` and number
     (`dataset_images`) of the data set's images. `not_comparable` lists the differences from the
@@ -289,7 +290,7 @@ def attach(record: R, protocol: Mapping[str, Any]) -> R:
     found = lookup(
         r.table, r.system, setting=r.setting, steps=r.steps, metric=r.metric, dataset=data
     )
-    if found is None:
+    if found is None or not _agree(record, protocol, found):
         return record
     return replace(
         record,
@@ -298,6 +299,15 @@ def attach(record: R, protocol: Mapping[str, Any]) -> R:
         published_source=found.published_source,
         not_comparable="; ".join(differences(record, protocol, found.dataset, found.steps)),
     )
+
+
+def _agree(record: Record, protocol: Mapping[str, Any], found: Record) -> bool:
+    """Whether a number of the paper is of the same network and data as `record`."""
+    data = PROTOCOLS[record.table, _kind_of_row(record)].data or found.dataset
+    is_stand_in = published_name(record.metric) != record.metric
+    other_weights = f"{_PARTS.get(record.metric, '')}_weights" in protocol
+    other_data = not data or any(_of_data(record.dataset, protocol, data))
+    return not (is_stand_in or other_weights or other_data)
 
 
 def _their_names(table: str, system: str, setting: str) -> tuple[str, str]:
