@@ -215,10 +215,6 @@ TABLES = {
 # Table 4 is given by data set. A data set of ours that is none of them is shown beside this one.
 NEAREST_DATASET = {"table4_unconditional_fid": "CelebA 64"}
 
-# The data sets whose attributes are those that Section 5.3 averages over: its number stands beside
-# no mean over others.
-WITH_ATTRIBUTES = {"celebahq", "celeba", "portraits"}
-
 _INVERTED, _RANDOM = "x_T inverted", "x_T random"
 _LONG, _SHORT = "trained on 130M images", "trained on 48M images"
 
@@ -257,15 +253,12 @@ def lookup(
 ) -> Record | None:
     """The paper's number for a cell, by the harness's names, or None if the paper has none.
 
-    `dataset` matters to Table 4, and to Section 5.3, whose number is of CelebA's 40 attributes. If the paper gives a cell at one T alone (Tables 1 and 3:
-    T = 100), that number is returned whatever `steps` is: compare its own. For a stand-in metric
+    `dataset` matters to Table 4. If the paper gives a cell at one T alone (Tables 1 and 3: T = 100), that number is returned whatever `steps` is: compare its own. For a stand-in metric
     such as fd_effnet the number of the original (fid) is returned; none for a stand-in that is read
     the other way, such as a distance in place of a similarity.
     """
     original = published_name(metric)
     if original != metric and METRICS[original].direction != METRICS[metric].direction:
-        return None
-    if table == "section5.3_probe" and dataset and letters(dataset) not in WITH_ATTRIBUTES:
         return None
     key = (table, *_their_names(table, system, setting), original)
     found = _by_cell().get(key, [])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from benchmarks.metrics.codes import schema
 from reports.records.record import Record
-from reports.records.representations import attach, lines, published
+from reports.records.representations import attach, published
 
 FILE = Path(__file__).parents[2] / "reports" / "published" / "codes.csv"
 
@@ -21,25 +21,6 @@ def test_the_file():
     for row in rows:
         float(row["value"]), float(row["spread"] or 0)
         assert not row["protocol"] or schema.named(row["protocol"]).defines(row["metric"])
-
-
-def test_a_line_has_one_data_set_protocol_and_hand():
-    """The three sets of MPI3D are never on one line, nor are own numbers with copied ones."""
-    assert list(lines("dci_d", "fdae")) == [
-        "published, Cars3D, fdae: DiffAE (80 numbers, FDAE's) 0.307 ± 0.015, FDAE 0.418 ± 0.036",
-        "published, MPI3D complex, fdae: DiffAE (80 numbers, FDAE's) 0.506 ± 0.016, "
-        "FDAE 0.644 ± 0.031, VCT 0.467 ± 0.064",
-        "published, Shapes3D, fdae: DiffAE (80 numbers, FDAE's) 0.114 ± 0.008, FDAE 0.917 ± 0.038",
-    ]
-    assert list(lines("tad")) == [
-        "published, CelebA, infodiffusion, second-hand: DiffAE 0.16, InfoDiffusion 0.30"
-    ]
-    of_ap = list(lines("ap"))
-    assert [line.count("trained on") for line in of_ap] == [4, 12]
-    assert "published, MPI3D real, protocol not known, second-hand: VCT 0.475 ± 0.005" in list(
-        lines("dci_d")
-    )
-    assert not list(lines("rankme")) and not list(lines("dci_d", "plain"))
 
 
 def record(system="DiffAE", dataset="shapes3d", metric="dci_d"):
