@@ -68,9 +68,9 @@ CASES = [
     # errors that are not known: of both, or of one, whose partner's then counts for both
     (
         [One("A", images=None), One("B", 0.001, images=None)],
-        CLEAR,
-        "A",
-        "no error of this difference",
+        UNDECIDED,
+        "",
+        "not decided which system is best (no error of it is known)",
     ),
     ([A, One("B", 0.95 * APART, images=None)], LEVEL, "", "told apart"),
     ([One("A", images=None), One("B", 1.05 * APART)], CLEAR, "A", "follows"),
