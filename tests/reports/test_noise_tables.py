@@ -51,6 +51,7 @@ def t_times(t, error=0.001, **more):
 
 A = One("A")
 ALONE, CLEAR, LEVEL, BEHIND = "alone", "clear", "within noise", "behind a reference"
+UNDECIDED = "not decided"
 CRITICAL = stats.t.ppf(0.975, K - 1)  # 2.01
 APART = stats.t.ppf(0.975, 2 * (K - 1)) * math.sqrt(2) * SEM  # of other images
 # The systems, the word of the verdict, those in bold, words of the sentence.
