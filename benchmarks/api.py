@@ -30,7 +30,7 @@ from benchmarks.core.runner.evaluation import Evaluation, make_context
 from benchmarks.core.runner.loop import measure
 from benchmarks.core.runner.request import Options
 from benchmarks.core.runner.results import Results
-from benchmarks.core.runner.setup import Missing, open_data
+from benchmarks.core.runner.setup import Missing, comparison, open_data
 from benchmarks.core.store import MemoryStore, Store, default_root
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.runtime.precision import precision, refuse_what_cannot_be
@@ -156,6 +156,8 @@ def _prepare(
         store.make()
         evaluation = Evaluation(make_context(asked, dataset, store), loaded, missing)
         about = run_folder.settings(asked, evaluation)
+    if sizes := comparison(evaluation.context, loaded):
+        cli.say(cli.printable(sizes["text"]))
     modules: list[nn.Module] = []
     for system in loaded:
         with suppress(SystemFailed):  # the benchmark that asks for them says so

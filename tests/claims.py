@@ -63,7 +63,7 @@ def at_random(found: Merged) -> Record:
 
 def is_clear(found: Merged, better: Record, worse: Record) -> bool:
     gap = gap_between(better, worse, found.uncertainty)
-    return gap.behind > 0 and not gap.within_noise
+    return gap.behind > 0 and gap.is_clear
 
 
 def probe_is_better(found: Merged) -> bool:

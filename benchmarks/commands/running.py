@@ -13,6 +13,7 @@ from benchmarks.core.runner import run_folder
 from benchmarks.core.runner.evaluation import Evaluation, prepare
 from benchmarks.core.runner.loop import measure
 from benchmarks.core.runner.request import Options
+from benchmarks.core.runner.setup import comparison
 from benchmarks.core.store import Store, default_root
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.runtime.precision import precision, refuse_what_cannot_be
@@ -115,6 +116,7 @@ def announce(evaluation: Evaluation, benchmarks: Sequence[str]) -> None:
         say.append(f"suite: {suite['name']}, SHA-256 {suite['sha256']}")
     say += [f"left out: {line}" for line in dataset.left_out]
     say.append(f"systems: {', '.join(system.title for system in evaluation.systems)}")
+    say += [sizes["text"]] if (sizes := comparison(context, evaluation.systems)) else []
     say += [f"not run: {named(title, str(reason))}" for title, reason in evaluation.missing.items()]
     say += [_networks(context, benchmarks), *_weights(context)]
     say += _without_labels(context, benchmarks)

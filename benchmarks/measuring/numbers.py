@@ -1,7 +1,6 @@
 """Numbers of codes: one by one, and all of them by every protocol."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from itertools import product
 
@@ -15,7 +14,6 @@ from benchmarks.metrics.codes.table import NUMBERS, fields, measure
 from diffae.system import cli
 from diffae.system.errors import UserError
 from diffae.system.progress import shown
-from reports.records import representations
 from reports.records.reading import field_text
 from reports.tables.numbers import duration
 
@@ -39,7 +37,6 @@ def measure_codes(names: Sequence[str], asked: Asked, noting: Noting) -> dict[st
             over = f" over {one.over}" if error and one.over else ""
             how = "; ".join(f"{x} {field_text(x, y)}" for x, y in fields(name, protocol).items())
             lines = [*told, f"protocol {protocol.name}, {protocol.code}: {how}", *one.notes]
-            lines += representations.lines(name, protocol.name)
             lines += [f"images: {one.n:,}{error}{over}", f"{name} {one.value:.8g}"]
             found[name] = [*found.get(name, []), *lines]
             told = []  # once
@@ -61,9 +58,5 @@ def explain_codes(asked: Asked) -> Explanation:
     of = {name: [one for one in found if one.case.metric == name] for name in NUMBERS}
     facts = [(what, text) for what, _, text in (line.partition(": ") for line in told)]
     n = len(codes.values)
-    sections = [
-        replace(section(name, n, some, "images"), published=tuple(representations.lines(name)))
-        for name, some in of.items()
-        if some
-    ]
+    sections = [section(name, n, some, "images") for name, some in of.items() if some]
     return Explanation(f"{asked.a.name}, by protocol", facts, told, sections)

@@ -20,6 +20,7 @@ AUTO = "auto"
 # images at once, `AUTO`, or None: a chunk of the store; see calling.py
 BatchSize = int | str | None
 
+LARGEST_SIDE = 4096  # pixels at which images are compared
 FEATURES = ("inception", EFFNET, *FEATURE_NETWORKS)
 
 
@@ -110,6 +111,11 @@ class TaskOptions:
         (),
         type=cli.argument(ascending),
         metavar="1,2,4,...",
+    )
+    size: int | None = option(
+        "side in pixels at which images are compared (default: that of the smallest system, as in the paper)",
+        type=cli.between(1, LARGEST_SIDE),
+        metavar="N",
     )
     protocols: tuple[str, ...] = ()  # of reconstructions, see metrics/protocols/schema.py
     edit_protocols: tuple[str, ...] = ()  # see metrics/protocols/edits.py

@@ -14,9 +14,15 @@ from reports.records.published import is_floor
 from reports.records.reading import joined
 from reports.records.record import LOWER, Record
 from reports.tables.build import Merged
-from reports.tables.contests import LEVEL, first_metric, of_headline
+from reports.tables.contests import first_metric, of_headline
 from reports.tables.numbers import error_text, heading, steps_text, value_text
-from reports.tables.ranking import at_largest_steps, gap_between, loss, own_best
+from reports.tables.ranking import (
+    at_largest_steps,
+    gap_between,
+    has_inverted_noise,
+    loss,
+    own_best,
+)
 
 Rows = list[tuple[str, list[Record]]]  # an aspect, and a number of it of every system and reference
 
@@ -104,14 +110,16 @@ def _axis(record: Record, peers: Sequence[Record]) -> tuple[float, float]:
 
 
 def _against(record: Record, others: Sequence[Record], found: Merged) -> str:
-    """The difference to the best reference; without one, to the best of the other systems."""
-    if not others:
+    """The difference to the best reference; without one, to the best of the other systems of like codes."""
+    alike = [r for r in others if has_inverted_noise(r) == has_inverted_noise(record)]
+    rivals = [r for r in others if r.reference] or alike
+    if not rivals:
         return ""
-    rival = min([r for r in others if r.reference] or others, key=loss)
-    gap = gap_between(rival, record, found.uncertainty)
+    rival = min(rivals, key=loss)
+    gap = gap_between(rival, record, found.uncertainty, found.known)
     side = "behind" if gap.behind > 0 else "ahead of"
-    noise = f", {LEVEL}" if gap.within_noise else ""
-    return f"{gap_text(gap, found.known)} {side} {_name(rival)}{noise}"
+    doubt = "" if gap.is_clear else f", {gap.standing}"
+    return f"{gap_text(gap, found.known)} {side} {_name(rival)}{doubt}"
 
 
 def _name(record: Record) -> str:

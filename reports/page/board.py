@@ -15,7 +15,7 @@ from urllib.parse import quote
 from reports.page.head import facts_of
 from reports.page.html import embedded, filled, source
 from reports.page.plots.drawing import COLOURS, colour_of, is_drawable, point
-from reports.page.verdicts import gap_text, how, how_sure
+from reports.page.verdicts import gap_text, how, how_sure, size_of_code, sizes_of_codes
 from reports.page.view import Numbers, View, details, protocols_of, table_view
 from reports.records.entries import FILES, Entry
 from reports.records.metrics import METRICS, with_stand_ins
@@ -27,12 +27,12 @@ from reports.tables.build import Merged, merge
 from reports.tables.layout import contests, field_text
 from reports.tables.make_files import heading as tables_heading
 from reports.tables.numbers import error_text, heading, metric_label, steps_text, value_text
-from reports.tables.ranking import choose, comparable_n, gap_between, loss
+from reports.tables.ranking import INVERTED, choose, comparable_n, gap_between, loss
 
 TRADED = ("latent_dim", "bits_per_pixel")  # of its code: what an entry trades for its quality
 CALLS = "network calls per image"
 FAMILIAR = ("ssim", "lpips", "fid", "psnr", "auroc", "mse")  # by the first of these a board opens
-Sizes = dict[str, dict[tuple[str, str], float]]  # by metric, then by system and setting
+Sizes = dict[str, Mapping[tuple[str, str], float]]  # by metric, then by system and setting
 
 
 def render(entries: Sequence[Entry], beside: Path) -> str:
@@ -158,9 +158,23 @@ def _contests(found: Merged, numbers: Numbers) -> Iterator[View]:
 
 
 def _opens(contests: Sequence[View]) -> int:
-    """The contest that is shown first: by the metric that most readers know."""
+    """The contest that is shown first: by the metric that most readers know. Of those with an inverted
+    x_T and those without, of one table, that of more systems, or the latter.
+    """
     ranks = [(*FAMILIAR, c["metric"]).index(c["metric"]) for c in contests]
-    return ranks.index(min(ranks)) if ranks else 0
+    if not ranks:
+        return 0
+    first = contests[ranks.index(min(ranks))]
+    alike = [i for i, c in enumerate(contests) if _same_column(c, first)]
+    return min(alike, key=lambda i: (-_systems_in(contests[i]), INVERTED in contests[i]["name"]))
+
+
+def _same_column(contest: View, other: View) -> bool:
+    return (contest["table"], contest["metric"]) == (other["table"], other["metric"])
+
+
+def _systems_in(contest: View) -> int:
+    return len({rival["system"] for rival in contest["rivals"] if not rival["reference"]})
 
 
 def _names(ours: Sequence[Sequence[Record]], found: Merged) -> list[str]:
@@ -208,26 +222,16 @@ def _rival(
         "text": value_text(record, found.known),
         "error": error_text(record, found.known),
         "at": [own.low, own.y, own.high],
-        "traded": [*(_of_code(record, sizes) for sizes in traded.values()), record.calls],
+        "traded": [*(size_of_code(record, sizes) for sizes in traded.values()), record.calls],
         "number": numbers.setdefault(record, len(numbers)),
     }
 
 
 def _traded(found: Merged) -> Sizes:
-    sizes: Sizes = {name: {} for name in TRADED}
-    for r in found.rows:
-        if r.metric in sizes and r.value:
-            sizes[r.metric][r.system, r.setting] = r.value
-    return sizes
-
-
-def _of_code(record: Record, sizes: Mapping[tuple[str, str], float]) -> float | None:
-    """The size of the code of a record: that of its system and setting, or the only one of its system."""
-    own = {value for (system, _), value in sizes.items() if system == record.system}
-    return sizes.get((record.system, record.setting), own.pop() if len(own) == 1 else None)
+    return {name: sizes_of_codes(found.rows, name) for name in TRADED}
 
 
 def _pair(better: Record, other: Record, found: Merged) -> list[float | str]:
     """A difference: its size, the size with its error, and how sure it is."""
-    gap = gap_between(better, other, found.uncertainty)
+    gap = gap_between(better, other, found.uncertainty, found.known)
     return [float(f"{gap.behind:.6g}"), gap_text(gap, found.known), how_sure(gap)]

@@ -47,8 +47,7 @@ class Line:
 @dataclass(frozen=True)
 class Section:
     """A metric on n pairs, or other units: its lines, the first that with which the others are compared;
-    and the protocols for which it could not be computed, each group with the reason; and lines on
-    published numbers.
+    and the protocols for which it could not be computed, each group with the reason.
     """
 
     metric: str
@@ -56,7 +55,6 @@ class Section:
     lines: tuple[Line, ...]
     missing: tuple[tuple[tuple[str, ...], str], ...] = ()
     units: str = "pairs"
-    published: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -113,7 +111,7 @@ def text(sections: Sequence[Section]) -> str:
         table = _grid(rows, "simple")
         said = [f"not computed: {', '.join(names)}: {why}" for names, why in section.missing]
         head = f"{section.label}, {section.n:,} {section.units}"
-        parts.append(joined(head, table, section.left_out, *said, *section.published, by="\n"))
+        parts.append(joined(head, table, section.left_out, *said, by="\n"))
     return "\n\n".join(parts)
 
 
@@ -127,7 +125,6 @@ def markdown(sections: Sequence[Section]) -> str:
         ]
         parts.append(section.left_out and f"{section.left_out}.")
         parts += [f"Not computed: {', '.join(names)}: {why}." for names, why in section.missing]
-        parts += [f"{line}." for line in section.published]
     return joined(*parts, by="\n\n") + "\n"
 
 

@@ -1,9 +1,12 @@
 """The end of a run in a few lines: each benchmark's headline by system, and how reliable it is.
 
-    reconstruction: SSIM ↑,   DiffAE, x_T inverted   0.9963 ± 0.0003   best, within noise
-    T = 100, n = 300          DDIM, x_T inverted     0.9925 ± 0.0031   0.0038 behind, within noise
-                              VQ-GAN                 0.8487 ± 0.0057   0.1476 behind
-                              pixels + PCA           0.9408 ± 0.0031   reference, better than 1 of 3
+    reconstruction: SSIM ↑,   VQ-GAN, code of 64      0.8487 ± 0.0057   best
+    T = 100, n = 300          DiffAE, x_T random,     0.8102 ± 0.0051   0.0385 behind
+                              code of 256
+                              DDIM, x_T inverted,     0.9925 ± 0.0031   not compared: x_T inverted
+                              code of 3,072
+                              pixels + PCA, code of   0.9408 ± 0.0031   reference, better
+                              256
 
 Systems, settings and differences are those of the page. All results are in the tables and on the
 page; this is for a terminal: lines of WIDTH columns, in which names are wrapped and what all
@@ -12,22 +15,22 @@ the best systems and the references that are better than a system take more.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from textwrap import wrap
 
 from tabulate import tabulate
 
 from reports.page.head import said_of_profiles
-from reports.page.verdicts import against, counted, gap_text, how, with_error
+from reports.page.verdicts import against, code_of, counted, gap_text, how, with_error
 from reports.records.metrics import Metrics
 from reports.records.published import is_floor
 from reports.records.reading import grouped, joined, short
 from reports.records.record import Record
 from reports.tables.build import Merged
-from reports.tables.contests import LEVEL, Contest, Headline, first_metric
+from reports.tables.contests import Contest, Headline, first_metric
 from reports.tables.numbers import heading
-from reports.tables.ranking import is_measured
+from reports.tables.ranking import CLEAR, INVERTED, UNDECIDED, has_inverted_noise, is_measured
 
 LINES, WIDTH = 39, 100  # of a terminal
 FILES = 4  # of these, for the locations of files and the count of numbers left out
@@ -36,20 +39,24 @@ LONGEST_NAME = 3 * SYSTEM
 JOIN = "\N{NO-BREAK SPACE}"  # where a line must not break
 BEST, OF_SYSTEMS, SCALE = "best", "best system", "reference"
 ALONE, OF_THIS_N = "the only system", "the only one of this n"
+OF_THIS_CODE = "the only one of such a code"
 
 
 @dataclass(frozen=True)
 class Line:
-    """A number and a comment on it; one that `must` be shown is, whatever there is room for."""
+    """A number, a comment on it, and the size of its code; one that `must` be shown is, whatever there
+    is room for.
+    """
 
     record: Record
     judgement: str
     must: bool = False
+    code: str = ""
 
 
 def summary(found: Merged) -> list[str]:
     """The lines of the summary, without the locations of the files."""
-    parts = [lines for h in found.headlines if (lines := _lines(h, found.known))]
+    parts = [lines for h in found.headlines if (lines := _lines(h, found))]
     absent, about = _not_measured(found), said_of_profiles(found)
     shown, hidden = _fitted(parts, LINES - FILES - len(absent) - len(about), found.known)
     rows = [row for lines in shown for row in _block(lines, found.known)]
@@ -58,27 +65,35 @@ def summary(found: Merged) -> list[str]:
     return [line.rstrip()[:WIDTH] for line in [*about, *text, *said, *absent]]
 
 
-def _lines(headline: Headline, known: Metrics) -> list[Line]:
+def _lines(headline: Headline, found: Merged) -> list[Line]:
     """The headline of one benchmark: one line per system, then one per reference."""
     if headline.contests:
-        return list(_ranked(headline.contests[0], known))
-    metric = first_metric(headline.told, headline.spec.headline, known)
-    return [Line(r, SCALE * r.reference) for r in headline.told if r.metric == metric]
+        lines = list(_ranked(headline.contests[0], found.known))
+    else:
+        metric = first_metric(headline.told, headline.spec.headline, found.known)
+        lines = [Line(r, SCALE * r.reference) for r in headline.told if r.metric == metric]
+    return [replace(line, code=code_of(line.record, found.rows)) for line in lines]
 
 
 def _ranked(held: Contest, known: Metrics) -> Iterator[Line]:
-    """Systems with the best first; those whose difference to it may be chance are within noise.
-    Then references, those first that are better than a system.
+    """Systems with the best first; those whose difference to it may be chance are within noise, or not
+    decided. Then references, those first that are better than a system.
     """
     word = OF_SYSTEMS if any(held.best in r.worse for r in held.scale) else BEST
-    word = f"{word}, {LEVEL}" if held.level else word
+    if held.standing == UNDECIDED:
+        word = UNDECIDED
+    elif held.standing != CLEAR:
+        word = f"{word}, {held.standing}"
     if not held.others:
-        word = OF_THIS_N if held.of_other_n else ALONE
+        word = OF_THIS_N if held.of_other_n else OF_THIS_CODE if held.of_other_codes else ALONE
     yield Line(held.best, word, must=True)
     for gap in held.others:
-        noise = f", {LEVEL}" if gap.within_noise else ""
-        yield Line(gap.record, f"{gap_text(gap, known, error=False)} behind{noise}")
+        doubt = "" if gap.is_clear else f", {gap.standing}"
+        yield Line(gap.record, f"{gap_text(gap, known, error=False)} behind{doubt}")
     yield from (Line(r, f"not compared: n = {r.n:,}") for r in held.of_other_n)
+    for apart in held.of_other_codes:
+        noise = INVERTED if has_inverted_noise(apart) else f"no {INVERTED}"
+        yield Line(apart, f"not compared: {noise}")
     for r in sorted(held.scale, key=lambda r: (not r.worse, not is_floor(r.record))):
         yield Line(r.record, joined(SCALE, against(r, held)), must=bool(r.worse))
 
@@ -124,7 +139,7 @@ def _block(lines: Sequence[Line], known: Metrics) -> list[tuple[str, str, str, s
     left = [part.replace(JOIN, " ") for part in wrap(what, WHAT)]
     right: list[tuple[str, str, str]] = []
     for line in lines:
-        who = joined(line.record.system, how(line.record, records))
+        who = joined(line.record.system, how(line.record, records), line.code)
         name, *rest = wrap(short(who, LONGEST_NAME), SYSTEM) or [""]
         right.append((name, with_error(line.record, known).strip(), line.judgement))
         right += [(more, "", "") for more in rest]

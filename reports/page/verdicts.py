@@ -7,7 +7,7 @@ lead may be chance, the references, and what could not be measured.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
@@ -19,8 +19,8 @@ from reports.records.record import HIGHER, NEITHER, Record
 from reports.records.uncertainty import carried_by_one
 from reports.tables import numbers
 from reports.tables.build import Merged
-from reports.tables.contests import LEVEL, SAID, Contest, Headline, Reference, contest, first_metric
-from reports.tables.ranking import Gap, is_measured
+from reports.tables.contests import SAID, Contest, Headline, Reference, contest, first_metric
+from reports.tables.ranking import FEWEST, LEVEL, UNDECIDED, Gap, has_inverted_noise, is_measured
 
 MOST_REFERENCES, MOST_NAMES = 3, 4  # in a sentence
 
@@ -75,15 +75,22 @@ def gap_text(gap: Gap, known: Metrics, error: bool = True) -> str:
 
 def how_sure(gap: Gap) -> str:
     """How a difference was measured, and whether chance may explain it."""
-    if gap.noise is None:
-        return "error unknown"
+    if gap.standing == UNDECIDED:
+        return f"{UNDECIDED}: {doubt(gap)}"
+    if gap.noise is None or gap.stderr is None:
+        return "the same" if not gap.behind else "exact"
     return f"{'paired' if gap.paired else 'unpaired'}, {'within' if gap.within_noise else 'beyond'} noise"
+
+
+def doubt(gap: Gap) -> str:
+    """Why a difference decides nothing."""
+    return f"fewer than {FEWEST} images" if gap.is_of_few else "no error of it is known"
 
 
 def against(reference: Reference, held: Contest) -> str:
     """How a reference compares with the systems; empty if it is behind all of them."""
-    if reference.gap.within_noise:
-        return LEVEL
+    if not reference.gap.is_clear:
+        return reference.gap.standing
     if held.best in reference.surpassed:
         return "better"
     count = len(reference.surpassed)
@@ -96,6 +103,23 @@ def how(record: Record, others: Iterable[Record]) -> str:
     several = len(set(steps) - {None}) > 1
     parts = (record.setting * (len(set(settings)) > 1), numbers.steps_text(record) * several)
     return joined(*parts)
+
+
+def code_of(record: Record, rows: Iterable[Record]) -> str:
+    """`code of 3,328`: the size of the code of a number, where one of `rows` says it."""
+    size = size_of_code(record, sizes_of_codes(rows, "latent_dim"))
+    return "" if size is None else f"code of {size:,.0f}"
+
+
+def sizes_of_codes(rows: Iterable[Record], metric: str) -> Mapping[tuple[str, str], float]:
+    """The sizes of codes by system and setting, in numbers or in another `metric`."""
+    return {(r.system, r.setting): r.value for r in rows if r.metric == metric and r.value}
+
+
+def size_of_code(record: Record, sizes: Mapping[tuple[str, str], float]) -> float | None:
+    """The size of the code of a record: that of its system and setting, or the only one of its system."""
+    own = {value for (system, _), value in sizes.items() if system == record.system}
+    return sizes.get((record.system, record.setting), own.pop() if len(own) == 1 else None)
 
 
 def listed(words: Sequence[str]) -> str:
@@ -123,20 +147,22 @@ def _best(held: Contest, told: Sequence[Record], found: Merged) -> str:
     best, known = held.best, found.known
     label, n = _label(best.metric, told, found), _in_parentheses(counted([best]))
     value = f"{label} {with_error(best, known)}{n}"
-    name = _name(best, told)
+    name = _name(best, told, found)
     if not held.others:
-        is_only = not held.of_other_n and not held.other_protocols
+        is_only = not (held.of_other_n or held.of_other_codes or held.other_protocols)
         what = "was measured" if is_only else "can be compared with it"
         return f"{name} has {value}; no other system {what}."
     gap, size = held.rival, gap_text(held.rival, known)
-    if held.level:
-        level = listed([_name(one.record, told) for one in held.level])
+    if held.standing == LEVEL:
+        level = listed([_name(one.record, told, found) for one in held.level])
         most = "" if len(held.level) == 1 else "at most "
         behind = f"{most}{size} behind, within noise" if gap.behind else "the same"
         return f"{name} cannot be told apart from {level}: it has {value}, the other{'s' * bool(most)} {behind}."
-    doubt = "" if gap.stderr is not None else " (no error of this difference is known)"
-    rival = f"{_name(gap.record, told)} follows with {numbers.value_text(gap.record, known)}"
-    return f"{_of_whom(held)}{name} is best: {value}. {rival}, {size} behind{doubt}."
+    rival = f"{_name(gap.record, told, found)} follows with {numbers.value_text(gap.record, known)}"
+    if held.standing == UNDECIDED:
+        not_best = f"It is not decided which system is best ({doubt(gap)})"
+        return f"{not_best}: {name} has {value}. {rival}, {size} behind."
+    return f"{_of_whom(held)}{name} is best: {value}. {rival}, {size} behind."
 
 
 def _label(metric: str, told: Sequence[Record], found: Merged) -> str:
@@ -146,8 +172,8 @@ def _label(metric: str, told: Sequence[Record], found: Merged) -> str:
     return numbers.metric_label(metric, found.known) + _in_parentheses(shared)
 
 
-def _name(record: Record, told: Sequence[Record]) -> str:
-    return record.system + _in_parentheses(how(record, told))
+def _name(record: Record, told: Sequence[Record], found: Merged) -> str:
+    return record.system + _in_parentheses(joined(how(record, told), code_of(record, found.rows)))
 
 
 def _in_parentheses(text: str) -> str:
@@ -246,11 +272,15 @@ def _beside(headline: Headline, held: Contest, found: Merged) -> Iterator[str]:
 
 
 def _not_compared(held: Contest, found: Merged) -> Iterator[str]:
-    """A sentence on systems that are not compared: those of a different n or protocol."""
+    """A sentence on systems that are not compared: those of a different n, code or protocol."""
     if held.of_other_n:
         counts = [f"{r.system} (n = {r.n:,})" for r in held.of_other_n]
         metric, n = numbers.metric_label(held.best.metric, found.known), held.best.n
         yield f"Not compared, for {metric} depends on n, here {n:,}: {listed(counts)}."
+    if held.of_other_codes:
+        names = listed([f"{r.system} {with_error(r, found.known)}" for r in held.of_other_codes])
+        has = "no inverted x_T" if has_inverted_noise(held.best) else "an inverted x_T"
+        yield f"Not compared, for their codes hold {has}: {names}."
     if held.other_protocols:
         yield "Others were measured by a different protocol and are not compared."
 
@@ -282,7 +312,9 @@ def _listing(headline: Headline, found: Merged) -> Iterator[str]:
     about = _in_parentheses(joined(counted(ours), meaning, by="; "))
     scale = [r for r in told if r.reference][:MOST_REFERENCES]
     for lead, group in ((f"{_label(metric, told, found)}{about}", ours), ("For reference", scale)):
-        each = [f"{_name(r, told)} {with_error(r, found.known)}{_side(r, found)}" for r in group]
+        each = [
+            f"{_name(r, told, found)} {with_error(r, found.known)}{_side(r, found)}" for r in group
+        ]
         if each:
             yield f"{lead}: {'; '.join(each)}."
 

@@ -57,7 +57,8 @@ class Metric:
     below 0. No number is below `least` or above `most`, where they are known. A number that is
     `of_images` is the mean of a score of each image, which samples.csv has. `error_alone` says that
     its standard error is known without the influences of single units. A number on neither side of
-    `neutral`, such as 1 of a ratio, shows nothing.
+    `neutral`, such as 1 of a ratio, shows nothing. One that `is_exact` is counted, not estimated from
+    images, and needs no error.
     """
 
     direction: str
@@ -80,6 +81,7 @@ class Metric:
     of_images: bool = False
     error_alone: bool = False
     neutral: float | None = None
+    is_exact: bool = False
 
     def __post_init__(self) -> None:
         if self.direction not in (HIGHER, LOWER, NEITHER):
@@ -113,13 +115,13 @@ def _of_manifolds(
 # fmt: off
 METRICS: dict[str, Metric] = {
     "latent_dim": Metric(NEITHER, "", "Numbers in the code", "Preechakul et al. 2022, Table 1",
-        label="latent size", digits=0, least=0.0),
+        label="latent size", digits=0, least=0.0, is_exact=True),
     "code_bits": Metric(NEITHER, "bit", "Bits in a quantised code", "log2 of the codebook for each token",
-        label="code", digits=0, least=0.0),
+        label="code", digits=0, least=0.0, is_exact=True),
     "bits_per_pixel": Metric(NEITHER, "bit", "Bits of a quantised code for each pixel", "code_bits / S^2",
-        label="bits per pixel", digits=4, least=0.0),
+        label="bits per pixel", digits=4, least=0.0, is_exact=True),
     "compression": Metric(NEITHER, "", "Values of the image for each number of the code", "3 S^2 / latent_dim",
-        label="pixel values per number of the code", digits=2, least=0.0),
+        label="pixel values per number of the code", digits=2, least=0.0, is_exact=True),
     "codebook_use": Metric(NEITHER, "", "Share of the codebook that is used",
         "codes that occur among those of the test images", label="codebook used", digits=4, depends_on_n=True, least=0.0,
         most=1.0),
@@ -245,11 +247,11 @@ METRICS: dict[str, Metric] = {
     "nn_ratio_pixels": Metric(NEITHER, "", "nn_pixels over that of held-out images", "below 1: nearer than new images",
         label="pixel ratio", digits=3, least=0.0, error_alone=True, neutral=1.0),
     "parameters": Metric(NEITHER, "", "Parameters", "buffers not counted",
-        digits=0, least=0.0),
+        digits=0, least=0.0, is_exact=True),
     "gflops": Metric(NEITHER, "GFLOP", "Operations for an image and one step", "torch.utils.flop_counter, 2 per multiply-add",
-        label="one step of one image", digits=3, least=0.0),
+        label="one step of one image", digits=3, least=0.0, is_exact=True),
     "network_calls": Metric(NEITHER, "", "Network calls", "counted while it runs",
-        label="network calls", digits=0, least=0.0),
+        label="network calls", digits=0, least=0.0, is_exact=True),
     "images_per_second": Metric(HIGHER, "images/s", "Images per second", "median of timed repetitions after a warm-up",
         label="images per second", digits=2, least=0.0),
     "peak_memory": Metric(NEITHER, "MiB", "Peak memory", "the device's allocations, or the process' resident set",

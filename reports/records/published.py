@@ -215,10 +215,6 @@ TABLES = {
 # Table 4 is given by data set. A data set of ours that is none of them is shown beside this one.
 NEAREST_DATASET = {"table4_unconditional_fid": "CelebA 64"}
 
-# The data sets whose attributes are those that Section 5.3 averages over: its number stands beside
-# no mean over others.
-WITH_ATTRIBUTES = {"celebahq", "celeba", "portraits"}
-
 _INVERTED, _RANDOM = "x_T inverted", "x_T random"
 _LONG, _SHORT = "trained on 130M images", "trained on 48M images"
 
@@ -257,15 +253,12 @@ def lookup(
 ) -> Record | None:
     """The paper's number for a cell, by the harness's names, or None if the paper has none.
 
-    `dataset` matters to Table 4, and to Section 5.3, whose number is of CelebA's 40 attributes. If the paper gives a cell at one T alone (Tables 1 and 3:
-    T = 100), that number is returned whatever `steps` is: compare its own. For a stand-in metric
+    `dataset` matters to Table 4. If the paper gives a cell at one T alone (Tables 1 and 3: T = 100), that number is returned whatever `steps` is: compare its own. For a stand-in metric
     such as fd_effnet the number of the original (fid) is returned; none for a stand-in that is read
     the other way, such as a distance in place of a similarity.
     """
     original = published_name(metric)
     if original != metric and METRICS[original].direction != METRICS[metric].direction:
-        return None
-    if table == "section5.3_probe" and dataset and letters(dataset) not in WITH_ATTRIBUTES:
         return None
     key = (table, *_their_names(table, system, setting), original)
     found = _by_cell().get(key, [])
@@ -277,7 +270,8 @@ def lookup(
 
 
 def attach(record: R, protocol: Mapping[str, Any]) -> R:
-    """`record` with the paper's value for its cell; unchanged if the paper has none.
+    """`record` with the paper's value for its cell; unchanged if the paper has none, or has it by
+    another network or on other data: such a number beside ours would only mislead.
 
     `protocol` holds the fields that the record was measured by, with the `transform` and number
     (`dataset_images`) of the data set's images. `not_comparable` lists the differences from the
@@ -289,7 +283,7 @@ def attach(record: R, protocol: Mapping[str, Any]) -> R:
     found = lookup(
         r.table, r.system, setting=r.setting, steps=r.steps, metric=r.metric, dataset=data
     )
-    if found is None:
+    if found is None or not _agree(record, protocol, found):
         return record
     return replace(
         record,
@@ -298,6 +292,15 @@ def attach(record: R, protocol: Mapping[str, Any]) -> R:
         published_source=found.published_source,
         not_comparable="; ".join(differences(record, protocol, found.dataset, found.steps)),
     )
+
+
+def _agree(record: Record, protocol: Mapping[str, Any], found: Record) -> bool:
+    """Whether a number of the paper is of the same network and data as `record`."""
+    data = PROTOCOLS[record.table, _kind_of_row(record)].data or found.dataset
+    is_stand_in = published_name(record.metric) != record.metric
+    other_weights = f"{_PARTS.get(record.metric, '')}_weights" in protocol
+    other_data = not data or any(_of_data(record.dataset, protocol, data))
+    return not (is_stand_in or other_weights or other_data)
 
 
 def _their_names(table: str, system: str, setting: str) -> tuple[str, str]:

@@ -1,14 +1,13 @@
 """Published numbers of codes, each with what is known of how it was measured.
 
-    lines("dci_d")      "published, Shapes3D, fdae: FDAE 0.917 ± 0.038, ..."
+    attach(record, ours, theirs)        the record with the number that is printed for its system and data
 
 A number is comparable only on its own data, and by the protocol that it was printed by.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import groupby
 from typing import Any, TypeVar
 
 from reports.records.published import plain, rows_of
@@ -51,13 +50,6 @@ class Number:
 def published() -> tuple[Number, ...]:
     """Every published number, in the order of the file."""
     return tuple(Number(**row) for row in rows_of("codes.csv"))
-
-
-def lines(metric: str, protocol: str = "") -> Iterator[str]:
-    """The published numbers of a metric, a line for each origin; of one protocol or of all."""
-    found = [n for n in published() if n.metric == metric and protocol in ("", n.protocol)]
-    for origin, numbers in groupby(sorted(found, key=lambda n: n.origin), lambda n: n.origin):
-        yield f"published, {', '.join(origin)}: {', '.join(map(str, numbers))}"
 
 
 def attach(record: R, ours: Mapping[str, Any], theirs: Callable[[str], Mapping[str, Any]]) -> R:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from reports.records.metrics import published_name
 from reports.records.published import of_fields, plain, rows_of
 from reports.records.record import Record
 
@@ -46,9 +45,8 @@ class Number:
 
 
 def published_for(checkpoint: str, metric: str) -> tuple[Number, ...]:
-    """The published numbers of a checkpoint; those of the original for a stand-in metric."""
-    original, own = published_name(metric), plain(checkpoint)
-    name = NAMES.get(original, original)
+    """The published numbers of a checkpoint by this metric; a stand-in has none."""
+    name, own = NAMES.get(metric, metric), plain(checkpoint)
     return tuple(n for n in published() if plain(n.checkpoint) == own and n.metric == name)
 
 
@@ -60,8 +58,6 @@ def differences(
     `ours` and `theirs` hold the fields of the two protocols by "section.field", `theirs` nothing if
     the number's protocol is unknown; `ours` also has the "resolution" in pixels.
     """
-    if published_name(record.metric) != record.metric:
-        yield "another feature network"
     if number.mark == SECOND_HAND:
         yield "second-hand"
     fields = {"set": number.set, "n": number.n, "resolution": number.resolution, **theirs}

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from diffae.system.errors import UserError
 from diffae.system.whole import write_whole
 from reports.records.metrics import METRICS, Metrics
-from reports.records.reading import joined, short
+from reports.records.reading import joined, part_of, short
 from reports.records.record import COLUMNS, Record, record_key, safe_cell
 from reports.records.run_folder import Run, read_run
 from reports.records.specs import TableSpec
@@ -164,7 +164,7 @@ def _of_suite(
 ) -> Table:
     """The table of a suite: a row for each system, a column for each of `columns`, the numbers of a metric."""
     rivals = (some for column in columns for some in groups_of(column, (), known))
-    best = frozenset(r for some in rivals for r in leading(some, uncertainty))
+    best = frozenset(r for some in rivals for r in leading(some, uncertainty, known))
     headers, rows = ["system"], []
     for column in columns:
         settings = {r.setting for r in column if not r.reference}
@@ -280,7 +280,20 @@ class Merged:
 
     def tables_of(self, records: Sequence[Record]) -> list[Table]:
         """The overview and the tables of some of the records. Raises ValueError if none can be made."""
-        return build_tables(records, self.specs, self.known, self.uncertainty, self.across[1])
+        tables = build_tables(records, self.specs, self.known, self.uncertainty, self.across[1])
+        return [self._with_sizes(table) for table in tables]
+
+    def _with_sizes(self, table: Table) -> Table:
+        """The table with a sentence in its caption on the systems that were resized, if it has one."""
+        systems = {r.system for r in table.records if r.split}
+        caption = [table.caption]
+        for group in self.run_groups:
+            comparison = part_of(group.sources[0].notes, "comparison")
+            titles = part_of(comparison, "resized")
+            names = {name for title in titles for name in (title, f"{title} ({group.name})")}
+            if systems & names:
+                caption.append(joined(group.name, short(comparison.get("text"), 1000), by=": "))
+        return replace(table, caption=joined(*dict.fromkeys(caption), by=" "))
 
     def uncertainty(self, record: Record) -> Uncertainty:
         """The uncertainty of a number; empty if unknown, and for a mean over several runs."""

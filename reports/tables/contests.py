@@ -14,11 +14,10 @@ from reports.records.reading import grouped
 from reports.records.record import NEITHER, Record
 from reports.records.specs import TableSpec
 from reports.tables import ranking
-from reports.tables.ranking import Gap, UncertaintyOf
+from reports.tables.ranking import CLEAR, LEVEL, UNDECIDED, Gap, UncertaintyOf, has_inverted_noise
 
-# How sure a verdict is, in a word or two.
-CLEAR, LEVEL, ALONE, SAID, NOTHING = "clear", "within noise", "alone", "described", "not measured"
-BEHIND = "behind a reference"
+# How sure a verdict is, in a word or two; CLEAR, LEVEL and UNDECIDED are those of a difference.
+ALONE, SAID, NOTHING, BEHIND = "alone", "described", "not measured", "behind a reference"
 
 
 # ----------------------------------------------------------------------------------------------
@@ -140,7 +139,8 @@ class Contest:
     """The best of several systems, each at its own best setting, and the others by their distance
     from it.
 
-    `of_other_n` are not ranked: their metric depends on n, and their n differs. `scale` has each
+    `of_other_n` are not ranked: their metric depends on n, and their n differs; nor are those
+    `of_other_codes`, with an inverted x_T where the best has none, or the reverse. `scale` has each
     reference once. With `other_protocols`, systems were left out that were measured otherwise.
     """
 
@@ -148,6 +148,7 @@ class Contest:
     others: tuple[Gap, ...]
     scale: tuple[Reference, ...] = ()
     of_other_n: tuple[Record, ...] = ()
+    of_other_codes: tuple[Record, ...] = ()
     other_protocols: bool = False
 
     @property
@@ -156,9 +157,20 @@ class Contest:
         return [gap for gap in self.others if gap.within_noise]
 
     @property
+    def standing(self) -> str:
+        """How sure it is that the best system is ahead of the others: CLEAR if each is clearly behind."""
+        standings = {gap.standing for gap in self.others}
+        return next((word for word in (LEVEL, UNDECIDED) if word in standings), CLEAR)
+
+    @property
     def rival(self) -> Gap:
-        """Of the systems that cannot be distinguished from the best the last, else the next one."""
-        return self.level[-1] if self.level else self.others[0]
+        """Of the systems that cannot be distinguished from the best the last, else the next one; if it is
+        not decided, the first of those because of which it is not.
+        """
+        if self.level:
+            return self.level[-1]
+        undecided = (gap for gap in self.others if gap.standing == UNDECIDED)
+        return next(undecided, self.others[0])
 
     @property
     def systems(self) -> list[Record]:
@@ -172,7 +184,7 @@ class Contest:
             return BEHIND
         if not self.others:
             return ALONE
-        return LEVEL if self.level else CLEAR
+        return self.standing
 
 
 def contest(
@@ -180,26 +192,45 @@ def contest(
 ) -> Contest | None:
     """The contest of these records of one metric.
 
-    A metric that depends on n is compared within one n only: that of most systems, or the largest.
+    Only numbers of one class compete: codes with an inverted x_T, or those without, whichever are of
+    more systems (of equally many, those without). A metric that depends on n is compared within one n
+    only: that of most systems, or the largest.
 
     None if none of them has a value and a better direction.
     """
     measured = [r for r in records if ranking.is_measured(r) and r.direction != NEITHER]
     alike = [r for r in measured if not r.contest]
-    rivals = [r for r in alike if not r.reference]
-    if not rivals:
+    if all(r.reference for r in alike):
         return None
+    inverted = _inverts([r for r in alike if not r.reference])
+    rivals = [r for r in alike if not r.reference and has_inverted_noise(r) == inverted]
     counts = Counter(n for n, _ in {(ranking.comparable_n(r, known), r.system) for r in rivals})
     n = max(counts, key=lambda n: (counts[n], n or 0))
-    like = [r for r in alike if ranking.comparable_n(r, known) == n]
-    best, gaps = ranking.ranked(ranking.own_best(r for r in like if not r.reference), uncertainty)
+    ours = ranking.own_best(r for r in rivals if ranking.comparable_n(r, known) == n)
+    best, gaps = ranking.ranked(ours, uncertainty, known)
     systems = [best, *(gap.record for gap in gaps)]
     present = {r.system for r in systems}
     of_other_n = ranking.own_best(r for r in rivals if r.system not in present)
-    scale = _at_setting_of(best, [r for r in like if r.reference])
+    present |= {r.system for r in of_other_n}
+    others = (r for r in alike if not r.reference and r.system not in present)
+    like = [r for r in alike if r.reference and ranking.comparable_n(r, known) == n]
+    scale = _at_setting_of(best, like)
     references = tuple(_reference(r, systems, uncertainty) for r in scale)
-    otherwise = any(r.contest and not r.reference for r in measured)
-    return Contest(best, tuple(gaps), references, tuple(of_other_n), otherwise)
+    return Contest(
+        best,
+        tuple(gaps),
+        references,
+        tuple(of_other_n),
+        tuple(ranking.own_best(others)),
+        any(r.contest and not r.reference for r in measured),
+    )
+
+
+def _inverts(rivals: Sequence[Record]) -> bool:
+    """Whether codes with an inverted x_T compete, not those without: if more systems have them."""
+    systems = {(r.system, has_inverted_noise(r)) for r in rivals}
+    counts = Counter(is_inverted for _, is_inverted in systems)
+    return counts[True] > counts[False]
 
 
 def _at_setting_of(best: Record, references: Sequence[Record]) -> Iterator[Record]:
@@ -211,7 +242,7 @@ def _at_setting_of(best: Record, references: Sequence[Record]) -> Iterator[Recor
 
 def _reference(record: Record, systems: Sequence[Record], uncertainty: UncertaintyOf) -> Reference:
     worse = [r for r in systems if ranking.loss(record) < ranking.loss(r)]
-    surpassed = [r for r in worse if not ranking.gap_between(record, r, uncertainty).within_noise]
+    surpassed = [r for r in worse if ranking.gap_between(record, r, uncertainty).is_clear]
     return Reference(
         ranking.gap_between(systems[0], record, uncertainty), tuple(worse), tuple(surpassed)
     )

@@ -16,7 +16,7 @@ from reports.records.reading import joined
 from reports.tables.latex_pagination import Part, content_width, floats_of, heading_lines
 from reports.tables.layout import LABEL, REFERENCE, Cell, Table
 from reports.tables.markdown import facts, legend
-from reports.tables.numbers import footnote
+from reports.tables.numbers import footnote, with_decimals
 
 PAPER = "Preechakul et al. 2022"
 NOT_IN_CAPTIONS = ("protocol", "published", "run", "not alike")  # comments and notes have them
@@ -125,7 +125,8 @@ def _scientific(cell: Cell) -> str:
     """A value and its errors times one power of ten."""
     digits, power = cell.text.split("e")
     errors = (cell.error, cell.within)
-    error, within = (f"{Decimal(t).scaleb(-int(power)):.2f}" if t else "" for t in errors)
+    scaled = (float(Decimal(t).scaleb(-int(power))) if t else None for t in errors)
+    error, within = ("" if e is None else with_decimals(e, 2) for e in scaled)
     digits = rf"\mathbf{{{digits}}}" if cell.best else digits
     inside = rf"\,[{within}]" if within else ""
     return rf"$({digits} \pm {error}{inside}) \times 10^{{{int(power)}}}$"

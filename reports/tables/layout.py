@@ -119,7 +119,7 @@ def build(
     metrics = with_stand_ins(spec.in_order, known)
     ordered = _sort(records, (*blocks, *rows, *spec.columns), metrics)
     rivals = groups_of(ordered, _apart(spec, rows), known)
-    best = frozenset(r for ours in rivals for r in leading(ours, uncertainty))
+    best = frozenset(r for ours in rivals for r in leading(ours, uncertainty, known))
     alike = of_like_n(ordered, known)
     kept = frozenset(alike)
     panels = [_panel(spec, part, rows, best, known) for part in _group(alike, blocks).values()]

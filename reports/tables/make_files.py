@@ -20,7 +20,7 @@ from reports.tables.build import Merged, write_tables
 from reports.tables.contests import headlines
 from reports.tables.layout import Cell, Panel, Table, contests, label
 from reports.tables.numbers import number_text, steps_text, to_error
-from reports.tables.ranking import choose, own_best
+from reports.tables.ranking import UNDECIDED, choose, gap_between, own_best
 
 # The table of differences between systems and between runs, with their errors: paired over the images that both share.
 DIFFERENCES = "differences"
@@ -74,6 +74,11 @@ def _compared(a: Record, b: Record, merged: Merged) -> tuple[tuple[Cell, ...], R
     error = error_between(a, b, *ours)
     units = [{part.units for part in uncertainty} for uncertainty in ours]
     how = "paired" if paired(*ours) else "partly" if units[0] & units[1] else "independent"
+    how += (
+        ""
+        if gap_between(a, b, merged.uncertainty, known).standing != UNDECIDED
+        else f", {UNDECIDED}"
+    )
     low, high = (value + error.quantile(p) if error else None for p in (0.025, 0.975))
     if error and error.stderr and low is not None and high is not None:
         text, end, to = (_rounded(x, error.stderr) for x in (value, low, high))
@@ -96,7 +101,9 @@ def _compared(a: Record, b: Record, merged: Merged) -> tuple[tuple[Cell, ...], R
 def _rounded(number: float, error: float) -> str:
     """`number` rounded to the second digit of `error`, like all numbers of a row."""
     last = 1 - math.floor(math.log10(error))
-    return f"{number:,.{max(0, last)}f}" if last <= MOST_DECIMALS else to_error(number, error)
+    if last > MOST_DECIMALS:
+        return to_error(number, error)
+    return numbers.with_decimals(number, max(0, last))
 
 
 # ----------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from reports.records.reading import joined
 from reports.records.record import FAST, FAST_SOLVER, HIGHER, LOWER, Record
 
 MISSING = "n/a"
+MOST_DECIMALS = 12  # of a number near 0; a power of ten is shorter
 Z_95, Z_80 = 1.959964, 0.841621  # of the normal distribution: two-sided 5 %, power 80 %
 ARROWS = {HIGHER: " ↑", LOWER: " ↓"}
 
@@ -149,7 +150,18 @@ def number_text(number: float, metric: str, known: Metrics = METRICS) -> str:
         return f"{number:,.0f}" if whole and abs(number) < 1e15 else f"{number:.4g}"
     if _is_scientific(number, metric, known):
         return f"{number:.2e}"
-    return f"{round(number, digits) + 0.0:,.{digits}f}"  # no -0.00
+    return with_decimals(number, digits)
+
+
+def with_decimals(number: float, digits: int) -> str:
+    """`number` with so many decimals; with two significant digits where these would show a zero that it
+    is not.
+    """
+    text = f"{round(number, digits) + 0.0:,.{digits}f}"  # no -0.00
+    if not number or not math.isfinite(number) or float(text.replace(",", "")):
+        return text
+    needed = 1 - math.floor(math.log10(abs(number)))
+    return f"{number:.{needed}f}" if needed <= MOST_DECIMALS else f"{number:.1e}"
 
 
 def to_error(value: float, error: float) -> str:
@@ -200,5 +212,7 @@ def error_digits(stderr: float, value: float, metric: str, known: Metrics = METR
         return f"{stderr:.2g}"
     if _is_scientific(value, metric, known):
         return f"{stderr:.1e}"
-    fixed = f"{stderr:,.{digits}f}"
-    return f"{stderr:.0e}" if stderr and not float(fixed.replace(",", "")) else fixed
+    is_lost = stderr and not float(f"{stderr:.{digits}f}")
+    if is_lost and not known[metric].unbiased:
+        return f"{stderr:.0e}"
+    return with_decimals(stderr, digits)

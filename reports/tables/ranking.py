@@ -16,6 +16,10 @@ from reports.records.specs import TableSpec
 from reports.records.uncertainty import UNKNOWN, Uncertainty, error_between, paired
 
 TWO_SIDED = 0.975  # quantile of a two-sided test at the 5 % level
+FEWEST = 5  # images, or other units, of a number that decides who is best
+# What a difference decides, in a word or two.
+CLEAR, LEVEL, UNDECIDED = "clear", "within noise", "not decided"
+INVERTED = "x_T inverted"  # the setting in which the code holds the noise of the whole image
 R = TypeVar("R", bound=Record)
 UncertaintyOf = Callable[[Record], Uncertainty]
 
@@ -38,6 +42,13 @@ def loss(record: Record) -> float:
 def comparable_n(number: Record, known: Metrics = METRICS) -> int | None:
     """The n that a number must have to be compared with this one; None if n does not matter."""
     return number.n if number.metric in known and known[number.metric].depends_on_n else None
+
+
+def has_inverted_noise(record: Record) -> bool:
+    """Whether the code of a number holds an inverted x_T, as many numbers as the image has: it competes
+    only with its like.
+    """
+    return INVERTED in record.setting
 
 
 def of_like_n(records: Sequence[Record], known: Metrics) -> list[Record]:
@@ -89,7 +100,8 @@ def own_best(records: Iterable[R]) -> list[R]:
 @dataclass(frozen=True)
 class Gap:
     """How far `record` is behind another number, negative if it is better: `stderr` of the difference
-    (None: unknown), and the `noise`, up to which chance may explain it.
+    (None: unknown), and the `noise`, up to which chance may explain it. With `is_of_few`, one of the
+    two numbers is of fewer than `FEWEST` units.
     """
 
     record: Record
@@ -97,28 +109,69 @@ class Gap:
     stderr: float | None
     noise: float | None
     paired: bool = False
+    is_of_few: bool = False
+
+    @property
+    def standing(self) -> str:
+        """What the difference decides: CLEAR, LEVEL or UNDECIDED. Bold type, chips, sentences and the
+        words of the terminal all follow from this.
+        """
+        if not self.behind:
+            return LEVEL
+        if self.noise is None or self.is_of_few:
+            return UNDECIDED
+        return LEVEL if abs(self.behind) <= self.noise else CLEAR
 
     @property
     def within_noise(self) -> bool:
-        return not self.behind or (self.noise is not None and abs(self.behind) <= self.noise)
+        return self.standing == LEVEL
+
+    @property
+    def is_clear(self) -> bool:
+        return self.standing == CLEAR
 
 
-def gap_between(best: Record, other: Record, uncertainty: UncertaintyOf) -> Gap:
+def gap_between(
+    best: Record, other: Record, uncertainty: UncertaintyOf, known: Metrics = METRICS
+) -> Gap:
     """How far `other` is behind `best`; negative if it is better."""
     ours, theirs = uncertainty(best), uncertainty(other)
-    error = error_between(best, other, ours, theirs)
     behind = loss(other) - loss(best)
     if math.isnan(behind):  # both are infinite
         behind = 0.0
+    if _is_exact(best, known) and _is_exact(other, known):
+        return Gap(other, behind, None, 0.0)
+    is_of_few = min(_units(best, ours), _units(other, theirs)) < FEWEST
+    error = error_between(best, other, ours, theirs)
     if error is None:
-        return Gap(other, behind, None, None)
-    return Gap(other, behind, error.stderr, error.quantile(TWO_SIDED), paired(ours, theirs))
+        return Gap(other, behind, None, None, is_of_few=is_of_few)
+    noise = error.quantile(TWO_SIDED)
+    return Gap(other, behind, error.stderr, noise, paired(ours, theirs), is_of_few)
 
 
-def ranked(rivals: Iterable[Record], uncertainty: UncertaintyOf) -> tuple[Record, list[Gap]]:
+def _is_exact(record: Record, known: Metrics) -> bool:
+    """Whether a number is counted, not estimated: then any difference is real."""
+    return record.metric in known and known[record.metric].is_exact
+
+
+def _units(record: Record, uncertainty: Uncertainty) -> float:
+    """The images, or other units, behind a number: of several sources the fewest.
+
+    Seeds, and draws of labelled images, do not count, for Student's t of their degrees of freedom
+    already says how little a few of them tell.
+    """
+    sources = [part for part in uncertainty if not part.units.startswith(("seeds", "draws"))]
+    if uncertainty:
+        return min((len(part.values) for part in sources), default=math.inf)
+    return math.inf if record.n is None else record.n
+
+
+def ranked(
+    rivals: Iterable[Record], uncertainty: UncertaintyOf, known: Metrics = METRICS
+) -> tuple[Record, list[Gap]]:
     """The best number, and how far each of the others is behind it, in this order."""
     best, *others = sorted(rivals, key=loss)
-    return best, [gap_between(best, other, uncertainty) for other in others]
+    return best, [gap_between(best, other, uncertainty, known) for other in others]
 
 
 # ----------------------------------------------------------------------------------------------
@@ -132,7 +185,8 @@ def groups_of(
     apart = (field for field in fields if field != "system")
     same = attrgetter("contest", "metric", "dataset", "split", *apart)
     rivals = filter(_competes, records)
-    return list(grouped(rivals, lambda r: (same(r), comparable_n(r, known))).values())
+    alike = grouped(rivals, lambda r: (same(r), comparable_n(r, known), has_inverted_noise(r)))
+    return list(alike.values())
 
 
 def _competes(record: Record) -> bool:
@@ -140,23 +194,23 @@ def _competes(record: Record) -> bool:
     return not record.reference and measured and record.direction in (HIGHER, LOWER)
 
 
-def leading(rivals: Sequence[Record], uncertainty: UncertaintyOf) -> list[Record]:
-    """The best number and those within noise of it; none if no number is beyond noise."""
-    best, gaps = ranked(rivals, uncertainty)
-    level = [gap.record for gap in gaps if gap.within_noise]
+def leading(
+    rivals: Sequence[Record], uncertainty: UncertaintyOf, known: Metrics = METRICS
+) -> list[Record]:
+    """The best number and those that are not clearly behind it; none if no number is."""
+    best, gaps = ranked(rivals, uncertainty, known)
+    level = [gap.record for gap in gaps if not gap.is_clear]
     return [best, *level] if len(level) < len(gaps) else []
 
 
 def sure_best(rivals: Iterable[Record], uncertainty: UncertaintyOf, known: Metrics) -> list[Record]:
-    """The best of some numbers of one metric, if it is beyond noise of each other one; none if the
-    error of a difference is not known, or if the numbers were not measured alike or are of one
-    system.
+    """The best of some numbers of one metric, if each other one is clearly behind it; none if the
+    numbers were not measured alike or are of one system.
     """
     rivals = list(filter(_competes, rivals))
-    if len({(r.contest, comparable_n(r, known)) for r in rivals}) != 1:
+    if len({(r.contest, comparable_n(r, known), has_inverted_noise(r)) for r in rivals}) != 1:
         return []
     if len({r.system for r in rivals}) == 1:
         return []
-    best, gaps = ranked(rivals, uncertainty)
-    sure = [gap.noise is not None and not gap.within_noise for gap in gaps]
-    return [best] if all(sure) else []
+    best, gaps = ranked(rivals, uncertainty, known)
+    return [best] if all(gap.is_clear for gap in gaps) else []

@@ -23,7 +23,9 @@ from reports.tables.build import build_tables, read
 from reports.tables.markdown import render
 
 SPECS = specs(REGISTRY.own)
-MINE = Metric(LOWER, "m", "Mine", "me", label="mine", digits=1, margin=Margin(0.5, "why"))
+MINE = Metric(
+    LOWER, "m", "Mine", "me", label="mine", digits=1, margin=Margin(0.5, "why"), is_exact=True
+)
 SPEC = TableSpec("t", "T", "", "t", ("system",), ("metric",), metrics=("mine",), headline=("mine",))
 
 

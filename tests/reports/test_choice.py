@@ -88,7 +88,8 @@ def test_overview_page_board_and_terminal_print_one_decision(run, tmp_path):
     found, board = read([run]), tmp_path / "board.html"
     write_board(board, [Entry(replace(read_run(run), label="run"), Card("t", "b", "a"))], tmp_path)
     group = json.loads(re.search(r'id="data">(.*?)</script>', board.read_text())[1])["groups"][0]
-    rivals, pairs = group["contests"][0]["rivals"], group["contests"][0]["pairs"]
+    opened = group["contests"][group["opens"]]
+    rivals, pairs = opened["rivals"], opened["pairs"]
     best, last = rivals[0], rivals[-1]
     size, text, how_sure = pairs[-len(rivals) + 1]  # of the last and the first
     number, _, _ = text.partition(" ")
@@ -121,8 +122,10 @@ def test_the_badge_and_the_summary_of_results_have_these_numbers(run):
     assert json.loads(badge(entry_of(run)))["message"] == _with_error(OURS)
     rows = tuple(Row(**vars(r), uncertainty=found) for r, found in pairs(RUN))
     profile = SimpleNamespace(title="quick", base="quick")
-    context = SimpleNamespace(dataset=None, profile=profile, seed=0)
-    evaluation = SimpleNamespace(context=context, deviations={})
+    options = SimpleNamespace(size=None)
+    data = SimpleNamespace(image_size=32)
+    context = SimpleNamespace(dataset=data, profile=profile, seed=0, options=options)
+    evaluation = SimpleNamespace(context=context, deviations={}, systems=[])
     results = Results(evaluation, {"benchmarks": ["reconstruction"]}, rows)
     _, _, _, ours, vae = results.summary().splitlines()
     assert ours.split("  ")[-1].strip() == _with_error(OURS)

@@ -3,20 +3,22 @@
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pytest
 from report_runs import number
 
 from reports.records.metrics import METRICS
 from reports.records.record import LOWER, NEITHER
 from reports.records.specs import TableSpec
-from reports.tables.contests import ALONE, BEHIND, CLEAR, contest, told_together
-from reports.tables.ranking import at_largest_steps, unknown
+from reports.records.uncertainty import Influence
+from reports.tables.contests import ALONE, BEHIND, CLEAR, LEVEL, UNDECIDED, contest, told_together
+from reports.tables.ranking import at_largest_steps, groups_of, leading, sure_best, unknown
 
 contested = partial(contest, known=METRICS, uncertainty=unknown)
 
 
 def fid(system, value, n=8, setting="", **more):
-    given = {"n": n, "setting": setting, "direction": LOWER, "steps": None} | more
+    given = {"n": n, "setting": setting, "direction": LOWER, "steps": None, "stderr": 0.0} | more
     return replace(number(system, "fid", value), **given)
 
 
@@ -54,7 +56,8 @@ def test_a_metric_that_depends_on_n_is_compared_within_that_of_most_systems(coun
     assert names(held) == [f"s{i}" for i, n in enumerate(counts) if n == compared]
     others = {f"s{i}" for i, n in enumerate(counts) if n != compared}
     assert {r.system for r in held.of_other_n} == others
-    assert held.kind == (CLEAR if len(names(held)) > 1 else ALONE)
+    sure = UNDECIDED if compared == 0 else CLEAR  # of no images
+    assert held.kind == (sure if len(names(held)) > 1 else ALONE)
 
 
 def test_the_numbers_of_a_system_told_together_are_of_one_setting():
@@ -162,3 +165,81 @@ def test_each_setting_is_taken_at_its_own_largest_T():
         ("A", "s", "d", s, 10, m), ("A", "s", d, "train", 20, m), ("A", "s", d, s, 100, "latent_dim"),
         ("A", "v", d, s, None, m), ("B", "s", d, s, None, m), ("C", "s", d, s, 1000, m),
     ]  # fmt: skip
+
+
+def sources(**counts):
+    """Influences so small that any difference is beyond noise, of so many units of each kind."""
+    return tuple(
+        Influence(f"{kind}:x", np.resize([1e-6, -1e-6], count)) for kind, count in counts.items()
+    )
+
+
+@pytest.mark.parametrize(
+    ("metric", "n", "stderr", "influences", "behind", "standing"),
+    [
+        ("fid", 5, 0.1, (), 1.0, CLEAR),
+        ("fid", 5, 1.0, (), 1.0, LEVEL),
+        ("fid", 4, 0.1, (), 1.0, UNDECIDED),
+        ("fid", 1, None, (), 1.0, UNDECIDED),
+        ("fid", 500, None, (), 1.0, UNDECIDED),
+        ("fid", 500, None, (), 0.0, LEVEL),  # the same number
+        ("fid", None, 0.1, (), 1.0, CLEAR),
+        ("fid", 500, None, sources(persons=5), 1.0, CLEAR),
+        ("fid", 500, None, sources(persons=4), 1.0, UNDECIDED),
+        ("fid", 500, None, sources(seeds=3, blocks=20), 1.0, CLEAR),
+        ("fid", 500, None, sources(seeds=3, blocks=4), 1.0, UNDECIDED),
+        ("fid", 500, None, sources(draws=2), 1.0, CLEAR),
+        ("parameters", 1, None, (), 1.0, CLEAR),  # exact
+        ("images_per_second", 1, None, (), 1.0, UNDECIDED),
+    ],
+)
+def test_what_a_difference_decides(metric, n, stderr, influences, behind, standing):
+    """In the verdict, in bold type, and in what a table of a paper prints bold."""
+    best = replace(fid("A", 2.0, n, stderr=stderr), metric=metric)
+    rivals = [best, replace(best, system="B", value=2.0 + behind)]
+    others = tuple(replace(part, units=f"{part.units}, of B") for part in influences)
+    of = dict(zip("AB", (influences, others), strict=True))
+    held = contest(rivals, METRICS, lambda r: of[r.system])
+    assert held.kind == held.others[0].standing == standing
+    bold = leading(rivals, lambda r: of[r.system])
+    assert bold == sure_best(rivals, lambda r: of[r.system], METRICS)
+    assert bold == ([best] if standing == CLEAR else [])
+
+
+def test_bold_are_those_that_are_not_clearly_behind_and_never_all_of_them():
+    values = {"A": (2.0, 50), "B": (3.0, 4), "C": (4.0, 50)}
+    rivals = [fid(s, value, 50, stderr=0.1) for s, (value, _) in values.items()]
+    few = replace(rivals[1], n=4, metric="mse")
+    rivals = [replace(r, metric="mse") for r in rivals]
+    assert leading([rivals[0], few, rivals[2]], unknown) == [rivals[0], few]
+    assert contested([rivals[0], few, rivals[2]]).kind == UNDECIDED
+    assert leading([rivals[0], few], unknown) == []
+
+
+def ssim(system, value, setting=""):
+    return number(system, "ssim", value, setting=setting, stderr=0.0)
+
+
+@pytest.mark.parametrize(
+    ("random", "others", "best", "apart"),
+    [
+        (0.4, {"mine": ""}, "mine", []),
+        (0.6, {"mine": ""}, "DiffAE", []),
+        (None, {"mine": ""}, "mine", ["DiffAE"]),
+        (0.4, {"DDIM": "x_T inverted"}, "DiffAE", []),
+        (None, {"DDIM": "x_T inverted", "mine": ""}, "DiffAE", ["mine"]),
+        (0.4, {"DDIM": "x_T inverted", "mine": ""}, "mine", ["DDIM"]),
+    ],
+)
+def test_an_inverted_x_T_competes_with_its_like(random, others, best, apart):
+    """Those of which more systems are; of equally many, the others are told apart."""
+    rows = [ssim("DiffAE", 0.95, "x_T inverted")]
+    rows += [ssim("DiffAE", random, "x_T random")] if random else []
+    rows += [ssim(name, 0.5, setting) for name, setting in others.items()]
+    held = contested(rows)
+    assert held.best.system == best and [r.system for r in held.of_other_codes] == apart
+    settings = {"inverted" in r.setting for r in held.systems}
+    assert len(settings) == 1
+    groups = groups_of(rows, (), METRICS)
+    assert all(len({"inverted" in r.setting for r in group}) == 1 for group in groups)
+    assert sure_best(rows, unknown, METRICS) == [] or len(groups) == 1

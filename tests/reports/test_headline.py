@@ -101,13 +101,14 @@ def test_terminal_verdict_overview_and_trend_have_one_headline(tmp_path, base, f
     found = read([run])
     metric = "kid" if base == "quick" else "fid"
     best, _, below = (" ".join(line.split()) for line in summary(found))
-    assert best == f"unconditional: {metric.upper()} ↓, {first} best system"
-    assert below == f"real images (test) {real} reference, better"
+    error = " ± 0.00000" if base == "quick" else " ± 0.00"
+    assert best == f"unconditional: {metric.upper()} ↓, {first}{error} best system"
+    assert below == f"real images (test) {real}{error} reference, better"
     (verdict,) = verdicts(found)
     name, value = first.split()
     assert verdict.text.startswith("Of ") and f"{name} is best" in verdict.text
     assert f"{metric.upper()} {value}" in verdict.text
-    assert f"For reference: real images (test) {real} (better)." in verdict.text
+    assert f"For reference: real images (test) {real}{error} (better)." in verdict.text
     assert ("251" in verdict.text) == (base == "paper")
     overview = found.tables[0]
     assert {r.metric for r in overview.records} == {metric}
@@ -174,7 +175,7 @@ def test_frechet_distances_of_another_n_are_not_beside_those_of_samples(tmp_path
     assert apart.heading.startswith("Of 2,048 images, which no system has: not to be compared")
     (verdict,) = verdicts(found)
     assert "114.4" not in verdict.text
-    assert "For reference: real images of the class 172.00 (better)" in verdict.text
+    assert "For reference: real images of the class 172.00 ± 0.00 (better)" in verdict.text
 
 
 def test_kernel_distances_of_any_n_are_beside_each_other(tmp_path):
@@ -198,7 +199,7 @@ def test_references_of_no_systems_n_are_left_out():
     ("value", "error", "printed"),
     [
         (0.000502, 0.0026, "0.0005 ± 0.0026"),
-        (-0.00003, 0.0026, "0.0000 ± 0.0026"),
+        (-0.00003, 0.0026, "-0.000030 ± 0.0026"),
         (-0.0356, 0.0378, "-0.0356 ± 0.0378"),
     ],
 )
@@ -221,7 +222,8 @@ def test_real_images_are_told_before_other_references(tmp_path):
     real = fid("real images (test)", 5.0, reference=True)
     found = read([run_of(tmp_path / "run", [fid("A", 9.0), *scale, real], "paper")])
     (verdict,) = verdicts(found)
-    assert "For reference: real images (test) 5.00 (better), C + autoencoding 1.00" in verdict.text
+    first = "real images (test) 5.00 ± 0.00 (better), C + autoencoding 1.00"
+    assert f"For reference: {first}" in verdict.text
     assert "real images (test)" in summary(found)[1]
 
 

@@ -40,7 +40,7 @@ def table(tmp_path, *sources, table=TABLE1):
 
 def test_a_run_of_one_system_stands_beside_a_run_of_another(tmp_path):
     a = run(tmp_path / "a", [number("DiffAE", "ssim", 0.95, stderr=0.001)])
-    b = run(tmp_path / "b", [number("Mine", "ssim", 0.97, stderr=0.001, setting="")], weights="w1")
+    b = run(tmp_path / "b", [number("Mine", "ssim", 0.97, stderr=0.001)], weights="w1")
     page, frame = table(tmp_path, a, b)
     assert dict(zip(frame["system"], frame["value"], strict=True)) == {"DiffAE": 0.95, "Mine": 0.97}
     assert dict(zip(frame["system"], frame["best"], strict=True)) == {"DiffAE": False, "Mine": True}
@@ -111,7 +111,10 @@ def test_a_system_that_could_not_run_in_one_of_them_is_no_other_row_of_its_own(t
 
 
 def test_what_was_measured_otherwise_says_so_and_does_not_compete(tmp_path):
-    a = run(tmp_path / "a", [number("DiffAE", "ssim", 0.95), number("DDIM", "ssim", 0.9)])
+    a = run(
+        tmp_path / "a",
+        [number(s, "ssim", v, stderr=0.001) for s, v in (("DiffAE", 0.95), ("DDIM", 0.9))],
+    )
     b = run(
         tmp_path / "b", [number("Mine", "ssim", 0.97, setting="")], protocol={"n": 6},
         profile={"name": "smoke", "sections": {}},
@@ -130,7 +133,11 @@ def test_what_was_measured_otherwise_says_so_and_does_not_compete(tmp_path):
 def test_two_that_are_unlike_the_first_compete_with_each_other(tmp_path):
     a = run(tmp_path / "a", [number("A", "ssim", 0.99)])
     b, c = (
-        run(tmp_path / k, [number(k.upper(), "ssim", v)], protocol={"data_sha256": "x"})
+        run(
+            tmp_path / k,
+            [number(k.upper(), "ssim", v, stderr=0.001)],
+            protocol={"data_sha256": "x"},
+        )
         for k, v in (("b", 0.5), ("c", 0.6))
     )
     page, frame = table(tmp_path, a, b, c)

@@ -140,13 +140,19 @@ def test_rows_by_class_or_by_t_compete_within_one(tmp_path, capsys):
 
 
 def test_numbers_that_print_alike_are_a_tie(tmp_path, capsys):
-    values = [number(s, "mse", v, stderr=1e-7) for s, v in (("A", 1e-5), ("B", 2e-5), ("C", 3e-5))]
+    values = [number(s, "mse", v, stderr=1e-7) for s, v in (("A", 0.01001), ("B", 0.01002))]
     run = write_run(tmp_path / "run", values)
     words = ("--columns", "mse")
-    assert bold(capsys, run, *words) == ["A"]
+    assert bold(capsys, run, *words, "--digits", "5") == ["A"]
     assert bold(capsys, run, *words, "--digits", "3") == []
-    rows = table(capsys, run, "--table", "reconstruction", *words, "--digits", "3")
-    assert [row[-1] for row in rows[2:]] == ["0.000"] * 3
+
+
+def test_few_digits_leave_no_number_at_zero(tmp_path, capsys):
+    values = [number(s, "mse", v, stderr=2e-7) for s, v in (("A", 1.234e-5), ("B", 0.0))]
+    run = write_run(tmp_path / "run", values)
+    words = ("--table", "reconstruction", "--columns", "mse", "--digits", "3", "--errors")
+    rows = table(capsys, run, *words)
+    assert [row[-1] for row in rows[2:]] == ["0.000012 ± 0.00000020", "**0.000** ± 0.00000020"]
 
 
 def test_a_reference_is_shown_and_never_bold(tmp_path, capsys):

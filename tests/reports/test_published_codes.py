@@ -5,7 +5,7 @@ from pathlib import Path
 
 from benchmarks.metrics.codes import schema
 from reports.records.record import Record
-from reports.records.representations import attach, lines, published
+from reports.records.representations import attach, published
 
 FILE = Path(__file__).parents[2] / "reports" / "published" / "codes.csv"
 
@@ -22,29 +22,6 @@ def test_the_file():
     for row in rows:
         float(row["value"]), float(row["spread"] or 0)
         assert not row["protocol"] or schema.named(row["protocol"]).defines(row["metric"])
-
-
-def test_a_line_has_one_data_set_protocol_and_hand():
-    """The three sets of MPI3D are never on one line, nor are own numbers with copied ones."""
-    assert list(lines("dci_d", "fdae")) == [
-        "published, Cars3D, fdae: FDAE 0.418 ± 0.036",
-        "published, MPI3D complex, fdae: FDAE 0.644 ± 0.031",
-        "published, Shapes3D, fdae: FDAE 0.917 ± 0.038",
-    ]
-    assert list(lines("tad")) == [
-        "published, CelebA, infodiffusion, second-hand: DiffAE 0.16, InfoDiffusion 0.30"
-    ]
-    of_ap = list(lines("ap"))
-    assert [line.count("trained on") for line in of_ap] == [4, 12]
-    of_dci = list(lines("dci_d"))
-    one_group = "published, Cars3D, protocol not known: DiffAE (80 numbers, FDAE's) 0.307 ± 0.015"
-    assert one_group in of_dci
-    assert (
-        "published, MPI3D real, protocol not known, second-hand: VCT 0.475 ± 0.005, FactorVAE "
-        "0.240 ± 0.051, beta-TCVAE 0.237 ± 0.056, DAVA 0.270 ± 0.030, DisCo-VAE 0.288 ± 0.021, "
-        "DisCo-GAN 0.292 ± 0.024, InfoGAN-CR 0.241 ± 0.075"
-    ) in of_dci
-    assert not list(lines("rankme")) and not list(lines("dci_d", "plain"))
 
 
 def record(system="DiffAE", dataset="shapes3d", metric="dci_d"):

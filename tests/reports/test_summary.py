@@ -1,6 +1,7 @@
 """The end of a run in a few lines."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -48,14 +49,14 @@ def test_an_edit_is_told_by_its_largest_strength(tmp_path, order):
     records = [
         number(
             "appendix_g_identity", "arcface", value - behind, system=system, setting=setting,
-            direction=HIGHER, benchmark="identity",
+            direction=HIGHER, benchmark="identity", stderr=0.0,
         )
         for system, behind in (("DiffAE", 0.0), ("PCA", 0.3))
         for setting, value in kept.items()
     ]  # fmt: skip
     first, second = lines(write_run(tmp_path / "run", records))
-    assert first.split() == "identity: ArcFace ↑, DiffAE 0.6000 best".split()
-    assert second.split() == "Male 0.8, n = 50 PCA 0.3000 0.3000 behind".split()
+    assert first.split() == "identity: ArcFace ↑, DiffAE 0.6000 ± 0.0000 best".split()
+    assert second.split() == "Male 0.8, n = 50 PCA 0.3000 ± 0.0000 0.3000 behind".split()
 
 
 def test_the_scale_stands_below(tmp_path):
@@ -92,8 +93,9 @@ def test_systems_come_before_references_unless_these_are_better(tmp_path):
         ("denoising", "figure6_denoising", "mse", 99.0),
         ("interpolation", "appendix_f_smoothness", "ppl", 99.0),
     ):
-        systems = [number(table, metric, 1.0 + i, system=f"system {i}") for i in range(15)]
-        reference = number(table, metric, scale, system="scale", reference=True)
+        exact = partial(number, table, metric, stderr=0.0)
+        systems = [exact(1.0 + i, system=f"system {i}") for i in range(15)]
+        reference = exact(scale, system="scale", reference=True)
         records += [replace(r, benchmark=benchmark) for r in (*systems, reference)]
     found = lines(write_run(tmp_path / "run", records))
     assert len(found) == LINES - FILES + 1 and found[-1] == "and 13 more, in the tables"

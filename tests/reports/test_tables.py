@@ -135,19 +135,19 @@ def test_settings_that_are_tasks_of_their_own_do_not_compete():
 
 def test_without_influences_bold_goes_by_the_errors_of_the_numbers():
     (spec,) = (spec for spec in SPECS if spec.name == "table1_reconstruction")
-    for error, others in ((0.001, 0), (0.01, 1), (None, 0)):
+    for error, others in ((0.001, 0), (0.01, 1), (None, None)):
         records = [
             record(spec.name, name, "", 10, "ssim", value, stderr=error)
             for name, value in (("A", 0.9), ("B", 0.89), ("C", 0.5))
         ]
-        assert build(spec, records).best == set(records[: 1 + others])
+        assert build(spec, records).best == set(records[: 1 + others] if others is not None else [])
 
 
 @pytest.mark.parametrize("elsewhere", [{"split": "valid"}, {"dataset": "CelebA 32"}])
 def test_what_was_measured_elsewhere_is_no_rival(elsewhere):
     table = "table1_reconstruction"
     rivals = [
-        record(table, system, "", 10, "ssim", value)
+        record(table, system, "", 10, "ssim", value, stderr=0.001)
         for system, value in (("DiffAE", 0.9), ("VAE", 0.8))
     ]
     others = [replace(r, value=r.value + 0.05, **elsewhere) for r in rivals]
@@ -158,9 +158,10 @@ def test_what_was_measured_elsewhere_is_no_rival(elsewhere):
 @pytest.mark.parametrize("name", ["RealNVP", "Naive Bayes VAE", "pixelsnail", "ImageNet-AE"])
 def test_a_contender_is_no_reference_row_by_the_letters_of_its_name(tmp_path, name):
     table = "table1_reconstruction"
-    rivals = [record(table, system, "", 10, "ssim", v) for system, v in ((name, 0.9), ("VAE", 0.8))]
+    values = ((name, 0.9), ("VAE", 0.8))
+    rivals = [record(table, system, "", 10, "ssim", v, stderr=0.001) for system, v in values]
     markdown, _ = written(tmp_path, rivals, table)
-    assert cells(markdown, name, "10")[2] == "**0.9000**"
+    assert cells(markdown, name, "10")[2] == "**0.9000** ± 0.0010"
 
 
 def test_table_1_shows_the_largest_t_and_keeps_the_latent_size(tmp_path):
@@ -265,7 +266,7 @@ def test_where_no_system_has_a_number_each_is_a_row(tmp_path):
 def test_a_distance_of_more_images_is_not_the_best_of_those_of_fewer(tmp_path):
     table, ns = "table4_unconditional_fid", {"A": 128, "B": 128, "C": 2_048}
     values = {"A": 90.0, "B": 80.0, "C": 9.0}
-    records = [record(table, s, "", 10, "fid", v, n=ns[s]) for s, v in values.items()]
+    records = [record(table, s, "", 10, "fid", v, n=ns[s], stderr=0.1) for s, v in values.items()]
     _, frame = written(tmp_path, records, table)
     assert dict(zip(frame["system"], frame["best"], strict=True)) == {
         "A": False,
@@ -297,15 +298,15 @@ def test_fewshot_has_the_naive_distance_beside_it_and_never_bold(tmp_path):
 def test_probes_split_into_means_and_attributes(tmp_path):
     table = "section5.3_probe"
     records = [
-        record(table, system, setting, None, "auroc", value)
+        record(table, system, setting, None, "auroc", value, stderr=0.001)
         for system, value in (("DiffAE", 0.925), ("StyleGAN2 (W)", 0.891))
         for setting in ("mean", "prevalence-weighted mean", "5_o_Clock_Shadow", "Male")
     ]
     means, _ = written(tmp_path, records, table)
     assert cells(means, "system")[1:] == ["mean AUROC ↑", "prevalence-weighted mean AUROC ↑"]
-    assert cells(means, "DiffAE")[1:] == ["**0.9250**", "**0.9250**"]
+    assert cells(means, "DiffAE")[1:] == ["**0.9250** ± 0.0010"] * 2
     attributes, frame = written(tmp_path, records, "section5.3_probe_attributes")
-    assert cells(attributes, "5_o_Clock_Shadow")[1:] == ["**0.9250**", "0.8910"]
+    assert cells(attributes, "5_o_Clock_Shadow")[1:] == ["**0.9250** ± 0.0010", "0.8910 ± 0.0010"]
     assert set(frame["setting"]) == {"5_o_Clock_Shadow", "Male"}
 
 
@@ -313,23 +314,24 @@ def test_mean_and_median_of_a_path_length_do_not_compete(tmp_path):
     table = "appendix_f_smoothness"
     values = {("DDIM", "mean"): 42.0, ("DDIM", "median"): 12.8}
     values |= {("DiffAE", "mean"): 13.4, ("DiffAE", "median"): 9.0}
-    records = [record(table, s, number, 20, "ppl", v) for (s, number), v in values.items()]
+    about = {"metric": "ppl", "stderr": 0.1}
+    records = [record(table, s, number, 20, value=v, **about) for (s, number), v in values.items()]
     markdown, _ = written(tmp_path, records, table)
     assert cells(markdown, "system")[2:] == ["mean PPL ↓", "median PPL ↓"]
-    assert cells(markdown, "DiffAE")[2:] == ["**13.40**", "**9.00**"]
-    assert cells(markdown, "DDIM")[2:] == ["42.00", "12.80"]
+    assert cells(markdown, "DiffAE")[2:] == ["**13.40** ± 0.10", "**9.00** ± 0.10"]
+    assert cells(markdown, "DDIM")[2:] == ["42.00 ± 0.10", "12.80 ± 0.10"]
 
 
 def test_several_data_sets_are_told_apart_and_do_not_compete(tmp_path):
     table = "table4_unconditional_fid"
     records = [
-        record(table, system, "", 10, "fid", value, dataset=dataset)
+        record(table, system, "", 10, "fid", value, dataset=dataset, stderr=0.1)
         for dataset, shift in (("easy", 0), ("hard", 50))
         for system, value in (("DDIM", 3.0 + shift), ("DiffAE", 2.0 + shift))
     ]
     markdown, _ = written(tmp_path, records, table)
-    assert cells(markdown, "easy", "10")[2:] == ["3.00", "**2.00**"]
-    assert cells(markdown, "hard", "10")[2:] == ["53.00", "**52.00**"]
+    assert cells(markdown, "easy", "10")[2:] == ["3.00 ± 0.10", "**2.00** ± 0.10"]
+    assert cells(markdown, "hard", "10")[2:] == ["53.00 ± 0.10", "**52.00** ± 0.10"]
 
 
 def test_two_protocols_become_two_rows_and_a_contradiction_is_refused():
@@ -417,8 +419,8 @@ def test_the_table_of_a_suite_has_a_row_for_each_system_of_one_data_set():
     """The best beyond noise is bold, never a reference; a system without a number has an empty cell."""
     table = "table1_reconstruction"
     rows = [
-        number(table, "ssim", 0.9, setting=""),
-        number(table, "ssim", 0.8, setting="", system="DDIM"),
+        number(table, "ssim", 0.9, setting="", stderr=0.01),
+        number(table, "ssim", 0.8, setting="", system="DDIM", stderr=0.01),
         number(table, "ssim", 0.99, setting="", system="real images", reference=True),
         number(table, "mse", 0.1, setting="", system="DDIM"),
     ]

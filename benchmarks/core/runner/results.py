@@ -11,6 +11,7 @@ from benchmarks.core import suites
 from benchmarks.core.context import Row
 from benchmarks.core.registry import specs as table_specs
 from benchmarks.core.runner.evaluation import Evaluation
+from benchmarks.core.runner.setup import comparison
 from diffae.data import Dataset
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
@@ -35,7 +36,8 @@ class Results:
 
     `times` belong to this machine. `profile` is its name, and how it was changed. `about` has the
     settings of the run. `precision_deviation` is how far each system, by name, deviates from float32
-    (`precision_guard`); empty for a run in float32.
+    (`precision_guard`); empty for a run in float32. `comparison` says at which size images are compared
+    where systems have several.
     """
 
     def __init__(self, evaluation: Evaluation, about: dict[str, Any], rows: Iterable[Row] = ()):
@@ -43,6 +45,7 @@ class Results:
         self.dataset, self.seed, self.about = context.dataset, context.seed, about
         self.profile, self._base = context.profile.title, context.profile.base
         self.precision_deviation = evaluation.deviations
+        self.comparison = comparison(context, evaluation.systems)
         specs = table_specs(about["benchmarks"])
         self.given_specs = suites.tables(specs, about["suite"]) if "suite" in about else specs
         self._systems = evaluation.systems  # without those that fail later
@@ -204,7 +207,8 @@ class Results:
         """What the gate compares; `called` is what its messages say."""
         protocols = {name: dict(fields) for name, fields in self.protocols.items()}
         rows, errors, about = tuple(self.rows), self.uncertainties, dict(self.about)
-        return gate.Run(Path(called), rows, errors, protocols, about, specs=self.specs)
+        notes = {"comparison": self.comparison}
+        return gate.Run(Path(called), rows, errors, protocols, about, specs=self.specs, notes=notes)
 
 
 def _column(rivals: Sequence[Record], known: Metrics) -> str:

@@ -72,6 +72,7 @@ def settings(options: Options, evaluation: Evaluation) -> Settings:
         "precision": options.precision,
         **({"protocols": [*protocols, options.explain]} if protocols else {}),
         **({"keep": options.keep} if options.keep else {}),
+        **({"size": options.size} if options.size else {}),
         **({"suite": options.suite} if options.suite else {}),
         **options.deciding,
     }
@@ -186,6 +187,7 @@ class RunFolder:
             "models": {system.name: dict(system.describe()) for system in systems},
             "titles": {system.name: system.title for system in systems},
             "hub": {system.name: system.origin for system in systems if system.origin},
+            "comparison": self.results.comparison,
             "seen_in_training": evaluation.seen_in_training(),
             "precision": context.precision,
             "started": provenance.now(),

@@ -1,12 +1,13 @@
 """The systems and the data of a run, from its options."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Annotated
+from typing import Annotated, Any
 
 from benchmarks import systems
+from benchmarks.core.context import Context
 from benchmarks.core.runner.request import Options
 from benchmarks.core.sizes import Number, Range
 from benchmarks.core.store import ELSEWHERE, default_root
@@ -84,25 +85,47 @@ def _asked(options: Options) -> Iterator[tuple[str, str | None, str]]:
             yield name, path, title
 
 
-def open_data(options: Options, loaded: list[System], given: Dataset | None = None) -> Dataset:
-    """Open the data set at the size of the comparison: the smallest size of the systems, or that of
-    an open data set.
+def comparison(context: Context, loaded: Sequence[System]) -> dict[str, Any]:
+    """For run.json and captions: at which `size` images are compared, which system decided it, and which
+    systems are `resized` to it from which size, and that in a sentence. Empty if none is.
+    """
+    size, asked = context.dataset.image_size, context.options.size
+    own = {system.title: system.image_size for system in loaded if system.image_size is not None}
+    resized = {title: side for title, side in own.items() if side != size}
+    if not resized:
+        return {}
+    smallest = next((title for title, side in own.items() if side == size), "")
+    why = f"the size of {smallest}, the smallest" if smallest else "the size of the open data set"
+    why = "as asked for" if asked else why
+    each = ", ".join(f"{title} from {side} px" for title, side in resized.items())
+    text = f"Images are compared at {size} px, {why}; resized to it: {each}."
+    return {"size": size, "decided_by": "" if asked else smallest, "resized": resized, "text": text}
 
-    A larger system runs at its own size, and its output is resized to this one, as in the paper's
+
+def open_data(options: Options, loaded: list[System], given: Dataset | None = None) -> Dataset:
+    """Open the data set at the size of the comparison: that of --size, else the smallest size of the
+    systems, or that of an open data set.
+
+    A system of another size runs at its own, and its output is resized to this one, as in the paper's
     Table 1.
     """
     sizes: dict[int, str] = {}
     for system in loaded:
         if system.image_size is not None:
             sizes.setdefault(system.image_size, system.title)
-    size, largest = min(sizes, default=32), max(sizes, default=32)
+    size = options.size or min(sizes, default=32)
+    largest = max(size, *sizes) if options.size or sizes else 32
+    if given is not None and options.size is not None:
+        given = given.at(size)
     portraits = options.profile.sizes(DataSizes).portraits
     if given is not None:
-        if sizes and given.image_size > size:
+        if sizes and options.size is None and given.image_size > size:
             takes = f"{sizes[size]} takes {size} px; open it with image_size={size}"
             raise UserError(f"data: {given.name} was opened at {given.image_size} px, but {takes}")
-        if given.image_size < largest and (native := native_side(given)) < largest:
-            takes = f"{sizes[largest]} takes {largest} px; give larger images or a smaller model"
+        if (options.size or given.image_size < largest) and (
+            native := native_side(given)
+        ) < largest:
+            takes = f"{sizes.get(largest, '--size')} takes {largest} px; give larger images or a smaller model"
             raise UserError(f"data: {given.name} has images of {native} px, but {takes}")
         dataset = given
     elif options.data is None and options.dry_run:

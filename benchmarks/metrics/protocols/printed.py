@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from benchmarks.metrics.protocols import schema
 from diffae.system.files import read_json
 from reports.records.record import Record
-from reports.records.tokenizers import SECOND_HAND, Number, differences, published_for
+from reports.records.tokenizers import SECOND_HAND, SETS, Number, differences, published_for
 
 R = TypeVar("R", bound=Record)
 
@@ -32,12 +32,15 @@ def names_of(checkpoint: Path) -> list[str]:
 
 
 def attach(record: R, protocol: Mapping[str, Any]) -> R:
-    """`record` with the nearest published number of its checkpoint; unchanged if there is none.
+    """`record` with the nearest published number of its checkpoint; unchanged if there is none, or none
+    on its data.
 
     `protocol` holds the fields that it was measured by.
     """
     known = [published_for(name, record.metric) for name in protocol.get("checkpoint", ())]
-    if not (numbers := [number for one in known for number in one]):
+    data = SETS.get(record.dataset, record.dataset)
+    numbers = [number for one in known for number in one if number.set in ("", data)]
+    if not numbers:
         return record
     ours = _ours(protocol)
     found = [(list(differences(one, record, ours, _theirs(one))), one) for one in numbers]

@@ -35,7 +35,7 @@ def evaluation():
     choice = SimpleNamespace(stand_ins=True, weights_dir=None)
     own = {"choice": choice, "options": TaskOptions()}
     context = SimpleNamespace(dataset=Data(), networks=Networks(), **own)
-    systems = [SimpleNamespace(title="One"), SimpleNamespace(title="Two")]
+    systems = [SimpleNamespace(title=title, image_size=32) for title in ("One", "Two")]
     missing = {"Three": "it has no file", "Four": NotAvailable("it needs a package")}
     return SimpleNamespace(context=context, systems=systems, missing=missing)
 

@@ -252,10 +252,7 @@ def test_a_protocol_and_a_seed_count(whole, capsys):
     assert other not in seeds.values()
     assert f"protocol infodiffusion, {protocol.code}: " in "\n".join(said)
     assert " over persons" in said[-2]
-    assert said[-3] == (
-        "published, CelebA, infodiffusion, second-hand: DiffAE 0.80, InfoDiffusion 0.84"
-    )
-    assert "published" not in "\n".join(value()[1])
+    assert "published" not in "\n".join([*said, *value()[1]])  # of which data it is, no file says
 
 
 def test_several_protocols_of_codes_are_measured_one_after_the_other(whole, capsys):
@@ -382,7 +379,7 @@ def test_explain_writes_the_page_the_picture_and_the_tables(whole, few, tmp_path
         assert float(row["value"]) == pytest.approx(value, rel=1e-9)
     page = (out / "protocols.html").read_text()
     for made in (said, page, (out / "protocols.md").read_text()):
-        assert "published, CelebA, infodiffusion, second-hand: DiffAE 0.80" in made
+        assert "published" not in made
     assert "The same images, measured" in page and "pairs" not in page and str(whole) in page
     assert said.splitlines()[-1] == str(out / "protocols.md")
 

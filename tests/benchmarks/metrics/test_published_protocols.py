@@ -45,7 +45,6 @@ def test_a_number_by_the_same_protocol_is_comparable():
     [
         ({"n": 5_000}, "n 5,000, published with 50,000"),
         ({"size": 128}, "resolution 128, published with 256"),
-        ({"dataset": "pictures"}, "set pictures, published with ImageNet-1k val"),
         ({"crop": "adm"}, "crop adm, published with center-bicubic"),
         ({"precision": "bfloat16"}, "precision bfloat16, published with float32"),
         ({"model": {"posterior": "sample"}}, "posterior sample, published with mean"),
@@ -60,7 +59,11 @@ def test_another_protocol_is_told_apart_by_its_fields():
     assert found.not_comparable == "rounding truncated, published with half to even"
 
 
-def test_another_network_is_a_difference():
+def test_of_other_data_there_is_no_number():
+    assert row("titok", TITOK, "rfid", dataset="pictures").published is None
+
+
+def test_of_another_network_there_is_no_number():
     """Its fields are those of the metric that it stands for."""
     found = dataclasses.asdict(row("titok", TITOK, "rfid"))
     fields = found.pop("measured_by")
@@ -69,7 +72,7 @@ def test_another_network_is_a_difference():
         "reconstruction", "reconstruction_by_protocol", "mine", "rfd_effnet", 1.0, setting="titok",
         n=50_000, protocol=RowProtocol(fields),
     )  # fmt: skip
-    assert attach(stand_in, fields).not_comparable == "another feature network"
+    assert attach(stand_in, fields).published is None
 
 
 def test_of_several_numbers_the_nearest_is_shown():

@@ -206,7 +206,7 @@ def test_data_and_protocol_decide_what_is_shown(visit):
     choose(visit, "metric", "LPIPS")
     best = rows(visit, "ranking")[0]
     assert best[0].startswith("NVAE") and best[2] == "0.001"
-    assert rows(visit, "ranking")[1][6] == "error unknown"
+    assert rows(visit, "ranking")[1][6] == "not decided: no error of it is known"
 
 
 def test_two_systems_are_compared_in_every_metric_that_both_have(visit):
@@ -388,7 +388,8 @@ def test_a_board_opens_by_the_metric_that_readers_know():
         (("kd_effnet", "precision"), 0),
         ((), 0),
     ):
-        assert _opens([{"metric": metric} for metric in metrics]) == opens
+        about = {"table": "t", "name": "", "rivals": []}
+        assert _opens([about | {"metric": metric} for metric in metrics]) == opens
 
 
 def test_no_two_systems_share_a_colour_and_a_shape(tmp_path):

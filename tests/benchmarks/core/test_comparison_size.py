@@ -1,0 +1,72 @@
+"""At which size images are compared, which system decides it, and what --size changes."""
+
+import pytest
+from torch.nn.functional import interpolate
+
+from benchmarks import evaluate
+from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, System
+from diffae.system.errors import UserError
+
+
+class Blur(System):
+    """Its pictures are the images at half of its own size."""
+
+    name, title, capabilities = "blur", "blur", frozenset({ENCODE, DECODE, SEMANTIC})
+    latent_dim, fingerprint = 12, "blur"
+
+    def __init__(self, image_size):
+        self.image_size, self.latent_dim = image_size, 3 * (image_size // 2) ** 2
+
+    def encode_semantic(self, images):
+        assert images.shape[-1] == self.image_size
+        return interpolate(images, scale_factor=0.5, mode="area").flatten(1)
+
+    def decode(self, code, steps=100):
+        side = self.image_size // 2
+        return interpolate(code.semantic.reshape(-1, 3, side, side), scale_factor=2.0)
+
+
+def mse(patches, order, size):
+    """The errors of systems of 16 and of 32 px, each decoded picture resized to `size`."""
+    truth = patches.at(size).batch(order)
+    for own in (16, 32):
+        images = patches.at(own).batch(order)
+        made = interpolate(interpolate(images, scale_factor=0.5, mode="area"), scale_factor=2.0)
+        if own != size:
+            made = interpolate(made, (size, size), mode="bilinear", antialias=True)
+        yield float(((made.clamp(-1, 1) - truth) / 2).square().mean())
+
+
+@pytest.mark.parametrize(
+    ("asked", "size", "text"),
+    [
+        (None, 16, "Images are compared at 16 px, the size of small, the smallest; resized to it: large from 32 px."),
+        (16, 16, "Images are compared at 16 px, as asked for; resized to it: large from 32 px."),
+        (32, 32, "Images are compared at 32 px, as asked for; resized to it: small from 16 px."),
+        (24, 24, "Images are compared at 24 px, as asked for; resized to it: small from 16 px, large from 32 px."),
+    ],
+)  # fmt: skip
+def test_the_size_of_the_comparison_is_said_and_can_be_chosen(patches, capsys, asked, size, text):
+    models = {"small": Blur(16), "large": Blur(32)}
+    data = str(patches.root)
+    results = evaluate(models, "reconstruction", data, "smoke", limit=12, size=asked)
+    assert text in capsys.readouterr().err
+    found = {
+        r.system: r for r in results.rows if r.metric == "mse" and r.table.startswith("table1")
+    }
+    order = found["small"].per_image.images
+    expected = dict(zip(models, mse(patches, order, size), strict=True))
+    assert {name: r.value for name, r in found.items()} == pytest.approx(expected, rel=1e-4)
+    assert {r.measured_by["transform"]["image_size"] for r in found.values()} == {size}
+    for name in ("overview", "table1_reconstruction"):
+        assert results.tables[name].caption.endswith(text)
+
+
+def test_systems_of_one_size_say_nothing_of_it(patches, capsys):
+    results = evaluate(Blur(32), "reconstruction", str(patches.root), "smoke", limit=4)
+    assert "compared at" not in capsys.readouterr().err + results.tables["overview"].caption
+
+
+def test_a_size_above_that_of_the_images_is_refused(patches):
+    with pytest.raises(UserError, match="128 px"):
+        evaluate(Blur(32), "reconstruction", str(patches.root), "smoke", limit=4, size=128)
