@@ -10,39 +10,47 @@ from typing import Any
 Work = Callable[[Path], object]
 
 
-def interleaved(folder: Path, modules: set[str], ours: Work, other: Work) -> Iterator[list[object]]:
+def interleaved(
+    folder: Path, within: Callable[..., object], ours: Work, other: Work
+) -> Iterator[list[object]]:
     """What `ours` and `other` return, or the errors that they raise, for each place of the second.
 
-    A place is a call, a line or a return within these modules while `ours` works. Both are given the same new path.
+    A place is a call, a line or a return of our code while the function `within` runs in `ours`. Both are given the
+    same new path.
     """
     for place in count():
-        out = folder / str(place)
-        ends = _once(place, modules, lambda out=out: _end(ours, out), lambda out=out: _end(other, out))
-        if len(ends) == 1:  # `ours` has ended before this place
+        ends = _once(place, within, ours, other, folder / str(place))
+        if len(ends) == 1:  # `within` has ended before this place
             return
         yield ends
 
 
 def _once(
-    place: int, modules: set[str], ours: Callable[[], object], other: Callable[[], object]
+    place: int, within: Callable[..., object], ours: Work, other: Work, out: Path
 ) -> list[object]:
     steps, ends = count(), []
 
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
-        if frame.f_globals["__name__"] not in modules:
+        if not frame.f_globals["__name__"].startswith(("diffae.", "benchmarks.")):
             return None
-        if next(steps) == place:
+        if _is_within(frame, within) and next(steps) == place:
             sys.settrace(None)
-            ends.append(other())
+            ends.append(_end(other, out))
         return trace
 
     before = sys.gettrace()
     sys.settrace(trace)
     try:
-        end = ours()
+        end = _end(ours, out)
     finally:
         sys.settrace(before)
     return [end, *ends]
+
+
+def _is_within(frame: FrameType | None, within: Callable[..., object]) -> bool:
+    while frame is not None and frame.f_code is not within.__code__:
+        frame = frame.f_back
+    return frame is not None
 
 
 def _end(work: Work, out: Path) -> object:
