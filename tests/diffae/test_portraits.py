@@ -1,12 +1,15 @@
 """The portraits: equal on every machine, with correct labels that are all visible."""
 
 import os
+import shutil
 import subprocess
 import sys
 from functools import cache, partial
+from itertools import chain
 
 import numpy as np
 import pytest
+from drawing import RASTERISERS, SOURCES, drawing
 from interleaving import interleaved
 from refusal import refusal
 
@@ -228,7 +231,7 @@ def drawn(out, count=1):
 
 def test_another_process_may_draw_the_same_at_any_moment(tmp_path):
     ends = [*interleaved(tmp_path, _claim, drawn, drawn)]
-    assert len(ends) > 20 and {*sum(ends, [])} == {drawn(tmp_path / "alone")}
+    assert len(ends) > 20 and {*chain(*ends)} == {drawn(tmp_path / "alone")}
 
 
 def test_of_two_processes_that_draw_other_portraits_one_is_refused(tmp_path):
@@ -256,3 +259,14 @@ def test_processes_that_begin_together_draw_the_same(tmp_path):
             print(tmp_path / str(number), file=process.stdin, flush=True)
         assert [process.stdout.readline() for process in both] == ["drawn\n"] * 2
     assert [process.communicate()[0] for process in both] == [""] * 2
+
+
+def test_portraits_that_another_drawing_has_left_are_not_tested_on(tmp_path):
+    """The tests' cache has a folder for each drawing: of these modules, with these packages."""
+    copy = shutil.copytree(SOURCES, tmp_path / "portraits")
+    assert os.environ["DIFFAE_CACHE"].endswith(drawing(copy)) and drawing(copy) == drawing()
+    others = {drawing(copy, lambda name, of=of: f"{name == of}") for of in RASTERISERS}
+    for path in sorted(copy.glob("*.py")):
+        path.write_text(path.read_text() + "# changed")
+        others.add(drawing(copy))
+    assert len(others - {drawing()}) == len(RASTERISERS) + len([*SOURCES.glob("*.py")])
