@@ -26,6 +26,7 @@ from diffae.data import open_dataset
 
 pytestmark = pytest.mark.usefixtures("no_effnet", "short_fits")
 
+GREY = 0.05
 CAP = 10  # of a setting that SMALL_SIZES does not name: fewer than the images of each split
 FEW = {"representation.labels": (16, 32), "representation.draws": 2, "variation.draws": 2}
 SIZES = {**SMALL_SIZES, **FEW, "representation.coded": 40, "fewshot.frechet_error": True}
@@ -102,9 +103,10 @@ def known(monkeypatch):
 
 
 def faces(images):
-    """Mean colours; in every dark image no face is found."""
+    """Mean colours; in a grey image no face is found, nor in its negative."""
     colours = torch.nn.functional.avg_pool2d(images, 8).flatten(1)
-    return torch.where(colours.mean(1, keepdim=True) > 0, colours, torch.nan)
+    is_grey = colours.mean(1, keepdim=True).abs() < GREY
+    return torch.where(is_grey, torch.nan, colours)
 
 
 @torch.no_grad()
@@ -153,7 +155,7 @@ def test_units_are_the_images_that_a_number_is_made_of(name, people, known, tmp_
         moved = measured(name, exchanged(people, [middle], name), tmp_path / f"{number} one")
         for key in keys:
             assert again[key].value == pytest.approx(base[key].value, rel=1e-6, abs=1e-9), key
-            if METRICS[key[-1]].of_images and key[0] not in OF_PAIRS:
+            if METRICS[key[-1]].of_images and key[0] not in OF_PAIRS and len(places) > 2:
                 (old,), (new,) = base[key].uncertainty, moved[key].uncertainty
                 change = np.abs(new.values - old.values)
                 assert np.unique(known[old.units])[change.argmax()] == middle, key
