@@ -32,11 +32,6 @@ SETTINGS = {
     "representation.coded": EVERY,
     "representation.labels": [16],
     "representation.draws": 2,
-    "edits.pairs": 4,
-    "edits.calibration": 2,
-    "edits.images": EVERY,
-    "edits.classifier": EVERY,
-    "edits.directions": ["paper", "ridge"],
     "fewshot.reference": EVERY,
     "fewshot.pool": 80,
     "fewshot.samples": 15,
@@ -45,7 +40,7 @@ SETTINGS = {
     "fewshot.frechet_error": True,
 }
 QUICK = "interpolation variation denoising unconditional probes".split()
-SLOW = "reconstruction latent identity fewshot representation edits".split()
+SLOW = "reconstruction latent identity fewshot representation".split()
 TASKS = [pytest.param(QUICK, id="quick"), pytest.param(SLOW, id="slow", marks=pytest.mark.slow)]
 
 
@@ -178,7 +173,7 @@ def test_the_paired_error_of_a_mean_is_that_of_its_differences(run, people):
 
 def test_another_seed_is_not_paired(run, people):
     """Where every image is taken too: their order, their noise and the samples are others."""
-    check_errors(run("seed", people, seed=3), run("base", people), is_paired=False)
+    check_errors(run("seed", people, seed=1), run("base", people), is_paired=False)
 
 
 def renumbered(people):
