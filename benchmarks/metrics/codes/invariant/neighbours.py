@@ -90,6 +90,11 @@ def _score(hit: Bools, truth: Ints, balanced: bool) -> tuple[float, Floats]:
     return float(share.mean()), (hit - share[member]) / of_each[member]
 
 
+def varied_labels(codes: Codes, part: Part) -> Bools:
+    """Which labels [K] have two values or more on the training rows and on the test rows."""
+    return np.ptp(codes.y[part.train], axis=0) * np.ptp(codes.y[part.test], axis=0) > 0
+
+
 def _measurable(codes: Codes, how: Knn, scored: int) -> tuple[Codes, list[str]]:
     """The codes with the labels that the protocol's code does not fail on, and a note of the others.
 
@@ -161,7 +166,7 @@ def knn(codes: Codes, how: Knn, seed: int) -> Found:
             [score(part.valid, valid, k, one)[0] for k in grid] for one in range(len(labels))
         ]
         best = [grid[int(np.argmax(of_k))] for of_k in quality]
-    varied = np.ptp(codes.y[part.train], axis=0) * np.ptp(codes.y[part.test], axis=0) > 0
+    varied = varied_labels(codes, part)
     told = f"k = {', '.join(map(str, sorted({k for k, v in zip(best, varied, strict=True) if v})))}"
 
     def mean(of: Near) -> Found:
