@@ -46,7 +46,6 @@ COMMANDS: Mapping[str, Command] = {
     "data": Command("look at a data set, copy it, or draw one", "diffae.data.__main__"),
     "convert": Command("the authors' last.ckpt as a folder of ours", "diffae.convert"),
     "images": Command("pictures by a model: edit, interpolate, sample", "diffae.images.__main__"),
-    "app": Command("web app: edit, interpolate, sample in the browser", "diffae.app.__main__"),
 }
 
 

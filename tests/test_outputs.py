@@ -27,7 +27,7 @@ from reports import action, compare, history, make, training
 
 ROOT = Path(__file__).parents[1]
 RUN = "training/evaluations/latent/000000000100"
-WRITE_NOTHING = {"benchmarks/console.py", "diffae/app/__main__.py"}  # or call one of those below
+WRITE_NOTHING = {"benchmarks/console.py"}  # or call one of those below
 IN_FOLDERS = {"reports/action.py"}  # named by the environment, see below
 
 

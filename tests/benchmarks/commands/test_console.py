@@ -40,7 +40,6 @@ def test_the_script_is_installed_under_its_name():
         (["data", "check", "a"], "diffae.data.__main__", ["check", "a"]),
         (["convert", "a", "b"], "diffae.convert", ["a", "b"]),
         (["images", "sample"], "diffae.images.__main__", ["sample"]),
-        (["app", "--port", "1"], "diffae.app.__main__", ["--port", "1"]),
     ],
 )
 def test_every_command_reaches_its_module(arguments, module, passed, monkeypatch):
