@@ -45,7 +45,7 @@ PAGES = [*(ROOT / page for page in TOP), *sorted((ROOT / "docs").rglob("*.md"))]
 COMMANDS = (
     "benchmarks.run benchmarks.measure benchmarks.commands.train_identity "
     "diffae.convert diffae.data diffae.images diffae.train "
-    "reports.compare reports.history reports.make reports.training"
+    "reports.compare reports.make"
 ).split()
 # Programs of others, whose options are theirs to check.
 OTHERS = {

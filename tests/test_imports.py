@@ -4,7 +4,7 @@ by strings ("package.module:attribute", and what is given to `import_module`).
 `reports` imports only records, `probes` and `diffae` import neither each other nor anything above;
 the parts of `diffae` without torch, for files and errors, serve `reports` and `probes` too.
 `diffae.images` is user-facing: it imports `probes` too, and nothing else of `diffae` imports it. Within `benchmarks` the order is commands, tasks, core, systems, metrics,
-weights, runtime, and no task imports another; within `reports` it is gate or trend, page, tables, records.
+weights, runtime, and no task imports another; within `reports` it is gate, page, tables, records.
 """
 
 import ast
@@ -29,7 +29,7 @@ SYSTEM = {"diffae.system"}
 # Within a package, each may import those before it.
 LAYERS = {
     "benchmarks": ("runtime", "weights", "metrics", "systems", "core", "tasks"),
-    "reports": ("records", "tables", "page", "trend"),
+    "reports": ("records", "tables", "page"),
 }
 ABOVE = [
     (package, layer, layers[i:])
@@ -48,7 +48,7 @@ ENTRIES = (
     "evaluate_iter",
     "Results",
 )
-ENTRIES += ("make", "compare", "history", "training", "action")
+ENTRIES += ("make", "compare", "action")
 FRONT = "diffae/images"
 ADDRESS = re.compile(rf"({'|'.join(sorted(PACKAGES))})(\.\w+)*:\w+")
 BEGINNING = re.compile(rf"({'|'.join(sorted(PACKAGES))})(\.\w+)*(?=\.)")
@@ -136,7 +136,7 @@ def test_the_model_does_not_know_its_front():
 
 @pytest.mark.parametrize(
     ("package", "layer", "above"),
-    [*ABOVE, ("reports", "tables", ("gate",)), ("reports", "gate", ("page", "trend"))],
+    [*ABOVE, ("reports", "tables", ("gate",)), ("reports", "gate", ("page",))],
 )
 def test_the_layers_of_a_package_know_only_those_below(package, layer, above):
     for file in files(f"{package}/{layer}"):

@@ -68,8 +68,6 @@ BASES = {
     "learn": (images, f"{IMAGES} learn", "", "--data {faces} --ckpt {ckpt} --out {out}"),
     "compare": (plain, "reports.compare", "{base} {worse}", ""),
     "make": (plain, "reports.make", "{base}", "--out {out}"),
-    "history": (plain, "reports.history", "{base}", "--file {out}"),
-    "training": (plain, "reports.training", "{ckpt}", "--out {out}"),
     "action": (gate_inputs, "reports.action", "", ""),
 }  # fmt: skip
 VERBS = ("reconstruct", "vary", "interpolate", "edit", "sample", "sample-class", "learn")
@@ -285,10 +283,6 @@ OPTIONS: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("make", "--format", "''", "invalid choice: ''"),
     ("make", "--errors", "", "--errors: only with --table"),
     ("make", "--published", "", "--published: only with --table"),
-    ("history", "RUNS --file --page --badge --github-action-benchmark", "''", EMPTY),
-    ("history", "--commit", "''", "not a commit's hash"),
-    ("history", "--badge-metric --badge-system", "''", {"files": SAME}),
-    ("training", "FOLDER --out", "''", EMPTY),
     ("action", "GATE_ARGUMENTS", "", {"ARGUMENTS": "all"}),
     ("action", "GATE_ARGUMENTS", "a", {"ARGUMENTS": "a"}),
     ("action", "GATE_RUN", "", {"RUN": ""}),
@@ -328,7 +322,7 @@ ELSEWHERE = {
 }
 OWN = {"--attribute", "--count", "--seed", "--data"}  # of several verbs, but not the same option
 OF_VERBS = {(verb, option) for verb in VERBS for option in OWN}
-OUT = {"learn": "out.safetensors", "identity": "out.safetensors", "history": "out.jsonl"}
+OUT = {"learn": "out.safetensors", "identity": "out.safetensors"}
 
 
 @pytest.fixture(scope="module")
