@@ -35,7 +35,7 @@ COMMANDS: Mapping[str, Command] = {
     "run": Command("measure systems: every table from one command", "benchmarks.run"),
     "list": Command("benchmarks, systems, data sets, profiles", "benchmarks.run", ("list",)),
     "weights": Command("fetch the weights that metrics use", "benchmarks.run", ("weights",)),
-    "doctor": Command("metric weights at hand; checks of a GPU", "benchmarks.run", ("doctor",)),
+    "doctor": Command("versions, GPUs, metric weights at hand", "benchmarks.run", ("doctor",)),
     "docs": Command("pages of the documentation", "benchmarks.run", ("docs",)),
     "measure": Command("one metric between two folders of images", "benchmarks.measure"),
     "compare": Command("two runs: the regression gate", "reports.compare"),

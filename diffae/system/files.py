@@ -186,6 +186,11 @@ def never(path: Path) -> bool:
     return False
 
 
+def always(path: Path) -> bool:
+    """`replaces` of an output that is added to, or whose command itself checks what is there."""
+    return True
+
+
 def empty_folder(path: Path) -> bool:
     """`replaces` of a folder that is written as a whole."""
     return path.is_dir() and not any(path.iterdir())

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -92,8 +93,7 @@ def test_a_training_that_is_measured_is_the_training(told, tmp_path):
 
 def test_going_on_measures_nothing_twice_and_what_a_kill_has_cut_short_once(told, tmp_path):
     out = trained(tmp_path / "out")
-    (out / "evaluations/latent/000000000024/run.json").unlink()
-    (out / "evaluations/latent/000000000024").rmdir()
+    shutil.rmtree(out / "evaluations/latent/000000000024")
     (out / "evaluations/latent/.000000000064.0a1b2c3d.partial").mkdir()
     trained(out)
     assert len(asked(told)) == 5
