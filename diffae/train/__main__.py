@@ -64,12 +64,12 @@ def main(arguments: list[str] | None = None) -> None:
     stages = chain.chosen(preset, args.stages)
     if init is not None and isinstance(preset, Preset):
         init = chain.started(init, preset, stages)
-    if args.dry_run and isinstance(preset, Preset):
-        print(_dry(preset, stages, args))
-        return
     remedy = "free some memory, or use a smaller preset or --micro-batch"
     with needing_memory(f"{preset.name}: model and images", remedy):
-        _train(preset, stages, init, out, args)
+        if args.dry_run and isinstance(preset, Preset):
+            print(_dry(preset, stages, args))
+        else:
+            _train(preset, stages, init, out, args)
 
 
 def _parser() -> cli.Parser:
