@@ -16,8 +16,6 @@ import pytest
 from option_views import (
     REFUSED,
     data,
-    gate_inputs,
-    gate_options,
     images,
     make_ground,
     options_of,
@@ -68,7 +66,6 @@ BASES = {
     "learn": (images, f"{IMAGES} learn", "", "--data {faces} --ckpt {ckpt} --out {out}"),
     "compare": (plain, "reports.compare", "{base} {worse}", ""),
     "make": (plain, "reports.make", "{base}", "--out {out}"),
-    "action": (gate_inputs, "reports.action", "", ""),
 }  # fmt: skip
 VERBS = ("reconstruct", "vary", "interpolate", "edit", "sample", "sample-class", "learn")
 
@@ -281,19 +278,6 @@ OPTIONS: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("make", "--format", "''", "invalid choice: ''"),
     ("make", "--errors", "", "--errors: only with --table"),
     ("make", "--published", "", "--published: only with --table"),
-    ("action", "GATE_ARGUMENTS", "", {"ARGUMENTS": "all"}),
-    ("action", "GATE_ARGUMENTS", "a", {"ARGUMENTS": "a"}),
-    ("action", "GATE_RUN", "", {"RUN": ""}),
-    ("action", "GATE_BASELINE", "", {"BASELINE": "artifact"}),
-    ("action", "GATE_COMPARE", "", {"COMPARE": ""}),
-    ("action", "GATE_NAME", "", {"NAME": "gate"}),
-    ("action", "GATE_COMMENT", "", {"COMMENT": "always"}),
-    ("action", "GATE_COMMENT", "no", "comment is 'no'"),
-    ("action", "GATE_BRANCH", "", {"BRANCH": "main"}),
-    ("action", "GATE_ACCEPT", "", {"ACCEPT": "false"}),
-    ("action", "GATE_ACCEPT", "false", {"ACCEPT": "false"}),
-    ("action", "GATE_ACCEPT", "true", {"ACCEPT": "true"}),
-    ("action", "GATE_ACCEPT", "yes", "give true or false"),
 )  # fmt: skip
 
 
@@ -305,7 +289,6 @@ TABLE = [
 ]
 
 # Options without a value that need a run, a browser or a package: the test of each.
-OF_THE_STEPS = ("FOUND", "DOWNLOADED", "PULL", "COMMIT", "LINK")  # what action.yml itself says
 ELSEWHERE = {
     ("run", "--verify-data"): "tests/diffae/test_data_survey.py",
     ("reconstruct", "--align"): "tests/diffae/images/test_faces.py",
@@ -316,7 +299,6 @@ ELSEWHERE = {
     ("make", "--check"): "tests/reports/test_entries.py",
     ("make", "--cite"): "tests/reports/test_cite.py",
     ("make", "--pdf"): "tests/reports/test_make.py",
-    **{("action", f"GATE_{name}"): "action.yml" for name in OF_THE_STEPS},
 }
 OWN = {"--attribute", "--count", "--seed", "--data"}  # of several verbs, but not the same option
 OF_VERBS = {(verb, option) for verb in VERBS for option in OWN}
@@ -356,8 +338,6 @@ def equal(a: Any, b: Any) -> bool:
 def test_a_value_changes_what_it_should(view, row):
     command, option, value, expected = row
     given = {"flags": f"{option} {value}"} if option.startswith("--") else {"words": value}
-    if command == "action":
-        given = {"words": f"{option}={value}"}
     seen = view(command, **given)
     if isinstance(expected, str):
         assert expected in seen[REFUSED]
@@ -382,8 +362,7 @@ def there_are() -> set[tuple[str, str]]:
     found: set[tuple[str, str]] = set()
     shared: set[str] = set()
     for command, (_, module, *_) in BASES.items():
-        reads_environment = command == "action"
-        names = gate_options() if reads_environment else options_of(parser_of(*module.split()))
+        names = options_of(parser_of(*module.split()))
         if command in VERBS:
             names, shared = names - (shared - OWN), shared | names
         found |= {(command, name) for name in names}

@@ -22,12 +22,11 @@ from diffae import convert
 from diffae.data import __main__ as data_command
 from diffae.images import __main__ as images_command
 from diffae.train import __main__ as train_command
-from reports import action, compare, make
+from reports import compare, make
 
 ROOT = Path(__file__).parents[1]
 RUN = "training/evaluations/latent/000000000100"
 WRITE_NOTHING = {"benchmarks/console.py"}  # or call one of those below
-IN_FOLDERS = {"reports/action.py"}  # named by the environment, see below
 
 
 @dataclass(frozen=True)
@@ -123,17 +122,6 @@ def test_no_two_outputs_are_one_file(case, one, other, lie, capsys):
     assert "here: is what --" in line and lie() == before
 
 
-def test_the_gate_on_a_pull_request_makes_no_folder_in_what_it_compares(lie, capsys, monkeypatch):
-    before = lie()
-    monkeypatch.setenv("RUNNER_TEMP", "in/tmp")
-    for run, base in (("in", "in2"), ("in2", "in")):
-        monkeypatch.setenv("GATE_RUN", run)
-        monkeypatch.setenv("GATE_BASELINE", base)
-        assert action.main() == 2
-        assert "in/tmp/diffae-gate/gate: is inside in, " in capsys.readouterr().out
-    assert lie() == before
-
-
 def test_what_a_command_made_it_makes_again(tmp_path, monkeypatch):
     """An empty file, as mktemp makes it, may be replaced too."""
     monkeypatch.chdir(tmp_path)
@@ -156,4 +144,4 @@ def test_every_command_is_in_the_table():
     known = {
         Path(case.main.__code__.co_filename).relative_to(ROOT).as_posix() for case in CASES.values()
     }
-    assert commands == known | WRITE_NOTHING | IN_FOLDERS
+    assert commands == known | WRITE_NOTHING
