@@ -11,8 +11,8 @@ Exit status:
     3   the gate itself failed
 
 Failures are printed on stdout as Markdown sentences. On GitHub the same text, with all numbers in folded tables, is added
-to the job's summary ($GITHUB_STEP_SUMMARY), and failures become annotations. The summary and the files of --junit, --page
-and --json are written for status 2 and 3 too, with the reason. `diffae-bench docs numbers` explains the verdicts.
+to the job's summary ($GITHUB_STEP_SUMMARY). The summary and the files of --junit, --page and --json are written for
+status 2 and 3 too, with the reason. `diffae-bench docs numbers` explains the verdicts.
 """
 
 import argparse
@@ -52,7 +52,7 @@ def _gate(args: argparse.Namespace) -> int:
     """Compare, report, and return the exit status."""
     # Imported here, so that a dependency that is missing or broken is a failure of the gate as well.
     from reports.gate.junit import junit
-    from reports.gate.page import Findings, annotations, as_plain, ordered, summary, terminal
+    from reports.gate.page import Findings, as_plain, ordered, summary, terminal
     from reports.gate.verdicts import FAILING, MISSING, compare
     from reports.records.metrics import METRICS
     from reports.records.run_folder import read_margins, read_run
@@ -70,9 +70,6 @@ def _gate(args: argparse.Namespace) -> int:
     with writing(Path("standard output"), "or give --page FILE"):
         print(terminal(findings, args.all), flush=True)
     _write(args, junit(findings), summary(findings), as_plain(findings))
-    if os.environ.get("GITHUB_ACTIONS") == "true":
-        for annotation in annotations(findings):
-            print(annotation)
     return 1 if failing else 0
 
 

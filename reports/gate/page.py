@@ -24,7 +24,6 @@ from reports.tables.numbers import number_text, to_error
 
 WIDTH = 100  # columns of a terminal
 ENTRY_LINES = 23  # lines of a terminal's page for failures
-ANNOTATIONS = 10  # GitHub shows no more of one step
 TOLD, FOLDED = 20, 500  # groups in a summary, and folded rows
 HEADERS = ("verdict", "number", "base", "new", "change", "margin", "p", "")
 # How a page names verdicts, where it does not by their own names.
@@ -103,18 +102,6 @@ def title(failing: Sequence[verdicts.Comparison]) -> str:
     return f"# Regression gate: {told or 'passed'}"
 
 
-def annotations(findings: Findings) -> list[str]:
-    """GitHub workflow commands that mark the failures, the worst first, at most as many as GitHub
-    shows.
-    """
-    texts = findings.failures
-    if len(texts) > ANNOTATIONS:
-        rest = len(texts) - ANNOTATIONS + 1
-        last = f"{rest:,} more lines like these; the summary of the job has them"
-        texts = [*texts[: ANNOTATIONS - 1], last]
-    return [f"::error title=Regression gate::{of_command(text)}" for text in texts]
-
-
 def as_plain(findings: Findings) -> dict[str, object]:
     """The verdict as JSON: failures as sentences, the worst first, and the count of numbers for
     each verdict.
@@ -163,13 +150,6 @@ def change(c: verdicts.Comparison, known: Metrics) -> tuple[str, str, str]:
     sign = "+" if difference >= 0 else ""
     error = "" if exact else f" ± {to_error(to, to)}"
     return to_error(c.base, to), to_error(c.new, to), f"{sign}{to_error(difference, to)}{error}"
-
-
-def of_command(text: str) -> str:
-    """`text` escaped as the message of a workflow command."""
-    for character, code in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A")):
-        text = text.replace(character, code)
-    return text
 
 
 # ----------------------------------------------------------------------------------------------

@@ -20,7 +20,6 @@ from reports.records.record import Record, record_key, safe_cell
 from reports.records.specs import TableSpec
 from reports.tables import latex, layout, markdown, numbers
 from reports.tables.build import Merged, other_specs
-from reports.tables.latex_pagination import Part
 from reports.tables.layout import LABEL, REFERENCE, Cell, Panel
 from reports.tables.ranking import choose, of_like_n, sure_best
 
@@ -144,9 +143,7 @@ def _written(panel: Panel, format: str, name: str, shared: Mapping[str, str]) ->
         return _csv(panel, name)
     if format == "markdown":
         return f"<!-- {markdown.escape(about)} -->\n\n{markdown.grid(panel, {})}\n"
-    names = tuple(markdown.is_name(panel, i) for i in range(len(panel.headers)))
-    lines = latex.tabular(Part("", panel.headers, names, panel.rows), {})
-    return "\n".join([latex.comment(about), *lines, ""])
+    return "\n".join([latex.comment(about), *latex.tabular(panel, {}), ""])
 
 
 def _csv(panel: Panel, name: str) -> str:

@@ -33,7 +33,6 @@ from diffae.train import __main__ as training
 from diffae.train import trainer
 from diffae.train.presets import PRESETS
 from probes.linear import LinearProbe
-from reports.action import DEFAULTS, read_inputs
 
 REFUSED = "refused"
 SHORT = {"samples": 8, "batch_size": 4}
@@ -147,14 +146,6 @@ def data(command: Words, words: Words, out: Path) -> Seen:
     return {**seen, **files(out), "content": digests} if out.exists() else seen
 
 
-def gate_inputs(_: Words, words: Words, out: Path) -> Seen:
-    """reports.action: its inputs, given as words NAME=VALUE of the environment."""
-    try:
-        return dict(read_inputs(dict(word.split("=", 1) for word in words)))
-    except UserError as reason:
-        return {REFUSED: str(reason)}
-
-
 def plain(command: Words, words: Words, out: Path) -> Seen:
     """A command with its output and the names of its files."""
     seen = called(command, words)
@@ -187,8 +178,3 @@ def options_of(parser: ArgumentParser) -> set[str]:
     """Flags by their longest name, and words without a flag in capitals."""
     actions = [action for action in parser._actions if action.dest != "help"]
     return {max(a.option_strings, key=len) if a.option_strings else a.dest.upper() for a in actions}
-
-
-def gate_options() -> set[str]:
-    """The environment variables of the action."""
-    return {f"GATE_{name}" for name in DEFAULTS}

@@ -174,8 +174,8 @@ def test_the_page(made):
 def test_latex(made):
     text = (made / f"out/latex/{TABLE1}.tex").read_text()
     notes = dict(re.findall(r"^\\textsuperscript\{(\w+)\} (.*)\.\\par$", text, re.M))
-    plain = (("{,}", ","), (r"\textendash{}", "–"), (r"\ensuremath{\uparrow}", "↑"))
-    plain += ((r"\ensuremath{\downarrow}", "↓"), ("$", ""))
+    plain = (("{,}", ","), (r"\textendash{}", "–"), (r"{\textuparrow}", "↑"))
+    plain += ((r"{\textdownarrow}", "↓"), ("$", ""))
 
     def unwrapped(text):
         for tex, char in plain:
@@ -185,9 +185,9 @@ def test_latex(made):
     def cell(text):
         text, _, mark = text.partition(r"\textsuperscript{")
         mark = mark.removesuffix("}")
-        if power := re.fullmatch(r"\$\((.*) \\pm (.*)\) \\times 10\^\{(-?\d+)\}\$", text):
+        if power := re.fullmatch(r"\((.*) \$\\pm\$ (.*)\) \$\\times\\, 10\^\{(-?\d+)\}\$", text):
             e = int(power[3])
-            digits = power[1].removeprefix(r"\mathbf{").removesuffix("}")
+            digits = power[1].removeprefix(r"\textbf{\boldmath ").removesuffix("}")
             error = f"{Decimal(power[2]).scaleb(e):.1e}"
             error = re.sub(r"e-(\d)$", r"e-0\1", error)
             return Cell(f"{digits}e{e:+03d}", error, digits != power[1], notes.get(mark, ""))

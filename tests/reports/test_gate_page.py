@@ -13,7 +13,7 @@ from scipy import stats
 from reports import compare as command_line
 from reports.gate import page as gate_page
 from reports.gate.junit import junit, junit_of_refusal
-from reports.gate.page import Findings, annotations, ordered, summary, terminal
+from reports.gate.page import Findings, ordered, summary, terminal
 from reports.gate.verdicts import MISSING, NEW, NOT_COMPARED, VERDICTS, compare, read_margins
 from reports.gate.words import brief, groups, p_text, sentence, sentences
 from reports.records.metrics import METRICS, Metric
@@ -91,10 +91,8 @@ def test_numbers_at_the_ends(number, change, said):
 def test_numbers_of_one_metric_are_told_together_by_the_worst():
     old = {("DiffAE", f"a{i}", "auroc"): SSIM for i in range(40)}
     new = {k: v - 0.002 * (int(k[1][1:]) + 1) + NOISE for k, v in old.items()}
-    (line,) = annotations(findings(found_between(old, new)))
-    assert line.startswith(
-        "::error title=Regression gate::DiffAE: AUROC of reconstruction, a39 fell"
-    )
+    (line,) = findings(found_between(old, new)).failures
+    assert line.startswith("DiffAE: AUROC of reconstruction, a39 fell")
     assert line.endswith("The same metric is worse in 39 more cases: a38; a37; a36; 36 more.")
 
 
@@ -111,14 +109,6 @@ def test_what_is_no_number_any_more_comes_first():
     old = {("A", "", "ssim"): SSIM, ("B", "", "ssim"): 0.9, ("C", "", "ssim"): SSIM}
     new = {("A", "", "ssim"): SSIM - 0.5, ("B", "", "ssim"): 0.1, ("C", "", "ssim"): math.nan}
     assert failing(found_between(old, new))[0].record.system == "C"
-
-
-def test_github_is_given_ten_annotations_and_told_of_the_rest():
-    old = {(f"s{i}", "", "ssim"): SSIM for i in range(14)}
-    new = {k: v - 0.01 * (int(k[0][1:]) + 1) + NOISE for k, v in old.items()}
-    lines = annotations(findings(found_between(old, new)))
-    assert len(lines) == 10 and "s13: SSIM" in lines[0] and "s12: SSIM" in lines[1]
-    assert lines[-1].endswith("::5 more lines like these; the summary of the job has them")
 
 
 @pytest.fixture(scope="module")
@@ -259,8 +249,8 @@ def test_a_name_begins_no_line_of_its_own(text):
             assert [line[:2] for line in items] == ["# ", "1."], above
             assert "<script" not in page and "\x1b" not in page and "##[" not in page
             assert page.count("</details>") == page.count("<details>")
-        assert len(annotations(findings(found))) == 1
-        assert "\n" not in annotations(findings(found))[0]
+        (line,) = findings(found).failures
+        assert "\n" not in line
 
 
 def test_the_page_of_nothing_wrong_is_short(tmp_path, capsys, monkeypatch):

@@ -1,1 +1,0 @@
-"""Faults planted in copies of a tree, to test its tests."""
