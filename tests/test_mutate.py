@@ -1,14 +1,17 @@
 """`tests/mutate.py`: which functions count as changed, and one run of mutmut on a small tree."""
 
+import importlib.util
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from mutate import changed_functions, functions
 
 SCRIPT = Path(__file__).parent / "mutate.py"
+SPEC = importlib.util.spec_from_file_location("mutate", SCRIPT)
+mutate = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(mutate)
 OLD = """
 def same(a):
     return a + 1
@@ -72,13 +75,13 @@ def tree(tmp_path):
 def test_functions_with_another_body_are_what_changed(tree):
     file = "diffae/code.py"
     expected = [(file, "x_other"), (file, "xǁShapeǁarea"), (file, "x_unused")]
-    assert changed_functions(tree, "HEAD") == expected
+    assert mutate.changed_functions(tree, "HEAD") == expected
 
 
 def test_a_function_in_a_new_file_has_changed(tree):
     (tree / "reports" / "new.py").write_text("def f():\n    return 1\n")
     subprocess.run(["git", "add", "-A"], cwd=tree, check=True)
-    assert ("reports/new.py", "x_f") in changed_functions(tree, "HEAD")
+    assert ("reports/new.py", "x_f") in mutate.changed_functions(tree, "HEAD")
 
 
 def test_an_unknown_commit_is_an_error_of_one_line(tree):
@@ -89,7 +92,7 @@ def test_an_unknown_commit_is_an_error_of_one_line(tree):
 
 
 def test_names_are_those_of_mutmut():
-    assert set(functions(NEW)) == {"x_same", "x_other", "xǁShapeǁarea", "x_unused"}
+    assert set(mutate.functions(NEW)) == {"x_same", "x_other", "xǁShapeǁarea", "x_unused"}
 
 
 @pytest.mark.slow

@@ -214,6 +214,7 @@ ELSEWHERE = {
     "model": f"{OF_ALL}, as its weights",
     "precision": OF_ALL,
     "seed": OF_ALL,
+    "size": "tests/benchmarks/core/test_comparison_size.py",
     "weights_dir": OF_ALL,
     "allow_unknown_weights": "goes with weights_dir",
     "cache": "is what is tested here",

@@ -182,12 +182,13 @@ def test_what_is_trained_where_nothing_is_chosen():
 
 
 def test_a_dry_run_is_of_the_stages_that_are_asked_for(data, monkeypatch, capsys):
-    monkeypatch.setattr(dry_run, "seconds", lambda *_: (0.01, 0.01))
+    monkeypatch.setattr(dry_run, "examples_per_second", lambda *_: 100.0)
     shown = {}
     for stages in ("autoencoder", "latent,baseline"):
         command.main(["tiny", "--dry-run", "--device", "cpu", "--stages", stages])
-        table = capsys.readouterr().out.split("\n\n")[1].splitlines()[2:-1]
-        shown[stages] = [line.split()[1] for line in table]
+        lines = capsys.readouterr().out.splitlines()
+        table = [line.split("|")[1].strip() for line in lines if line.startswith("|")]
+        shown[stages] = table[2:]  # below the heads and their rule
     assert shown == {"autoencoder": ["image"], "latent,baseline": ["latent", "baseline"]}
 
 
