@@ -10,7 +10,6 @@ import torch
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-
 WATCHED = ["--tensorboard", "--sheet-every", "400", "--evaluate-every", "400"]
 
 
