@@ -15,9 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from board_entries import write_entry
-from page_runs import write_measured
-from run_folders import change_notes, measured, number
+from runs import change_notes, measured, number, write_entry, write_measured
 from small_systems import write_people
 
 ROOT = Path(__file__).parents[1]

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from page_runs import SCORES, measured, number, write_measured
+from runs import SCORES, measured, number, write_measured
 from scipy import stats
 
 from benchmarks.core.context import Row

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from page_runs import write_measured
 from refusal import refusal
-from report_runs import TABLE1, number, write_run
-from run_folders import change_notes, measured
+from runs import TABLE1, change_notes, measured, write_measured, write_run
+from runs import of_table1 as number
 
 from benchmarks.commands.listing import DATASETS
 from benchmarks.systems.registry import OURS

@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from report_runs import number
+from runs import of_table1 as number
 
 from reports.records.metrics import METRICS
 from reports.records.record import LOWER, NEITHER

@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from report_runs import PROTOCOL, SETTINGS, number, write_run
-from run_folders import change_notes
+from runs import PROTOCOL, SETTINGS, change_notes, write_run
+from runs import of_table1 as number
 from scipy import stats
 
 from diffae.system.errors import UserError

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from gate_runs import KEY, RNG, SSIM, make_run, write_run
+from runs import KEY, RNG, SSIM, gate_run, make_run
 from scipy import stats
 
 from reports import compare as command_line
@@ -173,7 +173,7 @@ def test_what_cannot_be_excluded_is_the_end_of_the_interval_of_a_loss(
     sign = -1 if METRICS[metric].direction == HIGHER else 1
     change, key = 0.06 * np.tile([1, -1], 100) + sign * loss, ("DiffAE", "", metric)
     folders = [
-        write_run(tmp_path / name, {key: values})
+        gate_run(tmp_path / name, {key: values})
         for name, values in (("base", SSIM), ("new", SSIM + change))
     ]
     assert command_line.main(list(map(str, folders))) == 0
@@ -256,7 +256,7 @@ def test_a_name_begins_no_line_of_its_own(text):
 def test_the_page_of_nothing_wrong_is_short(tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     monkeypatch.chdir(tmp_path)  # the page names the folder, whose path may be long
-    write_run(tmp_path / "run", {KEY: SSIM})
+    gate_run(tmp_path / "run", {KEY: SSIM})
     assert command_line.main(["run", "run"]) == 0
     page = capsys.readouterr().out
     assert page.startswith("# Regression gate: passed\n\n") and page.count("\n") <= 6

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from page_runs import fid, measured, write_measured, write_run
+from runs import fid, measured, write_measured, write_run
 
 from benchmarks.core.registry import REGISTRY, specs
 from reports.page.plots.figures import plots_of

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from report_runs import number, write_run
+from runs import of_table1 as number
+from runs import write_run
 
 from reports.make import main
 from reports.tables.build import build_tables, read
@@ -130,7 +131,8 @@ def test_the_page_of_a_report_has_its_tables_but_the_differences(tmp_path):
     """Which the command writes beside them as files."""
     records = [number("DiffAE", "ssim", 0.9, stderr=0.01), number("DDIM", "ssim", 0.5, stderr=0.01)]
     times = [number("A", "images_per_second", 2.0, table="section5.5_times", benchmark="cost")]
-    main([str(write_run(tmp_path / "run", records, times)), "--out", str(tmp_path / "out")])
+    run = write_run(tmp_path / "run", records, times=times)
+    main([str(run), "--out", str(tmp_path / "out")])
     files = {path.stem for path in (tmp_path / "out/tables").glob("*.md")}
     page = (tmp_path / "out/report.html").read_text()
     shown = {name for name in files if f'id="t-{name}"' in page}

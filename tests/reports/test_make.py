@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from programs import program
 from refusal import refusal
-from report_runs import number, write_run
+from runs import of_table1 as number
+from runs import write_run
 
 from reports.make import main
 
@@ -20,7 +21,7 @@ def run(tmp_path):
     times = [
         number("DiffAE", "images_per_second", 12.5, table="section5.5_times", benchmark="cost")
     ]
-    return write_run(tmp_path / "run", records, times)
+    return write_run(tmp_path / "run", records, times=times)
 
 
 def make(*words):

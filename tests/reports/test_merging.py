@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from report_runs import PROTOCOL, SETTINGS, TABLE1, number, write_run
+from runs import PROTOCOL, SETTINGS, TABLE1, write_run
+from runs import of_table1 as number
 from scipy import stats
 
 from diffae.system.errors import UserError

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from page_runs import fid, measured, number, write_run
+from runs import fid, measured, number, write_run
 from scipy import stats
 
 from reports.make import main

@@ -5,16 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from page_runs import (
-    SCORES,
-    fid,
-    harmful,
-    measured,
-    number,
-    two_systems,
-    write_measured,
-    write_run,
-)
+from runs import SCORES, fid, harmful, measured, number, two_systems, write_measured, write_run
 
 from reports.page.summary import FILES, LINES, SYSTEM, WIDTH, summary
 from reports.records.record import HIGHER

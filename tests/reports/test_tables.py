@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from page_runs import number
+from runs import number
 from scipy import stats
 from scipy.stats import norm
 

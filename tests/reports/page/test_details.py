@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from run_folders import number
+from runs import number
 
 from reports.page.view import MOST_PROTOCOL_TEXT, details, protocols_of, table_view
 from reports.records.metrics import METRICS

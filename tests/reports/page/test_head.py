@@ -1,7 +1,7 @@
 """What stands above and below the results: how a run was made, and reasons for caution."""
 
 import pytest
-from page_runs import number, write_run
+from runs import number, write_run
 
 from diffae.system.errors import UserError
 from reports.page.head import facts, failures, lede, warnings

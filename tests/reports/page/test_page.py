@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from page_runs import HARMFUL, SCORES, harmful, number, two_systems, write_run
+from runs import HARMFUL, PROTOCOL, SCORES, harmful, number, two_systems, write_run
 
 from diffae.sheet import Sheet
 from diffae.sheet import write as write_sheet
@@ -216,7 +216,7 @@ def test_systems_of_two_runs_are_told_apart_and_paired(tmp_path):
 
 def test_numbers_that_were_measured_otherwise_do_not_compete(tmp_path):
     runs = [two_systems(tmp_path / "a" / "run", SCORES * 0.1)]
-    other = {"p0": {"benchmark": "reconstruction", "seed": 0, "transform": {"crop": "none"}}}
+    other = {"p0": PROTOCOL | {"transform": {"crop": "none"}}}
     runs.append(two_systems(tmp_path / "b" / "run", SCORES * -0.05, protocols=other))
     page = page_of(*runs, out=tmp_path)
     (said, *_) = [text for text in page.texts if " is best: " in text]

@@ -7,8 +7,8 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from page_runs import SCORES, two_systems
 from PIL import Image
+from runs import SCORES, two_systems
 
 from diffae.sheet import Sheet
 from diffae.sheet import write as write_sheet

@@ -10,7 +10,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from page_runs import fid, number, write_run
+from runs import fid, number, write_run
 
 from reports.page.plots.drawing import Point
 from reports.page.plots.figures import plots_of, spaced

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from page_runs import SCORES, fid, measured, number, two_systems, write_measured, write_run
+from runs import SCORES, fid, measured, number, two_systems, write_measured, write_run
 from scipy import stats
 
 from reports.page import verdicts as verdicts_module
@@ -354,13 +354,11 @@ def test_more_than_four_systems_are_counted_and_not_named(tmp_path, count):
 
 def test_one_image_that_decides_is_that_furthest_from_the_others_difference(tmp_path):
     """All images differ by 10, one by 0: it is the least difference that is odd."""
-    from run_folders import measured as with_error
-
     behind = np.full(30, 0.01) + RNG.normal(0, 1e-4, 30)
     behind[7] = -0.3
     records = [
-        with_error(number("table1_reconstruction", "ssim", None, n=30), SCORES[:30]),
-        with_error(number("table1_reconstruction", "ssim", None, system="DDIM", n=30), SCORES[:30] - behind),
+        measured(number("table1_reconstruction", "ssim", None, n=30), SCORES[:30]),
+        measured(number("table1_reconstruction", "ssim", None, system="DDIM", n=30), SCORES[:30] - behind),
     ]  # fmt: skip
     run = write_measured(tmp_path / "run", records)
     head = "benchmark,system,dataset,split,setting,steps,solver,calls,image,file,ssim"
