@@ -141,28 +141,3 @@ def test_a_difference_is_of_as_many_images_as_the_smaller_run_has(tmp_path):
         assert record.n == n
         first, second = (f"A ({run.folder.name}), x_T inverted, T = 100" for run in (one, other))
         assert names == (first, second) and record.note == f"minus {first}; independent"
-
-
-@pytest.mark.parametrize(
-    ("behind", "error", "printed"),
-    [
-        (0.0123456, 0.00123456, ("+0.0123 ± 0.0012", "0.0099 to 0.0148")),
-        (123.456, 1.23456, ("+123.5 ± 1.2", "121.0 to 125.9")),
-        (1.23456e-7, 1.23456e-8, ("+1.23e-07 ± 1.2e-08", "9.9e-08 to 1.48e-07")),
-        (-0.0123456, 0.00123456, ("-0.0123 ± 0.0012", "-0.0148 to -0.0099")),
-    ],
-)
-def test_numbers_of_a_row_end_at_the_second_digit_of_the_error(tmp_path, behind, error, printed):
-    """The interval is Student's t with 3,998 degrees of freedom, about the normal's."""
-    each = {
-        "stderr": error / 2**0.5,
-        "direction": "lower",
-        "n": 2_000,
-        "steps": None,
-        "setting": "",
-    }
-    records = [number(name, "ssim", x, **each) for name, x in (("x", 1.0), ("y", 1.0 + behind))]
-    table = table_of_differences(merge([read_run(write_run(tmp_path / "run", records))]))
-    (row,) = table.panels[0].rows
-    _, _, first, second, *numbers, how = (cell.text for cell in row)
-    assert (first, second, *numbers, how) == ("x", "y", *printed, "independent")

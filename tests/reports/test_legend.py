@@ -1,14 +1,12 @@
 """What the line under a table explains: what the table has, and no more."""
 
-from dataclasses import replace
-
 import pytest
 from runs import of_table1 as number
 from runs import write_run
 
 from reports.make import main
-from reports.tables.build import build_tables, read
-from reports.tables.markdown import facts, legend
+from reports.tables.build import build_tables
+from reports.tables.markdown import legend
 
 BOLD = "Bold: the best of the systems measured here, and those that chance (95 %) may have put behind it"
 ERROR = "±: one standard error."
@@ -70,61 +68,6 @@ def plain(value=0.5, metric="ssim", **changes):
 )  # fmt: skip
 def test_each_sentence_is_there_where_it_explains_something(record, expected):
     assert said(record) == expected
-
-
-def test_bold_type_is_explained_where_there_is_some():
-    behind = number("B", "ssim", 0.4, table="plain", stderr=0.0)
-    assert BOLD in said(plain(stderr=0.0), behind)
-    assert said(plain(), replace(behind, stderr=None)) == set()
-    assert said(plain(), number("B", "ssim", 0.5, table="plain")) == set()
-
-
-@pytest.mark.parametrize(
-    ("counts", "text"), [((3,), "3"), ((3, 2), "2 to 3"), ((2, 4, 3), "2 to 4")]
-)
-def test_runs_that_are_averaged_are_counted(counts, text, tmp_path):
-    """From the fewest to the most: of some systems runs are missing."""
-    settings = {"data": "portraits", "profile": {"name": "quick", "sections": {}}}
-    runs = [
-        write_run(
-            tmp_path / str(seed),
-            [
-                number(f"s{count}", "ssim", 0.5 + seed / 10 if seed < count else None)
-                for count in counts
-            ],
-            settings=settings | {"seed": seed},
-        )
-        for seed in range(max(counts))
-    ]
-    (_, table, *_) = read(runs).tables
-    assert f"With brackets: the mean of {text} runs ±" in legend(table)
-
-
-@pytest.mark.parametrize(
-    ("name", "values", "text"),
-    [
-        ("n", (1_024, 8, 64), "8 to 1,024"),
-        ("n", (8, 8, None), "8"),
-        ("steps", (100, 5, None), "5; 100"),
-        ("calls", (30, 9, None), "9; 30"),
-        ("solver", ("ddim", "ab2-v", "ddim"), "ddim; fast"),
-        ("split", ("test", "train", "test"), "test; train"),
-        ("dataset", ("b", "a", "b"), "b; a"),
-        ("published_source", ("", "Table 1", "Table 1"), "Table 1"),
-        ("protocol", ("p1", "p0", "p1"), "p1; p0"),
-    ],
-)
-def test_the_facts_below_a_table_are_of_all_its_numbers(name, values, text):
-    labels = {
-        "steps": "T",
-        "calls": "network calls per image",
-        "dataset": "data set",
-        "published_source": "published",
-    }
-    records = [number(f"s{i}", "ssim", 0.5, **{name: value}) for i, value in enumerate(values)]
-    assert facts(records)[labels.get(name, name)] == text
-    without = [number("s", "ssim", 0.5, **{name: None if name in "n steps calls" else ""})]
-    assert labels.get(name, name) not in facts(without)
 
 
 def test_the_page_of_a_report_has_its_tables_but_the_differences(tmp_path):

@@ -15,7 +15,6 @@ from diffae.system.errors import UserError
 from reports.make import main
 from reports.records.run_folder import Run, read_run
 from reports.tables.build import merge
-from reports.tables.protocol_diff import _difference as difference
 from reports.tables.ranking import gap_between
 from reports.tables.run_groups import labels_of, run_groups_of
 
@@ -359,19 +358,6 @@ def test_numbers_that_depend_on_n_are_neither_ranked_nor_averaged_over_several_n
     assert merged.records[0].value == 195.0
 
 
-@pytest.mark.parametrize("count", [4, 5, 7])
-def test_no_more_than_four_differences_of_protocols_are_named(tmp_path, count):
-    """And how many more there are; a field of 0 or False is one, too."""
-    fields = {f"f{i}": value for i, value in enumerate((0, False, 1, 2, 3, 4, 5))}
-    theirs = {name: fields[name] for name in list(fields)[:count]}
-    a = run(tmp_path / "a", [number("DiffAE", "ssim", 0.95)])
-    b = run(tmp_path / "b", [number("Mine", "ssim", 0.97)], weights="w1", protocol=theirs)
-    (note,) = [r.note for r in merge([a, b]).rows if r.system == "Mine"]
-    named = "f0 0 against none, f1 False against none, f2 1 against none, f3 2 against none"
-    more = f", {count - 4} more" if count > 4 else ""
-    assert note == f"measured otherwise than in a: {named}{more}"
-
-
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -391,13 +377,3 @@ def test_runs_of_other_images_are_said_to_be_so(changes, said, tmp_path):
     for remark in remarks:
         assert remark.startswith("b is not measured as a: ") and said in remark
         assert ("other images" in remark) == (said == "other images")
-
-
-def test_a_number_that_was_measured_otherwise_is_held_against_the_nearest():
-    """The one from which the fewest fields differ, wherever it stands."""
-    ours = {"a": "1", "b": "1", "c": "1"}
-    near, far = ours | {"b": "2"}, ours | {"a": "2", "c": "2"}
-    texts = {
-        difference(ours, beside) for beside in ([near], [far, near], [near, far], [far, near, far])
-    }
-    assert len(texts) == 1 and texts != {difference(ours, [far])}

@@ -143,13 +143,6 @@ def test_notes_that_many_numbers_share_come_first_whatever_their_order(tmp_path)
     )
 
 
-def test_a_note_names_the_benchmarks_that_have_it(tmp_path):
-    other = number("figure6_denoising", "mse", 0.1, benchmark="denoising", note="clamped")
-    records = [number(TABLE, "ssim", 0.9, note="clamped"), other]
-    said = "clamped (2 numbers of reconstruction and denoising)"
-    assert warnings(run_with(tmp_path / "run", records)) == (said,)
-
-
 def test_a_system_that_failed_is_named_once_with_its_benchmarks(tmp_path):
     failed = [
         {"benchmark": benchmark, "system": system, "reason": reason}
@@ -162,11 +155,3 @@ def test_a_system_that_failed_is_named_once_with_its_benchmarks(tmp_path):
     ]
     said = failures(run_with(tmp_path / "run", failed=failed))
     assert said == ("mine failed in probes, latent: no code", "mine failed in cost: too slow")
-
-
-def test_a_system_with_a_reference_among_its_numbers_is_a_system(tmp_path):
-    truth = number("edits", "off_target", 0.0, benchmark="edits", reference=True)
-    pixels = number("edits", "off_target", 0.9, benchmark="edits", system="pixels", reference=True)
-    found = run_with(tmp_path / "run", [*BOTH, truth, pixels])
-    assert facts(found)["Systems"] == "DiffAE, DDIM"
-    assert lede(found).startswith("DiffAE and DDIM, by 2 benchmarks.")

@@ -9,11 +9,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-import torch
 from runs import HARMFUL, PROTOCOL, SCORES, harmful, number, two_systems, write_run
 
-from diffae.sheet import Sheet
-from diffae.sheet import write as write_sheet
 from reports.page import write
 from reports.page.summary import summary
 from reports.records.record import read_records
@@ -21,7 +18,6 @@ from reports.records.uncertainty import difference_error
 from reports.tables.build import read
 
 BASELINE = Path(__file__).parents[3] / "benchmarks/baseline"
-ABOUT = {"benchmark": "reconstruction"}
 
 
 class Page(HTMLParser):
@@ -161,35 +157,6 @@ def test_a_page_of_smoke_says_that_its_numbers_mean_nothing(tmp_path, profile, s
         texts.index(next(t for t in texts if name in t)) for name in ("n = 50.", "In short")
     )
     assert n < first and (not said or n < texts.index(words))
-
-
-def test_it_begins_with_warnings_pictures_and_conclusions_and_ends_with_how_it_was_measured(
-    tmp_path,
-):
-    run = two_systems(tmp_path / "run", SCORES * 0.1, seen_in_training={"DiffAE": "saw the images"})
-    rows = ("input", "x_T inverted", "x_T random")
-    notes = [["", ""], ["MSE 6.1e-05", ""], ["", ""]]
-    sheet = Sheet("DiffAE: faces", torch.rand(3, 2, 3, 8, 8), rows, notes=notes, about=ABOUT)
-    (run / "pictures").mkdir()
-    write_sheet(run / "pictures/reconstruction-diffae.png", sheet)
-    page = page_of(run, out=tmp_path)
-    names = [
-        "Systems",
-        "DiffAE: saw the images",
-        " is best: ",
-        "DiffAE: faces; from top to bottom: ",
-    ]
-    facts, known, verdict, lead = (
-        next(i for i, text in enumerate(page.texts) if name in text) for name in names
-    )
-    assert known < lead < verdict < facts
-    assert page.texts[lead].endswith(", ".join(rows))
-    assert "6.1e-05" in page.texts  # in an element of its own, where no line ends
-    first = [tag for tag, _ in page.elements]
-    assert first.index("img") < first.index("table")
-    hashes = next(i for i, (_, attrs) in enumerate(page.elements) if attrs.get("id") == "protocols")
-    assert page.elements[hashes] == ("details", {"class": "protocols", "id": "protocols"})
-    assert all(i > hashes for i, (_, a) in enumerate(page.elements) if a.get("class") == "protocol")
 
 
 def test_links_name_the_files_that_are_there(tmp_path):
