@@ -13,9 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-from runs import change_notes, measured, number, write_entry, write_measured
+from runs import SCORES, change_notes, measured, number, write_entry, write_measured
 from small_systems import write_people
 
 ROOT = Path(__file__).parents[1]
@@ -97,9 +96,6 @@ def grounded(ground, place: Path) -> Path:
 
 def equal(one: dict[str, str], other: dict[str, str]) -> None:
     assert {name for name in one.keys() | other.keys() if one.get(name) != other.get(name)} == set()
-
-
-SCORES = np.random.default_rng(0).normal(0.9, 0.02, 50)
 
 
 def tied_runs(folder: Path) -> None:

@@ -356,24 +356,3 @@ def test_numbers_that_depend_on_n_are_neither_ranked_nor_averaged_over_several_n
     assert mean.value is None and mean.note.startswith("no mean: the runs have 118, 128 images")
     merged = merge([one("t0", "DiffAE", 200.0, 128), one("t1", "DiffAE", 190.0, 128, seed=1)])
     assert merged.records[0].value == 195.0
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({}, ""),
-        ({"data_sha256": "y"}, "other images"),
-        ({"profile": {"name": "paper", "sections": {}}, "data_sha256": "y"}, "profile"),
-    ],
-)
-def test_runs_of_other_images_are_said_to_be_so(changes, said, tmp_path):
-    """If their settings are the same: else these say what differs."""
-    sources = [
-        run(tmp_path / name, [number(name, "ssim", 0.5)], weights=name, **more)
-        for name, more in (("a", {"data_sha256": "x"}), ("b", {"data_sha256": "x"} | changes))
-    ]
-    remarks = merge(sources).remarks
-    assert len(remarks) == (said != "")
-    for remark in remarks:
-        assert remark.startswith("b is not measured as a: ") and said in remark
-        assert ("other images" in remark) == (said == "other images")

@@ -8,7 +8,7 @@ from scipy import stats
 
 from reports.page.summary import summary
 from reports.page.verdicts import verdicts
-from reports.records.record import LOWER, NEITHER
+from reports.records.record import NEITHER
 from reports.tables.build import read
 from reports.tables.contests import ALONE, BEHIND, CLEAR, LEVEL, NOTHING, SAID
 
@@ -199,28 +199,6 @@ def test_of_several_feature_networks_the_published_one_is_quoted(tmp_path):
     records = [row("nn_ratio_effnet", 0.5), row("nn_ratio_inception", 0.75)]
     said = verdict_of(write_run(tmp_path / "run", records)).text
     assert said.startswith("Inception ratio") and "0.750" in said and "0.5" not in said
-
-
-def test_without_edits_the_reconstruction_of_all_faces_is_told(tmp_path):
-    named = {"benchmark": "identity", "direction": LOWER, "stderr": 0.0}
-    row = partial(number, "appendix_g_identity", **named)
-    records = [
-        row("id_dlib", 0.25, setting="reconstruction"),
-        row("id_dlib", 0.125, setting="reconstruction, face 6 or more px"),
-        row("id_dlib", 0.75, setting="reconstruction", system="pixels + PCA", reference=True),
-    ]
-    text = verdict_of(write_run(tmp_path / "run", records)).text
-    assert text.startswith("DiffAE has id_dlib (reconstruction) 0.2500 ± 0.0000 (n = 50)")
-    assert "For reference: pixels + PCA 0.7500 ± 0.0000." in text
-
-
-def test_an_edit_after_which_no_face_is_found(tmp_path):
-    row = partial(number, "appendix_g_identity", benchmark="identity", setting="Male 0.8")
-    records = [
-        row("id_dlib", None, direction=LOWER, note="no face found in 8 of 8 pairs"),
-        row("logit_change", 2.0, direction=NEITHER),
-    ]
-    assert verdict_of(write_run(tmp_path / "run", records)).kind == NOTHING
 
 
 def test_systems_that_were_measured_otherwise_are_said_to_be_left_out(tmp_path):
