@@ -4,7 +4,6 @@ import dataclasses
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
 from runs import PROTOCOL, SETTINGS, change_notes, write_run
 from runs import of_table1 as number
@@ -78,15 +77,6 @@ def test_a_system_of_two_runs_is_compared_with_itself_and_others_with_the_first(
     same_as_scipy(found[f"A (base){at}", f"A (mine){at}"], SCORES["A"], SCORES["B"])
 
 
-def test_runs_of_other_images_are_independent(tmp_path):
-    a = run(tmp_path / "a", {"A": SCORES["A"]})
-    b = run(tmp_path / "b", {"B": SCORES["B"]}, units="other images", seed=1)
-    (record,) = rows(a, b).values()
-    errors = [np.std(SCORES[k], ddof=1) / 40**0.5 for k in "AB"]
-    assert record.stderr == pytest.approx(np.hypot(*errors), rel=1e-4)
-    assert record.note.endswith("; independent")
-
-
 def test_without_influences_the_errors_of_the_records_are_taken(tmp_path):
     a, b = (run(tmp_path / k, {k.upper(): SCORES[k.upper()]}, units="") for k in "ab")
     (record,) = rows(a, b).values()
@@ -106,21 +96,6 @@ def test_means_of_seeds_are_left_out(tmp_path):
     ]
     runs = [dataclasses.replace(r, label="x") for r in runs]
     assert table_of_differences(merge(runs)) is None
-
-
-def test_the_command_writes_them(tmp_path):
-    for k in "ab":
-        run(tmp_path / k, {k.upper(): SCORES[k.upper()]})
-    main([str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(tmp_path / "out")])
-    page = (tmp_path / "out/tables/differences.md").read_text()
-    test = stats.ttest_rel(SCORES["B"], SCORES["A"])
-    low, high = test.confidence_interval(0.95)
-    line = next(line for line in page.splitlines() if line.startswith("| reconstruction"))
-    cells = [cell.strip() for cell in line.strip("|").split("|")]
-    assert cells[5] == f"{low:.4f} to {high:.4f}" and cells[6] == "paired"
-    frame = pd.read_csv(tmp_path / "out/tables/differences.csv")
-    assert frame["value"][0] == pytest.approx(np.mean(SCORES["B"]) - np.mean(SCORES["A"]))
-    assert (tmp_path / "out/latex/differences.tex").exists()
 
 
 def test_a_table_of_that_name_is_refused(tmp_path):

@@ -1,12 +1,13 @@
 """The end of a run in a few lines."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 from runs import fid, harmful, number, two_systems, write_run
 
-from reports.page.summary import LINES, SYSTEM, WIDTH, summary
+from reports.page.summary import FILES, LINES, SYSTEM, WIDTH, summary
 from reports.records.record import HIGHER
 from reports.tables.build import read
 
@@ -56,6 +57,27 @@ def test_it_fits_a_terminal_whatever_there_is(tmp_path, count):
     assert [f"{name} {i} " in f"{names} " for i in range(count)].count(True) == shown
     hidden = [line for line in found if line.startswith("and ")]
     assert hidden == ([f"and {count - shown} more, in the tables"] if count > shown else [])
+
+
+def test_systems_come_before_references_unless_these_are_better(tmp_path):
+    """Three benchmarks of fifteen systems and a reference: of one it is better than all, which has
+    to be seen.
+    """
+    records = []
+    for benchmark, table, metric, scale in (
+        ("unconditional", "table4_unconditional_fid", "fid", 0.5),
+        ("denoising", "figure6_denoising", "mse", 99.0),
+        ("interpolation", "appendix_f_smoothness", "ppl", 99.0),
+    ):
+        exact = partial(number, table, metric, stderr=0.0)
+        systems = [exact(1.0 + i, system=f"system {i}") for i in range(15)]
+        reference = exact(scale, system="scale", reference=True)
+        records += [replace(r, benchmark=benchmark) for r in (*systems, reference)]
+    found = lines(write_run(tmp_path / "run", records))
+    assert len(found) == LINES - FILES + 1 and found[-1] == "and 13 more, in the tables"
+    assert [line.split()[0] for line in found if "scale" in line] == ["scale"]
+    assert next(line for line in found if "scale" in line).endswith("reference, better")
+    assert sum(" system " in line for line in found) == 34
 
 
 def test_what_was_not_measured_is_said_once(tmp_path):

@@ -178,6 +178,15 @@ def test_what_could_not_run_is_a_row_with_its_reason(tmp_path):
     assert set(absent["note"]) == {"no weights: vqgan.ckpt"}
 
 
+def test_a_missing_row_does_not_hide_a_number(tmp_path):
+    table = "table1_reconstruction"
+    size = record(table, "timm", "", None, "latent_dim", 1280.0)
+    missing = record(table, "timm", "", None, "", None, note="cannot decode")
+    markdown, _ = written(tmp_path, [*reconstruction(table), size, missing], table)
+    row = cells(markdown, "timm", "", "")
+    assert row[3:] == ["n/a<sup>1</sup>", "n/a<sup>1</sup>", "1,280"]
+
+
 def test_systems_are_columns_of_table_4_and_compete_in_a_row(tmp_path):
     table = "table4_unconditional_fid"
     values = {("DDIM", 10): 29.563, ("DDIM", 20): 9.0, ("DiffAE", 10): 20.8, ("DiffAE", 20): 16.7}

@@ -14,7 +14,6 @@ from runs import HARMFUL, SCORES, harmful, number, two_systems, write_run
 from reports.page import write
 from reports.page.summary import summary
 from reports.records.record import read_records
-from reports.records.uncertainty import difference_error
 from reports.tables.build import read
 
 BASELINE = Path(__file__).parents[3] / "benchmarks/baseline"
@@ -117,13 +116,6 @@ def test_names_that_mean_harm_stay_text(tmp_path):
     assert {name for name in HARMFUL if any(name in n["name"] for n in numbers)} == set(HARMFUL)
 
 
-def test_what_failed_comes_first(tmp_path):
-    failed = [{"benchmark": "probes", "system": "mine", "reason": "ValueError: no code"}]
-    page = page_of(two_systems(tmp_path / "run", SCORES * 0.1, failed=failed), out=tmp_path)
-    said = page.texts.index("mine failed in probes: ValueError: no code")
-    assert said < max(i for i, text in enumerate(page.texts) if text == "In short")
-
-
 @pytest.mark.parametrize(
     ("profile", "said"),
     [
@@ -152,20 +144,6 @@ def test_links_name_the_files_that_are_there(tmp_path):
     links = {a["href"] for a in page_of(run, out=run).all("a") if not a["href"].startswith("#")}
     assert links == {"records.csv", "samples.csv", "run.json"}
     assert not [a for a in page_of(run, out=tmp_path).all("a") if a["href"] == "records.csv"]
-
-
-def test_systems_of_two_runs_are_told_apart_and_paired(tmp_path):
-    runs = [
-        two_systems(tmp_path / name / "run", SCORES * share)
-        for name, share in (("a", 0.1), ("b", 0.2))
-    ]
-    found = read(runs)
-    ddim = {r.system: r for r in found.records if r.system.startswith("DDIM")}
-    assert set(ddim) == {"DDIM (a)", "DDIM (b)"}
-    assert [found.uncertainty(r) for r in ddim.values()] != [(), ()]
-    (diffae,) = (r for r in found.records if r.system == "DiffAE")  # the same in both
-    difference = difference_error(found.uncertainty(ddim["DDIM (b)"]), found.uncertainty(diffae))
-    assert difference.stderr == pytest.approx((SCORES * 0.2).std(ddof=1) / 50**0.5, rel=1e-5)
 
 
 def test_numbers_without_end_are_drawn_too(tmp_path):
