@@ -52,7 +52,7 @@ def number(table: str, metric: str, value: float | None, **changes) -> Record:
     return replace(base, **changes)
 
 
-def of_table1(system: str, metric: str, value: float | None, **changes) -> Record:
+def table1(system: str, metric: str, value: float | None, **changes) -> Record:
     """A number of Table 1: 32 images, encoded and decoded in 100 steps."""
     defaults = {
         "table": TABLE1,

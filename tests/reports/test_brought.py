@@ -191,16 +191,6 @@ def test_a_headline_is_shown_by_what_stands_in_for_it():
     assert len(panel.rows) == 1 and "fd_effnet" in str(panel.rows)
 
 
-def test_settings_that_are_shown():
-    def shown(**fields):
-        spec = TableSpec("t", "", "", "t", ("system",), ("metric",), **fields)
-        return [setting for setting in ("", "mean", "Male") if spec.shows(setting)]
-
-    assert shown() == ["", "mean", "Male"]
-    assert shown(settings=("", "mean")) == ["", "mean"]
-    assert shown(without_settings=("", "mean")) == ["Male"]
-
-
 def test_results_are_compared_by_the_margins_of_the_base(run, tmp_path):
     """Also in Python, where the plug-in may not be."""
     base, new = (

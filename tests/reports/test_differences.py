@@ -5,8 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from runs import PROTOCOL, SETTINGS, change_notes, write_run
-from runs import of_table1 as number
+from runs import PROTOCOL, SETTINGS, change_notes, table1, write_run
 from scipy import stats
 
 from diffae.system.errors import UserError
@@ -31,7 +30,7 @@ def run(folder, scores, units="images", seed=0, protocol=None):
     for system, values in scores.items():
         uncertainty = of_mean(values, units or "images")
         found = error(uncertainty)
-        record = number(system, "ssim", float(np.mean(values)), stderr=found.stderr, n=len(values))
+        record = table1(system, "ssim", float(np.mean(values)), stderr=found.stderr, n=len(values))
         records.append(record)
         influences[record_key(record)] = uncertainty
     settings = SETTINGS | {"seed": seed, "weights": {"x": str(folder)}}

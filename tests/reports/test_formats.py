@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pandas as pd
 import pytest
 from runs import TABLE1, write_run
-from runs import of_table1 as number
+from runs import table1 as number
 
 from reports.make import main
 from reports.tables.build import printed, read

@@ -1,8 +1,7 @@
 """What the line under a table explains: what the table has, and no more."""
 
 import pytest
-from runs import of_table1 as number
-from runs import write_run
+from runs import table1, write_run
 
 from reports.make import main
 from reports.tables.build import build_tables
@@ -26,7 +25,7 @@ SENTENCES = (
 
 
 def plain(value=0.5, metric="ssim", **changes):
-    return number("A", metric, value, table="plain", **changes)
+    return table1("A", metric, value, table="plain", **changes)
 
 
 @pytest.mark.parametrize(
@@ -54,8 +53,8 @@ def test_each_sentence_is_there_where_it_explains_something(record, expected):
 
 def test_the_page_of_a_report_has_its_tables_but_the_differences(tmp_path):
     """Which the command writes beside them as files."""
-    records = [number("DiffAE", "ssim", 0.9, stderr=0.01), number("DDIM", "ssim", 0.5, stderr=0.01)]
-    times = [number("A", "images_per_second", 2.0, table="section5.5_times", benchmark="cost")]
+    records = [table1("DiffAE", "ssim", 0.9, stderr=0.01), table1("DDIM", "ssim", 0.5, stderr=0.01)]
+    times = [table1("A", "images_per_second", 2.0, table="section5.5_times", benchmark="cost")]
     run = write_run(tmp_path / "run", records, times=times)
     main([str(run), "--out", str(tmp_path / "out")])
     files = {path.stem for path in (tmp_path / "out/tables").glob("*.md")}
@@ -76,6 +75,6 @@ def test_the_page_of_a_report_has_its_tables_but_the_differences(tmp_path):
 )  # fmt: skip
 def test_data_and_split_are_columns_where_there_are_several(field, values, shown):
     """Numbers that are of no data, such as parameters, make no column."""
-    records = [number(f"s{i}", "ssim", 0.5, **{field: value}) for i, value in enumerate(values)]
+    records = [table1(f"s{i}", "ssim", 0.5, **{field: value}) for i, value in enumerate(values)]
     ((panel,),) = (table.panels for table in build_tables(records)[1:])
     assert ({"split": "split", "dataset": "data set"}[field] in panel.headers) == shown

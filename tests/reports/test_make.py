@@ -9,17 +9,16 @@ import pandas as pd
 import pytest
 from programs import program
 from refusal import refusal
-from runs import of_table1 as number
-from runs import write_run
+from runs import table1, write_run
 
 from reports.make import main
 
 
 @pytest.fixture
 def run(tmp_path):
-    records = [number("DiffAE", "ssim", 0.9963, stderr=0.0003), number("DDIM", "ssim", 0.9925)]
+    records = [table1("DiffAE", "ssim", 0.9963, stderr=0.0003), table1("DDIM", "ssim", 0.9925)]
     times = [
-        number("DiffAE", "images_per_second", 12.5, table="section5.5_times", benchmark="cost")
+        table1("DiffAE", "images_per_second", 12.5, table="section5.5_times", benchmark="cost")
     ]
     return write_run(tmp_path / "run", records, times=times)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from refusal import refusal
 from runs import PROTOCOL, SETTINGS, measured, write_measured, write_run
-from runs import of_table1 as number
+from runs import table1 as number
 from scipy import stats
 
 from reports.make import main
