@@ -13,11 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-from board_entries import write_entry
-from page_runs import write_measured
-from run_folders import change_notes, measured, number
+from runs import SCORES, change_notes, measured, number, write_entry, write_measured
 from small_systems import write_people
 
 ROOT = Path(__file__).parents[1]
@@ -99,9 +96,6 @@ def grounded(ground, place: Path) -> Path:
 
 def equal(one: dict[str, str], other: dict[str, str]) -> None:
     assert {name for name in one.keys() | other.keys() if one.get(name) != other.get(name)} == set()
-
-
-SCORES = np.random.default_rng(0).normal(0.9, 0.02, 50)
 
 
 def tied_runs(folder: Path) -> None:

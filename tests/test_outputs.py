@@ -10,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gate_runs import KEY, SSIM, write_run
 from PIL import Image
 from refusal import refusal
-from run_folders import change_notes
+from runs import KEY, SSIM, change_notes, gate_run
 
 import benchmarks.run
 from benchmarks import measure
@@ -125,7 +124,7 @@ def test_no_two_outputs_are_one_file(case, one, other, lie, capsys):
 def test_what_a_command_made_it_makes_again(tmp_path, monkeypatch):
     """An empty file, as mktemp makes it, may be replaced too."""
     monkeypatch.chdir(tmp_path)
-    folder = write_run(Path("run"), {KEY: SSIM})
+    folder = gate_run(Path("run"), {KEY: SSIM})
     run = str(change_notes(folder, ended="2026-01-01T00:00:00+00:00"))
     told = ["--junit", "gate.xml", "--page", "gate.md", "--json", "gate.json"]
     Path("gate.json").touch()

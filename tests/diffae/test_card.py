@@ -7,7 +7,7 @@ import pytest
 from huggingface_hub import ModelCard
 from official_files import tiny_state, write_lightning
 from refusal import refusal
-from run_folders import change_notes, number, write_folder
+from runs import change_notes, number, write_run
 
 from benchmarks import run
 from diffae import convert
@@ -34,7 +34,7 @@ def converted(*words) -> ModelCard:
 def measured(tmp_path):
     """A run of portraits and of another model."""
     weights = {"diffae": PORTRAITS, "ddim": "0" * 64}
-    folder = write_folder(
+    folder = write_run(
         tmp_path / "run",
         RECORDS,
         settings={"weights": weights},

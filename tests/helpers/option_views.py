@@ -17,9 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from gate_runs import KEY, RNG, SSIM, write_run
 from PIL import Image
-from run_folders import change_notes
+from runs import KEY, RNG, SSIM, change_notes, gate_run
 from safetensors.numpy import load_file
 from tiny_preset import TINY, pictures
 
@@ -56,7 +55,7 @@ def make_ground(root: Path) -> dict[str, str]:
     words = ["tiny", "--data", root / "pictures", "--out", root / "ckpt", "--sheet-every", 0]
     training.main(list(map(str, words)))
     for folder, scores in (("base", SSIM), ("worse", WORSE)):
-        run_folder = write_run(root / folder, {KEY: scores})
+        run_folder = gate_run(root / folder, {KEY: scores})
         change_notes(run_folder, ended="2026-01-01T00:00:00+00:00")
     weight = torch.tensor([[1.0, 0.0, -1.0, 0.5], [0.0, 1.0, 0.5, -1.0]])
     probe = LinearProbe(weight, torch.zeros(2), torch.zeros(4), torch.full((4,), 1e3))

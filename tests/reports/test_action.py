@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from gate_runs import KEY, SSIM, write_run
+from runs import KEY, SSIM, gate_run
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = {step.get("name"): step for step in yaml.safe_load((ROOT / "action.yml").read_text())["runs"]["steps"]}  # fmt: skip
@@ -46,8 +46,8 @@ def gate(folder, base, new, **more):
 
 
 def test_a_run_that_is_worse_fails_and_leaves_its_files(tmp_path, step):
-    base = write_run(tmp_path / "base", {KEY: SSIM})
-    worse = write_run(tmp_path / "worse", {KEY: SSIM - 0.1})
+    base = gate_run(tmp_path / "base", {KEY: SSIM})
+    worse = gate_run(tmp_path / "worse", {KEY: SSIM - 0.1})
     done, outputs, summary = step("Gate", **gate(tmp_path, base, worse))
     assert done.returncode == 1, done.stderr
     assert summary.startswith("# Regression gate: 1 worse")
@@ -58,8 +58,8 @@ def test_a_run_that_is_worse_fails_and_leaves_its_files(tmp_path, step):
 
 
 def test_further_flags_are_words_as_in_a_shell(tmp_path, step):
-    base = write_run(tmp_path / "base", {KEY: SSIM, ("B", "", "ssim"): SSIM})
-    fewer = write_run(tmp_path / "new", {KEY: SSIM})
+    base = gate_run(tmp_path / "base", {KEY: SSIM, ("B", "", "ssim"): SSIM})
+    fewer = gate_run(tmp_path / "new", {KEY: SSIM})
     assert step("Gate", **gate(tmp_path, base, fewer))[0].returncode == 1
     flags = "--allow-missing --names 'a b' \"$(touch injected)\""
     done, _, summary = step("Gate", **gate(tmp_path, base, fewer, COMPARE=flags))
@@ -68,14 +68,14 @@ def test_further_flags_are_words_as_in_a_shell(tmp_path, step):
 
 
 def test_without_a_baseline_the_run_passes_and_says_so(tmp_path, step):
-    run = write_run(tmp_path / "run", {KEY: SSIM})
+    run = gate_run(tmp_path / "run", {KEY: SSIM})
     done, outputs, summary = step("Gate", **gate(tmp_path, "", run, IS_FIRST="true"))
     assert done.returncode == 0 and outputs["finished"] == "true"
     assert summary.startswith("There is no baseline yet")
 
 
 def test_an_unfinished_run_is_no_baseline(tmp_path, step):
-    run = write_run(tmp_path / "run", {KEY: SSIM})
+    run = gate_run(tmp_path / "run", {KEY: SSIM})
     notes = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps(notes | {"complete": False}))
     done, outputs, _ = step("Gate", **gate(tmp_path, run, run, IS_FIRST="true"))

@@ -7,8 +7,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from gate_runs import KEY, SSIM, make_run, write_run
-from run_folders import change_notes, write_folder
+from runs import KEY, SSIM, change_notes, gate_run, make_run, write_run
 
 from benchmarks.core.registry import REGISTRY, specs
 from benchmarks.core.runner.results import Results
@@ -101,7 +100,7 @@ def run(tmp_path):
         for system, value in (("A", 1234.56), ("B", 7.0))
     ]
     notes = {"metrics": {"mine": to_plain(MINE)}, "tables": [to_plain(SPEC)], "protocols": {}}
-    return write_folder(tmp_path / "run", records, **notes)
+    return write_run(tmp_path / "run", records, **notes)
 
 
 def test_tables_are_made_of_the_folder_alone(run):
@@ -156,7 +155,7 @@ def test_tables_that_cannot_be_made_are_refused(run):
 
 
 def test_a_run_without_any_is_read(tmp_path):
-    folder = write_run(tmp_path / "old", {KEY: SSIM})
+    folder = gate_run(tmp_path / "old", {KEY: SSIM})
     assert read_run(folder).metrics == {} == make_run({KEY: SSIM}).metrics
     assert [table.name for table in read([folder]).tables] == ["overview", "table"]
 
@@ -190,16 +189,6 @@ def test_a_headline_is_shown_by_what_stands_in_for_it():
     ]
     (panel,) = build_tables(records, SPECS)[0].panels
     assert len(panel.rows) == 1 and "fd_effnet" in str(panel.rows)
-
-
-def test_settings_that_are_shown():
-    def shown(**fields):
-        spec = TableSpec("t", "", "", "t", ("system",), ("metric",), **fields)
-        return [setting for setting in ("", "mean", "Male") if spec.shows(setting)]
-
-    assert shown() == ["", "mean", "Male"]
-    assert shown(settings=("", "mean")) == ["", "mean"]
-    assert shown(without_settings=("", "mean")) == ["Male"]
 
 
 def test_results_are_compared_by_the_margins_of_the_base(run, tmp_path):

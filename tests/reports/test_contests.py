@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from report_runs import number
+from runs import table1
 
 from reports.records.metrics import METRICS
 from reports.records.record import LOWER, NEITHER
@@ -19,7 +19,7 @@ contested = partial(contest, known=METRICS, uncertainty=unknown)
 
 def fid(system, value, n=8, setting="", **more):
     given = {"n": n, "setting": setting, "direction": LOWER, "steps": None, "stderr": 0.0} | more
-    return replace(number(system, "fid", value), **given)
+    return replace(table1(system, "fid", value), **given)
 
 
 def names(held):
@@ -72,12 +72,12 @@ def test_the_numbers_of_a_system_told_together_are_of_one_setting():
         "ssim": (0.5, 0.6),
     }
     rows = [
-        number("A", metric, value, setting=setting, table="t")
+        table1("A", metric, value, setting=setting, table="t")
         for metric, values in given.items()
         for setting, value in zip(("random", "inverted"), values, strict=True)
     ]
     others = {"setting": "", "table": "t"}
-    rows += [number("B", "latent_dim", 7.0, **others), number("C", "psnr", 9.0, **others)]
+    rows += [table1("B", "latent_dim", 7.0, **others), table1("C", "psnr", 9.0, **others)]
     found = told_together(rows, [spec, replace(spec, name="u", source="u")], METRICS)
     told = [[(r.system, r.metric, r.setting, r.value) for r in column] for column in found]
     assert told == [
@@ -88,7 +88,7 @@ def test_the_numbers_of_a_system_told_together_are_of_one_setting():
 
 
 def test_a_metric_that_does_not_depend_on_n_is_compared_of_all():
-    records = [number(f"s{n}", "ssim", 0.5 - n / 1024, n=n) for n in (8, 64, 512)]
+    records = [table1(f"s{n}", "ssim", 0.5 - n / 1024, n=n) for n in (8, 64, 512)]
     held = contested(records)
     assert names(held) == ["s8", "s64", "s512"] and not held.of_other_n
     assert [gap.behind for gap in held.others] == pytest.approx([56 / 1024, 504 / 1024])
@@ -217,7 +217,7 @@ def test_bold_are_those_that_are_not_clearly_behind_and_never_all_of_them():
 
 
 def ssim(system, value, setting=""):
-    return number(system, "ssim", value, setting=setting, stderr=0.0)
+    return table1(system, "ssim", value, setting=setting, stderr=0.0)
 
 
 @pytest.mark.parametrize(

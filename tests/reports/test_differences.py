@@ -4,10 +4,8 @@ import dataclasses
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
-from report_runs import PROTOCOL, SETTINGS, number, write_run
-from run_folders import change_notes
+from runs import PROTOCOL, SETTINGS, change_notes, table1, write_run
 from scipy import stats
 
 from diffae.system.errors import UserError
@@ -32,7 +30,7 @@ def run(folder, scores, units="images", seed=0, protocol=None):
     for system, values in scores.items():
         uncertainty = of_mean(values, units or "images")
         found = error(uncertainty)
-        record = number(system, "ssim", float(np.mean(values)), stderr=found.stderr, n=len(values))
+        record = table1(system, "ssim", float(np.mean(values)), stderr=found.stderr, n=len(values))
         records.append(record)
         influences[record_key(record)] = uncertainty
     settings = SETTINGS | {"seed": seed, "weights": {"x": str(folder)}}
@@ -78,15 +76,6 @@ def test_a_system_of_two_runs_is_compared_with_itself_and_others_with_the_first(
     same_as_scipy(found[f"A (base){at}", f"A (mine){at}"], SCORES["A"], SCORES["B"])
 
 
-def test_runs_of_other_images_are_independent(tmp_path):
-    a = run(tmp_path / "a", {"A": SCORES["A"]})
-    b = run(tmp_path / "b", {"B": SCORES["B"]}, units="other images", seed=1)
-    (record,) = rows(a, b).values()
-    errors = [np.std(SCORES[k], ddof=1) / 40**0.5 for k in "AB"]
-    assert record.stderr == pytest.approx(np.hypot(*errors), rel=1e-4)
-    assert record.note.endswith("; independent")
-
-
 def test_without_influences_the_errors_of_the_records_are_taken(tmp_path):
     a, b = (run(tmp_path / k, {k.upper(): SCORES[k.upper()]}, units="") for k in "ab")
     (record,) = rows(a, b).values()
@@ -108,21 +97,6 @@ def test_means_of_seeds_are_left_out(tmp_path):
     assert table_of_differences(merge(runs)) is None
 
 
-def test_the_command_writes_them(tmp_path):
-    for k in "ab":
-        run(tmp_path / k, {k.upper(): SCORES[k.upper()]})
-    main([str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(tmp_path / "out")])
-    page = (tmp_path / "out/tables/differences.md").read_text()
-    test = stats.ttest_rel(SCORES["B"], SCORES["A"])
-    low, high = test.confidence_interval(0.95)
-    line = next(line for line in page.splitlines() if line.startswith("| reconstruction"))
-    cells = [cell.strip() for cell in line.strip("|").split("|")]
-    assert cells[5] == f"{low:.4f} to {high:.4f}" and cells[6] == "paired"
-    frame = pd.read_csv(tmp_path / "out/tables/differences.csv")
-    assert frame["value"][0] == pytest.approx(np.mean(SCORES["B"]) - np.mean(SCORES["A"]))
-    assert (tmp_path / "out/latex/differences.tex").exists()
-
-
 def test_a_table_of_that_name_is_refused(tmp_path):
     source = run(tmp_path / "a", {"A": SCORES["A"]})
     notes = json.loads((source.folder / "run.json").read_text())
@@ -141,28 +115,3 @@ def test_a_difference_is_of_as_many_images_as_the_smaller_run_has(tmp_path):
         assert record.n == n
         first, second = (f"A ({run.folder.name}), x_T inverted, T = 100" for run in (one, other))
         assert names == (first, second) and record.note == f"minus {first}; independent"
-
-
-@pytest.mark.parametrize(
-    ("behind", "error", "printed"),
-    [
-        (0.0123456, 0.00123456, ("+0.0123 ± 0.0012", "0.0099 to 0.0148")),
-        (123.456, 1.23456, ("+123.5 ± 1.2", "121.0 to 125.9")),
-        (1.23456e-7, 1.23456e-8, ("+1.23e-07 ± 1.2e-08", "9.9e-08 to 1.48e-07")),
-        (-0.0123456, 0.00123456, ("-0.0123 ± 0.0012", "-0.0148 to -0.0099")),
-    ],
-)
-def test_numbers_of_a_row_end_at_the_second_digit_of_the_error(tmp_path, behind, error, printed):
-    """The interval is Student's t with 3,998 degrees of freedom, about the normal's."""
-    each = {
-        "stderr": error / 2**0.5,
-        "direction": "lower",
-        "n": 2_000,
-        "steps": None,
-        "setting": "",
-    }
-    records = [number(name, "ssim", x, **each) for name, x in (("x", 1.0), ("y", 1.0 + behind))]
-    table = table_of_differences(merge([read_run(write_run(tmp_path / "run", records))]))
-    (row,) = table.panels[0].rows
-    _, _, first, second, *numbers, how = (cell.text for cell in row)
-    assert (first, second, *numbers, how) == ("x", "y", *printed, "independent")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from board_entries import FIELDS, write_card, write_entry
 from refusal import refusal
-from run_folders import change_notes
+from runs import PROTOCOL as FIELDS
+from runs import change_notes, write_card, write_entry
 from scipy import stats
 
 from reports.make import main

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import pandas as pd
 import pytest
-from report_runs import TABLE1, number, write_run
+from runs import TABLE1, write_run
+from runs import table1 as number
 
 from reports.make import main
 from reports.tables.build import printed, read

@@ -8,8 +8,7 @@ from xml.etree import ElementTree
 import in_process
 import numpy as np
 import pytest
-from gate_runs import KEY, SSIM, make_run, write_run
-from run_folders import number
+from runs import KEY, SSIM, gate_run, make_run, number
 
 from reports import compare as command_line
 from reports.gate.verdicts import Run, compare, read_margins, read_run
@@ -95,8 +94,8 @@ def test_a_changed_error_is_in_every_output_and_fails_nothing(tmp_path, monkeypa
         return in_process.command(command_line.main, *arguments, cache=tmp_path)
 
     wider = SSIM.mean() + 1.34 * (SSIM - SSIM.mean())
-    base = write_run(tmp_path / "base", {KEY: SSIM, ("DDIM", "", "ssim"): SSIM})
-    new = write_run(tmp_path / "new", {KEY: wider, ("DDIM", "", "ssim"): SSIM})
+    base = gate_run(tmp_path / "base", {KEY: SSIM, ("DDIM", "", "ssim"): SSIM})
+    new = gate_run(tmp_path / "new", {KEY: wider, ("DDIM", "", "ssim"): SSIM})
     page, junit, plain = (tmp_path / f"gate.{end}" for end in ("md", "xml", "json"))
     found = command(base, new, "--page", page, "--junit", junit, "--json", plain)
     assert found.returncode == 0 and found.stdout.startswith("# Regression gate: passed")
@@ -111,6 +110,6 @@ def test_a_changed_error_is_in_every_output_and_fails_nothing(tmp_path, monkeypa
     assert case.findtext("system-out") == words and "skipped" not in {one.tag for one in case}
     assert json.loads(plain.read_text())["errors"] == [f"DiffAE: SSIM of reconstruction: {words}"]
     assert json.loads(plain.read_text())["passed"]
-    worse = write_run(tmp_path / "worse", {KEY: wider - 0.1, ("DDIM", "", "ssim"): SSIM})
+    worse = gate_run(tmp_path / "worse", {KEY: wider - 0.1, ("DDIM", "", "ssim"): SSIM})
     assert command(base, worse, "--junit", junit).returncode == 1
     assert words in ElementTree.parse(junit).find(".//failure").get("message")

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from page_runs import fid, measured, write_measured, write_run
+from runs import fid, write_run
 
 from benchmarks.core.registry import REGISTRY, specs
 from reports.page.plots.figures import plots_of
@@ -13,8 +13,6 @@ from reports.page.verdicts import verdicts
 from reports.records.metrics import METRICS
 from reports.records.specs import with_headlines
 from reports.tables.build import build_tables, read
-from reports.tables.markdown import legend
-from reports.tables.numbers import error_text, value_text
 from reports.tables.ranking import of_like_n
 
 DIM = 2_048
@@ -191,49 +189,6 @@ def test_references_of_no_systems_n_are_left_out():
     assert of_like_n([other], METRICS) == [other]
     kernel = kid("real, more", 1.0, n=2_048, reference=True)
     assert of_like_n([kid("A", 1.0, n=128), kernel], METRICS)[1] == kernel
-
-
-@pytest.mark.parametrize(
-    ("value", "error", "printed"),
-    [
-        (0.000502, 0.0026, "0.0005 ± 0.0026"),
-        (-0.00003, 0.0026, "-0.000030 ± 0.0026"),
-        (-0.0356, 0.0378, "-0.0356 ± 0.0378"),
-    ],
-)
-def test_a_kernel_distance_near_0_has_the_decimals_of_the_others(value, error, printed):
-    near = replace(kid("real images (test)", value, stderr=error), metric="kd_effnet")
-    assert value_text(near) + error_text(near) == printed
-
-
-def test_the_legend_says_what_a_distance_below_0_is():
-    for value, there in ((-0.001, True), (0.001, False)):
-        table = build_tables([kid("A", value)], specs(["unconditional"]))[1]
-        assert ("Below 0: chance" in legend(table)) == there
-
-
-def test_real_images_are_told_before_other_references(tmp_path):
-    """Though others are better, and the verdict has no room for all."""
-    scale = [
-        fid(f"{name} + autoencoding", 1.0 + i, reference=True) for i, name in enumerate("CDEF")
-    ]
-    real = fid("real images (test)", 5.0, reference=True)
-    found = read([run_of(tmp_path / "run", [fid("A", 9.0), *scale, real], "paper")])
-    (verdict,) = verdicts(found)
-    first = "real images (test) 5.00 ± 0.00 (better), C + autoencoding 1.00"
-    assert f"For reference: {first}" in verdict.text
-    assert "real images (test)" in summary(found)[1]
-
-
-def test_a_reference_within_noise_of_the_best_is_said_to_be_so(tmp_path):
-    pairs = [
-        measured(kid("A", None), DRAWS),
-        measured(kid("real images (test)", None, reference=True), DRAWS + NOISE),
-    ]
-    found = read([write_measured(tmp_path / "run", pairs)])
-    (verdict,) = verdicts(found)
-    assert verdict.text.endswith(" (within noise).")
-    assert summary(found)[1].endswith("  reference, within noise")
 
 
 def test_without_a_frechet_distance_the_kernel_distance_leads():

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 from programs import program
-from report_runs import number
+from runs import table1 as number
 
 from benchmarks.core.registry import REGISTRY, specs
 from reports.tables import latex

@@ -9,18 +9,18 @@ import pandas as pd
 import pytest
 from programs import program
 from refusal import refusal
-from report_runs import number, write_run
+from runs import table1, write_run
 
 from reports.make import main
 
 
 @pytest.fixture
 def run(tmp_path):
-    records = [number("DiffAE", "ssim", 0.9963, stderr=0.0003), number("DDIM", "ssim", 0.9925)]
+    records = [table1("DiffAE", "ssim", 0.9963, stderr=0.0003), table1("DDIM", "ssim", 0.9925)]
     times = [
-        number("DiffAE", "images_per_second", 12.5, table="section5.5_times", benchmark="cost")
+        table1("DiffAE", "images_per_second", 12.5, table="section5.5_times", benchmark="cost")
     ]
-    return write_run(tmp_path / "run", records, times)
+    return write_run(tmp_path / "run", records, times=times)
 
 
 def make(*words):
@@ -177,24 +177,3 @@ def test_the_console_script_knows_it(run, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", list(sys.argv))
     assert not console.command(["report", str(run), "--out", str(tmp_path / "out")])
     assert "report" in console.usage()
-
-
-def test_the_foot_of_a_table_says_what_runs_share_and_in_what_they_differ(tmp_path):
-    """Of a run that does not say its seed none is told."""
-    settings = {"data": "portraits", "profile": {"name": "quick", "sections": {}}}
-    runs = {
-        "a": settings | {"seed": 0},
-        "b": settings | {"profile": {"name": "paper", "sections": {}, "limit": 8}},
-    }
-    for name, of in runs.items():
-        write_run(tmp_path / name, [number(name, "ssim", 0.5)], settings=of)
-    make(tmp_path / "a", tmp_path / "b", "--out", tmp_path / "out")
-    lines = (tmp_path / "out/tables/table1_reconstruction.md").read_text().splitlines()
-    foot = [line for line in lines if line.startswith(("- run", "- profile", "- seed", "- not"))]
-    assert foot == [
-        f"- run: a: {tmp_path / 'a'}; b: {tmp_path / 'b'}",
-        "- profile: a: quick; b: paper, counts limited to 8",
-        "- seed: a: 0",
-        "- not alike: b is not measured as a: profile paper against quick; --limit 8 against none",
-    ]
-    assert lines[2] == "**portraits, profile a: quick; b: paper, counts limited to 8**"

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from report_runs import PROTOCOL, SETTINGS, TABLE1, number, write_run
+from runs import PROTOCOL, SETTINGS, TABLE1, table1, write_run
 from scipy import stats
 
 from diffae.system.errors import UserError
 from reports.make import main
 from reports.records.run_folder import Run, read_run
 from reports.tables.build import merge
-from reports.tables.protocol_diff import _difference as difference
 from reports.tables.ranking import gap_between
 from reports.tables.run_groups import labels_of, run_groups_of
 
@@ -39,8 +38,8 @@ def table(tmp_path, *sources, table=TABLE1):
 
 
 def test_a_run_of_one_system_stands_beside_a_run_of_another(tmp_path):
-    a = run(tmp_path / "a", [number("DiffAE", "ssim", 0.95, stderr=0.001)])
-    b = run(tmp_path / "b", [number("Mine", "ssim", 0.97, stderr=0.001)], weights="w1")
+    a = run(tmp_path / "a", [table1("DiffAE", "ssim", 0.95, stderr=0.001)])
+    b = run(tmp_path / "b", [table1("Mine", "ssim", 0.97, stderr=0.001)], weights="w1")
     page, frame = table(tmp_path, a, b)
     assert dict(zip(frame["system"], frame["value"], strict=True)) == {"DiffAE": 0.95, "Mine": 0.97}
     assert dict(zip(frame["system"], frame["best"], strict=True)) == {"DiffAE": False, "Mine": True}
@@ -51,7 +50,7 @@ def test_a_run_of_one_system_stands_beside_a_run_of_another(tmp_path):
 def test_systems_of_one_name_carry_the_name_of_their_run(tmp_path):
     numbers = {"base": 0.95, "mine": 0.96}
     runs = [
-        run(tmp_path / k, [number("DiffAE", "ssim", v), number("DDIM", "ssim", 0.9)], weights=k)
+        run(tmp_path / k, [table1("DiffAE", "ssim", v), table1("DDIM", "ssim", 0.9)], weights=k)
         for k, v in numbers.items()
     ]
     _, frame = table(tmp_path, *runs)
@@ -66,19 +65,19 @@ def test_systems_of_one_name_carry_the_name_of_their_run(tmp_path):
 
 
 def test_the_same_system_is_one_where_runs_have_other_benchmarks(tmp_path):
-    probes = number(
+    probes = table1(
         "DiffAE", "auroc", 0.9, benchmark="probes", table="section5.3_probe", setting="mean"
     )
     for other, names in (("w0", {"DiffAE"}), ("w1", {"DiffAE (a)", "DiffAE (b)"})):
-        a = run(tmp_path / other / "a", [number("DiffAE", "ssim", 0.95)])
+        a = run(tmp_path / other / "a", [table1("DiffAE", "ssim", 0.95)])
         b = run(tmp_path / other / "b", [probes], weights=other)
         assert {r.system for r in merge([a, b]).records} == names
 
 
 def test_runs_of_which_one_checkpoint_is_another_have_no_system_in_common(tmp_path):
     """Where nothing else tells: their benchmarks are not the same."""
-    probes = number("DiffAE", "auroc", 0.9, benchmark="probes", table="section5.3_probe")
-    runs = [run(tmp_path / "a", [number("DiffAE", "ssim", 0.95)]), run(tmp_path / "b", [probes])]
+    probes = table1("DiffAE", "auroc", 0.9, benchmark="probes", table="section5.3_probe")
+    runs = [run(tmp_path / "a", [table1("DiffAE", "ssim", 0.95)]), run(tmp_path / "b", [probes])]
     for other, names in (("w", {"DiffAE"}), ("another", {"DiffAE (a)", "DiffAE (b)"})):
         weights = ({"diffae": "w0", "ddim": "w"}, {"diffae": "w0", "ddim": other})
         merged = merge(
@@ -92,16 +91,16 @@ def test_runs_of_which_one_checkpoint_is_another_have_no_system_in_common(tmp_pa
 
 @pytest.mark.parametrize("more", [{"value": 0.8}, {"n": 64}, {"stderr": 0.2}])
 def test_a_system_is_another_where_a_number_its_n_or_its_error_is(tmp_path, more):
-    rows = [number("A", "ssim", **{"value": 0.9, "stderr": 0.1} | m) for m in ({}, more)]
+    rows = [table1("A", "ssim", **{"value": 0.9, "stderr": 0.1} | m) for m in ({}, more)]
     runs = [run(tmp_path / k, [r], weights=k) for k, r in zip("ab", rows, strict=True)]
     assert {r.system for r in merge(runs).records} == {"A (a)", "A (b)"}
 
 
 def test_a_system_that_could_not_run_in_one_of_them_is_no_other_row_of_its_own(tmp_path):
-    a = run(tmp_path / "a", [number("A", "ssim", 0.9), number("DDIM", "ssim", 0.8)])
+    a = run(tmp_path / "a", [table1("A", "ssim", 0.9), table1("DDIM", "ssim", 0.8)])
     b = run(
         tmp_path / "b",
-        [number("A", "", None, steps=None, note="too little memory"), number("B", "ssim", 0.7)],
+        [table1("A", "", None, steps=None, note="too little memory"), table1("B", "ssim", 0.7)],
     )
     page, frame = table(tmp_path, a, b)
     assert (
@@ -113,10 +112,10 @@ def test_a_system_that_could_not_run_in_one_of_them_is_no_other_row_of_its_own(t
 def test_what_was_measured_otherwise_says_so_and_does_not_compete(tmp_path):
     a = run(
         tmp_path / "a",
-        [number(s, "ssim", v, stderr=0.001) for s, v in (("DiffAE", 0.95), ("DDIM", 0.9))],
+        [table1(s, "ssim", v, stderr=0.001) for s, v in (("DiffAE", 0.95), ("DDIM", 0.9))],
     )
     b = run(
-        tmp_path / "b", [number("Mine", "ssim", 0.97, setting="")], protocol={"n": 6},
+        tmp_path / "b", [table1("Mine", "ssim", 0.97, setting="")], protocol={"n": 6},
         profile={"name": "smoke", "sections": {}},
     )  # fmt: skip
     page, frame = table(tmp_path, a, b)
@@ -131,11 +130,11 @@ def test_what_was_measured_otherwise_says_so_and_does_not_compete(tmp_path):
 
 
 def test_two_that_are_unlike_the_first_compete_with_each_other(tmp_path):
-    a = run(tmp_path / "a", [number("A", "ssim", 0.99)])
+    a = run(tmp_path / "a", [table1("A", "ssim", 0.99)])
     b, c = (
         run(
             tmp_path / k,
-            [number(k.upper(), "ssim", v, stderr=0.001)],
+            [table1(k.upper(), "ssim", v, stderr=0.001)],
             protocol={"data_sha256": "x"},
         )
         for k, v in (("b", 0.5), ("c", 0.6))
@@ -151,8 +150,8 @@ def test_two_that_are_unlike_the_first_compete_with_each_other(tmp_path):
     "free", [{"model": "velocity"}, {"solver": "fast"}, {"decoding_steps": 10}, {"device": "cuda"}]
 )
 def test_how_a_system_works_may_differ(free, tmp_path):
-    a = run(tmp_path / "a", [number("A", "ssim", 0.99)])
-    b = run(tmp_path / "b", [number("B", "ssim", 0.98)], protocol=free)
+    a = run(tmp_path / "a", [table1("A", "ssim", 0.99)])
+    b = run(tmp_path / "b", [table1("B", "ssim", 0.98)], protocol=free)
     assert [r.note for r in merge([a, b]).records] == ["", ""]
 
 
@@ -160,8 +159,8 @@ def test_real_images_are_not_held_against_systems(tmp_path):
     """A reference has protocol fields of its own: it is compared with the same reference or with
     nothing.
     """
-    a = run(tmp_path / "a", [number("A", "ssim", 0.99)])
-    real = number("real images", "ssim", 0.5, reference=True, setting="")
+    a = run(tmp_path / "a", [table1("A", "ssim", 0.99)])
+    real = table1("real images", "ssim", 0.5, reference=True, setting="")
     b = run(tmp_path / "b", [real], protocol={"n": 400})
     assert [r.note for r in merge([a, b]).records] == ["", ""]
 
@@ -174,8 +173,8 @@ VALUES, ERRORS = (0.90, 0.92, 0.97), (0.03, 0.04, 0.05)
 
 def seeds(tmp_path, name="mine", more_by=0.0, **more):
     return [
-        run(tmp_path / f"{name}-s{i}", [number("DiffAE", "ssim", v + more_by, stderr=e),
-            number("DiffAE", "latent_dim", 256, direction="neither")], seed=i, **more)
+        run(tmp_path / f"{name}-s{i}", [table1("DiffAE", "ssim", v + more_by, stderr=e),
+            table1("DiffAE", "latent_dim", 256, direction="neither")], seed=i, **more)
         for i, (v, e) in enumerate(zip(VALUES, ERRORS, strict=True))
     ]  # fmt: skip
 
@@ -201,7 +200,7 @@ def test_the_error_of_one_run_is_that_of_all_or_unknown(values, stating, tmp_pat
     runs = []
     for i, (value, error) in enumerate(zip(values, ERRORS, strict=True)):
         stated = error if i in stating else None
-        found = number("DiffAE", "ssim", value, stderr=stated, n=32 - i)
+        found = table1("DiffAE", "ssim", value, stderr=stated, n=32 - i)
         runs.append(run(tmp_path / f"s{i}", [found], seed=i))
     page, frame = table(tmp_path, *runs)
     (row,) = frame.to_dict("records")
@@ -226,16 +225,16 @@ def test_seeds_of_two_things_stand_side_by_side(tmp_path):
 
 
 def test_other_weights_or_settings_are_no_seeds(tmp_path):
-    a = run(tmp_path / "a", [number("A", "ssim", 0.9)])
+    a = run(tmp_path / "a", [table1("A", "ssim", 0.9)])
     for i, more in enumerate(({"weights": "w1"}, {"data": "celeba"}, {"precision": "bfloat16"})):
-        b = run(tmp_path / f"b{i}", [number("A", "ssim", 0.8)], seed=1, **more)
+        b = run(tmp_path / f"b{i}", [table1("A", "ssim", 0.8)], seed=1, **more)
         assert len(run_groups_of([a, b])) == 2
 
 
 def test_runs_of_one_name_are_one_thing_whatever_their_weights(tmp_path):
     """Several trainings."""
     runs = [
-        named(run(tmp_path / w, [number("A", "ssim", v)], weights=w), "ours")
+        named(run(tmp_path / w, [table1("A", "ssim", v)], weights=w), "ours")
         for w, v in (("a", 0.5), ("b", 0.7))
     ]
     (record,) = merge(runs).records
@@ -246,7 +245,7 @@ def trainings(tmp_path, name, *values):
     """Runs of a system of one name, of different weights; their images are the same."""
     for i, value in enumerate(values):
         folder = tmp_path / f"{name}{i}"
-        records = [number("A", "ssim", value, stderr=0.001, n=10_000)]
+        records = [table1("A", "ssim", value, stderr=0.001, n=10_000)]
         yield named(run(folder, records, weights=f"{name}{i}"), name)
 
 
@@ -270,10 +269,10 @@ def test_means_of_trainings_differ_by_more_than_the_spread_between_these(tmp_pat
 
 def test_runs_are_compared_where_the_first_lacks_the_number(tmp_path):
     """Whatever their order: two crops, and a run of something else."""
-    probes = number("P", "auroc", 0.9, benchmark="probes", table="section5.3_probe", setting="mean")
+    probes = table1("P", "auroc", 0.9, benchmark="probes", table="section5.3_probe", setting="mean")
     other = run(tmp_path / "other", [probes], weights="w0")
     crops = [
-        run(tmp_path / crop, [number(crop, "ssim", 0.9)], weights=crop, protocol={"crop": crop})
+        run(tmp_path / crop, [table1(crop, "ssim", 0.9)], weights=crop, protocol={"crop": crop})
         for crop in ("center", "adm")
     ]
     for sources in ([other, *crops], [*crops, other], [crops[0], other, crops[1]]):
@@ -287,7 +286,7 @@ def test_runs_are_compared_where_the_first_lacks_the_number(tmp_path):
 
 def test_what_only_some_runs_have_says_so(tmp_path):
     a, b = seeds(tmp_path)[:2]
-    b = run(tmp_path / "b", [number("DiffAE", "ssim", None, note="no memory")], seed=1)
+    b = run(tmp_path / "b", [table1("DiffAE", "ssim", None, note="no memory")], seed=1)
     (record, _) = merge([named(a, "x"), named(b, "x")]).records
     assert (record.value, record.runs, record.spread) == (0.90, 1, None)
     assert record.note == "measured in 1 of 2 runs"
@@ -302,20 +301,20 @@ def test_what_only_some_runs_have_says_so(tmp_path):
 )
 def test_what_is_no_other_run_of_it_is_refused(other, words, tmp_path):
     a, b = (
-        run(tmp_path / k, [number("A", "ssim", 0.9)], **m) for k, m in (("a", {}), ("b", other))
+        run(tmp_path / k, [table1("A", "ssim", 0.9)], **m) for k, m in (("a", {}), ("b", other))
     )
     with pytest.raises(UserError, match=words):
         merge([named(a, "x"), named(b, "x")])
 
 
 def test_numbers_that_have_no_mean_are_refused_in_one_line(tmp_path):
-    runs = [run(tmp_path / f"s{i}", [number("A", "ssim", 1.7e308)], seed=i) for i in range(2)]
+    runs = [run(tmp_path / f"s{i}", [table1("A", "ssim", 1.7e308)], seed=i) for i in range(2)]
     with pytest.raises(UserError, match="too large"):
         merge(runs)
 
 
 def test_a_run_given_twice_is_refused_in_one_line(tmp_path):
-    a = run(tmp_path / "a", [number("A", "ssim", 0.9)])
+    a = run(tmp_path / "a", [table1("A", "ssim", 0.9)])
     words = [str(a.folder), f"x={a.folder}/../a"]
     with pytest.raises(UserError, match="is given twice"):
         main([*words, "--out", str(tmp_path / "out")])
@@ -345,7 +344,7 @@ def test_two_runs_of_one_name_need_names():
 
 def test_numbers_that_depend_on_n_are_neither_ranked_nor_averaged_over_several_n(tmp_path):
     def one(folder, system, value, n, seed=0, **weights):
-        found = number(system, "fd_effnet", value, n=n)
+        found = table1(system, "fd_effnet", value, n=n)
         return run(tmp_path / folder, [found], seed=seed, **weights)
 
     a, b = one("a", "DiffAE", 200.0, 118), one("b", "Mine", 190.0, 128, weights="w1")
@@ -356,47 +355,3 @@ def test_numbers_that_depend_on_n_are_neither_ranked_nor_averaged_over_several_n
     assert mean.value is None and mean.note.startswith("no mean: the runs have 118, 128 images")
     merged = merge([one("t0", "DiffAE", 200.0, 128), one("t1", "DiffAE", 190.0, 128, seed=1)])
     assert merged.records[0].value == 195.0
-
-
-@pytest.mark.parametrize("count", [4, 5, 7])
-def test_no_more_than_four_differences_of_protocols_are_named(tmp_path, count):
-    """And how many more there are; a field of 0 or False is one, too."""
-    fields = {f"f{i}": value for i, value in enumerate((0, False, 1, 2, 3, 4, 5))}
-    theirs = {name: fields[name] for name in list(fields)[:count]}
-    a = run(tmp_path / "a", [number("DiffAE", "ssim", 0.95)])
-    b = run(tmp_path / "b", [number("Mine", "ssim", 0.97)], weights="w1", protocol=theirs)
-    (note,) = [r.note for r in merge([a, b]).rows if r.system == "Mine"]
-    named = "f0 0 against none, f1 False against none, f2 1 against none, f3 2 against none"
-    more = f", {count - 4} more" if count > 4 else ""
-    assert note == f"measured otherwise than in a: {named}{more}"
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({}, ""),
-        ({"data_sha256": "y"}, "other images"),
-        ({"profile": {"name": "paper", "sections": {}}, "data_sha256": "y"}, "profile"),
-    ],
-)
-def test_runs_of_other_images_are_said_to_be_so(changes, said, tmp_path):
-    """If their settings are the same: else these say what differs."""
-    sources = [
-        run(tmp_path / name, [number(name, "ssim", 0.5)], weights=name, **more)
-        for name, more in (("a", {"data_sha256": "x"}), ("b", {"data_sha256": "x"} | changes))
-    ]
-    remarks = merge(sources).remarks
-    assert len(remarks) == (said != "")
-    for remark in remarks:
-        assert remark.startswith("b is not measured as a: ") and said in remark
-        assert ("other images" in remark) == (said == "other images")
-
-
-def test_a_number_that_was_measured_otherwise_is_held_against_the_nearest():
-    """The one from which the fewest fields differ, wherever it stands."""
-    ours = {"a": "1", "b": "1", "c": "1"}
-    near, far = ours | {"b": "2"}, ours | {"a": "2", "c": "2"}
-    texts = {
-        difference(ours, beside) for beside in ([near], [far, near], [near, far], [far, near, far])
-    }
-    assert len(texts) == 1 and texts != {difference(ours, [far])}

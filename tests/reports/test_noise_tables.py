@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from page_runs import fid, measured, number, write_run
+from runs import measured, number, write_run
 from scipy import stats
 
 from reports.make import main
@@ -185,17 +185,6 @@ def test_means_over_seeds_are_not_paired(tmp_path):
     for seeds, (word, bold) in ((1, (CLEAR, "A")), (2, (LEVEL, ""))):
         ((found, text, best),) = reported(tmp_path / str(seeds), [case], seeds)
         assert (found, best) == (word, bold), text
-
-
-@pytest.mark.parametrize("sign", [1, -1])
-def test_of_as_many_systems_of_each_n_those_of_the_largest_compete(tmp_path, sign):
-    """Whatever their names and their order."""
-    counts = {f"S{i}": 2000 + sign * 100 * i for i in range(1, 13)}
-    records = [fid(name, 10 + n / 1000, n=n, stderr=0.1) for name, n in counts.items()]
-    main([str(write_run(tmp_path / "run", records)), "--out", str(tmp_path / "report")])
-    page = re.sub("<[^>]*>", "", (tmp_path / "report" / "report.html").read_text())
-    largest = max(counts, key=counts.__getitem__)
-    assert f"{largest} has FID" in page and "no other system can be compared with it" in page
 
 
 @pytest.mark.parametrize("group", groups(CARRIED))

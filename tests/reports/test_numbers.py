@@ -10,19 +10,14 @@ from reports.records.record import FAST_SOLVER, HIGHER, LOWER, NEITHER, Record
 from reports.tables.numbers import (
     detectable_change,
     difference_text,
-    duration,
     error_text,
-    footnote,
     heading,
     metric_label,
     number_text,
     published_text,
-    reference_note,
     reference_text,
     steps_text,
     to_error,
-    value_note,
-    value_text,
 )
 
 
@@ -129,25 +124,6 @@ def test_ours_minus_what_was_published(record, difference, reference):
 
 
 @pytest.mark.parametrize(
-    ("record", "value", "reference"),
-    [
-        (of(), "", ""),
-        (of(note="a"), "a", ""),
-        (of(value=None), "no reason recorded", ""),
-        (of(value=None, note="a"), "a", ""),
-        (of(value=0.0), "", ""),
-        (of(not_comparable="n"), "", "n"),
-        (of(not_comparable="n", published_metric="ssim"), "", "n"),
-        (of(not_comparable="n", published_metric="lpips"), "", "published LPIPS: n"),
-        (of(not_comparable="n", published=None), "", ""),
-        (of(not_comparable="n", published=0.0), "", "n"),
-    ],
-)
-def test_the_notes_of_a_number_and_of_what_was_published(record, value, reference):
-    assert (value_note(record), reference_note(record)) == (value, reference)
-
-
-@pytest.mark.parametrize(
     ("value", "error", "text"),
     [
         (0.98765, 0.0123, "0.988"), (0.98765, 0.0999, "0.988"), (0.98765, 0.1, "0.99"),
@@ -160,17 +136,6 @@ def test_the_notes_of_a_number_and_of_what_was_published(record, value, referenc
 )  # fmt: skip
 def test_a_value_is_rounded_to_the_second_digit_of_its_error(value, error, text):
     assert to_error(value, error) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0, "0 s"), (1.4, "1 s"), (89.4, "89 s"), (90, "2 min"), (119, "2 min"), (600, "10 min"),
-        (5399, "90 min"), (5400, "1.5 h"), (36_000, "10.0 h"), (3_600_000, "1,000 h"),
-    ],
-)  # fmt: skip
-def test_a_duration_is_in_seconds_minutes_or_hours(seconds, text):
-    assert duration(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -191,15 +156,6 @@ def test_a_heading_has_the_unit_and_the_arrow_that_all_share(metrics, text):
     records = [of(m, value, direction=d, unit=unit) for m, d, unit, value in metrics]
     assert heading(metrics[0][0] if metrics else "", records) == text
     assert metric_label("") == "any metric" and metric_label("unheard_of") == "unheard_of"
-
-
-def test_no_value_is_said_and_0_is_one():
-    assert (value_text(of(value=None)), value_text(of(value=0.0))) == ("n/a", "0.0000")
-
-
-def test_equal_notes_share_the_number_of_their_first():
-    notes: dict[str, int] = {}
-    assert [footnote(notes, text) for text in "abacb"] == [1, 2, 1, 3, 2]
 
 
 def test_a_detectable_change_is_found_by_two_runs_four_times_in_five():

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from page_runs import write_measured
 from refusal import refusal
-from report_runs import PROTOCOL, SETTINGS, number, write_run
-from run_folders import measured
+from runs import PROTOCOL, SETTINGS, measured, write_measured, write_run
+from runs import table1 as number
 from scipy import stats
 
 from reports.make import main

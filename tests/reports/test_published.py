@@ -8,7 +8,6 @@ import benchmarks
 from benchmarks.tasks.fewshot.classes import RULES
 from benchmarks.tasks.probes import ADAM
 from reports.records.published import PROTOCOLS, STEPS, attach, lookup
-from reports.records.published import _of_steps as of_steps
 from reports.records.record import Record
 from reports.tables.numbers import reference_text
 
@@ -232,18 +231,6 @@ def test_section_5_3_is_never_comparable_for_nobody_knows_its_split_and_mean(set
     assert ("probe joint L-BFGS" in found.not_comparable) == (probe != ADAM)
 
 
-def test_attach_keeps_the_number_and_names_the_source():
-    attached = attach(record(**ROW), FULL)
-    assert attached.value == 0.98
-    assert (attached.published, attached.published_metric) == (0.991, "ssim")
-    assert attached.published_source == "Preechakul et al. 2022, Table 1"
-
-
-def test_attach_leaves_alone_what_the_paper_lacks():
-    ours = record(metric="psnr")
-    assert attach(ours, FULL) == ours
-
-
 # ----------------------------------------------------------------------------------------------
 # As a run records it
 
@@ -270,17 +257,3 @@ def test_the_benchmarks_say_what_the_papers_protocol_asks_for():
     for name in asked | {"dataset_images", "transform"} | set(STEPS):
         assert re.search(rf"\b{name}=|\"{name}\":", source), name
     assert PROTOCOLS["section5.3_probe", ""].fields["probe"] == ADAM
-
-
-@pytest.mark.parametrize(
-    ("ours", "theirs", "protocol", "reasons"),
-    [
-        (10, 10, {}, []), (20, 10, {}, ["published at T = 10"]), (0, 10, {}, ["published at T = 10"]),
-        (None, 10, {}, []), (20, None, {}, []), (None, None, {}, []),
-        (10, 10, {"inversion_steps": 10}, []), (10, 10, {"inversion_steps": None}, []),
-        (10, 10, {"inversion_steps": 250}, ["inversion steps 250, published at T = 10"]),
-        (None, 10, {"inversion_steps": 250}, ["inversion steps 250, published at T = 10"]),
-    ],
-)  # fmt: skip
-def test_other_steps_are_a_reason_where_both_are_known(ours, theirs, protocol, reasons):
-    assert list(of_steps(ours, theirs, protocol)) == reasons

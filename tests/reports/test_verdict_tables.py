@@ -12,7 +12,7 @@ from typing import Any
 import in_process
 import numpy as np
 import pytest
-from run_folders import measured, number, write_folder
+from runs import measured, number, write_run
 from scipy import stats
 
 from reports import compare
@@ -76,7 +76,7 @@ def write(folder, side):
             kept[record_key(row)] = uncertainty
         rows.append(row)
     fields = {"benchmark": "reconstruction"} | side.protocol
-    return write_folder(
+    return write_run(
         folder, rows, kept if side.influences else None, protocols={"p0": fields}, settings={}
     )
 

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from page_runs import SCORES, write_measured, write_run
-from run_folders import measured, number
+from runs import SCORES, measured, number, write_measured, write_run
 
 from reports.page.aspects import panels_of
 from reports.records.record import Record

@@ -11,10 +11,9 @@ from urllib.parse import unquote, urljoin, urlsplit
 import numpy as np
 import pytest
 from axe_rules import violations
-from board_entries import FIELDS, TABLE1, write_card, write_entry
-from page_runs import HARMFUL
 from playwright.sync_api import expect
-from run_folders import number
+from runs import HARMFUL, TABLE1, number, write_card, write_entry
+from runs import PROTOCOL as FIELDS
 
 from reports.page import write_board
 from reports.page.board import _contests, _group, _names, _opens, _references, groups_of

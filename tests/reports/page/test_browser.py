@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 from axe_rules import violations
-from page_runs import HARMFUL, harmful
 from playwright.sync_api import expect
+from runs import HARMFUL, harmful
 from visits import Visit
 
 from diffae.sheet import Sheet

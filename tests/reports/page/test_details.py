@@ -3,25 +3,17 @@
 from dataclasses import replace
 
 import pytest
-from run_folders import number
+from runs import number
 
-from reports.page.view import MOST_PROTOCOL_TEXT, details, protocols_of, table_view
+from reports.page.view import details, protocols_of
 from reports.records.metrics import METRICS
-from reports.records.record import HIGHER, NEITHER, Record
-from reports.tables.build import build_tables
+from reports.records.record import HIGHER, NEITHER
 
-BARE = Record("b", "t", "", "", "", "", None, "unheard_of", None)
 FULL = replace(
     number("table1", "ssim", 0.987654321, stderr=0.0005),
     setting="x_T inverted", steps=20, solver="ab2-v", calls=1_040, n=12_345, unit="px",
     ci_low=0.98765432, ci_high=0.1, published=0.991, published_source="Table 1", note="a note",
 )  # fmt: skip
-
-
-def test_a_number_of_which_nothing_is_known_has_its_name_alone():
-    assert details(BARE, METRICS) == {
-        "name": "unheard_of: ", "value": "n/a", "metric": "unheard_of",
-    }  # fmt: skip
 
 
 def test_a_number_of_which_all_is_known():
@@ -105,38 +97,3 @@ def test_a_number_that_stands_for_none_or_all_is_a_word():
         "codes.most": "all", "knn.neighbours": "chosen for each label", "knn.temperature": "none",
         "guard": "0.2", "most": "500", "seed": "0",
     }  # fmt: skip
-
-
-@pytest.mark.parametrize("extra", [-1, 0, 1])
-def test_a_text_of_a_protocol_is_cut_at_its_limit(extra):
-    text = "y" * (MOST_PROTOCOL_TEXT + extra)
-    ((_, shown),) = protocols_of([FULL], {"p0": {"a": text}})["p0"]
-    assert shown == (text if extra <= 0 else "y" * MOST_PROTOCOL_TEXT + " ...")
-
-
-@pytest.mark.parametrize(
-    ("settings", "numeric"),
-    [
-        (("1", "20"), True), (("1,000", "0.5"), True), (("-1", "1e-3"), True), (("0", "1"), True),
-        (("1", "a"), False), (("a", "1"), False), (("a", "b"), False), (("1", "2 px"), False),
-    ],
-)  # fmt: skip
-def test_a_column_is_sorted_by_its_numbers_if_all_its_cells_are_some(settings, numeric):
-    records = [
-        replace(number("plain", "ssim", i / 8), setting=setting)
-        for i, setting in enumerate(settings)
-    ]
-    table = build_tables(records)[1]
-    (panel,) = table_view(table, {}, "x")["panels"]
-    column = panel["headers"].index("setting")
-    assert (panel["numeric"][0], panel["numeric"][column]) == (False, numeric)
-    assert panel["numeric"][-1]  # of values
-    shown = [row[column]["sort"] for row in panel["rows"]]
-    expected = [repr(float(s.replace(",", ""))) if s[-1].isdigit() else "" for s in settings]
-    assert shown == expected
-
-
-def test_fields_of_one_name_have_both_of_their_values():
-    """In the protocol of a stranger's run: nested and with a point in its name, of unlike kinds."""
-    found = protocols_of([FULL], {"p0": {"a": {"b": 1}, "a.b": "x", "A": 2}})["p0"]
-    assert found == [("A", "2"), ("a.b", "1"), ("a.b", "x")]

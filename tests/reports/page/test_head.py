@@ -1,12 +1,9 @@
 """What stands above and below the results: how a run was made, and reasons for caution."""
 
 import pytest
-from page_runs import number, write_run
+from runs import number, write_run
 
-from diffae.system.errors import UserError
 from reports.page.head import facts, failures, lede, warnings
-from reports.records.reading import to_plain
-from reports.records.specs import TableSpec
 from reports.tables.build import read
 
 TABLE = "table1_reconstruction"
@@ -71,14 +68,6 @@ def test_a_suite_that_cannot_be_one_is_none(tmp_path, suite):
     assert (found.suite == "") == (suite != {"name": 3}) and facts(found)["Seed"] == "0"
 
 
-def test_a_suite_that_is_called_as_a_table_is_refused(tmp_path):
-    spec = to_plain(TableSpec(TABLE, "", "", "", ("system",), ("metric",), headline=("ssim",)))
-    for name in ("overview", TABLE):
-        about = {"settings": {"suite": {"name": name}}, "tables": [spec]}
-        with pytest.raises(UserError, match="two tables would be written to one file"):
-            _ = run_with(tmp_path / name, **about).tables
-
-
 def test_the_time_is_of_all_commands_from_the_first_start_and_a_clock_set_back_takes_none(tmp_path):
     hours = [("10:00", "10:05"), ("11:30", "11:00"), ("12:00", "12:10")]
     day = "2026-01-02T{}:00+00:00".format
@@ -121,28 +110,6 @@ def test_numbers_of_another_precision_are_a_reason_for_caution(tmp_path, precisi
     assert said == ([f"Measured in {precision}, not in float32."] if other else [])
 
 
-def test_notes_that_many_numbers_share_come_first_whatever_their_order(tmp_path):
-    """Of systems' numbers: not those of references, nor the reason why there is none."""
-    notes = ["once", "thrice", "twice", "four times", "five times"]
-    counts = dict(zip(notes, (1, 3, 2, 4, 5), strict=True))
-    records = [
-        number(TABLE, "ssim", 0.5, system=f"{note} {i}", note=note)
-        for note in notes
-        for i in range(counts[note])
-    ]
-    records += [number(TABLE, "ssim", None, system=f"none {i}", note="absent") for i in range(9)]
-    scale = {"reference": True, "note": "of a scale"}
-    records += [number(TABLE, "ssim", 0.9, system=f"scale {i}", **scale) for i in range(9)]
-    of = " of reconstruction)"
-    assert warnings(run_with(tmp_path / "run", records)) == (
-        f"five times (5 numbers{of}",
-        f"four times (4 numbers{of}",
-        f"thrice (3 numbers{of}",
-        f"twice (2 numbers{of}",
-        "1 more notes stand under the tables.",
-    )
-
-
 def test_a_note_names_the_benchmarks_that_have_it(tmp_path):
     other = number("figure6_denoising", "mse", 0.1, benchmark="denoising", note="clamped")
     records = [number(TABLE, "ssim", 0.9, note="clamped"), other]
@@ -162,11 +129,3 @@ def test_a_system_that_failed_is_named_once_with_its_benchmarks(tmp_path):
     ]
     said = failures(run_with(tmp_path / "run", failed=failed))
     assert said == ("mine failed in probes, latent: no code", "mine failed in cost: too slow")
-
-
-def test_a_system_with_a_reference_among_its_numbers_is_a_system(tmp_path):
-    truth = number("edits", "off_target", 0.0, benchmark="edits", reference=True)
-    pixels = number("edits", "off_target", 0.9, benchmark="edits", system="pixels", reference=True)
-    found = run_with(tmp_path / "run", [*BOTH, truth, pixels])
-    assert facts(found)["Systems"] == "DiffAE, DDIM"
-    assert lede(found).startswith("DiffAE and DDIM, by 2 benchmarks.")

@@ -9,19 +9,14 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-import torch
-from page_runs import HARMFUL, SCORES, harmful, number, two_systems, write_run
+from runs import HARMFUL, SCORES, harmful, number, two_systems, write_run
 
-from diffae.sheet import Sheet
-from diffae.sheet import write as write_sheet
 from reports.page import write
 from reports.page.summary import summary
 from reports.records.record import read_records
-from reports.records.uncertainty import difference_error
 from reports.tables.build import read
 
 BASELINE = Path(__file__).parents[3] / "benchmarks/baseline"
-ABOUT = {"benchmark": "reconstruction"}
 
 
 class Page(HTMLParser):
@@ -76,19 +71,6 @@ def test_a_number_opens_its_interval_and_protocol(baseline):
     assert {f"p-{n['protocol']}" for n in numbers if "protocol" in n} <= ids
 
 
-@pytest.mark.parametrize("value", [0.0, 0.5])
-def test_a_number_a_seed_and_an_error_of_0_are_told_as_others_are(tmp_path, value):
-    fields = {"stderr": value, "ci_low": value, "ci_high": value, "n": 40, "calls": 0}
-    record = number("table1_reconstruction", "mse", value, **fields)
-    settings = {"data": "portraits", "seed": int(2 * value), "profile": {"name": "quick"}}
-    page = page_of(write_run(tmp_path / "run", [record], settings=settings), out=tmp_path)
-    (told,) = (n for n in json.loads(page.raw["script"][0])["numbers"] if "in full" in n)
-    assert told["in full"] == repr(value)
-    assert told["95 % interval"] == f"{value:g} to {value:g}"
-    words = [text.strip() for text in page.texts if text.strip()]
-    assert words[words.index("Seed") + 1] == str(int(2 * value))
-
-
 def test_ids_are_unique_and_links_lead_somewhere(baseline):
     ids = [attrs["id"] for _, attrs in baseline.elements if "id" in attrs]
     assert len(set(ids)) == len(ids)
@@ -134,13 +116,6 @@ def test_names_that_mean_harm_stay_text(tmp_path):
     assert {name for name in HARMFUL if any(name in n["name"] for n in numbers)} == set(HARMFUL)
 
 
-def test_what_failed_comes_first(tmp_path):
-    failed = [{"benchmark": "probes", "system": "mine", "reason": "ValueError: no code"}]
-    page = page_of(two_systems(tmp_path / "run", SCORES * 0.1, failed=failed), out=tmp_path)
-    said = page.texts.index("mine failed in probes: ValueError: no code")
-    assert said < max(i for i, text in enumerate(page.texts) if text == "In short")
-
-
 @pytest.mark.parametrize(
     ("profile", "said"),
     [
@@ -163,66 +138,12 @@ def test_a_page_of_smoke_says_that_its_numbers_mean_nothing(tmp_path, profile, s
     assert n < first and (not said or n < texts.index(words))
 
 
-def test_it_begins_with_warnings_pictures_and_conclusions_and_ends_with_how_it_was_measured(
-    tmp_path,
-):
-    run = two_systems(tmp_path / "run", SCORES * 0.1, seen_in_training={"DiffAE": "saw the images"})
-    rows = ("input", "x_T inverted", "x_T random")
-    notes = [["", ""], ["MSE 6.1e-05", ""], ["", ""]]
-    sheet = Sheet("DiffAE: faces", torch.rand(3, 2, 3, 8, 8), rows, notes=notes, about=ABOUT)
-    (run / "pictures").mkdir()
-    write_sheet(run / "pictures/reconstruction-diffae.png", sheet)
-    page = page_of(run, out=tmp_path)
-    names = [
-        "Systems",
-        "DiffAE: saw the images",
-        " is best: ",
-        "DiffAE: faces; from top to bottom: ",
-    ]
-    facts, known, verdict, lead = (
-        next(i for i, text in enumerate(page.texts) if name in text) for name in names
-    )
-    assert known < lead < verdict < facts
-    assert page.texts[lead].endswith(", ".join(rows))
-    assert "6.1e-05" in page.texts  # in an element of its own, where no line ends
-    first = [tag for tag, _ in page.elements]
-    assert first.index("img") < first.index("table")
-    hashes = next(i for i, (_, attrs) in enumerate(page.elements) if attrs.get("id") == "protocols")
-    assert page.elements[hashes] == ("details", {"class": "protocols", "id": "protocols"})
-    assert all(i > hashes for i, (_, a) in enumerate(page.elements) if a.get("class") == "protocol")
-
-
 def test_links_name_the_files_that_are_there(tmp_path):
     run = two_systems(tmp_path / "run", SCORES * 0.1)
     (run / "samples.csv").write_text("")
     links = {a["href"] for a in page_of(run, out=run).all("a") if not a["href"].startswith("#")}
     assert links == {"records.csv", "samples.csv", "run.json"}
     assert not [a for a in page_of(run, out=tmp_path).all("a") if a["href"] == "records.csv"]
-
-
-def test_systems_of_two_runs_are_told_apart_and_paired(tmp_path):
-    runs = [
-        two_systems(tmp_path / name / "run", SCORES * share)
-        for name, share in (("a", 0.1), ("b", 0.2))
-    ]
-    found = read(runs)
-    ddim = {r.system: r for r in found.records if r.system.startswith("DDIM")}
-    assert set(ddim) == {"DDIM (a)", "DDIM (b)"}
-    assert [found.uncertainty(r) for r in ddim.values()] != [(), ()]
-    (diffae,) = (r for r in found.records if r.system == "DiffAE")  # the same in both
-    difference = difference_error(found.uncertainty(ddim["DDIM (b)"]), found.uncertainty(diffae))
-    assert difference.stderr == pytest.approx((SCORES * 0.2).std(ddof=1) / 50**0.5, rel=1e-5)
-
-
-def test_numbers_that_were_measured_otherwise_do_not_compete(tmp_path):
-    runs = [two_systems(tmp_path / "a" / "run", SCORES * 0.1)]
-    other = {"p0": {"benchmark": "reconstruction", "seed": 0, "transform": {"crop": "none"}}}
-    runs.append(two_systems(tmp_path / "b" / "run", SCORES * -0.05, protocols=other))
-    page = page_of(*runs, out=tmp_path)
-    (said, *_) = [text for text in page.texts if " is best: " in text]
-    assert said.startswith("DiffAE") and "DDIM (b)" not in said
-    assert any("DDIM (a) follows" in text for text in page.texts)
-    assert any("measured otherwise than in a: crop none against center" in t for t in page.texts)
 
 
 def test_numbers_without_end_are_drawn_too(tmp_path):

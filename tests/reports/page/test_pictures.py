@@ -7,8 +7,8 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from page_runs import SCORES, two_systems
 from PIL import Image
+from runs import SCORES, two_systems
 
 from diffae.sheet import Sheet
 from diffae.sheet import write as write_sheet
@@ -55,14 +55,6 @@ def test_images_are_those_of_the_sheet_to_the_pixel(run):
     assert figure.sheet.columns == ("x", "y") and figure.sheet.rows == ("input", "output")
 
 
-def test_large_images_are_shrunk_and_that_is_said(run):
-    sheet_of(run, "a.png", [images(2, 256)])
-    (figure,), _ = pictures_of(read([run]))
-    kind, found = decoded(figure.images[0][0])
-    assert kind == "data:image/jpeg" and found.shape == (192, 192, 3)
-    assert figure.remark == "shrunk from 256 to 192 px, kept as JPEG here"
-
-
 def test_what_has_no_room_is_named(run, monkeypatch):
     for i in range(4):
         sheet_of(run, f"{i}.png", [images(4, 32, i)])
@@ -101,34 +93,6 @@ def test_pictures_that_are_no_sheets_are_named(run):
     assert "pictures/broken.png" in (run / "report.html").read_text(encoding="utf-8")
 
 
-def test_sheets_come_by_system_and_the_worst_last(run):
-    for name, system in (
-        ("a-worst-d", "DiffAE"),
-        ("a-d", "DiffAE"),
-        ("a-a", "DDIM"),
-        ("z", "other"),
-    ):
-        about = {"benchmark": "reconstruction", "system": system}
-        sheet_of(run, f"{name}.png", [images(1, 8)], about=about)
-    titles = [figure.sheet.title for figure in pictures_of(read([run]))[0]]
-    assert titles == ["a-d.png", "a-worst-d.png", "a-a.png", "z.png"]
-
-
-@pytest.mark.parametrize("whole", [False, True])
-@pytest.mark.parametrize("names", [(), ("input",), ("input", "weak", "strong", "strongest")])
-def test_a_strip_is_of_the_first_and_the_last_row_or_of_all(run, names, whole):
-    """Rows without names are independent images, of which the first is enough."""
-    rows = images(8, 8).split(2)[: len(names) or 4]
-    sheet_of(run, "a.png", rows, rows=names)
-    sheet_of(run, "b.png", [images(2, 8, seed=1)])
-    figures, _ = pictures_of(read([run]))
-    strip = pictures.strip_of(figures, whole)
-    places = list(range(len(rows))) if whole and names else sorted({0, len(names[:-1])})
-    assert strip["rows"] == [figures[0].images[place] for place in places]
-    told = "; from top to bottom: " + ", ".join(names[place] for place in places) if names else ""
-    assert strip["caption"] == f"a.png{told}"
-
-
 @pytest.mark.parametrize("whole", [False, True])
 def test_a_sheet_may_say_which_rows_stand_for_all(run, whole):
     names = ("input", "drawn", "truth", "edit")
@@ -139,16 +103,6 @@ def test_a_sheet_may_say_which_rows_stand_for_all(run, whole):
     assert strip["caption"] == "a.png; from top to bottom: input, edit, truth"
 
 
-def test_a_sheet_is_shown_as_wide_as_it_was_drawn(run):
-    """A pixel a number, 16 pixels wide: 40 of them are 640; of small images 96."""
-    row = images(1, 40)[:, :, :1]
-    sheet_of(run, "a.png", [row], shown=640)
-    sheet_of(run, "b.png", [images(1, 32)])
-    figures, _ = pictures_of(read([run]))
-    sizes = [(one.images[0][0]["width"], one.images[0][0]["height"]) for one in figures]
-    assert sizes == [(640, 16), (96, 96)]
-
-
 def test_names_on_a_sheet_stay_text(run):
     name = "<script>alert(1)</script>"
     texts = {"title": name, "caption": name, "rows": (name,), "columns": (name,)}
@@ -156,53 +110,6 @@ def test_names_on_a_sheet_stay_text(run):
     write(run / "report.html", [run])
     text = (run / "report.html").read_text(encoding="utf-8")
     assert name not in text and text.count("&lt;script&gt;alert(1)") >= 6
-
-
-@pytest.mark.parametrize("most", [1, 2, 3])
-def test_sheets_after_the_first_are_left_out_and_counted(run, most, monkeypatch):
-    """In the order of their files."""
-    monkeypatch.setattr(pictures, "MOST_SHEETS", most)
-    for name in "cba":
-        sheet_of(run, f"{name}.png", [images(1, 8)])
-    figures, remark = pictures_of(read([run]))
-    assert [figure.sheet.title for figure in figures] == ["a.png", "b.png", "c.png"][:most]
-    assert f"{3 - most} sheets after the first {most}" in str(remark) or most == 3
-    assert most < 3 or not remark
-
-
-@pytest.mark.parametrize("count", [1, 4, 5, 6])
-def test_the_first_four_sheets_of_a_benchmark_are_open(run, count):
-    """Of each benchmark."""
-    for benchmark in ("latent", "reconstruction"):
-        for i in range(count):
-            about = {"benchmark": benchmark, "system": "DiffAE"}
-            sheet_of(run, f"{benchmark}-{i}.png", [images(1, 8)], about=about)
-    figures, _ = pictures_of(read([run]))
-    assert [figure.benchmark for figure in figures] == ["latent"] * count + [
-        "reconstruction"
-    ] * count
-    assert [figure.open for figure in figures] == [i < 4 for i in range(count)] * 2
-
-
-@pytest.mark.parametrize(
-    ("side", "shown"), [(8, 96), (20, 100), (32, 96), (36, 108), (40, 80), (60, 120), (64, 128)]
-)
-def test_small_images_are_shown_by_the_whole_factor_that_comes_nearest(run, side, shown):
-    """To 96 pixels; half a factor goes to the even one."""
-    sheet_of(run, "a.png", [images(1, side)])
-    ((image,),) = pictures_of(read([run]))[0][0].images
-    assert (image["width"], image["height"]) == (shown, shown)
-    assert decoded(image)[1].shape[:2] == (side, side)
-
-
-@pytest.mark.parametrize(("most", "rows"), [(3, 1), (5, 1), (6, 2), (8, 2), (9, 3), (10, 3)])
-def test_a_long_sheet_has_as_many_whole_rows_as_fit(run, most, rows, monkeypatch):
-    monkeypatch.setattr(pictures, "MOST_CELLS", most)
-    sheet_of(run, "a.png", images(9, 8).split(3), rows=("p", "q", "r"))
-    ((figure,), _) = pictures_of(read([run]))
-    assert [len(row) for row in figure.images] == [3] * rows
-    assert figure.remark == ("" if rows == 3 else f"the first {rows} of 3 rows")
-    assert [row[2]["alt"] for row in figure.images] == [f"{name}, image 3" for name in "pqr"[:rows]]
 
 
 @pytest.mark.parametrize(

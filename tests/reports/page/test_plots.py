@@ -5,15 +5,14 @@ The page's policy forbids inline styles.
 
 import math
 import re
-from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from page_runs import fid, number, write_run
+from runs import fid, number, write_run
 
 from reports.page.plots.drawing import Point
-from reports.page.plots.figures import plots_of, spaced
+from reports.page.plots.figures import plots_of
 from reports.tables.build import read
 
 BASELINE = Path(__file__).parents[3] / "benchmarks/baseline"
@@ -92,10 +91,6 @@ def test_an_interval_is_that_of_the_record_or_of_its_error(tmp_path):
     assert points["DiffAE"].high == pytest.approx(0.5 + 1.959964 * 0.01)
 
 
-def test_nothing_is_drawn_of_a_single_step(tmp_path):
-    assert drawn(tmp_path, table2()[:1]) == []
-
-
 def test_samples_are_drawn_against_steps_and_calls_where_there_are_several(tmp_path):
     records = [
         fid("DiffAE", value, steps=steps, calls=2 * steps, solver="ddim")
@@ -106,15 +101,6 @@ def test_samples_are_drawn_against_steps_and_calls_where_there_are_several(tmp_p
         [(10, 20.0), (100, 12.0)],
         [(20, 20.0), (200, 12.0)],
     ]
-
-
-def test_few_points_are_left_to_the_table(tmp_path):
-    def fids(count):
-        return [fid(f"S{i}", 1.0 + i, steps=10) for i in range(count)]
-
-    assert drawn(tmp_path / "four", fids(4), "unconditional") == []
-    (plot,) = drawn(tmp_path / "five", fids(5), "unconditional")
-    assert plot.title == "FID ↓, with 95 % intervals"
 
 
 @pytest.mark.parametrize("count", [4, 5])
@@ -199,13 +185,6 @@ def test_what_a_plot_refers_to_is_in_it_and_in_no_other(plots):
     assert len(set(everything)) == len(everything)
 
 
-def test_a_plot_says_in_words_what_it_shows(tmp_path):
-    (plot,) = drawn(tmp_path, table2())
-    root = ElementTree.fromstring(str(plot.svg))
-    assert root.find(f"{SVG}title").text == "SSIM ↑ against T (steps)"
-    assert root.find(f"{SVG}desc").text == "DiffAE: 0.7 at 10 to 0.9 at 1000."
-
-
 def test_operations_are_calls_times_a_step_and_the_encoder_once(tmp_path):
     table = "table1_reconstruction"
     records = [
@@ -218,76 +197,6 @@ def test_operations_are_calls_times_a_step_and_the_encoder_once(tmp_path):
     (plot,) = (p for p in drawn(tmp_path, records) if "GFLOP" in p.title)
     places = {s.name: s.points[0].x for s in plot.key}
     assert places.pop("DiffAE") == 20 * 0.5 + 0.25 and set(places.values()) == {0.5}
-
-
-def test_labels_of_an_axis_leave_each_other_room():
-    assert spaced([5, 10, 20, 40, 50, 100, 200]) == [5, 10, 20, 50, 100, 200]
-    assert spaced([7]) == [7]
-
-
-@pytest.mark.parametrize("count", [10, 11, 81])
-def test_many_rows_stand_by_their_values_and_few_as_they_are_given(count, tmp_path):
-    """The largest first, at most 80."""
-    names = [first + second for first in "PQRSTUVWX" for second in "abcdefghi"][:count]
-    values = {name: 0.5 + 0.4 * math.sin(7 * i) for i, name in enumerate(names)}
-    records = [
-        number("section5.3_probe", "auroc", value, setting=name, benchmark="probes")
-        for name, value in values.items()
-    ]
-    (plot,) = drawn(tmp_path, records, "probes")
-    ordered = names if count == 10 else sorted(names, key=values.get, reverse=True)
-    (line,) = plot.key
-    points = [(point.x, point.y) for point in line.points]
-    assert sorted(points) == [(i, values[name]) for i, name in enumerate(ordered[:80])]
-
-
-@pytest.mark.parametrize(
-    ("numbers", "log"),
-    [((1, 2, 10), True), ((1, 2, 9.9), False), ((0, 2, 100), False), ((0.25, 1, 2.5), True)],
-)
-def test_an_axis_is_logarithmic_from_a_ratio_of_ten_above_zero(numbers, log, tmp_path):
-    records = [
-        number("latent_robustness", "lpips", i / 8, setting=f"noise {x:g}", benchmark="latent")
-        for i, x in enumerate(numbers)
-    ]
-    (plot,) = drawn(tmp_path, records, "latent")
-    places = [x for x, _ in markers(plot, "DiffAE")]
-    scale = [math.log(x) for x in numbers] if log else numbers
-    share = (scale[1] - scale[0]) / (scale[2] - scale[0])
-    assert (places[1] - places[0]) / (places[2] - places[0]) == pytest.approx(share, abs=0.01)
-
-
-@pytest.mark.parametrize(
-    ("calls", "ticks"),
-    [
-        ((1, 30, 100), ["1", "10", "100"]),
-        ((1, 30, 99), ["1", "30", "99"]),
-        ((2, 30, 300), ["2", "30", "300"]),
-        ((2, 30, 1000), ["10", "100", "1,000"]),
-    ],
-)
-def test_large_numbers_have_the_powers_of_ten_as_ticks_if_there_are_three(calls, ticks, tmp_path):
-    """Else the numbers that are there. Of network calls, with one operation each."""
-    cost = [number("section5.5_cost", "gflops", 1.0, setting="decode", benchmark="cost")]
-    records = [
-        number("table1_reconstruction", "ssim", 0.9, system="B"),
-        *(
-            number("table2_ablation", "ssim", i / 8, calls=n, steps=n)
-            for i, n in enumerate(calls, 1)
-        ),
-    ]
-    plot = next(p for p in drawn(tmp_path, [*records, *cost]) if "GFLOP" in p.title)
-    shown = re.findall(r">([0-9,]+)<", str(plot.svg))
-    assert [text for text in shown if text in ticks] == ticks
-
-
-def test_a_number_in_one_setting_alone_is_no_axis(tmp_path):
-    settings = ("noise 0.1", "as encoded", "clipped", "whole", "even")
-    records = [
-        number("latent_robustness", "lpips", 0.1 + i, setting=setting, benchmark="latent")
-        for i, setting in enumerate(settings)
-    ]
-    assert not any("against" in p.title for p in drawn(tmp_path, records, "latent"))
 
 
 def of_edits(table, setting, dose, off, system="DiffAE", **changes):
@@ -313,22 +222,3 @@ def test_two_numbers_of_a_row_share_a_plane_with_the_curve_over_strengths(tmp_pa
     }
     (x0, _), (x1, _), (x2, _) = markers(plot, "DiffAE, paper, strength …")
     assert (x1 - x0) / (x2 - x0) == pytest.approx(0.45 / 0.95, abs=1e-3)
-
-
-def test_another_benchmark_s_plane_is_its_own(tmp_path):
-    """Of a plug-in that asks for the same two numbers."""
-    records = of_edits("edits", "paper", 0.9, 0.4) + of_edits("edits", "ridge", 0.5, 0.3)
-    records += of_edits("edits", "mean difference", 0.7, 0.6) + of_edits(
-        "edits", "its own", 1.1, 0.2
-    )
-    records += of_edits("edits", "others regressed out", 0.8, 0.5)
-    other = [replace(r, benchmark="other", table="others") for r in records]
-    run = write_run(tmp_path / "run", records + other)
-    found = read([run])
-    spec = next(spec for spec in found.specs if spec.name == "edits")
-    specs = (replace(spec, name="others", source="others", order=1), *found.specs)
-    both = replace(found, specs=specs)
-    assert [[p.table for p in plots_of(name, both)] for name in ("edits", "other")] == [
-        ["edits"],
-        ["others"],
-    ]

@@ -61,16 +61,3 @@ def test_causes_are_told_with_their_part_or_that_it_is_not_known():
     assert section.causes(Line(("a",), 0.5, None, 0.1, several[2:3])) == "three"
     for difference, text in ((None, ""), (0.0, ""), (1234.5, "+1230"), (-1.5e-7, "-0.00000015")):
         assert section.signed(difference) == text
-
-
-def test_equal_pairs_are_counted_where_they_are_left_out():
-    """Of all lines, or of those that leave some out."""
-    none, some = Line(("a",), 30.0, 0.1, None, ()), Line(("b",), 31.0, 0.1, 1.0, (), 1_200)
-    words = "left out of differences and causes{}: 1,200 of 4,000 pairs, of equal images (infinite PSNR)"
-    for lines, of in (((none, some), " of b"), ((some, some), ""), ((none,), None)):
-        section = Section("psnr", 4_000, lines)
-        expected = "" if of is None else words.format(of)
-        assert section.left_out == expected
-        text = protocols.markdown([section])
-        assert (f"\n\n{expected}.\n" in text) if expected else "left out" not in text
-        assert (f"\n{expected}" in protocols.text([section])) or not expected

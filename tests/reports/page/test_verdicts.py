@@ -1,18 +1,14 @@
-import re
 from dataclasses import replace
 from functools import partial
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from page_runs import SCORES, fid, measured, number, two_systems, write_measured, write_run
+from runs import SCORES, fid, measured, number, two_systems, write_measured, write_run
 from scipy import stats
 
-from reports.page import verdicts as verdicts_module
 from reports.page.summary import summary
 from reports.page.verdicts import verdicts
-from reports.records.metrics import METRICS
-from reports.records.record import LOWER, NEITHER
+from reports.records.record import NEITHER
 from reports.tables.build import read
 from reports.tables.contests import ALONE, BEHIND, CLEAR, LEVEL, NOTHING, SAID
 
@@ -22,19 +18,6 @@ RNG = np.random.default_rng(1)
 def verdict_of(run):
     (found,) = verdicts(read([run]))
     return found
-
-
-def test_a_paired_difference_decides(tmp_path):
-    """Behind by 0.001 on every image but for a little: scores spread by 0.02, so that only pairing
-    shows it.
-    """
-    behind = RNG.normal(0.001, 0.0005, 50)
-    assert stats.ttest_ind(SCORES, SCORES - behind).pvalue > 0.5
-    assert stats.ttest_1samp(behind, 0).pvalue < 1e-6
-    found = verdict_of(two_systems(tmp_path / "run", behind))
-    assert found.kind == CLEAR
-    error = behind.std(ddof=1) / np.sqrt(50)
-    assert f"{behind.mean():.6f} ± {error:.6f} behind" in found.text
 
 
 @pytest.mark.parametrize("p", [0.045, 0.055])
@@ -47,52 +30,6 @@ def test_the_line_between_clear_and_noise_is_a_t_test_of_five_per_cent(tmp_path,
     found = verdict_of(two_systems(tmp_path / "run", behind))
     assert found.kind == (CLEAR if p < 0.05 else LEVEL)
     assert ("cannot be told apart from DDIM" in found.text) == (p > 0.05)
-
-
-def test_equal_systems_are_said_to_be_the_same(tmp_path):
-    found = verdict_of(two_systems(tmp_path / "run", np.zeros(50)))
-    assert (
-        found.kind == LEVEL
-        and "from DDIM: it has SSIM" in found.text
-        and "the other the same" in found.text
-    )
-
-
-def test_lower_is_better_where_it_is(tmp_path):
-    found = verdict_of(write_run(tmp_path / "run", [fid("A", 12.0), fid("B", 9.0)]))
-    assert found.text.startswith("B is best: FID 9.00 ± 0.00 (n = 50). A follows with 12.00")
-
-
-def test_rows_of_a_scale_never_win(tmp_path):
-    records = [fid("DiffAE", 9.0), fid("real images", 1.0, reference=True)]
-    found = verdict_of(write_run(tmp_path / "run", records))
-    assert found.kind == ALONE
-    assert (
-        found.text == "DiffAE has FID 9.00 ± 0.00 (n = 50); no other system was measured. "
-        "For reference: real images 1.00 ± 0.00 (better)."
-    )
-
-
-def test_nobody_is_best_of_all_beside_a_better_reference(tmp_path):
-    table, best = (
-        "appendix_f_smoothness",
-        "A is best: PPL 8.00 ± 0.00 (n = 50). B follows with 9.00, 1.00 behind",
-    )
-    row = partial(number, table, benchmark="interpolation", stderr=0.0)
-    for value, whom, more in (
-        (7.0, "Of A and B, ", " (better)"),
-        (8.5, "", " (better than 1 of 2)"),
-        (9.5, "", ""),
-    ):
-        records = [
-            row("ppl", 8.0, system="A"),
-            row("ppl", 9.0, system="B"),
-            row("ppl", value, system="PCA", reference=True),
-        ]
-        text = verdict_of(write_run(tmp_path / f"run{value}", records)).text
-        assert text.startswith(whom + best) and text.endswith(
-            f"For reference: PCA {value:.2f} ± 0.00{more}."
-        )
 
 
 @pytest.mark.parametrize("others", [(), ("My VAE",)])
@@ -197,13 +134,11 @@ def test_in_how_many_classes_each_system_is_best(tmp_path):
     assert "Of 3 rows (by class), A is best in 2 and B is best in 1." in said
 
 
-@pytest.mark.parametrize("spared", [False, True])
-def test_one_image_that_carries_a_difference_is_named(tmp_path, spared):
-    """DDIM fails on image 7 alone, by 1, and is behind by some 0.01 on all others; where it does
-    not fail, nothing is said.
-    """
+@pytest.mark.parametrize(("odd", "is_named"), [(1.0, True), (-0.3, True), (0.01, False)])
+def test_one_image_that_carries_a_difference_is_named(tmp_path, odd, is_named):
+    """DDIM is behind by some 0.01 on all images but number 7, where it fails or is far ahead."""
     behind = RNG.normal(0.01, 0.001, 50)
-    behind[7] = 0.01 if spared else 1.0
+    behind[7] = odd
     run = two_systems(tmp_path / "run", behind)
     lines = ["benchmark,system,dataset,split,setting,steps,solver,calls,image,file,ssim"]
     for system, scores in (("DiffAE", SCORES), ("DDIM", SCORES - behind)):
@@ -212,15 +147,15 @@ def test_one_image_that_carries_a_difference_is_named(tmp_path, spared):
             for i, score in enumerate(scores.tolist())
         ]
     (run / "samples.csv").write_text("\n".join(lines))
-    found = verdict_of(run)
-    rest = np.delete(behind, 7)
-    assert found.kind == (CLEAR if spared else LEVEL)
-    said = "One image, 000007.png, carries this difference: without it DDIM is "
-    assert (said in found.text) == (not spared)
-    if not spared:
+    verdict = verdict_of(run)
+    assert verdict.kind == (LEVEL if is_named else CLEAR)
+    sentence = "One image, 000007.png, carries this difference: without it DDIM is "
+    assert (sentence in verdict.text) == is_named
+    if is_named:
+        rest = np.delete(behind, 7)
         error = rest.std(ddof=1) / np.sqrt(49)
-        assert f"{said}{rest.mean():.5f} ± {error:.5f} behind, beyond noise." in found.text
-        (run / "samples.csv").unlink()
+        assert f"{sentence}{rest.mean():.5f} ± {error:.5f} behind, beyond noise." in verdict.text
+        (run / "samples.csv").write_text("\n".join(lines[:-1]))  # not the scores of all images
         assert "One image carries this difference" in verdict_of(run).text
 
 
@@ -233,7 +168,7 @@ def test_what_could_not_be_measured_is_named(tmp_path):
 def test_on_which_side_of_its_neutral_value_a_ratio_is(tmp_path):
     for low, high, words in (
         (0.8, 0.9, "0.850 (below 1)"),
-        (0.9, 1.1, "1.000 (1 within noise)"),
+        (0.9, 1.2, "1.050 (1 within noise)"),
         (1.1, 1.2, "1.150 (above 1)"),
     ):
         record = number(
@@ -277,28 +212,6 @@ def test_of_several_feature_networks_the_published_one_is_quoted(tmp_path):
     assert said.startswith("Inception ratio") and "0.750" in said and "0.5" not in said
 
 
-def test_without_edits_the_reconstruction_of_all_faces_is_told(tmp_path):
-    named = {"benchmark": "identity", "direction": LOWER, "stderr": 0.0}
-    row = partial(number, "appendix_g_identity", **named)
-    records = [
-        row("id_dlib", 0.25, setting="reconstruction"),
-        row("id_dlib", 0.125, setting="reconstruction, face 6 or more px"),
-        row("id_dlib", 0.75, setting="reconstruction", system="pixels + PCA", reference=True),
-    ]
-    text = verdict_of(write_run(tmp_path / "run", records)).text
-    assert text.startswith("DiffAE has id_dlib (reconstruction) 0.2500 ± 0.0000 (n = 50)")
-    assert "For reference: pixels + PCA 0.7500 ± 0.0000." in text
-
-
-def test_an_edit_after_which_no_face_is_found(tmp_path):
-    row = partial(number, "appendix_g_identity", benchmark="identity", setting="Male 0.8")
-    records = [
-        row("id_dlib", None, direction=LOWER, note="no face found in 8 of 8 pairs"),
-        row("logit_change", 2.0, direction=NEITHER),
-    ]
-    assert verdict_of(write_run(tmp_path / "run", records)).kind == NOTHING
-
-
 def test_systems_that_were_measured_otherwise_are_said_to_be_left_out(tmp_path):
     """And only those: references that were do not compete anyway."""
     protocol = {"benchmark": "reconstruction", "seed": 0, "transform": {"crop": "none"}}
@@ -319,93 +232,3 @@ def test_systems_that_were_measured_otherwise_are_said_to_be_left_out(tmp_path):
         assert (said in found.text) is not reference
         words = "can be compared with it" if not reference else "was measured"
         assert found.text.startswith(f"DiffAE has SSIM 0.9000 (n = 50); no other system {words}.")
-
-
-def test_no_more_than_three_references_are_named_unless_more_are_better(tmp_path):
-    """All that are better than a system, and others up to three; real images first."""
-    real = "real images (test)"
-    scale = {real: 60.0} | {f"scale {i}": 50.0 + i for i in range(5)}
-    for best in (40.0, 51.5, 53.5, 90.0):
-        records = [fid("A", best, n=8), fid("B", 39.0, n=8)]
-        records += [
-            fid(name, x, n=8, reference=True) for name, x in sorted(scale.items(), reverse=True)
-        ]
-        text = verdict_of(write_run(tmp_path / f"{best}", records)).text
-        told = re.findall(
-            r"(scale \d|real images \(test\)) \d", text.partition("For reference: ")[2]
-        )
-        better = {name for name, value in scale.items() if value < best}
-        others = [
-            name for name in (real, *sorted({*scale} - {real}, reverse=True)) if name not in better
-        ]
-        assert {*told} == better | {*others[: max(3 - len(better), 0)]}, best
-        assert real not in told or told[0] == real
-
-
-@pytest.mark.parametrize("count", [4, 5])
-def test_more_than_four_systems_are_counted_and_not_named(tmp_path, count):
-    """Where a reference is better than the best of them."""
-    records = [fid(f"s{i}", 10.0 + i) for i in range(count)]
-    records.append(fid("scale", 1.0, reference=True))
-    text = verdict_of(write_run(tmp_path / "run", records)).text
-    whom = "Of s0, s1, s2 and s3, s0" if count == 4 else "Of 5 systems, s0"
-    assert text.startswith(f"{whom} is best: FID 10.00")
-
-
-def test_one_image_that_decides_is_that_furthest_from_the_others_difference(tmp_path):
-    """All images differ by 10, one by 0: it is the least difference that is odd."""
-    from run_folders import measured as with_error
-
-    behind = np.full(30, 0.01) + RNG.normal(0, 1e-4, 30)
-    behind[7] = -0.3
-    records = [
-        with_error(number("table1_reconstruction", "ssim", None, n=30), SCORES[:30]),
-        with_error(number("table1_reconstruction", "ssim", None, system="DDIM", n=30), SCORES[:30] - behind),
-    ]  # fmt: skip
-    run = write_measured(tmp_path / "run", records)
-    head = "benchmark,system,dataset,split,setting,steps,solver,calls,image,file,ssim"
-    rows = [
-        f"reconstruction,{system},portraits,test,,,,,{i},{i:03}.png,{value!r}"
-        for system, values in (("DiffAE", SCORES[:30]), ("DDIM", SCORES[:30] - behind))
-        for i, value in enumerate(map(float, values))
-    ]
-    (run / "samples.csv").write_text("\n".join([head, *rows]) + "\n")
-    text = verdict_of(run).text
-    assert "One image, 007.png, carries this difference" in text
-    (run / "samples.csv").write_text("\n".join([head, *rows[:-1]]) + "\n")
-    assert "One image carries this difference" in verdict_of(run).text
-
-
-@pytest.mark.parametrize(
-    "metric", sorted(m for m, row in METRICS.items() if row.neutral is not None)
-)
-@pytest.mark.parametrize(
-    ("low", "high", "side"),
-    [
-        (-0.2, 0.1, f" (NEUTRAL {LEVEL})"),
-        (0.0, 0.1, f" (NEUTRAL {LEVEL})"),
-        (-0.1, 0.0, f" (NEUTRAL {LEVEL})"),
-        (0.01, 0.2, " (above NEUTRAL)"),
-        (-0.2, -0.01, " (below NEUTRAL)"),
-        (None, 0.2, ""),
-        (0.1, None, ""),
-    ],
-)
-def test_on_which_side_of_its_neutral_value_a_number_is(metric, low, high, side):
-    """By its interval and not by the value."""
-    neutral = METRICS[metric].neutral
-    ends = [None if end is None else neutral + end for end in (low, high)]
-    record = number("table", metric, neutral + 0.05, ci_low=ends[0], ci_high=ends[1])
-    found = SimpleNamespace(known=METRICS)
-    assert verdicts_module._side(record, found) == side.replace("NEUTRAL", f"{neutral:g}")
-    plain = number("table", "ssim", 0.5, ci_low=0.4, ci_high=0.6)
-    assert verdicts_module._side(plain, found) == ""
-
-
-@pytest.mark.parametrize(("stderr", "said"), [(None, True), (0.0, False), (0.01, False)])
-def test_an_error_of_0_is_known(stderr, said, tmp_path):
-    records = [fid("A", 1.0, stderr=stderr), fid("B", 9.0, stderr=stderr)]
-    text = verdict_of(write_run(tmp_path / "run", records)).text
-    not_best = "It is not decided which system is best (no error of it is known): A has FID 1.00"
-    assert text.startswith(not_best if said else "A is best: FID 1.00")
-    assert "B follows with 9.00, 8.00" in text

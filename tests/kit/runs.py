@@ -1,0 +1,236 @@
+"""Run folders of given numbers: the one writer of runs for all tests, and the runs that several tests share."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from benchmarks.core.registry import REGISTRY, specs
+from reports.records.metrics import METRICS
+from reports.records.published import attach
+from reports.records.record import LOWER, Record, protocol_id, record_key, safe_cell, write_records
+from reports.records.run_folder import SAMPLE, SCHEMA, Run, described
+from reports.records.uncertainty import Uncertainty, error, of_mean, write_uncertainties
+
+TABLE1 = "table1_reconstruction"
+PROTOCOL = {
+    "benchmark": "reconstruction",
+    "ssim": "zero padding",
+    "n": 32,
+    "seed": 0,
+    "transform": {"crop": "center"},
+}
+SETTINGS = {"seed": 0, "data": "portraits", "profile": {"name": "quick", "sections": {}}}
+CARD = {"title": "Two systems", "by": "A. Person", "about": "Small models, measured for a test."}
+HARMFUL = (
+    "<script>document.title='harmed'</script>",
+    '"><img src=x onerror="document.title=\'harmed\'">',
+    "=1+1, 'a' | b % _ $ {{ 7 * 7 }} </script>&amp;",
+)
+NO_INFLUENCES: Mapping[str, Uncertainty] = {}
+RNG = np.random.default_rng(0)
+SSIM = RNG.normal(0.95, 0.02, 200)
+SCORES = np.random.default_rng(0).normal(0.9, 0.02, 50)
+KEY = ("DiffAE", "", "ssim")
+
+
+# ----------------------------------------------------------------------------------------------
+# Records
+
+
+def number(table: str, metric: str, value: float | None, **changes) -> Record:
+    """A number of DiffAE on 50 images."""
+    direction = METRICS[metric].direction if metric in METRICS else LOWER
+    base = Record(
+        "reconstruction", table, "DiffAE", "portraits", "test", "", None, metric, value,
+        n=50, direction=direction, protocol="p0",
+    )  # fmt: skip
+    return replace(base, **changes)
+
+
+def table1(system: str, metric: str, value: float | None, **changes) -> Record:
+    """A number of Table 1: 32 images, encoded and decoded in 100 steps."""
+    defaults = {
+        "table": TABLE1,
+        "setting": "x_T inverted",
+        "steps": 100,
+        "solver": "ddim",
+        "n": 32,
+    }
+    return number(metric=metric, value=value, system=system, **(defaults | changes))
+
+
+def fid(system: str, value: float, **changes) -> Record:
+    """The FID of a system's samples."""
+    defaults = {"system": system, "benchmark": "unconditional", "stderr": 0.0}
+    return number("table4_unconditional_fid", "fid", value, **(defaults | changes))
+
+
+def measured(record: Record, values: np.ndarray, units="images") -> tuple[Record, Uncertainty]:
+    """`record` with the mean of `values` and its error, and the influences."""
+    uncertainty = of_mean(values, units)
+    of_all = error(uncertainty)
+    assert of_all is not None
+    half, mean = of_all.quantile(0.975), float(values.mean())
+    interval = {"ci_low": mean - half, "ci_high": mean + half}
+    return replace(record, value=mean, stderr=of_all.stderr, **interval), uncertainty
+
+
+# ----------------------------------------------------------------------------------------------
+# Folders
+
+
+def write_run(
+    folder: Path,
+    records: Iterable[Record],
+    uncertainties: Mapping[str, Uncertainty] | None = NO_INFLUENCES,
+    times: Iterable[Record] = (),
+    **notes,
+) -> Path:
+    """Write a finished run of these numbers; `notes` are fields of its run.json.
+
+    Without `uncertainties` (None) there is no influences.npz.
+    """
+    records, times = list(records), list(times)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_records(folder / "records.csv", records)
+    if times:
+        write_records(folder / "times.csv", times)
+    if uncertainties is not None:
+        write_uncertainties(folder / "influences.npz", uncertainties)
+    content = {"schema": SCHEMA, "complete": True, "protocols": {"p0": PROTOCOL}}
+    content |= {"settings": SETTINGS}
+    content |= described((r.metric for r in (*records, *times)), specs(REGISTRY.own)) | notes
+    (folder / "run.json").write_text(json.dumps(content))
+    return folder
+
+
+def write_measured(folder: Path, pairs: list[tuple[Record, Uncertainty]], **notes) -> Path:
+    """Write a finished run of records with their influences."""
+    uncertainties = {record_key(record): uncertainty for record, uncertainty in pairs}
+    return write_run(folder, [record for record, _ in pairs], uncertainties, **notes)
+
+
+def change_notes(folder: Path, **notes) -> Path:
+    """Change fields of a run's run.json."""
+    path = folder / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | notes))
+    return folder
+
+
+def make_run(scores: dict, *, seed: int = 0, protocol: dict | None = None, **settings) -> Run:
+    """A run of means in memory, for the gate: `scores` maps (system, setting, metric) to values per
+    image, to one number, or to None.
+    """
+    rows, uncertainties = [], {}
+    for (system, setting, metric), values in scores.items():
+        place = {"system": system, "setting": setting, "protocol": f"p{seed}"}
+        if values is None or np.isscalar(values):
+            note = "no value" if values is None else ""
+            record = number("table", metric, values, n=None, note=note, **place)
+        else:
+            record = number("table", metric, None, n=len(values), **place)
+            record, uncertainty = measured(record, values, f"images of seed {seed}")
+            uncertainties[record_key(record)] = uncertainty
+        rows.append(record)
+    fields = PROTOCOL | {"seed": seed} | (protocol or {})
+    return Run(Path("run"), tuple(rows), uncertainties, {f"p{seed}": fields}, settings)
+
+
+def gate_run(folder: Path, scores: dict, **more) -> Path:
+    """The same as a run folder."""
+    run = make_run(scores, **more)
+    notes = {"protocols": run.protocols, "settings": run.settings}
+    return write_run(folder, run.rows, run.uncertainties, **notes)
+
+
+# ----------------------------------------------------------------------------------------------
+# Runs that several tests share
+
+
+def two_systems(folder: Path, behind: np.ndarray, **notes) -> Path:
+    """DiffAE's SSIM on 50 images, and DDIM's, which is `behind` it on each of them."""
+    pairs = [
+        measured(number(TABLE1, "ssim", None), SCORES),
+        measured(number(TABLE1, "ssim", None, system="DDIM"), SCORES - behind),
+    ]
+    return write_measured(folder, pairs, **notes)
+
+
+def harmful(folder: Path) -> Path:
+    """A run whose systems, settings, notes, metrics and data have names that must stay text."""
+    fields = ("system", "setting", "dataset", "note")
+    records = [
+        number(TABLE1, "ssim", 0.9 - i / 100, stderr=0.01, **dict.fromkeys(fields, name))
+        for i, name in enumerate(HARMFUL)
+    ]
+    records += [
+        number("other <b>", HARMFUL[0], 1.5, benchmark="other", system=name, note=name)
+        for name in HARMFUL
+    ]
+    records += [number(TABLE1, "ssim", None, system="failing", note=HARMFUL[1])]
+    protocol = {"benchmark": HARMFUL[0], HARMFUL[1]: HARMFUL[2]}
+    failed = [{"benchmark": HARMFUL[1], "system": HARMFUL[0], "reason": HARMFUL[2]}]
+    settings = {"data": HARMFUL[0], "profile": {"name": HARMFUL[2]}, "seed": HARMFUL[1]}
+    return write_run(
+        folder, records, protocols={"p0": protocol}, settings=settings, failed=failed,
+        arguments=list(HARMFUL), device=HARMFUL[0], seen_in_training={HARMFUL[0]: HARMFUL[1]},
+    )  # fmt: skip
+
+
+# ----------------------------------------------------------------------------------------------
+# Entries of a board
+
+
+def write_entry(
+    folder: Path,
+    systems: Mapping[str, np.ndarray],
+    fields: Mapping[str, object] = PROTOCOL,
+    units: str = "images",
+    others: tuple[Record, ...] = (),
+    dataset: str = "portraits",
+    **notes,
+) -> Path:
+    """An entry: the SSIM of each image by system, and other numbers; all by one protocol."""
+    protocol = protocol_id(fields)
+    place = {"protocol": protocol, "dataset": dataset}
+    scored = [(number(TABLE1, "ssim", None, system=name), x) for name, x in systems.items()]
+    scored += [(record, drawn(record)) for record in others]
+    pairs, rows = [], []
+    for record, scores in scored:
+        uncertainty: Uncertainty = ()
+        if len(scores):
+            of_images = METRICS[record.metric].of_images
+            n = len(scores) if of_images else record.n
+            record, uncertainty = measured(record, scores, units if of_images else record.system)
+            record = replace(record, n=n)
+            rows += _samples(replace(record, **place), scores) if of_images else []
+        pairs.append((attach(replace(record, **place), fields), uncertainty))
+    write_measured(folder, pairs, protocols={protocol: dict(fields)}, **notes)
+    pd.DataFrame(rows).to_csv(folder / "samples.csv", index=False)
+    return write_card(folder)
+
+
+def drawn(record: Record, count: int = 50) -> np.ndarray:
+    """Scores with the mean and the standard error of a record; none where it has no error."""
+    if record.stderr is None:
+        return np.array([])
+    x = np.random.default_rng(count).normal(size=count)
+    x = (x - x.mean()) / x.std(ddof=1)
+    return record.value + record.stderr * np.sqrt(count) * x
+
+
+def _samples(record: Record, scores: np.ndarray) -> list[dict[str, object]]:
+    place = {name: safe_cell("" if (x := getattr(record, name)) is None else x) for name in SAMPLE}
+    return [place | {"file": f"{i}.png", record.metric: score} for i, score in enumerate(scores)]
+
+
+def write_card(folder: Path, **changes) -> Path:
+    """The card of an entry; a field that is None is left out."""
+    fields = {name: text for name, text in (CARD | changes).items() if text is not None}
+    (folder / "card.yaml").write_text(yaml.safe_dump(fields))
+    return folder
