@@ -164,7 +164,7 @@ def interpolate(work: Work, output: Output) -> None:
 
 def edit(work: Work, output: Output) -> None:
     classifier, strip = work.classifier, work.args.strip
-    edits = _edits(work.args, classifier)
+    edits = edits_of(work.args, classifier)
     labels = [label(strengths) for strengths in edits]
     output.settings["classifier"] = classifier.made
     kinds: list[Kind] = [
@@ -186,7 +186,7 @@ def edit(work: Work, output: Output) -> None:
     output.finish("Edits", caption, [INPUT, *labels])
 
 
-def _edits(args: Namespace, classifier: Classifier) -> list[dict[str, float]]:
+def edits_of(args: Namespace, classifier: Classifier) -> list[dict[str, float]]:
     """The edits to make of each picture: one, or one for each strength of --strip.
 
     The strengths of --strip apply to the attributes that have none of their own.
