@@ -164,9 +164,8 @@ def sample_class(
 ) -> Accepted:
     """New images of a class, by rejection (paper, Section 5.4).
 
-    Samples are drawn until `count` are accepted, or `pool` drawn. One is accepted if the
-    classifier's probability that its latent has the attribute (`present`; else that it has not) is
-    above 0.5.
+    Samples are drawn until `count` are accepted, or `pool` drawn: those whose latents have the
+    attribute (`present`; else have it not) with a probability above 0.5.
     """
     count, pool = whole(count, "count", 1, MOST), whole(pool, "pool", 1, 1 << 24)
     column, sign = classifier.index(attribute), 1 if present else -1
