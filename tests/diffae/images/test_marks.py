@@ -71,11 +71,3 @@ def test_a_folder_of_many_pictures_has_them_all_and_a_sheet_of_the_first(tmp_pat
     sheet = read_sheet(tmp_path / "sheet.png")
     assert list(sheet.rows) == names[:24]
     assert sheet.caption == "A caption. 2 more rows are not shown."
-
-
-@pytest.mark.parametrize(("count", "lengths"), [(1, [1]), (8, [8]), (9, [8, 1]), (16, [8, 8])])
-def test_samples_stand_eight_in_a_row(count, lengths, tmp_path):
-    page = Output(tmp_path, {})
-    page.add_in_rows(Cell(Image.new("RGB", (4, 4)), note=str(i)) for i in range(count))
-    assert [len(cells) for _, cells in page.rows] == lengths
-    assert [cell.note for _, cells in page.rows for cell in cells] == [str(i) for i in range(count)]
