@@ -207,9 +207,8 @@ def test_what_is_wrong_is_a_line_and_nothing_is_left(faces, tmp_path, words, sai
     given = (faces if word == "FACES" else word for word in words)
     done = in_process.command(main, *given, cache=tmp_path)
     assert done.returncode == 2 and done.stdout == ""
-    assert re.fullmatch(r"error: [^\n]+\n", done.stderr) and said in done.stderr.replace(
-        str(faces), "FACES"
-    )
+    line = done.stderr.replace(str(faces), "FACES")
+    assert re.fullmatch(r"error: [^\n]+\n", line) and said in line
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -280,9 +279,8 @@ def test_the_authors_checkpoint_is_taken(command, made, faces, tmp_path):
     again = made(f"edit {faces}/b.png --attribute A --out 3 {theirs}")
     assert first["files"][0]["edit"] == again["files"][0]["edit"] == {"A": 0.3}
     assert np.array_equal(*(Image.open(tmp_path / n / "b-A+0.3.png") for n in "23"))
-    refused = command(
-        f"edit {faces} --attribute A --out 4 --classifier theirs/classifier.safetensors"
-    )
+    own = "--classifier theirs/classifier.safetensors"
+    refused = command(f"edit {faces} --attribute A --out 4 {own}")
     assert refused.returncode == 2 and "for a z_sem of 64 numbers" in refused.stderr
 
 

@@ -10,7 +10,7 @@ from skimage.data import astronaut
 
 from benchmarks.systems import load
 from diffae import images
-from diffae.images import commands, reading, verbs
+from diffae.images import reading, verbs
 from diffae.images.classifier import Classifier, classifier_of
 from diffae.system.errors import UserError
 from probes import LinearProbe
@@ -33,9 +33,6 @@ def test_x_T_keeps_a_photograph_and_z_sem_draws(model):
     kept, drawn = images.reconstruct(model, x), images.vary(model, x, 1)[:, 0]
     away = [float((one - x).square().mean()) for one in (kept, drawn)]
     assert 0 < 20 * away[0] < away[1]
-    assert (
-        "x_T keeps a photograph" in commands.KNOWS and "comes back as a drawing" in commands.KNOWS
-    )
 
 
 def test_an_edit_of_strength_0_is_the_reconstruction(model, x):
