@@ -1,14 +1,11 @@
-"""What the commands of images call edits, files and checkpoints."""
+"""The edits that a command line asks for, and what they are called."""
 
 from argparse import Namespace
-from pathlib import Path
 
 import pytest
 
-from diffae.checkpoints.checkpoint import OFFICIAL
 from diffae.images.classifier import Classifier
 from diffae.images.commands import edits_of, file_part, label
-from diffae.images.run import checkpoint_name
 from diffae.system.errors import UserError
 from probes import LinearProbe
 
@@ -65,18 +62,3 @@ def test_strengths_that_contradict_each_other_are_refused(attributes, options, s
 )
 def test_an_edit_in_words_and_in_the_name_of_a_file(change, words, file):
     assert label(change) == words and file_part(words) == file
-
-
-@pytest.mark.parametrize(
-    ("place", "name"),
-    [
-        ("models/mine", "mine"),
-        ("models/mine.safetensors", "mine.safetensors"),
-        (f"models/ffhq128/{OFFICIAL}", "ffhq128"),
-        (OFFICIAL, OFFICIAL),
-        ("portraits", "portraits"),
-    ],
-)
-def test_a_checkpoint_is_called_by_its_name_and_not_by_its_place(place, name):
-    """The authors' file, which is always called alike, by its folder."""
-    assert checkpoint_name(place) == name == checkpoint_name(Path(place))
