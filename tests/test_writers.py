@@ -191,7 +191,7 @@ EXPLAINED = {
     "diffae/data/prepare.py: (out / UNFINISHED).touch()": COPY,
     "diffae/data/prepare.py: (out / UNFINISHED).unlink(missing_ok=True)": COPY,
     "diffae/data/prepare.py: unfinished.open('wb')": PARTIAL,
-    "diffae/images/run.py: found.save(args.out)": OURS,
+    "diffae/images/run.py: classifier.save(args.out)": OURS,
     "diffae/images/run.py: work.classifier.save(args.save_classifier)": OURS,
     "diffae/model.py: checkpoint.save(self, self.config, folder, dtype)": OURS,
     "diffae/system/cli.py: os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())": STREAM,

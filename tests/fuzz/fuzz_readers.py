@@ -5,7 +5,7 @@
 The targets are `attributes` (CelebA's label files), `table` (labels.csv), `pairs` (pairs.csv), `idx`, `statistics` and `codes` (npz), `configuration`
 (config.json, and --set), `weights` (safetensors), `runs` (folders that the gate compares),
 `systems` (outputs of a plug-in), `stylegan2` (its three containers), `taming` (the yaml of a
-VQ-GAN), `vqvae2` and `diffusers` (a model's configuration), `classifier` (of z_sem), `landmarks`,
+VQ-GAN), `vqvae2` and `diffusers` (a model's configuration), `classifier` (of z_sem),
 `webdataset`, `parquet` and `arrow` (of save_to_disk). Hypothesis makes the inputs: valid files, the
 same with damaged parts, and random bytes. Another exception, a call that takes more than `SECONDS`
 or one that takes more than `MEMORY` ends the run with the smallest such input.
@@ -629,7 +629,6 @@ TARGETS = {
         | st.tuples(or_damaged(shard_inputs.arrow_file()), or_damaged(shard_inputs.state_file())),
         shard_inputs.read_saved,
     ),
-    "landmarks": Target(or_damaged(picture_inputs.landmarks_file()), picture_inputs.read_marks),
 }
 
 

@@ -1,4 +1,4 @@
-"""Inputs of `diffae.images`: files of classifiers, and of landmarks."""
+"""Inputs of `diffae.images`: files of classifiers."""
 
 import json
 from pathlib import Path
@@ -6,11 +6,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from hypothesis import strategies as st
-from PIL import Image
 from safetensors.torch import save
 
 from diffae.images.classifier import FORM, Classifier
-from diffae.images.faces import aligned, read_landmarks
 
 COUNT, DIM = 2, 3
 VALUES = st.one_of(st.floats(-10, 10, width=32), st.floats(width=32))
@@ -51,33 +49,3 @@ def read_classifier(folder: Path, content: bytes) -> None:
     z = torch.zeros(1, len(known.probe.mean))
     assert known.probe.logits(z).shape == (1, len(known.names))
     assert known.move({known.names[0]: 0.5}).isfinite().all()
-
-
-NUMBERS = st.one_of(
-    st.integers(-50, 150).map(str),
-    st.floats().map(str),
-    st.sampled_from(["1e308", "-1e30", "nan", "x", "9" * 5000, ""]),
-)
-FACE = "40 50 60 50 50 60 43 72 57 72".split()
-
-
-@st.composite
-def landmarks_file(draw) -> bytes:
-    """CelebA's form: a count, names, and rows of which some numbers are others."""
-    rows = []
-    for name in draw(st.lists(st.sampled_from(["a.png", "b.jpg", "ü.png"]), max_size=3)):
-        numbers = list(FACE)
-        for _ in range(draw(st.sampled_from([0, 0, 1, 3]))):
-            numbers[draw(st.integers(0, 9))] = draw(NUMBERS)
-        rows.append(" ".join([name, *numbers]))
-    head = draw(
-        st.sampled_from([[], [str(len(rows)), "lefteye_x lefteye_y"], ["image_id " + "x " * 10]])
-    )
-    return "\n".join([*head, *rows]).encode()
-
-
-def read_marks(folder: Path, content: bytes) -> None:
-    (folder / "marks.txt").write_bytes(content)
-    image = Image.new("RGB", (100, 90), "grey")
-    for name, points in read_landmarks(folder / "marks.txt").items():
-        assert aligned(image, points, 16, name).shape == (16, 16, 3)

@@ -93,14 +93,14 @@ def test_a_photograph_is_aligned_by_its_face(finder, tmp_path):
     marked_by_hand = [[201, 113], [243, 108], [226, 134], [207, 151], [247, 147]]
     np.testing.assert_allclose(points, marked_by_hand, atol=15)
     (found,) = images.to_pil(images.read(tmp_path / "a.png", 64, align=True))
-    np.testing.assert_array_equal(np.asarray(found), faces.aligned(picture, points, 64, "here"))
+    np.testing.assert_array_equal(np.asarray(found), faces.aligned(picture, points, 64))
 
 
 @with_dlib
 def test_pictures_without_a_face_are_named(tmp_path):
-    for name in ("a", "b", "c"):
-        Image.new("RGB", (64, 64), "grey").save(tmp_path / f"{name}.png")
-    with pytest.raises(UserError, match=r"a.png: --align found no face \(and none in 2 more\)"):
+    Image.fromarray(data.astronaut()).save(tmp_path / "a.png")
+    Image.new("RGB", (64, 64), "grey").save(tmp_path / "b.png")
+    with pytest.raises(UserError, match=r"b.png: --align found no face"):
         images.read(tmp_path, 32, align=True)
 
 

@@ -27,10 +27,6 @@ def test_a_picture_is_small_and_of_the_packaged_model(name):
         )
 
 
-def test_every_picture_that_is_made_is_shown():
-    assert {path.name for path in (DOCS / "pictures").glob("verb-*")} <= set(SHOWN)
-
-
 def test_the_lines_of_python_run():
     (code,) = [
         one for one in re.findall(r"```python\n(.*?)```", TEXT, re.S) if "images.edit" in one
