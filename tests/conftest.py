@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from drawing import drawing
 from PIL import Image, PngImagePlugin
 
 # Before torch is imported: in small tests two threads mostly wait for each other, so
 # the suite runs in processes of one thread (`-n 2`).
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# What a person has fetched or computed does not decide tests.
-os.environ.setdefault("DIFFAE_CACHE", str(Path.home() / ".cache" / "diffae-tests"))
+# What a person has fetched or computed does not decide tests, nor do portraits that were drawn otherwise.
+CACHE = Path(os.environ.get("DIFFAE_CACHE") or Path.home() / ".cache" / "diffae-tests")
+DRAWN = f"drawn-{drawing()}"
+os.environ["DIFFAE_CACHE"] = str(CACHE if CACHE.name == DRAWN else CACHE / DRAWN)
 
 # Rewritten asserts, and modules of the many short processes, are compiled once and not each time.
 sys.dont_write_bytecode = False

@@ -30,12 +30,15 @@ from benchmarks.metrics.codes.data import (
     TRAIN,
     Codes,
     Floats,
+    Found,
     Ints,
     Labels,
+    parts,
 )
-from benchmarks.metrics.codes.errors import found, of_columns
+from benchmarks.metrics.codes.errors import ALL_SAME, found, of_columns
 from benchmarks.metrics.codes.invariant.curves import code_length, few_labels
 from benchmarks.metrics.codes.invariant.linear import standardised
+from benchmarks.metrics.codes.invariant.neighbours import varied_labels
 from benchmarks.metrics.codes.schema import NUMBERS
 from benchmarks.plugin import (
     Benchmark,
@@ -181,15 +184,9 @@ def _of_labels(of: Measured, system: System, sizes: Sizes) -> Iterator[Row]:
     error = test.uncertainty(of_labels.mean(1)) if defined.any() else ()
     probe = cell.also(probe=probe_fits.BINARY)
     yield probe.row("auroc", summary.mean_auroc, error, setting=MEAN, n=len(test))
-    seed, draws, counts = context.seed, sizes.draws, tuple(sizes.labels)
-
-    def curve(codes: Codes) -> Numbers:
-        found = few_labels(codes, seed, counts, draws)
-        return {f"{count:,} labels": one for count, one in found.items()}
-
-    how: dict[str, Any] = {"labels": list(counts), "draws": draws, "C": 1.0, "fit": FIT}
-    yield from of.rows(cell.also(**how), "auroc", of.found("few_labels", curve, **how))
-    how = {"coded": sizes.coded, "orders": sizes.orders, "fit": FIT}
+    yield from _of_few_labels(of, sizes)
+    seed = context.seed
+    how: dict[str, Any] = {"coded": sizes.coded, "orders": sizes.orders, "fit": FIT}
     first = _coded(context, of.codes)
 
     def length(codes: Codes) -> Numbers:
@@ -197,6 +194,27 @@ def _of_labels(of: Measured, system: System, sizes: Sizes) -> Iterator[Row]:
         return {MEAN: replace(found, rows=first[found.rows])}
 
     yield from of.rows(cell.also(**how), "code_length", of.found("code_length", length, **how))
+
+
+def _of_few_labels(of: Measured, sizes: Sizes) -> Iterator[Row]:
+    """AUROC by the number of labels; of more than there are images to label, the reason."""
+    cell, seed, counts, draws = of.cell, of.cell.context.seed, tuple(sizes.labels), sizes.draws
+    settings = {count: f"{count:,} labels" for count in counts}
+
+    def curve(codes: Codes) -> Numbers:
+        numbers = few_labels(codes, seed, counts, draws)
+        return {settings[count]: number for count, number in numbers.items()}
+
+    how: dict[str, Any] = {"labels": list(counts), "draws": draws, "C": 1.0, "fit": FIT}
+    numbers = of.found("few_labels", curve, **how)
+    train, valid, _ = selections(cell.context)
+    there = len(train) + len(valid)
+    every = dict[str, Found]()
+    for count, setting in settings.items():
+        few = f"needs {count:,} images to label; there are {there:,}"
+        refused = numbers.get("", Found(np.nan, 0, notes=(few,)))
+        every[setting] = numbers.get(setting, refused)
+    yield from of.rows(cell.also(**how), "auroc", every)
 
 
 def _coded(context: Context, codes: Codes) -> Ints:
@@ -249,25 +267,39 @@ def references(context: Context) -> Iterator[Row]:
     codes = codes_of(context, np.zeros((sum(map(len, selections(context))), 1)))
     assert codes.labels is not None
     labels, first = codes.labels, _coded(context, codes)
+    of_test = codes.of(np.flatnonzero(codes.split == TEST)).labels
+    assert of_test is not None
+    varied = varied_labels(codes, parts(codes, context.seed))  # those that systems are scored on
     fields = {"chance": "guesses by the shares of the labels"}
     cell = Cell(context, TABLE, Taken(System(), None), title=CHANCE, setting=MEAN, fields=fields)
     attributes = with_attributes(context, codes)
     if attributes.labels and (binary := attributes.labels.of_kind("binary")):
-        yield cell.row("auroc", 0.5, n=len(test))
+        scored = bool(np.ptp(attributes.y[codes.split == TEST][:, binary], axis=0).any())
+        yield _chance(cell, "auroc", 0.5, scored, len(test))
         y = attributes.y[first][:, binary] > 0
         bits = -np.log2(np.where(y, y.mean(0), 1 - y.mean(0)))
         influence, note = of_columns(bits).mean(1), "entropy of the labels"
         entropy = found(float(bits.mean()), influence, codes, first, note)
         yield from Measured(cell, codes).rows(cell, "code_length", {MEAN: entropy})
-    if known := labels.of_kind(*DISCRETE):
-        y = codes.y[codes.split == TEST]
-        hits = [_guessed(y[:, k], labels.kinds[k]) for k in known]
-        value, error = test.mean(np.mean(hits, axis=0))
-        yield cell.row(
-            "knn", value, error if {*labels.kinds} & {"classes", "ordered"} else (), n=len(test)
-        )
-    if labels.of_kind(*NUMERIC):
-        yield cell.row("ridge_r2", 0.0, n=len(test))
+    if discrete := labels.of_kind(*DISCRETE):
+        yield _chance_of_knn(cell, of_test.of([k for k in discrete if varied[k]]), test)
+    if numeric := labels.of_kind(*NUMERIC):
+        yield _chance(cell, "ridge_r2", 0.0, bool(varied[numeric].any()), len(test))
+
+
+def _chance(cell: Cell, metric: str, value: float, scored: bool, n: int) -> Row:
+    """What guesses score on any labels, if there are labels that systems are scored on."""
+    return cell.row(metric, value, n=n) if scored else cell.row(metric, None, note=ALL_SAME)
+
+
+def _chance_of_knn(cell: Cell, labels: Labels, test: Selection) -> Row:
+    """The mean over these labels of what guesses score on the test images."""
+    if not labels.names:
+        return cell.row("knn", None, note=ALL_SAME)
+    columns = zip(labels.values.T, labels.kinds, strict=True)
+    hits = [_guessed(column, kind) for column, kind in columns]
+    value, error = test.mean(np.mean(hits, axis=0))
+    return cell.row("knn", value, error if {*labels.kinds} != {"binary"} else (), n=len(test))
 
 
 def _guessed(column: Floats, kind: str) -> Floats:

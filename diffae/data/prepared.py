@@ -164,9 +164,10 @@ class PreparedTransform(Transform):
 def is_prepared(path: Path) -> bool:
     """Whether `path` is a copy, finished or not.
 
-    An unfinished one must not pass for a folder without images.
+    An unfinished one must not pass for a folder without images. The header is looked for last:
+    another process that finishes the copy writes it before it removes the other file.
     """
-    return any(os.path.lexists(path / name) for name in (HEADER, UNFINISHED))
+    return any(os.path.lexists(path / name) for name in (UNFINISHED, HEADER))
 
 
 def own_side(path: Path) -> int | None:

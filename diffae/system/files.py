@@ -317,12 +317,19 @@ def open_lock(path: Path) -> IO[str]:
 
 
 def foreign(folder: Path) -> bool:
-    """Whether `folder` exists, and is more than a process leaves behind that was killed at its start."""
+    """Whether `folder` exists, and is more than a process leaves behind that was killed at its start.
+
+    Another process may fill the folder meanwhile: a file by which it is recognised as ours is looked
+    for after this, never before.
+    """
     if not os.path.lexists(folder):
         return False
     return not folder.is_dir() or not all(is_partial(p) or _is_lock(p) for p in folder.iterdir())
 
 
 def _is_lock(path: Path) -> bool:
-    status = path.lstat()
+    try:
+        status = path.lstat()
+    except FileNotFoundError:  # another process has just removed it, or given it its final name
+        return True
     return path.name == LOCK and stat.S_ISREG(status.st_mode) and status.st_size == 0

@@ -1,6 +1,7 @@
 """Write files and folders, whole or not at all.
 
     write_whole(path, data)                a file of these bytes
+    write_new(path, data)                  the same, if there is no file
     with whole_file(path) as partial:      a file that the block writes to `partial`
     with whole_folder(path) as partial:    a folder that the block fills
 
@@ -35,6 +36,23 @@ def write_whole(path: Path, data: bytes) -> None:
     """Write `path` so that a reader finds all of it or nothing, even if two processes write at once."""
     with whole_file(path) as partial:
         partial.write_bytes(data)
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """Write `path` in the same manner, but never over another file.
+
+    Raises FileExistsError if it exists, also if another process makes it meanwhile.
+    """
+    with scratch_file(path) as partial:
+        partial.write_bytes(data)
+        try:
+            os.link(partial, path)
+        except FileExistsError:
+            raise
+        except OSError:  # a disk without hard links
+            if path.exists():
+                raise _error(errno.EEXIST, path) from None
+            put(partial, path)
 
 
 def copy_whole(source: Path, path: Path) -> None:

@@ -45,14 +45,14 @@ class Note:
 
         Raises UserError if it holds something else, or if another process is training in it.
         """
-        known = self._known()
-        if known is None and foreign(self.out):
+        is_foreign = foreign(self.out)  # before the note is looked for, which may be written now
+        if self._known() is None and is_foreign:
             raise UserError(f"{self.out}: exists and is no training folder; choose another --out")
         with writing(self.out, "or choose another --out"):
             self.out.mkdir(parents=True, exist_ok=True)
             lock = lock_folder(self.out, "training")
             sweep(self.out.glob("*.partial"))
-            if known is None:
+            if self._known() is None:  # a process that has ended meanwhile may have written it
                 self._write()
         return lock
 

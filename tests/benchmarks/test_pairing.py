@@ -29,6 +29,9 @@ SETTINGS = {
     "identity.images": EVERY,
     "probes.train": EVERY,
     "probes.test": EVERY,
+    "representation.coded": EVERY,
+    "representation.labels": [16],
+    "representation.draws": 2,
     "fewshot.reference": EVERY,
     "fewshot.pool": 80,
     "fewshot.samples": 15,
@@ -37,7 +40,7 @@ SETTINGS = {
     "fewshot.frechet_error": True,
 }
 QUICK = "interpolation variation denoising unconditional probes".split()
-SLOW = "reconstruction latent identity fewshot".split()
+SLOW = "reconstruction latent identity fewshot representation".split()
 TASKS = [pytest.param(QUICK, id="quick"), pytest.param(SLOW, id="slow", marks=pytest.mark.slow)]
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from data_files import refuses, write_idx, write_rows, write_zip
+from interleaving import interleaved
 from photo_tiles import encoded, tile
 from PIL import Image
 from refusal import refusal, refused_file
@@ -415,3 +416,17 @@ def test_check_looks_at_a_copy_at_its_own_size(copied, capsys):
     command.main(["check", str(copied)])
     told = capsys.readouterr().out
     assert "prepared copy" in told and "center, then 32 x 32" in told
+
+
+def test_a_copy_is_recognised_while_another_process_finishes_it(tmp_path):
+    def begun(out):
+        out.mkdir(parents=True)
+        (out / UNFINISHED).touch()
+        return prepared.is_prepared(out)
+
+    def finished(out):
+        (out / HEADER).touch()
+        (out / UNFINISHED).unlink(missing_ok=True)
+
+    places = [*interleaved(tmp_path, prepared.is_prepared, begun, finished)]
+    assert places and all(ends == [True, None] for ends in places)

@@ -1,19 +1,23 @@
 """The portraits: equal on every machine, with correct labels that are all visible."""
 
 import os
+import shutil
 import subprocess
 import sys
-from functools import cache
+from functools import cache, partial
+from itertools import chain
 
 import numpy as np
 import pytest
+from drawing import RASTERISERS, SOURCES, drawing
+from interleaving import interleaved
 from refusal import refusal
 
 from diffae.data import open_dataset
 from diffae.data.__main__ import main
 from diffae.data.portraits import ATTRIBUTES, portrait, render, with_attribute, write_dataset
 from diffae.data.portraits.attributes import BEARDS, HAIR_COLOURS
-from diffae.data.portraits.write import CHUNK
+from diffae.data.portraits.write import CHUNK, _claim
 from diffae.system.errors import UserError
 
 CELEBA = "5_o_Clock_Shadow Arched_Eyebrows Attractive Bags_Under_Eyes Bald Bangs".split()
@@ -214,3 +218,55 @@ def test_numbers_that_would_fill_the_machine_are_refused(tmp_path, count, size, 
     with pytest.raises(UserError, match=message):
         write_dataset(tmp_path / "out", count, size)
     assert not (tmp_path / "out").exists()
+
+
+# ----------------------------------------------------------------------------------------------
+# Several processes that draw at once
+
+
+def drawn(out, count=1):
+    write_dataset(out, count, 8, workers=1)
+    return open_dataset(out, 8).fingerprint
+
+
+def test_another_process_may_draw_the_same_at_any_moment(tmp_path):
+    ends = [*interleaved(tmp_path, _claim, drawn, drawn)]
+    assert len(ends) > 20 and {*chain(*ends)} == {drawn(tmp_path / "alone")}
+
+
+def test_of_two_processes_that_draw_other_portraits_one_is_refused(tmp_path):
+    for place, ends in enumerate(interleaved(tmp_path, _claim, drawn, partial(drawn, count=2))):
+        (error,) = (end for end in ends if isinstance(end, Exception))
+        assert "holds other portraits" in str(error)
+        assert len(open_dataset(tmp_path / str(place), 8)) == 1 + (error is ends[0])
+
+
+def test_processes_that_begin_together_draw_the_same(tmp_path):
+    """Real ones, which begin each set at the same instant."""
+    program = (
+        "import sys\nfrom pathlib import Path\nfrom diffae.data.portraits import write_dataset\n"
+        "print(flush=True)\n"
+        "for line in sys.stdin:\n"
+        "    write_dataset(Path(line.strip()), 1, 8, workers=1)\n"
+        "    print('drawn', flush=True)\n"
+    )
+    given = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen([sys.executable, "-c", program], **given) for _ in range(2)]
+    for process in both:
+        process.stdout.readline()
+    for number in range(100):
+        for process in both:
+            print(tmp_path / str(number), file=process.stdin, flush=True)
+        assert [process.stdout.readline() for process in both] == ["drawn\n"] * 2
+    assert [process.communicate()[0] for process in both] == [""] * 2
+
+
+def test_portraits_that_another_drawing_has_left_are_not_tested_on(tmp_path):
+    """The tests' cache has a folder for each drawing: of these modules, with these packages."""
+    copy = shutil.copytree(SOURCES, tmp_path / "portraits")
+    assert os.environ["DIFFAE_CACHE"].endswith(drawing(copy)) and drawing(copy) == drawing()
+    others = {drawing(copy, lambda name, of=of: f"{name == of}") for of in RASTERISERS}
+    for path in sorted(copy.glob("*.py")):
+        path.write_text(path.read_text() + "# changed")
+        others.add(drawing(copy))
+    assert len(others - {drawing()}) == len(RASTERISERS) + len([*SOURCES.glob("*.py")])

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from interleaving import interleaved
 from safetensors.torch import load_file
 from tiny_preset import SCHEDULE, TINY, pictures
 from tiny_training import same, trained, weights, words, write_pictures
@@ -546,6 +548,29 @@ def test_a_checkpoint_without_a_record_or_with_a_damaged_one(tmp_path):
         (out / "training.json").write_text(json.dumps(content))
         with pytest.raises(UserError, match="not the record of a training"):
             checkpoint.trained_on(out)
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_another_training_may_begin_and_end_at_any_moment(steps, tmp_path):
+    """What it wrote is kept if it is the same. Of two others one is refused."""
+
+    def note(out, steps):
+        return Note(out, TrainedOn("p", "d", "train", 3, 0), {"steps": steps}, [])
+
+    def other(out):
+        with note(out, steps).claim():
+            note(out, steps).ended({}, ["damaged.png"])
+
+    def ours(out):
+        note(out, 1).claim().close()
+
+    allowed = "another process is training" + "|holds a different training" * (steps - 1)
+    for place, ends in enumerate(interleaved(tmp_path, Note.claim, ours, other)):
+        errors = [str(end) for end in ends if end]
+        assert steps - 1 <= len(errors) <= 1
+        assert all(re.search(allowed, error) for error in errors)
+        kept = json.loads((tmp_path / str(place) / "training.json").read_text())
+        assert kept["damaged"] == ["damaged.png"] * (ends[1] is None)
 
 
 @pytest.mark.parametrize("name", ["trained_on", "settings", "init", "stages", "damaged"])

@@ -24,6 +24,7 @@ from diffae.system.whole import (
     sweep,
     whole_file,
     whole_folder,
+    write_new,
     write_whole,
 )
 
@@ -45,6 +46,18 @@ def names(folder):
 
 def mode(path):
     return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_new_file_never_replaces_another(has_links, tmp_path, monkeypatch):
+    """Also on a disk without hard links."""
+    if not has_links:
+        refused = OSError(errno.EPERM, "Operation not permitted")
+        monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(refused))
+    write_new(tmp_path / "a", NEW)
+    with pytest.raises(FileExistsError):
+        write_new(tmp_path / "a", OLD)
+    assert (tmp_path / "a").read_bytes() == NEW and names(tmp_path) == ["a"]
 
 
 def test_the_old_file_is_there_until_the_new_one_is_whole(tmp_path):

@@ -117,20 +117,22 @@ def claim(out: Path, ours: Settings) -> IO[str]:
     """
     with writing(out, ANOTHER_OUT):
         _refuse_another(out, ours)
-        known = os.path.lexists(out / RUN)
         out.mkdir(parents=True, exist_ok=True)
         lock = lock_folder(out, "running")
+        _refuse_another(out, ours)  # which a process that has ended meanwhile may have left
+        known = os.path.lexists(out / RUN)
         for folder in (out, out / TABLES, out / PICTURES) if known else ():
             sweep(folder.glob("*.partial"))
     return lock
 
 
 def _refuse_another(out: Path, ours: Settings) -> None:
+    is_foreign = foreign(out)  # before the run's own file is looked for, which may be written now
     if os.path.lexists(out / RUN):
         if names := differences(ours, _note(out / RUN)["settings"]):
             differ = f"its {', '.join(names)} differ"
             raise UserError(f"--out {out}: holds a different run ({differ}); choose another folder")
-    elif foreign(out):
+    elif is_foreign:
         raise UserError(f"--out {out}: exists and is not a run folder; choose another")
     for name in (RECORDS, TIMES, INFLUENCES, SAMPLES):
         if (out / name).exists() and not (out / name).is_file():

@@ -13,6 +13,8 @@ from reports.records.uncertainty import by_group, error, of_influences
 # scored, and these rows [n].
 Scored = tuple[Floats, Floats, Ints]
 
+ALL_SAME = "every label is the same on all rows that are fitted on, or scored"
+
 
 def found(value: float, influence: Floats, codes: Codes, rows: Ints, *notes: str) -> Found:
     """A number of these rows of codes, with its error from the influence [n] of each row.
@@ -31,7 +33,7 @@ def mean_of_labels(scores: Sequence[Scored], codes: Codes, *notes: str) -> Found
     """
     known = [np.isfinite(values) for values, _, _ in scores]
     if not all(one.any() for one in known):
-        raise UserError("every label is the same on all rows that are fitted on, or scored")
+        raise UserError(ALL_SAME)
     means = [values[k].mean() for (values, _, _), k in zip(scores, known, strict=True)]
     each = [influence[:, k].mean(1) for (_, influence, _), k in zip(scores, known, strict=True)]
     influence = np.concatenate(each) / len(scores)

@@ -80,13 +80,14 @@ class Measured:
         if one.influence is None or one.rows is None:
             return ()
         parts = selections(self.cell.context) if self.images is None else [self.images]
-        order = np.concatenate([part.order for part in parts])[one.rows]
-        who = order if self.codes.persons is None else self.codes.persons[one.rows]
+        order = np.concatenate([part.order for part in parts])
+        who = order[one.rows] if self.codes.persons is None else self.codes.persons[one.rows]
         data = parts[0].dataset.fingerprint
         of_images = by_group(one.influence, who, units_of(self.codes.units, data, digest(who)))
         if not one.fits:
             return of_images
-        draws = units_of("draws", data, setting, self.cell.context.seed, len(one.fits))
+        seed, images = self.cell.context.seed, digest(order)  # of which a draw takes some
+        draws = units_of("draws", data, images, setting, seed, len(one.fits))
         return of_images + of_mean(one.fits, draws)
 
 

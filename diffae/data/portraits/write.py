@@ -4,6 +4,7 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from math import prod
@@ -34,7 +35,7 @@ from diffae.system.distributed import mapped
 from diffae.system.errors import UserError
 from diffae.system.files import cache_root, foreign, read_text
 from diffae.system.progress import shown
-from diffae.system.whole import sweep, write_whole
+from diffae.system.whole import sweep, write_new, write_whole
 
 PORTRAITS_VERSION = "1"
 LARGEST_COUNT = 1_000_000
@@ -135,16 +136,17 @@ def _name(index: int) -> str:
 
 
 def _claim(out: Path, settings: dict[str, object]) -> None:
-    """Make `out` the folder of this set."""
+    """Make `out` the folder of this set. Another process may do the same at the same time."""
     note, content = out / NOTE, json.dumps(settings)
-    if os.path.lexists(note):
-        if read_text(note, LARGEST_NOTE).strip() != content:
-            raise UserError(f"{out}: holds other portraits (see {note}); choose another folder")
-        return
-    if foreign(out):
-        raise UserError(f"{out}: exists and holds something else; choose another folder")
-    out.mkdir(parents=True, exist_ok=True)
-    _write(note, [content])
+    is_foreign = foreign(out)  # before the note is looked for, which another process may write now
+    if not os.path.lexists(note):
+        if is_foreign:
+            raise UserError(f"{out}: exists and holds something else; choose another folder")
+        out.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            write_new(note, f"{content}\n".encode())
+    if read_text(note, LARGEST_NOTE).strip() != content:
+        raise UserError(f"{out}: holds other portraits (see {note}); choose another folder")
 
 
 def _check_levels(levels: Mapping[str, int], count: int) -> None:

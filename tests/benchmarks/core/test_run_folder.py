@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from interleaving import interleaved
 
 import diffae
 from benchmarks import run
@@ -379,6 +380,23 @@ def test_a_lock_is_never_written_to(tmp_path):
     open_lock(tmp_path / "lock").close()
     assert (tmp_path / "lock").read_text() == "something of somebody's"
     assert foreign(tmp_path)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_another_run_may_begin_and_end_at_any_moment(seed, tmp_path):
+    """It is resumed if it is the same. Of two others one is refused."""
+
+    def other(out):
+        run_folder.claim(out, {"seed": seed}).close()
+        (out / "run.json").write_text(json.dumps({"schema": 1, "settings": {"seed": seed}}))
+
+    def ours(out):
+        run_folder.claim(out, {"seed": 0}).close()
+
+    allowed = "another process is running" + "|holds a different run" * seed
+    for ends in interleaved(tmp_path, run_folder.claim, ours, other):
+        errors = [str(end) for end in ends if end]
+        assert seed <= len(errors) <= 1 and all(re.search(allowed, error) for error in errors)
 
 
 @pytest.mark.parametrize("name", ["lock", "records.csv", "influences.npz", "run.json", "tables"])

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from itertools import product
 
 import factor_files
 import numpy as np
@@ -155,6 +156,20 @@ def test_few_labels_are_drawn_from_what_is_not_scored(labelled):
     assert few.value == pytest.approx(np.mean(values), abs=2e-3)
 
 
+def test_a_number_of_labels_that_there_are_not_has_a_row_with_the_reason(labelled):
+    changes = {"probes.train": 12, "probes.valid": 6, "representation.labels": (16, 64)}
+    labelled.profile = labelled.profile.changed_by(changes)
+    numbers = measured(labelled)
+    assert numbers["colours", "auroc", "16 labels"].value is not None
+    row = numbers["colours", "auroc", "64 labels"]
+    assert row.value is None and row.note == "needs 64 images to label; there are 18"
+    attributes = labelled.dataset.attributes.copy()
+    attributes[labelled.select("test", 150).order] = False
+    labelled.dataset = replace(labelled.dataset, attributes=attributes)
+    row = measured(labelled)["colours", "auroc", "16 labels"]
+    assert row.value is None and row.note == "no binary label has both values on the scored rows"
+
+
 def test_one_labelled_image_is_refused(labelled):
     with pytest.raises(UserError, match="representation.labels.*at least 2, not 1"):
         labelled.profile.changed_by({"representation.labels": (1,)})
@@ -181,6 +196,27 @@ def test_chance_is_what_codes_without_information_give(labelled):
     surprise = -np.log2(np.where(labels, p, 1 - p)).mean(1)
     assert row.stderr == pytest.approx(surprise.std(ddof=1) / len(labels) ** 0.5, rel=1e-6)
     assert row.value > ours.value > 0
+
+
+@pytest.mark.parametrize("constant", ["train", "test"])
+def test_chance_is_of_the_labels_that_systems_are_scored_on(constant, labelled):
+    """Not of one that has one value in a part: what a constant guess scores there is 1."""
+    columns = np.empty(150, [("a", np.int16), ("b", np.int16)])
+    columns["a"], columns["b"] = np.arange(150) % 7 < 3, np.arange(150) % 3
+    parts = {name: labelled.select(name, 150).order for name in ("train", "valid", "test")}
+    columns["b"][parts[constant]] = 1
+    known = {"columns": columns, "attributes": None, "attribute_names": ()}
+    labelled.dataset = replace(labelled.dataset, **known)
+    numbers = measured(labelled)
+    share = np.mean(columns["a"][parts["test"]])
+    assert numbers["chance", "knn", "mean"].value == pytest.approx(max(share, 1 - share))
+    assert "left out: 1" in numbers["colours", "knn", "mean"].note
+    columns["a"][parts[constant]] = 1
+    labelled.dataset = replace(labelled.dataset, columns=columns)
+    numbers = measured(labelled)
+    for metric, who in product(("knn", "ridge_r2"), ("chance", "colours")):
+        row = numbers[who, metric, "mean"]
+        assert row.value is None and "every label is the same on all rows" in row.note
 
 
 def test_a_regression_is_of_real_valued_labels(labelled):

@@ -22,6 +22,7 @@ from benchmarks.metrics.codes.data import (
     Floats,
     Found,
     Ints,
+    Part,
     parts,
 )
 from benchmarks.metrics.codes.errors import blocks_of, found, mean_of_labels
@@ -81,6 +82,11 @@ def _score(hit: Bools, truth: Ints, balanced: bool) -> tuple[float, Floats]:
     return float(share.mean()), (hit - share[member]) / of_each[member]
 
 
+def varied_labels(codes: Codes, part: Part) -> Bools:
+    """Which labels [K] have two values or more on the training rows and on the test rows."""
+    return np.ptp(codes.y[part.train], axis=0) * np.ptp(codes.y[part.test], axis=0) > 0
+
+
 def knn(codes: Codes, how: Knn, seed: int) -> Found:
     """The mean score of the labels, its error over images that are scored and that are neighbours."""
     assert codes.labels is not None
@@ -124,7 +130,7 @@ def knn(codes: Codes, how: Knn, seed: int) -> Found:
             [score(part.valid, valid, k, one)[0] for k in grid] for one in range(len(labels))
         ]
         best = [grid[int(np.argmax(of_k))] for of_k in quality]
-    varied = np.ptp(codes.y[part.train], axis=0) * np.ptp(codes.y[part.test], axis=0) > 0
+    varied = varied_labels(codes, part)
     told = f"k = {', '.join(map(str, sorted({k for k, v in zip(best, varied, strict=True) if v})))}"
 
     def mean(of: Near) -> Found:
