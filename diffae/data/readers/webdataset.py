@@ -4,7 +4,7 @@
 
 The tar files are indexed by their headers and images are read by offset, in any order. A sample has
 one image (jpg, jpeg, png, webp, bmp); `.cls`, or the number under "label" in `.json`, is its class.
-Other files are not read; a link stands for the file of the same tar file that it points to.
+Other files, and links, are not read.
 """
 
 import io
@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from posixpath import dirname, join, normpath
 from typing import NamedTuple
 
 import numpy as np
@@ -28,8 +27,9 @@ from diffae.system.errors import UserError
 from diffae.system.files import file_size
 
 LARGEST_LABEL = 1 << 20  # bytes of a .cls or .json
-CLASSES, NOTE = ("cls", "cls.txt"), "json"
+CLASSES, NOTE = ("cls", "cls.txt"), "json"  # suffixes of labels
 BLOCK = tarfile.BLOCKSIZE
+PIECE = 1 << 20  # bytes that are read at once
 LARGEST_NOTE = 1 << 20  # bytes of a name
 
 
@@ -55,16 +55,17 @@ class Entry(NamedTuple):
     def is_image(self) -> bool:
         return self.name.lower().endswith(folder.IMAGE_SUFFIXES)
 
+    @property
+    def is_label(self) -> bool:
+        return self.suffix in (*CLASSES, NOTE)
+
 
 class Index(NamedTuple):
-    """The files of a tar file that are not hidden, and images that are links to no file of it.
-
-    And the names of hidden files and of those of formats that are not read.
-    """
+    """The images and labels of a tar file, the names of other files, and the number of links."""
 
     entries: list[Entry]
-    lost: list[str]
     others: list[str]
+    links: int
 
 
 class Sample(NamedTuple):
@@ -155,8 +156,8 @@ def open_webdataset(path: Path, image_size: int, crop: str | None, seed: int) ->
 def left_out(without: int, indexed: list[Index]) -> Iterator[str]:
     if without:
         yield f"{folder.counted(without, 'sample')} without an image"
-    if lost := sum(len(index.lost) for index in indexed):
-        yield f"{lost:,} entries that are links to no file of their tar file, or devices"
+    if links := sum(index.links for index in indexed):
+        yield f"{links:,} entries that are links or devices"
     yield from folder.left_out_of(name for index in indexed for name in index.others)
 
 
@@ -172,31 +173,25 @@ def read_samples(entries: list[Entry]) -> Iterator[Sample | None]:
 
 
 def read_index(shard: Path) -> Index:
-    """What a tar file has. A link has the bytes of the file that it points to."""
-    members = [member for member in read_members(shard) if not member.isdir()]
-    files = {normpath(m.name): (m.offset_data, m.size) for m in members if m.isreg()}
-    found = Index([], [], [])
-    for member in members:
-        name = member.name
-        if folder.is_hidden(name) or folder.suffix_of(name) in folder.UNREAD:
-            found.others.append(name)
-        if folder.is_hidden(name):
+    """What a tar file has, by its headers."""
+    entries, others, links = [], [], 0
+    for member in read_members(shard):
+        entry = Entry(shard, member.name, member.offset_data, member.size)
+        if member.isdir():
             continue
-        if member.isreg():
-            found.entries.append(Entry(shard, name, member.offset_data, member.size))
-            continue
-        target = join(dirname(name), member.linkname) if member.issym() else member.linkname
-        if place := files.get(normpath(target)):
-            found.entries.append(Entry(shard, name, *place))
-        elif name.lower().endswith(folder.IMAGE_SUFFIXES):
-            found.lost.append(name)
-    return found
+        if not member.isreg():
+            links += 1
+        elif folder.is_hidden(entry.name) or not (entry.is_image or entry.is_label):
+            others.append(entry.name)
+        else:
+            entries.append(entry)
+    return Index(entries, others, links)
 
 
 def read_label(entries: list[Entry]) -> int:
     """The class of a sample, -1 without one."""
     for entry in entries:
-        if entry.suffix not in (*CLASSES, NOTE):
+        if not entry.is_label:
             continue
         where = f"{entry.shard}, entry {entry.name}"
         if entry.size > LARGEST_LABEL:
@@ -238,6 +233,14 @@ class _Headers(io.FileIO):
         return super().read(size)
 
 
+def only_zeros(file: io.FileIO) -> bool:
+    """Whether nothing but zero bytes follows in an open file."""
+    while piece := file.read(PIECE):
+        if piece.strip(b"\0"):
+            return False
+    return True
+
+
 def read_members(path: Path) -> Iterator[tarfile.TarInfo]:
     """The entries of a tar file by their headers.
 
@@ -264,7 +267,7 @@ def read_members(path: Path) -> Iterator[tarfile.TarInfo]:
             mark = file.read(BLOCK)
             if any(mark):
                 raise tarfile.ReadError("a damaged header")
-            whole = shards.only_zeros(file)
+            whole = only_zeros(file)
     except (tarfile.TarError, OSError, ValueError, IndexError, RecursionError) as error:
         raise UserError(f"{path}: cannot read this tar file ({error}); unpack it") from None
     if len(mark) < BLOCK:
