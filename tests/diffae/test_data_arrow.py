@@ -160,24 +160,18 @@ def test_bad_tables_are_named(tmp_path):
     refuses(tmp_path / "empty.parquet", r"empty\.parquet: no rows in these files")
 
 
-@pytest.mark.parametrize("inside", [False, True])
-def test_a_name_that_is_not_text_is_told(tmp_path, inside):
-    """Of a column, and of a field within one."""
-    odd = {"beside": [{"QQQQ": 1}]} if inside else {"QQQQ": [1]}
-    content = pa.table({"image": [{"bytes": encoded(0)}], **odd})
-    folder = save_split(tmp_path / "saved", [0], shards=1)
-    (stream,) = folder.glob("*.arrow")
-    write_stream(stream, content)
-    pq.write_table(content, tmp_path / "a.parquet")
-    for file, data in ((stream, folder), (tmp_path / "a.parquet", tmp_path / "a.parquet")):
-        file.write_bytes(file.read_bytes().replace(b"QQQQ", b"Q\xffQQ"))
-        refuses(data, f"{file.name}: cannot read this file .the name of a column is not UTF-8")
+@pytest.mark.parametrize("columns", [{"QQQQ": [1]}, {"beside": [{"QQQQ": 1}]}])
+def test_a_name_that_is_not_text_is_refused(tmp_path, columns):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"image": [{"bytes": encoded(0)}], **columns}), path)
+    path.write_bytes(path.read_bytes().replace(b"QQQQ", b"Q\xffQQ"))
+    refuses(path, r"a\.parquet: cannot read this file")
 
 
 def test_bad_folders_are_named(tmp_path):
     folder = save_split(tmp_path / "photos", range(6))
     (folder / "data-00001-of-00002.arrow").write_bytes(b"\0" * 100)
-    refuses(folder, r"data-00001-of-00002\.arrow: cannot read this file")
+    refuses(folder, r"data-00001-of-00002\.arrow: does not end with the mark of its end")
     os.unlink(folder / "data-00001-of-00002.arrow")
     refuses(folder, r"data-00001-of-00002\.arrow: no such file")
     for text in ("{", "{}", '{"_data_files": [{"filename": "../secret.arrow"}]}'):
@@ -199,7 +193,7 @@ def test_a_banner_beside_the_files_hides_nothing(tmp_path):
         tile(index).save(path / f"{index}.png")
     data = open_dataset(path, 48)
     assert len(data) == 10
-    assert data.left_out == ("1 file of a format that is not read: parquet 1",)
+    assert data.left_out == ("1 other file: parquet 1",)
 
 
 def test_an_arrow_stream_that_was_cut_between_two_batches(tmp_path):
@@ -215,30 +209,16 @@ def test_an_arrow_stream_that_was_cut_between_two_batches(tmp_path):
         except (pa.ArrowInvalid, OSError):
             continue
         path.write_bytes(whole[:end])
-        refuses(path.parent, rf"^{path}: has no mark of its end.*copy it again")
+        refuses(path.parent, rf"^{path}: does not end with the mark of its end.*copy it again")
     assert set(ends) == {12, *range(0, 12, 2)}
 
 
-@pytest.mark.parametrize("legacy", [False, True])
-def test_nothing_but_zeros_may_follow_the_end_of_an_arrow_stream(tmp_path, legacy):
-    """Whose mark had four bytes before Arrow 0.15, and has eight since."""
+def test_nothing_may_follow_the_end_of_an_arrow_stream(tmp_path):
     path = save_split(tmp_path / "photos", range(4), shards=1) / "data-00000-of-00001.arrow"
-    options = pa.ipc.IpcWriteOptions(use_legacy_format=legacy)
-    whole = write_stream(path, table(range(4)), options=options).read_bytes()
-    assert whole.endswith(bytes(4)) and whole.endswith(b"\xff" * 4 + bytes(4)) != legacy
-    for more in (b"", bytes(1), bytes(4), bytes(100)):
+    whole = path.read_bytes()
+    for more in (b"x", bytes(4), whole):
         path.write_bytes(whole + more)
-        assert len(open_dataset(path.parent, 48)) == 4
-    for more in (
-        b"x",
-        b"xxxx",
-        bytes(3) + b"x",
-        bytes(4) + b"x",
-        b"xxxx" + bytes(4),
-        bytes(99) + b"x",
-    ):
-        path.write_bytes(whole + more)
-        refuses(path.parent, rf"^{path}: goes on after the mark of its end")
+        refuses(path.parent, rf"^{path}: does not end with the mark of its end")
 
 
 @pytest.mark.parametrize("codec", ["zstd", "lz4"])

@@ -113,10 +113,10 @@ def test_fingerprint_sees_one_pixel_and_one_label(folder, tmp_path):
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 DAMAGE = [
-    (IMAGES, lambda b: b"", "it starts with nothing"),
+    (IMAGES, lambda b: b"", "it starts with \\)"),
     (IMAGES, lambda b: b"\x89PNG" + b[4:], "not an IDX file .* starts with 89504e47"),
     (IMAGES, lambda b: b"\0\0\x0d\x03" + b[4:], "not an IDX file of unsigned bytes"),
-    (IMAGES, lambda b: b[:9], "ends within its header"),
+    (IMAGES, lambda b: b[:9], "it starts with 000008030000002800"),
     (IMAGES, lambda b: b[:-5], "promises 31360 bytes, but 31355 follow"),
     (IMAGES, lambda b: b + b"\0", "promises 31360 bytes, but more follow"),
     (IMAGES, lambda b: gzip.compress(b)[:-400], "cannot read this IDX file"),

@@ -75,7 +75,7 @@ def test_json_labels_and_what_is_no_image(tmp_path):
         ("2.txt", b"a caption alone"), ("._0.png", b"a fork"),
     ]  # fmt: skip
     data = open_dataset(write_tar(tmp_path / "few.tar", entries), 48)
-    assert (len(data), data.name, data.left_out) == (2, "few", ("1 sample without an image",))
+    assert (len(data), data.name, data.left_out) == (2, "few", ("1 other file: txt 1",))
     np.testing.assert_array_equal(data.attributes, [[False, True], [True, False]])
 
 
@@ -132,25 +132,14 @@ def test_a_shard_that_is_cut_short_under_the_run(tmp_path):
 # tar files of all sorts
 
 
-def test_a_link_has_the_image_that_it_leads_to(tmp_path):
-    """As tar packs a folder of links: tarfile itself, which follows them, says what is in them."""
+def test_links_and_devices_are_told_and_not_read(tmp_path):
     links = [
         ("b/0.png", tarfile.LNKTYPE, "a.b/0004.png"),
-        ("b/1.png", tarfile.SYMTYPE, "../a.b/0003.png"),
-        ("b/2.png", tarfile.SYMTYPE, "./1.png"),  # a link to a link
-        ("b/3.png", tarfile.SYMTYPE, "3.png"),
-        ("b/4.png", tarfile.SYMTYPE, "/etc/passwd"),
-        ("b/5.png", tarfile.LNKTYPE, "../../secret.png"),
-        ("b/6", tarfile.SYMTYPE, "nowhere"),
-        ("b/7.png", tarfile.FIFOTYPE, ""),
+        ("b/1.png", tarfile.SYMTYPE, "/etc/passwd"),
+        ("b/2.png", tarfile.FIFOTYPE, ""),
     ]
-    path = write_tar(tmp_path / "a.tar", samples(range(6)), links=links)
-    data = open_dataset(path, 48)
-    assert len(data) == 8 and data.name_of(7) == "entry b/1.png"
-    with tarfile.open(path) as archive:
-        for index, name in enumerate(["b/0.png", "b/1.png"], 6):
-            assert data.source.content(index) == archive.extractfile(name).read()
-    assert data.left_out == ("5 entries that are links to no file of their tar file, or devices",)
+    data = open_dataset(write_tar(tmp_path / "a.tar", samples(range(6)), links=links), 48)
+    assert len(data) == 6 and data.left_out == ("3 entries that are links or devices",)
 
 
 def test_a_tar_file_that_was_cut_between_two_entries(tmp_path):

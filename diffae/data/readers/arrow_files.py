@@ -153,6 +153,7 @@ def rows_of(path: Path) -> tuple[pyarrow.Schema, list[int]]:
             schema, rows = table.schema, [len(table)]
         else:
             schema, rows = rows_of_parquet(path, pa)
+        list(map(holds_bytes, schema.types))  # an error here, if the name of a column is not UTF-8
         twins = [name for name, count in Counter(schema.names).items() if count > 1]
     if twins:
         raise UserError(f"{path}: several columns are called {twins[0]}; rename them")
