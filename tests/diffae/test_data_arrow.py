@@ -199,18 +199,16 @@ def test_a_banner_beside_the_files_hides_nothing(tmp_path):
 def test_an_arrow_stream_that_was_cut_between_two_batches(tmp_path):
     """pyarrow itself reads on to the cut, and says nothing."""
     path = save_split(tmp_path / "photos", range(12), shards=1) / "data-00000-of-00001.arrow"
-    whole = path.read_bytes()
-    with pa.ipc.open_stream(whole) as reader:
-        ends = [sum(len(batch) for batch in reader)]
+    whole, rows = path.read_bytes(), set()
     for end in range(8, len(whole), 8):
         try:
             with pa.ipc.open_stream(whole[:end]) as reader:
-                ends.append(sum(len(batch) for batch in reader))
+                rows.add(sum(len(batch) for batch in reader))
         except (pa.ArrowInvalid, OSError):
             continue
         path.write_bytes(whole[:end])
         refuses(path.parent, rf"^{path}: does not end with the mark of its end.*copy it again")
-    assert set(ends) == {12, *range(0, 12, 2)}
+    assert rows == {*range(0, 13, 2)}
 
 
 def test_nothing_may_follow_the_end_of_an_arrow_stream(tmp_path):
@@ -227,18 +225,14 @@ def test_a_compressed_arrow_stream_is_refused(tmp_path, codec):
     path = save_split(tmp_path / "photos", range(4), shards=1) / "data-00000-of-00001.arrow"
     content, message = table(range(4)), rf"^{path}: compressed; save it again without"
     named = content.append_column("colours", pa.array(["red"] * 4).dictionary_encode())
-    options = pa.ipc.IpcWriteOptions(compression=codec)
-    write_stream(path, content, options=options)
-    refuses(path.parent, message)
-    packed = write_stream(path, named, options=options).read_bytes()
-    refuses(path.parent, message)
-    whole = write_stream(path, named).read_bytes()
-    assert len(open_dataset(path.parent, 48)) == 4
-    parts = [list(pa.ipc.MessageReader.open_stream(content)) for content in (packed, whole)]
-    (schema, dictionary, _), (*_, batch) = parts
-    assert dictionary.type == "dictionary"
-    path.write_bytes(b"".join(part.serialize() for part in (schema, dictionary, batch)))
-    refuses(path.parent, message)
+    for columns in (content, named):
+        write_stream(path, columns, options=pa.ipc.IpcWriteOptions(compression=codec))
+        refuses(path.parent, message)
+    packed = list(pa.ipc.MessageReader.open_stream(path.read_bytes()))
+    assert len(open_dataset(write_stream(path, named).parent, 48)) == 4
+    plain = list(pa.ipc.MessageReader.open_stream(path.read_bytes()))
+    path.write_bytes(b"".join(part.serialize() for part in (*packed[:2], plain[-1])))
+    refuses(path.parent, message)  # of a dictionary alone
 
 
 def test_an_image_that_comes_again_is_held_once(tmp_path):
@@ -312,10 +306,6 @@ def test_what_stands_beside_the_bytes_is_not_read(tmp_path):
     pq.write_table(pa.table({"image": images}), tmp_path / "a.parquet")
     data = open_dataset(tmp_path / "a.parquet", 48)
     np.testing.assert_array_equal(data.images([1, 0]), [np.asarray(tile(1)), np.asarray(tile(0))])
-    inner = pa.StructArray.from_arrays([count], ["bytes"])
-    nested = pa.StructArray.from_arrays([inner], ["bytes"])
-    pq.write_table(pa.table({"image": nested}), tmp_path / "nested.parquet")
-    refuses(tmp_path / "nested.parquet", r"nested\.parquet: no column of images \(there are: image")
     twice = pa.Table.from_arrays([count, count], names=["image", "image"])
     pq.write_table(twice, tmp_path / "twice.parquet")
     refuses(tmp_path / "twice.parquet", r"twice\.parquet: several columns are called image; rename")
@@ -325,18 +315,3 @@ def test_without_pyarrow_the_extra_is_named(tmp_path, monkeypatch):
     path = write_parquet(tmp_path / "a.parquet", range(2))
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     refuses(path, r"a\.parquet: .*needs a package; pip install 'pyarrow>=18'")
-
-
-@pytest.mark.parametrize(
-    "error", [pa.ArrowInvalid, pa.ArrowKeyError, OSError, ValueError, KeyError]
-)
-def test_what_pyarrow_says_is_told_in_one_line_of_bounded_length(tmp_path, error):
-    with (
-        pytest.raises(UserError, match=r"rows: cannot read this file \(") as told,
-        arrow_files.reading(tmp_path / "rows"),
-    ):
-        raise error("a row\n  " * 100)
-    text = str(told.value)
-    inside = text.partition("(")[2].rpartition(")")[0]
-    assert len(inside) == 200 and "\n" not in text and "  " not in text
-    assert text.endswith("; copy it again")
