@@ -120,10 +120,10 @@ def test_a_data_set_can_be_sent_to_a_process(opened):
 def test_threads_read_what_one_thread_reads(opened, monkeypatch):
     monkeypatch.setattr(dataset, "WORKERS", 8)
     monkeypatch.setattr(dataset, "CHUNK", 3)
+    monkeypatch.setattr(dataset, "KEPT", 0)  # each image is read each time
     for data, expected in opened:
         order = np.random.default_rng(0).permutation(np.tile(np.arange(COUNT), 20))
-        data = replace(data)  # which keeps no images of the other tests
-        np.testing.assert_array_equal(data.load_all(order), expected[order])
+        np.testing.assert_array_equal(replace(data).load_all(order), expected[order])
 
 
 # ----------------------------------------------------------------------------------------------
