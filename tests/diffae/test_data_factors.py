@@ -124,14 +124,6 @@ def test_smallnorb(zipped, tmp_path):
         assert place_of(data.source.read(index), grey=True) == 2 * (index % half)
 
 
-def test_one_part_of_smallnorb(tmp_path):
-    table = factor_files.smallnorb(tmp_path / "norb", parts=("testing",))
-    data = open_dataset(tmp_path / "norb", 96)
-    places = {value: place for place, value in enumerate((0, 1, 2, 3, 5))}
-    assert factors_of(data).values[:, 1].tolist() == [places[value] for value in table[:, 1]]
-    assert {*data.partition.tolist()} == {TRAIN, VALID, TEST}
-
-
 def test_classes_that_are_texts_have_combinations_too(tmp_path):
     """As a labels.csv has them."""
     data = open_dataset(factor_files.dsprites(tmp_path / "dsprites.npz"), 64)
@@ -155,11 +147,9 @@ def test_of_several_images_of_a_combination_the_first_is_kept(tmp_path):
     """Each image twice, one after the other, of at most as many as there are combinations."""
     data = open_dataset(factor_files.dsprites(tmp_path / "dsprites.npz"), 64)
     twice = part_of(data, np.repeat(np.arange(len(data)), 2))
-    kept, once = (part_with_combinations(one, len(data)) for one in (twice, data))
-    assert len(kept) == len(once)
-    assert [kept.name_of(i) for i in range(len(kept))] == [
-        once.name_of(i) for i in range(len(once))
-    ]
+    kept, once = (part_with_combinations(some, len(data)) for some in (twice, data))
+    names = [[some.name_of(i) for i in range(len(some))] for some in (kept, once)]
+    assert names[0] == names[1]
 
 
 # ----------------------------------------------------------------------------------------------
@@ -208,14 +198,6 @@ def test_a_damaged_block_is_refused_again_and_the_one_before_it_is_read(tmp_path
 
 # ----------------------------------------------------------------------------------------------
 # The commands
-
-
-def test_check_names_the_factors_with_their_sizes(tmp_path, capsys):
-    factor_files.dsprites(tmp_path / "dsprites.npz")
-    main(["check", str(tmp_path), "--size", "64"])
-    said = capsys.readouterr().out
-    assert "columns      shape (classes, 3), scale (ordered, 2), orientation (classes, 4)" in said
-    assert find_reader(tmp_path).title in said
 
 
 def test_a_prepared_copy_has_the_factors_and_the_pixels(tmp_path):
@@ -273,34 +255,27 @@ def test_damaged_files_are_refused(refused, tmp_path, monkeypatch):
 
 def test_other_shapes_and_values_are_refused(refused, tmp_path):
     pytest.importorskip("h5py")
-    refused(
-        factor_files.shapes3d(tmp_path / "a.h5", images=np.zeros((288, 32, 32, 3), np.uint8)),
-        "not Shapes3D's",
-    )
-    labels = factor_files.grid(*factor_files.SHAPES).astype(float)
-    labels[3, 2] = np.nan
-    refused(factor_files.shapes3d(tmp_path / "b.h5", labels=labels), "not finite")
-    labels[3, 2] = labels[0, 2] = 7.0
-    refused(
-        factor_files.shapes3d(tmp_path / "c.h5", labels=labels),
-        "288 images are not all combinations of 3 floor_hue",
-    )
-    images = np.full((144, 64, 64), 255, np.uint8)
-    refused(factor_files.dsprites(tmp_path / "d.npz", imgs=images), "pixels are 0 and 1, not 255")
-    refused(
-        factor_files.dsprites(tmp_path / "e.npz", latents_classes=np.zeros((144, 5), int)),
-        "not those of dSprites",
-    )
+    places, shapes = factor_files.grid(*factor_files.SHAPES).astype(float), factor_files.shapes3d
+    images = np.zeros((288, 32, 32, 3), np.uint8)
+    refused(shapes(tmp_path / "a.h5", images=images), "not Shapes3D's")
+    places[3, 2] = np.nan
+    refused(shapes(tmp_path / "b.h5", labels=places), "not finite")
+    places[3, 2] = places[0, 2] = 7.0
+    refused(shapes(tmp_path / "c.h5", labels=places), "288 images are not all combinations of 3 fl")
+    white, classes = np.full((144, 64, 64), 255, np.uint8), np.zeros((144, 5), int)
+    refused(factor_files.dsprites(tmp_path / "d.npz", imgs=white), "pixels are 0 and 1, not 255")
+    sprites = factor_files.dsprites(tmp_path / "e.npz", latents_classes=classes)
+    refused(sprites, "not those of dSprites")
     refused(factor_files.mpi3d(tmp_path / "f.npz", 100), "not MPI3D's 1,036,800 or 460,800")
-    two = tmp_path / "two"
-    two.mkdir()
+    (tmp_path / "two").mkdir()
     for name in ("g", "h"):
-        factor_files.dsprites(two / f"{name}.npz")
-    refused(two, "several data sets: g.npz, h.npz")
-    cars = factor_files.cars3d(
-        tmp_path / "cars", car_002_mesh=np.zeros((128, 128, 3, 4, 24), np.uint8)
-    )
+        factor_files.dsprites(tmp_path / "two" / f"{name}.npz")
+    refused(tmp_path / "two", "several data sets: g.npz, h.npz")
+    transposed = np.zeros((128, 128, 3, 4, 24), np.uint8)
+    cars = factor_files.cars3d(tmp_path / "cars", car_002_mesh=transposed)
     refused(cars, "no array im (128, 128, 3, 24, 4)")
+    np.savez(tmp_path / "codes.npz", codes=np.zeros((60, 4)))
+    assert find_reader(tmp_path / "codes.npz").title != "known factors"
 
 
 def test_without_h5py_it_is_named(refused, tmp_path, monkeypatch):
@@ -308,9 +283,3 @@ def test_without_h5py_it_is_named(refused, tmp_path, monkeypatch):
     path = factor_files.shapes3d(tmp_path / "3dshapes.h5")
     monkeypatch.setitem(__import__("sys").modules, "h5py", None)
     refused(path, "needs h5py: pip install 'h5py>=3.12'")
-
-
-def test_other_npz_files_and_archives_are_no_data_sets(tmp_path):
-    np.savez(tmp_path / "codes.npz", codes=np.zeros((60, 4)))
-    assert find_reader(tmp_path / "codes.npz").title != "known factors"
-    assert Stream(tmp_path / "codes.npz").read(0, 2) == b"PK"

@@ -223,16 +223,13 @@ def test_a_second_column_of_images_is_told(tmp_path):
 
 
 def test_one_class_beyond_the_last_is_told(tmp_path):
-    """It took the classes of all others with it."""
     entries = sorted([*FILES, *LABELS[1:], ("0.cls", b"1000")])
-    path = data_files.write_tar(tmp_path / "a.tar", entries)
-    data = open_dataset(path, SIDE)
     why = "1 of 8 images have numbers up to 1,000, and 0 to 999 are read"
+    data = open_dataset(data_files.write_tar(tmp_path / "a.tar", entries), SIDE)
     assert data.attributes is None and data.left_out == (f"the classes: {why}",)
-    labels = pa.array([1 << 40, *[1] * (COUNT - 1)])
+    labels = pa.array([1000, *[1] * (COUNT - 1)])
     pq.write_table(table().set_column(1, "label", labels), tmp_path / "a.parquet")
-    [line] = open_dataset(tmp_path / "a.parquet", SIDE).left_out
-    assert line == f"the column label: {why}".replace("1,000", f"{1 << 40:,}")
+    assert open_dataset(tmp_path / "a.parquet", SIDE).left_out == (f"the column label: {why}",)
 
 
 def test_entries_that_are_not_read_are_told(tmp_path):
@@ -272,18 +269,18 @@ def write_folder(folder: Path) -> Path:
     return folder
 
 
+def write_labelled(folder: Path, images: str, labels: str) -> Path:
+    (folder / images).mkdir()
+    write_folder(folder / images)
+    return write_rows(folder / labels, [COUNT, "Male", *(f"{name} 1" for name, _ in FILES)]).parent
+
+
 def write_celeba(folder: Path) -> Path:
-    (folder / "img_align_celeba").mkdir()
-    write_folder(folder / "img_align_celeba")
-    rows = [COUNT, "Male", *(f"{name} 1" for name, _ in FILES)]
-    return write_rows(folder / "list_attr_celeba.txt", rows).parent
+    return write_labelled(folder, "img_align_celeba", "list_attr_celeba.txt")
 
 
 def write_celebahq(folder: Path) -> Path:
-    (folder / "CelebA-HQ-img").mkdir()
-    write_folder(folder / "CelebA-HQ-img")
-    rows = [COUNT, "Male", *(f"{name} 1" for name, _ in FILES)]
-    return write_rows(folder / "CelebAMask-HQ-attribute-anno.txt", rows).parent
+    return write_labelled(folder, "CelebA-HQ-img", "CelebAMask-HQ-attribute-anno.txt")
 
 
 def write_lmdb(folder: Path) -> Path:
