@@ -46,19 +46,18 @@ def decoded(index, kind, size=(64, 64)):
     return np.asarray(Image.open(io.BytesIO(encode(tile(index, *size), kind))).convert("RGB"))
 
 
-def test_ffhq_is_jpeg_under_five_digits(original):
-    data = open_dataset(original, 64)
-    assert (len(data), data.name, data.transform.crop) == (COUNT, "ffhq256", "center")
+@pytest.mark.parametrize(
+    ("name", "template", "kind"),
+    [("ffhq256", "256-{:05d}", "jpeg"), ("horse256", "256-{:07d}", "webp")],
+)
+def test_ffhq_is_jpeg_under_five_digits_and_lsun_webp_under_seven(tmp_path, name, template, kind):
+    data = open_dataset(write_images(tmp_path / f"{name}.lmdb", template, kind), 64)
+    assert (len(data), data.name, data.transform.crop) == (COUNT, name, "center")
     assert data.attributes is None and data.identities is None
     assert data.partition_source == "seeded by image 60/10/30, seed 0"
+    assert data.source.where(12).endswith(f"{name}.lmdb, key {template.format(12)}")
     for index in (0, 9, 29):
-        np.testing.assert_array_equal(data.images([index])[0], decoded(index, "jpeg"))
-
-
-def test_lsun_is_webp_under_seven_digits(tmp_path):
-    data = open_dataset(write_images(tmp_path / "horse256.lmdb", "256-{:07d}", "webp"), 64)
-    assert data.source.where(12).endswith("horse256.lmdb, key 256-0000012")
-    np.testing.assert_array_equal(data.images([12])[0], decoded(12, "webp"))
+        np.testing.assert_array_equal(data.images([index])[0], decoded(index, kind))
 
 
 @pytest.mark.parametrize(("size", "crop"), [((178, 218), "d2c"), ((64, 64), "center")])

@@ -222,16 +222,6 @@ def test_a_second_column_of_images_is_told(tmp_path):
     assert line == "the column mask: may hold images too, and those of image are read"
 
 
-def test_one_class_beyond_the_last_is_told(tmp_path):
-    entries = sorted([*FILES, *LABELS[1:], ("0.cls", b"1000")])
-    why = "1 of 8 images have numbers up to 1,000, and 0 to 999 are read"
-    data = open_dataset(data_files.write_tar(tmp_path / "a.tar", entries), SIDE)
-    assert data.attributes is None and data.left_out == (f"the classes: {why}",)
-    labels = pa.array([1000, *[1] * (COUNT - 1)])
-    pq.write_table(table().set_column(1, "label", labels), tmp_path / "a.parquet")
-    assert open_dataset(tmp_path / "a.parquet", SIDE).left_out == (f"the column label: {why}",)
-
-
 def test_entries_that_are_not_read_are_told(tmp_path):
     entries = [*FILES, (".a.png", PICTURES[0]), ("._b.png", b""), ("x/c.gif", b""), ("0.txt", b"")]
     archives = [
