@@ -200,8 +200,19 @@ def test_a_zip_file_whose_directory_does_not_list_all(tmp_path, change):
 
 def test_a_zip_file_that_unpacks_itself_is_read(tmp_path):
     path = write_zip(tmp_path)
-    path.write_bytes(b"a program" * 999 + path.read_bytes())
+    path.write_bytes(b"a program" * 999 + path.read_bytes() + b"a signature")
     assert images_in(path) == (COUNT, 0)
+
+
+def test_a_zip_file_of_many_entries(tmp_path):
+    """Their number is that of the record, or its last 16 bits, as macOS writes them."""
+    entries = [(f"{index}.txt", b"") for index in range(65_536)]
+    path = data_files.write_zip(tmp_path / "a.zip", [*entries, *FILES])
+    assert images_in(path) == (COUNT, 65_536)
+    content = bytearray(path.read_bytes())
+    content[-22 + 8 : -22 + 12] = 2 * COUNT.to_bytes(2, "little")
+    path.write_bytes(content)
+    assert images_in(path) == (COUNT, 65_536)
 
 
 def test_a_selection_of_saved_rows_is_refused(tmp_path):

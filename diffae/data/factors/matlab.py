@@ -64,9 +64,8 @@ def _cars3d(root: Path, files: list[Path]) -> FactorSet:
         raise UserError(f"{root}: {lacking[0]} is missing, which {LIST} names; {AGAIN}")
     for car in cars:
         file_size(car, LARGEST)
-    return FactorSet(
-        "cars3d", _Cars(root, tuple(own), cars), in_order((len(cars), *OF_A_CAR[:2:-1]), CARS)
-    )
+    factors = in_order((len(cars), *OF_A_CAR[:2:-1]), CARS)
+    return FactorSet("cars3d", _Cars(root, tuple(own), cars), factors)
 
 
 # ----------------------------------------------------------------------------------------------

@@ -63,10 +63,8 @@ def refuse_stream(path: Path, file: pyarrow.MemoryMappedFile, pa: Any) -> None:
         end = file.tell()
     file.seek(end)
     if file.read(len(STREAM_END) + 1) != STREAM_END:
-        why = "was cut short, or is several files in one"
-        raise UserError(
-            f"{path}: does not end with the mark of its end, so it {why}; copy it again"
-        )
+        problem = "has no mark at its end, so it was cut short or is several files"
+        raise UserError(f"{path}: {problem}; copy it again")
 
 
 def is_compressed(message: pyarrow.Message) -> bool:

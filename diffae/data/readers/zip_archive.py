@@ -18,11 +18,8 @@ from diffae.data.transforms import DECODING_ERRORS
 from diffae.system.errors import UserError
 
 ENCRYPTED = 0x1  # bit of an entry's flags
-LOCAL = b"PK\x03\x04"  # by which the header of an entry begins
-END_SIZE, MANY = (
-    22,
-    0xFFFF,
-)  # of the record at the end; its count if there are more entries than that
+LOCAL, END = b"PK\x03\x04", b"PK\x05\x06"  # by which an entry and the record at the end begin
+MANY = 0xFFFF  # the number of entries in that record, if there are more
 
 # RuntimeError: zipfile's word for a password and, as NotImplementedError, a rare compression.
 READING_ERRORS = (*DECODING_ERRORS, RuntimeError, lzma.LZMAError, zipfile.BadZipFile)
@@ -119,8 +116,11 @@ def refuse_unlisted(path: Path, archive: zipfile.ZipFile) -> None:
     first = min((entry.header_offset for entry in entries), default=0)
     with path.open("rb") as file:
         follows_another = first > 0 and file.read(len(LOCAL)) == LOCAL
-        file.seek(-END_SIZE - len(archive.comment), os.SEEK_END)
-        count = int.from_bytes(file.read(END_SIZE)[10:12], "little")
-    if follows_another or count not in (len(entries), MANY):
+        file.seek(archive.start_dir)
+        directory = file.read()
+    end = directory[directory.rindex(END) :]
+    count = int.from_bytes(end[10:12], "little")
+    whole = count in (len(entries) % (MANY + 1), MANY)
+    if not whole or follows_another or LOCAL in end:
         mend = "unpack it, or repair it with `zip -FF`"
         raise UserError(f"{path}: its directory does not list all entries; {mend}")
