@@ -257,11 +257,6 @@ def test_celebas_images_without_labels_are_not_cut_in_silence(folder, tmp_path, 
         assert open_dataset(path, 64, crop).transform.crop == crop
 
 
-def test_who_gives_the_image_folder_is_told_of_the_folder_above(folder, original):
-    refuses(folder / "img_align_celeba", rf"give {folder}, which has list_attr_celeba\.txt", 64)
-    assert open_dataset(folder, 64).transform.crop == "d2c"
-
-
 @pytest.mark.parametrize("name", LABEL_FILES)
 @pytest.mark.parametrize("kind", NO_FILES)
 def test_a_label_file_that_is_no_file_is_refused_by_name(folder, capsys, name, kind):
