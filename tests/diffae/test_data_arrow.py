@@ -124,16 +124,6 @@ def test_bytes_without_a_struct_and_classes_without_names(tmp_path):
     np.testing.assert_array_equal(data.attributes[:, 1], [False, True, True, False])
 
 
-def test_classes_that_some_lack_are_left_out(tmp_path):
-    """-1 is what `datasets` gives an image of a test split whose labels are kept secret."""
-    path = write_parquet(
-        tmp_path / "a.parquet", range(4), colour=[0, 1, -1, 2], old=[None, True, True, False]
-    )
-    data = open_dataset(path, 48)
-    assert data.attributes is None and len(data.left_out) == 2
-    assert data.left_out[0] == "the column colour: 1 of 4 images have none"
-
-
 def test_the_fingerprint_follows_bytes_and_labels(tmp_path):
     saved = open_dataset(save_split(tmp_path / "a", range(6)), 48).fingerprint
     whole = open_dataset(write_parquet(tmp_path / "b.parquet", range(6)), 48).fingerprint
@@ -160,24 +150,18 @@ def test_bad_tables_are_named(tmp_path):
     refuses(tmp_path / "empty.parquet", r"empty\.parquet: no rows in these files")
 
 
-@pytest.mark.parametrize("inside", [False, True])
-def test_a_name_that_is_not_text_is_told(tmp_path, inside):
-    """Of a column, and of a field within one."""
-    odd = {"beside": [{"QQQQ": 1}]} if inside else {"QQQQ": [1]}
-    content = pa.table({"image": [{"bytes": encoded(0)}], **odd})
-    folder = save_split(tmp_path / "saved", [0], shards=1)
-    (stream,) = folder.glob("*.arrow")
-    write_stream(stream, content)
-    pq.write_table(content, tmp_path / "a.parquet")
-    for file, data in ((stream, folder), (tmp_path / "a.parquet", tmp_path / "a.parquet")):
-        file.write_bytes(file.read_bytes().replace(b"QQQQ", b"Q\xffQQ"))
-        refuses(data, f"{file.name}: cannot read this file .the name of a column is not UTF-8")
+@pytest.mark.parametrize("columns", [{"QQQQ": [1]}, {"beside": [{"QQQQ": 1}]}])
+def test_a_name_that_is_not_text_is_refused(tmp_path, columns):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"image": [{"bytes": encoded(0)}], **columns}), path)
+    path.write_bytes(path.read_bytes().replace(b"QQQQ", b"Q\xffQQ"))
+    refuses(path, r"a\.parquet: cannot read this file")
 
 
 def test_bad_folders_are_named(tmp_path):
     folder = save_split(tmp_path / "photos", range(6))
     (folder / "data-00001-of-00002.arrow").write_bytes(b"\0" * 100)
-    refuses(folder, r"data-00001-of-00002\.arrow: cannot read this file")
+    refuses(folder, r"data-00001-of-00002\.arrow: has no mark at its end")
     os.unlink(folder / "data-00001-of-00002.arrow")
     refuses(folder, r"data-00001-of-00002\.arrow: no such file")
     for text in ("{", "{}", '{"_data_files": [{"filename": "../secret.arrow"}]}'):
@@ -199,46 +183,30 @@ def test_a_banner_beside_the_files_hides_nothing(tmp_path):
         tile(index).save(path / f"{index}.png")
     data = open_dataset(path, 48)
     assert len(data) == 10
-    assert data.left_out == ("1 file of a format that is not read: parquet 1",)
+    assert data.left_out == ("1 other file: parquet 1",)
 
 
 def test_an_arrow_stream_that_was_cut_between_two_batches(tmp_path):
     """pyarrow itself reads on to the cut, and says nothing."""
     path = save_split(tmp_path / "photos", range(12), shards=1) / "data-00000-of-00001.arrow"
-    whole = path.read_bytes()
-    with pa.ipc.open_stream(whole) as reader:
-        ends = [sum(len(batch) for batch in reader)]
+    whole, rows = path.read_bytes(), set()
     for end in range(8, len(whole), 8):
         try:
             with pa.ipc.open_stream(whole[:end]) as reader:
-                ends.append(sum(len(batch) for batch in reader))
+                rows.add(sum(len(batch) for batch in reader))
         except (pa.ArrowInvalid, OSError):
             continue
         path.write_bytes(whole[:end])
-        refuses(path.parent, rf"^{path}: has no mark of its end.*copy it again")
-    assert set(ends) == {12, *range(0, 12, 2)}
+        refuses(path.parent, rf"^{path}: has no mark at its end.*copy it again")
+    assert rows == {*range(0, 13, 2)}
 
 
-@pytest.mark.parametrize("legacy", [False, True])
-def test_nothing_but_zeros_may_follow_the_end_of_an_arrow_stream(tmp_path, legacy):
-    """Whose mark had four bytes before Arrow 0.15, and has eight since."""
+def test_nothing_may_follow_the_end_of_an_arrow_stream(tmp_path):
     path = save_split(tmp_path / "photos", range(4), shards=1) / "data-00000-of-00001.arrow"
-    options = pa.ipc.IpcWriteOptions(use_legacy_format=legacy)
-    whole = write_stream(path, table(range(4)), options=options).read_bytes()
-    assert whole.endswith(bytes(4)) and whole.endswith(b"\xff" * 4 + bytes(4)) != legacy
-    for more in (b"", bytes(1), bytes(4), bytes(100)):
+    whole = path.read_bytes()
+    for more in (b"x", bytes(4), whole):
         path.write_bytes(whole + more)
-        assert len(open_dataset(path.parent, 48)) == 4
-    for more in (
-        b"x",
-        b"xxxx",
-        bytes(3) + b"x",
-        bytes(4) + b"x",
-        b"xxxx" + bytes(4),
-        bytes(99) + b"x",
-    ):
-        path.write_bytes(whole + more)
-        refuses(path.parent, rf"^{path}: goes on after the mark of its end")
+        refuses(path.parent, rf"^{path}: has no mark at its end")
 
 
 @pytest.mark.parametrize("codec", ["zstd", "lz4"])
@@ -247,18 +215,14 @@ def test_a_compressed_arrow_stream_is_refused(tmp_path, codec):
     path = save_split(tmp_path / "photos", range(4), shards=1) / "data-00000-of-00001.arrow"
     content, message = table(range(4)), rf"^{path}: compressed; save it again without"
     named = content.append_column("colours", pa.array(["red"] * 4).dictionary_encode())
-    options = pa.ipc.IpcWriteOptions(compression=codec)
-    write_stream(path, content, options=options)
-    refuses(path.parent, message)
-    packed = write_stream(path, named, options=options).read_bytes()
-    refuses(path.parent, message)
-    whole = write_stream(path, named).read_bytes()
-    assert len(open_dataset(path.parent, 48)) == 4
-    parts = [list(pa.ipc.MessageReader.open_stream(content)) for content in (packed, whole)]
-    (schema, dictionary, _), (*_, batch) = parts
-    assert dictionary.type == "dictionary"
-    path.write_bytes(b"".join(part.serialize() for part in (schema, dictionary, batch)))
-    refuses(path.parent, message)
+    for columns in (content, named):
+        write_stream(path, columns, options=pa.ipc.IpcWriteOptions(compression=codec))
+        refuses(path.parent, message)
+    packed = list(pa.ipc.MessageReader.open_stream(path.read_bytes()))
+    assert len(open_dataset(write_stream(path, named).parent, 48)) == 4
+    plain = list(pa.ipc.MessageReader.open_stream(path.read_bytes()))
+    path.write_bytes(b"".join(part.serialize() for part in (*packed[:2], plain[-1])))
+    refuses(path.parent, message)  # of a dictionary alone
 
 
 def test_an_image_that_comes_again_is_held_once(tmp_path):
@@ -295,20 +259,15 @@ def with_names(path, names):
     return path
 
 
-def test_class_names_that_come_twice_are_told_apart(tmp_path):
-    """ "crane" is two classes of ImageNet: the bird and the machine."""
-    data = open_dataset(with_names(tmp_path / "a.parquet", ["crane", "owl", "crane"]), 48)
-    assert data.attribute_names == ("crane (0)", "owl", "crane (2)", "old")
-    assert data.attributes[:, :3].argmax(1).tolist() == [0, 1, 2, 0]
-    data = open_dataset(with_names(tmp_path / "a.parquet", ["old", "new", "green"]), 48)
+def test_columns_that_are_no_attributes_are_told(tmp_path):
+    """Since an image has no class, or since two attributes would have one name."""
+    secret = write_parquet(tmp_path / "a.parquet", range(4), colour=[0, 1, -1, 2])
+    data = open_dataset(secret, 48)
+    assert data.attribute_names == ("old",)
+    assert data.left_out == ("the column colour: 1 of 4 images have none",)
+    data = open_dataset(with_names(tmp_path / "b.parquet", ["old", "new", "green"]), 48)
     assert data.attributes is None
     assert data.left_out == ("all attributes: several are called old",)
-
-
-def test_a_million_classes_are_no_attributes(tmp_path):
-    data = open_dataset(with_names(tmp_path / "a.parquet", map(str, range(1001))), 48)
-    assert data.attribute_names == ("old",)
-    assert data.left_out == ("the column colour: 1,001 classes, and at most 1,000 are read",)
 
 
 def test_names_that_come_twice_are_refused(tmp_path):
@@ -332,10 +291,6 @@ def test_what_stands_beside_the_bytes_is_not_read(tmp_path):
     pq.write_table(pa.table({"image": images}), tmp_path / "a.parquet")
     data = open_dataset(tmp_path / "a.parquet", 48)
     np.testing.assert_array_equal(data.images([1, 0]), [np.asarray(tile(1)), np.asarray(tile(0))])
-    inner = pa.StructArray.from_arrays([count], ["bytes"])
-    nested = pa.StructArray.from_arrays([inner], ["bytes"])
-    pq.write_table(pa.table({"image": nested}), tmp_path / "nested.parquet")
-    refuses(tmp_path / "nested.parquet", r"nested\.parquet: no column of images \(there are: image")
     twice = pa.Table.from_arrays([count, count], names=["image", "image"])
     pq.write_table(twice, tmp_path / "twice.parquet")
     refuses(tmp_path / "twice.parquet", r"twice\.parquet: several columns are called image; rename")
@@ -345,18 +300,3 @@ def test_without_pyarrow_the_extra_is_named(tmp_path, monkeypatch):
     path = write_parquet(tmp_path / "a.parquet", range(2))
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     refuses(path, r"a\.parquet: .*needs a package; pip install 'pyarrow>=18'")
-
-
-@pytest.mark.parametrize(
-    "error", [pa.ArrowInvalid, pa.ArrowKeyError, OSError, ValueError, KeyError]
-)
-def test_what_pyarrow_says_is_told_in_one_line_of_bounded_length(tmp_path, error):
-    with (
-        pytest.raises(UserError, match=r"rows: cannot read this file \(") as told,
-        arrow_files.reading(tmp_path / "rows"),
-    ):
-        raise error("a row\n  " * 100)
-    text = str(told.value)
-    inside = text.partition("(")[2].rpartition(")")[0]
-    assert len(inside) == 200 and "\n" not in text and "  " not in text
-    assert text.endswith("; copy it again")

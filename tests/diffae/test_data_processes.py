@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 
 import numpy as np
@@ -18,7 +19,7 @@ import pytest
 from data_files import write_lmdb, write_tar, write_zip
 from photo_tiles import encoded
 
-from diffae.data import open_dataset
+from diffae.data import dataset, open_dataset
 from diffae.data.prepare import prepare
 from diffae.system.distributed import mapped
 from diffae.system.errors import UserError
@@ -114,6 +115,15 @@ def test_a_data_set_can_be_sent_to_a_process(opened):
         assert len(pickle.dumps(data)) < 20_000, data.name
         order, images = read(sent, 0)
         np.testing.assert_array_equal(images, expected[order])
+
+
+def test_threads_read_what_one_thread_reads(opened, monkeypatch):
+    monkeypatch.setattr(dataset, "WORKERS", 8)
+    monkeypatch.setattr(dataset, "CHUNK", 3)
+    monkeypatch.setattr(dataset, "KEPT", 0)  # each image is read each time
+    for data, expected in opened:
+        order = np.random.default_rng(0).permutation(np.tile(np.arange(COUNT), 20))
+        np.testing.assert_array_equal(replace(data).load_all(order), expected[order])
 
 
 # ----------------------------------------------------------------------------------------------

@@ -4,20 +4,23 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from data_files import refuses, write_tar, write_zip
+from data_files import refuses, write_idx, write_lmdb, write_tar, write_zip
 from PIL import Image
 
 from diffae.data import open_dataset
+from diffae.data.readers.shards import classes_as_attributes
 from diffae.data.readers.sources import split_of
 
 KINDS = ("folder", "zip", "tar", "shards")
 CELEBA = (178, 218)
 
 
-def picture(size=(16, 16)) -> bytes:
+def picture(size=(16, 16), format="PNG") -> bytes:
     file = io.BytesIO()
-    Image.new("RGB", size, (9, 9, 9)).save(file, "PNG")
+    Image.new("RGB", size, (9, 9, 9)).save(file, format)
     return file.getvalue()
 
 
@@ -50,25 +53,69 @@ def test_a_data_set_is_called_as_its_folder_or_its_file(kind, tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("place", [0, 1, 12, 28, 29])
-def test_images_of_celebas_size_are_looked_for_in_eight_of_all(kind, place, tmp_path):
-    """Evenly spread from the first to the last."""
+@pytest.mark.parametrize(("place", "seen"), [(0, True), (12, True), (28, False), (29, True)])
+def test_images_of_celebas_size_are_looked_for_in_eight_of_all(
+    kind, place, seen, tmp_path, monkeypatch
+):
+    """Evenly spread from the first to the last; the message names labels above, from any folder."""
     sizes = [CELEBA if i == place else (24, 24) for i in range(30)]
     path = written(kind, tmp_path / "faces", map(picture, sizes))
-    if place in [round(x) for x in np.linspace(0, 29, 8)]:
-        refuses(path, r"images of 178 x 218, as CelebA's, without attributes; put list_attr", 16)
-        assert open_dataset(path, 16, "center").transform.crop == "center"
-    else:
-        assert open_dataset(path, 16).transform.crop == "center"
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_labels_beside_them_are_found_from_any_folder(kind, tmp_path, monkeypatch):
-    """A relative path has a folder above it, too."""
-    path = written(kind, tmp_path / "faces", [picture(CELEBA)] * 3)
-    (tmp_path / "list_attr_celeba.txt").write_text("")
     monkeypatch.chdir(tmp_path)
-    refuses(Path(path.name), f"give {tmp_path}, which has list_attr_celeba.txt", 16)
+    if seen:
+        refuses(path, r"images of 178 x 218, as CelebA's, without attributes; put list_attr", 16)
+        (tmp_path / "list_attr_celeba.txt").write_text("")
+        refuses(Path(path.name), f"give {tmp_path}, which has list_attr_celeba.txt", 16)
+    assert open_dataset(path, 16, "center" if seen else None).transform.crop == "center"
+
+
+FINGERPRINTS = {
+    "folder": "8b77e23d29424979d457ed56bb108d49c999ba9028d56725b92d690c52486751",
+    "zip": "8b77e23d29424979d457ed56bb108d49c999ba9028d56725b92d690c52486751",
+    "tar": "4701cd364271d62b05a53687c8d10b76183c3c6e2cdd3d2293b5e5f275fdff84",
+    "lmdb": "afba8ef127926edd7b6c2ff699f56cb25c8178a9b1af9766b38bb02269bdd7ce",
+    "idx": "5672dc7e6ab7a839ce9dc780a8abb0d1789b4ab348cb8d34fc751868e17e74bf",
+    "parquet": "a3365efdd65ef1f4ffe6fd7a96919c04db15ee6e692442140f27eb36853cbfa4",
+}
+
+
+@pytest.mark.parametrize("kind", FINGERPRINTS)
+def test_the_fingerprint_that_results_are_kept_under_stays(kind, tmp_path):
+    """Of three images in a format without compression, so that no encoder changes them."""
+    pictures = [picture(format="BMP"), picture((24, 24), "BMP"), picture((8, 9), "BMP")]
+    if kind == "lmdb":
+        values = {f"16-{index:05d}": content for index, content in enumerate(pictures)}
+        path = write_lmdb(tmp_path / "a.lmdb", values, 3)
+    elif kind == "idx":
+        part = np.arange(3 * 64).reshape(3, 8, 8), np.arange(3)
+        path = write_idx(tmp_path / "idx", train=part, t10k=part)
+    elif kind == "parquet":
+        path = tmp_path / "a.parquet"
+        pq.write_table(pa.table({"image": pictures, "label": [0, 1, 0]}), path)
+    else:
+        path = written(kind, tmp_path / "a", pictures)
+    assert open_dataset(path, 8).fingerprint == FINGERPRINTS[kind]
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "expected"),
+    [
+        ([1, 0, 2], (), ("class 0", "class 1", "class 2")),
+        ([1, 0], ("cat", "dog", "eel"), ("cat", "dog", "eel")),
+        ([0, 1], ("crane", "owl", "crane"), ("crane (0)", "owl", "crane (2)")),
+        ([0, -1, 1], (), "1 of 3 images have none"),
+        ([0, 1000], (), "1 of 2 images have numbers up to 1,000, and 0 to 999 are read"),
+        ([0, 1 << 40], (), f"1 of 2 images have numbers up to {1 << 40:,}, and 0 to 999 are read"),
+        ([0], ["name"] * 1001, "1,001 classes, and at most 1,000 are read"),
+    ],
+)
+def test_classes_are_attributes_or_it_is_said_why_not(labels, names, expected):
+    """Of tar files and of columns; -1 is a class that is kept secret."""
+    attributes = classes_as_attributes(np.array(labels, np.int64), names)
+    if isinstance(expected, str):
+        assert attributes == expected
+    else:
+        assert attributes["attribute_names"] == expected
+        assert attributes["attributes"].argmax(axis=1).tolist() == labels
 
 
 @pytest.mark.parametrize(

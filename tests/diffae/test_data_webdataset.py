@@ -34,6 +34,16 @@ def test_shards_in_order_with_their_classes(tmp_path, kind):
     assert data.name_of(7) == "f-000001.tar, entry a.b/0007.png"
 
 
+def test_without_images_in_test_shards_validation_is_test(tmp_path):
+    write_tar(tmp_path / "set" / "test-0.tar", [("a.txt", b"")])
+    for split, numbers in (("train", range(20)), ("validation", range(20, 23))):
+        write_tar(tmp_path / "set" / f"{split}-0.tar", samples(numbers))
+    data = open_dataset(tmp_path / "set", 48)
+    assert data.indices("valid").tolist() == [18, 19] and len(data.indices("test")) == 3
+    source = "splits of the files, validation as test, last 10 % of train as valid"
+    assert data.partition_source == source
+
+
 @pytest.mark.parametrize("layout", ["{}-000.tar", "faces-{}-000.tar", "{}/000.tar"])
 @pytest.mark.parametrize("case", [str.lower, str.title])
 def test_the_split_of_shards(tmp_path, layout, case):
@@ -46,28 +56,6 @@ def test_the_split_of_shards(tmp_path, layout, case):
     assert data.partition_source == "splits of the files"
 
 
-def test_without_a_test_split_validation_is_test(tmp_path):
-    for split, numbers in (("train", range(20)), ("validation", range(20, 23))):
-        write_tar(tmp_path / "set" / f"{split}-0.tar", samples(numbers))
-    data = open_dataset(tmp_path / "set", 48)
-    assert data.indices("valid").tolist() == [18, 19] and len(data.indices("test")) == 3
-    assert (
-        data.partition_source
-        == "splits of the files, validation as test, last 10 % of train as valid"
-    )
-
-
-def test_a_test_shard_without_images_is_no_test_split(tmp_path):
-    write_tar(tmp_path / "set" / "test-0.tar", [("a.txt", b"")])
-    for split, numbers in (("train", range(20)), ("val", range(20, 23))):
-        write_tar(tmp_path / "set" / f"{split}-0.tar", samples(numbers))
-    data = open_dataset(tmp_path / "set", 48)
-    assert len(data.indices("test")) == 3 and "validation as test" in data.partition_source
-    (tmp_path / "set" / "val-0.tar").unlink()
-    data = open_dataset(tmp_path / "set", 48)
-    assert data.partition_source == "seeded by image 60/10/30, seed 0"
-
-
 def test_json_labels_and_what_is_no_image(tmp_path):
     entries = [
         ("0.png", encoded(0)), ("0.json", json.dumps({"label": 1, "url": "x"}).encode()),
@@ -75,14 +63,8 @@ def test_json_labels_and_what_is_no_image(tmp_path):
         ("2.txt", b"a caption alone"), ("._0.png", b"a fork"),
     ]  # fmt: skip
     data = open_dataset(write_tar(tmp_path / "few.tar", entries), 48)
-    assert (len(data), data.name, data.left_out) == (2, "few", ("1 sample without an image",))
+    assert (len(data), data.name, data.left_out) == (2, "few", ("1 other file: txt 1",))
     np.testing.assert_array_equal(data.attributes, [[False, True], [True, False]])
-
-
-def test_classes_that_some_lack_are_left_out(tmp_path):
-    entries = [*samples([0, 1], lambda i: i), *samples([2])]
-    data = open_dataset(write_tar(tmp_path / "few.tar", entries), 48)
-    assert data.attributes is None and data.left_out == ("the classes: 1 of 3 images have none",)
 
 
 def test_the_fingerprint_follows_names_classes_and_bytes(tmp_path):
@@ -132,25 +114,14 @@ def test_a_shard_that_is_cut_short_under_the_run(tmp_path):
 # tar files of all sorts
 
 
-def test_a_link_has_the_image_that_it_leads_to(tmp_path):
-    """As tar packs a folder of links: tarfile itself, which follows them, says what is in them."""
+def test_links_and_devices_are_told_and_not_read(tmp_path):
     links = [
         ("b/0.png", tarfile.LNKTYPE, "a.b/0004.png"),
-        ("b/1.png", tarfile.SYMTYPE, "../a.b/0003.png"),
-        ("b/2.png", tarfile.SYMTYPE, "./1.png"),  # a link to a link
-        ("b/3.png", tarfile.SYMTYPE, "3.png"),
-        ("b/4.png", tarfile.SYMTYPE, "/etc/passwd"),
-        ("b/5.png", tarfile.LNKTYPE, "../../secret.png"),
-        ("b/6", tarfile.SYMTYPE, "nowhere"),
-        ("b/7.png", tarfile.FIFOTYPE, ""),
+        ("b/1.png", tarfile.SYMTYPE, "/etc/passwd"),
+        ("b/2.png", tarfile.FIFOTYPE, ""),
     ]
-    path = write_tar(tmp_path / "a.tar", samples(range(6)), links=links)
-    data = open_dataset(path, 48)
-    assert len(data) == 8 and data.name_of(7) == "entry b/1.png"
-    with tarfile.open(path) as archive:
-        for index, name in enumerate(["b/0.png", "b/1.png"], 6):
-            assert data.source.content(index) == archive.extractfile(name).read()
-    assert data.left_out == ("5 entries that are links to no file of their tar file, or devices",)
+    data = open_dataset(write_tar(tmp_path / "a.tar", samples(range(6)), links=links), 48)
+    assert len(data) == 6 and data.left_out == ("3 entries that are links or devices",)
 
 
 def test_a_tar_file_that_was_cut_between_two_entries(tmp_path):

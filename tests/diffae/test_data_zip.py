@@ -10,7 +10,7 @@ import pytest
 from data_files import refuses
 from photo_tiles import encoded, tile
 
-from diffae.data import dataset, open_dataset
+from diffae.data import open_dataset
 from diffae.system.errors import UserError
 
 NAMES = [f"{i // 10:05d}/{i:05d}.png" for i in range(30)]
@@ -32,6 +32,8 @@ def archive(tmp_path, entries):
 
 
 def test_images_come_sorted_by_name(archive):
+    """The suffix of the file may be any."""
+    archive = archive.rename(archive.with_name("ffhq"))
     data = open_dataset(archive, 48)
     assert (len(data), data.name, data.transform.crop) == (30, "ffhq", "center")
     assert data.partition_source == "seeded by image 60/10/30, seed 0"
@@ -62,29 +64,12 @@ def test_what_is_no_image_is_left_out(tmp_path):
     np.testing.assert_array_equal(data.images(range(len(data))), np.asarray(tile(1))[None])
 
 
-def test_names_that_point_elsewhere_are_only_names(tmp_path):
-    inside = tmp_path / "deep" / "inside"
-    inside.mkdir(parents=True)
-    content = {"../../out.png": encoded(0), "/abs.png": encoded(1), "in.png": encoded(2)}
-    data = open_dataset(write_zip(inside / "a.zip", content), 48)
-    expected = [np.asarray(tile(i)) for i in (0, 1, 2)]  # "." < "/" < "i"
-    np.testing.assert_array_equal(data.images(range(3)), expected)
-    assert [path.name for path in tmp_path.rglob("*")] == ["deep", "inside", "a.zip"]
-
-
-@pytest.mark.parametrize(
-    "compression",
-    [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA],
-)
-def test_threads_read_what_one_thread_reads(tmp_path, entries, archive, compression, monkeypatch):
-    path = write_zip(tmp_path / "packed.zip", entries, compression)
-    data = open_dataset(path, 32)
-    order = np.random.default_rng(0).permutation(np.tile(np.arange(30), 20))
-    monkeypatch.setattr(dataset, "WORKERS", 8)
-    monkeypatch.setattr(dataset, "CHUNK", 3)
-    loaded = data.load_all(order)
-    np.testing.assert_array_equal(loaded, data.images(range(30))[order])
-    assert data.fingerprint == open_dataset(archive, 32).fingerprint
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_however_it_is_packed_it_is_the_same_data_set(tmp_path, entries, archive, compression):
+    data = open_dataset(write_zip(tmp_path / "packed.zip", entries, compression), 32)
+    plain = open_dataset(archive, 32)
+    np.testing.assert_array_equal(data.images(range(30)), plain.images(range(30)))
+    assert data.fingerprint == plain.fingerprint
 
 
 def test_fingerprint_follows_names_and_content(tmp_path, entries, archive):
@@ -95,10 +80,6 @@ def test_fingerprint_follows_names_and_content(tmp_path, entries, archive):
         path = write_zip(tmp_path / f"{number}.zip", entries | change)
         fingerprints.add(open_dataset(path, 32).fingerprint)
     assert len(fingerprints) == 4
-
-
-def test_any_suffix_will_do_for_a_zip_file(archive):
-    assert len(open_dataset(archive.rename(archive.with_name("faces")), 32)) == 30
 
 
 # ---------------------------------------------------------------------------------------------
@@ -144,17 +125,8 @@ def test_an_encrypted_entry_is_named(archive):
     refuses(archive, rf"^{archive}, entry {NAMES[2]}: encrypted; unpack it")
 
 
-def test_an_entry_that_is_no_picture_is_named(tmp_path):
-    path = write_zip(tmp_path / "a.zip", {"0.png": encoded(0), "1.png": b"text"})
-    with pytest.raises(UserError, match=rf"^{path}, entry 1\.png: cannot read this image"):
-        open_dataset(path, 48).batch([0, 1])
-
-
-def test_an_incomplete_download_is_named(archive):
-    archive.write_bytes(archive.read_bytes()[:-100])
-    refuses(archive, rf"^{archive}: cannot read this zip file .*copy it again")
-
-
-def test_a_zip_file_without_images(tmp_path):
+def test_a_zip_file_without_images_and_an_incomplete_one_are_refused(archive, tmp_path):
     path = write_zip(tmp_path / "a.zip", {"notes.txt": b"text"})
     refuses(path, r"a\.zip: no images in this zip file \(looked for png")
+    archive.write_bytes(archive.read_bytes()[:-100])
+    refuses(archive, rf"^{archive}: cannot read this zip file .*copy it again")

@@ -84,13 +84,6 @@ def test_of_an_animation_the_first_frame_is_seen(tmp_path, suffix):
     np.testing.assert_allclose(seen(path), np.broadcast_to(RED, (16, 16, 3)), atol=1)
 
 
-def test_one_pixel_is_enlarged(tmp_path):
-    Image.new("RGB", (1, 1), (1, 2, 3)).save(tmp_path / "dot.png")
-    np.testing.assert_array_equal(
-        seen(tmp_path / "dot.png"), np.broadcast_to((1, 2, 3), (16, 16, 3))
-    )
-
-
 ODD_NAMES = ["två\nrader.png", "\x1b[2J.png", "絵 1.png", "=1+1,'\"|<script>.png", "a\r.png"]
 
 

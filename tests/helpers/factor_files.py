@@ -5,9 +5,7 @@ image was read.
 """
 
 import gzip
-import io
 import struct
-import tarfile
 import zipfile
 
 import numpy as np
@@ -84,21 +82,6 @@ def cars3d(folder, **changed):
     for which, name in enumerate(CARS):
         savemat(folder / f"{name}.mat", {"im": changed.get(name, car(which))}, do_compression=True)
     return folder
-
-
-def cars3d_archive(path, folder):
-    """The archive with another data set before and after the cars."""
-    with tarfile.open(path, "w:gz") as archive:
-        for name in (
-            "data/shapes48.mat",
-            *sorted(p.name for p in folder.iterdir()),
-            "data/sprites/a.mat",
-        ):
-            content = b"other" if "/" in name else (folder / name).read_bytes()
-            entry = tarfile.TarInfo(name if "/" in name else f"data/cars/{name}")
-            entry.size = len(content)
-            archive.addfile(entry, io.BytesIO(content))
-    return path
 
 
 NORB = {"training": (46789, (4, 6, 7, 8, 9)), "testing": (1235, (0, 1, 2, 3, 5))}

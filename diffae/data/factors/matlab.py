@@ -1,12 +1,8 @@
 """Cars3D and smallNORB, whose files of two formats are both called .mat."""
 
-import io
-import tarfile
-from collections.abc import Mapping
 from functools import lru_cache
 from math import prod
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -22,32 +18,21 @@ from diffae.data.factors.images import (
 )
 from diffae.data.factors.stream import AGAIN, GZIPPED, PLAIN, StoredArray, Stream
 from diffae.system.errors import UserError
-from diffae.system.files import file_size
+from diffae.system.files import file_size, read_text
 
 # ----------------------------------------------------------------------------------------------
 # Cars3D
 
-LIST, PLACE = "list.txt", "data/cars/"  # in the archive
+LIST = "list.txt"
 CARS = {"object": CLASSES, "elevation": ORDERED, "azimuth": CLASSES}
 OF_A_CAR = (128, 128, 3, 24, 4)  # azimuths, elevations
 LARGEST, KEPT = 1 << 27, 2  # bytes of a car's file, and cars in memory, of 5 MB each
 
 
-class _Part(NamedTuple):
-    """A file, or one in an archive."""
-
-    stream: Stream
-    offset: int
-    size: int
-
-    def content(self) -> bytes:
-        return self.stream.read(self.offset, self.size)
-
-
 class _Cars(FactorImages):
     """The images of each car in turn: by elevation, then azimuth."""
 
-    def __init__(self, root: Path, own: tuple[Path, ...], cars: list[_Part]):
+    def __init__(self, root: Path, own: tuple[Path, ...], cars: list[Path]):
         self.root, self.own, self.cars = root, own, cars
         self.count = len(cars) * prod(OF_A_CAR[3:])
 
@@ -61,50 +46,26 @@ class _Cars(FactorImages):
 
 
 @lru_cache(KEPT)
-def _images_of(car: _Part) -> np.ndarray:
+def _images_of(car: Path) -> np.ndarray:
     from scipy.io import loadmat
 
-    images = loadmat(io.BytesIO(car.content()), variable_names=["im"])["im"]
+    images = loadmat(car, variable_names=["im"])["im"]
     if images.dtype != np.uint8 or images.shape != OF_A_CAR:
         raise ValueError(f"{images.dtype} {images.shape}")
     return images
 
 
-def _cars_of(root: Path, own: list[Path], parts: Mapping[str, _Part]) -> FactorSet:
-    """A set of the cars that list.txt names, in its order: others number them by the folder's."""
-    names = [f"{line}.mat" for line in parts[LIST].content().decode(errors="replace").split()]
-    if lacking := [name for name in names if name not in parts]:
-        raise UserError(f"{root}: {lacking[0]} is missing, which {LIST} names; {AGAIN}")
-    source = _Cars(root, tuple(own), [parts[name] for name in names])
-    return FactorSet("cars3d", source, in_order((len(names), *OF_A_CAR[:2:-1]), CARS))
-
-
 def _cars3d(root: Path, files: list[Path]) -> FactorSet:
-    own = [files[0], *sorted(files[0].parent.glob("car_*.mat"))]
-    parts = {one.name: _Part(Stream(one), 0, file_size(one, LARGEST)) for one in own}
-    return _cars_of(root, own, parts)
-
-
-def _cars3d_archive(root: Path, files: list[Path]) -> FactorSet:
-    return _cars_of(root, files, _in_archive(files[0]))
-
-
-@lru_cache(KEPT)
-def _in_archive(path: Path) -> Mapping[str, _Part]:
-    """The files of Cars3D in an archive, by name; none if it holds no list of cars."""
-    stream, found = Stream(path, wbits=GZIPPED), dict[str, _Part]()
-    try:
-        with tarfile.open(path, "r:gz") as archive:
-            for entry in archive:
-                folder, name = entry.name[: -len(Path(entry.name).name)], Path(entry.name).name
-                if folder.removeprefix("./") == PLACE and entry.isfile() and entry.size <= LARGEST:
-                    found[name] = _Part(stream, entry.offset_data, entry.size)
-                elif len(found) > 1:
-                    break  # the cars lie together; other data sets follow
-    except (OSError, EOFError, tarfile.TarError) as error:
-        if found:
-            raise UserError(f"{path}: damaged ({error}); {AGAIN}") from None
-    return found if LIST in found else {}
+    """The cars that list.txt names, in its order: others number them by the folder's."""
+    folder = files[0].parent
+    own = [files[0], *sorted(folder.glob("car_*.mat"))]
+    cars = [folder / f"{line}.mat" for line in read_text(files[0]).split()]
+    if lacking := [car.name for car in cars if car not in own]:
+        raise UserError(f"{root}: {lacking[0]} is missing, which {LIST} names; {AGAIN}")
+    for car in cars:
+        file_size(car, LARGEST)
+    factors = in_order((len(cars), *OF_A_CAR[:2:-1]), CARS)
+    return FactorSet("cars3d", _Cars(root, tuple(own), cars), factors)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -173,7 +134,6 @@ def _is_norb(path: Path) -> bool:
 
 SMALLNORB = Format(("-dat.mat", "-dat.mat.gz"), _is_norb, _smallnorb)
 FORMATS = (
-    Format((".tar.gz", ".tgz"), lambda path: bool(_in_archive(path)), _cars3d_archive),
     Format((LIST,), lambda path: bool([*path.parent.glob("car_*.mat")]), _cars3d),
     SMALLNORB,
 )

@@ -18,7 +18,7 @@ from diffae.system.errors import UserError
 
 FORMATS: tuple[Format, ...] = (*arrays.FORMATS, *matlab.FORMATS)
 WHOLE = {"shapes3d": 480_000, "dsprites": 737_280, "cars3d": 17_568, "smallnorb": 48_600}
-BELOW = ("cars", "data/cars")  # of Cars3D's archive, unpacked
+BELOW = ("cars", "data/cars")  # where Cars3D is in its archive
 
 
 def _found(path: Path) -> Iterator[tuple[Format, list[Path]]]:

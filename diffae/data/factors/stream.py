@@ -1,10 +1,10 @@
 """Parts of large files, also of compressed ones, without unpacking them to the disk or to memory."""
 
+import os
 import struct
 import threading
 import zipfile
 import zlib
-from bisect import bisect_right
 from math import prod
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -14,38 +14,26 @@ import numpy as np
 from diffae.system.errors import UserError
 
 PIECE = 1 << 16  # compressed bytes that are unpacked at once
-STEP = 1 << 24  # unpacked bytes after which the state of zlib is kept
+STEP = 1 << 22  # unpacked bytes of a block
 PLAIN, ZIPPED, GZIPPED = 0, -15, 31  # zlib's `wbits`
 WBITS = {zipfile.ZIP_STORED: PLAIN, zipfile.ZIP_DEFLATED: ZIPPED}
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 AGAIN = "download it again"
 
 
-class _Place(NamedTuple):
-    """Unpacked bytes from `begin`, and how it goes on: at `place` of the file, with a state of zlib."""
-
-    begin: int
-    piece: bytes
-    place: int
-    state: Any
-
-    @property
-    def end(self) -> int:
-        return self.begin + len(self.piece)
-
-
 class Stream:
     """The bytes of a file from `start`: as they are, or as zlib unpacks them by `wbits`.
 
-    To read unpacked bytes somewhere, zlib goes on from the last state that was kept before them, so
-    the file is unpacked once from its start in each process, and then at most STEP bytes at a time.
+    They are unpacked in blocks of STEP bytes. The state of zlib is kept at the beginning of each
+    block, so the file is unpacked once up to the furthest read in each process, and then a block at
+    a time.
     """
 
     def __init__(self, path: Path, start: int = 0, wbits: int = PLAIN):
         self.path, self.start, self.wbits = path, start, wbits
         self._lock = threading.Lock()
-        self._kept = [_Place(0, b"", start, zlib.decompressobj(wbits or ZIPPED))]
-        self._last = self._kept[0]
+        self._states = [(start, zlib.decompressobj(wbits or ZIPPED))]  # and the place in the file
+        self._number, self._block = -1, b""  # the last block that was unpacked
 
     def __reduce__(self) -> tuple[type["Stream"], tuple[Path, int, int]]:
         return Stream, (self.path, self.start, self.wbits)  # what is kept stays in its process
@@ -58,26 +46,39 @@ class Stream:
                     file.seek(self.start + offset)
                     return file.read(size)
                 with self._lock:
-                    return self._unpacked(file, offset, size)
+                    first, last = offset // STEP, (offset + size - 1) // STEP
+                    blocks = [self._unpacked(file, number) for number in range(first, last + 1)]
         except (OSError, zlib.error) as error:
             raise UserError(f"{self.path}: cannot be read ({error}); {AGAIN}") from None
+        begin = offset - first * STEP
+        return b"".join(blocks)[begin : begin + size]
 
-    def _unpacked(self, file: IO[bytes], offset: int, size: int) -> bytes:
-        kept = self._kept[bisect_right(self._kept, offset, key=lambda one: one.begin) - 1]
-        at = self._last if kept.begin <= self._last.begin <= offset else kept
-        found = at.piece[offset - at.begin : offset - at.begin + size]
-        while len(found) < size and not at.state.eof:
-            file.seek(at.place)
-            if not (packed := file.read(PIECE)):
-                break
-            state = at.state.copy()
-            at = _Place(at.end, state.decompress(packed), at.place + len(packed), state)
-            if at.end >= self._kept[-1].begin + STEP:
-                self._kept.append(at._replace(begin=at.end, piece=b""))
-            start = max(offset + len(found) - at.begin, 0)
-            found += at.piece[start : start + size - len(found)]
-        self._last = at
-        return found
+    def _unpacked(self, file: IO[bytes], number: int) -> bytes:
+        """Block `number`, after those before it whose ends are not known yet; empty behind the end."""
+        while self._number != number:
+            current = min(number, len(self._states) - 1)
+            place, kept = self._states[current]
+            block, place, state = _unpack(file, place, kept.copy())
+            self._number, self._block = current, block
+            if current == len(self._states) - 1 and len(block) == STEP:
+                self._states.append((place, state))
+            elif current < number:
+                return b""
+        return self._block
+
+
+def _unpack(file: IO[bytes], place: int, state: Any) -> tuple[bytes, int, Any]:
+    """At most STEP unpacked bytes from `place` of a file, and where and how it goes on."""
+    file.seek(place)
+    unpacked = bytearray()
+    while len(unpacked) < STEP and not state.eof:
+        packed = file.read(PIECE)
+        piece = state.decompress(packed, STEP - len(unpacked))
+        unpacked += piece
+        file.seek(-len(state.unconsumed_tail), os.SEEK_CUR)
+        if not packed and not piece:
+            break
+    return bytes(unpacked), file.tell(), state
 
 
 class StoredArray(NamedTuple):

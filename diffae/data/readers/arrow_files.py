@@ -10,11 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diffae.data.readers.shards import only_zeros
 from diffae.system.errors import UserError, needed
 from diffae.system.files import file_size
 
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     import pyarrow
 
 LARGEST_GROUP = 1 << 30  # bytes of a row group
-PARQUET_MAGIC = b"PAR1"  # at the beginning and the end of a file
 STREAM_END = b"\xff\xff\xff\xff\0\0\0\0"
 
 
@@ -36,8 +33,6 @@ def reading(path: Path) -> Iterator[Any]:
         yield pyarrow
     except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:
         text = " ".join(str(error).split())[:200]
-        if isinstance(error, UnicodeDecodeError):
-            text = "the name of a column is not UTF-8"
         raise UserError(f"{path}: cannot read this file ({text}); copy it again") from error
 
 
@@ -57,7 +52,7 @@ def read_arrow(path: Path) -> pyarrow.Table:
 
 
 def refuse_stream(path: Path, file: pyarrow.MemoryMappedFile, pa: Any) -> None:
-    """Raise UserError if a stream is compressed, has no end mark, or goes on after it.
+    """Raise UserError if a stream is compressed, or does not end with its mark.
 
     A compressed one may need any amount of memory.
     """
@@ -67,13 +62,9 @@ def refuse_stream(path: Path, file: pyarrow.MemoryMappedFile, pa: Any) -> None:
             raise UserError(f"{path}: compressed; save it again without, as save_to_disk does")
         end = file.tell()
     file.seek(end)
-    mark = file.read(len(STREAM_END))
-    if mark != STREAM_END and mark[:4] != bytes(4):  # the second is that of files before Arrow 0.15
-        raise UserError(f"{path}: has no mark of its end, so it was cut short; copy it again")
-    file.seek(end + (len(mark) if mark == STREAM_END else 4))
-    if not only_zeros(file):
-        what = "damaged, or several files in one; save it again"
-        raise UserError(f"{path}: goes on after the mark of its end: {what}")
+    if file.read(len(STREAM_END) + 1) != STREAM_END:
+        problem = "has no mark at its end, so it was cut short or is several files"
+        raise UserError(f"{path}: {problem}; copy it again")
 
 
 def is_compressed(message: pyarrow.Message) -> bool:
@@ -160,7 +151,7 @@ def rows_of(path: Path) -> tuple[pyarrow.Schema, list[int]]:
             schema, rows = table.schema, [len(table)]
         else:
             schema, rows = rows_of_parquet(path, pa)
-        list(map(holds_bytes, schema.types))  # an error here, if a name is not UTF-8
+        list(map(holds_bytes, schema.types))  # an error here, if the name of a column is not UTF-8
         twins = [name for name, count in Counter(schema.names).items() if count > 1]
     if twins:
         raise UserError(f"{path}: several columns are called {twins[0]}; rename them")
@@ -172,22 +163,13 @@ def rows_of(path: Path) -> tuple[pyarrow.Schema, list[int]]:
 def rows_of_parquet(path: Path, pa: Any) -> tuple[pyarrow.Schema, list[int]]:
     """The schema of a parquet file and the rows of its row groups.
 
-    Raises UserError if one is too large, if they are not as many rows as the footer counts, or if other
-    parquet files precede this one, as after `cat`.
+    Raises UserError if one is too large, or if they are not as many rows as the footer counts.
     Nothing is asked of single columns, where pyarrow ends the process if the footer is damaged.
     """
     with pa.parquet.ParquetFile(path) as file:
         schema, footer = file.schema_arrow, file.metadata
     groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
     rows = [group.num_rows for group in groups]
-    # A file larger than its row groups, even unpacked, may begin with others, which its footer does not list.
-    if (
-        path.stat().st_size
-        > sum(group.total_byte_size for group in groups) + footer.serialized_size
-    ):
-        with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
-            if content.find(2 * PARQUET_MAGIC) >= 0:
-                raise UserError(f"{path}: several parquet files in one; separate them")
     if sum(rows) != footer.num_rows:
         raise ValueError(f"its footer counts {footer.num_rows:,} rows, its groups {sum(rows):,}")
     for number, group in enumerate(groups):

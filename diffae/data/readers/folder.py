@@ -4,7 +4,6 @@ Output of this software is not data: run folders with their pictures, and the ca
 """
 
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -24,19 +23,6 @@ from diffae.system.errors import UserError
 from diffae.system.files import cache_root, read_file
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-# Pictures of other formats, by suffix, and files that may hold pictures. They are told apart from
-# other files, as the user may expect to have them read.
-UNREAD = {
-    **{name: name for name in ("gif", "avif", "jxl", "jp2", "psd", "svg", "tga", "exr", "dng")},
-    **{"tif": "tiff", "tiff": "tiff", "heic": "heic", "heif": "heic", "jfif": "jfif"},
-    **{"pbm": "pnm", "pgm": "pnm", "ppm": "pnm", "pnm": "pnm"},
-    **{name: name for name in ("tar", "gz", "bz2", "xz", "zst", "zip", "rar", "7z", "npz", "mdb")},
-    **{"parquet": "parquet", "arrow": "arrow", "h5": "h5", "tfrecord": "tfrecord", "tgz": "gz"},
-}
-NOISE = re.compile(  # files that say nothing of the images
-    r"(readme|licen[cs]e|copying|citation|changelog)(\.(md|rst|txt|html|pdf|bib|cff))?"
-    r"|thumbs\.db|desktop\.ini|lock\.mdb"
-)
 MOST_KINDS = 6  # of files that are not read, named in a message
 
 
@@ -183,33 +169,22 @@ def is_image(name: str) -> bool:
     return name.lower().endswith(IMAGE_SUFFIXES) and not is_hidden(name)
 
 
-def suffix_of(name: str) -> str:
-    return name.lower().rpartition(".")[2]
-
-
 def left_out_of(names: Iterable[str]) -> tuple[str, ...]:
-    """A line for each kind of files that are not read, by their relative paths; none for `NOISE`.
+    """Lines on files that are not read, by their relative paths: how many of each suffix.
 
-    E.g. "12 files of formats that are not read: tiff 10, gif 2".
+    E.g. "12 other files: tiff 10, gif 2". Of hidden files only images count, and none of macOS's
+    `._NAME`, which hold no image.
     """
-    unread, others, hidden = Counter[str](), Counter[str](), 0
+    suffixes, hidden = Counter[str](), 0
     for name in names:
         base = name.rpartition("/")[2].lower()
-        suffix = suffix_of(base) if "." in base else "without a suffix"
-        if is_hidden(name):  # macOS's `._NAME` holds no image
+        if is_hidden(name):
             hidden += base.endswith(IMAGE_SUFFIXES) and not base.startswith("._")
-        elif NOISE.fullmatch(base):
-            continue
-        elif kind := UNREAD.get(suffix):
-            unread[kind] += 1
         else:
-            others[printable(suffix)] += 1
+            suffixes[printable(base.rpartition(".")[2]) if "." in base else "no suffix"] += 1
     lines = []
-    if unread:
-        are = "a format that is" if unread.total() == 1 else "formats that are"
-        lines.append(f"{counted(unread.total(), 'file')} of {are} not read: {kinds(unread)}")
-    if others:
-        lines.append(f"{counted(others.total(), 'other file')}: {kinds(others)}")
+    if suffixes:
+        lines.append(f"{counted(suffixes.total(), 'other file')}: {kinds(suffixes)}")
     if hidden:
         lines.append(counted(hidden, "hidden image"))
     return tuple(lines)

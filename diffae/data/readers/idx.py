@@ -134,12 +134,10 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
             zipped = file.read(2) == b"\x1f\x8b"
         with gzip.open(path) if zipped else path.open("rb") as file:
             header = file.read(start)
-            if header[:4] != bytes([0, 0, UNSIGNED_BYTE, dimensions]):
-                wanted = f"an IDX file of unsigned bytes in {dimensions} dimensions"
-                found = header[:4].hex() or "nothing"
-                raise UserError(f"{path}: not {wanted} (it starts with {found})")
-            if len(header) != start:
-                raise UserError(f"{path}: this IDX file ends within its header")
+            expected = bytes([0, 0, UNSIGNED_BYTE, dimensions])
+            if len(header) != start or not header.startswith(expected):
+                kind = f"an IDX file of unsigned bytes in {dimensions} dimensions"
+                raise UserError(f"{path}: not {kind} (it starts with {header.hex()})")
             shape = struct.unpack(f">{dimensions}I", header[4:])
             promised = math.prod(shape)
             if promised > LARGEST:

@@ -14,7 +14,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,12 +29,12 @@ from diffae.system.files import file_size
 if TYPE_CHECKING:
     import lmdb
 
-DATA_FILE = "data.mdb"
+DATA_FILE, LOCK_FILE = "data.mdb", "lock.mdb"
 KEY = re.compile(r"(None|\d+)-(\d+)")
 # Of a meta page: the magic number, bytes of a page (in the first of its trees), number of the last page, transaction.
 META, MAGIC = struct.Struct("<16xI20xI92xQQ"), 0xBEEFC0DE
 
-_OPENING = threading.Lock()
+_READING = threading.Lock()  # LMDB refuses to open a file twice in one process
 
 
 @dataclass(frozen=True)
@@ -58,10 +57,7 @@ class LmdbImages(EncodedImages):
         return f"{self.resolution}-{index:0{self.digits}}"
 
     def content(self, index: int) -> bytes:
-        """The bytes of the image file.
-
-        Every call has a transaction of its own, so threads may call it.
-        """
+        """The bytes of the image file. Threads may call it, one after the other."""
         content = get(self.root, self.key(index))
         if content is None:
             raise UserError(f"{self.where(index)}: missing; download the file again")
@@ -99,14 +95,14 @@ def open_lmdb(path: Path, image_size: int, crop: str | None, seed: int) -> Datas
     if crop is None:
         crop = default_crop(source.read(0)) if source.resolution == "None" else "center"
     transform, left_out = Transform(image_size, crop), unread(source)
-    left_out += beside(path, [path / DATA_FILE])
+    left_out += beside(path, [path / DATA_FILE, path / LOCK_FILE])
     return Dataset(name, path, source, transform, left_out=left_out, **fields)
 
 
 def unread(source: LmdbImages) -> tuple[str, ...]:
     """A line on the images of other sizes, and on those beyond the number that the file gives."""
-    with reading(source.root, "the keys"):
-        entries = _environment(source.root).stat()["entries"]
+    with reading(source.root, "the keys") as transaction:
+        entries = transaction.stat()["entries"]
     more, images = entries - 1 - len(source), counted(len(source), "image")
     if more <= 0:
         return ()
@@ -173,35 +169,21 @@ def get(root: Path, key: str) -> bytes | None:
 
 @contextmanager
 def reading(root: Path, what: str) -> Iterator["lmdb.Transaction"]:
-    """A transaction.
+    """A transaction. The file is open only within the block, so processes share no handle.
 
     Any error of the library within the block becomes a UserError that names `what`.
     """
     lmdb = needed("lmdb", root, "lmdb")
+    refuse_cut_short(root / DATA_FILE)
     try:
-        with _OPENING:
-            opened = _environment(root)
-        with opened.begin() as transaction:
+        with (
+            _READING,
+            lmdb.open(str(root), readonly=True, lock=False, readahead=False, create=False) as file,
+            file.begin() as transaction,
+        ):
             yield transaction
     except lmdb.Error as error:
         raise UserError(f"{root}, {what}: this LMDB file is damaged ({error})") from error
-
-
-def _environment(root: Path) -> "lmdb.Environment":
-    file = root.resolve() / DATA_FILE
-    return _open_once(file.parent, file.stat().st_ino if file.exists() else None)
-
-
-@cache
-def _open_once(root: Path, inode: int | None) -> "lmdb.Environment":
-    """Open a file once, since LMDB refuses to open it twice in one process.
-
-    A file that took its place has another `inode`. Nothing is cached when this raises.
-    """
-    import lmdb
-
-    refuse_cut_short(root / DATA_FILE)
-    return lmdb.open(str(root), readonly=True, lock=False, readahead=False, create=False)
 
 
 def refuse_cut_short(path: Path) -> None:

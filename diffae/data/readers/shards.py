@@ -12,7 +12,6 @@ from diffae.data.readers.classes import MOST_CLASSES
 from diffae.data.readers.folder import find_files
 from diffae.data.readers.sources import NAMES
 
-PIECE = 1 << 20  # bytes that are read at once
 FOLDERS = {"data", *NAMES}  # where shards lie, in any case, below the folder that is given
 
 
@@ -39,14 +38,6 @@ def holds(path: Path, suffix: str, images_in: Callable[[Path], int]) -> bool:
     if not beside:
         return bool(shards)
     return any(total >= beside for total in accumulate(map(images_in, shards)))
-
-
-def only_zeros(file: Any) -> bool:
-    """Whether nothing but zero bytes follows in an open file, Python's or pyarrow's."""
-    while piece := file.read(PIECE):
-        if piece.strip(b"\0"):
-            return False
-    return True
 
 
 def classes_as_attributes(labels: np.ndarray, names: Sequence[str] = ()) -> dict[str, Any] | str:

@@ -4,33 +4,32 @@
 
 The tar files are indexed by their headers and images are read by offset, in any order. A sample has
 one image (jpg, jpeg, png, webp, bmp); `.cls`, or the number under "label" in `.json`, is its class.
-Other files are not read; a link stands for the file of the same tar file that it points to.
+Other files, and links, are not read.
 """
 
 import io
 import json
 import os
 import tarfile
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from posixpath import dirname, join, normpath
 from typing import NamedTuple
 
 import numpy as np
 
 from diffae.data.dataset import Dataset
 from diffae.data.readers import folder, shards
+from diffae.data.readers.label_files import refuse_duplicates
 from diffae.data.readers.sources import EncodedImages, partition_of, split_of, unlabelled
 from diffae.system.errors import UserError
 from diffae.system.files import file_size
 
-LARGEST_LABEL = 1 << 20  # bytes of a .cls or .json
-CLASSES, NOTE = ("cls", "cls.txt"), "json"
+CLASSES, NOTE = ("cls", "cls.txt"), "json"  # suffixes of labels
 BLOCK = tarfile.BLOCKSIZE
-LARGEST_NOTE = 1 << 20  # bytes of a name
+PIECE = 1 << 20  # bytes that are read at once
+LARGEST_NOTE = 1 << 20  # bytes of a name, or of a label
 
 
 class Entry(NamedTuple):
@@ -53,18 +52,11 @@ class Entry(NamedTuple):
 
     @property
     def is_image(self) -> bool:
-        return self.name.lower().endswith(folder.IMAGE_SUFFIXES)
+        return folder.is_image(self.name)
 
-
-class Index(NamedTuple):
-    """The files of a tar file that are not hidden, and images that are links to no file of it.
-
-    And the names of hidden files and of those of formats that are not read.
-    """
-
-    entries: list[Entry]
-    lost: list[str]
-    others: list[str]
+    @property
+    def is_label(self) -> bool:
+        return self.suffix in (*CLASSES, NOTE) and not folder.is_hidden(self.name)
 
 
 class Sample(NamedTuple):
@@ -72,6 +64,14 @@ class Sample(NamedTuple):
 
     image: Entry
     label: int
+
+
+class Shard(NamedTuple):
+    """What a tar file has: samples, the names of files that are not read, and the number of links."""
+
+    samples: list[Sample]
+    others: list[str]
+    links: int
 
 
 @dataclass(frozen=True)
@@ -119,9 +119,11 @@ def read_entry(entry: Entry) -> bytes:
 def is_webdataset(path: Path) -> bool:
     if path.is_file():
         return path.suffix.lower() == ".tar"
-    return shards.holds(
-        path, ".tar", lambda shard: sum(e.is_image for e in read_index(shard).entries)
-    )
+    return shards.holds(path, ".tar", images_in)
+
+
+def images_in(shard: Path) -> int:
+    return sum(member.isreg() and folder.is_image(member.name) for member in read_members(shard))
 
 
 def open_webdataset(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
@@ -130,76 +132,60 @@ def open_webdataset(path: Path, image_size: int, crop: str | None, seed: int) ->
     The split is that of the shards, else seeded by image.
     """
     files = tuple(shards.find_shards(path, ".tar"))
-    indexed = [read_index(shard) for shard in files]
-    parts = [list(read_samples(index.entries)) for index in indexed]
-    without = sum(sample is None for part in parts for sample in part)
-    kept = [[sample for sample in part if sample] for part in parts]
-    samples = tuple(sample for part in kept for sample in part)
+    indexed = [read_shard(file) for file in files]
+    samples = tuple(sample for shard in indexed for sample in shard.samples)
     if not samples:
         raise UserError(f"{path}: no images in these tar files (jpg, jpeg, png, webp, bmp)")
-    # In different shards a name may occur twice.
-    [(twin, count)] = Counter((s.image.shard, s.image.name) for s in samples).most_common(1)
-    if count > 1:
-        raise UserError(f"{twin[0]}, entry {twin[1]}: {count} times in this file; pack it again")
     labels = np.array([sample.label for sample in samples], np.int64)
     classes = shards.classes_as_attributes(labels)
-    told = [*left_out(without, indexed), *folder.beside(path, files)]
+    told = [*folder.left_out_of(name for shard in indexed for name in shard.others)]
+    if links := sum(shard.links for shard in indexed):
+        told.append(f"{links:,} entries that are links or devices")
+    told += folder.beside(path, files)
     if isinstance(classes, str) and labels.max() >= 0:
         told.append(f"the classes: {classes}")
     more = {} if isinstance(classes, str) else classes
-    split = partition_of(list(map(split_of, files)), list(map(len, kept)), seed)
+    counts = [len(shard.samples) for shard in indexed]
+    split = partition_of(list(map(split_of, files)), counts, seed)
     source = ShardImages(path, files, samples)
     return unlabelled(path, source, image_size, crop, split, left_out=tuple(told), **more)
 
 
-def left_out(without: int, indexed: list[Index]) -> Iterator[str]:
-    if without:
-        yield f"{folder.counted(without, 'sample')} without an image"
-    if lost := sum(len(index.lost) for index in indexed):
-        yield f"{lost:,} entries that are links to no file of their tar file, or devices"
-    yield from folder.left_out_of(name for index in indexed for name in index.others)
-
-
-def read_samples(entries: list[Entry]) -> Iterator[Sample | None]:
-    """The samples of a tar file, in its order; None for one without an image."""
-    for key, group in groupby(entries, key=lambda entry: entry.key):
-        of_one = list(group)
-        images = [entry for entry in of_one if entry.is_image]
+def read_shard(path: Path) -> Shard:
+    """The content of a tar file, in its order."""
+    files, others, links = [], [], 0
+    for member in read_members(path):
+        entry = Entry(path, member.name, member.offset_data, member.size)
+        if member.isdir():
+            continue
+        if not member.isreg():
+            links += 1
+        elif entry.is_image or entry.is_label:
+            files.append(entry)
+        else:
+            others.append(entry.name)
+    refuse_duplicates([file.name for file in files if file.is_image], path, "entry")
+    samples = []
+    for key, group in groupby(files, key=lambda file: file.key):
+        together = list(group)
+        images = [file for file in together if file.is_image]
         if len(images) > 1:
-            where = f"{images[0].shard}, sample {key}"
-            raise UserError(f"{where}: {len(images)} images, and one is read; keep one of them")
-        yield Sample(images[0], read_label(of_one)) if images else None
-
-
-def read_index(shard: Path) -> Index:
-    """What a tar file has. A link has the bytes of the file that it points to."""
-    members = [member for member in read_members(shard) if not member.isdir()]
-    files = {normpath(m.name): (m.offset_data, m.size) for m in members if m.isreg()}
-    found = Index([], [], [])
-    for member in members:
-        name = member.name
-        if folder.is_hidden(name) or folder.suffix_of(name) in folder.UNREAD:
-            found.others.append(name)
-        if folder.is_hidden(name):
-            continue
-        if member.isreg():
-            found.entries.append(Entry(shard, name, member.offset_data, member.size))
-            continue
-        target = join(dirname(name), member.linkname) if member.issym() else member.linkname
-        if place := files.get(normpath(target)):
-            found.entries.append(Entry(shard, name, *place))
-        elif name.lower().endswith(folder.IMAGE_SUFFIXES):
-            found.lost.append(name)
-    return found
+            problem = f"{len(images)} images, and one is read; keep one of them"
+            raise UserError(f"{path}, sample {key}: {problem}")
+        if images:
+            samples.append(Sample(images[0], read_label(together)))
+        else:
+            others += [file.name for file in together]
+    return Shard(samples, others, links)
 
 
 def read_label(entries: list[Entry]) -> int:
     """The class of a sample, -1 without one."""
     for entry in entries:
-        if entry.suffix not in (*CLASSES, NOTE):
+        if not entry.is_label:
             continue
         where = f"{entry.shard}, entry {entry.name}"
-        if entry.size > LARGEST_LABEL:
+        if entry.size > LARGEST_NOTE:
             raise UserError(f"{where}: {entry.size} bytes, too large for a label")
         content = read_entry(entry)
         label = label_in(content) if entry.suffix == NOTE else number_of(content)
@@ -238,6 +224,14 @@ class _Headers(io.FileIO):
         return super().read(size)
 
 
+def only_zeros(file: io.FileIO) -> bool:
+    """Whether nothing but zero bytes follows in an open file."""
+    while piece := file.read(PIECE):
+        if piece.strip(b"\0"):
+            return False
+    return True
+
+
 def read_members(path: Path) -> Iterator[tarfile.TarInfo]:
     """The entries of a tar file by their headers.
 
@@ -264,7 +258,7 @@ def read_members(path: Path) -> Iterator[tarfile.TarInfo]:
             mark = file.read(BLOCK)
             if any(mark):
                 raise tarfile.ReadError("a damaged header")
-            whole = shards.only_zeros(file)
+            whole = only_zeros(file)
     except (tarfile.TarError, OSError, ValueError, IndexError, RecursionError) as error:
         raise UserError(f"{path}: cannot read this tar file ({error}); unpack it") from None
     if len(mark) < BLOCK:

@@ -4,12 +4,9 @@ Nothing is unpacked to the disk. StyleGAN's `dataset.json` (labels) is not read.
 """
 
 import lzma
-import mmap
 import os
-import re
 import threading
 import zipfile
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,12 +15,11 @@ from diffae.data.dataset import Dataset
 from diffae.data.readers.folder import is_image, left_out_of, nothing_in
 from diffae.data.readers.sources import EncodedImages, partition_of_folders, unlabelled
 from diffae.data.transforms import DECODING_ERRORS
-from diffae.system.cli import printable
 from diffae.system.errors import UserError
 
 ENCRYPTED = 0x1  # bit of an entry's flags
-LOCAL, LOCAL_SIZE = re.compile(rb"PK\x03\x04.{22}(..)..", re.DOTALL), 30  # the header of an entry
-SMALLEST = 90  # bytes of a header and an image: less between two entries holds no third
+LOCAL, END = b"PK\x03\x04", b"PK\x05\x06"  # by which an entry and the record at the end begin
+MANY = 0xFFFF  # the number of entries in that record, if there are more
 
 # RuntimeError: zipfile's word for a password and, as NotImplementedError, a rare compression.
 READING_ERRORS = (*DECODING_ERRORS, RuntimeError, lzma.LZMAError, zipfile.BadZipFile)
@@ -111,27 +107,20 @@ def open_archive(path: Path) -> zipfile.ZipFile:
 
 
 def refuse_unlisted(path: Path, archive: zipfile.ZipFile) -> None:
-    """Raise UserError if a zip file has images that its directory does not list.
+    """Raise UserError if a zip file has entries that its directory does not list.
 
     A damaged length in the directory hides the entries that follow, and of several zip files that
     were put together only the last is listed.
     """
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        for first, last in unlisted(archive, len(content)):
-            for match in LOCAL.finditer(content, first, last):
-                size = int.from_bytes(match[1], "little")
-                name = content[match.end() : match.end() + size].decode(errors="replace")
-                if is_image(name):
-                    mend = "unpack it, or repair it with `zip -FF`"
-                    raise UserError(f"{path}: its directory lacks {printable(name)}; {mend}")
-
-
-def unlisted(archive: zipfile.ZipFile, end: int) -> Iterator[tuple[int, int]]:
-    """The parts of a zip file before, between and after its entries that may hold another."""
-    place = 0
-    for entry in sorted(archive.infolist(), key=lambda entry: entry.header_offset):
-        if entry.header_offset - place >= SMALLEST:
-            yield place, entry.header_offset
-        size = LOCAL_SIZE + len(entry.orig_filename) + entry.compress_size
-        place = max(place, entry.header_offset + size)
-    yield place, end
+    entries = archive.infolist()
+    first = min((entry.header_offset for entry in entries), default=0)
+    with path.open("rb") as file:
+        follows_another = first > 0 and file.read(len(LOCAL)) == LOCAL
+        file.seek(archive.start_dir)
+        directory = file.read()
+    end = directory[directory.rindex(END) :]
+    count = int.from_bytes(end[10:12], "little")
+    whole = count in (len(entries) % (MANY + 1), MANY)
+    if not whole or follows_another or LOCAL in end:
+        mend = "unpack it, or repair it with `zip -FF`"
+        raise UserError(f"{path}: its directory does not list all entries; {mend}")

@@ -346,4 +346,4 @@ def test_files_that_are_left_out_are_counted(measure, folders, tmp_path, capsys)
     main(["mse", str(images), str(folders[0])])
     output = capsys.readouterr()
     assert output.out.endswith("mse 0\n")
-    assert "left out: 3 files of formats that are not read: " in output.err
+    assert "left out: 3 other files: " in output.err

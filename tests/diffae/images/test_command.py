@@ -136,7 +136,7 @@ def test_photographs_are_cut_and_it_is_said_once(command, tmp_path):
     (tmp_path / "in" / "d.heic").write_bytes(b"")
     done = command(f"reconstruct in --out o {FEW}")
     assert done.stderr.splitlines() == [
-        "in: 1 file of a format that is not read: heic 1",
+        "in: 1 other file: heic 1",
         f"3 pictures (a.jpg, ...): {commands.KNOWS.format(size=32)}",
         "2 pictures (a.jpg, ...): cut to the middle square; --align cuts out a face",
         "c.jpg: smaller than the model's 32 px, and enlarged",
