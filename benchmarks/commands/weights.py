@@ -40,10 +40,8 @@ def main(arguments: list[str]) -> None:
     elif args.given is not None:
         _take(args.given, wanted)
     elif names:
-        free = [
-            weight for weight in weights.KNOWN.values() if weight.is_fetched and not weight.terms
-        ]
-        wanted += [weight for weight in free if ALL in names and weight not in wanted]
+        if ALL in names:
+            wanted += [weight for weight in weights.KNOWN.values() if _is_free(weight)]
         _fetch(wanted, args.accept_licence)
     else:
         print("\n".join([*table(None), HOW]))
@@ -73,17 +71,25 @@ def _known(name: str) -> str:
 # Fetching
 
 
+def _is_free(weight: Weight) -> bool:
+    return weight.is_fetched and not weight.terms
+
+
 def _fetch(wanted: Sequence[Weight], accepted: Sequence[str]) -> None:
     """Fetch what is not here yet."""
-    for weight in wanted:
-        if weight.terms:
-            cli.say(f"{weight.name}: {weight.terms}")
-        if weight.terms and weight.name not in accepted:
-            raise UserError(
-                f"{weight.name}: to accept its terms, pass --accept-licence {weight.name}"
-            )
     with fetch.opened() as scratch:
-        _each(wanted, lambda weight: fetch.fetch(weight, scratch))
+
+        def get(weight: Weight) -> Path:
+            if weight.terms:
+                cli.say(f"{weight.name}: {weight.terms}")
+            if weight.terms and weight.name not in accepted:
+                flag = f"--accept-licence {weight.name}"
+                raise UserError(
+                    f"{weight.name}: it has terms, printed above; accept them by {flag}"
+                )
+            return fetch.fetch(weight, scratch)
+
+        _each(wanted, get)
 
 
 def _take(path: Path, wanted: Sequence[Weight]) -> None:
