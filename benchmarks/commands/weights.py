@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks import weights
 from benchmarks.metrics import METRICS
-from benchmarks.weights import LocalFile, Weight, fetch
+from benchmarks.weights import Weight, fetch
 from diffae.system import cli
 from diffae.system.errors import UserError
 
@@ -41,7 +41,8 @@ def main(arguments: list[str]) -> None:
         _take(args.given, wanted)
     elif names:
         if ALL in names:
-            wanted += [weight for weight in weights.KNOWN.values() if _is_free(weight)]
+            free = [weight for weight in weights.KNOWN.values() if _is_free(weight)]
+            wanted += [weight for weight in free if weight not in wanted]
         _fetch(wanted, args.accept_licence)
     else:
         print("\n".join([*table(None), HOW]))
@@ -106,9 +107,10 @@ def _each(wanted: Sequence[Weight], get: Callable[[Weight], Path]) -> None:
     """Get one network after the other; one that fails does not stop the others."""
     errors = []
     for weight in wanted:
-        local = weights.find_file(weight.name, None)
+        path = weights.find(weight.name, None)
         try:
-            path = local.path if local and local.is_published else get(weight)
+            if path is None or not weights.is_published(path, [weight.name]):
+                path = get(weight)
         except UserError as error:
             errors.append(str(error))
         else:
@@ -154,21 +156,20 @@ def table(folder: Path | None) -> list[str]:
     """
     lines = [COLUMNS.format("network", "here", "size", "SHA-256", "licence")]
     for weight in weights.KNOWN.values():
-        local = weights.find_file(weight.name, folder)
-        file = local.file if local else weight.files[0]
-        row = (f"{file.size_mb} MB", file.sha256[:8] or "unknown", weight.licence)
-        lines.append(COLUMNS.format(weight.name, _state(local), *row))
+        path, file = weights.find(weight.name, folder), weight.files[0]
+        row = (f"{file.size_mb} MB", file.sha256[:8], weight.licence)
+        lines.append(COLUMNS.format(weight.name, _state(weight, path), *row))
         for note in _notes(weight):
             lines += textwrap.wrap(f"    {note}", WIDTH, subsequent_indent="    ")
-        if local:
-            lines.append(f"    here: {local.path}")
+        if path:
+            lines.append(f"    here: {path}")
     return lines
 
 
-def _state(local: LocalFile | None) -> str:
-    if local is None:
+def _state(weight: Weight, path: Path | None) -> str:
+    if path is None:
         return "no"
-    return "verified" if local.is_published else "differs"
+    return "verified" if weights.is_published(path, [weight.name]) else "differs"
 
 
 def _notes(weight: Weight) -> Iterator[str]:

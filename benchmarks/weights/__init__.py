@@ -10,7 +10,7 @@ its cache.
 
 import hashlib
 import importlib.util
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -106,33 +106,17 @@ KNOWN = {name: _weight(name, row) for name, row in _ROWS.items()}
 MOST = 2**33  # bytes of a file that are read; the largest of the table has 1.7 GB
 
 
-@dataclass(frozen=True)
-class LocalFile:
-    """A file of weights on this machine, and its entry in the table."""
-
-    path: Path
-    file: WeightFile
-
-    @property
-    def is_published(self) -> bool:
-        """Whether it is the file of the table."""
-        return self.path.is_file() and sha256(self.path) == self.file.sha256
-
-
 def find(name: str, weights_dir: Path | None) -> Path | None:
-    """The file of weight `name`, or None. Its content is not checked: see `load_path`."""
-    local = find_file(name, weights_dir)
-    return None if local is None else local.path
+    """The file of weight `name`, or None: the preferred one in the first folder with any.
 
-
-def find_file(name: str, weights_dir: Path | None) -> LocalFile | None:
-    """As `find`, with the file's entry in the table: the preferred one in the first folder with any."""
+    Its content is not checked: see `load_path`.
+    """
     if weights_dir is not None and not weights_dir.is_dir():
         raise UserError(f"--weights-dir {weights_dir}: no such folder")
-    return next((local for local in _places(name, weights_dir) if local.path.exists()), None)
+    return next((path for path in _places(name, weights_dir) if path.exists()), None)
 
 
-def _places(name: str, weights_dir: Path | None) -> Iterator[LocalFile]:
+def _places(name: str, weights_dir: Path | None) -> Iterator[Path]:
     weight = KNOWN[name]
     if weight.reader and not importlib.util.find_spec(weight.reader):
         return
@@ -140,11 +124,11 @@ def _places(name: str, weights_dir: Path | None) -> Iterator[LocalFile]:
     if weights_dir is not None:
         folders.insert(0, weights_dir)
     for place in folders:
-        yield from (LocalFile(place / file.filename, file) for file in weight.files)
+        yield from (place / file.filename for file in weight.files)
     for file in weight.files:
         package = importlib.util.find_spec(file.package) if file.package else None
         for inside in (package and package.submodule_search_locations) or ():
-            yield LocalFile(Path(inside) / "models" / file.filename, file)
+            yield Path(inside) / "models" / file.filename
 
 
 def load_path(name: str, weights_dir: Path | None, allow_unknown: bool) -> Path:
@@ -153,18 +137,18 @@ def load_path(name: str, weights_dir: Path | None, allow_unknown: bool) -> Path:
     Raises UserError if it is missing or differs from the published file. `allow_unknown` accepts a
     file whose hash differs; the protocol still records its own.
     """
-    local = find_file(name, weights_dir)
-    if local is None:
+    path = find(name, weights_dir)
+    if path is None:
         raise UserError(f"the weights of {name} are missing: {how_to_get(name, weights_dir)}")
-    if not local.path.is_file():
-        raise UserError(f"{local.path}: must be a file, not a folder")
-    if not local.is_published and not allow_unknown:
+    if not path.is_file():
+        raise UserError(f"{path}: must be a file, not a folder")
+    if not is_published(path, [name]) and not allow_unknown:
+        published = " or ".join(file.sha256 for file in KNOWN[name].verifiable)
         raise UserError(
-            f"{local.path}: its SHA-256 is {sha256(local.path)}, the published one is "
-            f"{local.file.sha256 or 'not known'}: get the file again, or pass "
-            "--allow-unknown-weights to use it as it is"
+            f"{path}: its SHA-256 is {sha256(path)}, the published one is {published}: get the file "
+            "again, or pass --allow-unknown-weights to use it as it is"
         )
-    return local.path
+    return path
 
 
 def how_to_get(name: str, weights_dir: Path | None = None) -> str:
@@ -214,9 +198,10 @@ def tensors_sha256(state: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def is_published(path: Path) -> bool:
-    """Whether a file is one of the table, by its hash."""
-    return sha256(path) in {file.sha256 for weight in KNOWN.values() for file in weight.files}
+def is_published(path: Path, names: Iterable[str] = KNOWN) -> bool:
+    """Whether a file is one of the table, by its hash: one of these networks, by default of any."""
+    files = [file for name in names for file in KNOWN[name].files]
+    return path.is_file() and sha256(path) in [file.sha256 for file in files]
 
 
 def unpublished(part: str, published: bool) -> dict[str, str]:

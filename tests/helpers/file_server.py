@@ -83,11 +83,9 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.give_whole(rest)
 
-    def give_drip(self, _):
-        self.answer(b"", length=len(self.served.content))
-        for byte in self.served.content:
-            self.wfile.write(bytes([byte]))
-            time.sleep(0.01)
+    def give_stalled(self, _):
+        self.answer(self.served.content[:200_000], length=len(self.served.content))
+        time.sleep(600)
 
     def give_to(self, address):
         """/to/ADDRESS redirects to an address; one without a scheme is on this server."""

@@ -45,12 +45,12 @@ def pickled(trunk: str, layers: int) -> bytes:
 MEMBERS = {"alex": pickled("AlexNet_0", 5), "vgg": pickled("VGG16_0", 13)}
 
 
-def write_distribution(folder: Path, backend: str = BACKEND, project: str = PROJECT) -> Path:
+def write_distribution(folder: Path, backend: str = BACKEND) -> Path:
     """Write the file, under the name that pip looks for."""
     path = folder / f"{ROOT}.tar.gz"
     files = {
         "PKG-INFO": b"Metadata-Version: 2.1\nName: small-weights\nVersion: 0.1\n",
-        "pyproject.toml": project.encode(),
+        "pyproject.toml": PROJECT.encode(),
         "backend.py": backend.encode(),
         **{f"weights/{name}.ckpt": content for name, content in MEMBERS.items()},
     }

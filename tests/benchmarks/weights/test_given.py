@@ -30,9 +30,7 @@ def sha256(content: bytes) -> str:
 
 SOURCE = Source("https://x.invalid/pack.zip", member="net.onnx", sha256=sha256(zipped(CONTENT)))
 OTHER = WeightFile("net-large/model.bin", sha256(b"another form"), 0.0)
-NET = Weight(
-    "net", "", "", "", (WeightFile("net.onnx", sha256(CONTENT), 0.0, (SOURCE,)), OTHER)
-)
+NET = Weight("net", "", "", "", (WeightFile("net.onnx", sha256(CONTENT), 0.0, (SOURCE,)), OTHER))
 
 
 @pytest.fixture(autouse=True)
