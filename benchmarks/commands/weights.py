@@ -134,10 +134,12 @@ def _check_values(wanted: Sequence[Weight]) -> None:
     for weight in wanted or weights.KNOWN.values():
         if not wanted and weights.find(weight.name, None) is None:
             continue
-        for known, value in golden.check(weight.name, None):
-            says = "as known" if known.holds(value) else f"NOT the known {known.value:g}"
-            print(f"{weight.name}: {known.kind} of {' and '.join(known.pair)}: {value:.6g}, {says}")
-            if not known.holds(value):
+        for expected, value in golden.check(weight.name, None):
+            holds = expected.holds(value)
+            verdict = "as known" if holds else f"NOT the known {expected.value:g}"
+            images = " and ".join(expected.pair)
+            print(f"{weight.name}: {expected.kind} of {images}: {value:.6g}, {verdict}")
+            if not holds:
                 wrong.append(weight.name)
         print(f"{weight.name}: its SHA-256 is the published one")
     if wrong:
