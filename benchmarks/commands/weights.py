@@ -25,9 +25,9 @@ from diffae.system.errors import UserError
 ALL = "all"
 WIDTH = 100  # characters of a line of the table
 COLUMNS = "{:19}{:9}{:>9}  {:9}{}"
-HOW = """
-`python -m benchmarks.run weights NAME...` fetches; `... doctor` has the SHA-256 of every file.
-A file that differs from the published one is used only with --allow-unknown-weights."""
+HOW = (
+    "`python -m benchmarks.run weights NAME...` fetches; `... doctor` has the SHA-256 of every file"
+)
 
 
 def main(arguments: list[str]) -> None:
@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> None:
             wanted += [weight for weight in free if weight not in wanted]
         _fetch(wanted, args.accept_licence)
     else:
-        print("\n".join([*table(None), HOW]))
+        print("\n".join([*table(None), "", HOW]))
 
 
 def _parse(arguments: list[str]) -> Namespace:
@@ -159,19 +159,23 @@ def table(folder: Path | None) -> list[str]:
     lines = [COLUMNS.format("network", "here", "size", "SHA-256", "licence")]
     for weight in weights.KNOWN.values():
         path, file = weights.find(weight.name, folder), weight.files[0]
+        state, where = _state(weight, path)
         row = (f"{file.size_mb} MB", file.sha256[:8], weight.licence)
-        lines.append(COLUMNS.format(weight.name, _state(weight, path), *row))
+        lines.append(COLUMNS.format(weight.name, state, *row))
         for note in _notes(weight):
             lines += textwrap.wrap(f"    {note}", WIDTH, subsequent_indent="    ")
-        if path:
-            lines.append(f"    here: {path}")
+        if where:
+            lines.append(f"    {where}")
     return lines
 
 
-def _state(weight: Weight, path: Path | None) -> str:
+def _state(weight: Weight, path: Path | None) -> tuple[str, str]:
+    """Whether the weights are here in a word, and a note on the file."""
     if path is None:
-        return "no"
-    return "verified" if weights.is_published(path, [weight.name]) else "differs"
+        return "no", ""
+    if weights.is_published(path, [weight.name]):
+        return "verified", f"here: {path}"
+    return "differs", f"not the published file: {path} (needs --allow-unknown-weights)"
 
 
 def _notes(weight: Weight) -> Iterator[str]:
