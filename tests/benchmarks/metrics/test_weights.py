@@ -50,6 +50,18 @@ def test_what_cannot_be_verified_is_used_only_on_request(tmp_path, name):
     assert weights.load_path(name, tmp_path, allow_unknown=True) == path
 
 
+def test_a_published_file_of_another_network_is_refused(tmp_path, monkeypatch):
+    digest = hashlib.sha256(b"published").hexdigest()
+    for name, own in (("theirs", digest), ("ours", hashlib.sha256(b"ours").hexdigest())):
+        file = weights.WeightFile(f"{name}.pth", own, 0.0)
+        monkeypatch.setitem(weights.KNOWN, name, weights.Weight(name, "", "", "", (file,)))
+        (tmp_path / f"{name}.pth").write_bytes(b"published")
+    assert weights.load_path("theirs", tmp_path, allow_unknown=False) == tmp_path / "theirs.pth"
+    assert weights.is_published(tmp_path / "ours.pth")
+    with pytest.raises(UserError, match="--allow-unknown-weights"):
+        weights.load_path("ours", tmp_path, allow_unknown=False)
+
+
 def test_a_changed_file_is_hashed_again(tmp_path):
     path = tmp_path / "file"
     for content in (b"one", b"two, longer"):
