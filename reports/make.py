@@ -8,10 +8,10 @@
     python -m reports.make RUN ... --table reconstruction --columns ssim,lpips     one table for a paper, printed
     python -m reports.make RUN ... --cite                BibTeX of all that a run used, and a paragraph on the evaluation
 
-DIR gets `tables/` (one CSV and one Markdown file per table), `latex/` (one file per table for \\input, and tables.tex, a
-complete document, which --pdf compiles) and report.html, one page for a browser. Runs whose settings differ in nothing but
-the seed, and runs of one NAME, become means with the spread between them. DIR is written whole or not at all; a DIR of an
-earlier call is replaced. An entry is a run folder with a card.yaml. `diffae-bench docs reports` says more.
+DIR gets `tables/` (one CSV and one Markdown file per table), `latex/` (one file per table for \\input) and report.html, one
+page for a browser. Runs whose settings differ in nothing but the seed, and runs of one NAME, become means with the spread
+between them. DIR is written whole or not at all; a DIR of an earlier call is replaced. An entry is a run folder with a
+card.yaml. `diffae-bench docs reports` says more.
 """
 
 import functools
@@ -37,7 +37,6 @@ OF_TABLE = ("systems", "columns", "digits", "format", "errors", "published")
 # The modes that a flag belongs to, "" for none of MODES.
 ONLY_WITH = {
     "out": ("table", "cite", ""),
-    "pdf": ("",),
     "card": ("entry",),
     **dict.fromkeys(OF_TABLE, ("table",)),
 }
@@ -65,13 +64,13 @@ def main(arguments: list[str] | None = None) -> None:
 
     merged, entries = _read(args, Target("--out", args.out, Path.is_dir))
     with writing(args.out, "or choose another --out"), made_whole(args.out, COMMAND) as folder:
-        count = write_files(folder, merged, pdf=bool(args.pdf))
+        count = write_files(folder, merged)
         page.write_merged(folder / PAGE, merged)
         if entries:
             page.write_board(folder / BOARD, entries, args.out)
     of = f"{count} tables of {len(args.runs)} run{'s' * (len(args.runs) > 1)}"
     pages = f"{PAGE} and {BOARD}" if entries else PAGE
-    print(f"{args.out}: {of}, as tables/ (CSV, Markdown), latex/ (tables.tex has all) and {pages}")
+    print(f"{args.out}: {of}, as tables/ (CSV, Markdown), latex/ and {pages}")
 
 
 def _read(args: Namespace, target: Target) -> "tuple[Merged, list[Entry]]":
@@ -152,7 +151,6 @@ def _parser() -> Parser:
     add("--out", type=path, metavar="DIR", help=out)
     switch = functools.partial(add, action="store_const", const=True)
     switch("--check", help="check entries and write nothing")
-    switch("--pdf", help="compile latex/tables.pdf with pdflatex")
     add("--entry", type=path, metavar="DIR", help="make an entry of a run: a new folder")
     card = "a field of its card: title, by, about, link or licence"
     add("--card", type=word, action="append", metavar="FIELD=TEXT", help=card)

@@ -301,7 +301,6 @@ ELSEWHERE = {
     ("train", "--tensorboard"): "tests/diffae/test_train_curves.py",
     ("make", "--check"): "tests/reports/test_entries.py",
     ("make", "--cite"): "tests/reports/test_cite.py",
-    ("make", "--pdf"): "tests/reports/test_make.py",
 }
 OWN = {"--attribute", "--count", "--seed", "--data"}  # of several verbs, but not the same option
 OF_VERBS = {(verb, option) for verb in VERBS for option in OWN}

@@ -244,5 +244,5 @@ def writers():
 
 
 def test_every_writer_is_the_helper_or_is_explained():
-    """(TensorBoard, W&B, pip and pdflatex write files of their own, in folders that are given to them.)"""
+    """(TensorBoard, W&B and pip write files of their own, in folders that are given to them.)"""
     assert set(writers()) == EXPLAINED.keys()
