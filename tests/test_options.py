@@ -267,8 +267,6 @@ OPTIONS: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("make", "RUNS", "={base}", "not NAME=RUN"),
     ("make", "--entry", "''", EMPTY),
     ("make", "--entry", "e", "--out: not with --entry"),
-    ("make", "--card", "''", EMPTY),
-    ("make", "--card", "by=me", "--card: only with --entry"),
     ("make", "--table", "''", EMPTY),
     ("make", "--table", "zzz", "--table: no zzz; there are: "),
     ("make", "--systems", "''", EMPTY),

@@ -271,7 +271,6 @@ def test_names_of_others_stay_text_in_every_format(tmp_path, capsys):
         (("--cite", "--table", "x"), "--cite: not with --table"),
         (("--cite", "--columns", "ssim"), "--columns: not with --cite"),
         (("--check", "--out", "x"), "--out: not with --check"),
-        (("--card", "by=me"), "--card: only with --entry"),
     ],
 )  # fmt: skip
 def test_what_is_not_there_is_one_line_with_a_suggestion(words, said, capsys):
