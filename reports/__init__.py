@@ -2,7 +2,7 @@
 
 Nothing here depends on how a number was measured.
 
-Commands   make.py (tables of runs), compare.py (the gate), action.py (the gate on a pull request)
+Commands   make.py (tables of runs), compare.py (the gate)
 records/   what a number is, how uncertain it is, and run folders
 tables/    from records to CSV, Markdown and LaTeX
 gate/      verdicts on two runs
