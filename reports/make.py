@@ -4,14 +4,14 @@
     python -m reports.make base=RUN mine=RUN --out DIR   with names for systems that both have
     python -m reports.make ENTRY [ENTRY ...] --out DIR   entries of a board: DIR gets board.html, too
     python -m reports.make --check ENTRY [ENTRY ...]     is an entry complete, and do its numbers follow from its scores?
-    python -m reports.make RUN --entry DIR               an entry of a run, whose card asks for what only a person knows
+    python -m reports.make RUN --entry DIR               an entry of a run, whose card a person completes
     python -m reports.make RUN ... --table reconstruction --columns ssim,lpips     one table for a paper, printed
     python -m reports.make RUN ... --cite                BibTeX of all that a run used, and a paragraph on the evaluation
 
-DIR gets `tables/` (one CSV and one Markdown file per table), `latex/` (one file per table for \\input, and tables.tex, a
-complete document, which --pdf compiles) and report.html, one page for a browser. Runs whose settings differ in nothing but
-the seed, and runs of one NAME, become means with the spread between them. DIR is written whole or not at all; a DIR of an
-earlier call is replaced. An entry is a run folder with a card.yaml. `diffae-bench docs reports` says more.
+DIR gets `tables/` (one CSV and one Markdown file per table), `latex/` (one file per table for \\input) and report.html, one
+page for a browser. Runs whose settings differ in nothing but the seed, and runs of one NAME, become means with the spread
+between them. DIR is written whole or not at all; a DIR of an earlier call is replaced. An entry is a run folder with a
+card.yaml. `diffae-bench docs reports` says more.
 """
 
 import functools
@@ -37,8 +37,6 @@ OF_TABLE = ("systems", "columns", "digits", "format", "errors", "published")
 # The modes that a flag belongs to, "" for none of MODES.
 ONLY_WITH = {
     "out": ("table", "cite", ""),
-    "pdf": ("",),
-    "card": ("entry",),
     **dict.fromkeys(OF_TABLE, ("table",)),
 }
 
@@ -65,13 +63,13 @@ def main(arguments: list[str] | None = None) -> None:
 
     merged, entries = _read(args, Target("--out", args.out, Path.is_dir))
     with writing(args.out, "or choose another --out"), made_whole(args.out, COMMAND) as folder:
-        count = write_files(folder, merged, pdf=bool(args.pdf))
+        count = write_files(folder, merged)
         page.write_merged(folder / PAGE, merged)
         if entries:
             page.write_board(folder / BOARD, entries, args.out)
     of = f"{count} tables of {len(args.runs)} run{'s' * (len(args.runs) > 1)}"
     pages = f"{PAGE} and {BOARD}" if entries else PAGE
-    print(f"{args.out}: {of}, as tables/ (CSV, Markdown), latex/ (tables.tex has all) and {pages}")
+    print(f"{args.out}: {of}, as tables/ (CSV, Markdown), latex/ and {pages}")
 
 
 def _read(args: Namespace, target: Target) -> "tuple[Merged, list[Entry]]":
@@ -117,20 +115,23 @@ def _note(remarks: Iterable[str]) -> None:
 
 
 def _entry(args: Namespace) -> None:
-    from reports.records.entries import write_entry
+    from reports.records.entries import CARD, write_entry
 
     if len(args.runs) > 1:
         raise UserError(f"--entry {args.entry}: an entry has one run")
     with writing(args.entry, "or choose another --entry"):
-        _note(write_entry(Path(args.runs[0]), args.entry, args.card or []))
+        write_entry(Path(args.runs[0]), args.entry)
+    print(f"{args.entry}: say in {CARD} who made it, and add a link and a licence if there are any")
 
 
 def _check(folders: list[Path]) -> None:
     from reports.records.entries import read_entries
 
     for entry in read_entries(folders):
-        taken, count = len(entry.taken), len(entry.run.records)
+        taken, count = len(entry.taken), len(entry.measured)
         print(f"{entry.run.folder}: {count} numbers, {taken} taken again from scores of images")
+        if entry.not_taken:
+            print(f"not taken again: {', '.join(entry.not_taken)}")
 
 
 def _named(text: str) -> tuple[str, Path]:
@@ -152,10 +153,7 @@ def _parser() -> Parser:
     add("--out", type=path, metavar="DIR", help=out)
     switch = functools.partial(add, action="store_const", const=True)
     switch("--check", help="check entries and write nothing")
-    switch("--pdf", help="compile latex/tables.pdf with pdflatex")
     add("--entry", type=path, metavar="DIR", help="make an entry of a run: a new folder")
-    card = "a field of its card: title, by, about, link or licence"
-    add("--card", type=word, action="append", metavar="FIELD=TEXT", help=card)
     switch("--cite", help="print BibTeX of what the runs used, and how they were measured")
     table = "print one table, by its name or its benchmark's"
     add("--table", type=word, metavar="NAME", help=table)

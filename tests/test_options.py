@@ -259,8 +259,6 @@ OPTIONS: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("make", "RUNS", "={base}", "not NAME=RUN"),
     ("make", "--entry", "''", EMPTY),
     ("make", "--entry", "e", "--out: not with --entry"),
-    ("make", "--card", "''", EMPTY),
-    ("make", "--card", "by=me", "--card: only with --entry"),
     ("make", "--table", "''", EMPTY),
     ("make", "--table", "zzz", "--table: no zzz; there are: "),
     ("make", "--systems", "''", EMPTY),
@@ -293,7 +291,6 @@ ELSEWHERE = {
     ("train", "--tensorboard"): "tests/diffae/test_train_curves.py",
     ("make", "--check"): "tests/reports/test_entries.py",
     ("make", "--cite"): "tests/reports/test_cite.py",
-    ("make", "--pdf"): "tests/reports/test_make.py",
 }
 OWN = {"--attribute", "--count", "--seed", "--data"}  # of several verbs, but not the same option
 OF_VERBS = {(verb, option) for verb in VERBS for option in OWN}

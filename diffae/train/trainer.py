@@ -41,7 +41,7 @@ SAVE_EVERY_SECONDS = 120.0
 # At most this share of the time is spent on saving: a large state is saved less often.
 SAVING = 0.02
 PATIENCE = 100  # steps in a row without a finite gradient after which a training fails
-# Multiplies vectors of bfloat16, not matrices: a step takes 1.5 times as long as in float32 (docs/results/training_speed.py).
+# Multiplies vectors of bfloat16, not matrices: a step takes 1.5 times as long as in float32.
 VECTORS, MATRICES = "avx512_bf16", "amx_bf16"
 MOMENTS = ("exp_avg", "exp_avg_sq")
 NOISE_THREADS = 4

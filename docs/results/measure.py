@@ -34,13 +34,10 @@ def ratio(slow: Sequence[float], fast: Sequence[float]) -> str:
     return f"{middle:.2f} ({low:.2f} to {high:.2f})"
 
 
-def program(*words: object, processes: int = 1, **variables: str) -> str:
-    """The output of a Python program that runs with one thread a process, in so many processes of
-    torch.distributed.
-    """
-    launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+def program(*words: object, **variables: str) -> str:
+    """The output of a Python program that runs with one thread."""
     return subprocess.run(
-        [sys.executable, *(launch if processes > 1 else []), *map(str, words)],
+        [sys.executable, *map(str, words)],
         env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"} | variables,
         stdout=subprocess.PIPE,
         text=True,
@@ -48,13 +45,13 @@ def program(*words: object, processes: int = 1, **variables: str) -> str:
     ).stdout
 
 
-def run_quick(settings: str, seed: int, out: Path, *words: str) -> None:
+def run_quick(settings: str, seed: int, out: Path) -> None:
     """A run of the packaged checkpoint with profile `quick` and these settings, in this process."""
     from benchmarks.run import main
 
     given = [f"--set={setting}" for setting in settings.split()]
     how = ["--systems", "diffae", "--profile", "quick", "--seed", str(seed), "--out", str(out)]
-    main([*BENCHMARKS.split(), *how, *given, *words])
+    main([*BENCHMARKS.split(), *how, *given])
 
 
 def table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> str:

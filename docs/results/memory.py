@@ -1,11 +1,10 @@
 """Peak memory of a run with a number of images, and with ten times as many.
 
-    python docs/results/memory.py [BENCHMARK | pixels-pca ...]
+    python docs/results/memory.py [BENCHMARK ...]
 
 The system is a dummy without cost, on portraits of 128 px, each of which takes 0.19 MiB as networks
 see it. If a benchmark held its images, the peak would grow by that much per image; what does grow
-is what is kept of each: features, thumbnails and codes. `pixels-pca` is the fit of pixels + PCA, on
-1,024 and 10,240 images, the others are measured on 256 and 2,560. Every measurement is a process of its own.
+is what is kept of each: features, thumbnails and codes. Every measurement is a process of its own.
 """
 
 import argparse
@@ -21,8 +20,8 @@ from benchmarks.systems import dummy
 from diffae.system import cli
 
 SIZE = 128
-FIT, FACTOR = "pixels-pca", 10
-ALL = ["reconstruction", "probes", "denoising", "unconditional", "memorisation", "fewshot", FIT]
+FEW, MANY = 256, 2_560  # images
+ALL = ["reconstruction", "probes", "denoising", "unconditional", "memorisation", "fewshot"]
 COUNTS = """
     reconstruction.images denoising.images probes.train probes.valid probes.test samples.count
     unconditional.reference memorisation.train fewshot.pool fewshot.reference
@@ -30,16 +29,10 @@ COUNTS = """
 
 
 def peak(what: str, images: int, data: Path) -> float:
-    """Peak resident MiB of a benchmark (or of FIT) on a number of images of each kind, with an
-    empty cache.
-    """
-    fit = what == FIT
-    benchmark, systems = ("probes", f"dummy-constant,{FIT}") if fit else (what, "dummy-constant")
-    settings = [
-        f"--set={name}={images}" for name in (["data.fit_images"] if fit else COUNTS.split())
-    ]
+    """Peak resident MiB of a benchmark on a number of images of each kind, with an empty cache."""
+    settings = [f"--set={name}={images}" for name in COUNTS.split()]
     with tempfile.TemporaryDirectory(prefix="memory-") as folder:
-        words = [benchmark, "--profile", "smoke", "--systems", systems, "--data", data]
+        words = [what, "--profile", "smoke", "--systems", "dummy-constant", "--data", data]
         words += ["--out", f"{folder}/run", *settings]
         printed = program(__file__, "--worker", *words, DIFFAE_CACHE=folder)
     return float(printed.split()[-1])
@@ -61,20 +54,15 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory(prefix="memory-data-") as data:
         # 60 % of the portraits are in the training split, a third in the test split
-        portraits = FACTOR * (1792 if FIT in args.benchmarks else 1024)
-        draw = ["portraits", "--out", data, "--count", portraits, "--size", SIZE]
+        draw = ["portraits", "--out", data, "--count", 4 * MANY, "--size", SIZE]
         program("-m", "diffae.data", *draw)
         for what in args.benchmarks:
-            images = 1024 if what == FIT else 256  # two batches of the fit
-            more = FACTOR * images
-            one, many = (peak(what, count, Path(data)) for count in (images, more))
-            growth = (many - one) * 1024 / (more - images)
-            rows.append(
-                [what, f"{images:,}", f"{more:,}", f"{one:.0f}", f"{many:.0f}", f"{growth:.1f}"]
-            )
-            print(f"{what}: {one:.0f} -> {many:.0f} MiB", file=sys.stderr)
-    print(table(rows, ["", "images, few", "many", "MiB, few", "many", "KiB per further image"]))
-    print(f"\none image as float32: {3 * SIZE**2 * 4 / 1024:.0f} KiB")
+            low, high = (peak(what, count, Path(data)) for count in (FEW, MANY))
+            growth = (high - low) * 1024 / (MANY - FEW)
+            rows.append([what, f"{low:.0f}", f"{high:.0f}", f"{growth:.1f}"])
+            print(*rows[-1], file=sys.stderr)
+    heads = [f"MiB, {FEW:,} images", f"{MANY:,} images", "KiB per further image"]
+    print(table(rows, ["", *heads]))
 
 
 if __name__ == "__main__":

@@ -204,17 +204,6 @@ def of_recipes(folder: Path) -> str:
     return by_systems(numbers, rows, filter(set(numbers["system"]).__contains__, shown))
 
 
-def by_steps(folder: Path, *metrics: str) -> str:
-    """Metrics by T of each system of Table 2, with the image's own x_T and with a random one."""
-    ours = read(folder).query("table == @TABLE2").sort_values("setting", kind="stable")
-    names = ours["system"] + ", " + ours["setting"]
-    heads = {steps: f"T = {steps:.0f}" for steps in sorted(ours["steps"].unique())}
-    return "\n\n".join(
-        pivoted(ours[ours["metric"] == metric], names, "steps", heads, metric.upper())
-        for metric in metrics
-    )
-
-
 def small_systems() -> str:
     """The cost of the small versions of other systems, from the packaged files."""
     rows = []
@@ -262,10 +251,7 @@ def pages() -> dict[Path, dict[str, Callable[[], str]]]:
     of_folders: dict[str, Callable[[Path], str]] = {
         "fashion-mnist": in_short,
         "small": of_photographs,
-        "equal-training": lambda folder: by_steps(folder, "ssim"),
-        "paper-recipe": of_recipes,
         "packaged": of_recipes,
-        "sizes-of-z": lambda folder: by_steps(folder, "ssim", "mse"),
         "latent": correlations,
     }
     results: dict[Path, Callable[[], str]] = {
@@ -279,10 +265,7 @@ def pages() -> dict[Path, dict[str, Callable[[], str]]]:
     }
     rows = of_solvers.read()
     solvers = {name: partial(make, rows) for name, make in of_solvers.TABLES.items()}
-    peers = {
-        name: partial(printed, HERE / "peers" / f"{name}.csv")
-        for name in ("numbers", "sets", "pairs", "growth")
-    }
+    peers = {name: partial(printed, HERE / "peers" / f"{name}.csv") for name in ("numbers", "sets")}
     return {page: {"results": make} for page, make in results.items()} | {
         HERE / "solvers" / "README.md": solvers,
         HERE / "peers" / "README.md": peers,

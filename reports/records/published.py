@@ -100,8 +100,6 @@ def differences(
     at T = `steps`.
     """
     theirs = PROTOCOLS[record.table, _kind_of_row(record)]
-    if published_name(record.metric) != record.metric:
-        yield "another feature network"
     if theirs.unknown:
         yield theirs.unknown
     if not protocol:
@@ -212,9 +210,6 @@ TABLES = {
     "appendix_g_identity": ("identity", "Appendix G"),
 }
 
-# Table 4 is given by data set. A data set of ours that is none of them is shown beside this one.
-NEAREST_DATASET = {"table4_unconditional_fid": "CelebA 64"}
-
 _INVERTED, _RANDOM = "x_T inverted", "x_T random"
 _LONG, _SHORT = "trained on 130M images", "trained on 48M images"
 
@@ -262,9 +257,8 @@ def lookup(
         return None
     key = (table, *_their_names(table, system, setting), original)
     found = _by_cell().get(key, [])
-    if table in NEAREST_DATASET:
-        same = [r for r in found if plain(r.dataset) == plain(dataset)]
-        found = same or [r for r in found if r.dataset == NEAREST_DATASET[table]]
+    if table == "table4_unconditional_fid":  # it is given by data set
+        found = [r for r in found if plain(r.dataset) == plain(dataset)]
     at_steps = [r for r in found if steps is not None and r.steps == steps]
     return next(iter(at_steps or (found if len(found) == 1 else [])), None)
 

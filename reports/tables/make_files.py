@@ -1,16 +1,12 @@
 """The tables of `reports.make` in every format, from run folders."""
 
 import math
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from diffae.system.errors import UserError
-from diffae.system.whole import copy_whole, write_whole
+from diffae.system.whole import write_whole
 from reports.records.reading import joined, part_of, short
 from reports.records.record import Record, record_key
 from reports.records.run_folder import Run
@@ -109,12 +105,10 @@ def _rounded(number: float, error: float) -> str:
 # ----------------------------------------------------------------------------------------------
 # The files
 
-TABLES, LATEX, DOCUMENT = "tables", "latex", "tables.tex"
-LONGEST_RUN = 120  # seconds of pdflatex
-AGAIN = 2  # runs, the second to resolve the labels
+TABLES, LATEX = "tables", "latex"
 
 
-def write_files(folder: Path, merged: Merged, pdf: bool = False) -> int:
+def write_files(folder: Path, merged: Merged) -> int:
     """Write the tables into `folder`, as CSV, Markdown and LaTeX, and return their number.
 
     Raises UserError if no table can be made.
@@ -130,8 +124,6 @@ def write_files(folder: Path, merged: Merged, pdf: bool = False) -> int:
     title, context = heading(merged)
     write_tables(tables, folder / TABLES, title, context)
     write_latex(folder / LATEX, tables, title, context)
-    if pdf:
-        compile_latex(folder / LATEX)
     return len(tables)
 
 
@@ -169,36 +161,9 @@ def each(merged: Merged, what: Callable[[Run], str]) -> str:
 
 
 def write_latex(folder: Path, tables: list[Table], title: str, context: Mapping[str, str]) -> None:
-    """Write one file per table, and the document of all.
-
-    The overview is left out: it repeats other tables.
-    """
+    """Write one file per table. The overview is left out: it repeats other tables."""
     folder.mkdir()
-    names = []
     for table in tables:
-        if table.name == "overview":
-            continue
-        names.append(f"{table.name}.tex")
-        if names[-1] == DOCUMENT:
-            raise UserError(f"a table {table.name!r} would be written over {DOCUMENT}")
-        write_whole(folder / names[-1], latex.render(table, title, context).encode())
-    write_whole(folder / DOCUMENT, latex.document(names, title).encode())
-
-
-def compile_latex(folder: Path) -> None:
-    """Compile tables.tex to tables.pdf. Raises UserError without pdflatex, or if it fails."""
-    program = shutil.which("pdflatex")
-    if program is None:
-        how = "install LaTeX (`diffae-bench docs reports`) or leave --pdf out"
-        raise UserError(f"--pdf: no pdflatex here; {how}")
-    with tempfile.TemporaryDirectory() as work:
-        command = [program, "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape"]
-        command += [f"-output-directory={work}", DOCUMENT]
-        pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True}
-        for _ in range(AGAIN):
-            done = subprocess.run(command, cwd=folder, timeout=LONGEST_RUN, **pipes)
-            if done.returncode:  # LaTeX marks errors in its log with an exclamation mark
-                lines = done.stdout.decode(errors="replace").splitlines()
-                reason = next((line for line in lines if line.startswith("!")), "see its log")
-                raise UserError(f"--pdf: pdflatex failed: {reason}")
-        copy_whole(Path(work) / "tables.pdf", folder / "tables.pdf")
+        if table.name != "overview":
+            text = latex.render(table, title, context)
+            write_whole(folder / f"{table.name}.tex", text.encode())

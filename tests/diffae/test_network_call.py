@@ -1,10 +1,8 @@
 """Optimisations of a network call do not change its result: kernels, memory formats, reused memory."""
 
 import copy
-import runpy
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import plain_blocks
 import pytest
@@ -17,8 +15,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from diffae.diffusion.solve import decode_steps, last
 from diffae.model import DiffusionAutoencoder
 from diffae.networks.nn import AttentionBlock, GroupNorm, ResBlock
-
-ROOT = Path(__file__).parents[2]
 
 
 def gradients(output: Tensor, sources: list[Tensor]) -> tuple[Tensor, ...]:
@@ -126,12 +122,3 @@ def test_a_network_is_one_graph_to_the_compiler():
         expected = network(*given)
         found = torch.compile(network, backend="eager", fullgraph=True)(*given)
     torch.testing.assert_close(found, expected)
-
-
-def test_the_plain_network_of_the_measurement_is_this_one(model, monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "docs" / "results")  # where it has a module beside it
-    script = runpy.run_path(str(ROOT / "docs" / "results" / "network_call.py"))
-    x, z, t = torch.randn(2, 3, 32, 32), torch.randn(2, 256), torch.tensor([0, 700])
-    with torch.no_grad():
-        expected = script["Plain"](model.unet)(x, t, z)
-        torch.testing.assert_close(model.unet(x, t, z), expected, rtol=1e-5, atol=1e-5)

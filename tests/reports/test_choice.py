@@ -76,9 +76,14 @@ def test_overview_page_board_and_terminal_print_one_decision(run, tmp_path):
     as it is written for a reader.
     """
     found, board = read([run]), tmp_path / "board.html"
-    write_board(board, [Entry(replace(read_run(run), label="run"), Card("t", "b", "a"))], tmp_path)
-    group = json.loads(re.search(r'id="data">(.*?)</script>', board.read_text())[1])["groups"][0]
-    opened = group["contests"][group["opens"]]
+    write_board(
+        board,
+        [Entry(replace(read_run(run), label="run"), Card("t", "b", "a"), frozenset())],
+        tmp_path,
+    )
+    opened = json.loads(re.search(r'id="data">(.*?)</script>', board.read_text())[1])["groups"][0][
+        0
+    ]
     rivals, pairs = opened["rivals"], opened["pairs"]
     best, last = rivals[0], rivals[-1]
     size, text, how_sure = pairs[-len(rivals) + 1]  # of the last and the first

@@ -5,7 +5,6 @@ import html
 import io
 import math
 import re
-from decimal import Decimal
 from html.parser import HTMLParser
 from itertools import product
 from typing import NamedTuple
@@ -186,12 +185,6 @@ def test_latex(made):
     def cell(text):
         text, _, mark = text.partition(r"\textsuperscript{")
         mark = mark.removesuffix("}")
-        if power := re.fullmatch(r"\((.*) \$\\pm\$ (.*)\) \$\\times\\, 10\^\{(-?\d+)\}\$", text):
-            e = int(power[3])
-            digits = power[1].removeprefix(r"\textbf{\boldmath ").removesuffix("}")
-            error = f"{Decimal(power[2]).scaleb(e):.1e}"
-            error = re.sub(r"e-(\d)$", r"e-0\1", error)
-            return Cell(f"{digits}e{e:+03d}", error, digits != power[1], notes.get(mark, ""))
         value, _, error = text.partition(r" $\pm$ ")
         best = value.startswith(r"\textbf{\boldmath ")
         value = value.removeprefix(r"\textbf{\boldmath ").removesuffix("}" * best)

@@ -3,11 +3,9 @@
 import json
 import os
 import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
-from programs import program
 from refusal import refusal
 from runs import table1, write_run
 
@@ -40,35 +38,12 @@ def test_a_run_becomes_tables_in_three_formats(run, tmp_path, capsys):
     files = set(content(out))
     names = ("table1_reconstruction", "section5.5_times")
     assert files >= {f"tables/{n}.{e}" for n in names for e in ("md", "csv")}
-    assert files >= {f"latex/{n}.tex" for n in names} | {"latex/tables.tex", "made.json"}
+    assert files >= {f"latex/{n}.tex" for n in names} | {"made.json"}
     frame = pd.read_csv(out / "tables" / "table1_reconstruction.csv")
     assert list(frame["value"]) == [0.9963, 0.9925]
     page = (out / "tables" / "table1_reconstruction.md").read_text()
     assert "**0.9963** ± 0.0003" in page and "- profile: quick\n- seed: 0" in page
-    assert r"\input{table1_reconstruction.tex}" in (out / "latex/tables.tex").read_text()
     assert os.listdir(tmp_path / "deep") == ["out"] and oct(out.stat().st_mode)[-2:] != "00"
-
-
-def test_it_is_compiled_on_demand(run, tmp_path):
-    program("pdflatex")
-    make(run, "--out", tmp_path / "out", "--pdf")
-    assert (tmp_path / "out/latex/tables.pdf").read_bytes().startswith(b"%PDF")
-    assert not list(tmp_path.rglob("*.aux"))
-
-
-def test_every_table_of_the_baseline_compiles(tmp_path):
-    """Real tables: 40 attributes, three metrics, notes, published values."""
-    program("pdflatex")
-    baseline = Path(__file__).parents[2] / "benchmarks" / "baseline"
-    make(baseline, "--out", tmp_path / "out", "--pdf")
-    page = (tmp_path / "out/latex/section5.3_probe_attributes.tex").read_text()
-    assert page.count(r"Wavy\_Hair &") == 3 and page.count(r"\begin{table*}") == 3
-
-
-def test_without_latex_a_pdf_is_refused(run, tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert "no pdflatex" in refusal(main, capsys, run, "--out", tmp_path / "out", "--pdf")
-    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_of_its_own_is_made_anew_and_the_rest_of_it_stays(run, tmp_path):

@@ -67,7 +67,6 @@ def test_a_similarity_is_not_put_beside_a_distance():
         ("FFHQ 128", 10.59, "FFHQ 128"),
         ("ffhq128", 10.59, "FFHQ 128"),
         ("Horse 128", 6.71, "Horse 128"),
-        ("portraits 32", 5.30, "CelebA 64"),
     ],
 )
 def test_table_4_goes_by_data_set(dataset, fid, theirs):

@@ -1,15 +1,13 @@
 """Rank correlations of numbers of a code with the kernel distance of a generator's samples.
 
     python docs/results/latent/analysis.py runs/latent-study    takes the numbers of the runs first
-    python docs/results/latent/analysis.py                      correlations.csv and the picture, from records.csv
-    python docs/results/latent/analysis.py --coverage           how often the intervals hold the true value
+    python docs/results/latent/analysis.py                      correlations.csv, from records.csv
 
 `python docs/results/readme.py --write` then writes the tables of the page.
 """
 
 import sys
 from pathlib import Path
-from textwrap import fill
 
 import numpy as np
 import pandas as pd
@@ -44,10 +42,8 @@ CANDIDATES = {
     **{name: (SPACE, name, "") for name in OF_SPACE},
     **{f"equivariance of {moved}": (FOLLOWS, "equivariance", moved) for moved in FOLLOWED},
 }
-HIGHER = (
-    "PSNR",
-    "AUROC",
-)  # is better; of all others lower is, or neither: lower has the sign of better
+# Of these higher is better; of all others lower is, or neither: lower has the sign of better.
+HIGHER = ("PSNR", "AUROC")
 LESS, AT_RKD, AT_PSNR = "size less that of rKD", "at equal rKD", "at equal PSNR"
 DRAWS = 2_000
 RUNS = {"codes": "", "samples-1": "one Gaussian", "samples-10": "ten Gaussians"}
@@ -177,27 +173,6 @@ def correlations(numbers: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(rows)[["candidate", "systems", "n", *found.columns]]
 
 
-def coverage(rho: float, studies: int = 200) -> tuple[float, float, float]:
-    """How often the intervals of rho hold the true value: of n, of systems and of families drawn again.
-
-    Systems of the families of the study; half of the variance of candidate and target is that of
-    their families, with the same correlation.
-    """
-    rng, kinds = np.random.default_rng(0), np.array([family(name) for name in read().index])
-    latent = 2 * np.sin(np.pi * rho / 6)  # of two normals whose rank correlation is rho
-    root = np.linalg.cholesky([[1, latent], [latent, 1]])
-    names, of = np.unique(kinds, return_inverse=True)
-    held = []
-    for _ in range(studies):
-        x = (rng.normal(size=(len(names), 2))[of] + rng.normal(size=(len(kinds), 2))) @ root.T
-        intervals = [correlation(*x.T)[1:3]]
-        for groups in (np.arange(len(x)), kinds):
-            again = resampled(np.concatenate([x, x], axis=1), groups, 500)["rho"]
-            intervals.append(tuple(again.quantile([0.025, 0.975])))
-        held.append([low <= rho <= high for low, high in intervals])
-    return tuple(np.mean(held, axis=0))
-
-
 def published() -> pd.DataFrame:
     """iFID and the gFID of SiT-XL of the systems that have both."""
     found = pd.read_csv(PUBLISHED).pivot_table("value", "checkpoint", "metric")[["ifid", "gfid"]]
@@ -243,35 +218,11 @@ def _shown(value: float) -> str:
     return "" if np.isnan(value) else f"{value:,.0f}" if value > 99 else f"{value:.3g}"
 
 
-def draw(numbers: pd.DataFrame, path: Path) -> None:
-    """Each candidate against the samples of ten Gaussians; systems are numbered by these."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(14, 27), layout="constrained")
-    every = figure.subplots(10, 3).flat
-    every[-1].set_axis_off()
-    for name, axes in zip(CANDIDATES, every, strict=False):
-        axes.scatter(numbers[name], numbers[GENERATORS[0]], s=16, color="#1f5fa8")
-        for number, (x, y) in enumerate(numbers[[name, GENERATORS[0]]].to_numpy(), 1):
-            if not np.isnan(x):
-                axes.annotate(f" {number}", (x, y), fontsize=9, va="bottom")
-        axes.set(title=name, ylabel="kd_effnet of samples")
-    key = ";  ".join(f"{number} {name}" for number, name in enumerate(numbers.index, 1))
-    figure.supxlabel(fill(key, 150), fontsize=11)
-    figure.savefig(path, dpi=80, metadata={"Software": None})
-
-
 def main(*runs: str) -> None:
-    if runs == ("--coverage",):
-        for rho in (0.0, 0.5, 0.9):
-            print(rho, *(f"{share:.2f}" for share in coverage(rho)))
-        return
     if runs:
         taken(Path(runs[0])).to_csv(HERE / "records.csv", index=False, lineterminator="\n")
-    numbers = read()
-    found = correlations(numbers)
+    found = correlations(read())
     found.to_csv(HERE / "correlations.csv", index=False, float_format="%.4f", lineterminator="\n")
-    draw(numbers, HERE / "scatter.png")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,11 @@
 """How fast are the commands that measure two folders of JPEG files? Each with the same random networks.
 
-    python docs/results/peers/folders.py [--only sets|pairs] [--images 2000] [--rounds 1] [--threads 2]
+    python docs/results/peers/folders.py [--images 2000] [--rounds 1] [--threads 2]
 
-`sets` is the Frechet distance and KID against the commands of other libraries, `pairs` is PSNR, SSIM
-and LPIPS of files of the same name against a loop over torchmetrics and lpips. Random weights are
-written in each one's own format, so that nothing is fetched. The commands run in turn, each in a
+Ours measures the Frechet distance and KID, those of other libraries what they have of these. Random
+weights are written in each one's own format, so that nothing is fetched. The commands run in turn, each in a
 process of its own; of each the round with the least wall time counts. A command whose package is
-missing is left out. Run it on an idle machine; `sets.csv` and `pairs.csv` are written.
+missing is left out. Run it on an idle machine; `sets.csv` is written.
 """
 
 import argparse
@@ -22,7 +21,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-import torchvision
 from PIL import Image
 from skimage import data
 from torch import nn
@@ -30,7 +28,7 @@ from torch import nn
 from benchmarks.metrics.networks.inception import _fid_inception_v3
 from benchmarks.weights import KNOWN
 
-HERE = Path(__file__).parent
+TABLE = Path(__file__).with_name("sets.csv")
 SIDE = 256
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
 CLEAN_FID = Path("/tmp/inception-2015-12-05.pt")  # where clean-fid looks for its network
@@ -50,13 +48,6 @@ def write_images(folder: Path, count: int, seed: int) -> None:
         Image.fromarray(crop.clip(0, 255).astype(np.uint8)).save(
             folder / f"{number:05}.jpg", quality=92
         )
-
-
-def write_compressed(folder: Path, originals: Path) -> None:
-    """The images of a folder as JPEG files of low quality."""
-    folder.mkdir()
-    for path in originals.iterdir():
-        Image.open(path).save(folder / path.name, quality=20)
 
 
 class Scripted(nn.Module):
@@ -81,21 +72,13 @@ def write_weights(root: Path) -> None:
     for path in (ours, hub / "pt_inception-2015-12-05-6726825d.pth", root / "torch-fidelity.pth"):
         torch.save(network.state_dict(), path)
     torch.jit.script(Scripted(network)).save(CLEAN_FID)
-    alexnet = torchvision.models.alexnet(weights=None)
-    torch.save(alexnet.state_dict(), root / KNOWN["alexnet"].files[-1].filename)
 
 
 # SciPy no longer takes the argument `disp` that pytorch-fid and clean-fid give `sqrtm`.
 SQRTM = "import scipy.linalg as l; f = l.sqrtm; l.sqrtm = lambda m, disp: (f(m), None); "
 
 
-def ours(root: Path, metrics: str, *folders: str) -> list[str]:
-    """The words of our command."""
-    words = ["-m", "benchmarks.measure", metrics, *folders, "--weights-dir", str(root)]
-    return [sys.executable, *words, "--allow-unknown-weights"]
-
-
-def sets(root: Path, count: int) -> dict[str, list[str]]:
+def commands(root: Path, count: int) -> dict[str, list[str]]:
     """The words of each command that compares two sets of `count` images, by its package."""
     a, b, python = str(root / "a"), str(root / "b"), sys.executable
     fid = (
@@ -110,54 +93,18 @@ def sets(root: Path, count: int) -> dict[str, list[str]]:
     subset = str(min(count, 1_000))
     of_fidelity = ["--input1", a, "--input2", b, "--fid", "--kid", "--kid-subset-size", subset]
     of_fidelity += ["--cpu", "--feature-extractor-weights-path", weights]
+    ours = [python, "-m", "benchmarks.measure", "fid,kid", a, b, "--weights-dir", str(root)]
     return {
-        "diffae-bench": ours(root, "fid,kid", a, b),
+        "diffae-bench": [*ours, "--allow-unknown-weights"],
         "pytorch-fid": [python, "-c", fid],
         "torch-fidelity": [python, "-m", "torch_fidelity.fidelity", *of_fidelity],
         "clean-fid": [python, "-c", clean],
     }
 
 
-LOOP = """
-import sys, warnings
-from pathlib import Path
-import lpips, torch
-from PIL import Image
-from torchmetrics.image import PeakSignalNoiseRatio, StructuralSimilarityIndexMeasure
-from torchvision.transforms.functional import to_tensor
-
-warnings.simplefilter("ignore")
-a, b, weights = map(Path, sys.argv[1:])
-psnr = PeakSignalNoiseRatio(data_range=1.0, dim=(1, 2, 3))
-ssim = StructuralSimilarityIndexMeasure(data_range=1.0)
-distance = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
-state = torch.load(weights)
-names = distance.net.state_dict()
-distance.net.load_state_dict({n: state["features." + n.split(".", 1)[1]] for n in names})
-files, total = sorted(path.name for path in a.iterdir()), 0.0
-with torch.no_grad():
-    for start in range(0, len(files), 16):
-        here = files[start : start + 16]
-        x, y = (torch.stack([to_tensor(Image.open(side / n)) for n in here]) for side in (a, b))
-        psnr.update(y, x)
-        ssim.update(y, x)
-        total += float(distance(2 * x - 1, 2 * y - 1).sum())
-print(f"psnr {psnr.compute():.8g} ssim {ssim.compute():.8g} lpips {total / len(files):.8g} ")
-"""
-
-
-def pairs(root: Path, _: int) -> dict[str, list[str]]:
-    """The words of each command that compares pairs of images, by its package."""
-    a, b, weights = str(root / "a"), str(root / "compressed"), KNOWN["alexnet"].files[-1].filename
-    return {
-        "diffae-bench": ours(root, "psnr,ssim,lpips", a, b),
-        "torchmetrics": [sys.executable, "-c", LOOP, a, b, str(root / weights)],
-    }
-
-
 def timed(words: list[str], root: Path, threads: int) -> dict[str, float | str]:
     """Wall and processor seconds and memory of a command, with its children, and the last number that
-    it printed of FID or LPIPS.
+    it printed of FID.
     """
     environment = os.environ | {"TORCH_HOME": str(root), "OMP_NUM_THREADS": str(threads)}
     program = (
@@ -175,13 +122,12 @@ def timed(words: list[str], root: Path, threads: int) -> dict[str, float | str]:
         stderr=subprocess.STDOUT,
     ).stdout
     wall, processor, memory = map(float, said.split("TIMES")[1].split())
-    value = re.findall(r"(?i)(?:fid|inception.distance|lpips):? +([\d.]+)\s", said)[-1]
+    value = re.findall(r"(?i)(?:fid|inception.distance):? +([\d.]+)\s", said)[-1]
     return {"wall": wall, "processor": processor, "MB": memory, "value": value}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--only", choices=WORKS)
     parser.add_argument("--images", type=int, default=2_000, help="in each of the two folders")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
@@ -191,11 +137,8 @@ def main() -> None:
         write_weights(root)
         for seed, name in enumerate("ab"):
             write_images(root / name, args.images, seed)
-        write_compressed(root / "compressed", root / "a")
-        for work in [args.only] if args.only else WORKS:
-            words = WORKS[work](root, args.images)
-            lines = in_rounds(words, root, args.rounds, args.threads)
-            pd.DataFrame(lines).to_csv(HERE / f"{work}.csv", index=False)
+        lines = in_rounds(commands(root, args.images), root, args.rounds, args.threads)
+        pd.DataFrame(lines).to_csv(TABLE, index=False)
 
 
 def in_rounds(
@@ -224,13 +167,11 @@ def in_rounds(
     ]
 
 
-WORKS = {"sets": sets, "pairs": pairs}
 MODULES = {
     "diffae-bench": "benchmarks",
     "pytorch-fid": "pytorch_fid",
     "torch-fidelity": "torch_fidelity",
     "clean-fid": "cleanfid",
-    "torchmetrics": "torchmetrics",
 }
 
 if __name__ == "__main__":

@@ -2,10 +2,9 @@
 
 solvers.csv has one row per number. `python docs/results/readme.py --write` writes the pages.
 
-`ssim`, `mse` (in [0, 1] units) and `logit` are means over images with their standard errors; `ssim
-gain` and `mse gain` are the differences to the paper's DDIM with T = 100 on the same images, with
-paired errors; `to paper` and `to converged` are the MSE to the same edit, midpoint or sample made
-by DDIM with T = 100 and by a converged solver. `fd_effnet` has a jackknife error, and its gain is
+`ssim` and `mse` (in [0, 1] units) are means over images with their standard errors; `ssim gain` and
+`mse gain` are the differences to the paper's DDIM with T = 100 on the same images, with paired
+errors; `to converged` is the MSE to the same sample made by a converged solver. `fd_effnet` has a jackknife error, and its gain is
 the difference on the same noise and the same real images.
 """
 
@@ -29,7 +28,7 @@ from diffae.diffusion.scheme import find
 CSV = Path(__file__).with_name("solvers.csv")
 PLACE = "model data what solver grid steps encode_calls decode_calls".split()
 COLUMNS = [*PLACE, "metric", "value", "stderr", "n"]
-PAPER, CONVERGED = "trip-ddim-100", "trip-ab2-v-50"  # cells that others are compared with
+PAPER = "trip-ddim-100"  # the cell that others are compared with
 Arrays = dict[str, np.ndarray]
 Values = dict[str, tuple[float, float, int]]  # metric: value, its standard error, n
 
@@ -54,7 +53,7 @@ def numbers(folder: Path) -> Iterator[tuple[object, ...]]:
             solver, _, steps = how.removeprefix("fast-z-").rpartition("-")
             scheme, T = find(solver.replace("_", ":")), int(steps)
             for title, values in READERS[what](name, cells):
-                encodes = scheme.inverts and title in ("round trip", "edit", "midpoint", "x_T")
+                encodes = scheme.inverts and title in ("round trip", "x_T")
                 encode = scheme.encode_calls(T) if encodes else 0
                 decode = 0 if title == "x_T" else scheme.decode_calls(T)
                 place = data.parent.name, data.name, title, scheme.method
@@ -78,16 +77,6 @@ def _of_trip(name: str, cells: dict[str, Arrays]) -> Iterator[tuple[str, Values]
     yield "round trip", _gains(cell, cells)
     std = cell["x_T"].reshape(len(cell["x_T"]), -1).std(axis=1)
     yield "x_T", {"standard deviation": mean(std)}
-    for what in ("edit", "midpoint"):
-        if what in cell:
-            found = {
-                metric: mean(compare(cell[what], cells[made][what])[1])
-                for metric, made in (("to paper", PAPER), ("to converged", CONVERGED))
-                if made in cells and made != name
-            }
-            if what == "edit":
-                found["logit"] = mean(cell["logit"].astype(np.float64))
-            yield what, found
 
 
 def _of_crossing(name: str, cells: dict[str, Arrays]) -> Iterator[tuple[str, Values]]:
@@ -103,14 +92,6 @@ def _gains(cell: Arrays, cells: dict[str, Arrays]) -> Values:
         found["ssim gain"] = mean(similarity - of_paper)
         found["mse gain"] = mean(error - error_of_paper)
     return found
-
-
-def _of_latents(name: str, cells: dict[str, Arrays]) -> Iterator[tuple[str, Values]]:
-    """Distance to converged latents, divided by the root mean square distance of those from their mean."""
-    if "latents-ab2-v-200" in cells:
-        z, converged = cells[name]["z"], cells["latents-ab2-v-200"]["z"]
-        spread = math.sqrt(np.square(converged - converged.mean(0)).sum(1).mean())
-        yield "latents", {"to converged": mean(np.linalg.norm(z - converged, axis=1) / spread)}
 
 
 def _of_samples(name: str, cells: dict[str, Arrays]) -> Iterator[tuple[str, Values]]:
@@ -141,7 +122,7 @@ def _stderr(one: Jackknife, without: Jackknife | None = None) -> float:
     return math.sqrt(sum(np.square(part).sum() for part in parts))
 
 
-READERS = {"trip": _of_trip, "cross": _of_crossing, "latents": _of_latents, "samples": _of_samples}
+READERS = {"trip": _of_trip, "cross": _of_crossing, "samples": _of_samples}
 
 
 # ----------------------------------------------------------------------------------------------
@@ -283,20 +264,6 @@ def fewest(of_pair: dict[How, Row], solver: tuple[str, str], target: Row) -> str
     return f"> {most}" if most else ""
 
 
-def edits(found: list[Row]) -> str:
-    rows = [
-        [
-            *(what, row["model"], named(row), row["encode_calls"] + row["decode_calls"]),
-            *(shown(row, metric, ".1e", ".0e") for metric in ("to paper", "to converged")),
-            shown(row, "logit", ".2f", ".2f"),
-        ]
-        for what in ("edit", "midpoint")
-        for row in found
-        if row["what"] == what and row["steps"] in (5, 10, 12, 20, 50, 100)
-    ]
-    return pipe(rows, ("", "model", "solver", "calls", "to DDIM T = 100", "to converged", "logit"))
-
-
 def samples(found: list[Row]) -> str:
     rows = [
         [
@@ -310,18 +277,6 @@ def samples(found: list[Row]) -> str:
     ]
     headers = ("model", "solver", "calls", "fd_effnet", "- DDIM T = 100", "MSE to converged")
     return pipe(rows, headers)
-
-
-def latents(found: list[Row]) -> str:
-    cells: dict[tuple[str, str], Row] = {}
-    for row in found:
-        if row["what"] == "latents":
-            reference = (row["solver"], row["steps"]) == ("ab2-v", 200)
-            text = "" if reference else shown(row, "to converged")
-            cells.setdefault((row["model"], named(row)), {})[row["steps"]] = text
-    tried = (5, 10, 20, 50, 100, 200)
-    rows = [[*names, *(texts.get(steps, "") for steps in tried)] for names, texts in cells.items()]
-    return pipe(rows, ("model", "solver", *tried))
 
 
 def x_T(found: list[Row]) -> str:
@@ -342,8 +297,6 @@ TABLES: dict[str, Callable[[list[Row]], str]] = {
     "steeper": lambda found: against_paper(found, ROUGH, FASTER, "DDIM, 20 calls", "power 2.5"),
     "trips": trips,
     "calls": calls,
-    "edits": edits,
     "samples": samples,
-    "latents": latents,
     "x_T": x_T,
 }
