@@ -14,6 +14,7 @@ The card says what the entry is and whose:
 import math
 import os
 import re
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -26,7 +27,7 @@ import yaml
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
 from diffae.system.files import Target, empty_folder, read_text, refuse_outputs
-from diffae.system.whole import copy_whole, whole_folder, write_whole
+from diffae.system.whole import whole_folder, write_whole
 from reports.records.metrics import METRICS
 from reports.records.published import attach
 from reports.records.reading import part_of, short
@@ -147,7 +148,7 @@ def write_entry(source: Path, folder: Path, given: Iterable[str]) -> list[str]:
     _checked(Card(**card), run)
     with whole_folder(folder) as partial:
         for name in FILES:
-            copy_whole(source / name, partial / name)
+            shutil.copyfile(source / name, partial / name)
         text = yaml.safe_dump(card, sort_keys=False, allow_unicode=True)
         write_whole(partial / CARD, text.encode())
     where = folder / CARD

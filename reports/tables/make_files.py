@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from diffae.system.errors import UserError
-from diffae.system.whole import copy_whole, write_whole
+from diffae.system.whole import write_whole
 from reports.records.reading import joined, part_of, short
 from reports.records.record import Record, record_key
 from reports.records.run_folder import Run
@@ -194,4 +194,4 @@ def compile_latex(folder: Path) -> None:
                 lines = done.stdout.decode(errors="replace").splitlines()
                 reason = next((line for line in lines if line.startswith("!")), "see its log")
                 raise UserError(f"--pdf: pdflatex failed: {reason}")
-        copy_whole(Path(work) / "tables.pdf", folder / "tables.pdf")
+        write_whole(folder / "tables.pdf", Path(work, "tables.pdf").read_bytes())

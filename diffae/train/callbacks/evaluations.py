@@ -22,7 +22,7 @@ from diffae.checkpoints.trained_on import NOTE
 from diffae.system.cli import say
 from diffae.system.errors import UserError, naming
 from diffae.system.files import read_json, read_text
-from diffae.system.whole import copy_whole, put, scratch_folder, sweep
+from diffae.system.whole import scratch_folder, sweep, write_whole
 from diffae.train.callbacks.curves import Curves
 from diffae.train.callbacks.sheets import Periodic
 from diffae.train.stages import LATENT
@@ -88,13 +88,13 @@ class Evaluations(Periodic):
             if self._stop():
                 return
             if _complete(partial / RUN / "run.json"):
-                put(partial / RUN, path)
+                (partial / RUN).rename(path)
                 values = headlines(path)
                 for curves in self._curves:
                     curves.scalars(self._training.seen, values)
             if status:
                 kept = path.with_suffix(".log")
-                copy_whole(log, kept)
+                write_whole(kept, log.read_bytes())
                 lines = log.read_text(errors="replace").strip().splitlines()
                 last = lines[-1] if lines else f"status {status}"
                 when = f"evaluation after {self._training.seen:,} images"
@@ -104,7 +104,7 @@ class Evaluations(Periodic):
         assert self._stage.export is not None
         with self._training.averaged():
             self._stage.export(folder)
-        copy_whole(self._note, folder / NOTE)
+        write_whole(folder / NOTE, self._note.read_bytes())
 
     def _run(self, arguments: Sequence[str], log: Path) -> int:
         """The exit status of the command. A signal that ends the training ends it first."""
