@@ -45,7 +45,7 @@ from diffae.diffusion.gaussian import add_noise, velocity
 from diffae.diffusion.noise import ExampleNoise, Noise, normals
 from diffae.model import DiffusionAutoencoder
 from diffae.system import cli
-from diffae.train.callbacks.curves import TensorBoard
+from diffae.train.callbacks.curves import Curves
 from diffae.train.callbacks.sheets import COUNT, Sheets, of_images
 from diffae.train.images import Images, OnDisk
 from diffae.train.presets import PRESETS, Preset
@@ -242,7 +242,7 @@ def watching(args: argparse.Namespace) -> str:
     how = choose_precision(AUTO, "cpu")[0]
     training, step, stage = trained(preset, "cpu", how)
     with tempfile.TemporaryDirectory() as folder:
-        every_step = TensorBoard(Path(folder) / "logs")
+        every_step = Curves(Path(folder) / "logs")
         every_step.begins(training, stage, lambda: 0)
         every_step._every = 1
         calls = {"watched": lambda: every_step.step(step()), "plain": step}

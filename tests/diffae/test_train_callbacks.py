@@ -10,8 +10,6 @@ import torch
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from reports import training
-
 WATCHED = ["--tensorboard", "--sheet-every", "400", "--evaluate-every", "400"]
 
 
@@ -57,7 +55,3 @@ def test_a_watched_training_is_killed_and_goes_on(tmp_path):
     ]
     assert (first / "run.json").stat().st_mtime_ns == measured
     assert not (plain / "sheets").exists() and not (plain / "logs").exists()
-
-    page = tmp_path / "training.html"
-    training.main([str(out), "--out", str(page)])
-    assert "SSIM" in page.read_text()

@@ -34,7 +34,7 @@ from diffae.images.faces import aligned, read_landmarks
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.networks.config import AUTOENCODER
 from reports.gate.page import Findings, summary, terminal
-from reports.gate.verdicts import compare
+from reports.gate.verdicts import FAILING, compare
 from reports.records.metrics import METRICS
 from reports.records.run_folder import read_margins, read_run
 from reports.tables.build import merge
@@ -131,8 +131,9 @@ def read_runs(folder: Path) -> None:
     for run in runs:
         pages = [render(table, "title", {}) for table in merge([run]).tables]
         assert all(len(page.encode()) < LARGEST_PAGE for page in pages)
-    findings = compare(*runs, read_margins(brought=runs[1].metrics | runs[0].metrics))
-    page = Findings(findings, findings, "base", "new", METRICS)
+    comparisons = compare(*runs, read_margins(brought=runs[1].metrics | runs[0].metrics))
+    failing = [comparison for comparison in comparisons if comparison.verdict in FAILING]
+    page = Findings(comparisons, failing, "base", "new", METRICS)
     assert len((terminal(page, everything=True) + summary(page)).encode()) < LARGEST_PAGE
 
 
