@@ -221,7 +221,8 @@ def weights() -> list[Files]:
     torch.manual_seed(0)
     many = {str(number): torch.zeros(1) for number in range(3000)}
     config = json.dumps(asdict(TINY)).encode()
-    return [{CONFIG: config, WEIGHTS: save(state)} for state in (DDIM(TINY).state_dict(), many)]
+    states = [DDIM(TINY).state_dict()] * 4 + [many]
+    return [{CONFIG: config, WEIGHTS: save(state)} for state in states]
 
 
 def classifier() -> list[Files]:

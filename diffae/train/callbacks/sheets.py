@@ -99,7 +99,9 @@ class Sheets(Periodic):
         stage, seen = self._stage.name, self._training.seen
         about = {"stage": stage, "images_seen": seen, "steps": STEPS, "solver": SOLVER}
         title = f"{self._title}: {stage}, {seen:,} images seen"
-        caption = _caption(rows, self._whose)
+        caption = "The moving average of the weights."
+        if IMAGE in rows:
+            caption += f" {self._whose}."
         sheet = Sheet(title, list(rows.values()), tuple(rows), caption=caption, about=about)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -109,15 +111,6 @@ class Sheets(Periodic):
             return
         for curves in self._curves:
             curves.picture(path)
-
-
-def _caption(rows: Pictures, whose: str) -> str:
-    parts = ["The moving average of the weights."]
-    if IMAGE in rows:
-        parts.append(f"{whose}.")
-    if PIXELS not in rows:
-        parts.append(f"{STEPS} steps of {SOLVER!r}, always the same noise.")
-    return " ".join(parts)
 
 
 # ----------------------------------------------------------------------------------------------
