@@ -8,12 +8,13 @@ instead of 2 GB for FFHQ128). The result gives the same outputs, loads faster an
 files of a checkpoint of ours are copied as they are.
 """
 
+import shutil
 from pathlib import Path
 
 from diffae.checkpoints import hub
 from diffae.system import cli
 from diffae.system.files import Target, amount, refuse_outputs, writing
-from diffae.system.whole import copy_whole, whole_folder, write_whole
+from diffae.system.whole import whole_folder, write_whole
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -42,7 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
     with writing(args.out, "or choose another OUT"), whole_folder(args.out) as partial:
         if isinstance(found, Folder):
             for file in filter(Path.is_file, (found.path / name for name in FILES)):
-                copy_whole(file, partial / file.name)
+                shutil.copyfile(file, partial / file.name)
         else:
             model.save_pretrained(partial)
         write_whole(partial / "README.md", text.encode())

@@ -8,12 +8,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 
 from benchmarks import console
 from benchmarks.commands import pages
-from benchmarks.core.runner.provenance import describe
 from diffae import __version__
 from diffae.checkpoints.torch_file import MOST_PICKLE
 
@@ -23,9 +21,6 @@ CHANGELOG = (ROOT / "CHANGELOG.md").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 HEADING = re.compile(r"## (\d+\.\d+\.\d+) \((unreleased|\d{4}-\d\d-\d\d)\)")
 WORKFLOWS = {path.stem: yaml.safe_load(path.read_text()) for path in GITHUB.glob("workflows/*.yml")}
-FORMS = {
-    path.stem: yaml.safe_load(path.read_text()) for path in GITHUB.glob("ISSUE_TEMPLATE/*.yml")
-}
 
 
 # ----------------------------------------------------------------------------------------------
@@ -41,14 +36,6 @@ def test_changelog_and_citation_have_the_version():
     assert str(citation.get("date-released", "unreleased")) == date
     assert citation.keys() >= {"cff-version", "message", "title", "authors", "type"}
     assert citation["license"] == PROJECT["project"]["license"]
-
-
-def test_the_package_its_command_and_its_runs_have_the_version(capsys):
-    assert "version" in PROJECT["project"]["dynamic"] and "version" not in PROJECT["project"]
-    assert PROJECT["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "diffae.__version__"}
-    console.command(["--version"])
-    assert capsys.readouterr().out == f"diffae-bench {__version__}\n"
-    assert describe([], torch.device("cpu"), 1)["versions"]["diffae-bench"] == __version__
 
 
 # ----------------------------------------------------------------------------------------------
@@ -92,19 +79,17 @@ OLD = "## 1.2.0 (2026-01-02)\n\n- old\n\n## 0.6.0\n\n- older\n"
 
 
 def test_a_release_tells_the_changes_of_its_section(changes):
-    ended, told = changes(
-        "v1.2.1", "1.2.1", "# Changelog\n\n## 1.2.1 (2026-02-03)\n\n- new\n\n" + OLD
-    )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert told.strip() == "- new"
-    assert changes("v1.2.0", "1.2.0", "# Changelog\n\n" + OLD)[1].strip() == "- old"
+    changelog = "# Changelog\n\n## 1.2.1 (2026-02-03)\n\n- new\n\n" + OLD
+    for version, text in (("1.2.1", "- new"), ("1.2.0", "- old")):
+        ended, told = changes(f"v{version}", version, changelog)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        assert told.strip() == text
 
 
 def test_the_changelog_of_this_repository_can_be_released(changes):
     number = HEADING.search(CHANGELOG)[1]
-    ended, told = changes(
-        f"v{number}", number, HEADING.sub(rf"## {number} (2026-12-01)", CHANGELOG, 1)
-    )
+    dated = HEADING.sub(rf"## {number} (2026-12-01)", CHANGELOG, 1)
+    ended, told = changes(f"v{number}", number, dated)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert told.strip() == re.split(r"^## .*\n", CHANGELOG, flags=re.M)[1].strip()
     assert len(told) < 125_000  # characters of a release's text on GitHub
@@ -113,16 +98,10 @@ def test_the_changelog_of_this_repository_can_be_released(changes):
 @pytest.mark.parametrize(
     ("tag", "version", "heading", "reason"),
     [
-        (
-            "v1.2.1",
-            "1.2.1.dev0",
-            "1.2.1 (2026-02-03)",
-            "the tag is v1.2.1, and diffae.__version__ is",
-        ),
-        ("v1.2.2", "1.2.1", "1.2.1 (2026-02-03)", "the tag is v1.2.2, and diffae.__version__ is"),
-        ("v1.2.1", "1.2.1", "1.2.1 (unreleased)", r"no section '## 1.2.1 \(YYYY-MM-DD\)'"),
-        ("v1.2.1", "1.2.1", "1.2.1", r"no section '## 1.2.1 \(YYYY-MM-DD\)'"),
-        ("v1.2.1", "1.2.1", "1.2.10 (2026-02-03)", r"no section '## 1.2.1 \(YYYY-MM-DD\)'"),
+        ("v1.2.1", "1.2.1.dev0", "1.2.1 (2026-02-03)", "the tag is v1.2.1, and diffae"),
+        ("v1.2.2", "1.2.1", "1.2.1 (2026-02-03)", "the tag is v1.2.2, and diffae"),
+        ("v1.2.1", "1.2.1", "1.2.1 (unreleased)", "no section '## 1.2.1 (YYYY-MM-DD)'"),
+        ("v1.2.1", "1.2.1", "1.2.10 (2026-02-03)", "no section '## 1.2.1 (YYYY-MM-DD)'"),
     ],
 )
 def test_a_tag_without_its_version_or_its_dated_section_is_refused(
@@ -130,31 +109,22 @@ def test_a_tag_without_its_version_or_its_dated_section_is_refused(
 ):
     ended, told = changes(tag, version, f"# Changelog\n\n## {heading}\n\n- new\n\n{OLD}")
     assert ended.returncode == 1 and told is None
-    assert re.search(rf"^::error::.*{reason}", ended.stdout)
+    assert ended.stdout.startswith("::error::") and reason in ended.stdout
 
 
 def test_workflows_name_environments_of_tox_and_the_pythons_of_the_package():
     tox = (ROOT / "tox.ini").read_text()
     (pythons,) = re.findall(r"^\[testenv:py\{(.*)\}\]$", tox, re.M)
     tests = {f"py{python}" for python in pythons.split(",")}
-    known = {*re.findall(r"^\[testenv:(\w+)\]$", tox, re.M), *tests}
+    environments = {*re.findall(r"^\[testenv:(\w+)\]$", tox, re.M), *tests}
     matrix = WORKFLOWS["ci"]["jobs"]["tox"]["strategy"]["matrix"]["include"]
-    named = {one["environment"] for one in matrix}
-    assert {*tests, "lint", "types", "wheel", "benchmark"} <= named <= known
+    assert {*tests, "lint", "types", "wheel"} <= {row["environment"] for row in matrix}
+    assert {row["environment"] for row in matrix} <= environments
     runs = "\n".join(step["run"] for step in steps() if "run" in step)
-    assert {"wheel"} <= set(re.findall(r"tox (?:run )?-e (\w+)", runs)) <= known
-    supported = {one.rpartition(" ")[2] for one in PROJECT["project"]["classifiers"] if "3." in one}
-    of_tests = [one for one in matrix if one["environment"] in tests]
-    assert {one["python"] for one in of_tests} == supported
-    assert all(one["environment"] == "py" + one["python"].replace(".", "") for one in of_tests)
-
-
-def test_every_form_and_workflow_is_held_against_its_schema_by_tox():
-    tox = (ROOT / "tox.ini").read_text()
-    for kind, folder in (("workflows", "workflows"), ("issue-forms", "ISSUE_TEMPLATE")):
-        (line,) = re.findall(rf"vendor\.github-{kind} (.*)", tox)
-        there = {str(path.relative_to(ROOT)) for path in (GITHUB / folder).iterdir()}
-        assert set(line.split()) == there
+    assert set(re.findall(r"tox (?:run )?-e (\w+)", runs)) <= environments
+    classifiers = PROJECT["project"]["classifiers"]
+    supported = {text.rpartition(" ")[2] for text in classifiers if "3." in text}
+    assert {row["python"] for row in matrix if row["environment"] in tests} == supported
 
 
 def test_actions_are_pinned_and_no_expression_is_text_of_a_script():
@@ -169,65 +139,32 @@ def test_actions_are_pinned_and_no_expression_is_text_of_a_script():
 
 
 def test_only_the_job_that_publishes_may_ask_for_pypis_token_and_runs_no_code_of_ours():
-    assert all(
-        workflow["permissions"] in ({}, {"contents": "read"}) for workflow in WORKFLOWS.values()
-    )
+    rights = [workflow["permissions"] for workflow in WORKFLOWS.values()]
+    assert all(right in ({}, {"contents": "read"}) for right in rights)
     jobs = WORKFLOWS["release"]["jobs"]
-    rights = {name: job["permissions"] for name, job in jobs.items()}
-    assert rights == {
+    assert {name: job["permissions"] for name, job in jobs.items()} == {
         "checks": {"contents": "read"},
         "build": {"contents": "read"},
         "publish": {"id-token": "write"},
         "announce": {"contents": "write"},
     }
-    publish = jobs["publish"]
-    assert set(publish["needs"]) == {"checks", "build"} and jobs["announce"]["needs"] == "publish"
-    assert publish["environment"]["name"] == "pypi" and publish["environment"]["url"].endswith(
-        f"/{PROJECT['project']['name']}/"
-    )
-    assert all("run" not in step for step in publish["steps"])
+    assert set(jobs["publish"]["needs"]) == {"checks", "build"}
+    assert jobs["announce"]["needs"] == "publish"
+    assert all("run" not in step for step in jobs["publish"]["steps"])
     assert "secrets." not in (GITHUB / "workflows" / "release.yml").read_text()
-
-
-def test_what_is_published_is_what_was_built_and_tried():
-    jobs = WORKFLOWS["release"]["jobs"]
-    (tried,) = [s["run"] for s in jobs["build"]["steps"] if "tox run" in s.get("run", "")]
-    assert "-- --dist-folder dist" in tried
-    kept = [s["with"] for s in jobs["build"]["steps"] if "upload-artifact" in s.get("uses", "")]
-    assert {one["name"]: one["path"] for one in kept} == {"dist": "dist", "changes": "changes.md"}
-    download, upload = jobs["publish"]["steps"]
-    assert download["with"] == {"name": "dist", "path": "dist"}  # where the action looks
-    assert (
-        upload["uses"].startswith("pypa/gh-action-pypi-publish@") and upload["with"]["attestations"]
-    )
-    assert "dist/* " in jobs["announce"]["steps"][1]["run"]
-    assert "--notes-file changes/changes.md" in jobs["announce"]["steps"][1]["run"]
 
 
 # ----------------------------------------------------------------------------------------------
 # Templates and pages
 
 
-@pytest.mark.parametrize("name", ["bug", "number", "system"])
-def test_a_form_asks_for_doctors_output(name):
-    form = FORMS[name]
-    asked = [one for one in form["body"] if one["type"] != "markdown"]
-    ids = [one["id"] for one in asked]
-    assert form["name"] and form["description"] and len(set(ids)) == len(ids)
-    (doctor,) = [one for one in asked if one["id"] == "doctor"]
-    assert "`diffae-bench doctor`" in doctor["attributes"]["label"]
-    assert doctor.get("validations", {}).get("required", False) == (name != "system")
-
-
-def test_templates_and_pages_name_commands_pages_and_files_that_there_are():
+def test_templates_and_pages_name_commands_and_pages_that_there_are():
     texts = [path.read_text() for path in GITHUB.rglob("*") if path.is_file()]
     texts += [(ROOT / page).read_text() for page in ("RELEASING.md", "SECURITY.md")]
     text = "\n".join(texts)
     commands = set(re.findall(r"`diffae-bench (\w+)", text))
     assert {"doctor", "docs", "measure"} <= commands <= console.COMMANDS.keys()
     assert set(re.findall(r"diffae-bench docs ([\w/-]+)", text)) <= pages.pages().keys()
-    files = re.findall(r"\b((?:docs|diffae|tests)/[\w/]+(?:\.\w+)?|[A-Z]{5,}\.(?:md|cff))", text)
-    assert len(files) > 10 and all((ROOT / file).exists() for file in files), files
 
 
 def test_the_largest_pickle_is_as_the_page_of_security_says():

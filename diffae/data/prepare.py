@@ -24,7 +24,7 @@ from diffae.system import files
 from diffae.system.distributed import mapped
 from diffae.system.errors import UserError
 from diffae.system.progress import shown
-from diffae.system.whole import copy_whole, sweep, whole_file, write_whole
+from diffae.system.whole import sweep, whole_file, write_whole
 
 CHUNK, CHUNK_BYTES = 64, 1 << 24
 WORTH_PROCESSES = 4  # chunks: fewer are read before other processes have started
@@ -163,7 +163,7 @@ def _finish(data: Dataset, out: Path, damaged: dict[int, str], enlarged: int, st
         raise UserError(f"{data.root}: its files changed meanwhile; run the same command again")
     note = Path(data.root) / prepared.PORTRAITS_NOTE
     if note.is_file():
-        copy_whole(note, out / prepared.PORTRAITS_NOTE)
+        write_whole(out / prepared.PORTRAITS_NOTE, note.read_bytes())
     return Header(
         version=prepared.VERSION,
         name=f"{data.name}-subset" if damaged else data.name,

@@ -5,13 +5,12 @@
     with whole_file(path) as partial:      a file that the block writes to `partial`
     with whole_folder(path) as partial:    a folder that the block fills
 
-What is written stands beside `path`, under a name that nobody else uses, until it is complete. A
-process that is killed leaves the old file as it was, and a partial file, which `is_partial` knows
-by its name and `sweep` removes. Only a regular file is replaced: a link is followed, a device or a
-pipe is written to, and a folder is an error. Disk errors are left to `diffae.system.files.writing`.
+The content is written beside `path`, under a name that nobody else uses, and renamed when it is
+complete. A process that is killed leaves the old file as it was and a partial file, which `sweep`
+removes. The target of a link is replaced, and a pipe or a device is written to. Errors of the disk
+are left to `diffae.system.files.writing`.
 """
 
-import errno
 import os
 import re
 import secrets
@@ -23,7 +22,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO
 
 PARTIAL = re.compile(r".+\.[0-9a-f]{8}\.partial", re.DOTALL)
 
@@ -50,41 +48,32 @@ def write_new(path: Path, data: bytes) -> None:
         except FileExistsError:
             raise
         except OSError:  # a disk without hard links
-            if path.exists():
-                raise _error(errno.EEXIST, path) from None
-            put(partial, path)
-
-
-def copy_whole(source: Path, path: Path) -> None:
-    """Write the content of the file `source` to `path`, in the same manner."""
-    with whole_file(path) as partial:
-        shutil.copyfile(source, partial)
+            with open(path, "xb") as file:
+                file.write(data)
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """A new, empty file for the block to write; it becomes `path` if the block succeeds.
 
-    It has the permissions of the file that it replaces, or of any new file. For a device or a pipe
-    the content is sent there when it is complete.
+    It has the permissions of the file that it replaces, or of any new file. A pipe or a device is
+    sent the content when it is complete.
     """
     if is_stream(path):
         with TemporaryDirectory(prefix="diffae-") as folder:
-            partial = Path(folder, "partial")
-            partial.touch()
-            yield partial
-            with partial.open("rb") as content, _opened(path) as stream:
-                shutil.copyfileobj(content, stream)
+            with scratch_file(Path(folder, "content")) as partial:
+                yield partial
+                _send(partial.read_bytes(), path)
         return
-    target = _end_of_links(path)
-    if target.is_dir():
-        raise _error(errno.EISDIR, path)
+    target = Path(os.path.realpath(path))
     with scratch_file(target) as partial:
-        mode = (target if target.exists() else partial).stat().st_mode
+        try:
+            mode = target.stat().st_mode
+        except FileNotFoundError:
+            mode = partial.stat().st_mode
         yield partial
-        if partial.stat().st_mode != mode:  # the old file's, or safetensors made another
-            partial.chmod(stat.S_IMODE(mode))
-        put(partial, target)
+        partial.chmod(stat.S_IMODE(mode))
+        os.replace(partial, target)
 
 
 @contextmanager
@@ -95,8 +84,7 @@ def scratch_file(path: Path) -> Iterator[Path]:
     try:
         yield partial
     finally:
-        with suppress(OSError):
-            partial.unlink()
+        partial.unlink(missing_ok=True)
 
 
 def append(path: Path, content: bytes) -> None:
@@ -108,65 +96,33 @@ def append(path: Path, content: bytes) -> None:
         end = os.fstat(file.fileno()).st_size
         try:
             written = file.write(content)
-            while written < len(content):  # a disk that is nearly full takes a part
+            while written < len(content):
                 written += file.write(content[written:])
         except OSError:
-            with suppress(OSError):  # a pipe cannot be cut
-                os.ftruncate(file.fileno(), end)
+            os.ftruncate(file.fileno(), end)
             raise
 
 
 def is_stream(path: Path) -> bool:
-    """Whether `path` leads to something that is written to rather than replaced.
+    """Whether `path` is written to rather than replaced: a pipe, a device, or standard output."""
+    is_special = path.exists() and not path.is_file() and not path.is_dir()
+    return is_special or _is_standard_output(path)
 
-    That is a pipe, a socket, a device, or the file that standard output or standard error goes to.
-    """
+
+def _send(content: bytes, path: Path) -> None:
+    if _is_standard_output(path):  # perhaps a file, in which earlier output must stay
+        sys.stdout.flush()
+        with open(1, "wb", closefd=False) as stream:
+            stream.write(content)
+    else:
+        path.write_bytes(content)
+
+
+def _is_standard_output(path: Path) -> bool:
     try:
-        status = os.stat(path)
-    except OSError:
+        return os.path.samestat(os.stat(path), os.fstat(1))
+    except OSError:  # no such file, or standard output is closed
         return False
-    if stat.S_ISREG(status.st_mode):
-        return _standard(status) is not None
-    return not stat.S_ISDIR(status.st_mode)
-
-
-def _standard(status: os.stat_result) -> int | None:
-    """The descriptor of the standard stream that goes to this file."""
-    for number in (1, 2):
-        with suppress(OSError):
-            if os.path.samestat(os.fstat(number), status):
-                return number
-    return None
-
-
-def _opened(path: Path) -> IO[bytes]:
-    """A stream, open for writing; a standard stream after what was printed so far."""
-    number = _standard(os.stat(path))
-    if number is None:
-        return open(path, "wb")
-    (sys.stdout if number == 1 else sys.stderr).flush()
-    return os.fdopen(os.dup(number), "wb")
-
-
-def put(made: Path, path: Path) -> None:
-    """Move a finished file or folder to `path`.
-
-    A file replaces a regular file or nothing, a folder an empty folder or nothing.
-    """
-    target = _end_of_links(path)
-    with suppress(FileNotFoundError):
-        mode = target.lstat().st_mode
-        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-            raise _error(errno.ELOOP if stat.S_ISLNK(mode) else errno.EEXIST, path)
-    os.replace(made, target)
-
-
-def _end_of_links(path: Path) -> Path:
-    return Path(os.path.realpath(path)) if path.is_symlink() else path
-
-
-def _error(number: int, path: Path) -> OSError:
-    return OSError(number, os.strerror(number), str(path))
 
 
 # ----------------------------------------------------------------------------------------------
@@ -179,11 +135,9 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
     There must be nothing at `path`, or an empty folder.
     """
-    if path.exists() and not path.is_dir():
-        raise _error(errno.ENOTDIR, path)
     with scratch_folder(path) as partial:
         yield partial
-        put(partial, path)
+        os.replace(partial, os.path.realpath(path))
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from torch import Tensor
 from diffae.checkpoints.checkpoint import write_tensors_to
 from diffae.system.cli import say
 from diffae.system.errors import UserError
-from diffae.system.whole import put, whole_file
+from diffae.system.whole import whole_file
 
 DIGEST = "sha256"  # of a state, in the metadata of its file
 PREVIOUS = ".previous"  # the state before; the one before that is .previous-2, and so on
@@ -51,7 +51,7 @@ def save(path: Path, state: State, identity: str, keep: int = 2) -> None:
             write_tensors_to(partial, state.tensors, notes)
             for age in range(keep - 1, 0, -1):
                 if (newer := previous(path, age - 1)).exists():
-                    put(newer, previous(path, age))
+                    newer.replace(previous(path, age))
     except (OSError, SafetensorError) as error:
         remedy = "make room, then run the same command again to resume"
         raise UserError(f"{path.parent}: cannot save ({error}); {remedy}") from None

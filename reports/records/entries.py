@@ -14,6 +14,7 @@ The card says what the entry is and whose:
 import math
 import os
 import re
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -25,7 +26,7 @@ import yaml
 
 from diffae.system.errors import UserError
 from diffae.system.files import Target, empty_folder, read_text, refuse_outputs
-from diffae.system.whole import copy_whole, whole_folder, write_whole
+from diffae.system.whole import whole_folder, write_whole
 from reports.records.metrics import METRICS
 from reports.records.reading import from_plain, part_of, short
 from reports.records.record import Record, protocol_id, record_key
@@ -134,7 +135,7 @@ def write_entry(source: Path, folder: Path) -> None:
     _checked(card, run)
     with whole_folder(folder) as partial:
         for name in FILES:
-            copy_whole(source / name, partial / name)
+            shutil.copyfile(source / name, partial / name)
         text = yaml.safe_dump(vars(card), sort_keys=False, allow_unicode=True)
         write_whole(partial / CARD, text.encode())
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from diffae.system.errors import UserError
 from diffae.system.files import read_json
-from diffae.system.whole import put, scratch_folder, write_whole
+from diffae.system.whole import scratch_folder, write_whole
 
 MARK = "made.json"
 NAME = re.compile(r"(\w[\w.-]{0,60}/)?\w[\w.-]{0,200}", re.ASCII)  # of a file that is made
@@ -44,7 +44,7 @@ def made_whole(out: Path, command: str, flag: str = "--out") -> Iterator[Path]:
                 )
         _mark(stage, made, command)
         if not before:
-            put(stage, out)
+            stage.replace(os.path.realpath(out))
             return
         # Files of an earlier call are replaced one by one: a call that is killed between them leaves
         # a made.json that knows both.
@@ -52,7 +52,7 @@ def made_whole(out: Path, command: str, flag: str = "--out") -> Iterator[Path]:
         _mark(out, both, command)
         for name in made:
             (out / name).parent.mkdir(parents=True, exist_ok=True)
-            put(stage / name, out / name)
+            (stage / name).replace(out / name)
         for name in before.keys() - made.keys():
             (out / name).unlink(missing_ok=True)
         _mark(out, made, command)

@@ -17,12 +17,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tiny_preset import SCHEDULE, TINY, pictures
 from tiny_training import same, trained, weights, write_pictures
 from torch import nn
+from torch.utils.tensorboard import SummaryWriter
 
 from diffae.system import distributed, progress
 from diffae.train import __main__ as command
 from diffae.train import trainer
 from diffae.train.callbacks import curves, flags
-from diffae.train.callbacks.curves import Curves, TensorBoard, WeightsAndBiases
+from diffae.train.callbacks.curves import Curves
 from diffae.train.presets import PRESETS
 from diffae.train.trainer import Run, fit, learning_rate
 from diffae.train.types import Outcome, Stage
@@ -54,7 +55,7 @@ class Slope:
 
 def watched(slope, folder, path):
     """Train a slope with curves in `folder`. It is as if killed where its loss raises."""
-    callback = TensorBoard(folder)
+    callback = Curves(folder)
     fit(slope.stage("image"), 8, path, Run(0, "me", callbacks=[callback]))
     callback.close()
 
@@ -92,32 +93,31 @@ def test_a_killed_run_goes_on_in_its_curve_without_a_gap_or_a_doubled_point(tmp_
 
     with pytest.raises(Kill):  # nothing is closed
         watched(Slope(kill), tmp_path / "killed", tmp_path / "b")
-    stage = TensorBoard(tmp_path / "killed")
-    at_three = SimpleNamespace(seen=12, seconds=0.0, schedule=LONG)
-    stage.begins(at_three, Slope().stage("image"), lambda: 0)
+    more = SummaryWriter(str(tmp_path / "killed" / "image"))
     for lost in (16, 20):  # as if more had come to the disk
-        stage.scalars(lost, {"loss": 99.0})
-    stage.close()
+        more.add_scalar("loss", 99.0, lost)
+    more.close()
     watched(Slope(), tmp_path / "killed", tmp_path / "b")
     whole, again = (points(tmp_path / name / "image", "loss") for name in ("whole", "killed"))
     assert again == whole and len(whole) == 10
 
 
-def test_a_stage_that_is_over_writes_nothing_when_the_training_goes_on(tmp_path):
+def test_a_stage_that_is_over_gets_no_point_when_the_training_goes_on(tmp_path):
     watched(Slope(), tmp_path / "logs", tmp_path / "state")
-    before = sorted((tmp_path / "logs").rglob("*"))
+    before = points(tmp_path / "logs" / "image", "loss")
     watched(Slope(), tmp_path / "logs", tmp_path / "state")
-    assert sorted((tmp_path / "logs").rglob("*")) == before
+    assert points(tmp_path / "logs" / "image", "loss") == before
 
 
 class Kept(Curves):
     """Curves that are kept."""
 
-    def __init__(self):
+    def __init__(self, folder):
+        super().__init__(folder)
         self.points, self.flushed = [], []
 
-    def scalars(self, seen, values):
-        self.points.append((seen, values))
+    def scalars(self, values):
+        self.points.append((self._training.seen, values))
 
     def saves(self):
         self.flushed.append(len(self.points))
@@ -125,7 +125,7 @@ class Kept(Curves):
 
 def test_points_are_on_the_disk_before_the_state_that_has_their_steps(tmp_path, monkeypatch):
     monkeypatch.setattr(trainer, "SAVE_EVERY_SECONDS", -1)
-    slope, kept = Slope(), Kept()
+    slope, kept = Slope(), Kept(tmp_path)
     saved = []
 
     def save(path, now, *_):
@@ -139,7 +139,7 @@ def test_points_are_on_the_disk_before_the_state_that_has_their_steps(tmp_path, 
 
 def test_a_step_that_is_not_finite_is_counted_and_in_no_mean(tmp_path, monkeypatch):
     monkeypatch.setattr(curves, "POINTS", 5)  # of ten steps: two steps a point
-    slope, kept = Slope(), Kept()
+    slope, kept = Slope(), Kept(tmp_path)
 
     def loss(indices, noise):
         slope.calls += 1
@@ -154,89 +154,40 @@ def test_a_step_that_is_not_finite_is_counted_and_in_no_mean(tmp_path, monkeypat
     assert second["gradient norm"] == pytest.approx(1.0)
 
 
-def test_a_long_stage_has_a_point_every_hundred_steps():
-    """And the rate since the point before: the n-th interval of 4 images a step takes 2 n - 1 seconds."""
-    for steps, every in ((10, 1), (2_000, 4), (1_000_000, 100)):
-        kept = Kept()
-        schedule = replace(SCHEDULE, samples=4 * steps)
-        training = SimpleNamespace(
-            step=0, seen=0, seconds=0.0, norm=1.0, skipped=0, schedule=schedule
-        )
-        kept.begins(training, Slope().stage("image"), lambda: 0)
-        for step in range(1, 9 * every + 1):
-            training.step, training.seen, training.seconds = step, 4 * step, (step / every) ** 2
-            kept.step(1.0)
-        assert [seen for seen, _ in kept.points] == [4 * every * n for n in range(1, 10)]
-        rates = [values["images per second"] for _, values in kept.points]
-        assert rates == pytest.approx([4 * every / (2 * n - 1) for n in range(1, 10)])
-
-
-@pytest.mark.parametrize("steps", [2_000, 2_001, 2_003])
-def test_the_last_step_of_a_stage_has_a_point_of_the_steps_since_the_one_before(steps):
-    """Also where the interval, here of four steps, does not divide the stage."""
-    kept, schedule = Kept(), replace(SCHEDULE, samples=4 * steps)
+@pytest.mark.parametrize(
+    "steps, every", [(10, 1), (2_000, 4), (2_001, 4), (2_003, 4), (100_000, 100)]
+)
+def test_a_point_is_the_mean_since_the_one_before(tmp_path, steps, every):
+    """Also the last one, where the interval does not divide the stage."""
+    kept, schedule = Kept(tmp_path), replace(SCHEDULE, samples=4 * steps)
     training = SimpleNamespace(step=0, seen=0, seconds=0.0, norm=1.0, skipped=0, schedule=schedule)
     kept.begins(training, Slope().stage("image"), lambda: 0)
     for step in range(1, steps + 1):
-        training.step, training.seen, training.seconds = step, 4 * step, 0.5 * step
+        training.step, training.seen, training.seconds = step, 4 * step, (step / every) ** 2
         kept.step(float(step))
-    places = sorted({*range(4, steps + 1, 4), steps})
+    places = sorted({*range(every, steps + 1, every), steps})
     assert [seen for seen, _ in kept.points] == [4 * place for place in places]
-    last = kept.points[-1][1]["loss"]
-    assert last == pytest.approx((places[-2] + 1 + steps) / 2)
-
-
-# ----------------------------------------------------------------------------------------------
-# Weights & Biases
-
-
-def test_one_run_of_weights_and_biases_has_all_stages_on_ascending_steps(tmp_path, monkeypatch):
-    """Its steps must not fall: what is below the last is dropped. A second process takes up the
-    same run.
-    """
-    told = SimpleNamespace(init=[], log=[], finished=0)
-
-    class Service:
-        def define_metric(self, name, **more):
-            pass
-
-        def log(self, values, step):
-            told.log.append((step, values))
-
-        def finish(self):
-            told.finished += 1
-
-    def init(**settings):
-        told.init.append(settings)
-        return Service()
-
-    monkeypatch.setattr(curves, "needed", lambda *_: SimpleNamespace(init=init))
-    for _ in range(2):
-        callback = WeightsAndBiases("p", tmp_path / "logs", "mine", {"z_channels": 4})
-        run = Run(0, "me", callbacks=[callback])
-        for stage in ("image", "latent"):
-            fit(Slope().stage(stage), 8, tmp_path / stage, run)
-        callback.close()
-    assert [step for step, _ in told.log] == [4 * step for step in range(1, 21)]
-    assert told.log[0][1].keys() == {f"image/{name}" for name in (*NAMES, "images")}
-    assert told.log[10][1]["latent/images"] == 4 and told.finished == 2
-    first, second = told.init
-    assert first["id"] == second["id"] and first["resume"] == "allow"
-    assert (first["project"], first["config"]) == ("p", {"z_channels": 4})
+    assert kept.points[-1][1]["loss"] == pytest.approx((places[-2] + 1 + steps) / 2)
+    rates = [values["images per second"] for _, values in kept.points[:9]]
+    assert rates == pytest.approx([4 * every / (2 * n - 1) for n in range(1, 10)])
 
 
 @pytest.mark.slow
 def test_weights_and_biases_offline_for_real(tmp_path):
+    """A second process takes up the same run."""
     extra("wandb", "watch] wandb; pip install -e '.[watch")
     folder = write_pictures(tmp_path / "data", pictures(20))
     program = [sys.executable, str(ROOT / "tests/helpers/train_tiny.py"), str(folder)]
     words = [*program, str(tmp_path / "out"), "--wandb", "mine"]
     environment = in_process.environment(tmp_path / "cache") | {"WANDB_MODE": "offline"}
-    done = subprocess.run(words, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    (file,) = (tmp_path / "out" / "logs" / "wandb").glob("offline-run-*/*.wandb")
-    content = file.read_bytes()
+    for _ in range(2):
+        done = subprocess.run(words, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    files = sorted((tmp_path / "out" / "logs" / "wandb").glob("offline-run-*/*.wandb"))
+    content = files[0].read_bytes()
     assert b"image/loss" in content and b"latent/learning rate" in content
+    assert len({file.name for file in files}) == 1 and len(files) == 2
+    assert points(tmp_path / "out" / "logs" / "latent", "loss")
 
 
 # ----------------------------------------------------------------------------------------------
@@ -266,7 +217,7 @@ def test_only_the_main_process_logs(tmp_path, monkeypatch):
 
 
 def test_a_training_that_is_watched_is_the_training(tmp_path):
-    callback = TensorBoard(tmp_path / "logs")
+    callback = Curves(tmp_path / "logs")
     plain, seen = trained(tmp_path / "plain"), trained(tmp_path / "seen", callbacks=[callback])
     callback.close()
     assert same(weights(plain), weights(seen))
@@ -321,7 +272,7 @@ def test_a_line_tells_the_late_loss_and_the_rate_since_a_training_went_on(
     """Four steps of a second each, killed, and six of two seconds. Of late: 0.98 of the average and
     0.02 of the loss, of steps taken.
     """
-    now, losses, kept = [0.0], [9.0, math.nan, 4.0, 1.0, *6 * [2.0]], Kept()
+    now, losses, kept = [0.0], [9.0, math.nan, 4.0, 1.0, *6 * [2.0]], Kept(tmp_path)
     monkeypatch.setattr(progress, "LINE_SECONDS", 0)
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(trainer, "SAVE_EVERY_SECONDS", -1)

@@ -21,7 +21,7 @@ from diffae.system.errors import Terminated, UserError
 from diffae.train import __main__ as command
 from diffae.train import stages
 from diffae.train.callbacks import evaluations
-from diffae.train.callbacks.curves import TensorBoard
+from diffae.train.callbacks.curves import Curves
 from diffae.train.callbacks.evaluations import Evaluations
 from diffae.train.presets import PRESETS
 from diffae.train.types import Stage
@@ -76,19 +76,22 @@ def test_the_averaged_model_is_measured_after_so_many_images_and_at_the_end(told
 
 def test_headlines_are_points_of_the_curves(told, tmp_path):
     """Without numbers that were not measured, and those of real images."""
-    callback = TensorBoard(tmp_path / "logs")
-    trained(tmp_path / "out", curves=[callback])
-    callback.close()
+    trained(tmp_path / "out", curves=[Curves(tmp_path / "logs")])
     shown = EventAccumulator(str(tmp_path / "logs" / "image")).Reload()
     assert not [tag for tag in shown.Tags()["scalars"] if tag.startswith("unconditional")]
     points = shown.Scalars("reconstruction/ssim x_T inverted 10")
     assert [(point.step, point.value) for point in points] == [(12, 0.75), (24, 0.75)]
 
 
-def test_a_training_that_is_measured_is_the_training(told, tmp_path):
+def test_a_training_that_is_measured_is_the_training(told, tmp_path, monkeypatch):
+    """Nor does the process know of its launcher."""
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
+        monkeypatch.setenv(name, "1" if name == "WORLD_SIZE" else "0")
     plain, measured = trained(tmp_path / "a", watched=False), trained(tmp_path / "b", every=8)
     assert same(weights(plain), weights(measured))
     assert len(asked(told)) == 6
+    names = json.loads((told / "0" / "words.json").read_text())[1]
+    assert "STAND_IN_TOLD" in names and not set(names) & set(evaluations.LAUNCHER)
 
 
 def test_going_on_measures_nothing_twice_and_what_a_kill_has_cut_short_once(told, tmp_path):
@@ -133,40 +136,20 @@ def test_a_signal_ends_the_evaluation_and_the_state_is_saved(told, tmp_path, mon
     assert found.exists() and len(asked(told)) == 1 and naps
 
 
-def test_the_process_knows_nothing_of_the_launcher(told, tmp_path, monkeypatch):
-    for name in ("RANK", "LOCAL_RANK"):
-        monkeypatch.setenv(name, "0")
-    monkeypatch.setenv("WORLD_SIZE", "1")
-    trained(tmp_path / "out", every=100)
-    names = json.loads((told / "0" / "words.json").read_text())[1]
-    assert "STAND_IN_TOLD" in names and not set(names) & set(evaluations.LAUNCHER)
-
-
-def test_a_gpu_s_unused_memory_is_given_back_before_the_process_starts(tmp_path, monkeypatch):
-    """After the export, which may cache memory too."""
-    done = []
-    callback = Evaluations(tmp_path, tmp_path, {"image": 4}, TASKS, "diffae", FLAGS)
-    monkeypatch.setattr(callback, "_export", lambda *_: done.append("exported"))
-    monkeypatch.setattr(callback, "_run", lambda *_: done.append("measured"))
-    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: done.append("given back"))
-    training = SimpleNamespace(step=1, seen=4, schedule=TINY.image)
-    stage = Stage("image", "", None, TINY.image, None, export=lambda folder: None)
-    callback.begins(training, stage, lambda: 0)
-    assert done == ["exported", "given back", "measured"]
-
-
 @pytest.mark.parametrize("rank", [0, 1])
 def test_one_process_measures_and_all_wait(tmp_path, monkeypatch, rank):
-    waited = []
+    """A GPU's unused memory is given back after the export, which may cache memory too."""
+    events = []
     callback = Evaluations(tmp_path, tmp_path, {"image": 4}, TASKS, "diffae", FLAGS)
-    monkeypatch.setattr(callback, "_export", lambda *_: waited.append("exported"))
-    monkeypatch.setattr(callback, "_run", lambda *_: waited.append("measured"))
+    monkeypatch.setattr(callback, "_export", lambda *_: events.append("exported"))
+    monkeypatch.setattr(callback, "_run", lambda *_: events.append("measured"))
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: events.append("given back"))
     monkeypatch.setattr(distributed, "rank", lambda: rank)
-    monkeypatch.setattr(distributed, "barrier", lambda: waited.append("barrier"))
+    monkeypatch.setattr(distributed, "barrier", lambda: events.append("barrier"))
     training = SimpleNamespace(step=1, seen=4, schedule=TINY.image)
     stage = Stage("image", "", None, TINY.image, None, export=lambda folder: None)
     callback.begins(training, stage, lambda: 0)
-    assert waited == ["exported", "measured"] * (rank == 0) + ["barrier"]
+    assert events == ["exported", "given back", "measured"] * (rank == 0) + ["barrier"]
 
 
 # ----------------------------------------------------------------------------------------------

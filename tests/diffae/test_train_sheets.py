@@ -6,7 +6,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from refusal import refusal
 from tiny_preset import TINY, pictures
 from tiny_training import same, trained, weights, write_pictures
 
@@ -16,10 +15,9 @@ from diffae.diffusion.noise import normal
 from diffae.eight_bit import to_uint8
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.system import distributed
-from diffae.train import __main__ as command
-from diffae.train.callbacks import flags, sheets
+from diffae.train.callbacks import flags
 from diffae.train.callbacks.curves import Curves
-from diffae.train.callbacks.sheets import SHARE, SOLVER, STEPS, Sheets
+from diffae.train.callbacks.sheets import SOLVER, STEPS, Sheets
 from diffae.train.types import Stage
 from reports.page.pictures import read_sheet
 
@@ -111,11 +109,14 @@ def test_the_encoder_s_start_shows_its_pixel_decoder(tmp_path):
 
 
 def test_a_training_with_sheets_is_the_training(tmp_path):
-    """It has dropout, and is shown after every step."""
-    plain = trained(tmp_path / "plain")
+    """It has dropout, and is shown after every step. Going on draws the sheet that is missing."""
+    plain, told = trained(tmp_path / "plain"), Told()
     shown = trained(tmp_path / "shown", callbacks=[drawn(tmp_path / "sheets", every=4)])
     assert same(weights(plain), weights(shown))
     assert len(names(tmp_path / "sheets")) == 12
+    (tmp_path / "sheets/image/000000000024.png").unlink()
+    trained(tmp_path / "shown", callbacks=[drawn(tmp_path / "sheets", every=4, curves=[told])])
+    assert [path.parent.name + path.name for path in told.paths] == ["image000000000024.png"]
 
 
 def test_a_sheet_is_drawn_whenever_so_many_images_were_seen_and_at_the_end(tmp_path):
@@ -127,76 +128,23 @@ def test_a_sheet_is_drawn_whenever_so_many_images_were_seen_and_at_the_end(tmp_p
     assert "12 images seen" in read_sheet(told.paths[0]).title
 
 
-def test_a_training_that_goes_on_draws_no_sheet_again(tmp_path):
-    """Nor does it miss one that was not finished when it was killed, at the very step of its state."""
-    trained(tmp_path / "out", callbacks=[drawn(tmp_path / "sheets")])
-    (tmp_path / "sheets/image/000000000024.png").unlink()
-    told = Told()
-    trained(tmp_path / "out", callbacks=[drawn(tmp_path / "sheets", curves=[told])])
-    assert [path.parent.name + path.name for path in told.paths] == ["image000000000024.png"]
+@pytest.mark.parametrize(
+    "samples, expected",
+    [(80_000, range(8_000, 80_001, 8_000)), (12_000, [4_000, 8_000, 12_000]), (2_000, [2_000])],
+)
+def test_by_default_ten_sheets_are_drawn_at_least_4000_images_apart(tmp_path, samples, expected):
+    class Named(Sheets):
+        def _make(self, path):
+            path.parent.mkdir(exist_ok=True)
+            path.touch()
 
-
-def test_sheets_that_nobody_counted_take_a_small_share_of_the_time(tmp_path, monkeypatch):
-    """A sheet takes ten seconds, a step one: of ten sheets in a thousand steps, three are drawn,
-    the last among them.
-    """
-    now, told = [0.0], []
-    monkeypatch.setattr(sheets.time, "monotonic", lambda: now[0])
-
-    class Slow(Sheets):
-        def _draw(self, path):
-            now[0] += 10
-            told.append(path.name)
-
-    training = SimpleNamespace(
-        step=0, seen=0, seconds=0.0, schedule=replace(TINY.image, samples=4_000)
-    )
-    callback = Slow(tmp_path, "t", lambda: IMAGES, "", None)
+    training = SimpleNamespace(step=0, seen=0, schedule=replace(TINY.image, samples=samples))
+    callback = Named(tmp_path, "t", lambda: IMAGES, "", None)
     callback.begins(training, WITH_PICTURES, lambda: 0)
-    for step in range(1, 1_001):
-        training.step, training.seen, training.seconds = step, 4 * step, float(step)
-        callback.step(1.0)
-    assert told == [f"{n:012}.png" for n in (400, 2_000, 4_000)]
-    assert 20 <= SHARE * 1_000 <= 30
-
-
-def test_the_share_of_the_time_is_of_each_stage(tmp_path, monkeypatch):
-    """What the sheets of one stage took counts for no other."""
-    now, told = [0.0], []
-    monkeypatch.setattr(sheets.time, "monotonic", lambda: now[0])
-
-    class Slow(Sheets):
-        def _draw(self, path):
-            now[0] += 10
-            told.append((path.parent.name, int(path.stem)))
-
-    callback = Slow(tmp_path, "t", lambda: IMAGES, "", None)
-    for stage in ("image", "latent"):
-        training = SimpleNamespace(
-            step=0, seen=0, seconds=0.0, schedule=replace(TINY.image, samples=400)
-        )
-        callback.begins(training, replace(WITH_PICTURES, name=stage), lambda: 0)
-        for step in range(1, 101):
-            training.step, training.seen, training.seconds = step, 4 * step, float(step)
-            callback.step(1.0)
-    assert told == [(stage, seen) for stage in ("image", "latent") for seen in (40, 400)]
-
-
-def test_what_lies_there_is_not_drawn_over(tmp_path):
-    """Neither at the step at which a training goes on, nor at one that it takes again."""
-    (tmp_path / "image").mkdir()
-    for seen in (8, 16):
-        (tmp_path / "image" / f"{seen:012}.png").write_text("drawn before")
-    callback, told = Sheets(tmp_path, "t", lambda: IMAGES, "", {"image": 8}), []
-    callback._draw = lambda path: told.append(int(path.stem))
-    schedule = replace(TINY.image, samples=24, batch_size=4)
-    training = SimpleNamespace(step=2, seen=8, seconds=0.0, schedule=schedule)
-    callback.begins(training, WITH_PICTURES, lambda: 0)
-    for step in range(3, 7):
+    for step in range(1, samples // 4 + 1):
         training.step, training.seen = step, 4 * step
         callback.step(1.0)
-    assert told == [24]
-    assert (tmp_path / "image" / f"{8:012}.png").read_text() == "drawn before"
+    assert names(tmp_path) == [f"image/{seen:012}.png" for seen in expected]
 
 
 @pytest.mark.parametrize("rank", [0, 1])
@@ -204,7 +152,7 @@ def test_one_process_draws_and_all_wait(tmp_path, monkeypatch, rank):
     waited = []
     callback = drawn(tmp_path / "sheets", every=4)
     training = SimpleNamespace(step=1, seen=4, schedule=TINY.image)
-    monkeypatch.setattr(callback, "_draw", lambda path: waited.append("drawn"))
+    monkeypatch.setattr(callback, "_make", lambda path: waited.append("drawn"))
     monkeypatch.setattr(distributed, "rank", lambda: rank)
     monkeypatch.setattr(distributed, "barrier", lambda: waited.append("barrier"))
     callback.begins(training, WITH_PICTURES, lambda: 0)
@@ -250,10 +198,3 @@ def test_the_flag_says_how_often_and_never(data, tmp_path):
         found = flags.callbacks_of(args, preset, tmp_path, data, seen)
         assert len(found) == count
         assert all(callback._every == (every and by_stage) for callback in found)
-
-
-def test_a_preset_that_shows_nothing_refuses_the_flag(tmp_path, monkeypatch, capsys, data):
-    monkeypatch.chdir(tmp_path)
-    flags = ["--data", data.root, "--sheet-every", "10", "--out", tmp_path / "out"]
-    line = refusal(command.main, capsys, "vqgan-portraits", *flags)
-    assert "--sheet-every: not for vqgan-portraits" in line and not (tmp_path / "out").exists()

@@ -18,26 +18,15 @@ def fenced(kind: str) -> list[str]:
     return re.findall(rf"^```{kind}\n(.*?)^```", PAGE, re.M | re.S)
 
 
-def test_the_workflow_gives_only_inputs_that_there_are():
-    workflow = yaml.safe_load(fenced("yaml")[0])
+def test_the_files_are_yaml_and_the_workflow_gives_inputs_that_there_are():
+    workflow, *_ = [yaml.safe_load(text) for text in fenced("yaml")]
     _, gate = workflow["jobs"]["gate"]["steps"]
     assert gate["with"].keys() <= ACTION["inputs"].keys()
 
 
-def test_the_table_has_every_input_with_its_default():
-    rows = dict(re.findall(r"^\| `([\w-]+)` \|([^|]*)\|", PAGE.split("Outputs:")[0], re.M))
-    assert rows.keys() == ACTION["inputs"].keys()
-    for name, said in rows.items():
-        default = str(ACTION["inputs"][name]["default"])
-        if said.strip().startswith("`"):
-            assert said.strip().strip("`") == default
-        else:
-            assert not said.strip() or default == "" or "://" in default or "${{" in default, name
-
-
-def test_the_other_systems_files_are_yaml():
-    for text in fenced("yaml"):
-        assert yaml.safe_load(text)
+def test_the_table_has_every_input():
+    rows = re.findall(r"^\| `([\w-]+)` \|", PAGE, re.M)
+    assert set(rows) == ACTION["inputs"].keys()
 
 
 @pytest.mark.slow

@@ -30,149 +30,105 @@ SHEET = "sheet"
 class Curves(Callback):
     """Curves of loss, learning rate, gradient norm before clipping, images per second, skipped steps.
 
-    Subclasses write them, in `scalars` and `picture`.
+    They are event files of TensorBoard, in a folder for each stage. Points that another run has
+    written beyond the start of this one are marked as void (`purge_step`).
     """
 
     _training: Training
-    _stage = ""
-    _every = 1  # steps
-    _before = 0  # images of the stages before
+    _writer: "SummaryWriter"
+
+    def __init__(self, folder: Path, flag: str = "--tensorboard"):
+        self._package = needed("torch.utils.tensorboard", flag, "watch")
+        self._folder = folder
 
     def begins(self, training: Training, stage: Stage, stop: Callable[[], int]) -> None:
-        self._training, self._stage = training, stage.name
+        self._training = training
         self._every = max(1, min(MOST_STEPS, training.schedule.steps // POINTS))
-        self._forget(training)
+        place = str(self._folder / stage.name)
+        self._writer = self._package.SummaryWriter(place, purge_step=training.seen + 1)
+        self._forget()
 
     def step(self, loss: float) -> None:
         training = self._training
-        self._steps.append({"loss": loss, "gradient norm": training.norm})
+        self._losses.append(loss)
+        self._norms.append(training.norm)
         if training.step % self._every == 0 or training.step == training.schedule.steps:
-            self.scalars(training.seen, self._values(training))
-            self._forget(training)
+            self.scalars(self._values())
+            self._forget()
 
-    def scalars(self, seen: int, values: Mapping[str, float]) -> None:
-        """Write a point after that many images of the stage."""
-        raise NotImplementedError
+    def scalars(self, values: Mapping[str, float]) -> None:
+        """Write values at the images that the stage has seen."""
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, self._training.seen)
 
     def picture(self, path: Path) -> None:
         """Write a sheet."""
-        raise NotImplementedError
+        with Image.open(path) as image:
+            pixels = np.asarray(image)
+        self._writer.add_image(SHEET, pixels, self._training.seen, dataformats="HWC")
+
+    def saves(self) -> None:
+        self._writer.flush()
 
     def ends(self) -> None:
-        self._before += self._training.seen
+        self._writer.close()
 
-    def _forget(self, training: Training) -> None:
-        self._steps: list[dict[str, float]] = []
-        self._last = training.seen, training.seconds
+    def _forget(self) -> None:
+        self._losses: list[float] = []
+        self._norms: list[float] = []
+        self._last = self._training.seen, self._training.seconds
 
-    def _values(self, training: Training) -> dict[str, float]:
-        """The values of a point.
-
-        Non-finite ones are left out of the means, and a mean of none is left out.
-        """
-        seen, seconds = self._last
+    def _values(self) -> dict[str, float]:
+        """The values of a point; a mean of no finite numbers is left out."""
+        training, (seen, seconds) = self._training, self._last
         values = {
             "learning rate": learning_rate(training.schedule, training.step - 1),
             "images per second": (training.seen - seen) / max(training.seconds - seconds, 1e-9),
             "skipped steps": training.skipped,
+            "loss": _finite_mean(self._losses),
+            "gradient norm": _finite_mean(self._norms),
         }
-        for name in ("loss", "gradient norm"):
-            if finite := [step[name] for step in self._steps if math.isfinite(step[name])]:
-                values[name] = float(np.mean(finite))
-        return values
+        return {name: value for name, value in values.items() if not math.isnan(value)}
 
 
-class TensorBoard(Curves):
-    """Event files in a folder for each stage, which TensorBoard shows as separate runs.
-
-    Points that another run has written beyond the start of this one are marked as void
-    (`purge_step`).
-    """
-
-    def __init__(self, folder: Path):
-        package = needed("torch.utils.tensorboard", "--tensorboard", "watch")
-        self._summary: type[SummaryWriter] = package.SummaryWriter
-        self._folder = folder
-        self._writer: SummaryWriter | None = None
-
-    def begins(self, training: Training, stage: Stage, stop: Callable[[], int]) -> None:
-        super().begins(training, stage, stop)
-        self.close()
-        self._begun = training.seen
-
-    def scalars(self, seen: int, values: Mapping[str, float]) -> None:
-        for name, value in values.items():
-            self._open().add_scalar(name, value, seen)
-
-    def picture(self, path: Path) -> None:
-        with Image.open(path) as image:
-            pixels = np.asarray(image)
-        self._open().add_image(SHEET, pixels, self._training.seen, dataformats="HWC")
-
-    def saves(self) -> None:
-        if self._writer is not None:
-            self._writer.flush()
-
-    def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-        self._writer = None
-
-    def _open(self) -> "SummaryWriter":
-        """The stage's file; a stage that ended before this run began gets none."""
-        if self._writer is None:
-            place = str(self._folder / self._stage)
-            self._writer = self._summary(place, purge_step=self._begun + 1)
-        return self._writer
+def _finite_mean(values: list[float]) -> float:
+    finite = [value for value in values if math.isfinite(value)]
+    return float(np.mean(finite)) if finite else math.nan
 
 
 class WeightsAndBiases(Curves):
-    """One run of a project, which a resumed training continues.
+    """The same, sent to a run of a project of Weights & Biases, which a resumed training continues.
 
-    Points that it has already are not logged twice.
-
-    `config` describes the training. With WANDB_MODE=offline it is kept in `folder`, for `wandb
+    `config` describes the training. With WANDB_MODE=offline the run is kept in `folder`, for `wandb
     sync`.
     """
 
-    def __init__(self, project: str, folder: Path, name: str, config: Mapping[str, Any]):
+    def __init__(self, folder: Path, project: str, name: str, config: Mapping[str, Any]):
+        super().__init__(folder, "--wandb")
         self._wandb = needed("wandb", "--wandb", "wandb")
-        self._project, self._folder, self._name, self._config = project, folder, name, config
+        self._project, self._about = project, {"name": name, "config": dict(config)}
         self._run: Any = None
 
     def begins(self, training: Training, stage: Stage, stop: Callable[[], int]) -> None:
         """Begin a stage. Raises UserError if the service refuses."""
-        super().begins(training, stage, stop)
         if self._run is None:
             self._run = self._open()
-        self._run.define_metric(f"{self._stage}/images", hidden=True)
-        self._run.define_metric(f"{self._stage}/*", step_metric=f"{self._stage}/images")
-
-    def scalars(self, seen: int, values: Mapping[str, Any]) -> None:
-        points = {"images": seen, **values}
-        named = {f"{self._stage}/{name}": value for name, value in points.items()}
-        self._run.log(named, step=self._before + seen)  # it takes no step that is below the last
-
-    def picture(self, path: Path) -> None:
-        self.scalars(self._training.seen, {SHEET: self._wandb.Image(str(path))})
+        super().begins(training, stage, stop)
 
     def close(self) -> None:
         if self._run is not None:
             self._run.finish()
+            self._wandb.tensorboard.unpatch()
 
     def _open(self) -> Any:
         self._folder.mkdir(parents=True, exist_ok=True)
-        same = {"id": _kept_id(self._folder / "wandb-id"), "resume": "allow"}
-        about = {"dir": self._folder, "name": self._name, "config": dict(self._config)}
+        identity = self._folder / "wandb-id"
+        if not identity.is_file():
+            write_whole(identity, secrets.token_hex(8).encode())
+        self._wandb.tensorboard.patch(root_logdir=str(self._folder))
+        run = {"id": read_text(identity).strip(), "resume": "allow", "dir": self._folder}
         try:
-            return self._wandb.init(project=self._project, **about, **same)
+            return self._wandb.init(project=self._project, **run, **self._about)
         except self._wandb.errors.Error as error:
-            said = " ".join(str(error).split())
-            raise UserError(f"--wandb {self._project}: {said}") from None
-
-
-def _kept_id(path: Path) -> str:
-    """The run's id at the service, the same whenever the training is resumed in its folder."""
-    if not path.is_file():
-        write_whole(path, secrets.token_hex(8).encode())
-    return read_text(path).strip()
+            reason = " ".join(str(error).split())
+            raise UserError(f"--wandb {self._project}: {reason}") from None

@@ -14,15 +14,14 @@ import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from diffae.checkpoints.trained_on import NOTE
 from diffae.system.cli import say
-from diffae.system.errors import UserError, naming
+from diffae.system.errors import naming
 from diffae.system.files import read_json, read_text
-from diffae.system.whole import copy_whole, put, scratch_folder, sweep
+from diffae.system.whole import scratch_folder, sweep, write_whole
 from diffae.train.callbacks.curves import Curves
 from diffae.train.callbacks.sheets import Periodic
 from diffae.train.stages import LATENT
@@ -36,10 +35,7 @@ LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE")  # torchrun's, which the command
 
 def harness() -> EntryPoint:
     """The command that measures: its module, which has a function that reads its words."""
-    found = entry_points(group=HARNESS, name="run")
-    if not found:
-        raise UserError("the harness is not installed: install this package again")
-    return found["run"]
+    return entry_points(group=HARNESS)["run"]
 
 
 class Evaluations(Periodic):
@@ -87,46 +83,56 @@ class Evaluations(Periodic):
             status = self._run(self._arguments(tasks, partial), log)
             if self._stop():
                 return
-            if _complete(partial / RUN / "run.json"):
-                put(partial / RUN, path)
+            if is_complete(partial / RUN):
+                (partial / RUN).rename(path)
                 values = headlines(path)
                 for curves in self._curves:
-                    curves.scalars(self._training.seen, values)
+                    curves.scalars(values)
             if status:
-                kept = path.with_suffix(".log")
-                copy_whole(log, kept)
-                lines = log.read_text(errors="replace").strip().splitlines()
-                last = lines[-1] if lines else f"status {status}"
-                when = f"evaluation after {self._training.seen:,} images"
-                say(f"{when}: {last.strip()} (see {kept}); the training continues")
+                self._report(log, path.with_suffix(".log"))
+
+    def _report(self, log: Path, kept: Path) -> None:
+        """Keep the log of an evaluation that failed, and print its last line."""
+        write_whole(kept, log.read_bytes())
+        last = log.read_text(errors="replace").strip().rpartition("\n")[2].strip()
+        when = f"evaluation after {self._training.seen:,} images"
+        say(f"{when}: {last or 'failed'} (see {kept}); the training continues")
 
     def _export(self, folder: Path) -> None:
         assert self._stage.export is not None
         with self._training.averaged():
             self._stage.export(folder)
-        copy_whole(self._note, folder / NOTE)
+        write_whole(folder / NOTE, self._note.read_bytes())
 
     def _run(self, arguments: Sequence[str], log: Path) -> int:
         """The exit status of the command. A signal that ends the training ends it first."""
         environment = {name: text for name, text in os.environ.items() if name not in LAUNCHER}
         environment["PYTHONUNBUFFERED"] = "1"  # so that the log has its lines in order
-        with open(log, "wb") as file:
-            command = [sys.executable, "-m", harness().module, *arguments]
-            streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stderr": subprocess.STDOUT}
-            process = subprocess.Popen(command, stdout=file, env=environment, **streams)
+        command = [sys.executable, "-m", harness().module, *arguments]
+        with (
+            open(log, "wb") as file,
+            subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            ) as process,
+        ):
             try:
                 while process.poll() is None and not self._stop():
                     time.sleep(NAP)
             finally:
                 process.kill()
-            return process.wait()
+        return process.returncode
 
 
 def headlines(run: Path) -> dict[str, float]:
     """The numbers of the system in the overview of a run, which not every benchmark has."""
-    table, values = run / "tables" / "overview.csv", {}
+    table = run / "tables" / "overview.csv"
     if not table.is_file():
         return {}
+    values = {}
     for row in csv.DictReader(io.StringIO(read_text(table))):
         if row["value"] and row["reference"] != "True":
             metric = " ".join(filter(None, (row["metric"], row["setting"], row["steps"])))
@@ -134,9 +140,6 @@ def headlines(run: Path) -> dict[str, float]:
     return values
 
 
-def _complete(path: Path) -> bool:
-    """Whether a run.json is of a completed run."""
-    try:
-        return read_json(path).get("complete") is True
-    except UserError:
-        return False
+def is_complete(run: Path) -> bool:
+    note = run / "run.json"
+    return note.is_file() and read_json(note).get("complete") is True

@@ -12,7 +12,7 @@ from diffae.data import Dataset, open_for_model
 from diffae.networks.config import AUTOENCODER
 from diffae.system import cli, distributed
 from diffae.system.errors import UserError
-from diffae.train.callbacks.curves import Curves, TensorBoard, WeightsAndBiases
+from diffae.train.callbacks.curves import Curves, WeightsAndBiases
 from diffae.train.callbacks.evaluations import Evaluations
 from diffae.train.callbacks.sheets import COUNT, Sheets
 from diffae.train.images import Images, OnDisk
@@ -29,7 +29,9 @@ def add(parser: cli.Parser) -> None:
     option = parser.add_argument_group(title).add_argument
     board = f"write loss, learning rate, gradient norm and images per second to OUT/{LOGS}"
     option("--tensorboard", action="store_true", help=board)
-    wandb = "the same, to a project of Weights & Biases; with WANDB_MODE=offline to OUT/logs only"
+    wandb = (
+        "also send them to a project of Weights & Biases; with WANDB_MODE=offline to OUT/logs only"
+    )
     option("--wandb", type=cli.word, metavar="PROJECT", help=wandb)
     sheets = f"draw the output for {COUNT} images to OUT/{SHEETS} after every N images; 0: never"
     option("--sheet-every", type=cli.natural, metavar="N", help=sheets)
@@ -57,28 +59,24 @@ def callbacks_of(
     no data are held out to evaluate on.
     """
     curves: list[Curves] = []
-    if distributed.is_main():
-        if args.tensorboard:
-            curves.append(TensorBoard(out / LOGS))
-        if args.wandb is not None:
-            curves.append(WeightsAndBiases(args.wandb, out / LOGS, out.name, preset.decides))
+    if args.wandb is not None and distributed.is_main():
+        curves.append(WeightsAndBiases(out / LOGS, args.wandb, out.name, preset.decides))
+    elif args.tensorboard and distributed.is_main():
+        curves.append(Curves(out / LOGS))
     callbacks: list[Callback] = [*curves]
-    if args.sheet_every != 0 and isinstance(preset, Preset):
+    if not isinstance(preset, Preset):
+        return callbacks
+    if args.sheet_every != 0:
         indices, whose = _looked_at(data, trained_on)
-        shown = OnDisk(data, indices, {})  # a damaged one is reported by the training
 
         def images() -> Tensor:
-            pixels = shown[range(len(shown))]
+            pixels = OnDisk(data, indices, {})[range(len(indices))]
             return Images(pixels, False, "cpu").batch(torch.arange(len(pixels)))
 
         every = _by_stage(preset, args.sheet_every) if args.sheet_every else None
         callbacks.append(Sheets(out / SHEETS, preset.name, images, whose, every, curves))
-    if args.evaluate_every is not None and isinstance(preset, Preset):
-        tasks, every = args.evaluate or (TASK,), _by_stage(preset, args.evaluate_every)
-        system = "diffae" if preset.model.kind == AUTOENCODER else "ddim"
-        words = _measured(args, data, preset, trained_on)
-        folder, note = out / EVALUATIONS, out / NOTE
-        callbacks.append(Evaluations(folder, note, every, tasks, system, words, curves))
+    if args.evaluate_every is not None:
+        callbacks.append(_evaluations(args, preset, out, data, trained_on, curves))
     return callbacks
 
 
@@ -92,22 +90,27 @@ def _by_stage(preset: Preset, images: int) -> dict[str, int]:
     return {ENCODER: images, IMAGE: images, LATENT: latent}
 
 
-def _measured(
-    args: argparse.Namespace, data: Dataset, preset: AnyPreset, trained_on: TrainedOn
-) -> list[str]:
-    """The flags of an evaluation: its profile, its device and its data, none for the portraits.
-
-    Raises UserError if the training sees the test split of these data.
-    """
+def _evaluations(
+    args: argparse.Namespace,
+    preset: Preset,
+    out: Path,
+    data: Dataset,
+    trained_on: TrainedOn,
+    curves: list[Curves],
+) -> Evaluations:
+    """The evaluations that the flags select. Raises UserError if the training sees their images."""
     if args.evaluate_data is not None:
         data = open_for_model(args.evaluate_data, preset.image_size, args.crop)
     if not len(data.indices("test")) or trained_on.saw(data, "test"):
-        ways = "give --evaluate-data PATH, or --set split=train"
-        raise UserError(f"--evaluate-every: {data.name} holds out no images; {ways}")
+        remedy = "give --evaluate-data PATH, or --set split=train"
+        raise UserError(f"--evaluate-every: {data.name} holds out no images; {remedy}")
     words = ["--profile", args.evaluate_profile or PROFILE, "--device", args.device]
-    if path := args.evaluate_data or args.data:
-        words += ["--data", str(path), *(["--crop", args.crop] if args.crop else [])]
-    return words
+    if path := args.evaluate_data or args.data:  # else the portraits
+        words += ["--data", str(path)]
+        words += ["--crop", args.crop] if args.crop else []
+    system = "diffae" if preset.model.kind == AUTOENCODER else "ddim"
+    tasks, every = args.evaluate or (TASK,), _by_stage(preset, args.evaluate_every)
+    return Evaluations(out / EVALUATIONS, out / NOTE, every, tasks, system, words, curves)
 
 
 def _looked_at(data: Dataset, trained_on: TrainedOn) -> tuple[np.ndarray, str]:

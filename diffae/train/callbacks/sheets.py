@@ -5,7 +5,6 @@ of different times can be compared cell by cell. Ten steps of the solver "fast" 
 (`diffae-bench docs solvers`).
 """
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -24,10 +23,9 @@ from diffae.train.callbacks.curves import Curves
 from diffae.train.trainer import Callback, Training
 from diffae.train.types import Pictures, Stage
 
-PER_STAGE = 10  # times, by default
+PER_STAGE, APART = 10, 4_000  # by default: sheets of a stage, and images between two at least
 STEPS, SOLVER = 10, "fast"
 COUNT = 8  # images of a row
-SHARE = 0.02  # of a stage's time that these may take; the last is always drawn
 IMAGE, PIXELS, INVERTED, RANDOM = "image", "pixel decoder", "x_T inverted", "x_T random"
 
 
@@ -44,14 +42,11 @@ class Periodic(Callback):
 
     def begins(self, training: Training, stage: Stage, stop: Callable[[], int]) -> None:
         self._training, self._stage, self._stop = training, stage, stop
-        self._look()
+        self.step(0.0)  # perhaps it was killed before it made the one of this step
 
     def step(self, loss: float) -> None:
-        self._look()
-
-    def _look(self) -> None:
         training = self._training
-        spacing = max(1, training.schedule.samples // PER_STAGE)
+        spacing = max(APART, training.schedule.samples // PER_STAGE)
         if self._every is not None:
             spacing = self._every[self._stage.name]
         if not is_due(training, spacing):
@@ -77,8 +72,7 @@ def is_due(training: Training, images: int) -> bool:
 class Sheets(Periodic):
     """Draws what `Stage.pictures` shows of `images` into `folder`.
 
-    Without `every` it draws PER_STAGE times, as long as that takes no more than SHARE of the time.
-    `images` are read when they are needed: n x 3 x S x S in [-1, 1], and `whose` says which they
+    Without `every` it draws PER_STAGE times, at least APART images apart, and at the end. `images` are read when they are needed: n x 3 x S x S in [-1, 1], and `whose` says which they
     are. `curves` get each sheet too.
     """
 
@@ -96,49 +90,27 @@ class Sheets(Periodic):
         super().__init__(folder, every)
         self._title, self._whose, self._curves = title, whose, curves
         self._images = cache(images)
-        self._spent = 0.0
-
-    def begins(self, training: Training, stage: Stage, stop: Callable[[], int]) -> None:
-        self._spent = 0.0
-        super().begins(training, stage, stop)
 
     def _make(self, path: Path) -> None:
         if self._stage.pictures is None:
             return
-        training = self._training
-        ended = training.step == training.schedule.steps
-        if self._every is None and not ended and self._spent > SHARE * training.seconds:
-            return
-        begun = time.monotonic()
-        self._draw(path)
-        self._spent += time.monotonic() - begun
-
-    def _draw(self, path: Path) -> None:
-        assert self._stage.pictures is not None
         with self._training.averaged():
             rows = self._stage.pictures(self._images())
         stage, seen = self._stage.name, self._training.seen
         about = {"stage": stage, "images_seen": seen, "steps": STEPS, "solver": SOLVER}
         title = f"{self._title}: {stage}, {seen:,} images seen"
-        caption = _caption(rows, self._whose)
+        caption = "The moving average of the weights."
+        if IMAGE in rows:
+            caption += f" {self._whose}."
         sheet = Sheet(title, list(rows.values()), tuple(rows), caption=caption, about=about)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write(path, sheet)
         except OSError as error:
             say(f"{path}: no sheet ({error.strerror or error}); the training continues")
-        else:
-            for curves in self._curves:
-                curves.picture(path)
-
-
-def _caption(rows: Pictures, whose: str) -> str:
-    parts = ["The moving average of the weights."]
-    if IMAGE in rows:
-        parts.append(f"{whose}.")
-    if PIXELS not in rows:
-        parts.append(f"{STEPS} steps of {SOLVER!r}, always the same noise.")
-    return " ".join(parts)
+            return
+        for curves in self._curves:
+            curves.picture(path)
 
 
 # ----------------------------------------------------------------------------------------------
