@@ -1,12 +1,9 @@
 """`evaluate`: the numbers of the command from Python, with the caller's state unchanged."""
 
-import inspect
 import json
 import os
 import re
 import sys
-from copy import copy
-from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 
@@ -16,7 +13,7 @@ from scipy.stats import sem, ttest_1samp
 from small_systems import Everything
 from torch import nn
 
-from benchmarks import api, evaluate, evaluate_iter, run, systems
+from benchmarks import evaluate, evaluate_iter, run, systems
 from benchmarks.core.registry import REGISTRY
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, System
 from benchmarks.systems.references import PixelsPCA
@@ -230,17 +227,6 @@ def test_the_summary_has_a_column_for_each_benchmark_of_one_metric(patches):
         assert numbers and numbers <= set(re.findall(r"\d\S* ± \S+", both))
 
 
-def test_the_summary_takes_a_model_at_its_best_setting(patches):
-    """Of a headline without a setting of its own: here t, of which the first is the least noisy."""
-    found = evaluate(Everything(), "denoising", str(patches.root), "smoke", limit=4)
-    found.given_specs = tuple(replace(s, headline_settings=("",)) for s in found.given_specs)
-    errors = found.frame().query("metric == 'mse'")["value"]
-    for rows in (found.rows, found.rows[::-1]):
-        turned = copy(found)
-        turned.rows = rows
-        assert f"  {errors.min():.4f} ± " in turned.summary() and errors.min() < errors.max()
-
-
 def test_p_is_of_the_paired_t_test_above_the_margin(patches, half):
     """SciPy's, of an image's score against the same image's; better and worse by turns."""
 
@@ -255,19 +241,6 @@ def test_p_is_of_the_paired_t_test_above_the_margin(patches, half):
     test = ttest_1samp(loss, row["margin"], alternative="greater")
     assert (row["loss"], row["stderr"]) == pytest.approx((loss.mean(), sem(loss)), rel=1e-4)
     assert row["p"] == pytest.approx(test.pvalue, rel=1e-3) and 1e-3 < row["p"] < 1 - 1e-3
-
-
-def test_a_system_that_fails_is_a_row(patches):
-    class Broken(Half):
-        name = title = "broken"
-
-        def decode(self, code, steps=100):
-            raise ZeroDivisionError("no")
-
-    results = evaluate([Half(), Broken()], "reconstruction", patches, "smoke", limit=4)
-    (failure,) = results.failures
-    assert failure.system == "broken" and "ZeroDivisionError: no" in failure.note
-    assert [row for row in results.rows if row.system == "half"]
 
 
 class Net(Half, nn.Module):
@@ -322,31 +295,6 @@ def test_a_reader_who_stops_leaves_no_trace(patches, tmp_path):
     assert json.loads((out / "run.json").read_text())["complete"] is False
     evaluate(*given, limit=4)  # the folder is not locked
     assert json.loads((out / "run.json").read_text())["complete"] is True
-
-
-def test_help_has_every_keyword_with_its_type_default_and_meaning():
-    for function in (evaluate, evaluate_iter):
-        named = inspect.signature(function).parameters
-        assert {"settings", "explain", "stand_ins", "cache", "progress"} < {
-            name for name, one in named.items() if one.kind is one.KEYWORD_ONLY
-        }
-        assert not {"set", "ckpt", "fresh", "dry_run", "help"} & named.keys()
-        assert (named["seed"].default, named["seed"].annotation) == (0, int)
-        assert named["precision"].default == "float32"
-    said = {line.split()[0] for line in evaluate.__doc__.splitlines() if line.strip()}
-    assert said >= {*inspect.signature(evaluate).parameters}
-
-
-def test_a_bar_shows_how_far_it_is_where_it_can_be_seen(patches, capsys, monkeypatch):
-    given = ("dummy-constant", "memorisation", patches, "smoke")
-    evaluate(*given, limit=8)
-    assert capsys.readouterr().err == ""  # a file, or a log
-    monkeypatch.setitem(sys.modules, "ipykernel", sys)  # a notebook, as far as one can tell
-    evaluate(*given, limit=8)
-    assert "memorisation: dummy: constant" in capsys.readouterr().err
-    evaluate(*given, limit=8, progress=False)
-    assert len(list(evaluate_iter(*given, limit=8))) > 1
-    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
@@ -432,25 +380,6 @@ def test_a_system_that_learns_from_data_is_the_same_run_again(patches, tmp_path)
         assert not runs[0].failures and runs[0].rows == runs[1].rows
 
 
-@pytest.mark.parametrize("given", [lambda m: m, lambda m: [m], lambda m: {"title": m}])
-@pytest.mark.parametrize("model", [Net, lambda: systems.wrap(Plain(), image_size=32, title="x")])
-def test_a_model_is_measured_where_it_lies(given, model):
-    """On the device "meta", which no machine has by default: nothing can be computed there."""
-    made = model()
-    getattr(made, "module", made).to("meta")
-    assert api._device_of(given(made)) == "meta"
-
-
-def test_an_object_that_cannot_be_asked_lies_where_others_do():
-    class Rude:
-        __slots__ = ()
-
-        def __getattr__(self, name):
-            raise RuntimeError(name)
-
-    assert api._device_of(Rude()) is None is api._device_of("diffae")
-
-
 class Plain(nn.Module):
     """What people have: a module with encode and decode, and no idea of this package."""
 
@@ -507,16 +436,6 @@ def test_a_model_in_memory_has_the_numbers_of_its_checkpoint(patches, untrained)
     assert ours == theirs
     assert not found.failures and len(found.rows) > 12
     assert {p.dtype for p in model.unet.parameters()} == {torch.float32}
-
-
-def test_two_checkpoints_of_one_kind(patches, untrained):
-    models = {"one": str(untrained / "ddim"), "other": f"ddim={untrained / 'ddim'}"}
-    results = evaluate(models, "reconstruction", patches, "smoke", steps=[2], limit=4)
-    frame = results.frame()
-    measured = frame[
-        ~frame["metric"].isin(["ms_ssim", "bits_per_pixel"])
-    ]  # of 32 px, not quantised
-    assert set(measured["system"]) == {"one", "other"} and measured["value"].notna().all()
 
 
 class Share(Half):

@@ -2,7 +2,6 @@
 
 import csv
 import pickle
-import re
 from itertools import chain
 
 import numpy as np
@@ -282,25 +281,6 @@ def refusal_and_output(capsys, *arguments):
     return err, out
 
 
-@pytest.mark.parametrize("width", [64, 65])
-def test_the_time_of_many_axes_is_said_first(width, at, capsys):
-    """Of what is bound to axes alone; it is measured because it is asked for by name."""
-    wide = np.random.default_rng(4).normal(size=(N, width))
-    main(["tad,rankme", str(at("wide.npz", codes=wide, labels=COLUMNS[:, :2]))])
-    out, err = capsys.readouterr()
-    assert [line.split()[0] for line in out.splitlines() if line.startswith(("tad ", "rankme "))]
-    assert bool(re.fullmatch(r"tad: about .+ for 65 dimensions\n", err)) == (width == 65)
-    assert width == 65 or not err
-
-
-def test_help_names_the_numbers_and_their_protocols(capsys):
-    with pytest.raises(SystemExit):
-        main(["--help"])
-    said = re.sub(r"\s+", " ", capsys.readouterr().out)
-    for name in (*schema.NUMBERS, *schema.names()):
-        assert re.search(rf"\b{re.escape(name)}\b", said.replace("- ", "-")), name
-
-
 # ----------------------------------------------------------------------------------------------
 # By every protocol
 
@@ -396,21 +376,6 @@ def test_wide_codes_are_explained_without_what_is_bound_to_axes(at, monkeypatch,
     main(["--explain", str(at("wide.npz", codes=wide[:, 1:], labels=COLUMNS[:, :2]))])
     said = capsys.readouterr().out
     assert "left out" not in said and "TAD" in said and "MIG" in said
-
-
-def test_a_protocol_of_ones_own_is_explained_too(codes, labels, few, tmp_path, capsys):
-    mine = tmp_path / "mine.toml"
-    how = {k.partition(".")[2]: v for k, v in fields("knn", schema.named("plain")).items()}
-    lines = ['title = "mine"', 'code = "me/mine@0 a.py"', "[knn]"]
-    section = schema.SECTIONS["knn"]()
-    for name in vars(section):
-        value = 3 if name == "neighbours" else how[name]
-        lines.append(f"{name} = [{value if not isinstance(value, str) else repr(value)}, 'l.1']")
-    mine.write_text("\n".join(lines))
-    main(["--explain", str(codes), str(labels), "--protocol", str(mine)])
-    said = capsys.readouterr().out
-    cause = "the 3 nearest codes instead of the best k of 1 to 200 for each label"
-    assert cause in re.sub(r"\s+", " ", said)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -527,18 +492,3 @@ def test_options_of_codes_are_not_of_images(tmp_path, capsys):
     assert "--seed: not of images" in line
     line = refusal(main, capsys, "psnr", tmp_path / "a", tmp_path / "a", "--protocol", "dino-knn")
     assert "dino-knn is a protocol of codes; images have: plain" in line
-
-
-def test_codes_without_any_number_are_not_explained(at, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(explain, "NUMBERS", {"rankme": schema.NUMBERS["rankme"]})
-    bad = at("bad.npz", codes=np.ones_like(VALUES), labels=COLUMNS[:, 0])
-    line = refusal(main, capsys, "--explain", bad, "--out", tmp_path / "out")
-    assert f"{bad}: rankme: every dimension of the codes is constant" in line
-    assert not (tmp_path / "out").exists()
-
-
-def test_explain_refuses_options_of_images(codes, labels, capsys):
-    assert "--limit: not of" in refusal(main, capsys, "--explain", codes, labels, "--limit", "3")
-    folder = codes.parent
-    line = refusal(main, capsys, "--explain", codes, labels, "--out", folder)
-    assert "--out" in line and str(folder) in line

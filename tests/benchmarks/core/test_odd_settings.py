@@ -3,7 +3,6 @@
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -18,8 +17,7 @@ from benchmarks.core.profiles import PROFILES, override
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.core.runner.setup import load_systems
 from benchmarks.systems.dummy import Perfect
-from benchmarks.tasks import probes, unconditional
-from benchmarks.tasks.fewshot import classes as fewshot_classes
+from benchmarks.tasks import probes
 from diffae.model import DDIM
 from diffae.system.errors import UserError
 from diffae.system.files import Target, refuse_outputs
@@ -47,60 +45,11 @@ def sampler():
 # Data at its limits
 
 
-def test_an_attribute_of_one_class_is_undefined_and_says_so(context):
-    rng = np.random.default_rng(0)
-    attributes = rng.random((150, 3)) < 0.5
-    attributes[context.dataset.indices("test"), 1] = False
-    context.dataset = replace(
-        context.dataset, attribute_names=("Male", "Bald", "Young"), attributes=attributes
-    )
-    found = list(rows(probes.BENCHMARK, context, [Perfect(None, CPU)]))
-    bald = {record.metric: record for record in found if record.setting == "Bald"}
-    for metric in ("auroc", "ap"):
-        assert (bald[metric].value, bald[metric].stderr) == (None, None)
-        assert bald[metric].note == "only one class in the test split"
-    assert 0 <= bald["accuracy"].value <= 1
-    (mean,) = [r for r in found if r.setting == "mean" and r.metric == "auroc"]
-    others = [r.value for r in found if r.metric == "auroc" and r.setting in ("Male", "Young")]
-    assert mean.value == pytest.approx(np.mean(others)) and mean.note == "undefined: Bald"
-
-
 def test_attributes_of_one_class_everywhere_are_a_row_with_the_reason(context):
     attributes = np.ones((150, 2), bool)
     context.dataset = replace(context.dataset, attribute_names=("a", "b"), attributes=attributes)
     (row,) = rows(probes.BENCHMARK, context, [Perfect(None, CPU)])
     assert row.value is None and "no attribute has both classes" in row.note
-
-
-def test_fewer_images_than_dimensions_are_told_in_the_row(context):
-    measured = rows(unconditional.BENCHMARK, context, [sampler()])
-    found = [row for row in measured if row.table == unconditional.TABLE]
-    told = "with so few images (20 for 1,280 dimensions)"
-    assert len(found) == 4
-    for record in found:
-        assert np.isfinite(record.value) and record.n == 20
-        assert record.note.startswith(told if record.metric == "fd_effnet" else "")
-        assert (record.metric == "fd_effnet") == bool(record.note)
-
-
-@pytest.mark.parametrize("count", [1, 2])
-def test_the_fewest_samples_are_a_number_or_a_reason(context, count):
-    context.profile = context.profile.changed_by({"samples.count": count})
-    for record in rows(unconditional.BENCHMARK, context, [sampler()]):
-        if record.table != unconditional.TABLE:
-            assert (record.value is None) == (record.metric == "recall_effnet")
-            continue
-        assert (record.value is None) == (count < 2)
-        if count < 2:
-            kind = "kernel" if record.metric == "kd_effnet" else "Frechet"
-            assert record.note == f"a {kind} distance needs two images on each side, not 1"
-
-
-def test_one_image_has_no_frechet_distance(tmp_path, capsys, patches):
-    (tmp_path / "one").mkdir()
-    (tmp_path / "one" / "a.png").symlink_to(patches.root / "000.png")
-    line = refusal(measure.main, capsys, "fd_effnet", tmp_path / "one", tmp_path / "one")
-    assert f"{tmp_path / 'one'}: one image; a Frechet distance needs at least two" in line
 
 
 # ----------------------------------------------------------------------------------------------
@@ -141,10 +90,6 @@ def test_a_value_that_is_there_twice_counts_once():
         20,
         10,
     )
-
-
-def test_the_acceptance_rules_are_those_that_there_are():
-    assert tuple(fewshot_classes.RULES) == get_args(fewshot_classes.Acceptance)
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,16 @@
 
 import tomllib
 from dataclasses import dataclass
-from typing import get_args
 
 import pytest
 from plug_ins import offer
 
 from benchmarks.commands.options import parse
 from benchmarks.core.benchmark import Benchmark
-from benchmarks.core.profiles import BUILT_IN, FOLDER, PROFILES, described, find, override
+from benchmarks.core.profiles import BUILT_IN, FOLDER, PROFILES, described, find
 from benchmarks.core.registry import REGISTRY
-from benchmarks.core.sizes import Count, Split, Steps, checked, fault_of, is_capped, typed
+from benchmarks.core.sizes import Count, Steps
 from benchmarks.tasks.reconstruction.reconstruction import Sizes
-from diffae.data.dataset import SPLITS
 from diffae.system.errors import UserError
 
 # ----------------------------------------------------------------------------------------------
@@ -49,10 +47,6 @@ def test_paper_is_the_papers():
         assert said[name] == (10, 20, 50, 100)
     assert (said["fewshot.samples"], said["fewshot.binary_k"]) == (5_000, 50)
     assert (said["fewshot.pu_positives"], said["fewshot.pu_unlabeled"]) == (100, 10_000)
-
-
-def test_the_splits_are_those_of_a_data_set():
-    assert get_args(Split) == (*SPLITS, "all")
 
 
 # ----------------------------------------------------------------------------------------------
@@ -134,12 +128,6 @@ def test_limit_caps_counts_and_nothing_else():
     assert profile.limit == 7
 
 
-def test_a_profile_that_was_changed_says_so_where_it_is_named():
-    assert PROFILES["quick"].title == "quick"
-    changed = parse(["all", "--limit", "1200", "--set", "samples.count=64"], None).profile
-    assert changed.title == "quick, counts limited to 1,200, changed: samples.count"
-
-
 def test_limit_caps_what_was_set(monkeypatch):
     options = parse(["all", "--limit", "9", "--set", "reconstruction.images=64"], None)
     assert options.profile.sizes(Sizes).images == 9
@@ -218,22 +206,3 @@ def test_settings_that_cannot_be_are_an_error_by_name(installed, changes, said):
     with pytest.raises(UserError) as error:
         REGISTRY.get("mine")
     assert said in str(error.value)
-
-
-def test_what_a_setting_can_be():
-    @dataclass(frozen=True)
-    class NoDefault:
-        images: int
-
-    @dataclass(frozen=True)
-    class Table:
-        images: dict = None
-
-    assert fault_of(Mine) == "" and "images has no default" in fault_of(NoDefault)
-    known = "bool, int, float, str, Literal, or a tuple"
-    assert fault_of(Table) == f"the type of its setting images is none of {known}"
-    assert checked(2, float) == 2.0 and checked([3, 2, 3], tuple[Steps, ...]) == (3, 2)
-    assert typed(" 3, 2,3", tuple[Steps, ...]) == (3, 2)
-    assert is_capped(Count) and not is_capped(Steps)
-    with pytest.raises(UserError, match=r"--set mine: expected TASK\.NAME=VALUE"):
-        override(PROFILES["quick"], "mine")

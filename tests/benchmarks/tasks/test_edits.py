@@ -8,11 +8,10 @@ import torch
 from lone_context import small_context
 from PIL import Image
 
-from benchmarks.commands import dry_run
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.metrics.networks import chosen
 from benchmarks.metrics.networks.faces import FaceEmbedding
-from benchmarks.plugin import Cell, Part
+from benchmarks.plugin import Part
 from benchmarks.systems import dummy
 from benchmarks.systems.protocol import checked
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, Code, System
@@ -377,13 +376,6 @@ def test_the_doses_by_which_the_strength_is_chosen(context):
         assert off.value == pytest.approx(0, abs=1e-6)
 
 
-def test_at_other_strengths_too_an_attribute_that_is_not_held_has_no_numbers(context, monkeypatch):
-    monkeypatch.setattr(edits.Change, "unheld", lambda *_: "not held")
-    found = measured(context, Pixels())
-    row = found["edits_by_strength", f"{OWN}, strength 0.2", "dose"]
-    assert row.value is None and row.note == "defined for no edit"
-
-
 def test_the_code_of_the_truth_and_no_edit_do_not_compete(of_pixels):
     for (_, setting, metric), row in of_pixels.items():
         if row.value is not None:
@@ -501,27 +493,6 @@ def test_what_leaks_is_drawn_by_its_sign(context, tmp_path):
     assert np.abs(tie - (colour + 1) * 127.5).max() <= 1
 
 
-def test_columns_of_what_leaks_are_the_attributes_of_the_rows(context, tmp_path):
-    """Then the others. Sides are averaged where they are known, and the worst come first in the caption."""
-    names = ("A", "B", "C")
-    context = replace(
-        context,
-        dataset=replace(
-            context.dataset, attribute_names=names, attributes=np.ones((COUNT, 3), bool)
-        ),
-    )
-    moved = {"C": [np.array([-3, 0.25, np.nan]), np.array([-1, np.nan, np.nan])], "B": []}
-    pictures.leakage(Cell(context, "edits", Pixels()), "leaks", "own", moved, ["C", "B"])
-    sheet = read_sheet(tmp_path / "pictures/edits-pixels-leaks.png")
-    first, second = (np.asarray(sheet.cell(row, 0))[0].tolist() for row in (0, 1))
-    grey, blue = second[0], first[2]
-    assert second == [grey] * 3 and first[0] == grey
-    assert blue[2] > blue[0] and first[1][0] > first[1][2] > blue[0]
-    assert (sheet.note(0, 0), sheet.note(1, 0)) == ("A -2.00", "unknown")
-    assert sheet.caption.startswith("Furthest: C moves A -2.00, C moves B +0.25. ")
-    assert sheet.caption.endswith("Columns: as the rows, then A.")
-
-
 def test_directions_are_those_of_other_formulas():
     from sklearn.linear_model import LinearRegression, Ridge
 
@@ -565,25 +536,3 @@ def test_codes_that_cannot_be_moved_still_have_the_truth(context):
     assert {key[1].rpartition(", ")[2] for key in found if key[0] != "edits"} == {ORACLE}
     assert "tokens" in found["edits", MEANS, "off_target"].note
     assert found["edits", ORACLE, "kept"].value == pytest.approx(1, abs=0.1)
-
-
-def test_a_dry_run_counts_what_a_run_computes(context, monkeypatch):
-    monkeypatch.setattr(checked.Checked, "try_on", lambda *_: "")
-    calls = {"encode_semantic": 0, "decode": 0}
-
-    class Counting(Pixels):
-        name = title = fingerprint = "counting"
-
-        def encode_semantic(self, images):
-            calls["encode_semantic"] += len(images)
-            return super().encode_semantic(images)
-
-        def decode(self, code, steps=100):
-            calls["decode"] += len(code.semantic)
-            return super().decode(code, steps)
-
-    system = checked.Checked("counting", Counting(), torch.device("cpu"))
-    planned = [work for *_, work in dry_run.collect(context, ("edits",), [system])[0]]
-    measured(context, system.inner)
-    assert sum(w.images * w.calls.decoder for w in planned) == calls["decode"]
-    assert sum(w.images * w.calls.encoder for w in planned) == calls["encode_semantic"]

@@ -328,19 +328,6 @@ def test_directions_of_two_halves(context, dataset, monkeypatch):
     assert directions.agreement(context, system, MEANS) == pytest.approx(0.6)
 
 
-def test_how_alike_two_halves_are_is_said_of_each_attribute(context, dataset, monkeypatch):
-    labels = np.repeat(dataset.attributes, 3, axis=1)
-    data = replace(dataset, attributes=labels, attribute_names=("a", "b", "c"))
-    cell = ground_of(replace(context, dataset=data), Colour()).cell
-    monkeypatch.setattr(unpaired, "agreement", lambda *_: np.array([0.1, 0.2, 0.3]))
-    found = unpaired.agreements(cell, cell, MEANS, ("c", "a"))
-    assert {row.setting: row.value for row in found} == {
-        f"c, {MEANS}": 0.3,
-        f"a, {MEANS}": 0.1,
-        MEANS: pytest.approx(0.2),
-    }
-
-
 # ----------------------------------------------------------------------------------------------
 # By protocol
 
