@@ -10,7 +10,6 @@ import torch
 from light_networks import lighten, write_light_weights
 from matplotlib.axes import Axes
 from PIL import Image
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from benchmarks.measure import main
@@ -65,26 +64,6 @@ def values(capsys):
 
 def means(score, arrays) -> float:
     return float(np.mean([score(a, b) for a, b in zip(*arrays, strict=True)]))
-
-
-def test_llamagens_numbers_are_scikit_images(pair, arrays, values):
-    """Its code: skimage with data_range 1 and 2 on pixels in [0, 1]."""
-    unit = [images / 255.0 for images in arrays]
-    found = values("psnr,ssim", *pair, "--protocol", "llamagen")
-    psnr = means(lambda a, b: peak_signal_noise_ratio(a, b, data_range=1), unit)
-    ssim = means(lambda a, b: structural_similarity(a, b, data_range=2, channel_axis=-1), unit)
-    assert found["psnr"] == pytest.approx(psnr, rel=1e-6)
-    assert found["ssim"] == pytest.approx(ssim, rel=1e-6)
-
-
-def test_seed_vokens_numbers_are_of_truncated_images_and_means_of_batch_means(pair, arrays, values):
-    unit = [((x / 127.5 - 1).astype(np.float32) + np.float32(1)) / 2 for x in arrays]
-    levels = [(np.float32(255) * x).astype(np.uint8) for x in unit]
-    assert (levels[0] != arrays[0]).mean() > 0.2  # untouched images fall by a level
-    each = [peak_signal_noise_ratio(a, b) for a, b in zip(*levels, strict=True)]
-    of_batches = [np.mean(each[start : start + 4]) for start in range(0, 9, 4)]
-    found = values("psnr", *pair, "--protocol", "seed-voken")
-    assert found["psnr"] == pytest.approx(np.mean(of_batches), rel=1e-6)
 
 
 def test_plain_is_what_is_measured_without_a_protocol(pair, values):

@@ -428,13 +428,3 @@ def test_bad_arguments(pair, arguments, words):
     with pytest.raises(UserError) as refused:
         main(["--which", "psnr=1", *pair, *arguments])
     assert words in str(refused.value)
-
-
-def test_two_folders_are_needed(pair):
-    for given in (["--which", "psnr=1", pair[0]], ["--which", "psnr=1", "", pair[0]]):
-        with pytest.raises(UserError, match="^--which: takes A and B"):
-            main(given)
-    with pytest.raises(UserError, match="^--explain: takes A and B"):
-        main(["--explain", "", pair[0]])
-    with pytest.raises(UserError, match="^--of: for --which only"):
-        main(["psnr", *pair, "--of", "9"])

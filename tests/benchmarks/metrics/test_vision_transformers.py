@@ -161,18 +161,6 @@ def test_position_embeddings_are_resampled_as_in_dinov2_s_code():
         assert (found[:, 1:] - other.flatten(2).mT).abs().max() > 0.1
 
 
-def test_the_protocol_says_how_features_come_about(dinov2_files, clip_files):
-    found = dinov2(dinov2_files[1] / "dinov2_vitl14_pretrain.pth", CPU).describe()
-    assert found["feature_input_size"] == 224 and found["feature_dim"] == 64
-    assert "Pillow" in found["feature_resize"] and "square" not in found["feature_resize"]
-    assert "(16 + 0.1) / 37" in found["feature_position_embedding"]
-    assert "--allow-unknown-weights" in found["feature_weights"]
-    found = clip(clip_files[1] / "clip-vit-large-patch14-336/model.safetensors", CPU).describe()
-    assert found["feature_input_size"] == 336 and found["feature_dim"] == 32
-    assert found["feature_resize"].startswith("centre square")
-    assert "feature_position_embedding" not in found
-
-
 def without(state, name):
     return {other: tensor for other, tensor in state.items() if other != name}
 
@@ -233,16 +221,6 @@ def test_a_clip_in_part_is_refused(clip_files, tmp_path, missing, message):
     assert str(path) in str(error.value)
 
 
-def test_numbers_in_place_of_tensors_are_refused(clip_files, tmp_path):
-    state = load_file(clip_files[1] / file_of("clip_vitl14_336", "336/model.safetensors"))
-    path = tmp_path / "model.safetensors"
-    save_file({name: torch.tensor(1.0) for name in state}, path)
-    with pytest.raises(
-        UserError, match=r"missing: blocks.0.attn.qkv.bias, blocks.0.attn.qkv.weight"
-    ):
-        clip(path, CPU)
-
-
 def test_measured_by_name(dinov2_files, folders, monkeypatch, capsys, tmp_path):
     """The Frechet distance of what transformers computes, from a folder of transformers."""
     monkeypatch.setitem(FEATURES, "dinov2_vitl14", dinov2)
@@ -264,21 +242,6 @@ def test_measured_by_name(dinov2_files, folders, monkeypatch, capsys, tmp_path):
     name, value = last.split()
     assert name == "fd_dinov2_vitl14"
     assert float(value) == pytest.approx(reference_metrics.frechet(*sides), rel=1e-3)
-
-
-def test_a_file_without_a_published_hash_says_so(tmp_path):
-    path = tmp_path / file_of("dinov2_vitl14", "lvd142m")
-    path.parent.mkdir()
-    path.write_bytes(b"something")
-    with pytest.raises(UserError, match=r"no published one is known here.*--allow-unknown-weights"):
-        weights.load_path("dinov2_vitl14", tmp_path, allow_unknown=False)
-    assert weights.load_path("dinov2_vitl14", tmp_path, allow_unknown=True) == path
-
-
-def test_a_folder_where_the_file_belongs_is_refused(tmp_path):
-    (tmp_path / "dinov2_vitb14_pretrain.pth").mkdir()
-    with pytest.raises(UserError, match=r"dinov2_vitb14_pretrain.pth: must be a file"):
-        weights.load_path("dinov2_vitb14", tmp_path, allow_unknown=True)
 
 
 @pytest.mark.slow  # 300 M numbers, several times

@@ -112,30 +112,6 @@ def test_an_edit_moves_the_logit_away_from_the_present_value(known, probe, stren
     np.testing.assert_allclose(moved, expected * towards[:8], atol=1e-4)
 
 
-def test_a_sheet_says_which_way_each_face_is_edited(known, probe):
-    """As its logit moves: up where a face has the attribute not."""
-    selection = known.select("test", 8)
-    system = checked.Checked("quarters", Quarters(), torch.device("cpu"))
-    scores = edit_scores(known, system, selection, probe, "Male", 0.8, None)
-    rises = scores["logits_change"][:, 1] > 0
-    ways = identity.ways("Male", selection.labels[:8, 1])
-    assert ways == ["towards Male" if up else "away from Male" for up in rises]
-    assert set(rises) == {True, False}
-
-
-def test_every_strength_has_edits_of_its_own(known, probe):
-    """In one store, one after the other: a logit changes by s sqrt(d) |w|, for each attribute by
-    its own.
-    """
-    selection = known.select("test", 20)
-    system = checked.Checked("quarters", Quarters(), torch.device("cpu"))
-    for strength in (0.1, 0.2, 0.3):
-        for column, attribute in enumerate(("Young", "Male")):
-            scores = edit_scores(known, system, selection, probe, attribute, strength, None)
-            expected = strength * DIM**0.5 * probe.weight[column].norm().item()
-            np.testing.assert_allclose(scores["logit_change"], expected, atol=1e-4)
-
-
 # ----------------------------------------------------------------------------------------------
 # The range of the similarity
 

@@ -1,7 +1,6 @@
 """The benchmark `latent` with systems whose decoders are known."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -270,19 +269,6 @@ def test_a_spectrum_is_measured_of_every_map(context):
     expected = (p * np.log((p + 1e-8) / (q + 1e-8))).sum(1)
     assert sharp.value == pytest.approx(expected.mean(), rel=1e-5)
     assert sharp.measured_by["images"].startswith("not blurred")
-
-
-class Published(Pixels):
-    """A checkpoint that is called as one of the published table's."""
-
-    name = title = fingerprint = "published"
-    source = Path("RAE.pt")
-
-
-def test_no_published_number_stands_beside_that_of_another_network(context):
-    found = measured(context, Published())
-    for setting in (SPHERICAL, UNMOVED, LINEAR):
-        assert found[BETWEEN, setting, "ifd_effnet"].published is None
 
 
 def test_results_are_of_the_image_and_not_of_the_batch(context, tmp_path, monkeypatch):

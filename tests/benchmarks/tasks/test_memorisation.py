@@ -102,15 +102,6 @@ def test_error_of_a_quantile_of_pictures_of_the_same_people(people, alike, q):
         assert 0.9 < np.sqrt(np.square(errors).mean()) / values.std() < 1.15
 
 
-def test_a_row_without_an_error_says_why(context):
-    context.networks.features = (features(),)  # 20 held-out images
-    found = values(context, load("dummy-constant"))
-    note = "no error: too few images or persons for that of a 5th percentile"
-    for (_, metric, setting), row in found.items():
-        few = setting == "5th percentile" and (row.stderr is None)
-        assert few == (note in row.note) and few == (setting == "5th percentile"), metric
-
-
 def test_the_error_of_a_ratio_is_the_spread_over_new_distances():
     rng, values, stated = np.random.default_rng(2), [], []
     for _ in range(300):

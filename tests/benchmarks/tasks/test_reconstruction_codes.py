@@ -260,16 +260,3 @@ def test_a_larger_system_runs_at_its_size_and_is_compared_at_the_others(context)
     assert found[TABLE1, "", "compression"].value == 1
     model = found[TABLE1, "", "mse"].measured_by.get("model", {})
     assert model == {"run_at": 48, "compared_at": "32, bilinear with antialiasing"}
-
-
-def test_a_system_of_the_size_of_the_comparison_says_nothing_of_sizes(context):
-    row = run(context, systems.load("dummy-perfect"))[TABLE1, "", "mse"]
-    assert "run_at" not in row.measured_by.get("model", {})
-
-
-def test_images_of_another_size_are_the_same_images(context):
-    selection = context.select("test", 3)
-    larger = selection.seen_by(Larger())
-    assert larger.batch(np.arange(3)).shape == (3, 3, 48, 48)
-    assert np.array_equal(larger.order, selection.order) and larger.key != selection.key
-    assert selection.seen_by(systems.load("dummy-perfect")).dataset is selection.dataset
