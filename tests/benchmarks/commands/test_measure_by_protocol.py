@@ -3,10 +3,12 @@
 import csv
 import shutil
 from itertools import chain, combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from data import originals_and_made, write_pair
 from light_networks import lighten, write_light_weights
 from matplotlib.axes import Axes
 from PIL import Image
@@ -24,23 +26,12 @@ KINDS = ("originals", "made")
 
 @pytest.fixture(scope="module")
 def arrays():
-    """Originals and reconstructions, uint8 N x H x W x 3: noise, and the same with more noise."""
-    draw = np.random.default_rng(0)
-    smooth = draw.integers(0, 256, (9, 6, 6, 3)).repeat(8, 1).repeat(8, 2)
-    strengths = np.linspace(5, 30, 9)[:, None, None, None]  # of unlike images, unlike means
-    made = smooth + draw.normal(size=smooth.shape) * strengths
-    return smooth.astype(np.uint8), made.clip(0, 255).round().astype(np.uint8)
+    return originals_and_made()
 
 
 @pytest.fixture(scope="module")
 def pair(arrays, tmp_path_factory):
-    """The same as two folders."""
-    root = tmp_path_factory.mktemp("pair")
-    for kind, images in zip(KINDS, arrays, strict=True):
-        (root / kind).mkdir()
-        for number, image in enumerate(images):
-            Image.fromarray(image).save(root / kind / f"{number:03}.png")
-    return root / KINDS[0], root / KINDS[1]
+    return write_pair(tmp_path_factory.mktemp("pair"), arrays)
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +51,6 @@ def values(capsys):
         return {words[0]: float(words[1]) for words in lines if len(words) == 2}
 
     return measure
-
-
-def means(score, arrays) -> float:
-    return float(np.mean([score(a, b) for a, b in zip(*arrays, strict=True)]))
 
 
 def test_plain_is_what_is_measured_without_a_protocol(pair, values):
@@ -228,7 +215,7 @@ def test_a_limit_measures_a_random_sample_and_says_so(pair, archives, arrays, va
 
 def test_images_are_in_order_though_threads_read_them(pair, arrays, monkeypatch):
     monkeypatch.setattr("benchmarks.measuring.images.AHEAD", 2)
-    count, images = images_of(pair[0], Asked(*pair))
+    count, images = images_of(Path(pair[0]), Asked(*pair))
     assert count == 9
     assert np.array_equal(torch.stack([*images]).permute(0, 2, 3, 1), arrays[0])
 
@@ -302,13 +289,6 @@ def test_a_protocol_of_ones_own_is_explained_too(pair, tmp_path, capsys):
 # Equal images, small images, and many
 
 
-def saved(folder, images):
-    folder.mkdir(parents=True)
-    for number, image in enumerate(images):
-        Image.fromarray(image).save(folder / f"{number:03}.png")
-    return str(folder)
-
-
 @pytest.fixture
 def trunks(tmp_path, monkeypatch):
     """The weights of LPIPS's trunks, of few layers, without Inception's."""
@@ -334,7 +314,7 @@ def test_what_is_too_small_is_a_reason_of_its_row(arrays, trunks, tmp_path, caps
     """At 10 px no LPIPS and not every window fits; at 20 px AlexNet does not."""
     for size in (10, 20):
         root = tmp_path / str(size)
-        folders = [saved(root / k, x[:3, :size, :size]) for k, x in zip(KINDS, arrays, strict=True)]
+        folders = write_pair(root, [x[:3, :size, :size] for x in arrays])
         main(["--explain", *folders, *trunks, "--out", str(root / "out")])
         with open(root / "out" / "protocols.csv", encoding="utf-8", newline="") as file:
             rows = {(row["metric"], row["protocol"]): row for row in csv.DictReader(file)}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from colours import no_effnet
-from small_systems import Everything, with_truth, write_people
+from small_systems import SMALL_SIZES, Everything, with_truth, write_people
 
 from benchmarks import evaluate, weights
 from benchmarks.commands import options
@@ -255,30 +255,11 @@ def text_of(content):
 
 
 SIZES = {
-    "reconstruction.images": 12,
-    "probes.train": 60,
-    "probes.valid": 10,
-    "probes.test": 30,
-    "edits.attributes": 1,
-    "edits.pairs": 2,
-    "edits.calibration": 1,
+    **SMALL_SIZES,
+    "edits.directions": ["paper", "mean difference"],
     "edits.strengths": [0.2],
-    "edits.classifier": 60,
-    "interpolation.pairs": 6,
-    "latent.images": 20,
-    "latent.training": 30,
-    "latent.moved": 10,
     "latent.space": 60,
-    "fewshot.reference": 80,
-    "fewshot.pool": 40,
-    "fewshot.samples": 6,
-    "fewshot.seeds": 1,
-    "fewshot.binary_k": 5,
-    "fewshot.pu_positives": 5,
-    "fewshot.pu_unlabeled": 20,
     "fewshot.frechet_error": False,
-    "samples.count": 24,
-    "unconditional.reference": 40,
     "unconditional.overlap": 3,
     "unconditional.frechet_error": False,
 }

@@ -5,12 +5,13 @@ import math
 import re
 from dataclasses import replace
 from functools import partial
-from itertools import takewhile
+from itertools import chain, takewhile
 from pathlib import Path
 
 import pytest
 import torch
 from small_systems import Everything
+from systems import noted
 from torch import nn
 from torch.nn import functional
 
@@ -181,41 +182,19 @@ def test_a_speed_is_images_over_the_median(context):
     assert speeds == {context.sizes(benchmark.Sizes).batch / 0.5}
 
 
-class Recording(Everything):
-    """Knows of how many images each call of a verb was."""
-
-    def __init__(self):
-        super().__init__()
-        self.calls = []
-
-    def encode_semantic(self, images):
-        self.calls.append(len(images))
-        return super().encode_semantic(images)
-
-    def encode_stochastic(self, images, semantic, steps):
-        self.calls.append(len(images))
-        return super().encode_stochastic(images, semantic, steps)
-
-    def decode(self, code, steps=100):
-        self.calls.append(len(code.semantic))
-        return super().decode(code, steps)
-
-    def sample_latents(self, indices, seed, steps):
-        self.calls.append(len(indices))
-        return super().sample_latents(indices, seed, steps)
-
-
 @pytest.mark.parametrize("batch_size", [None, 1, 3])
 def test_times_and_memory_are_of_whole_batches_whatever_the_batch_size(
     batch_size, patches, monkeypatch
 ):
     """`cost.batch` images at a time, which the row states, in every verb."""
-    system, taken = Recording(), []
+    system, taken = Everything(), []
+    calls = noted(system)
 
     def measured(work, *_):
-        system.calls.clear()
+        for counts in calls.values():
+            counts.clear()
         work()
-        taken.append(tuple(system.calls))
+        taken.append(tuple(chain(*calls.values())))
         return 0.5
 
     monkeypatch.setattr(counting, "median_seconds", measured)

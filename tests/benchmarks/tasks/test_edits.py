@@ -7,6 +7,7 @@ import pytest
 import torch
 from lone_context import small_context
 from PIL import Image
+from systems import Pixels as KnownPixels
 
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.metrics.networks import chosen
@@ -14,7 +15,7 @@ from benchmarks.metrics.networks.faces import FaceEmbedding
 from benchmarks.plugin import Part
 from benchmarks.systems import dummy
 from benchmarks.systems.protocol import checked
-from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, Code, System
+from benchmarks.systems.protocol.base import Code, System
 from benchmarks.tasks.edits import classifier, directions, edits, pictures
 from benchmarks.tasks.edits.directions import MEANS, NO_EDIT, ORACLE, OWN, REGRESSED, RIDGE
 from diffae.data import open_dataset
@@ -69,19 +70,13 @@ def vector():
     return shift.flatten()
 
 
-class Pixels(System):
+class Pixels(KnownPixels):
     """The image is its own code, and the edit of its own adds what the truth adds, times the strength."""
 
-    capabilities = frozenset({ENCODE, DECODE, SEMANTIC})
-    name = title = fingerprint = "pixels"
-    image_size, latent_dim = SIDE, DIM
     far = 2  # times the truth, at strength 1
 
-    def encode_semantic(self, images):
-        return images.flatten(1)
-
-    def decode(self, code, steps=100):
-        return code.semantic.reshape(-1, 3, SIDE, SIDE)
+    def __init__(self, side=SIDE):
+        super().__init__(side, name=type(self).__name__.lower())
 
     def edit(self, code, attribute, target, strength):
         assert attribute == "Lit"
@@ -92,7 +87,6 @@ class Pixels(System):
 class Turned(Pixels):
     """The same code, rotated, three times as large, and moved."""
 
-    name = title = fingerprint = "turned"
     edit = System.edit
     rotation = torch.linalg.qr(torch.randn(DIM, DIM, generator=torch.Generator().manual_seed(0)))[0]
 
@@ -106,19 +100,20 @@ class Turned(Pixels):
 class Grey(Pixels):
     """The decoder ignores its code."""
 
-    name = title = fingerprint = "grey"
-
-    def decode(self, code, steps=100):
-        return 0 * code.semantic.reshape(-1, 3, SIDE, SIDE)
+    def __init__(self):
+        super().__init__()
+        self.contrast = 0
 
 
 class Rest(Pixels):
     """The code is the mean of red, and x_T is what is left of the image."""
 
-    name = title = fingerprint = "rest"
-    capabilities = frozenset({ENCODE, DECODE, SEMANTIC, STOCHASTIC})
-    semantic_dim, latent_dim = 1, DIM + 1
+    capabilities = Pixels.capabilities | {"stochastic"}
     edit = System.edit
+
+    def __init__(self):
+        super().__init__()
+        self.semantic_dim, self.latent_dim = 1, DIM + 1
 
     def encode_semantic(self, images):
         return images[:, 0].mean((1, 2))[:, None]
@@ -157,8 +152,6 @@ def pattern():
 
 class Ties(Pixels):
     """Its own edits add a pattern too, or take it away, at strength 1 twice; more of it to some images."""
-
-    name = title = fingerprint = "ties"
 
     def edit(self, code, attribute, target, strength):
         more = (2 if target else -2) * strength * pattern() * weights(code.semantic)
@@ -227,8 +220,6 @@ def test_a_constant_code_has_no_direction(context):
     """
 
     class Constant(Grey):
-        name = title = fingerprint = "constant"
-
         def encode_semantic(self, images):
             return torch.ones(len(images), DIM)
 
@@ -244,18 +235,7 @@ def test_a_constant_code_has_no_direction(context):
 
 
 def test_a_system_of_another_size_is_given_its_own(context):
-    class Small(Pixels):
-        name = title = fingerprint = "small"
-        image_size, latent_dim, edit = SIDE // 2, DIM // 4, System.edit
-
-        def encode_semantic(self, images):
-            assert images.shape[-1] == SIDE // 2
-            return images.flatten(1)
-
-        def decode(self, code, steps=100):
-            return code.semantic.reshape(-1, 3, SIDE // 2, SIDE // 2)
-
-    found = measured(context, Small())
+    found = measured(context, KnownPixels(SIDE // 2))
     assert found["edits", ORACLE, "gain"].value == 1
     assert 0.8 < found["edits", ORACLE, "kept"].value < 1
 
@@ -291,8 +271,6 @@ def test_a_change_without_an_inverse_is_no_part_of_reversibility(context, monkey
     """An edit that is not undone but done twice is off by twice the truth; of the others nothing is counted."""
 
     class OneWay(Pixels):
-        name = title = fingerprint = "one-way"
-
         def decode(self, code, steps=100):  # brighter each time
             return super().decode(code) + 0.05
 

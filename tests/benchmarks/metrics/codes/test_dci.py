@@ -116,14 +116,6 @@ def test_three_numbers_share_their_fits(monkeypatch, no_errors):
     assert len(calls) == 3
 
 
-def test_where_fits_take_too_long_there_is_no_error(no_errors):
-    random = np.random.default_rng(10)
-    codes = labelled(random.standard_normal((60, 2)), random.integers(2, size=(60, 2)))
-    found = NUMBERS["dci_d"].compute(codes, Dci(), 0)
-    assert found.stderr is None and found.over == ""
-    assert found.notes == ("no error: a jackknife would take too long",)
-
-
 def test_concepts_are_replaced_by_their_principal_component(no_errors):
     """Two concepts of two numbers, each a factor along one direction: as the factors themselves."""
     random = np.random.default_rng(0)

@@ -226,15 +226,3 @@ def test_a_label_that_is_constant_where_choices_are_made_or_scored_has_no_say():
         alone = measure(name, replace(codes, labels=rest), PLAIN, 0)
         assert found.value == pytest.approx(alone.value)
         assert found.stderr == pytest.approx(alone.stderr)
-
-
-@pytest.mark.parametrize("name", ["auroc", "ap", "ridge_r2", "pearson_r", "label_mse", "infoe"])
-def test_in_sample_fits_and_choices_on_scored_rows_are_said(name):
-    from benchmarks.metrics.codes.schema import section_of
-
-    codes = made("noise", N, 1)
-    section = section_of(name)
-    inside = measure(name, codes, PLAIN.changed(f"{section}.rows", "in-sample"), 0)
-    assert "fitted on the scored rows" in inside.notes and inside.n == N
-    peeked = measure(name, codes, PLAIN.changed(f"{section}.chosen", "on the scored rows"), 0)
-    assert "chosen on the scored rows" in peeked.notes

@@ -188,16 +188,3 @@ def test_the_balanced_accuracy_of_noise_is_a_half_however_rare_the_label():
     codes = only(made("noise", 2000, 1), [0, 5])  # rates of .88 and .12
     found = measure("knn", codes, PLAIN, 0)
     assert abs(found.value - 0.5) < 3.5 * found.stderr < 0.1
-
-
-def test_a_label_of_one_class_in_a_part_is_left_out_and_counted():
-    codes = only(made("aligned", N, 1), [0, 1, 6])
-    part, values = parts(codes, 0), codes.labels.values.copy()
-    values[part.train, 0] = 0
-    values[part.test, 1] = 1
-    codes = replace(codes, labels=replace(codes.labels, values=values))
-    found = measure("knn", codes, PLAIN, 0)
-    assert found.value == pytest.approx(measure("knn", only(codes, [2]), PLAIN, 0).value)
-    assert "labels with one value in a part, left out: b0, b1" in found.notes
-    with pytest.raises(UserError, match="every label is the same on all rows"):
-        measure("knn", only(codes, [0, 1]), PLAIN, 0)
