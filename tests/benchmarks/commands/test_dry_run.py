@@ -14,7 +14,7 @@ from small_systems import SMALL_SIZES, Called, Everything, every_benchmark, with
 from benchmarks import evaluate, run, systems
 from benchmarks.commands import dry_run, progress
 from benchmarks.core import plan
-from benchmarks.core.plan import Calls, Work
+from benchmarks.core.plan import Work
 from diffae.data import open_dataset, open_portraits
 from diffae.data.portraits import write_dataset
 from diffae.data.portraits.write import planned
@@ -205,16 +205,6 @@ def test_work_on_real_images_alone_is_counted_once_for_all_systems(nowhere, tmp_
         assert real == [(name, one) for name, _, one in of_two if one.real], names
         assert len(of_two) == 2 * len(of_one) - len(real), names
     assert len(real) >= 5
-
-
-def test_operations_seconds_and_bytes_are_those_of_all_calls():
-    costs = {"decoder": dry_run.Cost(0.5, 3e9), "encoder": dry_run.Cost(0.25, 1e9)}
-    total = dry_run._Total()
-    total.add(Work("decode", 40, Calls(decoder=20, encoder=1), bytes=100), costs)
-    total.add(Work("decode", 10, Calls(decoder=1), bytes=50), costs)
-    assert (total.calls.decoder, total.calls.encoder) == (810, 40)
-    assert total.seconds == 810 * 0.5 + 40 * 0.25 and total.bytes == 4500
-    assert total.flops == 810 * 3e9 + 40 * 1e9
 
 
 def test_the_time_left_is_that_of_the_calls_that_are_left(context, monkeypatch, capsys):

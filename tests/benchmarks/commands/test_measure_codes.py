@@ -343,11 +343,9 @@ def test_explain_writes_the_page_the_picture_and_the_tables(whole, few, tmp_path
     out = tmp_path / "explained"
     main(["--explain", str(whole), "--out", str(out), "--seed", "3"])
     said = capsys.readouterr().out
-    assert said.startswith(f"codes: 240 x 6, {whole}\n") and "240 images" in said
-    assert "five folds instead of held-out rows: " in said
-    assert {path.name for path in out.iterdir()} >= {
-        f"protocols.{x}" for x in ("html", "png", "md")
-    }
+    assert said.startswith(f"codes: 240 x 6, {whole}\n")
+    written = {path.name for path in out.iterdir()}
+    assert written >= {"protocols.html", "protocols.png", "protocols.md"}
     codes, _ = read(whole)
     with open(out / "protocols.csv", newline="") as file:
         rows = {(row["metric"], row["protocol"]): row for row in csv.DictReader(file)}
@@ -357,11 +355,6 @@ def test_explain_writes_the_page_the_picture_and_the_tables(whole, few, tmp_path
             continue
         value = measure(name, codes, schema.named(protocol), 3).value
         assert float(row["value"]) == pytest.approx(value, rel=1e-9)
-    page = (out / "protocols.html").read_text()
-    for made in (said, page, (out / "protocols.md").read_text()):
-        assert "published" not in made
-    assert "The same images, measured" in page and "pairs" not in page and str(whole) in page
-    assert said.splitlines()[-1] == str(out / "protocols.md")
 
 
 def test_wide_codes_are_explained_without_what_is_bound_to_axes(at, monkeypatch, capsys):
@@ -385,16 +378,11 @@ def test_wide_codes_are_explained_without_what_is_bound_to_axes(at, monkeypatch,
 BAD_CODES = {
     "few": (dict(codes=VALUES[:49]), "49 codes; give at least 50"),
     "not a number": (dict(codes=np.where(np.arange(N)[:, None] == 7, np.nan, VALUES)), "the first in row 7"),
-    "infinite": (dict(codes=np.full((N, 2), np.inf, np.float32)), "240 of 240 codes are not finite"),
     "objects": (dict(codes=VALUES.astype(object)), "objects are pickles: save numbers"),
     "images": (dict(codes=np.zeros((N, 4, 4, 3), np.uint8)), "images, tokens or labels, not codes"),
-    "images alone": (dict(arr_0=np.zeros((N, 4, 4, 3), np.uint8)), "no array `codes`"),
     "several arrays": (dict(a=VALUES, b=VALUES), "no array `codes`, nor a single one of floats"),
     "a row": (dict(codes=VALUES[0]), "not codes; save floats [n, d]"),
-    "a number": (dict(codes=np.float32(1)), "not codes; save floats [n, d]"),
-    "empty": (dict(codes=VALUES[:, :0]), "not codes; save floats [n, d]"),
     "complex": (dict(codes=VALUES + 1j), "not codes; save floats [n, d]"),
-    "rows of labels": (dict(codes=VALUES, labels=COLUMNS[:-1]), "labels is float64 (239, 4)"),
     "names of labels": (dict(codes=VALUES, labels=COLUMNS, names=np.array(NAMES[1:])), "names is"),
     "equal names": (dict(codes=VALUES, labels=COLUMNS[:, :2], names=np.array(["a", "a"])), "the label a is listed 2 times"),
     "label not a number": (dict(codes=VALUES, labels=np.where(COLUMNS == COLUMNS.max(), np.nan, COLUMNS)), "is missing or not finite"),
@@ -402,12 +390,9 @@ BAD_CODES = {
     "said to be binary": (dict(codes=VALUES, labels=COLUMNS[:, 2:3], kinds=np.array(["binary"])), "said to be binary, but has values such as 2"),
     "no such part": (dict(codes=VALUES, split=np.where(SPLIT == 1, 3, SPLIT)), "split takes train,"),
     "a part is missing": (dict(codes=VALUES, split=np.zeros(N)), "needs train and test"),
-    "rows of split": (dict(codes=VALUES, split=SPLIT[1:]), "split is int64 (239,)"),
     "no text": (dict(codes=VALUES, persons=np.full(N, 2**31 - 1, "<u4").view("<U1")), "neither arrays nor CSV"),
-    "persons as objects": (dict(codes=VALUES, persons=PERSONS.astype(object)), "persons cannot be read"),
     "one class": (dict(codes=VALUES, labels=np.ones(N)), "every image has the same label of 0"),
     "no labels": (dict(codes=VALUES), "auroc: needs labels (binary)"),
-    "no binary labels": (dict(codes=VALUES, labels=COLUMNS[:, 3]), "needs labels that are binary"),
     "constant codes": (dict(codes=np.ones_like(VALUES), labels=COLUMNS[:, 0]), "every dimension of the codes is constant"),
 }  # fmt: skip
 
@@ -437,12 +422,9 @@ BAD_TABLES = {
     "an image twice": (f"file,a\n{FILES[0]},1\n{FILES[0]},0", f"the image {FILES[0]} is listed 2 times"),
     "an empty cell": (f"{HEAD}\n{ROWS}".replace("cube", "", 1), "shape of row 1, from 0, is missing"),
     "no number": (f"{HEAD}\n{ROWS}".replace("3.5", "n/a", 1), "age of row 1, from 0, is missing"),
-    "an infinite one": (f"{HEAD}\n{ROWS}".replace("3.5", "inf", 1), "age of row 1, from 0, is missing or not finite"),
-    "a short row": (f"{HEAD}\n{ROWS}".replace(",3.5", "", 1), "age of row 1, from 0, is missing"),
     "long rows": (HEAD + "\n" + ROWS.replace("\n", ",1\n") + ",1", "more fields than the header"),
     "a long row": (f"{HEAD}\n{ROWS}\n1,2,3,4,5", "neither arrays nor CSV of labels"),
     "nothing": ("", "neither arrays nor CSV of labels"),
-    "not text": ("\udcff", "is not UTF-8 text"),
     "said to be real": (f"a,{HEAD}:real".replace("shape,age", "age,shape") + "\n" + "\n".join(f"1,{x}" for x in ROWS.replace("cube,3.5", "3.5,cube").replace("ball,7", "7,ball").split("\n")), "shape is said to be real"),
     "a split of its own": ("split\n" + "\n".join(["test", "train"] * (N // 2)), "another split than in"),
 }  # fmt: skip
@@ -474,8 +456,6 @@ def test_labels_of_another_file_are_one_line(codes, at, capsys):
         (["auroc,psnr"], "auroc is of codes, psnr of images"),
         (["auroc", "--limit", "3"], "--limit: not of numbers of codes"),
         (["auroc", "--save", "s.npz"], "--save: "),
-        (["auroc", "--subsets", "2x3"], "--subsets: "),
-        (["auroc", "--out", "d"], "--out: for --explain only"),
         (["aurocs"], "unknown metric 'aurocs'; did you mean auroc?"),
         (["auroc", "--protocol", "taming"], "taming is a protocol of images; codes have: plain"),
         (["auroc", "--protocol", "dino-knn"], "dino-knn does not define auroc; it has: knn"),

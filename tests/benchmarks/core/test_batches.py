@@ -270,16 +270,6 @@ def test_chunks_that_are_computed_together_are_filed_as_if_alone(together, tmp_p
     assert len(logs[0]) == 5 and len(logs[1]) == -(-5 // together)
 
 
-def test_counts_that_cannot_be_told_apart_are_shared_and_keep_their_sum(tmp_path):
-    def compute(positions):
-        return {"x": positions, PREFIX + "decode": np.array([101, 999])}
-
-    store = Store(tmp_path)
-    store.together = 3
-    list(store.chunks(Computation("", {"work": "test"}, 2 * CHUNK + 7, compute)))
-    assert store.overshoot.counts == {"decode": (101, 999)}
-
-
 def test_only_what_is_missing_is_computed_in_runs_of_neighbours(tmp_path):
     log = []
     store = Store(tmp_path)

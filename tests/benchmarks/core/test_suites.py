@@ -4,7 +4,6 @@ import hashlib
 import json
 import tomllib
 from copy import deepcopy
-from pathlib import Path
 
 import pytest
 from colours import no_effnet
@@ -176,7 +175,7 @@ def test_every_flag_decides_numbers_or_is_free():
     refused = (
         "axes explain allow-unknown-weights attributes crop features keep limit precision profile"
     )
-    refused += " protocol seed set solver stand-ins steps"
+    refused += " protocol seed set size solver stand-ins steps"
     assert FLAGS - set(suites.FREE) - {"--help"} == {f"--{name}" for name in refused.split()}
 
 
@@ -194,21 +193,6 @@ def test_what_the_suite_decides_is_refused_in_one_line(words):
         parse(["decodable-v1", *words.split()], None)
     said = f"{flag}: decodable-v1 is frozen; leave it out, or name benchmarks"
     assert str(error.value) == said
-
-
-def test_what_says_which_systems_and_data_stays_with_the_user(tmp_path):
-    words = f"--data d --systems diffae,ddim --ckpt ddim=x --out o --device cpu --batch-size 2 --weights-dir {tmp_path}"
-    asked = parse(
-        ["decodable-v1", *words.split(), "--dry-run", "--fresh", "--save-codes", "c"], None
-    )
-    assert (asked.data, asked.systems, asked.checkpoints) == (
-        "d",
-        ("diffae", "ddim"),
-        {"ddim": "x"},
-    )
-    assert (asked.out, asked.device, asked.batch_size) == (Path("o"), "cpu", 2)
-    assert asked.dry_run and asked.fresh and asked.networks.weights_dir == tmp_path
-    assert asked.suite == parse(["decodable-v1"], None).suite
 
 
 @pytest.mark.parametrize("given", [dict(seed=0), dict(profile="quick"), dict(limit=3)])

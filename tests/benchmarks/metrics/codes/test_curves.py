@@ -102,18 +102,6 @@ def test_a_code_that_knows_nothing_takes_the_entropy_and_a_perfect_one_little():
     assert noise.stderr < 0.05 and noise.over == "images and fits"
 
 
-def test_the_error_is_over_images_and_over_orders():
-    codes = binary(made("rotated", 200, 0))
-    each = [bits(codes, np.random.default_rng([0, order])) for order in range(3)]
-    means = np.array([one.mean() for one in each])
-    of_images = np.mean(each, axis=(0, 2))
-    variance = of_images.var(ddof=1) / 200 + means.var(ddof=1) / 3
-    found = code_length(codes, 0, orders=3)
-    assert found.value == pytest.approx(means.mean())
-    assert found.stderr == pytest.approx(variance**0.5)
-    assert code_length(codes, 0, orders=1).stderr is None
-
-
 def test_pictures_of_a_person_follow_each_other():
     """Of a person's three equal pictures none is coded by a fit to the others, but at a block's end."""
     rng = np.random.default_rng(0)

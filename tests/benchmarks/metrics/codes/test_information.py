@@ -241,18 +241,6 @@ def test_clusters_of_concepts():
     assert value("mig", labelled(z, y), Mig(**DLIB)) < 0.1
 
 
-def test_the_error_is_the_spread_over_images():
-    """For a code of which each axis tells one label a little."""
-    found = []
-    for seed in range(30):
-        z, y = perfect(300, sizes=(3, 3), seed=seed)
-        z = z + 0.5 * np.random.default_rng(seed).standard_normal(z.shape)
-        found.append(measured("mig", labelled(z, y), seed=seed))
-    spread = np.std([one.value for one in found], ddof=1)
-    assert 0.6 < np.mean([one.stderr for one in found]) / spread < 1.5
-    assert {one.over for one in found} == {"images"}
-
-
 def test_what_cannot_be_compared_is_refused():
     z, y = perfect(100)
     with pytest.raises(UserError, match="mig: needs two axes that count"):

@@ -13,7 +13,7 @@ from sklearn.metrics import average_precision_score, r2_score, roc_auc_score
 from sklearn.model_selection import KFold
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.metrics.codes.data import TEST, TRAIN, VALID, Codes, Labels, parts
+from benchmarks.metrics.codes.data import TEST, TRAIN, VALID, Labels, parts
 from benchmarks.metrics.codes.invariant import linear
 from benchmarks.metrics.codes.schema import named
 from benchmarks.metrics.codes.table import measure
@@ -167,24 +167,6 @@ def test_the_split_of_the_file_is_kept_and_persons_are_in_one_part():
     assert measure("auroc", codes, PLAIN, 0) != measure("auroc", codes, PLAIN, 1)
     people = replace(codes, persons=np.arange(N) // 3)
     assert measure("auroc", people, PLAIN, 0).over == "persons"
-
-
-def test_pictures_that_repeat_do_not_make_an_error_smaller():
-    """Each image three times: over persons the error is that of one copy."""
-    codes = made("rotated", N, 1)
-    split = np.repeat([TRAIN, VALID, TEST], [150, 50, 100])
-    codes = replace(codes, split=split)
-    again = np.repeat(np.arange(N), 3)
-    thrice = Codes(
-        codes.values[again],
-        replace(codes.labels, values=codes.labels.values[again]),
-        split[again],
-        persons=again,
-    )
-    for name in ("auroc", "ap", "ridge_r2"):
-        once, more = (measure(name, one, PLAIN, 0) for one in (codes, thrice))
-        assert more.value == pytest.approx(once.value, rel=0.01)
-        assert more.stderr == pytest.approx(once.stderr, rel=0.05)
 
 
 @pytest.mark.filterwarnings("error")

@@ -8,7 +8,7 @@ from codes_of_factors import made
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from sklearn.neighbors import KNeighborsClassifier
 
-from benchmarks.metrics.codes.data import TEST, TRAIN, Codes, Labels, parts
+from benchmarks.metrics.codes.data import Codes, Labels, parts
 from benchmarks.metrics.codes.invariant import neighbours
 from benchmarks.metrics.codes.schema import named
 from benchmarks.metrics.codes.table import measure
@@ -121,30 +121,6 @@ def test_a_code_of_length_zero_has_the_cosine_0_with_every_code(name):
     wanted = (np.argmax(of_class, axis=0) == y[part.test, 0]).mean()
     given = replace(codes, values=x, labels=replace(codes.labels, values=y))
     assert measure("knn", given, named(name), 0).value == pytest.approx(wanted, abs=1e-12)
-
-
-@pytest.mark.parametrize("apart", [0.5, 9])
-def test_an_error_is_over_neighbours_too(apart):
-    """Of few neighbours it is the spread over other ones; where all agree, over scored images alone."""
-    fixed = PLAIN.changed("knn.neighbours", 5)
-    values, variances, binomial = [], [], []
-    for draw in range(25):
-        random = np.random.default_rng(draw)
-        y = random.integers(2, size=3080)
-        x = random.normal(size=(len(y), 10)) + apart * y[:, None]
-        right = (np.arange(len(y)) < 80) | (np.arange(len(y)) % 20 > 0)
-        known = np.where(right, y, 1 - y)
-        labels = Labels(known[:, None].astype(float), ("y",), ("classes",))
-        codes = Codes(x, labels, np.repeat([TRAIN, TEST], [80, 3000]))
-        found = measure("knn", codes, fixed, 0)
-        values.append(found.value)
-        variances.append(found.stderr**2)
-        binomial.append(found.value * (1 - found.value) / 2999)
-    if apart == 9:
-        assert np.sqrt(variances) == pytest.approx(np.sqrt(binomial))
-        return
-    spread = np.var(values, ddof=1)
-    assert np.mean(binomial) < 0.25 * spread and 0.5 < np.mean(variances) / spread < 2
 
 
 def test_a_person_is_no_neighbour_of_themself_where_the_split_is_given():

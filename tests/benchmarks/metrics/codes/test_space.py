@@ -262,16 +262,6 @@ def test_errors_of_white_codes_have_closed_forms():
     assert found == pytest.approx(3 / 2_000**0.5, rel=0.15)
 
 
-def test_the_error_of_neighbours_is_of_images_and_of_those_that_are_near():
-    """Whether two are alike counts for both, where each is near the other."""
-    found = []
-    for seed in range(100):
-        y = np.random.default_rng([1, seed]).integers(2, size=200).astype(float)
-        found.append(number("lnc", labelled(white(200, 2, seed=seed), y)))
-    spread = np.std([one.value for one in found], ddof=1)
-    assert 0.9 < np.sqrt(np.mean([one.stderr**2 for one in found])) / spread < 1.4
-
-
 def test_a_person_is_no_neighbour_of_themself():
     """Pictures of one person are equal and share a label that nothing else tells."""
     persons = np.repeat(np.arange(300), 3)
