@@ -259,11 +259,11 @@ def test_several_protocols_of_codes_are_measured_one_after_the_other(whole, caps
         main([metrics, str(whole), "--protocol", protocols])
         return [x for x in capsys.readouterr().out.splitlines() if x.split()[0] in metrics]
 
-    each = [printed("knn", one) for one in ("dino-knn", "plain")]
-    assert printed("knn", "dino-knn, plain") == [*chain(*each)] and each[0] != each[1]
-    with pytest.raises(UserError, match="dino-knn does not define auroc; it has: knn"):
-        printed("auroc,knn", "plain,dino-knn")
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()].count("knn") == 2
+    each = [printed("auroc", one) for one in ("infodiffusion", "plain")]
+    assert printed("auroc", "infodiffusion, plain") == [*chain(*each)] and each[0] != each[1]
+    with pytest.raises(UserError, match="infodiffusion does not define knn; it has: "):
+        printed("knn,auroc", "plain,infodiffusion")
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()].count("auroc") == 2
 
 
 def test_what_cannot_be_measured_does_not_hide_the_rest(at, capsys):
