@@ -100,7 +100,7 @@ def test_the_protocols_are_weighted_votes_by_cosine(name, k, t):
 @pytest.mark.parametrize("name", ["dino-knn", "dinov2-knn", "lightly-knn"])
 def test_a_code_of_length_zero_has_the_cosine_0_with_every_code(name):
     """As in the three codes, which multiply it. All of them have one class, since they are as near."""
-    codes = with_labels(made("rotated", 600, 1), [6])
+    codes = of_six_classes(600)
     y, how, part = codes.labels.values.copy(), named(name).section("knn"), parts(codes, 0)
     x = np.random.default_rng(0).normal(size=(600, 30))  # hardly a cosine is above a half
     zeros = part.fitted[::4]
@@ -111,7 +111,7 @@ def test_a_code_of_length_zero_has_the_cosine_0_with_every_code(name):
     near = np.argsort(-cosines, axis=1)[:, : how.neighbours]
     votes = np.exp(np.take_along_axis(cosines, near, axis=1) / how.temperature)
     classes = y[part.fitted, 0][near]
-    of_class = [(votes * (classes == c)).sum(axis=1) for c in range(4)]
+    of_class = [(votes * (classes == c)).sum(axis=1) for c in range(6)]
     wanted = (np.argmax(of_class, axis=0) == y[part.test, 0]).mean()
     given = replace(codes, values=x, labels=replace(codes.labels, values=y))
     assert measure("knn", given, named(name), 0).value == pytest.approx(wanted, abs=1e-12)
