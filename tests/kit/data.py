@@ -10,10 +10,10 @@ from PIL import Image
 Images = NDArray[np.uint8]
 
 
-def write_images(folder: Path, images: Iterable[Images], first: int = 0) -> Path:
+def write_images(folder: Path, images: Iterable[Images]) -> Path:
     """Write images H x W x 3 as PNG files that are called by their number."""
     folder.mkdir(parents=True, exist_ok=True)
-    for number, pixels in enumerate(images, first):
+    for number, pixels in enumerate(images):
         Image.fromarray(pixels).save(folder / f"{number:03}.png")
     return folder
 

@@ -4,7 +4,6 @@ What each of them encodes and decodes is a formula, so that a test can compute e
 benchmark by itself. `small_systems.Everything` is the one that can do all that a system can.
 """
 
-from collections import Counter
 from collections.abc import Callable
 
 import torch
@@ -113,8 +112,3 @@ def _noting(method: Callable, counts: list[int]) -> Callable:
         return method(first, *rest, **named)
 
     return call
-
-
-def totals(calls: dict[str, list[int]]) -> Counter[str]:
-    """The images of all calls of each verb."""
-    return Counter({verb: sum(counts) for verb, counts in calls.items()})
