@@ -285,3 +285,14 @@ def test_pipes_are_refused_and_never_opened(folders, tmp_path, alarm):
             main([metric, str(images), str(images)])
     with pytest.raises(UserError, match=r"pipe\.png: no such folder"):
         main(["mse", str(images / "pipe.png"), str(folders[0])])
+
+
+def test_files_that_are_left_out_are_counted(measure, folders, tmp_path, capsys):
+    images = tmp_path / "images"
+    shutil.copytree(folders[0], images)
+    for name in ("a.tiff", "b.gif", "c.tif"):
+        (images / name).write_bytes(b"whatever it holds")
+    main(["mse", str(images), str(folders[0])])
+    output = capsys.readouterr()
+    assert output.out.endswith("mse 0\n")
+    assert "left out: 3 other files: " in output.err

@@ -239,6 +239,15 @@ def test_measured_by_name(dinov2_files, folders, monkeypatch, capsys, tmp_path):
     assert float(value) == pytest.approx(reference_metrics.frechet(*sides), rel=1e-3)
 
 
+def test_a_file_without_a_published_hash_says_so(tmp_path):
+    path = tmp_path / file_of("dinov2_vitl14", "lvd142m")
+    path.parent.mkdir()
+    path.write_bytes(b"something")
+    with pytest.raises(UserError, match=r"its SHA-256 is .*--allow-unknown-weights"):
+        weights.load_path("dinov2_vitl14", tmp_path, allow_unknown=False)
+    assert weights.load_path("dinov2_vitl14", tmp_path, allow_unknown=True) == path
+
+
 @pytest.mark.slow  # 300 M numbers, several times
 @pytest.mark.parametrize("architecture", [DINOV2_VITL14, DINOV2_VITB14])
 def test_dinov2_at_full_size(architecture, photographs, tmp_path):

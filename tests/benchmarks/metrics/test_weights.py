@@ -44,6 +44,13 @@ def test_what_cannot_be_verified_is_used_only_on_request(tmp_path, name):
     assert weights.load_path(name, tmp_path, allow_unknown=True) == path
 
 
+def test_a_changed_file_is_hashed_again(tmp_path):
+    path = tmp_path / "file"
+    for content in (b"one", b"two, longer"):
+        path.write_bytes(content)
+        assert weights.sha256(path) == hashlib.sha256(content).hexdigest()
+
+
 def test_a_folder_is_not_a_weight(tmp_path):
     (tmp_path / weights.KNOWN["arcface"].files[-1].filename).mkdir()
     with pytest.raises(UserError, match="not a folder"):

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import chain, takewhile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -210,6 +211,12 @@ def test_times_and_memory_are_of_whole_batches_whatever_the_batch_size(
     assert taken == 2 * len(benchmark.VERBS) * [(5,)]
     speeds = [row for row in found.times if row.metric == "images_per_second"]
     assert [(row.value, row.n) for row in speeds] == len(benchmark.VERBS) * [(10.0, 5)]
+
+
+def test_work_within_one_tick_of_the_clock_still_has_a_rate(monkeypatch):
+    frozen = SimpleNamespace(perf_counter=lambda: 5.0)
+    monkeypatch.setattr(counting, "time", frozen)
+    assert 0 < counting._seconds(lambda: None, CPU) < 1e-6
 
 
 def test_peak_memory_sees_what_is_freed_again():

@@ -26,7 +26,6 @@ from benchmarks.tasks.latent.latent import (
     ROBUST,
     SPECTRUM,
     SPHERICAL,
-    TOKENS,
     UNMOVED,
 )
 from benchmarks.tasks.latent.moves import Codes
@@ -231,26 +230,6 @@ def test_perturbed_tokens_are_drawn_from_the_nearest_by_image(context):
     rank = (Tokens.book[order] == moved).all(2).float().argmax(1)
     assert sorted(set(rank.tolist())) == [0, 1, 2]
     assert np.bincount(rank) / len(rank) == pytest.approx([1 / 3] * 3, abs=0.06)
-
-
-def test_every_number_that_a_code_cannot_have_is_a_row_with_the_reason(context):
-    found = measured(context, Pixels())
-    assert found[TOKENS, "3 nearest", "pkd_effnet"].note == "its code has no tokens"
-    found = measured(context, systems.load("dummy-constant", CPU))
-    assert (
-        found[BETWEEN, SPHERICAL, "ikd_effnet"].note == "70 codes have norm 0, and so no direction"
-    )
-    assert found[BETWEEN, LINEAR, "ikd_effnet"].value is not None
-    assert found[SPECTRUM, "", "spectrum_kl"].note == "its code is no map of numbers"
-    few = context.profile.changed_by({"latent.training": 9, "latent.neighbours": (7,)})
-    found = measured(replace(context, profile=few), Tokens())
-    note = "9 training images, iFID needs 10 candidates"
-    assert found[BETWEEN, LINEAR, "ifd_effnet"].note == note
-    assert found[TOKENS, "7 nearest", "pkd_effnet"].note == "the codebook has 6 codes"
-    one = context.profile.changed_by({"latent.images": 1, "latent.training": 1, "latent.moved": 1})
-    found = measured(replace(context, profile=one), Tokens())
-    assert "needs two images on each side, not 1" in found[BETWEEN, UNMOVED, "ikd_effnet"].note
-    assert "a deviation needs two" in found[ROBUST, "noise 1", "pd_effnet"].note
 
 
 def test_a_spectrum_is_measured_of_every_map(context):

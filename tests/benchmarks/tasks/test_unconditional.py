@@ -1,13 +1,14 @@
 """Table 4 with images of known colours: comparisons, their uncertainty, and the rows."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from colours import SIZE, Painter, colours_of, context_of, dataset, features, frechet, kernel
 
-from benchmarks.core.runner.evaluation import Evaluation, rows
+from benchmarks.core.runner.evaluation import rows
 from benchmarks.core.runner.results import Results
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Side, blocks_of
 from benchmarks.metrics.kernel import cmmd
@@ -281,7 +282,7 @@ def test_the_headline_in_memory_is_by_five_samples_for_each_of_three_dimensions(
     context, count, leads
 ):
     context.profile = context.profile.changed_by({"samples.count": count})
-    evaluation = Evaluation(context, [Painter()])
+    evaluation = SimpleNamespace(context=context, deviations={}, systems=[Painter()])
     found = Results(
         evaluation, {"benchmarks": ["unconditional"]}, rows(BENCHMARK, context, [Painter()])
     )
