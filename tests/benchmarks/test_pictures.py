@@ -5,14 +5,10 @@ A run of all benchmarks by systems whose decodes tell the code that they were de
 captions promise. A sheet that nothing is expected of fails by its name.
 """
 
-import base64
-import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from html.parser import HTMLParser
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +17,6 @@ import reference_metrics
 import torch
 from metric_weights import write_onnx
 from painted import (
-    ATTRIBUTES,
     COUNT,
     MAP,
     NUMBERS,
@@ -46,6 +41,7 @@ from painted import (
     told,
     write_images,
 )
+from people import ATTRIBUTES
 from PIL import Image
 
 from benchmarks import evaluate
@@ -222,10 +218,10 @@ def reconstruction(sheets: Sheets, found: Cells, system: str) -> None:
 
 def worst(sheets: Sheets, found: Cells, system: str, kept: Path) -> None:
     assert found.rows == ["input", "reconstruction"]
-    names = [f"{number_of(cell) + 1:06d}.png" for cell in found.images[0]]
+    names = [f"{number_of(cell):06}.png" for cell in found.images[0]]
     assert found.columns == names
     assert found.about["steps"] == (STEPS["reconstruction"] if system == "painted" else None)
-    numbers = [int(name[:6]) - 1 for name in names]
+    numbers = [int(name[:6]) for name in names]
     scores = {}
     for path in (kept / "inputs").iterdir():
         pair = [as_tensor(path), as_tensor(kept / system / path.name)]
@@ -536,94 +532,3 @@ def test_images_that_are_kept_are_the_inputs_and_their_decodes(run, sheets):
             system, _, random = folder.partition("-")
             x_T = random_x_T(number) if random else inverted(number, "reconstruction")
             shows(system, pixels, code(system, number), x_T, STEPS["reconstruction"] / 8)
-
-
-# ----------------------------------------------------------------------------------------------
-# The page
-
-
-class Page(HTMLParser):
-    """The pictures of a report: (title, column captions, row captions, rows of (image, alt)) each."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.figures: list[dict] = []
-        self.strips: list[dict] = []
-        self._open: dict | None = None
-        self._text: list[str] | None = None
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        given = dict(attrs)
-        kind = given.get("class", "") or ""
-        if tag == "details" and kind == "pictures":
-            self._open = {"columns": [], "heads": [], "rows": [[]], "title": []}
-            self.figures.append(self._open)
-        elif tag == "figure" and kind == "strip":
-            self._open = {"rows": [], "title": []}
-            self.strips.append(self._open)
-        if self._open is None:
-            return
-        if tag in ("tr", "div") and (not self._open["rows"] or self._open["rows"][-1]):
-            self._open["rows"].append([])
-        if tag == "img":
-            data = base64.b64decode(given["src"].partition(",")[2])
-            image = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-            self._open["rows"][-1].append((image, given["alt"]))
-        where = {"h3": "title", "figcaption": "title"}.get(tag)
-        if tag == "th":
-            where = "columns" if given["scope"] == "col" else "heads"
-        if where:
-            self._text = self._open[where]
-            self._text.append("")
-
-    def handle_data(self, data):
-        if self._text is not None:
-            self._text[-1] += data
-
-    def handle_endtag(self, tag):
-        if tag in ("h3", "figcaption", "th"):
-            self._text = None
-        if tag in ("details", "figure"):
-            self._open = None
-
-
-def test_the_page_shows_each_sheet_with_its_captions_cell_by_cell(run, sheets):
-    page = Page((run / "report.html").read_text(encoding="utf-8"))
-    by_texts = {(found.title, *found.columns): found for found in sheets.cells.values()}
-    shown = {(figure["title"][0], *figure["columns"]): figure for figure in page.figures}
-    assert len(shown) == len(page.figures) == len(sheets.cells) and set(shown) == set(by_texts)
-    for texts, figure in shown.items():
-        found, rows = by_texts[texts], [row for row in figure["rows"] if row]
-        tiles = not found.rows and not found.columns
-        expected = found.images
-        if tiles:
-            rows, expected = [list(chain(*rows))], [list(chain(*found.images))]
-        assert figure["heads"] == found.rows
-        assert [len(row) for row in rows] == [len(row) for row in expected]
-        for r, (row, cells) in enumerate(zip(rows, expected, strict=True)):
-            for c, ((image, alt), cell) in enumerate(zip(row, cells, strict=True)):
-                assert np.array_equal(image, cell), (texts, r, c)
-                assert tiles or alt == alternative(found, r, c)
-    assert page.strips
-    for strip in page.strips:
-        title, _, heads = strip["title"][0].partition("; from top to bottom: ")
-        rows = [[image for image, _ in row] for row in strip["rows"] if row]
-        of = [found for found in sheets.cells.values() if found.title == title]
-        assert any(is_strip(rows, found, heads.split(", ") if heads else []) for found in of), title
-
-
-def alternative(found: Cells, row: int, column: int) -> str:
-    """The text in place of an image: its captions and its note."""
-    texts = [found.rows[row] if found.rows else f"row {row + 1}"]
-    texts.append(found.columns[column] if found.columns else f"image {column + 1}")
-    return ", ".join([*texts, *filter(None, [found.notes[row][column] if found.notes else ""])])
-
-
-def is_strip(rows: list[list], found: Cells, heads: list[str]) -> bool:
-    """Whether these rows are those of a sheet under the captions `heads`, or its first."""
-    wanted = [found.images[found.rows.index(head)] for head in heads] or found.images[:1]
-    return len(rows) == len(wanted) and all(
-        len(row) == len(cells) and all(map(np.array_equal, row, cells))
-        for row, cells in zip(rows, wanted, strict=True)
-    )

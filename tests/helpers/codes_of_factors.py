@@ -9,6 +9,9 @@ noise     10 dimensions without any factor
 mixed     512 dimensions, random tanh features of all factors, mixed
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 
 from benchmarks.metrics.codes.data import Codes, Labels
@@ -40,3 +43,8 @@ def made(kind, n, seed, persons=None):
         x = np.hstack([one + 0.3 * rng.normal(size=one.shape) for one in copies])
         x = x @ ROTATION if kind == "rotated" else x
     return Codes(x, labels, persons=persons)
+
+
+def with_labels(codes: Codes, columns: Sequence[int]) -> Codes:
+    """The same codes with the labels in these columns alone."""
+    return replace(codes, labels=codes.labels.of(columns))

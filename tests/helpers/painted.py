@@ -12,13 +12,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from people import People
 from PIL import Image
 from torch.nn.functional import avg_pool2d
 
 from benchmarks.plugin import Code, Part, System
 
 SIDE, COUNT, PERSONS = 16, 240, 60
-ATTRIBUTES = ("Male", "Smiling")
 TRAIN, VALID = 36, 42  # the persons before these numbers are for training and for validation
 REACH = 64  # numbers from -64 to 64 can be told
 VECTOR, MAP = 5, (2, 2, 3)
@@ -63,21 +63,15 @@ def in_range(pixels: NDArray[np.uint8]) -> torch.Tensor:
 
 def write_images(folder: Path, count: int = COUNT) -> Path:
     """The images in CelebA's layout, as many of each person."""
-    (folder / "img_align_celeba").mkdir(parents=True)
-    names = [f"{number + 1:06d}.png" for number in range(count)]
-    for number, name in enumerate(names):
-        Image.fromarray(image_of(number)).save(folder / "img_align_celeba" / name)
-    signs = [[" 1" if has else "-1" for has in attributes_of(n)] for n in range(count)]
-    rows = [" ".join([name, *of]) for name, of in zip(names, signs, strict=True)]
-    splits = [(person_of(n) >= TRAIN) + (person_of(n) >= VALID) for n in range(count)]
-    files = {
-        "list_attr_celeba.txt": [str(count), " ".join(ATTRIBUTES), *rows],
-        "list_eval_partition.txt": [f"{n} {s}" for n, s in zip(names, splits, strict=True)],
-        "identity_CelebA.txt": [f"{name} {person_of(n) + 1}" for n, name in enumerate(names)],
-    }
-    for name, lines in files.items():
-        (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return folder
+    numbers = range(count)
+    whose = np.array([person_of(number) for number in numbers])
+    people = People(
+        np.stack([image_of(number) for number in numbers]),
+        whose + 1,
+        (whose >= TRAIN).astype(int) + (whose >= VALID),
+        np.array([attributes_of(number) for number in numbers]),
+    )
+    return people.write(folder)
 
 
 # ----------------------------------------------------------------------------------------------

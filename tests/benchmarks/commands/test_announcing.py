@@ -64,37 +64,6 @@ def test_data_systems_and_metrics_are_said_a_line_each(said):
     ]
 
 
-@pytest.mark.parametrize(
-    ("features", "text"),
-    [
-        (("fid",), "fid"),
-        (("fd_effnet",), "fd_effnet (in place of FID)"),
-        (("fd_effnet", "fid"), "fd_effnet, fid"),
-        ((), ""),
-    ],
-)
-def test_a_stand_in_is_named_as_one_where_the_published_metric_is_not_measured(
-    evaluation, said, features, text
-):
-    networks = evaluation.context.networks
-    networks.perceptual = SimpleNamespace(metric_name="lpips")
-    networks.features = [SimpleNamespace(metric_name=name) for name in features]
-    (line,) = [line for line in said("cost") if line.startswith("metrics: ")]
-    assert line == f"metrics: {', '.join(filter(None, ('lpips', text)))}"
-
-
-def test_a_suite_is_said_with_its_whole_hash(evaluation, said):
-    evaluation.context.options = TaskOptions(suite={"name": "s-v1", "sha256": "0" * 64})
-    assert said("cost")[1] == f"suite: s-v1, SHA-256 {'0' * 64}"
-
-
-def test_a_face_network_is_only_said_for_the_benchmark_of_faces(evaluation, said, monkeypatch):
-    assert "identity" not in " ".join(said("reconstruction"))
-    assert said("identity")[-2].endswith("fid; no identity: no face here")
-    monkeypatch.setattr(Networks, "face", SimpleNamespace(metric_name="id_portraits"))
-    assert said("cost", "identity")[-2].endswith("fid, id_portraits (in place of ArcFace)")
-
-
 def test_weights_that_are_not_here_are_named_where_some_can_be_fetched(
     evaluation, said, tmp_path, monkeypatch
 ):
@@ -113,34 +82,6 @@ def test_weights_that_are_not_here_are_named_where_some_can_be_fetched(
     assert said("cost")[-1].startswith("missing metric weights: a, b (")
     here |= {"a", "b"}
     assert said("cost")[-1].startswith("metrics: ")
-
-
-@pytest.mark.parametrize(
-    ("benchmarks", "line"),
-    [
-        (("probes",), "the images have no labels, which probes need"),
-        (
-            ("probes", "reconstruction", "fewshot", "cost"),
-            "the images have no labels, which probes, fewshot need; measured: reconstruction, cost",
-        ),
-        (("reconstruction",), None),
-    ],
-)
-def test_benchmarks_that_need_labels_are_named_where_there_are_none(
-    evaluation, said, benchmarks, line
-):
-    assert said(*benchmarks)[-1].startswith("metric weights: ")
-    evaluation.context.dataset.labelled = False
-    assert said(*benchmarks)[-1] == (line or said()[-1])
-
-
-@pytest.mark.parametrize("note", ["", "2 are grey"])
-def test_what_only_reading_shows_is_said_after_it(evaluation, note, capsys):
-    evaluation.context.dataset.survey = SimpleNamespace(note=note)
-    evaluation.seen_in_training = lambda: {"One": "it saw 3", "Two": "it saw all"} if note else {}
-    running.announce_images(evaluation)
-    lines = [f"files: {note}", "One: it saw 3", "Two: it saw all"] if note else []
-    assert capsys.readouterr().err.splitlines() == lines
 
 
 def test_what_failed_is_told_once_for_each_system_and_reason(tmp_path, capsys):

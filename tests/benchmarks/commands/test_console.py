@@ -1,11 +1,8 @@
 """The console script, and folders whose names are those of our packages."""
 
-import contextlib
 import importlib
-import re
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import in_process
@@ -16,12 +13,6 @@ from benchmarks import console, run
 from reports.records.record import read_records
 
 ROOT = Path(__file__).parents[3]
-
-
-def test_the_script_is_installed_under_its_name():
-    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
-    module, _, name = scripts["diffae-bench"].partition(":")
-    assert getattr(importlib.import_module(module), name) is console.main
 
 
 @pytest.mark.parametrize(
@@ -53,24 +44,6 @@ def test_an_unknown_command_is_one_line(capsys):
     assert "unknown command 'mesure'; did you mean measure?" in refusal(
         console.command, capsys, "mesure"
     )
-
-
-def test_usage_names_every_command(capsys):
-    assert console.command([]) == 0
-    said = capsys.readouterr().out
-    assert all(f"\n  {name} " in said for name in console.COMMANDS)
-    assert set(run.COMMANDS) <= set(console.COMMANDS)
-    assert max(map(len, said.splitlines())) < 100
-
-
-@pytest.mark.parametrize("words", [*map(str, console.COMMANDS), "data check", "images edit"])
-def test_a_command_is_called_in_its_usage_as_it_was_typed(words, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", list(sys.argv))
-    with contextlib.suppress(SystemExit):
-        console.command([*words.split(), "--help"])
-    said = capsys.readouterr().out
-    assert re.search(rf"^(usage: )?diffae-bench {words}\b", said, re.M), said
-    assert "usage: python -m" not in said
 
 
 def test_a_folder_called_benchmarks_is_not_taken_for_ours(tmp_path):

@@ -14,7 +14,7 @@ from small_systems import SMALL_SIZES, Called, Everything, every_benchmark, with
 from benchmarks import evaluate, run, systems
 from benchmarks.commands import dry_run, progress
 from benchmarks.core import plan
-from benchmarks.core.plan import Calls, Work
+from benchmarks.core.plan import Work
 from diffae.data import open_dataset, open_portraits
 from diffae.data.portraits import write_dataset
 from diffae.data.portraits.write import planned
@@ -68,18 +68,6 @@ def test_a_dry_run_counts_what_the_guard_of_a_lower_precision_computes(nowhere, 
     )
     run.main(["reconstruction", *sizes])
     assert "against float32" not in capsys.readouterr().out
-
-
-def test_a_dry_run_is_of_a_terminal_s_width_and_ends_with_the_time(nowhere, capsys):
-    """Of each network one call takes a second: as many seconds as calls."""
-    arguments = ["all", "--systems", "dummy-perfect", "--profile", "paper", "--dry-run"]
-    run.main([*arguments, "--set", "data.portraits=2000"])
-    lines = capsys.readouterr().out.splitlines()
-    assert max(map(len, lines)) <= 100
-    assert not re.search(r"\de[-+]\d", "\n".join(lines))
-    said = next(line for line in lines if line.startswith("calls: "))
-    calls = sum(int(n.replace(",", "")) for n in re.findall(r" ([\d,]+)(?=[,;])", said))
-    assert calls > 3600 and lines[-1].startswith(f"about {duration(calls)} in all, and ")
 
 
 def test_comparisons_of_many_images_have_a_time_of_their_own(nowhere, monkeypatch, capsys):
@@ -219,50 +207,6 @@ def test_work_on_real_images_alone_is_counted_once_for_all_systems(nowhere, tmp_
     assert len(real) >= 5
 
 
-def test_operations_seconds_and_bytes_are_those_of_all_calls():
-    costs = {"decoder": dry_run.Cost(0.5, 3e9), "encoder": dry_run.Cost(0.25, 1e9)}
-    total = dry_run._Total()
-    total.add(Work("decode", 40, Calls(decoder=20, encoder=1), bytes=100), costs)
-    total.add(Work("decode", 10, Calls(decoder=1), bytes=50), costs)
-    assert (total.calls.decoder, total.calls.encoder) == (810, 40)
-    assert total.seconds == 810 * 0.5 + 40 * 0.25 and total.bytes == 4500
-    assert total.flops == 810 * 3e9 + 40 * 1e9
-
-
-@pytest.mark.parametrize(
-    ("calls", "images", "stored", "cells"),
-    [
-        (0, 10, 0, ["", "", "", ""]),
-        (1, 9_999, 0, ["9,999", "< 0.01", "17 min", ""]),
-        (1, 10_000, 1_000, ["10 k", "0.010", "17 min", "0.010"]),
-        (2, 5_000, 1_999, ["10 k", "0.010", "17 min", "< 0.01"]),
-        (1, 5_000_000, 0, ["5,000 k", "5.0", "139 h", ""]),
-        (10, 1_000_000, 10**6, ["10 M", "10", "278 h", "1,000"]),
-        (10, 1_000_000_000, 0, ["10 G", "10,000", "277,778 h", ""]),
-        (1, 9, 0, ["9", "< 0.01", "< 1 s", ""]),
-        (1, 10, 0, ["10", "< 0.01", "1 s", ""]),
-    ],
-)
-def test_amounts_have_few_digits_and_nothing_is_empty(calls, images, stored, cells):
-    cost = {"decoder": dry_run.Cost(0.1, 1e6)}
-    work = Work("x", images, Calls(decoder=calls), bytes=stored)
-    assert dry_run._Total().add(work, cost).cells() == cells
-
-
-def test_calls_of_small_networks_count_less_in_what_is_left():
-    """In calls of a decoder: two encodings, twenty of the latent DDIM, five faces are one each."""
-    for calls, cost in (
-        (Calls(decoder=3), 3),
-        (Calls(encoder=2), 1),
-        (Calls(latent=20), 1),
-        (Calls(face=5), 1),
-        (Calls(features=5), 4),
-        (Calls(perceptual=2), 3),
-        (Calls(1, 1, 1, 1, 1, 1), 4.05),
-    ):
-        assert progress._cost(Work("x", 10, calls)) == pytest.approx(10 * cost)
-
-
 def test_the_time_left_is_that_of_the_calls_that_are_left(context, monkeypatch, capsys):
     """40 images are noised to two times, a call each; what a system takes besides is worth 500."""
     now = [0.0]
@@ -283,26 +227,6 @@ def test_the_time_left_is_that_of_the_calls_that_are_left(context, monkeypatch, 
         f"denoising: 30 s; {100 * share:.0f} % done, about {duration(left)} left",
         "memorisation: done",
     ]
-
-
-def test_what_comes_before_a_row_has_ended_and_its_own_work_has_not():
-    """The rows of a benchmark come by system; what is not planned moves nothing."""
-    told = []
-    shown = SimpleNamespace(update=told.append, set_description_str=lambda text: None)
-    bar = progress.ProgressBar.__new__(progress.ProgressBar)
-    keys = [("a", "x"), ("a", "y"), ("b", "x"), ("b", "y"), ("c", "x")]
-    bar.left, bar.bar = {key: 10.0**i for i, key in enumerate(keys)}, shown
-    for benchmark, system, ended in (
-        ("a", "x", 0), ("a", "y", 1), ("a", "y", 0), ("other", "x", None), ("b", "y", 110), ("a", "x", None),
-    ):  # fmt: skip
-        told.clear()
-        bar.row(SimpleNamespace(benchmark=benchmark, system=system))
-        assert sum(told) == (ended or 0)
-    for benchmark, ended in (("b", 1_000), ("b", 0), ("other", 0), ("c", 10_000)):
-        told.clear()
-        bar.ends(benchmark, None)
-        assert sum(told) == ended
-    assert not bar.left
 
 
 def test_planned_portraits_are_the_ones_that_would_be_drawn(tmp_path):

@@ -3,7 +3,6 @@
 That its metrics equal reference programs is tested in test_equal_references.py.
 """
 
-import itertools
 import os
 import shutil
 import signal
@@ -16,15 +15,14 @@ import torch
 from PIL import Image
 from piq import multi_scale_ssim
 from refusal import refusal
-from scipy.stats import sem
 from sklearn.metrics.pairwise import polynomial_kernel
 
 from benchmarks import weights
 from benchmarks.measure import main
 from benchmarks.measuring import images, sets
 from benchmarks.measuring.images import read
-from benchmarks.metrics import kernel, manifold
-from benchmarks.metrics.frechet import Moments, read_statistics
+from benchmarks.metrics import kernel
+from benchmarks.metrics.frechet import read_statistics
 from benchmarks.metrics.frechet_jackknife import Side, blocks_of
 from benchmarks.metrics.manifold import OVERLAPS, Manifold
 from benchmarks.metrics.networks.chosen import EFFNET, FEATURES
@@ -54,21 +52,6 @@ def test_statistics_are_those_of_all_images_however_many_are_summed_at_once(
         assert found["n"] == 12
         np.testing.assert_allclose(found["mu"], expected["mu"], atol=1e-5)
         np.testing.assert_allclose(found["sigma"], expected["sigma"], atol=1e-5)
-
-
-def test_statistics_of_another_network_are_refused(folders, tmp_path):
-    features = torch.randn(5, 7, dtype=torch.float64)
-    moments = Moments.from_features(features)
-    np.savez(tmp_path / "other.npz", mu=moments.mean, sigma=moments.covariance())
-    with pytest.raises(UserError, match=r"other\.npz: statistics of 7 features"):
-        main(["fd_effnet", str(tmp_path / "other.npz"), str(folders[0])])
-
-
-def test_the_network_of_fid_is_named_and_a_singular_covariance_is_told(folders, capsys):
-    main(["fd_effnet", *map(str, folders)])
-    output = capsys.readouterr()
-    assert "measured by: efficientnet-lite0" in output.out
-    assert "so few images (12 for 1,280 dimensions)" in output.err
 
 
 @pytest.fixture
@@ -137,33 +120,6 @@ def test_how_two_sets_overlap(folders, features, capsys):
         assert told.startswith(f"{start}k = 3 with <=" if i < 2 else f"{start}k = 5 with <")
 
 
-def test_what_compares_all_pairs_says_before_how_long_it_takes(folders, capsys, monkeypatch):
-    """By the time of 4 images a side, here a second; the four overlaps take one pass together."""
-    names = "recall_effnet,kd_effnet,precision_effnet,fd_effnet,coverage_effnet"
-    words = [names, *map(str, folders)]
-    main(words)
-    assert "about" not in capsys.readouterr().err
-    monkeypatch.setattr(sets, "MANY", 143)
-    monkeypatch.setattr(sets, "FEW", 4)
-    monkeypatch.setattr(sets.time, "perf_counter", itertools.count().__next__)
-    passes = []
-    compute = manifold.overlaps
-    monkeypatch.setattr(
-        manifold,
-        "overlaps",
-        lambda which, *sides: passes.append(len(sides[0])) or compute(which, *sides),
-    )
-    main(words)
-    said = [line for line in capsys.readouterr().err.splitlines() if "about" in line]
-    end = "about 9 s for 12 and 12 images, which grows with their product"
-    overlaps = "recall_effnet, precision_effnet, coverage_effnet"
-    assert said == [f"kd_effnet: {end}", f"{overlaps}: {end}"]
-    assert passes == [4, 12]
-    monkeypatch.setattr(sets, "FEW", 24)  # more than there are: all of them
-    main(words)
-    assert "about 1 s for 12 and 12 images" in capsys.readouterr().err
-
-
 def held(features) -> sets.ImageSet:
     return sets.ImageSet(Path("images"), features)
 
@@ -217,13 +173,6 @@ def test_mse_and_psnr_are_their_definitions(measure, folders):
     expected = float((-10 * errors.log10()).mean())
     assert measure("psnr", *folders) == pytest.approx(expected, rel=1e-5)
     assert measure("mse", folders[0], folders[0]) == 0
-
-
-def test_the_error_of_a_mean_over_pairs_is_printed(folders, capsys):
-    a, b = map(pixels, folders)
-    main(["mse", *map(str, folders)])
-    expected = sem(np.square(a - b).mean((1, 2, 3)))
-    assert f"pairs: 12, standard error {expected:.3g}\n" in capsys.readouterr().out
 
 
 # ----------------------------------------------------------------------------------------------

@@ -1,27 +1,24 @@
 """`benchmarks.measure --protocol` and `--explain`, and images in npz files."""
 
 import csv
-import re
 import shutil
 from itertools import chain, combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from data import originals_and_made, write_pair
 from light_networks import lighten, write_light_weights
 from matplotlib.axes import Axes
 from PIL import Image
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from benchmarks.measure import main
 from benchmarks.measuring.asked import Asked
 from benchmarks.measuring.images import images_of
-from benchmarks.metrics.networks.perceptual import LayerByLayer
-from benchmarks.metrics.protocols import cases
 from benchmarks.metrics.protocols.schema import FOLDER, named, names
 from benchmarks.weights import KNOWN
-from diffae.system import progress
 from diffae.system.errors import UserError
 
 KINDS = ("originals", "made")
@@ -29,23 +26,12 @@ KINDS = ("originals", "made")
 
 @pytest.fixture(scope="module")
 def arrays():
-    """Originals and reconstructions, uint8 N x H x W x 3: noise, and the same with more noise."""
-    draw = np.random.default_rng(0)
-    smooth = draw.integers(0, 256, (9, 6, 6, 3)).repeat(8, 1).repeat(8, 2)
-    strengths = np.linspace(5, 30, 9)[:, None, None, None]  # of unlike images, unlike means
-    made = smooth + draw.normal(size=smooth.shape) * strengths
-    return smooth.astype(np.uint8), made.clip(0, 255).round().astype(np.uint8)
+    return originals_and_made()
 
 
 @pytest.fixture(scope="module")
 def pair(arrays, tmp_path_factory):
-    """The same as two folders."""
-    root = tmp_path_factory.mktemp("pair")
-    for kind, images in zip(KINDS, arrays, strict=True):
-        (root / kind).mkdir()
-        for number, image in enumerate(images):
-            Image.fromarray(image).save(root / kind / f"{number:03}.png")
-    return root / KINDS[0], root / KINDS[1]
+    return write_pair(tmp_path_factory.mktemp("pair"), arrays)
 
 
 @pytest.fixture(scope="module")
@@ -67,40 +53,9 @@ def values(capsys):
     return measure
 
 
-def means(score, arrays) -> float:
-    return float(np.mean([score(a, b) for a, b in zip(*arrays, strict=True)]))
-
-
-def test_llamagens_numbers_are_scikit_images(pair, arrays, values):
-    """Its code: skimage with data_range 1 and 2 on pixels in [0, 1]."""
-    unit = [images / 255.0 for images in arrays]
-    found = values("psnr,ssim", *pair, "--protocol", "llamagen")
-    psnr = means(lambda a, b: peak_signal_noise_ratio(a, b, data_range=1), unit)
-    ssim = means(lambda a, b: structural_similarity(a, b, data_range=2, channel_axis=-1), unit)
-    assert found["psnr"] == pytest.approx(psnr, rel=1e-6)
-    assert found["ssim"] == pytest.approx(ssim, rel=1e-6)
-
-
-def test_seed_vokens_numbers_are_of_truncated_images_and_means_of_batch_means(pair, arrays, values):
-    unit = [((x / 127.5 - 1).astype(np.float32) + np.float32(1)) / 2 for x in arrays]
-    levels = [(np.float32(255) * x).astype(np.uint8) for x in unit]
-    assert (levels[0] != arrays[0]).mean() > 0.2  # untouched images fall by a level
-    each = [peak_signal_noise_ratio(a, b) for a, b in zip(*levels, strict=True)]
-    of_batches = [np.mean(each[start : start + 4]) for start in range(0, 9, 4)]
-    found = values("psnr", *pair, "--protocol", "seed-voken")
-    assert found["psnr"] == pytest.approx(np.mean(of_batches), rel=1e-6)
-
-
 def test_plain_is_what_is_measured_without_a_protocol(pair, values):
     plain = values("psnr,ssim", *pair)
     assert values("psnr,ssim", *pair, "--protocol", "plain") == pytest.approx(plain, rel=1e-6)
-
-
-def test_the_protocol_and_the_error_are_told(pair, capsys):
-    main(["psnr", *map(str, pair), "--protocol", "torchmetrics-1.8"])
-    told = capsys.readouterr().out
-    assert told.startswith("protocol torchmetrics-1.8, ")
-    assert "psnr.of all" in told and "pairs: 9, standard error" in told
 
 
 def test_several_protocols_are_measured_one_after_the_other(pair, capsys):
@@ -260,7 +215,7 @@ def test_a_limit_measures_a_random_sample_and_says_so(pair, archives, arrays, va
 
 def test_images_are_in_order_though_threads_read_them(pair, arrays, monkeypatch):
     monkeypatch.setattr("benchmarks.measuring.images.AHEAD", 2)
-    count, images = images_of(pair[0], Asked(*pair))
+    count, images = images_of(Path(pair[0]), Asked(*pair))
     assert count == 9
     assert np.array_equal(torch.stack([*images]).permute(0, 2, 3, 1), arrays[0])
 
@@ -273,13 +228,6 @@ def test_images_of_unlike_size_are_refused(pair, tmp_path):
     for arguments in (["psnr", "--protocol", "plain"], ["--explain"]):
         with pytest.raises(UserError, match=words):
             main([*arguments, *(str(tmp_path / kind) for kind in KINDS)])
-
-
-def test_explain_takes_two_folders(pair):
-    with pytest.raises(UserError, match="--explain: takes A and B"):
-        main(["--explain", "psnr", *map(str, pair)])
-    with pytest.raises(UserError, match="--explain: takes A and B"):
-        main(["--explain", str(pair[0])])
 
 
 @pytest.fixture(scope="module")
@@ -326,38 +274,6 @@ def test_the_causes_are_the_ingredients_and_sum_to_the_difference(explained):
     assert float(row["value"]) - plain == pytest.approx(float(row["difference"]), abs=1e-9)
 
 
-def test_a_missing_network_is_named_for_each_protocol(explained):
-    rows, _ = explained
-    for protocol in ("plain", "adm", "titok", "clean-fid"):
-        assert "inception" in rows["rfid", protocol]["not_computed"]
-        assert rows["rfid", protocol]["value"] == ""
-    assert "vgg16" in rows["lpips", "lightningdit"]["not_computed"]
-
-
-def test_the_page_and_the_picture(explained):
-    _, out = explained
-    page = (out / "protocols.html").read_text(encoding="utf-8")
-    assert "VGG16" not in page and "uniform window instead of an" in page and "<svg" in page
-    assert "src=" not in page and "href=" not in page.replace('href="#', "")  # self-contained
-    with Image.open(out / "protocols.png") as picture:
-        assert picture.width > 800
-    assert (out / "protocols.md").read_text(encoding="utf-8").startswith("### rFID")
-
-
-def test_the_intervals_that_are_drawn_are_those_of_the_table(explained, bars):
-    """Of 95 %, on the page and in the picture: 1.96 standard errors to either side."""
-    rows, _ = explained
-    stated = {
-        float(row["value"]): 1.96 * float(row["stderr"] or 0)
-        for row in rows.values()
-        if row["value"]
-    }
-    metrics = {metric for (metric, _), row in rows.items() if row["value"]}
-    assert len(bars) == 2 * len(metrics) >= 4
-    for value, half in (one for panel in bars for one in panel):
-        assert half == pytest.approx(stated[value], rel=1e-6) and half > 0
-
-
 def test_a_protocol_of_ones_own_is_explained_too(pair, tmp_path, capsys):
     shutil.copy(FOLDER / "plain.toml", tmp_path / "mine.toml")
     text = (tmp_path / "mine.toml").read_text(encoding="utf-8")
@@ -371,31 +287,6 @@ def test_a_protocol_of_ones_own_is_explained_too(pair, tmp_path, capsys):
 
 # ----------------------------------------------------------------------------------------------
 # Equal images, small images, and many
-
-
-def saved(folder, images):
-    folder.mkdir(parents=True)
-    for number, image in enumerate(images):
-        Image.fromarray(image).save(folder / f"{number:03}.png")
-    return str(folder)
-
-
-def test_an_explanation_says_how_many_equal_pairs_are_left_out(arrays, tmp_path, capsys):
-    originals, made = arrays
-    equal = np.concatenate([originals[:1], made[1:]])
-    folders = [saved(tmp_path / k, x) for k, x in zip(KINDS, (originals, equal), strict=True)]
-    out = tmp_path / "out"
-    main(["--explain", *folders, "--weights-dir", str(tmp_path), "--out", str(out)])
-    told = capsys.readouterr().out
-    said = "left out of differences and causes: 1 of 9 pairs, of equal images (infinite PSNR)"
-    assert said in told and "nan" not in told and "(no longer infinite)" in " ".join(told.split())
-    for name in ("protocols.md", "protocols.html"):
-        text = (out / name).read_text(encoding="utf-8")
-        assert said in text and ">inf<" in text.replace("| inf ", ">inf<")
-    with open(out / "protocols.csv", encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["metric"] == "psnr"]
-    assert {row["left_out"] for row in rows} == {"1"}
-    assert all(np.isfinite(float(row["difference"])) for row in rows)
 
 
 @pytest.fixture
@@ -423,7 +314,7 @@ def test_what_is_too_small_is_a_reason_of_its_row(arrays, trunks, tmp_path, caps
     """At 10 px no LPIPS and not every window fits; at 20 px AlexNet does not."""
     for size in (10, 20):
         root = tmp_path / str(size)
-        folders = [saved(root / k, x[:3, :size, :size]) for k, x in zip(KINDS, arrays, strict=True)]
+        folders = write_pair(root, [x[:3, :size, :size] for x in arrays])
         main(["--explain", *folders, *trunks, "--out", str(root / "out")])
         with open(root / "out" / "protocols.csv", encoding="utf-8", newline="") as file:
             rows = {(row["metric"], row["protocol"]): row for row in csv.DictReader(file)}
@@ -439,38 +330,3 @@ def test_what_is_too_small_is_a_reason_of_its_row(arrays, trunks, tmp_path, caps
         main(["lpips,mse,ssim_valid,lpips_vgg", *folders, *trunks])
     values = [line.split()[0] for line in capsys.readouterr().out.splitlines() if ":" not in line]
     assert values == ["mse", "ssim_valid", "lpips_vgg"]
-
-
-def spied(monkeypatch, owner, name, argument) -> list[int]:
-    """The number of images of every call, in the given argument."""
-    seen, called = [], getattr(owner, name)
-    monkeypatch.setattr(
-        owner, name, lambda *x, **y: seen.append(len(x[argument])) or called(*x, **y)
-    )
-    return seen
-
-
-def test_as_many_images_are_computed_at_once_as_asked_for(arrays, trunks, tmp_path, monkeypatch):
-    """`--explain` took 64, whatever was asked for; a protocol's own batches stay whole, for it alone."""
-    folders = [saved(tmp_path / k, x[:5, :32, :32]) for k, x in zip(KINDS, arrays, strict=True)]
-    pairs = spied(monkeypatch, cases.pairs, "of_images", 2)
-    main(["ssim", *folders, "--protocol", "plain", "--batch-size", "2"])
-    assert max(pairs) == 2
-    before, section, rest = (FOLDER / "plain.toml").read_text(encoding="utf-8").partition("[ssim]")
-    rest = rest.replace('range = ["1"', 'range = ["of the batch"').replace(
-        "batch = [1", "batch = [4", 1
-    )
-    (tmp_path / "mine.toml").write_text(before + section + rest, encoding="utf-8")
-    seen = spied(monkeypatch, LayerByLayer, "forward", 1)
-    mine = ["--protocol", str(tmp_path / "mine.toml"), "--batch-size", "2"]
-    main(["--explain", *folders, *trunks, *mine])
-    assert (max(pairs), max(seen)) == (4, 2)
-
-
-def test_a_log_has_the_progress_of_measuring(pair, monkeypatch, capsys):
-    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
-    main(["mse", *map(str, pair)])
-    assert re.search(r"made: 8 of 9 pairs, [^,]+ pairs/s, 00:0", capsys.readouterr().err)
-    main(["--explain", *map(str, pair), "--weights-dir", str(pair[0])])
-    told = capsys.readouterr().err
-    assert f"{pair[1]}: 8 of 9 pairs, " in told and "metrics by protocol: " in told

@@ -2,7 +2,6 @@
 
 import csv
 import pickle
-import re
 from itertools import chain
 
 import numpy as np
@@ -260,11 +259,11 @@ def test_several_protocols_of_codes_are_measured_one_after_the_other(whole, caps
         main([metrics, str(whole), "--protocol", protocols])
         return [x for x in capsys.readouterr().out.splitlines() if x.split()[0] in metrics]
 
-    each = [printed("knn", one) for one in ("dino-knn", "plain")]
-    assert printed("knn", "dino-knn, plain") == [*chain(*each)] and each[0] != each[1]
-    with pytest.raises(UserError, match="dino-knn does not define auroc; it has: knn"):
-        printed("auroc,knn", "plain,dino-knn")
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()].count("knn") == 2
+    each = [printed("auroc", one) for one in ("infodiffusion", "plain")]
+    assert printed("auroc", "infodiffusion, plain") == [*chain(*each)] and each[0] != each[1]
+    with pytest.raises(UserError, match="infodiffusion does not define knn; it has: "):
+        printed("knn,auroc", "plain,infodiffusion")
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()].count("auroc") == 2
 
 
 def test_what_cannot_be_measured_does_not_hide_the_rest(at, capsys):
@@ -280,25 +279,6 @@ def refusal_and_output(capsys, *arguments):
     out, err = capsys.readouterr()
     assert ended.value.code == 2
     return err, out
-
-
-@pytest.mark.parametrize("width", [64, 65])
-def test_the_time_of_many_axes_is_said_first(width, at, capsys):
-    """Of what is bound to axes alone; it is measured because it is asked for by name."""
-    wide = np.random.default_rng(4).normal(size=(N, width))
-    main(["tad,rankme", str(at("wide.npz", codes=wide, labels=COLUMNS[:, :2]))])
-    out, err = capsys.readouterr()
-    assert [line.split()[0] for line in out.splitlines() if line.startswith(("tad ", "rankme "))]
-    assert bool(re.fullmatch(r"tad: about .+ for 65 dimensions\n", err)) == (width == 65)
-    assert width == 65 or not err
-
-
-def test_help_names_the_numbers_and_their_protocols(capsys):
-    with pytest.raises(SystemExit):
-        main(["--help"])
-    said = re.sub(r"\s+", " ", capsys.readouterr().out)
-    for name in (*schema.NUMBERS, *schema.names()):
-        assert re.search(rf"\b{re.escape(name)}\b", said.replace("- ", "-")), name
 
 
 # ----------------------------------------------------------------------------------------------
@@ -363,11 +343,9 @@ def test_explain_writes_the_page_the_picture_and_the_tables(whole, few, tmp_path
     out = tmp_path / "explained"
     main(["--explain", str(whole), "--out", str(out), "--seed", "3"])
     said = capsys.readouterr().out
-    assert said.startswith(f"codes: 240 x 6, {whole}\n") and "240 images" in said
-    assert "five folds instead of held-out rows: " in said
-    assert {path.name for path in out.iterdir()} >= {
-        f"protocols.{x}" for x in ("html", "png", "md")
-    }
+    assert said.startswith(f"codes: 240 x 6, {whole}\n")
+    written = {path.name for path in out.iterdir()}
+    assert written >= {"protocols.html", "protocols.png", "protocols.md"}
     codes, _ = read(whole)
     with open(out / "protocols.csv", newline="") as file:
         rows = {(row["metric"], row["protocol"]): row for row in csv.DictReader(file)}
@@ -377,11 +355,6 @@ def test_explain_writes_the_page_the_picture_and_the_tables(whole, few, tmp_path
             continue
         value = measure(name, codes, schema.named(protocol), 3).value
         assert float(row["value"]) == pytest.approx(value, rel=1e-9)
-    page = (out / "protocols.html").read_text()
-    for made in (said, page, (out / "protocols.md").read_text()):
-        assert "published" not in made
-    assert "The same images, measured" in page and "pairs" not in page and str(whole) in page
-    assert said.splitlines()[-1] == str(out / "protocols.md")
 
 
 def test_wide_codes_are_explained_without_what_is_bound_to_axes(at, monkeypatch, capsys):
@@ -398,21 +371,6 @@ def test_wide_codes_are_explained_without_what_is_bound_to_axes(at, monkeypatch,
     assert "left out" not in said and "TAD" in said and "MIG" in said
 
 
-def test_a_protocol_of_ones_own_is_explained_too(codes, labels, few, tmp_path, capsys):
-    mine = tmp_path / "mine.toml"
-    how = {k.partition(".")[2]: v for k, v in fields("knn", schema.named("plain")).items()}
-    lines = ['title = "mine"', 'code = "me/mine@0 a.py"', "[knn]"]
-    section = schema.SECTIONS["knn"]()
-    for name in vars(section):
-        value = 3 if name == "neighbours" else how[name]
-        lines.append(f"{name} = [{value if not isinstance(value, str) else repr(value)}, 'l.1']")
-    mine.write_text("\n".join(lines))
-    main(["--explain", str(codes), str(labels), "--protocol", str(mine)])
-    said = capsys.readouterr().out
-    cause = "the 3 nearest codes instead of the best k of 1 to 200 for each label"
-    assert cause in re.sub(r"\s+", " ", said)
-
-
 # ----------------------------------------------------------------------------------------------
 # What is refused: one line, which names the file
 
@@ -420,16 +378,11 @@ def test_a_protocol_of_ones_own_is_explained_too(codes, labels, few, tmp_path, c
 BAD_CODES = {
     "few": (dict(codes=VALUES[:49]), "49 codes; give at least 50"),
     "not a number": (dict(codes=np.where(np.arange(N)[:, None] == 7, np.nan, VALUES)), "the first in row 7"),
-    "infinite": (dict(codes=np.full((N, 2), np.inf, np.float32)), "240 of 240 codes are not finite"),
     "objects": (dict(codes=VALUES.astype(object)), "objects are pickles: save numbers"),
     "images": (dict(codes=np.zeros((N, 4, 4, 3), np.uint8)), "images, tokens or labels, not codes"),
-    "images alone": (dict(arr_0=np.zeros((N, 4, 4, 3), np.uint8)), "no array `codes`"),
     "several arrays": (dict(a=VALUES, b=VALUES), "no array `codes`, nor a single one of floats"),
     "a row": (dict(codes=VALUES[0]), "not codes; save floats [n, d]"),
-    "a number": (dict(codes=np.float32(1)), "not codes; save floats [n, d]"),
-    "empty": (dict(codes=VALUES[:, :0]), "not codes; save floats [n, d]"),
     "complex": (dict(codes=VALUES + 1j), "not codes; save floats [n, d]"),
-    "rows of labels": (dict(codes=VALUES, labels=COLUMNS[:-1]), "labels is float64 (239, 4)"),
     "names of labels": (dict(codes=VALUES, labels=COLUMNS, names=np.array(NAMES[1:])), "names is"),
     "equal names": (dict(codes=VALUES, labels=COLUMNS[:, :2], names=np.array(["a", "a"])), "the label a is listed 2 times"),
     "label not a number": (dict(codes=VALUES, labels=np.where(COLUMNS == COLUMNS.max(), np.nan, COLUMNS)), "is missing or not finite"),
@@ -437,12 +390,9 @@ BAD_CODES = {
     "said to be binary": (dict(codes=VALUES, labels=COLUMNS[:, 2:3], kinds=np.array(["binary"])), "said to be binary, but has values such as 2"),
     "no such part": (dict(codes=VALUES, split=np.where(SPLIT == 1, 3, SPLIT)), "split takes train,"),
     "a part is missing": (dict(codes=VALUES, split=np.zeros(N)), "needs train and test"),
-    "rows of split": (dict(codes=VALUES, split=SPLIT[1:]), "split is int64 (239,)"),
     "no text": (dict(codes=VALUES, persons=np.full(N, 2**31 - 1, "<u4").view("<U1")), "neither arrays nor CSV"),
-    "persons as objects": (dict(codes=VALUES, persons=PERSONS.astype(object)), "persons cannot be read"),
     "one class": (dict(codes=VALUES, labels=np.ones(N)), "every image has the same label of 0"),
     "no labels": (dict(codes=VALUES), "auroc: needs labels (binary)"),
-    "no binary labels": (dict(codes=VALUES, labels=COLUMNS[:, 3]), "needs labels that are binary"),
     "constant codes": (dict(codes=np.ones_like(VALUES), labels=COLUMNS[:, 0]), "every dimension of the codes is constant"),
 }  # fmt: skip
 
@@ -472,12 +422,9 @@ BAD_TABLES = {
     "an image twice": (f"file,a\n{FILES[0]},1\n{FILES[0]},0", f"the image {FILES[0]} is listed 2 times"),
     "an empty cell": (f"{HEAD}\n{ROWS}".replace("cube", "", 1), "shape of row 1, from 0, is missing"),
     "no number": (f"{HEAD}\n{ROWS}".replace("3.5", "n/a", 1), "age of row 1, from 0, is missing"),
-    "an infinite one": (f"{HEAD}\n{ROWS}".replace("3.5", "inf", 1), "age of row 1, from 0, is missing or not finite"),
-    "a short row": (f"{HEAD}\n{ROWS}".replace(",3.5", "", 1), "age of row 1, from 0, is missing"),
     "long rows": (HEAD + "\n" + ROWS.replace("\n", ",1\n") + ",1", "more fields than the header"),
     "a long row": (f"{HEAD}\n{ROWS}\n1,2,3,4,5", "neither arrays nor CSV of labels"),
     "nothing": ("", "neither arrays nor CSV of labels"),
-    "not text": ("\udcff", "is not UTF-8 text"),
     "said to be real": (f"a,{HEAD}:real".replace("shape,age", "age,shape") + "\n" + "\n".join(f"1,{x}" for x in ROWS.replace("cube,3.5", "3.5,cube").replace("ball,7", "7,ball").split("\n")), "shape is said to be real"),
     "a split of its own": ("split\n" + "\n".join(["test", "train"] * (N // 2)), "another split than in"),
 }  # fmt: skip
@@ -509,8 +456,6 @@ def test_labels_of_another_file_are_one_line(codes, at, capsys):
         (["auroc,psnr"], "auroc is of codes, psnr of images"),
         (["auroc", "--limit", "3"], "--limit: not of numbers of codes"),
         (["auroc", "--save", "s.npz"], "--save: "),
-        (["auroc", "--subsets", "2x3"], "--subsets: "),
-        (["auroc", "--out", "d"], "--out: for --explain only"),
         (["aurocs"], "unknown metric 'aurocs'; did you mean auroc?"),
         (["auroc", "--protocol", "taming"], "taming is a protocol of images; codes have: plain"),
         (["auroc", "--protocol", "dino-knn"], "dino-knn does not define auroc; it has: knn"),
@@ -527,18 +472,3 @@ def test_options_of_codes_are_not_of_images(tmp_path, capsys):
     assert "--seed: not of images" in line
     line = refusal(main, capsys, "psnr", tmp_path / "a", tmp_path / "a", "--protocol", "dino-knn")
     assert "dino-knn is a protocol of codes; images have: plain" in line
-
-
-def test_codes_without_any_number_are_not_explained(at, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(explain, "NUMBERS", {"rankme": schema.NUMBERS["rankme"]})
-    bad = at("bad.npz", codes=np.ones_like(VALUES), labels=COLUMNS[:, 0])
-    line = refusal(main, capsys, "--explain", bad, "--out", tmp_path / "out")
-    assert f"{bad}: rankme: every dimension of the codes is constant" in line
-    assert not (tmp_path / "out").exists()
-
-
-def test_explain_refuses_options_of_images(codes, labels, capsys):
-    assert "--limit: not of" in refusal(main, capsys, "--explain", codes, labels, "--limit", "3")
-    folder = codes.parent
-    line = refusal(main, capsys, "--explain", codes, labels, "--out", folder)
-    assert "--out" in line and str(folder) in line

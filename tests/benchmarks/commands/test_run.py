@@ -1,7 +1,6 @@
 """The harness from the command line: whole runs of untrained models, and bad input."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -9,21 +8,17 @@ from dataclasses import replace
 from functools import partial
 
 import in_process
-import numpy as np
 import pytest
 import torch
 from colours import no_effnet
 from PIL import Image
 from short_fits import short_fits
 
-from benchmarks.core.profiles import PROFILES
 from benchmarks.core.registry import REGISTRY
 from benchmarks.run import main
 from diffae.data.portraits import write_dataset
 from diffae.model import DDIM, DiffusionAutoencoder
-from diffae.system.files import lock_folder
 from diffae.train.presets import PRESETS
-from reports.page.summary import LINES
 from reports.records.record import Record, read_records
 
 command = partial(in_process.command, main)
@@ -182,63 +177,6 @@ def test_no_metric_is_named_after_a_network_that_is_not_there(run):
     assert not {"fid", "lpips", "arcface", "ppl"} & {record.metric for record in records}
 
 
-def test_every_table_is_written(run):
-    out, result = run
-    tables = {path.stem for path in (out / "tables").glob("*.md")}
-    assert tables == {path.stem for path in (out / "tables").glob("*.csv")}
-    assert tables >= {
-        "overview",
-        "table1_reconstruction",
-        "table2_ablation",
-        "table2_by_calls",
-        "section5.3_probe",
-        "section5.3_probe_attributes",
-        "table3_fewshot_fid",
-        "table4_unconditional_fid",
-        "appendix_f_smoothness",
-        "appendix_g_identity",
-        "figure3_variation",
-        "figure6_denoising",
-        "appendix_c_memorisation",
-        "section5.5_cost",
-        "section5.5_times",
-    }
-    assert "overview" not in result.stderr
-
-
-def test_the_end_of_a_run_fits_a_terminal(run):
-    """Every benchmark in a line or two, but the one for which these data have no truth; and where the rest is."""
-    out, result = run
-    lines = result.stdout.splitlines()
-    assert len(lines) <= LINES + 3 and max(map(len, lines[:-2])) <= 100
-    assert {line.split(":")[0] for line in lines} >= set(REGISTRY.own) - {"edits"}
-    assert (
-        str(out / "report.html") in lines[-2] and str(out / "tables" / "overview.md") in lines[-1]
-    )
-    assert (out / "report.html").stat().st_size > 100_000
-
-
-def test_a_line_a_benchmark_says_what_is_left(run):
-    _, result = run
-    ended = [line for line in result.stderr.splitlines() if re.match(r"\w+: \d+ s", line)]
-    assert [line.split(":")[0] for line in ended] == list(REGISTRY.own)
-    assert len(result.stderr.splitlines()) < 40
-
-
-def test_pictures_are_written(run):
-    out, _ = run
-    for name in (
-        "reconstruction-diffae",
-        "samples-ddim-4",
-        "interpolation-diffae",
-        "variation-diffae-x_T",
-        "denoising-ddim",
-        "memorisation-ddim",
-    ):
-        with Image.open(out / "pictures" / f"{name}.png") as image:
-            assert np.asarray(image).std() > 0
-
-
 @pytest.mark.slow
 def test_the_same_command_again_gives_the_same_bytes(whole_run, everything):
     out, cache = whole_run
@@ -324,15 +262,6 @@ def _size(record: Record, others: list[Record]) -> float:
     return 1e-5 * max(1.0, distance.value)
 
 
-def test_another_runs_folder_is_left_alone(run, small):
-    out, _ = run
-    before = (out / "records.csv").read_bytes()
-    result = small(out, "--seed", "1")
-    assert result.returncode == 2
-    assert "holds a different run" in result.stderr and "seed" in result.stderr
-    assert (out / "records.csv").read_bytes() == before
-
-
 def test_a_baseline_does_not_stand_in_for_one_that_was_not_given(
     cache, portraits, untrained, tmp_path
 ):
@@ -364,16 +293,6 @@ def test_several_checkpoints_of_one_system_are_rows_of_their_own(
     assert values[0] == values[1]
     protocols = protocols_of(tmp_path / "run").values()
     assert {protocol["transform"]["crop"] for protocol in protocols} == {"none"}
-
-
-def test_a_run_folder_in_use_is_refused(run, small):
-    out, _ = run
-    before = (out / "records.csv").read_bytes()
-    with lock_folder(out, "running"):
-        result = small(out)
-    assert result.returncode == 2
-    assert "another process is running in this folder" in result.stderr
-    assert (out / "records.csv").read_bytes() == before
 
 
 # ----------------------------------------------------------------------------------------------
@@ -441,44 +360,3 @@ def test_unlabelled_images_run_what_needs_no_labels(cache, portraits, untrained,
     records = ran(cache, portraits / "img_align_celeba", tmp_path / "run", *words)
     assert pick(records, benchmark="reconstruction", metric="ssim").value == pytest.approx(1)
     assert "has no attributes" in pick(records, benchmark="probes").note
-
-
-# ----------------------------------------------------------------------------------------------
-# list, doctor, plug-ins
-
-
-def test_list_names_everything(cache):
-    result = command("list", cache=cache)
-    assert result.returncode == 0
-    for name in (*REGISTRY.names(), "diffae", "pixels-pca", "portraits", *PROFILES):
-        assert f"  {name}" in result.stdout
-
-
-@pytest.mark.slow
-def test_a_package_of_a_users_adds_a_system(cache, portraits, tmp_path, monkeypatch):
-    (tmp_path / "mine.py").write_text(
-        "import torch\n"
-        "from benchmarks.systems.protocol.base import System\n\n\n"
-        "class Mean(System):\n"
-        "    '''Mean colour'''\n\n"
-        "    name, title, latent_dim = 'mean', 'mean colour', 3\n"
-        "    capabilities = frozenset({'semantic'})\n\n"
-        "    def __init__(self, path, device):\n"
-        "        self.fingerprint = 'mean-1'\n\n"
-        "    def encode_semantic(self, images):\n"
-        "        return images.mean((2, 3))\n"
-    )
-    info = tmp_path / "mine-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[diffae.systems]\nmean = mine:Mean\n")
-    environment = in_process.environment(cache)
-    environment["PYTHONPATH"] += f"{os.pathsep}{tmp_path}"
-    result = subprocess.run(
-        [sys.executable, "-m", "benchmarks.run", "probes", "--systems", "mean", "--profile", "smoke",
-         "--data", str(portraits), "--out", str(tmp_path / "run")],
-        env=environment, capture_output=True, text=True, cwd=tmp_path,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    records = read_records(tmp_path / "run" / "records.csv")
-    assert pick(records, system="mean colour", metric="auroc", setting="mean").value > 0.5

@@ -10,12 +10,12 @@ from memory_errors import MEMORY_ERRORS
 
 from benchmarks import evaluate, systems
 from benchmarks.core.store import CHUNK, Computation, Store
-from benchmarks.runtime.calling import LARGEST, PREFIX, Batches, images_together
+from benchmarks.runtime.calling import PREFIX, Batches
 from benchmarks.runtime.errors import SystemFailed
 from benchmarks.systems.dummy import Perfect
 from benchmarks.systems.protocol import checked
 from benchmarks.systems.protocol.base import DECODE, ENCODE, Code
-from benchmarks.systems.protocol.checked import join, undivided
+from benchmarks.systems.protocol.checked import undivided
 from benchmarks.systems.protocol.parts import tensors
 from reports.records.record import read_records
 
@@ -111,12 +111,6 @@ def test_another_error_or_a_number_that_was_given_is_not_halved(batches, error):
 def test_one_image_that_does_not_fit_fails():
     with pytest.raises(torch.OutOfMemoryError):
         Batches.of("auto").each("decode", 4, Device(0))
-
-
-def test_auto_is_large_on_a_gpu_alone():
-    assert images_together("auto", torch.device("cuda")) == LARGEST
-    assert images_together("auto", CPU) == images_together(None, CPU) == 1
-    assert images_together(192, CPU) == 192
 
 
 # ----------------------------------------------------------------------------------------------
@@ -240,12 +234,6 @@ def test_what_is_timed_is_not_cut():
         assert not hasattr(system.inner, "batches")
 
 
-def test_a_code_of_several_parts_is_put_together():
-    parts = [(torch.ones(n, 2), torch.zeros(n, 3)) for n in (2, 1)]
-    code = join([Code(semantic, None) for semantic in parts])
-    assert [tuple(part.shape) for part in code.semantic] == [(3, 2), (3, 3)] and code.x_T is None
-
-
 # ----------------------------------------------------------------------------------------------
 # Chunks that are computed together
 
@@ -280,16 +268,6 @@ def test_chunks_that_are_computed_together_are_filed_as_if_alone(together, tmp_p
         list(store.chunks(Computation("", {"work": "test"}, count, scores(log))))
     assert files(tmp_path / str(together)) == files(tmp_path / "1")
     assert len(logs[0]) == 5 and len(logs[1]) == -(-5 // together)
-
-
-def test_counts_that_cannot_be_told_apart_are_shared_and_keep_their_sum(tmp_path):
-    def compute(positions):
-        return {"x": positions, PREFIX + "decode": np.array([101, 999])}
-
-    store = Store(tmp_path)
-    store.together = 3
-    list(store.chunks(Computation("", {"work": "test"}, 2 * CHUNK + 7, compute)))
-    assert store.overshoot.counts == {"decode": (101, 999)}
 
 
 def test_only_what_is_missing_is_computed_in_runs_of_neighbours(tmp_path):

@@ -1,29 +1,16 @@
 """At which size images are compared, which system decides it, and what --size changes."""
 
 import pytest
+from systems import Cells
 from torch.nn.functional import interpolate
 
 from benchmarks import evaluate
-from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, System
 from diffae.system.errors import UserError
 
 
-class Blur(System):
-    """Its pictures are the images at half of its own size."""
-
-    name, title, capabilities = "blur", "blur", frozenset({ENCODE, DECODE, SEMANTIC})
-    latent_dim, fingerprint = 12, "blur"
-
-    def __init__(self, image_size):
-        self.image_size, self.latent_dim = image_size, 3 * (image_size // 2) ** 2
-
-    def encode_semantic(self, images):
-        assert images.shape[-1] == self.image_size
-        return interpolate(images, scale_factor=0.5, mode="area").flatten(1)
-
-    def decode(self, code, steps=100):
-        side = self.image_size // 2
-        return interpolate(code.semantic.reshape(-1, 3, side, side), scale_factor=2.0)
+def blur(side):
+    """A system whose pictures are the images at half of its own size."""
+    return Cells(side, side // 2, name="blur")
 
 
 def mse(patches, order, size):
@@ -47,7 +34,7 @@ def mse(patches, order, size):
     ],
 )  # fmt: skip
 def test_the_size_of_the_comparison_is_said_and_can_be_chosen(patches, capsys, asked, size, text):
-    models = {"small": Blur(16), "large": Blur(32)}
+    models = {"small": blur(16), "large": blur(32)}
     data = str(patches.root)
     results = evaluate(models, "reconstruction", data, "smoke", limit=12, size=asked)
     assert text in capsys.readouterr().err
@@ -63,10 +50,10 @@ def test_the_size_of_the_comparison_is_said_and_can_be_chosen(patches, capsys, a
 
 
 def test_systems_of_one_size_say_nothing_of_it(patches, capsys):
-    results = evaluate(Blur(32), "reconstruction", str(patches.root), "smoke", limit=4)
+    results = evaluate(blur(32), "reconstruction", str(patches.root), "smoke", limit=4)
     assert "compared at" not in capsys.readouterr().err + results.tables["overview"].caption
 
 
 def test_a_size_above_that_of_the_images_is_refused(patches):
     with pytest.raises(UserError, match="128 px"):
-        evaluate(Blur(32), "reconstruction", str(patches.root), "smoke", limit=4, size=128)
+        evaluate(blur(32), "reconstruction", str(patches.root), "smoke", limit=4, size=128)

@@ -3,7 +3,6 @@
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -18,8 +17,7 @@ from benchmarks.core.profiles import PROFILES, override
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.core.runner.setup import load_systems
 from benchmarks.systems.dummy import Perfect
-from benchmarks.tasks import probes, unconditional
-from benchmarks.tasks.fewshot import classes as fewshot_classes
+from benchmarks.tasks import probes
 from diffae.model import DDIM
 from diffae.system.errors import UserError
 from diffae.system.files import Target, refuse_outputs
@@ -47,60 +45,11 @@ def sampler():
 # Data at its limits
 
 
-def test_an_attribute_of_one_class_is_undefined_and_says_so(context):
-    rng = np.random.default_rng(0)
-    attributes = rng.random((150, 3)) < 0.5
-    attributes[context.dataset.indices("test"), 1] = False
-    context.dataset = replace(
-        context.dataset, attribute_names=("Male", "Bald", "Young"), attributes=attributes
-    )
-    found = list(rows(probes.BENCHMARK, context, [Perfect(None, CPU)]))
-    bald = {record.metric: record for record in found if record.setting == "Bald"}
-    for metric in ("auroc", "ap"):
-        assert (bald[metric].value, bald[metric].stderr) == (None, None)
-        assert bald[metric].note == "only one class in the test split"
-    assert 0 <= bald["accuracy"].value <= 1
-    (mean,) = [r for r in found if r.setting == "mean" and r.metric == "auroc"]
-    others = [r.value for r in found if r.metric == "auroc" and r.setting in ("Male", "Young")]
-    assert mean.value == pytest.approx(np.mean(others)) and mean.note == "undefined: Bald"
-
-
 def test_attributes_of_one_class_everywhere_are_a_row_with_the_reason(context):
     attributes = np.ones((150, 2), bool)
     context.dataset = replace(context.dataset, attribute_names=("a", "b"), attributes=attributes)
     (row,) = rows(probes.BENCHMARK, context, [Perfect(None, CPU)])
     assert row.value is None and "no attribute has both classes" in row.note
-
-
-def test_fewer_images_than_dimensions_are_told_in_the_row(context):
-    measured = rows(unconditional.BENCHMARK, context, [sampler()])
-    found = [row for row in measured if row.table == unconditional.TABLE]
-    told = "with so few images (20 for 1,280 dimensions)"
-    assert len(found) == 4
-    for record in found:
-        assert np.isfinite(record.value) and record.n == 20
-        assert record.note.startswith(told if record.metric == "fd_effnet" else "")
-        assert (record.metric == "fd_effnet") == bool(record.note)
-
-
-@pytest.mark.parametrize("count", [1, 2])
-def test_the_fewest_samples_are_a_number_or_a_reason(context, count):
-    context.profile = context.profile.changed_by({"samples.count": count})
-    for record in rows(unconditional.BENCHMARK, context, [sampler()]):
-        if record.table != unconditional.TABLE:
-            assert (record.value is None) == (record.metric == "recall_effnet")
-            continue
-        assert (record.value is None) == (count < 2)
-        if count < 2:
-            kind = "kernel" if record.metric == "kd_effnet" else "Frechet"
-            assert record.note == f"a {kind} distance needs two images on each side, not 1"
-
-
-def test_one_image_has_no_frechet_distance(tmp_path, capsys, patches):
-    (tmp_path / "one").mkdir()
-    (tmp_path / "one" / "a.png").symlink_to(patches.root / "000.png")
-    line = refusal(measure.main, capsys, "fd_effnet", tmp_path / "one", tmp_path / "one")
-    assert f"{tmp_path / 'one'}: one image; a Frechet distance needs at least two" in line
 
 
 # ----------------------------------------------------------------------------------------------
@@ -113,18 +62,13 @@ def test_one_image_has_no_frechet_distance(tmp_path, capsys, patches):
         ("samples.count=-5", "must be at least 1"),
         ("samples.count=" + "9" * 30, "a number of 30 digits is too large"),
         ("samples.count=1000000001", "must be at most 1000000000"),
-        ("samples.steps=0", "must be at least 1"),
         ("samples.steps=10,1001", "must be at most 1000"),
-        ("identity.steps=1001", "must be at most 1000"),
         ("denoising.timesteps=1000", "must be at most 999"),
-        ("identity.strengths=0.3,nan", "must be a finite number"),
         ("identity.strengths=inf", "must be a finite number"),
         ("reconstruction.split=tset", "no choice 'tset'; did you mean test?"),
-        ("fewshot.acceptance=treshold", "no choice 'treshold'; did you mean threshold?"),
         ("fewshot.acceptance=", "no choice ''; there are: probability, threshold, reject"),
         ("samples.coun=3", "did you mean count"),
         ("samples.count", "expected TASK.NAME=VALUE"),
-        ("fewshots.pool=3", "did you mean fewshot"),
         ("samples.count=many", "'many' is not a whole number"),
         ("probes.adam_paper=1", "true or false"),
         ("name=paper", "no such setting"),
@@ -143,18 +87,11 @@ def test_a_value_that_is_there_twice_counts_once():
     )
 
 
-def test_the_acceptance_rules_are_those_that_there_are():
-    assert tuple(fewshot_classes.RULES) == get_args(fewshot_classes.Acceptance)
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--steps", "0"], "--steps: must be at least 1, not 0"),
-        (["--steps", "10,1001"], "must be at most 1000, not 1001"),
-        (["--steps", "ten"], "--steps"),
         (["nosuch"], "unknown benchmark 'nosuch'"),
-        (["reconstrution"], "did you mean reconstruction?"),
         (["--systems", "difae"], "did you mean diffae?"),
         (["--systems", ","], "--systems: no name given"),
         (["--profil", "smoke"], "did you mean --profile?"),
@@ -162,16 +99,11 @@ def test_the_acceptance_rules_are_those_that_there_are():
         (["--ckpt", "/nowhere"], "/nowhere: no such checkpoint"),
         (["--weights-dir", "/nowhere"], "--weights-dir /nowhere"),
         (["--attributes", ","], "--attributes: no name given"),
-        (["--attributes", ""], "--attributes: no name given"),
         (["--data", ""], "--data: is empty; give a path"),
-        (["--out", ""], "--out: is empty; give a path"),
         (["--weights-dir", ""], "--weights-dir: is empty; give a path"),
-        (["--precision", "float16"], "--precision: invalid choice: 'float16'"),
         (["--batch-size", "0"], "--batch-size: must be at least 1, not 0"),
-        (["--batch-size", "many"], "--batch-size: 'many' is not a whole number"),
         (["--seed", "-1"], "--seed: must be at least 0, not -1"),
         (["--device", "gpu"], "--device: 'gpu' is neither cpu nor cuda nor cuda:N"),
-        (["--device", "cuda:99"], "--device: cuda:99: no such GPU here; use cpu"),
         (["--ckpt", "diffae="], "--ckpt diffae=: expected SYSTEM=PATH"),
         (["--ckpt", "diffae:=portraits"], "--ckpt diffae:=portraits: expected SYSTEM=PATH"),
         (["--ckpt", "diffae:a\nb=portraits"], "expected SYSTEM=PATH or SYSTEM:TITLE=PATH"),

@@ -230,10 +230,3 @@ def test_a_value_that_is_not_finite_is_no_value_and_says_so(context, value, word
     assert (row.value, row.stderr, row.ci_low, row.ci_high) == (None, None, None, None)
     assert row.note == f"the value is {words}; only 4 images"
     assert not row.uncertainty
-
-
-def test_a_finite_value_keeps_its_error(context):
-    uncertainty = of_mean(np.arange(4.0), "images:a")
-    row = context.record("reconstruction", "t", "DiffAE", "mse", 1.5, uncertainty=uncertainty)
-    assert row.value == 1.5 and row.stderr == pytest.approx(np.std(range(4), ddof=1) / 2)
-    assert row.note == "" and len(row.uncertainty) == 1

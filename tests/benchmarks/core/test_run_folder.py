@@ -4,7 +4,6 @@ The runs are in this process, with systems of known results.
 """
 
 import json
-import math
 import os
 import re
 import shutil
@@ -27,7 +26,6 @@ from benchmarks.systems.dummy import Constant
 from diffae.system.errors import Terminated, UserError
 from diffae.system.files import foreign, open_lock
 from reports.page.head import facts
-from reports.records import record
 from reports.records.record import read_records
 from reports.records.run_folder import read_run
 from reports.tables.build import read
@@ -99,13 +97,6 @@ def test_all_commands_that_worked_on_a_run_count_for_how_long_it_took(
     assert command("12:00:00", "12:00:30", "--fresh") == "2026-01-02 12:00 UTC, in 30 s"
 
 
-def test_a_run_leaves_a_page_of_its_numbers(arguments, tmp_path):
-    run.main(arguments)
-    page = (tmp_path / "run/report.html").read_text(encoding="utf-8")
-    (row,) = [r for r in read_records(tmp_path / "run/records.csv") if r.metric == "ssim"]
-    assert f'data-sort="{row.value!r}"' in page and 'href="records.csv"' in page
-
-
 def test_a_page_that_cannot_be_written_loses_no_number(arguments, tmp_path):
     run.main(arguments)
     numbers = (tmp_path / "run/records.csv").read_bytes()
@@ -115,18 +106,6 @@ def test_a_page_that_cannot_be_written_loses_no_number(arguments, tmp_path):
         run.main(arguments)
     assert (tmp_path / "run/records.csv").read_bytes() == numbers
     assert note(tmp_path / "run")["complete"] is True
-
-
-def test_records_too_large_to_be_read_are_kept_and_what_lacks_is_named(
-    arguments, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(record, "LARGEST_TEXT", 1000)
-    lacking = "complete except for report.html and tables/: .*records.csv: .* at most 1,000"
-    with pytest.raises(UserError, match=lacking):
-        run.main(arguments)
-    monkeypatch.undo()
-    assert len(read_records(tmp_path / "run" / "records.csv")) > 10
-    assert not list((tmp_path / "run").glob("tables/*"))
 
 
 def test_a_run_that_did_not_end_is_not_complete(arguments, tmp_path, monkeypatch):
@@ -165,20 +144,6 @@ def test_an_interrupted_run_has_all_files_of_what_was_measured(arguments, tmp_pa
     assert len(kept.rows) == len(rows) and kept.uncertainties
     for name in ("samples.csv", "tables/table1_reconstruction.md", "tables/overview.csv"):
         assert "dummy: perfect" in (out / name).read_text()
-
-
-@pytest.mark.parametrize(("between", "times"), [(math.inf, 1), (-math.inf, 2)])
-def test_tables_are_made_at_the_end_and_after_a_benchmark_that_took_long(
-    between, times, arguments, monkeypatch
-):
-    made = []
-    write = run_folder.RunFolder._write_summary
-    monkeypatch.setattr(run_folder, "BETWEEN_SUMMARIES", between)
-    monkeypatch.setattr(
-        run_folder.RunFolder, "_write_summary", lambda self: made.append(write(self))
-    )
-    run.main(["variation", "reconstruction", *arguments[1:]])
-    assert len(made) == times
 
 
 def git(folder, *command):
@@ -286,20 +251,6 @@ def test_a_run_with_an_option_and_one_without_are_two(
     numbers = (tmp_path / "run/records.csv").read_bytes()
     assert f"(its {name} differ)" in refused(without if first else with_it, capsys)
     assert (tmp_path / "run/records.csv").read_bytes() == numbers
-
-
-def test_every_setting_that_differs_is_named():
-    ours = {"seed": 0, "weights": {"a": 1, "b": 2}, "systems": ["a"]}
-    theirs = {"seed": 1, "weights": {"a": 1, "c": 2}, "systems": ["a"]}
-    assert run_folder.differences(ours, theirs) == ["seed", "weights (b, c)"]
-    assert run_folder.differences(ours, {}) == ["seed", "systems", "weights"]
-    nested = {"profile": {"name": "a", "sections": {"x": {"n": 1, "m": 2}, "y": {"n": 1}}}}
-    other = {"profile": {"name": "a", "sections": {"x": {"n": 2, "m": 2}}}}
-    assert run_folder.differences(nested, other) == ["profile (x.n, y.n)"]
-    many = {"seed": {str(i): i for i in range(9)}}
-    assert run_folder.differences(many, {"seed": {}}) == ["seed (0, 1, 2, 3, 4, 5, 3 more)"]
-    assert run_folder.differences(ours, ours | {"more": "than ours"}) == []
-    assert run_folder.differences(ours, ours | {"protocols": ["plain", False]}) == ["protocols"]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """Solvers: the setting's solver takes the steps, and is named in keys, rows, protocols and tables."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -9,7 +7,6 @@ from colours import without_effnet
 
 from benchmarks.commands.options import parse
 from benchmarks.core.measurement import Taken
-from benchmarks.core.profiles import PROFILES
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.runtime.errors import SystemFailed
 from benchmarks.systems import load
@@ -20,7 +17,6 @@ from benchmarks.tasks.reconstruction import reconstruction
 from diffae.diffusion.noise import normal
 from diffae.diffusion.scheme import find
 from diffae.system.errors import UserError
-from reports.records.record import Record, read_records, write_records
 from reports.tables.build import build_tables
 
 CPU = torch.device("cpu")
@@ -242,23 +238,3 @@ def test_what_a_solver_cannot_do_is_refused_at_once(arguments, message):
 def test_one_step_is_ddims_and_only_what_runs_is_looked_at():
     parse(["reconstruction", "--steps", "1"], None)  # samples.steps is not used
     parse(["all", "--steps", "1", "--solver", "ddim"], None)
-
-
-def test_quick_and_the_papers_profile():
-    paper = PROFILES["paper"].settings()
-    assert {paper[name] for name in paper if name.endswith(".solver")} == {"ddim"}
-    quick = PROFILES["quick"].settings()
-    assert quick["reconstruction.solver"] == "ddim" and quick["identity.solver"] == "fast"
-
-
-# ----------------------------------------------------------------------------------------------
-# Files
-
-
-ROW = Record("b", "t", "s", "d", "test", "", 10, "mse", 0.5, solver="ddim", calls=20)
-
-
-def test_one_t_by_two_solvers_is_two_numbers(tmp_path):
-    other = replace(ROW, solver="ab2-v", value=0.6)
-    write_records(tmp_path / "r.csv", [ROW, other])
-    assert read_records(tmp_path / "r.csv") == [ROW, other]

@@ -1,7 +1,6 @@
 """`id_dlib`: dlib's own results, what is found and what is not, and when it is used."""
 
 import io
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -60,31 +59,6 @@ def test_the_mean_comparison_with_the_others(name):
     table = torch.stack([face.compare(one, every) for one in every])
     expected = (table.sum(1) - table.diagonal()) / 69
     torch.testing.assert_close(face.with_others(every), expected)
-
-
-@pytest.mark.parametrize(("lacking", "printed"), [(1, "0.25"), (0, "0.2")])
-def test_measure_leaves_out_and_counts_pairs_without_a_face(
-    lacking, printed, tmp_path, monkeypatch, capsys
-):
-    """A face is as far from another as their reds; black pictures have none."""
-
-    def embed(images):
-        red = (images[:, :1, 0, 0] + 1) / 2
-        return torch.where(red < 0.01, torch.nan, red)
-
-    face = FaceEmbedding("red", "id_dlib", 32, "0" * 64, embed)
-    monkeypatch.setattr(Networks, "face_embedding", lambda *_: face)
-    reds = {"a": (0, 51, 102) if lacking else (51, 51, 102), "b": (102, 102, 178)}
-    for folder, levels in reds.items():
-        (tmp_path / folder).mkdir()
-        for i, red in enumerate(levels):
-            Image.new("RGB", (8, 8), (red, 0, 0)).save(tmp_path / folder / f"{i}.png")
-    main(["id_dlib", str(tmp_path / "a"), str(tmp_path / "b")])
-    lines = capsys.readouterr().out.splitlines()
-    assert ("no face found in 1 of 3 pairs: left out" in lines) == bool(lacking)
-    assert lines[-2].startswith(f"pairs: {3 - lacking}, standard error")
-    found = np.abs(np.subtract(reds["a"], reds["b"]))[lacking:].mean() / 255
-    assert float(lines[-1].split()[1]) == pytest.approx(found, abs=1e-6)
 
 
 def test_measure_says_that_no_pair_has_a_face(tmp_path, monkeypatch):
@@ -157,14 +131,6 @@ def test_when_it_is_used(with_dlib):
     )
     with pytest.raises(NotAvailable, match="run without --stand-ins"):
         _ = MetricNetworks(NetworkChoice(stand_ins=True), CPU, dataset="celeba").face
-
-
-def test_without_a_face_the_other_metrics_are_still_measured(with_dlib, folders, tmp_path, capsys):
-    for path in sorted(folders[0].iterdir())[:2]:
-        shutil.copy(path, tmp_path)
-    with pytest.raises(UserError, match="id_dlib: no face found in 2 of 2 pairs"):
-        main(["id_dlib,mse", str(tmp_path), str(tmp_path)])
-    assert capsys.readouterr().out.endswith("mse 0\n")
 
 
 @pytest.mark.parametrize("name", [DLIB, "dlib_landmarks5"])

@@ -1,10 +1,8 @@
 """Protocols of edits: their files, what is refused, and F1 as a mean of batches."""
 
 import re
-from datetime import date
 
 import numpy as np
-import protocol_sources
 import pytest
 from sklearn.metrics import f1_score
 
@@ -31,20 +29,6 @@ def test_the_protocols_that_ship_and_their_fields():
         found = edits.named(name).sections
         assert {key: tuple(vars(one).values()) for key, one in found.items()} == sections
         assert all(one == type(one)() for one in found.values())  # the defaults are theirs
-
-
-@pytest.mark.parametrize("name", EXPECTED)
-def test_a_field_names_the_line_that_says_so_and_its_function(name):
-    protocol = edits.named(name)
-    assert date.fromisoformat(protocol.read) and protocol.note
-    if name == "diffae-edits":  # an author's words
-        assert protocol.code == "konpatp/diffae#65" and protocol.unread and not protocol.commit
-        return
-    assert re.fullmatch("[0-9a-f]{40}", protocol.commit)
-    assert protocol.commit.startswith(protocol.code.partition("@")[2].split(" ")[0])
-    for source in protocol.sources.values():
-        assert source.startswith(protocol.code.split(" ")[0])
-        protocol_sources.parts(source)
 
 
 @pytest.mark.parametrize(

@@ -1,25 +1,20 @@
 """Causes of differences between protocols sum to the difference, whatever pairs there are."""
 
 import math
-import re
 from dataclasses import replace
 from functools import cached_property
-from itertools import permutations
-from typing import Literal, get_args, get_origin
 
 import numpy as np
 import pytest
 import torch
 
-from benchmarks.metrics.codes import schema as codes_schema
 from benchmarks.metrics.networks.chosen import Networks
 from benchmarks.metrics.networks.perceptual import PerceptualDistance
 from benchmarks.metrics.protocols import schema
 from benchmarks.metrics.protocols.cases import MADE, ORIGINAL, Case, compute, together
-from benchmarks.metrics.protocols.explain import Explained, OnPairs, in_words, steps
+from benchmarks.metrics.protocols.explain import Explained, OnPairs
 from benchmarks.metrics.protocols.schema import named
 from benchmarks.runtime.choices import NetworkChoice
-from diffae.system.settings import settings_of
 
 N = 11
 EQUAL = (0, 4)  # the pairs whose images are equal
@@ -143,106 +138,6 @@ def test_without_equal_pairs_are_the_numbers_of_the_others(images, with_equal):
     assert with_equal["psnr", "rae"].found.value == pytest.approx(
         np.mean([100] * 2 + [alone["psnr", "rae"].found.value] * (N - 2)), abs=1e-9
     )
-
-
-def test_what_makes_a_number_finite_is_told_first(with_equal):
-    told = {name: with_equal["psnr", name].told for name in ("rae", "torchmetrics-1.8", "vtp")}
-    assert told["rae"][0].text.endswith("equal images as infinite (no longer infinite)")
-    assert told["torchmetrics-1.8"][0].text.startswith("one error for all images instead of")
-    assert not told["vtp"]  # it reads pixels by other numbers, which changes no digit
-
-
-# What each value of a field is called, written a second time.
-SAID = {
-    "scaling": {
-        "x / 127.5 - 1": "pixels as x / 127.5 - 1",
-        "x / 255": "pixels as x / 255",
-        "(x / 255 - 0.5) / 0.5": "pixels as (x / 255 - 0.5) / 0.5",
-        "ImageNet's mean and std": "pixels by ImageNet's mean and standard deviation",
-    },
-    "rounding": {
-        "none": "no rounding to 8 bits",
-        "half up": "rounding to 8 bits, halves up",
-        "half to even": "rounding to 8 bits, halves to even",
-        "truncated": "truncation to 8 bits",
-    },
-    "rounded": {
-        "both": "rounding both sides",
-        "reconstruction": "rounding the reconstruction alone",
-    },
-    "resize": {
-        "pytorch-fid": "bilinear resizing",
-        "tensorflow": "TensorFlow 1's resizing",
-        "clean-fid": "clean-fid's bicubic resizing with antialiasing",
-        "antialiased": "bilinear resizing with antialiasing",
-    },
-    "dtype": {"float32": "Inception in float32", "float64": "Inception in float64"},
-    "of": {
-        "image": "one error for each image",
-        "batch": "one error for each batch",
-        "all": "one error for all images",
-    },
-    "error": {"of pixels in [0, 1]": "errors of pixels in [0, 1]", "halved": "halved errors"},
-    "equal_images": {
-        "infinite": "equal images as infinite",
-        "100 dB": "equal images as 100 dB",
-        "100 dB, 1e-10 added": "1e-10 added to each error, equal images as 100 dB",
-    },
-    "pixels": {"[0, 1]": "pixels in [0, 1]", "[-1, 1]": "pixels in [-1, 1]"},
-    "clamped": {True: "clamped pixels", False: "pixels as decoded, not clamped"},
-    "window": {
-        "gaussian 11": "an 11 x 11 Gaussian window",
-        "uniform 7": "a 7 x 7 uniform window",
-    },
-    "padding": {
-        "zero": "zero padding",
-        "reflect": "reflected padding",
-        "valid": "windows inside the image",
-    },
-    "range": {"1": "range 1", "2": "range 2", "of the batch": "the range of the batch"},
-    "covariance": {"population": "population covariance", "sample": "sample covariance"},
-    "trunk": {"alexnet": "AlexNet", "vgg16": "VGG16"},
-    "batch": {1: "a mean over images", 8: "a mean over batches of 8"},
-}
-
-
-def values_of(hint) -> set:
-    """The values of a field: its literals, both truth values, or two sizes of a batch."""
-    if get_origin(hint) is Literal:
-        return set(get_args(hint))
-    return {True, False} if hint is bool else {1, 8}
-
-
-@pytest.mark.parametrize("metric", schema.METRICS)
-def test_a_cause_names_the_new_value_and_then_the_old_one(metric):
-    """Of every field that how a metric is computed depends on, each value for each other."""
-    plain = named(schema.PLAIN)
-    for name in Case(metric, plain).fields:
-        section, field = name.split(".")
-        assert values_of(settings_of(schema.SECTIONS[section])[field]) == SAID[field].keys(), name
-        for old, new in permutations(SAID[field], 2):
-            before, after = (
-                replace(plain, **{section: replace(getattr(plain, section), **{field: value})})
-                for value in (old, new)
-            )
-            (step,) = steps(Case(metric, before), after)
-            assert str(step) == f"{SAID[field][new]} instead of {SAID[field][old]}", name
-
-
-def test_each_value_of_a_field_has_words_of_its_own():
-    """Of codes' protocols too; no field is called by its bare name, and no number stands for none or all."""
-    said = {}
-    for name in codes_schema.names():
-        for section, values in codes_schema.named(name).sections.items():
-            for field, value in vars(values).items():
-                said.setdefault(f"{section}.{field}", {})[value] = in_words(
-                    f"{section}.{field}", value
-                )
-    for field, words in said.items():
-        assert len({*words.values()}) == len(words), field
-        for value, text in words.items():
-            assert isinstance(value, str) or text != f"{field.partition('.')[2]} {value}"
-            assert not re.search(r"(?<![\d.])(0|0\.0|1,?000,?000,?000)(?![\d.])", text), text
 
 
 def test_of_equal_pairs_alone_no_difference_is_known(images):

@@ -7,7 +7,6 @@ import pytest
 import torch
 from insightface.model_zoo import get_model
 from metric_weights import write_onnx
-from refusal import refusal
 from safetensors.torch import save_file
 
 from benchmarks import weights
@@ -18,7 +17,6 @@ from benchmarks.commands.train_identity import (
     augment,
     draw_pairs,
     embed,
-    main,
     pair_loss,
     save,
     to_signed,
@@ -175,9 +173,3 @@ def test_training_learns_to_tell_people_apart(tmp_path):
     save(network, tmp_path / "net.safetensors")
     packaged = id_portraits(tmp_path / "net.safetensors", CPU)
     torch.testing.assert_close(packaged(to_signed(images[192:])), embeddings, atol=0.01, rtol=0)
-
-
-def test_a_training_on_a_gpu_that_is_not_there_is_refused(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    words = ["--data", str(tmp_path), "--out", str(tmp_path / "out"), "--device", "cuda"]
-    assert "--device: cuda: no such GPU here; use cpu" in refusal(main, capsys, *words)

@@ -77,14 +77,6 @@ def test_precision_and_recall_equal_torch_fidelity_density_and_coverage_prdc(set
     np.testing.assert_allclose(found[:2], [theirs["precision"], theirs["recall"]], rtol=1e-7)
 
 
-# precision and recall by torch-fidelity 0.4.0, density and coverage by prdc 0.2
-BY_LIBRARIES = [85 / 90, 99 / 130, 489 / 450, 117 / 130]
-
-
-def test_the_numbers_of_the_libraries():
-    np.testing.assert_allclose(overlap(*two_sets()), BY_LIBRARIES, rtol=1e-12)
-
-
 # ----------------------------------------------------------------------------------------------
 # Closed forms
 
@@ -155,13 +147,6 @@ def test_a_share_says_of_how_many_points_it_is(n, m):
         ]
         assert 0 < found.value < 1.5
         assert [found.of] == (whole if METRICS[name].most == 1 else [None]), name
-
-
-def test_a_number_without_an_error_says_what_the_halves_lack():
-    same = Estimate(0.5, np.full((19, 2), 0.5), 80)
-    few = Estimate(0.5, np.full((19, 2), np.nan), 80)
-    assert same.why_no_error == "no error: all halves of the images give the same number"
-    assert few.why_no_error == "no error: half of the images is too few for a ball"
 
 
 # ----------------------------------------------------------------------------------------------

@@ -15,7 +15,6 @@ from skimage import data
 from torchvision.transforms.functional import gaussian_blur
 
 from benchmarks import weights
-from benchmarks.metrics.frechet import Moments, frechet_distance
 from benchmarks.metrics.networks import perceptual
 from benchmarks.metrics.networks.chosen import MetricNetworks
 from benchmarks.metrics.networks.features import effnet_lite0
@@ -71,13 +70,6 @@ def test_published_weights_need_no_remark(empty):
     assert "perceptual_weights" not in networks().perceptual.describe()
 
 
-def test_unknown_weights_are_refused_and_never_replaced_by_another_network(hub):
-    with pytest.raises(UserError, match="pt_inception.*--allow-unknown-weights"):
-        _ = networks().features[0]
-    with pytest.raises(UserError, match="alexnet.*--allow-unknown-weights"):
-        _ = networks().perceptual
-
-
 @pytest.mark.parametrize("name", ["inception", "alexnet", "efficientnet-lite0"])
 def test_weights_of_another_network_are_refused(empty, name):
     torch.save({"a": torch.zeros(2)}, empty / weights.KNOWN[name].files[-1].filename)
@@ -113,23 +105,6 @@ def test_effnet_features_are_timm_s_of_images_in_minus_one_to_one(empty, photogr
         expected = network.eval().forward_features(images).mean((2, 3))
     found = networks().features[0](photographs)
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
-
-
-def test_fd_effnet_grows_with_blur(empty, photographs):
-    network = networks().features[0]
-    reference = Moments.from_features(network(photographs))
-    distances = [
-        frechet_distance(
-            Moments.from_features(network(gaussian_blur(photographs, 9, sigma))), reference
-        )
-        for sigma in (0.1, 0.7, 2.0)
-    ]
-    assert distances[0] < distances[1] < distances[2]
-
-
-def test_feature_networks_take_uint8_only(empty, photographs):
-    with pytest.raises(TypeError, match="uint8"):
-        networks().features[0](photographs.float())
 
 
 @pytest.mark.parametrize(("net", "few"), [("alex", False), ("vgg", False), ("alex", True)])

@@ -7,15 +7,15 @@ import pytest
 import torch
 from lone_context import small_context
 from PIL import Image
+from systems import Pixels as KnownPixels
 
-from benchmarks.commands import dry_run
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.metrics.networks import chosen
 from benchmarks.metrics.networks.faces import FaceEmbedding
-from benchmarks.plugin import Cell, Part
+from benchmarks.plugin import Part
 from benchmarks.systems import dummy
 from benchmarks.systems.protocol import checked
-from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, Code, System
+from benchmarks.systems.protocol.base import Code, System
 from benchmarks.tasks.edits import classifier, directions, edits, pictures
 from benchmarks.tasks.edits.directions import MEANS, NO_EDIT, ORACLE, OWN, REGRESSED, RIDGE
 from diffae.data import open_dataset
@@ -70,19 +70,13 @@ def vector():
     return shift.flatten()
 
 
-class Pixels(System):
+class Pixels(KnownPixels):
     """The image is its own code, and the edit of its own adds what the truth adds, times the strength."""
 
-    capabilities = frozenset({ENCODE, DECODE, SEMANTIC})
-    name = title = fingerprint = "pixels"
-    image_size, latent_dim = SIDE, DIM
     far = 2  # times the truth, at strength 1
 
-    def encode_semantic(self, images):
-        return images.flatten(1)
-
-    def decode(self, code, steps=100):
-        return code.semantic.reshape(-1, 3, SIDE, SIDE)
+    def __init__(self, side=SIDE):
+        super().__init__(side, name=type(self).__name__.lower())
 
     def edit(self, code, attribute, target, strength):
         assert attribute == "Lit"
@@ -93,7 +87,6 @@ class Pixels(System):
 class Turned(Pixels):
     """The same code, rotated, three times as large, and moved."""
 
-    name = title = fingerprint = "turned"
     edit = System.edit
     rotation = torch.linalg.qr(torch.randn(DIM, DIM, generator=torch.Generator().manual_seed(0)))[0]
 
@@ -107,19 +100,20 @@ class Turned(Pixels):
 class Grey(Pixels):
     """The decoder ignores its code."""
 
-    name = title = fingerprint = "grey"
-
-    def decode(self, code, steps=100):
-        return 0 * code.semantic.reshape(-1, 3, SIDE, SIDE)
+    def __init__(self):
+        super().__init__()
+        self.contrast = 0
 
 
 class Rest(Pixels):
     """The code is the mean of red, and x_T is what is left of the image."""
 
-    name = title = fingerprint = "rest"
-    capabilities = frozenset({ENCODE, DECODE, SEMANTIC, STOCHASTIC})
-    semantic_dim, latent_dim = 1, DIM + 1
+    capabilities = Pixels.capabilities | {"stochastic"}
     edit = System.edit
+
+    def __init__(self):
+        super().__init__()
+        self.semantic_dim, self.latent_dim = 1, DIM + 1
 
     def encode_semantic(self, images):
         return images[:, 0].mean((1, 2))[:, None]
@@ -158,8 +152,6 @@ def pattern():
 
 class Ties(Pixels):
     """Its own edits add a pattern too, or take it away, at strength 1 twice; more of it to some images."""
-
-    name = title = fingerprint = "ties"
 
     def edit(self, code, attribute, target, strength):
         more = (2 if target else -2) * strength * pattern() * weights(code.semantic)
@@ -228,8 +220,6 @@ def test_a_constant_code_has_no_direction(context):
     """
 
     class Constant(Grey):
-        name = title = fingerprint = "constant"
-
         def encode_semantic(self, images):
             return torch.ones(len(images), DIM)
 
@@ -245,18 +235,7 @@ def test_a_constant_code_has_no_direction(context):
 
 
 def test_a_system_of_another_size_is_given_its_own(context):
-    class Small(Pixels):
-        name = title = fingerprint = "small"
-        image_size, latent_dim, edit = SIDE // 2, DIM // 4, System.edit
-
-        def encode_semantic(self, images):
-            assert images.shape[-1] == SIDE // 2
-            return images.flatten(1)
-
-        def decode(self, code, steps=100):
-            return code.semantic.reshape(-1, 3, SIDE // 2, SIDE // 2)
-
-    found = measured(context, Small())
+    found = measured(context, KnownPixels(SIDE // 2))
     assert found["edits", ORACLE, "gain"].value == 1
     assert 0.8 < found["edits", ORACLE, "kept"].value < 1
 
@@ -292,8 +271,6 @@ def test_a_change_without_an_inverse_is_no_part_of_reversibility(context, monkey
     """An edit that is not undone but done twice is off by twice the truth; of the others nothing is counted."""
 
     class OneWay(Pixels):
-        name = title = fingerprint = "one-way"
-
         def decode(self, code, steps=100):  # brighter each time
             return super().decode(code) + 0.05
 
@@ -375,13 +352,6 @@ def test_the_doses_by_which_the_strength_is_chosen(context):
         assert len(dose.uncertainty[0].values) == len(np.unique(np.concatenate(of)))
         off = found["edits_by_strength", f"{OWN}, strength {strength}", "off_target"]
         assert off.value == pytest.approx(0, abs=1e-6)
-
-
-def test_at_other_strengths_too_an_attribute_that_is_not_held_has_no_numbers(context, monkeypatch):
-    monkeypatch.setattr(edits.Change, "unheld", lambda *_: "not held")
-    found = measured(context, Pixels())
-    row = found["edits_by_strength", f"{OWN}, strength 0.2", "dose"]
-    assert row.value is None and row.note == "defined for no edit"
 
 
 def test_the_code_of_the_truth_and_no_edit_do_not_compete(of_pixels):
@@ -501,27 +471,6 @@ def test_what_leaks_is_drawn_by_its_sign(context, tmp_path):
     assert np.abs(tie - (colour + 1) * 127.5).max() <= 1
 
 
-def test_columns_of_what_leaks_are_the_attributes_of_the_rows(context, tmp_path):
-    """Then the others. Sides are averaged where they are known, and the worst come first in the caption."""
-    names = ("A", "B", "C")
-    context = replace(
-        context,
-        dataset=replace(
-            context.dataset, attribute_names=names, attributes=np.ones((COUNT, 3), bool)
-        ),
-    )
-    moved = {"C": [np.array([-3, 0.25, np.nan]), np.array([-1, np.nan, np.nan])], "B": []}
-    pictures.leakage(Cell(context, "edits", Pixels()), "leaks", "own", moved, ["C", "B"])
-    sheet = read_sheet(tmp_path / "pictures/edits-pixels-leaks.png")
-    first, second = (np.asarray(sheet.cell(row, 0))[0].tolist() for row in (0, 1))
-    grey, blue = second[0], first[2]
-    assert second == [grey] * 3 and first[0] == grey
-    assert blue[2] > blue[0] and first[1][0] > first[1][2] > blue[0]
-    assert (sheet.note(0, 0), sheet.note(1, 0)) == ("A -2.00", "unknown")
-    assert sheet.caption.startswith("Furthest: C moves A -2.00, C moves B +0.25. ")
-    assert sheet.caption.endswith("Columns: as the rows, then A.")
-
-
 def test_directions_are_those_of_other_formulas():
     from sklearn.linear_model import LinearRegression, Ridge
 
@@ -565,25 +514,3 @@ def test_codes_that_cannot_be_moved_still_have_the_truth(context):
     assert {key[1].rpartition(", ")[2] for key in found if key[0] != "edits"} == {ORACLE}
     assert "tokens" in found["edits", MEANS, "off_target"].note
     assert found["edits", ORACLE, "kept"].value == pytest.approx(1, abs=0.1)
-
-
-def test_a_dry_run_counts_what_a_run_computes(context, monkeypatch):
-    monkeypatch.setattr(checked.Checked, "try_on", lambda *_: "")
-    calls = {"encode_semantic": 0, "decode": 0}
-
-    class Counting(Pixels):
-        name = title = fingerprint = "counting"
-
-        def encode_semantic(self, images):
-            calls["encode_semantic"] += len(images)
-            return super().encode_semantic(images)
-
-        def decode(self, code, steps=100):
-            calls["decode"] += len(code.semantic)
-            return super().decode(code, steps)
-
-    system = checked.Checked("counting", Counting(), torch.device("cpu"))
-    planned = [work for *_, work in dry_run.collect(context, ("edits",), [system])[0]]
-    measured(context, system.inner)
-    assert sum(w.images * w.calls.decoder for w in planned) == calls["decode"]
-    assert sum(w.images * w.calls.encoder for w in planned) == calls["encode_semantic"]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from colours import SquaredError
+from systems import Coloured, noted
 
 from benchmarks.commands import dry_run
 from benchmarks.core import store
@@ -20,7 +21,7 @@ from benchmarks.metrics.protocols import edits as edit_protocols
 from benchmarks.plugin import Cell, NotAvailable, Part, Solved
 from benchmarks.runtime.choices import TaskOptions
 from benchmarks.systems.protocol import checked
-from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, Code, System
+from benchmarks.systems.protocol.base import Code
 from benchmarks.tasks.edits import by_protocol, directions, edits, unpaired
 from benchmarks.tasks.edits.decoded import Chosen, Ground
 from benchmarks.tasks.edits.directions import MEANS, PAPER
@@ -37,22 +38,12 @@ SMALL = {
 PROTOCOLS = ("diffae-edits", "e4e-lec", "counterfactual-benchmark")
 
 
-class Colour(System):
+class Colour(Coloured):
     """The code is the colour, times `scale`; what is decoded is brighter by `offset`."""
 
-    capabilities = frozenset({ENCODE, DECODE, SEMANTIC})
-    image_size, latent_dim = colours.SIZE, 3
-
     def __init__(self, scale=1.0, offset=0.0):
-        self.scale, self.offset = scale, offset
-        self.name = self.title = self.fingerprint = f"{type(self).__name__} {scale} {offset}"
-
-    def encode_semantic(self, images):
-        return self.scale * images[:, :, 0, 0]
-
-    def decode(self, code, steps=100):
-        flat = code.semantic[:, :, None, None] / self.scale + self.offset
-        return flat.expand(-1, 3, colours.SIZE, colours.SIZE).clone()
+        name = f"{type(self).__name__} {scale} {offset}"
+        super().__init__(name, lambda colour: scale * colour, lambda z: z / scale + offset)
 
 
 class Constant(Colour):
@@ -328,19 +319,6 @@ def test_directions_of_two_halves(context, dataset, monkeypatch):
     assert directions.agreement(context, system, MEANS) == pytest.approx(0.6)
 
 
-def test_how_alike_two_halves_are_is_said_of_each_attribute(context, dataset, monkeypatch):
-    labels = np.repeat(dataset.attributes, 3, axis=1)
-    data = replace(dataset, attributes=labels, attribute_names=("a", "b", "c"))
-    cell = ground_of(replace(context, dataset=data), Colour()).cell
-    monkeypatch.setattr(unpaired, "agreement", lambda *_: np.array([0.1, 0.2, 0.3]))
-    found = unpaired.agreements(cell, cell, MEANS, ("c", "a"))
-    assert {row.setting: row.value for row in found} == {
-        f"c, {MEANS}": 0.3,
-        f"a, {MEANS}": 0.1,
-        MEANS: pytest.approx(0.2),
-    }
-
-
 # ----------------------------------------------------------------------------------------------
 # By protocol
 
@@ -483,21 +461,11 @@ def test_protocols_are_measured_beside_a_truth_too(context, dataset):
 
 def test_a_dry_run_counts_what_a_run_computes(context, monkeypatch):
     monkeypatch.setattr(checked.Checked, "try_on", lambda *_: "")
-    calls = {"encoder": 0, "decoder": 0}
-
-    class Counting(Colour):
-        def encode_semantic(self, images):
-            calls["encoder"] += len(images)
-            return super().encode_semantic(images)
-
-        def decode(self, code, steps=100):
-            calls["decoder"] += len(code.semantic)
-            return super().decode(code, steps)
-
     context = replace(context, options=TaskOptions(edit_protocols=PROTOCOLS))
-    system = checked.Checked("counting", Counting(), torch.device("cpu"))
+    system = checked.Checked("counting", Colour(), torch.device("cpu"))
+    calls = noted(system.inner)
     planned = [work for *_, work in dry_run.collect(context, ("edits",), [system])[0]]
     assert not any(calls.values())
     measured(context, system.inner, PROTOCOLS)
-    for name, count in calls.items():
-        assert sum(w.images * getattr(w.calls, name) for w in planned) == count, name
+    for name, verb in (("encoder", "encode_semantic"), ("decoder", "decode")):
+        assert sum(w.images * getattr(w.calls, name) for w in planned) == sum(calls[verb]), name

@@ -1,6 +1,5 @@
 """Table 3 with images of known colours: the accepted samples, and what they are compared with."""
 
-from collections import Counter
 from dataclasses import replace
 from itertools import product
 from types import SimpleNamespace
@@ -357,12 +356,6 @@ def test_the_error_of_an_acceptance_rate_is_the_binomial_s(p):
     assert not any(one.of_reference.any() for one in found)
 
 
-def test_one_seed_has_no_spread(context, monkeypatch):
-    context.profile = context.profile.changed_by(ONE_FIT)
-    row = measured(context, monkeypatch)["painter", "pu/Male", "fd_effnet_seed_std"]
-    assert row.value is None and row.note == "one seed has no spread"
-
-
 def test_fewer_accepted_than_wanted_are_counted(context, monkeypatch):
     context.profile = context.profile.changed_by(
         {"fewshot.samples": 64, "fewshot.acceptance": ("probability",)}
@@ -388,30 +381,6 @@ def test_a_classifier_learns_the_class_that_is_asked_for(context):
         )
         assert wrong > 40 * right
         assert found["painter", f"binary/{name}", "fd_effnet"].value < 3 * right
-
-
-class CountingStore(Store):
-    """Counts the files that are read, by the kind of work in them."""
-
-    def __init__(self, root):
-        super().__init__(root)
-        self.reads = Counter()
-
-    def _get(self, path):
-        self.reads[path.parent.name.rsplit("-", 1)[0]] += 1
-        return super()._get(path)
-
-
-def test_features_and_codes_are_read_once(context, monkeypatch, tmp_path):
-    """Not for each of 36 distances: in the profile `paper` there are 72, of 30,000 images."""
-    context.store = CountingStore(tmp_path / "counted")
-    found = measured(context, monkeypatch)
-    cells = [row for row in found.values() if row.metric == "acceptance_rate"]
-    assert len(cells) == 12 and all(row.value == 0.5 for row in cells)
-    chunks = -(-REFERENCE // 64)
-    assert context.store.reads["features"] == 2 * chunks  # by the system, and by the reference rows
-    assert context.store.reads["semantic"] == -(-len(context.dataset.indices("train")) // 64)
-    assert context.store.reads["sample"] == -(-POOL // 64)
 
 
 def test_classifiers_are_fitted_once(context, monkeypatch):

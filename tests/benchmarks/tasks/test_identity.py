@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from torch.nn.functional import avg_pool2d, interpolate
+from systems import Cells
 
 from benchmarks.commands import dry_run
 from benchmarks.core.context import Context
@@ -19,7 +19,6 @@ from benchmarks.core.runner.evaluation import rows
 from benchmarks.metrics.networks.faces import FaceEmbedding
 from benchmarks.runtime.errors import NotAvailable
 from benchmarks.systems.protocol import checked
-from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, System
 from benchmarks.tasks import identity
 from benchmarks.tasks.identity import DIFFERENT, OTHER_IMAGES, SAME, references
 from probes import LinearProbe
@@ -44,16 +43,9 @@ def measured(context, system):
     return [r for r in rows(identity.BENCHMARK, context, [system]) if not r.reference]
 
 
-class Quarters(System):
-    name, title, fingerprint = "quarters", "quarters", "quarters-1"
-    capabilities = frozenset({ENCODE, DECODE, SEMANTIC})
-    image_size, latent_dim, semantic_dim = 32, DIM, DIM
-
-    def encode_semantic(self, images):
-        return avg_pool2d(images, 16).flatten(1)
-
-    def decode(self, code, steps=100):
-        return interpolate(code.semantic.view(-1, 3, 2, 2), scale_factor=16)
+class Quarters(Cells):
+    def __init__(self):
+        super().__init__(name=type(self).__name__.lower())
 
 
 def angle(images: torch.Tensor) -> torch.Tensor:
@@ -110,30 +102,6 @@ def test_an_edit_moves_the_logit_away_from_the_present_value(known, probe, stren
     shown = torch.from_numpy(scores["preview"])  # the first few edited images
     moved = probe.logits(Quarters().encode_semantic(shown))[:, 1] - probe.logits(z.float())[:8, 1]
     np.testing.assert_allclose(moved, expected * towards[:8], atol=1e-4)
-
-
-def test_a_sheet_says_which_way_each_face_is_edited(known, probe):
-    """As its logit moves: up where a face has the attribute not."""
-    selection = known.select("test", 8)
-    system = checked.Checked("quarters", Quarters(), torch.device("cpu"))
-    scores = edit_scores(known, system, selection, probe, "Male", 0.8, None)
-    rises = scores["logits_change"][:, 1] > 0
-    ways = identity.ways("Male", selection.labels[:8, 1])
-    assert ways == ["towards Male" if up else "away from Male" for up in rises]
-    assert set(rises) == {True, False}
-
-
-def test_every_strength_has_edits_of_its_own(known, probe):
-    """In one store, one after the other: a logit changes by s sqrt(d) |w|, for each attribute by
-    its own.
-    """
-    selection = known.select("test", 20)
-    system = checked.Checked("quarters", Quarters(), torch.device("cpu"))
-    for strength in (0.1, 0.2, 0.3):
-        for column, attribute in enumerate(("Young", "Male")):
-            scores = edit_scores(known, system, selection, probe, attribute, strength, None)
-            expected = strength * DIM**0.5 * probe.weight[column].norm().item()
-            np.testing.assert_allclose(scores["logit_change"], expected, atol=1e-4)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -268,8 +236,6 @@ def test_without_labels_the_reconstruction_is_compared(known):
     """Of a decoder that makes everything a little brighter, which turns every face by one angle."""
 
     class Brighter(Quarters):
-        fingerprint = "brighter-1"
-
         def decode(self, code, steps=100):
             return super().decode(code) + 0.1
 
@@ -293,8 +259,6 @@ def test_reconstructions_are_compared_by_the_size_of_the_face(known, monkeypatch
     """Each image in the bin of its own face: rows of a decoder that turns some faces more than others."""
 
     class Darker(Quarters):
-        fingerprint = "darker-1"
-
         def decode(self, code, steps=100):
             return super().decode(code) * 0.5
 

@@ -1,7 +1,6 @@
 """The benchmark `latent` with systems whose decoders are known."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,7 +26,6 @@ from benchmarks.tasks.latent.latent import (
     ROBUST,
     SPECTRUM,
     SPHERICAL,
-    TOKENS,
     UNMOVED,
 )
 from benchmarks.tasks.latent.moves import Codes
@@ -234,26 +232,6 @@ def test_perturbed_tokens_are_drawn_from_the_nearest_by_image(context):
     assert np.bincount(rank) / len(rank) == pytest.approx([1 / 3] * 3, abs=0.06)
 
 
-def test_every_number_that_a_code_cannot_have_is_a_row_with_the_reason(context):
-    found = measured(context, Pixels())
-    assert found[TOKENS, "3 nearest", "pkd_effnet"].note == "its code has no tokens"
-    found = measured(context, systems.load("dummy-constant", CPU))
-    assert (
-        found[BETWEEN, SPHERICAL, "ikd_effnet"].note == "70 codes have norm 0, and so no direction"
-    )
-    assert found[BETWEEN, LINEAR, "ikd_effnet"].value is not None
-    assert found[SPECTRUM, "", "spectrum_kl"].note == "its code is no map of numbers"
-    few = context.profile.changed_by({"latent.training": 9, "latent.neighbours": (7,)})
-    found = measured(replace(context, profile=few), Tokens())
-    note = "9 training images, iFID needs 10 candidates"
-    assert found[BETWEEN, LINEAR, "ifd_effnet"].note == note
-    assert found[TOKENS, "7 nearest", "pkd_effnet"].note == "the codebook has 6 codes"
-    one = context.profile.changed_by({"latent.images": 1, "latent.training": 1, "latent.moved": 1})
-    found = measured(replace(context, profile=one), Tokens())
-    assert "needs two images on each side, not 1" in found[BETWEEN, UNMOVED, "ikd_effnet"].note
-    assert "a deviation needs two" in found[ROBUST, "noise 1", "pd_effnet"].note
-
-
 def test_a_spectrum_is_measured_of_every_map(context):
     found = measured(context, systems.load("dummy-map", CPU))
     row, images = found[SPECTRUM, "", "spectrum_kl"], images_of(context.select("test", IMAGES))
@@ -270,19 +248,6 @@ def test_a_spectrum_is_measured_of_every_map(context):
     expected = (p * np.log((p + 1e-8) / (q + 1e-8))).sum(1)
     assert sharp.value == pytest.approx(expected.mean(), rel=1e-5)
     assert sharp.measured_by["images"].startswith("not blurred")
-
-
-class Published(Pixels):
-    """A checkpoint that is called as one of the published table's."""
-
-    name = title = fingerprint = "published"
-    source = Path("RAE.pt")
-
-
-def test_no_published_number_stands_beside_that_of_another_network(context):
-    found = measured(context, Published())
-    for setting in (SPHERICAL, UNMOVED, LINEAR):
-        assert found[BETWEEN, setting, "ifd_effnet"].published is None
 
 
 def test_results_are_of_the_image_and_not_of_the_batch(context, tmp_path, monkeypatch):

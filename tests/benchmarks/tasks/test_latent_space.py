@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from colours import without_effnet
+from systems import Cells
 from torch.nn import functional as F
 
 from benchmarks import systems
@@ -55,24 +56,14 @@ class Placed(Pooled):
         return super().decode(code) / 10
 
 
-class Mean(System):
+class Mean(Cells):
     """A vector that a flip and a quarter turn leave as it is."""
 
-    name = title = fingerprint = "mean"
-    capabilities = frozenset({ENCODE, DECODE, SEMANTIC})
-    image_size, latent_dim = 32, 3
-    semantic_parts = (Part((3,)),)
-
-    def encode_semantic(self, images):
-        return images.mean((2, 3))
-
-    def decode(self, code, steps=100):
-        return code.semantic[:, :, None, None].expand(-1, -1, 32, 32)
+    def __init__(self):
+        super().__init__(cells=1, name=type(self).__name__.lower())
 
 
 class Constant(Mean):
-    name = title = fingerprint = "constant"
-
     def encode_semantic(self, images):
         return torch.ones(len(images), 3)
 

@@ -13,33 +13,14 @@ import torch
 from colours import SIZE
 from PIL import Image
 from sklearn.metrics.pairwise import polynomial_kernel
+from systems import Coloured
 
 from benchmarks import evaluate
-from benchmarks.plugin import Code, System
 from benchmarks.tasks.latent.space import SPACE
 from diffae.data import open_dataset
 
 TRAIN, TEST = 12, 60
 ALIKE = np.array([150.0, 120.0, 100.0])  # of all training images in the second data set
-
-
-class Coloured(System):
-    """`to` and `back` are the maps between colours in [-1, 1], N x 3, and codes."""
-
-    capabilities = frozenset("encode decode semantic".split())
-    image_size = SIZE
-
-    def __init__(self, name, to, back):
-        self.name = self.title = self.fingerprint = name
-        self.to, self.back = to, back
-        self.latent_dim = to(torch.zeros(1, 3)).shape[1]
-
-    def encode_semantic(self, images):
-        return self.to(images[:, :, 0, 0])
-
-    def decode(self, code: Code, steps=100):
-        colours = self.back(code.semantic).clamp(-1, 1)
-        return colours[:, :, None, None].expand(-1, 3, SIZE, SIZE).clone()
 
 
 ROTATION = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(3)))[0]

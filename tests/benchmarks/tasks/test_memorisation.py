@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from colours import features, without_effnet
 from lone_context import small_context
 from people import SPLITS, Cells, People
@@ -18,7 +17,7 @@ from benchmarks.metrics import nearest as module
 from benchmarks.metrics.nearest import nearest, quantile_and_stderr, ratio_and_stderr
 from benchmarks.systems import load
 from benchmarks.systems.protocol.base import SAMPLE, System
-from benchmarks.tasks.memorisation import BENCHMARK, spaces
+from benchmarks.tasks.memorisation import BENCHMARK
 from diffae.checkpoints.trained_on import TrainedOn
 from diffae.data import open_dataset
 from diffae.eight_bit import to_uint8
@@ -100,15 +99,6 @@ def test_error_of_a_quantile_of_pictures_of_the_same_people(people, alike, q):
         assert np.isnan(errors).all()
     else:
         assert 0.9 < np.sqrt(np.square(errors).mean()) / values.std() < 1.15
-
-
-def test_a_row_without_an_error_says_why(context):
-    context.networks.features = (features(),)  # 20 held-out images
-    found = values(context, load("dummy-constant"))
-    note = "no error: too few images or persons for that of a 5th percentile"
-    for (_, metric, setting), row in found.items():
-        few = setting == "5th percentile" and (row.stderr is None)
-        assert few == (note in row.note) and few == (setting == "5th percentile"), metric
 
 
 def test_the_error_of_a_ratio_is_the_spread_over_new_distances():
@@ -236,12 +226,6 @@ def test_thumbnails_are_the_pixels_of_small_images(context):
     assert np.array_equal(thumbnails(images), expected.reshape(2, -1))
     large = images.repeat_interleave(2, -1).repeat_interleave(2, -2)
     assert thumbnails(large).shape == (2, 3072)
-
-
-def test_spaces_are_named_after_their_network(context):
-    assert [s.metric for s in spaces(context)] == ["nn_effnet", "nn_pixels"]
-    assert spaces(context)[0].real(context.select("test", 3)).shape == (3, 1280)
-    assert torch.from_numpy(spaces(context)[1].real(context.select("test", 3))).dtype == torch.uint8
 
 
 def test_copies_of_held_out_images_make_no_error_smaller(tmp_path, no_effnet, monkeypatch):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
+from systems import Cells
 
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.systems.dummy import Constant
@@ -15,14 +16,7 @@ from benchmarks.tasks import probes
 from benchmarks.tasks.shared import probe_fits
 from probes import LinearProbe, fit_adam_paper, influences
 
-
-class Colours(Constant):
-    """Code: the mean colour of each of four quarters."""
-
-    name = title = "colours"
-
-    def encode_semantic(self, images):
-        return torch.nn.functional.avg_pool2d(images, 16).flatten(1)
+COLOURS = Cells(name="colours")
 
 
 @pytest.fixture
@@ -37,7 +31,7 @@ def labelled(context):
 @pytest.mark.parametrize("fit", [probe_fits.fit, probe_fits.fit_adam])
 def test_a_fit_is_made_once_for_the_same_data(fit, labelled, monkeypatch):
     monkeypatch.setattr(probe_fits, "fit_adam_paper", partial(fit_adam_paper, steps=20))
-    system = Colours(None, torch.device("cpu"))
+    system = COLOURS
     first = fit(labelled, system)
 
     def again(*_, **__):
@@ -72,7 +66,7 @@ def learnable(context):
     """Four attributes: two that the colours tell with noise, of prevalence 0.3 and 0.7; one at
     random; one that is absent from the test split.
     """
-    colours = Colours(None, torch.device("cpu")).encode_semantic(context.dataset.batch(range(150)))
+    colours = COLOURS.encode_semantic(context.dataset.batch(range(150)))
     z = ((colours - colours.mean(0)) / colours.std(0)).numpy()
     rng = np.random.default_rng(3)
     noisy = z @ rng.normal(size=(12, 2)) + 2.5 * rng.normal(size=(150, 2))
@@ -89,7 +83,7 @@ def split(context, name):
     """Features and labels of a split, in the order of the run."""
     selection = context.select(name, 150)
     images = selection.batch(np.arange(len(selection)))
-    system = Colours(None, torch.device("cpu"))
+    system = COLOURS
     return system.encode_semantic(images).double().numpy(), selection.labels
 
 
@@ -137,7 +131,7 @@ def chosen(learnable, by_C):
 
 
 def test_C_is_chosen_on_the_validation_split(learnable, chosen):
-    probe = probe_fits.fit(learnable, Colours(None, torch.device("cpu")))
+    probe = probe_fits.fit(learnable, COLOURS)
     ours = probe.logits(torch.from_numpy(split(learnable, "test")[0]).float()).numpy()
     np.testing.assert_allclose(ours, chosen, atol=5e-3)
 
@@ -155,7 +149,7 @@ def test_every_row_is_scikit_learns_on_the_test_split(learnable, chosen):
     persons = np.arange(150) // 4
     learnable.dataset = replace(learnable.dataset, identities=persons)
     logits, labels = chosen, split(learnable, "test")[1]
-    system = Colours(None, torch.device("cpu"))
+    system = COLOURS
     found = {(r.metric, r.setting): r for r in rows(probes.BENCHMARK, learnable, [system])}
 
     defined, prevalence = [0, 1, 2], labels.mean(0)
@@ -229,7 +223,7 @@ def test_the_authors_probe_is_fitted_to_the_training_split(learnable, monkeypatc
     short = partial(fit_adam_paper, steps=300)
     monkeypatch.setattr(probe_fits, "fit_adam_paper", short)
     learnable.profile = learnable.profile.changed_by({"probes.adam_paper": True})
-    system = Colours(None, torch.device("cpu"))
+    system = COLOURS
     found = {
         (r.system, r.metric, r.setting): r for r in rows(probes.BENCHMARK, learnable, [system])
     }
@@ -250,7 +244,7 @@ def test_the_authors_probe_is_fitted_to_the_training_split(learnable, monkeypatc
 
 def with_classes(context, count, share=0.7):
     """Classes of the 150 images, which a share of the colours' clusters tells, as numbers."""
-    colours = Colours(None, torch.device("cpu")).encode_semantic(context.dataset.batch(range(150)))
+    colours = COLOURS.encode_semantic(context.dataset.batch(range(150)))
     rng = np.random.default_rng(5)
     nearest = (colours.numpy() @ rng.normal(size=(12, count))).argmax(1)
     classes = np.where(rng.random(150) < share, nearest, rng.integers(0, count, 150))
@@ -264,10 +258,7 @@ def with_classes(context, count, share=0.7):
 def test_top1_is_that_of_scikit_learns_softmax(context):
     """With a binomial error over test images, and the same labels as the binary probes."""
     with_classes(context, 6)
-    found = {
-        (r.metric, r.setting): r
-        for r in rows(probes.BENCHMARK, context, [Colours(None, torch.device("cpu"))])
-    }
+    found = {(r.metric, r.setting): r for r in rows(probes.BENCHMARK, context, [COLOURS])}
     (x, y), (x_valid, y_valid), (x_test, y_test) = (
         split(context, name) for name in ("train", "valid", "test")
     )
@@ -289,7 +280,7 @@ def test_top1_is_that_of_scikit_learns_softmax(context):
 
 
 def test_attributes_that_are_no_classes_have_no_top1(learnable):
-    found = rows(probes.BENCHMARK, learnable, [Colours(None, torch.device("cpu"))])
+    found = rows(probes.BENCHMARK, learnable, [COLOURS])
     assert "top1" not in {row.metric for row in found}
 
 
@@ -297,7 +288,7 @@ def test_attributes_that_are_no_classes_have_no_top1(learnable):
 def test_there_is_a_top_k_only_of_more_than_k_classes(context, count):
     """Of k classes it is 1, whatever a code holds."""
     with_classes(context, count)
-    found = rows(probes.BENCHMARK, context, [Colours(None, torch.device("cpu"))])
+    found = rows(probes.BENCHMARK, context, [COLOURS])
     tops = {row.metric: row.value for row in found if row.metric.startswith("top")}
     assert list(tops) == [f"top{k}" for k in probes.TOP if k < count] and max(tops.values()) < 1
 
@@ -306,9 +297,9 @@ def test_of_many_classes_only_the_means_have_rows(context, monkeypatch):
     """And these are the same as with a row for each class."""
     monkeypatch.setattr(probes, "LISTED", 4)
     with_classes(context, 6)
-    many = list(rows(probes.BENCHMARK, context, [Colours(None, torch.device("cpu"))]))
+    many = list(rows(probes.BENCHMARK, context, [COLOURS]))
     monkeypatch.setattr(probes, "LISTED", 6)
-    few = list(rows(probes.BENCHMARK, context, [Colours(None, torch.device("cpu"))]))
+    few = list(rows(probes.BENCHMARK, context, [COLOURS]))
     assert {row.setting for row in many} == {"", probes.MEAN, probes.WEIGHTED}
     assert {row.note for row in many if row.setting} == {"of 6 attributes"}
     means = [row for row in few if row.setting in ("", probes.MEAN, probes.WEIGHTED)]
@@ -323,6 +314,6 @@ def test_classes_with_too_few_training_images_are_counted(context):
     train = context.dataset.indices("train")
     classes[train[classes[train] == 2][1:]] = 1
     context.dataset = replace(context.dataset, classes=classes)
-    found = rows(probes.BENCHMARK, context, [Colours(None, torch.device("cpu"))])
+    found = rows(probes.BENCHMARK, context, [COLOURS])
     [row] = [row for row in found if row.metric == "top1"]
     assert row.value and row.note == ("1 classes have fewer than two of the 90 training images")

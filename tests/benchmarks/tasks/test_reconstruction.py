@@ -7,10 +7,11 @@ import pytest
 import torch
 from colours import without_effnet
 from skimage.metrics import structural_similarity
+from systems import Mixture, Pixels
 
 from benchmarks.core import store
 from benchmarks.core.runner.evaluation import rows
-from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, Code, System
+from benchmarks.systems.protocol.base import DECODE, ENCODE, STOCHASTIC
 from benchmarks.tasks.reconstruction.reconstruction import (
     BENCHMARK,
     INVERTED,
@@ -20,44 +21,9 @@ from benchmarks.tasks.reconstruction.reconstruction import (
 )
 
 COUNT = 45  # test images of `patches`, in three chunks
-SHAPE = (3, 32, 32)
 
 
-class Additive(System):
-    """decode(z, x_T) = a z + b x_T + c / T, where z is the image and x_T is inverted from a z + c / T."""
-
-    capabilities = frozenset({ENCODE, DECODE, SEMANTIC, STOCHASTIC})
-    image_size, latent_dim, semantic_dim = 32, 2 * 3072, 3072
-
-    def __init__(self, a=1.0, b=0.1, c=0.0, **fields):
-        self.a, self.b, self.c = a, b, c
-        self.iterative = c != 0
-        self.name = self.title = self.fingerprint = f"additive-{a}-{b}-{c}"
-
-    def encode_semantic(self, images):
-        return images.flatten(1)
-
-    def encode_stochastic(self, images, semantic, steps):
-        return (images - self.a * semantic.reshape(images.shape) - self.c / steps) / self.b
-
-    def decode(self, code: Code, steps=100):
-        images = code.semantic.reshape(-1, *SHAPE)
-        return self.a * images + self.b * code.x_T + self.c / steps
-
-
-class Scaled(System):
-    """decode(encode(x)) = a x."""
-
-    capabilities = frozenset({ENCODE, DECODE, SEMANTIC})
-    image_size, latent_dim, semantic_dim = 32, 3072, 3072
-    name = title = fingerprint = "scaled"
-    a = 0.5
-
-    def encode_semantic(self, images):
-        return images.flatten(1)
-
-    def decode(self, code: Code, steps=100):
-        return self.a * code.semantic.reshape(-1, *SHAPE)
+HALF = 0.5  # the contrast of a system that is wrong
 
 
 @pytest.fixture
@@ -82,7 +48,7 @@ def originals(context):
 
 
 def test_an_inverted_x_T_gives_the_image_and_a_random_one_its_noise(context):
-    found = run(context, Additive(b=0.1))
+    found = run(context, Mixture(b=0.1))
     inverted, noisy = (found[TABLE1, name, None, "mse"] for name in (INVERTED, RANDOM))
     assert inverted.value == pytest.approx(0, abs=1e-10)
     assert found[TABLE1, INVERTED, None, "ssim"].value == pytest.approx(1, abs=1e-5)
@@ -94,7 +60,7 @@ def test_an_inverted_x_T_gives_the_image_and_a_random_one_its_noise(context):
 
 def test_what_a_system_cannot_encode_in_its_code_is_lost(context):
     """a = 0: x_T carries all of an image, so that a random one leaves nothing of it but its size."""
-    found = run(context, Additive(a=0.0, b=0.1))
+    found = run(context, Mixture(a=0.0, b=0.1))
     image, noise = originals(context), 0.1**2
     assert found[TABLE1, INVERTED, None, "mse"].value == pytest.approx(0, abs=1e-10)
     expected = ((image**2).mean() + noise) / 4
@@ -102,7 +68,7 @@ def test_what_a_system_cannot_encode_in_its_code_is_lost(context):
 
 
 def test_the_latent_size_is_that_of_what_is_kept(context):
-    found = run(context, Additive())
+    found = run(context, Mixture())
     assert found[TABLE1, INVERTED, None, "latent_dim"].value == 2 * 3072
     assert found[TABLE1, RANDOM, None, "latent_dim"].value == 3072
 
@@ -113,7 +79,7 @@ def test_a_random_x_T_belongs_to_its_image_and_to_the_seed(context):
     """
     received = {}
 
-    class Spy(Additive):
+    class Spy(Mixture):
         def random_x_T(self, indices, seed):
             noise = super().random_x_T(indices, seed)
             received.update({(seed, i): x_T for i, x_T in zip(indices, noise, strict=True)})
@@ -125,7 +91,7 @@ def test_a_random_x_T_belongs_to_its_image_and_to_the_seed(context):
     x_T = torch.stack([received[0, i] for i in selection.order.tolist()]).flatten(1)
     assert torch.equal(x_T.unique(dim=0).sort(0).values, x_T.sort(0).values)  # no two alike
     first = int(selection.order[0])
-    assert torch.equal(received[0, first], Additive().random_x_T([first], 0)[0])
+    assert torch.equal(received[0, first], Mixture().random_x_T([first], 0)[0])
     context.seed = 1
     run(context, Spy())
     shared = [i for seed, i in received if seed == 1]
@@ -134,7 +100,7 @@ def test_a_random_x_T_belongs_to_its_image_and_to_the_seed(context):
 
 def test_every_T_is_inverted_and_decoded_with_that_T(context):
     """decode adds c / T: inverted with the same T it cancels, with a random x_T it stays."""
-    found = run(context, Additive(b=0.01, c=0.4))
+    found = run(context, Mixture(b=0.01, c=0.4))
     for T in (4, 8):
         assert found[TABLE2, INVERTED, T, "mse"].value == pytest.approx(0, abs=1e-9)
         expected = ((0.4 / T) ** 2 + 0.01**2) / 4
@@ -151,8 +117,8 @@ def test_scores_are_means_over_images_of_what_others_compute(context):
     """scikit-image's SSIM over valid windows, and MSE and PSNR by definition: the PSNR is a mean of
     decibels.
     """
-    found = run(context, Scaled())
-    a, b = ((x + 1) / 2 for x in (originals(context), Scaled.a * originals(context)))
+    found = run(context, Pixels(contrast=HALF))
+    a, b = ((x + 1) / 2 for x in (originals(context), HALF * originals(context)))
     mse = ((a - b) ** 2).mean((1, 2, 3))
     psnr = -10 * np.log10(mse)
     ssim = [
@@ -172,8 +138,8 @@ def test_images_of_one_person_count_as_one(context):
     """Up to three of the 45 images are of one person: the error is that of the persons' sums."""
     persons = np.arange(150) % 50  # the images are independent, so only the grouping is at stake
     context.dataset = replace(context.dataset, identities=persons)
-    record = run(context, Scaled())[TABLE1, "", None, "mse"]
-    images = (originals(context) * (1 - Scaled.a) / 2) ** 2
+    record = run(context, Pixels(contrast=HALF))[TABLE1, "", None, "mse"]
+    images = (originals(context) * (1 - HALF) / 2) ** 2
     values, groups = images.mean((1, 2, 3)), persons[context.select("test", COUNT).order]
     moved = values - values.mean()
     names, member = np.unique(groups, return_inverse=True)
@@ -186,7 +152,7 @@ def test_images_of_one_person_count_as_one(context):
 
 
 def test_a_system_without_a_semantic_code_has_no_random_x_T(context):
-    class Noise(Additive):
+    class Noise(Mixture):
         capabilities = frozenset({ENCODE, DECODE, STOCHASTIC})
 
         def encode_stochastic(self, images, semantic, steps):

@@ -7,7 +7,6 @@ import pytest
 import torch
 from colours import without_effnet
 from sklearn.decomposition import PCA
-from torch import nn
 
 from benchmarks import evaluate, systems
 from benchmarks.core.calls import Counter
@@ -305,23 +304,6 @@ class Old(Model):
 
     def decode(self, code):
         return super().decode(code)
-
-
-class Scripted(nn.Module):
-    image_size: int = 32
-
-    @torch.jit.export
-    def encode(self, images: torch.Tensor) -> torch.Tensor:
-        return images.mean((2, 3))
-
-    @torch.jit.export
-    def decode(self, code: torch.Tensor) -> torch.Tensor:
-        return code[:, :, None, None].repeat(1, 1, 32, 32)
-
-
-def test_a_decoder_without_a_signature_has_no_lengths():
-    found = systems.wrap(torch.jit.script(Scripted()), image_size=32, title="Scripted")
-    assert found.lengths is None
 
 
 def test_an_object_says_its_lengths_or_is_told(patches):

@@ -15,9 +15,6 @@ from benchmarks.commands import dry_run
 from benchmarks.core import store
 from benchmarks.core.plan import Calls
 from benchmarks.core.runner.evaluation import rows
-from benchmarks.core.runner.request import Options
-from benchmarks.metrics.protocols.cases import Case
-from benchmarks.metrics.protocols.explain import Cause, Explained
 from benchmarks.metrics.protocols.pairs import average, of_images
 from benchmarks.metrics.protocols.schema import FOLDER, named
 from benchmarks.run import main
@@ -25,7 +22,6 @@ from benchmarks.runtime.choices import NetworkChoice, TaskOptions
 from benchmarks.systems import as_system
 from benchmarks.systems.protocol.base import Code, System
 from benchmarks.tasks.reconstruction import by_protocol as measured_by_protocol
-from benchmarks.tasks.reconstruction.by_protocol import _causes
 from benchmarks.tasks.reconstruction.reconstruction import BENCHMARK
 from diffae.eight_bit import to_uint8
 from diffae.system.errors import UserError
@@ -117,22 +113,6 @@ def test_plain_is_the_number_of_table_1(explained):
         assert plain.value == pytest.approx(table1.value, rel=1e-6)
         assert plain.stderr == pytest.approx(table1.stderr, rel=1e-6)
         assert "from plain" not in plain.note and "crops" not in plain.note
-
-
-def test_the_causes_are_noted_and_what_the_run_has_otherwise(explained):
-    rows = by_protocol(explained[0].rows)
-    note = rows["ssim", "llamagen"].note
-    assert "range 2 instead of range 1 +" in note
-    assert "its code crops by adm, this run by center" in note
-    assert "crops" not in rows["ssim", "torchmetrics-1.8"].note
-
-
-def test_what_cannot_be_computed_says_why(explained):
-    rows = by_protocol(explained[0].rows)
-    assert rows["rfid", "plain"].value is None
-    assert "inception: --stand-ins leaves its weights out" in rows["rfid", "plain"].note
-    assert "vgg16" in rows["lpips_vgg", "lightningdit"].note
-    assert "fid REFERENCE IMAGES --protocol adm" in rows["rfid", "adm"].note
 
 
 @pytest.mark.parametrize("explain", [True, False])
@@ -258,21 +238,6 @@ def test_a_run_cannot_have_protocols_without_reconstruction():
         main(["reconstruction", "--protocol", "lamagen"])
 
 
-@pytest.mark.parametrize(
-    ("protocols", "crop", "expected"),
-    [
-        (("llamagen",), None, "adm"),
-        (("llamagen",), "none", "none"),
-        (("llamagen", "dc-ae"), None, None),
-        (("plain",), None, None),
-        ((), None, None),
-    ],
-)
-def test_data_are_cropped_as_a_single_protocol_says(protocols, crop, expected):
-    values = dict.fromkeys(Options.__dataclass_fields__) | {"benchmarks": ("reconstruction",)}
-    assert Options(**values | {"protocols": protocols, "crop": crop}).cropped == expected
-
-
 def test_a_dry_run_counts_the_networks_of_protocols(context, tmp_path, monkeypatch):
     """LPIPS by two trunks; Inception sees both sides, by three ways to make its input."""
     networks_of_files(monkeypatch)
@@ -295,22 +260,3 @@ def test_a_dry_run_counts_the_networks_of_protocols(context, tmp_path, monkeypat
 
     more = Calls(features=6, perceptual=2)
     assert calls("plain", "clean-fid", "maskbit") == calls().plus(more)
-
-
-def test_a_note_has_the_causes_that_show_the_jumps_first():
-    """And by how much together, of which images, and nothing where there is nothing to tell."""
-    case = Case("ssim", named("plain"))
-    causes = (
-        Cause("small", 0.00004),
-        Cause("unknown", None),
-        Cause("down", -0.25),
-        Cause("jump", None, jumps=True),
-        Cause("shown", 0.00005),
-        Cause("alike", 0.0, jumps=True),
-    )
-    listed = "jump, alike, down -0.25, shown +5e-05, unknown"
-    for difference, by in ((-0.2, "-0.2"), (0.0, "+0"), (None, "infinitely far")):
-        for left_out, without in ((0, ""), (1200, ", without 1,200 equal images")):
-            one = Explained(case, None, "", difference, causes, left_out)
-            assert _causes(one) == [f"{by} from plain{without}: {listed}"]
-    assert _causes(Explained(case, None, "", 0.1, causes[:1], 3)) == []

@@ -9,6 +9,7 @@ import reference_metrics
 from colours import without_effnet
 from piq import multi_scale_ssim
 from scipy.stats import entropy
+from systems import Pixels
 from torch.nn.functional import avg_pool2d, interpolate
 
 from benchmarks import systems
@@ -20,7 +21,7 @@ from benchmarks.metrics import kernel
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Side, influences, shares_of
 from benchmarks.metrics.frechet_pairs import paired_jackknife
 from benchmarks.metrics.manifold import OVERLAPS, Manifold
-from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, Code, System
+from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, System
 from benchmarks.systems.protocol.parts import Part
 from benchmarks.tasks.reconstruction.codebook_use import _counts, perplexity, uses
 from benchmarks.tasks.reconstruction.reconstruction import BENCHMARK, CODEBOOKS, TABLE1
@@ -196,30 +197,16 @@ def test_too_few_images_are_rows_that_say_how_many_are_needed(context, count, re
         assert found[metric].value is None and found[metric].note.startswith(reason)
 
 
-class Large(System):
-    """At a size that MS-SSIM is defined for; only halves the contrast."""
-
-    name = title = fingerprint = "large"
-    capabilities = frozenset({ENCODE, DECODE, SEMANTIC})
-    image_size, latent_dim, semantic_dim = 176, 3 * 176**2, 3 * 176**2
-
-    def encode_semantic(self, images):
-        return images.flatten(1)
-
-    def decode(self, code, steps=100):
-        return code.semantic.reshape(-1, 3, 176, 176) / 2
-
-
 def test_ms_ssim_needs_images_of_161_px(context):
     """The mean over images of piq's; of small ones a row with the reason."""
     row = run(context, Halves())[TABLE1, "", "ms_ssim"]
     assert row.value is None and row.note == "MS-SSIM needs images of 161 px or more, not 32 x 32"
     context.dataset = context.dataset.at(176)
     context.profile = context.profile.changed_by({"reconstruction.images": 3})
-    found = {(r.table, r.metric): r for r in rows(BENCHMARK, context, [Large()])}
+    found = {(r.table, r.metric): r for r in rows(BENCHMARK, context, [Pixels(176, contrast=0.5)])}
     row = found[TABLE1, "ms_ssim"]
     images = context.select("test", 3).batch(np.arange(3))
-    made = Large().decode(Large().encode(images))
+    made = Pixels(176, contrast=0.5).decode(Pixels(176, contrast=0.5).encode(images))
     unit = [(x.clamp(-1, 1).double() + 1) / 2 for x in (made, images)]
     expected = multi_scale_ssim(*unit, data_range=1.0, reduction="none")
     assert row.value == pytest.approx(float(expected.mean()), rel=1e-6)
@@ -231,24 +218,9 @@ def test_ms_ssim_needs_images_of_161_px(context):
 # Systems of other sizes than that of the comparison
 
 
-class Larger(System):
-    """Takes 48 px, gives back what it was given"""
-
-    name = title = fingerprint = "larger"
-    capabilities = frozenset({ENCODE, DECODE, SEMANTIC})
-    image_size, latent_dim = 48, 3 * 48**2
-
-    def encode_semantic(self, images):
-        assert images.shape[2:] == (48, 48)
-        return images.flatten(1)
-
-    def decode(self, code: Code, steps=100):
-        return code.semantic.reshape(-1, 3, 48, 48)
-
-
 def test_a_larger_system_runs_at_its_size_and_is_compared_at_the_others(context):
     """The paper's rule for Table 1: others at 256 px, compared at 128 px."""
-    found = run(context, Larger())
+    found = run(context, Pixels(48))
     selection = context.select("test", COUNT)
     originals = selection.batch(np.arange(COUNT))
     from_48 = interpolate(
@@ -260,16 +232,3 @@ def test_a_larger_system_runs_at_its_size_and_is_compared_at_the_others(context)
     assert found[TABLE1, "", "compression"].value == 1
     model = found[TABLE1, "", "mse"].measured_by.get("model", {})
     assert model == {"run_at": 48, "compared_at": "32, bilinear with antialiasing"}
-
-
-def test_a_system_of_the_size_of_the_comparison_says_nothing_of_sizes(context):
-    row = run(context, systems.load("dummy-perfect"))[TABLE1, "", "mse"]
-    assert "run_at" not in row.measured_by.get("model", {})
-
-
-def test_images_of_another_size_are_the_same_images(context):
-    selection = context.select("test", 3)
-    larger = selection.seen_by(Larger())
-    assert larger.batch(np.arange(3)).shape == (3, 3, 48, 48)
-    assert np.array_equal(larger.order, selection.order) and larger.key != selection.key
-    assert selection.seen_by(systems.load("dummy-perfect")).dataset is selection.dataset

@@ -11,38 +11,33 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier
+from systems import Cells
 
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.metrics.codes.data import Codes, Labels
 from benchmarks.metrics.codes.schema import named
 from benchmarks.metrics.codes.table import measure
-from benchmarks.plugin import Cell
-from benchmarks.systems.dummy import Constant
 from benchmarks.tasks import probes, representation
 from benchmarks.tasks.shared import code_numbers
 from diffae.data import open_combinations, open_dataset, open_portraits
 from diffae.data.portraits.attributes import GRID
-from diffae.system.errors import UserError
 from reports.records.uncertainty import difference_error
 
 NAMES = ("a", "b")
 
 
-class Colours(Constant):
-    """Code: the mean colour of each of four quarters, and a constant."""
+class Colours(Cells):
+    """And a constant."""
 
-    name = title = "colours"
+    def __init__(self, name="colours"):
+        super().__init__(name=name)
+        self.latent_dim += 1
 
     def encode_semantic(self, images):
-        colours = torch.nn.functional.avg_pool2d(images, 16).flatten(1)
-        return torch.cat([colours, colours[:, :1] * 0], dim=1)
+        return torch.nn.functional.pad(super().encode_semantic(images), (0, 1))
 
 
-class Twin(Colours):
-    name = title = "twin"
-
-
-SYSTEM = Colours(None, torch.device("cpu"))
+SYSTEM = Colours()
 
 
 @pytest.fixture
@@ -128,12 +123,6 @@ def test_dimensions_are_those_of_the_singular_values(labelled):
     assert found["colours", "participation", "all images"].value == pytest.approx(ratio, rel=1e-6)
 
 
-def test_persons_are_those_of_the_images(labelled):
-    labelled.dataset = replace(labelled.dataset, identities=np.arange(150) // 2)
-    who = np.concatenate([labelled.select(name, 150).groups for name in ("train", "valid", "test")])
-    assert np.array_equal(representation.of_system(labelled, SYSTEM).persons, who)
-
-
 def test_few_labels_are_drawn_from_what_is_not_scored(labelled):
     """More labels do better, and none does as well as all; 16 labels by scikit-learn on the same draws."""
     found = measured(labelled)
@@ -170,13 +159,8 @@ def test_a_number_of_labels_that_there_are_not_has_a_row_with_the_reason(labelle
     assert row.value is None and row.note == "no binary label has both values on the scored rows"
 
 
-def test_one_labelled_image_is_refused(labelled):
-    with pytest.raises(UserError, match="representation.labels.*at least 2, not 1"):
-        labelled.profile.changed_by({"representation.labels": (1,)})
-
-
 def test_the_same_codes_differ_by_nothing_and_errors_are_paired(labelled):
-    found = measured(labelled, SYSTEM, Twin(None, torch.device("cpu")))
+    found = measured(labelled, SYSTEM, Colours("twin"))
     for metric, setting in (("auroc", "16 labels"), ("knn", "mean"), ("code_length", "mean")):
         ours, theirs = (found[name, metric, setting] for name in ("colours", "twin"))
         assert ours.stderr > 0
@@ -250,14 +234,6 @@ def test_a_second_run_fits_nothing_again(labelled, monkeypatch):
     labelled.dataset = replace(labelled.dataset, attributes=~labelled.dataset.attributes)
     with pytest.raises(AssertionError, match="measured again"):
         measured(labelled)
-
-
-def test_a_label_of_another_name_is_named_anew(context):
-    x = np.random.default_rng(0).normal(size=(200, 2))
-    for name in ("old", "new"):
-        codes = Codes(x, Labels((x[:, :1] > 0).astype(float), (name,), ("binary",)))
-        of = code_numbers.Measured(Cell(context, representation.AXES, SYSTEM), codes)
-        assert f"captured: {name} 1.000" in of.number("attrs").note
 
 
 # ----------------------------------------------------------------------------------------------

@@ -1,6 +1,5 @@
 """Table 4 with images of known colours: comparisons, their uncertainty, and the rows."""
 
-from collections import Counter
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -11,11 +10,9 @@ from colours import SIZE, Painter, colours_of, context_of, dataset, features, fr
 
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.core.runner.results import Results
-from benchmarks.core.store import Store
 from benchmarks.metrics.frechet_jackknife import BLOCKS, Side, blocks_of
 from benchmarks.metrics.kernel import cmmd
 from benchmarks.metrics.manifold import OVERLAPS, Manifold
-from benchmarks.tasks.shared import distances
 from benchmarks.tasks.unconditional import BENCHMARK
 
 COUNT, SAMPLES, REFERENCE = 140, 40, 50  # 84 to train on, 42 to test on
@@ -241,18 +238,6 @@ def test_every_n_has_real_images_beside_it_or_a_row_that_says_why_not(context):
         assert found["real images (test), n = 42"].value == pytest.approx(expected, rel=1e-4)
 
 
-def test_processes_share_a_distance_unless_it_is_small(context, monkeypatch):
-    """The 41 values of a Frechet distance are 14 files, and the sums of a kernel distance within and
-    across are three.
-    """
-    for least, files in ((distances.SMALL, [1, 1, 1, 1]), (SAMPLES * REFERENCE, [3, 3, 14, 14])):
-        context.store = Store(context.store.root / str(least))
-        monkeypatch.setattr(distances, "SMALL", least)
-        measured(context)
-        found = Counter(path.parent for path in context.store.root.glob("distance in parts-*/*"))
-        assert sorted(found.values()) == [1 + n for n in files]  # and the key
-
-
 def test_a_frechet_distance_may_be_without_its_error(context):
     """The value stays; the kernel distance has an error."""
     with_error = measured(context)
@@ -274,14 +259,6 @@ def test_every_T_has_samples_of_its_own(context):
     for row in found:
         new = np.minimum(painted(SAMPLES).astype(int) + row.steps, 255)
         assert row.value == pytest.approx(frechet(new, reference), rel=1e-5)
-
-
-def test_fewer_held_out_images_than_samples_are_said(context):
-    context.profile = context.profile.changed_by({"samples.count": 60})
-    row = measured(context)["painter + autoencoding"]
-    assert row.n == 42 and row.measured_by["n"] == 42
-    assert row.note.startswith("no new codes: those of held-out images")
-    assert row.note.endswith("42 images, not the 60 that are sampled") and row.reference
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

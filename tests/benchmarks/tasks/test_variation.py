@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from systems import Mixture
 from torch.nn.functional import avg_pool2d, interpolate
 
 from benchmarks.core.runner.evaluation import rows
@@ -13,28 +14,10 @@ from benchmarks.metrics.diversity import calibration, of_posterior, pixel_std, r
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, STOCHASTIC, Code, System
 from benchmarks.tasks.variation import BENCHMARK, VARY_X_T, VARY_Z_SEM
 from diffae.data import open_dataset
-from reports.page.pictures import read_sheet
 from reports.records.uncertainty import by_group, error
 
 pytestmark = pytest.mark.usefixtures("no_effnet")
 C4 = 0.951532862  # expected standard deviation of 6 draws from N(0, 1), K - 1 in the denominator
-
-
-class Mixture(System):
-    """decode(z, x_T) = a z + b x_T, and z is the image."""
-
-    capabilities = frozenset({ENCODE, DECODE, SEMANTIC, STOCHASTIC})
-    image_size, latent_dim = 32, 2 * 3 * 32**2
-
-    def __init__(self, a, b):
-        self.a, self.b = a, b
-        self.name = self.title = self.fingerprint = f"mixture-{a}-{b}"
-
-    def encode_semantic(self, images):
-        return images.flatten(1)
-
-    def decode(self, code: Code, steps=100):
-        return self.a * code.semantic.reshape(code.x_T.shape) + self.b * code.x_T
 
 
 def values(context, system):
@@ -60,19 +43,6 @@ def test_a_decoder_of_z_sem_alone(context):
     record = found[VARY_Z_SEM, "pixel_std"]
     assert record.value == pytest.approx(expected.mean(), rel=1e-5)
     assert record.stderr == pytest.approx(expected.std(ddof=1) / np.sqrt(7), rel=1e-4)
-
-
-def test_the_picture_has_the_original_the_draws_their_mean_and_deviation(context):
-    list(rows(BENCHMARK, context, [Mixture(1.0, 0.0)]))
-    sheet = read_sheet(context.pictures / "variation-mixture-1.0-0.0-x_T.png")
-    assert (sheet.columns[0], sheet.columns[-1]) == ("input", "standard deviation")
-    assert len(sheet.lengths) > 1
-    for row, length in enumerate(sheet.lengths):
-        columns = [np.asarray(sheet.cell(row, k)).astype(int) for k in range(length)]
-        assert len(columns) == 9
-        for k in range(1, 8):
-            assert np.abs(columns[k] - columns[0]).max() <= 1
-        assert not columns[8].any()
 
 
 def test_too_few_images_are_a_row_with_the_reason(context):

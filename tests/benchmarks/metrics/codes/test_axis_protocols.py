@@ -1,15 +1,14 @@
 """Protocols of axis-bound numbers: what they define and say, their sources, and the time they take."""
 
 import numpy as np
-import protocol_sources
 import pytest
 from factor_codes import labelled, standardised, table
 
-from benchmarks.metrics.codes import cost, dci
+from benchmarks.metrics.codes import dci
 from benchmarks.metrics.codes.axes import Concepts
 from benchmarks.metrics.codes.cost import seconds
 from benchmarks.metrics.codes.data import Split
-from benchmarks.metrics.codes.schema import BOUND_TO_AXES, NUMBERS, named
+from benchmarks.metrics.codes.schema import BOUND_TO_AXES, named
 from benchmarks.metrics.codes.table import measure
 from diffae.system.errors import UserError
 
@@ -33,49 +32,6 @@ EVERY = pytest.mark.parametrize("name", DEFINED)
 def test_each_defines_what_its_code_computes(name):
     protocol = named(name)
     assert {one for one in BOUND_TO_AXES if protocol.defines(one)} == set(DEFINED[name])
-
-
-@pytest.mark.parametrize("name", [name for name in DEFINED if name != "plain"])
-def test_every_source_names_lines_and_where_they_stand(name):
-    protocol = named(name)
-    for source in protocol.sources.values():
-        assert protocol_sources.parts(source), source
-    assert len(protocol.commit) == 40 and protocol.note
-
-
-def test_plain_is_what_the_numbers_do_by_default():
-    for name in BOUND_TO_AXES:
-        assert named("plain").section(name) == NUMBERS[name].section()
-
-
-@pytest.mark.parametrize(
-    ("protocol", "name", "said"),
-    [
-        ("nashae", "tad", "AUROC by 101 thresholds"),
-        ("nashae", "tad", "range up to 0.2"),
-        ("nashae", "attrs", "dimensions are chosen on the rows that are scored"),
-        ("disdiff", "tad", "AUROC by 11 thresholds"),
-        ("infodiffusion", "tad", "dimensions are chosen on the rows that are scored"),
-        ("infodiffusion", "tad", "the protocol prints the spread over its folds"),
-        ("disentanglement-lib", "sap", "dimensions are chosen on the rows that are scored"),
-        (
-            "disentanglement-lib",
-            "factor_vae",
-            "train votes and scored votes are of the same images",
-        ),
-        ("disdiff", "factor_vae", "principal components are fitted on all rows"),
-    ],
-)
-def test_a_choice_on_the_scored_rows_is_said(protocol, name, said):
-    y = table((2, 2, 2), copies=16)
-    z = standardised(y) + 0.3 * np.random.default_rng(0).standard_normal(y.shape)
-    notes = []
-    for one in (named(protocol), named("plain")):
-        if one.defines("factor_vae"):
-            one = one.changed("factor_vae.train", 100).changed("factor_vae.test", 100)
-        found = measure(name, labelled(np.hstack([z, z]), y), one, 0)
-        notes.append(" | ".join(found.notes))
-    assert said in notes[0] and said not in notes[1]
 
 
 def rows_of(split, codes, seed=0):
@@ -150,18 +106,3 @@ def test_the_time_of_boosting_grows_with_rows_axes_and_classes(monkeypatch):
     assert told(100, 4) == pytest.approx(40)
     assert told(1000, 8) == pytest.approx(40)
     assert told(1000, 80) == pytest.approx(40 * (500 * 80 + 2500) / (500 * 8 + 2500))
-
-
-def test_the_time_of_other_numbers_grows_with_dimensions_or_votes(monkeypatch):
-    ticks = iter(range(1000))
-    monkeypatch.setattr(cost, "perf_counter", lambda: next(ticks))
-    y = table((2, 2, 2), copies=10)
-    wide = labelled(np.random.default_rng(0).standard_normal((80, 100)), y)
-    assert seconds("mig", wide, named("plain"), 0) == pytest.approx(25)
-    assert seconds("infoc", wide, named("plain"), 0) == pytest.approx(25)
-    few = named("plain").changed("factor_vae.train", 100).changed("factor_vae.test", 100)
-    assert seconds("factor_vae", wide, few, 0) == pytest.approx(50)  # five tables, a tenth of one
-    narrow = labelled(wide.values[:, :3], y)
-    assert seconds("tad", narrow, named("plain"), 0) == pytest.approx(1)
-    with pytest.raises(UserError, match="does not define"):
-        seconds("mig", wide, named("nashae"), 0)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from codes_of_factors import made
+from codes_of_factors import made, with_labels
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
@@ -15,10 +15,7 @@ from diffae.system.errors import UserError
 N = 300
 
 
-def binary(codes, columns=slice(0, 6)):
-    labels = codes.labels
-    names, kinds = labels.names[columns], labels.kinds[columns]
-    return replace(codes, labels=Labels(labels.values[:, columns], names, kinds))
+OF_BITS = range(6)
 
 
 def fitted(x, y, rows, C):
@@ -28,7 +25,7 @@ def fitted(x, y, rows, C):
 
 
 def test_few_labels_are_draws_of_the_rows_that_are_not_scored():
-    codes = binary(made("rotated", N, 0), slice(2, 4))
+    codes = with_labels(made("rotated", N, 0), range(2, 4))
     part, wanted = parts(codes, 5), []
     pool = np.union1d(part.train, part.valid)
     for draw in range(5):
@@ -45,27 +42,27 @@ def test_few_labels_are_draws_of_the_rows_that_are_not_scored():
 
 def test_both_are_of_binary_labels():
     codes = made("aligned", 100, 0)
-    assert code_length(codes, 0) == code_length(binary(codes), 0)
+    assert code_length(codes, 0) == code_length(with_labels(codes, OF_BITS), 0)
     for number in (few_labels, code_length):
-        for one in (replace(codes, labels=None), binary(codes, slice(6, 15))):
+        for one in (replace(codes, labels=None), with_labels(codes, range(6, 15))):
             with pytest.raises(UserError, match="needs labels that are binary"):
                 number(one, 0)
 
 
 def test_labels_of_one_value_on_all_scored_rows_are_refused():
-    codes = binary(made("aligned", 100, 0))
+    codes = with_labels(made("aligned", 100, 0), OF_BITS)
     codes.labels.values[parts(codes, 0).test] = 1
     with pytest.raises(UserError, match="no binary label has both values on the scored rows"):
         few_labels(codes, 0)
 
 
 def test_few_labels_of_noise_are_at_chance():
-    for found in few_labels(binary(made("noise", 600, 1)), 0).values():
+    for found in few_labels(with_labels(made("noise", 600, 1), OF_BITS), 0).values():
         assert abs(found.value - 0.5) < 3.5 * found.stderr < 0.15
 
 
 def test_the_code_is_that_of_blocks_that_double():
-    codes = binary(made("rotated", 130, 3), slice(2, 4))
+    codes = with_labels(made("rotated", 130, 3), range(2, 4))
     x, labels = codes.values, codes.labels.values
     order = np.argsort(np.random.default_rng([3]).permutation(130))
     wanted, by_last = np.ones((2, 130, 2))
@@ -100,18 +97,6 @@ def test_a_code_that_knows_nothing_takes_the_entropy_and_a_perfect_one_little():
     perfect = code_length(Codes(y, labels), 0)
     assert perfect.value < 0.15 and perfect.n == 2000
     assert noise.stderr < 0.05 and noise.over == "images and fits"
-
-
-def test_the_error_is_over_images_and_over_orders():
-    codes = binary(made("rotated", 200, 0))
-    each = [bits(codes, np.random.default_rng([0, order])) for order in range(3)]
-    means = np.array([one.mean() for one in each])
-    of_images = np.mean(each, axis=(0, 2))
-    variance = of_images.var(ddof=1) / 200 + means.var(ddof=1) / 3
-    found = code_length(codes, 0, orders=3)
-    assert found.value == pytest.approx(means.mean())
-    assert found.stderr == pytest.approx(variance**0.5)
-    assert code_length(codes, 0, orders=1).stderr is None
 
 
 def test_pictures_of_a_person_follow_each_other():

@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 from factor_codes import labelled, standardised, table
-from sklearn.ensemble import GradientBoostingClassifier
 
 from benchmarks.metrics.codes import dci
 from benchmarks.metrics.codes.dci import NUMBERS, Dci, disentanglement
-from benchmarks.metrics.codes.errors import blocks_of
 from diffae.system.errors import UserError
 
 
@@ -58,29 +56,6 @@ def test_one_axis_for_each_label_and_a_rotation_of_it(no_errors):
     assert all_three(labelled(z @ (np.eye(3) - 2 / 3), y))[0] < 0.5
 
 
-def test_the_error_is_that_of_fits_without_each_block(monkeypatch):
-    """Of three blocks: sqrt(2) times the standard deviation of what is found without each."""
-    monkeypatch.setattr(dci.axes, "FEW", 3)
-    y = table((2, 2), copies=18)
-    codes = labelled(y + 0.7 * np.random.default_rng(0).standard_normal(y.shape), y)
-    found = NUMBERS["dci_d"].compute(codes, Dci(), 0)
-    (matrices, blocks, _), n = dci._importances(codes, Dci(), 0), 36
-    without = [disentanglement(folds[0][:-1]) for folds in matrices[1:]]
-    assert found.n == n and found.over == "images" and len(without) == 3
-    assert len(blocks) == n and set(blocks) == {0, 1, 2}
-    assert found.stderr == pytest.approx(np.sqrt(2) * np.std(without), rel=0.5)
-    part, every = Dci().folds(codes, 0)[0], blocks_of(codes, 3)
-    for block, folds in enumerate(matrices[1:]):
-        fitted, scored = (rows[every[rows] != block] for rows in (part.fitted, part.test))
-        right = [
-            GradientBoostingClassifier(random_state=0)
-            .fit(codes.values[fitted], label[fitted])
-            .score(codes.values[scored], label[scored])
-            for label in codes.classes.T
-        ]
-        assert folds[0][-1] == pytest.approx(right)
-
-
 def test_copies_cost_completeness_and_noise_has_nothing(no_errors):
     random = np.random.default_rng(0)
     y = table((3, 3), copies=12)
@@ -114,14 +89,6 @@ def test_three_numbers_share_their_fits(monkeypatch, no_errors):
     other = labelled(codes.values, 1 - codes.labels.values)
     all_three(other)
     assert len(calls) == 3
-
-
-def test_where_fits_take_too_long_there_is_no_error(no_errors):
-    random = np.random.default_rng(10)
-    codes = labelled(random.standard_normal((60, 2)), random.integers(2, size=(60, 2)))
-    found = NUMBERS["dci_d"].compute(codes, Dci(), 0)
-    assert found.stderr is None and found.over == ""
-    assert found.notes == ("no error: a jackknife would take too long",)
 
 
 def test_concepts_are_replaced_by_their_principal_component(no_errors):

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from codes_of_factors import ROTATION, labels_of, made
+from codes_of_factors import ROTATION, labels_of, made, with_labels
 from scipy.optimize import linear_sum_assignment
 from sklearn.cross_decomposition import CCA
 from sklearn.linear_model import LogisticRegression
@@ -19,14 +19,8 @@ from benchmarks.metrics.codes.table import measure
 PLAIN, N = named("plain"), 300
 
 
-def factors(codes, columns):
-    labels = codes.labels
-    names, kinds = (tuple(one[k] for k in columns) for one in (labels.names, labels.kinds))
-    return replace(codes, labels=Labels(labels.values[:, columns], names, kinds))
-
-
 def test_explicitness_is_the_auroc_of_a_multinomial_regression():
-    codes = factors(made("rotated", N, 1), [6, 7])
+    codes = with_labels(made("rotated", N, 1), [6, 7])
     part = parts(codes, 0)
     fitted = np.union1d(part.train, part.valid)
     x, wanted = codes.values, []
@@ -47,7 +41,7 @@ def test_infoe_of_the_published_script(name):
         model = LogisticRegression(C=np.inf, tol=1e-4, class_weight="balanced", max_iter=100)
         return log_loss(y, model.fit(x, y).predict_proba(x))
 
-    codes = factors(made("rotated", N, 1), [6, 7, 8])
+    codes = with_labels(made("rotated", N, 1), [6, 7, 8])
     codes.labels.values[:60, 0] = 3  # classes that are not equally frequent
     scaler = StandardScaler()
     if name == "infomec-discrete":
@@ -64,7 +58,9 @@ def test_infoe_of_the_published_script(name):
 
 def test_infoe_of_noise_is_nearly_1_in_sample_and_0_held_out():
     noise = np.random.default_rng(0).normal(size=(200, 256))
-    codes = factors(Codes(noise, labels_of(np.random.default_rng(1).normal(size=(200, 6)))), [6])
+    codes = with_labels(
+        Codes(noise, labels_of(np.random.default_rng(1).normal(size=(200, 6)))), [6]
+    )
     inside, outside = (
         measure("infoe", codes, named("infomec"), 0),
         measure("infoe", codes, PLAIN, 0),
@@ -94,7 +90,7 @@ def test_infoe_of_a_known_channel():
 
 
 def test_mcc_in_sample_is_the_best_assignment():
-    codes = factors(made("rotated", N, 1), range(9, 15))
+    codes = with_labels(made("rotated", N, 1), range(9, 15))
     matrix = np.abs(np.corrcoef(codes.values.T, codes.labels.values.T)[:6, 6:])
     wanted = matrix[linear_sum_assignment(-matrix)].mean()
     protocol = PLAIN.changed("mcc.rows", "in-sample")
@@ -102,7 +98,7 @@ def test_mcc_in_sample_is_the_best_assignment():
 
 
 def test_mcc_is_bound_to_axes_and_blind_to_their_order_sign_and_scale():
-    codes = factors(made("aligned", N, 1), range(9, 15))
+    codes = with_labels(made("aligned", N, 1), range(9, 15))
     plain = measure("mcc", codes, PLAIN, 0)
     assert plain.value == pytest.approx(1 / 1.09**0.5, abs=0.01)
     x = codes.values[:, ::-1] * [-1, 1, 0.01, 1, -1, 5] + 3
@@ -110,23 +106,23 @@ def test_mcc_is_bound_to_axes_and_blind_to_their_order_sign_and_scale():
     assert measure("mcc", replace(codes, values=codes.values @ ROTATION), PLAIN, 0).value < 0.8
     two = measure("mcc", replace(codes, values=codes.values[:, :2]), PLAIN, 0)
     assert two.value == pytest.approx(plain.value / 3, abs=0.02)  # of six factors, four have none
-    noise = measure("mcc", factors(made("noise", 600, 1), range(9, 15)), PLAIN, 0)
+    noise = measure("mcc", with_labels(made("noise", 600, 1), range(9, 15)), PLAIN, 0)
     assert abs(noise.value) < 3.5 * noise.stderr < 0.2
 
 
 def test_cca_of_any_invertible_map_is_1_and_that_of_noise_0():
-    codes = factors(made("aligned", N, 1), range(9, 15))
+    codes = with_labels(made("aligned", N, 1), range(9, 15))
     y = codes.labels.values
     mapped = np.tanh(np.arange(36).reshape(6, 6) % 7 - 2.0) + 2 * np.eye(6)
     assert measure("cca", replace(codes, values=y @ mapped), PLAIN, 0).value == pytest.approx(1)
-    noise = measure("cca", factors(made("noise", 600, 1), range(9, 15)), PLAIN, 0)
+    noise = measure("cca", with_labels(made("noise", 600, 1), range(9, 15)), PLAIN, 0)
     assert abs(noise.value) < 3.5 * noise.stderr < 0.2
     two = measure("cca", replace(codes, values=(y @ mapped)[:, :2]), PLAIN, 0)
     assert two.value == pytest.approx(1 / 3, abs=0.02)
 
 
 def test_cca_is_scikit_learns_where_the_penalty_is_small():
-    codes = factors(made("rotated", N, 1), range(9, 15))
+    codes = with_labels(made("rotated", N, 1), range(9, 15))
     protocol = PLAIN.changed("cca.rows", "in-sample")
     a, b = (
         CCA(6, max_iter=5000, tol=1e-9)

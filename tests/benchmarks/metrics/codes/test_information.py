@@ -215,13 +215,6 @@ def test_a_rotation_and_noise():
     assert value("modularity", labelled(noise, y), Modularity(**DLIB, active="all")) > 0.25
 
 
-def test_an_axis_without_information_is_left_out_of_the_mean():
-    z, y = perfect()
-    noisy = np.column_stack([z, np.random.default_rng(1).standard_normal((400, 3))])
-    found = measured("modularity", labelled(noisy, y))
-    assert found.value > 0.95 and found.notes[0].startswith("3 of 6 axes")
-
-
 def test_the_null_makes_few_images_comparable_with_many():
     """The plug-in information of a mixed code grows as n falls, with chance subtracted less so."""
     z, y = perfect(2000, sizes=(8, 8, 8))
@@ -235,15 +228,6 @@ def test_the_null_makes_few_images_comparable_with_many():
     assert by["kept"] > 0.1 and abs(by["subtracted"]) < 0.03
 
 
-def test_at_most_so_many_rows_are_drawn_by_the_seed():
-    z, y = perfect()
-    z = z + np.random.default_rng(1).standard_normal(z.shape)
-    found = [measured("mig", labelled(z, y), Mig(most=100), seed) for seed in (0, 0, 1)]
-    assert [one.n for one in found] == [100] * 3
-    assert found[0].value == found[1].value != found[2].value
-    assert measured("mig", labelled(z, y), Mig(most=10_000)).n == 400
-
-
 def test_clusters_of_concepts():
     """A label at the corners of a square: no single number tells it, clusters of both do."""
     random = np.random.default_rng(0)
@@ -255,41 +239,6 @@ def test_clusters_of_concepts():
     how = Mig(estimator="clusters", bins=4, null="kept", concepts=2, components=2)
     assert value("mig", labelled(z, y), how) > 0.95
     assert value("mig", labelled(z, y), Mig(**DLIB)) < 0.1
-
-
-def test_the_error_is_the_spread_over_images():
-    """For a code of which each axis tells one label a little."""
-    found = []
-    for seed in range(30):
-        z, y = perfect(300, sizes=(3, 3), seed=seed)
-        z = z + 0.5 * np.random.default_rng(seed).standard_normal(z.shape)
-        found.append(measured("mig", labelled(z, y), seed=seed))
-    spread = np.std([one.value for one in found], ddof=1)
-    assert 0.6 < np.mean([one.stderr for one in found]) / spread < 1.5
-    assert {one.over for one in found} == {"images"}
-
-
-def test_the_error_of_a_gap_is_of_the_same_two_axes():
-    z, y = perfect(80, sizes=(3, 3))
-    z = np.hstack([z, z]) + 0.7 * np.random.default_rng(0).standard_normal((80, 4))
-    found = measured("mig", labelled(z, y))
-    matrices, *_ = information._matrices(labelled(z, y), Mig(), 0)
-    of = [matrix[1] for matrix in matrices]
-    fixed = np.argsort(-of[0], axis=0)[:2]
-    gaps = [-np.diff(np.take_along_axis(a, fixed, 0), axis=0).mean() for a in of]
-    assert found.value == pytest.approx(gaps[0])
-    assert found.stderr == pytest.approx(np.sqrt(19) * np.std(gaps[1:]), rel=0.1)
-    sorted_again = [np.diff(np.sort(a, axis=0)[-2:], axis=0).mean() for a in of]
-    assert found.stderr != pytest.approx(np.sqrt(19) * np.std(sorted_again[1:]), rel=0.15)
-
-
-def test_neighbours_of_many_rows_have_no_error(monkeypatch):
-    how = Infomec(estimator="neighbours", bins=3, null="kept", active="all")
-    z, y = perfect(60, sizes=(2, 2))
-    assert measured("infom", labelled(z, y), how).stderr is not None
-    monkeypatch.setattr(information, "WORTH_REFITTING", 10)
-    found = measured("infom", labelled(z, y), how, seed=1)
-    assert found.stderr is None and found.notes == ("no error: a jackknife would take too long",)
 
 
 def test_what_cannot_be_compared_is_refused():

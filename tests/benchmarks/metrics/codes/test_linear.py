@@ -13,7 +13,7 @@ from sklearn.metrics import average_precision_score, r2_score, roc_auc_score
 from sklearn.model_selection import KFold
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.metrics.codes.data import TEST, TRAIN, VALID, Codes, Labels, parts
+from benchmarks.metrics.codes.data import TEST, TRAIN, VALID, Labels, parts
 from benchmarks.metrics.codes.invariant import linear
 from benchmarks.metrics.codes.schema import named
 from benchmarks.metrics.codes.table import measure
@@ -169,24 +169,6 @@ def test_the_split_of_the_file_is_kept_and_persons_are_in_one_part():
     assert measure("auroc", people, PLAIN, 0).over == "persons"
 
 
-def test_pictures_that_repeat_do_not_make_an_error_smaller():
-    """Each image three times: over persons the error is that of one copy."""
-    codes = made("rotated", N, 1)
-    split = np.repeat([TRAIN, VALID, TEST], [150, 50, 100])
-    codes = replace(codes, split=split)
-    again = np.repeat(np.arange(N), 3)
-    thrice = Codes(
-        codes.values[again],
-        replace(codes.labels, values=codes.labels.values[again]),
-        split[again],
-        persons=again,
-    )
-    for name in ("auroc", "ap", "ridge_r2"):
-        once, more = (measure(name, one, PLAIN, 0) for one in (codes, thrice))
-        assert more.value == pytest.approx(once.value, rel=0.01)
-        assert more.stderr == pytest.approx(once.stderr, rel=0.05)
-
-
 @pytest.mark.filterwarnings("error")
 def test_a_fit_that_ends_early_is_a_note_of_its_number(monkeypatch):
     codes, protocol = made("aligned", N, 1), PLAIN.changed("auroc.chosen", "not")
@@ -226,15 +208,3 @@ def test_a_label_that_is_constant_where_choices_are_made_or_scored_has_no_say():
         alone = measure(name, replace(codes, labels=rest), PLAIN, 0)
         assert found.value == pytest.approx(alone.value)
         assert found.stderr == pytest.approx(alone.stderr)
-
-
-@pytest.mark.parametrize("name", ["auroc", "ap", "ridge_r2", "pearson_r", "label_mse", "infoe"])
-def test_in_sample_fits_and_choices_on_scored_rows_are_said(name):
-    from benchmarks.metrics.codes.schema import section_of
-
-    codes = made("noise", N, 1)
-    section = section_of(name)
-    inside = measure(name, codes, PLAIN.changed(f"{section}.rows", "in-sample"), 0)
-    assert "fitted on the scored rows" in inside.notes and inside.n == N
-    peeked = measure(name, codes, PLAIN.changed(f"{section}.chosen", "on the scored rows"), 0)
-    assert "chosen on the scored rows" in peeked.notes

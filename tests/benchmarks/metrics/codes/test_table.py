@@ -1,20 +1,16 @@
 """Protocols of numbers of codes, what a number refuses, and which rows and labels it takes."""
 
-import re
 import shutil
 from dataclasses import fields, replace
-from datetime import date
 
 import numpy as np
-import protocol_sources
 import pytest
 from codes_of_factors import made
 
 from benchmarks.metrics import METRICS
 from benchmarks.metrics.codes import schema, table
 from benchmarks.metrics.codes.data import TEST, TRAIN, VALID, Codes, Labels, Rows, parts, taken
-from benchmarks.metrics.codes.number import Number, section_name
-from benchmarks.metrics.protocols.schema import named as of_images
+from benchmarks.metrics.codes.number import Number
 from diffae.system.errors import UserError
 
 PLAIN = schema.named("plain")
@@ -32,20 +28,6 @@ def test_every_number_is_in_the_table_of_metrics():
         row = METRICS[name]
         assert row.reference and row.digits is not None
         assert row.error_alone or name in ("auroc", "ap")
-
-
-@pytest.mark.parametrize("name", [name for name in schema.names() if name != "plain"])
-def test_a_field_names_the_line_that_says_so_and_its_function(name):
-    protocol = schema.named(name)
-    if not protocol.commit:  # its code was not to be had
-        assert protocol.unread and "second hand" in protocol.title
-        assert all("second hand" in source for source in protocol.sources.values())
-        return
-    version = re.fullmatch(r"[\w-]+/[\w-]+@(\S+) \S+", protocol.code)[1]
-    assert re.fullmatch("[0-9a-f]{40}", protocol.commit) and protocol.commit.startswith(version)
-    assert date.fromisoformat(protocol.read)
-    for source in protocol.sources.values():
-        protocol_sources.parts(source)
 
 
 @pytest.mark.parametrize("name", schema.names())
@@ -92,19 +74,6 @@ def test_rows_that_no_choice_is_made_on_are_fitted_on(name, number):
     assert several == pytest.approx(two, abs=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("read", "name", "words"),
-    [
-        (schema.named, "taming", "taming is a protocol of images; codes have: plain, di"),
-        (of_images, "dino-knn", "dino-knn is a protocol of codes; images have: plain, adm"),
-        (schema.named, "dino-knm", "no protocol 'dino-knm'; did you mean dino-knn?"),
-    ],
-)
-def test_a_protocol_of_the_other_kind_is_refused_by_name(read, name, words):
-    with pytest.raises(UserError, match=re.escape(words)):
-        read(name)
-
-
 def test_a_file_of_ones_own(tmp_path):
     path = tmp_path / "mine.toml"
     shutil.copy(schema.FOLDER / "dino-knn.toml", path)
@@ -127,27 +96,6 @@ def labelled(kinds, values):
     )
 
 
-BITS = (np.arange(60) % 2)[:, None].astype(float)
-
-
-@pytest.mark.parametrize(
-    ("name", "codes", "words"),
-    [
-        ("aurok", labelled(("binary",), BITS), "no number of codes 'aurok'; did you mean auroc?"),
-        ("auroc", labelled(("binary",), BITS[:49]), "auroc: needs at least 50 rows, not 49"),
-        ("auroc", Codes(np.ones((60, 2))), "auroc: needs labels (binary)"),
-        ("auroc", labelled((), BITS[:, :0]), "auroc: needs labels (binary)"),
-        ("knn", labelled(("real",), BITS), "knn: needs labels that are binary or classes or ordered; these are real"),
-        ("ap", labelled(("binary",), 0 * BITS), "ap: every image has the same label of l0"),
-        ("rankme", Codes(np.ones((60, 2))), "rankme: every dimension of the codes is constant"),
-    ],
-)  # fmt: skip
-def test_what_cannot_be_measured_is_said_in_one_line(name, codes, words):
-    with pytest.raises(UserError) as caught:
-        table.measure(name, codes, PLAIN, 0)
-    assert str(caught.value) == words
-
-
 def test_factors_must_be_in_all_combinations_where_a_number_needs_them(monkeypatch):
     def compute(codes, how, seed):
         return table.Found(float(codes.labels.values.shape[1]), len(codes.values))
@@ -161,16 +109,6 @@ def test_factors_must_be_in_all_combinations_where_a_number_needs_them(monkeypat
     lacking = labelled(("classes",) * 3, grid[1:])
     with pytest.raises(UserError, match="of which 59 of 60 occur"):
         table.measure("whole", lacking, PLAIN, 0)
-
-
-def test_labels_of_another_kind_and_of_one_value_are_left_out_and_said():
-    codes = made("aligned", 100, 0)
-    codes.labels.values[:, 2] = 1
-    found = table.measure("auroc", codes, PLAIN, 0)
-    assert found.notes[:2] == (
-        "labels of another kind left out: c0, c1, c2, r0, r1, r2, 3 more",
-        "labels with one value left out: b2",
-    )
 
 
 def test_the_first_rows_and_rows_at_random():
@@ -199,9 +137,3 @@ def test_a_dimension_that_is_constant_on_the_fitted_rows_is_dropped():
     kept, notes = taken(codes, Rows(), 0)
     assert kept.values.shape == (100, 6) and notes == ("constant dimensions left out: 1 of 7",)
     assert taken(codes, Rows(constant="kept"), 0) == (codes, ())
-
-
-def test_the_name_of_a_section():
-    class FactorVae: ...
-
-    assert section_name(FactorVae) == "factor_vae"

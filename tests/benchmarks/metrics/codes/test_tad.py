@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from factor_codes import first_part, labelled, rotation
+from factor_codes import labelled, rotation
 from sklearn.metrics import mutual_info_score, roc_auc_score
 
 from benchmarks.metrics.codes.tad import NUMBERS, Sap, Tad, areas, told_by_others
-from diffae.system.errors import UserError
 
 IN_SAMPLE = Tad(rows="in-sample", chosen="scored rows")
 
@@ -139,50 +138,6 @@ def test_two_attributes_that_tell_each_other_are_not_counted():
     twice = np.column_stack([y, y[:, 0]])
     assert attrs(labelled(z, y)).value == 3
     assert attrs(labelled(z, twice)).value == 2
-
-
-def test_dimensions_are_chosen_on_the_rows_that_are_fitted_on():
-    """A dimension that is best on the scored rows alone is not taken."""
-    z, y = factors(400, 2, noise=1.0)
-    z = np.column_stack([z, np.where(np.arange(400) < 200, 0, y[:, 0])])
-    split = first_part(200, 400)
-    best = [roc_auc_score(y[200:, k], z[200:, k]) for k in range(2)]
-    assert f"f0 {best[0]:.3f}" in attrs(labelled(z, y, split=split)).notes[0]
-    assert "f0 1.000" not in attrs(labelled(z, y, split=split)).notes[0]
-
-
-def test_five_folds_are_scored_on_the_rows_that_they_fit_on():
-    from sklearn.model_selection import KFold
-
-    z, y = factors(300, 3, noise=0.7)
-    folds = []
-    for rows, _ in KFold(5, shuffle=True, random_state=0).split(z):
-        a = np.sort([[max(s := roc_auc_score(k[rows], j[rows]), 1 - s) for j in z.T] for k in y.T])
-        folds.append((a[:, -1] - a[:, -2])[a[:, -1] >= 0.75].sum())
-    found = tad(labelled(z, y), Tad(rows="five folds", chosen="scored rows", filter="scored rows"))
-    assert found.value == pytest.approx(np.mean(folds), abs=1e-9)
-    assert found.n == 300 and f"± {np.std(folds):.3f}" in found.notes[-1]
-
-
-def test_the_error_is_the_spread_over_images():
-    found = [tad(labelled(*factors(400, 4, noise=0.7, seed=s)), seed=s) for s in range(40)]
-    spread = np.std([one.value for one in found], ddof=1)
-    assert 0.7 < np.mean([one.stderr for one in found]) / spread < 1.4
-
-
-def test_errors_are_over_persons():
-    z, y = factors(200, 3, noise=0.7)
-    many = labelled(np.repeat(z, 4, 0), np.repeat(y, 4, 0), persons=np.repeat(np.arange(200), 4))
-    alone = labelled(many.values, many.labels.values)
-    assert tad(many).over == "persons" and tad(alone).over == "images"
-    assert tad(many).stderr > 1.4 * tad(alone).stderr
-    assert tad(many).n == tad(alone).n == 400  # that are scored
-
-
-def test_one_dimension_has_no_second():
-    z, y = factors(100, 1)
-    with pytest.raises(UserError, match="tad: needs two dimensions to compare, not 1"):
-        tad(labelled(z, y))
 
 
 def test_sap_is_disentanglement_libs(dlib_codes):

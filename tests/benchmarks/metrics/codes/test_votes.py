@@ -101,26 +101,6 @@ def test_images_of_a_file_with_a_split_give_votes_by_their_part():
     assert factor_vae(standardised(y), y, split=split).value == 1
 
 
-def test_the_error_is_of_tables_and_votes():
-    z = golden("two") + 0.3 * np.random.default_rng(0).standard_normal((60, 2))
-    y, z = np.tile(TRUTH, (3, 1)), np.tile(z, (3, 1))
-    how = FactorVae(train=300, test=300, tables=5)
-    found = [factor_vae(z, y, how, seed=s) for s in range(12)]
-    assert found[0].value == factor_vae(z, y, how, seed=0).value != found[1].value
-    spread = np.std([one.value for one in found], ddof=1)
-    assert 0.6 < np.mean([one.stderr for one in found]) / spread < 2
-
-
-def test_the_error_of_given_tables(monkeypatch):
-    each = [0.5, 0.6, 0.7, 0.8]
-    monkeypatch.setattr(votes, "_of_table", lambda *of: each[of[-1]])
-    found = factor_vae(golden("plain"), how=FactorVae(tables=4, test=100))
-    assert found.value == pytest.approx(0.65)
-    assert found.stderr == pytest.approx(
-        (np.var(each, ddof=1) / 4) ** 0.5
-    )  # that of votes is in it
-
-
 def test_seeds_share_no_table(monkeypatch):
     drawn = []
     monkeypatch.setattr(votes, "_of_table", lambda *of: drawn.append(of[-1]) or 0.5)
