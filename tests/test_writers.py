@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from refusal import refusal
-from run_folders import change_notes
-from runs import KEY, SSIM, write_run
+from runs import KEY, SSIM, change_notes, gate_run
 
 from benchmarks import measure
 from diffae import convert
@@ -38,7 +37,7 @@ SINGLE = {
 def ground(tmp_path, monkeypatch):
     """A folder with a finished run and three images."""
     monkeypatch.chdir(tmp_path)
-    change_notes(write_run(Path("run"), {KEY: SSIM}), ended="2026-01-01T00:00:00+00:00")
+    change_notes(gate_run(Path("run"), {KEY: SSIM}), ended="2026-01-01T00:00:00+00:00")
     Path("images").mkdir()
     for i in range(3):
         Image.fromarray(np.full((16, 16, 3), 80 * i, np.uint8)).save(f"images/{i}.png")
