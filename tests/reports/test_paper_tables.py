@@ -89,31 +89,20 @@ def test_images_of_their_own_leave_the_same_difference_within_noise(tmp_path, ca
     assert bold(capsys, run) == []
 
 
-def test_without_a_known_error_nothing_is_bold(tmp_path, capsys):
-    numbers = [number("A", "ssim", 0.99), number("B", "ssim", 0.5)]
-    run = write_run(tmp_path / "run", numbers)
-    assert bold(capsys, run) == []
-    clear = [number("A", "ssim", 0.99, stderr=0.001), number("B", "ssim", 0.5, stderr=0.001)]
-    assert bold(capsys, write_run(tmp_path / "clear", clear)) == ["A"]
-
-
-def test_the_noise_of_a_third_system_counts(tmp_path, capsys):
-    """A is beyond noise of the next, but C, the last, may be anything."""
-    values = [number("A", "ssim", 0.99, stderr=0.001), number("B", "ssim", 0.9, stderr=0.001)]
-    values += [number("C", "ssim", 0.8, stderr=0.5)]
-    assert bold(capsys, write_run(tmp_path / "run", values)) == []
-
-
-def test_numbers_of_unlike_n_or_protocol_have_no_best(tmp_path, capsys):
-    def fids(n):
-        rows = [
-            number("A", "rfid", 3.0, stderr=0.01, n=50),
-            number("B", "rfid", 30.0, stderr=0.01, n=n),
-        ]
-        return write_run(tmp_path / f"{n}", rows)
-
-    words = ("--columns", "rfid")
-    assert bold(capsys, fids(50), *words) == ["A"] and bold(capsys, fids(500), *words) == []
+@pytest.mark.parametrize(
+    ("metric", "numbers", "expected"),
+    [
+        ("ssim", [{"value": 0.99}, {"value": 0.5}], []),  # no known error
+        ("ssim", [{"value": 0.99, "stderr": 0.001}, {"value": 0.5, "stderr": 0.001}], ["A"]),
+        # The last, C, may be anything.
+        ("ssim", [{"value": v, "stderr": e} for v, e in ((0.99, 0.001), (0.9, 0.001), (0.8, 0.5))], []),
+        ("rfid", [{"value": v, "stderr": 0.01, "n": 50} for v in (3.0, 30.0)], ["A"]),
+        ("rfid", [{"value": v, "stderr": 0.01, "n": n} for v, n in ((3.0, 50), (30.0, 500))], []),
+    ],
+)  # fmt: skip
+def test_what_is_bold_by_standard_errors_alone(metric, numbers, expected, tmp_path, capsys):
+    rows = [number(system, metric, **given) for system, given in zip("ABC", numbers, strict=False)]
+    assert bold(capsys, write_run(tmp_path / "run", rows), "--columns", metric) == expected
 
 
 def test_rows_by_class_or_by_t_compete_within_one(tmp_path, capsys):
