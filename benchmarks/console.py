@@ -35,18 +35,15 @@ COMMANDS: Mapping[str, Command] = {
     "run": Command("measure systems: every table from one command", "benchmarks.run"),
     "list": Command("benchmarks, systems, data sets, profiles", "benchmarks.run", ("list",)),
     "weights": Command("fetch the weights that metrics use", "benchmarks.run", ("weights",)),
-    "doctor": Command("metric weights at hand; checks of a GPU", "benchmarks.run", ("doctor",)),
+    "doctor": Command("versions, GPUs, metric weights at hand", "benchmarks.run", ("doctor",)),
     "docs": Command("pages of the documentation", "benchmarks.run", ("docs",)),
     "measure": Command("one metric between two folders of images", "benchmarks.measure"),
     "compare": Command("two runs: the regression gate", "reports.compare"),
     "report": Command("tables of runs: CSV, Markdown, LaTeX", "reports.make"),
-    "history": Command("main results by commit, as a page and a badge", "reports.history"),
     "train": Command("train a model by a preset", "diffae.train.__main__"),
-    "training": Command("the evaluations of a training as a page", "reports.training"),
     "data": Command("look at a data set, copy it, or draw one", "diffae.data.__main__"),
     "convert": Command("the authors' last.ckpt as a folder of ours", "diffae.convert"),
     "images": Command("pictures by a model: edit, interpolate, sample", "diffae.images.__main__"),
-    "app": Command("web app: edit, interpolate, sample in the browser", "diffae.app.__main__"),
 }
 
 

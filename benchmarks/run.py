@@ -7,7 +7,6 @@
     python -m benchmarks.run all --dry-run                what would be computed, and how long it would take
     python -m benchmarks.run weights                      the weights that metrics use; with names, fetch them
     python -m benchmarks.run doctor                       which weights are here, and what can be measured with them
-    python -m benchmarks.run doctor --gpu                 checks of the GPU, as a block to paste into an issue
     python -m benchmarks.run docs                         the pages of the documentation
 
 Results are in --out: report.html (all of it, for a browser), records.csv (one row per number), influences.npz (how

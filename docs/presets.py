@@ -8,9 +8,9 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from diffae.train.dry_run import counted
+from diffae.train import chain
+from diffae.train.dry_run import operations, plan
 from diffae.train.presets import PRESETS, SCHEDULES, Preset, other_presets
-from diffae.train.stages import ENCODER, LATENT
 from diffae.train.types import Schedule
 
 HEAD = """# Presets
@@ -18,11 +18,12 @@ HEAD = """# Presets
 Made by `python docs/presets.py`; the values are those of `diffae/train/presets.toml`. How one is trained, and how its settings
 are changed, is in [training.md](training.md); `--dry-run` says what it takes on a machine."""
 
+COPIES = 5  # of each weight that a device holds: itself, gradient, two moments, moving average
 COSTS = """## What a step costs
 
-Of the autoencoder (encoder, UNet, and the pixel decoder where there is one) or the DDIM baseline, counted as `--dry-run` counts. Operations are those of forward and
-backward for one image. Gigabytes are what one device holds in bfloat16: weights in float32 with gradient, Adam's moments and moving average, and for each image
-that it computes at once the activations that are kept for the gradient, or that are kept with `--recompute`."""
+Of the autoencoder (encoder, UNet, and the pixel decoder where there is one) or the DDIM baseline. Operations are those of forward and
+backward for one image, as `--dry-run` counts them. Gigabytes are those of weights in float32 with gradient, Adam's moments and moving
+average."""
 
 EXPECT = """## What to expect
 
@@ -47,12 +48,12 @@ def page(costs: str | None = None) -> str:
 def costs_table(presets: list[Preset]) -> str:
     rows = []
     for preset in presets:
-        # the last image stage, which is the autoencoder or the baseline
-        image = [c for c in counted(preset, "bfloat16") if c.name not in (ENCODER, LATENT)][-1]
-        row = [f"`{preset.name}`", f"{image.parameters:,}", f"{image.flops / 1e9:,.1f}"]
-        each = [f"{kept.each / 1e9:.3f}" for kept in image.kept]
-        rows.append([*row, f"{image.weights / 1e9:.2f}", *each])
-    head = ["preset", "parameters", "GFLOPs per image", "GB: weights", "per image", "recomputed"]
+        *_, image = plan(preset, "cpu", chain.own_stages(preset)[:1])
+        parameters = sum(p.numel() for p in image.network.parameters())
+        gigabytes = COPIES * 4 * parameters / 1e9
+        row = [f"`{preset.name}`", f"{parameters:,}", f"{operations(image) / 1e9:,.1f}"]
+        rows.append([*row, f"{gigabytes:.2f}"])
+    head = ["preset", "parameters", "GFLOPs per image", "GB"]
     return tabulate(rows, head, "github", disable_numparse=True)
 
 

@@ -1,6 +1,6 @@
 """What MkDocs adds to the pages of docs/ (mkdocs.yml): `python -m mkdocs build` makes site/.
 
-README.md is the start page. The pages of the commands are made from their parsers, those of the
+README.md is the start page, and the board is made of docs/entries. The pages of the commands are made from their parsers, those of the
 Python API from docstrings, and the table of metrics from `reports.records.metrics`. A link to a
 file without a page leads to the repository, or is plain words where no REPOSITORY_URL is given.
 """
@@ -23,6 +23,8 @@ from benchmarks.console import COMMANDS, command
 from diffae.data.__main__ import COMMANDS as DATA
 from diffae.images.options import VERBS
 from diffae.system.cli import Parser
+from reports.page.board import render
+from reports.records.entries import read_entries
 from reports.records.metrics import METRICS
 
 ROOT = Path(__file__).parents[1]
@@ -30,6 +32,7 @@ OUTSIDE = {path.name: path.name.lower() for path in ROOT.glob("*.md")} | {"READM
 API = "benchmarks benchmarks.systems benchmarks.plugin diffae diffae.images diffae.data".split()
 OURS = ("benchmarks", "diffae", "reports")  # whose inherited methods are shown
 WORDS = {"images": VERBS, "data": DATA}  # the commands that have subcommands
+BOARD = "board/board.html"
 LINK = re.compile(r"(!?\[[^]]*\])\((?!\w+:|#)([^)#\s]+)(#[^)]*)?\)")
 
 
@@ -42,6 +45,7 @@ def on_files(files: Files, config: MkDocsConfig) -> None:
     }
     for uri, text in pages.items():
         files.append(File.generated(config, uri, content=text))
+    files.append(File.generated(config, BOARD, content=board()))
 
 
 def on_page_markdown(text: str, page: Page, config: MkDocsConfig, files: Files) -> str:
@@ -62,6 +66,12 @@ def on_page_markdown(text: str, page: Page, config: MkDocsConfig, files: Files) 
         return f"{words}({config.repo_url}/blob/HEAD/{path})" if config.repo_url else words[1:-1]
 
     return LINK.sub(moved, text)
+
+
+def board() -> str:
+    """The page of the entries of the board, which lies beside them."""
+    entries = read_entries(sorted((ROOT / "docs" / "entries").iterdir()))
+    return render(entries, ROOT / "docs" / Path(BOARD).parent)
 
 
 def title_of(file: Path) -> str:

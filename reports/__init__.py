@@ -2,11 +2,9 @@
 
 Nothing here depends on how a number was measured.
 
-Commands   make.py (tables of runs), compare.py (the gate), history.py (headlines by commit), training.py (evaluations of
-           a training), action.py (the gate on a pull request)
+Commands   make.py (tables of runs), compare.py (the gate), action.py (the gate on a pull request)
 records/   what a number is, how uncertain it is, and run folders
 tables/    from records to CSV, Markdown and LaTeX
 gate/      verdicts on two runs
 page/      report.html, and the end of a run in a terminal
-trend/     headlines by commit
 """

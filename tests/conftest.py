@@ -65,9 +65,8 @@ def pictures_are_compressed_less() -> Iterator[None]:
 THEIRS = (
     "PYTEST_CURRENT_TEST",
     "TORCHINDUCTOR_CACHE_DIR",
-    "GRADIO_TEMP_DIR",
     "HF_HUB_DISABLE_TELEMETRY",
-)  # of pytest, PyTorch and gradio
+)  # of pytest and PyTorch
 # How the variables begin that commands and tests read or set; libraries set others when they are imported.
 READ = (
     "CUBLAS_",

@@ -44,8 +44,8 @@ TOP = ("README.md", "CONTRIBUTING.md", "RELEASING.md", "SECURITY.md")
 PAGES = [*(ROOT / page for page in TOP), *sorted((ROOT / "docs").rglob("*.md"))]
 COMMANDS = (
     "benchmarks.run benchmarks.measure benchmarks.commands.train_identity "
-    "diffae.app diffae.convert diffae.data diffae.images diffae.train "
-    "reports.compare reports.history reports.make reports.training"
+    "diffae.convert diffae.data diffae.images diffae.train "
+    "reports.compare reports.make"
 ).split()
 # Programs of others, whose options are theirs to check.
 OTHERS = {

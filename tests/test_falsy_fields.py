@@ -30,7 +30,6 @@ from reports.records.reading import from_plain, to_plain
 from reports.records.record import LOWER, OF_RUNS, Record, read_records, write_records
 from reports.records.specs import TableSpec
 from reports.records.uncertainty import Influence, read_uncertainties, write_uncertainties
-from reports.trend.entries import Entry, Number, add, read_history
 
 
 def falsy(hint: Any) -> Iterator[Any]:
@@ -69,17 +68,6 @@ def by_json(instance: Any, folder: Path) -> Any:
     return from_plain(type(instance), json.loads(json.dumps(to_plain(instance))))
 
 
-def by_history(number: Number, folder: Path) -> Number:
-    path = folder / "history.jsonl"
-    add(path, [replace(ENTRY, numbers=(number,))])
-    return read_history(path)[0].numbers[0]
-
-
-def by_line(entry: Entry, folder: Path) -> Entry:
-    add(folder / "history.jsonl", [entry])
-    return read_history(folder / "history.jsonl")[0]
-
-
 def by_training(record: TrainedOn, folder: Path) -> TrainedOn | None:
     (folder / trained_on.NOTE).write_text(json.dumps({"trained_on": asdict(record)}))
     return trained_on.read(folder)
@@ -109,18 +97,10 @@ RECORD = Record(
     0.1, 0.4, 0.6, 50, LOWER, "dB", 0.7, "fid", "the paper", "another T", "p0", "a note", True,
     "ddim", 20,
 )  # fmt: skip
-NUMBER = Number(**vars(RECORD), label="SSIM")
-ENTRY = Entry(
-    "id", "0123456", "2026-01-01T00:00:00+00:00", "0.7", (NUMBER,), True, "portraits", "quick", 3
-)
 EARLIER = TrainedOn("smoke", "others", "valid", 5, 7)
 TENSORS = torch.tensor([[0.0, -0.0, 1.0]]), torch.zeros(1), torch.ones(3), torch.ones(3)
 KINDS = {
     "records.csv": Kind(RECORD, by_csv, "direction stderr ci_low ci_high", " ".join(OF_RUNS)),
-    "history.jsonl, a number": Kind(
-        NUMBER, by_history, "direction value stderr ci_low ci_high published", " ".join(OF_RUNS)
-    ),
-    "history.jsonl": Kind(ENTRY, by_line, "date", "format"),
     "run.json, a metric": Kind(
         Metric(LOWER, "dB", "Title", "paper", label="L", digits=1, paper_digits=2,
                margin=Margin(0.5, "why"), network="n", stands_in_for="fid", only_on="faces",

@@ -24,10 +24,9 @@ ROOT = Path(__file__).parents[1]
 TIMED = ("run.json", "run/report.html")
 SEEDS = ("0", "1", "2")
 REPORTS = """
-from reports import compare, history, make
+from reports import compare, make
 make.main(["entry-B", "entry-a", "--out", "board"])
 print(compare.main(["a", "b", "--page", "page.md", "--json", "gate.json", "--junit", "gate.xml"]))
-history.main(["a", "b", "--file", "history.jsonl", "--page", "trend.html", "--badge", "badge.json"])
 """
 TABLES = REPORTS + 'make.main(["b", "a", "--out", "tables"])'
 HARNESS = """

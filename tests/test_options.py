@@ -59,7 +59,6 @@ BASES = {
     "check": (data, "diffae.data.__main__ check", "{faces}", ""),
     "prepare": (data, "diffae.data.__main__ prepare", "{faces} {out}", "--size 8 --workers 1"),
     "portraits": (data, "diffae.data.__main__ portraits", "", "--out {out} --count 2 --size 8 --workers 1"),
-    "app": (plain, "diffae.app.__main__", "", ""),
     "reconstruct": (images, f"{IMAGES} reconstruct", "{two}", MODEL),
     "vary": (images, f"{IMAGES} vary", "{two}", f"--count 2 {MODEL}"),
     "interpolate": (images, f"{IMAGES} interpolate", "{two}/00.png {two}/01.png", f"--count 3 {MODEL}"),
@@ -69,8 +68,6 @@ BASES = {
     "learn": (images, f"{IMAGES} learn", "", "--data {faces} --ckpt {ckpt} --out {out}"),
     "compare": (plain, "reports.compare", "{base} {worse}", ""),
     "make": (plain, "reports.make", "{base}", "--out {out}"),
-    "history": (plain, "reports.history", "{base}", "--file {out}"),
-    "training": (plain, "reports.training", "{ckpt}", "--out {out}"),
     "action": (gate_inputs, "reports.action", "", ""),
 }  # fmt: skip
 VERBS = ("reconstruct", "vary", "interpolate", "edit", "sample", "sample-class", "learn")
@@ -113,7 +110,7 @@ OPTIONS: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("run", "--seed", "1", {"fields": OTHER, "key": OTHER, "order": OTHER}),
     ("run", "--seed", f"{10**20 - 1}", {"fields": OTHER, "key": OTHER, "order": OTHER}),
     ("run identity portraits learn", "--seed", "-1", "at least 0"),
-    ("run measure train reconstruct app identity doctor", "--device", "''", "neither cpu nor cuda"),
+    ("run measure train reconstruct identity", "--device", "''", "neither cpu nor cuda"),
     ("run", "--device", "cpu", {"key": SAME}),
     ("run", "--precision", "tf32", {"key": OTHER, "fields": OTHER}),
     ("run", "--batch-size", "1", {"together": 1, "key": SAME, "fields": SAME}),
@@ -143,8 +140,6 @@ OPTIONS: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("weights", "--accept-licence", "arcface", "also name arcface among those to fetch"),
     ("doctor", "--weights-dir", "''", EMPTY),
     ("doctor", "--weights-dir", "{two}", {"stdout": OTHER}),
-    ("doctor", "--gpu", "--device cpu", "needs a GPU"),
-    ("doctor", "--device", "cpu", "only with --gpu"),
     ("measure", "METRIC", "'' {two} {two}", "unknown metric ''"),
     ("measure", "A", "mse '' {two}", EMPTY),
     ("measure", "B", "mse {two} ''", EMPTY),
@@ -257,9 +252,6 @@ OPTIONS: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("sample-class", "--shots", "1", "belongs to labelled data"),
     ("sample-class", "--unlabelled", "", "belongs to labelled data"),
     ("sample-class learn", "--data", "''", EMPTY),
-    ("app", "--ckpt --classifier --host", "''", EMPTY),
-    ("app", "--port", "0", "at least 1"),
-    ("app", "--port", "65536", "at most 65,535"),
     # ---- reports
     ("compare", "BASE", "'' {worse}", EMPTY),
     ("compare", "NEW", "{base} ''", EMPTY),
@@ -289,10 +281,6 @@ OPTIONS: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("make", "--format", "''", "invalid choice: ''"),
     ("make", "--errors", "", "--errors: only with --table"),
     ("make", "--published", "", "--published: only with --table"),
-    ("history", "RUNS --file --page --badge --github-action-benchmark", "''", EMPTY),
-    ("history", "--commit", "''", "not a commit's hash"),
-    ("history", "--badge-metric --badge-system", "''", {"files": SAME}),
-    ("training", "FOLDER --out", "''", EMPTY),
     ("action", "GATE_ARGUMENTS", "", {"ARGUMENTS": "all"}),
     ("action", "GATE_ARGUMENTS", "a", {"ARGUMENTS": "a"}),
     ("action", "GATE_RUN", "", {"RUN": ""}),
@@ -332,7 +320,7 @@ ELSEWHERE = {
 }
 OWN = {"--attribute", "--count", "--seed", "--data"}  # of several verbs, but not the same option
 OF_VERBS = {(verb, option) for verb in VERBS for option in OWN}
-OUT = {"learn": "out.safetensors", "identity": "out.safetensors", "history": "out.jsonl"}
+OUT = {"learn": "out.safetensors", "identity": "out.safetensors"}
 
 
 @pytest.fixture(scope="module")

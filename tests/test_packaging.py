@@ -68,7 +68,7 @@ def test_messages_install_what_the_extras_are():
     assert {name: list(packages) for name, packages in EXTRAS.items()} == {
         name: packages for name, packages in extras.items() if name not in ours
     }
-    assert pip_install("app") == "pip install 'gradio>=6'"
+    assert pip_install("arrow") == "pip install 'pyarrow>=18'"
     assert pip_install("opencv-python-headless") == "pip install opencv-python-headless"
 
 

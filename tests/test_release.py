@@ -1,6 +1,5 @@
 """A release: one version everywhere, workflows and templates that name what there is."""
 
-import importlib
 import os
 import re
 import subprocess
@@ -17,7 +16,6 @@ from benchmarks.commands import pages
 from benchmarks.core.runner.provenance import describe
 from diffae import __version__
 from diffae.checkpoints.torch_file import MOST_PICKLE
-from reports.records import run_folder
 
 ROOT = Path(__file__).parents[1]
 GITHUB = ROOT / ".github"
@@ -230,19 +228,6 @@ def test_templates_and_pages_name_commands_pages_and_files_that_there_are():
     assert set(re.findall(r"diffae-bench docs ([\w/-]+)", text)) <= pages.pages().keys()
     files = re.findall(r"\b((?:docs|diffae|tests)/[\w/]+(?:\.\w+)?|[A-Z]{5,}\.(?:md|cff))", text)
     assert len(files) > 10 and all((ROOT / file).exists() for file in files), files
-
-
-def test_what_is_called_public_is_there():
-    page = (ROOT / "docs" / "deprecations.md").read_text()
-    python = re.search(r"^\| Python \|.*$", page, re.M)[0]
-    modules = re.findall(r"`((?:benchmarks|diffae)(?:\.[a-z]+)?)`", python)
-    groups = {"diffae.systems", "diffae.benchmarks"}
-    assert {"benchmarks.plugin", "benchmarks", "diffae"} <= set(modules) - groups
-    for module in map(importlib.import_module, set(modules) - groups):
-        assert all(getattr(module, name) is not None for name in module.__all__)
-    files = re.search(r"^\| files to read \|.*$", page, re.M)[0]
-    for name in ("RECORDS", "TIMES", "SAMPLES", "INFLUENCES", "RUN"):
-        assert f"`{getattr(run_folder, name)}`" in files
 
 
 def test_the_largest_pickle_is_as_the_page_of_security_says():

@@ -17,8 +17,7 @@ from doc_scripts import script
 from PIL import Image
 from scipy import stats
 
-from reports.page.board import render
-from reports.records.entries import read_entries, read_entry
+from reports.records.entries import read_entry
 from reports.tables.build import read
 
 ROOT = Path(__file__).parents[1]
@@ -225,10 +224,3 @@ def test_what_a_script_imports_exists(path):
 @pytest.mark.parametrize("entry", sorted((ROOT / "docs/entries").iterdir()), ids=lambda e: e.name)
 def test_an_entry_of_the_board_follows_from_its_scores(entry):
     assert len(read_entry(entry).taken) > 100
-
-
-def test_the_board_is_made_of_its_entries():
-    """To update it: python -m reports.make docs/entries/* --out docs/board"""
-    board = ROOT / "docs" / "board" / "board.html"
-    entries = read_entries(sorted((ROOT / "docs/entries").iterdir()))
-    assert render(entries, board.parent) == board.read_text(encoding="utf-8")

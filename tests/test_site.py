@@ -70,6 +70,7 @@ def test_pages_are_made_of_readme_parsers_docstrings_and_the_table_of_metrics(si
         return " ".join(re.sub("<[^>]+>", "", (site / page).read_text()).split())
 
     assert "python -m benchmarks.run all" in words("index.html")
+    assert "portraits-300" in words("board/board.html")
     assert 'src="pictures/overview.png"' in (site / "index.html").read_text()
     assert "--dry-run say what would be computed, and compute nothing" in words("commands/run.html")
     assert "usage: diffae-bench images edit" in words("commands/images.html")

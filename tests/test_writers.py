@@ -21,7 +21,7 @@ from run_folders import change_notes
 from benchmarks import measure
 from diffae import convert
 from diffae.data import __main__ as data_command
-from reports import compare, history, make
+from reports import compare, make
 
 ROOT = Path(__file__).parents[1]
 
@@ -33,8 +33,6 @@ SINGLE = {
     "gate as JUnit": (compare.main, "run run --junit"),
     "gate's page": (compare.main, "run run --page"),
     "gate as JSON": (compare.main, "run run --json"),
-    "trend": (history.main, "run --file h.jsonl --page"),
-    "badge": (history.main, "run --file h.jsonl --badge"),
     "table": (make.main, "run --table reconstruction --out"),
     "citations": (make.main, "run --cite --out"),
     "contact sheet": (data_command.main, "check images --size 8 --sheet"),
@@ -59,9 +57,7 @@ def write(case, path):
 
 
 def same(case, found, expected):
-    """Equal bytes, but for the times in a zip's directory and the numbers of figures."""
-    if case == "trend":
-        return re.sub(rb"\bg\d+-", b"", found) == re.sub(rb"\bg\d+-", b"", expected)
+    """Equal bytes, but for the times in a zip's directory."""
     if case != "statistics":
         return found == expected
     Path("found.npz").write_bytes(found)
@@ -187,12 +183,10 @@ EXPLAINED = {
     "benchmarks/commands/running.py: saved_codes.save(options, evaluation)": OURS,
     "benchmarks/commands/saved_codes.py: np.savez((buffer := io.BytesIO()), codes=np.concatenate(codes), **about)": "bytes, which are returned",
     "benchmarks/measuring/codes.py: table.rename(columns=dict.fromkeys(WHO, PERSONS))": "columns of a table in memory",
-    "diffae/app/studio.py: Image.fromarray(render(unseen, EXAMPLE)).save(file)": TEMPORARY,
     "benchmarks/commands/train_identity.py: save(network, arguments.out)": OURS,
     "benchmarks/metrics/counting.py: _CLEAR.write_text('5')": "a switch of the kernel, in /proc",
     "benchmarks/weights/sources.py: safetensors.numpy.save(found)": "bytes, which are returned",
     "benchmarks/weights/fetch.py: open(partial, 'w+b')": PARTIAL,
-    "diffae/app/__main__.py: tempfile.TemporaryDirectory(prefix='diffae-app-')": TEMPORARY,
     "diffae/checkpoints/checkpoint.py: save_file(here, partial, notes)": PARTIAL,
     "diffae/data/fingerprint.py: path.unlink()": "a survey in our cache, which is made again",
     "diffae/data/prepare.py: (out / UNFINISHED).touch()": COPY,
@@ -213,8 +207,6 @@ EXPLAINED = {
     "reports/action.py: tempfile.mkdtemp()": TEMPORARY,
     "reports/tables/make_files.py: tempfile.TemporaryDirectory()": TEMPORARY,
     "reports/tables/output.py: (out / name).unlink(missing_ok=True)": "a file that the same command made, by its SHA-256",
-    "reports/trend/entries.py: os.fdopen(os.open(path, flags, 438), 'rb')": "locked; the helper appends",
-    "reports/trend/entries.py: os.open(path, flags, 438)": "locked; the helper appends",
 }  # fmt: skip
 
 

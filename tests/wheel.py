@@ -22,7 +22,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("diffae", "probes", "benchmarks", "reports")
-COMMANDS = "run list weights doctor docs measure compare report history train training data convert images app"
+COMMANDS = "run list weights doctor docs measure compare report train data convert images"
 
 
 def check(*words: object, cwd: Path = ROOT) -> str:

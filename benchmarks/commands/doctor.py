@@ -1,10 +1,14 @@
-"""`doctor`: which metric weights are here, where to put the others, and what can be measured; with
-`--gpu`, checks of the GPU.
+"""`doctor`: versions, the GPUs, which metric weights are here, where to put the others, and what can
+be measured.
 """
 
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from platform import platform, python_version
+
+import torch
+from torch.utils import collect_env
 
 from benchmarks import weights
 from benchmarks.commands.weights import table
@@ -15,48 +19,37 @@ from benchmarks.metrics import METRICS
 from diffae import __version__
 from diffae.checkpoints.packaged import packaged_names
 from diffae.system import cli
-from diffae.system.errors import UserError
-from diffae.system.signals import importing
 from reports.records.metrics import alternatives
 from reports.records.reading import grouped
 
 
-def examine(arguments: list[str]) -> int:
-    """Print versions, the table of metric weights, their hashes, and what the benchmarks can
-    therefore report; with --gpu, the checks of a GPU instead.
-
-    Returns the exit status: 1 if a check of the GPU failed. Raises UserError if there is no GPU.
+def examine(arguments: list[str]) -> None:
+    """Print versions, the GPUs, the table of metric weights, their hashes, and what the benchmarks
+    can therefore report.
     """
     parser = cli.Parser(cli.prog("benchmarks.run doctor"), None)
     parser.add_argument("--weights-dir", type=cli.path, help="folder of metric weights")
-    parser.add_argument("--gpu", action="store_true", help="check the GPU, in about a minute")
-    parser.add_argument("--device", type=cli.device, help="with --gpu: cuda or cuda:N")
-    args = parser.parse(arguments)
-    if not args.gpu:
-        if args.device is not None:
-            raise UserError("--device: only with --gpu")
-        _examine_weights(args.weights_dir)
-        return 0
-    if args.weights_dir is not None:
-        raise UserError("--weights-dir: not with --gpu, whose checks need no weights")
-    device = args.device or cli.default_device()
-    if device == "cpu":
-        raise UserError("--gpu: needs a GPU, and PyTorch finds none here")
-    with importing():
-        import torch
-
-        from benchmarks.commands import doctor_gpu
-    return doctor_gpu.examine(torch.device(device))
-
-
-def _examine_weights(folder: Path | None) -> None:
+    folder = parser.parse(arguments).weights_dir
     software = f"diffae-bench {__version__}, torch {version('torch')}, Python {python_version()}"
-    print(f"{software}, {platform()}\n")
+    print(f"{software}, {platform()}", *devices(), "", sep="\n")
     print("\n".join(weights_report(folder)))
     print(f"packaged checkpoints: {', '.join(packaged_names()) or 'none'}")
     root = default_root()
     size = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
     print(f"store: {root} ({size / 1e6:.0f} MB; may be deleted, set DIFFAE_CACHE to move it)")
+
+
+def devices() -> Iterator[str]:
+    """A line for each GPU with its capability and memory, and one of driver, CUDA and cuDNN."""
+    if not torch.cuda.is_available():
+        yield "no GPU that PyTorch finds"
+        return
+    for index in range(torch.cuda.device_count()):
+        card = torch.cuda.get_device_properties(index)
+        memory = f"{card.total_memory / 2**30:.1f} GiB"
+        yield f"cuda:{index}: {card.name}, capability {card.major}.{card.minor}, {memory}"
+    driver = collect_env.get_nvidia_driver_version(collect_env.run) or "not found"
+    yield f"driver {driver}, CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
 
 
 def weights_report(folder: Path | None) -> list[str]:

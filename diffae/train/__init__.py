@@ -6,6 +6,6 @@ Training of a model    stages.py (encoder, autoencoder, latent DDIM, baseline: t
 Training of a network  trainer.py (a step, the loop, precision), sharing.py (processes and parts), state.py (on disk)
 Data                   images.py (reading ahead, damaged images)
 Records                note.py (training.json), callbacks/ (curves, sheets, evaluations)
-Estimates              dry_run.py
+Hours                  dry_run.py
 The command            __main__.py
 """

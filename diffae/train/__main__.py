@@ -64,12 +64,12 @@ def main(arguments: list[str] | None = None) -> None:
     stages = chain.chosen(preset, args.stages)
     if init is not None and isinstance(preset, Preset):
         init = chain.started(init, preset, stages)
-    if args.dry_run and isinstance(preset, Preset):
-        print(_dry(preset, stages, args))
-        return
     remedy = "free some memory, or use a smaller preset or --micro-batch"
     with needing_memory(f"{preset.name}: model and images", remedy):
-        _train(preset, stages, init, out, args)
+        if args.dry_run and isinstance(preset, Preset):
+            print(_dry(preset, stages, args))
+        else:
+            _train(preset, stages, init, out, args)
 
 
 def _parser() -> cli.Parser:
@@ -103,7 +103,7 @@ def _parser() -> cli.Parser:
     add("--damaged", choices=DAMAGED, default=ERROR, help=damaged)
     keep = "number of saved states to keep (default: 2)"
     add("--keep", type=cli.positive, default=2, help=keep)
-    dry = "estimate what the training needs (parameters, operations, memory, hours, disk space) and stop"
+    dry = "say how many hours the training would take, and stop"
     add("--dry-run", action="store_true", help=dry)
     gpus = "with --dry-run: the number of devices that share the work (default: 1)"
     add("--gpus", type=cli.positive, help=gpus)
@@ -245,8 +245,8 @@ def _dry(preset: Preset, stages: tuple[str, ...], args: argparse.Namespace) -> s
         parts = [partition(0, index // PICTURES_PER_IDENTITY) for index in range(preset.portraits)]
         count = len(parts) if preset.split == "all" else parts.count(SPLITS[preset.split])
     precision, _ = choose_precision(args.precision, args.device)
-    how = dry_run.How(args.device, precision, args.gpus or 1, args.tflops, _steps(args))
-    return dry_run.report(preset, count, how, stages)
+    planned = dry_run.plan(preset, args.device, stages, count)
+    return dry_run.report(planned, precision, _steps(args), args.gpus or 1, args.tflops)
 
 
 def _steps(args: argparse.Namespace) -> Steps:

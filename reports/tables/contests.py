@@ -1,6 +1,6 @@
 """Who is best by the headline of a benchmark: at which setting each system is taken, and what is told of it.
 
-The terminal, the page, the board, `tables/differences.md`, the history and `Results.summary` all print
+The terminal, the page, the board, `tables/differences.md` and `Results.summary` all print
 what these functions and ranking.py decide, so that they name the same settings, values and differences.
 """
 

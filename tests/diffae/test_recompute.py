@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from diffae.networks.unet import SemanticEncoder, UNet, recompute
-from diffae.train.dry_run import activation_bytes
 from diffae.train.presets import PRESETS
 
 CONFIG = replace(PRESETS["portraits"].model, dropout=0.3)
@@ -27,6 +26,22 @@ def step():
         return networks["unet"](x, t, networks["encoder"](x)).square().mean()
 
     return networks, loss
+
+
+def activation_bytes(network, loss):
+    """Bytes of the tensors that the graph of `loss()` keeps, without the weights of `network`."""
+    weights = {p.untyped_storage()._cdata for p in network.parameters()}
+    kept = {}
+
+    def keep(saved):
+        storage = saved.untyped_storage()
+        if storage._cdata not in weights:
+            kept[storage._cdata] = storage.nbytes()
+        return saved
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda saved: saved):
+        loss()
+    return sum(kept.values())
 
 
 def gradients(networks, loss):

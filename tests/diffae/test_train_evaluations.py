@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from refusal import refusal
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_preset import TINY, pictures
 from tiny_training import same, weights, words, write_pictures
 from tiny_training import trained as trained_with
@@ -19,6 +21,7 @@ from diffae.system.errors import Terminated, UserError
 from diffae.train import __main__ as command
 from diffae.train import stages
 from diffae.train.callbacks import evaluations
+from diffae.train.callbacks.curves import TensorBoard
 from diffae.train.callbacks.evaluations import Evaluations
 from diffae.train.presets import PRESETS
 from diffae.train.types import Stage
@@ -38,15 +41,15 @@ def told(tmp_path, monkeypatch):
     return tmp_path / "told"
 
 
-def trained(out, watched=True, every=12):
+def trained(out, watched=True, every=12, curves=()):
     """The tiny preset, six steps of four images in each stage."""
     out.mkdir(exist_ok=True)
     (out / "training.json").write_text("{}")
     spacing = {"image": every, "latent": every}
     callback = Evaluations(
-        out / "evaluations", out / "training.json", spacing, TASKS, "diffae", FLAGS
+        out / "evaluations", out / "training.json", spacing, TASKS, "diffae", FLAGS, curves
     )
-    return trained_with(out, callbacks=[callback] if watched else [])
+    return trained_with(out, callbacks=[*curves, callback] if watched else [])
 
 
 def asked(told):
@@ -71,6 +74,17 @@ def test_the_averaged_model_is_measured_after_so_many_images_and_at_the_end(told
     assert (told / "0" / "training.json").read_text() == "{}"
 
 
+def test_headlines_are_points_of_the_curves(told, tmp_path):
+    """Without numbers that were not measured, and those of real images."""
+    callback = TensorBoard(tmp_path / "logs")
+    trained(tmp_path / "out", curves=[callback])
+    callback.close()
+    shown = EventAccumulator(str(tmp_path / "logs" / "image")).Reload()
+    assert not [tag for tag in shown.Tags()["scalars"] if tag.startswith("unconditional")]
+    points = shown.Scalars("reconstruction/ssim x_T inverted 10")
+    assert [(point.step, point.value) for point in points] == [(12, 0.75), (24, 0.75)]
+
+
 def test_a_training_that_is_measured_is_the_training(told, tmp_path):
     plain, measured = trained(tmp_path / "a", watched=False), trained(tmp_path / "b", every=8)
     assert same(weights(plain), weights(measured))
@@ -79,8 +93,7 @@ def test_a_training_that_is_measured_is_the_training(told, tmp_path):
 
 def test_going_on_measures_nothing_twice_and_what_a_kill_has_cut_short_once(told, tmp_path):
     out = trained(tmp_path / "out")
-    (out / "evaluations/latent/000000000024/run.json").unlink()
-    (out / "evaluations/latent/000000000024").rmdir()
+    shutil.rmtree(out / "evaluations/latent/000000000024")
     (out / "evaluations/latent/.000000000064.0a1b2c3d.partial").mkdir()
     trained(out)
     assert len(asked(told)) == 5

@@ -97,9 +97,9 @@ def test_the_number_of_examples_may_be_asked_for():
 
 
 def test_the_dry_run_is_of_the_images_that_there_are(folder, monkeypatch, capsys):
-    monkeypatch.setattr(dry_run, "seconds", lambda *_: (0.01, 0.01))
+    monkeypatch.setattr(dry_run, "examples_per_second", lambda *_: 1.0)
     command.main(["tiny", "--data", str(folder), "--dry-run"])
     rows = [line.split("|") for line in capsys.readouterr().out.splitlines() if "|" in line]
-    assert {row[1].strip(): row[4].strip() for row in rows[2:5]} == {
+    assert {row[1].strip(): row[2].strip() for row in rows[2:5]} == {
         "encoder": "12", "image": "12", "latent": "24",
     }  # fmt: skip

@@ -32,9 +32,9 @@ STEPS = [
 
 
 @pytest.fixture(scope="module")
-def both(on_gpu):
+def both(on_pretended_gpu):
     """What two programs tell, in one process: it takes seconds to start (tests/helpers/gpu_fast.py)."""
-    ended = on_gpu("gpu_fast")
+    ended = on_pretended_gpu("gpu_fast")
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout)
 

@@ -1,4 +1,4 @@
-"""On the pretend GPU, a system's networks compute in the run's precision, and nothing else does."""
+"""On a GPU, a system's networks compute in the run's precision, and nothing else does."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Commands on the pretend GPU do what they do on the CPU."""
+"""Commands on a GPU do what they do on the CPU."""
 
 import json
 
@@ -34,28 +34,29 @@ def records(folder):
     return found[~found.benchmark.isin(MEASURED)].reset_index(drop=True)
 
 
-def agree(found, expected):
+def agree(found, expected, closely=1e-5):
     """The same rows, whose protocols are of another device, and numbers that agree."""
     words = [name for name in expected if name not in (*NUMBERS, "protocol", "note")]
     pd.testing.assert_frame_equal(found[words], expected[words])
     rounded = expected.metric.str.startswith(ROUNDED)
     values = (table.loc[~rounded, "value"] for table in (found, expected))
-    np.testing.assert_allclose(*values, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(found[NUMBERS], expected[NUMBERS], rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(*values, rtol=closely, atol=closely)
+    loosely = 100 * closely
+    np.testing.assert_allclose(found[NUMBERS], expected[NUMBERS], rtol=loosely, atol=loosely)
 
 
-def test_all_benchmarks(on_gpu, on_cpu, tmp_path):
+def test_all_benchmarks(on_gpu, gpu_is_real, on_cpu, tmp_path):
     out = tmp_path / "run"
     ended = on_gpu("benchmarks.run", "all", "--device", "cuda", *SETTINGS, "--out", out)
     assert ended.returncode == 0, ended.stderr
     assert json.loads((out / "run.json").read_text())["complete"] is True
-    agree(records(out), on_cpu)
+    agree(records(out), on_cpu, 1e-3 if gpu_is_real else 1e-5)  # a real one rounds otherwise
 
 
-def test_a_run_halves_its_batches_where_memory_runs_out(on_gpu, on_cpu, tmp_path):
+def test_a_run_halves_its_batches_where_memory_runs_out(on_pretended_gpu, on_cpu, tmp_path):
     room = ("--counts", tmp_path / "counts", "--room", 2, "--error", "cublas")
     words = ("reconstruction", "--device", "cuda", *SETTINGS, "--fresh", "--batch-size", "auto")
-    ended = on_gpu(*room, "benchmarks.run", *words, "--out", tmp_path / "run")
+    ended = on_pretended_gpu(*room, "benchmarks.run", *words, "--out", tmp_path / "run")
     assert ended.returncode == 0, ended.stderr
     kinds = [row["kind"] for row in json.loads((tmp_path / "counts").read_text())]
     assert "memory error" in kinds
@@ -89,7 +90,9 @@ def test_a_training(on_gpu, tmp_path):
     ("precision", "loss", "norm", "distance"),
     [("float16", 3e-4, 1e-3, 0.05), ("bfloat16", 1e-3, 1e-2, 0.15)],
 )
-def test_half_precision_trains_as_float32(precision, loss, norm, distance, on_gpu, tmp_path):
+def test_half_precision_trains_as_float32(
+    precision, loss, norm, distance, on_gpu, gpu_is_real, tmp_path
+):
     """With recomputation, in micro-batches, and once with a pause between two of its steps."""
     ended = on_gpu("gpu_training", precision, tmp_path)
     assert ended.returncode == 0, ended.stderr
@@ -101,4 +104,7 @@ def test_half_precision_trains_as_float32(precision, loss, norm, distance, on_gp
     assert found["skipped"] == 0 and found["distance"] < distance
     grown = [2.0**power for power in (16, 16, 17, 17, 17, 18, 18, 18)]
     assert scales.tolist() == (grown if precision == "float16" else [1.0] * 8)
-    assert found["paused"] == found["at once"] and found["same weights"]
+    if gpu_is_real:  # whose sums need not repeat to the bit
+        np.testing.assert_allclose(found["paused"], found["at once"], rtol=norm)
+    else:
+        assert found["paused"] == found["at once"] and found["same weights"]

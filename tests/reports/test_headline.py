@@ -16,7 +16,6 @@ from reports.tables.build import build_tables, read
 from reports.tables.markdown import legend
 from reports.tables.numbers import error_text, value_text
 from reports.tables.ranking import of_like_n
-from reports.trend.entries import entry_of
 
 DIM = 2_048
 RNG = np.random.default_rng(0)
@@ -96,7 +95,7 @@ def samples(steps=(10,)):
 @pytest.mark.parametrize(
     ("base", "first", "real"), [("quick", "B 0.20000", "-0.00100"), ("paper", "A 251.00", "97.00")]
 )
-def test_terminal_verdict_overview_and_trend_have_one_headline(tmp_path, base, first, real):
+def test_terminal_verdict_and_overview_have_one_headline(tmp_path, base, first, real):
     run = run_of(tmp_path / "run", samples(), base)
     found = read([run])
     metric = "kid" if base == "quick" else "fid"
@@ -112,7 +111,6 @@ def test_terminal_verdict_overview_and_trend_have_one_headline(tmp_path, base, f
     overview = found.tables[0]
     assert {r.metric for r in overview.records} == {metric}
     assert {r.system for r in overview.records} == {"A", "B", "real images (test)"}
-    assert {one.metric for one in entry_of(run).numbers} == {metric}
     assert {r.metric for r in found.tables[1].records} == {"kid", "fid"}
 
 

@@ -1,10 +1,12 @@
 """Small evaluations of a training by the harness, at intervals.
 
-Each DIR/evaluations/STAGE/IMAGES is a run folder. The moving average of the weights is exported and
+Each DIR/evaluations/STAGE/IMAGES is a run folder, whose headlines are points of the curves. The moving average of the weights is exported and
 measured in a process of its own by the command of the entry point `diffae.harness` (`python -m
 benchmarks.run`). A failure of that process does not affect the training, which waits for it.
 """
 
+import csv
+import io
 import os
 import subprocess
 import sys
@@ -19,8 +21,9 @@ import torch
 from diffae.checkpoints.trained_on import NOTE
 from diffae.system.cli import say
 from diffae.system.errors import UserError, naming
-from diffae.system.files import read_json
+from diffae.system.files import read_json, read_text
 from diffae.system.whole import copy_whole, put, scratch_folder, sweep
+from diffae.train.callbacks.curves import Curves
 from diffae.train.callbacks.sheets import Periodic
 from diffae.train.stages import LATENT
 
@@ -43,8 +46,8 @@ class Evaluations(Periodic):
     """Measures what `Stage.export` writes, every `every` images (by stage) and at the end of a stage.
 
     It runs the benchmarks `tasks` of `system`, on the data of `flags` (--data and so on). `note` is
-    the record of the training, so that the harness knows which images it has seen. Raises UserError
-    if the command would refuse its arguments.
+    the record of the training, so that the harness knows which images it has seen. `curves` get the
+    headlines. Raises UserError if the command would refuse its arguments.
     """
 
     def __init__(
@@ -55,8 +58,10 @@ class Evaluations(Periodic):
         tasks: Sequence[str],
         system: str,
         flags: Sequence[str],
+        curves: Sequence[Curves] = (),
     ):
         super().__init__(folder, every)
+        self._curves = curves
         self._note, self._tasks, self._system, self._flags = note, tasks, system, flags
         with naming("--evaluate"):
             harness().load()(self._arguments(tasks, Path()), None)
@@ -84,6 +89,9 @@ class Evaluations(Periodic):
                 return
             if _complete(partial / RUN / "run.json"):
                 put(partial / RUN, path)
+                values = headlines(path)
+                for curves in self._curves:
+                    curves.scalars(self._training.seen, values)
             if status:
                 kept = path.with_suffix(".log")
                 copy_whole(log, kept)
@@ -112,6 +120,18 @@ class Evaluations(Periodic):
             finally:
                 process.kill()
             return process.wait()
+
+
+def headlines(run: Path) -> dict[str, float]:
+    """The numbers of the system in the overview of a run, which not every benchmark has."""
+    table, values = run / "tables" / "overview.csv", {}
+    if not table.is_file():
+        return {}
+    for row in csv.DictReader(io.StringIO(read_text(table))):
+        if row["value"] and row["reference"] != "True":
+            metric = " ".join(filter(None, (row["metric"], row["setting"], row["steps"])))
+            values[f"{row['benchmark']}/{metric}"] = float(row["value"])
+    return values
 
 
 def _complete(path: Path) -> bool:

@@ -77,7 +77,8 @@ def callbacks_of(
         tasks, every = args.evaluate or (TASK,), _by_stage(preset, args.evaluate_every)
         system = "diffae" if preset.model.kind == AUTOENCODER else "ddim"
         words = _measured(args, data, preset, trained_on)
-        callbacks.append(Evaluations(out / EVALUATIONS, out / NOTE, every, tasks, system, words))
+        folder, note = out / EVALUATIONS, out / NOTE
+        callbacks.append(Evaluations(folder, note, every, tasks, system, words, curves))
     return callbacks
 
 

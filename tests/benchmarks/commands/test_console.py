@@ -34,13 +34,10 @@ def test_the_script_is_installed_under_its_name():
         (["measure", "ssim", "a", "b"], "benchmarks.measure", ["ssim", "a", "b"]),
         (["compare", "a", "b"], "reports.compare", ["a", "b"]),
         (["report", "a", "--out", "b"], "reports.make", ["a", "--out", "b"]),
-        (["history", "--file", "f"], "reports.history", ["--file", "f"]),
         (["train", "smoke"], "diffae.train.__main__", ["smoke"]),
-        (["training", "a", "--out", "b"], "reports.training", ["a", "--out", "b"]),
         (["data", "check", "a"], "diffae.data.__main__", ["check", "a"]),
         (["convert", "a", "b"], "diffae.convert", ["a", "b"]),
         (["images", "sample"], "diffae.images.__main__", ["sample"]),
-        (["app", "--port", "1"], "diffae.app.__main__", ["--port", "1"]),
     ],
 )
 def test_every_command_reaches_its_module(arguments, module, passed, monkeypatch):

@@ -29,6 +29,7 @@ def test_every_weight_has_its_source_hash_licence_and_place(tmp_path, capsys):
     for weight in weights.KNOWN.values():
         files = [text for file in weight.files for text in (file.filename, file.sha256)]
         assert all(text in printed for text in (weight.published_at, weight.licence, *files))
+    assert "no GPU that PyTorch finds" in out or "cuda:0: " in out
     assert f"put one of them into {tmp_path} or into {weights.folder()}" in printed
     assert "here: " in printed  # the network that ships as a package
 
