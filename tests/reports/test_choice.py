@@ -120,7 +120,7 @@ def test_the_summary_of_results_has_these_numbers():
     rows = tuple(Row(**vars(r), uncertainty=found) for r, found in pairs(RUN))
     profile = SimpleNamespace(title="quick", base="quick")
     context = SimpleNamespace(dataset=None, profile=profile, seed=0)
-    evaluation = SimpleNamespace(context=context, deviations={})
+    evaluation = SimpleNamespace(context=context)
     results = Results(evaluation, {"benchmarks": ["reconstruction"]}, rows)
     _, _, _, ours, vae = results.summary().splitlines()
     assert ours.split("  ")[-1].strip() == _with_error(OURS)

@@ -60,16 +60,6 @@ def test_a_dry_run_says_what_cannot_be_run(nowhere, patches, capsys):
     assert "denoising dummy: predict x_0" in said and "reconstruction dummy: perfect encode" in said
 
 
-def test_a_dry_run_counts_what_the_guard_of_a_lower_precision_computes(nowhere, capsys, capable):
-    sizes = ["--profile", "smoke", "--systems", "dummy-perfect", "--dry-run", "--device", "cpu"]
-    run.main(["reconstruction", *sizes, "--precision", "bfloat16"])
-    assert re.search(
-        r"precision +dummy: perfect +bfloat16 against float32 +4 ", capsys.readouterr().out
-    )
-    run.main(["reconstruction", *sizes])
-    assert "against float32" not in capsys.readouterr().out
-
-
 def test_a_dry_run_is_of_a_terminal_s_width_and_ends_with_the_time(nowhere, capsys):
     """Of each network one call takes a second: as many seconds as calls."""
     arguments = ["all", "--systems", "dummy-perfect", "--profile", "paper", "--dry-run"]

@@ -305,7 +305,7 @@ def test_the_headline_in_memory_is_by_five_samples_for_each_of_three_dimensions(
     context, count, leads
 ):
     context.profile = context.profile.changed_by({"samples.count": count})
-    evaluation = SimpleNamespace(context=context, deviations={})
+    evaluation = SimpleNamespace(context=context)
     found = Results(
         evaluation, {"benchmarks": ["unconditional"]}, rows(BENCHMARK, context, [Painter()])
     )
