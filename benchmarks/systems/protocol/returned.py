@@ -13,7 +13,7 @@ from torch import Tensor
 
 from benchmarks.runtime.calling import Overshoot
 from benchmarks.runtime.errors import SystemFailed
-from benchmarks.systems.protocol.base import Range
+from benchmarks.systems.protocol.base import Code, Range
 from benchmarks.systems.protocol.contract import kind
 from benchmarks.systems.protocol.parts import Part, Semantic
 
@@ -53,6 +53,12 @@ class Returned:
     def part(self, value: object) -> "Returned":
         """A part of the result."""
         return replace(self, value=value)
+
+    def code(self) -> Code:
+        """The result, if it is a code; its parts are not checked."""
+        if not isinstance(self.value, Code):
+            raise self.wrong(f"returned {kind(self.value)}, not a Code")
+        return self.value
 
     def semantic(self, parts: Sequence[Part], count: int) -> Semantic:
         """A semantic code of `count` images: each tensor has the shape, type and range of its part."""

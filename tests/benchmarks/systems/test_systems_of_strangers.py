@@ -539,35 +539,17 @@ def of_random_code(self, images):
     return Good.encode_semantic(self, images) + torch.randn(len(images), DIM)
 
 
-class Switching(Good):
-    """Its dropout would be that of a training."""
-
-    def __init__(self, path, device):
-        super().__init__(path, device)
-        self.network = torch.nn.Dropout(0.0)
-
-    def networks(self):
-        return {"network": self.network}
-
-    def encode_semantic(self, images):
-        self.network.train()
-        return super().encode_semantic(images)
-
-
-RANDOM, TRAINING = trial.RANDOM, trial.TRAINING
-
-
+RANDOM = trial.RANDOM
 RANDOM_CODE = {"encode_semantic": of_random_code}
 NOTED = {
     "good": (Good, ""),
     "random": (type("Random", (Good,), {**RANDOM_CODE, "title": "random"}), RANDOM),
     "random and says so": (type("Random", (Good,), {**RANDOM_CODE, "random": True}), ""),
-    "switching": (type("Switching", (Switching,), {"title": "switching"}), TRAINING),
 }
 
 
 @pytest.mark.parametrize("kind", NOTED)
-def test_a_trial_tells_of_a_system_that_is_random_or_in_training_mode(kind):
+def test_a_trial_tells_of_a_system_that_is_random(kind):
     factory, said = NOTED[kind]
     given = images()
     torch.manual_seed(5)
@@ -579,9 +561,9 @@ def test_a_trial_tells_of_a_system_that_is_random_or_in_training_mode(kind):
 
 def test_rows_say_what_a_trial_found(context):
     context.networks.perceptual = NoDistance()
-    tried = [build(NOTED[kind][0]) for kind in ("good", "random", "switching")]
+    tried = [build(NOTED[kind][0]) for kind in ("good", "random")]
     found = [row for row in rows(reconstruction.BENCHMARK, context, tried) if row.value is not None]
-    for title, said in (("My model", ""), ("random", RANDOM), ("switching", TRAINING)):
+    for title, said in (("My model", ""), ("random", RANDOM)):
         notes = [row.note for row in found if row.system == title]
         assert notes and all(said in note for note in notes)
-        assert said or not any(RANDOM in note or TRAINING in note for note in notes)
+        assert said or not any(RANDOM in note for note in notes)
