@@ -283,6 +283,18 @@ class Checked(System):
             return Code(semantic)
         return Code(semantic, returned.part(edited.x_T).numbers(tuple(code.x_T.shape)))
 
+    def __getattr__(self, name: str) -> Any:
+        """Attributes beyond the protocol, such as `indices` of a VQ-GAN.
+
+        Calls are guarded, results are not checked.
+        """
+        if name.startswith("_") or name == "inner":
+            raise AttributeError(name)
+        value = getattr(self.inner, name)
+        if not callable(value):
+            return value
+        return lambda *args, **kwargs: self._guard(name, lambda: value(*args, **kwargs))
+
     def networks(self) -> dict[str, nn.Module]:
         returned = self._call("networks")
         networks = returned.value
