@@ -262,8 +262,9 @@ class Checked(System):
         found, sizes = self._call("tokens", code), self.codebooks.values()
         if not isinstance(found.value, tuple) or len(found.value) != len(sizes):
             raise found.wrong(f"must return {len(sizes)} tensors, one for each codebook")
-        pairs = zip(found.value, sizes, strict=True)
-        return tuple(found.part(one).tokens(None, size) for one, size in pairs)
+        indices = map(found.part, found.value)
+        pairs = zip(indices, sizes, strict=True)
+        return tuple(each.tokens(each.shape, size) for each, size in pairs)
 
     def read(self, semantic: Semantic) -> Tensor:
         if not has_own(self, "read"):

@@ -184,7 +184,7 @@ def test_a_system_may_read_and_move_its_tokens_itself():
 MAP, TOKENS = torch.zeros(2, 3, 2, 2), torch.zeros(2, 4, dtype=torch.int64)
 RETURNED = [
     (MAP, "returned Tensor, not 2 tensors"),
-    ((MAP,), "returned 1 tensors, not 2"),
+    ((MAP,), "returned tuple, not 2 tensors"),
     ((MAP, MAP), "returned 2 x 3 x 2 x 2, not 2 x 4"),
     ((MAP[:, :2], TOKENS), "returned 2 x 2 x 2 x 2, not 2 x 3 x 2 x 2"),
     ((MAP.long(), TOKENS), "returned int64, not floating point"),
