@@ -148,45 +148,31 @@ def with_one(value: float):
 RETURNED = [
     ("decode", lambda x: x.permute(0, 2, 3, 1), "returned 4 x 32 x 32 x 3, not 4 x 3 x 32 x 32"),
     ("decode", lambda x: None, "returned None, not a tensor"),
-    ("decode", lambda x: [x], "returned list, not a tensor"),
     ("decode", lambda x: x.long(), "returned int64, not floating point"),
-    ("decode", lambda x: x.to(torch.complex64), "returned complex64, not floating point"),
     ("decode", lambda x: x.to_sparse(), "without ordinary values"),
-    ("decode", lambda x: x.to("meta"), "without ordinary values"),
     ("decode", lambda x: x[:3], "returned 3 x 3 x 32 x 32, not 4 x 3 x 32 x 32"),
-    ("decode", lambda x: x[:, :1], "returned 4 x 1 x 32 x 32, not 4 x 3 x 32 x 32"),
-    ("decode", lambda x: x[..., ::2, ::2], "returned 4 x 3 x 16 x 16, not 4 x 3 x 32 x 32"),
     ("decode", lambda x: x.mean(), "returned a single number, not 4 x 3 x 32 x 32"),
     ("decode", with_one(torch.nan), "returned 1,024 of 12,288 values not finite"),
-    ("decode", with_one(torch.inf), "returned 1,024 of 12,288 values not finite"),
     ("decode", lambda x: 1e300 * x.double(), "values not finite"),
     ("decode", lambda x: (x + 1) * 127.5, "images are in [-1, 1]"),
     ("decode", with_one(3e38), "to 3e+38; images are in [-1, 1]"),
-    ("decode", with_one(-6.0), "returned values from -6 to"),
     ("decode", raising(RuntimeError("two\nlines")), "raised RuntimeError: two lines (test_"),
-    ("decode", raising(MemoryError()), "raised MemoryError (test_"),
     ("decode", raising(SystemExit(0)), "raised SystemExit: 0"),
-    ("decode", raising(GeneratorExit()), "raised GeneratorExit"),
     ("decode", raising(Unspeakable()), "raised Unspeakable"),
     ("decode", raising(UserError("no such layer")), "no such layer"),
     ("sample", lambda x: 200 * (x + 1), "returned values from 200 to 200"),
-    ("sample", lambda x: x[0], "returned 3 x 32 x 32, not 4 x 3 x 32 x 32"),
     ("predict_x0", with_one(torch.nan), "values not finite"),
-    ("encode", lambda code: code.semantic, "returned Tensor, not a Code"),
     ("encode", lambda code: (code.semantic, code.x_T), "returned tuple, not a Code"),
     ("encode", lambda code: replace(code, semantic=None), "returned None, not a tensor"),
     ("encode", lambda code: replace(code, x_T=code.x_T[..., :16]), "returned 4 x 3 x 32 x 16, not"),
     ("encode_semantic", lambda z: z[:, :5], "returned 4 x 5, not 4 x 8"),
-    ("encode_semantic", lambda z: z[0], "returned 8, not 4 x 8"),
     ("encode_semantic", with_one(torch.nan), "returned 1 of 32 values not finite"),
     ("encode_semantic", with_one(3e38), "returned numbers beyond 1e+18"),
-    ("encode_semantic", with_one(-3e38), "returned numbers beyond 1e+18"),
     ("encode_stochastic", lambda x: x[:, :, :16], "returned 4 x 3 x 16 x 32, not 4 x 3 x 32 x 32"),
     ("sample_latents", lambda z: z.T, "returned 8 x 4, not 4 x 8"),
     ("add_noise", lambda x: x.sum(1), "returned 4 x 32 x 32, not 4 x 3 x 32 x 32"),
     ("random_x_T", lambda x: x[:, :, 0], "returned 4 x 3 x 32, not 4 x 3 x 32 x 32"),
     ("networks", lambda parts: [nn.Linear(1, 1)], "torch modules by name"),
-    ("networks", lambda parts: {"net": 3}, "torch modules by name"),
     ("fit", raising(ValueError("too few")), "raised ValueError: too few"),
 ]  # fmt: skip
 
@@ -372,43 +358,25 @@ def complaining(self):
 
 FIELDS = [
     (without("title"), "title: is missing"),
-    (without("capabilities"), "capabilities: is missing; set it to a set of words"),
-    (without("latent_dim"), "latent_dim: is missing"),
-    (
-        without("fingerprint"),
-        "fingerprint: is missing; set it to one printable line of 1 to 200 characters, such as the "
-        "SHA-256 of the file of its weights",
-    ),
     (saying(title="two\nlines"), "title: must be one printable line"),
-    (saying(title="red \x1b[31m"), "title: must be one printable line"),
     (saying(title=" "), "title: must be one printable line"),
     (saying(title="x" * 10**6), "title: must be one printable line"),
-    (saying(title=3), "title: must be one printable line of 1 to 200 characters, not 3"),
     (saying(fingerprint=None), "fingerprint: must be one printable line of 1 to 200 characters, such as the "
         "SHA-256 of the file of its weights, not None"),
-    (saying(fingerprint=""), "fingerprint: must be one printable line"),
-    (saying(fingerprint=b"abc"), "fingerprint: must be one printable line of 1 to 200 characters, such as the "
-        "SHA-256 of the file of its weights, not bytes"),
     (saying(capabilities="decode"), "capabilities: must be a set of words, not 'decode'"),
-    (saying(capabilities=None), "capabilities: must be a set of words, not None"),
     (saying(capabilities={"decod"}), "capabilities: unknown: 'decod'; did you mean decode?"),
-    (saying(capabilities={3}), "capabilities: unknown: 3"),
     (saying(capabilities=set()), "capabilities: must not be empty"),
     (saying(latent_dim=None), "latent_dim: must be a whole number from 1, not None"),
-    (saying(latent_dim="8"), "latent_dim: must be a whole number from 1, not '8'"),
-    (saying(latent_dim=-8), "latent_dim: must be a whole number from 1, not -8"),
     (saying(latent_dim=8.0), "latent_dim: must be a whole number from 1, not 8.0"),
     (saying(latent_dim=True), "latent_dim: must be a whole number from 1, not True"),
     (saying(image_size="32"), "image_size: must be a whole number from 1 or None, not '32'"),
     (saying(image_size=None), "image_size: must be a whole number if x_T is drawn"),
     (saying(semantic_dim=10**4), "semantic_dim: must be from 1 to latent_dim 3080, not 10000"),
-    (saying(semantic_dim=0), "semantic_dim: must be from 1 to latent_dim 3080, not 0"),
     (saying(trained_on="faces"), "trained_on: must be a diffae.checkpoints.trained_on.TrainedOn or None, not 'faces'"),
     (saying(iterative="yes"), "iterative: must be True or False, not 'yes'"),
     (saying(decode=System.decode), "capabilities: 'decode' is claimed, but there is no method"),
     (saying(describe=lambda self: ["epsilon"]), "describe: must return texts and numbers by name"),
     (saying(latent_dim=property(complaining)), "fields: raised RuntimeError: not yet"),
-    (saying(__init__=lambda self: None), "__init__: raised TypeError"),
     (saying(__init__=lambda self, path, device: complaining(self)), "__init__: raised RuntimeErr"),
     (saying(__init__=lambda self, path, device: exit()), "__init__: raised SystemExit"),
     (lambda path, device: nn.Linear(2, 2), "__init__: Linear is not a benchmarks.systems.System"),
@@ -461,20 +429,6 @@ def test_an_image_that_cannot_be_read_is_not_the_systems_fault():
 
 # ----------------------------------------------------------------------------------------------
 # The rows
-
-
-def test_a_system_that_fails_is_a_row_and_the_others_go_on(context):
-    context.networks.perceptual = NoDistance()
-    wrong = build(returning("decode", raising(GeneratorExit())))
-    good = checked.build("dummy-perfect", Perfect, None, CPU)
-    found = list(rows(reconstruction.BENCHMARK, context, [wrong, good]))
-    (failed,) = [record for record in found if record.failed]
-    assert (failed.system, failed.table, failed.metric, failed.value) == (
-        "My model", "table1_reconstruction", "ssim", None,
-    )  # fmt: skip
-    assert failed.note.startswith("system 'mine', decode: raised GeneratorExit")
-    (ssim,) = [r for r in found if r.metric == "ssim" and r.system == "dummy: perfect"]
-    assert ssim.value == pytest.approx(1)
 
 
 def test_our_own_benchmarks_faults_go_through(context):
