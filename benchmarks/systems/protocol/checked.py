@@ -80,11 +80,18 @@ def rows(value: Any) -> int:
 
 def cut(value: Any, place: slice | Tensor) -> Any:
     """The rows of tensors, codes or indices; anything else (steps, a seed) is the same for all rows."""
+    if isinstance(value, Sequence | np.ndarray) and not _is_several(value):
+        return value[place]  # type: ignore[index]
+    return _changed(value, lambda part: part[place])
+
+
+def _changed(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Tensors, tuples of them or codes with every tensor changed; anything else as it is."""
     if isinstance(value, Code):
-        return value.each(lambda part: part[place])
-    if _is_several(value):
-        return parts.index(value, place)
-    return value[place] if isinstance(value, Tensor | Sequence | np.ndarray) else value  # type: ignore[index]
+        return value.each(change)
+    if isinstance(value, Tensor) or _is_several(value):
+        return parts.each(change, value)
+    return value
 
 
 def join(values: Sequence[Any]) -> Any:
@@ -204,24 +211,20 @@ class Checked(System):
         self._take(self._guard("fit", lambda: contract.read_fields(self.inner, self.name)))
 
     def encode(self, images: Tensor, steps: int = 100) -> Code:
-        own = self._own("encode", images)
-        return self._in_batches("encode", self._code_of(images), own, steps)
+        return self._of_images("encode", self._code_of(images), images, steps)
 
     def encode_semantic(self, images: Tensor) -> Semantic:
-        own = self._own("encode_semantic", images)
-        return self._in_batches("encode_semantic", self._semantic, own)
+        return self._of_images("encode_semantic", self._semantic, images)
 
     def codes_of(self, indices: Sequence[int], dataset: Dataset) -> Semantic:
         return self._in_batches("codes_of", self._semantic, indices, dataset)
 
     def encode_ranked(self, images: Tensor, ranks: Tensor) -> Semantic:
-        own = self._own("encode_ranked", images)
-        return self._in_batches("encode_ranked", self._semantic, own, ranks)
+        return self._of_images("encode_ranked", self._semantic, images, ranks)
 
     def encode_stochastic(self, images: Tensor, semantic: Semantic | None, steps: int) -> Tensor:
-        own = self._own("encode_stochastic", images)
         check = _numbers(images.shape[1:])
-        return self._in_batches("encode_stochastic", check, own, semantic, steps)
+        return self._of_images("encode_stochastic", check, images, semantic, steps)
 
     def decode(self, code: Code, steps: int = 100, *, keep: int | None = None) -> Tensor:
         given = (*tensors(code.semantic), *tensors(code.x_T))
@@ -241,8 +244,7 @@ class Checked(System):
         return self._in_batches("sample", self._images, indices, seed, steps)
 
     def add_noise(self, images: Tensor, t: int, eps: Tensor) -> Tensor:
-        own = self._own("add_noise", images)
-        return self._in_batches("add_noise", _numbers(images.shape[1:]), own, t, eps)
+        return self._of_images("add_noise", _numbers(images.shape[1:]), images, t, eps)
 
     def predict_x0(self, images_noised: Tensor, t: int, semantic: Semantic | None) -> Tensor:
         self._refuse_other_images("predict_x0", images_noised)
@@ -313,18 +315,13 @@ class Checked(System):
 
     def _call(self, method: str, *given: Any, **named: Any) -> Returned:
         """Call a method of the system with copies, so that it cannot change its arguments."""
-        own = [self._copy(value) for value in given]
+        own = [_changed(value, self._copy) for value in given]
+        own = [list(value) if isinstance(value, range | np.ndarray) else value for value in own]
         value = self._guard(method, lambda: getattr(self.inner, method)(*own, **named))
         return Returned(self.name, method, value, self.device, self.clamped)
 
-    def _copy(self, value: Any) -> Any:
-        if isinstance(value, Tensor):
-            return value.detach().to(self.device, copy=True)
-        if isinstance(value, Code):
-            return value.each(self._copy)
-        if isinstance(value, tuple):
-            return tuple(map(self._copy, value))
-        return list(value) if isinstance(value, range | np.ndarray) else value
+    def _copy(self, value: Tensor) -> Tensor:
+        return value.detach().to(self.device, copy=True)
 
     def _in_batches(
         self, method: str, check: Check[T], first: Any, *others: Any, **named: Any
@@ -342,10 +339,10 @@ class Checked(System):
 
         return join(self.batches.each(method, rows(first), call))
 
-    def _own(self, method: str, images: Tensor) -> Tensor:
-        """The images in the system's range."""
+    def _of_images(self, method: str, check: Check[T], images: Tensor, *others: Any) -> T:
+        """The same of a method that is given images, which are in the system's range."""
         self._refuse_other_images(method, images)
-        return into(images, self.range)
+        return self._in_batches(method, check, into(images, self.range), *others)
 
     def _refuse_other_images(self, method: str, images: Tensor) -> None:
         size, stride, sides = self._only_size, self.stride or 1, tuple(images.shape[2:])
@@ -374,24 +371,24 @@ class Checked(System):
         `latent_dim` numbers per image in all.
         """
         can = self.capabilities
-        counts_differ = self.semantic_parts is not None and numbers(self.semantic_parts) is None
+        size_varies = self.semantic_parts is not None and numbers(self.semantic_parts) is None
 
         def check(returned: Returned, count: int) -> Code:
             code = returned.code()
             semantic, x_T = returned.part(code.semantic), returned.part(code.x_T)
-            good = Code(
+            semantic_part = (
                 semantic.semantic(parts_of(self), count)
                 if SEMANTIC in can
-                else semantic.free(count),
-                x_T.numbers((count, *images.shape[1:])) if STOCHASTIC in can else x_T.free(count),
+                else semantic.free(count)
             )
-            # a token may count as several
-            size = self.semantic_dim if SEMANTIC in can else _width(good.semantic)
-            size += _width(good.x_T)
-            if count and size != self.latent_dim and not counts_differ:
+            shape = (count, *images.shape[1:])
+            noise = x_T.numbers(shape) if STOCHASTIC in can else x_T.free(count)
+            size = self.semantic_dim if SEMANTIC in can else _width(semantic_part)
+            size += _width(noise)
+            if count and size != self.latent_dim and not size_varies:
                 reason = f"returned {size} numbers per image, but latent_dim is {self.latent_dim}"
                 raise returned.wrong(reason)
-            return good
+            return Code(semantic_part, noise)
 
         return check
 

@@ -98,28 +98,29 @@ class Returned:
     def images(
         self,
         count: int,
-        size: int | None,
+        side: int | None,
         dtype: torch.dtype,
         overshoot: Overshoot,
         own: Range | None,
     ) -> Tensor:
-        """Images N x 3 x size x size (None: any square) within [-1, 1], from those in the range `own`.
+        """Images N x 3 x side x side (None: any square) within [-1, 1], from those in the range `own`.
 
         Small overshoots are clamped and counted; a different range is an error. Those of images that
         are not `clamped` are counted only, and single values may be large.
         """
-        any_side = self.shape[-1] if len(self.shape) == 4 else None
-        side = any_side if size is None else size
+        if side is None and len(self.shape) == 4:
+            side = self.shape[-1]
         given = self._finite((count, 3, side, side), dtype)
         if not given.numel():
             return given
         images = out_of(given, own)
-        far = images.abs() > FARTHEST
+        size = images.abs()
+        far = size > FARTHEST
         if far.any() and (self.clamped or far.double().mean() > MANY):
             raise self.wrong(beyond(float(given.min()), float(given.max()), own))
-        outside = int((images.abs() > 1 + ROUNDING).sum())
+        outside = int((size > 1 + ROUNDING).sum())
         overshoot.add(self.method, outside, images.numel(), self.clamped)
-        return images.clamp(-1, 1) if self.clamped else images
+        return images.clamp(-1, 1) if self.clamped and size.max() > 1 else images
 
     def _finite(self, shape: Shape, dtype: torch.dtype) -> Tensor:
         """A finite tensor of that shape and `dtype`, of floating point."""
