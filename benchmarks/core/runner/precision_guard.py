@@ -62,10 +62,11 @@ def _failure(context: Context, system: System, tasks: Iterable[str]) -> str | No
             return f"{failure} (in {name}, and not in float32: use --precision float32)"
         for kind, moved in differences(exact, other).items():
             if moved > LIMITS[kind]:
+                at = f" at T = {steps}" if system.iterative else ""
                 unit = "grey levels" if kind == "images" else "of their spread"
-                reason = f"differs from float32 at T = {steps}: {kind} by {moved:.2g} {unit}"
-                limit = f"(at most {LIMITS[kind]:g}); use --precision float32"
-                return str(SystemFailed.at(system.name, name, f"{reason} {limit}"))
+                reason = f"deviates from float32{at}: {kind} by {moved:.2g} {unit}"
+                remedy = f"(at most {LIMITS[kind]:g}); use --precision float32"
+                return str(SystemFailed.at(system.name, name, f"{reason} {remedy}"))
     return None
 
 

@@ -165,7 +165,7 @@ def test_a_system_that_bfloat16_breaks_is_refused_with_what_was_measured(context
     rounded = (images - images.round()).square().flatten(1).mean(1).sqrt().max()
     levels = f"{127.5 * float(rounded):.2g}"
     assert refusal(context, Cancelling()) == (
-        f"system 'cancelling', bfloat16: differs from float32 at T = 2: images by {levels} grey levels "
+        f"system 'cancelling', bfloat16: deviates from float32 at T = 2: images by {levels} grey levels "
         f"(at most {LIMITS['images']:g}); use --precision float32"
     )
     assert refusal(context, Cancelling(), precision="tf32") == "", "on a CPU it is float32"
