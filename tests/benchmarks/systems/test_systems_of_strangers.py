@@ -8,11 +8,9 @@ import pytest
 import torch
 from lone_context import NoDistance
 from torch import nn
-from torch.distributed import HashStore
 
 from benchmarks.commands import dry_run
 from benchmarks.core.runner.evaluation import rows
-from benchmarks.core.store import CHUNK, Computation, Store
 from benchmarks.systems import Code, System, SystemFailed
 from benchmarks.systems.dummy import Perfect
 from benchmarks.systems.protocol import checked, trial
@@ -26,7 +24,6 @@ from benchmarks.systems.protocol.base import (
     STOCHASTIC,
 )
 from benchmarks.tasks.reconstruction import reconstruction
-from diffae.system import distributed
 from diffae.system.errors import UserError
 
 CPU = torch.device("cpu")
@@ -441,46 +438,6 @@ def test_our_own_benchmarks_faults_go_through(context):
         list(rows(benchmark, context, [build(Good)]))
 
 
-# ----------------------------------------------------------------------------------------------
-# Several processes
-
-
-@pytest.fixture
-def first_of_two(monkeypatch):
-    """This process as the first of two; the store is where the second one's doings can be put."""
-    store = HashStore()
-    monkeypatch.setattr(distributed, "_group", distributed._Group(store, rank=0, world=2))
-    return store
-
-
-def test_a_failure_of_one_process_is_one_of_all(first_of_two, tmp_path):
-    """Each has its own chunks: one that failed alone would wait elsewhere than the others, for ever."""
-    computed = []
-
-    def compute(positions):
-        computed.extend(positions)
-        return {"x": positions}
-
-    first_of_two.set("trouble 1", "failed: system 'mine', decode: returned None, not a tensor")
-    for barrier in (1, 2, 3):
-        first_of_two.add(f"barrier {barrier}", 1)
-    store = Store(tmp_path)
-    with pytest.raises(SystemFailed, match=r"^system 'mine', decode: returned None, not a tensor$"):
-        list(store.chunks(Computation("", {"work": "a"}, 2 * CHUNK, compute)))
-    assert computed == list(range(CHUNK))  # its own part, not the other's
-    assert (
-        len(list(store.chunks(Computation("", {"work": "a"}, 2 * CHUNK, compute)))) == 2
-    )  # nobody fails now
-
-    def fails(_):
-        raise SystemFailed.at("mine", "decode", "raised MemoryError")
-
-    with pytest.raises(SystemFailed, match="raised MemoryError"):
-        list(store.chunks(Computation("", {"work": "b"}, 2 * CHUNK, fails)))
-    assert first_of_two.check(["trouble 3"])
-    assert first_of_two.get("trouble 3") == b"failed: system 'mine', decode: raised MemoryError"
-
-
 def test_a_dry_run_says_what_fails(context, monkeypatch):
     monkeypatch.setattr(dry_run, "_metric_costs", lambda context: {})
     wrong = build(returning("decode", raising(RuntimeError("no kernel"))))
@@ -489,35 +446,24 @@ def test_a_dry_run_says_what_fails(context, monkeypatch):
     assert words in " ".join(report.split())
 
 
-def of_random_code(self, images):
-    return Good.encode_semantic(self, images) + torch.randn(len(images), DIM)
+class Random(Good):
+    title = "random"
+
+    def encode_semantic(self, images):
+        return super().encode_semantic(images) + torch.randn(len(images), DIM)
 
 
-RANDOM = trial.RANDOM
-RANDOM_CODE = {"encode_semantic": of_random_code}
-NOTED = {
-    "good": (Good, ""),
-    "random": (type("Random", (Good,), {**RANDOM_CODE, "title": "random"}), RANDOM),
-    "random and says so": (type("Random", (Good,), {**RANDOM_CODE, "random": True}), ""),
-}
-
-
-@pytest.mark.parametrize("kind", NOTED)
-def test_a_trial_tells_of_a_system_that_is_random(kind):
-    factory, said = NOTED[kind]
-    given = images()
-    torch.manual_seed(5)
-    expected = torch.rand(1)
-    torch.manual_seed(5)
-    assert build(factory).try_on(lambda count: given[:count]) == said
-    assert torch.equal(torch.rand(1), expected)  # the numbers that it draws are not taken
-
-
-def test_rows_say_what_a_trial_found(context):
+def test_rows_say_that_a_system_is_random_unless_it_says_so_itself(context):
     context.networks.perceptual = NoDistance()
-    tried = [build(NOTED[kind][0]) for kind in ("good", "random")]
+    declared = type("Declared", (Random,), {"title": "declared", "random": True})
+    given, before = images(), torch.get_rng_state()
+    assert build(Random).try_on(lambda count: given[:count]) == trial.RANDOM
+    assert torch.equal(torch.get_rng_state(), before)  # the numbers that it draws are not taken
+    tried = [build(kind) for kind in (Good, Random, declared)]
     found = [row for row in rows(reconstruction.BENCHMARK, context, tried) if row.value is not None]
-    for title, said in (("My model", ""), ("random", RANDOM)):
-        notes = [row.note for row in found if row.system == title]
-        assert notes and all(said in note for note in notes)
-        assert said or not any(RANDOM in note for note in notes)
+    noted = {row.system for row in found if trial.RANDOM in row.note}
+    assert noted == {"random"} and {row.system for row in found} == {
+        "My model",
+        "random",
+        "declared",
+    }
