@@ -159,7 +159,6 @@ def tokens_of(x):
 
 AUTOENCODERS = {
     "a map": (half, double, {"reading": "pooled"}, 48, 3),
-    "a map, flat": (half, double, {}, 48, 48),
     "levels": (lambda x: (half(x), x - double(half(x))), lambda z: double(z[0]) + z[1], {}, 240, 240),
     "layers": (lambda x: half(x).flatten(1)[:, None].repeat(1, 4, 1),
                lambda w: double(w.mean(1).reshape(-1, 3, 4, 4)), {"reading": "pooled", "axis": 1}, 192, 48),

@@ -337,12 +337,6 @@ def test_rows_say_that_an_image_depends_on_its_batch(kind, note):
     assert said(made) == note
 
 
-def test_a_random_system_is_not_said_to_depend_on_its_batch():
-    made = as_plug_in(Half, None)
-    made.decode = lambda code, steps: torch.rand(len(code.semantic), 3, SIZE, SIZE) * 2 - 1
-    assert said(made) == trial.RANDOM
-
-
 def test_a_trial_is_of_nine_images_once_in_a_run(patches):
     counts = []
 
