@@ -78,10 +78,9 @@ def fewest_and_most(profile: Profile, tasks: Iterable[str]) -> list[int]:
 
 
 def _outputs(context: Context, system: System, images: Tensor, steps: int, name: str) -> Outputs:
-    """Codes and images in precision `name`; PyTorch's generator is seeded alike for each."""
+    """Codes and images in precision `name`; each begins with the same state of PyTorch's generator."""
     devices = [context.device] if context.device.type == "cuda" else []
     with precision(name), torch.random.fork_rng(devices):
-        torch.manual_seed(0)
         code = any_code(system, images, steps, context.seed)
         outputs = {"semantic codes": code.semantic, "x_T": code.x_T}
         if base.DECODE in system.capabilities:

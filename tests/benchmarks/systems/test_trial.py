@@ -284,6 +284,15 @@ class NotAlone(OfBatch):
         return F.interpolate(code, SIZE)
 
 
+class Squeezes(OfBatch):
+    """Of a single image `squeeze` drops the first axis, and axis 1 is no longer that of channels."""
+
+    def decode(self, code):
+        squeezed = code.squeeze()
+        grey = squeezed.mean(1, keepdim=True)
+        return F.interpolate((0.5 * squeezed + 0.5 * grey).reshape(code.shape), SIZE)
+
+
 class Alone(OfBatch):
     """Honest: what it computes of an image depends on that alone."""
 
@@ -327,7 +336,7 @@ class InHalf(Alone):
 @pytest.mark.parametrize(
     ("kind", "note"),
     [
-        *((kind, trial.BATCH) for kind in (OfBatch, Flipped, NotAlone)),
+        *((kind, trial.BATCH) for kind in (OfBatch, Flipped, NotAlone, Squeezes)),
         *((kind, "") for kind in (Alone, Rounds, TiesFlip, InHalf)),
     ],
 )
