@@ -10,6 +10,7 @@ import copy
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -136,8 +137,7 @@ class Checked(System):
     def refreshed(self) -> "Checked":
         """A copy that reads the system's fields again: a live model may have been trained since.
 
-        Its name and title can be changed. The inner system of one that learns from data is copied
-        too: the copy's `fit` does not change this one.
+        The inner system of one that learns from data is copied too.
         """
         inner = copy.copy(self.inner) if self.learns_from_data else self.inner
         found = Checked(self.name, inner, self.device)
@@ -173,7 +173,6 @@ class Checked(System):
     def try_on(self, images: Callable[[int], Tensor]) -> str:
         """What the rows of a foreign model must say, by a trial on so many `images` (trial.py).
 
-        Our own are covered by tests, but not what others have trained with the classes of diffusers.
         Raises SystemFailed if its images seem to be of another range than it says.
         """
         held = vars(self.inner)
@@ -223,17 +222,15 @@ class Checked(System):
         return self._of_images("encode_ranked", self._semantic, images, ranks)
 
     def encode_stochastic(self, images: Tensor, semantic: Semantic | None, steps: int) -> Tensor:
-        check = _numbers(images.shape[1:])
-        return self._of_images("encode_stochastic", check, images, semantic, steps)
+        shape = images.shape[1:]
+        return self._of_images("encode_stochastic", _numbers(shape), images, semantic, steps)
 
     def decode(self, code: Code, steps: int = 100, *, keep: int | None = None) -> Tensor:
         given = (*tensors(code.semantic), *tensors(code.x_T))
         wide = any(part.dtype == torch.float64 for part in given)
         dtype = torch.float64 if wide and self.computes_in_float64 else torch.float32
 
-        def check(returned: Returned, count: int) -> Tensor:
-            return self._images(returned, count, dtype)
-
+        check = partial(self._images, dtype=dtype)
         kept = {} if keep is None else {"keep": keep}
         return self._in_batches("decode", check, code, steps, **kept)
 
@@ -264,8 +261,7 @@ class Checked(System):
         found, sizes = self._call("tokens", code), self.codebooks.values()
         if not isinstance(found.value, tuple) or len(found.value) != len(sizes):
             raise found.wrong(f"must return {len(sizes)} tensors, one for each codebook")
-        indices = map(found.part, found.value)
-        pairs = zip(indices, sizes, strict=True)
+        pairs = zip(map(found.part, found.value), sizes, strict=True)
         return tuple(each.tokens(each.shape, size) for each, size in pairs)
 
     def read(self, semantic: Semantic) -> Tensor:
@@ -287,10 +283,7 @@ class Checked(System):
         return Code(semantic, returned.part(edited.x_T).numbers(tuple(code.x_T.shape)))
 
     def __getattr__(self, name: str) -> Any:
-        """Attributes beyond the protocol, such as `indices` of a VQ-GAN.
-
-        Calls are guarded, results are not checked.
-        """
+        """Attributes beyond the protocol; calls are guarded, results are not checked."""
         if name.startswith("_") or name == "inner":
             raise AttributeError(name)
         value = getattr(self.inner, name)
@@ -307,21 +300,20 @@ class Checked(System):
             raise returned.wrong("must return torch modules by name")
         return networks
 
-    # ------------------------------------------------------------------------------------------
-
     def _guard(self, method: str, call: Callable[[], T]) -> T:
         with evaluating(self.live):
             return calling(self.name, method, call)
 
     def _call(self, method: str, *given: Any, **named: Any) -> Returned:
         """Call a method of the system with copies, so that it cannot change its arguments."""
-        own = [_changed(value, self._copy) for value in given]
+
+        def copied(part: Tensor) -> Tensor:
+            return part.detach().to(self.device, copy=True)
+
+        own = [_changed(value, copied) for value in given]
         own = [list(value) if isinstance(value, range | np.ndarray) else value for value in own]
         value = self._guard(method, lambda: getattr(self.inner, method)(*own, **named))
         return Returned(self.name, method, value, self.device, self.clamped)
-
-    def _copy(self, value: Tensor) -> Tensor:
-        return value.detach().to(self.device, copy=True)
 
     def _in_batches(
         self, method: str, check: Check[T], first: Any, *others: Any, **named: Any

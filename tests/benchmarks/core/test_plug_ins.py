@@ -150,7 +150,6 @@ def test_and_one_line_of_warning_where_all_are_asked_for(kind, modules, monkeypa
     [
         ({"diffae": "mine:A"}, "system 'diffae' of mine:A: this name belongs to a built-in one"),
         ({"../x": "mine:A"}, "system '../x' of mine:A: a name has letters, digits and .-_ only"),
-        ({"my vae": "mine:A"}, "system 'my vae' of mine:A: a name has letters, digits and .-_ onl"),
     ],
 )
 def test_a_name_that_clashes_or_is_none_is_left_out(entries, reason, monkeypatch, capsys):
@@ -353,10 +352,6 @@ def test_so_is_a_changed_base_and_a_changed_file_of_the_package(modules, monkeyp
     assert ask(net, base) == first
     assert ask(net, base + "\n# another\n") != first
     assert ask(net + "\n# another\n", base) != first
-
-
-def test_ours_have_none():
-    assert systems.load("dummy-perfect").fingerprint == "dummy-perfect"
 
 
 def test_the_store_does_not_answer_for_changed_code(modules, metrics, monkeypatch, context):
