@@ -7,7 +7,7 @@ read.
 """
 
 import textwrap
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, astuple, dataclass, replace
 from functools import partial
@@ -22,7 +22,6 @@ from benchmarks.core.context import Context
 from benchmarks.core.plan import Calls, Work, distinct
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.runner import precision_guard
-from benchmarks.core.store import Computation
 from benchmarks.metrics import counting, kernel
 from benchmarks.metrics.frechet_jackknife import Side, blocks_of
 from benchmarks.runtime.calling import raised
@@ -121,12 +120,6 @@ def collect(
     counter, planned = Counter(context), list[tuple[str, str, Work]]()
     refused = []
 
-    def guarded(context: Context, system: System) -> Iterable[Computation]:
-        return precision_guard.computations(context, system, names).values()
-
-    guard = context.precision != precision_guard.EXACT
-    for system in [one for one in systems if guard and not base.has_no_encoder(one)]:
-        planned += [("precision", system.title, one) for one in counter.work(system, guarded)]
     for name in names:
         benchmark = REGISTRY.get(name)
         of: Any = {"profile": context.profile.including(benchmark), "benchmark": name}

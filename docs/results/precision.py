@@ -3,7 +3,7 @@
     python docs/results/precision.py [CHECKPOINT ...] [--steps 2,5,10,20,100] [--solver ddim]
 
 Sends eight portraits of the test split through the packaged models, or those given, in bfloat16 and
-in float32, and compares the two as the guard of `--precision` does
+in float32, and compares the two as the check of `--precision` does
 (`benchmarks.core.runner.precision_guard`). `network_call.py` measures the speed.
 """
 
@@ -15,7 +15,7 @@ from measure import table
 from torch import Tensor
 
 from benchmarks.core.images import select
-from benchmarks.core.runner.precision_guard import Outputs, deviations
+from benchmarks.core.runner.precision_guard import Outputs, differences
 from benchmarks.metrics.pixel import mse
 from benchmarks.metrics.ssim import ssim
 from benchmarks.runtime.precision import of_networks, precision
@@ -38,17 +38,18 @@ def round_trip(model: Model, originals: Tensor, name: str, steps: int, solver: s
         z = model.encode(originals)
         x_T = model.encode_stochastic(originals, z, steps=steps, solver=solver)
         images = model.decode(z, x_T, steps=steps, solver=solver)
-        return {"semantic": z.float(), "x_T": x_T, "images": images}
+        return {"semantic codes": z.float(), "x_T": x_T, "images": images}
 
 
 def compared(exact: Outputs, low: Outputs, originals: Tensor) -> list[str]:
-    found = deviations(exact, low, originals)
+    moved = differences(exact, low)
     a, b = exact["images"], low["images"]
     assert isinstance(a, Tensor) and isinstance(b, Tensor)
-    shares = [f"{found[what]:.2%}" if what in found else "" for what in ("semantic", "x_T")]
+    shares = [f"{moved[kind]:.2%}" if kind in moved else "" for kind in ("semantic codes", "x_T")]
     errors = [f"{float(mse(each, originals).mean()):.2e}" for each in (a, b)]
-    score = float(ssim(a, originals).mean())
-    return [f"{found['images']:.2f}", f"{score:.5f}", f"{found['ssim']:.1e}", *errors, *shares]
+    score, low_score = (float(ssim(each, originals).mean()) for each in (a, b))
+    change = f"{abs(score - low_score):.1e}"
+    return [f"{moved['images']:.2f}", f"{score:.5f}", change, *errors, *shares]
 
 
 def main() -> None:

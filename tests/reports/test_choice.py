@@ -119,7 +119,7 @@ def test_the_summary_of_results_has_these_numbers():
     options = SimpleNamespace(size=None)
     data = SimpleNamespace(image_size=32)
     context = SimpleNamespace(dataset=data, profile=profile, seed=0, options=options)
-    evaluation = SimpleNamespace(context=context, deviations={}, systems=[])
+    evaluation = SimpleNamespace(context=context, systems=[])
     results = Results(evaluation, {"benchmarks": ["reconstruction"]}, rows)
     _, _, _, ours, vae = results.summary().splitlines()
     assert ours.split("  ")[-1].strip() == _with_error(OURS)

@@ -36,15 +36,11 @@ FIT_BATCH = 512  # at least so many images at a time, if there are
 
 @dataclass
 class Evaluation:
-    """The systems that are measured, the context, and why other systems are `missing`, by title.
-
-    `deviations` are how far systems deviate from float32, by name (precision_guard.py).
-    """
+    """The systems that are measured, the context, and why other systems are `missing`, by title."""
 
     context: Context
     systems: list[System]
     missing: Missing = field(default_factory=dict)
-    deviations: dict[str, precision_guard.Deviations] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         asked, device = self.context.batch_size, self.context.device
@@ -75,18 +71,14 @@ class Evaluation:
                 self._drop(system, failure)
 
     def guard(self, tasks: Sequence[str], say: Callable[[str], None]) -> None:
-        """Compare each system in the run's precision with float32. A system that deviates too far
+        """Compare each system in the run's precision with float32. A system that is too far from it
         becomes missing.
         """
-        name = self.context.precision
-        if name == precision_guard.EXACT:
+        if self.context.precision == precision_guard.EXACT:
             return
         for system in [one for one in self.systems if not has_no_encoder(one)]:
             try:
-                found = precision_guard.measured(self.context, system, tasks)
-                self.deviations[system.name] = found
-                precision_guard.refuse_beyond(found, system, name)
-                say(f"{system.title} in {name} deviates: {precision_guard.summary(found)}")
+                precision_guard.check(self.context, system, tasks)
             except SystemFailed as failure:
                 say(f"not run: {named(system.title, str(failure))}")
                 self._drop(system, failure)

@@ -35,16 +35,13 @@ class Results:
     """The rows of an evaluation, in the order in which they were measured.
 
     `times` belong to this machine. `profile` is its name, and how it was changed. `about` has the
-    settings of the run. `precision_deviation` is how far each system, by name, deviates from float32
-    (`precision_guard`); empty for a run in float32. `comparison` says at which size images are compared
-    where systems have several.
+    settings of the run. `comparison` says at which size images are compared where systems have several.
     """
 
     def __init__(self, evaluation: Evaluation, about: dict[str, Any], rows: Iterable[Row] = ()):
         context = evaluation.context
         self.dataset, self.seed, self.about = context.dataset, context.seed, about
         self.profile, self._base = context.profile.title, context.profile.base
-        self.precision_deviation = evaluation.deviations
         self.comparison = comparison(context, evaluation.systems)
         specs = table_specs(about["benchmarks"])
         self.given_specs = suites.tables(specs, about["suite"]) if "suite" in about else specs

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from benchmarks.core.context import Context, Row
-from benchmarks.core.runner import precision_guard, provenance
+from benchmarks.core.runner import provenance
 from benchmarks.core.runner.evaluation import Evaluation
 from benchmarks.core.runner.request import Options
 from benchmarks.core.runner.results import Results, write_samples
@@ -283,9 +283,6 @@ class RunFolder:
         content |= {"invocations": [*self._before, ours]}
         measured = (row.metric for row in (*results.rows, *results.times))
         content |= described(measured, results.given_specs)
-        if deviations := self.evaluation.deviations:
-            content["precision_deviation"] = deviations
-            content["precision_tolerance"] = dict(precision_guard.TOLERANCES)
         content |= ending or {"complete": False}
         text = json.dumps(content, indent=1, sort_keys=True) + "\n"
         if distributed.is_main():

@@ -7,11 +7,10 @@ shape, and images within [-1, 1].
 """
 
 import copy
-import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 from benchmarks.runtime.calling import Batches, Overshoot, calling
 from benchmarks.runtime.errors import SystemFailed
 from benchmarks.runtime.registry import NAME
-from benchmarks.systems.protocol import base, contract, parts, trial
+from benchmarks.systems.protocol import contract, parts, trial
 from benchmarks.systems.protocol.base import SEMANTIC, STOCHASTIC, Code, System, has_own, parts_of
 from benchmarks.systems.protocol.contract import kind
 from benchmarks.systems.protocol.parts import Semantic, numbers, tensors
@@ -35,6 +34,7 @@ from diffae.system.errors import UserError
 OURS = {"benchmarks", "diffae"}
 
 T = TypeVar("T")
+Check = Callable[[Returned, int], T]  # of a result, by its number of images
 
 
 def build(
@@ -68,35 +68,6 @@ def name_of(system: System, otherwise: str) -> str:
     return own if isinstance(own, str) and NAME.fullmatch(own) else otherwise
 
 
-def checked_method(check: Callable[..., T]) -> Callable[..., T]:
-    """Decorate a check: call the system's method of the same name, then check its result.
-
-    The method gets copies of its arguments, in as many calls as `batches` makes. `check` gets the
-    result of a call and its arguments, and returns what a benchmark can rely on.
-
-    The first argument has one row per image, as has every other that consists of tensors or is a
-    sequence of numbers. Each row of the result may depend only on the same row of these.
-    """
-    name, signature = check.__name__, inspect.signature(check)
-
-    @wraps(check)
-    def guarded(system: "Checked", *given: Any, **named: Any) -> T:
-        bound = signature.bind(system, None, *given, **named)
-        first, *rest = bound.args[2:]
-        if isinstance(first, Tensor):
-            system._refuse_other_images(name, first)
-        if "images" in signature.parameters:
-            first = into(first, system.range)
-
-        def call(place: slice) -> T:
-            some = [cut(value, place) for value in (first, *rest)]
-            return check(system, system._call(name, *some, **bound.kwargs), *some, **bound.kwargs)
-
-        return join(system.batches.each(name, rows(first), call))
-
-    return guarded
-
-
 # ----------------------------------------------------------------------------------------------
 # Arguments and results, cut by image and joined again: tensors, tuples of them, codes, indices
 
@@ -110,11 +81,18 @@ def rows(value: Any) -> int:
 
 def cut(value: Any, place: slice | Tensor) -> Any:
     """The rows of tensors, codes or indices; anything else (steps, a seed) is the same for all rows."""
+    if isinstance(value, Sequence | np.ndarray) and not _is_several(value):
+        return value[place]  # type: ignore[index]
+    return _changed(value, lambda part: part[place])
+
+
+def _changed(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Tensors, tuples of them or codes with every tensor changed; anything else as it is."""
     if isinstance(value, Code):
-        return value.each(lambda part: part[place])
-    if _is_several(value):
-        return parts.index(value, place)
-    return value[place] if isinstance(value, Tensor | Sequence | np.ndarray) else value  # type: ignore[index]
+        return value.each(change)
+    if isinstance(value, Tensor) or _is_several(value):
+        return parts.each(change, value)
+    return value
 
 
 def join(values: Sequence[Any]) -> Any:
@@ -132,6 +110,11 @@ def _is_several(value: Any) -> bool:
     return isinstance(value, tuple | list) and bool(value) and isinstance(value[0], Tensor)
 
 
+def _numbers(shape: Sequence[int | None]) -> Check[Tensor]:
+    """The check of a tensor of that shape for each image."""
+    return lambda returned, count: returned.numbers((count, *shape))
+
+
 def _width(part: Semantic | None) -> int:
     return sum(one[:1].numel() for one in tensors(part))
 
@@ -143,7 +126,7 @@ class Checked(System):
         self.name, self.inner, self.device = name, inner, device
         self.overshoot = Overshoot()
         self.batches = Batches()
-        self._trial: trial.Trial | None = None
+        self._trial: str | None = None
         fields = calling(name, "fields", lambda: contract.read_fields(inner, name))
         self._source = source_digest(type(inner))
         if (live := fields["live"]) is not None:
@@ -154,8 +137,7 @@ class Checked(System):
     def refreshed(self) -> "Checked":
         """A copy that reads the system's fields again: a live model may have been trained since.
 
-        Its name and title can be changed. The inner system of one that learns from data is copied
-        too: the copy's `fit` does not change this one.
+        The inner system of one that learns from data is copied too.
         """
         inner = copy.copy(self.inner) if self.learns_from_data else self.inner
         found = Checked(self.name, inner, self.device)
@@ -191,8 +173,7 @@ class Checked(System):
     def try_on(self, images: Callable[[int], Tensor]) -> str:
         """What the rows of a foreign model must say, by a trial on so many `images` (trial.py).
 
-        Our own are covered by tests, but not what others have trained with the classes of diffusers.
-        Raises SystemFailed if its images are of another range than it says.
+        Raises SystemFailed if its images seem to be of another range than it says.
         """
         held = vars(self.inner)
         kinds = {type(self.inner), type(held.get("module", held.get("model", self.inner)))}
@@ -200,9 +181,7 @@ class Checked(System):
             return str(held.get("remark", ""))  # of codes in a file
         if self._trial is None:
             self._trial = trial.tried(self, images(trial.IMAGES).to(self.device))
-        if self._trial.mistaken:
-            raise SystemFailed.at(self.name, base.DECODE, self._trial.mistaken)
-        return self._trial.note
+        return self._trial
 
     def describe(self) -> Mapping[str, Any]:
         return self._description
@@ -230,79 +209,47 @@ class Checked(System):
             raise
         self._take(self._guard("fit", lambda: contract.read_fields(self.inner, self.name)))
 
-    @checked_method
-    def encode(self, found: Returned, images: Tensor, steps: int = 100) -> Code:
-        """A code with the parts that the capabilities promise, and `latent_dim` numbers per image in all."""
-        code, count, can = found.value, len(images), self.capabilities
-        if not isinstance(code, Code):
-            raise found.wrong(f"returned {kind(code)}, not a Code")
-        semantic, x_T = found.part(code.semantic), found.part(code.x_T)
-        good = Code(
-            semantic.semantic(parts_of(self), count) if SEMANTIC in can else semantic.free(count),
-            x_T.numbers(tuple(images.shape)) if STOCHASTIC in can else x_T.free(count),
-        )
-        # numbers per image; a token may count as several
-        size = self.semantic_dim if SEMANTIC in can else _width(good.semantic)
-        size += _width(good.x_T)
-        same_for_any = self.semantic_parts is None or numbers(self.semantic_parts) is not None
-        if count and size != self.latent_dim and same_for_any:
-            said = f"returned {size} numbers per image"
-            raise found.wrong(f"{said}, but latent_dim is {self.latent_dim}")
-        return good
+    def encode(self, images: Tensor, steps: int = 100) -> Code:
+        return self._of_images("encode", self._code_of(images), images, steps)
 
-    @checked_method
-    def encode_semantic(self, found: Returned, images: Tensor) -> Semantic:
-        return found.semantic(parts_of(self), len(images))
+    def encode_semantic(self, images: Tensor) -> Semantic:
+        return self._of_images("encode_semantic", self._semantic, images)
 
-    @checked_method
-    def codes_of(self, found: Returned, indices: Sequence[int], dataset: Dataset) -> Semantic:
-        return found.semantic(parts_of(self), len(indices))
+    def codes_of(self, indices: Sequence[int], dataset: Dataset) -> Semantic:
+        return self._in_batches("codes_of", self._semantic, indices, dataset)
 
-    @checked_method
-    def encode_ranked(self, found: Returned, images: Tensor, ranks: Tensor) -> Semantic:
-        return found.semantic(parts_of(self), len(images))
+    def encode_ranked(self, images: Tensor, ranks: Tensor) -> Semantic:
+        return self._of_images("encode_ranked", self._semantic, images, ranks)
 
-    @checked_method
-    def encode_stochastic(
-        self, found: Returned, images: Tensor, semantic: Semantic | None, steps: int
-    ) -> Tensor:
-        return found.numbers(tuple(images.shape))
+    def encode_stochastic(self, images: Tensor, semantic: Semantic | None, steps: int) -> Tensor:
+        shape = images.shape[1:]
+        return self._of_images("encode_stochastic", _numbers(shape), images, semantic, steps)
 
-    @checked_method
-    def decode(
-        self, found: Returned, code: Code, steps: int = 100, *, keep: int | None = None
-    ) -> Tensor:
+    def decode(self, code: Code, steps: int = 100, *, keep: int | None = None) -> Tensor:
         given = (*tensors(code.semantic), *tensors(code.x_T))
-        wide = any(one.dtype == torch.float64 for one in given)
+        wide = any(part.dtype == torch.float64 for part in given)
         dtype = torch.float64 if wide and self.computes_in_float64 else torch.float32
-        return self._images(found, rows(code), dtype)
 
-    @checked_method
-    def sample_latents(
-        self, found: Returned, indices: Sequence[int], seed: int, steps: int
-    ) -> Semantic:
-        return found.semantic(parts_of(self), len(indices))
+        check = partial(self._images, dtype=dtype)
+        kept = {} if keep is None else {"keep": keep}
+        return self._in_batches("decode", check, code, steps, **kept)
 
-    @checked_method
-    def sample(self, found: Returned, indices: Sequence[int], seed: int, steps: int) -> Tensor:
-        return self._images(found, len(indices))
+    def sample_latents(self, indices: Sequence[int], seed: int, steps: int) -> Semantic:
+        return self._in_batches("sample_latents", self._semantic, indices, seed, steps)
 
-    @checked_method
-    def add_noise(self, found: Returned, images: Tensor, t: int, eps: Tensor) -> Tensor:
-        return found.tensor(tuple(images.shape))
+    def sample(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
+        return self._in_batches("sample", self._images, indices, seed, steps)
 
-    @checked_method
-    def predict_x0(
-        self, found: Returned, images_noised: Tensor, t: int, semantic: Semantic | None
-    ) -> Tensor:
-        return self._images(found, len(images_noised))
+    def add_noise(self, images: Tensor, t: int, eps: Tensor) -> Tensor:
+        return self._of_images("add_noise", _numbers(images.shape[1:]), images, t, eps)
 
-    @checked_method
-    def random_x_T(self, found: Returned, indices: Sequence[int], seed: int) -> Tensor:
-        size = self.image_size
-        if size is None:
-            return found.numbers((len(indices), *found.shape[1:]))
-        return found.tensor((len(indices), 3, size, size))
+    def predict_x0(self, images_noised: Tensor, t: int, semantic: Semantic | None) -> Tensor:
+        self._refuse_other_images("predict_x0", images_noised)
+        return self._in_batches("predict_x0", self._images, images_noised, t, semantic)
+
+    def random_x_T(self, indices: Sequence[int], seed: int) -> Tensor:
+        check = _numbers((3, self.image_size, self.image_size))
+        return self._in_batches("random_x_T", check, indices, seed)
 
     @property
     def codebooks(self) -> Mapping[str, int]:
@@ -314,8 +261,8 @@ class Checked(System):
         found, sizes = self._call("tokens", code), self.codebooks.values()
         if not isinstance(found.value, tuple) or len(found.value) != len(sizes):
             raise found.wrong(f"must return {len(sizes)} tensors, one for each codebook")
-        pairs = zip(found.value, sizes, strict=True)
-        return tuple(found.part(one).tokens(None, size) for one, size in pairs)
+        pairs = zip(map(found.part, found.value), sizes, strict=True)
+        return tuple(each.tokens(each.shape, size) for each, size in pairs)
 
     def read(self, semantic: Semantic) -> Tensor:
         if not has_own(self, "read"):
@@ -328,36 +275,30 @@ class Checked(System):
         return self._call("move", semantic, delta).semantic(parts_of(self), rows(semantic))
 
     def edit(self, code: Code, attribute: str, target: bool, strength: float) -> Code:
-        found = self._call("edit", code, attribute, target, strength)
-        if not isinstance(found.value, Code):
-            raise found.wrong(f"returned {kind(found.value)}, not a Code")
-        semantic, x_T = found.part(found.value.semantic), found.part(found.value.x_T)
-        noise = None if code.x_T is None else x_T.numbers(tuple(code.x_T.shape))
-        return Code(semantic.semantic(parts_of(self), rows(code)), noise)
+        returned = self._call("edit", code, attribute, target, strength)
+        edited = returned.code()
+        semantic = self._semantic(returned.part(edited.semantic), rows(code))
+        if code.x_T is None:
+            return Code(semantic)
+        return Code(semantic, returned.part(edited.x_T).numbers(tuple(code.x_T.shape)))
 
     def __getattr__(self, name: str) -> Any:
-        """Attributes beyond the protocol, such as `indices` of a VQ-GAN.
-
-        Calls are guarded, results are not checked.
-        """
+        """Attributes beyond the protocol; calls are guarded, results are not checked."""
         if name.startswith("_") or name == "inner":
             raise AttributeError(name)
-        found = getattr(self.inner, name)
-        if not callable(found):
-            return found
-        return lambda *args, **kwargs: self._guard(name, lambda: found(*args, **kwargs))
+        value = getattr(self.inner, name)
+        if not callable(value):
+            return value
+        return lambda *args, **kwargs: self._guard(name, lambda: value(*args, **kwargs))
 
     def networks(self) -> dict[str, nn.Module]:
-        found = self._call("networks")
-        parts = found.value
-        if not isinstance(parts, dict) or not all(
-            isinstance(part, str) and isinstance(network, nn.Module)
-            for part, network in parts.items()
+        returned = self._call("networks")
+        networks = returned.value
+        if not isinstance(networks, dict) or not all(
+            isinstance(network, nn.Module) for network in networks.values()
         ):
-            raise found.wrong("must return torch modules by name")
-        return parts
-
-    # ------------------------------------------------------------------------------------------
+            raise returned.wrong("must return torch modules by name")
+        return networks
 
     def _guard(self, method: str, call: Callable[[], T]) -> T:
         with evaluating(self.live):
@@ -365,23 +306,35 @@ class Checked(System):
 
     def _call(self, method: str, *given: Any, **named: Any) -> Returned:
         """Call a method of the system with copies, so that it cannot change its arguments."""
-        own = [self._copy(value) for value in given]
+
+        def copied(part: Tensor) -> Tensor:
+            return part.detach().to(self.device, copy=True)
+
+        own = [_changed(value, copied) for value in given]
+        own = [list(value) if isinstance(value, range | np.ndarray) else value for value in own]
         value = self._guard(method, lambda: getattr(self.inner, method)(*own, **named))
         return Returned(self.name, method, value, self.device, self.clamped)
 
-    def _copy(self, value: Any) -> Any:
-        if isinstance(value, Tensor):
-            return value.detach().to(self.device, copy=True)
-        if isinstance(value, Code):
-            return value.each(self._copy)
-        if isinstance(value, tuple):
-            return tuple(map(self._copy, value))
-        return list(value) if isinstance(value, range | np.ndarray) else value
+    def _in_batches(
+        self, method: str, check: Check[T], first: Any, *others: Any, **named: Any
+    ) -> T:
+        """The results of a method in as many calls as `batches` makes, each checked, joined.
 
-    @property
-    def _only_size(self) -> int | None:
-        """The side that images must have; None if several are possible."""
-        return self.image_size if self.stride is None else None
+        `first` has one row per image, as has every other argument that consists of tensors. Each row
+        of the results may depend only on the same row of these. `check` gets the result of a call and
+        its number of images, and returns what a benchmark can rely on.
+        """
+
+        def call(place: slice) -> T:
+            part, *rest = (cut(value, place) for value in (first, *others))
+            return check(self._call(method, part, *rest, **named), rows(part))
+
+        return join(self.batches.each(method, rows(first), call))
+
+    def _of_images(self, method: str, check: Check[T], images: Tensor, *others: Any) -> T:
+        """The same of a method that is given images, which are in the system's range."""
+        self._refuse_other_images(method, images)
+        return self._in_batches(method, check, into(images, self.range), *others)
 
     def _refuse_other_images(self, method: str, images: Tensor) -> None:
         size, stride, sides = self._only_size, self.stride or 1, tuple(images.shape[2:])
@@ -394,8 +347,42 @@ class Checked(System):
             given = f"was given {in_words(images.shape)} of {dtype_name(images)}"
             raise UserError(f"system {self.name!r}, {method}: {takes}, {given}")
 
-    def _images(self, found: Returned, count: int, dtype: torch.dtype = torch.float32) -> Tensor:
-        return found.images(count, self._only_size, dtype, self.overshoot, self.range)
+    @property
+    def _only_size(self) -> int | None:
+        """The side that images must have; None if several are possible."""
+        return self.image_size if self.stride is None else None
+
+    def _images(self, returned: Returned, count: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        return returned.images(count, self._only_size, dtype, self.overshoot, self.range)
+
+    def _semantic(self, returned: Returned, count: int) -> Semantic:
+        return returned.semantic(parts_of(self), count)
+
+    def _code_of(self, images: Tensor) -> Check[Code]:
+        """The check of a code of images: it has the parts that the capabilities promise, and
+        `latent_dim` numbers per image in all.
+        """
+        can = self.capabilities
+        size_varies = self.semantic_parts is not None and numbers(self.semantic_parts) is None
+
+        def check(returned: Returned, count: int) -> Code:
+            code = returned.code()
+            semantic, x_T = returned.part(code.semantic), returned.part(code.x_T)
+            semantic_part = (
+                semantic.semantic(parts_of(self), count)
+                if SEMANTIC in can
+                else semantic.free(count)
+            )
+            shape = (count, *images.shape[1:])
+            noise = x_T.numbers(shape) if STOCHASTIC in can else x_T.free(count)
+            size = self.semantic_dim if SEMANTIC in can else _width(semantic_part)
+            size += _width(noise)
+            if count and size != self.latent_dim and not size_varies:
+                reason = f"returned {size} numbers per image, but latent_dim is {self.latent_dim}"
+                raise returned.wrong(reason)
+            return Code(semantic_part, noise)
+
+        return check
 
 
 @contextmanager

@@ -3,17 +3,16 @@
 It becomes tensors that a benchmark can rely on, or SystemFailed with the reason.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from benchmarks.runtime.calling import Overshoot
 from benchmarks.runtime.errors import SystemFailed
-from benchmarks.systems.protocol.base import Range
+from benchmarks.systems.protocol.base import Code, Range
 from benchmarks.systems.protocol.contract import kind
 from benchmarks.systems.protocol.parts import Part, Semantic
 
@@ -54,21 +53,30 @@ class Returned:
         """A part of the result."""
         return replace(self, value=value)
 
+    def code(self) -> Code:
+        """The result, if it is a code; its parts are not checked."""
+        if not isinstance(self.value, Code):
+            raise self.wrong(f"returned {kind(self.value)}, not a Code")
+        return self.value
+
     def semantic(self, parts: Sequence[Part], count: int) -> Semantic:
         """A semantic code of `count` images: each tensor has the shape, type and range of its part."""
-        if len(parts) == 1:
-            return self._of(parts[0], count)
-        if not isinstance(self.value, tuple | list):
-            raise self.wrong(f"returned {kind(self.value)}, not {len(parts)} tensors")
-        if len(self.value) != len(parts):
-            raise self.wrong(f"returned {len(self.value)} tensors, not {len(parts)}")
-        pairs = zip(self.value, parts, strict=True)
-        return tuple(self.part(one)._of(part, count) for one, part in pairs)
+        values = self.value if isinstance(self.value, tuple | list) else (self.value,)
+        if len(values) != len(parts):
+            given = kind(self.value) if len(values) == 1 else f"{len(values)} tensors"
+            raise self.wrong(f"returned {given}, not {len(parts)} tensors")
+        pairs = zip(values, parts, strict=True)
+        checked = tuple(self.part(value)._as(part, count) for value, part in pairs)
+        return checked[0] if len(checked) == 1 else checked
+
+    def _as(self, part: Part, count: int) -> Tensor:
+        shape = (count, *part.shape)
+        return self.numbers(shape) if part.codebook is None else self.tokens(shape, part.codebook)
 
     def numbers(self, shape: Shape) -> Tensor:
-        """A part of a code: float32 of that shape, small enough to compute with."""
-        code, low, high = self._bounded(shape)
-        if max(-low, high) > LARGEST_CODE:
+        """A part of a code: float32 of that shape, finite, small enough to compute with."""
+        code = self._finite(shape, torch.float32)
+        if code.numel() and code.abs().max() > LARGEST_CODE:
             raise self.wrong(f"returned numbers beyond {LARGEST_CODE:g}")
         return code
 
@@ -76,80 +84,62 @@ class Returned:
         """A part of a code that is not promised: if it is there, of any shape, one row per image."""
         return None if self.value is None else self.numbers((count, *self.shape[1:]))
 
+    def tokens(self, shape: Shape, codebook: int) -> Tensor:
+        """Integers from 0 to below `codebook`, as int64."""
+        tokens = self._of_shape(shape)
+        if tokens.dtype not in WHOLE:
+            raise self.wrong(f"returned {dtype_name(tokens)} for tokens, not whole numbers")
+        tokens = self._ordinary(tokens, torch.int64)
+        if tokens.numel() and not 0 <= tokens.min() <= tokens.max() < codebook:
+            given = f"returned tokens from {tokens.min()} to {tokens.max()}"
+            raise self.wrong(f"{given}; the codebook goes from 0 to {codebook - 1}")
+        return tokens
+
     def images(
         self,
         count: int,
-        size: int | None,
+        side: int | None,
         dtype: torch.dtype,
         overshoot: Overshoot,
         own: Range | None,
     ) -> Tensor:
-        """Images N x 3 x size x size (None: any square) within [-1, 1], from those in the range `own`.
+        """Images N x 3 x side x side (None: any square) within [-1, 1], from those in the range `own`.
 
         Small overshoots are clamped and counted; a different range is an error. Those of images that
         are not `clamped` are counted only, and single values may be large.
         """
-        any_side = self.shape[-1] if len(self.shape) == 4 else None
-        side = any_side if size is None else size
-        images, least, largest = self._bounded((count, 3, side, side), dtype)
-        if not images.numel():
-            return images
-        images = out_of(images, own)
-        low, high = out_of(least, own), out_of(largest, own)
-        far = low < -FARTHEST or high > FARTHEST
-        if far and (self.clamped or (images.abs() > FARTHEST).double().mean() > MANY):
-            raise self.wrong(beyond(least, largest, own))
-        outside = 0
-        if low < -1 or high > 1:
-            outside = int((images.abs() > 1 + ROUNDING).sum())
-            images = images.clamp(-1, 1) if self.clamped else images
+        if side is None and len(self.shape) == 4:
+            side = self.shape[-1]
+        given = self._finite((count, 3, side, side), dtype)
+        if not given.numel():
+            return given
+        images = out_of(given, own)
+        size = images.abs()
+        far = size > FARTHEST
+        if far.any() and (self.clamped or far.double().mean() > MANY):
+            raise self.wrong(beyond(float(given.min()), float(given.max()), own))
+        outside = int((size > 1 + ROUNDING).sum())
         overshoot.add(self.method, outside, images.numel(), self.clamped)
-        return images
+        return images.clamp(-1, 1) if self.clamped and size.max() > 1 else images
 
-    def tensor(self, shape: Shape, dtype: torch.dtype = torch.float32) -> Tensor:
-        """A tensor of that shape and `dtype`, finite, on the device, without gradients."""
-        return self._bounded(shape, dtype)[0]
+    def _finite(self, shape: Shape, dtype: torch.dtype) -> Tensor:
+        """A finite tensor of that shape and `dtype`, of floating point."""
+        value = self._of_shape(shape)
+        if not value.is_floating_point():
+            raise self.wrong(f"returned {dtype_name(value)}, not floating point")
+        value = self._ordinary(value, dtype)
+        count = int((~torch.isfinite(value)).sum())
+        if count:
+            raise self.wrong(f"returned {count:,} of {value.numel():,} values not finite")
+        return value
 
-    def _bounded(
-        self, shape: Shape, dtype: torch.dtype = torch.float32
-    ) -> tuple[Tensor, float, float]:
-        """The tensor of `tensor`, its least and its largest value (0 if it is empty).
-
-        Both are read at once, so that the host waits for a GPU once.
-        """
-        found = self._ordinary(self._of_shape(shape, floating=True), dtype)
-        low, high = _bounds(found)
-        if not (math.isfinite(low) and math.isfinite(high)):  # nan is a bound wherever it is
-            count = int((~torch.isfinite(found)).sum())
-            raise self.wrong(f"returned {count:,} of {found.numel():,} values not finite")
-        return found, low, high
-
-    def tokens(self, shape: Shape | None, codebook: int) -> Tensor:
-        """Integers from 0 to below `codebook`, as int64; None as shape allows any shape."""
-        tokens = self._of_shape(self.shape if shape is None else shape)
-        if tokens.dtype not in WHOLE:
-            raise self.wrong(f"returned {dtype_name(tokens)} for tokens, not whole numbers")
-        tokens = self._ordinary(tokens, torch.int64)
-        low, high = _bounds(tokens)
-        if low < 0 or high >= codebook:
-            raise self.wrong(
-                f"returned tokens from {low} to {high}; the codebook goes from 0 to {codebook - 1}"
-            )
-        return tokens
-
-    def _of(self, part: Part, count: int) -> Tensor:
-        shape = (count, *part.shape)
-        return self.numbers(shape) if part.codebook is None else self.tokens(shape, part.codebook)
-
-    def _of_shape(self, shape: Shape, floating: bool = False) -> Tensor:
-        """An ordinary tensor of that shape, of floating point if required."""
+    def _of_shape(self, shape: Shape) -> Tensor:
+        """A tensor with ordinary values, of that shape."""
         value = self.value
         if not isinstance(value, Tensor):
             raise self.wrong(f"returned {kind(value)}, not a tensor")
         if value.layout != torch.strided or value.is_meta or value.is_quantized:
             raise self.wrong("returned a tensor without ordinary values (sparse, meta, ...)")
-        if floating and not value.is_floating_point():
-            raise self.wrong(f"returned {dtype_name(value)}, not floating point")
         sides = zip(value.shape, shape, strict=False)
         if value.ndim != len(shape) or any(side not in (own, None) for own, side in sides):
             raise self.wrong(f"returned {in_words(value.shape)}, not {in_words(shape)}")
@@ -162,11 +152,6 @@ class Returned:
 
     def wrong(self, reason: str) -> SystemFailed:
         return SystemFailed.at(self.system, self.method, reason)
-
-
-def _bounds(values: Tensor) -> tuple[Any, Any]:
-    """The least and the largest value, numbers of Python; 0 of an empty tensor."""
-    return tuple(torch.stack(values.aminmax()).tolist()) if values.numel() else (0, 0)  # type: ignore[return-value]
 
 
 def in_words(shape: Sequence[int | None]) -> str:
@@ -210,9 +195,7 @@ def beyond(low: float, high: float, own: Range | None) -> str:
     """The message for images from `low` to `high`, too far out of the range `own`."""
     bytes_meant = own is None and low >= -FARTHEST and BYTES[0] < high < BYTES[1]
     words = ", ".join(f"{bound:g}" for bound in own or HERE)
-    return (
-        f"returned values from {low:.4g} to {high:.4g}; images are in [{words}], and values beyond "
-        f"{into(FARTHEST, own):g} mean a different range"
-        + (f": {remedy('(0, 255)')}" if bytes_meant else "")
-        + " (if they are intended, clamp them yourself)"
-    )
+    given = f"returned values from {low:.4g} to {high:.4g}; images are in [{words}]"
+    cause = f"values beyond {into(FARTHEST, own):g} mean a different range"
+    hint = f": {remedy('(0, 255)')}" if bytes_meant else ""
+    return f"{given}, and {cause}{hint} (if they are intended, clamp them yourself)"

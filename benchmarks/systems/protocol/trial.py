@@ -4,8 +4,6 @@ They are encoded and decoded together, the first one alone, twice, and the other
 nine images with few steps, once in a run.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -18,7 +16,6 @@ from diffae.networks.nn import evaluating
 
 IMAGES = 4
 FEW_STEPS = 2  # for a check that only compares calls
-SAME = 1e-4  # of the mean value: the tolerance for rounding on a GPU, of two calls that are alike
 # Of the range of images, or of a code's largest number: kernels round differently for another batch
 # size. With weights in half precision `UNITS` in the last place are more.
 NEAR, UNITS = 1e-3, 16
@@ -27,8 +24,6 @@ FLIPPED = 0.05
 
 RANDOM = "not deterministic: gives different results for the same images"
 BATCH = "depends on its batch: gives other results for an image alone or in another order"
-TRAINING = "computes in training mode"
-UNCUT = "ignores keep: decodes the same images from {} of its code as from {}"
 
 # The thresholds of `mistaken_range`. By them none of 139,000 batches of two to eight images was suspected, of
 # nine kinds of images and 200 honest decoders (sharp, blurred, PCA, noisy, untrained, in training), but
@@ -40,115 +35,88 @@ DARK = 0.05  # the least share of original values below 0
 HALF = (0.3, 0.7)  # slope and offset of (x + 1) / 2 are 0.5 each; a blurred image's slope is less
 NEARER = 0.5  # the largest share of the squared error that may be left if [0, 1] was meant
 
-Places = list[int]  # of images in the batch
 
+def tried(system: System, images: Tensor) -> str:
+    """Try a system, checked, on images N x 3 x S x S in [-1, 1]; the note for its rows.
 
-@dataclass(frozen=True)
-class Trial:
-    """A `note` for the system's rows, and why it must not be measured: its range is `mistaken`."""
-
-    note: str = ""
-    mistaken: str = ""
-
-
-def tried(system: System, images: Tensor) -> Trial:
-    """Try a system, checked, on images N x 3 x S x S in [-1, 1].
-
-    A system that declares itself random is not compared with itself; one that says its range is not
-    suspected of another. The trial of a system that fails here is empty: the benchmarks report it.
+    Raises SystemFailed if it seems to decode to [0, 1]; one that says its range is not suspected. One
+    that says that it is random is not compared with itself. If a method fails, the note is empty: the
+    benchmarks report the failure.
     """
     devices = [images.device] if images.is_cuda else []
-    try:
-        with evaluating(system.live), full_precision(), torch.random.fork_rng(devices):
-            found, mistaken = _Results(system, images), ""
-            if system.range is None and found.decodes:
-                mistaken = mistaken_range(images, found.tensors[-1])
-            notes = [] if mistaken or system.random else [_of_results(found), found.uncut()]
-            networks = system.networks().values()
-            if any(part.training for network in networks for part in network.modules()):
-                notes.append(TRAINING)
-            return Trial("; ".join(filter(None, notes)), mistaken)
-    except SystemFailed:
-        return Trial()
-
-
-def _of_results(together: "_Results") -> str:
-    first, *others = range(len(together.images))
-    try:
-        alone, again = together.of([first]), together.of([first])
-        if not all(map(_alike, alone, again)):
-            return RANDOM
-        near = together.are_near([first], alone)
-        if others:
-            other_order = [*others[1:], *others[:1]]
-            near = near and together.are_near(other_order, together.of(other_order))
-    except SystemFailed:  # it can encode and decode all of them together
-        near = False
-    return "" if near else BATCH
-
-
-class _Results:
-    """The tensors of the codes of images, and last the images that these are decoded to."""
-
-    def __init__(self, system: System, images: Tensor):
-        self.system, self.images = system, images
-        self.decodes = {ENCODE, DECODE} <= system.capabilities
-        self.code = self._code(images)
-        self.tensors = self._tensors(self.code, list(range(len(images))))
-
-    def of(self, places: Places) -> list[Tensor]:
-        """The same for some of the images in a batch of their own, in the order of `places`.
-
-        Decoded are their codes of the large batch, in which no token has flipped.
-        """
-        return self._tensors(self._code(self.images[places]), places)
-
-    def are_near(self, places: Places, others: list[Tensor]) -> bool:
-        """Whether the results at these places are those of `of`."""
-        weights = [w for part in self.system.networks().values() for w in part.parameters()]
-        units = [UNITS * torch.finfo(w.dtype).eps for w in weights if w.is_floating_point()]
-        tolerance = max([NEAR, *units])
-        for number, (one, other) in enumerate(zip(self.tensors, others, strict=True), 1):
-            images = self.decodes and number == len(others)
-            size = 2.0 if images else float(one.double().abs().max())
-            if not _near(one[places].double(), other.double(), tolerance * size):
-                return False
-        return True
-
-    def uncut(self) -> str:
-        """The note on a system that decodes the same whatever is kept of a code."""
-        if not self.decodes or len(lengths := self.system.lengths or ()) < 2:
+    with evaluating(system.live), full_precision(), torch.random.fork_rng(devices):
+        try:
+            code = _encoded(system, images)
+            together = _results(system, code, code)
+        except SystemFailed:
             return ""
-        ends = lengths[0], lengths[-1]
-        few, many = (self.system.decode(self.code, FEW_STEPS, **{"keep": k}) for k in ends)
-        return UNCUT.format(*ends) if torch.equal(few, many) else ""
-
-    def _code(self, images: Tensor) -> Code:
-        if ENCODE in self.system.capabilities:
-            return self.system.encode(images, FEW_STEPS)
-        if SEMANTIC in self.system.capabilities:
-            return Code(self.system.encode_semantic(images))
-        return Code()
-
-    def _tensors(self, code: Code, places: Places) -> list[Tensor]:
-        found = [*tensors(code.semantic), *tensors(code.x_T)]
-        if self.decodes:
-            some = self.code.each(lambda part: part[places])
-            found.append(self.system.decode(some, FEW_STEPS))
-        return found
+        if system.range is None and _decodes(system):
+            if reason := mistaken_range(images, together[-1]):
+                raise SystemFailed.at(system.name, DECODE, reason)
+        return "" if system.random else _note(system, images, code, together)
 
 
-def _alike(a: Tensor, b: Tensor) -> bool:
-    return a.shape == b.shape and torch.allclose(
-        a.double(), b.double(), 0, SAME * float(a.double().abs().mean())
-    )
+def _note(system: System, images: Tensor, code: Code, together: list[Tensor]) -> str:
+    """Whether the results of an image are the same twice, alone, and in another order."""
+    limits = [float(part.double().abs().max()) for part in together]
+    if _decodes(system):
+        limits[-1] = 2.0
+    limits = [_tolerance(system) * limit for limit in limits]
+
+    def batch_of(places: list[int]) -> list[Tensor]:
+        """Results of some images; decoded are their codes of the large batch, so that no token flips."""
+        encoded = _encoded(system, images[places])
+        return _results(system, encoded, code.each(lambda part: part[places]))
+
+    def are_near(results: list[Tensor], others: list[Tensor]) -> bool:
+        return all(map(_near, results, others, limits))
+
+    def as_together(places: list[int], results: list[Tensor]) -> bool:
+        return are_near([part[places] for part in together], results)
+
+    first, *others = range(len(images))
+    order = [*others[1:], *others[:1]]
+    try:
+        alone = batch_of([first])
+        if not are_near(alone, batch_of([first])):
+            return RANDOM
+        same = as_together([first], alone) and (not others or as_together(order, batch_of(order)))
+    except SystemFailed:  # it can encode and decode all of them together
+        same = False
+    return "" if same else BATCH
 
 
-def _near(a: Tensor, b: Tensor, tolerance: float) -> bool:
-    """Whether all numbers but one, or but the share of FLIPPED, are as near as `tolerance`."""
+def _encoded(system: System, images: Tensor) -> Code:
+    if ENCODE in system.capabilities:
+        return system.encode(images, FEW_STEPS)
+    if SEMANTIC in system.capabilities:
+        return Code(system.encode_semantic(images))
+    return Code()
+
+
+def _decodes(system: System) -> bool:
+    return {ENCODE, DECODE} <= system.capabilities
+
+
+def _results(system: System, encoded: Code, code: Code) -> list[Tensor]:
+    """The tensors of `encoded`, and last the images that `code` is decoded to."""
+    results = [*tensors(encoded.semantic), *tensors(encoded.x_T)]
+    if _decodes(system):
+        results.append(system.decode(code, FEW_STEPS))
+    return results
+
+
+def _tolerance(system: System) -> float:
+    networks = system.networks().values()
+    dtypes = {weight.dtype for network in networks for weight in network.parameters()}
+    return max([NEAR, *(UNITS * torch.finfo(t).eps for t in dtypes if t.is_floating_point)])
+
+
+def _near(a: Tensor, b: Tensor, limit: float) -> bool:
+    """Whether all numbers but one, or but the share of FLIPPED, are as near as `limit`."""
     if a.shape != b.shape:
         return False
-    further = int(((a - b).abs() > tolerance).sum())
+    further = int(((a.double() - b.double()).abs() > limit).sum())
     return further <= max(1, FLIPPED * a.numel())
 
 

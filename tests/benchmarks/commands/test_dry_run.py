@@ -60,16 +60,6 @@ def test_a_dry_run_says_what_cannot_be_run(nowhere, patches, capsys):
     assert "denoising dummy: predict x_0" in said and "reconstruction dummy: perfect encode" in said
 
 
-def test_a_dry_run_counts_what_the_guard_of_a_lower_precision_computes(nowhere, capsys, capable):
-    sizes = ["--profile", "smoke", "--systems", "dummy-perfect", "--dry-run", "--device", "cpu"]
-    run.main(["reconstruction", *sizes, "--precision", "bfloat16"])
-    assert re.search(
-        r"precision +dummy: perfect +bfloat16 against float32 +4 ", capsys.readouterr().out
-    )
-    run.main(["reconstruction", *sizes])
-    assert "against float32" not in capsys.readouterr().out
-
-
 def test_comparisons_of_many_images_have_a_time_of_their_own(nowhere, monkeypatch, capsys):
     """Of all pairs of images by each network; the seconds of one are those of FEW x FEW by their number."""
     monkeypatch.setattr(plan, "MANY", 100**2)  # that of overlaps here

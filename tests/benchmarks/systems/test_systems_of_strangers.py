@@ -8,11 +8,9 @@ import pytest
 import torch
 from lone_context import NoDistance
 from torch import nn
-from torch.distributed import HashStore
 
 from benchmarks.commands import dry_run
 from benchmarks.core.runner.evaluation import rows
-from benchmarks.core.store import CHUNK, Computation, Store
 from benchmarks.systems import Code, System, SystemFailed
 from benchmarks.systems.dummy import Perfect
 from benchmarks.systems.protocol import checked, trial
@@ -26,7 +24,6 @@ from benchmarks.systems.protocol.base import (
     STOCHASTIC,
 )
 from benchmarks.tasks.reconstruction import reconstruction
-from diffae.system import distributed
 from diffae.system.errors import UserError
 
 CPU = torch.device("cpu")
@@ -148,45 +145,31 @@ def with_one(value: float):
 RETURNED = [
     ("decode", lambda x: x.permute(0, 2, 3, 1), "returned 4 x 32 x 32 x 3, not 4 x 3 x 32 x 32"),
     ("decode", lambda x: None, "returned None, not a tensor"),
-    ("decode", lambda x: [x], "returned list, not a tensor"),
     ("decode", lambda x: x.long(), "returned int64, not floating point"),
-    ("decode", lambda x: x.to(torch.complex64), "returned complex64, not floating point"),
     ("decode", lambda x: x.to_sparse(), "without ordinary values"),
-    ("decode", lambda x: x.to("meta"), "without ordinary values"),
     ("decode", lambda x: x[:3], "returned 3 x 3 x 32 x 32, not 4 x 3 x 32 x 32"),
-    ("decode", lambda x: x[:, :1], "returned 4 x 1 x 32 x 32, not 4 x 3 x 32 x 32"),
-    ("decode", lambda x: x[..., ::2, ::2], "returned 4 x 3 x 16 x 16, not 4 x 3 x 32 x 32"),
     ("decode", lambda x: x.mean(), "returned a single number, not 4 x 3 x 32 x 32"),
     ("decode", with_one(torch.nan), "returned 1,024 of 12,288 values not finite"),
-    ("decode", with_one(torch.inf), "returned 1,024 of 12,288 values not finite"),
     ("decode", lambda x: 1e300 * x.double(), "values not finite"),
     ("decode", lambda x: (x + 1) * 127.5, "images are in [-1, 1]"),
     ("decode", with_one(3e38), "to 3e+38; images are in [-1, 1]"),
-    ("decode", with_one(-6.0), "returned values from -6 to"),
     ("decode", raising(RuntimeError("two\nlines")), "raised RuntimeError: two lines (test_"),
-    ("decode", raising(MemoryError()), "raised MemoryError (test_"),
     ("decode", raising(SystemExit(0)), "raised SystemExit: 0"),
-    ("decode", raising(GeneratorExit()), "raised GeneratorExit"),
     ("decode", raising(Unspeakable()), "raised Unspeakable"),
     ("decode", raising(UserError("no such layer")), "no such layer"),
     ("sample", lambda x: 200 * (x + 1), "returned values from 200 to 200"),
-    ("sample", lambda x: x[0], "returned 3 x 32 x 32, not 4 x 3 x 32 x 32"),
     ("predict_x0", with_one(torch.nan), "values not finite"),
-    ("encode", lambda code: code.semantic, "returned Tensor, not a Code"),
     ("encode", lambda code: (code.semantic, code.x_T), "returned tuple, not a Code"),
     ("encode", lambda code: replace(code, semantic=None), "returned None, not a tensor"),
     ("encode", lambda code: replace(code, x_T=code.x_T[..., :16]), "returned 4 x 3 x 32 x 16, not"),
     ("encode_semantic", lambda z: z[:, :5], "returned 4 x 5, not 4 x 8"),
-    ("encode_semantic", lambda z: z[0], "returned 8, not 4 x 8"),
     ("encode_semantic", with_one(torch.nan), "returned 1 of 32 values not finite"),
-    ("encode_semantic", with_one(3e38), "returned numbers beyond 1e+18"),
-    ("encode_semantic", with_one(-3e38), "returned numbers beyond 1e+18"),
+    ("encode_semantic", with_one(-2e18), "returned numbers beyond 1e+18"),
     ("encode_stochastic", lambda x: x[:, :, :16], "returned 4 x 3 x 16 x 32, not 4 x 3 x 32 x 32"),
     ("sample_latents", lambda z: z.T, "returned 8 x 4, not 4 x 8"),
     ("add_noise", lambda x: x.sum(1), "returned 4 x 32 x 32, not 4 x 3 x 32 x 32"),
     ("random_x_T", lambda x: x[:, :, 0], "returned 4 x 3 x 32, not 4 x 3 x 32 x 32"),
     ("networks", lambda parts: [nn.Linear(1, 1)], "torch modules by name"),
-    ("networks", lambda parts: {"net": 3}, "torch modules by name"),
     ("fit", raising(ValueError("too few")), "raised ValueError: too few"),
 ]  # fmt: skip
 
@@ -372,43 +355,25 @@ def complaining(self):
 
 FIELDS = [
     (without("title"), "title: is missing"),
-    (without("capabilities"), "capabilities: is missing; set it to a set of words"),
-    (without("latent_dim"), "latent_dim: is missing"),
-    (
-        without("fingerprint"),
-        "fingerprint: is missing; set it to one printable line of 1 to 200 characters, such as the "
-        "SHA-256 of the file of its weights",
-    ),
     (saying(title="two\nlines"), "title: must be one printable line"),
-    (saying(title="red \x1b[31m"), "title: must be one printable line"),
     (saying(title=" "), "title: must be one printable line"),
     (saying(title="x" * 10**6), "title: must be one printable line"),
-    (saying(title=3), "title: must be one printable line of 1 to 200 characters, not 3"),
     (saying(fingerprint=None), "fingerprint: must be one printable line of 1 to 200 characters, such as the "
         "SHA-256 of the file of its weights, not None"),
-    (saying(fingerprint=""), "fingerprint: must be one printable line"),
-    (saying(fingerprint=b"abc"), "fingerprint: must be one printable line of 1 to 200 characters, such as the "
-        "SHA-256 of the file of its weights, not bytes"),
     (saying(capabilities="decode"), "capabilities: must be a set of words, not 'decode'"),
-    (saying(capabilities=None), "capabilities: must be a set of words, not None"),
     (saying(capabilities={"decod"}), "capabilities: unknown: 'decod'; did you mean decode?"),
-    (saying(capabilities={3}), "capabilities: unknown: 3"),
     (saying(capabilities=set()), "capabilities: must not be empty"),
     (saying(latent_dim=None), "latent_dim: must be a whole number from 1, not None"),
-    (saying(latent_dim="8"), "latent_dim: must be a whole number from 1, not '8'"),
-    (saying(latent_dim=-8), "latent_dim: must be a whole number from 1, not -8"),
     (saying(latent_dim=8.0), "latent_dim: must be a whole number from 1, not 8.0"),
     (saying(latent_dim=True), "latent_dim: must be a whole number from 1, not True"),
     (saying(image_size="32"), "image_size: must be a whole number from 1 or None, not '32'"),
     (saying(image_size=None), "image_size: must be a whole number if x_T is drawn"),
     (saying(semantic_dim=10**4), "semantic_dim: must be from 1 to latent_dim 3080, not 10000"),
-    (saying(semantic_dim=0), "semantic_dim: must be from 1 to latent_dim 3080, not 0"),
     (saying(trained_on="faces"), "trained_on: must be a diffae.checkpoints.trained_on.TrainedOn or None, not 'faces'"),
     (saying(iterative="yes"), "iterative: must be True or False, not 'yes'"),
     (saying(decode=System.decode), "capabilities: 'decode' is claimed, but there is no method"),
     (saying(describe=lambda self: ["epsilon"]), "describe: must return texts and numbers by name"),
     (saying(latent_dim=property(complaining)), "fields: raised RuntimeError: not yet"),
-    (saying(__init__=lambda self: None), "__init__: raised TypeError"),
     (saying(__init__=lambda self, path, device: complaining(self)), "__init__: raised RuntimeErr"),
     (saying(__init__=lambda self, path, device: exit()), "__init__: raised SystemExit"),
     (lambda path, device: nn.Linear(2, 2), "__init__: Linear is not a benchmarks.systems.System"),
@@ -463,20 +428,6 @@ def test_an_image_that_cannot_be_read_is_not_the_systems_fault():
 # The rows
 
 
-def test_a_system_that_fails_is_a_row_and_the_others_go_on(context):
-    context.networks.perceptual = NoDistance()
-    wrong = build(returning("decode", raising(GeneratorExit())))
-    good = checked.build("dummy-perfect", Perfect, None, CPU)
-    found = list(rows(reconstruction.BENCHMARK, context, [wrong, good]))
-    (failed,) = [record for record in found if record.failed]
-    assert (failed.system, failed.table, failed.metric, failed.value) == (
-        "My model", "table1_reconstruction", "ssim", None,
-    )  # fmt: skip
-    assert failed.note.startswith("system 'mine', decode: raised GeneratorExit")
-    (ssim,) = [r for r in found if r.metric == "ssim" and r.system == "dummy: perfect"]
-    assert ssim.value == pytest.approx(1)
-
-
 def test_our_own_benchmarks_faults_go_through(context):
     def broken(context, system):
         raise RuntimeError("ours")
@@ -487,46 +438,6 @@ def test_our_own_benchmarks_faults_go_through(context):
         list(rows(benchmark, context, [build(Good)]))
 
 
-# ----------------------------------------------------------------------------------------------
-# Several processes
-
-
-@pytest.fixture
-def first_of_two(monkeypatch):
-    """This process as the first of two; the store is where the second one's doings can be put."""
-    store = HashStore()
-    monkeypatch.setattr(distributed, "_group", distributed._Group(store, rank=0, world=2))
-    return store
-
-
-def test_a_failure_of_one_process_is_one_of_all(first_of_two, tmp_path):
-    """Each has its own chunks: one that failed alone would wait elsewhere than the others, for ever."""
-    computed = []
-
-    def compute(positions):
-        computed.extend(positions)
-        return {"x": positions}
-
-    first_of_two.set("trouble 1", "failed: system 'mine', decode: returned None, not a tensor")
-    for barrier in (1, 2, 3):
-        first_of_two.add(f"barrier {barrier}", 1)
-    store = Store(tmp_path)
-    with pytest.raises(SystemFailed, match=r"^system 'mine', decode: returned None, not a tensor$"):
-        list(store.chunks(Computation("", {"work": "a"}, 2 * CHUNK, compute)))
-    assert computed == list(range(CHUNK))  # its own part, not the other's
-    assert (
-        len(list(store.chunks(Computation("", {"work": "a"}, 2 * CHUNK, compute)))) == 2
-    )  # nobody fails now
-
-    def fails(_):
-        raise SystemFailed.at("mine", "decode", "raised MemoryError")
-
-    with pytest.raises(SystemFailed, match="raised MemoryError"):
-        list(store.chunks(Computation("", {"work": "b"}, 2 * CHUNK, fails)))
-    assert first_of_two.check(["trouble 3"])
-    assert first_of_two.get("trouble 3") == b"failed: system 'mine', decode: raised MemoryError"
-
-
 def test_a_dry_run_says_what_fails(context, monkeypatch):
     monkeypatch.setattr(dry_run, "_metric_costs", lambda context: {})
     wrong = build(returning("decode", raising(RuntimeError("no kernel"))))
@@ -535,53 +446,24 @@ def test_a_dry_run_says_what_fails(context, monkeypatch):
     assert words in " ".join(report.split())
 
 
-def of_random_code(self, images):
-    return Good.encode_semantic(self, images) + torch.randn(len(images), DIM)
-
-
-class Switching(Good):
-    """Its dropout would be that of a training."""
-
-    def __init__(self, path, device):
-        super().__init__(path, device)
-        self.network = torch.nn.Dropout(0.0)
-
-    def networks(self):
-        return {"network": self.network}
+class Random(Good):
+    title = "random"
 
     def encode_semantic(self, images):
-        self.network.train()
-        return super().encode_semantic(images)
+        return super().encode_semantic(images) + torch.randn(len(images), DIM)
 
 
-RANDOM, TRAINING = trial.RANDOM, trial.TRAINING
-
-
-RANDOM_CODE = {"encode_semantic": of_random_code}
-NOTED = {
-    "good": (Good, ""),
-    "random": (type("Random", (Good,), {**RANDOM_CODE, "title": "random"}), RANDOM),
-    "random and says so": (type("Random", (Good,), {**RANDOM_CODE, "random": True}), ""),
-    "switching": (type("Switching", (Switching,), {"title": "switching"}), TRAINING),
-}
-
-
-@pytest.mark.parametrize("kind", NOTED)
-def test_a_trial_tells_of_a_system_that_is_random_or_in_training_mode(kind):
-    factory, said = NOTED[kind]
-    given = images()
-    torch.manual_seed(5)
-    expected = torch.rand(1)
-    torch.manual_seed(5)
-    assert build(factory).try_on(lambda count: given[:count]) == said
-    assert torch.equal(torch.rand(1), expected)  # the numbers that it draws are not taken
-
-
-def test_rows_say_what_a_trial_found(context):
+def test_rows_say_that_a_system_is_random_unless_it_says_so_itself(context):
     context.networks.perceptual = NoDistance()
-    tried = [build(NOTED[kind][0]) for kind in ("good", "random", "switching")]
+    declared = type("Declared", (Random,), {"title": "declared", "random": True})
+    given, before = images(), torch.get_rng_state()
+    assert build(Random).try_on(lambda count: given[:count]) == trial.RANDOM
+    assert torch.equal(torch.get_rng_state(), before)  # the numbers that it draws are not taken
+    tried = [build(kind) for kind in (Good, Random, declared)]
     found = [row for row in rows(reconstruction.BENCHMARK, context, tried) if row.value is not None]
-    for title, said in (("My model", ""), ("random", RANDOM), ("switching", TRAINING)):
-        notes = [row.note for row in found if row.system == title]
-        assert notes and all(said in note for note in notes)
-        assert said or not any(RANDOM in note or TRAINING in note for note in notes)
+    noted = {row.system for row in found if trial.RANDOM in row.note}
+    assert noted == {"random"} and {row.system for row in found} == {
+        "My model",
+        "random",
+        "declared",
+    }

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from benchmarks import evaluate, systems
+from benchmarks import systems
 from benchmarks.runtime.calling import Batches
 from benchmarks.systems import Code, Part, System, SystemFailed
 from benchmarks.systems.protocol import trial
@@ -71,11 +71,6 @@ def as_object(kind, own):
     return systems.wrap(kind(), image_size=SIZE, title="Mine", range=own)
 
 
-def as_live_module(kind, own):
-    found = type(kind.__name__, (kind, nn.Module), {})()
-    return systems.wrap(found, image_size=SIZE, title="Mine", range=own)
-
-
 def as_plug_in(kind, own):
     class Mine(System):
         title, image_size, fingerprint = "Mine", SIZE, "1"
@@ -93,7 +88,7 @@ def as_plug_in(kind, own):
     return Mine()
 
 
-GIVEN = [as_object, as_live_module, as_plug_in]
+GIVEN = [as_object, as_plug_in]
 
 
 def said(system) -> str:
@@ -123,11 +118,6 @@ def test_a_range_that_is_said_is_converted_both_ways(kind, own, given):
     torch.testing.assert_close(system.decode(Code(code)), expected, rtol=0, atol=2e-6)
 
 
-@pytest.mark.parametrize("kind", [Decodes01, Clipped])
-def test_who_says_that_it_is_meant_is_measured(kind):
-    assert said(as_plug_in(kind, (-1, 1))) == ""
-
-
 def test_images_of_0_to_255_are_told_what_to_say():
     words = r"values beyond 5 mean a different range: say range=\(0, 255\), to wrap or as an attr"
     system = systems.as_system(as_plug_in(ToBytes, None), CPU)
@@ -135,14 +125,6 @@ def test_images_of_0_to_255_are_told_what_to_say():
         system.decode(system.encode(photographs()))
     with pytest.raises(SystemFailed, match=words):
         as_object(ToBytes, None)  # when it is made, as a grey image is 127
-
-
-def test_a_failure_leaves_the_other_models_of_a_call_measured(patches):
-    given = {"Mine": as_object(Decodes01, None), "Half": as_object(Half, None)}
-    found = evaluate(given, "reconstruction", data=patches, profile="smoke", stand_ins=True)
-    assert [row.system for row in found.failures] == ["Mine"]
-    assert "range=(0, 1)" in found.failures[0].note
-    assert "Half" in set(found.frame().dropna(subset="value")["system"])
 
 
 def test_a_folder_of_diffusers_is_tried_too(patches, tmp_path):
@@ -270,7 +252,7 @@ DUMMIES = ("perfect", "constant", "map", "levels", "layers", "tokens", "stochast
 def test_our_own_systems_stand_the_trial_of_foreign_ones(name):
     system = systems.load(name)
     x = F.interpolate(photographs()[:4], size=system.image_size, mode="bilinear")
-    assert trial.tried(system, x) == trial.Trial()
+    assert trial.tried(system, x) == ""
 
 
 # ----------------------------------------------------------------------------------------------
@@ -292,22 +274,6 @@ class OfBatch(nn.Module):
 class Flipped(OfBatch):
     def decode(self, code):
         return F.interpolate(code, SIZE).flip(0)
-
-
-class ByPosition(OfBatch):
-    """The noise of an image is that of its place in the batch."""
-
-    def decode(self, code):
-        noise = torch.randn(code.shape, generator=torch.Generator().manual_seed(0))
-        return F.interpolate(code + noise, SIZE).clamp(-1, 1)
-
-
-class EncodesFlipped(OfBatch):
-    def encode(self, images):
-        return super().encode(images).flip(0)
-
-    def decode(self, code):
-        return F.interpolate(code, SIZE)
 
 
 class NotAlone(OfBatch):
@@ -370,8 +336,7 @@ class InHalf(Alone):
 @pytest.mark.parametrize(
     ("kind", "note"),
     [
-        *((kind, trial.BATCH) for kind in (OfBatch, Flipped, ByPosition, EncodesFlipped)),
-        *((kind, trial.BATCH) for kind in (NotAlone, Squeezes)),
+        *((kind, trial.BATCH) for kind in (OfBatch, Flipped, NotAlone, Squeezes)),
         *((kind, "") for kind in (Alone, Rounds, TiesFlip, InHalf)),
     ],
 )
@@ -379,17 +344,6 @@ def test_rows_say_that_an_image_depends_on_its_batch(kind, note):
     made = systems.wrap(TiesFlip() if kind is TiesFlip else Alone(), image_size=SIZE, title="Mine")
     made.module = made.live = kind()  # of which `wrap` refuses the one that fails with one image
     assert said(made) == note
-
-
-def test_images_of_another_size_than_the_originals_are_not_compared():
-    x = photographs()
-    assert trial.mistaken_range(x, F.interpolate((x + 1) / 2, scale_factor=2)) == ""
-
-
-def test_a_random_system_is_not_said_to_depend_on_its_batch():
-    made = as_plug_in(Half, None)
-    made.decode = lambda code, steps: torch.rand(len(code.semantic), 3, SIZE, SIZE) * 2 - 1
-    assert said(made) == trial.RANDOM
 
 
 def test_a_trial_is_of_nine_images_once_in_a_run(patches):

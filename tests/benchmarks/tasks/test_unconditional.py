@@ -282,7 +282,7 @@ def test_the_headline_in_memory_is_by_five_samples_for_each_of_three_dimensions(
     context, count, leads
 ):
     context.profile = context.profile.changed_by({"samples.count": count})
-    evaluation = SimpleNamespace(context=context, deviations={}, systems=[Painter()])
+    evaluation = SimpleNamespace(context=context, systems=[Painter()])
     found = Results(
         evaluation, {"benchmarks": ["unconditional"]}, rows(BENCHMARK, context, [Painter()])
     )
