@@ -6,6 +6,7 @@
 Nothing is opened before its SHA-256 is that of the table, and nothing else is kept.
 """
 
+import io
 import logging
 import os
 import re
@@ -25,6 +26,7 @@ from diffae.system.files import writing
 from diffae.system.whole import scratch_folder, sweep, whole_file
 
 MIRROR = "DIFFAE_WEIGHTS_MIRROR"  # an address or a folder that holds the files of the table
+MARGIN = 4  # a download has at most this many times the bytes of the file that is kept of it
 RETRIES = 2  # of a download that fails; it starts anew
 DAY = 86400.0  # seconds after which a folder of downloads must be of a killed process
 
@@ -85,8 +87,26 @@ def _downloaded(file: WeightFile, source: Source, scratch: Path) -> Path:
         urls={name: source.address},
         retry_if_failed=RETRIES,
     )
-    downloader = pooch.HTTPDownloader(progressbar=cli.bar_is_seen(), chunk_size=2**16)
+    download = pooch.HTTPDownloader(progressbar=cli.bar_is_seen(), chunk_size=2**16)
+
+    def downloader(address: str, path: str, downloads: pooch.Pooch) -> None:
+        with _BoundedFile(path, MARGIN * file.size_mb * 1e6) as partial:
+            download(address, partial, downloads)
+
     return Path(downloads.fetch(name, downloader=downloader))
+
+
+class _BoundedFile(io.FileIO):
+    """A new file of at most `most` bytes, so that a server cannot fill the disk."""
+
+    def __init__(self, path: str, most: float):
+        super().__init__(path, "w")
+        self.most = most
+
+    def write(self, content: bytes) -> int:  # type: ignore[override]
+        if self.tell() + len(content) > self.most:
+            raise UserError(f"it sends more than {self.most / 1e6:g} MB")
+        return super().write(content)
 
 
 def _without_password(text: str) -> str:

@@ -16,7 +16,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
@@ -28,10 +28,12 @@ from diffae.system.errors import UserError
 from diffae.system.files import Target, empty_folder, read_text, refuse_outputs
 from diffae.system.whole import whole_folder, write_whole
 from reports.records.metrics import METRICS
+from reports.records.published import attach
 from reports.records.reading import from_plain, part_of, short
 from reports.records.record import Record, protocol_id, record_key
 from reports.records.run_folder import INFLUENCES, RECORDS, RUN, SAME_ERROR, SAMPLES, Run, read_run
 from reports.records.specs import NAME
+from reports.records.tokenizers import BY_PROTOCOL, published
 from reports.records.uncertainty import UNKNOWN, Error, Floats, Uncertainty, error, of_mean
 
 CARD = "card.yaml"
@@ -39,6 +41,9 @@ FILES = (RECORDS, SAMPLES, INFLUENCES, RUN)
 UNFILLED = "TODO:"  # marks what a person has to fill in
 LARGEST_CARD, LONGEST = 2**16, 600  # bytes of a card, characters of a field
 SAME = 1e-6  # relative: a number against the mean of the scores that samples.csv prints
+# Our benchmarks that write the scores behind their means over images to samples.csv.
+SCORED = ("reconstruction", "probes", "identity", "edits", "latent", "denoising", "variation")
+PUBLISHED = ("published", "published_metric", "published_source", "not_comparable")
 
 
 @dataclass(frozen=True)
@@ -174,9 +179,10 @@ def check(run: Run) -> frozenset[str]:
 
     Returns the keys of the numbers that were taken again from the scores of their images.
     Every number has a protocol, which has the hash of its fields; its direction, unit and range are
-    those of the table of metrics; its interval is that of its standard error, and the standard error
-    that of influences.npz (which `read_run` compares). Where samples.csv has the scores of a number,
-    it is their mean, and so is its error, unless the pictures of a person count as one.
+    those of the table of metrics; what was published, and why it must not be compared, is looked up
+    again; its interval is that of its standard error, and the standard error that of influences.npz
+    (which `read_run` compares). A mean over images is that of its scores in samples.csv, and so is
+    its error, unless the pictures of a person count as one.
 
     Raises UserError naming the file and the number that is wrong.
     """
@@ -187,7 +193,7 @@ def check(run: Run) -> frozenset[str]:
     for record in run.rows:
         key = record_key(record)
         known = run.uncertainties.get(key, UNKNOWN)
-        wrong = _against_table(record, run)
+        wrong = _against_table(record, run) or _against_published(record, run)
         if record.value is not None and not wrong:
             scores = np.array([score for _, score in run.scores_of(record)])
             wrong = _against_error(record, known) or _against_scores(record, scores, known)
@@ -204,9 +210,8 @@ def _against_table(record: Record, run: Run) -> str:
     metric = METRICS.get(record.metric) or run.metrics.get(record.metric)
     if metric is None:
         return "no such metric"
-    for name in ("direction", "unit"):
-        if (ours := getattr(record, name)) != (theirs := getattr(metric, name)):
-            return f"{name} is {short(repr(ours))}, not {theirs!r}"
+    if wrong := _unlike(record, metric, ("direction", "unit")):
+        return wrong
     if record.value is None:
         numbers = (record.stderr, record.ci_low, record.ci_high)
         return "an error without a value" if any(x is not None for x in numbers) else ""
@@ -217,6 +222,26 @@ def _against_table(record: Record, run: Run) -> str:
     if metric.most is not None and record.value > metric.most + SAME:
         return f"{record.value:.8g} is above {metric.most:g}"
     return "" if record.protocol else "no protocol"
+
+
+def _against_published(record: Record, run: Run) -> str:
+    """What does not agree with the tables of published numbers; empty if nothing."""
+    if record.table == BY_PROTOCOL:
+        printed = {(number.value, number.metric) for number in published()}
+        stated = (record.published, record.published_metric)
+        return "" if stated in printed | {(None, "")} else f"published: nobody printed {stated[0]}"
+    bare = replace(
+        record, published=None, published_metric="", published_source="", not_comparable=""
+    )
+    return _unlike(record, attach(bare, run.protocols.get(record.protocol, {})), PUBLISHED)
+
+
+def _unlike(record: Record, expected: object, names: Iterable[str]) -> str:
+    """The first of these fields in which a record is not as expected; empty if there is none."""
+    for name in names:
+        if (ours := getattr(record, name)) != (theirs := getattr(expected, name)):
+            return f"{name} is {short(repr(ours), 80)}, not {short(repr(theirs), 80)}"
+    return ""
 
 
 def _against_error(record: Record, known: Uncertainty) -> str:
@@ -238,7 +263,8 @@ def _against_error(record: Record, known: Uncertainty) -> str:
 def _against_scores(record: Record, scores: Floats, known: Uncertainty) -> str:
     """What does not agree with the scores of the images."""
     if not len(scores):
-        return ""
+        needed = _needs_scores(record)
+        return f"a mean over images without their scores in {SAMPLES}" if needed else ""
     mean, value = fmean(scores), record.value
     assert value is not None
     if len(scores) != record.n or not math.isclose(mean, value, rel_tol=SAME):
@@ -251,3 +277,12 @@ def _against_scores(record: Record, scores: Floats, known: Uncertainty) -> str:
     if not np.allclose(ours, theirs, rtol=0, atol=SAME_ERROR * np.abs(theirs).max()):
         return f"the influences in {INFLUENCES} are not those of its scores"
     return ""
+
+
+def _needs_scores(record: Record) -> bool:
+    """Whether our benchmarks write the scores behind this number to samples.csv."""
+    of_images = record.metric in METRICS and METRICS[record.metric].of_images
+    of_persons = record.benchmark == "identity" and record.reference
+    of_pairs = record.benchmark == "edits" and record.metric != "composition"
+    is_scored = record.benchmark in SCORED and record.table != BY_PROTOCOL
+    return is_scored and of_images and not of_persons and not of_pairs

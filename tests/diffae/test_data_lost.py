@@ -155,6 +155,17 @@ def test_a_damaged_archive_hides_no_image(tmp_path, write):
     assert min(outcomes.values()) >= 5, outcomes
 
 
+@pytest.mark.parametrize("compression", ["none", "snappy"])
+def test_parquet_files_in_one_are_refused(tmp_path, compression):
+    """As `cat a.parquet b.parquet` makes them: the second footer's offsets are those of the first file."""
+    for name, indices in (("a", range(5)), ("b", range(5, COUNT))):
+        pq.write_table(table(indices), tmp_path / f"{name}.parquet", compression=compression)
+    both = tmp_path / "both.parquet"
+    both.write_bytes(b"".join((tmp_path / f"{name}.parquet").read_bytes() for name in "ab"))
+    refuses(both, "both.parquet: several parquet files in one", SIDE)
+    assert images_in(tmp_path / "a.parquet") == (5, 0)
+
+
 def images_in(path: Path) -> tuple[int, int]:
     """The images that are read, each of them decoded, and those that are told as left out."""
     data = open_dataset(path, SIDE)

@@ -70,6 +70,13 @@ FORGERIES = {
     "below a range": (AP | {"value": "-0.1"}, "-0.1 is below 0"),
     "a metric": ({"metric": "auroc2"}, "no such metric"),
     "no value": ({"value": ""}, "an error without a value"),
+    "a published value": ({"published": "0.5"}, "published is 0.5, not None"),
+    "a source": ({"published_source": "ours"}, "published_source is 'ours', not ''"),
+    "what differs": ({"not_comparable": "seed"}, "not_comparable is 'seed', not ''"),
+    "another table": (
+        {"table": "reconstruction_by_protocol", "published": "0.5"},
+        "published: nobody printed 0.5",
+    ),
     "no protocol": ({"protocol": ""}, "VQ-GAN, , ssim: no protocol"),
 }
 
@@ -81,6 +88,15 @@ def test_a_row_that_contradicts_what_is_beside_it_is_refused(entry, capsys, cell
     line = refusal(main, capsys, "--check", entry)
     assert said in line and str(entry) in line
     assert said in refusal(main, capsys, entry, "--out", entry.parent / "out")
+
+
+def test_means_over_images_need_their_scores(entry, capsys):
+    header, *lines = (entry / "samples.csv").read_text().splitlines()
+    without = [line for line in lines if ",VQ-GAN," not in line]
+    for kept in ([], without):
+        (entry / "samples.csv").write_text("\n".join([header, *kept]))
+        line = refusal(main, capsys, "--check", entry)
+        assert "ssim: a mean over images without their scores in samples.csv" in line
 
 
 def test_errors_and_influences_that_are_both_smaller_are_not_those_of_the_scores(tmp_path, capsys):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 LARGEST_GROUP = 1 << 30  # bytes of a row group
+PARQUET_MAGIC = b"PAR1"  # at the beginning and at the end of a file
 STREAM_END = b"\xff\xff\xff\xff\0\0\0\0"
 
 
@@ -163,13 +165,17 @@ def rows_of(path: Path) -> tuple[pyarrow.Schema, list[int]]:
 def rows_of_parquet(path: Path, pa: Any) -> tuple[pyarrow.Schema, list[int]]:
     """The schema of a parquet file and the rows of its row groups.
 
-    Raises UserError if one is too large, or if they are not as many rows as the footer counts.
+    Raises UserError if one is too large, if they are not as many rows as the footer counts, or if the
+    file was made of several.
     Nothing is asked of single columns, where pyarrow ends the process if the footer is damaged.
     """
     with pa.parquet.ParquetFile(path) as file:
         schema, footer = file.schema_arrow, file.metadata
     groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
     rows = [group.num_rows for group in groups]
+    listed = sum(group.total_byte_size for group in groups) + footer.serialized_size
+    if path.stat().st_size > listed and holds_several(path):
+        raise UserError(f"{path}: several parquet files in one; separate them")
     if sum(rows) != footer.num_rows:
         raise ValueError(f"its footer counts {footer.num_rows:,} rows, its groups {sum(rows):,}")
     for number, group in enumerate(groups):
@@ -177,3 +183,9 @@ def rows_of_parquet(path: Path, pa: Any) -> tuple[pyarrow.Schema, list[int]]:
             size = f"{group.total_byte_size:,} bytes, more than {LARGEST_GROUP:,}"
             raise UserError(f"{path}, row group {number}: {size}; write smaller row groups")
     return schema, rows
+
+
+def holds_several(path: Path) -> bool:
+    """Whether one parquet file follows another, as after `cat`: the last footer lists its own rows only."""
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        return content.find(2 * PARQUET_MAGIC) >= 0

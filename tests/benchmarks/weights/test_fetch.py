@@ -82,6 +82,12 @@ def test_what_a_server_does_wrong_is_said_and_nothing_is_kept(path, reason, serv
     assert not list(place.iterdir())
 
 
+def test_a_server_that_sends_far_more_is_given_up(place):
+    with serving(5 * CONTENT) as endless:
+        assert refused(at(f"{endless.url}/whole")).count("it sends more than 1.2 MB") == 1
+    assert not list(place.iterdir())
+
+
 def test_a_download_that_breaks_off_is_tried_again(server, monkeypatch):
     monkeypatch.setattr(fetch, "RETRIES", 1)
     assert got(at(f"{server.url}/cut_once/net.pth")) == CONTENT
