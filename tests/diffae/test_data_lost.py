@@ -157,13 +157,13 @@ def test_a_damaged_archive_hides_no_image(tmp_path, write):
 
 @pytest.mark.parametrize("compression", ["none", "snappy"])
 def test_parquet_files_in_one_are_refused(tmp_path, compression):
-    """As `cat a.parquet b.parquet` makes them: the second footer's offsets are those of the first file."""
-    for name, indices in (("a", range(5)), ("b", range(5, COUNT))):
+    """As `cat a.parquet b.parquet` makes them: the rows of the second, by its footer, are read from the first."""
+    for name, indices in (("a", range(4)), ("b", range(4, COUNT))):
         pq.write_table(table(indices), tmp_path / f"{name}.parquet", compression=compression)
     both = tmp_path / "both.parquet"
     both.write_bytes(b"".join((tmp_path / f"{name}.parquet").read_bytes() for name in "ab"))
     refuses(both, "both.parquet: several parquet files in one", SIDE)
-    assert images_in(tmp_path / "a.parquet") == (5, 0)
+    assert images_in(tmp_path / "a.parquet") == (4, 0)
 
 
 def images_in(path: Path) -> tuple[int, int]:
@@ -224,6 +224,16 @@ def test_a_zip_file_of_many_entries(tmp_path):
     content[-22 + 8 : -22 + 12] = 2 * COUNT.to_bytes(2, "little")
     path.write_bytes(content)
     assert images_in(path) == (COUNT, 65_536)
+
+
+def test_a_zip_file_of_many_entries_whose_directory_does_not_list_all(tmp_path):
+    """A comment of 51 bytes, as the first entry of the directory says, hides the second entry."""
+    entries = [(f"{index}.txt", b"") for index in range(65_536)]
+    path = data_files.write_zip(tmp_path / "a.zip", [*FILES, *entries])
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\1\2") + 32] = 51
+    path.write_bytes(content)
+    refuses(path, rf"^{path}: its directory does not list all entries; unpack it", SIDE)
 
 
 def test_a_selection_of_saved_rows_is_refused(tmp_path):

@@ -20,6 +20,7 @@ from diffae.system.errors import UserError
 ENCRYPTED = 0x1  # bit of an entry's flags
 LOCAL, END = b"PK\x03\x04", b"PK\x05\x06"  # by which an entry and the record at the end begin
 MANY = 0xFFFF  # the number of entries in that record, if there are more
+LONG_END = b"PK\x06\x06"  # by which the record begins that has their number then
 
 # RuntimeError: zipfile's word for a password and, as NotImplementedError, a rare compression.
 READING_ERRORS = (*DECODING_ERRORS, RuntimeError, lzma.LZMAError, zipfile.BadZipFile)
@@ -119,8 +120,10 @@ def refuse_unlisted(path: Path, archive: zipfile.ZipFile) -> None:
         file.seek(archive.start_dir)
         directory = file.read()
     end = directory[directory.rindex(END) :]
-    count = int.from_bytes(end[10:12], "little")
-    whole = count in (len(entries) % (MANY + 1), MANY)
+    count, longer = int.from_bytes(end[10:12], "little"), directory.rfind(LONG_END)
+    if count == MANY and longer >= 0:
+        count = int.from_bytes(directory[longer + 32 : longer + 40], "little")
+    whole = count in (len(entries), len(entries) % (MANY + 1), MANY)
     if not whole or follows_another or LOCAL in end:
         mend = "unpack it, or repair it with `zip -FF`"
         raise UserError(f"{path}: its directory does not list all entries; {mend}")
