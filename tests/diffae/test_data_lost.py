@@ -158,7 +158,7 @@ def test_a_damaged_archive_hides_no_image(tmp_path, write):
 @pytest.mark.parametrize("compression", ["none", "snappy"])
 def test_parquet_files_in_one_are_refused(tmp_path, compression):
     """As `cat a.parquet b.parquet` makes them: the rows of the second, by its footer, are read from the first."""
-    for name, indices in (("a", range(4)), ("b", range(4, COUNT))):
+    for name, indices in (("a", range(4)), ("b", range(3, -1, -1))):
         pq.write_table(table(indices), tmp_path / f"{name}.parquet", compression=compression)
     both = tmp_path / "both.parquet"
     both.write_bytes(b"".join((tmp_path / f"{name}.parquet").read_bytes() for name in "ab"))

@@ -24,6 +24,7 @@ FLIPPED = 0.05
 
 RANDOM = "not deterministic: gives different results for the same images"
 BATCH = "depends on its batch: gives other results for an image alone or in another order"
+UNCUT = "ignores keep: decodes the same images from {} of its code as from {}"
 
 # The thresholds of `mistaken_range`. By them none of 139,000 batches of two to eight images was suspected, of
 # nine kinds of images and 200 honest decoders (sharp, blurred, PCA, noisy, untrained, in training), but
@@ -48,12 +49,13 @@ def tried(system: System, images: Tensor) -> str:
         try:
             code = _encoded(system, images)
             together = _results(system, code, code)
+            uncut = _uncut(system, code)
         except SystemFailed:
             return ""
         if system.range is None and _decodes(system):
             if reason := mistaken_range(images, together[-1]):
                 raise SystemFailed.at(system.name, DECODE, reason)
-        return "" if system.random else _note(system, images, code, together)
+        return "" if system.random else _note(system, images, code, together) or uncut
 
 
 def _note(system: System, images: Tensor, code: Code, together: list[Tensor]) -> str:
@@ -104,6 +106,15 @@ def _results(system: System, encoded: Code, code: Code) -> list[Tensor]:
     if _decodes(system):
         results.append(system.decode(code, FEW_STEPS))
     return results
+
+
+def _uncut(system: System, code: Code) -> str:
+    """The note on a system that decodes the same images whatever it is to keep of a code."""
+    if not _decodes(system) or len(lengths := system.lengths or ()) < 2:
+        return ""
+    ends = (lengths[0], lengths[-1])
+    few, many = (system.decode(code, FEW_STEPS, keep=keep) for keep in ends)
+    return UNCUT.format(*ends) if torch.equal(few, many) else ""
 
 
 def _tolerance(system: System) -> float:

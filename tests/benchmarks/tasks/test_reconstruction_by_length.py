@@ -51,6 +51,13 @@ def grey(unit):
     return (2 * unit - 1)[:, None, None, None].expand(-1, 3, 32, 32).clone()
 
 
+class Ignores(Bits):
+    name = title = fingerprint = "ignores"
+
+    def decode(self, code, steps=100, keep=None):
+        return super().decode(code, steps)
+
+
 class Noised(System):
     """The mean colour, a channel a number, and a tenth of x_T."""
 
@@ -211,6 +218,13 @@ def test_a_dry_run_counts_a_decode_for_each_length(context):
 
 # ----------------------------------------------------------------------------------------------
 # Systems with lengths
+
+
+def test_a_decoder_that_ignores_keep_is_noted(patches):
+    how = {"data": patches, "profile": "smoke", "stand_ins": True, "progress": False}
+    report = evaluate([Bits(), Ignores()], "reconstruction", keep=[1, 6], **how)
+    note = "ignores keep: decodes the same images from 1 of its code as from 6"
+    assert {row.system for row in report.rows if note in row.note} == {"ignores"}
 
 
 def whole(self, code, steps=100):
