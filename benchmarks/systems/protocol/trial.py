@@ -55,7 +55,9 @@ def tried(system: System, images: Tensor) -> str:
         if system.range is None and _decodes(system):
             if reason := mistaken_range(images, together[-1]):
                 raise SystemFailed.at(system.name, DECODE, reason)
-        return "" if system.random else _note(system, images, code, together) or uncut
+        if system.random:
+            return ""
+        return "; ".join(filter(None, [_note(system, images, code, together), uncut]))
 
 
 def _note(system: System, images: Tensor, code: Code, together: list[Tensor]) -> str:
@@ -113,7 +115,7 @@ def _uncut(system: System, code: Code) -> str:
     if not _decodes(system) or len(lengths := system.lengths or ()) < 2:
         return ""
     ends = (lengths[0], lengths[-1])
-    few, many = (system.decode(code, FEW_STEPS, keep=keep) for keep in ends)
+    few, many = (system.decode(code, FEW_STEPS, **{"keep": keep}) for keep in ends)
     return UNCUT.format(*ends) if torch.equal(few, many) else ""
 
 
