@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from runs import change_notes, write_card, write_entry
 from scipy import stats
 
 from reports.make import main
-from reports.records.entries import read_entry
+from reports.records.entries import read_entries, read_entry
 from reports.records.record import protocol_id
 from reports.records.run_folder import read_run
 from reports.records.uncertainty import by_group, error, write_uncertainties
@@ -42,6 +43,12 @@ def test_an_entry_is_read_and_checked(entry, capsys):
     found = read_entry(entry)
     assert (found.name, found.card.by, found.card.licence) == ("mine", "A. Person", "MIT")
     assert found.taken == set(found.run.records) and not found.not_taken
+
+
+def test_the_entries_of_this_repository_pass():
+    folders = sorted((Path(__file__).parents[2] / "docs/entries").iterdir())
+    for entry in read_entries(folders):
+        assert entry.measured.keys() > entry.taken
 
 
 def test_scores_are_read_to_their_last_digit(tmp_path):
