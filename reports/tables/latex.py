@@ -46,8 +46,12 @@ def render(table: Table, title: str, context: Mapping[str, str]) -> str:
 
 def _caption(table: Table, shared: Mapping[str, str]) -> str:
     """The title, what the table shows, and the facts that its numbers share, except for long ones."""
-    short = [f"{name} {text}" for name, text in shared.items() if name not in NOT_IN_CAPTIONS]
-    measured = f"Measured: {', '.join(short)}." if short else ""
+    short = [
+        f"{name} {text.replace('; ', ', ')}"
+        for name, text in shared.items()
+        if name not in NOT_IN_CAPTIONS
+    ]
+    measured = f"Measured: {'; '.join(short)}." if short else ""
     about = joined(table.caption, legend(table), measured, by=" ")
     return rf"\textbf{{{escape(table.title)}}}. {escape(about)}"
 

@@ -150,7 +150,9 @@ def test_without_steps_models_take_a_hundred_of_ddim_and_pictures_ten_of_fast():
     """As the README and the help of the commands say."""
     of_models = list(_with_steps(DiffusionAutoencoder, DDIM))
     of_pictures = list(_with_steps(verbs))
-    assert len(of_models) >= 5 and len(of_pictures) >= 8
+    assert (
+        len(of_models) >= 5 and len(of_pictures) >= 2
+    )  # by which all other verbs encode and decode
     for of, expected in ((of_models, (100, "ddim")), (of_pictures, (10, "fast"))):
         for name, known in of:
             assert (known["steps"].default, known["solver"].default) == expected, name

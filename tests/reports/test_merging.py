@@ -190,7 +190,7 @@ def test_seeds_become_a_mean_with_both_spreads(tmp_path):
     assert "- seed: 0, 1, 2" in page
     assert "| 256 |" in page.replace("  ", "")  # a size knows no chance
     tex = (tmp_path / "out/latex" / f"{TABLE1}.tex").read_text()
-    assert r"0.9300 $\pm$ 0.0361 {[}0.0408{]}" in tex and "Seed: 0, 1, 2." in tex
+    assert r"0.9300 $\pm$ 0.0361 {[}0.0408{]}" in tex and "seed 0, 1, 2." in tex
 
 
 @pytest.mark.parametrize("values", [VALUES, (0.9, 0.9, 0.9)], ids=["unequal", "equal"])

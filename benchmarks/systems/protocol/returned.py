@@ -3,6 +3,7 @@
 It becomes tensors that a benchmark can rely on, or SystemFailed with the reason.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -75,8 +76,8 @@ class Returned:
 
     def numbers(self, shape: Shape) -> Tensor:
         """A part of a code: float32 of that shape, finite, small enough to compute with."""
-        code = self._finite(shape, torch.float32)
-        if code.numel() and code.abs().max() > LARGEST_CODE:
+        code, low, high = self._finite(shape, torch.float32)
+        if max(-low, high) > LARGEST_CODE:
             raise self.wrong(f"returned numbers beyond {LARGEST_CODE:g}")
         return code
 
@@ -110,28 +111,35 @@ class Returned:
         """
         if side is None and len(self.shape) == 4:
             side = self.shape[-1]
-        given = self._finite((count, 3, side, side), dtype)
+        given, least, largest = self._finite((count, 3, side, side), dtype)
         if not given.numel():
             return given
         images = out_of(given, own)
-        size = images.abs()
-        far = size > FARTHEST
-        if far.any() and (self.clamped or far.double().mean() > MANY):
-            raise self.wrong(beyond(float(given.min()), float(given.max()), own))
-        outside = int((size > 1 + ROUNDING).sum())
+        low, high = out_of(least, own), out_of(largest, own)
+        is_far = low < -FARTHEST or high > FARTHEST
+        if is_far and (self.clamped or (images.abs() > FARTHEST).double().mean() > MANY):
+            raise self.wrong(beyond(least, largest, own))
+        outside = 0
+        if low < -1 or high > 1:
+            outside = int((images.abs() > 1 + ROUNDING).sum())
+            images = images.clamp(-1, 1) if self.clamped else images
         overshoot.add(self.method, outside, images.numel(), self.clamped)
-        return images.clamp(-1, 1) if self.clamped and size.max() > 1 else images
+        return images
 
-    def _finite(self, shape: Shape, dtype: torch.dtype) -> Tensor:
-        """A finite tensor of that shape and `dtype`, of floating point."""
+    def _finite(self, shape: Shape, dtype: torch.dtype) -> tuple[Tensor, float, float]:
+        """A finite tensor of that shape and `dtype`, its least and its largest value (0 if it is empty).
+
+        Both are read at once, so that the host waits for a GPU once.
+        """
         value = self._of_shape(shape)
         if not value.is_floating_point():
             raise self.wrong(f"returned {dtype_name(value)}, not floating point")
         value = self._ordinary(value, dtype)
-        count = int((~torch.isfinite(value)).sum())
-        if count:
+        low, high = torch.stack(value.aminmax()).tolist() if value.numel() else (0.0, 0.0)
+        if not (math.isfinite(low) and math.isfinite(high)):  # nan is a bound wherever it is
+            count = int((~torch.isfinite(value)).sum())
             raise self.wrong(f"returned {count:,} of {value.numel():,} values not finite")
-        return value
+        return value, low, high
 
     def _of_shape(self, shape: Shape) -> Tensor:
         """A tensor with ordinary values, of that shape."""
