@@ -95,8 +95,9 @@ def tables(frame: pd.DataFrame) -> str:
         shown = []
         for s in SYSTEMS:
             cell = [values.get((name, protocol, s, control)) for control in CONTROLS]
-            only = cell[1] is None
-            shown.append(f"{cell[0]:.2f}" if only else "{:.2f} ({:.2f}; {:.2f})".format(*cell))
+            texts = ["-" if value is None else f"{value:.2f}" for value in cell]
+            only = protocol == SLOW
+            shown.append(texts[0] if only else "{} ({}; {})".format(*texts))
         rows.append([f"`{name}`", f"`{protocol}`", *shown])
     headers = ["", "protocol", *SYSTEMS.values()]
     return "\n\n".join([*parts, tabulate(rows, headers, "pipe", disable_numparse=True)])
