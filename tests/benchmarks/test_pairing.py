@@ -32,6 +32,8 @@ SETTINGS = {
     "representation.coded": EVERY,
     "representation.labels": [16],
     "representation.draws": 2,
+    "edits.images": EVERY,
+    "edits.attributes": 1,
     "fewshot.reference": EVERY,
     "fewshot.pool": 80,
     "fewshot.samples": 15,
@@ -41,7 +43,11 @@ SETTINGS = {
 }
 QUICK = "interpolation variation denoising unconditional probes".split()
 SLOW = "reconstruction latent identity fewshot representation".split()
-TASKS = [pytest.param(QUICK, id="quick"), pytest.param(SLOW, id="slow", marks=pytest.mark.slow)]
+TASKS = [
+    pytest.param(QUICK, id="quick"),
+    pytest.param(SLOW, id="slow", marks=pytest.mark.slow),
+    pytest.param(["edits"], id="edits", marks=pytest.mark.slow),
+]
 
 
 class Worse(Cells):
@@ -82,6 +88,7 @@ def run(request, tmp_path_factory):
                 made[name] = evaluate(system(), request.param, folder, "smoke", **how)
         return made[name]
 
+    measure.tasks = request.param
     return measure
 
 
@@ -173,6 +180,8 @@ def test_the_paired_error_of_a_mean_is_that_of_its_differences(run, people):
 
 def test_another_seed_is_not_paired(run, people):
     """Where every image is taken too: their order, their noise and the samples are others."""
+    if run.tasks == ["edits"]:
+        pytest.skip("of so few images some distances have an error by one seed and not by another")
     check_errors(run("seed", people, seed=1), run("base", people), is_paired=False)
 
 
