@@ -210,7 +210,8 @@ def _uninformed(name: str, matrix: Floats, how: Infomec, labels: Sequence[str]) 
         return ()
     count = f"{empty.sum()} of {len(empty)} {kind}"
     if kind == "labels":
-        count += f" ({', '.join(few([labels[i] for i in np.flatnonzero(empty)], LISTED))})"
+        names = [label for label, is_empty in zip(labels, empty, strict=True) if is_empty]
+        count += f" ({', '.join(few(names, LISTED))})"
     is_refused = how.uninformed == "refused" or (how.uninformed != "left out" and kind == "labels")
     if is_refused or (empty.all() and how.null == "kept"):
         why = f"{count} without information, for which the authors' code gives nan"
