@@ -116,6 +116,18 @@ def _refuse_enlarging(data: str, native: int, largest: int, sizes: Mapping[int, 
         raise UserError(f"{data} has images of {native} px, but {takes}; {remedy}")
 
 
+def _opened(given: Dataset, chosen: int | None, sizes: Mapping[int, str], largest: int) -> Dataset:
+    """A data set that is open, at the size that was `chosen`. Raises UserError if it does not fit."""
+    size = min(sizes, default=32)
+    if chosen is None and sizes and given.image_size > size:
+        takes = f"{sizes[size]} takes {size} px; open it with image_size={size}"
+        raise UserError(f"data: {given.name} was opened at {given.image_size} px, but {takes}")
+    dataset = given if chosen is None else given.at(chosen)
+    if chosen is not None or dataset.image_size < largest:
+        _refuse_enlarging(f"data: {dataset.name}", native_side(dataset), largest, sizes)
+    return dataset
+
+
 def open_data(options: Options, loaded: list[System], given: Dataset | None = None) -> Dataset:
     """Open the data set at the size of the comparison: that of --size, else the smallest size of the
     systems, or that of an open data set.
@@ -129,16 +141,9 @@ def open_data(options: Options, loaded: list[System], given: Dataset | None = No
             sizes.setdefault(system.image_size, system.title)
     size = options.size or min(sizes, default=32)
     largest = max(size, *sizes) if options.size or sizes else 32
-    if given is not None and options.size is not None:
-        given = given.at(size)
     portraits = options.profile.sizes(DataSizes).portraits
     if given is not None:
-        if sizes and options.size is None and given.image_size > size:
-            takes = f"{sizes[size]} takes {size} px; open it with image_size={size}"
-            raise UserError(f"data: {given.name} was opened at {given.image_size} px, but {takes}")
-        if options.size is not None or given.image_size < largest:
-            _refuse_enlarging(f"data: {given.name}", native_side(given), largest, sizes)
-        dataset = given
+        dataset = _opened(given, options.size, sizes, largest)
     elif options.data is None and options.dry_run:
         dataset = planned(portraits, size)
     elif options.data is None:
