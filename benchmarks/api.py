@@ -223,11 +223,11 @@ def _systems(model: Models, device: torch.device) -> tuple[list[System], Missing
     """
     loaded: list[System] = []
     failed: list[tuple[str, SystemFailed | NotAvailable]] = []
-    for title, one in _titled(model):
+    for title, candidate in _titled(model):
         try:
-            loaded.append(systems.as_system(one, device, title))
+            loaded.append(systems.as_system(candidate, device, title))
         except (SystemFailed, NotAvailable) as reason:
-            name = str(one) if isinstance(one, str | Path) else kind(one)
+            name = str(candidate) if isinstance(candidate, str | Path) else kind(candidate)
             failed.append((title or name, reason))
     if not loaded:
         raise UserError("; ".join(str(reason) for _, reason in failed) or NOTHING)

@@ -18,7 +18,7 @@ from benchmarks.metrics.networks.perceptual import PerceptualDistance
 from benchmarks.metrics.protocols.schema import names
 from benchmarks.runtime.calling import Batches
 from benchmarks.runtime.choices import NetworkChoice, option, switch
-from benchmarks.runtime.choices import names as several
+from benchmarks.runtime.choices import names as comma_separated
 from diffae.system import cli
 from diffae.system.errors import UserError
 from reports.records.metrics import alternatives
@@ -54,7 +54,7 @@ class Asked:
         f"measure fid, psnr, ssim or lpips as another code does: {', '.join(names())}; numbers of "
         f"codes: {', '.join(schema.names())}; or a file",
         (),
-        type=several,
+        type=comma_separated,
         metavar="NAME|FILE.toml,...",
     )
     seed: int | None = option("of numbers of codes (default: 0)", type=cli.natural)

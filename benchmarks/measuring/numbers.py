@@ -35,7 +35,10 @@ def measure_codes(names: Sequence[str], asked: Asked, noting: Noting) -> dict[st
             one = measure(name, codes, protocol, seed)
             error = "" if one.stderr is None else f", standard error {one.stderr:.3g}"
             over = f" over {one.over}" if error and one.over else ""
-            how = "; ".join(f"{x} {field_text(x, y)}" for x, y in fields(name, protocol).items())
+            how = "; ".join(
+                f"{field} {field_text(field, value)}"
+                for field, value in fields(name, protocol).items()
+            )
             lines = [*told, f"protocol {protocol.name}, {protocol.code}: {how}", *one.notes]
             lines += [f"images: {one.n:,}{error}{over}", f"{name} {one.value:.8g}"]
             found[name] = [*found.get(name, []), *lines]

@@ -91,17 +91,17 @@ def _command(notes: Mapping[str, Any]) -> str:
 
 def failures(found: Merged) -> tuple[str, ...]:
     """Failures: systems that raised an error in a benchmark; of a run without any number, all obstacles."""
-    said: dict[tuple[str, str, str], list[str]] = {}
+    where: dict[tuple[str, str, str], list[str]] = {}
     for folder in found.folders:
         failed = folder.notes.get("failed")
         for row in failed if isinstance(failed, list) else []:
             if isinstance(row, dict):
                 verb = "could not run" if row.get("obstacle") else "failed"
                 key = (_text(row.get("system")), verb, _text(row.get("reason")))
-                said.setdefault(key, []).append(_text(row.get("benchmark")))
+                where.setdefault(key, []).append(_text(row.get("benchmark")))
     return tuple(
         f"{system} {verb} in {', '.join(dict.fromkeys(benchmarks))}: {reason}"
-        for (system, verb, reason), benchmarks in said.items()
+        for (system, verb, reason), benchmarks in where.items()
     )
 
 

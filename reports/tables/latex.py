@@ -18,12 +18,8 @@ from reports.tables.layout import LABEL, VALUE, Cell, Panel, Table
 from reports.tables.markdown import facts, is_name, legend
 from reports.tables.numbers import footnote
 
-NOT_IN_CAPTIONS = (
-    "protocol",
-    "published",
-    "run",
-    "not alike",
-)  # the comments of the file have them
+# Facts that the comments of the file have.
+NOT_IN_CAPTIONS = ("protocol", "published", "run", "not alike")
 # \resizebox with the natural size where that fits, once for the width and once for the height.
 FIT = (
     r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"

@@ -70,11 +70,8 @@ def _compared(a: Record, b: Record, merged: Merged) -> tuple[tuple[Cell, ...], R
     error = error_between(a, b, *ours)
     units = [{part.units for part in uncertainty} for uncertainty in ours]
     how = "paired" if paired(*ours) else "partly" if units[0] & units[1] else "independent"
-    how += (
-        ""
-        if gap_between(a, b, merged.uncertainty, known).standing != UNDECIDED
-        else f", {UNDECIDED}"
-    )
+    if gap_between(a, b, merged.uncertainty, known).standing == UNDECIDED:
+        how = f"{how}, {UNDECIDED}"
     low, high = (value + error.quantile(p) if error else None for p in (0.025, 0.975))
     if error and error.stderr and low is not None and high is not None:
         text, end, to = (_rounded(x, error.stderr) for x in (value, low, high))

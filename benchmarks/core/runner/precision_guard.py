@@ -30,9 +30,8 @@ from diffae.system import distributed
 EXACT = "float32"
 IMAGES = 4
 LEVELS = 127.5  # grey levels of 8 bits in a unit of [-1, 1]
-LEAST_SPREAD = (
-    0.01  # of codes, as a share of their size: codes that are nearer to each other are one
-)
+# Of codes, as a share of their size: codes that are nearer to each other count as the same code.
+LEAST_SPREAD = 0.01
 # Images: root mean square of the worst one in grey levels (4 is a PSNR of 36 dB). Codes: as a share of
 # how far those of different images are apart; of tokens the share that changes.
 LIMITS = {"images": 4.0, "semantic codes": 0.05, "x_T": 0.2}

@@ -1,7 +1,7 @@
 """The systems and the data of a run, from its options."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Annotated, Any
@@ -14,7 +14,7 @@ from benchmarks.core.store import ELSEWHERE, default_root
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
 from benchmarks.systems import slug
 from benchmarks.systems.protocol.base import System, has_no_encoder
-from diffae.data import Dataset, native_side, open_dataset, open_for_model, open_portraits
+from diffae.data import Dataset, native_side, open_dataset, open_portraits
 from diffae.data.fingerprint import forget
 from diffae.data.portraits.write import LARGEST_COUNT, planned
 from diffae.system import cli, distributed
@@ -89,17 +89,43 @@ def comparison(context: Context, loaded: Sequence[System]) -> dict[str, Any]:
     """For run.json and captions: at which `size` images are compared, which system decided it, and which
     systems are `resized` to it from which size, and that in a sentence. Empty if none is.
     """
-    size, asked = context.dataset.image_size, context.options.size
+    size, is_chosen = context.dataset.image_size, context.options.size is not None
     own = {system.title: system.image_size for system in loaded if system.image_size is not None}
     resized = {title: side for title, side in own.items() if side != size}
     if not resized:
         return {}
     smallest = next((title for title, side in own.items() if side == size), "")
-    why = f"the size of {smallest}, the smallest" if smallest else "the size of the open data set"
-    why = "as asked for" if asked else why
+    if is_chosen:
+        why = "as asked for"
+    elif smallest:
+        why = f"the size of {smallest}, the smallest"
+    else:
+        why = "the size of the open data set"
     each = ", ".join(f"{title} from {side} px" for title, side in resized.items())
     text = f"Images are compared at {size} px, {why}; resized to it: {each}."
-    return {"size": size, "decided_by": "" if asked else smallest, "resized": resized, "text": text}
+    decided_by = "" if is_chosen else smallest
+    return {"size": size, "decided_by": decided_by, "resized": resized, "text": text}
+
+
+def _refuse_enlarging(data: str, native: int, largest: int, sizes: Mapping[int, str]) -> None:
+    """Raise UserError for images of `native` px where a system, or --size, takes `largest` px."""
+    if native < largest:
+        title = sizes.get(largest)
+        remedy = f"give larger images or a smaller {'model' if title else '--size'}"
+        takes = f"{title or '--size'} takes {largest} px"
+        raise UserError(f"{data} has images of {native} px, but {takes}; {remedy}")
+
+
+def _opened(given: Dataset, chosen: int | None, sizes: Mapping[int, str], largest: int) -> Dataset:
+    """A data set that is open, at the size that was `chosen`. Raises UserError if it does not fit."""
+    size = min(sizes, default=32)
+    if chosen is None and sizes and given.image_size > size:
+        takes = f"{sizes[size]} takes {size} px; open it with image_size={size}"
+        raise UserError(f"data: {given.name} was opened at {given.image_size} px, but {takes}")
+    dataset = given if chosen is None else given.at(chosen)
+    if chosen is not None or dataset.image_size < largest:
+        _refuse_enlarging(f"data: {dataset.name}", native_side(dataset), largest, sizes)
+    return dataset
 
 
 def open_data(options: Options, loaded: list[System], given: Dataset | None = None) -> Dataset:
@@ -115,28 +141,19 @@ def open_data(options: Options, loaded: list[System], given: Dataset | None = No
             sizes.setdefault(system.image_size, system.title)
     size = options.size or min(sizes, default=32)
     largest = max(size, *sizes) if options.size or sizes else 32
-    if given is not None and options.size is not None:
-        given = given.at(size)
     portraits = options.profile.sizes(DataSizes).portraits
     if given is not None:
-        if sizes and options.size is None and given.image_size > size:
-            takes = f"{sizes[size]} takes {size} px; open it with image_size={size}"
-            raise UserError(f"data: {given.name} was opened at {given.image_size} px, but {takes}")
-        if (options.size or given.image_size < largest) and (
-            native := native_side(given)
-        ) < largest:
-            takes = f"{sizes.get(largest, '--size')} takes {largest} px; give larger images or a smaller model"
-            raise UserError(f"data: {given.name} has images of {native} px, but {takes}")
-        dataset = given
+        dataset = _opened(given, options.size, sizes, largest)
     elif options.data is None and options.dry_run:
         dataset = planned(portraits, size)
     elif options.data is None:
         with writing(default_root().parent, ELSEWHERE):
             dataset = open_portraits(portraits, largest).at(size)
     else:
-        sees_images = not all(map(has_no_encoder, loaded))
-        opened = open_for_model if sees_images else open_dataset
-        dataset = opened(options.data, largest, options.cropped).at(size)
+        dataset = open_dataset(options.data, largest, options.cropped)
+        if not all(map(has_no_encoder, loaded)):
+            _refuse_enlarging(str(options.data), native_side(dataset), largest, sizes)
+        dataset = dataset.at(size)
         if not len(dataset.indices("test")):
             raise UserError(f"{options.data}: no images in the test split")
     for name in options.attributes:

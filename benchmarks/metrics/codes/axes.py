@@ -75,7 +75,8 @@ def refuse_real_values(x: Floats) -> None:
     most = max(len(np.unique(column)) for column in x.T)
     if most > len(x) / 2:
         values = f"an axis has {most:,} values in {len(x):,} rows"
-        raise UserError(f"{values}; this protocol is for the codes of quantised models")
+        remedy = "take another, such as infomec"
+        raise UserError(f"{values}; this protocol is for the codes of quantised models: {remedy}")
 
 
 def shared(compute: Callable[[Codes, Any, int], T]) -> Callable[[Codes, Any, int], T]:

@@ -13,7 +13,7 @@ information (Vinh et al., 2010), or A = I / H where a protocol subtracts nothing
 An axis or a label without any information has no such share: `Infomec.uninformed` says what follows.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -25,11 +25,12 @@ from scipy.stats import rankdata
 
 from benchmarks.metrics.codes import axes
 from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Found, Ints
-from benchmarks.metrics.codes.errors import blocks_of, jackknifed, of_one
+from benchmarks.metrics.codes.errors import LISTED, blocks_of, jackknifed, of_one
 from benchmarks.metrics.codes.number import Number
 from benchmarks.metrics.frechet_jackknife import BLOCKS
 from diffae.system.errors import UserError
 from diffae.system.settings import Range
+from reports.records.reading import few
 
 MEAN, LARGEST = 20, 100  # permutations for their mean, and for their largest information
 Score = Callable[[Floats], float]  # of I - n and A [2, d, N]
@@ -201,17 +202,21 @@ def _shares(matrix: Floats, axis: int) -> Floats:
     return adjusted.max(axis=axis) / np.where(total > TINY, total, np.nan)
 
 
-def _uninformed(name: str, matrix: Floats, how: Infomec) -> tuple[str, ...]:
+def _uninformed(name: str, matrix: Floats, how: Infomec, labels: Sequence[str]) -> tuple[str, ...]:
     """A note of the axes or labels without information. Raises UserError where they are refused."""
     kind, axis = ALONG[name]
     empty = np.isnan(_shares(matrix, axis))
     if not empty.any():
         return ()
     count = f"{empty.sum()} of {len(empty)} {kind}"
+    if kind == "labels":
+        names = [label for label, is_empty in zip(labels, empty, strict=True) if is_empty]
+        count += f" ({', '.join(few(names, LISTED))})"
     is_refused = how.uninformed == "refused" or (how.uninformed != "left out" and kind == "labels")
     if is_refused or (empty.all() and how.null == "kept"):
-        raise UserError(f"{name}: {count} have no information: the authors' code gives nan")
-    return (f"{count} have no information and are left out of the mean",)
+        why = f"{count} without information, for which the authors' code gives nan"
+        raise UserError(f"{name}: {why}; leave out these {kind}, or take the protocol plain")
+    return (f"{count} without information, left out of the mean",)
 
 
 def _measured(name: str, score: Score, codes: Codes, how: Mig, seed: int) -> Found:
@@ -223,7 +228,8 @@ def _measured(name: str, score: Score, codes: Codes, how: Mig, seed: int) -> Fou
         return Found(0.0, len(blocks), notes=(*notes, "no axis counts: 0"))
     axes.needs(name, *(("axes that count", d) if name in ("mig", "infoc") else ("labels", labels)))
     if isinstance(how, Infomec):
-        notes = [*notes, *_uninformed(name, matrices[0], how)]
+        assert codes.labels is not None
+        notes = [*notes, *_uninformed(name, matrices[0], how, codes.labels.names)]
     if name == "mig":  # the jackknife is of these two
         best = np.argsort(-matrices[0][1], axis=0, kind="stable")[None, :2]
         matrices = [np.take_along_axis(matrix, best, axis=1) for matrix in matrices]

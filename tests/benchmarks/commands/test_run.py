@@ -323,7 +323,9 @@ def test_an_attribute_that_is_not_there(cache, portraits):
 def test_images_smaller_than_the_checkpoint(cache, tmp_path):
     for i in range(20):
         Image.new("RGB", (16, 16), (i, 0, 0)).save(tmp_path / f"{i}.png")
-    assert "images of 16 px, but the model is for 32 px" in refused(cache, "--data", tmp_path)
+    message = refused(cache, "--data", tmp_path)
+    assert "has images of 16 px, but " in message
+    assert message.endswith(" takes 32 px; give larger images or a smaller model\n")
 
 
 def test_a_corrupt_image_is_named(cache, portraits, tmp_path):

@@ -55,5 +55,7 @@ def test_systems_of_one_size_say_nothing_of_it(patches, capsys):
 
 
 def test_a_size_above_that_of_the_images_is_refused(patches):
-    with pytest.raises(UserError, match="128 px"):
+    with pytest.raises(
+        UserError, match="--size takes 128 px; give larger images or a smaller --size"
+    ):
         evaluate(blur(32), "reconstruction", str(patches.root), "smoke", limit=4, size=128)

@@ -25,11 +25,12 @@ from benchmarks.metrics.codes.data import (
     Part,
     parts,
 )
-from benchmarks.metrics.codes.errors import blocks_of, found, mean_of_labels
+from benchmarks.metrics.codes.errors import LISTED, blocks_of, found, mean_of_labels
 from benchmarks.metrics.codes.invariant.linear import standardised
 from benchmarks.metrics.codes.number import Number
 from diffae.system.errors import UserError
 from diffae.system.settings import Range
+from reports.records.reading import few
 
 Bools = NDArray[np.bool_]
 GRID = (1, 5, 10, 20, 50, 100, 200)
@@ -103,15 +104,14 @@ def _measurable(codes: Codes, how: Knn, scored: int) -> tuple[Codes, list[str]]:
     assert codes.labels is not None
     if scored < how.fewest_scored:
         fails = f"the code of this protocol fails on fewer than {how.fewest_scored} test images"
-        raise UserError(f"knn: {fails}, and here are {scored}; give more images")
+        raise UserError(f"knn: {fails}, and there are {scored}; give more images")
     counts = [len(np.unique(column)) for column in codes.y.T]
     kept = [label for label, count in enumerate(counts) if count >= how.fewest_classes]
     fails = f"the code of this protocol fails on labels of fewer than {how.fewest_classes} classes"
     if not kept:
-        raise UserError(f"knn: {fails}, and here are no others; take another protocol")
-    notes = []
-    if len(kept) < len(counts):
-        notes.append(f"{fails}, left out: {len(counts) - len(kept)}")
+        raise UserError(f"knn: {fails}, and there is no other label; take another protocol")
+    left_out = [name for label, name in enumerate(codes.labels.names) if label not in kept]
+    notes = [f"{fails}, left out: {', '.join(few(left_out, LISTED))}"] if left_out else []
     return replace(codes, labels=codes.labels.of(kept)), notes
 
 

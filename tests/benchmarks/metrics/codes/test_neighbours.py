@@ -63,15 +63,17 @@ def test_where_the_code_of_a_protocol_fails_there_is_a_reason(name):
     alone = measure("knn", codes, protocol, 0)
     both = measure("knn", of_classes(codes, four, six), protocol, 0)
     assert both.value == alone.value
-    assert any("fewer than 5 classes" in note and note.endswith(": 1") for note in both.notes)
+    assert any(
+        "fewer than 5 classes" in note and note.endswith("left out: l0") for note in both.notes
+    )
     with pytest.raises(
-        UserError, match="fails on labels of fewer than 5 classes, and here are no others"
+        UserError, match="fails on labels of fewer than 5 classes, and there is no other label"
     ):
         measure("knn", of_classes(codes, four), protocol, 0)
     assert measure("knn", of_classes(codes, four), named("lightly-knn"), 0).value > 0
     few = codes.of(np.arange(180))
     if name == "dino-knn":
-        with pytest.raises(UserError, match="fewer than 100 test images, and here are 90"):
+        with pytest.raises(UserError, match="fewer than 100 test images, and there are 90"):
             measure("knn", few, protocol, 0)
     with pytest.raises(UserError, match="k = 200 needs as many training rows"):
         measure("knn", few, named("lightly-knn"), 0)
