@@ -185,6 +185,14 @@ def test_what_a_plot_refers_to_is_in_it_and_in_no_other(plots):
     assert len(set(everything)) == len(everything)
 
 
+def test_a_plot_is_an_image_with_a_name_for_a_screen_reader(plots):
+    for plot in plots:
+        root = ElementTree.fromstring(plot.svg)
+        texts = {element.get("id"): element.text for element in root}
+        assert root.get("role") == "img"
+        assert texts[root.get("aria-labelledby")] and texts[root.get("aria-describedby")]
+
+
 def test_operations_are_calls_times_a_step_and_the_encoder_once(tmp_path):
     table = "table1_reconstruction"
     records = [
