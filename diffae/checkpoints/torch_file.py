@@ -96,7 +96,7 @@ def _check_zip(path: Path) -> None:
             raise UserError(f"{path}: damaged: bad CRC-32 of {damaged}; download it again")
 
 
-def _names_in_legacy_file(path: Path) -> set[str]:
+def _names_in_legacy_file(path: Path) -> list[str]:
     with open(path, "rb") as file:
         opcodes = [op for _ in range(LEGACY_PICKLES) for op in pickletools.genops(file)]
-    return {name.replace(" ", ".") for op, name, _ in opcodes if op.name == "GLOBAL"}
+    return [str(name).replace(" ", ".") for op, name, _ in opcodes if op.name == "GLOBAL"]

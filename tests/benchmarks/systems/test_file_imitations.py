@@ -62,7 +62,9 @@ def test_vq_vae_2(tmp_path):
 
 
 def test_d2c(tmp_path):
-    found = torch_file.load(d2c_files.write(tmp_path / "model.ckpt", d2c_files.network(d2c_files.SMALL)))
+    found = torch_file.load(
+        d2c_files.write(tmp_path / "model.ckpt", d2c_files.network(d2c_files.SMALL))
+    )
     names = {f"{part}::{name}" for part, state in found.items() for name in state}
     listed = set(parity_files.shapes("d2c_ffhq256"))
     listed |= {name.replace("encoder_q", "encoder_k") for name in listed}
