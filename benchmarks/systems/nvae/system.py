@@ -53,12 +53,13 @@ class NVAESystem(Opened, Maps):
         }
         if "prior_ftr0" not in state:
             containers.refuse_other_kind(content, path, "nvae", "a state_dict with prior_ftr0")
-        arguments = named.get("args")
-        if not isinstance(arguments, StandIn):
+        args = named.get("args")
+        arguments = args.values if isinstance(args, StandIn) else {}
+        if not arguments:
             what = "without which its network is unknown"
             raise UserError(f"{path}: has no args, the arguments of its training, {what}")
         tensors = in_memory(state, path)
-        return read_arguments(arguments.values, tensors, path), tensors
+        return read_arguments(arguments, tensors, path), tensors
 
     def _set_sizes(self, config: NVAEConfig) -> None:
         """Count the numbers of the z of all groups; probes read a part that they can be fitted to."""

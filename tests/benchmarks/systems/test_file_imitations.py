@@ -2,19 +2,16 @@
 
 import re
 import zipfile
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 import d2c_files
 import nvae_files
 import official_files
 import parity_files
-import pytest
 import torch
 import vq_files
 
-from benchmarks import systems
 from diffae.checkpoints import torch_file
 
 
@@ -91,68 +88,3 @@ def _of_one_tensor(state: dict[str, Any]) -> None:
     assert second
     same = [(state[n], state[n.replace("_normalized", "")]) for n in second]
     assert all(one.data_ptr() == other.data_ptr() for one, other in same)
-
-
-# ----------------------------------------------------------------------------------------------
-# Of one of them whatever its tensors are made of
-
-
-def write_vqvae2(path: Path, change: Callable) -> Path:
-    return vq_files.vqvae2(path, **change(vq_files.state("vqvae2")))
-
-
-def write_vqgan(path: Path, change: Callable) -> Path:
-    return vq_files.vqgan(path, vq_files.SMALL, change(vq_files.drawn(vq_files.SMALL)))
-
-
-def write_d2c(path: Path, change: Callable) -> Path:
-    parts = d2c_files.network(d2c_files.SMALL)
-    return d2c_files.write(path, {part: change(state) for part, state in parts.items()})
-
-
-def write_nvae(path: Path, change: Callable) -> Path:
-    state = nvae_files.state("nvae_tiny64")
-    return nvae_files.write(path, change(state), nvae_files.tiny_arguments())
-
-
-def rounded(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {n: t.half().float() if t.is_floating_point() else t for n, t in state.items()}
-
-
-def halved_and_transposed(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Of float16, and where it has two axes with the second one first in memory."""
-
-    def odd(t: torch.Tensor) -> torch.Tensor:
-        t = t.half() if t.is_floating_point() else t
-        return t.transpose(0, 1).contiguous().transpose(0, 1) if t.ndim > 1 else t
-
-    return {name: odd(tensor) for name, tensor in state.items()}
-
-
-def in_one_storage(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """All float tensors as pieces of one, as they come from a flattened optimiser."""
-    pieces = {n: t for n, t in rounded(state).items() if t.is_floating_point()}
-    whole = torch.cat([t.reshape(-1) for t in pieces.values()])
-    parts = whole.split([t.numel() for t in pieces.values()])
-    views = {n: part.view(t.shape) for (n, t), part in zip(pieces.items(), parts, strict=True)}
-    return state | views
-
-
-LONG = pytest.param("nvae", marks=pytest.mark.slow)  # of 1,306 tensors
-WRITERS = {"vqvae2": write_vqvae2, "vqgan": write_vqgan, "d2c": write_d2c, "nvae": write_nvae}
-
-
-@pytest.mark.parametrize("change", [halved_and_transposed, in_one_storage])
-@pytest.mark.parametrize("name", ["vqvae2", "vqgan", "d2c", LONG])
-def test_weights_are_the_same_however_they_are_kept(name, change, tmp_path):
-    weights = []
-    for kind in (rounded, change):
-        (tmp_path / kind.__name__).mkdir()
-        path = WRITERS[name](tmp_path / kind.__name__ / "last.ckpt", kind)
-        system = systems.load(name, path)
-        networks = system.networks().values()
-        weights.append({n: t for network in networks for n, t in network.state_dict().items()})
-    plain, odd = weights
-    assert all(t.dtype == torch.float32 for t in odd.values() if t.is_floating_point())
-    assert plain.keys() == odd.keys()
-    assert all(torch.equal(t, odd[n]) for n, t in plain.items() if t.is_floating_point())
