@@ -60,7 +60,8 @@ def in_memory(state: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
     Raises UserError naming the first entry that is not a tensor, or repeats numbers without end.
     """
     for name, value in state.items():
-        if not isinstance(value, Tensor):
+        is_plain = isinstance(value, Tensor) and value.is_cpu and value.layout == torch.strided
+        if not is_plain:
             raise UserError(f"{path}: holds {name:.80}, which is not a tensor")
         if value.nbytes > value.untyped_storage().nbytes():
             raise UserError(f"{path}: damaged: {name:.80} is larger than its storage")

@@ -174,3 +174,10 @@ def test_a_tensor_larger_than_its_storage_is_refused(tmp_path):
     torch.save({"conds": torch.zeros(()).expand(10**6, 10**6)}, tmp_path / "file")
     with pytest.raises(UserError, match="conds is larger than its storage"):
         in_memory(load(tmp_path / "file"), tmp_path)
+
+
+@pytest.mark.parametrize("odd", [torch.eye(2).to_sparse(), torch.empty(2, device="meta"), 1.0])
+def test_a_tensor_without_plain_numbers_is_refused(tmp_path, odd):
+    torch.save({"conds": odd}, tmp_path / "file")
+    with pytest.raises(UserError, match="holds conds, which is not a tensor"):
+        in_memory(load(tmp_path / "file"), tmp_path)
