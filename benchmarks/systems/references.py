@@ -16,6 +16,7 @@ from benchmarks.systems.protocol.base import Code, System, needed
 from benchmarks.systems.shared import containers
 from benchmarks.systems.shared.recognised import read_address
 from diffae.checkpoints import checkpoint
+from diffae.checkpoints.torch_file import in_memory
 from diffae.eight_bit import to_uint8
 from diffae.networks.unet import SemanticEncoder
 from diffae.system.cli import did_you_mean
@@ -187,7 +188,6 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".safetensors":
         file_size(path)
         return checkpoint.read_tensors(path)
-    with containers.opened(path) as file:
-        content = containers.entries(file.content)
-        state = content.get("state_dict", content.get("model", content))
-        return containers.take(file, state, path)
+    content = containers.entries(containers.read(path))
+    state = content.get("state_dict", content.get("model", content))
+    return in_memory(containers.entries(state), path)

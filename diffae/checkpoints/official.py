@@ -19,7 +19,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
-from diffae.checkpoints.torch_file import StoredTensor, TorchFile
+from diffae.checkpoints import torch_file
 from diffae.networks.config import (
     ARCHITECTURES,
     AUTOENCODER,
@@ -71,17 +71,16 @@ class OfficialCheckpoint:
     def weights(self, expected: Iterable[str]) -> dict[str, Tensor]:
         """The tensors of the names in `expected`, which are ours."""
         names = {name: _official_name(name) for name in expected}
-        with TorchFile(self.path) as file:
-            return {ours: file.read(self._tensors[theirs]) for ours, theirs in names.items()}
+        tensors = {ours: self._tensors[theirs] for ours, theirs in names.items()}
+        return torch_file.in_memory(tensors, self.path)
 
 
-def _state_dict(path: Path) -> dict[str, StoredTensor]:
-    with TorchFile(path) as file:
-        content = file.content
+def _state_dict(path: Path) -> dict[str, Tensor]:
+    content = torch_file.load(path)
     state = content.get("state_dict") if isinstance(content, dict) else None
     if not isinstance(state, dict):
         raise UserError(f"{path}: not a Lightning checkpoint: it has no state_dict")
-    tensors = {k: v for k, v in state.items() if isinstance(k, str) and isinstance(v, StoredTensor)}
+    tensors = {k: v for k, v in state.items() if isinstance(k, str) and isinstance(v, Tensor)}
     if len(tensors) != len(state):
         odd = next(str(k) for k in state if k not in tensors)
         raise UserError(f"{path}: state_dict holds {odd:.80}, which is not a tensor")
@@ -256,8 +255,7 @@ def read_classifier(path: Path) -> Classifier:
     copies = ("ema_classifier.weight", "ema_classifier.bias")
     if extra := sorted(tensors.keys() - {*names, *copies}):
         raise UserError(f"{path}: not part of a classifier: {', '.join(extra[:3])}")
-    with TorchFile(path) as file:
-        return Classifier(*_together(file, {name: tensors[name] for name in names}))
+    return Classifier(*_together(path, {name: tensors[name] for name in names}))
 
 
 @dataclass(frozen=True)
@@ -275,26 +273,24 @@ class Latents:
 def read_latents(path: Path) -> Latents:
     """Read a `latent.pkl`. Raises UserError naming what is missing, misshapen or not finite."""
     names = ("conds", "conds_mean", "conds_std")
-    with TorchFile(path) as file:
-        content = file.content if isinstance(file.content, dict) else {}
-        stored = [t for name in names if isinstance(t := content.get(name), StoredTensor)]
-        if len(stored) < len(names):
-            raise UserError(f"{path}: not a latent.pkl: it must hold {', '.join(names)}")
-        return Latents(*_together(file, dict(zip(names, stored, strict=True))))
+    content = torch_file.load(path)
+    if not isinstance(content, dict) or not content.keys() >= set(names):
+        raise UserError(f"{path}: not a latent.pkl: it must hold {', '.join(names)}")
+    return Latents(*_together(path, {name: content[name] for name in names}))
 
 
-def _together(file: TorchFile, stored: Mapping[str, StoredTensor]) -> list[Tensor]:
+def _together(path: Path, stored: Mapping[str, Tensor]) -> list[Tensor]:
     """Tensors in float32: N x d, any of N numbers, and last mean and deviation, as 1 x d.
 
     Raises UserError if they have other shapes, or are not finite.
     """
-    tensors = [file.read(tensor).float() for tensor in stored.values()]
+    tensors = [tensor.float() for tensor in torch_file.in_memory(stored, path).values()]
     first, *others, mean, std = tensors
     fit = first.ndim == 2 and {mean.numel(), std.numel()} == {first.shape[1]}
     if not fit or any(other.shape != first.shape[:1] for other in others):
         shapes = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in stored.items())
-        raise UserError(f"{file.path}: shapes do not fit together: {shapes}")
+        raise UserError(f"{path}: shapes do not fit together: {shapes}")
     finite = [bool(torch.isfinite(tensor).all()) for tensor in tensors]
     if odd := [name for name, is_finite in zip(stored, finite, strict=True) if not is_finite]:
-        raise UserError(f"{file.path}: tensors not finite: {', '.join(odd)}")
+        raise UserError(f"{path}: tensors not finite: {', '.join(odd)}")
     return [first, *others, mean.reshape(1, -1), std.reshape(1, -1)]

@@ -19,7 +19,6 @@ from benchmarks.systems.shared import containers
 from benchmarks.systems.stylegan2 import files as stylegan2_files
 from benchmarks.systems.stylegan2.network import Generator
 from benchmarks.systems.vqgan.system import read_config
-from benchmarks.systems.vqvae2.system import VQVAE2System
 from diffae.checkpoints.checkpoint import open_checkpoint
 from diffae.data import pairs
 from diffae.data.dataset import LABEL_FIELDS, Dataset
@@ -177,12 +176,6 @@ def read_taming(folder: Path) -> None:
     assert config.resolution % config.stride == 0
 
 
-def read_vqvae2(folder: Path) -> None:
-    model = VQVAE2System(folder / "vqvae.pt", CPU).model
-    top, bottom = model.encode(torch.zeros(1, 3, 16, 16))
-    assert top.shape == (1, 2, 2) and bottom.shape == (1, 4, 4)
-
-
 def read_diffusers(folder: Path) -> None:
     model = diffusers_folder.find(folder)
     assert model.class_name in diffusers_folder.KINDS and model.title.isprintable()
@@ -206,6 +199,5 @@ READERS: dict[str, Callable[[Path], None]] = {
     "classifier": read_classifier,
     "stylegan2": read_stylegan2,
     "taming": read_taming,
-    "vqvae2": read_vqvae2,
     "diffusers": read_diffusers,
 }

@@ -21,7 +21,6 @@ from safetensors.torch import save
 
 from benchmarks.core.profiles import PROFILES
 from benchmarks.systems.stylegan2.network import Generator, StyleGAN2Config
-from benchmarks.systems.vqvae2.network import VQVAE2, VQVAE2Config
 from diffae.checkpoints.checkpoint import CONFIG, WEIGHTS
 from diffae.data import pairs
 from diffae.data.readers import label_table
@@ -256,20 +255,6 @@ def taming() -> list[Files]:
     )}]  # fmt: skip
 
 
-def vqvae2() -> list[Files]:
-    config = VQVAE2Config(channel=2, res_blocks=1, res_channel=1, embed_dim=2, n_embed=3)
-    state = dict(VQVAE2(config).state_dict())
-    first = sorted(state)[0]
-    others = [torch.zeros(3), torch.full_like(state[first], torch.nan), None, "text"]
-    states = [state, *(state | {first: value} for value in others), {"module.x": state[first]}]
-    written = []
-    for content in states:
-        for zipped in (True, False):
-            torch.save(content, file := io.BytesIO(), _use_new_zipfile_serialization=zipped)
-            written.append({"vqvae.pt": file.getvalue()})
-    return written
-
-
 def diffusers() -> list[Files]:
     config = {"_class_name": "AutoencoderKL", "in_channels": 3, "out_channels": 3}
     kinds = [config, config | {"_class_name": "VQModel"}, config | {"auto_map": {}}]
@@ -299,6 +284,5 @@ SEEDS: dict[str, Callable[[], list[Files]]] = {
     "classifier": classifier,
     "stylegan2": stylegan2,
     "taming": taming,
-    "vqvae2": vqvae2,
     "diffusers": diffusers,
 }

@@ -21,6 +21,7 @@ from benchmarks.systems.shared.cells import to_bits
 from benchmarks.systems.shared.folder import Opened
 from benchmarks.systems.shared.logistic_mixture import LogisticMixture, to_uniform
 from benchmarks.systems.shared.quantised import map_of
+from diffae.checkpoints.torch_file import in_memory
 from diffae.diffusion import noise
 from diffae.system.errors import UserError
 
@@ -49,17 +50,17 @@ class D2CSystem(Opened):
     choices, example, config_class, network = OPTIONS, "model.ckpt", D2CConfig, D2C
 
     def _read(self, path: Path) -> tuple[D2CConfig, dict[str, Tensor]]:
-        with containers.opened(path) as file:
-            content = containers.entries(file.content)
-            if lacking := [part for part in PARTS if not containers.entries(content.get(part))]:
-                containers.refuse_other_kind(file.content, path, "d2c", ", ".join(lacking))
-            state = {
-                f"{part}.{name.removeprefix('encoder_q.')}": tensor
-                for part in PARTS
-                for name, tensor in containers.entries(content[part]).items()
-                if not (name.startswith(TRAINING) or name.endswith(".weight_normalized"))
-            }
-            tensors = containers.take(file, state, path)
+        content = containers.read(path)
+        parts = containers.entries(content)
+        if lacking := [part for part in PARTS if not containers.entries(parts.get(part))]:
+            containers.refuse_other_kind(content, path, "d2c", ", ".join(lacking))
+        state = {
+            f"{part}.{name.removeprefix('encoder_q.')}": tensor
+            for part in PARTS
+            for name, tensor in containers.entries(parts[part]).items()
+            if not (name.startswith(TRAINING) or name.endswith(".weight_normalized"))
+        }
+        tensors = in_memory(state, path)
         if "latent_mod.std" in tensors and not bool((tensors["latent_mod.std"] > 0).all()):
             raise UserError(f"{path}: latent_mod: a standard deviation of codes is not above zero")
         return read_configuration(tensors, path), tensors

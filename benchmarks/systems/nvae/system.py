@@ -16,7 +16,7 @@ from benchmarks.systems.shared import containers, own_noise
 from benchmarks.systems.shared.cells import to_bits
 from benchmarks.systems.shared.folder import Opened
 from benchmarks.systems.shared.quantised import Maps
-from diffae.checkpoints.torch_file import Arguments
+from diffae.checkpoints.torch_file import StandIn, in_memory
 from diffae.diffusion import noise
 from diffae.system.errors import UserError, shown, whole
 
@@ -43,24 +43,23 @@ class NVAESystem(Opened, Maps):
     choices, example, config_class, network = OPTIONS, "checkpoint.pt", NVAEConfig, NVAE
 
     def _read(self, path: Path) -> tuple[NVAEConfig, dict[str, Tensor]]:
-        with containers.opened(path) as file:
-            content = containers.entries(file.content)
-            named = containers.entries(content.get("state_dict"))
-            # A convolution without weight norm is stored twice, under a second name.
-            state = {
-                name.removeprefix("module."): tensor
-                for name, tensor in named.items()
-                if not name.endswith(".weight_normalized")
-            }
-            if "prior_ftr0" not in state:
-                lacks = "a state_dict with prior_ftr0"
-                containers.refuse_other_kind(file.content, path, "nvae", lacks)
-            arguments = content.get("args")
-            if not isinstance(arguments, Arguments):
-                what = "without which its network is unknown"
-                raise UserError(f"{path}: has no args, the arguments of its training, {what}")
-            tensors = containers.take(file, state, path)
-        return read_arguments(arguments.values, tensors, path), tensors
+        content = containers.read(path)
+        named = containers.entries(content)
+        # A convolution without weight norm is stored twice, under a second name.
+        state = {
+            name.removeprefix("module."): tensor
+            for name, tensor in containers.entries(named.get("state_dict")).items()
+            if not name.endswith(".weight_normalized")
+        }
+        if "prior_ftr0" not in state:
+            containers.refuse_other_kind(content, path, "nvae", "a state_dict with prior_ftr0")
+        args = named.get("args")
+        arguments = args.values if isinstance(args, StandIn) else {}
+        if not arguments:
+            what = "without which its network is unknown"
+            raise UserError(f"{path}: has no args, the arguments of its training, {what}")
+        tensors = in_memory(state, path)
+        return read_arguments(arguments, tensors, path), tensors
 
     def _set_sizes(self, config: NVAEConfig) -> None:
         """Count the numbers of the z of all groups; probes read a part that they can be fitted to."""

@@ -1,6 +1,6 @@
 """The files of other projects' weights: read safely, and loaded strictly into a network.
 
-    torch.save, old and new       diffae.checkpoints.torch_file, diffae.checkpoints.torch_file_legacy: no code in them is run
+    torch.save, old and new       no code in them is run (diffae.checkpoints.torch_file)
     a folder of the project       config.json and model.safetensors (folder.py)
 
 A system's adapter reads the part of the file that it needs; for another kind of file the error says
@@ -15,9 +15,8 @@ from typing import Any, NoReturn
 
 from torch import Tensor, nn
 
+from diffae.checkpoints import torch_file
 from diffae.checkpoints.checkpoint import check_state
-from diffae.checkpoints.torch_file import StoredTensor, TorchFile
-from diffae.checkpoints.torch_file_legacy import LegacyTorchFile, open_torch_file
 from diffae.system.errors import UserError
 from diffae.system.files import file_size
 
@@ -33,18 +32,25 @@ LOOKS = {
 }
 
 
-def opened(path: Path) -> TorchFile | LegacyTorchFile:
-    """A file of torch.save, opened.
+def read(path: Path) -> Any:
+    """The object in a file of torch.save.
 
     Raises UserError, naming the path, if it is missing or of another format.
+    """
+    if is_of_nvidia(path):
+        raise UserError(f"{path}: it looks like a StyleGAN of NVIDIA's (--ckpt stylegan2-w=...)")
+    return torch_file.load(path)
+
+
+def is_of_nvidia(path: Path) -> bool:
+    """Whether a file is a pickle that names the packages of NVIDIA's generators.
+
+    Raises UserError, naming the path, if the file is missing.
     """
     file_size(path)
     with open(path, "rb") as file:
         start = file.read(1 << 16)
-    # a pickle that names the packages of NVIDIA's generators
-    if start[:1] == pickle.PROTO and re.search(rb"\b(torch_utils|dnnlib)\b", start):
-        raise UserError(f"{path}: it looks like a StyleGAN of NVIDIA's (--ckpt stylegan2-w=...)")
-    return open_torch_file(path)
+    return start[:1] == pickle.PROTO and bool(re.search(b"torch_utils|dnnlib", start))
 
 
 def entries(content: Any) -> dict[str, Any]:
@@ -69,18 +75,6 @@ def refuse_other_kind(content: Any, path: Path, system: str, lacks: str) -> NoRe
         if any(re.match(mark, name) for name in names):
             what = f"it lacks {lacks}" if own else f"it looks like {kind}"
     raise UserError(f"{path}: not {wanted}: {what}")
-
-
-def take(file: TorchFile | LegacyTorchFile, state: Any, path: Path) -> dict[str, Tensor]:
-    """The tensors of a state dict in memory.
-
-    Raises UserError naming the first entry that is not a tensor.
-    """
-    found = entries(state)
-    for name, value in found.items():
-        if not isinstance(value, StoredTensor):
-            raise UserError(f"{path}: holds {name:.80}, which is not a tensor")
-    return {name: file.read(tensor) for name, tensor in found.items()}
 
 
 def shape_of(

@@ -19,13 +19,11 @@ from torch import Tensor
 
 from benchmarks.systems.protocol.contract import brief
 from benchmarks.systems.shared import containers
-from benchmarks.systems.stylegan2 import nvidia_pickle
 from benchmarks.systems.stylegan2.names import Theirs, rosinality, tensorflow
 from benchmarks.systems.stylegan2.network import FIR, Generator, StyleGAN2Config
-from benchmarks.systems.stylegan2.nvidia_pickle import Network, Persistent
+from benchmarks.systems.stylegan2.nvidia_pickle import Network, Persistent, read_pickle
 from diffae.checkpoints.checkpoint import check_state
-from diffae.checkpoints.torch_file import Arguments, unpickling
-from diffae.checkpoints.torch_file_legacy import is_legacy
+from diffae.checkpoints.torch_file import StandIn, in_memory, reading
 from diffae.diffusion import noise
 from diffae.networks.nn import without_weights
 from diffae.system.errors import UserError
@@ -61,10 +59,10 @@ def read(path: Path) -> Found:
     network is not supported here, or which tensors are missing, left over, misshapen or not finite,
     under their names in the file.
     """
-    if not path.is_file() or is_legacy(path) or not nvidia_pickle.is_pickle(path):
+    if not containers.is_of_nvidia(path):
         return _read_rosinality(path)
-    content = nvidia_pickle.read_pickle(path)
-    with unpickling(path):  # anything may stand where the authors' code has a dictionary
+    content = read_pickle(path)
+    with reading(path):  # anything may stand where the authors' code has a dictionary
         if isinstance(content, dict) and isinstance(content.get("G_ema"), Persistent):
             return _read_pytorch(content["G_ema"], path)
         if isinstance(content, tuple | list) and content and isinstance(content[-1], Network):
@@ -74,23 +72,24 @@ def read(path: Path) -> Found:
 
 
 def _read_rosinality(path: Path) -> Found:
-    with containers.opened(path) as file:
-        content = containers.entries(file.content)
-        if not containers.entries(content.get("g_ema")):
-            containers.refuse_other_kind(file.content, path, "stylegan2-w", "g_ema")
-        average = {"latent_avg": content["latent_avg"]} if "latent_avg" in content else {}
-        tensors = containers.take(file, content["g_ema"] | average, path)
-    args = content.get("args")  # of a training; converted files have none
-    stated = {"arch": args.values.get("arch")} if isinstance(args, Arguments) else {}
+    content = containers.read(path)
+    named = containers.entries(content)
+    g_ema = containers.entries(named.get("g_ema"))
+    if not g_ema:
+        containers.refuse_other_kind(content, path, "stylegan2-w", "g_ema")
+    average = {"latent_avg": named["latent_avg"]} if "latent_avg" in named else {}
+    tensors = in_memory(g_ema | average, path)
+    args = named.get("args")  # of a training; converted files have none
+    stated = {"arch": args.values.get("arch")} if isinstance(args, StandIn) else {}
     return _found(tensors, rosinality, r"(to_rgb1|to_rgbs\.\d+)\.", r"style\.(\d+)\.", stated, path)
 
 
 def _read_pytorch(module: Persistent, path: Path) -> Found:
-    settings = module.state.get("_init_kwargs") or {}
+    settings = module.values.get("_init_kwargs") or {}
     parts = (settings.get("mapping_kwargs") or {}, settings.get("synthesis_kwargs") or {})
     for part in parts:
         _refuse_other_settings(part, path)
-    tensors = {name: tensor.read(path) for name, tensor in module.tensors().items()}
+    tensors = in_memory(module.tensors(), path)
     patterns = r"synthesis\.b(\d+)\.", r"mapping\.fc(\d+)\."
     return _found(tensors, Theirs, *patterns, settings | parts[0] | parts[1], path)
 
@@ -98,7 +97,7 @@ def _read_pytorch(module: Persistent, path: Path) -> Found:
 def _read_tensorflow(network: Network, path: Path) -> Found:
     tensors = network.tensors()
     tensors.pop("lod", None)
-    stated = network.state.get("static_kwargs") or {}
+    stated = network.values.get("static_kwargs") or {}
     stated = stated | {"lr_multiplier": stated.get("mapping_lrmul")}
     patterns = r"synthesis/(\d+)x\1/", r"mapping/Dense(\d+)/"
     return _found(tensors, tensorflow, *patterns, stated, path)

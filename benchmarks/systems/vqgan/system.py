@@ -19,6 +19,7 @@ from benchmarks.systems.shared.folder import Opened
 from benchmarks.systems.shared.quantised import OneCodebook, Quantised, map_of
 from benchmarks.systems.vqgan.network import VQGANConfig, build, our_tensors, their_tensors
 from diffae.checkpoints.checkpoint import check_state
+from diffae.checkpoints.torch_file import in_memory
 from diffae.networks.nn import without_weights
 from diffae.system.errors import UserError, reason
 from diffae.system.files import read_text
@@ -89,24 +90,24 @@ def read_first_stage(path: Path) -> dict[str, Tensor]:
     Tensors that only training needs (`loss.`, the transformer) are not read. Raises UserError,
     naming the path.
     """
-    with containers.opened(path) as file:
-        content = containers.entries(file.content)
-        state = containers.entries(content.get("state_dict", content))
-        if any(name.startswith(FIRST_STAGE) for name in state):
-            state = {
-                name.removeprefix(FIRST_STAGE): value
-                for name, value in state.items()
-                if name.startswith(FIRST_STAGE)
-            }
-        if "quantize.proj.weight" in state or "quantize.embed.weight" in state:
-            raise UserError(
-                f"{path}: a VQ-GAN with a Gumbel quantiser (quantize.proj, quantize.embed), which is a different "
-                "network and not supported; give one with a nearest-code quantiser (f16)"
-            )
-        if "quantize.embedding.weight" not in state:
-            containers.refuse_other_kind(file.content, path, "vqgan", "quantize.embedding.weight")
-        found = {name: value for name, value in state.items() if not name.startswith("loss.")}
-        return containers.take(file, found, path)
+    content = containers.read(path)
+    named = containers.entries(content)
+    state = containers.entries(named.get("state_dict", named))
+    if any(name.startswith(FIRST_STAGE) for name in state):
+        state = {
+            name.removeprefix(FIRST_STAGE): value
+            for name, value in state.items()
+            if name.startswith(FIRST_STAGE)
+        }
+    if "quantize.proj.weight" in state or "quantize.embed.weight" in state:
+        raise UserError(
+            f"{path}: a VQ-GAN with a Gumbel quantiser (quantize.proj, quantize.embed), which is a different "
+            "network and not supported; give one with a nearest-code quantiser (f16)"
+        )
+    if "quantize.embedding.weight" not in state:
+        containers.refuse_other_kind(content, path, "vqgan", "quantize.embedding.weight")
+    kept = {name: value for name, value in state.items() if not name.startswith("loss.")}
+    return in_memory(kept, path)
 
 
 # ----------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from benchmarks.systems.shared import containers
 from benchmarks.systems.shared.folder import Opened
 from benchmarks.systems.shared.quantised import Quantised, map_of
 from benchmarks.systems.vqvae2.network import STRIDE, VQVAE2, VQVAE2Config
+from diffae.checkpoints.torch_file import in_memory
 
 # The skip of the residual blocks: as when the public weights were trained, or as in their code since January 2021.
 OPTIONS = {"block": ("relu-skip", "input-skip")}
@@ -29,12 +30,12 @@ class VQVAE2System(Opened, Quantised):
 
     def _read(self, path: Path) -> tuple[VQVAE2Config, dict[str, Tensor]]:
         """The configuration and the tensors of a bare state dict."""
-        with containers.opened(path) as file:
-            named = containers.entries(file.content)
-            state = {name.removeprefix("module."): value for name, value in named.items()}
-            if "quantize_t.embed" not in state:
-                containers.refuse_other_kind(file.content, path, "vqvae2", "quantize_t.embed")
-            tensors = containers.take(file, state, path)
+        content = containers.read(path)
+        named = containers.entries(content)
+        state = {name.removeprefix("module."): value for name, value in named.items()}
+        if "quantize_t.embed" not in state:
+            containers.refuse_other_kind(content, path, "vqvae2", "quantize_t.embed")
+        tensors = in_memory(state, path)
         return _config(tensors, path), tensors
 
     def _build(self, config: VQVAE2Config) -> VQVAE2:

@@ -10,7 +10,6 @@ import parity_files
 import pytest
 import torch
 from d2c_files import SMALL
-from official_files import Payload
 from refusal import refused_file
 
 from benchmarks import systems
@@ -313,14 +312,3 @@ def test_tensors_of_which_no_network_can_be_made_are_named(tmp_path, part, name,
 def test_files_of_other_systems_are_named(tmp_path, content, words):
     torch.save(content, tmp_path / "a.ckpt")
     assert f"not a D2C of the authors': {words}" in refuse(tmp_path / "a.ckpt")
-
-
-def test_a_payload_beside_the_weights_runs_nothing(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    content = d2c_files.checkpoint(d2c_files.network(SMALL))
-    torch.save(content | {"more": Payload(Path("was-run"))}, "a.ckpt")
-    systems.load("d2c", "a.ckpt")
-    content["latent_mod"] = content["latent_mod"] | {"std": Payload(Path("was-run"))}
-    torch.save(content, "b.ckpt")
-    assert "b.ckpt: holds latent_mod.std, which is not a tensor" in refuse("b.ckpt")
-    assert not Path("was-run").exists()
