@@ -17,9 +17,8 @@ from diffae.data.factors.images import (
     numbered,
 )
 from diffae.data.factors.stream import AGAIN, StoredArray, array_in
-from diffae.system.errors import UserError, pip_install
+from diffae.system.errors import UserError, needed
 
-HDF5 = b"\x89HDF\r\n\x1a\n"
 SHAPES3D = dict.fromkeys(("floor_hue", "wall_hue", "object_hue"), CLASSES)
 SHAPES3D |= {"scale": ORDERED, "shape": CLASSES, "orientation": ORDERED}
 # The orientations of dSprites are a circle.
@@ -60,11 +59,7 @@ class _Hdf5Rows(FactorImages):
         self.count = len(self.labels)
 
     def _read(self, name: str, rows: int | slice) -> np.ndarray:
-        try:
-            import h5py
-        except ImportError:
-            needs = f"reading it needs h5py: {pip_install('factors')}"
-            raise UserError(f"{self.own[0]}: {needs}") from None
+        h5py = needed("h5py", self.own[0], "factors")
         try:
             with h5py.File(self.own[0], "r") as file:
                 return np.asarray(file[name][rows])
@@ -75,17 +70,12 @@ class _Hdf5Rows(FactorImages):
         return self._read("images", index)
 
 
-def _is_hdf5(path: Path) -> bool:
-    with open(path, "rb") as file:
-        return file.read(len(HDF5)) == HDF5
-
-
-def _shapes3d(root: Path, files: list[Path]) -> FactorSet:
+def _shapes3d(root: Path, file: Path) -> FactorSet:
     """3dshapes.h5: `images` uint8 [n, 64, 64, 3] and `labels` float64 [n, 6]."""
-    source = _Hdf5Rows(root, files[0])
+    source = _Hdf5Rows(root, file)
     labels = source.labels
     if labels.shape[1:] != (len(SHAPES3D),) or not np.isfinite(labels).all():
-        raise UserError(f"{files[0]}: labels {labels.shape} are not finite numbers [n, 6]; {AGAIN}")
+        raise UserError(f"{file}: labels {labels.shape} are not finite numbers [n, 6]; {AGAIN}")
     return FactorSet("shapes3d", source, numbered(labels, SHAPES3D))
 
 
@@ -98,36 +88,36 @@ def _holds(path: Path, is_it: Callable[[set[str]], bool]) -> bool:
         return False
 
 
-def _dsprites(root: Path, files: list[Path]) -> FactorSet:
+def _dsprites(root: Path, file: Path) -> FactorSet:
     """`imgs` uint8 [n, 64, 64] of 0 and 1, and `latents_classes` [n, 6]; the colour is constant.
 
     `metadata` is a pickle of Python 2, and not read.
     """
-    images = array_in(files[0], "imgs")
+    images = array_in(file, "imgs")
     try:
-        with np.load(files[0], allow_pickle=False) as arrays:
+        with np.load(file, allow_pickle=False) as arrays:
             classes = arrays["latents_classes"]
     except Exception as error:
-        raise UserError(f"{files[0]}: latents_classes cannot be read ({error}); {AGAIN}") from None
+        raise UserError(f"{file}: latents_classes cannot be read ({error}); {AGAIN}") from None
     if len(images.shape) != 3 or classes.shape != (images.shape[0], len(DSPRITES)):
         found = f"imgs {images.shape} and latents_classes {classes.shape}"
-        raise UserError(f"{files[0]}: {found} are not those of dSprites")
+        raise UserError(f"{file}: {found} are not those of dSprites")
     return FactorSet("dsprites", _Rows(root, images, 255), numbered(classes, DSPRITES))
 
 
-def _mpi3d(root: Path, files: list[Path]) -> FactorSet:
+def _mpi3d(root: Path, file: Path) -> FactorSet:
     """`images` uint8 [n, 64, 64, 3]; n tells the sizes of the factors, and the file's name which it is."""
-    images = array_in(files[0], "images")
+    images = array_in(file, "images")
     if (sizes := SIZES.get(images.shape[0])) is None or len(images.shape) != 4:
         known = " or ".join(f"{n:,}" for n in SIZES)
-        raise UserError(f"{files[0]}: images {images.shape} are not MPI3D's {known}")
-    named = files[0].name.lower()
+        raise UserError(f"{file}: images {images.shape} are not MPI3D's {known}")
+    named = file.name.lower()
     version = next((text for part, text in VERSIONS.items() if part in named), "unnamed")
     return FactorSet(f"mpi3d-{version}", _Rows(root, images), in_order(sizes, MPI3D))
 
 
 FORMATS = (
-    Format((".h5", ".hdf5"), _is_hdf5, _shapes3d),
+    Format((".h5", ".hdf5"), Path.is_file, _shapes3d),
     Format((".npz",), partial(_holds, is_it={"imgs", "latents_classes"}.issubset), _dsprites),
     Format((".npz",), partial(_holds, is_it=lambda names: names == {"images"}), _mpi3d),
 )

@@ -50,23 +50,22 @@ class FactorImages(ImageSource):
 
 
 class FactorSet(NamedTuple):
-    """A data set of known factors; `parts` are its official splits with their numbers of images."""
+    """A data set of known factors."""
 
     name: str
     source: FactorImages
     factors: Factors
-    parts: tuple[tuple[int, int], ...] = ()
 
 
 class Format(NamedTuple):
-    """A format: how its files' names end, whether one is of it by its content, and how they are read.
+    """A format: how its files' names end, whether one is of it by its content, and how it is read.
 
-    `read` takes the path that the user gave and its files; all but smallNORB are one.
+    `read` takes the path that the user gave and the file.
     """
 
     suffixes: tuple[str, ...]
     recognises: Callable[[Path], bool]
-    read: Callable[[Path, list[Path]], FactorSet]
+    read: Callable[[Path, Path], FactorSet]
 
 
 def numbered(columns: np.ndarray, kinds: Kinds) -> Factors:

@@ -23,9 +23,6 @@ from diffae.system.errors import UserError
 from diffae.system.files import file_size
 
 UNSIGNED_BYTE = 8
-FILES = [
-    f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
-]
 CLASSES = 10
 PADDED_SIZE = 32
 LARGEST = 1 << 31  # bytes: a small gzip file may unpack to any size
@@ -78,7 +75,6 @@ def open_idx(path: Path, image_size: int, crop: str | None, seed: int) -> Datase
     pixels, labels, (train, test) = read_both(path)
     counts = [train - train // 10, train // 10, test]
     fashion = "fashion" in path.resolve().name.lower()
-    own = [path / f"{name}{suffix}" for name in FILES for suffix in ("", ".gz")]
     side = max(pixels.shape[1:])
     pad_to = PADDED_SIZE if side < PADDED_SIZE and image_size != side else None
     transform = Transform(image_size, crop or "center", pad_to=pad_to)
@@ -87,7 +83,7 @@ def open_idx(path: Path, image_size: int, crop: str | None, seed: int) -> Datase
     name = "fashion-mnist" if fashion else path.resolve().name
     names = FASHION_CLASSES if fashion else tuple(f"class {i}" for i in range(CLASSES))
     source, attributes = IdxImages(path, pixels, labels), labels[:, None] == np.arange(CLASSES)
-    others = beside(path, own)
+    others = beside(path, path.glob("t*-ubyte*"))
     return Dataset(name, path, source, transform, *split, names, attributes, left_out=others)
 
 

@@ -1,6 +1,5 @@
 """Shared by readers of image files: reading, surveying, and data sets without known labels."""
 
-import io
 import re
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
@@ -13,7 +12,7 @@ from PIL import Image
 from diffae.data import dataset, transforms
 from diffae.data.dataset import TEST, TRAIN, VALID, Dataset, ImageSource
 from diffae.data.fingerprint import Survey, look_at
-from diffae.data.readers.label_files import CELEBA_ATTRIBUTES, find_label_file
+from diffae.data.readers.label_files import CELEBA_ATTRIBUTES
 from diffae.system.errors import UserError
 from diffae.system.files import MOST, read_file
 
@@ -72,19 +71,15 @@ def crop_without_labels(path: Path, source: EncodedImages) -> str:
     some = np.linspace(0, len(source) - 1, 8).round().astype(int).tolist()
     if transforms.ALIGNED_CELEBA not in (_size_of(source, index) for index in sorted(set(some))):
         return "center"
-    above = path.absolute().parent
-    labels = find_label_file(above, CELEBA_ATTRIBUTES)
-    there = f"give {above}, which has {labels.name}" if labels else f"put {CELEBA_ATTRIBUTES} there"
-    how = f"{there}, or give --crop d2c (the face) or --crop center"
-    raise UserError(f"{path}: images of 178 x 218, as CelebA's, without attributes; {how}")
+    mend = f"give the folder with {CELEBA_ATTRIBUTES}, or --crop d2c (the face) or --crop center"
+    raise UserError(f"{path}: images of 178 x 218, as CelebA's, without attributes; {mend}")
 
 
 def _size_of(source: EncodedImages, index: int) -> tuple[int, int] | None:
-    """Width and height by an image's header; None for a damaged one, which `read` will report."""
+    """Width and height of an image; None for a damaged one, which `read` will report."""
     try:
-        with Image.open(io.BytesIO(source.content(index)), formats=transforms.FORMATS) as image:
-            return image.size
-    except (UserError, *transforms.DECODING_ERRORS):
+        return source.read(index).size
+    except UserError:
         return None
 
 

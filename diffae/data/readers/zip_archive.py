@@ -7,12 +7,12 @@ import lzma
 import os
 import threading
 import zipfile
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from diffae.data.dataset import Dataset
 from diffae.data.readers.folder import is_image, left_out_of, nothing_in
+from diffae.data.readers.label_files import refuse_duplicates
 from diffae.data.readers.sources import EncodedImages, partition_of_folders, unlabelled
 from diffae.data.transforms import DECODING_ERRORS
 from diffae.system.errors import UserError
@@ -40,9 +40,7 @@ class ZipImages(EncodedImages):
         entries = [e.filename for e in archive.infolist() if e.file_size or not e.is_dir()]
         names = sorted(filter(is_image, entries))
         self.left_out = left_out_of(name for name in entries if not is_image(name))
-        for name, following in pairwise(names):
-            if name == following:
-                raise UserError(f"{path}, entry {name}: twice in this zip file; pack it again")
+        refuse_duplicates(names, path, "entry")
         self.entries = tuple(archive.getinfo(name) for name in names)
 
     def __getstate__(self) -> dict[str, Any]:
