@@ -1,7 +1,6 @@
 """Parts of large files, also of compressed ones, without unpacking them to the disk or to memory."""
 
 import os
-import struct
 import threading
 import zipfile
 import zlib
@@ -11,6 +10,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
+from diffae.data.readers.zip_archive import start_of
 from diffae.system.errors import UserError
 
 PIECE = 1 << 16  # compressed bytes that are unpacked at once
@@ -105,9 +105,8 @@ def array_in(path: Path, name: str) -> StoredArray:
             shape, by_column, dtype = read(file)
             offset = file.tell()
         with open(path, "rb") as plain:
-            plain.seek(entry.header_offset + 26)
-            start = entry.header_offset + 30 + sum(struct.unpack("<HH", plain.read(4)))
-    except (OSError, ValueError, KeyError, EOFError, struct.error, zipfile.BadZipFile) as error:
+            start = start_of(entry, plain)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: {name} cannot be read ({error}); {AGAIN}") from None
     if dtype != np.uint8 or by_column or offset + prod(shape) != entry.file_size:
         raise UserError(f"{path}: {name} is {dtype} {shape} in {entry.file_size:,} bytes; {AGAIN}")

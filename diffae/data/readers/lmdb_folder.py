@@ -154,7 +154,8 @@ def find_labels(folder: Path, count: int, seed: int) -> label_files.Labels | Non
         ordered = list(map(str, range(count))) if numbers else sorted(stems)
         for row, (stem, expected) in enumerate(zip(stems, ordered, strict=True)):
             if stem != expected:
-                problem = f"row {row} is {labels.names[row]} where {expected} belongs"
+                line = row + (2 if label_files.is_csv(path) else 3)
+                problem = f"line {line}: {labels.names[row]} where {expected} belongs"
                 raise UserError(f"{path}: {problem}; image i of an LMDB file is row i")
         return labels
     return None

@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -24,6 +23,7 @@ import numpy as np
 from diffae.data.dataset import Dataset
 from diffae.data.readers import parquet_files
 from diffae.data.readers.folder import beside
+from diffae.data.readers.label_files import refuse_duplicates
 from diffae.data.readers.shards import classes_as_attributes, find_shards, name_in
 from diffae.data.readers.sources import EncodedImages, partition_of, split_of, unlabelled
 from diffae.system.errors import UserError
@@ -161,7 +161,10 @@ def image_column(path: Path, schema: pyarrow.Schema) -> str:
 def read_attributes(
     files: Mapping[Path, int], schema: pyarrow.Schema
 ) -> tuple[dict[str, Any], list[str]]:
-    """Columns of classes and of booleans, as fields of `Dataset`; and what was left out."""
+    """Columns of classes and of booleans, as fields of `Dataset`; and what was left out.
+
+    Raises UserError if two attributes have one name.
+    """
     classes = columns_of_classes(schema)
     attributes: list[tuple[str, np.ndarray]] = []
     left_out = []
@@ -181,9 +184,7 @@ def read_attributes(
             called = [prefix + name for name in found["attribute_names"]]
             attributes += zip(called, found["attributes"].T, strict=True)
     names = tuple(name for name, _ in attributes)
-    if len(set(names)) < len(names):
-        twin = Counter(names).most_common(1)[0][0]
-        return {}, [*left_out, f"all attributes: several are called {twin}"]
+    refuse_duplicates(names, next(iter(files)), "attribute")
     if not names:
         return {}, left_out
     columns = np.stack([column for _, column in attributes], axis=1)

@@ -4,11 +4,10 @@ Nothing is unpacked to the disk. StyleGAN's `dataset.json` (labels) is not read.
 """
 
 import lzma
-import os
-import threading
+import struct
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 from diffae.data.dataset import Dataset
 from diffae.data.readers.folder import is_image, left_out_of, nothing_in
@@ -18,6 +17,7 @@ from diffae.data.transforms import DECODING_ERRORS
 from diffae.system.errors import UserError
 
 ENCRYPTED = 0x1  # bit of an entry's flags
+HEADER = struct.Struct("<26xHH")  # of an entry, with the lengths of its name and of another field
 LOCAL, END = b"PK\x03\x04", b"PK\x05\x06"  # by which an entry and the record at the end begin
 MANY = 0xFFFF  # the number of entries in that record, if there are more
 LONG_END = b"PK\x06\x06"  # by which the record begins that has their number then
@@ -27,30 +27,16 @@ READING_ERRORS = (*DECODING_ERRORS, RuntimeError, lzma.LZMAError, zipfile.BadZip
 
 
 class ZipImages(EncodedImages):
-    """The images of a zip file, sorted by name, read in memory.
-
-    Each process opens the file itself.
-    """
+    """The images of a zip file, sorted by name. The file is opened for each read."""
 
     def __init__(self, path: Path):
         self.root = path
-        self._own: dict[int, tuple[zipfile.ZipFile, threading.Lock]] = {}
-        archive, _ = self._opened()
-        refuse_unlisted(path, archive)
+        archive = read_directory(path)
         entries = [e.filename for e in archive.infolist() if e.file_size or not e.is_dir()]
         names = sorted(filter(is_image, entries))
         self.left_out = left_out_of(name for name in entries if not is_image(name))
         refuse_duplicates(names, path, "entry")
         self.entries = tuple(archive.getinfo(name) for name in names)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_own": {}}
-
-    def _opened(self) -> tuple[zipfile.ZipFile, threading.Lock]:
-        """This process's own file: a forked one would share its position in the file with others."""
-        if os.getpid() not in self._own:
-            self._own = {os.getpid(): (open_archive(self.root), threading.Lock())}
-        return self._own[os.getpid()]
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -62,17 +48,14 @@ class ZipImages(EncodedImages):
         return self.entries[index].filename.encode(errors="surrogateescape")
 
     def content(self, index: int) -> bytes:
-        """The bytes of the image file, with its CRC checked by zipfile.
-
-        One thread reads while the others decode.
-        """
+        """The bytes of the image file, with its CRC checked by zipfile."""
         entry = self.entries[index]
         self.refuse_size(index, entry.file_size)
         try:
-            # A read of so many bytes unpacks no more than that, whatever the entry holds.
-            archive, lock = self._opened()
-            with lock, archive.open(entry) as file:
-                return file.read(entry.file_size)
+            with self.root.open("rb") as file:
+                file.seek(start_of(entry, file))
+                # A read of so many bytes unpacks no more than that, whatever the entry holds.
+                return zipfile.ZipExtFile(file, "r", entry).read(entry.file_size)
         except READING_ERRORS as error:
             raise UserError(f"{self.where(index)}: damaged ({error}); copy it again") from error
 
@@ -96,9 +79,21 @@ def open_zip(path: Path, image_size: int, crop: str | None, seed: int) -> Datase
     return unlabelled(path, source, image_size, crop, split, left_out=source.left_out)
 
 
-def open_archive(path: Path) -> zipfile.ZipFile:
+def start_of(entry: zipfile.ZipInfo, file: IO[bytes]) -> int:
+    """The place in a zip file of the first byte of an entry. Raises BadZipFile if no entry is there."""
+    file.seek(entry.header_offset)
+    header = file.read(HEADER.size)
+    if not header.startswith(LOCAL) or len(header) < HEADER.size:
+        raise zipfile.BadZipFile("no entry where the directory says")
+    return file.tell() + sum(HEADER.unpack(header))
+
+
+def read_directory(path: Path) -> zipfile.ZipFile:
+    """The directory of a zip file. Raises UserError if it is damaged, or does not list all entries."""
     try:
-        return zipfile.ZipFile(path)
+        with zipfile.ZipFile(path) as archive:
+            refuse_unlisted(path, archive)
+            return archive
     except PermissionError:
         raise
     except READING_ERRORS as error:
