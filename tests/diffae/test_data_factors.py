@@ -238,7 +238,7 @@ def test_other_shapes_and_values_are_refused(refused, tmp_path):
     places[3, 2] = places[0, 2] = 7.0
     refused(shapes(tmp_path / "c.h5", labels=places), "288 images are not all combinations of 3 x")
     white, classes = np.full((144, 64, 64), 255, np.uint8), np.zeros((144, 5), int)
-    refused(factor_files.dsprites(tmp_path / "d.npz", imgs=white), "pixels are 0 and 1, not 255")
+    refused(factor_files.dsprites(tmp_path / "d.npz", imgs=white), "has 255, not 0 and 1")
     sprites = factor_files.dsprites(tmp_path / "e.npz", latents_classes=classes)
     refused(sprites, "not those of dSprites")
     refused(factor_files.mpi3d(tmp_path / "f.npz", 100), "not MPI3D's 1,036,800 or 460,800")

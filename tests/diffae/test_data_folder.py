@@ -40,13 +40,6 @@ def test_images_of_every_suffix_sorted_by_relative_path(folder):
     np.testing.assert_allclose(data.images(range(5))[:, 8, 8, 0], [150, 200, 100, 50, 0], atol=1)
 
 
-def test_a_folder_has_no_labels(folder):
-    data = open_dataset(str(folder), 16)
-    assert (data.name, data.attribute_names) == ("holiday", ())
-    assert data.attributes is None and data.identities is None
-    assert data.partition_source == "seeded by image 60/10/30, seed 0"
-
-
 SPLIT = {"any/Train/a.png": 0, "any/Train/test/b.png": 0, "any/val/c.png": 1, "any/test/d.png": 2}
 
 

@@ -167,23 +167,16 @@ def test_what_would_take_too_much_memory_is_refused(tmp_path, monkeypatch):
     refuses(path, rf"^{path}, row group 0: [\d,]+ bytes, more than 1,000")
 
 
-def with_names(path, names):
-    """A Parquet file of four images whose classes have these names."""
-    features = FEATURES | {"colour": {"names": list(names), "_type": "ClassLabel"}}
-    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
-    pq.write_table(table(range(4)).replace_schema_metadata(metadata), path)
-    return path
-
-
 def test_columns_that_are_no_attributes_are_told(tmp_path):
-    """Since an image has no class, or since two attributes would have one name."""
+    """Since an image has no class; two attributes of one name are refused."""
     secret = write_parquet(tmp_path / "a.parquet", range(4), colour=[0, 1, -1, 2])
     data = open_dataset(secret, 48)
     assert data.attribute_names == ("old",)
     assert data.left_out == ("the column colour: 1 of 4 images have none",)
-    data = open_dataset(with_names(tmp_path / "b.parquet", ["old", "new", "green"]), 48)
-    assert data.attributes is None
-    assert data.left_out == ("all attributes: several are called old",)
+    twice, recorded = table(range(4)), table([0]).schema.metadata
+    twice = twice.rename_columns(["image", "colour", "red"]).replace_schema_metadata(recorded)
+    pq.write_table(twice, tmp_path / "b.parquet")
+    refuses(tmp_path / "b.parquet", r"b\.parquet: attribute red is listed 2 times")
 
 
 def test_what_stands_beside_the_bytes_is_not_read(tmp_path):

@@ -1,6 +1,5 @@
 """Zip files of images: made with Python's zipfile and with Info-ZIP's layout of folders."""
 
-import json
 import shutil
 import zipfile
 
@@ -48,20 +47,6 @@ def test_a_zip_file_is_its_folder(archive, tmp_path):
     assert folder.name == zipped.name == "ffhq"
     np.testing.assert_array_equal(folder.images(range(30)), zipped.images(range(30)))
     np.testing.assert_array_equal(folder.partition, zipped.partition)
-
-
-def test_what_is_no_image_is_left_out(tmp_path):
-    labels = {"labels": [["00000/img00000000.png", 3]]}
-    content = {
-        "dataset.json": json.dumps(labels),
-        "00000/": b"",
-        "00000/img00000000.png": encoded(1),
-        "__MACOSX/00000/._img00000000.png": b"resource fork",
-        ".thumbnails/t.png": b"hidden",
-        "README": b"text",
-    }
-    data = open_dataset(write_zip(tmp_path / "edm.zip", content), 48)
-    np.testing.assert_array_equal(data.images(range(len(data))), np.asarray(tile(1))[None])
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])

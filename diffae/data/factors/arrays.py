@@ -1,7 +1,6 @@
 """Shapes3D, dSprites and MPI3D: all images of a set in one array, in the order of their factors."""
 
 import zipfile
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -33,59 +32,44 @@ SIZES = {1_036_800: (6, 6, 2, 3, 3, 40, 40), 460_800: (4, 4, 2, 3, 3, 40, 40)}
 VERSIONS = {"toy": "toy", "realistic": "realistic", "complicated": "complex", "real": "real"}
 
 
-class _Rows(FactorImages):
-    """The rows of an array of images, times a `scale`."""
-
-    def __init__(self, root: Path, array: StoredArray, scale: int = 1):
-        self.root, self.own, self.count = root, (array.stream.path,), array.shape[0]
-        self.array, self.scale = array, scale
-
-    def pixels(self, index: int) -> np.ndarray:
-        row = self.array.row(index)
-        if int(row.max()) * self.scale > 255:
-            raise UserError(f"{self.where(index)}: pixels are 0 and 1, not {row.max()}; {AGAIN}")
-        return row * np.uint8(self.scale)
-
-
-class _Hdf5Rows(FactorImages):
-    """The array `images` of an HDF5 file, which is opened for each image: processes share no handle."""
-
-    def __init__(self, root: Path, file: Path):
-        self.root, self.own = root, (file,)
-        images = self._read("images", slice(0))
-        if images.dtype != np.uint8 or images.shape[1:] != (64, 64, 3):
-            raise UserError(f"{file}: images are {images.dtype} {images.shape}, not Shapes3D's")
-        self.labels = self._read("labels", slice(None))
-        self.count = len(self.labels)
-
-    def _read(self, name: str, rows: int | slice) -> np.ndarray:
-        h5py = needed("h5py", self.own[0], "factors")
-        try:
-            with h5py.File(self.own[0], "r") as file:
-                return np.asarray(file[name][rows])
-        except Exception as error:  # OSError, KeyError, RuntimeError: by where it is damaged
-            raise UserError(f"{self.own[0]}: {name} cannot be read ({error}); {AGAIN}") from None
-
-    def pixels(self, index: int) -> np.ndarray:
-        return self._read("images", index)
+def _hdf5(file: Path, name: str, rows: int | slice) -> np.ndarray:
+    """Rows of an array of an HDF5 file, which is opened for each: processes share no handle."""
+    h5py = needed("h5py", file, "factors")
+    try:
+        with h5py.File(file, "r") as arrays:
+            return np.asarray(arrays[name][rows])
+    except Exception as error:  # OSError, KeyError, RuntimeError: by where it is damaged
+        raise UserError(f"{file}: {name} cannot be read ({error}); {AGAIN}") from None
 
 
 def _shapes3d(root: Path, file: Path) -> FactorSet:
     """3dshapes.h5: `images` uint8 [n, 64, 64, 3] and `labels` float64 [n, 6]."""
-    source = _Hdf5Rows(root, file)
-    labels = source.labels
+    images, labels = _hdf5(file, "images", slice(0)), _hdf5(file, "labels", slice(None))
+    if images.dtype != np.uint8 or images.shape[1:] != (64, 64, 3):
+        raise UserError(f"{file}: images are {images.dtype} {images.shape}, not Shapes3D's")
     if labels.shape[1:] != (len(SHAPES3D),) or not np.isfinite(labels).all():
         raise UserError(f"{file}: labels {labels.shape} are not finite numbers [n, 6]; {AGAIN}")
-    return FactorSet("shapes3d", source, numbered(labels, SHAPES3D))
+    source = FactorImages(root, (file,), len(labels), partial(_hdf5, file, "images"))
+    return "shapes3d", source, numbered(labels, SHAPES3D)
 
 
-def _holds(path: Path, is_it: Callable[[set[str]], bool]) -> bool:
-    """Whether a file is an npz file, and by the names of its arrays the one that is meant."""
+def _names_in(path: Path) -> set[str]:
+    """The names of the arrays of an npz file; none of another file."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return is_it({name.removesuffix(".npy") for name in archive.namelist()})
+            return {name.removesuffix(".npy") for name in archive.namelist()}
     except (OSError, zipfile.BadZipFile):
-        return False
+        return set()
+
+
+def _black_and_white(images: StoredArray, index: int) -> np.ndarray:
+    """An image of 0 and 1, times 255."""
+    row = images.row(index)
+    if row.max() > 1:
+        raise UserError(
+            f"{images.stream.path}: image {index} has {row.max()}, not 0 and 1; {AGAIN}"
+        )
+    return row * np.uint8(255)
 
 
 def _dsprites(root: Path, file: Path) -> FactorSet:
@@ -102,7 +86,8 @@ def _dsprites(root: Path, file: Path) -> FactorSet:
     if len(images.shape) != 3 or classes.shape != (images.shape[0], len(DSPRITES)):
         found = f"imgs {images.shape} and latents_classes {classes.shape}"
         raise UserError(f"{file}: {found} are not those of dSprites")
-    return FactorSet("dsprites", _Rows(root, images, 255), numbered(classes, DSPRITES))
+    source = FactorImages(root, (file,), len(classes), partial(_black_and_white, images))
+    return "dsprites", source, numbered(classes, DSPRITES)
 
 
 def _mpi3d(root: Path, file: Path) -> FactorSet:
@@ -113,11 +98,12 @@ def _mpi3d(root: Path, file: Path) -> FactorSet:
         raise UserError(f"{file}: images {images.shape} are not MPI3D's {known}")
     named = file.name.lower()
     version = next((text for part, text in VERSIONS.items() if part in named), "unnamed")
-    return FactorSet(f"mpi3d-{version}", _Rows(root, images), in_order(sizes, MPI3D))
+    source = FactorImages(root, (file,), images.shape[0], images.row)
+    return f"mpi3d-{version}", source, in_order(sizes, MPI3D)
 
 
 FORMATS = (
     Format((".h5", ".hdf5"), Path.is_file, _shapes3d),
-    Format((".npz",), partial(_holds, is_it={"imgs", "latents_classes"}.issubset), _dsprites),
-    Format((".npz",), partial(_holds, is_it=lambda names: names == {"images"}), _mpi3d),
+    Format((".npz",), lambda path: _names_in(path) >= {"imgs", "latents_classes"}, _dsprites),
+    Format((".npz",), lambda path: _names_in(path) == {"images"}, _mpi3d),
 )

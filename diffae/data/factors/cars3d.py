@@ -1,19 +1,12 @@
 """Cars3D: a file of MATLAB for each car."""
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import prod
 from pathlib import Path
 
 import numpy as np
 
-from diffae.data.factors.images import (
-    CLASSES,
-    ORDERED,
-    FactorImages,
-    FactorSet,
-    Format,
-    in_order,
-)
+from diffae.data.factors.images import CLASSES, ORDERED, FactorImages, FactorSet, Format, in_order
 from diffae.data.factors.stream import AGAIN
 from diffae.system.errors import UserError
 from diffae.system.files import file_size, read_text
@@ -24,20 +17,14 @@ OF_A_CAR = (128, 128, 3, 24, 4)  # azimuths, elevations
 LARGEST, KEPT = 1 << 27, 2  # bytes of a car's file, and cars in memory, of 5 MB each
 
 
-class _Cars(FactorImages):
+def _image(cars: list[Path], index: int) -> np.ndarray:
     """The images of each car in turn: by elevation, then azimuth."""
-
-    def __init__(self, root: Path, own: tuple[Path, ...], cars: list[Path]):
-        self.root, self.own, self.cars = root, own, cars
-        self.count = len(cars) * prod(OF_A_CAR[3:])
-
-    def pixels(self, index: int) -> np.ndarray:
-        car, elevation, azimuth = np.unravel_index(index, (len(self.cars), *OF_A_CAR[:2:-1]))
-        try:
-            return _images_of(self.cars[car])[..., azimuth, elevation]
-        except Exception as error:  # of a dozen kinds, by where the file is damaged
-            why = f"no array im {OF_A_CAR} of bytes ({error or type(error).__name__})"
-            raise UserError(f"{self.where(index)}: {why}; {AGAIN}") from None
+    car, elevation, azimuth = np.unravel_index(index, (len(cars), *OF_A_CAR[:2:-1]))
+    try:
+        return _images_of(cars[car])[..., azimuth, elevation]
+    except Exception as error:  # of a dozen kinds, by where the file is damaged
+        why = f"no array im {OF_A_CAR} of bytes ({error or type(error).__name__})"
+        raise UserError(f"{cars[car]}: {why}; {AGAIN}") from None
 
 
 @lru_cache(KEPT)
@@ -59,12 +46,9 @@ def _cars3d(root: Path, list_file: Path) -> FactorSet:
         raise UserError(f"{root}: {lacking[0]} is missing, which {LIST} names; {AGAIN}")
     for car in cars:
         file_size(car, LARGEST)
-    factors = in_order((len(cars), *OF_A_CAR[:2:-1]), CARS)
-    return FactorSet("cars3d", _Cars(root, tuple(own), cars), factors)
+    sizes = (len(cars), *OF_A_CAR[:2:-1])
+    source = FactorImages(root, tuple(own), prod(sizes), partial(_image, cars))
+    return "cars3d", source, in_order(sizes, CARS)
 
 
-def _holds_cars(path: Path) -> bool:
-    return bool([*path.parent.glob("car_*.mat")])
-
-
-FORMAT = Format((LIST,), _holds_cars, _cars3d)
+FORMAT = Format((LIST,), lambda path: bool([*path.parent.glob("car_*.mat")]), _cars3d)

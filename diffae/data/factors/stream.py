@@ -1,6 +1,5 @@
 """Parts of large files, also of compressed ones, without unpacking them to the disk or to memory."""
 
-import os
 import threading
 import zipfile
 import zlib
@@ -16,7 +15,6 @@ from diffae.system.errors import UserError
 PIECE = 1 << 16  # compressed bytes that are unpacked at once
 STEP = 1 << 22  # unpacked bytes of a block
 DEFLATE = -15  # zlib's `wbits` of an entry of a zip file
-HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 AGAIN = "download it again"
 
 
@@ -74,7 +72,7 @@ def _unpack(file: IO[bytes], place: int, state: Any) -> tuple[bytes, int, Any]:
         packed = file.read(PIECE)
         piece = state.decompress(packed, STEP - len(unpacked))
         unpacked += piece
-        file.seek(-len(state.unconsumed_tail), os.SEEK_CUR)
+        file.seek(file.tell() - len(state.unconsumed_tail))
         if not packed and not piece:
             break
     return bytes(unpacked), file.tell(), state
@@ -101,8 +99,8 @@ def array_in(path: Path, name: str) -> StoredArray:
     try:
         with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
             entry = archive.getinfo(f"{name}.npy")
-            read = HEADERS[np.lib.format.read_magic(file)]
-            shape, by_column, dtype = read(file)
+            np.lib.format.read_magic(file)
+            shape, by_column, dtype = np.lib.format.read_array_header_1_0(file)
             offset = file.tell()
         with open(path, "rb") as plain:
             start = start_of(entry, plain)

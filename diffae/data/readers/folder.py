@@ -101,10 +101,8 @@ class Found(NamedTuple):
     @property
     def left_out(self) -> tuple[str, ...]:
         """What a user should hear of what else is there, one line for each kind."""
-        lines = left_out_of(self.others)
-        if not self.closed:
-            return lines
-        return (*lines, f"{counted(len(self.closed), 'folder')} that cannot be listed")
+        closed = f"{counted(len(self.closed), 'folder')} that cannot be listed"
+        return (*left_out_of(self.others), *([closed] if self.closed else []))
 
 
 def find_images(root: Path) -> Found:
@@ -146,10 +144,9 @@ def beside(path: Path, own: Iterable[Path], most: int | None = None) -> tuple[st
     if most is not None and count > most:
         problem = f"{count:,} image files lie beside files that hold {most:,} images"
         raise UserError(f"{path}: {problem}; move one kind to another folder")
-    lines = found._replace(others=tuple(without(found.others, path, own))).left_out
-    if not count:
-        return lines
-    return (f"{counted(count, 'image file')} beside the files that hold the images", *lines)
+    images = f"{counted(count, 'image file')} beside the files that hold the images"
+    others = found._replace(others=tuple(without(found.others, path, own)))
+    return (*([images] if count else []), *others.left_out)
 
 
 def without(names: Iterable[str], root: Path, own: Iterable[Path]) -> Iterator[str]:

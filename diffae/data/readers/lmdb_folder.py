@@ -104,10 +104,8 @@ def unread(source: LmdbImages) -> tuple[str, ...]:
     with reading(source.root, "the keys") as transaction:
         entries = transaction.stat()["entries"]
     more, images = entries - 1 - len(source), counted(len(source), "image")
-    if more <= 0:
-        return ()
     which = f"the {images} of size {source.resolution} that its length counts"
-    return (f"{more:,} of {entries:,} entries: not among {which}",)
+    return (f"{more:,} of {entries:,} entries: not among {which}",) if more > 0 else ()
 
 
 def find_images(root: Path) -> LmdbImages:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 # What `datasets` writes with `DatasetDict.save_to_disk`, and with `Dataset.save_to_disk`.
 SAVED_SPLITS, SAVED_SPLIT = ("dataset_dict.json",), ("state.json", "dataset_info.json")
 CLASSES = ("label", "labels", "class", "cls")
-PREFERRED = ("image", "img", "jpg", "png", "picture")
+IMAGE = "image"  # the column of images, if there are several that may be
 KEPT = 4  # row groups that stay in memory: threads read as many at once
 
 
@@ -111,27 +111,25 @@ def is_parquet(path: Path) -> bool:
 def open_parquet(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
     """Open all rows of the files; the split is that of their names, else seeded by image."""
     files = find_shards(path, ".parquet")
-    groups, schemas, length = [], [], 0
-    counts: dict[Path, int] = {}
-    for file in files:
-        schema, rows = parquet_files.rows_of(file)
-        schemas.append(schema)
+    tables = {file: parquet_files.rows_of(file) for file in files}
+    counts = {file: sum(rows) for file, (_, rows) in tables.items()}
+    schema, _ = tables[files[0]]
+    groups, length = [], 0
+    for file, (own_schema, rows) in tables.items():
+        if own_schema.types != schema.types or own_schema.names != schema.names:
+            raise UserError(f"{file}: has other columns than {files[0].name}; take one of them out")
         for number, count in enumerate(rows):
             if count:
                 groups.append(Group(file, number, length))
             length += count
-        counts[file] = sum(rows)
     if not length:
         raise UserError(f"{path}: no rows in these files")
-    column = image_column(files[0], schemas[0])
-    for file, schema in zip(files, schemas, strict=True):
-        if schema.types != schemas[0].types or schema.names != schemas[0].names:
-            raise UserError(f"{file}: has other columns than {files[0].name}; take one of them out")
-    labels, left_out = read_attributes(counts, schemas[0])
+    column = image_column(files[0], schema)
+    labels, left_out = read_attributes(counts, schema)
     digest = hashlib.sha256(repr(labels.get("attribute_names", ())).encode())
     if labels:
         digest.update(labels["attributes"].tobytes())
-    columns = columns_of_images(schemas[0])
+    columns = columns_of_images(schema)
     source = TableImages(path, tuple(groups), length, columns[column], digest.hexdigest())
     others = [name for name in columns if name != column]
     more = f"may hold images too, and those of {column} are read"
@@ -148,14 +146,15 @@ def columns_of_images(schema: pyarrow.Schema) -> dict[str, str]:
 
 
 def image_column(path: Path, schema: pyarrow.Schema) -> str:
-    """The column of images: the only one, or the one with a usual name."""
+    """The column of images: the only one, or the one that is called image."""
     columns = list(columns_of_images(schema))
-    usual = [name for name in PREFERRED if name in columns]
     if not columns:
         raise UserError(f"{path}: no column of images (there are: {', '.join(schema.names)})")
-    if len(columns) > 1 and not usual:
-        raise UserError(f"{path}: several columns of images ({', '.join(columns)}); call one image")
-    return columns[0] if len(columns) == 1 else usual[0]
+    if len(columns) > 1 and IMAGE not in columns:
+        raise UserError(
+            f"{path}: several columns of images ({', '.join(columns)}); call one {IMAGE}"
+        )
+    return columns[0] if len(columns) == 1 else IMAGE
 
 
 def read_attributes(

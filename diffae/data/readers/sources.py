@@ -126,9 +126,7 @@ def partition_of_folders(
     if set(splits) in ({VALID}, {TEST}):
         by = "label" if own else "folder"
         return np.full(len(names), TEST, np.int8), f"all images as test, by their {by}"
-    partition, source = partition_of(splits, [1] * len(names), seed, spread)
-    drawn = source.startswith("seeded")
-    return seeded(len(names), seed, people) if drawn else (partition, source)
+    return partition_of(splits, [1] * len(names), seed, spread, people)
 
 
 def split_folder(name: str) -> tuple[int | None, tuple[str, ...]]:
@@ -139,18 +137,23 @@ def split_folder(name: str) -> tuple[int | None, tuple[str, ...]]:
 
 
 def partition_of(
-    splits: Sequence[int | None], counts: Sequence[int], seed: int, spread: bool = False
+    splits: Sequence[int | None],
+    counts: Sequence[int],
+    seed: int,
+    spread: bool = False,
+    people: np.ndarray | None = None,
 ) -> Split:
     """The partition (int8) of all images and its source, from the number and split of each part.
 
-    If a part has no split, or all have the same, it is seeded by image. Without a test split, valid
-    becomes test; without a valid split, the last tenth of train becomes valid, or with `spread`
-    every tenth image, so that each class has some. A part without images does not count.
+    If a part has no split, or all have the same, it is seeded by `people`, or by image without these.
+    Without a test split, valid becomes test; without a valid split, the last tenth of train becomes
+    valid, or with `spread` every tenth image, so that each class has some. A part without images does
+    not count.
     """
     of_each = [split for split, count in zip(splits, counts, strict=True) for _ in range(count)]
     known = set(of_each)
     if None in known or len(known) < 2:
-        return seeded(len(of_each), seed)
+        return seeded(len(of_each), seed, people)
     partition = np.array(of_each, np.int8)
     source = "splits of the files"
     if TEST not in known:

@@ -20,15 +20,13 @@ import numpy as np
 
 from diffae.data.dataset import Dataset
 from diffae.data.readers import folder, shards
-from diffae.data.readers.label_files import refuse_duplicates
+from diffae.data.readers.label_files import LONGEST_NUMBER, refuse_duplicates
 from diffae.data.readers.sources import EncodedImages, partition_of, split_of, unlabelled
 from diffae.system.errors import UserError
 from diffae.system.files import file_size
 
 BLOCK = tarfile.BLOCKSIZE
-PIECE = 1 << 20  # bytes that are read at once
 LARGEST_NOTE = 1 << 20  # bytes of a name, or of a label
-LONGEST_CLASS = 9  # digits
 
 
 class Entry(NamedTuple):
@@ -44,10 +42,6 @@ class Entry(NamedTuple):
         """The common part of a sample's file names: up to the first dot after the folders."""
         above, slash, name = self.name.rpartition("/")
         return above + slash + name.partition(".")[0]
-
-    @property
-    def is_image(self) -> bool:
-        return folder.is_image(self.name)
 
     @property
     def is_label(self) -> bool:
@@ -136,15 +130,15 @@ def read_shard(path: Path) -> tuple[list[Sample], list[str]]:
     files, others = [], []
     for member in read_members(path):
         entry = Entry(path, member.name, member.offset_data, member.size)
-        if member.isreg() and (entry.is_image or entry.is_label):
+        if member.isreg() and (folder.is_image(entry.name) or entry.is_label):
             files.append(entry)
         elif not member.isdir():
             others.append(entry.name)
-    refuse_duplicates([file.name for file in files if file.is_image], path, "entry")
+    refuse_duplicates([*filter(folder.is_image, (file.name for file in files))], path, "entry")
     samples = []
     for key, group in groupby(files, key=lambda file: file.key):
         together = list(group)
-        images = [file for file in together if file.is_image]
+        images = [file for file in together if folder.is_image(file.name)]
         if len(images) > 1:
             problem = f"{len(images)} images, and one is read; keep one of them"
             raise UserError(f"{path}, sample {key}: {problem}")
@@ -160,7 +154,7 @@ def read_label(entries: list[Entry]) -> int:
     for entry in entries:
         if entry.is_label:
             text = read_entry(entry).strip() if entry.size <= LARGEST_NOTE else b""
-            if not text.isdigit() or len(text) > LONGEST_CLASS:
+            if not text.isdigit() or len(text) > LONGEST_NUMBER:
                 raise UserError(f"{entry.shard}, entry {entry.name}: not the number of a class")
             return int(text)
     return -1
@@ -181,7 +175,7 @@ class _Headers(io.FileIO):
 
 def only_zeros(file: io.FileIO) -> bool:
     """Whether nothing but zero bytes follows in an open file."""
-    while piece := file.read(PIECE):
+    while piece := file.read(LARGEST_NOTE):
         if piece.strip(b"\0"):
             return False
     return True

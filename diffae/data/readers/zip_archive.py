@@ -23,7 +23,8 @@ MANY = 0xFFFF  # the number of entries in that record, if there are more
 LONG_END = b"PK\x06\x06"  # by which the record begins that has their number then
 
 # RuntimeError: zipfile's word for a password and, as NotImplementedError, a rare compression.
-READING_ERRORS = (*DECODING_ERRORS, RuntimeError, lzma.LZMAError, zipfile.BadZipFile)
+# OverflowError: a place in the file that is no place.
+READING_ERRORS = (*DECODING_ERRORS, RuntimeError, OverflowError, lzma.LZMAError, zipfile.BadZipFile)
 
 
 class ZipImages(EncodedImages):
