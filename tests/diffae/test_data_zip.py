@@ -87,12 +87,14 @@ def test_a_damaged_entry_is_named(archive):
         data.load_all(data.indices("all"))
 
 
-@pytest.mark.parametrize("field", ["local header", "compression method"])
+@pytest.mark.parametrize("field", ["local header", "name", "compression method"])
 def test_other_damage_to_an_entry_is_named(archive, field):
     with zipfile.ZipFile(archive) as opened:
         offset, directory = opened.getinfo(NAMES[0]).header_offset, opened.start_dir
     if field == "local header":
         damage(archive, offset, b"XXXX")
+    elif field == "name":
+        damage(archive, offset + 30, b"X")
     else:
         at = archive.read_bytes().index(NAMES[0].encode(), directory) - 46
         damage(archive, at + 10, b"\x63\0")

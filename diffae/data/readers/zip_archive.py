@@ -16,7 +16,7 @@ from diffae.data.readers.sources import EncodedImages, partition_of_folders, unl
 from diffae.data.transforms import DECODING_ERRORS
 from diffae.system.errors import UserError
 
-ENCRYPTED = 0x1  # bit of an entry's flags
+ENCRYPTED, UTF8 = 0x1, 0x800  # bits of an entry's flags
 HEADER = struct.Struct("<26xHH")  # of an entry, with the lengths of its name and of another field
 LOCAL, END = b"PK\x03\x04", b"PK\x05\x06"  # by which an entry and the record at the end begin
 MANY = 0xFFFF  # the number of entries in that record, if there are more
@@ -81,12 +81,19 @@ def open_zip(path: Path, image_size: int, crop: str | None, seed: int) -> Datase
 
 
 def start_of(entry: zipfile.ZipInfo, file: IO[bytes]) -> int:
-    """The place in a zip file of the first byte of an entry. Raises BadZipFile if no entry is there."""
+    """The place in a zip file of the first byte of an entry.
+
+    Raises BadZipFile if another entry is there, or none.
+    """
     file.seek(entry.header_offset)
     header = file.read(HEADER.size)
     if not header.startswith(LOCAL) or len(header) < HEADER.size:
         raise zipfile.BadZipFile("no entry where the directory says")
-    return file.tell() + sum(HEADER.unpack(header))
+    name_length, more = HEADER.unpack(header)
+    name = file.read(name_length).decode("utf-8" if entry.flag_bits & UTF8 else "cp437")
+    if name != entry.orig_filename:
+        raise zipfile.BadZipFile("another entry where the directory says")
+    return file.tell() + int(more)
 
 
 def read_directory(path: Path) -> zipfile.ZipFile:
