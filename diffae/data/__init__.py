@@ -16,11 +16,11 @@ from diffae.data.dataset import Dataset
 from diffae.data.factors.combinations import part_of, part_with_combinations
 from diffae.data.factors.reader import is_factors, open_factors
 from diffae.data.prepared import is_prepared, open_prepared
-from diffae.data.readers.arrow import is_parquet, is_saved, open_parquet, open_saved
 from diffae.data.readers.celeba import is_celeba, is_celebahq, open_celeba, open_celebahq
 from diffae.data.readers.folder import open_image_folder
 from diffae.data.readers.idx import is_idx, open_idx
 from diffae.data.readers.lmdb_folder import is_lmdb, open_lmdb
+from diffae.data.readers.parquet import is_parquet, open_parquet
 from diffae.data.readers.webdataset import is_webdataset, open_webdataset
 from diffae.data.readers.zip_archive import is_zip, open_zip
 from diffae.data.transforms import Transform
@@ -54,7 +54,6 @@ READERS: tuple[Reader, ...] = (
     Reader("LMDB", is_lmdb, open_lmdb),
     Reader("IDX", is_idx, open_idx),
     Reader("known factors", is_factors, open_factors),
-    Reader("Hugging Face datasets", is_saved, open_saved),
     Reader("parquet", is_parquet, open_parquet),
     Reader("WebDataset", is_webdataset, open_webdataset),
     Reader("zip of images", is_zip, open_zip),

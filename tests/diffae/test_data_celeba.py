@@ -179,7 +179,7 @@ def test_broken_label_files_are_refused(request, name, change, message):
     ("first", "message"),
     [
         ("../000001.jpg ", r"1 of 10 listed images missing, first \.\./000001\.jpg"),
-        ("000002.png ", r"000002\.jpg: list_attr_celeba\.txt lists this image 2 times"),
+        ("000002.png ", r"list_attr_celeba\.txt: the image file 000002\.jpg is listed 2 times"),
     ],
 )
 def test_names_that_lead_to_no_image_of_their_own_are_refused(folder, first, message):
@@ -252,7 +252,7 @@ def test_celebas_images_without_labels_are_not_cut_in_silence(folder, tmp_path, 
     path = shutil.make_archive(tmp_path / "faces", "zip", folder) if packed else folder
     line = refusal(main, capsys, "check", path)
     assert f"{path}: images of 178 x 218, as CelebA's, without attributes" in line
-    assert "put list_attr_celeba.txt there" in line and "--crop d2c" in line
+    assert "give the folder with list_attr_celeba.txt" in line and "--crop d2c" in line
     for crop in ("center", "d2c"):
         assert open_dataset(path, 64, crop).transform.crop == crop
 

@@ -77,7 +77,7 @@ def test_val_is_the_test_split_and_every_tenth_of_train_is_valid(imagenet):
     assert data.name == "imagenet"
 
 
-@pytest.mark.parametrize("layout", ["flat", "kaggle", "kaggle from its top"])
+@pytest.mark.parametrize("layout", ["flat", "kaggle"])
 def test_a_flat_val_has_the_classes_of_kaggles_list(imagenet, layout, tmp_path):
     expected = class_of_each(open_dataset(imagenet, 16))
     flatten(imagenet)
@@ -88,7 +88,7 @@ def test_a_flat_val_has_the_classes_of_kaggles_list(imagenet, layout, tmp_path):
         shutil.copytree(imagenet, path)
         (path / "LOC_val_solution.csv").rename(archive / "LOC_val_solution.csv")
         write(path / "test" / "ILSVRC2012_test_00000001.JPEG")
-        path = archive if "top" in layout else path
+        path = archive
     data = open_dataset(path, 16)
     assert class_of_each(data) == expected
     assert data.source.label_files[0].name == "LOC_val_solution.csv"

@@ -64,17 +64,7 @@ def as_parquet(path):
     return path.with_suffix(".parquet")
 
 
-def as_arrow(path):
-    path.mkdir()
-    table = pyarrow.table({"image": [{"bytes": content} for content in FILES.values()]})
-    with pyarrow.ipc.new_stream(path / "data.arrow", table.schema) as writer:
-        writer.write_table(table)
-    (path / "dataset_info.json").write_text("{}")
-    (path / "state.json").write_text('{"_data_files": [{"filename": "data.arrow"}]}')
-    return path
-
-
-MAKERS = [as_folder, as_zip, as_lmdb, as_copy, as_shards, as_parquet, as_arrow]
+MAKERS = [as_folder, as_zip, as_lmdb, as_copy, as_shards, as_parquet]
 
 
 @pytest.fixture(scope="module")

@@ -203,7 +203,7 @@ def test_an_entry_that_unpacks_to_gigabytes_or_to_more_than_it_says(tmp_path, si
 def test_a_name_twice_in_a_zip_file_is_refused(tmp_path, capsys):
     content = write_images(tmp_path / "set") / "a.png"
     path = write_zip(tmp_path / "a.zip", [("a.png", content.read_bytes())] * 2)
-    assert f"{path}, entry a.png: twice in this zip file" in refusal(main, capsys, "check", path)
+    assert f"{path}: entry a.png is listed 2 times" in refusal(main, capsys, "check", path)
 
 
 # ----------------------------------------------------------------------------------------------

@@ -23,9 +23,9 @@ from diffae.checkpoints.checkpoint import open_checkpoint
 from diffae.data import pairs
 from diffae.data.dataset import LABEL_FIELDS, Dataset
 from diffae.data.readers import classes, label_table
-from diffae.data.readers.arrow import open_parquet, open_saved
 from diffae.data.readers.celeba import read_celeba_labels
 from diffae.data.readers.idx import read_both
+from diffae.data.readers.parquet import open_parquet
 from diffae.data.readers.webdataset import open_webdataset
 from diffae.images.classifier import Classifier
 from diffae.model import DDIM, DiffusionAutoencoder
@@ -189,7 +189,6 @@ READERS: dict[str, Callable[[Path], None]] = {
     "idx": read_idx,
     "webdataset": lambda folder: check(open_webdataset(folder / "a.tar", SIDE, None, 0)),
     "parquet": lambda folder: check(open_parquet(folder / "a.parquet", SIDE, None, 0)),
-    "arrow": lambda folder: check(open_saved(folder, SIDE, None, 0)),
     "codes": read_codes,
     "statistics": read_moments,
     "runs": read_runs,

@@ -129,16 +129,6 @@ def parquet() -> list[Files]:
     return files
 
 
-def arrow() -> list[Files]:
-    files = []
-    for table in tables():
-        with pa.ipc.new_stream(file := io.BytesIO(), table.schema) as writer:
-            writer.write_table(table, max_chunksize=2)
-        state = {"_data_files": [{"filename": "data.arrow"}]}
-        files.append({"data.arrow": file.getvalue(), "state.json": json.dumps(state).encode()})
-    return files
-
-
 # ----------------------------------------------------------------------------------------------
 # Numbers
 
@@ -274,7 +264,6 @@ SEEDS: dict[str, Callable[[], list[Files]]] = {
     "idx": idx,
     "webdataset": webdataset,
     "parquet": parquet,
-    "arrow": arrow,
     "codes": codes,
     "statistics": statistics,
     "runs": runs,

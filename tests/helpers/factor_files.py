@@ -4,8 +4,6 @@ Every image is one grey or colour that tells its place in the file, so that a te
 image was read.
 """
 
-import gzip
-import struct
 import zipfile
 
 import numpy as np
@@ -82,40 +80,6 @@ def cars3d(folder, **changed):
     for which, name in enumerate(CARS):
         savemat(folder / f"{name}.mat", {"im": changed.get(name, car(which))}, do_compression=True)
     return folder
-
-
-NORB = {"training": (46789, (4, 6, 7, 8, 9)), "testing": (1235, (0, 1, 2, 3, 5))}
-
-
-def matrix(values, magic):
-    sizes = [*values.shape, 1, 1][: max(3, values.ndim)]
-    return struct.pack(f"<ii{len(sizes)}i", magic, values.ndim, *sizes) + values.tobytes()
-
-
-def smallnorb(folder, parts=("training", "testing"), zipped=False, categories=2, seed=0):
-    """Of two categories and two of everything but the five instances, in a random order.
-
-    Returns category, instance, elevation, azimuth and lighting of each image, as in the file.
-    """
-    folder.mkdir(exist_ok=True)
-    rows = []
-    for part in parts:
-        digits, instances = NORB[part]
-        places = grid(categories, 5, 2, 2, 2)
-        table = places.copy()
-        table[:, 1] = np.array(instances)[places[:, 1]]
-        table[:, 3] *= 2  # as azimuths are stored
-        table = table[np.random.default_rng(seed).permutation(len(table))]
-        dat = painted(2 * len(table), 96, 96).reshape(len(table), 2, 96, 96)
-        files = {"dat": matrix(dat, 0x1E3D4C55)}
-        files["cat"] = matrix(table[:, 0].astype("<i4"), 0x1E3D4C54)
-        files["info"] = matrix(table[:, 1:].astype("<i4"), 0x1E3D4C54)
-        for kind, content in files.items():
-            name = f"smallnorb-5x{digits:05d}x9x18x6x2x96x96-{part}-{kind}.mat"
-            place = folder / (name + ".gz" * zipped)
-            place.write_bytes(gzip.compress(content) if zipped else content)
-        rows.append(table)
-    return np.concatenate(rows)
 
 
 def cut(path, share=0.5):

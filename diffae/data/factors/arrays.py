@@ -1,7 +1,6 @@
 """Shapes3D, dSprites and MPI3D: all images of a set in one array, in the order of their factors."""
 
 import zipfile
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -17,9 +16,8 @@ from diffae.data.factors.images import (
     numbered,
 )
 from diffae.data.factors.stream import AGAIN, StoredArray, array_in
-from diffae.system.errors import UserError, pip_install
+from diffae.system.errors import UserError, needed
 
-HDF5 = b"\x89HDF\r\n\x1a\n"
 SHAPES3D = dict.fromkeys(("floor_hue", "wall_hue", "object_hue"), CLASSES)
 SHAPES3D |= {"scale": ORDERED, "shape": CLASSES, "orientation": ORDERED}
 # The orientations of dSprites are a circle.
@@ -34,100 +32,78 @@ SIZES = {1_036_800: (6, 6, 2, 3, 3, 40, 40), 460_800: (4, 4, 2, 3, 3, 40, 40)}
 VERSIONS = {"toy": "toy", "realistic": "realistic", "complicated": "complex", "real": "real"}
 
 
-class _Rows(FactorImages):
-    """The rows of an array of images, times a `scale`."""
-
-    def __init__(self, root: Path, array: StoredArray, scale: int = 1):
-        self.root, self.own, self.count = root, (array.stream.path,), array.shape[0]
-        self.array, self.scale = array, scale
-
-    def pixels(self, index: int) -> np.ndarray:
-        row = self.array.row(index)
-        if int(row.max()) * self.scale > 255:
-            raise UserError(f"{self.where(index)}: pixels are 0 and 1, not {row.max()}; {AGAIN}")
-        return row * np.uint8(self.scale)
+def _hdf5(file: Path, name: str, rows: int | slice) -> np.ndarray:
+    """Rows of an array of an HDF5 file, which is opened for each: processes share no handle."""
+    h5py = needed("h5py", file, "factors")
+    try:
+        with h5py.File(file, "r") as arrays:
+            return np.asarray(arrays[name][rows])
+    except Exception as error:  # OSError, KeyError, RuntimeError: by where it is damaged
+        raise UserError(f"{file}: {name} cannot be read ({error}); {AGAIN}") from None
 
 
-class _Hdf5Rows(FactorImages):
-    """The array `images` of an HDF5 file, which is opened for each image: processes share no handle."""
-
-    def __init__(self, root: Path, file: Path):
-        self.root, self.own = root, (file,)
-        images = self._read("images", slice(0))
-        if images.dtype != np.uint8 or images.shape[1:] != (64, 64, 3):
-            raise UserError(f"{file}: images are {images.dtype} {images.shape}, not Shapes3D's")
-        self.labels = self._read("labels", slice(None))
-        self.count = len(self.labels)
-
-    def _read(self, name: str, rows: int | slice) -> np.ndarray:
-        try:
-            import h5py
-        except ImportError:
-            needs = f"reading it needs h5py: {pip_install('factors')}"
-            raise UserError(f"{self.own[0]}: {needs}") from None
-        try:
-            with h5py.File(self.own[0], "r") as file:
-                return np.asarray(file[name][rows])
-        except Exception as error:  # OSError, KeyError, RuntimeError: by where it is damaged
-            raise UserError(f"{self.own[0]}: {name} cannot be read ({error}); {AGAIN}") from None
-
-    def pixels(self, index: int) -> np.ndarray:
-        return self._read("images", index)
-
-
-def _is_hdf5(path: Path) -> bool:
-    with open(path, "rb") as file:
-        return file.read(len(HDF5)) == HDF5
-
-
-def _shapes3d(root: Path, files: list[Path]) -> FactorSet:
+def _shapes3d(root: Path, file: Path) -> FactorSet:
     """3dshapes.h5: `images` uint8 [n, 64, 64, 3] and `labels` float64 [n, 6]."""
-    source = _Hdf5Rows(root, files[0])
-    labels = source.labels
+    images, labels = _hdf5(file, "images", slice(0)), _hdf5(file, "labels", slice(None))
+    if images.dtype != np.uint8 or images.shape[1:] != (64, 64, 3):
+        raise UserError(f"{file}: images are {images.dtype} {images.shape}, not Shapes3D's")
     if labels.shape[1:] != (len(SHAPES3D),) or not np.isfinite(labels).all():
-        raise UserError(f"{files[0]}: labels {labels.shape} are not finite numbers [n, 6]; {AGAIN}")
-    return FactorSet("shapes3d", source, numbered(labels, SHAPES3D))
+        raise UserError(f"{file}: labels {labels.shape} are not finite numbers [n, 6]; {AGAIN}")
+    source = FactorImages(root, (file,), len(labels), partial(_hdf5, file, "images"))
+    return "shapes3d", source, numbered(labels, SHAPES3D)
 
 
-def _holds(path: Path, is_it: Callable[[set[str]], bool]) -> bool:
-    """Whether a file is an npz file, and by the names of its arrays the one that is meant."""
+def _names_in(path: Path) -> set[str]:
+    """The names of the arrays of an npz file; none of another file."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return is_it({name.removesuffix(".npy") for name in archive.namelist()})
+            return {name.removesuffix(".npy") for name in archive.namelist()}
     except (OSError, zipfile.BadZipFile):
-        return False
+        return set()
 
 
-def _dsprites(root: Path, files: list[Path]) -> FactorSet:
+def _black_and_white(images: StoredArray, index: int) -> np.ndarray:
+    """An image of 0 and 1, times 255."""
+    row = images.row(index)
+    if row.max() > 1:
+        raise UserError(
+            f"{images.stream.path}: image {index} has {row.max()}, not 0 and 1; {AGAIN}"
+        )
+    return row * np.uint8(255)
+
+
+def _dsprites(root: Path, file: Path) -> FactorSet:
     """`imgs` uint8 [n, 64, 64] of 0 and 1, and `latents_classes` [n, 6]; the colour is constant.
 
     `metadata` is a pickle of Python 2, and not read.
     """
-    images = array_in(files[0], "imgs")
+    images = array_in(file, "imgs")
     try:
-        with np.load(files[0], allow_pickle=False) as arrays:
+        with np.load(file, allow_pickle=False) as arrays:
             classes = arrays["latents_classes"]
     except Exception as error:
-        raise UserError(f"{files[0]}: latents_classes cannot be read ({error}); {AGAIN}") from None
+        raise UserError(f"{file}: latents_classes cannot be read ({error}); {AGAIN}") from None
     if len(images.shape) != 3 or classes.shape != (images.shape[0], len(DSPRITES)):
         found = f"imgs {images.shape} and latents_classes {classes.shape}"
-        raise UserError(f"{files[0]}: {found} are not those of dSprites")
-    return FactorSet("dsprites", _Rows(root, images, 255), numbered(classes, DSPRITES))
+        raise UserError(f"{file}: {found} are not those of dSprites")
+    source = FactorImages(root, (file,), len(classes), partial(_black_and_white, images))
+    return "dsprites", source, numbered(classes, DSPRITES)
 
 
-def _mpi3d(root: Path, files: list[Path]) -> FactorSet:
+def _mpi3d(root: Path, file: Path) -> FactorSet:
     """`images` uint8 [n, 64, 64, 3]; n tells the sizes of the factors, and the file's name which it is."""
-    images = array_in(files[0], "images")
+    images = array_in(file, "images")
     if (sizes := SIZES.get(images.shape[0])) is None or len(images.shape) != 4:
         known = " or ".join(f"{n:,}" for n in SIZES)
-        raise UserError(f"{files[0]}: images {images.shape} are not MPI3D's {known}")
-    named = files[0].name.lower()
+        raise UserError(f"{file}: images {images.shape} are not MPI3D's {known}")
+    named = file.name.lower()
     version = next((text for part, text in VERSIONS.items() if part in named), "unnamed")
-    return FactorSet(f"mpi3d-{version}", _Rows(root, images), in_order(sizes, MPI3D))
+    source = FactorImages(root, (file,), images.shape[0], images.row)
+    return f"mpi3d-{version}", source, in_order(sizes, MPI3D)
 
 
 FORMATS = (
-    Format((".h5", ".hdf5"), _is_hdf5, _shapes3d),
-    Format((".npz",), partial(_holds, is_it={"imgs", "latents_classes"}.issubset), _dsprites),
-    Format((".npz",), partial(_holds, is_it=lambda names: names == {"images"}), _mpi3d),
+    Format((".h5", ".hdf5"), Path.is_file, _shapes3d),
+    Format((".npz",), lambda path: _names_in(path) >= {"imgs", "latents_classes"}, _dsprites),
+    Format((".npz",), lambda path: _names_in(path) == {"images"}, _mpi3d),
 )

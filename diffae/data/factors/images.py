@@ -1,7 +1,7 @@
 """Images of known factors, as a data set."""
 
-from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import NamedTuple
@@ -20,19 +20,21 @@ Kinds = Mapping[str, type]  # by the factor's name
 Factors = Mapping[str, np.ndarray]  # of n images: the place [n] of each value among all, from 0
 
 
+@dataclass(frozen=True)
 class FactorImages(ImageSource):
-    """An `ImageSource` of arrays in the files `own`, of which none is read whole."""
+    """An `ImageSource` of arrays in the files `own`, of which none is read whole.
+
+    `pixels` gives an image by its index, uint8 H x W or H x W x 3. It raises UserError if a file is
+    damaged.
+    """
 
     root: Path
     own: tuple[Path, ...]
     count: int
+    pixels: Callable[[int], np.ndarray]
 
     def __len__(self) -> int:
         return self.count
-
-    @abstractmethod
-    def pixels(self, index: int) -> np.ndarray:
-        """Image `index`, uint8 H x W or H x W x 3. Raises UserError if its file is damaged."""
 
     def read(self, index: int) -> Image.Image:
         return Image.fromarray(self.pixels(range(self.count)[index])).convert("RGB")
@@ -49,24 +51,18 @@ class FactorImages(ImageSource):
         return Survey(digest_parts(sha256(path).encode() for path in names), self.count)
 
 
-class FactorSet(NamedTuple):
-    """A data set of known factors; `parts` are its official splits with their numbers of images."""
-
-    name: str
-    source: FactorImages
-    factors: Factors
-    parts: tuple[tuple[int, int], ...] = ()
+FactorSet = tuple[str, FactorImages, Factors]  # a data set of known factors, and its name
 
 
 class Format(NamedTuple):
-    """A format: how its files' names end, whether one is of it by its content, and how they are read.
+    """A format: how its files' names end, whether one is of it by its content, and how it is read.
 
-    `read` takes the path that the user gave and its files; all but smallNORB are one.
+    `read` takes the path that the user gave and the file.
     """
 
     suffixes: tuple[str, ...]
     recognises: Callable[[Path], bool]
-    read: Callable[[Path, list[Path]], FactorSet]
+    read: Callable[[Path, Path], FactorSet]
 
 
 def numbered(columns: np.ndarray, kinds: Kinds) -> Factors:

@@ -1,7 +1,5 @@
 """Parts of large files, also of compressed ones, without unpacking them to the disk or to memory."""
 
-import os
-import struct
 import threading
 import zipfile
 import zlib
@@ -11,38 +9,37 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
+from diffae.data.readers.zip_archive import start_of
 from diffae.system.errors import UserError
 
 PIECE = 1 << 16  # compressed bytes that are unpacked at once
 STEP = 1 << 22  # unpacked bytes of a block
-PLAIN, ZIPPED, GZIPPED = 0, -15, 31  # zlib's `wbits`
-WBITS = {zipfile.ZIP_STORED: PLAIN, zipfile.ZIP_DEFLATED: ZIPPED}
-HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+DEFLATE = -15  # zlib's `wbits` of an entry of a zip file
 AGAIN = "download it again"
 
 
 class Stream:
-    """The bytes of a file from `start`: as they are, or as zlib unpacks them by `wbits`.
+    """The bytes of a file from `start`: as they are, or as zlib unpacks them if they are `deflated`.
 
     They are unpacked in blocks of STEP bytes. The state of zlib is kept at the beginning of each
     block, so the file is unpacked once up to the furthest read in each process, and then a block at
     a time.
     """
 
-    def __init__(self, path: Path, start: int = 0, wbits: int = PLAIN):
-        self.path, self.start, self.wbits = path, start, wbits
+    def __init__(self, path: Path, start: int, deflated: bool):
+        self.path, self.start, self.deflated = path, start, deflated
         self._lock = threading.Lock()
-        self._states = [(start, zlib.decompressobj(wbits or ZIPPED))]  # and the place in the file
+        self._states = [(start, zlib.decompressobj(DEFLATE))]  # and the place in the file
         self._number, self._block = -1, b""  # the last block that was unpacked
 
-    def __reduce__(self) -> tuple[type["Stream"], tuple[Path, int, int]]:
-        return Stream, (self.path, self.start, self.wbits)  # what is kept stays in its process
+    def __reduce__(self) -> tuple[type["Stream"], tuple[Path, int, bool]]:
+        return Stream, (self.path, self.start, self.deflated)  # what is kept stays in its process
 
     def read(self, offset: int, size: int) -> bytes:
         """So many bytes, fewer where the file ends. Raises UserError naming the file if it is damaged."""
         try:
             with open(self.path, "rb") as file:
-                if self.wbits == PLAIN:
+                if not self.deflated:
                     file.seek(self.start + offset)
                     return file.read(size)
                 with self._lock:
@@ -75,7 +72,7 @@ def _unpack(file: IO[bytes], place: int, state: Any) -> tuple[bytes, int, Any]:
         packed = file.read(PIECE)
         piece = state.decompress(packed, STEP - len(unpacked))
         unpacked += piece
-        file.seek(-len(state.unconsumed_tail), os.SEEK_CUR)
+        file.seek(file.tell() - len(state.unconsumed_tail))
         if not packed and not piece:
             break
     return bytes(unpacked), file.tell(), state
@@ -102,16 +99,16 @@ def array_in(path: Path, name: str) -> StoredArray:
     try:
         with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
             entry = archive.getinfo(f"{name}.npy")
-            read = HEADERS[np.lib.format.read_magic(file)]
-            shape, by_column, dtype = read(file)
+            np.lib.format.read_magic(file)
+            shape, by_column, dtype = np.lib.format.read_array_header_1_0(file)
             offset = file.tell()
         with open(path, "rb") as plain:
-            plain.seek(entry.header_offset + 26)
-            start = entry.header_offset + 30 + sum(struct.unpack("<HH", plain.read(4)))
-    except (OSError, ValueError, KeyError, EOFError, struct.error, zipfile.BadZipFile) as error:
+            start = start_of(entry, plain)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: {name} cannot be read ({error}); {AGAIN}") from None
     if dtype != np.uint8 or by_column or offset + prod(shape) != entry.file_size:
         raise UserError(f"{path}: {name} is {dtype} {shape} in {entry.file_size:,} bytes; {AGAIN}")
-    if entry.compress_type not in WBITS:
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise UserError(f"{path}: compressed by method {entry.compress_type}; save it by np.savez")
-    return StoredArray(Stream(path, start, WBITS[entry.compress_type]), offset, shape)
+    stream = Stream(path, start, entry.compress_type == zipfile.ZIP_DEFLATED)
+    return StoredArray(stream, offset, shape)

@@ -22,8 +22,6 @@ CelebA puts it in. Without it the same person may be trained and tested on.
 """
 
 import os
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +30,7 @@ from PIL import Image
 
 from diffae.data.dataset import SPLITS, Dataset
 from diffae.data.readers import label_files
-from diffae.data.readers.folder import ImageFiles, counted, find_files, kinds, without
+from diffae.data.readers.folder import ImageFiles, counted, find_files, without
 from diffae.data.readers.label_files import Labels
 from diffae.data.readers.sources import seeded
 from diffae.data.transforms import ALIGNED_CELEBA, Transform, decode
@@ -65,17 +63,15 @@ def labelled(path: Path, folder: Path, labels: Labels, size: int, crop: str | No
     """The data set of the files in `folder` that `labels` lists."""
     names = label_files.names_on_disk(folder, labels)
     transform = Transform(size, crop or default_crop(decode(folder / names[0])))
-    left_out = tuple(unlisted(path, [folder / name for name in names], labels.files[0].name))
+    left_out = unlisted(path, [folder / name for name in names], labels.files[0].name)
     source, name = ImageFiles(folder, names, labels.files), labels.title(path.resolve().name)
     return Dataset(name, path, source, transform, left_out=left_out, **labels.fields)
 
 
-def unlisted(path: Path, listed: list[Path], file: str) -> Iterator[str]:
-    """E.g. "3 images that list_attr_celeba.txt does not list: img_align_celeba 3", by folder."""
-    others = list(without(find_files(path).names, path, listed))
-    if others:
-        folders = Counter(name.rpartition("/")[0].partition("/")[0] or "." for name in others)
-        yield f"{counted(len(others), 'image')} that {file} does not list: {kinds(folders)}"
+def unlisted(path: Path, listed: list[Path], file: str) -> tuple[str, ...]:
+    """E.g. "3 images that list_attr_celeba.txt does not list"; empty if there are none."""
+    count = len(list(without(find_files(path).names, path, listed)))
+    return (f"{counted(count, 'image')} that {file} does not list",) if count else ()
 
 
 def default_crop(first_image: Image.Image) -> str:

@@ -22,7 +22,6 @@ from diffae.system.cli import printable
 from diffae.system.errors import UserError
 
 SOLUTION, HEADER = "LOC_val_solution.csv", ["ImageId", "PredictionString"]
-KAGGLE = ("ILSVRC", "Data", "CLS-LOC")  # where train/ and val/ are in Kaggle's archive
 MOST_CLASSES = 1000
 # Sets that numbers are printed of: how many images they have, and their file names.
 HELD_OUT = {
@@ -57,7 +56,7 @@ def read_classes(root: Path, images: tuple[str, ...]) -> Classes:
 
     Test images without any are left out beside labelled validation images, as those of ImageNet.
     """
-    files = find_solution(root)
+    files = (root / SOLUTION,) if os.path.lexists(root / SOLUTION) else ()
     listed = read_solution(files[0]) if files else {}
     found = {name: place_of(name, listed) for name in images}
     splits = {place.split for place in found.values() if place.label}
@@ -98,12 +97,6 @@ def place_of(name: str, listed: dict[str, str]) -> Place:
     if split is None or folders:
         return Place(split, folders[0] if folders else None)
     return Place(split, listed.get(PurePosixPath(name).stem))
-
-
-def find_solution(root: Path) -> tuple[Path, ...]:
-    """Kaggle's list of the classes of the validation images: in `root`, or above it as in its archive."""
-    folders = [root, *([root.resolve().parents[2]] if root.resolve().parts[-3:] == KAGGLE else [])]
-    return tuple(path for folder in folders if os.path.lexists(path := folder / SOLUTION))[:1]
 
 
 def read_solution(path: Path) -> dict[str, str]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image
 
@@ -65,13 +66,12 @@ def open_image_folder(path: Path, image_size: int, crop: str | None, seed: int) 
     classes = read_labels(path, found.names)
     pairs = read_pairs(path / PAIRS, classes.images)
     files = (*classes.files, *[path / PAIRS] * bool(pairs))
-    found = replace(found, others=tuple(without(found.others, path, files)))
     root, people = path.resolve().name, classes.fields.get("identities")
     fields = classes.fields | {"identities": people_of(pairs, len(classes.images), people)}
     own = (bool(classes.fields), classes.splits, fields["identities"])
     split = partition_of_folders(classes.images, seed, root, *own)
     source = ImageFiles(path, classes.images, files)
-    left_out = (*found.left_out, *classes.left_out)
+    left_out = (*left_out_of(without(found.others, path, files)), *classes.left_out)
     data = unlabelled(path, source, image_size, crop, split, left_out=left_out, **fields)
     test = [classes.images[index] for index in data.indices("test")]
     data = replace(data, name=name_of_test(test, root))
@@ -88,29 +88,25 @@ def nothing_in(path: Path, kind: str, left_out: Iterable[str]) -> str:
 # Which files count
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """The images below a folder, by relative path, sorted, and what else is there.
 
-    All other files, how many run folders, and the errors of folders that cannot be listed.
+    All other files, and the errors of folders that cannot be listed.
     """
 
     names: tuple[str, ...]
-    others: tuple[str, ...] = ()
-    runs: int = 0
-    closed: tuple[OSError, ...] = ()
+    others: tuple[str, ...]
+    closed: tuple[OSError, ...]
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """What a user should hear of the other files, one line for each kind."""
-        some = f"{self.runs} run folder{'s' if self.runs > 1 else ''}"
-        runs = (f"the pictures of {some} of this software",) if self.runs else ()
+        """What a user should hear of what else is there, one line for each kind."""
         closed = f"{counted(len(self.closed), 'folder')} that cannot be listed"
-        return (*left_out_of(self.others), *runs, *([closed] if self.closed else []))
+        return (*left_out_of(self.others), *([closed] if self.closed else []))
 
 
 def find_images(root: Path) -> Found:
-    """The images below `root`; hidden files are left out.
+    """The images below `root`.
 
     Raises UserError if there are none, or if a folder cannot be listed.
     """
@@ -129,26 +125,28 @@ def find_files(root: Path) -> Found:
     closed: list[OSError] = []
     images: list[str] = []
     others: list[str] = []
-    runs = 0
     for folder, files in walk(root, closed.append):
-        if is_run_folder(files):
-            runs += 1
-            continue
         place = folder.relative_to(root).as_posix()
         for name in files if place == "." else (f"{place}/{file}" for file in files):
             (images if is_image(name) else others).append(name)
-    return Found(tuple(sorted(images)), tuple(others), runs, tuple(closed))
+    return Found(tuple(sorted(images)), tuple(others), tuple(closed))
 
 
-def beside(path: Path, own: Iterable[Path]) -> tuple[str, ...]:
-    """What else is in a folder whose images are in the files `own`: a line for each kind of file."""
+def beside(path: Path, own: Iterable[Path], most: int | None = None) -> tuple[str, ...]:
+    """What else is in a folder whose images are in the files `own`: a line for each kind of file.
+
+    Raises UserError if there are more than `most` image files beside them.
+    """
     if not path.is_dir():
         return ()
     found = find_files(path)
-    images = counted(len(found.names), "image file") if found.names else ""
-    told = (f"{images} beside the files that hold the images",) if images else ()
-    others = tuple(without(found.others, path, own))
-    return (*told, *replace(found, others=others).left_out)
+    count = len(found.names)
+    if most is not None and count > most:
+        problem = f"{count:,} image files lie beside files that hold {most:,} images"
+        raise UserError(f"{path}: {problem}; move one kind to another folder")
+    images = f"{counted(count, 'image file')} beside the files that hold the images"
+    others = found._replace(others=tuple(without(found.others, path, own)))
+    return (*([images] if count else []), *others.left_out)
 
 
 def without(names: Iterable[str], root: Path, own: Iterable[Path]) -> Iterator[str]:
@@ -170,31 +168,20 @@ def is_image(name: str) -> bool:
 
 
 def left_out_of(names: Iterable[str]) -> tuple[str, ...]:
-    """Lines on files that are not read, by their relative paths: how many of each suffix.
+    """A line on files that are not read, by their relative paths: how many of each suffix.
 
-    E.g. "12 other files: tiff 10, gif 2". Of hidden files only images count, and none of macOS's
-    `._NAME`, which hold no image.
+    E.g. "12 other files: tiff 10, gif 2". Hidden files do not count.
     """
-    suffixes, hidden = Counter[str](), 0
+    suffixes = Counter[str]()
     for name in names:
-        base = name.rpartition("/")[2].lower()
-        if is_hidden(name):
-            hidden += base.endswith(IMAGE_SUFFIXES) and not base.startswith("._")
-        else:
+        if not is_hidden(name):
+            base = name.rpartition("/")[2].lower()
             suffixes[printable(base.rpartition(".")[2]) if "." in base else "no suffix"] += 1
-    lines = []
-    if suffixes:
-        lines.append(f"{counted(suffixes.total(), 'other file')}: {kinds(suffixes)}")
-    if hidden:
-        lines.append(counted(hidden, "hidden image"))
-    return tuple(lines)
-
-
-def kinds(counts: Counter[str]) -> str:
-    """E.g. "tiff 10, gif 2", the commonest first."""
-    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    each = [f"{kind} {count:,}" for kind, count in ranked[:MOST_KINDS]]
-    return ", ".join([*each, "..."] if len(ranked) > MOST_KINDS else each)
+    if not suffixes:
+        return ()
+    commonest = sorted(suffixes.items(), key=lambda pair: (-pair[1], pair[0]))[:MOST_KINDS]
+    kinds = ", ".join(f"{suffix} {count:,}" for suffix, count in commonest)
+    return (f"{counted(suffixes.total(), 'other file')}: {kinds}",)
 
 
 def counted(count: int, what: str) -> str:
@@ -216,17 +203,15 @@ def is_hidden(name: str) -> bool:
 def walk(root: Path, failed: Callable[[OSError], None]) -> Iterator[tuple[Path, list[str]]]:
     """Each folder below `root` once, with its files; links are followed, loops of links end.
 
-    Run folders and the cache are not entered, unless `root` is within one. `failed` gets the errors
-    of folders that cannot be listed.
+    Run folders and the cache are left out, unless `root` is within one. `failed` gets the errors of
+    folders that cannot be listed.
     """
     seen = {identity_of(path) for path in [cache_root()] if path.is_dir()} - {identity_of(root)}
     for folder, subfolders, files in os.walk(root, onerror=failed, followlinks=True):
-        if identity_of(folder) in seen:
+        if identity_of(folder) in seen or is_run_folder(files):
             subfolders.clear()
             continue
         seen.add(identity_of(folder))
-        if is_run_folder(files):
-            subfolders.clear()
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         yield Path(folder), files
 

@@ -15,17 +15,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from diffae.data.dataset import TEST, TRAIN, VALID, Dataset
+from diffae.data.dataset import TEST, TRAIN, Dataset
 from diffae.data.fingerprint import Survey, digest_parts
 from diffae.data.readers.folder import beside
+from diffae.data.readers.sources import partition_of
 from diffae.data.transforms import Transform
 from diffae.system.errors import UserError
 from diffae.system.files import file_size
 
 UNSIGNED_BYTE = 8
-FILES = [
-    f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
-]
 CLASSES = 10
 PADDED_SIZE = 32
 LARGEST = 1 << 31  # bytes: a small gzip file may unpack to any size
@@ -76,18 +74,16 @@ def open_idx(path: Path, image_size: int, crop: str | None, seed: int) -> Datase
     there to any other size (but `image_size` 28 gives them untouched). `seed` is not used.
     """
     pixels, labels, (train, test) = read_both(path)
-    counts = [train - train // 10, train // 10, test]
     fashion = "fashion" in path.resolve().name.lower()
-    own = [path / f"{name}{suffix}" for name in FILES for suffix in ("", ".gz")]
     side = max(pixels.shape[1:])
     pad_to = PADDED_SIZE if side < PADDED_SIZE and image_size != side else None
     transform = Transform(image_size, crop or "center", pad_to=pad_to)
-    partition = np.repeat(np.array([TRAIN, VALID, TEST], np.int8), counts)
+    partition, _ = partition_of([TRAIN, TEST], [train, test], seed)
     split = (partition, "IDX t10k as test, last 10 % of train as valid")
     name = "fashion-mnist" if fashion else path.resolve().name
     names = FASHION_CLASSES if fashion else tuple(f"class {i}" for i in range(CLASSES))
     source, attributes = IdxImages(path, pixels, labels), labels[:, None] == np.arange(CLASSES)
-    others = beside(path, own)
+    others = beside(path, path.glob("t*-ubyte*"))
     return Dataset(name, path, source, transform, *split, names, attributes, left_out=others)
 
 

@@ -98,14 +98,12 @@ def read_values(
     return names, [row[1:] for row in rows[first:]]
 
 
-def read_header(
-    path: Path, rows: list[list[str]], table: bool = False
-) -> tuple[int, tuple[str, ...], int]:
+def read_header(path: Path, rows: list[list[str]]) -> tuple[int, tuple[str, ...], int]:
     """The number of images, the names of the attributes, and how many rows the header has.
 
-    It is one of CelebA's, or one row of a CSV file or another `table`.
+    It is one of CelebA's, or one row of a CSV file.
     """
-    if table or is_csv(path):
+    if is_csv(path):
         if len(rows) < 2 or len(rows[0]) < 2:
             raise UserError(f"{path}: expected a line image_id,ATTRIBUTE,..., then rows")
         count, names, first = len(rows) - 1, tuple(rows[0][1:]), 1
@@ -168,9 +166,7 @@ def names_on_disk(folder: Path, labels: Labels) -> tuple[str, ...]:
     if missing:
         some = f"{len(missing)} of {len(listed)} listed images"
         raise UserError(f"{folder}: {some} missing, first {missing[0]}")
-    for file, count in Counter(names).most_common(1):
-        if count > 1:
-            raise UserError(f"{folder / file}: {attribute_file} lists this image {count} times")
+    refuse_duplicates(names, labels.files[0], "the image file")
     return tuple(names)
 
 

@@ -6,9 +6,6 @@
 The first column has the names of the images, with or without their folders. `split` (train, valid,
 test) and `person` or `identity` are what they say; every other column is a label. Its kind is
 `kind_of` its values, or said after its name: "count:real", "id:classes", "turn:ordered".
-
-Also lfw_attributes.txt beside the images of LFW: lines that begin with "#", of which the last names the
-columns, then person, number of the image, and values, separated by tabs.
 """
 
 import os
@@ -25,10 +22,8 @@ from diffae.data.readers.classes import MOST_CLASSES, Classes, read_classes
 from diffae.data.readers.sources import NAMES
 from diffae.system.cli import printable
 from diffae.system.errors import UserError
-from diffae.system.files import read_text
 
-LFW, LFW_SPLITS = "lfw_attributes.txt", {"peopleDevTrain.txt": "train", "peopleDevTest.txt": "test"}
-TABLES = ("labels.csv", "metadata.csv", LFW)
+TABLES = ("labels.csv", "metadata.csv")
 SPLIT, PERSONS = "split", ("person", "identity")
 HAS = ("1", "1.0", "yes", "true")  # what a binary column says of images that have the attribute
 MANY = 40  # classes that are read of any number of images
@@ -44,7 +39,7 @@ def read_labels(root: Path, images: tuple[str, ...]) -> Classes:
     """
     names, there = Names(images), [root / name for name in TABLES if os.path.lexists(root / name)]
     for path in there:
-        rows = label_files.read_rows(path) if path.name != LFW else _lfw_rows(path)
+        rows = label_files.read_rows(path)
         if any(names.places(row[0]) for row in rows):
             return _labelled(path, rows, images, names)
     told = [f"{path.name}: its first column names no image (with its suffix)" for path in there]
@@ -54,7 +49,7 @@ def read_labels(root: Path, images: tuple[str, ...]) -> Classes:
 
 def _labelled(path: Path, rows: list[list[str]], images: tuple[str, ...], names: Names) -> Classes:
     """The images that a table lists, its labels as fields of `Dataset`, and its splits."""
-    _, header, _ = label_files.read_header(path, rows, table=True)
+    _, header, _ = label_files.read_header(path, rows)
     if names.places(rows[0][0]):
         raise UserError(f"{path}: line 1: must name the columns, such as file,age,smiling")
     listed, values = label_files.read_values(path, rows, 1, len(header), None)
@@ -81,26 +76,6 @@ def _labelled(path: Path, rows: list[list[str]], images: tuple[str, ...], names:
             else:
                 told.append(f"the column {name} of {path.name}: {count:,} values in {n:,} rows")
     return Classes(kept, fields | fields_of(columns), (path,), tuple(told), splits)
-
-
-def _lfw_rows(path: Path) -> list[list[str]]:
-    """The rows of LFW's attributes as those of labels.csv; splits by the lists of people beside them."""
-    lines = [line.split("\t") for line in read_text(path).splitlines() if line.strip()]
-    head = [line for line in lines if line[0].startswith("#")]
-    if not head or head[-1][1:3] != ["person", "imagenum"]:
-        raise UserError(f"{path}: expected a line with #, person, imagenum and attributes, by tabs")
-    of = dict[str, str]()
-    for name, split in LFW_SPLITS.items():
-        if (lists := path.with_name(name)).is_file():
-            of |= {line.split("\t")[0]: split for line in read_text(lists).splitlines()[1:]}
-    rows = [["file", "person", *["split"] * bool(of), *head[-1][3:]]]
-    for person, number, *values in lines[len(head) :]:
-        folder = person.replace(" ", "_")
-        if of and folder not in of:
-            raise UserError(f"{path}: {folder} is in none of {', '.join(LFW_SPLITS)}")
-        own = [of[folder]] if of else []
-        rows.append([f"{folder}/{folder}_{number:>04}.jpg", folder, *own, *values])
-    return rows
 
 
 def fields_of(columns: Mapping[str, np.ndarray]) -> dict[str, Any]:

@@ -104,10 +104,8 @@ def unread(source: LmdbImages) -> tuple[str, ...]:
     with reading(source.root, "the keys") as transaction:
         entries = transaction.stat()["entries"]
     more, images = entries - 1 - len(source), counted(len(source), "image")
-    if more <= 0:
-        return ()
     which = f"the {images} of size {source.resolution} that its length counts"
-    return (f"{more:,} of {entries:,} entries: not among {which}",)
+    return (f"{more:,} of {entries:,} entries: not among {which}",) if more > 0 else ()
 
 
 def find_images(root: Path) -> LmdbImages:
@@ -155,8 +153,8 @@ def find_labels(folder: Path, count: int, seed: int) -> label_files.Labels | Non
         for row, (stem, expected) in enumerate(zip(stems, ordered, strict=True)):
             if stem != expected:
                 line = row + (2 if label_files.is_csv(path) else 3)
-                found = f"line {line}: {labels.names[row]} where {expected} belongs"
-                raise UserError(f"{path}: {found}; image i of an LMDB file is row i")
+                problem = f"line {line}: {labels.names[row]} where {expected} belongs"
+                raise UserError(f"{path}: {problem}; image i of an LMDB file is row i")
         return labels
     return None
 

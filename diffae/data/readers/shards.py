@@ -1,15 +1,13 @@
 """Shared by formats of shards: where the files are, and classes as attributes."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from itertools import accumulate
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from diffae.data.readers.classes import MOST_CLASSES
-from diffae.data.readers.folder import find_files
 from diffae.data.readers.sources import NAMES
 
 FOLDERS = {"data", *NAMES}  # where shards lie, in any case, below the folder that is given
@@ -18,7 +16,7 @@ FOLDERS = {"data", *NAMES}  # where shards lie, in any case, below the folder th
 def find_shards(path: Path, suffix: str) -> list[Path]:
     """The files of that suffix in `path` or in `data`, `train`, ... below it, sorted; or `path` itself."""
     if path.is_file():
-        return [path]
+        return [path] if path.suffix.lower() == suffix else []
     below = [entry for entry in path.iterdir() if entry.name.lower() in FOLDERS and entry.is_dir()]
     return sorted(file for folder in (path, *below) for file in folder.glob(f"*{suffix}"))
 
@@ -26,18 +24,6 @@ def find_shards(path: Path, suffix: str) -> list[Path]:
 def name_in(path: Path, root: Path) -> str:
     """The name of a shard in the data set at `root`."""
     return path.name if path == root else path.relative_to(root).as_posix()
-
-
-def holds(path: Path, suffix: str, images_in: Callable[[Path], int]) -> bool:
-    """Whether a folder is one of such shards.
-
-    They hold at least as many images as lie beside them, such as a banner.
-    """
-    shards = find_shards(path, suffix) if path.is_dir() else []
-    beside = len(find_files(path).names) if shards else 0
-    if not beside:
-        return bool(shards)
-    return any(total >= beside for total in accumulate(map(images_in, shards)))
 
 
 def classes_as_attributes(labels: np.ndarray, names: Sequence[str] = ()) -> dict[str, Any] | str:

@@ -1,6 +1,5 @@
 """Shared by readers of image files: reading, surveying, and data sets without known labels."""
 
-import io
 import re
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
@@ -13,7 +12,7 @@ from PIL import Image
 from diffae.data import dataset, transforms
 from diffae.data.dataset import TEST, TRAIN, VALID, Dataset, ImageSource
 from diffae.data.fingerprint import Survey, look_at
-from diffae.data.readers.label_files import CELEBA_ATTRIBUTES, find_label_file
+from diffae.data.readers.label_files import CELEBA_ATTRIBUTES
 from diffae.system.errors import UserError
 from diffae.system.files import MOST, read_file
 
@@ -72,19 +71,15 @@ def crop_without_labels(path: Path, source: EncodedImages) -> str:
     some = np.linspace(0, len(source) - 1, 8).round().astype(int).tolist()
     if transforms.ALIGNED_CELEBA not in (_size_of(source, index) for index in sorted(set(some))):
         return "center"
-    above = path.absolute().parent
-    labels = find_label_file(above, CELEBA_ATTRIBUTES)
-    there = f"give {above}, which has {labels.name}" if labels else f"put {CELEBA_ATTRIBUTES} there"
-    how = f"{there}, or give --crop d2c (the face) or --crop center"
-    raise UserError(f"{path}: images of 178 x 218, as CelebA's, without attributes; {how}")
+    mend = f"give the folder with {CELEBA_ATTRIBUTES}, or --crop d2c (the face) or --crop center"
+    raise UserError(f"{path}: images of 178 x 218, as CelebA's, without attributes; {mend}")
 
 
 def _size_of(source: EncodedImages, index: int) -> tuple[int, int] | None:
-    """Width and height by an image's header; None for a damaged one, which `read` will report."""
+    """Width and height of an image; None for a damaged one, which `read` will report."""
     try:
-        with Image.open(io.BytesIO(source.content(index)), formats=transforms.FORMATS) as image:
-            return image.size
-    except (UserError, *transforms.DECODING_ERRORS):
+        return source.read(index).size
+    except UserError:
         return None
 
 
@@ -131,9 +126,7 @@ def partition_of_folders(
     if set(splits) in ({VALID}, {TEST}):
         by = "label" if own else "folder"
         return np.full(len(names), TEST, np.int8), f"all images as test, by their {by}"
-    partition, source = partition_of(splits, [1] * len(names), seed, spread)
-    drawn = source.startswith("seeded")
-    return seeded(len(names), seed, people) if drawn else (partition, source)
+    return partition_of(splits, [1] * len(names), seed, spread, people)
 
 
 def split_folder(name: str) -> tuple[int | None, tuple[str, ...]]:
@@ -144,18 +137,23 @@ def split_folder(name: str) -> tuple[int | None, tuple[str, ...]]:
 
 
 def partition_of(
-    splits: Sequence[int | None], counts: Sequence[int], seed: int, spread: bool = False
+    splits: Sequence[int | None],
+    counts: Sequence[int],
+    seed: int,
+    spread: bool = False,
+    people: np.ndarray | None = None,
 ) -> Split:
     """The partition (int8) of all images and its source, from the number and split of each part.
 
-    If a part has no split, or all have the same, it is seeded by image. Without a test split, valid
-    becomes test; without a valid split, the last tenth of train becomes valid, or with `spread`
-    every tenth image, so that each class has some. A part without images does not count.
+    If a part has no split, or all have the same, it is seeded by `people`, or by image without these.
+    Without a test split, valid becomes test; without a valid split, the last tenth of train becomes
+    valid, or with `spread` every tenth image, so that each class has some. A part without images does
+    not count.
     """
     of_each = [split for split, count in zip(splits, counts, strict=True) for _ in range(count)]
     known = set(of_each)
     if None in known or len(known) < 2:
-        return seeded(len(of_each), seed)
+        return seeded(len(of_each), seed, people)
     partition = np.array(of_each, np.int8)
     source = "splits of the files"
     if TEST not in known:

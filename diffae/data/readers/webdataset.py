@@ -3,12 +3,11 @@
     faces/train-000000.tar      0001.jpg  0001.cls  0002.jpg  0002.cls  ...
 
 The tar files are indexed by their headers and images are read by offset, in any order. A sample has
-one image (jpg, jpeg, png, webp, bmp); `.cls`, or the number under "label" in `.json`, is its class.
-Other files, and links, are not read.
+one image (jpg, jpeg, png, webp, bmp); `.cls` has the number of its class. Other files, and links,
+are not read.
 """
 
 import io
-import json
 import os
 import tarfile
 from collections.abc import Iterator
@@ -21,14 +20,12 @@ import numpy as np
 
 from diffae.data.dataset import Dataset
 from diffae.data.readers import folder, shards
-from diffae.data.readers.label_files import refuse_duplicates
+from diffae.data.readers.label_files import LONGEST_NUMBER, refuse_duplicates
 from diffae.data.readers.sources import EncodedImages, partition_of, split_of, unlabelled
 from diffae.system.errors import UserError
 from diffae.system.files import file_size
 
-CLASSES, NOTE = ("cls", "cls.txt"), "json"  # suffixes of labels
 BLOCK = tarfile.BLOCKSIZE
-PIECE = 1 << 20  # bytes that are read at once
 LARGEST_NOTE = 1 << 20  # bytes of a name, or of a label
 
 
@@ -47,16 +44,9 @@ class Entry(NamedTuple):
         return above + slash + name.partition(".")[0]
 
     @property
-    def suffix(self) -> str:
-        return self.name.rpartition("/")[2].partition(".")[2].lower()
-
-    @property
-    def is_image(self) -> bool:
-        return folder.is_image(self.name)
-
-    @property
     def is_label(self) -> bool:
-        return self.suffix in (*CLASSES, NOTE) and not folder.is_hidden(self.name)
+        suffix = self.name.removeprefix(self.key).lower()
+        return suffix == ".cls" and not folder.is_hidden(self.name)
 
 
 class Sample(NamedTuple):
@@ -64,14 +54,6 @@ class Sample(NamedTuple):
 
     image: Entry
     label: int
-
-
-class Shard(NamedTuple):
-    """What a tar file has: samples, the names of files that are not read, and the number of links."""
-
-    samples: list[Sample]
-    others: list[str]
-    links: int
 
 
 @dataclass(frozen=True)
@@ -117,13 +99,7 @@ def read_entry(entry: Entry) -> bytes:
 
 
 def is_webdataset(path: Path) -> bool:
-    if path.is_file():
-        return path.suffix.lower() == ".tar"
-    return shards.holds(path, ".tar", images_in)
-
-
-def images_in(shard: Path) -> int:
-    return sum(member.isreg() and folder.is_image(member.name) for member in read_members(shard))
+    return bool(shards.find_shards(path, ".tar"))
 
 
 def open_webdataset(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
@@ -133,42 +109,36 @@ def open_webdataset(path: Path, image_size: int, crop: str | None, seed: int) ->
     """
     files = tuple(shards.find_shards(path, ".tar"))
     indexed = [read_shard(file) for file in files]
-    samples = tuple(sample for shard in indexed for sample in shard.samples)
+    samples = tuple(sample for own, _ in indexed for sample in own)
     if not samples:
         raise UserError(f"{path}: no images in these tar files (jpg, jpeg, png, webp, bmp)")
     labels = np.array([sample.label for sample in samples], np.int64)
     classes = shards.classes_as_attributes(labels)
-    told = [*folder.left_out_of(name for shard in indexed for name in shard.others)]
-    if links := sum(shard.links for shard in indexed):
-        told.append(f"{links:,} entries that are links or devices")
-    told += folder.beside(path, files)
+    told = [*folder.left_out_of(name for _, others in indexed for name in others)]
+    told += folder.beside(path, files, most=len(samples))
     if isinstance(classes, str) and labels.max() >= 0:
         told.append(f"the classes: {classes}")
     more = {} if isinstance(classes, str) else classes
-    counts = [len(shard.samples) for shard in indexed]
+    counts = [len(own) for own, _ in indexed]
     split = partition_of(list(map(split_of, files)), counts, seed)
     source = ShardImages(path, files, samples)
     return unlabelled(path, source, image_size, crop, split, left_out=tuple(told), **more)
 
 
-def read_shard(path: Path) -> Shard:
-    """The content of a tar file, in its order."""
-    files, others, links = [], [], 0
+def read_shard(path: Path) -> tuple[list[Sample], list[str]]:
+    """The samples of a tar file, in its order, and the names of files that are not read."""
+    files, others = [], []
     for member in read_members(path):
         entry = Entry(path, member.name, member.offset_data, member.size)
-        if member.isdir():
-            continue
-        if not member.isreg():
-            links += 1
-        elif entry.is_image or entry.is_label:
+        if member.isreg() and (folder.is_image(entry.name) or entry.is_label):
             files.append(entry)
-        else:
+        elif not member.isdir():
             others.append(entry.name)
-    refuse_duplicates([file.name for file in files if file.is_image], path, "entry")
+    refuse_duplicates([*filter(folder.is_image, (file.name for file in files))], path, "entry")
     samples = []
     for key, group in groupby(files, key=lambda file: file.key):
         together = list(group)
-        images = [file for file in together if file.is_image]
+        images = [file for file in together if folder.is_image(file.name)]
         if len(images) > 1:
             problem = f"{len(images)} images, and one is read; keep one of them"
             raise UserError(f"{path}, sample {key}: {problem}")
@@ -176,39 +146,18 @@ def read_shard(path: Path) -> Shard:
             samples.append(Sample(images[0], read_label(together)))
         else:
             others += [file.name for file in together]
-    return Shard(samples, others, links)
+    return samples, others
 
 
 def read_label(entries: list[Entry]) -> int:
     """The class of a sample, -1 without one."""
     for entry in entries:
-        if not entry.is_label:
-            continue
-        where = f"{entry.shard}, entry {entry.name}"
-        if entry.size > LARGEST_NOTE:
-            raise UserError(f"{where}: {entry.size} bytes, too large for a label")
-        content = read_entry(entry)
-        label = label_in(content) if entry.suffix == NOTE else number_of(content)
-        if label is not None:
-            return label
-        if entry.suffix != NOTE:
-            raise UserError(f"{where}: not the number of a class")
+        if entry.is_label:
+            text = read_entry(entry).strip() if entry.size <= LARGEST_NOTE else b""
+            if not text.isdigit() or len(text) > LONGEST_NUMBER:
+                raise UserError(f"{entry.shard}, entry {entry.name}: not the number of a class")
+            return int(text)
     return -1
-
-
-def number_of(text: bytes) -> int | None:
-    stripped = text.strip()
-    return int(stripped) if stripped.isdigit() and len(stripped) < 10 else None
-
-
-def label_in(text: bytes) -> int | None:
-    """The integer that JSON is, or has under "label"; None for anything else, which is no error."""
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    label = found.get("label") if isinstance(found, dict) else found
-    return label if type(label) is int and 0 <= label < 10**9 else None
 
 
 # ----------------------------------------------------------------------------------------------
@@ -226,7 +175,7 @@ class _Headers(io.FileIO):
 
 def only_zeros(file: io.FileIO) -> bool:
     """Whether nothing but zero bytes follows in an open file."""
-    while piece := file.read(PIECE):
+    while piece := file.read(LARGEST_NOTE):
         if piece.strip(b"\0"):
             return False
     return True

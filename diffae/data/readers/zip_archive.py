@@ -4,55 +4,40 @@ Nothing is unpacked to the disk. StyleGAN's `dataset.json` (labels) is not read.
 """
 
 import lzma
-import os
-import threading
+import struct
 import zipfile
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 from diffae.data.dataset import Dataset
 from diffae.data.readers.folder import is_image, left_out_of, nothing_in
+from diffae.data.readers.label_files import refuse_duplicates
 from diffae.data.readers.sources import EncodedImages, partition_of_folders, unlabelled
 from diffae.data.transforms import DECODING_ERRORS
 from diffae.system.errors import UserError
 
-ENCRYPTED = 0x1  # bit of an entry's flags
+ENCRYPTED, UTF8 = 0x1, 0x800  # bits of an entry's flags
+HEADER = struct.Struct("<26xHH")  # of an entry, with the lengths of its name and of another field
 LOCAL, END = b"PK\x03\x04", b"PK\x05\x06"  # by which an entry and the record at the end begin
 MANY = 0xFFFF  # the number of entries in that record, if there are more
 LONG_END = b"PK\x06\x06"  # by which the record begins that has their number then
 
 # RuntimeError: zipfile's word for a password and, as NotImplementedError, a rare compression.
-READING_ERRORS = (*DECODING_ERRORS, RuntimeError, lzma.LZMAError, zipfile.BadZipFile)
+# OverflowError: a place in the file that is no place.
+READING_ERRORS = (*DECODING_ERRORS, RuntimeError, OverflowError, lzma.LZMAError, zipfile.BadZipFile)
 
 
 class ZipImages(EncodedImages):
-    """The images of a zip file, sorted by name, read in memory.
-
-    Each process opens the file itself.
-    """
+    """The images of a zip file, sorted by name. The file is opened for each read."""
 
     def __init__(self, path: Path):
         self.root = path
-        self._own: dict[int, tuple[zipfile.ZipFile, threading.Lock]] = {}
-        archive, _ = self._opened()
-        refuse_unlisted(path, archive)
+        archive = read_directory(path)
         entries = [e.filename for e in archive.infolist() if e.file_size or not e.is_dir()]
         names = sorted(filter(is_image, entries))
         self.left_out = left_out_of(name for name in entries if not is_image(name))
-        for name, following in pairwise(names):
-            if name == following:
-                raise UserError(f"{path}, entry {name}: twice in this zip file; pack it again")
+        refuse_duplicates(names, path, "entry")
         self.entries = tuple(archive.getinfo(name) for name in names)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_own": {}}
-
-    def _opened(self) -> tuple[zipfile.ZipFile, threading.Lock]:
-        """This process's own file: a forked one would share its position in the file with others."""
-        if os.getpid() not in self._own:
-            self._own = {os.getpid(): (open_archive(self.root), threading.Lock())}
-        return self._own[os.getpid()]
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -64,17 +49,14 @@ class ZipImages(EncodedImages):
         return self.entries[index].filename.encode(errors="surrogateescape")
 
     def content(self, index: int) -> bytes:
-        """The bytes of the image file, with its CRC checked by zipfile.
-
-        One thread reads while the others decode.
-        """
+        """The bytes of the image file, with its CRC checked by zipfile."""
         entry = self.entries[index]
         self.refuse_size(index, entry.file_size)
         try:
-            # A read of so many bytes unpacks no more than that, whatever the entry holds.
-            archive, lock = self._opened()
-            with lock, archive.open(entry) as file:
-                return file.read(entry.file_size)
+            with self.root.open("rb") as file:
+                file.seek(start_of(entry, file))
+                # A read of so many bytes unpacks no more than that, whatever the entry holds.
+                return zipfile.ZipExtFile(file, "r", entry).read(entry.file_size)
         except READING_ERRORS as error:
             raise UserError(f"{self.where(index)}: damaged ({error}); copy it again") from error
 
@@ -98,9 +80,28 @@ def open_zip(path: Path, image_size: int, crop: str | None, seed: int) -> Datase
     return unlabelled(path, source, image_size, crop, split, left_out=source.left_out)
 
 
-def open_archive(path: Path) -> zipfile.ZipFile:
+def start_of(entry: zipfile.ZipInfo, file: IO[bytes]) -> int:
+    """The place in a zip file of the first byte of an entry.
+
+    Raises BadZipFile if another entry is there, or none.
+    """
+    file.seek(entry.header_offset)
+    header = file.read(HEADER.size)
+    if not header.startswith(LOCAL) or len(header) < HEADER.size:
+        raise zipfile.BadZipFile("no entry where the directory says")
+    name_length, more = HEADER.unpack(header)
+    name = file.read(name_length).decode("utf-8" if entry.flag_bits & UTF8 else "cp437")
+    if name != entry.orig_filename:
+        raise zipfile.BadZipFile("another entry where the directory says")
+    return file.tell() + int(more)
+
+
+def read_directory(path: Path) -> zipfile.ZipFile:
+    """The directory of a zip file. Raises UserError if it is damaged, or does not list all entries."""
     try:
-        return zipfile.ZipFile(path)
+        with zipfile.ZipFile(path) as archive:
+            refuse_unlisted(path, archive)
+            return archive
     except PermissionError:
         raise
     except READING_ERRORS as error:

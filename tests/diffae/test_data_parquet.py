@@ -1,7 +1,6 @@
-"""Parquet files and folders of `datasets.save_to_disk`, written with pyarrow."""
+"""Parquet files, written with pyarrow."""
 
 import json
-import os
 import sys
 
 import numpy as np
@@ -12,7 +11,7 @@ from data_files import refuses
 from photo_tiles import encoded, tile
 
 from diffae.data import open_dataset
-from diffae.data.readers import arrow_files
+from diffae.data.readers import parquet_files
 from diffae.system.errors import UserError
 
 COLOURS = ["red", "green", "blue"]
@@ -34,33 +33,6 @@ def table(numbers, **change):
     return pa.table(columns).replace_schema_metadata(metadata)
 
 
-def write_stream(path, content, rows=None, **options):
-    with pa.ipc.new_stream(path, content.schema, **options) as writer:
-        writer.write_table(content, max_chunksize=rows)
-    return path
-
-
-def save_split(folder, numbers, shards=2):
-    """`Dataset.save_to_disk`: Arrow streams, and a state that names them."""
-    folder.mkdir(parents=True)
-    names = []
-    for shard, part in enumerate(np.array_split(numbers, shards)):
-        names.append(f"data-{shard:05d}-of-{shards:05d}.arrow")
-        write_stream(folder / names[-1], table(part.tolist()), rows=2)
-    state = {"_data_files": [{"filename": name} for name in names], "_split": None}
-    (folder / "state.json").write_text(json.dumps(state))
-    (folder / "dataset_info.json").write_text(json.dumps({"features": FEATURES}))
-    return folder
-
-
-def save_splits(folder):
-    splits = {"train": range(20), "validation": range(20, 22), "test": range(22, 24)}
-    for name, numbers in splits.items():
-        save_split(folder / name, list(numbers))
-    (folder / "dataset_dict.json").write_text(json.dumps({"splits": list(splits)}))
-    return folder
-
-
 def write_parquet(path, numbers, group=3, **change):
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table(list(numbers), **change), path, row_group_size=group)
@@ -76,20 +48,6 @@ def agrees(data, count):
     numbers = np.arange(count)[:, None]
     expected = np.concatenate([numbers % 3 == np.arange(3), numbers % 2 == 0], axis=1)
     np.testing.assert_array_equal(data.attributes, expected)
-
-
-def test_one_split_that_was_saved(tmp_path):
-    data = open_dataset(save_split(tmp_path / "photos", range(11)), 48)
-    assert (len(data), data.name, data.transform.crop) == (11, "photos", "center")
-    assert data.partition_source == "seeded by image 60/10/30, seed 0"
-    assert data.name_of(7) == "data-00001-of-00002.arrow, row 1"
-    agrees(data, 11)
-
-
-def test_splits_that_were_saved(tmp_path):
-    data = open_dataset(save_splits(tmp_path / "photos"), 48)
-    assert [len(data.indices(split)) for split in ("train", "valid", "test")] == [20, 2, 2]
-    agrees(data, 24)
 
 
 @pytest.mark.parametrize("name", ["data/{}-00000-of-00001.parquet", "{}/0000.parquet"])
@@ -125,10 +83,10 @@ def test_bytes_without_a_struct_and_classes_without_names(tmp_path):
 
 
 def test_the_fingerprint_follows_bytes_and_labels(tmp_path):
-    saved = open_dataset(save_split(tmp_path / "a", range(6)), 48).fingerprint
-    whole = open_dataset(write_parquet(tmp_path / "b.parquet", range(6)), 48).fingerprint
+    groups = [write_parquet(tmp_path / f"{group}.parquet", range(6), group) for group in (2, 3)]
     other = write_parquet(tmp_path / "c.parquet", range(6), old=[False] * 6)
-    assert saved == whole != open_dataset(other, 48).fingerprint
+    prints = [open_dataset(path, 48).fingerprint for path in (*groups, other)]
+    assert prints[0] == prints[1] != prints[2]
 
 
 def test_bad_tables_are_named(tmp_path):
@@ -158,17 +116,6 @@ def test_a_name_that_is_not_text_is_refused(tmp_path, columns):
     refuses(path, r"a\.parquet: cannot read this file")
 
 
-def test_bad_folders_are_named(tmp_path):
-    folder = save_split(tmp_path / "photos", range(6))
-    (folder / "data-00001-of-00002.arrow").write_bytes(b"\0" * 100)
-    refuses(folder, r"data-00001-of-00002\.arrow: has no mark at its end")
-    os.unlink(folder / "data-00001-of-00002.arrow")
-    refuses(folder, r"data-00001-of-00002\.arrow: no such file")
-    for text in ("{", "{}", '{"_data_files": [{"filename": "../secret.arrow"}]}'):
-        (folder / "state.json").write_text(text)
-        refuses(folder, r"state\.json: (damaged|names no files of this folder)")
-
-
 # ---------------------------------------------------------------------------------------------
 # files of all sorts
 
@@ -179,50 +126,19 @@ def test_a_banner_beside_the_files_hides_nothing(tmp_path):
     data = open_dataset(path, 48)
     agrees(data, 4)
     assert data.left_out == ("1 image file beside the files that hold the images",)
-    for index in range(9):
+    for index in range(4):
         tile(index).save(path / f"{index}.png")
-    data = open_dataset(path, 48)
-    assert len(data) == 10
-    assert data.left_out == ("1 other file: parquet 1",)
+    refuses(path, rf"^{path}: 5 image files lie beside files that hold 4 images; move one kind")
 
 
-def test_an_arrow_stream_that_was_cut_between_two_batches(tmp_path):
-    """pyarrow itself reads on to the cut, and says nothing."""
-    path = save_split(tmp_path / "photos", range(12), shards=1) / "data-00000-of-00001.arrow"
-    whole, rows = path.read_bytes(), set()
-    for end in range(8, len(whole), 8):
-        try:
-            with pa.ipc.open_stream(whole[:end]) as reader:
-                rows.add(sum(len(batch) for batch in reader))
-        except (pa.ArrowInvalid, OSError):
-            continue
-        path.write_bytes(whole[:end])
-        refuses(path.parent, rf"^{path}: has no mark at its end.*copy it again")
-    assert rows == {*range(0, 13, 2)}
-
-
-def test_nothing_may_follow_the_end_of_an_arrow_stream(tmp_path):
-    path = save_split(tmp_path / "photos", range(4), shards=1) / "data-00000-of-00001.arrow"
-    whole = path.read_bytes()
-    for more in (b"x", bytes(4), whole):
-        path.write_bytes(whole + more)
-        refuses(path.parent, rf"^{path}: has no mark at its end")
-
-
-@pytest.mark.parametrize("codec", ["zstd", "lz4"])
-def test_a_compressed_arrow_stream_is_refused(tmp_path, codec):
-    """74 kB of it may be 5 GB."""
-    path = save_split(tmp_path / "photos", range(4), shards=1) / "data-00000-of-00001.arrow"
-    content, message = table(range(4)), rf"^{path}: compressed; save it again without"
-    named = content.append_column("colours", pa.array(["red"] * 4).dictionary_encode())
-    for columns in (content, named):
-        write_stream(path, columns, options=pa.ipc.IpcWriteOptions(compression=codec))
-        refuses(path.parent, message)
-    packed = list(pa.ipc.MessageReader.open_stream(path.read_bytes()))
-    assert len(open_dataset(write_stream(path, named).parent, 48)) == 4
-    plain = list(pa.ipc.MessageReader.open_stream(path.read_bytes()))
-    path.write_bytes(b"".join(part.serialize() for part in (*packed[:2], plain[-1])))
-    refuses(path.parent, message)  # of a dictionary alone
+@pytest.mark.parametrize("names", [["dataset_dict.json"], ["state.json", "dataset_info.json"]])
+def test_a_folder_of_save_to_disk_is_refused(tmp_path, names):
+    """Even where images or parquet files lie beside what `datasets` wrote."""
+    write_parquet(tmp_path / "a.parquet", range(2))
+    tile(0).save(tmp_path / "a.png")
+    for name in names:
+        (tmp_path / name).write_text("{}")
+    refuses(tmp_path, rf"^{tmp_path}: a folder of save_to_disk, .* with Dataset\.to_parquet")
 
 
 def test_an_image_that_comes_again_is_held_once(tmp_path):
@@ -247,37 +163,20 @@ def test_what_would_take_too_much_memory_is_refused(tmp_path, monkeypatch):
     pq.write_table(pa.table({"image": empty.take(pa.array([0] * 100_000))}), path)
     refuses(path, rf"^{path}: 100,000 rows in [\d,]+ bytes, which hold no")
     write_parquet(path, range(6))
-    monkeypatch.setattr(arrow_files, "LARGEST_GROUP", 1000)
+    monkeypatch.setattr(parquet_files, "LARGEST_GROUP", 1000)
     refuses(path, rf"^{path}, row group 0: [\d,]+ bytes, more than 1,000")
 
 
-def with_names(path, names):
-    """A Parquet file of four images whose classes have these names."""
-    features = FEATURES | {"colour": {"names": list(names), "_type": "ClassLabel"}}
-    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
-    pq.write_table(table(range(4)).replace_schema_metadata(metadata), path)
-    return path
-
-
 def test_columns_that_are_no_attributes_are_told(tmp_path):
-    """Since an image has no class, or since two attributes would have one name."""
+    """Since an image has no class; two attributes of one name are refused."""
     secret = write_parquet(tmp_path / "a.parquet", range(4), colour=[0, 1, -1, 2])
     data = open_dataset(secret, 48)
     assert data.attribute_names == ("old",)
     assert data.left_out == ("the column colour: 1 of 4 images have none",)
-    data = open_dataset(with_names(tmp_path / "b.parquet", ["old", "new", "green"]), 48)
-    assert data.attributes is None
-    assert data.left_out == ("all attributes: several are called old",)
-
-
-def test_names_that_come_twice_are_refused(tmp_path):
-    """Images would come twice, and in training and test."""
-    folder = save_splits(tmp_path / "photos")
-    (folder / "dataset_dict.json").write_text(json.dumps({"splits": ["train", "test", "train"]}))
-    refuses(folder, r"dataset_dict\.json: name train is listed 2 times")
-    state = folder / "train" / "state.json"
-    state.write_text(json.dumps({"_data_files": [{"filename": "data-00000-of-00002.arrow"}] * 3}))
-    refuses(folder / "train", r"train/state\.json: name data-0\S+ is listed 3 times")
+    twice, recorded = table(range(4)), table([0]).schema.metadata
+    twice = twice.rename_columns(["image", "colour", "red"]).replace_schema_metadata(recorded)
+    pq.write_table(twice, tmp_path / "b.parquet")
+    refuses(tmp_path / "b.parquet", r"b\.parquet: attribute red is listed 2 times")
 
 
 def test_what_stands_beside_the_bytes_is_not_read(tmp_path):

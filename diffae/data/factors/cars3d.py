@@ -1,0 +1,54 @@
+"""Cars3D: a file of MATLAB for each car."""
+
+from functools import lru_cache, partial
+from math import prod
+from pathlib import Path
+
+import numpy as np
+
+from diffae.data.factors.images import CLASSES, ORDERED, FactorImages, FactorSet, Format, in_order
+from diffae.data.factors.stream import AGAIN
+from diffae.system.errors import UserError
+from diffae.system.files import file_size, read_text
+
+LIST = "list.txt"
+CARS = {"object": CLASSES, "elevation": ORDERED, "azimuth": CLASSES}
+OF_A_CAR = (128, 128, 3, 24, 4)  # azimuths, elevations
+LARGEST, KEPT = 1 << 27, 2  # bytes of a car's file, and cars in memory, of 5 MB each
+
+
+def _image(cars: list[Path], index: int) -> np.ndarray:
+    """The images of each car in turn: by elevation, then azimuth."""
+    car, elevation, azimuth = np.unravel_index(index, (len(cars), *OF_A_CAR[:2:-1]))
+    try:
+        return _images_of(cars[car])[..., azimuth, elevation]
+    except Exception as error:  # of a dozen kinds, by where the file is damaged
+        why = f"no array im {OF_A_CAR} of bytes ({error or type(error).__name__})"
+        raise UserError(f"{cars[car]}: {why}; {AGAIN}") from None
+
+
+@lru_cache(KEPT)
+def _images_of(car: Path) -> np.ndarray:
+    from scipy.io import loadmat
+
+    images = loadmat(car, variable_names=["im"])["im"]
+    if images.dtype != np.uint8 or images.shape != OF_A_CAR:
+        raise ValueError(f"{images.dtype} {images.shape}")
+    return images
+
+
+def _cars3d(root: Path, list_file: Path) -> FactorSet:
+    """The cars that list.txt names, in its order: others number them by the folder's."""
+    folder = list_file.parent
+    own = [list_file, *sorted(folder.glob("car_*.mat"))]
+    cars = [folder / f"{line}.mat" for line in read_text(list_file).split()]
+    if lacking := [car.name for car in cars if car not in own]:
+        raise UserError(f"{root}: {lacking[0]} is missing, which {LIST} names; {AGAIN}")
+    for car in cars:
+        file_size(car, LARGEST)
+    sizes = (len(cars), *OF_A_CAR[:2:-1])
+    source = FactorImages(root, tuple(own), prod(sizes), partial(_image, cars))
+    return "cars3d", source, in_order(sizes, CARS)
+
+
+FORMAT = Format((LIST,), lambda path: bool([*path.parent.glob("car_*.mat")]), _cars3d)

@@ -1,0 +1,225 @@
+"""Parquet files with a column of images.
+
+    photos/data/train-00000-of-00002.parquet       or in the folder itself, or one file
+
+A column of images holds structs with `bytes`, as `datasets` has it, or bytes. `datasets` itself is
+not needed: pyarrow reads them. Columns of classes and of booleans are attributes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from diffae.data.dataset import Dataset
+from diffae.data.readers import parquet_files
+from diffae.data.readers.folder import beside
+from diffae.data.readers.label_files import refuse_duplicates
+from diffae.data.readers.shards import classes_as_attributes, find_shards, name_in
+from diffae.data.readers.sources import EncodedImages, partition_of, split_of, unlabelled
+from diffae.system.errors import UserError
+
+if TYPE_CHECKING:
+    import pyarrow
+
+# What `datasets` writes with `DatasetDict.save_to_disk`, and with `Dataset.save_to_disk`.
+SAVED_SPLITS, SAVED_SPLIT = ("dataset_dict.json",), ("state.json", "dataset_info.json")
+CLASSES = ("label", "labels", "class", "cls")
+IMAGE = "image"  # the column of images, if there are several that may be
+KEPT = 4  # row groups that stay in memory: threads read as many at once
+
+
+class Group(NamedTuple):
+    """A row group of a file, which is read at once."""
+
+    path: Path
+    number: int
+    start: int  # the index of its first image
+
+
+@dataclass(frozen=True)
+class TableImages(EncodedImages):
+    """The rows of a column, files in their order. Each process opens the files itself."""
+
+    root: Path
+    groups: tuple[Group, ...]
+    length: int
+    leaf: str  # of the schema: the column, or its field of bytes
+    labels: str  # SHA-256 of the columns that are attributes
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: vars(self)[name] for name in self.__dataclass_fields__}
+
+    @cached_property
+    def _images(self) -> Callable[[Group], pyarrow.ChunkedArray]:
+        """The column of images of a row group."""
+        return lru_cache(KEPT)(
+            lambda group: parquet_files.read_group(group.path, group.number, self.leaf)
+        )
+
+    def where(self, index: int) -> str:
+        path = self._group(index).path
+        first = next(group.start for group in self.groups if group.path == path)
+        return f"{path}, row {index - first}"
+
+    def content(self, index: int) -> bytes:
+        group = self._group(index)
+        column, place = self._images(group), index - group.start
+        content = column[place].as_py() if place < len(column) else None
+        if not content:
+            raise UserError(f"{self.where(index)}: no bytes of an image; save it with its bytes")
+        self.refuse_size(index, len(content))
+        return bytes(content)
+
+    def files(self) -> Iterator[tuple[str, Path]]:
+        for path in dict.fromkeys(group.path for group in self.groups):
+            yield name_in(path, self.root), path
+
+    def heading(self) -> Iterator[bytes]:
+        yield self.labels.encode()
+
+    def _group(self, index: int) -> Group:
+        index = range(self.length)[index]
+        return self.groups[bisect_right(self.groups, index, key=lambda group: group.start) - 1]
+
+
+# ----------------------------------------------------------------------------------------------
+# Opening
+
+
+def is_parquet(path: Path) -> bool:
+    """Whether there are parquet files. Raises UserError for a folder of `save_to_disk`."""
+    for names in (SAVED_SPLITS, SAVED_SPLIT):
+        if all(os.path.lexists(path / name) for name in names):
+            mend = "write each split with Dataset.to_parquet and give these files"
+            raise UserError(f"{path}: a folder of save_to_disk, which is not read; {mend}")
+    return bool(find_shards(path, ".parquet"))
+
+
+def open_parquet(path: Path, image_size: int, crop: str | None, seed: int) -> Dataset:
+    """Open all rows of the files; the split is that of their names, else seeded by image."""
+    files = find_shards(path, ".parquet")
+    tables = {file: parquet_files.rows_of(file) for file in files}
+    counts = {file: sum(rows) for file, (_, rows) in tables.items()}
+    schema, _ = tables[files[0]]
+    groups, length = [], 0
+    for file, (own_schema, rows) in tables.items():
+        if own_schema.types != schema.types or own_schema.names != schema.names:
+            raise UserError(f"{file}: has other columns than {files[0].name}; take one of them out")
+        for number, count in enumerate(rows):
+            if count:
+                groups.append(Group(file, number, length))
+            length += count
+    if not length:
+        raise UserError(f"{path}: no rows in these files")
+    column = image_column(files[0], schema)
+    labels, left_out = read_attributes(counts, schema)
+    digest = hashlib.sha256(repr(labels.get("attribute_names", ())).encode())
+    if labels:
+        digest.update(labels["attributes"].tobytes())
+    columns = columns_of_images(schema)
+    source = TableImages(path, tuple(groups), length, columns[column], digest.hexdigest())
+    others = [name for name in columns if name != column]
+    more = f"may hold images too, and those of {column} are read"
+    left_out += [f"the column {name}: {more}" for name in others]
+    told = (*left_out, *beside(path, files, most=length))
+    split = partition_of(list(map(split_of, files)), list(counts.values()), seed)
+    return unlabelled(path, source, image_size, crop, split, left_out=told, **labels)
+
+
+def columns_of_images(schema: pyarrow.Schema) -> dict[str, str]:
+    """The columns that may hold images, each with the leaf of the schema that has their bytes."""
+    leaves = {field.name: parquet_files.leaf_of_bytes(field) for field in schema}
+    return {name: leaf for name, leaf in leaves.items() if leaf}
+
+
+def image_column(path: Path, schema: pyarrow.Schema) -> str:
+    """The column of images: the only one, or the one that is called image."""
+    columns = list(columns_of_images(schema))
+    if not columns:
+        raise UserError(f"{path}: no column of images (there are: {', '.join(schema.names)})")
+    if len(columns) > 1 and IMAGE not in columns:
+        raise UserError(
+            f"{path}: several columns of images ({', '.join(columns)}); call one {IMAGE}"
+        )
+    return columns[0] if len(columns) == 1 else IMAGE
+
+
+def read_attributes(
+    files: Mapping[Path, int], schema: pyarrow.Schema
+) -> tuple[dict[str, Any], list[str]]:
+    """Columns of classes and of booleans, as fields of `Dataset`; and what was left out.
+
+    Raises UserError if two attributes have one name.
+    """
+    classes = columns_of_classes(schema)
+    attributes: list[tuple[str, np.ndarray]] = []
+    left_out = []
+    for field in schema:
+        is_bool = str(field.type) == "bool"
+        if not is_bool and field.name not in classes:
+            continue
+        values = read_column(files, field.name)
+        class_names = ["false", "true"] if is_bool else classes[field.name]
+        found = classes_as_attributes(values, class_names)
+        if isinstance(found, str):
+            left_out.append(f"the column {field.name}: {found}")
+        elif is_bool:
+            attributes.append((field.name, values == 1))
+        else:
+            prefix = f"{field.name}: " if len(classes) > 1 else ""
+            called = [prefix + name for name in found["attribute_names"]]
+            attributes += zip(called, found["attributes"].T, strict=True)
+    names = tuple(name for name, _ in attributes)
+    refuse_duplicates(names, next(iter(files)), "attribute")
+    if not names:
+        return {}, left_out
+    columns = np.stack([column for _, column in attributes], axis=1)
+    return {"attribute_names": names, "attributes": columns}, left_out
+
+
+def columns_of_classes(schema: pyarrow.Schema) -> dict[str, list[str]]:
+    """The columns of integers that are classes, with the names of these where they are known.
+
+    `datasets` records which columns are, or the usual names tell.
+    """
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        recorded = {
+            column: list(map(str, feature.get("names") or []))
+            for column, feature in features.items()
+            if feature.get("_type") == "ClassLabel"
+        }
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
+        recorded = {}
+    integers = [field.name for field in schema if str(field.type).startswith(("int", "uint"))]
+    classes = [name for name in integers if name in recorded or name.lower() in CLASSES]
+    return {name: recorded.get(name, []) for name in classes}
+
+
+def read_column(files: Mapping[Path, int], name: str) -> np.ndarray:
+    """Integers or booleans (1 for true) as int64 N; -1 if a value is missing.
+
+    Raises UserError if a file has not as many of them as rows, as `files` gives these.
+    """
+    import pyarrow.compute
+
+    parts = []
+    for file, count in files.items():
+        values = parquet_files.read_column(file, name).cast(pyarrow.int64(), safe=False)
+        parts.append(pyarrow.compute.fill_null(values, -1).to_numpy())
+        if len(parts[-1]) != count:
+            raise UserError(f"{file}: column {name} lacks values; copy the file again")
+    return np.concatenate(parts)

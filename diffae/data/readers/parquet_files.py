@@ -1,0 +1,105 @@
+"""Read parquet files with pyarrow, if they are whole and need bounded memory.
+
+A file may unpack to any multiple of its size, and pyarrow allocates that before it can be checked.
+So row groups must declare their size, and a repeated value is held once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from diffae.system.errors import UserError, needed
+from diffae.system.files import file_size
+
+if TYPE_CHECKING:
+    import pyarrow
+
+LARGEST_GROUP = 1 << 30  # bytes of a row group
+PARQUET_MAGIC = b"PAR1"  # at the beginning and at the end of a file
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[Any]:
+    """pyarrow; any error of it within the block becomes a UserError that names `path`."""
+    needed("pyarrow.parquet", path, "arrow")
+    import pyarrow.compute
+
+    try:
+        yield pyarrow
+    except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:
+        text = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: cannot read this file ({text}); copy it again") from error
+
+
+def leaf_of_bytes(field: pyarrow.Field) -> str | None:
+    """The leaf of the schema that has the bytes of a column of images; None for another column."""
+    kind, leaf = field.type, field.name
+    if str(kind).startswith("struct<"):
+        inside = [
+            kind.field(i).type for i in range(kind.num_fields) if kind.field(i).name == "bytes"
+        ]
+        if len(inside) != 1:
+            return None
+        kind, leaf = inside[0], f"{leaf}.bytes"
+    return leaf if str(kind) in ("binary", "large_binary") else None
+
+
+def read_group(path: Path, number: int, leaf: str) -> pyarrow.ChunkedArray:
+    """The bytes of the images of a row group; other fields of a struct are not read.
+
+    A repeated value is held once, as it is in the file.
+    """
+    with reading(path) as pa, pa.parquet.ParquetFile(path, read_dictionary=[leaf]) as file:
+        images = file.read_row_group(number, columns=[leaf], use_threads=False).column(0)
+        is_struct = pa.types.is_struct(images.type)
+        return pa.compute.struct_field(images, "bytes") if is_struct else images
+
+
+def read_column(path: Path, name: str) -> pyarrow.ChunkedArray:
+    """A column of a parquet file."""
+    with reading(path) as pa, pa.parquet.ParquetFile(path) as file:
+        return file.read(columns=[name], use_threads=False)[name]
+
+
+def rows_of(path: Path) -> tuple[pyarrow.Schema, list[int]]:
+    """The schema of a file and the rows of its row groups, by its footer.
+
+    Raises UserError if a group is too large, if there are not as many rows as the footer counts or
+    more than the file can hold images, if two columns have one name, or if the file was made of several.
+    Nothing is asked of single columns, where pyarrow ends the process if the footer is damaged.
+    """
+    size = file_size(path)
+    with reading(path) as pa, pa.parquet.ParquetFile(path) as file:
+        schema, footer = file.schema_arrow, file.metadata
+        groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
+        rows = [group.num_rows for group in groups]
+        if sum(rows) != footer.num_rows:
+            raise ValueError(
+                f"its footer counts {footer.num_rows:,} rows, its groups {sum(rows):,}"
+            )
+        listed = sum(group.total_byte_size for group in groups) + footer.serialized_size
+        # An error here, if the name of a column is not UTF-8.
+        twins = [name for name, count in Counter(schema.names).items() if count > 1]
+        list(map(leaf_of_bytes, schema))
+    if size > listed and holds_several(path):
+        raise UserError(f"{path}: several parquet files in one; separate them")
+    for number, group in enumerate(groups):
+        if group.total_byte_size > LARGEST_GROUP:
+            too_large = f"{group.total_byte_size:,} bytes, more than {LARGEST_GROUP:,}"
+            raise UserError(f"{path}, row group {number}: {too_large}; write smaller row groups")
+    if twins:
+        raise UserError(f"{path}: several columns are called {twins[0]}; rename them")
+    if sum(rows) > size or min(rows, default=0) < 0:
+        raise UserError(f"{path}: {sum(rows):,} rows in {size:,} bytes, which hold no images")
+    return schema, rows
+
+
+def holds_several(path: Path) -> bool:
+    """Whether one parquet file follows another, as after `cat`: the last footer lists its own rows only."""
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        return content.find(2 * PARQUET_MAGIC) >= 0
