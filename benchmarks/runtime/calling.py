@@ -19,7 +19,7 @@ from diffae.system.errors import UserError, words
 
 T = TypeVar("T")
 Arrays = dict[str, np.ndarray]
-FOR_USERS = ("__init__", "codes_of", "fit")  # read what a user gives
+FOR_USERS = ("__init__", "codes_of")  # read what a user gives
 
 
 def calling(name: str, method: str, call: Callable[[], T]) -> T:

@@ -248,8 +248,9 @@ class Checked(System):
         def check(value: object) -> Code:
             edited = returned.code(value)
             semantic = self._semantic(edited.semantic, rows(code))
-            kept = code.x_T is not None
-            return Code(semantic, returned.numbers(edited.x_T, code.x_T.shape) if kept else None)
+            if code.x_T is None:
+                return Code(semantic)
+            return Code(semantic, returned.numbers(edited.x_T, code.x_T.shape))
 
         return self._call("edit", check, code, attribute, target, strength)
 

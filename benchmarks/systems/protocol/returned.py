@@ -66,7 +66,8 @@ def free(value: object, count: int) -> Tensor | None:
     """A part of a code that is not promised: if it is there, of any shape, one row per image."""
     if value is None:
         return None
-    return numbers(value, (count, *value.shape[1:]) if isinstance(value, Tensor) else ())
+    shape = value.shape[1:] if isinstance(value, Tensor) else ()
+    return numbers(value, (count, *shape))
 
 
 def tokens(value: Tensor, codebook: int) -> Tensor:

@@ -106,17 +106,6 @@ def test_a_good_system_gets_through():
     assert code.semantic.shape == (4, DIM) and code.x_T.shape == (4, 3, SIZE, SIZE)
 
 
-def test_a_random_x_T_of_any_size_is_a_tensor():
-    class AnySize(Good):
-        image_size = None
-
-        def random_x_T(self, indices, seed):
-            return [0.0] * len(indices)
-
-    with pytest.raises(SystemFailed, match="'mine', random_x_T: returned list, not a tensor"):
-        build(AnySize).random_x_T(range(4), 0)
-
-
 # ----------------------------------------------------------------------------------------------
 # What methods return
 
@@ -410,13 +399,13 @@ def test_whether_it_learns_survives():
     assert system.fingerprint != before
 
 
-def test_an_image_that_cannot_be_read_is_not_the_systems_fault():
+def test_a_fit_names_the_image_that_cannot_be_read():
     def batches():
         yield images()
         raise UserError("000002.png: damaged")
 
     system = build(saying(fit=lambda self, batches: list(batches)))
-    with pytest.raises(UserError, match=r"^000002\.png: damaged$"):
+    with pytest.raises(SystemFailed, match=r"^system 'mine', fit: 000002\.png: damaged$"):
         system.fit(batches())
 
 
