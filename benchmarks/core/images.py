@@ -150,7 +150,7 @@ class Codes:
         is read of them is stored.
         """
         if not len(selection):
-            return torch.zeros(0, parts.read_width(parts_of(system)) or 0)
+            return parts.read(parts_of(system), parts.of_no_image(parts_of(system)))
         found = self.store.read(self._semantic(system, selection, reading_of(system)))
         return torch.from_numpy(found[SEMANTIC])
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from benchmarks.runtime.choices import AUTO, BatchSize
-from benchmarks.runtime.errors import NotAvailable, SystemFailed
+from benchmarks.runtime.errors import NotAvailable, SystemFailed, Wrong
 from benchmarks.runtime.precision import of_networks
 from diffae.memory import is_refusal
 from diffae.system.errors import UserError, words
@@ -37,6 +37,8 @@ def calling(name: str, method: str, call: Callable[[], T]) -> T:
         if method in FOR_USERS:
             raise
         raise SystemFailed.at(name, method, words(error)) from error
+    except Wrong as error:
+        raise SystemFailed.at(name, method, str(error)) from error
     except BaseException as error:  # SystemExit and GeneratorExit are failures of the system too
         hint = "; a smaller --batch-size may help" if is_refusal(error) else ""
         raise SystemFailed.at(name, method, raised(error) + hint) from error

@@ -15,7 +15,7 @@ from benchmarks.systems import registry
 from benchmarks.systems.diffusion import DDIMSystem, DiffAESystem
 from benchmarks.systems.protocol import checked
 from benchmarks.systems.protocol.base import Code, Range, System, needed
-from benchmarks.systems.protocol.contract import LARGEST, LONGEST, RANGE, is_line, kind, takes_keep
+from benchmarks.systems.protocol.contract import LARGEST, is_line, kind, line, range_of_images
 from benchmarks.systems.protocol.parts import FLAT, HISTOGRAM, Part, Semantic, numbers, tensors
 from benchmarks.systems.protocol.returned import into
 from benchmarks.systems.shared import recognised
@@ -39,16 +39,11 @@ def as_system(
     `image_size` (else see `wrap`); `decode` may be missing. Raises UserError.
     """
     if title is not None:
-        _refuse_title(title)
+        line(title, "title")
     found = _found(thing, torch.device(device), title)
     if title is not None:
         found.title = title
     return found
-
-
-def _refuse_title(title: object) -> None:
-    if not is_line(title):
-        raise UserError(f"title {title!r}: must be one printable line of 1 to {LONGEST} characters")
 
 
 def _found(thing: object, device: torch.device, title: str | None) -> System:
@@ -131,7 +126,6 @@ def wrap(
     codebook: int | None = None,
     width: int = 1,
     range: Range | None = None,
-    lengths: Sequence[int] | None = None,
 ) -> System:
     """Make a system of any object with `encode(images)`, which gives a code, and `decode(code)`.
 
@@ -152,25 +146,18 @@ def wrap(
         range     the lowest and the highest value of the object's images, such as (0, 1): it is given
                   images in it, and what it decodes is converted back. By default (-1, 1), which is
                   checked with the first images; say (-1, 1) for an object that means it
-        lengths   how many tokens or numbers of a code, from the first, may be decoded alone, by
-                  `decode(code, keep=...)`. By default the object's own `lengths`, if it takes `keep`
 
     A `torch.nn.Module` is not copied; it is in evaluation mode only during calls, and results are
     stored under its weights. Results of any other object are stored for this object only. Raises
     UserError if the object cannot be measured.
     """
     _refuse_what_cannot(module)
-    title = _own_title(module) if title is None else title
-    _refuse_title(title)
+    title = _own_title(module) if title is None else line(title, "title")
     given_size = _image_size(module) if image_size is None else image_size
     size = whole(given_size, "image_size", 1, LARGEST_SIDE)
-    if range is not None and not RANGE.holds(range):
-        raise UserError(f"wrap: range {range!r:.60}: must be {RANGE.words}")
+    if range is not None:
+        range_of_images(range, "wrap: range")
     made, grey = Wrapped(module, size, title, range), torch.zeros(1, 3, size, size)
-    if made.decodes and takes_keep(module.decode):
-        made.lengths = getattr(module, "lengths", None) if lengths is None else tuple(lengths)
-    elif lengths is not None:
-        raise UserError(f"wrap: lengths {lengths!r:.60}: {kind(module)} has no decode(code, keep)")
     with evaluating(made.live):
         in_its_range = into(grey, range)
         code = calling(made.name, "encode", lambda: made.encode(in_its_range))
@@ -222,10 +209,9 @@ class Wrapped(System):
     def encode_stochastic(self, images: Tensor, semantic: Semantic | None, steps: int) -> Tensor:
         return needed(self.encode(images, steps).x_T, "x_T")
 
-    def decode(self, code: Code, steps: int = 100, keep: int | None = None) -> Tensor:
+    def decode(self, code: Code, steps: int = 100) -> Tensor:
         own = code.each(lambda part: part.to(self.device))
-        kept = {} if keep is None else {"keep": keep}
-        images = self.module.decode(own if self._takes_codes else own.semantic, **kept)
+        images = self.module.decode(own if self._takes_codes else own.semantic)
         return getattr(images, "sample", images)  # a DecoderOutput of diffusers
 
     def networks(self) -> dict[str, nn.Module]:

@@ -47,6 +47,11 @@ class Code:
     semantic: Semantic | None = None
     x_T: Tensor | None = None
 
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All tensors of the code."""
+        return (*parts.tensors(self.semantic), *parts.tensors(self.x_T))
+
     def each(self, change: Callable[[Tensor], Tensor]) -> "Code":
         """The code with every tensor changed."""
         semantic = None if self.semantic is None else parts.each(change, self.semantic)

@@ -10,7 +10,6 @@ import copy
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,13 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.runtime.calling import Batches, Overshoot, calling
-from benchmarks.runtime.errors import SystemFailed
+from benchmarks.runtime.errors import SystemFailed, Wrong
 from benchmarks.runtime.registry import NAME
-from benchmarks.systems.protocol import contract, parts, trial
+from benchmarks.systems.protocol import contract, parts, returned, trial
 from benchmarks.systems.protocol.base import SEMANTIC, STOCHASTIC, Code, System, has_own, parts_of
 from benchmarks.systems.protocol.contract import kind
-from benchmarks.systems.protocol.parts import Semantic, numbers, tensors
-from benchmarks.systems.protocol.returned import Returned, dtype_name, in_words, into, suffix
+from benchmarks.systems.protocol.parts import Semantic
+from benchmarks.systems.protocol.returned import dtype_name, in_words, into, suffix
 from benchmarks.systems.protocol.source import source_digest, state_digest
 from diffae.data import Dataset
 from diffae.networks.nn import evaluating
@@ -34,7 +33,7 @@ from diffae.system.errors import UserError
 OURS = {"benchmarks", "diffae"}
 
 T = TypeVar("T")
-Check = Callable[[Returned, int], T]  # of a result, by its number of images
+Check = Callable[[object, int], T]  # of what a method returned, by its number of images
 
 
 def build(
@@ -74,25 +73,22 @@ def name_of(system: System, otherwise: str) -> str:
 
 def rows(value: Any) -> int:
     """The number of images of tensors, codes or indices."""
-    if isinstance(value, Code):
-        return rows(value.x_T if value.semantic is None else value.semantic)
-    return rows(value[0]) if _is_several(value) else len(value)
+    value = value.tensors if isinstance(value, Code) else value
+    return len(value[0] if isinstance(value, tuple) else value)
 
 
 def cut(value: Any, place: slice | Tensor) -> Any:
     """The rows of tensors, codes or indices; anything else (steps, a seed) is the same for all rows."""
-    if isinstance(value, Sequence | np.ndarray) and not _is_several(value):
+    if isinstance(value, list | range | np.ndarray):
         return value[place]  # type: ignore[index]
-    return _changed(value, lambda part: part[place])
+    return _each(value, lambda part: part[place])
 
 
-def _changed(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+def _each(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     """Tensors, tuples of them or codes with every tensor changed; anything else as it is."""
     if isinstance(value, Code):
         return value.each(change)
-    if isinstance(value, Tensor) or _is_several(value):
-        return parts.each(change, value)
-    return value
+    return parts.each(change, value) if isinstance(value, Tensor | tuple) else value
 
 
 def join(values: Sequence[Any]) -> Any:
@@ -105,34 +101,24 @@ def join(values: Sequence[Any]) -> Any:
     return parts.join(values)
 
 
-def _is_several(value: Any) -> bool:
-    """Whether a value is a semantic code of several tensors."""
-    return isinstance(value, tuple | list) and bool(value) and isinstance(value[0], Tensor)
-
-
-def _numbers(shape: Sequence[int | None]) -> Check[Tensor]:
-    """The check of a tensor of that shape for each image."""
-    return lambda returned, count: returned.numbers((count, *shape))
-
-
-def _width(part: Semantic | None) -> int:
-    return sum(one[:1].numel() for one in tensors(part))
-
-
 class Checked(System):
     """A system whose arguments and results are checked; `inner` is the system itself."""
 
     def __init__(self, name: str, inner: System, device: torch.device):
         self.name, self.inner, self.device = name, inner, device
-        self.overshoot = Overshoot()
-        self.batches = Batches()
+        self.overshoot, self.batches = Overshoot(), Batches()
         self._trial: str | None = None
-        fields = calling(name, "fields", lambda: contract.read_fields(inner, name))
-        self._source = source_digest(type(inner))
+        self._read_fields()
+
+    def _read_fields(self) -> None:
+        """Set the fields as the system has them."""
+        fields = self._guard("fields", lambda: contract.read_fields(self.inner))
+        fields["fingerprint"] += source_digest(type(self.inner))
         if (live := fields["live"]) is not None:
-            self._source += source_digest(type(live)) + state_digest(live)
-        self.title = fields["title"]
-        self._take(fields)
+            fields["fingerprint"] += source_digest(type(live)) + state_digest(live)
+        fields["fingerprint"] += suffix(fields["range"])
+        self._description = fields.pop("describe")
+        vars(self).update(fields)
 
     def refreshed(self) -> "Checked":
         """A copy that reads the system's fields again: a live model may have been trained since.
@@ -147,12 +133,15 @@ class Checked(System):
     def solving(self, solver: str) -> "Checked":
         if not has_own(self, "solving"):
             return self
+
+        def check(inner: System) -> System:
+            if type(inner) is type(self.inner):
+                return inner
+            raise Wrong(f"returned {kind(inner)}, not the system itself")
+
         found = copy.copy(self)  # shares the batches and the count of overshoots
-        found.inner = self._guard("solving", lambda: self.inner.solving(solver))
-        if type(found.inner) is not type(self.inner):
-            reason = f"returned {kind(found.inner)}, not the system itself"
-            raise SystemFailed.at(self.name, "solving", reason)
-        found.solver = contract.read_fields(found.inner, self.name)["solver"]
+        found.inner = self._call("solving", check, solver)
+        found.solver = found.inner.solver
         return found
 
     def unclamped(self) -> "Checked":
@@ -160,15 +149,9 @@ class Checked(System):
         found.clamped, found.inner = False, self._guard("unclamped", self.inner.unclamped)
         return found
 
-    def _take(self, fields: dict[str, Any]) -> None:
-        """Set the fields as the system has them, except the title, which a run may change."""
-        fields["fingerprint"] += self._source + suffix(fields["range"])
-        self._description, self._learns = fields.pop("describe"), fields.pop("learns_from_data")
-        vars(self).update(fields | {"title": self.title})
-
     @property
     def learns_from_data(self) -> bool:
-        return self._learns
+        return self.inner.learns_from_data
 
     def try_on(self, images: Callable[[int], Tensor]) -> str:
         """What the rows of a foreign model must say, by a trial on so many `images` (trial.py).
@@ -190,27 +173,16 @@ class Checked(System):
     # The methods of a system
 
     def fit(self, batches: Iterable[Tensor]) -> None:
-        """Fit the system. An error of `batches`, such as an unreadable image, is raised again as it is."""
-        errors: list[Exception] = []
-
-        def shown() -> Iterator[Tensor]:
-            try:
-                for images in batches:
-                    yield into(images, self.range)
-            except Exception as error:
-                errors.append(error)
-                raise
-
-        try:
-            self._call("fit", shown())
-        except SystemFailed:
-            if errors:
-                raise errors[0] from None
-            raise
-        self._take(self._guard("fit", lambda: contract.read_fields(self.inner, self.name)))
+        title = self.title  # a run may have changed it
+        self._guard("fit", lambda: self.inner.fit(into(images, self.range) for images in batches))
+        self._read_fields()
+        self.title = title
 
     def encode(self, images: Tensor, steps: int = 100) -> Code:
-        return self._of_images("encode", self._code_of(images), images, steps)
+        def check(value: object, count: int) -> Code:
+            return self._code(returned.code(value), count, images.shape[1:])
+
+        return self._of_images("encode", check, images, steps)
 
     def encode_semantic(self, images: Tensor) -> Semantic:
         return self._of_images("encode_semantic", self._semantic, images)
@@ -222,30 +194,28 @@ class Checked(System):
         return self._of_images("encode_ranked", self._semantic, images, ranks)
 
     def encode_stochastic(self, images: Tensor, semantic: Semantic | None, steps: int) -> Tensor:
-        shape = images.shape[1:]
-        return self._of_images("encode_stochastic", _numbers(shape), images, semantic, steps)
+        check = _numbers(images.shape[1:])
+        return self._of_images("encode_stochastic", check, images, semantic, steps)
 
     def decode(self, code: Code, steps: int = 100, *, keep: int | None = None) -> Tensor:
-        given = (*tensors(code.semantic), *tensors(code.x_T))
-        wide = any(part.dtype == torch.float64 for part in given)
+        wide = any(part.dtype == torch.float64 for part in code.tensors)
         dtype = torch.float64 if wide and self.computes_in_float64 else torch.float32
-
-        check = partial(self._images, dtype=dtype)
         kept = {} if keep is None else {"keep": keep}
-        return self._in_batches("decode", check, code, steps, **kept)
+        return self._in_batches("decode", self._images("decode", dtype), code, steps, **kept)
 
     def sample_latents(self, indices: Sequence[int], seed: int, steps: int) -> Semantic:
         return self._in_batches("sample_latents", self._semantic, indices, seed, steps)
 
     def sample(self, indices: Sequence[int], seed: int, steps: int) -> Tensor:
-        return self._in_batches("sample", self._images, indices, seed, steps)
+        return self._in_batches("sample", self._images("sample"), indices, seed, steps)
 
     def add_noise(self, images: Tensor, t: int, eps: Tensor) -> Tensor:
         return self._of_images("add_noise", _numbers(images.shape[1:]), images, t, eps)
 
     def predict_x0(self, images_noised: Tensor, t: int, semantic: Semantic | None) -> Tensor:
         self._refuse_other_images("predict_x0", images_noised)
-        return self._in_batches("predict_x0", self._images, images_noised, t, semantic)
+        check = self._images("predict_x0")
+        return self._in_batches("predict_x0", check, images_noised, t, semantic)
 
     def random_x_T(self, indices: Sequence[int], seed: int) -> Tensor:
         check = _numbers((3, self.image_size, self.image_size))
@@ -256,31 +226,41 @@ class Checked(System):
         return self._guard("codebooks", lambda: self.inner.codebooks)
 
     def tokens(self, code: Code) -> tuple[Tensor, ...]:
-        if not has_own(self, "tokens"):
-            return super().tokens(code)
-        found, sizes = self._call("tokens", code), self.codebooks.values()
-        if not isinstance(found.value, tuple) or len(found.value) != len(sizes):
-            raise found.wrong(f"must return {len(sizes)} tensors, one for each codebook")
-        pairs = zip(map(found.part, found.value), sizes, strict=True)
-        return tuple(each.tokens(each.shape, size) for each, size in pairs)
+        def check(value: Any) -> tuple[Tensor, ...]:
+            pairs = zip(value, self.codebooks.values(), strict=True)
+            return tuple(returned.tokens(indices, size) for indices, size in pairs)
+
+        return self._call("tokens", check, code)
 
     def read(self, semantic: Semantic) -> Tensor:
         if not has_own(self, "read"):
             return super().read(semantic)
-        return self._call("read", semantic).numbers((rows(semantic), None))
+        shape = (rows(semantic), None)
+        return self._call("read", lambda value: returned.numbers(value, shape), semantic)
 
     def move(self, semantic: Semantic, delta: Tensor) -> Semantic:
         if not has_own(self, "move"):
             return super().move(semantic, delta)
-        return self._call("move", semantic, delta).semantic(parts_of(self), rows(semantic))
+        count = rows(semantic)
+        return self._call("move", lambda value: self._semantic(value, count), semantic, delta)
 
     def edit(self, code: Code, attribute: str, target: bool, strength: float) -> Code:
-        returned = self._call("edit", code, attribute, target, strength)
-        edited = returned.code()
-        semantic = self._semantic(returned.part(edited.semantic), rows(code))
-        if code.x_T is None:
-            return Code(semantic)
-        return Code(semantic, returned.part(edited.x_T).numbers(tuple(code.x_T.shape)))
+        def check(value: object) -> Code:
+            edited = returned.code(value)
+            semantic = self._semantic(edited.semantic, rows(code))
+            if code.x_T is None:
+                return Code(semantic)
+            return Code(semantic, returned.numbers(edited.x_T, code.x_T.shape))
+
+        return self._call("edit", check, code, attribute, target, strength)
+
+    def networks(self) -> dict[str, nn.Module]:
+        def check(value: Any) -> dict[str, nn.Module]:
+            if all(isinstance(network, nn.Module) for network in value.values()):
+                return value
+            raise Wrong("must return torch modules by name")
+
+        return self._call("networks", check)
 
     def __getattr__(self, name: str) -> Any:
         """Attributes beyond the protocol; calls are guarded, results are not checked."""
@@ -291,29 +271,27 @@ class Checked(System):
             return value
         return lambda *args, **kwargs: self._guard(name, lambda: value(*args, **kwargs))
 
-    def networks(self) -> dict[str, nn.Module]:
-        returned = self._call("networks")
-        networks = returned.value
-        if not isinstance(networks, dict) or not all(
-            isinstance(network, nn.Module) for network in networks.values()
-        ):
-            raise returned.wrong("must return torch modules by name")
-        return networks
+    # ------------------------------------------------------------------------------------------
+    # Calls
 
     def _guard(self, method: str, call: Callable[[], T]) -> T:
         with evaluating(self.live):
             return calling(self.name, method, call)
 
-    def _call(self, method: str, *given: Any, **named: Any) -> Returned:
-        """Call a method of the system with copies, so that it cannot change its arguments."""
-
-        def copied(part: Tensor) -> Tensor:
-            return part.detach().to(self.device, copy=True)
-
-        own = [_changed(value, copied) for value in given]
+    def _call(self, method: str, check: Callable[[Any], T], *given: Any, **named: Any) -> T:
+        """Call a method with copies, so that it cannot change its arguments, and check what it returns."""
+        own = [_each(value, self._copied) for value in given]
         own = [list(value) if isinstance(value, range | np.ndarray) else value for value in own]
-        value = self._guard(method, lambda: getattr(self.inner, method)(*own, **named))
-        return Returned(self.name, method, value, self.device, self.clamped)
+        call = getattr(self.inner, method)
+        return _each(self._guard(method, lambda: check(call(*own, **named))), self._ours)
+
+    def _copied(self, part: Tensor) -> Tensor:
+        return part.detach().to(self.device, copy=True)
+
+    def _ours(self, part: Tensor) -> Tensor:
+        """A checked tensor on the device, of a kind that allows writing and autograd."""
+        part = part.to(self.device)
+        return part.clone() if part.is_inference() else part
 
     def _in_batches(
         self, method: str, check: Check[T], first: Any, *others: Any, **named: Any
@@ -321,13 +299,13 @@ class Checked(System):
         """The results of a method in as many calls as `batches` makes, each checked, joined.
 
         `first` has one row per image, as has every other argument that consists of tensors. Each row
-        of the results may depend only on the same row of these. `check` gets the result of a call and
-        its number of images, and returns what a benchmark can rely on.
+        of the results may depend only on the same row of these.
         """
 
         def call(place: slice) -> T:
             part, *rest = (cut(value, place) for value in (first, *others))
-            return check(self._call(method, part, *rest, **named), rows(part))
+            count = rows(part)
+            return self._call(method, lambda value: check(value, count), part, *rest, **named)
 
         return join(self.batches.each(method, rows(first), call))
 
@@ -352,37 +330,53 @@ class Checked(System):
         """The side that images must have; None if several are possible."""
         return self.image_size if self.stride is None else None
 
-    def _images(self, returned: Returned, count: int, dtype: torch.dtype = torch.float32) -> Tensor:
-        return returned.images(count, self._only_size, dtype, self.overshoot, self.range)
+    # ------------------------------------------------------------------------------------------
+    # Checks of what methods return
 
-    def _semantic(self, returned: Returned, count: int) -> Semantic:
-        return returned.semantic(parts_of(self), count)
+    def _images(self, method: str, dtype: torch.dtype = torch.float32) -> Check[Tensor]:
+        """The check of images, which counts what lies outside [-1, 1]."""
 
-    def _code_of(self, images: Tensor) -> Check[Code]:
-        """The check of a code of images: it has the parts that the capabilities promise, and
-        `latent_dim` numbers per image in all.
-        """
-        can = self.capabilities
-        size_varies = self.semantic_parts is not None and numbers(self.semantic_parts) is None
-
-        def check(returned: Returned, count: int) -> Code:
-            code = returned.code()
-            semantic, x_T = returned.part(code.semantic), returned.part(code.x_T)
-            semantic_part = (
-                semantic.semantic(parts_of(self), count)
-                if SEMANTIC in can
-                else semantic.free(count)
-            )
-            shape = (count, *images.shape[1:])
-            noise = x_T.numbers(shape) if STOCHASTIC in can else x_T.free(count)
-            size = self.semantic_dim if SEMANTIC in can else _width(semantic_part)
-            size += _width(noise)
-            if count and size != self.latent_dim and not size_varies:
-                reason = f"returned {size} numbers per image, but latent_dim is {self.latent_dim}"
-                raise returned.wrong(reason)
-            return Code(semantic_part, noise)
+        def check(value: object, count: int) -> Tensor:
+            own, clamped = self.range, self.clamped
+            images, outside = returned.images(value, count, self._only_size, dtype, own, clamped)
+            self.overshoot.add(method, outside, images.numel(), clamped)
+            return images
 
         return check
+
+    def _semantic(self, value: object, count: int) -> Semantic:
+        return returned.semantic(value, parts_of(self), count)
+
+    def _code(self, code: Code, count: int, of_image: Sequence[int]) -> Code:
+        """A code has the parts that the capabilities promise, and `latent_dim` numbers per image in all.
+
+        `of_image` is the shape of an image, and so of its x_T.
+        """
+        semantic: Semantic | None
+        if SEMANTIC in self.capabilities:
+            semantic, size = self._semantic(code.semantic, count), self.semantic_dim
+        else:
+            semantic = returned.free(code.semantic, count)
+            size = _width(semantic)
+        if STOCHASTIC in self.capabilities:
+            x_T: Tensor | None = returned.numbers(code.x_T, (count, *of_image))
+        else:
+            x_T = returned.free(code.x_T, count)
+        size += _width(x_T)
+        size_varies = parts.numbers(self.semantic_parts or ()) is None
+        if count and size != self.latent_dim and not size_varies:
+            reason = f"returned {size} numbers per image, but latent_dim is {self.latent_dim}"
+            raise Wrong(reason)
+        return Code(semantic, x_T)
+
+
+def _numbers(shape: Sequence[int | None]) -> Check[Tensor]:
+    """The check of a tensor of that shape for each image."""
+    return lambda value, count: returned.numbers(value, (count, *shape))
+
+
+def _width(part: Tensor | None) -> int:
+    return 0 if part is None else part[:1].numel()
 
 
 @contextmanager

@@ -81,13 +81,6 @@ class Part:
             return None
         return self.places * math.log2(self.codebook)
 
-    @property
-    def read_width(self) -> int | None:
-        """Numbers per image that a probe reads."""
-        if self.reading == HISTOGRAM:
-            return self.codebook
-        return self.shape[self.axis] if self.reading == POOLED else self.places
-
     def describe(self) -> str:
         """A description of the reading, for a protocol."""
         sides = " x ".join("any" if side is None else str(side) for side in self.shape) or "one"
@@ -143,11 +136,6 @@ def numbers(parts: Parts) -> int | None:
 def kept(parts: Parts) -> int | None:
     """Numbers stored per image; a token counts as one."""
     return _total(part.places for part in parts)
-
-
-def read_width(parts: Parts) -> int | None:
-    """Numbers per image that a probe reads."""
-    return _total(part.read_width for part in parts)
 
 
 def bits(parts: Parts) -> float | None:

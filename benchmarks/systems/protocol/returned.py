@@ -1,18 +1,16 @@
-"""Checks of a method's result.
+"""Checks of what the methods of a system return.
 
-It becomes tensors that a benchmark can rely on, or SystemFailed with the reason.
+Each check gives back tensors that a benchmark can rely on, or raises `Wrong` with the reason.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from benchmarks.runtime.calling import Overshoot
-from benchmarks.runtime.errors import SystemFailed
+from benchmarks.runtime.errors import Wrong
 from benchmarks.systems.protocol.base import Code, Range
 from benchmarks.systems.protocol.contract import kind
 from benchmarks.systems.protocol.parts import Part, Semantic
@@ -27,142 +25,114 @@ HERE: Range = (-1.0, 1.0)
 # Larger values mean a different range (0..255, logits), and clamping would give meaningless numbers. An overshoot of a few
 # standard deviations of the data stays below.
 FARTHEST = 5.0
-BYTES = (32, 300)  # between these is the largest value of images that are meant in 0 to 255
 
-Shape = tuple[int | None, ...]  # None: any side
+Shape = Sequence[int | None]  # None: any side
 
 
-@dataclass(frozen=True)
-class Returned:
-    """The result of `method` of a system, which belongs on `device`. A wrong one raises SystemFailed.
+def tensor(value: object, shape: Shape) -> Tensor:
+    """A tensor of that shape."""
+    if not isinstance(value, Tensor):
+        raise Wrong(f"returned {kind(value)}, not a tensor")
+    sides = zip(value.shape, shape, strict=False)
+    if value.ndim != len(shape) or any(wanted not in (side, None) for side, wanted in sides):
+        raise Wrong(f"returned {in_words(value.shape)}, not {in_words(shape)}")
+    return value
 
-    Images that are not `clamped` may lie outside [-1, 1].
+
+def finite(value: Tensor, dtype: torch.dtype) -> tuple[Tensor, float, float]:
+    """A finite tensor as `dtype`, with its least and its largest value (0 if it is empty).
+
+    Both are read at once, so that the host waits for a GPU once.
     """
-
-    system: str
-    method: str
-    value: object
-    device: torch.device
-    clamped: bool = True
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of the result; () if it is not a tensor."""
-        return tuple(self.value.shape) if isinstance(self.value, Tensor) else ()
-
-    def part(self, value: object) -> "Returned":
-        """A part of the result."""
-        return replace(self, value=value)
-
-    def code(self) -> Code:
-        """The result, if it is a code; its parts are not checked."""
-        if not isinstance(self.value, Code):
-            raise self.wrong(f"returned {kind(self.value)}, not a Code")
-        return self.value
-
-    def semantic(self, parts: Sequence[Part], count: int) -> Semantic:
-        """A semantic code of `count` images: each tensor has the shape, type and range of its part."""
-        values = self.value if isinstance(self.value, tuple | list) else (self.value,)
-        if len(values) != len(parts):
-            given = kind(self.value) if len(values) == 1 else f"{len(values)} tensors"
-            raise self.wrong(f"returned {given}, not {len(parts)} tensors")
-        pairs = zip(values, parts, strict=True)
-        checked = tuple(self.part(value)._as(part, count) for value, part in pairs)
-        return checked[0] if len(checked) == 1 else checked
-
-    def _as(self, part: Part, count: int) -> Tensor:
-        shape = (count, *part.shape)
-        return self.numbers(shape) if part.codebook is None else self.tokens(shape, part.codebook)
-
-    def numbers(self, shape: Shape) -> Tensor:
-        """A part of a code: float32 of that shape, finite, small enough to compute with."""
-        code, low, high = self._finite(shape, torch.float32)
-        if max(-low, high) > LARGEST_CODE:
-            raise self.wrong(f"returned numbers beyond {LARGEST_CODE:g}")
-        return code
-
-    def free(self, count: int) -> Tensor | None:
-        """A part of a code that is not promised: if it is there, of any shape, one row per image."""
-        return None if self.value is None else self.numbers((count, *self.shape[1:]))
-
-    def tokens(self, shape: Shape, codebook: int) -> Tensor:
-        """Integers from 0 to below `codebook`, as int64."""
-        tokens = self._of_shape(shape)
-        if tokens.dtype not in WHOLE:
-            raise self.wrong(f"returned {dtype_name(tokens)} for tokens, not whole numbers")
-        tokens = self._ordinary(tokens, torch.int64)
-        if tokens.numel() and not 0 <= tokens.min() <= tokens.max() < codebook:
-            given = f"returned tokens from {tokens.min()} to {tokens.max()}"
-            raise self.wrong(f"{given}; the codebook goes from 0 to {codebook - 1}")
-        return tokens
-
-    def images(
-        self,
-        count: int,
-        side: int | None,
-        dtype: torch.dtype,
-        overshoot: Overshoot,
-        own: Range | None,
-    ) -> Tensor:
-        """Images N x 3 x side x side (None: any square) within [-1, 1], from those in the range `own`.
-
-        Small overshoots are clamped and counted; a different range is an error. Those of images that
-        are not `clamped` are counted only, and single values may be large.
-        """
-        if side is None and len(self.shape) == 4:
-            side = self.shape[-1]
-        given, least, largest = self._finite((count, 3, side, side), dtype)
-        if not given.numel():
-            return given
-        images = out_of(given, own)
-        low, high = out_of(least, own), out_of(largest, own)
-        is_far = low < -FARTHEST or high > FARTHEST
-        if is_far and (self.clamped or (images.abs() > FARTHEST).double().mean() > MANY):
-            raise self.wrong(beyond(least, largest, own))
-        outside = 0
-        if low < -1 or high > 1:
-            outside = int((images.abs() > 1 + ROUNDING).sum())
-            images = images.clamp(-1, 1) if self.clamped else images
-        overshoot.add(self.method, outside, images.numel(), self.clamped)
-        return images
-
-    def _finite(self, shape: Shape, dtype: torch.dtype) -> tuple[Tensor, float, float]:
-        """A finite tensor of that shape and `dtype`, its least and its largest value (0 if it is empty).
-
-        Both are read at once, so that the host waits for a GPU once.
-        """
-        value = self._of_shape(shape)
-        if not value.is_floating_point():
-            raise self.wrong(f"returned {dtype_name(value)}, not floating point")
-        value = self._ordinary(value, dtype)
-        low, high = torch.stack(value.aminmax()).tolist() if value.numel() else (0.0, 0.0)
-        if not (math.isfinite(low) and math.isfinite(high)):  # nan is a bound wherever it is
-            count = int((~torch.isfinite(value)).sum())
-            raise self.wrong(f"returned {count:,} of {value.numel():,} values not finite")
-        return value, low, high
-
-    def _of_shape(self, shape: Shape) -> Tensor:
-        """A tensor with ordinary values, of that shape."""
-        value = self.value
-        if not isinstance(value, Tensor):
-            raise self.wrong(f"returned {kind(value)}, not a tensor")
-        if value.layout != torch.strided or value.is_meta or value.is_quantized:
-            raise self.wrong("returned a tensor without ordinary values (sparse, meta, ...)")
-        sides = zip(value.shape, shape, strict=False)
-        if value.ndim != len(shape) or any(side not in (own, None) for own, side in sides):
-            raise self.wrong(f"returned {in_words(value.shape)}, not {in_words(shape)}")
-        return value
-
-    def _ordinary(self, value: Tensor, dtype: torch.dtype) -> Tensor:
-        """A tensor of `dtype` on the device that allows writing and autograd."""
-        value = value.detach().to(self.device, dtype)
-        return value.clone() if value.is_inference() else value
-
-    def wrong(self, reason: str) -> SystemFailed:
-        return SystemFailed.at(self.system, self.method, reason)
+    if not value.is_floating_point():
+        raise Wrong(f"returned {dtype_name(value)}, not floating point")
+    value = value.detach().to(dtype)
+    low, high = torch.stack(value.aminmax()).tolist() if value.numel() else (0.0, 0.0)
+    if not (math.isfinite(low) and math.isfinite(high)):  # nan is a bound wherever it is
+        count = int((~torch.isfinite(value)).sum())
+        raise Wrong(f"returned {count:,} of {value.numel():,} values not finite")
+    return value, low, high
 
 
-def in_words(shape: Sequence[int | None]) -> str:
+def numbers(value: object, shape: Shape) -> Tensor:
+    """A part of a code: float32 of that shape, finite, small enough to compute with."""
+    code, low, high = finite(tensor(value, shape), torch.float32)
+    if max(-low, high) > LARGEST_CODE:
+        raise Wrong(f"returned numbers beyond {LARGEST_CODE:g}")
+    return code
+
+
+def free(value: object, count: int) -> Tensor | None:
+    """A part of a code that is not promised: if it is there, of any shape, one row per image."""
+    if value is None:
+        return None
+    shape = value.shape[1:] if isinstance(value, Tensor) else ()
+    return numbers(value, (count, *shape))
+
+
+def tokens(value: Tensor, codebook: int) -> Tensor:
+    """Integers from 0 to below `codebook`, as int64."""
+    if value.dtype not in WHOLE:
+        raise Wrong(f"returned {dtype_name(value)} for tokens, not whole numbers")
+    indices = value.detach().to(torch.int64)
+    if indices.numel() and not 0 <= indices.min() <= indices.max() < codebook:
+        given = f"returned tokens from {indices.min()} to {indices.max()}"
+        raise Wrong(f"{given}; the codebook goes from 0 to {codebook - 1}")
+    return indices
+
+
+def semantic(value: object, parts: Sequence[Part], count: int) -> Semantic:
+    """A semantic code of `count` images: each tensor has the shape, type and range of its part."""
+    values = value if isinstance(value, tuple | list) else (value,)
+    if len(values) != len(parts):
+        given = kind(value) if len(values) == 1 else f"{len(values)} tensors"
+        raise Wrong(f"returned {given}, not {len(parts)} tensors")
+    checked = [_as(part, one, count) for part, one in zip(parts, values, strict=True)]
+    return checked[0] if len(checked) == 1 else tuple(checked)
+
+
+def _as(part: Part, value: object, count: int) -> Tensor:
+    shape = (count, *part.shape)
+    if part.codebook is None:
+        return numbers(value, shape)
+    return tokens(tensor(value, shape), part.codebook)
+
+
+def code(value: object) -> Code:
+    """A code, whose parts are not checked."""
+    if not isinstance(value, Code):
+        raise Wrong(f"returned {kind(value)}, not a Code")
+    return value
+
+
+def images(
+    value: object,
+    count: int,
+    side: int | None,
+    dtype: torch.dtype,
+    own: Range | None,
+    clamped: bool,
+) -> tuple[Tensor, int]:
+    """Images N x 3 x side x side (None: any side) within [-1, 1], from those in the range `own`.
+
+    The second value is how many of their values lay outside. A small overshoot is clamped; a
+    different range is an error. Of images that are not `clamped`, single values may be large.
+    """
+    given, least, largest = finite(tensor(value, (count, 3, side, side)), dtype)
+    if not given.numel():
+        return given, 0
+    converted = out_of(given, own)
+    low, high = out_of(least, own), out_of(largest, own)
+    is_far = low < -FARTHEST or high > FARTHEST
+    if is_far and (clamped or (converted.abs() > FARTHEST).double().mean() > MANY):
+        raise Wrong(beyond(least, largest, own))
+    if -1 <= low and high <= 1:
+        return converted, 0
+    outside = int((converted.abs() > 1 + ROUNDING).sum())
+    return converted.clamp(-1, 1) if clamped else converted, outside
+
+
+def in_words(shape: Shape) -> str:
     return " x ".join("any" if side is None else str(side) for side in shape) or "a single number"
 
 
@@ -201,9 +171,8 @@ def remedy(own: str) -> str:
 
 def beyond(low: float, high: float, own: Range | None) -> str:
     """The message for images from `low` to `high`, too far out of the range `own`."""
-    bytes_meant = own is None and low >= -FARTHEST and BYTES[0] < high < BYTES[1]
     words = ", ".join(f"{bound:g}" for bound in own or HERE)
     given = f"returned values from {low:.4g} to {high:.4g}; images are in [{words}]"
     cause = f"values beyond {into(FARTHEST, own):g} mean a different range"
-    hint = f": {remedy('(0, 255)')}" if bytes_meant else ""
-    return f"{given}, and {cause}{hint} (if they are intended, clamp them yourself)"
+    bytes_meant = f"If they are bytes, {remedy('(0, 255)')}."
+    return f"{given}, and {cause}. {bytes_meant} If they are intended, clamp them yourself."

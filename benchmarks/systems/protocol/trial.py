@@ -10,9 +10,7 @@ from torch import Tensor
 from benchmarks.runtime.errors import SystemFailed
 from benchmarks.runtime.precision import full_precision
 from benchmarks.systems.protocol.base import DECODE, ENCODE, SEMANTIC, Code, System
-from benchmarks.systems.protocol.parts import tensors
 from benchmarks.systems.protocol.returned import remedy
-from diffae.networks.nn import evaluating
 
 IMAGES = 4
 FEW_STEPS = 2  # for a check that only compares calls
@@ -24,7 +22,6 @@ FLIPPED = 0.05
 
 RANDOM = "not deterministic: gives different results for the same images"
 BATCH = "depends on its batch: gives other results for an image alone or in another order"
-UNCUT = "ignores keep: decodes the same images from {} of its code as from {}"
 
 # The thresholds of `mistaken_range`. By them none of 139,000 batches of two to eight images was suspected, of
 # nine kinds of images and 200 honest decoders (sharp, blurred, PCA, noisy, untrained, in training), but
@@ -45,19 +42,16 @@ def tried(system: System, images: Tensor) -> str:
     benchmarks report the failure.
     """
     devices = [images.device] if images.is_cuda else []
-    with evaluating(system.live), full_precision(), torch.random.fork_rng(devices):
+    with full_precision(), torch.random.fork_rng(devices):
         try:
             code = _encoded(system, images)
             together = _results(system, code, code)
-            uncut = _uncut(system, code)
         except SystemFailed:
             return ""
         if system.range is None and _decodes(system):
             if reason := mistaken_range(images, together[-1]):
                 raise SystemFailed.at(system.name, DECODE, reason)
-        if system.random:
-            return ""
-        return "; ".join(filter(None, [_note(system, images, code, together), uncut]))
+        return "" if system.random else _note(system, images, code, together)
 
 
 def _note(system: System, images: Tensor, code: Code, together: list[Tensor]) -> str:
@@ -104,19 +98,10 @@ def _decodes(system: System) -> bool:
 
 def _results(system: System, encoded: Code, code: Code) -> list[Tensor]:
     """The tensors of `encoded`, and last the images that `code` is decoded to."""
-    results = [*tensors(encoded.semantic), *tensors(encoded.x_T)]
+    results = list(encoded.tensors)
     if _decodes(system):
         results.append(system.decode(code, FEW_STEPS))
     return results
-
-
-def _uncut(system: System, code: Code) -> str:
-    """The note on a system that decodes the same images whatever it is to keep of a code."""
-    if not _decodes(system) or len(lengths := system.lengths or ()) < 2:
-        return ""
-    ends = (lengths[0], lengths[-1])
-    few, many = (system.decode(code, FEW_STEPS, **{"keep": keep}) for keep in ends)
-    return UNCUT.format(*ends) if torch.equal(few, many) else ""
 
 
 def _tolerance(system: System) -> float:

@@ -17,7 +17,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.systems.protocol.contract import brief
 from benchmarks.systems.shared import containers
 from benchmarks.systems.stylegan2.names import Theirs, rosinality, tensorflow
 from benchmarks.systems.stylegan2.network import FIR, Generator, StyleGAN2Config
@@ -26,7 +25,7 @@ from diffae.checkpoints.checkpoint import check_state
 from diffae.checkpoints.torch_file import StandIn, in_memory, reading
 from diffae.diffusion import noise
 from diffae.networks.nn import without_weights
-from diffae.system.errors import UserError
+from diffae.system.errors import UserError, shown
 
 MOST = 10  # resolutions, of which the last is 2,048 px, and layers of a mapping
 OWN = "the file's own"
@@ -126,7 +125,7 @@ def _refuse_other_settings(settings: Stated, path: Path) -> None:
         if name in settings and settings[name] not in allowed:
             raise UserError(
                 f"{path}: a StyleGAN2 that cannot be computed here: its {name} is "
-                f"{brief(settings[name])}, not {allowed[0]!r}"
+                f"{shown(settings[name])}, not {allowed[0]!r}"
             )
 
 

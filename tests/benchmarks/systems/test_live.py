@@ -275,7 +275,7 @@ def test_what_is_no_model_is_refused_in_one_line(thing, words):
         (Linear(), {"image_size": "8"}, "image_size must be a whole number from 1"),
         (Linear(), {"reading": "mean"}, "reading must be flat, pooled or histogram"),
         (Linear(), {"width": 2}, "width is the numbers that a token counts as"),
-        (Linear(), {"title": 3}, "title 3: must be one printable line"),
+        (Linear(), {"title": 3}, "title must be one printable line"),
         (Linear(), {"codebook": -1}, "wrap: codebook -1: encode gave no whole numbers"),
         (returning(TOKENS), {"codebook": -1}, "wrap: codebook must be a whole number from 1 to .*, not -1"),
     ],

@@ -63,7 +63,7 @@ def test_readings():
 def test_a_move_by_delta_is_read_as_delta(made_of):
     code = tuple(normal(3, *part.shape) for part in made_of)
     code = code[0] if len(code) == 1 else code
-    delta = normal(3, parts.read_width(made_of))
+    delta = normal(*parts.read(made_of, code).shape)
     moved = parts.move(made_of, code, delta)
     assert [part.shape for part in parts.tensors(moved)] == [p.shape for p in parts.tensors(code)]
     torch.testing.assert_close(parts.read(made_of, moved), parts.read(made_of, code) + delta)
@@ -200,10 +200,9 @@ def test_each_part_is_checked(returned, words):
 
 
 SAID = [
-    (dict(semantic_parts=()), "semantic_parts: must be a tuple of one Part or more or None, not tuple"),
-    (dict(semantic_dim=3), "semantic_dim: is 3, but semantic_parts have 20"),
-    (dict(code_bits=-1), "code_bits: must be a positive number or None, not -1"),
-]  # fmt: skip
+    (dict(semantic_parts=()), "fields: semantic_parts must be a tuple of one Part or more, not ()"),
+    (dict(code_bits=-1), "fields: code_bits must be a positive number, not -1"),
+]
 
 
 @pytest.mark.parametrize(("fields", "words"), SAID)

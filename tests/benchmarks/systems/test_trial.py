@@ -119,7 +119,9 @@ def test_a_range_that_is_said_is_converted_both_ways(kind, own, given):
 
 
 def test_images_of_0_to_255_are_told_what_to_say():
-    words = r"values beyond 5 mean a different range: say range=\(0, 255\), to wrap or as an attr"
+    words = (
+        r"values beyond 5 mean a different range. If they are bytes, say range=\(0, 255\), to wr"
+    )
     system = systems.as_system(as_plug_in(ToBytes, None), CPU)
     with pytest.raises(SystemFailed, match=words):
         system.decode(system.encode(photographs()))
@@ -138,11 +140,13 @@ def test_a_folder_of_diffusers_is_tried_too(patches, tmp_path):
         system.refreshed().try_on(lambda count: x)
 
 
-@pytest.mark.parametrize("own", [(1, 0), (0, 0), (0,), "01", (0, float("nan")), (0, True), 1])
+@pytest.mark.parametrize("own", [(1, 0), (0,), "01", (0, float("nan")), 1])
 def test_a_range_is_two_numbers(own):
-    with pytest.raises(UserError, match="range .*must be two numbers, the lowest and the highest"):
+    with pytest.raises(
+        UserError, match="wrap: range must be two numbers, the lowest and the highest"
+    ):
         as_object(Half, own)
-    with pytest.raises(SystemFailed, match="range: must be two numbers, the lowest"):
+    with pytest.raises(SystemFailed, match="fields: range must be two numbers"):
         systems.as_system(as_plug_in(Half, own))
 
 

@@ -51,13 +51,6 @@ def grey(unit):
     return (2 * unit - 1)[:, None, None, None].expand(-1, 3, 32, 32).clone()
 
 
-class Ignores(Bits):
-    name = title = fingerprint = "ignores"
-
-    def decode(self, code, steps=100, keep=None):
-        return super().decode(code, steps)
-
-
 class Noised(System):
     """The mean colour, a channel a number, and a tenth of x_T."""
 
@@ -220,55 +213,33 @@ def test_a_dry_run_counts_a_decode_for_each_length(context):
 # Systems with lengths
 
 
-def test_a_decoder_that_ignores_keep_is_noted(patches):
-    how = {"data": patches, "profile": "smoke", "stand_ins": True, "progress": False}
-    report = evaluate([Bits(), Ignores()], "reconstruction", keep=[1, 6], **how)
-    note = "ignores keep: decodes the same images from 1 of its code as from 6"
-    assert {row.system for row in report.rows if note in row.note} == {"ignores"}
-
-
-def whole(self, code, steps=100):
-    return grey(torch.zeros(len(code.semantic)))
+@pytest.mark.parametrize("wrong", [(0, 1), (1.0, 2.0), "12", 3])
+def test_wrong_lengths_are_refused(wrong):
+    with pytest.raises(SystemFailed, match="system 'bits', fields: "):
+        systems.as_system(type("Wrong", (Bits,), {"lengths": wrong})())
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("made_of", "most"),
     [
-        *(
-            ({"lengths": wrong}, "must be ascending whole numbers from 1 or None, not ")
-            for wrong in ((), (2, 1), (1, 1), (0, 1), (1.0, 2.0), (True, 2), "12", 3, {1, 2})
-        ),
-        ({"lengths": (1, 7)}, "must be at most 6, as long as the code is, not 7"),
-        ({"decode": whole}, "need a method decode(code, steps, keep)"),
-        (
-            {"semantic_parts": (Part((4,)), Part((26,)))},
-            "are of a semantic code that is one tensor of a known length",
-        ),
-        (
-            {"semantic_parts": (Part.of_tokens((None, 3), 2),)},
-            "are of a semantic code that is one tensor of a known length",
-        ),
+        ((Part((8,)),), 8),
+        ((Part((4, 2)),), 4),
+        ((Part.of_tokens((4, 2), 3),), 8),
+        ((Part((5, None)),), 5),
+        ((Part.of_tokens((None, 3), 2),), 0),
+        ((Part((4,)), Part((26,))), 0),
     ],
 )
-def test_wrong_lengths_are_one_line(changes, said):
-    with pytest.raises(SystemFailed) as failure:
-        systems.as_system(type("Wrong", (Bits,), changes)())
-    line = str(failure.value)
-    assert line.startswith(f"system 'bits', lengths: {said}") and "\n" not in line
-
-
-@pytest.mark.parametrize(
-    ("part", "most"),
-    [(Part((8,)), 8), (Part((4, 2)), 4), (Part.of_tokens((4, 2), 3), 8), (Part((5, None)), 5)],
-)
-def test_a_length_is_of_tokens_or_of_the_first_axis(part, most):
-    for last, fits in ((most, True), (most + 1, False)):
-        kind = type("Kind", (Bits,), {"semantic_parts": (part,), "lengths": [last]})
-        if fits:
-            assert systems.as_system(kind()).lengths == (last,)
-        else:
-            with pytest.raises(SystemFailed, match=f"must be at most {most},"):
-                systems.as_system(kind())
+def test_a_length_is_of_tokens_or_of_the_first_axis(made_of, most):
+    fields = {"semantic_parts": made_of, "latent_dim": 120}
+    if most:
+        system = type("Kind", (Bits,), fields | {"lengths": [most]})()
+        assert systems.as_system(system).lengths == (most,)
+    longer = type("Longer", (Bits,), fields | {"lengths": [most + 1]})()
+    with pytest.raises(
+        SystemFailed, match=f"lengths \\({most + 1},\\) need a code that is one tensor"
+    ):
+        systems.as_system(longer)
 
 
 def test_a_system_of_any_batch_is_told_what_to_keep():
@@ -280,41 +251,3 @@ def test_a_system_of_any_batch_is_told_what_to_keep():
         for keep in inner.lengths:
             assert torch.equal(system.decode(code, 2, keep=keep), inner.decode(code, 2, keep=keep))
         assert torch.equal(system.decode(code, 2), inner.decode(code, 2))
-
-
-class Model:
-    """An object whose code is the mean colour."""
-
-    image_size = 32
-
-    def encode(self, images):
-        return images.mean((2, 3))
-
-    def decode(self, code, keep=None):
-        kept = code.clone()
-        kept[:, keep or 3 :] = 0
-        return kept[:, :, None, None].expand(-1, -1, 32, 32)
-
-
-class Old(Model):
-    lengths = "of no interest"
-
-    def decode(self, code):
-        return super().decode(code)
-
-
-def test_an_object_says_its_lengths_or_is_told(patches):
-    x = patches.batch(np.arange(2))
-    told = systems.wrap(Model(), image_size=32, title="Mine", lengths=[1, 2])
-    own = Model()
-    own.lengths = (2, 3)
-    for system, lengths in ((told, (1, 2)), (own, (2, 3)), (Model(), None), (Old(), None)):
-        found = systems.as_system(system)
-        assert found.lengths == lengths
-        for keep in lengths or ():
-            code = found.encode(x)
-            assert torch.equal(found.decode(code, keep=keep), Model().decode(code.semantic, keep))
-    with pytest.raises(UserError, match=r"wrap: lengths \[1\]: Old has no decode\(code, keep\)"):
-        systems.wrap(Old(), image_size=32, title="Mine", lengths=[1])
-    with pytest.raises(SystemFailed, match="lengths: must be at most 3"):
-        systems.wrap(Model(), image_size=32, title="Mine", lengths=[4])
