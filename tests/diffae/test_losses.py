@@ -17,7 +17,7 @@ from torch import nn
 from diffae.diffusion import noise
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.networks.config import DDIM_BASELINE, EPSILON, VELOCITY
-from diffae.train import stages
+from diffae.train import stages, step
 from diffae.train.images import Images
 from diffae.train.stages import (
     encode_all,
