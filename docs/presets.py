@@ -8,9 +8,9 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from diffae.train import chain
 from diffae.train.dry_run import operations, plan
 from diffae.train.presets import PRESETS, SCHEDULES, Preset, other_presets
+from diffae.train.stages import AUTOENCODER
 from diffae.train.types import Schedule
 
 HEAD = """# Presets
@@ -48,7 +48,7 @@ def page(costs: str | None = None) -> str:
 def costs_table(presets: list[Preset]) -> str:
     rows = []
     for preset in presets:
-        *_, image = plan(preset, "cpu", chain.own_stages(preset)[:1])
+        *_, image = plan(preset, "cpu", AUTOENCODER)
         parameters = sum(p.numel() for p in image.network.parameters())
         gigabytes = COPIES * 4 * parameters / 1e9
         row = [f"`{preset.name}`", f"{parameters:,}", f"{operations(image) / 1e9:,.1f}"]

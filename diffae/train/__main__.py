@@ -13,7 +13,6 @@ is shared among them. The result is a checkpoint in the folder of --out: model.s
 import argparse
 import sys
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from diffae.system import cli, distributed
@@ -30,19 +29,17 @@ from diffae.data.transforms import CROPS
 from diffae.system.cli import say
 from diffae.system.errors import UserError
 from diffae.system.files import Target, refuse_outputs, writing
-from diffae.train import chain, dry_run
+from diffae.train import dry_run
 from diffae.train.callbacks import flags as callback_flags
 from diffae.train.images import Source, source_of
 from diffae.train.init import Init
 from diffae.train.note import Note
 from diffae.train.presets import PRESETS, AnyPreset, Preset, find_preset, other_presets, override
-from diffae.train.sharing import union
-from diffae.train.stages import train
-from diffae.train.trainer import Callback, Run, choose_precision, needing_memory
+from diffae.train.stages import AUTOENCODER, LATENT, refuse_unfinished, train
+from diffae.train.trainer import Run, choose_precision, needing_memory
 from diffae.train.types import AUTO, BFLOAT16, FLOAT16, FLOAT32, Steps
 
 WORKERS = 2
-DAMAGED = ERROR, SKIP = ("error", "skip")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -54,22 +51,23 @@ def main(arguments: list[str] | None = None) -> None:
     distributed.take_gpu(args.device)
     preset = find_preset(args.preset)
     out = args.out or Path("runs") / preset.name
-    refuse_outputs([Target("--out", out, Path.is_dir)], (args.data, args.evaluate_data))
+    refuse_outputs([Target("--out", out, Path.is_dir)], (args.data,))
     _refuse(args, preset)
     init = None
     if args.init is not None and isinstance(preset, Preset):
-        init = Init.open(args.init)
+        init = Init.open(args.init, kept=args.stages == LATENT)
         preset = init.adapt(preset)
     preset = override(preset, args.set)
-    stages = chain.chosen(preset, args.stages)
     if init is not None and isinstance(preset, Preset):
-        init = chain.started(init, preset, stages)
+        init.refuse_misfit(preset)
+    if args.stages is not None and isinstance(preset, Preset) and preset.latent is None:
+        raise UserError(f"--stages: {preset.name} trains no latent DDIM; leave it out")
     remedy = "free some memory, or use a smaller preset or --micro-batch"
     with needing_memory(f"{preset.name}: model and images", remedy):
         if args.dry_run and isinstance(preset, Preset):
-            print(_dry(preset, stages, args))
+            print(_dry(preset, args))
         else:
-            _train(preset, stages, init, out, args)
+            _train(preset, init, out, args)
 
 
 def _parser() -> cli.Parser:
@@ -89,8 +87,8 @@ def _parser() -> cli.Parser:
     add("--precision", choices=(AUTO, BFLOAT16, FLOAT16, FLOAT32), default=AUTO, help=precision)
     setting = "change a setting of the preset, e.g. image.batch_size=64; may be repeated (`diffae-bench docs training`)"
     add("--set", action="append", default=[], metavar="NAME=VALUE", help=setting)
-    stages = "the stages to train now: autoencoder, latent, baseline (default: the preset's own)"
-    add("--stages", metavar="NAME,...", help=stages)
+    stages = "train only the autoencoder, or only the latent DDIM (default: all of the preset)"
+    add("--stages", choices=(AUTOENCODER, LATENT), help=stages)
     init = "start from a trained model's weights; with --stages latent they are kept as they are"
     add("--init", type=cli.word, metavar="CHECKPOINT", help=init)
     parts = "examples per forward pass: a process computes its share of a batch in parts of N (default: all at once)"
@@ -99,10 +97,6 @@ def _parser() -> cli.Parser:
     add("--recompute", action="store_true", help=again)
     ahead = f"processes that read images ahead, unless memory holds them (default: {WORKERS})"
     add("--workers", type=cli.natural, default=WORKERS, help=ahead)
-    damaged = "an image that cannot be read is an error (default), or is skipped: it is named, and the next image replaces it"
-    add("--damaged", choices=DAMAGED, default=ERROR, help=damaged)
-    keep = "number of saved states to keep (default: 2)"
-    add("--keep", type=cli.positive, default=2, help=keep)
     dry = "say how many hours the training would take, and stop"
     add("--dry-run", action="store_true", help=dry)
     gpus = "with --dry-run: the number of devices that share the work (default: 1)"
@@ -126,7 +120,7 @@ def _presets() -> str:
 
 def _refuse(args: argparse.Namespace, preset: AnyPreset) -> None:
     """Raise UserError if the flags contradict each other, or do not apply to this preset."""
-    evaluation = ("evaluate_every", "evaluate", "evaluate_profile", "evaluate_data")
+    evaluation = ("evaluate_every", "evaluate", "evaluate_profile")
     for name in ("init", "stages", "dry_run", "sheet_every", *evaluation):
         flag = f"--{name.replace('_', '-')}"
         if not getattr(args, name):
@@ -141,25 +135,9 @@ def _refuse(args: argparse.Namespace, preset: AnyPreset) -> None:
         raise UserError("--crop: says how --data is cut, and there is no --data")
 
 
-@dataclass(frozen=True)
-class _Part:
-    """What is trained into one folder: a preset, its record, its stages, and their callbacks."""
-
-    preset: AnyPreset
-    note: Note
-    stages: tuple[str, ...]
-    callbacks: list[Callback]
-
-
-def _train(
-    preset: AnyPreset,
-    stages: tuple[str, ...],
-    init: Init | None,
-    out: Path,
-    args: argparse.Namespace,
-) -> None:
-    """Train `stages` of `preset` in `out` by the options, and print the folder."""
-    how, why = choose_precision(args.precision, args.device)
+def _train(preset: AnyPreset, init: Init | None, out: Path, args: argparse.Namespace) -> None:
+    """Train `preset` in `out` by the options, and print the folder."""
+    precision, reason = choose_precision(args.precision, args.device)
     with distributed.main_first():
         data = _open(preset, args.data, args.crop)
         _ = data.survey  # made once, while the other processes wait; they find it in the cache
@@ -168,64 +146,44 @@ def _train(
         raise UserError(f"{data.root}: no images in split {preset.split}, which is trained on")
     for line in filter(None, (*data.left_out, data.survey.note)):
         say(f"{data.name}: {line}")
-    whole, preset = preset, preset.sized(len(indices))
-    if init is None:
-        chain.refuse_unfinished(preset, stages, out)
-
-    def part_of(preset: AnyPreset, out: Path, stages: tuple[str, ...], init: Init | None) -> _Part:
-        before = None if init is None else init.trained_on
-        seen = TrainedOn.describe(preset.name, data, preset.split, args.seed, before)
-        callbacks = callback_flags.callbacks_of(args, preset, out, data, seen)
-        return _Part(preset, Note(out, seen, preset.decides, args.set, init), stages, callbacks)
-
-    own = chain.own_stages(preset)
-    parts = [part_of(preset, out, tuple(s for s in stages if s in own), init)]
-    if isinstance(whole, Preset) and set(stages) - set(own):
-        baseline = chain.baseline_of(whole).sized(len(indices))
-        parts.append(part_of(baseline, out / chain.BASELINE_FOLDER, (chain.BASELINE,), None))
-    with ExitStack() as locks:
+    preset = preset.sized(len(indices))
+    if isinstance(preset, Preset) and args.stages == LATENT and init is None:
+        refuse_unfinished(preset, out)
+    before = None if init is None else init.trained_on
+    seen = TrainedOn.describe(preset.name, data, preset.split, args.seed, before)
+    callbacks = callback_flags.callbacks_of(args, preset, out, data, seen)
+    note = Note(out, seen, preset.decides, args.set, init)
+    run = Run(args.seed, note.identity, precision, _steps(args), args.workers, callbacks)
+    with ExitStack() as lock:
         if distributed.is_main():
-            for part in parts:
-                locks.enter_context(part.note.claim())
+            lock.enter_context(note.claim())
         distributed.barrier()
         state = state_of(data.source)
-        damaged: dict[int, str] | None = {} if args.damaged == SKIP else None
-        images = source_of(data, indices, damaged)
-        say(f"{preset.name}: training in {how} ({why})")
-        for part in parts:
-            if part.stages or not isinstance(preset, Preset):
-                _train_part(part, images, how, damaged, args)
+        images = source_of(data, indices)
+        say(f"{preset.name}: training in {precision} ({reason})")
+        _train_on(images, preset, note, run, args)
     _say_if_changed(data, state)
     if distributed.is_main():
         print(out)
 
 
-def _train_part(
-    part: _Part,
-    images: Source,
-    how: str,
-    damaged: dict[int, str] | None,
-    args: argparse.Namespace,
+def _train_on(
+    images: Source, preset: AnyPreset, note: Note, run: Run, args: argparse.Namespace
 ) -> None:
-    preset, note, out = part.preset, part.note, part.note.out
     if preset.expect:
         say(f"{preset.name}: expect {preset.expect}")
     if note.init is not None:
         say(f"{preset.name}: starts from the weights of {note.init.given}")
-    run = Run(args.seed, note.identity, how, _steps(args), args.workers, part.callbacks)
-    with writing(out, "or choose another --out"), ExitStack() as closing:
-        for callback in part.callbacks:
+    with writing(note.out, "or choose another --out"), ExitStack() as closing:
+        for callback in run.callbacks:
             closing.callback(callback.close)
         if isinstance(preset, Preset):
-            latent = chain.LATENT in part.stages
-            outcomes = train(preset, images, out, run, args.device, note.init, latent)
+            latent = args.stages != AUTOENCODER
+            outcomes = train(preset, images, note.out, run, args.device, note.init, latent)
         else:
-            outcomes = preset.train(images, out, run, args.device)
-        met = union(damaged) if damaged is not None else {}
-        if met:
-            say(f"{preset.name}: {len(met)} of {len(images)} images were skipped, see {note.path}")
+            outcomes = preset.train(images, note.out, run, args.device)
         if distributed.is_main():
-            note.ended(outcomes, [met[index] for index in sorted(met)])
+            note.ended(outcomes)
 
 
 def _say_if_changed(data: Dataset, before: str) -> None:
@@ -236,7 +194,7 @@ def _say_if_changed(data: Dataset, before: str) -> None:
     say(f"{data.name}: its files have changed since this command began")
 
 
-def _dry(preset: Preset, stages: tuple[str, ...], args: argparse.Namespace) -> str:
+def _dry(preset: Preset, args: argparse.Namespace) -> str:
     if args.data is not None:
         count = len(_open(preset, args.data, args.crop).indices(preset.split))
     else:  # of portraits, which are not drawn
@@ -245,12 +203,12 @@ def _dry(preset: Preset, stages: tuple[str, ...], args: argparse.Namespace) -> s
         parts = [partition(0, index // PICTURES_PER_IDENTITY) for index in range(preset.portraits)]
         count = len(parts) if preset.split == "all" else parts.count(SPLITS[preset.split])
     precision, _ = choose_precision(args.precision, args.device)
-    planned = dry_run.plan(preset, args.device, stages, count)
+    planned = dry_run.plan(preset, args.device, args.stages, count)
     return dry_run.report(planned, precision, _steps(args), args.gpus or 1, args.tflops)
 
 
 def _steps(args: argparse.Namespace) -> Steps:
-    return Steps(args.micro_batch, args.recompute, keep=args.keep)
+    return Steps(args.micro_batch, args.recompute)
 
 
 def _open(preset: AnyPreset, path: Path | None, crop: str | None) -> Dataset:

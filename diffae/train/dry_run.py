@@ -3,7 +3,7 @@
 A step is timed here, or with `--tflops` its operations are counted; reading images is left out.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -14,12 +14,11 @@ from diffae.diffusion.noise import generator
 from diffae.model import DiffusionAutoencoder
 from diffae.networks.counting import flops
 from diffae.system.cli import plain
-from diffae.train import chain
 from diffae.train.images import Images
 from diffae.train.init import network_of
 from diffae.train.presets import Preset
-from diffae.train.stages import LATENT, image_stages, latent_stage
-from diffae.train.trainer import Training
+from diffae.train.stages import AUTOENCODER, LATENT, image_stages, latent_stage
+from diffae.train.step import Training
 from diffae.train.types import Stage, Steps
 
 HEADS = ("stage", "examples", "per second", "hours")
@@ -27,23 +26,17 @@ LONG_ENOUGH = 1.0  # seconds of a step that is timed
 SHORTEST = 1e-9  # seconds, where a coarse clock sees no time pass
 
 
-def plan(preset: Preset, device: str, stages: Collection[str], images: int = 0) -> Iterator[Stage]:
-    """`stages`, as in `chain`, of a training on so many `images` (0: not known), on black ones."""
-    is_baseline = chain.BASELINE in chain.own_stages(preset)
-    for stage in _stages(preset.sized(images), device) if not is_baseline else ():
-        if (chain.LATENT if stage.name == LATENT else chain.AUTOENCODER) in stages:
-            yield stage
-    if chain.BASELINE in stages:
-        baseline = preset if is_baseline else chain.baseline_of(preset)
-        (stage,) = _stages(baseline.sized(images), device)
-        yield replace(stage, name=chain.BASELINE)
+def plan(preset: Preset, device: str, only: str | None = None, images: int = 0) -> Iterator[Stage]:
+    """The stages of a training on so many `images` (0: not known), on black ones.
 
-
-def _stages(preset: Preset, device: str) -> Iterator[Stage]:
+    `only` is the choice of --stages.
+    """
+    preset = preset.sized(images)
     model, size = network_of(preset.model).to(device), preset.image_size
     black = Images(np.zeros((2, size, size, 3), np.uint8), False, device)
-    yield from image_stages(preset, model, black)
-    if isinstance(model, DiffusionAutoencoder) and preset.latent is not None:
+    if only != LATENT:
+        yield from image_stages(preset, model, black)
+    if only != AUTOENCODER and isinstance(model, DiffusionAutoencoder) and preset.latent:
         yield latent_stage(preset, model, torch.randn(2, preset.model.z_channels, device=device))
 
 

@@ -34,10 +34,10 @@ class Init:
     kept: bool = False
 
     @staticmethod
-    def open(given: str) -> "Init":
+    def open(given: str, kept: bool = False) -> "Init":
         """Open whatever `from_pretrained` takes. Raises UserError as that does."""
         found = checkpoint.open_checkpoint(given)
-        return Init(given, found, found.fingerprint(), checkpoint.trained_on(given))
+        return Init(given, found, found.fingerprint(), checkpoint.trained_on(given), kept)
 
     def adapt(self, preset: Preset) -> Preset:
         """`preset` with the model of the checkpoint, and without a start for its encoder.

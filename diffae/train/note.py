@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -14,6 +13,8 @@ from diffae.system.whole import sweep, write_whole
 from diffae.train.init import Init
 from diffae.train.presets import differences
 from diffae.train.types import Outcome
+
+DECIDE = ("settings", "init", "trained_on")  # the fields that tell one training from another
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,10 @@ class Note:
                 self._write()
         return lock
 
-    def ended(self, outcomes: dict[str, Outcome], damaged: Sequence[str] = ()) -> None:
-        """Add the outcome of each stage, and which images were skipped, to those of earlier calls."""
-        known = self._known() or {}
-        before, skipped = known.get("stages") or {}, known.get("damaged") or []
-        stages = before | {name: asdict(outcome) for name, outcome in outcomes.items()}
-        self._write(stages or None, [*skipped, *(one for one in damaged if one not in skipped)])
+    def ended(self, outcomes: dict[str, Outcome]) -> None:
+        """Add the outcome of each stage to those of earlier calls."""
+        earlier = (self._known() or {}).get("stages") or {}
+        self._write(earlier | {name: asdict(outcome) for name, outcome in outcomes.items()})
 
     def _known(self) -> dict[str, Any] | None:
         """The record in the folder; None if there is none.
@@ -71,36 +70,18 @@ class Note:
         if not self.path.is_file():
             return None
         content = read_json(self.path)
-        if "identity" not in content:
+        if "identity" not in content or not isinstance(content.get("stages"), dict | None):
             raise UserError(f"{self.path}: damaged; choose another --out")
-        for name in ("trained_on", "settings", "init", "stages"):
-            if not isinstance(content.get(name), dict | None):
-                raise UserError(f"{self.path}: {name} must be an object; choose another --out")
-        if not isinstance(content.get("damaged"), list | None):
-            raise UserError(f"{self.path}: damaged must be a list; choose another --out")
         if content["identity"] != self.identity:
-            raise UserError(f"{self.out}: {self._why_another(content)}")
+            ours = json.loads(json.dumps(self._content))
+            there, here = ({n: record.get(n) for n in DECIDE} for record in (content, ours))
+            changes = "; ".join(differences(there, here)[:3])
+            holds = f"holds a different training (see {self.path}: {changes})"
+            raise UserError(f"{self.out}: {holds}; choose another --out")
         return content
 
-    def _why_another(self, theirs: dict[str, Any]) -> str:
-        """How the training in the folder differs from this one, and what to do."""
-        ours = json.loads(json.dumps(self._content))
-        lines = differences(theirs.get("settings"), ours["settings"])
-        lines += differences(_start(theirs.get("init")), _start(ours["init"]), "--init")
-        here = json.loads(json.dumps(self.trained_on.decides))
-        there = {name: (theirs.get("trained_on") or {}).get(name) for name in here}
-        hidden = {"fingerprint": ""}  # 64 digits, which mean nothing to a reader
-        data = differences(there | hidden, here | hidden)
-        if not data and there != here:
-            data = ["their content or names differ"]
-        if data and not lines:
-            what = f"the images are not those that its training began with ({'; '.join(data[:3])})"
-            return f"{what}: restore them, or choose another --out"
-        differ = "; ".join([*lines, *data][:3])
-        return f"holds a different training (see {self.path}{differ and f': {differ}'}); choose another --out"
-
-    def _write(self, stages: dict[str, Any] | None = None, damaged: Sequence[str] = ()) -> None:
-        content = {**self._content, "stages": stages, "damaged": list(damaged)}
+    def _write(self, stages: dict[str, Any] | None = None) -> None:
+        content = {**self._content, "stages": stages}
         write_whole(self.path, f"{json.dumps(content, indent=2)}\n".encode())
 
     @property
@@ -108,11 +89,3 @@ class Note:
         begun = None if self.init is None else self.init.to_json()
         known = {"trained_on": asdict(self.trained_on), "settings": self.decides}
         return {**known, "overrides": self.overrides, "init": begun, "identity": self.identity}
-
-
-def _start(init: dict[str, Any] | None) -> str:
-    """An --init in words, for `_why_another`."""
-    if init is None:
-        return "nothing"
-    kept = ", whose autoencoder is kept," if init.get("kept") else ""
-    return f"{init.get('checkpoint')} ({init.get('sha256')!s:.8}){kept}"

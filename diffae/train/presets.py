@@ -191,14 +191,15 @@ def override(preset: AnyPreset, texts: Sequence[str]) -> AnyPreset:
     if isinstance(preset, Preset):
         for name in left_out:
             preset = preset.without(name)
-    values = {}
+    values, types = {}, settings(preset)
     for name, value in given:
         if name in left_out and value == NONE:
             continue
-        known = settings(preset)
-        full = _found(preset, name, value, known)
+        if name not in types:
+            near = did_you_mean(name, types)
+            raise UserError(f"--set {name}={value}: no such setting of {preset.name}{near}")
         with naming(f"--set {name}={value}", ValueError):
-            values[full] = typed(value, known[full])
+            values[name] = typed(value, types[name])
     with naming(f"--set {' '.join(texts)}"):
         return _rebuilt(preset, values, "")
 
@@ -220,7 +221,7 @@ def differences(theirs: object, ours: object, name: str = "") -> list[str]:
         names = dict.fromkeys((*theirs, *ours))
         pairs = [(theirs.get(n), ours.get(n), f"{name}.{n}".lstrip(".")) for n in names]
         return [line for pair in pairs for line in differences(*pair)]
-    return [] if theirs == ours else [f"{name} is {theirs} there and {ours} here"]
+    return [] if theirs == ours else [f"{name} is {theirs!s:.40} there and {ours!s:.40} here"]
 
 
 def _split(text: str) -> tuple[str, str]:
@@ -240,25 +241,6 @@ def _leaves(value: object, hint: Any, name: str) -> Iterator[tuple[str, Any]]:
             yield from _leaves(one, get_args(hint)[1], f"{name}.{key}")
     elif can_be_set(hint):
         yield name, hint
-
-
-def _found(preset: AnyPreset, name: str, value: str, known: Mapping[str, Any]) -> str:
-    """The full name of a setting.
-
-    Raises UserError, with the nearest, if there is none or more than one.
-    """
-    if name in known:
-        return name
-    places = [full for full in known if full.endswith(f".{name}")]
-    if len(places) == 1:
-        return places[0]
-    if places:
-        raise UserError(f"--set {name}={value}: which one? there are {', '.join(places)}")
-    section = name.partition(".")[0]
-    if section in preset.optional and getattr(preset, section) is None:
-        raise UserError(f"--set {name}={value}: there is no stage {section} in {preset.name}")
-    near = did_you_mean(name, known)
-    raise UserError(f"--set {name}={value}: no such setting of {preset.name}{near}")
 
 
 def _rebuilt(value: T, values: Mapping[str, Any], name: str) -> T:

@@ -99,13 +99,3 @@ def gathered(own: Tensor, count: int) -> Tensor:
     found = [torch.empty_like(padded) for _ in range(world)]
     dist.all_gather(found, padded)
     return torch.stack(found, dim=1).flatten(0, 1)[:count]
-
-
-def union(own: dict[int, str]) -> dict[int, str]:
-    """The union of all processes' dictionaries, by number."""
-    world = distributed.world()
-    if world == 1:
-        return own
-    found: list[Any] = [None] * world
-    dist.all_gather_object(found, own)
-    return {number: text for each in found for number, text in each.items()}

@@ -20,6 +20,7 @@ from diffae.networks.nn import GroupNorm, without_weights
 from diffae.system import distributed
 from diffae.system.errors import UserError
 from diffae.system.progress import shown
+from diffae.train import state
 from diffae.train.callbacks import sheets
 from diffae.train.images import Images, Source
 from diffae.train.init import Init, network_of
@@ -30,6 +31,7 @@ from diffae.train.types import Loss, Outcome, Stage
 
 ENCODING_BATCH = 256
 ENCODER, IMAGE, LATENT = "encoder", "image", "latent"  # the file names of a training's states
+AUTOENCODER = "autoencoder"  # of --stages: the first two
 CODES = "training-codes.safetensors"
 
 
@@ -123,6 +125,14 @@ def latent_stage(preset: Preset, model: DiffusionAutoencoder, z: Tensor) -> Stag
 def state_path(out: Path, name: str) -> Path:
     """The file in which the stage `name` of the training in `out` keeps its state."""
     return out / f"training-{name}.safetensors"
+
+
+def refuse_unfinished(preset: Preset, out: Path) -> None:
+    """Raise UserError if the autoencoder in `out` is not trained to the end."""
+    step, steps = state.step_on_disk(state_path(out, IMAGE)), preset.image.steps
+    if step < steps:
+        where = f"the autoencoder in {out} is at step {step} of {steps}"
+        raise UserError(f"--stages {LATENT}: {where}: leave it out, or give --init")
 
 
 def without_latent(model: DiffusionAutoencoder) -> DiffusionAutoencoder:

@@ -1,13 +1,12 @@
 """The state of a training on disk: safetensors, written whole or not at all.
 
-The newest `keep` states (2 by default) are kept. If the newest is unreadable or its checksum does
+The newest two states are kept. If the newest is unreadable or its checksum does
 not match, because a disk or a copy has damaged it, the previous one is used.
 """
 
 import hashlib
 import json
 from dataclasses import dataclass
-from itertools import count, takewhile
 from pathlib import Path
 
 import torch
@@ -20,7 +19,7 @@ from diffae.system.errors import UserError
 from diffae.system.whole import whole_file
 
 DIGEST = "sha256"  # of a state, in the metadata of its file
-PREVIOUS = ".previous"  # the state before; the one before that is .previous-2, and so on
+PREVIOUS = ".previous"  # ends the name of the state before
 
 
 @dataclass(frozen=True)
@@ -38,8 +37,8 @@ class _Damaged(Exception):
     """A file that is not the state of a training, or not as it was written."""
 
 
-def save(path: Path, state: State, identity: str, keep: int = 2) -> None:
-    """Save `state` as the newest, and keep older ones, `keep` in all.
+def save(path: Path, state: State, identity: str) -> None:
+    """Save `state` as the newest, and keep the one before.
 
     Raises UserError if the disk refuses.
     """
@@ -49,9 +48,8 @@ def save(path: Path, state: State, identity: str, keep: int = 2) -> None:
     try:
         with whole_file(path) as partial:
             write_tensors_to(partial, state.tensors, notes)
-            for age in range(keep - 1, 0, -1):
-                if (newer := previous(path, age - 1)).exists():
-                    newer.replace(previous(path, age))
+            if path.exists():
+                path.replace(previous(path))
     except (OSError, SafetensorError) as error:
         remedy = "make room, then run the same command again to resume"
         raise UserError(f"{path.parent}: cannot save ({error}); {remedy}") from None
@@ -60,16 +58,15 @@ def save(path: Path, state: State, identity: str, keep: int = 2) -> None:
 def load(path: Path, identity: str) -> State | None:
     """The newest state that is whole, or None if there is none.
 
-    Raises UserError if it belongs to a different training, or if all states are damaged.
+    Raises UserError if it belongs to a different training, or if both states are damaged.
     """
-    older = takewhile(Path.exists, (previous(path, age) for age in count(1)))
-    found = [place for place in (path, *older) if place.exists()]
-    for place in found:
+    states = [place for place in (path, previous(path)) if place.exists()]
+    for place in states:
         try:
             return _read(place, identity)
         except _Damaged as error:
             say(f"{place}: damaged ({error}); looking for the state before it")
-    if found:
+    if states:
         raise UserError(f"{path}: damaged, as are all before it; remove them to start from scratch")
     return None
 
@@ -89,10 +86,9 @@ def step_on_disk(path: Path) -> int:
     return 0
 
 
-def previous(path: Path, age: int = 1) -> Path:
-    """The path of the state that is `age` older than that of `path`."""
-    ending = "" if age == 0 else PREVIOUS if age == 1 else f"{PREVIOUS}-{age}"
-    return path.with_name(path.name + ending)
+def previous(path: Path) -> Path:
+    """The path of the state before that of `path`."""
+    return path.with_name(path.name + PREVIOUS)
 
 
 def digest(tensors: dict[str, Tensor], notes: dict[str, str]) -> str:

@@ -66,13 +66,12 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Steps:
-    """How a training step is computed, and how many states are kept.
+    """How a training step is computed.
 
     micro_batch  examples per forward pass (None: all of a process's share at once)
     recompute    recompute activations in the backward pass to save memory
     by_example   the loss is a mean over examples: noise and dropout are drawn for each example, so
                  that a batch can be divided among processes and parts
-    keep         the number of states that are kept
 
     `micro_batch` and `recompute` change a result only by rounding.
     """
@@ -80,7 +79,6 @@ class Steps:
     micro_batch: int | None = None
     recompute: bool = False
     by_example: bool = False
-    keep: int = 2
 
 
 @dataclass(frozen=True)

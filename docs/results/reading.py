@@ -25,7 +25,7 @@ from diffae.system import cli
 from diffae.train.images import Images, OnDisk
 from diffae.train.presets import PRESETS, Preset
 from diffae.train.stages import image_loss
-from diffae.train.trainer import Training, batch_indices
+from diffae.train.step import Training, batch_indices
 from diffae.train.types import Steps
 
 READ, BATCH = 512, 32  # images that are read, and in a batch

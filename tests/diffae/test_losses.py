@@ -17,7 +17,7 @@ from torch import nn
 from diffae.diffusion import noise
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.networks.config import DDIM_BASELINE, EPSILON, VELOCITY
-from diffae.train import stages, trainer
+from diffae.train import stages, step
 from diffae.train.images import Images
 from diffae.train.stages import (
     encode_all,
@@ -27,7 +27,8 @@ from diffae.train.stages import (
     pixel_loss,
     train,
 )
-from diffae.train.trainer import Run, Training
+from diffae.train.step import Training
+from diffae.train.trainer import Run
 from diffae.train.types import Adam, Outcome
 
 # The schedules by their definition (paper, Appendix A), not by the code under test.
@@ -288,7 +289,7 @@ def test_what_a_network_learns_in_buffers_is_part_of_its_state(tmp_path, monkeyp
     """Statistics of batch norms after a stop are those without one, and a step's seconds are added up, by
     a clock that moves by a second between two looks.
     """
-    monkeypatch.setattr(trainer, "time", SimpleNamespace(monotonic=itertools.count().__next__))
+    monkeypatch.setattr(step, "time", SimpleNamespace(monotonic=itertools.count().__next__))
 
     def training(steps: int, found: Training | None = None) -> Training:
         torch.manual_seed(0)

@@ -21,7 +21,6 @@ from pathlib import Path
 import pytest
 import torch
 import train_tiny
-from safetensors import safe_open
 from tiny_preset import SCHEDULE, TINY, pictures
 from tiny_training import same, trained, weights, write_pictures
 
@@ -32,12 +31,13 @@ from diffae.model import DiffusionAutoencoder
 from diffae.networks.nn import Dropout
 from diffae.system import distributed
 from diffae.system.errors import UserError
-from diffae.train import stages, state, trainer
+from diffae.train import stages
 from diffae.train.images import Images, OnDisk
-from diffae.train.sharing import Sharing, gathered, union
+from diffae.train.sharing import Sharing, gathered
 from diffae.train.stages import image_loss, train
-from diffae.train.trainer import Run, Training, batch_indices
-from diffae.train.types import Stage, Steps
+from diffae.train.step import Training, batch_indices
+from diffae.train.trainer import Run
+from diffae.train.types import Steps
 
 ROOT = Path(__file__).parents[2]
 
@@ -264,12 +264,11 @@ def test_processes_tell_the_same_of_what_each_has_a_part_of(tmp_path):
         return (
             sharing.mean(torch.tensor(3.0 + 2 * rank)),
             [sharing.any(here) for here in (rank == 0, rank == 1, False)],
-            union({10 + rank: f"of {rank}", 5: "of both"}),
             gathered(torch.arange(rank, 5, 2)[:, None], 5).flatten().tolist(),
             provenance.describe({}, torch.device("cpu"), 1)["processes"],
         )
 
-    told = (4.0, [True, True, False], {10: "of 0", 5: "of both", 11: "of 1"}, [0, 1, 2, 3, 4], 2)
+    told = (4.0, [True, True, False], [0, 1, 2, 3, 4], 2)
     assert together(work, tmp_path) == [told, told]
 
 
@@ -334,25 +333,6 @@ def test_the_parts_of_all_processes_are_the_batch_once(monkeypatch, part):
 # States and codes
 
 
-def test_so_many_states_stay_as_are_asked_for(tmp_path):
-    path, network = tmp_path / "state", torch.nn.Linear(1, 1, bias=False)
-    training = Training(network, SCHEDULE, 0, steps=Steps(keep=3))
-    for _ in range(5):
-        training.advance(lambda *_: network.weight.sum(), torch.arange(4))
-        training.save(path, "me")
-    steps = {}
-    for age in range(4):
-        if (old := state.previous(path, age)).exists():
-            with safe_open(old, "pt") as file:
-                steps[old.name] = file.metadata()["step"]
-    assert steps == {"state": "5", "state.previous": "4", "state.previous-2": "3"}
-    path.write_bytes(b"nothing")
-    state.previous(path).write_bytes(b"nothing")
-    again = Training(network, SCHEDULE, 0)
-    again.load(path, "me")
-    assert again.step == 3
-
-
 def test_a_training_that_goes_on_does_not_encode_again(tmp_path, monkeypatch):
     first = weights(trained(tmp_path))
     before = (tmp_path / "training-image.safetensors").stat().st_mtime_ns
@@ -368,24 +348,3 @@ def test_codes_of_another_training_or_damaged_are_made_anew(tmp_path):
         path.write_bytes(content)
         trained(tmp_path)
         assert path.read_bytes() == whole
-
-
-def test_a_large_state_is_saved_less_often(tmp_path, monkeypatch):
-    """A state that takes a minute to write is written every fifty minutes: a fiftieth of the time.
-    A step takes 50 seconds.
-    """
-    now, saved, network = [0.0], [], torch.nn.Linear(1, 1)
-    monkeypatch.setattr(trainer.time, "monotonic", lambda: now[0])
-
-    def save(*_):
-        saved.append(now[0])
-        now[0] += 60
-
-    def loss(indices, noise):
-        now[0] += 50
-        return network(torch.ones(1)).sum()
-
-    monkeypatch.setattr(state, "save", save)
-    schedule = replace(SCHEDULE, samples=80 * SCHEDULE.batch_size)
-    trainer.fit(Stage("image", "eighty", network, schedule, loss), 8, tmp_path / "s", Run(0, "me"))
-    assert saved == [150, 3210, 4120]

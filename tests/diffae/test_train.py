@@ -26,7 +26,8 @@ from diffae.train import __main__ as command
 from diffae.train.images import Images
 from diffae.train.presets import PRESETS
 from diffae.train.stages import PixelDecoder, pixel_loss
-from diffae.train.trainer import Run, Training, batch_indices, fit, learning_rate
+from diffae.train.step import Training, batch_indices, learning_rate
+from diffae.train.trainer import Run, fit
 from diffae.train.types import Schedule, Stage
 
 ROOT = Path(__file__).parents[2]

@@ -21,11 +21,12 @@ from torch.utils.tensorboard import SummaryWriter
 
 from diffae.system import distributed, progress
 from diffae.train import __main__ as command
-from diffae.train import trainer
+from diffae.train import state, trainer
 from diffae.train.callbacks import curves, flags
 from diffae.train.callbacks.curves import Curves
-from diffae.train.presets import PRESETS
-from diffae.train.trainer import Run, fit, learning_rate
+from diffae.train.presets import PRESETS, find_preset
+from diffae.train.step import learning_rate
+from diffae.train.trainer import Run, fit
 from diffae.train.types import Outcome, Stage
 
 ROOT = Path(__file__).parents[2]
@@ -83,7 +84,6 @@ def test_a_killed_run_goes_on_in_its_curve_without_a_gap_or_a_doubled_point(tmp_
     """It saves after three steps and is killed in the sixth, when the points of five are on the disk."""
     watched(Slope(), tmp_path / "whole", tmp_path / "a")
     monkeypatch.setattr(trainer, "SAVE_EVERY_SECONDS", -1)
-    monkeypatch.setattr(trainer, "SAVING", 1e9)  # after every step, however long it takes
 
     def kill(step):
         if step == 3:
@@ -131,7 +131,7 @@ def test_points_are_on_the_disk_before_the_state_that_has_their_steps(tmp_path, 
     def save(path, now, *_):
         saved.append((now.step, kept.flushed[-1]))
 
-    monkeypatch.setattr(trainer.state, "save", save)
+    monkeypatch.setattr(state, "save", save)
     run = Run(0, "me", callbacks=[kept])
     fit(slope.stage("image"), 8, tmp_path / "s", run)
     assert saved[-1] == (10, 10) and all(step == points for step, points in saved)
@@ -161,7 +161,7 @@ def test_a_point_is_the_mean_since_the_one_before(tmp_path, steps, every):
     """Also the last one, where the interval does not divide the stage."""
     kept, schedule = Kept(tmp_path), replace(SCHEDULE, samples=4 * steps)
     training = SimpleNamespace(step=0, seen=0, seconds=0.0, norm=1.0, skipped=0, schedule=schedule)
-    kept.begins(training, Slope().stage("image"), lambda: 0)
+    kept.begins(training, Slope().stage("image"))
     for step in range(1, steps + 1):
         training.step, training.seen, training.seconds = step, 4 * step, (step / every) ** 2
         kept.step(float(step))
@@ -210,10 +210,10 @@ def test_a_package_that_is_not_there_is_said_before_anything_is_written(
 
 
 def test_only_the_main_process_logs(tmp_path, monkeypatch):
-    args = SimpleNamespace(tensorboard=True, wandb=None, sheet_every=0, evaluate_every=None)
-    assert len(flags.callbacks_of(args, TINY, tmp_path, None, None)) == 1
+    args, preset = SimpleNamespace(tensorboard=True, wandb=None), find_preset("vqgan-portraits")
+    assert len(flags.callbacks_of(args, preset, tmp_path, None, None)) == 1
     monkeypatch.setattr(distributed, "rank", lambda: 1)
-    assert not flags.callbacks_of(args, TINY, tmp_path, None, None)
+    assert not flags.callbacks_of(args, preset, tmp_path, None, None)
 
 
 def test_a_training_that_is_watched_is_the_training(tmp_path):
@@ -276,7 +276,6 @@ def test_a_line_tells_the_late_loss_and_the_rate_since_a_training_went_on(
     monkeypatch.setattr(progress, "LINE_SECONDS", 0)
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(trainer, "SAVE_EVERY_SECONDS", -1)
-    monkeypatch.setattr(trainer, "SAVING", 1e9)
 
     def pace(step: int) -> int:
         return 1 if step < 5 else 2

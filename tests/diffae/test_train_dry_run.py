@@ -13,7 +13,7 @@ from diffae.networks.counting import flops
 from diffae.networks.unet import recompute
 from diffae.system import cli
 from diffae.system.errors import UserError
-from diffae.train import chain, dry_run
+from diffae.train import dry_run
 from diffae.train.__main__ import main
 from diffae.train.presets import PRESETS
 from diffae.train.types import Schedule, Stage, Steps
@@ -28,13 +28,12 @@ SMALL = replace(
 
 
 def stages(preset):
-    return {stage.name: stage for stage in dry_run.plan(preset, "cpu", chain.own_stages(preset))}
+    return {stage.name: stage for stage in dry_run.plan(preset, "cpu")}
 
 
 def test_the_stages_are_those_that_are_trained():
     assert list(stages(PRESETS["smoke"])) == ["encoder", "image", "latent"]
-    both = dry_run.plan(SMALL, "cpu", ["latent", "baseline"])
-    assert [stage.name for stage in both] == ["latent", "baseline"]
+    assert [stage.name for stage in dry_run.plan(SMALL, "cpu", "latent")] == ["latent"]
 
 
 def test_operations_of_a_layer_that_is_known():
@@ -42,7 +41,7 @@ def test_operations_of_a_layer_that_is_known():
     narrow = replace(preset.model, model_channels=16)
     wide = replace(narrow, image_size=64)
     few, many = (
-        dry_run.operations(stages(replace(preset, model=model))["baseline"])
+        dry_run.operations(stages(replace(preset, model=model))["image"])
         for model in (narrow, wide)
     )
     conv = DDIM(wide).unet.input_blocks[0][0]
@@ -89,7 +88,7 @@ def test_a_step_is_timed_of_as_many_examples_as_take_a_while(launch, most, large
         return clock.now
 
     clock.now = 0.0
-    monkeypatch.setattr("diffae.train.trainer.time.monotonic", clock)
+    monkeypatch.setattr("diffae.train.step.time.monotonic", clock)
     stage = Stage("latent", "latent DDIM", network, Schedule(5_120, 512, 1e-3), loss)
     rate = dry_run.examples_per_second(stage, most, "float32", Steps())
     assert max(asked) == largest and rate == pytest.approx(largest / (launch + 1e-4 * largest))
@@ -127,16 +126,13 @@ def test_it_says_what_and_writes_nothing(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("split", ["valid", "all"])
 def test_epochs_are_of_the_portraits_that_would_be_drawn(split, monkeypatch, capsys):
-    """Of the preset's split, and for each network its own; without --data too."""
+    """Of the preset's split; without --data too."""
     smoke = replace(SMALL, split=split, image=replace(SMALL.image, samples=10**6))
-    baseline = chain.baseline_of(smoke)
-    named = replace(baseline, image=replace(baseline.image, samples=2 * 10**6))
     monkeypatch.setitem(PRESETS, "smoke", smoke)
-    monkeypatch.setitem(PRESETS, "smoke-ddim", named)
-    flags = ["--set", "epochs=9", "--stages", "autoencoder,baseline", "--tflops", "1"]
+    flags = ["--set", "epochs=9", "--stages", "autoencoder", "--tflops", "1"]
     main(["smoke", "--dry-run", "--device", "cpu", "--precision", "float32", *flags])
     seen = 9 * len(planned(smoke.portraits, 32).indices(split))
-    assert capsys.readouterr().out.count(f"| {seen:,} ") == 2
+    assert capsys.readouterr().out.count(f"| {seen:,} ") == 1
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from diffae.model import DiffusionAutoencoder
 from diffae.networks.config import VELOCITY
 from diffae.train.images import Images
 from diffae.train.stages import image_loss
-from diffae.train.trainer import Run, Training, batch_indices, fit
+from diffae.train.step import Training, batch_indices
+from diffae.train.trainer import Run, fit
 from diffae.train.types import Stage, Steps
 
 SCHEDULE = replace(TINY.image, samples=400, batch_size=8, weight_decay=0.01)

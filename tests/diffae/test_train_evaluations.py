@@ -1,30 +1,24 @@
 """Evaluations during a training: of what, when, only once, and whatever their outcome."""
 
 import json
-import os
 import shutil
-import signal
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import torch
 from refusal import refusal
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_preset import TINY, pictures
 from tiny_training import same, weights, words, write_pictures
 from tiny_training import trained as trained_with
 
-from diffae.system import distributed
-from diffae.system.errors import Terminated, UserError
+from diffae.system.errors import UserError
 from diffae.train import __main__ as command
-from diffae.train import stages
 from diffae.train.callbacks import evaluations
 from diffae.train.callbacks.curves import Curves
 from diffae.train.callbacks.evaluations import Evaluations
 from diffae.train.presets import PRESETS
-from diffae.train.types import Stage
 
 FLAGS = ("--profile", "smoke", "--device", "cpu")
 TASKS = ("reconstruction", "unconditional")
@@ -45,9 +39,9 @@ def trained(out, watched=True, every=12, curves=()):
     """The tiny preset, six steps of four images in each stage."""
     out.mkdir(exist_ok=True)
     (out / "training.json").write_text("{}")
-    spacing = {"image": every, "latent": every}
+    share = every / TINY.image.samples
     callback = Evaluations(
-        out / "evaluations", out / "training.json", spacing, TASKS, "diffae", FLAGS, curves
+        out / "evaluations", out / "training.json", share, TASKS, "diffae", FLAGS, curves
     )
     return trained_with(out, callbacks=[*curves, callback] if watched else [])
 
@@ -110,46 +104,8 @@ def test_an_evaluation_that_fails_is_said_and_the_training_goes_on(told, tmp_pat
     assert (out / "model.safetensors").exists()
     place = out / "evaluations/image/000000000024"
     line = capsys.readouterr().err.splitlines()[0]
-    assert line == (
-        "evaluation after 24 images: error: 1 measurement failed "
-        f"(see {place}.log); the training continues"
-    )
-    assert place.with_suffix(".log").read_text().startswith("measuring")
+    assert line == "evaluation after 24 images: error: 1 measurement failed"
     assert (place / "run.json").exists() == (ending == "in part")
-
-
-def test_a_signal_ends_the_evaluation_and_the_state_is_saved(told, tmp_path, monkeypatch):
-    monkeypatch.setenv("STAND_IN", "hangs")
-    naps = []
-
-    def nap(seconds):
-        naps.append(seconds)
-        if list(told.glob("*/words.json")):
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    # Of this module alone: other threads sleep too, also after the training has ended.
-    monkeypatch.setattr(evaluations, "time", SimpleNamespace(sleep=nap))
-    with pytest.raises(Terminated):
-        trained(tmp_path / "out")
-    assert not list((tmp_path / "out/evaluations/image").iterdir())
-    found = stages.state_path(tmp_path / "out", "image")
-    assert found.exists() and len(asked(told)) == 1 and naps
-
-
-@pytest.mark.parametrize("rank", [0, 1])
-def test_one_process_measures_and_all_wait(tmp_path, monkeypatch, rank):
-    """A GPU's unused memory is given back after the export, which may cache memory too."""
-    events = []
-    callback = Evaluations(tmp_path, tmp_path, {"image": 4}, TASKS, "diffae", FLAGS)
-    monkeypatch.setattr(callback, "_export", lambda *_: events.append("exported"))
-    monkeypatch.setattr(callback, "_run", lambda *_: events.append("measured"))
-    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: events.append("given back"))
-    monkeypatch.setattr(distributed, "rank", lambda: rank)
-    monkeypatch.setattr(distributed, "barrier", lambda: events.append("barrier"))
-    training = SimpleNamespace(step=1, seen=4, schedule=TINY.image)
-    stage = Stage("image", "", None, TINY.image, None, export=lambda folder: None)
-    callback.begins(training, stage, lambda: 0)
-    assert events == ["exported", "given back", "measured"] * (rank == 0) + ["barrier"]
 
 
 # ----------------------------------------------------------------------------------------------
@@ -165,7 +121,7 @@ def test_one_process_measures_and_all_wait(tmp_path, monkeypatch, rank):
 )
 def test_what_the_harness_would_refuse_is_refused_at_once(tasks, given, said, tmp_path):
     with pytest.raises(UserError, match="--evaluate: unknown") as found:
-        Evaluations(tmp_path, tmp_path, {}, tasks, "diffae", given)
+        Evaluations(tmp_path, tmp_path, 1, tasks, "diffae", given)
     assert said in str(found.value)
 
 
@@ -177,8 +133,7 @@ def folder(tmp_path_factory):
 @pytest.mark.parametrize(
     ("split", "flags", "said"),
     [
-        ("all", ["--evaluate-every", "9"], "holds out no images; give"),
-        ("all", ["--evaluate-every", "9", "--evaluate-data", "SAME"], "holds out no images"),
+        ("all", ["--evaluate-every", "9"], "holds out no images; use"),
         ("train", ["--evaluate", "cost"], "--evaluate: needs --evaluate-every N"),
         ("train", ["--evaluate-every", "9", "--evaluate", "costs"], "did you mean cost?"),
         ("train", ["--evaluate-every", "0"], "must be at least 1"),
@@ -189,7 +144,6 @@ def test_bad_flags_are_one_line_and_nothing_is_written(
 ):
     monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setitem(PRESETS, "tiny", replace(TINY, split=split, data_hint="x"))
-    flags = [str(folder) if word == "SAME" else word for word in flags]
     out = tmp_path / "out"
     line = refusal(command.main, capsys, "tiny", "--data", folder, "--out", out, *flags)
     assert said in line and not out.exists()
@@ -206,26 +160,13 @@ def test_the_command_measures_what_the_data_holds_out(told, folder, tmp_path, mo
     assert note["trained_on"]["split"] == "train"
 
 
-@pytest.mark.parametrize(
-    ("more", "flags"),
-    [
-        (("--crop", "none"), "--profile smoke --device cpu --data DATA --crop none"),
-        (("--evaluate-data", "OTHER"), "--profile smoke --device cpu --data OTHER"),
-        (
-            ("--evaluate-data", "OTHER", "--crop", "center", "--evaluate-profile", "quick"),
-            "--profile quick --device cpu --data OTHER --crop center",
-        ),
-    ],
-)
-def test_an_evaluation_is_of_the_data_the_crop_and_the_profile_that_are_given(
-    told, folder, more, flags, tmp_path, monkeypatch
+def test_an_evaluation_is_of_the_crop_and_the_profile_that_are_given(
+    told, folder, tmp_path, monkeypatch
 ):
-    """Those of --evaluate-data before those that are trained on."""
-    places = {"DATA": folder, "OTHER": write_pictures(tmp_path / "other", pictures(20))}
     monkeypatch.setitem(PRESETS, "tiny", replace(TINY, data_hint="x"))
     monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
-    more = [str(places.get(word, word)) for word in more]
+    more = ("--crop", "center", "--evaluate-profile", "quick")
     command.main(words("tiny", folder, tmp_path / "out", "--evaluate-every", 100, *more))
     (arguments,) = asked(told)
-    expected = [str(places.get(word, word)) for word in flags.split()]
-    assert arguments[arguments.index("--profile") : -2] == expected
+    expected = f"--profile quick --device cpu --data {folder} --crop center"
+    assert arguments[arguments.index("--profile") : -2] == expected.split()

@@ -35,9 +35,8 @@ class Told(Curves):
         self.paths.append(path)
 
 
-def drawn(folder, every: int | None = 8, curves=()) -> Sheets:
-    by_stage = dict.fromkeys(("encoder", "image", "latent"), every) if every else None
-    return Sheets(folder, "tiny", lambda: IMAGES, "Images of noise", by_stage, curves)
+def drawn(folder, every=8, curves=()) -> Sheets:
+    return Sheets(folder, "tiny", IMAGES, "Images of noise.", every / TINY.image.samples, curves)
 
 
 def rows(path) -> dict[str, np.ndarray]:
@@ -76,12 +75,11 @@ def test_a_sheet_has_what_the_averaged_model_makes_of_the_images_and_the_noise(t
         strict=True,
     ):
         assert abs(row.astype(int) - as_drawn(expected)).max() <= 1
-    z = model.sample_latents(normal(0, "sheet z", range(6), (4,)), STEPS, SOLVER)
+    z = model.sample_latents(normal(0, "sheet z", range(3), (4,)), STEPS, SOLVER)
     found = rows(tmp_path / "sheets/latent/000000000024.png")
-    assert list(found) == ["samples", "samples, other z_sem"]
-    for row, part in zip(found.values(), z.split(3), strict=True):
-        expected = as_drawn(model.decode(part, x_T, STEPS, SOLVER))
-        assert abs(row.astype(int) - expected).max() <= 1
+    expected = as_drawn(model.decode(z, x_T, STEPS, SOLVER))
+    assert list(found) == ["samples"]
+    assert abs(found["samples"].astype(int) - expected).max() <= 1
 
 
 def test_a_sheet_of_the_baseline_has_reconstructions_and_samples(tmp_path):
@@ -128,23 +126,19 @@ def test_a_sheet_is_drawn_whenever_so_many_images_were_seen_and_at_the_end(tmp_p
     assert "12 images seen" in read_sheet(told.paths[0]).title
 
 
-@pytest.mark.parametrize(
-    "samples, expected",
-    [(80_000, range(8_000, 80_001, 8_000)), (12_000, [4_000, 8_000, 12_000]), (2_000, [2_000])],
-)
-def test_by_default_ten_sheets_are_drawn_at_least_4000_images_apart(tmp_path, samples, expected):
+def test_by_default_ten_sheets_are_drawn(tmp_path):
     class Named(Sheets):
         def _make(self, path):
             path.parent.mkdir(exist_ok=True)
             path.touch()
 
-    training = SimpleNamespace(step=0, seen=0, schedule=replace(TINY.image, samples=samples))
-    callback = Named(tmp_path, "t", lambda: IMAGES, "", None)
-    callback.begins(training, WITH_PICTURES, lambda: 0)
-    for step in range(1, samples // 4 + 1):
+    training = SimpleNamespace(step=0, seen=0, schedule=replace(TINY.image, samples=80_000))
+    callback = Named(tmp_path, "t", IMAGES, "")
+    callback.begins(training, WITH_PICTURES)
+    for step in range(1, 20_001):
         training.step, training.seen = step, 4 * step
         callback.step(1.0)
-    assert names(tmp_path) == [f"image/{seen:012}.png" for seen in expected]
+    assert names(tmp_path) == [f"image/{seen:012}.png" for seen in range(8_000, 80_001, 8_000)]
 
 
 @pytest.mark.parametrize("rank", [0, 1])
@@ -155,16 +149,8 @@ def test_one_process_draws_and_all_wait(tmp_path, monkeypatch, rank):
     monkeypatch.setattr(callback, "_make", lambda path: waited.append("drawn"))
     monkeypatch.setattr(distributed, "rank", lambda: rank)
     monkeypatch.setattr(distributed, "barrier", lambda: waited.append("barrier"))
-    callback.begins(training, WITH_PICTURES, lambda: 0)
+    callback.begins(training, WITH_PICTURES)
     assert waited == ["drawn"] * (rank == 0) + ["barrier"]
-
-
-def test_a_disk_that_takes_no_sheet_does_not_end_the_training(tmp_path, capsys):
-    (tmp_path / "sheets").write_text("mine")
-    out = trained(tmp_path / "out", callbacks=[drawn(tmp_path / "sheets")])
-    assert (out / "model.safetensors").exists()
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 6 and all("no sheet (" in line and "continues" in line for line in lines)
 
 
 # ----------------------------------------------------------------------------------------------
@@ -177,24 +163,29 @@ def data(tmp_path_factory):
     return open_dataset(folder, 8)
 
 
-def test_held_out_images_are_shown_where_there_are_some(data):
-    seen = {s: TrainedOn.describe("t", data, s, 0) for s in ("train", "all", "test")}
-    shown, whose = flags._looked_at(data, seen["train"])
-    test = data.indices("test")
-    assert set(shown) < set(test) and len(shown) == 8 and whose == "Held-out images"
-    assert (shown[0], shown[-1]) == (test[0], test[-1])
-    for split in ("all", "test"):
-        shown, whose = flags._looked_at(data, seen[split])
-        assert set(shown) <= set(data.indices(split)) and whose == "Images of the training"
+@pytest.mark.parametrize(
+    ("split", "shown", "source"),
+    [
+        ("train", "test", "Held-out images."),
+        ("all", "all", "Images of the training."),
+        ("test", "test", "Images of the training."),
+    ],
+)
+def test_held_out_images_are_shown_where_there_are_some(data, tmp_path, split, shown, source):
+    (callback,) = callbacks_of(data, tmp_path, split)
+    every = {image.numpy().tobytes() for image in data.batch(data.indices(shown))}
+    chosen = [image.numpy().tobytes() for image in callback._images]
+    assert set(chosen) <= every and len(chosen) == 8 and callback._source == source
+    ends = data.batch(data.indices(shown)[[0, -1]])
+    assert torch.equal(callback._images[[0, -1]], ends)
+
+
+def callbacks_of(data, folder, split, every=None):
+    given = {"tensorboard": False, "wandb": None, "sheet_every": every, "evaluate_every": None}
+    seen = TrainedOn.describe("t", data, split, 0)
+    return flags.callbacks_of(SimpleNamespace(**given), TINY, folder, data, seen)
 
 
 def test_the_flag_says_how_often_and_never(data, tmp_path):
-    args = SimpleNamespace(tensorboard=False, wandb=None, sheet_every=None, evaluate_every=None)
-    seen = TrainedOn.describe("t", data, "train", 0)
-    by_stage = {"encoder": 6, "image": 6, "latent": 60}
-    preset = replace(TINY, latent=replace(TINY.latent, samples=240))
-    for every, count in ((None, 1), (6, 1), (0, 0)):
-        args.sheet_every = every
-        found = flags.callbacks_of(args, preset, tmp_path, data, seen)
-        assert len(found) == count
-        assert all(callback._every == (every and by_stage) for callback in found)
+    (sheets,) = callbacks_of(data, tmp_path, "train", 6)
+    assert sheets._share == 6 / 24 and not callbacks_of(data, tmp_path, "train", 0)

@@ -17,7 +17,7 @@ from tiny_preset import TINY, pictures
 from diffae.model import DiffusionAutoencoder
 from diffae.train.images import Images
 from diffae.train.stages import image_stages
-from diffae.train.trainer import Training, batch_indices
+from diffae.train.step import Training, batch_indices
 from diffae.train.types import FLOAT32, Steps
 
 STEPS, PAUSE, GROWTH = 8, 5, 3  # the scale grows after three steps without an overflow

@@ -26,7 +26,7 @@ from diffae.model import DiffusionAutoencoder
 from diffae.networks.config import VELOCITY
 from diffae.train.images import Images
 from diffae.train.stages import image_stages
-from diffae.train.trainer import Training
+from diffae.train.step import Training
 from diffae.train.types import Steps
 
 GPU, FEW, MORE = torch.device("cuda"), 2, 4  # steps

@@ -6,7 +6,7 @@ the steps since the last point. A resumed run averages only the steps that it ha
 
 import math
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,8 @@ from PIL import Image
 from diffae.system.errors import UserError, needed
 from diffae.system.files import read_text
 from diffae.system.whole import write_whole
-from diffae.train.trainer import Callback, Training, learning_rate
+from diffae.train.step import Training, learning_rate
+from diffae.train.trainer import Callback
 from diffae.train.types import Stage
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Curves(Callback):
         self._package = needed("torch.utils.tensorboard", flag, "watch")
         self._folder = folder
 
-    def begins(self, training: Training, stage: Stage, stop: Callable[[], int]) -> None:
+    def begins(self, training: Training, stage: Stage) -> None:
         self._training = training
         self._every = max(1, min(MOST_STEPS, training.schedule.steps // POINTS))
         place = str(self._folder / stage.name)
@@ -109,11 +110,11 @@ class WeightsAndBiases(Curves):
         self._project, self._about = project, {"name": name, "config": dict(config)}
         self._run: Any = None
 
-    def begins(self, training: Training, stage: Stage, stop: Callable[[], int]) -> None:
+    def begins(self, training: Training, stage: Stage) -> None:
         """Begin a stage. Raises UserError if the service refuses."""
         if self._run is None:
             self._run = self._open()
-        super().begins(training, stage, stop)
+        super().begins(training, stage)
 
     def close(self) -> None:
         if self._run is not None:

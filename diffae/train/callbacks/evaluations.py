@@ -1,17 +1,18 @@
 """Small evaluations of a training by the harness, at intervals.
 
-Each DIR/evaluations/STAGE/IMAGES is a run folder, whose headlines are points of the curves. The moving average of the weights is exported and
-measured in a process of its own by the command of the entry point `diffae.harness` (`python -m
-benchmarks.run`). A failure of that process does not affect the training, which waits for it.
+Each DIR/evaluations/STAGE/IMAGES is a run folder, whose headlines are points of the curves. The
+moving average of the weights is exported and measured by the command of the entry point
+`diffae.harness` (`python -m benchmarks.run`) in a process of its own, for which the training waits.
+A failure of that process does not end the training.
 """
 
 import csv
 import io
 import os
+import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from diffae.checkpoints.trained_on import NOTE
 from diffae.system.cli import say
 from diffae.system.errors import naming
 from diffae.system.files import read_json, read_text
-from diffae.system.whole import scratch_folder, sweep, write_whole
+from diffae.system.whole import scratch_folder, sweep
 from diffae.train.callbacks.curves import Curves
 from diffae.train.callbacks.sheets import Periodic
 from diffae.train.stages import LATENT
@@ -29,7 +30,6 @@ from diffae.train.stages import LATENT
 HARNESS = "diffae.harness"  # the group of the entry point `run`
 SAMPLED = ("unconditional", "memorisation")  # the tasks that the latent DDIM affects
 CHECKPOINT, RUN = "checkpoint", "run"
-NAP = 0.1  # seconds between two looks at the process
 LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE")  # torchrun's, which the command must not see
 
 
@@ -39,7 +39,7 @@ def harness() -> EntryPoint:
 
 
 class Evaluations(Periodic):
-    """Measures what `Stage.export` writes, every `every` images (by stage) and at the end of a stage.
+    """Measures what `Stage.export` writes, at intervals and at the end of a stage.
 
     It runs the benchmarks `tasks` of `system`, on the data of `flags` (--data and so on). `note` is
     the record of the training, so that the harness knows which images it has seen. `curves` get the
@@ -50,15 +50,15 @@ class Evaluations(Periodic):
         self,
         folder: Path,
         note: Path,
-        every: Mapping[str, int],
+        share: float,
         tasks: Sequence[str],
         system: str,
         flags: Sequence[str],
         curves: Sequence[Curves] = (),
     ):
-        super().__init__(folder, every)
-        self._curves = curves
-        self._note, self._tasks, self._system, self._flags = note, tasks, system, flags
+        super().__init__(folder, share)
+        self._note, self._tasks, self._system = note, tasks, system
+        self._flags, self._curves = flags, curves
         with naming("--evaluate"):
             harness().load()(self._arguments(tasks, Path()), None)
 
@@ -77,54 +77,25 @@ class Evaluations(Periodic):
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep(path.parent.iterdir())
         with scratch_folder(path) as partial:
-            log = partial / "log.txt"
-            self._export(partial / CHECKPOINT)
+            with self._training.averaged():
+                self._stage.export(partial / CHECKPOINT)
+            shutil.copyfile(self._note, partial / CHECKPOINT / NOTE)
             torch.cuda.empty_cache()  # the process may be on the same GPU; without one: nothing
-            status = self._run(self._arguments(tasks, partial), log)
-            if self._stop():
-                return
+            failure = measure(self._arguments(tasks, partial))
+            if failure is not None:
+                say(f"evaluation after {self._training.seen:,} images: {failure}")
             if is_complete(partial / RUN):
                 (partial / RUN).rename(path)
-                values = headlines(path)
                 for curves in self._curves:
-                    curves.scalars(values)
-            if status:
-                self._report(log, path.with_suffix(".log"))
+                    curves.scalars(headlines(path))
 
-    def _report(self, log: Path, kept: Path) -> None:
-        """Keep the log of an evaluation that failed, and print its last line."""
-        write_whole(kept, log.read_bytes())
-        last = log.read_text(errors="replace").strip().rpartition("\n")[2].strip()
-        when = f"evaluation after {self._training.seen:,} images"
-        say(f"{when}: {last or 'failed'} (see {kept}); the training continues")
 
-    def _export(self, folder: Path) -> None:
-        assert self._stage.export is not None
-        with self._training.averaged():
-            self._stage.export(folder)
-        write_whole(folder / NOTE, self._note.read_bytes())
-
-    def _run(self, arguments: Sequence[str], log: Path) -> int:
-        """The exit status of the command. A signal that ends the training ends it first."""
-        environment = {name: text for name, text in os.environ.items() if name not in LAUNCHER}
-        environment["PYTHONUNBUFFERED"] = "1"  # so that the log has its lines in order
-        command = [sys.executable, "-m", harness().module, *arguments]
-        with (
-            open(log, "wb") as file,
-            subprocess.Popen(
-                command,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-            ) as process,
-        ):
-            try:
-                while process.poll() is None and not self._stop():
-                    time.sleep(NAP)
-            finally:
-                process.kill()
-        return process.returncode
+def measure(arguments: Sequence[str]) -> str | None:
+    """Run the command, and return the last line of its errors if it fails."""
+    command = [sys.executable, "-m", harness().module, *arguments]
+    environment = {name: text for name, text in os.environ.items() if name not in LAUNCHER}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    return (done.stderr.strip() or "failed").splitlines()[-1] if done.returncode else None
 
 
 def headlines(run: Path) -> dict[str, float]:

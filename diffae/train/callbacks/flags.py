@@ -8,16 +8,15 @@ import torch
 from torch import Tensor
 
 from diffae.checkpoints.trained_on import NOTE, TrainedOn
-from diffae.data import Dataset, open_for_model
+from diffae.data import Dataset
 from diffae.networks.config import AUTOENCODER
 from diffae.system import cli, distributed
 from diffae.system.errors import UserError
 from diffae.train.callbacks.curves import Curves, WeightsAndBiases
 from diffae.train.callbacks.evaluations import Evaluations
-from diffae.train.callbacks.sheets import COUNT, Sheets
-from diffae.train.images import Images, OnDisk
+from diffae.train.callbacks.sheets import COUNT, SHARE, Sheets
+from diffae.train.images import Images
 from diffae.train.presets import AnyPreset, Preset
-from diffae.train.stages import ENCODER, IMAGE, LATENT
 from diffae.train.trainer import Callback
 
 LOGS, SHEETS, EVALUATIONS = "logs", "sheets", "evaluations"
@@ -33,7 +32,7 @@ def add(parser: cli.Parser) -> None:
         "also send them to a project of Weights & Biases; with WANDB_MODE=offline to OUT/logs only"
     )
     option("--wandb", type=cli.word, metavar="PROJECT", help=wandb)
-    sheets = f"draw the output for {COUNT} images to OUT/{SHEETS} after every N images; 0: never"
+    sheets = f"draw the output for {COUNT} images to OUT/{SHEETS} after every N images (default: a tenth of a stage); 0: never"
     option("--sheet-every", type=cli.natural, metavar="N", help=sheets)
     every = f"measure the model on held-out images after every N images, to OUT/{EVALUATIONS}"
     option("--evaluate-every", type=cli.positive, metavar="N", help=every)
@@ -41,8 +40,6 @@ def add(parser: cli.Parser) -> None:
     option("--evaluate", type=_tasks, metavar="TASK,...", help=tasks)
     profile = f"the profile of --evaluate-every (default: {PROFILE})"
     option("--evaluate-profile", type=cli.word, metavar="NAME|FILE", help=profile)
-    data = "the data of --evaluate-every (default: the test split of --data)"
-    option("--evaluate-data", type=cli.path, help=data)
 
 
 def _tasks(text: str) -> tuple[str, ...]:
@@ -55,8 +52,8 @@ def callbacks_of(
 ) -> list[Callback]:
     """The callbacks that the flags select, for a training on a part of `data` in a folder `out`.
 
-    Nothing is written before the training begins. Raises UserError if a package is missing, or if
-    no data are held out to evaluate on.
+    Nothing is written before the training begins. Raises UserError if a package is missing, if an
+    image of the sheets cannot be read, or if no data are held out to evaluate on.
     """
     curves: list[Curves] = []
     if args.wandb is not None and distributed.is_main():
@@ -66,62 +63,30 @@ def callbacks_of(
     callbacks: list[Callback] = [*curves]
     if not isinstance(preset, Preset):
         return callbacks
+    holds_out = len(data.indices("test")) > 0 and not trained_on.saw(data, "test")
+    samples = preset.image.samples
     if args.sheet_every != 0:
-        indices, whose = _looked_at(data, trained_on)
-
-        def images() -> Tensor:
-            pixels = OnDisk(data, indices, {})[range(len(indices))]
-            return Images(pixels, False, "cpu").batch(torch.arange(len(pixels)))
-
-        every = _by_stage(preset, args.sheet_every) if args.sheet_every else None
-        callbacks.append(Sheets(out / SHEETS, preset.name, images, whose, every, curves))
+        share = args.sheet_every / samples if args.sheet_every else SHARE
+        images = _evenly_spread(data, "test" if holds_out else trained_on.split)
+        source = "Held-out images." if holds_out else "Images of the training."
+        callbacks.append(Sheets(out / SHEETS, preset.name, images, source, share, curves))
     if args.evaluate_every is not None:
-        callbacks.append(_evaluations(args, preset, out, data, trained_on, curves))
+        if not holds_out:
+            raise UserError(
+                f"--evaluate-every: {data.name} holds out no images; use --set split=train"
+            )
+        words = ["--profile", args.evaluate_profile or PROFILE, "--device", args.device]
+        words += ["--data", str(args.data)] if args.data else []  # else the portraits
+        words += ["--crop", args.crop] if args.crop else []
+        system = "diffae" if preset.model.kind == AUTOENCODER else "ddim"
+        tasks, share = args.evaluate or (TASK,), args.evaluate_every / samples
+        place, note = out / EVALUATIONS, out / NOTE
+        callbacks.append(Evaluations(place, note, share, tasks, system, words, curves))
     return callbacks
 
 
-def _by_stage(preset: Preset, images: int) -> dict[str, int]:
-    """The interval in images, by stage.
-
-    The latent DDIM, whose examples are codes and many more, is shown as often as the image stages.
-    """
-    of_latent = preset.image if preset.latent is None else preset.latent
-    latent = max(1, images * of_latent.samples // preset.image.samples)
-    return {ENCODER: images, IMAGE: images, LATENT: latent}
-
-
-def _evaluations(
-    args: argparse.Namespace,
-    preset: Preset,
-    out: Path,
-    data: Dataset,
-    trained_on: TrainedOn,
-    curves: list[Curves],
-) -> Evaluations:
-    """The evaluations that the flags select. Raises UserError if the training sees their images."""
-    if args.evaluate_data is not None:
-        data = open_for_model(args.evaluate_data, preset.image_size, args.crop)
-    if not len(data.indices("test")) or trained_on.saw(data, "test"):
-        remedy = "give --evaluate-data PATH, or --set split=train"
-        raise UserError(f"--evaluate-every: {data.name} holds out no images; {remedy}")
-    words = ["--profile", args.evaluate_profile or PROFILE, "--device", args.device]
-    if path := args.evaluate_data or args.data:  # else the portraits
-        words += ["--data", str(path)]
-        words += ["--crop", args.crop] if args.crop else []
-    system = "diffae" if preset.model.kind == AUTOENCODER else "ddim"
-    tasks, every = args.evaluate or (TASK,), _by_stage(preset, args.evaluate_every)
-    return Evaluations(out / EVALUATIONS, out / NOTE, every, tasks, system, words, curves)
-
-
-def _looked_at(data: Dataset, trained_on: TrainedOn) -> tuple[np.ndarray, str]:
-    """COUNT images for the sheets and their description: held-out ones, if the training leaves some.
-
-    They are evenly spread, since neighbours may be of one person.
-    """
-    held_out = data.indices("test")
-    if len(held_out) and not trained_on.saw(data, "test"):
-        indices, whose = held_out, "Held-out images"
-    else:
-        indices, whose = data.indices(trained_on.split), "Images of the training"
-    places = np.linspace(0, len(indices) - 1, min(COUNT, len(indices)))
-    return indices[places.astype(int)], whose
+def _evenly_spread(data: Dataset, split: str) -> Tensor:
+    """COUNT images of a split. Neighbours may be of one person."""
+    indices = data.indices(split)
+    places = np.linspace(0, len(indices) - 1, min(COUNT, len(indices))).astype(int)
+    return Images(data.images(indices[places]), False, "cpu").batch(torch.arange(len(places)))

@@ -5,8 +5,7 @@ of different times can be compared cell by cell. Ten steps of the solver "fast" 
 (`diffae-bench docs solvers`).
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,12 @@ from diffae.model import DiffusionAutoencoder
 from diffae.networks.nn import evaluating
 from diffae.sheet import Sheet, write
 from diffae.system import distributed
-from diffae.system.cli import say
 from diffae.train.callbacks.curves import Curves
-from diffae.train.trainer import Callback, Training
+from diffae.train.step import Training
+from diffae.train.trainer import Callback
 from diffae.train.types import Pictures, Stage
 
-PER_STAGE, APART = 10, 4_000  # by default: sheets of a stage, and images between two at least
+SHARE = 0.1  # of a stage's examples: by default ten sheets are drawn in each
 STEPS, SOLVER = 10, "fast"
 COUNT = 8  # images of a row
 IMAGE, PIXELS, INVERTED, RANDOM = "image", "pixel decoder", "x_T inverted", "x_T random"
@@ -32,24 +31,24 @@ IMAGE, PIXELS, INVERTED, RANDOM = "image", "pixel decoder", "x_T inverted", "x_T
 class Periodic(Callback):
     """Makes `folder`/STAGE/IMAGES at intervals and at the end of a stage, once for all processes.
 
-    `every` is the interval in images, by stage. Existing results are not made again.
+    `share` is the interval as a share of the examples of a stage, so that each stage has as many
+    results. Existing ones are not made again.
     """
 
     ending = ""  # of a result's name
 
-    def __init__(self, folder: Path, every: Mapping[str, int] | None):
-        self._folder, self._every = folder, every
+    def __init__(self, folder: Path, share: float):
+        self._folder, self._share = folder, share
 
-    def begins(self, training: Training, stage: Stage, stop: Callable[[], int]) -> None:
-        self._training, self._stage, self._stop = training, stage, stop
+    def begins(self, training: Training, stage: Stage) -> None:
+        self._training, self._stage = training, stage
         self.step(0.0)  # perhaps it was killed before it made the one of this step
 
     def step(self, loss: float) -> None:
-        training = self._training
-        spacing = max(APART, training.schedule.samples // PER_STAGE)
-        if self._every is not None:
-            spacing = self._every[self._stage.name]
-        if not is_due(training, spacing):
+        training, schedule = self._training, self._training.schedule
+        interval = max(1, round(self._share * schedule.samples))
+        passed = training.seen // interval > (training.seen - schedule.batch_size) // interval
+        if not training.step or not (passed or training.step == schedule.steps):
             return
         path = self._folder / self._stage.name / f"{training.seen:012}{self.ending}"
         if distributed.is_main() and not path.exists():
@@ -61,19 +60,10 @@ class Periodic(Callback):
         raise NotImplementedError
 
 
-def is_due(training: Training, images: int) -> bool:
-    """Whether the last step completed another `images` seen, or ended the stage."""
-    seen, batch = training.seen, training.schedule.batch_size
-    if not training.step:
-        return False
-    return training.step == training.schedule.steps or seen // images > (seen - batch) // images
-
-
 class Sheets(Periodic):
-    """Draws what `Stage.pictures` shows of `images` into `folder`.
+    """Draws what `Stage.pictures` shows of `images`, n x 3 x S x S in [-1, 1], into `folder`.
 
-    Without `every` it draws PER_STAGE times, at least APART images apart, and at the end. `images` are read when they are needed: n x 3 x S x S in [-1, 1], and `whose` says which they
-    are. `curves` get each sheet too.
+    `source` is a sentence that says which images they are. `curves` get each sheet too.
     """
 
     ending = ".png"
@@ -82,33 +72,26 @@ class Sheets(Periodic):
         self,
         folder: Path,
         title: str,
-        images: Callable[[], Tensor],
-        whose: str,
-        every: Mapping[str, int] | None,
+        images: Tensor,
+        source: str,
+        share: float = SHARE,
         curves: Sequence[Curves] = (),
     ):
-        super().__init__(folder, every)
-        self._title, self._whose, self._curves = title, whose, curves
-        self._images = cache(images)
+        super().__init__(folder, share)
+        self._title, self._images, self._source, self._curves = title, images, source, curves
 
     def _make(self, path: Path) -> None:
         if self._stage.pictures is None:
             return
         with self._training.averaged():
-            rows = self._stage.pictures(self._images())
+            rows = self._stage.pictures(self._images)
         stage, seen = self._stage.name, self._training.seen
         about = {"stage": stage, "images_seen": seen, "steps": STEPS, "solver": SOLVER}
         title = f"{self._title}: {stage}, {seen:,} images seen"
-        caption = "The moving average of the weights."
-        if IMAGE in rows:
-            caption += f" {self._whose}."
+        caption = f"The moving average of the weights. {self._source}"
         sheet = Sheet(title, list(rows.values()), tuple(rows), caption=caption, about=about)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write(path, sheet)
-        except OSError as error:
-            say(f"{path}: no sheet ({error.strerror or error}); the training continues")
-            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, sheet)
         for curves in self._curves:
             curves.picture(path)
 
@@ -135,13 +118,12 @@ def of_images(model: Any, images: Tensor) -> Pictures:
 
 
 def of_latent(model: DiffusionAutoencoder, images: Tensor) -> Pictures:
-    """Two rows of samples: new z_sem, with the same noise x_T as in `of_images`."""
-    noise = normal(0, "sheet z", range(2 * len(images)), (model.latent_dim,))
+    """Samples: new z_sem, with the same noise x_T as in `of_images`."""
+    noise = normal(0, "sheet z", range(len(images)), (model.latent_dim,))
     x_T = _noise(_on_device_of(model, images))
     with evaluating(model):
         z = model.sample_latents(_on_device_of(model, noise), STEPS, SOLVER)
-        rows = [model.decode(part, x_T, STEPS, SOLVER) for part in z.split(len(images))]
-    return {"samples": rows[0], "samples, other z_sem": rows[1]}
+        return {"samples": model.decode(z, x_T, STEPS, SOLVER)}
 
 
 def _on_device_of(network: nn.Module, values: Tensor) -> Tensor:

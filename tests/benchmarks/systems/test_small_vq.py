@@ -14,7 +14,8 @@ from benchmarks.systems.vqvae2 import training as vqvae2
 from benchmarks.systems.vqvae2.network import VQVAE2, Codebook
 from diffae.diffusion.noise import generator
 from diffae.train.images import Images
-from diffae.train.trainer import Run, Training
+from diffae.train.step import Training
+from diffae.train.trainer import Run
 from diffae.train.types import Adam
 
 NOISE = np.random.default_rng(0)
