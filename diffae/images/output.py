@@ -1,9 +1,8 @@
 """The folder of a command: pictures with their marks and a contact sheet, whole or not at all."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,8 @@ from PIL import Image
 from diffae import sheet
 from diffae.images import marks
 from diffae.images.reading import to_tensor
-from diffae.system.whole import write_whole
 
 SHEET = "sheet.png"
-SAMPLES_A_ROW = 8
 SHEET_ROWS = 24  # of the contact sheet; further pictures are in the folder
 
 
@@ -34,12 +31,14 @@ class Cell:
 class Output:
     """A folder that is being made.
 
-    `settings` are those that all its pictures share, `kind` their source type.
+    `settings` are those that all its pictures share. They are `edited` from pictures, or drawn from
+    noise. `notices` are lines that are printed at the end.
     """
 
     folder: Path
     settings: dict[str, Any]
-    kind: str = marks.EDITED
+    edited: bool = True
+    notices: list[str] = field(default_factory=list)
     rows: list[tuple[str, Sequence[Cell]]] = field(default_factory=list)
     files: list[dict[str, Any]] = field(default_factory=list)
     count: int = 0  # of rows
@@ -49,24 +48,14 @@ class Output:
         """Write the pictures of a row that have a name, and add the row to the sheet."""
         for cell in cells:
             if cell.file:
-                self.add_png(cell.file, cell.image, cell.settings)
+                path = self.new_file(cell.file, cell.settings)
+                marks.save(path, cell.image, {**self.settings, **cell.settings}, self.edited)
         self.count += 1
         if len(self.rows) < SHEET_ROWS:
             self.rows.append((label, cells))
 
-    def add_in_rows(self, cells: Iterable[Cell]) -> None:
-        """Add samples in rows; the note of each has the number of its file."""
-        remaining = iter(cells)
-        while row := list(islice(remaining, SAMPLES_A_ROW)):
-            self.add(row)
-
-    def add_png(self, name: str, image: Image.Image, settings: Mapping[str, Any]) -> None:
-        """Write a picture that is not on the sheet."""
-        data = marks.png(image, {**self.settings, **settings}, self.kind)
-        self.add_file(name, data, settings)
-
-    def add_file(self, name: str, data: bytes, settings: Mapping[str, Any]) -> None:
-        """Write a file under its name, with a number added if the name is taken.
+    def new_file(self, name: str, settings: Mapping[str, Any]) -> Path:
+        """The path of a new file, with a number added if its name is taken.
 
         Some file systems ignore case, so names that differ in it alone are the same.
         """
@@ -74,8 +63,8 @@ class Output:
         while name.casefold() in self.taken:
             name, number = f"{stem}-{number}{suffix}", number + 1
         self.taken.add(name.casefold())
-        write_whole(self.folder / name, data)
         self.files.append({"file": name, **settings})
+        return self.folder / name
 
     def finish(self, title: str, caption: str, columns: Sequence[str] = ()) -> None:
         """Write the contact sheet."""
@@ -93,4 +82,4 @@ class Output:
             notes=notes if any(notes[0]) else [],
             about=self.settings,
         )
-        sheet.write(self.folder / SHEET, page, marks.texts(self.settings, self.kind))
+        sheet.write(self.folder / SHEET, page, marks.texts(self.settings, self.edited))

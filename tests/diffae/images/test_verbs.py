@@ -50,7 +50,7 @@ def test_an_edit_is_the_harness_s(model, x):
     from benchmarks.systems import Code
 
     theirs = system.decode(Code(system.move(z, by), x_T), 2)
-    ours = images.edit(model, x, {"male": strength}, **FEW)
+    ours = images.edit(model, x, {"Male": strength}, **FEW)
     torch.testing.assert_close(ours, theirs)
 
 
