@@ -80,9 +80,9 @@ def add_results(
 ) -> None:
     """A row for each picture: itself, and the results that `make` gives of a batch."""
     for paths, x in batches(args, model, output):
-        rows = [[Cell(image)] for image in verbs.to_pil(x)]
+        rows = [[Cell(image)] for image in x]
         for images, ending, settings in make(x):
-            for row, path, image in zip(rows, paths, verbs.to_pil(images), strict=True):
+            for row, path, image in zip(rows, paths, images, strict=True):
                 file = "" if ending is None else f"{name_of(path)}{ending}.png"
                 row.append(Cell(image, file, {"source": path.name, **settings}))
         for row, path in zip(rows, paths, strict=True):
@@ -117,18 +117,17 @@ def interpolate(args: Namespace, model: Model, output: Output) -> None:
         raise UserError(f"interpolate: two pictures, not the {number} of these folders")
     [((a, b), x)] = batches(args, model, output)
     made = verbs.interpolate(model, x[:1], x[1:], args.count, **decoding(args))
-    images, t = verbs.to_pil(made), torch.linspace(0, 1, args.count).tolist()
+    t = torch.linspace(0, 1, args.count).tolist()
     first, last = name_of(a), name_of(b)
     stem, digits = f"{first}-{last}", len(str(args.count))
     sources = {"source": [a.name, b.name]}
     animation = output.new_file(f"{stem}.gif", sources)
-    marks.save_gif(animation, images, {**output.settings, **sources})
+    marks.save_gif(animation, verbs.to_pil(made), {**output.settings, **sources})
     cells = [
         Cell(image, f"{stem}-{k + 1:0{digits}}.png", {**sources, "t": round(t[k], 6)})
-        for k, image in enumerate(images)
+        for k, image in enumerate(made)
     ]
-    ends = [Cell(image) for image in verbs.to_pil(x)]
-    output.add([ends[0], *cells, ends[1]])
+    output.add([Cell(x[0]), *cells, Cell(x[1])])
     caption = f"From {first} to {last}: z_sem on a line, x_T on a great circle."
     output.finish("Interpolation", caption, [first, *(f"{value:.2g}" for value in t), last])
 
@@ -195,7 +194,7 @@ def sample(args: Namespace, model: Model, output: Output) -> None:
     for row in shown(rows, "sample", "pictures", args.count, len):
         made = verbs.sample(model, len(row), args.seed, first=row.start, **decoding(args))
         cells = []
-        for number, image in zip(row, verbs.to_pil(made), strict=True):
+        for number, image in zip(row, made, strict=True):
             cells.append(Cell(image, f"sample-{number:04}.png", {"number": number}, str(number)))
         output.add(cells)
     output.finish("Samples", f"z_sem from the latent DDIM, x_T from N(0, I), seed {args.seed}.")
@@ -209,9 +208,8 @@ def sample_class(args: Namespace, model: Model, output: Output) -> None:
     )
     output.settings.update(seed=args.seed, classifier=classifier.made, tried=accepted.tried)
     output.settings["class"], output.edited = kind, False
-    cells, images = [], verbs.to_pil(accepted.images)
-    probabilities = accepted.probability.tolist()
-    for image, number, p in zip(images, accepted.numbers, probabilities, strict=True):
+    cells, probabilities = [], accepted.probability.tolist()
+    for image, number, p in zip(accepted.images, accepted.numbers, probabilities, strict=True):
         settings = {"number": number, "probability": round(p, 4)}
         cells.append(Cell(image, f"sample-{number:05}.png", settings, f"{number}: p {p:.2f}"))
     for start in range(0, len(cells), SAMPLES_A_ROW):

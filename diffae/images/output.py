@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
+import torch
+from torch import Tensor
 
 from diffae import sheet
 from diffae.images import marks
-from diffae.images.reading import to_tensor
+from diffae.images.verbs import to_pil
 
 SHEET = "sheet.png"
 SHEET_ROWS = 24  # of the contact sheet; further pictures are in the folder
@@ -19,9 +19,12 @@ SHEET_ROWS = 24  # of the contact sheet; further pictures are in the folder
 
 @dataclass(frozen=True)
 class Cell:
-    """A picture of a row: `file` is its name in the folder, empty for one that is only on the sheet."""
+    """A picture of a row, 3 x S x S in [-1, 1].
 
-    image: Image.Image
+    `file` is its name in the folder, empty for one that is only on the sheet.
+    """
+
+    image: Tensor
     file: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
@@ -42,27 +45,22 @@ class Output:
     rows: list[tuple[str, Sequence[Cell]]] = field(default_factory=list)
     files: list[dict[str, Any]] = field(default_factory=list)
     count: int = 0  # of rows
-    taken: set[str] = field(default_factory=lambda: {SHEET.casefold()})
 
     def add(self, cells: Sequence[Cell], label: str = "") -> None:
         """Write the pictures of a row that have a name, and add the row to the sheet."""
         for cell in cells:
             if cell.file:
-                path = self.new_file(cell.file, cell.settings)
-                marks.save(path, cell.image, {**self.settings, **cell.settings}, self.edited)
+                path, (image,) = self.new_file(cell.file, cell.settings), to_pil(cell.image[None])
+                marks.save(path, image, {**self.settings, **cell.settings}, self.edited)
         self.count += 1
         if len(self.rows) < SHEET_ROWS:
             self.rows.append((label, cells))
 
     def new_file(self, name: str, settings: Mapping[str, Any]) -> Path:
-        """The path of a new file, with a number added if its name is taken.
-
-        Some file systems ignore case, so names that differ in it alone are the same.
-        """
+        """The path of a new file, with a number added if its name is taken."""
         (stem, suffix), number = os.path.splitext(name), 2
-        while name.casefold() in self.taken:
+        while name.casefold() == SHEET or (self.folder / name).exists():
             name, number = f"{stem}-{number}{suffix}", number + 1
-        self.taken.add(name.casefold())
         self.files.append({"file": name, **settings})
         return self.folder / name
 
@@ -70,7 +68,7 @@ class Output:
         """Write the contact sheet."""
         labels = [label for label, _ in self.rows]
         notes = [[cell.note for cell in cells] for _, cells in self.rows]
-        images = [to_tensor([np.asarray(cell.image) for cell in cells]) for _, cells in self.rows]
+        images = [torch.stack([cell.image for cell in cells]) for _, cells in self.rows]
         if self.count > len(self.rows):
             caption += f" {self.count - len(self.rows)} more rows are not shown."
         page = sheet.Sheet(

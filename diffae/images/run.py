@@ -33,8 +33,6 @@ def make(args: Namespace) -> dict[str, Any]:
     inputs = [*getattr(args, "pictures", ()), getattr(args, "classifier", None)]
     refuse_outputs([Target("--out", args.out, empty_folder)], inputs)
     model = _load(args)
-    if args.verb in ("sample", "sample-class") and model.latent_net is None:
-        raise UserError(f"--ckpt {args.ckpt}: has no latent DDIM; give one that has (*_latent)")
     settings = {"verb": args.verb, "checkpoint": Path(args.ckpt).name}
     settings |= {"checkpoint_sha256": model.fingerprint, "image_size": model.image_size}
     settings |= commands.decoding(args)
@@ -108,9 +106,7 @@ def _from_labels(args: Namespace, model: DiffusionAutoencoder) -> Learnt:
 def summary(result: dict[str, Any]) -> str:
     """The result in one line of text."""
     if result["verb"] != "learn":
-        count = sum(1 for file in result["files"] if file["file"].endswith(".png"))
-        pictures = "1 picture" if count == 1 else f"{count} pictures"
-        return f"{result['out']}: {pictures}; look at {result['sheet']}"
+        return f"{result['out']} is made; look at {result['sheet']}"
     line = f"{result['out']}: {len(result['attributes'])} attributes from {result['made']}"
     if not result["auroc"]:
         return line

@@ -128,17 +128,19 @@ def test_accepted_samples_are_of_the_class(model, present, monkeypatch):
     pictures = system.sample(accepted.numbers, 1, 2)
     torch.testing.assert_close(accepted.images, pictures, atol=2e-3, rtol=0)
     for pool, count in ((accepted.tried, 4), (accepted.tried - 1, 3)):
-        fewer = images.sample_class(model, classifier, "Male", 4, pool=pool, **wanted)
+        monkeypatch.setattr(verbs, "POOL", pool)
+        fewer = images.sample_class(model, classifier, "Male", 4, **wanted)
         assert (fewer.numbers, fewer.tried) == (accepted.numbers[:count], pool)
         assert len(fewer.images) == len(fewer.probability) == count
 
 
-def test_a_class_of_which_no_sample_is_says_so(model):
+def test_a_class_of_which_no_sample_is_says_so(model, monkeypatch):
+    monkeypatch.setattr(verbs, "POOL", 70)
     never = LinearProbe(
         torch.zeros(1, 256), torch.tensor([-1.0]), torch.zeros(256), torch.ones(256)
     )
     with pytest.raises(UserError, match="none of 70 samples was accepted as Any"):
-        images.sample_class(model, Classifier(("Any",), never), "Any", 1, pool=70, **FEW)
+        images.sample_class(model, Classifier(("Any",), never), "Any", 1, **FEW)
 
 
 def test_pixels_are_rounded_as_a_png_keeps_them():
