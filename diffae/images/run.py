@@ -107,7 +107,7 @@ def summary(result: dict[str, Any]) -> str:
     """The result in one line of text."""
     if result["verb"] != "learn":
         return f"{result['out']} is made; look at {result['sheet']}"
-    line = f"{result['out']}: {len(result['attributes'])} attributes from {result['made']}"
+    line = f"{result['out']}: learnt from {result['made']}"
     if not result["auroc"]:
         return line
     mean = np.mean(list(result["auroc"].values()))

@@ -285,5 +285,5 @@ def test_a_classifier_is_learnt_from_labelled_data(command, made, model, tmp_pat
     assert result["test_images"] == len(test) != len(data.indices("train"))
     mean = np.mean(list(result["auroc"].values()))
     assert summary(result) == (
-        f"c.safetensors: 40 attributes from {known.made}, mean AUROC {mean:.3f} on {len(test)} test images"
+        f"c.safetensors: learnt from {known.made}, mean AUROC {mean:.3f} on {len(test)} test images"
     )
