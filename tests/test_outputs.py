@@ -58,7 +58,6 @@ CASES = {
     "portraits": Case(DATA, ("portraits", "--count", "1"), ("--out",), True, None),
     "convert": Case(convert.main, ("in/last.ckpt",), ("",), True, None),
     "pictures": Case(IMAGES, ("reconstruct", "in"), ("--out",), True),
-    "edit": Case(IMAGES, ("edit", "in", "--attribute", "Male"), ("--out", "--save-classifier")),
     "learn": Case(IMAGES, ("learn", "--data", "in"), ("--out",)),
     "identity": Case(train_identity.main, ("--data", "in"), ("--out",)),
 }

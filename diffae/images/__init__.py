@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from diffae.images.verbs import edit as edit
     from diffae.images.verbs import encode as encode
     from diffae.images.verbs import interpolate as interpolate
-    from diffae.images.verbs import moved as moved
     from diffae.images.verbs import reconstruct as reconstruct
     from diffae.images.verbs import sample as sample
     from diffae.images.verbs import sample_class as sample_class
@@ -42,7 +41,7 @@ NAMES = {
     "classifier": "Classifier classifier_of learn learn_from_two",
     "marks": "read_mark save",
     "reading": "read",
-    "verbs": "Accepted Code decode edit encode interpolate moved reconstruct sample sample_class to_pil vary",
+    "verbs": "Accepted Code decode edit encode interpolate reconstruct sample sample_class to_pil vary",
 }
 __all__ = [name for names in NAMES.values() for name in names.split()]
 

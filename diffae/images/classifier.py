@@ -29,9 +29,7 @@ from probes import LinearProbe, fit_adam_paper, fit_lbfgs
 NAME = "classifier.safetensors"  # beside a checkpoint's weights
 FORM = "diffae classifier 1"
 LARGEST = 1 << 28  # bytes of a classifier's file
-LARGEST_OFFICIAL = 1 << 33
 C = 0.1  # for directions learnt from two folders: the best of 1e-4 to 1, or close to it, on 10 to 200 portraits of each
-AUTHORS = "the authors'"
 
 
 @dataclass(frozen=True)
@@ -48,17 +46,10 @@ class Classifier:
     made: str = ""
 
     def index(self, name: str) -> int:
-        """The column of an attribute.
-
-        If none is written exactly so, case, blanks, hyphens and underscores are ignored. Raises
-        UserError.
-        """
-        if name in self.names:
-            return self.names.index(name)
-        plain = [_plain(other) for other in self.names]
-        if _plain(name) not in plain:
+        """The column of an attribute. Raises UserError."""
+        if name not in self.names:
             raise UserError(f"no attribute {name!r:.60}{did_you_mean(name, self.names)}")
-        return plain.index(_plain(name))
+        return self.names.index(name)
 
     def move(self, strengths: Mapping[str, float]) -> Tensor:
         """The change that an edit adds to z_sem [1, d].
@@ -104,10 +95,6 @@ class Classifier:
             raise UserError(f"{where}: trained on a different checkpoint ({other})")
 
 
-def _plain(name: str) -> str:
-    return name.casefold().replace(" ", "_").replace("-", "_")
-
-
 def _of_file(path: Path) -> Classifier:
     file_size(path, LARGEST)
     try:
@@ -133,20 +120,23 @@ def _of_authors(path: Path) -> Classifier:
 
     Their file names neither the attributes, which are CelebA's in its order, nor the checkpoint.
     """
-    file_size(path, LARGEST_OFFICIAL)
     theirs = official.read_classifier(path)
     if len(theirs.weight) != len(ATTRIBUTES):
         raise UserError(f"{path}: {len(theirs.weight)} classifiers, and CelebA has 40 attributes")
     probe = LinearProbe(theirs.weight, theirs.bias, theirs.z_mean[0], theirs.z_std[0])
-    return Classifier(tuple(ATTRIBUTES), probe, "", AUTHORS)
+    return Classifier(tuple(ATTRIBUTES), probe, made="the authors'")
 
 
-def classifier_of(model: DiffusionAutoencoder) -> Classifier:
-    """The classifier beside the model's checkpoint. Raises UserError if there is none."""
-    source = model.source
-    path = (source if source.is_dir() else source.parent) / NAME if source else None
-    if path is None or not path.is_file():
-        remedy = "give --classifier FILE, or --with and --without, or make one: images learn"
+def classifier_of(model: DiffusionAutoencoder, path: Path | None = None) -> Classifier:
+    """The classifier of a file, by default of the one beside the model's checkpoint.
+
+    Raises UserError if there is none, or if it is of another checkpoint.
+    """
+    if path is None and model.source is not None:
+        path = (model.source if model.source.is_dir() else model.source.parent) / NAME
+        path = path if path.is_file() else None
+    if path is None:
+        remedy = "give --classifier FILE, or make one: images learn"
         raise UserError(f"no classifier beside this checkpoint; {remedy}")
     classifier = Classifier.load(path)
     classifier.check(model, path)
@@ -158,14 +148,14 @@ def classifier_of(model: DiffusionAutoencoder) -> Classifier:
 
 
 def learn(
-    model: DiffusionAutoencoder, z: Tensor, labels: np.ndarray, names: Iterable[str], seed: int = 0
+    model: DiffusionAutoencoder, z: Tensor, labels: np.ndarray, names: Iterable[str]
 ) -> Classifier:
     """Learn the paper's classifier from codes z [N, d] with attributes bool [N, A].
 
     It takes 9,375 steps of Adam, and is the one that the harness's `identity` edits by.
     """
-    probe = fit_adam_paper(z.cpu(), torch.from_numpy(labels), seed=seed)
-    made = f"{len(z):,} labelled images, Adam as the authors', seed {seed}"
+    probe = fit_adam_paper(z.cpu(), torch.from_numpy(labels), seed=0)
+    made = f"{len(z):,} labelled images, Adam as the authors', seed 0"
     return Classifier(tuple(names), probe, model.fingerprint, made)
 
 

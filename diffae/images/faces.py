@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import gaussian_filter
 
 from diffae.system.errors import UserError, naming, needed, pip_install
 
@@ -145,10 +144,10 @@ def square_of(points: Points) -> np.ndarray:
 def aligned(image: Image.Image, points: Points, size: int) -> np.ndarray:
     """The face's square as uint8 size x size x 3, as the data set's recipe cuts it.
 
-    Beyond the picture its edge is repeated, mirrored, blurred and fades to its median colour.
+    Beyond the picture it is mirrored; the recipe blurs that part too.
     """
     image, square = _shrunk(image, square_of(points), size)
-    image, square = _padded(*_cropped(image, square))
+    image, square = _padded(image, square)
     large, corners = (OVERSAMPLED * size, OVERSAMPLED * size), tuple((square + 0.5).flatten())
     turned = image.transform(large, Image.Transform.QUAD, corners, Image.Resampling.BILINEAR)
     return np.asarray(turned.resize((size, size), Image.Resampling.LANCZOS))
@@ -159,59 +158,17 @@ Cut = tuple[Image.Image, np.ndarray]  # a picture and the square in it
 
 def _shrunk(image: Image.Image, square: np.ndarray, size: int) -> Cut:
     """A picture whose square has four times the result's side or more, reduced by a whole factor."""
-    factor = int(_side(square) / size * 0.5)
+    factor = int(np.hypot(*(square[3] - square[0])) / size * 0.5)
     if factor <= 1:
         return image, square
     width, height = (int(np.rint(side / factor)) for side in image.size)
     return image.resize((width, height), Image.Resampling.LANCZOS), square / factor
 
 
-def _cropped(image: Image.Image, square: np.ndarray) -> Cut:
-    """The part of a picture around the square, with a margin."""
-    margin = _margin(square)
-    left, top = np.maximum(np.floor(square.min(0)) - margin, 0).astype(int).tolist()
-    right, bottom = (np.ceil(square.max(0)) + margin).astype(int).tolist()
-    box = (left, top, min(right, image.width), min(bottom, image.height))
-    return image.crop(box), square - np.array([left, top])
-
-
 def _padded(image: Image.Image, square: np.ndarray) -> Cut:
-    """A picture that the square reaches beyond, made larger: mirrored, blurred, fading to its median."""
-    margin, side = _margin(square), _side(square)
-    if max(_beyond(square, image.size, margin)) <= margin - 4:
-        return image, square
-    least = int(np.rint(0.3 * side))
-    left, top, right, bottom = (max(n, least) for n in _beyond(square, image.size, margin))
-    pixels = np.asarray(image, np.float32)
+    """A picture that the square reaches beyond, mirrored at its edges."""
+    left, top = np.maximum(np.ceil(-square.min(0)), 0).astype(int) + 1
+    right, bottom = np.maximum(np.ceil(square.max(0)) - image.size, 0).astype(int) + 1
+    pixels = np.asarray(image)
     pixels = np.pad(pixels, ((top, bottom), (left, right), (0, 0)), mode="reflect")
-    outside = _outside(pixels.shape[0], top, bottom)[:, None, None]
-    outside = np.maximum(outside, _outside(pixels.shape[1], left, right)[:, None])
-    sigma = 0.02 * side
-    blurred = gaussian_filter(pixels, (sigma, sigma, 0))
-    pixels += (blurred - pixels) * np.clip(3 * outside + 1, 0, 1)
-    pixels += (np.median(pixels, (0, 1)) - pixels) * np.clip(outside, 0, 1)
-    padded = Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8))
-    return padded, square + np.array([left, top])
-
-
-def _outside(length: int, before: int, after: int) -> np.ndarray:
-    """For `length` pixels of which the first and the last are added: 1 at the ends, 0 where the
-    picture begins, negative within it; float32.
-    """
-    place = np.arange(length, dtype=np.float32)
-    return 1 - np.minimum(place / np.float32(before), place[::-1] / np.float32(after))
-
-
-def _side(square: np.ndarray) -> float:
-    return float(np.hypot(*(square[3] - square[0])))
-
-
-def _margin(square: np.ndarray) -> int:
-    return max(int(np.rint(0.1 * _side(square))), 3)
-
-
-def _beyond(square: np.ndarray, size: tuple[int, int], margin: int = 0) -> list[int]:
-    """Pixels by which the square and a margin reach beyond a picture: left, top, right, bottom."""
-    low, high = np.floor(square.min(0)), np.ceil(square.max(0))
-    pixels: list[int] = np.maximum(np.r_[-low, high - size].astype(int) + margin, 0).tolist()
-    return pixels
+    return Image.fromarray(pixels), square + np.array([left, top])

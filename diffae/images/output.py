@@ -1,30 +1,30 @@
 """The folder of a command: pictures with their marks and a contact sheet, whole or not at all."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
+import torch
+from torch import Tensor
 
 from diffae import sheet
 from diffae.images import marks
-from diffae.images.reading import to_tensor
-from diffae.system.whole import write_whole
+from diffae.images.verbs import to_pil
 
 SHEET = "sheet.png"
-SAMPLES_A_ROW = 8
 SHEET_ROWS = 24  # of the contact sheet; further pictures are in the folder
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A picture of a row: `file` is its name in the folder, empty for one that is only on the sheet."""
+    """A picture of a row, 3 x S x S in [-1, 1].
 
-    image: Image.Image
+    `file` is its name in the folder, empty for one that is only on the sheet.
+    """
+
+    image: Tensor
     file: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
@@ -34,54 +34,41 @@ class Cell:
 class Output:
     """A folder that is being made.
 
-    `settings` are those that all its pictures share, `kind` their source type.
+    `settings` are those that all its pictures share. They are `edited` from pictures, or drawn from
+    noise. `notices` are lines that are printed at the end.
     """
 
     folder: Path
     settings: dict[str, Any]
-    kind: str = marks.EDITED
+    edited: bool = True
+    notices: list[str] = field(default_factory=list)
     rows: list[tuple[str, Sequence[Cell]]] = field(default_factory=list)
     files: list[dict[str, Any]] = field(default_factory=list)
     count: int = 0  # of rows
-    taken: set[str] = field(default_factory=lambda: {SHEET.casefold()})
 
     def add(self, cells: Sequence[Cell], label: str = "") -> None:
         """Write the pictures of a row that have a name, and add the row to the sheet."""
         for cell in cells:
             if cell.file:
-                self.add_png(cell.file, cell.image, cell.settings)
+                path, (image,) = self.new_file(cell.file, cell.settings), to_pil(cell.image[None])
+                marks.save(path, image, {**self.settings, **cell.settings}, self.edited)
         self.count += 1
         if len(self.rows) < SHEET_ROWS:
             self.rows.append((label, cells))
 
-    def add_in_rows(self, cells: Iterable[Cell]) -> None:
-        """Add samples in rows; the note of each has the number of its file."""
-        remaining = iter(cells)
-        while row := list(islice(remaining, SAMPLES_A_ROW)):
-            self.add(row)
-
-    def add_png(self, name: str, image: Image.Image, settings: Mapping[str, Any]) -> None:
-        """Write a picture that is not on the sheet."""
-        data = marks.png(image, {**self.settings, **settings}, self.kind)
-        self.add_file(name, data, settings)
-
-    def add_file(self, name: str, data: bytes, settings: Mapping[str, Any]) -> None:
-        """Write a file under its name, with a number added if the name is taken.
-
-        Some file systems ignore case, so names that differ in it alone are the same.
-        """
+    def new_file(self, name: str, settings: Mapping[str, Any]) -> Path:
+        """The path of a new file, with a number added if its name is taken."""
         (stem, suffix), number = os.path.splitext(name), 2
-        while name.casefold() in self.taken:
+        while name.casefold() == SHEET or (self.folder / name).exists():
             name, number = f"{stem}-{number}{suffix}", number + 1
-        self.taken.add(name.casefold())
-        write_whole(self.folder / name, data)
         self.files.append({"file": name, **settings})
+        return self.folder / name
 
     def finish(self, title: str, caption: str, columns: Sequence[str] = ()) -> None:
         """Write the contact sheet."""
         labels = [label for label, _ in self.rows]
         notes = [[cell.note for cell in cells] for _, cells in self.rows]
-        images = [to_tensor([np.asarray(cell.image) for cell in cells]) for _, cells in self.rows]
+        images = [torch.stack([cell.image for cell in cells]) for _, cells in self.rows]
         if self.count > len(self.rows):
             caption += f" {self.count - len(self.rows)} more rows are not shown."
         page = sheet.Sheet(
@@ -93,4 +80,4 @@ class Output:
             notes=notes if any(notes[0]) else [],
             about=self.settings,
         )
-        sheet.write(self.folder / SHEET, page, marks.texts(self.settings, self.kind))
+        sheet.write(self.folder / SHEET, page, marks.texts(self.settings, self.edited))

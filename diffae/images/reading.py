@@ -7,43 +7,16 @@ aligned (`diffae.images.faces`).
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from diffae.data.readers.folder import find_images
 from diffae.data.transforms import Transform, decode
 from diffae.images import faces
 from diffae.system.errors import UserError
-
-CENTRE, ALIGNED = "center", "aligned"
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture's file, its pixels, uint8 S x S x 3, its original size, and how it was cut."""
-
-    path: Path
-    pixels: np.ndarray
-    size: tuple[int, int]
-    cut: str
-
-    @property
-    def name(self) -> str:
-        """The beginning of the names of its results."""
-        return self.path.stem[:80] or "picture"
-
-    @property
-    def image(self) -> Image.Image:
-        return Image.fromarray(self.pixels)
-
-    @property
-    def was_cut(self) -> bool:
-        return self.cut == CENTRE and self.size[0] != self.size[1]
 
 
 def find(paths: Sequence[str | Path]) -> tuple[list[Path], list[str]]:
@@ -73,19 +46,20 @@ def face_finder(align: bool) -> faces.FaceFinder | None:
     return faces.FaceFinder(faces.model_file(faces.LANDMARKS_68, "--align"), "--align")
 
 
-def read_one(path: Path, transform: Transform, finder: faces.FaceFinder | None = None) -> Picture:
-    """Read one picture for a model; with a `finder` the largest face in it is cut out.
+def read_one(
+    path: Path, transform: Transform, finder: faces.FaceFinder | None = None
+) -> np.ndarray:
+    """Read one picture for a model, uint8 S x S x 3; with a `finder` the largest face is cut out.
 
     Raises UserError naming a file that cannot be read, or has no face.
     """
     image = decode(path)
     if finder is None:
-        return Picture(path, transform.apply(image, str(path)), image.size, transform.crop)
+        return transform.apply(image, str(path))
     face = finder(np.asarray(image))
     if face is None:
         raise UserError(f"{path}: --align found no face; remove it, or leave --align out")
-    pixels = faces.aligned(image, faces.five_points(face), transform.image_size)
-    return Picture(path, pixels, image.size, ALIGNED)
+    return faces.aligned(image, faces.five_points(face), transform.image_size)
 
 
 def to_tensor(pixels: Sequence[np.ndarray]) -> Tensor:
@@ -97,7 +71,7 @@ def to_tensor(pixels: Sequence[np.ndarray]) -> Tensor:
 def read(
     paths: Sequence[str | Path] | str | Path,
     image_size: int,
-    crop: str = CENTRE,
+    crop: str = "center",
     align: bool = False,
 ) -> Tensor:
     """Read files and folders of images for a model of `image_size` px: N x 3 x S x S in [-1, 1].
@@ -108,4 +82,4 @@ def read(
     """
     pictures, _ = find([paths] if isinstance(paths, str | Path) else paths)
     transform, finder = Transform(image_size, crop), face_finder(align)
-    return to_tensor([read_one(path, transform, finder).pixels for path in pictures])
+    return to_tensor([read_one(path, transform, finder) for path in pictures])

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from diffae.checkpoints.checkpoint import OFFICIAL
 from diffae.data import open_for_model
-from diffae.images import commands, marks, output
-from diffae.images.classifier import codes_of
+from diffae.images import commands, marks, output, reading
+from diffae.images.classifier import Classifier, codes_of, learn_from_two
 from diffae.images.classifier import learn as learn_classifier
 from diffae.model import DiffusionAutoencoder
 from diffae.system import cli
@@ -20,15 +21,7 @@ from probes import auroc
 
 
 def _load(args: Namespace) -> DiffusionAutoencoder:
-    """The model of --ckpt, after the outputs were checked.
-
-    The checkpoint is not among the inputs: a classifier may be written beside it.
-    """
-    given = vars(args)
-    names = ("classifier", "having", "lacking", "data")
-    inputs = [*given.get("pictures", ()), *(given.get(name) for name in names)]
-    out = Target("--out", args.out, never if args.verb == "learn" else empty_folder)
-    refuse_outputs([out, Target("--save-classifier", given.get("save_classifier"))], inputs)
+    """The model of --ckpt."""
     return DiffusionAutoencoder.from_pretrained(args.ckpt, args.device or cli.default_device())
 
 
@@ -37,39 +30,61 @@ def make(args: Namespace) -> dict[str, Any]:
 
     Raises UserError, and then leaves nothing.
     """
+    inputs = [*getattr(args, "pictures", ()), getattr(args, "classifier", None)]
+    refuse_outputs([Target("--out", args.out, empty_folder)], inputs)
     model = _load(args)
-    if args.verb in ("sample", "sample-class") and model.latent_net is None:
-        raise UserError(f"--ckpt {args.ckpt}: has no latent DDIM; give one that has (*_latent)")
-    work = commands.Work(args, model)
-    settings = {"verb": args.verb, "checkpoint": checkpoint_name(args.ckpt)}
+    settings = {"verb": args.verb, "checkpoint": Path(args.ckpt).name}
     settings |= {"checkpoint_sha256": model.fingerprint, "image_size": model.image_size}
-    settings |= work.decoding
+    settings |= commands.decoding(args)
     with writing(args.out, "or choose another --out"), whole_folder(args.out) as folder:
         page = output.Output(folder, settings)
-        commands.MAKERS[args.verb](work, page)
-    if getattr(args, "save_classifier", None) is not None:
-        work.classifier.save(args.save_classifier)
-    for line in work.notices:
+        commands.MAKERS[args.verb](args, model, page)
+    for line in page.notices:
         cli.say(line)
     return {
         "verb": args.verb,
         "out": str(args.out),
         "sheet": str(args.out / output.SHEET),
         "settings": settings,
-        "digital_source_type": marks.VOCABULARY + page.kind,
+        "digital_source_type": marks.EDITED if page.edited else marks.GENERATED,
         "files": [{**file, "file": str(args.out / file["file"])} for file in page.files],
     }
 
 
-def checkpoint_name(ckpt: str) -> str:
-    """The name of a checkpoint for the marks of pictures, without its path on this machine."""
-    path = Path(ckpt)
-    return path.parent.name if path.name == OFFICIAL and path.parent.name else path.name
-
-
 def learn(args: Namespace) -> dict[str, Any]:
-    """Write the classifier of a checkpoint, and return its scores on the test images."""
+    """Write a classifier, and return its scores on the test images of --data.
+
+    It may be written beside the checkpoint, which is not among the inputs.
+    """
+    refuse_outputs([Target("--out", args.out, never)], [args.data, args.having, args.lacking])
     model = _load(args)
+    learnt = _from_folders if args.data is None else _from_labels
+    classifier, scores, tested = learnt(args, model)
+    classifier.save(args.out)
+    return {
+        "verb": "learn",
+        "out": str(args.out),
+        "attributes": list(classifier.names),
+        "made": classifier.made,
+        "checkpoint_sha256": classifier.checkpoint,
+        "test_images": tested,
+        "auroc": scores,
+    }
+
+
+Learnt = tuple[Classifier, dict[str, float], int]  # with AUROC by attribute on so many test images
+
+
+def _from_folders(args: Namespace, model: DiffusionAutoencoder) -> Learnt:
+    def codes(folder: Path) -> Tensor:
+        images = reading.read(folder, model.image_size, align=args.align).to(model.device)
+        return torch.cat([model.encode(batch) for batch in images.split(commands.AT_ONCE)])
+
+    name = args.having.resolve().name
+    return learn_from_two(model, codes(args.having), codes(args.lacking), name), {}, 0
+
+
+def _from_labels(args: Namespace, model: DiffusionAutoencoder) -> Learnt:
     data = open_for_model(args.data, model.image_size)
     if not data.labelled or not data.attribute_names:
         form = "their form: `diffae-bench docs data`"
@@ -77,33 +92,23 @@ def learn(args: Namespace) -> dict[str, Any]:
     train, test = data.indices("train"), data.indices("test")
     if not len(train):
         raise UserError(f"--data {args.data}: no images in its split train")
-    z = codes_of(model, data, train, args.batch_size)
     names = data.attribute_names
-    classifier = learn_classifier(model, z, data.labels(train), names, args.seed)
-    classifier.save(args.out)
-    logits = classifier.logits(codes_of(model, data, test, args.batch_size)).numpy()
-    scores = {
-        name: round(auroc(logits[:, column], labels), 4)
-        for column, (name, labels) in enumerate(zip(names, data.labels(test).T, strict=True))
-    }
-    return {
-        "verb": "learn",
-        "out": str(args.out),
-        "attributes": list(names),
-        "made": classifier.made,
-        "checkpoint_sha256": classifier.checkpoint,
-        "test_images": len(test),
-        "auroc": {name: score for name, score in scores.items() if not np.isnan(score)},
-    }
+    classifier = learn_classifier(model, codes_of(model, data, train), data.labels(train), names)
+    logits = classifier.logits(codes_of(model, data, test)).numpy()
+    scores = {}
+    for name, column, labels in zip(names, logits.T, data.labels(test).T, strict=True):
+        score = auroc(column, labels)
+        if not np.isnan(score):
+            scores[name] = round(score, 4)
+    return classifier, scores, len(test)
 
 
 def summary(result: dict[str, Any]) -> str:
     """The result in one line of text."""
-    if result["verb"] == "learn":
-        line = f"{result['out']}: {len(result['attributes'])} attributes from {result['made']}"
-        scores = list(result["auroc"].values())
-        if not scores:
-            return line
-        return f"{line}, mean AUROC {np.mean(scores):.3f} on {result['test_images']:,} test images"
-    count = sum(1 for file in result["files"] if file["file"].endswith(".png"))
-    return f"{result['out']}: {count} picture{'s' if count != 1 else ''}; look at {result['sheet']}"
+    if result["verb"] != "learn":
+        return f"{result['out']} is made; look at {result['sheet']}"
+    line = f"{result['out']}: learnt from {result['made']}"
+    if not result["auroc"]:
+        return line
+    mean = np.mean(list(result["auroc"].values()))
+    return f"{line}, mean AUROC {mean:.3f} on {result['test_images']:,} test images"

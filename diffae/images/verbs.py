@@ -159,21 +159,20 @@ def sample_class(
     count: int,
     seed: int = 0,
     present: bool = True,
-    pool: int = POOL,
     **decoding: Unpack[Decoding],
 ) -> Accepted:
     """New images of a class, by rejection (paper, Section 5.4).
 
-    Samples are drawn until `count` are accepted, or `pool` drawn: those whose latents have the
+    Samples are drawn until `count` are accepted, or `POOL` drawn: those whose latents have the
     attribute (`present`; else have it not) with a probability above 0.5.
     """
-    count, pool = whole(count, "count", 1, MOST), whole(pool, "pool", 1, 1 << 24)
+    count = whole(count, "count", 1, MOST)
     column, sign = classifier.index(attribute), 1 if present else -1
     numbers: list[int] = []
     images: list[Tensor] = []
     probabilities: list[Tensor] = []
-    for start in range(0, pool, AT_ONCE):
-        z = _latents(model, range(start, min(start + AT_ONCE, pool)), seed, **decoding)
+    for start in range(0, POOL, AT_ONCE):
+        z = _latents(model, range(start, min(start + AT_ONCE, POOL)), seed, **decoding)
         p = torch.sigmoid(sign * classifier.logits(z)[:, column])
         accepted = (p > 0.5).nonzero()[: count - len(numbers), 0]
         if not len(accepted):
@@ -188,9 +187,9 @@ def sample_class(
     if not numbers:
         kind = attribute if present else f"not {attribute}"
         raise UserError(
-            f"none of {pool:,} samples was accepted as {kind}; learn it from more images"
+            f"none of {POOL:,} samples was accepted as {kind}; learn it from more images"
         )
-    tried = numbers[-1] + 1 if len(numbers) == count else pool
+    tried = numbers[-1] + 1 if len(numbers) == count else POOL
     return Accepted(torch.cat(images), numbers, torch.cat(probabilities), tried)
 
 

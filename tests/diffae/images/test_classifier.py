@@ -19,7 +19,7 @@ from diffae.images import classifier as classifiers
 from diffae.images import reading
 from diffae.images.classifier import Classifier, classifier_of, learn, learn_from_two
 from diffae.system.errors import UserError
-from probes import LinearProbe, auroc, fit_adam_paper
+from probes import auroc, fit_adam_paper
 
 HELD_OUT = [i for i in range(30_000, 30_800) if portraits.portrait(0, i).partition == TEST][:96]
 
@@ -51,10 +51,10 @@ def test_the_packaged_classifier_knows_portraits(model, drawn):
 def test_learning_is_the_harness_s(model, drawn):
     """Adam as in `identity` (benchmarks.tasks.shared.probe_fits.fit_adam)."""
     z, labels = drawn
-    learnt = learn(model, z, labels, portraits.ATTRIBUTES, seed=3)
-    theirs = fit_adam_paper(z, torch.from_numpy(labels), seed=3)
+    learnt = learn(model, z, labels, portraits.ATTRIBUTES)
+    theirs = fit_adam_paper(z, torch.from_numpy(labels), seed=0)
     assert torch.equal(learnt.logits(z), theirs.logits(z))
-    assert learnt.names == tuple(portraits.ATTRIBUTES) and "seed 3" in learnt.made
+    assert learnt.names == tuple(portraits.ATTRIBUTES) and "seed 0" in learnt.made
 
 
 def test_two_folders_teach_scikit_learn_s_direction(model, drawn):
@@ -151,12 +151,3 @@ def test_an_attribute_of_one_class_has_no_direction(tmp_path):
     known = Classifier.load(damaged(tmp_path, weight=torch.tensor([[1.0, 0, 0], [0, 0, 0]])))
     with pytest.raises(UserError, match="B: learnt from one class only"):
         known.move({"A": 1, "B": 1})
-
-
-@pytest.mark.parametrize("name", ["Wavy_Hair", "wavy hair", "WAVY-HAIR", "wavy_HAIR"])
-def test_names_are_found_whatever_joins_their_words(name):
-    probe = LinearProbe.unfitted(2, 3)
-    names = ("Male", "Wavy_Hair", "No-Beard here")
-    assert Classifier(names, probe).index(name) == 1
-    assert Classifier(names, probe).index("no_beard HERE") == 2
-    assert Classifier((name, *names), probe).index(name) == 0

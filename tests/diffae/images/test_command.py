@@ -46,9 +46,9 @@ def made(command):
 
 
 def test_an_edited_picture_of_one_s_own(command, faces, model, tmp_path):
-    done = command(f"edit {faces}/a.png --attribute smiling --strength -0.3 --out o {FEW}")
+    done = command(f"edit {faces}/a.png --attribute Smiling --strength -0.3 --out o {FEW}")
     assert done.returncode == 0 and done.stderr == ""
-    assert done.stdout == "o: 1 picture; look at o/sheet.png\n"
+    assert done.stdout == "o is made; look at o/sheet.png\n"
     edited, sheet = sorted((tmp_path / "o").iterdir())
     assert (edited.name, sheet.name) == ("a-Smiling-0.3.png", "sheet.png")
     x = images.read(faces / "a.png", 32)
@@ -66,27 +66,26 @@ def test_an_edited_picture_of_one_s_own(command, faces, model, tmp_path):
 
 
 def test_no_picture_takes_the_place_of_another_or_of_the_sheet(made, faces, tmp_path):
-    """Not by its name, by its suffix, by its folder, by capitals, or by strengths that are alike in
-    six digits.
-    """
+    """Not by its name, by its suffix, by its folder, or by strengths that are alike in six digits."""
     (tmp_path / "b").mkdir()
-    given = ["sheet.png", "a.png", "a.jpg", "b/A.png"]
+    given = ["sheet.png", "a.png", "a.jpg", "b/a.png"]
     for path, face in zip(given, "abcd", strict=True):
         Image.open(faces / f"{face}.png").save(tmp_path / path)
     result = made(f"reconstruct {' '.join(given)} --out o {FEW}")
     files = [path["file"].removeprefix("o/") for path in result["files"]]
-    assert files == ["sheet-2.png", "a.png", "a-2.png", "A-3.png"]
+    assert files == ["sheet-2.png", "a.png", "a-2.png", "a-3.png"]
     assert {path.name for path in (tmp_path / "o").iterdir()} == {"sheet.png", *files}
     assert len({(tmp_path / "o" / name).read_bytes() for name in files}) == 4
     assert len(read_sheet(tmp_path / "o" / "sheet.png").rows) == 4
-    result = made(f"edit a.png --attribute Smiling --strip 0.3,0.30000001,-0.3 --out e {FEW}")
+    result = made(f"edit a.png --attribute Smiling --strength 0.3,0.30000001,-0.3 --out e {FEW}")
     assert [path["edit"]["Smiling"] for path in result["files"]] == [0.3, 0.30000001, -0.3]
     assert len(list((tmp_path / "e").iterdir())) == 4
 
 
-def test_a_strip_over_strengths_holds_the_other_attribute(made, faces, tmp_path):
-    edit = "--attribute Male --attribute Young=-0.2 --strip -0.3,0,0.3"
-    result = made(f"edit {faces} {edit} --out o --batch-size 3 {FEW}")
+def test_several_strengths_hold_the_other_attribute(made, faces, tmp_path, monkeypatch):
+    monkeypatch.setattr(commands, "AT_ONCE", 3)
+    edit = "--attribute Male --attribute Young=-0.2 --strength -0.3,0,0.3"
+    result = made(f"edit {faces} {edit} --out o {FEW}")
     assert len(result["files"]) == 12
     assert [one["edit"] for one in result["files"][:3]] == [
         {"Male": strength, "Young": -0.2} for strength in (-0.3, 0, 0.3)
@@ -110,52 +109,42 @@ def test_classes_of_labels_csv_are_edited_by_name(made, faces, tmp_path):
         assert result["files"][0]["edit"] == {"colour=red": 0.3, "shape=3": shape, "Male": -0.2}
 
 
-def test_samples_of_a_class_from_one_s_own_folders(command, made, faces, tmp_path):
-    """The classifier is kept, and used again it accepts the same."""
-    sample = f"sample-class --attribute Mine --count 3 {FEW}"
-    for folder, names in (("yes", "ab"), ("no", "cd")):
+def test_an_attribute_is_learnt_from_one_s_own_folders(made, faces, model, tmp_path):
+    """It has the name of the folder, and serves samples and edits."""
+    for folder, names in (("Mine", "ab"), ("no", "cd")):
         (tmp_path / folder).mkdir()
         for name in names:
             shutil.copy(faces / f"{name}.png", tmp_path / folder)
-    first = made(f"{sample} --with yes --without no --save-classifier c.safetensors --out 1")
-    again = made(f"{sample} --classifier c.safetensors --out 2")
-    assert [one["number"] for one in first["files"]] == [one["number"] for one in again["files"]]
-    assert all(one["probability"] > 0.5 for one in first["files"])
-    assert first["digital_source_type"].endswith("/trainedAlgorithmicMedia")
+    result = made("learn --with Mine/ --without no --out c.safetensors")
+    assert result["attributes"] == ["Mine"] and result["auroc"] == {}
     known = Classifier.load(tmp_path / "c.safetensors")
-    assert known.names == ("Mine",) and known.made == "2 images with and 2 without"
-    own = "--attribute Mine --classifier c.safetensors"
-    assert command(f"edit {faces} {own} --out 3 {FEW}").returncode == 0
+    z = model.encode(images.read(faces, 32))
+    expected = images.learn_from_two(model, z[:2], z[2:], "Mine")
+    torch.testing.assert_close(known.move({"Mine": 1}), expected.move({"Mine": 1}))
+    assert known.made == "2 images with and 2 without"
+    own = f"--attribute Mine --classifier c.safetensors {FEW}"
+    sampled = made(f"sample-class --count 3 --out 1 {own}")
+    assert all(one["probability"] > 0.5 for one in sampled["files"])
+    assert sampled["digital_source_type"].endswith("/trainedAlgorithmicMedia")
+    assert made(f"edit {faces}/a.png --out 2 {own}")["files"][0]["edit"] == {"Mine": 0.3}
 
 
-def test_photographs_are_cut_and_it_is_said_once(command, tmp_path):
-    rng = np.random.default_rng(0)
-    (tmp_path / "in").mkdir()
-    for name, shape in (("a.jpg", (40, 64)), ("b.jpg", (64, 40)), ("c.jpg", (20, 20))):
-        Image.fromarray(rng.integers(0, 256, (*shape, 3), np.uint8)).save(tmp_path / "in" / name)
-    (tmp_path / "in" / "d.heic").write_bytes(b"")
-    done = command(f"reconstruct in --out o {FEW}")
-    assert done.stderr.splitlines() == [
-        "in: 1 other file: heic 1",
-        f"3 pictures (a.jpg, ...): {commands.KNOWS.format(size=32)}",
-        "2 pictures (a.jpg, ...): cut to the middle square; --align cuts out a face",
-        "c.jpg: smaller than the model's 32 px, and enlarged",
-    ]
-
-
-def test_pictures_that_are_not_drawn_portraits_are_said_to_be_unknown_to_the_packaged_model(
+def test_what_is_not_read_and_what_the_packaged_model_does_not_know_is_said_once(
     command, faces, tmp_path
 ):
-    """Not those of a set of portraits, not the model's own results, and not for other models."""
+    """Nothing of a set of portraits, and nothing to other models."""
     known = commands.KNOWS.format(size=32)
-    shutil.copy(faces / "a.png", tmp_path / "photo.png")
-    done = command(f"reconstruct {faces}/b.png photo.png --out 1 {FEW}")
-    assert done.stderr == f"photo.png: {known}\n"
-    assert command(f"vary 1/b.png --count 1 --out 2 {FEW}").stderr.count("knows") == 0
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "b.png"):
+        shutil.copy(faces / name, tmp_path / "in")
+    (tmp_path / "in" / "d.heic").write_bytes(b"")
+    done = command(f"reconstruct in --out 1 {FEW}")
+    assert done.stderr.splitlines() == ["in: 1 other file: heic 1", known]
+    assert command(f"reconstruct {faces}/b.png --out 2 {FEW}").stderr == ""
     (tmp_path / "own").mkdir()
     for name in ("config.json", "model.safetensors"):
         shutil.copy(PACKAGED / "portraits" / name, tmp_path / "own")
-    assert command(f"reconstruct photo.png --ckpt own --out 3 {FEW}").stderr == ""
+    assert command(f"reconstruct in/a.png --ckpt own --out 3 {FEW}").stderr == ""
 
 
 EDIT = ("edit", "FACES", "--out", "o", "--attribute", "Male")
@@ -174,24 +163,25 @@ EDIT = ("edit", "FACES", "--out", "o", "--attribute", "Male")
         (("reconstruct", "FACES", "--out", "full"), "--out full: exists"),
         (("reconstruct", "FACES", "--out", "text.png"), "--out text.png: exists"),
         (("reconstruct", "FACES", "--out", "o", "--solver", "heun"), "solver heun: cannot encode"),
-        (("reconstruct", "FACES", "--out", "o", "--solver", "x"), "argument --solver: no solver 'x'"),
+        (("reconstruct", "FACES", "--out", "o", "--solver", "x"), "no solver 'x'"),
         (("reconstruct", "FACES", "--out", "o", "--ckpt", "portraits-ddim"), "holds a ddim"),
         (("edit", "FACES", "--out", "o"), "the following arguments are required: --attribute"),
         ((*EDIT, "--strength", "much"), "argument --strength: 'much' is not a strength"),
         ((*EDIT, "--strength", "nan"), "argument --strength: 'nan' is not a strength"),
         ((*EDIT, "--attribute", "Mael"), "no attribute 'Mael'; did you mean Male?"),
         ((*EDIT, "--attribute", "123"), "no attribute '123'; there are: 5_o_Clock_Shadow, Arched"),
-        ((*EDIT, "--attribute", "male"), "--attribute Male: given twice"),
-        ((*EDIT, "--with", "FACES"), "--with and --without: one is given without the other"),
-        ((*EDIT, "--attribute", "B", "--with", "FACES", "--without", "FACES"), "teach one attribute, not several"),
-        ((*EDIT, "--classifier", "other.safetensors", "--with", "FACES"), "--with: not allowed with argument --classifier"),
+        ((*EDIT, "--attribute", "Male=1"), "--attribute Male: given twice"),
         ((*EDIT, "--classifier", "other.safetensors"), "trained on a different checkpoint"),
         ((*EDIT, "--classifier", "text.png"), "text.png: not a classifier"),
-        ((*EDIT, "--strip", "0,1", "--strength", "1"), "--strength: not allowed with argument --strip"),
-        (("interpolate", "FACES", "--out", "o"), "the following arguments are required: PICTURE"),
-        (("sample", "--ckpt", "bare", "--out", "o"), "--ckpt bare: has no latent DDIM"),
+        (("interpolate", "FACES", "--out", "o"), "interpolate: two pictures, not the 4 of these folders"),
+        (("sample", "--ckpt", "bare", "--out", "o"), "has no latent DDIM"),
         (("learn", "--data", "FACES", "--out", "c.safetensors"), "--data FACES: has no attributes"),
         (("learn", "--data", "FACES", "--out", "text.png"), "--out text.png: exists"),
+        (("learn", "--out", "c.safetensors"), "learn: give either --data, or --with and --without"),
+        (("learn", "--with", "FACES", "--out", "c.safetensors"), "learn: give either --data, or"),
+        (("learn", "--data", "d", "--with", "FACES", "--without", "FACES", "--out", "c.safetensors"), "learn: give either"),
+        (("learn", "--data", "d", "--without", "FACES", "--out", "c.safetensors"), "learn: give either"),
+        (("learn", "--data", "d", "--align", "--out", "c.safetensors"), "only with --with and --without"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_a_line_and_nothing_is_left(faces, tmp_path, words, said):
@@ -268,19 +258,16 @@ def test_the_authors_classifier_is_taken(tmp_path):
 
 
 def test_the_authors_checkpoint_is_taken(command, made, faces, tmp_path):
-    """A small `last.ckpt`: samples, an edit by one's own folders, and one by a classifier beside it."""
+    """A small `last.ckpt`: samples, and an edit by a classifier beside it."""
     (tmp_path / "theirs").mkdir()
     write_lightning(tmp_path / "theirs" / "last.ckpt", tiny_state())
-    theirs = f"--ckpt theirs/last.ckpt {FEW}"
-    sampled = made(f"sample --count 2 --out 1 {theirs}")
-    assert sampled["settings"]["checkpoint"] == "theirs"
-    own = f"--with {faces}/a.png --without {faces} --save-classifier theirs/classifier.safetensors"
-    first = made(f"edit {faces}/b.png --attribute A --out 2 {own} {theirs}")
-    again = made(f"edit {faces}/b.png --attribute A --out 3 {theirs}")
-    assert first["files"][0]["edit"] == again["files"][0]["edit"] == {"A": 0.3}
-    assert np.array_equal(*(Image.open(tmp_path / n / "b-A+0.3.png") for n in "23"))
-    own = "--classifier theirs/classifier.safetensors"
-    refused = command(f"edit {faces} --attribute A --out 4 {own}")
+    theirs = "--ckpt theirs/last.ckpt"
+    sampled = made(f"sample --count 2 --out 1 {theirs} {FEW}")
+    assert sampled["settings"]["checkpoint"] == "last.ckpt"
+    out = "theirs/classifier.safetensors"
+    made(f"learn --with {faces}/a.png --without {faces} --out {out} {theirs}")
+    made(f"edit {faces}/b.png --attribute a.png --out 3 {theirs} {FEW}")
+    refused = command(f"edit {faces} --attribute a.png --out 4 --classifier {out}")
     assert refused.returncode == 2 and "for a z_sem of 64 numbers" in refused.stderr
 
 
@@ -298,5 +285,5 @@ def test_a_classifier_is_learnt_from_labelled_data(command, made, model, tmp_pat
     assert result["test_images"] == len(test) != len(data.indices("train"))
     mean = np.mean(list(result["auroc"].values()))
     assert summary(result) == (
-        f"c.safetensors: 40 attributes from {known.made}, mean AUROC {mean:.3f} on {len(test)} test images"
+        f"c.safetensors: learnt from {known.made}, mean AUROC {mean:.3f} on {len(test)} test images"
     )

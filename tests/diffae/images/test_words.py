@@ -1,7 +1,5 @@
 """The edits that a command line asks for, and what they are called."""
 
-from argparse import Namespace
-
 import pytest
 
 from diffae.images.classifier import Classifier
@@ -12,40 +10,35 @@ from probes import LinearProbe
 CLASSIFIER = Classifier(("Smiling", "Male", "Wavy_Hair"), LinearProbe.unfitted(2, 3))
 
 
-def edits(*attributes, strip=None, strength=None):
-    return edits_of(Namespace(attribute=[*attributes], strip=strip, strength=strength), CLASSIFIER)
-
-
 @pytest.mark.parametrize(
-    ("attributes", "options", "expected"),
+    ("attributes", "strengths", "expected"),
     [
-        (["smiling"], {}, [{"Smiling": 0.3}]),
-        (["male"], {"strength": -2.0}, [{"Male": -2.0}]),
-        (["male=0.0"], {}, [{"Male": 0.0}]),
-        (["male=1.0", "smiling"], {}, [{"Male": 1.0, "Smiling": 0.3}]),
-        (["male=0.0", "smiling"], {"strength": 2.0}, [{"Male": 0.0, "Smiling": 2.0}]),
-        (["male"], {"strip": [-1.0, 0.0, 1.0]}, [{"Male": x} for x in (-1.0, 0.0, 1.0)]),
-        (["male=0.5", "smiling"], {"strip": [0.0]}, [{"Male": 0.5, "Smiling": 0.0}]),
+        (["Smiling"], [], [{"Smiling": 0.3}]),
+        (["Male"], [-2.0], [{"Male": -2.0}]),
+        (["Male=0.0"], [], [{"Male": 0.0}]),
+        (["Male=1.0", "Smiling"], [], [{"Male": 1.0, "Smiling": 0.3}]),
+        (["Male=0.0", "Smiling"], [2.0], [{"Male": 0.0, "Smiling": 2.0}]),
+        (["Male"], [-1.0, 0.0, 1.0], [{"Male": x} for x in (-1.0, 0.0, 1.0)]),
+        (["Male=0.5", "Smiling"], [0.0], [{"Male": 0.5, "Smiling": 0.0}]),
     ],
 )
-def test_an_edit_has_its_own_strength_or_that_of_all(attributes, options, expected):
+def test_an_edit_has_its_own_strength_or_that_of_all(attributes, strengths, expected):
     """The order is that of the command line; 0 is a strength."""
-    found = edits(*attributes, **options)
+    found = edits_of(attributes, strengths, CLASSIFIER)
     assert found == expected
     assert [[*one] for one in found] == [[*one] for one in expected]
 
 
 @pytest.mark.parametrize(
-    ("attributes", "options", "said"),
+    ("attributes", "strengths", "said"),
     [
-        (["male", "Male=1.0"], {}, "--attribute Male: given twice"),
-        (["male=1.0"], {"strength": 0.0}, "--strength: every attribute has its own strength"),
-        (["male=0.0"], {"strip": [0.0, 1.0]}, "--strip: every attribute has its own strength"),
+        (["Male", "Male=1.0"], [], "--attribute Male: given twice"),
+        (["Male=0.0"], [0.0], "--strength: every attribute has its own strength"),
     ],
 )
-def test_strengths_that_contradict_each_other_are_refused(attributes, options, said):
+def test_strengths_that_contradict_each_other_are_refused(attributes, strengths, said):
     with pytest.raises(UserError, match=said):
-        edits(*attributes, **options)
+        edits_of(attributes, strengths, CLASSIFIER)
 
 
 @pytest.mark.parametrize(
