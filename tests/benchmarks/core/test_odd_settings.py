@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from dummies import Perfect
 from refusal import refusal
 from safetensors.torch import load_file, save_file
 
@@ -16,7 +17,6 @@ from benchmarks.core.images import file_name
 from benchmarks.core.profiles import PROFILES, override
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.core.runner.setup import load_systems
-from benchmarks.systems.dummy import Perfect
 from benchmarks.tasks import probes
 from diffae.model import DDIM
 from diffae.system.errors import UserError

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from dummies import Perfect
 
 from benchmarks import evaluate, run, systems
 from benchmarks.commands import running
 from benchmarks.core.store import Computation
 from benchmarks.runtime.choices import PRECISIONS
 from benchmarks.runtime.precision import full_precision, of_networks, precision
-from benchmarks.systems.dummy import Perfect
 from diffae.networks import bfloat16
 from diffae.system.errors import UserError
 from reports.records.uncertainty import of_mean
