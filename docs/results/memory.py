@@ -2,9 +2,10 @@
 
     python docs/results/memory.py [BENCHMARK ...]
 
-The system is one of the tests that costs nothing, on portraits of 128 px, each of which takes 0.19 MiB as networks
-see it. If a benchmark held its images, the peak would grow by that much per image; what does grow
-is what is kept of each: features, thumbnails and codes. Every measurement is a process of its own.
+The system is one of the tests that costs nothing, on portraits of 128 px, each of which takes
+0.19 MiB as networks see it. If a benchmark held its images, the peak would grow by that much per
+image; what does grow is what is kept of each: features, thumbnails and codes. Every measurement is
+a process of its own.
 """
 
 import argparse
