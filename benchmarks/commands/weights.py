@@ -4,7 +4,6 @@
     python -m benchmarks.run weights alexnet vgg16        fetch these, verify them, and keep them
     python -m benchmarks.run weights all                  all that have no terms of their own
     python -m benchmarks.run weights --from Downloads/    what is there already; nothing is downloaded
-    python -m benchmarks.run weights --check              compare networks with their golden values
 
 They are kept in $DIFFAE_CACHE/weights. $DIFFAE_WEIGHTS_MIRROR, an address or a folder that holds
 the files under the names that are listed, is tried first. Proxies are those of the environment.
@@ -30,9 +29,7 @@ def main(arguments: list[str]) -> None:
     if ALL in args.names:
         free = [weight for weight in weights.KNOWN.values() if _is_free(weight)]
         wanted += [weight for weight in free if weight not in wanted]
-    if args.check:
-        _check_values(wanted)
-    elif args.given is not None:
+    if args.given is not None:
         _take(args.given, wanted)
     elif wanted:
         _fetch(wanted, args.accept_licence)
@@ -49,8 +46,6 @@ def _parse(arguments: list[str]) -> Namespace:
     add("--from", dest="given", type=cli.path, metavar="FILE|FOLDER", help=taken)
     accept = "accept the terms of the networks that are named, which are printed"
     add("--accept-licence", action="store_true", help=accept)
-    compare = "compare what the networks that are here compute with known values (docs networks)"
-    add("--check", action="store_true", help=compare)
     return parser.parse(arguments, intermixed=True)
 
 
@@ -113,33 +108,6 @@ def _take(path: Path, wanted: Sequence[Weight]) -> None:
 
 def _print_verified(weight: Weight, path: Path) -> None:
     print(f"{weight.name}: verified: {path}", flush=True)
-
-
-# ----------------------------------------------------------------------------------------------
-# Golden values
-
-
-def _check_values(wanted: Sequence[Weight]) -> None:
-    """Print the golden values of networks, or of all that are here, beside what their weights give.
-
-    Raises UserError if one differs.
-    """
-    from benchmarks.metrics.networks import golden
-
-    here = [weight for weight in weights.KNOWN.values() if weights.find(weight.name, None)]
-    wrong = []
-    for weight in wanted or here:
-        for expected, value in golden.check(weight.name, None):
-            verdict = "as known"
-            if not expected.holds(value):
-                verdict = f"NOT the known {expected.value:g}"
-                wrong.append(weight.name)
-            images = " and ".join(expected.pair)
-            print(f"{weight.name}: {expected.kind} of {images}: {value:.6g}, {verdict}")
-        print(f"{weight.name}: its SHA-256 is the published one")
-    if wrong:
-        names = ", ".join(dict.fromkeys(wrong))
-        raise UserError(f"golden values do not hold: {names}; the lines above say which")
 
 
 # ----------------------------------------------------------------------------------------------
