@@ -20,7 +20,6 @@ from diffae.system.files import REFUSALS, refusal
 from diffae.system.signals import importing, resume
 
 T = TypeVar("T")
-MOST_DIGITS = 20
 MOST_NAMED = 100  # names that a line lists: there are 40 attributes, and 1,300 models of timm
 
 
@@ -71,13 +70,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def whole_number(text: str) -> int:
     """An integer such as "-20" that a user typed. Raises ValueError with the reason."""
-    match = re.fullmatch(r"([+-]?)0*([0-9]+)", text.strip())
-    if match is None:
-        missing = "a number is missing"
-        raise ValueError(f"{text!r} is not a whole number" if text.strip() else missing)
-    if len(match[2]) > MOST_DIGITS:
-        raise ValueError(f"a number of {len(match[2]):,} digits is too large")
-    return int(match[1] + match[2])
+    if not re.fullmatch(r"[+-]?[0-9]{1,20}", text.strip()):
+        raise ValueError(f"{text!r:.40} is not a whole number of at most 20 digits")
+    return int(text)
 
 
 def argument(read: Callable[[str], T]) -> Callable[[str], T]:
