@@ -20,7 +20,6 @@ from benchmarks import run
 from diffae.system import cli
 
 SIZE = 128
-TESTS_KIT = Path(__file__).parents[2] / "tests" / "kit"
 FEW, MANY = 256, 2_560  # images
 ALL = ["reconstruction", "probes", "denoising", "unconditional", "memorisation", "fewshot"]
 COUNTS = """
@@ -41,7 +40,7 @@ def peak(what: str, images: int, data: Path) -> float:
 
 def worker(arguments: list[str]) -> None:
     """Run `benchmarks.run` with the tests' systems of 128 px, and print its peak."""
-    sys.path.append(str(TESTS_KIT))
+    sys.path.append(str(Path(__file__).parents[2] / "tests" / "kit"))
     import dummies
 
     dummies.SIZE = dummies.Constant.image_size = SIZE
