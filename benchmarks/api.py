@@ -11,9 +11,10 @@
 import argparse
 import inspect
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from functools import partial
+from numbers import Real
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +22,7 @@ import torch
 from torch import nn
 
 from benchmarks import systems
-from benchmarks.commands import config_file, options, saved_codes
+from benchmarks.commands import options, saved_codes
 from benchmarks.commands.progress import ProgressBar
 from benchmarks.core.context import Row
 from benchmarks.core.profiles import Profile
@@ -45,7 +46,7 @@ Model = object  # what can be measured, see `systems.as_system`
 Models = Model | Sequence[Model] | Mapping[str, Model]
 
 # The flags of the command that are no keywords: `evaluate` has them as arguments, or not at all.
-NOT_FROM_PYTHON = "help config ckpt systems data profile out verify_data fresh dry_run".split()
+NOT_FROM_PYTHON = "help ckpt systems data profile out verify_data fresh dry_run".split()
 OWN = {
     "cache": "keep finished work in the store on disk, as the command does; default: where `out` is given",
     "progress": "a bar on stderr where that is a terminal or a notebook's; default: in `evaluate`, not in `evaluate_iter`",
@@ -186,24 +187,49 @@ def _options(model: Models, given: Mapping[str, Any]) -> Options:
         )
     parser = options.parser(None)
     flags = {name: value for name, value in given.items() if name not in ("tasks", *OWN)}
-    flags["set"] = flags.pop("settings", None)
     for name, value in list(flags.items()):
         none_named = parser.get_default(name) == () and value in ([], ())
         if value is None or none_named or isinstance(value, Dataset | Profile):
             del flags[name]
     try:
-        typed = config_file.arguments(flags, parser).values()
-        words = [word for of_flag in typed for word in of_flag]
+        words = _words(flags, parser)
         args = parser.parse(words)
-    except (UserError, ValueError) as error:
+    except UserError as error:
         raise UserError(str(error).removeprefix("argument --")) from None
     args.profile = profile if isinstance(profile, Profile) else args.profile
     args.data = str(data.root) if isinstance(data, Dataset) else args.data
     args.device = args.device or _device_of(model)
-    what = config_file.texts(given["tasks"])
+    what = [task for task in _text("tasks", given["tasks"]).split(",") if task]
     if not what:
         raise UserError("tasks: no benchmark given")
     return options.options_of(args, what, [*words, *["--profile"] * isinstance(profile, Profile)])
+
+
+def _words(flags: Mapping[str, Any], parser: argparse.ArgumentParser) -> list[str]:
+    """The command line that these keywords and their values stand for."""
+    words = []
+    for name, value in flags.items():
+        flag = f"--{name.replace('_', '-')}"
+        if name == "settings":
+            words += [f"--set={setting}={_text(name, new)}" for setting, new in value.items()]
+        elif not isinstance(parser.get_default(name), bool):
+            words.append(f"{flag}={_text(name, value)}")
+        elif not isinstance(value, bool):
+            raise UserError(f"{name}: must be True or False, not {value!r}")
+        elif value:
+            words.append(flag)
+    return words
+
+
+def _text(name: str, value: object) -> str:
+    """A value, or several with commas between them, as they would be typed."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str | Path | Real):
+        return str(value)
+    if isinstance(value, Iterable) and not isinstance(value, Mapping):
+        return ",".join(_text(name, part) for part in value)
+    raise UserError(f"{name}: must be a text, a number or a list of them, not {value!r:.80}")
 
 
 # ----------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from pathlib import Path
 from diffae.system.cli import Parser, path, printable, prog, run, say, word
 from diffae.system.errors import UserError, words
 from diffae.system.files import Target, always, begins, json_with, refuse_outputs, writing
-from diffae.system.whole import append, write_whole
+from diffae.system.whole import write_whole
 
 FAILED = 3
 
@@ -113,7 +113,8 @@ def _write(args: argparse.Namespace, junit: bytes, page: str, verdict: dict[str,
                 write_whole(where, content)
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         with writing(Path(summary), "or unset GITHUB_STEP_SUMMARY"):
-            append(Path(summary), text)
+            with open(summary, "ab") as file:
+                file.write(text)
 
 
 # ----------------------------------------------------------------------------------------------

@@ -35,7 +35,8 @@ def apply(diff: str, tree: Path) -> None:
 
 def run(tree: Path, *words: object) -> str:
     """The standard output of a command of the tree."""
-    environment = {**os.environ, "DIFFAE_CACHE": str(tree.parent / "cache"), "PYTHONPATH": ""}
+    kit = str(ROOT / "tests" / "kit")
+    environment = {**os.environ, "DIFFAE_CACHE": str(tree.parent / "cache"), "PYTHONPATH": kit}
     command = [sys.executable, "-m", *map(str, words)]
     done = subprocess.run(command, cwd=tree, env=environment, text=True, capture_output=True)
     assert not done.returncode, done.stderr

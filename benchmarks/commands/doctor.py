@@ -11,7 +11,7 @@ import torch
 from torch.utils import collect_env
 
 from benchmarks import weights
-from benchmarks.commands.weights import table
+from benchmarks.commands.weights import listing
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.store import default_root
@@ -24,9 +24,7 @@ from reports.records.reading import grouped
 
 
 def examine(arguments: list[str]) -> None:
-    """Print versions, the GPUs, the table of metric weights, their hashes, and what the benchmarks
-    can therefore report.
-    """
+    """Print versions, the GPUs, the metric weights, and what the benchmarks can therefore report."""
     parser = cli.Parser(cli.prog("benchmarks.run doctor"), None)
     parser.add_argument("--weights-dir", type=cli.path, help="folder of metric weights")
     folder = parser.parse(arguments).weights_dir
@@ -53,19 +51,12 @@ def devices() -> Iterator[str]:
 
 
 def weights_report(folder: Path | None) -> list[str]:
-    """The table of weights, the hash of every file, and what the benchmarks will and will not report."""
+    """The list of weights, and what the benchmarks will and will not report."""
     names = REGISTRY.usable()
     return [
-        *table(folder),
-        "",
-        "Files and their SHA-256; `python -m benchmarks.run weights NAME...` fetches those of a network,",
-        f"or put one of them into {folder or 'the folder given by --weights-dir'} or into",
-        f"{weights.folder()}:",
-        *(
-            f"  {weight.name}: {file.filename}, {file.size_mb} MB\n    {file.sha256 or 'not known'}"
-            for weight in weights.KNOWN.values()
-            for file in weight.files
-        ),
+        "`python -m benchmarks.run weights NAME...` fetches weights; or put a file of them into",
+        f"{folder or 'the folder given by --weights-dir'} or into {weights.folder()}:",
+        *listing(folder),
         "",
         "Reported with what is here:",
         *(f"  {name}: {_reported(REGISTRY.get(name), folder)}" for name in names),

@@ -54,8 +54,7 @@ def _small() -> dict[str, str]:
 
 
 def _lines(registry: Registry) -> dict[str, str]:
-    listed = filter(registry.is_listed, registry.usable())
-    return {name: registry.describe(name) for name in listed}
+    return {name: registry.describe(name) for name in registry.usable()}
 
 
 def _section(title: str, entries: dict[str, str]) -> None:

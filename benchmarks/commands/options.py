@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import systems
-from benchmarks.commands import config_file
 from benchmarks.core import suites
 from benchmarks.core.profiles import BUILT_IN, DEFAULT, Profile, find, for_run
 from benchmarks.core.registry import chosen
@@ -22,7 +21,7 @@ from benchmarks.runtime.choices import NetworkChoice, add_options, given, names
 from benchmarks.systems import slug
 from benchmarks.systems.shared import recognised
 from diffae.system import cli
-from diffae.system.errors import UserError, naming
+from diffae.system.errors import UserError
 from diffae.system.signals import importing
 
 BY_FOLDER = "diffusers"  # the system whose checkpoints have titles of their own
@@ -31,13 +30,15 @@ PROFILE_HELP = f"{', '.join(BUILT_IN)}, or a TOML file (default: {DEFAULT})"
 
 def parse(arguments: list[str] | None, description: str | None) -> Options:
     """Read the command line. Raises UserError naming the flag or name that is wrong."""
-    typed_words = sys.argv[1:] if arguments is None else arguments
-    args, given_words = _read(parser(description), typed_words)
+    words = sys.argv[1:] if arguments is None else arguments
+    args = parser(description).parse(words, intermixed=True)
+    if not args.what:
+        raise UserError("no benchmark given: name some, or all (`list` shows them)")
     if args.crop is not None and args.data is None:
         raise UserError("--crop: says how --data is cut, and there is no --data")
     checkpoints = _checkpoints(args.ckpt)
     given = {"systems": _system_names(args.systems, checkpoints), "checkpoints": checkpoints}
-    return options_of(args, args.what, given_words, arguments=tuple(typed_words), **given)
+    return options_of(args, args.what, words, arguments=tuple(words), **given)
 
 
 def options_of(
@@ -82,32 +83,11 @@ def _protocols(given: tuple[str, ...], benchmarks: tuple[str, ...]) -> list[tupl
     return [tuple(one for one in given if of[one][0] == name) for name in kinds]
 
 
-def _read(parser: cli.Parser, typed: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    """The typed arguments, completed by those of the --config file; and the words of both.
-
-    --ckpt and the benchmarks are taken from one of the two, not merged.
-    """
-    args, below = parser.parse(typed, intermixed=True), list[str]()
-    if args.config is not None:
-        benchmarks, flags = config_file.words(args.config, parser)
-        if args.ckpt:
-            flags.pop("ckpt", None)
-        below = [word for words in flags.values() for word in words]
-        with naming(f"--config {args.config}"):  # what was typed has been read before
-            args = parser.parse([*below, *typed], intermixed=True)
-        args.what = args.what or benchmarks
-    if not args.what:
-        raise UserError("no benchmark given: name some, or all (`list` shows them)")
-    return args, [*below, *typed]
-
-
 def parser(description: str | None) -> cli.Parser:
     """The parser of the command: its flags are the options of `Options` and those that choose them."""
     found = cli.Parser(cli.prog("benchmarks.run"), description)
     add = found.add_argument
     add("what", nargs="*", help="all, benchmarks, a suite, or one of list, weights, doctor, docs")
-    config = "TOML file with options; those on the command line have precedence"
-    add("--config", type=cli.path, metavar="FILE", help=config)
     several: dict[str, Any] = {"action": "append", "default": []}
     ckpt = (
         "checkpoint of a system, a path or hf://OWNER/NAME; without SYSTEM= the file shows which; may be repeated, with a "
@@ -153,7 +133,7 @@ def _system_names(asked: tuple[str, ...] | None, checkpoints: Iterable[str]) -> 
         others = tuple(name for name in given if name not in systems.DEFAULT)
         return others if others and others == given else systems.DEFAULT + others
     if asked == ("all",):
-        return tuple(filter(systems.REGISTRY.is_listed, systems.REGISTRY.usable()))
+        return tuple(systems.REGISTRY.usable())
     for name in asked:
         systems.require(name)
     return asked

@@ -1,19 +1,16 @@
-"""The pretrained weights of metric networks: a table of them, or fetch some.
+"""The pretrained weights of metric networks: a list of them, or fetch some.
 
     python -m benchmarks.run weights                      every network, and whether it is here
     python -m benchmarks.run weights alexnet vgg16        fetch these, verify them, and keep them
     python -m benchmarks.run weights all                  all that have no terms of their own
     python -m benchmarks.run weights --from Downloads/    what is there already; nothing is downloaded
-    python -m benchmarks.run weights --check              compare networks with their golden values
 
 They are kept in $DIFFAE_CACHE/weights. $DIFFAE_WEIGHTS_MIRROR, an address or a folder that holds
-the files under the names that `doctor` prints, is tried first. Proxies are those of the
-environment; pip has settings of its own.
+the files under the names that are listed, is tried first. Proxies are those of the environment.
 """
 
-import textwrap
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks import weights
@@ -23,29 +20,21 @@ from diffae.system import cli
 from diffae.system.errors import UserError
 
 ALL = "all"
-WIDTH = 100  # characters of a line of the table
-COLUMNS = "{:19}{:9}{:>9}  {:9}{}"
-HOW = (
-    "`python -m benchmarks.run weights NAME...` fetches; `... doctor` has the SHA-256 of every file"
-)
 
 
 def main(arguments: list[str]) -> None:
-    """Print the table, or put weights into `weights.folder()`."""
+    """Print the list, or put weights into `weights.folder()`."""
     args = _parse(arguments)
-    names = dict.fromkeys([*args.names, *args.accept_licence])
-    wanted = [weights.KNOWN[name] for name in names if name != ALL]
-    if args.check:
-        _check_values(wanted)
-    elif args.given is not None:
+    wanted = [weights.KNOWN[name] for name in dict.fromkeys(args.names) if name != ALL]
+    if ALL in args.names:
+        free = [weight for weight in weights.KNOWN.values() if _is_free(weight)]
+        wanted += [weight for weight in free if weight not in wanted]
+    if args.given is not None:
         _take(args.given, wanted)
-    elif names:
-        if ALL in names:
-            free = [weight for weight in weights.KNOWN.values() if _is_free(weight)]
-            wanted += [weight for weight in free if weight not in wanted]
+    elif wanted:
         _fetch(wanted, args.accept_licence)
     else:
-        print("\n".join([*table(None), "", HOW]))
+        print("\n".join(listing(None)))
 
 
 def _parse(arguments: list[str]) -> Namespace:
@@ -55,10 +44,8 @@ def _parse(arguments: list[str]) -> Namespace:
     add = parser.add_mutually_exclusive_group().add_argument
     taken = "take the weights from a file, recognised by its content, or from the files in a folder"
     add("--from", dest="given", type=cli.path, metavar="FILE|FOLDER", help=taken)
-    accept = "fetch the network NAME too, and accept its terms, which are printed; may be repeated"
-    add("--accept-licence", action="append", default=[], type=_known, metavar="NAME", help=accept)
-    compare = "compare what the networks that are here compute with known values (docs networks)"
-    add("--check", action="store_true", help=compare)
+    accept = "accept the terms of the networks that are named, which are printed"
+    add("--accept-licence", action="store_true", help=accept)
     return parser.parse(arguments, intermixed=True)
 
 
@@ -76,114 +63,83 @@ def _is_free(weight: Weight) -> bool:
     return weight.is_fetched and not weight.terms
 
 
-def _fetch(wanted: Sequence[Weight], accepted: Sequence[str]) -> None:
-    """Fetch what is not here yet."""
-    with fetch.opened() as scratch:
-
-        def get(weight: Weight) -> Path:
-            if weight.terms:
-                cli.say(f"{weight.name}: {weight.terms}")
-            if weight.terms and weight.name not in accepted:
-                flag = f"--accept-licence {weight.name}"
-                raise UserError(
-                    f"{weight.name}: it has terms, printed above; accept them by {flag}"
-                )
-            return fetch.fetch(weight, scratch)
-
-        _each(wanted, get)
-
-
-def _take(path: Path, wanted: Sequence[Weight]) -> None:
-    """Take from a file or folder what is not here yet: what is wanted, or all that is in it."""
-    files = fetch.given(path)
-    held = [weight for weight in weights.KNOWN.values() if fetch.held(files, weight)]
-    if not held:
-        raise UserError(f"--from {path}: no file of the table, by its SHA-256, is there")
-    with fetch.opened():
-        _each(wanted or held, lambda weight: fetch.take(files, weight))
-
-
-def _each(wanted: Sequence[Weight], get: Callable[[Weight], Path]) -> None:
-    """Get one network after the other; one that fails does not stop the others."""
+def _fetch(wanted: Sequence[Weight], accepted: bool) -> None:
+    """Fetch one network after the other, unless it is here; one that fails does not stop the others."""
     errors = []
-    for weight in wanted:
-        path = weights.find(weight.name, None)
-        try:
-            if path is None or not weights.is_published(path, [weight.name]):
-                path = get(weight)
-        except UserError as error:
-            errors.append(str(error))
-        else:
-            print(f"{weight.name}: verified: {path}", flush=True)
+    with fetch.opened() as scratch:
+        for weight in wanted:
+            path = weights.find(weight.name, None)
+            try:
+                if path is None or not weights.is_published(path, [weight.name]):
+                    _accept(weight, accepted)
+                    path = fetch.fetch(weight, scratch)
+            except UserError as error:
+                errors.append(str(error))
+            else:
+                _print_verified(weight, path)
     if errors:
         raise UserError("; ".join(errors))
 
 
+def _accept(weight: Weight, accepted: bool) -> None:
+    """Print the terms of a network. Raises UserError if they are not accepted."""
+    if not weight.terms:
+        return
+    cli.say(f"{weight.name}: {weight.terms}")
+    if not accepted:
+        raise UserError(
+            f"{weight.name}: it has terms, printed above; accept them by --accept-licence"
+        )
+
+
+def _take(path: Path, wanted: Sequence[Weight]) -> None:
+    """Take from a file or folder what is wanted, or all that is in it."""
+    files = fetch.given(path)
+    with fetch.opened():
+        kept = {weight: fetch.take(files, weight) for weight in wanted or weights.KNOWN.values()}
+    for weight, taken in kept.items():
+        if taken is not None:
+            _print_verified(weight, taken)
+    missing = [weight.name for weight in wanted if kept[weight] is None]
+    if missing or not any(kept.values()):
+        names = ", ".join(missing) or "any network"
+        raise UserError(f"--from {path}: no file of {names}, by its SHA-256, is there")
+
+
+def _print_verified(weight: Weight, path: Path) -> None:
+    print(f"{weight.name}: verified: {path}", flush=True)
+
+
 # ----------------------------------------------------------------------------------------------
-# Golden values
+# The list
 
 
-def _check_values(wanted: Sequence[Weight]) -> None:
-    """Print the golden values of networks, or of all that are here, beside what their weights give.
-
-    Raises UserError if one differs.
-    """
-    from benchmarks.metrics.networks import golden
-
-    wrong = []
-    for weight in wanted or weights.KNOWN.values():
-        if not wanted and weights.find(weight.name, None) is None:
-            continue
-        for expected, value in golden.check(weight.name, None):
-            holds = expected.holds(value)
-            verdict = "as known" if holds else f"NOT the known {expected.value:g}"
-            images = " and ".join(expected.pair)
-            print(f"{weight.name}: {expected.kind} of {images}: {value:.6g}, {verdict}")
-            if not holds:
-                wrong.append(weight.name)
-        print(f"{weight.name}: its SHA-256 is the published one")
-    if wrong:
-        names = ", ".join(dict.fromkeys(wrong))
-        raise UserError(f"golden values do not hold: {names}; the lines above say which")
-
-
-# ----------------------------------------------------------------------------------------------
-# The table
-
-
-def table(folder: Path | None) -> list[str]:
-    """Every network, in lines of at most `WIDTH` characters except for long paths.
-
-    `folder` is searched for weights first.
-    """
-    lines = [COLUMNS.format("network", "here", "size", "SHA-256", "licence")]
+def listing(folder: Path | None) -> list[str]:
+    """Every network with its files and their SHA-256; `folder` is searched for weights first."""
+    lines = []
     for weight in weights.KNOWN.values():
-        path, file = weights.find(weight.name, folder), weight.files[0]
-        state, where = _state(weight, path)
-        row = (f"{file.size_mb} MB", file.sha256[:8], weight.licence)
-        lines.append(COLUMNS.format(weight.name, state, *row))
-        for note in _notes(weight):
-            lines += textwrap.wrap(f"    {note}", WIDTH, subsequent_indent="    ")
-        if where:
-            lines.append(f"    {where}")
+        lines.append(f"{weight.name}: {_state(weight, weights.find(weight.name, folder))}")
+        lines += [f"    {note}" for note in _notes(weight)]
     return lines
 
 
-def _state(weight: Weight, path: Path | None) -> tuple[str, str]:
-    """Whether the weights are here in a word, and a note on the file."""
+def _state(weight: Weight, path: Path | None) -> str:
     if path is None:
-        return "no", ""
+        return "not here"
     if weights.is_published(path, [weight.name]):
-        return "verified", f"here: {path}"
-    return "differs", f"not the published file: {path} (needs --allow-unknown-weights)"
+        return f"verified, here: {path}"
+    return f"not the published file: {path} (needs --allow-unknown-weights)"
 
 
 def _notes(weight: Weight) -> Iterator[str]:
-    """What a network is, which metrics use it, where its weights come from, and their terms."""
+    """What a network is, which metrics use it, its licence and terms, and its files."""
     yield weight.what_for
     names = [name for name, metric in METRICS.items() if metric.network == weight.name]
     if names:
         yield f"for {', '.join(names)}"
-    yield f"from {weight.published_at}"
+    yield f"licence: {weight.licence}"
     if weight.terms:
-        yield f"{weight.terms} (--accept-licence {weight.name})"
+        yield f"{weight.terms} (--accept-licence)"
+    yield f"from {weight.published_at}"
+    for file in weight.files:
+        yield f"{file.filename}, {file.size_mb} MB, SHA-256 {file.sha256 or 'not known'}"

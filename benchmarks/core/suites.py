@@ -23,7 +23,7 @@ from reports.records.specs import TableSpec
 FOLDER = Path(__file__).parents[1] / "suites"
 # The flags that no number of a suite's table depends on, or that say what is measured.
 FREE = (
-    "--data --systems --ckpt --config --out --device --batch-size --weights-dir --fresh --verify-data --dry-run "
+    "--data --systems --ckpt --out --device --batch-size --weights-dir --fresh --verify-data --dry-run "
     "--save-images --save-codes"
 ).split()
 

@@ -1,7 +1,7 @@
 """Options of a run that systems, metrics and benchmarks read. Nothing here needs PyTorch.
 
-An option is a field of a dataclass. Its flag (benchmarks.run), its key in a --config file and its
-keyword (`benchmarks.evaluate`) follow from the field, and so does what is said of it.
+An option is a field of a dataclass. Its flag (benchmarks.run) and its keyword
+(`benchmarks.evaluate`) follow from the field, and so does what is said of it.
 """
 
 import argparse

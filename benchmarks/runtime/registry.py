@@ -36,8 +36,7 @@ class Registry:
 
     `kind` is what messages call an entry, such as "system". `line` returns an object's description
     in one line. `accept` ("module:function") takes the name and object of a plug-in and returns it;
-    it raises UserError if it is not acceptable. Names of ours that begin with `hidden` can be used, and
-    are not listed. `beside` are names of other things that may be meant by an unknown one.
+    it raises UserError if it is not acceptable. `beside` are names of other things that may be meant by an unknown one.
     """
 
     def __init__(
@@ -47,10 +46,8 @@ class Registry:
         own: dict[str, Own],
         line: Line,
         accept: str = "",
-        hidden: str = "",
     ):
         self.kind, self.group, self.own, self.accept = kind, group, own, accept
-        self.hidden = hidden
         self.beside: tuple[str, ...] = ()
         self._line = line
         self._warned: set[str] = set()
@@ -64,10 +61,6 @@ class Registry:
             else:
                 good.append(name)
         return good
-
-    def is_listed(self, name: str) -> bool:
-        """Whether a name is among those that are listed."""
-        return not (self.hidden and name in self.own and name.startswith(self.hidden))
 
     def usable(self) -> list[str]:
         """The names whose objects can be imported; each of the others is a warning on stderr, once."""
@@ -89,9 +82,7 @@ class Registry:
         targets = self._plugins().get(name)
         if targets is None:
             names = [*self.names(), *self.beside]
-            is_hidden = bool(self.hidden) and name.startswith(self.hidden)
-            known = names if is_hidden else list(filter(self.is_listed, names))
-            raise UserError(f"unknown {self.kind} {name!r}{did_you_mean(name, known)}")
+            raise UserError(f"unknown {self.kind} {name!r}{did_you_mean(name, names)}")
         if fault := self._fault(name, targets):
             raise UserError(fault)
         return self._guarded(name, *targets)

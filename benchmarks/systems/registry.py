@@ -30,14 +30,6 @@ OURS = {
     "pixels-pca": "benchmarks.systems.references:PixelsPCA",
     "random-encoder": "benchmarks.systems.references:RandomEncoder",
     "timm": "benchmarks.systems.references:TimmEncoder",
-    "dummy-perfect": "benchmarks.systems.dummy:Perfect",
-    "dummy-constant": "benchmarks.systems.dummy:Constant",
-    "dummy-random": "benchmarks.systems.dummy:RandomCode",
-    "dummy-map": "benchmarks.systems.dummy:ColourMap",
-    "dummy-levels": "benchmarks.systems.dummy:Pyramid",
-    "dummy-layers": "benchmarks.systems.dummy:Layers",
-    "dummy-tokens": "benchmarks.systems.dummy:GreyLevels",
-    "dummy-stochastic": "benchmarks.systems.dummy:MeanAndRest",
 }
 
 # The default of `--systems`: the paper's model, its baseline, and the rows that give a scale.
@@ -61,7 +53,6 @@ REGISTRY = Registry(
     "diffae.systems",
     {name: _own(target) for name, target in OURS.items()},
     line=lambda system: (system.__doc__ or "").strip().split("\n")[0],
-    hidden="dummy-",  # they test the harness
 )
 
 

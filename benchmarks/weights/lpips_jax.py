@@ -7,8 +7,6 @@ nothing else, so that no code in them can run.
 
 import io
 import pickle
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -16,9 +14,7 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
-from benchmarks.weights import Source, sha256
-from diffae.system.errors import UserError, naming
-from diffae.system.whole import write_whole
+from diffae.system.errors import naming
 
 # The positions of the convolutions in torchvision's `features`.
 CONVOLUTIONS = {
@@ -27,26 +23,6 @@ CONVOLUTIONS = {
 }
 NUMPY = ("numpy", "numpy.core.multiarray", "numpy._core.multiarray")
 OF_ARRAYS = ("_reconstruct", "ndarray", "dtype")
-
-
-def download(source: Source, folder: Path) -> Path:
-    """Let pip download a source distribution into `folder`, with pip's indexes, proxies and passwords.
-
-    pip checks the SHA-256 before it opens the file. It then runs the file's build script to list its
-    metadata, which is why the hash is part of the table.
-    """
-    requirements = folder / "requirements.txt"
-    hashed = f"{source.requirement} --hash=sha256:{source.sha256}\n"
-    write_whole(requirements, hashed.encode())
-    package = source.requirement.partition("==")[0]
-    flags = ["--no-deps", "--require-hashes", "--no-input", "--no-binary", package]
-    places = ["-r", str(requirements), "-d", str(folder)]
-    command = [sys.executable, "-P", "-m", "pip", "download", *flags, *places]
-    subprocess.run(command, stdin=subprocess.DEVNULL, stdout=2)  # what pip says is seen
-    for path in folder.glob("*.tar.gz"):
-        if sha256(path) == source.sha256:
-            return path
-    raise UserError("pip does not give this file; its lines above say why")
 
 
 class _Unpickler(pickle.Unpickler):

@@ -20,8 +20,6 @@ from diffae.system.files import REFUSALS, refusal
 from diffae.system.signals import importing, resume
 
 T = TypeVar("T")
-MOST_DIGITS = 20
-LONGEST_WORD = 300  # characters
 MOST_NAMED = 100  # names that a line lists: there are 40 attributes, and 1,300 models of timm
 
 
@@ -59,28 +57,22 @@ def prog(module: str) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`; did you mean X?` for the nearest of `known`, or the list of them if nothing is near.
-
-    Of a long list only the nearest few are named.
+    """`; did you mean X?` for the nearest of `known`, or the list of them if nothing is near and it
+    is not too long.
     """
     known, word = list(known), word.split("=")[0]
     if near := difflib.get_close_matches(word, known, n=1):
         return f"; did you mean {near[0]}?"
     if len(known) <= MOST_NAMED:
         return f"; there are: {', '.join(known)}"
-    few = difflib.get_close_matches(word, known, n=5, cutoff=0) if len(word) <= 100 else known[:5]
-    return f"; there are {len(known):,}, the nearest of them {', '.join(few)}"
+    return f"; there are {len(known):,}"
 
 
 def whole_number(text: str) -> int:
     """An integer such as "-20" that a user typed. Raises ValueError with the reason."""
-    match = re.fullmatch(r"([+-]?)0*([0-9]+)", text.strip())
-    if match is None:
-        missing = "a number is missing"
-        raise ValueError(f"{text!r} is not a whole number" if text.strip() else missing)
-    if len(match[2]) > MOST_DIGITS:
-        raise ValueError(f"a number of {len(match[2]):,} digits is too large")
-    return int(match[1] + match[2])
+    if not re.fullmatch(r"[+-]?[0-9]{1,20}", text.strip()):
+        raise ValueError(f"{text!r:.40} is not a whole number of at most 20 digits")
+    return int(text)
 
 
 def argument(read: Callable[[str], T]) -> Callable[[str], T]:
@@ -167,15 +159,6 @@ def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def shortened(text: str) -> str:
-    """`text` with overlong words, such as a number of 5,000 digits, cut in the middle."""
-
-    def cut(word: re.Match[str]) -> str:
-        return f"{word[0][:40]}...({len(word[0]):,} characters)...{word[0][-20:]}"
-
-    return re.sub(rf"\S{{{LONGEST_WORD + 1},}}", cut, text)
-
-
 def printable(text: str) -> str:
     """`text` on one line and safe for a terminal: unprintable characters become escapes."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
@@ -188,15 +171,13 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 def run(main: Callable[[], int | None]) -> NoReturn:
     """Run a command and exit. Every exit status is decided here.
 
-    It is 0 or what the command returned; 2, with one line on standard error, for an error (a closed
-    standard output is one); 130 for
+    It is 0 or what the command returned; 2, with one line on standard error, for an error; 130 for
     Ctrl-C, 143 for SIGTERM, 141 if the reader of standard output has gone. Both signals count in a
     background job too, where a shell ignores Ctrl-C. Of several processes the first to fail prints
     its line, and the others end quietly.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _terminate)
-    _open_streams()
     warnings.filterwarnings("ignore", module="PIL")  # problems with images are reported by us
     warnings.formatwarning = lambda message, *place: f"warning: {printable(str(message))}\n"
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -226,25 +207,9 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     sys.exit(status)
 
 
-def _open_streams() -> None:
-    """Give a standard stream that is closed something to be.
-
-    Else the next file that is opened would be it, and get what is printed. Standard output is left
-    out: what belongs there would be lost, so the command stops.
-    """
-    nothing = {"stdin": "r", "stdout": "w", "stderr": "w"}
-    closed = [name for name in nothing if getattr(sys, name) is None]
-    for name in closed:  # in order, for each takes the lowest free number
-        stream = open(os.devnull, nothing[name])
-        os.set_inheritable(stream.fileno(), True)
-        setattr(sys, name, stream)
-    if "stdout" in closed:
-        sys.exit(_give_up(2, "error: standard output is closed; give it a file, or /dev/null"))
-
-
 def _give_up(status: int, line: str) -> int:
     if distributed.fail():
-        _complain(printable(shortened(line)))
+        _complain(printable(line))
     return status
 
 

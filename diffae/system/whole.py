@@ -17,12 +17,12 @@ import secrets
 import shutil
 import stat
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+STANDARD_OUTPUT = Path("/dev/stdout")
 PARTIAL = re.compile(r".+\.[0-9a-f]{8}\.partial", re.DOTALL)
 
 
@@ -61,9 +61,9 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     if is_stream(path):
         with TemporaryDirectory(prefix="diffae-") as folder:
-            with scratch_file(Path(folder, "content")) as partial:
-                yield partial
-                _send(partial.read_bytes(), path)
+            content = Path(folder, "content")
+            yield content
+            _send(content.read_bytes(), path)
         return
     target = Path(os.path.realpath(path))
     with scratch_file(target) as partial:
@@ -87,42 +87,19 @@ def scratch_file(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def append(path: Path, content: bytes) -> None:
-    """Add `content` to the file `path`.
-
-    If the disk takes only a part of it, the file is restored.
-    """
-    with open(path, "ab", buffering=0) as file:
-        end = os.fstat(file.fileno()).st_size
-        try:
-            written = file.write(content)
-            while written < len(content):
-                written += file.write(content[written:])
-        except OSError:
-            os.ftruncate(file.fileno(), end)
-            raise
-
-
 def is_stream(path: Path) -> bool:
     """Whether `path` is written to rather than replaced: a pipe, a device, or standard output."""
     is_special = path.exists() and not path.is_file() and not path.is_dir()
-    return is_special or _is_standard_output(path)
+    return is_special or path == STANDARD_OUTPUT
 
 
 def _send(content: bytes, path: Path) -> None:
-    if _is_standard_output(path):  # perhaps a file, in which earlier output must stay
+    if path == STANDARD_OUTPUT:  # perhaps a file, in which earlier output must stay
         sys.stdout.flush()
         with open(1, "wb", closefd=False) as stream:
             stream.write(content)
     else:
         path.write_bytes(content)
-
-
-def _is_standard_output(path: Path) -> bool:
-    try:
-        return os.path.samestat(os.stat(path), os.fstat(1))
-    except OSError:  # no such file, or standard output is closed
-        return False
 
 
 # ----------------------------------------------------------------------------------------------
@@ -142,21 +119,14 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def scratch_folder(path: Path) -> Iterator[Path]:
-    """A new, empty folder beside `path`; removed at the end if it is still there.
-
-    So are the folders above it that were made for it, if they are still empty.
-    """
+    """A new, empty folder beside `path`; removed at the end if it is still there."""
     path = Path(os.path.realpath(path))
     partial = path.with_name(f".{_partial_name(path)}")
-    parents = [parent for parent in path.parents if not parent.exists()]
     try:
         partial.mkdir(parents=True)
         yield partial
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-        for parent in parents:  # the nearest first
-            with suppress(OSError):
-                parent.rmdir()
 
 
 # ----------------------------------------------------------------------------------------------
@@ -172,15 +142,10 @@ def is_partial(path: Path) -> bool:
     return bool(PARTIAL.fullmatch(path.name)) and path.is_file() and not path.is_symlink()
 
 
-def sweep(paths: Iterable[Path], older: float = 0.0) -> None:
-    """Remove those of `paths` that killed processes have left, if no other process can be writing.
-
-    `older` spares what was written to within that many seconds.
-    """
+def sweep(paths: Iterable[Path]) -> None:
+    """Remove those of `paths` that killed processes have left, if no other process can be writing."""
     for path in list(paths):
         with suppress(OSError):  # what is left does no harm
-            if older and time.time() - path.lstat().st_mtime <= older:
-                continue
             if is_partial(path):
                 path.unlink()
             elif path.name.startswith(".") and PARTIAL.fullmatch(path.name):

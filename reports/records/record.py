@@ -18,7 +18,7 @@ from typing import Any
 
 from diffae.system.errors import UserError, naming
 from diffae.system.files import read_text
-from diffae.system.whole import append, write_whole
+from diffae.system.whole import write_whole
 from reports.records.reading import LARGEST_TEXT, short
 
 HIGHER, LOWER, NEITHER = "higher", "lower", "neither"
@@ -111,13 +111,13 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
 
 
 class RecordFile:
-    """A CSV file of records to which rows are appended; its first `flush` replaces an existing file."""
+    """A CSV file of the records that were added; `flush` replaces what is there."""
 
     def __init__(self, path: Path):
         self.path = path
         self._distinct = Distinct(path)
-        self._waiting, self._count, self._begun = io.StringIO(), 0, False
-        self._writer = csv.writer(self._waiting, lineterminator="\n")
+        self._text, self._count = io.StringIO(), 0
+        self._writer = csv.writer(self._text, lineterminator="\n")
         self._writer.writerow(COLUMNS)
 
     def add(self, record: Record) -> None:
@@ -127,19 +127,8 @@ class RecordFile:
         self._writer.writerow([_cell(getattr(record, name)) for name in COLUMNS])
 
     def flush(self) -> None:
-        """Write the rows added since the last call.
-
-        The first call replaces the file, later ones append to it. A write that fails leaves the file
-        as it was.
-        """
-        text = self._waiting.getvalue().encode()
-        if not self._begun:
-            write_whole(self.path, text)
-        elif text:
-            append(self.path, text)
-        self._begun = True
-        self._waiting.seek(0)
-        self._waiting.truncate()
+        """Write all rows. A write that fails leaves the file as it was."""
+        write_whole(self.path, self._text.getvalue().encode())
 
 
 def read_records(path: Path) -> list[Record]:

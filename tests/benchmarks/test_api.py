@@ -292,7 +292,7 @@ def test_a_reader_who_stops_leaves_no_trace(patches, tmp_path):
         (dict(profile="quik"), UserError, "no such file; did you mean quick"),
         (dict(precison="tf32"), TypeError, "no argument 'precison'; did you mean precision"),
         (dict(tasks=3), UserError, "unknown benchmark '3'"),
-        (dict(explain="yes"), UserError, "explain: must be true or false, not 'yes'"),
+        (dict(explain="yes"), UserError, "explain: must be True or False, not 'yes'"),
         (dict(crop="centre"), UserError, "crop 'centre': the data set was opened already"),
         (dict(attributes="Smilin"), UserError, "no attribute 'Smilin'"),
         (dict(model=[]), UserError, "nothing to measure"),

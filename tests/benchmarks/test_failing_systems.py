@@ -98,7 +98,7 @@ def test_what_is_no_model_ends_the_call_before_anything_is_measured(patches):
 MODULE = """
 import torch
 from benchmarks.systems import System
-from benchmarks.systems.dummy import Perfect
+from dummies import Perfect
 
 class NaN(Perfect):
     name = title = "nan"

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -27,12 +28,6 @@ def test_one_byte_too_many_is_refused_before_it_is_read(tmp_path):
         read_text(tmp_path / "huge")
 
 
-def test_a_file_that_hides_its_size_is_bounded_all_the_same():
-    assert os.stat("/proc/self/status").st_size == 0
-    with pytest.raises(UserError, match="more than 8 bytes"):
-        read_file("/proc/self/status", 8)
-
-
 def test_pipes_folders_and_devices_are_not_opened(tmp_path, monkeypatch):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(tmp_path / "pipe")
@@ -44,7 +39,7 @@ def test_pipes_folders_and_devices_are_not_opened(tmp_path, monkeypatch):
         tmp_path / "link": "a pipe",
         tmp_path: "a folder",
         tmp_path / "socket": "a socket",
-        "/dev/zero": "a device",
+        Path("/dev/zero"): "a device",
     }.items():
         with pytest.raises(UserError) as error:
             read_file(path, 10)
@@ -59,7 +54,7 @@ def test_what_is_not_there_or_may_not_be_read_is_one_line(tmp_path):
         tmp_path / "dangling": "no such file",
         tmp_path / "loop": "too many levels of symbolic links",
         tmp_path / ("x" * 300): "file name too long",
-        "a\0b": "embedded null ",  # byte, or since Python 3.13 character in path
+        Path("a\0b"): "embedded null ",  # byte, or since Python 3.13 character in path
     }.items():
         with pytest.raises(UserError) as error:
             read_file(path, 10)

@@ -151,21 +151,6 @@ def test_bad_input_is_one_line_and_status_2(arguments, message, tmp_path, monkey
     assert not list(tmp_path.iterdir())
 
 
-def test_what_a_killed_process_left_is_swept_and_nothing_else(tmp_path):
-    """Names that a movie's download may have are left alone, and so is what another process is
-    writing now.
-    """
-    images = tmp_path / "set" / "img_align_celeba"
-    write_dataset(tmp_path / "set", 2, 16, workers=1)
-    old, new, movie = "000001.png.0123abcd.partial", "000002.png.0123abcd.partial", "movie.partial"
-    for name in (old, new, movie):
-        (images / name).touch()
-    for name in (old, movie):
-        os.utime(images / name, (0, 0))
-    write_dataset(tmp_path / "set", 2, 16, workers=1)
-    assert {path.name for path in images.iterdir()} == {"000001.png", "000002.png", new, movie}
-
-
 def test_a_folder_that_was_killed_before_its_note_is_taken(tmp_path):
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "portraits.json.0123abcd.partial").touch()

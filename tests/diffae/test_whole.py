@@ -1,7 +1,6 @@
 """Files and folders are written whole or not at all, and nothing but a regular file is replaced."""
 
 import errno
-import math
 import multiprocessing
 import os
 import stat
@@ -153,7 +152,7 @@ def test_a_folder_is_there_when_it_is_whole(tmp_path):
     with pytest.raises(ValueError, match="half"), whole_folder(out) as folder:
         (folder / "a").write_bytes(OLD)
         raise ValueError("half")
-    assert names(tmp_path) == []
+    assert names(out.parent) == []
     with whole_folder(out) as folder:
         assert PARTIAL.fullmatch(folder.name) and folder.parent == out.parent
         (folder / "a").write_bytes(OLD)
@@ -205,8 +204,6 @@ def test_a_kill_leaves_the_old_and_remainders_that_are_swept(tmp_path):
     assert (tmp_path / "file").read_bytes() == OLD and not (tmp_path / "folder").exists()
     left = {path for path in tmp_path.iterdir() if PARTIAL.fullmatch(path.name)}
     assert len(left) == 2
-    sweep(tmp_path.iterdir(), older=math.inf)
-    assert left < set(tmp_path.iterdir())  # somebody may be writing them
     sweep(tmp_path.iterdir())
     assert names(tmp_path) == ["file", "movie.partial"]
 

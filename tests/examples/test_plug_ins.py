@@ -115,7 +115,7 @@ def test_list_knows_them_and_dry_run_what_the_benchmark_computes(installed, port
     assert "  my-vae            My VAE: one line for `list`\n" in listed.stdout
     assert "  colour            how far the mean colour moves (none)\n" in listed.stdout
     context = _context(portraits, tmp_path)
-    perfect = systems.load("dummy-perfect")
+    perfect = systems.load("dummies:Perfect")
     planned, refused = dry_run.collect(context, ("colour",), [perfect])
     assert [(work.what, work.images) for _, _, work in planned] == [("encode", 16), ("decode", 16)]
     assert not refused
@@ -130,7 +130,7 @@ def test_a_plug_in_that_yields_rows_itself_gives_the_same_number(
     monkeypatch.syspath_prepend(str(Path(__file__).parent / "earlier"))
     entries = {"colour-by-rows": "colour_by_rows:BENCHMARK", **installed["diffae.benchmarks"]}
     offer(monkeypatch, "diffae.benchmarks", entries)
-    context, system = _context(portraits, tmp_path), systems.load("dummy-constant")
+    context, system = _context(portraits, tmp_path), systems.load("dummies:Constant")
     theirs, ours = REGISTRY.get("colour-by-rows"), REGISTRY.get("colour")
     (was,), (now,) = (list(rows(one, context, [system])) for one in (theirs, ours))
     assert (was.value, was.stderr, was.n) == (now.value, now.stderr, now.n) and was.stderr > 0

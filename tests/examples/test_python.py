@@ -75,7 +75,8 @@ print(len(results.failures), results.frame().query("metric == 'mse'")["value"].m
 """
     (tmp_path / "script.py").write_text(program)
     command = {"script": [tmp_path / "script.py"], "standard input": ["-"], "interactive": ["-i"]}
-    environment = os.environ | {"DIFFAE_CACHE": str(cache), "PYTHONPATH": str(ROOT)}
+    paths = f"{ROOT}{os.pathsep}{ROOT / 'tests' / 'kit'}"
+    environment = os.environ | {"DIFFAE_CACHE": str(cache), "PYTHONPATH": paths}
     done = subprocess.run(
         [sys.executable, *command[how]],
         input=program,

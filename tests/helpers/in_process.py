@@ -55,7 +55,9 @@ def command(main: Main, *arguments: object, cache: Path) -> CompletedProcess[str
 
 def environment(cache: Path) -> dict[str, str]:
     """The environment of a real process: this tree's packages, one thread, and `cache` as DIFFAE_CACHE."""
-    paths = {"DIFFAE_CACHE": str(cache), "PYTHONPATH": str(Path(__file__).parents[2])}
+    root = Path(__file__).parents[2]
+    found = f"{root}{os.pathsep}{root / 'tests' / 'kit'}"
+    paths = {"DIFFAE_CACHE": str(cache), "PYTHONPATH": found}
     return os.environ | paths | {"OMP_NUM_THREADS": "1"}
 
 

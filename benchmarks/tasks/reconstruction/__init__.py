@@ -1,4 +1,5 @@
 """Reconstruction (Tables 1 and 2).
 
-`reconstruction` measures it, `by_protocol` does so as the evaluation codes of others do.
+`reconstruction` measures it, `tables` are its tables, and `by_protocol` measures it as the evaluation
+codes of others do.
 """

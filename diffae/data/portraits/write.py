@@ -35,7 +35,7 @@ from diffae.system.distributed import mapped
 from diffae.system.errors import UserError
 from diffae.system.files import cache_root, foreign, read_text
 from diffae.system.progress import shown
-from diffae.system.whole import sweep, write_new, write_whole
+from diffae.system.whole import write_new, write_whole
 
 PORTRAITS_VERSION = "1"
 LARGEST_COUNT = 1_000_000
@@ -44,7 +44,7 @@ BLUR_RADIUS = 4.5  # in units of the drawing
 NOTE, TABLE = "portraits.json", "labels.csv"
 CHUNK = 64
 DEAD_PROCESS = "portraits: a process that draws died; free some memory, then run this again"
-LARGEST_NOTE, LEFT_FOR_GOOD = 10_000, 3600  # bytes, seconds
+LARGEST_NOTE = 10_000  # bytes
 WORTH_PROCESSES = 8  # chunks: fewer are drawn before other processes have started
 
 
@@ -91,7 +91,6 @@ def write_dataset(
     _claim(out, settings | {"size": size})
     images = out / IMAGE_FOLDER
     images.mkdir(exist_ok=True)
-    sweep(images.glob("*.partial"), older=LEFT_FOR_GOOD)  # recent ones may be others' that draw now
     missing = [i for i in range(count) if not (images / _name(i)).exists()]
     chunks = [missing[a : a + CHUNK] for a in range(0, len(missing), CHUNK)]
     draw = partial(_draw, images, size, draw_one)

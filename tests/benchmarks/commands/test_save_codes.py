@@ -6,6 +6,7 @@ import errno
 import in_process
 import numpy as np
 import pytest
+from dummies import ColourMap
 from PIL import Image
 from refusal import refusal
 from torch.nn.functional import avg_pool2d
@@ -14,7 +15,6 @@ from benchmarks import evaluate, measure
 from benchmarks.commands import saved_codes
 from benchmarks.measuring.codes import read
 from benchmarks.run import main
-from benchmarks.systems.dummy import ColourMap
 from benchmarks.systems.protocol.base import System
 from diffae.data import open_dataset
 from diffae.data.dataset import KINDS

@@ -6,13 +6,13 @@ from itertools import chain
 import numpy as np
 import pytest
 import torch
+from dummies import Perfect
 from memory_errors import MEMORY_ERRORS
 
 from benchmarks import evaluate, systems
 from benchmarks.core.store import CHUNK, Computation, Store
 from benchmarks.runtime.calling import PREFIX, Batches
 from benchmarks.runtime.errors import SystemFailed
-from benchmarks.systems.dummy import Perfect
 from benchmarks.systems.protocol import checked
 from benchmarks.systems.protocol.base import DECODE, ENCODE, Code
 from benchmarks.systems.protocol.checked import undivided
@@ -181,7 +181,7 @@ def test_every_verb_in_batches_is_the_verb(size):
     assert max(cut.inner.tried) == min(size, 10) and max(plain.inner.tried) == 10
 
 
-@pytest.mark.parametrize("name", [name for name in systems.REGISTRY.own if "dummy" in name])
+@pytest.mark.parametrize("name", [name for name in systems.REGISTRY.names() if "dummy" in name])
 def test_codes_of_every_shape_are_cut_and_put_together(name):
     system = systems.load(name)
     images = torch.rand(7, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import interruption
 import pytest
+from dummies import Constant
 from in_process import command, start
 
 from benchmarks.core.store import CHUNK
 from benchmarks.run import main
-from benchmarks.systems.dummy import Constant
 
 pytestmark = pytest.mark.usefixtures("no_effnet")
 ROOT = Path(__file__).parents[3]

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from dummies import Perfect
 
 from benchmarks import evaluate, run, systems
 from benchmarks.commands import running
 from benchmarks.core.store import Computation
 from benchmarks.runtime.choices import PRECISIONS
 from benchmarks.runtime.precision import full_precision, of_networks, precision
-from benchmarks.systems.dummy import Perfect
 from diffae.networks import bfloat16
 from diffae.system.errors import UserError
 from reports.records.uncertainty import of_mean
@@ -153,16 +153,14 @@ def test_an_environment_that_overrides_the_precision_is_refused(
             run.main(["probes", "--precision", name])
 
 
-@pytest.mark.parametrize("ask", ["command", "config", "dry run", "evaluate"])
+@pytest.mark.parametrize("ask", ["command", "dry run", "evaluate"])
 def test_bfloat16_is_refused_where_it_would_be_emulated(ask, tmp_path, monkeypatch):
     """An older processor: in one line, with nothing opened, computed or written."""
     monkeypatch.setattr(bfloat16, "capabilities", lambda: {"avx2", "avx512_bw"})
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path / "cache"))
-    (tmp_path / "run.toml").write_text('precision = "bfloat16"\n')
     more = {
         "command": ["--precision", "bfloat16"],
-        "config": ["--config", "run.toml"],
         "dry run": ["--precision", "bfloat16", "--dry-run"],
     }
     line = "^--precision bfloat16: this processor has no instructions .*: use --precision float32$"
@@ -171,7 +169,7 @@ def test_bfloat16_is_refused_where_it_would_be_emulated(ask, tmp_path, monkeypat
             evaluate("diffae", "probes", "nowhere", precision="bfloat16", device="cpu")
         else:
             run.main(["probes", "--data", "nowhere", "--device", "cpu", *more[ask]])
-    assert [path.name for path in tmp_path.iterdir()] == ["run.toml"]
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

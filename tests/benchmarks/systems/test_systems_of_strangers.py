@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from dummies import Perfect
 from lone_context import NoDistance
 from torch import nn
 
 from benchmarks.commands import dry_run
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.systems import Code, System, SystemFailed
-from benchmarks.systems.dummy import Perfect
 from benchmarks.systems.protocol import checked, trial
 from benchmarks.systems.protocol.base import (
     DECODE,

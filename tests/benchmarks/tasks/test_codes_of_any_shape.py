@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from colours import without_effnet
+from dummies import GreyLevels
 from lone_context import small_context
 from torch.nn.functional import avg_pool2d, interpolate
 
@@ -16,7 +17,6 @@ from benchmarks.core.plan import codes
 from benchmarks.core.registry import REGISTRY
 from benchmarks.core.runner.evaluation import rows
 from benchmarks.metrics.path_length import path_length
-from benchmarks.systems.dummy import GreyLevels
 from benchmarks.systems.protocol.checked import Checked
 from benchmarks.systems.protocol.parts import (
     NO_DIRECTION,

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import dummies
 import numpy as np
 import pytest
 import torch
@@ -13,7 +14,6 @@ from benchmarks.core.runner.evaluation import rows
 from benchmarks.metrics.networks import chosen
 from benchmarks.metrics.networks.faces import FaceEmbedding
 from benchmarks.plugin import Part
-from benchmarks.systems import dummy
 from benchmarks.systems.protocol import checked
 from benchmarks.systems.protocol.base import Code, System
 from benchmarks.tasks.edits import classifier, directions, edits, pictures
@@ -503,7 +503,7 @@ def test_the_strength_of_dose_1(doses, strength):
 
 
 def test_codes_that_cannot_be_moved_still_have_the_truth(context):
-    class Levels(dummy.GreyLevels):
+    class Levels(dummies.GreyLevels):
         image_size, latent_dim = SIDE, DIM
         semantic_parts = (Part.of_tokens((3, SIDE, SIDE), 16),)
 

@@ -6,12 +6,12 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from dummies import Constant
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
 from systems import Cells
 
 from benchmarks.core.runner.evaluation import rows
-from benchmarks.systems.dummy import Constant
 from benchmarks.tasks import probes
 from benchmarks.tasks.shared import probe_fits
 from probes import LinearProbe, fit_adam_paper, influences

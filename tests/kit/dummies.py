@@ -1,4 +1,4 @@
-"""Systems with known answers: they test the harness without any weights."""
+"""Systems with known answers, one for each kind of code: a plug-in that this folder installs."""
 
 from collections.abc import Sequence
 from pathlib import Path
