@@ -257,20 +257,14 @@ OPTIONS: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("compare", "--all", "", {"status": 1, "stdout": OTHER}),
     ("make", "RUNS --out", "''", EMPTY),
     ("make", "RUNS", "={base}", "not NAME=RUN"),
-    ("make", "--entry", "''", EMPTY),
-    ("make", "--entry", "e", "--out: not with --entry"),
     ("make", "--table", "''", EMPTY),
     ("make", "--table", "zzz", "--table: no zzz; there are: "),
     ("make", "--systems", "''", EMPTY),
     ("make", "--systems", "A", "--systems: only with --table"),
     ("make", "--columns", "''", EMPTY),
     ("make", "--columns", "ssim --cite", "--columns: not with --cite"),
-    ("make", "--digits", "-1 --table x", "must be at least 0, not -1"),
-    ("make", "--digits", "13 --table x", "must be at most 12, not 13"),
-    ("make", "--digits", "0", "--digits: only with --table"),
     ("make", "--format", "''", "invalid choice: ''"),
     ("make", "--errors", "", "--errors: only with --table"),
-    ("make", "--published", "", "--published: only with --table"),
 )  # fmt: skip
 
 

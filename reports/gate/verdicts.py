@@ -26,7 +26,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from diffae.system.errors import UserError
-from reports.records.metrics import METRICS, Margin, is_of_sample
+from reports.records.metric import Margin
+from reports.records.metrics import METRICS, is_of_sample
 from reports.records.published import OF_N
 from reports.records.reading import grouped, short
 from reports.records.record import HIGHER, NEITHER, Record

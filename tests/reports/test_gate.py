@@ -15,7 +15,7 @@ from scipy import stats
 
 from reports import compare as command_line
 from reports.gate.verdicts import compare, holm, read_margins, read_run
-from reports.records.metrics import Metric
+from reports.records.metric import Metric
 from reports.records.record import LOWER, NEITHER, record_key, write_records
 from reports.records.uncertainty import degrees_of_freedom, unpaired_error
 

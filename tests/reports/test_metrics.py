@@ -5,14 +5,12 @@ import math
 import pytest
 
 from reports.gate.verdicts import read_margins
+from reports.records.metric import NAME, Margin, Metric
 from reports.records.metrics import (
     FEATURE_NETWORKS,
     METRICS,
-    NAME,
     PAIRS,
     SETS,
-    Margin,
-    Metric,
     alternatives,
     comparing,
     published_name,
