@@ -26,7 +26,6 @@ from reports.records.settings import changes
 from reports.tables.protocol_diff import instrument, noted
 from reports.tables.ranking import comparable_n
 
-
 Key = tuple[str, str]  # a table, and the key of a record
 Number = tuple[object, ...]  # all that makes two numbers the same
 

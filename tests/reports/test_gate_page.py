@@ -13,11 +13,12 @@ from scipy import stats
 from reports import compare as command_line
 from reports.gate.junit import junit, junit_of_refusal
 from reports.gate.page import Findings, ordered, summary, terminal
-from reports.gate.verdicts import MISSING, NOT_COMPARED, VERDICTS, compare, read_margins
+from reports.gate.verdicts import MISSING, NOT_COMPARED, VERDICTS, compare
 from reports.gate.words import sentence, sentences
 from reports.records.metric import Metric
 from reports.records.metrics import METRICS
 from reports.records.record import HIGHER, NEITHER, Record
+from reports.records.run_folder import read_margins
 from reports.records.uncertainty import Error
 
 NOISE = RNG.normal(0, 0.001, 200)

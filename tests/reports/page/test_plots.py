@@ -55,7 +55,7 @@ def markers(plot, name):
 def test_the_paper_s_figures_are_drawn(plots):
     titles = [plot.title for plot in plots]
     for wanted in (
-        "SSIM ↑ against T", "pd_effnet ↓ against T", "SSIM ↑ against network calls", "against GFLOP",
+        "SSIM ↑ against T", "pd_effnet ↓ against T", "SSIM ↑ against network calls",
         "AUROC ↑ by attribute", "against edit: Male …", "ppl_effnet", "EfficientNet ratio",
         "MSE ↓ against noised to: t = …", "against noise …", "against … bits",
     ):  # fmt: skip
