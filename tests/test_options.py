@@ -248,8 +248,6 @@ OPTIONS: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("compare", "BASE", "'' {worse}", EMPTY),
     ("compare", "NEW", "{base} ''", EMPTY),
     ("compare", "--junit --page --json --margins", "''", EMPTY),
-    ("compare", "--names", "'' b", EMPTY),
-    ("compare", "--names", "a b", {"status": 1, "stdout": OTHER}),
     ("compare", "--alpha", "0", "not a number between 0 and 1"),
     ("compare", "--alpha", "1", "not a number between 0 and 1"),
     ("compare", "--alpha", "1e-300", {"status": 0}),
