@@ -8,7 +8,7 @@
       its numbers     Record, Row; Taken: solver and steps behind a number; Uncertainty: its error
       its plan        of one that yields rows itself: Work, Calls, and the work that benchmarks share: codes,
                       semantic_codes, new_images, real_features
-    A metric          MetricInfo (`Metric` in reports.records.metrics), Margin, HIGHER, LOWER
+    A metric          MetricInfo (`Metric` in reports.records.metric), Margin, HIGHER, LOWER
     A table           TableSpec
     A data set        open_dataset, open_portraits; UserError is one line for the person at the command line
 

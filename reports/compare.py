@@ -22,7 +22,7 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 
-from diffae.system.cli import Parser, path, printable, prog, run, say, word
+from diffae.system.cli import Parser, path, printable, prog, run, say
 from diffae.system.errors import UserError, words
 from diffae.system.files import Target, always, begins, json_with, refuse_outputs, writing
 from diffae.system.whole import write_whole
@@ -65,8 +65,7 @@ def _gate(args: argparse.Namespace) -> int:
     failing = [c for c in ordered(found) if c.verdict in FAILING]
     if args.allow_missing:
         failing = [c for c in failing if c.verdict != MISSING]
-    base_name, new_name = args.names or (str(args.base), str(args.new))
-    findings = Findings(found, failing, base_name, new_name, METRICS | brought)
+    findings = Findings(found, failing, str(args.base), str(args.new), METRICS | brought)
     with writing(Path("standard output"), "or give --page FILE"):
         print(terminal(findings, args.all), flush=True)
     _write(args, junit(findings), summary(findings), as_plain(findings))
@@ -130,8 +129,6 @@ def _parser() -> Parser:
     add("--page", type=path, metavar="FILE", help="write the report as Markdown")
     plain = "write the result as JSON: passed, counts, failures as sentences"
     add("--json", type=path, metavar="FILE", help=plain)
-    names = "names of the two runs in the report"
-    add("--names", nargs=2, type=word, metavar=("BASE", "NEW"), help=names)
     margins = "CSV file with the columns metric,margin,of,why (default: the margins of the package)"
     add("--margins", type=path, metavar="FILE", help=margins)
     add("--alpha", type=_probability, default=0.05, help="chance of a false alarm (default: 0.05)")

@@ -4,7 +4,6 @@
     python -m reports.make base=RUN mine=RUN --out DIR   with names for systems that both have
     python -m reports.make ENTRY [ENTRY ...] --out DIR   entries of a board: DIR gets board.html, too
     python -m reports.make --check ENTRY [ENTRY ...]     is an entry complete, and do its numbers follow from its scores?
-    python -m reports.make RUN --entry DIR               an entry of a run, whose card a person completes
     python -m reports.make RUN ... --table reconstruction --columns ssim,lpips     one table for a paper, printed
     python -m reports.make RUN ... --cite                BibTeX of all that a run used, and a paragraph on the evaluation
 
@@ -20,7 +19,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diffae.system.cli import Parser, between, path, prog, run, say, word
+from diffae.system.cli import Parser, path, prog, run, say, word
 from diffae.system.errors import UserError
 from diffae.system.files import Target, begins, refuse_outputs, writing
 from diffae.system.whole import write_whole
@@ -32,8 +31,8 @@ if TYPE_CHECKING:
 
 PAGE, BOARD = "report.html", "board.html"
 COMMAND = "reports.make"
-MODES = ("check", "entry", "table", "cite")
-OF_TABLE = ("systems", "columns", "digits", "format", "errors", "published")
+MODES = ("check", "table", "cite")
+OF_TABLE = ("systems", "columns", "format", "errors")
 # The modes that a flag belongs to, "" for none of MODES.
 ONLY_WITH = {
     "out": ("table", "cite", ""),
@@ -50,8 +49,6 @@ def main(arguments: list[str] | None = None) -> None:
         raise UserError(f"--{flag}: {why}")
     if args.check:
         return _check([Path(text) for text in args.runs])
-    if args.entry:
-        return _entry(args)
     if args.table or args.cite:
         return _print(args)
     if args.out is None:
@@ -114,16 +111,6 @@ def _note(remarks: Iterable[str]) -> None:
         say(f"note: {remark}")
 
 
-def _entry(args: Namespace) -> None:
-    from reports.records.entries import CARD, write_entry
-
-    if len(args.runs) > 1:
-        raise UserError(f"--entry {args.entry}: an entry has one run")
-    with writing(args.entry, "or choose another --entry"):
-        write_entry(Path(args.runs[0]), args.entry)
-    print(f"{args.entry}: say in {CARD} who made it, and add a link and a licence if there are any")
-
-
 def _check(folders: list[Path]) -> None:
     from reports.records.entries import read_entries
 
@@ -153,17 +140,14 @@ def _parser() -> Parser:
     add("--out", type=path, metavar="DIR", help=out)
     switch = functools.partial(add, action="store_const", const=True)
     switch("--check", help="check entries and write nothing")
-    add("--entry", type=path, metavar="DIR", help="make an entry of a run: a new folder")
     switch("--cite", help="print BibTeX of what the runs used, and how they were measured")
     table = "print one table, by its name or its benchmark's"
     add("--table", type=word, metavar="NAME", help=table)
     add("--systems", type=_names, metavar="A,B", help="its rows, in this order (default: all)")
     headline = "its metrics, in this order (default: those of its headline)"
     add("--columns", type=_names, metavar="A,B", help=headline)
-    add("--digits", type=between(0, 12), metavar="N", help="decimals of its numbers")
     add("--format", choices=("latex", "markdown", "csv"), help="default: latex")
     switch("--errors", help="with standard errors, after ±")
-    switch("--published", help="with the paper's values beside ours")
     return parser
 
 

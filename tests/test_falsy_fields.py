@@ -25,7 +25,7 @@ from diffae.images.classifier import Classifier
 from diffae.networks.config import LatentConfig, ModelConfig
 from diffae.system.errors import UserError
 from probes import LinearProbe
-from reports.records.metrics import Margin, Metric
+from reports.records.metric import Margin, Metric
 from reports.records.reading import from_plain, to_plain
 from reports.records.record import LOWER, OF_RUNS, Record, read_records, write_records
 from reports.records.specs import TableSpec

@@ -48,7 +48,6 @@ CASES = {
     "make": Case(make.main, ("in2", "in"), ("--out",), True),
     "table": Case(make.main, ("in2", "in", "--table", "x"), ("--out",)),
     "cite": Case(make.main, ("in2", "in", "--cite"), ("--out",)),
-    "entry": Case(make.main, ("in",), ("--entry",), True),
     "measure": Case(measure.main, ("fid", "in"), ("--save",)),
     "run": Case(RUNNING, ("all", "--data", "in"), ("--out", "--save-codes"), True),
     "plan": Case(RUNNING, ("all", "--data", "in", "--dry-run"), ("--out",), True),

@@ -6,8 +6,9 @@ The table `reports.records.metrics` explains their names; plug-ins add rows to i
 from collections.abc import Mapping
 
 from diffae.system.errors import UserError
-from reports.records.metrics import METRICS, NAME, Margin
-from reports.records.metrics import Metric as MetricInfo
+from reports.records.metric import NAME, Margin
+from reports.records.metric import Metric as MetricInfo
+from reports.records.metrics import METRICS
 
 __all__ = ["METRICS", "Margin", "MetricInfo", "register"]
 

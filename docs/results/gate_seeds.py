@@ -17,7 +17,8 @@ from pathlib import Path
 
 from measure import run_quick, table
 
-from reports.gate.verdicts import REGRESSION, compare, read_margins, read_run
+from reports.gate.verdicts import REGRESSION, compare
+from reports.records.run_folder import read_margins, read_run
 
 # Fewer steps and samples than profile `quick`, and few images of each split, so that seeds share few of them.
 SETTINGS = """

@@ -11,7 +11,7 @@ from reports.records.metrics import Metrics
 from reports.records.reading import for_xml, joined
 from reports.tables.numbers import steps_text
 
-# The class and the name of a test; "failure", "error", "skipped" or "system-out", or nothing; and why.
+# The class and the name of a test; "failure", "error", "skipped", or nothing; and why.
 Case = tuple[str, str, str, str]
 
 
@@ -34,13 +34,11 @@ def junit_of_refusal(reason: str) -> bytes:
 def _case(c: Comparison, failed: bool, known: Metrics) -> Case:
     r = c.record
     names = f"{r.benchmark}.{r.system}", joined(r.setting, steps_text(r), r.metric)
-    of_error = error_changed(c)
     if not failed:
-        kind = "skipped" if c.verdict == NOT_COMPARED else "system-out" if of_error else ""
-        return (*names, kind, joined(c.note, of_error, by="; "))
+        return (*names, "skipped" if c.verdict == NOT_COMPARED else "", c.note)
     base, new, difference = change(c, known)
     message = f"{c.verdict}: {base} -> {new or 'no value'} ({difference}), margin {c.margin:.2g}, p {c.p:.2g} {c.note}"
-    return (*names, "failure", joined(message.strip(), of_error, by="; "))
+    return (*names, "failure", joined(message.strip(), error_changed(c), by="; "))
 
 
 def _xml(suites: dict[str, list[Case]]) -> bytes:
@@ -54,9 +52,7 @@ def _xml(suites: dict[str, list[Case]]) -> bytes:
         for classname, title, kind, why in cases:
             names = {"classname": for_xml(classname), "name": for_xml(title)}
             case = ElementTree.SubElement(suite, "testcase", names)
-            if kind == "system-out":  # of a test that passed; it has no message
-                ElementTree.SubElement(case, kind).text = for_xml(why)
-            elif kind:
+            if kind:
                 ElementTree.SubElement(case, kind, message=for_xml(why))
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)

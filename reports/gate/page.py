@@ -1,7 +1,7 @@
 """The verdicts of the gate as a page: failures first, as sentences, then remarks and tables.
 
 `terminal` is for a terminal: about forty lines of at most a hundred columns. `summary` is for
-Markdown with folded sections, such as a job's summary or a comment, and has a table per verdict. Both are
+Markdown with folded sections, such as a job's summary, and has a table per verdict. Both are
 valid Markdown.
 """
 
@@ -33,9 +33,7 @@ WORDS = {verdict: verdict for verdict in verdicts.VERDICTS} | {
     verdicts.CHANGED: "changed (neither better nor worse)",
     verdicts.SAME: "the same",
 }
-MOST_IMAGES = 1_000  # times as many images as a run has, which a larger run may have
 Wrap = Callable[[str], str]
-NEAR = 0.05  # an unresolved number with a smaller p gets a remark
 
 
 @dataclass(frozen=True)
@@ -119,17 +117,11 @@ def as_plain(findings: Findings) -> dict[str, object]:
 
 
 def ordered(found: Sequence[verdicts.Comparison]) -> list[verdicts.Comparison]:
-    """Comparisons sorted by verdict, then by certainty, then by the loss (of an improvement the gain)
-    relative to margin and error, largest first.
+    """Comparisons sorted by verdict, then by p, then by the loss (of an improvement the gain) relative
+    to margin and error, largest first.
     """
-
-    def certainty(c: verdicts.Comparison) -> float:
-        """The p of what the verdict says; that of an improvement is not `c.p`, which is of a loss."""
-        better = c.verdict == verdicts.IMPROVEMENT
-        return verdicts.one_sided_p(c, -1) if better else _or_if_nan(c.p, 2.0)
-
     place = verdicts.VERDICTS.index
-    return sorted(found, key=lambda c: (place(c.verdict), certainty(c), -_excess(c)))
+    return sorted(found, key=lambda c: (place(c.verdict), _or_if_nan(c.p, 2.0), -_excess(c)))
 
 
 def change(c: verdicts.Comparison, known: Metrics) -> tuple[str, str, str]:
@@ -166,10 +158,10 @@ def _status(findings: Findings) -> str:
 def _remarks(findings: Findings) -> list[str]:
     """Remarks on numbers that did not fail, as a list in Markdown."""
     found, known = findings.found, findings.known
-    rows = ordered(found)
-    by_verdict = {v: [c for c in rows if c.verdict == v] for v in verdicts.VERDICTS}
-    missing, better = by_verdict[verdicts.MISSING], by_verdict[verdicts.IMPROVEMENT]
-    unresolved = by_verdict[verdicts.UNRESOLVED]
+    missing, changed, unresolved = (
+        [c for c in found if c.verdict == verdict]
+        for verdict in (verdicts.MISSING, verdicts.CHANGED, verdicts.UNRESOLVED)
+    )
     remarks = []
     if lost := [c for c in found if c.pairing_lost]:
         names = few([escape(words.subject(c.record)) for c in lost], words.OTHERS)
@@ -184,17 +176,9 @@ def _remarks(findings: Findings) -> list[str]:
             f"**The standard error changed** by more than a quarter and beyond chance, at the same n, of {len(errors):,} "
             f"number{'s' * (len(errors) != 1)}: {'; '.join(names)}. This is no regression, but it needs a reason."
         )
-    if unresolved and unresolved[0].p < NEAR:
-        text = escape(f"{words.sentence(unresolved[0], known)} ({words.p_text(unresolved[0].p)})")
-        remarks.append(
-            f"Closest to failing, but not significant among so many comparisons: {text}."
-        )
     if allowed := len(missing) - sum(c.verdict == verdicts.MISSING for c in findings.failing):
         remarks.append(f"Missing, but ignored (--allow-missing): {allowed:,}.")
-    if better:
-        text = escape(words.sentence(better[0], known))
-        remarks.append(f"Better: {len(better):,}; the most significant: {text}.")
-    if seen := [c for c in by_verdict[verdicts.CHANGED] if _printed_change(c, known)]:
+    if seen := [c for c in changed if _printed_change(c, known)]:
         text = escape(words.sentence(max(seen, key=lambda c: _printed_change(c, known)), known))
         count = f"{len(seen):,}"
         remarks.append(f"Changed, neither better nor worse: {count}; the largest change: {text}.")
@@ -221,24 +205,14 @@ def _printed_change(c: verdicts.Comparison, known: Metrics) -> float:
 
 
 def _help(unresolved: Sequence[verdicts.Comparison]) -> str:
-    """How many numbers are unresolved, which is the least certain, and what would help.
-
-    The error falls with the square root of the number of images.
-    """
+    """How many numbers are unresolved, which is the least certain, and what would help."""
     worst = max(unresolved, key=lambda c: _possible(c) / c.margin if c.margin else 0.0)
     possible = _possible(worst)
     count = f"{len(unresolved):,} numbers are" if len(unresolved) > 1 else "1 number is"
-    times = (possible / worst.margin) ** 2 if worst.margin else math.inf
-    helps = f"; about {float(f'{times:.2g}'):,.0f} times as many for this one), or wider --margins."
-    if times > MOST_IMAGES:
-        helps = (
-            f"), but this one would take over {MOST_IMAGES:,} times as many: give it a margin of "
-            f"{words.two_digits(possible)} or more (--margins)."
-        )
     return (
         f"{count} unresolved: this run is too small to show or to exclude a loss above the margin. The least certain is "
         f"{escape(words.subject(worst.record))}: a loss of up to {words.two_digits(possible)} cannot be excluded (margin "
-        f"{words.two_digits(worst.margin)}). More images help (a larger profile{helps}"
+        f"{words.two_digits(worst.margin)}). More images help (a larger profile), or wider --margins."
     )
 
 
@@ -259,18 +233,12 @@ def _folded_tables(findings: Findings) -> list[str]:
         shown = list(rows)
         some = f", the first {len(shown):,} of them" if len(shown) < counts[verdict] else ""
         head = f"<details><summary>{counts[verdict]:,} {WORDS[verdict]}{some}</summary>"
-        folds.append(f"{head}\n\n{_unpadded(_table(shown, findings.known))}\n\n</details>")
+        folds.append(f"{head}\n\n{_table(shown, findings.known)}\n\n</details>")
     return folds
 
 
 def _table(rows: Sequence[verdicts.Comparison], known: Metrics) -> str:
     return tabulate([_row(c, known) for c in rows], HEADERS, tablefmt="pipe", disable_numparse=True)
-
-
-def _unpadded(table: str) -> str:
-    """The same table without padding, a third of the bytes: a comment holds 65,536 characters."""
-    head, ruler, *rows = (re.sub(" {2,}", " ", line) for line in table.split("\n"))
-    return "\n".join([head, re.sub("-+", "-", ruler), *rows])
 
 
 def _row(c: verdicts.Comparison, known: Metrics) -> list[str]:

@@ -26,11 +26,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from diffae.system.errors import UserError
-from reports.records.metrics import METRICS, Margin, is_of_sample
+from reports.records.metric import Margin
+from reports.records.metrics import METRICS, is_of_sample
 from reports.records.published import OF_N
 from reports.records.reading import grouped, short
 from reports.records.record import HIGHER, NEITHER, Record
-from reports.records.run_folder import Run, read_margins, read_run
+from reports.records.run_folder import Run
 from reports.records.settings import changes
 from reports.records.uncertainty import (
     Error,
@@ -42,8 +43,6 @@ from reports.records.uncertainty import (
     t_tail,
 )
 from reports.tables.ranking import comparable_n
-
-__all__ = ["Run", "UserError", "compare", "read_margins", "read_run"]
 
 REGRESSION, MISSING, IMPROVEMENT = "regression", "missing", "improvement"
 UNRESOLVED, CHANGED, NEW, NOT_COMPARED = "unresolved", "changed", "new", "not compared"

@@ -1,13 +1,12 @@
 """The board: one page of many entries, by data and protocol.
 
 Runs of one suite, or of none, that measured everything alike share a group, so that no column has
-unlike protocols; the paper's own numbers are the last group. Within a group each metric is ranked,
+unlike protocols. Within a group each metric is ranked,
 with each pair's difference and whether it is beyond noise. The page's script (board.js) only chooses what is shown, and draws it.
 """
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 from urllib.parse import quote
@@ -18,8 +17,7 @@ from reports.page.plots.drawing import is_drawable, point
 from reports.page.verdicts import gap_text, how, how_sure, size_of_code, sizes_of_codes
 from reports.page.view import Numbers, View, details, protocols_of, table_view
 from reports.records.entries import FILES, Entry
-from reports.records.metrics import METRICS, with_stand_ins
-from reports.records.published import published_records
+from reports.records.metrics import with_stand_ins
 from reports.records.reading import joined
 from reports.records.record import Record
 from reports.records.run_folder import SAMPLES, Run
@@ -37,7 +35,6 @@ Sizes = Mapping[tuple[str, str], float]  # by system and setting
 def render(entries: Sequence[Entry], beside: Path) -> str:
     """The page of `entries` as text; links to their files are relative to the folder `beside`."""
     groups = groups_of([entry.run for entry in entries])
-    groups.append(_published(groups))
     numbers: Numbers = {}
     shown = [_group(i, group, numbers) for i, group in enumerate(groups)]
     ranked = [list(_contests(group, numbers)) for group in groups]
@@ -80,21 +77,15 @@ def _same(group: Merged, run: Run) -> bool:
     return a == b and group.suite == run.suite
 
 
-def _published(groups: Sequence[Merged]) -> Merged:
-    """The paper's numbers, in the tables of the entries, with no more digits than it prints."""
-    specs = {spec.name: spec for found in groups for spec in found.specs}
-    run = Run(Path("published"), tuple(published_records()), {}, {}, specs=tuple(specs.values()))
-    as_printed = {name: replace(metric, digits=None) for name, metric in METRICS.items()}
-    return replace(merge([run]), known=as_printed)
-
-
 def _group(index: int, found: Merged, numbers: Numbers) -> View:
     """A group as the page shows it: its tables, and what its runs do not share."""
-    names = [run.label for run in found.sources if run.label]
-    title = tables_heading(found)[0] if names else "As published: Preechakul et al. 2022"
-    tables = [table_view(table, numbers, f"g{index}") for table in found.tables[1:]]
-    about = {"id": f"g{index}", "title": title, "entries": names, "remarks": found.remarks}
-    return about | {"tables": tables}
+    return {
+        "id": f"g{index}",
+        "title": tables_heading(found)[0],
+        "entries": [run.label for run in found.sources],
+        "remarks": found.remarks,
+        "tables": [table_view(table, numbers, f"g{index}") for table in found.tables[1:]],
+    }
 
 
 def _entry(entry: Entry, beside: Path) -> View:

@@ -10,7 +10,6 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -101,13 +100,12 @@ SIDES = (192, 128, 64)  # pixels that larger images are shrunk to, the first at 
 LOSSLESS = 64  # pixels: larger images are stored as JPEG if that takes less than half
 QUALITY = 88
 MOST_BYTES = 8_000_000  # of all images, as text
-MOST_CELLS, MOST_SHEETS = 512, 400
 OPEN = 4  # sheets of a benchmark that are not folded
 
 
 @dataclass(frozen=True)
 class FigureView:
-    """A sheet, and its `images` by row as far as they are shown: of each its data, its description, a
+    """A sheet, and its `images` by row: of each its data, its description, a
     note under it, and its displayed size.
     """
 
@@ -159,7 +157,7 @@ def strip_of(figures: Sequence[FigureView], whole: bool) -> dict[str, Any] | Non
     figure, heads = figures[0], figures[0].sheet.rows
     places = list(range(len(figure.images)))
     if figure.sheet.strip:
-        places = [place for place in figure.sheet.strip if place < len(places)]
+        places = list(figure.sheet.strip)
     elif not heads:
         places = places[:1]
     elif not whole:
@@ -183,29 +181,26 @@ def _sheets(found: Merged) -> tuple[list[tuple[ReadSheet, str]], list[str]]:
                 sheets.append((replace(sheet, title=prefix + sheet.title), name))
             except UserError:
                 refused.append(f"{name}: no labelled sheet")
-    if (more := len(sheets) - MOST_SHEETS) > 0:
-        refused.append(f"{more} sheets after the first {MOST_SHEETS}")
     places = {name: i for i, name in enumerate(dict.fromkeys(r.system for r in found.records))}
 
     def place(named: tuple[ReadSheet, str]) -> tuple[int, bool, str]:
         sheet, name = named
         return places.get(str(sheet.about.get("system")), len(places)), "worst" in name, name
 
-    return sorted(sheets[:MOST_SHEETS], key=place), refused
+    return sorted(sheets, key=place), refused
 
 
 def _figure(id: str, sheet: ReadSheet, side: int) -> FigureView:
-    shown = [k for k, total in enumerate(accumulate(sheet.lengths)) if total <= MOST_CELLS]
-    rows = [[_image(sheet, row, i, side) for i in range(sheet.lengths[row])] for row in shown]
+    rows = [
+        [_image(sheet, row, column, side) for column in range(length)]
+        for row, length in enumerate(sheet.lengths)
+    ]
     width, remarks = sheet.cells["width"], []
     if width > max(side, LOSSLESS):
         remarks.append(f"shrunk from {width} to {side} px")
     if any(image["src"].startswith("data:image/jpeg") for row in rows for image in row):
         remarks.append("kept as JPEG here")
-    remark = ", ".join(remarks)
-    if len(rows) < len(sheet.lengths):
-        remark = joined(remark, f"the first {len(rows)} of {len(sheet.lengths)} rows", by="; ")
-    return FigureView(id, sheet, rows, remark)
+    return FigureView(id, sheet, rows, ", ".join(remarks))
 
 
 def _stored(image: Image.Image, kind: str) -> bytes:

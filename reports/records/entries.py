@@ -14,9 +14,8 @@ The card says what the entry is and whose:
 import math
 import os
 import re
-import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
@@ -25,25 +24,21 @@ import numpy as np
 import yaml
 
 from diffae.system.errors import UserError
-from diffae.system.files import Target, empty_folder, read_text, refuse_outputs
-from diffae.system.whole import whole_folder, write_whole
+from diffae.system.files import read_text
 from reports.records.metrics import METRICS
-from reports.records.published import attach
-from reports.records.reading import from_plain, part_of, short
+from reports.records.reading import from_plain, short
 from reports.records.record import Record, protocol_id, record_key
 from reports.records.run_folder import INFLUENCES, RECORDS, RUN, SAME_ERROR, SAMPLES, Run, read_run
 from reports.records.specs import NAME
-from reports.records.tokenizers import BY_PROTOCOL, published
+from reports.records.tokenizers import BY_PROTOCOL
 from reports.records.uncertainty import UNKNOWN, Error, Floats, Uncertainty, error, of_mean
 
 CARD = "card.yaml"
 FILES = (RECORDS, SAMPLES, INFLUENCES, RUN)
-UNFILLED = "TODO:"  # marks what a person has to fill in
 LARGEST_CARD, LONGEST = 2**16, 600  # bytes of a card, characters of a field
 SAME = 1e-6  # relative: a number against the mean of the scores that samples.csv prints
 # Our benchmarks that write the scores behind their means over images to samples.csv.
 SCORED = ("reconstruction", "probes", "identity", "edits", "latent", "denoising", "variation")
-PUBLISHED = ("published", "published_metric", "published_source", "not_comparable")
 
 
 @dataclass(frozen=True)
@@ -101,48 +96,14 @@ def read_entries(folders: Iterable[Path]) -> list[Entry]:
 
 def read_entry(folder: Path) -> Entry:
     """Read one entry and check its numbers. Raises UserError naming the file that is wrong."""
-    name = _name_of(folder)
-    return _checked(read_card(folder / CARD), read_run(folder, label=name))
-
-
-def _name_of(folder: Path) -> str:
     name = folder.resolve().name
     if not NAME.fullmatch(name):
         raise UserError(f"{folder}: name the folder with letters, digits and . _ - only")
-    return name
-
-
-def _checked(card: Card, run: Run) -> Entry:
+    card, run = read_card(folder / CARD), read_run(folder, label=name)
     if not run.has_influences:
         why = "without it systems cannot be compared in pairs; copy it from the run"
-        raise UserError(f"{run.folder / INFLUENCES}: no such file; {why}")
+        raise UserError(f"{folder / INFLUENCES}: no such file; {why}")
     return Entry(run, card, check(run))
-
-
-def write_entry(source: Path, folder: Path) -> None:
-    """Make an entry of a finished run. Its card is filled from the run.
-
-    Only a person knows who made the entry: the card has a mark in its place, which `read_card`
-    refuses.
-
-    Raises UserError if something is at `folder`, and for a run that cannot be an entry.
-    """
-    refuse_outputs([Target("--entry", folder, empty_folder)], [source])
-    run = read_run(source, label=_name_of(folder))
-    measured = [r for r in run.rows if r.value is not None and not r.reference]
-    systems, data, benchmarks = (
-        ", ".join(dict.fromkeys(getattr(r, name) for r in measured))
-        for name in ("system", "dataset", "benchmark")
-    )
-    profile = part_of(run.settings, "profile").get("name")
-    about = f"Profile {profile}, seed {run.settings.get('seed')}: {benchmarks}."
-    card = Card(f"{systems} on {data}", f"{UNFILLED} who made the entry", about)
-    _checked(card, run)
-    with whole_folder(folder) as partial:
-        for name in FILES:
-            shutil.copyfile(source / name, partial / name)
-        text = yaml.safe_dump(vars(card), sort_keys=False, allow_unicode=True)
-        write_whole(partial / CARD, text.encode())
 
 
 def read_card(path: Path) -> Card:
@@ -161,8 +122,6 @@ def _wrong(name: str, text: str, optional: bool) -> str:
     """What is wrong with a field of a card; empty if nothing is."""
     if not text.strip():
         return "" if optional else "is empty"
-    if text.startswith(UNFILLED):
-        return "still to be filled in"
     if len(text) > LONGEST or not text.isprintable():
         return f"not one line of at most {LONGEST} characters"
     if name == "link" and not re.fullmatch(r"https://[^\s\"']+", text):
@@ -179,10 +138,9 @@ def check(run: Run) -> frozenset[str]:
 
     Returns the keys of the numbers that were taken again from the scores of their images.
     Every number has a protocol, which has the hash of its fields; its direction, unit and range are
-    those of the table of metrics; what was published, and why it must not be compared, is looked up
-    again; its interval is that of its standard error, and the standard error that of influences.npz
-    (which `read_run` compares). A mean over images is that of its scores in samples.csv, and so is
-    its error, unless the pictures of a person count as one.
+    those of the table of metrics; its interval is that of its standard error, and the standard error
+    that of influences.npz (which `read_run` compares). A mean over images is that of its scores in
+    samples.csv, and so is its error, unless the pictures of a person count as one.
 
     Raises UserError naming the file and the number that is wrong.
     """
@@ -193,7 +151,7 @@ def check(run: Run) -> frozenset[str]:
     for record in run.rows:
         key = record_key(record)
         known = run.uncertainties.get(key, UNKNOWN)
-        wrong = _against_table(record, run) or _against_published(record, run)
+        wrong = _against_table(record, run)
         if record.value is not None and not wrong:
             scores = np.array([score for _, score in run.scores_of(record)])
             wrong = _against_error(record, known) or _against_scores(record, scores, known)
@@ -210,8 +168,9 @@ def _against_table(record: Record, run: Run) -> str:
     metric = METRICS.get(record.metric) or run.metrics.get(record.metric)
     if metric is None:
         return "no such metric"
-    if wrong := _unlike(record, metric, ("direction", "unit")):
-        return wrong
+    for name in ("direction", "unit"):
+        if (ours := getattr(record, name)) != (theirs := getattr(metric, name)):
+            return f"{name} is {short(repr(ours))}, not {short(repr(theirs))}"
     if record.value is None:
         numbers = (record.stderr, record.ci_low, record.ci_high)
         return "an error without a value" if any(x is not None for x in numbers) else ""
@@ -222,26 +181,6 @@ def _against_table(record: Record, run: Run) -> str:
     if metric.most is not None and record.value > metric.most + SAME:
         return f"{record.value:.8g} is above {metric.most:g}"
     return "" if record.protocol else "no protocol"
-
-
-def _against_published(record: Record, run: Run) -> str:
-    """What does not agree with the tables of published numbers; empty if nothing."""
-    if record.table == BY_PROTOCOL:
-        printed = {(number.value, number.metric) for number in published()}
-        stated = (record.published, record.published_metric)
-        return "" if stated in printed | {(None, "")} else f"published: nobody printed {stated[0]}"
-    bare = replace(
-        record, published=None, published_metric="", published_source="", not_comparable=""
-    )
-    return _unlike(record, attach(bare, run.protocols.get(record.protocol, {})), PUBLISHED)
-
-
-def _unlike(record: Record, expected: object, names: Iterable[str]) -> str:
-    """The first of these fields in which a record is not as expected; empty if there is none."""
-    for name in names:
-        if (ours := getattr(record, name)) != (theirs := getattr(expected, name)):
-            return f"{name} is {short(repr(ours), 80)}, not {short(repr(theirs), 80)}"
-    return ""
 
 
 def _against_error(record: Record, known: Uncertainty) -> str:

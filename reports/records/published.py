@@ -16,7 +16,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, TypeVar
 
-from reports.records.metrics import METRICS, published_name
+from reports.records.metrics import METRICS
 from reports.records.record import Record
 
 # The data sets of the paper: their numbers of images.
@@ -39,7 +39,7 @@ OF_N = ", n = "  # follows a name if the cells of one class have several n
 class PaperProtocol:
     """How the paper measured a table: on which data, with which fields of our protocols.
 
-    `data` is a data set and its image size, empty if every row of the table names its own.
+    `data` is a data set and perhaps its image size, empty if every row of the table names its own.
     `unknown` says what the paper leaves open: then nothing is comparable.
     """
 
@@ -55,7 +55,6 @@ _CLASS = {
     "reference_n": 202_599,
     "acceptance": "u < p (the paper's text)",
 }
-_SECONDHAND = PaperProtocol(unknown="published protocol not known at first hand")
 _UNSPLIT = "the paper says neither how its images were split nor how it averaged"
 _ADAM = "Adam 1e-3, batch 32, 9375 steps (the authors', without their flips)"
 # By table and kind of row; "" is every other kind.
@@ -69,8 +68,6 @@ PROTOCOLS: dict[tuple[str, str], PaperProtocol] = {
     ),
     ("table3_fewshot_fid", "naive"): PaperProtocol("CelebA 64", {"n": 202_599}),
     ("table4_unconditional_fid", ""): PaperProtocol("", {"n": 50_000, "reference_n": 50_000}),
-    ("appendix_f_smoothness", ""): _SECONDHAND,
-    ("appendix_g_identity", ""): _SECONDHAND,
 }
 # Prefixes of the protocol fields that describe a metric's network.
 _PARTS = {"lpips": "perceptual", "ppl": "perceptual", "fid": "feature", "arcface": "identity"}
@@ -93,39 +90,20 @@ def letters(name: str) -> str:
     return re.sub(r"[^a-z]", "", name.lower())
 
 
-def differences(
-    record: Record, protocol: Mapping[str, Any], dataset: str, steps: int | None
-) -> Iterator[str]:
-    """The differences between `record`, measured by `protocol`, and the paper's number on `dataset`
-    at T = `steps`.
+def differences(record: Record, protocol: Mapping[str, Any], steps: int | None) -> Iterator[str]:
+    """The differences between `record`, measured by `protocol`, and the paper's number of the same
+    data at T = `steps`.
     """
     theirs = PROTOCOLS[record.table, _kind_of_row(record)]
     if theirs.unknown:
         yield theirs.unknown
-    if not protocol:
-        yield "no protocol recorded"
-        return
-    yield from _of_data(record.dataset, protocol, theirs.data or dataset)
     yield from of_fields({**protocol, "n": record.n}, theirs.fields)
     yield from _of_steps(record.steps, steps, protocol)
-    yield from _of_networks(protocol, _PARTS.get(record.metric, ""))
-
-
-def _of_data(name: str, protocol: Mapping[str, Any], theirs: str) -> Iterator[str]:
-    """Differences in the data: another data set, another size, only a part of it, or other pixels."""
-    ours = paper_dataset(name, protocol)
-    (title, size), (our_title, our_size) = map(_title_and_size, (theirs, ours))
-    if not title:  # an appendix, which names none
-        return
-    if our_title != title or (size and our_size != size):
-        yield f"measured on {ours}, published on {theirs}"
-    if our_title != title:
-        return
-    images, crop = protocol.get("dataset_images"), _transform(protocol).get("crop")
-    if images != DATA_SETS[title]:
-        yield f"{name} has {_text(images)} images here, {title} has {DATA_SETS[title]:,}"
-    if crop not in (crops := CROPS_OF.get(title, CROPS)):
-        yield f"crop {crop}, published with {crops[0]}"
+    if protocol.get("solver") not in (None, "ddim"):
+        yield f"solver {protocol['solver']}, published with ddim"
+    precision = protocol.get("precision", protocol.get("dtype"))
+    if precision != "float32":
+        yield f"precision {_text(precision)}, not float32"
 
 
 def of_fields(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[str]:
@@ -144,19 +122,6 @@ def _of_steps(ours: int | None, theirs: int | None, protocol: Mapping[str, Any])
     for name in STEPS:
         if protocol.get(name) not in (None, ours, theirs):
             yield f"{name.replace('_', ' ')} {protocol[name]}, published at T = {theirs}"
-
-
-def _of_networks(protocol: Mapping[str, Any], part: str) -> Iterator[str]:
-    """Differences in the networks: other weights behind the metric, another solver or another
-    precision of the model.
-    """
-    if f"{part}_weights" in protocol:
-        yield f"{part} network with weights that are not the published ones"
-    if protocol.get("solver") not in (None, "ddim"):
-        yield f"solver {protocol['solver']}, published with ddim"
-    precision = protocol.get("precision", protocol.get("dtype"))
-    if precision != "float32":
-        yield f"precision {_text(precision)}, not float32"
 
 
 def scale_name(system: str) -> str:
@@ -180,12 +145,6 @@ def _transform(protocol: Mapping[str, Any]) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _title_and_size(text: str) -> tuple[str, str]:
-    """`("FFHQ", "128")` of "FFHQ 128"; no title if it is not one of the paper's data sets."""
-    match = re.fullmatch(rf"({'|'.join(DATA_SETS)})(?: (\d+))?", text)
-    return (match[1], match[2] or "") if match else ("", "")
-
-
 def _text(value: object) -> str:
     if value is None:
         return "not recorded"
@@ -197,8 +156,6 @@ def _text(value: object) -> str:
 
 R = TypeVar("R", bound=Record)
 
-FILES = ("diffae_2022.csv", "diffae_2022_appendix_secondhand.csv")
-
 # Each table of the paper: the benchmark that measures it, and its name there.
 TABLES = {
     "table1_reconstruction": ("reconstruction", "Table 1"),
@@ -206,8 +163,6 @@ TABLES = {
     "section5.3_probe": ("probes", "Section 5.3"),
     "table3_fewshot_fid": ("fewshot", "Table 3"),
     "table4_unconditional_fid": ("unconditional", "Table 4"),
-    "appendix_f_smoothness": ("interpolation", "Appendix F"),
-    "appendix_g_identity": ("identity", "Appendix G"),
 }
 
 _INVERTED, _RANDOM = "x_T inverted", "x_T random"
@@ -248,14 +203,10 @@ def lookup(
 ) -> Record | None:
     """The paper's number for a cell, by the harness's names, or None if the paper has none.
 
-    `dataset` matters to Table 4. If the paper gives a cell at one T alone (Tables 1 and 3: T = 100), that number is returned whatever `steps` is: compare its own. For a stand-in metric
-    such as fd_effnet the number of the original (fid) is returned; none for a stand-in that is read
-    the other way, such as a distance in place of a similarity.
+    `dataset` matters to Table 4. If the paper gives a cell at one T alone (Tables 1 and 3: T = 100),
+    that number is returned whatever `steps` is: compare its own.
     """
-    original = published_name(metric)
-    if original != metric and METRICS[original].direction != METRICS[metric].direction:
-        return None
-    key = (table, *_their_names(table, system, setting), original)
+    key = (table, *_their_names(table, system, setting), metric)
     found = _by_cell().get(key, [])
     if table == "table4_unconditional_fid":  # it is given by data set
         found = [r for r in found if plain(r.dataset) == plain(dataset)]
@@ -277,24 +228,27 @@ def attach(record: R, protocol: Mapping[str, Any]) -> R:
     found = lookup(
         r.table, r.system, setting=r.setting, steps=r.steps, metric=r.metric, dataset=data
     )
-    if found is None or not _agree(record, protocol, found):
+    weights = f"{_PARTS.get(r.metric, '')}_weights"  # in protocols of weights that are not the published ones
+    if found is None or weights in protocol or not _is_of_paper(r, protocol, found):
         return record
     return replace(
         record,
         published=found.value,
         published_metric=found.metric,
         published_source=found.published_source,
-        not_comparable="; ".join(differences(record, protocol, found.dataset, found.steps)),
+        not_comparable="; ".join(differences(record, protocol, found.steps)),
     )
 
 
-def _agree(record: Record, protocol: Mapping[str, Any], found: Record) -> bool:
-    """Whether a number of the paper is of the same network and data as `record`."""
-    data = PROTOCOLS[record.table, _kind_of_row(record)].data or found.dataset
-    is_stand_in = published_name(record.metric) != record.metric
-    other_weights = f"{_PARTS.get(record.metric, '')}_weights" in protocol
-    other_data = not data or any(_of_data(record.dataset, protocol, data))
-    return not (is_stand_in or other_weights or other_data)
+def _is_of_paper(record: Record, protocol: Mapping[str, Any], found: Record) -> bool:
+    """Whether a number was measured on the data of the paper's: all images, with the same pixels."""
+    ours = paper_dataset(record.dataset, protocol)
+    theirs = PROTOCOLS[record.table, _kind_of_row(record)].data or found.dataset
+    title = theirs.partition(" ")[0]
+    if title not in DATA_SETS or (ours != theirs and ours.partition(" ")[0] != theirs):
+        return False
+    has_all = protocol.get("dataset_images") == DATA_SETS[title]
+    return has_all and _transform(protocol).get("crop") in CROPS_OF.get(title, CROPS)
 
 
 def _their_names(table: str, system: str, setting: str) -> tuple[str, str]:
@@ -304,10 +258,6 @@ def _their_names(table: str, system: str, setting: str) -> tuple[str, str]:
         return ("Naive" if system == NAIVE_OF_ALL else system), setting
     if table == "table4_unconditional_fid":
         return system, "50k samples"
-    if table == "appendix_g_identity":
-        return system, setting.rsplit(" ", 1)[0]
-    if table == "appendix_f_smoothness" and setting != "trimmed mean":  # the usual PPL
-        return "", ""
     return system, ""
 
 
@@ -319,7 +269,7 @@ def plain(name: str) -> str:
 @cache
 def published_records() -> tuple[Record, ...]:
     """Every number of the paper, in its own names, as records without a protocol of ours."""
-    return tuple(_record(row) for name in FILES for row in rows_of(name))
+    return tuple(map(_record, rows_of("diffae_2022.csv")))
 
 
 @cache
@@ -339,8 +289,7 @@ def rows_of(name: str) -> Iterator[dict[str, str]]:
 
 def _record(row: Mapping[str, str]) -> Record:
     benchmark, place = TABLES[row["table"]]
-    label, metric = row.get("source", ""), METRICS[row["metric"]]
-    source = f"Preechakul et al. 2022, {place}" + (f" ({label})" if label else "")
+    metric = METRICS[row["metric"]]
     names: dict[str, Any] = {
         name: row[name] for name in ("table", "system", "dataset", "setting", "metric")
     }
@@ -352,6 +301,5 @@ def _record(row: Mapping[str, str]) -> Record:
         value=float(row["value"]),
         direction=metric.direction,
         unit=metric.unit,
-        published_source=source,
-        note=f"{source}; printed ± {row['std']}" if row["std"] else source,
+        published_source=f"Preechakul et al. 2022, {place}",
     )

@@ -16,7 +16,8 @@ from typing import Any
 
 from diffae.system.errors import UserError, naming
 from diffae.system.files import read_json, read_text
-from reports.records.metrics import METRICS, NAME, SHIPPED, Margin, Metric, Metrics
+from reports.records.metric import NAME, Margin, Metric
+from reports.records.metrics import METRICS, SHIPPED, Metrics
 from reports.records.reading import LARGEST_TEXT, from_plain, part_of, short, to_plain
 from reports.records.record import Record, read_csv, read_records, record_key, safe_cell
 from reports.records.specs import NAME as SUITE

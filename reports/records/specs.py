@@ -32,7 +32,7 @@ class TableSpec:
     order follow the order of their benchmarks.
 
     The page takes from it, too: `plots`, pairs of a metric and what it is drawn against ("steps",
-    "calls", "setting", "system", "operations", or a metric of the same row; None: its first metric
+    "calls", "setting", "system", or a metric of the same row; None: its first metric
     with a better direction, against what tells its rows and columns apart); `aspects` of what a system keeps, each a name, a
     metric and patterns of its setting (`reports.page.aspects`); and metrics that are told `beside`
     the headline.

@@ -18,8 +18,6 @@ from reports.tables.layout import LABEL, VALUE, Cell, Panel, Table
 from reports.tables.markdown import facts, is_name, legend
 from reports.tables.numbers import footnote
 
-# Facts that the comments of the file have.
-NOT_IN_CAPTIONS = ("protocol", "published", "run", "not alike")
 # \resizebox with the natural size where that fits, once for the width and once for the height.
 FIT = (
     r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
@@ -33,23 +31,13 @@ def render(table: Table, title: str, context: Mapping[str, str]) -> str:
     shared = {**facts(table.records), **context}
     lines = [comment(f"{table.title}. {title}")]
     lines += [comment(f"{name}: {text}") for name, text in shared.items()]
-    caption = rf"{_caption(table, shared)}\label{{tab:{table.name.replace('%', '')}}}"
+    name = rf"\textbf{{{escape(table.title)}}}"
+    about = escape(joined(table.caption, legend(table), by=" "))
+    caption = rf"{name}. {about}\label{{tab:{table.name.replace('%', '')}}}"
     for panel in table.panels:
         lines += ["", *_float(panel, caption)]
-        caption = rf"\textbf{{{escape(table.title)}}}, continued."
+        caption = f"{name}, continued."
     return "\n".join(lines) + "\n"
-
-
-def _caption(table: Table, shared: Mapping[str, str]) -> str:
-    """The title, what the table shows, and the facts that its numbers share, except for long ones."""
-    short = [
-        f"{name} {text.replace('; ', ', ')}"
-        for name, text in shared.items()
-        if name not in NOT_IN_CAPTIONS
-    ]
-    measured = f"Measured: {'; '.join(short)}." if short else ""
-    about = joined(table.caption, legend(table), measured, by=" ")
-    return rf"\textbf{{{escape(table.title)}}}. {escape(about)}"
 
 
 def _float(panel: Panel, caption: str) -> list[str]:

@@ -1,7 +1,4 @@
-"""One table for a paper: a single tabular of systems by metrics, as `reports.make --table` prints it.
-
-Only a number that is beyond noise of all others of its column is bold.
-"""
+"""One table for a paper: a single tabular of systems by metrics, as `reports.make --table` prints it."""
 
 import csv
 import io
@@ -13,13 +10,13 @@ from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError, naming
 from reports.records.metrics import with_stand_ins
 from reports.records.published import plain
-from reports.records.reading import grouped, joined, short
-from reports.records.record import Record, record_key, safe_cell
+from reports.records.reading import joined, short
+from reports.records.record import Record, safe_cell
 from reports.records.specs import TableSpec
-from reports.tables import latex, layout, markdown, numbers
+from reports.tables import latex, layout, markdown
 from reports.tables.build import Merged, other_specs
-from reports.tables.layout import LABEL, REFERENCE, VALUE, Cell, Panel
-from reports.tables.ranking import choose, of_like_n, sure_best
+from reports.tables.layout import LABEL, Cell, Panel
+from reports.tables.ranking import choose, leading, of_like_n
 
 MARK = "diffae-bench table"
 # How a file of each format begins: this says that it is one of ours.
@@ -33,15 +30,12 @@ def render(
     format: str = "latex",
     systems: Sequence[str] = (),
     columns: Sequence[str] = (),
-    digits: int | None = None,
     errors: bool = False,
-    published: bool = False,
 ) -> tuple[str, list[str]]:
     """The text of a table, and remarks on what was left out and why.
 
     `table` is its name, or that of its benchmark. It shows the `systems` and the metrics (`columns`)
-    in this order, by default all systems and the metrics of the headline. `digits` are the decimals
-    of all numbers that are no counts.
+    in this order, by default all systems and the metrics of the headline.
 
     Raises UserError for a name that does not exist, and if no number is left.
     """
@@ -59,9 +53,8 @@ def render(
     remarks = [f"{name} is left out: {_reason(name, merged, records)}" for name in left_out]
     if not shown:
         raise UserError(joined(f"--table {table}: no number", *remarks, by="; "))
-    if not published:
-        shown = [replace(r, published=None) for r in shown]
-    panel = _panel(merged, replace(spec, metrics=tuple(order)), shown, digits, errors)
+    shown = [replace(r, published=None) for r in shown]
+    panel = _panel(merged, replace(spec, metrics=tuple(order)), shown, errors)
     return _written(panel, format, spec.name, shown), remarks
 
 
@@ -99,35 +92,20 @@ def _reason(name: str, merged: Merged, records: Sequence[Record]) -> str:
     return reasons[0] if reasons else "it has no number that can stand beside the others"
 
 
-def _panel(
-    merged: Merged, spec: TableSpec, shown: Sequence[Record], digits: int | None, errors: bool
-) -> Panel:
+def _panel(merged: Merged, spec: TableSpec, shown: Sequence[Record], errors: bool) -> Panel:
     """The table as cells: rows by system and whatever else differs, a column for each metric."""
-    # Each metric stands for itself; `unbiased`: never a power of ten.
+    # Each metric stands for itself, so that the columns are in the order of the spec.
     known = {name: replace(metric, stands_in_for="") for name, metric in merged.known.items()}
-    if digits is not None:
-        for name, metric in known.items():
-            if metric.digits != 0:
-                known[name] = replace(metric, digits=digits, unbiased=True)
     several = [f for f in APART_BY if len({getattr(r, f) for r in shown} - {"", None}) > 1]
-    rivals_agree_in = attrgetter("metric", "dataset", "split", *layout.agreeing(spec, shown))
-    best: set[str] = set()
-    for rivals in grouped(shown, rivals_agree_in).values():
-        texts = [numbers.value_text(r, known) for r in rivals]
-        for r in sure_best(rivals, merged.uncertainty, merged.known):
-            if texts.count(numbers.value_text(r, known)) == 1:  # else it is a tie to the reader
-                best.add(record_key(r))
+    rivals = layout.contests(spec, list(shown), merged.known)
+    best = {r for some in rivals for r in leading(some, merged.uncertainty, merged.known)}
     spec = replace(spec, rows=("system", *several), columns=("metric",), headline=(), panels=False)
     with naming(f"--table {spec.name}", ValueError):
         (panel,) = layout.build(spec, shown, known).panels
 
     def printed(cell: Cell) -> Cell:
-        """Without notes, and a published number without the difference to ours."""
-        if cell.record is None:
-            return cell
-        is_best = cell.kind == VALUE and record_key(cell.record) in best
-        cell = replace(cell, text=cell.text.partition(", ")[0], note="", best=is_best)
-        return cell if errors else replace(cell, error="", within="")
+        error = cell.error if errors else ""
+        return replace(cell, best=cell.record in best, error=error, within="", note="")
 
     return replace(panel, rows=tuple(tuple(map(printed, row)) for row in panel.rows))
 
@@ -146,22 +124,15 @@ def _written(panel: Panel, format: str, name: str, shown: Sequence[Record]) -> s
 def _csv(panel: Panel, name: str) -> str:
     """Plain numbers, their errors in columns of their own; the first column names the table."""
     columns = [[MARK, *[name] * len(panel.rows)]]
-    for i, (heading, *cells) in enumerate(zip(panel.headers, *panel.rows, strict=True)):
-        if cells[0].kind == REFERENCE:  # the measured value is on its left
-            heading = f"{heading}, {panel.headers[i - 1]}"
+    for heading, *cells in zip(panel.headers, *panel.rows, strict=True):
         columns.append([heading, *map(_plain, cells)])
         if any(cell.error for cell in cells):
             columns.append([f"± {heading}", *(cell.error.replace(",", "") for cell in cells)])
-        if any(cell.within for cell in cells):
-            within = (cell.within.replace(",", "") for cell in cells)
-            columns.append([f"± {heading}, one run", *within])
     file = io.StringIO()
     csv.writer(file, lineterminator="\n").writerows(zip(*columns, strict=True))
     return file.getvalue()
 
 
 def _plain(cell: Cell) -> str:
-    """The text of a cell: a number without commas and parentheses, a label safe in a spreadsheet."""
-    if cell.kind == LABEL:
-        return str(safe_cell(cell.text))
-    return cell.text.strip("()").replace(",", "")
+    """The text of a cell: a number without commas, a label safe in a spreadsheet."""
+    return str(safe_cell(cell.text)) if cell.kind == LABEL else cell.text.replace(",", "")

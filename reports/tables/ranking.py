@@ -201,16 +201,3 @@ def leading(
     best, gaps = ranked(rivals, uncertainty, known)
     level = [gap.record for gap in gaps if not gap.is_clear]
     return [best, *level] if len(level) < len(gaps) else []
-
-
-def sure_best(rivals: Iterable[Record], uncertainty: UncertaintyOf, known: Metrics) -> list[Record]:
-    """The best of some numbers of one metric, if each other one is clearly behind it; none if the
-    numbers were not measured alike or are of one system.
-    """
-    rivals = list(filter(_competes, rivals))
-    if len({(r.contest, comparable_n(r, known), has_inverted_noise(r)) for r in rivals}) != 1:
-        return []
-    if len({r.system for r in rivals}) == 1:
-        return []
-    best, gaps = ranked(rivals, uncertainty, known)
-    return [best] if all(gap.is_clear for gap in gaps) else []

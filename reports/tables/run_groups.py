@@ -2,8 +2,8 @@
 
 - Runs whose settings differ in nothing but the seed, and runs with the same given name, are one thing: their
   numbers become means with the spread between runs.
-- A system that two things have keeps its name if its numbers are the same in both, and is shown once; otherwise
-  the name of the run follows that of the system.
+- A system that two things have keeps its name if the numbers that both have are the same, and is shown once;
+  otherwise the name of the run follows that of the system.
 - A number that was measured differently from those of the first run beside it has a note, and is ranked with none
   of them.
 """
@@ -13,18 +13,21 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 from diffae.system.errors import UserError
-from reports.records.metrics import METRICS, Metric, Metrics
+from reports.records.metric import Metric
+from reports.records.metrics import METRICS, Metrics
 from reports.records.reading import grouped, joined, short
 from reports.records.record import Record, record_key
 from reports.records.run_folder import Run
 from reports.records.settings import changes
 from reports.tables.protocol_diff import instrument, noted
 from reports.tables.ranking import comparable_n
+
+Key = tuple[str, str]  # a table, and the key of a record
+Number = tuple[object, ...]  # all that makes two numbers the same
 
 
 @dataclass(frozen=True)
@@ -66,37 +69,19 @@ def _one_thing(first: Run, other: Run) -> bool:
 
 
 def labels_of(groups: Sequence[Sequence[Run]]) -> list[str]:
-    """A name for each group of runs: its label, else the shortest part of its first folder's path
-    that is unique.
+    """A name for each group of runs: its label, else the name of its folder; of several folders,
+    what their names begin with.
     """
-    parts = _parts_that_differ([_folder(group) for group in groups])
-    names = [group[0].label or part for group, part in zip(groups, parts, strict=True)]
+    names = [group[0].label or _common_name(group) for group in groups]
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"two runs would be called {name}; name them: NAME=RUN")
     return names
 
 
-def _folder(group: Sequence[Run]) -> Path:
-    """The folder of a run; for several in one folder, the common start of their names."""
-    paths = [Path(os.path.abspath(source.folder)) for source in group]
-    same = os.path.commonprefix([path.name for path in paths]).rstrip("-_. ")  # noqa: RUF071
-    beside = len({path.parent for path in paths}) == 1
-    return paths[0].with_name(same) if len(paths) > 1 and beside and same else paths[0]
-
-
-def _parts_that_differ(paths: Iterable[Path]) -> list[str]:
-    """The parts that differ in paths with a common end (`a`, `b` of `a/run`, `b/run`), or the
-    shortest distinct ends.
-    """
-    parts = [path.relative_to(path.anchor).parts for path in paths]
-    lengths = range(1, max(map(len, parts)) + 1)
-    single = ([part[-k : len(part) - k + 1] for part in parts] for k in lengths)
-    ends = ([part[-k:] for part in parts] for k in lengths)
-    for some in (*single, *ends):
-        if all(some) and len(set(some)) == len(parts):
-            return ["/".join(part) for part in some]
-    return [part[-1] for part in parts]
+def _common_name(group: Sequence[Run]) -> str:
+    names = [source.folder.resolve().name for source in group]
+    return os.path.commonprefix(names).rstrip("-_. ") or names[0]  # noqa: RUF071
 
 
 # ----------------------------------------------------------------------------------------------
@@ -217,7 +202,7 @@ def side_by_side(run_groups: Sequence[RunGroup], what: str, known: Metrics) -> t
     """
     names, protocols = [t.name for t in run_groups], [t.protocols for t in run_groups]
     parts = list(noted(names, protocols, [_pooled(group, what) for group in run_groups], known))
-    told, seen = _told_apart(run_groups, parts), set()
+    told, seen = _told_apart(parts), set()
     found: list[Record] = []
     for run_group, part in zip(run_groups, parts, strict=True):
         for record in part:
@@ -230,44 +215,27 @@ def side_by_side(run_groups: Sequence[RunGroup], what: str, known: Metrics) -> t
     return tuple(found)
 
 
-def _told_apart(run_groups: Sequence[RunGroup], parts: Sequence[Sequence[Record]]) -> set[str]:
-    """The systems that several things have, with different numbers."""
+def _told_apart(parts: Sequence[Sequence[Record]]) -> set[str]:
+    """The systems that several things have, with different numbers or with none in common."""
     told: set[str] = set()
-    first: dict[str, tuple[RunGroup, dict[Any, Any]]] = {}
-    for run_group, part in zip(run_groups, parts, strict=True):
-        ours: dict[str, dict[Any, Any]] = {}
+    first: dict[str, dict[Key, Number]] = {}
+    for part in parts:
+        ours: dict[str, dict[Key, Number]] = {}
         for r in part:
             number = (r.value, r.stderr, r.n, r.contest)
             ours.setdefault(r.system, {})[r.table, record_key(r)] = number
         for system, numbers in ours.items():
-            other, theirs = first.setdefault(system, (run_group, numbers))
-            if other is not run_group and not _same_system(other, theirs, run_group, numbers):
+            theirs = first.setdefault(system, numbers)
+            if theirs is not numbers and not _agree(theirs, numbers):
                 told.add(system)
     return told
 
 
-def _same_system(a: RunGroup, theirs: Mapping, b: RunGroup, ours: Mapping) -> bool:
-    """Whether two systems are the same, by their numbers.
-
-    Without common numbers, by the weights of their runs.
-    """
-    here, there = _measured(theirs), _measured(ours)
-    if any(here[table] != there[table] for table in here.keys() & there.keys()):
-        return False
+def _agree(theirs: Mapping[Key, Number], ours: Mapping[Key, Number]) -> bool:
+    """Whether all numbers that both have are the same, and there are some."""
     shared = [key for key in theirs if key in ours]
-    if any(theirs[key][0] is not None for key in shared):
-        return all(theirs[key] == ours[key] for key in shared)
-    weights, others = (t.sources[0].settings.get("weights") or {} for t in (a, b))
-    common = weights.keys() & others.keys()
-    return bool(common) and all(weights[name] == others[name] for name in common)
-
-
-def _measured(numbers: Mapping[tuple[str, str], tuple[object, ...]]) -> dict[str, bool]:
-    """For each table, whether it has a number and not only reasons for missing ones."""
-    found: dict[str, bool] = {}
-    for (table, _), (value, *_) in numbers.items():
-        found[table] = found.get(table, False) or value is not None
-    return found
+    is_measured = any(theirs[key][0] is not None for key in shared)
+    return is_measured and all(theirs[key] == ours[key] for key in shared)
 
 
 def remarks(run_groups: Sequence[RunGroup]) -> Iterator[str]:

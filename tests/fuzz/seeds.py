@@ -30,7 +30,7 @@ from diffae.images.classifier import FORM
 from diffae.model import DDIM
 from diffae.networks.config import DDIM_BASELINE, ModelConfig
 from diffae.train.presets import PRESETS
-from reports.records.metrics import Margin, Metric
+from reports.records.metric import Margin, Metric
 from reports.records.reading import to_plain
 from reports.records.record import COLUMNS, LOWER
 from reports.records.run_folder import INFLUENCES, RECORDS, RUN, SCHEMA

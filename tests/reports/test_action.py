@@ -61,10 +61,12 @@ def test_further_flags_are_words_as_in_a_shell(tmp_path, step):
     base = gate_run(tmp_path / "base", {KEY: SSIM, ("B", "", "ssim"): SSIM})
     fewer = gate_run(tmp_path / "new", {KEY: SSIM})
     assert step("Gate", **gate(tmp_path, base, fewer))[0].returncode == 1
-    flags = "--allow-missing --names 'a b' \"$(touch injected)\""
-    done, _, summary = step("Gate", **gate(tmp_path, base, fewer, COMPARE=flags))
-    assert done.returncode == 0, done.stderr
-    assert "a b" in summary and not (ROOT / "injected").exists()
+    flags = "--allow-missing --margins 'a b' --alpha \"$(touch injected)\""
+    done, *_ = step("Gate", **gate(tmp_path, base, fewer, COMPARE=flags))
+    assert done.returncode == 2 and "$(touch injected)" in done.stderr
+    assert not (ROOT / "injected").exists()
+    flags = "--allow-missing --alpha '0.01'"
+    assert step("Gate", **gate(tmp_path, base, fewer, COMPARE=flags))[0].returncode == 0
 
 
 def test_without_a_baseline_the_run_passes_and_says_so(tmp_path, step):

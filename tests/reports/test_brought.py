@@ -13,7 +13,8 @@ from benchmarks.core.registry import REGISTRY, specs
 from benchmarks.core.runner.results import Results
 from diffae.system.errors import UserError
 from reports import compare
-from reports.records.metrics import METRICS, Margin, Metric
+from reports.records.metric import Margin, Metric
+from reports.records.metrics import METRICS
 from reports.records.reading import from_plain, to_plain
 from reports.records.record import LOWER, Record, write_records
 from reports.records.run_folder import brought_in, read_run

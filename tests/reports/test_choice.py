@@ -15,13 +15,14 @@ from scipy import stats
 
 from benchmarks.core.context import Row
 from benchmarks.core.runner.results import Results
-from reports.gate.verdicts import compare, read_margins, read_run
+from reports.gate.verdicts import compare
 from reports.gate.words import sentence
 from reports.page import write_board
 from reports.page.aspects import panels_of
 from reports.page.summary import summary
 from reports.page.verdicts import verdicts
 from reports.records.entries import Card, Entry
+from reports.records.run_folder import read_margins, read_run
 from reports.tables.build import merge, read
 from reports.tables.make_files import table_of_differences
 

@@ -12,7 +12,7 @@ from reports.records.record import LOWER, NEITHER
 from reports.records.specs import TableSpec
 from reports.records.uncertainty import Influence
 from reports.tables.contests import ALONE, BEHIND, CLEAR, LEVEL, UNDECIDED, contest, told_together
-from reports.tables.ranking import at_largest_steps, groups_of, leading, sure_best, unknown
+from reports.tables.ranking import at_largest_steps, groups_of, leading, unknown
 
 contested = partial(contest, known=METRICS, uncertainty=unknown)
 
@@ -202,7 +202,6 @@ def test_what_a_difference_decides(metric, n, stderr, influences, behind, standi
     held = contest(rivals, METRICS, lambda r: of[r.system])
     assert held.kind == held.others[0].standing == standing
     bold = leading(rivals, lambda r: of[r.system])
-    assert bold == sure_best(rivals, lambda r: of[r.system], METRICS)
     assert bold == ([best] if standing == CLEAR else [])
 
 
@@ -242,4 +241,3 @@ def test_an_inverted_x_T_competes_with_its_like(random, others, best, apart):
     assert len(settings) == 1
     groups = groups_of(rows, (), METRICS)
     assert all(len({"inverted" in r.setting for r in group}) == 1 for group in groups)
-    assert sure_best(rows, unknown, METRICS) == [] or len(groups) == 1

@@ -77,13 +77,6 @@ FORGERIES = {
     "below a range": (AP | {"value": "-0.1"}, "-0.1 is below 0"),
     "a metric": ({"metric": "auroc2"}, "no such metric"),
     "no value": ({"value": ""}, "an error without a value"),
-    "a published value": ({"published": "0.5"}, "published is 0.5, not None"),
-    "a source": ({"published_source": "ours"}, "published_source is 'ours', not ''"),
-    "what differs": ({"not_comparable": "seed"}, "not_comparable is 'seed', not ''"),
-    "another table": (
-        {"table": "reconstruction_by_protocol", "published": "0.5"},
-        "published: nobody printed 0.5",
-    ),
     "no protocol": ({"protocol": ""}, "VQ-GAN, , ssim: no protocol"),
 }
 
@@ -207,60 +200,3 @@ def test_entries_become_one_more_page(entry, tmp_path, capsys):
     assert {"report.html", "board.html", "tables/overview.csv"} <= made.keys()
     page = (tmp_path / "out/board.html").read_text()
     assert 'href="../mine/records.csv"' in page and "Small models, measured for a test." in page
-
-
-# ----------------------------------------------------------------------------------------------
-# From a run to an entry
-
-
-@pytest.fixture
-def run(entry):
-    """A finished run: an entry without its card."""
-    (entry / "card.yaml").unlink()
-    return entry
-
-
-def test_a_run_becomes_an_entry_whose_check_asks_who_made_it(run, tmp_path, capsys):
-    made = tmp_path / "made"
-    main([str(run), "--entry", str(made)])
-    assert "card.yaml" in capsys.readouterr().out
-    names = ("records.csv", "samples.csv", "influences.npz", "run.json")
-    assert {path.name for path in made.iterdir()} == {*names, "card.yaml"}
-    assert all((made / name).read_bytes() == (run / name).read_bytes() for name in names)
-    line = refusal(main, capsys, "--check", made)
-    assert line == f"error: {made}/card.yaml: by: still to be filled in\n"
-    card = (made / "card.yaml").read_text()
-    (made / "card.yaml").write_text(card.replace("'TODO: who made the entry'", "A. Person"))
-    main(["--check", str(made)])
-    assert capsys.readouterr().out.startswith(f"{made}: 2 numbers, 2 taken again")
-    card = read_entry(made).card
-    assert (card.title, card.by) == ("DiffAE, VQ-GAN on portraits", "A. Person")
-    assert card.about == "Profile quick, seed 0: reconstruction."
-
-
-@pytest.mark.parametrize("kind", ["file", "folder", "entry", "run"])
-def test_an_entry_takes_the_place_of_nothing(kind, run, tmp_path, capsys):
-    made = tmp_path / "made"
-    if kind == "file":
-        made.write_text("mine")
-    elif kind == "folder":
-        made.mkdir()
-        (made / "notes.txt").write_text("mine")
-    elif kind == "entry":
-        write_entry(made, {"A": SCORES})
-    else:
-        made = run
-    before = {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}
-    assert f"--entry {made}: " in refusal(main, capsys, run, "--entry", made)
-    assert {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")} == before
-
-
-def test_a_run_that_cannot_be_an_entry_is_refused_before_anything_is_made(run, tmp_path, capsys):
-    made = tmp_path / "made"
-    assert "an entry has one run" in refusal(main, capsys, run, run, "--entry", made)
-    assert "name the folder with letters" in refusal(main, capsys, run, "--entry", tmp_path / "a b")
-    change_cells(run / "records.csv", "direction", "lower")
-    assert "direction is 'lower'" in refusal(main, capsys, run, "--entry", made)
-    (run / "influences.npz").unlink()
-    assert "influences.npz: no such file" in refusal(main, capsys, run, "--entry", made)
-    assert not made.exists()

@@ -14,9 +14,10 @@ from runs import KEY, RNG, SSIM, gate_run, make_run
 from scipy import stats
 
 from reports import compare as command_line
-from reports.gate.verdicts import compare, holm, read_margins, read_run
-from reports.records.metrics import Metric
+from reports.gate.verdicts import compare, holm
+from reports.records.metric import Metric
 from reports.records.record import LOWER, NEITHER, record_key, write_records
+from reports.records.run_folder import read_margins, read_run
 from reports.records.uncertainty import degrees_of_freedom, unpaired_error
 
 

@@ -13,10 +13,12 @@ from scipy import stats
 from reports import compare as command_line
 from reports.gate.junit import junit, junit_of_refusal
 from reports.gate.page import Findings, ordered, summary, terminal
-from reports.gate.verdicts import MISSING, NOT_COMPARED, VERDICTS, compare, read_margins
+from reports.gate.verdicts import MISSING, NOT_COMPARED, VERDICTS, compare
 from reports.gate.words import sentence, sentences
-from reports.records.metrics import METRICS, Metric
+from reports.records.metric import Metric
+from reports.records.metrics import METRICS
 from reports.records.record import HIGHER, NEITHER, Record
+from reports.records.run_folder import read_margins
 from reports.records.uncertainty import Error
 
 NOISE = RNG.normal(0, 0.001, 200)
@@ -86,24 +88,6 @@ def test_what_is_no_number_any_more_comes_first():
     assert failing(found_between(old, new))[0].record.system == "C"
 
 
-def test_the_least_certain_is_named_with_what_would_help():
-    old = {("DiffAE", f"a{i}", "auroc"): SSIM for i in range(131)}
-    new = {key: values + RNG.normal(0, 0.02, 200) for key, values in old.items()}
-    comparisons = found_between(old, new)
-    page = " ".join(pages(comparisons)[1].split())
-    found = re.search(
-        r"The least certain is DiffAE: AUROC of reconstruction, (a\d+): a loss of up to ([\d.]+) cannot be "
-        r"excluded \(margin 0.0005\). More images help \(a larger profile; about ([\d,]+) times as many",
-        page,
-    )
-    unresolved = {c.record.setting: c for c in comparisons if c.verdict == "unresolved"}
-    possible = {k: max(c.loss, 0) + c.error.quantile(0.975) for k, c in unresolved.items()}
-    assert found[1] == max(possible, key=possible.get)
-    assert float(found[2]) == pytest.approx(max(possible.values()), rel=0.05)
-    times = (max(possible.values()) / 0.0005) ** 2
-    assert float(found[3].replace(",", "")) == pytest.approx(times, rel=0.05)
-
-
 def test_no_images_are_missing_where_a_loss_is_excluded():
     """The gain is below the margin and not yet certain: unresolved, and no run is too small for it."""
     values = SSIM + 0.00045 + 0.0014 * np.tile([1, -1], 100)
@@ -131,14 +115,11 @@ def test_what_cannot_be_excluded_is_the_end_of_the_interval_of_a_loss(
     assert command_line.main(list(map(str, folders))) == 0
     page = " ".join(capsys.readouterr().out.split())
     found = re.search(r"a loss of up to (\S+) cannot be excluded \(margin (\S+)\)\. More", page)
-    times = re.search(r"about ([\d,]+) times as many", page)
     margin = read_margins()[metric].at(SSIM.mean())
     possible = max(loss, 0) + stats.t.ppf(0.975, 199) * stats.sem(change)
-    assert found is not None and times is not None, page
+    assert found is not None, page
     assert float(found[1]) == pytest.approx(possible, rel=0.05)
     assert float(found[2]) == pytest.approx(margin, rel=0.05)
-    more = (possible / margin) ** 2
-    assert float(times[1].replace(",", "")) == pytest.approx(more, rel=0.05, abs=0.51)
 
 
 def test_a_cost_that_moved_below_the_printed_digits_is_no_news():
@@ -256,28 +237,6 @@ def test_rows_of_a_verdict_stand_by_their_p_then_by_the_loss_beyond_the_margin(f
     assert [found.index(c) for c in ordered(found)] == [2, 3, 0, 4, 1]
     by_verdict = [replace(fallen, verdict=verdict) for verdict in reversed(VERDICTS)]
     assert [c.verdict for c in ordered(by_verdict)] == [*VERDICTS]
-
-
-@pytest.mark.parametrize("size", [0.1, 100.0])
-def test_the_most_significant_gain_comes_first_and_is_told(size):
-    """That of the largest t, at p from 0.02 to 5e-5, and where all are 0."""
-    t = {"b": 30 * size, "a": 40 * size, "c": 20 * size}
-    alternating = np.tile([1.0, -1.0], 100)
-    new = {(s, "", "mse"): SSIM - t[s] * stats.sem(alternating) + alternating for s in t}
-    found = compare(make_run({key: SSIM for key in new}), make_run(new), {}, 0.2)
-    assert [(c.record.system, c.verdict) for c in ordered(found)] == [
-        (s, "improvement") for s in "abc"
-    ]
-    for page in pages(found):
-        assert "Better: 3; the most significant: a: MSE of" in " ".join(page.split())
-
-
-@pytest.mark.parametrize(("p", "told"), [(0.0499, True), (0.05, False), (0.4, False)])
-def test_a_number_is_close_to_failing_below_a_p_of_five_per_cent(fallen, p, told):
-    rest = [replace(fallen, verdict="unresolved", p=one) for one in (0.9, p, math.nan)]
-    for page in pages(rest):
-        assert ("Closest to failing" in page) == told
-        assert f"(p = {p:.1g})" in page or not told
 
 
 @pytest.mark.parametrize("count", [1, 4, 5, 6])

@@ -4,15 +4,12 @@ import math
 
 import pytest
 
-from reports.gate.verdicts import read_margins
+from reports.records.metric import NAME, Margin, Metric
 from reports.records.metrics import (
     FEATURE_NETWORKS,
     METRICS,
-    NAME,
     PAIRS,
     SETS,
-    Margin,
-    Metric,
     alternatives,
     comparing,
     published_name,
@@ -20,6 +17,7 @@ from reports.records.metrics import (
     with_stand_ins,
 )
 from reports.records.metrics import OF_CODES as CODES
+from reports.records.run_folder import read_margins
 
 # By size and whether it is a share of the baseline's value. Those of codes are half a unit of the digit
 # before the last that is printed.

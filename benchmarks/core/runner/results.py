@@ -20,6 +20,7 @@ from reports.gate import page
 from reports.gate import verdicts as gate
 from reports.records.metrics import Metrics
 from reports.records.record import COLUMNS, Distinct, Record, record_key, safe_cell
+from reports.records.run_folder import Run, read_margins, read_run
 from reports.records.specs import TableSpec, with_headlines
 from reports.records.uncertainty import Uncertainty
 from reports.tables import markdown, numbers
@@ -185,8 +186,8 @@ class Results:
 
         if not 0 < alpha < 1:
             raise UserError(f"alpha must be between 0 and 1, not {alpha}")
-        theirs = base.as_run("the base") if isinstance(base, Results) else gate.read_run(Path(base))
-        margins = gate.read_margins(brought=theirs.metrics)
+        theirs = base.as_run("the base") if isinstance(base, Results) else read_run(Path(base))
+        margins = read_margins(brought=theirs.metrics)
         found = gate.compare(theirs, self.as_run(), margins, alpha)
         rows = [
             {name: getattr(c.record, name) for name in ("benchmark", "system", "setting", "steps")}
@@ -200,12 +201,12 @@ class Results:
         frame.attrs |= {"new": repr(self)}
         return frame
 
-    def as_run(self, called: str = "these results") -> gate.Run:
+    def as_run(self, called: str = "these results") -> Run:
         """What the gate compares; `called` is what its messages say."""
         protocols = {name: dict(fields) for name, fields in self.protocols.items()}
         rows, errors, about = tuple(self.rows), self.uncertainties, dict(self.about)
         notes = {"comparison": self.comparison}
-        return gate.Run(Path(called), rows, errors, protocols, about, specs=self.specs, notes=notes)
+        return Run(Path(called), rows, errors, protocols, about, specs=self.specs, notes=notes)
 
 
 def _column(rivals: Sequence[Record], known: Metrics) -> str:

@@ -26,7 +26,7 @@ TABLES = (
         metrics=(*SIZES, *PAIRED, *OVERLAP, *SCORES, "ms_ssim"),
         largest_steps=True,
         headline=("ssim", "lpips", "mse"),
-        plots=(("ssim", "latent_dim"), ("lpips", "latent_dim"), ("ssim", "operations")),
+        plots=(("ssim", "latent_dim"), ("lpips", "latent_dim")),
         aspects=(
             *(("structure", metric, ".*") for metric in ("ssim", "ms_ssim", "psnr")),
             *(("texture", metric, ".*") for metric in ("lpips", "rkid")),

@@ -1,7 +1,7 @@
 """The plots of a table: what its `TableSpec.plots` names, or its headline.
 
 A metric is drawn against a number (`against`): T, network calls, the number in settings such as
-"noise 0.3", the operations of an image, or another metric of the same row, such as the size of a
+"noise 0.3", or another metric of the same row, such as the size of a
 code; all tables of a benchmark that ask for the same two share a plot. Where there is no number, each setting or system has a row of dots (`in_rows`). A plot is left
 out if there is nothing to draw.
 """
@@ -23,7 +23,7 @@ from reports.tables.contests import first_metric
 from reports.tables.numbers import heading, metric_label
 from reports.tables.ranking import at_largest_steps, choose, of_like_n
 
-LABELS = {"steps": "T (steps)", "calls": "network calls per image", "operations": "GFLOP per image"}
+LABELS = {"steps": "T (steps)", "calls": "network calls per image"}
 MOST_FAMILIES = 8  # of settings, each with a plot
 NUMBER = re.compile(r"(?<![\w.])-?\d{1,6}(?:\.\d{1,6})?(?![\w.])")
 HEIGHT, LEFT = 3.3, 0.6  # inches; space for the labels of values
@@ -73,12 +73,6 @@ def _plots(
             yield from in_rows(found, spec, at_largest_steps(ours), axis)
     elif axis in ("steps", "calls"):
         yield from against(found, spec, ours, LABELS[axis], attrgetter(axis), log=True)
-    elif axis == "operations":  # also at other T, from the benchmark's other tables
-        settings = {(r.benchmark, r.setting) for r in ours}
-        every = [r for r in found.records if r.metric == metric and drawing.is_drawable(r)]
-        alike = [r for r in every if (r.benchmark, r.setting) in settings]
-        counted = _operations(found)
-        yield from against(found, spec, alike, LABELS[axis], counted, log=True, room=SIZE)
     else:
         asking = [s for s in found.specs if (wanted, axis) in (s.plots or ())]
         of = {s: choose(s, drawing.numbers_of(found, s.source)) for s in asking}
@@ -121,22 +115,6 @@ def _beside(records: Sequence[Record], metric: str) -> X:
     row = attrgetter("system", "setting", "dataset", "split")
     values = {row(r): r.value for r in records if r.metric == metric}
     return lambda record: values.get(row(record)) or None
-
-
-def _operations(found: Merged) -> X:
-    """The operations of an image, if the run counted them: its network calls (a single pass: one)
-    times those of one call, plus the semantic encoder once.
-    """
-    counted = {(r.system, r.setting): r.value or 0.0 for r in found.records if r.metric == "gflops"}
-
-    def operations(record: Record) -> float | None:
-        decode = counted.get((record.system, "decode"))
-        if not decode:
-            return None
-        calls = 1 if record.calls is None else record.calls
-        return calls * decode + counted.get((record.system, "encode, semantic"), 0.0) or None
-
-    return operations
 
 
 # ----------------------------------------------------------------------------------------------

@@ -132,7 +132,7 @@ def test_numbers_that_were_measured_otherwise_share_no_axis(tmp_path):
     for name, value, crop in (("a", 0.8, "center"), ("b", 0.2, "none")):
         fields = {"benchmark": "reconstruction", "seed": 0, "transform": {"crop": crop}}
         records = [number(TABLE1, "ssim", value), number(TABLE1, "ssim", value / 2, **PCA)]
-        runs.append(write_run(tmp_path / name / "run", records, protocols={"p0": fields}))
+        runs.append(write_run(tmp_path / name, records, protocols={"p0": fields}))
     view = panels_of(read(runs), {})
     rows = {panel["system"]: panel["aspects"]["structure"][0] for panel in view["panels"]}
     assert rows["DiffAE (a)"]["others"] == [(0, 1, "pixels + PCA (a)")]

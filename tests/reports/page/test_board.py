@@ -145,7 +145,7 @@ def test_a_number_of_a_ranking_opens_its_own_details(board):
     text = re.search(r'id="data">(.*?)</script>', board.read_text())[1]
     data = json.loads(text)
     rivals = [r for contests in data["groups"] for c in contests for r in c["rivals"]]
-    assert len(rivals) > 100
+    assert len(rivals) == 7
     for rival in rivals:
         details = data["numbers"][rival["number"]]
         assert float(details["in full"]) == rival["at"][1] and rival["system"] in details["name"]
@@ -199,12 +199,7 @@ def test_data_and_protocol_decide_what_is_shown(visit):
     choose(visit, "group", "clothes")
     assert [row[0] for row in rows(visit, "ranking")] == ["DiffAE"]
     shown = [group.is_visible() for group in visit.locator(".group").all()]
-    assert shown == [False, False, True, False]
-    choose(visit, "group", "As published")
-    choose(visit, "metric", "LPIPS")
-    best = rows(visit, "ranking")[0]
-    assert best[0].startswith("NVAE") and best[2] == "0.001"
-    assert rows(visit, "ranking")[1][6] == "not decided: no error of it is known"
+    assert shown == [False, False, True]
 
 
 def test_two_systems_are_compared_in_every_metric_that_both_have(visit):
@@ -261,7 +256,7 @@ def test_without_scripts_every_number_is_there(browser, board):
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(board.as_uri())
-    assert page.locator(".group").count() == 4
+    assert page.locator(".group").count() == 3
     assert all(group.is_visible() for group in page.locator(".group").all())
     assert not page.locator("#choice").is_visible()
     context.close()

@@ -80,7 +80,7 @@ def test_the_time_is_of_all_commands_from_the_first_start_and_a_clock_set_back_t
 def test_what_runs_do_not_share_is_said_of_each(tmp_path):
     """Also where one of them does not say it."""
     runs = [
-        write_run(tmp_path / name / "run", [number(TABLE, "ssim", 0.9, system=name)], settings=of)
+        write_run(tmp_path / name, [number(TABLE, "ssim", 0.9, system=name)], settings=of)
         for name, of in (("a", settings()), ("b", settings(limit=4)))
     ]
     found = facts(read(runs))

@@ -55,7 +55,7 @@ def markers(plot, name):
 def test_the_paper_s_figures_are_drawn(plots):
     titles = [plot.title for plot in plots]
     for wanted in (
-        "SSIM ↑ against T", "pd_effnet ↓ against T", "SSIM ↑ against network calls", "against GFLOP",
+        "SSIM ↑ against T", "pd_effnet ↓ against T", "SSIM ↑ against network calls",
         "AUROC ↑ by attribute", "against edit: Male …", "ppl_effnet", "EfficientNet ratio",
         "MSE ↓ against noised to: t = …", "against noise …", "against … bits",
     ):  # fmt: skip
@@ -191,20 +191,6 @@ def test_a_plot_is_an_image_with_a_name_for_a_screen_reader(plots):
         texts = {element.get("id"): element.text for element in root}
         assert root.get("role") == "img"
         assert texts[root.get("aria-labelledby")] and texts[root.get("aria-describedby")]
-
-
-def test_operations_are_calls_times_a_step_and_the_encoder_once(tmp_path):
-    table = "table1_reconstruction"
-    records = [
-        number(table, "ssim", 0.9, calls=20, steps=10),
-        *(number(table, "ssim", i / 8, system=f"S{i}") for i in range(5)),
-        *(number("section5.5_cost", "gflops", 0.5, system=f"S{i}", setting="decode", benchmark="cost") for i in range(5)),
-        number("section5.5_cost", "gflops", 0.5, setting="decode", benchmark="cost"),
-        number("section5.5_cost", "gflops", 0.25, setting="encode, semantic", benchmark="cost"),
-    ]  # fmt: skip
-    (plot,) = (p for p in drawn(tmp_path, records) if "GFLOP" in p.title)
-    places = {s.name: s.points[0].x for s in plot.key}
-    assert places.pop("DiffAE") == 20 * 0.5 + 0.25 and set(places.values()) == {0.5}
 
 
 def of_edits(table, setting, dose, off, system="DiffAE", **changes):

@@ -218,7 +218,7 @@ def test_systems_that_were_measured_otherwise_are_said_to_be_left_out(tmp_path):
     said = "Others were measured by a different protocol and are not compared."
     for reference in (False, True):
         runs = [
-            write_run(tmp_path / f"{reference}" / name / "run", records, **notes)
+            write_run(tmp_path / f"{reference}" / name, records, **notes)
             for name, records, notes in (
                 ("a", [number("table1_reconstruction", "ssim", 0.9)], {}),
                 (
