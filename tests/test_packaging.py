@@ -80,20 +80,6 @@ def from_an_index(text):
     return [match[0] for match in FROM_AN_INDEX.finditer(re.sub(r"\n(?=\S)", " ", text))]
 
 
-@pytest.mark.parametrize(
-    ("text", "count"),
-    [
-        ("`pip install -q diffae-bench`", 1),
-        ("uv add diffae_bench", 1),
-        ('dependencies = ["torch", "diffae-bench"]', 1),
-        ("pip install git+https://github.com/OWNER/diffae-bench@VERSION -e .", 0),
-        ("pip install -e . && diffae-bench run all", 0),
-    ],
-)
-def test_what_asks_an_index_for_the_package(text, count):
-    assert len(from_an_index(text)) == count
-
-
 def test_nobody_is_sent_to_an_index_for_the_package_before_its_first_release():
     """A stranger could register its name there. The first dated heading of CHANGELOG.md is a release."""
     changes = (ROOT / "CHANGELOG.md").read_text()
