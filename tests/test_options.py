@@ -127,6 +127,7 @@ OPTIONS: tuple[tuple[str, str, str, Mapping[str, Any] | str], ...] = (
     ("run", "--explain", "", {"explain": True}),
     ("run", "--explain", "--protocol ''", "--protocol: no name given"),
     ("run", "--save-codes", "x", {"save_codes": Path("x"), "key": SAME}),
+    ("run", "--save-images", "", {"save_images": True, "key": SAME}),
     ("run", "--fresh", "", {"fresh": True, "key": SAME}),
     ("run", "--dry-run", "", {"dry_run": True, "key": SAME}),
     ("weights", "NAMES", "''", "no network ''"),
@@ -284,7 +285,6 @@ TABLE = [
 ELSEWHERE = {
     ("run", "--verify-data"),
     ("reconstruct", "--align"),
-    ("run", "--save-images"),
     ("measure", "--allow-unknown-weights"),
     ("measure", "--explain"),
     ("train", "--tensorboard"),

@@ -173,20 +173,17 @@ def test_the_time_left_is_that_of_the_calls_that_are_left(context, monkeypatch, 
     ]
 
 
-def test_planned_portraits_are_the_ones_that_would_be_drawn(tmp_path):
+def test_planned_portraits_are_the_ones_that_would_be_drawn(tmp_path, monkeypatch):
+    monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path))
     write_dataset(tmp_path / "drawn", 60, 32, workers=1)
     drawn, undrawn = open_dataset(tmp_path / "drawn", 32), planned(60, 32)
     assert undrawn.attribute_names == drawn.attribute_names
     for name in ("partition", "attributes", "identities"):
         assert np.array_equal(getattr(undrawn, name), getattr(drawn, name)), name
+    assert planned(9, 32).name == open_portraits(9, 32).name
     for name in ("transform", "partition_source"):
         assert getattr(undrawn, name) == getattr(drawn, name), name
     with pytest.raises(UserError, match="not drawn"):
         undrawn.batch([3])
     with pytest.raises(UserError, match="not drawn"):
         _ = undrawn.fingerprint
-
-
-def test_planned_portraits_have_the_name_of_drawn_ones(tmp_path, monkeypatch):
-    monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path))
-    assert planned(9, 32).name == open_portraits(9, 32).name

@@ -11,8 +11,6 @@ import benchmarks.run
 import diffae
 from benchmarks import systems
 from benchmarks.commands import options
-from benchmarks.runtime import errors
-from benchmarks.systems.protocol import base
 from diffae.checkpoints import checkpoint
 from diffae.checkpoints.packaged import packaged_configs
 from diffae.system.errors import UserError
@@ -92,12 +90,3 @@ def test_systems_that_only_test_the_harness_are_not_listed_but_can_be_named(caps
         with pytest.raises(UserError) as error:
             systems.load(wrong)
         assert words in str(error.value) and ("dummy" in str(error.value)) == ("dummy" in wrong)
-
-
-def test_lazy_names_are_the_objects_themselves():
-    from benchmarks.systems import Code, System, SystemFailed
-
-    assert (Code, System, SystemFailed) == (base.Code, base.System, errors.SystemFailed)
-    for module in (systems, sys.modules["benchmarks"]):
-        with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
-            _ = module.nothing
