@@ -1,5 +1,4 @@
-"""Imports go one way, without circles, including those for types, those inside functions and those
-by strings ("package.module:attribute", and what is given to `import_module`).
+"""Imports go one way, without circles, including those for types and those inside functions.
 
 `reports` imports only records, `probes` and `diffae` import neither each other nor anything above;
 the parts of `diffae` without torch, for files and errors, serve `reports` and `probes` too.
@@ -8,7 +7,6 @@ weights, runtime, and no task imports another; within `reports` it is gate, page
 """
 
 import ast
-import re
 from collections.abc import Collection
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -50,8 +48,6 @@ ENTRIES = (
 )
 ENTRIES += ("make", "compare", "action")
 FRONT = "diffae/images"
-ADDRESS = re.compile(rf"({'|'.join(sorted(PACKAGES))})(\.\w+)*:\w+")
-BEGINNING = re.compile(rf"({'|'.join(sorted(PACKAGES))})(\.\w+)*(?=\.)")
 
 
 @cache
@@ -64,23 +60,7 @@ def imports(path: Path) -> set[tuple[str, str]]:
         elif isinstance(node, ast.ImportFrom):
             assert node.module and not node.level, f"{path}: a relative import"
             found |= {(node.module, f"{node.module}.{alias.name}") for alias in node.names}
-        found |= {(name, "") for name in by_string(node)}
     return found
-
-
-def by_string(node: ast.AST) -> set[str]:
-    """The modules that a string of this node names: "a.b:c", f"a.{b}:c" and import_module("a.b")."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return {node.value.partition(":")[0]} if ADDRESS.fullmatch(node.value) else set()
-    if isinstance(node, ast.JoinedStr):
-        first, *rest = (getattr(part, "value", "") for part in node.values)
-        begins = BEGINNING.match(first) if isinstance(first, str) else None
-        has_attribute = any(isinstance(part, str) and ":" in part for part in rest)
-        return {begins[0]} if begins and has_attribute else set()
-    if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "import_module":
-        names = [one.value for one in node.args if isinstance(one, ast.Constant)]
-        return {name for name in names if name.split(".")[0] in PACKAGES}
-    return set()
 
 
 def imported(path: Path) -> set[str]:
@@ -118,13 +98,6 @@ def test_imports_go_one_way(package):
         allowed = ALLOWED[package] | ({"probes"} if is_front(file) else set())
         names = {m for m in imported(file) if not any(lies_in(m, of) for of in SYSTEM)}
         assert {name.split(".")[0] for name in names} & PACKAGES <= allowed, file
-
-
-def test_strings_that_name_a_module_are_imports():
-    text = "a = 'benchmarks.run:main', f'benchmarks.systems.{x}.training:P', 'no module: benchmarks.run'"
-    nodes = [*ast.walk(ast.parse(f"{text}; importlib.import_module('reports.make')"))]
-    found = {name for node in nodes for name in by_string(node)}
-    assert found == {"benchmarks.run", "benchmarks.systems", "reports.make"}
 
 
 def test_the_model_does_not_know_its_front():

@@ -4,17 +4,14 @@ import ast
 import csv
 import importlib
 import importlib.util
-import itertools
 import re
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 from doc_scripts import script
 from PIL import Image
-from scipy import stats
 
 from reports.tables.build import read
 
@@ -82,51 +79,6 @@ def test_every_script_and_folder_of_results_is_in_the_index():
     for name in found - {"README.md", "readme.py", "measure.py"}:
         assert f"| [{name}](" in index, name
         assert (RESULTS / name).is_file() or (RESULTS / name / "README.md").is_file()
-
-
-def test_a_rank_correlation_of_the_study_of_codes_is_that_of_scipy():
-    """Its p-value is near that of all 720 orders."""
-    analysis = script(RESULTS / "latent" / "analysis.py")
-    x, y = np.array([3.0, 1, 4, 1, 5, 9]), np.array([2.0, 0.1, 7, 1, 8, 0.5])
-    rho, low, high, p = analysis.correlation(x, y)
-    assert rho == pytest.approx(stats.spearmanr(x, y).statistic)
-    half = 1.959964 * np.sqrt((1 + rho**2 / 2) / 3)
-    assert np.arctanh([low, high]) == pytest.approx(np.arctanh(rho) + np.array([-half, half]))
-    orders = [stats.spearmanr(order, y).statistic for order in itertools.permutations(x)]
-    assert p == pytest.approx(np.mean(np.abs(orders) >= abs(rho) - 1e-9), abs=0.02)
-
-
-def test_a_partial_rank_correlation_is_that_of_residuals():
-    """Of ranks, after a regression on those of the third and the fourth column; and the difference of sizes."""
-    analysis = script(RESULTS / "latent" / "analysis.py")
-    columns = np.random.default_rng(0).normal(size=(30, 4)) @ np.triu(np.ones((4, 4)))
-    columns[:, 0] *= -1
-    ranks = stats.rankdata(columns, axis=0)
-
-    def left(column, given):
-        fit = stats.linregress(ranks[:, given], ranks[:, column])
-        return ranks[:, column] - fit.intercept - fit.slope * ranks[:, given]
-
-    found = analysis.statistics(columns)
-    for name, given in {analysis.AT_RKD: 2, analysis.AT_PSNR: 3}.items():
-        expected = np.corrcoef(left(0, given), left(1, given))[0, 1]
-        assert found[name] == pytest.approx(expected) and abs(expected) > 0.05
-    rho, other = (stats.spearmanr(columns[:, k], columns[:, 1]).statistic for k in (0, 2))
-    assert found["rho"] == pytest.approx(rho) and rho < 0
-    assert found[analysis.LESS] == pytest.approx(-rho - other)
-
-
-def test_families_of_systems_are_drawn_whole():
-    """Of two families with opposite orders a draw has the one, the other, or both; of systems, anything."""
-    analysis = script(RESULTS / "latent" / "analysis.py")
-    x = np.arange(6.0)
-    columns = np.stack([np.r_[x, x], np.r_[x, -x], np.r_[x, x], np.r_[x, x]], axis=1)
-    of_families = analysis.resampled(columns, np.repeat([0, 1], 6), 60)["rho"]
-    both = stats.spearmanr(columns[:, 0], columns[:, 1]).statistic
-    assert set(of_families.round(9)) == {-1, round(both, 9), 1}
-    assert len(set(analysis.resampled(columns, np.arange(12), 60)["rho"].round(9))) > 20
-    families = {analysis.family(name) for name in analysis.read().index}
-    assert families == {"DiffAE", "VQ-GAN", "D2C", "convolutional", "principal components"}
 
 
 @pytest.mark.parametrize("name, count", [("factors", 2), ("edits", 3)])

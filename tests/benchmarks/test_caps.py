@@ -113,6 +113,7 @@ def faces(images):
 @torch.no_grad()
 def measured(name, data, folder):
     context = small_context(data, folder, dict.fromkeys(caps(), CAP) | SIZES)
+    context.pictures = None
     context.networks.face = FaceEmbedding("faces", "id_portraits", 32, "0" * 64, faces)
     numbers = rows(REGISTRY.get(name), context, [Everything()])
     return {(r.table, r.system, r.setting, r.steps, r.solver, r.metric): r for r in numbers}

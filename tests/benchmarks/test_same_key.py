@@ -13,9 +13,7 @@ from small_systems import (
     Everything,
     Plain,
     Tokens,
-    changed,
     every_benchmark,
-    every_setting,
     networks_of_files,
     with_truth,
     write_labels,
@@ -245,25 +243,3 @@ def test_of_other_weights_of_one_network(first, runs, tmp_path, network):
     name = weights.KNOWN[network].files[-1].filename
     shutil.copy(write_weights(tmp_path / "other", b"1") / name, folder / name)
     assert kept(first, runs.run(weights_dir=folder)) == set(ALL) - SEEN_BY[network]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", every_setting())
-def test_of_a_changed_setting(first, runs, name):
-    value = SMALL.get(name, every_setting()[name])
-    runs.run(change={name: changed(value)})
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "given",
-    [{"crop": "center-bicubic"}, {"solver": "dpm++2m"}, {"steps": 4}, {"limit": 7}],
-    ids=str,
-)
-def test_of_another_argument(first, runs, given):
-    runs.run(**given)
-
-
-@pytest.mark.slow
-def test_of_other_images(first, runs, tmp_path):
-    runs.run(data=write_others(runs.data, tmp_path / "others"))

@@ -22,7 +22,7 @@ WORDS = st.one_of(
 )
 ENDS = st.sampled_from(["\n", "\n", "\n", "\r\n", "\r", "\u2028", ""])
 ENCODINGS = st.sampled_from(["utf-8", "utf-8", "utf-8", "utf-8-sig", "latin-1", "utf-16"])
-NESTED = st.integers(1, 100_000).map(lambda depth: b"[" * depth)
+NESTED = st.integers(1, 10_000).map(lambda depth: b"[" * depth)
 JSON = st.recursive(
     st.one_of(
         st.sampled_from([None, -1, 0, 1, 64, 64.0, True, 10**6, 2**40, 2**64, "mine", "system"]),
@@ -180,7 +180,7 @@ def tar(content: bytes) -> st.SearchStrategy[bytes]:
 
 
 FORMATS = {
-    **dict.fromkeys((".csv", ".txt", ".toml", ".yaml"), text),
+    **dict.fromkeys((".csv", ".txt", ".yaml"), text),
     ".json": document,
     ".npz": archive,
     ".safetensors": tensors,

@@ -8,9 +8,6 @@ import pandas as pd
 import torch
 from seeds import COUNT, SIDE
 
-from benchmarks.core.profiles import PROFILES, override
-from benchmarks.core.profiles import find as find_profile
-from benchmarks.core.sizes import checked, settings_of
 from benchmarks.measuring.codes import read
 from benchmarks.metrics.codes.data import TEST, TRAIN
 from benchmarks.metrics.frechet import frechet_distance, read_statistics
@@ -136,17 +133,6 @@ def read_configuration(folder: Path) -> None:
         model(config)
 
 
-def read_settings(folder: Path) -> None:
-    """A profile, or a --set, that is accepted has settings that are."""
-    if (option := folder / "set.txt").exists():
-        profile = override(PROFILES["quick"], option.read_text(errors="replace"))
-    else:
-        profile = find_profile(str(folder / "mine.toml"))
-    for section, sizes in profile.sections.items():
-        for name, hint in settings_of(type(sizes)).items():
-            assert checked(getattr(sizes, name), hint) == getattr(sizes, name), (section, name)
-
-
 def read_weights(folder: Path) -> None:
     model = DDIM.from_pretrained(folder)
     out = model.predict_noise(torch.zeros(1, 3, 8, 8), 500)
@@ -193,7 +179,6 @@ READERS: dict[str, Callable[[Path], None]] = {
     "statistics": read_moments,
     "runs": read_runs,
     "configuration": read_configuration,
-    "settings": read_settings,
     "weights": read_weights,
     "classifier": read_classifier,
     "stylegan2": read_stylegan2,

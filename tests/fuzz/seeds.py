@@ -4,7 +4,6 @@ import gzip
 import io
 import json
 import struct
-import sys
 import tarfile
 import tempfile
 from collections.abc import Callable
@@ -14,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
+import stylegan2_imitations as imitations
 import torch
 from damage import Files
 from PIL import Image
 from safetensors.torch import save
 
-from benchmarks.core.profiles import PROFILES
 from benchmarks.systems.stylegan2.network import Generator, StyleGAN2Config
 from diffae.checkpoints.checkpoint import CONFIG, WEIGHTS
 from diffae.data import pairs
@@ -195,12 +194,6 @@ def configuration() -> list[Files]:
     return [{CONFIG: json.dumps(model).encode(), WEIGHTS: b""} for model in models]
 
 
-def settings() -> list[Files]:
-    mine = lines('name = "mine"', "[reconstruction]", "images = 16", "steps = [10, 20]")
-    options = [{"set.txt": name.encode() + b"=5"} for name in PROFILES["quick"].settings()]
-    return [{"mine.toml": mine}] * len(options) + options
-
-
 def weights() -> list[Files]:
     torch.manual_seed(0)
     many = {str(number): torch.zeros(1) for number in range(3000)}
@@ -218,11 +211,6 @@ def classifier() -> list[Files]:
 
 
 def stylegan2() -> list[Files]:
-    helpers = str(Path(__file__).parents[1] / "helpers")
-    if helpers not in sys.path:  # where pytest is not, nobody else has added it
-        sys.path.append(helpers)
-    import stylegan2_imitations as imitations
-
     torch.manual_seed(0)
     config = StyleGAN2Config((1, 1), z_dim=2, w_dim=2, mapping_layers=1, mapping_width=2)
     state = Generator(config).state_dict()
@@ -268,7 +256,6 @@ SEEDS: dict[str, Callable[[], list[Files]]] = {
     "statistics": statistics,
     "runs": runs,
     "configuration": configuration,
-    "settings": settings,
     "weights": weights,
     "classifier": classifier,
     "stylegan2": stylegan2,

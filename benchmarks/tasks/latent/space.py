@@ -51,7 +51,7 @@ def of_space(context: Context, system: System, names: Sequence[OfSpace], count: 
                 continue
             codes = _codes(images, part)
             yield from map(Measured(cell, codes, images).number, names)
-            if len(shown) == MOST_SHOWN or len(images) < FEWEST:
+            if context.pictures is None or len(shown) == MOST_SHOWN or len(images) < FEWEST:
                 continue
             with suppress(UserError):  # that all codes are the same, as the rows say
                 shown[setting or "code"] = panel(codes)

@@ -13,7 +13,6 @@ from small_systems import SMALL_SIZES, Called, Everything, every_benchmark, with
 
 from benchmarks import evaluate, run, systems
 from benchmarks.commands import dry_run, progress
-from benchmarks.core import plan
 from benchmarks.core.plan import Work
 from diffae.data import open_dataset, open_portraits
 from diffae.data.portraits import write_dataset
@@ -58,51 +57,6 @@ def test_a_dry_run_says_what_cannot_be_run(nowhere, patches, capsys):
     refused = re.findall(r"not run: .*?(?= not run:| calls:)", said)
     assert refused == [*unlabelled, lacking]
     assert "denoising dummy: predict x_0" in said and "reconstruction dummy: perfect encode" in said
-
-
-def test_comparisons_of_many_images_have_a_time_of_their_own(nowhere, monkeypatch, capsys):
-    """Of all pairs of images by each network; the seconds of one are those of FEW x FEW by their number."""
-    monkeypatch.setattr(plan, "MANY", 100**2)  # that of overlaps here
-    monkeypatch.setattr(dry_run.counting, "median_seconds", lambda *_: 4.0)
-    kept, collect = list[Work](), dry_run.collect
-
-    def keeping(*how):
-        found = collect(*how)
-        kept[:] = [work for *_, work in found[0]]
-        return found
-
-    monkeypatch.setattr(dry_run, "collect", keeping)
-    sizes = {"data.portraits": 600, "samples.count": 300, "memorisation.train": 150}
-    sizes |= {"reconstruction.images": 120, "reconstruction.split": "all"}
-    sizes |= {"reconstruction.steps": "2,3", "unconditional.overlap": 100}
-    sizes |= {"unconditional.reference": 200, "fewshot.reference": 500}
-    sizes |= {"fewshot.samples": 30, "latent.images": 110, "latent.share": 0.5}
-    names = ["reconstruction", "latent", "unconditional", "memorisation", "fewshot"]
-    words = [*names, "--systems", "diffae", "--profile", "smoke", "--dry-run"]
-    run.main([*words, *(f"--set={name}={value}" for name, value in sizes.items())])
-    compared = [(work.what, work.images, work.calls.pairs) for work in kept if work.calls.pairs]
-    of, held = "of 120 and 120 images", len(planned(600, 32).indices("test"))
-    assert compared == [
-        # Table 1 has two rows at the largest T, x_T inverted and random
-        *2 * [(f"kernel distance {of}", 120, 120), (f"overlap {of}", 120, 120)],
-        # as they are and halfway to another in two ways; DiffAE's code has no tokens
-        ("3 x kernel distance of 110 and 110 images", 110, 3 * 110),
-        # new images; and of held-out ones as many as there are
-        ("kernel distance of 300 and 200 images", 300, 200),
-        ("overlap of 100 and 100 images", 100, 100),
-        (f"kernel distance of {held} and 200 images", held, 200),
-        ("overlap of 100 and 100 images", 100, 100),
-        # by features and by pixels
-        ("2 x nearest image of 300 and 150 images", 300, 2 * 150),
-        # two seeds of four classes in two scenarios
-        ("16 x kernel distance of 30 and 500 images", 30, 16 * 500),
-    ]
-    said = " ".join(capsys.readouterr().out.split())
-    told = re.search(r"calls: ([^;]+);", said)[1]
-    calls = sum(int(n.replace(",", "")) for n in re.findall(r"([\d,]+\d|\d)\b", told))
-    pairs = sum(images * each for _, images, each in compared)
-    seconds = calls + pairs * 4.0 / dry_run.FEW**2
-    assert f"about {seconds / 3600:,.1f} h in all" in said
 
 
 # Sizes of which a benchmark needs now more images and now fewer of the same.
@@ -219,20 +173,17 @@ def test_the_time_left_is_that_of_the_calls_that_are_left(context, monkeypatch, 
     ]
 
 
-def test_planned_portraits_are_the_ones_that_would_be_drawn(tmp_path):
+def test_planned_portraits_are_the_ones_that_would_be_drawn(tmp_path, monkeypatch):
+    monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path))
     write_dataset(tmp_path / "drawn", 60, 32, workers=1)
     drawn, undrawn = open_dataset(tmp_path / "drawn", 32), planned(60, 32)
     assert undrawn.attribute_names == drawn.attribute_names
     for name in ("partition", "attributes", "identities"):
         assert np.array_equal(getattr(undrawn, name), getattr(drawn, name)), name
+    assert planned(9, 32).name == open_portraits(9, 32).name
     for name in ("transform", "partition_source"):
         assert getattr(undrawn, name) == getattr(drawn, name), name
     with pytest.raises(UserError, match="not drawn"):
         undrawn.batch([3])
     with pytest.raises(UserError, match="not drawn"):
         _ = undrawn.fingerprint
-
-
-def test_planned_portraits_have_the_name_of_drawn_ones(tmp_path, monkeypatch):
-    monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path))
-    assert planned(9, 32).name == open_portraits(9, 32).name

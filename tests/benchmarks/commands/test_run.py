@@ -309,17 +309,6 @@ def refused(cache, *arguments):
     return result.stderr
 
 
-def test_data_that_is_not_there(cache, tmp_path):
-    assert "/nowhere" in refused(cache, "--data", "/nowhere")
-    (tmp_path / "empty").mkdir()
-    assert "empty" in refused(cache, "--data", tmp_path / "empty")
-
-
-def test_an_attribute_that_is_not_there(cache, portraits):
-    message = refused(cache, "--data", portraits, "--attributes", "Smilling")
-    assert "no attribute 'Smilling'; did you mean Smiling?" in message
-
-
 def test_images_smaller_than_the_checkpoint(cache, tmp_path):
     for i in range(20):
         Image.new("RGB", (16, 16), (i, 0, 0)).save(tmp_path / f"{i}.png")

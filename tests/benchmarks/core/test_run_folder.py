@@ -172,14 +172,6 @@ def test_a_checkout_without_git_has_no_commit(tmp_path, monkeypatch):
     assert provenance.checkout(tmp_path) == {"commit": None, "dirty": None}
 
 
-def test_the_kind_of_gpu_is_recorded(monkeypatch):
-    """Its name alone may not tell which kernels it runs."""
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"Card {device.index}")
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, device.index))
-    found = provenance.describe([], torch.device("cuda:6"), None)["device"]
-    assert found == "cuda:6: Card 6, capability 8.6"
-
-
 # ----------------------------------------------------------------------------------------------
 # Another run's folder
 
@@ -236,21 +228,6 @@ def test_whatever_decides_numbers_makes_another_run(arguments, patches, tmp_path
     for option, (name, *value) in changed.items():
         line = refused([*arguments, f"--{option}", *value], capsys)
         assert re.search(rf"holds a different run \(its (\w+.*, )?{name}\b", line), line
-
-
-@pytest.mark.parametrize(
-    "asked, name", [("--protocol=plain", "protocols"), ("--seed=1", "seed"), ("--crop=adm", "crop")]
-)
-@pytest.mark.parametrize("first", [True, False])
-def test_a_run_with_an_option_and_one_without_are_two(
-    arguments, asked, name, first, tmp_path, capsys
-):
-    """Whichever of them the folder holds."""
-    with_it, without = [*arguments, asked], arguments
-    run.main(with_it if first else without)
-    numbers = (tmp_path / "run/records.csv").read_bytes()
-    assert f"(its {name} differ)" in refused(without if first else with_it, capsys)
-    assert (tmp_path / "run/records.csv").read_bytes() == numbers
 
 
 @pytest.mark.parametrize(

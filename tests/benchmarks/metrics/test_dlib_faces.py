@@ -1,10 +1,5 @@
 """`id_dlib`: dlib's own results, what is found and what is not, and when it is used."""
 
-import io
-import subprocess
-import sys
-import tarfile
-
 import numpy as np
 import pytest
 import torch
@@ -22,7 +17,6 @@ from diffae.system.errors import UserError
 from reports.records.metrics import DLIB
 
 CPU = torch.device("cpu")
-THRESHOLD = 0.6
 
 
 def signed(*pictures: np.ndarray) -> torch.Tensor:
@@ -141,66 +135,3 @@ def test_other_files_are_refused(name, with_dlib, tmp_path):
         Networks(NetworkChoice(weights_dir=tmp_path), CPU).face_embedding(DLIB)
     with pytest.raises(UserError, match=rf"{path.name}: not .*dlib"):
         Networks(NetworkChoice(weights_dir=tmp_path, allow_unknown=True), CPU).face_embedding(DLIB)
-
-
-# ----------------------------------------------------------------------------------------------
-# Photographs of people, which are not kept here: in the source distributions of two packages
-
-DISTRIBUTIONS = {
-    "face_recognition==1.3.0": "5e5efdd1686aa566af0d3cc1313b131e4b197657a8ffd03669e6d3fad92705ec",
-    "insightface==2.1": "776cbd36b70f5f2ae1a026101cfb80387f0b2280a0dbaf073f8d3ed69f554e01",
-}
-
-
-@pytest.fixture(scope="module")
-def photographs(tmp_path_factory) -> dict[str, np.ndarray]:
-    """The pictures of both distributions by file name, uint8 H x W x 3."""
-    folder = tmp_path_factory.mktemp("distributions")
-    wanted = folder / "requirements.txt"
-    lines = [f"{name} --hash=sha256:{digest}" for name, digest in DISTRIBUTIONS.items()]
-    wanted.write_text("\n".join(lines))
-    pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", ":all:"]
-    done = subprocess.run(
-        [*pip, "--require-hashes", "--dest", str(folder), "-r", str(wanted)],
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        pytest.skip(f"pip cannot fetch the photographs: {done.stderr.strip().splitlines()[-1:]}")
-    found = {}
-    for path in folder.glob("*.tar.gz"):
-        with tarfile.open(path) as archive:
-            for member in archive:
-                if member.name.endswith(".jpg") and (file := archive.extractfile(member)):
-                    image = Image.open(io.BytesIO(file.read())).convert("RGB")
-                    found[member.name.rsplit("/", 1)[1]] = np.array(image)
-    return found
-
-
-@pytest.mark.slow
-def test_people_are_told_apart_in_photographs(photographs, embedding):
-    """Three pictures of one person, one of another, six people in one picture."""
-    names = ("obama.jpg", "obama2.jpg", "obama3.jpg", "biden.jpg")
-    one, two, three, other = (embedding(signed(photographs[name])) for name in names)
-    for a, b in ((one, two), (one, three), (two, three)):
-        assert 0.3 < embedding.compare(a, b).item() < 0.45
-    for face in (one, two, three):
-        assert embedding.compare(face, other).item() > THRESHOLD
-    people = people_of(photographs["t1.jpg"], embedding)
-    assert len(people) == 6
-    everybody = torch.cat([one, other, *people])
-    apart = [embedding.compare(a, b).item() for i, a in enumerate(everybody) for b in everybody[:i]]
-    assert min(apart) > THRESHOLD
-
-
-def people_of(picture: np.ndarray, embedding: FaceEmbedding) -> list[torch.Tensor]:
-    """The embeddings of all faces, each cut out with its surroundings."""
-    import dlib
-
-    found = []
-    for box in dlib.get_frontal_face_detector()(picture, 0):
-        margin = box.width() // 2
-        top, left = max(box.top() - margin, 0), max(box.left() - margin, 0)
-        cut = picture[top : box.bottom() + margin, left : box.right() + margin]
-        found.append(embedding(signed(cut)))
-    return found

@@ -54,7 +54,7 @@ def context(context):
     sizes |= {"noise": (0.1, 1.0), "neighbours": (1, 3)}
     found = without_effnet(context)
     found.profile = found.profile.changed_by({f"latent.{k}": v for k, v in sizes.items()})
-    found.networks.perceptual = SquaredError()
+    found.networks.perceptual, found.pictures = SquaredError(), None
     return found
 
 

@@ -8,20 +8,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
-from lone_context import small_context
 from PIL import Image
 
-from benchmarks import systems
 from benchmarks.commands import dry_run
 from benchmarks.commands.options import parse
 from benchmarks.core.plan import Calls, Work, distinct
 from benchmarks.core.profiles import PROFILES
-from benchmarks.core.registry import REGISTRY
-from benchmarks.core.runner.evaluation import rows
 from benchmarks.metrics import latent
 from benchmarks.run import main
 from benchmarks.tasks.fewshot.classes import RULES, Sizes
-from diffae.data import open_dataset
 from diffae.data.portraits.attributes import ATTRIBUTES
 from diffae.model import DDIM, DiffusionAutoencoder
 from diffae.networks.config import ARCHITECTURES
@@ -165,37 +160,6 @@ def test_appendix_f_takes_pairs_of_held_out_images(planned):
     pairs = round(0.3 * COUNT) // 2
     found = row(planned, "interpolation", "DiffAE", "path length of pairs", T=100)
     assert found == [pairs, 2 * 100 * pairs, pairs]
-
-
-@pytest.mark.slow  # 9 s; .ci/run has it run
-def test_the_dry_run_counts_what_a_run_calls(tmp_path, monkeypatch, portraits, untrained):
-    """Calls counted at the networks themselves during a real run."""
-    monkeypatch.setenv("DIFFAE_CACHE", str(tmp_path))
-    system = systems.load("diffae", untrained / "diffae")
-    changes = {"reconstruction.steps": (3,), "cost.steps": (3,), "reconstruction.images": 10}
-    context = small_context(open_dataset(portraits, 32), tmp_path, changes)
-    counts = dict.fromkeys(("encoder", "decoder", "latent"), 0)
-    modules = {"encoder": "encoder", "decoder": "unet", "latent": "latent_net"}
-    for name, module in modules.items():
-
-        def count(_module, inputs, _output, name=name):
-            counts[name] += len(inputs[0])
-
-        getattr(system.inner.model, module).register_forward_hook(count)
-    names = ("reconstruction", "interpolation", "fewshot")
-    work, _ = dry_run.collect(context, names, [system])
-    planned = Calls()
-    for _, _, item in work:
-        planned = planned.plus(item.calls.times(item.images))
-    for name in names:
-        list(rows(REGISTRY.get(name), context, [system]))
-    assert counts["latent"] == planned.latent
-    # Beside the plan: the strips' codes, whose chunk is cut off elsewhere, and previews of accepted samples.
-    previews = 8 * 16 * context.profile.settings()["fewshot.steps"]
-    strips = 8
-    assert planned.encoder <= counts["encoder"] <= planned.encoder + strips
-    more = strips * context.profile.settings()["interpolation.steps"] + previews
-    assert planned.decoder <= counts["decoder"] <= planned.decoder + more
 
 
 # ----------------------------------------------------------------------------------------------

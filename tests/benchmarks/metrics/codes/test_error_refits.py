@@ -133,7 +133,7 @@ def test_the_error_of_information_is_without_each_block_and_its_chance(name, noi
     assert found.stderr == pytest.approx(by_blocks(whole, without, blocks), rel=1e-6)
 
 
-@pytest.mark.parametrize("rows", ["held out", "five folds"])
+@pytest.mark.parametrize("rows", ["held out", pytest.param("five folds", marks=pytest.mark.slow)])
 def test_the_error_of_dci_is_that_of_fits_without_each_block(rows, monkeypatch):
     """Of three blocks, whose sizes differ; `dci_c` depends on what the last one has, too."""
     monkeypatch.setattr(dci.axes, "FEW", 3)
