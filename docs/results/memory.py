@@ -1,6 +1,6 @@
 """Peak memory of a run with a number of images, and with ten times as many.
 
-    python docs/results/memory.py [BENCHMARK ...]
+    python docs/results/memory.py
 
 The system is one of the tests that costs nothing, on portraits of 128 px, each of which takes
 0.19 MiB as networks see it. If a benchmark held its images, the peak would grow by that much per
@@ -8,7 +8,6 @@ image; what does grow is what is kept of each: features, thumbnails and codes. E
 a process of its own.
 """
 
-import argparse
 import resource
 import sys
 import tempfile
@@ -21,18 +20,18 @@ from diffae.system import cli
 
 SIZE = 128
 FEW, MANY = 256, 2_560  # images
-ALL = ["reconstruction", "probes", "denoising", "unconditional", "memorisation", "fewshot"]
+BENCHMARKS = ["reconstruction", "probes", "denoising", "unconditional", "memorisation", "fewshot"]
 COUNTS = """
     reconstruction.images denoising.images probes.train probes.valid probes.test samples.count
     unconditional.reference memorisation.train fewshot.pool fewshot.reference
 """
 
 
-def peak(what: str, images: int, data: Path) -> float:
+def peak(benchmark: str, images: int, data: Path) -> float:
     """Peak resident MiB of a benchmark on a number of images of each kind, with an empty cache."""
     settings = [f"--set={name}={images}" for name in COUNTS.split()]
     with tempfile.TemporaryDirectory(prefix="memory-") as folder:
-        words = [what, "--profile", "smoke", "--systems", "dummy-constant", "--data", data]
+        words = [benchmark, "--profile", "smoke", "--systems", "dummy-constant", "--data", data]
         words += ["--out", f"{folder}/run", *settings]
         printed = program(__file__, "--worker", *words, DIFFAE_CACHE=folder)
     return float(printed.split()[-1])
@@ -51,18 +50,15 @@ def worker(arguments: list[str]) -> None:
 def main() -> None:
     if sys.argv[1:2] == ["--worker"]:
         cli.run(lambda: worker(sys.argv[2:]))
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("benchmarks", nargs="*", default=ALL)
-    args = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory(prefix="memory-data-") as data:
         # 60 % of the portraits are in the training split, a third in the test split
         draw = ["portraits", "--out", data, "--count", 4 * MANY, "--size", SIZE]
         program("-m", "diffae.data", *draw)
-        for what in args.benchmarks:
-            low, high = (peak(what, count, Path(data)) for count in (FEW, MANY))
+        for benchmark in BENCHMARKS:
+            low, high = (peak(benchmark, count, Path(data)) for count in (FEW, MANY))
             growth = (high - low) * 1024 / (MANY - FEW)
-            rows.append([what, f"{low:.0f}", f"{high:.0f}", f"{growth:.1f}"])
+            rows.append([benchmark, f"{low:.0f}", f"{high:.0f}", f"{growth:.1f}"])
             print(*rows[-1], file=sys.stderr)
     heads = [f"MiB, {FEW:,} images", f"{MANY:,} images", "KiB per further image"]
     print(table(rows, ["", *heads]))

@@ -1,1 +1,0 @@
-"""Frozen suites of benchmarks, a TOML file each; `benchmarks/core/suites.py` reads them."""
