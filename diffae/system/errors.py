@@ -2,6 +2,7 @@
 
 import importlib
 import operator
+import reprlib
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -98,10 +99,15 @@ def whole(value: Any, name: str, low: int, high: int) -> int:
     raise UserError(f"{name} must be a whole number from {low} to {high}, not {shown(value)}")
 
 
+# Lists within lists are written three deep: the text of all of them may be exponentially long.
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 40, 40
+
+
 def shown(value: Any) -> str:
     """A value in an error message: the shape of a tensor, anything else shortened."""
     is_tensor = hasattr(value, "is_floating_point")  # but not a numpy array
     if is_tensor and value.ndim:
         return f"a tensor {' x '.join(map(str, value.shape))} of {value.dtype}"
     number = value.item() if is_tensor else value
-    return f"{number!r:.40}"
+    return f"{_SHORT.repr(number):.40}"
