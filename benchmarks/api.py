@@ -192,7 +192,7 @@ def _options(model: Models, given: Mapping[str, Any]) -> Options:
         if value is None or none_named or isinstance(value, Dataset | Profile):
             del flags[name]
     try:
-        words = _words(flags, parser)
+        words = _words(flags)
         args = parser.parse(words)
     except UserError as error:
         raise UserError(str(error).removeprefix("argument --")) from None
@@ -205,14 +205,15 @@ def _options(model: Models, given: Mapping[str, Any]) -> Options:
     return options.options_of(args, what, [*words, *["--profile"] * isinstance(profile, Profile)])
 
 
-def _words(flags: Mapping[str, Any], parser: argparse.ArgumentParser) -> list[str]:
+def _words(flags: Mapping[str, Any]) -> list[str]:
     """The command line that these keywords and their values stand for."""
     words = []
+    switches = {keyword for keyword, action in _flags().items() if action.nargs == 0}
     for name, value in flags.items():
         flag = f"--{name.replace('_', '-')}"
         if name == "settings":
             words += [f"--set={setting}={_text(name, new)}" for setting, new in value.items()]
-        elif not isinstance(parser.get_default(name), bool):
+        elif name not in switches:
             words.append(f"{flag}={_text(name, value)}")
         elif not isinstance(value, bool):
             raise UserError(f"{name}: must be True or False, not {value!r}")

@@ -296,8 +296,16 @@ def test_a_reader_who_stops_leaves_no_trace(patches, tmp_path):
         (dict(crop="centre"), UserError, "crop 'centre': the data set was opened already"),
         (dict(attributes="Smilin"), UserError, "no attribute 'Smilin'"),
         (dict(model=[]), UserError, "nothing to measure"),
-        (dict(model={"": Half()}), UserError, "title '': must be one printable line"),
-        (dict(model={"a\nb": Half()}), UserError, r"title 'a\\nb': must be one printable line"),
+        (
+            dict(model={"": Half()}),
+            UserError,
+            "title must be one printable line of 1 to 200 characters, not ''",
+        ),
+        (
+            dict(model={"a\nb": Half()}),
+            UserError,
+            r"title must be one printable line .*, not 'a\\nb'",
+        ),
         (dict(batch_size=True), UserError, "must be a number, not True|is not a whole number"),
         (dict(cache="yes"), UserError, "cache 'yes': must be True or False"),
         (dict(settings=[1]), UserError, r"settings \[1\]: must be a dictionary"),
