@@ -233,16 +233,6 @@ def test_causes_of_differences_between_protocols_fit_a_phone(visited, tmp_path):
         assert box["x"] >= 0 and box["x"] + box["width"] <= 400
 
 
-def test_it_is_ready_within_a_second(visit):
-    """The better of two times, since other work on the machine does not count."""
-    times = []
-    for _ in range(2):
-        visit.page.reload()
-        timing = "performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"
-        times.append(visit.page.evaluate(timing))
-    assert min(times) < 1000
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_that_keeps_people_out(browser, report, scheme):
