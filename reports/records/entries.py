@@ -15,7 +15,7 @@ import math
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
@@ -25,10 +25,13 @@ import yaml
 
 from diffae.system.errors import UserError
 from diffae.system.files import read_text
+from reports.records import representations, tokenizers
 from reports.records.metrics import METRICS
-from reports.records.reading import from_plain, short
-from reports.records.record import Record, protocol_id, record_key
+from reports.records.published import TABLES, attach
+from reports.records.reading import few, from_plain, part_of, short
+from reports.records.record import Record, hash_of, protocol_id, record_key
 from reports.records.run_folder import INFLUENCES, RECORDS, RUN, SAME_ERROR, SAMPLES, Run, read_run
+from reports.records.settings import settings_of
 from reports.records.specs import NAME
 from reports.records.tokenizers import BY_PROTOCOL
 from reports.records.uncertainty import UNKNOWN, Error, Floats, Uncertainty, error, of_mean
@@ -39,6 +42,19 @@ LARGEST_CARD, LONGEST = 2**16, 600  # bytes of a card, characters of a field
 SAME = 1e-6  # relative: a number against the mean of the scores that samples.csv prints
 # Our benchmarks that write the scores behind their means over images to samples.csv.
 SCORED = ("reconstruction", "probes", "identity", "edits", "latent", "denoising", "variation")
+SAMPLED = ("fewshot", "unconditional", "memorisation")  # of images that are drawn
+OURS = (*SCORED, *SAMPLED, "representation", "interpolation", "cost")
+# The systems and rows that are references, and settings that may be references of any system.
+REFERENCES = r"(pixels \+ PCA|random encoder|ImageNet EfficientNet-lite0|chance|naive|real images)( of the class| \(.+\))?(, .+)?|.+ \+ autoencoding"
+SCALES = (
+    r".*(code of the truth|no edit, encoded \d+ x)|rotated at random|principal components|noise"
+)
+# The suites that ship, with their hashes, and the settings of a run that a suite does not decide.
+SUITES = {"decodable-v1": "b0703ab6e1f2cd526b04ab48cfe67d3327fce958ca36cb3d8866cef04c819cea"}
+HASHES = ("feature_sha256", "perceptual_sha256", "identity_sha256")
+FREE = {
+    *"checkpoints crop data data_sha256 device metric_networks profile suite systems weights".split()
+}
 
 
 @dataclass(frozen=True)
@@ -145,6 +161,8 @@ def check(run: Run) -> frozenset[str]:
     Raises UserError naming the file and the number that is wrong.
     """
     taken = set[str]()
+    if wrong := _against_suite(run):
+        raise UserError(f"{run.folder / RUN}: settings: {wrong}")
     for name, described in run.protocols.items():
         if protocol_id(described) != name:
             raise UserError(f"{run.folder / RUN}: protocol {short(name, 40)} was changed by hand")
@@ -154,7 +172,9 @@ def check(run: Run) -> frozenset[str]:
         wrong = _against_table(record, run)
         if record.value is not None and not wrong:
             scores = np.array([score for _, score in run.scores_of(record)])
-            wrong = _against_error(record, known) or _against_scores(record, scores, known)
+            wrong = _against_run(record, run) or _against_published(record, run)
+            wrong = wrong or _against_content(record, run)
+            wrong = wrong or _against_error(record, known) or _against_scores(record, scores, known)
             if len(scores):
                 taken.add(key)
         if wrong:
@@ -181,6 +201,78 @@ def _against_table(record: Record, run: Run) -> str:
     if metric.most is not None and record.value > metric.most + SAME:
         return f"{record.value:.8g} is above {metric.most:g}"
     return "" if record.protocol else "no protocol"
+
+
+def _against_suite(run: Run) -> str:
+    """What of a run's settings contradicts the suite that it names; empty if nothing, or without one."""
+    suite, profile = part_of(run.settings, "suite"), part_of(run.settings, "profile")
+    name, content = str(suite.get("name", profile.get("name"))), part_of(suite, "content")
+    if "suite" not in run.settings and name not in SUITES:
+        return ""
+    if not SUITES.get(name) == suite.get("sha256") == hash_of(content):
+        return f"{short(name, 40)} with this hash and content is no suite; measure the suite again"
+    expected = {key: content[key] for key in ("benchmarks", "seed", "precision")}
+    expected |= {"attributes": [], "protocols": [*content["protocol"], False]}
+    expected |= settings_of({"sections": content["settings"]})
+    ours, keys = run.settings | settings_of(profile), {*expected, *run.settings} - FREE
+    wrong = sorted(short(key, 40) for key in keys if ours.get(key) != expected.get(key))
+    wrong += sorted({*content["benchmarks"]} - {record.benchmark for record in run.rows})
+    return (
+        f"{', '.join(few(wrong, 3))}: not as {name} says; measure the suite again" if wrong else ""
+    )
+
+
+def _against_run(record: Record, run: Run) -> str:
+    """What the settings of the run contradict, or the protocol, or the names of references."""
+    protocol, stated = run.protocols[record.protocol], run.settings | {"dataset": record.dataset}
+    for name in ("dataset", "data_sha256", "seed", "precision"):
+        if protocol.get(name, stated.get(name)) != stated.get(name):
+            return f"its protocol has another {name} than the run"
+    limits = (
+        ("n", "samples") if record.benchmark in (*SAMPLED, "edits") else ("n", "dataset_images")
+    )
+    for name in limits:
+        if isinstance(most := protocol.get(name), int) and record.n is not None and record.n > most:
+            return f"n is {record.n}, and {name} of its protocol {most}"
+    is_reference = re.fullmatch(REFERENCES, record.system) is not None
+    is_free = record.benchmark not in OURS or re.fullmatch(SCALES, record.setting)
+    if record.reference != is_reference and not is_free:
+        return f"reference is {record.reference}, and of this system {is_reference}"
+    return ""
+
+
+def _against_content(record: Record, run: Run) -> str:
+    """What the content of the run's suite contradicts: counts, protocols or metric networks."""
+    protocol, suite = run.protocols[record.protocol], part_of(run.settings, "suite")
+    if not (content := part_of(suite, "content")):
+        return ""
+    sizes = content["settings"].get("samples", {}) | content["settings"].get(record.benchmark, {})
+    sizes["most"] = protocol.get("density.most")
+    splits = [x for x in part_of(run.notes, "images").values() if type(x) is int]
+    limits = [math.inf, *splits, *(images // 2 for images in splits)]  # images, and pairs of them
+    counts = {min(x, limit) for x in sizes.values() if type(x) is int for limit in limits}
+    has_fewer = record.reference or record.benchmark in ("edits", "fewshot")
+    ours = [*(protocol.get(name) for name in sizes), None if has_fewer else record.n]
+    if wrong := [x for x in ours if type(x) is int and x not in counts]:
+        return f"{wrong[0]} images, which is no count of the suite"
+    parts = content["protocol"].get(record.setting, ()) if record.table == BY_PROTOCOL else [{}]
+    if not any(part.items() <= protocol.items() for part in parts):
+        return "its protocol is not that of the suite"
+    network = getattr(METRICS.get(record.metric), "network", "")
+    hashes = {str(protocol[name]) for name in HASHES if name in protocol}
+    is_known = hashes and hashes <= {*content["networks"].get(network, ())}
+    return "" if is_known or not network else f"{network} has other weights than in the suite"
+
+
+def _against_published(record: Record, run: Run) -> str:
+    """What does not agree with the published numbers that ship."""
+    theirs = attach(replace(record, published=None), run.protocols[record.protocol])
+    alike = (record.published, record.not_comparable) == (theirs.published, theirs.not_comparable)
+    if record.table not in TABLES:  # other modules attach the numbers of checkpoints and of codes
+        printed = {number.value for number in tokenizers.published()}
+        printed |= {float(number.value) for number in representations.published()}
+        alike = record.published in {None, *printed}
+    return "" if alike else f"published is {record.published}, not as in the tables that ship"
 
 
 def _against_error(record: Record, known: Uncertainty) -> str:
