@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from refusal import refusal
-from runs import PROTOCOL as FIELDS
+from runs import OF_ENTRIES as FIELDS
 from runs import change_notes, write_card, write_entry
 from scipy import stats
 
