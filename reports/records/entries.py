@@ -42,8 +42,10 @@ LARGEST_CARD, LONGEST = 2**16, 600  # bytes of a card, characters of a field
 SAME = 1e-6  # relative: a number against the mean of the scores that samples.csv prints
 # Our benchmarks that write the scores behind their means over images to samples.csv.
 SCORED = ("reconstruction", "probes", "identity", "edits", "latent", "denoising", "variation")
-SAMPLED = ("fewshot", "unconditional", "memorisation")  # of images that are drawn
-OURS = (*SCORED, *SAMPLED, "representation", "interpolation", "cost")
+# The field of a protocol that n cannot exceed, where it is not the number of the data set's images.
+DRAWN = dict.fromkeys(("edits", "fewshot", "unconditional", "memorisation"), "samples")
+LIMITS = DRAWN | {"probes": "n_test"}
+OURS = (*SCORED, *DRAWN, "representation", "interpolation", "cost")
 # The systems and rows that are references, and settings that may be references of any system.
 REFERENCES = r"(pixels \+ PCA|random encoder|ImageNet EfficientNet-lite0|chance|naive|real images)( of the class| \(.+\))?(, .+)?|.+ \+ autoencoding"
 SCALES = (
@@ -225,10 +227,7 @@ def _against_run(record: Record, run: Run) -> str:
     for name in ("dataset", "data_sha256", "seed", "precision"):
         if protocol.get(name, stated.get(name)) != stated.get(name):
             return f"its protocol has another {name} than the run"
-    limits = (
-        ("n", "samples") if record.benchmark in (*SAMPLED, "edits") else ("n", "dataset_images")
-    )
-    for name in limits:
+    for name in ("n", LIMITS.get(record.benchmark, "dataset_images")):
         if isinstance(most := protocol.get(name), int) and record.n is not None and record.n > most:
             return f"n is {record.n}, and {name} of its protocol {most}"
     is_reference = re.fullmatch(REFERENCES, record.system) is not None
