@@ -225,7 +225,7 @@ def test_an_entry_of_a_suite_passes(entry):
         (dict(settings={"benchmarks": ["probes"]}), "settings: benchmarks: not as"),
         (dict(fields={"seed": 1}), "its protocol has another seed than the run"),
         (dict(fields={"feature_sha256": "1" * 64}), "efficientnet-lite0 has other weights"),
-        (dict(fields={"n_test": 3, "pairs": 3}), "3 images, which is no count of the suite"),
+        (dict(fields={"pairs": 3}), "3 images, which is no count of the suite"),
         (dict(cells={"n": "11"}), "11 images, which is no count of the suite"),
         (dict(images={}, fields={"x": 1}, cells={"n": "44"}), "n is 44, and n of its protocol 12"),
         (dict(fields={"ssim.padding": "reflect"}), "its protocol is not that of the suite"),
