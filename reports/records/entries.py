@@ -243,7 +243,7 @@ def _against_content(record: Record, run: Run) -> str:
     counts = {min(x, limit) for x in sizes.values() if type(x) is int for limit in limits}
     has_fewer = record.benchmark in ("edits", "fewshot") or record.metric == "density_cv"
     n = None if has_fewer or record.reference else record.n
-    ours = [*(protocol.get(name) for name in sizes), n]
+    ours = [*(protocol.get(name) for name in sizes if name != "times"), n]
     if wrong := [x for x in ours if type(x) is int and x not in counts]:
         return f"{wrong[0]} images, which is no count of the suite"
     parts = content["protocol"].get(record.setting, ()) if record.table == BY_PROTOCOL else [{}]
