@@ -5,8 +5,6 @@ seed and precision, the weights of metric networks by SHA-256, and a table. Its 
 of a run. A change that changes the hash makes another suite, which needs another name.
 """
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +16,7 @@ from benchmarks.metrics.protocols import schema
 from benchmarks.runtime.registry import load
 from diffae.system.errors import UserError
 from diffae.system.files import read_toml
+from reports.records.record import hash_of
 from reports.records.specs import TableSpec
 
 FOLDER = Path(__file__).parents[1] / "suites"
@@ -36,14 +35,18 @@ class Suite:
     content: Mapping[str, Any]
 
     @property
-    def sha256(self) -> str:
-        """The SHA-256 of what decides numbers: the content of the file but for its description, and all
-        fields of its protocols, as JSON with sorted keys.
+    def meaning(self) -> dict[str, Any]:
+        """What decides numbers: the content of the file but for its description, and all fields of its
+        protocols.
         """
         named = {name: schema.named(name) for name in self.content["protocol"]}
         fields = {name: list(map(one.describe, schema.METRICS)) for name, one in named.items()}
-        meaning = {**self.content, "description": "", "protocol": fields}
-        return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
+        return {**self.content, "description": "", "protocol": fields}
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of what decides numbers."""
+        return hash_of(self.meaning)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -64,7 +67,7 @@ class Suite:
     @property
     def about(self) -> dict[str, Any]:
         """What run.json says of it."""
-        return {"name": self.name, "sha256": self.sha256, "table": self.content["table"]}
+        return {"name": self.name, "sha256": self.sha256, "content": self.meaning}
 
     def refuse(self, words: Iterable[str]) -> None:
         """Raise UserError if the arguments of the command have a flag that the suite decides."""
@@ -95,9 +98,11 @@ def asked(words: Sequence[str]) -> Suite | None:
 
 def tables(specs: Sequence[TableSpec], of: Mapping[str, Any]) -> tuple[TableSpec, ...]:
     """The specs with the headlines of the suite that run.json describes so, in its order; others have none."""
-    others = (replace(spec, headline=(), order=len(of["table"]) + spec.order) for spec in specs)
+    others = (
+        replace(spec, headline=(), order=len(of["content"]["table"]) + spec.order) for spec in specs
+    )
     found = {spec.name: spec for spec in others}
-    for order, one in enumerate(of["table"]):
+    for order, one in enumerate(of["content"]["table"]):
         metrics, settings = tuple(one["metrics"]), tuple(one["at"])
         changes: dict[str, Any] = {"headline": metrics, "headline_settings": settings}
         found[one["name"]] = replace(found[one["name"]], order=order, **changes)

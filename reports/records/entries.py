@@ -15,7 +15,7 @@ import math
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
@@ -25,10 +25,13 @@ import yaml
 
 from diffae.system.errors import UserError
 from diffae.system.files import read_text
+from reports.records import representations, tokenizers
 from reports.records.metrics import METRICS
-from reports.records.reading import from_plain, short
-from reports.records.record import Record, protocol_id, record_key
+from reports.records.published import TABLES, attach
+from reports.records.reading import few, from_plain, part_of, short
+from reports.records.record import Record, hash_of, protocol_id, record_key
 from reports.records.run_folder import INFLUENCES, RECORDS, RUN, SAME_ERROR, SAMPLES, Run, read_run
+from reports.records.settings import settings_of
 from reports.records.specs import NAME
 from reports.records.tokenizers import BY_PROTOCOL
 from reports.records.uncertainty import UNKNOWN, Error, Floats, Uncertainty, error, of_mean
@@ -39,6 +42,15 @@ LARGEST_CARD, LONGEST = 2**16, 600  # bytes of a card, characters of a field
 SAME = 1e-6  # relative: a number against the mean of the scores that samples.csv prints
 # Our benchmarks that write the scores behind their means over images to samples.csv.
 SCORED = ("reconstruction", "probes", "identity", "edits", "latent", "denoising", "variation")
+# The field of a protocol that n cannot exceed, where it is not the number of the data set's images.
+DRAWN = dict.fromkeys(("edits", "fewshot", "unconditional", "memorisation"), "samples")
+LIMITS = DRAWN | {"probes": "n_test"}
+OURS = (*SCORED, *DRAWN, "representation", "interpolation", "cost")
+# The systems and rows that are references, and settings that may be references of any system.
+REFERENCES = r"(pixels \+ PCA|random encoder|ImageNet EfficientNet-lite0|chance|naive|real images)( of the class| \(.+\))?(, .+)?|.+ \+ autoencoding"
+SCALES = r".*(code of the truth|no edit, encoded .+)|rotated at random|principal components|noise"
+# The suites that ship, with their hashes.
+SUITES = {"decodable-v1": "b0703ab6e1f2cd526b04ab48cfe67d3327fce958ca36cb3d8866cef04c819cea"}
 
 
 @dataclass(frozen=True)
@@ -145,6 +157,8 @@ def check(run: Run) -> frozenset[str]:
     Raises UserError naming the file and the number that is wrong.
     """
     taken = set[str]()
+    if wrong := _against_suite(run):
+        raise UserError(f"{run.folder / RUN}: settings: {wrong}")
     for name, described in run.protocols.items():
         if protocol_id(described) != name:
             raise UserError(f"{run.folder / RUN}: protocol {short(name, 40)} was changed by hand")
@@ -154,7 +168,8 @@ def check(run: Run) -> frozenset[str]:
         wrong = _against_table(record, run)
         if record.value is not None and not wrong:
             scores = np.array([score for _, score in run.scores_of(record)])
-            wrong = _against_error(record, known) or _against_scores(record, scores, known)
+            wrong = _against_run(record, run) or _against_published(record, run)
+            wrong = wrong or _against_error(record, known) or _against_scores(record, scores, known)
             if len(scores):
                 taken.add(key)
         if wrong:
@@ -181,6 +196,77 @@ def _against_table(record: Record, run: Run) -> str:
     if metric.most is not None and record.value > metric.most + SAME:
         return f"{record.value:.8g} is above {metric.most:g}"
     return "" if record.protocol else "no protocol"
+
+
+def _against_suite(run: Run) -> str:
+    """What of a run's settings contradicts the suite that it names; empty if nothing, or without one."""
+    suite, profile = part_of(run.settings, "suite"), part_of(run.settings, "profile")
+    name, content = str(suite.get("name", profile.get("name"))), part_of(suite, "content")
+    if "suite" not in run.settings and name not in SUITES:
+        return ""
+    if not SUITES.get(name) == suite.get("sha256") == hash_of(content):
+        return f"{short(name, 40)} with this hash and content is no suite; measure the suite again"
+    expected = settings_of({"sections": content["settings"]})
+    expected |= {key: content[key] for key in ("benchmarks", "seed", "precision")}
+    expected |= {"attributes": [], "keep": None, "size": None}
+    expected["protocols"] = [*content["protocol"], False]
+    ours = run.settings | settings_of(profile)
+    wrong = sorted(key for key in expected if ours.get(key) != expected[key])
+    wrong += sorted({*content["benchmarks"]} - {record.benchmark for record in run.rows})
+    return f"{', '.join(few(wrong, 3))}: not as {name} says; measure it again" if wrong else ""
+
+
+def _against_run(record: Record, run: Run) -> str:
+    """What the settings of the run contradict, or the protocol, or the names of references."""
+    protocol, stated = run.protocols[record.protocol], run.settings | {"dataset": record.dataset}
+    for name in ("dataset", "data_sha256", "seed", "precision"):
+        if protocol.get(name, stated.get(name)) != stated.get(name):
+            return f"its protocol has another {name} than the run"
+    for name in ("n", LIMITS.get(record.benchmark, "dataset_images")):
+        if isinstance(most := protocol.get(name), int) and record.n is not None and record.n > most:
+            return f"n is {record.n}, and {name} of its protocol {most}"
+    is_reference = re.fullmatch(REFERENCES, record.system) is not None
+    is_free = record.benchmark not in OURS or re.fullmatch(SCALES, record.setting)
+    if record.reference != is_reference and not is_free:
+        return f"reference is {record.reference}, and of this system {is_reference}"
+    return _against_content(record, run)
+
+
+def _against_content(record: Record, run: Run) -> str:
+    """What the content of the run's suite contradicts: counts, protocols or metric networks."""
+    protocol, suite = run.protocols[record.protocol], part_of(run.settings, "suite")
+    if not (content := part_of(suite, "content")):
+        return ""
+    sizes = content["settings"].get("samples", {}) | content["settings"].get(record.benchmark, {})
+    splits = [x for x in part_of(run.notes, "images").values() if type(x) is int]
+    limits = [math.inf, *splits, *(images // 2 for images in splits)]  # images, and pairs of them
+    counts = {min(x, limit) for x in sizes.values() if type(x) is int for limit in limits}
+    has_fewer = record.benchmark in ("edits", "fewshot") or record.metric == "density_cv"
+    n = None if has_fewer or record.reference else record.n
+    ours = [*(protocol.get(name) for name in sizes if name != "times"), n]
+    if wrong := [x for x in ours if type(x) is int and x not in counts]:
+        return f"{wrong[0]} images, which is no count of the suite"
+    parts = content["protocol"].get(record.setting, ()) if record.table == BY_PROTOCOL else [{}]
+    if not any(part.items() <= protocol.items() for part in parts):
+        return "its protocol is not that of the suite"
+    network = getattr(METRICS.get(record.metric), "network", "")
+    known = content["networks"].get(network, ())
+    is_known = not network or any(
+        x in known for name, x in protocol.items() if name.endswith("_sha256")
+    )
+    return "" if is_known else f"{network} has other weights than in the suite"
+
+
+def _against_published(record: Record, run: Run) -> str:
+    """What does not agree with the published numbers that ship."""
+    bare = replace(record, published=None, not_comparable="")
+    theirs = attach(bare, run.protocols[record.protocol])
+    alike = (record.published, record.not_comparable) == (theirs.published, theirs.not_comparable)
+    if record.table not in TABLES:  # other modules attach the numbers of checkpoints and of codes
+        printed = {number.value for number in tokenizers.published()}
+        printed |= {float(number.value) for number in representations.published()}
+        alike = record.published in {None, *printed}
+    return "" if alike else f"published is {record.published}, not as in the tables that ship"
 
 
 def _against_error(record: Record, known: Uncertainty) -> str:

@@ -94,9 +94,13 @@ def record_key(record: Record) -> str:
 
 
 def protocol_id(fields: Mapping[str, Any]) -> str:
-    """The id of the protocol with these fields, which its records carry: a hash of their JSON."""
-    text = json.dumps(fields, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    """The id of the protocol with these fields, which its records carry: the start of their hash."""
+    return hash_of(fields)[:12]
+
+
+def hash_of(content: Mapping[str, Any]) -> str:
+    """The SHA-256 of an object: of its JSON with sorted keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:

@@ -24,6 +24,7 @@ PROTOCOL = {
     "seed": 0,
     "transform": {"crop": "center"},
 }
+OF_ENTRIES = {name: value for name, value in PROTOCOL.items() if name != "n"}
 SETTINGS = {"seed": 0, "data": "portraits", "profile": {"name": "quick", "sections": {}}}
 CARD = {"title": "Two systems", "by": "A. Person", "about": "Small models, measured for a test."}
 HARMFUL = (
@@ -189,7 +190,7 @@ def harmful(folder: Path) -> Path:
 def write_entry(
     folder: Path,
     systems: Mapping[str, np.ndarray],
-    fields: Mapping[str, object] = PROTOCOL,
+    fields: Mapping[str, object] = OF_ENTRIES,
     units: str = "images",
     others: tuple[Record, ...] = (),
     dataset: str = "portraits",

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from refusal import refusal
-from runs import PROTOCOL as FIELDS
-from runs import change_notes, write_card, write_entry
+from runs import OF_ENTRIES as FIELDS
+from runs import TABLE1, change_notes, number, write_card, write_entry
 from scipy import stats
 
 from reports.make import main
@@ -77,6 +77,14 @@ FORGERIES = {
     "below a range": (AP | {"value": "-0.1"}, "-0.1 is below 0"),
     "a metric": ({"metric": "auroc2"}, "no such metric"),
     "no value": ({"value": ""}, "an error without a value"),
+    "a reference": ({"reference": "True"}, "reference is True, and of this system False"),
+    "no reference": ({"system": "pixels + PCA"}, "reference is False, and of this system True"),
+    "a published value": ({"published": "0.5"}, "published is 0.5, not as in the tables"),
+    "what differs": ({"not_comparable": "seed"}, "published is None, not as in the tables"),
+    "another table": (
+        {"table": "reconstruction_by_protocol", "published": "0.5"},
+        "published is 0.5, not as in the tables",
+    ),
     "no protocol": ({"protocol": ""}, "VQ-GAN, , ssim: no protocol"),
 }
 
@@ -131,6 +139,29 @@ def test_scores_of_more_images_are_noticed_even_with_the_same_mean(entry, capsys
     lines = (entry / "samples.csv").read_text().splitlines()
     (entry / "samples.csv").write_text("\n".join([*lines, *lines[1:]]))
     assert "of 50 images, and by samples.csv" in refusal(main, capsys, "--check", entry)
+
+
+@pytest.mark.parametrize(
+    "benchmark, limit",
+    [("latent", "dataset_images"), ("fewshot", "samples"), ("probes", "n_test"), ("cost", "n")],
+)
+def test_n_is_at_most_what_the_run_says(tmp_path, capsys, benchmark, limit):
+    for n in (1000, 1001):
+        other = number(TABLE1, "latent_dim", 5.0, direction="neither", benchmark=benchmark, n=n)
+        fields = FIELDS | {"benchmark": benchmark, limit: 1000}
+        entry = write_entry(tmp_path / f"e{n}", {"DiffAE": SCORES}, fields, others=(other,))
+        if n == 1000:
+            assert len(read_entry(entry).measured) == 2
+    assert f"n is 1001, and {limit} of its protocol 1000" in refusal(main, capsys, "--check", entry)
+
+
+@pytest.mark.parametrize("field", ["seed", "precision", "data_sha256"])
+def test_a_protocol_of_another_run_is_noticed(tmp_path, capsys, field):
+    settings = {"seed": 0, "precision": "float32", "data_sha256": "0", "profile": {}} | {field: 5}
+    fields = FIELDS | {"precision": "float32", "data_sha256": "0"}
+    entry = write_entry(tmp_path / "mine", {"DiffAE": SCORES}, fields, settings=settings)
+    line = refusal(main, capsys, "--check", entry)
+    assert f"its protocol has another {field} than the run" in line
 
 
 def test_a_protocol_that_was_changed_is_noticed(entry, capsys):

@@ -178,7 +178,7 @@ class BenchmarkRun:
     def lacking(self) -> Iterator[Row]:
         """A row for each number of the table of the suite whose network has no weights here: how to get them."""
         sources = {spec.name: spec.source for spec in self.benchmark.tables}
-        wanted = self.context.options.suite.get("table", ())
+        wanted = self.context.options.suite.get("content", {}).get("table", ())
         ours = {m: sources[t["name"]] for t in wanted if t["name"] in sources for m in t["metrics"]}
         for metric, table in ours.items():
             if reason := self.context.networks.lacking(METRICS[metric].network):

@@ -22,6 +22,7 @@ from benchmarks.core.runner.request import Options
 from benchmarks.core.runner.results import Results, write_samples
 from benchmarks.runtime.choices import TaskOptions
 from benchmarks.systems.protocol.base import has_no_encoder
+from diffae.data.dataset import SPLITS
 from diffae.system import distributed
 from diffae.system.errors import UserError
 from diffae.system.files import foreign, lock_folder, read_text, writing
@@ -190,6 +191,7 @@ class RunFolder:
             "titles": {system.name: system.title for system in systems},
             "hub": {system.name: system.origin for system in systems if system.origin},
             "comparison": self.results.comparison,
+            "images": {split: len(context.dataset.indices(split)) for split in SPLITS},
             "seen_in_training": evaluation.seen_in_training(),
             "precision": context.precision,
             "started": provenance.now(),

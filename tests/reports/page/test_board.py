@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from axe_rules import violations
 from runs import HARMFUL, TABLE1, number, write_card, write_entry
-from runs import PROTOCOL as FIELDS
+from runs import OF_ENTRIES as FIELDS
 
 from reports.page import write_board
 from reports.page.board import _contests, _group, _name, _references, groups_of
 from reports.records.entries import read_entries
 from reports.records.metrics import METRICS
 from reports.records.record import LOWER
+from reports.records.run_folder import read_run
 
 rng = np.random.default_rng(0)
 SCORES, OTHERS = rng.normal(0.9, 0.02, 50), rng.normal(0.8, 0.02, 40)
@@ -69,7 +70,7 @@ def test_a_suite_makes_a_group_of_its_own_whose_title_has_its_hash(tmp_path):
         settings = {"profile": {"name": "mine"}}
         settings |= {"suite": dict(zip(("name", "sha256"), suite, strict=True))} if suite else {}
         folders.append(write_entry(tmp_path / name, {name: SCORES}, settings=settings))
-    found = groups(folders)
+    found = groups_of([read_run(folder, folder.name) for folder in folders])
     assert [[run.label for run in g.sources] for g in found] == [["a", "c"], ["b", "e"], ["d"]]
     titles = [_group(i, g, {})["title"] for i, g in enumerate(found)]
     assert titles == [
@@ -119,7 +120,7 @@ def scores_of_vqgan(folder):
 def test_references_of_another_n_give_no_scale(tmp_path):
     fid = number(TABLE1, "rfid", 5.0, stderr=0.1, direction=LOWER, n=50)
     real = replace(fid, system="real images", reference=True)
-    others = (fid, real, replace(real, n=500, system="more real images"))
+    others = (fid, real, replace(real, n=500, system="real images, n = 500"))
     (found,) = groups([write_entry(tmp_path / "a", {"DiffAE": SCORES}, others=others)])
     (distance,) = [c for c in _contests(found, {}) if c["name"].startswith("rFID")]
     assert [rival["label"] for rival in distance["rivals"]] == ["DiffAE", "real images"]
