@@ -4,6 +4,7 @@ NumPy allocates whatever a header says, and zipfile, zlib and NumPy raise a doze
 damaged file. Here each is a UserError that names the file.
 """
 
+import io
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,10 +18,21 @@ from numpy.typing import NDArray
 
 from diffae.system.errors import UserError
 from diffae.system.files import file_size
+from diffae.system.free_memory import fits
 
-HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 # Those that NumPy writes. Of others, zipfile unpacks more than it was asked for.
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+LONGEST_HEADER, PIECE = 1 << 16, 1 << 20  # bytes
+
+
+def _second(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """A header of version 2, of which NumPy would read 4 GB before it looks at its length."""
+    length = file.read(4)
+    text = file.read(min(LONGEST_HEADER, int.from_bytes(length, "little")))
+    return np.lib.format.read_array_header_2_0(io.BytesIO(length + text))
+
+
+HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): _second}
 
 
 @dataclass(frozen=True)
@@ -93,10 +105,18 @@ def _header(file: IO[bytes], size: int) -> Header:
 
 
 def array(path: Path, name: str) -> NDArray:
-    """A whole array, without a name that of an npy file; check its header first."""
+    """A whole array, without a name that of an npy file; check its header first.
+
+    Raises UserError if the array and a copy in float64, which all callers make, do not fit into memory.
+    """
     with opened(path, name) if name else opened_npy(path) as (header, file):
-        content = file.read(prod(header.shape) * header.dtype.itemsize)
-        flat = np.frombuffer(content, header.dtype)
+        count, size = prod(header.shape), header.dtype.itemsize
+        fits(count * (size + np.dtype(np.float64).itemsize), f"{path}: {name or 'its array'}")
+        content = np.empty(count * size, np.uint8)
+        for start in range(0, len(content), PIECE):  # a single read would hold it twice
+            rest = content.data[start : start + PIECE]
+            rest[:] = file.read(len(rest))
+        flat = content.view(header.dtype)
         if header.by_column:
             return flat.reshape(header.shape[::-1]).T
         return flat.reshape(header.shape)

@@ -18,6 +18,7 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from diffae.system.errors import UserError, needed
+from diffae.system.free_memory import fits
 
 ALIGNED_CELEBA = (178, 218)
 D2C_BOX = (25, 57, 153, 185)
@@ -145,10 +146,18 @@ def _open(
         raise UserError(f"{where}: cannot read this image (not a regular file); remove it")
     try:
         with Image.open(file, formats=FORMATS) as image:
+            fits(image.width * image.height * _bytes_of_pixel(image), where)
             image.load()
             return convert(image)
     except DECODING_ERRORS as error:
         raise UserError(f"{where}: cannot read this image ({reason(error)}); remove it") from error
+
+
+def _bytes_of_pixel(image: Image.Image) -> int:
+    """The memory that `to_rgb` takes at its most, with the image itself."""
+    if image.mode.startswith("I"):
+        return 40
+    return 20 if image.has_transparency_data else 12
 
 
 def reason(error: Exception) -> str:

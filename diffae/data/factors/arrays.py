@@ -2,6 +2,7 @@
 
 import zipfile
 from functools import partial
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,9 @@ from diffae.data.factors.images import (
     in_order,
     numbered,
 )
-from diffae.data.factors.stream import AGAIN, StoredArray, array_in
+from diffae.data.factors.stream import AGAIN, StoredArray, array_in, header_in
 from diffae.system.errors import UserError, needed
+from diffae.system.free_memory import fits
 
 SHAPES3D = dict.fromkeys(("floor_hue", "wall_hue", "object_hue"), CLASSES)
 SHAPES3D |= {"scale": ORDERED, "shape": CLASSES, "orientation": ORDERED}
@@ -29,6 +31,10 @@ MPI3D |= {"horizontal_axis": ORDERED, "vertical_axis": ORDERED}
 # Of MPI3D as published, and of its complex shapes and its first release, by the number of images.
 SIZES = {1_036_800: (6, 6, 2, 3, 3, 40, 40), 460_800: (4, 4, 2, 3, 3, 40, 40)}
 # By part of the file's name, the first that fits.
+IMAGE = (64, 64)  # of every set, with colours behind or none
+PER_LABEL = 24  # bytes of memory, while factors are found out
+UNPACKED = 1032  # bytes that a byte of zlib becomes at most
+REARRANGING = (2, 3)  # the filters of HDF5 that change no size: shuffle and fletcher32
 VERSIONS = {"toy": "toy", "realistic": "realistic", "complicated": "complex", "real": "real"}
 
 
@@ -42,12 +48,47 @@ def _hdf5(file: Path, name: str, rows: int | slice) -> np.ndarray:
         raise UserError(f"{file}: {name} cannot be read ({error}); {AGAIN}") from None
 
 
+def _check_hdf5(file: Path, name: str) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and dtype of an array of an HDF5 file.
+
+    Raises UserError if the array, or bytes of it, may lie in another file, which no fingerprint sees,
+    or if a chunk, which is unpacked as a whole, does not fit into memory.
+    """
+    h5py = needed("h5py", file, "factors")
+    sizes = [0]
+    try:
+        with h5py.File(file, "r") as arrays:
+            if not isinstance(arrays.get(name, getlink=True), h5py.HardLink):
+                raise ValueError("it is a link; copy its data into the file")
+            array = arrays[name]
+            if array.is_virtual or array.external:
+                raise ValueError("its data lie in another file; copy them into this one")
+            if array.chunks:
+                steps = array.id.get_create_plist()
+                filters = [steps.get_filter(place)[0] for place in range(steps.get_nfilters())]
+                ratio = UNPACKED ** len([each for each in filters if each not in REARRANGING])
+                array.id.chunk_iter(lambda chunk: sizes.append(max(sizes.pop(), chunk.size)))
+                sizes = [max(sizes[0] * ratio, prod(array.chunks) * array.dtype.itemsize)]
+            shape, dtype = array.shape, array.dtype
+    except Exception as error:
+        raise UserError(f"{file}: {name} cannot be read ({error}); {AGAIN}") from None
+    fits(sizes[0], f"{file}: a chunk of {name}")
+    return shape, dtype
+
+
 def _shapes3d(root: Path, file: Path) -> FactorSet:
     """3dshapes.h5: `images` uint8 [n, 64, 64, 3] and `labels` float64 [n, 6]."""
-    images, labels = _hdf5(file, "images", slice(0)), _hdf5(file, "labels", slice(None))
-    if images.dtype != np.uint8 or images.shape[1:] != (64, 64, 3):
-        raise UserError(f"{file}: images are {images.dtype} {images.shape}, not Shapes3D's")
-    if labels.shape[1:] != (len(SHAPES3D),) or not np.isfinite(labels).all():
+    shape, dtype = _check_hdf5(file, "images")
+    if dtype != np.uint8 or shape[1:] != (*IMAGE, 3):
+        raise UserError(f"{file}: images are {dtype} {shape}, not Shapes3D's")
+    count, (shape, dtype) = shape[0], _check_hdf5(file, "labels")
+    if shape[1:] != (len(SHAPES3D),) or dtype.kind not in "iuf":
+        raise UserError(f"{file}: labels are {dtype} {shape}, not numbers [n, 6]; {AGAIN}")
+    if shape[0] != count:
+        raise UserError(f"{file}: {count:,} images and {shape[0]:,} labels; {AGAIN}")
+    fits(PER_LABEL * prod(shape), file)
+    labels = _hdf5(file, "labels", slice(None))
+    if not np.isfinite(labels).all():
         raise UserError(f"{file}: labels {labels.shape} are not finite numbers [n, 6]; {AGAIN}")
     source = FactorImages(root, (file,), len(labels), partial(_hdf5, file, "images"))
     return "shapes3d", source, numbered(labels, SHAPES3D)
@@ -77,15 +118,17 @@ def _dsprites(root: Path, file: Path) -> FactorSet:
 
     `metadata` is a pickle of Python 2, and not read.
     """
-    images = array_in(file, "imgs")
+    images, labels = array_in(file, "imgs"), header_in(file, "latents_classes")
+    of_images = labels.shape == (images.shape[0], len(DSPRITES)) and labels.dtype.kind in "iu"
+    if images.shape[1:] != IMAGE or not of_images:
+        found = f"imgs {images.shape} and latents_classes {labels.dtype} {labels.shape}"
+        raise UserError(f"{file}: {found} are not those of dSprites")
+    fits(PER_LABEL * prod(labels.shape), file)
     try:
         with np.load(file, allow_pickle=False) as arrays:
             classes = arrays["latents_classes"]
     except Exception as error:
         raise UserError(f"{file}: latents_classes cannot be read ({error}); {AGAIN}") from None
-    if len(images.shape) != 3 or classes.shape != (images.shape[0], len(DSPRITES)):
-        found = f"imgs {images.shape} and latents_classes {classes.shape}"
-        raise UserError(f"{file}: {found} are not those of dSprites")
     source = FactorImages(root, (file,), len(classes), partial(_black_and_white, images))
     return "dsprites", source, numbered(classes, DSPRITES)
 
@@ -93,7 +136,7 @@ def _dsprites(root: Path, file: Path) -> FactorSet:
 def _mpi3d(root: Path, file: Path) -> FactorSet:
     """`images` uint8 [n, 64, 64, 3]; n tells the sizes of the factors, and the file's name which it is."""
     images = array_in(file, "images")
-    if (sizes := SIZES.get(images.shape[0])) is None or len(images.shape) != 4:
+    if (sizes := SIZES.get(images.shape[0])) is None or images.shape[1:] != (*IMAGE, 3):
         known = " or ".join(f"{n:,}" for n in SIZES)
         raise UserError(f"{file}: images {images.shape} are not MPI3D's {known}")
     named = file.name.lower()

@@ -1,5 +1,7 @@
 """Cars3D: a file of MATLAB for each car."""
 
+import struct
+import zlib
 from functools import lru_cache, partial
 from math import prod
 from pathlib import Path
@@ -9,11 +11,12 @@ import numpy as np
 from diffae.data.factors.images import CLASSES, ORDERED, FactorImages, FactorSet, Format, in_order
 from diffae.data.factors.stream import AGAIN
 from diffae.system.errors import UserError
-from diffae.system.files import file_size, read_text
+from diffae.system.files import file_size, read_file, read_text
 
 LIST = "list.txt"
 CARS = {"object": CLASSES, "elevation": ORDERED, "azimuth": CLASSES}
 OF_A_CAR = (128, 128, 3, 24, 4)  # azimuths, elevations
+AT_FIRST, PACKED = 128, 15  # where the first variable is, and the kind of a compressed one
 LARGEST, KEPT = 1 << 27, 2  # bytes of a car's file, and cars in memory, of 5 MB each
 
 
@@ -31,10 +34,25 @@ def _image(cars: list[Path], index: int) -> np.ndarray:
 def _images_of(car: Path) -> np.ndarray:
     from scipy.io import loadmat
 
+    _refuse_large(car)
     images = loadmat(car, variable_names=["im"])["im"]
     if images.dtype != np.uint8 or images.shape != OF_A_CAR:
         raise ValueError(f"{images.dtype} {images.shape}")
     return images
+
+
+def _refuse_large(car: Path) -> None:
+    """Raise ValueError if a variable of a car's file unpacks to more than LARGEST bytes."""
+    content, place = read_file(car, LARGEST), AT_FIRST
+    order = "<II" if content[:place].endswith(b"IM") else ">II"
+    while place + 8 <= len(content):
+        kind, size = struct.unpack_from(order, content, place)
+        place += 8 + size
+        if kind == PACKED:
+            unpacker = zlib.decompressobj()
+            unpacker.decompress(content[place - size : place], LARGEST)
+            if unpacker.unconsumed_tail:
+                raise ValueError(f"a variable of more than {LARGEST:,} bytes")
 
 
 def _cars3d(root: Path, list_file: Path) -> FactorSet:

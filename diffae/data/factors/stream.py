@@ -94,17 +94,34 @@ class StoredArray(NamedTuple):
         return np.frombuffer(found, np.uint8).reshape(self.shape[1:])
 
 
-def array_in(path: Path, name: str) -> StoredArray:
-    """An array of unsigned bytes in an npz file. Raises UserError if it is none, or damaged."""
+class Header(NamedTuple):
+    """What an npz file says of one of its arrays."""
+
+    entry: zipfile.ZipInfo
+    shape: tuple[int, ...]
+    by_column: bool
+    dtype: np.dtype
+    offset: int  # in the entry, of the first value
+
+
+def header_in(path: Path, name: str) -> Header:
+    """The header of an array in an npz file. Raises UserError if there is none, or a damaged one."""
     try:
         with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
             entry = archive.getinfo(f"{name}.npy")
             np.lib.format.read_magic(file)
-            shape, by_column, dtype = np.lib.format.read_array_header_1_0(file)
-            offset = file.tell()
+            return Header(entry, *np.lib.format.read_array_header_1_0(file), file.tell())
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: {name} cannot be read ({error}); {AGAIN}") from None
+
+
+def array_in(path: Path, name: str) -> StoredArray:
+    """An array of unsigned bytes in an npz file. Raises UserError if it is none, or damaged."""
+    entry, shape, by_column, dtype, offset = header_in(path, name)
+    try:
         with open(path, "rb") as plain:
             start = start_of(entry, plain)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: {name} cannot be read ({error}); {AGAIN}") from None
     if dtype != np.uint8 or by_column or offset + prod(shape) != entry.file_size:
         raise UserError(f"{path}: {name} is {dtype} {shape} in {entry.file_size:,} bytes; {AGAIN}")

@@ -22,7 +22,7 @@ from diffae.data.readers import celeba, label_files
 from diffae.data.readers.celeba import default_crop, read_celeba_labels, read_celebahq_labels
 from diffae.data.readers.folder import beside, counted
 from diffae.data.readers.sources import EncodedImages, seeded
-from diffae.data.transforms import Transform
+from diffae.data.transforms import LARGEST_IMAGE, Transform
 from diffae.system.errors import UserError, needed
 from diffae.system.files import file_size
 
@@ -162,6 +162,8 @@ def find_labels(folder: Path, count: int, seed: int) -> label_files.Labels | Non
 def get(root: Path, key: str) -> bytes | None:
     with reading(root, f"key {key}") as transaction:
         value = transaction.get(key.encode())
+        if value is not None and len(value) > LARGEST_IMAGE:
+            raise UserError(f"{root}, key {key}: {len(value):,} bytes, too large for an image")
         return None if value is None else bytes(value)
 
 
@@ -177,7 +179,7 @@ def reading(root: Path, what: str) -> Iterator["lmdb.Transaction"]:
         with (
             _READING,
             lmdb.open(str(root), readonly=True, lock=False, readahead=False, create=False) as file,
-            file.begin() as transaction,
+            file.begin(buffers=True) as transaction,
         ):
             yield transaction
     except lmdb.Error as error:

@@ -19,6 +19,7 @@ from diffae.system.errors import UserError
 ENCRYPTED, UTF8 = 0x1, 0x800  # bits of an entry's flags
 HEADER = struct.Struct("<26xHH")  # of an entry, with the lengths of its name and of another field
 LOCAL, END = b"PK\x03\x04", b"PK\x05\x06"  # by which an entry and the record at the end begin
+PIECE = 4096  # bytes that are read at once
 MANY = 0xFFFF  # the number of entries in that record, if there are more
 LONG_END = b"PK\x06\x06"  # by which the record begins that has their number then
 
@@ -55,8 +56,10 @@ class ZipImages(EncodedImages):
         try:
             with self.root.open("rb") as file:
                 file.seek(start_of(entry, file))
-                # A read of so many bytes unpacks no more than that, whatever the entry holds.
-                return zipfile.ZipExtFile(file, "r", entry).read(entry.file_size)
+                packed = zipfile.ZipExtFile(file, "r", entry)
+                # Of LZMA and bzip2 a read unpacks all that so many packed bytes hold.
+                pieces = [packed.read(PIECE) for _ in range(0, entry.file_size, PIECE)]
+                return b"".join(pieces)
         except READING_ERRORS as error:
             raise UserError(f"{self.where(index)}: damaged ({error}); copy it again") from error
 
