@@ -28,7 +28,6 @@ from benchmarks.runtime import npz
 from diffae.system import cli
 from diffae.system.errors import UserError
 from diffae.system.files import writing
-from diffae.system.free_memory import fits
 from reports.records.metrics import published_name
 from reports.tables.numbers import duration
 
@@ -207,7 +206,6 @@ def read_set(path: Path, network: FeatureNetwork, keep: bool, asked: Asked) -> I
     count, images = images_of(path, asked)
     rows = (row for batch in batches(images, asked.batch_size) for row in network(batch).cpu())
     if keep:
-        fits(count * network.dim * 4, f"{path}: its features")
         row = np.dtype((np.float32, network.dim))
         return ImageSet(path, features=np.fromiter(rows, row, count))
     chunks = map(Moments.from_features, batches(rows, MOMENTS_CHUNK))

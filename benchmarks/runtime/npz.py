@@ -4,7 +4,6 @@ NumPy allocates whatever a header says, and zipfile, zlib and NumPy raise a doze
 damaged file. Here each is a UserError that names the file.
 """
 
-import io
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,17 +21,7 @@ from diffae.system.free_memory import fits
 
 # Those that NumPy writes. Of others, zipfile unpacks more than it was asked for.
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-LONGEST_HEADER, PIECE = 1 << 16, 1 << 20  # bytes
-
-
-def _second(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """A header of version 2, of which NumPy would read 4 GB before it looks at its length."""
-    length = file.read(4)
-    text = file.read(min(LONGEST_HEADER, int.from_bytes(length, "little")))
-    return np.lib.format.read_array_header_2_0(io.BytesIO(length + text))
-
-
-HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): _second}
+PIECE = 1 << 20  # bytes that are read at once
 
 
 @dataclass(frozen=True)
@@ -92,9 +81,9 @@ def opened_npy(path: Path) -> Iterator[tuple[Header, IO[bytes]]]:
 def _header(file: IO[bytes], size: int) -> Header:
     """The header of an array of `size` bytes with its header. Raises ValueError if it is wrong."""
     version = np.lib.format.read_magic(file)
-    if version not in HEADERS:
+    if version != (1, 0):  # of another, NumPy would read a header of any length
         raise ValueError(f"version {version} of NumPy's format")
-    shape, by_column, dtype = HEADERS[version](file)
+    shape, by_column, dtype = np.lib.format.read_array_header_1_0(file)
     announced = file.tell() + prod(shape) * dtype.itemsize
     if dtype.hasobject or min(shape, default=0) < 0 or announced != size:
         pickled = "; objects are pickles: save numbers or text" if dtype.hasobject else ""

@@ -25,6 +25,7 @@ D2C_BOX = (25, 57, 153, 185)
 SMALLEST_SIZE, LARGEST_SIZE = 8, 4096
 LARGEST_IMAGE = 1 << 28  # bytes of a file: a small archive may unpack to any size
 LARGEST_RESIZED = 1 << 26  # pixels: a strip of 1 x 1,000,000 must not become 64 x 64,000,000
+OF_PIXEL, OF_DEEP = 20, 40  # bytes of memory, while an image is decoded; of 16-bit grey
 # What is decoded, whatever a file's suffix: Pillow would also run Ghostscript on PostScript.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 UPRIGHT = {
@@ -146,18 +147,12 @@ def _open(
         raise UserError(f"{where}: cannot read this image (not a regular file); remove it")
     try:
         with Image.open(file, formats=FORMATS) as image:
-            fits(image.width * image.height * _bytes_of_pixel(image), where)
+            pixels = image.width * image.height
+            fits(pixels * (OF_DEEP if image.mode.startswith("I") else OF_PIXEL), where)
             image.load()
             return convert(image)
     except DECODING_ERRORS as error:
         raise UserError(f"{where}: cannot read this image ({reason(error)}); remove it") from error
-
-
-def _bytes_of_pixel(image: Image.Image) -> int:
-    """The memory that `to_rgb` takes at its most, with the image itself."""
-    if image.mode.startswith("I"):
-        return 40
-    return 20 if image.has_transparency_data else 12
 
 
 def reason(error: Exception) -> str:

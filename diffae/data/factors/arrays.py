@@ -1,9 +1,12 @@
 """Shapes3D, dSprites and MPI3D: all images of a set in one array, in the order of their factors."""
 
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +19,7 @@ from diffae.data.factors.images import (
     in_order,
     numbered,
 )
-from diffae.data.factors.stream import AGAIN, StoredArray, array_in, header_in
+from diffae.data.factors.stream import AGAIN, StoredArray, array_in
 from diffae.system.errors import UserError, needed
 from diffae.system.free_memory import fits
 
@@ -30,68 +33,64 @@ MPI3D |= {"camera_height": ORDERED, "background_color": CLASSES}
 MPI3D |= {"horizontal_axis": ORDERED, "vertical_axis": ORDERED}
 # Of MPI3D as published, and of its complex shapes and its first release, by the number of images.
 SIZES = {1_036_800: (6, 6, 2, 3, 3, 40, 40), 460_800: (4, 4, 2, 3, 3, 40, 40)}
-# By part of the file's name, the first that fits.
-IMAGE = (64, 64)  # of every set, with colours behind or none
-PER_LABEL = 24  # bytes of memory, while factors are found out
+SIDES = (64, 64)  # of the images of every set
+PER_LABEL = 32  # bytes of memory, while factors are found out
 UNPACKED = 1032  # bytes that a byte of zlib becomes at most
-REARRANGING = (2, 3)  # the filters of HDF5 that change no size: shuffle and fletcher32
+REARRANGING = (2, 3)  # filters of HDF5 that change no size: shuffle and fletcher32
+# By part of the file's name, the first that fits.
 VERSIONS = {"toy": "toy", "realistic": "realistic", "complicated": "complex", "real": "real"}
 
 
-def _hdf5(file: Path, name: str, rows: int | slice) -> np.ndarray:
-    """Rows of an array of an HDF5 file, which is opened for each: processes share no handle."""
+@contextmanager
+def _hdf5(file: Path, name: str) -> Iterator[Any]:
+    """An array of an HDF5 file, and not of another: no fingerprint would see that."""
     h5py = needed("h5py", file, "factors")
     try:
         with h5py.File(file, "r") as arrays:
-            return np.asarray(arrays[name][rows])
+            is_here = isinstance(arrays.get(name, getlink=True), h5py.HardLink)
+            if not is_here or arrays[name].is_virtual or arrays[name].external:
+                raise ValueError("is no array of this file, or a link; copy its data into the file")
+            yield arrays[name]
     except Exception as error:  # OSError, KeyError, RuntimeError: by where it is damaged
         raise UserError(f"{file}: {name} cannot be read ({error}); {AGAIN}") from None
 
 
-def _check_hdf5(file: Path, name: str) -> tuple[tuple[int, ...], np.dtype]:
+def _rows(file: Path, name: str, rows: int | slice) -> np.ndarray:
+    """Rows of an array of an HDF5 file, which is opened for each: processes share no handle."""
+    with _hdf5(file, name) as array:
+        return np.asarray(array[rows])
+
+
+def _header(file: Path, name: str) -> tuple[tuple[int, ...], np.dtype]:
     """Shape and dtype of an array of an HDF5 file.
 
-    Raises UserError if the array, or bytes of it, may lie in another file, which no fingerprint sees,
-    or if a chunk, which is unpacked as a whole, does not fit into memory.
+    Raises UserError if a chunk, which HDF5 unpacks as a whole, does not fit into memory: as long as it
+    ought to be, or as its packed bytes may become.
     """
-    h5py = needed("h5py", file, "factors")
-    sizes = [0]
-    try:
-        with h5py.File(file, "r") as arrays:
-            if not isinstance(arrays.get(name, getlink=True), h5py.HardLink):
-                raise ValueError("it is a link; copy its data into the file")
-            array = arrays[name]
-            if array.is_virtual or array.external:
-                raise ValueError("its data lie in another file; copy them into this one")
-            if array.chunks:
-                steps = array.id.get_create_plist()
-                filters = [steps.get_filter(place)[0] for place in range(steps.get_nfilters())]
-                ratio = UNPACKED ** len([each for each in filters if each not in REARRANGING])
-                array.id.chunk_iter(lambda chunk: sizes.append(max(sizes.pop(), chunk.size)))
-                sizes = [max(sizes[0] * ratio, prod(array.chunks) * array.dtype.itemsize)]
-            shape, dtype = array.shape, array.dtype
-    except Exception as error:
-        raise UserError(f"{file}: {name} cannot be read ({error}); {AGAIN}") from None
-    fits(sizes[0], f"{file}: a chunk of {name}")
+    with _hdf5(file, name) as array:
+        largest, made = [0], array.id.get_create_plist()
+        if array.chunks:
+            array.id.chunk_iter(lambda chunk: largest.append(max(largest.pop(), chunk.size)))
+        filters = {made.get_filter(place)[0] for place in range(made.get_nfilters())}
+        packed = largest[0] * UNPACKED ** len(filters.difference(REARRANGING))
+        size = max(packed, prod(array.chunks or (0,)) * array.dtype.itemsize)
+        shape, dtype = array.shape, array.dtype
+    fits(size, f"{file}: a chunk of {name}")
     return shape, dtype
 
 
 def _shapes3d(root: Path, file: Path) -> FactorSet:
     """3dshapes.h5: `images` uint8 [n, 64, 64, 3] and `labels` float64 [n, 6]."""
-    shape, dtype = _check_hdf5(file, "images")
-    if dtype != np.uint8 or shape[1:] != (*IMAGE, 3):
-        raise UserError(f"{file}: images are {dtype} {shape}, not Shapes3D's")
-    count, (shape, dtype) = shape[0], _check_hdf5(file, "labels")
-    if shape[1:] != (len(SHAPES3D),) or dtype.kind not in "iuf":
-        raise UserError(f"{file}: labels are {dtype} {shape}, not numbers [n, 6]; {AGAIN}")
-    if shape[0] != count:
-        raise UserError(f"{file}: {count:,} images and {shape[0]:,} labels; {AGAIN}")
-    fits(PER_LABEL * prod(shape), file)
-    labels = _hdf5(file, "labels", slice(None))
-    if not np.isfinite(labels).all():
-        raise UserError(f"{file}: labels {labels.shape} are not finite numbers [n, 6]; {AGAIN}")
-    source = FactorImages(root, (file,), len(labels), partial(_hdf5, file, "images"))
-    return "shapes3d", source, numbered(labels, SHAPES3D)
+    (images, pixels), (labels, dtype) = _header(file, "images"), _header(file, "labels")
+    if pixels != np.uint8 or images[1:] != (*SIDES, 3):
+        raise UserError(f"{file}: images are {pixels} {images}, not Shapes3D's")
+    fits(PER_LABEL * prod(labels), f"{file}: labels")
+    is_table = labels == (images[0], len(SHAPES3D)) and dtype.kind in "iuf"
+    values = _rows(file, "labels", slice(None)) if is_table else np.array(np.nan)
+    if not np.isfinite(values).all():
+        raise UserError(f"{file}: labels {dtype} {labels} are not finite numbers [n, 6]; {AGAIN}")
+    source = FactorImages(root, (file,), images[0], partial(_rows, file, "images"))
+    return "shapes3d", source, numbered(values, SHAPES3D)
 
 
 def _names_in(path: Path) -> set[str]:
@@ -118,17 +117,13 @@ def _dsprites(root: Path, file: Path) -> FactorSet:
 
     `metadata` is a pickle of Python 2, and not read.
     """
-    images, labels = array_in(file, "imgs"), header_in(file, "latents_classes")
-    of_images = labels.shape == (images.shape[0], len(DSPRITES)) and labels.dtype.kind in "iu"
-    if images.shape[1:] != IMAGE or not of_images:
-        found = f"imgs {images.shape} and latents_classes {labels.dtype} {labels.shape}"
+    images = array_in(file, "imgs")
+    stored = array_in(file, "latents_classes", np.typecodes["AllInteger"])
+    if images.shape[1:] != SIDES or stored.shape != (images.shape[0], len(DSPRITES)):
+        found = f"imgs {images.shape} and latents_classes {stored.shape}"
         raise UserError(f"{file}: {found} are not those of dSprites")
-    fits(PER_LABEL * prod(labels.shape), file)
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            classes = arrays["latents_classes"]
-    except Exception as error:
-        raise UserError(f"{file}: latents_classes cannot be read ({error}); {AGAIN}") from None
+    fits(PER_LABEL * prod(stored.shape), f"{file}: latents_classes")
+    classes = stored._replace(shape=(1, *stored.shape)).row(0)
     source = FactorImages(root, (file,), len(classes), partial(_black_and_white, images))
     return "dsprites", source, numbered(classes, DSPRITES)
 
@@ -136,7 +131,7 @@ def _dsprites(root: Path, file: Path) -> FactorSet:
 def _mpi3d(root: Path, file: Path) -> FactorSet:
     """`images` uint8 [n, 64, 64, 3]; n tells the sizes of the factors, and the file's name which it is."""
     images = array_in(file, "images")
-    if (sizes := SIZES.get(images.shape[0])) is None or images.shape[1:] != (*IMAGE, 3):
+    if (sizes := SIZES.get(images.shape[0])) is None or images.shape[1:] != (*SIDES, 3):
         known = " or ".join(f"{n:,}" for n in SIZES)
         raise UserError(f"{file}: images {images.shape} are not MPI3D's {known}")
     named = file.name.lower()

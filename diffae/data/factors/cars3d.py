@@ -16,7 +16,7 @@ from diffae.system.files import file_size, read_file, read_text
 LIST = "list.txt"
 CARS = {"object": CLASSES, "elevation": ORDERED, "azimuth": CLASSES}
 OF_A_CAR = (128, 128, 3, 24, 4)  # azimuths, elevations
-AT_FIRST, PACKED = 128, 15  # where the first variable is, and the kind of a compressed one
+AT_FIRST, PACKED = 128, 15  # the place of the first variable, and the type of a compressed one
 LARGEST, KEPT = 1 << 27, 2  # bytes of a car's file, and cars in memory, of 5 MB each
 
 
@@ -42,17 +42,15 @@ def _images_of(car: Path) -> np.ndarray:
 
 
 def _refuse_large(car: Path) -> None:
-    """Raise ValueError if a variable of a car's file unpacks to more than LARGEST bytes."""
+    """Raise ValueError if a variable of a car's file unpacks to LARGEST bytes or more."""
     content, place = read_file(car, LARGEST), AT_FIRST
     order = "<II" if content[:place].endswith(b"IM") else ">II"
     while place + 8 <= len(content):
         kind, size = struct.unpack_from(order, content, place)
         place += 8 + size
-        if kind == PACKED:
-            unpacker = zlib.decompressobj()
-            unpacker.decompress(content[place - size : place], LARGEST)
-            if unpacker.unconsumed_tail:
-                raise ValueError(f"a variable of more than {LARGEST:,} bytes")
+        packed = content[place - size : place] if kind == PACKED else b""
+        if packed and len(zlib.decompressobj().decompress(packed, LARGEST)) == LARGEST:
+            raise ValueError(f"a variable of {LARGEST:,} bytes or more")
 
 
 def _cars3d(root: Path, list_file: Path) -> FactorSet:

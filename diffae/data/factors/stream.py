@@ -79,53 +79,41 @@ def _unpack(file: IO[bytes], place: int, state: Any) -> tuple[bytes, int, Any]:
 
 
 class StoredArray(NamedTuple):
-    """An array of unsigned bytes in a file, of which single rows are read."""
+    """An array in a file, of which single rows are read."""
 
     stream: Stream
     offset: int
     shape: tuple[int, ...]
+    dtype: np.dtype
 
     def row(self, index: int) -> np.ndarray:
-        """Row `index`, uint8. Raises UserError if the file ends before it does."""
-        size = prod(self.shape[1:])
+        """Row `index`. Raises UserError if the file ends before it does."""
+        size = prod(self.shape[1:]) * self.dtype.itemsize
         found = self.stream.read(self.offset + index * size, size)
         if len(found) < size:
             raise UserError(f"{self.stream.path}: ends before image {index}; {AGAIN}")
-        return np.frombuffer(found, np.uint8).reshape(self.shape[1:])
+        return np.frombuffer(found, self.dtype).reshape(self.shape[1:])
 
 
-class Header(NamedTuple):
-    """What an npz file says of one of its arrays."""
+def array_in(path: Path, name: str, kinds: str = "B") -> StoredArray:
+    """An array in an npz file, of unsigned bytes or of one of the `kinds`, characters of NumPy.
 
-    entry: zipfile.ZipInfo
-    shape: tuple[int, ...]
-    by_column: bool
-    dtype: np.dtype
-    offset: int  # in the entry, of the first value
-
-
-def header_in(path: Path, name: str) -> Header:
-    """The header of an array in an npz file. Raises UserError if there is none, or a damaged one."""
+    Raises UserError if it is none, or damaged.
+    """
     try:
         with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
             entry = archive.getinfo(f"{name}.npy")
             np.lib.format.read_magic(file)
-            return Header(entry, *np.lib.format.read_array_header_1_0(file), file.tell())
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: {name} cannot be read ({error}); {AGAIN}") from None
-
-
-def array_in(path: Path, name: str) -> StoredArray:
-    """An array of unsigned bytes in an npz file. Raises UserError if it is none, or damaged."""
-    entry, shape, by_column, dtype, offset = header_in(path, name)
-    try:
+            shape, by_column, dtype = np.lib.format.read_array_header_1_0(file)
+            offset = file.tell()
         with open(path, "rb") as plain:
             start = start_of(entry, plain)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: {name} cannot be read ({error}); {AGAIN}") from None
-    if dtype != np.uint8 or by_column or offset + prod(shape) != entry.file_size:
+    size = prod(shape) * dtype.itemsize
+    if dtype.char not in kinds or by_column or offset + size != entry.file_size:
         raise UserError(f"{path}: {name} is {dtype} {shape} in {entry.file_size:,} bytes; {AGAIN}")
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise UserError(f"{path}: compressed by method {entry.compress_type}; save it by np.savez")
     stream = Stream(path, start, entry.compress_type == zipfile.ZIP_DEFLATED)
-    return StoredArray(stream, offset, shape)
+    return StoredArray(stream, offset, shape, dtype)
