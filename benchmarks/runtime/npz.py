@@ -21,7 +21,7 @@ from diffae.system.free_memory import fits
 
 # Those that NumPy writes. Of others, zipfile unpacks more than it was asked for.
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-PIECE = 1 << 20  # bytes that are read at once
+OF_FLOAT = 8  # bytes of a number in float64
 
 
 @dataclass(frozen=True)
@@ -100,12 +100,8 @@ def array(path: Path, name: str) -> NDArray:
     """
     with opened(path, name) if name else opened_npy(path) as (header, file):
         count, size = prod(header.shape), header.dtype.itemsize
-        fits(count * (size + np.dtype(np.float64).itemsize), f"{path}: {name or 'its array'}")
-        content = np.empty(count * size, np.uint8)
-        for start in range(0, len(content), PIECE):  # a single read would hold it twice
-            rest = content.data[start : start + PIECE]
-            rest[:] = file.read(len(rest))
-        flat = content.view(header.dtype)
+        fits(count * (size + max(size, OF_FLOAT)), f"{path}: {name or 'its array'}")
+        flat = np.frombuffer(file.read(count * size), header.dtype)
         if header.by_column:
             return flat.reshape(header.shape[::-1]).T
         return flat.reshape(header.shape)

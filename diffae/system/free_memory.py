@@ -3,16 +3,16 @@
 import os
 import resource
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from diffae.system.errors import UserError
 from diffae.system.files import amount
 
 SMALL = 1 << 24  # bytes that always fit
-CONTROL_GROUPS = Path("/sys/fs/cgroup")
+PROC, CONTROL_GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 # The files of a control group with its limit and what is used, by the version of control groups.
-LIMITS = {"": ("memory.max", "memory.current")}
-LIMITS["memory"] = ("memory.limit_in_bytes", "memory.usage_in_bytes")
+LIMITS = ("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")
 
 
 def fits(size: int, name: object) -> None:
@@ -24,29 +24,25 @@ def fits(size: int, name: object) -> None:
 
 def free_memory() -> int:
     """Bytes that this process may still allocate, by the machine, control groups and `ulimit -v`."""
-    free = [*_free_in_control_groups()]
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        free += [int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:")]
-        taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    except OSError:  # another system than Linux
-        free, taken = [os.sysconf("SC_PHYS_PAGES") * resource.getpagesize()], 0
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    return max(0, min([*free, *([limit - taken] if limit != resource.RLIM_INFINITY else [])]))
+    page, (limit, _) = resource.getpagesize(), resource.getrlimit(resource.RLIMIT_AS)
+    free = [os.sysconf("SC_PHYS_PAGES") * page, *_free_in_control_groups()]
+    if PROC.exists():  # on Linux
+        rows = dict(line.split(":", 1) for line in (PROC / "meminfo").read_text().splitlines())
+        free.append(int(rows["MemAvailable"].split()[0]) * 1024)
+        taken = int((PROC / "self/statm").read_text().split()[0]) * page
+        free += [] if limit == resource.RLIM_INFINITY else [limit - taken]
+    return max(0, min(free))
 
 
 def _free_in_control_groups() -> Iterator[int]:
     """What each group that this process is in may still allocate; files in memory can be dropped."""
-    groups = Path("/proc/self/cgroup")
+    groups = PROC / "self/cgroup"  # of lines such as "0::/user" and "4:memory:/user"
     for line in groups.read_text().splitlines() if groups.exists() else []:
-        _, version, name = line.split(":", 2)
-        if version not in LIMITS:
-            continue
-        own = CONTROL_GROUPS / version / name.lstrip("/")
+        _, controller, name = line.split(":", 2)
+        own = CONTROL_GROUPS / controller / name.strip("/")
         for folder in (own, *own.parents):
-            try:
-                limit, used = (int((folder / file).read_text()) for file in LIMITS[version])
-                rows = dict(map(str.split, (folder / "memory.stat").read_text().splitlines()))
-            except (OSError, ValueError):  # no group of this container, or "max"
-                continue
-            yield limit - used + int(rows.get("total_inactive_file") or rows["inactive_file"])
+            for limit, used in LIMITS:
+                with suppress(OSError, ValueError):  # no group of this container, or "max"
+                    free = int((folder / limit).read_text()) - int((folder / used).read_text())
+                    stat = (folder / "memory.stat").read_text()
+                    yield free + int(stat.rpartition("inactive_file ")[2].split()[0])

@@ -1,12 +1,11 @@
 """Shapes3D, dSprites and MPI3D: all images of a set in one array, in the order of their factors."""
 
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -33,57 +32,54 @@ MPI3D |= {"camera_height": ORDERED, "background_color": CLASSES}
 MPI3D |= {"horizontal_axis": ORDERED, "vertical_axis": ORDERED}
 # Of MPI3D as published, and of its complex shapes and its first release, by the number of images.
 SIZES = {1_036_800: (6, 6, 2, 3, 3, 40, 40), 460_800: (4, 4, 2, 3, 3, 40, 40)}
-SIDES = (64, 64)  # of the images of every set
-PER_LABEL = 32  # bytes of memory, while factors are found out
-UNPACKED = 1032  # bytes that a byte of zlib becomes at most
-REARRANGING = (2, 3)  # filters of HDF5 that change no size: shuffle and fletcher32
+# Sides of all images, and bytes of memory of a label, while factors are found out.
+SIDES, PER_LABEL = (64, 64), 32
+# Bytes that a byte of zlib becomes at most, and filters of HDF5 that change no size: shuffle, fletcher32.
+UNPACKED, REARRANGING = 1032, (2, 3)
 # By part of the file's name, the first that fits.
 VERSIONS = {"toy": "toy", "realistic": "realistic", "complicated": "complex", "real": "real"}
 
 
-@contextmanager
-def _hdf5(file: Path, name: str) -> Iterator[Any]:
-    """An array of an HDF5 file, and not of another: no fingerprint would see that."""
+T = TypeVar("T")
+
+
+def _hdf5(file: Path, name: str, read: Callable[[Any], T]) -> T:
+    """What `read` makes of an array of an HDF5 file, and not of another: no fingerprint sees that."""
     h5py = needed("h5py", file, "factors")
     try:
-        with h5py.File(file, "r") as arrays:
+        with h5py.File(file, "r") as arrays:  # for each read: processes share no handle
             is_here = isinstance(arrays.get(name, getlink=True), h5py.HardLink)
             if not is_here or arrays[name].is_virtual or arrays[name].external:
-                raise ValueError("is no array of this file, or a link; copy its data into the file")
-            yield arrays[name]
+                raise ValueError("no array, or one of another file; copy its data into this one")
+            return read(arrays[name])
     except Exception as error:  # OSError, KeyError, RuntimeError: by where it is damaged
         raise UserError(f"{file}: {name} cannot be read ({error}); {AGAIN}") from None
 
 
 def _rows(file: Path, name: str, rows: int | slice) -> np.ndarray:
-    """Rows of an array of an HDF5 file, which is opened for each: processes share no handle."""
-    with _hdf5(file, name) as array:
-        return np.asarray(array[rows])
+    return _hdf5(file, name, lambda array: np.asarray(array[rows]))
 
 
-def _header(file: Path, name: str) -> tuple[tuple[int, ...], np.dtype]:
-    """Shape and dtype of an array of an HDF5 file.
+def _header(array: Any) -> tuple[tuple[int, ...], np.dtype, int]:
+    """Shape and dtype of an array of an HDF5 file, and the bytes that a chunk may become in memory.
 
-    Raises UserError if a chunk, which HDF5 unpacks as a whole, does not fit into memory: as long as it
-    ought to be, or as its packed bytes may become.
+    HDF5 unpacks a chunk to its end, even if that is more than it announces.
     """
-    with _hdf5(file, name) as array:
-        largest, made = [0], array.id.get_create_plist()
-        if array.chunks:
-            array.id.chunk_iter(lambda chunk: largest.append(max(largest.pop(), chunk.size)))
-        filters = {made.get_filter(place)[0] for place in range(made.get_nfilters())}
-        packed = largest[0] * UNPACKED ** len(filters.difference(REARRANGING))
-        size = max(packed, prod(array.chunks or (0,)) * array.dtype.itemsize)
-        shape, dtype = array.shape, array.dtype
-    fits(size, f"{file}: a chunk of {name}")
-    return shape, dtype
+    made, largest = array.id.get_create_plist(), [0]
+    if array.chunks:
+        array.id.chunk_iter(lambda chunk: largest.append(max(largest.pop(), chunk.size)))
+    filters = {made.get_filter(place)[0] for place in range(made.get_nfilters())}
+    packed = largest[0] * UNPACKED ** len(filters.difference(REARRANGING))
+    return array.shape, array.dtype, max(packed, prod(array.chunks or ()) * array.dtype.itemsize)
 
 
 def _shapes3d(root: Path, file: Path) -> FactorSet:
     """3dshapes.h5: `images` uint8 [n, 64, 64, 3] and `labels` float64 [n, 6]."""
-    (images, pixels), (labels, dtype) = _header(file, "images"), _header(file, "labels")
+    images, pixels, of_images = _hdf5(file, "images", _header)
+    labels, dtype, of_labels = _hdf5(file, "labels", _header)
     if pixels != np.uint8 or images[1:] != (*SIDES, 3):
         raise UserError(f"{file}: images are {pixels} {images}, not Shapes3D's")
+    fits(max(of_images, of_labels), f"{file}: a chunk")
     fits(PER_LABEL * prod(labels), f"{file}: labels")
     is_table = labels == (images[0], len(SHAPES3D)) and dtype.kind in "iuf"
     values = _rows(file, "labels", slice(None)) if is_table else np.array(np.nan)

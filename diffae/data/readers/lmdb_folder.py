@@ -25,11 +25,13 @@ from diffae.data.readers.sources import EncodedImages, seeded
 from diffae.data.transforms import LARGEST_IMAGE, Transform
 from diffae.system.errors import UserError, needed
 from diffae.system.files import file_size
+from diffae.system.free_memory import fits
 
 if TYPE_CHECKING:
     import lmdb
 
 DATA_FILE, LOCK_FILE = "data.mdb", "lock.mdb"
+PER_IMAGE = 64  # bytes of memory, while a split is drawn
 KEY = re.compile(r"(None|\d+)-(\d+)")
 # Of a meta page: the magic number, bytes of a page (in the first of its trees), number of the last page, transaction.
 META, MAGIC = struct.Struct("<16xI20xI92xQQ"), 0xBEEFC0DE
@@ -113,6 +115,7 @@ def find_images(root: Path) -> LmdbImages:
     length = get(root, "length") or b""
     if not length.isdigit() or len(length) > label_files.LONGEST_NUMBER or not int(length):
         raise UserError(f"{root}: no number under the key 'length'; download the file again")
+    fits(PER_IMAGE * int(length), f"{root}: {int(length):,} images")
     first_keys = list(first_of_each_size(root))
     if not first_keys:
         raise UserError(f"{root}: no keys like 256-00000; not an LMDB file of DiffAE's authors")

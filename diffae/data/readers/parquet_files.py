@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from diffae.system.errors import UserError, needed
 from diffae.system.files import file_size
+from diffae.system.free_memory import fits
 
 if TYPE_CHECKING:
     import pyarrow
 
 LARGEST_GROUP = 1 << 30  # bytes of a row group
+KEPT = 4  # row groups that stay in memory: threads read as many at once
 PARQUET_MAGIC = b"PAR1"  # at the beginning and at the end of a file
 
 
@@ -88,6 +90,7 @@ def rows_of(path: Path) -> tuple[pyarrow.Schema, list[int]]:
         list(map(leaf_of_bytes, schema))
     if size > listed and holds_several(path):
         raise UserError(f"{path}: several parquet files in one; separate them")
+    fits(KEPT * max((group.total_byte_size for group in groups), default=0), f"{path}: row groups")
     for number, group in enumerate(groups):
         if group.total_byte_size > LARGEST_GROUP:
             too_large = f"{group.total_byte_size:,} bytes, more than {LARGEST_GROUP:,}"

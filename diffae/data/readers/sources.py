@@ -15,9 +15,7 @@ from diffae.data.fingerprint import Survey, look_at
 from diffae.data.readers.label_files import CELEBA_ATTRIBUTES
 from diffae.system.errors import UserError
 from diffae.system.files import MOST, read_file
-from diffae.system.free_memory import fits
 
-PER_IMAGE = 64  # bytes of memory, while a split is drawn
 Split = tuple[np.ndarray, str]  # the partition of all images, and its source
 
 
@@ -173,7 +171,6 @@ def seeded(count: int, seed: int, identities: np.ndarray | None = None) -> Split
 
     All images of a person are in one split where identities are known.
     """
-    fits(PER_IMAGE * count, f"a split of {count:,} images")
     groups, unit = (np.arange(count), "image") if identities is None else (identities, "identity")
     shares = "/".join(f"{100 * fraction:.0f}" for fraction in dataset.SEEDED_FRACTIONS)
     return dataset.seeded_partition(groups, seed), f"seeded by {unit} {shares}, seed {seed}"

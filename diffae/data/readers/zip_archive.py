@@ -19,7 +19,6 @@ from diffae.system.errors import UserError
 ENCRYPTED, UTF8 = 0x1, 0x800  # bits of an entry's flags
 HEADER = struct.Struct("<26xHH")  # of an entry, with the lengths of its name and of another field
 LOCAL, END = b"PK\x03\x04", b"PK\x05\x06"  # by which an entry and the record at the end begin
-PIECE = 4096  # bytes that are read at once
 MANY = 0xFFFF  # the number of entries in that record, if there are more
 LONG_END = b"PK\x06\x06"  # by which the record begins that has their number then
 
@@ -58,8 +57,7 @@ class ZipImages(EncodedImages):
                 file.seek(start_of(entry, file))
                 packed = zipfile.ZipExtFile(file, "r", entry)
                 # Of LZMA and bzip2 a read unpacks all that so many packed bytes hold.
-                pieces = [packed.read(PIECE) for _ in range(0, entry.file_size, PIECE)]
-                return b"".join(pieces)
+                return b"".join(packed.read(4096) for _ in range(0, entry.file_size, 4096))
         except READING_ERRORS as error:
             raise UserError(f"{self.where(index)}: damaged ({error}); copy it again") from error
 
