@@ -21,7 +21,6 @@ from diffae.system.free_memory import fits
 
 # Those that NumPy writes. Of others, zipfile unpacks more than it was asked for.
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-OF_FLOAT = 8  # bytes of a number in float64
 
 
 @dataclass(frozen=True)
@@ -100,8 +99,6 @@ def array(path: Path, name: str) -> NDArray:
     """
     with opened(path, name) if name else opened_npy(path) as (header, file):
         count, size = prod(header.shape), header.dtype.itemsize
-        fits(count * (size + max(size, OF_FLOAT)), f"{path}: {name or 'its array'}")
+        fits(count * (size + max(size, 8)), f"{path}: {name or 'its array'}")
         flat = np.frombuffer(file.read(count * size), header.dtype)
-        if header.by_column:
-            return flat.reshape(header.shape[::-1]).T
-        return flat.reshape(header.shape)
+        return flat.reshape(header.shape, order="F" if header.by_column else "C")

@@ -25,7 +25,6 @@ D2C_BOX = (25, 57, 153, 185)
 SMALLEST_SIZE, LARGEST_SIZE = 8, 4096
 LARGEST_IMAGE = 1 << 28  # bytes of a file: a small archive may unpack to any size
 LARGEST_RESIZED = 1 << 26  # pixels: a strip of 1 x 1,000,000 must not become 64 x 64,000,000
-OF_PIXEL = {"I": 40}  # bytes of memory while an image is decoded, if not 20: of 16-bit grey
 # What is decoded, whatever a file's suffix: Pillow would also run Ghostscript on PostScript.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 UPRIGHT = {
@@ -147,7 +146,8 @@ def _open(
         raise UserError(f"{where}: cannot read this image (not a regular file); remove it")
     try:
         with Image.open(file, formats=FORMATS) as image:
-            fits(image.width * image.height * OF_PIXEL.get(image.mode[:1], 20), where)
+            # So many bytes a pixel are in memory at once; of 16-bit grey, more.
+            fits(image.width * image.height * (40 if image.mode[0] == "I" else 20), where)
             image.load()
             return convert(image)
     except DECODING_ERRORS as error:

@@ -68,8 +68,8 @@ def _header(array: Any) -> tuple[tuple[int, ...], np.dtype, int]:
     made, largest = array.id.get_create_plist(), [0]
     if array.chunks:
         array.id.chunk_iter(lambda chunk: largest.append(max(largest.pop(), chunk.size)))
-    filters = {made.get_filter(place)[0] for place in range(made.get_nfilters())}
-    packed = largest[0] * UNPACKED ** len(filters.difference(REARRANGING))
+    filters = [made.get_filter(place)[0] for place in range(made.get_nfilters())]
+    packed = largest[0] * UNPACKED ** sum(each not in REARRANGING for each in filters)
     return array.shape, array.dtype, max(packed, prod(array.chunks or ()) * array.dtype.itemsize)
 
 
@@ -79,8 +79,7 @@ def _shapes3d(root: Path, file: Path) -> FactorSet:
     labels, dtype, of_labels = _hdf5(file, "labels", _header)
     if pixels != np.uint8 or images[1:] != (*SIDES, 3):
         raise UserError(f"{file}: images are {pixels} {images}, not Shapes3D's")
-    fits(max(of_images, of_labels), f"{file}: a chunk")
-    fits(PER_LABEL * prod(labels), f"{file}: labels")
+    fits(max(of_images, of_labels, PER_LABEL * prod(labels)), f"{file}: its labels, or a chunk,")
     is_table = labels == (images[0], len(SHAPES3D)) and dtype.kind in "iuf"
     values = _rows(file, "labels", slice(None)) if is_table else np.array(np.nan)
     if not np.isfinite(values).all():
@@ -114,12 +113,12 @@ def _dsprites(root: Path, file: Path) -> FactorSet:
     `metadata` is a pickle of Python 2, and not read.
     """
     images = array_in(file, "imgs")
-    stored = array_in(file, "latents_classes", np.typecodes["AllInteger"])
+    stored = array_in(file, "latents_classes", whole=True)
     if images.shape[1:] != SIDES or stored.shape != (images.shape[0], len(DSPRITES)):
         found = f"imgs {images.shape} and latents_classes {stored.shape}"
         raise UserError(f"{file}: {found} are not those of dSprites")
     fits(PER_LABEL * prod(stored.shape), f"{file}: latents_classes")
-    classes = stored._replace(shape=(1, *stored.shape)).row(0)
+    classes = stored.all()
     source = FactorImages(root, (file,), len(classes), partial(_black_and_white, images))
     return "dsprites", source, numbered(classes, DSPRITES)
 

@@ -1,6 +1,5 @@
 """Cars3D: a file of MATLAB for each car."""
 
-import struct
 import zlib
 from functools import lru_cache, partial
 from math import prod
@@ -44,9 +43,9 @@ def _images_of(car: Path) -> np.ndarray:
 def _refuse_large(car: Path) -> None:
     """Raise ValueError if a variable of a car's file unpacks to LARGEST bytes or more."""
     content, place = read_file(car, LARGEST), AT_FIRST
-    order = "<II" if content[:place].endswith(b"IM") else ">II"
+    order = "<u4" if content[:place].endswith(b"IM") else ">u4"
     while place + 8 <= len(content):
-        kind, size = struct.unpack_from(order, content, place)
+        kind, size = np.frombuffer(content, order, 2, place).tolist()
         place += 8 + size
         packed = content[place - size : place] if kind == PACKED else b""
         if packed and len(zlib.decompressobj().decompress(packed, LARGEST)) == LARGEST:

@@ -85,6 +85,7 @@ class StoredArray(NamedTuple):
     offset: int
     shape: tuple[int, ...]
     dtype: np.dtype
+    by_column: bool
 
     def row(self, index: int) -> np.ndarray:
         """Row `index`. Raises UserError if the file ends before it does."""
@@ -94,9 +95,14 @@ class StoredArray(NamedTuple):
             raise UserError(f"{self.stream.path}: ends before image {index}; {AGAIN}")
         return np.frombuffer(found, self.dtype).reshape(self.shape[1:])
 
+    def all(self) -> np.ndarray:
+        """The whole array; see first whether it fits into memory."""
+        flat = self._replace(shape=(1, prod(self.shape))).row(0)
+        return flat.reshape(self.shape, order="F" if self.by_column else "C")
 
-def array_in(path: Path, name: str, kinds: str = "B") -> StoredArray:
-    """An array in an npz file, of unsigned bytes or of one of the `kinds`, characters of NumPy.
+
+def array_in(path: Path, name: str, whole: bool = False) -> StoredArray:
+    """An array in an npz file: of unsigned bytes by rows, or of integers if it is to be read `whole`.
 
     Raises UserError if it is none, or damaged.
     """
@@ -110,10 +116,10 @@ def array_in(path: Path, name: str, kinds: str = "B") -> StoredArray:
             start = start_of(entry, plain)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: {name} cannot be read ({error}); {AGAIN}") from None
-    size = prod(shape) * dtype.itemsize
-    if dtype.char not in kinds or by_column or offset + size != entry.file_size:
+    size, fit = prod(shape) * dtype.itemsize, dtype.kind in "iu" if whole else dtype == np.uint8
+    if not fit or (by_column and not whole) or offset + size != entry.file_size:
         raise UserError(f"{path}: {name} is {dtype} {shape} in {entry.file_size:,} bytes; {AGAIN}")
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise UserError(f"{path}: compressed by method {entry.compress_type}; save it by np.savez")
     stream = Stream(path, start, entry.compress_type == zipfile.ZIP_DEFLATED)
-    return StoredArray(stream, offset, shape, dtype)
+    return StoredArray(stream, offset, shape, dtype, by_column)

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     import lmdb
 
 DATA_FILE, LOCK_FILE = "data.mdb", "lock.mdb"
-PER_IMAGE = 64  # bytes of memory, while a split is drawn
 KEY = re.compile(r"(None|\d+)-(\d+)")
 # Of a meta page: the magic number, bytes of a page (in the first of its trees), number of the last page, transaction.
 META, MAGIC = struct.Struct("<16xI20xI92xQQ"), 0xBEEFC0DE
@@ -115,7 +114,7 @@ def find_images(root: Path) -> LmdbImages:
     length = get(root, "length") or b""
     if not length.isdigit() or len(length) > label_files.LONGEST_NUMBER or not int(length):
         raise UserError(f"{root}: no number under the key 'length'; download the file again")
-    fits(PER_IMAGE * int(length), f"{root}: {int(length):,} images")
+    fits(64 * int(length), f"{root}: a split of {int(length):,} images")
     first_keys = list(first_of_each_size(root))
     if not first_keys:
         raise UserError(f"{root}: no keys like 256-00000; not an LMDB file of DiffAE's authors")
