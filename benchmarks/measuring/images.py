@@ -30,7 +30,7 @@ READINGS = {OURS: decode, PLAINLY: decode_plainly}
 ARRAY = "arr_0"  # of an npz file with images
 STATISTICS = {"mu", "sigma"}  # of one that Frechet distances take in place of images
 LARGEST_SIDE = 16_384
-AHEAD, HELD = 16, 1 << 28  # images that are read before they are measured, and their bytes
+AHEAD, HELD = 16, 1 << 27  # images that are read before they are measured, and their bytes
 
 T = TypeVar("T")
 

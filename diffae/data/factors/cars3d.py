@@ -16,7 +16,7 @@ LIST = "list.txt"
 CARS = {"object": CLASSES, "elevation": ORDERED, "azimuth": CLASSES}
 OF_A_CAR = (128, 128, 3, 24, 4)  # azimuths, elevations
 AT_FIRST, PACKED = 128, 15  # the place of the first variable, and the type of a compressed one
-LARGEST, KEPT = 1 << 27, 2  # bytes of a car's file, and cars in memory, of 5 MB each
+LARGEST, KEPT = 1 << 25, 2  # bytes of a car's file, packed or not, and cars in memory, of 5 MB each
 
 
 def _image(cars: list[Path], index: int) -> np.ndarray:
