@@ -9,7 +9,7 @@ from pathlib import Path
 from diffae.system.errors import UserError
 from diffae.system.files import amount
 
-SMALL = 1 << 24  # bytes that always fit
+SMALL = 1 << 26  # bytes that always fit
 PROC, CONTROL_GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 # The files of a control group with its limit and what is used, by the version of control groups.
 LIMITS = ("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")

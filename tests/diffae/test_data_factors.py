@@ -237,7 +237,10 @@ def test_other_shapes_and_values_are_refused(refused, tmp_path):
     images = np.zeros((288, 32, 32, 3), np.uint8)
     refused(shapes(tmp_path / "a.h5", images=images), "not Shapes3D's")
     longer = np.zeros((289, 64, 64, 3), np.uint8)
-    refused(shapes(tmp_path / "longer.h5", images=longer), "labels float64 (288, 6)")
+    refused(
+        shapes(tmp_path / "longer.h5", images=longer),
+        "labels float64 (288, 6) are not finite numbers (289, 6)",
+    )
     texts = places.astype("S9")
     refused(shapes(tmp_path / "text.h5", labels=texts), "are not finite numbers")
     places[3, 2] = np.nan

@@ -15,7 +15,6 @@ from diffae.system.files import file_size, read_file, read_text
 LIST = "list.txt"
 CARS = {"object": CLASSES, "elevation": ORDERED, "azimuth": CLASSES}
 OF_A_CAR = (128, 128, 3, 24, 4)  # azimuths, elevations
-AT_FIRST, PACKED = 128, 15  # the place of the first variable, and the type of a compressed one
 LARGEST, KEPT = 1 << 25, 2  # bytes of a car's file, packed or not, and cars in memory, of 5 MB each
 
 
@@ -42,12 +41,12 @@ def _images_of(car: Path) -> np.ndarray:
 
 def _refuse_large(car: Path) -> None:
     """Raise ValueError if a variable of a car's file unpacks to LARGEST bytes or more."""
-    content, place = read_file(car, LARGEST), AT_FIRST
+    content, place = read_file(car, LARGEST), 128  # bytes before the first variable
     order = "<u4" if content[:place].endswith(b"IM") else ">u4"
     while place + 8 <= len(content):
         kind, size = np.frombuffer(content, order, 2, place).tolist()
         place += 8 + size
-        packed = content[place - size : place] if kind == PACKED else b""
+        packed = content[place - size : place] if kind == 15 else b""  # compressed
         if packed and len(zlib.decompressobj().decompress(packed, LARGEST)) == LARGEST:
             raise ValueError(f"a variable of {LARGEST:,} bytes or more")
 
