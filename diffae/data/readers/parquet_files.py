@@ -90,11 +90,11 @@ def rows_of(path: Path) -> tuple[pyarrow.Schema, list[int]]:
         list(map(leaf_of_bytes, schema))
     if size > listed and holds_several(path):
         raise UserError(f"{path}: several parquet files in one; separate them")
-    fits(KEPT * max((group.total_byte_size for group in groups), default=0), f"{path}: row groups")
     for number, group in enumerate(groups):
         if group.total_byte_size > LARGEST_GROUP:
             too_large = f"{group.total_byte_size:,} bytes, more than {LARGEST_GROUP:,}"
             raise UserError(f"{path}, row group {number}: {too_large}; write smaller row groups")
+        fits(KEPT * group.total_byte_size, f"{path}: {KEPT} of its row groups")
     if twins:
         raise UserError(f"{path}: several columns are called {twins[0]}; rename them")
     if sum(rows) > size or min(rows, default=0) < 0:
