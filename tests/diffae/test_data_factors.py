@@ -242,9 +242,11 @@ def test_other_shapes_and_values_are_refused(refused, tmp_path):
         "labels float64 (288, 6) are not finite numbers (289, 6)",
     )
     texts = places.astype("S9")
-    refused(shapes(tmp_path / "text.h5", labels=texts), "are not finite numbers")
+    refused(
+        shapes(tmp_path / "text.h5", labels=texts), "labels |S9 (288, 6) are not finite numbers"
+    )
     places[3, 2] = np.nan
-    refused(shapes(tmp_path / "b.h5", labels=places), "not finite")
+    refused(shapes(tmp_path / "b.h5", labels=places), "are not finite numbers (288, 6)")
     places[3, 2] = places[0, 2] = 7.0
     refused(shapes(tmp_path / "c.h5", labels=places), "288 images are not all combinations of 3 x")
     narrow = np.zeros((144, 64, 0), np.uint8)

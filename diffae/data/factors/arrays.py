@@ -80,11 +80,12 @@ def _shapes3d(root: Path, file: Path) -> FactorSet:
     if pixels != np.uint8 or images[1:] != (*SIDES, 3):
         raise UserError(f"{file}: images are {pixels} {images}, not Shapes3D's")
     fits(max(of_images, of_labels, PER_LABEL * prod(labels)), f"{file}: its labels or a chunk")
-    wanted = (images[0], len(SHAPES3D))
-    is_table = labels == wanted and dtype.kind in "iuf"
+    is_table = labels == (images[0], len(SHAPES3D)) and dtype.kind in "iuf"
     values = _rows(file, "labels", slice(None)) if is_table else np.array(np.nan)
     if not np.isfinite(values).all():
-        raise UserError(f"{file}: labels {dtype} {labels} are not finite numbers {wanted}; {AGAIN}")
+        raise UserError(
+            f"{file}: labels {dtype} {labels} are not finite numbers ({images[0]}, 6); {AGAIN}"
+        )
     source = FactorImages(root, (file,), images[0], partial(_rows, file, "images"))
     return "shapes3d", source, numbered(values, SHAPES3D)
 
