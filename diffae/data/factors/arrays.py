@@ -83,9 +83,7 @@ def _shapes3d(root: Path, file: Path) -> FactorSet:
     is_table = labels == (images[0], len(SHAPES3D)) and dtype.kind in "iuf"
     values = _rows(file, "labels", slice(None)) if is_table else np.array(np.nan)
     if not np.isfinite(values).all():
-        raise UserError(
-            f"{file}: labels {dtype} {labels} are not finite numbers ({images[0]}, 6); {AGAIN}"
-        )
+        raise UserError(f"{file}: labels {labels} are not {images[0]} x 6 finite numbers; {AGAIN}")
     source = FactorImages(root, (file,), images[0], partial(_rows, file, "images"))
     return "shapes3d", source, numbered(values, SHAPES3D)
 
