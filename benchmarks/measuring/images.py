@@ -23,13 +23,14 @@ from diffae.data.readers.folder import find_images
 from diffae.data.transforms import decode, decode_plainly
 from diffae.system import cli
 from diffae.system.errors import UserError
+from diffae.system.free_memory import fits
 from diffae.system.progress import shown
 
 READINGS = {OURS: decode, PLAINLY: decode_plainly}
 ARRAY = "arr_0"  # of an npz file with images
 STATISTICS = {"mu", "sigma"}  # of one that Frechet distances take in place of images
 LARGEST_SIDE = 16_384
-AHEAD = 16  # images that are read before they are measured
+AHEAD, HELD = 16, 1 << 27  # images that are read before they are measured, and their bytes
 
 T = TypeVar("T")
 
@@ -76,12 +77,15 @@ def read(path: Path, asked: Asked) -> Tensor:
 def _ahead(read: Callable[[T], Tensor], items: Sequence[T]) -> Iterator[Tensor]:
     """What `read` makes of each, some of them read by threads while others are measured."""
     waiting: deque[Future[Tensor]] = deque()
+    ahead = 0
     with ThreadPoolExecutor(WORKERS) as pool:
         try:
             for item in items:
                 waiting.append(pool.submit(read, item))
-                if len(waiting) > AHEAD:
-                    yield waiting.popleft().result()
+                while len(waiting) > ahead:
+                    image = waiting.popleft().result()
+                    yield image
+                    ahead = min(AHEAD, HELD // image.nbytes)
             while waiting:
                 yield waiting.popleft().result()
         finally:
@@ -96,6 +100,7 @@ def batches(images: Iterable[Tensor], batch_size: int) -> Iterator[Tensor]:
         if held and (len(held) == batch_size or image.shape != held[0].shape):
             yield torch.stack(held)
             held = []
+        fits((len(held) + 1) * image.nbytes, "images of a batch; give a smaller --batch-size")
         held.append(image)
     if held:
         yield torch.stack(held)
@@ -122,6 +127,7 @@ def images_in(path: Path) -> Iterator[Tensor]:
     """The images of an npz file, each uint8 3 x H x W, in order."""
     with npz.opened(path, ARRAY) as (header, file):
         count, *size = _shape(path, header)
+        fits(3 * prod(size), path)
         for number in range(count):
             with npz.reading(path, f"image {number:,} cannot be read"):
                 content = bytearray(file.read(prod(size)))

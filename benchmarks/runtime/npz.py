@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from diffae.system.errors import UserError
 from diffae.system.files import file_size
+from diffae.system.free_memory import fits
 
-HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 # Those that NumPy writes. Of others, zipfile unpacks more than it was asked for.
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
@@ -80,9 +80,9 @@ def opened_npy(path: Path) -> Iterator[tuple[Header, IO[bytes]]]:
 def _header(file: IO[bytes], size: int) -> Header:
     """The header of an array of `size` bytes with its header. Raises ValueError if it is wrong."""
     version = np.lib.format.read_magic(file)
-    if version not in HEADERS:
+    if version != (1, 0):  # of another, NumPy would read a header of any length
         raise ValueError(f"version {version} of NumPy's format")
-    shape, by_column, dtype = HEADERS[version](file)
+    shape, by_column, dtype = np.lib.format.read_array_header_1_0(file)
     announced = file.tell() + prod(shape) * dtype.itemsize
     if dtype.hasobject or min(shape, default=0) < 0 or announced != size:
         pickled = "; objects are pickles: save numbers or text" if dtype.hasobject else ""
@@ -93,10 +93,12 @@ def _header(file: IO[bytes], size: int) -> Header:
 
 
 def array(path: Path, name: str) -> NDArray:
-    """A whole array, without a name that of an npy file; check its header first."""
+    """A whole array, without a name that of an npy file; check its header first.
+
+    Raises UserError if the array and a copy in float64, which all callers make, do not fit into memory.
+    """
     with opened(path, name) if name else opened_npy(path) as (header, file):
-        content = file.read(prod(header.shape) * header.dtype.itemsize)
-        flat = np.frombuffer(content, header.dtype)
-        if header.by_column:
-            return flat.reshape(header.shape[::-1]).T
-        return flat.reshape(header.shape)
+        count, size = prod(header.shape), header.dtype.itemsize
+        fits(count * (size + max(size, 8)), f"{path}: {name or 'its array'}")
+        flat = np.frombuffer(file.read(count * size), header.dtype)
+        return flat.reshape(header.shape, order="F" if header.by_column else "C")

@@ -111,8 +111,8 @@ def make_portraits(arguments: list[str]) -> None:
 def levels_of(text: str) -> dict[str, int]:
     """The levels of factors, "turn=5,Smiling=2". Raises UserError for anything else."""
     parts = [part.partition("=") for part in text.split(",") if text]
-    if not all(name and count.isdecimal() for name, _, count in parts):
-        raise UserError(f"--factors {text}: takes NAME=LEVELS,..., such as turn=5,Smiling=2")
+    if not all(name and count.isdecimal() and len(count) < 10 for name, _, count in parts):
+        raise UserError(f"--factors {text:.80}: takes NAME=LEVELS,..., such as turn=5,Smiling=2")
     return {name: int(count) for name, _, count in parts}
 
 

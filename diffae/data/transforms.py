@@ -18,6 +18,7 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from diffae.system.errors import UserError, needed
+from diffae.system.free_memory import fits
 
 ALIGNED_CELEBA = (178, 218)
 D2C_BOX = (25, 57, 153, 185)
@@ -145,6 +146,8 @@ def _open(
         raise UserError(f"{where}: cannot read this image (not a regular file); remove it")
     try:
         with Image.open(file, formats=FORMATS) as image:
+            # So many bytes a pixel are in memory at once; of 16-bit grey, more.
+            fits(image.width * image.height * (40 if image.mode[0] == "I" else 20), where)
             image.load()
             return convert(image)
     except DECODING_ERRORS as error:

@@ -54,6 +54,9 @@ def test_dsprites(compressed, tmp_path):
     assert found.names == ("shape", "scale", "orientation", "pos_x", "pos_y")
     assert found.kinds == ("classes", "ordered", "classes", "ordered", "ordered")
     assert np.array_equal(found.values, factor_files.grid(*factor_files.SPRITES[1:]))
+    columns = np.asfortranarray(factor_files.grid(*factor_files.SPRITES).astype(">i2"))
+    other = factor_files.dsprites(tmp_path / "b.npz", compressed, latents_classes=columns)
+    assert np.array_equal(factors_of(open_dataset(other, 64)).values, found.values)
     for index in (143, 3, 77, 4):
         pixels = np.asarray(data.source.read(index))
         assert set(np.unique(pixels)) == {0, 255} and (pixels[..., 0] > 0).sum() == index
@@ -233,10 +236,21 @@ def test_other_shapes_and_values_are_refused(refused, tmp_path):
     places, shapes = factor_files.grid(*factor_files.SHAPES).astype(float), factor_files.shapes3d
     images = np.zeros((288, 32, 32, 3), np.uint8)
     refused(shapes(tmp_path / "a.h5", images=images), "not Shapes3D's")
+    longer = np.zeros((289, 64, 64, 3), np.uint8)
+    refused(
+        shapes(tmp_path / "longer.h5", images=longer),
+        "labels (288, 6) are not 289 x 6 finite",
+    )
+    texts = places.astype("S9")
+    refused(shapes(tmp_path / "text.h5", labels=texts), "labels (288, 6) are not 288 x 6 finite")
     places[3, 2] = np.nan
-    refused(shapes(tmp_path / "b.h5", labels=places), "not finite")
+    refused(shapes(tmp_path / "b.h5", labels=places), "are not 288 x 6 finite")
     places[3, 2] = places[0, 2] = 7.0
     refused(shapes(tmp_path / "c.h5", labels=places), "288 images are not all combinations of 3 x")
+    narrow = np.zeros((144, 64, 0), np.uint8)
+    refused(factor_files.dsprites(tmp_path / "i.npz", imgs=narrow), "not those of dSprites")
+    large = np.zeros((144, 512, 512), np.uint8)
+    refused(factor_files.dsprites(tmp_path / "j.npz", imgs=large), "not those of dSprites")
     white, classes = np.full((144, 64, 64), 255, np.uint8), np.zeros((144, 5), int)
     refused(factor_files.dsprites(tmp_path / "d.npz", imgs=white), "has 255, not 0 and 1")
     sprites = factor_files.dsprites(tmp_path / "e.npz", latents_classes=classes)
@@ -251,6 +265,34 @@ def test_other_shapes_and_values_are_refused(refused, tmp_path):
     refused(cars, "no array im (128, 128, 3, 24, 4)")
     np.savez(tmp_path / "codes.npz", codes=np.zeros((60, 4)))
     assert find_reader(tmp_path / "codes.npz").title != "known factors"
+
+
+def test_bytes_of_another_file_are_refused(refused, tmp_path):
+    """Each way in which HDF5 takes an array from another file, whose change no fingerprint would see."""
+    h5py = pytest.importorskip("h5py")
+    other = factor_files.shapes3d(
+        tmp_path / "other.h5", images=np.zeros((288, 64, 64, 3), np.uint8)
+    )
+    shape = (288, 64, 64, 3)
+    (tmp_path / "bytes").write_bytes(bytes(288 * 64 * 64 * 3))
+    virtual = h5py.VirtualLayout(shape, "u1")
+    virtual[:] = h5py.VirtualSource(str(other), "images", shape)
+    for way in ("external", "soft", "storage", "virtual", "labels"):
+        path = factor_files.shapes3d(tmp_path / f"{way}.h5")
+        name = "labels" if way == "labels" else "images"
+        with h5py.File(path, "a") as file:
+            del file[name]
+            file["away"] = h5py.ExternalLink(str(other), "/")
+            if way == "soft":
+                file["images"] = h5py.SoftLink("/away/images")
+            elif way == "storage":
+                parts = [(str(tmp_path / "bytes"), 0, 288 * 64 * 64 * 3)]
+                file.create_dataset("images", shape, "u1", external=parts)
+            elif way == "virtual":
+                file.create_virtual_dataset("images", virtual)
+            else:
+                file[name] = h5py.ExternalLink(str(other), name)
+        refused(path, f"{name} cannot be read (no array, or one of another file; copy its data")
 
 
 def test_without_h5py_it_is_named(refused, tmp_path, monkeypatch):

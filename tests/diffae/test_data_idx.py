@@ -108,8 +108,8 @@ DAMAGE = [
     (IMAGES, lambda b: b[:-5], "promises 31360 bytes, but 31355 follow"),
     (IMAGES, lambda b: b + b"\0", "promises 31360 bytes, but more follow"),
     (IMAGES, lambda b: gzip.compress(b)[:-400], "cannot read this IDX file"),
-    (IMAGES, lambda b: gzip.compress(b)[:20] + b"x" * 99, "too many to hold"),
-    (IMAGES, lambda b: b[:4] + b"\xff" * 12 + b[16:], "promises .* bytes, too many to hold"),
+    (IMAGES, lambda b: gzip.compress(b)[:20] + b"x" * 99, "takes .* of memory"),
+    (IMAGES, lambda b: b[:4] + b"\xff" * 12 + b[16:], "takes .* of memory"),
     (LABELS, lambda b: idx_bytes(np.zeros(39)), "39 labels for 40 images"),
     (LABELS, lambda b: idx_bytes(np.full(40, 11)), "label 11 is not a class, 0 to 9"),
 ]

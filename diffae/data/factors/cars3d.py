@@ -1,5 +1,6 @@
 """Cars3D: a file of MATLAB for each car."""
 
+import zlib
 from functools import lru_cache, partial
 from math import prod
 from pathlib import Path
@@ -9,12 +10,12 @@ import numpy as np
 from diffae.data.factors.images import CLASSES, ORDERED, FactorImages, FactorSet, Format, in_order
 from diffae.data.factors.stream import AGAIN
 from diffae.system.errors import UserError
-from diffae.system.files import file_size, read_text
+from diffae.system.files import file_size, read_file, read_text
 
 LIST = "list.txt"
 CARS = {"object": CLASSES, "elevation": ORDERED, "azimuth": CLASSES}
 OF_A_CAR = (128, 128, 3, 24, 4)  # azimuths, elevations
-LARGEST, KEPT = 1 << 27, 2  # bytes of a car's file, and cars in memory, of 5 MB each
+LARGEST, KEPT = 1 << 25, 2  # bytes of a car's file, packed or not, and cars in memory, of 5 MB each
 
 
 def _image(cars: list[Path], index: int) -> np.ndarray:
@@ -31,10 +32,23 @@ def _image(cars: list[Path], index: int) -> np.ndarray:
 def _images_of(car: Path) -> np.ndarray:
     from scipy.io import loadmat
 
+    _refuse_large(car)
     images = loadmat(car, variable_names=["im"])["im"]
     if images.dtype != np.uint8 or images.shape != OF_A_CAR:
         raise ValueError(f"{images.dtype} {images.shape}")
     return images
+
+
+def _refuse_large(car: Path) -> None:
+    """Raise ValueError if a variable of a car's file unpacks to LARGEST bytes or more."""
+    content, place = read_file(car, LARGEST), 128  # bytes before the first variable
+    order = "<u4" if content[:place].endswith(b"IM") else ">u4"
+    while place + 8 <= len(content):
+        kind, size = np.frombuffer(content, order, 2, place).tolist()
+        place += 8 + size
+        packed = content[place - size : place] if kind == 15 else b""  # compressed
+        if packed and len(zlib.decompressobj().decompress(packed, LARGEST)) == LARGEST:
+            raise ValueError(f"a variable of {LARGEST:,} bytes or more")
 
 
 def _cars3d(root: Path, list_file: Path) -> FactorSet:

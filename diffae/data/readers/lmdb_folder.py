@@ -22,9 +22,10 @@ from diffae.data.readers import celeba, label_files
 from diffae.data.readers.celeba import default_crop, read_celeba_labels, read_celebahq_labels
 from diffae.data.readers.folder import beside, counted
 from diffae.data.readers.sources import EncodedImages, seeded
-from diffae.data.transforms import Transform
+from diffae.data.transforms import LARGEST_IMAGE, Transform
 from diffae.system.errors import UserError, needed
 from diffae.system.files import file_size
+from diffae.system.free_memory import fits
 
 if TYPE_CHECKING:
     import lmdb
@@ -113,6 +114,7 @@ def find_images(root: Path) -> LmdbImages:
     length = get(root, "length") or b""
     if not length.isdigit() or len(length) > label_files.LONGEST_NUMBER or not int(length):
         raise UserError(f"{root}: no number under the key 'length'; download the file again")
+    fits(64 * int(length), f"{root}: a split of {int(length):,} images")
     first_keys = list(first_of_each_size(root))
     if not first_keys:
         raise UserError(f"{root}: no keys like 256-00000; not an LMDB file of DiffAE's authors")
@@ -162,6 +164,8 @@ def find_labels(folder: Path, count: int, seed: int) -> label_files.Labels | Non
 def get(root: Path, key: str) -> bytes | None:
     with reading(root, f"key {key}") as transaction:
         value = transaction.get(key.encode())
+        if value is not None and len(value) > LARGEST_IMAGE:
+            raise UserError(f"{root}, key {key}: {len(value):,} bytes, too large for an image")
         return None if value is None else bytes(value)
 
 
@@ -177,7 +181,7 @@ def reading(root: Path, what: str) -> Iterator["lmdb.Transaction"]:
         with (
             _READING,
             lmdb.open(str(root), readonly=True, lock=False, readahead=False, create=False) as file,
-            file.begin() as transaction,
+            file.begin(buffers=True) as transaction,
         ):
             yield transaction
     except lmdb.Error as error:

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 SAVED_SPLITS, SAVED_SPLIT = ("dataset_dict.json",), ("state.json", "dataset_info.json")
 CLASSES = ("label", "labels", "class", "cls")
 IMAGE = "image"  # the column of images, if there are several that may be
-KEPT = 4  # row groups that stay in memory: threads read as many at once
 
 
 class Group(NamedTuple):
@@ -65,7 +64,7 @@ class TableImages(EncodedImages):
     @cached_property
     def _images(self) -> Callable[[Group], pyarrow.ChunkedArray]:
         """The column of images of a row group."""
-        return lru_cache(KEPT)(
+        return lru_cache(parquet_files.KEPT)(
             lambda group: parquet_files.read_group(group.path, group.number, self.leaf)
         )
 

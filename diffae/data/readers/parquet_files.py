@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from diffae.system.errors import UserError, needed
 from diffae.system.files import file_size
+from diffae.system.free_memory import fits
 
 if TYPE_CHECKING:
     import pyarrow
 
 LARGEST_GROUP = 1 << 30  # bytes of a row group
+KEPT = 4  # row groups that stay in memory: threads read as many at once
 PARQUET_MAGIC = b"PAR1"  # at the beginning and at the end of a file
 
 
@@ -92,6 +94,7 @@ def rows_of(path: Path) -> tuple[pyarrow.Schema, list[int]]:
         if group.total_byte_size > LARGEST_GROUP:
             too_large = f"{group.total_byte_size:,} bytes, more than {LARGEST_GROUP:,}"
             raise UserError(f"{path}, row group {number}: {too_large}; write smaller row groups")
+        fits(KEPT * group.total_byte_size, f"{path}: {KEPT} of its row groups")
     if twins:
         raise UserError(f"{path}: several columns are called {twins[0]}; rename them")
     if sum(rows) > size or min(rows, default=0) < 0:

@@ -9,6 +9,7 @@ import numpy as np
 
 from diffae.data.readers.classes import MOST_CLASSES
 from diffae.data.readers.sources import NAMES
+from diffae.system.free_memory import fits
 
 FOLDERS = {"data", *NAMES}  # where shards lie, in any case, below the folder that is given
 
@@ -41,6 +42,7 @@ def classes_as_attributes(labels: np.ndarray, names: Sequence[str] = ()) -> dict
         of = f"{beyond:,} of {len(labels):,} images have numbers up to {labels.max():,}"
         return f"{of}, and 0 to {most - 1} are read"
     count = len(names) or int(labels.max()) + 1
+    fits(count * len(labels), f"{len(labels):,} images of {count:,} classes")
     times = Counter(names)
     called = [f"{name} ({i})" if times[name] > 1 else name for i, name in enumerate(names)]
     called = called or [f"class {i}" for i in range(count)]
