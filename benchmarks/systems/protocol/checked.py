@@ -24,7 +24,7 @@ from benchmarks.systems.protocol import contract, parts, returned, trial
 from benchmarks.systems.protocol.base import SEMANTIC, STOCHASTIC, Code, System, has_own, parts_of
 from benchmarks.systems.protocol.contract import kind
 from benchmarks.systems.protocol.parts import Semantic
-from benchmarks.systems.protocol.returned import dtype_name, in_words, into, suffix
+from benchmarks.systems.protocol.returned import dtype_name, in_words, into, own_memory, suffix
 from benchmarks.systems.protocol.source import source_digest, state_digest
 from diffae.data import Dataset
 from diffae.networks.nn import evaluating
@@ -279,19 +279,22 @@ class Checked(System):
             return calling(self.name, method, call)
 
     def _call(self, method: str, check: Callable[[Any], T], *given: Any, **named: Any) -> T:
-        """Call a method with copies, so that it cannot change its arguments, and check what it returns."""
+        """Call a method with copies, so that it cannot change its arguments, and check what it returns.
+
+        The results are copied too: a system may reuse its output buffer, as CUDA graphs do.
+        """
         own = [_each(value, self._copied) for value in given]
         own = [list(value) if isinstance(value, range | np.ndarray) else value for value in own]
         call = getattr(self.inner, method)
-        return _each(self._guard(method, lambda: check(call(*own, **named))), self._ours)
+        return self._guard(method, lambda: _each(check(call(*own, **named)), self._ours))
 
     def _copied(self, part: Tensor) -> Tensor:
         return part.detach().to(self.device, copy=True)
 
     def _ours(self, part: Tensor) -> Tensor:
-        """A checked tensor on the device, of a kind that allows writing and autograd."""
-        part = part.to(self.device)
-        return part.clone() if part.is_inference() else part
+        """A checked tensor on the device, in memory of its own, that allows writing and autograd."""
+        moved = part.to(self.device)
+        return own_memory(part) if moved is part else moved
 
     def _in_batches(
         self, method: str, check: Check[T], first: Any, *others: Any, **named: Any

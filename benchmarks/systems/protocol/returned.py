@@ -18,6 +18,7 @@ from benchmarks.systems.protocol.parts import Part, Semantic
 ROUNDING = 1e-5  # beyond -1 and 1: not yet an overshoot
 MANY = 0.5  # of all values, beyond FARTHEST: a different range even of images that are not clamped
 WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+ALIGNED = 64  # numbers: allocators begin at such a multiple
 LARGEST_CODE = 1e18  # squares of larger numbers are infinite in float32
 
 Values = TypeVar("Values", Tensor, float)
@@ -130,6 +131,20 @@ def images(
         return converted, 0
     outside = int((converted.abs() > 1 + ROUNDING).sum())
     return converted.clamp(-1, 1) if clamped else converted, outside
+
+
+def own_memory(part: Tensor) -> Tensor:
+    """A copy that the system cannot write into, as it does if it reuses its output buffer.
+
+    Strides and alignment are kept, since kernels, and so the last bits of results, depend on them.
+    """
+    if part.is_inference() or not part.numel():
+        return part.clone()
+    before = part.storage_offset() % ALIGNED
+    sides = zip(part.shape, part.stride(), strict=True)
+    extent = before + 1 + sum((side - 1) * stride for side, stride in sides)
+    memory = part.as_strided((extent,), (1,), part.storage_offset() - before).clone()
+    return memory.as_strided(part.shape, part.stride(), before)
 
 
 def in_words(shape: Shape) -> str:
