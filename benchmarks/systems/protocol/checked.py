@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from benchmarks.runtime.calling import Batches, Overshoot, calling
 from benchmarks.runtime.errors import SystemFailed, Wrong
+from benchmarks.runtime.foreign import package_of
 from benchmarks.runtime.registry import NAME
 from benchmarks.systems.protocol import contract, parts, returned, trial
 from benchmarks.systems.protocol.base import SEMANTIC, STOCHASTIC, Code, System, has_own, parts_of
@@ -45,8 +46,9 @@ def build(
     Raises SystemFailed if the factory fails or the fields are invalid. UserError and NotAvailable
     are passed on: they are messages of the system to the user.
     """
+    package = package_of(factory)
     try:
-        system = calling(name, "__init__", lambda: factory(path, device))
+        system = calling(name, "__init__", lambda: factory(path, device), package)
     except SystemFailed as failure:
         if path is None and ":" in name:
             hint = f"its path is None; give one: --ckpt {name}=PATH"
@@ -58,7 +60,7 @@ def build(
     if ":" in name:  # an address, which cannot be a file's name
         last = re.sub(r"[^A-Za-z0-9._-]", "-", name.rpartition(":")[2]).lstrip("._-")
         name = name_of(system, last or "system")
-    return Checked(name, system, device)
+    return Checked(name, system, device, package)
 
 
 def name_of(system: System, otherwise: str) -> str:
@@ -104,8 +106,9 @@ def join(values: Sequence[Any]) -> Any:
 class Checked(System):
     """A system whose arguments and results are checked; `inner` is the system itself."""
 
-    def __init__(self, name: str, inner: System, device: torch.device):
+    def __init__(self, name: str, inner: System, device: torch.device, package: str = ""):
         self.name, self.inner, self.device = name, inner, device
+        self._package = package or package_of(vars(inner).get("module", inner))
         self.overshoot, self.batches = Overshoot(), Batches()
         self._trial: str | None = None
         self._read_fields()
@@ -126,7 +129,7 @@ class Checked(System):
         The inner system of one that learns from data is copied too.
         """
         inner = copy.copy(self.inner) if self.learns_from_data else self.inner
-        found = Checked(self.name, inner, self.device)
+        found = Checked(self.name, inner, self.device, self._package)
         found.title, found.origin = self.title, self.origin
         return found
 
@@ -276,7 +279,7 @@ class Checked(System):
 
     def _guard(self, method: str, call: Callable[[], T]) -> T:
         with evaluating(self.live):
-            return calling(self.name, method, call)
+            return calling(self.name, method, call, self._package)
 
     def _call(self, method: str, check: Callable[[Any], T], *given: Any, **named: Any) -> T:
         """Call a method with copies, so that it cannot change its arguments, and check what it returns.
