@@ -23,14 +23,14 @@ Arrays = dict[str, np.ndarray]
 FOR_USERS = ("__init__", "codes_of")  # read what a user gives
 
 
-def calling(name: str, method: str, call: Callable[[], T], package: str = "") -> T:
-    """Call a system's method and return its result; `package` is where its code is (foreign.py).
+def calling(name: str, method: str, call: Callable[[], T], owner: object = "") -> T:
+    """Call a system's method and return its result; `owner` is whose code it is (foreign.py).
 
     Every exception becomes SystemFailed, except those meant for the user (UserError, NotAvailable)
     in the methods `FOR_USERS`, and Ctrl-C.
     """
     try:
-        with code_of(package), torch.no_grad(), of_networks():
+        with code_of(owner), torch.no_grad(), of_networks():
             return call()
     except (SystemFailed, KeyboardInterrupt):
         raise

@@ -8,103 +8,63 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
-Switch = tuple[Callable[[], Any], Callable[[Any], object]]
-
-
-def _device() -> torch.device:
-    try:
-        return torch.get_default_device()
-    except (AssertionError, RuntimeError):  # one that this machine does not have
-        return torch.device("cuda")
-
-
-def _folder() -> str | None:
-    with suppress(OSError):  # the folder was removed
-        return os.getcwd()
-    return None
-
-
-def _determinism() -> tuple[bool, bool, bool, bool]:
-    algorithms = torch.are_deterministic_algorithms_enabled()
-    warns = torch.is_deterministic_algorithms_warn_only_enabled()
-    cudnn: Any = torch.backends.cudnn
-    return algorithms, warns, cudnn.deterministic, cudnn.benchmark
-
-
-def _determine(switches: tuple[bool, bool, bool, bool]) -> None:
-    torch.use_deterministic_algorithms(switches[0], warn_only=switches[1])
-    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = switches[2:]
-
-
-# How each is read and set.
-SWITCHES: dict[str, Switch] = {
-    "default dtype": (torch.get_default_dtype, torch.set_default_dtype),
-    "default device": (_device, lambda d: torch.set_default_device(None if d.type == "cpu" else d)),
-    "gradients": (torch.is_grad_enabled, torch.set_grad_enabled),
-    "determinism": (_determinism, _determine),
-    "threads": (torch.get_num_threads, torch.set_num_threads),
-    "errors of numpy": (np.geterr, lambda kinds: np.seterr(**kinds)),
-    "stdout": (lambda: sys.stdout, lambda stream: setattr(sys, "stdout", stream)),
-    "stderr": (lambda: sys.stderr, lambda stream: setattr(sys, "stderr", stream)),
-    "working directory": (_folder, lambda folder: None if folder is None else os.chdir(folder)),
-}
-_left: dict[str, dict[str, Any]] = {}  # by package: what its code set
-
-
-def package_of(code: object) -> str:
-    """The package that a class, a function or an object comes from."""
-    module = getattr(code, "__module__", None)
-    return (module if isinstance(module, str) else type(code).__module__).partition(".")[0]
+# How each is read, and how it is set.
+SWITCHES: list[tuple[Callable[[], Any], Callable[[Any], object]]] = [
+    (torch.get_default_dtype, torch.set_default_dtype),
+    (torch.get_default_device, lambda d: torch.set_default_device(None if d.type == "cpu" else d)),
+    (torch.is_grad_enabled, torch.set_grad_enabled),
+    (torch.get_num_threads, torch.set_num_threads),
+    (torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
+    (np.geterr, lambda kinds: np.seterr(**kinds)),
+    (os.getcwd, os.chdir),
+]
+CUDNN, STREAMS = ("benchmark", "deterministic"), ("stdin", "stdout", "stderr")
+for place, name in [*((torch.backends.cudnn, n) for n in CUDNN), *((sys, n) for n in STREAMS)]:
+    SWITCHES.append((partial(getattr, place, name), partial(setattr, place, name)))
+_left: dict[str, list[Any]] = {}  # by package: the values that its code set, None of the others
 
 
 @contextmanager
-def code_of(package: str) -> Iterator[None]:
-    """Within the block the process is as the code of `package` left it; afterwards as before.
+def code_of(owner: object) -> Iterator[None]:
+    """Within the block the process is as the owner's code left it; afterwards as before.
 
-    Of code without a package ("") nothing is kept for the next block.
+    `owner` is a class, a function or an object, or the name of a module. The code of a package
+    belongs together; that of "" keeps nothing for its next block.
     """
-    before = {name: read() for name, (read, _) in SWITCHES.items()}
+    package = str(getattr(owner, "__module__", owner)).partition(".")[0]
+    before = [_value(read) for read, _ in SWITCHES]
     try:
-        _set(_left.get(package, {}))
-        with _standard_streams():
-            yield
+        _set(_left.get(package, []))
+        yield
     finally:
-        now = {name: read() for name, (read, _) in SWITCHES.items()}
+        now = [_value(read) for read, _ in SWITCHES]
         if package:
-            _left[package] = {name: now[name] for name in now if now[name] != before[name]}
+            _left[package] = [b if b != a else None for a, b in zip(before, now, strict=True)]
         _set(before)
-        for name, number in (("stdout", 1), ("stderr", 2)):
-            if getattr(getattr(sys, name), "closed", False):
-                again = open(number, "w", errors="backslashreplace", closefd=False)
-                setattr(sys, name, again)
+        _open_again()
 
 
-def _set(values: dict[str, Any]) -> None:
-    for name, value in values.items():
-        read, write = SWITCHES[name]
-        if read() != value:
+def _value(read: Callable[[], Any]) -> Any:
+    with suppress(OSError, AssertionError, RuntimeError):  # a folder or a device that is not there
+        return read()
+
+
+def _set(values: list[Any]) -> None:
+    for (read, write), value in zip(SWITCHES, values, strict=False):
+        if value is not None and value != _value(read):
             write(value)
 
 
-@contextmanager
-def _standard_streams() -> Iterator[None]:
-    """Open descriptors 0 to 2 again after the block if they were closed in it."""
-    copies: dict[int, int] = {}
-    for number in (0, 1, 2):
-        with suppress(OSError):
-            copies[number] = os.dup(number)
-    try:
-        yield
-    finally:
-        for number, duplicate in copies.items():
-            with suppress(OSError):  # the duplicate was closed too
-                try:
-                    os.fstat(number)
-                except OSError:
-                    os.dup2(duplicate, number)
-                os.close(duplicate)
+def _open_again() -> None:
+    """Replace standard streams that were closed, so that no other file takes their numbers."""
+    for number, stream in enumerate(STREAMS):
+        if _value(partial(os.fstat, number)) is None:
+            os.open(os.devnull, os.O_RDWR)  # it takes the lowest number that is free: this one
+        if getattr(getattr(sys, stream), "closed", False):
+            setattr(sys, stream, open(number, "w" if number else "r", closefd=False))

@@ -154,7 +154,7 @@ def _imported(target: str, what: str) -> Any:
     from benchmarks.runtime.foreign import code_of  # here, since it imports PyTorch
 
     try:
-        with code_of(target.partition(":")[0].partition(".")[0]):
+        with code_of(target.partition(":")[0]):
             return load(target)
     except (Exception, SystemExit) as error:
         raise UserError(f"{what}: {type(error).__name__}: {words(error)[:300]}") from error

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from benchmarks.runtime.calling import calling
 from benchmarks.runtime.errors import SystemFailed
-from benchmarks.runtime.foreign import package_of
 from benchmarks.systems import registry
 from benchmarks.systems.diffusion import DDIMSystem, DiffAESystem
 from benchmarks.systems.protocol import checked
@@ -161,7 +160,7 @@ def wrap(
     made, grey = Wrapped(module, size, title, range), torch.zeros(1, 3, size, size)
     with evaluating(made.live):
         in_its_range = into(grey, range)
-        code = calling(made.name, "encode", lambda: made.encode(in_its_range), package_of(module))
+        code = calling(made.name, "encode", lambda: made.encode(in_its_range), module)
     given = tensors(code.semantic)
     if codebook is not None and all(one.is_floating_point() for one in given):
         raise UserError(f"wrap: codebook {codebook!r}: encode gave no whole numbers, so no tokens")

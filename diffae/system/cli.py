@@ -21,10 +21,6 @@ from diffae.system.files import REFUSALS, refusal
 from diffae.system.signals import importing, resume
 
 T = TypeVar("T")
-CLOSED = (
-    "a file of this process was closed by other code, such as a plug-in's os.close or os.closerange; "
-    "mend that code and run the same command again"
-)
 MOST_NAMED = 100  # names that a line lists: there are 40 attributes, and 1,300 models of timm
 
 
@@ -201,12 +197,11 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     except BrokenPipeError:
         status = 141
     except OSError as error:
-        if error.errno not in {*REFUSALS, errno.EBADF}:
+        if error.errno not in REFUSALS:
             distributed.fail()
             raise
-        is_closed = error.errno == errno.EBADF
-        line = CLOSED if is_closed else refusal(error, error.filename or "a full disk")
-        status = _give_up(2, f"error: {line}")
+        unnamed = "an open file" if error.errno == errno.EBADF else "a full disk"
+        status = _give_up(2, f"error: {refusal(error, error.filename or unnamed)}")
     except Exception:
         distributed.fail()
         raise

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from benchmarks.runtime.calling import Batches, Overshoot, calling
 from benchmarks.runtime.errors import SystemFailed, Wrong
-from benchmarks.runtime.foreign import package_of
 from benchmarks.runtime.registry import NAME
 from benchmarks.systems.protocol import contract, parts, returned, trial
 from benchmarks.systems.protocol.base import SEMANTIC, STOCHASTIC, Code, System, has_own, parts_of
@@ -46,9 +45,8 @@ def build(
     Raises SystemFailed if the factory fails or the fields are invalid. UserError and NotAvailable
     are passed on: they are messages of the system to the user.
     """
-    package = package_of(factory)
     try:
-        system = calling(name, "__init__", lambda: factory(path, device), package)
+        system = calling(name, "__init__", lambda: factory(path, device), factory)
     except SystemFailed as failure:
         if path is None and ":" in name:
             hint = f"its path is None; give one: --ckpt {name}=PATH"
@@ -60,7 +58,7 @@ def build(
     if ":" in name:  # an address, which cannot be a file's name
         last = re.sub(r"[^A-Za-z0-9._-]", "-", name.rpartition(":")[2]).lstrip("._-")
         name = name_of(system, last or "system")
-    return Checked(name, system, device, package)
+    return Checked(name, system, device, factory)
 
 
 def name_of(system: System, otherwise: str) -> str:
@@ -106,9 +104,9 @@ def join(values: Sequence[Any]) -> Any:
 class Checked(System):
     """A system whose arguments and results are checked; `inner` is the system itself."""
 
-    def __init__(self, name: str, inner: System, device: torch.device, package: str = ""):
+    def __init__(self, name: str, inner: System, device: torch.device, owner: object = None):
         self.name, self.inner, self.device = name, inner, device
-        self._package = package or package_of(vars(inner).get("module", inner))
+        self._owner = owner or vars(inner).get("module", inner)  # whose code is called
         self.overshoot, self.batches = Overshoot(), Batches()
         self._trial: str | None = None
         self._read_fields()
@@ -129,7 +127,7 @@ class Checked(System):
         The inner system of one that learns from data is copied too.
         """
         inner = copy.copy(self.inner) if self.learns_from_data else self.inner
-        found = Checked(self.name, inner, self.device, self._package)
+        found = Checked(self.name, inner, self.device, self._owner)
         found.title, found.origin = self.title, self.origin
         return found
 
@@ -279,7 +277,7 @@ class Checked(System):
 
     def _guard(self, method: str, call: Callable[[], T]) -> T:
         with evaluating(self.live):
-            return calling(self.name, method, call, self._package)
+            return calling(self.name, method, call, self._owner)
 
     def _call(self, method: str, check: Callable[[Any], T], *given: Any, **named: Any) -> T:
         """Call a method with copies, so that it cannot change its arguments, and check what it returns.

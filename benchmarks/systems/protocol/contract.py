@@ -19,8 +19,6 @@ from diffae.system.errors import UserError, shown, whole
 LONGEST = 200  # characters of a title or a fingerprint
 LARGEST = 2**31  # numbers in a code, pixels of a side: larger values are mistakes
 
-NARROW = 2**-12  # of the larger bound: the least range in which float32 tells 8-bit values apart
-NARROWEST = 1e-30  # below are numbers that float32 rounds to 0
 
 Check = Callable[[object, str], Any]  # of a value by the name of its field: the value that is used
 
@@ -46,9 +44,9 @@ def range_of_images(value: object, name: str) -> Range:
         low, high = value
         are_numbers = all(isinstance(bound, int | float) for bound in value)
         if are_numbers and -LARGEST < low < high < LARGEST:
-            if high - low < max(NARROWEST, NARROW * max(abs(low), abs(high))):
-                reason = f"{name} {shown(value)} is too narrow for the digits of float32"
-                raise UserError(f"{reason}; scale the images, to (0, 1) for example")
+            # float32 must tell 8-bit values apart
+            if high - low < max(1e-30, 2**-12 * max(abs(low), abs(high))):
+                raise UserError(f"{name} {shown(value)} is too narrow for float32; use (0, 1)")
             return float(low), float(high)
     words = "two numbers, the lowest and the highest value of an image"
     raise UserError(f"{name} must be {words}, not {shown(value)}")
@@ -121,7 +119,7 @@ def read_fields(system: System) -> dict[str, Any]:
 
     Raises UserError, naming the field, if one is of a wrong type or contradicts another.
     """
-    fields = {name: _read(system, name) for name in CHECKS}
+    fields = {name: check(getattr(system, name), name) for name, check in CHECKS.items()}
     fields["semantic_dim"] = _semantic_dim(fields)
     if fields["code_bits"] is None and fields["semantic_parts"]:
         fields["code_bits"] = parts.bits(fields["semantic_parts"])
@@ -134,15 +132,6 @@ def read_fields(system: System) -> dict[str, Any]:
     if not all(isinstance(v, str | int | float | None) for v in fields["describe"].values()):
         raise UserError("describe must return texts and numbers by name")
     return fields
-
-
-def _read(system: System, name: str) -> Any:
-    value = getattr(system, name)
-    try:
-        return CHECKS[name](value, name)
-    except (TypeError, ValueError):  # 5 where several values are needed
-        meaning = "the docstring of benchmarks.systems.System says what it is"
-        raise UserError(f"{name} cannot be {shown(value)}; {meaning}") from None
 
 
 def _semantic_dim(fields: Mapping[str, Any]) -> int:

@@ -140,11 +140,10 @@ def own_memory(part: Tensor) -> Tensor:
     """
     if part.is_inference() or not part.numel():
         return part.clone()
-    before = part.storage_offset() % ALIGNED
-    sides = zip(part.shape, part.stride(), strict=True)
-    extent = before + 1 + sum((side - 1) * stride for side, stride in sides)
-    memory = part.as_strided((extent,), (1,), part.storage_offset() - before).clone()
-    return memory.as_strided(part.shape, part.stride(), before)
+    start = part.storage_offset() // ALIGNED * ALIGNED
+    end = part[(-1,) * part.ndim].storage_offset() + 1  # after its last number
+    memory = part.as_strided((end - start,), (1,), start).clone()
+    return memory.as_strided(part.shape, part.stride(), part.storage_offset() - start)
 
 
 def in_words(shape: Shape) -> str:
