@@ -19,7 +19,6 @@ from diffae.system.errors import UserError, shown, whole
 LONGEST = 200  # characters of a title or a fingerprint
 LARGEST = 2**31  # numbers in a code, pixels of a side: larger values are mistakes
 
-
 Check = Callable[[object, str], Any]  # of a value by the name of its field: the value that is used
 
 
