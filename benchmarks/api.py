@@ -334,6 +334,7 @@ def _undisturbed(name: str, modules: Sequence[nn.Module], device: torch.device) 
     """
     with ExitStack() as stack:
         stack.enter_context(code_of(""))
+        torch.set_default_device(None)  # the caller's is for the caller's tensors
         stack.callback(np.random.set_state, np.random.get_state())
         stack.callback(random.setstate, random.getstate())
         stack.enter_context(precision(name))

@@ -18,7 +18,6 @@ from benchmarks.systems.protocol.parts import Part, Semantic
 ROUNDING = 1e-5  # beyond -1 and 1: not yet an overshoot
 MANY = 0.5  # of all values, beyond FARTHEST: a different range even of images that are not clamped
 WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
-ALIGNED = 64  # numbers: allocators begin at such a multiple
 LARGEST_CODE = 1e18  # squares of larger numbers are infinite in float32
 
 Values = TypeVar("Values", Tensor, float)
@@ -140,7 +139,7 @@ def own_memory(part: Tensor) -> Tensor:
     """
     if part.is_inference() or not part.numel():
         return part.clone()
-    start = part.storage_offset() // ALIGNED * ALIGNED
+    start = part.storage_offset() // 64 * 64  # a multiple keeps the alignment
     end = part[(-1,) * part.ndim].storage_offset() + 1  # after its last number
     memory = part.as_strided((end - start,), (1,), start).clone()
     return memory.as_strided(part.shape, part.stride(), part.storage_offset() - start)

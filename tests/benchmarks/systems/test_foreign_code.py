@@ -194,6 +194,12 @@ def test_what_a_model_changes_of_the_process_ends_with_its_calls(kept, tmp_path,
     assert (tmp_path / "run" / "records.csv").is_file()
 
 
+def test_a_default_device_of_the_caller_changes_no_number(kept, patches, expected):
+    torch.set_default_device("meta")
+    assert numbers(Small(), patches) == expected
+    assert torch.get_default_device().type == "meta"
+
+
 def test_what_the_module_of_a_plug_in_changes_is_there_for_its_class_alone(
     kept, tmp_path, monkeypatch
 ):
