@@ -106,7 +106,8 @@ class Checked(System):
 
     def __init__(self, name: str, inner: System, device: torch.device, owner: object = None):
         self.name, self.inner, self.device = name, inner, device
-        self._owner = owner or vars(inner).get("module", inner)  # whose code is called
+        # whose code is called
+        self._owner = vars(inner).get("module", inner) if owner is None else owner
         self.overshoot, self.batches = Overshoot(), Batches()
         self._trial: str | None = None
         self._read_fields()
