@@ -10,6 +10,7 @@
 
 import argparse
 import inspect
+import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
@@ -18,6 +19,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -34,6 +36,7 @@ from benchmarks.core.runner.results import Results
 from benchmarks.core.runner.setup import Missing, comparison, open_data
 from benchmarks.core.store import MemoryStore, Store, default_root
 from benchmarks.runtime.errors import NotAvailable, SystemFailed
+from benchmarks.runtime.foreign import code_of
 from benchmarks.runtime.precision import precision, refuse_what_cannot_be
 from benchmarks.systems.protocol.base import System
 from benchmarks.systems.protocol.contract import kind
@@ -328,9 +331,13 @@ def _rows(
 @contextmanager
 def _undisturbed(name: str, modules: Sequence[nn.Module], device: torch.device) -> Iterator[None]:
     """Within the block, networks are in evaluation mode and compute in precision `name`; the
-    caller's random state is kept.
+    caller's random state is kept, as are the default dtype, the working directory and the like.
     """
     with ExitStack() as stack:
+        stack.enter_context(code_of(""))
+        torch.set_default_device(None)  # the caller's is for the caller's tensors
+        stack.callback(np.random.set_state, np.random.get_state())
+        stack.callback(random.setstate, random.getstate())
         stack.enter_context(precision(name))
         stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
         for module in modules:

@@ -3,6 +3,7 @@
 registry.py    lookup of benchmarks and systems by name, plug-ins included
 choices.py     the values of --precision and --batch-size
 calling.py     how networks are called: failures, batches, values outside [-1, 1]
+foreign.py     what a plug-in changes of the process
 precision.py   the floating-point precision of networks
 digest.py      a hash of arrays
 errors.py      exceptions for what is missing and what failed

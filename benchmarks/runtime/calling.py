@@ -13,6 +13,7 @@ import torch
 
 from benchmarks.runtime.choices import AUTO, BatchSize
 from benchmarks.runtime.errors import NotAvailable, SystemFailed, Wrong
+from benchmarks.runtime.foreign import code_of
 from benchmarks.runtime.precision import of_networks
 from diffae.memory import is_refusal
 from diffae.system.errors import UserError, words
@@ -22,14 +23,14 @@ Arrays = dict[str, np.ndarray]
 FOR_USERS = ("__init__", "codes_of")  # read what a user gives
 
 
-def calling(name: str, method: str, call: Callable[[], T]) -> T:
-    """Call a system's method and return its result.
+def calling(name: str, method: str, call: Callable[[], T], owner: object = "") -> T:
+    """Call a system's method and return its result; `owner` is whose code it is (foreign.py).
 
     Every exception becomes SystemFailed, except those meant for the user (UserError, NotAvailable)
     in the methods `FOR_USERS`, and Ctrl-C.
     """
     try:
-        with torch.no_grad(), of_networks():
+        with code_of(owner), torch.no_grad(), of_networks():
             return call()
     except (SystemFailed, KeyboardInterrupt):
         raise

@@ -151,7 +151,10 @@ def _imported(target: str, what: str) -> Any:
     """The object behind "module:attribute". Whatever importing it raises, `sys.exit` included,
     becomes a UserError with the reason.
     """
+    from benchmarks.runtime.foreign import code_of  # here, since it imports PyTorch
+
     try:
-        return load(target)
+        with code_of(target.partition(":")[0]):
+            return load(target)
     except (Exception, SystemExit) as error:
         raise UserError(f"{what}: {type(error).__name__}: {words(error)[:300]}") from error

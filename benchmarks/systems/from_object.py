@@ -160,7 +160,7 @@ def wrap(
     made, grey = Wrapped(module, size, title, range), torch.zeros(1, 3, size, size)
     with evaluating(made.live):
         in_its_range = into(grey, range)
-        code = calling(made.name, "encode", lambda: made.encode(in_its_range))
+        code = calling(made.name, "encode", lambda: made.encode(in_its_range), module)
     given = tensors(code.semantic)
     if codebook is not None and all(one.is_floating_point() for one in given):
         raise UserError(f"wrap: codebook {codebook!r}: encode gave no whole numbers, so no tokens")

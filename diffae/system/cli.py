@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import errno
 import io
 import math
 import os
@@ -199,7 +200,8 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         if error.errno not in REFUSALS:
             distributed.fail()
             raise
-        status = _give_up(2, f"error: {refusal(error, error.filename or 'a full disk')}")
+        unnamed = "an open file" if error.errno == errno.EBADF else "a full disk"
+        status = _give_up(2, f"error: {refusal(error, error.filename or unnamed)}")
     except Exception:
         distributed.fail()
         raise

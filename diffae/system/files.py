@@ -22,6 +22,7 @@ from diffae.system.whole import is_partial, is_stream
 
 # Errors of a disk, and what to do about them.
 REFUSALS = {
+    errno.EBADF: "let no plug-in close it (os.close)",
     errno.ENOSPC: "make room",
     errno.EDQUOT: "make room",
     errno.EFBIG: "allow larger files",

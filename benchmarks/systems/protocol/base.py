@@ -110,7 +110,8 @@ class System:
 
     `systems.load` puts every system behind `checked.Checked`: methods are called without gradients,
     with copies of tensors on the device that `__init__` was given (`fit`: on the CPU), and what
-    they return is checked.
+    they return is checked and copied. What the code of a package sets of the process (PyTorch's
+    default dtype, the working directory) holds in its own calls only.
     """
 
     name: str

@@ -24,7 +24,7 @@ from benchmarks.systems.protocol import contract, parts, returned, trial
 from benchmarks.systems.protocol.base import SEMANTIC, STOCHASTIC, Code, System, has_own, parts_of
 from benchmarks.systems.protocol.contract import kind
 from benchmarks.systems.protocol.parts import Semantic
-from benchmarks.systems.protocol.returned import dtype_name, in_words, into, suffix
+from benchmarks.systems.protocol.returned import dtype_name, in_words, into, own_memory, suffix
 from benchmarks.systems.protocol.source import source_digest, state_digest
 from diffae.data import Dataset
 from diffae.networks.nn import evaluating
@@ -46,7 +46,7 @@ def build(
     are passed on: they are messages of the system to the user.
     """
     try:
-        system = calling(name, "__init__", lambda: factory(path, device))
+        system = calling(name, "__init__", lambda: factory(path, device), factory)
     except SystemFailed as failure:
         if path is None and ":" in name:
             hint = f"its path is None; give one: --ckpt {name}=PATH"
@@ -58,7 +58,7 @@ def build(
     if ":" in name:  # an address, which cannot be a file's name
         last = re.sub(r"[^A-Za-z0-9._-]", "-", name.rpartition(":")[2]).lstrip("._-")
         name = name_of(system, last or "system")
-    return Checked(name, system, device)
+    return Checked(name, system, device, factory)
 
 
 def name_of(system: System, otherwise: str) -> str:
@@ -104,8 +104,10 @@ def join(values: Sequence[Any]) -> Any:
 class Checked(System):
     """A system whose arguments and results are checked; `inner` is the system itself."""
 
-    def __init__(self, name: str, inner: System, device: torch.device):
+    def __init__(self, name: str, inner: System, device: torch.device, owner: object = None):
         self.name, self.inner, self.device = name, inner, device
+        # whose code is called
+        self._owner = vars(inner).get("module", inner) if owner is None else owner
         self.overshoot, self.batches = Overshoot(), Batches()
         self._trial: str | None = None
         self._read_fields()
@@ -126,7 +128,7 @@ class Checked(System):
         The inner system of one that learns from data is copied too.
         """
         inner = copy.copy(self.inner) if self.learns_from_data else self.inner
-        found = Checked(self.name, inner, self.device)
+        found = Checked(self.name, inner, self.device, self._owner)
         found.title, found.origin = self.title, self.origin
         return found
 
@@ -276,22 +278,25 @@ class Checked(System):
 
     def _guard(self, method: str, call: Callable[[], T]) -> T:
         with evaluating(self.live):
-            return calling(self.name, method, call)
+            return calling(self.name, method, call, self._owner)
 
     def _call(self, method: str, check: Callable[[Any], T], *given: Any, **named: Any) -> T:
-        """Call a method with copies, so that it cannot change its arguments, and check what it returns."""
+        """Call a method with copies, so that it cannot change its arguments, and check what it returns.
+
+        The results are copied too: a system may reuse its output buffer, as CUDA graphs do.
+        """
         own = [_each(value, self._copied) for value in given]
         own = [list(value) if isinstance(value, range | np.ndarray) else value for value in own]
         call = getattr(self.inner, method)
-        return _each(self._guard(method, lambda: check(call(*own, **named))), self._ours)
+        return self._guard(method, lambda: _each(check(call(*own, **named)), self._ours))
 
     def _copied(self, part: Tensor) -> Tensor:
         return part.detach().to(self.device, copy=True)
 
     def _ours(self, part: Tensor) -> Tensor:
-        """A checked tensor on the device, of a kind that allows writing and autograd."""
-        part = part.to(self.device)
-        return part.clone() if part.is_inference() else part
+        """A checked tensor on the device, in memory of its own, that allows writing and autograd."""
+        moved = part.to(self.device)
+        return own_memory(part) if moved is part else moved
 
     def _in_batches(
         self, method: str, check: Check[T], first: Any, *others: Any, **named: Any

@@ -43,6 +43,9 @@ def range_of_images(value: object, name: str) -> Range:
         low, high = value
         are_numbers = all(isinstance(bound, int | float) for bound in value)
         if are_numbers and -LARGEST < low < high < LARGEST:
+            # float32 must tell 8-bit values apart
+            if high - low < max(1e-30, 2**-12 * max(abs(low), abs(high))):
+                raise UserError(f"{name} {shown(value)} is too narrow for float32; use (0, 1)")
             return float(low), float(high)
     words = "two numbers, the lowest and the highest value of an image"
     raise UserError(f"{name} must be {words}, not {shown(value)}")

@@ -132,6 +132,19 @@ def images(
     return converted.clamp(-1, 1) if clamped else converted, outside
 
 
+def own_memory(part: Tensor) -> Tensor:
+    """A copy that the system cannot write into, as it does if it reuses its output buffer.
+
+    Strides and alignment are kept, since kernels, and so the last bits of results, depend on them.
+    """
+    if part.is_inference() or not part.numel():
+        return part.clone()
+    start = part.storage_offset() // 64 * 64  # a multiple keeps the alignment
+    end = part[(-1,) * part.ndim].storage_offset() + 1  # after its last number
+    memory = part.as_strided((end - start,), (1,), start).clone()
+    return memory.as_strided(part.shape, part.stride(), part.storage_offset() - start)
+
+
 def in_words(shape: Shape) -> str:
     return " x ".join("any" if side is None else str(side) for side in shape) or "a single number"
 
