@@ -84,7 +84,9 @@ def _held(name: str, codes: Codes, protocol: Protocol) -> tuple[Codes, Notes]:
         units = f"this protocol is in their units; {remedy}"
         raise UserError(f"{name}: codes of a deviation of {largest:.2g}, and {units}")
     small = int((deviations < SMALL).sum())
-    note = f"{small} of {shape[0]} dimensions have deviations under {SMALL:g}, which may count as none"
+    note = (
+        f"{small} of {shape[0]} dimensions have deviations under {SMALL:g}, which may count as none"
+    )
     return codes, (note,) if small else ()
 
 
