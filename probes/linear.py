@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from probes.scale import spread
 from probes.scores import auroc
 
 FLOAT32_EPS = torch.finfo(torch.float32).eps
@@ -93,11 +94,13 @@ class LinearProbe:
 
 
 def check_features(features: Tensor) -> None:
-    """Raise ValueError unless features are [N, d] and finite."""
+    """Raise ValueError unless features are [N, d] and finite, and float32 holds them."""
     if features.ndim != 2:
         raise ValueError(f"features must be [N, d], not {list(features.shape)}")
     if not torch.isfinite(features).all():
         raise ValueError("features must be finite")
+    if features.dtype == torch.float64 and spread(features.cpu().numpy()[:, :, None]).lost.any():
+        raise ValueError("float32 loses some of these features: standardise them in float64")
 
 
 def check_labels(labels: Tensor, n_features: int) -> Tensor:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.runtime import npz
@@ -17,6 +18,7 @@ from diffae.data import Dataset
 from diffae.data.names import Names, places_of_unnamed
 from diffae.system.errors import UserError
 from diffae.system.files import sha256
+from probes.scale import held, spread
 
 
 class CodesFile(System):
@@ -41,7 +43,7 @@ class CodesFile(System):
         if "files" in held and not len(files) == len({*files}) == len(codes):
             raise UserError(f"{file}: `files` must be {len(codes):,} different names of images")
         self.file, self.device, self.files = Path(file), device, files
-        self.codes, self.places = torch.from_numpy(codes.astype(np.float32)), Names(files).places
+        self.codes, self.places = torch.from_numpy(_held(Path(file), codes)), Names(files).places
         self.title = self.file.stem
         self.name = "codes-" + re.sub(r"[^A-Za-z0-9._-]", "-", self.title)
         self.semantic_parts = (Part(tuple(codes.shape[1:])),) if codes.ndim > 2 else None
@@ -73,6 +75,21 @@ class CodesFile(System):
         if not in_order(dataset):
             why = f"has no names, and those of the images of {dataset.name} do not ascend"
             raise NotAvailable(f"{self.file}: {why}; {remedy}")
+
+
+def _held(file: Path, codes: NDArray) -> NDArray[np.float32]:
+    """Codes [n, ...] in float32; those that it would lose are centred, and all are scaled as one.
+
+    No number of codes alone depends on either. Raises UserError where one scale does not do for all.
+    """
+    channels = codes.shape[1] if codes.ndim == 4 else codes[0].size
+    maps = codes.astype(np.float64).reshape(len(codes), channels, -1)
+    if spread(maps).lost.any():
+        maps = held(maps, common=True)
+    if lost := spread(maps).lost.sum():
+        why = f"float32 loses {lost} of {channels} dimensions beside the others"
+        raise UserError(f"{file}: {why}; divide each by its standard deviation")
+    return maps.reshape(codes.shape).astype(np.float32)
 
 
 @lru_cache(maxsize=1)

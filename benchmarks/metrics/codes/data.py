@@ -20,7 +20,7 @@ NUMERIC: tuple[Kind, ...] = ("ordered", "real")
 TRAIN, VALID, TEST = 0, 1, 2
 HALF, FIFTH = 0.5, 0.2
 MOST = 10**9  # rows
-NO_PART = "the split has no rows for training, or none for the test"
+NO_PART = "the split has no rows for training, or none for the test (a fit needs two)"
 NO_CHOICE = "the split has no rows for choices: give images of more persons"
 
 
@@ -221,6 +221,6 @@ class Split:
             size = min(10_000, n * 2 // 3)
             return [Part(order[:size], order[:0], order[size : size + 5_000])]
         part = parts(codes, seed)
-        if not len(part.fitted) or not len(part.test):
+        if len(part.fitted) < 2 or not len(part.test):
             raise UserError(NO_PART)
         return [part]

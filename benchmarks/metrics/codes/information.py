@@ -36,6 +36,7 @@ MEAN, LARGEST = 20, 100  # permutations for their mean, and for their largest in
 Score = Callable[[Floats], float]  # of I - n and A [2, d, N]
 TINY = 1e-12  # an information that is due to rounding
 ALONG = {"infom": ("axes", 1), "infoc": ("labels", 0)}  # what is averaged, and what is summed over
+NEEDED = 10  # rows, without a block, for the information by nearest neighbours
 WORTH_REFITTING = 500_000  # rows x axes x labels of nearest neighbours, about 5 s
 
 
@@ -159,7 +160,8 @@ def _matrices(codes: Codes, how: Mig, seed: int) -> tuple[list[Floats], Ints, li
     if near and z.size * y.shape[1] > WORTH_REFITTING:
         count, notes = 0, [*notes, "no error: a jackknife would take too long"]
     blocks = blocks_of(codes, count or 1)[rows]
-    if count and (alone := of_one(blocks)):
+    few_left = near and np.bincount(blocks).max() > len(blocks) - NEEDED
+    if count and (alone := of_one(blocks[:1] if few_left else blocks)):
         count, notes = 0, [*notes, *alone]
     found = [whole, *(corrected(blocks != block) for block in range(count))]
     return [one[:, active] for one in found], blocks, notes

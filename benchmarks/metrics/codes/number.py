@@ -19,6 +19,7 @@ class Number:
     kinds         of labels that it takes; `compute` sees these columns alone. () if it needs none
     combinations  whether it needs rows of every combination of the labels' values
     channels      whether it takes whole maps, and leaves out constant channels itself
+    one_scale     whether dimensions are compared by their scale
     """
 
     section: type
@@ -26,6 +27,7 @@ class Number:
     kinds: tuple[Kind, ...] = ()
     combinations: bool = False
     channels: bool = False
+    one_scale: bool = False
 
 
 def section_name(kind: type) -> str:

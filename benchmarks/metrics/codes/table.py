@@ -16,12 +16,14 @@ from benchmarks.metrics.codes.number import FEWEST, Number
 from benchmarks.metrics.codes.schema import NUMBERS, Protocol, section_of
 from diffae.system.cli import did_you_mean
 from diffae.system.errors import UserError
+from probes.scale import SMALL, held, spread
 from reports.records.reading import few
 
 __all__ = ["NUMBERS", "Number", "fields", "measure"]
 
 
 Notes = tuple[str, ...]
+LEAST, MOST = 1e-6, 1e12  # the largest deviation of codes in the units of which a number is
 
 
 def fields(name: str, protocol: Protocol) -> Mapping[str, Any]:
@@ -35,6 +37,8 @@ def measure(name: str, codes: Codes, protocol: Protocol, seed: int) -> Found:
     """A number of codes under a protocol. Raises UserError as `prepared` does."""
     codes, notes = prepared(name, codes, protocol, seed)
     found = NUMBERS[name].compute(codes, protocol.section(name), seed)
+    if not np.isfinite(found.value):
+        raise UserError(f"{name}: not defined for these codes and labels: it is {found.value}")
     return replace(found, notes=(*notes, *found.notes))
 
 
@@ -55,7 +59,35 @@ def prepared(name: str, codes: Codes, protocol: Protocol, seed: int) -> tuple[Co
     codes, notes = taken(codes, how, seed)
     if not codes.values.shape[1]:
         raise UserError(f"{name}: every dimension of the codes is constant")
-    return codes, (*left_out, *notes)
+    codes, in_units = _held(name, codes, protocol)
+    return codes, (*left_out, *notes, *in_units)
+
+
+def _held(name: str, codes: Codes, protocol: Protocol) -> tuple[Codes, Notes]:
+    """The codes at a scale that float32 holds; a note where a number is in units of small codes.
+
+    By the choices of `plain` a number does not depend on the scale. By others it may, so that the codes
+    stay as they are. Raises UserError for those that float32 would lose, and for tiny and huge ones.
+    """
+    number, section = NUMBERS[name], protocol.section(name)
+    shape = codes.shape if number.channels and codes.shape else codes.values.shape[1:]
+    maps = codes.values.reshape(len(codes.values), shape[0], -1)
+    if section == number.section():
+        values = held(maps, common=number.one_scale).reshape(codes.values.shape)
+        return replace(codes, values=values), ()
+    known, remedy = spread(maps), "standardise the codes, or take the protocol plain"
+    if lost := int(known.lost.sum()):
+        where = f"of {shape[0]} dimensions, as this protocol takes codes"
+        raise UserError(f"{name}: float32 loses {lost} {where}; {remedy}")
+    deviations = known.deviations[known.units > 0]
+    if len(deviations) and not LEAST <= (largest := deviations.max()) <= MOST:
+        units = f"this protocol is in their units; {remedy}"
+        raise UserError(f"{name}: codes of a deviation of {largest:.2g}, and {units}")
+    small = int((deviations < SMALL).sum())
+    note = (
+        f"{small} of {shape[0]} dimensions have deviations under {SMALL:g}, which may count as none"
+    )
+    return codes, (note,) if small else ()
 
 
 def _labels(name: str, number: Number, labels: Labels | None) -> tuple[Labels | None, Notes]:

@@ -132,6 +132,8 @@ def _tad(codes: Codes, how: Tad, seed: int) -> Found:
         folds = []
         for one in best:
             rows = np.intersect1d(one.rows, kept)
+            if not len(rows):  # a fold of one person: no error
+                return [np.nan]
             first, second = _scored(codes, how, rows, one.dimensions, one.negative)[one.captured].T
             folds.append(float((first - second).sum()))
         return folds

@@ -16,8 +16,18 @@ from typing import Annotated, Literal
 import numpy as np
 
 from benchmarks.metrics.codes import axes
-from benchmarks.metrics.codes.data import DISCRETE, Codes, Floats, Found, Ints, Part, parts
+from benchmarks.metrics.codes.data import (
+    DISCRETE,
+    NO_PART,
+    Codes,
+    Floats,
+    Found,
+    Ints,
+    Part,
+    parts,
+)
 from benchmarks.metrics.codes.number import Number
+from diffae.system.errors import UserError
 from diffae.system.settings import Range
 
 CHUNK = 256  # batches
@@ -109,6 +119,8 @@ def _score(codes: Codes, how: Votes, seed: int) -> Found:
         variance = max(variance, float(np.var(scores, ddof=1)) / how.tables)
     notes = ["error of tables and votes: images are redrawn from one set"]
     notes += ["train votes and scored votes are of the same images"] * (how.images == "all")
+    if not value and isinstance(how, FactorVae) and how.pruned:
+        notes.append(f"0 as in the protocol's code: no dimension has a deviation of {how.pruned:g}")
     return Found(value, len(y), float(np.sqrt(variance)), "votes", (*notes, *how.notes))
 
 
@@ -117,6 +129,8 @@ def _of_table(codes: Codes, y: Ints, how: Votes, seed: int) -> float:
     every = np.arange(len(y))
     part = parts(codes, seed) if how.images == "held out" else Part(every, every[:0], every)
     train, test = np.concatenate([part.train, part.valid]), part.test
+    if len(train) < 2 or not len(test):
+        raise UserError(NO_PART)
     z, random = how.axes(codes.values, train), np.random.default_rng(seed)
     spread = z[train].std(axis=0, ddof=1)
     if isinstance(how, FactorVae):

@@ -201,3 +201,19 @@ def test_the_command_takes_codes_and_refuses_what_is_none(data, tmp_path, capsys
         ("", "needs a file with an array `codes`"),
     ):
         assert words in refusal(run.main, capsys, *known, "--systems", f"codes:{file}")
+
+
+def test_codes_at_another_scale_have_the_numbers_of_the_same_codes(data, alone, tmp_path):
+    """Also where float32 would lose them; but not where a dimension is lost beside another."""
+    codes = Brightness().encode(data.batch(range(COUNT))).double().numpy()
+    for scale, offset in ((1.0, 1e8), (1e160, 0.0), (1e-310, 0.0)):
+        np.savez(tmp_path / "mine.npz", codes=codes * scale + offset, files=files_of(data))
+        found = values(
+            evaluate(f"codes:{tmp_path / 'mine.npz'}", "probes", str(data.root), "smoke"), "mine"
+        )
+        assert found == pytest.approx(values(alone, "mine"), abs=1e-3)
+    np.savez(tmp_path / "mine.npz", codes=codes * np.array([1e-60] + [1e60] * 11))
+    with pytest.raises(
+        UserError, match=r"mine\.npz: float32 loses 1 of 12 dimensions beside the others"
+    ):
+        systems.load(f"codes:{tmp_path / 'mine.npz'}")

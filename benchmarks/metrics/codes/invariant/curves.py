@@ -15,6 +15,7 @@ from benchmarks.metrics.codes.errors import found, of_columns
 from benchmarks.metrics.codes.invariant.linear import by_column
 from diffae.system.errors import UserError
 from probes.linear import fit_lbfgs
+from probes.scale import held
 from probes.scores import auc_influence
 
 COUNTS, DRAWS = (16, 64, 256, 1024), 5
@@ -89,12 +90,16 @@ def bits(codes: Codes, random: np.random.Generator) -> Floats:
 
 
 def _binary(codes: Codes) -> tuple[Codes, Floats]:
-    """The codes with their binary labels alone, and these [n, K]. Raises UserError if there are none."""
+    """The codes, as float32 holds them, with their binary labels alone, and these [n, K].
+
+    Raises UserError if there are none.
+    """
     labels = codes.labels
     columns = labels.of_kind("binary") if labels else []
     if labels is None or not columns:
         raise UserError("needs labels that are binary")
-    return replace(codes, labels=labels.of(columns)), labels.values[:, columns]
+    values = held(codes.values[:, :, None])[:, :, 0]
+    return replace(codes, values=values, labels=labels.of(columns)), labels.values[:, columns]
 
 
 def _logits(codes: Codes, fitted: Ints, rows: Ints, C: float) -> Floats:

@@ -26,6 +26,7 @@ from benchmarks.metrics.codes.errors import found, of_columns
 from benchmarks.metrics.codes.invariant import linear
 from benchmarks.metrics.codes.invariant.linear import Linear, Scores, Task, measured, pearson
 from benchmarks.metrics.codes.number import Number
+from diffae.system.errors import UserError
 from probes.linear import LinearProbe
 from probes.scores import auc_influence
 from probes.softmax import softmax_loss
@@ -170,6 +171,8 @@ def cca(codes: Codes, how: Cca, seed: int) -> Found:
     """
     u, s, _ = np.linalg.svd(codes.y - codes.y.mean(0), full_matrices=False)
     white = u[:, s > s[0] * 1e-10]
+    if any(len(part.train) < white.shape[1] for part in how.folds(codes, seed)):
+        raise UserError(f"cca: needs {white.shape[1]} training rows for as many labels: give more")
     return measured(codes, how, seed, _along_axes, _correlations, together=[white])
 
 

@@ -71,6 +71,6 @@ def _measured(codes: Codes, how: Spectrum, _: int, of: Callable[[Floats], Floats
 
 
 NUMBERS = {
-    "rankme": Number(Spectrum, partial(_measured, of=rankme)),
-    "participation": Number(Spectrum, partial(_measured, of=participation)),
+    "rankme": Number(Spectrum, partial(_measured, of=rankme), one_scale=True),
+    "participation": Number(Spectrum, partial(_measured, of=participation), one_scale=True),
 }

@@ -107,7 +107,16 @@ def viv(codes: Codes, how: Viv, _: int) -> Found:
 def viv_by_class(codes: Codes, how: Viv, _: int) -> Found:
     """The mean over the classes of each label, and over labels."""
     values, notes = grids(codes, how)
-    classes = codes.classes
+    classes, smallest = codes.classes, len(values)
+    assert codes.labels is not None
+    for name, label in zip(codes.labels.names, classes.T, strict=True):
+        count = np.bincount(label)
+        if not (enough := count[count >= FEWEST]).size:
+            raise UserError(f"no class of {name} has {FEWEST} images; leave this label out")
+        smallest = min(smallest, int(enough.min()))
+        if few := len(count) - len(enough):
+            left_out = f"{few} of {len(count)} classes of {name}, of fewer than {FEWEST} images"
+            notes = (*notes, f"left out: {left_out}")
 
     def groups(rows: Ints) -> Iterable[list[Ints]]:
         """The places of each class among the rows."""
@@ -115,9 +124,6 @@ def viv_by_class(codes: Codes, how: Viv, _: int) -> Found:
             each = (np.flatnonzero(label == one) for one in np.unique(label))
             yield [of for of in each if len(of) >= FEWEST]
 
-    smallest = min((len(of) for one in groups(np.arange(len(values))) for of in one), default=0)
-    if not smallest:
-        raise UserError(f"no class has {FEWEST} images")
     _enough(values, smallest, "codes of a class")
 
     def mean(rows: Ints) -> float:
