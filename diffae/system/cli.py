@@ -15,12 +15,29 @@ from types import FrameType
 from typing import NoReturn, TextIO, TypeVar
 
 from diffae.system import distributed
-from diffae.system.errors import Terminated, UserError
+from diffae.system.errors import Terminated, UserError, once
 from diffae.system.files import REFUSALS, refusal
 from diffae.system.signals import importing, resume
 
 T = TypeVar("T")
 MOST_NAMED = 100  # names that a line lists: there are 40 attributes, and 1,300 models of timm
+
+
+class _Store(argparse._StoreAction):
+    """A flag that takes one value: it may be repeated, but only with the same value."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        assert isinstance(parser, Parser)
+        if option_string is not None:
+            parser.stored.append((option_string, values))
+            once("the command", parser.stored)
+        setattr(namespace, self.dest, values)
 
 
 class Parser(argparse.ArgumentParser):
@@ -32,6 +49,9 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, prog: str, description: str | None):
         kind = argparse.RawDescriptionHelpFormatter
         super().__init__(prog, None, description, allow_abbrev=False, formatter_class=kind)
+        self.stored: list[tuple[str, object]] = []  # flags and their values, while they are parsed
+        for name in (None, "store"):
+            self.register("action", name, _Store)
 
     def parse(
         self, arguments: list[str] | None = None, intermixed: bool = False
@@ -41,6 +61,7 @@ class Parser(argparse.ArgumentParser):
         With `intermixed`, words without a flag may be anywhere, and may be absent.
         """
         read = self.parse_known_intermixed_args if intermixed else self.parse_known_args
+        self.stored.clear()
         known, unknown = read(arguments)
         if unknown:
             flags = [flag for action in self._actions for flag in action.option_strings]

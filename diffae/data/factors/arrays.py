@@ -16,6 +16,7 @@ from diffae.data.factors.images import (
     numbered,
 )
 from diffae.data.factors.stream import AGAIN, StoredArray, array_in
+from diffae.data.readers.label_files import refuse_duplicates
 from diffae.system.errors import UserError, needed
 
 SHAPES3D = dict.fromkeys(("floor_hue", "wall_hue", "object_hue"), CLASSES)
@@ -57,7 +58,9 @@ def _names_in(path: Path) -> set[str]:
     """The names of the arrays of an npz file; none of another file."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return {name.removesuffix(".npy") for name in archive.namelist()}
+            names = [name.removesuffix(".npy") for name in archive.namelist()]
+            refuse_duplicates(names, path, "array")
+            return set(names)
     except (OSError, zipfile.BadZipFile):
         return set()
 
