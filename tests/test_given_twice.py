@@ -28,8 +28,12 @@ from diffae.system.plain_yaml import read_yaml
     [
         ("diffae.data.__main__", "portraits --out x --count 4 --count 5", "--count"),
         ("diffae.data.__main__", "portraits --out x --count 4 --factors turn=2,turn=4", "turn"),
-        ("diffae.train.__main__", "portraits --dry-run --seed 0 --seed 1", "--seed"),
-        ("diffae.train.__main__", "portraits --dry-run --set epochs=1 --set epochs=2", "epochs"),
+        ("diffae.train.__main__", "portraits --dry-run --tflops 1 --seed 0 --seed 1", "--seed"),
+        (
+            "diffae.train.__main__",
+            "portraits --dry-run --tflops 1 --set epochs=1 --set epochs=2",
+            "epochs",
+        ),
         ("benchmarks.run", "all --limit 1 --limit 2 --dry-run", "--limit"),
         ("benchmarks.run", "all --set probes.images=1 --set probes.images=2", "probes.images"),
         ("benchmarks.measure", "psnr a b --limit 2 --limit 3", "--limit"),
