@@ -152,8 +152,8 @@ def test_numbers_are_written_as_people_read_them(number, text):
 
 
 def test_data_whose_split_is_empty_are_refused_as_by_the_training(tmp_path):
-    (tmp_path / "test").mkdir()
-    Image.new("RGB", (32, 32)).save(tmp_path / "test" / "0.png")
+    (tmp_path / "data" / "test").mkdir(parents=True)
+    Image.new("RGB", (32, 32)).save(tmp_path / "data" / "test" / "0.png")
     for words in (["--dry-run", "--tflops", "1"], ["--out", str(tmp_path / "out")]):
         with pytest.raises(UserError, match="no images in split train, which is trained on"):
-            main(["portraits", "--data", str(tmp_path), *words])
+            main(["portraits", "--data", str(tmp_path / "data"), *words])
