@@ -23,23 +23,6 @@ T = TypeVar("T")
 MOST_NAMED = 100  # names that a line lists: there are 40 attributes, and 1,300 models of timm
 
 
-class _Store(argparse._StoreAction):
-    """A flag that takes one value: it may be repeated, but only with the same value."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: object,
-        option_string: str | None = None,
-    ) -> None:
-        assert isinstance(parser, Parser)
-        if option_string is not None:
-            parser.stored.append((option_string, values))
-            once("the command", parser.stored)
-        setattr(namespace, self.dest, values)
-
-
 class Parser(argparse.ArgumentParser):
     """An argument parser that accepts no abbreviations.
 
@@ -50,8 +33,6 @@ class Parser(argparse.ArgumentParser):
         kind = argparse.RawDescriptionHelpFormatter
         super().__init__(prog, None, description, allow_abbrev=False, formatter_class=kind)
         self.stored: list[tuple[str, object]] = []  # flags and their values, while they are parsed
-        for name in (None, "store"):
-            self.register("action", name, _Store)
 
     def parse(
         self, arguments: list[str] | None = None, intermixed: bool = False
@@ -70,6 +51,14 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UserError(message)
+
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> object:
+        """A flag that takes one value may be repeated, but only with the same value."""
+        values: object = super()._get_values(action, arg_strings)
+        if isinstance(action, argparse._StoreAction) and action.option_strings:
+            self.stored.append((max(action.option_strings, key=len), values))
+            once("the command", self.stored)
+        return values
 
 
 def prog(module: str) -> str:
