@@ -153,7 +153,7 @@ def _parser() -> Parser:
 
 def _names(text: str) -> list[str]:
     """Names with commas between them."""
-    return [name.strip() for name in word(text).split(",")]
+    return list(dict.fromkeys(name.strip() for name in word(text).split(",")))
 
 
 if __name__ == "__main__":

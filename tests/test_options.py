@@ -275,6 +275,7 @@ ELSEWHERE = {
 }
 OWN = {"--attribute", "--count", "--seed", "--data"}  # of several verbs, but not the same option
 OF_VERBS = {(verb, option) for verb in VERBS for option in OWN}
+ADDED = {"edit": {"--attribute"}}  # flags that may be repeated; others replace those of BASES
 OUT = {"learn": "out.safetensors", "identity": "out.safetensors"}
 
 
@@ -295,7 +296,14 @@ def view(ground, tmp_path_factory):
     def look(command: str, words: str | None = None, flags: str = "") -> Mapping[str, Any]:
         kind, module, own_words, own_flags = BASES[command]
         out = tmp_path_factory.mktemp("out") / OUT.get(command, "out")
-        line = shlex.split(f"{own_words if words is None else words} {own_flags} {flags}")
+        own, given = shlex.split(own_flags), set(shlex.split(flags)) - ADDED.get(command, set())
+        kept = [
+            x
+            for pair in zip(own[::2], own[1::2], strict=True)
+            if pair[0] not in given
+            for x in pair
+        ]
+        line = [*shlex.split(own_words if words is None else words), *kept, *shlex.split(flags)]
         return kind(module.split(), [word.format(out=out, **ground) for word in line], out)
 
     return look

@@ -20,7 +20,7 @@ from benchmarks.core.sizes import checked, is_capped, settings_of, steps_of, typ
 from benchmarks.runtime.registry import NAME, load
 from diffae.diffusion.scheme import find as find_solver
 from diffae.system.cli import did_you_mean
-from diffae.system.errors import UserError, naming
+from diffae.system.errors import UserError, naming, once
 from diffae.system.files import read_toml
 from reports.records.settings import STEPS
 
@@ -233,6 +233,8 @@ def for_run(
         known = profile.settings()
         names = [name for section in sections if (name := f"{section}.solver") in known]
         profile = profile.changed_by(dict.fromkeys(names, solver))
+    settings = [*settings]
+    once("--set", (text.partition("=")[::2] for text in settings))
     profile = reduce(override, settings, profile)
     _refuse_too_few_steps(profile, sections)
     return profile if limit is None else profile.limited(limit)

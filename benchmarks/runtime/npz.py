@@ -15,6 +15,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from diffae.data.readers.label_files import refuse_duplicates
 from diffae.system.errors import UserError
 from diffae.system.files import file_size
 from diffae.system.free_memory import fits
@@ -52,7 +53,14 @@ def names(path: Path) -> set[str]:
     with reading(path, "not an npz file, or a damaged one"), zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
             archive.open(name).close()  # compares the two places where the archive has the name
-        return {name.removesuffix(".npy") for name in archive.namelist()}
+        return set(_distinct(path, archive))
+
+
+def _distinct(path: Path, archive: zipfile.ZipFile) -> list[str]:
+    """The names of the arrays. Raises UserError if two have one name: zipfile would take the last."""
+    arrays = [name.removesuffix(".npy") for name in archive.namelist()]
+    refuse_duplicates(arrays, path, "array")
+    return arrays
 
 
 @contextmanager
@@ -62,6 +70,7 @@ def opened(path: Path, name: str) -> Iterator[tuple[Header, IO[bytes]]]:
     """
     file_size(path)
     with reading(path, f"{name} cannot be read"), zipfile.ZipFile(path) as archive:
+        _distinct(path, archive)
         entry = archive.getinfo(f"{name}.npy")
         if entry.compress_type not in COMPRESSIONS:
             raise ValueError(f"compressed by method {entry.compress_type}; save it by np.savez")

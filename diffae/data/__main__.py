@@ -17,7 +17,7 @@ from diffae.data.prepare import prepare
 from diffae.data.prepared import HEADER, Header, PreparedTransform, own_side
 from diffae.data.transforms import CROPS, DECODING_ERRORS, Transform
 from diffae.system import cli
-from diffae.system.errors import UserError
+from diffae.system.errors import UserError, once
 from diffae.system.files import Target, refuse_outputs, writing
 
 DEFAULT_SIZE, LARGEST_SIZE = 64, 1024
@@ -113,7 +113,7 @@ def levels_of(text: str) -> dict[str, int]:
     parts = [part.partition("=") for part in text.split(",") if text]
     if not all(name and count.isdecimal() and len(count) < 10 for name, _, count in parts):
         raise UserError(f"--factors {text:.80}: takes NAME=LEVELS,..., such as turn=5,Smiling=2")
-    return {name: int(count) for name, _, count in parts}
+    return once("--factors", ((name, int(count)) for name, _, count in parts))
 
 
 def _parser(command: str, does: Callable[[list[str]], None]) -> cli.Parser:

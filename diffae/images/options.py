@@ -176,5 +176,7 @@ def _check_examples(args: Namespace) -> None:
     """Raise UserError unless `learn` has labelled data or two folders."""
     if {args.having is not None, args.lacking is not None} != {args.data is None}:
         raise UserError("learn: give either --data, or --with and --without")
+    if args.data is None and args.having.resolve() == args.lacking.resolve():
+        raise UserError(f"--with, --without: both are {args.having}; give two folders")
     if args.align and args.data is not None:
         raise UserError("--align: --data is read as it is; only with --with and --without")

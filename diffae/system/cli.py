@@ -16,7 +16,7 @@ from types import FrameType
 from typing import NoReturn, TextIO, TypeVar
 
 from diffae.system import distributed
-from diffae.system.errors import Terminated, UserError
+from diffae.system.errors import Terminated, UserError, once
 from diffae.system.files import REFUSALS, refusal
 from diffae.system.signals import importing, resume
 
@@ -33,6 +33,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, prog: str, description: str | None):
         kind = argparse.RawDescriptionHelpFormatter
         super().__init__(prog, None, description, allow_abbrev=False, formatter_class=kind)
+        self.stored: list[tuple[str, object]] = []  # flags and their values, while they are parsed
 
     def parse(
         self, arguments: list[str] | None = None, intermixed: bool = False
@@ -42,6 +43,7 @@ class Parser(argparse.ArgumentParser):
         With `intermixed`, words without a flag may be anywhere, and may be absent.
         """
         read = self.parse_known_intermixed_args if intermixed else self.parse_known_args
+        self.stored.clear()
         known, unknown = read(arguments)
         if unknown:
             flags = [flag for action in self._actions for flag in action.option_strings]
@@ -50,6 +52,14 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UserError(message)
+
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> object:
+        """A flag that takes one value may be repeated, but only with the same value."""
+        values: object = super()._get_values(action, arg_strings)
+        if isinstance(action, argparse._StoreAction) and action.option_strings:
+            self.stored.append((max(action.option_strings, key=len), values))
+            once("the command", self.stored)
+        return values
 
 
 def prog(module: str) -> str:

@@ -4,9 +4,11 @@ import importlib
 import operator
 import reprlib
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class UserError(Exception):
@@ -25,6 +27,19 @@ def naming(
         yield
     except kinds as error:
         raise UserError(f"{where}: {error}") from None
+
+
+def once(where: object, pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
+    """The values by their names. Raises UserError, which begins with `where`, if a name has two values.
+
+    A pair that is repeated with the same value is harmless.
+    """
+    values: dict[str, T] = {}
+    for name, value in pairs:
+        if (earlier := values.setdefault(name, value)) != value:
+            both = f"{earlier!s:.40} and as {value!s:.40}"
+            raise UserError(f"{where}: {name} is given twice, as {both}; keep one")
+    return values
 
 
 class Terminated(KeyboardInterrupt):

@@ -14,10 +14,11 @@ import tomllib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from diffae.system.errors import UserError
+from diffae.system.errors import UserError, once
 from diffae.system.whole import is_partial, is_stream
 
 # Errors of a disk, and what to do about them.
@@ -99,7 +100,7 @@ def read_text(path: Path, most: int = MOST) -> str:
 def read_json(path: Path, most: int = MOST) -> dict[str, Any]:
     """The object in a JSON file. Raises UserError naming the file if it holds none."""
     try:
-        content = json.loads(read_text(path, most))
+        content = json.loads(read_text(path, most), object_pairs_hook=partial(once, path))
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: damaged: not JSON: {error!s:.80}") from None
     if not isinstance(content, dict):

@@ -21,6 +21,8 @@ from diffae.system.signals import quit_on_signals
 if __name__ == "__main__":
     quit_on_signals()
 
+import numpy as np
+
 from diffae.checkpoints.trained_on import TrainedOn
 from diffae.data import Dataset, open_for_model, open_portraits
 from diffae.data.dataset import SPLITS
@@ -141,9 +143,7 @@ def _train(preset: AnyPreset, init: Init | None, out: Path, args: argparse.Names
     with distributed.main_first():
         data = _open(preset, args.data, args.crop)
         _ = data.survey  # made once, while the other processes wait; they find it in the cache
-    indices = data.indices(preset.split)
-    if not len(indices):
-        raise UserError(f"{data.root}: no images in split {preset.split}, which is trained on")
+    indices = _indices(data, preset)
     for line in filter(None, (*data.left_out, data.survey.note)):
         say(f"{data.name}: {line}")
     preset = preset.sized(len(indices))
@@ -196,7 +196,7 @@ def _say_if_changed(data: Dataset, before: str) -> None:
 
 def _dry(preset: Preset, args: argparse.Namespace) -> str:
     if args.data is not None:
-        count = len(_open(preset, args.data, args.crop).indices(preset.split))
+        count = len(_indices(_open(preset, args.data, args.crop), preset))
     else:  # of portraits, which are not drawn
         from diffae.data.portraits.attributes import PICTURES_PER_IDENTITY, partition
 
@@ -205,6 +205,14 @@ def _dry(preset: Preset, args: argparse.Namespace) -> str:
     precision, _ = choose_precision(args.precision, args.device)
     planned = dry_run.plan(preset, args.device, args.stages, count)
     return dry_run.report(planned, precision, _steps(args), args.gpus or 1, args.tflops)
+
+
+def _indices(data: Dataset, preset: AnyPreset) -> np.ndarray:
+    """The images of the split that is trained on. Raises UserError if it has none."""
+    indices = data.indices(preset.split)
+    if not len(indices):
+        raise UserError(f"{data.root}: no images in split {preset.split}, which is trained on")
+    return indices
 
 
 def _steps(args: argparse.Namespace) -> Steps:

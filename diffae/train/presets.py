@@ -17,7 +17,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
 
 from diffae.networks.config import ARCHITECTURES, ModelConfig
 from diffae.system.cli import did_you_mean
-from diffae.system.errors import UserError, naming
+from diffae.system.errors import UserError, naming, once
 from diffae.system.files import read_toml
 from diffae.system.settings import Range, can_be_set, settings_of, typed
 from diffae.train.images import Source
@@ -181,18 +181,18 @@ T = TypeVar("T")
 
 
 def override(preset: AnyPreset, texts: Sequence[str]) -> AnyPreset:
-    """`preset` with each of `texts`, NAME=VALUE; the last value of a setting counts.
+    """`preset` with each of `texts`, NAME=VALUE.
 
-    STAGE=none leaves out an optional stage. Raises UserError naming an unknown setting or an
-    invalid value.
+    STAGE=none leaves out an optional stage. Raises UserError naming an unknown setting, an
+    invalid value, or a setting with two values.
     """
-    given = [_split(text) for text in texts]
-    left_out = [name for name, value in given if value == NONE and name in preset.optional]
+    given = once("--set", map(_split, texts))
+    left_out = [name for name, value in given.items() if value == NONE and name in preset.optional]
     if isinstance(preset, Preset):
         for name in left_out:
             preset = preset.without(name)
     values, types = {}, settings(preset)
-    for name, value in given:
+    for name, value in given.items():
         if name in left_out and value == NONE:
             continue
         if name not in types:

@@ -21,10 +21,9 @@ from pathlib import Path
 from statistics import fmean
 
 import numpy as np
-import yaml
 
 from diffae.system.errors import UserError
-from diffae.system.files import read_text
+from diffae.system.plain_yaml import read_yaml
 from reports.records import representations, tokenizers
 from reports.records.metrics import METRICS
 from reports.records.published import TABLES, attach
@@ -121,8 +120,8 @@ def read_entry(folder: Path) -> Entry:
 def read_card(path: Path) -> Card:
     """Read a card. Raises UserError naming the file and the field that is wrong."""
     try:
-        card = from_plain(Card, yaml.safe_load(read_text(path, LARGEST_CARD)))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        card = from_plain(Card, read_yaml(path, LARGEST_CARD))
+    except ValueError as error:
         raise UserError(f"{path}: not a card: {short(' '.join(str(error).split()))}") from None
     for field in fields(card):
         if wrong := _wrong(field.name, getattr(card, field.name), optional=field.default == ""):

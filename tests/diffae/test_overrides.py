@@ -65,10 +65,6 @@ def test_values_have_the_types_of_the_fields():
     assert type(preset.pixel_weight) is float
 
 
-def test_of_two_values_of_one_setting_the_later_counts():
-    assert changed("smoke", "image.batch_size=4", "image.batch_size=8").image.batch_size == 8
-
-
 def test_the_size_of_z_reaches_every_network():
     model = DiffusionAutoencoder(changed("smoke", "model.z_channels=48").model)
     assert model.latent_dim == 48 and model.z_mean.shape == (1, 48)

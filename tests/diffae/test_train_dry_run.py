@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from diffae.data.portraits.write import planned
@@ -148,3 +149,11 @@ def test_epochs_are_of_the_portraits_that_would_be_drawn(split, monkeypatch, cap
 )
 def test_numbers_are_written_as_people_read_them(number, text):
     assert cli.plain(number, 2) == text
+
+
+def test_data_whose_split_is_empty_are_refused_as_by_the_training(tmp_path):
+    (tmp_path / "data" / "test").mkdir(parents=True)
+    Image.new("RGB", (32, 32)).save(tmp_path / "data" / "test" / "0.png")
+    for words in (["--dry-run", "--tflops", "1"], ["--out", str(tmp_path / "out")]):
+        with pytest.raises(UserError, match="no images in split train, which is trained on"):
+            main(["portraits", "--data", str(tmp_path / "data"), *words])

@@ -9,7 +9,7 @@ from diffae.checkpoints import hub
 from diffae.networks.config import AUTOENCODER
 from diffae.system import files
 from diffae.system.cli import did_you_mean
-from diffae.system.errors import UserError
+from diffae.system.errors import UserError, once
 from diffae.system.signals import importing
 
 CONFIG, PIPELINE = "config.json", "model_index.json"
@@ -78,8 +78,8 @@ def read_address(text: str | Path | None, choices: Choices) -> tuple[Path | None
     if text is None or Path(text).exists():
         return None if text is None else Path(text), options
     place, _, rest = str(text).partition("#")
-    for item in filter(None, rest.split(",")):
-        name, _, value = item.partition("=")
+    pairs = (item.partition("=")[::2] for item in rest.split(",") if item)
+    for name, value in once(text, pairs).items():
         if name not in choices:
             hint = did_you_mean(name, choices) if choices else "; this system has none"
             raise UserError(f"{text}: no option {name!r}{hint}")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor, nn
 
 from benchmarks.runtime.errors import NotAvailable
@@ -21,8 +20,8 @@ from benchmarks.systems.vqgan.network import VQGANConfig, build, our_tensors, th
 from diffae.checkpoints.checkpoint import check_state
 from diffae.checkpoints.torch_file import in_memory
 from diffae.networks.nn import without_weights
-from diffae.system.errors import UserError, reason
-from diffae.system.files import read_text
+from diffae.system.errors import UserError
+from diffae.system.plain_yaml import read_yaml
 from diffae.system.settings import check
 
 FIRST_STAGE = "first_stage_model."
@@ -117,7 +116,7 @@ def read_first_stage(path: Path) -> dict[str, Tensor]:
 def read_config(checkpoint: Path) -> VQGANConfig:
     """The configuration in the yaml that belongs to a checkpoint. Raises UserError, naming the path."""
     path = _yaml_of(checkpoint)
-    model = _mapping(_parsed(path), "model", path)
+    model = _mapping(read_yaml(path, MOST), "model", path)
     params = _mapping(model, "params", path)
     if "first_stage_config" in params:
         model = _mapping(params, "first_stage_config", path)
@@ -151,16 +150,6 @@ def _yaml_of(checkpoint: Path) -> Path:
         f"{checkpoint}: the yaml with its configuration is missing; put it beside the checkpoint as model.yaml, or "
         "in ../configs"
     )
-
-
-def _parsed(path: Path) -> Any:
-    """The content of a yaml with plain values only. Raises UserError if it is invalid."""
-    if path.stat().st_size > MOST:
-        raise UserError(f"{path}: not a configuration: it has more than {MOST:,} bytes")
-    try:
-        return yaml.safe_load(read_text(path))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not a yaml of plain values ({reason(error):.200})") from None
 
 
 def _mapping(content: Any, name: str, path: Path) -> Mapping[str, Any]:

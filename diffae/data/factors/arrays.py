@@ -19,6 +19,7 @@ from diffae.data.factors.images import (
     numbered,
 )
 from diffae.data.factors.stream import AGAIN, StoredArray, array_in
+from diffae.data.readers.label_files import refuse_duplicates
 from diffae.system.errors import UserError, needed
 from diffae.system.free_memory import fits
 
@@ -92,7 +93,9 @@ def _names_in(path: Path) -> set[str]:
     """The names of the arrays of an npz file; none of another file."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return {name.removesuffix(".npy") for name in archive.namelist()}
+            names = [name.removesuffix(".npy") for name in archive.namelist()]
+            refuse_duplicates(names, path, "array")
+            return set(names)
     except (OSError, zipfile.BadZipFile):
         return set()
 

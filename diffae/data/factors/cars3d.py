@@ -9,6 +9,7 @@ import numpy as np
 
 from diffae.data.factors.images import CLASSES, ORDERED, FactorImages, FactorSet, Format, in_order
 from diffae.data.factors.stream import AGAIN
+from diffae.data.readers.label_files import refuse_duplicates
 from diffae.system.errors import UserError
 from diffae.system.files import file_size, read_file, read_text
 
@@ -58,6 +59,7 @@ def _cars3d(root: Path, list_file: Path) -> FactorSet:
     cars = [folder / f"{line}.mat" for line in read_text(list_file).split()]
     if lacking := [car.name for car in cars if car not in own]:
         raise UserError(f"{root}: {lacking[0]} is missing, which {LIST} names; {AGAIN}")
+    refuse_duplicates([car.stem for car in cars], list_file, "car")
     for car in cars:
         file_size(car, LARGEST)
     sizes = (len(cars), *OF_A_CAR[:2:-1])

@@ -134,7 +134,7 @@ def read_shard(path: Path) -> tuple[list[Sample], list[str]]:
             files.append(entry)
         elif not member.isdir():
             others.append(entry.name)
-    refuse_duplicates([*filter(folder.is_image, (file.name for file in files))], path, "entry")
+    refuse_duplicates([file.name for file in files], path, "entry")
     samples = []
     for key, group in groupby(files, key=lambda file: file.key):
         together = list(group)

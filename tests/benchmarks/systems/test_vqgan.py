@@ -181,8 +181,8 @@ def refused(path, capsys) -> str:
         ("n_embed: 64", "n_embed: 65", "quantize.embedding.weight"),
         ("z_channels: 6", "z_channels: 7", "of a different shape"),
         ("ddconfig", "config", "it has no 'ddconfig'"),
-        ("model:", "model: [", "not a yaml"),
-        ("model:", "other: !!python/object/apply:os.system ['touch ran']\nmodel:", "not a yaml"),
+        ("model:", "model: [", "not YAML"),
+        ("model:", "other: !!python/object/apply:os.system ['touch ran']\nmodel:", "not YAML"),
     ],
 )
 def test_configurations_that_cannot_be(old, new, words, small, capsys, tmp_path, monkeypatch):

@@ -180,6 +180,7 @@ EDIT = ("edit", "FACES", "--out", "o", "--attribute", "Male")
         (("learn", "--out", "c.safetensors"), "learn: give either --data, or --with and --without"),
         (("learn", "--with", "FACES", "--out", "c.safetensors"), "learn: give either --data, or"),
         (("learn", "--data", "d", "--with", "FACES", "--without", "FACES", "--out", "c.safetensors"), "learn: give either"),
+        (("learn", "--with", "FACES", "--without", "FACES", "--out", "c.safetensors"), "both are"),
         (("learn", "--data", "d", "--without", "FACES", "--out", "c.safetensors"), "learn: give either"),
         (("learn", "--data", "d", "--align", "--out", "c.safetensors"), "only with --with and --without"),
     ],
